@@ -1,0 +1,148 @@
+import { type Static, Type } from 'typebox';
+import { Decimal } from './decimal.ts';
+import type { Interval } from './interval.ts';
+
+const EpochMs = Type.Number({ description: 'Epoch milliseconds, the venue’s clock.', examples: [1633998523963] });
+
+export const Side = Type.Unsafe<'buy' | 'sell' | 'unknown'>(
+  Type.Enum(['buy', 'sell', 'unknown'], { description: 'The side of the taker: who crossed the spread.' }),
+);
+export type Side = Static<typeof Side>;
+
+export const Trade = Type.Object(
+  {
+    id: Type.String({ maxLength: 128, description: 'The venue’s own id; where it gives none, one made of the trade’s fields.' }),
+    order: Type.Number({
+      description: 'Rank of the trade in its instrument (a safe integer): the venue’s sequence, else its microseconds.',
+    }),
+    time: EpochMs,
+    price: Decimal,
+    quantity: Decimal,
+    side: Side,
+  },
+  { $id: 'Trade', description: 'One execution at a venue.' },
+);
+export type Trade = Static<typeof Trade>;
+
+export const Quote = Type.Object(
+  { time: EpochMs, bid: Decimal, bidQuantity: Decimal, ask: Decimal, askQuantity: Decimal },
+  { $id: 'Quote', description: 'The best bid and the best ask.' },
+);
+export type Quote = Static<typeof Quote>;
+
+/** `[price, quantity]`; a quantity of zero removes the level. */
+export const Level = Type.Unsafe<[Decimal, Decimal]>(
+  Type.Array(Decimal, { minItems: 2, maxItems: 2, description: '[price, quantity]', examples: [['0.35280000', '58.0']] }),
+);
+export type Level = Static<typeof Level>;
+
+/**
+ * How a venue lets its readers notice a lost book update.
+ * `first..last` (Binance): the update covers these ids and must reach the one after the last applied;
+ * `previous` (Binance futures): must equal the `last` applied before; `checksum` (Kraken): CRC-32 over the top ten levels.
+ */
+export const BookContinuity = Type.Object({
+  first: Type.Optional(Type.Number()),
+  last: Type.Optional(Type.Number()),
+  previous: Type.Optional(Type.Number()),
+  checksum: Type.Optional(Type.Number()),
+});
+export type BookContinuity = Static<typeof BookContinuity>;
+
+export const BookUpdate = Type.Object(
+  {
+    time: EpochMs,
+    bids: Type.Array(Level),
+    asks: Type.Array(Level),
+    continuity: Type.Optional(BookContinuity),
+    /** Levels beyond this depth are cut after every update, as the venue’s own book does. */
+    depth: Type.Optional(Type.Integer({ minimum: 1 })),
+  },
+  { $id: 'BookUpdate', description: 'Changes to an order book, or the whole of it.' },
+);
+export type BookUpdate = Static<typeof BookUpdate>;
+
+export const Candle = Type.Object(
+  {
+    time: Type.Number({ description: 'Opening time, epoch ms.' }),
+    open: Type.Number(),
+    high: Type.Number(),
+    low: Type.Number(),
+    close: Type.Number(),
+    volume: Type.Number({ description: 'In units of the base currency.' }),
+    trades: Type.Integer({ minimum: 0, description: 'How many trades it holds; 0 where the venue did not say.' }),
+  },
+  { $id: 'Candle', description: 'Open, high, low, close and volume of one interval.' },
+);
+export type Candle = Static<typeof Candle>;
+
+export const Reading = Type.Object(
+  { time: EpochMs, name: Type.String({ maxLength: 128 }), value: Type.Number() },
+  { $id: 'Reading', description: 'One named value of a feed that is no market.' },
+);
+export type Reading = Static<typeof Reading>;
+
+/** Where a stretch of an instrument’s trades is missing: bounds are the last trade before it and the first one after. */
+export const Gap = Type.Object(
+  {
+    from: Type.Number({ description: 'Time of the last trade before the hole, epoch ms.' }),
+    to: Type.Number({ description: 'Time of the first trade after it, epoch ms.' }),
+    afterId: Type.String({ description: 'Id of the last trade before the hole.' }),
+    beforeId: Type.String({ description: 'Id of the first trade after it.' }),
+    missing: Type.Optional(Type.Integer({ description: 'How many trades are missing, where the venue numbers them.' })),
+    reason: Type.String({ description: 'Why it could not be filled.' }),
+  },
+  { $id: 'Gap', description: 'A hole in the record that could not be filled.' },
+);
+export type Gap = Static<typeof Gap>;
+
+export const FEED_FAULTS = ['schema', 'out-of-order', 'clock-skew', 'oversized'] as const;
+export type FeedFault = (typeof FEED_FAULTS)[number];
+
+export type TradeRefusal = 'duplicate' | 'schema';
+
+/** Everything an instrument zone may be asked to do. */
+export type InstrumentCommand =
+  | { type: 'ListInstrument'; source: string; symbol: string; simulated: boolean }
+  | { type: 'RecordTrade'; trade: Trade; numbered: boolean; backfilled?: boolean }
+  | { type: 'ObserveQuote'; quote: Quote }
+  | { type: 'ReplaceBook'; book: BookUpdate }
+  | { type: 'UpdateBook'; book: BookUpdate }
+  | { type: 'ObserveVenueCandle'; interval: Interval; candle: Candle; closed: boolean }
+  | { type: 'RecordCandle'; interval: Interval; candle: Candle }
+  | { type: 'RecordReading'; reading: Reading }
+  | { type: 'RecordGap'; gap: Gap }
+  | { type: 'RecordRepair'; from: number; to: number; trades: number }
+  | { type: 'RecordFault'; fault: FeedFault; detail: string; time: number }
+  | { type: 'MarkStale'; reason: string; time: number }
+  | { type: 'MarkLive'; time: number };
+
+/** Everything that can have happened in an instrument zone. */
+export type InstrumentEvent =
+  | { type: 'InstrumentListed'; source: string; symbol: string; simulated: boolean }
+  | { type: 'TradeRecorded'; trade: Trade; numbered: boolean; late?: 'corrected' | 'beyond-window'; outlier?: true; backfilled?: true }
+  | { type: 'TradeRefused'; trade: Trade; reason: TradeRefusal }
+  | { type: 'CandleClosed'; interval: Interval; candle: Candle; origin: CandleOrigin }
+  | { type: 'CandleCorrected'; interval: Interval; candle: Candle; version: number; origin: CandleOrigin }
+  | {
+      type: 'VenueCandleCompared';
+      interval: Interval;
+      time: number;
+      ours: Candle | null;
+      theirs: Candle;
+      agrees: boolean;
+      partial: boolean;
+    }
+  | { type: 'QuoteChanged'; quote: Quote }
+  | { type: 'BookReplaced'; book: BookUpdate }
+  | { type: 'BookUpdated'; book: BookUpdate }
+  | { type: 'BookBroken'; reason: string; time: number }
+  | { type: 'ReadingRecorded'; reading: Reading }
+  | { type: 'GapRecorded'; gap: Gap }
+  | { type: 'GapRepaired'; from: number; to: number; trades: number }
+  | { type: 'FeedFaulted'; fault: FeedFault; detail: string; time: number }
+  | { type: 'WentStale'; reason: string; time: number }
+  | { type: 'WentLive'; time: number };
+
+/** Whether a candle was made here from trades, or is the venue’s own. */
+export type CandleOrigin = 'trades' | 'venue';

@@ -1,0 +1,33 @@
+import { type Static, Type } from 'typebox';
+
+/** RFC 9457. `type` is a path under /docs that explains the problem; `remedy` says what the caller can do. */
+export const Problem = Type.Object(
+  {
+    type: Type.String({ examples: ['/problems/unknown-instrument'] }),
+    title: Type.String(),
+    status: Type.Integer(),
+    detail: Type.String(),
+    remedy: Type.String(),
+    code: Type.String({ examples: ['UNKNOWN_INSTRUMENT'] }),
+    instance: Type.Optional(Type.String({ description: 'The request’s id.' })),
+  },
+  { $id: 'Problem', description: 'What went wrong, with the offending value, and what to do about it (RFC 9457).' },
+);
+export type Problem = Static<typeof Problem>;
+
+/** The catalogue of all problems the HTTP API may answer with. */
+export const PROBLEMS = {
+  BAD_REQUEST: { status: 400, title: 'The request is not valid' },
+  UNKNOWN_INTERVAL: { status: 400, title: 'There is no such interval' },
+  BAD_TIME: { status: 400, title: 'That is not a time' },
+  BAD_POSITION: { status: 400, title: 'That is not a stream position' },
+  BAD_CHANNEL: { status: 400, title: 'There is no such channel' },
+  UNKNOWN_INSTRUMENT: { status: 404, title: 'There is no such instrument' },
+  UNKNOWN_SOURCE: { status: 404, title: 'There is no such source' },
+  NO_DATA: { status: 404, title: 'Nothing of that has been received yet' },
+  NOT_FOUND: { status: 404, title: 'There is nothing at this address' },
+  WRONG_STATE: { status: 409, title: 'That cannot be done in the present state' },
+  TOO_MANY_CONNECTIONS: { status: 503, title: 'The server’s bound on open streams is reached' },
+  INTERNAL: { status: 500, title: 'The server made a mistake' },
+} as const;
+export type ProblemCode = keyof typeof PROBLEMS;

@@ -1,0 +1,193 @@
+import { type Static, Type } from 'typebox';
+import { Decimal } from './decimal.ts';
+import { InstrumentId } from './instrument.ts';
+import { Interval } from './interval.ts';
+import { Candle, Gap, Level } from './market.ts';
+
+const EpochMs = (description: string) => Type.Number({ description: `${description}, epoch ms.` });
+const Nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
+
+export const Freshness = Type.Unsafe<'live' | 'stale'>(
+  Type.Enum(['live', 'stale'], { description: '`stale`: the source is down or silent; what is served is the last that is known.' }),
+);
+export type Freshness = Static<typeof Freshness>;
+
+export const SOURCE_STATES = ['starting', 'connecting', 'live', 'silent', 'waiting', 'paused', 'finished', 'failed', 'stopped'] as const;
+export type SourceState = (typeof SOURCE_STATES)[number];
+
+export const Source = Type.Object(
+  {
+    id: Type.String(),
+    type: Type.String({ examples: ['binance'] }),
+    simulated: Type.Boolean({ description: 'The data is made up; it comes from no venue.' }),
+    state: Type.Unsafe<SourceState>(Type.Enum([...SOURCE_STATES])),
+    reason: Type.String({ description: 'Why it is in this state.' }),
+    since: EpochMs('When it entered this state'),
+    instruments: Type.Array(InstrumentId),
+    connections: Type.Integer({ description: 'Connections made since start.' }),
+    reconnectAt: Nullable(EpochMs('When the next attempt is due')),
+    lastFrameAt: Nullable(EpochMs('When the newest frame came')),
+    frames: Type.Integer({ description: 'Frames received since start.' }),
+    framesPerSecond: Type.Number(),
+    latencyMs: Nullable(Type.Number({ description: 'Receive time minus the venue’s time, median of the newest frames.' })),
+    consumed: Type.Record(Type.String(), Type.Integer(), { description: 'Frames used, by kind.' }),
+    ignored: Type.Record(Type.String(), Type.Integer(), { description: 'Frames known and not used, by kind.' }),
+    refused: Type.Record(Type.String(), Type.Integer(), { description: 'Frames put into quarantine, by reason.' }),
+    faults: Type.Record(Type.String(), Type.Integer(), { description: 'What went wrong on the way, by kind.' }),
+  },
+  { $id: 'Source', description: 'An outside feed, its state and its figures.' },
+);
+export type Source = Static<typeof Source>;
+
+export const QuarantinedFrame = Type.Object(
+  {
+    at: EpochMs('When it was received'),
+    reason: Type.String(),
+    detail: Type.String(),
+    frame: Type.String({ description: 'The first 512 characters of what came.' }),
+    bytes: Type.Integer(),
+  },
+  { $id: 'QuarantinedFrame', description: 'A frame that was refused.' },
+);
+export type QuarantinedFrame = Static<typeof QuarantinedFrame>;
+
+export const Instrument = Type.Object(
+  {
+    id: InstrumentId,
+    source: Type.String(),
+    symbol: Type.String({ description: 'The venue’s own name of it.' }),
+    base: Type.String(),
+    quote: Type.String(),
+    simulated: Type.Boolean(),
+    status: Freshness,
+    reason: Type.String({ description: 'Why it is stale; empty while live.' }),
+    asOf: EpochMs('Time of the newest data'),
+    price: Nullable(Decimal),
+    dayOpen: Nullable(Type.Number({ description: 'Price at the start of the UTC day.' })),
+    dayHigh: Nullable(Type.Number()),
+    dayLow: Nullable(Type.Number()),
+    dayVolume: Type.Number(),
+    trades: Type.Integer({ description: 'Trades recorded.' }),
+    spark: Type.Array(Type.Number(), { description: 'Closes of the newest 1-minute candles, oldest first.' }),
+  },
+  { $id: 'Instrument', description: 'An instrument, its newest price and its day.' },
+);
+export type Instrument = Static<typeof Instrument>;
+
+const frame = {
+  instrument: InstrumentId,
+  status: Freshness,
+  asOf: EpochMs('Time of the newest data'),
+};
+
+export const CandleFrame = Type.Object(
+  {
+    ...frame,
+    interval: Interval,
+    columns: Type.Array(Type.String(), { examples: [['time', 'open', 'high', 'low', 'close', 'volume']] }),
+    rows: Type.Array(Type.Array(Type.Number())),
+    meta: Type.Object({ closed: Type.Boolean({ description: 'Whether the last row is a closed candle.' }) }),
+  },
+  { $id: 'CandleFrame', description: 'Candles as columns, oldest first; `time` is the opening, epoch ms.' },
+);
+export type CandleFrame = Static<typeof CandleFrame>;
+
+export const TradeFrame = Type.Object(
+  {
+    ...frame,
+    columns: Type.Array(Type.String(), { examples: [['time', 'price', 'quantity', 'side', 'id']] }),
+    rows: Type.Array(Type.Array(Type.Union([Type.Number(), Type.String()]))),
+  },
+  { $id: 'TradeFrame', description: 'Trades as columns, oldest first; prices and quantities digit for digit.' },
+);
+export type TradeFrame = Static<typeof TradeFrame>;
+
+export const ReadingFrame = Type.Object(
+  { ...frame, columns: Type.Array(Type.String()), rows: Type.Array(Type.Array(Type.Union([Type.Number(), Type.String()]))) },
+  { $id: 'ReadingFrame', description: 'Named readings as columns, oldest first.' },
+);
+export type ReadingFrame = Static<typeof ReadingFrame>;
+
+export const QuoteResource = Type.Object(
+  { ...frame, bid: Decimal, bidQuantity: Decimal, ask: Decimal, askQuantity: Decimal },
+  { $id: 'QuoteResource', description: 'The newest best bid and ask.' },
+);
+export type QuoteResource = Static<typeof QuoteResource>;
+
+export const BookResource = Type.Object(
+  {
+    ...frame,
+    synced: Type.Boolean({ description: 'Whether the book is whole: a snapshot was applied and no update was lost since.' }),
+    bids: Type.Array(Level, { description: 'Best first.' }),
+    asks: Type.Array(Level, { description: 'Best first.' }),
+    breaks: Type.Integer({ description: 'How often an update was lost and the book built anew.' }),
+  },
+  { $id: 'BookResource', description: 'The order book.' },
+);
+export type BookResource = Static<typeof BookResource>;
+
+export const QualityExample = Type.Object({
+  kind: Type.String(),
+  time: EpochMs('When it happened'),
+  detail: Type.String(),
+});
+export type QualityExample = Static<typeof QualityExample>;
+
+export const CandleDifference = Type.Object({
+  interval: Interval,
+  time: EpochMs('Opening of the candle'),
+  ours: Nullable(Candle),
+  theirs: Candle,
+  partial: Type.Boolean({ description: 'We did not watch the whole interval, so a difference is expected.' }),
+});
+export type CandleDifference = Static<typeof CandleDifference>;
+
+export const Quality = Type.Object(
+  {
+    instrument: InstrumentId,
+    counts: Type.Object({
+      trades: Type.Integer(),
+      duplicates: Type.Integer(),
+      gaps: Type.Integer(),
+      repaired: Type.Integer({ description: 'Holes that were filled from the venue’s history.' }),
+      late: Type.Integer({ description: 'Trades that corrected a closed candle.' }),
+      lateBeyondWindow: Type.Integer({ description: 'Trades too late for their candle; recorded all the same.' }),
+      outOfOrder: Type.Integer(),
+      outliers: Type.Integer(),
+      clockSkew: Type.Integer(),
+      quarantined: Type.Integer(),
+      bookBreaks: Type.Integer(),
+      candlesCompared: Type.Integer(),
+      candlesDiffering: Type.Integer(),
+    }),
+    gaps: Type.Array(Gap, { description: 'The newest holes that could not be filled.' }),
+    differences: Type.Array(CandleDifference, { description: 'The newest candles in which we and the venue differ.' }),
+    examples: Type.Array(QualityExample, { description: 'The newest events behind the counts.' }),
+  },
+  { $id: 'Quality', description: 'How good the data of an instrument is.' },
+);
+export type Quality = Static<typeof Quality>;
+
+export const Health = Type.Object(
+  {
+    status: Type.Unsafe<'ok' | 'starting' | 'failing'>(Type.Enum(['ok', 'starting', 'failing'])),
+    parts: Type.Record(Type.String(), Type.String(), { description: 'What each part says of itself.' }),
+  },
+  { $id: 'Health', description: 'Whether the process serves.' },
+);
+export type Health = Static<typeof Health>;
+
+export const DeadLetter = Type.Object(
+  {
+    id: Type.Integer(),
+    group: Type.String({ description: 'The consumer group that could not take it.' }),
+    partition: Type.Integer(),
+    offset: Type.Integer(),
+    zone: Type.String(),
+    seq: Type.Integer(),
+    reason: Type.String(),
+    at: EpochMs('When it was set aside'),
+  },
+  { $id: 'DeadLetter', description: 'An event that a consumer could not take; kept until it is replayed or dropped.' },
+);
+export type DeadLetter = Static<typeof DeadLetter>;

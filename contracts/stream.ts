@@ -1,0 +1,97 @@
+import { type Static, Type } from 'typebox';
+import { type InstrumentId, isInstrumentId } from './instrument.ts';
+import { type Interval, isInterval } from './interval.ts';
+
+/**
+ * Every live channel. `lossless` channels deliver each event or say `gap`; on `conflated` ones a slow reader gets the
+ * newest event of each key.
+ */
+export const CHANNELS = {
+  trades: { name: 'trades:{instrument}', delivery: 'lossless', carries: 'every trade, as `TradeEvent`' },
+  quotes: { name: 'quotes:{instrument}', delivery: 'conflated', carries: 'best bid and ask, as `QuoteEvent`' },
+  book: { name: 'book:{instrument}', delivery: 'conflated', carries: 'the top of the order book, as `BookEvent`' },
+  candles: {
+    name: 'candles:{instrument}:{interval}',
+    delivery: 'conflated',
+    carries: 'the open candle, closings and corrections, as `CandleEvent`',
+  },
+  readings: { name: 'readings:{instrument}', delivery: 'lossless', carries: 'named readings, as `ReadingEvent`' },
+  tickers: { name: 'tickers', delivery: 'conflated', carries: 'newest price and status of every instrument, as `TickerEvent`' },
+  sources: { name: 'sources', delivery: 'conflated', carries: 'state and figures of every source, as `Source`' },
+} as const;
+export type ChannelKind = keyof typeof CHANNELS;
+
+export type Channel =
+  | { kind: 'trades' | 'quotes' | 'book' | 'readings'; instrument: InstrumentId }
+  | { kind: 'candles'; instrument: InstrumentId; interval: Interval }
+  | { kind: 'tickers' | 'sources' };
+
+export function parseChannel(name: string): Channel | undefined {
+  if (name === 'tickers' || name === 'sources') return { kind: name };
+  const colon = name.indexOf(':');
+  const kind = name.slice(0, colon);
+  const rest = name.slice(colon + 1);
+  if (kind === 'trades' || kind === 'quotes' || kind === 'book' || kind === 'readings')
+    return isInstrumentId(rest) ? { kind, instrument: rest } : undefined;
+  if (kind !== 'candles') return undefined;
+  const last = rest.lastIndexOf(':');
+  const instrument = rest.slice(0, last);
+  const interval = rest.slice(last + 1);
+  return isInstrumentId(instrument) && isInterval(interval) ? { kind, instrument, interval } : undefined;
+}
+
+/** `epoch-offset`: where a reader stands in the hub’s history. Valid for every channel of that hub. */
+export const Position = Type.String({
+  pattern: '^[0-9a-z]{1,16}-[0-9]{1,16}$',
+  description: 'A place in the live history: epoch, a hyphen, offset.',
+  examples: ['m3k9x2-4711'],
+});
+
+/** What a stream says when it cannot continue where the reader left off. */
+export const GapNotice = Type.Object(
+  {
+    channel: Type.String(),
+    from: Type.String({ description: 'The position asked for.' }),
+    to: Type.String({ description: 'The position from which events follow.' }),
+    reason: Type.Union([Type.Literal('evicted'), Type.Literal('epoch-changed'), Type.Literal('slow-reader')]),
+  },
+  { $id: 'GapNotice', description: 'Events between the two positions were missed; read them from the API.' },
+);
+export type GapNotice = Static<typeof GapNotice>;
+
+export const SocketRequest = Type.Union(
+  [
+    Type.Object({
+      op: Type.Literal('subscribe'),
+      id: Type.Union([Type.Integer(), Type.String({ maxLength: 64 })]),
+      channels: Type.Array(Type.String({ maxLength: 128 }), { minItems: 1, maxItems: 256 }),
+      from: Type.Optional(Type.Record(Type.String(), Position)),
+    }),
+    Type.Object({
+      op: Type.Literal('unsubscribe'),
+      id: Type.Union([Type.Integer(), Type.String({ maxLength: 64 })]),
+      channels: Type.Array(Type.String({ maxLength: 128 }), { minItems: 1, maxItems: 256 }),
+    }),
+    Type.Object({ op: Type.Literal('ping'), id: Type.Union([Type.Integer(), Type.String({ maxLength: 64 })]) }),
+  ],
+  { $id: 'SocketRequest', description: 'What a client may send over the WebSocket.' },
+);
+export type SocketRequest = Static<typeof SocketRequest>;
+
+export const SocketReply = Type.Object(
+  {
+    id: Type.Union([Type.Integer(), Type.String(), Type.Null()]),
+    ok: Type.Boolean(),
+    op: Type.Optional(Type.String()),
+    position: Type.Optional(Position),
+    error: Type.Optional(Type.Object({ code: Type.String(), detail: Type.String(), remedy: Type.String() })),
+  },
+  { $id: 'SocketReply', description: 'The answer to one request, with the request’s id.' },
+);
+export type SocketReply = Static<typeof SocketReply>;
+
+export const SocketEvent = Type.Object(
+  { channel: Type.String(), position: Position, event: Type.String(), data: Type.Unknown() },
+  { $id: 'SocketEvent', description: 'One event of a channel.' },
+);
+export type SocketEvent = Static<typeof SocketEvent>;

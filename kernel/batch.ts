@@ -1,0 +1,75 @@
+import type { EventEnvelope } from '@millrace/contracts';
+import { type CommandMeta, kindOf, type ZoneAddress } from './definition.ts';
+
+/**
+ * What one zone decided in one turn: the unit in which events travel to the log, the hub and the consumers. An event’s
+ * identity is (zone, epoch, seq); the seq of `events[i]` is `firstSeq + i`.
+ */
+export interface EventBatch<Event = { type: string }> {
+  readonly zone: ZoneAddress;
+  readonly epoch: number;
+  readonly firstSeq: number;
+  /** Version of the zone kind that decided. */
+  readonly version: number;
+  /** When it was decided, epoch ms. */
+  readonly time: number;
+  readonly events: readonly Event[];
+  /** What came with each event’s command; null when no command of the batch brought anything. */
+  readonly metas: readonly (CommandMeta | null)[] | null;
+  /**
+   * Set on a batch without events that stands for a range the log never got: the range ends at `lastSeq`, and `state`
+   * is the zone’s state there, so that replay goes on exactly.
+   */
+  readonly loss?: { readonly lastSeq: number; readonly checkpoint: Checkpoint };
+}
+
+/** Everything that a zone is, at one seq. */
+export interface Checkpoint {
+  readonly state: unknown;
+  /** Ids of the newest answered commands with the seq they were answered at, oldest first. */
+  readonly answered: readonly (readonly [id: string, seq: number])[];
+  /** Commands and ticks handled so far; what the zone’s random numbers are derived from. */
+  readonly handled: number;
+}
+
+export function lastSeqOf(batch: EventBatch): number {
+  return batch.loss ? batch.loss.lastSeq : batch.firstSeq + batch.events.length - 1;
+}
+
+/** The part of a batch that comes after `seq`; undefined when nothing of it does. */
+export function after(batch: EventBatch, seq: number): EventBatch | undefined {
+  if (batch.firstSeq > seq) return batch;
+  if (lastSeqOf(batch) <= seq) return undefined;
+  if (batch.loss) return batch;
+  const known = seq - batch.firstSeq + 1;
+  return { ...batch, firstSeq: seq + 1, events: batch.events.slice(known), metas: batch.metas?.slice(known) ?? null };
+}
+
+/** The events of a batch as the outside sees them. */
+export function* envelopesOf(batch: EventBatch): Generator<EventEnvelope> {
+  const kind = kindOf(batch.zone);
+  for (const [index, event] of batch.events.entries()) {
+    const { type, ...data } = event;
+    const seq = batch.firstSeq + index;
+    const meta = batch.metas?.[index];
+    yield {
+      id: eventId(batch, index),
+      zone: batch.zone,
+      kind,
+      seq,
+      epoch: batch.epoch,
+      type,
+      version: batch.version,
+      time: batch.time,
+      ...(meta?.tenant !== undefined && { tenant: meta.tenant }),
+      ...(meta?.actor !== undefined && { actor: meta.actor }),
+      ...(meta?.correlation !== undefined && { correlation: meta.correlation }),
+      ...(meta?.id !== undefined && { causation: meta.id }),
+      data,
+    };
+  }
+}
+
+export function eventId(batch: EventBatch, index: number): string {
+  return `${batch.zone}/${batch.epoch}/${batch.firstSeq + index}`;
+}

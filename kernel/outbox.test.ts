@@ -1,0 +1,109 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { lastSeqOf } from './batch.ts';
+import { MemorySpool, newHost, type Turnstile, turnstile } from './testing/index.ts';
+
+const gate = 'turnstile/gate';
+
+/** The seqs the log holds of a zone, in its order. */
+function seqs(log: { batches: readonly { zone: string; firstSeq: number; events: readonly unknown[] }[] }, zone: string): number[] {
+  return log.batches.filter((batch) => batch.zone === zone).flatMap((batch) => batch.events.map((_event, index) => batch.firstSeq + index));
+}
+
+describe('the outbox', () => {
+  test('while the log is away, goes through the spool, and drains it in order afterwards', async () => {
+    const { host, clock, log, spool } = newHost([turnstile]);
+    await host.open(gate);
+    log.away = 'gone';
+    for (let count = 0; count < 5; count++) {
+      host.tell(gate, { type: 'Admit', people: 1 });
+      await clock.settle();
+    }
+    assert.equal(host.figures().outbox.mode, 'spooling');
+    assert.equal(spool.batches, 5);
+    log.away = null;
+    host.tell(gate, { type: 'Admit', people: 1 });
+    await clock.advance(10_000);
+    assert.deepEqual(seqs(log, gate), [1, 2, 3, 4, 5, 6]);
+    assert.equal(host.figures().outbox.mode, 'flowing');
+    assert.equal(spool.batches, 0);
+  });
+
+  test('a failure whose outcome is unknown leads to no repeat', async () => {
+    const { host, clock, log } = newHost([turnstile]);
+    await host.open(gate);
+    log.failAfterWriting = true;
+    host.tell(gate, { type: 'Admit', people: 1 });
+    await clock.settle();
+    log.failAfterWriting = false;
+    host.tell(gate, { type: 'Admit', people: 1 });
+    await clock.advance(10_000);
+    assert.deepEqual(seqs(log, gate), [1, 2]);
+  });
+
+  test('a spool that a crash left behind is written before anything new', async () => {
+    const first = newHost([turnstile]);
+    await first.host.open(gate);
+    first.log.away = 'gone';
+    first.host.tell(gate, { type: 'Admit', people: 30 });
+    await first.clock.settle();
+    first.log.away = null;
+    const second = newHost([turnstile], { log: first.log, spool: first.spool });
+    await second.host.flushed();
+    await second.host.open(gate);
+    second.host.tell(gate, { type: 'Admit', people: 1 });
+    await second.clock.advance(1_000);
+    assert.deepEqual(seqs(first.log, gate), [1, 2]);
+    assert.equal((second.host.view(gate)?.state as Turnstile).admitted, 31);
+  });
+
+  test('with the spool full, durable commands are refused, losses are counted, and a checkpoint keeps replay exact', async () => {
+    const { host, clock, log } = newHost([turnstile], { spool: new MemorySpool(2) });
+    await host.open(gate);
+    await host.open('turnstile/quiet');
+    log.away = 'gone';
+    for (let count = 0; count < 5; count++) {
+      host.tell(gate, { type: 'Admit', people: 10 });
+      await clock.settle();
+    }
+    const reply = await host.submit(gate, { type: 'Admit', people: 1 }, { durable: true });
+    assert.equal(!reply.ok && reply.code, 'LOG_UNAVAILABLE');
+    assert.equal(host.figures().outbox.lostEvents, 3);
+
+    log.away = null;
+    await clock.advance(10_000);
+    host.tell(gate, { type: 'Admit', people: 1 });
+    await clock.settle();
+    const loss = log.batches.find((batch) => batch.loss);
+    assert.deepEqual([loss?.firstSeq, loss && lastSeqOf(loss)], [3, 5]);
+    assert.deepEqual(seqs(log, gate), [1, 2, 6]);
+
+    const again = newHost([turnstile], { log });
+    await again.host.open(gate);
+    assert.deepEqual(again.host.view(gate)?.state, host.view(gate)?.state);
+    assert.equal(again.host.view(gate)?.seq, 6);
+  });
+
+  test('a snapshot taken while the log is away carries what the log lacks, and the next owner writes it first', async () => {
+    const first = newHost([turnstile]);
+    await first.host.open(gate);
+    first.host.tell(gate, { type: 'Admit', people: 1 });
+    await first.clock.settle();
+    first.log.away = 'gone';
+    first.host.tell(gate, { type: 'Admit', people: 2 }, { id: 'retry-me' });
+    await first.clock.settle();
+    await first.host.snapshotAll('hot');
+
+    first.log.away = null;
+    const second = newHost([turnstile], { log: first.log, hot: first.hot });
+    await second.host.open(gate);
+    second.host.tell(gate, { type: 'Admit', people: 4 });
+    second.host.tell(gate, { type: 'Admit', people: 2 }, { id: 'retry-me' });
+    await second.clock.settle();
+    assert.deepEqual(seqs(first.log, gate), [1, 2, 3]);
+    assert.equal((second.host.view(gate)?.state as Turnstile).admitted, 7);
+    const third = newHost([turnstile], { log: first.log });
+    await third.host.open(gate);
+    assert.equal((third.host.view(gate)?.state as Turnstile).admitted, 7);
+  });
+});

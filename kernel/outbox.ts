@@ -1,0 +1,290 @@
+import { type Checkpoint, type EventBatch, lastSeqOf } from './batch.ts';
+import { type Refused, refused, type ZoneAddress } from './definition.ts';
+import type { Appended, Clock, LogPosition, Spool, ZoneLog } from './ports.ts';
+import { messageOf } from './recovery.ts';
+
+/** Events in one append: large enough that grouping pays, small enough that an append takes milliseconds. */
+const GROUP_EVENTS_MAX = 4_096;
+/** Events that wait in memory for a log that is slow; beyond it they go to the spool. About 50 MB of trades. */
+const MEMORY_EVENTS_MAX = 200_000;
+/** Waits between attempts to reach a log that is away. */
+const RETRY_FIRST_MS = 100;
+const RETRY_MOST_MS = 5_000;
+
+export interface OutboxOptions {
+  readonly log: Pick<ZoneLog, 'append'>;
+  readonly spool: Spool;
+  readonly clock: Clock;
+  /** The present state of a zone of this host, to bridge a loss; undefined when the zone is gone. */
+  readonly checkpointOf: (zone: ZoneAddress) => { checkpoint: Checkpoint; seq: number; epoch: number; version: number } | undefined;
+  readonly onDurable?: (batch: EventBatch, position: LogPosition) => void;
+  /** Another owner has claimed the zone: nothing it decides here counts any more. */
+  readonly onStale?: (zone: ZoneAddress) => void;
+  readonly onTrouble?: (message: string) => void;
+  readonly memoryEventsMax?: number;
+}
+
+export interface OutboxFigures {
+  /** `flowing`: straight to the log. `spooling`: by way of the disk, because the log is away or too slow. */
+  readonly mode: 'flowing' | 'spooling';
+  readonly waitingEvents: number;
+  readonly waitingEventsMax: number;
+  readonly spooledBatches: number;
+  readonly spooledBytes: number;
+  readonly spooledBytesMax: number;
+  readonly lostEvents: number;
+  readonly appendedEvents: number;
+  readonly failures: number;
+}
+
+interface Waiter {
+  readonly seq: number;
+  readonly done: (refusal: Refused | null) => void;
+}
+
+/**
+ * Decided events on their way to the log, in order. One append is under way at a time; what is decided meanwhile makes
+ * up the next (group commit without a timer). When the log fails, everything goes through the spool until that is
+ * drained. When the spool is full too, events are lost: a range for each zone, written to the log as a fact together
+ * with the zone’s state as soon as it can be.
+ */
+export class Outbox {
+  readonly #options: OutboxOptions;
+  #queue: EventBatch[] = [];
+  #queuedEvents = 0;
+  #inFlight: EventBatch[] = [];
+  #spooling = false;
+  #busy = false;
+  #retryMs = RETRY_FIRST_MS;
+  #cancelRetry: (() => void) | null = null;
+  #closed = false;
+  /** First lost seq of each zone that has a hole the log does not know of yet. */
+  readonly #losses = new Map<ZoneAddress, number>();
+  readonly #durable = new Map<ZoneAddress, number>();
+  readonly #waiters = new Map<ZoneAddress, Waiter[]>();
+  #idle: (() => void)[] = [];
+  #lostEvents = 0;
+  #appendedEvents = 0;
+  #failures = 0;
+
+  constructor(options: OutboxOptions) {
+    this.#options = options;
+    this.#spooling = options.spool.batches > 0;
+  }
+
+  /** Takes decided batches; never blocks, never fails. */
+  push(batches: readonly EventBatch[]): void {
+    if (this.#spooling) {
+      this.#spill(batches);
+      this.#pump();
+      return;
+    }
+    for (const batch of batches) {
+      this.#queue.push(batch);
+      this.#queuedEvents += batch.events.length;
+    }
+    if (this.#queuedEvents > (this.#options.memoryEventsMax ?? MEMORY_EVENTS_MAX))
+      this.#leaveMemory('the log is too slow for what is decided');
+    this.#pump();
+  }
+
+  /** Whether a `durable` reply may be promised now. */
+  get promises(): boolean {
+    return this.#losses.size === 0 && this.#options.spool.bytes < this.#options.spool.bytesMax;
+  }
+
+  /** Calls back when the log has the zone’s events up to `seq`, or with a refusal when it never will. */
+  whenDurable(zone: ZoneAddress, seq: number, done: (refusal: Refused | null) => void): void {
+    if ((this.#durable.get(zone) ?? 0) >= seq || seq === 0) return done(null);
+    const waiters = this.#waiters.get(zone);
+    if (waiters) waiters.push({ seq, done });
+    else this.#waiters.set(zone, [{ seq, done }]);
+  }
+
+  /** Everything of a zone that the log may not have yet, oldest first. */
+  unrecorded(zone: ZoneAddress): EventBatch[] {
+    const mine = (batch: EventBatch) => batch.zone === zone;
+    const spooled = this.#options.spool.batches > 0 ? this.#options.spool.ofZone(zone) : [];
+    return [...spooled, ...this.#inFlight.filter(mine), ...this.#queue.filter(mine)];
+  }
+
+  /** Whether the zone’s record has a hole that is not bridged yet; its snapshots do not count until it is. */
+  hasLoss(zone: ZoneAddress): boolean {
+    return this.#losses.has(zone);
+  }
+
+  /** The log was found to hold the zone up to `seq` when it was claimed. */
+  knows(zone: ZoneAddress, seq: number): void {
+    this.#durable.set(zone, seq);
+  }
+
+  forget(zone: ZoneAddress): void {
+    this.#durable.delete(zone);
+    this.#losses.delete(zone);
+  }
+
+  /** Resolves when everything decided so far is in the log, or, while the log is away, on the spool’s disk. */
+  drained(): Promise<void> {
+    if (this.#isIdle()) return Promise.resolve();
+    this.#pump();
+    return new Promise((resolve) => this.#idle.push(resolve));
+  }
+
+  /** Stops trying. What is in memory and not in the log goes to the spool. */
+  async close(): Promise<void> {
+    await this.drained();
+    this.#closed = true;
+    this.#cancelRetry?.();
+  }
+
+  figures(): OutboxFigures {
+    return {
+      mode: this.#spooling ? 'spooling' : 'flowing',
+      waitingEvents: this.#queuedEvents,
+      waitingEventsMax: this.#options.memoryEventsMax ?? MEMORY_EVENTS_MAX,
+      spooledBatches: this.#options.spool.batches,
+      spooledBytes: this.#options.spool.bytes,
+      spooledBytesMax: this.#options.spool.bytesMax,
+      lostEvents: this.#lostEvents,
+      appendedEvents: this.#appendedEvents,
+      failures: this.#failures,
+    };
+  }
+
+  #pump(): void {
+    if (this.#busy || this.#closed || this.#cancelRetry) return;
+    const group = this.#nextGroup();
+    if (group.batches.length === 0) {
+      this.#cameToRest();
+      return;
+    }
+    this.#busy = true;
+    this.#inFlight = group.batches;
+    this.#options.log.append(group.batches).then(
+      (appended) => {
+        this.#busy = false;
+        this.#inFlight = [];
+        this.#retryMs = RETRY_FIRST_MS;
+        if (group.spooled) this.#options.spool.drop(group.batches.length);
+        this.#landed(group.batches, appended);
+        this.#pump();
+      },
+      (error) => {
+        this.#busy = false;
+        this.#failures++;
+        this.#options.onTrouble?.(`the log took nothing, trying again in ${this.#retryMs} ms: ${messageOf(error)}`);
+        if (!group.spooled) this.#leaveMemory();
+        this.#inFlight = [];
+        this.#cancelRetry = this.#options.clock.after(this.#retryMs, () => {
+          this.#cancelRetry = null;
+          this.#pump();
+        });
+        this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MOST_MS);
+        this.#cameToRest();
+      },
+    );
+  }
+
+  #nextGroup(): { batches: EventBatch[]; spooled: boolean } {
+    if (this.#spooling) {
+      const spooled = this.#options.spool.oldest(GROUP_EVENTS_MAX);
+      if (spooled.length > 0) return { batches: spooled, spooled: true };
+      const bridges = this.#bridgeLosses();
+      this.#spooling = false;
+      if (bridges.length > 0) {
+        this.#queue.unshift(...bridges);
+        this.#losses.clear();
+      }
+    }
+    let events = 0;
+    let count = 0;
+    while (count < this.#queue.length && events < GROUP_EVENTS_MAX) events += (this.#queue[count++] as EventBatch).events.length;
+    const batches = count === this.#queue.length ? this.#queue : this.#queue.slice(0, count);
+    this.#queue = count === this.#queue.length ? [] : this.#queue.slice(count);
+    this.#queuedEvents -= events;
+    return { batches, spooled: false };
+  }
+
+  /** Moves what waits in memory to the disk, in order. What is under way is moved too: the log knows repeats. */
+  #leaveMemory(trouble?: string): void {
+    if (trouble) this.#options.onTrouble?.(trouble);
+    const batches = this.#spooling ? this.#queue : [...this.#inFlight, ...this.#queue];
+    this.#spooling = true;
+    this.#queue = [];
+    this.#queuedEvents = 0;
+    this.#spill(batches);
+  }
+
+  #spill(batches: readonly EventBatch[]): void {
+    const whole = this.#losses.size === 0 ? batches : batches.filter((batch) => !this.#losses.has(batch.zone));
+    for (const batch of batches) if (this.#losses.has(batch.zone)) this.#lose(batch);
+    const taken = this.#options.spool.add(whole);
+    for (let index = taken; index < whole.length; index++) this.#lose(whole[index] as EventBatch);
+  }
+
+  #lose(batch: EventBatch): void {
+    if (!this.#losses.has(batch.zone)) {
+      this.#losses.set(batch.zone, batch.firstSeq);
+      this.#options.onTrouble?.(`the spool is full: ${batch.zone} loses its record from seq ${batch.firstSeq}`);
+    }
+    this.#lostEvents += batch.events.length;
+    this.#settle(batch.zone, lastSeqOf(batch), refused('NOT_RECORDED', `Events up to seq ${lastSeqOf(batch)} of ${batch.zone} are lost.`));
+  }
+
+  /** For each zone with a hole: the fact that it was lost, and the state after it. */
+  #bridgeLosses(): EventBatch[] {
+    const bridges: EventBatch[] = [];
+    for (const [zone, firstSeq] of this.#losses) {
+      const present = this.#options.checkpointOf(zone);
+      if (!present) continue;
+      bridges.push({
+        zone,
+        epoch: present.epoch,
+        firstSeq,
+        version: present.version,
+        time: this.#options.clock.now(),
+        events: [],
+        metas: null,
+        loss: { lastSeq: present.seq, checkpoint: structuredClone(present.checkpoint) },
+      });
+    }
+    return bridges;
+  }
+
+  #landed(batches: readonly EventBatch[], appended: readonly Appended[]): void {
+    for (const [index, batch] of batches.entries()) {
+      const outcome = appended[index];
+      if (outcome === undefined || outcome === 'stale') {
+        this.#settle(batch.zone, lastSeqOf(batch), refused('ZONE_STOPPED', `${batch.zone} has another owner now.`));
+        this.#options.onStale?.(batch.zone);
+        continue;
+      }
+      this.#appendedEvents += batch.events.length;
+      const seq = lastSeqOf(batch);
+      this.#durable.set(batch.zone, Math.max(seq, this.#durable.get(batch.zone) ?? 0));
+      this.#options.onDurable?.(batch, outcome.at);
+      this.#settle(batch.zone, seq, null);
+    }
+  }
+
+  #settle(zone: ZoneAddress, seq: number, refusal: Refused | null): void {
+    const waiters = this.#waiters.get(zone);
+    if (!waiters) return;
+    const left = waiters.filter((waiter) => waiter.seq > seq);
+    if (left.length > 0) this.#waiters.set(zone, left);
+    else this.#waiters.delete(zone);
+    for (const waiter of waiters) if (waiter.seq <= seq) waiter.done(refusal);
+  }
+
+  #isIdle(): boolean {
+    if (this.#busy || this.#queue.length > 0) return false;
+    return !this.#spooling || this.#cancelRetry !== null || this.#options.spool.batches === 0;
+  }
+
+  #cameToRest(): void {
+    if (this.#idle.length === 0 || !this.#isIdle()) return;
+    const idle = this.#idle;
+    this.#idle = [];
+    for (const resolve of idle) resolve();
+  }
+}

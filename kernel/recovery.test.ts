@@ -1,0 +1,78 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { defineZone } from './definition.ts';
+import { newHost, type Turnstile, turnstile } from './testing/index.ts';
+
+const gate = 'turnstile/gate';
+
+/** A host that admitted one person a second, five times, with snapshots after the second and the fourth. */
+async function history() {
+  const parts = newHost([turnstile]);
+  await parts.host.open(gate);
+  for (let count = 1; count <= 5; count++) {
+    parts.host.tell(gate, { type: 'Admit', people: 1 });
+    await parts.clock.settle();
+    if (count === 2) await parts.host.snapshotAll('cold');
+    if (count === 4) await parts.host.snapshotAll('hot');
+    parts.clock.jump(1_000);
+  }
+  return parts;
+}
+
+describe('the recovery ladder', () => {
+  test('takes the newest hot snapshot and the log’s tail', async () => {
+    const { log, hot, cold } = await history();
+    const rungs: string[] = [];
+    const { host } = newHost([turnstile], {
+      log,
+      hot,
+      cold,
+      options: { onRecovered: (_zone, steps) => rungs.push(...steps.map((step) => `${step.rung} ${step.outcome}`)) },
+    });
+    await host.open(gate);
+    assert.equal((host.view(gate)?.state as Turnstile).admitted, 5);
+    assert.deepEqual(rungs, ['hot 4', 'replay 5']);
+  });
+
+  test('without a hot one falls back to cold, past a damaged one to the one before, and at last to replay', async () => {
+    const { log, cold } = await history();
+    for (const damaged of [false, true]) {
+      if (damaged) cold.damaged.add(2);
+      const { host } = newHost([turnstile], { log, cold });
+      await host.open(gate);
+      assert.equal((host.view(gate)?.state as Turnstile).admitted, 5);
+    }
+  });
+
+  test('stateAt answers for any seq and any time, with the same code', async () => {
+    const { host } = await history();
+    for (let seq = 0; seq <= 5; seq++) {
+      assert.equal(((await host.stateAt(gate, { seq })).state as Turnstile).admitted, seq);
+      assert.equal(((await host.stateAt(gate, { time: 1_000 * seq })).state as Turnstile).admitted, seq);
+    }
+  });
+
+  test('a hole in the log that no snapshot bridges is an error that names it', async () => {
+    const { log } = await history();
+    log.batches.splice(1, 1);
+    const { host } = newHost([turnstile], { log });
+    await assert.rejects(host.open(gate), /continues at seq 3, but seq 2 is needed/);
+  });
+
+  test('events of an older version are upcast, and snapshots of one without an upcast are passed over', async () => {
+    const { log, hot } = await history();
+    const second = defineZone<{ heads: number }, never, { type: 'HeadsCounted'; heads: number }>({
+      kind: 'turnstile',
+      version: 2,
+      create: () => ({ heads: 0 }),
+      decide: () => {},
+      evolve: (state, event) => {
+        state.heads += event.heads;
+      },
+      upcast: (event) => ({ type: 'HeadsCounted', heads: (event as { people: number }).people }),
+    });
+    const { host } = newHost([second], { log, hot });
+    await host.open(gate);
+    assert.deepEqual(host.view(gate)?.state, { heads: 5 });
+  });
+});

@@ -1,0 +1,178 @@
+import { after, type Checkpoint, type EventBatch, lastSeqOf } from './batch.ts';
+import { type AnyZoneDefinition, keyOf, type ZoneAddress } from './definition.ts';
+import type { Clock, LogPosition, Snapshot, SnapshotLabel, SnapshotStore, ZoneLog } from './ports.ts';
+import { ANSWERS_MAX } from './zone.ts';
+
+/** Where a zone’s past is kept. */
+export interface Record {
+  readonly log: Pick<ZoneLog, 'read'>;
+  readonly hot: SnapshotStore;
+  readonly cold: SnapshotStore;
+  readonly clock: Clock;
+}
+
+/** One step of the ladder: what was tried, how long it took, what came of it. */
+export interface RecoveryStep {
+  readonly rung: 'hot' | 'cold' | 'replay';
+  readonly ms: number;
+  /** The seq reached, or why the rung did not hold. */
+  readonly outcome: number | string;
+}
+
+export interface Recovered {
+  readonly checkpoint: Checkpoint;
+  readonly seq: number;
+  readonly position: LogPosition | null;
+  /** Events a snapshot carried because the log lacked them; they must be written before anything new. */
+  readonly unrecorded: readonly EventBatch[];
+  readonly steps: readonly RecoveryStep[];
+}
+
+/** A moment of a zone’s past: after the event `seq`, or after everything decided up to `time` (epoch ms). */
+export type Moment = { readonly seq: number } | { readonly time: number };
+
+/**
+ * Brings a zone back: newest hot snapshot, else newest cold one that is whole, else nothing; then the log’s tail.
+ * With `until` the same code answers what the zone was at a past moment.
+ * @throws RecordBroken when the log lacks events between what was restored and what it holds
+ */
+export async function recover(definition: AnyZoneDefinition, zone: ZoneAddress, record: Record, until?: Moment): Promise<Recovered> {
+  const steps: RecoveryStep[] = [];
+  const snapshot =
+    (await tryRung('hot', record.hot, definition, zone, record.clock, steps, until)) ??
+    (await tryRung('cold', record.cold, definition, zone, record.clock, steps, until));
+  const started = record.clock.elapsed();
+  const past = new Past(definition, zone, snapshot);
+  for await (const batch of record.log.read(zone, past.seq, snapshot?.position ?? null)) {
+    if (until && 'time' in until && batch.time > until.time) break;
+    past.apply(batch, until && 'seq' in until ? until.seq : Number.POSITIVE_INFINITY);
+    if (until && 'seq' in until && past.seq >= until.seq) break;
+  }
+  steps.push({ rung: 'replay', ms: record.clock.elapsed() - started, outcome: past.seq });
+  return {
+    checkpoint: past.checkpoint(),
+    seq: past.seq,
+    position: snapshot?.position ?? null,
+    unrecorded: snapshot?.unrecorded ?? [],
+    steps,
+  };
+}
+
+async function tryRung(
+  rung: 'hot' | 'cold',
+  store: SnapshotStore,
+  definition: AnyZoneDefinition,
+  zone: ZoneAddress,
+  clock: Clock,
+  steps: RecoveryStep[],
+  until?: Moment,
+): Promise<Snapshot | undefined> {
+  const started = clock.elapsed();
+  const note = (outcome: number | string) => steps.push({ rung, ms: clock.elapsed() - started, outcome });
+  let labels: SnapshotLabel[];
+  try {
+    labels = await store.list(zone);
+  } catch (error) {
+    note(`the store is away: ${messageOf(error)}`);
+    return undefined;
+  }
+  for (const label of labels) {
+    if (until && !isBefore(label, until)) continue;
+    try {
+      const snapshot = await store.load(label);
+      const state = stateOf(snapshot, definition);
+      if (state === undefined) {
+        note(`snapshot at seq ${label.seq} is of version ${snapshot.version}, this is ${definition.version}`);
+        continue;
+      }
+      note(snapshot.seq);
+      return { ...snapshot, state };
+    } catch (error) {
+      note(`snapshot at seq ${label.seq} is damaged: ${messageOf(error)}`);
+    }
+  }
+  return undefined;
+}
+
+function isBefore(label: SnapshotLabel, moment: Moment): boolean {
+  return 'seq' in moment ? label.seq <= moment.seq : label.time <= moment.time;
+}
+
+function stateOf(snapshot: Snapshot, definition: AnyZoneDefinition): unknown {
+  return snapshot.version === definition.version ? snapshot.state : definition.upcastState?.(snapshot.state, snapshot.version);
+}
+
+/** A state that is folded from the record, batch by batch. */
+export class Past {
+  seq: number;
+  readonly #definition: AnyZoneDefinition;
+  readonly #zone: ZoneAddress;
+  #state: unknown;
+  #handled: number;
+  #answered: (readonly [string, number])[];
+
+  constructor(definition: AnyZoneDefinition, zone: ZoneAddress, from: (Checkpoint & { seq: number }) | undefined) {
+    this.#definition = definition;
+    this.#zone = zone;
+    this.#state = from ? from.state : definition.create(keyOf(zone));
+    this.seq = from?.seq ?? 0;
+    this.#handled = from?.handled ?? 0;
+    this.#answered = [...(from?.answered ?? [])];
+  }
+
+  apply(batch: EventBatch, untilSeq = Number.POSITIVE_INFINITY): void {
+    const rest = after(batch, this.seq);
+    if (!rest) return;
+    if (rest.loss) {
+      if (rest.loss.lastSeq > untilSeq) return;
+      this.#state = rest.loss.checkpoint.state;
+      this.#handled = rest.loss.checkpoint.handled;
+      this.#answered = [...rest.loss.checkpoint.answered];
+      this.seq = rest.loss.lastSeq;
+      return;
+    }
+    if (rest.firstSeq !== this.seq + 1) throw new RecordBroken(this.#zone, this.seq + 1, rest.firstSeq);
+    const { upcast, version } = this.#definition;
+    for (const [index, written] of rest.events.entries()) {
+      if (this.seq >= untilSeq) return;
+      const event = rest.version === version || !upcast ? written : upcast(written, rest.version);
+      this.#definition.evolve(this.#state, event);
+      this.seq++;
+      const id = rest.metas?.[index]?.id;
+      if (id !== undefined) this.#answered.push([id, this.seq]);
+    }
+    this.#handled = Math.max(this.#handled, this.seq);
+    if (this.#answered.length > 2 * ANSWERS_MAX) this.#answered = this.#answered.slice(-ANSWERS_MAX);
+  }
+
+  checkpoint(): Checkpoint {
+    return { state: this.#state, answered: this.#answered, handled: this.#handled };
+  }
+}
+
+export class RecordBroken extends Error {
+  constructor(zone: ZoneAddress, wanted: number, found: number) {
+    super(
+      `${zone}: the log continues at seq ${found}, but seq ${wanted} is needed and no snapshot reaches it. ` +
+        'Restore a cold snapshot or the log segment that retention has dropped.',
+    );
+    this.name = 'RecordBroken';
+  }
+}
+
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** What the log still lacks of a zone, from two copies of it that may overlap; in order, without repeats. */
+export function missingFrom(batches: Iterable<EventBatch>, afterSeq: number): EventBatch[] {
+  const missing: EventBatch[] = [];
+  let seq = afterSeq;
+  for (const batch of batches) {
+    const rest = after(batch, seq);
+    if (!rest) continue;
+    missing.push(rest);
+    seq = lastSeqOf(rest);
+  }
+  return missing;
+}

@@ -1,0 +1,38 @@
+import type { EventBatch } from '../batch.ts';
+import type { AnyZoneDefinition } from '../definition.ts';
+import { type HostOptions, type HostTrouble, ZoneHost } from '../host.ts';
+import { ManualClock, MemoryLog, MemorySnapshots, MemorySpool } from './memory.ts';
+
+export interface TestHost {
+  readonly host: ZoneHost;
+  readonly clock: ManualClock;
+  readonly log: MemoryLog;
+  readonly hot: MemorySnapshots;
+  readonly cold: MemorySnapshots;
+  readonly spool: MemorySpool;
+  readonly decided: EventBatch[];
+  readonly troubles: HostTrouble[];
+}
+
+/** A host on parts in memory under a manual clock. Parts may be handed over from another host, as after a crash. */
+export function newHost(definitions: AnyZoneDefinition[], parts: Partial<TestHost> & { options?: Partial<HostOptions> } = {}): TestHost {
+  const clock = parts.clock ?? new ManualClock(1_000);
+  const log = parts.log ?? new MemoryLog();
+  const hot = parts.hot ?? new MemorySnapshots();
+  const cold = parts.cold ?? new MemorySnapshots();
+  const spool = parts.spool ?? new MemorySpool();
+  const decided: EventBatch[] = [];
+  const troubles: HostTrouble[] = [];
+  const host = new ZoneHost({
+    log,
+    spool,
+    hot,
+    cold,
+    clock,
+    onDecided: (batch) => decided.push(batch),
+    onTrouble: (trouble) => troubles.push(trouble),
+    ...parts.options,
+  });
+  for (const definition of definitions) host.register(definition);
+  return { host, clock, log, hot, cold, spool, decided, troubles };
+}

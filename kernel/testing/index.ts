@@ -1,0 +1,4 @@
+export { given } from './given.ts';
+export { newHost, type TestHost } from './host.ts';
+export { ManualClock, MemoryLog, MemorySnapshots, MemorySpool } from './memory.ts';
+export { beating, type Turnstile, type TurnstileCommand, type TurnstileEvent, turnstile } from './turnstile.ts';

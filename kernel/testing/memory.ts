@@ -1,0 +1,183 @@
+import { after, type EventBatch, lastSeqOf } from '../batch.ts';
+import type { ZoneAddress } from '../definition.ts';
+import type { Appended, Claim, Clock, LogPosition, Snapshot, SnapshotLabel, SnapshotStore, Spool, ZoneLog } from '../ports.ts';
+
+/** A clock that stands still until it is moved. */
+export class ManualClock implements Clock {
+  #now: number;
+  #soon: (() => void)[] = [];
+  #timers: { due: number; callback: () => void }[] = [];
+
+  constructor(now = 0) {
+    this.#now = now;
+  }
+
+  now(): number {
+    return this.#now;
+  }
+
+  elapsed(): number {
+    return this.#now;
+  }
+
+  soon(callback: () => void): void {
+    this.#soon.push(callback);
+  }
+
+  after(ms: number, callback: () => void): () => void {
+    const timer = { due: this.#now + ms, callback };
+    this.#timers.push(timer);
+    return () => {
+      this.#timers = this.#timers.filter((other) => other !== timer);
+    };
+  }
+
+  /** Runs everything that waits for `soon`, and what that brings about, promises included. */
+  async settle(): Promise<void> {
+    for (let quiet = 0; quiet < 3; ) {
+      await new Promise<void>((resolve) => setImmediate(resolve));
+      const due = this.#soon;
+      this.#soon = [];
+      quiet = due.length === 0 ? quiet + 1 : 0;
+      for (const callback of due) callback();
+    }
+  }
+
+  /** Lets time pass, timer by timer. */
+  async advance(ms: number): Promise<void> {
+    const until = this.#now + ms;
+    await this.settle();
+    for (;;) {
+      const next = this.#timers.filter((timer) => timer.due <= until).sort((a, b) => a.due - b.due)[0];
+      if (!next) break;
+      this.#timers = this.#timers.filter((timer) => timer !== next);
+      this.#now = Math.max(this.#now, next.due);
+      next.callback();
+      await this.settle();
+    }
+    this.#now = until;
+    await this.settle();
+  }
+
+  /** Time passes and nothing gets to run: a long pause of the process. */
+  jump(ms: number): void {
+    this.#now += ms;
+  }
+}
+
+/** A log in memory. What it was given is copied, as a real one would. */
+export class MemoryLog implements ZoneLog {
+  readonly batches: EventBatch[] = [];
+  readonly #heads = new Map<ZoneAddress, { epoch: number; seq: number }>();
+  /** While set, nothing can be reached; the text is the reason. */
+  away: string | null = null;
+  /** Writes, then fails: an answer that was lost on the way. */
+  failAfterWriting = false;
+
+  async claim(zone: ZoneAddress): Promise<Claim> {
+    this.#reach();
+    const head = this.#headOf(zone);
+    head.epoch++;
+    return { epoch: head.epoch, lastSeq: head.seq };
+  }
+
+  async append(batches: readonly EventBatch[]): Promise<Appended[]> {
+    this.#reach();
+    const outcome = batches.map((batch): Appended => {
+      const head = this.#headOf(batch.zone);
+      if (batch.epoch < head.epoch) return 'stale';
+      const rest = after(batch, head.seq);
+      if (rest) {
+        if (rest.firstSeq !== head.seq + 1) throw new Error(`${batch.zone}: seq ${head.seq + 1} is due, ${rest.firstSeq} came`);
+        head.seq = lastSeqOf(rest);
+        this.batches.push(structuredClone(rest));
+      }
+      return { at: this.batches.length };
+    });
+    if (this.failAfterWriting) throw new Error('the answer was lost');
+    return outcome;
+  }
+
+  async *read(zone: ZoneAddress, afterSeq: number, from: LogPosition | null): AsyncIterable<EventBatch> {
+    this.#reach();
+    for (const batch of this.batches.slice(Math.max(0, (from ?? 0) - 1))) {
+      if (batch.zone === zone && lastSeqOf(batch) > afterSeq) yield structuredClone(batch);
+    }
+  }
+
+  #headOf(zone: ZoneAddress): { epoch: number; seq: number } {
+    let head = this.#heads.get(zone);
+    if (!head) {
+      head = { epoch: 0, seq: 0 };
+      this.#heads.set(zone, head);
+    }
+    return head;
+  }
+
+  #reach(): void {
+    if (this.away !== null) throw new Error(this.away);
+  }
+}
+
+export class MemorySnapshots implements SnapshotStore {
+  readonly snapshots: Snapshot[] = [];
+  /** Seqs whose snapshots cannot be read. */
+  readonly damaged = new Set<number>();
+
+  async save(snapshot: Snapshot): Promise<void> {
+    this.snapshots.unshift(structuredClone(snapshot));
+  }
+
+  async list(zone: ZoneAddress): Promise<SnapshotLabel[]> {
+    return this.snapshots.filter((snapshot) => snapshot.zone === zone);
+  }
+
+  async load(label: SnapshotLabel): Promise<Snapshot> {
+    const found = this.snapshots.find((snapshot) => snapshot.zone === label.zone && snapshot.seq === label.seq);
+    if (!found || this.damaged.has(label.seq)) throw new Error('checksum differs');
+    return structuredClone(found);
+  }
+}
+
+/** A spool in memory; `bytes` counts events. */
+export class MemorySpool implements Spool {
+  #batches: EventBatch[] = [];
+  readonly bytesMax: number;
+
+  constructor(bytesMax = 1_000_000) {
+    this.bytesMax = bytesMax;
+  }
+
+  get batches(): number {
+    return this.#batches.length;
+  }
+
+  get bytes(): number {
+    return this.#batches.reduce((sum, batch) => sum + batch.events.length, 0);
+  }
+
+  add(batches: readonly EventBatch[]): number {
+    let taken = 0;
+    for (const batch of batches) {
+      if (this.bytes + batch.events.length > this.bytesMax) break;
+      this.#batches.push(structuredClone(batch));
+      taken++;
+    }
+    return taken;
+  }
+
+  oldest(eventsMax: number): EventBatch[] {
+    let events = 0;
+    let count = 0;
+    while (count < this.#batches.length && events < eventsMax) events += (this.#batches[count++] as EventBatch).events.length;
+    return this.#batches.slice(0, count);
+  }
+
+  drop(count: number): void {
+    this.#batches.splice(0, count);
+  }
+
+  ofZone(zone: ZoneAddress): EventBatch[] {
+    return this.#batches.filter((batch) => batch.zone === zone);
+  }
+}

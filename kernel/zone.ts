@@ -1,0 +1,181 @@
+import type { Checkpoint, EventBatch } from './batch.ts';
+import { type AnyZoneDefinition, type CommandMeta, type Context, keyOf, type Reply, type ZoneAddress } from './definition.ts';
+import type { LogPosition, Snapshot } from './ports.ts';
+import { mix, Random, seedOf } from './random.ts';
+
+/** Answers remembered for retries, per zone. A client that retries after a thousand other commands has waited too long. */
+export const ANSWERS_MAX = 1_024;
+
+/** A command on its way, with what it takes to answer it. */
+export interface Letter {
+  readonly command: unknown;
+  readonly meta: CommandMeta | null;
+  readonly answer: ((reply: Reply) => void) | null;
+}
+
+export type ZoneStatus = 'recovering' | 'active' | 'stopped';
+
+/** One live zone: its state, its mailbox, and the events of the present turn. All that may change the state goes through `handle` and `tick`. */
+export class Zone {
+  readonly address: ZoneAddress;
+  readonly definition: AnyZoneDefinition;
+  status: ZoneStatus = 'recovering';
+  state: unknown;
+  seq = 0;
+  epoch = 0;
+  handled = 0;
+  /** Where the log holds the newest durable event. */
+  position: LogPosition | null = null;
+  /** The seq at the newest snapshot of each store; a zone that has not changed since needs no other. */
+  readonly snapshotSeq = { hot: -1, cold: -1 };
+
+  readonly mailbox: Letter[] = [];
+  #read = 0;
+  #events: { type: string }[] = [];
+  #metas: (CommandMeta | null)[] | null = null;
+  #meta: CommandMeta | null = null;
+  #refusal: Reply | null = null;
+  /** How many events the turn had before the present command. */
+  #emittedBefore = 0;
+  readonly #answered = new Map<string, Reply>();
+  readonly #seed: number;
+  readonly #random = new Random(0);
+  readonly #context: { -readonly [K in keyof Context<{ type: string }>]: Context<{ type: string }>[K] };
+
+  constructor(definition: AnyZoneDefinition, address: ZoneAddress) {
+    this.address = address;
+    this.definition = definition;
+    this.#seed = seedOf(address);
+    this.state = definition.create(keyOf(address));
+    this.#context = {
+      now: 0,
+      random: () => this.#random.next(),
+      emit: (event) => this.#emit(event),
+      refuse: (code, message) => {
+        this.#refusal = { ok: false, code, message };
+      },
+    };
+  }
+
+  get waiting(): number {
+    return this.mailbox.length - this.#read;
+  }
+
+  take(): Letter | undefined {
+    const letter = this.mailbox[this.#read];
+    if (letter === undefined) return undefined;
+    if (++this.#read === this.mailbox.length) {
+      this.mailbox.length = 0;
+      this.#read = 0;
+    }
+    return letter;
+  }
+
+  /** Decides one command. Throws what the definition throws; the zone must then be rebuilt from its record. */
+  handle(command: unknown, meta: CommandMeta | null, now: number): Reply {
+    const id = meta?.id;
+    if (id !== undefined) {
+      const first = this.#answered.get(id);
+      if (first !== undefined) return first;
+    }
+    this.#begin(meta, now);
+    this.definition.decide(this.state as never, command, this.#context);
+    const reply = this.#conclude();
+    if (id !== undefined) this.#remember(id, reply);
+    return reply;
+  }
+
+  tick(now: number): void {
+    this.#begin(null, now);
+    this.definition.tick?.(this.state as never, this.#context);
+    this.#conclude();
+  }
+
+  /** The events decided since the last call, as one batch; undefined when there are none. */
+  takeBatch(now: number): EventBatch | undefined {
+    const events = this.#events;
+    if (events.length === 0) return undefined;
+    const metas = this.#metas;
+    this.#events = [];
+    this.#metas = null;
+    return {
+      zone: this.address,
+      epoch: this.epoch,
+      firstSeq: this.seq - events.length + 1,
+      version: this.definition.version,
+      time: now,
+      events,
+      metas,
+    };
+  }
+
+  checkpoint(): Checkpoint {
+    const answered: [string, number][] = [];
+    for (const [id, reply] of this.#answered) if (reply.ok) answered.push([id, reply.seq]);
+    return { state: this.state, answered, handled: this.handled };
+  }
+
+  snapshot(time: number, unrecorded: readonly EventBatch[]): Snapshot {
+    return {
+      ...this.checkpoint(),
+      zone: this.address,
+      version: this.definition.version,
+      epoch: this.epoch,
+      seq: this.seq,
+      time,
+      position: this.position,
+      unrecorded,
+    };
+  }
+
+  /** Becomes what the record says it was. */
+  restore(checkpoint: Checkpoint, seq: number): void {
+    this.state = checkpoint.state;
+    this.seq = seq;
+    this.handled = checkpoint.handled;
+    this.#events = [];
+    this.#metas = null;
+    this.#answered.clear();
+    for (const [id, answeredAt] of checkpoint.answered) this.#remember(id, { ok: true, seq: answeredAt });
+  }
+
+  #begin(meta: CommandMeta | null, now: number): void {
+    this.#meta = meta;
+    this.#refusal = null;
+    this.#context.now = now;
+    this.#random.state = mix(this.#seed, this.handled++);
+    this.#emittedBefore = this.#events.length;
+  }
+
+  #conclude(): Reply {
+    const refusal = this.#refusal;
+    if (refusal === null) return { ok: true, seq: this.seq };
+    if (this.#events.length !== this.#emittedBefore)
+      throw new Error(`${this.address}: a command was refused after it had emitted events; decide must do one or the other`);
+    return refusal;
+  }
+
+  #emit(event: { type: string }): void {
+    this.definition.evolve(this.state, event);
+    this.#events.push(event);
+    this.seq++;
+    if (this.#meta !== null && this.#metas === null) this.#metas = new Array(this.#events.length - 1).fill(null);
+    this.#metas?.push(this.#meta);
+  }
+
+  /** Drops what the failed command emitted, so that only decisions that were answered reach the log. */
+  undoFailed(): void {
+    const failed = this.#events.length - this.#emittedBefore;
+    this.#events.length = this.#emittedBefore;
+    if (this.#metas) this.#metas.length = this.#emittedBefore;
+    this.seq -= failed;
+  }
+
+  #remember(id: string, reply: Reply): void {
+    if (this.#answered.size >= ANSWERS_MAX) {
+      const oldest = this.#answered.keys().next();
+      if (!oldest.done) this.#answered.delete(oldest.value);
+    }
+    this.#answered.set(id, reply);
+  }
+}

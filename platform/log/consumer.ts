@@ -1,0 +1,174 @@
+import { type EventBatch, messageOf } from '@millrace/kernel';
+import type { EventLog, LoggedBatch } from './event-log.ts';
+
+/** Events read in one go: large enough for columnar writes, small enough to keep the loop responsive. */
+const READ_EVENTS_MAX = 4_096;
+const RETRY_FIRST_MS = 50;
+const RETRY_MOST_MS = 5_000;
+
+/**
+ * A table kept up to date from the log. It stores the offsets it has reached in the same transaction as what it writes,
+ * so a crash repeats nothing and skips nothing.
+ */
+export interface Projection {
+  /** Name of the consumer group. */
+  readonly name: string;
+  /** The offset from which each partition is to be read; 0 where nothing was read yet. */
+  offsets(): Promise<ReadonlyMap<number, number>>;
+  /**
+   * Writes what the batches say and that their partition is now read up to `next`, both or neither.
+   * @throws CannotApply when one batch can never be taken; any other error means “try again later”
+   */
+  apply(batches: readonly EventBatch[], read: { partition: number; next: number } | null): Promise<void>;
+}
+
+/** A batch that will fail however often it is tried: it goes to the dead letters. */
+export class CannotApply extends Error {
+  readonly batch: EventBatch;
+
+  constructor(batch: EventBatch, reason: string) {
+    super(reason);
+    this.name = 'CannotApply';
+    this.batch = batch;
+  }
+}
+
+export interface ConsumerFigures {
+  readonly group: string;
+  /** Events in the log that were not read yet, over all partitions. */
+  readonly lag: number;
+  readonly applied: number;
+  readonly deadLetters: number;
+  readonly trouble: string | null;
+  readonly offsets: readonly number[];
+}
+
+/** Reads the log for one projection, partition by partition, for as long as it is not stopped. */
+export class ConsumerGroup {
+  readonly #log: EventLog;
+  readonly #projection: Projection;
+  readonly #onTrouble: (message: string) => void;
+  #offsets: number[] = [];
+  #applied = 0;
+  #deadLetters = 0;
+  #trouble: string | null = null;
+  #running: Promise<void> | null = null;
+  #stopped = false;
+  #wake: (() => void) | null = null;
+  #unsubscribe: (() => void) | null = null;
+  #caughtUp: (() => void)[] = [];
+
+  constructor(log: EventLog, projection: Projection, onTrouble: (message: string) => void = () => {}) {
+    this.#log = log;
+    this.#projection = projection;
+    this.#onTrouble = onTrouble;
+  }
+
+  async start(): Promise<void> {
+    const known = await this.#projection.offsets();
+    this.#offsets = Array.from({ length: this.#log.partitions }, (_none, partition) => known.get(partition) ?? 0);
+    this.#unsubscribe = this.#log.onAppended(() => this.#wake?.());
+    this.#running = this.#run();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#wake?.();
+    this.#unsubscribe?.();
+    await this.#running;
+  }
+
+  /** Resolves once everything that the log holds now has been applied. */
+  caughtUp(): Promise<void> {
+    if (this.figures().lag === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#caughtUp.push(resolve);
+      this.#wake?.();
+    });
+  }
+
+  /** Hands a dead letter to the projection once more; throws what the projection throws. */
+  async replay(id: number): Promise<boolean> {
+    const dead = this.#log.deadLetters.open(id);
+    if (!dead || dead.letter.group !== this.#projection.name) return false;
+    await this.#projection.apply([dead.batch], null);
+    await this.#log.deadLetters.remove(id);
+    return true;
+  }
+
+  figures(): ConsumerFigures {
+    const { partitions } = this.#log.figures();
+    const lag = partitions.reduce((sum, { end }, index) => sum + end - (this.#offsets[index] ?? 0), 0);
+    return {
+      group: this.#projection.name,
+      lag,
+      applied: this.#applied,
+      deadLetters: this.#deadLetters,
+      trouble: this.#trouble,
+      offsets: [...this.#offsets],
+    };
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#stopped) {
+      const woken = new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+      let applied = 0;
+      for (let partition = 0; partition < this.#log.partitions && !this.#stopped; partition++) applied += await this.#readOnce(partition);
+      if (applied > 0) continue;
+      this.#tellCaughtUp();
+      await woken;
+    }
+    this.#tellCaughtUp();
+  }
+
+  #tellCaughtUp(): void {
+    const waiting = this.#caughtUp;
+    this.#caughtUp = [];
+    for (const resolve of waiting) resolve();
+  }
+
+  async #readOnce(partition: number): Promise<number> {
+    const offset = this.#offsets[partition] ?? 0;
+    const read = await this.#log.readFrom(partition, offset, READ_EVENTS_MAX);
+    const last = read.at(-1);
+    if (!last) return 0;
+    await this.#applyAll(read, partition, last.next);
+    this.#offsets[partition] = last.next;
+    this.#applied += last.next - offset;
+    return last.next - offset;
+  }
+
+  async #applyAll(read: readonly LoggedBatch[], partition: number, next: number): Promise<void> {
+    let left = read;
+    for (let waitMs = RETRY_FIRST_MS; !this.#stopped; ) {
+      try {
+        await this.#projection.apply(
+          left.map(({ batch }) => batch),
+          { partition, next },
+        );
+        this.#trouble = null;
+        return;
+      } catch (error) {
+        const dead = error instanceof CannotApply ? left.find(({ batch }) => batch === error.batch) : undefined;
+        if (dead) {
+          await this.#bury(dead, messageOf(error));
+          left = left.filter((one) => one !== dead);
+          continue;
+        }
+        this.#trouble = messageOf(error);
+        this.#onTrouble(`${this.#projection.name} could not write, trying again in ${waitMs} ms: ${this.#trouble}`);
+        await new Promise((resolve) => setTimeout(resolve, waitMs));
+        waitMs = Math.min(waitMs * 2, RETRY_MOST_MS);
+      }
+    }
+  }
+
+  async #bury({ partition, offset, batch }: LoggedBatch, reason: string): Promise<void> {
+    this.#deadLetters++;
+    const letter = { group: this.#projection.name, partition, offset, zone: batch.zone, seq: batch.firstSeq, reason, at: Date.now() };
+    await this.#log.deadLetters.put(letter, batch);
+    this.#onTrouble(`${this.#projection.name} set aside ${batch.zone} seq ${batch.firstSeq}: ${reason}`);
+  }
+}

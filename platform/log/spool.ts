@@ -1,0 +1,189 @@
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
+import type { EventBatch, Spool, ZoneAddress } from '@millrace/kernel';
+import { Packr } from 'msgpackr';
+
+const SEGMENT_BYTES = 8 * 1024 * 1024;
+/** Length and CRC-32, four bytes each, before every batch. */
+const HEADER_BYTES = 8;
+
+interface Segment {
+  readonly number: number;
+  readonly path: string;
+  readonly fd: number;
+  bytes: number;
+}
+
+interface Entry {
+  readonly segment: Segment;
+  readonly at: number;
+  readonly bytes: number;
+  readonly events: number;
+  readonly zone: ZoneAddress;
+}
+
+/**
+ * The outbox’s overflow: segment files of length-prefixed, checksummed batches. Writes go to the operating system and
+ * are not waited for on the disk, so they survive a crash of the process. A record that was torn off ends its segment.
+ * @param bytesMax quota; beyond it `add` takes no more
+ */
+export function openSpool(folder: string, bytesMax: number): FileSpool {
+  mkdirSync(folder, { recursive: true });
+  return new FileSpool(folder, bytesMax);
+}
+
+export class FileSpool implements Spool {
+  readonly bytesMax: number;
+  readonly #folder: string;
+  readonly #packr = new Packr();
+  #entries: Entry[] = [];
+  #first = 0;
+  #bytes = 0;
+  #segments: Segment[] = [];
+
+  constructor(folder: string, bytesMax: number) {
+    this.#folder = folder;
+    this.bytesMax = bytesMax;
+    this.#readAll();
+  }
+
+  get batches(): number {
+    return this.#entries.length - this.#first;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  add(batches: readonly EventBatch[]): number {
+    let taken = 0;
+    for (const batch of batches) {
+      const body = this.#packr.pack(batch);
+      const bytes = HEADER_BYTES + body.length;
+      if (this.#bytes + bytes > this.bytesMax) break;
+      const record = Buffer.allocUnsafe(bytes);
+      record.writeUInt32BE(body.length, 0);
+      record.writeUInt32BE(crc32(body), 4);
+      body.copy(record, HEADER_BYTES);
+      const segment = this.#segmentWithRoom();
+      writeSync(segment.fd, record, 0, bytes, segment.bytes);
+      this.#entries.push({ segment, at: segment.bytes, bytes, events: batch.events.length, zone: batch.zone });
+      segment.bytes += bytes;
+      this.#bytes += bytes;
+      taken++;
+    }
+    return taken;
+  }
+
+  oldest(eventsMax: number): EventBatch[] {
+    const found: EventBatch[] = [];
+    for (let index = this.#first, events = 0; index < this.#entries.length && events < eventsMax; index++) {
+      const entry = this.#entries[index] as Entry;
+      found.push(this.#read(entry));
+      events += entry.events || 1;
+    }
+    return found;
+  }
+
+  drop(count: number): void {
+    const end = Math.min(this.#first + count, this.#entries.length);
+    for (; this.#first < end; this.#first++) this.#bytes -= (this.#entries[this.#first] as Entry).bytes;
+    const oldest = this.#entries[this.#first];
+    if (!oldest) {
+      for (const segment of this.#segments) this.#delete(segment);
+      this.#segments = [];
+      this.#entries = [];
+      this.#first = 0;
+      rmSync(this.#markPath, { force: true });
+      return;
+    }
+    for (const segment of this.#segments) if (segment.number < oldest.segment.number) this.#delete(segment);
+    this.#segments = this.#segments.filter((segment) => segment.number >= oldest.segment.number);
+    if (this.#first > 10_000) {
+      this.#entries = this.#entries.slice(this.#first);
+      this.#first = 0;
+    }
+    writeFileSync(this.#markPath, `${oldest.segment.number} ${oldest.at}`);
+  }
+
+  ofZone(zone: ZoneAddress): EventBatch[] {
+    return this.#entries
+      .slice(this.#first)
+      .filter((entry) => entry.zone === zone)
+      .map((entry) => this.#read(entry));
+  }
+
+  close(): void {
+    for (const segment of this.#segments) closeSync(segment.fd);
+    this.#segments = [];
+  }
+
+  get #markPath(): string {
+    return join(this.#folder, 'read-up-to');
+  }
+
+  #segmentWithRoom(): Segment {
+    const last = this.#segments.at(-1);
+    if (last && last.bytes < SEGMENT_BYTES) return last;
+    return this.#openSegment((last?.number ?? 0) + 1);
+  }
+
+  #openSegment(number: number): Segment {
+    const path = join(this.#folder, `${String(number).padStart(8, '0')}.spool`);
+    const segment = { number, path, fd: openSync(path, existsSync(path) ? 'r+' : 'w+'), bytes: 0 };
+    this.#segments.push(segment);
+    return segment;
+  }
+
+  #delete(segment: Segment): void {
+    closeSync(segment.fd);
+    rmSync(segment.path, { force: true });
+  }
+
+  #read(entry: Entry): EventBatch {
+    const body = Buffer.allocUnsafe(entry.bytes - HEADER_BYTES);
+    readSync(entry.segment.fd, body, 0, body.length, entry.at + HEADER_BYTES);
+    return this.#packr.unpack(body);
+  }
+
+  /** What an earlier process left behind, from its mark on. A repeat does no harm: the log knows what it has. */
+  #readAll(): void {
+    const numbers = readdirSync(this.#folder)
+      .filter((name) => name.endsWith('.spool'))
+      .map((name) => Number.parseInt(name, 10))
+      .sort((a, b) => a - b);
+    const [markSegment = 0, markAt = 0] = existsSync(this.#markPath) ? readFileSync(this.#markPath, 'utf8').split(' ').map(Number) : [];
+    for (const number of numbers) {
+      const segment = this.#openSegment(number);
+      const size = fstatSync(segment.fd).size;
+      const content = Buffer.allocUnsafe(size);
+      readSync(segment.fd, content, 0, size, 0);
+      for (let at = 0; at + HEADER_BYTES <= size; ) {
+        const length = content.readUInt32BE(at);
+        const body = content.subarray(at + HEADER_BYTES, at + HEADER_BYTES + length);
+        if (body.length < length || crc32(body) !== content.readUInt32BE(at + 4)) break;
+        const bytes = HEADER_BYTES + length;
+        segment.bytes = at + bytes;
+        if (number > markSegment || (number === markSegment && at >= markAt)) {
+          const batch = this.#packr.unpack(body) as EventBatch;
+          this.#entries.push({ segment, at, bytes, events: batch.events.length, zone: batch.zone });
+          this.#bytes += bytes;
+        }
+        at += bytes;
+      }
+    }
+  }
+}

@@ -113,7 +113,7 @@ export type InstrumentCommand =
   | { type: 'RecordReading'; reading: Reading }
   | { type: 'RecordGap'; gap: Gap }
   | { type: 'RecordRepair'; from: number; to: number; trades: number }
-  | { type: 'RecordFault'; fault: FeedFault; detail: string; time: number }
+  | { type: 'RecordFault'; fault: FeedFault; detail: string; time: number; count: number }
   | { type: 'MarkStale'; reason: string; time: number }
   | { type: 'MarkLive'; time: number };
 
@@ -122,6 +122,7 @@ export type InstrumentEvent =
   | { type: 'InstrumentListed'; source: string; symbol: string; simulated: boolean }
   | { type: 'TradeRecorded'; trade: Trade; numbered: boolean; late?: 'corrected' | 'beyond-window'; outlier?: true; backfilled?: true }
   | { type: 'TradeRefused'; trade: Trade; reason: TradeRefusal }
+  | { type: 'CandleRecorded'; interval: Interval; candle: Candle }
   | { type: 'CandleClosed'; interval: Interval; candle: Candle; origin: CandleOrigin }
   | { type: 'CandleCorrected'; interval: Interval; candle: Candle; version: number; origin: CandleOrigin }
   | {
@@ -140,7 +141,7 @@ export type InstrumentEvent =
   | { type: 'ReadingRecorded'; reading: Reading }
   | { type: 'GapRecorded'; gap: Gap }
   | { type: 'GapRepaired'; from: number; to: number; trades: number }
-  | { type: 'FeedFaulted'; fault: FeedFault; detail: string; time: number }
+  | { type: 'FeedFaulted'; fault: FeedFault; detail: string; time: number; count: number }
   | { type: 'WentStale'; reason: string; time: number }
   | { type: 'WentLive'; time: number };
 

@@ -1,0 +1,12 @@
+import type { Clock } from '@millrace/kernel';
+
+/** The machine’s clock. */
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  elapsed: () => performance.now(),
+  soon: (callback) => void setImmediate(callback),
+  after: (ms, callback) => {
+    const timer = setTimeout(callback, ms);
+    return () => clearTimeout(timer);
+  },
+};

@@ -1,0 +1,46 @@
+import { accessSync, constants, existsSync, mkdirSync, statfsSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { availableParallelism, totalmem } from 'node:os';
+import { messageOf } from '@millrace/kernel';
+import { type ServingFlags, settingsFor } from './settings.ts';
+import { CONSOLE_FOLDER } from './up.ts';
+
+const MIB = 1024 * 1024;
+const DISK_MIB_MIN = 2_048;
+const MEMORY_MIB_MIN = 1_024;
+
+/** Looks at everything a start needs, and says of each what it found. Ends with 1 when something would keep it from starting. */
+export async function doctor(flags: ServingFlags): Promise<void> {
+  const settings = settingsFor(flags);
+  const findings: [name: string, good: boolean, found: string][] = [
+    ['Node', Number(process.versions.node.split('.')[0]) >= 24, process.version],
+    ['processors', availableParallelism() >= 2, String(availableParallelism())],
+    ['memory', totalmem() / MIB >= MEMORY_MIB_MIN, `${Math.round(totalmem() / MIB)} MiB`],
+    ['configuration', true, `${settings.sources.length} source(s)`],
+    folderFinding(settings.data),
+    ['console', existsSync(CONSOLE_FOLDER), existsSync(CONSOLE_FOLDER) ? 'built' : 'not built; "npm start" builds it'],
+    await portFinding(settings.host, settings.port),
+  ];
+  for (const [name, good, found] of findings) console.log(`${good ? 'ok ' : 'BAD'}  ${name.padEnd(14)} ${found}`);
+  if (findings.some(([, good]) => !good)) process.exitCode = 1;
+}
+
+function folderFinding(folder: string): [string, boolean, string] {
+  try {
+    mkdirSync(folder, { recursive: true });
+    accessSync(folder, constants.W_OK);
+    const { bavail, bsize } = statfsSync(folder);
+    const freeMiB = Math.round((bavail * bsize) / MIB);
+    return ['data folder', freeMiB >= DISK_MIB_MIN, `${folder}, ${freeMiB} MiB free`];
+  } catch (error) {
+    return ['data folder', false, `${folder}: ${messageOf(error)}`];
+  }
+}
+
+function portFinding(host: string, port: number): Promise<[string, boolean, string]> {
+  return new Promise((resolve) => {
+    const probe = createServer();
+    probe.once('error', (error) => resolve(['port', false, `${host}:${port}: ${messageOf(error)}`]));
+    probe.listen({ host, port }, () => probe.close(() => resolve(['port', true, `${host}:${port} is free`])));
+  });
+}

@@ -1,0 +1,91 @@
+import { existsSync, statSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { type Feed, pairsOfRecording, type RecordedLine, readRecordedLines } from '@millrace/collector';
+import type { ExchangeSource } from '@millrace/contracts';
+import { startPlatform } from '../platform.ts';
+import { UserError } from '../user-error.ts';
+import { type ServingFlags, settingsFor } from './settings.ts';
+import { CONSOLE_FOLDER, stopOnSignal } from './up.ts';
+
+const TYPES = ['binance', 'binance-futures', 'coinbase', 'kraken', 'upbit'] as const;
+/** Frames between two breaths at full speed, so that what they bring is carried on meanwhile. */
+const BREATH_FRAMES = 500;
+
+interface ReplayFlags extends ServingFlags {
+  readonly source: string;
+  readonly speed: number;
+  readonly exit?: boolean;
+}
+
+/** Feeds recorded frames through the real adapter, and serves what comes of it like any other source. */
+export async function replay(frames: string, { source, speed, exit, ...flags }: ReplayFlags): Promise<void> {
+  const type = TYPES.find((known) => known === source);
+  if (!type) throw new UserError(`there is no adapter "${source}" for recorded frames`, `Use one of: ${TYPES.join(', ')}.`);
+  const path = resolve(process.env['MILLRACE_CWD'] ?? process.cwd(), frames);
+  if (!existsSync(path) || !statSync(path).isFile()) throw new UserError(`${path} does not exist`, 'Name a file of recorded frames; docs/how-to/replay.md says where to get some.');
+  const lines: RecordedLine[] = [];
+  for await (const line of readRecordedLines(path)) lines.push(line);
+  const pairs = pairsOfRecording(type, lines);
+  if (pairs.length === 0) throw new UserError(`${path} names no instruments`, `Check that it is a recording of ${type}: its first lines must show the subscriptions.`);
+
+  let finished: () => void = () => {};
+  const done = new Promise<void>((resolveDone) => {
+    finished = resolveDone;
+  });
+  const v1 = type === 'kraken' ? { wsUrl: 'wss://ws.kraken.com' } : {};
+  const config = { id: type, type, instruments: pairs, channels: ['trades', 'quotes', 'book', 'candles'], backfill: false, ...v1 } as ExchangeSource;
+  const running = await startPlatform({
+    settings: { ...settingsFor(flags), sources: [config] },
+    console: CONSOLE_FOLDER,
+    adjust: (_config, parts) => ({ ...parts, feed: recordedFeed(lines, speed), history: null, leavesHoles: false, checkClock: false }),
+    onSource: ({ state }) => state === 'finished' && finished(),
+  });
+  console.log(`ready ${running.url}`);
+  stopOnSignal(running);
+  await done;
+  await running.host.flushed();
+  await running.consumer.caughtUp();
+  console.error(JSON.stringify(running.collector.source(type)?.describe()));
+  if (!exit) return;
+  await running.stop();
+}
+
+/** Gives the recorded frames at the pace they came, or faster. */
+function recordedFeed(lines: readonly RecordedLine[], speed: number): Feed {
+  return {
+    open(events) {
+      let closed = false;
+      let paused = false;
+      const run = async () => {
+        events.opened();
+        const begin = performance.now();
+        const first = lines[0]?.at ?? 0;
+        let given = 0;
+        for (const line of lines) {
+          if (line.kind !== 'received') continue;
+          const waitMs = Number.isFinite(speed) ? (line.at - first) / speed - (performance.now() - begin) : 0;
+          if (waitMs > 1) await new Promise((resolveWait) => setTimeout(resolveWait, waitMs));
+          else if (given % BREATH_FRAMES === 0) await new Promise((resolveWait) => setImmediate(resolveWait));
+          while (paused && !closed) await new Promise((resolveWait) => setTimeout(resolveWait, 1));
+          if (closed) return;
+          events.frame(line.text, line.at);
+          given++;
+        }
+        events.finished();
+      };
+      setImmediate(() => void run());
+      return {
+        send: () => {},
+        close: () => {
+          closed = true;
+        },
+        pause: () => {
+          paused = true;
+        },
+        resume: () => {
+          paused = false;
+        },
+      };
+    },
+  };
+}

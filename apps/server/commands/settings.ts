@@ -1,0 +1,18 @@
+import { loadConfig, type Settings } from '@millrace/platform/config';
+
+export interface ServingFlags {
+  readonly config?: string;
+  readonly data?: string;
+  readonly host?: string;
+  readonly port?: number;
+}
+
+/** Settings for a command: relative paths mean the folder in which the person typed it. */
+export function settingsFor({ config, data, host, port }: ServingFlags): Settings {
+  return loadConfig({
+    file: config,
+    folder: process.env['MILLRACE_CWD'] ?? process.cwd(),
+    environment: process.env,
+    flags: { ...(data !== undefined && { data }), ...(host !== undefined && { host }), ...(port !== undefined && { port }) },
+  });
+}

@@ -1,0 +1,32 @@
+import { join } from 'node:path';
+import { type Running, startPlatform } from '../platform.ts';
+import { type ServingFlags, settingsFor } from './settings.ts';
+
+/** Longest an orderly end may take; then the process ends anyway, and the log is what it is. */
+const STOP_MS_MAX = 10_000;
+
+export const CONSOLE_FOLDER = join(import.meta.dirname, '..', '..', 'web', 'dist');
+
+export async function up(flags: ServingFlags): Promise<void> {
+  const running = await startPlatform({ settings: settingsFor(flags), console: CONSOLE_FOLDER });
+  console.log(`ready ${running.url}`);
+  stopOnSignal(running);
+}
+
+export function stopOnSignal(running: Running): void {
+  let stopping = false;
+  const stop = () => {
+    if (stopping) return;
+    stopping = true;
+    setTimeout(() => process.exit(1), STOP_MS_MAX).unref();
+    running.stop().then(
+      () => process.exit(0),
+      (error) => {
+        console.error('millrace: the end was not orderly:', error);
+        process.exit(1);
+      },
+    );
+  };
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', stop);
+}

@@ -1,0 +1,76 @@
+import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { ConfigError } from '@millrace/platform/config';
+import { UserError } from './user-error.ts';
+
+const EXIT_USAGE = 2;
+
+function portNumber(text: string): number {
+  const port = Number(text);
+  if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new InvalidArgumentError('A port is a whole number from 0 to 65535; 0 takes a free one.');
+  return port;
+}
+
+function speedFactor(text: string): number {
+  const speed = text === 'max' ? Number.POSITIVE_INFINITY : Number(text);
+  if (!(speed > 0)) throw new InvalidArgumentError('Speed is a number above 0 (1 is as recorded, 10 ten times as fast) or "max".');
+  return speed;
+}
+
+const program = new Command('millrace').description('Live data in, decisions in memory, everyone told at once.').exitOverride();
+
+const serving = (command: Command) =>
+  command
+    .option('--config <file>', 'configuration file (default: millrace.config.json)')
+    .option('--data <folder>', 'where log, snapshots and series live')
+    .option('--host <address>', 'address to serve on')
+    .option('--port <number>', 'port to serve on; 0 takes a free one', portNumber);
+
+serving(program.command('up'))
+  .description('start every role in this process and serve')
+  .action(async (flags) => (await import('./commands/up.ts')).up(flags));
+
+serving(program.command('replay'))
+  .argument('<frames>', 'a file of recorded frames')
+  .requiredOption('--source <type>', 'whose frames they are: binance, binance-futures, coinbase, kraken or upbit')
+  .option('--speed <factor>', 'how fast: 1 is as recorded, max as fast as possible', speedFactor, 1)
+  .option('--exit', 'print the figures and end when the file is read, instead of serving on')
+  .description('feed recorded frames through the real adapter and serve what comes of it')
+  .action(async (frames, flags) => (await import('./commands/replay.ts')).replay(frames, flags));
+
+const config = program.command('config').description('look at the configuration');
+serving(config.command('check'))
+  .description('say whether the configuration can be used')
+  .action(async (flags) => (await import('./commands/config.ts')).check(flags));
+serving(config.command('print'))
+  .description('print the configuration with every default filled in')
+  .action(async (flags) => (await import('./commands/config.ts')).print(flags));
+config
+  .command('schema')
+  .description('print the JSON Schema of the configuration')
+  .action(async () => (await import('./commands/config.ts')).schema());
+
+serving(program.command('doctor'))
+  .description('check what this machine and the data folder are like')
+  .action(async (flags) => (await import('./commands/doctor.ts')).doctor(flags));
+
+program
+  .command('bench')
+  .argument('[names...]', 'which benchmarks (default: all)')
+  .description('measure against the bare ceiling of this machine')
+  .action(async (names) => (await import('./commands/bench.ts')).bench(names));
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : EXIT_USAGE;
+  else if (error instanceof UserError) {
+    console.error(`millrace: ${error.message}\n  ${error.remedy}`);
+    process.exitCode = 1;
+  } else if (error instanceof ConfigError) {
+    console.error(`millrace: ${error.message}`);
+    process.exitCode = 1;
+  } else {
+    console.error('millrace: something that should not happen has happened; please report it.\n', error);
+    process.exitCode = 70;
+  }
+}

@@ -1,0 +1,262 @@
+import { accessSync, constants, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { type InstrumentId, isInstrumentId, parseChannel, type Source, type SourceConfig } from '@millrace/contracts';
+import { openApiDocument } from '@millrace/contracts/documents';
+import { Collector, collectorRoutes, type SourceParts } from '@millrace/collector';
+import { type EventBatch, keyOf, messageOf, ZoneHost, zoneAddress } from '@millrace/kernel';
+import { deliveryOf, type Instrument, initialEvents, instrumentZone, marketRoutes, publishBatch, seriesProjection, udfRoutes } from '@millrace/market';
+import type { Settings } from '@millrace/platform/config';
+import { createHttpServer, type HttpServer, requireChannel, type Routes } from '@millrace/platform/http';
+import { ConsumerGroup, openLmdbLog, openSpool } from '@millrace/platform/log';
+import { openDuckDbSeries } from '@millrace/platform/series';
+import { openFileSnapshots, openLmdbSnapshots } from '@millrace/platform/snapshots';
+import { Hub } from '@millrace/platform/streams';
+import { createLogger, createMetrics, type Logger } from '@millrace/platform/telemetry';
+import { ENDPOINTS } from '@millrace/contracts';
+import { ApiProblem } from '@millrace/platform/http';
+import { systemClock } from './clock.ts';
+import { registerMetrics } from './metrics.ts';
+import { UserError } from './user-error.ts';
+
+const MIB = 1024 * 1024;
+const GIB = 1024 * MIB;
+const HOUR_MS = 3_600_000;
+/** How often old events and old days are looked for. */
+const HOUSEKEEPING_MS = 10 * 60_000;
+/** Rows that are on their way to the store are waited for by a reader, but not for ever: then it gets what is there. */
+const CATCH_UP_MS = 2_000;
+
+export interface Running {
+  readonly url: string;
+  /** Stops intake, drains, snapshots, flushes, closes. */
+  stop(): Promise<void>;
+  /** What a replay reads its figures from. */
+  readonly collector: Collector;
+  readonly host: ZoneHost;
+  readonly consumer: ConsumerGroup;
+}
+
+export interface StartOptions {
+  readonly settings: Settings;
+  /** The console’s built files. */
+  readonly console: string;
+  readonly adjust?: (config: SourceConfig, parts: SourceParts) => SourceParts;
+  readonly onSource?: (source: Source) => void;
+}
+
+/** Starts every role in this process, from the ground up: record, zones, projections, collector, door. */
+export async function startPlatform({ settings, console: consoleFolder, adjust, onSource }: StartOptions): Promise<Running> {
+  const logger = createLogger(settings.logging.level);
+  const metrics = createMetrics();
+  requireWritable(settings.data);
+
+  const log = openLmdbLog(join(settings.data, 'log'));
+  const spool = openSpool(join(settings.data, 'spool'), settings.log.spoolMiB * MIB);
+  const hot = openLmdbSnapshots(join(settings.data, 'snapshots', 'hot'));
+  const cold = openFileSnapshots(join(settings.data, 'snapshots', 'cold'));
+  const series = await openSeries(settings);
+
+  let collector: Collector | null = null;
+  const stateOf = (id: InstrumentId) => host.view(zoneAddress('instrument', id))?.state as Instrument | undefined;
+  function* instruments(): Generator<readonly [InstrumentId, Instrument]> {
+    for (const address of host.addresses('instrument')) {
+      const id = keyOf(address) as InstrumentId;
+      const state = stateOf(id);
+      if (state) yield [id, state];
+    }
+  }
+  const hub: Hub = new Hub({
+    clock: systemClock,
+    epoch: Date.now().toString(36),
+    historyEvents: settings.streams.historyEvents,
+    initial: (name) => {
+      const channel = parseChannel(name);
+      if (channel?.kind === 'sources') return (collector?.sources() ?? []).map((source) => ({ event: 'source', key: source.id, data: source.describe() }));
+      return channel ? initialEvents(channel, instruments, stateOf) : [];
+    },
+  });
+  const host: ZoneHost = new ZoneHost({
+    log,
+    spool,
+    hot,
+    cold,
+    clock: systemClock,
+    onDecided: (batch: EventBatch, state) => {
+      publishBatch(hub, batch, state);
+      collector?.react(batch);
+    },
+    onTrouble: (trouble) => logger.error(trouble, 'a zone is in trouble'),
+    onRecovered: (zone, steps) => logger.debug({ zone, steps }, 'a zone is back'),
+  });
+  host.register(instrumentZone(settings.market));
+  const consumer = new ConsumerGroup(log, seriesProjection(series), (message) => logger.warn(message));
+
+  await host.flushed();
+  await consumer.start();
+  const market = {
+    tell: (instrument: InstrumentId, command: unknown, trace: string) => host.tell(zoneAddress('instrument', instrument), command, { correlation: trace }),
+    lastTrade: (instrument: InstrumentId) => stateOf(instrument)?.last ?? null,
+  };
+  collector = new Collector({
+    sources: settings.sources,
+    market,
+    clock: systemClock,
+    onChange: (source) => {
+      if (hub.isWanted('sources')) hub.publish('sources', 'conflated', 'source', source.id, source);
+      onSource?.(source);
+    },
+    onTrouble: (message) => logger.warn(message),
+    ...(adjust && { adjust }),
+  });
+  await openInstruments(host, collector);
+  await consumer.caughtUp();
+
+  registerMetrics(metrics, { host, log, consumer, hub, collector, series });
+  const readyParts = { log: 'ok', zones: `${host.figures().zones} open`, series: 'ok' };
+  const http = await openDoor(settings, {
+    hub,
+    logger,
+    console: consoleFolder,
+    metrics: () => metrics.scrape(),
+    instrumentExists: (id) => stateOf(id) !== undefined,
+    register: (routes, app) => {
+      const reads = { series, instrument: stateOf, instruments, caughtUp: () => withinTime(consumer.caughtUp()) };
+      if (collector) collectorRoutes(routes, collector);
+      marketRoutes(routes, reads);
+      udfRoutes(app, reads);
+      logRoutes(routes, consumer, log);
+      routes.answer(ENDPOINTS.live, () => ({ status: 'ok' as const, parts: {} }));
+      routes.answer(ENDPOINTS.ready, () => ({ status: 'ok' as const, parts: { ...readyParts, outbox: host.figures().outbox.mode } }));
+    },
+  });
+  collector.start();
+  const stopHousekeeping = keepHouse(settings, { log, consumer, series, logger });
+
+  const parts = collector;
+  return {
+    url: http.url,
+    collector: parts,
+    host,
+    consumer,
+    stop: async () => {
+      stopHousekeeping();
+      parts.stop();
+      await host.close();
+      await http.close();
+      await consumer.caughtUp();
+      await consumer.stop();
+      await series.close();
+      spool.close();
+      await log.close();
+      await hot.close();
+    },
+  };
+}
+
+function requireWritable(folder: string): void {
+  try {
+    mkdirSync(folder, { recursive: true });
+    accessSync(folder, constants.W_OK);
+  } catch (error) {
+    throw new UserError(`the data folder ${folder} cannot be written: ${messageOf(error)}`, 'Choose another with --data, or mend its permissions.');
+  }
+}
+
+async function openSeries(settings: Settings): ReturnType<typeof openDuckDbSeries> {
+  try {
+    return await openDuckDbSeries({ folder: join(settings.data, 'series'), ...settings.series });
+  } catch (error) {
+    if (/lock/i.test(messageOf(error)))
+      throw new UserError(`the data folder ${settings.data} is in use by another Millrace`, 'Stop that one first, or choose another folder with --data.');
+    throw error;
+  }
+}
+
+async function openInstruments(host: ZoneHost, { instruments }: Collector): Promise<void> {
+  for (const { id, source, symbol, simulated } of instruments) {
+    const address = zoneAddress('instrument', id);
+    await host.open(address);
+    host.tell(address, { type: 'ListInstrument', source, symbol, simulated });
+    host.tell(address, { type: 'MarkStale', reason: 'the source is connecting', time: Date.now() });
+  }
+}
+
+async function openDoor(
+  settings: Settings,
+  parts: {
+    hub: Hub;
+    logger: Logger;
+    console: string;
+    metrics: () => Promise<{ contentType: string; text: string }>;
+    instrumentExists: (id: InstrumentId) => boolean;
+    register: Parameters<typeof createHttpServer>[0]['register'];
+  },
+): Promise<HttpServer> {
+  const { hub, logger, metrics, register, instrumentExists } = parts;
+  try {
+    return await createHttpServer({
+      host: settings.host,
+      port: settings.port,
+      hub,
+      connectionsMax: settings.streams.connectionsMax,
+      document: openApiDocument(),
+      console: parts.console,
+      metrics,
+      logger,
+      register,
+      checkChannel: (name) => {
+        const channel = requireChannel(name);
+        if ('instrument' in channel && !(isInstrumentId(channel.instrument) && instrumentExists(channel.instrument)))
+          throw new ApiProblem('UNKNOWN_INSTRUMENT', `There is no instrument "${channel.instrument}".`, 'GET /api/v1/instruments lists them all.');
+        return deliveryOf(channel);
+      },
+    });
+  } catch (error) {
+    const { code } = error as { code?: string };
+    if (code === 'EADDRINUSE') throw new UserError(`port ${settings.port} on ${settings.host} is taken`, 'Choose another with --port (0 takes a free one), or stop what uses it.');
+    if (code === 'EADDRNOTAVAIL' || code === 'EACCES' || code === 'ENOTFOUND')
+      throw new UserError(`cannot serve on ${settings.host}:${settings.port} (${code})`, 'Choose an address of this machine with --host and a port above 1023 with --port.');
+    throw error;
+  }
+}
+
+function logRoutes(routes: Routes, consumer: ConsumerGroup, log: ReturnType<typeof openLmdbLog>): void {
+  routes.answer(ENDPOINTS.listDeadLetters, () => log.deadLetters.list());
+  routes.answer(ENDPOINTS.replayDeadLetter, async ({ params }) => {
+    try {
+      if (await consumer.replay(params.id)) return { replayed: true };
+    } catch (error) {
+      throw new ApiProblem('WRONG_STATE', `Dead letter ${params.id} still cannot be taken: ${messageOf(error)}.`, 'Mend its cause first.');
+    }
+    throw new ApiProblem('NOT_FOUND', `There is no dead letter ${params.id}.`, 'GET /api/v1/dead-letters lists them.');
+  });
+}
+
+/** Waits for a promise, but no longer than a reader should have to. */
+async function withinTime(promise: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, CATCH_UP_MS);
+  });
+  await Promise.race([promise, late]);
+  clearTimeout(timer);
+}
+
+function keepHouse(
+  settings: Settings,
+  { log, consumer, series, logger }: { log: ReturnType<typeof openLmdbLog>; consumer: ConsumerGroup; series: Awaited<ReturnType<typeof openDuckDbSeries>>; logger: Logger },
+): () => void {
+  const once = async () => {
+    const { offsets } = consumer.figures();
+    const rule = {
+      olderThanMs: settings.log.retentionHours * HOUR_MS,
+      bytesMax: settings.log.retentionGiB * GIB,
+      neededFrom: (partition: number) => offsets[partition] ?? 0,
+    };
+    const dropped = await log.retain(rule, Date.now());
+    const archived = await series.archive(Date.now());
+    if (dropped + archived > 0) logger.info({ droppedEvents: dropped, archivedRows: archived }, 'housekeeping');
+  };
+  const timer = setInterval(() => void once().catch((error) => logger.error({ err: error }, 'housekeeping failed')), HOUSEKEEPING_MS);
+  return () => clearInterval(timer);
+}

@@ -1,0 +1,57 @@
+import type { TSchema } from 'typebox';
+import { Type } from 'typebox';
+import { Candle, Quote, Reading, Trade } from '../market.ts';
+import { BookResource, Instrument, Source } from '../resources.ts';
+import { CHANNELS, type ChannelKind, GapNotice, SocketEvent, SocketReply, SocketRequest } from '../stream.ts';
+
+const VERSION = '0.1.0';
+
+/** What each channel carries in `data`. */
+const PAYLOAD: Record<ChannelKind, TSchema> = {
+  trades: Type.Object({ ...Trade.properties, trace: Type.Optional(Type.String()) }),
+  quotes: Quote,
+  book: BookResource,
+  candles: Type.Object({ ...Candle.properties, closed: Type.Boolean(), version: Type.Integer() }),
+  readings: Reading,
+  tickers: Instrument,
+  sources: Source,
+};
+
+/** The AsyncAPI 3 document of the streams: the same channels over server-sent events and WebSocket. */
+export function asyncApiDocument(): object {
+  const channels: Record<string, object> = {};
+  const operations: Record<string, object> = {};
+  const messages: Record<string, object> = {};
+  for (const [kind, { name, delivery, carries }] of Object.entries(CHANNELS) as [ChannelKind, (typeof CHANNELS)[ChannelKind]][]) {
+    const parameters = Object.fromEntries([...name.matchAll(/\{(\w+)\}/g)].map(([, parameter]) => [parameter, { description: `The ${parameter}.` }]));
+    messages[kind] = { name: kind, title: `An event of ${name}`, contentType: 'application/json', payload: plain(PAYLOAD[kind]) };
+    channels[kind] = {
+      address: name,
+      description: `${delivery}: ${carries}.`,
+      ...(Object.keys(parameters).length > 0 && { parameters }),
+      messages: { [kind]: { $ref: `#/components/messages/${kind}` }, gap: { $ref: '#/components/messages/gap' } },
+    };
+    operations[`receive-${kind}`] = { action: 'send', channel: { $ref: `#/channels/${kind}` }, summary: `Watch ${name}` };
+  }
+  messages['gap'] = { name: 'gap', title: 'Events were missed', contentType: 'application/json', payload: plain(GapNotice) };
+  for (const [name, schema] of Object.entries({ socketRequest: SocketRequest, socketReply: SocketReply, socketEvent: SocketEvent }))
+    messages[name] = { name, title: (schema as { description?: string }).description ?? name, contentType: 'application/json', payload: plain(schema) };
+  channels['socket'] = {
+    address: '/api/v1/socket',
+    description: 'The WebSocket: requests, their answers, and the events of the channels subscribed to.',
+    messages: Object.fromEntries(['socketRequest', 'socketReply', 'socketEvent'].map((name) => [name, { $ref: `#/components/messages/${name}` }])),
+  };
+  operations['request'] = { action: 'receive', channel: { $ref: '#/channels/socket' }, summary: 'Subscribe, unsubscribe, ping' };
+  return {
+    asyncapi: '3.0.0',
+    info: { title: 'Millrace streams', version: VERSION, license: { name: 'Apache-2.0' } },
+    servers: { embedded: { host: 'localhost:7420', protocol: 'ws', description: 'A server started with its defaults' } },
+    channels,
+    operations,
+    components: { messages },
+  };
+}
+
+function plain(schema: TSchema): object {
+  return JSON.parse(JSON.stringify(schema, (key, value) => (key === '$id' ? undefined : value)));
+}

@@ -1,0 +1,3 @@
+export { asyncApiDocument } from './asyncapi.ts';
+export { configSchema } from './config-schema.ts';
+export { openApiDocument } from './openapi.ts';

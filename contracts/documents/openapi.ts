@@ -1,0 +1,74 @@
+import type { TObject, TSchema } from 'typebox';
+import { ENDPOINTS, type Endpoint } from '../endpoints.ts';
+import { Problem, PROBLEMS, type ProblemCode } from '../problem.ts';
+
+const VERSION = '0.1.0';
+
+/** The OpenAPI 3.1 document of the HTTP API, made from the endpoints’ own declarations. */
+export function openApiDocument(): object {
+  const schemas: Record<string, object> = { Problem: plain(Problem) };
+  const paths: Record<string, Record<string, object>> = {};
+  for (const [name, endpoint] of Object.entries(ENDPOINTS) as [string, Endpoint][]) {
+    const path = endpoint.path.replace(/:(\w+)/g, '{$1}');
+    paths[path] ??= {};
+    paths[path][endpoint.method.toLowerCase()] = operation(name, endpoint, schemas);
+  }
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: 'Millrace',
+      version: VERSION,
+      summary: 'Live data in, decisions in memory, everyone told at once.',
+      license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+    },
+    servers: [{ url: '/', description: 'This server' }],
+    security: [],
+    tags: [...new Set(Object.values(ENDPOINTS).map(({ tag }) => tag))].map((name) => ({ name })),
+    paths,
+    components: { schemas },
+  };
+}
+
+function operation(operationId: string, endpoint: Endpoint, schemas: Record<string, object>): object {
+  const content = { [endpoint.contentType ?? 'application/json']: { schema: reference(endpoint.answer, schemas) } };
+  return {
+    operationId,
+    summary: endpoint.summary,
+    tags: [endpoint.tag],
+    parameters: [...parameters(endpoint.params, 'path'), ...parameters(endpoint.query, 'query')],
+    responses: { 200: { description: endpoint.summary, content }, ...problems(endpoint.problems) },
+  };
+}
+
+function parameters(schema: TObject | undefined, place: 'path' | 'query'): object[] {
+  return Object.entries(schema?.properties ?? {}).map(([name, property]) => {
+    const { description, examples, ...rest } = plain(property) as { description?: string; examples?: unknown[] };
+    const required = place === 'path' || ((schema?.required ?? []) as string[]).includes(name);
+    return { name, in: place, required, ...(description !== undefined && { description }), schema: { ...rest, ...(examples && { examples }) } };
+  });
+}
+
+function problems(codes: readonly ProblemCode[]): Record<string, object> {
+  const byStatus = new Map<number, string[]>();
+  for (const code of [...codes, 'INTERNAL' as const]) {
+    const { status, title } = PROBLEMS[code];
+    byStatus.set(status, [...(byStatus.get(status) ?? []), `${code}: ${title}.`]);
+  }
+  const content = { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } };
+  return Object.fromEntries([...byStatus].map(([status, lines]) => [status, { description: lines.join(' '), content }]));
+}
+
+/** Named schemas go to the components and are referred to; others stand where they are used. */
+function reference(schema: TSchema, schemas: Record<string, object>): object {
+  const { $id, items, type } = schema as { $id?: string; items?: TSchema; type?: string };
+  if ($id !== undefined) {
+    schemas[$id] = plain(schema);
+    return { $ref: `#/components/schemas/${$id}` };
+  }
+  return type === 'array' && items ? { type, items: reference(items, schemas) } : plain(schema);
+}
+
+/** A schema as plain JSON, without the ids of the schemas inside it: those would be taken for addresses. */
+function plain(schema: TSchema): object {
+  return JSON.parse(JSON.stringify(schema, (key, value) => (key === '$id' ? undefined : value)));
+}

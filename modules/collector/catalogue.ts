@@ -1,0 +1,146 @@
+import { type ExchangeSource, instrumentId, type SourceConfig } from '@millrace/contracts';
+import { type FileFormat, fileFeed, formatOf } from './feeds/file.ts';
+import { pollFeed } from './feeds/poll.ts';
+import { websocketFeed } from './feeds/websocket.ts';
+import type { Market } from './intake.ts';
+import type { History, Protocol, SourceParts } from './source.ts';
+import { binanceHistory, binanceProtocol, binanceSymbol, binanceUrl } from './venues/binance.ts';
+import { coinbaseHistory, coinbaseProtocol } from './venues/coinbase.ts';
+import { krakenHistory, krakenSymbol, krakenV1Protocol, krakenV2Protocol } from './venues/kraken.ts';
+import { mappedProtocol, symbolsOf } from './venues/mapped.ts';
+import { simulatorFeed, simulatorProtocol } from './venues/simulator.ts';
+import { upbitHistory, upbitProtocol, upbitSymbol } from './venues/upbit.ts';
+
+type Channel = 'trades' | 'quotes' | 'book' | 'candles';
+
+/** What is particular to a venue. A new one is a file under venues/ and an entry here. */
+interface Venue {
+  readonly wsUrl: string;
+  readonly restUrl: string;
+  /** Requests per second: half of what the venue’s documentation allows. */
+  readonly restPerSecond: number;
+  symbol(pair: string, wsUrl: string): string;
+  /** Where to connect, when the subscriptions stand in the URL. */
+  url?(wsUrl: string, symbols: readonly string[], channels: readonly Channel[]): string;
+  protocol(symbols: readonly string[], channels: readonly Channel[], wsUrl: string): Protocol;
+  history(wsUrl: string): History;
+}
+
+const krakenVersion = (wsUrl: string): 1 | 2 => (/\/v2\/?$/.test(wsUrl) ? 2 : 1);
+
+export const VENUES: Record<ExchangeSource['type'], Venue> = {
+  binance: {
+    wsUrl: 'wss://stream.binance.com:9443',
+    restUrl: 'https://api.binance.com',
+    restPerSecond: 10,
+    symbol: binanceSymbol,
+    url: binanceUrl,
+    protocol: () => binanceProtocol('spot'),
+    history: () => binanceHistory('spot'),
+  },
+  'binance-futures': {
+    wsUrl: 'wss://fstream.binance.com',
+    restUrl: 'https://fapi.binance.com',
+    restPerSecond: 10,
+    symbol: binanceSymbol,
+    url: binanceUrl,
+    protocol: () => binanceProtocol('futures'),
+    history: () => binanceHistory('futures'),
+  },
+  coinbase: {
+    wsUrl: 'wss://ws-feed.exchange.coinbase.com',
+    restUrl: 'https://api.exchange.coinbase.com',
+    restPerSecond: 5,
+    symbol: (pair) => pair,
+    protocol: (symbols, channels) => coinbaseProtocol(symbols, channels),
+    history: () => coinbaseHistory(),
+  },
+  kraken: {
+    wsUrl: 'wss://ws.kraken.com/v2',
+    restUrl: 'https://api.kraken.com',
+    restPerSecond: 1,
+    symbol: (pair, wsUrl) => krakenSymbol(pair, krakenVersion(wsUrl)),
+    protocol: (symbols, channels, wsUrl) =>
+      krakenVersion(wsUrl) === 1 ? krakenV1Protocol(symbols, channels) : krakenV2Protocol(symbols, channels),
+    history: (wsUrl) => krakenHistory(krakenVersion(wsUrl)),
+  },
+  upbit: {
+    wsUrl: 'wss://api.upbit.com/websocket/v1',
+    restUrl: 'https://api.upbit.com',
+    restPerSecond: 5,
+    symbol: upbitSymbol,
+    protocol: upbitProtocol,
+    history: () => upbitHistory(),
+  },
+};
+
+/** Puts together what the configuration of a source asks for. */
+export function partsOf(config: SourceConfig, market: Market, now: () => number): SourceParts {
+  switch (config.type) {
+    case 'simulator':
+      return {
+        ...WITHOUT_HISTORY,
+        simulated: true,
+        symbols: config.instruments.map((pair) => ({ pair, symbol: pair })),
+        feed: simulatorFeed({
+          pairs: config.instruments,
+          seed: config.seed ?? 1,
+          tradesPerSecond: config.tradesPerSecond ?? 4,
+          historyMinutes: config.historyMinutes ?? 180,
+          now,
+          goOnFrom: (pair) => {
+            const last = market.lastTrade(instrumentId(config.id, pair));
+            return last && { time: last.time, price: Number(last.price) };
+          },
+          until: null,
+        }),
+        protocol: simulatorProtocol(),
+      };
+    case 'http-poll':
+      return {
+        ...WITHOUT_HISTORY,
+        leavesHoles: true,
+        symbols: symbolsOf(config.map),
+        feed: pollFeed(config.url, config.everyMs ?? 5_000, config.headers ?? {}),
+        protocol: mappedProtocol(config.map, [], now),
+      };
+    case 'websocket':
+      return {
+        ...WITHOUT_HISTORY,
+        leavesHoles: true,
+        symbols: symbolsOf(config.map),
+        feed: websocketFeed(config.url),
+        protocol: mappedProtocol(config.map, config.send ?? [], now),
+      };
+    case 'file':
+      return {
+        ...WITHOUT_HISTORY,
+        symbols: symbolsOf(config.map),
+        feed: fileFeed(config.path, config.format ?? (formatOf(config.path) as FileFormat), config.follow ?? false),
+        protocol: mappedProtocol(config.map, [], now),
+      };
+    default:
+      return exchangeParts(config);
+  }
+}
+
+function exchangeParts(config: ExchangeSource): SourceParts {
+  const venue = VENUES[config.type];
+  const wsUrl = config.wsUrl ?? venue.wsUrl;
+  const channels = (config.channels ?? ['trades', 'quotes']) as Channel[];
+  const symbols = config.instruments.map((pair) => ({ pair, symbol: venue.symbol(pair, wsUrl) }));
+  const names = symbols.map(({ symbol }) => symbol);
+  return {
+    simulated: false,
+    checkClock: true,
+    leavesHoles: true,
+    symbols,
+    feed: websocketFeed(venue.url?.(wsUrl, names, channels) ?? wsUrl),
+    protocol: venue.protocol(names, channels, wsUrl),
+    history: config.backfill === false ? null : venue.history(wsUrl),
+    restUrl: config.restUrl ?? venue.restUrl,
+    restPerSecond: venue.restPerSecond,
+  };
+}
+
+const WITHOUT_HISTORY = { simulated: false, checkClock: false, leavesHoles: false, history: null, restUrl: null, restPerSecond: 1 };

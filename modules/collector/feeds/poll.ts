@@ -1,0 +1,48 @@
+import type { Feed } from '../source.ts';
+
+const BYTES_MAX = 8 * 1024 * 1024;
+const TIMEOUT_MS = 10_000;
+
+/** A document behind a URL, fetched again and again; each body is a frame. One failed request ends the connection: the supervisor waits and tries again. */
+export function pollFeed(url: string, everyMs: number, headers: Record<string, string>): Feed {
+  return {
+    open(events) {
+      let timer: NodeJS.Timeout | undefined;
+      let closed = false;
+      let paused = false;
+      let isOpen = false;
+      const fetchOnce = async () => {
+        try {
+          const response = await fetch(url, { headers, signal: AbortSignal.timeout(TIMEOUT_MS) });
+          const body = await response.text();
+          if (closed) return;
+          if (!response.ok) return events.closed(`the server answered ${response.status}`);
+          if (!isOpen) events.opened();
+          isOpen = true;
+          if (body.length > BYTES_MAX) events.refused('oversized', `a document of ${body.length} bytes`, body.slice(0, 512));
+          else events.frame(body);
+          schedule(everyMs);
+        } catch (error) {
+          if (!closed) events.closed(error instanceof Error ? String(error.cause ?? error.message) : String(error));
+        }
+      };
+      const schedule = (ms: number) => {
+        timer = setTimeout(() => (paused ? schedule(everyMs) : void fetchOnce()), ms);
+      };
+      schedule(0);
+      return {
+        send: () => {},
+        close: () => {
+          closed = true;
+          clearTimeout(timer);
+        },
+        pause: () => {
+          paused = true;
+        },
+        resume: () => {
+          paused = false;
+        },
+      };
+    },
+  };
+}

@@ -1,0 +1,41 @@
+import { WebSocket } from 'ws';
+import type { Feed } from '../source.ts';
+
+/** A frame larger than any venue sends: the deepest order book is a tenth of it. */
+export const FRAME_BYTES_MAX = 8 * 1024 * 1024;
+/** Venues that hear nothing from a client close the connection after a minute or so. */
+const PING_EVERY_MS = 20_000;
+
+/** Frames of a WebSocket. Text or binary, they arrive as text: venues that send binary frames put UTF-8 JSON into them. */
+export function websocketFeed(url: string): Feed {
+  return {
+    open(events) {
+      const socket = new WebSocket(url, { maxPayload: FRAME_BYTES_MAX, perMessageDeflate: false, handshakeTimeout: 10_000 });
+      let ping: NodeJS.Timeout | undefined;
+      let reason = '';
+      socket.on('open', () => {
+        ping = setInterval(() => socket.ping(), PING_EVERY_MS);
+        events.opened();
+      });
+      socket.on('message', (data: Buffer) => events.frame(data.toString('utf8')));
+      socket.on('error', (error: Error & { code?: string }) => {
+        reason = error.message || error.code || 'unknown error';
+        if (error.code === 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH') events.refused('oversized', `a frame of more than ${FRAME_BYTES_MAX} bytes`, '');
+        else if (error.code?.startsWith('WS_ERR_')) events.refused('schema', `no valid WebSocket frame: ${error.message}`, '');
+      });
+      socket.on('close', (code, text) => {
+        clearInterval(ping);
+        events.closed(reason || String(text) || `the connection was closed (${code})`);
+      });
+      return {
+        send: (text) => socket.readyState === WebSocket.OPEN && socket.send(text),
+        close: () => {
+          clearInterval(ping);
+          socket.terminate();
+        },
+        pause: () => socket.pause(),
+        resume: () => socket.resume(),
+      };
+    },
+  };
+}

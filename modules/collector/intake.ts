@@ -1,0 +1,306 @@
+import {
+  type BookUpdate,
+  type Candle,
+  type FeedFault,
+  type Gap,
+  type InstrumentCommand,
+  type InstrumentId,
+  type Interval,
+  isDecimal,
+  isPositiveDecimal,
+  type QuarantinedFrame,
+  type Quote,
+  type Reading,
+  type Trade,
+} from '@millrace/contracts';
+import type { Clock } from '@millrace/kernel';
+import { TraceSource } from '@millrace/platform/telemetry';
+import { BookLine } from './book-line.ts';
+import type { Hole, Protocol, Sink } from './source.ts';
+import { TradeLine } from './trade-line.ts';
+
+/** Refused frames kept for a look, and how much of each. */
+const QUARANTINE_MAX = 200;
+const QUARANTINE_CHARACTERS = 512;
+/** A venue’s clock this far ahead of ours, or its news this late, is a fault that is worth a count. */
+const AHEAD_MS_MAX = 5_000;
+const BEHIND_MS_MAX = 60_000;
+/** Faults of one kind are told to the zone at most this often, with their number. */
+const FAULT_EVERY_MS = 1_000;
+const LATENCIES_KEPT = 256;
+
+/** Where what came in goes: the zones of the instruments. */
+export interface Market {
+  /** False when the zone cannot take more now. */
+  tell(instrument: InstrumentId, command: InstrumentCommand, trace: string): boolean;
+  /** The newest trade on record, so that a restart can ask for what came after it. */
+  lastTrade(instrument: InstrumentId): Trade | null;
+}
+
+export interface IntakeOptions {
+  readonly market: Market;
+  readonly clock: Clock;
+  readonly protocol: Protocol;
+  readonly checkClock: boolean;
+  readonly leavesHoles: boolean;
+  readonly instruments: ReadonlyMap<string, InstrumentId>;
+  readonly fetchTrades: ((symbol: string, hole: Hole) => AsyncIterable<Trade[]>) | null;
+  readonly fetchBook: ((symbol: string) => Promise<BookUpdate>) | null;
+  /** Zones are full: no more frames, until everything that waits is taken. */
+  readonly onFull: () => void;
+  readonly onRoom: () => void;
+}
+
+interface Line {
+  readonly instrument: InstrumentId;
+  readonly trades: TradeLine;
+  readonly book: BookLine;
+  readonly faults: Map<FeedFault, { count: number; toldAt: number; detail: string }>;
+}
+
+/** Reads frames with the source’s protocol, checks what is in them, and tells the zones. Counts everything it sees. */
+export class Intake implements Sink {
+  readonly #options: IntakeOptions;
+  readonly #lines = new Map<string, Line>();
+  readonly #trace = new TraceSource();
+  #frame = '';
+  #receivedAt = 0;
+  #traceId = '';
+  #waiting: { instrument: InstrumentId; command: InstrumentCommand; trace: string }[] = [];
+  frames = 0;
+  readonly consumedBy: Record<string, number> = {};
+  readonly ignoredBy: Record<string, number> = {};
+  readonly refusedBy: Record<string, number> = {};
+  readonly faults: Record<string, number> = {};
+  readonly quarantine: QuarantinedFrame[] = [];
+  #latencies: number[] = [];
+
+  constructor(options: IntakeOptions) {
+    this.#options = options;
+    for (const [symbol, instrument] of options.instruments) this.#lines.set(symbol, this.#lineFor(symbol, instrument));
+  }
+
+  /** Takes one frame, whatever it is. */
+  take(frame: string, receivedAt: number): void {
+    this.frames++;
+    this.#frame = frame;
+    this.#receivedAt = receivedAt;
+    this.#traceId = this.#trace.next();
+    try {
+      this.#options.protocol.read(frame, this);
+    } catch (error) {
+      this.refused(error instanceof SyntaxError ? `no JSON: ${error.message}` : `unexpected shape: ${error instanceof Error ? error.message : error}`);
+    }
+  }
+
+  /** A frame that the feed itself turned away. */
+  turnAway(reason: 'oversized' | 'schema', detail: string, frame: string): void {
+    this.frames++;
+    this.#frame = frame;
+    this.#receivedAt = this.#options.clock.now();
+    this.#setAside(reason, detail);
+  }
+
+  connected(): void {
+    this.#trace.renew();
+    for (const { trades, book } of this.#lines.values()) {
+      book.reset();
+      trades.reconnected();
+    }
+  }
+
+  interrupted(reason: string): void {
+    if (!this.#options.leavesHoles) return;
+    for (const { trades } of this.#lines.values()) trades.interrupt(reason);
+  }
+
+  bookBroken(symbol: string): void {
+    this.#lines.get(symbol)?.book.reset();
+  }
+
+  tellAll(command: InstrumentCommand): void {
+    for (const { instrument } of this.#lines.values()) this.#tell(instrument, command);
+  }
+
+  /** Median of the newest latencies in ms; null before there were any. */
+  get latencyMs(): number | null {
+    const sorted = [...this.#latencies].sort((a, b) => a - b);
+    return sorted[sorted.length >> 1] ?? null;
+  }
+
+  /** Commands that wait because their zone is full. */
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
+  consumed(kind: string): void {
+    this.consumedBy[kind] = (this.consumedBy[kind] ?? 0) + 1;
+  }
+
+  ignored(kind: string): void {
+    this.ignoredBy[kind] = (this.ignoredBy[kind] ?? 0) + 1;
+  }
+
+  refused(detail: string): void {
+    this.#setAside('schema', detail);
+  }
+
+  trade(symbol: string, trade: Trade, numbered: boolean): void {
+    const line = this.#lineOf(symbol);
+    if (!line) return;
+    if (!isPositiveDecimal(trade.price) || !isPositiveDecimal(trade.quantity) || !Number.isFinite(trade.time) || !Number.isSafeInteger(trade.order)) {
+      this.#distrust(line, `a trade with price ${trade.price}, quantity ${trade.quantity}, time ${trade.time}`);
+      return;
+    }
+    this.#measure(line, trade.time);
+    line.trades.accept(trade, numbered);
+  }
+
+  quote(symbol: string, quote: Quote): void {
+    const line = this.#lineOf(symbol);
+    if (!line) return;
+    if (!isDecimal(quote.bid) || !isDecimal(quote.ask) || !isDecimal(quote.bidQuantity) || !isDecimal(quote.askQuantity))
+      return this.#distrust(line, `a quote with bid ${quote.bid}, ask ${quote.ask}`);
+    this.#tell(line.instrument, { type: 'ObserveQuote', quote });
+  }
+
+  bookReplaced(symbol: string, book: BookUpdate): void {
+    this.#lineOf(symbol)?.book.replaced(book);
+  }
+
+  bookUpdated(symbol: string, book: BookUpdate): void {
+    this.#lineOf(symbol)?.book.updated(book);
+  }
+
+  venueCandle(symbol: string, interval: Interval, candle: Candle, closed: boolean): void {
+    const line = this.#lineOf(symbol);
+    if (!line) return;
+    if (!isCandle(candle)) return this.#distrust(line, `a candle ${JSON.stringify(candle)}`);
+    this.#tell(line.instrument, { type: 'ObserveVenueCandle', interval, candle, closed });
+  }
+
+  candle(symbol: string, interval: Interval, candle: Candle): void {
+    const line = this.#lineOf(symbol);
+    if (!line) return;
+    if (!isCandle(candle)) return this.#distrust(line, `a candle ${JSON.stringify(candle)}`);
+    this.#tell(line.instrument, { type: 'RecordCandle', interval, candle });
+  }
+
+  reading(symbol: string, reading: Reading): void {
+    const line = this.#lineOf(symbol);
+    if (!line) return;
+    if (!Number.isFinite(reading.value) || !Number.isFinite(reading.time)) return this.#distrust(line, `a reading ${JSON.stringify(reading)}`);
+    this.#tell(line.instrument, { type: 'RecordReading', reading });
+  }
+
+  #lineFor(symbol: string, instrument: InstrumentId): Line {
+    const { clock, fetchTrades, fetchBook, market } = this.#options;
+    const faults: Line['faults'] = new Map();
+    const trades = new TradeLine(
+      {
+        clock,
+        deliver: (trade, numbered, backfilled) => this.#tell(instrument, { type: 'RecordTrade', trade, numbered, ...(backfilled && { backfilled }) }),
+        outOfOrder: (trade, after) => this.#fault(this.#lines.get(symbol), 'out-of-order', `trade ${trade.id} came after ${after.id}`),
+        fetch: fetchTrades && ((hole) => fetchTrades(symbol, hole)),
+        recordGap: (gap: Gap) => {
+          this.#count('gap');
+          this.#tell(instrument, { type: 'RecordGap', gap });
+        },
+        recordRepair: (from, to, count) => {
+          this.#count('repair');
+          this.#tell(instrument, { type: 'RecordRepair', from, to, trades: count });
+        },
+      },
+      this.#options.leavesHoles ? market.lastTrade(instrument) : null,
+    );
+    const book = new BookLine(
+      (update, whole) => this.#tell(instrument, { type: whole ? 'ReplaceBook' : 'UpdateBook', book: update }),
+      fetchBook && (() => fetchBook(symbol)),
+      () => this.#count('book-unavailable'),
+    );
+    return { instrument, trades, book, faults };
+  }
+
+  #lineOf(symbol: string): Line | undefined {
+    const line = this.#lines.get(symbol);
+    if (!line) this.#count('unknown-symbol');
+    return line;
+  }
+
+  #measure(line: Line, time: number): void {
+    const latency = this.#receivedAt - time;
+    if (this.#latencies.length >= LATENCIES_KEPT) this.#latencies.shift();
+    this.#latencies.push(latency);
+    if (!this.#options.checkClock || (latency > -AHEAD_MS_MAX && latency < BEHIND_MS_MAX)) return;
+    this.#fault(line, 'clock-skew', latency < 0 ? `the venue’s time is ${-latency} ms ahead of ours` : `the news is ${latency} ms old`);
+  }
+
+  /** A value that cannot be: the frame is set aside, and the instrument told. */
+  #distrust(line: Line, detail: string): void {
+    this.#setAside('schema', detail);
+    this.#fault(line, 'schema', detail);
+  }
+
+  #setAside(reason: string, detail: string): void {
+    this.refusedBy[reason] = (this.refusedBy[reason] ?? 0) + 1;
+    if (this.quarantine.length >= QUARANTINE_MAX) this.quarantine.pop();
+    this.quarantine.unshift({
+      at: this.#receivedAt,
+      reason,
+      detail,
+      frame: this.#frame.slice(0, QUARANTINE_CHARACTERS),
+      bytes: Buffer.byteLength(this.#frame),
+    });
+  }
+
+  #fault(line: Line | undefined, fault: FeedFault, detail: string): void {
+    this.#count(fault);
+    if (!line) return;
+    const now = this.#options.clock.now();
+    const seen = line.faults.get(fault) ?? { count: 0, toldAt: Number.NEGATIVE_INFINITY, detail };
+    line.faults.set(fault, seen);
+    seen.count++;
+    seen.detail = detail;
+    if (seen.toldAt === Number.POSITIVE_INFINITY) return;
+    const tell = () => {
+      this.#tell(line.instrument, { type: 'RecordFault', fault, detail: seen.detail, time: this.#options.clock.now(), count: seen.count });
+      seen.count = 0;
+      seen.toldAt = this.#options.clock.now();
+    };
+    if (now - seen.toldAt >= FAULT_EVERY_MS) return tell();
+    seen.toldAt = Number.POSITIVE_INFINITY;
+    this.#options.clock.after(FAULT_EVERY_MS, tell);
+  }
+
+  #count(fault: string): void {
+    this.faults[fault] = (this.faults[fault] ?? 0) + 1;
+  }
+
+  #tell(instrument: InstrumentId, command: InstrumentCommand): void {
+    if (this.#waiting.length === 0 && this.#options.market.tell(instrument, command, this.#traceId)) return;
+    this.#waiting.push({ instrument, command, trace: this.#traceId });
+    if (this.#waiting.length > 1) return;
+    this.#options.onFull();
+    this.#retryLater();
+  }
+
+  #retryLater(): void {
+    this.#options.clock.after(ROOM_EVERY_MS, () => {
+      let taken = 0;
+      for (const { instrument, command, trace } of this.#waiting) {
+        if (!this.#options.market.tell(instrument, command, trace)) break;
+        taken++;
+      }
+      this.#waiting.splice(0, taken);
+      if (this.#waiting.length > 0) return this.#retryLater();
+      this.#options.onRoom();
+    });
+  }
+}
+
+/** How often a full zone is asked again. */
+const ROOM_EVERY_MS = 5;
+
+function isCandle({ time, open, high, low, close, volume }: Candle): boolean {
+  return [time, open, high, low, close, volume].every(Number.isFinite) && high >= low && volume >= 0;
+}

@@ -1,0 +1,33 @@
+import { ENDPOINTS } from '@millrace/contracts';
+import { ApiProblem, type Routes } from '@millrace/platform/http';
+import type { Collector } from './collector.ts';
+import type { Supervisor } from './supervisor.ts';
+
+export function collectorRoutes(routes: Routes, collector: Collector): void {
+  const sourceOf = (id: string): Supervisor => {
+    const supervisor = collector.source(id);
+    const known = collector.sources().map((source) => source.id);
+    if (!supervisor) throw new ApiProblem('UNKNOWN_SOURCE', `There is no source "${id}".`, `Sources: ${known.join(', ') || 'none'}.`);
+    return supervisor;
+  };
+  routes.answer(ENDPOINTS.listSources, () => collector.sources().map((source) => source.describe()));
+  routes.answer(ENDPOINTS.getSource, ({ params }) => sourceOf(params.id).describe());
+  routes.answer(ENDPOINTS.listQuarantine, ({ params }) => [...sourceOf(params.id).quarantine]);
+  routes.answer(ENDPOINTS.restartSource, ({ params }) => {
+    const source = sourceOf(params.id);
+    source.restart();
+    return source.describe();
+  });
+  routes.answer(ENDPOINTS.pauseSource, ({ params }) => {
+    const source = sourceOf(params.id);
+    if (source.state === 'paused') throw new ApiProblem('WRONG_STATE', `"${params.id}" is paused already.`, 'Resume it first.');
+    source.pause();
+    return source.describe();
+  });
+  routes.answer(ENDPOINTS.resumeSource, ({ params }) => {
+    const source = sourceOf(params.id);
+    if (source.state !== 'paused') throw new ApiProblem('WRONG_STATE', `"${params.id}" is ${source.state}, not paused.`, 'Pause it first, or restart it.');
+    source.resume();
+    return source.describe();
+  });
+}

@@ -1,0 +1,96 @@
+import type { BookUpdate, Candle, Interval, Quote, Reading, Trade } from '@millrace/contracts';
+
+/*
+ * What a new source has to bring: a Feed that moves frames, a Protocol that reads them and, where the venue keeps its past,
+ * a History. The supervisor does the rest: connecting, watching, holes, quality, figures.
+ */
+
+/** Moves frames from outside to here; knows nothing of their meaning. */
+export interface Feed {
+  /** Begins at once and tells how it goes; the connection is used until `closed` or `finished` was told. */
+  open(events: FeedEvents): Connection;
+}
+
+export interface FeedEvents {
+  /** Frames can come now. */
+  opened(): void;
+  /** A frame as it came; `receivedAt` in epoch ms, for feeds that are not live. */
+  frame(frame: string, receivedAt?: number): void;
+  /** A frame that was not even looked at, such as one that is too large. */
+  refused(reason: 'oversized' | 'schema', detail: string, frame: string): void;
+  closed(reason: string): void;
+  /** There is nothing more to come, now or later. */
+  finished(): void;
+}
+
+export interface Connection {
+  send(text: string): void;
+  close(): void;
+  /** Asks for no more frames for now, because those that came cannot be taken fast enough. */
+  pause(): void;
+  resume(): void;
+}
+
+/** Reads frames. Pure but for what it remembers of one connection; what it finds goes to the sink. */
+export interface Protocol {
+  /** What to send once connected; also forgets the connection before. */
+  connected(): string[];
+  /** Reads one frame and tells the sink what it was. Must not throw for anything a venue could send. */
+  read(frame: string, sink: Sink): void;
+  /** What to send so that a symbol’s book is sent whole again; none when only History can give it. */
+  resync?(symbol: string): string[];
+}
+
+/** Takes what a protocol finds in a frame. Symbols are the venue’s own. */
+export interface Sink {
+  /** `numbered`: the venue numbers this instrument’s trades without gaps, and `order` is that number. */
+  trade(symbol: string, trade: Trade, numbered: boolean): void;
+  quote(symbol: string, quote: Quote): void;
+  bookReplaced(symbol: string, book: BookUpdate): void;
+  bookUpdated(symbol: string, book: BookUpdate): void;
+  /** The venue’s own candle, for comparison. */
+  venueCandle(symbol: string, interval: Interval, candle: Candle, closed: boolean): void;
+  /** A candle that is the data itself, because the feed has no trades. */
+  candle(symbol: string, interval: Interval, candle: Candle): void;
+  reading(symbol: string, reading: Reading): void;
+  /** What the frame was: used, known and not used, or not understood. Exactly one of the three for every frame. */
+  consumed(kind: string): void;
+  ignored(kind: string): void;
+  refused(detail: string): void;
+}
+
+/** A stretch without trades: what was known before it, and, when something has come since, what came first. */
+export interface Hole {
+  readonly after: Trade;
+  readonly before: Trade | null;
+}
+
+/** What a venue serves of its past, over HTTP. */
+export interface History {
+  /** Trades after `hole.after` and before `hole.before` (or now), oldest first, page by page. */
+  trades?(symbol: string, hole: Hole, get: GetJson): AsyncIterable<Trade[]>;
+  /** Closed candles with openings in [from, to), oldest first. */
+  candles?(symbol: string, interval: Interval, from: number, to: number, get: GetJson): Promise<Candle[]>;
+  /** The whole book now. */
+  book?(symbol: string, get: GetJson): Promise<BookUpdate>;
+}
+
+/** Fetches JSON, within the source’s rate limit, with every number as text where `digits` is set. */
+export type GetJson = (path: string, digits?: 'as-text') => Promise<unknown>;
+
+/** A source, ready to be supervised. */
+export interface SourceParts {
+  readonly feed: Feed;
+  readonly protocol: Protocol;
+  readonly history: History | null;
+  readonly restUrl: string | null;
+  /** Requests per second the venue allows to everyone, with a margin. */
+  readonly restPerSecond: number;
+  /** Each instrument’s pair (BASE-QUOTE) and the venue’s symbol for it. */
+  readonly symbols: readonly { readonly pair: string; readonly symbol: string }[];
+  readonly simulated: boolean;
+  /** Whether trades happen while nobody listens, so that a lost connection leaves a hole. */
+  readonly leavesHoles: boolean;
+  /** Off for feeds that replay the past: their times are old and that is right. */
+  readonly checkClock: boolean;
+}

@@ -1,0 +1,276 @@
+import type { InstrumentId, QuarantinedFrame, Source, SourceState, Trade } from '@millrace/contracts';
+import type { Clock } from '@millrace/kernel';
+import { Backoff, OutsideCall, RateLimit } from '@millrace/platform/resilience';
+import { parseDigits } from './digits.ts';
+import { Intake, type Market } from './intake.ts';
+import type { Connection, GetJson, Hole, SourceParts } from './source.ts';
+
+const RECONNECT_FIRST_MS = 500;
+/** A connection that lasted this long was a good one: the next failure waits from the beginning again. */
+const GOOD_CONNECTION_MS = 30_000;
+const CONNECT_TIMEOUT_MS = 10_000;
+const REST_TIMEOUT_MS = 10_000;
+const REST_BYTES_MAX = 32 * 1024 * 1024;
+const RATE_WINDOW_MS = 5_000;
+
+export interface SupervisorOptions {
+  readonly id: string;
+  readonly type: string;
+  readonly parts: SourceParts;
+  readonly staleAfterMs: number;
+  readonly reconnectMaxMs: number;
+  readonly market: Market;
+  readonly clock: Clock;
+  readonly onChange: (source: Source) => void;
+  readonly onTrouble: (message: string) => void;
+}
+
+/** Keeps one source alive: connects, listens for silence, reconnects with patience, fills holes, and says at any time how it is. */
+export class Supervisor {
+  readonly id: string;
+  readonly instruments: readonly InstrumentId[];
+  readonly #options: SupervisorOptions;
+  readonly #intake: Intake;
+  readonly #symbols: ReadonlyMap<InstrumentId, string>;
+  readonly #backoff: Backoff;
+  readonly #rest: OutsideCall;
+  readonly #restLimit: RateLimit;
+  #state: SourceState = 'stopped';
+  #reason = 'not started';
+  #since: number;
+  #connection: Connection | null = null;
+  #connections = 0;
+  #connectedAt = 0;
+  #lastFrameAt: number | null = null;
+  #reconnectAt: number | null = null;
+  #cancelTimer: (() => void) | null = null;
+  #cancelRate: (() => void) | null = null;
+  #framesAtRate = 0;
+  #framesPerSecond = 0;
+
+  constructor(options: SupervisorOptions, instruments: ReadonlyMap<string, InstrumentId>) {
+    this.id = options.id;
+    this.#options = options;
+    this.#since = options.clock.now();
+    this.instruments = [...instruments.values()];
+    this.#symbols = new Map([...instruments].map(([symbol, instrument]) => [instrument, symbol]));
+    this.#backoff = new Backoff(RECONNECT_FIRST_MS, options.reconnectMaxMs);
+    this.#restLimit = new RateLimit(options.parts.restPerSecond, options.parts.restPerSecond);
+    this.#rest = new OutsideCall({
+      name: `${options.id} history`,
+      timeoutMs: REST_TIMEOUT_MS,
+      retriesMax: 2,
+      breakAfter: 5,
+      breakMs: 30_000,
+      concurrentMax: 4,
+      worthRetrying: (error) => !(error instanceof NotServed),
+    });
+    const { history } = options.parts;
+    const get = this.#getJson;
+    this.#intake = new Intake({
+      market: options.market,
+      clock: options.clock,
+      protocol: options.parts.protocol,
+      checkClock: options.parts.checkClock,
+      leavesHoles: options.parts.leavesHoles,
+      instruments,
+      fetchTrades: history?.trades ? (symbol: string, hole: Hole): AsyncIterable<Trade[]> => history.trades?.(symbol, hole, get) ?? none() : null,
+      fetchBook: history?.book ? (symbol) => history.book?.(symbol, get) ?? Promise.reject(new Error('no book')) : null,
+      onFull: () => this.#connection?.pause(),
+      onRoom: () => this.#connection?.resume(),
+    });
+  }
+
+  start(): void {
+    this.#watchRate();
+    this.#connect();
+  }
+
+  pause(): void {
+    this.#disconnect();
+    this.#become('paused', 'paused by an operator');
+    this.#intake.interrupted('the source was paused');
+    this.#markStale('the source is paused');
+  }
+
+  resume(): void {
+    this.#backoff.reset();
+    this.#connect();
+  }
+
+  restart(): void {
+    this.#disconnect();
+    this.#intake.interrupted('the source was restarted');
+    this.#backoff.reset();
+    this.#connect();
+  }
+
+  stop(): void {
+    this.#cancelRate?.();
+    this.#disconnect();
+    this.#become('stopped', 'the server stops');
+  }
+
+  /** The zone found its book broken: it is asked for again, whole. */
+  resyncBook(instrument: InstrumentId): void {
+    const symbol = this.#symbols.get(instrument);
+    if (symbol === undefined) return;
+    this.#intake.bookBroken(symbol);
+    for (const message of this.#options.parts.protocol.resync?.(symbol) ?? []) this.#connection?.send(message);
+  }
+
+  get state(): SourceState {
+    return this.#state;
+  }
+
+  get quarantine(): readonly QuarantinedFrame[] {
+    return this.#intake.quarantine;
+  }
+
+  describe(): Source {
+    const { id, type, parts } = this.#options;
+    return {
+      id,
+      type,
+      simulated: parts.simulated,
+      state: this.#state,
+      reason: this.#reason,
+      since: this.#since,
+      instruments: [...this.instruments],
+      connections: this.#connections,
+      reconnectAt: this.#reconnectAt,
+      lastFrameAt: this.#lastFrameAt,
+      frames: this.#intake.frames,
+      framesPerSecond: Math.round(this.#framesPerSecond * 10) / 10,
+      latencyMs: this.#intake.latencyMs === null ? null : Math.round(this.#intake.latencyMs * 10) / 10,
+      consumed: { ...this.#intake.consumedBy },
+      ignored: { ...this.#intake.ignoredBy },
+      refused: { ...this.#intake.refusedBy },
+      faults: { ...this.#intake.faults },
+    };
+  }
+
+  #connect(): void {
+    this.#disconnect();
+    this.#reconnectAt = null;
+    this.#become('connecting', this.#connections === 0 ? 'the first connection' : 'connecting again');
+    const { clock, parts } = this.#options;
+    this.#connections++;
+    this.#cancelTimer = clock.after(CONNECT_TIMEOUT_MS, () => this.#failed(`no connection within ${CONNECT_TIMEOUT_MS} ms`));
+    let connection: Connection | null = null;
+    const mine = () => connection !== null && this.#connection === connection;
+    connection = parts.feed.open({
+      opened: () => {
+        if (!mine()) return;
+        this.#connectedAt = clock.now();
+        for (const message of parts.protocol.connected()) this.#connection?.send(message);
+        this.#intake.connected();
+        this.#become('live', 'connected');
+        this.#intake.tellAll({ type: 'MarkLive', time: clock.now() });
+        this.#listenForSilence();
+      },
+      frame: (frame, receivedAt) => {
+        if (!mine()) return;
+        this.#lastFrameAt = clock.now();
+        this.#intake.take(frame, receivedAt ?? this.#lastFrameAt);
+      },
+      refused: (reason, detail, frame) => {
+        if (mine()) this.#intake.turnAway(reason, detail, frame);
+      },
+      closed: (reason) => {
+        if (mine()) this.#failed(reason);
+      },
+      finished: () => {
+        if (!mine()) return;
+        this.#disconnect();
+        this.#become('finished', 'there is nothing more to come');
+        this.#markStale('the source has come to its end');
+      },
+    });
+    this.#connection = connection;
+  }
+
+  /** Frames stop without the connection closing: the commonest way for a feed to die. */
+  #listenForSilence(): void {
+    const { clock, staleAfterMs } = this.#options;
+    this.#cancelTimer?.();
+    const heardAt = Math.max(this.#connectedAt, this.#lastFrameAt ?? 0);
+    const left = heardAt + staleAfterMs - clock.now();
+    this.#cancelTimer = clock.after(Math.max(left, 1), () => {
+      const silence = clock.now() - Math.max(this.#connectedAt, this.#lastFrameAt ?? 0);
+      if (silence < staleAfterMs) return this.#listenForSilence();
+      this.#count('silence');
+      this.#failed(`nothing was heard for ${Math.round(silence)} ms`);
+    });
+  }
+
+  #failed(reason: string): void {
+    const { clock } = this.#options;
+    if (clock.now() - this.#connectedAt > GOOD_CONNECTION_MS) this.#backoff.reset();
+    const wasLive = this.#state === 'live';
+    this.#disconnect();
+    if (wasLive) this.#count('disconnect');
+    this.#intake.interrupted(reason);
+    const waitMs = this.#backoff.next();
+    this.#reconnectAt = clock.now() + waitMs;
+    this.#become('waiting', reason);
+    this.#markStale(reason);
+    this.#options.onTrouble(`${this.id}: ${reason}; connecting again in ${waitMs} ms`);
+    this.#cancelTimer = clock.after(waitMs, () => this.#connect());
+  }
+
+  #disconnect(): void {
+    this.#cancelTimer?.();
+    this.#cancelTimer = null;
+    this.#reconnectAt = null;
+    const connection = this.#connection;
+    this.#connection = null;
+    connection?.close();
+  }
+
+  #markStale(reason: string): void {
+    this.#intake.tellAll({ type: 'MarkStale', reason, time: this.#options.clock.now() });
+  }
+
+  #become(state: SourceState, reason: string): void {
+    this.#state = state;
+    this.#reason = reason;
+    this.#since = this.#options.clock.now();
+    this.#options.onChange(this.describe());
+  }
+
+  #count(fault: string): void {
+    this.#intake.faults[fault] = (this.#intake.faults[fault] ?? 0) + 1;
+  }
+
+  #watchRate(): void {
+    this.#cancelRate = this.#options.clock.after(RATE_WINDOW_MS / 5, () => {
+      const frames = this.#intake.frames - this.#framesAtRate;
+      this.#framesAtRate = this.#intake.frames;
+      const rate = (frames * 5_000) / RATE_WINDOW_MS;
+      // A moving average over about the window, so that the figure is calm enough to read.
+      this.#framesPerSecond += (rate - this.#framesPerSecond) * 0.4;
+      if (frames > 0 || this.#framesPerSecond > 0.05) this.#options.onChange(this.describe());
+      this.#watchRate();
+    });
+  }
+
+  readonly #getJson: GetJson = async (path, digits) => {
+    const base = this.#options.parts.restUrl;
+    if (base === null) throw new NotServed('the source has no restUrl');
+    return this.#rest.run(async (signal) => {
+      await this.#restLimit.take();
+      const response = await fetch(base.replace(/\/+$/, '') + path, { signal, headers: { accept: 'application/json' } });
+      const text = await response.text();
+      if (response.status === 404 || response.status === 400) throw new NotServed(`${path.split('?')[0]} answered ${response.status}`);
+      if (!response.ok) throw new Error(`${path.split('?')[0]} answered ${response.status}`);
+      if (text.length > REST_BYTES_MAX) throw new NotServed(`${path.split('?')[0]} answered with ${text.length} bytes`);
+      return digits === 'as-text' ? parseDigits(text) : JSON.parse(text);
+    });
+  };
+}
+
+/** An answer that will not change by asking again. */
+class NotServed extends Error {}
+
+async function* none(): AsyncIterable<Trade[]> {}

@@ -1,0 +1,110 @@
+import type { Level, Side } from '@millrace/contracts';
+import type { History, Protocol, Sink } from '../source.ts';
+
+/*
+ * Coinbase Exchange: matches, ticker and level2.
+ * Source: docs.cdp.coinbase.com, "Exchange WebSocket Channels" and "Get product trades".
+ */
+
+type Channel = 'trades' | 'quotes' | 'book' | 'candles';
+
+const CHANNEL: Partial<Record<Channel, string>> = { trades: 'matches', quotes: 'ticker', book: 'level2' };
+const PAGE = 1_000;
+
+interface Match {
+  readonly type: 'match' | 'last_match';
+  readonly trade_id: number;
+  /** The maker’s side; the taker was on the other. */
+  readonly side: 'buy' | 'sell';
+  readonly size: string;
+  readonly price: string;
+  readonly product_id: string;
+  readonly time: string;
+}
+
+interface Ticker {
+  readonly product_id: string;
+  readonly best_bid: string;
+  readonly best_bid_size?: string;
+  readonly best_ask: string;
+  readonly best_ask_size?: string;
+  readonly time?: string;
+}
+
+export function coinbaseProtocol(symbols: readonly string[], channels: readonly Channel[], now: () => number = Date.now): Protocol {
+  const names = channels.map((channel) => CHANNEL[channel]).filter((name) => name !== undefined);
+  return {
+    connected: () => [JSON.stringify({ type: 'subscribe', product_ids: symbols, channels: names })],
+    resync: (symbol) => ['unsubscribe', 'subscribe'].map((type) => JSON.stringify({ type, product_ids: [symbol], channels: ['level2'] })),
+    read(frame, sink) {
+      const message = JSON.parse(frame) as { type?: string; message?: string; reason?: string };
+      switch (message.type) {
+        case 'match':
+        case 'last_match':
+          return readMatch(message as unknown as Match, sink);
+        case 'ticker':
+          return readTicker(message as unknown as Ticker, now, sink);
+        case 'l2update':
+          return readUpdate(message as unknown as { product_id: string; time: string; changes: ['buy' | 'sell', string, string][] }, sink);
+        case 'snapshot': {
+          const { product_id, bids, asks } = message as unknown as { product_id: string; bids: Level[]; asks: Level[] };
+          sink.consumed('snapshot');
+          return sink.bookReplaced(product_id, { time: now(), bids, asks });
+        }
+        case 'error':
+          return sink.refused(`the venue refused a request: ${message.message ?? ''} ${message.reason ?? ''}`.trim());
+        case 'subscriptions':
+        case 'heartbeat':
+        case 'status':
+          return sink.ignored(message.type);
+        default:
+          return message.type === undefined ? sink.refused('a message without a type') : sink.ignored(message.type);
+      }
+    },
+  };
+}
+
+function readMatch({ type, trade_id, side, size, price, product_id, time }: Match, sink: Sink): void {
+  sink.consumed(type);
+  sink.trade(product_id, { id: String(trade_id), order: trade_id, time: Date.parse(time), price, quantity: size, side: takerOf(side) }, true);
+}
+
+function readTicker({ product_id, best_bid, best_bid_size, best_ask, best_ask_size, time }: Ticker, now: () => number, sink: Sink): void {
+  sink.consumed('ticker');
+  const quote = { bid: best_bid, bidQuantity: best_bid_size ?? '0', ask: best_ask, askQuantity: best_ask_size ?? '0' };
+  sink.quote(product_id, { time: time === undefined ? now() : Date.parse(time), ...quote });
+}
+
+function readUpdate({ product_id, time, changes }: { product_id: string; time: string; changes: ['buy' | 'sell', string, string][] }, sink: Sink): void {
+  sink.consumed('l2update');
+  const bids: Level[] = [];
+  const asks: Level[] = [];
+  for (const [side, price, quantity] of changes) (side === 'buy' ? bids : asks).push([price, quantity]);
+  sink.bookUpdated(product_id, { time: Date.parse(time), bids, asks });
+}
+
+function takerOf(maker: 'buy' | 'sell'): Side {
+  return maker === 'buy' ? 'sell' : 'buy';
+}
+
+export function coinbaseHistory(): History {
+  return {
+    /** The venue pages from the newest back; pages are turned round here, because a hole is filled from its start. */
+    async *trades(symbol, { after, before }, get) {
+      const pages: { trade_id: number; side: 'buy' | 'sell'; size: string; price: string; time: string }[][] = [];
+      for (let cursor = before?.order; ; ) {
+        const page = (await get(`/products/${symbol}/trades?limit=${PAGE}${cursor === undefined ? '' : `&after=${cursor}`}`)) as (typeof pages)[number];
+        pages.push(page.filter(({ trade_id }) => trade_id > after.order));
+        const oldest = page.at(-1);
+        if (!oldest || oldest.trade_id <= after.order + 1 || page.length < PAGE) break;
+        cursor = oldest.trade_id;
+      }
+      for (const page of pages.reverse()) {
+        if (page.length === 0) continue;
+        yield page
+          .reverse()
+          .map(({ trade_id, side, size, price, time }) => ({ id: String(trade_id), order: trade_id, time: Date.parse(time), price, quantity: size, side: takerOf(side) }));
+      }
+    },
+  };
+}

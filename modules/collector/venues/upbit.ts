@@ -1,0 +1,137 @@
+import { INTERVAL_MS, type Level, type Trade } from '@millrace/contracts';
+import { parseDigits } from '../digits.ts';
+import type { History, Protocol, Sink } from '../source.ts';
+
+/*
+ * Upbit: trade and orderbook in the SIMPLE and the DEFAULT format. Its frames are binary with UTF-8 JSON inside, and its
+ * numbers are JSON numbers, so they are read as text. Source: docs.upbit.com, "WebSocket" and "Trades Ticks".
+ */
+
+type Channel = 'trades' | 'quotes' | 'book' | 'candles';
+
+const PAGE = 500;
+/** A minute-candle request gives at most this many. */
+const CANDLES_PAGE = 200;
+
+/** `LAMB-KRW` is `KRW-LAMB` here: the quote currency comes first. */
+export function upbitSymbol(pair: string): string {
+  const [base, quote] = pair.split('-');
+  return `${quote}-${base}`;
+}
+
+/** Field names of the DEFAULT format, by those of SIMPLE. */
+const LONG = {
+  ty: 'type',
+  cd: 'code',
+  tms: 'timestamp',
+  ttms: 'trade_timestamp',
+  tp: 'trade_price',
+  tv: 'trade_volume',
+  ab: 'ask_bid',
+  sid: 'sequential_id',
+  obu: 'orderbook_units',
+  ap: 'ask_price',
+  bp: 'bid_price',
+  as: 'ask_size',
+  bs: 'bid_size',
+} as const;
+type Short = keyof typeof LONG;
+type Message = Partial<Record<string, unknown>>;
+
+function field(message: Message, name: Short): string {
+  return String(message[name] ?? message[LONG[name]] ?? '');
+}
+
+export function upbitProtocol(symbols: readonly string[], channels: readonly Channel[]): Protocol {
+  const ticket = { ticket: 'millrace' };
+  const types: object[] = [];
+  if (channels.includes('trades')) types.push({ type: 'trade', codes: symbols, isOnlyRealtime: true });
+  if (channels.includes('book') || channels.includes('quotes')) types.push({ type: 'orderbook', codes: symbols, isOnlyRealtime: true });
+  return {
+    connected: () => [JSON.stringify([ticket, ...types, { format: 'SIMPLE' }])],
+    read(frame, sink) {
+      const message = parseDigits(frame) as Message;
+      const kind = field(message, 'ty');
+      if (kind === 'trade') return readTrade(message, sink);
+      if (kind === 'orderbook') return readBook(message, channels, sink);
+      if (message['status'] === 'UP') return sink.ignored('status');
+      if (message['error'] !== undefined) return sink.refused(`the venue refused a request: ${JSON.stringify(message['error'])}`);
+      return kind === '' ? sink.refused('a message without a type') : sink.ignored(kind);
+    },
+  };
+}
+
+function readTrade(message: Message, sink: Sink): void {
+  sink.consumed('trade');
+  const id = field(message, 'sid');
+  sink.trade(
+    field(message, 'cd'),
+    {
+      id,
+      order: Number(id),
+      time: Number(field(message, 'ttms')),
+      price: field(message, 'tp'),
+      quantity: field(message, 'tv'),
+      side: field(message, 'ab') === 'BID' ? 'buy' : 'sell',
+    },
+    false,
+  );
+}
+
+/** Every order book message is the whole of the fifteen (or thirty) best levels. */
+function readBook(message: Message, channels: readonly Channel[], sink: Sink): void {
+  sink.consumed('orderbook');
+  const symbol = field(message, 'cd');
+  const time = Number(field(message, 'tms'));
+  const units = (message['obu'] ?? message['orderbook_units'] ?? []) as Message[];
+  const bids = units.map((unit): Level => [field(unit, 'bp'), field(unit, 'bs')]);
+  const asks = units.map((unit): Level => [field(unit, 'ap'), field(unit, 'as')]);
+  const [bid] = bids;
+  const [ask] = asks;
+  if (channels.includes('quotes') && bid && ask) sink.quote(symbol, { time, bid: bid[0], bidQuantity: bid[1], ask: ask[0], askQuantity: ask[1] });
+  if (channels.includes('book')) sink.bookReplaced(symbol, { time, bids, asks });
+}
+
+export function upbitHistory(): History {
+  return {
+    /** Pages go from the newest back by `cursor`, the sequential id; they are turned round here. */
+    async *trades(symbol, { after, before }, get) {
+      const pages: Trade[][] = [];
+      for (let cursor = before?.id; ; ) {
+        const rows = (await get(`/v1/trades/ticks?market=${symbol}&count=${PAGE}${cursor === undefined ? '' : `&cursor=${cursor}`}`, 'as-text')) as Record<string, string>[];
+        const page = rows.map(
+          (row): Trade => ({
+            id: String(row['sequential_id']),
+            order: Number(row['sequential_id']),
+            time: Number(row['timestamp']),
+            price: String(row['trade_price']),
+            quantity: String(row['trade_volume']),
+            side: row['ask_bid'] === 'BID' ? 'buy' : 'sell',
+          }),
+        );
+        pages.push(page.filter(({ order }) => order > after.order));
+        const oldest = page.at(-1);
+        if (!oldest || oldest.order <= after.order || page.length < PAGE) break;
+        cursor = oldest.id;
+      }
+      for (const page of pages.reverse()) if (page.length > 0) yield page.reverse();
+    },
+    async candles(symbol, interval, from, to, get) {
+      const minutes = INTERVAL_MS[interval] / INTERVAL_MS['1m'];
+      const until = new Date(to).toISOString().slice(0, 19);
+      const rows = (await get(`/v1/candles/minutes/${minutes}?market=${symbol}&to=${until}Z&count=${CANDLES_PAGE}`)) as Record<string, number | string>[];
+      return rows
+        .map((row) => ({
+          time: Date.parse(`${row['candle_date_time_utc']}Z`),
+          open: Number(row['opening_price']),
+          high: Number(row['high_price']),
+          low: Number(row['low_price']),
+          close: Number(row['trade_price']),
+          volume: Number(row['candle_acc_trade_volume']),
+          trades: 0,
+        }))
+        .filter(({ time }) => time >= from && time < to)
+        .reverse();
+    },
+  };
+}

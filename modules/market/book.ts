@@ -1,0 +1,95 @@
+import { crc32 } from 'node:zlib';
+import type { BookContinuity, BookUpdate, Level } from '@millrace/contracts';
+
+/** Levels a side may have; what is beyond the best of these is cut. Venues send a thousand at most. */
+const LEVELS_MAX = 5_000;
+const CHECKSUM_LEVELS = 10;
+
+/** One price of a side; the price also as a number, for ordering. */
+export type BookLevel = [price: number, priceText: string, quantityText: string];
+
+export interface Book {
+  /** A whole book was seen and no update was lost since. */
+  synced: boolean;
+  /** Best first: bids fall, asks rise. */
+  bids: BookLevel[];
+  asks: BookLevel[];
+  /** Id of the newest update applied, where the venue numbers them. */
+  last: number | null;
+  time: number;
+  depth: number;
+}
+
+export function emptyBook(): Book {
+  return { synced: false, bids: [], asks: [], last: null, time: 0, depth: LEVELS_MAX };
+}
+
+/** What an update is to a book: the next one, one it has already, or one that shows that some were lost. */
+export function judge(book: Book, continuity: BookContinuity | undefined): 'next' | 'old' | { lost: string } {
+  if (continuity?.last === undefined || book.last === null) return 'next';
+  if (continuity.last <= book.last) return 'old';
+  if (continuity.previous !== undefined && continuity.previous === book.last) return 'next';
+  if (continuity.first !== undefined && continuity.first <= book.last + 1) return 'next';
+  const due = continuity.previous !== undefined ? `${continuity.previous} should be` : `${continuity.first} came after`;
+  return { lost: `updates between ${book.last} and ${continuity.first ?? continuity.last} are missing (${due} ${book.last})` };
+}
+
+export function replace(book: Book, update: BookUpdate): void {
+  book.synced = true;
+  book.depth = Math.min(update.depth ?? LEVELS_MAX, LEVELS_MAX);
+  book.bids = sorted(update.bids, false).slice(0, book.depth);
+  book.asks = sorted(update.asks, true).slice(0, book.depth);
+  book.last = update.continuity?.last ?? null;
+  book.time = update.time;
+}
+
+export function update(book: Book, { bids, asks, continuity, time }: BookUpdate): void {
+  for (const level of bids) put(book.bids, level, false);
+  for (const level of asks) put(book.asks, level, true);
+  if (book.bids.length > book.depth) book.bids.length = book.depth;
+  if (book.asks.length > book.depth) book.asks.length = book.depth;
+  if (continuity?.last !== undefined) book.last = continuity.last;
+  book.time = Math.max(book.time, time);
+}
+
+/**
+ * Kraken’s checksum: of the ten best asks and then bids, price and quantity without the point and without leading zeros,
+ * all in a row, CRC-32. Source: docs.kraken.com, "Book checksum".
+ */
+export function checksumOf(book: Book): number {
+  let text = '';
+  for (const side of [book.asks, book.bids])
+    for (const [, price, quantity] of side.slice(0, CHECKSUM_LEVELS)) text += digitsOf(price) + digitsOf(quantity);
+  return crc32(text);
+}
+
+export function levelsOf(side: readonly BookLevel[], depth: number): Level[] {
+  return side.slice(0, depth).map(([, price, quantity]) => [price, quantity]);
+}
+
+function digitsOf(decimal: string): string {
+  return decimal.replace('.', '').replace(/^0+/, '');
+}
+
+function sorted(levels: readonly Level[], rising: boolean): BookLevel[] {
+  const side = levels.map(([price, quantity]): BookLevel => [Number(price), price, quantity]);
+  side.sort(rising ? (a, b) => a[0] - b[0] : (a, b) => b[0] - a[0]);
+  return side.filter(([, , quantity]) => Number(quantity) !== 0);
+}
+
+function put(side: BookLevel[], [priceText, quantityText]: Level, rising: boolean): void {
+  const price = Number(priceText);
+  let low = 0;
+  let high = side.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    const there = (side[middle] as BookLevel)[0];
+    if (rising ? there < price : there > price) low = middle + 1;
+    else high = middle;
+  }
+  const found = side[low]?.[0] === price;
+  const removes = Number(quantityText) === 0;
+  if (found && removes) side.splice(low, 1);
+  else if (found) side[low] = [price, priceText, quantityText];
+  else if (!removes) side.splice(low, 0, [price, priceText, quantityText]);
+}

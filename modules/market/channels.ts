@@ -1,0 +1,111 @@
+import { type Candle, type Channel, type InstrumentEvent, type InstrumentId, INTERVALS, isInstrumentId, type Trade } from '@millrace/contracts';
+import { type EventBatch, keyOf } from '@millrace/kernel';
+import type { ChannelDelivery, Hub, InitialEvent } from '@millrace/platform/streams';
+import { type Bar, candleOf } from './bars.ts';
+import { describeBook, describeInstrument, describeQuote } from './views.ts';
+import type { Instrument } from './zone.ts';
+
+/** Levels of a side that the book channel carries. */
+const BOOK_DEPTH = 20;
+
+const DELIVERY: Record<Channel['kind'], ChannelDelivery> = {
+  trades: 'lossless',
+  readings: 'lossless',
+  quotes: 'conflated',
+  book: 'conflated',
+  candles: 'conflated',
+  tickers: 'conflated',
+  sources: 'conflated',
+};
+
+export function deliveryOf(channel: Channel): ChannelDelivery {
+  return DELIVERY[channel.kind];
+}
+
+/** Tells everyone who watches what an instrument decided in a turn. What nobody watches is not even put together. */
+export function publishBatch(hub: Hub, batch: EventBatch, zoneState: unknown): void {
+  const id = keyOf(batch.zone);
+  if (!isInstrumentId(id)) return;
+  const state = zoneState as Instrument;
+  const seen = { trade: false, quote: false, book: false };
+  for (const [index, event] of (batch.events as unknown as InstrumentEvent[]).entries()) {
+    const trace = batch.metas?.[index]?.correlation;
+    switch (event.type) {
+      case 'TradeRecorded':
+        seen.trade = true;
+        hub.publish(`trades:${id}`, 'lossless', 'trade', '', tradeEvent(event.trade, trace));
+        break;
+      case 'CandleRecorded':
+        seen.trade = true;
+        break;
+      case 'CandleClosed':
+      case 'CandleCorrected': {
+        const channel = `candles:${id}:${event.interval}`;
+        const version = event.type === 'CandleClosed' ? 1 : event.version;
+        if (hub.isWanted(channel)) hub.publish(channel, 'conflated', 'candle', String(event.candle.time), candleEvent(event.candle, true, version));
+        break;
+      }
+      case 'QuoteChanged':
+        seen.quote = true;
+        break;
+      case 'BookReplaced':
+      case 'BookUpdated':
+        seen.book = true;
+        break;
+      case 'ReadingRecorded':
+        hub.publish(`readings:${id}`, 'lossless', 'reading', '', { ...event.reading, trace });
+        break;
+      case 'InstrumentListed':
+      case 'WentLive':
+      case 'WentStale':
+        seen.trade = true;
+    }
+  }
+  publishState(hub, id, state, seen);
+}
+
+/** How things stand after the turn: once, however much happened in it. */
+function publishState(hub: Hub, id: InstrumentId, state: Instrument, seen: { trade: boolean; quote: boolean; book: boolean }): void {
+  if (seen.trade) {
+    for (const interval of INTERVALS) {
+      const channel = `candles:${id}:${interval}`;
+      const bar = state.bars[interval].at(-1);
+      if (bar && !bar.closed && hub.isWanted(channel)) hub.publish(channel, 'conflated', 'candle', String(bar.time), barEvent(bar));
+    }
+    if (hub.isWanted('tickers')) hub.publish('tickers', 'conflated', 'ticker', id, describeInstrument(id, state));
+  }
+  if (seen.quote && hub.isWanted(`quotes:${id}`)) hub.publish(`quotes:${id}`, 'conflated', 'quote', '', describeQuote(id, state));
+  if (seen.book && hub.isWanted(`book:${id}`)) hub.publish(`book:${id}`, 'conflated', 'book', '', describeBook(id, state, BOOK_DEPTH));
+}
+
+/** What a reader of a conflated channel is told first. */
+export function* initialEvents(channel: Channel, instruments: () => Iterable<readonly [InstrumentId, Instrument]>, of: (id: InstrumentId) => Instrument | undefined): Generator<InitialEvent> {
+  if (channel.kind === 'tickers') {
+    for (const [id, state] of instruments()) yield { event: 'ticker', key: id, data: describeInstrument(id, state) };
+    return;
+  }
+  if (!('instrument' in channel)) return;
+  const state = of(channel.instrument);
+  if (!state) return;
+  if (channel.kind === 'quotes' && state.quote) yield { event: 'quote', key: '', data: describeQuote(channel.instrument, state) };
+  if (channel.kind === 'book') {
+    const book = describeBook(channel.instrument, state, BOOK_DEPTH);
+    if (book) yield { event: 'book', key: '', data: book };
+  }
+  if (channel.kind === 'candles') {
+    const bar = state.bars[channel.interval].at(-1);
+    if (bar) yield { event: 'candle', key: String(bar.time), data: barEvent(bar) };
+  }
+}
+
+function tradeEvent({ time, price, quantity, side, id }: Trade, trace: string | undefined): object {
+  return { time, price, quantity, side, id, ...(trace !== undefined && { trace }) };
+}
+
+function candleEvent(candle: Candle, closed: boolean, version: number): object {
+  return { ...candle, closed, version };
+}
+
+function barEvent(bar: Bar): object {
+  return candleEvent(candleOf(bar), bar.closed, bar.version);
+}

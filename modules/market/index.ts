@@ -1,0 +1,6 @@
+export { publishBatch, initialEvents, deliveryOf } from './channels.ts';
+export { seriesProjection } from './projection.ts';
+export { marketRoutes } from './routes.ts';
+export { udfRoutes } from './udf.ts';
+export { describeInstrument } from './views.ts';
+export { type Instrument, instrumentZone, type MarketRules } from './zone.ts';

@@ -1,0 +1,76 @@
+import { ENDPOINTS, type InstrumentId } from '@millrace/contracts';
+import { ApiProblem, type Routes } from '@millrace/platform/http';
+import type { SeriesStore } from '@millrace/platform/series';
+import { readCandles } from './candles.ts';
+import { describeBook, describeInstrument, describeQuality, describeQuote } from './views.ts';
+import type { Instrument } from './zone.ts';
+
+const ROWS_USUAL = 500;
+const DEPTH_USUAL = 20;
+
+/** What the market’s routes need of the process they run in. */
+export interface MarketReads {
+  readonly series: SeriesStore;
+  instrument(id: InstrumentId): Instrument | undefined;
+  instruments(): Iterable<readonly [InstrumentId, Instrument]>;
+  /** Resolves when the store holds everything that the log held when it was asked. */
+  caughtUp(): Promise<void>;
+}
+
+export function marketRoutes(routes: Routes, reads: MarketReads): void {
+  routes.answer(ENDPOINTS.listInstruments, () => [...reads.instruments()].map(([id, state]) => describeInstrument(id, state)));
+  routes.answer(ENDPOINTS.getInstrument, ({ params }) => describeInstrument(params.id, requireInstrument(reads, params.id)));
+  routes.answer(ENDPOINTS.getCandles, async ({ params, query }) => {
+    const state = requireInstrument(reads, params.id);
+    await reads.caughtUp();
+    return readCandles(params.id, state, reads.series, {
+      interval: query.interval ?? '1m',
+      ...rangeOf(query),
+      asOf: query.asOf === undefined ? undefined : timeOf('asOf', query.asOf),
+    });
+  });
+  routes.answer(ENDPOINTS.getTrades, async ({ params, query }) => {
+    const { status, asOf } = requireInstrument(reads, params.id);
+    await reads.caughtUp();
+    const trades = await reads.series.trades({ instrument: params.id, ...rangeOf(query) });
+    const rows = trades.map(({ time, price, quantity, side, id }) => [time, price, quantity, side, id]);
+    return { instrument: params.id, status, asOf, columns: ['time', 'price', 'quantity', 'side', 'id'], rows };
+  });
+  routes.answer(ENDPOINTS.getReadings, async ({ params, query }) => {
+    const { status, asOf } = requireInstrument(reads, params.id);
+    await reads.caughtUp();
+    const readings = await reads.series.readings({ instrument: params.id, ...rangeOf(query), ...(query.name !== undefined && { name: query.name }) });
+    return { instrument: params.id, status, asOf, columns: ['time', 'name', 'value'], rows: readings.map(({ time, name, value }) => [time, name, value]) };
+  });
+  routes.answer(ENDPOINTS.getQuote, ({ params }) => {
+    const quote = describeQuote(params.id, requireInstrument(reads, params.id));
+    if (!quote) throw new ApiProblem('NO_DATA', `No quote of "${params.id}" has come yet.`, 'Add "quotes" to the channels of its source, or wait.');
+    return quote;
+  });
+  routes.answer(ENDPOINTS.getBook, ({ params, query }) => {
+    const book = describeBook(params.id, requireInstrument(reads, params.id), query.depth ?? DEPTH_USUAL);
+    if (!book) throw new ApiProblem('NO_DATA', `No order book of "${params.id}" has come yet.`, 'Add "book" to the channels of its source, or wait.');
+    return book;
+  });
+  routes.answer(ENDPOINTS.getQuality, ({ params }) => describeQuality(params.id, requireInstrument(reads, params.id)));
+}
+
+export function requireInstrument(reads: MarketReads, id: InstrumentId): Instrument {
+  const state = reads.instrument(id);
+  if (!state) throw new ApiProblem('UNKNOWN_INSTRUMENT', `There is no instrument "${id}".`, 'GET /api/v1/instruments lists them all.');
+  return state;
+}
+
+function rangeOf({ from, to, limit }: { from?: string; to?: string; limit?: number }): { from: number; to: number; limit: number } {
+  const range = { from: from === undefined ? 0 : timeOf('from', from), to: to === undefined ? Number.MAX_SAFE_INTEGER : timeOf('to', to) };
+  if (range.from > range.to) throw new ApiProblem('BAD_TIME', `from (${from}) is later than to (${to}).`, 'Swap them.');
+  return { ...range, limit: limit ?? ROWS_USUAL };
+}
+
+/** Epoch ms, or a date as ISO 8601 writes it. */
+function timeOf(name: string, text: string): number {
+  const time = /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : Date.parse(text);
+  if (!Number.isFinite(time))
+    throw new ApiProblem('BAD_TIME', `${name}=${text} is no time.`, 'Give epoch milliseconds (1633998480000) or ISO 8601 (2021-10-12T00:28:00Z).');
+  return time;
+}

@@ -1,0 +1,64 @@
+import type { Trade } from '@millrace/contracts';
+
+/** Stretches of numbers remembered; beyond it the two oldest become one, and what lies between counts as seen. */
+const STRETCHES_MAX = 64;
+/** Ids remembered where trades are not numbered. */
+const IDS_MAX = 4_096;
+
+/**
+ * Which trades an instrument has had. Numbered trades leave stretches of numbers, so a repeat is told however old it is;
+ * of others the newest ids are remembered, and anything older than those counts as a repeat unless it was asked for.
+ */
+export interface Seen {
+  stretches: [from: number, to: number][];
+  ids: Map<string, number>;
+  /** Rank of the newest id that was let go. */
+  forgottenRank: number;
+}
+
+export function nothingSeen(): Seen {
+  return { stretches: [], ids: new Map(), forgottenRank: Number.NEGATIVE_INFINITY };
+}
+
+export function hasSeen(seen: Seen, trade: Trade, numbered: boolean, askedFor: boolean): boolean {
+  if (!numbered) return seen.ids.has(trade.id) || (!askedFor && trade.order < seen.forgottenRank);
+  for (let index = seen.stretches.length - 1; index >= 0; index--) {
+    const [from, to] = seen.stretches[index] as [number, number];
+    if (trade.order > to) return false;
+    if (trade.order >= from) return true;
+  }
+  return false;
+}
+
+export function markSeen(seen: Seen, trade: Trade, numbered: boolean): void {
+  if (numbered) return markNumber(seen.stretches, trade.order);
+  seen.ids.set(trade.id, trade.order);
+  if (seen.ids.size <= IDS_MAX) return;
+  const [oldest] = seen.ids;
+  if (!oldest) return;
+  seen.ids.delete(oldest[0]);
+  seen.forgottenRank = Math.max(seen.forgottenRank, oldest[1]);
+}
+
+function markNumber(stretches: [number, number][], number: number): void {
+  const last = stretches.at(-1);
+  if (last && number === last[1] + 1) {
+    last[1] = number;
+    return;
+  }
+  let at = stretches.length;
+  while (at > 0 && (stretches[at - 1] as [number, number])[0] > number) at--;
+  const before = stretches[at - 1];
+  const behind = stretches[at];
+  const joinsBefore = before !== undefined && before[1] + 1 === number;
+  const joinsBehind = behind !== undefined && behind[0] - 1 === number;
+  if (joinsBefore && joinsBehind) {
+    before[1] = behind[1];
+    stretches.splice(at, 1);
+  } else if (joinsBefore) before[1] = number;
+  else if (joinsBehind) behind[0] = number;
+  else stretches.splice(at, 0, [number, number]);
+  if (stretches.length <= STRETCHES_MAX) return;
+  const [first, second] = stretches;
+  if (first && second) stretches.splice(0, 2, [first[0], second[1]]);
+}

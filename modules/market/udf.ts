@@ -1,0 +1,121 @@
+import { type InstrumentId, INTERVAL_MS, type Interval, isInstrumentId } from '@millrace/contracts';
+import type { FastifyInstance } from 'fastify';
+import { readCandles } from './candles.ts';
+import type { MarketReads } from './routes.ts';
+
+/*
+ * The Universal Data Feed protocol of TradingView’s Charting Library, so that its charts can be pointed at Millrace.
+ * Source: TradingView, "UDF". Errors are answers with `s: "error"` and status 200, as the protocol wants.
+ */
+
+const RESOLUTIONS: Record<string, Interval> = {
+  '1S': '1s',
+  '5S': '5s',
+  '10S': '10s',
+  '30S': '30s',
+  '1': '1m',
+  '3': '3m',
+  '5': '5m',
+  '15': '15m',
+  '30': '30m',
+  '60': '1h',
+  '120': '2h',
+  '240': '4h',
+  '360': '6h',
+  '720': '12h',
+  '1D': '1d',
+  D: '1d',
+  '3D': '3d',
+  '1W': '1w',
+  W: '1w',
+};
+const ROWS_MAX = 20_000;
+const SEARCH_MAX = 50;
+
+type Query = Record<string, string | undefined>;
+
+export function udfRoutes(app: FastifyInstance, reads: MarketReads): void {
+  const get = (path: string, answer: (query: Query) => unknown) => app.get(`/udf/${path}`, (request) => answer(request.query as Query));
+
+  get('config', () => ({
+    supported_resolutions: Object.keys(RESOLUTIONS).filter((name) => name !== 'D' && name !== 'W'),
+    supports_group_request: false,
+    supports_marks: false,
+    supports_search: true,
+    supports_timescale_marks: false,
+    supports_time: true,
+    exchanges: [{ value: '', name: 'All', desc: 'All sources' }, ...sourcesOf(reads).map((name) => ({ value: name, name, desc: name }))],
+  }));
+  get('time', () => Math.floor(Date.now() / 1_000));
+  get('symbols', ({ symbol = '' }) => {
+    const found = symbolOf(reads, symbol);
+    return found ? symbolInfo(reads, found) : { s: 'error', errmsg: `unknown symbol ${symbol}` };
+  });
+  get('search', ({ query = '', exchange = '', limit = '' }) =>
+    [...reads.instruments()]
+      .filter(([id, { listed }]) => id.toLowerCase().includes(query.toLowerCase()) && (exchange === '' || listed?.source === exchange))
+      .slice(0, Math.min(Number(limit) || SEARCH_MAX, SEARCH_MAX))
+      .map(([id, { listed }]) => ({ symbol: id, full_name: id, description: describe(id, listed?.simulated), exchange: listed?.source ?? '', ticker: id, type: 'crypto' })),
+  );
+  get('history', async ({ symbol = '', resolution = '', from = '', to = '', countback }) => {
+    const id = symbolOf(reads, symbol);
+    const interval = RESOLUTIONS[resolution];
+    if (!id) return { s: 'error', errmsg: `unknown symbol ${symbol}` };
+    if (!interval) return { s: 'error', errmsg: `unknown resolution ${resolution}; use one of ${Object.keys(RESOLUTIONS).join(', ')}` };
+    if (!Number.isFinite(Number(from || Number.NaN)) || !Number.isFinite(Number(to || Number.NaN))) return { s: 'error', errmsg: `from=${from} and to=${to} must be epoch seconds` };
+    return history(reads, id, interval, Number(from) * 1_000, Number(to) * 1_000, Number(countback) || 0);
+  });
+}
+
+async function history(reads: MarketReads, id: InstrumentId, interval: Interval, from: number, to: number, countback: number): Promise<object> {
+  const state = reads.instrument(id);
+  if (!state) return { s: 'error', errmsg: `unknown symbol ${id}` };
+  await reads.caughtUp();
+  // `countback` outranks `from`: that many bars before `to` are wanted, however far back they lie.
+  const range = { interval, from: countback > 0 ? 0 : from, to, limit: countback > 0 ? Math.min(countback, ROWS_MAX) : ROWS_MAX, asOf: undefined };
+  const { rows } = await readCandles(id, state, reads.series, range);
+  if (rows.length === 0) return { s: 'no_data' };
+  const column = (index: number) => rows.map((row) => row[index]);
+  return { s: 'ok', t: rows.map((row) => (row[0] as number) / 1_000), o: column(1), h: column(2), l: column(3), c: column(4), v: column(5) };
+}
+
+function symbolInfo(reads: MarketReads, id: InstrumentId): object {
+  const state = reads.instrument(id);
+  const decimals = state?.last?.price.split('.')[1]?.length ?? 2;
+  return {
+    symbol: id,
+    ticker: id,
+    name: id,
+    full_name: id,
+    description: describe(id, state?.listed?.simulated),
+    exchange: state?.listed?.source ?? '',
+    listed_exchange: state?.listed?.source ?? '',
+    type: 'crypto',
+    session: '24x7',
+    timezone: 'Etc/UTC',
+    minmov: 1,
+    pricescale: 10 ** decimals,
+    has_intraday: true,
+    has_seconds: true,
+    has_daily: true,
+    has_weekly_and_monthly: true,
+    supported_resolutions: Object.keys(RESOLUTIONS),
+    intraday_multipliers: Object.entries(RESOLUTIONS)
+      .filter(([name, interval]) => /^\d+$/.test(name) && INTERVAL_MS[interval] < INTERVAL_MS['1d'])
+      .map(([name]) => name),
+    volume_precision: 8,
+    data_status: 'streaming',
+  };
+}
+
+function describe(id: InstrumentId, simulated: boolean | undefined): string {
+  return simulated ? `${id} (simulated)` : id;
+}
+
+function symbolOf(reads: MarketReads, symbol: string): InstrumentId | undefined {
+  return isInstrumentId(symbol) && reads.instrument(symbol) ? symbol : undefined;
+}
+
+function sourcesOf(reads: MarketReads): string[] {
+  return [...new Set([...reads.instruments()].map(([, { listed }]) => listed?.source ?? ''))].filter((name) => name !== '');
+}

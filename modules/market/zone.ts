@@ -1,0 +1,338 @@
+import {
+  type Candle,
+  type Gap,
+  INTERVAL_MS,
+  INTERVALS,
+  type InstrumentCommand,
+  type InstrumentEvent,
+  type Interval,
+  isPositiveDecimal,
+  openingOf,
+  type Quote,
+  type Reading,
+  type Trade,
+} from '@millrace/contracts';
+import { type Context, defineZone, type ZoneDefinition } from '@millrace/kernel';
+import { type Bars, barAt, type Contribution, candleOf, contribute, endOf, noBars, prune } from './bars.ts';
+import { type Book, checksumOf, emptyBook, judge, replace, update } from './book.ts';
+import { cleanQuality, noteQuality, type QualityState } from './quality.ts';
+import { hasSeen, markSeen, nothingSeen, type Seen } from './seen.ts';
+
+/** How long after its end a candle waits for its last trades before a quote’s time closes it. */
+const CLOSE_GRACE_MS = 1_000;
+/** Weight of a new price in the running mean that outliers are measured against: about the newest twenty trades. */
+const TYPICAL_WEIGHT = 0.1;
+/** Trades before the running mean is worth anything. */
+const TYPICAL_AFTER = 10;
+/** Relative difference of volumes that is rounding, not disagreement. */
+const VOLUME_TOLERANCE = 1e-9;
+
+export interface MarketRules {
+  readonly lateWindowMs: number;
+  readonly outlierPercent: number;
+}
+
+/** One instrument: everything that is known of it now. */
+export interface Instrument {
+  listed: { source: string; symbol: string; simulated: boolean } | null;
+  status: 'live' | 'stale';
+  reason: string;
+  /** Time of the newest data. */
+  asOf: number;
+  last: Trade | null;
+  /** Time of the first trade ever, and of the newest. */
+  firstAt: number;
+  newestAt: number;
+  typicalPrice: number;
+  quote: Quote | null;
+  book: Book;
+  bars: Bars;
+  /** When the first of the open bars ends; nothing needs closing before. */
+  nextClose: number;
+  seen: Seen;
+  readings: Record<string, Reading>;
+  quality: QualityState;
+}
+
+type Emit = Context<InstrumentEvent>['emit'];
+
+/** The zone of one instrument: what came in is checked and remembered, candles are made, the book is kept whole. */
+export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, InstrumentCommand, InstrumentEvent> {
+  const keptFrom = (state: Instrument) => state.newestAt - rules.lateWindowMs;
+
+  function decideTrade(state: Instrument, trade: Trade, numbered: boolean, backfilled: boolean, emit: Emit): void {
+    if (!isPositiveDecimal(trade.price) || !isPositiveDecimal(trade.quantity)) return emit({ type: 'TradeRefused', trade, reason: 'schema' });
+    if (hasSeen(state.seen, trade, numbered, backfilled)) return emit({ type: 'TradeRefused', trade, reason: 'duplicate' });
+    closeDue(state, trade.time, emit);
+    const late = trade.time >= openingOf(state.newestAt, '1s') ? undefined : openingOf(trade.time, '1s') + INTERVAL_MS['1s'] < keptFrom(state) ? 'beyond-window' : 'corrected';
+    const corrected = late === undefined ? [] : closedBarsAt(state, trade.time, keptFrom(state));
+    const outlier = isOutlier(state, Number(trade.price));
+    emit({
+      type: 'TradeRecorded',
+      trade,
+      numbered,
+      ...(late && (corrected.length > 0 || late === 'beyond-window') && { late }),
+      ...(outlier && { outlier: true as const }),
+      ...(backfilled && { backfilled: true as const }),
+    });
+    for (const { interval, time } of corrected) correct(state, interval, time, emit);
+  }
+
+  function isOutlier(state: Instrument, price: number): boolean {
+    return state.quality.counts.trades >= TYPICAL_AFTER && Math.abs(price / state.typicalPrice - 1) * 100 > rules.outlierPercent;
+  }
+
+  function decideCandle(state: Instrument, interval: Interval, candle: Candle, emit: Emit): void {
+    const known = barAt(state.bars[interval], candle.time);
+    if (known && known.volume + known.volumeError === candle.volume && known.close === candle.close && known.high === candle.high && known.low === candle.low && known.open === candle.open) return;
+    if (!known && candle.time + INTERVAL_MS[interval] <= keptFrom(state)) return;
+    if (known) {
+      const version = known.version + 1;
+      return emit({ type: 'CandleCorrected', interval, candle, version, origin: 'venue' });
+    }
+    closeDue(state, candle.time, emit);
+    emit({ type: 'CandleRecorded', interval, candle });
+    if (barAt(state.bars[interval], candle.time)) emit({ type: 'CandleClosed', interval, candle, origin: 'venue' });
+  }
+
+  function decideVenueCandle(state: Instrument, interval: Interval, theirs: Candle, emit: Emit): void {
+    const bar = barAt(state.bars[interval], theirs.time);
+    const ours = bar ? candleOf(bar) : null;
+    const agrees = ours !== null && agree(ours, theirs);
+    const partial = state.firstAt > theirs.time || state.quality.gaps.some((gap) => touches(gap, theirs.time, interval));
+    if (ours === null && theirs.volume === 0) return;
+    emit({ type: 'VenueCandleCompared', interval, time: theirs.time, ours, theirs, agrees, partial });
+  }
+
+  function evolveTrade(state: Instrument, trade: Trade, numbered: boolean, outlier: boolean): void {
+    markSeen(state.seen, trade, numbered);
+    const price = Number(trade.price);
+    const part: Contribution = {
+      time: trade.time,
+      rank: trade.order,
+      open: price,
+      high: price,
+      low: price,
+      close: price,
+      volume: Number(trade.quantity),
+      trades: 1,
+      origin: 'trades',
+    };
+    const from = keptFrom(state);
+    for (const interval of INTERVALS) contribute(state.bars[interval], interval, part, from);
+    if (state.last === null || trade.order >= state.last.order) state.last = trade;
+    if (state.firstAt === 0 || trade.time < state.firstAt) state.firstAt = trade.time;
+    if (trade.time > state.newestAt) {
+      state.newestAt = trade.time;
+      if (trade.time > state.asOf) state.asOf = trade.time;
+    }
+    if (state.typicalPrice === 0) state.typicalPrice = price;
+    else if (!outlier) state.typicalPrice += (price - state.typicalPrice) * TYPICAL_WEIGHT;
+    // After a real jump every trade is an outlier to the old mean: it has to follow, only more slowly.
+    else state.typicalPrice += (price - state.typicalPrice) * TYPICAL_WEIGHT * TYPICAL_WEIGHT;
+    state.nextClose = Math.min(state.nextClose, openingOf(trade.time, '1s') + INTERVAL_MS['1s']);
+  }
+
+  function evolveCandle(state: Instrument, interval: Interval, candle: Candle): void {
+    const part: Contribution = { ...candle, rank: candle.time, origin: 'venue' };
+    state.newestAt = Math.max(state.newestAt, candle.time);
+    state.asOf = Math.max(state.asOf, candle.time);
+    if (state.firstAt === 0) state.firstAt = candle.time;
+    for (const larger of INTERVALS) {
+      if (INTERVAL_MS[larger] % INTERVAL_MS[interval] !== 0) continue;
+      contribute(state.bars[larger], larger, part, keptFrom(state));
+      if (larger !== interval) state.nextClose = Math.min(state.nextClose, openingOf(candle.time, larger) + INTERVAL_MS[larger]);
+    }
+  }
+
+  function evolveClosed(state: Instrument, interval: Interval, time: number): void {
+    const bars = state.bars[interval];
+    const bar = barAt(bars, time);
+    if (bar) {
+      bar.closed = true;
+      bar.version = Math.max(bar.version, 1);
+    }
+    prune(bars, interval, keptFrom(state));
+    state.nextClose = Number.POSITIVE_INFINITY;
+    for (const each of INTERVALS) {
+      const newest = state.bars[each].at(-1);
+      if (newest && !newest.closed) state.nextClose = Math.min(state.nextClose, endOf(newest, each));
+    }
+  }
+
+  return defineZone<Instrument, InstrumentCommand, InstrumentEvent>({
+    kind: 'instrument',
+    version: 1,
+    create: () => ({
+      listed: null,
+      status: 'stale',
+      reason: 'nothing has been received yet',
+      asOf: 0,
+      last: null,
+      firstAt: 0,
+      newestAt: 0,
+      typicalPrice: 0,
+      quote: null,
+      book: emptyBook(),
+      bars: noBars(),
+      nextClose: Number.POSITIVE_INFINITY,
+      seen: nothingSeen(),
+      readings: {},
+      quality: cleanQuality(),
+    }),
+
+    decide(state, command, { emit }) {
+      switch (command.type) {
+        case 'RecordTrade':
+          return decideTrade(state, command.trade, command.numbered, command.backfilled ?? false, emit);
+        case 'ObserveQuote':
+          closeDue(state, command.quote.time - CLOSE_GRACE_MS, emit);
+          if (isSameQuote(state.quote, command.quote)) return;
+          return emit({ type: 'QuoteChanged', quote: command.quote });
+        case 'ReplaceBook':
+          return emit({ type: 'BookReplaced', book: command.book });
+        case 'UpdateBook':
+          return decideBookUpdate(state, command.book, emit);
+        case 'ObserveVenueCandle':
+          if (command.closed) decideVenueCandle(state, command.interval, command.candle, emit);
+          return;
+        case 'RecordCandle':
+          return decideCandle(state, command.interval, command.candle, emit);
+        case 'RecordReading':
+          return emit({ type: 'ReadingRecorded', reading: command.reading });
+        case 'RecordGap':
+          return emit({ type: 'GapRecorded', gap: command.gap });
+        case 'RecordRepair':
+          return emit({ type: 'GapRepaired', from: command.from, to: command.to, trades: command.trades });
+        case 'RecordFault':
+          return emit({ type: 'FeedFaulted', fault: command.fault, detail: command.detail, time: command.time, count: command.count });
+        case 'MarkStale':
+          if (state.status !== 'stale' || state.reason !== command.reason) emit({ type: 'WentStale', reason: command.reason, time: command.time });
+          return;
+        case 'MarkLive':
+          if (state.status !== 'live') emit({ type: 'WentLive', time: command.time });
+          return;
+        case 'ListInstrument': {
+          const { source, symbol, simulated } = command;
+          if (state.listed?.source !== source || state.listed.symbol !== symbol || state.listed.simulated !== simulated)
+            emit({ type: 'InstrumentListed', source, symbol, simulated });
+        }
+      }
+    },
+
+    evolve(state, event) {
+      noteQuality(state.quality, event);
+      switch (event.type) {
+        case 'InstrumentListed':
+          state.listed = { source: event.source, symbol: event.symbol, simulated: event.simulated };
+          return;
+        case 'TradeRecorded':
+          return evolveTrade(state, event.trade, event.numbered, event.outlier ?? false);
+        case 'CandleRecorded':
+          return evolveCandle(state, event.interval, event.candle);
+        case 'CandleClosed':
+          return evolveClosed(state, event.interval, event.candle.time);
+        case 'CandleCorrected':
+          return amend(state, event.interval, event.candle, event.version, event.origin === 'venue');
+        case 'QuoteChanged':
+          state.quote = event.quote;
+          state.asOf = Math.max(state.asOf, event.quote.time);
+          return;
+        case 'BookReplaced':
+          return replace(state.book, event.book);
+        case 'BookUpdated':
+          return update(state.book, event.book);
+        case 'BookBroken':
+          state.book.synced = false;
+          return;
+        case 'ReadingRecorded':
+          state.readings[event.reading.name] = event.reading;
+          state.asOf = Math.max(state.asOf, event.reading.time);
+          return;
+        case 'WentStale':
+          state.status = 'stale';
+          state.reason = event.reason;
+          return;
+        case 'WentLive':
+          state.status = 'live';
+          state.reason = '';
+      }
+    },
+  });
+}
+
+/** Closes every open bar that ends at or before `time`, smallest interval first. */
+function closeDue(state: Instrument, time: number, emit: Emit): void {
+  while (time >= state.nextClose) {
+    let closed = 0;
+    for (const interval of INTERVALS) {
+      const bar = state.bars[interval].at(-1);
+      if (!bar || bar.closed || time < endOf(bar, interval)) continue;
+      emit({ type: 'CandleClosed', interval, candle: candleOf(bar), origin: bar.origin });
+      closed++;
+    }
+    if (closed === 0) return;
+  }
+}
+
+/** The candles that a trade of this time changes although they are closed. */
+function closedBarsAt(state: Instrument, time: number, keptFrom: number): { interval: Interval; time: number }[] {
+  const found: { interval: Interval; time: number }[] = [];
+  for (const interval of INTERVALS) {
+    const opening = openingOf(time, interval);
+    const newest = state.bars[interval].at(-1);
+    const isPast = newest !== undefined && (opening < newest.time || newest.closed);
+    if (isPast && opening + INTERVAL_MS[interval] >= keptFrom) found.push({ interval, time: opening });
+  }
+  return found;
+}
+
+function correct(state: Instrument, interval: Interval, time: number, emit: Emit): void {
+  const bar = barAt(state.bars[interval], time);
+  if (bar) emit({ type: 'CandleCorrected', interval, candle: candleOf(bar), version: bar.version + 1, origin: 'trades' });
+}
+
+/** A correction by trades has changed the bar already; one by the venue brings its values, and larger bars follow in volume. */
+function amend(state: Instrument, interval: Interval, candle: Candle, version: number, byVenue: boolean): void {
+  const bar = barAt(state.bars[interval], candle.time);
+  if (!bar) return;
+  bar.version = version;
+  bar.closed = true;
+  if (!byVenue) return;
+  const added = candle.volume - (bar.volume + bar.volumeError);
+  Object.assign(bar, candle, { volumeError: 0, origin: 'venue' });
+  for (const larger of INTERVALS) {
+    if (INTERVAL_MS[larger] <= INTERVAL_MS[interval] || INTERVAL_MS[larger] % INTERVAL_MS[interval] !== 0) continue;
+    const whole = barAt(state.bars[larger], openingOf(candle.time, larger));
+    if (!whole) continue;
+    whole.volume += added;
+    whole.high = Math.max(whole.high, candle.high);
+    whole.low = Math.min(whole.low, candle.low);
+  }
+}
+
+function decideBookUpdate(state: Instrument, book: Parameters<typeof update>[1], emit: Emit): void {
+  if (!state.book.synced) return;
+  const verdict = judge(state.book, book.continuity);
+  if (verdict === 'old') return;
+  if (verdict !== 'next') return emit({ type: 'BookBroken', reason: verdict.lost, time: book.time });
+  emit({ type: 'BookUpdated', book });
+  const expected = book.continuity?.checksum;
+  if (expected === undefined) return;
+  const actual = checksumOf(state.book);
+  if (actual !== expected) emit({ type: 'BookBroken', reason: `the checksum is ${actual}, the venue says ${expected}`, time: book.time });
+}
+
+function isSameQuote(a: Quote | null, b: Quote): boolean {
+  return a !== null && a.bid === b.bid && a.ask === b.ask && a.bidQuantity === b.bidQuantity && a.askQuantity === b.askQuantity;
+}
+
+function agree(ours: Candle, theirs: Candle): boolean {
+  const sameVolume = Math.abs(ours.volume - theirs.volume) <= VOLUME_TOLERANCE * Math.max(ours.volume, theirs.volume);
+  return sameVolume && ours.open === theirs.open && ours.high === theirs.high && ours.low === theirs.low && ours.close === theirs.close;
+}
+
+function touches(gap: Gap, time: number, interval: Interval): boolean {
+  return gap.from < time + INTERVAL_MS[interval] && gap.to > time;
+}
+

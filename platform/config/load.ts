@@ -1,0 +1,143 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { Config, SOURCE_TYPES, SourceConfig } from '@millrace/contracts';
+import { Type } from 'typebox';
+import { Value } from 'typebox/value';
+import { ConfigError, type ConfigProblem } from './problems.ts';
+
+export interface LoadOptions {
+  /** File named on the command line; else `millrace.config.json` in `folder`, if it is there. */
+  readonly file: string | undefined;
+  readonly folder: string;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** What flags set; they outrank everything else. */
+  readonly flags: { readonly data?: string; readonly host?: string; readonly port?: number };
+}
+
+/** The configuration with every default filled in and every path absolute. */
+export interface Settings {
+  readonly data: string;
+  readonly host: string;
+  readonly port: number;
+  readonly sources: readonly SourceConfig[];
+  readonly market: { readonly lateWindowMs: number; readonly outlierPercent: number };
+  readonly log: { readonly retentionHours: number; readonly retentionGiB: number; readonly spoolMiB: number };
+  readonly series: { readonly memoryMiB: number; readonly archiveAfterDays: number; readonly keepDays: number };
+  readonly streams: { readonly historyEvents: number; readonly connectionsMax: number };
+  readonly logging: { readonly level: string };
+}
+
+/** Sections that the file may leave out; their keys have defaults of their own. */
+const SECTIONS = ['market', 'log', 'series', 'streams', 'logging'] as const;
+const ENVIRONMENT_PREFIX = 'MILLRACE_';
+/** Names with our prefix that are no configuration. */
+const NOT_CONFIGURATION = new Set(['MILLRACE_CWD']);
+
+/** What runs when no source is configured: three made-up markets, so that the first start shows something. */
+const FIRST_SOURCES: SourceConfig[] = [{ id: 'simulator', type: 'simulator', instruments: ['BTC-USDT', 'ETH-USDT', 'SOL-USDT', 'BTC-KRW'] }];
+
+/**
+ * Reads file, environment and flags, each outranking the one before.
+ * @throws ConfigError naming path, value and remedy of everything that is wrong
+ */
+export function loadConfig({ file, folder, environment, flags }: LoadOptions): Settings {
+  const path = resolve(folder, file ?? 'millrace.config.json');
+  const origin = existsSync(path) ? path : 'defaults and environment';
+  if (file !== undefined && !existsSync(path)) throw new ConfigError(path, [{ path: '', value: undefined, remedy: 'Check the path given with --config.' }]);
+  const raw = existsSync(path) ? parsed(path) : {};
+  overlayEnvironment(raw, environment);
+  for (const section of SECTIONS) raw[section] ??= {};
+  for (const [key, value] of Object.entries(flags)) if (value !== undefined) raw[key] = value;
+  const problems = problemsOf(raw);
+  if (problems.length > 0) throw new ConfigError(origin, problems);
+  const filled = Value.Default(Config, structuredClone(raw)) as unknown as Settings;
+  const sources = (raw['sources'] as SourceConfig[] | undefined) ?? FIRST_SOURCES;
+  return { ...filled, sources, data: resolve(folder, filled.data) };
+}
+
+function parsed(path: string): Record<string, unknown> {
+  let value: unknown;
+  try {
+    value = JSON.parse(readFileSync(path, 'utf8'));
+  } catch (error) {
+    throw new ConfigError(path, [{ path: '', value: undefined, remedy: `It is no JSON: ${error instanceof Error ? error.message : error}.` }]);
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new ConfigError(path, [{ path: '', value, remedy: 'It must be one JSON object.' }]);
+  return value as Record<string, unknown>;
+}
+
+/** `MILLRACE_LOG__RETENTION_HOURS=24` sets `log.retentionHours`. Values are JSON where they parse as such, else text. */
+function overlayEnvironment(raw: Record<string, unknown>, environment: LoadOptions['environment']): void {
+  for (const [name, text] of Object.entries(environment)) {
+    if (!name.startsWith(ENVIRONMENT_PREFIX) || NOT_CONFIGURATION.has(name) || text === undefined) continue;
+    const keys = name.slice(ENVIRONMENT_PREFIX.length).split('__').map(camelCased);
+    const last = keys.pop() as string;
+    let section = raw;
+    for (const key of keys) section = (section[key] ??= {}) as Record<string, unknown>;
+    section[last] = jsonOrText(text);
+  }
+}
+
+function camelCased(name: string): string {
+  return name.toLowerCase().replace(/_([a-z])/g, (_all, letter: string) => letter.toUpperCase());
+}
+
+function jsonOrText(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
+function problemsOf(raw: Record<string, unknown>): ConfigProblem[] {
+  const withoutSources = Type.Object({ ...Config.properties, sources: Type.Optional(Type.Array(Type.Unknown(), { maxItems: 256 })) }, { additionalProperties: false });
+  const problems = check(withoutSources, raw, '');
+  const sources = Array.isArray(raw['sources']) ? (raw['sources'] as unknown[]) : [];
+  const ids = new Set<unknown>();
+  for (const [index, source] of sources.entries()) {
+    const path = `sources[${index}]`;
+    const type = (source as { type?: unknown } | null)?.type;
+    const schema = SourceConfig.anyOf.find((candidate) => candidate.properties.type.const === type);
+    if (!schema) {
+      problems.push({ path: `${path}.type`, value: type, remedy: `Use one of: ${SOURCE_TYPES.join(', ')}.` });
+      continue;
+    }
+    problems.push(...check(schema, source, path));
+    const { id } = source as { id?: unknown };
+    if (ids.has(id)) problems.push({ path: `${path}.id`, value: id, remedy: 'Every source needs an id of its own.' });
+    ids.add(id);
+  }
+  return problems;
+}
+
+function check(schema: Type.TSchema, value: unknown, base: string): ConfigProblem[] {
+  return [...Value.Errors(schema, value)].map(({ instancePath, message, keyword, params }) => {
+    const unknown = keyword === 'additionalProperties' ? ((params as { additionalProperties?: string[] }).additionalProperties ?? []) : [];
+    const missing = keyword === 'required' ? ((params as { requiredProperties?: string[] }).requiredProperties ?? []) : [];
+    const [extra] = [...unknown, ...missing];
+    const where = joined(base, instancePath) + (extra === undefined ? '' : `${instancePath === '' && base === '' ? '' : '.'}${extra}`);
+    const present = valueAt(value, instancePath);
+    if (unknown.length > 0) return { path: where, value: (present as Record<string, unknown>)[extra as string], remedy: `There is no such key; known here: ${knownKeys(schema, instancePath).join(', ')}.` };
+    if (missing.length > 0) return { path: where, value: undefined, remedy: 'Add it; "millrace config schema" describes every key.' };
+    return { path: where, value: present, remedy: `It ${message}; "millrace config schema" describes every key.` };
+  });
+}
+
+function joined(base: string, pointer: string): string {
+  const path = pointer.split('/').slice(1).map((part) => (/^\d+$/.test(part) ? `[${part}]` : `.${part}`)).join('');
+  return base === '' ? path.replace(/^\./, '') : base + path;
+}
+
+function valueAt(value: unknown, pointer: string): unknown {
+  let here = value;
+  for (const key of pointer.split('/').slice(1)) here = (here as Record<string, unknown> | undefined)?.[key];
+  return here;
+}
+
+function knownKeys(schema: Type.TSchema, pointer: string): string[] {
+  let here = schema as { properties?: Record<string, Type.TSchema>; items?: Type.TSchema };
+  for (const key of pointer.split('/').slice(1)) here = (/^\d+$/.test(key) ? here.items : here.properties?.[key]) ?? {};
+  return Object.keys(here.properties ?? {}).filter((key) => key !== '$schema');
+}

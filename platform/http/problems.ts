@@ -1,0 +1,50 @@
+import { type Problem, type ProblemCode, PROBLEMS } from '@millrace/contracts';
+import type { FastifyError, FastifyInstance } from 'fastify';
+
+/** Thrown by a route: becomes an RFC 9457 answer. The message names the offending value, the remedy what to do. */
+export class ApiProblem extends Error {
+  readonly code: ProblemCode;
+  readonly remedy: string;
+
+  constructor(code: ProblemCode, detail: string, remedy: string) {
+    super(detail);
+    this.name = 'ApiProblem';
+    this.code = code;
+    this.remedy = remedy;
+  }
+}
+
+export function problemOf(code: ProblemCode, detail: string, remedy: string, instance?: string): Problem {
+  const { status, title } = PROBLEMS[code];
+  const type = `/problems/${code.toLowerCase().replaceAll('_', '-')}`;
+  return { type, title, status, detail, remedy, code, ...(instance !== undefined && { instance }) };
+}
+
+/** Every error leaves as a problem document; what the server got wrong itself is logged, and not told outside. */
+export function answerWithProblems(app: FastifyInstance): void {
+  app.setErrorHandler((error: FastifyError | ApiProblem, request, reply) => {
+    const problem = toProblem(error, request.id);
+    if (problem.status >= 500) request.log.error({ err: error }, 'a request failed');
+    return reply.code(problem.status).type('application/problem+json').send(problem);
+  });
+  app.setNotFoundHandler((request, reply) => {
+    const problem = problemOf('NOT_FOUND', `There is nothing at ${request.method} ${request.url}.`, 'See /docs for every address.', request.id);
+    return reply.code(404).type('application/problem+json').send(problem);
+  });
+}
+
+function toProblem(error: FastifyError | ApiProblem, instance: string): Problem {
+  if (error instanceof ApiProblem) return problemOf(error.code, error.message, error.remedy, instance);
+  if (error.validation) return fromValidation(error, instance);
+  if (error.statusCode !== undefined && error.statusCode < 500) return problemOf('BAD_REQUEST', error.message, 'Correct the request; /docs says what it takes.', instance);
+  return problemOf('INTERNAL', 'The server failed on this request; its log has the details.', 'Try again; report it with the instance id if it stays.', instance);
+}
+
+function fromValidation(error: FastifyError, instance: string): Problem {
+  const [first] = error.validation ?? [];
+  const field = first?.instancePath.slice(1) || String(first?.params?.missingProperty ?? '');
+  if (field === 'interval')
+    return problemOf('UNKNOWN_INTERVAL', `interval ${String(first?.message ?? 'is not known')}.`, `Use one of: ${(first?.params?.allowedValues as string[] | undefined)?.join(', ')}.`, instance);
+  const where = error.validationContext === 'querystring' ? 'The query parameter' : error.validationContext === 'params' ? 'The path part' : 'The field';
+  return problemOf('BAD_REQUEST', `${where} "${field}" ${first?.message ?? 'is not valid'}.`, 'Correct it; /docs says what it takes.', instance);
+}

@@ -1,0 +1,121 @@
+import { existsSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
+import { randomUUID } from 'node:crypto';
+import { ENDPOINTS, parseChannel } from '@millrace/contracts';
+import compress from '@fastify/compress';
+import cors from '@fastify/cors';
+import helmet from '@fastify/helmet';
+import statics from '@fastify/static';
+import swagger from '@fastify/swagger';
+import swaggerUi from '@fastify/swagger-ui';
+import fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify';
+import { type Hub, parsePosition } from '../streams/index.ts';
+import { ApiProblem, answerWithProblems } from './problems.ts';
+import { type Routes, routesOf } from './routes.ts';
+import { openEventStream } from './sse.ts';
+import { type ChannelCheck, createSocketServer } from './socket.ts';
+
+/** Channels one event stream may carry. */
+const CHANNELS_MAX = 256;
+const BODY_BYTES_MAX = 1024 * 1024;
+
+export interface HttpServerOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly hub: Hub;
+  readonly connectionsMax: number;
+  readonly checkChannel: ChannelCheck;
+  /** The OpenAPI document. */
+  readonly document: object;
+  /** Folder of the built console; none is served when it is missing. */
+  readonly console: string;
+  readonly metrics: () => Promise<{ contentType: string; text: string }>;
+  readonly logger: FastifyBaseLogger;
+  readonly register: (routes: Routes, app: FastifyInstance) => void;
+}
+
+export interface HttpServer {
+  readonly url: string;
+  close(): Promise<void>;
+}
+
+/** Starts the door: API, streams, metrics, docs and console on one port. Throws when the port is taken. */
+export async function createHttpServer(options: HttpServerOptions): Promise<HttpServer> {
+  const app: FastifyInstance = fastify({
+    loggerInstance: options.logger,
+    disableRequestLogging: true,
+    genReqId: () => randomUUID(),
+    requestIdHeader: 'x-request-id',
+    bodyLimit: BODY_BYTES_MAX,
+    forceCloseConnections: true,
+    routerOptions: { maxParamLength: 256 },
+    ajv: { customOptions: { coerceTypes: true, removeAdditional: false, strict: false } },
+  });
+  app.addHook('onRequest', async (request, reply) => void reply.header('x-request-id', request.id));
+  await app.register(helmet, { contentSecurityPolicy: false, crossOriginEmbedderPolicy: false });
+  await app.register(cors, { origin: true, exposedHeaders: ['x-request-id'] });
+  await app.register(compress, { threshold: 2_048, encodings: ['zstd', 'br', 'gzip'] });
+  await app.register(swagger, { mode: 'static', specification: { document: options.document as never } });
+  await app.register(swaggerUi, { routePrefix: '/docs' });
+  answerWithProblems(app);
+
+  app.get('/api/v1/openapi.json', async () => options.document);
+  app.get('/metrics', async (_request, reply) => {
+    const { contentType, text } = await options.metrics();
+    return reply.type(contentType).send(text);
+  });
+  const routes = routesOf(app);
+  options.register(routes, app);
+  serveStream(routes, options);
+  await serveConsole(app, options.console);
+
+  const sockets = createSocketServer(options.hub, options.checkChannel);
+  app.server.on('upgrade', (request, socket, head) => {
+    if (new URL(request.url ?? '/', 'http://x').pathname === '/api/v1/socket') return sockets.upgrade(request, socket, head);
+    socket.end('HTTP/1.1 404 Not Found\r\nconnection: close\r\n\r\n');
+  });
+  await app.listen({ host: options.host, port: options.port });
+  const { port } = app.server.address() as AddressInfo;
+  const shown = options.host === '0.0.0.0' || options.host === '::' ? 'localhost' : options.host;
+  return {
+    url: `http://${shown.includes(':') ? `[${shown}]` : shown}:${port}`,
+    close: async () => {
+      options.hub.close('the server stops');
+      sockets.close();
+      await app.close();
+    },
+  };
+}
+
+function serveStream(routes: Routes, { hub, connectionsMax, checkChannel }: HttpServerOptions): void {
+  routes.stream(ENDPOINTS.stream, ({ query, raw, reply }) => {
+    const names = [...new Set(query.channels.split(',').filter((name) => name !== ''))];
+    if (names.length === 0 || names.length > CHANNELS_MAX)
+      throw new ApiProblem('BAD_CHANNEL', `${names.length} channels were named.`, `Name 1 to ${CHANNELS_MAX}, separated by commas.`);
+    const channels = names.map((name) => ({ name, delivery: checkChannel(name) }));
+    const last = raw.headers['last-event-id'] ?? query.lastEventId;
+    const from = last === undefined || last === '' ? null : parsePosition(String(last));
+    if (from === undefined) throw new ApiProblem('BAD_POSITION', `"${String(last)}" is no position.`, 'Send back an id that this stream gave, or none.');
+    if (hub.figures().readers >= connectionsMax)
+      throw new ApiProblem('TOO_MANY_CONNECTIONS', `${connectionsMax} streams are open.`, 'Close some, or raise streams.connectionsMax.');
+    const headers = Object.fromEntries(Object.entries(reply.getHeaders()).map(([name, value]) => [name, String(value)]));
+    reply.hijack();
+    openEventStream(raw.raw, reply.raw, hub, channels, from, headers);
+  });
+}
+
+/** The console is one page: every address below / that is no file shows it. */
+async function serveConsole(app: FastifyInstance, folder: string): Promise<void> {
+  if (!existsSync(folder)) return;
+  await app.register(statics, { root: folder, wildcard: false, immutable: true, maxAge: '365d', setHeaders: (response, path) => {
+    if (path.endsWith('.html')) response.header('cache-control', 'no-cache');
+  } });
+  for (const page of ['/instruments/*', '/sources', '/sources/*']) app.get(page, (_request, reply) => reply.sendFile('index.html', { immutable: false, maxAge: 0 }));
+}
+
+/** Checks the shape of a channel’s name; whether its instrument exists is for the caller to say. */
+export function requireChannel(name: string): NonNullable<ReturnType<typeof parseChannel>> {
+  const channel = parseChannel(name);
+  if (!channel) throw new ApiProblem('BAD_CHANNEL', `"${name}" is no channel.`, 'Channels read trades:venue:BASE-QUOTE, candles:venue:BASE-QUOTE:1m, tickers …; see /docs.');
+  return channel;
+}

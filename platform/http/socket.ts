@@ -1,0 +1,91 @@
+import type { IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { type Problem, SocketRequest } from '@millrace/contracts';
+import { pack, unpack } from 'msgpackr';
+import { Compile } from 'typebox/compile';
+import { type WebSocket, WebSocketServer } from 'ws';
+import { type ChannelDelivery, type Hub, parsePosition, type Reader, socketFrame } from '../streams/index.ts';
+import { ApiProblem } from './problems.ts';
+
+/** The largest request a client may send: 256 channel names with positions fit in. */
+const REQUEST_BYTES_MAX = 64 * 1024;
+const CHANNELS_MAX = 1_024;
+
+const MSGPACK = 'millrace.msgpack';
+const requestSchema = Compile(SocketRequest);
+
+/** Resolves a channel’s name to how it is delivered; throws ApiProblem when there is no such channel. */
+export type ChannelCheck = (name: string) => ChannelDelivery;
+
+/** The WebSocket side of the streams: subscribe, unsubscribe, ping, each answered with its id. */
+export function createSocketServer(hub: Hub, check: ChannelCheck): { upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void; close(): void } {
+  const server = new WebSocketServer({
+    noServer: true,
+    maxPayload: REQUEST_BYTES_MAX,
+    perMessageDeflate: false,
+    handleProtocols: (offered) => (offered.has(MSGPACK) ? MSGPACK : false),
+  });
+  return {
+    upgrade: (request, socket, head) => server.handleUpgrade(request, socket, head, (connection) => serve(connection, socket, hub, check)),
+    close: () => {
+      for (const client of server.clients) client.close(1001, 'the server stops');
+      server.close();
+    },
+  };
+}
+
+function serve(connection: WebSocket, socket: Duplex, hub: Hub, check: ChannelCheck): void {
+  const binary = connection.protocol === MSGPACK;
+  const reader: Reader = {
+    format: binary ? 'msgpack' : 'json',
+    write: (bytes) => void socket.write(bytes),
+    get backlog() {
+      return socket.writableLength;
+    },
+    end: (reason) => connection.close(1013, reason.slice(0, 120)),
+  };
+  const subscribed = new Set<string>();
+  const reply = (message: object) => {
+    const payload = binary ? pack(message) : Buffer.from(JSON.stringify(message));
+    socket.write(socketFrame(payload, binary ? 'binary' : 'text'));
+  };
+  const refuse = (id: unknown, code: string, detail: string, remedy: string) => reply({ id: id ?? null, ok: false, error: { code, detail, remedy } });
+
+  connection.on('message', (raw) => {
+    let message: unknown;
+    try {
+      message = binary ? unpack(raw as Buffer) : JSON.parse(String(raw));
+    } catch {
+      return refuse(null, 'BAD_REQUEST', `The message is no ${binary ? 'MessagePack' : 'JSON'}.`, 'Send one map with "op" and "id".');
+    }
+    if (!requestSchema.Check(message)) {
+      const id = (message as { id?: unknown } | null)?.id;
+      return refuse(id, 'BAD_REQUEST', `"${String((message as { op?: unknown } | null)?.op)}" with these fields is no request.`, 'Use op subscribe, unsubscribe or ping; see /docs.');
+    }
+    try {
+      handle(message);
+    } catch (error) {
+      if (!(error instanceof ApiProblem)) throw error;
+      const { code, message: detail, remedy } = error;
+      refuse(message.id, code satisfies Problem['code'], detail, remedy);
+    }
+  });
+  const handle = (message: SocketRequest) => {
+    if (message.op === 'ping') return reply({ id: message.id, ok: true, op: 'pong', position: hub.position });
+    if (message.op === 'unsubscribe') {
+      hub.unsubscribe(reader, message.channels);
+      for (const name of message.channels) subscribed.delete(name);
+      return reply({ id: message.id, ok: true, op: message.op, position: hub.position });
+    }
+    const channels = message.channels.map((name) => ({ name, delivery: check(name) }));
+    if (subscribed.size + channels.length > CHANNELS_MAX)
+      throw new ApiProblem('BAD_REQUEST', `${subscribed.size + channels.length} channels are more than a connection may have.`, `Use at most ${CHANNELS_MAX}, or several connections.`);
+    const from = new Map(Object.entries(message.from ?? {}).map(([name, text]) => [name, parsePosition(text) ?? null]));
+    for (const { name } of channels) subscribed.add(name);
+    reply({ id: message.id, ok: true, op: message.op, position: hub.position });
+    hub.subscribe(reader, channels, (name) => from.get(name) ?? null);
+  };
+  socket.on('drain', () => hub.drained(reader));
+  connection.on('close', () => hub.leave(reader));
+  connection.on('error', () => hub.leave(reader));
+}

@@ -1,0 +1,52 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Hub, HubPosition, Reader } from '../streams/index.ts';
+
+/** Tells EventSource how long to wait before it comes back. */
+const RETRY_MS = 1_000;
+
+/**
+ * Turns a request into a stream of server-sent events. The body is framed by the end of the connection, not in chunks, so
+ * that one prepared buffer goes to every socket as it is.
+ */
+export function openEventStream(
+  request: IncomingMessage,
+  response: ServerResponse,
+  hub: Hub,
+  channels: readonly { name: string; delivery: 'lossless' | 'conflated' }[],
+  from: HubPosition | null,
+  headers: Record<string, string>,
+): void {
+  const { socket } = response;
+  if (!socket) return;
+  response.useChunkedEncodingByDefault = false;
+  response.writeHead(200, {
+    ...headers,
+    'content-type': 'text/event-stream; charset=utf-8',
+    'cache-control': 'no-cache, no-transform',
+    'x-accel-buffering': 'no',
+    connection: 'close',
+  });
+  response.flushHeaders();
+  socket.setNoDelay(true);
+  socket.setTimeout(0);
+
+  const reader: Reader = {
+    format: 'sse',
+    write: (bytes) => void socket.write(bytes),
+    get backlog() {
+      return socket.writableLength;
+    },
+    end: (reason) => {
+      socket.write(`event: bye\ndata: ${JSON.stringify({ reason })}\n\n`);
+      response.end();
+      socket.destroySoon();
+    },
+  };
+  const start = from ? `${from.epoch}-${from.offset}` : hub.position;
+  socket.write(`retry: ${RETRY_MS}\nid: ${start}\nevent: ready\ndata: ${JSON.stringify({ channels: channels.map(({ name }) => name) })}\n\n`);
+  socket.on('drain', () => hub.drained(reader));
+  request.on('close', () => hub.leave(reader));
+  socket.on('close', () => hub.leave(reader));
+  socket.on('error', () => hub.leave(reader));
+  hub.subscribe(reader, channels, () => from);
+}

@@ -1,0 +1,3 @@
+export { Backoff } from './backoff.ts';
+export { OutsideCall, type OutsideCallFigures, type OutsideCallOptions } from './outside-call.ts';
+export { RateLimit } from './rate-limit.ts';

@@ -1,0 +1,172 @@
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import type { DuckDBConnection } from '@duckdb/node-api';
+import { messageOf } from '@millrace/kernel';
+
+const DAY_MS = 86_400_000;
+
+/** A table whose old days go to Parquet. */
+export interface ArchivedTable {
+  readonly table: string;
+  /** What a row looks like in the file, with the names in place of codes; `t` is the table. */
+  readonly columns: string;
+  readonly joins: string;
+  readonly order: string;
+}
+
+interface ArchiveFile {
+  readonly table: string;
+  /** UTC day number: days since the epoch. */
+  readonly day: number;
+  readonly path: string;
+  readonly rows: number;
+}
+
+/**
+ * Days that have left the database, as `archive/<table>/<day>-<part>.parquet`. A day’s rows are written aside, renamed,
+ * then deleted from the table and registered in one transaction: a crash in between leaves a file that nobody knows,
+ * which the next start removes. A correction of an archived day becomes another part of it.
+ */
+export class Archive {
+  readonly #connection: DuckDBConnection;
+  readonly #folder: string;
+  readonly #tables: readonly ArchivedTable[];
+  readonly #archiveAfterDays: number;
+  readonly #keepDays: number;
+  #files: ArchiveFile[] = [];
+  /** Raised when a day moves: a question that was under way may have seen it nowhere, and is asked again. */
+  #generation = 0;
+  readonly #damaged = new Map<string, string>();
+
+  static async open(
+    connection: DuckDBConnection,
+    options: { folder: string; archiveAfterDays: number; keepDays: number },
+    tables: readonly ArchivedTable[],
+  ): Promise<Archive> {
+    await connection.run('CREATE TABLE IF NOT EXISTS archived (tbl VARCHAR, day INTEGER, path VARCHAR, row_count DOUBLE)');
+    const archive = new Archive(connection, options, tables);
+    await archive.#readRegister();
+    archive.#removeStrangers();
+    return archive;
+  }
+
+  private constructor(
+    connection: DuckDBConnection,
+    options: { folder: string; archiveAfterDays: number; keepDays: number },
+    tables: readonly ArchivedTable[],
+  ) {
+    this.#connection = connection;
+    this.#folder = join(options.folder, 'archive');
+    this.#archiveAfterDays = options.archiveAfterDays;
+    this.#keepDays = options.keepDays;
+    this.#tables = tables;
+    for (const { table } of tables) mkdirSync(join(this.#folder, table), { recursive: true });
+  }
+
+  /**
+   * Asks a question of the database and of the files whose days touch the range. `ask` is given the files as a SQL table
+   * expression, or '' when there are none. A file that cannot be read is left out from then on and reported.
+   */
+  async through<T>(table: string, range: { from: number; to: number }, ask: (files: string) => Promise<T>): Promise<T> {
+    for (;;) {
+      const generation = this.#generation;
+      const files = this.#files.filter(
+        (file) => file.table === table && !this.#damaged.has(file.path) && file.day * DAY_MS < range.to && (file.day + 1) * DAY_MS > range.from,
+      );
+      const list = files.map(({ path }) => `'${join(this.#folder, path).replaceAll("'", "''")}'`).join(', ');
+      try {
+        const answer = await ask(files.length > 0 ? `read_parquet([${list}])` : '');
+        if (generation === this.#generation) return answer;
+      } catch (error) {
+        if (!(await this.#findDamaged(files))) throw error;
+      }
+    }
+  }
+
+  /** Must not run while anything else writes. */
+  async run(now: number): Promise<number> {
+    const firstHotDay = Math.floor(now / DAY_MS) - this.#archiveAfterDays;
+    let moved = 0;
+    for (const table of this.#tables) {
+      const result = await this.#connection.runAndReadAll(
+        `SELECT DISTINCT CAST(floor(time / ${DAY_MS}) AS INTEGER) AS day FROM ${table.table} WHERE time < $1 ORDER BY day`,
+        [firstHotDay * DAY_MS],
+      );
+      for (const [day] of result.getRows()) moved += await this.#move(table, Number(day));
+    }
+    await this.#deleteBefore(Math.floor(now / DAY_MS) - this.#keepDays);
+    return moved;
+  }
+
+  figures(): { archivedFiles: number; archivedRows: number; damaged: { path: string; reason: string }[] } {
+    return {
+      archivedFiles: this.#files.length,
+      archivedRows: this.#files.reduce((sum, { rows }) => sum + rows, 0),
+      damaged: [...this.#damaged].map(([path, reason]) => ({ path, reason })),
+    };
+  }
+
+  async #move({ table, columns, joins, order }: ArchivedTable, day: number): Promise<number> {
+    const part = this.#files.filter((file) => file.table === table && file.day === day).length + 1;
+    const path = join(table, `${new Date(day * DAY_MS).toISOString().slice(0, 10)}-${part}.parquet`);
+    const whole = join(this.#folder, path);
+    const range = `time >= ${day * DAY_MS} AND time < ${(day + 1) * DAY_MS}`;
+    const written = await this.#connection.runAndReadAll(
+      `COPY (SELECT ${columns} FROM ${table} t ${joins} WHERE t.${range.replace('AND time', 'AND t.time')} ORDER BY ${order})
+       TO '${`${whole}.part`.replaceAll("'", "''")}' (FORMAT parquet, COMPRESSION zstd)`,
+    );
+    const rows = Number(written.getRows()[0]?.[0] ?? 0);
+    renameSync(`${whole}.part`, whole);
+    await this.#connection.run('BEGIN');
+    try {
+      await this.#connection.run(`DELETE FROM ${table} WHERE ${range}`);
+      await this.#connection.run('INSERT INTO archived VALUES ($1, $2, $3, $4)', [table, day, path, rows]);
+      await this.#connection.run('COMMIT');
+    } catch (error) {
+      await this.#connection.run('ROLLBACK').catch(() => {});
+      rmSync(whole, { force: true });
+      throw error;
+    }
+    this.#files.push({ table, day, path, rows });
+    this.#generation++;
+    return rows;
+  }
+
+  async #deleteBefore(day: number): Promise<void> {
+    const old = this.#files.filter((file) => file.day < day);
+    if (old.length === 0) return;
+    await this.#connection.run('DELETE FROM archived WHERE day < $1', [day]);
+    this.#files = this.#files.filter((file) => file.day >= day);
+    for (const { path } of old) rmSync(join(this.#folder, path), { force: true });
+  }
+
+  async #readRegister(): Promise<void> {
+    const result = await this.#connection.runAndReadAll('SELECT tbl, day, path, row_count FROM archived');
+    this.#files = result.getRows().map(([table, day, path, rows]) => ({
+      table: String(table),
+      day: Number(day),
+      path: String(path),
+      rows: Number(rows),
+    }));
+    for (const { path } of this.#files) if (!existsSync(join(this.#folder, path))) this.#damaged.set(path, 'the file is missing');
+  }
+
+  #removeStrangers(): void {
+    const known = new Set(this.#files.map(({ path }) => path));
+    for (const { table } of this.#tables)
+      for (const name of readdirSync(join(this.#folder, table)))
+        if (!known.has(join(table, name))) rmSync(join(this.#folder, table, name), { force: true });
+  }
+
+  async #findDamaged(files: readonly ArchiveFile[]): Promise<boolean> {
+    const before = this.#damaged.size;
+    for (const { path } of files) {
+      try {
+        await this.#connection.run(`SELECT count(*) FROM read_parquet('${join(this.#folder, path).replaceAll("'", "''")}')`);
+      } catch (error) {
+        this.#damaged.set(path, messageOf(error));
+      }
+    }
+    return this.#damaged.size > before;
+  }
+}

@@ -1,0 +1,317 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { DOUBLE, type DuckDBAppender, type DuckDBConnection, DuckDBInstance, type DuckDBValue, INTEGER, UTINYINT, VARCHAR } from '@duckdb/node-api';
+import type { CandleOrigin, Reading, Side, Trade } from '@millrace/contracts';
+import { Archive, type ArchivedTable } from './archive.ts';
+import { appendRows, type Column } from './columns.ts';
+import type {
+  CandleColumns,
+  CandleQuery,
+  CandleRow,
+  RangeQuery,
+  ReadingRow,
+  SeriesFigures,
+  SeriesOptions,
+  SeriesRows,
+  SeriesStore,
+  TradeRow,
+} from './series-store.ts';
+
+const SIDES: readonly Side[] = ['buy', 'sell', 'unknown'];
+const ORIGINS: readonly CandleOrigin[] = ['trades', 'venue'];
+
+/*
+ * Times are doubles of epoch ms: exact to the microsecond until the year 2255, and they cross into JavaScript as they
+ * are. Instruments and intervals are numbers in the rows (see `names`), because text is what costs in a column store.
+ */
+const SCHEMA = `
+  CREATE TABLE IF NOT EXISTS names (code INTEGER PRIMARY KEY, name VARCHAR UNIQUE);
+  CREATE TABLE IF NOT EXISTS trades (instrument INTEGER, time DOUBLE, rank DOUBLE, price VARCHAR, quantity VARCHAR, side UTINYINT, id VARCHAR, known DOUBLE);
+  CREATE TABLE IF NOT EXISTS candles (instrument INTEGER, "interval" INTEGER, time DOUBLE, open DOUBLE, high DOUBLE, low DOUBLE, close DOUBLE, volume DOUBLE,
+    trades INTEGER, version INTEGER, origin UTINYINT, known DOUBLE);
+  CREATE TABLE IF NOT EXISTS readings (instrument INTEGER, time DOUBLE, name INTEGER, value DOUBLE, known DOUBLE);
+  CREATE TABLE IF NOT EXISTS read_up_to (reader VARCHAR, part INTEGER, next DOUBLE, PRIMARY KEY (reader, part));
+`;
+
+const ARCHIVED: readonly ArchivedTable[] = [
+  {
+    table: 'trades',
+    columns: `i.name AS instrument, t.time, t.rank, t.price, t.quantity, (CASE t.side WHEN 0 THEN 'buy' WHEN 1 THEN 'sell' ELSE 'unknown' END) AS side, t.id, t.known`,
+    joins: 'JOIN names i ON i.code = t.instrument',
+    order: 'instrument, time, rank',
+  },
+  {
+    table: 'candles',
+    columns: `i.name AS instrument, v.name AS "interval", t.time, t.open, t.high, t.low, t.close, t.volume, t.trades, t.version,
+      (CASE t.origin WHEN 0 THEN 'trades' ELSE 'venue' END) AS origin, t.known`,
+    joins: 'JOIN names i ON i.code = t.instrument JOIN names v ON v.code = t."interval"',
+    order: 'instrument, "interval", time, version',
+  },
+  {
+    table: 'readings',
+    columns: 'i.name AS instrument, t.time, n.name AS name, t.value, t.known',
+    joins: 'JOIN names i ON i.code = t.instrument JOIN names n ON n.code = t.name',
+    order: 'instrument, time',
+  },
+];
+
+/**
+ * Opens (or makes) the series store in a folder.
+ * @throws when another process has it open, or the folder cannot be written
+ */
+export async function openDuckDbSeries(options: SeriesOptions): Promise<SeriesStore> {
+  mkdirSync(options.folder, { recursive: true });
+  const instance = await DuckDBInstance.create(join(options.folder, 'series.duckdb'), {
+    memory_limit: `${options.memoryMiB}MiB`,
+    threads: '2',
+    temp_directory: join(options.folder, 'spill'),
+  });
+  const writer = await instance.connect();
+  const reader = await instance.connect();
+  await writer.run(SCHEMA);
+  const archive = await Archive.open(writer, options, ARCHIVED);
+  const names = new Map<string, number>();
+  const rows = await writer.runAndReadAll('SELECT name, code FROM names');
+  for (const [name, code] of rows.getRows()) names.set(String(name), Number(code));
+  const appenders = {
+    trades: await writer.createAppender('trades'),
+    candles: await writer.createAppender('candles'),
+    readings: await writer.createAppender('readings'),
+  };
+  return new DuckDbSeries(instance, writer, reader, archive, names, appenders);
+}
+
+class DuckDbSeries implements SeriesStore {
+  readonly #instance: DuckDBInstance;
+  readonly #writer: DuckDBConnection;
+  readonly #reader: DuckDBConnection;
+  readonly #archive: Archive;
+  readonly #names: Map<string, number>;
+  readonly #appenders: { trades: DuckDBAppender; candles: DuckDBAppender; readings: DuckDBAppender };
+  /** The writer is one connection: its transactions follow one another. */
+  #writing: Promise<unknown> = Promise.resolve();
+
+  readonly #tradeColumns: readonly Column<TradeRow>[] = [
+    { name: 'instrument', type: INTEGER, of: (row) => this.#codeOf(row.instrument) },
+    { name: 'time', type: DOUBLE, of: (row) => row.time },
+    { name: 'rank', type: DOUBLE, of: (row) => row.order },
+    { name: 'price', type: VARCHAR, of: (row) => row.price },
+    { name: 'quantity', type: VARCHAR, of: (row) => row.quantity },
+    { name: 'side', type: UTINYINT, of: (row) => SIDES.indexOf(row.side) },
+    // Most venues number their trades; then the id is the rank, and the column stays empty.
+    { name: 'id', type: VARCHAR, of: (row) => (row.id === String(row.order) ? null : row.id) },
+    { name: 'known', type: DOUBLE, of: (row) => row.known },
+  ];
+
+  readonly #candleColumns: readonly Column<CandleRow>[] = [
+    { name: 'instrument', type: INTEGER, of: (row) => this.#codeOf(row.instrument) },
+    { name: 'interval', type: INTEGER, of: (row) => this.#codeOf(row.interval) },
+    { name: 'time', type: DOUBLE, of: (row) => row.time },
+    { name: 'open', type: DOUBLE, of: (row) => row.open },
+    { name: 'high', type: DOUBLE, of: (row) => row.high },
+    { name: 'low', type: DOUBLE, of: (row) => row.low },
+    { name: 'close', type: DOUBLE, of: (row) => row.close },
+    { name: 'volume', type: DOUBLE, of: (row) => row.volume },
+    { name: 'trades', type: INTEGER, of: (row) => row.trades },
+    { name: 'version', type: INTEGER, of: (row) => row.version },
+    { name: 'origin', type: UTINYINT, of: (row) => ORIGINS.indexOf(row.origin) },
+    { name: 'known', type: DOUBLE, of: (row) => row.known },
+  ];
+
+  readonly #readingColumns: readonly Column<ReadingRow>[] = [
+    { name: 'instrument', type: INTEGER, of: (row) => this.#codeOf(row.instrument) },
+    { name: 'time', type: DOUBLE, of: (row) => row.time },
+    { name: 'name', type: INTEGER, of: (row) => this.#codeOf(row.name) },
+    { name: 'value', type: DOUBLE, of: (row) => row.value },
+    { name: 'known', type: DOUBLE, of: (row) => row.known },
+  ];
+
+  constructor(
+    instance: DuckDBInstance,
+    writer: DuckDBConnection,
+    reader: DuckDBConnection,
+    archive: Archive,
+    names: Map<string, number>,
+    appenders: { trades: DuckDBAppender; candles: DuckDBAppender; readings: DuckDBAppender },
+  ) {
+    this.#instance = instance;
+    this.#writer = writer;
+    this.#reader = reader;
+    this.#archive = archive;
+    this.#names = names;
+    this.#appenders = appenders;
+  }
+
+  write(rows: SeriesRows, read: { group: string; partition: number; next: number } | null): Promise<void> {
+    return this.#alone(async () => {
+      await this.#writer.run('BEGIN');
+      try {
+        await this.#nameAll(rows);
+        if (rows.trades.length > 0) appendRows(this.#appenders.trades, this.#tradeColumns, rows.trades);
+        if (rows.candles.length > 0) appendRows(this.#appenders.candles, this.#candleColumns, rows.candles);
+        if (rows.readings.length > 0) appendRows(this.#appenders.readings, this.#readingColumns, rows.readings);
+        if (read) await this.#writer.run('INSERT OR REPLACE INTO read_up_to VALUES ($1, $2, $3)', [read.group, read.partition, read.next]);
+        await this.#writer.run('COMMIT');
+      } catch (error) {
+        for (const appender of Object.values(this.#appenders)) appender.clear();
+        await this.#writer.run('ROLLBACK').catch(() => {});
+        await this.#readNames();
+        throw error;
+      }
+    });
+  }
+
+  async offsets(group: string): Promise<ReadonlyMap<number, number>> {
+    const result = await this.#reader.runAndReadAll('SELECT part, next FROM read_up_to WHERE reader = $1', [group]);
+    return new Map(result.getRows().map(([partition, next]) => [Number(partition), Number(next)]));
+  }
+
+  async candles(query: CandleQuery): Promise<CandleColumns> {
+    const values = {
+      instrument: this.#names.get(query.instrument) ?? -1,
+      interval: this.#names.get(query.interval) ?? -1,
+      instrument_name: query.instrument,
+      interval_name: query.interval,
+      first: query.from,
+      last: query.to,
+      known: query.asOf ?? Number.MAX_VALUE,
+      most: query.limit,
+    };
+    const fields = 'time, open, high, low, close, volume, version';
+    const inRange = 'time >= $first AND time < $last AND known <= $known';
+    const columns = await this.#archive.through('candles', query, async (files) => {
+      const archived = files && `UNION ALL SELECT ${fields}, known FROM ${files} WHERE instrument = $instrument_name AND "interval" = $interval_name AND ${inRange}`;
+      const result = await this.#reader.runAndReadAll(
+        `SELECT ${fields} FROM (
+           SELECT ${fields}, known FROM candles WHERE instrument = $instrument AND "interval" = $interval AND ${inRange} ${archived}
+         ) QUALIFY row_number() OVER (PARTITION BY time ORDER BY version DESC, known DESC) = 1 ORDER BY time DESC LIMIT $most`,
+        files ? values : omit(values, 'instrument_name', 'interval_name'),
+      );
+      return result.getColumns();
+    });
+    const column = (index: number) => Float64Array.from((columns[index] ?? []) as number[]).reverse();
+    return {
+      time: column(0),
+      open: column(1),
+      high: column(2),
+      low: column(3),
+      close: column(4),
+      volume: column(5),
+      version: column(6),
+    };
+  }
+
+  async trades(query: RangeQuery): Promise<Trade[]> {
+    const rows = await this.#range('trades', query, 'time, rank, price, quantity, side, id', {
+      hot: "time, rank, price, quantity, CASE side WHEN 0 THEN 'buy' WHEN 1 THEN 'sell' ELSE 'unknown' END AS side, id",
+      order: 'time DESC, rank DESC',
+    });
+    return rows.map(([time, rank, price, quantity, side, id]) => ({
+      id: id === null ? String(rank) : String(id),
+      order: Number(rank),
+      time: Number(time),
+      price: String(price),
+      quantity: String(quantity),
+      side: side as Side,
+    }));
+  }
+
+  async readings(query: RangeQuery & { name?: string }): Promise<Reading[]> {
+    const rows = await this.#range('readings', query, 'time, name, value', {
+      hot: 'time, (SELECT n.name FROM names n WHERE n.code = readings.name) AS name, value',
+      order: 'time DESC',
+      ...(query.name !== undefined && { where: { sql: 'name = $name', values: { name: query.name } } }),
+    });
+    return rows.map(([time, name, value]) => ({ time: Number(time), name: String(name), value: Number(value) }));
+  }
+
+  archive(now: number): Promise<number> {
+    return this.#alone(() => this.#archive.run(now));
+  }
+
+  async figures(): Promise<SeriesFigures> {
+    const result = await this.#reader.runAndReadAll(
+      'SELECT (SELECT count(*) FROM trades), (SELECT count(*) FROM candles), (SELECT count(*) FROM readings)',
+    );
+    const [trades, candles, readings] = (result.getRows()[0] ?? []).map(Number);
+    return { trades: trades ?? 0, candles: candles ?? 0, readings: readings ?? 0, ...this.#archive.figures() };
+  }
+
+  async close(): Promise<void> {
+    await this.#alone(async () => {
+      for (const appender of Object.values(this.#appenders)) appender.closeSync();
+      await this.#writer.run('CHECKPOINT');
+    });
+    this.#reader.closeSync();
+    this.#writer.closeSync();
+    this.#instance.closeSync();
+  }
+
+  /** Rows of one instrument in a time range, the newest `limit` of them, oldest first. */
+  async #range(
+    table: 'trades' | 'readings',
+    query: RangeQuery,
+    fields: string,
+    how: { hot: string; order: string; where?: { sql: string; values: Record<string, DuckDBValue> } },
+  ): Promise<readonly DuckDBValue[][]> {
+    const values = {
+      instrument: this.#names.get(query.instrument) ?? -1,
+      instrument_name: query.instrument,
+      first: query.from,
+      last: query.to,
+      most: query.limit,
+      ...how.where?.values,
+    };
+    const inRange = 'time >= $first AND time < $last';
+    const extra = how.where ? `WHERE ${how.where.sql}` : '';
+    const rows = await this.#archive.through(table, query, async (files) => {
+      const archived = files && `UNION ALL SELECT ${fields} FROM ${files} WHERE instrument = $instrument_name AND ${inRange}`;
+      const result = await this.#reader.runAndReadAll(
+        `SELECT ${fields} FROM (SELECT ${how.hot} FROM ${table} WHERE instrument = $instrument AND ${inRange} ${archived}) ${extra}
+         ORDER BY ${how.order} LIMIT $most`,
+        files ? values : omit(values, 'instrument_name'),
+      );
+      return result.getRows();
+    });
+    return rows.reverse();
+  }
+
+  #codeOf(name: string): number {
+    return this.#names.get(name) as number;
+  }
+
+  async #nameAll(rows: SeriesRows): Promise<void> {
+    const unknown = new Set<string>();
+    for (const row of rows.trades) if (!this.#names.has(row.instrument)) unknown.add(row.instrument);
+    for (const row of rows.candles) {
+      if (!this.#names.has(row.instrument)) unknown.add(row.instrument);
+      if (!this.#names.has(row.interval)) unknown.add(row.interval);
+    }
+    for (const row of rows.readings) {
+      if (!this.#names.has(row.instrument)) unknown.add(row.instrument);
+      if (!this.#names.has(row.name)) unknown.add(row.name);
+    }
+    for (const name of unknown) {
+      const code = this.#names.size + 1;
+      await this.#writer.run('INSERT INTO names VALUES ($1, $2)', [code, name]);
+      this.#names.set(name, code);
+    }
+  }
+
+  async #readNames(): Promise<void> {
+    const result = await this.#writer.runAndReadAll('SELECT name, code FROM names');
+    this.#names.clear();
+    for (const [name, code] of result.getRows()) this.#names.set(String(name), Number(code));
+  }
+
+  #alone<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#writing.then(work);
+    this.#writing = done.catch(() => {});
+    return done;
+  }
+}
+
+/** DuckDB refuses a named value that the statement does not mention. */
+function omit<T extends Record<string, DuckDBValue>>(values: T, ...names: (keyof T)[]): Record<string, DuckDBValue> {
+  return Object.fromEntries(Object.entries(values).filter(([name]) => !names.includes(name)));
+}

@@ -1,0 +1,90 @@
+import type { CandleOrigin, InstrumentId, Interval, Reading, Trade } from '@millrace/contracts';
+
+/** Rows to write; `known` is when we learned of it (epoch ms), the second of the two times every row has. */
+export interface TradeRow extends Trade {
+  readonly instrument: InstrumentId;
+  readonly known: number;
+}
+
+export interface CandleRow {
+  readonly instrument: InstrumentId;
+  readonly interval: Interval;
+  readonly time: number;
+  readonly open: number;
+  readonly high: number;
+  readonly low: number;
+  readonly close: number;
+  readonly volume: number;
+  readonly trades: number;
+  /** 1 when it closed; each correction adds one. */
+  readonly version: number;
+  readonly origin: CandleOrigin;
+  readonly known: number;
+}
+
+export interface ReadingRow extends Reading {
+  readonly instrument: InstrumentId;
+  readonly known: number;
+}
+
+export interface SeriesRows {
+  readonly trades: readonly TradeRow[];
+  readonly candles: readonly CandleRow[];
+  readonly readings: readonly ReadingRow[];
+}
+
+/** `from` inclusive, `to` exclusive, epoch ms. The newest `limit` rows of the range are given, oldest first. */
+export interface RangeQuery {
+  readonly instrument: InstrumentId;
+  readonly from: number;
+  readonly to: number;
+  readonly limit: number;
+}
+
+export interface CandleQuery extends RangeQuery {
+  readonly interval: Interval;
+  /** Answers with what was known at this moment; epoch ms. */
+  readonly asOf?: number;
+}
+
+/** Parallel columns, one entry a candle, oldest first. */
+export interface CandleColumns {
+  readonly time: Float64Array;
+  readonly open: Float64Array;
+  readonly high: Float64Array;
+  readonly low: Float64Array;
+  readonly close: Float64Array;
+  readonly volume: Float64Array;
+  readonly version: Float64Array;
+}
+
+export interface SeriesFigures {
+  readonly trades: number;
+  readonly candles: number;
+  readonly readings: number;
+  readonly archivedFiles: number;
+  readonly archivedRows: number;
+  /** Archive files that could not be read and are left out of every answer, with the reason. */
+  readonly damaged: readonly { path: string; reason: string }[];
+}
+
+export interface SeriesOptions {
+  readonly folder: string;
+  readonly memoryMiB: number;
+  readonly archiveAfterDays: number;
+  readonly keepDays: number;
+}
+
+/** Where candles, trades and readings live for years: hot rows in a database, older days in Parquet files, one view of both. */
+export interface SeriesStore {
+  /** Writes the rows and, in the same transaction, that the group has read its partition up to `next`. */
+  write(rows: SeriesRows, read: { group: string; partition: number; next: number } | null): Promise<void>;
+  offsets(group: string): Promise<ReadonlyMap<number, number>>;
+  candles(query: CandleQuery): Promise<CandleColumns>;
+  trades(query: RangeQuery): Promise<Trade[]>;
+  readings(query: RangeQuery & { name?: string }): Promise<Reading[]>;
+  /** Moves finished days that are old enough into Parquet, and deletes those past their time. Returns the rows moved. */
+  archive(now: number): Promise<number>;
+  figures(): Promise<SeriesFigures>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,2 @@
+export { type ColdStore, openFileSnapshots } from './file-snapshots.ts';
+export { openLmdbSnapshots } from './lmdb-snapshots.ts';

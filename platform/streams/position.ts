@@ -1,0 +1,16 @@
+/** Where a reader stands: everything up to and with `offset` has been seen, in the history that began with `epoch`. */
+export interface HubPosition {
+  readonly epoch: string;
+  readonly offset: number;
+}
+
+const POSITION = /^([0-9a-z]{1,16})-([0-9]{1,16})$/;
+
+export function parsePosition(text: string): HubPosition | undefined {
+  const match = POSITION.exec(text);
+  return match ? { epoch: match[1] as string, offset: Number(match[2]) } : undefined;
+}
+
+export function formatPosition(epoch: string, offset: number): string {
+  return `${epoch}-${offset}`;
+}

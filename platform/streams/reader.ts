@@ -1,0 +1,64 @@
+import { pack } from 'msgpackr';
+import { WebSocket } from 'ws';
+import { formatPosition } from './position.ts';
+
+export type Format = 'sse' | 'json' | 'msgpack';
+
+/** A connection as the hub sees it. */
+export interface Reader {
+  readonly format: Format;
+  /** Hands bytes to the connection; never blocks. */
+  write(bytes: Buffer): void;
+  /** Bytes handed over that the other side has not taken yet. */
+  readonly backlog: number;
+  /** Ends the connection and tells the other side why. */
+  end(reason: string): void;
+}
+
+/** One published event. Its bytes are made once for each format, however many read it. */
+export class Entry {
+  readonly offset: number;
+  readonly channel: string;
+  readonly event: string;
+  /** What a newer event with the same key replaces, on a conflated channel. */
+  readonly key: string;
+  readonly conflated: boolean;
+  readonly data: unknown;
+  readonly #epoch: string;
+  readonly #bytes: { sse?: Buffer; json?: Buffer; msgpack?: Buffer } = {};
+
+  constructor(epoch: string, offset: number, channel: string, event: string, key: string, conflated: boolean, data: unknown) {
+    this.#epoch = epoch;
+    this.offset = offset;
+    this.channel = channel;
+    this.event = event;
+    this.key = key;
+    this.conflated = conflated;
+    this.data = data;
+  }
+
+  bytes(format: Format): Buffer {
+    const made = this.#bytes[format];
+    if (made) return made;
+    const bytes = this.#encode(format);
+    this.#bytes[format] = bytes;
+    return bytes;
+  }
+
+  #encode(format: Format): Buffer {
+    const position = formatPosition(this.#epoch, this.offset);
+    if (format === 'sse') return Buffer.from(`id: ${position}\nevent: ${this.event}\ndata: ${JSON.stringify({ channel: this.channel, data: this.data })}\n\n`);
+    const message = { channel: this.channel, position, event: this.event, data: this.data };
+    return format === 'json' ? socketFrame(Buffer.from(JSON.stringify(message)), 'text') : socketFrame(pack(message), 'binary');
+  }
+}
+
+const OPCODE = { text: 1, binary: 2 };
+
+/** A whole WebSocket frame of a server: built once, written to every socket as it is (RFC 6455, section 5.2). */
+export function socketFrame(payload: Buffer, kind: 'text' | 'binary'): Buffer {
+  const { Sender } = WebSocket as unknown as {
+    Sender: { frame(data: Buffer, options: { fin: boolean; rsv1: boolean; opcode: number; mask: boolean; readOnly: boolean }): Buffer[] };
+  };
+  return Buffer.concat(Sender.frame(payload, { fin: true, rsv1: false, opcode: OPCODE[kind], mask: false, readOnly: true }));
+}

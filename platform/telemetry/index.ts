@@ -1,0 +1,3 @@
+export { createLogger, type Logger } from './logger.ts';
+export { createMetrics, type Labels, type Metrics } from './metrics.ts';
+export { TraceSource } from './trace.ts';

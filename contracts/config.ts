@@ -193,7 +193,8 @@ export const Config = Type.Object(
             Type.Number({
               exclusiveMinimum: 0,
               default: 20,
-              description: 'A trade farther than this from the running mean of the newest ones is marked an outlier; it is kept all the same.',
+              description:
+                'A trade farther than this from the running mean of the newest ones is marked an outlier; it is kept all the same.',
             }),
           ),
         },

@@ -12,7 +12,7 @@ export const Freshness = Type.Unsafe<'live' | 'stale'>(
 );
 export type Freshness = Static<typeof Freshness>;
 
-export const SOURCE_STATES = ['starting', 'connecting', 'live', 'silent', 'waiting', 'paused', 'finished', 'failed', 'stopped'] as const;
+export const SOURCE_STATES = ['connecting', 'live', 'waiting', 'paused', 'finished', 'stopped'] as const;
 export type SourceState = (typeof SOURCE_STATES)[number];
 
 export const Source = Type.Object(

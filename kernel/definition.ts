@@ -71,7 +71,7 @@ export interface CommandMeta {
 
 export type Reply = Accepted | Refused;
 
-export interface Accepted {
+interface Accepted {
   readonly ok: true;
   /** The zone’s seq after the command. */
   readonly seq: number;

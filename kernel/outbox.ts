@@ -62,7 +62,10 @@ export class Outbox {
   readonly #losses = new Map<ZoneAddress, number>();
   readonly #durable = new Map<ZoneAddress, number>();
   readonly #waiters = new Map<ZoneAddress, Waiter[]>();
-  #idle: (() => void)[] = [];
+  /** Batches taken so far, and how many of them are in the log, on the spool, or known to be lost: they go in order. */
+  #taken = 0;
+  #recorded = 0;
+  #awaiting: { upTo: number; resolve: () => void }[] = [];
   #lostEvents = 0;
   #appendedEvents = 0;
   #failures = 0;
@@ -74,6 +77,7 @@ export class Outbox {
 
   /** Takes decided batches; never blocks, never fails. */
   push(batches: readonly EventBatch[]): void {
+    this.#taken += batches.length;
     if (this.#spooling) {
       this.#spill(batches);
       this.#pump();
@@ -123,11 +127,12 @@ export class Outbox {
     this.#losses.delete(zone);
   }
 
-  /** Resolves when everything decided so far is in the log, or, while the log is away, on the spool’s disk. */
+  /** Resolves when everything decided up to now is in the log, or, while the log is away, on the spool’s disk. */
   drained(): Promise<void> {
-    if (this.#isIdle()) return Promise.resolve();
     this.#pump();
-    return new Promise((resolve) => this.#idle.push(resolve));
+    if (this.#recorded >= this.#taken) return Promise.resolve();
+    const upTo = this.#taken;
+    return new Promise((resolve) => this.#awaiting.push({ upTo, resolve }));
   }
 
   /** Stops trying. What is in memory and not in the log goes to the spool. */
@@ -154,15 +159,13 @@ export class Outbox {
   #pump(): void {
     if (this.#busy || this.#closed || this.#cancelRetry) return;
     const group = this.#nextGroup();
-    if (group.batches.length === 0) {
-      this.#cameToRest();
-      return;
-    }
+    if (group.batches.length === 0) return;
     this.#busy = true;
-    this.#inFlight = group.batches;
+    if (!group.spooled) this.#inFlight = group.batches;
     this.#options.log.append(group.batches).then(
       (appended) => {
         this.#busy = false;
+        this.#noteRecorded(this.#inFlight.length);
         this.#inFlight = [];
         this.#retryMs = RETRY_FIRST_MS;
         if (group.spooled) this.#options.spool.drop(group.batches.length);
@@ -173,14 +176,12 @@ export class Outbox {
         this.#busy = false;
         this.#failures++;
         this.#options.onTrouble?.(`the log took nothing, trying again in ${this.#retryMs} ms: ${messageOf(error)}`);
-        if (!group.spooled) this.#leaveMemory();
-        this.#inFlight = [];
+        this.#leaveMemory();
         this.#cancelRetry = this.#options.clock.after(this.#retryMs, () => {
           this.#cancelRetry = null;
           this.#pump();
         });
         this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MOST_MS);
-        this.#cameToRest();
       },
     );
   }
@@ -192,6 +193,7 @@ export class Outbox {
       const bridges = this.#bridgeLosses();
       this.#spooling = false;
       if (bridges.length > 0) {
+        this.#taken += bridges.length;
         this.#queue.unshift(...bridges);
         this.#losses.clear();
       }
@@ -208,8 +210,9 @@ export class Outbox {
   /** Moves what waits in memory to the disk, in order. What is under way is moved too: the log knows repeats. */
   #leaveMemory(trouble?: string): void {
     if (trouble) this.#options.onTrouble?.(trouble);
-    const batches = this.#spooling ? this.#queue : [...this.#inFlight, ...this.#queue];
+    const batches = [...this.#inFlight, ...this.#queue];
     this.#spooling = true;
+    this.#inFlight = [];
     this.#queue = [];
     this.#queuedEvents = 0;
     this.#spill(batches);
@@ -220,6 +223,7 @@ export class Outbox {
     for (const batch of batches) if (this.#losses.has(batch.zone)) this.#lose(batch);
     const taken = this.#options.spool.add(whole);
     for (let index = taken; index < whole.length; index++) this.#lose(whole[index] as EventBatch);
+    this.#noteRecorded(batches.length);
   }
 
   #lose(batch: EventBatch): void {
@@ -276,15 +280,8 @@ export class Outbox {
     for (const waiter of waiters) if (waiter.seq <= seq) waiter.done(refusal);
   }
 
-  #isIdle(): boolean {
-    if (this.#busy || this.#queue.length > 0) return false;
-    return !this.#spooling || this.#cancelRetry !== null || this.#options.spool.batches === 0;
-  }
-
-  #cameToRest(): void {
-    if (this.#idle.length === 0 || !this.#isIdle()) return;
-    const idle = this.#idle;
-    this.#idle = [];
-    for (const resolve of idle) resolve();
+  #noteRecorded(batches: number): void {
+    this.#recorded += batches;
+    while (this.#awaiting[0] && this.#awaiting[0].upTo <= this.#recorded) this.#awaiting.shift()?.resolve();
   }
 }

@@ -1,12 +1,13 @@
-import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { ConfigError } from '@millrace/platform/config';
+import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { UserError } from './user-error.ts';
 
 const EXIT_USAGE = 2;
 
 function portNumber(text: string): number {
   const port = Number(text);
-  if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new InvalidArgumentError('A port is a whole number from 0 to 65535; 0 takes a free one.');
+  if (!Number.isInteger(port) || port < 0 || port > 65_535)
+    throw new InvalidArgumentError('A port is a whole number from 0 to 65535; 0 takes a free one.');
   return port;
 }
 

@@ -23,7 +23,9 @@ export function registerMetrics(metrics: Metrics, { host, log, consumer, hub, co
   metrics.read('millrace_commands_decided_total', 'Commands decided', () => one(figures().decidedCommands));
   metrics.read('millrace_commands_refused_busy_total', 'Commands refused because a mailbox was full', () => one(figures().refusedBusy));
   metrics.read('millrace_zone_failures_total', 'Zones that failed and were rebuilt', () => one(figures().zoneFailures));
-  metrics.read('millrace_snapshots_skipped_total', 'Snapshots skipped because the log was too far behind', () => one(figures().snapshotsSkipped));
+  metrics.read('millrace_snapshots_skipped_total', 'Snapshots skipped because the log was too far behind', () =>
+    one(figures().snapshotsSkipped),
+  );
   metrics.read('millrace_outbox_events', 'Decided events waiting in memory for the log', () => one(figures().outbox.waitingEvents));
   metrics.read('millrace_outbox_events_max', 'Bound of the outbox in memory', () => one(figures().outbox.waitingEventsMax));
   metrics.read('millrace_spool_bytes', 'Decided events waiting on disk for the log', () => one(figures().outbox.spooledBytes));
@@ -34,13 +36,19 @@ export function registerMetrics(metrics: Metrics, { host, log, consumer, hub, co
   metrics.read('millrace_log_end_offset', 'End of each partition of the log', () =>
     log.figures().partitions.map(({ end }, partition): [Labels, number] => [{ partition: String(partition) }, end]),
   );
-  metrics.read('millrace_consumer_lag_events', 'Events a consumer group has not read yet', () => [[{ group: consumer.figures().group }, consumer.figures().lag]]);
+  metrics.read('millrace_consumer_lag_events', 'Events a consumer group has not read yet', () => [
+    [{ group: consumer.figures().group }, consumer.figures().lag],
+  ]);
   metrics.read('millrace_dead_letters', 'Events set aside by consumers', () => one(log.deadLetters.list().length));
   metrics.read('millrace_stream_readers', 'Open streams', () => one(hub.figures().readers));
   metrics.read('millrace_stream_events_published_total', 'Events published to channels', () => one(hub.figures().published));
   metrics.read('millrace_stream_events_delivered_total', 'Events delivered to readers', () => one(hub.figures().delivered));
-  metrics.read('millrace_stream_events_conflated_total', 'Events replaced by newer ones for slow readers', () => one(hub.figures().conflated));
-  metrics.read('millrace_stream_slow_readers_ended_total', 'Readers disconnected because they were too slow', () => one(hub.figures().slowReadersEnded));
+  metrics.read('millrace_stream_events_conflated_total', 'Events replaced by newer ones for slow readers', () =>
+    one(hub.figures().conflated),
+  );
+  metrics.read('millrace_stream_slow_readers_ended_total', 'Readers disconnected because they were too slow', () =>
+    one(hub.figures().slowReadersEnded),
+  );
   metrics.read('millrace_stream_gaps_total', 'Readers told that they missed events', () => one(hub.figures().gaps));
   metrics.read('millrace_source_frames_total', 'Frames received', () =>
     collector.sources().map((source): [Labels, number] => [{ source: source.id }, source.describe().frames]),
@@ -49,6 +57,10 @@ export function registerMetrics(metrics: Metrics, { host, log, consumer, hub, co
     collector.sources().map((source): [Labels, number] => [{ source: source.id }, source.state === 'live' ? 1 : 0]),
   );
   metrics.read('millrace_source_refused_total', 'Frames put into quarantine', () =>
-    collector.sources().flatMap((source) => Object.entries(source.describe().refused).map(([kind, count]): [Labels, number] => [{ source: source.id, kind }, count])),
+    collector
+      .sources()
+      .flatMap((source) =>
+        Object.entries(source.describe().refused).map(([kind, count]): [Labels, number] => [{ source: source.id, kind }, count]),
+      ),
   );
 }

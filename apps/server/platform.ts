@@ -1,19 +1,26 @@
 import { accessSync, constants, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { type InstrumentId, isInstrumentId, parseChannel, type Source, type SourceConfig } from '@millrace/contracts';
-import { openApiDocument } from '@millrace/contracts/documents';
 import { Collector, collectorRoutes, type SourceParts } from '@millrace/collector';
+import { ENDPOINTS, type InstrumentId, isInstrumentId, parseChannel, type Source, type SourceConfig } from '@millrace/contracts';
+import { openApiDocument } from '@millrace/contracts/documents';
 import { type EventBatch, keyOf, messageOf, ZoneHost, zoneAddress } from '@millrace/kernel';
-import { deliveryOf, type Instrument, initialEvents, instrumentZone, marketRoutes, publishBatch, seriesProjection, udfRoutes } from '@millrace/market';
+import {
+  deliveryOf,
+  type Instrument,
+  initialEvents,
+  instrumentZone,
+  marketRoutes,
+  publishBatch,
+  seriesProjection,
+  udfRoutes,
+} from '@millrace/market';
 import type { Settings } from '@millrace/platform/config';
-import { createHttpServer, type HttpServer, requireChannel, type Routes } from '@millrace/platform/http';
+import { ApiProblem, createHttpServer, type HttpServer, type Routes, requireChannel } from '@millrace/platform/http';
 import { ConsumerGroup, openLmdbLog, openSpool } from '@millrace/platform/log';
 import { openDuckDbSeries } from '@millrace/platform/series';
 import { openFileSnapshots, openLmdbSnapshots } from '@millrace/platform/snapshots';
 import { Hub } from '@millrace/platform/streams';
 import { createLogger, createMetrics, type Logger } from '@millrace/platform/telemetry';
-import { ENDPOINTS } from '@millrace/contracts';
-import { ApiProblem } from '@millrace/platform/http';
 import { systemClock } from './clock.ts';
 import { registerMetrics } from './metrics.ts';
 import { UserError } from './user-error.ts';
@@ -71,7 +78,8 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
     historyEvents: settings.streams.historyEvents,
     initial: (name) => {
       const channel = parseChannel(name);
-      if (channel?.kind === 'sources') return (collector?.sources() ?? []).map((source) => ({ event: 'source', key: source.id, data: source.describe() }));
+      if (channel?.kind === 'sources')
+        return (collector?.sources() ?? []).map((source) => ({ event: 'source', key: source.id, data: source.describe() }));
       return channel ? initialEvents(channel, instruments, stateOf) : [];
     },
   });
@@ -94,7 +102,8 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
   await host.flushed();
   await consumer.start();
   const market = {
-    tell: (instrument: InstrumentId, command: unknown, trace: string) => host.tell(zoneAddress('instrument', instrument), command, { correlation: trace }),
+    tell: (instrument: InstrumentId, command: unknown, trace: string) =>
+      host.tell(zoneAddress('instrument', instrument), command, { correlation: trace }),
     lastTrade: (instrument: InstrumentId) => stateOf(instrument)?.last ?? null,
   };
   collector = new Collector({
@@ -120,7 +129,12 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
     metrics: () => metrics.scrape(),
     instrumentExists: (id) => stateOf(id) !== undefined,
     register: (routes, app) => {
-      const reads = { series, instrument: stateOf, instruments, caughtUp: () => withinTime(consumer.caughtUp()) };
+      const reads = {
+        series,
+        instrument: stateOf,
+        instruments,
+        caughtUp: () => withinTime(host.flushed().then(() => consumer.caughtUp())),
+      };
       if (collector) collectorRoutes(routes, collector);
       marketRoutes(routes, reads);
       udfRoutes(app, reads);
@@ -158,7 +172,10 @@ function requireWritable(folder: string): void {
     mkdirSync(folder, { recursive: true });
     accessSync(folder, constants.W_OK);
   } catch (error) {
-    throw new UserError(`the data folder ${folder} cannot be written: ${messageOf(error)}`, 'Choose another with --data, or mend its permissions.');
+    throw new UserError(
+      `the data folder ${folder} cannot be written: ${messageOf(error)}`,
+      'Choose another with --data, or mend its permissions.',
+    );
   }
 }
 
@@ -167,7 +184,10 @@ async function openSeries(settings: Settings): ReturnType<typeof openDuckDbSerie
     return await openDuckDbSeries({ folder: join(settings.data, 'series'), ...settings.series });
   } catch (error) {
     if (/lock/i.test(messageOf(error)))
-      throw new UserError(`the data folder ${settings.data} is in use by another Millrace`, 'Stop that one first, or choose another folder with --data.');
+      throw new UserError(
+        `the data folder ${settings.data} is in use by another Millrace`,
+        'Stop that one first, or choose another folder with --data.',
+      );
     throw error;
   }
 }
@@ -207,15 +227,26 @@ async function openDoor(
       checkChannel: (name) => {
         const channel = requireChannel(name);
         if ('instrument' in channel && !(isInstrumentId(channel.instrument) && instrumentExists(channel.instrument)))
-          throw new ApiProblem('UNKNOWN_INSTRUMENT', `There is no instrument "${channel.instrument}".`, 'GET /api/v1/instruments lists them all.');
+          throw new ApiProblem(
+            'UNKNOWN_INSTRUMENT',
+            `There is no instrument "${channel.instrument}".`,
+            'GET /api/v1/instruments lists them all.',
+          );
         return deliveryOf(channel);
       },
     });
   } catch (error) {
     const { code } = error as { code?: string };
-    if (code === 'EADDRINUSE') throw new UserError(`port ${settings.port} on ${settings.host} is taken`, 'Choose another with --port (0 takes a free one), or stop what uses it.');
+    if (code === 'EADDRINUSE')
+      throw new UserError(
+        `port ${settings.port} on ${settings.host} is taken`,
+        'Choose another with --port (0 takes a free one), or stop what uses it.',
+      );
     if (code === 'EADDRNOTAVAIL' || code === 'EACCES' || code === 'ENOTFOUND')
-      throw new UserError(`cannot serve on ${settings.host}:${settings.port} (${code})`, 'Choose an address of this machine with --host and a port above 1023 with --port.');
+      throw new UserError(
+        `cannot serve on ${settings.host}:${settings.port} (${code})`,
+        'Choose an address of this machine with --host and a port above 1023 with --port.',
+      );
     throw error;
   }
 }
@@ -244,7 +275,12 @@ async function withinTime(promise: Promise<void>): Promise<void> {
 
 function keepHouse(
   settings: Settings,
-  { log, consumer, series, logger }: { log: ReturnType<typeof openLmdbLog>; consumer: ConsumerGroup; series: Awaited<ReturnType<typeof openDuckDbSeries>>; logger: Logger },
+  {
+    log,
+    consumer,
+    series,
+    logger,
+  }: { log: ReturnType<typeof openLmdbLog>; consumer: ConsumerGroup; series: Awaited<ReturnType<typeof openDuckDbSeries>>; logger: Logger },
 ): () => void {
   const once = async () => {
     const { offsets } = consumer.figures();

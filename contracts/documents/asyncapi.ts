@@ -23,7 +23,9 @@ export function asyncApiDocument(): object {
   const operations: Record<string, object> = {};
   const messages: Record<string, object> = {};
   for (const [kind, { name, delivery, carries }] of Object.entries(CHANNELS) as [ChannelKind, (typeof CHANNELS)[ChannelKind]][]) {
-    const parameters = Object.fromEntries([...name.matchAll(/\{(\w+)\}/g)].map(([, parameter]) => [parameter, { description: `The ${parameter}.` }]));
+    const parameters = Object.fromEntries(
+      [...name.matchAll(/\{(\w+)\}/g)].map(([, parameter]) => [parameter, { description: `The ${parameter}.` }]),
+    );
     messages[kind] = { name: kind, title: `An event of ${name}`, contentType: 'application/json', payload: plain(PAYLOAD[kind]) };
     channels[kind] = {
       address: name,
@@ -33,15 +35,22 @@ export function asyncApiDocument(): object {
     };
     operations[`receive-${kind}`] = { action: 'send', channel: { $ref: `#/channels/${kind}` }, summary: `Watch ${name}` };
   }
-  messages['gap'] = { name: 'gap', title: 'Events were missed', contentType: 'application/json', payload: plain(GapNotice) };
+  messages.gap = { name: 'gap', title: 'Events were missed', contentType: 'application/json', payload: plain(GapNotice) };
   for (const [name, schema] of Object.entries({ socketRequest: SocketRequest, socketReply: SocketReply, socketEvent: SocketEvent }))
-    messages[name] = { name, title: (schema as { description?: string }).description ?? name, contentType: 'application/json', payload: plain(schema) };
-  channels['socket'] = {
+    messages[name] = {
+      name,
+      title: (schema as { description?: string }).description ?? name,
+      contentType: 'application/json',
+      payload: plain(schema),
+    };
+  channels.socket = {
     address: '/api/v1/socket',
     description: 'The WebSocket: requests, their answers, and the events of the channels subscribed to.',
-    messages: Object.fromEntries(['socketRequest', 'socketReply', 'socketEvent'].map((name) => [name, { $ref: `#/components/messages/${name}` }])),
+    messages: Object.fromEntries(
+      ['socketRequest', 'socketReply', 'socketEvent'].map((name) => [name, { $ref: `#/components/messages/${name}` }]),
+    ),
   };
-  operations['request'] = { action: 'receive', channel: { $ref: '#/channels/socket' }, summary: 'Subscribe, unsubscribe, ping' };
+  operations.request = { action: 'receive', channel: { $ref: '#/channels/socket' }, summary: 'Subscribe, unsubscribe, ping' };
   return {
     asyncapi: '3.0.0',
     info: { title: 'Millrace streams', version: VERSION, license: { name: 'Apache-2.0' } },

@@ -1,6 +1,6 @@
 import type { TObject, TSchema } from 'typebox';
 import { ENDPOINTS, type Endpoint } from '../endpoints.ts';
-import { Problem, PROBLEMS, type ProblemCode } from '../problem.ts';
+import { PROBLEMS, Problem, type ProblemCode } from '../problem.ts';
 
 const VERSION = '0.1.0';
 
@@ -44,7 +44,13 @@ function parameters(schema: TObject | undefined, place: 'path' | 'query'): objec
   return Object.entries(schema?.properties ?? {}).map(([name, property]) => {
     const { description, examples, ...rest } = plain(property) as { description?: string; examples?: unknown[] };
     const required = place === 'path' || ((schema?.required ?? []) as string[]).includes(name);
-    return { name, in: place, required, ...(description !== undefined && { description }), schema: { ...rest, ...(examples && { examples }) } };
+    return {
+      name,
+      in: place,
+      required,
+      ...(description !== undefined && { description }),
+      schema: { ...rest, ...(examples && { examples }) },
+    };
   });
 }
 

@@ -17,7 +17,7 @@ export function given<State, Command, Event extends { type: string }>(
   return new Given(definition, past);
 }
 
-export class Given<State, Command, Event extends { type: string }> {
+class Given<State, Command, Event extends { type: string }> {
   readonly #zone: Zone;
   #now = 0;
   #refusal: { code: string; message: string } | null = null;

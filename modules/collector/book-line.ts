@@ -14,7 +14,11 @@ export class BookLine {
   #waiting: BookUpdate[] | null = null;
   #hasWhole = false;
 
-  constructor(deliver: (book: BookUpdate, whole: boolean) => void, fetch: (() => Promise<BookUpdate>) | null, onTrouble: (reason: string) => void) {
+  constructor(
+    deliver: (book: BookUpdate, whole: boolean) => void,
+    fetch: (() => Promise<BookUpdate>) | null,
+    onTrouble: (reason: string) => void,
+  ) {
     this.#deliver = deliver;
     this.#fetch = fetch;
     this.#onTrouble = onTrouble;

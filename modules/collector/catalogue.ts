@@ -28,7 +28,7 @@ interface Venue {
 
 const krakenVersion = (wsUrl: string): 1 | 2 => (/\/v2\/?$/.test(wsUrl) ? 2 : 1);
 
-export const VENUES: Record<ExchangeSource['type'], Venue> = {
+const VENUES: Record<ExchangeSource['type'], Venue> = {
   binance: {
     wsUrl: 'wss://stream.binance.com:9443',
     restUrl: 'https://api.binance.com',

@@ -40,11 +40,11 @@ function unquoteBytes(text: string): { text: string; binary: boolean } {
       bytes.push(body.charCodeAt(index));
       continue;
     }
-    const escape = body[++index] ?? '';
-    if (escape === 'x') {
+    const code = body[++index] ?? '';
+    if (code === 'x') {
       bytes.push(Number.parseInt(body.slice(index + 1, index + 3), 16));
       index += 2;
-    } else bytes.push(({ n: 10, r: 13, t: 9 } as Record<string, number>)[escape] ?? escape.charCodeAt(0));
+    } else bytes.push(({ n: 10, r: 13, t: 9 } as Record<string, number>)[code] ?? code.charCodeAt(0));
   }
   return { text: Buffer.from(bytes).toString('utf8'), binary: true };
 }
@@ -80,11 +80,14 @@ function namesIn(message: unknown): string[] {
   if (Array.isArray(message)) return message.flatMap(namesIn);
   if (typeof message !== 'object' || message === null) return [];
   const { product_ids, pair, codes, params } = message as Record<string, unknown>;
-  const nested = params ? ((params as Record<string, unknown>)['symbol'] as string[] | undefined) : undefined;
+  const nested = params ? ((params as Record<string, unknown>).symbol as string[] | undefined) : undefined;
   return [product_ids, pair, codes, nested].flatMap((list) => (Array.isArray(list) ? list.map(String) : []));
 }
 
 function pairOf(type: string, name: string): string {
   if (type === 'upbit') return name.split('-').reverse().join('-');
-  return name.replace('/', '-').replace(/\bXBT\b/g, 'BTC').replace(/\bXDG\b/g, 'DOGE');
+  return name
+    .replace('/', '-')
+    .replace(/\bXBT\b/g, 'BTC')
+    .replace(/\bXDG\b/g, 'DOGE');
 }

@@ -66,6 +66,9 @@ export class Intake implements Sink {
   #frame = '';
   #receivedAt = 0;
   #traceId = '';
+  /** The newest time that the venue has told; null before the first. */
+  #venueTime: number | null = null;
+  #closed = false;
   #waiting: { instrument: InstrumentId; command: InstrumentCommand; trace: string }[] = [];
   frames = 0;
   readonly consumedBy: Record<string, number> = {};
@@ -89,7 +92,9 @@ export class Intake implements Sink {
     try {
       this.#options.protocol.read(frame, this);
     } catch (error) {
-      this.refused(error instanceof SyntaxError ? `no JSON: ${error.message}` : `unexpected shape: ${error instanceof Error ? error.message : error}`);
+      this.refused(
+        error instanceof SyntaxError ? `no JSON: ${error.message}` : `unexpected shape: ${error instanceof Error ? error.message : error}`,
+      );
     }
   }
 
@@ -111,7 +116,13 @@ export class Intake implements Sink {
 
   interrupted(reason: string): void {
     if (!this.#options.leavesHoles) return;
-    for (const { trades } of this.#lines.values()) trades.interrupt(reason);
+    for (const { trades } of this.#lines.values()) trades.interrupt(reason, this.#venueTime);
+  }
+
+  /** Nothing is told any more: the zones are about to close. */
+  close(): void {
+    this.#closed = true;
+    this.#waiting = [];
   }
 
   bookBroken(symbol: string): void {
@@ -148,7 +159,12 @@ export class Intake implements Sink {
   trade(symbol: string, trade: Trade, numbered: boolean): void {
     const line = this.#lineOf(symbol);
     if (!line) return;
-    if (!isPositiveDecimal(trade.price) || !isPositiveDecimal(trade.quantity) || !Number.isFinite(trade.time) || !Number.isSafeInteger(trade.order)) {
+    if (
+      !isPositiveDecimal(trade.price) ||
+      !isPositiveDecimal(trade.quantity) ||
+      !Number.isFinite(trade.time) ||
+      !Number.isSafeInteger(trade.order)
+    ) {
       this.#distrust(line, `a trade with price ${trade.price}, quantity ${trade.quantity}, time ${trade.time}`);
       return;
     }
@@ -189,7 +205,8 @@ export class Intake implements Sink {
   reading(symbol: string, reading: Reading): void {
     const line = this.#lineOf(symbol);
     if (!line) return;
-    if (!Number.isFinite(reading.value) || !Number.isFinite(reading.time)) return this.#distrust(line, `a reading ${JSON.stringify(reading)}`);
+    if (!Number.isFinite(reading.value) || !Number.isFinite(reading.time))
+      return this.#distrust(line, `a reading ${JSON.stringify(reading)}`);
     this.#tell(line.instrument, { type: 'RecordReading', reading });
   }
 
@@ -199,7 +216,8 @@ export class Intake implements Sink {
     const trades = new TradeLine(
       {
         clock,
-        deliver: (trade, numbered, backfilled) => this.#tell(instrument, { type: 'RecordTrade', trade, numbered, ...(backfilled && { backfilled }) }),
+        deliver: (trade, numbered, backfilled) =>
+          this.#tell(instrument, { type: 'RecordTrade', trade, numbered, ...(backfilled && { backfilled }) }),
         outOfOrder: (trade, after) => this.#fault(this.#lines.get(symbol), 'out-of-order', `trade ${trade.id} came after ${after.id}`),
         fetch: fetchTrades && ((hole) => fetchTrades(symbol, hole)),
         recordGap: (gap: Gap) => {
@@ -228,6 +246,7 @@ export class Intake implements Sink {
   }
 
   #measure(line: Line, time: number): void {
+    this.#venueTime = Math.max(this.#venueTime ?? 0, time);
     const latency = this.#receivedAt - time;
     if (this.#latencies.length >= LATENCIES_KEPT) this.#latencies.shift();
     this.#latencies.push(latency);
@@ -277,6 +296,7 @@ export class Intake implements Sink {
   }
 
   #tell(instrument: InstrumentId, command: InstrumentCommand): void {
+    if (this.#closed) return;
     if (this.#waiting.length === 0 && this.#options.market.tell(instrument, command, this.#traceId)) return;
     this.#waiting.push({ instrument, command, trace: this.#traceId });
     if (this.#waiting.length > 1) return;
@@ -286,6 +306,7 @@ export class Intake implements Sink {
 
   #retryLater(): void {
     this.#options.clock.after(ROOM_EVERY_MS, () => {
+      if (this.#closed) return;
       let taken = 0;
       for (const { instrument, command, trace } of this.#waiting) {
         if (!this.#options.market.tell(instrument, command, trace)) break;

@@ -26,7 +26,8 @@ export function collectorRoutes(routes: Routes, collector: Collector): void {
   });
   routes.answer(ENDPOINTS.resumeSource, ({ params }) => {
     const source = sourceOf(params.id);
-    if (source.state !== 'paused') throw new ApiProblem('WRONG_STATE', `"${params.id}" is ${source.state}, not paused.`, 'Pause it first, or restart it.');
+    if (source.state !== 'paused')
+      throw new ApiProblem('WRONG_STATE', `"${params.id}" is ${source.state}, not paused.`, 'Pause it first, or restart it.');
     source.resume();
     return source.describe();
   });

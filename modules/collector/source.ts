@@ -61,8 +61,17 @@ export interface Sink {
 
 /** A stretch without trades: what was known before it, and, when something has come since, what came first. */
 export interface Hole {
-  readonly after: Trade;
+  /** The newest trade before it; null when the instrument had none since we began to listen. */
+  readonly after: Trade | null;
+  /** Venue time from which trades may be missing, epoch ms: that of `after`, else when the connection was lost. */
+  readonly since: number;
   readonly before: Trade | null;
+}
+
+/** Whether a trade lies in a hole; for venues whose history can only be asked for by time or page. */
+export function isInHole(trade: Trade, { after, since, before }: Hole): boolean {
+  const behind = after ? trade.order > after.order || (trade.order === after.order && trade.id !== after.id) : trade.time >= since;
+  return behind && (before === null || trade.order < before.order || (trade.order === before.order && trade.id !== before.id));
 }
 
 /** What a venue serves of its past, over HTTP. */

@@ -11,6 +11,8 @@ const GOOD_CONNECTION_MS = 30_000;
 const CONNECT_TIMEOUT_MS = 10_000;
 const REST_TIMEOUT_MS = 10_000;
 const REST_BYTES_MAX = 32 * 1024 * 1024;
+/** Requests at once after a quiet time; every venue allows more. */
+const REST_BURST = 5;
 const RATE_WINDOW_MS = 5_000;
 
 export interface SupervisorOptions {
@@ -55,7 +57,7 @@ export class Supervisor {
     this.instruments = [...instruments.values()];
     this.#symbols = new Map([...instruments].map(([symbol, instrument]) => [instrument, symbol]));
     this.#backoff = new Backoff(RECONNECT_FIRST_MS, options.reconnectMaxMs);
-    this.#restLimit = new RateLimit(options.parts.restPerSecond, options.parts.restPerSecond);
+    this.#restLimit = new RateLimit(options.parts.restPerSecond, Math.max(REST_BURST, options.parts.restPerSecond));
     this.#rest = new OutsideCall({
       name: `${options.id} history`,
       timeoutMs: REST_TIMEOUT_MS,
@@ -74,7 +76,9 @@ export class Supervisor {
       checkClock: options.parts.checkClock,
       leavesHoles: options.parts.leavesHoles,
       instruments,
-      fetchTrades: history?.trades ? (symbol: string, hole: Hole): AsyncIterable<Trade[]> => history.trades?.(symbol, hole, get) ?? none() : null,
+      fetchTrades: history?.trades
+        ? (symbol: string, hole: Hole): AsyncIterable<Trade[]> => history.trades?.(symbol, hole, get) ?? none()
+        : null,
       fetchBook: history?.book ? (symbol) => history.book?.(symbol, get) ?? Promise.reject(new Error('no book')) : null,
       onFull: () => this.#connection?.pause(),
       onRoom: () => this.#connection?.resume(),
@@ -109,6 +113,7 @@ export class Supervisor {
     this.#cancelRate?.();
     this.#disconnect();
     this.#become('stopped', 'the server stops');
+    this.#intake.close();
   }
 
   /** The zone found its book broken: it is asked for again, whole. */

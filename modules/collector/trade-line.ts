@@ -1,5 +1,5 @@
 import type { Gap, Trade } from '@millrace/contracts';
-import type { Clock } from '@millrace/kernel';
+import { type Clock, messageOf } from '@millrace/kernel';
 import type { Hole } from './source.ts';
 
 /** How long a missing number is waited for before its hole is real: neighbours swap within milliseconds. */
@@ -20,106 +20,115 @@ export interface TradeLineOptions {
 }
 
 /**
+ * `flowing`: trades pass. `reordering`: a number is missing and waited for. `interrupted`: the connection was lost, and
+ * nothing is known of what happened since. `repairing`: the venue’s history is being asked.
+ */
+type State = 'flowing' | 'reordering' | 'interrupted' | 'repairing';
+
+interface Held {
+  readonly trade: Trade;
+  readonly numbered: boolean;
+}
+
+/**
  * One instrument’s trades on their way in. Where the venue numbers them, a number that is missing is waited for, then
  * asked for, and only then given up; after a lost connection what was missed is asked for before anything new is handed
  * on. So the zone behind it sees every trade once, in order, or is told of a gap with its bounds.
  */
 export class TradeLine {
   readonly #options: TradeLineOptions;
+  #state: State = 'flowing';
+  /** The newest trade handed on, by rank. */
   #last: Trade | null;
   /** Trades kept back, in order of rank. */
-  #held: { trade: Trade; numbered: boolean }[] = [];
-  #state: 'flowing' | 'reordering' | 'interrupted' | 'repairing' = 'flowing';
+  #held: Held[] = [];
+  /** Venue time from which trades may be missing; null while none can be. */
+  #lostAt: number | null = null;
+  #whyLost = '';
   #cancelWait: (() => void) | null = null;
-  #interruption = '';
 
-  /** @param last the newest trade that is on record, when the line begins where another one ended */
+  /** @param last the newest trade that is on record, when this line goes on where an earlier one ended */
   constructor(options: TradeLineOptions, last: Trade | null) {
     this.#options = options;
     this.#last = last;
-    if (last) {
-      this.#state = 'interrupted';
-      this.#interruption = 'the process was restarted';
-    }
+    if (last) this.interrupt('the process was restarted', last.time);
   }
 
   accept(trade: Trade, numbered: boolean): void {
     switch (this.#state) {
       case 'flowing':
         return this.#flow(trade, numbered);
-      case 'interrupted':
-        return this.#resume(trade, numbered);
       case 'reordering':
+        return this.#reorder(trade, numbered);
+      case 'interrupted':
+        return this.#beginAgain(trade, numbered);
       case 'repairing':
         return this.#hold(trade, numbered);
     }
   }
 
-  /** The connection is lost: trades may be missing from here on. */
-  interrupt(reason: string): void {
-    if (this.#state === 'repairing' || this.#last === null) return;
-    if (this.#state === 'reordering') this.#giveUpWaiting();
+  /**
+   * The connection is lost: trades may be missing from here on.
+   * @param at the venue’s time, as far as it is known; null when nothing was ever heard of it
+   */
+  interrupt(reason: string, at: number | null): void {
+    this.#lostAt ??= this.#last?.time ?? at;
+    if (this.#lostAt === null || this.#state === 'repairing') return;
+    this.#stopWaiting();
     this.#state = 'interrupted';
-    this.#interruption = reason;
+    this.#whyLost = reason;
   }
 
   /** The connection is back. Where the venue serves its past, the hole is filled now, without waiting for a trade. */
   reconnected(): void {
-    if (this.#state === 'interrupted' && this.#options.fetch && this.#last) void this.#repair(null);
+    if (this.#state === 'interrupted' && this.#options.fetch) void this.#repair(null);
   }
 
   #flow(trade: Trade, numbered: boolean): void {
-    const last = this.#last;
-    if (last && numbered && trade.order > last.order + 1) {
-      this.#state = 'reordering';
-      this.#cancelWait = this.#options.clock.after(REORDER_MS, () => this.#holeIsReal());
-      this.#hold(trade, numbered);
-      return;
-    }
-    this.#pass(trade, numbered, false);
+    if (this.#last === null || !numbered || trade.order <= this.#last.order + 1) return this.#pass(trade, numbered, false);
+    this.#state = 'reordering';
+    this.#cancelWait = this.#options.clock.after(REORDER_MS, () => this.#holeIsReal());
+    this.#hold(trade, numbered);
   }
 
-  /** The first trade after an interruption that could not be repaired on its own. */
-  #resume(trade: Trade, numbered: boolean): void {
-    const last = this.#last;
-    const isNext = last !== null && numbered && trade.order <= last.order + 1;
-    if (last === null || isNext || trade.order <= last.order) {
-      if (isNext) this.#state = 'flowing';
-      return this.#pass(trade, numbered, false);
+  #reorder(trade: Trade, numbered: boolean): void {
+    const due = (this.#last?.order ?? 0) + 1;
+    if (trade.order > due) {
+      this.#hold(trade, numbered);
+      if (this.#held.length > REORDER_TRADES_MAX) this.#holeIsReal();
+      return;
     }
-    this.#insert(trade, numbered);
+    const [first] = this.#held;
+    if (trade.order === due && first) this.#options.outOfOrder(trade, first.trade);
+    this.#pass(trade, numbered, false);
+    this.#passWhatFollows();
+  }
+
+  /** The first trade after an interruption, when history was not or could not be asked. */
+  #beginAgain(trade: Trade, numbered: boolean): void {
+    const last = this.#last;
+    const follows = last !== null && numbered && trade.order === last.order + 1;
+    const isOld = last !== null && trade.order <= last.order;
+    if (follows) this.#flowAgain();
+    if (follows || isOld) return this.#pass(trade, numbered, false);
+    this.#hold(trade, numbered);
     void this.#repair(trade);
   }
 
   #pass(trade: Trade, numbered: boolean, backfilled: boolean): void {
     const last = this.#last;
-    if (last && trade.order < last.order) {
-      if (!backfilled && trade.id !== last.id) this.#options.outOfOrder(trade, last);
-    } else {
-      this.#last = trade;
-    }
+    if (last === null || trade.order >= last.order) this.#last = trade;
+    else if (!numbered && !backfilled) this.#options.outOfOrder(trade, last);
     this.#options.deliver(trade, numbered, backfilled);
   }
 
   #hold(trade: Trade, numbered: boolean): void {
-    const last = this.#last;
-    if (this.#state === 'reordering' && last && trade.order <= last.order + 1) {
-      if (trade.order === last.order + 1 && this.#held[0]) this.#options.outOfOrder(trade, this.#held[0].trade);
-      this.#pass(trade, numbered, false);
-      this.#releaseWhatFollows();
-      return;
-    }
-    this.#insert(trade, numbered);
-    if (this.#state === 'reordering' && this.#held.length > REORDER_TRADES_MAX) this.#holeIsReal();
-  }
-
-  #insert(trade: Trade, numbered: boolean): void {
     let at = this.#held.length;
     while (at > 0 && (this.#held[at - 1]?.trade.order ?? 0) > trade.order) at--;
     this.#held.splice(at, 0, { trade, numbered });
   }
 
-  #releaseWhatFollows(): void {
+  #passWhatFollows(): void {
     let count = 0;
     for (const { trade, numbered } of this.#held) {
       if (trade.order > (this.#last?.order ?? 0) + 1) break;
@@ -128,83 +137,85 @@ export class TradeLine {
     }
     this.#held.splice(0, count);
     if (this.#held.length > 0) return;
-    this.#giveUpWaiting();
-    this.#state = 'flowing';
+    this.#stopWaiting();
+    this.#flowAgain();
   }
 
-  #giveUpWaiting(): void {
+  #stopWaiting(): void {
     this.#cancelWait?.();
     this.#cancelWait = null;
   }
 
+  #flowAgain(): void {
+    this.#state = 'flowing';
+    this.#lostAt = null;
+  }
+
   #holeIsReal(): void {
-    this.#giveUpWaiting();
-    this.#interruption = 'the venue sent no trade with the number that is due';
+    this.#stopWaiting();
+    this.#whyLost = 'the venue sent no trade with the number that is due';
     void this.#repair(this.#held[0]?.trade ?? null);
   }
 
+  /** Fills the hole from the venue’s history, or records it; then hands on what was kept back meanwhile. */
   async #repair(before: Trade | null): Promise<void> {
     const after = this.#last;
-    if (!after) return;
+    const since = after?.time ?? this.#lostAt;
+    if (since === null) return this.#flowAgain();
     this.#state = 'repairing';
-    let reason = 'the venue’s history is not read for this source';
-    let filled = 0;
-    if (this.#options.fetch) {
-      try {
-        filled = await this.#fill({ after, before });
-        reason = 'the venue’s history does not have it';
-      } catch (error) {
-        reason = `the venue’s history could not be read: ${error instanceof Error ? error.message : error}`;
-      }
-    }
-    const first = this.#held[0];
-    const numbered = first?.numbered ?? false;
-    const reached = this.#last ?? after;
-    const complete = numbered && first ? first.trade.order <= reached.order + 1 : this.#options.fetch !== null && !reason.includes('could not');
-    if (filled > 0) this.#options.recordRepair(after.time, first?.trade.time ?? reached.time, filled);
-    if (!complete && first) this.#recordGap(reached, first.trade, numbered, reason);
-    if (!complete && !first) {
+    this.#lostAt = null;
+    const { filled, failure } = await this.#fill({ after, since, before });
+    if (filled > 0) this.#options.recordRepair(since, this.#last?.time ?? since, filled);
+    const [first] = this.#held;
+    const stillMissing = first?.numbered && this.#last ? first.trade.order > this.#last.order + 1 : failure !== null;
+    if (stillMissing && !first) {
+      // Nothing has come yet that would end the hole: its bounds are known with the next trade.
       this.#state = 'interrupted';
+      this.#lostAt ??= since;
       return;
     }
+    if (stillMissing && first) this.#recordGap(since, first, failure ?? 'the venue’s history does not have it');
     this.#release();
   }
 
-  /** Hands on what history has, in order; stops when so much is held back that the hole must be given up. */
-  async #fill(hole: Hole): Promise<number> {
+  /** Hands on what history has, in order. Gives up when so much is kept back meanwhile that it cannot wait. */
+  async #fill(hole: Hole): Promise<{ filled: number; failure: string | null }> {
+    if (!this.#options.fetch) return { filled: 0, failure: 'this source has no history to fill it from' };
     let filled = 0;
-    for await (const page of this.#options.fetch?.(hole) ?? []) {
-      for (const trade of page) {
-        if (trade.order < hole.after.order || trade.id === hole.after.id) continue;
-        this.#pass(trade, this.#held[0]?.numbered ?? isNumbered(trade), true);
-        filled++;
+    try {
+      for await (const page of this.#options.fetch(hole)) {
+        for (const trade of page) this.#pass(trade, this.#held[0]?.numbered ?? isNumbered(trade), true);
+        filled += page.length;
+        if (this.#held.length > HELD_TRADES_MAX) return { filled, failure: `${this.#held.length} newer trades could not wait any longer` };
       }
-      if (this.#held.length > HELD_TRADES_MAX) throw new Error(`${this.#held.length} newer trades are waiting`);
+      return { filled, failure: null };
+    } catch (error) {
+      return { filled, failure: `the venue’s history could not be read: ${messageOf(error)}` };
     }
-    return filled;
   }
 
-  /** Everything held back goes on; what history has given already does not go twice. */
+  /** Everything kept back goes on; what history has given already does not go twice. */
   #release(): void {
     const held = this.#held;
     this.#held = [];
-    this.#state = 'flowing';
-    for (const { trade, numbered } of held) {
-      if (numbered && trade.order <= (this.#last?.order ?? 0)) continue;
-      this.accept(trade, numbered);
-    }
+    // A connection that was lost again meanwhile leaves its own hole.
+    this.#state = this.#lostAt === null ? 'flowing' : 'interrupted';
+    for (const { trade, numbered } of held)
+      if (!numbered || this.#last === null || trade.order > this.#last.order) this.accept(trade, numbered);
   }
 
-  #recordGap(last: Trade, first: Trade, numbered: boolean, reason: string): void {
+  #recordGap(since: number, { trade: first, numbered }: Held, reason: string): void {
+    const last = this.#last;
     this.#options.recordGap({
-      from: last.time,
+      from: last?.time ?? since,
       to: first.time,
-      afterId: last.id,
+      afterId: last?.id ?? '',
       beforeId: first.id,
-      ...(numbered && { missing: first.order - last.order - 1 }),
-      reason: `${this.#interruption}; ${reason}`,
+      ...(numbered && last && { missing: first.order - last.order - 1 }),
+      reason: `${this.#whyLost}; ${reason}`,
     });
-    this.#last = first.order > last.order ? { ...first, order: numbered ? first.order - 1 : last.order } : last;
+    // What comes behind the gap is the next that is due.
+    if (numbered && last) this.#last = { ...last, order: first.order - 1 };
   }
 }
 

@@ -11,8 +11,10 @@ export interface Bar {
   low: number;
   close: number;
   volume: number;
-  /** What rounding has cut from `volume` so far (Neumaier’s summation): sums of decimals come out as they should. */
+  /** What rounding has cut from `volume` so far (Neumaier’s summation). */
   volumeError: number;
+  /** Most decimals of any quantity in it: the sum of decimals has no more, which is what it is rounded to when shown. */
+  decimals: number;
   trades: number;
   firstRank: number;
   lastRank: number;
@@ -41,6 +43,8 @@ export interface Contribution {
   readonly low: number;
   readonly close: number;
   readonly volume: number;
+  /** Decimals of the volume. */
+  readonly decimals: number;
   readonly trades: number;
   readonly origin: CandleOrigin;
 }
@@ -89,9 +93,25 @@ export function candleOf(bar: Bar): Candle {
     high: bar.high,
     low: bar.low,
     close: bar.close,
-    volume: bar.volume + bar.volumeError,
+    volume: volumeOf(bar),
     trades: bar.trades,
   };
+}
+
+/** Exactly the sum of the quantities, as near as a double comes to it. */
+export function volumeOf({ volume, volumeError, decimals }: Bar): number {
+  const sum = volume + volumeError;
+  return decimals <= DECIMALS_MAX ? Number(sum.toFixed(decimals)) : sum;
+}
+
+/** Beyond this a double has no digits left to round. */
+const DECIMALS_MAX = 12;
+
+/** Decimals of a quantity as the venue wrote it. */
+export function decimalsOf(quantity: string): number {
+  const point = quantity.indexOf('.');
+  if (quantity.includes('e') || quantity.includes('E')) return Number.POSITIVE_INFINITY;
+  return point < 0 ? 0 : quantity.length - point - 1;
 }
 
 function barOf(time: number, part: Contribution): Bar {
@@ -103,6 +123,7 @@ function barOf(time: number, part: Contribution): Bar {
     close: part.close,
     volume: part.volume,
     volumeError: 0,
+    decimals: part.decimals,
     trades: part.trades,
     firstRank: part.rank,
     lastRank: part.rank,
@@ -126,6 +147,7 @@ function add(bar: Bar, part: Contribution): Bar {
   const sum = bar.volume + part.volume;
   bar.volumeError += Math.abs(bar.volume) >= Math.abs(part.volume) ? bar.volume - sum + part.volume : part.volume - sum + bar.volume;
   bar.volume = sum;
+  if (part.decimals > bar.decimals) bar.decimals = part.decimals;
   bar.trades += part.trades;
   return bar;
 }

@@ -11,7 +11,7 @@ export interface CandleRange {
   readonly asOf: number | undefined;
 }
 
-export const CANDLE_COLUMNS = ['time', 'open', 'high', 'low', 'close', 'volume'];
+const CANDLE_COLUMNS = ['time', 'open', 'high', 'low', 'close', 'volume'];
 
 /**
  * Candles from the store, with the zone’s memory over them: what is in memory is newer. With `asOf` only the store is
@@ -23,7 +23,14 @@ export async function readCandles(id: InstrumentId, state: Instrument, series: S
   const rows = new Map<number, number[]>();
   for (let index = 0; index < stored.time.length; index++) {
     const time = stored.time[index] as number;
-    rows.set(time, [time, stored.open[index], stored.high[index], stored.low[index], stored.close[index], stored.volume[index]] as number[]);
+    rows.set(time, [
+      time,
+      stored.open[index],
+      stored.high[index],
+      stored.low[index],
+      stored.close[index],
+      stored.volume[index],
+    ] as number[]);
   }
   let open = Number.NaN;
   if (asOf === undefined) {

@@ -1,4 +1,12 @@
-import { type Candle, type Channel, type InstrumentEvent, type InstrumentId, INTERVALS, isInstrumentId, type Trade } from '@millrace/contracts';
+import {
+  type Candle,
+  type Channel,
+  INTERVALS,
+  type InstrumentEvent,
+  type InstrumentId,
+  isInstrumentId,
+  type Trade,
+} from '@millrace/contracts';
 import { type EventBatch, keyOf } from '@millrace/kernel';
 import type { ChannelDelivery, Hub, InitialEvent } from '@millrace/platform/streams';
 import { type Bar, candleOf } from './bars.ts';
@@ -42,7 +50,8 @@ export function publishBatch(hub: Hub, batch: EventBatch, zoneState: unknown): v
       case 'CandleCorrected': {
         const channel = `candles:${id}:${event.interval}`;
         const version = event.type === 'CandleClosed' ? 1 : event.version;
-        if (hub.isWanted(channel)) hub.publish(channel, 'conflated', 'candle', String(event.candle.time), candleEvent(event.candle, true, version));
+        if (hub.isWanted(channel))
+          hub.publish(channel, 'conflated', 'candle', String(event.candle.time), candleEvent(event.candle, true, version));
         break;
       }
       case 'QuoteChanged':
@@ -79,7 +88,11 @@ function publishState(hub: Hub, id: InstrumentId, state: Instrument, seen: { tra
 }
 
 /** What a reader of a conflated channel is told first. */
-export function* initialEvents(channel: Channel, instruments: () => Iterable<readonly [InstrumentId, Instrument]>, of: (id: InstrumentId) => Instrument | undefined): Generator<InitialEvent> {
+export function* initialEvents(
+  channel: Channel,
+  instruments: () => Iterable<readonly [InstrumentId, Instrument]>,
+  of: (id: InstrumentId) => Instrument | undefined,
+): Generator<InitialEvent> {
   if (channel.kind === 'tickers') {
     for (const [id, state] of instruments()) yield { event: 'ticker', key: id, data: describeInstrument(id, state) };
     return;

@@ -1,4 +1,4 @@
-export { publishBatch, initialEvents, deliveryOf } from './channels.ts';
+export { deliveryOf, initialEvents, publishBatch } from './channels.ts';
 export { seriesProjection } from './projection.ts';
 export { marketRoutes } from './routes.ts';
 export { udfRoutes } from './udf.ts';

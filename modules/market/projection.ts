@@ -26,7 +26,8 @@ function addRows(batch: EventBatch, rows: { trades: TradeRow[]; candles: CandleR
     switch (event.type) {
       case 'TradeRecorded': {
         const { trade } = event;
-        if (typeof trade?.price !== 'string') throw new CannotApply(batch, `an event TradeRecorded without a price: ${JSON.stringify(event).slice(0, 200)}`);
+        if (typeof trade?.price !== 'string')
+          throw new CannotApply(batch, `an event TradeRecorded without a price: ${JSON.stringify(event).slice(0, 200)}`);
         rows.trades.push({ instrument, known, ...trade });
         break;
       }

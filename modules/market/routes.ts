@@ -39,23 +39,39 @@ export function marketRoutes(routes: Routes, reads: MarketReads): void {
   routes.answer(ENDPOINTS.getReadings, async ({ params, query }) => {
     const { status, asOf } = requireInstrument(reads, params.id);
     await reads.caughtUp();
-    const readings = await reads.series.readings({ instrument: params.id, ...rangeOf(query), ...(query.name !== undefined && { name: query.name }) });
-    return { instrument: params.id, status, asOf, columns: ['time', 'name', 'value'], rows: readings.map(({ time, name, value }) => [time, name, value]) };
+    const readings = await reads.series.readings({
+      instrument: params.id,
+      ...rangeOf(query),
+      ...(query.name !== undefined && { name: query.name }),
+    });
+    return {
+      instrument: params.id,
+      status,
+      asOf,
+      columns: ['time', 'name', 'value'],
+      rows: readings.map(({ time, name, value }) => [time, name, value]),
+    };
   });
   routes.answer(ENDPOINTS.getQuote, ({ params }) => {
     const quote = describeQuote(params.id, requireInstrument(reads, params.id));
-    if (!quote) throw new ApiProblem('NO_DATA', `No quote of "${params.id}" has come yet.`, 'Add "quotes" to the channels of its source, or wait.');
+    if (!quote)
+      throw new ApiProblem('NO_DATA', `No quote of "${params.id}" has come yet.`, 'Add "quotes" to the channels of its source, or wait.');
     return quote;
   });
   routes.answer(ENDPOINTS.getBook, ({ params, query }) => {
     const book = describeBook(params.id, requireInstrument(reads, params.id), query.depth ?? DEPTH_USUAL);
-    if (!book) throw new ApiProblem('NO_DATA', `No order book of "${params.id}" has come yet.`, 'Add "book" to the channels of its source, or wait.');
+    if (!book)
+      throw new ApiProblem(
+        'NO_DATA',
+        `No order book of "${params.id}" has come yet.`,
+        'Add "book" to the channels of its source, or wait.',
+      );
     return book;
   });
   routes.answer(ENDPOINTS.getQuality, ({ params }) => describeQuality(params.id, requireInstrument(reads, params.id)));
 }
 
-export function requireInstrument(reads: MarketReads, id: InstrumentId): Instrument {
+function requireInstrument(reads: MarketReads, id: InstrumentId): Instrument {
   const state = reads.instrument(id);
   if (!state) throw new ApiProblem('UNKNOWN_INSTRUMENT', `There is no instrument "${id}".`, 'GET /api/v1/instruments lists them all.');
   return state;
@@ -71,6 +87,10 @@ function rangeOf({ from, to, limit }: { from?: string; to?: string; limit?: numb
 function timeOf(name: string, text: string): number {
   const time = /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : Date.parse(text);
   if (!Number.isFinite(time))
-    throw new ApiProblem('BAD_TIME', `${name}=${text} is no time.`, 'Give epoch milliseconds (1633998480000) or ISO 8601 (2021-10-12T00:28:00Z).');
+    throw new ApiProblem(
+      'BAD_TIME',
+      `${name}=${text} is no time.`,
+      'Give epoch milliseconds (1633998480000) or ISO 8601 (2021-10-12T00:28:00Z).',
+    );
   return time;
 }

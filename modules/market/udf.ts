@@ -1,4 +1,4 @@
-import { type InstrumentId, INTERVAL_MS, type Interval, isInstrumentId } from '@millrace/contracts';
+import { INTERVAL_MS, type InstrumentId, type Interval, isInstrumentId } from '@millrace/contracts';
 import type { FastifyInstance } from 'fastify';
 import { readCandles } from './candles.ts';
 import type { MarketReads } from './routes.ts';
@@ -55,28 +55,57 @@ export function udfRoutes(app: FastifyInstance, reads: MarketReads): void {
     [...reads.instruments()]
       .filter(([id, { listed }]) => id.toLowerCase().includes(query.toLowerCase()) && (exchange === '' || listed?.source === exchange))
       .slice(0, Math.min(Number(limit) || SEARCH_MAX, SEARCH_MAX))
-      .map(([id, { listed }]) => ({ symbol: id, full_name: id, description: describe(id, listed?.simulated), exchange: listed?.source ?? '', ticker: id, type: 'crypto' })),
+      .map(([id, { listed }]) => ({
+        symbol: id,
+        full_name: id,
+        description: describe(id, listed?.simulated),
+        exchange: listed?.source ?? '',
+        ticker: id,
+        type: 'crypto',
+      })),
   );
   get('history', async ({ symbol = '', resolution = '', from = '', to = '', countback }) => {
     const id = symbolOf(reads, symbol);
     const interval = RESOLUTIONS[resolution];
     if (!id) return { s: 'error', errmsg: `unknown symbol ${symbol}` };
     if (!interval) return { s: 'error', errmsg: `unknown resolution ${resolution}; use one of ${Object.keys(RESOLUTIONS).join(', ')}` };
-    if (!Number.isFinite(Number(from || Number.NaN)) || !Number.isFinite(Number(to || Number.NaN))) return { s: 'error', errmsg: `from=${from} and to=${to} must be epoch seconds` };
+    if (!Number.isFinite(Number(from || Number.NaN)) || !Number.isFinite(Number(to || Number.NaN)))
+      return { s: 'error', errmsg: `from=${from} and to=${to} must be epoch seconds` };
     return history(reads, id, interval, Number(from) * 1_000, Number(to) * 1_000, Number(countback) || 0);
   });
 }
 
-async function history(reads: MarketReads, id: InstrumentId, interval: Interval, from: number, to: number, countback: number): Promise<object> {
+async function history(
+  reads: MarketReads,
+  id: InstrumentId,
+  interval: Interval,
+  from: number,
+  to: number,
+  countback: number,
+): Promise<object> {
   const state = reads.instrument(id);
   if (!state) return { s: 'error', errmsg: `unknown symbol ${id}` };
   await reads.caughtUp();
   // `countback` outranks `from`: that many bars before `to` are wanted, however far back they lie.
-  const range = { interval, from: countback > 0 ? 0 : from, to, limit: countback > 0 ? Math.min(countback, ROWS_MAX) : ROWS_MAX, asOf: undefined };
+  const range = {
+    interval,
+    from: countback > 0 ? 0 : from,
+    to,
+    limit: countback > 0 ? Math.min(countback, ROWS_MAX) : ROWS_MAX,
+    asOf: undefined,
+  };
   const { rows } = await readCandles(id, state, reads.series, range);
   if (rows.length === 0) return { s: 'no_data' };
   const column = (index: number) => rows.map((row) => row[index]);
-  return { s: 'ok', t: rows.map((row) => (row[0] as number) / 1_000), o: column(1), h: column(2), l: column(3), c: column(4), v: column(5) };
+  return {
+    s: 'ok',
+    t: rows.map((row) => (row[0] as number) / 1_000),
+    o: column(1),
+    h: column(2),
+    l: column(3),
+    c: column(4),
+    v: column(5),
+  };
 }
 
 function symbolInfo(reads: MarketReads, id: InstrumentId): object {

@@ -1,17 +1,22 @@
-import { type BookResource, type Instrument as InstrumentResource, type InstrumentId, openingOf, pairOf, type Quality, type QuoteResource } from '@millrace/contracts';
+import {
+  type BookResource,
+  type InstrumentId,
+  type Instrument as InstrumentResource,
+  openingOf,
+  pairOf,
+  type Quality,
+  type QuoteResource,
+} from '@millrace/contracts';
 import { candleOf } from './bars.ts';
 import { levelsOf } from './book.ts';
 import type { Instrument } from './zone.ts';
-
-/** Points of a sparkline: an hour of one-minute closes. */
-const SPARK_POINTS = 60;
 
 /** What an instrument is to the outside: read from the zone’s memory, so it is as fresh as can be and costs no query. */
 export function describeInstrument(id: InstrumentId, state: Instrument): InstrumentResource {
   const { source, base, quote } = pairOf(id);
   const day = state.bars['1d'].at(-1);
   const isToday = day !== undefined && day.time === openingOf(state.newestAt, '1d');
-  const closed = state.bars['1m'].slice(-SPARK_POINTS);
+  const minute = state.bars['1m'].at(-1);
   return {
     id,
     source: state.listed?.source ?? source,
@@ -22,13 +27,13 @@ export function describeInstrument(id: InstrumentId, state: Instrument): Instrum
     status: state.status,
     reason: state.reason,
     asOf: state.asOf,
-    price: state.last?.price ?? (closed.length > 0 ? String(closed.at(-1)?.close) : null),
+    price: state.last?.price ?? (minute ? String(minute.close) : null),
     dayOpen: isToday ? day.open : null,
     dayHigh: isToday ? day.high : null,
     dayLow: isToday ? day.low : null,
     dayVolume: isToday ? candleOf(day).volume : 0,
     trades: state.quality.counts.trades,
-    spark: closed.map(({ close }) => close),
+    spark: minute && !minute.closed ? [...state.minuteCloses, minute.close] : state.minuteCloses,
   };
 }
 

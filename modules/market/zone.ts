@@ -13,7 +13,7 @@ import {
   type Trade,
 } from '@millrace/contracts';
 import { type Context, defineZone, type ZoneDefinition } from '@millrace/kernel';
-import { type Bars, barAt, type Contribution, candleOf, contribute, endOf, noBars, prune } from './bars.ts';
+import { type Bars, barAt, type Contribution, candleOf, contribute, decimalsOf, endOf, noBars, prune, volumeOf } from './bars.ts';
 import { type Book, checksumOf, emptyBook, judge, replace, update } from './book.ts';
 import { cleanQuality, noteQuality, type QualityState } from './quality.ts';
 import { hasSeen, markSeen, nothingSeen, type Seen } from './seen.ts';
@@ -26,6 +26,7 @@ const TYPICAL_WEIGHT = 0.1;
 const TYPICAL_AFTER = 10;
 /** Relative difference of volumes that is rounding, not disagreement. */
 const VOLUME_TOLERANCE = 1e-9;
+const MINUTE_CLOSES_MAX = 60;
 
 export interface MarketRules {
   readonly lateWindowMs: number;
@@ -52,6 +53,8 @@ export interface Instrument {
   seen: Seen;
   readings: Record<string, Reading>;
   quality: QualityState;
+  /** Closes of the newest one-minute candles, oldest first: an hour at a glance. */
+  minuteCloses: number[];
 }
 
 type Emit = Context<InstrumentEvent>['emit'];
@@ -61,10 +64,16 @@ export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, I
   const keptFrom = (state: Instrument) => state.newestAt - rules.lateWindowMs;
 
   function decideTrade(state: Instrument, trade: Trade, numbered: boolean, backfilled: boolean, emit: Emit): void {
-    if (!isPositiveDecimal(trade.price) || !isPositiveDecimal(trade.quantity)) return emit({ type: 'TradeRefused', trade, reason: 'schema' });
+    if (!isPositiveDecimal(trade.price) || !isPositiveDecimal(trade.quantity))
+      return emit({ type: 'TradeRefused', trade, reason: 'schema' });
     if (hasSeen(state.seen, trade, numbered, backfilled)) return emit({ type: 'TradeRefused', trade, reason: 'duplicate' });
     closeDue(state, trade.time, emit);
-    const late = trade.time >= openingOf(state.newestAt, '1s') ? undefined : openingOf(trade.time, '1s') + INTERVAL_MS['1s'] < keptFrom(state) ? 'beyond-window' : 'corrected';
+    const late =
+      trade.time >= openingOf(state.newestAt, '1s')
+        ? undefined
+        : openingOf(trade.time, '1s') + INTERVAL_MS['1s'] < keptFrom(state)
+          ? 'beyond-window'
+          : 'corrected';
     const corrected = late === undefined ? [] : closedBarsAt(state, trade.time, keptFrom(state));
     const outlier = isOutlier(state, Number(trade.price));
     emit({
@@ -84,7 +93,15 @@ export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, I
 
   function decideCandle(state: Instrument, interval: Interval, candle: Candle, emit: Emit): void {
     const known = barAt(state.bars[interval], candle.time);
-    if (known && known.volume + known.volumeError === candle.volume && known.close === candle.close && known.high === candle.high && known.low === candle.low && known.open === candle.open) return;
+    if (
+      known &&
+      volumeOf(known) === candle.volume &&
+      known.close === candle.close &&
+      known.high === candle.high &&
+      known.low === candle.low &&
+      known.open === candle.open
+    )
+      return;
     if (!known && candle.time + INTERVAL_MS[interval] <= keptFrom(state)) return;
     if (known) {
       const version = known.version + 1;
@@ -115,6 +132,7 @@ export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, I
       low: price,
       close: price,
       volume: Number(trade.quantity),
+      decimals: decimalsOf(trade.quantity),
       trades: 1,
       origin: 'trades',
     };
@@ -134,7 +152,7 @@ export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, I
   }
 
   function evolveCandle(state: Instrument, interval: Interval, candle: Candle): void {
-    const part: Contribution = { ...candle, rank: candle.time, origin: 'venue' };
+    const part: Contribution = { ...candle, rank: candle.time, decimals: Number.POSITIVE_INFINITY, origin: 'venue' };
     state.newestAt = Math.max(state.newestAt, candle.time);
     state.asOf = Math.max(state.asOf, candle.time);
     if (state.firstAt === 0) state.firstAt = candle.time;
@@ -145,7 +163,11 @@ export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, I
     }
   }
 
-  function evolveClosed(state: Instrument, interval: Interval, time: number): void {
+  function evolveClosed(state: Instrument, interval: Interval, { time, close }: Candle): void {
+    if (interval === '1m') {
+      state.minuteCloses.push(close);
+      if (state.minuteCloses.length > MINUTE_CLOSES_MAX) state.minuteCloses.shift();
+    }
     const bars = state.bars[interval];
     const bar = barAt(bars, time);
     if (bar) {
@@ -179,6 +201,7 @@ export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, I
       seen: nothingSeen(),
       readings: {},
       quality: cleanQuality(),
+      minuteCloses: [],
     }),
 
     decide(state, command, { emit }) {
@@ -207,7 +230,8 @@ export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, I
         case 'RecordFault':
           return emit({ type: 'FeedFaulted', fault: command.fault, detail: command.detail, time: command.time, count: command.count });
         case 'MarkStale':
-          if (state.status !== 'stale' || state.reason !== command.reason) emit({ type: 'WentStale', reason: command.reason, time: command.time });
+          if (state.status !== 'stale' || state.reason !== command.reason)
+            emit({ type: 'WentStale', reason: command.reason, time: command.time });
           return;
         case 'MarkLive':
           if (state.status !== 'live') emit({ type: 'WentLive', time: command.time });
@@ -231,7 +255,7 @@ export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, I
         case 'CandleRecorded':
           return evolveCandle(state, event.interval, event.candle);
         case 'CandleClosed':
-          return evolveClosed(state, event.interval, event.candle.time);
+          return evolveClosed(state, event.interval, event.candle);
         case 'CandleCorrected':
           return amend(state, event.interval, event.candle, event.version, event.origin === 'venue');
         case 'QuoteChanged':
@@ -299,8 +323,8 @@ function amend(state: Instrument, interval: Interval, candle: Candle, version: n
   bar.version = version;
   bar.closed = true;
   if (!byVenue) return;
-  const added = candle.volume - (bar.volume + bar.volumeError);
-  Object.assign(bar, candle, { volumeError: 0, origin: 'venue' });
+  const added = candle.volume - volumeOf(bar);
+  Object.assign(bar, candle, { volumeError: 0, decimals: Number.POSITIVE_INFINITY, origin: 'venue' });
   for (const larger of INTERVALS) {
     if (INTERVAL_MS[larger] <= INTERVAL_MS[interval] || INTERVAL_MS[larger] % INTERVAL_MS[interval] !== 0) continue;
     const whole = barAt(state.bars[larger], openingOf(candle.time, larger));
@@ -335,4 +359,3 @@ function agree(ours: Candle, theirs: Candle): boolean {
 function touches(gap: Gap, time: number, interval: Interval): boolean {
   return gap.from < time + INTERVAL_MS[interval] && gap.to > time;
 }
-

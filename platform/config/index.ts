@@ -1,2 +1,2 @@
-export { ConfigError, type ConfigProblem } from './problems.ts';
 export { type LoadOptions, loadConfig, type Settings } from './load.ts';
+export { ConfigError, type ConfigProblem } from './problems.ts';

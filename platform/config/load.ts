@@ -34,7 +34,9 @@ const ENVIRONMENT_PREFIX = 'MILLRACE_';
 const NOT_CONFIGURATION = new Set(['MILLRACE_CWD']);
 
 /** What runs when no source is configured: three made-up markets, so that the first start shows something. */
-const FIRST_SOURCES: SourceConfig[] = [{ id: 'simulator', type: 'simulator', instruments: ['BTC-USDT', 'ETH-USDT', 'SOL-USDT', 'BTC-KRW'] }];
+const FIRST_SOURCES: SourceConfig[] = [
+  { id: 'simulator', type: 'simulator', instruments: ['BTC-USDT', 'ETH-USDT', 'SOL-USDT', 'BTC-KRW'] },
+];
 
 /**
  * Reads file, environment and flags, each outranking the one before.
@@ -43,7 +45,8 @@ const FIRST_SOURCES: SourceConfig[] = [{ id: 'simulator', type: 'simulator', ins
 export function loadConfig({ file, folder, environment, flags }: LoadOptions): Settings {
   const path = resolve(folder, file ?? 'millrace.config.json');
   const origin = existsSync(path) ? path : 'defaults and environment';
-  if (file !== undefined && !existsSync(path)) throw new ConfigError(path, [{ path: '', value: undefined, remedy: 'Check the path given with --config.' }]);
+  if (file !== undefined && !existsSync(path))
+    throw new ConfigError(path, [{ path: '', value: undefined, remedy: 'Check the path given with --config.' }]);
   const raw = existsSync(path) ? parsed(path) : {};
   overlayEnvironment(raw, environment);
   for (const section of SECTIONS) raw[section] ??= {};
@@ -51,7 +54,7 @@ export function loadConfig({ file, folder, environment, flags }: LoadOptions): S
   const problems = problemsOf(raw);
   if (problems.length > 0) throw new ConfigError(origin, problems);
   const filled = Value.Default(Config, structuredClone(raw)) as unknown as Settings;
-  const sources = (raw['sources'] as SourceConfig[] | undefined) ?? FIRST_SOURCES;
+  const sources = (raw.sources as SourceConfig[] | undefined) ?? FIRST_SOURCES;
   return { ...filled, sources, data: resolve(folder, filled.data) };
 }
 
@@ -60,7 +63,9 @@ function parsed(path: string): Record<string, unknown> {
   try {
     value = JSON.parse(readFileSync(path, 'utf8'));
   } catch (error) {
-    throw new ConfigError(path, [{ path: '', value: undefined, remedy: `It is no JSON: ${error instanceof Error ? error.message : error}.` }]);
+    throw new ConfigError(path, [
+      { path: '', value: undefined, remedy: `It is no JSON: ${error instanceof Error ? error.message : error}.` },
+    ]);
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw new ConfigError(path, [{ path: '', value, remedy: 'It must be one JSON object.' }]);
@@ -74,7 +79,10 @@ function overlayEnvironment(raw: Record<string, unknown>, environment: LoadOptio
     const keys = name.slice(ENVIRONMENT_PREFIX.length).split('__').map(camelCased);
     const last = keys.pop() as string;
     let section = raw;
-    for (const key of keys) section = (section[key] ??= {}) as Record<string, unknown>;
+    for (const key of keys) {
+      section[key] ??= {};
+      section = section[key] as Record<string, unknown>;
+    }
     section[last] = jsonOrText(text);
   }
 }
@@ -92,9 +100,12 @@ function jsonOrText(text: string): unknown {
 }
 
 function problemsOf(raw: Record<string, unknown>): ConfigProblem[] {
-  const withoutSources = Type.Object({ ...Config.properties, sources: Type.Optional(Type.Array(Type.Unknown(), { maxItems: 256 })) }, { additionalProperties: false });
+  const withoutSources = Type.Object(
+    { ...Config.properties, sources: Type.Optional(Type.Array(Type.Unknown(), { maxItems: 256 })) },
+    { additionalProperties: false },
+  );
   const problems = check(withoutSources, raw, '');
-  const sources = Array.isArray(raw['sources']) ? (raw['sources'] as unknown[]) : [];
+  const sources = Array.isArray(raw.sources) ? (raw.sources as unknown[]) : [];
   const ids = new Set<unknown>();
   for (const [index, source] of sources.entries()) {
     const path = `sources[${index}]`;
@@ -119,14 +130,23 @@ function check(schema: Type.TSchema, value: unknown, base: string): ConfigProble
     const [extra] = [...unknown, ...missing];
     const where = joined(base, instancePath) + (extra === undefined ? '' : `${instancePath === '' && base === '' ? '' : '.'}${extra}`);
     const present = valueAt(value, instancePath);
-    if (unknown.length > 0) return { path: where, value: (present as Record<string, unknown>)[extra as string], remedy: `There is no such key; known here: ${knownKeys(schema, instancePath).join(', ')}.` };
+    if (unknown.length > 0)
+      return {
+        path: where,
+        value: (present as Record<string, unknown>)[extra as string],
+        remedy: `There is no such key; known here: ${knownKeys(schema, instancePath).join(', ')}.`,
+      };
     if (missing.length > 0) return { path: where, value: undefined, remedy: 'Add it; "millrace config schema" describes every key.' };
     return { path: where, value: present, remedy: `It ${message}; "millrace config schema" describes every key.` };
   });
 }
 
 function joined(base: string, pointer: string): string {
-  const path = pointer.split('/').slice(1).map((part) => (/^\d+$/.test(part) ? `[${part}]` : `.${part}`)).join('');
+  const path = pointer
+    .split('/')
+    .slice(1)
+    .map((part) => (/^\d+$/.test(part) ? `[${part}]` : `.${part}`))
+    .join('');
   return base === '' ? path.replace(/^\./, '') : base + path;
 }
 

@@ -1,3 +1,3 @@
-export { createHttpServer, requireChannel, type HttpServer, type HttpServerOptions } from './server.ts';
 export { ApiProblem } from './problems.ts';
 export type { Request, Routes } from './routes.ts';
+export { createHttpServer, type HttpServer, type HttpServerOptions, requireChannel } from './server.ts';

@@ -1,4 +1,4 @@
-import { type Problem, type ProblemCode, PROBLEMS } from '@millrace/contracts';
+import { PROBLEMS, type Problem, type ProblemCode } from '@millrace/contracts';
 import type { FastifyError, FastifyInstance } from 'fastify';
 
 /** Thrown by a route: becomes an RFC 9457 answer. The message names the offending value, the remedy what to do. */
@@ -14,7 +14,7 @@ export class ApiProblem extends Error {
   }
 }
 
-export function problemOf(code: ProblemCode, detail: string, remedy: string, instance?: string): Problem {
+function problemOf(code: ProblemCode, detail: string, remedy: string, instance?: string): Problem {
   const { status, title } = PROBLEMS[code];
   const type = `/problems/${code.toLowerCase().replaceAll('_', '-')}`;
   return { type, title, status, detail, remedy, code, ...(instance !== undefined && { instance }) };
@@ -28,7 +28,12 @@ export function answerWithProblems(app: FastifyInstance): void {
     return reply.code(problem.status).type('application/problem+json').send(problem);
   });
   app.setNotFoundHandler((request, reply) => {
-    const problem = problemOf('NOT_FOUND', `There is nothing at ${request.method} ${request.url}.`, 'See /docs for every address.', request.id);
+    const problem = problemOf(
+      'NOT_FOUND',
+      `There is nothing at ${request.method} ${request.url}.`,
+      'See /docs for every address.',
+      request.id,
+    );
     return reply.code(404).type('application/problem+json').send(problem);
   });
 }
@@ -36,15 +41,42 @@ export function answerWithProblems(app: FastifyInstance): void {
 function toProblem(error: FastifyError | ApiProblem, instance: string): Problem {
   if (error instanceof ApiProblem) return problemOf(error.code, error.message, error.remedy, instance);
   if (error.validation) return fromValidation(error, instance);
-  if (error.statusCode !== undefined && error.statusCode < 500) return problemOf('BAD_REQUEST', error.message, 'Correct the request; /docs says what it takes.', instance);
-  return problemOf('INTERNAL', 'The server failed on this request; its log has the details.', 'Try again; report it with the instance id if it stays.', instance);
+  if (error.statusCode !== undefined && error.statusCode < 500)
+    return problemOf('BAD_REQUEST', error.message, 'Correct the request; /docs says what it takes.', instance);
+  return problemOf(
+    'INTERNAL',
+    'The server failed on this request; its log has the details.',
+    'Try again; report it with the instance id if it stays.',
+    instance,
+  );
 }
 
 function fromValidation(error: FastifyError, instance: string): Problem {
   const [first] = error.validation ?? [];
-  const field = first?.instancePath.slice(1) || String(first?.params?.missingProperty ?? '');
-  if (field === 'interval')
-    return problemOf('UNKNOWN_INTERVAL', `interval ${String(first?.message ?? 'is not known')}.`, `Use one of: ${(first?.params?.allowedValues as string[] | undefined)?.join(', ')}.`, instance);
-  const where = error.validationContext === 'querystring' ? 'The query parameter' : error.validationContext === 'params' ? 'The path part' : 'The field';
-  return problemOf('BAD_REQUEST', `${where} "${field}" ${first?.message ?? 'is not valid'}.`, 'Correct it; /docs says what it takes.', instance);
+  const field = first?.instancePath.slice(1) || String(first?.params?.missingProperty ?? first?.params?.additionalProperty ?? '');
+  const value = (first as { data?: unknown } | undefined)?.data;
+  const shown = typeof value === 'object' ? '' : ` (${String(value)})`;
+  if (field === 'interval') {
+    const known = (first?.params?.allowedValues as string[] | undefined)?.join(', ');
+    return problemOf('UNKNOWN_INTERVAL', `There is no interval "${String(value)}".`, `Use one of: ${known}.`, instance);
+  }
+  if (error.validationContext === 'params' && field === 'id' && typeof value === 'string')
+    return problemOf(
+      'UNKNOWN_INSTRUMENT',
+      `There is no instrument "${value}".`,
+      'Instruments read venue:BASE-QUOTE; GET /api/v1/instruments lists them all.',
+      instance,
+    );
+  const where =
+    error.validationContext === 'querystring'
+      ? 'The query parameter'
+      : error.validationContext === 'params'
+        ? 'The path part'
+        : 'The field';
+  return problemOf(
+    'BAD_REQUEST',
+    `${where} "${field}"${shown} ${first?.message ?? 'is not valid'}.`,
+    'Correct it; /docs says what it takes.',
+    instance,
+  );
 }

@@ -1,19 +1,19 @@
+import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
-import { randomUUID } from 'node:crypto';
-import { ENDPOINTS, parseChannel } from '@millrace/contracts';
 import compress from '@fastify/compress';
 import cors from '@fastify/cors';
 import helmet from '@fastify/helmet';
 import statics from '@fastify/static';
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
-import fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify';
+import { ENDPOINTS, parseChannel } from '@millrace/contracts';
+import fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
 import { type Hub, parsePosition } from '../streams/index.ts';
 import { ApiProblem, answerWithProblems } from './problems.ts';
 import { type Routes, routesOf } from './routes.ts';
-import { openEventStream } from './sse.ts';
 import { type ChannelCheck, createSocketServer } from './socket.ts';
+import { openEventStream } from './sse.ts';
 
 /** Channels one event stream may carry. */
 const CHANNELS_MAX = 256;
@@ -43,13 +43,13 @@ export interface HttpServer {
 export async function createHttpServer(options: HttpServerOptions): Promise<HttpServer> {
   const app: FastifyInstance = fastify({
     loggerInstance: options.logger,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     genReqId: () => randomUUID(),
     requestIdHeader: 'x-request-id',
     bodyLimit: BODY_BYTES_MAX,
     forceCloseConnections: true,
     routerOptions: { maxParamLength: 256 },
-    ajv: { customOptions: { coerceTypes: true, removeAdditional: false, strict: false } },
+    ajv: { customOptions: { coerceTypes: true, removeAdditional: false, strict: false, verbose: true } },
   });
   app.addHook('onRequest', async (request, reply) => void reply.header('x-request-id', request.id));
   await app.register(helmet, { contentSecurityPolicy: false, crossOriginEmbedderPolicy: false });
@@ -95,7 +95,8 @@ function serveStream(routes: Routes, { hub, connectionsMax, checkChannel }: Http
     const channels = names.map((name) => ({ name, delivery: checkChannel(name) }));
     const last = raw.headers['last-event-id'] ?? query.lastEventId;
     const from = last === undefined || last === '' ? null : parsePosition(String(last));
-    if (from === undefined) throw new ApiProblem('BAD_POSITION', `"${String(last)}" is no position.`, 'Send back an id that this stream gave, or none.');
+    if (from === undefined)
+      throw new ApiProblem('BAD_POSITION', `"${String(last)}" is no position.`, 'Send back an id that this stream gave, or none.');
     if (hub.figures().readers >= connectionsMax)
       throw new ApiProblem('TOO_MANY_CONNECTIONS', `${connectionsMax} streams are open.`, 'Close some, or raise streams.connectionsMax.');
     const headers = Object.fromEntries(Object.entries(reply.getHeaders()).map(([name, value]) => [name, String(value)]));
@@ -107,15 +108,27 @@ function serveStream(routes: Routes, { hub, connectionsMax, checkChannel }: Http
 /** The console is one page: every address below / that is no file shows it. */
 async function serveConsole(app: FastifyInstance, folder: string): Promise<void> {
   if (!existsSync(folder)) return;
-  await app.register(statics, { root: folder, wildcard: false, immutable: true, maxAge: '365d', setHeaders: (response, path) => {
-    if (path.endsWith('.html')) response.header('cache-control', 'no-cache');
-  } });
-  for (const page of ['/instruments/*', '/sources', '/sources/*']) app.get(page, (_request, reply) => reply.sendFile('index.html', { immutable: false, maxAge: 0 }));
+  await app.register(statics, {
+    root: folder,
+    wildcard: false,
+    immutable: true,
+    maxAge: '365d',
+    setHeaders: (response, path) => {
+      if (path.endsWith('.html')) response.header('cache-control', 'no-cache');
+    },
+  });
+  for (const page of ['/instruments/*', '/sources', '/sources/*'])
+    app.get(page, (_request, reply) => reply.sendFile('index.html', { immutable: false, maxAge: 0 }));
 }
 
 /** Checks the shape of a channel’s name; whether its instrument exists is for the caller to say. */
 export function requireChannel(name: string): NonNullable<ReturnType<typeof parseChannel>> {
   const channel = parseChannel(name);
-  if (!channel) throw new ApiProblem('BAD_CHANNEL', `"${name}" is no channel.`, 'Channels read trades:venue:BASE-QUOTE, candles:venue:BASE-QUOTE:1m, tickers …; see /docs.');
+  if (!channel)
+    throw new ApiProblem(
+      'BAD_CHANNEL',
+      `"${name}" is no channel.`,
+      'Channels read trades:venue:BASE-QUOTE, candles:venue:BASE-QUOTE:1m, tickers …; see /docs.',
+    );
   return channel;
 }

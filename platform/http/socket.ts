@@ -18,7 +18,10 @@ const requestSchema = Compile(SocketRequest);
 export type ChannelCheck = (name: string) => ChannelDelivery;
 
 /** The WebSocket side of the streams: subscribe, unsubscribe, ping, each answered with its id. */
-export function createSocketServer(hub: Hub, check: ChannelCheck): { upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void; close(): void } {
+export function createSocketServer(
+  hub: Hub,
+  check: ChannelCheck,
+): { upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void; close(): void } {
   const server = new WebSocketServer({
     noServer: true,
     maxPayload: REQUEST_BYTES_MAX,
@@ -49,7 +52,8 @@ function serve(connection: WebSocket, socket: Duplex, hub: Hub, check: ChannelCh
     const payload = binary ? pack(message) : Buffer.from(JSON.stringify(message));
     socket.write(socketFrame(payload, binary ? 'binary' : 'text'));
   };
-  const refuse = (id: unknown, code: string, detail: string, remedy: string) => reply({ id: id ?? null, ok: false, error: { code, detail, remedy } });
+  const refuse = (id: unknown, code: string, detail: string, remedy: string) =>
+    reply({ id: id ?? null, ok: false, error: { code, detail, remedy } });
 
   connection.on('message', (raw) => {
     let message: unknown;
@@ -60,7 +64,12 @@ function serve(connection: WebSocket, socket: Duplex, hub: Hub, check: ChannelCh
     }
     if (!requestSchema.Check(message)) {
       const id = (message as { id?: unknown } | null)?.id;
-      return refuse(id, 'BAD_REQUEST', `"${String((message as { op?: unknown } | null)?.op)}" with these fields is no request.`, 'Use op subscribe, unsubscribe or ping; see /docs.');
+      return refuse(
+        id,
+        'BAD_REQUEST',
+        `"${String((message as { op?: unknown } | null)?.op)}" with these fields is no request.`,
+        'Use op subscribe, unsubscribe or ping; see /docs.',
+      );
     }
     try {
       handle(message);
@@ -79,7 +88,11 @@ function serve(connection: WebSocket, socket: Duplex, hub: Hub, check: ChannelCh
     }
     const channels = message.channels.map((name) => ({ name, delivery: check(name) }));
     if (subscribed.size + channels.length > CHANNELS_MAX)
-      throw new ApiProblem('BAD_REQUEST', `${subscribed.size + channels.length} channels are more than a connection may have.`, `Use at most ${CHANNELS_MAX}, or several connections.`);
+      throw new ApiProblem(
+        'BAD_REQUEST',
+        `${subscribed.size + channels.length} channels are more than a connection may have.`,
+        `Use at most ${CHANNELS_MAX}, or several connections.`,
+      );
     const from = new Map(Object.entries(message.from ?? {}).map(([name, text]) => [name, parsePosition(text) ?? null]));
     for (const { name } of channels) subscribed.add(name);
     reply({ id: message.id, ok: true, op: message.op, position: hub.position });

@@ -43,7 +43,9 @@ export function openEventStream(
     },
   };
   const start = from ? `${from.epoch}-${from.offset}` : hub.position;
-  socket.write(`retry: ${RETRY_MS}\nid: ${start}\nevent: ready\ndata: ${JSON.stringify({ channels: channels.map(({ name }) => name) })}\n\n`);
+  socket.write(
+    `retry: ${RETRY_MS}\nid: ${start}\nevent: ready\ndata: ${JSON.stringify({ channels: channels.map(({ name }) => name) })}\n\n`,
+  );
   socket.on('drain', () => hub.drained(reader));
   request.on('close', () => hub.leave(reader));
   socket.on('close', () => hub.leave(reader));

@@ -56,7 +56,7 @@ export class ConsumerGroup {
   #stopped = false;
   #wake: (() => void) | null = null;
   #unsubscribe: (() => void) | null = null;
-  #caughtUp: (() => void)[] = [];
+  #awaiting: { ends: readonly number[]; resolve: () => void }[] = [];
 
   constructor(log: EventLog, projection: Projection, onTrouble: (message: string) => void = () => {}) {
     this.#log = log;
@@ -80,9 +80,10 @@ export class ConsumerGroup {
 
   /** Resolves once everything that the log holds now has been applied. */
   caughtUp(): Promise<void> {
-    if (this.figures().lag === 0) return Promise.resolve();
+    const ends = this.#log.figures().partitions.map(({ end }) => end);
+    if (this.#hasReached(ends)) return Promise.resolve();
     return new Promise((resolve) => {
-      this.#caughtUp.push(resolve);
+      this.#awaiting.push({ ends, resolve });
       this.#wake?.();
     });
   }
@@ -116,17 +117,21 @@ export class ConsumerGroup {
       });
       let applied = 0;
       for (let partition = 0; partition < this.#log.partitions && !this.#stopped; partition++) applied += await this.#readOnce(partition);
-      if (applied > 0) continue;
-      this.#tellCaughtUp();
-      await woken;
+      this.#tellWhoWaits();
+      if (applied === 0) await woken;
     }
-    this.#tellCaughtUp();
+    for (const { resolve } of this.#awaiting) resolve();
   }
 
-  #tellCaughtUp(): void {
-    const waiting = this.#caughtUp;
-    this.#caughtUp = [];
-    for (const resolve of waiting) resolve();
+  #hasReached(ends: readonly number[]): boolean {
+    return ends.every((end, partition) => (this.#offsets[partition] ?? 0) >= end);
+  }
+
+  #tellWhoWaits(): void {
+    const reached = this.#awaiting.filter(({ ends }) => this.#hasReached(ends));
+    if (reached.length === 0) return;
+    this.#awaiting = this.#awaiting.filter((one) => !reached.includes(one));
+    for (const { resolve } of reached) resolve();
   }
 
   async #readOnce(partition: number): Promise<number> {

@@ -49,7 +49,10 @@ export class OutsideCall {
   constructor(options: OutsideCallOptions) {
     this.#name = options.name;
     const worth = handleWhen((error) => !(error instanceof BrokenCircuitError) && (options.worthRetrying?.(error as Error) ?? true));
-    const retries = retry(worth, { maxAttempts: options.retriesMax, backoff: new ExponentialBackoff({ initialDelay: 200, maxDelay: 5_000 }) });
+    const retries = retry(worth, {
+      maxAttempts: options.retriesMax,
+      backoff: new ExponentialBackoff({ initialDelay: 200, maxDelay: 5_000 }),
+    });
     retries.onRetry(() => this.#retries++);
     this.#breaker = circuitBreaker(worth, { halfOpenAfter: options.breakMs, breaker: new ConsecutiveBreaker(options.breakAfter) });
     this.#policy = wrap(
@@ -71,7 +74,18 @@ export class OutsideCall {
   }
 
   figures(): OutsideCallFigures {
-    const circuit = { [CircuitState.Closed]: 'closed', [CircuitState.Open]: 'open', [CircuitState.HalfOpen]: 'half-open', [CircuitState.Isolated]: 'open' } as const;
-    return { name: this.#name, circuit: circuit[this.#breaker.state], calls: this.#calls, failures: this.#failures, retries: this.#retries };
+    const circuit = {
+      [CircuitState.Closed]: 'closed',
+      [CircuitState.Open]: 'open',
+      [CircuitState.HalfOpen]: 'half-open',
+      [CircuitState.Isolated]: 'open',
+    } as const;
+    return {
+      name: this.#name,
+      circuit: circuit[this.#breaker.state],
+      calls: this.#calls,
+      failures: this.#failures,
+      retries: this.#retries,
+    };
   }
 }

@@ -71,7 +71,8 @@ export class Archive {
     for (;;) {
       const generation = this.#generation;
       const files = this.#files.filter(
-        (file) => file.table === table && !this.#damaged.has(file.path) && file.day * DAY_MS < range.to && (file.day + 1) * DAY_MS > range.from,
+        (file) =>
+          file.table === table && !this.#damaged.has(file.path) && file.day * DAY_MS < range.to && (file.day + 1) * DAY_MS > range.from,
       );
       const list = files.map(({ path }) => `'${join(this.#folder, path).replaceAll("'", "''")}'`).join(', ');
       try {

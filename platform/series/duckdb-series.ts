@@ -1,6 +1,15 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { DOUBLE, type DuckDBAppender, type DuckDBConnection, DuckDBInstance, type DuckDBValue, INTEGER, UTINYINT, VARCHAR } from '@duckdb/node-api';
+import {
+  DOUBLE,
+  type DuckDBAppender,
+  type DuckDBConnection,
+  DuckDBInstance,
+  type DuckDBValue,
+  INTEGER,
+  UTINYINT,
+  VARCHAR,
+} from '@duckdb/node-api';
 import type { CandleOrigin, Reading, Side, Trade } from '@millrace/contracts';
 import { Archive, type ArchivedTable } from './archive.ts';
 import { appendRows, type Column } from './columns.ts';
@@ -174,13 +183,15 @@ class DuckDbSeries implements SeriesStore {
       interval_name: query.interval,
       first: query.from,
       last: query.to,
-      known: query.asOf ?? Number.MAX_VALUE,
+      known: query.asOf ?? Number.MAX_SAFE_INTEGER,
       most: query.limit,
     };
     const fields = 'time, open, high, low, close, volume, version';
     const inRange = 'time >= $first AND time < $last AND known <= $known';
     const columns = await this.#archive.through('candles', query, async (files) => {
-      const archived = files && `UNION ALL SELECT ${fields}, known FROM ${files} WHERE instrument = $instrument_name AND "interval" = $interval_name AND ${inRange}`;
+      const archived =
+        files &&
+        `UNION ALL SELECT ${fields}, known FROM ${files} WHERE instrument = $instrument_name AND "interval" = $interval_name AND ${inRange}`;
       const result = await this.#reader.runAndReadAll(
         `SELECT ${fields} FROM (
            SELECT ${fields}, known FROM candles WHERE instrument = $instrument AND "interval" = $interval AND ${inRange} ${archived}

@@ -87,7 +87,12 @@ class FileSnapshots implements ColdStore {
     const seen = new Set<string>();
     for (const [index, label] of labels.entries()) {
       const age = now - label.time;
-      const slot = age < HOUR_MS ? `t${label.time}` : age < 2 * DAY_MS ? `h${Math.floor(label.time / HOUR_MS)}` : `d${Math.floor(label.time / DAY_MS)}`;
+      const slot =
+        age < HOUR_MS
+          ? `t${label.time}`
+          : age < 2 * DAY_MS
+            ? `h${Math.floor(label.time / HOUR_MS)}`
+            : `d${Math.floor(label.time / DAY_MS)}`;
       const keep = index < 2 || (age < 30 * DAY_MS && !seen.has(slot));
       seen.add(slot);
       if (!keep) await rm(join(this.#folderOf(zone), nameOf(label)), { force: true });

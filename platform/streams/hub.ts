@@ -136,7 +136,11 @@ export class Hub {
    * Begins or extends what a reader gets. With `from`, everything after that position follows, or a `gap` notice for
    * each channel where that is not possible any more; without it, conflated channels begin with how things stand.
    */
-  subscribe(reader: Reader, channels: readonly { name: string; delivery: ChannelDelivery }[], from: (channel: string) => HubPosition | null): void {
+  subscribe(
+    reader: Reader,
+    channels: readonly { name: string; delivery: ChannelDelivery }[],
+    from: (channel: string) => HubPosition | null,
+  ): void {
     this.flush();
     const before = this.#subscriptions.get(reader);
     const old = new Set(before?.group.channels.map(({ name }) => name));

@@ -47,7 +47,8 @@ export class Entry {
 
   #encode(format: Format): Buffer {
     const position = formatPosition(this.#epoch, this.offset);
-    if (format === 'sse') return Buffer.from(`id: ${position}\nevent: ${this.event}\ndata: ${JSON.stringify({ channel: this.channel, data: this.data })}\n\n`);
+    if (format === 'sse')
+      return Buffer.from(`id: ${position}\nevent: ${this.event}\ndata: ${JSON.stringify({ channel: this.channel, data: this.data })}\n\n`);
     const message = { channel: this.channel, position, event: this.event, data: this.data };
     return format === 'json' ? socketFrame(Buffer.from(JSON.stringify(message)), 'text') : socketFrame(pack(message), 'binary');
   }

@@ -21,19 +21,31 @@ interface ReplayFlags extends ServingFlags {
 export async function replay(frames: string, { source, speed, exit, ...flags }: ReplayFlags): Promise<void> {
   const type = TYPES.find((known) => known === source);
   if (!type) throw new UserError(`there is no adapter "${source}" for recorded frames`, `Use one of: ${TYPES.join(', ')}.`);
-  const path = resolve(process.env['MILLRACE_CWD'] ?? process.cwd(), frames);
-  if (!existsSync(path) || !statSync(path).isFile()) throw new UserError(`${path} does not exist`, 'Name a file of recorded frames; docs/how-to/replay.md says where to get some.');
+  const path = resolve(process.env.MILLRACE_CWD ?? process.cwd(), frames);
+  if (!existsSync(path) || !statSync(path).isFile())
+    throw new UserError(`${path} does not exist`, 'Name a file of recorded frames; docs/how-to/replay.md says where to get some.');
   const lines: RecordedLine[] = [];
   for await (const line of readRecordedLines(path)) lines.push(line);
   const pairs = pairsOfRecording(type, lines);
-  if (pairs.length === 0) throw new UserError(`${path} names no instruments`, `Check that it is a recording of ${type}: its first lines must show the subscriptions.`);
+  if (pairs.length === 0)
+    throw new UserError(
+      `${path} names no instruments`,
+      `Check that it is a recording of ${type}: its first lines must show the subscriptions.`,
+    );
 
   let finished: () => void = () => {};
   const done = new Promise<void>((resolveDone) => {
     finished = resolveDone;
   });
   const v1 = type === 'kraken' ? { wsUrl: 'wss://ws.kraken.com' } : {};
-  const config = { id: type, type, instruments: pairs, channels: ['trades', 'quotes', 'book', 'candles'], backfill: false, ...v1 } as ExchangeSource;
+  const config = {
+    id: type,
+    type,
+    instruments: pairs,
+    channels: ['trades', 'quotes', 'book', 'candles'],
+    backfill: false,
+    ...v1,
+  } as ExchangeSource;
   const running = await startPlatform({
     settings: { ...settingsFor(flags), sources: [config] },
     console: CONSOLE_FOLDER,

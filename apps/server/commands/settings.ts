@@ -11,7 +11,7 @@ export interface ServingFlags {
 export function settingsFor({ config, data, host, port }: ServingFlags): Settings {
   return loadConfig({
     file: config,
-    folder: process.env['MILLRACE_CWD'] ?? process.cwd(),
+    folder: process.env.MILLRACE_CWD ?? process.cwd(),
     environment: process.env,
     flags: { ...(data !== undefined && { data }), ...(host !== undefined && { host }), ...(port !== undefined && { port }) },
   });

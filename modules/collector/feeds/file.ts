@@ -1,7 +1,7 @@
 import { existsSync, statSync, watch } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { parse as csvParser } from 'csv-parse';
 import { readParquet } from '@millrace/platform/series';
+import { parse as csvParser } from 'csv-parse';
 import type { Feed, FeedEvents } from '../source.ts';
 
 export type FileFormat = 'csv' | 'jsonl' | 'parquet';
@@ -36,7 +36,8 @@ export function fileFeed(path: string, format: FileFormat, follow: boolean): Fee
         const problem = whatIsWrong(path, follow);
         if (problem) return control.closed || events.closed(problem);
         events.opened();
-        const reading = format === 'parquet' ? readRows(path, events, control, gate) : readLines(path, format, follow, events, control, gate);
+        const reading =
+          format === 'parquet' ? readRows(path, events, control, gate) : readLines(path, format, follow, events, control, gate);
         reading.then(
           () => control.closed || events.finished(),
           (error) => control.closed || events.closed(error instanceof Error ? error.message : String(error)),
@@ -80,7 +81,14 @@ async function readRows(path: string, events: FeedEvents, control: Control, gate
   }
 }
 
-async function readLines(path: string, format: 'csv' | 'jsonl', follow: boolean, events: FeedEvents, control: Control, gate: () => Promise<void>): Promise<void> {
+async function readLines(
+  path: string,
+  format: 'csv' | 'jsonl',
+  follow: boolean,
+  events: FeedEvents,
+  control: Control,
+  gate: () => Promise<void>,
+): Promise<void> {
   const take = format === 'csv' ? csvRows(events) : (line: string) => line.trim() !== '' && events.frame(line);
   let rest = '';
   for await (const text of appended(path, follow, control)) {
@@ -106,7 +114,7 @@ function csvRows(events: FeedEvents): (line: string) => void {
     for (let row: string[] | null = parser.read(); row !== null; row = parser.read()) {
       const values = row;
       if (columns === null) columns = values.map((name, index) => name.trim() || `column${index}`);
-      else events.frame(JSON.stringify(Object.fromEntries(columns.map((name, index) => [name, values[index] ?? ''])))) ;
+      else events.frame(JSON.stringify(Object.fromEntries(columns.map((name, index) => [name, values[index] ?? '']))));
     }
   });
   parser.on('error', (error) => events.refused('schema', `no CSV: ${error.message}`, ''));

@@ -2,7 +2,7 @@ import { WebSocket } from 'ws';
 import type { Feed } from '../source.ts';
 
 /** A frame larger than any venue sends: the deepest order book is a tenth of it. */
-export const FRAME_BYTES_MAX = 8 * 1024 * 1024;
+const FRAME_BYTES_MAX = 8 * 1024 * 1024;
 /** Venues that hear nothing from a client close the connection after a minute or so. */
 const PING_EVERY_MS = 20_000;
 
@@ -20,7 +20,8 @@ export function websocketFeed(url: string): Feed {
       socket.on('message', (data: Buffer) => events.frame(data.toString('utf8')));
       socket.on('error', (error: Error & { code?: string }) => {
         reason = error.message || error.code || 'unknown error';
-        if (error.code === 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH') events.refused('oversized', `a frame of more than ${FRAME_BYTES_MAX} bytes`, '');
+        if (error.code === 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH')
+          events.refused('oversized', `a frame of more than ${FRAME_BYTES_MAX} bytes`, '');
         else if (error.code?.startsWith('WS_ERR_')) events.refused('schema', `no valid WebSocket frame: ${error.message}`, '');
       });
       socket.on('close', (code, text) => {

@@ -114,22 +114,38 @@ function readDepth({ s, E, T, U, u, pu, b, a }: DepthUpdate, market: Market, sin
 function readKline({ s, k }: Kline, sink: Sink): void {
   sink.consumed('kline');
   if (!isInterval(k.i)) return;
-  const candle = { time: k.t, open: Number(k.o), high: Number(k.h), low: Number(k.l), close: Number(k.c), volume: Number(k.v), trades: k.n };
+  const candle = {
+    time: k.t,
+    open: Number(k.o),
+    high: Number(k.h),
+    low: Number(k.l),
+    close: Number(k.c),
+    volume: Number(k.v),
+    trades: k.n,
+  };
   sink.venueCandle(s, k.i, candle, k.x);
 }
 
 export function binanceHistory(market: Market): History {
   const root = market === 'spot' ? '/api/v3' : '/fapi/v1';
   return {
-    async *trades(symbol, { after, before }: Hole, get: GetJson) {
-      for (let from = after.order + 1; before === null || from < before.order; ) {
-        const page = (await get(`${root}/aggTrades?symbol=${symbol}&fromId=${from}&limit=${PAGE}`)) as Omit<AggTrade, 'e' | 's'>[];
+    async *trades(symbol, { after, since, before }: Hole, get: GetJson) {
+      let from = after ? `fromId=${after.order + 1}` : `startTime=${since}`;
+      for (;;) {
+        const page = (await get(`${root}/aggTrades?symbol=${symbol}&${from}&limit=${PAGE}`)) as Omit<AggTrade, 'e' | 's'>[];
         const wanted = before === null ? page : page.filter(({ a }) => a < before.order);
         if (wanted.length > 0)
-          yield wanted.map(({ a, p, q, T, m }) => ({ id: String(a), order: a, time: T, price: p, quantity: q, side: m ? ('sell' as const) : ('buy' as const) }));
+          yield wanted.map(({ a, p, q, T, m }) => ({
+            id: String(a),
+            order: a,
+            time: T,
+            price: p,
+            quantity: q,
+            side: m ? ('sell' as const) : ('buy' as const),
+          }));
         const last = page.at(-1);
-        if (!last || page.length < PAGE) return;
-        from = last.a + 1;
+        if (!last || page.length < PAGE || wanted.length < page.length) return;
+        from = `fromId=${last.a + 1}`;
       }
     },
     async candles(symbol, interval, from, to, get) {
@@ -139,7 +155,12 @@ export function binanceHistory(market: Market): History {
       return rows.map(([time, open, high, low, close, volume, , , trades]) => candleOf(time, [open, high, low, close, volume], trades));
     },
     async book(symbol, get) {
-      const book = (await get(`${root}/depth?symbol=${symbol}&limit=${BOOK_DEPTH}`)) as { lastUpdateId: number; bids: Level[]; asks: Level[]; T?: number };
+      const book = (await get(`${root}/depth?symbol=${symbol}&limit=${BOOK_DEPTH}`)) as {
+        lastUpdateId: number;
+        bids: Level[];
+        asks: Level[];
+        T?: number;
+      };
       return { time: book.T ?? Date.now(), bids: book.bids, asks: book.asks, continuity: { last: book.lastUpdateId } };
     },
   };
@@ -149,4 +170,3 @@ function candleOf(time: number, values: readonly string[], trades: number): Cand
   const [open = 0, high = 0, low = 0, close = 0, volume = 0] = values.map(Number);
   return { time, open, high, low, close, volume, trades };
 }
-

@@ -1,5 +1,5 @@
-import type { Level, Side } from '@millrace/contracts';
-import type { History, Protocol, Sink } from '../source.ts';
+import type { Level, Side, Trade } from '@millrace/contracts';
+import { type History, isInHole, type Protocol, type Sink } from '../source.ts';
 
 /*
  * Coinbase Exchange: matches, ticker and level2.
@@ -66,7 +66,11 @@ export function coinbaseProtocol(symbols: readonly string[], channels: readonly 
 
 function readMatch({ type, trade_id, side, size, price, product_id, time }: Match, sink: Sink): void {
   sink.consumed(type);
-  sink.trade(product_id, { id: String(trade_id), order: trade_id, time: Date.parse(time), price, quantity: size, side: takerOf(side) }, true);
+  sink.trade(
+    product_id,
+    { id: String(trade_id), order: trade_id, time: Date.parse(time), price, quantity: size, side: takerOf(side) },
+    true,
+  );
 }
 
 function readTicker({ product_id, best_bid, best_bid_size, best_ask, best_ask_size, time }: Ticker, now: () => number, sink: Sink): void {
@@ -75,7 +79,10 @@ function readTicker({ product_id, best_bid, best_bid_size, best_ask, best_ask_si
   sink.quote(product_id, { time: time === undefined ? now() : Date.parse(time), ...quote });
 }
 
-function readUpdate({ product_id, time, changes }: { product_id: string; time: string; changes: ['buy' | 'sell', string, string][] }, sink: Sink): void {
+function readUpdate(
+  { product_id, time, changes }: { product_id: string; time: string; changes: ['buy' | 'sell', string, string][] },
+  sink: Sink,
+): void {
   sink.consumed('l2update');
   const bids: Level[] = [];
   const asks: Level[] = [];
@@ -87,24 +94,35 @@ function takerOf(maker: 'buy' | 'sell'): Side {
   return maker === 'buy' ? 'sell' : 'buy';
 }
 
+interface PastMatch {
+  readonly trade_id: number;
+  readonly side: 'buy' | 'sell';
+  readonly size: string;
+  readonly price: string;
+  readonly time: string;
+}
+
 export function coinbaseHistory(): History {
   return {
     /** The venue pages from the newest back; pages are turned round here, because a hole is filled from its start. */
-    async *trades(symbol, { after, before }, get) {
-      const pages: { trade_id: number; side: 'buy' | 'sell'; size: string; price: string; time: string }[][] = [];
-      for (let cursor = before?.order; ; ) {
-        const page = (await get(`/products/${symbol}/trades?limit=${PAGE}${cursor === undefined ? '' : `&after=${cursor}`}`)) as (typeof pages)[number];
-        pages.push(page.filter(({ trade_id }) => trade_id > after.order));
+    async *trades(symbol, hole, get) {
+      const pages: Trade[][] = [];
+      for (let cursor = hole.before?.order; ; ) {
+        const rows = (await get(
+          `/products/${symbol}/trades?limit=${PAGE}${cursor === undefined ? '' : `&after=${cursor}`}`,
+        )) as PastMatch[];
+        const page = rows.map(tradeOf);
+        const wanted = page.filter((trade) => isInHole(trade, hole));
+        pages.push(wanted.reverse());
         const oldest = page.at(-1);
-        if (!oldest || oldest.trade_id <= after.order + 1 || page.length < PAGE) break;
-        cursor = oldest.trade_id;
+        if (!oldest || wanted.length < page.length || page.length < PAGE || oldest.order === (hole.after?.order ?? 0) + 1) break;
+        cursor = oldest.order;
       }
-      for (const page of pages.reverse()) {
-        if (page.length === 0) continue;
-        yield page
-          .reverse()
-          .map(({ trade_id, side, size, price, time }) => ({ id: String(trade_id), order: trade_id, time: Date.parse(time), price, quantity: size, side: takerOf(side) }));
-      }
+      for (const page of pages.reverse()) if (page.length > 0) yield page;
     },
   };
+}
+
+function tradeOf({ trade_id, side, size, price, time }: PastMatch): Trade {
+  return { id: String(trade_id), order: trade_id, time: Date.parse(time), price, quantity: size, side: takerOf(side) };
 }

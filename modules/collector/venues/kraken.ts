@@ -1,6 +1,6 @@
 import type { Level, Side, Trade } from '@millrace/contracts';
 import { parseDigits } from '../digits.ts';
-import type { History, Protocol, Sink } from '../source.ts';
+import { type History, isInHole, type Protocol, type Sink } from '../source.ts';
 
 /*
  * Kraken, both generations of its WebSocket. v1: arrays, text numbers, pairs such as XBT/USD. v2: objects, JSON numbers,
@@ -34,13 +34,11 @@ type V1Trade = readonly [price: string, volume: string, time: string, side: 'b' 
 type V1Level = readonly [price: string, volume: string, time: string, republished?: string];
 
 export function krakenV1Protocol(symbols: readonly string[], channels: readonly Channel[]): Protocol {
-  const subscribe = (pair: readonly string[], channel: Channel) => JSON.stringify({ event: 'subscribe', pair, subscription: V1_NAME[channel] });
+  const subscribe = (pair: readonly string[], channel: Channel) =>
+    JSON.stringify({ event: 'subscribe', pair, subscription: V1_NAME[channel] });
   return {
     connected: () => channels.map((channel) => subscribe(symbols, channel)),
-    resync: (symbol) => [
-      JSON.stringify({ event: 'unsubscribe', pair: [symbol], subscription: V1_NAME.book }),
-      subscribe([symbol], 'book'),
-    ],
+    resync: (symbol) => [JSON.stringify({ event: 'unsubscribe', pair: [symbol], subscription: V1_NAME.book }), subscribe([symbol], 'book')],
     read(frame, sink) {
       const message = JSON.parse(frame) as unknown;
       if (Array.isArray(message)) return readV1(message, sink);
@@ -71,7 +69,7 @@ function readV1Trades(rows: readonly V1Trade[], symbol: string, sink: Sink): voi
  * v1 trades have no id. Their time is exact to the microsecond, so the fields make one; trades of one message that agree in
  * all of them are numbered, so that none is taken for a repeat of another.
  */
-export function tradesOf(rows: readonly V1Trade[]): Trade[] {
+function tradesOf(rows: readonly V1Trade[]): Trade[] {
   const seen = new Map<string, number>();
   return rows.map(([price, quantity, seconds, letter]) => {
     const side: Side = letter === 'b' ? 'buy' : 'sell';
@@ -164,10 +162,17 @@ export function krakenV2Protocol(symbols: readonly string[], channels: readonly 
 function readV2Trades(data: readonly Record<string, unknown>[], sink: Sink): void {
   sink.consumed('trade');
   for (const row of data) {
-    const id = String(row['trade_id']);
+    const id = String(row.trade_id);
     sink.trade(
-      String(row['symbol']),
-      { id, order: Number(id), time: Date.parse(String(row['timestamp'])), price: String(row['price']), quantity: String(row['qty']), side: row['side'] === 'buy' ? 'buy' : 'sell' },
+      String(row.symbol),
+      {
+        id,
+        order: Number(id),
+        time: Date.parse(String(row.timestamp)),
+        price: String(row.price),
+        quantity: String(row.qty),
+        side: row.side === 'buy' ? 'buy' : 'sell',
+      },
       true,
     );
   }
@@ -176,8 +181,14 @@ function readV2Trades(data: readonly Record<string, unknown>[], sink: Sink): voi
 function readV2Ticker(data: readonly Record<string, unknown>[], sink: Sink): void {
   sink.consumed('ticker');
   for (const row of data) {
-    const time = row['timestamp'] === undefined ? Date.now() : Date.parse(String(row['timestamp']));
-    sink.quote(String(row['symbol']), { time, bid: String(row['bid']), bidQuantity: String(row['bid_qty']), ask: String(row['ask']), askQuantity: String(row['ask_qty']) });
+    const time = row.timestamp === undefined ? Date.now() : Date.parse(String(row.timestamp));
+    sink.quote(String(row.symbol), {
+      time,
+      bid: String(row.bid),
+      bidQuantity: String(row.bid_qty),
+      ask: String(row.ask),
+      askQuantity: String(row.ask_qty),
+    });
   }
 }
 
@@ -185,35 +196,47 @@ function readV2Book(data: readonly Record<string, unknown>[], whole: boolean, si
   sink.consumed('book');
   for (const row of data) {
     const levels = (side: unknown) => ((side ?? []) as { price: string; qty: string }[]).map(({ price, qty }): Level => [price, qty]);
-    const time = row['timestamp'] === undefined ? Date.now() : Date.parse(String(row['timestamp']));
-    const book = { time, bids: levels(row['bids']), asks: levels(row['asks']), depth: BOOK_DEPTH, continuity: { checksum: Number(row['checksum']) } };
-    if (whole) sink.bookReplaced(String(row['symbol']), book);
-    else sink.bookUpdated(String(row['symbol']), book);
+    const time = row.timestamp === undefined ? Date.now() : Date.parse(String(row.timestamp));
+    const book = {
+      time,
+      bids: levels(row.bids),
+      asks: levels(row.asks),
+      depth: BOOK_DEPTH,
+      continuity: { checksum: Number(row.checksum) },
+    };
+    if (whole) sink.bookReplaced(String(row.symbol), book);
+    else sink.bookUpdated(String(row.symbol), book);
   }
 }
 
 function readV2Candles(data: readonly Record<string, unknown>[], sink: Sink): void {
   sink.consumed('ohlc');
   for (const row of data) {
-    const time = Date.parse(String(row['interval_begin']));
-    const [open = 0, high = 0, low = 0, close = 0, volume = 0] = ['open', 'high', 'low', 'close', 'volume'].map((name) => Number(row[name]));
-    sink.venueCandle(String(row['symbol']), '1m', { time, open, high, low, close, volume, trades: Number(row['trades']) }, false);
+    const time = Date.parse(String(row.interval_begin));
+    const [open = 0, high = 0, low = 0, close = 0, volume = 0] = ['open', 'high', 'low', 'close', 'volume'].map((name) =>
+      Number(row[name]),
+    );
+    sink.venueCandle(String(row.symbol), '1m', { time, open, high, low, close, volume, trades: Number(row.trades) }, false);
   }
 }
 
 export function krakenHistory(version: 1 | 2): History {
   return {
     /** Pages go forward from `since`, in nanoseconds; the last trade known is asked for again and passed over. */
-    async *trades(symbol, { after, before }, get) {
+    async *trades(symbol, hole, get) {
       const pair = encodeURIComponent(symbol);
-      let since = version === 1 ? `${after.order - 1}000` : `${(after.time - 1) * 1_000}000`;
+      const { after, before } = hole;
+      let since = after && version === 1 ? `${after.order - 1}000` : `${(hole.since - 1) * 1_000}000`;
       for (;;) {
-        const answer = (await get(`/0/public/Trades?pair=${pair}&since=${since}&count=${PAGE}`, 'as-text')) as { error?: string[]; result?: Record<string, unknown> };
+        const answer = (await get(`/0/public/Trades?pair=${pair}&since=${since}&count=${PAGE}`, 'as-text')) as {
+          error?: string[];
+          result?: Record<string, unknown>;
+        };
         if (answer.error && answer.error.length > 0) throw new Error(answer.error.join(', '));
         const { last, ...pairs } = answer.result ?? {};
         const rows = (Object.values(pairs)[0] ?? []) as V1Trade[];
         const page = version === 1 ? tradesOf(rows) : rows.map(numbered);
-        const wanted = page.filter((trade) => isBetween(trade, after, before));
+        const wanted = page.filter((trade) => isInHole(trade, hole));
         if (wanted.length > 0) yield wanted;
         if (rows.length < PAGE || String(last) === since || (before && (page.at(-1)?.order ?? 0) >= before.order)) return;
         since = String(last);
@@ -227,9 +250,4 @@ function numbered(row: V1Trade): Trade {
   const id = String(row[6]);
   const [price, quantity, seconds, letter] = row;
   return { id, order: Number(id), time: Math.floor(microsOf(seconds) / 1_000), price, quantity, side: letter === 'b' ? 'buy' : 'sell' };
-}
-
-function isBetween(trade: Trade, after: Trade, before: Trade | null): boolean {
-  const afterIt = trade.order > after.order || (trade.order === after.order && trade.id !== after.id);
-  return afterIt && (before === null || trade.order < before.order || (trade.order === before.order && trade.id !== before.id));
 }

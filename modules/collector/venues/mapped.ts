@@ -23,7 +23,9 @@ export function mappedProtocol(mappings: readonly Mapping[], greetings: readonly
     connected: () => greetings.map((message) => (typeof message === 'string' ? message : JSON.stringify(message))),
     read(frame, sink) {
       const message = parseDigits(frame);
-      const mapping = mappings.find(({ where = {} }) => Object.entries(where).every(([path, value]) => String(at(message, path)) === String(value)));
+      const mapping = mappings.find(({ where = {} }) =>
+        Object.entries(where).every(([path, value]) => String(at(message, path)) === String(value)),
+      );
       if (!mapping) return sink.ignored('unmapped');
       const items = at(message, mapping.items ?? '');
       if (items === undefined) return sink.refused(`nothing at "${mapping.items}"`);
@@ -44,14 +46,27 @@ function readItem(item: unknown, mapping: Mapping, now: () => number, sink: Sink
   const time = mapping.time === undefined ? now() : timeOf(String(at(item, mapping.time) ?? ''), mapping.timeUnit ?? 'ms');
   if (as === 'trades') {
     const side = text('side').toLowerCase();
-    const trade = { time, price: text('price'), quantity: text('quantity'), side: (side === 'buy' || side === 'sell' ? side : 'unknown') as Side };
+    const trade = {
+      time,
+      price: text('price'),
+      quantity: text('quantity'),
+      side: (side === 'buy' || side === 'sell' ? side : 'unknown') as Side,
+    };
     const id = text('id');
     return sink.trade(symbol, { ...trade, id: id || idOf(trade), order: Math.floor(time * 1_000) }, false);
   }
   if (as === 'quotes')
-    return sink.quote(symbol, { time, bid: text('bid'), ask: text('ask'), bidQuantity: text('bidQuantity') || '0', askQuantity: text('askQuantity') || '0' });
+    return sink.quote(symbol, {
+      time,
+      bid: text('bid'),
+      ask: text('ask'),
+      bidQuantity: text('bidQuantity') || '0',
+      askQuantity: text('askQuantity') || '0',
+    });
   if (as === 'candles') {
-    const [open = 0, high = 0, low = 0, close = 0, volume = 0] = ['open', 'high', 'low', 'close', 'volume'].map((name) => Number(text(name)));
+    const [open = 0, high = 0, low = 0, close = 0, volume = 0] = ['open', 'high', 'low', 'close', 'volume'].map((name) =>
+      Number(text(name)),
+    );
     const candle: Candle = { time, open, high, low, close, volume, trades: 0 };
     const interval = mapping.interval ?? '1m';
     return isInterval(interval) ? sink.candle(symbol, interval, candle) : sink.refused(`no interval "${String(interval)}"`);
@@ -77,6 +92,7 @@ function at(value: unknown, path: string): unknown {
 const TO_MS = { ms: 1, s: 1_000, us: 1 / 1_000, ns: 1 / 1_000_000 } as const;
 
 function timeOf(text: string, unit: keyof typeof TO_MS | 'iso'): number {
-  if (unit === 'iso') return Date.parse(/[zZ]|[+-]\d\d:?\d\d$/.test(text) ? text : `${text.replace(' ', 'T')}${text.length > 10 ? 'Z' : ''}`);
+  if (unit === 'iso')
+    return Date.parse(/[zZ]|[+-]\d\d:?\d\d$/.test(text) ? text : `${text.replace(' ', 'T')}${text.length > 10 ? 'Z' : ''}`);
   return Math.floor(Number(text || Number.NaN) * TO_MS[unit]);
 }

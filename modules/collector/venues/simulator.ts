@@ -22,6 +22,8 @@ const KRW_PER_USD = 1_380;
 interface SimulatedFrame {
   readonly s: string;
   readonly n: number;
+  /** Position among the trades of the same millisecond. */
+  readonly k: number;
   readonly t: number;
   readonly p: string;
   readonly q: string;
@@ -39,6 +41,7 @@ export class SimulatedMarket {
   #price: number;
   #excitement = 1;
   #number = 0;
+  #inSameMs = 0;
   #time: number;
 
   constructor(pair: string, seed: number, start: number, tradesPerSecond: number, price?: number) {
@@ -59,7 +62,9 @@ export class SimulatedMarket {
 
   next(): SimulatedFrame {
     const gap = (-Math.log(1 - this.#random.next()) * this.#meanGapMs) / this.#excitement;
+    const before = Math.floor(this.#time);
     this.#time += gap;
+    this.#inSameMs = Math.floor(this.#time) === before ? this.#inSameMs + 1 : 0;
     // Volatility is pulled back to its mean and now and then jumps: calm and storm, as in real markets.
     this.#excitement += (1 - this.#excitement) * 0.02 + (this.#random.next() < 0.004 ? this.#random.next() * 3 : 0);
     const sigma = VOLATILITY_YEARLY * this.#excitement * Math.sqrt(gap / MS_PER_YEAR);
@@ -72,6 +77,7 @@ export class SimulatedMarket {
     return {
       s: this.#pair,
       n: ++this.#number,
+      k: this.#inSameMs,
       t: Math.floor(this.#time),
       p: (this.#price + (side === 'buy' ? spread / 2 : -spread / 2)).toFixed(this.#decimals),
       q: Math.max(quantity, 1e-6).toFixed(6),
@@ -161,7 +167,18 @@ export function simulatorProtocol(): Protocol {
     read(text, sink) {
       const frame = JSON.parse(text) as SimulatedFrame;
       sink.consumed('trade');
-      sink.trade(frame.s, { id: `${frame.t}-${frame.n}`, order: frame.t * 1_000 + (frame.n % 1_000), time: frame.t, price: frame.p, quantity: frame.q, side: frame.side }, false);
+      sink.trade(
+        frame.s,
+        {
+          id: `${frame.t}-${frame.n}`,
+          order: frame.t * 1_000 + frame.k,
+          time: frame.t,
+          price: frame.p,
+          quantity: frame.q,
+          side: frame.side,
+        },
+        false,
+      );
       sink.quote(frame.s, { time: frame.t, bid: frame.bid, bidQuantity: frame.q, ask: frame.ask, askQuantity: frame.q });
     },
   };

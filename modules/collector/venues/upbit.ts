@@ -1,6 +1,6 @@
 import { INTERVAL_MS, type Level, type Trade } from '@millrace/contracts';
 import { parseDigits } from '../digits.ts';
-import type { History, Protocol, Sink } from '../source.ts';
+import { type History, isInHole, type Protocol, type Sink } from '../source.ts';
 
 /*
  * Upbit: trade and orderbook in the SIMPLE and the DEFAULT format. Its frames are binary with UTF-8 JSON inside, and its
@@ -54,8 +54,8 @@ export function upbitProtocol(symbols: readonly string[], channels: readonly Cha
       const kind = field(message, 'ty');
       if (kind === 'trade') return readTrade(message, sink);
       if (kind === 'orderbook') return readBook(message, channels, sink);
-      if (message['status'] === 'UP') return sink.ignored('status');
-      if (message['error'] !== undefined) return sink.refused(`the venue refused a request: ${JSON.stringify(message['error'])}`);
+      if (message.status === 'UP') return sink.ignored('status');
+      if (message.error !== undefined) return sink.refused(`the venue refused a request: ${JSON.stringify(message.error)}`);
       return kind === '' ? sink.refused('a message without a type') : sink.ignored(kind);
     },
   };
@@ -68,7 +68,7 @@ function readTrade(message: Message, sink: Sink): void {
     field(message, 'cd'),
     {
       id,
-      order: Number(id),
+      order: rankOf(id),
       time: Number(field(message, 'ttms')),
       price: field(message, 'tp'),
       quantity: field(message, 'tv'),
@@ -78,40 +78,55 @@ function readTrade(message: Message, sink: Sink): void {
   );
 }
 
+/**
+ * A sequential id is the millisecond and a counter of three digits, in some markets four: then it is too long for a double,
+ * so the counter is cut to three. Trades that share a rank are told apart by their ids.
+ */
+function rankOf(id: string): number {
+  return Number(id.slice(0, MILLISECOND_DIGITS + 3));
+}
+
+const MILLISECOND_DIGITS = 13;
+
 /** Every order book message is the whole of the fifteen (or thirty) best levels. */
 function readBook(message: Message, channels: readonly Channel[], sink: Sink): void {
   sink.consumed('orderbook');
   const symbol = field(message, 'cd');
   const time = Number(field(message, 'tms'));
-  const units = (message['obu'] ?? message['orderbook_units'] ?? []) as Message[];
+  const units = (message.obu ?? message.orderbook_units ?? []) as Message[];
   const bids = units.map((unit): Level => [field(unit, 'bp'), field(unit, 'bs')]);
   const asks = units.map((unit): Level => [field(unit, 'ap'), field(unit, 'as')]);
   const [bid] = bids;
   const [ask] = asks;
-  if (channels.includes('quotes') && bid && ask) sink.quote(symbol, { time, bid: bid[0], bidQuantity: bid[1], ask: ask[0], askQuantity: ask[1] });
+  if (channels.includes('quotes') && bid && ask)
+    sink.quote(symbol, { time, bid: bid[0], bidQuantity: bid[1], ask: ask[0], askQuantity: ask[1] });
   if (channels.includes('book')) sink.bookReplaced(symbol, { time, bids, asks });
 }
 
 export function upbitHistory(): History {
   return {
     /** Pages go from the newest back by `cursor`, the sequential id; they are turned round here. */
-    async *trades(symbol, { after, before }, get) {
+    async *trades(symbol, hole, get) {
       const pages: Trade[][] = [];
-      for (let cursor = before?.id; ; ) {
-        const rows = (await get(`/v1/trades/ticks?market=${symbol}&count=${PAGE}${cursor === undefined ? '' : `&cursor=${cursor}`}`, 'as-text')) as Record<string, string>[];
+      for (let cursor = hole.before?.id; ; ) {
+        const rows = (await get(
+          `/v1/trades/ticks?market=${symbol}&count=${PAGE}${cursor === undefined ? '' : `&cursor=${cursor}`}`,
+          'as-text',
+        )) as Record<string, string>[];
         const page = rows.map(
           (row): Trade => ({
-            id: String(row['sequential_id']),
-            order: Number(row['sequential_id']),
-            time: Number(row['timestamp']),
-            price: String(row['trade_price']),
-            quantity: String(row['trade_volume']),
-            side: row['ask_bid'] === 'BID' ? 'buy' : 'sell',
+            id: String(row.sequential_id),
+            order: rankOf(String(row.sequential_id)),
+            time: Number(row.timestamp),
+            price: String(row.trade_price),
+            quantity: String(row.trade_volume),
+            side: row.ask_bid === 'BID' ? 'buy' : 'sell',
           }),
         );
-        pages.push(page.filter(({ order }) => order > after.order));
+        const wanted = page.filter((trade) => isInHole(trade, hole));
+        pages.push(wanted);
         const oldest = page.at(-1);
-        if (!oldest || oldest.order <= after.order || page.length < PAGE) break;
+        if (!oldest || wanted.length < page.length || page.length < PAGE) break;
         cursor = oldest.id;
       }
       for (const page of pages.reverse()) if (page.length > 0) yield page.reverse();
@@ -119,15 +134,18 @@ export function upbitHistory(): History {
     async candles(symbol, interval, from, to, get) {
       const minutes = INTERVAL_MS[interval] / INTERVAL_MS['1m'];
       const until = new Date(to).toISOString().slice(0, 19);
-      const rows = (await get(`/v1/candles/minutes/${minutes}?market=${symbol}&to=${until}Z&count=${CANDLES_PAGE}`)) as Record<string, number | string>[];
+      const rows = (await get(`/v1/candles/minutes/${minutes}?market=${symbol}&to=${until}Z&count=${CANDLES_PAGE}`)) as Record<
+        string,
+        number | string
+      >[];
       return rows
         .map((row) => ({
-          time: Date.parse(`${row['candle_date_time_utc']}Z`),
-          open: Number(row['opening_price']),
-          high: Number(row['high_price']),
-          low: Number(row['low_price']),
-          close: Number(row['trade_price']),
-          volume: Number(row['candle_acc_trade_volume']),
+          time: Date.parse(`${row.candle_date_time_utc}Z`),
+          open: Number(row.opening_price),
+          high: Number(row.high_price),
+          low: Number(row.low_price),
+          close: Number(row.trade_price),
+          volume: Number(row.candle_acc_trade_volume),
           trades: 0,
         }))
         .filter(({ time }) => time >= from && time < to)

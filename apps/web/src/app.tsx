@@ -1,0 +1,112 @@
+import { useEffect } from 'react';
+import { Link, Route, Switch, useLocation } from 'wouter';
+import { useLive } from './live/live.ts';
+import { ChartPage } from './pages/chart.tsx';
+import { InstrumentsPage } from './pages/instruments.tsx';
+import { SourcesPage } from './pages/sources.tsx';
+import { Logo } from './parts/logo.tsx';
+import { usePreferences } from './preferences.ts';
+import { useText } from './text/text.ts';
+
+export function App() {
+  const { language } = usePreferences();
+  const connect = useLive((live) => live.connect);
+  useEffect(() => connect(), [connect]);
+  useEffect(() => {
+    document.documentElement.lang = language;
+  }, [language]);
+  return (
+    <div className="flex min-h-dvh flex-col">
+      <TopBar />
+      <main className="mx-auto flex w-full max-w-[1600px] flex-1 flex-col px-3 pb-6 sm:px-6">
+        <Switch>
+          <Route path="/" component={InstrumentsPage} />
+          <Route path="/instruments/:id">{({ id }) => <ChartPage key={id} id={decodeURIComponent(id)} />}</Route>
+          <Route path="/sources" component={SourcesPage} />
+          <Route component={NothingHere} />
+        </Switch>
+      </main>
+    </div>
+  );
+}
+
+function TopBar() {
+  const text = useText();
+  const { theme, language, toggleTheme, toggleLanguage } = usePreferences();
+  return (
+    <header className="sticky top-0 z-20 border-line border-b bg-surface/90 backdrop-blur">
+      <div className="mx-auto flex h-12 max-w-[1600px] items-center gap-1 px-3 sm:gap-4 sm:px-6">
+        <Link href="/" className="flex items-center gap-2 pr-2 font-semibold tracking-tight">
+          <Logo />
+          <span className="hidden sm:inline">Millrace</span>
+        </Link>
+        <nav className="flex items-center gap-1 text-sm">
+          <Tab href="/" label={text.instruments} others={/^\/instruments\//} />
+          <Tab href="/sources" label={text.sources} />
+          <a href="/docs" className="hidden rounded-md px-3 py-1.5 text-muted hover:text-ink sm:inline">
+            API
+          </a>
+        </nav>
+        <div className="ml-auto flex items-center gap-1 text-sm">
+          <LiveDot />
+          <button
+            type="button"
+            onClick={toggleLanguage}
+            className="rounded-md px-2 py-1.5 text-muted hover:text-ink"
+            aria-label={text.switchLanguage}
+          >
+            {language === 'en' ? '한국어' : 'English'}
+          </button>
+          <button
+            type="button"
+            onClick={toggleTheme}
+            className="rounded-md px-2 py-1.5 text-muted hover:text-ink"
+            aria-label={text.switchTheme}
+          >
+            {theme === 'dark' ? '☀' : '☾'}
+          </button>
+        </div>
+      </div>
+    </header>
+  );
+}
+
+function Tab({ href, label, others }: { href: string; label: string; others?: RegExp }) {
+  const [here] = useLocation();
+  const active = here === href || others?.test(here);
+  return (
+    <Link
+      href={href}
+      aria-current={active ? 'page' : undefined}
+      className={`rounded-md px-3 py-1.5 ${active ? 'bg-accent-soft font-medium text-accent' : 'text-muted hover:text-ink'}`}
+    >
+      {label}
+    </Link>
+  );
+}
+
+/** Whether this console itself hears from the server. */
+function LiveDot() {
+  const text = useText();
+  const connected = useLive((live) => live.connected);
+  return (
+    <span className="flex w-auto items-center gap-2 px-2 text-muted text-xs" role="status">
+      <span className={`size-2 rounded-full ${connected ? 'bg-accent' : 'bg-warn'}`} />
+      <span className="hidden md:inline">{connected ? text.connected : text.reconnecting}</span>
+    </span>
+  );
+}
+
+function NothingHere() {
+  const text = useText();
+  return (
+    <div className="grid flex-1 place-items-center text-center">
+      <p className="text-muted">
+        {text.nothingHere}{' '}
+        <Link href="/" className="text-accent underline">
+          {text.instruments}
+        </Link>
+      </p>
+    </div>
+  );
+}

@@ -1,0 +1,43 @@
+import type { Instrument, Source } from '@millrace/contracts';
+import { create } from 'zustand';
+import { watch } from './stream.ts';
+
+interface Live {
+  readonly connected: boolean;
+  /** Null until the server has told what there is. */
+  readonly instruments: ReadonlyMap<string, Instrument> | null;
+  readonly sources: ReadonlyMap<string, Source> | null;
+  /** Begins to listen; returns what ends it. */
+  connect(): () => void;
+  setSource(source: Source): void;
+}
+
+/** What the whole console watches: every instrument’s newest price, every source’s state. Shown once a frame, however fast it comes. */
+export const useLive = create<Live>((set, get) => ({
+  connected: false,
+  instruments: null,
+  sources: null,
+  connect: () => {
+    const instruments = new Map<string, Instrument>();
+    const sources = new Map<string, Source>();
+    let frame = 0;
+    const show = () => {
+      frame = 0;
+      set({ instruments: new Map(instruments), sources: new Map(sources) });
+    };
+    const stop = watch(
+      ['tickers', 'sources'],
+      (event, _channel, data) => {
+        if (event === 'ticker') instruments.set((data as Instrument).id, data as Instrument);
+        if (event === 'source') sources.set((data as Source).id, data as Source);
+        if (frame === 0) frame = requestAnimationFrame(show);
+      },
+      (connected) => set({ connected }),
+    );
+    return () => {
+      cancelAnimationFrame(frame);
+      stop();
+    };
+  },
+  setSource: (source) => set({ sources: new Map(get().sources).set(source.id, source) }),
+}));

@@ -1,0 +1,180 @@
+import type { Source } from '@millrace/contracts';
+import { useMutation, useQuery } from '@tanstack/react-query';
+import { useEffect, useState } from 'react';
+import { api } from '../api.ts';
+import { useLive } from '../live/live.ts';
+import { SimulatedBadge, StateBadge } from '../parts/badges.tsx';
+import { Failure, Notice } from '../parts/notice.tsx';
+import { useFormats } from '../parts/numbers.ts';
+import { useText } from '../text/text.ts';
+
+/** Every source: whether it lives, how fast, how late, and what it sent that could not be used. */
+export function SourcesPage() {
+  const text = useText();
+  const sources = useLive((live) => live.sources);
+  return (
+    <>
+      <h1 className="py-4 font-semibold text-lg">{text.sources}</h1>
+      {sources === null ? (
+        <Notice title={text.loading} />
+      ) : sources.size === 0 ? (
+        <Notice title={text.noSources} hint={text.noInstrumentsHint} />
+      ) : (
+        <div className="grid gap-3">
+          {[...sources.values()]
+            .sort((a, b) => a.id.localeCompare(b.id))
+            .map((source) => (
+              <SourceCard key={source.id} source={source} />
+            ))}
+        </div>
+      )}
+    </>
+  );
+}
+
+function SourceCard({ source }: { source: Source }) {
+  const text = useText();
+  const { whole, clock } = useFormats();
+  const [open, setOpen] = useState(false);
+  const refused = total(source.refused);
+  const faults = total(source.faults);
+  return (
+    <section className="rounded-lg border border-line bg-surface">
+      <div className="flex flex-wrap items-center gap-x-3 gap-y-2 px-4 pt-3">
+        <h2 className="font-medium">{source.id}</h2>
+        <span className="text-muted text-sm">{source.type}</span>
+        {source.simulated && <SimulatedBadge />}
+        <StateBadge state={source.state} />
+        <Countdown until={source.reconnectAt} />
+        <Commands source={source} />
+      </div>
+      <p className="px-4 pt-1 text-muted text-sm">{source.reason}</p>
+      <dl className="grid grid-cols-2 gap-x-6 gap-y-3 px-4 py-3 sm:grid-cols-4 lg:grid-cols-7">
+        <Figure name={text.rate} value={source.framesPerSecond.toFixed(1)} unit={text.framesPerSecond} />
+        <Figure name={text.latency} value={source.latencyMs === null ? '–' : whole(Math.round(source.latencyMs))} unit="ms" />
+        <Figure name={text.frames} value={whole(source.frames)} />
+        <Figure name={text.lastFrame} value={source.lastFrameAt === null ? '–' : clock(source.lastFrameAt)} />
+        <Figure name={text.connections} value={whole(source.connections)} />
+        <Figure name={text.refused} value={whole(refused)} alarming={refused > 0} />
+        <Figure name={text.faults} value={whole(faults)} alarming={faults > 0} />
+      </dl>
+      <div className="border-line border-t">
+        <button
+          type="button"
+          onClick={() => setOpen(!open)}
+          aria-expanded={open}
+          className="w-full px-4 py-2 text-left text-muted text-sm hover:text-ink"
+        >
+          {open ? '▾' : '▸'} {text.details}
+        </button>
+        {open && <Details source={source} />}
+      </div>
+    </section>
+  );
+}
+
+function Commands({ source }: { source: Source }) {
+  const text = useText();
+  const setSource = useLive((live) => live.setSource);
+  const command = useMutation({ mutationFn: (name: 'restart' | 'pause' | 'resume') => api.command(source.id, name), onSuccess: setSource });
+  const paused = source.state === 'paused';
+  const style = 'rounded-md border border-line px-3 py-1 text-sm hover:border-accent disabled:opacity-50';
+  return (
+    <div className="ml-auto flex items-center gap-2">
+      {command.isError && <span className="text-sm text-warn">{command.error.message}</span>}
+      <button type="button" className={style} disabled={command.isPending} onClick={() => command.mutate(paused ? 'resume' : 'pause')}>
+        {paused ? text.resume : text.pause}
+      </button>
+      <button type="button" className={style} disabled={command.isPending} onClick={() => command.mutate('restart')}>
+        {text.restart}
+      </button>
+    </div>
+  );
+}
+
+function Figure({ name, value, unit, alarming = false }: { name: string; value: string; unit?: string; alarming?: boolean }) {
+  return (
+    <div>
+      <dt className="text-muted text-xs">{name}</dt>
+      <dd className={`text-base ${alarming ? 'text-warn' : ''}`}>
+        {value}
+        {unit && <span className="ml-1 text-muted text-xs">{unit}</span>}
+      </dd>
+    </div>
+  );
+}
+
+/** Counts down to the next attempt, so that nobody presses restart in vain. */
+function Countdown({ until }: { until: number | null }) {
+  const text = useText();
+  const [now, setNow] = useState(Date.now());
+  useEffect(() => {
+    if (until === null) return;
+    const timer = setInterval(() => setNow(Date.now()), 500);
+    return () => clearInterval(timer);
+  }, [until]);
+  if (until === null) return null;
+  return (
+    <span className="text-muted text-sm">
+      {text.nextAttempt} {Math.max(0, Math.ceil((until - now) / 1_000))} {text.seconds}
+    </span>
+  );
+}
+
+function Details({ source }: { source: Source }) {
+  const text = useText();
+  const { clock } = useFormats();
+  const quarantine = useQuery({ queryKey: ['quarantine', source.id], queryFn: () => api.quarantine(source.id), refetchInterval: 5_000 });
+  return (
+    <div className="grid gap-4 px-4 pb-4 text-sm">
+      <div className="grid gap-4 sm:grid-cols-2 lg:grid-cols-4">
+        <Counts title={text.consumed} counts={source.consumed} />
+        <Counts title={text.ignored} counts={source.ignored} />
+        <Counts title={text.refused} counts={source.refused} />
+        <Counts title={text.faults} counts={source.faults} />
+      </div>
+      <div>
+        <h3 className="mb-1 text-muted text-xs">{text.quarantine}</h3>
+        {quarantine.isError ? (
+          <Failure error={quarantine.error} onRetry={() => void quarantine.refetch()} />
+        ) : quarantine.data && quarantine.data.length > 0 ? (
+          <ul className="grid gap-1">
+            {quarantine.data.slice(0, 10).map((frame) => (
+              <li key={`${frame.at} ${frame.frame}`} className="grid gap-x-3 rounded bg-raised px-2 py-1 sm:grid-cols-[auto_1fr]">
+                <span className="text-muted">{clock(frame.at)}</span>
+                <span>{frame.detail}</span>
+                <code className="truncate text-muted text-xs sm:col-span-2">{frame.frame}</code>
+              </li>
+            ))}
+          </ul>
+        ) : (
+          <p className="text-muted">{text.quarantineEmpty}</p>
+        )}
+      </div>
+    </div>
+  );
+}
+
+function Counts({ title, counts }: { title: string; counts: Record<string, number> }) {
+  const text = useText();
+  const { whole } = useFormats();
+  const entries = Object.entries(counts);
+  return (
+    <div>
+      <h3 className="mb-1 text-muted text-xs">{title}</h3>
+      {entries.length === 0 && <p className="text-muted">{text.none}</p>}
+      <dl className="grid grid-cols-[1fr_auto] gap-x-3">
+        {entries.map(([kind, count]) => (
+          <div key={kind} className="contents">
+            <dt>{kind}</dt>
+            <dd className="text-right">{whole(count)}</dd>
+          </div>
+        ))}
+      </dl>
+    </div>
+  );
+}
+
+function total(counts: Record<string, number>): number {
+  return Object.values(counts).reduce((sum, count) => sum + count, 0);
+}

@@ -1,0 +1,43 @@
+import type { SourceState } from '@millrace/contracts';
+import { useText } from '../text/text.ts';
+
+const BASE = 'inline-flex items-center gap-1.5 whitespace-nowrap rounded-full px-2 py-0.5 text-xs';
+
+/** Live or stale, and on hover why. */
+export function StatusBadge({ status, reason }: { status: 'live' | 'stale'; reason: string }) {
+  const text = useText();
+  const live = status === 'live';
+  return (
+    <span className={`${BASE} ${live ? 'bg-accent-soft text-accent' : 'bg-warn-soft text-warn'}`} title={reason}>
+      <span className="size-1.5 rounded-full bg-current" />
+      {live ? text.live : text.stale}
+    </span>
+  );
+}
+
+/** Made-up data never passes for real: this stands wherever it is shown. */
+export function SimulatedBadge() {
+  const text = useText();
+  return (
+    <span className={`${BASE} border border-line text-muted`} title={text.simulatedHint}>
+      {text.simulated}
+    </span>
+  );
+}
+
+const CALM: readonly SourceState[] = ['live', 'finished'];
+
+export function StateBadge({ state }: { state: SourceState }) {
+  const text = useText();
+  const tone = CALM.includes(state)
+    ? 'bg-accent-soft text-accent'
+    : state === 'paused' || state === 'stopped'
+      ? 'bg-raised text-muted'
+      : 'bg-warn-soft text-warn';
+  return (
+    <span className={`${BASE} ${tone}`}>
+      <span className="size-1.5 rounded-full bg-current" />
+      {text[state]}
+    </span>
+  );
+}

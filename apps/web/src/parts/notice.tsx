@@ -1,0 +1,26 @@
+import { ApiError } from '../api.ts';
+import { useText } from '../text/text.ts';
+
+/** What stands where nothing else can: nothing yet, loading, or failed with a way on. */
+export function Notice({ title, hint, onRetry }: { title: string; hint?: string; onRetry?: () => void }) {
+  const text = useText();
+  return (
+    <div className="grid min-h-60 place-items-center px-4 py-10 text-center" role="status">
+      <div className="max-w-md">
+        <p className="font-medium">{title}</p>
+        {hint && <p className="mt-1 text-muted text-sm">{hint}</p>}
+        {onRetry && (
+          <button type="button" onClick={onRetry} className="mt-4 rounded-md border border-line px-3 py-1.5 text-sm hover:border-accent">
+            {text.tryAgain}
+          </button>
+        )}
+      </div>
+    </div>
+  );
+}
+
+export function Failure({ error, onRetry }: { error: Error; onRetry: () => void }) {
+  const text = useText();
+  const hint = error instanceof ApiError ? `${error.message} ${error.remedy}` : error.message;
+  return <Notice title={text.failed} hint={hint} onRetry={onRetry} />;
+}

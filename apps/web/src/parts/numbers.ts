@@ -1,0 +1,42 @@
+import { usePreferences } from '../preferences.ts';
+
+/** A price as the venue wrote it, with its thousands apart: no digit is added or lost. */
+export function showDecimal(text: string): string {
+  const [whole = '', fraction] = text.split('.');
+  const apart = whole.replace(/\B(?=(\d{3})+(?!\d))/g, ',');
+  return fraction === undefined ? apart : `${apart}.${fraction}`;
+}
+
+/** Digits behind the point that suit a price of this size. */
+export function decimalsFor(price: number): number {
+  return Math.max(0, Math.min(8, 5 - Math.floor(Math.log10(Math.abs(price) || 1))));
+}
+
+export function showPrice(price: number, decimals = decimalsFor(price)): string {
+  return showDecimal(price.toFixed(decimals));
+}
+
+export function showPercent(ratio: number): string {
+  return `${ratio > 0 ? '+' : ratio < 0 ? '−' : ''}${Math.abs(ratio * 100).toFixed(2)} %`;
+}
+
+interface Formats {
+  compact(value: number): string;
+  whole(value: number): string;
+  clock(time: number): string;
+}
+
+/** Numbers and times as people of the chosen language write them. */
+export function useFormats(): Formats {
+  const { language } = usePreferences();
+  return FORMATS[language];
+}
+
+const formatsFor = (locale: string): Formats => {
+  const compact = new Intl.NumberFormat(locale, { notation: 'compact', maximumFractionDigits: 2 });
+  const whole = new Intl.NumberFormat(locale);
+  const clock = new Intl.DateTimeFormat(locale, { hour: '2-digit', minute: '2-digit', second: '2-digit', hour12: false });
+  return { compact: (value) => compact.format(value), whole: (value) => whole.format(value), clock: (time) => clock.format(time) };
+};
+
+const FORMATS = { en: formatsFor('en'), ko: formatsFor('ko') };

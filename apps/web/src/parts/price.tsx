@@ -1,0 +1,27 @@
+import { useEffect, useRef, useState } from 'react';
+import { showDecimal, showPercent } from './numbers.ts';
+
+/** A price that glows for a moment when it changes, in a box that does not move. */
+export function Price({ price, className = '' }: { price: string | null; className?: string }) {
+  const before = useRef(price);
+  const [change, setChange] = useState<{ direction: 'up' | 'down'; count: number } | null>(null);
+  useEffect(() => {
+    const [last, next] = [Number(before.current), Number(price)];
+    if (before.current !== null && price !== null && last !== next)
+      setChange((previous) => ({ direction: next > last ? 'up' : 'down', count: (previous?.count ?? 0) + 1 }));
+    before.current = price;
+  }, [price]);
+  return (
+    <span key={change?.count} className={`rounded px-1 ${change ? `flash-${change.direction}` : ''} ${className}`}>
+      {price === null ? '–' : showDecimal(price)}
+    </span>
+  );
+}
+
+/** The move of the day. */
+export function Change({ open, price }: { open: number | null; price: string | null }) {
+  if (open === null || price === null) return <span className="text-muted">–</span>;
+  const ratio = Number(price) / open - 1;
+  const colour = ratio > 0 ? 'text-up' : ratio < 0 ? 'text-down' : 'text-muted';
+  return <span className={colour}>{showPercent(ratio)}</span>;
+}

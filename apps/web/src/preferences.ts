@@ -1,0 +1,31 @@
+import { create } from 'zustand';
+
+type Theme = 'light' | 'dark';
+type Language = 'en' | 'ko';
+
+interface Preferences {
+  readonly theme: Theme;
+  readonly language: Language;
+  toggleTheme(): void;
+  toggleLanguage(): void;
+}
+
+const storedLanguage = localStorage.getItem('millrace.language');
+
+/** What a person chose for this browser; the system’s choice until then. */
+export const usePreferences = create<Preferences>((set, get) => ({
+  theme: document.documentElement.dataset.theme === 'dark' ? 'dark' : 'light',
+  language: storedLanguage === 'ko' || storedLanguage === 'en' ? storedLanguage : navigator.language.startsWith('ko') ? 'ko' : 'en',
+  toggleTheme: () => {
+    const theme = get().theme === 'dark' ? 'light' : 'dark';
+    localStorage.setItem('millrace.theme', theme);
+    document.documentElement.dataset.theme = theme;
+    set({ theme });
+  },
+  toggleLanguage: () => {
+    const language = get().language === 'en' ? 'ko' : 'en';
+    localStorage.setItem('millrace.language', language);
+    document.documentElement.lang = language;
+    set({ language });
+  },
+}));

@@ -1,0 +1,59 @@
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Source, SourceConfig } from '@millrace/contracts';
+import { loadConfig } from '@millrace/platform/config';
+import { type Running, startPlatform } from '../../apps/server/platform.ts';
+
+/** Where the recorded frames are; tests that need them say so and pass where they are missing. */
+export const FRAMES = join(import.meta.dirname, '..', '..', '..', 'shared', 'data', 'frames');
+export const NO_FRAMES = existsSync(FRAMES) ? false : `the recorded frames are not at ${FRAMES}`;
+
+export interface TestPlatform extends Running {
+  get<T>(path: string): Promise<T>;
+  /** Resolves when the source is as wanted. */
+  until(wanted: (source: Source) => boolean): Promise<Source>;
+  /** Everything decided so far is in the store. */
+  settled(): Promise<void>;
+  end(): Promise<void>;
+}
+
+/** The whole platform in this process, on a free port and a folder of its own. */
+export async function platform(sources: SourceConfig[], folder = mkdtempSync(join(tmpdir(), 'millrace-'))): Promise<TestPlatform> {
+  const settings = loadConfig({
+    file: undefined,
+    folder,
+    environment: { MILLRACE_LOGGING__LEVEL: 'silent' },
+    flags: { data: join(folder, 'data'), port: 0 },
+  });
+  const running = await startPlatform({ settings: { ...settings, sources }, console: join(folder, 'none') });
+  const supervised = () => running.collector.sources()[0];
+  return {
+    ...running,
+    get: async (path) => {
+      const response = await fetch(running.url + path);
+      if (!response.ok) throw new Error(`${path} answered ${response.status}: ${await response.text()}`);
+      return response.json() as Promise<never>;
+    },
+    until: async (wanted) => {
+      for (;;) {
+        const source = supervised()?.describe();
+        if (source && wanted(source)) return source;
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+    },
+    settled: async () => {
+      while (running.host.figures().waitingCommands > 0) await new Promise((resolve) => setImmediate(resolve));
+      await running.host.flushed();
+      await running.consumer.caughtUp();
+    },
+    end: async () => {
+      await running.stop();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+export function total(counts: Record<string, number>): number {
+  return Object.values(counts).reduce((sum, count) => sum + count, 0);
+}

@@ -1,0 +1,39 @@
+/** One server-sent event, as it came. */
+export interface StreamEvent {
+  readonly id: string;
+  readonly event: string;
+  readonly data: unknown;
+  readonly receivedAt: number;
+}
+
+/**
+ * Reads server-sent events with nothing but fetch, until the connection ends, is aborted, or the callback says enough.
+ * Ends quietly when the connection breaks: that is what is being tested.
+ */
+export async function readEvents(url: string, options: { lastEventId?: string; signal?: AbortSignal }, take: (event: StreamEvent) => boolean): Promise<void> {
+  const abort = new AbortController();
+  options.signal?.addEventListener('abort', () => abort.abort());
+  const headers: Record<string, string> = options.lastEventId === undefined ? {} : { 'last-event-id': options.lastEventId };
+  try {
+    const response = await fetch(url, { headers, signal: abort.signal });
+    if (!response.ok || !response.body) throw new Error(`${url} answered ${response.status}: ${await response.text()}`);
+    let rest = '';
+    for await (const text of response.body.pipeThrough(new TextDecoderStream())) {
+      const receivedAt = Date.now();
+      const blocks = (rest + text).split('\n\n');
+      rest = blocks.pop() ?? '';
+      for (const block of blocks) {
+        const event = parse(block, receivedAt);
+        if (event && !take(event)) return abort.abort();
+      }
+    }
+  } catch (error) {
+    if (error instanceof Error && error.message.includes('answered')) throw error;
+  }
+}
+
+function parse(block: string, receivedAt: number): StreamEvent | undefined {
+  const fields = new Map(block.split('\n').map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1).trim()]));
+  const data = fields.get('data');
+  return data === undefined ? undefined : { id: fields.get('id') ?? '', event: fields.get('event') ?? 'message', data: JSON.parse(data), receivedAt };
+}

@@ -10,7 +10,11 @@ export interface StreamEvent {
  * Reads server-sent events with nothing but fetch, until the connection ends, is aborted, or the callback says enough.
  * Ends quietly when the connection breaks: that is what is being tested.
  */
-export async function readEvents(url: string, options: { lastEventId?: string; signal?: AbortSignal }, take: (event: StreamEvent) => boolean): Promise<void> {
+export async function readEvents(
+  url: string,
+  options: { lastEventId?: string; signal?: AbortSignal },
+  take: (event: StreamEvent) => boolean,
+): Promise<void> {
   const abort = new AbortController();
   options.signal?.addEventListener('abort', () => abort.abort());
   const headers: Record<string, string> = options.lastEventId === undefined ? {} : { 'last-event-id': options.lastEventId };
@@ -35,5 +39,7 @@ export async function readEvents(url: string, options: { lastEventId?: string; s
 function parse(block: string, receivedAt: number): StreamEvent | undefined {
   const fields = new Map(block.split('\n').map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1).trim()]));
   const data = fields.get('data');
-  return data === undefined ? undefined : { id: fields.get('id') ?? '', event: fields.get('event') ?? 'message', data: JSON.parse(data), receivedAt };
+  return data === undefined
+    ? undefined
+    : { id: fields.get('id') ?? '', event: fields.get('event') ?? 'message', data: JSON.parse(data), receivedAt };
 }

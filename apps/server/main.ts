@@ -3,6 +3,8 @@ import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { UserError } from './user-error.ts';
 
 const EXIT_USAGE = 2;
+/** EX_SOFTWARE of sysexits.h. */
+const EXIT_SOFTWARE = 70;
 
 function portNumber(text: string): number {
   const port = Number(text);
@@ -63,15 +65,21 @@ program
 try {
   await program.parseAsync();
 } catch (error) {
-  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : EXIT_USAGE;
-  else if (error instanceof UserError) {
+  // What was opened before the mistake was found would keep the process alive.
+  process.exit(report(error));
+}
+
+/** Tells the person at the terminal what is wrong and what to do; returns the status to end with. */
+function report(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE;
+  if (error instanceof UserError) {
     console.error(`millrace: ${error.message}\n  ${error.remedy}`);
-    process.exitCode = 1;
-  } else if (error instanceof ConfigError) {
-    console.error(`millrace: ${error.message}`);
-    process.exitCode = 1;
-  } else {
-    console.error('millrace: something that should not happen has happened; please report it.\n', error);
-    process.exitCode = 70;
+    return 1;
   }
+  if (error instanceof ConfigError) {
+    console.error(`millrace: ${error.message}`);
+    return 1;
+  }
+  console.error('millrace: something that should not happen has happened; please report it.\n', error);
+  return EXIT_SOFTWARE;
 }

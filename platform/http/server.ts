@@ -69,7 +69,9 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   serveStream(routes, options);
   await serveConsole(app, options.console);
 
-  const sockets = createSocketServer(options.hub, options.checkChannel);
+  const sockets = createSocketServer(options.hub, options.checkChannel, (error) =>
+    options.logger.error({ err: error }, 'a WebSocket request failed'),
+  );
   app.server.on('upgrade', (request, socket, head) => {
     if (new URL(request.url ?? '/', 'http://x').pathname === '/api/v1/socket') return sockets.upgrade(request, socket, head);
     socket.end('HTTP/1.1 404 Not Found\r\nconnection: close\r\n\r\n');

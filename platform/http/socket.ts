@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { type Problem, SocketRequest } from '@millrace/contracts';
+import { SocketRequest } from '@millrace/contracts';
 import { pack, unpack } from 'msgpackr';
 import { Compile } from 'typebox/compile';
 import { type WebSocket, WebSocketServer } from 'ws';
@@ -21,6 +21,7 @@ export type ChannelCheck = (name: string) => ChannelDelivery;
 export function createSocketServer(
   hub: Hub,
   check: ChannelCheck,
+  onFailure: (error: unknown) => void,
 ): { upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void; close(): void } {
   const server = new WebSocketServer({
     noServer: true,
@@ -29,7 +30,8 @@ export function createSocketServer(
     handleProtocols: (offered) => (offered.has(MSGPACK) ? MSGPACK : false),
   });
   return {
-    upgrade: (request, socket, head) => server.handleUpgrade(request, socket, head, (connection) => serve(connection, socket, hub, check)),
+    upgrade: (request, socket, head) =>
+      server.handleUpgrade(request, socket, head, (connection) => serve(connection, socket, hub, check, onFailure)),
     close: () => {
       for (const client of server.clients) client.close(1001, 'the server stops');
       server.close();
@@ -37,7 +39,7 @@ export function createSocketServer(
   };
 }
 
-function serve(connection: WebSocket, socket: Duplex, hub: Hub, check: ChannelCheck): void {
+function serve(connection: WebSocket, socket: Duplex, hub: Hub, check: ChannelCheck, onFailure: (error: unknown) => void): void {
   const binary = connection.protocol === MSGPACK;
   const reader: Reader = {
     format: binary ? 'msgpack' : 'json',
@@ -74,9 +76,9 @@ function serve(connection: WebSocket, socket: Duplex, hub: Hub, check: ChannelCh
     try {
       handle(message);
     } catch (error) {
-      if (!(error instanceof ApiProblem)) throw error;
-      const { code, message: detail, remedy } = error;
-      refuse(message.id, code satisfies Problem['code'], detail, remedy);
+      if (error instanceof ApiProblem) return refuse(message.id, error.code, error.message, error.remedy);
+      onFailure(error);
+      connection.close(1011, 'the server failed on this request');
     }
   });
   const handle = (message: SocketRequest) => {

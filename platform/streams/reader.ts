@@ -1,5 +1,4 @@
 import { pack } from 'msgpackr';
-import { WebSocket } from 'ws';
 import { formatPosition } from './position.ts';
 
 export type Format = 'sse' | 'json' | 'msgpack';
@@ -54,12 +53,23 @@ export class Entry {
   }
 }
 
-const OPCODE = { text: 1, binary: 2 };
+const FINAL = 0x80;
+const OPCODE = { text: 0x1, binary: 0x2 };
+const SHORT_MAX = 125;
+const MIDDLE_MAX = 0xffff;
 
-/** A whole WebSocket frame of a server: built once, written to every socket as it is (RFC 6455, section 5.2). */
-export function socketFrame(payload: Buffer, kind: 'text' | 'binary'): Buffer {
-  const { Sender } = WebSocket as unknown as {
-    Sender: { frame(data: Buffer, options: { fin: boolean; rsv1: boolean; opcode: number; mask: boolean; readOnly: boolean }): Buffer[] };
-  };
-  return Buffer.concat(Sender.frame(payload, { fin: true, rsv1: false, opcode: OPCODE[kind], mask: false, readOnly: true }));
+/** A whole, unmasked WebSocket frame of a server: built once, written to every socket as it is (RFC 6455, section 5.2). */
+export function socketFrame(payload: Buffer, kind: keyof typeof OPCODE): Buffer {
+  const { length } = payload;
+  const header = Buffer.alloc(length <= SHORT_MAX ? 2 : length <= MIDDLE_MAX ? 4 : 10);
+  header[0] = FINAL | OPCODE[kind];
+  if (length <= SHORT_MAX) header[1] = length;
+  else if (length <= MIDDLE_MAX) {
+    header[1] = 126;
+    header.writeUInt16BE(length, 2);
+  } else {
+    header[1] = 127;
+    header.writeBigUInt64BE(BigInt(length), 2);
+  }
+  return Buffer.concat([header, payload]);
 }

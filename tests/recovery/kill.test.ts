@@ -36,7 +36,9 @@ describe('kill -9 in the middle of a replay', () => {
   for (let kill = 1; kill <= KILLS; kill++)
     test(`kill ${kill} of ${KILLS}: a prefix of the truth comes back, with all that was told until ${LOST_MS_MAX} ms before`, async () => {
       const data = join(folder, `data-${kill}`);
-      const first = await startServer(['replay', recording, '--source', 'binance', '--speed', '1', '--port', '0', '--data', data], { cwd: folder });
+      const first = await startServer(['replay', recording, '--source', 'binance', '--speed', '1', '--port', '0', '--data', data], {
+        cwd: folder,
+      });
       const told: { pair: string; id: number; at: number }[] = [];
       const channels = PAIRS.map((pair) => `trades:binance:${pair}`).join(',');
       const heard = readEvents(`${first.url}/api/v1/stream?channels=${channels}`, {}, ({ event, data: message, receivedAt }) => {
@@ -59,7 +61,11 @@ describe('kill -9 in the middle of a replay', () => {
         const prefix = truth.slice(0, count);
         for (const { pair, trades, minutes, seconds, instrument } of stored) {
           const mine = prefix.filter((trade) => trade.pair === pair);
-          assert.deepEqual(trades.rows.map(([time, price, quantity, , id]) => [time, price, quantity, id]), mine.map(({ time, price, quantity, id }) => [time, price, quantity, String(id)]), pair);
+          assert.deepEqual(
+            trades.rows.map(([time, price, quantity, , id]) => [time, price, quantity, id]),
+            mine.map(({ time, price, quantity, id }) => [time, price, quantity, String(id)]),
+            pair,
+          );
           assert.deepEqual(minutes.rows, candles(mine, 60_000), `1m candles of ${pair}`);
           assert.deepEqual(seconds.rows, candles(mine, 1_000), `1s candles of ${pair}`);
           assert.equal(instrument.trades, mine.length);
@@ -101,5 +107,12 @@ function candles(trades: readonly MadeUpTrade[], length: number): number[][] {
     bar.thousandths += Math.round(Number(quantity) * 1_000);
     bars.set(opening, bar);
   }
-  return [...bars].map(([opening, { prices, thousandths }]) => [opening, prices[0] as number, Math.max(...prices), Math.min(...prices), prices.at(-1) as number, thousandths / 1_000]);
+  return [...bars].map(([opening, { prices, thousandths }]) => [
+    opening,
+    prices[0] as number,
+    Math.max(...prices),
+    Math.min(...prices),
+    prices.at(-1) as number,
+    thousandths / 1_000,
+  ]);
 }

@@ -17,7 +17,10 @@ const EVENT_STEP_MS = 7;
  * Writes a recording of aggregate trades in the format of the recorded ones, at a steady rate, over several instruments.
  * Returns its trades, in the order of the frames.
  */
-export async function writeFrames(path: string, options: { frames: number; perSecond: number; pairs: readonly string[] }): Promise<MadeUpTrade[]> {
+export async function writeFrames(
+  path: string,
+  options: { frames: number; perSecond: number; pairs: readonly string[] },
+): Promise<MadeUpTrade[]> {
   const { frames, perSecond, pairs } = options;
   const file = createWriteStream(path);
   const streams = pairs.map((pair) => `${pair.replace('-', '').toLowerCase()}@aggTrade`).join('/');

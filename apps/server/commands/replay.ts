@@ -52,8 +52,8 @@ export async function replay(frames: string, { source, speed, exit, ...flags }: 
     adjust: (_config, parts) => ({ ...parts, feed: recordedFeed(lines, speed), history: null, leavesHoles: false, checkClock: false }),
     onSource: ({ state }) => state === 'finished' && finished(),
   });
-  console.log(`ready ${running.url}`);
   stopOnSignal(running);
+  console.log(`ready ${running.url}`);
   await done;
   await running.host.flushed();
   await running.consumer.caughtUp();

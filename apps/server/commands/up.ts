@@ -9,8 +9,8 @@ export const CONSOLE_FOLDER = join(import.meta.dirname, '..', '..', 'web', 'dist
 
 export async function up(flags: ServingFlags): Promise<void> {
   const running = await startPlatform({ settings: settingsFor(flags), console: CONSOLE_FOLDER });
-  console.log(`ready ${running.url}`);
   stopOnSignal(running);
+  console.log(`ready ${running.url}`);
 }
 
 export function stopOnSignal(running: Running): void {

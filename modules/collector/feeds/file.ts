@@ -89,12 +89,12 @@ async function readLines(
   control: Control,
   gate: () => Promise<void>,
 ): Promise<void> {
-  const take = format === 'csv' ? csvRows(events) : (line: string) => line.trim() !== '' && events.frame(line);
+  const rows = format === 'csv' ? csvRows(events) : jsonRows(events);
   let rest = '';
   for await (const text of appended(path, follow, control)) {
     const lines = (rest + text).split('\n');
     rest = lines.pop() ?? '';
-    for (const line of lines) take(line.endsWith('\r') ? line.slice(0, -1) : line);
+    for (const line of lines) rows.take(line.endsWith('\r') ? line.slice(0, -1) : line);
     if (rest.length > LINE_CHARACTERS_MAX) {
       events.refused('oversized', `a line of more than ${LINE_CHARACTERS_MAX} characters`, rest.slice(0, 512));
       rest = '';
@@ -103,11 +103,22 @@ async function readLines(
     await gate();
     if (control.closed) return;
   }
-  if (rest !== '') take(rest);
+  if (rest !== '') rows.take(rest);
+  await rows.end();
+}
+
+/** Takes lines and makes frames of them; `end` resolves when the last one is made. */
+interface RowReader {
+  take(line: string): void;
+  end(): Promise<void>;
+}
+
+function jsonRows(events: FeedEvents): RowReader {
+  return { take: (line) => line.trim() !== '' && events.frame(line), end: async () => {} };
 }
 
 /** The first line names the columns; an unnamed one is called `column0`, `column1`, … */
-function csvRows(events: FeedEvents): (line: string) => void {
+function csvRows(events: FeedEvents): RowReader {
   let columns: string[] | null = null;
   const parser = csvParser({ relax_quotes: true, relax_column_count: true, skip_empty_lines: true });
   parser.on('readable', () => {
@@ -118,7 +129,14 @@ function csvRows(events: FeedEvents): (line: string) => void {
     }
   });
   parser.on('error', (error) => events.refused('schema', `no CSV: ${error.message}`, ''));
-  return (line) => void parser.write(`${line}\n`);
+  return {
+    take: (line) => void parser.write(`${line}\n`),
+    end: () =>
+      new Promise((resolve) => {
+        parser.once('close', resolve);
+        parser.end();
+      }),
+  };
 }
 
 /** What is in the file and, with `follow`, what is added to it. */

@@ -1,0 +1,196 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { Mapping } from '@millrace/contracts';
+import fc from 'fast-check';
+import { parseDigits } from '../digits.ts';
+import type { Protocol, Sink } from '../source.ts';
+import { binanceProtocol, binanceUrl } from './binance.ts';
+import { krakenSymbol, krakenV2Protocol } from './kraken.ts';
+import { mappedProtocol, symbolsOf } from './mapped.ts';
+import { SimulatedMarket } from './simulator.ts';
+import { upbitProtocol } from './upbit.ts';
+
+/** Writes down what a protocol finds. */
+function read(protocol: Protocol, frame: string | object): unknown[][] {
+  const found: unknown[][] = [];
+  const note =
+    (name: string) =>
+    (...what: unknown[]) =>
+      void found.push([name, ...what]);
+  const names = ['trade', 'quote', 'bookReplaced', 'bookUpdated', 'venueCandle', 'candle', 'reading', 'consumed', 'ignored', 'refused'];
+  protocol.read(
+    typeof frame === 'string' ? frame : JSON.stringify(frame),
+    Object.fromEntries(names.map((name) => [name, note(name)])) as unknown as Sink,
+  );
+  return found;
+}
+
+describe('digits', () => {
+  test('survive as they were written, wherever they stand', () => {
+    assert.deepEqual(parseDigits('{"a":127.0,"b":[1E-7,-0.50 ],"c":"x:1,2]","d":"say \\"3,\\"","e":{"f":null,"g":true}}'), {
+      a: '127.0',
+      b: ['1E-7', '-0.50'],
+      c: 'x:1,2]',
+      d: 'say "3,"',
+      e: { f: null, g: true },
+    });
+  });
+
+  test('of any JSON are its own text, and nothing else changes', () =>
+    fc.assert(
+      fc.property(fc.json(), (json) => {
+        const message = JSON.stringify([JSON.parse(json)]);
+        const expected = JSON.parse(message, (_key, value) => (typeof value === 'number' ? JSON.stringify(value) : value));
+        assert.deepEqual(parseDigits(message), expected);
+      }),
+    ));
+});
+
+describe('binance', () => {
+  test('puts the subscriptions into the URL', () => {
+    assert.equal(
+      binanceUrl('wss://stream.binance.com:9443/', ['BTCUSDT'], ['trades', 'candles']),
+      'wss://stream.binance.com:9443/stream?streams=btcusdt@aggTrade/btcusdt@kline_1m',
+    );
+  });
+
+  test('says what it does not know or cannot read, and never throws for JSON', () => {
+    const protocol = binanceProtocol('spot');
+    assert.deepEqual(read(protocol, { stream: 'x', data: { e: 'forceOrder', s: 'X' } }), [['ignored', 'forceOrder']]);
+    assert.deepEqual(read(protocol, { result: null, id: 1 }), [['ignored', 'reply']]);
+    assert.equal(read(protocol, { error: { msg: 'no such stream' } })[0]?.[0], 'refused');
+  });
+});
+
+describe('kraken v2', () => {
+  const protocol = krakenV2Protocol(['BTC/USD'], ['trades', 'book']);
+
+  test('keeps the digits of its JSON numbers, and the venue’s trade ids', () => {
+    const frame =
+      '{"channel":"trade","type":"update","data":[{"symbol":"BTC/USD","side":"sell","price":26500.10,"qty":0.00500000,"ord_type":"market","trade_id":4665906,"timestamp":"2023-09-25T07:49:37.708706Z"}]}';
+    assert.deepEqual(read(protocol, frame), [
+      ['consumed', 'trade'],
+      [
+        'trade',
+        'BTC/USD',
+        {
+          id: '4665906',
+          order: 4_665_906,
+          time: Date.UTC(2023, 8, 25, 7, 49, 37, 708),
+          price: '26500.10',
+          quantity: '0.00500000',
+          side: 'sell',
+        },
+        true,
+      ],
+    ]);
+  });
+
+  test('reads whole books and updates with their checksum', () => {
+    const frame = (type: string) =>
+      `{"channel":"book","type":"${type}","data":[{"symbol":"BTC/USD","bids":[{"price":0.5666,"qty":4831.75496356}],"asks":[],"checksum":2439117997,"timestamp":"2023-10-06T17:35:55.440295Z"}]}`;
+    const [, [name, , book]] = read(protocol, frame('snapshot')) as [unknown, [string, string, { bids: unknown; continuity: unknown }]];
+    assert.deepEqual([name, book.bids, book.continuity], ['bookReplaced', [['0.5666', '4831.75496356']], { checksum: 2_439_117_997 }]);
+    assert.equal(read(protocol, frame('update'))[1]?.[0], 'bookUpdated');
+  });
+
+  test('answers to its own names', () => {
+    assert.deepEqual(
+      [krakenSymbol('BTC-USD', 2), krakenSymbol('BTC-USD', 1), krakenSymbol('ETH-BTC', 1)],
+      ['BTC/USD', 'XBT/USD', 'ETH/XBT'],
+    );
+    assert.deepEqual(read(protocol, { channel: 'heartbeat' }), [['ignored', 'heartbeat']]);
+    assert.match(
+      String(read(protocol, { method: 'subscribe', success: false, error: 'Currency pair not supported' })[0]?.[1]),
+      /not supported/,
+    );
+  });
+});
+
+describe('upbit', () => {
+  test('reads the DEFAULT format as it reads SIMPLE', () => {
+    const protocol = upbitProtocol(['KRW-BTC'], ['trades']);
+    const simple =
+      '{"ty":"trade","cd":"KRW-BTC","tms":1,"ttms":1730336862047,"tp":100473000.00000000,"tv":0.00014208,"ab":"BID","sid":17303368620470000}';
+    const long =
+      '{"type":"trade","code":"KRW-BTC","timestamp":1,"trade_timestamp":1730336862047,"trade_price":100473000.00000000,"trade_volume":0.00014208,"ask_bid":"BID","sequential_id":17303368620470000}';
+    assert.deepEqual(read(protocol, long), read(protocol, simple));
+    assert.deepEqual((read(protocol, long)[1]?.[2] as { price: string }).price, '100473000.00000000');
+  });
+});
+
+describe('any JSON feed, by configuration alone', () => {
+  const mappings: Mapping[] = [
+    {
+      as: 'trades',
+      where: { 'head.kind': 'deal' },
+      items: 'body',
+      instrument: 'mkt',
+      pairs: { XB: 'BTC-USD' },
+      time: 'at',
+      timeUnit: 's',
+      fields: { price: 'px', quantity: 'sz', side: 'dir', id: 'no' },
+    },
+    {
+      as: 'readings',
+      where: { station: 'roof' },
+      pair: 'ROOF-WEATHER',
+      time: 'when',
+      timeUnit: 'iso',
+      fields: { temperature: 't', wind: 'w.speed' },
+    },
+  ];
+  const protocol = mappedProtocol(mappings, ['hello', { op: 'sub' }], () => 5);
+
+  test('greets, and finds trades where the mapping says they are', () => {
+    assert.deepEqual(protocol.connected(), ['hello', '{"op":"sub"}']);
+    assert.deepEqual(symbolsOf(mappings), [
+      { symbol: 'XB', pair: 'BTC-USD' },
+      { symbol: 'ROOF-WEATHER', pair: 'ROOF-WEATHER' },
+    ]);
+    const frame = '{"head":{"kind":"deal"},"body":[{"mkt":"XB","at":1700000000.5,"px":100.10,"sz":0.010,"dir":"SELL","no":7}]}';
+    assert.deepEqual(read(protocol, frame)[1], [
+      'trade',
+      'XB',
+      { time: 1_700_000_000_500, price: '100.10', quantity: '0.010', side: 'sell', id: '7', order: 1_700_000_000_500_000 },
+      false,
+    ]);
+  });
+
+  test('takes plain readings of something that is no market', () => {
+    const found = read(protocol, { station: 'roof', when: '2026-01-01T00:00:00Z', t: 21.5, w: { speed: 3 } });
+    assert.deepEqual(
+      found.slice(1).map(([, symbol, reading]) => [symbol, reading]),
+      [
+        ['ROOF-WEATHER', { time: Date.UTC(2026, 0, 1), name: 'temperature', value: 21.5 }],
+        ['ROOF-WEATHER', { time: Date.UTC(2026, 0, 1), name: 'wind', value: 3 }],
+      ],
+    );
+  });
+
+  test('says what no mapping is for, and what lacks its items', () => {
+    assert.deepEqual(read(protocol, { other: 1 }), [['ignored', 'unmapped']]);
+    assert.deepEqual(read(protocol, { head: { kind: 'deal' } }), [['refused', 'nothing at "body"']]);
+  });
+});
+
+describe('the simulated market', () => {
+  test('is the same for the same seed, and another for another', () => {
+    const run = (seed: number) => {
+      const market = new SimulatedMarket('BTC-USDT', seed, 1_000, 4);
+      return Array.from({ length: 200 }, () => market.next());
+    };
+    assert.deepEqual(run(1), run(1));
+    assert.notDeepEqual(run(1), run(2));
+  });
+
+  test('moves like a market: time goes on, prices stay positive, bid below ask', () => {
+    const market = new SimulatedMarket('ETH-USDT', 3, 1_000, 50);
+    let before = 0;
+    for (let count = 0; count < 20_000; count++) {
+      const { t, p, bid, ask } = market.next();
+      assert.ok(t >= before && Number(p) > 0 && Number(bid) < Number(ask));
+      before = t;
+    }
+  });
+});

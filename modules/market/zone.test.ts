@@ -1,0 +1,289 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { Candle, InstrumentCommand, Interval, Trade } from '@millrace/contracts';
+import { given } from '@millrace/kernel/testing';
+import fc from 'fast-check';
+import { candleOf } from './bars.ts';
+import { type Instrument, instrumentZone } from './zone.ts';
+
+const zone = instrumentZone({ lateWindowMs: 600_000, outlierPercent: 20 });
+const START = Date.UTC(2026, 0, 5, 9, 0, 0);
+const MINUTE = 60_000;
+
+function trade(order: number, at: number, price = '100', quantity = '1'): Trade {
+  return { id: String(order), order, time: START + at, price, quantity, side: 'buy' };
+}
+const record = (one: Trade, numbered = true): InstrumentCommand => ({ type: 'RecordTrade', trade: one, numbered });
+const candlesOf = (state: Instrument, interval: Interval): Candle[] => state.bars[interval].map(candleOf);
+
+describe('an instrument', () => {
+  test('makes a candle of its trades, and closes it when time passes', () => {
+    given(zone)
+      .when(record(trade(1, 0, '100')), record(trade(2, 10_000, '103', '0.5')), record(trade(3, 59_999, '99', '2')))
+      .state((state) =>
+        assert.deepEqual(candlesOf(state, '1m'), [{ time: START, open: 100, high: 103, low: 99, close: 99, volume: 3.5, trades: 3 }]),
+      )
+      .when(record(trade(4, MINUTE, '101')))
+      .state((state) => {
+        assert.equal(state.bars['1m'][0]?.closed, true);
+        assert.equal(state.bars['1h'][0]?.closed, false);
+      });
+  });
+
+  test('closes candles smallest first, each once', () => {
+    const { events } = given(zone)
+      .when(record(trade(1, 0)))
+      .when(record(trade(2, 5 * MINUTE)));
+    assert.deepEqual(
+      events.map((event) => (event.type === 'CandleClosed' ? event.interval : event.type)),
+      ['1s', '5s', '10s', '30s', '1m', '3m', '5m', 'TradeRecorded'],
+    );
+  });
+
+  test('a quote closes candles too, once their last trades have had a moment to come', () => {
+    const quote = (at: number): InstrumentCommand => ({
+      type: 'ObserveQuote',
+      quote: { time: START + at, bid: '1', bidQuantity: '1', ask: '2', askQuantity: '1' },
+    });
+    given(zone)
+      .when(record(trade(1, 0)))
+      .when(quote(1_500))
+      .emitsTypes('QuoteChanged')
+      .when(quote(2_000))
+      .emitsTypes('CandleClosed');
+  });
+
+  test('a late trade corrects the candles it belongs to, as a new version', () => {
+    const { events } = given(zone)
+      .when(record(trade(1, 0)), record(trade(3, 2 * MINUTE)))
+      .when(record(trade(2, 30_000, '120', '1')));
+    assert.deepEqual(
+      events.map((event) => (event.type === 'CandleCorrected' ? `${event.interval} v${event.version}` : event.type)),
+      ['TradeRecorded', '1s v1', '5s v1', '10s v1', '30s v1', '1m v2'],
+    );
+    const corrected = events.find((event) => event.type === 'CandleCorrected' && event.interval === '1m');
+    assert.equal(corrected?.type === 'CandleCorrected' && corrected.candle.high, 120);
+  });
+
+  test('a trade that is too late for its candle is recorded and counted all the same', () => {
+    given(zone)
+      .when(record(trade(1, 0)), record(trade(3, 20 * MINUTE)))
+      .when(record(trade(2, 1_000)))
+      .state((state) => assert.deepEqual([state.quality.counts.lateBeyondWindow, state.quality.counts.trades], [1, 3]));
+  });
+
+  test('a repeat is refused and counted, however old a numbered one is', () => {
+    given(zone)
+      .when(...Array.from({ length: 50 }, (_none, index) => record(trade(index + 1, index * 1_000))))
+      .when(record(trade(1, 0)))
+      .emits({ type: 'TradeRefused', trade: trade(1, 0), reason: 'duplicate' })
+      .state((state) => assert.equal(state.quality.counts.duplicates, 1));
+  });
+
+  test('trades without a number are told apart by their ids', () => {
+    given(zone)
+      .when(record({ ...trade(5, 0), id: 'a' }, false), record({ ...trade(5, 0), id: 'b' }, false))
+      .emitsTypes('TradeRecorded')
+      .when(record({ ...trade(5, 0), id: 'a' }, false))
+      .emitsTypes('TradeRefused');
+  });
+
+  test('what is no price is refused', () => {
+    for (const price of ['0', '-1', 'NaN', '1,5', ''])
+      given(zone)
+        .when(record(trade(1, 0, price)))
+        .emits({ type: 'TradeRefused', trade: trade(1, 0, price), reason: 'schema' });
+  });
+
+  test('an outlier is kept and marked; after a real jump the mean follows', () => {
+    const calm = Array.from({ length: 20 }, (_none, index) => record(trade(index + 1, index, '100')));
+    given(zone)
+      .when(...calm)
+      .when(record(trade(21, 100, '150')))
+      .state((state) => assert.equal(state.quality.counts.outliers, 1))
+      .when(...Array.from({ length: 400 }, (_none, index) => record(trade(22 + index, 101 + index, '150'))))
+      .when(record(trade(1_000, 10_000, '150')))
+      .state((state) => assert.equal(state.quality.counts.trades, 422))
+      .state((state) => assert.ok(state.typicalPrice > 130));
+  });
+
+  test('weeks start on Monday, days at midnight UTC', () => {
+    given(zone)
+      .when(record(trade(1, 0)))
+      .state((state) => {
+        assert.equal(new Date(state.bars['1w'][0]?.time ?? 0).toISOString(), '2026-01-05T00:00:00.000Z');
+        assert.equal(new Date(state.bars['1d'][0]?.time ?? 0).toISOString(), '2026-01-05T00:00:00.000Z');
+      });
+  });
+
+  test('the venue’s own candle is compared with ours, and a difference is shown', () => {
+    const theirs = { time: START, open: 100, high: 100, low: 100, close: 100, volume: 1, trades: 1 };
+    const observe = (candle: Candle): InstrumentCommand => ({ type: 'ObserveVenueCandle', interval: '1m', candle, closed: true });
+    given(zone)
+      .when(record(trade(1, 0)))
+      .when(observe(theirs))
+      .state(({ quality }) => assert.deepEqual([quality.counts.candlesCompared, quality.counts.candlesDiffering], [1, 0]))
+      .when(observe({ ...theirs, volume: 2 }))
+      .state(({ quality }) => assert.deepEqual([quality.counts.candlesDiffering, quality.differences[0]?.theirs.volume], [1, 2]));
+  });
+
+  test('a feed of candles fills the larger intervals from the smaller', () => {
+    const hour = (index: number): InstrumentCommand => ({
+      type: 'RecordCandle',
+      interval: '1h',
+      candle: { time: START + index * 3_600_000, open: 10 + index, high: 20 + index, low: 5, close: 11 + index, volume: 1, trades: 0 },
+    });
+    given(zone)
+      .when(hour(0), hour(1), hour(2), hour(3))
+      .state((state) =>
+        assert.deepEqual(
+          candlesOf(state, '4h').map(({ open, high, close, volume }) => [open, high, close, volume]),
+          [
+            [10, 22, 13, 3],
+            [13, 23, 14, 1],
+          ],
+        ),
+      )
+      .when(hour(3))
+      .nothing();
+  });
+});
+
+describe('an order book', () => {
+  const whole = (last: number): InstrumentCommand => ({
+    type: 'ReplaceBook',
+    book: {
+      time: START,
+      bids: [
+        ['10', '1'],
+        ['9', '2'],
+      ],
+      asks: [
+        ['11', '1'],
+        ['12', '2'],
+      ],
+      continuity: { last },
+    },
+  });
+  const change = (first: number, last: number, previous?: number): InstrumentCommand => ({
+    type: 'UpdateBook',
+    book: {
+      time: START,
+      bids: [
+        ['10', '0'],
+        ['9.5', '3'],
+      ],
+      asks: [],
+      continuity: { first, last, ...(previous !== undefined && { previous }) },
+    },
+  });
+
+  test('is built from a whole one and changes, each kept in order of price', () => {
+    given(zone)
+      .when(whole(5), change(4, 7))
+      .state(({ book }) =>
+        assert.deepEqual(
+          book.bids.map(([, price, quantity]) => [price, quantity]),
+          [
+            ['9.5', '3'],
+            ['9', '2'],
+          ],
+        ),
+      );
+  });
+
+  test('passes over what it has already, and over changes before there is a whole one', () => {
+    given(zone).when(whole(5)).when(change(3, 5)).nothing();
+    given(zone).when(change(1, 2)).nothing();
+  });
+
+  test('is broken when an update is missing, by either rule, and whole again after a new one', () => {
+    given(zone).when(whole(5)).when(change(8, 9)).emitsTypes('BookBroken');
+    given(zone)
+      .when(whole(5), change(6, 9, 5))
+      .when(change(15, 16, 14))
+      .emitsTypes('BookBroken')
+      .state(({ book, quality }) => assert.deepEqual([book.synced, quality.counts.bookBreaks], [false, 1]))
+      .when(whole(20))
+      .state(({ book }) => assert.equal(book.synced, true));
+  });
+
+  test('is broken when the checksum of an update differs', () => {
+    const update: InstrumentCommand = {
+      type: 'UpdateBook',
+      book: { time: START, bids: [['9.7', '1']], asks: [], continuity: { checksum: 1 } },
+    };
+    given(zone).when(whole(5)).when(update).emitsTypes('BookUpdated', 'BookBroken');
+  });
+});
+
+describe('laws of candles', () => {
+  const trades = fc
+    .array(
+      fc.record({
+        at: fc.integer({ min: 0, max: 8 * MINUTE }),
+        price: fc.integer({ min: 1, max: 200 }),
+        quantity: fc.integer({ min: 1, max: 999 }),
+      }),
+      { minLength: 1, maxLength: 60 },
+    )
+    .map((list) =>
+      list
+        .sort((a, b) => a.at - b.at)
+        .map(
+          ({ at, price, quantity }, index): Trade => ({
+            id: String(index + 1),
+            order: index + 1,
+            time: START + at,
+            price: String(price),
+            quantity: (quantity / 1_000).toFixed(3),
+            side: 'buy',
+          }),
+        ),
+    );
+  const run = (list: readonly Trade[]) => {
+    let bars: unknown;
+    given(zone)
+      .when(...list.map((one) => record(one)))
+      .state((state) => {
+        bars = (['1s', '1m', '3m', '5m', '1h'] as const).map((interval) => candlesOf(state, interval));
+      });
+    return bars;
+  };
+
+  test('the order in which trades arrive makes no difference, within the window', () =>
+    fc.assert(
+      fc.property(trades, fc.infiniteStream(fc.nat()), (list, dice) => {
+        const shuffled = [...list];
+        for (let index = shuffled.length - 1; index > 0; index--) {
+          const other = (dice.next().value as number) % (index + 1);
+          [shuffled[index], shuffled[other]] = [shuffled[other] as Trade, shuffled[index] as Trade];
+        }
+        assert.deepEqual(run(shuffled), run(list));
+      }),
+      { numRuns: 100 },
+    ));
+
+  test('candles made trade by trade equal candles made in one go', () =>
+    fc.assert(
+      fc.property(trades, (list) => {
+        let minutes: Candle[] = [];
+        given(zone)
+          .when(...list.map((one) => record(one)))
+          .state((state) => {
+            minutes = candlesOf(state, '1m');
+          });
+        const expected = [...Map.groupBy(list, ({ time }) => time - (time % MINUTE))].map(([time, inside]) => ({
+          time,
+          open: Number(inside[0]?.price),
+          high: Math.max(...inside.map(({ price }) => Number(price))),
+          low: Math.min(...inside.map(({ price }) => Number(price))),
+          close: Number(inside.at(-1)?.price),
+          volume: inside.reduce((sum, { quantity }) => sum + Math.round(Number(quantity) * 1_000), 0) / 1_000,
+          trades: inside.length,
+        }));
+        assert.deepEqual(minutes, expected);
+      }),
+      { numRuns: 100 },
+    ));
+});

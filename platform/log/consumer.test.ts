@@ -1,0 +1,117 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, test } from 'node:test';
+import type { EventBatch } from '@millrace/kernel';
+import { CannotApply, ConsumerGroup, type Projection } from './consumer.ts';
+import type { EventLog } from './event-log.ts';
+import { openLmdbLog } from './lmdb-log.ts';
+
+/** A table in memory that stores its offsets with its rows, as a real one does in a transaction. */
+class Table implements Projection {
+  readonly name = 'table';
+  rows: string[] = [];
+  stored = new Map<number, number>();
+  /** Thrown by the next applies, one each. */
+  failures: Error[] = [];
+  poison: string | null = null;
+
+  async offsets(): Promise<ReadonlyMap<number, number>> {
+    return new Map(this.stored);
+  }
+
+  async apply(batches: readonly EventBatch[], read: { partition: number; next: number } | null): Promise<void> {
+    const failure = this.failures.shift();
+    if (failure) throw failure;
+    const bad = batches.find(({ zone }) => zone === this.poison);
+    if (bad) throw new CannotApply(bad, 'it is poison');
+    for (const { zone, firstSeq, events } of batches) for (const [index] of events.entries()) this.rows.push(`${zone} ${firstSeq + index}`);
+    if (read) this.stored.set(read.partition, read.next);
+  }
+}
+
+const one = (zone: string, seq: number): EventBatch => ({
+  zone,
+  epoch: 0,
+  firstSeq: seq,
+  version: 1,
+  time: 1,
+  events: [{ type: 'Counted' }],
+  metas: null,
+});
+
+describe('a consumer group', () => {
+  let folder: string;
+  let log: EventLog;
+  let table: Table;
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'millrace-consumer-'));
+    log = openLmdbLog(folder);
+    table = new Table();
+  });
+  afterEach(async () => {
+    await log.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  test('applies what is there and what comes, and knows its lag', async () => {
+    await log.append([one('zone/a', 1), one('zone/b', 1)]);
+    const consumer = new ConsumerGroup(log, table);
+    await consumer.start();
+    await log.append([one('zone/a', 2)]);
+    await consumer.caughtUp();
+    assert.deepEqual(table.rows.sort(), ['zone/a 1', 'zone/a 2', 'zone/b 1']);
+    assert.equal(consumer.figures().lag, 0);
+    await consumer.stop();
+    await log.append([one('zone/a', 3)]);
+    assert.equal(consumer.figures().lag, 1);
+  });
+
+  test('goes on where its table stands, neither repeating nor skipping', async () => {
+    const first = new ConsumerGroup(log, table);
+    await first.start();
+    for (let seq = 1; seq <= 50; seq++) await log.append([one('zone/a', seq)]);
+    await first.caughtUp();
+    await first.stop();
+    for (let seq = 51; seq <= 60; seq++) await log.append([one('zone/a', seq)]);
+    const second = new ConsumerGroup(log, table);
+    await second.start();
+    await second.caughtUp();
+    await second.stop();
+    assert.deepEqual(
+      table.rows,
+      Array.from({ length: 60 }, (_none, index) => `zone/a ${index + 1}`),
+    );
+  });
+
+  test('tries again while its table cannot be written', async () => {
+    table.failures = [new Error('the disk is full'), new Error('the disk is full')];
+    const told: string[] = [];
+    const consumer = new ConsumerGroup(log, table, (message) => told.push(message));
+    await log.append([one('zone/a', 1)]);
+    await consumer.start();
+    await consumer.caughtUp();
+    await consumer.stop();
+    assert.deepEqual(table.rows, ['zone/a 1']);
+    assert.match(told[0] ?? '', /the disk is full/);
+    assert.equal(log.deadLetters.list().length, 0);
+  });
+
+  test('sets aside what can never be taken, goes on, and replays it once it is mended', async () => {
+    table.poison = 'zone/bad';
+    await log.append([one('zone/a', 1), one('zone/bad', 1), one('zone/b', 1)]);
+    const consumer = new ConsumerGroup(log, table);
+    await consumer.start();
+    await consumer.caughtUp();
+    assert.deepEqual(table.rows.sort(), ['zone/a 1', 'zone/b 1']);
+    const [letter] = log.deadLetters.list('table');
+    assert.equal(letter?.reason, 'it is poison');
+    await assert.rejects(consumer.replay(letter?.id ?? 0), /poison/);
+    table.poison = null;
+    assert.equal(await consumer.replay(letter?.id ?? 0), true);
+    assert.equal(await consumer.replay(letter?.id ?? 0), false);
+    assert.ok(table.rows.includes('zone/bad 1'));
+    await consumer.stop();
+  });
+});

@@ -1,0 +1,168 @@
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, describe, test } from 'node:test';
+import type { EventBatch } from '@millrace/kernel';
+import type { EventLog } from './event-log.ts';
+
+/** How a log under test is opened, and opened again after a stop. */
+export interface LogUnderTest {
+  open(): Promise<EventLog>;
+  /** Removes everything. */
+  clean(): Promise<void>;
+}
+
+const batch = (zone: string, epoch: number, firstSeq: number, count: number, time = 1_000): EventBatch => ({
+  zone,
+  epoch,
+  firstSeq,
+  version: 1,
+  time,
+  events: Array.from({ length: count }, (_none, index) => ({ type: 'Counted', number: firstSeq + index })),
+  metas: null,
+});
+
+async function seqsOf(log: EventLog, zone: string, afterSeq = 0, from: number | null = null): Promise<number[]> {
+  const seqs: number[] = [];
+  for await (const { firstSeq, events } of log.read(zone, afterSeq, from)) seqs.push(...events.map((_event, index) => firstSeq + index));
+  return seqs;
+}
+
+/** What every event log must do, whatever it is made of. */
+export function eventLogContract(name: string, under: LogUnderTest): void {
+  describe(`${name} as an event log`, () => {
+    let log: EventLog;
+    beforeEach(async () => {
+      log = await under.open();
+    });
+    afterEach(async () => {
+      await log.close();
+      await under.clean();
+    });
+    const reopen = async () => {
+      await log.close();
+      log = await under.open();
+    };
+
+    test('gives back what was appended, in order, also after it was opened again', async () => {
+      const { epoch, lastSeq } = await log.claim('zone/a');
+      assert.deepEqual([epoch, lastSeq], [1, 0]);
+      await log.append([batch('zone/a', 1, 1, 3), batch('zone/a', 1, 4, 2)]);
+      await log.append([batch('zone/a', 1, 6, 1)]);
+      assert.deepEqual(await seqsOf(log, 'zone/a'), [1, 2, 3, 4, 5, 6]);
+      await reopen();
+      assert.deepEqual(await seqsOf(log, 'zone/a'), [1, 2, 3, 4, 5, 6]);
+      assert.deepEqual(await log.claim('zone/a'), { epoch: 2, lastSeq: 6 });
+    });
+
+    test('keeps events, metas and losses as they are', async () => {
+      await log.claim('zone/a');
+      const events = [{ type: 'Told', text: '한글', list: [1.5, null, { deep: 'x' }] }];
+      const told: EventBatch = { ...batch('zone/a', 1, 1, 0), events, metas: [{ id: 'c1', correlation: 't1' }] };
+      const checkpoint = { state: { count: 9 }, answered: [['c1', 1] as const], handled: 4 };
+      const loss: EventBatch = { ...batch('zone/a', 1, 2, 0), loss: { lastSeq: 7, checkpoint } };
+      await log.append([told, loss, batch('zone/a', 1, 8, 1)]);
+      const read: EventBatch[] = [];
+      for await (const one of log.read('zone/a', 0, null)) read.push(one);
+      assert.deepEqual(read[0]?.events, events);
+      assert.deepEqual(read[0]?.metas, [{ id: 'c1', correlation: 't1' }]);
+      assert.deepEqual(read[1]?.loss, { lastSeq: 7, checkpoint });
+      assert.equal(read[2]?.firstSeq, 8);
+    });
+
+    test('takes a repeat for what it is, and keeps only what is new of an overlap', async () => {
+      await log.claim('zone/a');
+      await log.append([batch('zone/a', 1, 1, 3)]);
+      const again = await log.append([batch('zone/a', 1, 1, 3), batch('zone/a', 1, 2, 4)]);
+      assert.ok(again.every((outcome) => outcome !== 'stale'));
+      assert.deepEqual(await seqsOf(log, 'zone/a'), [1, 2, 3, 4, 5]);
+    });
+
+    test('refuses a hole', async () => {
+      await log.claim('zone/a');
+      await log.append([batch('zone/a', 1, 1, 1)]);
+      await assert.rejects(async () => log.append([batch('zone/a', 1, 3, 1)]), /seq 2 is due, but 3 came/);
+    });
+
+    test('fences: an owner of an older epoch is stale, now and after it was opened again', async () => {
+      await log.claim('zone/a');
+      await log.claim('zone/a');
+      const [stale, other] = await log.append([batch('zone/a', 1, 1, 1), batch('zone/b', 1, 1, 1)]);
+      assert.equal(stale, 'stale');
+      assert.notEqual(other, 'stale');
+      await reopen();
+      assert.deepEqual(await log.append([batch('zone/a', 1, 1, 1)]), ['stale']);
+      assert.deepEqual(await seqsOf(log, 'zone/a'), []);
+    });
+
+    test('reads a zone from any seq, from the position an append gave', async () => {
+      await log.claim('zone/a');
+      let position: number | null = null;
+      for (let seq = 1; seq <= 1_000; seq++) {
+        const [outcome] = await log.append([batch('zone/a', 1, seq, 1), batch('zone/b', 1, seq, 1)]);
+        if (seq === 900 && outcome && outcome !== 'stale') position = outcome.at;
+      }
+      assert.deepEqual(await seqsOf(log, 'zone/a', 995, position), [996, 997, 998, 999, 1_000]);
+      assert.equal((await seqsOf(log, 'zone/a', 0)).length, 1_000);
+    });
+
+    test('shows every partition to consumers once, in order, with offsets that join', async () => {
+      const zones = ['zone/a', 'zone/b', 'zone/c', 'zone/d', 'zone/e', 'zone/f'];
+      for (let seq = 1; seq <= 20; seq += 2) await log.append(zones.map((zone) => batch(zone, 0, seq, 2)));
+      const found = new Map<string, number>();
+      for (let partition = 0; partition < log.partitions; partition++) {
+        let offset = 0;
+        for (;;) {
+          const read = await log.readFrom(partition, offset, 7);
+          if (read.length === 0) break;
+          for (const logged of read) {
+            assert.equal(logged.offset, offset);
+            assert.equal(logged.batch.firstSeq, (found.get(logged.batch.zone) ?? 0) + 1);
+            found.set(logged.batch.zone, logged.batch.firstSeq + logged.batch.events.length - 1);
+            offset = logged.next;
+          }
+        }
+        assert.equal(offset, log.figures().partitions[partition]?.end);
+      }
+      assert.deepEqual(
+        [...found.values()],
+        zones.map(() => 20),
+      );
+    });
+
+    test('tells its listeners of each append', async () => {
+      let told = 0;
+      const stop = log.onAppended(() => told++);
+      await log.append([batch('zone/a', 0, 1, 1)]);
+      stop();
+      await log.append([batch('zone/a', 0, 2, 1)]);
+      assert.equal(told, 1);
+    });
+
+    test('lets go of what is old and read by all, and of nothing else', async () => {
+      for (let seq = 1; seq <= 10; seq++) await log.append([batch('zone/a', 0, seq, 1, seq * 1_000)]);
+      const rule = { olderThanMs: 5_000, bytesMax: Number.MAX_SAFE_INTEGER, neededFrom: () => 3 };
+      assert.equal(await log.retain(rule, 11_000), 3);
+      assert.deepEqual(await seqsOf(log, 'zone/a'), [4, 5, 6, 7, 8, 9, 10]);
+      assert.equal(await log.retain({ ...rule, neededFrom: () => 100 }, 11_000), 2);
+      assert.deepEqual(await log.claim('zone/a'), { epoch: 1, lastSeq: 10 });
+    });
+
+    test('lets go of the oldest beyond its size, and keeps the newest', async () => {
+      for (let seq = 1; seq <= 2_000; seq++) await log.append([batch('zone/a', 0, seq, 1)]);
+      const dropped = await log.retain({ olderThanMs: 1e12, bytesMax: 4 * 32_768, neededFrom: () => 0 }, 2_000);
+      assert.ok(dropped > 0);
+      assert.equal((await seqsOf(log, 'zone/a')).at(-1), 2_000);
+    });
+
+    test('keeps dead letters with their reason until they are removed', async () => {
+      const letter = { group: 'g', partition: 0, offset: 5, zone: 'zone/a', seq: 1, reason: 'no price', at: 1 };
+      await log.deadLetters.put(letter, batch('zone/a', 1, 1, 1));
+      await log.deadLetters.put({ ...letter, group: 'other' }, batch('zone/a', 1, 2, 1));
+      await reopen();
+      assert.deepEqual(log.deadLetters.list('g'), [{ id: 1, ...letter }]);
+      assert.equal(log.deadLetters.list().length, 2);
+      assert.equal(log.deadLetters.open(1)?.batch.firstSeq, 1);
+      await log.deadLetters.remove(1);
+      assert.equal(log.deadLetters.open(1), undefined);
+    });
+  });
+}

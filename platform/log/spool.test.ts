@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readdirSync, rmSync, statSync, truncateSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, test } from 'node:test';
+import type { EventBatch } from '@millrace/kernel';
+import { openSpool } from './spool.ts';
+
+const MIB = 1024 * 1024;
+const batch = (seq: number, bytes = 10): EventBatch => ({
+  zone: seq % 2 === 0 ? 'zone/even' : 'zone/odd',
+  epoch: 1,
+  firstSeq: seq,
+  version: 1,
+  time: 1,
+  events: [{ type: 'Filled', text: 'x'.repeat(bytes) } as { type: string }],
+  metas: null,
+});
+const seqs = (batches: readonly EventBatch[]) => batches.map(({ firstSeq }) => firstSeq);
+
+describe('the spool', () => {
+  let folder: string;
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'millrace-spool-'));
+  });
+  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+  test('is a queue that survives the process', () => {
+    const first = openSpool(folder, MIB);
+    first.add([batch(1), batch(2), batch(3), batch(4)]);
+    first.drop(1);
+    const second = openSpool(folder, MIB);
+    assert.deepEqual(seqs(second.oldest(2)), [2, 3]);
+    assert.deepEqual(seqs(second.ofZone('zone/even')), [2, 4]);
+    second.add([batch(5)]);
+    second.drop(4);
+    assert.deepEqual([second.batches, second.bytes], [0, 0]);
+    assert.deepEqual(readdirSync(folder), []);
+    first.close();
+    second.close();
+  });
+
+  test('takes no more than its quota', () => {
+    const spool = openSpool(folder, 1_000);
+    assert.equal(spool.add([batch(1, 300), batch(2, 300), batch(3, 300)]), 2);
+    assert.ok(spool.bytes <= spool.bytesMax);
+    spool.drop(1);
+    assert.equal(spool.add([batch(3, 300)]), 1);
+    spool.close();
+  });
+
+  test('rolls over to new segments and deletes those that are read', () => {
+    const spool = openSpool(folder, 64 * MIB);
+    for (let seq = 1; seq <= 20; seq++) spool.add([batch(seq, MIB)]);
+    assert.ok(readdirSync(folder).length >= 2);
+    spool.drop(15);
+    assert.deepEqual(seqs(spool.oldest(100)), [16, 17, 18, 19, 20]);
+    assert.ok(readdirSync(folder).filter((name) => name.endsWith('.spool')).length <= 2);
+    spool.close();
+  });
+
+  test('ends at a record that was torn off, and keeps all before it', () => {
+    const first = openSpool(folder, MIB);
+    first.add([batch(1), batch(2), batch(3)]);
+    first.close();
+    const [name] = readdirSync(folder);
+    const path = join(folder, name ?? '');
+    truncateSync(path, statSync(path).size - 5);
+    const second = openSpool(folder, MIB);
+    assert.deepEqual(seqs(second.oldest(100)), [1, 2]);
+    second.add([batch(3)]);
+    assert.deepEqual(seqs(openSpool(folder, MIB).oldest(100)), [1, 2, 3]);
+    second.close();
+  });
+});

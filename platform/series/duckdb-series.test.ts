@@ -1,0 +1,171 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, test } from 'node:test';
+import { type InstrumentId, instrumentId } from '@millrace/contracts';
+import { openDuckDbSeries } from './duckdb-series.ts';
+import { readParquet } from './parquet.ts';
+import type { CandleRow, SeriesStore, TradeRow } from './series-store.ts';
+
+const DAY = 86_400_000;
+const BTC = instrumentId('binance', 'BTC-USDT');
+const ETH = instrumentId('binance', 'ETH-USDT');
+const ALL = { from: 0, to: Number.MAX_SAFE_INTEGER, limit: 1_000 };
+
+const trade = (instrument: InstrumentId, order: number, time: number, price: string): TradeRow => ({
+  instrument,
+  id: String(order),
+  order,
+  time,
+  price,
+  quantity: '1.50',
+  side: 'buy',
+  known: time,
+});
+const candle = (time: number, close: number, version = 1, known = time + 60_000): CandleRow => ({
+  instrument: BTC,
+  interval: '1m',
+  time,
+  open: 1,
+  high: 10,
+  low: 1,
+  close,
+  volume: 2.5,
+  trades: 3,
+  version,
+  origin: 'trades',
+  known,
+});
+const rows = (part: Partial<{ trades: TradeRow[]; candles: CandleRow[] }>) => ({ trades: [], candles: [], readings: [], ...part });
+
+describe('the series store', () => {
+  let folder: string;
+  let store: SeriesStore;
+  const open = () => openDuckDbSeries({ folder, memoryMiB: 128, archiveAfterDays: 2, keepDays: 30 });
+  beforeEach(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'millrace-series-'));
+    store = await open();
+  });
+  afterEach(async () => {
+    await store.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  test('keeps every digit, and gives the newest of a range, oldest first', async () => {
+    await store.write(
+      rows({
+        trades: [trade(BTC, 3, 3_000, '0.10'), trade(BTC, 1, 1_000, '1E-7'), trade(ETH, 1, 1_000, '9'), trade(BTC, 2, 2_000, '127.0')],
+      }),
+      null,
+    );
+    const found = await store.trades({ instrument: BTC, ...ALL, limit: 2 });
+    assert.deepEqual(
+      found.map(({ price, id, side }) => [price, id, side]),
+      [
+        ['127.0', '2', 'buy'],
+        ['0.10', '3', 'buy'],
+      ],
+    );
+    assert.deepEqual(
+      (await store.trades({ instrument: BTC, ...ALL, to: 3_000 })).map(({ price }) => price),
+      ['1E-7', '127.0'],
+    );
+    assert.deepEqual(await store.trades({ instrument: instrumentId('x', 'A-B'), ...ALL }), []);
+  });
+
+  test('commits rows and offset together, and has both after it was opened again', async () => {
+    await store.write(rows({ trades: [trade(BTC, 1, 1_000, '1')] }), { group: 'g', partition: 2, next: 17 });
+    await store.close();
+    store = await open();
+    assert.deepEqual([...(await store.offsets('g'))], [[2, 17]]);
+    assert.equal((await store.trades({ instrument: BTC, ...ALL })).length, 1);
+  });
+
+  test('answers with the newest version, or with what was known at a moment', async () => {
+    await store.write(rows({ candles: [candle(0, 5), candle(60_000, 6)] }), null);
+    await store.write(rows({ candles: [candle(0, 7, 2, 500_000)] }), null);
+    const closes = async (asOf?: number) => [
+      ...(await store.candles({ instrument: BTC, interval: '1m', ...ALL, ...(asOf !== undefined && { asOf }) })).close,
+    ];
+    assert.deepEqual(await closes(), [7, 6]);
+    assert.deepEqual(await closes(499_999), [5, 6]);
+    assert.deepEqual(await closes(60_000), [5]);
+    assert.deepEqual(await closes(1), []);
+  });
+
+  test('moves old days to Parquet and answers through both, corrections of archived days included', async () => {
+    const now = 100 * DAY;
+    const times = [now - 5 * DAY, now - 5 * DAY + 1, now - 3 * DAY, now - 1 * DAY, now];
+    await store.write(
+      rows({ trades: times.map((time, index) => trade(BTC, index + 1, time, `1.${index}0`)), candles: [candle(now - 5 * DAY, 5)] }),
+      null,
+    );
+    assert.equal(await store.archive(now), 4);
+    assert.deepEqual(readdirSync(join(folder, 'archive', 'trades')).sort(), ['1970-04-06-1.parquet', '1970-04-08-1.parquet']);
+    assert.deepEqual(
+      (await store.trades({ instrument: BTC, ...ALL })).map(({ price, time }) => [price, time]),
+      times.map((time, index) => [`1.${index}0`, time]),
+    );
+    await store.write(rows({ candles: [candle(now - 5 * DAY, 9, 2, now)] }), null);
+    assert.equal(await store.archive(now), 1);
+    const closes = async (asOf?: number) => [
+      ...(await store.candles({ instrument: BTC, interval: '1m', ...ALL, ...(asOf !== undefined && { asOf }) })).close,
+    ];
+    assert.deepEqual([await closes(), await closes(now - 1)], [[9], [5]]);
+    await store.close();
+    store = await open();
+    assert.equal((await store.trades({ instrument: BTC, ...ALL })).length, 5);
+  });
+
+  test('deletes archived days past their time', async () => {
+    const now = 100 * DAY;
+    await store.write(rows({ trades: [trade(BTC, 1, now - 50 * DAY, '1'), trade(BTC, 2, now - 10 * DAY, '2')] }), null);
+    await store.archive(now);
+    assert.deepEqual(
+      (await store.trades({ instrument: BTC, ...ALL })).map(({ id }) => id),
+      ['2'],
+    );
+  });
+
+  test('leaves a damaged archive file out, says so, and answers with the rest', async () => {
+    const now = 100 * DAY;
+    await store.write(rows({ trades: [trade(BTC, 1, now - 5 * DAY, '1'), trade(BTC, 2, now, '2')] }), null);
+    await store.archive(now);
+    const [name] = readdirSync(join(folder, 'archive', 'trades'));
+    writeFileSync(join(folder, 'archive', 'trades', name ?? ''), '');
+    assert.deepEqual(
+      (await store.trades({ instrument: BTC, ...ALL })).map(({ id }) => id),
+      ['2'],
+    );
+    assert.equal((await store.figures()).damaged.length, 1);
+  });
+
+  test('removes a file that a crash left behind unregistered', async () => {
+    writeFileSync(join(folder, 'archive', 'trades', '1970-01-01-1.parquet.part'), 'half');
+    await store.close();
+    store = await open();
+    assert.deepEqual(readdirSync(join(folder, 'archive', 'trades')), []);
+  });
+
+  test('reads any Parquet file, and says what is wrong with one that is none', async () => {
+    const now = 100 * DAY;
+    await store.write(rows({ trades: [trade(BTC, 1, now - 5 * DAY, '1.50')] }), null);
+    await store.archive(now);
+    const found: unknown[] = [];
+    for await (const part of readParquet(join(folder, 'archive', 'trades', '1970-04-06-1.parquet'))) found.push(...part);
+    assert.equal((found[0] as { price: string }).price, '1.50');
+    const empty = join(folder, 'empty.parquet');
+    writeFileSync(empty, '');
+    await assert.rejects(async () => {
+      for await (const _part of readParquet(empty));
+    }, /is empty \(0 bytes\)/);
+    await assert.rejects(async () => {
+      for await (const _part of readParquet(join(folder, 'none.parquet')));
+    }, /does not exist/);
+    writeFileSync(empty, 'not parquet at all');
+    await assert.rejects(async () => {
+      for await (const _part of readParquet(empty));
+    }, /cannot be read as Parquet/);
+  });
+});

@@ -1,0 +1,56 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, test } from 'node:test';
+import { openFileSnapshots } from './file-snapshots.ts';
+import { openLmdbSnapshots } from './lmdb-snapshots.ts';
+import { snapshotAt, snapshotStoreContract } from './snapshot-store.contract.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'millrace-snapshots-'));
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+snapshotStoreContract('files', () => openFileSnapshots(join(folder, 'cold')));
+snapshotStoreContract('LMDB', () => openLmdbSnapshots(join(folder, 'hot')));
+
+const HOUR = 3_600_000;
+const DAY = 24 * HOUR;
+
+describe('cold snapshots', () => {
+  test('notice damage of a single byte, and name the file', async () => {
+    const store = openFileSnapshots(join(folder, 'damaged'));
+    await store.save(snapshotAt(3));
+    const [label] = await store.list('zone/a:b/c d');
+    assert.ok(label);
+    await store.verify(label);
+    const inside = join(folder, 'damaged', encodeURIComponent('zone/a:b/c d'));
+    const path = join(inside, readdirSync(inside)[0] ?? '');
+    const content = readFileSync(path);
+    content[content.length - 1] = (content.at(-1) ?? 0) ^ 1;
+    writeFileSync(path, content);
+    await assert.rejects(store.load(label), /checksum differs/);
+    await assert.rejects(store.verify(label), /checksum differs/);
+  });
+
+  test('thin out with age: all of an hour, hourly for two days, daily for a month, never the newest two', async () => {
+    const store = openFileSnapshots(join(folder, 'kept'));
+    const now = 100 * DAY;
+    for (let age = 40 * DAY, seq = 1; age >= 0; age -= 6 * HOUR) await store.save(snapshotAt(seq++, now - age, 'zone/kept'));
+    const ages = (await store.list('zone/kept')).map(({ time }) => now - time);
+    assert.ok(ages.length < 45 && ages.length > 30, `${ages.length} are kept`);
+    assert.ok(ages.every((age) => age < 30 * DAY));
+    assert.equal(ages[0], 0);
+  });
+});
+
+describe('hot snapshots', () => {
+  test('are kept for minutes', async () => {
+    const store = openLmdbSnapshots(join(folder, 'minutes'));
+    for (let minute = 0; minute <= 10; minute++) await store.save(snapshotAt(minute + 1, minute * 60_000, 'zone/brief'));
+    assert.deepEqual(
+      (await store.list('zone/brief')).map(({ seq }) => seq),
+      [11, 10, 9, 8, 7, 6],
+    );
+    await store.close();
+  });
+});

@@ -1,0 +1,141 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { ManualClock } from '@millrace/kernel/testing';
+import { Hub } from './hub.ts';
+import { parsePosition } from './position.ts';
+import type { Reader } from './reader.ts';
+
+/** A connection whose other side takes bytes only while `taking`. */
+class TestReader implements Reader {
+  readonly format = 'sse';
+  backlog = 0;
+  taking = true;
+  text = '';
+  ended: string | null = null;
+
+  write(bytes: Buffer): void {
+    this.text += bytes.toString();
+    if (!this.taking) this.backlog += bytes.length;
+  }
+
+  end(reason: string): void {
+    this.ended = reason;
+  }
+
+  get numbers(): number[] {
+    return [...this.text.matchAll(/"data":(\d+)/g)].map(([, number]) => Number(number));
+  }
+
+  get lastId(): string {
+    return [...this.text.matchAll(/^id: (\S+)$/gm)].at(-1)?.[1] ?? '';
+  }
+}
+
+function hubWith(historyEvents = 10): { hub: Hub; clock: ManualClock } {
+  const clock = new ManualClock(1_000_000);
+  return { clock, hub: new Hub({ clock, epoch: 'e1', historyEvents, initial: () => [{ event: 'now', key: 'k', data: 0 }] }) };
+}
+
+const lossless = [{ name: 'trades', delivery: 'lossless' as const }];
+const conflated = [{ name: 'quotes', delivery: 'conflated' as const }];
+
+describe('the hub', () => {
+  test('sends what is published to those who subscribed, several events in one write', async () => {
+    const { hub, clock } = hubWith();
+    const reader = new TestReader();
+    hub.subscribe(reader, lossless, () => null);
+    for (const number of [1, 2, 3]) hub.publish('trades', 'lossless', 'trade', '', number);
+    assert.equal(reader.text, '');
+    await clock.settle();
+    assert.deepEqual(reader.numbers, [1, 2, 3]);
+    hub.leave(reader);
+    hub.publish('trades', 'lossless', 'trade', '', 4);
+    await clock.settle();
+    assert.deepEqual(reader.numbers, [1, 2, 3]);
+  });
+
+  test('begins a conflated channel with how things stand', () => {
+    const { hub } = hubWith();
+    const reader = new TestReader();
+    hub.subscribe(reader, conflated, () => null);
+    assert.match(reader.text, /event: now/);
+  });
+
+  test('resumes after any position within the history, exactly', async () => {
+    const { hub, clock } = hubWith(1_000);
+    for (let cut = 0; cut <= 5; cut++) {
+      const reader = new TestReader();
+      hub.subscribe(reader, [...lossless, ...conflated], () => null);
+      const start = hub.position;
+      for (const number of [1, 2, 3, 4, 5])
+        hub.publish(number % 2 ? 'trades' : 'quotes', number % 2 ? 'lossless' : 'conflated', 'event', '', number);
+      const resumed = new TestReader();
+      const from = { epoch: 'e1', offset: (parsePosition(start)?.offset ?? 0) + cut };
+      hub.subscribe(resumed, [...lossless, ...conflated], () => from);
+      await clock.settle();
+      assert.deepEqual(resumed.numbers, [1, 2, 3, 4, 5].slice(cut));
+      hub.leave(reader);
+      hub.leave(resumed);
+    }
+  });
+
+  test('says gap when the history does not reach back, and goes on with what it has', () => {
+    const { hub } = hubWith(3);
+    hub.subscribe(new TestReader(), lossless, () => null);
+    for (let number = 1; number <= 10; number++) hub.publish('trades', 'lossless', 'trade', '', number);
+    const reader = new TestReader();
+    hub.subscribe(reader, lossless, () => ({ epoch: 'e1', offset: 2 }));
+    assert.match(reader.text, /event: gap\ndata: .*"from":"e1-2","to":"e1-7","reason":"evicted"/);
+    assert.deepEqual(reader.numbers, [8, 9, 10]);
+    const stranger = new TestReader();
+    hub.subscribe(stranger, lossless, () => ({ epoch: 'e0', offset: 9 }));
+    assert.match(stranger.text, /"reason":"epoch-changed"/);
+  });
+
+  test('conflates for a slow reader: the newest of each key, in order, once it takes again', async () => {
+    const { hub, clock } = hubWith();
+    const reader = new TestReader();
+    hub.subscribe(reader, conflated, () => null);
+    reader.backlog = 2 * 1024 * 1024;
+    reader.text = '';
+    for (let number = 1; number <= 100; number++) hub.publish('quotes', 'conflated', 'quote', `key${number % 3}`, number);
+    await clock.settle();
+    assert.deepEqual(reader.numbers, []);
+    reader.backlog = 0;
+    hub.drained(reader);
+    assert.deepEqual(reader.numbers, [98, 99, 100]);
+    assert.equal(hub.figures().conflated, 97);
+  });
+
+  test('ends a reader that is too slow for a lossless channel, with a reason, and no other', async () => {
+    const { hub, clock } = hubWith();
+    const [slow, quick] = [new TestReader(), new TestReader()];
+    for (const reader of [slow, quick]) hub.subscribe(reader, lossless, () => null);
+    slow.backlog = 2 * 1024 * 1024;
+    hub.publish('trades', 'lossless', 'trade', '', 1);
+    await clock.settle();
+    assert.match(slow.ended ?? '', /slow-reader/);
+    assert.deepEqual(quick.numbers, [1]);
+    assert.equal(hub.figures().readers, 1);
+  });
+
+  test('does not ask for events that nobody would get, but keeps a channel warm for a minute', async () => {
+    const { hub, clock } = hubWith();
+    assert.equal(hub.isWanted('quotes'), false);
+    const reader = new TestReader();
+    hub.subscribe(reader, conflated, () => null);
+    assert.equal(hub.isWanted('quotes'), true);
+    hub.leave(reader);
+    assert.equal(hub.isWanted('quotes'), true);
+    await clock.advance(61_000);
+    assert.equal(hub.isWanted('quotes'), false);
+  });
+
+  test('keeps silent connections alive', async () => {
+    const { hub, clock } = hubWith();
+    const reader = new TestReader();
+    hub.subscribe(reader, lossless, () => null);
+    await clock.advance(60_000);
+    assert.equal(reader.text.match(/^: /gm)?.length, 2);
+  });
+});

@@ -1,0 +1,218 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import type { Problem, Source } from '@millrace/contracts';
+import { type ServerProcess, startServer } from '../server.ts';
+
+/*
+ * Bar 9 of "First light": what is wrong is refused with the offending value and the remedy, and a status that says so.
+ */
+
+const MAIN = join(import.meta.dirname, '..', '..', 'apps', 'server', 'main.ts');
+
+describe('a command with bad input', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-bad-'));
+  after(() => rmSync(folder, { recursive: true, force: true }));
+
+  function millrace(args: string[], env: Record<string, string> = {}): { status: number | null; output: string } {
+    const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, ...args], {
+      cwd: folder,
+      encoding: 'utf8',
+      timeout: 20_000,
+      env: { ...process.env, MILLRACE_CWD: folder, ...env },
+    });
+    return { status, output: stdout + stderr };
+  }
+  function withConfig(config: unknown): { status: number | null; output: string } {
+    const file = join(folder, 'config.json');
+    writeFileSync(file, typeof config === 'string' ? config : JSON.stringify(config));
+    return millrace(['up', '--config', file, '--data', join(folder, 'data'), '--port', '0']);
+  }
+
+  for (const [name, config, expected] of [
+    ['an unknown key', { prot: 80 }, ['prot: 80', 'There is no such key', 'port']],
+    ['an unknown key inside a section', { log: { retentionDays: 3 } }, ['log.retentionDays: 3', 'retentionHours']],
+    ['a wrong value', { logging: { level: 'loud' } }, ['logging.level: "loud"', 'config schema']],
+    ['an unknown source', { sources: [{ id: 'x', type: 'bitmex' }] }, ['sources[0].type: "bitmex"', 'binance, binance-futures']],
+    ['a source without instruments', { sources: [{ id: 'x', type: 'binance' }] }, ['sources[0].instruments: is missing']],
+    [
+      'a source with a bad pair',
+      { sources: [{ id: 'x', type: 'binance', instruments: ['btcusdt'] }] },
+      ['sources[0].instruments[0]: "btcusdt"'],
+    ],
+    [
+      'two sources of one name',
+      {
+        sources: [
+          { id: 'x', type: 'simulator', instruments: ['A-B'] },
+          { id: 'x', type: 'simulator', instruments: ['A-B'] },
+        ],
+      },
+      ['sources[1].id: "x"', 'an id of its own'],
+    ],
+    ['a file that is no JSON', '{"port": ', ['It is no JSON']],
+    ['a file that is no object', '[1]', ['one JSON object']],
+  ] as const)
+    test(`configuration with ${name} is refused with path, value and remedy`, () => {
+      const { status, output } = withConfig(config);
+      assert.equal(status, 1, output);
+      for (const part of expected) assert.ok(output.includes(part), `${part} should be in:\n${output}`);
+    });
+
+  test('an environment variable with a wrong value is refused like a key of the file', () => {
+    const { status, output } = millrace(['config', 'check'], { MILLRACE_STREAMS__HISTORY_EVENTS: 'many' });
+    assert.equal(status, 1);
+    assert.match(output, /streams\.historyEvents: "many"/);
+  });
+
+  test('a configuration file that does not exist is named', () => {
+    const { status, output } = millrace(['up', '--config', 'nowhere.json']);
+    assert.equal(status, 1);
+    assert.match(output, /nowhere\.json/);
+  });
+
+  test('a busy port is named, with the way out', async () => {
+    const taken = createServer().listen(0, '127.0.0.1');
+    await once(taken, 'listening');
+    const { port } = taken.address() as AddressInfo;
+    const { status, output } = millrace(['up', '--data', join(folder, 'busy'), '--port', String(port)]);
+    taken.close();
+    assert.equal(status, 1, output);
+    assert.match(output, new RegExp(`port ${port} .* is taken`));
+    assert.match(output, /--port/);
+  });
+
+  test('an unwritable data folder is named, with the way out', () => {
+    const file = join(folder, 'a-file');
+    writeFileSync(file, '');
+    mkdirSync(join(folder, 'locked'));
+    chmodSync(join(folder, 'locked'), 0o500);
+    const { status, output } = millrace(['up', '--data', join(file, 'data'), '--port', '0']);
+    assert.equal(status, 1, output);
+    assert.match(output, /data folder .* cannot be written/);
+    assert.match(output, /--data/);
+  });
+
+  test('a wrong flag, a wrong port, a wrong speed and an unknown command end with 2 and say why', () => {
+    for (const args of [
+      ['up', '--prot', '1'],
+      ['up', '--port', '99999'],
+      ['replay', 'x', '--source', 'binance', '--speed', 'fast'],
+      ['fly'],
+    ]) {
+      const { status, output } = millrace(args);
+      assert.equal(status, 2, `${args.join(' ')}: ${output}`);
+      assert.match(output, /error:/);
+    }
+  });
+
+  test('a replay of nothing says what is missing', () => {
+    assert.match(millrace(['replay', 'nothing.txt', '--source', 'binance']).output, /nothing\.txt does not exist/);
+    assert.match(millrace(['replay', 'nothing.txt', '--source', 'simulator']).output, /Use one of: binance/);
+  });
+
+  test('every command explains itself', () => {
+    for (const args of [
+      ['--help'],
+      ['up', '--help'],
+      ['replay', '--help'],
+      ['config', '--help'],
+      ['doctor', '--help'],
+      ['bench', '--help'],
+    ]) {
+      const { status, output } = millrace(args);
+      assert.equal(status, 0, output);
+      assert.match(output, /Usage: millrace/);
+    }
+  });
+});
+
+describe('a request with bad input', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-request-'));
+  let server: ServerProcess;
+
+  before(async () => {
+    writeFileSync(join(folder, 'empty.parquet'), '');
+    const map = [
+      {
+        as: 'candles',
+        pair: 'GOOG-USD',
+        interval: '1d',
+        time: 'date',
+        timeUnit: 'iso',
+        fields: { open: 'Open', high: 'High', low: 'Low', close: 'Close', volume: 'Volume' },
+      },
+    ];
+    const sources = [
+      { id: 'sim', type: 'simulator', instruments: ['BTC-USDT'], historyMinutes: 5 },
+      { id: 'hollow', type: 'file', path: join(folder, 'empty.parquet'), map },
+    ];
+    writeFileSync(join(folder, 'millrace.config.json'), JSON.stringify({ sources }));
+    server = await startServer(['up', '--port', '0', '--data', 'data'], { cwd: folder });
+  });
+  after(async () => {
+    await server.kill();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  const candles = '/api/v1/instruments/sim:BTC-USDT/candles';
+  for (const [path, status, code, detail] of [
+    [`${candles}?interval=7m`, 400, 'UNKNOWN_INTERVAL', '7m'],
+    [`${candles}?from=yesterday`, 400, 'BAD_TIME', 'yesterday'],
+    [`${candles}?from=2000&to=1000`, 400, 'BAD_TIME', '2000'],
+    [`${candles}?limit=0`, 400, 'BAD_REQUEST', 'limit'],
+    [`${candles}?limit=1e9`, 400, 'BAD_REQUEST', 'limit'],
+    [`${candles}?until=1`, 400, 'BAD_REQUEST', 'until'],
+    ['/api/v1/instruments/sim:NOPE-USDT/candles', 404, 'UNKNOWN_INSTRUMENT', 'sim:NOPE-USDT'],
+    ['/api/v1/instruments/garbage', 404, 'UNKNOWN_INSTRUMENT', 'garbage'],
+    ['/api/v1/instruments/sim:BTC-USDT/book', 404, 'NO_DATA', 'sim:BTC-USDT'],
+    ['/api/v1/sources/nope', 404, 'UNKNOWN_SOURCE', 'nope'],
+    ['/api/v1/stream?channels=weather', 400, 'BAD_CHANNEL', 'weather'],
+    ['/api/v1/stream?channels=tickers&lastEventId=x', 400, 'BAD_POSITION', 'x'],
+    ['/api/v1/stream', 400, 'BAD_REQUEST', 'channels'],
+    ['/nowhere', 404, 'NOT_FOUND', '/nowhere'],
+  ] as const)
+    test(`GET ${path} answers ${status} ${code}`, async () => {
+      const response = await fetch(server.url + path);
+      assert.equal(response.status, status);
+      assert.match(response.headers.get('content-type') ?? '', /application\/problem\+json/);
+      const problem = (await response.json()) as Problem;
+      assert.equal(problem.code, code);
+      assert.ok(problem.detail.includes(detail), problem.detail);
+      assert.ok(problem.remedy.length > 0);
+      assert.equal(response.headers.get('x-request-id'), problem.instance);
+    });
+
+  test('a source that is a Parquet file of 0 bytes says so, and the server lives on', async () => {
+    for (;;) {
+      const source = (await (await fetch(`${server.url}/api/v1/sources/hollow`)).json()) as Source;
+      if (source.state !== 'waiting') continue;
+      assert.match(source.reason, /empty\.parquet is empty \(0 bytes\)/);
+      break;
+    }
+    const candleFrame = (await (await fetch(`${server.url}/api/v1/instruments/hollow:GOOG-USD/candles`)).json()) as { status: string };
+    assert.equal(candleFrame.status, 'stale');
+  });
+
+  test('a second server on the same data folder is told that it is in use', () => {
+    const { status, stderr } = spawnSync(process.execPath, [MAIN, 'up', '--port', '0', '--data', 'data'], {
+      cwd: folder,
+      encoding: 'utf8',
+      env: { ...process.env, MILLRACE_CWD: folder },
+      timeout: 20_000,
+    });
+    assert.equal(status, 1, stderr);
+    assert.match(stderr, /in use by another Millrace/);
+  });
+
+  test('SIGTERM ends an idle server in order', async () => {
+    const other = await startServer(['up', '--port', '0', '--data', join(folder, 'other')], { cwd: folder });
+    assert.equal(await other.stop(), 0);
+  });
+});

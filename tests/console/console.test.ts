@@ -1,0 +1,136 @@
+/// <reference lib="dom" />
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import type { Browser, Page } from 'playwright-core';
+import { openBrowser } from '../browser.ts';
+import { type ServerProcess, startServer } from '../server.ts';
+
+/*
+ * The main job of "First light", as its user sees it: a live, moving chart in a real browser.
+ */
+
+describe('the console in a browser', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-console-'));
+  let server: ServerProcess;
+  let browser: Browser;
+
+  before(async () => {
+    const sources = [
+      { id: 'simulator', type: 'simulator', instruments: ['BTC-USDT', 'ETH-USDT'], tradesPerSecond: 20, historyMinutes: 30 },
+    ];
+    writeFileSync(join(folder, 'millrace.config.json'), JSON.stringify({ sources }));
+    server = await startServer(['up', '--port', '0', '--data', 'data'], { cwd: folder });
+    browser = await openBrowser();
+  });
+  after(async () => {
+    await browser.close();
+    await server.kill();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  /** A page that fails the test when anything goes wrong in it. */
+  async function open(path: string, options: Parameters<Browser['newPage']>[0] = {}): Promise<{ page: Page; mistakes: string[] }> {
+    const page = await browser.newPage({ viewport: { width: 1280, height: 800 }, locale: 'en-GB', ...options });
+    const mistakes: string[] = [];
+    page.on('pageerror', (error) => mistakes.push(error.message));
+    page.on('console', (message) => message.type() === 'error' && mistakes.push(message.text()));
+    await page.goto(server.url + path);
+    return { page, mistakes };
+  }
+
+  test('shows a live, moving chart', async () => {
+    const { page, mistakes } = await open('/');
+    await page.getByRole('link', { name: 'BTC/USDT' }).click();
+    const chart = page.getByTestId('chart');
+    await chart.locator('canvas').first().waitFor();
+    await page.waitForFunction(() => document.querySelector('[data-testid=chart]')?.getAttribute('data-newest') !== '');
+    const before_ = await chart.getAttribute('data-newest');
+    await page.waitForFunction((seen) => document.querySelector('[data-testid=chart]')?.getAttribute('data-newest') !== seen, before_);
+    const drawn = await page.evaluate(() => {
+      const canvas = document.querySelector('canvas');
+      const pixels = canvas?.getContext('2d')?.getImageData(0, 0, canvas.width, canvas.height).data ?? [];
+      return new Set(
+        Array.from(
+          { length: pixels.length / 4 },
+          (_none, index) => `${pixels[index * 4]} ${pixels[index * 4 + 1]} ${pixels[index * 4 + 2]}`,
+        ),
+      ).size;
+    });
+    assert.ok(drawn > 3, `the canvas has ${drawn} colours`);
+    assert.deepEqual(mistakes, []);
+    await page.close();
+  });
+
+  test('draws every interval when it is chosen', async () => {
+    const { page, mistakes } = await open('/instruments/simulator:BTC-USDT');
+    for (const interval of ['1s', '5m', '1h', '1d', '1w']) {
+      await page.getByRole('button', { name: interval, exact: true }).click();
+      await page.waitForFunction(
+        () => !['', null].includes(document.querySelector('[data-testid=chart]')?.getAttribute('data-newest') ?? null),
+      );
+      assert.equal(await page.getByRole('button', { name: interval, exact: true }).getAttribute('aria-pressed'), 'true');
+    }
+    assert.deepEqual(mistakes, []);
+    await page.close();
+  });
+
+  for (const width of [1280, 390])
+    test(`fits ${width} pixels in both languages and both themes, on every page`, async () => {
+      for (const colorScheme of ['light', 'dark'] as const) {
+        for (const path of ['/', '/instruments/simulator:ETH-USDT', '/sources', '/nowhere-at-all']) {
+          const { page } = await open(path === '/nowhere-at-all' ? '/sources/x' : path, {
+            viewport: { width, height: 844 },
+            colorScheme,
+            locale: 'ko-KR',
+          });
+          await page.getByText('종목', { exact: true }).first().waitFor();
+          assert.equal(await page.evaluate(() => document.documentElement.lang), 'ko');
+          assert.equal(await page.evaluate(() => document.documentElement.dataset.theme), colorScheme);
+          const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+          assert.equal(overflow, 0, `${path} is ${overflow} px too wide`);
+          await page.close();
+        }
+      }
+    });
+
+  test('made-up data is marked wherever it appears', async () => {
+    for (const path of ['/', '/instruments/simulator:BTC-USDT', '/sources']) {
+      const { page } = await open(path);
+      await page.getByText('Simulated').first().waitFor();
+      await page.close();
+    }
+  });
+
+  test('a paused source makes its instruments stale, says why, and resuming brings them back', async () => {
+    const { page } = await open('/sources');
+    await page.getByRole('button', { name: 'Pause' }).click();
+    await page.getByRole('button', { name: 'Resume' }).waitFor();
+    const chart = await open('/instruments/simulator:BTC-USDT');
+    await chart.page.getByRole('alert').getByText('paused').waitFor();
+    await page.getByRole('button', { name: 'Resume' }).click();
+    await chart.page.getByRole('alert').waitFor({ state: 'detached' });
+    await page.close();
+    await chart.page.close();
+  });
+
+  test('the language and the theme can be changed and are remembered', async () => {
+    const { page } = await open('/');
+    await page.getByRole('button', { name: 'Switch to Korean' }).click();
+    await page.getByRole('heading', { name: '종목' }).waitFor();
+    const theme = await page.evaluate(() => document.documentElement.dataset.theme);
+    await page.getByRole('button', { name: '밝은 화면과' }).click();
+    await page.reload();
+    await page.getByRole('heading', { name: '종목' }).waitFor();
+    assert.notEqual(await page.evaluate(() => document.documentElement.dataset.theme), theme);
+    await page.close();
+  });
+
+  test('the interactive documentation of the API opens', async () => {
+    const { page } = await open('/docs');
+    await page.getByText('All instruments with their newest price').waitFor();
+    await page.close();
+  });
+});

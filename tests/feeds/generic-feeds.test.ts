@@ -1,0 +1,131 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { appendFileSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, test } from 'node:test';
+import type { CandleFrame, Instrument, ReadingFrame, SourceConfig, TradeFrame } from '@millrace/contracts';
+import { WebSocketServer } from 'ws';
+import { platform, type TestPlatform } from './running.ts';
+
+/* Sources that are no exchange: whatever has JSON, CSV or Parquet, by configuration alone. */
+
+const OHLCV = join(import.meta.dirname, '..', '..', '..', 'shared', 'data', 'ohlcv');
+const CSV_MAP = {
+  as: 'candles',
+  timeUnit: 'iso',
+  fields: { open: 'Open', high: 'High', low: 'Low', close: 'Close', volume: 'Volume' },
+} as const;
+
+describe('a source of any kind', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-generic-'));
+  after(() => rmSync(folder, { recursive: true, force: true }));
+
+  async function running(config: object, work: (running: TestPlatform) => Promise<void>): Promise<void> {
+    const started = await platform([config as SourceConfig]);
+    try {
+      await work(started);
+    } finally {
+      await started.end();
+    }
+  }
+
+  test(
+    'file: eight years of daily bars from a CSV, as candles of a day and of a week',
+    { skip: !existsSync(OHLCV) && `no data at ${OHLCV}` },
+    () =>
+      running(
+        {
+          id: 'csv',
+          type: 'file',
+          path: join(OHLCV, 'GOOG.csv'),
+          map: [{ ...CSV_MAP, pair: 'GOOG-USD', interval: '1d', time: 'column0' }],
+        },
+        async (server) => {
+          await server.until(({ state }) => state === 'finished');
+          await server.settled();
+          const days = await server.get<CandleFrame>('/api/v1/instruments/csv:GOOG-USD/candles?interval=1d&limit=20000');
+          assert.equal(days.rows.length, 2_148);
+          assert.deepEqual(days.rows[0], [Date.UTC(2004, 7, 19), 100, 104.06, 95.96, 100.34, 22_351_900]);
+          const weeks = await server.get<CandleFrame>('/api/v1/instruments/csv:GOOG-USD/candles?interval=1w&limit=20000');
+          assert.deepEqual(weeks.rows[0]?.slice(0, 2), [Date.UTC(2004, 7, 16), 100]);
+          assert.equal(days.status, 'stale');
+        },
+      ),
+  );
+
+  test('file: lines that are appended to a JSONL file arrive as they are written', () => {
+    const path = join(folder, 'deals.jsonl');
+    writeFileSync(path, '{"t":1700000000000,"p":1.10,"q":2}\n');
+    const map = [{ as: 'trades', pair: 'A-B', time: 't', fields: { price: 'p', quantity: 'q' } }];
+    return running({ id: 'deals', type: 'file', path, follow: true, map }, async (server) => {
+      await server.until(({ frames }) => frames === 1);
+      appendFileSync(path, '{"t":1700000001000,"p":1.20,');
+      appendFileSync(path, '"q":3}\nnot json\n{"t":1700000002000,"p":1.30,"q":4}\n');
+      await server.until(({ frames }) => frames === 4);
+      await server.settled();
+      const { rows } = await server.get<TradeFrame>('/api/v1/instruments/deals:A-B/trades');
+      assert.deepEqual(
+        rows.map(([, price]) => price),
+        ['1.10', '1.20', '1.30'],
+      );
+      const source = await server.until(() => true);
+      assert.equal(source.refused.schema, 1);
+    });
+  });
+
+  test('http-poll: a document that is fetched again and again, its failures survived', async () => {
+    let temperature = 20;
+    let broken = false;
+    const web = createServer((_request, response) => {
+      response.writeHead(broken ? 503 : 200, { 'content-type': 'application/json' });
+      response.end(JSON.stringify({ now: 1_700_000_000_000 + temperature, sensors: { t: temperature++ } }));
+    }).listen(0, '127.0.0.1');
+    await once(web, 'listening');
+    const url = `http://127.0.0.1:${(web.address() as AddressInfo).port}/`;
+    const map = [{ as: 'readings', pair: 'ROOF-WEATHER', time: 'now', fields: { temperature: 'sensors.t' } }];
+    await running({ id: 'weather', type: 'http-poll', url, everyMs: 100, reconnectMaxMs: 100, map }, async (server) => {
+      await server.until(({ frames }) => frames >= 2);
+      broken = true;
+      await server.until(({ state, reason }) => state === 'waiting' && reason.includes('503'));
+      const stale = await server.get<Instrument>('/api/v1/instruments/weather:ROOF-WEATHER');
+      assert.equal(stale.status, 'stale');
+      broken = false;
+      await server.until(({ state }) => state === 'live');
+      await server.settled();
+      const { rows, columns } = await server.get<ReadingFrame>('/api/v1/instruments/weather:ROOF-WEATHER/readings?name=temperature');
+      assert.deepEqual(columns, ['time', 'name', 'value']);
+      assert.deepEqual(rows[0], [1_700_000_000_020, 'temperature', 20]);
+    });
+    web.close();
+  });
+
+  test('websocket: a feed that nobody has written an adapter for', async () => {
+    const venue = new WebSocketServer({ port: 0, host: '127.0.0.1' });
+    await once(venue, 'listening');
+    venue.on('connection', (socket) =>
+      socket.on('message', (greeting) => {
+        assert.equal(String(greeting), '{"op":"sub"}');
+        socket.send('{"k":"q","b":1.5,"a":1.6}');
+        socket.send('{"k":"d","p":1.55,"v":10.0,"ts":1700000000}');
+      }),
+    );
+    const map = [
+      { as: 'trades', where: { k: 'd' }, pair: 'A-B', time: 'ts', timeUnit: 's', fields: { price: 'p', quantity: 'v' } },
+      { as: 'quotes', where: { k: 'q' }, pair: 'A-B', fields: { bid: 'b', ask: 'a' } },
+    ];
+    const url = `ws://127.0.0.1:${(venue.address() as AddressInfo).port}`;
+    await running({ id: 'odd', type: 'websocket', url, send: [{ op: 'sub' }], map }, async (server) => {
+      await server.until(({ frames }) => frames === 2);
+      await server.settled();
+      const quote = await server.get<{ bid: string; ask: string }>('/api/v1/instruments/odd:A-B/quote');
+      assert.deepEqual([quote.bid, quote.ask], ['1.5', '1.6']);
+      const { rows } = await server.get<TradeFrame>('/api/v1/instruments/odd:A-B/trades');
+      assert.deepEqual(rows[0]?.slice(0, 3), [1_700_000_000_000, '1.55', '10.0']);
+    });
+    for (const client of venue.clients) client.terminate();
+    venue.close();
+  });
+});

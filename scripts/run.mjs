@@ -59,12 +59,14 @@ function installDependencies() {
   const stamp = join(root, 'node_modules', '.millrace-installed');
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) return;
   console.error('millrace: installing dependencies (once for each lock file)');
-  const done = spawnSync(node, [npmCli, 'ci', '--no-audit', '--no-fund', '--loglevel=error'], {
+  // Not "npm ci": it refuses a lock file that lacks another platform's optional package, as registries that mirror only some
+  // platforms leave it. "install --no-save" keeps to the locked versions as well, and writes nothing.
+  const done = spawnSync(node, [npmCli, 'install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error'], {
     cwd: root,
     env: onOurNode(),
     stdio: ['ignore', 'ignore', 'inherit'],
   });
-  if (done.status !== 0) fail('"npm ci" failed; its message is above', 'Check that npm reaches its registry, then run the command again.');
+  if (done.status !== 0) fail('the dependencies could not be installed; the message of npm is above', 'Check that npm reaches its registry, then run the command again.');
   writeFileSync(stamp, wanted);
 }
 

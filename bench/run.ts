@@ -1,1 +1,67 @@
-console.error('later');
+import { spawnSync } from 'node:child_process';
+import { globSync, mkdirSync, writeFileSync } from 'node:fs';
+import { availableParallelism, cpus, totalmem } from 'node:os';
+import { basename, join } from 'node:path';
+import type { Result } from './measure.ts';
+
+/*
+ * Every benchmark in a process of its own, a table at the end, and bench/results/*.json. Names choose: npm run bench -- kernel log
+ */
+
+const wanted = process.argv.slice(2);
+const files = globSync('*.bench.ts', { cwd: import.meta.dirname }).sort();
+const chosen = files.filter((file) => wanted.length === 0 || wanted.includes(basename(file, '.bench.ts')));
+if (chosen.length === 0) {
+  console.error(`there is no benchmark ${wanted.join(' ')}; there are ${files.map((file) => basename(file, '.bench.ts')).join(', ')}`);
+  process.exit(2);
+}
+
+const machine = {
+  processor: cpus()[0]?.model ?? 'unknown',
+  processors: availableParallelism(),
+  memoryGiB: Math.round(totalmem() / 2 ** 30),
+  node: process.version,
+};
+console.log(`${machine.processors} x ${machine.processor}, ${machine.memoryGiB} GiB, Node ${machine.node}\n`);
+mkdirSync(join(import.meta.dirname, 'results'), { recursive: true });
+
+const rows: string[][] = [['what', 'ours', 'bare ceiling', 'ratio', 'budget', '']];
+for (const file of chosen) {
+  const run = spawnSync(process.execPath, ['--expose-gc', join(import.meta.dirname, file)], {
+    encoding: 'utf8',
+    maxBuffer: 64 * 2 ** 20,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const results = run.stdout
+    .split('\n')
+    .filter((line) => line.startsWith('RESULT '))
+    .map((line) => JSON.parse(line.slice('RESULT '.length)) as Result);
+  if (run.status !== 0) process.exitCode = 1;
+  for (const result of results) rows.push(rowOf(result));
+  writeFileSync(
+    join(import.meta.dirname, 'results', `${basename(file, '.bench.ts')}.json`),
+    `${JSON.stringify({ machine, results }, null, 2)}\n`,
+  );
+}
+const widths = (rows[0] ?? []).map((_name, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+for (const row of rows)
+  console.log(row.map((cell, column) => (column === 0 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0))).join('  '));
+
+function rowOf({ what, ours, bare, unit, budget, note }: Result): string[] {
+  const measured = bare === null ? ours : ours / bare;
+  const met = budget.kind === '>=' ? measured >= budget.value : measured <= budget.value;
+  return [
+    what + (note ? ` (${note})` : ''),
+    `${shown(ours)} ${unit}`,
+    bare === null ? '-' : `${shown(bare)} ${unit}`,
+    bare === null ? '-' : (ours / bare).toFixed(2),
+    `${budget.kind} ${budget.value}`,
+    met ? 'met' : 'MISSED',
+  ];
+}
+
+function shown(value: number): string {
+  if (value >= 1e6) return `${(value / 1e6).toFixed(2)} M`;
+  if (value >= 1e4) return `${(value / 1e3).toFixed(0)} k`;
+  return value >= 100 ? value.toFixed(0) : value.toFixed(2);
+}

@@ -71,7 +71,6 @@ export class ZoneHost {
   readonly #residences = new Map<ZoneAddress, Residence>();
   readonly #opening = new Map<ZoneAddress, Promise<void>>();
   #ready: Zone[] = [];
-  readonly #isReady = new Set<Zone>();
   #turnIsDue = false;
   #closing = false;
   #cancelSnapshots: (() => void)[] = [];
@@ -224,10 +223,9 @@ export class ZoneHost {
   }
 
   #makeReady(zone: Zone): void {
-    if (!this.#isReady.has(zone)) {
-      this.#isReady.add(zone);
-      this.#ready.push(zone);
-    }
+    if (zone.isReady) return;
+    zone.isReady = true;
+    this.#ready.push(zone);
     if (this.#turnIsDue) return;
     this.#turnIsDue = true;
     this.#clock.soon(() => this.#turn());
@@ -238,10 +236,10 @@ export class ZoneHost {
     this.#turns++;
     const zones = this.#ready;
     this.#ready = [];
-    this.#isReady.clear();
     const now = this.#clock.now();
     const batches: EventBatch[] = [];
     for (const zone of zones) {
+      zone.isReady = false;
       this.#drain(zone, now);
       this.#collect(zone, now, batches);
       if (zone.waiting > 0 && zone.status === 'active') this.#makeReady(zone);

@@ -30,6 +30,8 @@ export class Zone {
   readonly snapshotSeq = { hot: -1, cold: -1 };
 
   readonly mailbox: Letter[] = [];
+  /** Whether it waits for its part of a turn. */
+  isReady = false;
   #read = 0;
   #events: { type: string }[] = [];
   #metas: (CommandMeta | null)[] | null = null;

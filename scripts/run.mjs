@@ -66,7 +66,11 @@ function installDependencies() {
     env: onOurNode(),
     stdio: ['ignore', 'ignore', 'inherit'],
   });
-  if (done.status !== 0) fail('the dependencies could not be installed; the message of npm is above', 'Check that npm reaches its registry, then run the command again.');
+  if (done.status !== 0)
+    fail(
+      'the dependencies could not be installed; the message of npm is above',
+      'Check that npm reaches its registry, then run the command again.',
+    );
   writeFileSync(stamp, wanted);
 }
 

@@ -1,0 +1,113 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Feed, pairsOfRecording, parseRecordedLine, type RecordedLine } from '@millrace/collector';
+import type { ExchangeSource } from '@millrace/contracts';
+import { loadConfig } from '@millrace/platform/config';
+import { startPlatform } from '../apps/server/platform.ts';
+import { inFolder, median, rate, report } from './measure.ts';
+
+/*
+ * A frame’s whole way - adapter, zone, log, store - against JSON.parse of the same frames alone. The frames are the recorded
+ * ones of Binance futures, repeated with new ids and later times until there are enough.
+ */
+
+const FRAMES = 200_000;
+const RECORDING = join(import.meta.dirname, '..', '..', 'shared', 'data', 'frames', 'BINANCE_FUTURES.ws.1.0');
+const SPAN_MS = 60_000;
+
+if (!existsSync(RECORDING)) {
+  console.error(`no recorded frames at ${RECORDING}: the pipeline cannot be measured`);
+  process.exit(1);
+}
+const lines = readFileSync(RECORDING, 'utf8')
+  .split('\n')
+  .map(parseRecordedLine)
+  .filter((line): line is RecordedLine => line !== undefined);
+const received = lines.filter((line) => line.kind === 'received').map(({ text }) => text);
+const pairs = pairsOfRecording('binance-futures', lines);
+const counts = { trades: received.filter((text) => text.includes('"aggTrade"')).length };
+const frames = Array.from({ length: FRAMES }, (_none, index) =>
+  later(received[index % received.length] as string, Math.floor(index / received.length)),
+);
+
+/** The same frame some minutes later: ids and times go on as if the market had. */
+function later(text: string, round: number): string {
+  if (round === 0) return text;
+  return text
+    .replace(/"(T|E|t)":(\d{13})/g, (_all, name, time) => `"${name}":${Number(time) + round * SPAN_MS}`)
+    .replace(/"a":(\d+),/g, (_all, id) => `"a":${Number(id) + round * counts.trades * 10},`);
+}
+
+async function whole(): Promise<number> {
+  return inFolder(async (folder) => {
+    let finished: () => void = () => {};
+    let begin: () => void = () => {};
+    const done = new Promise<void>((resolve) => {
+      finished = resolve;
+    });
+    const feed: Feed = {
+      open(events) {
+        setImmediate(() => events.opened());
+        begin = () => {
+          let index = 0;
+          const some = () => {
+            for (const end = Math.min(index + 1_000, FRAMES); index < end; index++) events.frame(frames[index] as string);
+            if (index < FRAMES) return void setImmediate(some);
+            finished();
+          };
+          some();
+        };
+        return { send: () => {}, close: () => {}, pause: () => {}, resume: () => {} };
+      },
+    };
+    const source = {
+      id: 'binance-futures',
+      type: 'binance-futures',
+      instruments: pairs,
+      channels: ['trades', 'quotes', 'book', 'candles'],
+    } as ExchangeSource;
+    const settings = loadConfig({
+      file: undefined,
+      folder,
+      environment: { MILLRACE_LOGGING__LEVEL: 'silent' },
+      flags: { data: join(folder, 'data'), port: 0 },
+    });
+    const running = await startPlatform({
+      settings: { ...settings, sources: [source] },
+      console: join(folder, 'none'),
+      adjust: (_config, parts) => ({ ...parts, feed, history: null, leavesHoles: false, checkClock: false }),
+    });
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    const speed = await rate(FRAMES, async () => {
+      begin();
+      await done;
+      while (running.host.figures().waitingCommands > 0) await new Promise((resolve) => setImmediate(resolve));
+      await running.host.flushed();
+      await running.consumer.caughtUp();
+    });
+    await running.stop();
+    return speed;
+  });
+}
+
+const parse = () =>
+  rate(FRAMES, () => {
+    for (const frame of frames) JSON.parse(frame);
+  });
+
+const ours: number[] = [];
+const bare: number[] = [];
+await parse();
+await whole();
+for (let round = 0; round < 3; round++) {
+  bare.push(await parse());
+  ours.push(await whole());
+}
+report({
+  what: 'frame -> zone -> log -> store',
+  ours: median(ours),
+  bare: median(bare),
+  unit: 'frames/s',
+  budget: { kind: '>=', value: 0.35 },
+  note: 'bare: JSON.parse alone',
+});

@@ -1,0 +1,115 @@
+import { join } from 'node:path';
+import { DOUBLE, DuckDBDataChunk, DuckDBInstance, INTEGER, UTINYINT } from '@duckdb/node-api';
+import { instrumentId } from '@millrace/contracts';
+import { type CandleRow, openDuckDbSeries } from '@millrace/platform/series';
+import { inFolder, paired, rate, report } from './measure.ts';
+
+/* Candles into the series store and out as columns, against the same columns handed to DuckDB directly. */
+
+const ROWS = 204_800;
+const CHUNK = 2_048;
+const BATCH = 20_480;
+const BTC = instrumentId('bench', 'BTC-USDT');
+const TYPES = [INTEGER, INTEGER, DOUBLE, DOUBLE, DOUBLE, DOUBLE, DOUBLE, DOUBLE, INTEGER, INTEGER, UTINYINT, DOUBLE];
+
+const rows = Array.from(
+  { length: ROWS },
+  (_none, index): CandleRow => ({
+    instrument: BTC,
+    interval: '1m',
+    time: index * 60_000,
+    open: 100 + (index % 7),
+    high: 110,
+    low: 90,
+    close: 101 + (index % 5),
+    volume: index / 3,
+    trades: index % 100,
+    version: 1,
+    origin: 'trades',
+    known: index * 60_000,
+  }),
+);
+let run = 0;
+
+await inFolder(async (folder) => {
+  const options = (name: string) => ({ folder: join(folder, name), memoryMiB: 512, archiveAfterDays: 36_500, keepDays: 36_500 });
+  const bareTable = async () => {
+    const instance = await DuckDBInstance.create(join(folder, `bare-${run++}.duckdb`), { memory_limit: '512MiB', threads: '2' });
+    const connection = await instance.connect();
+    await connection.run(
+      'CREATE TABLE c (i INTEGER, v INTEGER, t DOUBLE, o DOUBLE, h DOUBLE, l DOUBLE, c DOUBLE, q DOUBLE, n INTEGER, ver INTEGER, org UTINYINT, k DOUBLE)',
+    );
+    return connection;
+  };
+  /** Columns that are ready, put into chunks value by value: the least that any writer must do. */
+  const fill = async (connection: Awaited<ReturnType<typeof bareTable>>) => {
+    const appender = await connection.createAppender('c');
+    for (let start = 0; start < ROWS; start += BATCH) {
+      await connection.run('BEGIN');
+      for (let at = start; at < start + BATCH; at += CHUNK) {
+        const chunk = DuckDBDataChunk.create(TYPES, CHUNK);
+        for (let column = 0; column < TYPES.length; column++) {
+          const vector = chunk.getColumnVector(column);
+          for (let row = 0; row < CHUNK; row++) vector.setItem(row, column === 2 ? (at + row) * 60_000 : 1);
+          vector.flush();
+        }
+        appender.appendDataChunk(chunk);
+      }
+      appender.flushSync();
+      await connection.run('COMMIT');
+    }
+    appender.closeSync();
+  };
+
+  const written = await paired(
+    3,
+    async () => {
+      const store = await openDuckDbSeries(options(`ours-${run++}`));
+      const speed = await rate(ROWS, async () => {
+        for (let start = 0; start < ROWS; start += BATCH)
+          await store.write(
+            { trades: [], candles: rows.slice(start, start + BATCH), readings: [] },
+            { group: 'bench', partition: 0, next: start },
+          );
+      });
+      await store.close();
+      return speed;
+    },
+    async () => {
+      const connection = await bareTable();
+      return rate(ROWS, () => fill(connection));
+    },
+  );
+  report({ what: 'candles into DuckDB', ...written, unit: 'rows/s', budget: { kind: '>=', value: 0.5 } });
+
+  const store = await openDuckDbSeries(options('read'));
+  await store.write({ trades: [], candles: rows, readings: [] }, null);
+  const connection = await bareTable();
+  await fill(connection);
+  const read = await paired(
+    5,
+    () =>
+      rate(ROWS, async () => {
+        const { time } = await store.candles({ instrument: BTC, interval: '1m', from: 0, to: Number.MAX_SAFE_INTEGER, limit: ROWS });
+        if (time.length !== ROWS) throw new Error(`${time.length} rows`);
+      }),
+    () =>
+      rate(ROWS, async () => {
+        const result = await connection.run('SELECT t, o, h, l, c, q, ver FROM c ORDER BY t');
+        let count = 0;
+        for (let chunk = await result.fetchChunk(); chunk && chunk.rowCount > 0; chunk = await result.fetchChunk()) {
+          for (let column = 0; column < 7; column++) chunk.getColumnValues(column);
+          count += chunk.rowCount;
+        }
+        if (count !== ROWS) throw new Error(`${count} rows`);
+      }),
+  );
+  report({
+    what: 'candles out of DuckDB as columns',
+    ...read,
+    unit: 'rows/s',
+    budget: { kind: '>=', value: 0.5 },
+    note: 'ours picks the newest version',
+  });
+  await store.close();
+});

@@ -1,0 +1,30 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { openBrowser } from '../tests/browser.ts';
+import { startServer } from '../tests/server.ts';
+
+/* Takes the pictures of the README from a server that it starts itself: node scripts/screenshots.ts */
+
+const images = join(import.meta.dirname, '..', 'docs', 'images');
+const folder = mkdtempSync(join(tmpdir(), 'millrace-pictures-'));
+const server = await startServer(['up', '--port', '0', '--data', 'data'], { cwd: folder });
+const browser = await openBrowser();
+try {
+  for (const { name, path, theme, width } of [
+    { name: 'chart-dark', path: '/instruments/simulator:BTC-USDT', theme: 'dark', width: 1280 },
+    { name: 'instruments-light', path: '/', theme: 'light', width: 1280 },
+  ] as const) {
+    const page = await browser.newPage({ viewport: { width, height: 760 }, colorScheme: theme, locale: 'en-GB' });
+    await page.goto(server.url + path);
+    await page.getByText(path === '/' ? 'ETH/USDT' : 'Recent trades').waitFor();
+    // Some trades of this very minute, so that the picture shows it running.
+    await page.waitForTimeout(6_000);
+    await page.screenshot({ path: join(images, `${name}.png`) });
+    await page.close();
+  }
+} finally {
+  await browser.close();
+  await server.kill();
+  rmSync(folder, { recursive: true, force: true });
+}

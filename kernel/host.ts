@@ -252,14 +252,19 @@ export class ZoneHost {
       const letter = zone.take();
       if (!letter) return;
       this.#decidedCommands++;
+      const { command, meta, answer } = letter;
       let reply: Reply;
       try {
-        reply = zone.handle(letter.command, letter.meta, now);
+        if (answer === null && meta?.id === undefined) {
+          zone.decide(command, meta, now);
+          continue;
+        }
+        reply = zone.handle(command, meta, now);
       } catch (error) {
         reply = refused('ZONE_FAILED', messageOf(error));
         this.#failed(zone, error);
       }
-      letter.answer?.(reply);
+      answer?.(reply);
     }
   }
 

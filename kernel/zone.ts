@@ -1,5 +1,5 @@
 import type { Checkpoint, EventBatch } from './batch.ts';
-import { type AnyZoneDefinition, type CommandMeta, type Context, keyOf, type Reply, type ZoneAddress } from './definition.ts';
+import { type AnyZoneDefinition, type CommandMeta, type Context, keyOf, type Refused, type Reply, type ZoneAddress } from './definition.ts';
 import type { LogPosition, Snapshot } from './ports.ts';
 import { mix, Random, seedOf } from './random.ts';
 
@@ -36,12 +36,13 @@ export class Zone {
   #events: { type: string }[] = [];
   #metas: (CommandMeta | null)[] | null = null;
   #meta: CommandMeta | null = null;
-  #refusal: Reply | null = null;
+  #refusal: Refused | null = null;
   /** How many events the turn had before the present command. */
   #emittedBefore = 0;
   readonly #answered = new Map<string, Reply>();
   readonly #seed: number;
   readonly #random = new Random(0);
+  #isSeeded = false;
   readonly #context: { -readonly [K in keyof Context<{ type: string }>]: Context<{ type: string }>[K] };
 
   constructor(definition: AnyZoneDefinition, address: ZoneAddress) {
@@ -51,7 +52,7 @@ export class Zone {
     this.state = definition.create(keyOf(address));
     this.#context = {
       now: 0,
-      random: () => this.#random.next(),
+      random: () => this.#nextRandom(),
       emit: (event) => this.#emit(event),
       refuse: (code, message) => {
         this.#refusal = { ok: false, code, message };
@@ -73,18 +74,21 @@ export class Zone {
     return letter;
   }
 
-  /** Decides one command. Throws what the definition throws; the zone must then be rebuilt from its record. */
+  /** Decides one command and answers. Throws what the definition throws; the zone must then be rebuilt from its record. */
   handle(command: unknown, meta: CommandMeta | null, now: number): Reply {
     const id = meta?.id;
-    if (id !== undefined) {
-      const first = this.#answered.get(id);
-      if (first !== undefined) return first;
-    }
-    this.#begin(meta, now);
-    this.definition.decide(this.state as never, command, this.#context);
-    const reply = this.#conclude();
+    const first = id === undefined ? undefined : this.#answered.get(id);
+    if (first !== undefined) return first;
+    const reply = this.decide(command, meta, now) ?? { ok: true, seq: this.seq };
     if (id !== undefined) this.#remember(id, reply);
     return reply;
+  }
+
+  /** Decides one command that is no retry; null when it was accepted. For commands that nobody waits for this is all. */
+  decide(command: unknown, meta: CommandMeta | null, now: number): Refused | null {
+    this.#begin(meta, now);
+    this.definition.decide(this.state as never, command, this.#context);
+    return this.#conclude();
   }
 
   tick(now: number): void {
@@ -145,14 +149,21 @@ export class Zone {
     this.#meta = meta;
     this.#refusal = null;
     this.#context.now = now;
-    this.#random.state = mix(this.#seed, this.handled++);
+    this.handled++;
+    this.#isSeeded = false;
     this.#emittedBefore = this.#events.length;
   }
 
-  #conclude(): Reply {
+  /** Each command has a sequence of its own, begun when it first asks. */
+  #nextRandom(): number {
+    if (!this.#isSeeded) this.#random.state = mix(this.#seed, this.handled);
+    this.#isSeeded = true;
+    return this.#random.next();
+  }
+
+  #conclude(): Refused | null {
     const refusal = this.#refusal;
-    if (refusal === null) return { ok: true, seq: this.seq };
-    if (this.#events.length !== this.#emittedBefore)
+    if (refusal !== null && this.#events.length !== this.#emittedBefore)
       throw new Error(`${this.address}: a command was refused after it had emitted events; decide must do one or the other`);
     return refusal;
   }

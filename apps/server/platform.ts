@@ -17,7 +17,7 @@ import {
 import type { Settings } from '@millrace/platform/config';
 import { ApiProblem, createHttpServer, type HttpServer, type Routes, requireChannel } from '@millrace/platform/http';
 import { ConsumerGroup, openLmdbLog, openSpool } from '@millrace/platform/log';
-import { openDuckDbSeries } from '@millrace/platform/series';
+import { openDuckDbSeries, type SeriesStore } from '@millrace/platform/series';
 import { openFileSnapshots, openLmdbSnapshots } from '@millrace/platform/snapshots';
 import { Hub } from '@millrace/platform/streams';
 import { createLogger, createMetrics, type Logger } from '@millrace/platform/telemetry';
@@ -41,6 +41,7 @@ export interface Running {
   readonly collector: Collector;
   readonly host: ZoneHost;
   readonly consumer: ConsumerGroup;
+  readonly series: SeriesStore;
 }
 
 export interface StartOptions {
@@ -152,6 +153,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
     collector: parts,
     host,
     consumer,
+    series,
     stop: async () => {
       stopHousekeeping();
       parts.stop();

@@ -1,0 +1,116 @@
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { request } from 'node:http';
+import type { Feed } from '@millrace/collector';
+import type { ExchangeSource } from '@millrace/contracts';
+import { loadConfig } from '@millrace/platform/config';
+import { startPlatform } from '../apps/server/platform.ts';
+import { inFolder, quantile, report } from './measure.ts';
+
+/*
+ * From a source’s frame received to its event’s bytes written, at 10,000 frames a second. The frame carries the moment it was handed in;
+ * a client in another process reads the stream and compares with its own clock, which is the same machine’s: what it sees includes the
+ * way through the socket, so it is an upper bound.
+ */
+
+const FRAMES_PER_SECOND = 10_000;
+const SECONDS = 8;
+const WARM_UP_SECONDS = 2;
+const PAIRS = ['AAA-USDT', 'BBB-USDT', 'CCC-USDT', 'DDD-USDT'];
+
+if (process.argv[2] === 'reader') readStream(process.argv[3] as string);
+else await inFolder(measure);
+
+/** The moment is in the trade’s id: microseconds since the epoch. */
+function readStream(url: string): void {
+  const latencies: number[] = [];
+  let rest = '';
+  request(url, (response) => {
+    response.setEncoding('utf8');
+    response.on('data', (text: string) => {
+      const now = performance.timeOrigin + performance.now();
+      const blocks = (rest + text).split('\n\n');
+      rest = blocks.pop() ?? '';
+      for (const block of blocks) {
+        const id = /"id":"(\d+)"/.exec(block)?.[1];
+        if (id !== undefined) latencies.push(now - Number(id) / 1_000);
+      }
+    });
+    response.on('close', () => process.send?.(latencies, () => process.exit()));
+  }).end();
+}
+
+async function measure(folder: string): Promise<void> {
+  let give: ((frame: string) => void) | null = null;
+  const feed: Feed = {
+    open(events) {
+      setImmediate(() => events.opened());
+      give = (frame) => events.frame(frame);
+      return { send: () => {}, close: () => {}, pause: () => {}, resume: () => {} };
+    },
+  };
+  const source = { id: 'binance', type: 'binance', instruments: PAIRS, channels: ['trades'] } as ExchangeSource;
+  const settings = loadConfig({
+    file: undefined,
+    folder,
+    environment: { MILLRACE_LOGGING__LEVEL: 'silent' },
+    flags: { data: folder, port: 0 },
+  });
+  const running = await startPlatform({
+    settings: { ...settings, sources: [source] },
+    console: folder,
+    adjust: (_config, parts) => ({
+      ...parts,
+      feed,
+      history: null,
+      leavesHoles: false,
+      checkClock: false,
+      protocol: { ...parts.protocol, read: unnumbered(parts.protocol.read) },
+    }),
+  });
+  const url = `${running.url}/api/v1/stream?channels=${PAIRS.map((pair) => `trades:binance:${pair}`).join(',')}`;
+  const reader = fork(import.meta.filename, ['reader', url], { execArgv: [] });
+  const heard = once(reader, 'message');
+  await new Promise((resolve) => setTimeout(resolve, 500));
+
+  const started = performance.now();
+  let sent = 0;
+  await new Promise<void>((resolve) => {
+    const step = () => {
+      const due = Math.floor(((performance.now() - started) / 1_000) * FRAMES_PER_SECOND);
+      for (; sent < due; sent++) give?.(frameAt(sent));
+      if (sent >= FRAMES_PER_SECOND * SECONDS) return resolve();
+      setTimeout(step, 1);
+    };
+    step();
+  });
+  await running.stop();
+  const [latencies] = (await heard) as [number[]];
+  const measured = latencies.slice(FRAMES_PER_SECOND * WARM_UP_SECONDS);
+  const p = (share: number) => quantile(measured, share);
+  report({
+    what: `frame received -> event at the client, p99 at ${FRAMES_PER_SECOND.toLocaleString('en')} frames/s`,
+    ours: p(0.99),
+    bare: null,
+    unit: 'ms',
+    budget: { kind: '<=', value: 10 },
+    note: `p50 ${p(0.5).toFixed(1)} ms, ${measured.length} events`,
+  });
+}
+
+function frameAt(index: number): string {
+  const pair = (PAIRS[index % PAIRS.length] as string).replace('-', '');
+  const micros = Math.floor((performance.timeOrigin + performance.now()) * 1_000);
+  return `{"stream":"${pair.toLowerCase()}@aggTrade","data":{"e":"aggTrade","E":${Date.now()},"s":"${pair}","a":${micros},"p":"${100 + (index % 50)}.50","q":"1.000","f":1,"l":1,"T":${Date.now()},"m":true}}`;
+}
+
+/** Ids that are moments have gaps, which is not what is measured here: trades are taken as a venue without numbers sends them. */
+function unnumbered(read: (frame: string, sink: never) => void) {
+  return (frame: string, sink: object) => {
+    const inner = sink as { trade(symbol: string, trade: object, numbered: boolean): void };
+    const wrapped = Object.create(inner, { trade: { value: (symbol: string, trade: object) => inner.trade(symbol, trade, false) } });
+    for (const name of ['consumed', 'ignored', 'refused'] as const)
+      wrapped[name] = (what: string) => (inner as unknown as Record<string, (text: string) => void>)[name]?.(what);
+    read(frame, wrapped as never);
+  };
+}

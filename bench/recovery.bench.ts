@@ -1,0 +1,83 @@
+import { join } from 'node:path';
+import { defineZone, ZoneHost } from '@millrace/kernel';
+import { openLmdbLog, openSpool } from '@millrace/platform/log';
+import { openFileSnapshots, openLmdbSnapshots } from '@millrace/platform/snapshots';
+import { systemClock } from '../apps/server/clock.ts';
+import { inFolder, report } from './measure.ts';
+
+/* A zone of 10,000 entities comes back: from a hot snapshot, from a cold one, and by replaying a million events. */
+
+const ENTITIES = 10_000;
+const EVENTS = 1_000_000;
+
+interface Entity {
+  x: number;
+  y: number;
+  name: string;
+  health: number;
+  moves: number;
+}
+
+const field = defineZone<{ entities: Entity[] }, { moves: number; from: number }, { type: 'Moved'; entity: number; x: number; y: number }>({
+  kind: 'field',
+  version: 1,
+  create: () => ({
+    entities: Array.from({ length: ENTITIES }, (_none, index) => ({ x: 0, y: 0, name: `entity ${index}`, health: 100, moves: 0 })),
+  }),
+  decide: (_state, { moves, from }, { emit, random }) => {
+    for (let move = from; move < from + moves; move++)
+      emit({ type: 'Moved', entity: move % ENTITIES, x: random() * 1_000, y: random() * 1_000 });
+  },
+  evolve: ({ entities }, { entity, x, y }) => {
+    const moved = entities[entity] as Entity;
+    moved.x = x;
+    moved.y = y;
+    moved.moves++;
+  },
+});
+
+await inFolder(async (folder) => {
+  const nothing = { save: async () => {}, list: async () => [], load: () => Promise.reject(new Error('nothing is kept')) };
+  const log = openLmdbLog(join(folder, 'log'));
+  const hot = openLmdbSnapshots(join(folder, 'hot'));
+  const cold = openFileSnapshots(join(folder, 'cold'));
+  const hostWith = (stores: Partial<{ hot: typeof hot; cold: typeof cold }>) => {
+    const host = new ZoneHost({
+      log,
+      spool: openSpool(join(folder, 'spool'), 1e9),
+      clock: systemClock,
+      hot: stores.hot ?? nothing,
+      cold: stores.cold ?? nothing,
+      hotEveryMs: 1e9,
+      coldEveryMs: 1e9,
+    });
+    host.register(field);
+    return host;
+  };
+  const first = hostWith({ hot, cold });
+  await first.open('field/a');
+  for (let from = 0; from < EVENTS; from += 10_000) await first.submit('field/a', { moves: 10_000, from }, { durable: true });
+  await first.snapshotAll('hot');
+  await first.snapshotAll('cold');
+  const truth = JSON.stringify(first.view('field/a')?.state);
+
+  for (const { name, stores, budget } of [
+    { name: 'hot snapshot', stores: { hot, cold }, budget: 1_000 },
+    { name: 'cold snapshot', stores: { cold }, budget: 3_000 },
+    { name: `replay of ${EVENTS.toLocaleString('en')} events`, stores: {}, budget: 10_000 },
+  ]) {
+    const host = hostWith(stores);
+    const started = performance.now();
+    await host.open('field/a');
+    const ms = performance.now() - started;
+    if (JSON.stringify(host.view('field/a')?.state) !== truth) throw new Error(`${name} gave another state`);
+    report({
+      what: `recovery of ${ENTITIES.toLocaleString('en')} entities: ${name}`,
+      ours: ms,
+      bare: null,
+      unit: 'ms',
+      budget: { kind: '<=', value: budget },
+    });
+  }
+});
+process.exit();

@@ -1,0 +1,37 @@
+import { readFileSync } from 'node:fs';
+import { startServer } from '../tests/server.ts';
+import { inFolder, median, report } from './measure.ts';
+
+/* From the command to `ready`, everything installed and data present, and the memory of a server that nobody uses. */
+
+const STARTS = 5;
+const SETTLE_MS = 20_000;
+const MIB = 1024 * 1024;
+
+await inFolder(async (folder) => {
+  const args = ['up', '--port', '0', '--data', 'data'];
+  const filled = await startServer(args, { cwd: folder });
+  await new Promise((resolve) => setTimeout(resolve, 5_000));
+  await filled.stop();
+
+  const times: number[] = [];
+  for (let start = 0; start < STARTS; start++) {
+    const started = performance.now();
+    const server = await startServer(args, { cwd: folder });
+    times.push(performance.now() - started);
+    if (start < STARTS - 1) await server.stop();
+    else {
+      await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+      const resident = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${server.child.pid}/status`, 'utf8'))?.[1];
+      report({
+        what: 'idle memory, every role of today, simulator running',
+        ours: (Number(resident) * 1_024) / MIB,
+        bare: null,
+        unit: 'MiB',
+        budget: { kind: '<=', value: 700 },
+      });
+      await server.stop();
+    }
+  }
+  report({ what: 'start to ready, data present', ours: median(times), bare: null, unit: 'ms', budget: { kind: '<=', value: 5_000 } });
+});

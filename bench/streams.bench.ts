@@ -1,0 +1,97 @@
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
+import { Hub, type Reader } from '@millrace/platform/streams';
+import { systemClock } from '../apps/server/clock.ts';
+import { paired, rate, report } from './measure.ts';
+
+/*
+ * Deliveries to 2,000 connections, ten events of 200 bytes coalesced, on one core: the hub against one prepared buffer
+ * written to each socket. The readers are another process that takes the bytes and throws them away.
+ */
+
+const CONNECTIONS = 2_000;
+const EVENTS_PER_FLUSH = 10;
+const FLUSHES = 120;
+/** Bytes a socket may have waiting before a round pauses for it; well below where the hub calls a reader slow. */
+const BACKLOG_BYTES = 256 * 1024;
+
+if (process.send === undefined || process.argv[2] !== 'readers') await measure();
+else connectAll(Number(process.argv[3]));
+
+function connectAll(port: number): void {
+  void import('node:net').then(({ connect }) => {
+    for (let count = 0; count < CONNECTIONS; count++)
+      connect(port, '127.0.0.1')
+        .on('data', () => {})
+        .on('error', () => process.exit());
+  });
+}
+
+async function measure(): Promise<void> {
+  const sockets: Socket[] = [];
+  const server = createServer((socket) => void sockets.push(socket.setNoDelay(true))).listen(0, '127.0.0.1', 4_096);
+  await once(server, 'listening');
+  const readers = fork(import.meta.filename, ['readers', String((server.address() as AddressInfo).port)], { execArgv: [] });
+  while (sockets.length < CONNECTIONS) await new Promise((resolve) => setTimeout(resolve, 10));
+
+  const trade = {
+    time: 1_633_998_523_963,
+    price: '0.35280000',
+    quantity: '58.00000000',
+    side: 'buy',
+    id: '15683430',
+    trace: '0123456789abcdef0123456789abcdef',
+  };
+  const sample = Buffer.from(
+    `id: mgo2k3x1-1234567\nevent: trade\ndata: ${JSON.stringify({ channel: 'trades:binance:BTC-USDT', data: trade })}\n\n`,
+  );
+  const deliveries = CONNECTIONS * EVENTS_PER_FLUSH * FLUSHES;
+  const taken = async () => {
+    while (sockets.some((socket) => socket.writableLength > BACKLOG_BYTES)) await new Promise((resolve) => setImmediate(resolve));
+  };
+
+  const bare = () =>
+    rate(deliveries, async () => {
+      for (let flush = 0; flush < FLUSHES; flush++) {
+        const bytes = Buffer.concat(Array.from({ length: EVENTS_PER_FLUSH }, () => sample));
+        for (const socket of sockets) socket.write(bytes);
+        await taken();
+      }
+    });
+
+  const hub = new Hub({ clock: systemClock, epoch: 'bench', historyEvents: 4_096, initial: () => [] });
+  const watching = sockets.map(
+    (socket): Reader => ({
+      format: 'sse',
+      write: (bytes) => void socket.write(bytes),
+      get backlog() {
+        return socket.writableLength;
+      },
+      end: (reason) => {
+        throw new Error(`a reader was ended: ${reason}`);
+      },
+    }),
+  );
+  const channel = [{ name: 'trades:binance:BTC-USDT', delivery: 'lossless' as const }];
+  for (const reader of watching) hub.subscribe(reader, channel, () => null);
+  const ours = () =>
+    rate(deliveries, async () => {
+      for (let flush = 0; flush < FLUSHES; flush++) {
+        for (let event = 0; event < EVENTS_PER_FLUSH; event++) hub.publish('trades:binance:BTC-USDT', 'lossless', 'trade', '', trade);
+        hub.flush();
+        await taken();
+      }
+    });
+
+  const result = await paired(3, ours, bare);
+  report({
+    what: `event deliveries, ${CONNECTIONS} connections, ${EVENTS_PER_FLUSH} coalesced`,
+    ...result,
+    unit: 'deliveries/s',
+    budget: { kind: '>=', value: 0.7 },
+    note: `${sample.length} bytes each`,
+  });
+  readers.kill();
+  process.exit();
+}

@@ -41,7 +41,9 @@ await inFolder(async (folder) => {
     );
     return connection;
   };
-  /** Columns that are ready, put into chunks value by value: the least that any writer must do. */
+  /** Typed arrays that are ready, copied into chunks: the least that any writer must do. */
+  const times = Float64Array.from(rows, ({ time }) => time);
+  const ones = new Float64Array(CHUNK).fill(1);
   const fill = async (connection: Awaited<ReturnType<typeof bareTable>>) => {
     const appender = await connection.createAppender('c');
     for (let start = 0; start < ROWS; start += BATCH) {
@@ -50,7 +52,7 @@ await inFolder(async (folder) => {
         const chunk = DuckDBDataChunk.create(TYPES, CHUNK);
         for (let column = 0; column < TYPES.length; column++) {
           const vector = chunk.getColumnVector(column);
-          for (let row = 0; row < CHUNK; row++) vector.setItem(row, column === 2 ? (at + row) * 60_000 : 1);
+          (vector as unknown as { items: Float64Array }).items.set(column === 2 ? times.subarray(at, at + CHUNK) : ones);
           vector.flush();
         }
         appender.appendDataChunk(chunk);

@@ -1,4 +1,4 @@
-import { type DuckDBAppender, DuckDBDataChunk, type DuckDBType, type DuckDBValue } from '@duckdb/node-api';
+import { type DuckDBAppender, DuckDBDataChunk, type DuckDBType, type DuckDBValue, type DuckDBVector } from '@duckdb/node-api';
 
 /** Rows of one chunk: DuckDB’s own vector size. */
 const CHUNK_ROWS = 2_048;
@@ -18,10 +18,21 @@ export function appendRows<Row>(appender: DuckDBAppender, columns: readonly Colu
     const chunk = DuckDBDataChunk.create(types, count);
     for (const [index, { of }] of columns.entries()) {
       const vector = chunk.getColumnVector(index);
-      for (let row = 0; row < count; row++) vector.setItem(row, of(rows[start + row] as Row));
+      const numbers = numbersOf(vector);
+      if (numbers) for (let row = 0; row < count; row++) numbers[row] = of(rows[start + row] as Row) as number;
+      else for (let row = 0; row < count; row++) vector.setItem(row, of(rows[start + row] as Row));
       vector.flush();
     }
     appender.appendDataChunk(chunk);
   }
   appender.flushSync();
+}
+
+/**
+ * The typed array behind a column of numbers. Writing to it directly is twice as fast as `setItem`, which marks every value as
+ * present (they all are in a new chunk). It is a private field of the exact version we use; without it `setItem` is used.
+ */
+function numbersOf(vector: DuckDBVector): Float64Array | Int32Array | Uint8Array | null {
+  const { items } = vector as unknown as { items?: unknown };
+  return items instanceof Float64Array || items instanceof Int32Array || items instanceof Uint8Array ? items : null;
 }

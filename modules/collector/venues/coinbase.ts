@@ -2,13 +2,13 @@ import type { Level, Side, Trade } from '@millrace/contracts';
 import { type History, isInHole, type Protocol, type Sink } from '../source.ts';
 
 /*
- * Coinbase Exchange: matches, ticker and level2.
+ * Coinbase Exchange: matches, ticker and level2_batch, the level2 channel that needs no account.
  * Source: docs.cdp.coinbase.com, "Exchange WebSocket Channels" and "Get product trades".
  */
 
 type Channel = 'trades' | 'quotes' | 'book' | 'candles';
 
-const CHANNEL: Partial<Record<Channel, string>> = { trades: 'matches', quotes: 'ticker', book: 'level2' };
+const CHANNEL: Partial<Record<Channel, string>> = { trades: 'matches', quotes: 'ticker', book: 'level2_batch' };
 const PAGE = 1_000;
 
 interface Match {
@@ -35,7 +35,8 @@ export function coinbaseProtocol(symbols: readonly string[], channels: readonly 
   const names = channels.map((channel) => CHANNEL[channel]).filter((name) => name !== undefined);
   return {
     connected: () => [JSON.stringify({ type: 'subscribe', product_ids: symbols, channels: names })],
-    resync: (symbol) => ['unsubscribe', 'subscribe'].map((type) => JSON.stringify({ type, product_ids: [symbol], channels: ['level2'] })),
+    resync: (symbol) =>
+      ['unsubscribe', 'subscribe'].map((type) => JSON.stringify({ type, product_ids: [symbol], channels: ['level2_batch'] })),
     read(frame, sink) {
       const message = JSON.parse(frame) as { type?: string; message?: string; reason?: string };
       switch (message.type) {

@@ -1,4 +1,4 @@
-import type { Level, Side, Trade } from '@millrace/contracts';
+import type { Candle, Level, Side, Trade } from '@millrace/contracts';
 import { parseDigits } from '../digits.ts';
 import { type History, isInHole, type Protocol, type Sink } from '../source.ts';
 
@@ -142,8 +142,13 @@ interface V2Message {
 export function krakenV2Protocol(symbols: readonly string[], channels: readonly Channel[]): Protocol {
   const request = (method: 'subscribe' | 'unsubscribe', symbol: readonly string[], channel: Channel) =>
     JSON.stringify({ method, params: { ...V2_NAME[channel], symbol } });
+  /** The open candle of each symbol as it was last told: when the next one begins, it is closed. */
+  const newestCandles = new Map<string, Candle>();
   return {
-    connected: () => channels.map((channel) => request('subscribe', symbols, channel)),
+    connected: () => {
+      newestCandles.clear();
+      return channels.map((channel) => request('subscribe', symbols, channel));
+    },
     resync: (symbol) => [request('unsubscribe', [symbol], 'book'), request('subscribe', [symbol], 'book')],
     read(frame, sink) {
       const message = parseDigits(frame) as V2Message;
@@ -153,7 +158,7 @@ export function krakenV2Protocol(symbols: readonly string[], channels: readonly 
       if (channel === 'trade') return readV2Trades(data, sink);
       if (channel === 'ticker') return readV2Ticker(data, sink);
       if (channel === 'book') return readV2Book(data, message.type === 'snapshot', sink);
-      if (channel === 'ohlc') return readV2Candles(data, sink);
+      if (channel === 'ohlc') return readV2Candles(data, sink, newestCandles);
       return channel === undefined ? sink.refused('neither data nor a reply') : sink.ignored(channel);
     },
   };
@@ -209,14 +214,17 @@ function readV2Book(data: readonly Record<string, unknown>[], whole: boolean, si
   }
 }
 
-function readV2Candles(data: readonly Record<string, unknown>[], sink: Sink): void {
+function readV2Candles(data: readonly Record<string, unknown>[], sink: Sink, newest: Map<string, Candle>): void {
   sink.consumed('ohlc');
   for (const row of data) {
+    const symbol = String(row.symbol);
     const time = Date.parse(String(row.interval_begin));
     const [open = 0, high = 0, low = 0, close = 0, volume = 0] = ['open', 'high', 'low', 'close', 'volume'].map((name) =>
       Number(row[name]),
     );
-    sink.venueCandle(String(row.symbol), '1m', { time, open, high, low, close, volume, trades: Number(row.trades) }, false);
+    const before = newest.get(symbol);
+    if (before && before.time < time) sink.venueCandle(symbol, '1m', before, true);
+    newest.set(symbol, { time, open, high, low, close, volume, trades: Number(row.trades) });
   }
 }
 

@@ -109,7 +109,7 @@ export type InstrumentCommand =
   | { type: 'ReplaceBook'; book: BookUpdate }
   | { type: 'UpdateBook'; book: BookUpdate }
   | { type: 'ObserveVenueCandle'; interval: Interval; candle: Candle; closed: boolean }
-  | { type: 'RecordCandle'; interval: Interval; candle: Candle }
+  | { type: 'RecordCandle'; interval: Interval; candle: Candle; mends?: boolean }
   | { type: 'RecordReading'; reading: Reading }
   | { type: 'RecordGap'; gap: Gap }
   | { type: 'RecordRepair'; from: number; to: number; trades: number }

@@ -3,11 +3,13 @@ import {
   type Candle,
   type FeedFault,
   type Gap,
+  INTERVAL_MS,
   type InstrumentCommand,
   type InstrumentId,
   type Interval,
   isDecimal,
   isPositiveDecimal,
+  openingOf,
   type QuarantinedFrame,
   type Quote,
   type Reading,
@@ -16,7 +18,7 @@ import {
 import type { Clock } from '@millrace/kernel';
 import { TraceSource } from '@millrace/platform/telemetry';
 import { BookLine } from './book-line.ts';
-import type { Hole, Protocol, Sink } from './source.ts';
+import type { CandleHistory, GetJson, Hole, Protocol, Sink } from './source.ts';
 import { TradeLine } from './trade-line.ts';
 
 /** Refused frames kept for a look, and how much of each. */
@@ -45,6 +47,8 @@ export interface IntakeOptions {
   readonly leavesHoles: boolean;
   readonly instruments: ReadonlyMap<string, InstrumentId>;
   readonly fetchTrades: ((symbol: string, hole: Hole) => AsyncIterable<Trade[]>) | null;
+  readonly fetchCandles: CandleHistory | null;
+  readonly get: GetJson;
   readonly fetchBook: ((symbol: string) => Promise<BookUpdate>) | null;
   /** Zones are full: no more frames, until everything that waits is taken. */
   readonly onFull: () => void;
@@ -223,6 +227,7 @@ export class Intake implements Sink {
         recordGap: (gap: Gap) => {
           this.#count('gap');
           this.#tell(instrument, { type: 'RecordGap', gap });
+          this.#mendLater(symbol, instrument, gap);
         },
         recordRepair: (from, to, count) => {
           this.#count('repair');
@@ -237,6 +242,31 @@ export class Intake implements Sink {
       () => this.#count('book-unavailable'),
     );
     return { instrument, trades, book, faults };
+  }
+
+  /** The candles that a gap runs through lie about their volume: the venue’s own take their place once the last is closed. */
+  #mendLater(symbol: string, instrument: InstrumentId, gap: Gap): void {
+    const { fetchCandles, clock } = this.#options;
+    if (!fetchCandles) return;
+    const end = openingOf(gap.to, '1m') + INTERVAL_MS['1m'];
+    clock.after(end - gap.to + CANDLE_SETTLES_MS, () => {
+      this.#mend(fetchCandles, symbol, instrument, gap.from, end).catch(() => this.#count('candles-unavailable'));
+    });
+  }
+
+  async #mend(history: CandleHistory, symbol: string, instrument: InstrumentId, from: number, end: number): Promise<void> {
+    for (const interval of history.intervals) {
+      const length = INTERVAL_MS[interval];
+      for (let next = openingOf(from, interval); next + length <= end; ) {
+        const page = await history.read(symbol, interval, next, end, this.#options.get);
+        for (const candle of page)
+          if (candle.time + length <= end) this.#tell(instrument, { type: 'RecordCandle', interval, candle, mends: true });
+        const last = page.at(-1);
+        if (!last || last.time < next) break;
+        next = last.time + length;
+      }
+    }
+    this.#count('mended-with-candles');
   }
 
   #lineOf(symbol: string): Line | undefined {
@@ -319,6 +349,8 @@ export class Intake implements Sink {
   }
 }
 
+/** A venue’s candle is final some seconds after its end. */
+const CANDLE_SETTLES_MS = 5_000;
 /** How often a full zone is asked again. */
 const ROOM_EVERY_MS = 5;
 

@@ -74,12 +74,18 @@ export function isInHole(trade: Trade, { after, since, before }: Hole): boolean 
   return behind && (before === null || trade.order < before.order || (trade.order === before.order && trade.id !== before.id));
 }
 
+export interface CandleHistory {
+  readonly intervals: readonly Interval[];
+  /** Candles with openings in [from, to), oldest first; one page of them at most. */
+  read(symbol: string, interval: Interval, from: number, to: number, get: GetJson): Promise<Candle[]>;
+}
+
 /** What a venue serves of its past, over HTTP. */
 export interface History {
   /** Trades after `hole.after` and before `hole.before` (or now), oldest first, page by page. */
   trades?(symbol: string, hole: Hole, get: GetJson): AsyncIterable<Trade[]>;
-  /** Closed candles with openings in [from, to), oldest first. */
-  candles?(symbol: string, interval: Interval, from: number, to: number, get: GetJson): Promise<Candle[]>;
+  /** The venue’s own candles: the second best, for a hole whose trades cannot be had. */
+  readonly candles?: CandleHistory;
   /** The whole book now. */
   book?(symbol: string, get: GetJson): Promise<BookUpdate>;
 }

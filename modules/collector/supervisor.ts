@@ -79,6 +79,8 @@ export class Supervisor {
       fetchTrades: history?.trades
         ? (symbol: string, hole: Hole): AsyncIterable<Trade[]> => history.trades?.(symbol, hole, get) ?? none()
         : null,
+      fetchCandles: history?.candles ?? null,
+      get,
       fetchBook: history?.book ? (symbol) => history.book?.(symbol, get) ?? Promise.reject(new Error('no book')) : null,
       onFull: () => this.#connection?.pause(),
       onRoom: () => this.#connection?.resume(),

@@ -91,25 +91,26 @@ export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, I
     return state.quality.counts.trades >= TYPICAL_AFTER && Math.abs(price / state.typicalPrice - 1) * 100 > rules.outlierPercent;
   }
 
-  function decideCandle(state: Instrument, interval: Interval, candle: Candle, emit: Emit): void {
+  /** A candle that is the data itself, or, with `mends`, one that takes the place of what a gap has spoilt. */
+  function decideCandle(state: Instrument, interval: Interval, candle: Candle, mends: boolean, emit: Emit): void {
     const known = barAt(state.bars[interval], candle.time);
-    if (
-      known &&
-      volumeOf(known) === candle.volume &&
-      known.close === candle.close &&
-      known.high === candle.high &&
-      known.low === candle.low &&
-      known.open === candle.open
-    )
-      return;
-    if (!known && candle.time + INTERVAL_MS[interval] <= keptFrom(state)) return;
+    if (known && isSameCandle(candleOf(known), candle)) return;
     if (known) {
-      const version = known.version + 1;
-      return emit({ type: 'CandleCorrected', interval, candle, version, origin: 'venue' });
+      emit({ type: 'CandleCorrected', interval, candle, version: known.version + 1, origin: 'venue' });
+    } else if (candle.time + INTERVAL_MS[interval] <= keptFrom(state)) {
+      // Too old for memory: the store has at most the first version of it.
+      if (mends) emit({ type: 'CandleCorrected', interval, candle, version: 2, origin: 'venue' });
+      return;
+    } else {
+      closeDue(state, candle.time, emit);
+      emit({ type: 'CandleRecorded', interval, candle });
+      if (barAt(state.bars[interval], candle.time)) emit({ type: 'CandleClosed', interval, candle, origin: 'venue' });
     }
-    closeDue(state, candle.time, emit);
-    emit({ type: 'CandleRecorded', interval, candle });
-    if (barAt(state.bars[interval], candle.time)) emit({ type: 'CandleClosed', interval, candle, origin: 'venue' });
+    for (const larger of INTERVALS) {
+      const whole = holds(larger, interval) ? barAt(state.bars[larger], openingOf(candle.time, larger)) : undefined;
+      if (whole?.closed)
+        emit({ type: 'CandleCorrected', interval: larger, candle: candleOf(whole), version: whole.version + 1, origin: 'venue' });
+    }
   }
 
   function decideVenueCandle(state: Instrument, interval: Interval, theirs: Candle, emit: Emit): void {
@@ -157,14 +158,14 @@ export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, I
     state.asOf = Math.max(state.asOf, candle.time);
     if (state.firstAt === 0) state.firstAt = candle.time;
     for (const larger of INTERVALS) {
-      if (INTERVAL_MS[larger] % INTERVAL_MS[interval] !== 0) continue;
+      if (larger !== interval && !holds(larger, interval)) continue;
       contribute(state.bars[larger], larger, part, keptFrom(state));
       if (larger !== interval) state.nextClose = Math.min(state.nextClose, openingOf(candle.time, larger) + INTERVAL_MS[larger]);
     }
   }
 
   function evolveClosed(state: Instrument, interval: Interval, { time, close }: Candle): void {
-    if (interval === '1m') {
+    if (interval === '1m' && state.bars['1m'].at(-1)?.time === time) {
       state.minuteCloses.push(close);
       if (state.minuteCloses.length > MINUTE_CLOSES_MAX) state.minuteCloses.shift();
     }
@@ -220,7 +221,7 @@ export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, I
           if (command.closed) decideVenueCandle(state, command.interval, command.candle, emit);
           return;
         case 'RecordCandle':
-          return decideCandle(state, command.interval, command.candle, emit);
+          return decideCandle(state, command.interval, command.candle, command.mends ?? false, emit);
         case 'RecordReading':
           return emit({ type: 'ReadingRecorded', reading: command.reading });
         case 'RecordGap':
@@ -326,7 +327,7 @@ function amend(state: Instrument, interval: Interval, candle: Candle, version: n
   const added = candle.volume - volumeOf(bar);
   Object.assign(bar, candle, { volumeError: 0, decimals: Number.POSITIVE_INFINITY, origin: 'venue' });
   for (const larger of INTERVALS) {
-    if (INTERVAL_MS[larger] <= INTERVAL_MS[interval] || INTERVAL_MS[larger] % INTERVAL_MS[interval] !== 0) continue;
+    if (!holds(larger, interval)) continue;
     const whole = barAt(state.bars[larger], openingOf(candle.time, larger));
     if (!whole) continue;
     whole.volume += added;
@@ -345,6 +346,15 @@ function decideBookUpdate(state: Instrument, book: Parameters<typeof update>[1],
   if (expected === undefined) return;
   const actual = checksumOf(state.book);
   if (actual !== expected) emit({ type: 'BookBroken', reason: `the checksum is ${actual}, the venue says ${expected}`, time: book.time });
+}
+
+/** Whether candles of one interval are made of whole ones of another. */
+function holds(larger: Interval, smaller: Interval): boolean {
+  return INTERVAL_MS[larger] > INTERVAL_MS[smaller] && INTERVAL_MS[larger] % INTERVAL_MS[smaller] === 0;
+}
+
+function isSameCandle(a: Candle, b: Candle): boolean {
+  return a.open === b.open && a.high === b.high && a.low === b.low && a.close === b.close && a.volume === b.volume;
 }
 
 function isSameQuote(a: Quote | null, b: Quote): boolean {

@@ -1,4 +1,4 @@
-import { type Candle, isInterval, type Level } from '@millrace/contracts';
+import { type Candle, INTERVAL_MS, INTERVALS, isInterval, type Level } from '@millrace/contracts';
 import type { GetJson, History, Hole, Protocol, Sink } from '../source.ts';
 
 /*
@@ -148,11 +148,14 @@ export function binanceHistory(market: Market): History {
         from = `fromId=${last.a + 1}`;
       }
     },
-    async candles(symbol, interval, from, to, get) {
-      const rows = (await get(
-        `${root}/klines?symbol=${symbol}&interval=${interval}&startTime=${from}&endTime=${to - 1}&limit=${PAGE}`,
-      )) as [number, string, string, string, string, string, number, string, number][];
-      return rows.map(([time, open, high, low, close, volume, , , trades]) => candleOf(time, [open, high, low, close, volume], trades));
+    candles: {
+      intervals: INTERVALS.filter((interval) => INTERVAL_MS[interval] >= INTERVAL_MS['1m']),
+      async read(symbol, interval, from, to, get) {
+        const rows = (await get(
+          `${root}/klines?symbol=${symbol}&interval=${interval}&startTime=${from}&endTime=${to - 1}&limit=${PAGE}`,
+        )) as [number, string, string, string, string, string, number, string, number][];
+        return rows.map(([time, open, high, low, close, volume, , , trades]) => candleOf(time, [open, high, low, close, volume], trades));
+      },
     },
     async book(symbol, get) {
       const book = (await get(`${root}/depth?symbol=${symbol}&limit=${BOOK_DEPTH}`)) as {

@@ -131,25 +131,29 @@ export function upbitHistory(): History {
       }
       for (const page of pages.reverse()) if (page.length > 0) yield page.reverse();
     },
-    async candles(symbol, interval, from, to, get) {
-      const minutes = INTERVAL_MS[interval] / INTERVAL_MS['1m'];
-      const until = new Date(to).toISOString().slice(0, 19);
-      const rows = (await get(`/v1/candles/minutes/${minutes}?market=${symbol}&to=${until}Z&count=${CANDLES_PAGE}`)) as Record<
-        string,
-        number | string
-      >[];
-      return rows
-        .map((row) => ({
-          time: Date.parse(`${row.candle_date_time_utc}Z`),
-          open: Number(row.opening_price),
-          high: Number(row.high_price),
-          low: Number(row.low_price),
-          close: Number(row.trade_price),
-          volume: Number(row.candle_acc_trade_volume),
-          trades: 0,
-        }))
-        .filter(({ time }) => time >= from && time < to)
-        .reverse();
+    candles: {
+      intervals: ['1m', '3m', '5m', '15m', '30m', '1h', '4h'],
+      async read(symbol, interval, from, to, get) {
+        const minutes = INTERVAL_MS[interval] / INTERVAL_MS['1m'];
+        // Pages reach back from `to`; this one is the first of the range.
+        const until = new Date(Math.min(to, from + CANDLES_PAGE * INTERVAL_MS[interval])).toISOString().slice(0, 19);
+        const rows = (await get(`/v1/candles/minutes/${minutes}?market=${symbol}&to=${until}Z&count=${CANDLES_PAGE}`)) as Record<
+          string,
+          number | string
+        >[];
+        return rows
+          .map((row) => ({
+            time: Date.parse(`${row.candle_date_time_utc}Z`),
+            open: Number(row.opening_price),
+            high: Number(row.high_price),
+            low: Number(row.low_price),
+            close: Number(row.trade_price),
+            volume: Number(row.candle_acc_trade_volume),
+            trades: 0,
+          }))
+          .filter(({ time }) => time >= from && time < to)
+          .reverse();
+      },
     },
   };
 }

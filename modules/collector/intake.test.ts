@@ -1,0 +1,169 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { type Candle, type InstrumentCommand, type InstrumentId, instrumentId, type Trade } from '@millrace/contracts';
+import { ManualClock } from '@millrace/kernel/testing';
+import { Intake, type IntakeOptions } from './intake.ts';
+import type { Protocol } from './source.ts';
+
+const BTC = instrumentId('venue', 'BTC-USD');
+const START = Date.UTC(2026, 0, 5, 9, 0, 0);
+
+/** Frames are `{ n, at, price? }`: numbered trades of one instrument. */
+const protocol: Protocol = {
+  connected: () => [],
+  read(frame, sink) {
+    const { n, at, price = '100' } = JSON.parse(frame) as { n: number; at: number; price?: string };
+    sink.consumed('trade');
+    sink.trade('BTC', { id: String(n), order: n, time: START + at, price, quantity: '1', side: 'buy' }, true);
+  },
+};
+
+interface Setting {
+  readonly intake: Intake;
+  readonly clock: ManualClock;
+  readonly told: InstrumentCommand[];
+  readonly orders: () => number[];
+  full: boolean;
+  readonly readings: string[];
+}
+
+function setting(options: Partial<IntakeOptions> = {}, last: Trade | null = null): Setting {
+  const clock = new ManualClock(START);
+  const told: InstrumentCommand[] = [];
+  const readings: string[] = [];
+  const set: { full: boolean } = { full: false };
+  const market = {
+    tell: (_instrument: InstrumentId, command: InstrumentCommand) => {
+      if (!set.full) told.push(command);
+      return !set.full;
+    },
+    lastTrade: () => last,
+  };
+  const intake = new Intake({
+    market,
+    clock,
+    protocol,
+    checkClock: false,
+    leavesHoles: true,
+    instruments: new Map([['BTC', BTC]]),
+    fetchTrades: null,
+    fetchCandles: null,
+    fetchBook: null,
+    get: () => Promise.reject(new Error('no network in a unit test')),
+    onFull: () => readings.push('full'),
+    onRoom: () => readings.push('room'),
+    ...options,
+  });
+  const orders = () => told.flatMap((command) => (command.type === 'RecordTrade' ? [command.trade.order] : []));
+  return Object.assign(set, { intake, clock, told, orders, readings });
+}
+
+const frame = (n: number, at = n * 1_000) => JSON.stringify({ n, at });
+const take = ({ intake }: Setting, ...numbers: number[]) => numbers.forEach((n) => void intake.take(frame(n), START));
+
+describe('the intake', () => {
+  test('puts neighbours that swapped places in order, and counts it', async () => {
+    const set = setting();
+    take(set, 1, 3, 2, 4);
+    assert.deepEqual(set.orders(), [1, 2, 3, 4]);
+    assert.equal(set.intake.faults['out-of-order'], 1);
+  });
+
+  test('records a gap with its bounds when a number never comes, and goes on', async () => {
+    const set = setting();
+    take(set, 1, 4, 5);
+    assert.deepEqual(set.orders(), [1]);
+    await set.clock.advance(300);
+    assert.deepEqual(set.orders(), [1, 4, 5]);
+    const gap = set.told.find((command) => command.type === 'RecordGap');
+    assert.deepEqual(gap?.type === 'RecordGap' && [gap.gap.afterId, gap.gap.beforeId, gap.gap.missing], ['1', '4', 2]);
+  });
+
+  test('asks history for what is missing, and hands everything on in order', async () => {
+    const asked: unknown[] = [];
+    const fetchTrades: IntakeOptions['fetchTrades'] = async function* (_symbol, hole) {
+      asked.push([hole.after?.order, hole.before?.order]);
+      yield [2, 3].map((n): Trade => ({ id: String(n), order: n, time: START + n * 1_000, price: '1', quantity: '1', side: 'sell' }));
+    };
+    const set = setting({ fetchTrades });
+    take(set, 1, 4);
+    await set.clock.advance(300);
+    take(set, 5);
+    assert.deepEqual(asked, [[1, 4]]);
+    assert.deepEqual(set.orders(), [1, 2, 3, 4, 5]);
+    assert.equal(
+      set.told.some(({ type }) => type === 'RecordGap'),
+      false,
+    );
+    assert.equal(
+      set.told.some(({ type }) => type === 'RecordRepair'),
+      true,
+    );
+  });
+
+  test('after a restart asks for what came since the newest trade on record', async () => {
+    const fetchTrades: IntakeOptions['fetchTrades'] = async function* (_symbol, hole) {
+      yield [{ id: '8', order: (hole.after?.order ?? 0) + 1, time: START, price: '1', quantity: '1', side: 'buy' }];
+    };
+    const set = setting({ fetchTrades }, { id: '7', order: 7, time: START - 1_000, price: '1', quantity: '1', side: 'buy' });
+    set.intake.connected();
+    await set.clock.settle();
+    take(set, 9);
+    assert.deepEqual(set.orders(), [8, 9]);
+  });
+
+  test('takes the venue’s candles where its trades cannot be had', async () => {
+    const candle = (time: number): Candle => ({ time, open: 1, high: 2, low: 1, close: 2, volume: 9, trades: 0 });
+    const set = setting({
+      fetchCandles: {
+        intervals: ['1m'],
+        read: async (_symbol, _interval, from, to) => [candle(from), candle(from + 60_000)].filter(({ time }) => time < to),
+      },
+    });
+    set.intake.take(frame(1, 10_000), START);
+    set.intake.take(frame(5, 70_000), START);
+    await set.clock.advance(300);
+    assert.equal(set.told.filter(({ type }) => type === 'RecordCandle').length, 0);
+    await set.clock.advance(60_000);
+    assert.deepEqual(
+      set.told.flatMap((command) => (command.type === 'RecordCandle' ? [[command.candle.time - START, command.mends]] : [])),
+      [
+        [0, true],
+        [60_000, true],
+      ],
+    );
+  });
+
+  test('puts what is no JSON, and what is no price, into quarantine, with the frame', () => {
+    const set = setting();
+    set.intake.take('{"n":', START);
+    set.intake.take(JSON.stringify({ n: 1, at: 0, price: 'cheap' }), START);
+    assert.deepEqual(set.intake.refusedBy, { schema: 2 });
+    assert.equal(set.intake.quarantine[0]?.detail.includes('cheap'), true);
+    assert.equal(set.intake.quarantine[1]?.frame, '{"n":');
+    assert.deepEqual(set.orders(), []);
+  });
+
+  test('when a zone is full, asks for no more, keeps what it has in order, and goes on when there is room', async () => {
+    const set = setting();
+    set.full = true;
+    take(set, 1, 2);
+    assert.deepEqual(set.readings, ['full']);
+    set.full = false;
+    take(set, 3);
+    await set.clock.advance(10);
+    assert.deepEqual(set.orders(), [1, 2, 3]);
+    assert.deepEqual(set.readings, ['full', 'room']);
+  });
+
+  test('tells a fault at most once a second, with how often it was', async () => {
+    const set = setting({ checkClock: true });
+    for (let n = 1; n <= 50; n++) set.intake.take(frame(n, -200_000), START);
+    await set.clock.advance(1_100);
+    const faults = set.told.flatMap((command) => (command.type === 'RecordFault' ? [[command.fault, command.count]] : []));
+    assert.deepEqual(faults, [
+      ['clock-skew', 1],
+      ['clock-skew', 49],
+    ]);
+  });
+});

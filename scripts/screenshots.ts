@@ -9,6 +9,7 @@ import { startServer } from '../tests/server.ts';
 const images = join(import.meta.dirname, '..', 'docs', 'images');
 const folder = mkdtempSync(join(tmpdir(), 'millrace-pictures-'));
 const server = await startServer(['up', '--port', '0', '--data', 'data'], { cwd: folder });
+await historyIsThere(server.url);
 const browser = await openBrowser();
 try {
   for (const { name, path, theme, width } of [
@@ -27,4 +28,13 @@ try {
   await browser.close();
   await server.kill();
   rmSync(folder, { recursive: true, force: true });
+}
+
+/** The simulator makes up some hours first: the pictures are taken when their last minute is now. */
+async function historyIsThere(url: string): Promise<void> {
+  for (;;) {
+    const instruments = (await (await fetch(`${url}/api/v1/instruments`)).json()) as { asOf: number }[];
+    if (instruments.every(({ asOf }) => Date.now() - asOf < 5_000)) return;
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
 }

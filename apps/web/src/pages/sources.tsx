@@ -48,7 +48,7 @@ function SourceCard({ source }: { source: Source }) {
         <Countdown until={source.reconnectAt} />
         <Commands source={source} />
       </div>
-      <p className="px-4 pt-1 text-muted text-sm">{source.reason}</p>
+      {source.state !== 'live' && <p className="px-4 pt-1 text-muted text-sm">{source.reason}</p>}
       <dl className="grid grid-cols-2 gap-x-6 gap-y-3 px-4 py-3 sm:grid-cols-4 lg:grid-cols-7">
         <Figure name={text.rate} value={source.framesPerSecond.toFixed(1)} unit={text.framesPerSecond} />
         <Figure name={text.latency} value={source.latencyMs === null ? '–' : whole(Math.round(source.latencyMs))} unit="ms" />

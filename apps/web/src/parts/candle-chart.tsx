@@ -40,11 +40,22 @@ function Drawn({ id, interval, first }: { id: string; interval: Interval; first:
     );
     chart.current = drawn;
     drawn.onPoint(setPointed);
-    const stop = watch([`candles:${id}:${interval}`], (event, _channel, data) => {
-      if (event !== 'candle') return;
-      drawn.put(data as Bar);
-      setNewest((before) => (before === null || (data as Bar).time >= before.time ? (data as Bar) : before));
-    });
+    // What happened between the first answer and the stream, or while the stream was broken, is asked for once it stands.
+    const catchUp = () =>
+      api.candles(id, interval, PAGE).then(
+        ({ rows }) => drawn.merge(rows.map(barOf)),
+        () => {},
+      );
+    const stop = watch(
+      [`candles:${id}:${interval}`],
+      (event, _channel, data) => {
+        if (event === 'gap') void catchUp();
+        if (event !== 'candle') return;
+        drawn.put(data as Bar);
+        setNewest((before) => (before === null || (data as Bar).time >= before.time ? (data as Bar) : before));
+      },
+      (connected) => connected && void catchUp(),
+    );
     return () => {
       stop();
       drawn.remove();
@@ -96,6 +107,7 @@ class Chart {
   #bars: Bar[];
   #fetching = false;
   #reachedStart = false;
+  #removed = false;
 
   constructor(holder: HTMLElement, interval: Interval, first: Bar[], older: (before: number) => Promise<Bar[]>) {
     this.#interval = interval;
@@ -133,6 +145,15 @@ class Chart {
     if (this.#bars.length === 1) return this.dress(document.documentElement.lang);
     this.#candles.update(candlePoint(bar));
     this.#volumes.update(volumePoint(bar));
+  }
+
+  /** Takes bars as they are stored; the open one may be newer here already. */
+  merge(bars: readonly Bar[]): void {
+    const byTime = new Map(this.#bars.map((bar) => [bar.time, bar]));
+    const newest = this.#bars.at(-1)?.time ?? 0;
+    for (const bar of bars) if (bar.time !== newest) byTime.set(bar.time, bar);
+    this.#bars = [...byTime.values()].sort((a, b) => a.time - b.time);
+    this.#drawAll();
   }
 
   onPoint(tell: (bar: Bar | null) => void): void {
@@ -185,10 +206,13 @@ class Chart {
   }
 
   remove(): void {
+    this.#removed = true;
     this.#chart.remove();
   }
 
   #drawAll(): void {
+    // An answer may come when the reader has long gone elsewhere.
+    if (this.#removed) return;
     this.#candles.setData(this.#bars.map(candlePoint));
     this.#volumes.setData(this.#bars.map(volumePoint));
   }

@@ -20,6 +20,14 @@ function problemOf(code: ProblemCode, detail: string, remedy: string, instance?:
   return { type, title, status, detail, remedy, code, ...(instance !== undefined && { instance }) };
 }
 
+/** What a problem’s `type` stands for. */
+export function explainProblem(name: string): { code: string; status: number; title: string } {
+  const code = name.toUpperCase().replaceAll('-', '_');
+  if (!Object.hasOwn(PROBLEMS, code))
+    throw new ApiProblem('NOT_FOUND', `There is no problem "${name}".`, `Problems: ${Object.keys(PROBLEMS).join(', ')}.`);
+  return { code, ...PROBLEMS[code as ProblemCode] };
+}
+
 /** Every error leaves as a problem document; what the server got wrong itself is logged, and not told outside. */
 export function answerWithProblems(app: FastifyInstance): void {
   app.setErrorHandler((error: FastifyError | ApiProblem, request, reply) => {

@@ -10,7 +10,7 @@ import swaggerUi from '@fastify/swagger-ui';
 import { ENDPOINTS, parseChannel } from '@millrace/contracts';
 import fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
 import { type Hub, parsePosition } from '../streams/index.ts';
-import { ApiProblem, answerWithProblems } from './problems.ts';
+import { ApiProblem, answerWithProblems, explainProblem } from './problems.ts';
 import { type Routes, routesOf } from './routes.ts';
 import { type ChannelCheck, createSocketServer } from './socket.ts';
 import { openEventStream } from './sse.ts';
@@ -60,6 +60,8 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   answerWithProblems(app);
 
   app.get('/api/v1/openapi.json', async () => options.document);
+  // Where the `type` of a problem document points.
+  app.get('/problems/:name', async (request) => explainProblem((request.params as { name: string }).name));
   app.get('/metrics', async (_request, reply) => {
     const { contentType, text } = await options.metrics();
     return reply.type(contentType).send(text);

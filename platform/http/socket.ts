@@ -10,6 +10,8 @@ import { ApiProblem } from './problems.ts';
 /** The largest request a client may send: 256 channel names with positions fit in. */
 const REQUEST_BYTES_MAX = 64 * 1024;
 const CHANNELS_MAX = 1_024;
+/** A client that answers no ping between two of these is gone, whatever its network says. */
+const PING_EVERY_MS = 25_000;
 
 const MSGPACK = 'millrace.msgpack';
 const requestSchema = Compile(SocketRequest);
@@ -29,10 +31,23 @@ export function createSocketServer(
     perMessageDeflate: false,
     handleProtocols: (offered) => (offered.has(MSGPACK) ? MSGPACK : false),
   });
+  const silent = new WeakSet<WebSocket>();
+  const pings = setInterval(() => {
+    for (const client of server.clients) {
+      if (silent.has(client)) client.terminate();
+      silent.add(client);
+      client.ping();
+    }
+  }, PING_EVERY_MS);
+  server.on('connection', (client) => client.on('pong', () => silent.delete(client)));
   return {
     upgrade: (request, socket, head) =>
-      server.handleUpgrade(request, socket, head, (connection) => serve(connection, socket, hub, check, onFailure)),
+      server.handleUpgrade(request, socket, head, (connection) => {
+        server.emit('connection', connection, request);
+        serve(connection, socket, hub, check, onFailure);
+      }),
     close: () => {
+      clearInterval(pings);
       for (const client of server.clients) client.close(1001, 'the server stops');
       server.close();
     },

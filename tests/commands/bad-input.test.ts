@@ -211,6 +211,46 @@ describe('a request with bad input', () => {
     assert.match(stderr, /in use by another Millrace/);
   });
 
+  test('the type of a problem leads to its explanation', async () => {
+    const problem = (await (await fetch(`${server.url}/api/v1/sources/nope`)).json()) as Problem;
+    const explained = (await (await fetch(server.url + problem.type)).json()) as { code: string };
+    assert.equal(explained.code, problem.code);
+    assert.equal((await fetch(`${server.url}/problems/nonsense`)).status, 404);
+  });
+
+  test('the metrics name every bound and how full it is', async () => {
+    const text = await (await fetch(`${server.url}/metrics`)).text();
+    for (const name of [
+      'millrace_zones',
+      'millrace_mailbox_commands',
+      'millrace_outbox_events_max',
+      'millrace_spool_bytes_max',
+      'millrace_consumer_lag_events',
+      'millrace_stream_readers',
+    ])
+      assert.match(text, new RegExp(`^${name}(\\{[^}]*\\})? [0-9.e+]+$`, 'm'));
+    assert.match(text, /millrace_source_live\{source="sim"\} 1/);
+  });
+
+  test('TradingView’s UDF protocol answers in its own way, errors too', async () => {
+    const ask = async (path: string) => (await (await fetch(`${server.url}/udf/${path}`)).json()) as Record<string, unknown>;
+    const config = await ask('config');
+    assert.ok((config.supported_resolutions as string[]).includes('1S'));
+    const symbol = await ask('symbols?symbol=sim:BTC-USDT');
+    assert.deepEqual([symbol.ticker, symbol.description, symbol.session], ['sim:BTC-USDT', 'sim:BTC-USDT (simulated)', '24x7']);
+    const to = Math.floor(Date.now() / 1_000) + 60;
+    const history = await ask(`history?symbol=sim:BTC-USDT&resolution=1&from=${to - 600}&to=${to}&countback=3`);
+    assert.equal(history.s, 'ok');
+    const times = history.t as number[];
+    assert.deepEqual([times.length, (times[1] ?? 0) - (times[0] ?? 0)], [3, 60]);
+    assert.deepEqual(await ask('history?symbol=sim:BTC-USDT&resolution=1&from=1000&to=2000'), { s: 'no_data' });
+    assert.equal((await ask('history?symbol=sim:NOPE-X&resolution=1&from=1&to=2')).s, 'error');
+    assert.match(String((await ask('history?symbol=sim:BTC-USDT&resolution=7&from=1&to=2')).errmsg), /unknown resolution 7/);
+    assert.match(String((await ask('history?symbol=sim:BTC-USDT&resolution=1&from=x&to=2')).errmsg), /epoch seconds/);
+    const found = (await ask('search?query=btc')) as unknown as { symbol: string }[];
+    assert.equal(found[0]?.symbol, 'sim:BTC-USDT');
+  });
+
   test('SIGTERM ends an idle server in order', async () => {
     const other = await startServer(['up', '--port', '0', '--data', join(folder, 'other')], { cwd: folder });
     assert.equal(await other.stop(), 0);

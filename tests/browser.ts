@@ -1,5 +1,4 @@
 import { existsSync } from 'node:fs';
-import sparticuz from '@sparticuz/chromium';
 import { type Browser, chromium } from 'playwright-core';
 
 const INSTALLED = [
@@ -8,12 +7,31 @@ const INSTALLED = [
   '/usr/bin/google-chrome',
   '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
 ];
+/** Folders in which a Linux keeps the libraries that any Chromium needs. */
+const LIBRARY_FOLDERS = ['/usr/lib/x86_64-linux-gnu', '/lib/x86_64-linux-gnu', '/usr/lib64', '/lib64', '/usr/lib'];
+/** As root there is no sandbox; and a browser under test has nobody to talk to but us. */
+const FLAGS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-dev-shm-usage',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+  '--no-first-run',
+  '--disable-quic',
+];
 
-/** A real browser: one that is installed, else the one that an npm package carries. It makes no connections of its own. */
+/** A real browser: one that is installed, else (or with TEST_BROWSER=npm) the one that an npm package carries. */
 export async function openBrowser(): Promise<Browser> {
   const installed = INSTALLED.find((path) => existsSync(path));
-  const quiet = ['--disable-background-networking', '--disable-component-update', '--disable-sync', '--no-first-run', '--disable-quic'];
-  if (installed !== undefined && process.env.MILLRACE_BROWSER !== 'npm')
-    return chromium.launch({ executablePath: installed, args: ['--no-sandbox', '--disable-gpu', ...quiet] });
-  return chromium.launch({ executablePath: await sparticuz.executablePath(), args: [...sparticuz.args, ...quiet], headless: true });
+  const executablePath = installed !== undefined && process.env.TEST_BROWSER === undefined ? installed : await browserFromNpm();
+  return chromium.launch({ executablePath, args: FLAGS });
+}
+
+/** The package brings the libraries as well, and unpacks them where it believes itself to be on AWS Lambda. */
+async function browserFromNpm(): Promise<string> {
+  const hasLibraries = LIBRARY_FOLDERS.some((folder) => existsSync(`${folder}/libnss3.so`));
+  if (!hasLibraries || process.env.TEST_BROWSER === 'npm-with-libraries') process.env.AWS_EXECUTION_ENV ??= 'AWS_Lambda_nodejs22.x';
+  const { default: carried } = await import('@sparticuz/chromium');
+  return carried.executablePath();
 }

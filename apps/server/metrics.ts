@@ -56,6 +56,15 @@ export function registerMetrics(metrics: Metrics, { host, log, consumer, hub, co
   metrics.read('millrace_source_live', 'Whether a source is live', () =>
     collector.sources().map((source): [Labels, number] => [{ source: source.id }, source.state === 'live' ? 1 : 0]),
   );
+  metrics.read('millrace_history_calls_total', 'Calls to a source’s history, by what became of them', () =>
+    collector.sources().flatMap((source): [Labels, number][] => {
+      const { calls, failures, retries } = source.historyCalls;
+      return Object.entries({ calls, failures, retries }).map(([kind, count]) => [{ source: source.id, kind }, count]);
+    }),
+  );
+  metrics.read('millrace_history_circuit_open', 'Whether calls to a source’s history are refused because too many failed', () =>
+    collector.sources().map((source): [Labels, number] => [{ source: source.id }, source.historyCalls.circuit === 'open' ? 1 : 0]),
+  );
   metrics.read('millrace_source_refused_total', 'Frames put into quarantine', () =>
     collector
       .sources()

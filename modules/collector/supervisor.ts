@@ -1,6 +1,6 @@
 import type { InstrumentId, QuarantinedFrame, Source, SourceState, Trade } from '@millrace/contracts';
 import type { Clock } from '@millrace/kernel';
-import { Backoff, OutsideCall, RateLimit } from '@millrace/platform/resilience';
+import { Backoff, OutsideCall, type OutsideCallFigures, RateLimit } from '@millrace/platform/resilience';
 import { parseDigits } from './digits.ts';
 import { Intake, type Market } from './intake.ts';
 import type { Connection, GetJson, Hole, SourceParts } from './source.ts';
@@ -128,6 +128,11 @@ export class Supervisor {
 
   get state(): SourceState {
     return this.#state;
+  }
+
+  /** How calls to the venue’s history fare. */
+  get historyCalls(): OutsideCallFigures {
+    return this.#rest.figures();
   }
 
   get quarantine(): readonly QuarantinedFrame[] {

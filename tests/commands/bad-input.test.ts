@@ -229,6 +229,7 @@ describe('a request with bad input', () => {
       'millrace_stream_readers',
     ])
       assert.match(text, new RegExp(`^${name}(\\{[^}]*\\})? [0-9.e+]+$`, 'm'));
+    assert.match(text, /millrace_history_circuit_open\{source="sim"\} 0/);
     assert.match(text, /millrace_source_live\{source="sim"\} 1/);
   });
 

@@ -96,8 +96,7 @@ export const Gap = Type.Object(
 );
 export type Gap = Static<typeof Gap>;
 
-export const FEED_FAULTS = ['schema', 'out-of-order', 'clock-skew', 'oversized'] as const;
-export type FeedFault = (typeof FEED_FAULTS)[number];
+export type FeedFault = 'schema' | 'out-of-order' | 'clock-skew';
 
 export type TradeRefusal = 'duplicate' | 'schema';
 
@@ -105,7 +104,8 @@ export type TradeRefusal = 'duplicate' | 'schema';
 export type InstrumentCommand =
   | { type: 'ListInstrument'; source: string; symbol: string; simulated: boolean }
   | { type: 'RecordTrade'; trade: Trade; numbered: boolean; backfilled?: boolean }
-  | { type: 'ObserveQuote'; quote: Quote }
+  /** `untimed`: the venue gives its quotes no time, so theirs is ours and may close no candle. */
+  | { type: 'ObserveQuote'; quote: Quote; untimed?: boolean }
   | { type: 'ReplaceBook'; book: BookUpdate }
   | { type: 'UpdateBook'; book: BookUpdate }
   | { type: 'ObserveVenueCandle'; interval: Interval; candle: Candle; closed: boolean }

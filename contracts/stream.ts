@@ -53,7 +53,7 @@ export const GapNotice = Type.Object(
     channel: Type.String(),
     from: Type.String({ description: 'The position asked for.' }),
     to: Type.String({ description: 'The position from which events follow.' }),
-    reason: Type.Union([Type.Literal('evicted'), Type.Literal('epoch-changed'), Type.Literal('slow-reader')]),
+    reason: Type.Union([Type.Literal('evicted'), Type.Literal('epoch-changed')]),
   },
   { $id: 'GapNotice', description: 'Events between the two positions were missed; read them from the API.' },
 );

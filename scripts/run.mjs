@@ -25,6 +25,7 @@ const tasks = {
   check: () => [['scripts/check.ts']],
   test: (rest) => [['scripts/test.ts', ...rest]],
   docs: () => [['contracts/documents/write.ts']],
+  pictures: () => [['scripts/screenshots.ts']],
   fix: () => [['node_modules/@biomejs/biome/bin/biome', 'check', '--write', '.']],
 };
 
@@ -78,7 +79,13 @@ function installDependencies() {
 function buildConsole() {
   const web = join(root, 'apps', 'web');
   const stamp = join(web, 'dist', '.millrace-built');
-  const wanted = fingerprint([join(web, 'src'), join(web, 'index.html'), join(web, 'vite.config.ts'), join(root, 'package-lock.json')]);
+  const wanted = fingerprint([
+    join(web, 'src'),
+    join(web, 'index.html'),
+    join(web, 'vite.config.ts'),
+    join(root, 'contracts'),
+    join(root, 'package-lock.json'),
+  ]);
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) return;
   console.error('millrace: building the console');
   const vite = join(root, 'node_modules', 'vite', 'bin', 'vite.js');
@@ -126,5 +133,6 @@ const [task, ...rest] = process.argv.slice(2);
 if (!Object.hasOwn(tasks, task ?? '')) fail(`unknown task "${task ?? ''}"`, `Use one of: ${Object.keys(tasks).join(', ')}.`);
 bringRuntime();
 installDependencies();
-buildConsole();
+// Checking and formatting must work on sources that do not build.
+if (!['check', 'fix', 'docs'].includes(task)) buildConsole();
 run(tasks[task](rest));

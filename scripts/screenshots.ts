@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { openBrowser } from '../tests/browser.ts';
 import { startServer } from '../tests/server.ts';
 
-/* Takes the pictures of the README from a server that it starts itself: node scripts/screenshots.ts */
+/* Takes the pictures of the README from a server that it starts itself: npm run pictures */
 
 const images = join(import.meta.dirname, '..', 'docs', 'images');
 const folder = mkdtempSync(join(tmpdir(), 'millrace-pictures-'));

@@ -176,12 +176,17 @@ export class Intake implements Sink {
     line.trades.accept(trade, numbered);
   }
 
-  quote(symbol: string, quote: Quote): void {
+  quote(symbol: string, quote: Omit<Quote, 'time'> & { readonly time?: number }): void {
     const line = this.#lineOf(symbol);
     if (!line) return;
     if (!isDecimal(quote.bid) || !isDecimal(quote.ask) || !isDecimal(quote.bidQuantity) || !isDecimal(quote.askQuantity))
       return this.#distrust(line, `a quote with bid ${quote.bid}, ask ${quote.ask}`);
-    this.#tell(line.instrument, { type: 'ObserveQuote', quote });
+    const untimed = quote.time === undefined;
+    this.#tell(line.instrument, {
+      type: 'ObserveQuote',
+      quote: { ...quote, time: quote.time ?? this.#receivedAt },
+      ...(untimed && { untimed }),
+    });
   }
 
   bookReplaced(symbol: string, book: BookUpdate): void {

@@ -45,7 +45,8 @@ export interface Protocol {
 export interface Sink {
   /** `numbered`: the venue numbers this instrument’s trades without gaps, and `order` is that number. */
   trade(symbol: string, trade: Trade, numbered: boolean): void;
-  quote(symbol: string, quote: Quote): void;
+  /** A quote without `time` is one that the venue gives none. */
+  quote(symbol: string, quote: Omit<Quote, 'time'> & { readonly time?: number }): void;
   bookReplaced(symbol: string, book: BookUpdate): void;
   bookUpdated(symbol: string, book: BookUpdate): void;
   /** The venue’s own candle, for comparison. */

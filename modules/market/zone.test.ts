@@ -51,6 +51,15 @@ describe('an instrument', () => {
       .emitsTypes('QuoteChanged')
       .when(quote(2_000))
       .emitsTypes('CandleClosed');
+    const untimed: InstrumentCommand = {
+      type: 'ObserveQuote',
+      quote: { time: START + 9e9, bid: '1', bidQuantity: '1', ask: '2', askQuantity: '1' },
+      untimed: true,
+    };
+    given(zone)
+      .when(record(trade(1, 0)))
+      .when(untimed)
+      .emitsTypes('QuoteChanged');
   });
 
   test('a late trade corrects the candles it belongs to, as a new version', () => {

@@ -210,7 +210,7 @@ export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, I
         case 'RecordTrade':
           return decideTrade(state, command.trade, command.numbered, command.backfilled ?? false, emit);
         case 'ObserveQuote':
-          closeDue(state, command.quote.time - CLOSE_GRACE_MS, emit);
+          if (!command.untimed) closeDue(state, command.quote.time - CLOSE_GRACE_MS, emit);
           if (isSameQuote(state.quote, command.quote)) return;
           return emit({ type: 'QuoteChanged', quote: command.quote });
         case 'ReplaceBook':

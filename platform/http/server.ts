@@ -75,7 +75,11 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
     options.logger.error({ err: error }, 'a WebSocket request failed'),
   );
   app.server.on('upgrade', (request, socket, head) => {
-    if (new URL(request.url ?? '/', 'http://x').pathname === '/api/v1/socket') return sockets.upgrade(request, socket, head);
+    if (new URL(request.url ?? '/', 'http://x').pathname === '/api/v1/socket') {
+      if (sockets.count() < options.connectionsMax) return sockets.upgrade(request, socket, head);
+      socket.end('HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\n\r\n');
+      return;
+    }
     socket.end('HTTP/1.1 404 Not Found\r\nconnection: close\r\n\r\n');
   });
   await app.listen({ host: options.host, port: options.port });

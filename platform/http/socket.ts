@@ -24,7 +24,7 @@ export function createSocketServer(
   hub: Hub,
   check: ChannelCheck,
   onFailure: (error: unknown) => void,
-): { upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void; close(): void } {
+): { upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void; count(): number; close(): void } {
   const server = new WebSocketServer({
     noServer: true,
     maxPayload: REQUEST_BYTES_MAX,
@@ -46,6 +46,7 @@ export function createSocketServer(
         server.emit('connection', connection, request);
         serve(connection, socket, hub, check, onFailure);
       }),
+    count: () => server.clients.size,
     close: () => {
       clearInterval(pings);
       for (const client of server.clients) client.close(1001, 'the server stops');

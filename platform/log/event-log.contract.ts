@@ -82,6 +82,16 @@ export function eventLogContract(name: string, under: LogUnderTest): void {
       await assert.rejects(async () => log.append([batch('zone/a', 1, 3, 1)]), /seq 2 is due, but 3 came/);
     });
 
+    test('takes nothing of an append that fails, and takes all of it when it is tried again', async () => {
+      const zones = ['zone/a', 'zone/b', 'zone/c', 'zone/d', 'zone/e', 'zone/f'];
+      const good = zones.map((zone) => batch(zone, 1, 1, 2));
+      await assert.rejects(log.append([...good, batch('zone/a', 1, 9, 1)]), /seq 3 is due/);
+      for (const zone of zones) assert.deepEqual(await seqsOf(log, zone), []);
+      await log.append(good);
+      await reopen();
+      for (const zone of zones) assert.deepEqual(await seqsOf(log, zone), [1, 2]);
+    });
+
     test('fences: an owner of an older epoch is stale, now and after it was opened again', async () => {
       await log.claim('zone/a');
       await log.claim('zone/a');

@@ -77,17 +77,27 @@ class LmdbLog implements EventLog {
   }
 
   append(batches: readonly EventBatch[]): Promise<Appended[]> {
-    const outcome: Appended[] = [];
-    const groups: (EventBatch[] | undefined)[] = [];
-    for (const batch of batches) outcome.push(this.#admit(batch, groups));
-    const writes = groups.map((group, index) => (group ? this.#write(index, group) : undefined));
-    if (this.#eventsSinceHeads >= HEADS_EVERY_EVENTS) this.#writeHeads();
-    const written = Promise.all(writes).then(() => {
+    const appended = this.#appending.then(() => this.#appendAlone(batches));
+    this.#appending = appended.catch(() => {});
+    return appended;
+  }
+
+  /** One append at a time: what a failed one had changed here must be taken back before the next is judged. */
+  async #appendAlone(batches: readonly EventBatch[]): Promise<Appended[]> {
+    const undo: (() => void)[] = [];
+    try {
+      const outcome: Appended[] = [];
+      const groups: (EventBatch[] | undefined)[] = [];
+      for (const batch of batches) outcome.push(this.#admit(batch, groups, undo));
+      // Writes of one turn of the event loop are one transaction: all partitions or none.
+      await Promise.all(groups.map((group, index) => group && this.#write(index, group, undo)));
+      if (this.#eventsSinceHeads >= HEADS_EVERY_EVENTS) this.#writeHeads();
       for (const listener of this.#listeners) listener();
       return outcome;
-    });
-    this.#appending = written.catch(() => {});
-    return written;
+    } catch (error) {
+      for (const takeBack of undo.reverse()) takeBack();
+      throw error;
+    }
   }
 
   async *read(zone: ZoneAddress, afterSeq: number, from: LogPosition | null): AsyncIterable<EventBatch> {
@@ -167,7 +177,7 @@ class LmdbLog implements EventLog {
   }
 
   /** Sorts a batch into its partition’s group, unless it is stale or known already. */
-  #admit(batch: EventBatch, groups: (EventBatch[] | undefined)[]): Appended {
+  #admit(batch: EventBatch, groups: (EventBatch[] | undefined)[], undo: (() => void)[]): Appended {
     const head = this.#headOf(batch.zone);
     if (batch.epoch < head.epoch) return 'stale';
     const rest = after(batch, head.seq);
@@ -178,6 +188,8 @@ class LmdbLog implements EventLog {
     const group = groups[index];
     if (group) group.push(rest);
     else groups[index] = [rest];
+    const before = { ...head };
+    undo.push(() => Object.assign(head, before));
     head.epoch = batch.epoch;
     head.seq = lastSeqOf(rest);
     head.at = this.#at(index).end;
@@ -186,9 +198,12 @@ class LmdbLog implements EventLog {
     return { at: head.at };
   }
 
-  #write(index: number, group: EventBatch[]): Promise<unknown> {
+  #write(index: number, group: EventBatch[], undo: (() => void)[]): Promise<unknown> {
     const partition = this.#at(index);
     const key = partition.end;
+    undo.push(() => {
+      partition.end = key;
+    });
     for (const batch of group) partition.end += widthOf(batch);
     return partition.records.put(key, group);
   }

@@ -9,6 +9,8 @@ const BACKLOG_BYTES_MAX = 1024 * 1024;
 const HELD_KEYS_MAX = 10_000;
 /** How long a channel that nobody reads any more is still kept up, so that its readers can come back. */
 const WARM_MS = 60_000;
+/** Events kept over all channels, about 150 MB of them: where there are many channels, each keeps its share. */
+const HISTORY_EVENTS_MAX = 200_000;
 /** Proxies close connections that are silent for 30 s or 60 s. */
 const HEARTBEAT_MS = 25_000;
 
@@ -44,10 +46,10 @@ interface ChannelState {
   readonly name: string;
   readonly delivery: ChannelDelivery;
   readonly groups: Set<Group>;
-  /** The newest entries, a ring: the oldest is at `first`. */
-  readonly ring: Entry[];
+  /** The newest entries, oldest first; those before `first` are let go of. */
+  entries: Entry[];
   first: number;
-  /** Everything up to this offset is out of the ring, or was never published because nobody read. */
+  /** Everything up to this offset is let go of, or was never published because nobody read. */
   missedUpTo: number;
   wantedUntil: number;
 }
@@ -283,20 +285,21 @@ export class Hub {
   #stateOf(name: string, delivery: ChannelDelivery): ChannelState {
     let state = this.#channels.get(name);
     if (!state) {
-      state = { name, delivery, groups: new Set(), ring: [], first: 0, missedUpTo: this.#offset, wantedUntil: 0 };
+      state = { name, delivery, groups: new Set(), entries: [], first: 0, missedUpTo: this.#offset, wantedUntil: 0 };
       this.#channels.set(name, state);
     }
     return state;
   }
 
   #remember(state: ChannelState, entry: Entry): void {
-    if (state.ring.length < this.#options.historyEvents) {
-      state.ring.push(entry);
-      return;
-    }
-    state.missedUpTo = state.ring[state.first]?.offset ?? state.missedUpTo;
-    state.ring[state.first] = entry;
-    state.first = (state.first + 1) % state.ring.length;
+    state.entries.push(entry);
+    const share = Math.max(1, Math.floor(HISTORY_EVENTS_MAX / this.#channels.size));
+    const kept = Math.min(this.#options.historyEvents, share);
+    while (state.entries.length - state.first > kept) state.missedUpTo = (state.entries[state.first++] as Entry).offset;
+    // Moved together only now and then, so that letting go costs nothing on average.
+    if (state.first < 64 || state.first < state.entries.length / 2) return;
+    state.entries = state.entries.slice(state.first);
+    state.first = 0;
   }
 
   #beat(): void {
@@ -314,6 +317,6 @@ function joined(entries: readonly Entry[], format: Format): Buffer {
   return entries.length === 1 && only ? only.bytes(format) : Buffer.concat(entries.map((entry) => entry.bytes(format)));
 }
 
-function* entriesOf({ ring, first }: ChannelState): Generator<Entry> {
-  for (let index = 0; index < ring.length; index++) yield ring[(first + index) % ring.length] as Entry;
+function entriesOf({ entries, first }: ChannelState): Entry[] {
+  return entries.slice(first);
 }

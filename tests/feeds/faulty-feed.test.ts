@@ -5,6 +5,7 @@ import { describe, test } from 'node:test';
 import { pairsOfRecording, type RecordedLine } from '@millrace/collector';
 import type { ExchangeSource, Instrument, Quality, TradeFrame } from '@millrace/contracts';
 import { type Frame, framesOf, Player, type Rest, recordedLines } from './player.ts';
+import { prolonged } from './prolong.ts';
 import { FRAMES, NO_FRAMES, platform, type TestPlatform } from './running.ts';
 import { minuteCandles, type TrueTrade, tradesByInstrument, truthOf } from './truth.ts';
 import { historyOf } from './venue-history.ts';
@@ -30,8 +31,14 @@ interface Stage {
 }
 
 /** A venue and a platform that listens to it; the platform is quick to notice silence and quick to come back. */
-async function stage(file: string, type: string, frames: (honest: Frame[]) => Frame[], rest: boolean): Promise<Stage> {
-  const lines = await recordedLines(join(FRAMES, file));
+async function stage(
+  file: string,
+  type: string,
+  frames: (honest: Frame[]) => Frame[],
+  rest: boolean,
+  lengthen: typeof prolonged = (_type, lines) => [...lines],
+): Promise<Stage> {
+  const lines = lengthen(type, await recordedLines(join(FRAMES, file)));
   const honest = framesOf(lines);
   const served = frames(honest);
   const { trades } = truthOf(type, honest);
@@ -153,7 +160,7 @@ describe('a feed that misbehaves', { skip: NO_FRAMES }, () => {
 
     for (const rest of [true, false])
       test(`${type}: a hole of 30 seconds ${rest ? 'is filled exactly from the venue’s history' : 'is recorded as a gap with its bounds'}`, async () => {
-        const set = await stage(file, type, (honest) => honest, rest);
+        const set = await stage(file, type, (honest) => honest, rest, prolonged);
         const { player, running, trades, lines } = set;
         try {
           const hole = holeOf(lines, type);
@@ -211,15 +218,15 @@ describe('a feed that misbehaves', { skip: NO_FRAMES }, () => {
 });
 
 /**
- * Frames of 30 recorded seconds (or a third of a shorter recording) that are never sent: the first such stretch in which an
- * instrument has trades that goes on trading afterwards, so that the hole has an end.
+ * Frames of 30 seconds that are never sent: the first such stretch in which an instrument has trades that goes on trading
+ * afterwards, so that the hole has an end.
  */
 function holeOf(lines: readonly RecordedLine[], type: string): { from: number; to: number } {
   const received = lines.filter(({ kind }) => kind === 'received');
   const frames = framesOf(lines);
   const first = received[0]?.at ?? 0;
   const span = (received.at(-1)?.at ?? 0) - first;
-  const length = Math.min(30_000, span / 3);
+  const length = 30_000;
   const index = (at: number) => received.findIndex((line) => line.at >= at);
   for (let begin = first + span / 10; begin + length < first + span; begin += span / 50) {
     const hole = { from: index(begin), to: index(begin + length) };

@@ -74,7 +74,7 @@ interface Kline {
   };
 }
 
-export function binanceProtocol(market: Market, now: () => number = Date.now): Protocol {
+export function binanceProtocol(market: Market): Protocol {
   return {
     connected: () => [],
     read(frame, sink) {
@@ -88,7 +88,7 @@ export function binanceProtocol(market: Market, now: () => number = Date.now): P
       if (kind === 'aggTrade') return readTrade(data as AggTrade, sink);
       if (kind === 'depthUpdate') return readDepth(data as DepthUpdate, market, sink);
       if (kind === 'kline') return readKline(data as Kline, sink);
-      if (kind === 'bookTicker' || (kind === undefined && 'B' in data)) return readTicker(data as BookTicker, now, sink);
+      if (kind === 'bookTicker' || (kind === undefined && 'B' in data)) return readTicker(data as BookTicker, sink);
       sink.ignored(kind ?? 'unnamed');
     },
   };
@@ -99,10 +99,10 @@ function readTrade({ s, a, p, q, T, m }: AggTrade, sink: Sink): void {
   sink.trade(s, { id: String(a), order: a, time: T, price: p, quantity: q, side: m ? 'sell' : 'buy' }, true);
 }
 
-function readTicker({ s, b, B, a, A, T }: BookTicker, now: () => number, sink: Sink): void {
+function readTicker({ s, b, B, a, A, T }: BookTicker, sink: Sink): void {
   sink.consumed('bookTicker');
   // Spot tickers carry no time at all.
-  sink.quote(s, { time: T ?? now(), bid: b, bidQuantity: B, ask: a, askQuantity: A });
+  sink.quote(s, { ...(T !== undefined && { time: T }), bid: b, bidQuantity: B, ask: a, askQuantity: A });
 }
 
 function readDepth({ s, E, T, U, u, pu, b, a }: DepthUpdate, market: Market, sink: Sink): void {

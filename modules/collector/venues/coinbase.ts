@@ -44,7 +44,7 @@ export function coinbaseProtocol(symbols: readonly string[], channels: readonly 
         case 'last_match':
           return readMatch(message as unknown as Match, sink);
         case 'ticker':
-          return readTicker(message as unknown as Ticker, now, sink);
+          return readTicker(message as unknown as Ticker, sink);
         case 'l2update':
           return readUpdate(message as unknown as { product_id: string; time: string; changes: ['buy' | 'sell', string, string][] }, sink);
         case 'snapshot': {
@@ -74,10 +74,10 @@ function readMatch({ type, trade_id, side, size, price, product_id, time }: Matc
   );
 }
 
-function readTicker({ product_id, best_bid, best_bid_size, best_ask, best_ask_size, time }: Ticker, now: () => number, sink: Sink): void {
+function readTicker({ product_id, best_bid, best_bid_size, best_ask, best_ask_size, time }: Ticker, sink: Sink): void {
   sink.consumed('ticker');
   const quote = { bid: best_bid, bidQuantity: best_bid_size ?? '0', ask: best_ask, askQuantity: best_ask_size ?? '0' };
-  sink.quote(product_id, { time: time === undefined ? now() : Date.parse(time), ...quote });
+  sink.quote(product_id, { ...(time !== undefined && { time: Date.parse(time) }), ...quote });
 }
 
 function readUpdate(

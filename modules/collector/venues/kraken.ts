@@ -89,7 +89,7 @@ function microsOf(seconds: string): number {
 
 function readV1Ticker({ a, b }: { a: string[]; b: string[] }, symbol: string, sink: Sink): void {
   sink.consumed('ticker');
-  sink.quote(symbol, { time: Date.now(), bid: b[0] ?? '', bidQuantity: b[2] ?? '', ask: a[0] ?? '', askQuantity: a[2] ?? '' });
+  sink.quote(symbol, { bid: b[0] ?? '', bidQuantity: b[2] ?? '', ask: a[0] ?? '', askQuantity: a[2] ?? '' });
 }
 
 interface V1BookPart {
@@ -186,9 +186,8 @@ function readV2Trades(data: readonly Record<string, unknown>[], sink: Sink): voi
 function readV2Ticker(data: readonly Record<string, unknown>[], sink: Sink): void {
   sink.consumed('ticker');
   for (const row of data) {
-    const time = row.timestamp === undefined ? Date.now() : Date.parse(String(row.timestamp));
     sink.quote(String(row.symbol), {
-      time,
+      ...(row.timestamp !== undefined && { time: Date.parse(String(row.timestamp)) }),
       bid: String(row.bid),
       bidQuantity: String(row.bid_qty),
       ask: String(row.ask),

@@ -1,6 +1,6 @@
 import type { SocketEvent } from '@millrace/contracts';
 
-export type LiveEvent = 'ticker' | 'source' | 'candle' | 'trade' | 'quote' | 'book' | 'reading' | 'gap';
+type LiveEvent = 'ticker' | 'source' | 'candle' | 'trade' | 'quote' | 'book' | 'reading' | 'gap';
 type Listener = (event: LiveEvent, channel: string, data: unknown) => void;
 
 interface Watcher {

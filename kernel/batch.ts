@@ -7,7 +7,10 @@ import { type CommandMeta, kindOf, type ZoneAddress } from './definition.ts';
  */
 export interface EventBatch<Event = { type: string }> {
   readonly zone: ZoneAddress;
+  /** Of the owner that decided. */
   readonly epoch: number;
+  /** Epoch of the owner that writes what an earlier one decided; it is this one that fencing looks at. */
+  readonly writer?: number;
   readonly firstSeq: number;
   /** Version of the zone kind that decided. */
   readonly version: number;
@@ -34,6 +37,25 @@ export interface Checkpoint {
 
 export function lastSeqOf(batch: EventBatch): number {
   return batch.loss ? batch.loss.lastSeq : batch.firstSeq + batch.events.length - 1;
+}
+
+/** The epoch that a batch is written under. */
+export function writerOf(batch: EventBatch): number {
+  return batch.writer ?? batch.epoch;
+}
+
+/**
+ * What a log must do with a batch of a zone that it holds up to `head.seq` under `head.epoch`: refuse it because another
+ * owner has claimed the zone since, let it be because it has all of it, or write the part that this returns.
+ * @throws when events between the two are missing
+ */
+export function admit(batch: EventBatch, head: { readonly epoch: number; readonly seq: number }): EventBatch | 'stale' | 'known' {
+  if (writerOf(batch) < head.epoch) return 'stale';
+  const rest = after(batch, head.seq);
+  if (!rest) return 'known';
+  if (rest.firstSeq !== head.seq + 1)
+    throw new Error(`${batch.zone}: the log is at seq ${head.seq}, so seq ${head.seq + 1} is due, but ${rest.firstSeq} came`);
+  return rest;
 }
 
 /** The part of a batch that comes after `seq`; undefined when nothing of it does. */

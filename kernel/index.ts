@@ -1,4 +1,4 @@
-export { after, type Checkpoint, type EventBatch, envelopesOf, eventId, lastSeqOf } from './batch.ts';
+export { admit, after, type Checkpoint, type EventBatch, envelopesOf, eventId, lastSeqOf, writerOf } from './batch.ts';
 export {
   type AnyZoneDefinition,
   type CommandMeta,

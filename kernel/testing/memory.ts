@@ -1,4 +1,4 @@
-import { after, type EventBatch, lastSeqOf } from '../batch.ts';
+import { admit, type EventBatch, lastSeqOf } from '../batch.ts';
 import type { ZoneAddress } from '../definition.ts';
 import type { Appended, Claim, Clock, LogPosition, Snapshot, SnapshotLabel, SnapshotStore, Spool, ZoneLog } from '../ports.ts';
 
@@ -85,10 +85,9 @@ export class MemoryLog implements ZoneLog {
     this.#reach();
     const outcome = batches.map((batch): Appended => {
       const head = this.#headOf(batch.zone);
-      if (batch.epoch < head.epoch) return 'stale';
-      const rest = after(batch, head.seq);
-      if (rest) {
-        if (rest.firstSeq !== head.seq + 1) throw new Error(`${batch.zone}: seq ${head.seq + 1} is due, ${rest.firstSeq} came`);
+      const rest = admit(batch, head);
+      if (rest === 'stale') return 'stale';
+      if (rest !== 'known') {
         head.seq = lastSeqOf(rest);
         this.batches.push(structuredClone(rest));
       }

@@ -1,44 +1,53 @@
 import type { DeadLetter } from '@millrace/contracts';
-import { type Appended, after, type Claim, type EventBatch, type LogPosition, lastSeqOf, seedOf, type ZoneAddress } from '@millrace/kernel';
+import {
+  type Appended,
+  admit,
+  type Claim,
+  type EventBatch,
+  type LogPosition,
+  lastSeqOf,
+  seedOf,
+  writerOf,
+  type ZoneAddress,
+} from '@millrace/kernel';
 import { type Database, type DatabaseOptions, open, type RootDatabase } from 'lmdb';
 import type { DeadLetterBox, EventLog, LogFigures, LoggedBatch, RetentionRule } from './event-log.ts';
 
 /** Enough for one process’s consumers to work side by side; more would only make smaller records. */
 const PARTITIONS = 4;
-/** Zone heads are written this many events apart; what came after is read from the log at the next start. */
-const HEADS_EVERY_EVENTS = 20_000;
 /** Records looked at or dropped in one go, so that nothing else waits long. */
 const CHUNK_RECORDS = 256;
 /** Event shapes that are written by reference. A zone kind has a dozen or two. */
 const SHARED_SHAPES_MAX = 1_024;
 
+/** How often a log that someone listens to looks whether another process has appended. */
+const LOOK_MS = 20;
+
 /** What the log knows of a zone without reading: whose it is, and how far it goes. */
 interface Head {
-  epoch: number;
-  seq: number;
+  readonly epoch: number;
+  readonly seq: number;
   /** Offset of the record that holds `seq`. */
-  at: number;
+  readonly at: number;
 }
 
-interface Partition {
-  readonly records: Database<EventBatch[], number>;
-  end: number;
-}
+const NO_HEAD: Head = { epoch: 0, seq: 0, at: 0 };
+
+type Records = Database<EventBatch[], number>;
 
 /**
  * The event log in an LMDB file: one record for each group of batches and partition, keyed by the offset of its first
- * event. A commit is on disk when its promise resolves, so `append` is a group commit.
+ * event. A commit is on disk when its promise resolves, so `append` is a group commit. Several processes may have it open:
+ * what decides about a batch (whose zone it is, which seq is due, where the partition ends) is read in the transaction that writes it.
  * @param folder where `data.mdb` is, made if missing
- * @throws when the folder cannot be written, or another process writes there
+ * @throws when the folder cannot be written
  */
 export function openLmdbLog(folder: string): EventLog {
   const root = open({ path: folder, maxDbs: 16, overlappingSync: false, noSubdir: false });
-  const partitions: Partition[] = [];
-  for (let index = 0; index < PARTITIONS; index++) {
-    const records = root.openDB<EventBatch[], number>(shapedBy(`events-${index}`));
-    partitions.push({ records, end: endOf(records) });
-  }
-  return new LmdbLog(root, partitions);
+  return new LmdbLog(
+    root,
+    Array.from({ length: PARTITIONS }, (_none, index) => root.openDB<EventBatch[], number>(shapedBy(`events-${index}`))),
+  );
 }
 
 /** Shapes of events are stored once, beside the records; lmdb’s types do not know the second option. */
@@ -51,59 +60,41 @@ class LmdbLog implements EventLog {
   readonly partitions = PARTITIONS;
   readonly deadLetters: DeadLetterBox;
   readonly #root: RootDatabase;
-  readonly #partitions: Partition[];
-  readonly #stored: Database<Head, string>;
-  readonly #reached: Database<number, number>;
-  readonly #heads = new Map<ZoneAddress, Head>();
-  readonly #changed = new Set<ZoneAddress>();
-  #eventsSinceHeads = 0;
-  #appending: Promise<unknown> = Promise.resolve();
+  readonly #records: readonly Records[];
+  readonly #heads: Database<Head, string>;
+  /** Where each partition ends: the offset of its next event. */
+  readonly #ends: Database<number, number>;
   readonly #listeners = new Set<() => void>();
+  #look: NodeJS.Timeout | null = null;
+  #seen = 0;
 
-  constructor(root: RootDatabase, partitions: Partition[]) {
+  constructor(root: RootDatabase, records: readonly Records[]) {
     this.#root = root;
-    this.#partitions = partitions;
-    this.#stored = root.openDB<Head, string>({ name: 'heads' });
-    this.#reached = root.openDB<number, number>({ name: 'heads-reached' });
+    this.#records = records;
+    this.#heads = root.openDB<Head, string>({ name: 'heads' });
+    this.#ends = root.openDB<number, number>({ name: 'ends' });
     this.deadLetters = new LmdbDeadLetters(root);
-    this.#readHeads();
   }
 
   async claim(zone: ZoneAddress): Promise<Claim> {
-    const head = this.#headOf(zone);
-    head.epoch++;
-    await this.#stored.put(zone, { ...head });
-    return { epoch: head.epoch, lastSeq: head.seq };
+    return this.#root.transaction(() => {
+      const head = this.#headOf(zone);
+      const epoch = head.epoch + 1;
+      void this.#heads.put(zone, { ...head, epoch });
+      return { epoch, lastSeq: head.seq };
+    });
   }
 
-  append(batches: readonly EventBatch[]): Promise<Appended[]> {
-    const appended = this.#appending.then(() => this.#appendAlone(batches));
-    this.#appending = appended.catch(() => {});
-    return appended;
-  }
-
-  /** One append at a time: what a failed one had changed here must be taken back before the next is judged. */
-  async #appendAlone(batches: readonly EventBatch[]): Promise<Appended[]> {
-    const undo: (() => void)[] = [];
-    try {
-      const outcome: Appended[] = [];
-      const groups: (EventBatch[] | undefined)[] = [];
-      for (const batch of batches) outcome.push(this.#admit(batch, groups, undo));
-      // Writes of one turn of the event loop are one transaction: all partitions or none.
-      await Promise.all(groups.map((group, index) => group && this.#write(index, group, undo)));
-      if (this.#eventsSinceHeads >= HEADS_EVERY_EVENTS) this.#writeHeads();
-      for (const listener of this.#listeners) listener();
-      return outcome;
-    } catch (error) {
-      for (const takeBack of undo.reverse()) takeBack();
-      throw error;
-    }
+  async append(batches: readonly EventBatch[]): Promise<Appended[]> {
+    const outcome = await this.#root.transaction(() => this.#appendInTransaction(batches));
+    this.#tellListeners();
+    return outcome;
   }
 
   async *read(zone: ZoneAddress, afterSeq: number, from: LogPosition | null): AsyncIterable<EventBatch> {
-    const { records } = this.#partitionOf(zone);
-    const head = this.#heads.get(zone);
-    if (!head || head.seq <= afterSeq) return;
+    const records = this.#at(partitionIndex(zone));
+    const head = this.#headOf(zone);
+    if (head.seq <= afterSeq) return;
     for (let start = from ?? 0; ; ) {
       let seen = 0;
       for (const { key, value } of records.getRange({ start, limit: CHUNK_RECORDS })) {
@@ -118,7 +109,7 @@ class LmdbLog implements EventLog {
 
   async readFrom(partition: number, offset: number, eventsMax: number): Promise<LoggedBatch[]> {
     const found: LoggedBatch[] = [];
-    const { records } = this.#at(partition);
+    const records = this.#at(partition);
     let events = 0;
     for (const { key, value } of records.getRange({ start: offset })) {
       let at = key;
@@ -135,27 +126,34 @@ class LmdbLog implements EventLog {
 
   onAppended(listener: () => void): () => void {
     this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    this.#seen = this.#appendedSoFar();
+    this.#look ??= setInterval(() => this.#appendedSoFar() > this.#seen && this.#tellListeners(), LOOK_MS).unref();
+    return () => {
+      this.#listeners.delete(listener);
+      if (this.#listeners.size > 0 || !this.#look) return;
+      clearInterval(this.#look);
+      this.#look = null;
+    };
   }
 
   async retain(rule: RetentionRule, now: number): Promise<number> {
     let dropped = 0;
-    for (const [index, partition] of this.#partitions.entries()) {
-      const share = rule.bytesMax / this.#partitions.length;
+    for (const [index, records] of this.#records.entries()) {
+      const share = rule.bytesMax / PARTITIONS;
       for (;;) {
-        const tooLarge = bytesOf(partition.records) > share;
+        const tooLarge = bytesOf(records) > share;
         const doomed: number[] = [];
-        for (const { key, value } of partition.records.getRange({ limit: CHUNK_RECORDS })) {
+        for (const { key, value } of records.getRange({ limit: CHUNK_RECORDS })) {
           const end = key + value.reduce((sum, batch) => sum + widthOf(batch), 0);
           const old = (value.at(-1)?.time ?? 0) < now - rule.olderThanMs && end <= rule.neededFrom(index);
           if (!old && !tooLarge) break;
-          if (end >= partition.end) break;
+          if (end >= this.#endOf(index)) break;
           doomed.push(key);
           dropped += end - key;
         }
         if (doomed.length === 0) break;
-        await partition.records.batch(() => {
-          for (const key of doomed) void partition.records.remove(key);
+        await records.batch(() => {
+          for (const key of doomed) void records.remove(key);
         });
       }
     }
@@ -164,89 +162,72 @@ class LmdbLog implements EventLog {
 
   figures(): LogFigures {
     return {
-      partitions: this.#partitions.map(({ records, end }) => ({ start: startOf(records) ?? end, end })),
-      bytes: this.#partitions.reduce((sum, { records }) => sum + bytesOf(records), 0),
+      partitions: this.#records.map((records, index) => {
+        const end = this.#endOf(index);
+        return { start: startOf(records) ?? end, end };
+      }),
+      bytes: this.#records.reduce((sum, records) => sum + bytesOf(records), 0),
     };
   }
 
   async close(): Promise<void> {
-    await this.#appending;
-    this.#writeHeads();
+    if (this.#look) clearInterval(this.#look);
     await this.#root.flushed;
     await this.#root.close();
   }
 
-  /** Sorts a batch into its partition’s group, unless it is stale or known already. */
-  #admit(batch: EventBatch, groups: (EventBatch[] | undefined)[], undo: (() => void)[]): Appended {
-    const head = this.#headOf(batch.zone);
-    if (batch.epoch < head.epoch) return 'stale';
-    const rest = after(batch, head.seq);
-    if (!rest) return { at: head.at };
-    if (rest.firstSeq !== head.seq + 1)
-      throw new Error(`${batch.zone}: the log is at seq ${head.seq}, so seq ${head.seq + 1} is due, but ${rest.firstSeq} came`);
-    const index = partitionIndex(batch.zone);
-    const group = groups[index];
-    if (group) group.push(rest);
-    else groups[index] = [rest];
-    const before = { ...head };
-    undo.push(() => Object.assign(head, before));
-    head.epoch = batch.epoch;
-    head.seq = lastSeqOf(rest);
-    head.at = this.#at(index).end;
-    this.#changed.add(batch.zone);
-    this.#eventsSinceHeads += rest.events.length;
-    return { at: head.at };
-  }
-
-  #write(index: number, group: EventBatch[], undo: (() => void)[]): Promise<unknown> {
-    const partition = this.#at(index);
-    const key = partition.end;
-    undo.push(() => {
-      partition.end = key;
+  /** Judges every batch before it writes any, so that a refusal leaves nothing behind. */
+  #appendInTransaction(batches: readonly EventBatch[]): Appended[] {
+    const heads = new Map<ZoneAddress, Head>();
+    const groups: (EventBatch[] | undefined)[] = [];
+    const ends = this.#records.map((_records, index) => this.#endOf(index));
+    const outcome = batches.map((batch): Appended => {
+      const head = heads.get(batch.zone) ?? this.#headOf(batch.zone);
+      const rest = admit(batch, head);
+      if (rest === 'stale') return 'stale';
+      if (rest === 'known') return { at: head.at };
+      const index = partitionIndex(batch.zone);
+      const group = groups[index];
+      if (group) group.push(rest);
+      else groups[index] = [rest];
+      const at = ends[index] ?? 0;
+      heads.set(batch.zone, { epoch: writerOf(batch), seq: lastSeqOf(rest), at });
+      return { at };
     });
-    for (const batch of group) partition.end += widthOf(batch);
-    return partition.records.put(key, group);
-  }
-
-  #writeHeads(): void {
-    for (const zone of this.#changed) void this.#stored.put(zone, { ...this.#headOf(zone) });
-    for (const [index, { end }] of this.#partitions.entries()) void this.#reached.put(index, end);
-    this.#changed.clear();
-    this.#eventsSinceHeads = 0;
-  }
-
-  #readHeads(): void {
-    for (const { key, value } of this.#stored.getRange()) this.#heads.set(key, { ...value });
-    for (const [index, { records }] of this.#partitions.entries()) {
-      for (const { key, value } of records.getRange({ start: this.#reached.get(index) ?? 0 })) {
-        for (const batch of value) {
-          const head = this.#headOf(batch.zone);
-          head.epoch = Math.max(head.epoch, batch.epoch);
-          head.seq = lastSeqOf(batch);
-          head.at = key;
-          this.#changed.add(batch.zone);
-        }
-      }
+    for (const [index, group] of groups.entries()) {
+      if (!group) continue;
+      const at = ends[index] ?? 0;
+      void this.#at(index).put(at, group);
+      void this.#ends.put(
+        index,
+        group.reduce((end, batch) => end + widthOf(batch), at),
+      );
     }
+    for (const [zone, head] of heads) void this.#heads.put(zone, head);
+    return outcome;
+  }
+
+  #tellListeners(): void {
+    this.#seen = this.#appendedSoFar();
+    for (const listener of this.#listeners) listener();
+  }
+
+  #appendedSoFar(): number {
+    return this.#records.reduce((sum, _records, index) => sum + this.#endOf(index), 0);
   }
 
   #headOf(zone: ZoneAddress): Head {
-    let head = this.#heads.get(zone);
-    if (!head) {
-      head = { epoch: 0, seq: 0, at: 0 };
-      this.#heads.set(zone, head);
-    }
-    return head;
+    return this.#heads.get(zone) ?? NO_HEAD;
   }
 
-  #partitionOf(zone: ZoneAddress): Partition {
-    return this.#at(partitionIndex(zone));
+  #endOf(partition: number): number {
+    return this.#ends.get(partition) ?? 0;
   }
 
-  #at(index: number): Partition {
-    const partition = this.#partitions[index];
-    if (!partition) throw new RangeError(`partition ${index} does not exist; there are ${this.#partitions.length}`);
-    return partition;
+  #at(index: number): Records {
+    const records = this.#records[index];
+    if (!records) throw new RangeError(`partition ${index} does not exist; there are ${PARTITIONS}`);
+    return records;
   }
 }
 
@@ -258,9 +239,11 @@ class LmdbDeadLetters implements DeadLetterBox {
   }
 
   async put(letter: Omit<DeadLetter, 'id'>, batch: EventBatch): Promise<void> {
-    const [newest] = this.#letters.getKeys({ reverse: true, limit: 1 });
-    const id = (newest ?? 0) + 1;
-    await this.#letters.put(id, { letter: { id, ...letter }, batch });
+    await this.#letters.transaction(() => {
+      const [newest] = this.#letters.getKeys({ reverse: true, limit: 1 });
+      const id = (newest ?? 0) + 1;
+      void this.#letters.put(id, { letter: { id, ...letter }, batch });
+    });
   }
 
   list(group?: string): DeadLetter[] {
@@ -296,12 +279,6 @@ function widthOf(batch: EventBatch): number {
 function startOf(records: Database<EventBatch[], number>): number | undefined {
   const [first] = records.getKeys({ limit: 1 });
   return first;
-}
-
-function endOf(records: Database<EventBatch[], number>): number {
-  for (const { key, value } of records.getRange({ reverse: true, limit: 1 }))
-    return key + value.reduce((sum, batch) => sum + widthOf(batch), 0);
-  return 0;
 }
 
 function bytesOf(records: Database<EventBatch[], number>): number {

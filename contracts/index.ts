@@ -8,3 +8,5 @@ export * from './market.ts';
 export * from './problem.ts';
 export * from './resources.ts';
 export * from './stream.ts';
+export * from './world.ts';
+export * from './world-wire.ts';

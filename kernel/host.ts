@@ -25,6 +25,8 @@ export interface HostOptions {
   readonly clock: Clock;
   /** What was decided, at once and in order: for streams and views. Must not throw, must not wait. */
   readonly onDecided?: (batch: EventBatch, state: unknown) => void;
+  /** What the log has now: for reactors, which must not act on what a crash could still undo. */
+  readonly onDurable?: (batch: EventBatch) => void;
   readonly onTrouble?: (trouble: HostTrouble) => void;
   readonly onTick?: (figures: { zone: ZoneAddress; lateMs: number; ms: number; skippedSteps: number }) => void;
   readonly onRecovered?: (zone: ZoneAddress, steps: readonly RecoveryStep[]) => void;
@@ -95,6 +97,7 @@ export class ZoneHost {
       onDurable: (batch, position) => {
         const zone = this.#residences.get(batch.zone)?.zone;
         if (zone) zone.position = position;
+        options.onDurable?.(batch);
       },
       onStale: (address) => this.#lost(address),
       onTrouble: (message) => this.#trouble({ kind: 'log', message }),
@@ -171,7 +174,24 @@ export class ZoneHost {
 
   /** Snapshots every zone that has changed since its last one in that store. */
   async snapshotAll(into: 'hot' | 'cold'): Promise<void> {
-    await Promise.all([...this.#residences.values()].map(({ zone }) => this.#snapshot(zone, into)));
+    await Promise.all([...this.#residences.values()].map(({ zone }) => zone.status === 'active' && this.#snapshot(zone, into)));
+  }
+
+  /** Gives a zone up for another host to open: decides what waits, hands all of it to the log, snapshots, forgets it. */
+  async release(address: ZoneAddress): Promise<void> {
+    await this.#opening.get(address)?.catch(() => {});
+    const residence = this.#residences.get(address);
+    if (!residence) return;
+    const { zone } = residence;
+    while (zone.waiting > 0 && zone.status === 'active') this.#turn();
+    this.#stopBeat(residence);
+    zone.status = 'stopped';
+    this.#answerAll(zone, refused('ZONE_STOPPED', `${address} moves to another host.`));
+    await this.#outbox.drained();
+    if (this.#residences.get(address) !== residence) return;
+    await Promise.all([this.#snapshot(zone, 'hot'), this.#snapshot(zone, 'cold')]);
+    this.#residences.delete(address);
+    this.#outbox.forget(address);
   }
 
   /** Stops taking commands, decides what waits, snapshots, and hands everything to the log (or the spool). */
@@ -312,7 +332,7 @@ export class ZoneHost {
     this.#outbox.knows(zone.address, claim.lastSeq);
     const recovered = await this.#rebuild(zone);
     const missing = missingFrom(recovered.unrecorded, claim.lastSeq);
-    if (missing.length > 0) this.#outbox.push(missing.map((batch) => ({ ...batch, epoch: claim.epoch })));
+    if (missing.length > 0) this.#outbox.push(missing.map((batch) => ({ ...batch, writer: claim.epoch })));
   }
 
   async #rebuild(zone: Zone): Promise<Recovered> {
@@ -384,12 +404,12 @@ export class ZoneHost {
   async #snapshotEach(into: 'hot' | 'cold'): Promise<void> {
     for (const { zone } of [...this.#residences.values()]) {
       if (this.#closing) return;
-      await this.#snapshot(zone, into);
+      if (zone.status === 'active') await this.#snapshot(zone, into);
     }
   }
 
   async #snapshot(zone: Zone, into: 'hot' | 'cold'): Promise<void> {
-    if (zone.status !== 'active' || zone.seq === zone.snapshotSeq[into]) return;
+    if (zone.seq === zone.snapshotSeq[into]) return;
     const unrecorded = this.#outbox.unrecorded(zone.address);
     const carried = unrecorded.reduce((sum, batch) => sum + batch.events.length, 0);
     if (carried > SNAPSHOT_CARRIES_MAX || this.#outbox.hasLoss(zone.address)) {

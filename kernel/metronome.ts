@@ -1,5 +1,7 @@
 import type { Clock } from './ports.ts';
 
+/** Beats fall on multiples of this, so that many of them share a timer and none waits long for its own. */
+const SLOT_MS = 5;
 /** Steps made up for in one go after a delay. More would make the next step late as well: a spiral. */
 const CATCH_UP_STEPS_MAX = 5;
 
@@ -23,9 +25,9 @@ export class Metronome {
     this.#clock = clock;
   }
 
-  /** The first step comes one `tickMs` from now. */
+  /** The first step comes one `tickMs` from now, or a little later. */
   add(beat: Beat): void {
-    this.#beats.set(beat, this.#clock.now() + beat.tickMs);
+    this.#beats.set(beat, Math.ceil((this.#clock.now() + beat.tickMs) / SLOT_MS) * SLOT_MS);
     this.#arm();
   }
 

@@ -61,7 +61,7 @@ export interface SnapshotLabel {
 export interface SnapshotStore {
   /** Captures the snapshot before it returns; resolves when it is stored. */
   save(snapshot: Snapshot): Promise<void>;
-  /** What there is of a zone, newest first. */
+  /** What there is of a zone, newest first: by epoch, then by seq. */
   list(zone: ZoneAddress): Promise<SnapshotLabel[]>;
   /** Rejects when it is gone or damaged. */
   load(label: SnapshotLabel): Promise<Snapshot>;

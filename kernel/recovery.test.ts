@@ -59,6 +59,37 @@ describe('the recovery ladder', () => {
     await assert.rejects(host.open(gate), /continues at seq 3, but seq 2 is needed/);
   });
 
+  test('a snapshot of an owner whose successor decided otherwise is passed over by the third', async () => {
+    const first = newHost([turnstile]);
+    await first.host.open(gate);
+    first.log.away = 'no route';
+    first.host.tell(gate, { type: 'Admit', people: 7 });
+    await first.clock.settle();
+    await first.host.snapshotAll('hot');
+    first.log.away = null;
+    const second = newHost([turnstile], { log: first.log });
+    await second.host.open(gate);
+    second.host.tell(gate, { type: 'Admit', people: 1 });
+    await second.clock.settle();
+    const third = newHost([turnstile], { log: first.log, hot: first.hot });
+    await third.host.open(gate);
+    assert.equal((third.host.view(gate)?.state as Turnstile).admitted, 1);
+  });
+
+  test('a zone that is released can be opened elsewhere at once, with all that was decided', async () => {
+    const first = newHost([turnstile]);
+    await first.host.open(gate);
+    first.host.tell(gate, { type: 'Admit', people: 7 });
+    const released = first.host.release(gate);
+    await first.clock.settle();
+    await released;
+    assert.equal(first.host.tell(gate, { type: 'Admit', people: 1 }), false);
+    const second = newHost([turnstile], { log: first.log, hot: first.hot });
+    await second.host.open(gate);
+    assert.equal((second.host.view(gate)?.state as Turnstile).admitted, 7);
+    assert.equal(second.hot.snapshots.length, 1);
+  });
+
   test('events of an older version are upcast, and snapshots of one without an upcast are passed over', async () => {
     const { log, hot } = await history();
     const second = defineZone<{ heads: number }, never, { type: 'HeadsCounted'; heads: number }>({

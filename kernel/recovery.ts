@@ -39,8 +39,7 @@ export type Moment = { readonly seq: number } | { readonly time: number };
 export async function recover(definition: AnyZoneDefinition, zone: ZoneAddress, record: Record, until?: Moment): Promise<Recovered> {
   const steps: RecoveryStep[] = [];
   const snapshot =
-    (await tryRung('hot', record.hot, definition, zone, record.clock, steps, until)) ??
-    (await tryRung('cold', record.cold, definition, zone, record.clock, steps, until));
+    (await tryRung('hot', record, definition, zone, steps, until)) ?? (await tryRung('cold', record, definition, zone, steps, until));
   const started = record.clock.elapsed();
   const past = new Past(definition, zone, snapshot);
   for await (const batch of record.log.read(zone, past.seq, snapshot?.position ?? null)) {
@@ -60,10 +59,9 @@ export async function recover(definition: AnyZoneDefinition, zone: ZoneAddress, 
 
 async function tryRung(
   rung: 'hot' | 'cold',
-  store: SnapshotStore,
+  { [rung]: store, log, clock }: Record,
   definition: AnyZoneDefinition,
   zone: ZoneAddress,
-  clock: Clock,
   steps: RecoveryStep[],
   until?: Moment,
 ): Promise<Snapshot | undefined> {
@@ -80,6 +78,10 @@ async function tryRung(
     if (until && !isBefore(label, until)) continue;
     try {
       const snapshot = await store.load(label);
+      if (await isAbandoned(snapshot, log)) {
+        note(`snapshot at seq ${label.seq} is of an owner whose successor decided otherwise`);
+        continue;
+      }
       const state = stateOf(snapshot, definition);
       if (state === undefined) {
         note(`snapshot at seq ${label.seq} is of version ${snapshot.version}, this is ${definition.version}`);
@@ -92,6 +94,20 @@ async function tryRung(
     }
   }
   return undefined;
+}
+
+/**
+ * Whether the log went on without what only this snapshot had: a successor came back from an older one and decided anew.
+ * A snapshot that carries nothing unrecorded cannot be, because the log had refused an owner without a claim.
+ */
+async function isAbandoned(snapshot: Snapshot, log: Pick<ZoneLog, 'read'>): Promise<boolean> {
+  const first = snapshot.unrecorded[0];
+  if (!first) return false;
+  for await (const batch of log.read(snapshot.zone, first.firstSeq - 1, snapshot.position)) {
+    if (batch.firstSeq > snapshot.seq) return false;
+    if (batch.epoch > snapshot.epoch) return true;
+  }
+  return false;
 }
 
 function isBefore(label: SnapshotLabel, moment: Moment): boolean {

@@ -128,11 +128,12 @@ export class MemorySnapshots implements SnapshotStore {
   }
 
   async list(zone: ZoneAddress): Promise<SnapshotLabel[]> {
-    return this.snapshots.filter((snapshot) => snapshot.zone === zone);
+    const ofZone = this.snapshots.filter((snapshot) => snapshot.zone === zone);
+    return ofZone.sort((a, b) => b.epoch - a.epoch || b.seq - a.seq);
   }
 
   async load(label: SnapshotLabel): Promise<Snapshot> {
-    const found = this.snapshots.find((snapshot) => snapshot.zone === label.zone && snapshot.seq === label.seq);
+    const found = this.snapshots.find(({ zone, seq, epoch }) => zone === label.zone && seq === label.seq && epoch === label.epoch);
     if (!found || this.damaged.has(label.seq)) throw new Error('checksum differs');
     return structuredClone(found);
   }

@@ -60,7 +60,7 @@ class FileSnapshots implements ColdStore {
     const folder = this.#folderOf(zone);
     if (!existsSync(folder)) return [];
     const labels = (await readdir(folder)).map((name) => labelOf(zone, name)).filter((label) => label !== undefined);
-    return labels.sort((a, b) => b.seq - a.seq || b.time - a.time);
+    return labels.sort((a, b) => b.epoch - a.epoch || b.seq - a.seq || b.time - a.time);
   }
 
   async load(label: SnapshotLabel): Promise<Snapshot> {

@@ -5,27 +5,27 @@ import { Packr } from 'msgpackr';
 /** Hot snapshots are for the next few minutes; older ones than this go when a newer one comes. */
 const KEEP_MS = 5 * 60_000;
 
-type Key = [zone: ZoneAddress, seq: number, epoch: number, time: number];
+type Key = [zone: ZoneAddress, epoch: number, seq: number, time: number];
 
 /** Hot snapshots in an LMDB file: memory speed, and still there after a crash of the process. */
 export function openLmdbSnapshots(folder: string): SnapshotStore & { close(): Promise<void> } {
   const packr = new Packr();
   const entries: Database<Buffer, Key> = open({ path: folder, encoding: 'binary', overlappingSync: true, noSubdir: false });
   const keysOf = (zone: ZoneAddress): Key[] => [...entries.getKeys({ start: [zone, 0, 0, 0], end: [zone, Number.MAX_SAFE_INTEGER, 0, 0] })];
-  const labelOf = ([zone, seq, epoch, time]: Key): SnapshotLabel => ({ zone, seq, epoch, time });
+  const labelOf = ([zone, epoch, seq, time]: Key): SnapshotLabel => ({ zone, seq, epoch, time });
 
   return {
     async save(snapshot) {
       const content = packr.pack(snapshot);
       const old = keysOf(snapshot.zone).filter(([, , , time]) => time < snapshot.time - KEEP_MS);
       for (const key of old) void entries.remove(key);
-      await entries.put([snapshot.zone, snapshot.seq, snapshot.epoch, snapshot.time], content);
+      await entries.put([snapshot.zone, snapshot.epoch, snapshot.seq, snapshot.time], content);
     },
     async list(zone) {
       return keysOf(zone).reverse().map(labelOf);
     },
     async load({ zone, seq, epoch, time }) {
-      const content = entries.get([zone, seq, epoch, time]);
+      const content = entries.get([zone, epoch, seq, time]);
       if (!content) throw new Error(`the hot snapshot of ${zone} at seq ${seq} is gone`);
       return packr.unpack(content) as Snapshot;
     },

@@ -1,0 +1,1 @@
+export { type World, worldZone } from './zone.ts';

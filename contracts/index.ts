@@ -2,6 +2,7 @@ export * from './config.ts';
 export * from './decimal.ts';
 export * from './endpoints.ts';
 export * from './envelope.ts';
+export * from './framing.ts';
 export * from './instrument.ts';
 export * from './interval.ts';
 export * from './market.ts';

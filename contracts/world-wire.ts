@@ -41,9 +41,8 @@ export const CLIENT_FRAMES = {
   ping: frame('ping', { id: Type.Integer({ minimum: 0, maximum: 0xffffffff }) }, 'Ask for a sign of life.'),
   pong: frame('pong', { id: Type.Integer({ minimum: 0, maximum: 0xffffffff }) }, 'The answer to the server’s `ping`.'),
 } as const;
-export const ClientFrame = Type.Union(Object.values(CLIENT_FRAMES));
-export type ClientFrame = Static<typeof ClientFrame>;
-export type ClientFrameOf<T extends ClientFrame['t']> = Extract<ClientFrame, { t: T }>;
+export type ClientFrameOf<T extends keyof typeof CLIENT_FRAMES> = Static<(typeof CLIENT_FRAMES)[T]>;
+export type ClientFrame = { [T in keyof typeof CLIENT_FRAMES]: ClientFrameOf<T> }[keyof typeof CLIENT_FRAMES];
 
 /** An object as players see it. */
 export const SeenObject = Type.Object(
@@ -99,14 +98,13 @@ export const SERVER_FRAMES = {
         Type.Any({ description: '512 bytes: a bit for each tile, row by row, highest bit first; 1 is blocked.' }),
       ),
       you: Yourself,
-      objects: Type.Array(SeenObject),
     },
-    'You are in this zone now; forget what you saw before.',
+    'You are in this zone now; forget what you saw before. A `view` follows with the next update.',
   ),
   view: frame(
     'view',
     { tick: Type.Integer(), objects: Type.Array(SeenObject) },
-    'All that is in sight; forget what you saw before. Comes when updates were left out because you read too slowly.',
+    'All that is in sight; forget what you saw before. Comes first in a zone, and when updates were left out because you read too slowly.',
   ),
   update: frame(
     'update',
@@ -149,9 +147,8 @@ export const SERVER_FRAMES = {
   pong: frame('pong', { id: Type.Integer(), time: Type.Integer() }, 'The answer to your `ping`, with the server’s clock, epoch ms.'),
   bye: frame('bye', { code: Type.String(), message: Type.String() }, 'The last frame before the server closes.'),
 } as const;
-export const ServerFrame = Type.Union(Object.values(SERVER_FRAMES));
-export type ServerFrame = Static<typeof ServerFrame>;
-export type ServerFrameOf<T extends ServerFrame['t']> = Extract<ServerFrame, { t: T }>;
+export type ServerFrameOf<T extends keyof typeof SERVER_FRAMES> = Static<(typeof SERVER_FRAMES)[T]>;
+export type ServerFrame = { [T in keyof typeof SERVER_FRAMES]: ServerFrameOf<T> }[keyof typeof SERVER_FRAMES];
 
 /** Refusals that the door gives before a zone is asked; the zones’ own are in WORLD_REFUSALS. */
 const DOOR_REFUSALS = {
@@ -160,6 +157,7 @@ const DOOR_REFUSALS = {
   ALREADY_JOINED: { offence: false, says: 'The player is in the world already.' },
   RATE_LIMITED: { offence: true, says: 'Too many commands in too short a time.' },
   ZONE_MOVING: { offence: false, says: 'The zone is moving to another host; try again in a moment.' },
+  BORDER_CLOSED: { offence: false, says: 'Nobody can cross to the next zone while the log is away.' },
   BUSY: { offence: false, says: 'The zone has more commands waiting than it can take.' },
 } as const;
 

@@ -140,16 +140,29 @@ export interface Handover {
   /** Every handover from `from` to `to` below this one is confirmed; the receiver need not remember them. */
   readonly floor: number;
   readonly player: Player;
+  /** Where it stood before, should it have to turn back. */
+  readonly origin: Place;
+}
+
+/** All that stands and lies in a zone. */
+export interface WorldObjects {
+  readonly players: Record<PlayerId, Player>;
+  readonly monsters: Record<string, Monster>;
+  readonly items: Record<string, GroundItem>;
+  readonly respawns: readonly number[];
 }
 
 /** Everything a zone of the world may be asked to do. */
 export type WorldCommand =
   | { type: 'FoundZone'; plan: WorldPlan }
-  | { type: 'JoinZone'; player: PlayerId; name: string; session: string }
+  /** `isNew`: no zone knows the player, so this one may make it. */
+  | { type: 'JoinZone'; player: PlayerId; name: string; session: string; isNew: boolean }
   | { type: 'LeaveZone'; player: PlayerId; session: string; reason: LeaveReason }
   | ({ player: PlayerId; session: string; n: number } & PlayerIntent)
   | { type: 'AdmitPlayer'; handover: Handover }
-  | { type: 'ConfirmHandover'; to: ZoneId; number: number }
+  | { type: 'ConfirmHandover'; player: PlayerId; to: ZoneId; number: number }
+  /** Only while the handover was never sent. */
+  | { type: 'RecallPlayer'; player: PlayerId; number: number }
   | { type: 'CountOffences'; player: PlayerId; offences: Record<string, number> }
   | {
       type: 'EditPlayer';
@@ -160,7 +173,8 @@ export type WorldCommand =
       reason: string;
     }
   | { type: 'KickPlayer'; player: PlayerId; operator: string; reason: string }
-  | { type: 'Announce'; text: string; operator: string };
+  | { type: 'Announce'; text: string; operator: string }
+  | { type: 'RestoreZone'; past: WorldObjects; moment: number; operator: string; reason: string };
 
 export type PlayerIntent =
   | { type: 'Move'; x: number; y: number }
@@ -189,6 +203,7 @@ export type WorldEvent =
   | { type: 'PlayerDeparted'; handover: Handover; n: number; at: number }
   | { type: 'PlayerArrived'; handover: Handover; at: number }
   | { type: 'HandoverConfirmed'; player: PlayerId; to: ZoneId; number: number }
+  | { type: 'PlayerRecalled'; player: PlayerId; to: ZoneId; number: number }
   | { type: 'OffencesCounted'; player: PlayerId; offences: Record<string, number> }
   | {
       type: 'PlayerEdited';
@@ -200,7 +215,8 @@ export type WorldEvent =
       reason: string;
     }
   | { type: 'PlayerKicked'; player: PlayerId; operator: string; reason: string; at: number }
-  | { type: 'Announced'; text: string; operator: string; at: number };
+  | { type: 'Announced'; text: string; operator: string; at: number }
+  | { type: 'ZoneRestored'; objects: WorldObjects; moment: number; operator: string; reason: string; at: number };
 
 /** Why the world refuses. `offence`: an honest client does not do that; it is counted as suspicion. */
 export const WORLD_REFUSALS = {

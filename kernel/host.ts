@@ -29,6 +29,14 @@ export interface HostOptions {
   readonly onDurable?: (batch: EventBatch) => void;
   readonly onTrouble?: (trouble: HostTrouble) => void;
   readonly onTick?: (figures: { zone: ZoneAddress; lateMs: number; ms: number; skippedSteps: number }) => void;
+  readonly onSnapshot?: (figures: {
+    zone: ZoneAddress;
+    store: 'hot' | 'cold';
+    seq: number;
+    time: number;
+    ms: number;
+    failure: string | null;
+  }) => void;
   readonly onRecovered?: (zone: ZoneAddress, steps: readonly RecoveryStep[]) => void;
   readonly mailboxMax?: number;
   readonly turnCommandsMax?: number;
@@ -99,7 +107,7 @@ export class ZoneHost {
         if (zone) zone.position = position;
         options.onDurable?.(batch);
       },
-      onStale: (address) => this.#lost(address),
+      onStale: (address, epoch) => this.#lost(address, epoch),
       onTrouble: (message) => this.#trouble({ kind: 'log', message }),
       ...(options.outboxMemoryEventsMax !== undefined && { memoryEventsMax: options.outboxMemoryEventsMax }),
     });
@@ -155,6 +163,11 @@ export class ZoneHost {
     return zone && { state: zone.state, seq: zone.seq, epoch: zone.epoch };
   }
 
+  /** Commands that wait at a zone. */
+  waiting(address: ZoneAddress): number {
+    return this.#residences.get(address)?.zone.waiting ?? 0;
+  }
+
   addresses(kind?: string): ZoneAddress[] {
     const all = [...this.#residences.keys()];
     return kind === undefined ? all : all.filter((address) => kindOf(address) === kind);
@@ -170,6 +183,12 @@ export class ZoneHost {
       past.apply(batch, untilSeq);
     }
     return { state: past.checkpoint().state, seq: past.seq, steps: recovered.steps };
+  }
+
+  /** Snapshots one zone, unless it has not changed since its last one in that store. */
+  async snapshot(address: ZoneAddress, into: 'hot' | 'cold'): Promise<void> {
+    const zone = this.#residences.get(address)?.zone;
+    if (zone?.status === 'active') await this.#snapshot(zone, into);
   }
 
   /** Snapshots every zone that has changed since its last one in that store. */
@@ -192,6 +211,17 @@ export class ZoneHost {
     await Promise.all([this.#snapshot(zone, 'hot'), this.#snapshot(zone, 'cold')]);
     this.#residences.delete(address);
     this.#outbox.forget(address);
+  }
+
+  /** Lets go of a zone at once, for another host may own it already: nothing more is decided, snapshotted or answered. */
+  abandon(address: ZoneAddress): void {
+    const residence = this.#residences.get(address);
+    if (!residence) return;
+    residence.zone.status = 'stopped';
+    this.#stopBeat(residence);
+    this.#residences.delete(address);
+    this.#outbox.forget(address);
+    this.#answerAll(residence.zone, refused('ZONE_STOPPED', `${address} has another owner now.`));
   }
 
   /** Stops taking commands, decides what waits, snapshots, and hands everything to the log (or the spool). */
@@ -348,7 +378,7 @@ export class ZoneHost {
 
   #start(residence: Residence): void {
     const { zone } = residence;
-    if (this.#closing) return;
+    if (this.#closing || this.#residences.get(zone.address) !== residence) return;
     zone.status = 'active';
     const { tickMs } = zone.definition;
     if (tickMs !== undefined && zone.definition.tick) {
@@ -385,19 +415,10 @@ export class ZoneHost {
   }
 
   /** Fenced: the log refused this owner. The new one carries on; this one must not answer any more. */
-  #lost(address: ZoneAddress): void {
-    const residence = this.#residences.get(address);
-    if (!residence || residence.zone.status === 'stopped') return;
-    residence.zone.status = 'stopped';
-    this.#stopBeat(residence);
-    this.#residences.delete(address);
-    this.#outbox.forget(address);
-    this.#answerAll(residence.zone, refused('ZONE_STOPPED', `${address} has another owner now.`));
-    this.#trouble({
-      kind: 'zone-lost',
-      zone: address,
-      message: `epoch ${residence.zone.epoch} is stale: another owner has claimed the zone`,
-    });
+  #lost(address: ZoneAddress, epoch: number): void {
+    if (this.#residences.get(address)?.zone.epoch !== epoch) return;
+    this.abandon(address);
+    this.#trouble({ kind: 'zone-lost', zone: address, message: `epoch ${epoch} is stale: another owner has claimed the zone` });
   }
 
   /** One zone after another, so that a thousand of them never hold up a turn together. */
@@ -417,12 +438,17 @@ export class ZoneHost {
       return;
     }
     const snapshot: Snapshot = zone.snapshot(this.#clock.now(), unrecorded);
+    const started = this.#clock.elapsed();
+    let failure: string | null = null;
     try {
       await this.#options[into].save(snapshot);
       zone.snapshotSeq[into] = snapshot.seq;
     } catch (error) {
-      this.#trouble({ kind: 'snapshot', zone: zone.address, message: `${into} snapshot at seq ${snapshot.seq}: ${messageOf(error)}` });
+      failure = messageOf(error);
+      this.#trouble({ kind: 'snapshot', zone: zone.address, message: `${into} snapshot at seq ${snapshot.seq}: ${failure}` });
     }
+    const { seq, time } = snapshot;
+    this.#options.onSnapshot?.({ zone: zone.address, store: into, seq, time, ms: this.#clock.elapsed() - started, failure });
   }
 
   #answerWhenDurable(address: ZoneAddress, reply: Reply, resolve: (reply: Reply) => void): void {

@@ -1,4 +1,4 @@
-import { type Checkpoint, type EventBatch, lastSeqOf } from './batch.ts';
+import { type Checkpoint, type EventBatch, lastSeqOf, writerOf } from './batch.ts';
 import { type Refused, refused, type ZoneAddress } from './definition.ts';
 import type { Appended, Clock, LogPosition, Spool, ZoneLog } from './ports.ts';
 import { messageOf } from './recovery.ts';
@@ -19,7 +19,7 @@ export interface OutboxOptions {
   readonly checkpointOf: (zone: ZoneAddress) => { checkpoint: Checkpoint; seq: number; epoch: number; version: number } | undefined;
   readonly onDurable?: (batch: EventBatch, position: LogPosition) => void;
   /** Another owner has claimed the zone: nothing it decides here counts any more. */
-  readonly onStale?: (zone: ZoneAddress) => void;
+  readonly onStale?: (zone: ZoneAddress, epoch: number) => void;
   readonly onTrouble?: (message: string) => void;
   readonly memoryEventsMax?: number;
 }
@@ -260,7 +260,7 @@ export class Outbox {
       const outcome = appended[index];
       if (outcome === undefined || outcome === 'stale') {
         this.#settle(batch.zone, lastSeqOf(batch), refused('ZONE_STOPPED', `${batch.zone} has another owner now.`));
-        this.#options.onStale?.(batch.zone);
+        this.#options.onStale?.(batch.zone, writerOf(batch));
         continue;
       }
       this.#appendedEvents += batch.events.length;

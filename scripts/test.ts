@@ -14,7 +14,7 @@ const chosen = (pattern: string) =>
     (path) => wanted.length === 0 || wanted.some((part) => path.includes(part)),
   );
 
-const unit = chosen('{contracts,kernel,platform,modules,apps/server}/**/*.test.ts');
+const unit = chosen('{contracts,kernel,platform,modules,clients,apps/server}/**/*.test.ts');
 const whole = chosen('tests/**/*.test.ts');
 let failed = unit.length + whole.length === 0;
 if (failed) console.error(`no test matches ${wanted.join(' ')}`);

@@ -60,11 +60,11 @@ describe('a zone of the world', () => {
       for (const { position } of Object.values(state.monsters)) assert.equal(isBlocked(plan, position), false);
     });
     world.when({ type: 'FoundZone', plan: { ...plan, seed: 8 } }).refused('FOUNDED');
-    given(zone).when({ type: 'JoinZone', player: 'ann', name: 'Ann', session: 's1' }).refused('NOT_FOUNDED');
+    given(zone).when({ type: 'JoinZone', player: 'ann', name: 'Ann', session: 's1', isNew: true }).refused('NOT_FOUNDED');
   });
 
   test('takes newcomers in, wakes sleepers where they fell asleep, and knows a session that is here already', () => {
-    const join = (session: string): WorldCommand => ({ type: 'JoinZone', player: 'ann', name: 'Ann', session });
+    const join = (session: string): WorldCommand => ({ type: 'JoinZone', player: 'ann', name: 'Ann', session, isNew: true });
     const world = given(zone, founded).when(join('s1')).emitsTypes('PlayerJoined');
     world.when(join('s1')).nothing();
     let place: Place | undefined;
@@ -241,11 +241,13 @@ describe('a player on the way to the next zone', () => {
     const handover = handoverOf(west.events);
     assert.deepEqual([handover.from, handover.to, handover.number, handover.player.presence.n], ['0-0', '1-0', 1, 5]);
     west.when({ ...cross, n: 6 } as WorldCommand).refused('IN_TRANSIT');
-    west.when({ type: 'JoinZone', player: 'ann', name: 'Ann', session: 's2' }).refused('IN_TRANSIT');
+    west.when({ type: 'JoinZone', player: 'ann', name: 'Ann', session: 's2', isNew: true }).refused('IN_TRANSIT');
     const east = given(eastern, founded).when({ type: 'AdmitPlayer', handover }).emitsTypes('PlayerArrived');
     east.when({ type: 'AdmitPlayer', handover }).nothing();
-    west.when({ type: 'ConfirmHandover', to: '1-0', number: 1 }).emits({ type: 'HandoverConfirmed', player: 'ann', to: '1-0', number: 1 });
-    west.when({ type: 'ConfirmHandover', to: '1-0', number: 1 }).nothing();
+    west
+      .when({ type: 'ConfirmHandover', player: 'ann', to: '1-0', number: 1 })
+      .emits({ type: 'HandoverConfirmed', player: 'ann', to: '1-0', number: 1 });
+    west.when({ type: 'ConfirmHandover', player: 'ann', to: '1-0', number: 1 }).nothing();
     west.state((state) => assert.deepEqual([state.players, state.departures, state.awake], [{}, {}, 0]));
     east.state((state) => assert.equal(ann(state).position.x, 6_420));
   });
@@ -253,7 +255,7 @@ describe('a player on the way to the next zone', () => {
   test('is admitted once, however often and in whatever order handovers come', () => {
     const handover = (number: number, floor: number): WorldCommand => ({
       type: 'AdmitPlayer',
-      handover: { from: '0-0', to: '1-0', number, floor, player: walker({ id: `p${number}` }) },
+      handover: { from: '0-0', to: '1-0', number, floor, origin: here, player: walker({ id: `p${number}` }) },
     });
     const east = given(eastern, founded).when(
       handover(3, 1),
@@ -270,11 +272,24 @@ describe('a player on the way to the next zone', () => {
     for (const number of [1, 2, 3, 4]) east.when(handover(number, 1)).nothing();
   });
 
+  test('turns back when the handover was never sent', () => {
+    const west = departed().when({ type: 'RecallPlayer', player: 'ann', number: 1 }).emitsTypes('PlayerRecalled');
+    west.state((state) => assert.deepEqual([ann(state).position, state.departures, state.awake], [{ x: 6_390, y: here.y }, {}, 1]));
+    west.when({ type: 'RecallPlayer', player: 'ann', number: 1 }).nothing();
+  });
+
   test('that comes back before its leaving was confirmed is here once', () => {
     const west = departed();
-    const back: Handover = { from: '1-0', to: '0-0', number: 1, floor: 1, player: walker({ position: { x: 6_390, y: here.y } }) };
+    const back: Handover = {
+      from: '1-0',
+      to: '0-0',
+      number: 1,
+      floor: 1,
+      origin: here,
+      player: walker({ position: { x: 6_390, y: here.y } }),
+    };
     west.when({ type: 'AdmitPlayer', handover: back }).emitsTypes('PlayerArrived');
-    west.when({ type: 'ConfirmHandover', to: '1-0', number: 1 }).nothing();
+    west.when({ type: 'ConfirmHandover', player: 'ann', to: '1-0', number: 1 }).nothing();
     west.state((state) => assert.deepEqual([Object.keys(state.players), state.departures], [['ann'], {}]));
   });
 });
@@ -316,6 +331,24 @@ describe('an operator', () => {
       .when(edit('position', { x: 9_000_000 }))
       .refused('BAD_FIELD');
     withAnn().when(edit('position', findWall())).refused('BAD_FIELD');
+  });
+
+  test('restores what stood here, and brings back nobody who has gone elsewhere', () => {
+    const past = {
+      players: { ann: walker({ health: { points: 7, most: 100, stunnedUntil: 0, diedAt: 0 } }), bob: walker({ id: 'bob' }) },
+      monsters: {},
+      items: {},
+      respawns: [],
+    };
+    const arrived: WorldEvent = { type: 'PlayerJoined', player: walker({ id: 'eve' }) };
+    withAnn({}, arrived)
+      .when({ type: 'RestoreZone', past, moment: 5, operator: 'kim', reason: 'a bug' })
+      .emitsTypes('ZoneRestored')
+      .state((state) => {
+        assert.deepEqual(Object.keys(state.players), ['ann', 'eve']);
+        assert.equal(ann(state).health.points, 7);
+        assert.deepEqual(state.items, {});
+      });
   });
 
   test('kicks who is awake, and speaks to all', () => {

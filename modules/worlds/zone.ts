@@ -119,6 +119,14 @@ export const worldZone = defineZone<World, WorldCommand, WorldEvent>({
         if (departed) context.emit({ type: 'HandoverConfirmed', player: departed.player.id, to, number });
         return;
       }
+      case 'RecallPlayer': {
+        const departed = state.departures[command.player];
+        if (departed?.number === command.number)
+          context.emit({ type: 'PlayerRecalled', player: command.player, to: departed.to, number: departed.number });
+        return;
+      }
+      case 'RestoreZone':
+        return restore(state, command, context);
       case 'Announce':
         return context.emit({ type: 'Announced', text: command.text, operator: command.operator, at: context.now });
     }
@@ -262,6 +270,19 @@ export const worldZone = defineZone<World, WorldCommand, WorldEvent>({
         state.received[from] = { floor: least, above: [...before.above.filter((known) => known >= least), number] };
         return;
       }
+      case 'PlayerRecalled': {
+        const departed = state.departures[event.player];
+        if (!departed) throw new Error(`the record of zone ${state.zone} recalls ${event.player}, who has not departed`);
+        delete state.departures[event.player];
+        state.players[event.player] = { ...structuredClone(departed.player), position: { ...departed.origin } };
+        state.awake++;
+        return;
+      }
+      case 'ZoneRestored': {
+        const { players, monsters, items, respawns } = structuredClone(event.objects);
+        Object.assign(state, { players, monsters, items, respawns: [...respawns] });
+        return;
+      }
       case 'HandoverConfirmed':
         delete state.departures[event.player];
         return;
@@ -314,6 +335,7 @@ function join(state: Founded, command: WorldCommand & { type: 'JoinZone' }, cont
   if (state.departures[id]) return refuse(context, 'IN_TRANSIT', `Player ${id}, zone ${state.zone}.`);
   const known = state.players[id];
   if (known?.presence.session === session) return;
+  if (!known && !command.isNew) return refuse(context, 'NOT_HERE', `Player ${id}, zone ${state.zone}.`);
   if (!(known && known.presence.session !== '') && state.awake >= AWAKE_MAX)
     return refuse(context, 'ZONE_FULL', `${state.awake} are in zone ${state.zone}.`);
   if (known) return context.emit({ type: 'PlayerWoke', player: id, name, session, at: context.now });
@@ -387,6 +409,7 @@ function move(state: Founded, player: Player, to: Place, n: number, context: Wor
       to: zone,
       number,
       floor: outstanding.reduce((least, handover) => Math.min(least, handover.number), number),
+      origin: { ...from },
       player: {
         ...structuredClone(player),
         position: to,
@@ -454,6 +477,24 @@ function edit(state: Founded, player: Player, command: WorldCommand & { type: 'E
   context.emit({ type: 'PlayerEdited', player: player.id, component, fields, was, operator, reason });
   if (component === 'health' && player.health.points === 0 && player.health.diedAt === 0)
     context.emit({ type: 'PlayerDied', player: player.id, at: context.now });
+}
+
+/**
+ * Brings back what stood here at a past moment. Who is here now stays here: players that have gone elsewhere since are not
+ * brought back, and those that have come keep what they have, so that nobody is lost or doubled.
+ */
+function restore(state: World, { past, moment, operator, reason }: WorldCommand & { type: 'RestoreZone' }, context: WorldContext): void {
+  const players: Record<PlayerId, Player> = {};
+  for (const [id, player] of Object.entries(state.players)) {
+    const then = past.players[id];
+    players[id] = then
+      ? { ...structuredClone(then), presence: { ...player.presence }, conduct: structuredClone(player.conduct) }
+      : structuredClone(player);
+  }
+  const carried = new Set(Object.values(players).flatMap(({ bag }) => bag.items.map(({ id }) => id)));
+  const items = Object.fromEntries(Object.entries(past.items).filter(([id]) => !carried.has(id)));
+  const objects = { players, monsters: past.monsters, items, respawns: past.respawns };
+  context.emit({ type: 'ZoneRestored', objects, moment, operator, reason, at: context.now });
 }
 
 /** Monsters’ steps follow from the seed and the tick alone, whoever else is about. */

@@ -1,0 +1,3 @@
+export { type CommandAnswer, WorldClient, type WorldClientOptions, type WorldEvents } from './world/client.ts';
+export type { Connect, Transport, TransportEvents } from './world/transport.ts';
+export { webSocket } from './world/web-socket.ts';

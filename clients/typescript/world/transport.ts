@@ -1,0 +1,17 @@
+/** One connection to the server that carries whole frames; TCP and WebSocket each have theirs. */
+export interface Transport {
+  /** The body of a frame: one MessagePack map. */
+  send(body: Uint8Array): void;
+  close(): void;
+}
+
+export interface TransportEvents {
+  onOpen(): void;
+  /** The body of a frame; valid until the call returns. */
+  onBody(body: Uint8Array): void;
+  /** Called once, also when it never opened. */
+  onClose(): void;
+}
+
+/** Opens a connection; called again for each attempt to come back. */
+export type Connect = (events: TransportEvents) => Transport;

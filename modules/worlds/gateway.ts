@@ -1,0 +1,592 @@
+import {
+  type ClientFrame,
+  type ClientFrameOf,
+  type Goodbye,
+  type PlayerId,
+  type PlayerIntent,
+  REFUSALS,
+  WORLD_PROTOCOL,
+  type WorldCommand,
+  type ZoneId,
+} from '@millrace/contracts';
+import type { Clock } from '@millrace/kernel';
+import { Connection, type RateLimits, type Transport } from './connection.ts';
+import { Latencies } from './latencies.ts';
+import type { FromZoneHost, Handle, Question, ToZoneHost, ZoneFigures } from './messages.ts';
+import { Session } from './session.ts';
+
+const HELLO_WITHIN_MS = 5_000;
+const HEARTBEAT_MS = 10_000;
+/** Heartbeats a client may leave unanswered. */
+const SILENT_BEATS_MAX = 3;
+/** How often sessions that wait are looked after. */
+const CARE_MS = 250;
+/** How long an `enter` may stay unanswered before it is sent again. */
+const ENTER_RETRY_MS = 1_000;
+/** How long a session may wait in a crossing before its player is looked for. */
+const TRANSIT_MS = 3_000;
+/** How long a newcomer waits for the world to be whole. */
+const STARTING_MS = 5_000;
+const ASK_MS = 3_000;
+
+/** A zone host as the gateway sees it. */
+export interface HostPort {
+  readonly id: string;
+  send(message: ToZoneHost): void;
+}
+
+export interface WorldLimits extends RateLimits {
+  readonly connectionsMax: number;
+  readonly connectionsPerAddress: number;
+  /** Whether connections from this machine itself count as well. */
+  readonly limitLoopback: boolean;
+  readonly lingerMs: number;
+}
+
+export interface GatewayParts {
+  readonly clock: Clock;
+  readonly zones: readonly ZoneId[];
+  readonly limits: WorldLimits;
+  /** Who a token stands for; null when it is not valid. */
+  readonly verify: (token: string) => Promise<{ player: PlayerId; name: string } | null>;
+  /** A word that nobody can guess. */
+  readonly secret: () => string;
+}
+
+/** What the gateway knows of a zone that its host does not. */
+export interface GatewayZoneFigures {
+  readonly zone: ZoneId;
+  readonly host: string | null;
+  readonly sessions: number;
+  readonly packetsIn: number;
+  readonly packetsOut: number;
+  readonly rttMs: number | null;
+}
+
+interface Asked {
+  readonly resolve: (answer: unknown) => void;
+  readonly cancel: () => void;
+}
+
+/**
+ * Where players’ connections end. Knows which zone every player is in and which host has the zone, brings commands there
+ * and answers back, and keeps a session while its connection or its zone’s host is replaced.
+ */
+export class Gateway {
+  readonly decisions = new Latencies();
+  readonly #parts: GatewayParts;
+  readonly #clock: Clock;
+  readonly #placement = new Map<ZoneId, HostPort>();
+  readonly #censused = new Set<ZoneId>();
+  readonly #directory = new Map<PlayerId, ZoneId>();
+  readonly #sessions = new Map<Handle, Session>();
+  readonly #byPlayer = new Map<PlayerId, Session>();
+  readonly #byResume = new Map<string, Session>();
+  readonly #connections = new Set<Connection>();
+  readonly #perAddress = new Map<string, number>();
+  /** Connections that have not said hello, since when. */
+  readonly #greeting = new Map<Connection, number>();
+  readonly #asked = new Map<number, Asked>();
+  readonly #hostFigures = new Map<ZoneId, ZoneFigures>();
+  readonly #traffic = new Map<ZoneId, { in: number; out: number }>();
+  readonly #goodbyes = new Map<string, number>();
+  readonly #refusals = new Map<string, number>();
+  #handles = 0;
+  #asks = 0;
+  #beats = 0;
+  #cancels: (() => void)[] = [];
+  #isStopping = false;
+
+  constructor(parts: GatewayParts) {
+    this.#parts = parts;
+    this.#clock = parts.clock;
+    this.#every(CARE_MS, () => this.#care());
+    this.#every(1_000, () => this.#beat());
+  }
+
+  // Clients
+
+  /** A client has connected. Its bytes go to the connection this returns; null when there is no room. */
+  connect(transport: Transport): Connection | null {
+    const { connectionsMax, connectionsPerAddress, limitLoopback } = this.#parts.limits;
+    const fromHere = this.#perAddress.get(transport.remote) ?? 0;
+    const counts = limitLoopback || !isLoopback(transport.remote);
+    let session: Session | null = null;
+    const connection: Connection = new Connection(transport, this.#clock, this.#parts.limits, {
+      onFrame: (frame) => {
+        if (session && session.connection === connection) return this.#frame(session, connection, frame);
+        if (frame.t !== 'hello' || !this.#greeting.has(connection)) return connection.bye('HELLO_FIRST');
+        this.#greeting.delete(connection);
+        void this.#hello(connection, frame).then((greeted) => {
+          session = greeted;
+        });
+      },
+      onOffence: (code) => {
+        this.#count(this.#refusals, code);
+        session?.offended(code);
+      },
+      onRecovered: () => session?.zone && session.host?.send({ type: 'refresh', handle: session.handle, zone: session.zone }),
+      onClosed: (code) => {
+        if (code) this.#count(this.#goodbyes, code);
+        this.#connections.delete(connection);
+        this.#greeting.delete(connection);
+        this.#perAddress.set(transport.remote, (this.#perAddress.get(transport.remote) ?? 1) - 1);
+        if (this.#perAddress.get(transport.remote) === 0) this.#perAddress.delete(transport.remote);
+        if (session?.connection === connection) this.#detached(session);
+      },
+    });
+    this.#perAddress.set(transport.remote, fromHere + 1);
+    if (this.#connections.size >= connectionsMax || (counts && fromHere >= connectionsPerAddress)) {
+      connection.bye('TOO_MANY_CONNECTIONS');
+      return null;
+    }
+    this.#connections.add(connection);
+    this.#greeting.set(connection, this.#clock.elapsed());
+    return connection;
+  }
+
+  async #hello(connection: Connection, hello: ClientFrameOf<'hello'>): Promise<Session | null> {
+    if (this.#isStopping) return goodbye(connection, 'SERVER_STOPPING');
+    if (hello.v !== WORLD_PROTOCOL) return goodbye(connection, 'BAD_VERSION', `it speaks ${WORLD_PROTOCOL}, the client ${hello.v}`);
+    const resumed = hello.resume === undefined ? undefined : this.#byResume.get(hello.resume);
+    if (hello.resume !== undefined && !resumed) return goodbye(connection, 'BAD_RESUME');
+    if (resumed) {
+      this.#attach(resumed, connection, hello.last ?? 0, true);
+      return resumed;
+    }
+    const who = hello.token === undefined ? null : await this.#parts.verify(hello.token);
+    if (connection.isClosed) return null;
+    if (!who) return goodbye(connection, 'BAD_TOKEN');
+    const before = this.#byPlayer.get(who.player);
+    if (before) {
+      this.#forget(before);
+      before.connection?.bye('REPLACED');
+    }
+    const session = new Session({
+      handle: ++this.#handles,
+      id: this.#parts.secret(),
+      resume: this.#parts.secret(),
+      ...who,
+      now: this.#clock.elapsed(),
+    });
+    this.#sessions.set(session.handle, session);
+    this.#byPlayer.set(session.player, session);
+    this.#byResume.set(session.resume, session);
+    this.#attach(session, connection, 0, false);
+    return session;
+  }
+
+  #attach(session: Session, connection: Connection, last: number, resumed: boolean): void {
+    const before = session.connection;
+    session.connection = connection;
+    before?.bye('REPLACED');
+    const { missed, gap } = session.noticesAfter(last);
+    connection.send({
+      t: 'welcome',
+      v: WORLD_PROTOCOL,
+      session: session.id,
+      player: session.player,
+      resume: session.resume,
+      heartbeatMs: HEARTBEAT_MS,
+      lingerMs: this.#parts.limits.lingerMs,
+      resumed,
+      gap: resumed && gap,
+      time: Math.floor(this.#clock.now()),
+    });
+    if (!resumed) return;
+    for (const notice of missed) connection.send(notice);
+    if (session.stage === 'playing' && session.zone !== null) this.#enter(session, session.zone);
+  }
+
+  #detached(session: Session): void {
+    session.connection = null;
+    session.lostAt = this.#clock.elapsed();
+    if (session.zone !== null) session.host?.send({ type: 'mute', handle: session.handle, zone: session.zone });
+  }
+
+  #frame(session: Session, connection: Connection, frame: ClientFrame): void {
+    switch (frame.t) {
+      case 'hello':
+        return connection.refuse(0, 'BAD_FRAME', 'hello was said already.');
+      case 'join':
+        if (session.stage !== 'lobby') return connection.refuse(frame.n, 'ALREADY_JOINED');
+        session.joinN = frame.n;
+        return this.#place(session);
+      case 'leave':
+        return this.#leave(session, connection, frame.n);
+      case 'move':
+        return this.#intend(session, connection, frame.n, { type: 'Move', x: frame.x, y: frame.y });
+      case 'take':
+        return this.#intend(session, connection, frame.n, { type: 'PickUp', item: frame.item });
+      case 'use':
+        return this.#intend(session, connection, frame.n, { type: 'Use', item: frame.item });
+      case 'say':
+        return this.#intend(session, connection, frame.n, { type: 'Say', text: frame.text });
+    }
+  }
+
+  #intend(session: Session, connection: Connection, n: number, intent: PlayerIntent): void {
+    const { stage, zone, host } = session;
+    if (stage === 'lobby' || stage === 'starting') return connection.refuse(n, 'NOT_JOINED');
+    if (stage !== 'playing' || zone === null || !host) return connection.refuse(n, 'ZONE_MOVING');
+    session.asked(n, this.#clock.elapsed());
+    host.send({ type: 'intent', handle: session.handle, zone, n, intent });
+  }
+
+  #leave(session: Session, connection: Connection, n: number): void {
+    const { zone, host, handle, player, id } = session;
+    if (session.stage !== 'playing' || zone === null || !host)
+      return connection.refuse(n, session.stage === 'lobby' ? 'NOT_JOINED' : 'ZONE_MOVING');
+    host.send({ type: 'leave', handle, zone, player, session: id, reason: 'left', n });
+  }
+
+  // Where players are
+
+  /** Brings a session to the zone its player is in; a player nobody knows to the emptiest one. */
+  #place(session: Session): void {
+    const known = this.#directory.get(session.player);
+    if (known !== undefined) return this.#enter(session, known);
+    if (session.stage !== 'starting') session.become('starting', this.#clock.elapsed());
+    // A zone that has not said yet whom it has might have this one.
+    if (this.#parts.zones.some((zone) => !this.#censused.has(zone))) return;
+    session.isNew = true;
+    this.#enter(session, this.#emptiestZone());
+  }
+
+  #emptiestZone(): ZoneId {
+    const guests = new Map<ZoneId, number>();
+    for (const { zone } of this.#sessions.values()) if (zone !== null) guests.set(zone, (guests.get(zone) ?? 0) + 1);
+    const open = this.#parts.zones.filter((zone) => this.#placement.has(zone));
+    const candidates = open.length > 0 ? open : this.#parts.zones;
+    return candidates.reduce((least, zone) => ((guests.get(zone) ?? 0) < (guests.get(least) ?? 0) ? zone : least));
+  }
+
+  #enter(session: Session, zone: ZoneId): void {
+    const host = this.#placement.get(zone) ?? null;
+    session.zone = zone;
+    session.host = host;
+    session.become(host ? 'entering' : 'waiting', this.#clock.elapsed());
+    const { handle, player, name, id, joinN, isNew } = session;
+    host?.send({ type: 'enter', handle, zone, player, name, session: id, n: joinN, isNew });
+  }
+
+  /** Asks every zone whether it has the player; only when all say no, it is new. */
+  async #seek(session: Session): Promise<void> {
+    session.become('seeking', this.#clock.elapsed());
+    const { player } = session;
+    const answers = await Promise.all(this.#parts.zones.map((zone) => this.ask({ about: 'whereabouts', zone, player })));
+    if (this.#sessions.get(session.handle) !== session || session.stage !== 'seeking') return;
+    const known = this.#directory.get(player);
+    if (known !== undefined) return this.#enter(session, known);
+    const found = answers.map((answer) => (answer as { found?: string } | null)?.found);
+    const here = found.indexOf('here');
+    if (here >= 0) return this.#enter(session, this.#parts.zones[here] as ZoneId);
+    if (found.every((where) => where === 'nowhere')) {
+      session.isNew = true;
+      return this.#enter(session, this.#emptiestZone());
+    }
+    session.become('waiting', this.#clock.elapsed());
+    session.zone = null;
+  }
+
+  // Hosts
+
+  /** A zone is open at a host now, or at none. */
+  placed(zone: ZoneId, host: HostPort | null): void {
+    if (host) this.#placement.set(zone, host);
+    else this.#placement.delete(zone);
+    for (const session of this.#sessions.values()) {
+      if (session.zone !== zone || !isBound(session)) continue;
+      if (host) this.#enter(session, zone);
+      else {
+        session.host = null;
+        session.become('waiting', this.#clock.elapsed());
+      }
+    }
+  }
+
+  /** What a host says. Of a zone that has gone elsewhere since, only what cannot do harm is heard. */
+  received(from: HostPort, message: FromZoneHost): void {
+    switch (message.type) {
+      case 'reply': {
+        const session = this.#sessionAt(message.handle, from);
+        const took = session?.answered(message.n, this.#clock.elapsed());
+        if (took !== null && took !== undefined) this.decisions.note(took);
+        if (message.code) this.#count(this.#refusals, message.code);
+        session?.connection?.sendBytes(message.frame);
+        return;
+      }
+      case 'cast':
+        for (const handle of message.handles) {
+          const session = this.#sessionAt(handle, from);
+          if (!session?.connection) continue;
+          if (message.matters) session.connection.sendBytes(message.frame);
+          else if (!session.connection.offer(message.frame) && session.zone !== null)
+            from.send({ type: 'mute', handle, zone: session.zone });
+        }
+        return;
+      case 'notice':
+        for (const handle of message.handles) {
+          const { kind, at, text, from: who } = message;
+          this.#sessionAt(handle, from)?.notice({ kind, at, ...(who !== null && { from: who }), ...(text !== null && { text }) });
+        }
+        return;
+      case 'entered':
+        return this.#entered(from, message.handle, message.zone);
+      case 'left':
+        return this.#left(from, message.handle, message.zone, message.code);
+      case 'astray': {
+        const session = this.#sessionAt(message.handle, from);
+        if (session?.zone === message.zone && session.stage !== 'lobby') session.become('waiting', this.#clock.elapsed());
+        return;
+      }
+      case 'census':
+        if (this.#placement.get(message.zone)?.id !== from.id && this.#placement.has(message.zone)) return;
+        this.#censused.add(message.zone);
+        for (const { id } of message.players) this.#directory.set(id, message.zone);
+        return;
+      case 'arrived':
+        return this.#arrived(message.player, message.zone);
+      case 'kicked': {
+        const session = this.#byPlayer.get(message.player);
+        if (!session) return;
+        this.#forget(session);
+        session.connection?.bye('KICKED', message.reason);
+        return;
+      }
+      case 'deliver':
+        if (message.command.type === 'ConfirmHandover') this.#arrived(message.command.player, message.command.to);
+        this.#placement.get(message.zone)?.send({ ...message, ask: null });
+        return;
+      case 'answer': {
+        const asked = this.#asked.get(message.ask);
+        this.#asked.delete(message.ask);
+        asked?.cancel();
+        asked?.resolve(message.answer);
+        return;
+      }
+      case 'figures':
+        for (const figures of message.zones)
+          if (this.#placement.get(figures.zone)?.id === from.id) this.#hostFigures.set(figures.zone, figures);
+        return;
+    }
+  }
+
+  #entered(from: HostPort, handle: Handle, zone: ZoneId): void {
+    const session = this.#sessions.get(handle);
+    if (!session || session.zone !== zone || session.host?.id !== from.id) return;
+    this.#directory.set(session.player, zone);
+    session.isNew = false;
+    session.joinN = null;
+    session.become('playing', this.#clock.elapsed());
+    if (!session.connection) from.send({ type: 'mute', handle, zone });
+  }
+
+  #left(from: HostPort, handle: Handle, zone: ZoneId, code: string | null): void {
+    const session = this.#sessionAt(handle, from);
+    if (!session || session.zone !== zone) return;
+    if (code === 'IN_TRANSIT') {
+      session.zone = null;
+      session.host = null;
+      return session.become('waiting', this.#clock.elapsed());
+    }
+    if (code === 'NOT_HERE') {
+      this.#directory.delete(session.player);
+      return void this.#seek(session);
+    }
+    session.zone = null;
+    session.host = null;
+    session.joinN = null;
+    session.become('lobby', this.#clock.elapsed());
+  }
+
+  #arrived(player: PlayerId, zone: ZoneId): void {
+    const session = this.#byPlayer.get(player);
+    const isThere = session?.zone === zone && (session.stage === 'playing' || session.stage === 'entering');
+    this.#directory.set(player, zone);
+    if (!session || isThere || session.stage === 'lobby') return;
+    this.#enter(session, zone);
+  }
+
+  // Operators
+
+  /** Asks a zone’s host; null when it is not reached in time. */
+  ask(question: Question): Promise<unknown> {
+    return this.#asking(question.zone, (ask) => ({ type: 'question', ask, question }));
+  }
+
+  /** Sends a command to a zone; the reply when the log has it, null when the zone is not reached in time. */
+  command(zone: ZoneId, command: WorldCommand, id: string): Promise<unknown> {
+    return this.#asking(zone, (ask) => ({ type: 'deliver', zone, command, id, ask }));
+  }
+
+  #asking(zone: ZoneId, message: (ask: number) => ToZoneHost): Promise<unknown> {
+    const host = this.#placement.get(zone);
+    if (!host) return Promise.resolve(null);
+    const ask = ++this.#asks;
+    return new Promise((resolve) => {
+      const cancel = this.#clock.after(ASK_MS, () => {
+        this.#asked.delete(ask);
+        resolve(null);
+      });
+      this.#asked.set(ask, { resolve, cancel });
+      host.send(message(ask));
+    });
+  }
+
+  zoneOf(player: PlayerId): ZoneId | undefined {
+    return this.#directory.get(player);
+  }
+
+  sessionOf(player: PlayerId): Session | undefined {
+    return this.#byPlayer.get(player);
+  }
+
+  hostFiguresOf(zone: ZoneId): ZoneFigures | undefined {
+    return this.#placement.has(zone) ? this.#hostFigures.get(zone) : undefined;
+  }
+
+  /** What the gateway counts of each zone; packets since the last call. */
+  zoneFigures(): GatewayZoneFigures[] {
+    const tallies = new Map(this.#parts.zones.map((zone) => [zone, { sessions: 0, in: 0, out: 0, rtt: 0, pings: 0 }]));
+    for (const { zone, connection, stage } of this.#sessions.values()) {
+      const tally = zone === null ? undefined : tallies.get(zone);
+      if (!tally || stage === 'lobby') continue;
+      tally.sessions++;
+      if (!connection) continue;
+      tally.in += connection.counts.framesIn;
+      tally.out += connection.counts.framesOut;
+      if (connection.rttMs === null) continue;
+      tally.rtt += connection.rttMs;
+      tally.pings++;
+    }
+    return [...tallies].map(([zone, { sessions, in: packetsIn, out: packetsOut, rtt, pings }]) => {
+      const before = this.#traffic.get(zone) ?? { in: 0, out: 0 };
+      this.#traffic.set(zone, { in: packetsIn, out: packetsOut });
+      return {
+        zone,
+        host: this.#placement.get(zone)?.id ?? null,
+        sessions,
+        packetsIn: Math.max(0, packetsIn - before.in),
+        packetsOut: Math.max(0, packetsOut - before.out),
+        rttMs: pings === 0 ? null : rtt / pings,
+      };
+    });
+  }
+
+  figures() {
+    return {
+      connections: this.#connections.size,
+      sessions: this.#sessions.size,
+      playing: [...this.#sessions.values()].filter(({ stage }) => stage === 'playing').length,
+      knownPlayers: this.#directory.size,
+      refusals: Object.fromEntries(this.#refusals),
+      goodbyes: Object.fromEntries(this.#goodbyes),
+    };
+  }
+
+  stop(): void {
+    this.#isStopping = true;
+    for (const cancel of this.#cancels) cancel();
+    this.#cancels = [];
+    for (const connection of [...this.#connections]) connection.bye('SERVER_STOPPING');
+  }
+
+  // Care
+
+  #care(): void {
+    const now = this.#clock.elapsed();
+    for (const [connection, since] of this.#greeting) if (now - since > HELLO_WITHIN_MS) connection.bye('HELLO_FIRST');
+    for (const session of [...this.#sessions.values()]) {
+      if (!session.connection && now - session.lostAt > this.#parts.limits.lingerMs) this.#abandon(session);
+      else this.#careFor(session, now);
+    }
+  }
+
+  #careFor(session: Session, now: number): void {
+    const waited = now - session.since;
+    switch (session.stage) {
+      case 'starting':
+        this.#place(session);
+        if (session.stage !== 'starting' || waited < STARTING_MS) return;
+        this.#forget(session);
+        return session.connection?.bye('WORLD_STARTING');
+      case 'seeking':
+        if (waited > ASK_MS * 2) void this.#seek(session);
+        return;
+      case 'waiting':
+        if (session.zone !== null) {
+          if (this.#placement.has(session.zone)) this.#enter(session, session.zone);
+        } else if (waited > TRANSIT_MS) void this.#seek(session);
+        return;
+      case 'entering':
+        if (waited > ENTER_RETRY_MS && session.zone !== null) this.#enter(session, session.zone);
+        return;
+      default:
+        return;
+    }
+  }
+
+  /** Nobody came back for the session: its player falls asleep. */
+  #abandon(session: Session): void {
+    this.#forget(session);
+    const { handle, zone, player, id, host } = session;
+    if (zone !== null) host?.send({ type: 'leave', handle, zone, player, session: id, reason: 'lost', n: null });
+  }
+
+  #forget(session: Session): void {
+    this.#sessions.delete(session.handle);
+    this.#byResume.delete(session.resume);
+    if (this.#byPlayer.get(session.player) === session) this.#byPlayer.delete(session.player);
+  }
+
+  #beat(): void {
+    const now = this.#clock.elapsed();
+    this.#beats++;
+    for (const session of this.#sessions.values()) {
+      const { connection, handle, zone, host, player } = session;
+      if (Object.keys(session.offences).length > 0 && zone !== null && host) {
+        host.send({ type: 'offences', zone, player, offences: session.offences });
+        session.offences = {};
+      }
+      if (!connection) continue;
+      if (now - connection.heardAt > HEARTBEAT_MS * SILENT_BEATS_MAX) connection.bye('SILENT');
+      else if ((handle + this.#beats) % (HEARTBEAT_MS / 1_000) === 0) connection.ping(this.#beats);
+    }
+  }
+
+  #sessionAt(handle: Handle, from: HostPort): Session | undefined {
+    const session = this.#sessions.get(handle);
+    return session?.host?.id === from.id ? session : undefined;
+  }
+
+  #count(counts: Map<string, number>, code: string): void {
+    // Codes are of a catalogue, so there are not many.
+    if (counts.size < Object.keys(REFUSALS).length * 2) counts.set(code, (counts.get(code) ?? 0) + 1);
+  }
+
+  #every(ms: number, work: () => void): void {
+    const slot = this.#cancels.length;
+    const again = () => {
+      this.#cancels[slot] = this.#clock.after(ms, () => {
+        work();
+        if (!this.#isStopping) again();
+      });
+    };
+    again();
+  }
+}
+
+/** Whether the session is bound to a zone, or on its way there. */
+function isBound({ stage }: Session): boolean {
+  return stage === 'waiting' || stage === 'entering' || stage === 'playing';
+}
+
+function goodbye(connection: Connection, code: Goodbye, detail = ''): null {
+  connection.bye(code, detail);
+  return null;
+}
+
+function isLoopback(address: string): boolean {
+  return address === '::1' || address.startsWith('127.') || address.startsWith('::ffff:127.');
+}

@@ -1,0 +1,46 @@
+import { createHash } from 'node:crypto';
+import { messageOf, type ZoneHost, zoneAddress } from '@millrace/kernel';
+import type { Question } from './messages.ts';
+import { type World, worldZone } from './zone.ts';
+
+/** SHA-256 over a state with its keys in order: equal states have equal hashes, however they came about. */
+export function hashOf(state: unknown): string {
+  return createHash('sha256')
+    .update(JSON.stringify(inOrder(state)))
+    .digest('hex');
+}
+
+function inOrder(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(inOrder);
+  if (typeof value !== 'object' || value === null) return value;
+  const fields = value as Record<string, unknown>;
+  return Object.fromEntries(
+    Object.keys(fields)
+      .sort((one, other) => (one < other ? -1 : 1))
+      .map((key) => [key, inOrder(fields[key])]),
+  );
+}
+
+/** What an operator is told of a live zone: read between two decisions, so it is a state that really was. */
+export async function answerOf(question: Question, host: ZoneHost): Promise<unknown> {
+  const address = zoneAddress(worldZone.kind, question.zone);
+  const view = host.view(address);
+  if (!view) return null;
+  const state = view.state as World;
+  const stand = { zone: question.zone, seq: view.seq, epoch: view.epoch };
+  switch (question.about) {
+    case 'zone':
+      return { ...stand, hash: hashOf(state), state };
+    case 'whereabouts': {
+      const player = state.players[question.player];
+      return { ...stand, found: player ? 'here' : state.departures[question.player] ? 'departing' : 'nowhere', player: player ?? null };
+    }
+    case 'snapshot':
+      try {
+        await host.snapshot(address, question.store);
+        return { ...stand, failure: null };
+      } catch (error) {
+        return { ...stand, failure: messageOf(error) };
+      }
+  }
+}

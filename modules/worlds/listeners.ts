@@ -1,0 +1,78 @@
+import { createServer, type Server, type Socket } from 'node:net';
+import { CLIENT_FRAME_BYTES_MAX, LENGTH_BYTES } from '@millrace/contracts';
+import { type WebSocket, WebSocketServer } from 'ws';
+import type { Gateway } from './gateway.ts';
+
+/** Connections that the operating system holds until they are accepted: a crowd that comes back at once. */
+const BACKLOG = 4_096;
+
+export interface TcpListener {
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+/**
+ * Takes players in over TCP.
+ * @throws when the address is taken or not of this machine
+ */
+export function listenTcp(gateway: Gateway, address: { host: string; port: number }): Promise<TcpListener> {
+  const sockets = new Set<Socket>();
+  const server: Server = createServer({ noDelay: true }, (socket) => {
+    sockets.add(socket);
+    const connection = gateway.connect({
+      send: (frame) => void socket.write(frame),
+      backlog: () => socket.writableLength,
+      end: () => socket.end(),
+      remote: socket.remoteAddress ?? '',
+    });
+    if (connection) {
+      socket.on('data', (chunk) => connection.receive(chunk));
+      socket.on('drain', () => connection.drained());
+    }
+    // A half-closed socket is no player any more.
+    socket.on('end', () => socket.end());
+    socket.on('error', () => socket.destroy());
+    socket.on('close', () => {
+      sockets.delete(socket);
+      connection?.closed();
+    });
+  });
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ ...address, backlog: BACKLOG }, () => {
+      server.off('error', reject);
+      const bound = server.address();
+      resolve({
+        port: typeof bound === 'object' && bound ? bound.port : address.port,
+        close: () =>
+          new Promise((closed) => {
+            server.close(() => closed());
+            for (const socket of sockets) socket.destroySoon();
+          }),
+      });
+    });
+  });
+}
+
+/** Takes players in over WebSocket: each message is one frame’s body. Give it the sockets that ask for an upgrade. */
+export function webSocketDoor(
+  gateway: Gateway,
+): Pick<WebSocketServer, 'handleUpgrade' | 'close'> & { serve(socket: WebSocket, remote: string): void } {
+  const server = new WebSocketServer({ noServer: true, maxPayload: CLIENT_FRAME_BYTES_MAX * 4, perMessageDeflate: false });
+  return {
+    handleUpgrade: server.handleUpgrade.bind(server),
+    close: server.close.bind(server),
+    serve: (socket, remote) => {
+      const connection = gateway.connect({
+        send: (frame) => socket.send(frame.subarray(LENGTH_BYTES), () => socket.bufferedAmount === 0 && connection?.drained()),
+        backlog: () => socket.bufferedAmount,
+        end: () => socket.close(1000),
+        remote,
+      });
+      if (!connection) return;
+      socket.on('message', (data: Buffer, isBinary: boolean) => connection.receiveBody(isBinary ? data : Buffer.from(data)));
+      socket.on('error', () => socket.terminate());
+      socket.on('close', () => connection.closed());
+    },
+  };
+}

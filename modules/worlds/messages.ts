@@ -1,0 +1,76 @@
+import type { LeaveReason, PlayerId, PlayerIntent, WorldCommand, ZoneId } from '@millrace/contracts';
+
+/*
+ * What the gateway, where the players’ connections end, and the zone hosts say to each other. Messages may come late, twice or
+ * not at all: every one can be sent again without harm.
+ */
+
+/** Names a session between gateway and hosts; a small number, because each message carries it. */
+export type Handle = number;
+
+export type ToZoneHost =
+  /** The session plays in this zone now: join, or come back. With `n`, a client’s `join` waits for its answer. */
+  | { type: 'enter'; handle: Handle; zone: ZoneId; player: PlayerId; name: string; session: string; n: number | null; isNew: boolean }
+  | { type: 'intent'; handle: Handle; zone: ZoneId; n: number; intent: PlayerIntent }
+  /** The session is over; with `n`, a client’s `leave` waits for its answer. */
+  | { type: 'leave'; handle: Handle; zone: ZoneId; player: PlayerId; session: string; reason: LeaveReason; n: number | null }
+  /** Updates were left out for this session: it needs to see everything again. */
+  | { type: 'refresh'; handle: Handle; zone: ZoneId }
+  /** Nothing needs to be sent to the session for now; it may come back. */
+  | { type: 'mute'; handle: Handle; zone: ZoneId }
+  /** Offences the gateway itself has counted. */
+  | { type: 'offences'; zone: ZoneId; player: PlayerId; offences: Record<string, number> }
+  /** A command from another zone or an operator, for a zone of this host; `ask` wants an `answer`. */
+  | { type: 'deliver'; zone: ZoneId; command: WorldCommand; id: string; ask: number | null }
+  /** A question of an operator’s; wants an `answer`. */
+  | { type: 'question'; ask: number; question: Question };
+
+export type Question =
+  | { about: 'zone'; zone: ZoneId }
+  | { about: 'whereabouts'; zone: ZoneId; player: PlayerId }
+  | { about: 'snapshot'; zone: ZoneId; store: 'hot' | 'cold' };
+
+export type FromZoneHost =
+  /** The answer to command `n`, as a whole frame; `code` when it was refused. */
+  | { type: 'reply'; handle: Handle; zone: ZoneId; n: number; code: string | null; frame: Uint8Array }
+  /** A frame for several sessions; one that `matters` must not be left out. */
+  | { type: 'cast'; handles: Handle[]; matters: boolean; frame: Uint8Array }
+  /** A notice for sessions; the gateway numbers it for each. */
+  | { type: 'notice'; handles: Handle[]; kind: string; from: string | null; text: string | null; at: number }
+  /** The session is in the zone. */
+  | { type: 'entered'; handle: Handle; zone: ZoneId; player: PlayerId }
+  /** The session is not (any more) in the zone; the player sleeps, or was never let in. */
+  | { type: 'left'; handle: Handle; zone: ZoneId; code: string | null }
+  /** The zone is not on this host. */
+  | { type: 'astray'; handle: Handle; zone: ZoneId }
+  /** All whom a zone knows, when it is opened; and one who arrived later. */
+  | { type: 'census'; zone: ZoneId; players: { id: PlayerId; session: string }[] }
+  | { type: 'arrived'; zone: ZoneId; player: PlayerId; session: string }
+  | { type: 'kicked'; zone: ZoneId; player: PlayerId; reason: string }
+  | { type: 'deliver'; zone: ZoneId; command: WorldCommand; id: string }
+  | { type: 'answer'; ask: number; answer: unknown }
+  | { type: 'figures'; zones: ZoneFigures[] };
+
+/** What a host reports of each of its zones, once a second. */
+export interface ZoneFigures {
+  readonly zone: ZoneId;
+  readonly awake: number;
+  readonly asleep: number;
+  readonly inTransit: number;
+  readonly suspects: number;
+  readonly seq: number;
+  readonly epoch: number;
+  readonly waiting: number;
+  /** Of the last second. */
+  readonly ticks: number;
+  readonly tickMsMean: number;
+  readonly tickMsMost: number;
+  readonly lateMsMost: number;
+  readonly skippedTicks: number;
+  readonly accepted: number;
+  readonly refused: number;
+  readonly events: number;
+  /** Epoch ms of the newest snapshot in each store; 0 when there is none from this host. */
+  readonly hotAt: number;
+  readonly coldAt: number;
+}

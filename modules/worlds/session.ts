@@ -1,0 +1,84 @@
+import type { PlayerId, ServerFrameOf, ZoneId } from '@millrace/contracts';
+import type { Connection } from './connection.ts';
+import type { HostPort } from './gateway.ts';
+import type { Handle } from './messages.ts';
+
+/** Notices kept for a client that comes back. */
+const NOTICES_MAX = 64;
+/** Commands under way that are timed; more than a client may have. */
+const PENDING_MAX = 256;
+
+/**
+ * Where a session stands: `lobby` out of the world; `starting` until all zones have said whom they have; `seeking` the zone its
+ * player is in; `waiting` for a zone that moves or a crossing; `entering`; `playing`.
+ */
+export type SessionStage = 'lobby' | 'starting' | 'seeking' | 'waiting' | 'entering' | 'playing';
+
+/** One player’s presence at the gateway. It outlives its connection for a while, so that a dropped one can be resumed. */
+export class Session {
+  readonly handle: Handle;
+  readonly id: string;
+  readonly resume: string;
+  readonly player: PlayerId;
+  readonly name: string;
+  stage: SessionStage = 'lobby';
+  /** When it came into its stage, ms of the clock’s `elapsed`. */
+  since: number;
+  zone: ZoneId | null = null;
+  host: HostPort | null = null;
+  connection: Connection | null = null;
+  /** Since when it has no connection. */
+  lostAt = 0;
+  /** The number of the `join` that waits for its answer. */
+  joinN: number | null = null;
+  /** No zone knows the player. */
+  isNew = false;
+  offences: Record<string, number> = {};
+  #e = 0;
+  #notices: ServerFrameOf<'notice'>[] = [];
+  readonly #pending = new Map<number, number>();
+
+  constructor(parts: { handle: Handle; id: string; resume: string; player: PlayerId; name: string; now: number }) {
+    this.handle = parts.handle;
+    this.id = parts.id;
+    this.resume = parts.resume;
+    this.player = parts.player;
+    this.name = parts.name;
+    this.since = parts.now;
+    this.lostAt = parts.now;
+  }
+
+  become(stage: SessionStage, now: number): void {
+    this.stage = stage;
+    this.since = now;
+  }
+
+  notice(notice: Omit<ServerFrameOf<'notice'>, 't' | 'e'>): void {
+    const frame = { t: 'notice' as const, e: ++this.#e, ...notice };
+    this.#notices.push(frame);
+    if (this.#notices.length > NOTICES_MAX) this.#notices.shift();
+    this.connection?.send(frame);
+  }
+
+  /** The notices after `last`, and whether some between are not kept any more. */
+  noticesAfter(last: number): { missed: ServerFrameOf<'notice'>[]; gap: boolean } {
+    const missed = this.#notices.filter(({ e }) => e > last);
+    return { missed, gap: last < this.#e && (missed[0]?.e ?? 0) !== last + 1 };
+  }
+
+  asked(n: number, now: number): void {
+    if (this.#pending.size >= PENDING_MAX) this.#pending.clear();
+    this.#pending.set(n, now);
+  }
+
+  /** How long the command has taken, ms; null when it is not known. */
+  answered(n: number, now: number): number | null {
+    const asked = this.#pending.get(n);
+    this.#pending.delete(n);
+    return asked === undefined ? null : now - asked;
+  }
+
+  offended(code: string): void {
+    this.offences[code] = (this.offences[code] ?? 0) + 1;
+  }
+}

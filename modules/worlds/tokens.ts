@@ -1,0 +1,56 @@
+import { randomBytes } from 'node:crypto';
+import { PlayerId } from '@millrace/contracts';
+import { jwtVerify, SignJWT } from 'jose';
+import { Compile } from 'typebox/compile';
+
+const ISSUER = 'millrace';
+const AUDIENCE = 'millrace-world';
+const isPlayerId = Compile(PlayerId);
+const NAME_CHARACTERS_MAX = 24;
+
+/** Who a token stands for. */
+export interface TokenHolder {
+  readonly player: PlayerId;
+  readonly name: string;
+}
+
+/** Makes and reads players’ tokens: JWTs signed with one secret (HS256), good for `hours`. */
+export function playerTokens(
+  secret: Uint8Array,
+  hours = 24 * 30,
+): { issue(holder: TokenHolder): Promise<string>; verify(token: string): Promise<TokenHolder | null> } {
+  return {
+    issue: ({ player, name }) =>
+      new SignJWT({ name })
+        .setProtectedHeader({ alg: 'HS256' })
+        .setSubject(player)
+        .setIssuer(ISSUER)
+        .setAudience(AUDIENCE)
+        .setIssuedAt()
+        .setExpirationTime(`${hours}h`)
+        .sign(secret),
+    verify: async (token) => {
+      try {
+        const { payload } = await jwtVerify(token, secret, { issuer: ISSUER, audience: AUDIENCE, algorithms: ['HS256'] });
+        const { sub, name } = payload;
+        if (!isPlayerId.Check(sub) || typeof name !== 'string') return null;
+        return { player: sub, name: name.slice(0, NAME_CHARACTERS_MAX) };
+      } catch {
+        return null;
+      }
+    },
+  };
+}
+
+/** An id for a player that is new: 50 bits that nobody else has. */
+export function newPlayerId(): PlayerId {
+  return `p-${BigInt(`0x${randomBytes(7).toString('hex')}`)
+    .toString(36)
+    .padStart(10, '0')
+    .slice(-10)}`;
+}
+
+/** A word that nobody can guess: 128 bits. */
+export function newSecret(): string {
+  return randomBytes(16).toString('base64url');
+}

@@ -1,0 +1,37 @@
+import { CLIENT_FRAMES, type ClientFrame, LENGTH_BYTES, type ServerFrame, writeLength } from '@millrace/contracts';
+import { Packr, Unpackr } from 'msgpackr';
+import { Compile } from 'typebox/compile';
+
+const packr = new Packr({ useRecords: false, variableMapSize: true });
+const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsType: 'number' });
+
+const schemas = new Map(Object.entries(CLIENT_FRAMES).map(([t, schema]) => [t, Compile(schema)]));
+
+/** A frame as it goes over TCP: length, then MessagePack. Without its first four bytes it goes over WebSocket. */
+export function encodeFrame(frame: ServerFrame): Buffer {
+  const body = packr.pack(frame);
+  const bytes = Buffer.allocUnsafe(LENGTH_BYTES + body.length);
+  writeLength(bytes, body.length);
+  body.copy(bytes, LENGTH_BYTES);
+  return bytes;
+}
+
+/** What a frame’s body says, before it is checked; undefined when it is no MessagePack map with a `t`. */
+export function decodeBody(body: Uint8Array): { t: string } | undefined {
+  try {
+    const decoded = unpackr.unpack(body) as { t?: unknown } | null;
+    return typeof decoded === 'object' && decoded !== null && typeof decoded.t === 'string' ? (decoded as { t: string }) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The frame, if it is one that a client may send; otherwise what is wrong with it. */
+export function checkFrame(decoded: { t: string }): ClientFrame | string {
+  const schema = schemas.get(decoded.t);
+  if (!schema) return `"${decoded.t.slice(0, 32)}" is no frame; there are ${[...schemas.keys()].join(', ')}.`;
+  const frame: unknown = decoded;
+  if (schema.Check(frame)) return frame as ClientFrame;
+  const [mistake] = schema.Errors(frame);
+  return `${decoded.t}${mistake?.instancePath ?? ''} ${mistake?.message ?? 'is not as it should be'}.`;
+}

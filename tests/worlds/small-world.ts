@@ -1,0 +1,115 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { WorldClient, type WorldEvents } from '@millrace/client';
+import { tcp } from '@millrace/client/tcp';
+import type { WorldPlan, ZoneId } from '@millrace/contracts';
+import { ZoneHost, zoneAddress } from '@millrace/kernel';
+import { openLmdbLog, openSpool } from '@millrace/platform/log';
+import { openFileSnapshots, openLmdbSnapshots } from '@millrace/platform/snapshots';
+import {
+  allZones,
+  Gateway,
+  type HostPort,
+  listenTcp,
+  newSecret,
+  playerTokens,
+  type World,
+  WorldHost,
+  type WorldLimits,
+} from '@millrace/worlds';
+import { systemClock } from '../../apps/server/clock.ts';
+
+const LIMITS: WorldLimits = {
+  commandsPerSecond: 30,
+  commandsBurst: 60,
+  framesPerSecond: 300,
+  connectionsMax: 1_000,
+  connectionsPerAddress: 1_000,
+  limitLoopback: true,
+  lingerMs: 5_000,
+};
+
+export interface SmallWorld {
+  readonly port: number;
+  readonly gateway: Gateway;
+  readonly hosts: readonly ZoneHost[];
+  state(zone: ZoneId): World;
+  player(id: string, events?: WorldEvents): Promise<WorldClient>;
+  token(id: string): Promise<string>;
+  stop(): Promise<void>;
+}
+
+/** A world in this process: one host for each column of zones, a real log on disk, a real TCP door. */
+export async function startSmallWorld(plan: WorldPlan, limits: Partial<WorldLimits> = {}): Promise<SmallWorld> {
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-world-'));
+  const log = openLmdbLog(join(folder, 'log'));
+  const hot = openLmdbSnapshots(join(folder, 'hot'));
+  const cold = openFileSnapshots(join(folder, 'cold'));
+  const zones = allZones(plan);
+  const tokens = playerTokens(new TextEncoder().encode('a secret for tests that is long enough'));
+  const gateway = new Gateway({ clock: systemClock, zones, limits: { ...LIMITS, ...limits }, verify: tokens.verify, secret: newSecret });
+  const hosts: ZoneHost[] = [];
+  const worldHosts: WorldHost[] = [];
+  const clients: WorldClient[] = [];
+  for (let column = 0; column < plan.columns; column++) {
+    const world: WorldHost = new WorldHost({
+      clock: systemClock,
+      plan,
+      send: (message) => setImmediate(() => gateway.received(port, message)),
+    });
+    const port: HostPort = { id: `host-${column}`, send: (message) => setImmediate(() => world.receive(message)) };
+    const host = new ZoneHost({
+      log,
+      spool: openSpool(join(folder, `spool-${column}`), 1e8),
+      hot,
+      cold,
+      clock: systemClock,
+      ...world.hooks,
+    });
+    world.run(host);
+    hosts.push(host);
+    worldHosts.push(world);
+    for (const zone of zones.filter((id) => id.startsWith(`${column}-`))) {
+      await host.open(zoneAddress('world', zone));
+      world.opened(zoneAddress('world', zone));
+      gateway.placed(zone, port);
+    }
+  }
+  const listener = await listenTcp(gateway, { host: '127.0.0.1', port: 0 });
+  return {
+    port: listener.port,
+    gateway,
+    hosts,
+    state: (zone) => hosts.map((host) => host.view(zoneAddress('world', zone))?.state).find((state) => state !== undefined) as World,
+    token: (id) => tokens.issue({ player: id, name: id }),
+    player: async (id, events = {}) => {
+      const client = new WorldClient({
+        connect: tcp({ host: '127.0.0.1', port: listener.port }),
+        token: await tokens.issue({ player: id, name: id }),
+        ...events,
+      });
+      clients.push(client);
+      return client;
+    },
+    stop: async () => {
+      for (const client of clients) client.close();
+      gateway.stop();
+      await listener.close();
+      for (const world of worldHosts) world.stop();
+      for (const host of hosts) await host.close();
+      await log.close();
+      await hot.close();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Resolves when `holds` does, looking each time something may have changed. */
+export async function until(holds: () => boolean, what: string, withinMs = 10_000): Promise<void> {
+  const deadline = performance.now() + withinMs;
+  while (!holds()) {
+    if (performance.now() > deadline) throw new Error(`${what} did not come about within ${withinMs} ms`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}

@@ -249,6 +249,70 @@ export const Config = Type.Object(
         strict,
       ),
     ),
+    worlds: Type.Optional(
+      Type.Object(
+        {
+          enabled: Type.Optional(Type.Boolean({ default: true })),
+          columns: Type.Optional(
+            Type.Integer({
+              minimum: 1,
+              maximum: 100,
+              default: 2,
+              description: 'Zones from west to east. The map of a zone that exists keeps its shape.',
+            }),
+          ),
+          rows: Type.Optional(Type.Integer({ minimum: 1, maximum: 100, default: 2, description: 'Zones from north to south.' })),
+          seed: Type.Optional(Type.Integer({ minimum: 0, maximum: 0xffffffff, default: 1, description: 'What the map is made from.' })),
+          monsters: Type.Optional(Type.Integer({ minimum: 0, maximum: 500, default: 8, description: 'In each zone.' })),
+          items: Type.Optional(Type.Integer({ minimum: 0, maximum: 500, default: 24, description: 'In each zone.' })),
+          tcpPort: Type.Optional(
+            Type.Integer({
+              minimum: 0,
+              maximum: 65_535,
+              description: 'Where players connect over TCP; one above `port` when left out, a free one when that is 0.',
+            }),
+          ),
+          hosts: Type.Optional(
+            Type.Integer({
+              minimum: 0,
+              maximum: 64,
+              default: 1,
+              description: 'Processes the zones are spread over; 0 keeps them in the server’s own.',
+            }),
+          ),
+          leaseMs: Type.Optional(
+            Type.Integer({
+              minimum: 200,
+              maximum: 60_000,
+              default: 1_000,
+              description: 'Silence after which a host’s zones are moved to others.',
+            }),
+          ),
+          lingerMs: Type.Optional(
+            Type.Integer({
+              minimum: 0,
+              maximum: 3_600_000,
+              default: 30_000,
+              description: 'How long a player stands in the world without a connection.',
+            }),
+          ),
+          guests: Type.Optional(Type.Boolean({ default: true, description: 'Whether anyone may play as a new player.' })),
+          tokenSecret: Type.Optional(
+            Type.String({
+              minLength: 32,
+              description: 'What players’ tokens are signed with; made and kept in the data folder when left out.',
+            }),
+          ),
+          commandsPerSecond: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000, default: 30, description: 'Of one player.' })),
+          connectionsMax: Type.Optional(Type.Integer({ minimum: 1, default: 20_000 })),
+          connectionsPerAddress: Type.Optional(Type.Integer({ minimum: 1, default: 256, description: 'From one IP address.' })),
+          limitLoopback: Type.Optional(
+            Type.Boolean({ default: false, description: 'Whether connections from this machine count as well.' }),
+          ),
+        },
+        strict,
+      ),
+    ),
     logging: Type.Optional(
       Type.Object({ level: Type.Optional(Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'silent'], { default: 'info' })) }, strict),
     ),

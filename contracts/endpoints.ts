@@ -1,21 +1,9 @@
 import { Type } from 'typebox';
+import { endpoint } from './endpoint.ts';
 import { InstrumentId } from './instrument.ts';
 import { Interval } from './interval.ts';
-import type { ProblemCode } from './problem.ts';
 import * as resources from './resources.ts';
-
-/** One HTTP operation, declared once: the server registers it, OpenAPI documents it, clients are typed by it. */
-export interface Endpoint {
-  readonly method: 'GET' | 'POST';
-  readonly path: string;
-  readonly tag: string;
-  readonly summary: string;
-  readonly params?: Type.TObject;
-  readonly query?: Type.TObject;
-  readonly answer: Type.TSchema;
-  readonly contentType?: string;
-  readonly problems: readonly ProblemCode[];
-}
+import { WORLD_ENDPOINTS } from './world-endpoints.ts';
 
 const Time = (description: string) =>
   Type.String({ description: `${description}: epoch ms or ISO 8601.`, examples: ['1633998480000', '2021-10-12T00:28:00Z'] });
@@ -28,8 +16,6 @@ const sourceParams = Type.Object({ id: Type.String() });
 /** Rows one answer may hold: about 2 MB of JSON, and a decade of daily candles. */
 export const ROWS_MAX = 20_000;
 const ROWS_USUAL = 500;
-
-const endpoint = <const E extends Endpoint>(declared: E): E => declared;
 
 export const ENDPOINTS = {
   listSources: endpoint({
@@ -192,6 +178,7 @@ export const ENDPOINTS = {
     answer: Type.Object({ replayed: Type.Boolean() }),
     problems: ['NOT_FOUND', 'WRONG_STATE'],
   }),
+  ...WORLD_ENDPOINTS,
   stream: endpoint({
     method: 'GET',
     path: '/api/v1/stream',

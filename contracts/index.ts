@@ -1,5 +1,6 @@
 export * from './config.ts';
 export * from './decimal.ts';
+export type { Endpoint } from './endpoint.ts';
 export * from './endpoints.ts';
 export * from './envelope.ts';
 export * from './framing.ts';
@@ -10,4 +11,6 @@ export * from './problem.ts';
 export * from './resources.ts';
 export * from './stream.ts';
 export * from './world.ts';
+export { PLAYERS_MAX, REPLAY_STEPS_MAX } from './world-endpoints.ts';
+export * from './world-resources.ts';
 export * from './world-wire.ts';

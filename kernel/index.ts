@@ -15,4 +15,4 @@ export { type HostFigures, type HostOptions, type HostTrouble, ZoneHost } from '
 export type { Appended, Claim, Clock, LogPosition, Snapshot, SnapshotLabel, SnapshotStore, Spool, ZoneLog } from './ports.ts';
 export { mix, Random, seedOf } from './random.ts';
 export { type Reaction, type Reactor, reactionsOf } from './reactor.ts';
-export { type Moment, messageOf, RecordBroken, type RecoveryStep } from './recovery.ts';
+export { type Moment, messageOf, Past, RecordBroken, type RecoveryStep, recover } from './recovery.ts';

@@ -15,7 +15,7 @@ import {
   udfRoutes,
 } from '@millrace/market';
 import type { Settings } from '@millrace/platform/config';
-import { ApiProblem, createHttpServer, type HttpServer, type Routes, requireChannel } from '@millrace/platform/http';
+import { ApiProblem, createHttpServer, type HttpServer, type Routes, requireChannel, type Upgrade } from '@millrace/platform/http';
 import { ConsumerGroup, openLmdbLog, openSpool } from '@millrace/platform/log';
 import { openDuckDbSeries, type SeriesStore } from '@millrace/platform/series';
 import { openFileSnapshots, openLmdbSnapshots } from '@millrace/platform/snapshots';
@@ -24,6 +24,7 @@ import { createLogger, createMetrics, type Logger } from '@millrace/platform/tel
 import { systemClock } from './clock.ts';
 import { registerMetrics } from './metrics.ts';
 import { UserError } from './user-error.ts';
+import { startWorlds, WORLD_SOCKET_PATH } from './worlds/worlds.ts';
 
 const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
@@ -119,6 +120,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
     ...(adjust && { adjust }),
   });
   await openInstruments(host, collector);
+  const worlds = settings.worlds.enabled ? await startWorlds(settings, { log, hot, cold, logger }) : null;
   await consumer.caughtUp();
 
   registerMetrics(metrics, { host, log, consumer, hub, collector, series });
@@ -127,6 +129,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
     hub,
     logger,
     console: consoleFolder,
+    sockets: worlds ? { [WORLD_SOCKET_PATH]: worlds.upgrade } : {},
     metrics: () => metrics.scrape(),
     instrumentExists: (id) => stateOf(id) !== undefined,
     register: (routes, app) => {
@@ -140,6 +143,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
       marketRoutes(routes, reads);
       udfRoutes(app, reads);
       logRoutes(routes, consumer, log);
+      worlds?.register(routes);
       routes.answer(ENDPOINTS.live, () => ({ status: 'ok' as const, parts: {} }));
       routes.answer(ENDPOINTS.ready, () => ({ status: 'ok' as const, parts: { ...readyParts, outbox: host.figures().outbox.mode } }));
     },
@@ -157,6 +161,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
     stop: async () => {
       stopHousekeeping();
       parts.stop();
+      await worlds?.stop();
       await host.close();
       await http.close();
       await consumer.caughtUp();
@@ -209,6 +214,7 @@ async function openDoor(
     hub: Hub;
     logger: Logger;
     console: string;
+    sockets: Readonly<Record<string, Upgrade>>;
     metrics: () => Promise<{ contentType: string; text: string }>;
     instrumentExists: (id: InstrumentId) => boolean;
     register: Parameters<typeof createHttpServer>[0]['register'];
@@ -223,6 +229,7 @@ async function openDoor(
       connectionsMax: settings.streams.connectionsMax,
       document: openApiDocument(),
       console: parts.console,
+      sockets: parts.sockets,
       metrics,
       logger,
       register,

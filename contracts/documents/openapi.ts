@@ -1,5 +1,6 @@
 import type { TObject, TSchema } from 'typebox';
-import { ENDPOINTS, type Endpoint } from '../endpoints.ts';
+import type { Endpoint } from '../endpoint.ts';
+import { ENDPOINTS } from '../endpoints.ts';
 import { PROBLEMS, Problem, type ProblemCode } from '../problem.ts';
 
 const VERSION = '0.1.0';
@@ -36,6 +37,7 @@ function operation(operationId: string, endpoint: Endpoint, schemas: Record<stri
     summary: endpoint.summary,
     tags: [endpoint.tag],
     parameters: [...parameters(endpoint.params, 'path'), ...parameters(endpoint.query, 'query')],
+    ...(endpoint.body && { requestBody: { required: true, content: { 'application/json': { schema: plain(endpoint.body) } } } }),
     responses: { 200: { description: endpoint.summary, content }, ...problems(endpoint.problems) },
   };
 }

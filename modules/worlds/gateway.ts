@@ -434,6 +434,11 @@ export class Gateway {
     });
   }
 
+  /** Which host has a zone open. */
+  hostOf(zone: ZoneId): string | null {
+    return this.#placement.get(zone)?.id ?? null;
+  }
+
   zoneOf(player: PlayerId): ZoneId | undefined {
     return this.#directory.get(player);
   }

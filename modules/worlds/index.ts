@@ -2,6 +2,8 @@ export { Gateway, type GatewayZoneFigures, type HostPort, type WorldLimits } fro
 export { hashOf } from './inspect.ts';
 export { listenTcp, type TcpListener, webSocketDoor } from './listeners.ts';
 export type { FromZoneHost, ToZoneHost, ZoneFigures } from './messages.ts';
+export { replayZone, type WorldRecord, zoneAtMoment } from './past.ts';
+export { type HostControl, worldRoutes, zoneStands } from './routes.ts';
 export { allZones } from './terrain.ts';
 export { newPlayerId, newSecret, playerTokens } from './tokens.ts';
 export { WorldHost } from './world-host.ts';

@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
-import { messageOf, type ZoneHost, zoneAddress } from '@millrace/kernel';
+import { PLAYERS_MAX, type PlayerLine } from '@millrace/contracts';
+import { type ZoneHost, zoneAddress } from '@millrace/kernel';
 import type { Question } from './messages.ts';
+import { objectsOf } from './views.ts';
 import { type World, worldZone } from './zone.ts';
 
 /** SHA-256 over a state with its keys in order: equal states have equal hashes, however they came about. */
@@ -35,12 +37,24 @@ export async function answerOf(question: Question, host: ZoneHost): Promise<unkn
       const player = state.players[question.player];
       return { ...stand, found: player ? 'here' : state.departures[question.player] ? 'departing' : 'nowhere', player: player ?? null };
     }
+    case 'players':
+      return Object.values(state.players)
+        .filter(({ conduct }) => !question.suspects || conduct.suspicion > 0)
+        .filter(({ id, name }) => id.includes(question.find) || name.toLowerCase().includes(question.find))
+        .slice(0, PLAYERS_MAX)
+        .map(
+          ({ id, name, presence, conduct }): PlayerLine => ({
+            id,
+            name,
+            zone: state.zone,
+            awake: presence.session !== '',
+            suspicion: conduct.suspicion,
+          }),
+        );
+    case 'objects':
+      return { ...stand, objects: objectsOf(state) };
     case 'snapshot':
-      try {
-        await host.snapshot(address, question.store);
-        return { ...stand, failure: null };
-      } catch (error) {
-        return { ...stand, failure: messageOf(error) };
-      }
+      await host.snapshot(address, question.store);
+      return stand;
   }
 }

@@ -28,6 +28,8 @@ export type ToZoneHost =
 export type Question =
   | { about: 'zone'; zone: ZoneId }
   | { about: 'whereabouts'; zone: ZoneId; player: PlayerId }
+  | { about: 'players'; zone: ZoneId; find: string; suspects: boolean }
+  | { about: 'objects'; zone: ZoneId }
   | { about: 'snapshot'; zone: ZoneId; store: 'hot' | 'cold' };
 
 export type FromZoneHost =

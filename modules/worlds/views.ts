@@ -1,4 +1,5 @@
 import type { GroundItem, Monster, Player, SeenObject, Yourself } from '@millrace/contracts';
+import type { World } from './zone.ts';
 
 /*
  * What players see of objects.
@@ -28,4 +29,15 @@ export function yourselfOf({ id, name, position, motion, health, bag }: Player):
     stunnedUntil: health.stunnedUntil,
     bag: bag.items.map(({ id: item, item: kind }) => ({ id: item, item: kind })),
   };
+}
+
+/** All that can be seen in a zone. */
+export function objectsOf(state: World): SeenObject[] {
+  return [
+    ...Object.values(state.players)
+      .filter(({ presence }) => presence.session !== '')
+      .map(seenPlayer),
+    ...Object.values(state.monsters).map(seenMonster),
+    ...Object.values(state.items).map(seenItem),
+  ];
 }

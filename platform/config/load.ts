@@ -24,11 +24,31 @@ export interface Settings {
   readonly log: { readonly retentionHours: number; readonly retentionGiB: number; readonly spoolMiB: number };
   readonly series: { readonly memoryMiB: number; readonly archiveAfterDays: number; readonly keepDays: number };
   readonly streams: { readonly historyEvents: number; readonly connectionsMax: number };
+  readonly worlds: WorldSettings;
   readonly logging: { readonly level: string };
 }
 
+export interface WorldSettings {
+  readonly enabled: boolean;
+  readonly columns: number;
+  readonly rows: number;
+  readonly seed: number;
+  readonly monsters: number;
+  readonly items: number;
+  readonly tcpPort: number;
+  readonly hosts: number;
+  readonly leaseMs: number;
+  readonly lingerMs: number;
+  readonly guests: boolean;
+  readonly tokenSecret?: string;
+  readonly commandsPerSecond: number;
+  readonly connectionsMax: number;
+  readonly connectionsPerAddress: number;
+  readonly limitLoopback: boolean;
+}
+
 /** Sections that the file may leave out; their keys have defaults of their own. */
-const SECTIONS = ['market', 'log', 'series', 'streams', 'logging'] as const;
+const SECTIONS = ['market', 'log', 'series', 'streams', 'worlds', 'logging'] as const;
 const ENVIRONMENT_PREFIX = 'MILLRACE_';
 /** Names with our prefix that are no configuration. */
 const NOT_CONFIGURATION = new Set(['MILLRACE_CWD']);
@@ -55,7 +75,13 @@ export function loadConfig({ file, folder, environment, flags }: LoadOptions): S
   if (problems.length > 0) throw new ConfigError(origin, problems);
   const filled = Value.Default(Config, structuredClone(raw)) as unknown as Settings;
   const sources = (raw.sources as SourceConfig[] | undefined) ?? FIRST_SOURCES;
-  return { ...filled, sources, data: resolve(folder, filled.data) };
+  const worlds = { ...filled.worlds, tcpPort: filled.worlds.tcpPort ?? tcpPortBeside(filled.port) };
+  return { ...filled, sources, worlds, data: resolve(folder, filled.data) };
+}
+
+/** Players’ port when none is configured: the next one, or a free one where the server takes a free one too. */
+function tcpPortBeside(port: number): number {
+  return port === 0 || port === 65_535 ? 0 : port + 1;
 }
 
 function parsed(path: string): Record<string, unknown> {

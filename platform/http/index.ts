@@ -1,3 +1,3 @@
 export { ApiProblem } from './problems.ts';
 export type { Request, Routes } from './routes.ts';
-export { createHttpServer, type HttpServer, type HttpServerOptions, requireChannel } from './server.ts';
+export { createHttpServer, type HttpServer, type HttpServerOptions, requireChannel, type Upgrade } from './server.ts';

@@ -8,6 +8,7 @@ type Parsed<Schema> = Schema extends TSchema ? Static<Schema> : Record<string, n
 export interface Request<E extends Endpoint> {
   readonly params: Parsed<E['params']>;
   readonly query: Parsed<E['query']>;
+  readonly body: Parsed<E['body']>;
   readonly raw: FastifyRequest;
   readonly reply: FastifyReply;
 }
@@ -23,9 +24,10 @@ export function routesOf(app: FastifyInstance): Routes {
   const schemaOf = (endpoint: Endpoint) => ({
     ...(endpoint.params && { params: endpoint.params }),
     ...(endpoint.query && { querystring: { ...endpoint.query, additionalProperties: false } }),
+    ...(endpoint.body && { body: { ...endpoint.body, additionalProperties: false } }),
   });
   const requestOf = <E extends Endpoint>(raw: FastifyRequest, reply: FastifyReply) =>
-    ({ params: raw.params, query: raw.query, raw, reply }) as unknown as Request<E>;
+    ({ params: raw.params, query: raw.query, body: raw.body, raw, reply }) as unknown as Request<E>;
   return {
     answer: (endpoint, handler) => {
       app.route({

@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
+import type { IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
 import compress from '@fastify/compress';
 import cors from '@fastify/cors';
 import helmet from '@fastify/helmet';
@@ -32,7 +34,12 @@ export interface HttpServerOptions {
   readonly metrics: () => Promise<{ contentType: string; text: string }>;
   readonly logger: FastifyBaseLogger;
   readonly register: (routes: Routes, app: FastifyInstance) => void;
+  /** WebSockets beside the streams’ own, by path. */
+  readonly sockets?: Readonly<Record<string, Upgrade>>;
 }
+
+/** Takes over a connection that asks to become a WebSocket. */
+export type Upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
 
 export interface HttpServer {
   readonly url: string;
@@ -75,7 +82,10 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
     options.logger.error({ err: error }, 'a WebSocket request failed'),
   );
   app.server.on('upgrade', (request, socket, head) => {
-    if (new URL(request.url ?? '/', 'http://x').pathname === '/api/v1/socket') {
+    const { pathname } = new URL(request.url ?? '/', 'http://x');
+    const upgrade = options.sockets?.[pathname];
+    if (upgrade) return upgrade(request, socket, head);
+    if (pathname === '/api/v1/socket') {
       if (sockets.count() < options.connectionsMax) return sockets.upgrade(request, socket, head);
       socket.end('HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\n\r\n');
       return;
@@ -125,7 +135,7 @@ async function serveConsole(app: FastifyInstance, folder: string): Promise<void>
       if (path.endsWith('.html')) response.header('cache-control', 'no-cache');
     },
   });
-  for (const page of ['/instruments/*', '/sources', '/sources/*'])
+  for (const page of ['/instruments/*', '/sources', '/sources/*', '/worlds', '/worlds/*'])
     app.get(page, (_request, reply) => reply.sendFile('index.html', { immutable: false, maxAge: 0 }));
 }
 

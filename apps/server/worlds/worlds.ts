@@ -1,0 +1,245 @@
+import { randomBytes } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { WorldPlan } from '@millrace/contracts';
+import { keyOf, messageOf, type SnapshotStore, ZoneHost, zoneAddress } from '@millrace/kernel';
+import { Coordinator } from '@millrace/platform/cluster';
+import type { Settings } from '@millrace/platform/config';
+import type { Routes, Upgrade } from '@millrace/platform/http';
+import { type EventLog, openSpool } from '@millrace/platform/log';
+import type { ColdStore } from '@millrace/platform/snapshots';
+import type { Logger } from '@millrace/platform/telemetry';
+import {
+  allZones,
+  Gateway,
+  type HostControl,
+  type HostPort,
+  listenTcp,
+  newSecret,
+  playerTokens,
+  type TcpListener,
+  webSocketDoor,
+  worldRoutes,
+  worldZone,
+} from '@millrace/worlds';
+import { systemClock } from '../clock.ts';
+import { UserError } from '../user-error.ts';
+import { HostProcesses } from './host-processes.ts';
+import type { FromHost } from './zone-host.ts';
+
+const MIB = 1024 * 1024;
+/** Frames of any kind for each command a player may send: pings and a little haste on top. */
+const FRAMES_PER_COMMAND = 10;
+
+/** Where browsers play. */
+export const WORLD_SOCKET_PATH = '/api/v1/worlds/socket';
+
+type HostFiguresMessage = FromHost & { type: 'host-figures' };
+
+/** The server’s own stores, which it shares with zone hosts. */
+export interface WorldStores {
+  readonly log: EventLog;
+  readonly hot: SnapshotStore;
+  readonly cold: ColdStore;
+}
+
+export interface Worlds {
+  readonly gateway: Gateway;
+  /** Takes players in over WebSocket. */
+  readonly upgrade: Upgrade;
+  register(routes: Routes): void;
+  stop(): Promise<void>;
+}
+
+/** Opens the world: its gateway here, its zones in processes of their own, and a coordinator between them. */
+export async function startWorlds(settings: Settings, { logger, ...stores }: { logger: Logger } & WorldStores): Promise<Worlds> {
+  const { worlds, data } = settings;
+  const plan: WorldPlan = { seed: worlds.seed, columns: worlds.columns, rows: worlds.rows, monsters: worlds.monsters, items: worlds.items };
+  const zones = allZones(plan);
+  const tokens = playerTokens(new TextEncoder().encode(worlds.tokenSecret ?? keptSecret(data)));
+  const gateway = new Gateway({
+    clock: systemClock,
+    zones,
+    limits: {
+      commandsPerSecond: worlds.commandsPerSecond,
+      commandsBurst: worlds.commandsPerSecond * 2,
+      framesPerSecond: worlds.commandsPerSecond * FRAMES_PER_COMMAND,
+      connectionsMax: worlds.connectionsMax,
+      connectionsPerAddress: worlds.connectionsPerAddress,
+      limitLoopback: worlds.limitLoopback,
+      lingerMs: worlds.lingerMs,
+    },
+    verify: tokens.verify,
+    secret: newSecret,
+  });
+  await drainLeftSpools(settings, stores.log, logger);
+
+  const figures = new Map<string, HostFiguresMessage>();
+  const isDrained = new Map<string, () => void>();
+  const ports = new Map<string, HostPort>();
+  const portOf = (id: string): HostPort => {
+    let port = ports.get(id);
+    if (!port) {
+      port = { id, send: (message) => hosts.get(id)?.send(message) };
+      ports.set(id, port);
+    }
+    return port;
+  };
+  const coordinator: Coordinator = new Coordinator({
+    clock: systemClock,
+    zones: zones.map((zone) => zoneAddress(worldZone.kind, zone)),
+    leaseMs: worlds.leaseMs,
+    hostsExpected: Math.max(1, worlds.hosts),
+    send: (id, assignment) => hosts.get(id)?.send(assignment),
+    onPlaced: (address, id) => gateway.placed(keyOf(address), id === null ? null : portOf(id)),
+    onHost: (host, what, detail) => {
+      logger[what === 'lost' ? 'warn' : 'info']({ host, what, detail }, 'a zone host');
+      if (what !== 'drained') return;
+      isDrained.get(host)?.();
+      isDrained.delete(host);
+    },
+  });
+  const hosts: HostProcesses = new HostProcesses(
+    worlds.hosts,
+    { ...stores, close: async () => {} },
+    { data, plan, leaseMs: worlds.leaseMs, spoolMiB: settings.log.spoolMiB },
+    {
+      onMessage: (host, message) => {
+        switch (message.type) {
+          case 'beat':
+            return coordinator.received(message);
+          case 'trouble':
+            return logger.error({ host: host.id, ...message }, 'a zone host is in trouble');
+          case 'recovered':
+            return logger.debug({ host: host.id, ...message }, 'a zone is back');
+          case 'snapshot':
+            return;
+          case 'host-figures':
+            figures.set(host.id, message);
+            return;
+          default:
+            return gateway.received(portOf(host.id), message);
+        }
+      },
+      onEnded: (host, expected) => {
+        if (!expected) logger.warn({ host: host.id, pid: host.pid }, 'a zone host has ended');
+        coordinator.left(host.id);
+      },
+    },
+  );
+  const listener = await openTcp(gateway, settings);
+  const webSockets = webSocketDoor(gateway);
+  const control = hostControl(hosts, coordinator, figures, isDrained);
+  return {
+    gateway,
+    upgrade: (request, socket, head) =>
+      webSockets.handleUpgrade(request, socket, head, (connection) => webSockets.serve(connection, request.socket.remoteAddress ?? '')),
+    register: (routes) =>
+      worldRoutes(routes, {
+        gateway,
+        plan,
+        tcpPort: listener.port,
+        socketPath: WORLD_SOCKET_PATH,
+        guests: worlds.guests,
+        tokens,
+        hosts: control,
+        record: { ...stores, clock: systemClock },
+      }),
+    stop: async () => {
+      gateway.stop();
+      webSockets.close();
+      await listener.close();
+      await hosts.stop();
+      coordinator.stop();
+    },
+  };
+}
+
+/** How operators handle zone hosts. */
+function hostControl(
+  hosts: HostProcesses,
+  coordinator: Coordinator,
+  figures: ReadonlyMap<string, HostFiguresMessage>,
+  isDrained: Map<string, () => void>,
+): HostControl {
+  return {
+    stands: () => {
+      const members = new Map(coordinator.hosts().map((member) => [member.id, member]));
+      return hosts.all().map(({ id, pid, startedAt }) => {
+        const member = members.get(id);
+        const figure = figures.get(id);
+        return {
+          id,
+          pid,
+          startedAt,
+          state: member === undefined ? 'starting' : member.draining ? 'draining' : 'up',
+          zones: member?.zones ?? 0,
+          open: member?.open ?? 0,
+          leaseLeftMs: Math.round(member?.leaseLeftMs ?? 0),
+          outbox: figure?.figures.outbox.mode ?? 'flowing',
+          outboxEvents: figure?.figures.outbox.waitingEvents ?? 0,
+          spoolBytes: figure?.figures.outbox.spooledBytes ?? 0,
+          lostEvents: figure?.figures.outbox.lostEvents ?? 0,
+          cpuPercent: Math.round((figure?.cpuMs ?? 0) / 10),
+          memoryBytes: figure?.memoryBytes ?? 0,
+        };
+      });
+    },
+    drain: (id) => coordinator.drain(id),
+    welcome: (id) => coordinator.welcome(id),
+    // A rolling update: the new one is there before the old one hands over, so that no zone waits for a process to start.
+    replace: (id) => {
+      if (!hosts.get(id) || isDrained.has(id) || hosts.areEmbedded) return false;
+      isDrained.set(id, () => void hosts.remove(id));
+      hosts.add();
+      return coordinator.drain(id);
+    },
+  };
+}
+
+async function openTcp(gateway: Gateway, { host, worlds }: Settings): Promise<TcpListener> {
+  try {
+    return await listenTcp(gateway, { host, port: worlds.tcpPort });
+  } catch (error) {
+    if ((error as { code?: string }).code === 'EADDRINUSE')
+      throw new UserError(
+        `port ${worlds.tcpPort} on ${host}, for players, is taken`,
+        'Choose another with worlds.tcpPort (0 takes a free one), or stop what uses it.',
+      );
+    throw error;
+  }
+}
+
+/** What hosts that are no more could not write: events of zones that nobody has claimed since still go to the log. */
+async function drainLeftSpools({ data, log: { spoolMiB } }: Settings, log: EventLog, logger: Logger): Promise<void> {
+  const folder = join(data, 'spool');
+  if (!existsSync(folder)) return;
+  for (const name of readdirSync(folder).filter((entry) => entry.startsWith('zones-'))) {
+    const spool = openSpool(join(folder, name), spoolMiB * MIB);
+    if (spool.batches > 0) {
+      logger.warn({ spool: name, batches: spool.batches }, 'a spool was left behind and is written to the log first');
+      const nothing = { save: async () => {}, list: async () => [], load: () => Promise.reject(new Error('there is none')) };
+      const host = new ZoneHost({
+        log,
+        spool,
+        hot: nothing,
+        cold: nothing,
+        clock: systemClock,
+        onTrouble: (trouble) => logger.warn(trouble),
+      });
+      await host.flushed().catch((error) => logger.error({ spool: name, message: messageOf(error) }, 'a spool could not be written'));
+      await host.close();
+    }
+    spool.close();
+  }
+}
+
+/** The secret that tokens are signed with, made once and readable by this user only. */
+function keptSecret(data: string): string {
+  const path = join(data, 'secrets', 'world-tokens');
+  if (!existsSync(path)) {
+    mkdirSync(join(data, 'secrets'), { recursive: true, mode: 0o700 });
+    writeFileSync(path, randomBytes(32).toString('base64url'), { mode: 0o600, flag: 'wx' });
+  }
+  return readFileSync(path, 'utf8');
+}

@@ -1,0 +1,36 @@
+import { Socket } from 'node:net';
+import { openLink } from '@millrace/platform/cluster';
+import { systemClock } from '../clock.ts';
+import { type FromHost, openStores, type RunningZoneHost, runZoneHost, type ToHost } from './zone-host.ts';
+
+/*
+ * A zone host as a process of its own. It speaks with the server over the pipe it was started with (descriptor 3), and ends
+ * when that does: without it nobody would extend its lease.
+ */
+
+/** Longest time an orderly end may take; then the record is as a crash leaves it, which is whole as well. */
+const STOP_MS_MAX = 8_000;
+
+let running: RunningZoneHost | null = null;
+let isEnding = false;
+
+const link = openLink<FromHost, ToHost>(new Socket({ fd: 3, readable: true, writable: true }), {
+  onMessage: (message) => {
+    if (message.type === 'begin') running = runZoneHost(message, openStores(message.data), systemClock, (reply) => link.send(reply));
+    else if (message.type === 'stop') void end();
+    else running?.received(message);
+  },
+  onClose: () => void end(),
+});
+
+async function end(): Promise<void> {
+  if (isEnding) return;
+  isEnding = true;
+  setTimeout(() => process.exit(1), STOP_MS_MAX).unref();
+  await running?.stop();
+  process.exit(0);
+}
+
+// The server says when to stop; a signal to the whole group is its to handle.
+process.on('SIGINT', () => {});
+process.on('SIGTERM', () => void end());

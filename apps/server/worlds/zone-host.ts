@@ -1,0 +1,130 @@
+import { join } from 'node:path';
+import type { WorldPlan } from '@millrace/contracts';
+import { type Clock, type HostFigures, type RecoveryStep, type SnapshotStore, ZoneHost, type ZoneLog } from '@millrace/kernel';
+import { type Assignment, type Beat, Member } from '@millrace/platform/cluster';
+import { openLmdbLog, openSpool } from '@millrace/platform/log';
+import { openFileSnapshots, openLmdbSnapshots } from '@millrace/platform/snapshots';
+import { type FromZoneHost, type ToZoneHost, WorldHost } from '@millrace/worlds';
+
+const FIGURES_MS = 1_000;
+const MIB = 1024 * 1024;
+
+/** What a zone host is told when it begins. */
+export interface Begin {
+  readonly type: 'begin';
+  readonly id: string;
+  readonly incarnation: string;
+  /** The data folder, which all hosts of the machine share. */
+  readonly data: string;
+  readonly plan: WorldPlan;
+  readonly leaseMs: number;
+  readonly spoolMiB: number;
+}
+
+export type ToHost = Begin | Assignment | ToZoneHost | { readonly type: 'stop' };
+
+export type FromHost =
+  | Beat
+  | FromZoneHost
+  | { readonly type: 'trouble'; readonly message: string; readonly zone: string | null; readonly kind: string }
+  | { readonly type: 'recovered'; readonly zone: string; readonly steps: readonly RecoveryStep[] }
+  | {
+      readonly type: 'snapshot';
+      readonly zone: string;
+      readonly store: 'hot' | 'cold';
+      readonly ms: number;
+      readonly failure: string | null;
+    }
+  | { readonly type: 'host-figures'; readonly figures: HostFigures; readonly cpuMs: number; readonly memoryBytes: number };
+
+/** A zone host at work: zones of the world on one thread, with their record beside it. */
+export interface RunningZoneHost {
+  received(message: Exclude<ToHost, Begin>): void;
+  /** Hands its zones over, flushes, closes. */
+  stop(): Promise<void>;
+}
+
+/** Where zones are recorded. Several hosts may share them. */
+export interface Stores {
+  readonly log: ZoneLog;
+  readonly hot: SnapshotStore;
+  readonly cold: SnapshotStore;
+  close(): Promise<void>;
+}
+
+export function openStores(data: string): Stores {
+  const log = openLmdbLog(join(data, 'log'));
+  const hot = openLmdbSnapshots(join(data, 'snapshots', 'hot'));
+  const cold = openFileSnapshots(join(data, 'snapshots', 'cold'));
+  return {
+    log,
+    hot,
+    cold,
+    close: async () => {
+      await log.close();
+      await hot.close();
+    },
+  };
+}
+
+export function runZoneHost(begin: Begin, stores: Stores, clock: Clock, send: (message: FromHost) => void): RunningZoneHost {
+  const { id, incarnation, data, plan, leaseMs, spoolMiB } = begin;
+  const spool = openSpool(join(data, 'spool', id), spoolMiB * MIB);
+  const world = new WorldHost({ clock, plan, send });
+  const host: ZoneHost = new ZoneHost({
+    ...stores,
+    spool,
+    clock,
+    ...world.hooks,
+    onTrouble: ({ kind, zone, message }) => {
+      send({ type: 'trouble', kind, zone: zone ?? null, message });
+      if (kind === 'zone-lost' && zone) world.closed(zone);
+    },
+    onRecovered: (zone, steps) => {
+      world.hooks.onRecovered?.(zone, steps);
+      send({ type: 'recovered', zone, steps });
+    },
+    onSnapshot: (snapshot) => {
+      world.hooks.onSnapshot?.(snapshot);
+      const { zone, store, ms, failure } = snapshot;
+      send({ type: 'snapshot', zone, store, ms, failure });
+    },
+  });
+  world.run(host);
+  const member = new Member({
+    id,
+    incarnation,
+    clock,
+    leaseMs,
+    // What an earlier process of this id could not write goes to the log before a zone is claimed anew.
+    host: {
+      open: (zone) => host.flushed().then(() => host.open(zone)),
+      release: (zone) => host.release(zone),
+      abandon: (zone) => host.abandon(zone),
+    },
+    send,
+    onOpened: (zone) => world.opened(zone),
+    onClosed: (zone) => world.closed(zone),
+    onTrouble: (message) => send({ type: 'trouble', kind: 'placement', zone: null, message }),
+  });
+  let cpuBefore = process.cpuUsage();
+  const figures = setInterval(() => {
+    const { user, system } = process.cpuUsage(cpuBefore);
+    cpuBefore = process.cpuUsage();
+    send({ type: 'host-figures', figures: host.figures(), cpuMs: (user + system) / 1_000, memoryBytes: process.memoryUsage.rss() });
+  }, FIGURES_MS);
+  return {
+    received: (message) => {
+      if (message.type === 'assign') member.received(message);
+      else if (message.type !== 'stop') world.receive(message);
+    },
+    stop: async () => {
+      clearInterval(figures);
+      await member.stop();
+      world.stop();
+      await host.close();
+      spool.close();
+      await stores.close();
+    },
+  };
+}

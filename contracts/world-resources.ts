@@ -1,0 +1,167 @@
+import { type Static, Type } from 'typebox';
+import { GroundItem, Monster, Player, PlayerId, WorldPlan, ZoneId } from './world.ts';
+import { SeenObject } from './world-wire.ts';
+
+const EpochMs = (description: string) => Type.Number({ description: `${description}, epoch ms.` });
+const Ms = (description: string) => Type.Number({ description: `${description}, ms.` });
+const Count = (description: string) => Type.Integer({ minimum: 0, description });
+const Nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
+const Store = Type.Unsafe<'hot' | 'cold'>(Type.Enum(['hot', 'cold']));
+export type SnapshotStoreName = 'hot' | 'cold';
+
+export const World = Type.Object(
+  {
+    plan: WorldPlan,
+    tcpPort: Type.Integer({ description: 'Where players connect over TCP; docs/protocols/world.md says how.' }),
+    socketPath: Type.String({ description: 'Where they connect over WebSocket.' }),
+    guests: Type.Boolean({ description: 'Whether anyone may play as a new player.' }),
+    zonesOpen: Count('Zones that are open, of columns times rows.'),
+    connections: Count('Open connections.'),
+    playing: Count('Sessions in a zone.'),
+    sessions: Count('Sessions, with those that have lost their connection.'),
+    knownPlayers: Count('Players that some zone has, awake or asleep.'),
+    decisionMs: Type.Object({
+      p50: Nullable(Ms('Half of the newest decisions took no longer')),
+      p99: Nullable(Ms('All but a hundredth of them')),
+    }),
+    refusals: Type.Record(Type.String(), Type.Integer(), { description: 'Commands refused since start, by code.' }),
+    goodbyes: Type.Record(Type.String(), Type.Integer(), { description: 'Connections ended by the server, by code.' }),
+  },
+  { $id: 'World', description: 'The world and its door.' },
+);
+export type World = Static<typeof World>;
+
+export const ZoneStand = Type.Object(
+  {
+    zone: ZoneId,
+    host: Nullable(Type.String({ description: 'Which zone host has it; null while it is on its way.' })),
+    sessions: Count('Players attending, the CCU.'),
+    awake: Count('Players awake.'),
+    asleep: Count('Players asleep.'),
+    inTransit: Count('Players on the way to a neighbour.'),
+    suspects: Count('Players with offences.'),
+    seq: Type.Integer(),
+    epoch: Type.Integer({ description: 'How often the zone changed its owner.' }),
+    waiting: Count('Commands in the mailbox.'),
+    ticks: Count('Ticks of the last second; 20 when all is well.'),
+    tickMsMean: Ms('Mean length of a tick over the last second'),
+    tickMsMost: Ms('Longest tick of the last second'),
+    lateMsMost: Ms('How late a tick was at most'),
+    skippedTicks: Count('Ticks skipped in the last second.'),
+    packetsIn: Count('Frames from players in the last second.'),
+    packetsOut: Count('Frames to players in the last second.'),
+    rttMs: Nullable(Ms('Mean round trip to its players')),
+    accepted: Count('Commands accepted in the last second.'),
+    refused: Count('Commands refused in the last second.'),
+    events: Count('Events decided in the last second.'),
+    hotAt: EpochMs('Newest hot snapshot by the present owner; 0 for none'),
+    coldAt: EpochMs('Newest cold snapshot by the present owner; 0 for none'),
+  },
+  { $id: 'ZoneStand', description: 'How a zone of the world stands.' },
+);
+export type ZoneStand = Static<typeof ZoneStand>;
+
+export const WorldHostStand = Type.Object(
+  {
+    id: Type.String(),
+    pid: Type.Integer(),
+    startedAt: EpochMs('When its process started'),
+    state: Type.Unsafe<'starting' | 'up' | 'draining'>(Type.Enum(['starting', 'up', 'draining'])),
+    zones: Count('Zones it may have in its hands.'),
+    open: Count('Zones it serves.'),
+    leaseLeftMs: Ms('What is left of its lease'),
+    outbox: Type.String({ description: '`flowing`, or `spooling` while the log is away.' }),
+    outboxEvents: Count('Decided events that wait for the log in memory.'),
+    spoolBytes: Count('Decided events that wait for the log on disk, bytes.'),
+    lostEvents: Count('Events lost because the spool was full.'),
+    cpuPercent: Type.Number({ description: 'Of one core, over the last second.' }),
+    memoryBytes: Count('Resident memory.'),
+  },
+  { $id: 'WorldHostStand', description: 'A zone host process.' },
+);
+export type WorldHostStand = Static<typeof WorldHostStand>;
+
+export const ZoneMoment = Type.Object(
+  {
+    zone: ZoneId,
+    seq: Type.Integer(),
+    time: EpochMs('The moment'),
+    live: Type.Boolean({ description: 'Whether it is the zone’s present state, or one of its past.' }),
+    hash: Type.String({ description: 'SHA-256 over the whole state with its keys in order.' }),
+    players: Type.Array(Player),
+    monsters: Type.Array(Monster),
+    items: Type.Array(GroundItem),
+    inTransit: Type.Array(PlayerId),
+    tookMs: Ms('How long it took to find out'),
+  },
+  { $id: 'ZoneMoment', description: 'All that stands in a zone at a moment.' },
+);
+export type ZoneMoment = Static<typeof ZoneMoment>;
+
+export const ZoneReplay = Type.Object(
+  {
+    zone: ZoneId,
+    moments: Type.Array(
+      Type.Object({ time: EpochMs('The moment'), seq: Type.Integer(), hash: Type.String(), objects: Type.Array(SeenObject) }),
+      { description: 'Oldest first.' },
+    ),
+  },
+  { $id: 'ZoneReplay', description: 'A stretch of a zone’s past, in steps.' },
+);
+export type ZoneReplay = Static<typeof ZoneReplay>;
+
+export const ZoneMap = Type.Object(
+  {
+    zone: ZoneId,
+    blocked: Type.String({ description: 'Base64 of 512 bytes: a bit for each tile, row by row, highest first; 1 is blocked.' }),
+  },
+  { $id: 'ZoneMap', description: 'What stands in the way.' },
+);
+export type ZoneMap = Static<typeof ZoneMap>;
+
+export const SnapshotStand = Type.Object(
+  { zone: ZoneId, store: Store, epoch: Type.Integer(), seq: Type.Integer(), time: EpochMs('When it was taken') },
+  { $id: 'SnapshotStand', description: 'A snapshot of a zone.' },
+);
+export type SnapshotStand = Static<typeof SnapshotStand>;
+
+export const SnapshotVerdict = Type.Object(
+  { good: Type.Boolean(), detail: Type.String(), hash: Nullable(Type.String()), players: Nullable(Type.Integer()) },
+  { $id: 'SnapshotVerdict', description: 'Whether a snapshot can be restored, and what is in it.' },
+);
+export type SnapshotVerdict = Static<typeof SnapshotVerdict>;
+
+export const PlayerStand = Type.Object(
+  {
+    id: PlayerId,
+    zone: Nullable(ZoneId),
+    host: Nullable(Type.String()),
+    connected: Type.Boolean(),
+    remote: Nullable(Type.String({ description: 'Address of its connection.' })),
+    rttMs: Nullable(Ms('Round trip')),
+    framesIn: Count('Frames it has sent over this connection.'),
+    framesOut: Count('Frames it was sent.'),
+    leftOut: Count('Updates left out because it read too slowly.'),
+    player: Nullable(Player),
+  },
+  { $id: 'PlayerStand', description: 'A player live, with all its components.' },
+);
+export type PlayerStand = Static<typeof PlayerStand>;
+
+export const PlayerLine = Type.Object(
+  { id: PlayerId, name: Type.String(), zone: ZoneId, awake: Type.Boolean(), suspicion: Type.Integer() },
+  { $id: 'PlayerLine', description: 'A player in a list.' },
+);
+export type PlayerLine = Static<typeof PlayerLine>;
+
+export const CommandOutcome = Type.Object(
+  { ok: Type.Boolean(), seq: Type.Optional(Type.Integer()), code: Type.Optional(Type.String()), message: Type.Optional(Type.String()) },
+  { $id: 'CommandOutcome', description: 'What the zone decided.' },
+);
+export type CommandOutcome = Static<typeof CommandOutcome>;
+
+export const PlayerToken = Type.Object(
+  { player: PlayerId, name: Type.String(), token: Type.String({ description: 'To say hello with.' }) },
+  { $id: 'PlayerToken', description: 'Who may play as whom.' },
+);
+export type PlayerToken = Static<typeof PlayerToken>;

@@ -1,0 +1,312 @@
+import { randomUUID } from 'node:crypto';
+import {
+  type CommandOutcome,
+  type EditableComponent,
+  ENDPOINTS,
+  PLAYERS_MAX,
+  type Player,
+  type PlayerId,
+  type PlayerLine,
+  type PlayerStand,
+  REPLAY_STEPS_MAX,
+  type SnapshotStand,
+  type WorldCommand,
+  type WorldHostStand,
+  type WorldPlan,
+  type ZoneId,
+  type ZoneMoment,
+  type ZoneStand,
+} from '@millrace/contracts';
+import { type Moment, messageOf, type Reply, type Snapshot, zoneAddress } from '@millrace/kernel';
+import { ApiProblem, type Routes } from '@millrace/platform/http';
+import type { Gateway } from './gateway.ts';
+import { hashOf } from './inspect.ts';
+import { replayZone, type WorldRecord, zoneAtMoment } from './past.ts';
+import { allZones, packedTiles } from './terrain.ts';
+import { newPlayerId, type playerTokens } from './tokens.ts';
+import { type World, worldZone } from './zone.ts';
+
+/** The processes that carry the zones, as operators may handle them. */
+export interface HostControl {
+  stands(): WorldHostStand[];
+  /** False when there is no such host. */
+  drain(host: string): boolean;
+  welcome(host: string): boolean;
+  replace(host: string): boolean;
+}
+
+export interface WorldParts {
+  readonly gateway: Gateway;
+  readonly plan: WorldPlan;
+  readonly tcpPort: number;
+  readonly socketPath: string;
+  readonly guests: boolean;
+  readonly tokens: ReturnType<typeof playerTokens>;
+  readonly hosts: HostControl;
+  readonly record: WorldRecord;
+}
+
+/** What a zone’s host tells of it live. */
+interface LiveZone {
+  readonly seq: number;
+  readonly epoch: number;
+  readonly hash: string;
+  readonly state: World;
+}
+
+/** The operators’ API of the world. */
+export function worldRoutes(routes: Routes, parts: WorldParts): void {
+  const { gateway, plan, hosts, record } = parts;
+  const zones = allZones(plan);
+
+  routes.answer(ENDPOINTS.getWorld, () => {
+    const figures = gateway.figures();
+    const [p50 = null, p99 = null] = gateway.decisions.quantiles([0.5, 0.99]);
+    return {
+      plan,
+      tcpPort: parts.tcpPort,
+      socketPath: parts.socketPath,
+      guests: parts.guests,
+      zonesOpen: zones.filter((zone) => gateway.hostOf(zone) !== null).length,
+      decisionMs: { p50, p99 },
+      ...figures,
+    };
+  });
+  routes.answer(ENDPOINTS.createPlayer, async ({ body: { name } }) => {
+    if (!parts.guests)
+      throw new ApiProblem(
+        'NOT_ALLOWED',
+        'This world takes no new players by itself.',
+        'Ask its operator for a token, or set worlds.guests.',
+      );
+    const player = newPlayerId();
+    return { player, name, token: await parts.tokens.issue({ player, name }) };
+  });
+
+  routes.answer(ENDPOINTS.listZones, () => zoneStands(gateway));
+  routes.answer(ENDPOINTS.getZone, async ({ params, query }) => {
+    const zone = requireZone(params.zone);
+    const started = performance.now();
+    const moment = momentOf(query);
+    if (moment === null) return momentResource(zone, await liveZone(zone), Date.now(), true, started);
+    return momentResource(zone, await zoneAtMoment(record, zone, moment), 'time' in moment ? moment.time : 0, false, started);
+  });
+  routes.answer(ENDPOINTS.getZoneMap, ({ params }) => {
+    const zone = requireZone(params.zone);
+    return { zone, blocked: Buffer.from(packedTiles(plan, zone)).toString('base64') };
+  });
+  routes.answer(ENDPOINTS.replayZone, async ({ params, query: { from, to, stepMs = 250 } }) => {
+    const zone = requireZone(params.zone);
+    if (to < from) throw new ApiProblem('BAD_TIME', `from=${from} is after to=${to}.`, 'Let the stretch begin before it ends.');
+    if ((to - from) / stepMs > REPLAY_STEPS_MAX)
+      throw new ApiProblem(
+        'BAD_REQUEST',
+        `That is ${Math.ceil((to - from) / stepMs)} steps.`,
+        `Ask for at most ${REPLAY_STEPS_MAX}: a shorter stretch or a larger stepMs.`,
+      );
+    return { zone, moments: await replayZone(record, zone, { from, to, stepMs }) };
+  });
+  routes.answer(ENDPOINTS.restoreZone, async ({ params, body }) => {
+    const zone = requireZone(params.zone);
+    const moment = momentOf(body);
+    if (moment === null) throw new ApiProblem('BAD_REQUEST', 'No moment was named.', 'Name seq or time.');
+    const { state, seq } = await zoneAtMoment(record, zone, moment);
+    const { players, monsters, items, respawns } = state;
+    const past = { players, monsters, items, respawns };
+    return decide(zone, { type: 'RestoreZone', past, moment: seq, operator: body.operator, reason: body.reason });
+  });
+  routes.answer(ENDPOINTS.announceToZone, ({ params, body }) => decide(requireZone(params.zone), { type: 'Announce', ...body }));
+  routes.answer(ENDPOINTS.announceToAll, async ({ body }) => {
+    const outcomes = await Promise.all(zones.map((zone) => gateway.command(zone, { type: 'Announce', ...body }, randomUUID())));
+    const missed = zones.filter((_zone, index) => !(outcomes[index] as Reply | null)?.ok);
+    return { zones: zones.length - missed.length, missed };
+  });
+
+  routes.answer(ENDPOINTS.listSnapshots, ({ params }) => snapshotsOf(requireZone(params.zone)));
+  routes.answer(ENDPOINTS.takeSnapshot, async ({ params, body: { store } }) => {
+    const zone = requireZone(params.zone);
+    if ((await gateway.ask({ about: 'snapshot', zone, store })) === null) throw zoneAway(zone);
+    return snapshotsOf(zone);
+  });
+  routes.answer(ENDPOINTS.verifySnapshot, async ({ params, body: { store, ...label } }) => {
+    const zone = requireZone(params.zone);
+    try {
+      const snapshot: Snapshot = await record[store].load({ zone: zoneAddress(worldZone.kind, zone), ...label });
+      const state = snapshot.state as World;
+      return { good: true, detail: 'It was read back whole.', hash: hashOf(state), players: Object.keys(state.players).length };
+    } catch (error) {
+      return { good: false, detail: messageOf(error), hash: null, players: null };
+    }
+  });
+
+  routes.answer(ENDPOINTS.listPlayers, async ({ query: { find = '', suspects = false } }) => {
+    const answers = await Promise.all(zones.map((zone) => gateway.ask({ about: 'players', zone, find: find.toLowerCase(), suspects })));
+    const lines = answers.flatMap((answer) => (answer as PlayerLine[] | null) ?? []);
+    return lines.sort((one, other) => other.suspicion - one.suspicion || (one.name < other.name ? -1 : 1)).slice(0, PLAYERS_MAX);
+  });
+  routes.answer(ENDPOINTS.getPlayer, ({ params }) => playerStand(params.player));
+  routes.answer(ENDPOINTS.editPlayer, ({ params, body }) =>
+    decide(requireZoneOf(params.player), {
+      type: 'EditPlayer',
+      player: params.player,
+      component: body.component as EditableComponent,
+      fields: body.fields,
+      operator: body.operator,
+      reason: body.reason,
+    }),
+  );
+  routes.answer(ENDPOINTS.kickPlayer, ({ params: { player }, body }) =>
+    decide(requireZoneOf(player), { type: 'KickPlayer', player, ...body }),
+  );
+
+  routes.answer(ENDPOINTS.listHosts, () => hosts.stands());
+  routes.answer(ENDPOINTS.drainHost, ({ params: { host } }) => {
+    requireHost(host);
+    if (hosts.stands().filter(({ id, state }) => id !== host && state === 'up').length === 0)
+      throw new ApiProblem('WRONG_STATE', `${host} is the only host that takes zones.`, 'Replace it instead: that starts another first.');
+    hosts.drain(host);
+    return hosts.stands();
+  });
+  routes.answer(ENDPOINTS.welcomeHost, ({ params: { host } }) => {
+    requireHost(host);
+    hosts.welcome(host);
+    return hosts.stands();
+  });
+  routes.answer(ENDPOINTS.replaceHost, ({ params: { host } }) => {
+    requireHost(host);
+    if (!hosts.replace(host))
+      throw new ApiProblem('WRONG_STATE', `${host} cannot be replaced now.`, 'It runs within the server, or is being replaced already.');
+    return hosts.stands();
+  });
+
+  function requireZone(zone: ZoneId): ZoneId {
+    if (!zones.includes(zone))
+      throw new ApiProblem('UNKNOWN_ZONE', `There is no zone "${zone}".`, `Zones go from 0-0 to ${plan.columns - 1}-${plan.rows - 1}.`);
+    return zone;
+  }
+
+  function requireZoneOf(player: PlayerId): ZoneId {
+    const zone = gateway.zoneOf(player);
+    if (zone === undefined)
+      throw new ApiProblem('UNKNOWN_PLAYER', `No zone has a player "${player}".`, 'GET /api/v1/worlds/players?find= looks for one.');
+    return zone;
+  }
+
+  function requireHost(host: string): void {
+    if (!hosts.stands().some(({ id }) => id === host))
+      throw new ApiProblem(
+        'UNKNOWN_HOST',
+        `There is no zone host "${host}".`,
+        `There are ${hosts
+          .stands()
+          .map(({ id }) => id)
+          .join(', ')}.`,
+      );
+  }
+
+  async function liveZone(zone: ZoneId): Promise<LiveZone> {
+    const live = (await gateway.ask({ about: 'zone', zone })) as LiveZone | null;
+    if (!live) throw zoneAway(zone);
+    return live;
+  }
+
+  async function decide(zone: ZoneId, command: WorldCommand): Promise<CommandOutcome> {
+    const reply = (await gateway.command(zone, command, randomUUID())) as CommandOutcome | null;
+    if (!reply) throw zoneAway(zone);
+    return reply;
+  }
+
+  async function snapshotsOf(zone: ZoneId): Promise<SnapshotStand[]> {
+    const address = zoneAddress(worldZone.kind, zone);
+    const stands = await Promise.all(
+      (['hot', 'cold'] as const).map(async (store) => {
+        const labels = await record[store].list(address).catch(() => []);
+        return labels.map(({ epoch, seq, time }) => ({ zone, store, epoch, seq, time }));
+      }),
+    );
+    return stands.flat().sort((one, other) => other.time - one.time);
+  }
+
+  async function playerStand(id: PlayerId): Promise<PlayerStand> {
+    const zone = requireZoneOf(id);
+    const session = gateway.sessionOf(id);
+    const live = (await gateway.ask({ about: 'whereabouts', zone, player: id })) as { player: Player | null } | null;
+    const { connection } = session ?? {};
+    return {
+      id,
+      zone,
+      host: gateway.hostOf(zone),
+      connected: connection !== null && connection !== undefined,
+      remote: connection?.remote ?? null,
+      rttMs: connection?.rttMs ?? null,
+      framesIn: connection?.counts.framesIn ?? 0,
+      framesOut: connection?.counts.framesOut ?? 0,
+      leftOut: connection?.counts.leftOut ?? 0,
+      player: live?.player ?? null,
+    };
+  }
+}
+
+/** All zones, from what their hosts report and the gateway counts. */
+export function zoneStands(gateway: Gateway): ZoneStand[] {
+  return gateway.zoneFigures().map(({ zone, host, sessions, packetsIn, packetsOut, rttMs }) => {
+    const figures = gateway.hostFiguresOf(zone);
+    return {
+      zone,
+      host,
+      sessions,
+      awake: figures?.awake ?? 0,
+      asleep: figures?.asleep ?? 0,
+      inTransit: figures?.inTransit ?? 0,
+      suspects: figures?.suspects ?? 0,
+      seq: figures?.seq ?? 0,
+      epoch: figures?.epoch ?? 0,
+      waiting: figures?.waiting ?? 0,
+      ticks: figures?.ticks ?? 0,
+      tickMsMean: figures?.tickMsMean ?? 0,
+      tickMsMost: figures?.tickMsMost ?? 0,
+      lateMsMost: figures?.lateMsMost ?? 0,
+      skippedTicks: figures?.skippedTicks ?? 0,
+      packetsIn,
+      packetsOut,
+      rttMs,
+      accepted: figures?.accepted ?? 0,
+      refused: figures?.refused ?? 0,
+      events: figures?.events ?? 0,
+      hotAt: figures?.hotAt ?? 0,
+      coldAt: figures?.coldAt ?? 0,
+    };
+  });
+}
+
+function momentOf({ seq, time }: { seq?: number; time?: number }): Moment | null {
+  if (seq !== undefined && time !== undefined)
+    throw new ApiProblem('BAD_REQUEST', `seq=${seq} and time=${time} were both named.`, 'Name one of them.');
+  if (seq !== undefined) return { seq };
+  return time === undefined ? null : { time };
+}
+
+function momentResource(
+  zone: ZoneId,
+  { state, seq, hash }: { state: World; seq: number; hash: string },
+  time: number,
+  live: boolean,
+  started: number,
+): ZoneMoment {
+  return {
+    zone,
+    seq,
+    time,
+    live,
+    hash,
+    players: Object.values(state.players),
+    monsters: Object.values(state.monsters),
+    items: Object.values(state.items),
+    inTransit: Object.keys(state.departures),
+    tookMs: Math.round((performance.now() - started) * 100) / 100,
+  };
+}
+
+function zoneAway(zone: ZoneId): ApiProblem {
+  return new ApiProblem('ZONE_AWAY', `Zone ${zone} cannot be reached now.`, 'It is moving or its host is starting; try again in a moment.');
+}

@@ -1,0 +1,140 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { ManualClock } from '@millrace/kernel/testing';
+import { Coordinator } from './coordinator.ts';
+import { Member } from './member.ts';
+import type { Assignment, Beat, HostId } from './messages.ts';
+
+const ZONES = ['world/0-0', 'world/1-0', 'world/2-0', 'world/3-0', 'world/4-0', 'world/5-0'];
+const LEASE_MS = 1_000;
+
+/** Hosts that open and release at once, on one clock, with a network that can be cut. */
+function cluster(hostsExpected: number) {
+  const clock = new ManualClock(1_000);
+  const members = new Map<HostId, Member>();
+  const cut = new Set<HostId>();
+  const placed = new Map<string, HostId | null>();
+  const told: string[] = [];
+  const held = new Map<HostId, Set<string>>();
+  const coordinator: Coordinator = new Coordinator({
+    clock,
+    zones: ZONES,
+    leaseMs: LEASE_MS,
+    hostsExpected,
+    send: (host, assignment: Assignment) => clock.soon(() => !cut.has(host) && members.get(host)?.received(assignment)),
+    onPlaced: (zone, host) => placed.set(zone, host),
+    onHost: (host, what) => told.push(`${host} ${what}`),
+  });
+  const join = (id: HostId, incarnation = 'first') => {
+    const mine = new Set<string>();
+    held.set(id, mine);
+    const member = new Member({
+      id,
+      incarnation,
+      clock,
+      leaseMs: LEASE_MS,
+      host: {
+        open: async (zone) => void mine.add(zone),
+        release: async (zone) => void mine.delete(zone),
+        abandon: (zone) => void mine.delete(zone),
+      },
+      send: (beat: Beat) => clock.soon(() => !cut.has(id) && coordinator.received(beat)),
+      onOpened: () => {},
+      onClosed: () => {},
+      onTrouble: () => {},
+    });
+    members.set(id, member);
+    return member;
+  };
+  const zonesOf = (id: HostId) => [...placed].filter(([, host]) => host === id).map(([zone]) => zone);
+  return { clock, coordinator, join, cut, told, held, zonesOf };
+}
+
+describe('placement', () => {
+  test('gives every zone one host, evenly', async () => {
+    const { clock, join, zonesOf, held } = cluster(2);
+    join('a');
+    join('b');
+    await clock.advance(1_500);
+    assert.deepEqual([zonesOf('a').length, zonesOf('b').length], [3, 3]);
+    assert.deepEqual(zonesOf('a').sort(), [...(held.get('a') ?? [])].sort());
+  });
+
+  test('moves the zones of a host that is not heard of, once its lease is over and not before', async () => {
+    const { clock, join, cut, zonesOf, held, told } = cluster(2);
+    join('a');
+    join('b');
+    await clock.advance(1_500);
+    cut.add('a');
+    await clock.advance(LEASE_MS - 300);
+    assert.equal(zonesOf('b').length, 3);
+    await clock.advance(600);
+    assert.equal(zonesOf('b').length, 6);
+    assert.equal(held.get('a')?.size, 0, 'the host that was cut off has let go by itself');
+    assert.ok(told.includes('a lost'));
+  });
+
+  test('moves them at once when the process is known to have ended', async () => {
+    const { clock, join, coordinator, cut, zonesOf } = cluster(2);
+    join('a');
+    join('b');
+    await clock.advance(1_500);
+    cut.add('a');
+    coordinator.left('a');
+    await clock.advance(250);
+    assert.equal(zonesOf('b').length, 6);
+  });
+
+  test('evens out when a host comes, and a zone is never in two hands', async () => {
+    const { clock, join, zonesOf, held } = cluster(1);
+    join('a');
+    await clock.advance(1_500);
+    assert.equal(zonesOf('a').length, 6);
+    join('b');
+    for (let step = 0; step < 40; step++) {
+      await clock.advance(50);
+      for (const zone of held.get('a') ?? []) assert.ok(!held.get('b')?.has(zone), `${zone} is in two hands`);
+    }
+    assert.deepEqual([zonesOf('a').length, zonesOf('b').length], [3, 3]);
+  });
+
+  test('drains a host: its zones go elsewhere and it is given no other', async () => {
+    const { clock, join, coordinator, zonesOf, told } = cluster(2);
+    join('a');
+    join('b');
+    await clock.advance(1_500);
+    assert.equal(coordinator.drain('a'), true);
+    assert.equal(coordinator.drain('nobody'), false);
+    await clock.advance(3_000);
+    assert.deepEqual([zonesOf('a').length, zonesOf('b').length], [0, 6]);
+    assert.ok(told.includes('a drained'));
+    coordinator.welcome('a');
+    await clock.advance(3_000);
+    assert.equal(zonesOf('a').length, 3);
+  });
+
+  test('a host that stood still finds its lease over and lets go before it does anything else', async () => {
+    const { clock, join, cut, held, coordinator } = cluster(1);
+    join('a');
+    await clock.advance(1_500);
+    assert.equal(held.get('a')?.size, 6);
+    cut.add('a');
+    clock.jump(5_000);
+    await clock.advance(0);
+    assert.equal(held.get('a')?.size, 0);
+    await clock.advance(500);
+    cut.delete('a');
+    await clock.advance(1_500);
+    assert.equal(held.get('a')?.size, 6);
+    assert.equal(coordinator.hosts()[0]?.open, 6);
+  });
+
+  test('beats and assignments that come twice or late change nothing', async () => {
+    const { clock, join, coordinator, zonesOf } = cluster(1);
+    join('a');
+    await clock.advance(1_500);
+    coordinator.received({ type: 'beat', host: 'a', incarnation: 'first', number: 1, version: 0, open: [], holding: [] });
+    await clock.advance(10);
+    assert.equal(zonesOf('a').length, 6);
+  });
+});

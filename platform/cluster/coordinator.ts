@@ -1,0 +1,271 @@
+import type { Clock, ZoneAddress } from '@millrace/kernel';
+import type { Assignment, Beat, HostId } from './messages.ts';
+
+/** How often leases are looked at. */
+const LOOK_MS = 100;
+/** Zones on the move at a time: each is away for some milliseconds, and not all at once should be. */
+const MOVES_MAX = 4;
+
+export interface CoordinatorOptions {
+  readonly clock: Clock;
+  /** Every zone that must be somewhere. */
+  readonly zones: readonly ZoneAddress[];
+  /** How long a host may act without a word from here. Its zones are placed elsewhere when it is over, not before. */
+  readonly leaseMs: number;
+  /** Zones wait for so many hosts to come before they are placed, but no longer than a lease. */
+  readonly hostsExpected: number;
+  readonly send: (host: HostId, assignment: Assignment) => void;
+  /** A zone is open at a host now, or at none. */
+  readonly onPlaced: (zone: ZoneAddress, host: HostId | null) => void;
+  readonly onHost?: (host: HostId, what: 'joined' | 'lost' | 'drained', detail: string) => void;
+}
+
+interface Member {
+  readonly id: HostId;
+  readonly incarnation: string;
+  leaseUntil: number;
+  lastBeat: number;
+  /** Raised whenever the zones it is to have change. */
+  version: number;
+  /** The version it was last told. */
+  told: number;
+  draining: boolean;
+}
+
+interface Placed {
+  /** Who may have it in its hands. Nobody else is given it until this one has let go, or its lease is over. */
+  owner: HostId | null;
+  /** Who is to have it. */
+  target: HostId | null;
+  /** The owner’s assignment that took it away. */
+  takenAt: number;
+  isOpen: boolean;
+}
+
+export interface HostStand {
+  readonly id: HostId;
+  readonly incarnation: string;
+  readonly zones: number;
+  readonly open: number;
+  readonly draining: boolean;
+  readonly leaseLeftMs: number;
+}
+
+/**
+ * Says which host has which zone. Works on what is, not on what was said: every beat is answered with all that the host is
+ * to have, so a message that is lost, late or repeated changes nothing that the next does not mend. Two hosts are never
+ * told to have one zone; should one act on an old word all the same, the log refuses its epoch.
+ */
+export class Coordinator {
+  readonly #options: CoordinatorOptions;
+  readonly #clock: Clock;
+  readonly #members = new Map<HostId, Member>();
+  readonly #zones = new Map<ZoneAddress, Placed>();
+  readonly #startedAt: number;
+  #cancel: () => void = () => {};
+  #isStopped = false;
+
+  constructor(options: CoordinatorOptions) {
+    this.#options = options;
+    this.#clock = options.clock;
+    this.#startedAt = options.clock.elapsed();
+    for (const zone of options.zones) this.#zones.set(zone, { owner: null, target: null, takenAt: 0, isOpen: false });
+    this.#look();
+  }
+
+  received(beat: Beat): void {
+    if (this.#isStopped) return;
+    const now = this.#clock.elapsed();
+    let member = this.#members.get(beat.host);
+    if (member && member.incarnation !== beat.incarnation) {
+      this.#lose(member, 'it was started anew');
+      member = undefined;
+    }
+    if (!member) {
+      member = {
+        id: beat.host,
+        incarnation: beat.incarnation,
+        leaseUntil: 0,
+        lastBeat: 0,
+        version: 1,
+        told: 0,
+        draining: false,
+      };
+      this.#members.set(beat.host, member);
+      this.#options.onHost?.(beat.host, 'joined', beat.incarnation);
+    }
+    if (beat.number <= member.lastBeat) return;
+    member.lastBeat = beat.number;
+    member.leaseUntil = now + this.#options.leaseMs;
+    this.#note(member, beat);
+    this.#answer(member, beat.number);
+    this.#arrange();
+  }
+
+  /** The host’s process is known to have ended. */
+  left(host: HostId): void {
+    const member = this.#members.get(host);
+    if (member) this.#lose(member, 'its process has ended');
+    this.#arrange();
+  }
+
+  /** The host gets no zone any more and hands over those it has. False when there is no such host. */
+  drain(host: HostId): boolean {
+    const member = this.#members.get(host);
+    if (!member) return false;
+    member.draining = true;
+    this.#arrange();
+    return true;
+  }
+
+  /** Takes a drain back. */
+  welcome(host: HostId): boolean {
+    const member = this.#members.get(host);
+    if (member) member.draining = false;
+    this.#arrange();
+    return member !== undefined;
+  }
+
+  hosts(): HostStand[] {
+    const now = this.#clock.elapsed();
+    return [...this.#members.values()].map(({ id, incarnation, draining, leaseUntil }) => ({
+      id,
+      incarnation,
+      draining,
+      zones: this.#countOf(id),
+      open: [...this.#zones.values()].filter(({ owner, isOpen }) => owner === id && isOpen).length,
+      leaseLeftMs: Math.max(0, leaseUntil - now),
+    }));
+  }
+
+  hostOf(zone: ZoneAddress): HostId | null {
+    const placed = this.#zones.get(zone);
+    return placed?.isOpen ? placed.owner : null;
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    this.#cancel();
+  }
+
+  #note(member: Member, beat: Beat): void {
+    const open = new Set(beat.open);
+    const holding = new Set(beat.holding);
+    for (const [zone, placed] of this.#zones) {
+      if (placed.owner !== member.id) continue;
+      const isOpen = open.has(zone) && placed.target === member.id;
+      if (placed.isOpen !== isOpen) {
+        placed.isOpen = isOpen;
+        this.#options.onPlaced(zone, isOpen ? member.id : null);
+      }
+      if (placed.target !== member.id && beat.version >= placed.takenAt && !holding.has(zone)) placed.owner = null;
+    }
+    if (member.draining && this.#countOf(member.id) === 0) this.#options.onHost?.(member.id, 'drained', '');
+  }
+
+  #lose(member: Member, why: string): void {
+    this.#members.delete(member.id);
+    for (const [zone, placed] of this.#zones) {
+      if (placed.target === member.id) placed.target = null;
+      if (placed.owner !== member.id) continue;
+      placed.owner = null;
+      if (placed.isOpen) {
+        placed.isOpen = false;
+        this.#options.onPlaced(zone, null);
+      }
+    }
+    this.#options.onHost?.(member.id, 'lost', why);
+  }
+
+  /** Gives every zone a host, moves those of hosts that drain, and evens out, a few at a time. */
+  #arrange(): void {
+    this.#place();
+    for (const member of this.#members.values()) if (member.told !== member.version) this.#answer(member, member.lastBeat);
+  }
+
+  #place(): void {
+    if (this.#members.size < this.#options.hostsExpected && this.#clock.elapsed() - this.#startedAt < this.#options.leaseMs) return;
+    for (const placed of this.#zones.values()) {
+      if (placed.owner !== null) continue;
+      const host = placed.target !== null && this.#members.has(placed.target) ? placed.target : this.#leastLoaded();
+      if (host === undefined) return;
+      placed.owner = host;
+      placed.target = host;
+      this.#changed(host);
+    }
+    let moving = [...this.#zones.values()].filter(({ owner, target, isOpen }) => owner !== target || !isOpen).length;
+    for (const placed of this.#zones.values()) {
+      if (moving >= MOVES_MAX) return;
+      const owner = placed.owner === null ? undefined : this.#members.get(placed.owner);
+      if (!owner || placed.target !== owner.id) continue;
+      const better = this.#betterThan(owner);
+      if (better === undefined) continue;
+      placed.target = better;
+      placed.takenAt = this.#changed(owner.id);
+      placed.isOpen = false;
+      moving++;
+      this.#options.onPlaced(this.#addressOf(placed), null);
+    }
+  }
+
+  #betterThan(owner: Member): HostId | undefined {
+    const least = this.#leastLoaded(owner.id);
+    if (least === undefined) return undefined;
+    return owner.draining || this.#loadOf(owner.id) > this.#loadOf(least) + 1 ? least : undefined;
+  }
+
+  #leastLoaded(except?: HostId): HostId | undefined {
+    let least: HostId | undefined;
+    for (const { id, draining } of this.#members.values()) {
+      if (draining || id === except) continue;
+      if (least === undefined || this.#loadOf(id) < this.#loadOf(least)) least = id;
+    }
+    return least;
+  }
+
+  /** Zones a host is to have. */
+  #loadOf(host: HostId): number {
+    let load = 0;
+    for (const { target } of this.#zones.values()) if (target === host) load++;
+    return load;
+  }
+
+  /** Zones a host may have in its hands. */
+  #countOf(host: HostId): number {
+    let count = 0;
+    for (const { owner } of this.#zones.values()) if (owner === host) count++;
+    return count;
+  }
+
+  #addressOf(wanted: Placed): ZoneAddress {
+    for (const [zone, placed] of this.#zones) if (placed === wanted) return zone;
+    throw new Error('a zone that was placed is not in the list of zones');
+  }
+
+  #changed(host: HostId): number {
+    const member = this.#members.get(host);
+    return member ? ++member.version : 0;
+  }
+
+  #answer(member: Member, number: number): void {
+    member.told = member.version;
+    const zones = [...this.#zones].filter(([, { owner, target }]) => owner === member.id && target === member.id).map(([zone]) => zone);
+    this.#options.send(member.id, {
+      type: 'assign',
+      answers: number,
+      incarnation: member.incarnation,
+      version: member.version,
+      zones,
+      leaseMs: this.#options.leaseMs,
+    });
+  }
+
+  #look(): void {
+    this.#cancel = this.#clock.after(LOOK_MS, () => {
+      const now = this.#clock.elapsed();
+      for (const member of [...this.#members.values()]) if (member.leaseUntil < now) this.#lose(member, 'its lease is over');
+      this.#arrange();
+      if (!this.#isStopped) this.#look();
+    });
+  }
+}

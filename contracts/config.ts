@@ -284,7 +284,7 @@ export const Config = Type.Object(
             Type.Integer({
               minimum: 200,
               maximum: 60_000,
-              default: 1_000,
+              default: 3_000,
               description: 'Silence after which a host’s zones are moved to others.',
             }),
           ),

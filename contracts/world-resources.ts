@@ -20,6 +20,7 @@ export const World = Type.Object(
     playing: Count('Sessions in a zone.'),
     sessions: Count('Sessions, with those that have lost their connection.'),
     knownPlayers: Count('Players that some zone has, awake or asleep.'),
+    updatesPerSecond: Type.Number({ description: 'How often players are sent what changed: 10, or less while the door is very busy.' }),
     decisionMs: Type.Object({
       p50: Nullable(Ms('Half of the newest decisions took no longer')),
       p99: Nullable(Ms('All but a hundredth of them')),

@@ -13,6 +13,12 @@ function portNumber(text: string): number {
   return port;
 }
 
+function wholeNumber(text: string): number {
+  const number = Number(text);
+  if (!Number.isInteger(number) || number < 1) throw new InvalidArgumentError('It must be a whole number above 0.');
+  return number;
+}
+
 function speedFactor(text: string): number {
   const speed = text === 'max' ? Number.POSITIVE_INFINITY : Number(text);
   if (!(speed > 0)) throw new InvalidArgumentError('Speed is a number above 0 (1 is as recorded, 10 ten times as fast) or "max".');
@@ -55,6 +61,17 @@ config
 serving(program.command('doctor'))
   .description('check what this machine and the data folder are like')
   .action(async (flags) => (await import('./commands/doctor.ts')).doctor(flags));
+
+program
+  .command('swarm')
+  .description('let many bots play, and say how they fared')
+  .option('--players <number>', 'how many', wholeNumber, 100)
+  .option('--seconds <number>', 'for how long', wholeNumber, 60)
+  .option('--server <url>', 'where the server is', 'http://127.0.0.1:7420')
+  .option('--moves <number>', 'moves of each player a second', wholeNumber, 2)
+  .option('--processes <number>', 'processes the bots are spread over', wholeNumber, 1)
+  .option('--json', 'print the figures as one line of JSON')
+  .action(async (flags) => (await import('./commands/swarm.ts')).swarm(flags));
 
 program
   .command('bench')

@@ -155,9 +155,18 @@ export class Connection {
       this.#write(frame);
       return true;
     }
-    this.#isSlow = true;
-    this.counts.leftOut++;
+    this.leaveOut();
     return false;
+  }
+
+  /** Counts an update that was not sent; true, unless some were left out before. */
+  leaveOut(): boolean {
+    this.counts.leftOut++;
+    const isFirst = !this.#isSlow;
+    this.#isSlow = true;
+    // Nothing of it may be waiting any more, and then no `drained` will come.
+    if (this.#transport.backlog() === 0) this.#clock.soon(() => this.drained());
+    return isFirst;
   }
 
   refuse(n: number, code: string, detail = ''): void {

@@ -10,6 +10,7 @@ import {
   type ZoneId,
 } from '@millrace/contracts';
 import type { Clock } from '@millrace/kernel';
+import { Casting } from './casting.ts';
 import { Connection, type RateLimits, type Transport } from './connection.ts';
 import { Latencies } from './latencies.ts';
 import type { FromZoneHost, Handle, Question, ToZoneHost, ZoneFigures } from './messages.ts';
@@ -28,6 +29,13 @@ const TRANSIT_MS = 3_000;
 /** How long a newcomer waits for the world to be whole. */
 const STARTING_MS = 5_000;
 const ASK_MS = 3_000;
+/** Ticks between two updates: as often as it is of use, and less often the busier this thread is. */
+const PACES = [2, 4, 8] as const;
+/** Share of its time that this thread may be at work before updates come less often, and below which they come more often again. */
+const BUSY = 0.8;
+const CALM = 0.35;
+/** Seconds of calm before that. */
+const CALM_BEATS = 5;
 
 /** A zone host as the gateway sees it. */
 export interface HostPort {
@@ -51,6 +59,8 @@ export interface GatewayParts {
   readonly verify: (token: string) => Promise<{ player: PlayerId; name: string } | null>;
   /** A word that nobody can guess. */
   readonly secret: () => string;
+  /** Share of the time since the last call that this thread was at work, 0 to 1. */
+  readonly busy: () => number;
 }
 
 /** What the gateway knows of a zone that its host does not. */
@@ -91,6 +101,11 @@ export class Gateway {
   readonly #traffic = new Map<ZoneId, { in: number; out: number }>();
   readonly #goodbyes = new Map<string, number>();
   readonly #refusals = new Map<string, number>();
+  readonly #casting: Casting;
+  /** Sessions in each zone, or bound there. */
+  readonly #population = new Map<ZoneId, number>();
+  #updateEveryTicks: number = PACES[0];
+  #isCalm = 0;
   #handles = 0;
   #asks = 0;
   #beats = 0;
@@ -100,6 +115,7 @@ export class Gateway {
   constructor(parts: GatewayParts) {
     this.#parts = parts;
     this.#clock = parts.clock;
+    this.#casting = new Casting(parts.clock, ({ handle, zone, host }) => zone !== null && host?.send({ type: 'mute', handle, zone }));
     this.#every(CARE_MS, () => this.#care());
     this.#every(1_000, () => this.#beat());
   }
@@ -254,16 +270,15 @@ export class Gateway {
   }
 
   #emptiestZone(): ZoneId {
-    const guests = new Map<ZoneId, number>();
-    for (const { zone } of this.#sessions.values()) if (zone !== null) guests.set(zone, (guests.get(zone) ?? 0) + 1);
     const open = this.#parts.zones.filter((zone) => this.#placement.has(zone));
     const candidates = open.length > 0 ? open : this.#parts.zones;
-    return candidates.reduce((least, zone) => ((guests.get(zone) ?? 0) < (guests.get(least) ?? 0) ? zone : least));
+    return candidates.reduce((least, zone) => ((this.#population.get(zone) ?? 0) < (this.#population.get(least) ?? 0) ? zone : least));
   }
 
   #enter(session: Session, zone: ZoneId): void {
     const host = this.#placement.get(zone) ?? null;
-    session.zone = zone;
+    this.#locate(session, zone);
+    session.visit++;
     session.host = host;
     session.become(host ? 'entering' : 'waiting', this.#clock.elapsed());
     const { handle, player, name, id, joinN, isNew } = session;
@@ -286,7 +301,13 @@ export class Gateway {
       return this.#enter(session, this.#emptiestZone());
     }
     session.become('waiting', this.#clock.elapsed());
-    session.zone = null;
+    this.#locate(session, null);
+  }
+
+  #locate(session: Session, zone: ZoneId | null): void {
+    if (session.zone !== null) this.#population.set(session.zone, (this.#population.get(session.zone) ?? 1) - 1);
+    if (zone !== null) this.#population.set(zone, (this.#population.get(zone) ?? 0) + 1);
+    session.zone = zone;
   }
 
   // Hosts
@@ -316,15 +337,17 @@ export class Gateway {
         session?.connection?.sendBytes(message.frame);
         return;
       }
-      case 'cast':
+      case 'cast': {
+        const readers: Session[] = [];
         for (const handle of message.handles) {
           const session = this.#sessionAt(handle, from);
           if (!session?.connection) continue;
           if (message.matters) session.connection.sendBytes(message.frame);
-          else if (!session.connection.offer(message.frame) && session.zone !== null)
-            from.send({ type: 'mute', handle, zone: session.zone });
+          else readers.push(session);
         }
+        this.#casting.add(readers, message.frame);
         return;
+      }
       case 'notice':
         for (const handle of message.handles) {
           const { kind, at, text, from: who } = message;
@@ -386,7 +409,7 @@ export class Gateway {
     const session = this.#sessionAt(handle, from);
     if (!session || session.zone !== zone) return;
     if (code === 'IN_TRANSIT') {
-      session.zone = null;
+      this.#locate(session, null);
       session.host = null;
       return session.become('waiting', this.#clock.elapsed());
     }
@@ -394,7 +417,7 @@ export class Gateway {
       this.#directory.delete(session.player);
       return void this.#seek(session);
     }
-    session.zone = null;
+    this.#locate(session, null);
     session.host = null;
     session.joinN = null;
     session.become('lobby', this.#clock.elapsed());
@@ -485,6 +508,8 @@ export class Gateway {
       sessions: this.#sessions.size,
       playing: [...this.#sessions.values()].filter(({ stage }) => stage === 'playing').length,
       knownPlayers: this.#directory.size,
+      updatesPerSecond: 20 / this.#updateEveryTicks,
+      casting: this.#casting.figures,
       refusals: Object.fromEntries(this.#refusals),
       goodbyes: Object.fromEntries(this.#goodbyes),
     };
@@ -534,13 +559,14 @@ export class Gateway {
 
   /** Nobody came back for the session: its player falls asleep. */
   #abandon(session: Session): void {
-    this.#forget(session);
     const { handle, zone, player, id, host } = session;
+    this.#forget(session);
     if (zone !== null) host?.send({ type: 'leave', handle, zone, player, session: id, reason: 'lost', n: null });
   }
 
   #forget(session: Session): void {
     this.#sessions.delete(session.handle);
+    this.#locate(session, null);
     this.#byResume.delete(session.resume);
     if (this.#byPlayer.get(session.player) === session) this.#byPlayer.delete(session.player);
   }
@@ -548,6 +574,7 @@ export class Gateway {
   #beat(): void {
     const now = this.#clock.elapsed();
     this.#beats++;
+    this.#keepPace();
     for (const session of this.#sessions.values()) {
       const { connection, handle, zone, host, player } = session;
       if (Object.keys(session.offences).length > 0 && zone !== null && host) {
@@ -558,6 +585,21 @@ export class Gateway {
       if (now - connection.heardAt > HEARTBEAT_MS * SILENT_BEATS_MAX) connection.bye('SILENT');
       else if ((handle + this.#beats) % (HEARTBEAT_MS / 1_000) === 0) connection.ping(this.#beats);
     }
+  }
+
+  /**
+   * Updates come less often while they cannot all be written in time, so that answers stay quick: ten, five, or two and a half
+   * times a second.
+   */
+  #keepPace(): void {
+    const busy = this.#parts.busy();
+    this.#isCalm = busy < CALM ? this.#isCalm + 1 : 0;
+    const pace = PACES.indexOf(this.#updateEveryTicks as (typeof PACES)[number]);
+    const next = busy > BUSY ? pace + 1 : this.#isCalm >= CALM_BEATS ? pace - 1 : pace;
+    const ticks = PACES[Math.max(0, Math.min(PACES.length - 1, next))] ?? PACES[0];
+    if (this.#isCalm >= CALM_BEATS) this.#isCalm = 0;
+    this.#updateEveryTicks = ticks;
+    for (const host of new Set(this.#placement.values())) host.send({ type: 'pace', updateEveryTicks: ticks });
   }
 
   #sessionAt(handle: Handle, from: HostPort): Session | undefined {

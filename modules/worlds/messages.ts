@@ -20,6 +20,8 @@ export type ToZoneHost =
   | { type: 'mute'; handle: Handle; zone: ZoneId }
   /** Offences the gateway itself has counted. */
   | { type: 'offences'; zone: ZoneId; player: PlayerId; offences: Record<string, number> }
+  /** How many ticks lie between two updates, for all zones. */
+  | { type: 'pace'; updateEveryTicks: number }
   /** A command from another zone or an operator, for a zone of this host; `ask` wants an `answer`. */
   | { type: 'deliver'; zone: ZoneId; command: WorldCommand; id: string; ask: number | null }
   /** A question of an operator’s; wants an `answer`. */

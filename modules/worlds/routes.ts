@@ -60,7 +60,7 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
   const zones = allZones(plan);
 
   routes.answer(ENDPOINTS.getWorld, () => {
-    const figures = gateway.figures();
+    const { casting: _casting, ...figures } = gateway.figures();
     const [p50 = null, p99 = null] = gateway.decisions.quantiles([0.5, 0.99]);
     return {
       plan,

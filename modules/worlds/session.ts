@@ -34,6 +34,8 @@ export class Session {
   /** No zone knows the player. */
   isNew = false;
   offences: Record<string, number> = {};
+  /** Counts the times it came to a zone; an update of an earlier visit is not sent. */
+  visit = 0;
   #e = 0;
   #notices: ServerFrameOf<'notice'>[] = [];
   readonly #pending = new Map<number, number>();

@@ -19,13 +19,14 @@ import { yourselfOf } from './views.ts';
 import { encodeFrame } from './wire.ts';
 import { type World, worldZone } from './zone.ts';
 
-/** Watchers are told every so many ticks what has changed: ten times a second. */
+/** Until the gateway says otherwise, watchers are told every so many ticks what has changed: ten times a second. */
 const UPDATE_EVERY_TICKS = 2;
 /** A player whose session nobody attends is put to sleep after this long: its gateway is gone as well. */
 const LOST_MS = 45_000;
 /** How long a handover may stay unanswered before it is sent again. */
 const HANDOVER_RETRY_MS = 500;
 const CARE_MS = 250;
+const LOOK_MS = 2_000;
 const FIGURES_MS = 1_000;
 
 interface Guest {
@@ -51,6 +52,8 @@ interface Stage {
   /** Handovers that are being taken back: they must not be sent any more. */
   recalled: Map<PlayerId, number>;
   counts: Counts;
+  /** When unattended players were looked for. */
+  lookedAt: number;
   hotAt: number;
   coldAt: number;
 }
@@ -77,6 +80,7 @@ export class WorldHost {
   readonly #send: (message: FromZoneHost) => void;
   readonly #plan: WorldPlan;
   #host: ZoneHost | null = null;
+  #updateEveryTicks = UPDATE_EVERY_TICKS;
   readonly #stages = new Map<ZoneId, Stage>();
   readonly #guests = new Map<Handle, Guest>();
   readonly #cancels: (() => void)[] = [];
@@ -131,6 +135,7 @@ export class WorldHost {
       departedAt: new Map(),
       recalled: new Map(),
       counts: noCounts(),
+      lookedAt: 0,
       hotAt: 0,
       coldAt: 0,
     };
@@ -174,6 +179,9 @@ export class WorldHost {
         if (stage) for (const [code, count] of Object.entries(message.offences)) countOffence(stage, message.player, code, count);
         return;
       }
+      case 'pace':
+        this.#updateEveryTicks = message.updateEveryTicks;
+        return;
       case 'deliver':
         return this.#deliver(message.zone, message.command, message.id, message.ask);
       case 'question': {
@@ -348,7 +356,7 @@ export class WorldHost {
     const { counts } = stage;
     const started = this.#clock.elapsed();
     if (--stage.ticksUntilUpdate <= 0) {
-      stage.ticksUntilUpdate = UPDATE_EVERY_TICKS;
+      stage.ticksUntilUpdate = this.#updateEveryTicks;
       if (stage.audience.size > 0) stage.audience.flush(Math.floor(this.#clock.now() / WORLD_TICK_MS));
     }
     const whole = ms + this.#clock.elapsed() - started;
@@ -366,6 +374,8 @@ export class WorldHost {
     for (const handover of Object.values(state.departures)) this.#careForDeparture(stage, handover, now);
     for (const [player, offences] of stage.offences) this.#tell(stage.zone, { type: 'CountOffences', player, offences });
     stage.offences.clear();
+    if (now - stage.lookedAt < LOOK_MS) return;
+    stage.lookedAt = now;
     this.#findUnattended(stage, state, now);
   }
 

@@ -345,7 +345,7 @@ function join(state: Founded, command: WorldCommand & { type: 'JoinZone' }, cont
       id,
       name,
       position: freePlace(state.plan, state.zone, context.random),
-      motion: { speed: WALKING_SPEED, boostedUntil: 0, allowance: 0, at: context.now },
+      motion: { speed: WALKING_SPEED, boostedUntil: 0, allowance: WALKING_SPEED / 2, at: context.now },
       health: { points: HEALTH, most: HEALTH, stunnedUntil: 0, diedAt: 0 },
       bag: { items: [], most: BAG_ITEMS },
       cooldown: { useAt: 0, sayAt: 0 },

@@ -3,6 +3,8 @@ import type { Assignment, Beat, HostId } from './messages.ts';
 
 /** How often leases are looked at. */
 const LOOK_MS = 100;
+/** How long zones wait at the start for all the hosts that are expected: a process takes a second or two to come up. */
+const STARTING_MS = 5_000;
 /** Zones on the move at a time: each is away for some milliseconds, and not all at once should be. */
 const MOVES_MAX = 4;
 
@@ -12,7 +14,7 @@ export interface CoordinatorOptions {
   readonly zones: readonly ZoneAddress[];
   /** How long a host may act without a word from here. Its zones are placed elsewhere when it is over, not before. */
   readonly leaseMs: number;
-  /** Zones wait for so many hosts to come before they are placed, but no longer than a lease. */
+  /** At the start, zones wait for so many hosts to come before they are placed, but not for ever. */
   readonly hostsExpected: number;
   readonly send: (host: HostId, assignment: Assignment) => void;
   /** A zone is open at a host now, or at none. */
@@ -184,7 +186,7 @@ export class Coordinator {
   }
 
   #place(): void {
-    if (this.#members.size < this.#options.hostsExpected && this.#clock.elapsed() - this.#startedAt < this.#options.leaseMs) return;
+    if (this.#members.size < this.#options.hostsExpected && this.#clock.elapsed() - this.#startedAt < STARTING_MS) return;
     for (const placed of this.#zones.values()) {
       if (placed.owner !== null) continue;
       const host = placed.target !== null && this.#members.has(placed.target) ? placed.target : this.#leastLoaded();

@@ -48,7 +48,14 @@ export async function startSmallWorld(plan: WorldPlan, limits: Partial<WorldLimi
   const cold = openFileSnapshots(join(folder, 'cold'));
   const zones = allZones(plan);
   const tokens = playerTokens(new TextEncoder().encode('a secret for tests that is long enough'));
-  const gateway = new Gateway({ clock: systemClock, zones, limits: { ...LIMITS, ...limits }, verify: tokens.verify, secret: newSecret });
+  const gateway = new Gateway({
+    clock: systemClock,
+    zones,
+    limits: { ...LIMITS, ...limits },
+    verify: tokens.verify,
+    secret: newSecret,
+    busy: () => 0,
+  });
   const hosts: ZoneHost[] = [];
   const worldHosts: WorldHost[] = [];
   const clients: WorldClient[] = [];

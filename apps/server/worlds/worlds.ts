@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { performance } from 'node:perf_hooks';
 import type { WorldPlan } from '@millrace/contracts';
 import { keyOf, messageOf, type SnapshotStore, ZoneHost, zoneAddress } from '@millrace/kernel';
 import { Coordinator } from '@millrace/platform/cluster';
@@ -71,6 +72,7 @@ export async function startWorlds(settings: Settings, { logger, ...stores }: { l
     },
     verify: tokens.verify,
     secret: newSecret,
+    busy: busyShare(),
   });
   await drainLeftSpools(settings, stores.log, logger);
 
@@ -152,6 +154,17 @@ export async function startWorlds(settings: Settings, { logger, ...stores }: { l
       await hosts.stop();
       coordinator.stop();
     },
+  };
+}
+
+/** Share of the time between two calls that this thread was at work. */
+function busyShare(): () => number {
+  let before = performance.eventLoopUtilization();
+  return () => {
+    const now = performance.eventLoopUtilization();
+    const { utilization } = performance.eventLoopUtilization(now, before);
+    before = now;
+    return utilization;
   };
 }
 

@@ -1,0 +1,44 @@
+import { startSwarm } from '../swarm/swarm.ts';
+import { UserError } from '../user-error.ts';
+
+interface SwarmFlags {
+  readonly players: number;
+  readonly seconds: number;
+  readonly server: string;
+  readonly moves: number;
+  readonly processes: number;
+  readonly json?: boolean;
+}
+
+const JOIN_MS_MAX = 60_000;
+
+/** Lets bots play on a running server for a while, and prints what they saw. */
+export async function swarm({ players, seconds, server, moves, processes, json }: SwarmFlags): Promise<void> {
+  const bots = await startSwarm({ server, players, movesPerSecond: moves, processes }).catch((error) => {
+    throw new UserError(
+      `no swarm can play at ${server}: ${error.message}`,
+      'Start the server first ("npm start"), or name another with --server.',
+    );
+  });
+  try {
+    await bots.joined(JOIN_MS_MAX);
+    console.error(`${players} bots play`);
+    const { tally, playing, cores } = await bots.watch(seconds);
+    const sorted = tally.latencies.sort((one, other) => one - other);
+    const at = (share: number) => Math.round((sorted[Math.floor(sorted.length * share)] ?? Number.NaN) * 100) / 100;
+    const figures = {
+      playing,
+      movesPerSecond: Math.round(tally.moves / seconds),
+      accepted: tally.accepted,
+      refused: tally.refused,
+      drops: tally.drops,
+      framesPerSecond: Math.round(tally.frames / seconds),
+      kilobytesPerSecond: Math.round(tally.bytes / seconds / 1_000),
+      answerMs: { p50: at(0.5), p99: at(0.99), most: at(1 - Number.EPSILON) },
+      swarmCores: Math.round(cores * 100) / 100,
+    };
+    console.log(json ? JSON.stringify(figures) : figures);
+  } finally {
+    bots.end();
+  }
+}

@@ -1,0 +1,190 @@
+import { connect, type Socket } from 'node:net';
+import {
+  type ClientFrame,
+  FrameSplitter,
+  LENGTH_BYTES,
+  SERVER_FRAME_BYTES_MAX,
+  type ServerFrame,
+  TILE_SIZE,
+  TILES_PER_SIDE,
+  WORLD_PROTOCOL,
+  writeLength,
+  ZONE_SIZE,
+} from '@millrace/contracts';
+import { Packr, Unpackr } from 'msgpackr';
+
+const packr = new Packr({ useRecords: false, variableMapSize: true });
+const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsType: 'number' });
+
+/** Where `update` begins in the body of such a frame: after the map’s header and the key `t`. */
+const TYPE_AT = 4;
+const UPDATE = 'update'.charCodeAt(0);
+const RETRY_MS = 200;
+
+/** What all bots of a process have seen together. */
+export interface Tally {
+  frames: number;
+  bytes: number;
+  moves: number;
+  accepted: number;
+  refused: Record<string, number>;
+  drops: number;
+  /** Milliseconds from sending a move to its answer, as the bots saw it. */
+  latencies: number[];
+}
+
+export function newTally(): Tally {
+  return { frames: 0, bytes: 0, moves: 0, accepted: 0, refused: {}, drops: 0, latencies: [] };
+}
+
+/**
+ * An honest player that cannot stand still: walks where its map says it may, at the pace it is allowed. Lean, so that ten thousand
+ * fit into a process: updates are counted and not decoded.
+ */
+export class Bot {
+  readonly #address: { host: string; port: number };
+  readonly #token: string;
+  readonly #seen: { tally: Tally };
+  readonly #stepCm: number;
+  #socket: Socket | null = null;
+  #resume: string | null = null;
+  #n = 0;
+  #x = 0;
+  #y = 0;
+  #heading = Math.random() * 2 * Math.PI;
+  #blocked: Uint8Array | null = null;
+  #columns = 1;
+  #rows = 1;
+  #asked: { n: number; at: number; x: number; y: number } | null = null;
+  #isOver = false;
+  isPlaying = false;
+
+  constructor(address: { host: string; port: number }, token: string, seen: { tally: Tally }, stepCm: number) {
+    this.#address = address;
+    this.#token = token;
+    this.#seen = seen;
+    this.#stepCm = stepCm;
+    this.#connect();
+  }
+
+  /** One step onwards, unless the last one is not answered yet. */
+  step(): void {
+    if (!this.isPlaying || this.#asked) return;
+    for (let turn = 0; turn < 8; turn++) {
+      const x = Math.round(this.#x + Math.cos(this.#heading) * this.#stepCm);
+      const y = Math.round(this.#y + Math.sin(this.#heading) * this.#stepCm);
+      if (this.#mayWalk(x, y)) {
+        const n = ++this.#n;
+        this.#asked = { n, at: performance.now(), x, y };
+        this.#seen.tally.moves++;
+        return this.#send({ t: 'move', n, x, y });
+      }
+      this.#heading = Math.random() * 2 * Math.PI;
+    }
+  }
+
+  end(): void {
+    this.#isOver = true;
+    this.#socket?.destroy();
+  }
+
+  #connect(): void {
+    const splitter = new FrameSplitter(SERVER_FRAME_BYTES_MAX);
+    const socket = connect({ ...this.#address, noDelay: true });
+    this.#socket = socket;
+    socket.on('connect', () =>
+      this.#send(
+        this.#resume === null
+          ? { t: 'hello', v: WORLD_PROTOCOL, token: this.#token }
+          : { t: 'hello', v: WORLD_PROTOCOL, resume: this.#resume },
+      ),
+    );
+    socket.on('data', (chunk) => {
+      this.#seen.tally.bytes += chunk.length;
+      splitter.push(chunk, (body) => {
+        this.#seen.tally.frames++;
+        if (body[TYPE_AT] !== UPDATE) this.#take(unpackr.unpack(body) as ServerFrame);
+      });
+    });
+    socket.on('error', () => socket.destroy());
+    socket.on('close', () => {
+      this.isPlaying = false;
+      this.#asked = null;
+      if (this.#isOver) return;
+      this.#seen.tally.drops++;
+      setTimeout(() => !this.#isOver && this.#connect(), RETRY_MS * (1 + Math.random()));
+    });
+  }
+
+  #take(frame: ServerFrame): void {
+    switch (frame.t) {
+      case 'welcome':
+        this.#resume = frame.resume;
+        if (!frame.resumed) this.#send({ t: 'join', n: ++this.#n });
+        return;
+      case 'zone':
+        this.#blocked = Uint8Array.from(frame.blocked);
+        this.#columns = frame.plan.columns;
+        this.#rows = frame.plan.rows;
+        this.#x = frame.you.x;
+        this.#y = frame.you.y;
+        this.#asked = null;
+        this.isPlaying = true;
+        return;
+      case 'you':
+        this.#x = frame.you.x;
+        this.#y = frame.you.y;
+        return;
+      case 'ok':
+        if (this.#asked?.n !== frame.n) return;
+        this.#x = this.#asked.x;
+        this.#y = this.#asked.y;
+        this.#seen.tally.accepted++;
+        this.#seen.tally.latencies.push(performance.now() - this.#asked.at);
+        this.#asked = null;
+        return;
+      case 'refused':
+        this.#seen.tally.refused[frame.code] = (this.#seen.tally.refused[frame.code] ?? 0) + 1;
+        if (frame.x !== undefined && frame.y !== undefined) {
+          this.#x = frame.x;
+          this.#y = frame.y;
+        }
+        if (this.#asked?.n !== frame.n) return;
+        this.#seen.tally.latencies.push(performance.now() - this.#asked.at);
+        this.#asked = null;
+        this.#heading = Math.random() * 2 * Math.PI;
+        return;
+      case 'ping':
+        return this.#send({ t: 'pong', id: frame.id });
+      case 'bye':
+        if (frame.code === 'BAD_RESUME') this.#resume = null;
+        return;
+      default:
+        return;
+    }
+  }
+
+  /** As far as this zone’s map tells; beyond its border the server knows better. */
+  #mayWalk(x: number, y: number): boolean {
+    if (!this.#blocked || x < 0 || y < 0 || x >= this.#columns * ZONE_SIZE || y >= this.#rows * ZONE_SIZE) return false;
+    const column = Math.floor(this.#x / ZONE_SIZE);
+    const row = Math.floor(this.#y / ZONE_SIZE);
+    const steps = Math.ceil(this.#stepCm / 20);
+    for (let step = 1; step <= steps; step++) {
+      const px = this.#x + ((x - this.#x) * step) / steps;
+      const py = this.#y + ((y - this.#y) * step) / steps;
+      if (Math.floor(px / ZONE_SIZE) !== column || Math.floor(py / ZONE_SIZE) !== row) return true;
+      const tile = Math.floor((py % ZONE_SIZE) / TILE_SIZE) * TILES_PER_SIDE + Math.floor((px % ZONE_SIZE) / TILE_SIZE);
+      if (((this.#blocked[tile >> 3] ?? 0) >> (7 - (tile & 7))) & 1) return false;
+    }
+    return true;
+  }
+
+  #send(frame: ClientFrame): void {
+    const body = packr.pack(frame);
+    const bytes = Buffer.allocUnsafe(LENGTH_BYTES + body.length);
+    writeLength(bytes, body.length);
+    body.copy(bytes, LENGTH_BYTES);
+    this.#socket?.write(bytes);
+  }
+}

@@ -1,0 +1,119 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { join } from 'node:path';
+import type { PlayerToken, World } from '@millrace/contracts';
+import { newTally, type Tally } from './bot.ts';
+import type { FlockOrders, FlockReport } from './flock.ts';
+
+const FLOCK = join(import.meta.dirname, 'flock.ts');
+/** Tokens asked for at a time. */
+const ASK_AT_A_TIME = 32;
+const JOINS_PER_SECOND = 1_000;
+
+export interface SwarmOrders {
+  readonly server: string;
+  readonly players: number;
+  readonly movesPerSecond: number;
+  readonly processes: number;
+}
+
+export interface SwarmReport {
+  readonly playing: number;
+  readonly seconds: number;
+  readonly tally: Tally;
+  /** CPU of all bot processes over that time, in cores. */
+  readonly cores: number;
+}
+
+export interface Swarm {
+  /** Resolves when every bot plays, or rejects when they do not within `ms`. */
+  joined(ms: number): Promise<void>;
+  /** What happened in the next `seconds`. */
+  watch(seconds: number): Promise<SwarmReport>;
+  readonly playing: number;
+  end(): void;
+}
+
+/** Bots in processes of their own. */
+export async function startSwarm({ server, players, movesPerSecond, processes }: SwarmOrders): Promise<Swarm> {
+  const world = (await asked(`${server}/api/v1/worlds`)) as World;
+  const tokens: string[] = [];
+  while (tokens.length < players) {
+    const wanted = Math.min(ASK_AT_A_TIME, players - tokens.length);
+    const made = await Promise.all(
+      Array.from({ length: wanted }, (_none, index) =>
+        asked(`${server}/api/v1/worlds/tokens`, { name: `Bot ${tokens.length + index + 1}` }),
+      ),
+    );
+    tokens.push(...(made as PlayerToken[]).map(({ token }) => token));
+  }
+  const host = new URL(server).hostname;
+  let reports: FlockReport[] = [];
+  const playing = new Map<ChildProcess, number>();
+  let onReport: () => void = () => {};
+  const flocks = Array.from({ length: processes }, (_none, index) => {
+    const child = fork(FLOCK, { serialization: 'advanced' });
+    child.on('message', (report: FlockReport) => {
+      playing.set(child, report.playing);
+      reports.push(report);
+      onReport();
+    });
+    const mine = tokens.filter((_token, at) => at % processes === index);
+    child.send({
+      host,
+      port: world.tcpPort,
+      tokens: mine,
+      movesPerSecond,
+      joinsPerSecond: JOINS_PER_SECOND / processes,
+    } satisfies FlockOrders);
+    return child;
+  });
+  const all = () => [...playing.values()].reduce((sum, one) => sum + one, 0);
+  return {
+    get playing() {
+      return all();
+    },
+    joined: (ms) =>
+      new Promise((resolve, reject) => {
+        const late = setTimeout(() => reject(new Error(`${all()} of ${players} bots play after ${ms} ms`)), ms);
+        onReport = () => {
+          if (all() < players) return;
+          clearTimeout(late);
+          onReport = () => {};
+          resolve();
+        };
+      }),
+    watch: (seconds) =>
+      new Promise((resolve) => {
+        reports = [];
+        setTimeout(() => resolve(summed(reports, all(), seconds)), seconds * 1_000);
+      }),
+    end: () => {
+      for (const flock of flocks) flock.disconnect();
+    },
+  };
+}
+
+function summed(reports: readonly FlockReport[], playing: number, seconds: number): SwarmReport {
+  const tally = newTally();
+  let cpuMs = 0;
+  for (const { tally: part, cpuMs: used } of reports) {
+    cpuMs += used;
+    tally.frames += part.frames;
+    tally.bytes += part.bytes;
+    tally.moves += part.moves;
+    tally.accepted += part.accepted;
+    tally.drops += part.drops;
+    for (const [code, count] of Object.entries(part.refused)) tally.refused[code] = (tally.refused[code] ?? 0) + count;
+    for (const latency of part.latencies) tally.latencies.push(latency);
+  }
+  return { playing, seconds, tally, cores: cpuMs / 1_000 / seconds };
+}
+
+async function asked(url: string, body?: object): Promise<unknown> {
+  const response = await fetch(
+    url,
+    body ? { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) } : {},
+  );
+  if (!response.ok) throw new Error(`${url} answered ${response.status}: ${await response.text()}`);
+  return response.json();
+}

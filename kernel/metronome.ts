@@ -2,6 +2,8 @@ import type { Clock } from './ports.ts';
 
 /** Beats fall on multiples of this, so that many of them share a timer and none waits long for its own. */
 const SLOT_MS = 5;
+/** Multiples of it, cut to their fractions, spread evenly however many there are. */
+const GOLDEN_RATIO = (Math.sqrt(5) - 1) / 2;
 /** Steps made up for in one go after a delay. More would make the next step late as well: a spiral. */
 const CATCH_UP_STEPS_MAX = 5;
 
@@ -20,14 +22,16 @@ export class Metronome {
   readonly #clock: Clock;
   readonly #beats = new Map<Beat, number>();
   #cancel: (() => void) | null = null;
+  #added = 0;
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  /** The first step comes one `tickMs` from now, or a little later. */
+  /** The first step comes one `tickMs` from now, or up to another one later: beats are spread, so that they do not fall together. */
   add(beat: Beat): void {
-    this.#beats.set(beat, Math.ceil((this.#clock.now() + beat.tickMs) / SLOT_MS) * SLOT_MS);
+    const spread = ((this.#added++ * GOLDEN_RATIO) % 1) * beat.tickMs;
+    this.#beats.set(beat, Math.ceil((this.#clock.now() + beat.tickMs + spread) / SLOT_MS) * SLOT_MS);
     this.#arm();
   }
 

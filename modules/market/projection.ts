@@ -1,5 +1,5 @@
 import { type InstrumentEvent, isInstrumentId } from '@millrace/contracts';
-import { type EventBatch, keyOf } from '@millrace/kernel';
+import { type EventBatch, keyOf, kindOf } from '@millrace/kernel';
 import { CannotApply, type Projection } from '@millrace/platform/log';
 import type { CandleRow, ReadingRow, SeriesStore, TradeRow } from '@millrace/platform/series';
 
@@ -9,6 +9,7 @@ const GROUP = 'series';
 export function seriesProjection(series: SeriesStore): Projection {
   return {
     name: GROUP,
+    wants: (zone) => kindOf(zone) === 'instrument',
     offsets: () => series.offsets(GROUP),
     apply: async (batches, read) => {
       const rows = { trades: [] as TradeRow[], candles: [] as CandleRow[], readings: [] as ReadingRow[] };

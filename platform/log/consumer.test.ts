@@ -85,6 +85,22 @@ describe('a consumer group', () => {
     );
   });
 
+  test('passes over what it has no use for, and does not read it again after a stop', async () => {
+    const choosy = Object.assign(new Table(), { wants: (zone: string) => zone === 'zone/a' });
+    const consumer = new ConsumerGroup(log, choosy);
+    await consumer.start();
+    await log.append([one('zone/a', 1), one('zone/b', 1), one('zone/c', 1), one('zone/d', 1), one('zone/e', 1)]);
+    await consumer.caughtUp();
+    assert.deepEqual(choosy.rows, ['zone/a 1']);
+    assert.equal(consumer.figures().lag, 0);
+    await consumer.stop();
+    const ends = log.figures().partitions.map(({ end }) => end);
+    assert.deepEqual(
+      ends.map((_end, partition) => choosy.stored.get(partition) ?? 0),
+      ends,
+    );
+  });
+
   test('tries again while its table cannot be written', async () => {
     table.failures = [new Error('the disk is full'), new Error('the disk is full')];
     const told: string[] = [];

@@ -1,4 +1,4 @@
-import { type EventBatch, messageOf } from '@millrace/kernel';
+import { type EventBatch, messageOf, type ZoneAddress } from '@millrace/kernel';
 import type { EventLog, LoggedBatch } from './event-log.ts';
 
 /** Events read in one go: large enough for columnar writes, small enough to keep the loop responsive. */
@@ -7,6 +7,8 @@ const READ_EVENTS_MAX = 4_096;
 const GATHER_MS = 50;
 const RETRY_FIRST_MS = 50;
 const RETRY_MOST_MS = 5_000;
+/** How often the table is told how far the log was read when there was nothing in it for the table. */
+const SKIPPED_EVERY_MS = 1_000;
 
 /**
  * A table kept up to date from the log. It stores the offsets it has reached in the same transaction as what it writes,
@@ -15,6 +17,8 @@ const RETRY_MOST_MS = 5_000;
 export interface Projection {
   /** Name of the consumer group. */
   readonly name: string;
+  /** Whether it has any use for a zone’s events; without it, for all. */
+  wants?(zone: ZoneAddress): boolean;
   /** The offset from which each partition is to be read; 0 where nothing was read yet. */
   offsets(): Promise<ReadonlyMap<number, number>>;
   /**
@@ -60,6 +64,9 @@ export class ConsumerGroup {
   /** Ends the gathering at once. */
   #hurry: (() => void) | null = null;
   #unsubscribe: (() => void) | null = null;
+  /** Read and of no use, and not told the table yet: offsets by partition. */
+  readonly #skipped = new Map<number, number>();
+  #skippedAt = 0;
   #awaiting: { ends: readonly number[]; resolve: () => void }[] = [];
 
   constructor(log: EventLog, projection: Projection, onTrouble: (message: string) => void = () => {}) {
@@ -69,6 +76,7 @@ export class ConsumerGroup {
   }
 
   async start(): Promise<void> {
+    this.#stopped = false;
     const known = await this.#projection.offsets();
     this.#offsets = Array.from({ length: this.#log.partitions }, (_none, partition) => known.get(partition) ?? 0);
     this.#unsubscribe = this.#log.onAppended(() => this.#wake?.());
@@ -81,6 +89,9 @@ export class ConsumerGroup {
     this.#hurry?.();
     this.#unsubscribe?.();
     await this.#running;
+    await this.#tellSkipped().catch((error) =>
+      this.#onTrouble(`${this.#projection.name} will read again what it has skipped: ${messageOf(error)}`),
+    );
   }
 
   /** Resolves once everything that the log holds now has been applied. */
@@ -123,6 +134,12 @@ export class ConsumerGroup {
       });
       let applied = 0;
       for (let partition = 0; partition < this.#log.partitions && !this.#stopped; partition++) applied += await this.#readOnce(partition);
+      if (performance.now() - this.#skippedAt > SKIPPED_EVERY_MS) {
+        this.#skippedAt = performance.now();
+        await this.#tellSkipped().catch((error) => {
+          this.#trouble = messageOf(error);
+        });
+      }
       this.#tellWhoWaits();
       if (applied === 0) {
         await woken;
@@ -161,10 +178,22 @@ export class ConsumerGroup {
     const read = await this.#log.readFrom(partition, offset, READ_EVENTS_MAX);
     const last = read.at(-1);
     if (!last) return 0;
-    await this.#applyAll(read, partition, last.next);
+    const wanted = this.#projection.wants ? read.filter(({ batch }) => this.#projection.wants?.(batch.zone)) : read;
+    if (wanted.length > 0) {
+      await this.#applyAll(wanted, partition, last.next);
+      this.#skipped.delete(partition);
+    } else this.#skipped.set(partition, last.next);
+    if (this.#stopped) return 0;
     this.#offsets[partition] = last.next;
     this.#applied += last.next - offset;
     return last.next - offset;
+  }
+
+  async #tellSkipped(): Promise<void> {
+    for (const [partition, next] of [...this.#skipped]) {
+      await this.#projection.apply([], { partition, next });
+      if (this.#skipped.get(partition) === next) this.#skipped.delete(partition);
+    }
   }
 
   async #applyAll(read: readonly LoggedBatch[], partition: number, next: number): Promise<void> {

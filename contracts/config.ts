@@ -296,6 +296,13 @@ export const Config = Type.Object(
               description: 'How long a player stands in the world without a connection.',
             }),
           ),
+          recoverFrom: Type.Optional(
+            Type.Array(Type.Enum(['hot', 'cold']), {
+              uniqueItems: true,
+              default: ['hot', 'cold'],
+              description: 'Snapshots that zones may come back from; without any they are replayed from the log. For drills.',
+            }),
+          ),
           guests: Type.Optional(Type.Boolean({ default: true, description: 'Whether anyone may play as a new player.' })),
           tokenSecret: Type.Optional(
             Type.String({

@@ -166,3 +166,40 @@ export const PlayerToken = Type.Object(
   { $id: 'PlayerToken', description: 'Who may play as whom.' },
 );
 export type PlayerToken = Static<typeof PlayerToken>;
+
+export const DrillRung = Type.Unsafe<'hot' | 'cold' | 'replay'>(Type.Enum(['hot', 'cold', 'replay']));
+export type DrillRung = Static<typeof DrillRung>;
+
+export const DrillReport = Type.Object(
+  {
+    startedAt: EpochMs('When it began'),
+    endedAt: EpochMs('When it ended'),
+    players: Count('Bots that played.'),
+    zones: Count('Zones of its world.'),
+    hosts: Count('Zone hosts of its world.'),
+    rungs: Type.Array(
+      Type.Object({
+        rung: DrillRung,
+        promisedMs: Ms('Within which everyone must play again'),
+        rtoMsMost: Ms('Longest time any player had no command accepted'),
+        rpoMsMost: Ms('How long before a kill a command that it undid had been answered at most'),
+        met: Type.Boolean({ description: 'Whether the promise was kept, and no player lost or doubled.' }),
+        kills: Type.Array(
+          Type.Object({
+            at: EpochMs('When'),
+            host: Type.String(),
+            zones: Count('Zones it had.'),
+            players: Count('Players attending them.'),
+            rtoMs: Ms('Longest time any player had no command accepted'),
+            rpoMs: Ms('How long before the kill an undone command had been answered at most'),
+            undone: Count('Answered commands that the world does not know of any more.'),
+            lost: Count('Players in no zone.'),
+            doubled: Count('Players in more than one.'),
+          }),
+        ),
+      }),
+    ),
+  },
+  { $id: 'DrillReport', description: 'What a recovery drill has measured.' },
+);
+export type DrillReport = Static<typeof DrillReport>;

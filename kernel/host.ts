@@ -163,6 +163,11 @@ export class ZoneHost {
     return zone && { state: zone.state, seq: zone.seq, epoch: zone.epoch };
   }
 
+  /** Whether what is decided now goes straight to the log. */
+  get isRecording(): boolean {
+    return this.#outbox.isFlowing;
+  }
+
   /** Commands that wait at a zone. */
   waiting(address: ZoneAddress): number {
     return this.#residences.get(address)?.zone.waiting ?? 0;

@@ -92,6 +92,11 @@ export class Outbox {
     this.#pump();
   }
 
+  /** Whether nothing has to go by way of the disk, because the log is away or too slow. */
+  get isFlowing(): boolean {
+    return !this.#spooling;
+  }
+
   /** Whether a `durable` reply may be promised now. */
   get promises(): boolean {
     return this.#losses.size === 0 && this.#options.spool.bytes < this.#options.spool.bytesMax;

@@ -73,6 +73,12 @@ program
   .option('--json', 'print the figures as one line of JSON')
   .action(async (flags) => (await import('./commands/swarm.ts')).swarm(flags));
 
+serving(program.command('drill'))
+  .option('--players <number>', 'bots that play meanwhile', wholeNumber, 500)
+  .option('--kills <number>', 'hosts that are killed on the rung of hot snapshots; a quarter as many on the others', wholeNumber, 20)
+  .description('kill zone hosts in a world of its own, and measure how it recovers')
+  .action(async (flags) => (await import('./commands/drill.ts')).drill(flags));
+
 program
   .command('bench')
   .argument('[names...]', 'which benchmarks (default: all)')

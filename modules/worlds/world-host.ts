@@ -243,7 +243,7 @@ export class WorldHost {
 
   /** A player that leaves while nothing can be recorded would be nowhere until it can; it stays on this side. */
   #mayCross(zone: ZoneId, to: { x: number; y: number }): boolean {
-    return this.#host?.figures().outbox.mode === 'flowing' || zoneAt(to) === zone;
+    return this.#host?.isRecording === true || zoneAt(to) === zone;
   }
 
   #leave({ handle, zone, player, session, reason, n }: ToZoneHost & { type: 'leave' }): void {
@@ -388,7 +388,7 @@ export class WorldHost {
       if (now - sent.at > HANDOVER_RETRY_MS) this.#handOver(stage, handover);
       return;
     }
-    const isStuck = this.#host?.figures().outbox.mode === 'spooling' && now - (stage.departedAt.get(player) ?? now) > HANDOVER_RETRY_MS;
+    const isStuck = this.#host?.isRecording === false && now - (stage.departedAt.get(player) ?? now) > HANDOVER_RETRY_MS;
     if (!isStuck && stage.recalled.get(player) !== number) return;
     stage.recalled.set(player, number);
     this.#tell(stage.zone, { type: 'RecallPlayer', player, number });

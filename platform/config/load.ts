@@ -39,6 +39,7 @@ export interface WorldSettings {
   readonly hosts: number;
   readonly leaseMs: number;
   readonly lingerMs: number;
+  readonly recoverFrom: readonly ('hot' | 'cold')[];
   readonly guests: boolean;
   readonly tokenSecret?: string;
   readonly commandsPerSecond: number;

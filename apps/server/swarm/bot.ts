@@ -20,6 +20,8 @@ const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsTyp
 const TYPE_AT = 4;
 const UPDATE = 'update'.charCodeAt(0);
 const RETRY_MS = 200;
+/** Answers remembered, to know which of them the world forgets: some seconds of them. */
+const ANSWERS_KEPT = 64;
 
 /** What all bots of a process have seen together. */
 export interface Tally {
@@ -29,12 +31,32 @@ export interface Tally {
   accepted: number;
   refused: Record<string, number>;
   drops: number;
+  /** Times a zone was entered, for the first time or again. */
+  zones: number;
+  /** Accepted commands that the world does not know of any more. */
+  undone: number;
+  /** When the earliest of them was answered, epoch ms; Infinity when there is none. */
+  undoneSince: number;
+  /** Longest time a bot that wanted to move had no move accepted, ms. */
+  silenceMsMost: number;
   /** Milliseconds from sending a move to its answer, as the bots saw it. */
   latencies: number[];
 }
 
 export function newTally(): Tally {
-  return { frames: 0, bytes: 0, moves: 0, accepted: 0, refused: {}, drops: 0, latencies: [] };
+  return {
+    frames: 0,
+    bytes: 0,
+    moves: 0,
+    accepted: 0,
+    refused: {},
+    drops: 0,
+    zones: 0,
+    undone: 0,
+    undoneSince: Number.POSITIVE_INFINITY,
+    silenceMsMost: 0,
+    latencies: [],
+  };
 }
 
 /**
@@ -57,6 +79,8 @@ export class Bot {
   #rows = 1;
   #asked: { n: number; at: number; x: number; y: number } | null = null;
   #isOver = false;
+  #answers: { n: number; at: number }[] = [];
+  #acceptedAt = 0;
   isPlaying = false;
 
   constructor(address: { host: string; port: number }, token: string, seen: { tally: Tally }, stepCm: number) {
@@ -123,6 +147,7 @@ export class Bot {
         if (!frame.resumed) this.#send({ t: 'join', n: ++this.#n });
         return;
       case 'zone':
+        this.#recognise(frame.n);
         this.#blocked = Uint8Array.from(frame.blocked);
         this.#columns = frame.plan.columns;
         this.#rows = frame.plan.rows;
@@ -139,6 +164,7 @@ export class Bot {
         if (this.#asked?.n !== frame.n) return;
         this.#x = this.#asked.x;
         this.#y = this.#asked.y;
+        this.#accepted(frame.n);
         this.#seen.tally.accepted++;
         this.#seen.tally.latencies.push(performance.now() - this.#asked.at);
         this.#asked = null;
@@ -162,6 +188,27 @@ export class Bot {
       default:
         return;
     }
+  }
+
+  #accepted(n: number): void {
+    const { tally } = this.#seen;
+    const now = performance.now();
+    if (this.#acceptedAt > 0) tally.silenceMsMost = Math.max(tally.silenceMsMost, now - this.#acceptedAt);
+    this.#acceptedAt = now;
+    this.#answers.push({ n, at: now });
+    if (this.#answers.length > ANSWERS_KEPT) this.#answers.shift();
+  }
+
+  /** Compares what was accepted with what the zone knows: `n` is the newest command that has an effect there. */
+  #recognise(n: number): void {
+    const { tally } = this.#seen;
+    tally.zones++;
+    for (const answer of this.#answers) {
+      if (answer.n <= n) continue;
+      tally.undone++;
+      tally.undoneSince = Math.min(tally.undoneSince, performance.timeOrigin + answer.at);
+    }
+    this.#answers = [];
   }
 
   /** As far as this zone’s map tells; beyond its border the server knows better. */

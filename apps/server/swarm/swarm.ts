@@ -103,6 +103,10 @@ function summed(reports: readonly FlockReport[], playing: number, seconds: numbe
     tally.moves += part.moves;
     tally.accepted += part.accepted;
     tally.drops += part.drops;
+    tally.zones += part.zones;
+    tally.undone += part.undone;
+    tally.undoneSince = Math.min(tally.undoneSince, part.undoneSince);
+    tally.silenceMsMost = Math.max(tally.silenceMsMost, part.silenceMsMost);
     for (const [code, count] of Object.entries(part.refused)) tally.refused[code] = (tally.refused[code] ?? 0) + count;
     for (const latency of part.latencies) tally.latencies.push(latency);
   }

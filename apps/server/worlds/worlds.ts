@@ -104,7 +104,7 @@ export async function startWorlds(settings: Settings, { logger, ...stores }: { l
   const hosts: HostProcesses = new HostProcesses(
     worlds.hosts,
     { ...stores, close: async () => {} },
-    { data, plan, leaseMs: worlds.leaseMs, spoolMiB: settings.log.spoolMiB },
+    { data, plan, leaseMs: worlds.leaseMs, spoolMiB: settings.log.spoolMiB, recoverFrom: worlds.recoverFrom },
     {
       onMessage: (host, message) => {
         switch (message.type) {

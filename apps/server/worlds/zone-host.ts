@@ -19,6 +19,8 @@ export interface Begin {
   readonly plan: WorldPlan;
   readonly leaseMs: number;
   readonly spoolMiB: number;
+  /** Snapshots that zones may come back from. */
+  readonly recoverFrom: readonly ('hot' | 'cold')[];
 }
 
 export type ToHost = Begin | Assignment | ToZoneHost | { readonly type: 'stop' };
@@ -42,6 +44,11 @@ export interface RunningZoneHost {
   received(message: Exclude<ToHost, Begin>): void;
   /** Hands its zones over, flushes, closes. */
   stop(): Promise<void>;
+}
+
+/** A store that is written and never come back from. */
+function unread(store: SnapshotStore): SnapshotStore {
+  return { save: (snapshot) => store.save(snapshot), list: async () => [], load: (label) => store.load(label) };
 }
 
 /** Where zones are recorded. Several hosts may share them. */
@@ -72,7 +79,9 @@ export function runZoneHost(begin: Begin, stores: Stores, clock: Clock, send: (m
   const spool = openSpool(join(data, 'spool', id), spoolMiB * MIB);
   const world = new WorldHost({ clock, plan, send });
   const host: ZoneHost = new ZoneHost({
-    ...stores,
+    log: stores.log,
+    hot: begin.recoverFrom.includes('hot') ? stores.hot : unread(stores.hot),
+    cold: begin.recoverFrom.includes('cold') ? stores.cold : unread(stores.cold),
     spool,
     clock,
     ...world.hooks,

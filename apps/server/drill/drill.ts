@@ -1,0 +1,172 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { DrillReport, DrillRung, WorldHostStand, ZoneMoment, ZoneStand } from '@millrace/contracts';
+import { type Swarm, startSwarm } from '../swarm/swarm.ts';
+import { type ServerProcess, startServerIn } from './server-process.ts';
+
+/** Two hosts with ten zones each. */
+const COLUMNS = 5;
+const ROWS = 4;
+const HOSTS = 2;
+const MOVES_PER_SECOND = 5;
+/** Play before each kill: snapshots of all ages, and none. */
+const PLAY_MS_MIN = 500;
+const PLAY_MS_MAX = 6_000;
+/** How long after a kill it is watched who plays again. */
+const WATCH_SECONDS = 4;
+const JOIN_MS_MAX = 60_000;
+const BACK_MS_MAX = 30_000;
+
+/** What is promised of each rung: everyone plays again within so many ms. */
+const PROMISED_MS: Record<DrillRung, number> = { hot: 3_000, cold: 10_000, replay: 10_000 };
+const RECOVER_FROM: Record<DrillRung, ('hot' | 'cold')[]> = { hot: ['hot', 'cold'], cold: ['cold'], replay: [] };
+
+export interface DrillOrders {
+  readonly players: number;
+  /** Kills for each rung. */
+  readonly kills: Readonly<Record<DrillRung, number>>;
+  readonly onProgress: (line: string) => void;
+}
+
+type Kill = DrillReport['rungs'][number]['kills'][number];
+
+/**
+ * Ends zone hosts as a power cut would, in a world of its own with players in it, and measures for each rung of the recovery
+ * ladder how long anyone could not play (RTO) and what that had been answered was undone (RPO).
+ */
+export async function drill({ players, kills, onProgress }: DrillOrders): Promise<DrillReport> {
+  const startedAt = Date.now();
+  const rungs: DrillReport['rungs'] = [];
+  for (const rung of ['hot', 'cold', 'replay'] as const) {
+    if (kills[rung] === 0) continue;
+    const done = await inOwnWorld(rung, players, (server, swarm) =>
+      killAgainAndAgain(rung, kills[rung], players, server, swarm, onProgress),
+    );
+    const rtoMsMost = Math.max(...done.map(({ rtoMs }) => rtoMs));
+    rungs.push({
+      rung,
+      promisedMs: PROMISED_MS[rung],
+      rtoMsMost,
+      rpoMsMost: Math.max(...done.map(({ rpoMs }) => rpoMs)),
+      met: rtoMsMost < PROMISED_MS[rung] && done.every(({ lost, doubled }) => lost === 0 && doubled === 0),
+      kills: done,
+    });
+  }
+  return { startedAt, endedAt: Date.now(), players, zones: COLUMNS * ROWS, hosts: HOSTS, rungs };
+}
+
+async function inOwnWorld<T>(rung: DrillRung, players: number, work: (server: ServerProcess, swarm: Swarm) => Promise<T>): Promise<T> {
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-drill-'));
+  const server = await startServerIn(folder, {
+    sources: [],
+    worlds: { columns: COLUMNS, rows: ROWS, hosts: HOSTS, tcpPort: 0, recoverFrom: RECOVER_FROM[rung] },
+  });
+  let swarm: Swarm | null = null;
+  try {
+    swarm = await startSwarm({ server: server.url, players, movesPerSecond: MOVES_PER_SECOND, processes: 1 });
+    await swarm.joined(JOIN_MS_MAX);
+    return await work(server, swarm);
+  } finally {
+    swarm?.end();
+    await server.stop();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function killAgainAndAgain(
+  rung: DrillRung,
+  count: number,
+  players: number,
+  server: ServerProcess,
+  swarm: Swarm,
+  onProgress: (line: string) => void,
+): Promise<Kill[]> {
+  const kills: Kill[] = [];
+  if (rung === 'cold') await snapshotAll(server);
+  for (let number = 1; number <= count; number++) {
+    const playMs = PLAY_MS_MIN + Math.random() * (PLAY_MS_MAX - PLAY_MS_MIN);
+    await new Promise((resolve) => setTimeout(resolve, playMs));
+    const host = await victim(server);
+    const zones = ((await read(server, '/worlds/zones')) as ZoneStand[]).filter((zone) => zone.host === host.id);
+    const watched = swarm.watch(WATCH_SECONDS);
+    process.kill(host.pid, 'SIGKILL');
+    let { tally } = await watched;
+    const deadline = Date.now() + BACK_MS_MAX;
+    // Who is still waiting when the watch is over has been silent for longer than it lasted.
+    for (let open = await zonesOpen(server); open < COLUMNS * ROWS && Date.now() < deadline; open = await zonesOpen(server)) {
+      const more = await swarm.watch(WATCH_SECONDS);
+      tally = {
+        ...tally,
+        silenceMsMost: Math.max(tally.silenceMsMost, more.tally.silenceMsMost),
+        undone: tally.undone + more.tally.undone,
+      };
+    }
+    const { lost, doubled } = await census(server, players);
+    const kill: Kill = {
+      at: Date.now(),
+      host: host.id,
+      zones: zones.length,
+      players: zones.reduce((sum, { sessions }) => sum + sessions, 0),
+      rtoMs: Math.round(tally.silenceMsMost),
+      rpoMs: tally.undone === 0 ? 0 : Math.round(Math.max(0, tally.undoneMsMost - tally.silenceMsMost)),
+      undone: tally.undone,
+      lost,
+      doubled,
+    };
+    kills.push(kill);
+    onProgress(
+      `${rung} ${number}/${count}: ${kill.host} with ${kill.zones} zones and ${kill.players} players; silent ${kill.rtoMs} ms at most, ` +
+        `${kill.undone} answered commands undone, ${lost} players lost, ${doubled} doubled`,
+    );
+  }
+  return kills;
+}
+
+/** A host that has zones, so that its end is felt. */
+async function victim(server: ServerProcess): Promise<WorldHostStand> {
+  for (;;) {
+    const hosts = ((await read(server, '/worlds/hosts')) as WorldHostStand[]).filter(({ open }) => open > 0);
+    const evenly = hosts.length === HOSTS && hosts.every(({ open }) => open === (COLUMNS * ROWS) / HOSTS);
+    const chosen = hosts[Math.floor(Math.random() * hosts.length)];
+    if (evenly && chosen) return chosen;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+async function zonesOpen(server: ServerProcess): Promise<number> {
+  return ((await read(server, '/worlds')) as { zonesOpen: number }).zonesOpen;
+}
+
+async function snapshotAll(server: ServerProcess): Promise<void> {
+  for (const { zone } of (await read(server, '/worlds/zones')) as ZoneStand[]) {
+    await fetch(`${server.url}/api/v1/worlds/zones/${zone}/snapshots`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ store: 'cold' }),
+    });
+  }
+}
+
+/** Counts every player over all zones: each must be in exactly one, or on the way. */
+async function census(server: ServerProcess, players: number): Promise<{ lost: number; doubled: number }> {
+  const seen = new Map<string, number>();
+  for (let column = 0; column < COLUMNS; column++)
+    for (let row = 0; row < ROWS; row++) {
+      const zone = (await read(server, `/worlds/zones/${column}-${row}`)) as ZoneMoment;
+      for (const { id } of zone.players) seen.set(id, (seen.get(id) ?? 0) + 1);
+      // One that is on the way is counted where it left only while nobody else has it.
+      for (const id of zone.inTransit) if (!seen.has(id)) seen.set(id, 0);
+    }
+  const doubled = [...seen.values()].filter((count) => count > 1).length;
+  return { lost: Math.max(0, players - seen.size), doubled };
+}
+
+async function read(server: ServerProcess, path: string): Promise<unknown> {
+  for (let tries = 0; ; tries++) {
+    const response = await fetch(`${server.url}/api/v1${path}`);
+    if (response.ok) return response.json();
+    if (tries > 100) throw new Error(`${path} answered ${response.status}: ${await response.text()}`);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}

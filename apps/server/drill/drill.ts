@@ -90,26 +90,23 @@ async function killAgainAndAgain(
     const host = await victim(server);
     const zones = ((await read(server, '/worlds/zones')) as ZoneStand[]).filter((zone) => zone.host === host.id);
     const watched = swarm.watch(WATCH_SECONDS);
+    const at = Date.now();
     process.kill(host.pid, 'SIGKILL');
     let { tally } = await watched;
     const deadline = Date.now() + BACK_MS_MAX;
     // Who is still waiting when the watch is over has been silent for longer than it lasted.
     for (let open = await zonesOpen(server); open < COLUMNS * ROWS && Date.now() < deadline; open = await zonesOpen(server)) {
       const more = await swarm.watch(WATCH_SECONDS);
-      tally = {
-        ...tally,
-        silenceMsMost: Math.max(tally.silenceMsMost, more.tally.silenceMsMost),
-        undone: tally.undone + more.tally.undone,
-      };
+      tally = joined(tally, more.tally);
     }
     const { lost, doubled } = await census(server, players);
     const kill: Kill = {
-      at: Date.now(),
+      at,
       host: host.id,
       zones: zones.length,
       players: zones.reduce((sum, { sessions }) => sum + sessions, 0),
       rtoMs: Math.round(tally.silenceMsMost),
-      rpoMs: tally.undone === 0 ? 0 : Math.round(Math.max(0, tally.undoneMsMost - tally.silenceMsMost)),
+      rpoMs: tally.undone === 0 ? 0 : Math.round(Math.max(0, at - tally.undoneSince)),
       undone: tally.undone,
       lost,
       doubled,
@@ -121,6 +118,15 @@ async function killAgainAndAgain(
     );
   }
   return kills;
+}
+
+function joined(first: Tally, second: Tally): Tally {
+  return {
+    ...first,
+    silenceMsMost: Math.max(first.silenceMsMost, second.silenceMsMost),
+    undone: first.undone + second.undone,
+    undoneSince: Math.min(first.undoneSince, second.undoneSince),
+  };
 }
 
 /** A host that has zones, so that its end is felt. */

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { DrillReport, DrillRung, WorldHostStand, ZoneMoment, ZoneStand } from '@millrace/contracts';
+import type { Tally } from '../swarm/bot.ts';
 import { type Swarm, startSwarm } from '../swarm/swarm.ts';
 import { type ServerProcess, startServerIn } from './server-process.ts';
 

@@ -25,7 +25,7 @@ export default {
     {
       name: 'contracts-are-pure',
       severity: 'error',
-      from: { path: '^contracts/', pathNot: '^contracts/documents/write\\.ts$' },
+      from: { path: '^contracts/', pathNot: '^contracts/documents/write\\.ts$|\\.test\\.ts$' },
       to: { dependencyTypes: ['core'] },
     },
     { name: 'nothing-is-missing', severity: 'error', from: {}, to: { couldNotResolve: true } },

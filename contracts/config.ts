@@ -169,6 +169,24 @@ export const SOURCE_TYPES = [
   'file',
 ] as const;
 
+const threshold = (usual: number, description: string) => Type.Optional(Type.Number({ minimum: 0, default: usual, description }));
+
+export const AlertRules = Type.Object(
+  {
+    tickCriticalMs: threshold(100, 'A zone’s tick longer than this is critical,'),
+    tickCriticalForMs: threshold(30_000, 'when it lasts so long.'),
+    tickWarningMs: threshold(70, 'Longer than this is a warning,'),
+    tickWarningForMs: threshold(60_000, 'when it lasts so long.'),
+    ccuDropPercent: threshold(30, 'So many of a hundred players gone within a minute are critical.'),
+    errorPercent: threshold(5, 'So many of a hundred commands failed within a minute are critical.'),
+    queueMax: threshold(1_000, 'More commands waiting at a zone are a warning.'),
+    snapshotFailures: threshold(3, 'So many failed snapshots of a zone in a row are a warning.'),
+    lagMax: threshold(10_000, 'More events unread by a consumer group are a warning.'),
+  },
+  { ...strict, description: 'When operators are told.' },
+);
+export type AlertRules = { readonly [Key in keyof Static<typeof AlertRules>]-?: number };
+
 export const Config = Type.Object(
   {
     $schema: Type.Optional(Type.String()),
@@ -320,6 +338,7 @@ export const Config = Type.Object(
         strict,
       ),
     ),
+    alerts: Type.Optional(AlertRules),
     logging: Type.Optional(
       Type.Object({ level: Type.Optional(Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'silent'], { default: 'info' })) }, strict),
     ),

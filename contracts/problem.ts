@@ -28,6 +28,7 @@ export const PROBLEMS = {
   UNKNOWN_PLAYER: { status: 404, title: 'There is no such player' },
   UNKNOWN_HOST: { status: 404, title: 'There is no such zone host' },
   NOT_ALLOWED: { status: 403, title: 'That is not allowed here' },
+  TABLES_AWAY: { status: 503, title: 'The tables cannot be read now' },
   ZONE_AWAY: { status: 503, title: 'The zone cannot be reached now' },
   NO_DATA: { status: 404, title: 'Nothing of that has been received yet' },
   NOT_FOUND: { status: 404, title: 'There is nothing at this address' },

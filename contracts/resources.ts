@@ -191,3 +191,56 @@ export const DeadLetter = Type.Object(
   { $id: 'DeadLetter', description: 'An event that a consumer could not take; kept until it is replayed or dropped.' },
 );
 export type DeadLetter = Static<typeof DeadLetter>;
+
+export const DeadLetterContent = Type.Object(
+  {
+    letter: DeadLetter,
+    events: Type.Array(Type.Object({ seq: Type.Integer(), type: Type.String(), data: Type.Unknown() }), {
+      description: 'The events as they were decided.',
+    }),
+  },
+  { $id: 'DeadLetterContent', description: 'A dead letter with what is in it.' },
+);
+export type DeadLetterContent = Static<typeof DeadLetterContent>;
+
+export const ConsumerStand = Type.Object(
+  {
+    group: Type.String(),
+    state: Type.Unsafe<'running' | 'paused' | 'away'>(Type.Enum(['running', 'paused', 'away'])),
+    lag: Type.Integer({ description: 'Events in the log that it has not read.' }),
+    applied: Type.Integer({ description: 'Events read since it started.' }),
+    deadLetters: Type.Integer({ description: 'Events it has set aside since it started.' }),
+    trouble: Nullable(Type.String({ description: 'What keeps it from writing.' })),
+    offsets: Type.Array(Type.Integer(), { description: 'Where it stands in each partition.' }),
+  },
+  { $id: 'ConsumerStand', description: 'A consumer group of the log.' },
+);
+export type ConsumerStand = Static<typeof ConsumerStand>;
+
+const ALERT_RULES = ['slow-tick', 'ccu-drop', 'errors', 'long-queue', 'snapshots-fail', 'lag'] as const;
+
+export const Alert = Type.Object(
+  {
+    id: Type.String(),
+    severity: Type.Unsafe<'critical' | 'warning'>(Type.Enum(['critical', 'warning'])),
+    rule: Type.Unsafe<(typeof ALERT_RULES)[number]>(Type.Enum([...ALERT_RULES])),
+    subject: Type.String({ description: 'The zone, the consumer group, or `world`.' }),
+    value: Type.Number(),
+    threshold: Type.Number(),
+    since: EpochMs('When it began'),
+    until: Nullable(EpochMs('When it was over')),
+  },
+  { $id: 'Alert', description: 'Something that deserves a person’s attention.' },
+);
+export type Alert = Static<typeof Alert>;
+
+export const FlowStand = Type.Object(
+  {
+    types: Type.Array(Type.Object({ kind: Type.String(), type: Type.String(), perSecond: Type.Number(), total: Type.Integer() }), {
+      description: 'Events decided, by zone kind and type; `total` since this server started.',
+    }),
+    log: Type.Object({ partitions: Type.Array(Type.Object({ start: Type.Integer(), end: Type.Integer() })), bytes: Type.Integer() }),
+  },
+  { $id: 'FlowStand', description: 'What flows through the log.' },
+);
+export type FlowStand = Static<typeof FlowStand>;

@@ -160,6 +160,33 @@ export const WORLD_ENDPOINTS = {
     answer: world.PlayerStand,
     problems: ['UNKNOWN_PLAYER'],
   }),
+  getPlayerHistory: endpoint({
+    method: 'GET',
+    path: '/api/v1/worlds/players/:player/history',
+    tag: 'Worlds',
+    summary: 'What happened to a player: edits, items, crossings, offences, sessions; newest first',
+    params: playerParams,
+    query: Type.Object({
+      before: Type.Optional(Type.Integer({ minimum: 0, description: 'Only what happened before, epoch ms.' })),
+      limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 500, default: 100 })),
+    }),
+    answer: world.PlayerHistory,
+    problems: ['TABLES_AWAY', 'BAD_REQUEST'],
+  }),
+  getPlayerSteps: endpoint({
+    method: 'GET',
+    path: '/api/v1/worlds/players/:player/steps',
+    tag: 'Worlds',
+    summary: 'Where a player went, oldest first',
+    params: playerParams,
+    query: Type.Object({
+      from: Type.Integer({ minimum: 0, description: 'epoch ms' }),
+      to: Type.Integer({ minimum: 0, description: 'epoch ms' }),
+      limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 5_000, default: 1_000, description: 'The newest so many.' })),
+    }),
+    answer: Type.Array(world.PlayerStep),
+    problems: ['TABLES_AWAY', 'BAD_REQUEST'],
+  }),
   editPlayer: endpoint({
     method: 'POST',
     path: '/api/v1/worlds/players/:player/edits',

@@ -155,6 +155,32 @@ export const PlayerLine = Type.Object(
 );
 export type PlayerLine = Static<typeof PlayerLine>;
 
+export const PlayerHistory = Type.Object(
+  {
+    lines: Type.Array(
+      Type.Object({ at: EpochMs('When'), zone: ZoneId, type: Type.String(), detail: Type.Record(Type.String(), Type.Unknown()) }),
+    ),
+    sessions: Type.Array(
+      Type.Object({
+        session: Type.String(),
+        startedAt: EpochMs('When it began'),
+        startedIn: Type.String(),
+        endedAt: Nullable(EpochMs('When it ended')),
+        endedIn: Nullable(Type.String()),
+        reason: Nullable(Type.String()),
+      }),
+    ),
+  },
+  { $id: 'PlayerHistory', description: 'What happened to a player, newest first.' },
+);
+export type PlayerHistory = Static<typeof PlayerHistory>;
+
+export const PlayerStep = Type.Object(
+  { at: EpochMs('When'), zone: ZoneId, x: Type.Integer(), y: Type.Integer() },
+  { $id: 'PlayerStep', description: 'A place a player came to.' },
+);
+export type PlayerStep = Static<typeof PlayerStep>;
+
 export const CommandOutcome = Type.Object(
   { ok: Type.Boolean(), seq: Type.Optional(Type.Integer()), code: Type.Optional(Type.String()), message: Type.Optional(Type.String()) },
   { $id: 'CommandOutcome', description: 'What the zone decided.' },

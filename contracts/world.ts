@@ -182,14 +182,20 @@ export type PlayerIntent =
   | { type: 'Use'; item: string }
   | { type: 'Say'; text: string };
 
+/** A session that is over, and when it began. */
+export interface EndedSession {
+  readonly session: string;
+  readonly since: number;
+}
+
 export type LeaveReason = 'left' | 'lost' | 'replaced' | 'kicked';
 
 /** Everything that can have happened in a zone of the world. */
 export type WorldEvent =
   | { type: 'ZoneFounded'; plan: WorldPlan; monsters: readonly Monster[]; items: readonly GroundItem[] }
   | { type: 'PlayerJoined'; player: Player }
-  | { type: 'PlayerWoke'; player: PlayerId; name: string; session: string; at: number }
-  | { type: 'PlayerFellAsleep'; player: PlayerId; reason: LeaveReason; at: number }
+  | { type: 'PlayerWoke'; player: PlayerId; name: string; session: string; at: number; replaced: EndedSession | null }
+  | { type: 'PlayerFellAsleep'; player: PlayerId; reason: LeaveReason; at: number; ended: EndedSession }
   | { type: 'PlayerForgotten'; player: PlayerId }
   | { type: 'PlayerMoved'; player: PlayerId; n: number; x: number; y: number; allowance: number; at: number }
   | { type: 'ItemPickedUp'; player: PlayerId; n: number; item: string; kind: ItemKind; respawnAt: number }
@@ -198,7 +204,7 @@ export type WorldEvent =
   | { type: 'ItemSpawned'; item: GroundItem }
   | { type: 'PlayerSaid'; player: PlayerId; n: number; text: string; at: number }
   | { type: 'PlayerDied'; player: PlayerId; at: number }
-  | { type: 'PlayerRevived'; player: PlayerId; x: number; y: number; at: number }
+  | { type: 'PlayerRevived'; player: PlayerId; x: number; y: number; health: number; at: number }
   | { type: 'MonstersMoved'; tick: number; moves: readonly (readonly [id: string, x: number, y: number])[] }
   | { type: 'PlayerDeparted'; handover: Handover; n: number; at: number }
   | { type: 'PlayerArrived'; handover: Handover; at: number }
@@ -214,7 +220,7 @@ export type WorldEvent =
       operator: string;
       reason: string;
     }
-  | { type: 'PlayerKicked'; player: PlayerId; operator: string; reason: string; at: number }
+  | { type: 'PlayerKicked'; player: PlayerId; operator: string; reason: string; at: number; ended: EndedSession }
   | { type: 'Announced'; text: string; operator: string; at: number }
   | { type: 'ZoneRestored'; objects: WorldObjects; moment: number; operator: string; reason: string; at: number };
 

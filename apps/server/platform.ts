@@ -1,9 +1,17 @@
 import { accessSync, constants, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { Collector, collectorRoutes, type SourceParts } from '@millrace/collector';
-import { ENDPOINTS, type InstrumentId, isInstrumentId, parseChannel, type Source, type SourceConfig } from '@millrace/contracts';
+import {
+  type ConsumerStand,
+  ENDPOINTS,
+  type InstrumentId,
+  isInstrumentId,
+  parseChannel,
+  type Source,
+  type SourceConfig,
+} from '@millrace/contracts';
 import { openApiDocument } from '@millrace/contracts/documents';
-import { type EventBatch, keyOf, messageOf, ZoneHost, zoneAddress } from '@millrace/kernel';
+import { type EventBatch, keyOf, kindOf, messageOf, ZoneHost, zoneAddress } from '@millrace/kernel';
 import {
   deliveryOf,
   type Instrument,
@@ -14,15 +22,18 @@ import {
   seriesProjection,
   udfRoutes,
 } from '@millrace/market';
+import { AlertWatch, type Consumer, Flow, operationsRoutes } from '@millrace/operations';
 import type { Settings } from '@millrace/platform/config';
-import { ApiProblem, createHttpServer, type HttpServer, type Routes, requireChannel, type Upgrade } from '@millrace/platform/http';
-import { ConsumerGroup, openLmdbLog, openSpool } from '@millrace/platform/log';
+import { ApiProblem, createHttpServer, type HttpServer, requireChannel, type Upgrade } from '@millrace/platform/http';
+import { type ConsumerFigures, ConsumerGroup, openLmdbLog, openSpool } from '@millrace/platform/log';
 import { openDuckDbSeries, type SeriesStore } from '@millrace/platform/series';
 import { openFileSnapshots, openLmdbSnapshots } from '@millrace/platform/snapshots';
 import { Hub } from '@millrace/platform/streams';
 import { createLogger, createMetrics, type Logger } from '@millrace/platform/telemetry';
+import { WORLD_HISTORY } from '@millrace/worlds';
 import { systemClock } from './clock.ts';
 import { registerMetrics } from './metrics.ts';
+import { ProjectorHandle } from './projector/projector-handle.ts';
 import { UserError } from './user-error.ts';
 import { startWorlds, WORLD_SOCKET_PATH } from './worlds/worlds.ts';
 
@@ -33,6 +44,8 @@ const HOUR_MS = 3_600_000;
 const HOUSEKEEPING_MS = 10 * 60_000;
 /** Rows that are on their way to the store are waited for by a reader, but not for ever: then it gets what is there. */
 const CATCH_UP_MS = 2_000;
+/** How often alerts are looked for and rates are taken. */
+const WATCH_MS = 1_000;
 
 export interface Running {
   readonly url: string;
@@ -66,6 +79,8 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
   const series = await openSeries(settings);
 
   let collector: Collector | null = null;
+  const flow = new Flow();
+  const decided = new Map<string, number>();
   const stateOf = (id: InstrumentId) => host.view(zoneAddress('instrument', id))?.state as Instrument | undefined;
   function* instruments(): Generator<readonly [InstrumentId, Instrument]> {
     for (const address of host.addresses('instrument')) {
@@ -92,6 +107,8 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
     cold,
     clock: systemClock,
     onDecided: (batch: EventBatch, state) => {
+      for (const { type } of batch.events)
+        decided.set(`${kindOf(batch.zone)}/${type}`, (decided.get(`${kindOf(batch.zone)}/${type}`) ?? 0) + 1);
       publishBatch(hub, batch, state);
       collector?.react(batch);
     },
@@ -120,7 +137,21 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
     ...(adjust && { adjust }),
   });
   await openInstruments(host, collector);
-  const worlds = settings.worlds.enabled ? await startWorlds(settings, { log, hot, cold, logger }) : null;
+  const projector = settings.worlds.enabled ? new ProjectorHandle(settings.data, logger) : null;
+  const worlds = projector
+    ? await startWorlds(settings, { log, hot, cold, logger, projector, onFlow: (counts) => flow.add(counts) })
+    : null;
+  const consumers = [seriesConsumer(consumer), ...(projector ? [projectorConsumer(projector)] : [])];
+  const alerts = new AlertWatch(settings.alerts);
+  const watching = setInterval(() => {
+    flow.add(decided);
+    decided.clear();
+    flow.turn();
+    const lags = consumers.map((one) => ({ group: one.group, lag: one.stand().lag }));
+    const nobody = { ccu: 0, zones: [], answered: 0, failed: 0 };
+    for (const alert of alerts.note({ time: Date.now(), lags, ...(worlds?.sample() ?? nobody) }))
+      logger[alert.until === null ? 'error' : 'info'](alert, alert.until === null ? 'an alert' : 'an alert is over');
+  }, WATCH_MS);
   await consumer.caughtUp();
 
   registerMetrics(metrics, { host, log, consumer, hub, collector, series });
@@ -142,7 +173,13 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
       if (collector) collectorRoutes(routes, collector);
       marketRoutes(routes, reads);
       udfRoutes(app, reads);
-      logRoutes(routes, consumer, log);
+      operationsRoutes(routes, {
+        log,
+        consumers,
+        flow,
+        alerts: () => alerts.list(),
+        audit: (what, detail) => logger.info({ audit: detail }, what),
+      });
       worlds?.register(routes);
       routes.answer(ENDPOINTS.live, () => ({ status: 'ok' as const, parts: {} }));
       routes.answer(ENDPOINTS.ready, () => ({ status: 'ok' as const, parts: { ...readyParts, outbox: host.figures().outbox.mode } }));
@@ -160,8 +197,10 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
     series,
     stop: async () => {
       stopHousekeeping();
+      clearInterval(watching);
       parts.stop();
       await worlds?.stop();
+      await projector?.stop();
       await host.close();
       await http.close();
       await consumer.caughtUp();
@@ -260,16 +299,45 @@ async function openDoor(
   }
 }
 
-function logRoutes(routes: Routes, consumer: ConsumerGroup, log: ReturnType<typeof openLmdbLog>): void {
-  routes.answer(ENDPOINTS.listDeadLetters, () => log.deadLetters.list());
-  routes.answer(ENDPOINTS.replayDeadLetter, async ({ params }) => {
-    try {
-      if (await consumer.replay(params.id)) return { replayed: true };
-    } catch (error) {
-      throw new ApiProblem('WRONG_STATE', `Dead letter ${params.id} still cannot be taken: ${messageOf(error)}.`, 'Mend its cause first.');
-    }
-    throw new ApiProblem('NOT_FOUND', `There is no dead letter ${params.id}.`, 'GET /api/v1/dead-letters lists them.');
-  });
+/** The group that writes the series, as operators handle it. */
+function seriesConsumer(consumer: ConsumerGroup): Consumer {
+  let isPaused = false;
+  let changing: Promise<void> = Promise.resolve();
+  return {
+    group: consumer.figures().group,
+    stand: () => ({ ...standOf(consumer.figures()), state: isPaused ? 'paused' : 'running' }),
+    replay: (letter) => consumer.replay(letter),
+    pause: () => {
+      if (isPaused) return;
+      isPaused = true;
+      changing = changing.then(() => consumer.stop());
+    },
+    resume: () => {
+      if (!isPaused) return;
+      isPaused = false;
+      changing = changing.then(() => consumer.start());
+    },
+  };
+}
+
+/** The group that writes the world’s tables, in its own process. */
+function projectorConsumer(projector: ProjectorHandle): Consumer {
+  const group = WORLD_HISTORY;
+  return {
+    group,
+    stand: () => {
+      const { figures } = projector;
+      if (!figures) return { group, state: 'away', lag: 0, applied: 0, deadLetters: 0, trouble: 'It is starting.', offsets: [] };
+      return { ...standOf(figures), state: projector.isPaused ? 'paused' : 'running' };
+    },
+    replay: (letter) => projector.replay(letter),
+    pause: () => projector.pause(),
+    resume: () => projector.resume(),
+  };
+}
+
+function standOf({ group, lag, applied, deadLetters, trouble, offsets }: ConsumerFigures): Omit<ConsumerStand, 'state'> {
+  return { group, lag, applied, deadLetters, trouble, offsets: [...offsets] };
 }
 
 /** Waits for a promise, but no longer than a reader should have to. */

@@ -80,7 +80,10 @@ describe('an audience', () => {
           } else if (!state.players[one.id]) continue;
           else if (one.do === 'leave') {
             delete state.players[one.id];
-            audience.apply({ type: 'PlayerFellAsleep', player: one.id, reason: 'left', at: 0 }, state);
+            audience.apply(
+              { type: 'PlayerFellAsleep', player: one.id, reason: 'left', at: 0, ended: { session: one.id, since: 0 } },
+              state,
+            );
             audience.leave(ids.indexOf(one.id));
             eyes.delete(ids.indexOf(one.id));
           } else if (one.do === 'move') {

@@ -84,7 +84,7 @@ export class Audience {
       case 'PlayerMoved':
       case 'PlayerRevived':
         this.#move(event.player, event.x, event.y);
-        if (event.type === 'PlayerRevived') this.#set(event.player, { health: state.players[event.player]?.health.points ?? 0 });
+        if (event.type === 'PlayerRevived') this.#set(event.player, { health: event.health });
         return;
       case 'MonstersMoved':
         for (const [id, x, y] of event.moves) this.#move(id, x, y);

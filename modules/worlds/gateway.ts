@@ -13,7 +13,7 @@ import type { Clock } from '@millrace/kernel';
 import { Casting } from './casting.ts';
 import { Connection, type RateLimits, type Transport } from './connection.ts';
 import { Latencies } from './latencies.ts';
-import type { FromZoneHost, Handle, Question, ToZoneHost, ZoneFigures } from './messages.ts';
+import type { FromZoneHost, Handle, HostPort, Question, ToZoneHost, ZoneFigures } from './messages.ts';
 import { Session } from './session.ts';
 
 const HELLO_WITHIN_MS = 5_000;
@@ -36,12 +36,6 @@ const BUSY = 0.8;
 const CALM = 0.35;
 /** Seconds of calm before that. */
 const CALM_BEATS = 5;
-
-/** A zone host as the gateway sees it. */
-export interface HostPort {
-  readonly id: string;
-  send(message: ToZoneHost): void;
-}
 
 export interface WorldLimits extends RateLimits {
   readonly connectionsMax: number;
@@ -106,6 +100,8 @@ export class Gateway {
   readonly #population = new Map<ZoneId, number>();
   #updateEveryTicks: number = PACES[0];
   #isCalm = 0;
+  #answered = 0;
+  #failed = 0;
   #handles = 0;
   #asks = 0;
   #beats = 0;
@@ -333,6 +329,8 @@ export class Gateway {
         const session = this.#sessionAt(message.handle, from);
         const took = session?.answered(message.n, this.#clock.elapsed());
         if (took !== null && took !== undefined) this.decisions.note(took);
+        this.#answered++;
+        if (message.code === 'ZONE_MOVING' || message.code === 'BUSY') this.#failed++;
         if (message.code) this.#count(this.#refusals, message.code);
         session?.connection?.sendBytes(message.frame);
         return;
@@ -455,6 +453,14 @@ export class Gateway {
       this.#asked.set(ask, { resolve, cancel });
       host.send(message(ask));
     });
+  }
+
+  /** Commands answered since the last call, and those that failed through no fault of the player. */
+  takeFailures(): { answered: number; failed: number } {
+    const taken = { answered: this.#answered, failed: this.#failed };
+    this.#answered = 0;
+    this.#failed = 0;
+    return taken;
   }
 
   /** Which host has a zone open. */

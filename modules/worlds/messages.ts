@@ -78,3 +78,9 @@ export interface ZoneFigures {
   readonly hotAt: number;
   readonly coldAt: number;
 }
+
+/** A zone host as the gateway sees it. */
+export interface HostPort {
+  readonly id: string;
+  send(message: ToZoneHost): void;
+}

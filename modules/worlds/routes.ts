@@ -5,9 +5,11 @@ import {
   ENDPOINTS,
   PLAYERS_MAX,
   type Player,
+  type PlayerHistory,
   type PlayerId,
   type PlayerLine,
   type PlayerStand,
+  type PlayerStep,
   REPLAY_STEPS_MAX,
   type SnapshotStand,
   type WorldCommand,
@@ -44,7 +46,13 @@ export interface WorldParts {
   readonly tokens: ReturnType<typeof playerTokens>;
   readonly hosts: HostControl;
   readonly record: WorldRecord;
+  /** Asks the tables; rejects while they are away. */
+  readonly history: (query: HistoryQuery) => Promise<unknown>;
 }
+
+type HistoryQuery =
+  | { about: 'history'; player: PlayerId; before: number; limit: number }
+  | { about: 'steps'; player: PlayerId; from: number; to: number; limit: number };
 
 /** What a zone’s host tells of it live. */
 interface LiveZone {
@@ -145,6 +153,12 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
     return lines.sort((one, other) => other.suspicion - one.suspicion || (one.name < other.name ? -1 : 1)).slice(0, PLAYERS_MAX);
   });
   routes.answer(ENDPOINTS.getPlayer, ({ params }) => playerStand(params.player));
+  routes.answer(ENDPOINTS.getPlayerHistory, async ({ params: { player }, query: { before = Date.now() + 1, limit = 100 } }) => {
+    return (await tables({ about: 'history', player, before, limit })) as PlayerHistory;
+  });
+  routes.answer(ENDPOINTS.getPlayerSteps, async ({ params: { player }, query: { from, to, limit = 1_000 } }) => {
+    return (await tables({ about: 'steps', player, from, to, limit })) as PlayerStep[];
+  });
   routes.answer(ENDPOINTS.editPlayer, ({ params, body }) =>
     decide(requireZoneOf(params.player), {
       type: 'EditPlayer',
@@ -178,6 +192,18 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
       throw new ApiProblem('WRONG_STATE', `${host} cannot be replaced now.`, 'It runs within the server, or is being replaced already.');
     return hosts.stands();
   });
+
+  async function tables(query: HistoryQuery): Promise<unknown> {
+    try {
+      return await parts.history(query);
+    } catch (error) {
+      throw new ApiProblem(
+        'TABLES_AWAY',
+        `The tables cannot be read: ${messageOf(error)}.`,
+        'Nobody who plays is affected; try again in a moment.',
+      );
+    }
+  }
 
   function requireZone(zone: ZoneId): ZoneId {
     if (!zones.includes(zone))

@@ -1,7 +1,6 @@
 import type { PlayerId, ServerFrameOf, ZoneId } from '@millrace/contracts';
 import type { Connection } from './connection.ts';
-import type { HostPort } from './gateway.ts';
-import type { Handle } from './messages.ts';
+import type { Handle, HostPort } from './messages.ts';
 
 /** Notices kept for a client that comes back. */
 const NOTICES_MAX = 64;

@@ -13,7 +13,7 @@ const MAPS_MAX = 4_096;
 
 type Shape = Pick<WorldPlan, 'seed' | 'columns' | 'rows'>;
 
-export function zoneId(column: number, row: number): ZoneId {
+function zoneId(column: number, row: number): ZoneId {
   return `${column}-${row}`;
 }
 

@@ -1,6 +1,7 @@
 import {
   type Bag,
   EDITABLE,
+  type EndedSession,
   type GroundItem,
   type Handover,
   ITEM_KINDS,
@@ -137,7 +138,7 @@ export const worldZone = defineZone<World, WorldCommand, WorldEvent>({
       case 'LeaveZone':
         // A session that was replaced has nothing to leave any more.
         if (player.presence.session === command.session)
-          context.emit({ type: 'PlayerFellAsleep', player: player.id, reason: command.reason, at: context.now });
+          context.emit({ type: 'PlayerFellAsleep', player: player.id, reason: command.reason, at: context.now, ended: endedOf(player) });
         return;
       case 'CountOffences':
         return context.emit({ type: 'OffencesCounted', player: player.id, offences: command.offences });
@@ -149,6 +150,7 @@ export const worldZone = defineZone<World, WorldCommand, WorldEvent>({
           operator: command.operator,
           reason: command.reason,
           at: context.now,
+          ended: endedOf(player),
         });
       case 'EditPlayer':
         return edit(state as Founded, player, command, context);
@@ -237,7 +239,7 @@ export const worldZone = defineZone<World, WorldCommand, WorldEvent>({
       }
       case 'PlayerRevived': {
         const { health, position, motion } = playerOf(state, event.player);
-        health.points = health.most;
+        health.points = event.health;
         health.diedAt = 0;
         position.x = event.x;
         position.y = event.y;
@@ -338,7 +340,10 @@ function join(state: Founded, command: WorldCommand & { type: 'JoinZone' }, cont
   if (!known && !command.isNew) return refuse(context, 'NOT_HERE', `Player ${id}, zone ${state.zone}.`);
   if (!(known && known.presence.session !== '') && state.awake >= AWAKE_MAX)
     return refuse(context, 'ZONE_FULL', `${state.awake} are in zone ${state.zone}.`);
-  if (known) return context.emit({ type: 'PlayerWoke', player: id, name, session, at: context.now });
+  if (known) {
+    const replaced = known.presence.session === '' ? null : endedOf(known);
+    return context.emit({ type: 'PlayerWoke', player: id, name, session, at: context.now, replaced });
+  }
   context.emit({
     type: 'PlayerJoined',
     player: {
@@ -353,6 +358,10 @@ function join(state: Founded, command: WorldCommand & { type: 'JoinZone' }, cont
       conduct: { suspicion: 0, offences: {} },
     },
   });
+}
+
+function endedOf({ presence }: Player): EndedSession {
+  return { session: presence.session, since: presence.since };
 }
 
 function wasReceived(state: World, { from, number }: Handover): boolean {
@@ -517,7 +526,13 @@ function care(state: Founded, context: WorldContext): void {
   const { now } = context;
   for (const player of Object.values(state.players)) {
     if (player.health.diedAt === 0 || now < player.health.diedAt + DEAD_MS) continue;
-    context.emit({ type: 'PlayerRevived', player: player.id, ...freePlace(state.plan, state.zone, context.random), at: now });
+    context.emit({
+      type: 'PlayerRevived',
+      player: player.id,
+      ...freePlace(state.plan, state.zone, context.random),
+      health: player.health.most,
+      at: now,
+    });
   }
   while ((state.respawns[0] ?? Number.POSITIVE_INFINITY) <= now)
     context.emit({ type: 'ItemSpawned', item: newItem(state.zone, state.plan, state.itemsEver, context) });

@@ -65,6 +65,7 @@ export class Coordinator {
   readonly #zones = new Map<ZoneAddress, Placed>();
   readonly #startedAt: number;
   #cancel: () => void = () => {};
+  #isStarted = false;
   #isStopped = false;
 
   constructor(options: CoordinatorOptions) {
@@ -186,7 +187,8 @@ export class Coordinator {
   }
 
   #place(): void {
-    if (this.#members.size < this.#options.hostsExpected && this.#clock.elapsed() - this.#startedAt < STARTING_MS) return;
+    this.#isStarted ||= this.#members.size >= this.#options.hostsExpected || this.#clock.elapsed() - this.#startedAt >= STARTING_MS;
+    if (!this.#isStarted) return;
     for (const placed of this.#zones.values()) {
       if (placed.owner !== null) continue;
       const host = placed.target !== null && this.#members.has(placed.target) ? placed.target : this.#leastLoaded();

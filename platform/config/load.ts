@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { Config, SOURCE_TYPES, SourceConfig } from '@millrace/contracts';
+import { type AlertRules, Config, SOURCE_TYPES, SourceConfig } from '@millrace/contracts';
 import { Type } from 'typebox';
 import { Value } from 'typebox/value';
 import { ConfigError, type ConfigProblem } from './problems.ts';
@@ -25,10 +25,11 @@ export interface Settings {
   readonly series: { readonly memoryMiB: number; readonly archiveAfterDays: number; readonly keepDays: number };
   readonly streams: { readonly historyEvents: number; readonly connectionsMax: number };
   readonly worlds: WorldSettings;
+  readonly alerts: AlertRules;
   readonly logging: { readonly level: string };
 }
 
-export interface WorldSettings {
+interface WorldSettings {
   readonly enabled: boolean;
   readonly columns: number;
   readonly rows: number;
@@ -49,7 +50,7 @@ export interface WorldSettings {
 }
 
 /** Sections that the file may leave out; their keys have defaults of their own. */
-const SECTIONS = ['market', 'log', 'series', 'streams', 'worlds', 'logging'] as const;
+const SECTIONS = ['market', 'log', 'series', 'streams', 'worlds', 'alerts', 'logging'] as const;
 const ENVIRONMENT_PREFIX = 'MILLRACE_';
 /** Names with our prefix that are no configuration. */
 const NOT_CONFIGURATION = new Set(['MILLRACE_CWD']);

@@ -94,10 +94,10 @@ export class ConsumerGroup {
     );
   }
 
-  /** Resolves once everything that the log holds now has been applied. */
+  /** Resolves once everything that the log holds now has been applied; at once while it is stopped. */
   caughtUp(): Promise<void> {
     const ends = this.#log.figures().partitions.map(({ end }) => end);
-    if (this.#hasReached(ends)) return Promise.resolve();
+    if (this.#stopped || this.#hasReached(ends)) return Promise.resolve();
     return new Promise((resolve) => {
       this.#awaiting.push({ ends, resolve });
       this.#wake?.();

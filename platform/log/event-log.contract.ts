@@ -171,6 +171,9 @@ export function eventLogContract(name: string, under: LogUnderTest): void {
       assert.deepEqual(log.deadLetters.list('g'), [{ id: 1, ...letter }]);
       assert.equal(log.deadLetters.list().length, 2);
       assert.equal(log.deadLetters.open(1)?.batch.firstSeq, 1);
+      await log.deadLetters.mend(1, batch('zone/a', 1, 1, 3));
+      assert.equal(log.deadLetters.open(1)?.batch.events.length, 3);
+      assert.equal(log.deadLetters.open(1)?.letter.reason, 'no price');
       await log.deadLetters.remove(1);
       assert.equal(log.deadLetters.open(1), undefined);
     });

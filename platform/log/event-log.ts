@@ -39,6 +39,8 @@ export interface EventLog extends ZoneLog {
 export interface DeadLetterBox {
   put(letter: Omit<DeadLetter, 'id'>, batch: EventBatch): Promise<void>;
   list(group?: string): DeadLetter[];
+  /** Puts another batch in the letter’s place; the log keeps what was decided. */
+  mend(id: number, batch: EventBatch): Promise<void>;
   open(id: number): { letter: DeadLetter; batch: EventBatch } | undefined;
   remove(id: number): Promise<void>;
 }

@@ -251,6 +251,13 @@ class LmdbDeadLetters implements DeadLetterBox {
     return group === undefined ? letters : letters.filter((letter) => letter.group === group);
   }
 
+  async mend(id: number, batch: EventBatch): Promise<void> {
+    await this.#letters.transaction(() => {
+      const known = this.#letters.get(id);
+      if (known) void this.#letters.put(id, { ...known, batch });
+    });
+  }
+
   open(id: number): { letter: DeadLetter; batch: EventBatch } | undefined {
     return this.#letters.get(id);
   }

@@ -16,7 +16,7 @@ export interface SwarmOrders {
   readonly processes: number;
 }
 
-export interface SwarmReport {
+interface SwarmReport {
   readonly playing: number;
   readonly seconds: number;
   readonly tally: Tally;

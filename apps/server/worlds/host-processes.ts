@@ -62,7 +62,7 @@ export function spawnZoneHost(id: string, terms: Terms, events: HostEvents): Hos
 }
 
 /** Runs a zone host in this process, on the server’s own stores: for a world that is small. */
-export function embedZoneHost(stores: Stores): typeof spawnZoneHost {
+function embedZoneHost(stores: Stores): typeof spawnZoneHost {
   return (id, terms, events) => {
     const running = runZoneHost({ type: 'begin', id, incarnation: randomUUID(), ...terms }, stores, systemClock, (message) =>
       setImmediate(() => events.onMessage(handle, message)),

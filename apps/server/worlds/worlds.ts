@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import type { WorldPlan } from '@millrace/contracts';
 import { keyOf, messageOf, type SnapshotStore, ZoneHost, zoneAddress } from '@millrace/kernel';
+import type { Flow, WorldSample } from '@millrace/operations';
 import { Coordinator } from '@millrace/platform/cluster';
 import type { Settings } from '@millrace/platform/config';
 import type { Routes, Upgrade } from '@millrace/platform/http';
@@ -22,8 +23,10 @@ import {
   webSocketDoor,
   worldRoutes,
   worldZone,
+  zoneStands,
 } from '@millrace/worlds';
 import { systemClock } from '../clock.ts';
+import type { ProjectorHandle } from '../projector/projector-handle.ts';
 import { UserError } from '../user-error.ts';
 import { HostProcesses } from './host-processes.ts';
 import type { FromHost } from './zone-host.ts';
@@ -49,11 +52,16 @@ export interface Worlds {
   /** Takes players in over WebSocket. */
   readonly upgrade: Upgrade;
   register(routes: Routes): void;
+  /** What the alerts look at. */
+  sample(): Omit<WorldSample, 'time' | 'lags'>;
   stop(): Promise<void>;
 }
 
 /** Opens the world: its gateway here, its zones in processes of their own, and a coordinator between them. */
-export async function startWorlds(settings: Settings, { logger, ...stores }: { logger: Logger } & WorldStores): Promise<Worlds> {
+export async function startWorlds(
+  settings: Settings,
+  { logger, projector, onFlow, ...stores }: { logger: Logger; projector: ProjectorHandle; onFlow: Flow['add'] } & WorldStores,
+): Promise<Worlds> {
   const { worlds, data } = settings;
   const plan: WorldPlan = { seed: worlds.seed, columns: worlds.columns, rows: worlds.rows, monsters: worlds.monsters, items: worlds.items };
   const zones = allZones(plan);
@@ -77,6 +85,7 @@ export async function startWorlds(settings: Settings, { logger, ...stores }: { l
   await drainLeftSpools(settings, stores.log, logger);
 
   const figures = new Map<string, HostFiguresMessage>();
+  const snapshotFailures = new Map<string, number>();
   const isDrained = new Map<string, () => void>();
   const ports = new Map<string, HostPort>();
   const portOf = (id: string): HostPort => {
@@ -114,10 +123,14 @@ export async function startWorlds(settings: Settings, { logger, ...stores }: { l
             return logger.error({ host: host.id, ...message }, 'a zone host is in trouble');
           case 'recovered':
             return logger.debug({ host: host.id, ...message }, 'a zone is back');
-          case 'snapshot':
+          case 'snapshot': {
+            const before = snapshotFailures.get(message.zone) ?? 0;
+            snapshotFailures.set(message.zone, message.failure === null ? 0 : before + 1);
             return;
+          }
           case 'host-figures':
             figures.set(host.id, message);
+            onFlow(message.decided);
             return;
           default:
             return gateway.received(portOf(host.id), message);
@@ -134,6 +147,20 @@ export async function startWorlds(settings: Settings, { logger, ...stores }: { l
   const control = hostControl(hosts, coordinator, figures, isDrained);
   return {
     gateway,
+    sample: () => {
+      const stands = zoneStands(gateway);
+      const failures = gateway.takeFailures();
+      return {
+        ccu: stands.reduce((sum, { sessions }) => sum + sessions, 0),
+        zones: stands.map(({ zone, tickMsMost, waiting }) => ({
+          zone,
+          tickMs: tickMsMost,
+          waiting,
+          snapshotFailures: snapshotFailures.get(zoneAddress(worldZone.kind, zone)) ?? 0,
+        })),
+        ...failures,
+      };
+    },
     upgrade: (request, socket, head) =>
       webSockets.handleUpgrade(request, socket, head, (connection) => webSockets.serve(connection, request.socket.remoteAddress ?? '')),
     register: (routes) =>
@@ -146,6 +173,7 @@ export async function startWorlds(settings: Settings, { logger, ...stores }: { l
         tokens,
         hosts: control,
         record: { ...stores, clock: systemClock },
+        history: (query) => projector.query(query),
       }),
     stop: async () => {
       gateway.stop();

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { WorldPlan } from '@millrace/contracts';
-import { type Clock, type HostFigures, type RecoveryStep, type SnapshotStore, ZoneHost, type ZoneLog } from '@millrace/kernel';
+import { type Clock, type HostFigures, kindOf, type RecoveryStep, type SnapshotStore, ZoneHost, type ZoneLog } from '@millrace/kernel';
 import { type Assignment, type Beat, Member } from '@millrace/platform/cluster';
 import { openLmdbLog, openSpool } from '@millrace/platform/log';
 import { openFileSnapshots, openLmdbSnapshots } from '@millrace/platform/snapshots';
@@ -37,7 +37,13 @@ export type FromHost =
       readonly ms: number;
       readonly failure: string | null;
     }
-  | { readonly type: 'host-figures'; readonly figures: HostFigures; readonly cpuMs: number; readonly memoryBytes: number };
+  | {
+      readonly type: 'host-figures';
+      readonly figures: HostFigures;
+      readonly cpuMs: number;
+      readonly memoryBytes: number;
+      readonly decided: readonly (readonly [name: string, count: number])[];
+    };
 
 /** A zone host at work: zones of the world on one thread, with their record beside it. */
 export interface RunningZoneHost {
@@ -78,6 +84,7 @@ export function runZoneHost(begin: Begin, stores: Stores, clock: Clock, send: (m
   const { id, incarnation, data, plan, leaseMs, spoolMiB } = begin;
   const spool = openSpool(join(data, 'spool', id), spoolMiB * MIB);
   const world = new WorldHost({ clock, plan, send });
+  const decided = new Map<string, number>();
   const host: ZoneHost = new ZoneHost({
     log: stores.log,
     hot: begin.recoverFrom.includes('hot') ? stores.hot : unread(stores.hot),
@@ -85,6 +92,11 @@ export function runZoneHost(begin: Begin, stores: Stores, clock: Clock, send: (m
     spool,
     clock,
     ...world.hooks,
+    onDecided: (batch, state) => {
+      const kind = kindOf(batch.zone);
+      for (const { type } of batch.events) decided.set(`${kind}/${type}`, (decided.get(`${kind}/${type}`) ?? 0) + 1);
+      world.hooks.onDecided?.(batch, state);
+    },
     onTrouble: ({ kind, zone, message }) => {
       send({ type: 'trouble', kind, zone: zone ?? null, message });
       if (kind === 'zone-lost' && zone) world.closed(zone);
@@ -120,7 +132,14 @@ export function runZoneHost(begin: Begin, stores: Stores, clock: Clock, send: (m
   const figures = setInterval(() => {
     const { user, system } = process.cpuUsage(cpuBefore);
     cpuBefore = process.cpuUsage();
-    send({ type: 'host-figures', figures: host.figures(), cpuMs: (user + system) / 1_000, memoryBytes: process.memoryUsage.rss() });
+    send({
+      type: 'host-figures',
+      figures: host.figures(),
+      cpuMs: (user + system) / 1_000,
+      memoryBytes: process.memoryUsage.rss(),
+      decided: [...decided],
+    });
+    decided.clear();
   }, FIGURES_MS);
   return {
     received: (message) => {

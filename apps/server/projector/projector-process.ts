@@ -1,0 +1,39 @@
+import { Socket } from 'node:net';
+import { messageOf } from '@millrace/kernel';
+import { openLink } from '@millrace/platform/cluster';
+import { type FromProjector, type Projector, runProjector, type ToProjector } from './projector.ts';
+
+/*
+ * The projector as a process of its own: its database keeps a thread busy for tens of milliseconds at a time, which nobody who
+ * plays or trades should feel. It speaks with the server over the pipe it was started with (descriptor 3).
+ */
+
+const STOP_MS_MAX = 8_000;
+
+let starting: Promise<Projector> | null = null;
+let isEnding = false;
+
+const link = openLink<FromProjector, ToProjector>(new Socket({ fd: 3, readable: true, writable: true }), {
+  onMessage: (message) => {
+    if (message.type === 'begin') {
+      starting = runProjector(message.data, (reply) => link.send(reply));
+      starting.catch((error) => {
+        link.send({ type: 'trouble', message: `the tables cannot be opened: ${messageOf(error)}` });
+        setTimeout(() => process.exit(1), 100);
+      });
+    } else if (message.type === 'stop') void end();
+    else void starting?.then((projector) => projector.received(message));
+  },
+  onClose: () => void end(),
+});
+
+async function end(): Promise<void> {
+  if (isEnding) return;
+  isEnding = true;
+  setTimeout(() => process.exit(1), STOP_MS_MAX).unref();
+  await starting?.then((projector) => projector.stop()).catch(() => {});
+  process.exit(0);
+}
+
+process.on('SIGINT', () => {});
+process.on('SIGTERM', () => void end());

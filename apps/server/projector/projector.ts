@@ -1,0 +1,87 @@
+import { join } from 'node:path';
+import type { PlayerId } from '@millrace/contracts';
+import { messageOf } from '@millrace/kernel';
+import { openPglite } from '@millrace/platform/database';
+import { type ConsumerFigures, ConsumerGroup, openLmdbLog } from '@millrace/platform/log';
+import { allPlayers, historyOf, stepsOf, worldProjection } from '@millrace/worlds';
+
+const MIGRATIONS = join(import.meta.dirname, '..', 'migrations');
+const FIGURES_MS = 1_000;
+
+export type ProjectorQuery =
+  | { about: 'history'; player: PlayerId; before: number; limit: number }
+  | { about: 'steps'; player: PlayerId; from: number; to: number; limit: number }
+  | { about: 'players' };
+
+export type ToProjector =
+  | { readonly type: 'begin'; readonly data: string }
+  | { readonly type: 'query'; readonly ask: number; readonly query: ProjectorQuery }
+  | { readonly type: 'replay'; readonly ask: number; readonly letter: number }
+  | { readonly type: 'caught-up'; readonly ask: number }
+  | { readonly type: 'pause' | 'resume' | 'stop' };
+
+export type FromProjector =
+  | { readonly type: 'answer'; readonly ask: number; readonly answer: unknown; readonly failure: string | null }
+  | { readonly type: 'figures'; readonly figures: ConsumerFigures; readonly paused: boolean }
+  | { readonly type: 'trouble'; readonly message: string };
+
+export interface Projector {
+  received(message: ToProjector): void;
+  stop(): Promise<void>;
+}
+
+/** Keeps the world’s tables up to date from the log, and answers questions about them. */
+export async function runProjector(data: string, send: (message: FromProjector) => void): Promise<Projector> {
+  const log = openLmdbLog(join(data, 'log'));
+  const database = await openPglite(join(data, 'tables'), MIGRATIONS);
+  const consumer = new ConsumerGroup(log, worldProjection(database), (message) => send({ type: 'trouble', message }));
+  let isPaused = false;
+  // One after another: a pause that is followed by a resume must be over first.
+  let changing: Promise<void> = consumer.start();
+  const figures = setInterval(() => send({ type: 'figures', figures: consumer.figures(), paused: isPaused }), FIGURES_MS);
+
+  const query = (asked: ProjectorQuery): Promise<unknown> => {
+    switch (asked.about) {
+      case 'history':
+        return historyOf(database, asked.player, asked);
+      case 'steps':
+        return stepsOf(database, asked.player, asked);
+      case 'players':
+        return allPlayers(database);
+    }
+  };
+  const answering = (ask: number, work: Promise<unknown>) =>
+    void work.then(
+      (answer) => send({ type: 'answer', ask, answer, failure: null }),
+      (error) => send({ type: 'answer', ask, answer: null, failure: messageOf(error) }),
+    );
+  return {
+    received: (message) => {
+      switch (message.type) {
+        case 'query':
+          return answering(message.ask, query(message.query));
+        case 'replay':
+          return answering(message.ask, consumer.replay(message.letter));
+        case 'caught-up':
+          return answering(message.ask, consumer.caughtUp());
+        case 'pause':
+          if (isPaused) return;
+          isPaused = true;
+          changing = changing.then(() => consumer.stop());
+          return;
+        case 'resume':
+          if (!isPaused) return;
+          isPaused = false;
+          changing = changing.then(() => consumer.start());
+          return;
+      }
+    },
+    stop: async () => {
+      clearInterval(figures);
+      await changing;
+      if (!isPaused) await consumer.stop();
+      await database.close();
+      await log.close();
+    },
+  };
+}

@@ -1,0 +1,83 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { AlertRules } from '@millrace/contracts';
+import { AlertWatch, type WorldSample } from './alerts.ts';
+
+const rules: AlertRules = {
+  tickCriticalMs: 100,
+  tickCriticalForMs: 30_000,
+  tickWarningMs: 70,
+  tickWarningForMs: 60_000,
+  ccuDropPercent: 30,
+  errorPercent: 5,
+  queueMax: 1_000,
+  snapshotFailures: 3,
+  lagMax: 10_000,
+};
+const zone = { zone: '0-0', tickMs: 1, waiting: 0, snapshotFailures: 0 };
+const sample = (second: number, over: Partial<WorldSample> = {}): WorldSample => ({
+  time: second * 1_000,
+  ccu: 100,
+  zones: [zone],
+  answered: 100,
+  failed: 0,
+  lags: [],
+  ...over,
+});
+const namesOf = (watch: AlertWatch) => watch.list().map(({ id, until }) => `${id}${until === null ? '' : ' over'}`);
+
+describe('alerts', () => {
+  test('a slow tick is one after it has lasted, and over as soon as it is', () => {
+    const watch = new AlertWatch(rules);
+    const slow = { zones: [{ ...zone, tickMs: 101 }] };
+    for (let second = 0; second < 30; second++) assert.deepEqual(watch.note(sample(second, slow)), []);
+    assert.equal(watch.note(sample(30, slow))[0]?.severity, 'critical');
+    assert.deepEqual(watch.note(sample(31, slow)), []);
+    assert.equal(watch.note(sample(32))[0]?.until, 32_000);
+    assert.deepEqual(namesOf(watch), ['slow-tick/critical/0-0 over']);
+  });
+
+  test('a tick that recovers for a moment begins anew', () => {
+    const watch = new AlertWatch(rules);
+    const slow = { zones: [{ ...zone, tickMs: 80 }] };
+    for (let second = 0; second < 59; second++) watch.note(sample(second, slow));
+    watch.note(sample(59));
+    for (let second = 60; second < 119; second++) assert.deepEqual(watch.note(sample(second, slow)), []);
+    assert.equal(watch.note(sample(120, slow))[0]?.severity, 'warning');
+  });
+
+  test('a third of the players gone within a minute is one, a few of a few is not', () => {
+    const watch = new AlertWatch(rules);
+    watch.note(sample(0));
+    assert.deepEqual(watch.note(sample(1, { ccu: 71 })), []);
+    assert.equal(watch.note(sample(2, { ccu: 70 }))[0]?.rule, 'ccu-drop');
+    for (let second = 3; second < 62; second++) watch.note(sample(second, { ccu: 70 }));
+    assert.deepEqual(namesOf(watch), ['ccu-drop over']);
+    const small = new AlertWatch(rules);
+    small.note(sample(0, { ccu: 5 }));
+    assert.deepEqual(small.note(sample(1, { ccu: 0 })), []);
+  });
+
+  test('errors are judged over a minute', () => {
+    const watch = new AlertWatch(rules);
+    assert.deepEqual(watch.note(sample(0, { failed: 5 })), []);
+    assert.equal(watch.note(sample(1, { failed: 6 }))[0]?.rule, 'errors');
+  });
+
+  test('queues, snapshots and lag are one at once, each for its own subject', () => {
+    const watch = new AlertWatch(rules);
+    watch.note(
+      sample(0, {
+        zones: [
+          { ...zone, waiting: 1_001 },
+          { ...zone, zone: '1-0', snapshotFailures: 3 },
+        ],
+        lags: [
+          { group: 'series', lag: 10_000 },
+          { group: 'world-history', lag: 10_001 },
+        ],
+      }),
+    );
+    assert.deepEqual(namesOf(watch), ['long-queue/warning/0-0', 'snapshots-fail/warning/1-0', 'lag/world-history']);
+  });
+});

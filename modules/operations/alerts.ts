@@ -1,0 +1,138 @@
+import type { Alert, AlertRules } from '@millrace/contracts';
+
+/** What the rules look at, once a second. */
+export interface WorldSample {
+  /** Epoch ms. */
+  readonly time: number;
+  /** Players in the world. */
+  readonly ccu: number;
+  readonly zones: readonly {
+    readonly zone: string;
+    /** Longest tick of the last second, ms. */
+    readonly tickMs: number;
+    /** Commands in the mailbox. */
+    readonly waiting: number;
+    /** Snapshots that failed since the last one that did not. */
+    readonly snapshotFailures: number;
+  }[];
+  /** Commands answered in the last second, and those that failed through no fault of the player. */
+  readonly answered: number;
+  readonly failed: number;
+  readonly lags: readonly { readonly group: string; readonly lag: number }[];
+}
+
+interface Finding {
+  readonly id: string;
+  readonly severity: Alert['severity'];
+  readonly rule: Alert['rule'];
+  readonly subject: string;
+  readonly value: number;
+  readonly threshold: number;
+  /** How long it must have been so, ms. */
+  readonly forMs: number;
+}
+
+/** Samples that a drop of players and a rate of errors are judged over. */
+const MINUTE_SAMPLES = 60;
+/** Players below which a drop means nothing. */
+const CCU_MIN = 10;
+/** Answers below which a rate means nothing. */
+const ANSWERED_MIN = 20;
+/** Alerts that are over and still shown. */
+const PAST_MAX = 100;
+
+/** Watches samples and says what deserves a person’s attention, since when, and when it was over. */
+export class AlertWatch {
+  readonly #rules: AlertRules;
+  #samples: WorldSample[] = [];
+  readonly #since = new Map<string, number>();
+  readonly #active = new Map<string, Alert>();
+  #past: Alert[] = [];
+
+  constructor(rules: AlertRules) {
+    this.#rules = rules;
+  }
+
+  /** Judges a sample; returns the alerts that have begun or ended with it. */
+  note(sample: WorldSample): Alert[] {
+    this.#samples.push(sample);
+    if (this.#samples.length > MINUTE_SAMPLES) this.#samples.shift();
+    const changed: Alert[] = [];
+    const found = new Set<string>();
+    for (const finding of this.#findings(sample)) {
+      found.add(finding.id);
+      const since = this.#since.get(finding.id) ?? sample.time;
+      this.#since.set(finding.id, since);
+      if (sample.time - since < finding.forMs) continue;
+      const { id, severity, rule, subject, value, threshold } = finding;
+      const known = this.#active.get(id);
+      const alert: Alert = { id, severity, rule, subject, value, threshold, since, until: null };
+      this.#active.set(id, alert);
+      if (!known) changed.push(alert);
+    }
+    for (const id of [...this.#since.keys()]) if (!found.has(id)) this.#since.delete(id);
+    for (const [id, alert] of [...this.#active]) {
+      if (found.has(id)) continue;
+      this.#active.delete(id);
+      const over = { ...alert, until: sample.time };
+      this.#past = [over, ...this.#past].slice(0, PAST_MAX);
+      changed.push(over);
+    }
+    return changed;
+  }
+
+  /** Those that hold now, the gravest first, then those that are over. */
+  list(): Alert[] {
+    const active = [...this.#active.values()].sort(
+      (one, other) => Number(other.severity === 'critical') - Number(one.severity === 'critical') || one.since - other.since,
+    );
+    return [...active, ...this.#past];
+  }
+
+  *#findings(sample: WorldSample): Generator<Finding> {
+    const rules = this.#rules;
+    for (const { zone, tickMs, waiting, snapshotFailures } of sample.zones) {
+      const about = (rule: Alert['rule'], severity: Alert['severity'], value: number, threshold: number, forMs = 0): Finding => ({
+        id: `${rule}/${severity}/${zone}`,
+        rule,
+        severity,
+        subject: zone,
+        value,
+        threshold,
+        forMs,
+      });
+      if (tickMs > rules.tickCriticalMs) yield about('slow-tick', 'critical', tickMs, rules.tickCriticalMs, rules.tickCriticalForMs);
+      else if (tickMs > rules.tickWarningMs) yield about('slow-tick', 'warning', tickMs, rules.tickWarningMs, rules.tickWarningForMs);
+      if (waiting > rules.queueMax) yield about('long-queue', 'warning', waiting, rules.queueMax);
+      if (snapshotFailures >= rules.snapshotFailures) yield about('snapshots-fail', 'warning', snapshotFailures, rules.snapshotFailures);
+    }
+    for (const { group, lag } of sample.lags)
+      if (lag > rules.lagMax)
+        yield { id: `lag/${group}`, rule: 'lag', severity: 'warning', subject: group, value: lag, threshold: rules.lagMax, forMs: 0 };
+    const most = Math.max(...this.#samples.map(({ ccu }) => ccu));
+    const dropPercent = most === 0 ? 0 : ((most - sample.ccu) / most) * 100;
+    if (most >= CCU_MIN && dropPercent >= rules.ccuDropPercent)
+      yield {
+        id: 'ccu-drop',
+        rule: 'ccu-drop',
+        severity: 'critical',
+        subject: 'world',
+        value: dropPercent,
+        threshold: rules.ccuDropPercent,
+        forMs: 0,
+      };
+    const answered = this.#samples.reduce((sum, one) => sum + one.answered, 0);
+    const failed = this.#samples.reduce((sum, one) => sum + one.failed, 0);
+    const failedPercent = answered === 0 ? 0 : (failed / answered) * 100;
+    if (answered >= ANSWERED_MIN && failedPercent > rules.errorPercent)
+      yield {
+        id: 'errors',
+        rule: 'errors',
+        severity: 'critical',
+        subject: 'world',
+        value: failedPercent,
+        threshold: rules.errorPercent,
+        forMs: 0,
+      };
+  }
+}

@@ -1,0 +1,3 @@
+export { AlertWatch, type WorldSample } from './alerts.ts';
+export { Flow } from './flow.ts';
+export { type Consumer, operationsRoutes } from './routes.ts';

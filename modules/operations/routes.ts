@@ -1,0 +1,116 @@
+import { type Alert, type ConsumerStand, type DeadLetterContent, ENDPOINTS } from '@millrace/contracts';
+import { type EventBatch, messageOf } from '@millrace/kernel';
+import { ApiProblem, type Routes } from '@millrace/platform/http';
+import type { EventLog } from '@millrace/platform/log';
+import type { Flow } from './flow.ts';
+
+/** A consumer group, wherever it runs. */
+export interface Consumer {
+  readonly group: string;
+  stand(): ConsumerStand;
+  /** False when the letter is not this group’s; throws what keeps it from being taken. */
+  replay(letter: number): Promise<boolean>;
+  pause(): void;
+  resume(): void;
+}
+
+export interface OperationsParts {
+  readonly log: EventLog;
+  readonly consumers: readonly Consumer[];
+  readonly flow: Flow;
+  readonly alerts: () => Alert[];
+  /** Writes what an operator did to the server’s own record. */
+  readonly audit: (what: string, detail: object) => void;
+}
+
+/** The operators’ API of the log and its readers. */
+export function operationsRoutes(routes: Routes, { log, consumers, flow, alerts, audit }: OperationsParts): void {
+  const stands = () => consumers.map((consumer) => consumer.stand());
+  routes.answer(ENDPOINTS.listConsumers, stands);
+  routes.answer(ENDPOINTS.pauseConsumer, ({ params: { group } }) => {
+    consumerOf(group).pause();
+    audit('a consumer was paused', { group });
+    return stands();
+  });
+  routes.answer(ENDPOINTS.resumeConsumer, ({ params: { group } }) => {
+    consumerOf(group).resume();
+    audit('a consumer was resumed', { group });
+    return stands();
+  });
+  routes.answer(ENDPOINTS.getFlow, () => {
+    const { partitions, bytes } = log.figures();
+    return { types: flow.types(), log: { partitions: partitions.map(({ start, end }) => ({ start, end })), bytes } };
+  });
+  routes.answer(ENDPOINTS.listAlerts, alerts);
+
+  routes.answer(ENDPOINTS.listDeadLetters, () => log.deadLetters.list());
+  routes.answer(ENDPOINTS.getDeadLetter, ({ params }) => contentOf(params.id));
+  routes.answer(ENDPOINTS.mendDeadLetter, async ({ params, body }) => {
+    const { letter, batch } = opened(params.id);
+    const index = body.seq - batch.firstSeq;
+    const event = batch.events[index];
+    if (!event)
+      throw new ApiProblem(
+        'BAD_REQUEST',
+        `Dead letter ${params.id} has no event with seq ${body.seq}.`,
+        `It holds ${batch.firstSeq} to ${batch.firstSeq + batch.events.length - 1}.`,
+      );
+    const mended: EventBatch = { ...batch, events: batch.events.with(index, { ...body.data, type: event.type }) };
+    await log.deadLetters.mend(params.id, mended);
+    audit('a dead letter was mended', {
+      letter: letter.id,
+      zone: letter.zone,
+      seq: body.seq,
+      operator: body.operator,
+      reason: body.reason,
+      was: event,
+      is: body.data,
+    });
+    return contentOf(params.id);
+  });
+  routes.answer(ENDPOINTS.replayDeadLetter, async ({ params }) => {
+    const { letter } = opened(params.id);
+    try {
+      if (await consumerOf(letter.group).replay(params.id)) {
+        audit('a dead letter was replayed', { letter: params.id });
+        return { replayed: true };
+      }
+    } catch (error) {
+      throw new ApiProblem(
+        'WRONG_STATE',
+        `Dead letter ${params.id} still cannot be taken: ${messageOf(error)}.`,
+        'Mend it, or its cause, first.',
+      );
+    }
+    throw unknownLetter(params.id);
+  });
+
+  function consumerOf(group: string): Consumer {
+    const consumer = consumers.find((one) => one.group === group);
+    if (!consumer)
+      throw new ApiProblem(
+        'NOT_FOUND',
+        `There is no consumer group "${group}".`,
+        `There are ${consumers.map((one) => one.group).join(', ')}.`,
+      );
+    return consumer;
+  }
+
+  function opened(id: number): NonNullable<ReturnType<EventLog['deadLetters']['open']>> {
+    const found = log.deadLetters.open(id);
+    if (!found) throw unknownLetter(id);
+    return found;
+  }
+
+  function contentOf(id: number): DeadLetterContent {
+    const { letter, batch } = opened(id);
+    return {
+      letter,
+      events: batch.events.map(({ type, ...data }, index) => ({ seq: batch.firstSeq + index, type, data })),
+    };
+  }
+}
+
+function unknownLetter(id: number): ApiProblem {
+  return new ApiProblem('NOT_FOUND', `There is no dead letter ${id}.`, 'GET /api/v1/dead-letters lists them.');
+}

@@ -1,12 +1,10 @@
 export { Gateway, type WorldLimits } from './gateway.ts';
-export { allPlayers, historyOf, stepsOf } from './history.ts';
 export { hashOf } from './inspect.ts';
 export { listenTcp, type TcpListener, webSocketDoor } from './listeners.ts';
 export type { FromZoneHost, HostPort, ToZoneHost } from './messages.ts';
 export { replayZone, type WorldRecord, zoneAtMoment } from './past.ts';
-export { WORLD_HISTORY, worldProjection } from './projection.ts';
 export { type HostControl, worldRoutes, zoneStands } from './routes.ts';
 export { allZones } from './terrain.ts';
 export { newPlayerId, newSecret, playerTokens } from './tokens.ts';
 export { WorldHost } from './world-host.ts';
-export { type World, worldZone } from './zone.ts';
+export { WORLD_HISTORY, type World, worldZone } from './zone.ts';

@@ -64,6 +64,9 @@ const ASLEEP_MAX = 5_000;
 /** Dead players, due items and sleepers are looked at this often. */
 const CARE_EVERY_TICKS = 10;
 
+/** The consumer group that writes the world’s tables. */
+export const WORLD_HISTORY = 'world-history';
+
 /** One zone of the world: everything that stands in it. */
 export interface World {
   zone: ZoneId;

@@ -3,7 +3,7 @@ import type { PlayerId } from '@millrace/contracts';
 import { messageOf } from '@millrace/kernel';
 import { openPglite } from '@millrace/platform/database';
 import { type ConsumerFigures, ConsumerGroup, openLmdbLog } from '@millrace/platform/log';
-import { allPlayers, historyOf, stepsOf, worldProjection } from '@millrace/worlds';
+import { allPlayers, historyOf, stepsOf, worldProjection } from '@millrace/worlds/tables';
 
 const MIGRATIONS = join(import.meta.dirname, '..', 'migrations');
 const FIGURES_MS = 1_000;

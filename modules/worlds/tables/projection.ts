@@ -3,10 +3,8 @@ import { type EventBatch, keyOf, kindOf, lastSeqOf } from '@millrace/kernel';
 import { type Database, marksOf, offsetsOf, saveMarks, saveOffset, type Transaction } from '@millrace/platform/database';
 import { CannotApply, type Projection } from '@millrace/platform/log';
 import { inArray, sql } from 'drizzle-orm';
+import { WORLD_HISTORY, worldZone } from '../zone.ts';
 import { players } from './tables.ts';
-import { worldZone } from './zone.ts';
-
-export const WORLD_HISTORY = 'world-history';
 
 type PlayerRow = typeof players.$inferSelect;
 

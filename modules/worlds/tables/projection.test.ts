@@ -9,11 +9,11 @@ import { newHost } from '@millrace/kernel/testing';
 import { type Database, openPglite } from '@millrace/platform/database';
 import { CannotApply } from '@millrace/platform/log';
 import { sql } from 'drizzle-orm';
+import { type World, worldZone } from '../zone.ts';
 import { allPlayers, historyOf, stepsOf } from './history.ts';
 import { worldProjection } from './projection.ts';
-import { type World, worldZone } from './zone.ts';
 
-const MIGRATIONS = join(import.meta.dirname, '..', '..', 'apps', 'server', 'migrations');
+const MIGRATIONS = join(import.meta.dirname, '..', '..', '..', 'apps', 'server', 'migrations');
 const plan = { seed: 7, columns: 2, rows: 1, monsters: 2, items: 200 };
 const ZONES = ['world/0-0', 'world/1-0'];
 

@@ -1,0 +1,2 @@
+export { allPlayers, historyOf, stepsOf } from './history.ts';
+export { worldProjection } from './projection.ts';

@@ -13,6 +13,8 @@ const Limit = (most: number, usual: number) =>
 const instrumentParams = Type.Object({ id: InstrumentId });
 const sourceParams = Type.Object({ id: Type.String() });
 
+const deadLetterParams = Type.Object({ group: Type.String(), id: Type.Integer() });
+
 /** Rows one answer may hold: about 2 MB of JSON, and a decade of daily candles. */
 export const ROWS_MAX = 20_000;
 const ROWS_USUAL = 500;
@@ -171,19 +173,19 @@ export const ENDPOINTS = {
   }),
   getDeadLetter: endpoint({
     method: 'GET',
-    path: '/api/v1/dead-letters/:id',
+    path: '/api/v1/dead-letters/:group/:id',
     tag: 'Log',
     summary: 'A dead letter with its events',
-    params: Type.Object({ id: Type.Integer() }),
+    params: deadLetterParams,
     answer: resources.DeadLetterContent,
     problems: ['NOT_FOUND'],
   }),
   mendDeadLetter: endpoint({
     method: 'POST',
-    path: '/api/v1/dead-letters/:id/mend',
+    path: '/api/v1/dead-letters/:group/:id/mend',
     tag: 'Log',
     summary: 'Correct an event of a dead letter, before it is replayed; the log keeps it as it was decided',
-    params: Type.Object({ id: Type.Integer() }),
+    params: deadLetterParams,
     body: Type.Object({
       seq: Type.Integer({ description: 'Which event.' }),
       data: Type.Record(Type.String(), Type.Unknown(), { description: 'Its fields, in place of those it has.' }),
@@ -237,10 +239,10 @@ export const ENDPOINTS = {
   }),
   replayDeadLetter: endpoint({
     method: 'POST',
-    path: '/api/v1/dead-letters/:id/replay',
+    path: '/api/v1/dead-letters/:group/:id/replay',
     tag: 'Log',
     summary: 'Hand a dead letter to its consumer again',
-    params: Type.Object({ id: Type.Integer() }),
+    params: deadLetterParams,
     answer: Type.Object({ replayed: Type.Boolean() }),
     problems: ['NOT_FOUND', 'WRONG_STATE'],
   }),

@@ -239,7 +239,13 @@ export const FlowStand = Type.Object(
     types: Type.Array(Type.Object({ kind: Type.String(), type: Type.String(), perSecond: Type.Number(), total: Type.Integer() }), {
       description: 'Events decided, by zone kind and type; `total` since this server started.',
     }),
-    log: Type.Object({ partitions: Type.Array(Type.Object({ start: Type.Integer(), end: Type.Integer() })), bytes: Type.Integer() }),
+    topics: Type.Array(
+      Type.Object({
+        topic: Type.String({ description: '`market` or `worlds`.' }),
+        partitions: Type.Array(Type.Object({ start: Type.Integer(), end: Type.Integer() })),
+        bytes: Type.Integer(),
+      }),
+    ),
   },
   { $id: 'FlowStand', description: 'What flows through the log.' },
 );

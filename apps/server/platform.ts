@@ -25,7 +25,7 @@ import {
 import { AlertWatch, type Consumer, Flow, operationsRoutes } from '@millrace/operations';
 import type { Settings } from '@millrace/platform/config';
 import { ApiProblem, createHttpServer, type HttpServer, requireChannel, type Upgrade } from '@millrace/platform/http';
-import { type ConsumerFigures, ConsumerGroup, openLmdbLog, openSpool } from '@millrace/platform/log';
+import { type ConsumerFigures, ConsumerGroup, type EventLog, openLmdbLog, openSpool } from '@millrace/platform/log';
 import { openDuckDbSeries, type SeriesStore } from '@millrace/platform/series';
 import { openFileSnapshots, openLmdbSnapshots } from '@millrace/platform/snapshots';
 import { Hub } from '@millrace/platform/streams';
@@ -35,7 +35,7 @@ import { systemClock } from './clock.ts';
 import { registerMetrics } from './metrics.ts';
 import { ProjectorHandle } from './projector/projector-handle.ts';
 import { UserError } from './user-error.ts';
-import { startWorlds, WORLD_SOCKET_PATH } from './worlds/worlds.ts';
+import { startWorlds, WORLD_SOCKET_PATH, WORLDS_FOLDER } from './worlds/worlds.ts';
 
 const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
@@ -137,11 +137,9 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
     ...(adjust && { adjust }),
   });
   await openInstruments(host, collector);
-  const projector = settings.worlds.enabled ? new ProjectorHandle(settings.data, logger) : null;
-  const worlds = projector
-    ? await startWorlds(settings, { log, hot, cold, logger, projector, onFlow: (counts) => flow.add(counts) })
-    : null;
-  const consumers = [seriesConsumer(consumer), ...(projector ? [projectorConsumer(projector)] : [])];
+  const projector = settings.worlds.enabled ? new ProjectorHandle(join(settings.data, WORLDS_FOLDER), logger) : null;
+  const worlds = projector ? await startWorlds(settings, { logger, projector, onFlow: (counts) => flow.add(counts) }) : null;
+  const consumers = [seriesConsumer(consumer, log), ...(projector && worlds ? [projectorConsumer(projector, worlds.log)] : [])];
   const alerts = new AlertWatch(settings.alerts);
   const watching = setInterval(() => {
     flow.add(decided);
@@ -174,7 +172,6 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
       marketRoutes(routes, reads);
       udfRoutes(app, reads);
       operationsRoutes(routes, {
-        log,
         consumers,
         flow,
         alerts: () => alerts.list(),
@@ -186,7 +183,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
     },
   });
   collector.start();
-  const stopHousekeeping = keepHouse(settings, { log, consumer, series, logger });
+  const stopHousekeeping = keepHouse(settings, { consumers, series, logger });
 
   const parts = collector;
   return {
@@ -300,11 +297,13 @@ async function openDoor(
 }
 
 /** The group that writes the series, as operators handle it. */
-function seriesConsumer(consumer: ConsumerGroup): Consumer {
+function seriesConsumer(consumer: ConsumerGroup, log: EventLog): Consumer {
   let isPaused = false;
   let changing: Promise<void> = Promise.resolve();
   return {
     group: consumer.figures().group,
+    topic: 'market',
+    log,
     stand: () => ({ ...standOf(consumer.figures()), state: isPaused ? 'paused' : 'running' }),
     replay: (letter) => consumer.replay(letter),
     pause: () => {
@@ -321,10 +320,12 @@ function seriesConsumer(consumer: ConsumerGroup): Consumer {
 }
 
 /** The group that writes the world’s tables, in its own process. */
-function projectorConsumer(projector: ProjectorHandle): Consumer {
+function projectorConsumer(projector: ProjectorHandle, log: EventLog): Consumer {
   const group = WORLD_HISTORY;
   return {
     group,
+    topic: 'worlds',
+    log,
     stand: () => {
       const { figures } = projector;
       if (!figures) return { group, state: 'away', lag: 0, applied: 0, deadLetters: 0, trouble: 'It is starting.', offsets: [] };
@@ -350,23 +351,24 @@ async function withinTime(promise: Promise<void>): Promise<void> {
   clearTimeout(timer);
 }
 
+/** Lets go of what is old: events that every reader has read, days that belong in the archive. */
 function keepHouse(
   settings: Settings,
-  {
-    log,
-    consumer,
-    series,
-    logger,
-  }: { log: ReturnType<typeof openLmdbLog>; consumer: ConsumerGroup; series: Awaited<ReturnType<typeof openDuckDbSeries>>; logger: Logger },
+  { consumers, series, logger }: { consumers: readonly Consumer[]; series: SeriesStore; logger: Logger },
 ): () => void {
   const once = async () => {
-    const { offsets } = consumer.figures();
-    const rule = {
-      olderThanMs: settings.log.retentionHours * HOUR_MS,
-      bytesMax: settings.log.retentionGiB * GIB,
-      neededFrom: (partition: number) => offsets[partition] ?? 0,
-    };
-    const dropped = await log.retain(rule, Date.now());
+    let dropped = 0;
+    for (const { log, stand } of consumers) {
+      const { offsets } = stand();
+      dropped += await log.retain(
+        {
+          olderThanMs: settings.log.retentionHours * HOUR_MS,
+          bytesMax: settings.log.retentionGiB * GIB,
+          neededFrom: (partition) => offsets[partition] ?? 0,
+        },
+        Date.now(),
+      );
+    }
     const archived = await series.archive(Date.now());
     if (dropped + archived > 0) logger.info({ droppedEvents: dropped, archivedRows: archived }, 'housekeeping');
   };

@@ -7,6 +7,9 @@ import type { Flow } from './flow.ts';
 /** A consumer group, wherever it runs. */
 export interface Consumer {
   readonly group: string;
+  /** What it reads, and the log that holds it. */
+  readonly topic: string;
+  readonly log: EventLog;
   stand(): ConsumerStand;
   /** False when the letter is not this group’s; throws what keeps it from being taken. */
   replay(letter: number): Promise<boolean>;
@@ -15,7 +18,6 @@ export interface Consumer {
 }
 
 export interface OperationsParts {
-  readonly log: EventLog;
   readonly consumers: readonly Consumer[];
   readonly flow: Flow;
   readonly alerts: () => Alert[];
@@ -24,7 +26,7 @@ export interface OperationsParts {
 }
 
 /** The operators’ API of the log and its readers. */
-export function operationsRoutes(routes: Routes, { log, consumers, flow, alerts, audit }: OperationsParts): void {
+export function operationsRoutes(routes: Routes, { consumers, flow, alerts, audit }: OperationsParts): void {
   const stands = () => consumers.map((consumer) => consumer.stand());
   routes.answer(ENDPOINTS.listConsumers, stands);
   routes.answer(ENDPOINTS.pauseConsumer, ({ params: { group } }) => {
@@ -38,15 +40,18 @@ export function operationsRoutes(routes: Routes, { log, consumers, flow, alerts,
     return stands();
   });
   routes.answer(ENDPOINTS.getFlow, () => {
-    const { partitions, bytes } = log.figures();
-    return { types: flow.types(), log: { partitions: partitions.map(({ start, end }) => ({ start, end })), bytes } };
+    const topics = consumers.map(({ topic, log }) => {
+      const { partitions, bytes } = log.figures();
+      return { topic, partitions: partitions.map(({ start, end }) => ({ start, end })), bytes };
+    });
+    return { types: flow.types(), topics };
   });
   routes.answer(ENDPOINTS.listAlerts, alerts);
 
-  routes.answer(ENDPOINTS.listDeadLetters, () => log.deadLetters.list());
-  routes.answer(ENDPOINTS.getDeadLetter, ({ params }) => contentOf(params.id));
+  routes.answer(ENDPOINTS.listDeadLetters, () => consumers.flatMap(({ log, group }) => log.deadLetters.list(group)));
+  routes.answer(ENDPOINTS.getDeadLetter, ({ params }) => contentOf(params));
   routes.answer(ENDPOINTS.mendDeadLetter, async ({ params, body }) => {
-    const { letter, batch } = opened(params.id);
+    const { letter, batch } = opened(params);
     const index = body.seq - batch.firstSeq;
     const event = batch.events[index];
     if (!event)
@@ -56,7 +61,7 @@ export function operationsRoutes(routes: Routes, { log, consumers, flow, alerts,
         `It holds ${batch.firstSeq} to ${batch.firstSeq + batch.events.length - 1}.`,
       );
     const mended: EventBatch = { ...batch, events: batch.events.with(index, { ...body.data, type: event.type }) };
-    await log.deadLetters.mend(params.id, mended);
+    await consumerOf(params.group).log.deadLetters.mend(params.id, mended);
     audit('a dead letter was mended', {
       letter: letter.id,
       zone: letter.zone,
@@ -66,12 +71,12 @@ export function operationsRoutes(routes: Routes, { log, consumers, flow, alerts,
       was: event,
       is: body.data,
     });
-    return contentOf(params.id);
+    return contentOf(params);
   });
   routes.answer(ENDPOINTS.replayDeadLetter, async ({ params }) => {
-    const { letter } = opened(params.id);
+    opened(params);
     try {
-      if (await consumerOf(letter.group).replay(params.id)) {
+      if (await consumerOf(params.group).replay(params.id)) {
         audit('a dead letter was replayed', { letter: params.id });
         return { replayed: true };
       }
@@ -96,14 +101,14 @@ export function operationsRoutes(routes: Routes, { log, consumers, flow, alerts,
     return consumer;
   }
 
-  function opened(id: number): NonNullable<ReturnType<EventLog['deadLetters']['open']>> {
-    const found = log.deadLetters.open(id);
-    if (!found) throw unknownLetter(id);
+  function opened({ group, id }: { group: string; id: number }): NonNullable<ReturnType<EventLog['deadLetters']['open']>> {
+    const found = consumerOf(group).log.deadLetters.open(id);
+    if (found?.letter.group !== group) throw unknownLetter(id);
     return found;
   }
 
-  function contentOf(id: number): DeadLetterContent {
-    const { letter, batch } = opened(id);
+  function contentOf(which: { group: string; id: number }): DeadLetterContent {
+    const { letter, batch } = opened(which);
     return {
       letter,
       events: batch.events.map(({ type, ...data }, index) => ({ seq: batch.firstSeq + index, type, data })),

@@ -31,6 +31,11 @@ interface Head {
   readonly at: number;
 }
 
+/** Key of the one entry that every write changes. */
+const STATE = 'state';
+/** After another process has written in between, how long it is taken for likely that it does so again. */
+const CONTENDED_MS = 500;
+
 const NO_HEAD: Head = { epoch: 0, seq: 0, at: 0 };
 
 type Records = Database<EventBatch[], number>;
@@ -56,14 +61,32 @@ function shapedBy(name: string): DatabaseOptions & { name: string } {
   return options;
 }
 
+/** Where each partition ends: the offset of its next event. */
+type Ends = readonly number[];
+
+/** What is put at once, when what was judged by still holds. */
+interface Writing {
+  readonly outcome: Appended[];
+  readonly groups: readonly (EventBatch[] | undefined)[];
+  readonly heads: ReadonlyMap<ZoneAddress, Head>;
+  readonly before: Ends;
+  readonly ends: Ends;
+}
+
 class LmdbLog implements EventLog {
   readonly partitions = PARTITIONS;
   readonly deadLetters: DeadLetterBox;
   readonly #root: RootDatabase;
   readonly #records: readonly Records[];
   readonly #heads: Database<Head, string>;
-  /** Where each partition ends: the offset of its next event. */
-  readonly #ends: Database<number, number>;
+  /** One entry; its version is raised by every claim and every append, of whichever process. */
+  readonly #state: Database<Ends, string>;
+  /** What is known of the log, as of this version. */
+  #version = 0;
+  #ends: Ends = [];
+  readonly #known = new Map<ZoneAddress, Head>();
+  #contendedUntil = 0;
+  #appending: Promise<unknown> = Promise.resolve();
   readonly #listeners = new Set<() => void>();
   #look: NodeJS.Timeout | null = null;
   #seen = 0;
@@ -72,28 +95,71 @@ class LmdbLog implements EventLog {
     this.#root = root;
     this.#records = records;
     this.#heads = root.openDB<Head, string>({ name: 'heads' });
-    this.#ends = root.openDB<number, number>({ name: 'ends' });
+    this.#state = root.openDB<Ends, string>({ name: 'state', useVersions: true });
     this.deadLetters = new LmdbDeadLetters(root);
+    this.#state.transactionSync(() => {
+      if (!this.#state.doesExist(STATE))
+        void this.#state.put(
+          STATE,
+          records.map(() => 0),
+          1,
+        );
+    });
+    this.#refresh();
   }
 
-  async claim(zone: ZoneAddress): Promise<Claim> {
-    return this.#root.transaction(() => {
-      const head = this.#headOf(zone);
-      const epoch = head.epoch + 1;
-      void this.#heads.put(zone, { ...head, epoch });
-      return { epoch, lastSeq: head.seq };
+  claim(zone: ZoneAddress): Promise<Claim> {
+    return this.#alone(async () => {
+      const { head, version } = await this.#root.transaction(() => {
+        this.#refresh();
+        const before = this.#headOf(zone);
+        const claimed = { ...before, epoch: before.epoch + 1 };
+        void this.#heads.put(zone, claimed);
+        void this.#state.put(STATE, this.#ends, this.#version + 1);
+        return { head: claimed, version: this.#version + 1 };
+      });
+      this.#version = version;
+      this.#known.set(zone, head);
+      return { epoch: head.epoch, lastSeq: head.seq };
     });
   }
 
-  async append(batches: readonly EventBatch[]): Promise<Appended[]> {
-    const outcome = await this.#root.transaction(() => this.#appendInTransaction(batches));
-    this.#tellListeners();
-    return outcome;
+  append(batches: readonly EventBatch[]): Promise<Appended[]> {
+    return this.#alone(async () => {
+      const outcome = await this.#appendAlone(batches);
+      this.#tellListeners();
+      return outcome;
+    });
+  }
+
+  /**
+   * Judges by what this process knows and writes on the condition that it still holds, which costs this thread nothing. When
+   * another process has written meanwhile, judges within the transaction: slower, and always right.
+   */
+  async #appendAlone(batches: readonly EventBatch[]): Promise<Appended[]> {
+    if (performance.now() >= this.#contendedUntil) {
+      const writing = this.#judge(batches);
+      const version = this.#version;
+      if (await this.#state.ifVersion(STATE, version, () => this.#put(writing, version + 1))) {
+        this.#remember(writing, version + 1);
+        return writing.outcome;
+      }
+      this.#contendedUntil = performance.now() + CONTENDED_MS;
+    }
+    const { writing, version } = await this.#root.transaction(() => {
+      this.#refresh();
+      const judged = this.#judge(batches);
+      this.#put(judged, this.#version + 1);
+      return { writing: judged, version: this.#version + 1 };
+    });
+    this.#remember(writing, version);
+    return writing.outcome;
   }
 
   async *read(zone: ZoneAddress, afterSeq: number, from: LogPosition | null): AsyncIterable<EventBatch> {
     const records = this.#at(partitionIndex(zone));
-    const head = this.#headOf(zone);
+    // Another process may have written the zone since.
+    const head = this.#heads.get(zone) ?? NO_HEAD;
     if (head.seq <= afterSeq) return;
     for (let start = from ?? 0; ; ) {
       let seen = 0;
@@ -172,15 +238,17 @@ class LmdbLog implements EventLog {
 
   async close(): Promise<void> {
     if (this.#look) clearInterval(this.#look);
+    await this.#appending;
     await this.#root.flushed;
     await this.#root.close();
   }
 
-  /** Judges every batch before it writes any, so that a refusal leaves nothing behind. */
-  #appendInTransaction(batches: readonly EventBatch[]): Appended[] {
+  /** Sorts batches into their partitions’ groups. @throws when one leaves a hole; then nothing of any is written */
+  #judge(batches: readonly EventBatch[]): Writing {
     const heads = new Map<ZoneAddress, Head>();
     const groups: (EventBatch[] | undefined)[] = [];
-    const ends = this.#records.map((_records, index) => this.#endOf(index));
+    const before = this.#ends;
+    const ends = [...before];
     const outcome = batches.map((batch): Appended => {
       const head = heads.get(batch.zone) ?? this.#headOf(batch.zone);
       const rest = admit(batch, head);
@@ -190,21 +258,41 @@ class LmdbLog implements EventLog {
       const group = groups[index];
       if (group) group.push(rest);
       else groups[index] = [rest];
-      const at = ends[index] ?? 0;
+      const at = before[index] ?? 0;
+      ends[index] = (ends[index] ?? 0) + widthOf(rest);
       heads.set(batch.zone, { epoch: writerOf(batch), seq: lastSeqOf(rest), at });
       return { at };
     });
-    for (const [index, group] of groups.entries()) {
-      if (!group) continue;
-      const at = ends[index] ?? 0;
-      void this.#at(index).put(at, group);
-      void this.#ends.put(
-        index,
-        group.reduce((end, batch) => end + widthOf(batch), at),
-      );
-    }
+    return { outcome, groups, heads, before, ends };
+  }
+
+  #put({ groups, heads, before, ends }: Writing, version: number): void {
+    for (const [index, group] of groups.entries()) if (group) void this.#at(index).put(before[index] ?? 0, group);
     for (const [zone, head] of heads) void this.#heads.put(zone, head);
-    return outcome;
+    void this.#state.put(STATE, ends, version);
+  }
+
+  #remember({ heads, ends }: Writing, version: number): void {
+    this.#version = version;
+    this.#ends = ends;
+    for (const [zone, head] of heads) this.#known.set(zone, head);
+  }
+
+  /** Learns what the log holds now. */
+  #refresh(): void {
+    const entry = this.#state.getEntry(STATE);
+    if (entry?.version === undefined) throw new Error('the log has lost its state entry');
+    if (entry.version === this.#version) return;
+    this.#version = entry.version;
+    this.#ends = entry.value;
+    this.#known.clear();
+  }
+
+  /** One write at a time: each is judged by what the one before has left. */
+  #alone<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#appending.then(work);
+    this.#appending = done.catch(() => {});
+    return done;
   }
 
   #tellListeners(): void {
@@ -213,15 +301,19 @@ class LmdbLog implements EventLog {
   }
 
   #appendedSoFar(): number {
-    return this.#records.reduce((sum, _records, index) => sum + this.#endOf(index), 0);
+    return (this.#state.get(STATE) ?? []).reduce((sum, end) => sum + end, 0);
   }
 
   #headOf(zone: ZoneAddress): Head {
-    return this.#heads.get(zone) ?? NO_HEAD;
+    const known = this.#known.get(zone);
+    if (known) return known;
+    const head = this.#heads.get(zone) ?? NO_HEAD;
+    this.#known.set(zone, head);
+    return head;
   }
 
   #endOf(partition: number): number {
-    return this.#ends.get(partition) ?? 0;
+    return this.#state.get(STATE)?.[partition] ?? 0;
   }
 
   #at(index: number): Records {

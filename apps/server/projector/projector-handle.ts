@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { constants, setPriority } from 'node:os';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { type Link, openLink } from '@millrace/platform/cluster';
@@ -23,6 +24,15 @@ type Question =
   | { readonly type: 'query'; readonly query: ProjectorQuery }
   | { readonly type: 'replay'; readonly letter: number }
   | { readonly type: 'caught-up' };
+
+/** Lets a process have what the others leave it: tables may come a little later, decisions may not. */
+function yieldToOthers(pid: number | undefined): void {
+  try {
+    if (pid !== undefined) setPriority(pid, constants.priority.PRIORITY_BELOW_NORMAL);
+  } catch {
+    // It has ended already, or the system does not allow it; then it runs like the others.
+  }
+}
 
 /** The projector as the server holds it: a process that is started again when it ends. Nothing else waits for it. */
 export class ProjectorHandle {
@@ -104,6 +114,7 @@ export class ProjectorHandle {
   #start(): void {
     const child = spawn(process.execPath, [...LEAN, PROCESS], { stdio: ['ignore', 'inherit', 'inherit', 'pipe'] });
     this.#child = child;
+    yieldToOthers(child.pid);
     this.#link = openLink<ToProjector, FromProjector>(child.stdio[3] as Duplex, {
       onMessage: (message) => this.#received(message),
       onClose: () => {},

@@ -3,13 +3,12 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import type { WorldPlan } from '@millrace/contracts';
-import { keyOf, messageOf, type SnapshotStore, ZoneHost, zoneAddress } from '@millrace/kernel';
+import { keyOf, messageOf, ZoneHost, zoneAddress } from '@millrace/kernel';
 import type { Flow, WorldSample } from '@millrace/operations';
 import { Coordinator } from '@millrace/platform/cluster';
 import type { Settings } from '@millrace/platform/config';
 import type { Routes, Upgrade } from '@millrace/platform/http';
 import { type EventLog, openSpool } from '@millrace/platform/log';
-import type { ColdStore } from '@millrace/platform/snapshots';
 import type { Logger } from '@millrace/platform/telemetry';
 import {
   allZones,
@@ -29,29 +28,26 @@ import { systemClock } from '../clock.ts';
 import type { ProjectorHandle } from '../projector/projector-handle.ts';
 import { UserError } from '../user-error.ts';
 import { HostProcesses } from './host-processes.ts';
-import type { FromHost } from './zone-host.ts';
+import { type FromHost, openStores } from './zone-host.ts';
 
 const MIB = 1024 * 1024;
 /** Frames of any kind for each command a player may send: pings and a little haste on top. */
 const FRAMES_PER_COMMAND = 10;
+
+/** Folder of the world’s own log, snapshots and tables: what players do is nothing the market’s readers should have to read. */
+export const WORLDS_FOLDER = 'worlds';
 
 /** Where browsers play. */
 export const WORLD_SOCKET_PATH = '/api/v1/worlds/socket';
 
 type HostFiguresMessage = FromHost & { type: 'host-figures' };
 
-/** The server’s own stores, which it shares with zone hosts. */
-export interface WorldStores {
-  readonly log: EventLog;
-  readonly hot: SnapshotStore;
-  readonly cold: ColdStore;
-}
-
 export interface Worlds {
-  readonly gateway: Gateway;
   /** Takes players in over WebSocket. */
   readonly upgrade: Upgrade;
   register(routes: Routes): void;
+  /** The world’s own log. */
+  readonly log: EventLog;
   /** What the alerts look at. */
   sample(): Omit<WorldSample, 'time' | 'lags'>;
   stop(): Promise<void>;
@@ -60,12 +56,14 @@ export interface Worlds {
 /** Opens the world: its gateway here, its zones in processes of their own, and a coordinator between them. */
 export async function startWorlds(
   settings: Settings,
-  { logger, projector, onFlow, ...stores }: { logger: Logger; projector: ProjectorHandle; onFlow: Flow['add'] } & WorldStores,
+  { logger, projector, onFlow }: { logger: Logger; projector: ProjectorHandle; onFlow: Flow['add'] },
 ): Promise<Worlds> {
-  const { worlds, data } = settings;
+  const { worlds } = settings;
+  const data = join(settings.data, WORLDS_FOLDER);
+  const stores = openStores(data);
   const plan: WorldPlan = { seed: worlds.seed, columns: worlds.columns, rows: worlds.rows, monsters: worlds.monsters, items: worlds.items };
   const zones = allZones(plan);
-  const tokens = playerTokens(new TextEncoder().encode(worlds.tokenSecret ?? keptSecret(data)));
+  const tokens = playerTokens(new TextEncoder().encode(worlds.tokenSecret ?? keptSecret(settings.data)));
   const gateway = new Gateway({
     clock: systemClock,
     zones,
@@ -82,7 +80,7 @@ export async function startWorlds(
     secret: newSecret,
     busy: busyShare(),
   });
-  await drainLeftSpools(settings, stores.log, logger);
+  await drainLeftSpools(data, settings.log.spoolMiB, stores.log, logger);
 
   const figures = new Map<string, HostFiguresMessage>();
   const snapshotFailures = new Map<string, number>();
@@ -146,7 +144,7 @@ export async function startWorlds(
   const webSockets = webSocketDoor(gateway);
   const control = hostControl(hosts, coordinator, figures, isDrained);
   return {
-    gateway,
+    log: stores.log,
     sample: () => {
       const stands = zoneStands(gateway);
       const failures = gateway.takeFailures();
@@ -181,6 +179,7 @@ export async function startWorlds(
       await listener.close();
       await hosts.stop();
       coordinator.stop();
+      await stores.close();
     },
   };
 }
@@ -252,7 +251,7 @@ async function openTcp(gateway: Gateway, { host, worlds }: Settings): Promise<Tc
 }
 
 /** What hosts that are no more could not write: events of zones that nobody has claimed since still go to the log. */
-async function drainLeftSpools({ data, log: { spoolMiB } }: Settings, log: EventLog, logger: Logger): Promise<void> {
+async function drainLeftSpools(data: string, spoolMiB: number, log: EventLog, logger: Logger): Promise<void> {
   const folder = join(data, 'spool');
   if (!existsSync(folder)) return;
   for (const name of readdirSync(folder).filter((entry) => entry.startsWith('zones-'))) {

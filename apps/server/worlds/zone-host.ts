@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import type { WorldPlan } from '@millrace/contracts';
-import { type Clock, type HostFigures, kindOf, type RecoveryStep, type SnapshotStore, ZoneHost, type ZoneLog } from '@millrace/kernel';
+import { type Clock, type HostFigures, kindOf, type RecoveryStep, type SnapshotStore, ZoneHost } from '@millrace/kernel';
 import { type Assignment, type Beat, Member } from '@millrace/platform/cluster';
-import { openLmdbLog, openSpool } from '@millrace/platform/log';
+import { type EventLog, openLmdbLog, openSpool } from '@millrace/platform/log';
 import { openFileSnapshots, openLmdbSnapshots } from '@millrace/platform/snapshots';
 import { type FromZoneHost, type ToZoneHost, WorldHost } from '@millrace/worlds';
 
@@ -14,7 +14,7 @@ export interface Begin {
   readonly type: 'begin';
   readonly id: string;
   readonly incarnation: string;
-  /** The data folder, which all hosts of the machine share. */
+  /** Where the world is recorded; all hosts of the machine share it. */
   readonly data: string;
   readonly plan: WorldPlan;
   readonly leaseMs: number;
@@ -59,7 +59,7 @@ function unread(store: SnapshotStore): SnapshotStore {
 
 /** Where zones are recorded. Several hosts may share them. */
 export interface Stores {
-  readonly log: ZoneLog;
+  readonly log: EventLog;
   readonly hot: SnapshotStore;
   readonly cold: SnapshotStore;
   close(): Promise<void>;

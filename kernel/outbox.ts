@@ -7,6 +7,8 @@ import { messageOf } from './recovery.ts';
 const GROUP_EVENTS_MAX = 4_096;
 /** Events that wait in memory for a log that is slow; beyond it they go to the spool. About 50 MB of trades. */
 const MEMORY_EVENTS_MAX = 200_000;
+/** Appends that the log has taken and not yet made durable: more than a slow disk lets come together. */
+const FLIGHTS_MAX = 64;
 /** Waits between attempts to reach a log that is away. */
 const RETRY_FIRST_MS = 100;
 const RETRY_MOST_MS = 5_000;
@@ -37,13 +39,21 @@ export interface OutboxFigures {
   readonly failures: number;
 }
 
+/** An append under way. */
+interface Flight {
+  readonly batches: readonly EventBatch[];
+  readonly spooled: boolean;
+  taken: boolean;
+  appended: readonly Appended[] | null;
+}
+
 interface Waiter {
   readonly seq: number;
   readonly done: (refusal: Refused | null) => void;
 }
 
 /**
- * Decided events on their way to the log, in order. One append is under way at a time; what is decided meanwhile makes
+ * Decided events on their way to the log, in order. The log takes one append at a time; what is decided meanwhile makes
  * up the next (group commit without a timer). When the log fails, everything goes through the spool until that is
  * drained. When the spool is full too, events are lost: a range for each zone, written to the log as a fact together
  * with the zone’s state as soon as it can be.
@@ -52,9 +62,9 @@ export class Outbox {
   readonly #options: OutboxOptions;
   #queue: EventBatch[] = [];
   #queuedEvents = 0;
-  #inFlight: EventBatch[] = [];
+  /** Appends under way, oldest first. */
+  #flights: Flight[] = [];
   #spooling = false;
-  #busy = false;
   #retryMs = RETRY_FIRST_MS;
   #cancelRetry: (() => void) | null = null;
   #closed = false;
@@ -114,7 +124,7 @@ export class Outbox {
   unrecorded(zone: ZoneAddress): EventBatch[] {
     const mine = (batch: EventBatch) => batch.zone === zone;
     const spooled = this.#options.spool.batches > 0 ? this.#options.spool.ofZone(zone) : [];
-    return [...spooled, ...this.#inFlight.filter(mine), ...this.#queue.filter(mine)];
+    return [...spooled, ...this.#flying().filter(mine), ...this.#queue.filter(mine)];
   }
 
   /** Whether the zone’s record has a hole that is not bridged yet; its snapshots do not count until it is. */
@@ -161,34 +171,56 @@ export class Outbox {
     };
   }
 
+  /** Appends what waits, unless one is on its way that the log has not taken yet: what comes meanwhile makes up the next. */
   #pump(): void {
-    if (this.#busy || this.#closed || this.#cancelRetry) return;
-    const group = this.#nextGroup();
-    if (group.batches.length === 0) return;
-    this.#busy = true;
-    if (!group.spooled) this.#inFlight = group.batches;
-    this.#options.log.append(group.batches).then(
+    while (!this.#closed && !this.#cancelRetry && this.#flights.length < FLIGHTS_MAX && this.#flights.every(({ taken }) => taken)) {
+      // The spool is forgotten batch by batch as the log takes it, so it goes alone.
+      if (this.#spooling && this.#flights.length > 0) return;
+      const group = this.#nextGroup();
+      if (group.batches.length === 0) return;
+      this.#send({ ...group, taken: false, appended: null });
+    }
+  }
+
+  #send(flight: Flight): void {
+    this.#flights.push(flight);
+    const onTaken = () => {
+      flight.taken = !flight.spooled;
+      if (flight.taken) this.#pump();
+    };
+    this.#options.log.append(flight.batches, onTaken).then(
       (appended) => {
-        this.#busy = false;
-        this.#noteRecorded(this.#inFlight.length);
-        this.#inFlight = [];
-        this.#retryMs = RETRY_FIRST_MS;
-        if (group.spooled) this.#options.spool.drop(group.batches.length);
-        this.#landed(group.batches, appended);
+        flight.taken = true;
+        flight.appended = appended;
+        this.#arrive();
         this.#pump();
       },
-      (error) => {
-        this.#busy = false;
-        this.#failures++;
-        this.#options.onTrouble?.(`the log took nothing, trying again in ${this.#retryMs} ms: ${messageOf(error)}`);
-        this.#leaveMemory();
-        this.#cancelRetry = this.#options.clock.after(this.#retryMs, () => {
-          this.#cancelRetry = null;
-          this.#pump();
-        });
-        this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MOST_MS);
-      },
+      (error) => this.#fail(flight, error),
     );
+  }
+
+  /** Flights that are over, in the order in which they began. */
+  #arrive(): void {
+    for (let flight = this.#flights[0]; flight?.appended; flight = this.#flights[0]) {
+      this.#flights.shift();
+      this.#retryMs = RETRY_FIRST_MS;
+      if (flight.spooled) this.#options.spool.drop(flight.batches.length);
+      else this.#noteRecorded(flight.batches.length);
+      this.#landed(flight.batches, flight.appended);
+    }
+  }
+
+  #fail(flight: Flight, error: unknown): void {
+    // It went to the spool with one before it that failed.
+    if (!this.#flights.includes(flight)) return;
+    this.#failures++;
+    this.#options.onTrouble?.(`the log took nothing, trying again in ${this.#retryMs} ms: ${messageOf(error)}`);
+    this.#leaveMemory();
+    this.#cancelRetry = this.#options.clock.after(this.#retryMs, () => {
+      this.#cancelRetry = null;
+      this.#pump();
+    });
+    this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MOST_MS);
   }
 
   #nextGroup(): { batches: EventBatch[]; spooled: boolean } {
@@ -215,12 +247,17 @@ export class Outbox {
   /** Moves what waits in memory to the disk, in order. What is under way is moved too: the log knows repeats. */
   #leaveMemory(trouble?: string): void {
     if (trouble) this.#options.onTrouble?.(trouble);
-    const batches = [...this.#inFlight, ...this.#queue];
+    const batches = [...this.#flying(), ...this.#queue];
     this.#spooling = true;
-    this.#inFlight = [];
+    this.#flights = [];
     this.#queue = [];
     this.#queuedEvents = 0;
     this.#spill(batches);
+  }
+
+  /** What is under way and in no other place. */
+  #flying(): EventBatch[] {
+    return this.#flights.flatMap(({ batches, spooled }) => (spooled ? [] : batches));
   }
 
   #spill(batches: readonly EventBatch[]): void {

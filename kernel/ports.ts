@@ -24,8 +24,9 @@ export interface ZoneLog {
    * Resolves when the batches are durable, with what became of each, in order. A batch that the log has already is
    * taken as written (so a retry after an unclear failure is safe); one of an older epoch is `stale`.
    * Rejects when the log cannot be reached; then nothing is known of any of them.
+   * @param onTaken called before, when a crash of this process alone would not lose them any more: the next may follow
    */
-  append(batches: readonly EventBatch[]): Promise<Appended[]>;
+  append(batches: readonly EventBatch[], onTaken?: () => void): Promise<Appended[]>;
   /** The zone’s batches that reach beyond `afterSeq`, in order, looking no earlier than `from`. */
   read(zone: ZoneAddress, afterSeq: number, from: LogPosition | null): AsyncIterable<EventBatch>;
 }

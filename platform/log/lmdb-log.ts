@@ -42,13 +42,13 @@ type Records = Database<EventBatch[], number>;
 
 /**
  * The event log in an LMDB file: one record for each group of batches and partition, keyed by the offset of its first
- * event. A commit is on disk when its promise resolves, so `append` is a group commit. Several processes may have it open:
+ * event. An append is a group commit. Several processes may have it open:
  * what decides about a batch (whose zone it is, which seq is due, where the partition ends) is read in the transaction that writes it.
  * @param folder where `data.mdb` is, made if missing
  * @throws when the folder cannot be written
  */
 export function openLmdbLog(folder: string): EventLog {
-  const root = open({ path: folder, maxDbs: 16, overlappingSync: false, noSubdir: false });
+  const root = open({ path: folder, maxDbs: 16, overlappingSync: true, noSubdir: false });
   return new LmdbLog(
     root,
     Array.from({ length: PARTITIONS }, (_none, index) => root.openDB<EventBatch[], number>(shapedBy(`events-${index}`))),
@@ -124,12 +124,13 @@ class LmdbLog implements EventLog {
     });
   }
 
-  append(batches: readonly EventBatch[]): Promise<Appended[]> {
-    return this.#alone(async () => {
-      const outcome = await this.#appendAlone(batches);
-      this.#tellListeners();
-      return outcome;
-    });
+  /** Commits survive this process at once, and the machine once they are flushed; the next commit does not wait for that. */
+  async append(batches: readonly EventBatch[], onTaken?: () => void): Promise<Appended[]> {
+    const outcome = await this.#alone(() => this.#appendAlone(batches));
+    onTaken?.();
+    this.#tellListeners();
+    await this.#root.flushed;
+    return outcome;
   }
 
   /**

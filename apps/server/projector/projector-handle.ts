@@ -10,6 +10,7 @@ import type { FromProjector, ProjectorQuery, ToProjector } from './projector.ts'
 const PROCESS = join(import.meta.dirname, 'projector-process.ts');
 /** Of 470 MB that PostgreSQL in WebAssembly takes unasked, a third is room that V8 keeps for speed nobody here needs. */
 const LEAN = ['--optimize-for-size', '--max-semi-space-size=4'];
+const START_AFTER_MS = 4_000;
 const RESTART_MS = 1_000;
 const STOP_MS_MAX = 9_000;
 const ANSWER_MS_MAX = 10_000;
@@ -50,7 +51,8 @@ export class ProjectorHandle {
   constructor(data: string, logger: Logger) {
     this.#data = data;
     this.#logger = logger;
-    this.#start();
+    // The tables may come a little later; whoever plays or trades when the server is ready should not share the processor with them.
+    this.#restart = setTimeout(() => this.#start(), START_AFTER_MS);
   }
 
   /** What it said last; null until it has said something. */

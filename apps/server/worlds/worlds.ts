@@ -37,6 +37,9 @@ const FRAMES_PER_COMMAND = 10;
 /** Folder of the world’s own log, snapshots and tables: what players do is nothing the market’s readers should have to read. */
 export const WORLDS_FOLDER = 'worlds';
 
+/** How long a start waits for all zones to be open. */
+const OPEN_MS_MAX = 10_000;
+
 /** Where browsers play. */
 export const WORLD_SOCKET_PATH = '/api/v1/worlds/socket';
 
@@ -85,6 +88,15 @@ export async function startWorlds(
   const figures = new Map<string, HostFiguresMessage>();
   const snapshotFailures = new Map<string, number>();
   const isDrained = new Map<string, () => void>();
+  let isOpen: () => void = () => {};
+  // Ready is a world that one can enter; but a zone that cannot be opened keeps nobody from the others.
+  const allOpen = new Promise<void>((resolve) => {
+    const late = setTimeout(resolve, OPEN_MS_MAX);
+    isOpen = () => {
+      clearTimeout(late);
+      resolve();
+    };
+  });
   const ports = new Map<string, HostPort>();
   const portOf = (id: string): HostPort => {
     let port = ports.get(id);
@@ -100,7 +112,10 @@ export async function startWorlds(
     leaseMs: worlds.leaseMs,
     hostsExpected: Math.max(1, worlds.hosts),
     send: (id, assignment) => hosts.get(id)?.send(assignment),
-    onPlaced: (address, id) => gateway.placed(keyOf(address), id === null ? null : portOf(id)),
+    onPlaced: (address, id) => {
+      gateway.placed(keyOf(address), id === null ? null : portOf(id));
+      if (zones.every((zone) => gateway.hostOf(zone) !== null)) isOpen();
+    },
     onHost: (host, what, detail) => {
       logger[what === 'lost' ? 'warn' : 'info']({ host, what, detail }, 'a zone host');
       if (what !== 'drained') return;
@@ -141,6 +156,7 @@ export async function startWorlds(
     },
   );
   const listener = await openTcp(gateway, settings);
+  await allOpen;
   const webSockets = webSocketDoor(gateway);
   const control = hostControl(hosts, coordinator, figures, isDrained);
   return {

@@ -20,7 +20,8 @@ const link = openLink<FromHost, ToHost>(new Socket({ fd: 3, readable: true, writ
     else if (message.type === 'stop') void end();
     else running?.received(message);
   },
-  onClose: () => void end(),
+  // Without the server there is no lease, and the next one may be starting: what was decided goes to the log, nothing else.
+  onClose: () => void running?.flushed().finally(() => process.exit(1)),
 });
 
 async function end(): Promise<void> {

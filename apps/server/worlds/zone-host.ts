@@ -48,6 +48,8 @@ export type FromHost =
 /** A zone host at work: zones of the world on one thread, with their record beside it. */
 export interface RunningZoneHost {
   received(message: Exclude<ToHost, Begin>): void;
+  /** Resolves when all that was decided is recorded. */
+  flushed(): Promise<void>;
   /** Hands its zones over, flushes, closes. */
   stop(): Promise<void>;
 }
@@ -146,6 +148,7 @@ export function runZoneHost(begin: Begin, stores: Stores, clock: Clock, send: (m
       if (message.type === 'assign') member.received(message);
       else if (message.type !== 'stop') world.receive(message);
     },
+    flushed: () => host.flushed(),
     stop: async () => {
       clearInterval(figures);
       await member.stop();

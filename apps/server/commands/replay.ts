@@ -46,8 +46,10 @@ export async function replay(frames: string, { source, speed, exit, ...flags }: 
     backfill: false,
     ...v1,
   } as ExchangeSource;
+  const settings = settingsFor(flags);
   const running = await startPlatform({
-    settings: { ...settingsFor(flags), sources: [config] },
+    // A recording is of a market; no world is needed beside it.
+    settings: { ...settings, sources: [config], worlds: { ...settings.worlds, enabled: false } },
     console: CONSOLE_FOLDER,
     adjust: (_config, parts) => ({ ...parts, feed: recordedFeed(lines, speed), history: null, leavesHoles: false, checkClock: false }),
     onSource: ({ state }) => state === 'finished' && finished(),

@@ -1,0 +1,49 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { CLIENT_FRAMES, GOODBYES, REFUSALS, SERVER_FRAMES } from '@millrace/contracts';
+import { Packr, unpack } from 'msgpackr';
+import { Value } from 'typebox/value';
+
+/*
+ * docs/protocols/world.md is what others write clients from: its bytes, frames and codes must be the server’s own.
+ */
+
+const PAGE = readFileSync(join(import.meta.dirname, '..', '..', 'docs', 'protocols', 'world.md'), 'utf8');
+const packr = new Packr({ useRecords: false, variableMapSize: true });
+const EXAMPLES = [...PAGE.matchAll(/```frame\n(.+)\n([0-9a-f \n]+)\n```/g)].map(([, json = '', hex = '']) => ({
+  frame: JSON.parse(json) as { t: string },
+  bytes: Buffer.from(hex.replaceAll(/\s/g, ''), 'hex'),
+}));
+
+describe('the protocol’s page', () => {
+  test('shows every frame in bytes, but for those it explains in words', () => {
+    const shown = new Set(EXAMPLES.map(({ frame }) => frame.t));
+    const all = [...Object.keys(CLIENT_FRAMES), ...Object.keys(SERVER_FRAMES)];
+    assert.deepEqual(
+      all.filter((t) => !shown.has(t)),
+      ['zone', 'you'],
+    );
+    assert.match(PAGE, /`zone` frame/);
+    assert.match(PAGE, /"t":"you"/);
+  });
+
+  for (const { frame, bytes } of EXAMPLES)
+    test(`${JSON.stringify(frame)} is those bytes`, () => {
+      assert.equal(bytes.readUInt32BE(0), bytes.length - 4);
+      assert.deepEqual(unpack(bytes.subarray(4)), frame);
+      assert.deepEqual(packr.pack(frame), bytes.subarray(4));
+      const schemas = [CLIENT_FRAMES[frame.t as keyof typeof CLIENT_FRAMES], SERVER_FRAMES[frame.t as keyof typeof SERVER_FRAMES]];
+      assert.ok(
+        schemas.some((schema) => schema && Value.Check(schema, frame)),
+        'no schema takes it',
+      );
+    });
+
+  test('names every code, as it is', () => {
+    for (const [code, { offence, says }] of Object.entries(REFUSALS))
+      assert.ok(PAGE.includes(`| \`${code}\`${offence ? ' *' : ''} | ${says} |`), code);
+    for (const [code, says] of Object.entries(GOODBYES)) assert.ok(PAGE.includes(`| \`${code}\` | ${says} |`), code);
+  });
+});

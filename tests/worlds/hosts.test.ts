@@ -1,0 +1,155 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { WorldClient } from '@millrace/client';
+import { tcp } from '@millrace/client/tcp';
+import type { PlayerStand, PlayerToken, World, WorldHostStand, ZoneMoment, ZoneStand } from '@millrace/contracts';
+import { type ServerProcess, startServer } from '../server.ts';
+import { until } from './small-world.ts';
+
+/*
+ * Real zone host processes under a real server: killed, paused, replaced, with players in their zones.
+ */
+
+const PLAYERS = 24;
+
+describe('zone hosts', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-hosts-'));
+  let server: ServerProcess;
+  const players: { id: string; client: WorldClient }[] = [];
+
+  before(async () => {
+    writeFileSync(
+      join(folder, 'millrace.config.json'),
+      JSON.stringify({ sources: [], worlds: { columns: 4, rows: 1, hosts: 2, leaseMs: 1_000 } }),
+    );
+    server = await startServer(['up', '--port', '0', '--data', join(folder, 'data')], { cwd: folder });
+    const { tcpPort } = await get<World>('/worlds');
+    for (let index = 0; index < PLAYERS; index++) {
+      const { player, token } = await post<PlayerToken>('/worlds/tokens', { name: `Player ${index}` });
+      const client = new WorldClient({ connect: tcp({ host: '127.0.0.1', port: tcpPort }), token });
+      players.push({ id: player, client });
+      assert.deepEqual(await client.join(), { ok: true });
+    }
+  });
+  after(async () => {
+    for (const { client } of players) client.close();
+    await server.stop();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  async function get<T>(path: string): Promise<T> {
+    const response = await fetch(`${server.url}/api/v1${path}`);
+    assert.equal(response.status, 200, `${path}: ${response.status}`);
+    return (await response.json()) as T;
+  }
+  async function post<T>(path: string, body: object): Promise<T> {
+    const response = await fetch(`${server.url}/api/v1${path}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    });
+    assert.equal(response.status, 200, `${path}: ${response.status}`);
+    return (await response.json()) as T;
+  }
+  const hosts = () => get<WorldHostStand[]>('/worlds/hosts');
+  async function untilAsync(holds: () => Promise<boolean>, what: string): Promise<void> {
+    const deadline = performance.now() + 15_000;
+    while (!(await holds())) {
+      if (performance.now() > deadline) throw new Error(`${what} did not come about`);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+  /** Everyone can speak, and each is in exactly one zone. */
+  async function everyonePlays(): Promise<void> {
+    await Promise.all(
+      players.map(({ client }) =>
+        untilAsync(async () => {
+          if (client.state !== 'joined') return false;
+          const answer = await client.say('here');
+          return answer.ok || answer.code === 'COOLDOWN';
+        }, 'a player plays again'),
+      ),
+    );
+    const seen: string[] = [];
+    for (let column = 0; column < 4; column++)
+      seen.push(...(await get<ZoneMoment>(`/worlds/zones/${column}-0`)).players.map(({ id }) => id));
+    assert.deepEqual(seen.sort(), players.map(({ id }) => id).sort());
+  }
+
+  test('share the zones evenly', async () => {
+    assert.deepEqual(
+      (await hosts()).map(({ open }) => open),
+      [2, 2],
+    );
+    await everyonePlays();
+  });
+
+  test('killed: the other one takes the zones over at once, the players stay connected, and the zones come back to the next', async () => {
+    const epochs = new Map((await get<ZoneStand[]>('/worlds/zones')).map(({ zone, epoch }) => [zone, epoch]));
+    const [victim] = await hosts();
+    assert.ok(victim);
+    const dropped: string[] = [];
+    for (const { client, id } of players) if (client.state !== 'joined') dropped.push(id);
+    process.kill(victim.pid, 'SIGKILL');
+    await untilAsync(async () => (await hosts()).some(({ id, pid }) => id === victim.id && pid !== victim.pid), 'the host is started anew');
+    await everyonePlays();
+    assert.deepEqual(dropped, []);
+    await untilAsync(async () => (await hosts()).every(({ open }) => open === 2), 'the zones are shared again');
+    await everyonePlays();
+    await untilAsync(
+      async () => (await get<ZoneStand[]>('/worlds/zones')).some(({ zone, epoch }) => epoch > (epochs.get(zone) ?? 0)),
+      'a zone has a new epoch',
+    );
+  });
+
+  test('paused: its zones go elsewhere when its lease is over, and it lets go of them when it wakes', async () => {
+    const [sleeper] = await hosts();
+    assert.ok(sleeper);
+    process.kill(sleeper.pid, 'SIGSTOP');
+    try {
+      await untilAsync(async () => (await hosts()).some(({ id, open }) => id !== sleeper.id && open === 4), 'the other has all zones');
+      await everyonePlays();
+    } finally {
+      process.kill(sleeper.pid, 'SIGCONT');
+    }
+    await untilAsync(async () => (await hosts()).every(({ open }) => open === 2), 'the zones are shared again');
+    await everyonePlays();
+  });
+
+  test('replaced: a new one takes over and the old one ends, while everyone plays on', async () => {
+    const [old] = await hosts();
+    assert.ok(old);
+    await post(`/worlds/hosts/${old.id}/replace`, {});
+    await untilAsync(async () => {
+      const now = await hosts();
+      return now.length === 2 && now.every(({ id, open }) => id !== old.id && open === 2);
+    }, 'the new host has the old one’s zones');
+    await everyonePlays();
+  });
+
+  test('edited by an operator, a player is told and the change is on record', async () => {
+    const [{ id, client }] = players as [{ id: string; client: WorldClient }];
+    const outcome = await post<{ ok: boolean }>(`/worlds/players/${id}/edits`, {
+      component: 'motion',
+      fields: { speed: 900 },
+      operator: 'kim',
+      reason: 'a test',
+    });
+    assert.equal(outcome.ok, true);
+    await until(() => client.you?.speed === 900, 'the player knows');
+    assert.equal((await get<PlayerStand>(`/worlds/players/${id}`)).player?.motion.speed, 900);
+    await untilAsync(async () => {
+      const response = await fetch(`${server.url}/api/v1/worlds/players/${id}/history`);
+      return response.ok && JSON.stringify(await response.json()).includes('a test');
+    }, 'the tables have it');
+  });
+
+  test('any past moment can be asked for, and is what the zone was then', async () => {
+    const live = await get<ZoneMoment>('/worlds/zones/0-0');
+    await post('/worlds/zones/0-0/announcements', { text: 'the world goes on', operator: 'kim' });
+    await untilAsync(async () => (await get<ZoneMoment>(`/worlds/zones/0-0?seq=${live.seq}`)).hash === live.hash, 'the record has it');
+  });
+});

@@ -60,7 +60,6 @@ export interface GatewayParts {
 /** What the gateway knows of a zone that its host does not. */
 export interface GatewayZoneFigures {
   readonly zone: ZoneId;
-  readonly host: string | null;
   readonly sessions: number;
   readonly packetsIn: number;
   readonly packetsOut: number;
@@ -99,6 +98,7 @@ export class Gateway {
   /** Sessions in each zone, or bound there. */
   readonly #population = new Map<ZoneId, number>();
   #updateEveryTicks: number = PACES[0];
+  #zoneFigures: readonly GatewayZoneFigures[] = [];
   #isCalm = 0;
   #answered = 0;
   #failed = 0;
@@ -112,6 +112,7 @@ export class Gateway {
     this.#parts = parts;
     this.#clock = parts.clock;
     this.#casting = new Casting(parts.clock, ({ handle, zone, host }) => zone !== null && host?.send({ type: 'mute', handle, zone }));
+    this.#zoneFigures = this.#countZones();
     this.#every(CARE_MS, () => this.#care());
     this.#every(1_000, () => this.#beat());
   }
@@ -480,8 +481,12 @@ export class Gateway {
     return this.#placement.has(zone) ? this.#hostFigures.get(zone) : undefined;
   }
 
-  /** What the gateway counts of each zone; packets since the last call. */
-  zoneFigures(): GatewayZoneFigures[] {
+  /** What the gateway counts of each zone; packets of the last second, whoever asks and however often. */
+  zoneFigures(): readonly GatewayZoneFigures[] {
+    return this.#zoneFigures;
+  }
+
+  #countZones(): GatewayZoneFigures[] {
     const tallies = new Map(this.#parts.zones.map((zone) => [zone, { sessions: 0, in: 0, out: 0, rtt: 0, pings: 0 }]));
     for (const { zone, connection, stage } of this.#sessions.values()) {
       const tally = zone === null ? undefined : tallies.get(zone);
@@ -499,7 +504,6 @@ export class Gateway {
       this.#traffic.set(zone, { in: packetsIn, out: packetsOut });
       return {
         zone,
-        host: this.#placement.get(zone)?.id ?? null,
         sessions,
         packetsIn: Math.max(0, packetsIn - before.in),
         packetsOut: Math.max(0, packetsOut - before.out),
@@ -580,6 +584,7 @@ export class Gateway {
   #beat(): void {
     const now = this.#clock.elapsed();
     this.#beats++;
+    this.#zoneFigures = this.#countZones();
     this.#keepPace();
     for (const session of this.#sessions.values()) {
       const { connection, handle, zone, host, player } = session;

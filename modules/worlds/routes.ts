@@ -275,11 +275,11 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
 
 /** All zones, from what their hosts report and the gateway counts. */
 export function zoneStands(gateway: Gateway): ZoneStand[] {
-  return gateway.zoneFigures().map(({ zone, host, sessions, packetsIn, packetsOut, rttMs }) => {
+  return gateway.zoneFigures().map(({ zone, sessions, packetsIn, packetsOut, rttMs }) => {
     const figures = gateway.hostFiguresOf(zone);
     return {
       zone,
-      host,
+      host: gateway.hostOf(zone),
       sessions,
       awake: figures?.awake ?? 0,
       asleep: figures?.asleep ?? 0,

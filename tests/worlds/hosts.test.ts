@@ -19,6 +19,8 @@ describe('zone hosts', () => {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-hosts-'));
   let server: ServerProcess;
   const players: { id: string; client: WorldClient }[] = [];
+  /** Players whose connection went away. */
+  const dropped: string[] = [];
 
   before(async () => {
     writeFileSync(
@@ -29,7 +31,11 @@ describe('zone hosts', () => {
     const { tcpPort } = await get<World>('/worlds');
     for (let index = 0; index < PLAYERS; index++) {
       const { player, token } = await post<PlayerToken>('/worlds/tokens', { name: `Player ${index}` });
-      const client = new WorldClient({ connect: tcp({ host: '127.0.0.1', port: tcpPort }), token });
+      const client = new WorldClient({
+        connect: tcp({ host: '127.0.0.1', port: tcpPort }),
+        token,
+        onState: (state) => state === 'connecting' && dropped.push(player),
+      });
       players.push({ id: player, client });
       assert.deepEqual(await client.join(), { ok: true });
     }
@@ -91,8 +97,6 @@ describe('zone hosts', () => {
     const epochs = new Map((await get<ZoneStand[]>('/worlds/zones')).map(({ zone, epoch }) => [zone, epoch]));
     const [victim] = await hosts();
     assert.ok(victim);
-    const dropped: string[] = [];
-    for (const { client, id } of players) if (client.state !== 'joined') dropped.push(id);
     process.kill(victim.pid, 'SIGKILL');
     await untilAsync(async () => (await hosts()).some(({ id, pid }) => id === victim.id && pid !== victim.pid), 'the host is started anew');
     await everyonePlays();

@@ -71,7 +71,7 @@ describe('placement', () => {
     await clock.advance(600);
     assert.equal(zonesOf('b').length, 6);
     assert.equal(held.get('a')?.size, 0, 'the host that was cut off has let go by itself');
-    assert.ok(told.includes('a lost'));
+    assert.ok(told.includes('a silent'));
   });
 
   test('moves them at once when the process is known to have ended', async () => {
@@ -127,6 +127,15 @@ describe('placement', () => {
     await clock.advance(1_500);
     assert.equal(held.get('a')?.size, 6);
     assert.equal(coordinator.hosts()[0]?.open, 6);
+  });
+
+  test('a coordinator that stood still takes nobody for silent before it has read what was sent meanwhile', async () => {
+    const { clock, join, told } = cluster(1);
+    join('a');
+    await clock.advance(1_500);
+    clock.jump(5_000);
+    await clock.advance(2_000);
+    assert.ok(!told.includes('a silent'));
   });
 
   test('beats and assignments that come twice or late change nothing', async () => {

@@ -3,6 +3,8 @@ import type { Assignment, Beat, HostId } from './messages.ts';
 
 /** How often leases are looked at. */
 const LOOK_MS = 100;
+/** A look that comes so late says that this process stood still, and has beats to read before it may judge anyone. */
+const STALL_MS = 500;
 /** How long zones wait at the start for all the hosts that are expected: a process takes a second or two to come up. */
 const STARTING_MS = 5_000;
 /** Zones on the move at a time: each is away for some milliseconds, and not all at once should be. */
@@ -19,7 +21,8 @@ export interface CoordinatorOptions {
   readonly send: (host: HostId, assignment: Assignment) => void;
   /** A zone is open at a host now, or at none. */
   readonly onPlaced: (zone: ZoneAddress, host: HostId | null) => void;
-  readonly onHost?: (host: HostId, what: 'joined' | 'lost' | 'drained', detail: string) => void;
+  /** `silent` is a host whose lease is over: it may stand still, holding what others wait for. `lost` is one that is known to have ended. */
+  readonly onHost?: (host: HostId, what: 'joined' | 'silent' | 'lost' | 'drained', detail: string) => void;
 }
 
 interface Member {
@@ -81,7 +84,7 @@ export class Coordinator {
     const now = this.#clock.elapsed();
     let member = this.#members.get(beat.host);
     if (member && member.incarnation !== beat.incarnation) {
-      this.#lose(member, 'it was started anew');
+      this.#lose(member, 'lost', 'it was started anew');
       member = undefined;
     }
     if (!member) {
@@ -108,7 +111,7 @@ export class Coordinator {
   /** The host’s process is known to have ended. */
   left(host: HostId): void {
     const member = this.#members.get(host);
-    if (member) this.#lose(member, 'its process has ended');
+    if (member) this.#lose(member, 'lost', 'its process has ended');
     this.#arrange();
   }
 
@@ -166,7 +169,7 @@ export class Coordinator {
     if (member.draining && this.#countOf(member.id) === 0) this.#options.onHost?.(member.id, 'drained', '');
   }
 
-  #lose(member: Member, why: string): void {
+  #lose(member: Member, what: 'silent' | 'lost', why: string): void {
     this.#members.delete(member.id);
     for (const [zone, placed] of this.#zones) {
       if (placed.target === member.id) placed.target = null;
@@ -177,7 +180,7 @@ export class Coordinator {
         this.#options.onPlaced(zone, null);
       }
     }
-    this.#options.onHost?.(member.id, 'lost', why);
+    this.#options.onHost?.(member.id, what, why);
   }
 
   /** Gives every zone a host, moves those of hosts that drain, and evens out, a few at a time. */
@@ -265,9 +268,13 @@ export class Coordinator {
   }
 
   #look(): void {
+    const due = this.#clock.elapsed() + LOOK_MS;
     this.#cancel = this.#clock.after(LOOK_MS, () => {
       const now = this.#clock.elapsed();
-      for (const member of [...this.#members.values()]) if (member.leaseUntil < now) this.#lose(member, 'its lease is over');
+      for (const member of [...this.#members.values()]) {
+        if (now - due > STALL_MS) member.leaseUntil = Math.max(member.leaseUntil, now + STALL_MS);
+        if (member.leaseUntil < now) this.#lose(member, 'silent', 'its lease is over');
+      }
       this.#arrange();
       if (!this.#isStopped) this.#look();
     });

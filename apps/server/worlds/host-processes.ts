@@ -19,6 +19,8 @@ export interface HostHandle {
   readonly pid: number;
   readonly startedAt: number;
   send(message: Exclude<ToHost, Begin>): void;
+  /** Ends it at once, whatever it is at. */
+  kill(): void;
   stop(): Promise<void>;
 }
 
@@ -49,6 +51,7 @@ export function spawnZoneHost(id: string, terms: Terms, events: HostEvents): Hos
     pid: child.pid ?? 0,
     startedAt: Date.now(),
     send: (message) => link.send(message),
+    kill: () => child.kill('SIGKILL'),
     stop: async () => {
       isExpected = true;
       link.send({ type: 'stop' });
@@ -72,6 +75,7 @@ function embedZoneHost(stores: Stores): typeof spawnZoneHost {
       pid: process.pid,
       startedAt: Date.now(),
       send: (message) => void setImmediate(() => running.received(message)),
+      kill: () => {},
       stop: async () => {
         await running.stop();
         events.onEnded(handle, true);

@@ -117,7 +117,9 @@ export async function startWorlds(
       if (zones.every((zone) => gateway.hostOf(zone) !== null)) isOpen();
     },
     onHost: (host, what, detail) => {
-      logger[what === 'lost' ? 'warn' : 'info']({ host, what, detail }, 'a zone host');
+      logger[what === 'joined' || what === 'drained' ? 'info' : 'warn']({ host, what, detail }, 'a zone host');
+      // A process that stands still in the middle of a write keeps everyone else from writing to the log, for as long as it lives.
+      if (what === 'silent') hosts.get(host)?.kill();
       if (what !== 'drained') return;
       isDrained.get(host)?.();
       isDrained.delete(host);

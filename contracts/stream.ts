@@ -1,6 +1,7 @@
 import { type Static, Type } from 'typebox';
 import { type InstrumentId, isInstrumentId } from './instrument.ts';
 import { type Interval, isInterval } from './interval.ts';
+import { isPlayerId, isZoneId, type PlayerId, type ZoneId } from './world.ts';
 
 /**
  * Every live channel. `lossless` channels deliver each event or say `gap`; on `conflated` ones a slow reader gets the
@@ -18,21 +19,45 @@ export const CHANNELS = {
   readings: { name: 'readings:{instrument}', delivery: 'lossless', carries: 'named readings, as `ReadingEvent`' },
   tickers: { name: 'tickers', delivery: 'conflated', carries: 'newest price and status of every instrument, as `TickerEvent`' },
   sources: { name: 'sources', delivery: 'conflated', carries: 'state and figures of every source, as `Source`' },
+  world: {
+    name: 'world',
+    delivery: 'conflated',
+    carries: 'once a second the world (`World`), its zones (a list of `ZoneStand`) and its hosts (a list of `WorldHostStand`)',
+  },
+  zones: { name: 'zones:{zone}', delivery: 'conflated', carries: 'all that can be seen in a zone, five times a second, as `ZoneView`' },
+  players: {
+    name: 'players:{player}',
+    delivery: 'conflated',
+    carries: 'a player with all its components, five times a second, as `PlayerStand`',
+  },
+  operations: {
+    name: 'operations',
+    delivery: 'conflated',
+    carries: 'once a second what flows (`FlowStand`), who reads (a list of `ConsumerStand`) and what is wrong (a list of `Alert`)',
+  },
 } as const;
 export type ChannelKind = keyof typeof CHANNELS;
 
 export type Channel =
   | { kind: 'trades' | 'quotes' | 'book' | 'readings'; instrument: InstrumentId }
   | { kind: 'candles'; instrument: InstrumentId; interval: Interval }
-  | { kind: 'tickers' | 'sources' };
+  | { kind: 'zones'; zone: ZoneId }
+  | { kind: 'players'; player: PlayerId }
+  | { kind: (typeof PLAIN)[number] };
+
+/** Channels that are one of their kind. */
+const PLAIN = ['tickers', 'sources', 'world', 'operations'] as const;
 
 export function parseChannel(name: string): Channel | undefined {
-  if (name === 'tickers' || name === 'sources') return { kind: name };
+  const plain = PLAIN.find((kind) => kind === name);
+  if (plain) return { kind: plain };
   const colon = name.indexOf(':');
   const kind = name.slice(0, colon);
   const rest = name.slice(colon + 1);
   if (kind === 'trades' || kind === 'quotes' || kind === 'book' || kind === 'readings')
     return isInstrumentId(rest) ? { kind, instrument: rest } : undefined;
+  if (kind === 'zones') return isZoneId(rest) ? { kind, zone: rest } : undefined;
+  if (kind === 'players') return isPlayerId(rest) ? { kind, player: rest } : undefined;
   if (kind !== 'candles') return undefined;
   const last = rest.lastIndexOf(':');
   const instrument = rest.slice(0, last);

@@ -207,6 +207,14 @@ export const WORLD_ENDPOINTS = {
     answer: world.CommandOutcome,
     problems: ['UNKNOWN_PLAYER', 'ZONE_AWAY', 'BAD_REQUEST'],
   }),
+  listDrills: endpoint({
+    method: 'GET',
+    path: '/api/v1/worlds/drills',
+    tag: 'Worlds',
+    summary: 'Reports of recovery drills, newest first; `millrace drill` makes one',
+    answer: Type.Array(world.DrillReport),
+    problems: [],
+  }),
   listHosts: endpoint({
     method: 'GET',
     path: '/api/v1/worlds/hosts',

@@ -99,6 +99,12 @@ export const ZoneMoment = Type.Object(
 );
 export type ZoneMoment = Static<typeof ZoneMoment>;
 
+export const ZoneView = Type.Object(
+  { zone: ZoneId, seq: Type.Integer(), time: EpochMs('When it was looked at'), objects: Type.Array(SeenObject) },
+  { $id: 'ZoneView', description: 'All that can be seen in a zone now.' },
+);
+export type ZoneView = Static<typeof ZoneView>;
+
 export const ZoneReplay = Type.Object(
   {
     zone: ZoneId,

@@ -13,11 +13,15 @@ export const TILES_PER_SIDE = ZONE_SIZE / TILE_SIZE;
 export const WORLD_TICK_MS = 50;
 
 /** `column-row`, from the north-west. */
-export const ZoneId = Type.String({ pattern: '^[0-9]{1,3}-[0-9]{1,3}$', description: 'Zone as column-row.', examples: ['3-4'] });
+const ZONE_PATTERN = '^[0-9]{1,3}-[0-9]{1,3}$';
+export const ZoneId = Type.String({ pattern: ZONE_PATTERN, description: 'Zone as column-row.', examples: ['3-4'] });
 export type ZoneId = Static<typeof ZoneId>;
+export const isZoneId = (text: string): text is ZoneId => new RegExp(ZONE_PATTERN).test(text);
 
-export const PlayerId = Type.String({ pattern: '^[a-z0-9][a-z0-9-]{0,31}$', description: 'Id of a player.', examples: ['p-7k2m9x'] });
+const PLAYER_PATTERN = '^[a-z0-9][a-z0-9-]{0,31}$';
+export const PlayerId = Type.String({ pattern: PLAYER_PATTERN, description: 'Id of a player.', examples: ['p-7k2m9x'] });
 export type PlayerId = Static<typeof PlayerId>;
+export const isPlayerId = (text: string): text is PlayerId => new RegExp(PLAYER_PATTERN).test(text);
 
 const Cm = (description: string) => Type.Integer({ minimum: 0, maximum: 10_000_000, description: `${description}, cm.` });
 const EpochMs = (description: string) => Type.Integer({ minimum: 0, description: `${description}, epoch ms.` });

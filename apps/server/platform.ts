@@ -2,6 +2,7 @@ import { accessSync, constants, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { Collector, collectorRoutes, type SourceParts } from '@millrace/collector';
 import {
+  CHANNELS,
   type ConsumerStand,
   ENDPOINTS,
   type InstrumentId,
@@ -12,17 +13,8 @@ import {
 } from '@millrace/contracts';
 import { openApiDocument } from '@millrace/contracts/documents';
 import { type EventBatch, keyOf, kindOf, messageOf, ZoneHost, zoneAddress } from '@millrace/kernel';
-import {
-  deliveryOf,
-  type Instrument,
-  initialEvents,
-  instrumentZone,
-  marketRoutes,
-  publishBatch,
-  seriesProjection,
-  udfRoutes,
-} from '@millrace/market';
-import { AlertWatch, type Consumer, Flow, operationsRoutes } from '@millrace/operations';
+import { type Instrument, initialEvents, instrumentZone, marketRoutes, publishBatch, seriesProjection, udfRoutes } from '@millrace/market';
+import { AlertWatch, type Consumer, Flow, operationsEvents, operationsRoutes, publishOperations } from '@millrace/operations';
 import type { Settings } from '@millrace/platform/config';
 import { ApiProblem, createHttpServer, type HttpServer, requireChannel, type Upgrade } from '@millrace/platform/http';
 import { type ConsumerFigures, ConsumerGroup, type EventLog, openLmdbLog, openSpool } from '@millrace/platform/log';
@@ -35,7 +27,7 @@ import { systemClock } from './clock.ts';
 import { registerMetrics } from './metrics.ts';
 import { ProjectorHandle } from './projector/projector-handle.ts';
 import { UserError } from './user-error.ts';
-import { startWorlds, WORLD_SOCKET_PATH, WORLDS_FOLDER } from './worlds/worlds.ts';
+import { startWorlds, WORLD_SOCKET_PATH, WORLDS_FOLDER, type Worlds } from './worlds/worlds.ts';
 
 const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
@@ -79,7 +71,11 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
   const series = await openSeries(settings);
 
   let collector: Collector | null = null;
+  let worlds: Worlds | null = null;
   const flow = new Flow();
+  const alerts = new AlertWatch(settings.alerts);
+  const consumers: Consumer[] = [];
+  const operations = { consumers, flow, alerts: () => alerts.list() };
   const decided = new Map<string, number>();
   const stateOf = (id: InstrumentId) => host.view(zoneAddress('instrument', id))?.state as Instrument | undefined;
   function* instruments(): Generator<readonly [InstrumentId, Instrument]> {
@@ -95,6 +91,8 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
     historyEvents: settings.streams.historyEvents,
     initial: (name) => {
       const channel = parseChannel(name);
+      if (channel?.kind === 'world') return worlds?.events() ?? [];
+      if (channel?.kind === 'operations') return operationsEvents(operations);
       if (channel?.kind === 'sources')
         return (collector?.sources() ?? []).map((source) => ({ event: 'source', key: source.id, data: source.describe() }));
       return channel ? initialEvents(channel, instruments, stateOf) : [];
@@ -138,9 +136,8 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
   });
   await openInstruments(host, collector);
   const projector = settings.worlds.enabled ? new ProjectorHandle(join(settings.data, WORLDS_FOLDER), logger) : null;
-  const worlds = projector ? await startWorlds(settings, { logger, projector, onFlow: (counts) => flow.add(counts) }) : null;
-  const consumers = [seriesConsumer(consumer, log), ...(projector && worlds ? [projectorConsumer(projector, worlds.log)] : [])];
-  const alerts = new AlertWatch(settings.alerts);
+  worlds = projector ? await startWorlds(settings, { logger, projector, hub, onFlow: (counts) => flow.add(counts) }) : null;
+  consumers.push(seriesConsumer(consumer, log), ...(projector && worlds ? [projectorConsumer(projector, worlds.log)] : []));
   const watching = setInterval(() => {
     flow.add(decided);
     decided.clear();
@@ -149,6 +146,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
     const nobody = { ccu: 0, zones: [], answered: 0, failed: 0 };
     for (const alert of alerts.note({ time: Date.now(), lags, ...(worlds?.sample() ?? nobody) }))
       logger[alert.until === null ? 'error' : 'info'](alert, alert.until === null ? 'an alert' : 'an alert is over');
+    publishOperations(hub, operations);
   }, WATCH_MS);
   await consumer.caughtUp();
 
@@ -161,6 +159,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
     sockets: worlds ? { [WORLD_SOCKET_PATH]: worlds.upgrade } : {},
     metrics: () => metrics.scrape(),
     instrumentExists: (id) => stateOf(id) !== undefined,
+    zoneExists: (zone) => worlds?.zones.includes(zone) ?? false,
     register: (routes, app) => {
       const reads = {
         series,
@@ -172,9 +171,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
       marketRoutes(routes, reads);
       udfRoutes(app, reads);
       operationsRoutes(routes, {
-        consumers,
-        flow,
-        alerts: () => alerts.list(),
+        ...operations,
         audit: (what, detail) => logger.info({ audit: detail }, what),
       });
       worlds?.register(routes);
@@ -253,6 +250,7 @@ async function openDoor(
     sockets: Readonly<Record<string, Upgrade>>;
     metrics: () => Promise<{ contentType: string; text: string }>;
     instrumentExists: (id: InstrumentId) => boolean;
+    zoneExists: (zone: string) => boolean;
     register: Parameters<typeof createHttpServer>[0]['register'];
   },
 ): Promise<HttpServer> {
@@ -277,7 +275,9 @@ async function openDoor(
             `There is no instrument "${channel.instrument}".`,
             'GET /api/v1/instruments lists them all.',
           );
-        return deliveryOf(channel);
+        if (channel.kind === 'zones' && !parts.zoneExists(channel.zone))
+          throw new ApiProblem('UNKNOWN_ZONE', `There is no zone "${channel.zone}".`, 'GET /api/v1/worlds/zones lists them all.');
+        return CHANNELS[channel.kind].delivery;
       },
     });
   } catch (error) {

@@ -1,8 +1,9 @@
 import type { TSchema } from 'typebox';
 import { Type } from 'typebox';
 import { Candle, Quote, Reading, Trade } from '../market.ts';
-import { BookResource, Instrument, Source } from '../resources.ts';
+import { Alert, BookResource, ConsumerStand, FlowStand, Instrument, Source } from '../resources.ts';
 import { CHANNELS, type ChannelKind, GapNotice, SocketEvent, SocketReply, SocketRequest } from '../stream.ts';
+import { PlayerStand, World, WorldHostStand, ZoneStand, ZoneView } from '../world-resources.ts';
 
 const VERSION = '0.1.0';
 
@@ -15,6 +16,10 @@ const PAYLOAD: Record<ChannelKind, TSchema> = {
   readings: Reading,
   tickers: Instrument,
   sources: Source,
+  world: Type.Union([World, Type.Array(ZoneStand), Type.Array(WorldHostStand)]),
+  zones: ZoneView,
+  players: PlayerStand,
+  operations: Type.Union([FlowStand, Type.Array(ConsumerStand), Type.Array(Alert)]),
 };
 
 /** The AsyncAPI 3 document of the streams: the same channels over server-sent events and WebSocket. */

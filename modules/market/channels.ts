@@ -8,27 +8,13 @@ import {
   type Trade,
 } from '@millrace/contracts';
 import { type EventBatch, keyOf } from '@millrace/kernel';
-import type { ChannelDelivery, Hub, InitialEvent } from '@millrace/platform/streams';
+import type { Hub, InitialEvent } from '@millrace/platform/streams';
 import { type Bar, candleOf } from './bars.ts';
 import { describeBook, describeInstrument, describeQuote } from './views.ts';
 import type { Instrument } from './zone.ts';
 
 /** Levels of a side that the book channel carries. */
 const BOOK_DEPTH = 20;
-
-const DELIVERY: Record<Channel['kind'], ChannelDelivery> = {
-  trades: 'lossless',
-  readings: 'lossless',
-  quotes: 'conflated',
-  book: 'conflated',
-  candles: 'conflated',
-  tickers: 'conflated',
-  sources: 'conflated',
-};
-
-export function deliveryOf(channel: Channel): ChannelDelivery {
-  return DELIVERY[channel.kind];
-}
 
 /** Tells everyone who watches what an instrument decided in a turn. What nobody watches is not even put together. */
 export function publishBatch(hub: Hub, batch: EventBatch, zoneState: unknown): void {

@@ -1,4 +1,4 @@
-export { deliveryOf, initialEvents, publishBatch } from './channels.ts';
+export { initialEvents, publishBatch } from './channels.ts';
 export { seriesProjection } from './projection.ts';
 export { marketRoutes } from './routes.ts';
 export { udfRoutes } from './udf.ts';

@@ -1,4 +1,4 @@
-import { type Alert, type ConsumerStand, type DeadLetterContent, ENDPOINTS } from '@millrace/contracts';
+import { type Alert, type ConsumerStand, type DeadLetterContent, ENDPOINTS, type FlowStand } from '@millrace/contracts';
 import { type EventBatch, messageOf } from '@millrace/kernel';
 import { ApiProblem, type Routes } from '@millrace/platform/http';
 import type { EventLog } from '@millrace/platform/log';
@@ -39,13 +39,7 @@ export function operationsRoutes(routes: Routes, { consumers, flow, alerts, audi
     audit('a consumer was resumed', { group });
     return stands();
   });
-  routes.answer(ENDPOINTS.getFlow, () => {
-    const topics = consumers.map(({ topic, log }) => {
-      const { partitions, bytes } = log.figures();
-      return { topic, partitions: partitions.map(({ start, end }) => ({ start, end })), bytes };
-    });
-    return { types: flow.types(), topics };
-  });
+  routes.answer(ENDPOINTS.getFlow, () => flowStand(flow, consumers));
   routes.answer(ENDPOINTS.listAlerts, alerts);
 
   routes.answer(ENDPOINTS.listDeadLetters, () => consumers.flatMap(({ log, group }) => log.deadLetters.list(group)));
@@ -114,6 +108,14 @@ export function operationsRoutes(routes: Routes, { consumers, flow, alerts, audi
       events: batch.events.map(({ type, ...data }, index) => ({ seq: batch.firstSeq + index, type, data })),
     };
   }
+}
+
+export function flowStand(flow: Flow, consumers: readonly Consumer[]): FlowStand {
+  const topics = consumers.map(({ topic, log }) => {
+    const { partitions, bytes } = log.figures();
+    return { topic, partitions: partitions.map(({ start, end }) => ({ start, end })), bytes };
+  });
+  return { types: flow.types(), topics };
 }
 
 function unknownLetter(id: number): ApiProblem {

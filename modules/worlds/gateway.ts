@@ -514,6 +514,7 @@ export class Gateway {
 
   figures() {
     return {
+      zonesOpen: this.#placement.size,
       connections: this.#connections.size,
       sessions: this.#sessions.size,
       playing: [...this.#sessions.values()].filter(({ stage }) => stage === 'playing').length,

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import {
   type CommandOutcome,
+  type DrillReport,
   type EditableComponent,
   ENDPOINTS,
   PLAYERS_MAX,
-  type Player,
   type PlayerHistory,
   type PlayerId,
   type PlayerLine,
@@ -14,16 +14,15 @@ import {
   type SnapshotStand,
   type WorldCommand,
   type WorldHostStand,
-  type WorldPlan,
   type ZoneId,
   type ZoneMoment,
-  type ZoneStand,
 } from '@millrace/contracts';
 import { type Moment, messageOf, type Reply, type Snapshot, zoneAddress } from '@millrace/kernel';
 import { ApiProblem, type Routes } from '@millrace/platform/http';
 import type { Gateway } from './gateway.ts';
 import { hashOf } from './inspect.ts';
 import { replayZone, type WorldRecord, zoneAtMoment } from './past.ts';
+import { playerStand, type WorldDoor, worldStand, zoneStands } from './stands.ts';
 import { allZones, packedTiles } from './terrain.ts';
 import { newPlayerId, type playerTokens } from './tokens.ts';
 import { type World, worldZone } from './zone.ts';
@@ -37,17 +36,15 @@ export interface HostControl {
   replace(host: string): boolean;
 }
 
-export interface WorldParts {
+export interface WorldParts extends WorldDoor {
   readonly gateway: Gateway;
-  readonly plan: WorldPlan;
-  readonly tcpPort: number;
-  readonly socketPath: string;
-  readonly guests: boolean;
   readonly tokens: ReturnType<typeof playerTokens>;
   readonly hosts: HostControl;
   readonly record: WorldRecord;
   /** Asks the tables; rejects while they are away. */
   readonly history: (query: HistoryQuery) => Promise<unknown>;
+  /** Reports of recovery drills, newest first. */
+  readonly drills: () => DrillReport[];
 }
 
 type HistoryQuery =
@@ -67,19 +64,7 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
   const { gateway, plan, hosts, record } = parts;
   const zones = allZones(plan);
 
-  routes.answer(ENDPOINTS.getWorld, () => {
-    const { casting: _casting, ...figures } = gateway.figures();
-    const [p50 = null, p99 = null] = gateway.decisions.quantiles([0.5, 0.99]);
-    return {
-      plan,
-      tcpPort: parts.tcpPort,
-      socketPath: parts.socketPath,
-      guests: parts.guests,
-      zonesOpen: zones.filter((zone) => gateway.hostOf(zone) !== null).length,
-      decisionMs: { p50, p99 },
-      ...figures,
-    };
-  });
+  routes.answer(ENDPOINTS.getWorld, () => worldStand(gateway, parts));
   routes.answer(ENDPOINTS.createPlayer, async ({ body: { name } }) => {
     if (!parts.guests)
       throw new ApiProblem(
@@ -152,7 +137,10 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
     const lines = answers.flatMap((answer) => (answer as PlayerLine[] | null) ?? []);
     return lines.sort((one, other) => other.suspicion - one.suspicion || (one.name < other.name ? -1 : 1)).slice(0, PLAYERS_MAX);
   });
-  routes.answer(ENDPOINTS.getPlayer, ({ params }) => playerStand(params.player));
+  routes.answer(ENDPOINTS.getPlayer, async ({ params: { player } }) => {
+    requireZoneOf(player);
+    return (await playerStand(gateway, player)) as PlayerStand;
+  });
   routes.answer(ENDPOINTS.getPlayerHistory, async ({ params: { player }, query: { before = Date.now() + 1, limit = 100 } }) => {
     return (await tables({ about: 'history', player, before, limit })) as PlayerHistory;
   });
@@ -173,6 +161,7 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
     decide(requireZoneOf(player), { type: 'KickPlayer', player, ...body }),
   );
 
+  routes.answer(ENDPOINTS.listDrills, parts.drills);
   routes.answer(ENDPOINTS.listHosts, () => hosts.stands());
   routes.answer(ENDPOINTS.drainHost, ({ params: { host } }) => {
     requireHost(host);
@@ -252,57 +241,6 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
     );
     return stands.flat().sort((one, other) => other.time - one.time);
   }
-
-  async function playerStand(id: PlayerId): Promise<PlayerStand> {
-    const zone = requireZoneOf(id);
-    const session = gateway.sessionOf(id);
-    const live = (await gateway.ask({ about: 'whereabouts', zone, player: id })) as { player: Player | null } | null;
-    const { connection } = session ?? {};
-    return {
-      id,
-      zone,
-      host: gateway.hostOf(zone),
-      connected: connection !== null && connection !== undefined,
-      remote: connection?.remote ?? null,
-      rttMs: connection?.rttMs ?? null,
-      framesIn: connection?.counts.framesIn ?? 0,
-      framesOut: connection?.counts.framesOut ?? 0,
-      leftOut: connection?.counts.leftOut ?? 0,
-      player: live?.player ?? null,
-    };
-  }
-}
-
-/** All zones, from what their hosts report and the gateway counts. */
-export function zoneStands(gateway: Gateway): ZoneStand[] {
-  return gateway.zoneFigures().map(({ zone, sessions, packetsIn, packetsOut, rttMs }) => {
-    const figures = gateway.hostFiguresOf(zone);
-    return {
-      zone,
-      host: gateway.hostOf(zone),
-      sessions,
-      awake: figures?.awake ?? 0,
-      asleep: figures?.asleep ?? 0,
-      inTransit: figures?.inTransit ?? 0,
-      suspects: figures?.suspects ?? 0,
-      seq: figures?.seq ?? 0,
-      epoch: figures?.epoch ?? 0,
-      waiting: figures?.waiting ?? 0,
-      ticks: figures?.ticks ?? 0,
-      tickMsMean: figures?.tickMsMean ?? 0,
-      tickMsMost: figures?.tickMsMost ?? 0,
-      lateMsMost: figures?.lateMsMost ?? 0,
-      skippedTicks: figures?.skippedTicks ?? 0,
-      packetsIn,
-      packetsOut,
-      rttMs,
-      accepted: figures?.accepted ?? 0,
-      refused: figures?.refused ?? 0,
-      events: figures?.events ?? 0,
-      hotAt: figures?.hotAt ?? 0,
-      coldAt: figures?.coldAt ?? 0,
-    };
-  });
 }
 
 function momentOf({ seq, time }: { seq?: number; time?: number }): Moment | null {

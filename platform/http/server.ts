@@ -135,7 +135,7 @@ async function serveConsole(app: FastifyInstance, folder: string): Promise<void>
       if (path.endsWith('.html')) response.header('cache-control', 'no-cache');
     },
   });
-  for (const page of ['/instruments/*', '/sources', '/sources/*', '/worlds', '/worlds/*'])
+  for (const page of ['/instruments/*', '/sources', '/sources/*', '/worlds', '/worlds/*', '/events'])
     app.get(page, (_request, reply) => reply.sendFile('index.html', { immutable: false, maxAge: 0 }));
 }
 
@@ -146,7 +146,7 @@ export function requireChannel(name: string): NonNullable<ReturnType<typeof pars
     throw new ApiProblem(
       'BAD_CHANNEL',
       `"${name}" is no channel.`,
-      'Channels read trades:venue:BASE-QUOTE, candles:venue:BASE-QUOTE:1m, tickers …; see /docs.',
+      'Channels read trades:venue:BASE-QUOTE, candles:venue:BASE-QUOTE:1m, zones:3-4, tickers …; see /docs.',
     );
   return channel;
 }

@@ -106,6 +106,11 @@ export class Hub {
     return false;
   }
 
+  /** Channels whose name begins so and whose events would reach someone. */
+  wanted(prefix: string): string[] {
+    return [...this.#channels.keys()].filter((name) => name.startsWith(prefix) && this.isWanted(name));
+  }
+
   publish(channel: string, delivery: ChannelDelivery, event: string, key: string, data: unknown): void {
     const state = this.#stateOf(channel, delivery);
     const entry = new Entry(this.epoch, ++this.#offset, channel, event, key, delivery === 'conflated', data);

@@ -2,13 +2,14 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
-import type { WorldPlan } from '@millrace/contracts';
+import type { WorldPlan, ZoneId } from '@millrace/contracts';
 import { keyOf, messageOf, ZoneHost, zoneAddress } from '@millrace/kernel';
 import type { Flow, WorldSample } from '@millrace/operations';
 import { Coordinator } from '@millrace/platform/cluster';
 import type { Settings } from '@millrace/platform/config';
 import type { Routes, Upgrade } from '@millrace/platform/http';
 import { type EventLog, openSpool } from '@millrace/platform/log';
+import type { Hub, InitialEvent } from '@millrace/platform/streams';
 import type { Logger } from '@millrace/platform/telemetry';
 import {
   allZones,
@@ -18,13 +19,16 @@ import {
   listenTcp,
   newSecret,
   playerTokens,
+  streamWorld,
   type TcpListener,
   webSocketDoor,
+  worldEvents,
   worldRoutes,
   worldZone,
   zoneStands,
 } from '@millrace/worlds';
 import { systemClock } from '../clock.ts';
+import { drillReports } from '../drill/reports.ts';
 import type { ProjectorHandle } from '../projector/projector-handle.ts';
 import { UserError } from '../user-error.ts';
 import { HostProcesses } from './host-processes.ts';
@@ -51,6 +55,9 @@ export interface Worlds {
   register(routes: Routes): void;
   /** The world’s own log. */
   readonly log: EventLog;
+  readonly zones: readonly ZoneId[];
+  /** How the world stands, for who begins to watch. */
+  events(): InitialEvent[];
   /** What the alerts look at. */
   sample(): Omit<WorldSample, 'time' | 'lags'>;
   stop(): Promise<void>;
@@ -59,7 +66,7 @@ export interface Worlds {
 /** Opens the world: its gateway here, its zones in processes of their own, and a coordinator between them. */
 export async function startWorlds(
   settings: Settings,
-  { logger, projector, onFlow }: { logger: Logger; projector: ProjectorHandle; onFlow: Flow['add'] },
+  { logger, projector, hub, onFlow }: { logger: Logger; projector: ProjectorHandle; hub: Hub; onFlow: Flow['add'] },
 ): Promise<Worlds> {
   const { worlds } = settings;
   const data = join(settings.data, WORLDS_FOLDER);
@@ -161,8 +168,13 @@ export async function startWorlds(
   await allOpen;
   const webSockets = webSocketDoor(gateway);
   const control = hostControl(hosts, coordinator, figures, isDrained);
+  const door = { plan, tcpPort: listener.port, socketPath: WORLD_SOCKET_PATH, guests: worlds.guests };
+  const watching = { gateway, door, hosts: control.stands };
+  const stopStream = streamWorld({ ...watching, hub, clock: systemClock });
   return {
     log: stores.log,
+    zones,
+    events: () => worldEvents(watching),
     sample: () => {
       const stands = zoneStands(gateway);
       const failures = gateway.takeFailures();
@@ -181,17 +193,16 @@ export async function startWorlds(
       webSockets.handleUpgrade(request, socket, head, (connection) => webSockets.serve(connection, request.socket.remoteAddress ?? '')),
     register: (routes) =>
       worldRoutes(routes, {
+        ...door,
         gateway,
-        plan,
-        tcpPort: listener.port,
-        socketPath: WORLD_SOCKET_PATH,
-        guests: worlds.guests,
         tokens,
         hosts: control,
         record: { ...stores, clock: systemClock },
         history: (query) => projector.query(query),
+        drills: () => drillReports(settings.data),
       }),
     stop: async () => {
+      stopStream();
       gateway.stop();
       webSockets.close();
       await listener.close();

@@ -10,6 +10,7 @@ export * from './market.ts';
 export * from './problem.ts';
 export * from './resources.ts';
 export * from './stream.ts';
+export * from './way.ts';
 export * from './world.ts';
 export { PLAYERS_MAX, REPLAY_STEPS_MAX } from './world-endpoints.ts';
 export * from './world-resources.ts';

@@ -1,4 +1,4 @@
-import { type Place, TILE_SIZE, TILES_PER_SIDE, type WorldPlan, ZONE_SIZE, type ZoneId } from '@millrace/contracts';
+import { type Place, TILE_SIZE, TILES_PER_SIDE, type WorldPlan, walksFree, ZONE_SIZE, type ZoneId } from '@millrace/contracts';
 import { mix, Random } from '@millrace/kernel';
 
 /** Share of tiles with a rock. Few enough that every free tile can be reached. */
@@ -78,41 +78,9 @@ export function isBlocked(shape: Shape, place: Place): boolean {
   return tilesOf(shape, zoneAt(place))[row * TILES_PER_SIDE + column] === 1;
 }
 
-/**
- * Whether a straight walk touches no blocked tile: every tile on the line is looked at, in the order of walking
- * (Amanatides and Woo, “A Fast Voxel Traversal Algorithm”). Through the corner between two tiles neither may be blocked.
- */
+/** Whether a straight walk touches no blocked tile. */
 export function isFreeWay(shape: Shape, from: Place, to: Place): boolean {
-  const tileOf = (cm: number) => Math.floor(cm / TILE_SIZE);
-  let column = tileOf(from.x);
-  let row = tileOf(from.y);
-  const lastColumn = tileOf(to.x);
-  const lastRow = tileOf(to.y);
-  const stepX = Math.sign(to.x - from.x);
-  const stepY = Math.sign(to.y - from.y);
-  const perX = stepX === 0 ? Number.POSITIVE_INFINITY : TILE_SIZE / Math.abs(to.x - from.x);
-  const perY = stepY === 0 ? Number.POSITIVE_INFINITY : TILE_SIZE / Math.abs(to.y - from.y);
-  const toEdge = (cm: number, step: number, per: number) =>
-    step === 0 ? Number.POSITIVE_INFINITY : ((step > 0 ? TILE_SIZE - (cm % TILE_SIZE) : cm % TILE_SIZE) / TILE_SIZE) * per;
-  let nextX = toEdge(from.x, stepX, perX);
-  let nextY = toEdge(from.y, stepY, perY);
-  const free = (atColumn: number, atRow: number) => !isBlocked(shape, { x: atColumn * TILE_SIZE, y: atRow * TILE_SIZE });
-  for (;;) {
-    if (!free(column, row)) return false;
-    if (column === lastColumn && row === lastRow) return true;
-    if (Math.min(nextX, nextY) > 1) return free(lastColumn, lastRow);
-    if (nextX === nextY && !(free(column + stepX, row) && free(column, row + stepY))) return false;
-    const crossesX = nextX <= nextY;
-    const crossesY = nextY <= nextX;
-    if (crossesX) {
-      column += stepX;
-      nextX += perX;
-    }
-    if (crossesY) {
-      row += stepY;
-      nextY += perY;
-    }
-  }
+  return walksFree(from, to, (column, row) => !isBlocked(shape, { x: column * TILE_SIZE, y: row * TILE_SIZE }));
 }
 
 /** The middle of a free tile of a zone, chosen with the given numbers in [0, 1). */

@@ -132,6 +132,10 @@ describe('a move', () => {
     withAnn({ position: { x: wall.x - 100, y: wall.y } })
       .at(START + 1_000)
       .when({ type: 'Move', player: 'ann', session: 's1', n: 1, x: wall.x + 100, y: wall.y })
+      .refused('THROUGH_WALL');
+    withAnn({ position: { x: wall.x - 100, y: wall.y } })
+      .at(START + 1_000)
+      .when({ type: 'Move', player: 'ann', session: 's1', n: 1, x: wall.x, y: wall.y })
       .refused('BLOCKED');
   });
 

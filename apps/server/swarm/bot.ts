@@ -3,13 +3,13 @@ import {
   type ClientFrame,
   FrameSplitter,
   LENGTH_BYTES,
+  mayWalk,
   SERVER_FRAME_BYTES_MAX,
   type ServerFrame,
-  TILE_SIZE,
-  TILES_PER_SIDE,
   WORLD_PROTOCOL,
   writeLength,
   ZONE_SIZE,
+  type ZoneGround,
 } from '@millrace/contracts';
 import { Packr, Unpackr } from 'msgpackr';
 
@@ -74,7 +74,7 @@ export class Bot {
   #x = 0;
   #y = 0;
   #heading = Math.random() * 2 * Math.PI;
-  #blocked: Uint8Array | null = null;
+  #ground: ZoneGround | null = null;
   #columns = 1;
   #rows = 1;
   #asked: { n: number; at: number; x: number; y: number } | null = null;
@@ -148,7 +148,7 @@ export class Bot {
         return;
       case 'zone':
         this.#recognise(frame.n);
-        this.#blocked = Uint8Array.from(frame.blocked);
+        this.#ground = { zone: frame.zone, blocked: Uint8Array.from(frame.blocked) };
         this.#columns = frame.plan.columns;
         this.#rows = frame.plan.rows;
         this.#x = frame.you.x;
@@ -211,20 +211,9 @@ export class Bot {
     this.#answers = [];
   }
 
-  /** As far as this zone’s map tells; beyond its border the server knows better. */
   #mayWalk(x: number, y: number): boolean {
-    if (!this.#blocked || x < 0 || y < 0 || x >= this.#columns * ZONE_SIZE || y >= this.#rows * ZONE_SIZE) return false;
-    const column = Math.floor(this.#x / ZONE_SIZE);
-    const row = Math.floor(this.#y / ZONE_SIZE);
-    const steps = Math.ceil(this.#stepCm / 20);
-    for (let step = 1; step <= steps; step++) {
-      const px = this.#x + ((x - this.#x) * step) / steps;
-      const py = this.#y + ((y - this.#y) * step) / steps;
-      if (Math.floor(px / ZONE_SIZE) !== column || Math.floor(py / ZONE_SIZE) !== row) return true;
-      const tile = Math.floor((py % ZONE_SIZE) / TILE_SIZE) * TILES_PER_SIDE + Math.floor((px % ZONE_SIZE) / TILE_SIZE);
-      if (((this.#blocked[tile >> 3] ?? 0) >> (7 - (tile & 7))) & 1) return false;
-    }
-    return true;
+    if (!this.#ground || x < 0 || y < 0 || x >= this.#columns * ZONE_SIZE || y >= this.#rows * ZONE_SIZE) return false;
+    return mayWalk(this.#ground, { x: this.#x, y: this.#y }, { x, y });
   }
 
   #send(frame: ClientFrame): void {

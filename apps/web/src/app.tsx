@@ -1,14 +1,28 @@
-import { useEffect } from 'react';
+import { type ComponentType, lazy, Suspense, useEffect } from 'react';
 import { Link, Route, Switch, useLocation } from 'wouter';
 import { useLive } from './live/live.ts';
 import { ChartPage } from './pages/chart.tsx';
 import { InstrumentsPage } from './pages/instruments.tsx';
 import { SourcesPage } from './pages/sources.tsx';
 import { Logo } from './parts/logo.tsx';
+import { Notice } from './parts/notice.tsx';
 import { usePreferences } from './preferences.ts';
 import { useText } from './text/text.ts';
 
+/** Pages that not everyone opens are fetched when they are. */
+function page<Props extends object>(load: () => Promise<ComponentType<Props>>) {
+  return lazy(async () => ({ default: await load() }));
+}
+const EventsPage = page(async () => (await import('./pages/events.tsx')).EventsPage);
+const ZonesPage = page(async () => (await import('./pages/zones.tsx')).ZonesPage);
+const ZonePage = page(async () => (await import('./pages/zone.tsx')).ZonePage);
+const PlayersPage = page(async () => (await import('./pages/players.tsx')).PlayersPage);
+const PlayerPage = page(async () => (await import('./pages/player.tsx')).PlayerPage);
+const SnapshotsPage = page(async () => (await import('./pages/snapshots.tsx')).SnapshotsPage);
+const PlayPage = page(async () => (await import('./pages/play.tsx')).PlayPage);
+
 export function App() {
+  const text = useText();
   const { language } = usePreferences();
   const connect = useLive((live) => live.connect);
   useEffect(() => connect(), [connect]);
@@ -19,12 +33,21 @@ export function App() {
     <div className="flex min-h-dvh flex-col">
       <TopBar />
       <main className="mx-auto flex w-full max-w-[1600px] flex-1 flex-col px-3 pb-6 sm:px-6">
-        <Switch>
-          <Route path="/" component={InstrumentsPage} />
-          <Route path="/instruments/:id">{({ id }) => <ChartPage key={id} id={decodeURIComponent(id)} />}</Route>
-          <Route path="/sources" component={SourcesPage} />
-          <Route component={NothingHere} />
-        </Switch>
+        <Suspense fallback={<Notice title={text.loading} />}>
+          <Switch>
+            <Route path="/" component={InstrumentsPage} />
+            <Route path="/instruments/:id">{({ id }) => <ChartPage key={id} id={decodeURIComponent(id)} />}</Route>
+            <Route path="/sources" component={SourcesPage} />
+            <Route path="/events" component={EventsPage} />
+            <Route path="/worlds" component={ZonesPage} />
+            <Route path="/worlds/zones/:zone">{({ zone }) => <ZonePage key={zone} zone={zone} />}</Route>
+            <Route path="/worlds/players" component={PlayersPage} />
+            <Route path="/worlds/players/:id">{({ id }) => <PlayerPage key={id} id={id} />}</Route>
+            <Route path="/worlds/snapshots" component={SnapshotsPage} />
+            <Route path="/worlds/play" component={PlayPage} />
+            <Route component={NothingHere} />
+          </Switch>
+        </Suspense>
       </main>
     </div>
   );
@@ -43,6 +66,8 @@ function TopBar() {
         <nav className="flex items-center gap-1 text-sm">
           <Tab href="/" label={text.instruments} others={/^\/instruments\//} />
           <Tab href="/sources" label={text.sources} />
+          <Tab href="/worlds" label={text.world} others={/^\/worlds/} />
+          <Tab href="/events" label={text.events} />
           <a href="/docs" className="hidden rounded-md px-3 py-1.5 text-muted hover:text-ink sm:inline">
             API
           </a>

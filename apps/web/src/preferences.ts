@@ -8,6 +8,9 @@ interface Preferences {
   readonly language: Language;
   toggleTheme(): void;
   toggleLanguage(): void;
+  /** Who works here: written beside what is done to the world. */
+  readonly operator: string;
+  setOperator(operator: string): void;
 }
 
 const storedLanguage = localStorage.getItem('millrace.language');
@@ -27,5 +30,10 @@ export const usePreferences = create<Preferences>((set, get) => ({
     localStorage.setItem('millrace.language', language);
     document.documentElement.lang = language;
     set({ language });
+  },
+  operator: localStorage.getItem('millrace.operator') ?? '',
+  setOperator: (operator) => {
+    localStorage.setItem('millrace.operator', operator);
+    set({ operator });
   },
 }));

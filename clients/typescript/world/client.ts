@@ -1,6 +1,7 @@
 import {
   type ClientFrame,
   type GOODBYES,
+  mayWalk,
   type SeenObject,
   type ServerFrame,
   type ServerFrameOf,
@@ -119,6 +120,11 @@ export class WorldClient {
       this.#moving.set(n, { x, y });
       return { t: 'move', n, x, y };
     });
+  }
+
+  /** Whether the way to a place is free, as far as the map of your zone tells: the server counts it against you to ask for what is not. */
+  mayMove(x: number, y: number): boolean {
+    return this.#you !== null && this.#zone !== null && mayWalk(this.#zone, this.#you, { x, y });
   }
 
   take(item: string): Promise<CommandAnswer> {

@@ -1,6 +1,7 @@
 import type { SocketEvent } from '@millrace/contracts';
 
-type LiveEvent = 'ticker' | 'source' | 'candle' | 'trade' | 'quote' | 'book' | 'reading' | 'gap';
+type LiveEvent = 'ticker' | 'source' | 'candle' | 'trade' | 'quote' | 'book' | 'reading' | 'gap' | WorldEvent;
+type WorldEvent = 'world' | 'zones' | 'hosts' | 'zone' | 'player' | 'flow' | 'consumers' | 'alerts';
 type Listener = (event: LiveEvent, channel: string, data: unknown) => void;
 
 interface Watcher {

@@ -4,6 +4,7 @@ import { useEffect, useState } from 'react';
 import { api } from '../api.ts';
 import { useLive } from '../live/live.ts';
 import { SimulatedBadge, StateBadge } from '../parts/badges.tsx';
+import { Figure } from '../parts/figure.tsx';
 import { Failure, Notice } from '../parts/notice.tsx';
 import { useFormats } from '../parts/numbers.ts';
 import { useText } from '../text/text.ts';
@@ -88,18 +89,6 @@ function Commands({ source }: { source: Source }) {
       <button type="button" className={style} disabled={command.isPending} onClick={() => command.mutate('restart')}>
         {text.restart}
       </button>
-    </div>
-  );
-}
-
-function Figure({ name, value, unit, alarming = false }: { name: string; value: string; unit?: string; alarming?: boolean }) {
-  return (
-    <div>
-      <dt className="text-muted text-xs">{name}</dt>
-      <dd className={`text-base ${alarming ? 'text-warn' : ''}`}>
-        {value}
-        {unit && <span className="ml-1 text-muted text-xs">{unit}</span>}
-      </dd>
     </div>
   );
 }

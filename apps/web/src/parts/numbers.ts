@@ -20,10 +20,26 @@ export function showPercent(ratio: number): string {
   return `${ratio > 0 ? '+' : ratio < 0 ? '−' : ''}${Math.abs(ratio * 100).toFixed(2)} %`;
 }
 
+const BYTE_UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+
+export function showBytes(bytes: number): string {
+  const power = bytes < 1 ? 0 : Math.min(BYTE_UNITS.length - 1, Math.floor(Math.log2(bytes) / 10));
+  const value = bytes / 1024 ** power;
+  return `${value < 10 && power > 0 ? value.toFixed(1) : Math.round(value)} ${BYTE_UNITS[power]}`;
+}
+
+/** How long ago, in the largest unit that says something. */
+export function showAge(ms: number): string {
+  const seconds = Math.max(0, Math.round(ms / 1_000));
+  if (seconds < 120) return `${seconds} s`;
+  return seconds < 7_200 ? `${Math.round(seconds / 60)} min` : `${Math.round(seconds / 3_600)} h`;
+}
+
 interface Formats {
   compact(value: number): string;
   whole(value: number): string;
   clock(time: number): string;
+  day(time: number): string;
 }
 
 /** Numbers and times as people of the chosen language write them. */
@@ -36,7 +52,13 @@ const formatsFor = (locale: string): Formats => {
   const compact = new Intl.NumberFormat(locale, { notation: 'compact', maximumFractionDigits: 2 });
   const whole = new Intl.NumberFormat(locale);
   const clock = new Intl.DateTimeFormat(locale, { hour: '2-digit', minute: '2-digit', second: '2-digit', hour12: false });
-  return { compact: (value) => compact.format(value), whole: (value) => whole.format(value), clock: (time) => clock.format(time) };
+  const day = new Intl.DateTimeFormat(locale, { dateStyle: 'medium' });
+  return {
+    compact: (value) => compact.format(value),
+    whole: (value) => whole.format(value),
+    clock: (time) => clock.format(time),
+    day: (time) => day.format(time),
+  };
 };
 
 const FORMATS = { en: formatsFor('en'), ko: formatsFor('ko') };

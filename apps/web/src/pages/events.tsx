@@ -1,0 +1,285 @@
+import type { Alert, ConsumerStand, DeadLetter, FlowStand } from '@millrace/contracts';
+import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
+import { useState } from 'react';
+import { api } from '../api.ts';
+import { useOperations } from '../live/world.ts';
+import { Audited } from '../parts/audited.tsx';
+import { Button, Outcome, Panel } from '../parts/controls.tsx';
+import { Failure, Notice } from '../parts/notice.tsx';
+import { showBytes, useFormats } from '../parts/numbers.ts';
+import { Table } from '../parts/table.tsx';
+import { useText } from '../text/text.ts';
+import { ALERT_TEXT, AlertStrip } from '../world/alerts.tsx';
+
+const LETTERS_MS = 5_000;
+
+/** What flows through the log, how far its readers are, and what they could not take. */
+export function EventsPage() {
+  const text = useText();
+  const { flow, consumers, alerts } = useOperations();
+  return (
+    <>
+      <h1 className="py-4 font-semibold text-lg">{text.events}</h1>
+      {!flow || !consumers || !alerts ? (
+        <Notice title={text.loading} />
+      ) : (
+        <>
+          <AlertStrip alerts={alerts} />
+          <div className="grid items-start gap-3 lg:grid-cols-2">
+            <Types flow={flow} />
+            <div className="grid min-w-0 content-start gap-3">
+              <Topics flow={flow} />
+              <Consumers consumers={consumers} />
+              <DeadLetters />
+              <PastAlerts alerts={alerts} />
+            </div>
+          </div>
+        </>
+      )}
+    </>
+  );
+}
+
+function Types({ flow }: { flow: FlowStand }) {
+  const text = useText();
+  const { whole } = useFormats();
+  const most = Math.max(1, ...flow.types.map(({ perSecond }) => perSecond));
+  const total = flow.types.reduce((sum, { perSecond }) => sum + perSecond, 0);
+  return (
+    <Panel
+      title={text.flow}
+      aside={
+        <span className="text-muted text-sm">
+          {whole(Math.round(total))} {text.perSecond}
+        </span>
+      }
+    >
+      <Table
+        rows={flow.types}
+        keyOf={({ kind, type }) => `${kind}/${type}`}
+        empty={text.nothingFlows}
+        columns={[
+          { name: text.eventType, isText: true, by: ({ type }) => type, cell: ({ type }) => <span className="font-medium">{type}</span> },
+          { name: text.zoneKind, isText: true, by: ({ kind }) => kind, cell: ({ kind }) => <span className="text-muted">{kind}</span> },
+          {
+            name: text.eventRate,
+            by: ({ perSecond }) => perSecond,
+            cell: ({ perSecond }) => (
+              <span className="flex items-center justify-end gap-2">
+                <span className="hidden h-1.5 w-24 overflow-hidden rounded bg-raised sm:block">
+                  <span className="block h-full bg-accent" style={{ width: `${(perSecond / most) * 100}%` }} />
+                </span>
+                <span className="w-20">
+                  {perSecond.toFixed(1)} {text.perSecond}
+                </span>
+              </span>
+            ),
+          },
+          { name: text.total, by: ({ total: all }) => all, cell: ({ total: all }) => whole(all) },
+        ]}
+      />
+    </Panel>
+  );
+}
+
+function Topics({ flow }: { flow: FlowStand }) {
+  const text = useText();
+  const { whole } = useFormats();
+  return (
+    <Panel title={text.topics}>
+      <Table
+        rows={flow.topics}
+        keyOf={({ topic }) => topic}
+        empty={text.none}
+        columns={[
+          { name: text.topic, isText: true, cell: ({ topic }) => <span className="font-medium">{topic}</span> },
+          { name: text.partitions, cell: ({ partitions }) => partitions.length },
+          {
+            name: text.keptEvents,
+            cell: ({ partitions }) => whole(partitions.reduce((sum, { start, end }) => sum + end - start, 0)),
+          },
+          { name: text.total, cell: ({ partitions }) => whole(partitions.reduce((sum, { end }) => sum + end, 0)) },
+          { name: text.size, cell: ({ bytes }) => showBytes(bytes) },
+        ]}
+      />
+    </Panel>
+  );
+}
+
+function Consumers({ consumers }: { consumers: readonly ConsumerStand[] }) {
+  const text = useText();
+  const { whole } = useFormats();
+  const order = useMutation({ mutationFn: ({ group, what }: { group: string; what: 'pause' | 'resume' }) => api.consumer(group, what) });
+  return (
+    <Panel title={text.consumerGroups} aside={<Outcome error={order.error} />}>
+      <Table
+        rows={consumers}
+        keyOf={({ group }) => group}
+        empty={text.none}
+        columns={[
+          {
+            name: text.group,
+            isText: true,
+            cell: ({ group, trouble }) => (
+              <>
+                <span className="font-medium">{group}</span>
+                {trouble && <p className="max-w-72 whitespace-normal text-warn text-xs">{trouble}</p>}
+              </>
+            ),
+          },
+          {
+            name: text.state,
+            isText: true,
+            cell: ({ state }) => <span className={state === 'running' ? '' : 'text-warn'}>{text[STATE_TEXT[state]]}</span>,
+          },
+          { name: text.lag, hint: text.lagHint, cell: ({ lag }) => <span data-lag={lag}>{whole(lag)}</span> },
+          { name: text.applied, cell: ({ applied }) => whole(applied) },
+          {
+            name: text.deadLetters,
+            cell: ({ deadLetters }) => <span className={deadLetters > 0 ? 'text-warn' : ''}>{whole(deadLetters)}</span>,
+          },
+          {
+            name: ' ',
+            cell: ({ group, state }) => (
+              <Button disabled={order.isPending} onClick={() => order.mutate({ group, what: state === 'paused' ? 'resume' : 'pause' })}>
+                {state === 'paused' ? text.resume : text.pause}
+              </Button>
+            ),
+          },
+        ]}
+      />
+    </Panel>
+  );
+}
+
+const STATE_TEXT = { running: 'running', paused: 'paused', away: 'away' } as const;
+
+function DeadLetters() {
+  const text = useText();
+  const { whole, clock } = useFormats();
+  const [open, setOpen] = useState<DeadLetter | null>(null);
+  const letters = useQuery({ queryKey: ['dead-letters'], queryFn: api.deadLetters, refetchInterval: LETTERS_MS });
+  return (
+    <Panel title={text.deadLetters} aside={<span className="text-muted text-sm">{whole(letters.data?.length ?? 0)}</span>}>
+      {letters.isError ? (
+        <Failure error={letters.error} onRetry={() => void letters.refetch()} />
+      ) : (
+        <Table
+          rows={letters.data ?? []}
+          keyOf={({ group, id }) => `${group} ${id}`}
+          empty={text.noDeadLetters}
+          columns={[
+            { name: text.time, isText: true, cell: ({ at }) => clock(at) },
+            { name: text.group, isText: true, cell: ({ group }) => group },
+            { name: text.zone, isText: true, cell: ({ zone }) => zone },
+            { name: text.afterEvent, cell: ({ seq }) => whole(seq) },
+            {
+              name: text.reason,
+              isText: true,
+              cell: ({ reason }) => (
+                <span className="block max-w-64 truncate" title={reason}>
+                  {reason}
+                </span>
+              ),
+            },
+            {
+              name: ' ',
+              cell: (letter) => (
+                <Button onClick={() => setOpen(open?.id === letter.id && open.group === letter.group ? null : letter)}>
+                  {text.inspect}
+                </Button>
+              ),
+            },
+          ]}
+        />
+      )}
+      {open && <Letter key={`${open.group} ${open.id}`} letter={open} onDone={() => setOpen(null)} />}
+    </Panel>
+  );
+}
+
+/** A dead letter opened: its events as they were decided, each to be corrected, and the way back to its reader. */
+function Letter({ letter, onDone }: { letter: DeadLetter; onDone: () => void }) {
+  const text = useText();
+  const { whole } = useFormats();
+  const queries = useQueryClient();
+  const { group, id } = letter;
+  const content = useQuery({ queryKey: ['dead-letter', group, id], queryFn: () => api.deadLetter(group, id) });
+  const [draft, setDraft] = useState<{ seq: number; text: string } | null>(null);
+  const replay = useMutation({
+    mutationFn: () => api.replayDeadLetter(group, id),
+    onSuccess: () => {
+      void queries.invalidateQueries({ queryKey: ['dead-letters'] });
+      onDone();
+    },
+  });
+  if (content.isError) return <Failure error={content.error} onRetry={() => void content.refetch()} />;
+  return (
+    <div className="grid gap-3 border-line border-t px-4 py-3 text-sm">
+      <p className="text-warn">{letter.reason}</p>
+      {content.data?.events.map(({ seq, type, data }) => {
+        const isOpen = draft?.seq === seq;
+        return (
+          <div key={seq} className="grid gap-2 rounded-md bg-raised p-3">
+            <div className="flex items-center gap-3">
+              <span className="text-muted">{whole(seq)}</span>
+              <span className="font-medium">{type}</span>
+              <Button className="ml-auto" onClick={() => setDraft(isOpen ? null : { seq, text: JSON.stringify(data, null, 2) })}>
+                {isOpen ? text.cancel : text.edit}
+              </Button>
+            </div>
+            {!isOpen ? (
+              <pre className="max-h-48 overflow-auto text-xs">{JSON.stringify(data, null, 2)}</pre>
+            ) : (
+              <Audited
+                label={text.mend}
+                act={(audit) => api.mend(group, id, { seq, data: JSON.parse(draft.text), ...audit })}
+                onDone={() => {
+                  setDraft(null);
+                  void content.refetch();
+                }}
+              >
+                <textarea
+                  aria-label={`${type} ${seq}`}
+                  value={draft.text}
+                  rows={Math.min(14, draft.text.split('\n').length)}
+                  onChange={(event) => setDraft({ seq, text: event.target.value })}
+                  className="w-full rounded border border-line bg-ground p-2 font-mono text-xs"
+                />
+              </Audited>
+            )}
+          </div>
+        );
+      })}
+      <div className="flex flex-wrap items-center gap-3">
+        <Button tone="main" disabled={replay.isPending} onClick={() => replay.mutate()}>
+          {text.replay}
+        </Button>
+        <Outcome error={replay.error} />
+      </div>
+    </div>
+  );
+}
+
+function PastAlerts({ alerts }: { alerts: readonly Alert[] }) {
+  const text = useText();
+  const { clock } = useFormats();
+  const past = alerts.filter(({ until }) => until !== null);
+  return (
+    <Panel title={text.pastAlerts}>
+      <ul className="grid max-h-48 gap-1 overflow-y-auto px-4 pb-3 text-sm">
+        {past.map(({ id, rule, subject, since, until }) => (
+          <li key={id} className="flex flex-wrap gap-x-3">
+            <span className="text-muted">
+              {clock(since)} – {until !== null && clock(until)}
+            </span>
+            <span>
+              {text[ALERT_TEXT[rule]]}: {subject}
+            </span>
+          </li>
+        ))}
+        {past.length === 0 && <li className="text-muted">{text.none}</li>}
+      </ul>
+    </Panel>
+  );
+}

@@ -1,0 +1,89 @@
+import { useQuery } from '@tanstack/react-query';
+import { useState } from 'react';
+import { Link } from 'wouter';
+import { api } from '../api.ts';
+import { Input, Panel } from '../parts/controls.tsx';
+import { Failure, Notice } from '../parts/notice.tsx';
+import { useFormats } from '../parts/numbers.ts';
+import { Table } from '../parts/table.tsx';
+import { useText } from '../text/text.ts';
+import { WorldTabs } from '../world/world-tabs.tsx';
+
+const AGAIN_MS = 3_000;
+
+/** Everyone the world knows, those who have offended first. */
+export function PlayersPage() {
+  const text = useText();
+  const { whole } = useFormats();
+  const [find, setFind] = useState('');
+  const [suspects, setSuspects] = useState(false);
+  const players = useQuery({
+    queryKey: ['players', find, suspects],
+    queryFn: () => api.players(find.trim(), suspects),
+    refetchInterval: AGAIN_MS,
+    placeholderData: (before) => before,
+  });
+  return (
+    <>
+      <WorldTabs
+        aside={
+          <>
+            <label className="flex items-center gap-1.5 text-sm">
+              <input type="checkbox" checked={suspects} onChange={(event) => setSuspects(event.target.checked)} className="accent-accent" />
+              {text.onlySuspects}
+            </label>
+            <Input type="search" label={text.findPlayer} value={find} maxLength={32} onChange={(event) => setFind(event.target.value)} />
+          </>
+        }
+      />
+      {players.isError ? (
+        <Failure error={players.error} onRetry={() => void players.refetch()} />
+      ) : !players.data ? (
+        <Notice title={text.loading} />
+      ) : (
+        <Panel title={text.players} aside={<span className="text-muted text-sm">{whole(players.data.length)}</span>}>
+          <Table
+            rows={players.data}
+            keyOf={({ id, zone }) => `${id} ${zone}`}
+            empty={find || suspects ? text.noPlayerMatches : text.noPlayers}
+            columns={[
+              {
+                name: text.name,
+                isText: true,
+                by: ({ name }) => name,
+                cell: ({ id, name }) => (
+                  <Link href={`/worlds/players/${id}`} className="font-medium hover:text-accent">
+                    {name}
+                  </Link>
+                ),
+              },
+              { name: 'id', isText: true, by: ({ id }) => id, cell: ({ id }) => <code className="text-muted text-xs">{id}</code> },
+              {
+                name: text.zone,
+                isText: true,
+                by: ({ zone }) => zone,
+                cell: ({ zone }) => (
+                  <Link href={`/worlds/zones/${zone}`} className="hover:text-accent">
+                    {zone}
+                  </Link>
+                ),
+              },
+              {
+                name: text.state,
+                isText: true,
+                by: ({ awake }) => Number(awake),
+                cell: ({ awake }) => (awake ? text.awake : <span className="text-muted">{text.sleeping}</span>),
+              },
+              {
+                name: text.suspicion,
+                hint: text.suspicionHint,
+                by: ({ suspicion }) => suspicion,
+                cell: ({ suspicion }) => <span className={suspicion > 0 ? 'text-warn' : 'text-muted'}>{whole(suspicion)}</span>,
+              },
+            ]}
+          />
+        </Panel>
+      )}
+    </>
+  );
+}

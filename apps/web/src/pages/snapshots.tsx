@@ -1,0 +1,220 @@
+import type { DrillReport, SnapshotStand, SnapshotStoreName } from '@millrace/contracts';
+import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
+import { useState } from 'react';
+import { useSearchParams } from 'wouter';
+import { api, type SnapshotLabel } from '../api.ts';
+import { useWorld } from '../live/world.ts';
+import { Audited } from '../parts/audited.tsx';
+import { Button, Outcome, Panel } from '../parts/controls.tsx';
+import { Failure, Notice } from '../parts/notice.tsx';
+import { showAge, useFormats } from '../parts/numbers.ts';
+import { Table } from '../parts/table.tsx';
+import { useText } from '../text/text.ts';
+import { WorldTabs } from '../world/world-tabs.tsx';
+
+const AGAIN_MS = 5_000;
+
+/** What a zone can come back from, and what the drills have shown of coming back. */
+export function SnapshotsPage() {
+  const text = useText();
+  const [search, setSearch] = useSearchParams();
+  const { zones } = useWorld();
+  const zone = search.get('zone') ?? '0-0';
+  return (
+    <>
+      <WorldTabs
+        aside={
+          <label className="flex items-center gap-2 text-sm">
+            {text.zone}
+            <select
+              value={zone}
+              onChange={(event) => setSearch({ zone: event.target.value })}
+              className="rounded-md border border-line bg-surface px-2 py-1"
+            >
+              {(zones ?? [{ zone }]).map((each) => (
+                <option key={each.zone}>{each.zone}</option>
+              ))}
+            </select>
+          </label>
+        }
+      />
+      <div className="grid gap-3">
+        <Snapshots key={zone} zone={zone} />
+        <Drills />
+      </div>
+    </>
+  );
+}
+
+const labelOf = ({ store, epoch, seq }: SnapshotLabel) => `${store} ${epoch} ${seq}`;
+
+function Snapshots({ zone }: { zone: string }) {
+  const text = useText();
+  const { clock, whole } = useFormats();
+  const queries = useQueryClient();
+  const snapshots = useQuery({ queryKey: ['snapshots', zone], queryFn: () => api.snapshots(zone), refetchInterval: AGAIN_MS });
+  const take = useMutation({
+    mutationFn: (store: SnapshotStoreName) => api.takeSnapshot(zone, store),
+    onSuccess: (list) => queries.setQueryData(['snapshots', zone], list),
+  });
+  const [chosen, setChosen] = useState<SnapshotStand | null>(null);
+  if (snapshots.isError) return <Failure error={snapshots.error} onRetry={() => void snapshots.refetch()} />;
+  if (!snapshots.data) return <Notice title={text.loading} />;
+  return (
+    <div className="grid items-start gap-3 lg:grid-cols-[minmax(0,1fr)_minmax(320px,40%)]">
+      <Panel
+        title={`${text.snapshotsOf} ${zone}`}
+        aside={
+          <>
+            <Outcome error={take.error} />
+            <Button disabled={take.isPending} onClick={() => take.mutate('hot')}>
+              {text.takeHot}
+            </Button>
+            <Button disabled={take.isPending} onClick={() => take.mutate('cold')}>
+              {text.takeCold}
+            </Button>
+          </>
+        }
+      >
+        <div className="max-h-[60dvh] overflow-y-auto">
+          <Table
+            rows={snapshots.data}
+            keyOf={(snapshot) => `${labelOf(snapshot)} ${snapshot.time}`}
+            empty={text.noSnapshots}
+            columns={[
+              { name: text.store, isText: true, by: ({ store }) => store, cell: ({ store }) => <StoreName store={store} /> },
+              { name: text.time, by: ({ time }) => time, cell: ({ time }) => clock(time) },
+              { name: text.age, by: ({ time }) => -time, cell: ({ time }) => showAge(Date.now() - time) },
+              { name: text.epoch, cell: ({ epoch }) => epoch },
+              { name: text.afterEvent, by: ({ seq }) => seq, cell: ({ seq }) => whole(seq) },
+              {
+                name: ' ',
+                cell: (snapshot) => (
+                  <Button tone={chosen && labelOf(chosen) === labelOf(snapshot) ? 'main' : 'plain'} onClick={() => setChosen(snapshot)}>
+                    {text.inspect}
+                  </Button>
+                ),
+              },
+            ]}
+          />
+        </div>
+      </Panel>
+      {chosen ? (
+        <Chosen key={labelOf(chosen)} zone={zone} snapshot={chosen} />
+      ) : (
+        <Panel title={text.inspect}>
+          <p className="px-4 pb-4 text-muted text-sm">{text.chooseSnapshot}</p>
+        </Panel>
+      )}
+    </div>
+  );
+}
+
+function StoreName({ store }: { store: SnapshotStoreName }) {
+  const text = useText();
+  return <span className={store === 'hot' ? 'text-warn' : 'text-accent'}>{store === 'hot' ? text.hot : text.cold}</span>;
+}
+
+/** One snapshot: whether it can be read back whole, whether it is what the record says, and the way back to it. */
+function Chosen({ zone, snapshot }: { zone: string; snapshot: SnapshotStand }) {
+  const text = useText();
+  const { clock, whole } = useFormats();
+  const verdict = useQuery({
+    queryKey: ['verdict', zone, labelOf(snapshot)],
+    queryFn: () => api.verifySnapshot(zone, snapshot),
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+  const record = useMutation({ mutationFn: () => api.zoneAt(zone, snapshot.seq) });
+  const isSame = record.data && verdict.data && record.data.hash === verdict.data.hash;
+  return (
+    <Panel title={`${snapshot.store === 'hot' ? text.hot : text.cold} · ${clock(snapshot.time)}`}>
+      <div className="grid gap-3 px-4 pb-4 text-sm">
+        {verdict.isError ? (
+          <Outcome error={verdict.error} />
+        ) : !verdict.data ? (
+          <p className="text-muted">{text.verifying}</p>
+        ) : (
+          <dl className="grid grid-cols-[auto_minmax(0,1fr)] gap-x-4 gap-y-1">
+            <dt className="text-muted">{text.verdict}</dt>
+            <dd className={verdict.data.good ? 'text-accent' : 'text-warn'}>
+              {verdict.data.good ? text.readBackWhole : verdict.data.detail}
+            </dd>
+            <dt className="text-muted">{text.afterEvent}</dt>
+            <dd>{whole(snapshot.seq)}</dd>
+            <dt className="text-muted">{text.players}</dt>
+            <dd>{verdict.data.players ?? '–'}</dd>
+            <dt className="text-muted">{text.stateHash}</dt>
+            <dd className="break-all font-mono text-xs">{verdict.data.hash ?? '–'}</dd>
+          </dl>
+        )}
+        <div className="flex flex-wrap items-center gap-3">
+          <Button disabled={record.isPending || !verdict.data?.good} onClick={() => record.mutate()}>
+            {text.compareWithRecord}
+          </Button>
+          <Outcome error={record.error} />
+          {record.data && (
+            <span className={isSame ? 'text-accent' : 'text-warn'}>{isSame ? text.sameAsRecord : text.differsFromRecord}</span>
+          )}
+        </div>
+        <div className="border-line border-t pt-3">
+          <p className="mb-2 text-muted">{text.restoreHint}</p>
+          <Audited label={text.restore} grave act={(audit) => api.restore(zone, snapshot.seq, audit)} />
+        </div>
+      </div>
+    </Panel>
+  );
+}
+
+function Drills() {
+  const text = useText();
+  const drills = useQuery({ queryKey: ['drills'], queryFn: api.drills, refetchInterval: 30_000 });
+  return (
+    <Panel title={text.drills}>
+      {drills.isError ? (
+        <Failure error={drills.error} onRetry={() => void drills.refetch()} />
+      ) : drills.data?.length === 0 ? (
+        <p className="px-4 pb-4 text-muted text-sm">
+          {text.noDrills} <code className="text-ink">npm run millrace -- drill</code>
+        </p>
+      ) : (
+        <div className="grid gap-4 pb-2">
+          {drills.data?.map((report) => (
+            <Drill key={report.startedAt} report={report} />
+          ))}
+        </div>
+      )}
+    </Panel>
+  );
+}
+
+function Drill({ report }: { report: DrillReport }) {
+  const text = useText();
+  const { clock, day } = useFormats();
+  const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
+  return (
+    <div>
+      <p className="px-4 text-muted text-sm">
+        {day(report.startedAt)} {clock(report.startedAt)} · {report.players} {text.playersCount} · {report.zones} {text.zones} ·{' '}
+        {report.hosts} {text.hosts}
+      </p>
+      <Table
+        rows={report.rungs}
+        keyOf={({ rung }) => rung}
+        empty={text.none}
+        columns={[
+          { name: text.rung, isText: true, cell: ({ rung }) => ({ hot: text.hot, cold: text.cold, replay: text.onlyReplay })[rung] },
+          { name: text.kills, cell: ({ kills }) => kills.length },
+          { name: text.rto, hint: text.rtoHint, cell: ({ rtoMsMost }) => `${(rtoMsMost / 1_000).toFixed(2)} s` },
+          { name: text.promised, cell: ({ promisedMs }) => `${promisedMs / 1_000} s` },
+          { name: text.rpo, hint: text.rpoHint, cell: ({ rpoMsMost }) => `${Math.round(rpoMsMost)} ms` },
+          { name: text.lost, cell: ({ kills }) => sum(kills.map(({ lost }) => lost)) },
+          { name: text.doubled, cell: ({ kills }) => sum(kills.map(({ doubled }) => doubled)) },
+          {
+            name: text.verdict,
+            cell: ({ met }) => <span className={met ? 'text-accent' : 'text-warn'}>{met ? text.kept : text.notKept}</span>,
+          },
+        ]}
+      />
+    </div>
+  );
+}

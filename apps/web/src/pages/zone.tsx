@@ -1,0 +1,282 @@
+import type { SeenObject, ZoneReplay } from '@millrace/contracts';
+import { useMutation, useQuery } from '@tanstack/react-query';
+import { useEffect, useState } from 'react';
+import { Link } from 'wouter';
+import { api } from '../api.ts';
+import { useWorld, useZoneView } from '../live/world.ts';
+import { Audited } from '../parts/audited.tsx';
+import { Button, Outcome, Panel } from '../parts/controls.tsx';
+import { Figure } from '../parts/figure.tsx';
+import { Notice } from '../parts/notice.tsx';
+import { showAge, useFormats } from '../parts/numbers.ts';
+import { useText } from '../text/text.ts';
+import { Announce } from '../world/announce.tsx';
+import { WorldTabs } from '../world/world-tabs.tsx';
+import { ZoneMap } from '../world/zone-map.tsx';
+
+/** Stretches that can be gone back over, ms, with the step of each. */
+const STRETCHES = [
+  { ms: 60_000, stepMs: 250, label: '1 min' },
+  { ms: 300_000, stepMs: 250, label: '5 min' },
+  { ms: 1_200_000, stepMs: 1_000, label: '20 min' },
+  { ms: 3_600_000, stepMs: 3_000, label: '1 h' },
+] as const;
+/** A view that is older than this is no longer live. */
+const STALE_MS = 2_000;
+
+type Moment = ZoneReplay['moments'][number];
+
+/** One zone: its live map, a slider into its past, its figures, and what can be done in it. */
+export function ZonePage({ zone }: { zone: string }) {
+  const text = useText();
+  const live = useZoneView(zone);
+  const [past, setPast] = useState<{ moments: readonly Moment[]; index: number } | null>(null);
+  const moment = past?.moments[past.index];
+  const objects = past ? moment?.objects : live?.objects;
+  const { zones } = useWorld();
+  if (zones && !zones.some((stand) => stand.zone === zone))
+    return (
+      <>
+        <WorldTabs />
+        <Notice title={`${text.noSuchZone}: ${zone}`} />
+      </>
+    );
+  return (
+    <>
+      <WorldTabs
+        aside={
+          <h1 className="text-sm">
+            <span className="text-muted">{text.zone}</span> <span className="font-semibold">{zone}</span>
+          </h1>
+        }
+      />
+      <div className="grid items-start gap-3 lg:grid-cols-[minmax(0,1fr)_minmax(320px,36%)]">
+        <section className="rounded-lg border border-line bg-surface p-3">
+          <div className="relative mx-auto max-w-[min(100%,calc(100dvh-240px))]">
+            <ZoneMap zone={zone} objects={objects} gliding={past === null} label={`${text.mapOf} ${zone}`} />
+            <Stamp time={past ? moment?.time : live?.time} isPast={past !== null} />
+          </div>
+          <TimeSlider zone={zone} past={past} onPast={setPast} />
+        </section>
+        <div className="grid min-w-0 content-start gap-3">
+          <Figures zone={zone} />
+          <Here objects={objects} />
+          {moment ? (
+            <RestoreMoment zone={zone} moment={moment} onDone={() => setPast(null)} />
+          ) : (
+            <Announce
+              title={text.announceToZone}
+              say={async (words, operator) => {
+                const { ok, code, message } = await api.announceToZone(zone, words, operator);
+                if (!ok) throw new Error(`${code}: ${message}`);
+                return text.done;
+              }}
+            />
+          )}
+          <SnapshotNow zone={zone} />
+        </div>
+      </div>
+    </>
+  );
+}
+
+/** Says whether what is shown is now, or when it was. */
+function Stamp({ time, isPast }: { time: number | undefined; isPast: boolean }) {
+  const text = useText();
+  const { clock } = useFormats();
+  const [now, setNow] = useState(Date.now());
+  useEffect(() => {
+    const timer = setInterval(() => setNow(Date.now()), 500);
+    return () => clearInterval(timer);
+  }, []);
+  const isLive = !isPast && time !== undefined && now - time < STALE_MS;
+  const words = isPast ? text.past : time === undefined ? text.loading : isLive ? text.live : text.stale;
+  return (
+    <p
+      className={`absolute top-2 left-2 rounded-full px-2.5 py-0.5 text-xs ${isLive ? 'bg-accent-soft text-accent' : 'bg-warn-soft text-warn'}`}
+    >
+      {words} {time !== undefined && clock(time)}
+    </p>
+  );
+}
+
+interface TimeSliderProps {
+  readonly zone: string;
+  readonly past: { moments: readonly Moment[]; index: number } | null;
+  readonly onPast: (past: { moments: readonly Moment[]; index: number } | null) => void;
+}
+
+/** Goes back over a stretch of the zone’s record, by hand or as a film. */
+function TimeSlider({ zone, past, onPast }: TimeSliderProps) {
+  const text = useText();
+  const { clock, whole } = useFormats();
+  const [isPlaying, setIsPlaying] = useState(false);
+  const load = useMutation({
+    mutationFn: ({ ms, stepMs }: { ms: number; stepMs: number }) => {
+      const to = Date.now() - STALE_MS;
+      return api.replay(zone, to - ms, to, stepMs);
+    },
+    onSuccess: ({ moments }) => {
+      setIsPlaying(false);
+      onPast(moments.length > 0 ? { moments, index: moments.length - 1 } : null);
+    },
+  });
+  const length = past?.moments.length ?? 0;
+  const index = past?.index ?? 0;
+  useEffect(() => {
+    if (!isPlaying || !past) return;
+    if (index >= length - 1) return setIsPlaying(false);
+    const [here, next] = [past.moments[index], past.moments[index + 1]];
+    const timer = setTimeout(() => onPast({ ...past, index: index + 1 }), (next?.time ?? 0) - (here?.time ?? 0));
+    return () => clearTimeout(timer);
+  }, [isPlaying, past, index, length, onPast]);
+  const moment = past?.moments[index];
+  return (
+    <div className="mt-3 grid gap-2">
+      <div className="flex flex-wrap items-center gap-2">
+        <span className="text-muted text-xs">{text.goBack}</span>
+        {STRETCHES.map(({ ms, stepMs, label }) => (
+          <Button key={ms} disabled={load.isPending} onClick={() => load.mutate({ ms, stepMs })}>
+            {label}
+          </Button>
+        ))}
+        {past && (
+          <Button tone="main" className="ml-auto" onClick={() => onPast(null)}>
+            {text.backToLive}
+          </Button>
+        )}
+      </div>
+      <Outcome error={load.error} />
+      {past && moment && (
+        <>
+          <div className="flex items-center gap-3">
+            <Button
+              aria-label={isPlaying ? text.pause : text.playBack}
+              onClick={() => {
+                if (!isPlaying && index >= length - 1) onPast({ ...past, index: 0 });
+                setIsPlaying(!isPlaying);
+              }}
+            >
+              {isPlaying ? '❚❚' : '▶'}
+            </Button>
+            <input
+              type="range"
+              min={0}
+              max={length - 1}
+              value={index}
+              aria-label={text.moment}
+              aria-valuetext={clock(moment.time)}
+              onChange={(event) => {
+                setIsPlaying(false);
+                onPast({ ...past, index: Number(event.target.value) });
+              }}
+              className="min-w-0 flex-1 accent-accent"
+            />
+            <output className="text-sm">{clock(moment.time)}</output>
+          </div>
+          <p className="flex flex-wrap gap-x-4 text-muted text-xs" data-seq={moment.seq} data-hash={moment.hash}>
+            <span>
+              {text.afterEvent} {whole(moment.seq)}
+            </span>
+            <span className="truncate">
+              {text.stateHash} <code>{moment.hash.slice(0, 16)}…</code>
+            </span>
+          </p>
+        </>
+      )}
+    </div>
+  );
+}
+
+function Figures({ zone }: { zone: string }) {
+  const text = useText();
+  const { whole } = useFormats();
+  const { zones } = useWorld();
+  const stand = zones?.find((one) => one.zone === zone);
+  const ms = (value: number | null | undefined) => (value === null || value === undefined ? '–' : value.toFixed(1));
+  const age = (at: number | undefined) => (at ? showAge(Date.now() - at) : '–');
+  return (
+    <Panel title={text.zoneFigures} aside={<span className="text-muted text-sm">{stand ? (stand.host ?? text.away) : ''}</span>}>
+      <dl className="grid grid-cols-3 gap-x-6 gap-y-3 px-4 pb-3">
+        <Figure name={text.ccu} value={whole(stand?.sessions ?? 0)} />
+        <Figure name={text.asleep} value={whole(stand?.asleep ?? 0)} />
+        <Figure name={text.suspects} value={whole(stand?.suspects ?? 0)} alarming={(stand?.suspects ?? 0) > 0} />
+        <Figure name={text.tickMean} value={ms(stand?.tickMsMean)} unit="ms" />
+        <Figure name={text.tickMost} value={ms(stand?.tickMsMost)} unit="ms" />
+        <Figure name={text.queue} value={whole(stand?.waiting ?? 0)} />
+        <Figure name={text.eventsPerSecond} value={whole(stand?.events ?? 0)} />
+        <Figure name={text.packetsIn} value={whole(stand?.packetsIn ?? 0)} />
+        <Figure name={text.packetsOut} value={whole(stand?.packetsOut ?? 0)} />
+        <Figure name={text.rtt} value={ms(stand?.rttMs)} unit="ms" />
+        <Figure name={text.hotAge} value={age(stand?.hotAt)} />
+        <Figure name={text.coldAge} value={age(stand?.coldAt)} />
+      </dl>
+    </Panel>
+  );
+}
+
+/** Who and what is in the zone at the moment that is shown. */
+function Here({ objects }: { objects: readonly SeenObject[] | undefined }) {
+  const text = useText();
+  const { whole } = useFormats();
+  const players = objects?.filter(({ kind }) => kind === 'player') ?? [];
+  const monsters = objects?.filter(({ kind }) => kind === 'monster').length ?? 0;
+  const items = (objects?.length ?? 0) - players.length - monsters;
+  return (
+    <Panel
+      title={text.players}
+      aside={
+        <span className="text-muted text-xs">
+          {whole(players.length)} {text.playersCount} · {whole(monsters)} {text.monsters} · {whole(items)} {text.items}
+        </span>
+      }
+    >
+      <ul className="grid max-h-64 grid-cols-2 gap-x-4 overflow-y-auto px-4 pb-3 text-sm">
+        {players.map(({ id, name, x, y, health }) => (
+          <li key={id} className="flex min-w-0 gap-2">
+            <Link href={`/worlds/players/${id}`} className="truncate hover:text-accent">
+              {name}
+            </Link>
+            <span className="ml-auto shrink-0 text-muted text-xs" title={`${x}, ${y} cm`}>
+              {health}
+            </span>
+          </li>
+        ))}
+      </ul>
+      {players.length === 0 && <p className="px-4 pb-3 text-muted text-sm">{text.nobodyHere}</p>}
+    </Panel>
+  );
+}
+
+function RestoreMoment({ zone, moment, onDone }: { zone: string; moment: Moment; onDone: () => void }) {
+  const text = useText();
+  const { clock } = useFormats();
+  return (
+    <Panel title={`${text.restoreTo} ${clock(moment.time)}`}>
+      <div className="grid gap-2 px-4 pb-3">
+        <p className="text-muted text-sm">{text.restoreHint}</p>
+        <Audited label={text.restore} grave act={(audit) => api.restore(zone, moment.seq, audit)} onDone={onDone} />
+      </div>
+    </Panel>
+  );
+}
+
+function SnapshotNow({ zone }: { zone: string }) {
+  const text = useText();
+  const snapshots = useQuery({ queryKey: ['snapshots', zone], queryFn: () => api.snapshots(zone), refetchInterval: 5_000 });
+  const count = (store: string) => snapshots.data?.filter((snapshot) => snapshot.store === store).length ?? 0;
+  return (
+    <Panel
+      title={text.snapshots}
+      aside={
+        <Link href={`/worlds/snapshots?zone=${zone}`} className="text-accent text-sm hover:underline">
+          {text.showAll}
+        </Link>
+      }
+    >
+      <p className="px-4 pb-3 text-muted text-sm">
+        {text.hot} {count('hot')} · {text.cold} {count('cold')}
+      </p>
+    </Panel>
+  );
+}

@@ -1,0 +1,176 @@
+import type { WorldHostStand, ZoneStand } from '@millrace/contracts';
+import { useMutation } from '@tanstack/react-query';
+import { useMemo } from 'react';
+import { Link } from 'wouter';
+import { api } from '../api.ts';
+import { useOperations, useWorld } from '../live/world.ts';
+import { Button, Outcome, Panel } from '../parts/controls.tsx';
+import { Figure } from '../parts/figure.tsx';
+import { Notice } from '../parts/notice.tsx';
+import { showAge, showBytes, useFormats } from '../parts/numbers.ts';
+import { type Column, Table } from '../parts/table.tsx';
+import { useText } from '../text/text.ts';
+import { AlertStrip } from '../world/alerts.tsx';
+import { Announce } from '../world/announce.tsx';
+import { healthOf } from '../world/health.ts';
+import { HeatGrid } from '../world/heat-grid.tsx';
+import { WorldTabs } from '../world/world-tabs.tsx';
+
+/** The world at a glance: every zone by the health of its ticks, the figures behind it, and the hosts that carry it. */
+export function ZonesPage() {
+  const text = useText();
+  const { whole } = useFormats();
+  const { world, zones, hosts } = useWorld();
+  const { alerts } = useOperations();
+  if (!world || !zones || !hosts)
+    return (
+      <>
+        <WorldTabs />
+        <Notice title={text.loading} hint={text.worldLoadingHint} />
+      </>
+    );
+  const { plan, playing, connections, zonesOpen, decisionMs, updatesPerSecond, refusals } = world;
+  const all = plan.columns * plan.rows;
+  const refused = Object.values(refusals).reduce((sum, count) => sum + count, 0);
+  return (
+    <>
+      <WorldTabs />
+      <AlertStrip alerts={alerts} />
+      <dl className="mb-3 grid grid-cols-3 gap-x-6 gap-y-3 rounded-lg border border-line bg-surface px-4 py-3 sm:grid-cols-6">
+        <Figure name={text.playing} value={whole(playing)} />
+        <Figure name={text.connectionsNow} value={whole(connections)} />
+        <Figure name={text.zonesOpen} value={`${zonesOpen} / ${all}`} alarming={zonesOpen < all} />
+        <Figure name={text.decisionP99} value={decisionMs.p99 === null ? '–' : decisionMs.p99.toFixed(1)} unit="ms" />
+        <Figure name={text.updates} value={updatesPerSecond.toFixed(1)} unit={text.perSecond} />
+        <Figure name={text.refused} value={whole(refused)} />
+      </dl>
+      <div className="grid items-start gap-3 lg:grid-cols-[minmax(280px,38%)_minmax(0,1fr)]">
+        <Panel title={text.zones}>
+          <div className="px-4 pb-4">
+            <HeatGrid plan={plan} zones={zones} />
+          </div>
+        </Panel>
+        <div className="grid min-w-0 content-start gap-3">
+          <Hosts hosts={hosts} />
+          <Announce
+            title={text.announceToAll}
+            say={async (words, operator) => `${text.toldZones}: ${(await api.announceToAll(words, operator)).zones}`}
+          />
+        </div>
+      </div>
+      <ZoneTable zones={zones} />
+    </>
+  );
+}
+
+function ZoneTable({ zones }: { zones: readonly ZoneStand[] }) {
+  const text = useText();
+  const { whole } = useFormats();
+  const columns = useMemo((): Column<ZoneStand>[] => {
+    const number = (name: string, of: (zone: ZoneStand) => number, show = whole): Column<ZoneStand> => ({
+      name,
+      by: of,
+      cell: (zone) => show(of(zone)),
+    });
+    const ms = (value: number) => value.toFixed(1);
+    const age = (at: number) => (at === 0 ? '–' : showAge(Date.now() - at));
+    return [
+      {
+        name: text.zone,
+        isText: true,
+        by: ({ zone }) => zone,
+        cell: ({ zone }) => (
+          <Link href={`/worlds/zones/${zone}`} className="font-medium hover:text-accent">
+            {zone}
+          </Link>
+        ),
+      },
+      { name: text.host, isText: true, by: ({ host }) => host ?? '', cell: ({ host }) => host ?? text.away },
+      number(text.ccu, ({ sessions }) => sessions),
+      number(text.asleep, ({ asleep }) => asleep),
+      number(text.tickMean, ({ tickMsMean }) => tickMsMean, ms),
+      number(text.tickMost, ({ tickMsMost }) => tickMsMost, ms),
+      number(text.lateBy, ({ lateMsMost }) => lateMsMost, ms),
+      number(text.queue, ({ waiting }) => waiting),
+      number(text.packetsIn, ({ packetsIn }) => packetsIn),
+      number(text.packetsOut, ({ packetsOut }) => packetsOut),
+      { name: text.rtt, by: ({ rttMs }) => rttMs ?? -1, cell: ({ rttMs }) => (rttMs === null ? '–' : ms(rttMs)) },
+      number(text.eventsPerSecond, ({ events }) => events),
+      number(text.refused, ({ refused }) => refused),
+      number(text.suspects, ({ suspects }) => suspects),
+      { name: text.hotAge, by: ({ hotAt }) => -hotAt, cell: ({ hotAt }) => age(hotAt) },
+      { name: text.coldAge, by: ({ coldAt }) => -coldAt, cell: ({ coldAt }) => age(coldAt) },
+      number(text.epoch, ({ epoch }) => epoch),
+    ];
+  }, [text, whole]);
+  return (
+    <Panel title={text.zoneFigures} className="mt-3">
+      <Table
+        rows={zones}
+        columns={columns}
+        keyOf={({ zone }) => zone}
+        isMarked={(zone) => ['slow', 'critical', 'away'].includes(healthOf(zone))}
+        empty={text.none}
+      />
+    </Panel>
+  );
+}
+
+function Hosts({ hosts }: { hosts: readonly WorldHostStand[] }) {
+  const text = useText();
+  const { whole } = useFormats();
+  const order = useMutation({
+    mutationFn: ({ host, what }: { host: string; what: 'drain' | 'welcome' | 'replace' }) => api.host(host, what),
+  });
+  return (
+    <Panel title={text.hosts} aside={<Outcome error={order.error} />}>
+      <Table
+        rows={hosts}
+        keyOf={({ id, pid }) => `${id} ${pid}`}
+        empty={text.none}
+        columns={[
+          { name: text.host, isText: true, cell: ({ id }) => <span className="font-medium">{id}</span> },
+          { name: text.state, isText: true, cell: ({ state }) => text[HOST_STATE[state]] },
+          { name: text.zones, cell: ({ open, zones }) => (open === zones ? open : `${open} / ${zones}`) },
+          { name: 'CPU', cell: ({ cpuPercent }) => `${cpuPercent} %` },
+          { name: text.memory, cell: ({ memoryBytes }) => showBytes(memoryBytes) },
+          {
+            name: text.outbox,
+            hint: text.outboxHint,
+            cell: ({ outbox, outboxEvents }) => (
+              <span className={outbox === 'flowing' ? '' : 'text-warn'}>
+                {outbox === 'flowing' ? whole(outboxEvents) : `${text.spooling} ${whole(outboxEvents)}`}
+              </span>
+            ),
+          },
+          { name: text.spool, cell: ({ spoolBytes }) => showBytes(spoolBytes) },
+          {
+            name: text.lost,
+            hint: text.lostHint,
+            cell: ({ lostEvents }) => <span className={lostEvents > 0 ? 'text-warn' : ''}>{whole(lostEvents)}</span>,
+          },
+          { name: text.lease, cell: ({ leaseLeftMs }) => `${(leaseLeftMs / 1_000).toFixed(1)} s` },
+          { name: 'pid', cell: ({ pid }) => pid },
+          {
+            name: ' ',
+            cell: ({ id, state }) => (
+              <span className="flex justify-end gap-2">
+                <Button
+                  disabled={order.isPending}
+                  onClick={() => order.mutate({ host: id, what: state === 'draining' ? 'welcome' : 'drain' })}
+                >
+                  {state === 'draining' ? text.welcome : text.drain}
+                </Button>
+                <Button disabled={order.isPending} title={text.replaceHint} onClick={() => order.mutate({ host: id, what: 'replace' })}>
+                  {text.replace}
+                </Button>
+              </span>
+            ),
+          },
+        ]}
+      />
+    </Panel>
+  );
+}
+
+const HOST_STATE = { starting: 'starting', up: 'up', draining: 'draining' } as const;

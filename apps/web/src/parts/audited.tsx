@@ -1,0 +1,63 @@
+import { useMutation } from '@tanstack/react-query';
+import { type FormEvent, type ReactNode, useState } from 'react';
+import type { Audit } from '../api.ts';
+import { usePreferences } from '../preferences.ts';
+import { useText } from '../text/text.ts';
+import { Button, Input, Outcome } from './controls.tsx';
+
+interface AuditedProps {
+  readonly label: string;
+  /** Does it; `ok: false` is the world’s refusal. */
+  readonly act: (audit: Audit) => Promise<{ ok?: boolean; code?: string; message?: string } | object>;
+  readonly onDone?: () => void;
+  readonly grave?: boolean;
+  readonly children?: ReactNode;
+}
+
+/** A form for what stays on record: who does it and why. */
+export function Audited({ label, act, onDone, grave = false, children }: AuditedProps) {
+  const text = useText();
+  const { operator, setOperator } = usePreferences();
+  const [reason, setReason] = useState('');
+  const action = useMutation({
+    mutationFn: async () => {
+      const outcome = (await act({ operator, reason })) as { ok?: boolean; code?: string; message?: string };
+      if (outcome.ok === false) throw new Error(`${outcome.code}: ${outcome.message}`);
+    },
+    onSuccess: () => {
+      setReason('');
+      onDone?.();
+    },
+  });
+  const submit = (event: FormEvent) => {
+    event.preventDefault();
+    action.mutate();
+  };
+  return (
+    <form onSubmit={submit} className="grid gap-2">
+      {children}
+      <div className="flex flex-wrap gap-2">
+        <Input
+          label={text.operator}
+          value={operator}
+          required
+          maxLength={64}
+          onChange={(event) => setOperator(event.target.value)}
+          className="w-28"
+        />
+        <Input
+          label={text.reason}
+          value={reason}
+          required
+          maxLength={500}
+          onChange={(event) => setReason(event.target.value)}
+          className="flex-1"
+        />
+        <Button type="submit" tone={grave ? 'grave' : 'main'} disabled={action.isPending}>
+          {label}
+        </Button>
+      </div>
+      <Outcome error={action.error} done={action.isSuccess ? text.done : undefined} />
+    </form>
+  );
+}

@@ -1,0 +1,60 @@
+import { type ButtonHTMLAttributes, type InputHTMLAttributes, type ReactNode, useId } from 'react';
+
+/** A button of the console; `main` for what one is here to do, `grave` for what cannot be taken back. */
+export function Button({
+  tone = 'plain',
+  className = '',
+  ...rest
+}: ButtonHTMLAttributes<HTMLButtonElement> & { tone?: 'plain' | 'main' | 'grave' }) {
+  const tones = {
+    plain: 'border-line hover:border-accent',
+    main: 'border-accent bg-accent-soft text-accent hover:border-ink',
+    grave: 'border-line text-warn hover:border-warn',
+  };
+  return (
+    <button type="button" className={`rounded-md border px-3 py-1 text-sm disabled:opacity-50 ${tones[tone]} ${className}`} {...rest} />
+  );
+}
+
+export function Input({ label, className = '', ...rest }: InputHTMLAttributes<HTMLInputElement> & { label: string }) {
+  return (
+    <input
+      aria-label={label}
+      placeholder={label}
+      className={`min-w-0 rounded-md border border-line bg-ground px-2.5 py-1 text-sm placeholder:text-muted ${className}`}
+      {...rest}
+    />
+  );
+}
+
+/** A box with a title, what may be done with it, and what is in it. */
+export function Panel({
+  title,
+  aside,
+  children,
+  className = '',
+}: {
+  title: string;
+  aside?: ReactNode;
+  children: ReactNode;
+  className?: string;
+}) {
+  const id = useId();
+  return (
+    <section aria-labelledby={id} className={`min-w-0 rounded-lg border border-line bg-surface ${className}`}>
+      <div className="flex min-h-11 flex-wrap items-center gap-x-3 gap-y-2 px-4 py-2">
+        <h2 id={id} className="font-medium text-sm">
+          {title}
+        </h2>
+        {aside && <div className="ml-auto flex flex-wrap items-center gap-2">{aside}</div>}
+      </div>
+      {children}
+    </section>
+  );
+}
+
+/** What came of something that was asked for, in the server’s words. */
+export function Outcome({ error, done }: { error: Error | null; done?: string | undefined }) {
+  if (error) return <p className="text-sm text-warn">{'remedy' in error ? `${error.message} ${error.remedy}` : error.message}</p>;
+  return done ? <p className="text-accent text-sm">{done}</p> : null;
+}

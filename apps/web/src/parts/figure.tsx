@@ -1,0 +1,12 @@
+/** A named number in a row of them. */
+export function Figure({ name, value, unit, alarming = false }: { name: string; value: string; unit?: string; alarming?: boolean }) {
+  return (
+    <div>
+      <dt className="text-muted text-xs">{name}</dt>
+      <dd className={`text-base ${alarming ? 'text-warn' : ''}`}>
+        {value}
+        {unit && <span className="ml-1 text-muted text-xs">{unit}</span>}
+      </dd>
+    </div>
+  );
+}

@@ -1,0 +1,49 @@
+import { useMutation } from '@tanstack/react-query';
+import { type FormEvent, useState } from 'react';
+import { Button, Input, Outcome, Panel } from '../parts/controls.tsx';
+import { usePreferences } from '../preferences.ts';
+import { useText } from '../text/text.ts';
+
+interface AnnounceProps {
+  readonly title: string;
+  /** Says it; resolves with what is to be shown then. */
+  readonly say: (text: string, operator: string) => Promise<string>;
+}
+
+/** Words from an operator to those who play. */
+export function Announce({ title, say }: AnnounceProps) {
+  const text = useText();
+  const { operator, setOperator } = usePreferences();
+  const [words, setWords] = useState('');
+  const announce = useMutation({ mutationFn: () => say(words, operator), onSuccess: () => setWords('') });
+  const submit = (event: FormEvent) => {
+    event.preventDefault();
+    announce.mutate();
+  };
+  return (
+    <Panel title={title}>
+      <form onSubmit={submit} className="flex flex-wrap gap-2 px-4 pb-3">
+        <Input
+          label={text.operator}
+          value={operator}
+          required
+          maxLength={64}
+          onChange={(event) => setOperator(event.target.value)}
+          className="w-28"
+        />
+        <Input
+          label={text.announcement}
+          value={words}
+          required
+          maxLength={500}
+          onChange={(event) => setWords(event.target.value)}
+          className="flex-1"
+        />
+        <Button type="submit" tone="main" disabled={announce.isPending}>
+          {text.announce}
+        </Button>
+        <Outcome error={announce.error} done={announce.data} />
+      </form>
+    </Panel>
+  );
+}

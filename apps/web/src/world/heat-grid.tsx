@@ -1,0 +1,49 @@
+import type { World, ZoneStand } from '@millrace/contracts';
+import { memo } from 'react';
+import { Link } from 'wouter';
+import { useText } from '../text/text.ts';
+import { HEALTH_STYLE, type Health, healthOf } from './health.ts';
+
+/** Columns up to which a cell has room for its number of players. */
+const NUMBERED_COLUMNS_MAX = 16;
+const LEGEND: readonly Health[] = ['good', 'busy', 'slow', 'critical', 'away'];
+
+/** The world as it lies, each zone coloured by its longest tick of the last second. */
+export const HeatGrid = memo(function HeatGrid({ plan, zones }: { plan: World['plan']; zones: readonly ZoneStand[] }) {
+  const text = useText();
+  const byId = new Map(zones.map((zone) => [zone.zone, zone]));
+  const isNumbered = plan.columns <= NUMBERED_COLUMNS_MAX;
+  const cells = [];
+  for (let row = 0; row < plan.rows; row++)
+    for (let column = 0; column < plan.columns; column++) {
+      const zone = byId.get(`${column}-${row}`);
+      if (!zone) continue;
+      const health = healthOf(zone);
+      cells.push(
+        <Link
+          key={zone.zone}
+          href={`/worlds/zones/${zone.zone}`}
+          title={`${zone.zone}: ${zone.sessions} ${text.playing}, ${zone.tickMsMost.toFixed(1)} ms, ${text[health]}`}
+          data-health={health}
+          className={`grid aspect-square max-h-24 min-h-2 w-full place-items-center rounded-[3px] border border-transparent hover:border-accent ${HEALTH_STYLE[health]}`}
+        >
+          {isNumbered && <span className="text-[11px] sm:text-sm">{zone.host === null ? '–' : zone.sessions || '·'}</span>}
+        </Link>,
+      );
+    }
+  return (
+    <div className="grid gap-3">
+      <div className="grid gap-[3px]" style={{ gridTemplateColumns: `repeat(${plan.columns}, minmax(0, 1fr))` }}>
+        {cells}
+      </div>
+      <ul className="flex flex-wrap gap-x-4 gap-y-1 text-muted text-xs">
+        {LEGEND.map((health) => (
+          <li key={health} className="flex items-center gap-1.5">
+            <span className={`size-3 rounded-[3px] border border-transparent ${HEALTH_STYLE[health]}`} />
+            {text[health]}
+          </li>
+        ))}
+      </ul>
+    </div>
+  );
+});

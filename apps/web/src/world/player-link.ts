@@ -1,0 +1,170 @@
+import { type CommandAnswer, WorldClient, webSocket } from '@millrace/client';
+import { type SeenObject, ZONE_SIZE } from '@millrace/contracts';
+
+/** How often a step is asked for while a direction is held. */
+const STEP_MS = 100;
+/** How long a refused step is shown. */
+export const REFUSAL_MS = 900;
+/** How long it takes to draw a player from one approved place to the next. */
+const GLIDE_MS = STEP_MS;
+const WORDS_KEPT = 30;
+/** How far an item may lie to be picked up, cm; the server decides in the end. */
+const REACH = 300;
+
+interface Words {
+  readonly id: number;
+  readonly at: number;
+  readonly kind: string;
+  readonly from: string | null;
+  readonly text: string;
+}
+
+/** What the page beside the canvas shows; the canvas itself reads the client. */
+export interface PlayStand {
+  readonly state: WorldClient['state'];
+  readonly zone: string | null;
+  readonly health: number;
+  readonly most: number;
+  readonly bag: readonly { id: string; item: string }[];
+  readonly inSight: number;
+  readonly answerMs: number | null;
+  readonly refusals: number;
+  readonly lastRefusal: { code: string; message: string } | null;
+  readonly words: readonly Words[];
+  readonly ended: string | null;
+}
+
+/**
+ * A player at the keys: asks for steps, and keeps what the server has approved. A step that is under way is known apart, so
+ * that it can be drawn as the wish it is.
+ */
+export class PlayerLink {
+  readonly client: WorldClient;
+  /** The step that is asked for and not answered. */
+  wish: { x: number; y: number } | null = null;
+  refused: { x: number; y: number; at: number } | null = null;
+  #direction = { x: 0, y: 0 };
+  #glide = { fromX: 0, fromY: 0, toX: 0, toY: 0, at: 0 };
+  #stand: PlayStand;
+  readonly #onChange: (stand: PlayStand) => void;
+  readonly #timer: ReturnType<typeof setInterval>;
+  #numbered = 0;
+
+  constructor(token: string, socketPath: string, onChange: (stand: PlayStand) => void) {
+    this.#onChange = onChange;
+    this.#stand = {
+      state: 'connecting',
+      zone: null,
+      health: 0,
+      most: 0,
+      bag: [],
+      inSight: 0,
+      answerMs: null,
+      refusals: 0,
+      lastRefusal: null,
+      words: [],
+      ended: null,
+    };
+    this.client = new WorldClient({
+      connect: webSocket(`${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}${socketPath}`),
+      token,
+      onState: (state) => this.#change({ state }),
+      onZone: ({ zone, you }) => {
+        this.#glide = { fromX: you.x, fromY: you.y, toX: you.x, toY: you.y, at: 0 };
+        this.#change({ zone });
+      },
+      onSight: () => this.#sight(),
+      onCorrected: ({ code, message }) => {
+        if (this.wish) this.refused = { ...this.wish, at: performance.now() };
+        this.#change({ refusals: this.#stand.refusals + 1, lastRefusal: { code, message } });
+      },
+      onNotice: ({ kind, from, text, at }) => this.#hear(kind, from ?? null, text ?? '', at),
+      onEnd: (code, message) => this.#change({ ended: `${code}: ${message}` }),
+    });
+    void this.client.join().then((answer) => !answer.ok && this.#change({ lastRefusal: answer }));
+    this.#timer = setInterval(() => void this.#step(), STEP_MS);
+  }
+
+  /** Where to walk, as long as it is not said otherwise: −1, 0 or 1 each way. */
+  walk(x: number, y: number): void {
+    this.#direction = { x, y };
+  }
+
+  /** Asks for a place at once, however far: what a cheat would do. */
+  jump(x: number, y: number): Promise<void> {
+    return this.#ask(x, y);
+  }
+
+  /** Picks up what lies nearest. */
+  async take(): Promise<void> {
+    const { you, objects } = this.client;
+    if (!you) return;
+    const far = (object: SeenObject) => Math.hypot(object.x - you.x, object.y - you.y);
+    const [nearest] = [...objects.values()]
+      .filter((object) => object.kind !== 'player' && object.kind !== 'monster' && far(object) <= REACH)
+      .sort((one, other) => far(one) - far(other));
+    if (nearest) await this.client.take(nearest.id);
+  }
+
+  /** Where to draw the player: at an approved place, or on the way from one to the next. */
+  shown(): { x: number; y: number } | null {
+    const { you } = this.client;
+    if (!you) return null;
+    if (you.x !== this.#glide.toX || you.y !== this.#glide.toY) {
+      const here = this.#glided();
+      this.#glide = { fromX: here.x, fromY: here.y, toX: you.x, toY: you.y, at: performance.now() };
+    }
+    return this.#glided();
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+    this.client.close();
+  }
+
+  #glided(): { x: number; y: number } {
+    const { fromX, fromY, toX, toY, at } = this.#glide;
+    const share = Math.min(1, (performance.now() - at) / GLIDE_MS);
+    return { x: fromX + (toX - fromX) * share, y: fromY + (toY - fromY) * share };
+  }
+
+  async #step(): Promise<void> {
+    const { x, y } = this.#direction;
+    const { you } = this.client;
+    if ((x === 0 && y === 0) || !you || this.wish) return;
+    const length = (you.speed * STEP_MS) / 1_000 / Math.hypot(x, y);
+    const { columns = 1, rows = 1 } = this.client.zone?.plan ?? {};
+    const within = (place: number, zones: number) => Math.max(0, Math.min(zones * ZONE_SIZE - 1, Math.round(place)));
+    const east = within(you.x + x * length, columns);
+    const south = within(you.y + y * length, rows);
+    // What stands in the way of one direction leaves the other. When nothing is left one bumps, and is put right.
+    const ways = [[east, south] as const, [east, you.y] as const, [you.x, south] as const];
+    const straight = x === 0 ? ways[2] : ways[1];
+    const [toX, toY] = ways.find(([wayX, wayY]) => (wayX !== you.x || wayY !== you.y) && this.client.mayMove(wayX, wayY)) ??
+      straight ?? [you.x, you.y];
+    if (toX !== you.x || toY !== you.y) await this.#ask(toX, toY);
+  }
+
+  async #ask(x: number, y: number): Promise<void> {
+    this.wish = { x, y };
+    const asked = performance.now();
+    const answer: CommandAnswer = await this.client.move(x, y);
+    this.wish = null;
+    if (answer.ok) this.#change({ answerMs: performance.now() - asked });
+  }
+
+  #sight(): void {
+    const { you, objects } = this.client;
+    if (you) this.#change({ health: you.health, most: you.most, bag: you.bag, inSight: objects.size });
+  }
+
+  #hear(kind: string, from: string | null, text: string, at: number): void {
+    const words = [...this.#stand.words, { id: ++this.#numbered, kind, from, text, at }].slice(-WORDS_KEPT);
+    this.#change({ words });
+  }
+
+  #change(change: Partial<PlayStand>): void {
+    this.#stand = { ...this.#stand, ...change };
+    this.#onChange(this.#stand);
+  }
+}

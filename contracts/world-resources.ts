@@ -133,7 +133,13 @@ export const SnapshotStand = Type.Object(
 export type SnapshotStand = Static<typeof SnapshotStand>;
 
 export const SnapshotVerdict = Type.Object(
-  { good: Type.Boolean(), detail: Type.String(), hash: Nullable(Type.String()), players: Nullable(Type.Integer()) },
+  {
+    good: Type.Boolean(),
+    detail: Type.String(),
+    hash: Nullable(Type.String()),
+    players: Nullable(Type.Integer()),
+    replayedHash: Nullable(Type.String({ description: 'With `replay`: of the state that the log leads to from the snapshot before.' })),
+  },
   { $id: 'SnapshotVerdict', description: 'Whether a snapshot can be restored, and what is in it.' },
 );
 export type SnapshotVerdict = Static<typeof SnapshotVerdict>;

@@ -12,6 +12,16 @@ export interface WorldRecord {
   readonly clock: Clock;
 }
 
+/** The record without the snapshots from an event on: what it leads to does not rest on what is to be verified. */
+export function recordBefore(record: WorldRecord, seq: number): WorldRecord {
+  const earlier = (store: SnapshotStore): SnapshotStore => ({
+    save: (snapshot) => store.save(snapshot),
+    list: async (zone) => (await store.list(zone)).filter((label) => label.seq < seq),
+    load: (label) => store.load(label),
+  });
+  return { ...record, hot: earlier(record.hot), cold: earlier(record.cold) };
+}
+
 export interface PastZone {
   readonly state: World;
   readonly seq: number;

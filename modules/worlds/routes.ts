@@ -21,7 +21,7 @@ import { type Moment, messageOf, type Reply, type Snapshot, zoneAddress } from '
 import { ApiProblem, type Routes } from '@millrace/platform/http';
 import type { Gateway } from './gateway.ts';
 import { hashOf } from './inspect.ts';
-import { replayZone, type WorldRecord, zoneAtMoment } from './past.ts';
+import { recordBefore, replayZone, type WorldRecord, zoneAtMoment } from './past.ts';
 import { playerStand, type WorldDoor, worldStand, zoneStands } from './stands.ts';
 import { allZones, packedTiles } from './terrain.ts';
 import { newPlayerId, type playerTokens } from './tokens.ts';
@@ -121,14 +121,21 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
     if ((await gateway.ask({ about: 'snapshot', zone, store })) === null) throw zoneAway(zone);
     return snapshotsOf(zone);
   });
-  routes.answer(ENDPOINTS.verifySnapshot, async ({ params, body: { store, ...label } }) => {
+  routes.answer(ENDPOINTS.verifySnapshot, async ({ params, body: { store, replay = false, ...label } }) => {
     const zone = requireZone(params.zone);
     try {
       const snapshot: Snapshot = await record[store].load({ zone: zoneAddress(worldZone.kind, zone), ...label });
       const state = snapshot.state as World;
-      return { good: true, detail: 'It was read back whole.', hash: hashOf(state), players: Object.keys(state.players).length };
+      const replayed = replay ? await zoneAtMoment(recordBefore(record, label.seq), zone, { seq: label.seq }) : null;
+      return {
+        good: true,
+        detail: 'It was read back whole.',
+        hash: hashOf(state),
+        players: Object.keys(state.players).length,
+        replayedHash: replayed?.hash ?? null,
+      };
     } catch (error) {
-      return { good: false, detail: messageOf(error), hash: null, players: null };
+      return { good: false, detail: messageOf(error), hash: null, players: null, replayedHash: null };
     }
   });
 

@@ -24,7 +24,6 @@ import type {
   World,
   WorldHostStand,
   ZoneMap,
-  ZoneMoment,
   ZoneReplay,
 } from '@millrace/contracts';
 
@@ -75,8 +74,6 @@ export const api = {
   world: () => ask<World>('/worlds'),
   newPlayer: (name: string) => ask<PlayerToken>('/worlds/tokens', 'POST', { name }),
   zoneMap: (zone: string) => ask<ZoneMap>(`${inZone(zone)}/map`),
-  zoneAt: (zone: string, seq: number) => ask<ZoneMoment>(`${inZone(zone)}?seq=${seq}`),
-  zoneNow: (zone: string) => ask<ZoneMoment>(inZone(zone)),
   replay: (zone: string, from: number, to: number, stepMs: number) =>
     ask<ZoneReplay>(`${inZone(zone)}/replay?from=${from}&to=${to}&stepMs=${stepMs}`),
   restore: (zone: string, seq: number, audit: Audit) => ask<CommandOutcome>(`${inZone(zone)}/restore`, 'POST', { seq, ...audit }),
@@ -86,8 +83,8 @@ export const api = {
     ask<{ zones: number; missed: string[] }>('/worlds/announcements', 'POST', { text, operator }),
   snapshots: (zone: string) => ask<SnapshotStand[]>(`${inZone(zone)}/snapshots`),
   takeSnapshot: (zone: string, store: SnapshotStoreName) => ask<SnapshotStand[]>(`${inZone(zone)}/snapshots`, 'POST', { store }),
-  verifySnapshot: (zone: string, { store, epoch, seq, time }: SnapshotLabel) =>
-    ask<SnapshotVerdict>(`${inZone(zone)}/snapshots/verify`, 'POST', { store, epoch, seq, time }),
+  verifySnapshot: (zone: string, { store, epoch, seq, time }: SnapshotLabel, replay: boolean) =>
+    ask<SnapshotVerdict>(`${inZone(zone)}/snapshots/verify`, 'POST', { store, epoch, seq, time, replay }),
   drills: () => ask<DrillReport[]>('/worlds/drills'),
   players: (find: string, suspects: boolean) => ask<PlayerLine[]>(`/worlds/players?find=${encodeURIComponent(find)}&suspects=${suspects}`),
   player: (player: string) => ask<PlayerStand>(ofPlayer(player)),

@@ -59,11 +59,11 @@ function TopBar() {
   return (
     <header className="sticky top-0 z-20 border-line border-b bg-surface/90 backdrop-blur">
       <div className="mx-auto flex h-12 max-w-[1600px] items-center gap-1 px-3 sm:gap-4 sm:px-6">
-        <Link href="/" className="flex items-center gap-2 pr-2 font-semibold tracking-tight">
+        <Link href="/" className="flex shrink-0 items-center gap-2 pr-1 font-semibold tracking-tight">
           <Logo />
           <span className="hidden sm:inline">Millrace</span>
         </Link>
-        <nav className="flex items-center gap-1 text-sm">
+        <nav className="flex min-w-0 items-center gap-1 overflow-x-auto text-sm">
           <Tab href="/" label={text.instruments} others={/^\/instruments\//} />
           <Tab href="/sources" label={text.sources} />
           <Tab href="/worlds" label={text.world} others={/^\/worlds/} />
@@ -72,7 +72,7 @@ function TopBar() {
             API
           </a>
         </nav>
-        <div className="ml-auto flex items-center gap-1 text-sm">
+        <div className="ml-auto flex shrink-0 items-center text-sm sm:gap-1">
           <LiveDot />
           <button
             type="button"
@@ -80,7 +80,8 @@ function TopBar() {
             className="rounded-md px-2 py-1.5 text-muted hover:text-ink"
             aria-label={text.switchLanguage}
           >
-            {language === 'en' ? '한국어' : 'English'}
+            <span className="hidden sm:inline">{language === 'en' ? '한국어' : 'English'}</span>
+            <span className="sm:hidden">{language === 'en' ? '한' : 'EN'}</span>
           </button>
           <button
             type="button"
@@ -103,7 +104,7 @@ function Tab({ href, label, others }: { href: string; label: string; others?: Re
     <Link
       href={href}
       aria-current={active ? 'page' : undefined}
-      className={`rounded-md px-3 py-1.5 ${active ? 'bg-accent-soft font-medium text-accent' : 'text-muted hover:text-ink'}`}
+      className={`whitespace-nowrap rounded-md px-2 py-1.5 sm:px-3 ${active ? 'bg-accent-soft font-medium text-accent' : 'text-muted hover:text-ink'}`}
     >
       {label}
     </Link>

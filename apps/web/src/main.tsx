@@ -4,6 +4,9 @@ import { createRoot } from 'react-dom/client';
 import { App } from './app.tsx';
 import './style.css';
 
+// A tab that is older than the server asks for pages that are no more: it becomes as new as the server.
+addEventListener('vite:preloadError', () => location.reload());
+
 const queries = new QueryClient({ defaultOptions: { queries: { staleTime: 30_000, retry: 2, refetchOnWindowFocus: false } } });
 const root = document.getElementById('root');
 if (root)

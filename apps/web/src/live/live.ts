@@ -32,7 +32,11 @@ export const useLive = create<Live>((set, get) => ({
         if (event === 'source') sources.set((data as Source).id, data as Source);
         if (frame === 0) frame = requestAnimationFrame(show);
       },
-      (connected) => set({ connected }),
+      (connected) => {
+        set({ connected });
+        // Where there is nothing, nothing comes: that is shown too.
+        if (connected && frame === 0) frame = requestAnimationFrame(show);
+      },
     );
     return () => {
       cancelAnimationFrame(frame);

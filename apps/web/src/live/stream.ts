@@ -54,11 +54,15 @@ function connect(): void {
   opened.onopen = () => {
     const channels = [...new Set([...watchers].flatMap((watcher) => watcher.channels))];
     if (channels.length > 0) send('subscribe', channels, Object.fromEntries(positions));
-    for (const { onConnected } of watchers) onConnected(true);
   };
+  let isAnswered = false;
   opened.onmessage = ({ data }) => {
     const message = JSON.parse(data) as SocketEvent;
-    if (message.channel === undefined) return;
+    if (message.channel === undefined) {
+      if (!isAnswered) for (const { onConnected } of watchers) onConnected(true);
+      isAnswered = true;
+      return;
+    }
     positions.set(message.channel, message.position);
     for (const { channels, onEvent } of watchers)
       if (channels.includes(message.channel)) onEvent(message.event as LiveEvent, message.channel, message.data);

@@ -49,8 +49,8 @@ function Inspector({ stand }: { stand: PlayerStand }) {
   const { whole } = useFormats();
   const { id, zone, host, connected, remote, rttMs, framesIn, framesOut, leftOut, player } = stand;
   return (
-    <div className="grid items-start gap-3 lg:grid-cols-[minmax(0,1fr)_minmax(320px,40%)]">
-      <div className="grid min-w-0 content-start gap-3">
+    <div className="grid grid-cols-1 items-start gap-3 lg:grid-cols-[minmax(0,1fr)_minmax(320px,40%)]">
+      <div className="grid min-w-0 grid-cols-1 content-start gap-3">
         <dl className="grid grid-cols-3 gap-x-6 gap-y-3 rounded-lg border border-line bg-surface px-4 py-3 sm:grid-cols-6">
           <div>
             <dt className="text-muted text-xs">{text.zone}</dt>
@@ -65,7 +65,7 @@ function Inspector({ stand }: { stand: PlayerStand }) {
         {player ? <Components player={player} /> : <Notice title={text.playerOnTheWay} />}
         <History id={id} />
       </div>
-      <div className="grid min-w-0 content-start gap-3">
+      <div className="grid min-w-0 grid-cols-1 content-start gap-3">
         {zone !== null && <Whereabouts zone={zone} id={id} />}
         <Panel title={text.kick}>
           <div className="px-4 pb-3">
@@ -81,7 +81,7 @@ function Inspector({ stand }: { stand: PlayerStand }) {
 function Components({ player }: { player: Player }) {
   const { id, name, ...components } = player;
   return (
-    <div className="grid gap-3 sm:grid-cols-2">
+    <div className="grid grid-cols-1 gap-3 sm:grid-cols-2">
       {Object.entries(components).map(([component, fields]) => (
         <Component key={component} id={id} component={component} fields={fields} />
       ))}

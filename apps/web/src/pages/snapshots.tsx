@@ -38,7 +38,7 @@ export function SnapshotsPage() {
           </label>
         }
       />
-      <div className="grid gap-3">
+      <div className="grid grid-cols-1 gap-3">
         <Snapshots key={zone} zone={zone} />
         <Drills />
       </div>
@@ -61,7 +61,7 @@ function Snapshots({ zone }: { zone: string }) {
   if (snapshots.isError) return <Failure error={snapshots.error} onRetry={() => void snapshots.refetch()} />;
   if (!snapshots.data) return <Notice title={text.loading} />;
   return (
-    <div className="grid items-start gap-3 lg:grid-cols-[minmax(0,1fr)_minmax(320px,40%)]">
+    <div className="grid grid-cols-1 items-start gap-3 lg:grid-cols-[minmax(0,1fr)_minmax(320px,40%)]">
       <Panel
         title={`${text.snapshotsOf} ${zone}`}
         aside={
@@ -121,11 +121,11 @@ function Chosen({ zone, snapshot }: { zone: string; snapshot: SnapshotStand }) {
   const { clock, whole } = useFormats();
   const verdict = useQuery({
     queryKey: ['verdict', zone, labelOf(snapshot)],
-    queryFn: () => api.verifySnapshot(zone, snapshot),
+    queryFn: () => api.verifySnapshot(zone, snapshot, false),
     staleTime: Number.POSITIVE_INFINITY,
   });
-  const record = useMutation({ mutationFn: () => api.zoneAt(zone, snapshot.seq) });
-  const isSame = record.data && verdict.data && record.data.hash === verdict.data.hash;
+  const record = useMutation({ mutationFn: () => api.verifySnapshot(zone, snapshot, true) });
+  const isSame = record.data?.good && record.data.hash === record.data.replayedHash;
   return (
     <Panel title={`${snapshot.store === 'hot' ? text.hot : text.cold} · ${clock(snapshot.time)}`}>
       <div className="grid gap-3 px-4 pb-4 text-sm">
@@ -153,7 +153,9 @@ function Chosen({ zone, snapshot }: { zone: string; snapshot: SnapshotStand }) {
           </Button>
           <Outcome error={record.error} />
           {record.data && (
-            <span className={isSame ? 'text-accent' : 'text-warn'}>{isSame ? text.sameAsRecord : text.differsFromRecord}</span>
+            <span className={isSame ? 'text-accent' : 'text-warn'}>
+              {isSame ? text.sameAsRecord : record.data.good ? text.differsFromRecord : record.data.detail}
+            </span>
           )}
         </div>
         <div className="border-line border-t pt-3">
@@ -177,7 +179,7 @@ function Drills() {
           {text.noDrills} <code className="text-ink">npm run millrace -- drill</code>
         </p>
       ) : (
-        <div className="grid gap-4 pb-2">
+        <div className="grid grid-cols-1 gap-4 pb-2">
           {drills.data?.map((report) => (
             <Drill key={report.startedAt} report={report} />
           ))}

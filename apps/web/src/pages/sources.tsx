@@ -21,7 +21,7 @@ export function SourcesPage() {
       ) : sources.size === 0 ? (
         <Notice title={text.noSources} hint={text.noInstrumentsHint} />
       ) : (
-        <div className="grid gap-3">
+        <div className="grid grid-cols-1 gap-3">
           {[...sources.values()]
             .sort((a, b) => a.id.localeCompare(b.id))
             .map((source) => (

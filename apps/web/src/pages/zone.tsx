@@ -50,7 +50,7 @@ export function ZonePage({ zone }: { zone: string }) {
           </h1>
         }
       />
-      <div className="grid items-start gap-3 lg:grid-cols-[minmax(0,1fr)_minmax(320px,36%)]">
+      <div className="grid grid-cols-1 items-start gap-3 lg:grid-cols-[minmax(0,1fr)_minmax(320px,36%)]">
         <section className="rounded-lg border border-line bg-surface p-3">
           <div className="relative mx-auto max-w-[min(100%,calc(100dvh-240px))]">
             <ZoneMap zone={zone} objects={objects} gliding={past === null} label={`${text.mapOf} ${zone}`} />
@@ -58,7 +58,7 @@ export function ZonePage({ zone }: { zone: string }) {
           </div>
           <TimeSlider zone={zone} past={past} onPast={setPast} />
         </section>
-        <div className="grid min-w-0 content-start gap-3">
+        <div className="grid min-w-0 grid-cols-1 content-start gap-3">
           <Figures zone={zone} />
           <Here objects={objects} />
           {moment ? (

@@ -44,13 +44,13 @@ export function ZonesPage() {
         <Figure name={text.updates} value={updatesPerSecond.toFixed(1)} unit={text.perSecond} />
         <Figure name={text.refused} value={whole(refused)} />
       </dl>
-      <div className="grid items-start gap-3 lg:grid-cols-[minmax(280px,38%)_minmax(0,1fr)]">
+      <div className="grid grid-cols-1 items-start gap-3 lg:grid-cols-[minmax(280px,38%)_minmax(0,1fr)]">
         <Panel title={text.zones}>
           <div className="px-4 pb-4">
             <HeatGrid plan={plan} zones={zones} />
           </div>
         </Panel>
-        <div className="grid min-w-0 content-start gap-3">
+        <div className="grid min-w-0 grid-cols-1 content-start gap-3">
           <Hosts hosts={hosts} />
           <Announce
             title={text.announceToAll}

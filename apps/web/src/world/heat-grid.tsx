@@ -32,7 +32,7 @@ export const HeatGrid = memo(function HeatGrid({ plan, zones }: { plan: World['p
       );
     }
   return (
-    <div className="grid gap-3">
+    <div className="grid grid-cols-1 gap-3">
       <div className="grid gap-[3px]" style={{ gridTemplateColumns: `repeat(${plan.columns}, minmax(0, 1fr))` }}>
         {cells}
       </div>

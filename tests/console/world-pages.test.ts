@@ -1,0 +1,264 @@
+/// <reference lib="dom" />
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { WorldClient } from '@millrace/client';
+import { tcp } from '@millrace/client/tcp';
+import type { PlayerToken, World, ZoneMoment } from '@millrace/contracts';
+import type { Browser, Page } from 'playwright-core';
+import { openBrowser } from '../browser.ts';
+import { type ServerProcess, startServer } from '../server.ts';
+
+/*
+ * The operators’ pages of the world in a real browser, with someone walking about in it.
+ */
+
+/** How long states are recorded for the slider to be held against, ms. */
+const RECORDED_MS = 8_000;
+const STEP_MS = 300;
+
+describe('the world’s pages in a browser', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-world-pages-'));
+  let server: ServerProcess;
+  let browser: Browser;
+  let walker: { id: string; client: WorldClient };
+  const clients: WorldClient[] = [];
+  let walking: NodeJS.Timeout;
+  /** The live hash of zone 0-0 after each event. */
+  const recorded = new Map<number, string>();
+
+  before(async () => {
+    // Nothing stirs in this world but who walks in it, so that every state lasts long enough to be seen from outside.
+    writeFileSync(
+      join(folder, 'millrace.config.json'),
+      JSON.stringify({ sources: [], worlds: { columns: 2, rows: 1, hosts: 1, monsters: 0, items: 40 } }),
+    );
+    server = await startServer(['up', '--port', '0', '--data', join(folder, 'data')], { cwd: folder });
+    browser = await openBrowser();
+    walker = await enter('Walker');
+    walking = setInterval(() => void step(walker.client), STEP_MS);
+    await record();
+  });
+  after(async () => {
+    clearInterval(walking);
+    for (const client of clients) client.close();
+    await browser.close();
+    await server.stop();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  async function api<T>(path: string, body?: object): Promise<T> {
+    const response = await fetch(`${server.url}/api/v1${path}`, {
+      ...(body && { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
+    });
+    assert.equal(response.status, 200, `${path}: ${response.status}`);
+    return (await response.json()) as T;
+  }
+
+  async function enter(name: string, onNotice: (notice: { text?: string }) => void = () => {}): Promise<typeof walker> {
+    const { tcpPort } = await api<World>('/worlds');
+    const { player, token } = await api<PlayerToken>('/worlds/tokens', { name });
+    const client = new WorldClient({ connect: tcp({ host: '127.0.0.1', port: tcpPort }), token, onNotice });
+    clients.push(client);
+    assert.deepEqual(await client.join(), { ok: true });
+    return { id: player, client };
+  }
+
+  /** To and fro within the zone. */
+  let heading = 100;
+  async function step(client: WorldClient): Promise<void> {
+    const { you } = client;
+    if (!you) return;
+    if (client.mayMove(you.x + heading, you.y) && (await client.move(you.x + heading, you.y)).ok) return;
+    heading = -heading;
+  }
+
+  async function record(): Promise<void> {
+    const until = Date.now() + RECORDED_MS;
+    while (Date.now() < until) {
+      const { seq, hash } = await api<ZoneMoment>('/worlds/zones/0-0');
+      recorded.set(seq, hash);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+
+  async function open(path: string, options: Parameters<Browser['newPage']>[0] = {}): Promise<{ page: Page; mistakes: string[] }> {
+    const page = await browser.newPage({ viewport: { width: 1280, height: 800 }, locale: 'en-GB', ...options });
+    const mistakes: string[] = [];
+    page.on('pageerror', (error) => mistakes.push(error.message));
+    page.on('console', (message) => message.type() === 'error' && mistakes.push(message.text()));
+    await page.goto(server.url + path);
+    return { page, mistakes };
+  }
+
+  /** Fills in who does it and why, and does it. */
+  async function sign(page: Page, action: string, scope = page.locator('form')): Promise<void> {
+    const form = scope.filter({ has: page.getByRole('button', { name: action, exact: true }) });
+    await form.getByLabel('Your name').fill('kim');
+    await form.getByLabel('Reason').fill('a test');
+    await form.getByRole('button', { name: action, exact: true }).click();
+  }
+
+  test('Zones shows every zone by the health of its ticks, who is in it, and the host that has it', async () => {
+    const { page, mistakes } = await open('/worlds');
+    const cell = page.locator('[data-health]').filter({ hasText: '1' }).first();
+    await cell.waitFor();
+    assert.equal(await page.locator('[data-health]').count(), 2);
+    assert.notEqual(await cell.getAttribute('data-health'), 'away');
+    await page.getByRole('cell', { name: 'zones-1' }).first().waitFor();
+    await page.getByLabel('Your name').fill('kim');
+    await page.getByLabel('Announcement').fill('the mill is running');
+    let hear: (words: string | undefined) => void = () => {};
+    const heard = new Promise<string | undefined>((resolve) => {
+      hear = resolve;
+    });
+    await enter('Listener', ({ text }) => hear(text));
+    await page.getByRole('button', { name: 'Announce' }).click();
+    await page.getByText('Zones told: 2').waitFor();
+    assert.equal(await heard, 'the mill is running');
+    await cell.click();
+    await page.getByRole('img', { name: /Map of zone/ }).waitFor();
+    assert.deepEqual(mistakes, []);
+    await page.close();
+  });
+
+  test('the live map moves', async () => {
+    const { page, mistakes } = await open(`/worlds/zones/${walker.client.zone?.zone}`);
+    await page.getByText(/^Live \d/).waitFor();
+    const picture = () => page.evaluate(() => document.querySelector('canvas')?.toDataURL() ?? '');
+    const seen = await picture();
+    await page.waitForFunction((before_) => document.querySelector('canvas')?.toDataURL() !== before_, seen);
+    await page.getByRole('link', { name: 'Walker' }).waitFor();
+    assert.deepEqual(mistakes, []);
+    await page.close();
+  });
+
+  test('the time slider shows a recorded stretch exactly: each state has the hash it had live', async () => {
+    const { page, mistakes } = await open('/worlds/zones/0-0');
+    await page.getByRole('button', { name: '1 min' }).click();
+    const slider = page.getByLabel('Moment');
+    const moment = page.locator('[data-hash]');
+    await moment.waitFor();
+    const steps = Number(await slider.getAttribute('max'));
+    assert.ok(steps >= 200, `${steps} steps`);
+    let compared = 0;
+    const seen = new Set<string>();
+    for (let index = 0; index <= steps; index++) {
+      await slider.fill(String(index));
+      const seq = Number(await moment.getAttribute('data-seq'));
+      const hash = (await moment.getAttribute('data-hash')) ?? '';
+      const live = recorded.get(seq);
+      if (live === undefined) continue;
+      assert.equal(hash, live, `the state after event ${seq}`);
+      compared++;
+      seen.add(hash);
+    }
+    assert.ok(compared >= 20 && seen.size >= 10, `${compared} moments were compared, ${seen.size} different states`);
+    await page.getByRole('button', { name: 'Play back' }).click();
+    await page.getByRole('button', { name: 'Pause' }).waitFor();
+    await page.getByRole('button', { name: 'Back to now' }).click();
+    await page.getByText(/^Live \d/).waitFor();
+    assert.deepEqual(mistakes, []);
+    await page.close();
+  });
+
+  test('a player is shown live, edited on record, and its history tells of it', async () => {
+    const { page, mistakes } = await open('/worlds/players');
+    await page.getByLabel('Find a player').fill('walker');
+    await page.getByRole('link', { name: 'Walker' }).click();
+    await page.getByRole('button', { name: 'Edit motion' }).click();
+    await page.getByLabel('motion.speed').fill('fast');
+    await sign(page, 'Save');
+    await page.getByText('speed: fast is no JSON').waitFor();
+    await page.getByLabel('motion.speed').fill('-1');
+    await page.getByRole('button', { name: 'Save' }).click();
+    await page.getByText('BAD_FIELD').waitFor();
+    await page.getByLabel('motion.speed').fill('640');
+    await page.getByRole('button', { name: 'Save' }).click();
+    await page.getByText('640', { exact: true }).waitFor();
+    assert.equal(walker.client.you?.speed, 640);
+    await page.getByText('PlayerEdited').first().waitFor();
+    assert.deepEqual(mistakes, []);
+    await page.close();
+  });
+
+  test('a snapshot is taken, read back, compared with the record, and restored', async () => {
+    const { page, mistakes } = await open('/worlds/snapshots?zone=0-0');
+    await page.getByRole('button', { name: 'Take cold' }).click();
+    const row = page.getByRole('row').filter({ hasText: 'Cold' }).first();
+    await row.getByRole('button', { name: 'Inspect' }).click();
+    await page.getByText('Read back whole').waitFor();
+    await page.getByRole('button', { name: 'Compare with the record' }).click();
+    await page.getByText('The same as replayed from the log').waitFor();
+    await sign(page, 'Restore');
+    await page.getByText('Done').waitFor();
+    assert.deepEqual(mistakes, []);
+    await page.close();
+  });
+
+  test('Events shows what flows, and a reader that is paused falls behind and catches up', async () => {
+    const { page, mistakes } = await open('/events');
+    await page.getByRole('cell', { name: 'PlayerMoved' }).waitFor();
+    const reader = page.getByRole('row').filter({ hasText: 'world-history' });
+    await reader.getByText('Running').waitFor();
+    await reader.getByRole('button', { name: 'Pause' }).click();
+    await reader.getByText('Paused').waitFor();
+    await page.waitForFunction(() => [...document.querySelectorAll('[data-lag]')].some((lag) => Number(lag.getAttribute('data-lag')) >= 5));
+    await reader.getByRole('button', { name: 'Resume' }).click();
+    await page.waitForFunction(() => [...document.querySelectorAll('[data-lag]')].every((lag) => Number(lag.getAttribute('data-lag')) < 5));
+    assert.deepEqual(mistakes, []);
+    await page.close();
+  });
+
+  test('one can play: keys walk, the server puts a cheat back, and others are heard', async () => {
+    const { page, mistakes } = await open('/worlds/play');
+    await page.getByLabel('Name').fill('Keyboard');
+    await page.getByRole('button', { name: 'Enter' }).click();
+    await page.locator('[data-state=joined]').waitFor();
+    const stand = page.locator('[data-refusals]');
+    const place = async () => `${await stand.getAttribute('data-x')} ${await stand.getAttribute('data-y')}`;
+    const before_ = await place();
+    for (const key of ['KeyD', 'KeyS', 'KeyA', 'KeyW']) {
+      await page.keyboard.down(key);
+      await page
+        .waitForFunction((seen) => {
+          const at = document.querySelector('[data-refusals]');
+          return `${at?.getAttribute('data-x')} ${at?.getAttribute('data-y')}` !== seen;
+        }, await place())
+        .finally(() => page.keyboard.up(key));
+    }
+    assert.ok(before_.length > 3);
+    const refusals = Number(await stand.getAttribute('data-refusals'));
+    await page.getByRole('button', { name: /Cheat/ }).click();
+    await page.getByText(/^(TOO_FAST|TELEPORT|OUT_OF_BOUNDS):/).waitFor();
+    assert.equal(Number(await stand.getAttribute('data-refusals')), refusals + 1);
+    await page.getByLabel('Say something').fill('hello from the browser');
+    await page.getByRole('button', { name: 'Say', exact: true }).click();
+    await page.getByRole('listitem').getByText('hello from the browser').waitFor();
+    assert.deepEqual(mistakes, []);
+    await page.close();
+  });
+
+  for (const width of [1280, 390])
+    test(`fits ${width} pixels in Korean, light and dark, on every page`, async () => {
+      for (const colorScheme of ['light', 'dark'] as const)
+        for (const [path, title] of [
+          ['/worlds', '존 호스트'],
+          ['/worlds/zones/0-0', '지표'],
+          ['/worlds/players', '의심만'],
+          [`/worlds/players/${walker.id}`, '위치'],
+          ['/worlds/snapshots', '복구 훈련'],
+          ['/worlds/play', '월드 입장'],
+          ['/events', '소비자 그룹'],
+        ] as const) {
+          const { page, mistakes } = await open(path, { viewport: { width, height: 844 }, colorScheme, locale: 'ko-KR' });
+          await page.getByText(title, { exact: true }).first().waitFor();
+          const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+          assert.equal(overflow, 0, `${path} is ${overflow} px too wide`);
+          assert.deepEqual(mistakes, []);
+          await page.close();
+        }
+    });
+});

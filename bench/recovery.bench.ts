@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { defineZone, ZoneHost } from '@millrace/kernel';
+import { systemClock } from '@millrace/platform/clock';
 import { openLmdbLog, openSpool } from '@millrace/platform/log';
 import { openFileSnapshots, openLmdbSnapshots } from '@millrace/platform/snapshots';
-import { systemClock } from '../apps/server/clock.ts';
 import { inFolder, report } from './measure.ts';
 
 /* A zone of 10,000 entities comes back: from a hot snapshot, from a cold one, and by replaying a million events. */

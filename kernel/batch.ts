@@ -29,7 +29,7 @@ export interface EventBatch<Event = { type: string }> {
 /** Everything that a zone is, at one seq. */
 export interface Checkpoint {
   readonly state: unknown;
-  /** Ids of the newest answered commands with the seq they were answered at, oldest first. */
+  /** Ids of the newest answered commands with the seq they were answered at, oldest first; below zero when those events are lost. */
   readonly answered: readonly (readonly [id: string, seq: number])[];
   /** Commands and ticks handled so far; what the zone’s random numbers are derived from. */
   readonly handled: number;
@@ -62,7 +62,8 @@ export function admit(batch: EventBatch, head: { readonly epoch: number; readonl
 export function after(batch: EventBatch, seq: number): EventBatch | undefined {
   if (batch.firstSeq > seq) return batch;
   if (lastSeqOf(batch) <= seq) return undefined;
-  if (batch.loss) return batch;
+  // What was given up as lost may have arrived all the same, when only the answer was.
+  if (batch.loss) return { ...batch, firstSeq: seq + 1 };
   const known = seq - batch.firstSeq + 1;
   return { ...batch, firstSeq: seq + 1, events: batch.events.slice(known), metas: batch.metas?.slice(known) ?? null };
 }

@@ -3,7 +3,7 @@ import { type AnyZoneDefinition, type CommandMeta, kindOf, type Refused, type Re
 import { type Beat, Metronome } from './metronome.ts';
 import { Outbox, type OutboxFigures } from './outbox.ts';
 import type { Clock, Snapshot, SnapshotStore, Spool, ZoneLog } from './ports.ts';
-import { type Moment, messageOf, missingFrom, Past, type Recovered, type RecoveryStep, recover } from './recovery.ts';
+import { type Moment, messageOf, missingFrom, Past, type RecoveryStep, recover } from './recovery.ts';
 import { type Letter, Zone } from './zone.ts';
 
 /** Commands a zone may have waiting; beyond it the sender is told BUSY. A tenth of a second of work at the usual rates. */
@@ -98,10 +98,12 @@ export class ZoneHost {
       log: options.log,
       spool: options.spool,
       clock: options.clock,
-      checkpointOf: (address) => {
+      checkpointOf: (address, firstLostSeq) => {
         const zone = this.#residences.get(address)?.zone;
+        zone?.disown(firstLostSeq);
         return zone && { checkpoint: zone.checkpoint(), seq: zone.seq, epoch: zone.epoch, version: zone.definition.version };
       },
+      epochOf: (address) => this.#residences.get(address)?.zone.epoch,
       onDurable: (batch, position) => {
         const zone = this.#residences.get(batch.zone)?.zone;
         if (zone) zone.position = position;
@@ -132,11 +134,13 @@ export class ZoneHost {
     const opened = this.#takeOver(residence.zone)
       .then(() => this.#start(residence))
       .catch((error) => {
-        this.#residences.delete(address);
+        if (this.#residences.get(address) === residence) this.#residences.delete(address);
         this.#answerAll(residence.zone, refused('ZONE_STOPPED', messageOf(error)));
         throw error;
       })
-      .finally(() => this.#opening.delete(address));
+      .finally(() => {
+        if (this.#opening.get(address) === opened) this.#opening.delete(address);
+      });
     this.#opening.set(address, opened);
     return opened;
   }
@@ -183,7 +187,8 @@ export class ZoneHost {
     const recovered = await recover(this.#definitionOf(address), address, this.#options, moment);
     const past = new Past(this.#definitionOf(address), address, { ...recovered.checkpoint, seq: recovered.seq });
     const untilSeq = 'seq' in moment ? moment.seq : Number.POSITIVE_INFINITY;
-    for (const batch of [...recovered.unrecorded, ...this.#outbox.unrecorded(address)]) {
+    const own = this.#outbox.unrecorded(address).filter(({ epoch }) => epoch >= recovered.epoch);
+    for (const batch of [...recovered.unrecorded, ...own]) {
       if ('time' in moment && batch.time > moment.time) break;
       past.apply(batch, untilSeq);
     }
@@ -220,6 +225,7 @@ export class ZoneHost {
 
   /** Lets go of a zone at once, for another host may own it already: nothing more is decided, snapshotted or answered. */
   abandon(address: ZoneAddress): void {
+    this.#opening.delete(address);
     const residence = this.#residences.get(address);
     if (!residence) return;
     residence.zone.status = 'stopped';
@@ -365,20 +371,24 @@ export class ZoneHost {
     const claim = await this.#options.log.claim(zone.address);
     zone.epoch = claim.epoch;
     this.#outbox.knows(zone.address, claim.lastSeq);
-    const recovered = await this.#rebuild(zone);
-    const missing = missingFrom(recovered.unrecorded, claim.lastSeq);
+    const unrecorded = await this.#rebuild(zone);
+    if (this.#residences.get(zone.address)?.zone !== zone) throw new Error(`${zone.address} was let go of while it was opened`);
+    const missing = missingFrom(unrecorded, claim.lastSeq);
     if (missing.length > 0) this.#outbox.push(missing.map((batch) => ({ ...batch, writer: claim.epoch })));
   }
 
-  async #rebuild(zone: Zone): Promise<Recovered> {
+  /** Sets the zone to what its record says; returns what of it the log may lack. */
+  async #rebuild(zone: Zone): Promise<EventBatch[]> {
     await this.#outbox.drained();
     const recovered = await recover(zone.definition, zone.address, this.#options);
     const past = new Past(zone.definition, zone.address, { ...recovered.checkpoint, seq: recovered.seq });
-    for (const batch of this.#outbox.unrecorded(zone.address)) past.apply(batch);
+    // What an earlier run left on the spool counts, unless another owner has gone on without it.
+    const own = this.#outbox.unrecorded(zone.address).filter(({ epoch }) => epoch >= recovered.epoch);
+    for (const batch of own) past.apply(batch);
     zone.restore(past.checkpoint(), past.seq);
     zone.position = recovered.position;
     this.#options.onRecovered?.(zone.address, recovered.steps);
-    return recovered;
+    return [...recovered.unrecorded, ...own];
   }
 
   #start(residence: Residence): void {

@@ -6,6 +6,10 @@ const SLOT_MS = 5;
 const GOLDEN_RATIO = (Math.sqrt(5) - 1) / 2;
 /** Steps made up for in one go after a delay. More would make the next step late as well: a spiral. */
 const CATCH_UP_STEPS_MAX = 5;
+/** Beats a step may lie ahead, spreading included; one that lies farther was planned before the wall clock was set back. */
+const FAR_BEATS = 3;
+/** The wall clock is looked at this often at least, in case that it is set. */
+const LOOK_MS_MAX = 1_000;
 
 export interface Beat {
   readonly tickMs: number;
@@ -52,13 +56,18 @@ export class Metronome {
     let next = Number.POSITIVE_INFINITY;
     for (const due of this.#beats.values()) next = Math.min(next, due);
     if (next === Number.POSITIVE_INFINITY) return;
-    this.#cancel = this.#clock.after(Math.max(0, next - this.#clock.now()), () => this.#strike());
+    const waitMs = Math.max(0, next - this.#clock.now());
+    this.#cancel = this.#clock.after(Math.min(waitMs, LOOK_MS_MAX), () => this.#strike());
   }
 
   #strike(): void {
     const now = this.#clock.now();
     for (const [beat, due] of [...this.#beats]) {
-      if (due > now) continue;
+      if (due > now) {
+        // The wall clock was set back: the beat goes on from here instead of waiting for the old time to come again.
+        if (due - now > FAR_BEATS * beat.tickMs) this.#beats.set(beat, now + beat.tickMs);
+        continue;
+      }
       const owed = Math.floor((now - due) / beat.tickMs) + 1;
       const skippedSteps = Math.max(0, owed - CATCH_UP_STEPS_MAX);
       const firstMoment = due + skippedSteps * beat.tickMs;

@@ -17,8 +17,13 @@ export interface OutboxOptions {
   readonly log: Pick<ZoneLog, 'append'>;
   readonly spool: Spool;
   readonly clock: Clock;
-  /** The present state of a zone of this host, to bridge a loss; undefined when the zone is gone. */
-  readonly checkpointOf: (zone: ZoneAddress) => { checkpoint: Checkpoint; seq: number; epoch: number; version: number } | undefined;
+  /** The present state of a zone of this host, to bridge a loss that begins at a seq; undefined when the zone is gone. */
+  readonly checkpointOf: (
+    zone: ZoneAddress,
+    firstLostSeq: number,
+  ) => { checkpoint: Checkpoint; seq: number; epoch: number; version: number } | undefined;
+  /** Under which epoch a zone is owned here; undefined when it is not. */
+  readonly epochOf: (zone: ZoneAddress) => number | undefined;
   readonly onDurable?: (batch: EventBatch, position: LogPosition) => void;
   /** Another owner has claimed the zone: nothing it decides here counts any more. */
   readonly onStale?: (zone: ZoneAddress, epoch: number) => void;
@@ -269,7 +274,8 @@ export class Outbox {
   }
 
   #lose(batch: EventBatch): void {
-    if (!this.#losses.has(batch.zone)) {
+    // What was decided under an earlier epoch is not part of what the zone is now, so it leaves no hole in it.
+    if (!this.#losses.has(batch.zone) && this.#options.epochOf(batch.zone) === writerOf(batch)) {
       this.#losses.set(batch.zone, batch.firstSeq);
       this.#options.onTrouble?.(`the spool is full: ${batch.zone} loses its record from seq ${batch.firstSeq}`);
     }
@@ -281,7 +287,7 @@ export class Outbox {
   #bridgeLosses(): EventBatch[] {
     const bridges: EventBatch[] = [];
     for (const [zone, firstSeq] of this.#losses) {
-      const present = this.#options.checkpointOf(zone);
+      const present = this.#options.checkpointOf(zone, firstSeq);
       if (!present) continue;
       bridges.push({
         zone,

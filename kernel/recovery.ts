@@ -23,6 +23,8 @@ export interface Recovered {
   readonly checkpoint: Checkpoint;
   readonly seq: number;
   readonly position: LogPosition | null;
+  /** Of the newest owner that is known to have decided or seen it; 0 when there was none. */
+  readonly epoch: number;
   /** Events a snapshot carried because the log lacked them; they must be written before anything new. */
   readonly unrecorded: readonly EventBatch[];
   readonly steps: readonly RecoveryStep[];
@@ -42,9 +44,11 @@ export async function recover(definition: AnyZoneDefinition, zone: ZoneAddress, 
     (await tryRung('hot', record, definition, zone, steps, until)) ?? (await tryRung('cold', record, definition, zone, steps, until));
   const started = record.clock.elapsed();
   const past = new Past(definition, zone, snapshot);
+  let epoch = snapshot?.epoch ?? 0;
   for await (const batch of record.log.read(zone, past.seq, snapshot?.position ?? null)) {
     if (until && 'time' in until && batch.time > until.time) break;
     past.apply(batch, until && 'seq' in until ? until.seq : Number.POSITIVE_INFINITY);
+    epoch = Math.max(epoch, batch.epoch);
     if (until && 'seq' in until && past.seq >= until.seq) break;
   }
   steps.push({ rung: 'replay', ms: record.clock.elapsed() - started, outcome: past.seq });
@@ -52,6 +56,7 @@ export async function recover(definition: AnyZoneDefinition, zone: ZoneAddress, 
     checkpoint: past.checkpoint(),
     seq: past.seq,
     position: snapshot?.position ?? null,
+    epoch,
     unrecorded: snapshot?.unrecorded ?? [],
     steps,
   };

@@ -1,5 +1,14 @@
 import type { Checkpoint, EventBatch } from './batch.ts';
-import { type AnyZoneDefinition, type CommandMeta, type Context, keyOf, type Refused, type Reply, type ZoneAddress } from './definition.ts';
+import {
+  type AnyZoneDefinition,
+  type CommandMeta,
+  type Context,
+  keyOf,
+  type Refused,
+  type Reply,
+  refused,
+  type ZoneAddress,
+} from './definition.ts';
 import type { LogPosition, Snapshot } from './ports.ts';
 import { mix, Random, seedOf } from './random.ts';
 
@@ -40,6 +49,8 @@ export class Zone {
   /** How many events the turn had before the present command. */
   #emittedBefore = 0;
   readonly #answered = new Map<string, Reply>();
+  /** Ids among them whose events were lost, with the seq they were answered at. */
+  readonly #disowned = new Map<string, number>();
   readonly #seed: number;
   readonly #random = new Random(0);
   #isSeeded = false;
@@ -117,7 +128,10 @@ export class Zone {
 
   checkpoint(): Checkpoint {
     const answered: [string, number][] = [];
-    for (const [id, reply] of this.#answered) if (reply.ok) answered.push([id, reply.seq]);
+    for (const [id, reply] of this.#answered) {
+      const seq = reply.ok ? reply.seq : -(this.#disowned.get(id) ?? 0);
+      if (seq !== 0) answered.push([id, seq]);
+    }
     return { state: this.state, answered, handled: this.handled };
   }
 
@@ -142,7 +156,21 @@ export class Zone {
     this.#events = [];
     this.#metas = null;
     this.#answered.clear();
-    for (const [id, answeredAt] of checkpoint.answered) this.#remember(id, { ok: true, seq: answeredAt });
+    this.#disowned.clear();
+    for (const [id, answeredAt] of checkpoint.answered) {
+      this.#remember(id, { ok: true, seq: Math.abs(answeredAt) });
+      if (answeredAt < 0) this.#disown(id, -answeredAt);
+    }
+  }
+
+  /** The events from a seq on are lost. What they did stands, but a retry must not be told that it is on record. */
+  disown(firstSeq: number): void {
+    for (const [id, reply] of this.#answered) if (reply.ok && reply.seq >= firstSeq) this.#disown(id, reply.seq);
+  }
+
+  #disown(id: string, seq: number): void {
+    this.#answered.set(id, refused('NOT_RECORDED', `Its events, up to seq ${seq} of ${this.address}, are lost.`));
+    this.#disowned.set(id, seq);
   }
 
   #begin(meta: CommandMeta | null, now: number): void {
@@ -187,7 +215,10 @@ export class Zone {
   #remember(id: string, reply: Reply): void {
     if (this.#answered.size >= ANSWERS_MAX) {
       const oldest = this.#answered.keys().next();
-      if (!oldest.done) this.#answered.delete(oldest.value);
+      if (!oldest.done) {
+        this.#answered.delete(oldest.value);
+        this.#disowned.delete(oldest.value);
+      }
     }
     this.#answered.set(id, reply);
   }

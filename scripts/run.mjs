@@ -25,6 +25,7 @@ const tasks = {
   check: () => [['scripts/check.ts']],
   test: (rest) => [['scripts/test.ts', ...rest]],
   docs: () => [['contracts/documents/write.ts']],
+  simulate: (rest) => [['tests/simulation/main.ts', ...rest]],
   pictures: () => [['scripts/screenshots.ts']],
   fix: () => [['node_modules/@biomejs/biome/bin/biome', 'check', '--write', '.']],
 };

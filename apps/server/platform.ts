@@ -15,6 +15,7 @@ import { openApiDocument } from '@millrace/contracts/documents';
 import { type EventBatch, keyOf, kindOf, messageOf, ZoneHost, zoneAddress } from '@millrace/kernel';
 import { type Instrument, initialEvents, instrumentZone, marketRoutes, publishBatch, seriesProjection, udfRoutes } from '@millrace/market';
 import { AlertWatch, type Consumer, Flow, operationsEvents, operationsRoutes, publishOperations } from '@millrace/operations';
+import { systemClock } from '@millrace/platform/clock';
 import type { Settings } from '@millrace/platform/config';
 import { ApiProblem, createHttpServer, type HttpServer, requireChannel, type Upgrade } from '@millrace/platform/http';
 import { type ConsumerFigures, ConsumerGroup, type EventLog, openLmdbLog, openSpool } from '@millrace/platform/log';
@@ -23,7 +24,6 @@ import { openFileSnapshots, openLmdbSnapshots } from '@millrace/platform/snapsho
 import { Hub } from '@millrace/platform/streams';
 import { createLogger, createMetrics, type Logger } from '@millrace/platform/telemetry';
 import { WORLD_HISTORY } from '@millrace/worlds';
-import { systemClock } from './clock.ts';
 import { registerMetrics } from './metrics.ts';
 import { ProjectorHandle } from './projector/projector-handle.ts';
 import { UserError } from './user-error.ts';
@@ -114,7 +114,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
     onRecovered: (zone, steps) => logger.debug({ zone, steps }, 'a zone is back'),
   });
   host.register(instrumentZone(settings.market));
-  const consumer = new ConsumerGroup(log, seriesProjection(series), (message) => logger.warn(message));
+  const consumer = new ConsumerGroup(log, seriesProjection(series), systemClock, (message) => logger.warn(message));
 
   await host.flushed();
   await consumer.start();

@@ -82,6 +82,8 @@ export class Gateway {
   readonly #placement = new Map<ZoneId, HostPort>();
   readonly #censused = new Set<ZoneId>();
   readonly #directory = new Map<PlayerId, ZoneId>();
+  /** Players that were on the way between two zones when those were counted. */
+  readonly #departing = new Set<PlayerId>();
   readonly #sessions = new Map<Handle, Session>();
   readonly #byPlayer = new Map<PlayerId, Session>();
   readonly #byResume = new Map<string, Session>();
@@ -262,6 +264,7 @@ export class Gateway {
     if (session.stage !== 'starting') session.become('starting', this.#clock.elapsed());
     // A zone that has not said yet whom it has might have this one.
     if (this.#parts.zones.some((zone) => !this.#censused.has(zone))) return;
+    if (this.#departing.has(session.player)) return session.become('waiting', this.#clock.elapsed());
     session.isNew = true;
     this.#enter(session, this.#emptiestZone());
   }
@@ -354,7 +357,7 @@ export class Gateway {
         }
         return;
       case 'entered':
-        return this.#entered(from, message.handle, message.zone);
+        return this.#entered(from, message.handle, message.zone, message.frames);
       case 'left':
         return this.#left(from, message.handle, message.zone, message.code);
       case 'astray': {
@@ -365,7 +368,8 @@ export class Gateway {
       case 'census':
         if (this.#placement.get(message.zone)?.id !== from.id && this.#placement.has(message.zone)) return;
         this.#censused.add(message.zone);
-        for (const { id } of message.players) this.#directory.set(id, message.zone);
+        for (const id of message.players) this.#directory.set(id, message.zone);
+        for (const id of message.departing) if (!this.#directory.has(id)) this.#departing.add(id);
         return;
       case 'arrived':
         return this.#arrived(message.player, message.zone);
@@ -394,9 +398,11 @@ export class Gateway {
     }
   }
 
-  #entered(from: HostPort, handle: Handle, zone: ZoneId): void {
+  #entered(from: HostPort, handle: Handle, zone: ZoneId, frames: readonly Uint8Array[]): void {
     const session = this.#sessions.get(handle);
     if (!session || session.zone !== zone || session.host?.id !== from.id) return;
+    // The answer to an `enter` that was sent twice comes twice.
+    if (session.stage === 'entering') for (const frame of frames) session.connection?.sendBytes(frame);
     this.#directory.set(session.player, zone);
     session.isNew = false;
     session.joinN = null;
@@ -426,6 +432,7 @@ export class Gateway {
     const session = this.#byPlayer.get(player);
     const isThere = session?.zone === zone && (session.stage === 'playing' || session.stage === 'entering');
     this.#directory.set(player, zone);
+    this.#departing.delete(player);
     if (!session || isThere || session.stage === 'lobby') return;
     this.#enter(session, zone);
   }
@@ -537,6 +544,7 @@ export class Gateway {
 
   #care(): void {
     const now = this.#clock.elapsed();
+    for (const [zone, host] of this.#placement) if (!this.#censused.has(zone)) host.send({ type: 'recount', zone });
     for (const [connection, since] of this.#greeting) if (now - since > HELLO_WITHIN_MS) connection.bye('HELLO_FIRST');
     for (const session of [...this.#sessions.values()]) {
       if (!session.connection && now - session.lostAt > this.#parts.limits.lingerMs) this.#abandon(session);

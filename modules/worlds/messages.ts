@@ -20,10 +20,12 @@ export type ToZoneHost =
   | { type: 'mute'; handle: Handle; zone: ZoneId }
   /** Offences the gateway itself has counted. */
   | { type: 'offences'; zone: ZoneId; player: PlayerId; offences: Record<string, number> }
+  /** The zone’s census has not come: say it again. */
+  | { type: 'recount'; zone: ZoneId }
   /** How many ticks lie between two updates, for all zones. */
   | { type: 'pace'; updateEveryTicks: number }
-  /** A command from another zone or an operator, for a zone of this host; `ask` wants an `answer`. */
-  | { type: 'deliver'; zone: ZoneId; command: WorldCommand; id: string; ask: number | null }
+  /** A command from another zone or an operator, for a zone of this host; `ask` wants an `answer`. A handover has no id: the zones know repeats. */
+  | { type: 'deliver'; zone: ZoneId; command: WorldCommand; id: string | null; ask: number | null }
   /** A question of an operator’s; wants an `answer`. */
   | { type: 'question'; ask: number; question: Question };
 
@@ -41,17 +43,17 @@ export type FromZoneHost =
   | { type: 'cast'; handles: Handle[]; matters: boolean; frame: Uint8Array }
   /** A notice for sessions; the gateway numbers it for each. */
   | { type: 'notice'; handles: Handle[]; kind: string; from: string | null; text: string | null; at: number }
-  /** The session is in the zone. */
-  | { type: 'entered'; handle: Handle; zone: ZoneId; player: PlayerId }
+  /** The session is in the zone; `frames` are what its client is told first: the answer to its `join`, and where it is. */
+  | { type: 'entered'; handle: Handle; zone: ZoneId; player: PlayerId; frames: Uint8Array[] }
   /** The session is not (any more) in the zone; the player sleeps, or was never let in. */
   | { type: 'left'; handle: Handle; zone: ZoneId; code: string | null }
   /** The zone is not on this host. */
   | { type: 'astray'; handle: Handle; zone: ZoneId }
-  /** All whom a zone knows, when it is opened; and one who arrived later. */
-  | { type: 'census'; zone: ZoneId; players: { id: PlayerId; session: string }[] }
+  /** All whom a zone knows when it is opened, and who is on the way from there; and one who arrived later. */
+  | { type: 'census'; zone: ZoneId; players: PlayerId[]; departing: PlayerId[] }
   | { type: 'arrived'; zone: ZoneId; player: PlayerId; session: string }
   | { type: 'kicked'; zone: ZoneId; player: PlayerId; reason: string }
-  | { type: 'deliver'; zone: ZoneId; command: WorldCommand; id: string }
+  | { type: 'deliver'; zone: ZoneId; command: WorldCommand; id: null }
   | { type: 'answer'; ask: number; answer: unknown }
   | { type: 'figures'; zones: ZoneFigures[] };
 

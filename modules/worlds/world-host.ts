@@ -144,8 +144,7 @@ export class WorldHost {
     if (!state) return;
     if (state.plan === null) this.#tell(zone, { type: 'FoundZone', plan: this.#plan });
     stage.audience.reset(state);
-    const players = Object.values(state.players).map(({ id, presence }) => ({ id, session: presence.session }));
-    this.#send({ type: 'census', zone, players });
+    this.#count(zone);
     // What an earlier owner may or may not have sent is sent again; the other side knows repeats.
     for (const handover of Object.values(state.departures)) this.#handOver(stage, handover);
   }
@@ -179,6 +178,8 @@ export class WorldHost {
         if (stage) for (const [code, count] of Object.entries(message.offences)) countOffence(stage, message.player, code, count);
         return;
       }
+      case 'recount':
+        return this.#count(message.zone);
       case 'pace':
         this.#updateEveryTicks = message.updateEveryTicks;
         return;
@@ -190,6 +191,13 @@ export class WorldHost {
         return;
       }
     }
+  }
+
+  /** Says whom a zone knows. */
+  #count(zone: ZoneId): void {
+    const state = this.#stages.has(zone) ? this.#stateOf(zone) : undefined;
+    if (!state) return;
+    this.#send({ type: 'census', zone, players: Object.keys(state.players), departing: Object.keys(state.departures) });
   }
 
   #enter({ handle, zone, player, name, session, n, isNew }: ToZoneHost & { type: 'enter' }): void {
@@ -210,10 +218,8 @@ export class WorldHost {
       this.#guests.set(handle, guest);
       stage.guests.set(player, guest);
       stage.audience.watch(handle, player);
-      this.#send({ type: 'entered', handle, zone, player });
-      if (n !== null) this.#send({ type: 'reply', handle, zone, n, code: null, frame: encodeFrame({ t: 'ok', n }) });
       const { seed, columns, rows } = state.plan;
-      this.#cast([handle], {
+      const place = encodeFrame({
         t: 'zone',
         zone,
         n: joined.presence.n,
@@ -221,6 +227,8 @@ export class WorldHost {
         blocked: packedTiles(state.plan, zone),
         you: yourselfOf(joined),
       });
+      const frames = n === null ? [place] : [encodeFrame({ t: 'ok', n }), place];
+      this.#send({ type: 'entered', handle, zone, player, frames });
     });
   }
 
@@ -256,22 +264,22 @@ export class WorldHost {
   }
 
   /** A command from another zone or from an operator. What must outlive a crash is answered once it is recorded. */
-  #deliver(zone: ZoneId, command: WorldCommand, id: string, ask: number | null): void {
+  #deliver(zone: ZoneId, command: WorldCommand, id: string | null, ask: number | null): void {
     if (!this.#host) return;
-    void this.#host.submit(zoneAddress(worldZone.kind, zone), command, { id, durable: true }).then((reply) => {
+    void this.#host.submit(zoneAddress(worldZone.kind, zone), command, { ...(id !== null && { id }), durable: true }).then((reply) => {
       if (ask !== null) this.#send({ type: 'answer', ask, answer: reply });
       if (command.type !== 'AdmitPlayer' || !reply.ok) return;
       const { from, to, number, player } = command.handover;
       this.#send({ type: 'arrived', zone, player: player.id, session: player.presence.session });
       const confirm: WorldCommand = { type: 'ConfirmHandover', player: player.id, to, number };
-      this.#send({ type: 'deliver', zone: from, command: confirm, id: `confirm/${from}/${to}/${number}` });
+      this.#send({ type: 'deliver', zone: from, command: confirm, id: null });
     });
   }
 
   #handOver(stage: Stage, handover: Handover): void {
-    const { from, to, number, player } = handover;
+    const { to, number, player } = handover;
     stage.handedOver.set(player.id, { number, at: this.#clock.elapsed() });
-    this.#send({ type: 'deliver', zone: to, command: { type: 'AdmitPlayer', handover }, id: `admit/${from}/${to}/${number}` });
+    this.#send({ type: 'deliver', zone: to, command: { type: 'AdmitPlayer', handover }, id: null });
   }
 
   #decided(batch: EventBatch, state: World): void {
@@ -343,6 +351,9 @@ export class WorldHost {
     if (!stage) return;
     for (const event of batch.events)
       if (event.type === 'PlayerDeparted' && this.#isDeparted(event.handover)) this.#handOver(stage, event.handover);
+    // Where events were lost, the state after them is on record; so is who had left by then.
+    const lost = batch.loss?.checkpoint.state as World | undefined;
+    for (const handover of Object.values(lost?.departures ?? {})) if (this.#isDeparted(handover)) this.#handOver(stage, handover);
   }
 
   #isDeparted({ from, player, number }: Handover): boolean {

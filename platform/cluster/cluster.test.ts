@@ -129,6 +129,21 @@ describe('placement', () => {
     assert.equal(coordinator.hosts()[0]?.open, 6);
   });
 
+  test('a host that was lost and comes back as it was is given zones again', async () => {
+    const { clock, join, cut, zonesOf } = cluster(2);
+    join('a');
+    join('b');
+    await clock.advance(1_500);
+    for (let round = 0; round < 4; round++) {
+      cut.add('a');
+      await clock.advance(3_000);
+      assert.equal(zonesOf('b').length, 6);
+      cut.delete('a');
+      await clock.advance(4_000);
+      assert.deepEqual([zonesOf('a').length, zonesOf('b').length], [3, 3]);
+    }
+  });
+
   test('a coordinator that stood still takes nobody for silent before it has read what was sent meanwhile', async () => {
     const { clock, join, told } = cluster(1);
     join('a');

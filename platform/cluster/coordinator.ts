@@ -93,7 +93,8 @@ export class Coordinator {
         incarnation: beat.incarnation,
         leaseUntil: 0,
         lastBeat: 0,
-        version: 1,
+        // One that was lost and comes back has assignments of before; those from now on must count as newer.
+        version: beat.version + 1,
         told: 0,
         draining: false,
       };

@@ -20,7 +20,10 @@ export interface MemberOptions {
   readonly onTrouble: (message: string) => void;
 }
 
-type Held = 'opening' | 'open' | 'releasing';
+/** One attempt to have a zone: what an earlier one still brings about does not count. */
+interface Held {
+  state: 'opening' | 'open' | 'releasing';
+}
 
 /**
  * The host’s side of placement: opens what it is to have, releases what it is not, and lets go of everything when its lease
@@ -67,7 +70,14 @@ export class Member {
 
   /** Zones that are open here. */
   get open(): ZoneAddress[] {
-    return [...this.#held].filter(([, held]) => held === 'open').map(([zone]) => zone);
+    return [...this.#held].filter(([, { state }]) => state === 'open').map(([zone]) => zone);
+  }
+
+  /** The zone was found to be another’s. Should this host be meant to have it all the same, it is opened anew. */
+  lost(zone: ZoneAddress): void {
+    if (!this.#held.delete(zone)) return;
+    this.#options.onClosed(zone);
+    if (!this.#isStopped) this.#beatNow();
   }
 
   /** Releases everything, for an orderly end. */
@@ -84,24 +94,27 @@ export class Member {
   }
 
   #open(zone: ZoneAddress): void {
-    this.#held.set(zone, 'opening');
+    const held: Held = { state: 'opening' };
+    this.#held.set(zone, held);
     this.#options.host.open(zone).then(
       () => {
-        if (this.#held.get(zone) !== 'opening') return this.#options.host.abandon(zone);
-        this.#held.set(zone, 'open');
+        if (!this.#held.has(zone)) return this.#options.host.abandon(zone);
+        if (this.#held.get(zone) !== held) return;
+        held.state = 'open';
         if (!this.#wanted.has(zone)) return void this.#release(zone);
         this.#options.onOpened(zone);
         this.#beatNow();
       },
       (error) => {
-        if (this.#held.get(zone) === 'opening') this.#held.delete(zone);
+        if (this.#held.get(zone) === held) this.#held.delete(zone);
         this.#options.onTrouble(`${zone} could not be opened: ${messageOf(error)}`);
       },
     );
   }
 
   async #release(zone: ZoneAddress): Promise<void> {
-    this.#held.set(zone, 'releasing');
+    const held: Held = { state: 'releasing' };
+    this.#held.set(zone, held);
     this.#options.onClosed(zone);
     try {
       await this.#options.host.release(zone);
@@ -109,6 +122,7 @@ export class Member {
       this.#options.onTrouble(`${zone} was let go of without a snapshot: ${messageOf(error)}`);
       this.#options.host.abandon(zone);
     }
+    if (this.#held.get(zone) !== held) return;
     this.#held.delete(zone);
     if (!this.#isStopped) this.#beatNow();
   }

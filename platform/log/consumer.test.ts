@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import type { EventBatch } from '@millrace/kernel';
+import { systemClock } from '../clock.ts';
 import { CannotApply, ConsumerGroup, type Projection } from './consumer.ts';
 import type { EventLog } from './event-log.ts';
 import { openLmdbLog } from './lmdb-log.ts';
@@ -57,7 +58,7 @@ describe('a consumer group', () => {
 
   test('applies what is there and what comes, and knows its lag', async () => {
     await log.append([one('zone/a', 1), one('zone/b', 1)]);
-    const consumer = new ConsumerGroup(log, table);
+    const consumer = new ConsumerGroup(log, table, systemClock);
     await consumer.start();
     await log.append([one('zone/a', 2)]);
     await consumer.caughtUp();
@@ -69,13 +70,13 @@ describe('a consumer group', () => {
   });
 
   test('goes on where its table stands, neither repeating nor skipping', async () => {
-    const first = new ConsumerGroup(log, table);
+    const first = new ConsumerGroup(log, table, systemClock);
     await first.start();
     for (let seq = 1; seq <= 50; seq++) await log.append([one('zone/a', seq)]);
     await first.caughtUp();
     await first.stop();
     for (let seq = 51; seq <= 60; seq++) await log.append([one('zone/a', seq)]);
-    const second = new ConsumerGroup(log, table);
+    const second = new ConsumerGroup(log, table, systemClock);
     await second.start();
     await second.caughtUp();
     await second.stop();
@@ -87,7 +88,7 @@ describe('a consumer group', () => {
 
   test('passes over what it has no use for, and does not read it again after a stop', async () => {
     const choosy = Object.assign(new Table(), { wants: (zone: string) => zone === 'zone/a' });
-    const consumer = new ConsumerGroup(log, choosy);
+    const consumer = new ConsumerGroup(log, choosy, systemClock);
     await consumer.start();
     await log.append([one('zone/a', 1), one('zone/b', 1), one('zone/c', 1), one('zone/d', 1), one('zone/e', 1)]);
     await consumer.caughtUp();
@@ -104,7 +105,7 @@ describe('a consumer group', () => {
   test('tries again while its table cannot be written', async () => {
     table.failures = [new Error('the disk is full'), new Error('the disk is full')];
     const told: string[] = [];
-    const consumer = new ConsumerGroup(log, table, (message) => told.push(message));
+    const consumer = new ConsumerGroup(log, table, systemClock, (message) => told.push(message));
     await log.append([one('zone/a', 1)]);
     await consumer.start();
     await consumer.caughtUp();
@@ -117,7 +118,7 @@ describe('a consumer group', () => {
   test('sets aside what can never be taken, goes on, and replays it once it is mended', async () => {
     table.poison = 'zone/bad';
     await log.append([one('zone/a', 1), one('zone/bad', 1), one('zone/b', 1)]);
-    const consumer = new ConsumerGroup(log, table);
+    const consumer = new ConsumerGroup(log, table, systemClock);
     await consumer.start();
     await consumer.caughtUp();
     assert.deepEqual(table.rows.sort(), ['zone/a 1', 'zone/b 1']);

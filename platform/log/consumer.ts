@@ -1,4 +1,4 @@
-import { type EventBatch, messageOf, type ZoneAddress } from '@millrace/kernel';
+import { type Clock, type EventBatch, messageOf, type ZoneAddress } from '@millrace/kernel';
 import type { EventLog, LoggedBatch } from './event-log.ts';
 
 /** Events read in one go: large enough for columnar writes, small enough to keep the loop responsive. */
@@ -53,6 +53,7 @@ export interface ConsumerFigures {
 export class ConsumerGroup {
   readonly #log: EventLog;
   readonly #projection: Projection;
+  readonly #clock: Clock;
   readonly #onTrouble: (message: string) => void;
   #offsets: number[] = [];
   #applied = 0;
@@ -69,9 +70,10 @@ export class ConsumerGroup {
   #skippedAt = 0;
   #awaiting: { ends: readonly number[]; resolve: () => void }[] = [];
 
-  constructor(log: EventLog, projection: Projection, onTrouble: (message: string) => void = () => {}) {
+  constructor(log: EventLog, projection: Projection, clock: Clock, onTrouble: (message: string) => void = () => {}) {
     this.#log = log;
     this.#projection = projection;
+    this.#clock = clock;
     this.#onTrouble = onTrouble;
   }
 
@@ -134,8 +136,8 @@ export class ConsumerGroup {
       });
       let applied = 0;
       for (let partition = 0; partition < this.#log.partitions && !this.#stopped; partition++) applied += await this.#readOnce(partition);
-      if (performance.now() - this.#skippedAt > SKIPPED_EVERY_MS) {
-        this.#skippedAt = performance.now();
+      if (this.#clock.elapsed() - this.#skippedAt > SKIPPED_EVERY_MS) {
+        this.#skippedAt = this.#clock.elapsed();
         await this.#tellSkipped().catch((error) => {
           this.#trouble = messageOf(error);
         });
@@ -153,9 +155,9 @@ export class ConsumerGroup {
   async #gather(): Promise<void> {
     if (this.#stopped || this.#awaiting.length > 0) return;
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, GATHER_MS);
+      const cancel = this.#clock.after(GATHER_MS, resolve);
       this.#hurry = () => {
-        clearTimeout(timer);
+        cancel();
         resolve();
       };
     });
@@ -175,7 +177,7 @@ export class ConsumerGroup {
 
   async #readOnce(partition: number): Promise<number> {
     const offset = this.#offsets[partition] ?? 0;
-    const read = await this.#log.readFrom(partition, offset, READ_EVENTS_MAX);
+    const read = await this.#read(partition, offset);
     const last = read.at(-1);
     if (!last) return 0;
     const wanted = this.#projection.wants ? read.filter(({ batch }) => this.#projection.wants?.(batch.zone)) : read;
@@ -187,6 +189,28 @@ export class ConsumerGroup {
     this.#offsets[partition] = last.next;
     this.#applied += last.next - offset;
     return last.next - offset;
+  }
+
+  /** What the log has from there on, as soon as it can be reached; nothing when the group is stopped before that. */
+  async #read(partition: number, offset: number): Promise<LoggedBatch[]> {
+    for (let waitMs = RETRY_FIRST_MS; !this.#stopped; waitMs = Math.min(waitMs * 2, RETRY_MOST_MS)) {
+      try {
+        return await this.#log.readFrom(partition, offset, READ_EVENTS_MAX);
+      } catch (error) {
+        this.#note(`${this.#projection.name} could not read the log, trying again in ${waitMs} ms`, error);
+        await this.#wait(waitMs);
+      }
+    }
+    return [];
+  }
+
+  #note(what: string, error: unknown): void {
+    this.#trouble = messageOf(error);
+    this.#onTrouble(`${what}: ${this.#trouble}`);
+  }
+
+  #wait(ms: number): Promise<void> {
+    return new Promise((resolve) => void this.#clock.after(ms, resolve));
   }
 
   async #tellSkipped(): Promise<void> {
@@ -213,9 +237,8 @@ export class ConsumerGroup {
           left = left.filter((one) => one !== dead);
           continue;
         }
-        this.#trouble = messageOf(error);
-        this.#onTrouble(`${this.#projection.name} could not write, trying again in ${waitMs} ms: ${this.#trouble}`);
-        await new Promise((resolve) => setTimeout(resolve, waitMs));
+        this.#note(`${this.#projection.name} could not write, trying again in ${waitMs} ms`, error);
+        await this.#wait(waitMs);
         waitMs = Math.min(waitMs * 2, RETRY_MOST_MS);
       }
     }
@@ -223,7 +246,15 @@ export class ConsumerGroup {
 
   async #bury({ partition, offset, batch }: LoggedBatch, reason: string): Promise<void> {
     this.#deadLetters++;
-    const letter = { group: this.#projection.name, partition, offset, zone: batch.zone, seq: batch.firstSeq, reason, at: Date.now() };
+    const letter = {
+      group: this.#projection.name,
+      partition,
+      offset,
+      zone: batch.zone,
+      seq: batch.firstSeq,
+      reason,
+      at: this.#clock.now(),
+    };
     await this.#log.deadLetters.put(letter, batch);
     this.#onTrouble(`${this.#projection.name} set aside ${batch.zone} seq ${batch.firstSeq}: ${reason}`);
   }

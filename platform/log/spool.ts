@@ -1,29 +1,18 @@
-import {
-  closeSync,
-  existsSync,
-  fstatSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  readSync,
-  rmSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs';
-import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import type { EventBatch, Spool, ZoneAddress } from '@millrace/kernel';
 import { Packr } from 'msgpackr';
+import { diskOf, type SpoolDisk, type SpoolFile } from './spool-disk.ts';
 
 const SEGMENT_BYTES = 8 * 1024 * 1024;
 /** Length and CRC-32, four bytes each, before every batch. */
 const HEADER_BYTES = 8;
+/** Says which record is the oldest that counts. */
+const MARK = 'read-up-to';
 
 interface Segment {
   readonly number: number;
-  readonly path: string;
-  readonly fd: number;
+  readonly name: string;
+  readonly file: SpoolFile;
   bytes: number;
 }
 
@@ -38,24 +27,23 @@ interface Entry {
 /**
  * The outbox’s overflow: segment files of length-prefixed, checksummed batches. Writes go to the operating system and
  * are not waited for on the disk, so they survive a crash of the process. A record that was torn off ends its segment.
- * @param bytesMax quota; beyond it `add` takes no more
+ * @param bytesMax quota; beyond it, or when the disk is full, `add` takes no more
  */
-export function openSpool(folder: string, bytesMax: number): FileSpool {
-  mkdirSync(folder, { recursive: true });
-  return new FileSpool(folder, bytesMax);
+export function openSpool(folder: string | SpoolDisk, bytesMax: number): FileSpool {
+  return new FileSpool(typeof folder === 'string' ? diskOf(folder) : folder, bytesMax);
 }
 
 export class FileSpool implements Spool {
   readonly bytesMax: number;
-  readonly #folder: string;
+  readonly #disk: SpoolDisk;
   readonly #packr = new Packr();
   #entries: Entry[] = [];
   #first = 0;
   #bytes = 0;
   #segments: Segment[] = [];
 
-  constructor(folder: string, bytesMax: number) {
-    this.#folder = folder;
+  constructor(disk: SpoolDisk, bytesMax: number) {
+    this.#disk = disk;
     this.bytesMax = bytesMax;
     this.#readAll();
   }
@@ -78,8 +66,8 @@ export class FileSpool implements Spool {
       record.writeUInt32BE(body.length, 0);
       record.writeUInt32BE(crc32(body), 4);
       body.copy(record, HEADER_BYTES);
-      const segment = this.#segmentWithRoom();
-      writeSync(segment.fd, record, 0, bytes, segment.bytes);
+      const segment = this.#write(record);
+      if (!segment) break;
       this.#entries.push({ segment, at: segment.bytes, bytes, events: batch.events.length, zone: batch.zone });
       segment.bytes += bytes;
       this.#bytes += bytes;
@@ -107,7 +95,7 @@ export class FileSpool implements Spool {
       this.#segments = [];
       this.#entries = [];
       this.#first = 0;
-      rmSync(this.#markPath, { force: true });
+      this.#disk.remove(MARK);
       return;
     }
     for (const segment of this.#segments) if (segment.number < oldest.segment.number) this.#delete(segment);
@@ -116,7 +104,11 @@ export class FileSpool implements Spool {
       this.#entries = this.#entries.slice(this.#first);
       this.#first = 0;
     }
-    writeFileSync(this.#markPath, `${oldest.segment.number} ${oldest.at}`);
+    try {
+      this.#disk.writeText(MARK, `${oldest.segment.number} ${oldest.at}`);
+    } catch {
+      // An old mark only means that some of it is offered to the log once more, which knows repeats.
+    }
   }
 
   ofZone(zone: ZoneAddress): EventBatch[] {
@@ -127,12 +119,19 @@ export class FileSpool implements Spool {
   }
 
   close(): void {
-    for (const segment of this.#segments) closeSync(segment.fd);
+    for (const segment of this.#segments) segment.file.close();
     this.#segments = [];
   }
 
-  get #markPath(): string {
-    return join(this.#folder, 'read-up-to');
+  /** Where the record stands now; undefined when the disk has no room for it. */
+  #write(record: Buffer): Segment | undefined {
+    try {
+      const segment = this.#segmentWithRoom();
+      segment.file.write(record, segment.bytes);
+      return segment;
+    } catch {
+      return undefined;
+    }
   }
 
   #segmentWithRoom(): Segment {
@@ -142,39 +141,38 @@ export class FileSpool implements Spool {
   }
 
   #openSegment(number: number): Segment {
-    const path = join(this.#folder, `${String(number).padStart(8, '0')}.spool`);
-    const segment = { number, path, fd: openSync(path, existsSync(path) ? 'r+' : 'w+'), bytes: 0 };
+    const name = `${String(number).padStart(8, '0')}.spool`;
+    const segment = { number, name, file: this.#disk.open(name), bytes: 0 };
     this.#segments.push(segment);
     return segment;
   }
 
   #delete(segment: Segment): void {
-    closeSync(segment.fd);
-    rmSync(segment.path, { force: true });
+    segment.file.close();
+    this.#disk.remove(segment.name);
   }
 
   #read(entry: Entry): EventBatch {
-    const body = Buffer.allocUnsafe(entry.bytes - HEADER_BYTES);
-    readSync(entry.segment.fd, body, 0, body.length, entry.at + HEADER_BYTES);
-    return this.#packr.unpack(body);
+    return this.#packr.unpack(entry.segment.file.read(entry.at + HEADER_BYTES, entry.bytes - HEADER_BYTES));
   }
 
   /** What an earlier process left behind, from its mark on. A repeat does no harm: the log knows what it has. */
   #readAll(): void {
-    const numbers = readdirSync(this.#folder)
+    const numbers = this.#disk
+      .list()
       .filter((name) => name.endsWith('.spool'))
       .map((name) => Number.parseInt(name, 10))
       .sort((a, b) => a - b);
-    const [markSegment = 0, markAt = 0] = existsSync(this.#markPath) ? readFileSync(this.#markPath, 'utf8').split(' ').map(Number) : [];
+    const [markSegment = 0, markAt = 0] = this.#disk.readText(MARK)?.split(' ').map(Number) ?? [];
     for (const number of numbers) {
       const segment = this.#openSegment(number);
-      const size = fstatSync(segment.fd).size;
-      const content = Buffer.allocUnsafe(size);
-      readSync(segment.fd, content, 0, size, 0);
+      const size = segment.file.size();
+      const content = segment.file.read(0, size);
       for (let at = 0; at + HEADER_BYTES <= size; ) {
         const length = content.readUInt32BE(at);
         const body = content.subarray(at + HEADER_BYTES, at + HEADER_BYTES + length);
-        if (body.length < length || crc32(body) !== content.readUInt32BE(at + 4)) break;
+        // Zeros, as a file that grew before it was written has them, would pass for an empty record with a sound checksum.
+        if (length === 0 || body.length < length || crc32(body) !== content.readUInt32BE(at + 4)) break;
         const bytes = HEADER_BYTES + length;
         segment.bytes = at + bytes;
         if (number > markSegment || (number === markSegment && at >= markAt)) {

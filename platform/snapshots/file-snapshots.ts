@@ -1,14 +1,8 @@
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync } from 'node:fs';
-import { open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
-import { zstdCompress, zstdDecompress } from 'node:zlib';
 import type { Snapshot, SnapshotLabel, SnapshotStore, ZoneAddress } from '@millrace/kernel';
 import { Packr } from 'msgpackr';
-
-const compress = promisify(zstdCompress);
-const decompress = promisify(zstdDecompress);
+import { type SnapshotFiles, zstdFiles } from './snapshot-files.ts';
 
 const MAGIC = Buffer.from('MRS1');
 const HASH_BYTES = 32;
@@ -25,46 +19,34 @@ export interface ColdStore extends SnapshotStore {
  * so it is whole or not there. Kept: everything of the last hour, then one an hour for two days, one a day for a month,
  * and always the newest two.
  */
-export function openFileSnapshots(folder: string): ColdStore {
-  mkdirSync(folder, { recursive: true });
-  return new FileSnapshots(folder);
+export function openFileSnapshots(folder: string, files: SnapshotFiles = zstdFiles): ColdStore {
+  return new FileSnapshots(folder, files);
 }
 
 class FileSnapshots implements ColdStore {
   readonly #folder: string;
+  readonly #files: SnapshotFiles;
   readonly #packr = new Packr();
 
-  constructor(folder: string) {
+  constructor(folder: string, files: SnapshotFiles) {
     this.#folder = folder;
+    this.#files = files;
   }
 
   async save(snapshot: Snapshot): Promise<void> {
-    const packed = this.#packr.pack(snapshot);
-    const body = await compress(packed);
-    const folder = this.#folderOf(snapshot.zone);
-    mkdirSync(folder, { recursive: true });
-    const path = join(folder, nameOf(snapshot));
-    const aside = `${path}.part`;
-    const file = await open(aside, 'w');
-    try {
-      await file.writev([MAGIC, createHash('sha256').update(body).digest(), body]);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(aside, path);
+    const body = await this.#files.compress(this.#packr.pack(snapshot));
+    const content = Buffer.concat([MAGIC, createHash('sha256').update(body).digest(), body]);
+    await this.#files.write(this.#folderOf(snapshot.zone), nameOf(snapshot), content);
     await this.#prune(snapshot.zone, snapshot.time);
   }
 
   async list(zone: ZoneAddress): Promise<SnapshotLabel[]> {
-    const folder = this.#folderOf(zone);
-    if (!existsSync(folder)) return [];
-    const labels = (await readdir(folder)).map((name) => labelOf(zone, name)).filter((label) => label !== undefined);
+    const labels = (await this.#files.list(this.#folderOf(zone))).map((name) => labelOf(zone, name)).filter((label) => label !== undefined);
     return labels.sort((a, b) => b.epoch - a.epoch || b.seq - a.seq || b.time - a.time);
   }
 
   async load(label: SnapshotLabel): Promise<Snapshot> {
-    return this.#packr.unpack(await decompress(await this.#body(label))) as Snapshot;
+    return this.#packr.unpack(await this.#files.decompress(await this.#body(label))) as Snapshot;
   }
 
   async verify(label: SnapshotLabel): Promise<void> {
@@ -73,7 +55,7 @@ class FileSnapshots implements ColdStore {
 
   async #body(label: SnapshotLabel): Promise<Buffer> {
     const path = join(this.#folderOf(label.zone), nameOf(label));
-    const content = await readFile(path);
+    const content = await this.#files.read(path);
     const start = MAGIC.length + HASH_BYTES;
     if (content.length < start || !content.subarray(0, MAGIC.length).equals(MAGIC)) throw new Error(`${path} is no snapshot file`);
     const body = content.subarray(start);
@@ -95,7 +77,7 @@ class FileSnapshots implements ColdStore {
             : `d${Math.floor(label.time / DAY_MS)}`;
       const keep = index < 2 || (age < 30 * DAY_MS && !seen.has(slot));
       seen.add(slot);
-      if (!keep) await rm(join(this.#folderOf(zone), nameOf(label)), { force: true });
+      if (!keep) await this.#files.remove(join(this.#folderOf(zone), nameOf(label)));
     }
   }
 

@@ -223,10 +223,13 @@ describe('the world’s pages in a browser', () => {
     for (const key of ['KeyD', 'KeyS', 'KeyA', 'KeyW']) {
       await page.keyboard.down(key);
       await page
-        .waitForFunction((seen) => {
-          const at = document.querySelector('[data-refusals]');
-          return `${at?.getAttribute('data-x')} ${at?.getAttribute('data-y')}` !== seen;
-        }, await place())
+        .waitForFunction(
+          (seen) => {
+            const at = document.querySelector('[data-refusals]');
+            return `${at?.getAttribute('data-x')} ${at?.getAttribute('data-y')}` !== seen;
+          },
+          await place(),
+        )
         .finally(() => page.keyboard.up(key));
     }
     assert.ok(before_.length > 3);

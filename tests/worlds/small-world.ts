@@ -5,6 +5,7 @@ import { WorldClient, type WorldEvents } from '@millrace/client';
 import { tcp } from '@millrace/client/tcp';
 import type { WorldPlan, ZoneId } from '@millrace/contracts';
 import { ZoneHost, zoneAddress } from '@millrace/kernel';
+import { systemClock } from '@millrace/platform/clock';
 import { openLmdbLog, openSpool } from '@millrace/platform/log';
 import { openFileSnapshots, openLmdbSnapshots } from '@millrace/platform/snapshots';
 import {
@@ -18,7 +19,6 @@ import {
   WorldHost,
   type WorldLimits,
 } from '@millrace/worlds';
-import { systemClock } from '../../apps/server/clock.ts';
 
 const LIMITS: WorldLimits = {
   commandsPerSecond: 30,

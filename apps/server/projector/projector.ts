@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { PlayerId } from '@millrace/contracts';
 import { messageOf } from '@millrace/kernel';
+import { systemClock } from '@millrace/platform/clock';
 import { openPglite } from '@millrace/platform/database';
 import { type ConsumerFigures, ConsumerGroup, openLmdbLog } from '@millrace/platform/log';
 import { allPlayers, historyOf, stepsOf, worldProjection } from '@millrace/worlds/tables';
@@ -34,7 +35,7 @@ export interface Projector {
 export async function runProjector(data: string, send: (message: FromProjector) => void): Promise<Projector> {
   const log = openLmdbLog(join(data, 'log'));
   const database = await openPglite(join(data, 'tables'), MIGRATIONS);
-  const consumer = new ConsumerGroup(log, worldProjection(database), (message) => send({ type: 'trouble', message }));
+  const consumer = new ConsumerGroup(log, worldProjection(database), systemClock, (message) => send({ type: 'trouble', message }));
   let isPaused = false;
   // One after another: a pause that is followed by a resume must be over first.
   let changing: Promise<void> = consumer.start();

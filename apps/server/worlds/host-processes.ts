@@ -2,9 +2,9 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
+import { systemClock } from '@millrace/platform/clock';
 import { openLink } from '@millrace/platform/cluster';
-import { systemClock } from '../clock.ts';
-import { type Begin, type FromHost, runZoneHost, type Stores, type ToHost } from './zone-host.ts';
+import { type Begin, type FromHost, runZoneHost, type Stores, spoolOf, type ToHost } from './zone-host.ts';
 
 const PROCESS = join(import.meta.dirname, 'zone-host-process.ts');
 const RESTART_FIRST_MS = 200;
@@ -67,9 +67,13 @@ export function spawnZoneHost(id: string, terms: Terms, events: HostEvents): Hos
 /** Runs a zone host in this process, on the server’s own stores: for a world that is small. */
 function embedZoneHost(stores: Stores): typeof spawnZoneHost {
   return (id, terms, events) => {
-    const running = runZoneHost({ type: 'begin', id, incarnation: randomUUID(), ...terms }, stores, systemClock, (message) =>
-      setImmediate(() => events.onMessage(handle, message)),
-    );
+    const begin: Begin = { type: 'begin', id, incarnation: randomUUID(), ...terms };
+    const running = runZoneHost(begin, {
+      stores,
+      spool: spoolOf(begin),
+      clock: systemClock,
+      send: (message) => setImmediate(() => events.onMessage(handle, message)),
+    });
     const handle: HostHandle = {
       id,
       pid: process.pid,

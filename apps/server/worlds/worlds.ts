@@ -5,6 +5,7 @@ import { performance } from 'node:perf_hooks';
 import type { WorldPlan, ZoneId } from '@millrace/contracts';
 import { keyOf, messageOf, ZoneHost, zoneAddress } from '@millrace/kernel';
 import type { Flow, WorldSample } from '@millrace/operations';
+import { systemClock } from '@millrace/platform/clock';
 import { Coordinator } from '@millrace/platform/cluster';
 import type { Settings } from '@millrace/platform/config';
 import type { Routes, Upgrade } from '@millrace/platform/http';
@@ -27,7 +28,6 @@ import {
   worldZone,
   zoneStands,
 } from '@millrace/worlds';
-import { systemClock } from '../clock.ts';
 import { drillReports } from '../drill/reports.ts';
 import type { ProjectorHandle } from '../projector/projector-handle.ts';
 import { UserError } from '../user-error.ts';

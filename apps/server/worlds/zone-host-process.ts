@@ -1,7 +1,7 @@
 import { Socket } from 'node:net';
+import { systemClock } from '@millrace/platform/clock';
 import { openLink } from '@millrace/platform/cluster';
-import { systemClock } from '../clock.ts';
-import { type FromHost, openStores, type RunningZoneHost, runZoneHost, type ToHost } from './zone-host.ts';
+import { type FromHost, openStores, type RunningZoneHost, runZoneHost, spoolOf, type ToHost } from './zone-host.ts';
 
 /*
  * A zone host as a process of its own. It speaks with the server over the pipe it was started with (descriptor 3), and ends
@@ -16,7 +16,13 @@ let isEnding = false;
 
 const link = openLink<FromHost, ToHost>(new Socket({ fd: 3, readable: true, writable: true }), {
   onMessage: (message) => {
-    if (message.type === 'begin') running = runZoneHost(message, openStores(message.data), systemClock, (reply) => link.send(reply));
+    if (message.type === 'begin')
+      running = runZoneHost(message, {
+        stores: openStores(message.data),
+        spool: spoolOf(message),
+        clock: systemClock,
+        send: (reply) => link.send(reply),
+      });
     else if (message.type === 'stop') void end();
     else running?.received(message);
   },

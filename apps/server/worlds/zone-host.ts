@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { WorldPlan } from '@millrace/contracts';
 import { type Clock, type HostFigures, kindOf, type RecoveryStep, type SnapshotStore, ZoneHost } from '@millrace/kernel';
 import { type Assignment, type Beat, Member } from '@millrace/platform/cluster';
-import { type EventLog, openLmdbLog, openSpool } from '@millrace/platform/log';
+import { type EventLog, type FileSpool, openLmdbLog, openSpool } from '@millrace/platform/log';
 import { openFileSnapshots, openLmdbSnapshots } from '@millrace/platform/snapshots';
 import { type FromZoneHost, type ToZoneHost, WorldHost } from '@millrace/worlds';
 
@@ -82,9 +82,20 @@ export function openStores(data: string): Stores {
   };
 }
 
-export function runZoneHost(begin: Begin, stores: Stores, clock: Clock, send: (message: FromHost) => void): RunningZoneHost {
-  const { id, incarnation, data, plan, leaseMs, spoolMiB } = begin;
-  const spool = openSpool(join(data, 'spool', id), spoolMiB * MIB);
+/** The spool of a host: what an earlier run of it left behind is written first. */
+export function spoolOf({ data, id, spoolMiB }: Begin): FileSpool {
+  return openSpool(join(data, 'spool', id), spoolMiB * MIB);
+}
+
+export interface ZoneHostParts {
+  readonly stores: Stores;
+  readonly spool: FileSpool;
+  readonly clock: Clock;
+  readonly send: (message: FromHost) => void;
+}
+
+export function runZoneHost(begin: Begin, { stores, spool, clock, send }: ZoneHostParts): RunningZoneHost {
+  const { id, incarnation, plan, leaseMs } = begin;
   const world = new WorldHost({ clock, plan, send });
   const decided = new Map<string, number>();
   const host: ZoneHost = new ZoneHost({
@@ -101,7 +112,7 @@ export function runZoneHost(begin: Begin, stores: Stores, clock: Clock, send: (m
     },
     onTrouble: ({ kind, zone, message }) => {
       send({ type: 'trouble', kind, zone: zone ?? null, message });
-      if (kind === 'zone-lost' && zone) world.closed(zone);
+      if (kind === 'zone-lost' && zone) member.lost(zone);
     },
     onRecovered: (zone, steps) => {
       world.hooks.onRecovered?.(zone, steps);
@@ -114,24 +125,20 @@ export function runZoneHost(begin: Begin, stores: Stores, clock: Clock, send: (m
     },
   });
   world.run(host);
-  const member = new Member({
+  const member: Member = new Member({
     id,
     incarnation,
     clock,
     leaseMs,
-    // What an earlier process of this id could not write goes to the log before a zone is claimed anew.
-    host: {
-      open: (zone) => host.flushed().then(() => host.open(zone)),
-      release: (zone) => host.release(zone),
-      abandon: (zone) => host.abandon(zone),
-    },
+    host,
     send,
     onOpened: (zone) => world.opened(zone),
     onClosed: (zone) => world.closed(zone),
     onTrouble: (message) => send({ type: 'trouble', kind: 'placement', zone: null, message }),
   });
   let cpuBefore = process.cpuUsage();
-  const figures = setInterval(() => {
+  let cancelFigures = () => {};
+  const report = () => {
     const { user, system } = process.cpuUsage(cpuBefore);
     cpuBefore = process.cpuUsage();
     send({
@@ -142,7 +149,9 @@ export function runZoneHost(begin: Begin, stores: Stores, clock: Clock, send: (m
       decided: [...decided],
     });
     decided.clear();
-  }, FIGURES_MS);
+    cancelFigures = clock.after(FIGURES_MS, report);
+  };
+  cancelFigures = clock.after(FIGURES_MS, report);
   return {
     received: (message) => {
       if (message.type === 'assign') member.received(message);
@@ -150,7 +159,7 @@ export function runZoneHost(begin: Begin, stores: Stores, clock: Clock, send: (m
     },
     flushed: () => host.flushed(),
     stop: async () => {
-      clearInterval(figures);
+      cancelFigures();
       await member.stop();
       world.stop();
       await host.close();

@@ -1,0 +1,145 @@
+import type { WorldEvent } from '@millrace/contracts';
+import { type EventBatch, keyOf, lastSeqOf, Past, writerOf, zoneAddress } from '@millrace/kernel';
+import { hashOf, type World, worldZone } from '@millrace/worlds';
+import type { Cluster } from './cluster.ts';
+import type { Operator } from './operator.ts';
+import type { SimulatedPlayer } from './player.ts';
+
+interface LiveZone {
+  readonly seq: number;
+  readonly epoch: number;
+  readonly hash: string;
+  readonly state: World;
+}
+
+/** Everything that must hold when all is well again; what does not is told. */
+export async function checkWorld(
+  cluster: Cluster,
+  players: readonly SimulatedPlayer[],
+  operator: Operator,
+  answered: <T>(work: Promise<T>) => Promise<T>,
+): Promise<string[]> {
+  const mistakes: string[] = [];
+  const live = new Map<string, LiveZone>();
+  for (const zone of cluster.zones) {
+    const found = cluster.gateway ? ((await answered(cluster.gateway.ask({ about: 'zone', zone }))) as LiveZone | null) : null;
+    if (found) live.set(zone, found);
+    else mistakes.push(`zone ${zone} is open nowhere`);
+  }
+  // What the zones have decided since is on record, and read, a moment later.
+  await answered(new Promise<void>((resolve) => cluster.scheduler.at(cluster.scheduler.now + 2_000, resolve)));
+  for (const zone of cluster.zones) {
+    const batches = cluster.log.ofZone(zoneAddress(worldZone.kind, zone));
+    checkOrder(zone, batches, mistakes);
+    const found = live.get(zone);
+    if (found) checkReplay(zone, batches, found, mistakes);
+    checkTable(cluster, zone, batches, found?.seq ?? 0, mistakes);
+  }
+  checkOwners(cluster, mistakes);
+  checkConfirmed(cluster, operator, mistakes);
+  checkCommands(cluster, mistakes);
+  checkWhereabouts(live, players, mistakes);
+  mistakes.push(...cluster.table.mistakes);
+  return mistakes;
+}
+
+/** A zone’s record has no hole and no repeat, and its writers follow each other. */
+function checkOrder(zone: string, batches: readonly EventBatch[], mistakes: string[]): void {
+  let seq = 0;
+  let writer = 0;
+  for (const batch of batches) {
+    if (batch.firstSeq !== seq + 1) mistakes.push(`${zone}: after event ${seq} the log has ${batch.firstSeq}`);
+    if (writerOf(batch) < writer) mistakes.push(`${zone}: epoch ${writerOf(batch)} wrote after epoch ${writer}`);
+    seq = lastSeqOf(batch);
+    writer = writerOf(batch);
+  }
+}
+
+/** What is written under an epoch was written by who had claimed it. */
+function checkOwners({ log }: Cluster, mistakes: string[]): void {
+  for (const { batch, by } of log.batches) {
+    const owner = log.claims.get(`${batch.zone} ${writerOf(batch)}`);
+    // What an owner left on its disk, a later run of the same host writes.
+    if (owner === undefined || owner.split(' ')[0] !== by.split(' ')[0])
+      mistakes.push(`${batch.zone}: epoch ${writerOf(batch)} of ${owner} was written by ${by}`);
+  }
+}
+
+/** The live state is what the record says, event for event. */
+function checkReplay(zone: string, batches: readonly EventBatch[], live: LiveZone, mistakes: string[]): void {
+  const past = new Past(worldZone, zoneAddress(worldZone.kind, zone), undefined);
+  try {
+    for (const batch of batches) if (past.seq < live.seq) past.apply(structuredClone(batch), live.seq);
+  } catch (error) {
+    return void mistakes.push(`${zone} cannot be replayed: ${error}`);
+  }
+  const replayed = hashOf(past.checkpoint().state);
+  if (past.seq !== live.seq) mistakes.push(`${zone}: the log ends at ${past.seq}, the live zone is at ${live.seq}`);
+  else if (replayed !== live.hash)
+    mistakes.push(`${zone}: replayed to event ${live.seq} it is ${replayed.slice(0, 8)}, live it was ${live.hash.slice(0, 8)}`);
+}
+
+/** The table has every event once, and nothing else. */
+function checkTable({ table }: Cluster, zone: string, batches: readonly EventBatch[], liveSeq: number, mistakes: string[]): void {
+  const address = zoneAddress(worldZone.kind, zone);
+  if ((table.marks.get(address) ?? 0) < liveSeq) mistakes.push(`${zone}: the table is at ${table.marks.get(address) ?? 0} of ${liveSeq}`);
+  const rows = table.rows.get(address) ?? [];
+  const logged = batches.flatMap((batch) => batch.events.map((event, index) => `${batch.firstSeq + index} ${event.type}`));
+  const first = rows.findIndex((row, index) => row !== logged[index]);
+  if (first >= 0) mistakes.push(`${zone}: row ${first} of the table is "${rows[first]}", the log has "${logged[first]}"`);
+}
+
+/** What was confirmed as durable is there, once. */
+function checkConfirmed({ log }: Cluster, operator: Operator, mistakes: string[]): void {
+  const found = new Map<string, string[]>();
+  for (const { batch } of log.batches)
+    for (const [index, event] of (batch.events as unknown as WorldEvent[]).entries())
+      if (event.type === 'Announced')
+        found.set(event.text, [...(found.get(event.text) ?? []), `${keyOf(batch.zone)} ${batch.firstSeq + index}`]);
+  for (const { zone, seq, text } of operator.confirmed) {
+    const places = found.get(text) ?? [];
+    if (!places.includes(`${zone} ${seq}`))
+      mistakes.push(`"${text}" was confirmed at ${zone} ${seq} and is at ${places.join(', ') || 'no place'}`);
+  }
+  for (const [text, places] of found)
+    if (places.length > 1) mistakes.push(`"${text}" happened ${places.length} times: ${places.join(', ')}`);
+}
+
+/** No command of a player had an effect twice. */
+function checkCommands({ log }: Cluster, mistakes: string[]): void {
+  const seen = new Map<string, string>();
+  const sessions = new Map<string, string>();
+  for (const { batch } of log.batches) {
+    // Who plays whom may have been among what was lost.
+    const lost = batch.loss?.checkpoint.state as World | undefined;
+    for (const { id, presence } of Object.values(lost?.players ?? {})) sessions.set(id, presence.session);
+    for (const [index, event] of (batch.events as unknown as WorldEvent[]).entries()) {
+      const at = `${keyOf(batch.zone)} ${batch.firstSeq + index} ${event.type}`;
+      if (event.type === 'PlayerJoined') sessions.set(event.player.id, event.player.presence.session);
+      if (event.type === 'PlayerWoke') sessions.set(event.player, event.session);
+      if (!('n' in event)) continue;
+      const player = event.type === 'PlayerDeparted' ? event.handover.player.id : event.player;
+      const session = event.type === 'PlayerDeparted' ? event.handover.player.presence.session : sessions.get(player);
+      const command = `${player} ${session} ${event.n}`;
+      const before = seen.get(command);
+      if (before !== undefined) mistakes.push(`command ${event.n} of ${player} happened twice: ${before}, ${at}`);
+      seen.set(command, at);
+    }
+  }
+}
+
+/** Everyone is in one zone, every item in one place. */
+function checkWhereabouts(live: ReadonlyMap<string, LiveZone>, players: readonly SimulatedPlayer[], mistakes: string[]): void {
+  const places = new Map<string, string[]>();
+  const put = (what: string, where: string) => places.set(what, [...(places.get(what) ?? []), where]);
+  for (const [zone, { state }] of live) {
+    for (const id of Object.keys(state.departures)) mistakes.push(`${id} is still on the way from ${zone}`);
+    for (const id of Object.keys(state.items)) put(id, `on the ground of ${zone}`);
+    for (const player of Object.values(state.players)) {
+      put(player.id, zone);
+      for (const { id } of player.bag.items) put(id, `in the bag of ${player.id}`);
+    }
+  }
+  for (const [what, where] of places) if (where.length > 1) mistakes.push(`${what} is in ${where.length} places: ${where.join(', ')}`);
+  for (const { id } of players) if (!places.has(id)) mistakes.push(`${id} is in no zone`);
+}

@@ -1,0 +1,194 @@
+import type { WorldPlan, ZoneId } from '@millrace/contracts';
+import { keyOf, zoneAddress } from '@millrace/kernel';
+import { Coordinator } from '@millrace/platform/cluster';
+import { ConsumerGroup, openSpool } from '@millrace/platform/log';
+import { openFileSnapshots } from '@millrace/platform/snapshots';
+import { allZones, Gateway, type HostPort, worldZone } from '@millrace/worlds';
+import { type FromHost, type RunningZoneHost, runZoneHost, type ToHost } from '../../apps/server/worlds/zone-host.ts';
+import { Network } from './network.ts';
+import { Machine, type Scheduler } from './scheduler.ts';
+import { SimulatedDisk, SimulatedFiles, SimulatedHotStore, SimulatedLog, SimulatedTable } from './services.ts';
+
+const LEASE_MS = 1_000;
+/** So small that a log which stays away long enough fills it. */
+const SPOOL_BYTES = 24 * 1024;
+
+const PLAN: WorldPlan = { seed: 7, columns: 3, rows: 1, monsters: 2, items: 12 };
+
+interface Host {
+  readonly machine: Machine;
+  readonly disk: SimulatedDisk;
+  running: RunningZoneHost | null;
+  runs: number;
+}
+
+/** All of Millrace’s world on simulated machines: the real parts, put together as the server does. */
+export class Cluster {
+  readonly scheduler: Scheduler;
+  readonly network: Network;
+  readonly server: Machine;
+  readonly reader: Machine;
+  readonly hosts: Host[];
+  readonly log = new SimulatedLog();
+  readonly hot = new SimulatedHotStore();
+  readonly files: SimulatedFiles;
+  readonly table = new SimulatedTable();
+  readonly zones: readonly ZoneId[] = allZones(PLAN);
+  /** What went on, for who wants to understand a failure. */
+  readonly story: string[] = [];
+  gateway: Gateway | null = null;
+  #coordinator: Coordinator | null = null;
+  #ports = new Map<string, HostPort>();
+  #secrets = 0;
+
+  constructor(scheduler: Scheduler, hosts: number) {
+    this.scheduler = scheduler;
+    this.network = new Network(scheduler);
+    this.files = new SimulatedFiles(scheduler);
+    this.server = new Machine('server', scheduler);
+    this.reader = new Machine('reader', scheduler);
+    this.hosts = Array.from({ length: hosts }, (_none, index) => ({
+      machine: new Machine(`zones-${index + 1}`, scheduler),
+      disk: new SimulatedDisk(scheduler),
+      running: null,
+      runs: 0,
+    }));
+    this.startServer();
+    for (const host of this.hosts) this.startHost(host);
+    this.startReader();
+  }
+
+  tell(what: string): void {
+    this.story.push(`${Math.round(this.scheduler.now)} ms ${what}`);
+  }
+
+  startServer(): void {
+    const { server } = this;
+    server.start();
+    this.#ports = new Map();
+    const gateway = new Gateway({
+      clock: server,
+      zones: this.zones,
+      limits: {
+        commandsPerSecond: 100,
+        commandsBurst: 200,
+        framesPerSecond: 1_000,
+        connectionsMax: 1_000,
+        connectionsPerAddress: 1_000,
+        limitLoopback: false,
+        lingerMs: 5_000,
+      },
+      verify: async (token) => ({ player: token, name: token }),
+      secret: () => `secret-${++this.#secrets}`,
+      busy: () => 0,
+    });
+    this.gateway = gateway;
+    this.#coordinator = new Coordinator({
+      clock: server,
+      zones: this.zones.map((zone) => zoneAddress(worldZone.kind, zone)),
+      leaseMs: LEASE_MS,
+      hostsExpected: this.hosts.length,
+      send: (id, assignment) => this.#toHost(id, assignment),
+      onPlaced: (address, id) => {
+        this.tell(`${address} is at ${id ?? 'nobody'}`);
+        gateway.placed(keyOf(address), id === null ? null : this.#portOf(id));
+      },
+    });
+  }
+
+  /** The server and, because they live by its word, all hosts. */
+  crashServer(): void {
+    this.server.crash();
+    this.gateway = null;
+    this.#coordinator = null;
+    for (const host of this.hosts) this.crashHost(host, false);
+  }
+
+  startHost(host: Host): void {
+    const { machine, disk } = host;
+    machine.start();
+    const incarnation = `run-${++host.runs}`;
+    const owner = `${machine.name} ${incarnation}`;
+    try {
+      host.running = runZoneHost(
+        {
+          type: 'begin',
+          id: machine.name,
+          incarnation,
+          data: '',
+          plan: PLAN,
+          leaseMs: LEASE_MS,
+          spoolMiB: 0,
+          recoverFrom: ['hot', 'cold'],
+        },
+        {
+          stores: {
+            log: this.log.for(machine, owner),
+            hot: this.hot.for(machine),
+            cold: openFileSnapshots('cold', this.files.for(machine)),
+            close: async () => {},
+          },
+          spool: openSpool(disk, SPOOL_BYTES),
+          clock: machine,
+          send: (message) => this.#toServer(host, message),
+        },
+      );
+    } catch (error) {
+      this.tell(`${owner} did not start: ${error}`);
+      host.running = null;
+    }
+  }
+
+  /** `isNoticed`: its process is seen to end; otherwise only its lease tells. */
+  crashHost(host: Host, isNoticed: boolean): void {
+    host.machine.crash();
+    host.running = null;
+    if (isNoticed) this.server.after(5, () => this.#coordinator?.left(host.machine.name));
+  }
+
+  startReader(): void {
+    this.reader.start();
+    const consumer = new ConsumerGroup(this.log.for(this.reader, 'reader'), this.table.for(this.reader), this.reader);
+    void consumer.start().catch(() => this.reader.after(500, () => this.startReader()));
+  }
+
+  drain(host: Host): void {
+    this.#coordinator?.drain(host.machine.name);
+  }
+
+  welcome(host: Host): void {
+    this.#coordinator?.welcome(host.machine.name);
+  }
+
+  #portOf(id: string): HostPort {
+    let port = this.#ports.get(id);
+    if (!port) {
+      port = { id, send: (message) => this.#toHost(id, message) };
+      this.#ports.set(id, port);
+    }
+    return port;
+  }
+
+  #toHost(id: string, message: Exclude<ToHost, { type: 'begin' }>): void {
+    const host = this.hosts.find(({ machine }) => machine.name === id);
+    if (host) this.network.send(this.server, host.machine, message, (arrived) => host.running?.received(arrived));
+  }
+
+  #toServer(host: Host, message: FromHost): void {
+    this.network.send(host.machine, this.server, message, (arrived) => {
+      switch (arrived.type) {
+        case 'beat':
+          return this.#coordinator?.received(arrived);
+        case 'trouble':
+          this.tell(`${host.machine.name}: ${arrived.message.split('\n').slice(0, 3).join(' ')}`);
+          return;
+        case 'recovered':
+        case 'snapshot':
+        case 'host-figures':
+          return;
+        default:
+          return this.gateway?.received(this.#portOf(host.machine.name), arrived);
+      }
+    });
+  }
+}

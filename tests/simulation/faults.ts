@@ -1,0 +1,100 @@
+import type { Cluster } from './cluster.ts';
+import type { SimulatedPlayer } from './player.ts';
+import type { Trouble } from './services.ts';
+
+/** What happens to the world, and what ends it, if something has to. */
+type Fault = (cluster: Cluster, players: readonly SimulatedPlayer[]) => (() => void) | null;
+
+const begin = (trouble: Trouble, change: Partial<Trouble>) => {
+  Object.assign(trouble, change);
+  return () => void Object.assign(trouble, { away: false, slowMs: 0, mute: false } satisfies Trouble);
+};
+
+/** Everything that may go wrong, by name, for `--faults`. */
+export const FAULTS = {
+  'network-bad': ({ network, server, hosts, scheduler }) => {
+    const { machine } = scheduler.pick(hosts);
+    network.set(server, machine, {
+      lost: scheduler.between(0, 0.4),
+      repeated: scheduler.between(0, 0.4),
+      delayMs: [0, scheduler.between(1, 600)],
+      reordered: true,
+    });
+    return () => network.set(server, machine, null);
+  },
+  'network-cut': ({ network, server, hosts, scheduler }) => {
+    const { machine } = scheduler.pick(hosts);
+    network.set(server, machine, { lost: 1, repeated: 0, delayMs: [0, 1], reordered: false });
+    return () => network.set(server, machine, null);
+  },
+  'log-away': ({ log }) => begin(log.trouble, { away: true }),
+  'log-slow': ({ log, scheduler }) => begin(log.trouble, { slowMs: scheduler.between(20, 1_500) }),
+  'log-mute': ({ log }) => begin(log.trouble, { mute: true }),
+  'hot-away': ({ hot }) => begin(hot.trouble, { away: true }),
+  'hot-slow': ({ hot, scheduler }) => begin(hot.trouble, { slowMs: scheduler.between(20, 2_000) }),
+  'hot-empty': ({ hot }) => {
+    hot.forget();
+    return null;
+  },
+  'cold-away': ({ files }) => begin(files.trouble, { away: true }),
+  'cold-slow': ({ files, scheduler }) => begin(files.trouble, { slowMs: scheduler.between(20, 2_000) }),
+  'cold-corrupt': ({ files }) => {
+    files.corrupt();
+    return null;
+  },
+  'database-away': ({ table }) => begin(table.trouble, { away: true }),
+  'database-slow': ({ table, scheduler }) => begin(table.trouble, { slowMs: scheduler.between(20, 1_000) }),
+  'database-mute': ({ table }) => begin(table.trouble, { mute: true }),
+  'disk-full': ({ hosts, scheduler }) => {
+    const { disk } = scheduler.pick(hosts);
+    disk.isFull = true;
+    return () => {
+      disk.isFull = false;
+    };
+  },
+  'host-crash': (cluster) => {
+    const { scheduler } = cluster;
+    const host = scheduler.pick(cluster.hosts);
+    if (!host.machine.isUp) return null;
+    cluster.crashHost(host, scheduler.chance(0.5));
+    if (scheduler.chance(0.5)) host.disk.tear();
+    return () => cluster.server.isUp && !host.machine.isUp && cluster.startHost(host);
+  },
+  'host-pause': ({ hosts, scheduler }) => {
+    const { machine } = scheduler.pick(hosts);
+    if (!machine.isUp || machine.isPaused) return null;
+    machine.pause();
+    return () => machine.resume();
+  },
+  'host-drain': (cluster) => {
+    const host = cluster.scheduler.pick(cluster.hosts);
+    cluster.drain(host);
+    return () => cluster.welcome(host);
+  },
+  'reader-crash': (cluster) => {
+    if (!cluster.reader.isUp) return null;
+    cluster.reader.crash();
+    return () => cluster.startReader();
+  },
+  'server-crash': (cluster, players) => {
+    if (!cluster.server.isUp) return null;
+    cluster.crashServer();
+    for (const player of players) player.drop();
+    return () => {
+      cluster.startServer();
+      for (const host of cluster.hosts) cluster.startHost(host);
+    };
+  },
+  'clock-jump': ({ hosts, server, scheduler }) => {
+    const machine = scheduler.pick([server, ...hosts.map((host) => host.machine)]);
+    machine.offsetMs += scheduler.between(-4_000, 4_000);
+    return null;
+  },
+  'connection-drop': (_cluster, players) => {
+    for (const player of players) if (_cluster.scheduler.chance(0.4)) player.drop();
+    return null;
+  },
+} as const satisfies Record<string, Fault>;
+
+export type FaultName = keyof typeof FAULTS;
+export const FAULT_NAMES = Object.keys(FAULTS) as FaultName[];

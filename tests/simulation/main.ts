@@ -1,0 +1,49 @@
+import { parseArgs } from 'node:util';
+import { FAULT_NAMES, type FaultName } from './faults.ts';
+import { simulate } from './simulate.ts';
+
+const USAGE = `Usage: npm run simulate -- [--seed n] [--seeds n] [--faults all|none|name,name]
+
+  --seed    the first seed (1)
+  --seeds   how many, one after another (1)
+  --faults  ${FAULT_NAMES.join(', ')} (all)
+
+Ends with 1 when a seed fails; the same seed fails again.`;
+
+const { values } = parseArgs({
+  options: {
+    seed: { type: 'string', default: '1' },
+    seeds: { type: 'string', default: '1' },
+    faults: { type: 'string', default: 'all' },
+    help: { type: 'boolean', default: false },
+  },
+});
+if (values.help) {
+  console.log(USAGE);
+  process.exit();
+}
+const names = values.faults === 'all' ? FAULT_NAMES : values.faults === 'none' ? [] : values.faults.split(',');
+const unknown = names.find((name) => !FAULT_NAMES.includes(name as FaultName));
+if (unknown !== undefined || !(Number(values.seed) >= 0) || !(Number(values.seeds) >= 1)) {
+  console.error(`${unknown === undefined ? '--seed and --seeds are whole numbers' : `there is no fault "${unknown}"`}\n\n${USAGE}`);
+  process.exit(2);
+}
+const started = performance.now();
+let failed = 0;
+for (let seed = Number(values.seed), left = Number(values.seeds); left > 0; seed++, left--) {
+  const { mistakes, story, figures, fingerprint } = await simulate(seed, names as FaultName[]);
+  if (mistakes.length === 0) {
+    if (Number(values.seeds) === 1)
+      console.log(
+        `seed ${seed}: well; ${figures.events} events, ${figures.accepted} commands, ${figures.claims} claims, ${fingerprint.slice(0, 12)}`,
+      );
+    continue;
+  }
+  failed++;
+  console.log(`seed ${seed}: ${mistakes.length} mistakes`);
+  for (const mistake of mistakes.slice(0, 10)) console.log(`  ${mistake}`);
+  if (Number(values.seeds) === 1) for (const line of story) console.log(`    ${line}`);
+}
+const seconds = (performance.now() - started) / 1_000;
+console.log(`${values.seeds} seeds, ${failed} failed, ${seconds.toFixed(1)} s`);
+process.exitCode = failed > 0 ? 1 : 0;

@@ -1,0 +1,191 @@
+import { type Clock, Random } from '@millrace/kernel';
+
+/** When simulated time begins, epoch ms. */
+const EPOCH = Date.UTC(2026, 0, 1);
+
+interface Entry {
+  readonly time: number;
+  /** Among entries of one moment, the order in which they were planned. */
+  readonly order: number;
+  run: (() => void) | null;
+}
+
+/**
+ * The only source of time, order and chance in a simulation: what happens next is what is due next, and every number comes
+ * from the seed. So a seed is a whole run, again and again.
+ */
+export class Scheduler {
+  /** Ms since the beginning. */
+  now = 0;
+  readonly #random: Random;
+  readonly #heap: Entry[] = [];
+  #order = 0;
+
+  constructor(seed: number) {
+    this.#random = new Random(seed);
+  }
+
+  /** The returned function calls it off. */
+  at(time: number, run: () => void): () => void {
+    const entry: Entry = { time: Math.max(time, this.now), order: this.#order++, run };
+    this.#push(entry);
+    return () => {
+      entry.run = null;
+    };
+  }
+
+  /** Lets everything happen that is due up to `time`; promises are followed to their end after each step. */
+  async runUntil(time: number): Promise<void> {
+    await settled();
+    for (let next = this.#heap[0]; next && next.time <= time; next = this.#heap[0]) {
+      this.#pop();
+      this.now = next.time;
+      if (!next.run) continue;
+      next.run();
+      await settled();
+    }
+    this.now = time;
+  }
+
+  /** A number in [least, most). */
+  between(least: number, most: number): number {
+    return least + this.#random.next() * (most - least);
+  }
+
+  chance(share: number): boolean {
+    return this.#random.next() < share;
+  }
+
+  pick<T>(from: readonly T[]): T {
+    return from[Math.floor(this.#random.next() * from.length)] as T;
+  }
+
+  #push(entry: Entry): void {
+    const heap = this.#heap;
+    let at = heap.length;
+    heap.push(entry);
+    while (at > 0) {
+      const above = (at - 1) >> 1;
+      if (!isBefore(entry, heap[above] as Entry)) break;
+      heap[at] = heap[above] as Entry;
+      at = above;
+    }
+    heap[at] = entry;
+  }
+
+  #pop(): void {
+    const heap = this.#heap;
+    const last = heap.pop() as Entry;
+    if (heap.length === 0) return;
+    let at = 0;
+    for (;;) {
+      let below = 2 * at + 1;
+      if (below >= heap.length) break;
+      if (below + 1 < heap.length && isBefore(heap[below + 1] as Entry, heap[below] as Entry)) below++;
+      if (!isBefore(heap[below] as Entry, last)) break;
+      heap[at] = heap[below] as Entry;
+      at = below;
+    }
+    heap[at] = last;
+  }
+}
+
+function isBefore(one: Entry, other: Entry): boolean {
+  return one.time < other.time || (one.time === other.time && one.order < other.order);
+}
+
+/** All that waits for promises has run. Nothing in a simulation waits for anything real. */
+function settled(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+/**
+ * A machine of the simulation, and the clock of what runs on it. A crash drops all that it had planned; while it is paused
+ * time goes by and nothing of it runs; its wall clock may be set.
+ */
+export class Machine implements Clock {
+  readonly name: string;
+  readonly scheduler: Scheduler;
+  isUp = true;
+  /** How far its wall clock is off, ms. */
+  offsetMs = 0;
+  #life = 0;
+  #isPaused = false;
+  #held: (() => void)[] = [];
+
+  constructor(name: string, scheduler: Scheduler) {
+    this.name = name;
+    this.scheduler = scheduler;
+  }
+
+  now(): number {
+    return EPOCH + this.scheduler.now + this.offsetMs;
+  }
+
+  elapsed(): number {
+    return this.scheduler.now;
+  }
+
+  soon(callback: () => void): void {
+    this.after(0, callback);
+  }
+
+  after(ms: number, callback: () => void): () => void {
+    const life = this.#life;
+    return this.scheduler.at(this.scheduler.now + ms, () => life === this.#life && this.run(callback));
+  }
+
+  /** Runs at once, later if it is paused, never if it is down. */
+  run(callback: () => void): void {
+    if (!this.isUp) return;
+    if (this.#isPaused) this.#held.push(callback);
+    else callback();
+  }
+
+  /**
+   * Asks a service: `work` is done there after a while, whatever becomes of this machine, and the answer comes back here
+   * after as long again, if there still is someone to have it.
+   */
+  ask<T>(ms: number, work: () => T): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const life = this.#life;
+      this.scheduler.at(this.scheduler.now + ms, () => {
+        let answer: () => void;
+        try {
+          const done = work();
+          answer = () => resolve(done);
+        } catch (error) {
+          answer = () => reject(error);
+        }
+        this.scheduler.at(this.scheduler.now + ms, () => life === this.#life && this.run(answer));
+      });
+    });
+  }
+
+  crash(): void {
+    this.#life++;
+    this.isUp = false;
+    this.#isPaused = false;
+    this.#held = [];
+  }
+
+  start(): void {
+    this.isUp = true;
+  }
+
+  pause(): void {
+    this.#isPaused = true;
+  }
+
+  resume(): void {
+    this.#isPaused = false;
+    const held = this.#held;
+    this.#held = [];
+    const life = this.#life;
+    for (const callback of held) if (life === this.#life) this.run(callback);
+  }
+
+  get isPaused(): boolean {
+    return this.#isPaused;
+  }
+}

@@ -1,0 +1,349 @@
+import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import type { DeadLetter } from '@millrace/contracts';
+import {
+  type Appended,
+  admit,
+  type Claim,
+  type EventBatch,
+  lastSeqOf,
+  type Snapshot,
+  type SnapshotLabel,
+  type SnapshotStore,
+  seedOf,
+  writerOf,
+  type ZoneAddress,
+} from '@millrace/kernel';
+import type { DeadLetterBox, EventLog, LoggedBatch, Projection, SpoolDisk, SpoolFile } from '@millrace/platform/log';
+import type { SnapshotFiles } from '@millrace/platform/snapshots';
+import type { Machine, Scheduler } from './scheduler.ts';
+
+const PARTITIONS = 2;
+
+/** What may be wrong with a service for a while. */
+export interface Trouble {
+  /** Nothing reaches it. */
+  away: boolean;
+  /** Every answer takes so much longer, ms. */
+  slowMs: number;
+  /** It does what it is asked, and the answer is lost. */
+  mute: boolean;
+}
+
+const noTrouble = (): Trouble => ({ away: false, slowMs: 0, mute: false });
+
+/** Asks a service that may be in trouble. */
+function asked<T>(machine: Machine, trouble: Trouble, what: string, work: () => T): Promise<T> {
+  const ms = machine.scheduler.between(0.1, 2) + trouble.slowMs;
+  return machine.ask(ms, () => {
+    if (trouble.away) throw new Error(`${what} is away`);
+    const done = work();
+    if (trouble.mute) throw new Error(`${what} did not answer`);
+    return done;
+  });
+}
+
+/** The log as a service that every machine reaches by itself. It judges by the kernel’s own rule. */
+export class SimulatedLog {
+  readonly trouble = noTrouble();
+  /** What was taken, in order. */
+  readonly batches: { batch: EventBatch; by: string }[] = [];
+  /** Who claimed each epoch of each zone. */
+  readonly claims = new Map<string, string>();
+  readonly #partitions: LoggedBatch[][] = Array.from({ length: PARTITIONS }, () => []);
+  readonly #heads = new Map<ZoneAddress, { epoch: number; seq: number }>();
+  readonly #listeners = new Map<() => void, Machine>();
+  readonly #letters: { letter: DeadLetter; batch: EventBatch }[] = [];
+  readonly #turns = new Map<string, number>();
+
+  /** The log as one machine has it. */
+  for(machine: Machine, owner: string): EventLog {
+    const log = this;
+    const ask = <T>(work: () => T) => asked(machine, this.trouble, 'the log', work);
+    return {
+      partitions: PARTITIONS,
+      claim: (zone) => ask(() => this.#claim(zone, owner)),
+      append: (batches, onTaken) => this.#append(machine, owner, structuredClone(batches), onTaken),
+      async *read(zone, afterSeq) {
+        yield* await ask(() => structuredClone(log.ofZone(zone).filter((batch) => lastSeqOf(batch) > afterSeq)));
+      },
+      readFrom: (partition, offset, eventsMax) => ask(() => this.#readFrom(partition, offset, eventsMax)),
+      onAppended: (listener) => {
+        this.#listeners.set(listener, machine);
+        return () => this.#listeners.delete(listener);
+      },
+      retain: async () => 0,
+      deadLetters: this.#deadLetters(),
+      figures: () => ({ partitions: this.#partitions.map((all) => ({ start: 0, end: all.at(-1)?.next ?? 0 })), bytes: 0 }),
+      close: async () => {},
+    };
+  }
+
+  ofZone(zone: ZoneAddress): EventBatch[] {
+    return this.batches.filter(({ batch }) => batch.zone === zone).map(({ batch }) => batch);
+  }
+
+  #claim(zone: ZoneAddress, owner: string): Claim {
+    const head = this.#headOf(zone);
+    head.epoch++;
+    this.claims.set(`${zone} ${head.epoch}`, owner);
+    return { epoch: head.epoch, lastSeq: head.seq };
+  }
+
+  /** Appends of one owner are taken in the order they were sent; they are durable a while later. */
+  #append(machine: Machine, owner: string, batches: readonly EventBatch[], onTaken?: () => void): Promise<Appended[]> {
+    const { scheduler } = machine;
+    const { slowMs } = this.trouble;
+    const turn = Math.max(scheduler.now + scheduler.between(0.1, 2) + slowMs, this.#turns.get(owner) ?? 0);
+    this.#turns.set(owner, turn);
+    return machine
+      .ask(turn - scheduler.now, () => {
+        if (this.trouble.away) throw new Error('the log is away');
+        const taken = this.#take(batches, owner);
+        if (this.trouble.mute) throw new Error('the log did not answer');
+        return taken;
+      })
+      .then((taken) => {
+        onTaken?.();
+        return machine.ask(scheduler.between(0.1, 3) + slowMs, () => taken);
+      });
+  }
+
+  #take(batches: readonly EventBatch[], owner: string): Appended[] {
+    // All or nothing: what would leave a hole takes the others with it.
+    const heads = new Map([...this.#heads].map(([zone, head]) => [zone, { ...head }]));
+    const fresh: EventBatch[] = [];
+    const outcome = batches.map((batch): Appended => {
+      const head = heads.get(batch.zone) ?? { epoch: 0, seq: 0 };
+      const rest = admit(batch, head);
+      if (rest === 'stale') return 'stale';
+      if (rest === 'known') return { at: 0 };
+      head.seq = lastSeqOf(rest);
+      head.epoch = Math.max(head.epoch, writerOf(rest));
+      heads.set(batch.zone, head);
+      fresh.push(rest);
+      return { at: 0 };
+    });
+    for (const [zone, head] of heads) this.#heads.set(zone, head);
+    for (const batch of fresh) {
+      this.batches.push({ batch, by: owner });
+      const partition = seedOf(batch.zone) % PARTITIONS;
+      const all = this.#partitions[partition] as LoggedBatch[];
+      const offset = all.at(-1)?.next ?? 0;
+      all.push({ partition, offset, next: offset + (batch.events.length || 1), batch });
+    }
+    if (fresh.length > 0) for (const [listener, machine] of [...this.#listeners]) machine.run(listener);
+    return outcome;
+  }
+
+  #readFrom(partition: number, offset: number, eventsMax: number): LoggedBatch[] {
+    const found: LoggedBatch[] = [];
+    let events = 0;
+    for (const logged of this.#partitions[partition] ?? []) {
+      if (logged.offset < offset) continue;
+      found.push(logged);
+      events += logged.next - logged.offset;
+      if (events >= eventsMax) break;
+    }
+    return structuredClone(found);
+  }
+
+  #headOf(zone: ZoneAddress): { epoch: number; seq: number } {
+    let head = this.#heads.get(zone);
+    if (!head) {
+      head = { epoch: 0, seq: 0 };
+      this.#heads.set(zone, head);
+    }
+    return head;
+  }
+
+  #deadLetters(): DeadLetterBox {
+    return {
+      put: async (letter, batch) => void this.#letters.push({ letter: { id: this.#letters.length + 1, ...letter }, batch }),
+      list: () => this.#letters.map(({ letter }) => letter),
+      mend: async () => {},
+      open: (id) => this.#letters.find(({ letter }) => letter.id === id),
+      remove: async () => {},
+    };
+  }
+}
+
+/** Hot snapshots in the memory of another machine. */
+export class SimulatedHotStore {
+  readonly trouble = noTrouble();
+  #snapshots: Snapshot[] = [];
+
+  for(machine: Machine): SnapshotStore {
+    const ask = <T>(work: () => T) => asked(machine, this.trouble, 'the hot store', work);
+    return {
+      save: (snapshot) => {
+        const captured = structuredClone(snapshot);
+        return ask(() => void this.#snapshots.push(captured));
+      },
+      list: (zone) =>
+        ask((): SnapshotLabel[] =>
+          this.#snapshots
+            .filter((snapshot) => snapshot.zone === zone)
+            .sort((a, b) => b.epoch - a.epoch || b.seq - a.seq || b.time - a.time)
+            .map(({ epoch, seq, time }) => ({ zone, epoch, seq, time })),
+        ),
+      load: ({ zone, epoch, seq, time }) =>
+        ask(() => {
+          const found = this.#snapshots.find((one) => one.zone === zone && one.epoch === epoch && one.seq === seq && one.time === time);
+          if (!found) throw new Error('it is gone');
+          return structuredClone(found);
+        }),
+    };
+  }
+
+  /** Memory is memory: it forgets. */
+  forget(): void {
+    this.#snapshots = [];
+  }
+}
+
+/** Files that all machines see. What is being written when its machine goes may be there in part. */
+export class SimulatedFiles {
+  readonly trouble = noTrouble();
+  readonly #files = new Map<string, Buffer>();
+  readonly #scheduler: Scheduler;
+
+  constructor(scheduler: Scheduler) {
+    this.#scheduler = scheduler;
+  }
+
+  for(machine: Machine): SnapshotFiles {
+    const ask = <T>(work: () => T) => asked(machine, this.trouble, 'the cold store', work);
+    return {
+      compress: async (content) => zstdCompressSync(content),
+      decompress: async (content) => zstdDecompressSync(content),
+      list: (folder) =>
+        ask(() => [...this.#files.keys()].filter((path) => path.startsWith(`${folder}/`)).map((path) => path.slice(folder.length + 1))),
+      read: (path) =>
+        ask(() => {
+          const content = this.#files.get(path);
+          if (!content) throw new Error(`${path} is not there`);
+          return content;
+        }),
+      write: (folder, name, content) =>
+        ask(() => {
+          const whole = machine.isUp ? content : content.subarray(0, Math.floor(this.#scheduler.between(0, content.length)));
+          this.#files.set(`${folder}/${name}`, Buffer.from(whole));
+        }),
+      remove: (path) => ask(() => void this.#files.delete(path)),
+    };
+  }
+
+  /** Flips a bit of some file. */
+  corrupt(): void {
+    const content = this.#files.get(this.#scheduler.pick([...this.#files.keys()]));
+    if (!content || content.length === 0) return;
+    const at = Math.floor(this.#scheduler.between(0, content.length));
+    content[at] = (content[at] ?? 0) ^ (1 << Math.floor(this.#scheduler.between(0, 8)));
+  }
+}
+
+/** The local disk of a machine: survives its crashes, but for the end of what was written last. */
+export class SimulatedDisk implements SpoolDisk {
+  isFull = false;
+  readonly #files = new Map<string, Buffer>();
+  readonly #texts = new Map<string, string>();
+  readonly #scheduler: Scheduler;
+  #newest: { name: string; at: number; length: number } | null = null;
+
+  constructor(scheduler: Scheduler) {
+    this.#scheduler = scheduler;
+  }
+
+  list(): string[] {
+    return [...this.#files.keys()];
+  }
+
+  open(name: string): SpoolFile {
+    if (!this.#files.has(name)) {
+      this.#requireRoom();
+      this.#files.set(name, Buffer.alloc(0));
+    }
+    const content = () => this.#files.get(name) ?? Buffer.alloc(0);
+    return {
+      size: () => content().length,
+      read: (at, length) => Buffer.from(content().subarray(at, at + length)),
+      write: (bytes, at) => {
+        // A full disk may take a part before it says so.
+        const room = this.isFull ? Math.floor(this.#scheduler.between(0, bytes.length)) : bytes.length;
+        this.#files.set(name, Buffer.concat([content().subarray(0, at), bytes.subarray(0, room)]));
+        this.#requireRoom();
+        this.#newest = { name, at, length: bytes.length };
+      },
+      close: () => {},
+    };
+  }
+
+  remove(name: string): void {
+    this.#files.delete(name);
+    this.#texts.delete(name);
+  }
+
+  readText(name: string): string | undefined {
+    return this.#texts.get(name);
+  }
+
+  writeText(name: string, text: string): void {
+    this.#requireRoom();
+    this.#texts.set(name, text);
+  }
+
+  /** A crash of the machine: of the newest write only a part has come to rest, or something else stands there. */
+  tear(): void {
+    const content = this.#newest && this.#files.get(this.#newest.name);
+    if (!this.#newest || !content) return;
+    const { name, at, length } = this.#newest;
+    if (at + length !== content.length) return;
+    const kept = Math.floor(this.#scheduler.between(0, length));
+    const isGarbled = this.#scheduler.chance(0.5);
+    this.#files.set(name, Buffer.concat([content.subarray(0, at + kept), Buffer.alloc(isGarbled ? length - kept : 0)]));
+  }
+
+  #requireRoom(): void {
+    if (this.isFull) throw new Error('ENOSPC: no space left on device');
+  }
+}
+
+/**
+ * A table in a database: what it says and how far the log was read are stored together. A zone’s events are taken once, by
+ * the zone’s mark; one that is missing is never made up for.
+ */
+export class SimulatedTable {
+  readonly trouble = noTrouble();
+  readonly marks = new Map<ZoneAddress, number>();
+  readonly rows = new Map<ZoneAddress, string[]>();
+  /** Events that were passed over, or came twice. */
+  readonly mistakes: string[] = [];
+  readonly #offsets = new Map<number, number>();
+
+  for(machine: Machine): Projection {
+    const ask = <T>(work: () => T) => asked(machine, this.trouble, 'the database', work);
+    return {
+      name: 'table',
+      offsets: () => ask(() => new Map(this.#offsets)),
+      apply: (batches, read) => {
+        const written = structuredClone(batches);
+        return ask(() => {
+          for (const batch of written) this.#write(batch);
+          if (read) this.#offsets.set(read.partition, read.next);
+        });
+      },
+    };
+  }
+
+  #write(batch: EventBatch): void {
+    const mark = this.marks.get(batch.zone) ?? 0;
+    const last = lastSeqOf(batch);
+    if (last <= mark) return;
+    if (batch.firstSeq > mark + 1) this.mistakes.push(`${batch.zone}: after ${mark} came ${batch.firstSeq}`);
+    const rows = this.rows.get(batch.zone) ?? [];
+    this.rows.set(batch.zone, rows);
+    for (const [index, event] of batch.events.entries())
+      if (batch.firstSeq + index > mark) rows.push(`${batch.firstSeq + index} ${event.type}`);
+    this.marks.set(batch.zone, last);
+  }
+}

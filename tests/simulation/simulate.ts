@@ -1,0 +1,94 @@
+import { createHash } from 'node:crypto';
+import { checkWorld } from './checks.ts';
+import { Cluster } from './cluster.ts';
+import { FAULTS, type FaultName } from './faults.ts';
+import { Operator } from './operator.ts';
+import { SimulatedPlayer } from './player.ts';
+import { Scheduler } from './scheduler.ts';
+
+/** How long things go wrong, and how long they then go right, ms. */
+const TROUBLED_MS = 20_000;
+const HEALING_MS = 14_000;
+const QUIET_MS = 4_000;
+/** Mean time between two faults, and how long one lasts at most. */
+const BETWEEN_FAULTS_MS = 900;
+const FAULT_MS_MOST = 5_000;
+const PLAYERS = 6;
+
+export interface Outcome {
+  readonly seed: number;
+  /** What should not be; empty when all is well. */
+  readonly mistakes: readonly string[];
+  /** Stands for everything that was recorded: the same seed gives the same. */
+  readonly fingerprint: string;
+  /** What was done to it, and what those it was done to said. */
+  readonly story: readonly string[];
+  readonly figures: { readonly events: number; readonly accepted: number; readonly claims: number };
+}
+
+/** One whole run of the world under the faults that its seed brings. */
+export async function simulate(seed: number, names: readonly FaultName[]): Promise<Outcome> {
+  const scheduler = new Scheduler(seed);
+  const cluster = new Cluster(scheduler, scheduler.pick([1, 2, 3]));
+  const door = { server: cluster.server, gateway: () => cluster.gateway };
+  const players = Array.from({ length: PLAYERS }, (_none, index) => new SimulatedPlayer(`p${index + 1}`, scheduler, door));
+  const operator = new Operator(cluster);
+  const mends = new Set<() => void>();
+
+  const strike = () => {
+    scheduler.at(scheduler.now - Math.log(1 - scheduler.between(0, 1)) * BETWEEN_FAULTS_MS, () => {
+      if (scheduler.now >= TROUBLED_MS) return;
+      strike();
+      const name = scheduler.pick(names);
+      const end = FAULTS[name](cluster, players);
+      cluster.tell(`fault ${name}`);
+      if (!end) return;
+      const mend = () => {
+        if (!mends.delete(mend)) return;
+        cluster.tell(`end of ${name}`);
+        end();
+      };
+      mends.add(mend);
+      scheduler.at(scheduler.now + scheduler.between(50, FAULT_MS_MOST), mend);
+    });
+  };
+  if (names.length > 0) strike();
+  await scheduler.runUntil(TROUBLED_MS);
+  for (const mend of [...mends]) mend();
+  for (const host of cluster.hosts) if (!host.machine.isUp) cluster.startHost(host);
+  await scheduler.runUntil(TROUBLED_MS + HEALING_MS);
+  const healed = players.map((player) => player.acceptedAt);
+  for (const player of players) player.isActing = false;
+  operator.isActing = false;
+  await scheduler.runUntil(TROUBLED_MS + HEALING_MS + QUIET_MS);
+  const mistakes = await checkWorld(cluster, players, operator, (work) => answered(scheduler, work));
+  for (const [index, at] of healed.entries())
+    if (at < TROUBLED_MS) mistakes.push(`p${index + 1} had no command accepted in the ${HEALING_MS} ms after all was well again`);
+  return {
+    seed,
+    mistakes,
+    fingerprint: fingerprintOf(cluster),
+    story: cluster.story,
+    figures: {
+      events: cluster.log.batches.reduce((sum, { batch }) => sum + batch.events.length, 0),
+      accepted: players.reduce((sum, player) => sum + player.accepted, 0),
+      claims: cluster.log.claims.size,
+    },
+  };
+}
+
+/** Lets time pass until a promise of the simulation is kept. */
+async function answered<T>(scheduler: Scheduler, work: Promise<T>): Promise<T> {
+  let isDone = false;
+  void work.finally(() => {
+    isDone = true;
+  });
+  while (!isDone) await scheduler.runUntil(scheduler.now + 50);
+  return work;
+}
+
+function fingerprintOf({ log }: Cluster): string {
+  const hash = createHash('sha256');
+  for (const { batch, by } of log.batches) hash.update(`${by} ${JSON.stringify(batch)}\n`);
+  return hash.digest('hex');
+}

@@ -1,4 +1,4 @@
-import type { EventBatch } from './batch.ts';
+import { type EventBatch, writerOf } from './batch.ts';
 import { type AnyZoneDefinition, type CommandMeta, kindOf, type Refused, type Reply, refused, type ZoneAddress } from './definition.ts';
 import { type Beat, Metronome } from './metronome.ts';
 import { Outbox, type OutboxFigures } from './outbox.ts';
@@ -187,8 +187,7 @@ export class ZoneHost {
     const recovered = await recover(this.#definitionOf(address), address, this.#options, moment);
     const past = new Past(this.#definitionOf(address), address, { ...recovered.checkpoint, seq: recovered.seq });
     const untilSeq = 'seq' in moment ? moment.seq : Number.POSITIVE_INFINITY;
-    const own = this.#outbox.unrecorded(address).filter(({ epoch }) => epoch >= recovered.epoch);
-    for (const batch of [...recovered.unrecorded, ...own]) {
+    for (const batch of [...recovered.unrecorded, ...this.#unrecorded(address)]) {
       if ('time' in moment && batch.time > moment.time) break;
       past.apply(batch, untilSeq);
     }
@@ -219,6 +218,8 @@ export class ZoneHost {
     await this.#outbox.drained();
     if (this.#residences.get(address) !== residence) return;
     await Promise.all([this.#snapshot(zone, 'hot'), this.#snapshot(zone, 'cold')]);
+    // Meanwhile it may have been let go of, and opened anew.
+    if (this.#residences.get(address) !== residence) return;
     this.#residences.delete(address);
     this.#outbox.forget(address);
   }
@@ -382,13 +383,22 @@ export class ZoneHost {
     await this.#outbox.drained();
     const recovered = await recover(zone.definition, zone.address, this.#options);
     const past = new Past(zone.definition, zone.address, { ...recovered.checkpoint, seq: recovered.seq });
-    // What an earlier run left on the spool counts, unless another owner has gone on without it.
-    const own = this.#outbox.unrecorded(zone.address).filter(({ epoch }) => epoch >= recovered.epoch);
+    // What was left on the spool counts, unless another owner has gone on without it. The newest writer there has written
+    // everything anew that came before it; what others left beside it is of a branch that was given up.
+    const left = this.#outbox.unrecorded(zone.address);
+    const newest = Math.max(0, ...left.map(writerOf));
+    const own = newest < recovered.epoch ? [] : left.filter((batch) => writerOf(batch) === newest);
     for (const batch of own) past.apply(batch);
     zone.restore(past.checkpoint(), past.seq);
     zone.position = recovered.position;
     this.#options.onRecovered?.(zone.address, recovered.steps);
     return [...recovered.unrecorded, ...own];
+  }
+
+  /** What the log may lack of a zone as it is now; what an earlier owner left behind is not part of that any more. */
+  #unrecorded(address: ZoneAddress): EventBatch[] {
+    const epoch = this.#residences.get(address)?.zone.epoch ?? 0;
+    return this.#outbox.unrecorded(address).filter((batch) => writerOf(batch) >= epoch);
   }
 
   #start(residence: Residence): void {
@@ -446,7 +456,7 @@ export class ZoneHost {
 
   async #snapshot(zone: Zone, into: 'hot' | 'cold'): Promise<void> {
     if (zone.seq === zone.snapshotSeq[into]) return;
-    const unrecorded = this.#outbox.unrecorded(zone.address);
+    const unrecorded = this.#unrecorded(zone.address);
     const carried = unrecorded.reduce((sum, batch) => sum + batch.events.length, 0);
     if (carried > SNAPSHOT_CARRIES_MAX || this.#outbox.hasLoss(zone.address)) {
       this.#snapshotsSkipped++;

@@ -73,10 +73,21 @@ function checkReplay(zone: string, batches: readonly EventBatch[], live: LiveZon
   } catch (error) {
     return void mistakes.push(`${zone} cannot be replayed: ${error}`);
   }
-  const replayed = hashOf(past.checkpoint().state);
+  const { state } = past.checkpoint();
   if (past.seq !== live.seq) mistakes.push(`${zone}: the log ends at ${past.seq}, the live zone is at ${live.seq}`);
-  else if (replayed !== live.hash)
-    mistakes.push(`${zone}: replayed to event ${live.seq} it is ${replayed.slice(0, 8)}, live it was ${live.hash.slice(0, 8)}`);
+  else if (hashOf(state) !== live.hash) mistakes.push(`${zone}: replayed to event ${live.seq}, ${differenceOf(state, live.state, 'the state')}`);
+}
+
+/** The first place in which two states differ, in words. */
+function differenceOf(replayed: unknown, live: unknown, path: string): string | undefined {
+  if (Object.is(replayed, live)) return undefined;
+  if (typeof replayed !== 'object' || typeof live !== 'object' || replayed === null || live === null)
+    return `${path} is ${JSON.stringify(replayed)}, live it was ${JSON.stringify(live)}`;
+  for (const key of new Set([...Object.keys(replayed), ...Object.keys(live)])) {
+    const difference = differenceOf((replayed as Record<string, unknown>)[key], (live as Record<string, unknown>)[key], `${path}.${key}`);
+    if (difference) return difference;
+  }
+  return undefined;
 }
 
 /** The table has every event once, and nothing else. */

@@ -183,6 +183,7 @@ export class Cluster {
           this.tell(`${host.machine.name}: ${arrived.message.split('\n').slice(0, 3).join(' ')}`);
           return;
         case 'recovered':
+          return this.tell(`${arrived.zone} came back: ${arrived.steps.map(({ rung, outcome }) => `${rung} ${outcome}`).join(', ')}`);
         case 'snapshot':
         case 'host-figures':
           return;

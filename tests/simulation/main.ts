@@ -2,11 +2,12 @@ import { parseArgs } from 'node:util';
 import { FAULT_NAMES, type FaultName } from './faults.ts';
 import { simulate } from './simulate.ts';
 
-const USAGE = `Usage: npm run simulate -- [--seed n] [--seeds n] [--faults all|none|name,name]
+const USAGE = `Usage: npm run simulate -- [--seed n] [--seeds n] [--faults all|none|name,name] [--stop]
 
   --seed    the first seed (1)
   --seeds   how many, one after another (1)
   --faults  ${FAULT_NAMES.join(', ')} (all)
+  --stop    ends with the first seed that fails
 
 Ends with 1 when a seed fails; the same seed fails again.`;
 
@@ -15,6 +16,7 @@ const { values } = parseArgs({
     seed: { type: 'string', default: '1' },
     seeds: { type: 'string', default: '1' },
     faults: { type: 'string', default: 'all' },
+    stop: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
 });
@@ -30,7 +32,7 @@ if (unknown !== undefined || !(Number(values.seed) >= 0) || !(Number(values.seed
 }
 const started = performance.now();
 let failed = 0;
-for (let seed = Number(values.seed), left = Number(values.seeds); left > 0; seed++, left--) {
+for (let seed = Number(values.seed), left = Number(values.seeds); left > 0 && !(values.stop && failed > 0); seed++, left--) {
   const { mistakes, story, figures, fingerprint } = await simulate(seed, names as FaultName[]);
   if (mistakes.length === 0) {
     if (Number(values.seeds) === 1)

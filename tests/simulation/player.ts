@@ -46,6 +46,8 @@ export class SimulatedPlayer {
   #say: (bytes: Uint8Array) => void = () => {};
   #resume: string | null = null;
   #isIn = false;
+  /** Whether its session has been in a zone: then it will be again without asking. */
+  #hasEntered = false;
   #n = 0;
   #you: Yourself | null = null;
   readonly #underWay = new Map<number, { frame: Command; at: number }>();
@@ -99,13 +101,15 @@ export class SimulatedPlayer {
     switch (frame.t) {
       case 'welcome':
         this.#resume = frame.resume;
-        if (frame.resumed) return;
+        if (frame.resumed && this.#hasEntered) return;
+        this.#hasEntered = false;
         // A new session counts anew, and knows nothing of what the old one was asked.
-        this.#n = 0;
+        if (!frame.resumed) this.#n = 0;
         this.#underWay.clear();
         return this.#ask({ t: 'join', n: ++this.#n });
       case 'zone':
         this.#isIn = true;
+        this.#hasEntered = true;
         this.#you = frame.you;
         this.#items.clear();
         for (const { frame: again } of this.#underWay.values()) this.#send(again);

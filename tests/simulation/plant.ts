@@ -1,0 +1,22 @@
+import { registerHooks } from 'node:module';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { MUTANTS, type Mutant } from './mutants.ts';
+
+/*
+ * Loaded before the simulation: plants the bug that MUTANT names in the source as it is read.
+ */
+
+const mutant = MUTANTS[process.env.MUTANT as Mutant];
+if (!mutant) throw new Error(`MUTANT is "${process.env.MUTANT}"; there are ${Object.keys(MUTANTS).join('; ')}`);
+const target = pathToFileURL(join(import.meta.dirname, '../..', mutant.file)).href;
+
+registerHooks({
+  load(url, context, nextLoad) {
+    const loaded = nextLoad(url, context);
+    if (url !== target) return loaded;
+    const source = String(loaded.source);
+    if (source.split(mutant.from).length !== 2) throw new Error(`${mutant.file} does not have "${mutant.from}" once`);
+    return { ...loaded, source: source.replace(mutant.from, () => mutant.to) };
+  },
+});

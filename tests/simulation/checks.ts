@@ -75,7 +75,8 @@ function checkReplay(zone: string, batches: readonly EventBatch[], live: LiveZon
   }
   const { state } = past.checkpoint();
   if (past.seq !== live.seq) mistakes.push(`${zone}: the log ends at ${past.seq}, the live zone is at ${live.seq}`);
-  else if (hashOf(state) !== live.hash) mistakes.push(`${zone}: replayed to event ${live.seq}, ${differenceOf(state, live.state, 'the state')}`);
+  else if (hashOf(state) !== live.hash)
+    mistakes.push(`${zone}: replayed to event ${live.seq}, ${differenceOf(state, live.state, 'the state')}`);
 }
 
 /** The first place in which two states differ, in words. */

@@ -23,22 +23,30 @@ interface Rows {
  * read twice: each zone has a mark. Between zones there is no order, so a player’s row follows its newest arrival.
  */
 export function worldProjection(database: Database): Projection {
-  let marks = new Map<string, number>();
+  /** Null while it is not known what the tables hold: at first, and after a write that may or may not have come about. */
+  let marks: Map<string, number> | null = null;
 
   async function write(batches: readonly EventBatch[], read: { partition: number; next: number } | null, isReplay: boolean): Promise<void> {
+    marks ??= await marksOf(database, WORLD_HISTORY);
+    const known = marks;
     const reached = new Map<string, number>();
-    const fresh = isReplay ? batches : batches.filter((batch) => isNew(batch, reached));
-    await database.drizzle.transaction(async (transaction) => {
-      await applyBatches(transaction, fresh, isReplay ? () => 0 : (zone) => marks.get(zone) ?? 0, isReplay);
-      if (!isReplay) await saveMarks(transaction, WORLD_HISTORY, reached);
-      if (read) await saveOffset(transaction, WORLD_HISTORY, read);
-    });
-    for (const [zone, seq] of reached) marks.set(zone, seq);
+    const fresh = isReplay ? batches : batches.filter((batch) => isNew(batch, known, reached));
+    try {
+      await database.drizzle.transaction(async (transaction) => {
+        await applyBatches(transaction, fresh, isReplay ? () => 0 : (zone) => known.get(zone) ?? 0, isReplay);
+        if (!isReplay) await saveMarks(transaction, WORLD_HISTORY, reached);
+        if (read) await saveOffset(transaction, WORLD_HISTORY, read);
+      });
+    } catch (error) {
+      marks = null;
+      throw error;
+    }
+    for (const [zone, seq] of reached) known.set(zone, seq);
   }
 
-  function isNew(batch: EventBatch, reached: Map<string, number>): boolean {
+  function isNew(batch: EventBatch, known: ReadonlyMap<string, number>, reached: Map<string, number>): boolean {
     const last = lastSeqOf(batch);
-    if (last <= (reached.get(batch.zone) ?? marks.get(batch.zone) ?? 0)) return false;
+    if (last <= (reached.get(batch.zone) ?? known.get(batch.zone) ?? 0)) return false;
     reached.set(batch.zone, last);
     return true;
   }

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { WorldClient, type WorldEvents } from '@millrace/client';
 import { tcp } from '@millrace/client/tcp';
 import type { WorldPlan, ZoneId } from '@millrace/contracts';
-import { ZoneHost, zoneAddress } from '@millrace/kernel';
+import { type SnapshotStore, ZoneHost, zoneAddress } from '@millrace/kernel';
 import { systemClock } from '@millrace/platform/clock';
-import { openLmdbLog, openSpool } from '@millrace/platform/log';
+import { type EventLog, openLmdbLog, openSpool } from '@millrace/platform/log';
 import { openFileSnapshots, openLmdbSnapshots } from '@millrace/platform/snapshots';
 import {
   allZones,
@@ -30,7 +30,15 @@ const LIMITS: WorldLimits = {
   lingerMs: 5_000,
 };
 
+/** Where a small world is recorded. */
+export interface SmallStores {
+  readonly log: EventLog;
+  readonly hot: SnapshotStore;
+  readonly cold: SnapshotStore;
+}
+
 export interface SmallWorld {
+  readonly log: EventLog;
   readonly port: number;
   readonly gateway: Gateway;
   readonly hosts: readonly ZoneHost[];
@@ -41,11 +49,14 @@ export interface SmallWorld {
 }
 
 /** A world in this process: one host for each column of zones, a real log on disk, a real TCP door. */
-export async function startSmallWorld(plan: WorldPlan, limits: Partial<WorldLimits> = {}): Promise<SmallWorld> {
+export async function startSmallWorld(
+  plan: WorldPlan,
+  limits: Partial<WorldLimits> = {},
+  change: (stores: SmallStores) => SmallStores = (stores) => stores,
+): Promise<SmallWorld> {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-world-'));
-  const log = openLmdbLog(join(folder, 'log'));
-  const hot = openLmdbSnapshots(join(folder, 'hot'));
-  const cold = openFileSnapshots(join(folder, 'cold'));
+  const opened = { log: openLmdbLog(join(folder, 'log')), hot: openLmdbSnapshots(join(folder, 'hot')) };
+  const { log, hot, cold } = change({ ...opened, cold: openFileSnapshots(join(folder, 'cold')) });
   const zones = allZones(plan);
   const tokens = playerTokens(new TextEncoder().encode('a secret for tests that is long enough'));
   const gateway = new Gateway({
@@ -85,6 +96,7 @@ export async function startSmallWorld(plan: WorldPlan, limits: Partial<WorldLimi
   }
   const listener = await listenTcp(gateway, { host: '127.0.0.1', port: 0 });
   return {
+    log,
     port: listener.port,
     gateway,
     hosts,
@@ -105,8 +117,8 @@ export async function startSmallWorld(plan: WorldPlan, limits: Partial<WorldLimi
       await listener.close();
       for (const world of worldHosts) world.stop();
       for (const host of hosts) await host.close();
-      await log.close();
-      await hot.close();
+      await opened.log.close();
+      await opened.hot.close();
       rmSync(folder, { recursive: true, force: true });
     },
   };

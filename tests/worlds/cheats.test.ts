@@ -1,0 +1,250 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { after, before, describe, test } from 'node:test';
+import {
+  FrameSplitter,
+  LENGTH_BYTES,
+  SERVER_FRAME_BYTES_MAX,
+  type ServerFrame,
+  type ServerFrameOf,
+  TILE_SIZE,
+  TILES_PER_SIDE,
+  WORLD_PROTOCOL,
+  writeLength,
+} from '@millrace/contracts';
+import { pack, unpack } from 'msgpackr';
+import { type SmallWorld, startSmallWorld, until } from './small-world.ts';
+
+/*
+ * Players that do not play by the rules, byte by byte: refused with a code, counted, and nothing of it happens.
+ */
+
+const plan = { seed: 7, columns: 1, rows: 1, monsters: 0, items: 10 };
+
+/** A client that sends whatever it likes. */
+class Cheat {
+  readonly frames: ServerFrame[] = [];
+  isEnded = false;
+  readonly #socket: Socket;
+  #n = 0;
+
+  constructor(port: number) {
+    const splitter = new FrameSplitter(SERVER_FRAME_BYTES_MAX);
+    this.#socket = connect({ host: '127.0.0.1', port, noDelay: true });
+    this.#socket.on('data', (chunk) => splitter.push(chunk, (body) => this.frames.push(unpack(body) as ServerFrame)));
+    this.#socket.on('error', () => {});
+    this.#socket.on('close', () => {
+      this.isEnded = true;
+    });
+  }
+
+  static async joined(world: SmallWorld, id: string): Promise<Cheat> {
+    const cheat = new Cheat(world.port);
+    cheat.send({ t: 'hello', v: WORLD_PROTOCOL, token: await world.token(id) });
+    await until(() => cheat.last('welcome') !== undefined, `${id} is welcome`);
+    cheat.command({ t: 'join' });
+    await until(() => cheat.last('zone') !== undefined, `${id} is in`);
+    return cheat;
+  }
+
+  bytes(bytes: Uint8Array): void {
+    this.#socket.write(bytes);
+  }
+
+  send(frame: unknown): void {
+    const body = pack(frame);
+    const bytes = Buffer.alloc(LENGTH_BYTES + body.length);
+    writeLength(bytes, body.length);
+    body.copy(bytes, LENGTH_BYTES);
+    this.bytes(bytes);
+  }
+
+  command(frame: object): number {
+    this.send({ ...frame, n: ++this.#n });
+    return this.#n;
+  }
+
+  /** The answer to a command. */
+  async answer(n: number): Promise<ServerFrameOf<'ok'> | ServerFrameOf<'refused'>> {
+    const isIt = (frame: ServerFrame) => (frame.t === 'ok' || frame.t === 'refused') && frame.n === n;
+    await until(() => this.frames.some(isIt), `command ${n} is answered`);
+    return this.frames.find(isIt) as ServerFrameOf<'ok'> | ServerFrameOf<'refused'>;
+  }
+
+  async refusal(n: number): Promise<string> {
+    const answer = await this.answer(n);
+    return answer.t === 'refused' ? answer.code : 'it was accepted';
+  }
+
+  last<T extends ServerFrame['t']>(t: T): ServerFrameOf<T> | undefined {
+    return this.frames.findLast((frame) => frame.t === t) as ServerFrameOf<T> | undefined;
+  }
+
+  /** The code it was sent away with. */
+  async goodbye(withinMs = 10_000): Promise<string | undefined> {
+    await until(() => this.isEnded, 'the connection is ended', withinMs);
+    return this.last('bye')?.code;
+  }
+
+  async end(): Promise<void> {
+    if (this.isEnded) return;
+    this.#socket.destroy();
+    await once(this.#socket, 'close');
+  }
+}
+
+describe('who cheats', () => {
+  let world: SmallWorld;
+  const cheats: Cheat[] = [];
+  before(async () => {
+    world = await startSmallWorld(plan);
+    const honest = await world.player('honest');
+    await honest.join();
+  });
+  after(async () => {
+    await Promise.all(cheats.map((cheat) => cheat.end()));
+    await world.stop();
+  });
+
+  const enter = async (id: string) => {
+    const cheat = await Cheat.joined(world, id);
+    cheats.push(cheat);
+    return cheat;
+  };
+  const place = (id: string) => ({ ...(world.state('0-0').players[id]?.position ?? { x: -1, y: -1 }) });
+  const offences = (id: string) => world.state('0-0').players[id]?.conduct.offences ?? {};
+
+  test('by jumping is put back, and it is counted', async () => {
+    const cheat = await enter('jumper');
+    const { x, y } = place('jumper');
+    const answer = await cheat.answer(cheat.command({ t: 'move', x: x > 3_200 ? x - 2_500 : x + 2_500, y }));
+    assert.deepEqual(
+      [answer.t, 'code' in answer && answer.code, 'x' in answer && answer.x, 'y' in answer && answer.y],
+      ['refused', 'TELEPORT', x, y],
+    );
+    assert.deepEqual(place('jumper'), { x, y });
+    await until(() => offences('jumper').TELEPORT === 1, 'it is counted');
+  });
+
+  test('by walking twice as fast comes no farther than others', async () => {
+    const cheat = await enter('runner');
+    const speed = world.state('0-0').players.runner?.motion.speed ?? 0;
+    const start = place('runner');
+    const started = performance.now();
+    let travelled = 0;
+    let refused = 0;
+    let heading = 1;
+    while (performance.now() - started < 2_500) {
+      const from = place('runner');
+      const answer = await cheat.answer(cheat.command({ t: 'move', x: from.x + heading * Math.round(speed / 10), y: from.y }));
+      if (answer.t === 'ok') travelled += Math.round(speed / 10);
+      else if (answer.code === 'TOO_FAST') refused++;
+      else heading = -heading;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    const seconds = (performance.now() - started) / 1_000;
+    assert.ok(refused > 5, `${refused} steps were refused`);
+    // A tenth more is granted, and one second’s walk at once.
+    assert.ok(travelled <= speed * 1.1 * (seconds + 1), `${travelled} cm in ${seconds} s at ${speed} cm/s`);
+    assert.ok(Number.isInteger(start.x));
+  });
+
+  test('by walking through a wall stays on this side', async () => {
+    const cheat = await enter('ghost');
+    const blocked = cheat.last('zone')?.blocked ?? new Uint8Array();
+    const isBlocked = (column: number, row: number) => {
+      const tile = row * TILES_PER_SIDE + column;
+      return ((blocked[tile >> 3] ?? 0) & (0x80 >> (tile & 7))) !== 0;
+    };
+    const row = [...Array(TILES_PER_SIDE).keys()].find((at) =>
+      [...Array(TILES_PER_SIDE - 2).keys()].some(
+        (column) => !isBlocked(column, at) && isBlocked(column + 1, at) && !isBlocked(column + 2, at),
+      ),
+    ) as number;
+    const column = [...Array(TILES_PER_SIDE - 2).keys()].find(
+      (at) => !isBlocked(at, row) && isBlocked(at + 1, row) && !isBlocked(at + 2, row),
+    ) as number;
+    const here = { x: column * TILE_SIZE + 50, y: row * TILE_SIZE + 50 };
+    await world.gateway.command(
+      '0-0',
+      { type: 'EditPlayer', player: 'ghost', component: 'position', fields: here, operator: 'test', reason: 'before a wall' },
+      'put-ghost',
+    );
+    assert.equal(await cheat.refusal(cheat.command({ t: 'move', x: here.x + 2 * TILE_SIZE, y: here.y })), 'THROUGH_WALL');
+    assert.deepEqual(place('ghost'), here);
+  });
+
+  test('by taking what is far away, or what another carries, gets nothing', async () => {
+    const cheat = await enter('thief');
+    const { x, y } = place('thief');
+    const far = Object.values(world.state('0-0').items).find((item) => Math.hypot(item.position.x - x, item.position.y - y) > 1_000);
+    assert.equal(await cheat.refusal(cheat.command({ t: 'take', item: far?.id })), 'OUT_OF_REACH');
+    assert.equal(await cheat.refusal(cheat.command({ t: 'use', item: far?.id })), 'NOT_CARRIED');
+    assert.deepEqual(world.state('0-0').players.thief?.bag.items, []);
+  });
+
+  test('by repeating a number that was accepted has no second effect', async () => {
+    const cheat = await enter('echo');
+    const n = cheat.command({ t: 'say', text: 'once' });
+    assert.equal((await cheat.answer(n)).t, 'ok');
+    cheat.frames.length = 0;
+    cheat.send({ t: 'say', text: 'twice', n });
+    assert.equal(await cheat.refusal(n), 'REPLAYED');
+    assert.equal(cheat.last('notice'), undefined);
+  });
+
+  test('by a thousand commands at once is slowed, then sent away', async () => {
+    const cheat = await enter('flood');
+    const before_ = place('flood');
+    for (let count = 0; count < 1_000; count++) cheat.command({ t: 'move', x: before_.x, y: before_.y });
+    assert.equal(await cheat.goodbye(), 'FLOOD');
+    assert.ok(cheat.frames.some((frame) => frame.t === 'refused' && frame.code === 'RATE_LIMITED'));
+    assert.deepEqual(place('flood'), before_);
+  });
+
+  test('by frames that are none is told what is wrong, and sent away when it does not stop', async () => {
+    const cheat = await enter('noise');
+    for (const junk of [
+      7,
+      'hello',
+      [1, 2],
+      { t: 'become-king', n: 2 },
+      { t: 'move', n: 3, x: 'far', y: 1 },
+      { t: 'move', n: 4, x: 1 },
+      { n: 5 },
+    ])
+      cheat.send(junk);
+    await until(() => cheat.frames.filter((frame) => frame.t === 'refused' && frame.code === 'BAD_FRAME').length === 7, 'all are refused');
+    for (let count = 0; count < 30; count++) cheat.bytes(Uint8Array.of(0, 0, 0, 1, 0xc1));
+    assert.equal(await cheat.goodbye(), 'BAD_FRAMES');
+  });
+
+  test('by a frame that is far too large is sent away before it is read', async () => {
+    const cheat = await enter('giant');
+    cheat.bytes(Uint8Array.of(0x7f, 0xff, 0xff, 0xff));
+    assert.equal(await cheat.goodbye(), 'FRAME_TOO_LARGE');
+  });
+
+  test('by saying hello so slowly that it never ends is sent away', async () => {
+    const loris = new Cheat(world.port);
+    cheats.push(loris);
+    const dripping = setInterval(() => !loris.isEnded && loris.bytes(Uint8Array.of(0)), 200);
+    try {
+      assert.equal(await loris.goodbye(15_000), 'HELLO_FIRST');
+    } finally {
+      clearInterval(dripping);
+    }
+  });
+
+  test('changes nothing for who is honest, and is known to operators', async () => {
+    const honest = world.state('0-0').players.honest;
+    assert.deepEqual([honest?.conduct.suspicion, honest?.health.points, honest?.bag.items], [0, 100, []]);
+    const suspects = Object.values(world.state('0-0').players).filter(({ conduct }) => conduct.suspicion > 0);
+    for (const id of ['jumper', 'runner', 'ghost', 'echo', 'noise'])
+      assert.ok(
+        suspects.some((one) => one.id === id),
+        id,
+      );
+  });
+});

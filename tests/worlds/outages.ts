@@ -1,0 +1,138 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { WorldPlan } from '@millrace/contracts';
+import { systemClock } from '@millrace/platform/clock';
+import { openPglite } from '@millrace/platform/database';
+import { ConsumerGroup } from '@millrace/platform/log';
+import { allZones } from '@millrace/worlds';
+import { allPlayers, worldProjection } from '@millrace/worlds/tables';
+import type { FlockOrders, FlockReport } from '../../apps/server/swarm/flock.ts';
+import { type SmallWorld, startSmallWorld, until } from './small-world.ts';
+
+const REPOSITORY = join(import.meta.dirname, '..', '..');
+const FLOCK = join(REPOSITORY, 'apps', 'server', 'swarm', 'flock.ts');
+const MIGRATIONS = join(REPOSITORY, 'apps', 'server', 'migrations');
+
+export const SERVICES = ['log', 'hot', 'cold', 'database'] as const;
+export type Service = (typeof SERVICES)[number];
+
+export interface Outage {
+  readonly service: Service;
+  /** Answers to moves as the bots saw them, ms, while all was well, while it was away, and afterwards. */
+  readonly before: readonly number[];
+  readonly during: readonly number[];
+  readonly after: readonly number[];
+}
+
+export interface OutageReport {
+  readonly outages: readonly Outage[];
+  /** Rows of players that are not what the zones say; empty when all are. */
+  readonly differences: readonly string[];
+  readonly players: number;
+  /** What was lost because nothing could be recorded. */
+  readonly lostEvents: number;
+}
+
+/**
+ * Takes the log, the hot store, the cold store and the database away from a world that is played in, one after the other,
+ * and brings each back. At the end the tables are held against the zones.
+ */
+export async function takeEachAway(plan: WorldPlan, players: number, calmMs: number, outageMs: number): Promise<OutageReport> {
+  const away = new Set<Service>();
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-outages-'));
+  const world = await startSmallWorld(plan, {}, ({ log, hot, cold }) => ({
+    log: reachable(log, () => !away.has('log')),
+    hot: reachable(hot, () => !away.has('hot')),
+    cold: reachable(cold, () => !away.has('cold')),
+  }));
+  const database = await openPglite(join(folder, 'tables'), MIGRATIONS);
+  const projection = worldProjection(database);
+  const consumer = new ConsumerGroup(
+    world.log,
+    reachable(projection, () => !away.has('database')),
+    systemClock,
+  );
+  await consumer.start();
+  const flock = fork(FLOCK, { serialization: 'advanced' });
+  try {
+    const bots = await playWith(flock, world, players);
+    const outages: Outage[] = [];
+    for (const service of SERVICES) {
+      const before = await bots.latencies(calmMs);
+      away.add(service);
+      const during = await bots.latencies(outageMs);
+      away.delete(service);
+      outages.push({ service, before, during, after: await bots.latencies(calmMs) });
+    }
+    flock.disconnect();
+    await until(() => world.gateway.figures().sessions === 0, 'everyone is gone', 30_000);
+    for (const host of world.hosts) await host.flushed();
+    await until(() => world.hosts.every((host) => host.figures().outbox.mode === 'flowing'), 'all is in the log', 30_000);
+    await consumer.caughtUp();
+    return {
+      outages,
+      differences: await differencesOf(world, plan, await allPlayers(database)),
+      players,
+      lostEvents: world.hosts.reduce((sum, host) => sum + host.figures().outbox.lostEvents, 0),
+    };
+  } finally {
+    if (flock.connected) flock.disconnect();
+    await consumer.stop();
+    await world.stop();
+    await database.close();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** The same thing, whose every asynchronous answer is a failure while it cannot be reached. */
+function reachable<T extends object>(thing: T, isReachable: () => boolean): T {
+  return new Proxy(thing, {
+    get(target, name) {
+      const member = Reflect.get(target, name, target) as unknown;
+      if (typeof member !== 'function' || !ASKED.has(String(name))) return typeof member === 'function' ? member.bind(target) : member;
+      return (...args: unknown[]) => (isReachable() ? member.apply(target, args) : Promise.reject(new Error('it is away')));
+    },
+  });
+}
+
+/** What goes over the wire to a service. */
+const ASKED: ReadonlySet<string> = new Set(['claim', 'append', 'readFrom', 'save', 'list', 'load', 'apply', 'offsets']);
+
+async function playWith(flock: ChildProcess, world: SmallWorld, players: number) {
+  const tokens = await Promise.all(Array.from({ length: players }, (_none, index) => world.token(`bot-${index}`)));
+  let reports: FlockReport[] = [];
+  let playing = 0;
+  flock.on('message', (report: FlockReport) => {
+    playing = report.playing;
+    reports.push(report);
+  });
+  flock.send({ host: '127.0.0.1', port: world.port, tokens, movesPerSecond: 2, joinsPerSecond: 200 } satisfies FlockOrders);
+  await until(() => playing === players, 'all bots play', 30_000);
+  return {
+    latencies: async (ms: number): Promise<number[]> => {
+      reports = [];
+      await new Promise((resolve) => setTimeout(resolve, ms));
+      return reports.flatMap(({ tally }) => tally.latencies);
+    },
+  };
+}
+
+async function differencesOf(world: SmallWorld, plan: WorldPlan, rows: Awaited<ReturnType<typeof allPlayers>>): Promise<string[]> {
+  const truth = new Map<string, string>();
+  for (const zone of allZones(plan))
+    for (const { id, name, position, health, presence, conduct, bag } of Object.values(world.state(zone).players))
+      truth.set(
+        id,
+        JSON.stringify([name, zone, position.x, position.y, health.points, presence.session !== '', conduct.suspicion, bag.items]),
+      );
+  const differences: string[] = [];
+  for (const { id, name, zone, x, y, health, awake, suspicion, bag } of rows) {
+    const row = JSON.stringify([name, zone, x, y, health, awake, suspicion, bag]);
+    if (row !== truth.get(id)) differences.push(`${id}: ${row} in the table, ${truth.get(id)} in the zone`);
+    truth.delete(id);
+  }
+  for (const id of truth.keys()) differences.push(`${id}: in no table`);
+  return differences;
+}

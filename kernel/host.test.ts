@@ -181,4 +181,37 @@ describe('ticks', () => {
     assert.deepEqual(ticks, [1_800, 1_850, 1_900, 1_950, 2_000]);
     assert.equal(skipped[0], 15);
   });
+
+  test('a zone that is let go of while it is opened can be opened anew at once, and the first attempt counts for nothing', async () => {
+    const { host, clock, log } = newHost([turnstile]);
+    const claim = log.claim.bind(log);
+    let release: () => void = () => {};
+    log.claim = async (zone) => {
+      const claimed = await claim(zone);
+      if (claimed.epoch === 1) await new Promise<void>((resolve) => (release = resolve));
+      return claimed;
+    };
+    const first = host.open(gate);
+    await clock.settle();
+    host.abandon(gate);
+    const second = host.open(gate);
+    await clock.settle();
+    release();
+    await assert.rejects(first, /let go of while it was opened/);
+    await second;
+    assert.equal(host.view(gate)?.epoch, 2);
+    const [reply] = await Promise.all([host.submit(gate, { type: 'Admit', people: 1 }), clock.settle()]);
+    assert.equal(reply.ok, true);
+  });
+
+  test('ticks go on when the wall clock is set back', async () => {
+    const { host, clock } = newHost([beating]);
+    const zone = 'beating/heart';
+    await host.open(zone);
+    await clock.advance(1_000);
+    const before = (host.view(zone)?.state as Turnstile).ticks.length;
+    clock.setBack(60_000);
+    await clock.advance(3_000);
+    assert.ok((host.view(zone)?.state as Turnstile).ticks.length > before + 20);
+  });
 });

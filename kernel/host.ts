@@ -369,23 +369,25 @@ export class ZoneHost {
 
   /** A zone that is opened: a new epoch, and what only a snapshot knows is written before anything new. */
   async #takeOver(zone: Zone): Promise<void> {
+    // What an earlier run left is looked at first: under its own epoch it is refused as soon as the zone is claimed.
+    const left = this.#outbox.unrecorded(zone.address);
     const claim = await this.#options.log.claim(zone.address);
     zone.epoch = claim.epoch;
     this.#outbox.knows(zone.address, claim.lastSeq);
-    const unrecorded = await this.#rebuild(zone);
+    const unrecorded = await this.#rebuild(zone, left);
     if (this.#residences.get(zone.address)?.zone !== zone) throw new Error(`${zone.address} was let go of while it was opened`);
     const missing = missingFrom(unrecorded, claim.lastSeq);
     if (missing.length > 0) this.#outbox.push(missing.map((batch) => ({ ...batch, writer: claim.epoch })));
   }
 
   /** Sets the zone to what its record says; returns what of it the log may lack. */
-  async #rebuild(zone: Zone): Promise<EventBatch[]> {
+  async #rebuild(zone: Zone, leftBefore: readonly EventBatch[] = []): Promise<EventBatch[]> {
     await this.#outbox.drained();
     const recovered = await recover(zone.definition, zone.address, this.#options);
     const past = new Past(zone.definition, zone.address, { ...recovered.checkpoint, seq: recovered.seq });
     // What was left on the spool counts, unless another owner has gone on without it. The newest writer there has written
     // everything anew that came before it; what others left beside it is of a branch that was given up.
-    const left = this.#outbox.unrecorded(zone.address);
+    const left = [...leftBefore, ...this.#outbox.unrecorded(zone.address)];
     const newest = Math.max(0, ...left.map(writerOf));
     const own = newest < recovered.epoch ? [] : left.filter((batch) => writerOf(batch) === newest);
     for (const batch of own) past.apply(batch);

@@ -106,4 +106,63 @@ describe('the outbox', () => {
     await third.host.open(gate);
     assert.equal((third.host.view(gate)?.state as Turnstile).admitted, 7);
   });
+
+  test('what an earlier run left on the spool is written under the epoch of the next, and nothing of it is lost', async () => {
+    const first = newHost([turnstile]);
+    await first.host.open(gate);
+    first.log.away = 'gone';
+    for (let count = 0; count < 3; count++) {
+      first.host.tell(gate, { type: 'Admit', people: 1 });
+      await first.clock.settle();
+    }
+    // The process dies; its spool stays. The log is back before the next run has drained it.
+    const { log, spool } = first;
+    log.away = null;
+    const { host, clock } = newHost([turnstile], { log, spool });
+    await host.open(gate);
+    assert.equal((host.view(gate)?.state as Turnstile).admitted, 3);
+    host.tell(gate, { type: 'Admit', people: 1 });
+    await clock.advance(10_000);
+    assert.deepEqual(seqs(log, gate), [1, 2, 3, 4]);
+  });
+
+  test('what an earlier run left is let be when another owner has gone on without it', async () => {
+    const first = newHost([turnstile]);
+    await first.host.open(gate);
+    first.log.away = 'gone';
+    first.host.tell(gate, { type: 'Admit', people: 7 });
+    await first.clock.settle();
+    const { log, spool } = first;
+    log.away = null;
+    const other = newHost([turnstile], { log });
+    await other.host.open(gate);
+    other.host.tell(gate, { type: 'Admit', people: 1 });
+    await other.clock.settle();
+    const { host, clock } = newHost([turnstile], { log, spool });
+    await host.open(gate);
+    await clock.advance(10_000);
+    assert.equal((host.view(gate)?.state as Turnstile).admitted, 1);
+    assert.equal((await host.stateAt(gate, { seq: 9 })).seq, 1);
+  });
+
+  test('a command whose record was lost is not confirmed as durable when it is sent again, also not by the next owner', async () => {
+    const { host, clock, log } = newHost([turnstile], { spool: new MemorySpool(1) });
+    await host.open(gate);
+    log.away = 'gone';
+    // Two events of one turn, and room for one.
+    host.tell(gate, { type: 'Admit', people: 1 });
+    const answer = host.submit(gate, { type: 'Admit', people: 1 }, { id: 'a', durable: true });
+    await clock.settle();
+    const [first] = await Promise.all([answer, clock.settle()]);
+    assert.equal(!first.ok && first.code, 'NOT_RECORDED');
+    log.away = null;
+    await clock.advance(10_000);
+    const again = await Promise.all([host.submit(gate, { type: 'Admit', people: 1 }, { id: 'a', durable: true }), clock.settle()]);
+    assert.equal(!again[0].ok && again[0].code, 'NOT_RECORDED');
+    const next = newHost([turnstile], { log });
+    await next.host.open(gate);
+    assert.equal((next.host.view(gate)?.state as Turnstile).admitted, 2);
+    const last = await Promise.all([next.host.submit(gate, { type: 'Admit', people: 1 }, { id: 'a', durable: true }), next.clock.settle()]);
+    assert.equal(!last[0].ok && last[0].code, 'NOT_RECORDED');
+  });
 });

@@ -146,7 +146,8 @@ export class Past {
     if (!rest) return;
     if (rest.loss) {
       if (rest.loss.lastSeq > untilSeq) return;
-      this.#state = rest.loss.checkpoint.state;
+      // The batch may still have to be written, and this state goes on changing.
+      this.#state = structuredClone(rest.loss.checkpoint.state);
       this.#handled = rest.loss.checkpoint.handled;
       this.#answered = [...rest.loss.checkpoint.answered];
       this.seq = rest.loss.lastSeq;

@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { startSwarm } from '../apps/server/swarm/swarm.ts';
 import { openBrowser } from '../tests/browser.ts';
 import { startServer } from '../tests/server.ts';
 
@@ -24,10 +25,27 @@ try {
     await page.screenshot({ path: join(images, `${name}.png`) });
     await page.close();
   }
+  await zoneWithPlayers();
 } finally {
   await browser.close();
   await server.kill();
   rmSync(folder, { recursive: true, force: true });
+}
+
+async function zoneWithPlayers(): Promise<void> {
+  const swarm = await startSwarm({ server: server.url, players: 120, movesPerSecond: 2, processes: 1 });
+  try {
+    await swarm.joined(30_000);
+    const page = await browser.newPage({ viewport: { width: 1280, height: 760 }, colorScheme: 'dark', locale: 'en-GB' });
+    await page.goto(`${server.url}/worlds/zones/1-1`);
+    await page.getByText(/^Live \d/).waitFor();
+    // Some seconds of play, so that every figure has a value.
+    await page.waitForTimeout(8_000);
+    await page.screenshot({ path: join(images, 'zone-dark.png') });
+    await page.close();
+  } finally {
+    swarm.end();
+  }
 }
 
 /** The simulator makes up some hours first: the pictures are taken when their last minute is now. */

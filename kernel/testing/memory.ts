@@ -5,6 +5,8 @@ import type { Appended, Claim, Clock, LogPosition, Snapshot, SnapshotLabel, Snap
 /** A clock that stands still until it is moved. */
 export class ManualClock implements Clock {
   #now: number;
+  /** How far the wall clock was set back, ms. */
+  #behind = 0;
   #soon: (() => void)[] = [];
   #timers: { due: number; callback: () => void }[] = [];
 
@@ -13,7 +15,7 @@ export class ManualClock implements Clock {
   }
 
   now(): number {
-    return this.#now;
+    return this.#now - this.#behind;
   }
 
   elapsed(): number {
@@ -57,6 +59,11 @@ export class ManualClock implements Clock {
     }
     this.#now = until;
     await this.settle();
+  }
+
+  /** Someone sets the wall clock back; no less time has passed. */
+  setBack(ms: number): void {
+    this.#behind += ms;
   }
 
   /** Time passes and nothing gets to run: a long pause of the process. */

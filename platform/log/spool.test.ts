@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, rmSync, statSync, truncateSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, readdirSync, rmSync, statSync, truncateSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import type { EventBatch } from '@millrace/kernel';
 import { openSpool } from './spool.ts';
+import { diskOf } from './spool-disk.ts';
 
 const MIB = 1024 * 1024;
 const batch = (seq: number, bytes = 10): EventBatch => ({
@@ -71,5 +72,44 @@ describe('the spool', () => {
     second.add([batch(3)]);
     assert.deepEqual(seqs(openSpool(folder, MIB).oldest(100)), [1, 2, 3]);
     second.close();
+  });
+
+  test('ends where a file has grown and was not written: zeros are no record', () => {
+    const first = openSpool(folder, MIB);
+    first.add([batch(1), batch(2)]);
+    first.close();
+    const path = join(folder, readdirSync(folder)[0] ?? '');
+    appendFileSync(path, Buffer.alloc(64));
+    const second = openSpool(folder, MIB);
+    assert.deepEqual(seqs(second.oldest(100)), [1, 2]);
+    second.close();
+  });
+
+  test('takes no more when the disk is full, and goes on when there is room', () => {
+    let isFull = false;
+    const disk = diskOf(folder);
+    const spool = openSpool(
+      {
+        ...disk,
+        open: (name) => {
+          const file = disk.open(name);
+          return {
+            ...file,
+            write: (bytes, at) => {
+              if (isFull) throw new Error('ENOSPC');
+              file.write(bytes, at);
+            },
+          };
+        },
+      },
+      MIB,
+    );
+    assert.equal(spool.add([batch(1)]), 1);
+    isFull = true;
+    assert.equal(spool.add([batch(2), batch(3)]), 0);
+    isFull = false;
+    assert.equal(spool.add([batch(2)]), 1);
+    assert.deepEqual(seqs(spool.oldest(100)), [1, 2]);
+    spool.close();
   });
 });

@@ -15,10 +15,10 @@ const REPOSITORY = join(import.meta.dirname, '..', '..');
 const FLOCK = join(REPOSITORY, 'apps', 'server', 'swarm', 'flock.ts');
 const MIGRATIONS = join(REPOSITORY, 'apps', 'server', 'migrations');
 
-export const SERVICES = ['log', 'hot', 'cold', 'database'] as const;
-export type Service = (typeof SERVICES)[number];
+const SERVICES = ['log', 'hot', 'cold', 'database'] as const;
+type Service = (typeof SERVICES)[number];
 
-export interface Outage {
+interface Outage {
   readonly service: Service;
   /** Answers to moves as the bots saw them, ms, while all was well, while it was away, and afterwards. */
   readonly before: readonly number[];
@@ -26,7 +26,7 @@ export interface Outage {
   readonly after: readonly number[];
 }
 
-export interface OutageReport {
+interface OutageReport {
   readonly outages: readonly Outage[];
   /** Rows of players that are not what the zones say; empty when all are. */
   readonly differences: readonly string[];

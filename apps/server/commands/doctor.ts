@@ -19,7 +19,8 @@ export async function doctor(flags: ServingFlags): Promise<void> {
     ['configuration', true, `${settings.sources.length} source(s)`],
     folderFinding(settings.data),
     ['console', existsSync(CONSOLE_FOLDER), existsSync(CONSOLE_FOLDER) ? 'built' : 'not built; "npm start" builds it'],
-    await portFinding(settings.host, settings.port),
+    await portFinding('port', settings.host, settings.port),
+    ...(settings.worlds.enabled ? [await portFinding('players’ port', settings.host, settings.worlds.tcpPort)] : []),
   ];
   for (const [name, good, found] of findings) console.log(`${good ? 'ok ' : 'BAD'}  ${name.padEnd(14)} ${found}`);
   if (findings.some(([, good]) => !good)) process.exitCode = 1;
@@ -37,10 +38,10 @@ function folderFinding(folder: string): [string, boolean, string] {
   }
 }
 
-function portFinding(host: string, port: number): Promise<[string, boolean, string]> {
+function portFinding(name: string, host: string, port: number): Promise<[string, boolean, string]> {
   return new Promise((resolve) => {
     const probe = createServer();
-    probe.once('error', (error) => resolve(['port', false, `${host}:${port}: ${messageOf(error)}`]));
-    probe.listen({ host, port }, () => probe.close(() => resolve(['port', true, `${host}:${port} is free`])));
+    probe.once('error', (error) => resolve([name, false, `${host}:${port}: ${messageOf(error)}`]));
+    probe.listen({ host, port }, () => probe.close(() => resolve([name, true, `${host}:${port} is free`])));
   });
 }

@@ -1,0 +1,94 @@
+import { join } from 'node:path';
+import type { WorldPlan } from '@millrace/contracts';
+import { lastSeqOf, ZoneHost, zoneAddress } from '@millrace/kernel';
+import { ManualClock } from '@millrace/kernel/testing';
+import { openLmdbLog, openSpool } from '@millrace/platform/log';
+import { openFileSnapshots, openLmdbSnapshots } from '@millrace/platform/snapshots';
+import { hashOf, type World, worldZone, zoneAtMoment } from '@millrace/worlds';
+import { inFolder, quantile, report } from './measure.ts';
+
+/*
+ * A zone in which 100 players walk for as long as it takes to a million events, its snapshots taken as they are in service.
+ * Then it is asked what it was at 100 random moments, and each answer is held against the hash it had live.
+ */
+
+const EVENTS = 1_000_000;
+const MOMENTS = 100;
+const PLAYERS = 100;
+const TICK_MS = 50;
+/** A player moves every so many ticks. */
+const TICKS_PER_MOVE = 10;
+const STEP_CM = 200;
+const ZONE = '0-0';
+const PLAN: WorldPlan = { seed: 11, columns: 1, rows: 1, monsters: 8, items: 24 };
+
+await inFolder(async (folder) => {
+  const clock = new ManualClock(Date.UTC(2026, 0, 1));
+  const log = openLmdbLog(join(folder, 'log'));
+  const hot = openLmdbSnapshots(join(folder, 'hot'));
+  const cold = openFileSnapshots(join(folder, 'cold'));
+  const chosen = new Set(Array.from({ length: MOMENTS }, () => 1 + Math.floor(Math.random() * EVENTS)));
+  const live = new Map<number, string>();
+  let nextChosen = [...chosen].sort((one, other) => one - other);
+  const address = zoneAddress(worldZone.kind, ZONE);
+  const host = new ZoneHost({
+    log,
+    hot,
+    cold,
+    clock,
+    spool: openSpool(join(folder, 'spool'), 1e9),
+    onDecided: (batch, state) => {
+      const last = lastSeqOf(batch);
+      if (nextChosen[0] === undefined || last < nextChosen[0]) return;
+      // A state can be had between two turns; the moment is the one it was chosen for, or the next.
+      live.set(last, hashOf(state));
+      nextChosen = nextChosen.filter((seq) => seq > last);
+    },
+  });
+  host.register(worldZone);
+  await host.open(address);
+  host.tell(address, { type: 'FoundZone', plan: PLAN });
+  for (let player = 0; player < PLAYERS; player++)
+    host.tell(address, { type: 'JoinZone', player: `p${player}`, name: `p${player}`, session: `s${player}`, isNew: true });
+  const numbers = new Array<number>(PLAYERS).fill(0);
+  for (let tick = 0; (host.view(address)?.seq ?? 0) < EVENTS; tick++) {
+    const state = host.view(address)?.state as World;
+    for (let player = tick % TICKS_PER_MOVE; player < PLAYERS; player += TICKS_PER_MOVE) {
+      const place = state.players[`p${player}`]?.position;
+      if (!place) continue;
+      const n = (numbers[player] ?? 0) + 1;
+      numbers[player] = n;
+      const direction = Math.random() * 2 * Math.PI;
+      const x = Math.round(place.x + Math.cos(direction) * STEP_CM);
+      const y = Math.round(place.y + Math.sin(direction) * STEP_CM);
+      host.tell(address, { type: 'Move', player: `p${player}`, session: `s${player}`, n, x, y });
+    }
+    await clock.advance(TICK_MS);
+  }
+  await host.flushed();
+  const took: number[] = [];
+  let same = 0;
+  for (const [seq, hash] of live) {
+    const started = performance.now();
+    const past = await zoneAtMoment({ log, hot, cold, clock }, ZONE, { seq });
+    took.push(performance.now() - started);
+    if (past.hash === hash) same++;
+  }
+  const minutes = Math.round((clock.now() - Date.UTC(2026, 0, 1)) / 60_000);
+  report({
+    what: `time travel: random moments of ${EVENTS.toLocaleString('en')} events that are what they were live`,
+    ours: same,
+    bare: live.size,
+    unit: 'moments',
+    budget: { kind: '>=', value: 1 },
+  });
+  report({
+    what: 'time travel: what a zone was then, p99',
+    ours: quantile(took, 0.99),
+    bare: null,
+    unit: 'ms',
+    budget: { kind: '<=', value: 3_000 },
+    note: `p50 ${quantile(took, 0.5).toFixed(0)} ms; ${PLAYERS} players, ${minutes} minutes of play`,
+  });
+});
+process.exit();

@@ -1,21 +1,28 @@
 import type { Collector } from '@millrace/collector';
+import type { World, WorldHostStand, ZoneStand } from '@millrace/contracts';
 import type { ZoneHost } from '@millrace/kernel';
-import type { ConsumerGroup, EventLog } from '@millrace/platform/log';
-import type { SeriesStore } from '@millrace/platform/series';
+import type { Consumer } from '@millrace/operations';
+import type { EventLog } from '@millrace/platform/log';
 import type { Hub } from '@millrace/platform/streams';
 import type { Labels, Metrics } from '@millrace/platform/telemetry';
 
 interface Parts {
   readonly host: ZoneHost;
   readonly log: EventLog;
-  readonly consumer: ConsumerGroup;
+  readonly consumers: readonly Consumer[];
   readonly hub: Hub;
   readonly collector: Collector;
-  readonly series: SeriesStore;
+}
+
+/** What the world tells of itself. */
+export interface WorldFigures {
+  readonly world: () => World;
+  readonly zones: () => ZoneStand[];
+  readonly hosts: () => WorldHostStand[];
 }
 
 /** Every bound and how full it is, every count that says that something was refused, lost or late. */
-export function registerMetrics(metrics: Metrics, { host, log, consumer, hub, collector }: Parts): void {
+export function registerMetrics(metrics: Metrics, { host, log, consumers, hub, collector }: Parts): void {
   const one = (value: number): [Labels, number][] => [[{}, value]];
   const figures = () => host.figures();
   metrics.read('millrace_zones', 'Zones open on this host', () => one(figures().zones));
@@ -36,9 +43,9 @@ export function registerMetrics(metrics: Metrics, { host, log, consumer, hub, co
   metrics.read('millrace_log_end_offset', 'End of each partition of the log', () =>
     log.figures().partitions.map(({ end }, partition): [Labels, number] => [{ partition: String(partition) }, end]),
   );
-  metrics.read('millrace_consumer_lag_events', 'Events a consumer group has not read yet', () => [
-    [{ group: consumer.figures().group }, consumer.figures().lag],
-  ]);
+  metrics.read('millrace_consumer_lag_events', 'Events a consumer group has not read yet', () =>
+    consumers.map((consumer): [Labels, number] => [{ group: consumer.group }, consumer.stand().lag]),
+  );
   metrics.read('millrace_dead_letters', 'Events set aside by consumers', () => one(log.deadLetters.list().length));
   metrics.read('millrace_stream_readers', 'Open streams', () => one(hub.figures().readers));
   metrics.read('millrace_stream_events_published_total', 'Events published to channels', () => one(hub.figures().published));
@@ -71,5 +78,73 @@ export function registerMetrics(metrics: Metrics, { host, log, consumer, hub, co
       .flatMap((source) =>
         Object.entries(source.describe().refused).map(([kind, count]): [Labels, number] => [{ source: source.id, kind }, count]),
       ),
+  );
+}
+
+/** The world: how many play, how healthy its zones are, how full its queues. */
+export function registerWorldMetrics(metrics: Metrics, { world, zones, hosts }: WorldFigures): void {
+  const ofZone = (figure: (zone: ZoneStand) => number) => () =>
+    zones().map((zone): [Labels, number] => [{ zone: zone.zone }, figure(zone)]);
+  const ofHost = (figure: (host: WorldHostStand) => number) => () =>
+    hosts().map((host): [Labels, number] => [{ host: host.id }, figure(host)]);
+  metrics.read('millrace_world_connections', 'Open connections of players', () => [[{}, world().connections]]);
+  metrics.read(
+    'millrace_world_players',
+    'Players attending a zone',
+    ofZone(({ sessions }) => sessions),
+  );
+  metrics.read(
+    'millrace_world_tick_longest_seconds',
+    'Longest tick of the last second',
+    ofZone(({ tickMsMost }) => tickMsMost / 1_000),
+  );
+  metrics.read(
+    'millrace_world_tick_late_seconds',
+    'How late a tick of the last second was at most',
+    ofZone(({ lateMsMost }) => lateMsMost / 1_000),
+  );
+  metrics.read(
+    'millrace_world_mailbox_commands',
+    'Commands waiting at a zone',
+    ofZone(({ waiting }) => waiting),
+  );
+  metrics.read(
+    'millrace_world_epoch',
+    'How often a zone changed its owner',
+    ofZone(({ epoch }) => epoch),
+  );
+  metrics.read('millrace_world_decision_seconds', 'From a player’s frame to its answer', () =>
+    Object.entries(world().decisionMs).map(([quantile, ms]): [Labels, number] => [{ quantile }, (ms ?? 0) / 1_000]),
+  );
+  metrics.read('millrace_world_refusals_total', 'Commands of players refused, by code', () =>
+    Object.entries(world().refusals).map(([code, count]): [Labels, number] => [{ code }, count]),
+  );
+  metrics.read('millrace_world_goodbyes_total', 'Connections of players ended by the server, by code', () =>
+    Object.entries(world().goodbyes).map(([code, count]): [Labels, number] => [{ code }, count]),
+  );
+  metrics.read(
+    'millrace_world_host_zones',
+    'Zones open at a host',
+    ofHost(({ open }) => open),
+  );
+  metrics.read(
+    'millrace_world_host_outbox_events',
+    'Decided events of a host waiting in memory for the log',
+    ofHost(({ outboxEvents }) => outboxEvents),
+  );
+  metrics.read(
+    'millrace_world_host_spool_bytes',
+    'Decided events of a host waiting on disk for the log',
+    ofHost(({ spoolBytes }) => spoolBytes),
+  );
+  metrics.read(
+    'millrace_world_host_events_lost_total',
+    'Events of a host lost because the spool was full',
+    ofHost(({ lostEvents }) => lostEvents),
+  );
+  metrics.read(
+    'millrace_world_host_memory_bytes',
+    'Resident memory of a host',
+    ofHost(({ memoryBytes }) => memoryBytes),
   );
 }

@@ -24,7 +24,7 @@ import { openFileSnapshots, openLmdbSnapshots } from '@millrace/platform/snapsho
 import { Hub } from '@millrace/platform/streams';
 import { createLogger, createMetrics, type Logger } from '@millrace/platform/telemetry';
 import { WORLD_HISTORY } from '@millrace/worlds';
-import { registerMetrics } from './metrics.ts';
+import { registerMetrics, registerWorldMetrics } from './metrics.ts';
 import { ProjectorHandle } from './projector/projector-handle.ts';
 import { UserError } from './user-error.ts';
 import { startWorlds, WORLD_SOCKET_PATH, WORLDS_FOLDER, type Worlds } from './worlds/worlds.ts';
@@ -150,7 +150,8 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
   }, WATCH_MS);
   await consumer.caughtUp();
 
-  registerMetrics(metrics, { host, log, consumer, hub, collector, series });
+  registerMetrics(metrics, { host, log, consumers, hub, collector });
+  if (worlds) registerWorldMetrics(metrics, worlds.figures);
   const readyParts = { log: 'ok', zones: `${host.figures().zones} open`, series: 'ok' };
   const http = await openDoor(settings, {
     hub,

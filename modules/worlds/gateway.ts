@@ -14,7 +14,10 @@ import { Casting } from './casting.ts';
 import { Connection, type RateLimits, type Transport } from './connection.ts';
 import { Latencies } from './latencies.ts';
 import type { FromZoneHost, Handle, HostPort, Question, ToZoneHost, ZoneFigures } from './messages.ts';
+import { Pace } from './pace.ts';
+import { ASK_MS, Questions } from './questions.ts';
 import { Session } from './session.ts';
+import { Traffic, type ZoneTraffic } from './traffic.ts';
 
 const HELLO_WITHIN_MS = 5_000;
 const HEARTBEAT_MS = 10_000;
@@ -28,15 +31,6 @@ const ENTER_RETRY_MS = 1_000;
 const TRANSIT_MS = 3_000;
 /** How long a newcomer waits for the world to be whole. */
 const STARTING_MS = 5_000;
-const ASK_MS = 3_000;
-/** Ticks between two updates: as often as it is of use, and less often the busier this thread is. */
-const PACES = [2, 4, 8] as const;
-/** Share of its time that this thread may be at work before updates come less often, and below which they come more often again. */
-const BUSY = 0.8;
-const CALM = 0.35;
-/** Seconds of calm before that. */
-const CALM_BEATS = 5;
-
 export interface WorldLimits extends RateLimits {
   readonly connectionsMax: number;
   readonly connectionsPerAddress: number;
@@ -55,20 +49,6 @@ export interface GatewayParts {
   readonly secret: () => string;
   /** Share of the time since the last call that this thread was at work, 0 to 1. */
   readonly busy: () => number;
-}
-
-/** What the gateway knows of a zone that its host does not. */
-export interface GatewayZoneFigures {
-  readonly zone: ZoneId;
-  readonly sessions: number;
-  readonly packetsIn: number;
-  readonly packetsOut: number;
-  readonly rttMs: number | null;
-}
-
-interface Asked {
-  readonly resolve: (answer: unknown) => void;
-  readonly cancel: () => void;
 }
 
 /**
@@ -91,21 +71,18 @@ export class Gateway {
   readonly #perAddress = new Map<string, number>();
   /** Connections that have not said hello, since when. */
   readonly #greeting = new Map<Connection, number>();
-  readonly #asked = new Map<number, Asked>();
+  readonly #questions: Questions;
   readonly #hostFigures = new Map<ZoneId, ZoneFigures>();
-  readonly #traffic = new Map<ZoneId, { in: number; out: number }>();
+  readonly #traffic: Traffic;
+  readonly #pace = new Pace();
   readonly #goodbyes = new Map<string, number>();
   readonly #refusals = new Map<string, number>();
   readonly #casting: Casting;
   /** Sessions in each zone, or bound there. */
   readonly #population = new Map<ZoneId, number>();
-  #updateEveryTicks: number = PACES[0];
-  #zoneFigures: readonly GatewayZoneFigures[] = [];
-  #isCalm = 0;
   #answered = 0;
   #failed = 0;
   #handles = 0;
-  #asks = 0;
   #beats = 0;
   #cancels: (() => void)[] = [];
   #isStopping = false;
@@ -114,7 +91,8 @@ export class Gateway {
     this.#parts = parts;
     this.#clock = parts.clock;
     this.#casting = new Casting(parts.clock, ({ handle, zone, host }) => zone !== null && host?.send({ type: 'mute', handle, zone }));
-    this.#zoneFigures = this.#countZones();
+    this.#questions = new Questions(parts.clock);
+    this.#traffic = new Traffic(parts.zones);
     this.#every(CARE_MS, () => this.#care());
     this.#every(1_000, () => this.#beat());
   }
@@ -384,13 +362,8 @@ export class Gateway {
         if (message.command.type === 'ConfirmHandover') this.#arrived(message.command.player, message.command.to);
         this.#placement.get(message.zone)?.send({ ...message, ask: null });
         return;
-      case 'answer': {
-        const asked = this.#asked.get(message.ask);
-        this.#asked.delete(message.ask);
-        asked?.cancel();
-        asked?.resolve(message.answer);
-        return;
-      }
+      case 'answer':
+        return this.#questions.answered(message.ask, message.answer);
       case 'figures':
         for (const figures of message.zones)
           if (this.#placement.get(figures.zone)?.id === from.id) this.#hostFigures.set(figures.zone, figures);
@@ -452,15 +425,7 @@ export class Gateway {
   #asking(zone: ZoneId, message: (ask: number) => ToZoneHost): Promise<unknown> {
     const host = this.#placement.get(zone);
     if (!host) return Promise.resolve(null);
-    const ask = ++this.#asks;
-    return new Promise((resolve) => {
-      const cancel = this.#clock.after(ASK_MS, () => {
-        this.#asked.delete(ask);
-        resolve(null);
-      });
-      this.#asked.set(ask, { resolve, cancel });
-      host.send(message(ask));
-    });
+    return this.#questions.ask((ask) => host.send(message(ask)));
   }
 
   /** Commands answered since the last call, and those that failed through no fault of the player. */
@@ -488,35 +453,9 @@ export class Gateway {
     return this.#placement.has(zone) ? this.#hostFigures.get(zone) : undefined;
   }
 
-  /** What the gateway counts of each zone; packets of the last second, whoever asks and however often. */
-  zoneFigures(): readonly GatewayZoneFigures[] {
-    return this.#zoneFigures;
-  }
-
-  #countZones(): GatewayZoneFigures[] {
-    const tallies = new Map(this.#parts.zones.map((zone) => [zone, { sessions: 0, in: 0, out: 0, rtt: 0, pings: 0 }]));
-    for (const { zone, connection, stage } of this.#sessions.values()) {
-      const tally = zone === null ? undefined : tallies.get(zone);
-      if (!tally || stage === 'lobby') continue;
-      tally.sessions++;
-      if (!connection) continue;
-      tally.in += connection.counts.framesIn;
-      tally.out += connection.counts.framesOut;
-      if (connection.rttMs === null) continue;
-      tally.rtt += connection.rttMs;
-      tally.pings++;
-    }
-    return [...tallies].map(([zone, { sessions, in: packetsIn, out: packetsOut, rtt, pings }]) => {
-      const before = this.#traffic.get(zone) ?? { in: 0, out: 0 };
-      this.#traffic.set(zone, { in: packetsIn, out: packetsOut });
-      return {
-        zone,
-        sessions,
-        packetsIn: Math.max(0, packetsIn - before.in),
-        packetsOut: Math.max(0, packetsOut - before.out),
-        rttMs: pings === 0 ? null : rtt / pings,
-      };
-    });
+  /** What the gateway counts of each zone, as of the last second. */
+  zoneTraffic(): readonly ZoneTraffic[] {
+    return this.#traffic.newest;
   }
 
   figures() {
@@ -526,7 +465,7 @@ export class Gateway {
       sessions: this.#sessions.size,
       playing: [...this.#sessions.values()].filter(({ stage }) => stage === 'playing').length,
       knownPlayers: this.#directory.size,
-      updatesPerSecond: 20 / this.#updateEveryTicks,
+      updatesPerSecond: this.#pace.updatesPerSecond,
       casting: this.#casting.figures,
       refusals: Object.fromEntries(this.#refusals),
       goodbyes: Object.fromEntries(this.#goodbyes),
@@ -593,8 +532,9 @@ export class Gateway {
   #beat(): void {
     const now = this.#clock.elapsed();
     this.#beats++;
-    this.#zoneFigures = this.#countZones();
-    this.#keepPace();
+    this.#traffic.count(this.#sessions.values());
+    this.#pace.note(this.#parts.busy());
+    for (const host of new Set(this.#placement.values())) host.send({ type: 'pace', updateEveryTicks: this.#pace.ticks });
     for (const session of this.#sessions.values()) {
       const { connection, handle, zone, host, player } = session;
       if (Object.keys(session.offences).length > 0 && zone !== null && host) {
@@ -605,21 +545,6 @@ export class Gateway {
       if (now - connection.heardAt > HEARTBEAT_MS * SILENT_BEATS_MAX) connection.bye('SILENT');
       else if ((handle + this.#beats) % (HEARTBEAT_MS / 1_000) === 0) connection.ping(this.#beats);
     }
-  }
-
-  /**
-   * Updates come less often while they cannot all be written in time, so that answers stay quick: ten, five, or two and a half
-   * times a second.
-   */
-  #keepPace(): void {
-    const busy = this.#parts.busy();
-    this.#isCalm = busy < CALM ? this.#isCalm + 1 : 0;
-    const pace = PACES.indexOf(this.#updateEveryTicks as (typeof PACES)[number]);
-    const next = busy > BUSY ? pace + 1 : this.#isCalm >= CALM_BEATS ? pace - 1 : pace;
-    const ticks = PACES[Math.max(0, Math.min(PACES.length - 1, next))] ?? PACES[0];
-    if (this.#isCalm >= CALM_BEATS) this.#isCalm = 0;
-    this.#updateEveryTicks = ticks;
-    for (const host of new Set(this.#placement.values())) host.send({ type: 'pace', updateEveryTicks: ticks });
   }
 
   #sessionAt(handle: Handle, from: HostPort): Session | undefined {

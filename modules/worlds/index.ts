@@ -4,7 +4,7 @@ export { listenTcp, type TcpListener, webSocketDoor } from './listeners.ts';
 export type { FromZoneHost, HostPort, ToZoneHost } from './messages.ts';
 export { replayZone, type WorldRecord, zoneAtMoment } from './past.ts';
 export { type HostControl, worldRoutes } from './routes.ts';
-export { type WorldDoor, zoneStands } from './stands.ts';
+export { type WorldDoor, worldStand, zoneStands } from './stands.ts';
 export { streamWorld, worldEvents } from './stream.ts';
 export { allZones } from './terrain.ts';
 export { newPlayerId, newSecret, playerTokens } from './tokens.ts';

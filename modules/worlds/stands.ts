@@ -21,7 +21,7 @@ export function worldStand(gateway: Gateway, { plan, tcpPort, socketPath, guests
 
 /** All zones, from what their hosts report and the gateway counts. */
 export function zoneStands(gateway: Gateway): ZoneStand[] {
-  return gateway.zoneFigures().map(({ zone, sessions, packetsIn, packetsOut, rttMs }) => {
+  return gateway.zoneTraffic().map(({ zone, sessions, packetsIn, packetsOut, rttMs }) => {
     const figures = gateway.hostFiguresOf(zone);
     return {
       zone,

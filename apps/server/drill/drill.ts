@@ -16,6 +16,8 @@ const PLAY_MS_MIN = 500;
 const PLAY_MS_MAX = 6_000;
 /** How long after a kill it is watched who plays again. */
 const WATCH_SECONDS = 4;
+/** What was decided so long ago is on record. */
+const RECORDED_MS = 1_000;
 const JOIN_MS_MAX = 60_000;
 const BACK_MS_MAX = 30_000;
 
@@ -155,12 +157,16 @@ async function snapshotAll(server: ServerProcess): Promise<void> {
   }
 }
 
-/** Counts every player over all zones: each must be in exactly one, or on the way. */
+/**
+ * Counts every player over all zones: each must be in exactly one, or on the way. All zones are asked for the same moment just
+ * past, because players cross while one asks.
+ */
 async function census(server: ServerProcess, players: number): Promise<{ lost: number; doubled: number }> {
   const seen = new Map<string, number>();
+  const moment = Date.now() - RECORDED_MS;
   for (let column = 0; column < COLUMNS; column++)
     for (let row = 0; row < ROWS; row++) {
-      const zone = (await read(server, `/worlds/zones/${column}-${row}`)) as ZoneMoment;
+      const zone = (await read(server, `/worlds/zones/${column}-${row}?time=${moment}`)) as ZoneMoment;
       for (const { id } of zone.players) seen.set(id, (seen.get(id) ?? 0) + 1);
       // One that is on the way is counted where it left only while nobody else has it.
       for (const id of zone.inTransit) if (!seen.has(id)) seen.set(id, 0);

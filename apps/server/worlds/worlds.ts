@@ -25,10 +25,12 @@ import {
   webSocketDoor,
   worldEvents,
   worldRoutes,
+  worldStand,
   worldZone,
   zoneStands,
 } from '@millrace/worlds';
 import { drillReports } from '../drill/reports.ts';
+import type { WorldFigures } from '../metrics.ts';
 import type { ProjectorHandle } from '../projector/projector-handle.ts';
 import { UserError } from '../user-error.ts';
 import { HostProcesses } from './host-processes.ts';
@@ -58,6 +60,8 @@ export interface Worlds {
   readonly zones: readonly ZoneId[];
   /** How the world stands, for who begins to watch. */
   events(): InitialEvent[];
+  /** How the world stands, for metrics. */
+  readonly figures: WorldFigures;
   /** What the alerts look at. */
   sample(): Omit<WorldSample, 'time' | 'lags'>;
   stop(): Promise<void>;
@@ -175,6 +179,7 @@ export async function startWorlds(
     log: stores.log,
     zones,
     events: () => worldEvents(watching),
+    figures: { world: () => worldStand(gateway, door), zones: () => zoneStands(gateway), hosts: control.stands },
     sample: () => {
       const stands = zoneStands(gateway);
       const failures = gateway.takeFailures();

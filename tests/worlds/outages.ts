@@ -1,19 +1,17 @@
 import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { WorldPlan } from '@millrace/contracts';
-import { systemClock } from '@millrace/platform/clock';
-import { openPglite } from '@millrace/platform/database';
-import { ConsumerGroup } from '@millrace/platform/log';
 import { allZones } from '@millrace/worlds';
-import { allPlayers, worldProjection } from '@millrace/worlds/tables';
 import type { FlockOrders, FlockReport } from '../../apps/server/swarm/flock.ts';
 import { type SmallWorld, startSmallWorld, until } from './small-world.ts';
+import type { FromTables, ToTables } from './tables-process.ts';
 
 const REPOSITORY = join(import.meta.dirname, '..', '..');
 const FLOCK = join(REPOSITORY, 'apps', 'server', 'swarm', 'flock.ts');
-const MIGRATIONS = join(REPOSITORY, 'apps', 'server', 'migrations');
+const TABLES = join(import.meta.dirname, 'tables-process.ts');
 
 const SERVICES = ['log', 'hot', 'cold', 'database'] as const;
 type Service = (typeof SERVICES)[number];
@@ -47,41 +45,42 @@ export async function takeEachAway(plan: WorldPlan, players: number, calmMs: num
     hot: reachable(hot, () => !away.has('hot')),
     cold: reachable(cold, () => !away.has('cold')),
   }));
-  const database = await openPglite(join(folder, 'tables'), MIGRATIONS);
-  const projection = worldProjection(database);
-  const consumer = new ConsumerGroup(
-    world.log,
-    reachable(projection, () => !away.has('database')),
-    systemClock,
-  );
-  await consumer.start();
+  const tables = fork(TABLES, { serialization: 'advanced' });
+  const told = (message: ToTables) => {
+    const answer = once(tables, 'message');
+    tables.send(message);
+    return answer as Promise<[FromTables]>;
+  };
+  await told({ log: join(world.folder, 'log'), tables: join(folder, 'tables') });
   const flock = fork(FLOCK, { serialization: 'advanced' });
   try {
     const bots = await playWith(flock, world, players);
     const outages: Outage[] = [];
     for (const service of SERVICES) {
       const before = await bots.latencies(calmMs);
-      away.add(service);
+      if (service === 'database') tables.send('away' satisfies ToTables);
+      else away.add(service);
       const during = await bots.latencies(outageMs);
-      away.delete(service);
+      if (service === 'database') tables.send('back' satisfies ToTables);
+      else away.delete(service);
       outages.push({ service, before, during, after: await bots.latencies(calmMs) });
     }
     flock.disconnect();
     await until(() => world.gateway.figures().sessions === 0, 'everyone is gone', 30_000);
     for (const host of world.hosts) await host.flushed();
     await until(() => world.hosts.every((host) => host.figures().outbox.mode === 'flowing'), 'all is in the log', 30_000);
-    await consumer.caughtUp();
+    const [rows] = await told('players');
     return {
       outages,
-      differences: await differencesOf(world, plan, await allPlayers(database)),
+      differences: differencesOf(world, plan, rows),
       players,
       lostEvents: world.hosts.reduce((sum, host) => sum + host.figures().outbox.lostEvents, 0),
     };
   } finally {
     if (flock.connected) flock.disconnect();
-    await consumer.stop();
+    tables.disconnect();
+    await once(tables, 'exit');
     await world.stop();
-    await database.close();
     rmSync(folder, { recursive: true, force: true });
   }
 }
@@ -119,7 +118,8 @@ async function playWith(flock: ChildProcess, world: SmallWorld, players: number)
   };
 }
 
-async function differencesOf(world: SmallWorld, plan: WorldPlan, rows: Awaited<ReturnType<typeof allPlayers>>): Promise<string[]> {
+function differencesOf(world: SmallWorld, plan: WorldPlan, answer: FromTables): string[] {
+  const rows = answer === 'ready' ? [] : answer.players;
   const truth = new Map<string, string>();
   for (const zone of allZones(plan))
     for (const { id, name, position, health, presence, conduct, bag } of Object.values(world.state(zone).players))

@@ -38,7 +38,7 @@ export interface SmallStores {
 }
 
 export interface SmallWorld {
-  readonly log: EventLog;
+  readonly folder: string;
   readonly port: number;
   readonly gateway: Gateway;
   readonly hosts: readonly ZoneHost[];
@@ -96,7 +96,7 @@ export async function startSmallWorld(
   }
   const listener = await listenTcp(gateway, { host: '127.0.0.1', port: 0 });
   return {
-    log,
+    folder,
     port: listener.port,
     gateway,
     hosts,

@@ -12,8 +12,11 @@ const MAILBOX_MAX = 100_000;
 const TURN_COMMANDS_MAX = 512;
 const HOT_EVERY_MS = 5_000;
 const COLD_EVERY_MS = 60_000;
-/** Events the log may lack for a snapshot to carry them; beyond it the snapshot is skipped until the log is back. */
-const SNAPSHOT_CARRIES_MAX = 10_000;
+/**
+ * Events the log may lack for a snapshot to carry them; beyond it the snapshot is skipped until the log is back. They are read
+ * back from the spool while everyone waits, some milliseconds for so many.
+ */
+const SNAPSHOT_CARRIES_MAX = 1_000;
 /** A zone that fails this often within a minute is left stopped: it would fail for ever. */
 const FAILURES_PER_MINUTE_MAX = 5;
 

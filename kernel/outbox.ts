@@ -5,6 +5,8 @@ import { messageOf } from './recovery.ts';
 
 /** Events in one append: large enough that grouping pays, small enough that an append takes milliseconds. */
 const GROUP_EVENTS_MAX = 4_096;
+/** And in one that comes from the spool: it is read back from the disk while everyone waits. */
+const SPOOLED_EVENTS_MAX = 512;
 /** Events that wait in memory for a log that is slow; beyond it they go to the spool. About 50 MB of trades. */
 const MEMORY_EVENTS_MAX = 200_000;
 /** Appends that the log has taken and not yet made durable: more than a slow disk lets come together. */
@@ -230,7 +232,7 @@ export class Outbox {
 
   #nextGroup(): { batches: EventBatch[]; spooled: boolean } {
     if (this.#spooling) {
-      const spooled = this.#options.spool.oldest(GROUP_EVENTS_MAX);
+      const spooled = this.#options.spool.oldest(SPOOLED_EVENTS_MAX);
       if (spooled.length > 0) return { batches: spooled, spooled: true };
       const bridges = this.#bridgeLosses();
       this.#spooling = false;

@@ -24,8 +24,8 @@ export const MUTANTS = {
   },
   'the spool is drained out of order': {
     file: 'kernel/outbox.ts',
-    from: 'this.#options.spool.oldest(GROUP_EVENTS_MAX);',
-    to: 'this.#options.spool.oldest(GROUP_EVENTS_MAX).reverse();',
+    from: 'this.#options.spool.oldest(SPOOLED_EVENTS_MAX);',
+    to: 'this.#options.spool.oldest(SPOOLED_EVENTS_MAX).reverse();',
   },
 } as const;
 export type Mutant = keyof typeof MUTANTS;

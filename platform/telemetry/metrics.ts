@@ -1,6 +1,8 @@
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 
-export type Labels = Record<string, string>;
+/** Every label that a metric may have. */
+const LABELS = ['source', 'instrument', 'group', 'kind', 'partition', 'zone', 'host', 'code', 'quantile'] as const;
+export type Labels = Partial<Record<(typeof LABELS)[number], string>>;
 
 /** Prometheus metrics. Names carry their unit; figures that a part keeps anyway are read when they are asked for. */
 export interface Metrics {
@@ -14,7 +16,7 @@ export function createMetrics(): Metrics {
   collectDefaultMetrics({ register: registry });
   return {
     read: (name, help, values) => {
-      const labelNames = ['source', 'instrument', 'group', 'kind', 'partition', 'zone'];
+      const labelNames = [...LABELS];
       // By Prometheus’ convention a name that ends so is a count, which only rises.
       const metric = name.endsWith('_total')
         ? new Counter({

@@ -224,11 +224,12 @@ describe('the world’s pages in a browser', () => {
       await page.keyboard.down(key);
       await page
         .waitForFunction(
-          (seen) => {
+          ([seen, refused]) => {
+            // Where something stands in the way, one is put right instead.
             const at = document.querySelector('[data-refusals]');
-            return `${at?.getAttribute('data-x')} ${at?.getAttribute('data-y')}` !== seen;
+            return `${at?.getAttribute('data-x')} ${at?.getAttribute('data-y')}` !== seen || at?.getAttribute('data-refusals') !== refused;
           },
-          await place(),
+          [await place(), await stand.getAttribute('data-refusals')] as const,
         )
         .finally(() => page.keyboard.up(key));
     }

@@ -93,6 +93,13 @@ describe('zone hosts', () => {
     await everyonePlays();
   });
 
+  test('are in the metrics, with their zones', async () => {
+    const text = await (await fetch(`${server.url}/metrics`)).text();
+    for (const line of [/^millrace_world_players\{zone="0-0"\} \d+$/m, /^millrace_world_host_zones\{host="zones-1"\} 2$/m])
+      assert.match(text, line);
+    assert.match(text, /^millrace_world_decision_seconds\{quantile="p99"\} [0-9.e-]+$/m);
+  });
+
   test('killed: the other one takes the zones over at once, the players stay connected, and the zones come back to the next', async () => {
     const epochs = new Map((await get<ZoneStand[]>('/worlds/zones')).map(({ zone, epoch }) => [zone, epoch]));
     const [victim] = await hosts();

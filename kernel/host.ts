@@ -391,7 +391,7 @@ export class ZoneHost {
     // What was left on the spool counts, unless another owner has gone on without it. The newest writer there has written
     // everything anew that came before it; what others left beside it is of a branch that was given up.
     const left = [...leftBefore, ...this.#outbox.unrecorded(zone.address)];
-    const newest = Math.max(0, ...left.map(writerOf));
+    const newest = left.reduce((most, batch) => Math.max(most, writerOf(batch)), 0);
     const own = newest < recovered.epoch ? [] : left.filter((batch) => writerOf(batch) === newest);
     for (const batch of own) past.apply(batch);
     zone.restore(past.checkpoint(), past.seq);

@@ -4,6 +4,7 @@ import type { Audit } from '../api.ts';
 import { usePreferences } from '../preferences.ts';
 import { useText } from '../text/text.ts';
 import { Button, Input, Outcome } from './controls.tsx';
+import { OperatorInput } from './operator-input.tsx';
 
 interface AuditedProps {
   readonly label: string;
@@ -17,7 +18,7 @@ interface AuditedProps {
 /** A form for what stays on record: who does it and why. */
 export function Audited({ label, act, onDone, grave = false, children }: AuditedProps) {
   const text = useText();
-  const { operator, setOperator } = usePreferences();
+  const { operator } = usePreferences();
   const [reason, setReason] = useState('');
   const action = useMutation({
     mutationFn: async () => {
@@ -37,14 +38,7 @@ export function Audited({ label, act, onDone, grave = false, children }: Audited
     <form onSubmit={submit} className="grid gap-2">
       {children}
       <div className="flex flex-wrap gap-2">
-        <Input
-          label={text.operator}
-          value={operator}
-          required
-          maxLength={64}
-          onChange={(event) => setOperator(event.target.value)}
-          className="w-28"
-        />
+        <OperatorInput />
         <Input
           label={text.reason}
           value={reason}

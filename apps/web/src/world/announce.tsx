@@ -1,6 +1,7 @@
 import { useMutation } from '@tanstack/react-query';
 import { type FormEvent, useState } from 'react';
 import { Button, Input, Outcome, Panel } from '../parts/controls.tsx';
+import { OperatorInput } from '../parts/operator-input.tsx';
 import { usePreferences } from '../preferences.ts';
 import { useText } from '../text/text.ts';
 
@@ -13,7 +14,7 @@ interface AnnounceProps {
 /** Words from an operator to those who play. */
 export function Announce({ title, say }: AnnounceProps) {
   const text = useText();
-  const { operator, setOperator } = usePreferences();
+  const { operator } = usePreferences();
   const [words, setWords] = useState('');
   const announce = useMutation({ mutationFn: () => say(words, operator), onSuccess: () => setWords('') });
   const submit = (event: FormEvent) => {
@@ -23,14 +24,7 @@ export function Announce({ title, say }: AnnounceProps) {
   return (
     <Panel title={title}>
       <form onSubmit={submit} className="flex flex-wrap gap-2 px-4 pb-3">
-        <Input
-          label={text.operator}
-          value={operator}
-          required
-          maxLength={64}
-          onChange={(event) => setOperator(event.target.value)}
-          className="w-28"
-        />
+        <OperatorInput />
         <Input
           label={text.announcement}
           value={words}

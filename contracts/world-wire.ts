@@ -176,6 +176,7 @@ export const GOODBYES = {
   FRAME_TOO_LARGE: 'A frame was larger than the protocol allows.',
   BAD_FRAMES: 'Too many frames were not as the protocol says.',
   FLOOD: 'Far too many frames in too short a time.',
+  SENT_AWAY: 'The player was sent away for what it sent, and may not come back yet.',
   TOO_SLOW: 'The client did not read what it was sent.',
   SILENT: 'Nothing was heard from the client for too long.',
   TOO_MANY_CONNECTIONS: 'No more connections are accepted, or none from this address.',

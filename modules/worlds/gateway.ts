@@ -15,6 +15,7 @@ import { Connection, type RateLimits, type Transport } from './connection.ts';
 import { Latencies } from './latencies.ts';
 import type { FromZoneHost, Handle, HostPort, Question, ToZoneHost, ZoneFigures } from './messages.ts';
 import { Pace } from './pace.ts';
+import { Penalties } from './penalties.ts';
 import { ASK_MS, Questions } from './questions.ts';
 import { Session } from './session.ts';
 import { Traffic, type ZoneTraffic } from './traffic.ts';
@@ -75,6 +76,7 @@ export class Gateway {
   readonly #hostFigures = new Map<ZoneId, ZoneFigures>();
   readonly #traffic: Traffic;
   readonly #pace = new Pace();
+  readonly #penalties: Penalties;
   readonly #goodbyes = new Map<string, number>();
   readonly #refusals = new Map<string, number>();
   readonly #casting: Casting;
@@ -92,6 +94,7 @@ export class Gateway {
     this.#clock = parts.clock;
     this.#casting = new Casting(parts.clock, ({ handle, zone, host }) => zone !== null && host?.send({ type: 'mute', handle, zone }));
     this.#questions = new Questions(parts.clock);
+    this.#penalties = new Penalties(parts.clock);
     this.#traffic = new Traffic(parts.zones);
     this.#every(CARE_MS, () => this.#care());
     this.#every(1_000, () => this.#beat());
@@ -121,6 +124,7 @@ export class Gateway {
       onRecovered: () => session?.zone && session.host?.send({ type: 'refresh', handle: session.handle, zone: session.zone }),
       onClosed: (code) => {
         if (code) this.#count(this.#goodbyes, code);
+        if (code && session) this.#penalties.goodbye(session.player, code);
         this.#connections.delete(connection);
         this.#greeting.delete(connection);
         this.#perAddress.set(transport.remote, (this.#perAddress.get(transport.remote) ?? 1) - 1);
@@ -144,12 +148,14 @@ export class Gateway {
     const resumed = hello.resume === undefined ? undefined : this.#byResume.get(hello.resume);
     if (hello.resume !== undefined && !resumed) return goodbye(connection, 'BAD_RESUME');
     if (resumed) {
+      if (this.#staysAway(resumed.player, connection)) return null;
       this.#attach(resumed, connection, hello.last ?? 0, true);
       return resumed;
     }
     const who = hello.token === undefined ? null : await this.#parts.verify(hello.token);
     if (connection.isClosed) return null;
     if (!who) return goodbye(connection, 'BAD_TOKEN');
+    if (this.#staysAway(who.player, connection)) return null;
     const before = this.#byPlayer.get(who.player);
     if (before) {
       this.#forget(before);
@@ -167,6 +173,12 @@ export class Gateway {
     this.#byResume.set(session.resume, session);
     this.#attach(session, connection, 0, false);
     return session;
+  }
+
+  #staysAway(player: PlayerId, connection: Connection): boolean {
+    const remainingMs = this.#penalties.remaining(player);
+    if (remainingMs > 0) connection.bye('SENT_AWAY', `try again in ${Math.ceil(remainingMs / 1_000)} s`);
+    return remainingMs > 0;
   }
 
   #attach(session: Session, connection: Connection, last: number, resumed: boolean): void {

@@ -193,7 +193,7 @@ describe('the world’s pages in a browser', () => {
     await page.getByRole('button', { name: 'Compare with the record' }).click();
     await page.getByText('The same as replayed from the log').waitFor();
     await sign(page, 'Restore');
-    await page.getByText('Done').waitFor();
+    await page.getByText('Done', { exact: true }).waitFor();
     assert.deepEqual(mistakes, []);
     await page.close();
   });

@@ -1,19 +1,7 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import { connect, type Socket } from 'node:net';
 import { after, before, describe, test } from 'node:test';
-import {
-  FrameSplitter,
-  LENGTH_BYTES,
-  SERVER_FRAME_BYTES_MAX,
-  type ServerFrame,
-  type ServerFrameOf,
-  TILE_SIZE,
-  TILES_PER_SIDE,
-  WORLD_PROTOCOL,
-  writeLength,
-} from '@millrace/contracts';
-import { pack, unpack } from 'msgpackr';
+import { TILE_SIZE, TILES_PER_SIDE, WORLD_PROTOCOL } from '@millrace/contracts';
+import { Cheat } from './cheat.ts';
 import { type SmallWorld, startSmallWorld, until } from './small-world.ts';
 
 /*
@@ -21,78 +9,6 @@ import { type SmallWorld, startSmallWorld, until } from './small-world.ts';
  */
 
 const plan = { seed: 7, columns: 1, rows: 1, monsters: 0, items: 10 };
-
-/** A client that sends whatever it likes. */
-class Cheat {
-  readonly frames: ServerFrame[] = [];
-  isEnded = false;
-  readonly #socket: Socket;
-  #n = 0;
-
-  constructor(port: number) {
-    const splitter = new FrameSplitter(SERVER_FRAME_BYTES_MAX);
-    this.#socket = connect({ host: '127.0.0.1', port, noDelay: true });
-    this.#socket.on('data', (chunk) => splitter.push(chunk, (body) => this.frames.push(unpack(body) as ServerFrame)));
-    this.#socket.on('error', () => {});
-    this.#socket.on('close', () => {
-      this.isEnded = true;
-    });
-  }
-
-  static async joined(world: SmallWorld, id: string): Promise<Cheat> {
-    const cheat = new Cheat(world.port);
-    cheat.send({ t: 'hello', v: WORLD_PROTOCOL, token: await world.token(id) });
-    await until(() => cheat.last('welcome') !== undefined, `${id} is welcome`);
-    cheat.command({ t: 'join' });
-    await until(() => cheat.last('zone') !== undefined, `${id} is in`);
-    return cheat;
-  }
-
-  bytes(bytes: Uint8Array): void {
-    this.#socket.write(bytes);
-  }
-
-  send(frame: unknown): void {
-    const body = pack(frame);
-    const bytes = Buffer.alloc(LENGTH_BYTES + body.length);
-    writeLength(bytes, body.length);
-    body.copy(bytes, LENGTH_BYTES);
-    this.bytes(bytes);
-  }
-
-  command(frame: object): number {
-    this.send({ ...frame, n: ++this.#n });
-    return this.#n;
-  }
-
-  /** The answer to a command. */
-  async answer(n: number): Promise<ServerFrameOf<'ok'> | ServerFrameOf<'refused'>> {
-    const isIt = (frame: ServerFrame) => (frame.t === 'ok' || frame.t === 'refused') && frame.n === n;
-    await until(() => this.frames.some(isIt), `command ${n} is answered`);
-    return this.frames.find(isIt) as ServerFrameOf<'ok'> | ServerFrameOf<'refused'>;
-  }
-
-  async refusal(n: number): Promise<string> {
-    const answer = await this.answer(n);
-    return answer.t === 'refused' ? answer.code : 'it was accepted';
-  }
-
-  last<T extends ServerFrame['t']>(t: T): ServerFrameOf<T> | undefined {
-    return this.frames.findLast((frame) => frame.t === t) as ServerFrameOf<T> | undefined;
-  }
-
-  /** The code it was sent away with. */
-  async goodbye(withinMs = 10_000): Promise<string | undefined> {
-    await until(() => this.isEnded, 'the connection is ended', withinMs);
-    return this.last('bye')?.code;
-  }
-
-  async end(): Promise<void> {
-    if (this.isEnded) return;
-    this.#socket.destroy();
-    await once(this.#socket, 'close');
-  }
-}
 
 describe('who cheats', () => {
   let world: SmallWorld;
@@ -108,7 +24,7 @@ describe('who cheats', () => {
   });
 
   const enter = async (id: string) => {
-    const cheat = await Cheat.joined(world, id);
+    const cheat = await Cheat.joined({ host: '127.0.0.1', port: world.port }, await world.token(id));
     cheats.push(cheat);
     return cheat;
   };
@@ -201,6 +117,10 @@ describe('who cheats', () => {
     assert.equal(await cheat.goodbye(), 'FLOOD');
     assert.ok(cheat.frames.some((frame) => frame.t === 'refused' && frame.code === 'RATE_LIMITED'));
     assert.deepEqual(place('flood'), before_);
+    const again = new Cheat({ host: '127.0.0.1', port: world.port });
+    again.send({ t: 'hello', v: WORLD_PROTOCOL, token: await world.token('flood') });
+    assert.equal(await again.goodbye(), 'SENT_AWAY');
+    assert.match(again.last('bye')?.message ?? '', /in [1-5] s/);
   });
 
   test('by frames that are none is told what is wrong, and sent away when it does not stop', async () => {
@@ -227,7 +147,7 @@ describe('who cheats', () => {
   });
 
   test('by saying hello so slowly that it never ends is sent away', async () => {
-    const loris = new Cheat(world.port);
+    const loris = new Cheat({ host: '127.0.0.1', port: world.port });
     cheats.push(loris);
     const dripping = setInterval(() => !loris.isEnded && loris.bytes(Uint8Array.of(0)), 200);
     try {

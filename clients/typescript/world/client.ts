@@ -20,6 +20,7 @@ const FINAL: readonly string[] = [
   'REPLACED',
   'KICKED',
   'FLOOD',
+  'SENT_AWAY',
   'BAD_FRAMES',
   'FRAME_TOO_LARGE',
 ] satisfies (keyof typeof GOODBYES)[];

@@ -1,0 +1,77 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { join } from 'node:path';
+import type { PlayerToken, World } from '@millrace/contracts';
+import { startServerIn } from '../apps/server/drill/server-process.ts';
+import { startSwarm } from '../apps/server/swarm/swarm.ts';
+import type { CheatingOrders, CheatingReport } from '../tests/worlds/cheating-process.ts';
+import { inFolder, median, quantile, report } from './measure.ts';
+
+/*
+ * 300 honest bots, and by turns 36 cheats beside them that jump, run, walk through walls, flood, repeat, send nonsense and giants, and drip. The honest
+ * ones’ answers are timed as they see them.
+ */
+
+const HONEST = 300;
+const CHEATS = 36;
+const ROUNDS = 6;
+const WATCHED_SECONDS = 10;
+const SETTLE_SECONDS = 2;
+const JOIN_MS_MAX = 60_000;
+const CHEATING = join(import.meta.dirname, '..', 'tests', 'worlds', 'cheating-process.ts');
+
+await inFolder(async (folder) => {
+  const server = await startServerIn(folder, { sources: [], worlds: { columns: 4, rows: 4, hosts: 1, tcpPort: 0 } });
+  const { tcpPort } = (await (await fetch(`${server.url}/api/v1/worlds`)).json()) as World;
+  const tokens: string[] = [];
+  for (let index = 1; index <= CHEATS; index++) {
+    const response = await fetch(`${server.url}/api/v1/worlds/tokens`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ name: `Cheat ${index}` }),
+    });
+    tokens.push(((await response.json()) as PlayerToken).token);
+  }
+  const swarm = await startSwarm({ server: server.url, players: HONEST, movesPerSecond: 2, processes: 1 });
+  await swarm.joined(JOIN_MS_MAX);
+  await swarm.watch(SETTLE_SECONDS);
+  const alone: number[] = [];
+  const beside: number[] = [];
+  const told: Record<string, number> = {};
+  let tried = 0;
+  for (let round = 0; round < ROUNDS; round++) {
+    alone.push(quantile((await swarm.watch(WATCHED_SECONDS)).tally.latencies, 0.99));
+    const cheating = fork(CHEATING);
+    cheating.send({ host: '127.0.0.1', port: tcpPort, tokens } satisfies CheatingOrders);
+    const last = newest(cheating);
+    await swarm.watch(SETTLE_SECONDS);
+    const { tally } = await swarm.watch(WATCHED_SECONDS);
+    beside.push(quantile(tally.latencies, 0.99));
+    cheating.disconnect();
+    const seen = last();
+    tried += seen.tried;
+    for (const [code, count] of Object.entries(seen.refused)) told[code] = (told[code] ?? 0) + count;
+    console.error(
+      `honest p99 ${alone.at(-1)?.toFixed(1)} ms alone, ${beside.at(-1)?.toFixed(1)} ms beside cheats; ${seen.tried} tricks, ${seen.accepted} commands accepted, ${JSON.stringify(seen.refused)}`,
+    );
+    await swarm.watch(SETTLE_SECONDS);
+  }
+  swarm.end();
+  await server.stop();
+  report({
+    what: 'honest players’ p99 beside cheats against alone',
+    ours: median(beside),
+    bare: median(alone),
+    unit: 'ms',
+    budget: { kind: '<=', value: 1.25 },
+    note: `${CHEATS} cheats, ${tried} tricks, ${Object.values(told).reduce((sum, count) => sum + count, 0)} refused`,
+  });
+});
+process.exit();
+
+function newest(child: ChildProcess): () => CheatingReport {
+  let report_: CheatingReport = { tried: 0, accepted: 0, refused: {} };
+  child.on('message', (one) => {
+    report_ = one as CheatingReport;
+  });
+  return () => report_;
+}

@@ -1,0 +1,29 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { PlayerId } from '@millrace/contracts';
+import { ManualClock } from '@millrace/kernel/testing';
+import { Penalties } from './penalties.ts';
+
+const kim = 'kim' as PlayerId;
+
+test('who is sent away for what it sent stays away, twice as long each time, five minutes at most', async () => {
+  const clock = new ManualClock();
+  const penalties = new Penalties(clock);
+  const waits: number[] = [];
+  for (let offence = 0; offence < 8; offence++) {
+    penalties.goodbye(kim, 'FLOOD');
+    waits.push(penalties.remaining(kim));
+    await clock.advance(penalties.remaining(kim));
+    assert.equal(penalties.remaining(kim), 0);
+  }
+  assert.deepEqual(waits, [5_000, 10_000, 20_000, 40_000, 80_000, 160_000, 300_000, 300_000]);
+  await clock.advance(600_000);
+  penalties.goodbye(kim, 'BAD_FRAMES');
+  assert.equal(penalties.remaining(kim), 5_000);
+});
+
+test('who is ended for other reasons may come back at once', () => {
+  const penalties = new Penalties(new ManualClock());
+  for (const code of ['TOO_SLOW', 'SILENT', 'REPLACED', 'KICKED', 'SERVER_STOPPING'] as const) penalties.goodbye(kim, code);
+  assert.equal(penalties.remaining(kim), 0);
+});

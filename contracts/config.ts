@@ -338,6 +338,20 @@ export const Config = Type.Object(
         strict,
       ),
     ),
+    database: Type.Optional(
+      Type.Object(
+        {
+          url: Type.Optional(
+            Type.String({
+              pattern: '^postgres(ql)?://',
+              description: 'A PostgreSQL to keep the tables in, 15 or newer; embedded in the data folder when left out.',
+              examples: ['postgresql://millrace@db.example/millrace'],
+            }),
+          ),
+        },
+        strict,
+      ),
+    ),
     alerts: Type.Optional(AlertRules),
     logging: Type.Optional(
       Type.Object({ level: Type.Optional(Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'silent'], { default: 'info' })) }, strict),

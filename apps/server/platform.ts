@@ -24,6 +24,7 @@ import { openFileSnapshots, openLmdbSnapshots } from '@millrace/platform/snapsho
 import { Hub } from '@millrace/platform/streams';
 import { createLogger, createMetrics, type Logger } from '@millrace/platform/telemetry';
 import { WORLD_HISTORY } from '@millrace/worlds';
+import { startDatabase } from './database/server-database.ts';
 import { registerMetrics, registerWorldMetrics } from './metrics.ts';
 import { ProjectorHandle } from './projector/projector-handle.ts';
 import { UserError } from './user-error.ts';
@@ -36,6 +37,8 @@ const HOUR_MS = 3_600_000;
 const HOUSEKEEPING_MS = 10 * 60_000;
 /** Rows that are on their way to the store are waited for by a reader, but not for ever: then it gets what is there. */
 const CATCH_UP_MS = 2_000;
+/** The tables may come a little later; whoever plays or trades when the server is ready should not share the processor with them. */
+const DATABASE_AFTER_MS = 4_000;
 /** How often alerts are looked for and rates are taken. */
 const WATCH_MS = 1_000;
 
@@ -135,7 +138,9 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
     ...(adjust && { adjust }),
   });
   await openInstruments(host, collector);
-  const projector = settings.worlds.enabled ? new ProjectorHandle(join(settings.data, WORLDS_FOLDER), logger) : null;
+  const database = startDatabase(settings.data, settings.database.url, DATABASE_AFTER_MS, logger);
+  const projector = settings.worlds.enabled ? new ProjectorHandle(join(settings.data, WORLDS_FOLDER), database.address, logger) : null;
+  void database.ready.then(() => projector?.start());
   worlds = projector ? await startWorlds(settings, { logger, projector, hub, onFlow: (counts) => flow.add(counts) }) : null;
   consumers.push(seriesConsumer(consumer, log), ...(projector && worlds ? [projectorConsumer(projector, worlds.log)] : []));
   const watching = setInterval(() => {
@@ -196,6 +201,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
       parts.stop();
       await worlds?.stop();
       await projector?.stop();
+      await database.stop();
       await host.close();
       await http.close();
       await consumer.caughtUp();

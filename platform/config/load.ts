@@ -25,6 +25,7 @@ export interface Settings {
   readonly series: { readonly memoryMiB: number; readonly archiveAfterDays: number; readonly keepDays: number };
   readonly streams: { readonly historyEvents: number; readonly connectionsMax: number };
   readonly worlds: WorldSettings;
+  readonly database: { readonly url?: string };
   readonly alerts: AlertRules;
   readonly logging: { readonly level: string };
 }
@@ -50,7 +51,7 @@ interface WorldSettings {
 }
 
 /** Sections that the file may leave out; their keys have defaults of their own. */
-const SECTIONS = ['market', 'log', 'series', 'streams', 'worlds', 'alerts', 'logging'] as const;
+const SECTIONS = ['market', 'log', 'series', 'streams', 'worlds', 'database', 'alerts', 'logging'] as const;
 const ENVIRONMENT_PREFIX = 'MILLRACE_';
 /** Names with our prefix that are no configuration. */
 const NOT_CONFIGURATION = new Set(['MILLRACE_CWD']);

@@ -1,27 +1,79 @@
 import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { PGlite } from '@electric-sql/pglite';
 import { sql } from 'drizzle-orm';
-import { drizzle, type PgliteDatabase } from 'drizzle-orm/pglite';
-import { migrate } from 'drizzle-orm/pglite/migrator';
+import { drizzle, type NodePgDatabase } from 'drizzle-orm/node-postgres';
+import { migrate } from 'drizzle-orm/node-postgres/migrator';
+import pg from 'pg';
+import { openPgliteDoor } from './pglite-door.ts';
 
-/** A relational store: queries through Drizzle, batches as arrays (`unnest`), one writer at a time. */
+/** Connections a process holds at most. */
+const CONNECTIONS_MAX = 8;
+const CONNECT_MS_MAX = 5_000;
+const STATEMENT_MS_MAX = 30_000;
+/** What a PostgreSQL client makes of a folder: the socket’s name for port 5432. */
+const SOCKET = '.s.PGSQL.5432';
+/** The longest path a Unix socket may have on Linux is 107 bytes, on macOS 103. */
+const SOCKET_PATH_MAX = 100;
+/** Any number of ours: processes that migrate one database at once do it one after another. */
+const MIGRATION_LOCK = 6_455_223;
+
+/** PostgreSQL as a URL, or the folder of the socket of an embedded one. */
+export type DatabaseAddress = { readonly url: string } | { readonly socket: string };
+
+/** A relational store: queries through Drizzle, batches as arrays (`unnest`). */
 export interface Database {
-  readonly drizzle: PgliteDatabase;
+  readonly drizzle: NodePgDatabase;
   close(): Promise<void>;
 }
 
-/**
- * Opens PostgreSQL within this process, in a folder of its own, and brings its tables up to date.
- * @param migrations folder of SQL files with their journal, as drizzle-kit makes it
- */
-export async function openPglite(folder: string, migrations: string): Promise<Database> {
-  mkdirSync(folder, { recursive: true });
-  const client = await PGlite.create({ dataDir: folder });
-  const database = drizzle(client);
-  await migrate(database, { migrationsFolder: migrations });
-  // What is committed may be lost by a crash of the machine: a projection reads it again from the log, from its own offsets.
-  await database.execute(sql`set synchronous_commit = off`);
-  return { drizzle: database, close: () => client.close() };
+/** Whether a socket may lie in that folder. */
+export function isSocketFolder(folder: string): boolean {
+  return Buffer.byteLength(join(folder, SOCKET)) <= SOCKET_PATH_MAX;
 }
 
-export type Transaction = Parameters<Parameters<PgliteDatabase['transaction']>[0]>[0];
+/** Connects as it is used, and again after the database was away; a query while it is away is refused. */
+export function connectDatabase(address: DatabaseAddress, onTrouble: (error: Error) => void = () => {}): Database {
+  const pool = new pg.Pool({
+    ...('url' in address ? { connectionString: address.url } : { host: address.socket, user: 'postgres', database: 'postgres' }),
+    max: CONNECTIONS_MAX,
+    connectionTimeoutMillis: CONNECT_MS_MAX,
+    query_timeout: STATEMENT_MS_MAX,
+    application_name: 'millrace',
+  });
+  pool.on('error', onTrouble);
+  // Of one that is in use the pool says nothing; its user is told by the query that fails.
+  pool.on('connect', (client) => client.on('error', onTrouble));
+  return { drizzle: drizzle(pool), close: () => pool.end() };
+}
+
+/**
+ * Brings the tables up to date.
+ * @param migrations folder of SQL files with their journal, as drizzle-kit makes it
+ */
+export async function migrateDatabase({ drizzle: database }: Database, migrations: string): Promise<void> {
+  await database.transaction(async (transaction) => {
+    await transaction.execute(sql`select pg_advisory_xact_lock(${MIGRATION_LOCK})`);
+    await migrate(transaction as unknown as NodePgDatabase, { migrationsFolder: migrations });
+  });
+}
+
+export interface EmbeddedDatabase {
+  close(): Promise<void>;
+}
+
+/** Runs PostgreSQL within this process, its files in `folder`, and lets clients in at a socket in the folder `socket`. */
+export async function serveEmbedded(folder: string, socket: string): Promise<EmbeddedDatabase> {
+  mkdirSync(folder, { recursive: true });
+  mkdirSync(socket, { recursive: true, mode: 0o700 });
+  const pglite = await PGlite.create({ dataDir: folder });
+  const door = await openPgliteDoor(pglite, join(socket, SOCKET));
+  return {
+    close: async () => {
+      await door.close();
+      await pglite.close();
+    },
+  };
+}
+
+export type Transaction = Parameters<Parameters<NodePgDatabase['transaction']>[0]>[0];

@@ -1,2 +1,11 @@
-export { type Database, openPglite, type Transaction } from './database.ts';
+export {
+  connectDatabase,
+  type Database,
+  type DatabaseAddress,
+  type EmbeddedDatabase,
+  isSocketFolder,
+  migrateDatabase,
+  serveEmbedded,
+  type Transaction,
+} from './database.ts';
 export { marksOf, offsetsOf, projectionMarks, projectionOffsets, saveMarks, saveOffset } from './progress.ts';

@@ -46,10 +46,12 @@ export async function takeEachAway(plan: WorldPlan, players: number, calmMs: num
     cold: reachable(cold, () => !away.has('cold')),
   }));
   const tables = fork(TABLES, { serialization: 'advanced' });
+  const ended = once(tables, 'exit');
   const told = (message: ToTables) => {
     const answer = once(tables, 'message');
     tables.send(message);
-    return answer as Promise<[FromTables]>;
+    const failure = ended.then(([code]) => Promise.reject(new Error(`the process of the tables ended with ${code}`)));
+    return Promise.race([answer, failure]) as Promise<[FromTables]>;
   };
   await told({ log: join(world.folder, 'log'), tables: join(folder, 'tables') });
   const flock = fork(FLOCK, { serialization: 'advanced' });
@@ -67,6 +69,7 @@ export async function takeEachAway(plan: WorldPlan, players: number, calmMs: num
     }
     flock.disconnect();
     await until(() => world.gateway.figures().sessions === 0, 'everyone is gone', 30_000);
+    await until(() => allZones(plan).every((zone) => world.state(zone).awake === 0), 'everyone is asleep', 30_000);
     for (const host of world.hosts) await host.flushed();
     await until(() => world.hosts.every((host) => host.figures().outbox.mode === 'flowing'), 'all is in the log', 30_000);
     const [rows] = await told('players');
@@ -78,8 +81,8 @@ export async function takeEachAway(plan: WorldPlan, players: number, calmMs: num
     };
   } finally {
     if (flock.connected) flock.disconnect();
-    tables.disconnect();
-    await once(tables, 'exit');
+    if (tables.connected) tables.disconnect();
+    await ended;
     await world.stop();
     rmSync(folder, { recursive: true, force: true });
   }

@@ -1,18 +1,10 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { constants, setPriority } from 'node:os';
 import { join } from 'node:path';
-import type { Duplex } from 'node:stream';
-import { type Link, openLink } from '@millrace/platform/cluster';
+import type { DatabaseAddress } from '@millrace/platform/database';
 import type { ConsumerFigures } from '@millrace/platform/log';
 import type { Logger } from '@millrace/platform/telemetry';
+import { SupervisedProcess } from '../supervised-process.ts';
 import type { FromProjector, ProjectorQuery, ToProjector } from './projector.ts';
 
-const PROCESS = join(import.meta.dirname, 'projector-process.ts');
-/** Of 470 MB that PostgreSQL in WebAssembly takes unasked, a third is room that V8 keeps for speed nobody here needs. */
-const LEAN = ['--optimize-for-size', '--max-semi-space-size=4'];
-const START_AFTER_MS = 4_000;
-const RESTART_MS = 1_000;
-const STOP_MS_MAX = 9_000;
 const ANSWER_MS_MAX = 10_000;
 
 interface Asked {
@@ -26,33 +18,34 @@ type Question =
   | { readonly type: 'replay'; readonly letter: number }
   | { readonly type: 'caught-up' };
 
-/** Lets a process have what the others leave it: tables may come a little later, decisions may not. */
-function yieldToOthers(pid: number | undefined): void {
-  try {
-    if (pid !== undefined) setPriority(pid, constants.priority.PRIORITY_BELOW_NORMAL);
-  } catch {
-    // It has ended already, or the system does not allow it; then it runs like the others.
-  }
-}
-
 /** The projector as the server holds it: a process that is started again when it ends. Nothing else waits for it. */
 export class ProjectorHandle {
-  readonly #data: string;
+  readonly #process: SupervisedProcess<ToProjector, FromProjector>;
   readonly #logger: Logger;
-  #child: ChildProcess | null = null;
-  #link: Link<ToProjector> | null = null;
   #asked = new Map<number, Asked>();
   #asks = 0;
   #figures: ConsumerFigures | null = null;
   #isPaused = false;
-  #isStopping = false;
-  #restart: NodeJS.Timeout | null = null;
 
-  constructor(data: string, logger: Logger) {
-    this.#data = data;
+  /** @param data folder of the log to read */
+  constructor(data: string, database: DatabaseAddress, logger: Logger) {
     this.#logger = logger;
-    // The tables may come a little later; whoever plays or trades when the server is ready should not share the processor with them.
-    this.#restart = setTimeout(() => this.#start(), START_AFTER_MS);
+    this.#process = new SupervisedProcess<ToProjector, FromProjector>(
+      {
+        name: 'the projector',
+        file: join(import.meta.dirname, 'projector-process.ts'),
+        begin: () => [{ type: 'begin', data, database }, ...(this.#isPaused ? [{ type: 'pause' } as const] : [])],
+        stop: { type: 'stop' },
+        onMessage: (message) => this.#received(message),
+        onEnded: () => this.#ended(),
+      },
+      logger,
+    );
+  }
+
+  /** To be called once the tables are there. */
+  start(): void {
+    this.#process.start();
   }
 
   /** What it said last; null until it has said something. */
@@ -66,12 +59,12 @@ export class ProjectorHandle {
 
   pause(): void {
     this.#isPaused = true;
-    this.#link?.send({ type: 'pause' });
+    this.#process.send({ type: 'pause' });
   }
 
   resume(): void {
     this.#isPaused = false;
-    this.#link?.send({ type: 'resume' });
+    this.#process.send({ type: 'resume' });
   }
 
   query(query: ProjectorQuery): Promise<unknown> {
@@ -86,22 +79,12 @@ export class ProjectorHandle {
     await this.#ask({ type: 'caught-up' });
   }
 
-  async stop(): Promise<void> {
-    this.#isStopping = true;
-    if (this.#restart) clearTimeout(this.#restart);
-    const child = this.#child;
-    if (!child || child.exitCode !== null || child.signalCode !== null) return;
-    const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
-    this.#link?.send({ type: 'stop' });
-    const late = setTimeout(() => child.kill('SIGKILL'), STOP_MS_MAX);
-    await ended;
-    clearTimeout(late);
+  stop(): Promise<void> {
+    return this.#process.stop();
   }
 
   /** @throws when the projector is away, or fails on it */
   #ask(question: Question): Promise<unknown> {
-    const link = this.#link;
-    if (!link) return Promise.reject(new Error('the projector is starting'));
     const ask = ++this.#asks;
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
@@ -109,33 +92,19 @@ export class ProjectorHandle {
         reject(new Error(`the projector did not answer within ${ANSWER_MS_MAX} ms`));
       }, ANSWER_MS_MAX);
       this.#asked.set(ask, { resolve, reject, timer });
-      link.send({ ...question, ask });
+      if (this.#process.send({ ...question, ask })) return;
+      clearTimeout(timer);
+      this.#asked.delete(ask);
+      reject(new Error('the projector is starting'));
     });
   }
 
-  #start(): void {
-    const child = spawn(process.execPath, [...LEAN, PROCESS], { stdio: ['ignore', 'inherit', 'inherit', 'pipe'] });
-    this.#child = child;
-    yieldToOthers(child.pid);
-    this.#link = openLink<ToProjector, FromProjector>(child.stdio[3] as Duplex, {
-      onMessage: (message) => this.#received(message),
-      onClose: () => {},
-    });
-    this.#link.send({ type: 'begin', data: this.#data });
-    if (this.#isPaused) this.#link.send({ type: 'pause' });
-    child.once('error', (error) => this.#logger.error({ err: error }, 'the projector cannot be started'));
-    child.once('exit', (code, signal) => {
-      this.#link?.close();
-      this.#link = null;
-      for (const { reject, timer } of this.#asked.values()) {
-        clearTimeout(timer);
-        reject(new Error('the projector has ended'));
-      }
-      this.#asked.clear();
-      if (this.#isStopping) return;
-      this.#logger.error({ code, signal }, 'the projector has ended and is started again');
-      this.#restart = setTimeout(() => this.#start(), RESTART_MS);
-    });
+  #ended(): void {
+    for (const { reject, timer } of this.#asked.values()) {
+      clearTimeout(timer);
+      reject(new Error('the projector has ended'));
+    }
+    this.#asked.clear();
   }
 
   #received(message: FromProjector): void {

@@ -4,8 +4,8 @@ import { openLink } from '@millrace/platform/cluster';
 import { type FromProjector, type Projector, runProjector, type ToProjector } from './projector.ts';
 
 /*
- * The projector as a process of its own: its database keeps a thread busy for tens of milliseconds at a time, which nobody who
- * plays or trades should feel. It speaks with the server over the pipe it was started with (descriptor 3).
+ * The projector as a process of its own: reading the log back and making rows of it keeps a thread busy, which nobody who plays
+ * or trades should feel. It speaks with the server over the pipe it was started with (descriptor 3).
  */
 
 const STOP_MS_MAX = 8_000;
@@ -16,7 +16,7 @@ let isEnding = false;
 const link = openLink<FromProjector, ToProjector>(new Socket({ fd: 3, readable: true, writable: true }), {
   onMessage: (message) => {
     if (message.type === 'begin') {
-      starting = runProjector(message.data, (reply) => link.send(reply));
+      starting = runProjector(message.data, message.database, (reply) => link.send(reply));
       starting.catch((error) => {
         link.send({ type: 'trouble', message: `the tables cannot be opened: ${messageOf(error)}` });
         setTimeout(() => process.exit(1), 100);
@@ -24,8 +24,7 @@ const link = openLink<FromProjector, ToProjector>(new Socket({ fd: 3, readable: 
     } else if (message.type === 'stop') void end();
     else void starting?.then((projector) => projector.received(message));
   },
-  // Nobody waits for an orderly end any more, and the next server may be starting: the tables are as whole as their last commit.
-  // An exit would wait for threads of PostgreSQL’s that are being made, and has been seen to wait for ever.
+  // Nobody waits for an orderly end any more: what is not committed is read again.
   onClose: () => process.kill(process.pid, 'SIGKILL'),
 });
 

@@ -2,11 +2,10 @@ import { join } from 'node:path';
 import type { PlayerId } from '@millrace/contracts';
 import { messageOf } from '@millrace/kernel';
 import { systemClock } from '@millrace/platform/clock';
-import { openPglite } from '@millrace/platform/database';
+import { connectDatabase, type DatabaseAddress } from '@millrace/platform/database';
 import { type ConsumerFigures, ConsumerGroup, openLmdbLog } from '@millrace/platform/log';
 import { allPlayers, historyOf, stepsOf, worldProjection } from '@millrace/worlds/tables';
 
-const MIGRATIONS = join(import.meta.dirname, '..', 'migrations');
 const FIGURES_MS = 1_000;
 
 export type ProjectorQuery =
@@ -15,7 +14,7 @@ export type ProjectorQuery =
   | { about: 'players' };
 
 export type ToProjector =
-  | { readonly type: 'begin'; readonly data: string }
+  | { readonly type: 'begin'; readonly data: string; readonly database: DatabaseAddress }
   | { readonly type: 'query'; readonly ask: number; readonly query: ProjectorQuery }
   | { readonly type: 'replay'; readonly ask: number; readonly letter: number }
   | { readonly type: 'caught-up'; readonly ask: number }
@@ -32,13 +31,15 @@ export interface Projector {
 }
 
 /** Keeps the world’s tables up to date from the log, and answers questions about them. */
-export async function runProjector(data: string, send: (message: FromProjector) => void): Promise<Projector> {
+export async function runProjector(data: string, address: DatabaseAddress, send: (message: FromProjector) => void): Promise<Projector> {
   const log = openLmdbLog(join(data, 'log'));
-  const database = await openPglite(join(data, 'tables'), MIGRATIONS);
-  const consumer = new ConsumerGroup(log, worldProjection(database), systemClock, (message) => send({ type: 'trouble', message }));
+  const trouble = (message: string) => send({ type: 'trouble', message });
+  const database = connectDatabase(address, (error) => trouble(messageOf(error)));
+  const consumer = new ConsumerGroup(log, worldProjection(database), systemClock, trouble);
   let isPaused = false;
+  await consumer.start();
   // One after another: a pause that is followed by a resume must be over first.
-  let changing: Promise<void> = consumer.start();
+  let changing: Promise<void> = Promise.resolve();
   const figures = setInterval(() => send({ type: 'figures', figures: consumer.figures(), paused: isPaused }), FIGURES_MS);
 
   const query = (asked: ProjectorQuery): Promise<unknown> => {

@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { Handover, WorldCommand, WorldEvent } from '@millrace/contracts';
 import { type EventBatch, Random } from '@millrace/kernel';
 import { newHost } from '@millrace/kernel/testing';
-import { type Database, openPglite } from '@millrace/platform/database';
+import { connectDatabase, type Database, migrateDatabase } from '@millrace/platform/database';
+import { ENGINES, type TestDatabase } from '@millrace/platform/database/testing';
 import { CannotApply } from '@millrace/platform/log';
 import { sql } from 'drizzle-orm';
 import { type World, worldZone } from '../zone.ts';
@@ -128,98 +127,101 @@ function truthOf(zones: readonly World[]): object[] {
     .sort((one, other) => (one.id < other.id ? -1 : 1));
 }
 
-describe('the world’s tables', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'millrace-tables-'));
-  let database: Database;
-  before(async () => {
-    database = await openPglite(folder, MIGRATIONS);
-  });
-  after(async () => {
-    await database.close();
-    rmSync(folder, { recursive: true, force: true });
-  });
-  const clear = () =>
-    database.drizzle.execute(
-      sql`truncate projection_marks, projection_offsets, players, movements, item_history, sessions, player_changes`,
-    );
-  const rows = async () =>
-    (await allPlayers(database))
-      .map(({ id, zone, x, y, health, awake, suspicion, bag }) => ({ id, zone, x, y, health, awake, suspicion, bag }))
-      .sort((one, other) => (one.id < other.id ? -1 : 1));
-
-  test('equal the zones’ truth, however the zones are read apart, cut, and read again', async () => {
-    for (let seed = 1; seed <= 6; seed++) {
-      await clear();
-      const { batches, zones } = await played(seed, 300);
-      const random = new Random(seed);
-      let projection = worldProjection(database);
-      await projection.offsets();
-      const next = [0, 0];
-      const lanes = ZONES.map((zone) => batches.filter((batch) => batch.zone === zone));
-      assert.ok(
-        batches.some((batch) => batch.events.some(({ type }) => type === 'PlayerArrived')),
-        'somebody crosses',
+for (const engine of ENGINES)
+  describe(`the world’s tables on ${engine.name}`, () => {
+    let running: TestDatabase;
+    let database: Database;
+    before(async () => {
+      running = await engine.open();
+      database = connectDatabase(running.address);
+      await migrateDatabase(database, MIGRATIONS);
+    });
+    after(async () => {
+      await database.close();
+      await running.close();
+    });
+    const clear = () =>
+      database.drizzle.execute(
+        sql`truncate projection_marks, projection_offsets, players, movements, item_history, sessions, player_changes`,
       );
-      while (lanes.some((lane, index) => (next[index] ?? 0) < lane.length)) {
-        const lane = random.next() < 0.5 ? 0 : 1;
-        const from = Math.max(0, (next[lane] ?? 0) - Math.floor(random.next() * 4));
-        const to = Math.min((lanes[lane] ?? []).length, (next[lane] ?? 0) + 1 + Math.floor(random.next() * 30));
-        await projection.apply((lanes[lane] ?? []).slice(from, to), { partition: lane, next: to });
-        next[lane] = to;
-        if (random.next() < 0.1) {
-          projection = worldProjection(database);
-          assert.deepEqual(
-            [...(await projection.offsets())].sort(),
-            next.map((offset, partition) => [partition, offset]).filter(([, offset]) => offset !== 0),
-          );
+    const rows = async () =>
+      (await allPlayers(database))
+        .map(({ id, zone, x, y, health, awake, suspicion, bag }) => ({ id, zone, x, y, health, awake, suspicion, bag }))
+        .sort((one, other) => (one.id < other.id ? -1 : 1));
+
+    test('equal the zones’ truth, however the zones are read apart, cut, and read again', async () => {
+      for (let seed = 1; seed <= 6; seed++) {
+        await clear();
+        const { batches, zones } = await played(seed, 300);
+        const random = new Random(seed);
+        let projection = worldProjection(database);
+        await projection.offsets();
+        const next = [0, 0];
+        const lanes = ZONES.map((zone) => batches.filter((batch) => batch.zone === zone));
+        assert.ok(
+          batches.some((batch) => batch.events.some(({ type }) => type === 'PlayerArrived')),
+          'somebody crosses',
+        );
+        while (lanes.some((lane, index) => (next[index] ?? 0) < lane.length)) {
+          const lane = random.next() < 0.5 ? 0 : 1;
+          const from = Math.max(0, (next[lane] ?? 0) - Math.floor(random.next() * 4));
+          const to = Math.min((lanes[lane] ?? []).length, (next[lane] ?? 0) + 1 + Math.floor(random.next() * 30));
+          await projection.apply((lanes[lane] ?? []).slice(from, to), { partition: lane, next: to });
+          next[lane] = to;
+          if (random.next() < 0.1) {
+            projection = worldProjection(database);
+            assert.deepEqual(
+              [...(await projection.offsets())].sort(),
+              next.map((offset, partition) => [partition, offset]).filter(([, offset]) => offset !== 0),
+            );
+          }
         }
+        assert.deepEqual(await rows(), truthOf(zones));
+        const steps = batches
+          .flatMap((batch) => batch.events)
+          .filter(({ type }) => type === 'PlayerMoved' || type === 'PlayerArrived').length;
+        const [counted] = (await database.drizzle.execute(sql`select count(*)::int as n from movements`)).rows as { n: number }[];
+        assert.equal(counted?.n, steps);
+        const [open] = (await database.drizzle.execute(sql`select count(*)::int as n from sessions where ended_at is null`)).rows as {
+          n: number;
+        }[];
+        assert.equal(
+          open?.n,
+          zones.reduce((sum, { awake }) => sum + awake, 0),
+        );
       }
-      assert.deepEqual(await rows(), truthOf(zones));
-      const steps = batches
-        .flatMap((batch) => batch.events)
-        .filter(({ type }) => type === 'PlayerMoved' || type === 'PlayerArrived').length;
-      const [counted] = (await database.drizzle.execute(sql`select count(*)::int as n from movements`)).rows as { n: number }[];
-      assert.equal(counted?.n, steps);
-      const [open] = (await database.drizzle.execute(sql`select count(*)::int as n from sessions where ended_at is null`)).rows as {
-        n: number;
-      }[];
-      assert.equal(
-        open?.n,
-        zones.reduce((sum, { awake }) => sum + awake, 0),
+    });
+
+    test('tell a player’s history', async () => {
+      const { lines, sessions } = await historyOf(database, 'a', { before: Number.MAX_SAFE_INTEGER, limit: 1_000 });
+      assert.ok(lines.some(({ type, detail }) => type === 'PlayerEdited' && (detail as { operator?: string }).operator === 'kim'));
+      assert.ok(sessions.length > 0);
+      assert.ok((await stepsOf(database, 'a', { from: 0, to: Number.MAX_SAFE_INTEGER, limit: 10 })).length > 0);
+    });
+
+    test('name the one batch that no table takes, and take it once it is mended', async () => {
+      await clear();
+      const { batches } = await played(9, 60);
+      const projection = worldProjection(database);
+      await projection.offsets();
+      const joined = batches.findIndex((batch) => batch.events.some(({ type }) => type === 'PlayerMoved'));
+      const sick = structuredClone(batches[joined] as EventBatch);
+      const moved = (sick.events as unknown as { type: string; player: string }[]).find(({ type }) => type === 'PlayerMoved');
+      if (moved) moved.player = 'nul\u0000byte';
+      const group = batches.with(joined, sick);
+      await assert.rejects(
+        projection.apply(group, { partition: 0, next: 1 }),
+        (error) => error instanceof CannotApply && error.batch === sick,
       );
-    }
+      await projection.apply(
+        group.filter((batch) => batch !== sick),
+        { partition: 0, next: 1 },
+      );
+      await projection.apply([batches[joined] as EventBatch], null);
+      const [counted] = (await database.drizzle.execute(sql`select count(*)::int as n from movements`)).rows as { n: number }[];
+      assert.equal(
+        counted?.n,
+        batches.flatMap((batch) => batch.events).filter(({ type }) => type === 'PlayerMoved' || type === 'PlayerArrived').length,
+      );
+    });
   });
-
-  test('tell a player’s history', async () => {
-    const { lines, sessions } = await historyOf(database, 'a', { before: Number.MAX_SAFE_INTEGER, limit: 1_000 });
-    assert.ok(lines.some(({ type, detail }) => type === 'PlayerEdited' && (detail as { operator?: string }).operator === 'kim'));
-    assert.ok(sessions.length > 0);
-    assert.ok((await stepsOf(database, 'a', { from: 0, to: Number.MAX_SAFE_INTEGER, limit: 10 })).length > 0);
-  });
-
-  test('name the one batch that no table takes, and take it once it is mended', async () => {
-    await clear();
-    const { batches } = await played(9, 60);
-    const projection = worldProjection(database);
-    await projection.offsets();
-    const joined = batches.findIndex((batch) => batch.events.some(({ type }) => type === 'PlayerMoved'));
-    const sick = structuredClone(batches[joined] as EventBatch);
-    const moved = (sick.events as unknown as { type: string; player: string }[]).find(({ type }) => type === 'PlayerMoved');
-    if (moved) moved.player = 'nul\u0000byte';
-    const group = batches.with(joined, sick);
-    await assert.rejects(
-      projection.apply(group, { partition: 0, next: 1 }),
-      (error) => error instanceof CannotApply && error.batch === sick,
-    );
-    await projection.apply(
-      group.filter((batch) => batch !== sick),
-      { partition: 0, next: 1 },
-    );
-    await projection.apply([batches[joined] as EventBatch], null);
-    const [counted] = (await database.drizzle.execute(sql`select count(*)::int as n from movements`)).rows as { n: number }[];
-    assert.equal(
-      counted?.n,
-      batches.flatMap((batch) => batch.events).filter(({ type }) => type === 'PlayerMoved' || type === 'PlayerArrived').length,
-    );
-  });
-});

@@ -33,6 +33,8 @@ export function worldProjection(database: Database): Projection {
     const fresh = isReplay ? batches : batches.filter((batch) => isNew(batch, known, reached));
     try {
       await database.drizzle.transaction(async (transaction) => {
+        // What is committed may be lost by a crash of the machine: it is read again from the log, from the offsets that are lost with it.
+        await transaction.execute(sql`set local synchronous_commit = off`);
         await applyBatches(transaction, fresh, isReplay ? () => 0 : (zone) => known.get(zone) ?? 0, isReplay);
         if (!isReplay) await saveMarks(transaction, WORLD_HISTORY, reached);
         if (read) await saveOffset(transaction, WORLD_HISTORY, read);

@@ -1,0 +1,45 @@
+import { Socket } from 'node:net';
+import { messageOf } from '@millrace/kernel';
+import { openLink } from '@millrace/platform/cluster';
+import { type EmbeddedDatabase, serveEmbedded } from '@millrace/platform/database';
+
+/*
+ * The embedded PostgreSQL as a process of its own: it keeps a thread busy for tens of milliseconds at a time, which nobody who plays or trades should
+ * feel. Its clients come to a socket; the server speaks with it over the pipe it was started with (descriptor 3).
+ */
+
+export type ToDatabase = { readonly type: 'begin'; readonly folder: string; readonly socket: string } | { readonly type: 'stop' };
+export type FromDatabase = { readonly type: 'ready' } | { readonly type: 'trouble'; readonly message: string };
+
+const STOP_MS_MAX = 8_000;
+
+let starting: Promise<EmbeddedDatabase> | null = null;
+let isEnding = false;
+
+const link = openLink<FromDatabase, ToDatabase>(new Socket({ fd: 3, readable: true, writable: true }), {
+  onMessage: (message) => {
+    if (message.type === 'stop') return void end();
+    starting = serveEmbedded(message.folder, message.socket);
+    starting.then(
+      () => link.send({ type: 'ready' }),
+      (error) => {
+        link.send({ type: 'trouble', message: messageOf(error) });
+        setTimeout(() => process.exit(1), 100);
+      },
+    );
+  },
+  // Nobody waits for an orderly end any more, and the next server may be starting: the tables are as whole as their last commit.
+  // An exit would wait for threads of PostgreSQL’s that are being made, and has been seen to wait for ever.
+  onClose: () => process.kill(process.pid, 'SIGKILL'),
+});
+
+async function end(): Promise<void> {
+  if (isEnding) return;
+  isEnding = true;
+  setTimeout(() => process.exit(1), STOP_MS_MAX).unref();
+  await starting?.then((database) => database.close()).catch(() => {});
+  process.exit(0);
+}
+
+process.on('SIGINT', () => {});
+process.on('SIGTERM', () => void end());

@@ -1,0 +1,92 @@
+import { createHash } from 'node:crypto';
+import { existsSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { messageOf } from '@millrace/kernel';
+import { connectDatabase, type Database, type DatabaseAddress, isSocketFolder, migrateDatabase } from '@millrace/platform/database';
+import type { Logger } from '@millrace/platform/telemetry';
+import { SupervisedProcess } from '../supervised-process.ts';
+import type { FromDatabase, ToDatabase } from './database-process.ts';
+
+const MIGRATIONS = join(import.meta.dirname, '..', 'migrations');
+/** Of 470 MB that PostgreSQL in WebAssembly takes unasked, a third is room that V8 keeps for speed nobody here needs. */
+const LEAN = ['--optimize-for-size', '--max-semi-space-size=4'];
+const MIGRATE_AGAIN_MS = 2_000;
+
+/** The relational store as the server has it: embedded in a process of its own, or a PostgreSQL elsewhere. */
+export interface ServerDatabase {
+  readonly address: DatabaseAddress;
+  readonly database: Database;
+  /** Resolves when the tables are there and up to date. */
+  readonly ready: Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** @param url a PostgreSQL; embedded when undefined. @param startAfterMs how long an embedded one leaves the processor to others at the start */
+export function startDatabase(data: string, url: string | undefined, startAfterMs: number, logger: Logger): ServerDatabase {
+  const embedded = url === undefined ? startEmbedded(data, startAfterMs, logger) : null;
+  const address = embedded?.address ?? { url: url as string };
+  const database = connectDatabase(address, (error) => logger.warn({ message: error.message }, 'a connection to the database was lost'));
+  let isStopping = false;
+  const migrated = async () => {
+    await embedded?.ready;
+    while (!isStopping) {
+      try {
+        return await migrateDatabase(database, MIGRATIONS);
+      } catch (error) {
+        logger.error({ message: messageOf(error) }, 'the tables cannot be brought up to date yet');
+        await new Promise((resolve) => setTimeout(resolve, MIGRATE_AGAIN_MS));
+      }
+    }
+  };
+  return {
+    address,
+    database,
+    ready: migrated(),
+    stop: async () => {
+      isStopping = true;
+      await database.close();
+      await embedded?.stop();
+    },
+  };
+}
+
+function startEmbedded(data: string, startAfterMs: number, logger: Logger) {
+  const socket = socketFolder(data);
+  let isReady: () => void = () => {};
+  const ready = new Promise<void>((resolve) => {
+    isReady = resolve;
+  });
+  const child = new SupervisedProcess<ToDatabase, FromDatabase>(
+    {
+      name: 'the database',
+      file: join(import.meta.dirname, 'database-process.ts'),
+      nodeFlags: LEAN,
+      begin: () => {
+        // What a killed one left behind keeps the next from opening its door.
+        if (existsSync(socket)) rmSync(socket, { recursive: true });
+        return [{ type: 'begin', folder: join(data, 'database'), socket }];
+      },
+      stop: { type: 'stop' },
+      onMessage: (message) =>
+        message.type === 'ready' ? isReady() : logger.error({ message: message.message }, 'the database cannot be opened'),
+    },
+    logger,
+  );
+  const starting = setTimeout(() => child.start(), startAfterMs);
+  return {
+    address: { socket },
+    ready,
+    stop: () => {
+      clearTimeout(starting);
+      return child.stop();
+    },
+  };
+}
+
+/** Within the data folder, unless its path is too long for a socket’s. */
+function socketFolder(data: string): string {
+  const inside = join(data, 'database-socket');
+  if (isSocketFolder(inside)) return inside;
+  return join(tmpdir(), `millrace-${createHash('sha256').update(data).digest('hex').slice(0, 16)}`);
+}

@@ -1,0 +1,84 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { constants, setPriority } from 'node:os';
+import type { Duplex } from 'node:stream';
+import { type Link, openLink } from '@millrace/platform/cluster';
+import type { Logger } from '@millrace/platform/telemetry';
+
+const RESTART_MS = 1_000;
+const STOP_MS_MAX = 9_000;
+
+export interface ProcessOrders<Out extends object, In extends object> {
+  /** What it is called in the log. */
+  readonly name: string;
+  readonly file: string;
+  readonly nodeFlags?: readonly string[];
+  /** What a process is told first, each time one starts. */
+  readonly begin: () => readonly Out[];
+  /** What ends it in good order. */
+  readonly stop: Out;
+  readonly onMessage: (message: In) => void;
+  readonly onEnded?: () => void;
+}
+
+/** A process of the server’s that is started again when it ends. They speak over a pipe, descriptor 3 on the other side. */
+export class SupervisedProcess<Out extends object, In extends object> {
+  readonly #orders: ProcessOrders<Out, In>;
+  readonly #logger: Logger;
+  #child: ChildProcess | null = null;
+  #link: Link<Out> | null = null;
+  #restart: NodeJS.Timeout | null = null;
+  #isStopping = false;
+
+  constructor(orders: ProcessOrders<Out, In>, logger: Logger) {
+    this.#orders = orders;
+    this.#logger = logger;
+  }
+
+  start(): void {
+    if (this.#isStopping || this.#child) return;
+    const { name, file, nodeFlags = [], begin, onMessage, onEnded } = this.#orders;
+    const child = spawn(process.execPath, [...nodeFlags, file], { stdio: ['ignore', 'inherit', 'inherit', 'pipe'] });
+    this.#child = child;
+    yieldToOthers(child.pid);
+    const link = openLink<Out, In>(child.stdio[3] as Duplex, { onMessage, onClose: () => {} });
+    this.#link = link;
+    for (const message of begin()) link.send(message);
+    child.once('error', (error) => this.#logger.error({ err: error }, `${name} cannot be started`));
+    child.once('exit', (code, signal) => {
+      link.close();
+      this.#link = null;
+      this.#child = null;
+      onEnded?.();
+      if (this.#isStopping) return;
+      this.#logger.error({ code, signal }, `${name} has ended and is started again`);
+      this.#restart = setTimeout(() => this.start(), RESTART_MS);
+    });
+  }
+
+  /** @returns whether there is a process that may hear it */
+  send(message: Out): boolean {
+    this.#link?.send(message);
+    return this.#link !== null;
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopping = true;
+    if (this.#restart) clearTimeout(this.#restart);
+    const child = this.#child;
+    if (!child) return;
+    const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+    this.#link?.send(this.#orders.stop);
+    const late = setTimeout(() => child.kill('SIGKILL'), STOP_MS_MAX);
+    await ended;
+    clearTimeout(late);
+  }
+}
+
+/** Lets a process have what the server and its zones leave it: tables may come a little later, decisions may not. */
+function yieldToOthers(pid: number | undefined): void {
+  try {
+    if (pid !== undefined) setPriority(pid, constants.priority.PRIORITY_BELOW_NORMAL);
+  } catch {
+    // It has ended already, or the system does not allow it; then it runs like the others.
+  }
+}

@@ -1,0 +1,87 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { sql } from 'drizzle-orm';
+import pg from 'pg';
+import { connectDatabase, type Database, migrateDatabase } from './database.ts';
+import { marksOf, offsetsOf, saveMarks, saveOffset } from './progress.ts';
+import { ENGINES, type TestDatabase } from './testing/engines.ts';
+
+const MIGRATIONS = join(import.meta.dirname, '..', '..', 'apps', 'server', 'migrations');
+
+for (const engine of ENGINES)
+  describe(`the relational store on ${engine.name}`, () => {
+    let running: TestDatabase;
+    let database: Database;
+    before(async () => {
+      running = await engine.open();
+      database = connectDatabase(running.address);
+      await database.drizzle.execute(sql`create table counters (id integer primary key, n integer not null)`);
+      await database.drizzle.execute(sql`insert into counters values (1, 0)`);
+    });
+    after(async () => {
+      await database.close();
+      await running.close();
+    });
+    const rows = async (query: ReturnType<typeof sql>) => (await database.drizzle.execute(query)).rows;
+
+    test('is migrated once, by however many at the same time, and again without effect', async () => {
+      const others = Array.from({ length: 3 }, () => connectDatabase(running.address));
+      await Promise.all(others.map((other) => migrateDatabase(other, MIGRATIONS)));
+      await migrateDatabase(database, MIGRATIONS);
+      await Promise.all(others.map((other) => other.close()));
+      assert.deepEqual(await rows(sql`select count(*)::int as players from players`), [{ players: 0 }]);
+    });
+
+    test('keeps statements of many connections apart', async () => {
+      const answers = await Promise.all(Array.from({ length: 300 }, (_none, index) => rows(sql`select ${index}::int as n`)));
+      assert.deepEqual(
+        answers.map(([row]) => row?.n),
+        answers.map((_row, index) => index),
+      );
+    });
+
+    test('loses no update of transactions that run at once', async () => {
+      await Promise.all(
+        Array.from({ length: 20 }, () =>
+          database.drizzle.transaction(async (transaction) => {
+            const { rows: found } = await transaction.execute(sql`select n from counters where id = 1 for update`);
+            await transaction.execute(sql`update counters set n = ${Number(found[0]?.n) + 1} where id = 1`);
+          }),
+        ),
+      );
+      assert.deepEqual(await rows(sql`select n from counters where id = 1`), [{ n: 20 }]);
+    });
+
+    test('takes back a transaction that fails, and one whose client dies', async () => {
+      await assert.rejects(
+        database.drizzle.transaction(async (transaction) => {
+          await transaction.execute(sql`update counters set n = 1000`);
+          await transaction.execute(sql`insert into counters values (1, 0)`);
+        }),
+        (error) => (error as { cause?: { code?: string } }).cause?.code === '23505',
+      );
+      const { address } = running;
+      const dying = new pg.Client('url' in address ? address.url : { host: address.socket, user: 'postgres', database: 'postgres' });
+      dying.on('error', () => {});
+      await dying.connect();
+      await dying.query('begin');
+      await dying.query('update counters set n = 1000');
+      (dying as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
+      assert.deepEqual(await rows(sql`select n from counters where id = 1`), [{ n: 20 }]);
+    });
+
+    test('says what is wrong with a statement, and takes the next', async () => {
+      await assert.rejects(rows(sql`selec 1`), (error) => (error as { cause?: { code?: string } }).cause?.code === '42601');
+      assert.deepEqual(await rows(sql`select 1::int as one`), [{ one: 1 }]);
+    });
+
+    test('keeps how far a group has read', async () => {
+      await database.drizzle.transaction(async (transaction) => {
+        await saveOffset(transaction, 'g', { partition: 3, next: 2 ** 40 });
+        await saveMarks(transaction, 'g', new Map([['zone', 2 ** 41]]));
+      });
+      assert.deepEqual([...(await offsetsOf(database, 'g'))], [[3, 2 ** 40]]);
+      assert.deepEqual([...(await marksOf(database, 'g'))], [['zone', 2 ** 41]]);
+    });
+  });

@@ -1,0 +1,104 @@
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, chownSync, globSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir, userInfo } from 'node:os';
+import { join } from 'node:path';
+import pg from 'pg';
+import { type DatabaseAddress, serveEmbedded } from '../database.ts';
+
+/** A database for tests, its files in a folder that is gone when it is closed. */
+export interface TestDatabase {
+  readonly address: DatabaseAddress;
+  close(): Promise<void>;
+}
+
+/** The two engines that everything which keeps tables is held against. */
+export const ENGINES: readonly { readonly name: string; open(): Promise<TestDatabase> }[] = [
+  { name: 'PGlite', open: openEmbedded },
+  // Where there is none and none can be installed, `npm test` says so; CI must have one.
+  ...(postgresPrograms() || process.env.CI ? [{ name: 'PostgreSQL', open: openServer }] : []),
+];
+
+async function openEmbedded(): Promise<TestDatabase> {
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-pglite-'));
+  const socket = join(folder, 'socket');
+  const served = await serveEmbedded(join(folder, 'data'), socket);
+  return {
+    address: { socket },
+    close: async () => {
+      await served.close();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Starts a real server at a socket of its own, no TCP port. It refuses to run as root, so root starts it as the user Debian makes for it. */
+async function openServer(): Promise<TestDatabase> {
+  const programs = requirePrograms();
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-postgres-'));
+  const data = join(folder, 'data');
+  const socket = join(folder, 'socket');
+  mkdirSync(socket);
+  const owner = ownerOfServer();
+  for (const each of [folder, socket]) {
+    chmodSync(each, 0o755);
+    if (owner) chownSync(each, owner.uid, owner.gid);
+  }
+  const who = owner ?? {};
+  execFileSync(join(programs, 'initdb'), ['-D', data, '-U', 'postgres', '-A', 'trust', '--no-sync', '-E', 'UTF8', '--locale=C.UTF-8'], {
+    ...who,
+    stdio: 'pipe',
+  });
+  writeFileSync(join(data, 'postgresql.auto.conf'), `listen_addresses = ''\nunix_socket_directories = '${socket}'\nfsync = off\n`);
+  const url = `postgresql://postgres@/postgres?host=${encodeURIComponent(socket)}`;
+  const server = spawn(join(programs, 'postgres'), ['-D', data], { ...who, stdio: ['ignore', 'ignore', 'pipe'] });
+  let said = '';
+  server.stderr.on('data', (text) => {
+    said += text;
+  });
+  const ended = once(server, 'exit');
+  await Promise.race([takesConnections(url), ended.then(() => Promise.reject(new Error(`PostgreSQL did not start:\n${said}`)))]);
+  return {
+    address: { url },
+    close: async () => {
+      // Fast shutdown: whoever is connected is let go.
+      server.kill('SIGINT');
+      await ended;
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** The newest PostgreSQL that Debian has installed; scripts/test.ts installs one where it can. */
+export function postgresPrograms(): string | undefined {
+  return globSync('/usr/lib/postgresql/*/bin/postgres')
+    .sort()
+    .at(-1)
+    ?.replace(/\/postgres$/, '');
+}
+
+function requirePrograms(): string {
+  const programs = postgresPrograms();
+  if (!programs) throw new Error('there is no PostgreSQL on this machine; on Debian: apt-get install postgresql');
+  return programs;
+}
+
+function ownerOfServer(): { uid: number; gid: number } | null {
+  if (userInfo().uid !== 0) return null;
+  const id = (flag: string) => Number(execFileSync('id', [flag, 'postgres'], { encoding: 'utf8' }));
+  return { uid: id('-u'), gid: id('-g') };
+}
+
+/** Resolves when it takes connections: before, there is no socket, or it says that it is starting up. */
+async function takesConnections(url: string): Promise<void> {
+  for (;;) {
+    const client = new pg.Client(url);
+    const isOpen = await client.connect().then(
+      () => true,
+      () => false,
+    );
+    await client.end().catch(() => {});
+    if (isOpen) return;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}

@@ -53,6 +53,23 @@ const exchange = <T extends string>(type: T, description: string, urls: { wsUrl:
     { ...strict, description },
   );
 
+const client = {
+  clientId: Type.String({ minLength: 1, description: 'What the provider knows this server as.' }),
+  clientSecret: Type.String({ minLength: 1 }),
+};
+const Provider = Type.Union([
+  Type.Object({ id: Type.Unsafe<'google' | 'github' | 'facebook'>(Type.Enum(['google', 'github', 'facebook'])), ...client }, strict),
+  Type.Object(
+    {
+      id: Type.String({ pattern: '^[a-z0-9-]{1,32}$' }),
+      name: Type.String({ minLength: 1, maxLength: 32, description: 'As the button says it.' }),
+      discoveryUrl: Type.String({ pattern: '^https?://', examples: ['https://id.example/.well-known/openid-configuration'] }),
+      ...client,
+    },
+    { ...strict, description: 'Any provider of OpenID Connect.' },
+  ),
+]);
+
 const FieldPath = Type.String({
   description: 'Where a value lies in the message: keys and indices joined by dots; empty for the message itself.',
   examples: ['data.last', 'items.0.price'],
@@ -321,7 +338,9 @@ export const Config = Type.Object(
               description: 'Snapshots that zones may come back from; without any they are replayed from the log. For drills.',
             }),
           ),
-          guests: Type.Optional(Type.Boolean({ default: true, description: 'Whether anyone may play as a new player.' })),
+          guests: Type.Optional(
+            Type.Boolean({ default: false, description: 'Whether anyone may play as a new player without signing in.' }),
+          ),
           tokenSecret: Type.Optional(
             Type.String({
               minLength: 32,
@@ -333,6 +352,48 @@ export const Config = Type.Object(
           connectionsPerAddress: Type.Optional(Type.Integer({ minimum: 1, default: 256, description: 'From one IP address.' })),
           limitLoopback: Type.Optional(
             Type.Boolean({ default: false, description: 'Whether connections from this machine count as well.' }),
+          ),
+        },
+        strict,
+      ),
+    ),
+    demo: Type.Optional(
+      Type.Boolean({ default: false, description: 'Everyone on this machine is the owner, without signing in; nobody else is let in.' }),
+    ),
+    publicUrl: Type.Optional(
+      Type.String({
+        pattern: '^https?://[^/]+$',
+        description: 'Where browsers find this server, for links and cookies; its own address when left out.',
+        examples: ['https://millrace.example'],
+      }),
+    ),
+    accounts: Type.Optional(
+      Type.Object(
+        {
+          signUp: Type.Optional(
+            Type.Unsafe<'open' | 'invitation'>(
+              Type.Enum(['open', 'invitation'], {
+                default: 'invitation',
+                description: 'Whether anyone may become a viewer of the home tenant, or only who has a link.',
+              }),
+            ),
+          ),
+          providers: Type.Optional(
+            Type.Array(Provider, { maxItems: 16, default: [], description: 'Other sites that may vouch for who someone is.' }),
+          ),
+        },
+        strict,
+      ),
+    ),
+    gateway: Type.Optional(
+      Type.Object(
+        {
+          origins: Type.Optional(
+            Type.Array(Type.String({ pattern: '^https?://[^/]+$' }), {
+              maxItems: 64,
+              default: [],
+              description: 'Other sites whose pages may use a browser’s session here.',
+            }),
           ),
         },
         strict,

@@ -1,10 +1,13 @@
 import type { Type } from 'typebox';
+import type { Access } from './access.ts';
 import type { ProblemCode } from './problem.ts';
 
 /** One HTTP operation, declared once: the server registers it, OpenAPI documents it, clients are typed by it. */
 export interface Endpoint {
-  readonly method: 'GET' | 'POST';
+  readonly method: 'GET' | 'POST' | 'DELETE';
   readonly path: string;
+  /** What one needs to be allowed. */
+  readonly access: Access;
   readonly tag: string;
   readonly summary: string;
   readonly params?: Type.TObject;

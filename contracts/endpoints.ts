@@ -1,4 +1,5 @@
 import { Type } from 'typebox';
+import { ACCOUNT_ENDPOINTS } from './account-endpoints.ts';
 import { endpoint } from './endpoint.ts';
 import { InstrumentId } from './instrument.ts';
 import { Interval } from './interval.ts';
@@ -23,6 +24,7 @@ export const ENDPOINTS = {
   listSources: endpoint({
     method: 'GET',
     path: '/api/v1/sources',
+    access: 'platform:read',
     tag: 'Sources',
     summary: 'All sources with state and figures',
     answer: Type.Array(resources.Source),
@@ -31,6 +33,7 @@ export const ENDPOINTS = {
   getSource: endpoint({
     method: 'GET',
     path: '/api/v1/sources/:id',
+    access: 'platform:read',
     tag: 'Sources',
     summary: 'One source',
     params: sourceParams,
@@ -40,6 +43,7 @@ export const ENDPOINTS = {
   listQuarantine: endpoint({
     method: 'GET',
     path: '/api/v1/sources/:id/quarantine',
+    access: 'platform:read',
     tag: 'Sources',
     summary: 'The newest frames that were refused, with reasons',
     params: sourceParams,
@@ -49,6 +53,7 @@ export const ENDPOINTS = {
   restartSource: endpoint({
     method: 'POST',
     path: '/api/v1/sources/:id/restart',
+    access: 'platform:operate',
     tag: 'Sources',
     summary: 'Drop the connection and connect anew',
     params: sourceParams,
@@ -58,6 +63,7 @@ export const ENDPOINTS = {
   pauseSource: endpoint({
     method: 'POST',
     path: '/api/v1/sources/:id/pause',
+    access: 'platform:operate',
     tag: 'Sources',
     summary: 'Disconnect until resumed; its instruments go stale',
     params: sourceParams,
@@ -67,6 +73,7 @@ export const ENDPOINTS = {
   resumeSource: endpoint({
     method: 'POST',
     path: '/api/v1/sources/:id/resume',
+    access: 'platform:operate',
     tag: 'Sources',
     summary: 'Connect a paused source again',
     params: sourceParams,
@@ -76,6 +83,7 @@ export const ENDPOINTS = {
   listInstruments: endpoint({
     method: 'GET',
     path: '/api/v1/instruments',
+    access: 'market:read',
     tag: 'Instruments',
     summary: 'All instruments with their newest price',
     answer: Type.Array(resources.Instrument),
@@ -84,6 +92,7 @@ export const ENDPOINTS = {
   getInstrument: endpoint({
     method: 'GET',
     path: '/api/v1/instruments/:id',
+    access: 'market:read',
     tag: 'Instruments',
     summary: 'One instrument',
     params: instrumentParams,
@@ -93,6 +102,7 @@ export const ENDPOINTS = {
   getCandles: endpoint({
     method: 'GET',
     path: '/api/v1/instruments/:id/candles',
+    access: 'market:read',
     tag: 'Instruments',
     summary: 'Candles; with `asOf`, as they were known at that moment',
     params: instrumentParams,
@@ -109,6 +119,7 @@ export const ENDPOINTS = {
   getTrades: endpoint({
     method: 'GET',
     path: '/api/v1/instruments/:id/trades',
+    access: 'market:read',
     tag: 'Instruments',
     summary: 'Trades, oldest first, digit for digit',
     params: instrumentParams,
@@ -123,6 +134,7 @@ export const ENDPOINTS = {
   getReadings: endpoint({
     method: 'GET',
     path: '/api/v1/instruments/:id/readings',
+    access: 'market:read',
     tag: 'Instruments',
     summary: 'Named readings of a feed that is no market',
     params: instrumentParams,
@@ -138,6 +150,7 @@ export const ENDPOINTS = {
   getQuote: endpoint({
     method: 'GET',
     path: '/api/v1/instruments/:id/quote',
+    access: 'market:read',
     tag: 'Instruments',
     summary: 'Best bid and ask',
     params: instrumentParams,
@@ -147,6 +160,7 @@ export const ENDPOINTS = {
   getBook: endpoint({
     method: 'GET',
     path: '/api/v1/instruments/:id/book',
+    access: 'market:read',
     tag: 'Instruments',
     summary: 'The order book',
     params: instrumentParams,
@@ -157,6 +171,7 @@ export const ENDPOINTS = {
   getQuality: endpoint({
     method: 'GET',
     path: '/api/v1/instruments/:id/quality',
+    access: 'market:read',
     tag: 'Instruments',
     summary: 'Gaps, duplicates, late trades, outliers and what else was noticed',
     params: instrumentParams,
@@ -166,6 +181,7 @@ export const ENDPOINTS = {
   listDeadLetters: endpoint({
     method: 'GET',
     path: '/api/v1/dead-letters',
+    access: 'platform:read',
     tag: 'Log',
     summary: 'Events that a consumer could not take',
     answer: Type.Array(resources.DeadLetter),
@@ -174,6 +190,7 @@ export const ENDPOINTS = {
   getDeadLetter: endpoint({
     method: 'GET',
     path: '/api/v1/dead-letters/:group/:id',
+    access: 'platform:read',
     tag: 'Log',
     summary: 'A dead letter with its events',
     params: deadLetterParams,
@@ -183,13 +200,14 @@ export const ENDPOINTS = {
   mendDeadLetter: endpoint({
     method: 'POST',
     path: '/api/v1/dead-letters/:group/:id/mend',
+    access: 'platform:operate',
     tag: 'Log',
     summary: 'Correct an event of a dead letter, before it is replayed; the log keeps it as it was decided',
     params: deadLetterParams,
     body: Type.Object({
       seq: Type.Integer({ description: 'Which event.' }),
       data: Type.Record(Type.String(), Type.Unknown(), { description: 'Its fields, in place of those it has.' }),
-      operator: Type.String({ minLength: 1, maxLength: 64 }),
+      operator: Type.Optional(Type.String({ minLength: 1, maxLength: 64, description: 'Who asks for it, in a demo.' })),
       reason: Type.String({ minLength: 1, maxLength: 500 }),
     }),
     answer: resources.DeadLetterContent,
@@ -198,6 +216,7 @@ export const ENDPOINTS = {
   listConsumers: endpoint({
     method: 'GET',
     path: '/api/v1/consumers',
+    access: 'platform:read',
     tag: 'Log',
     summary: 'The consumer groups of the log, with their lag',
     answer: Type.Array(resources.ConsumerStand),
@@ -206,6 +225,7 @@ export const ENDPOINTS = {
   pauseConsumer: endpoint({
     method: 'POST',
     path: '/api/v1/consumers/:group/pause',
+    access: 'platform:operate',
     tag: 'Log',
     summary: 'Stop a group reading; nobody else is held up',
     params: Type.Object({ group: Type.String() }),
@@ -215,6 +235,7 @@ export const ENDPOINTS = {
   resumeConsumer: endpoint({
     method: 'POST',
     path: '/api/v1/consumers/:group/resume',
+    access: 'platform:operate',
     tag: 'Log',
     summary: 'Let a paused group read on where it stands',
     params: Type.Object({ group: Type.String() }),
@@ -224,6 +245,7 @@ export const ENDPOINTS = {
   listAlerts: endpoint({
     method: 'GET',
     path: '/api/v1/alerts',
+    access: 'platform:read',
     tag: 'Log',
     summary: 'What deserves a person’s attention now, and lately',
     answer: Type.Array(resources.Alert),
@@ -232,6 +254,7 @@ export const ENDPOINTS = {
   getFlow: endpoint({
     method: 'GET',
     path: '/api/v1/flow',
+    access: 'platform:read',
     tag: 'Log',
     summary: 'Events decided by type, and the log they go to',
     answer: resources.FlowStand,
@@ -240,6 +263,7 @@ export const ENDPOINTS = {
   replayDeadLetter: endpoint({
     method: 'POST',
     path: '/api/v1/dead-letters/:group/:id/replay',
+    access: 'platform:operate',
     tag: 'Log',
     summary: 'Hand a dead letter to its consumer again',
     params: deadLetterParams,
@@ -247,9 +271,11 @@ export const ENDPOINTS = {
     problems: ['NOT_FOUND', 'WRONG_STATE'],
   }),
   ...WORLD_ENDPOINTS,
+  ...ACCOUNT_ENDPOINTS,
   stream: endpoint({
     method: 'GET',
     path: '/api/v1/stream',
+    access: 'channels',
     tag: 'Streams',
     summary: 'Live events of channels as server-sent events',
     query: Type.Object({
@@ -263,6 +289,7 @@ export const ENDPOINTS = {
   live: endpoint({
     method: 'GET',
     path: '/health/live',
+    access: 'public',
     tag: 'Health',
     summary: 'Whether the process runs',
     answer: resources.Health,
@@ -271,6 +298,7 @@ export const ENDPOINTS = {
   ready: endpoint({
     method: 'GET',
     path: '/health/ready',
+    access: 'public',
     tag: 'Health',
     summary: 'Whether the process serves',
     answer: resources.Health,

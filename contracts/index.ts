@@ -1,3 +1,6 @@
+export * from './access.ts';
+export * from './account.ts';
+export { ACCOUNT_ENDPOINTS, AUDIT_LINES_MAX } from './account-endpoints.ts';
 export * from './config.ts';
 export * from './decimal.ts';
 export type { Endpoint } from './endpoint.ts';

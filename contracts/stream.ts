@@ -8,31 +8,45 @@ import { isPlayerId, isZoneId, type PlayerId, type ZoneId } from './world.ts';
  * newest event of each key.
  */
 export const CHANNELS = {
-  trades: { name: 'trades:{instrument}', delivery: 'lossless', carries: 'every trade, as `TradeEvent`' },
-  quotes: { name: 'quotes:{instrument}', delivery: 'conflated', carries: 'best bid and ask, as `QuoteEvent`' },
-  book: { name: 'book:{instrument}', delivery: 'conflated', carries: 'the top of the order book, as `BookEvent`' },
+  trades: { name: 'trades:{instrument}', delivery: 'lossless', access: 'market:read', carries: 'every trade, as `TradeEvent`' },
+  quotes: { name: 'quotes:{instrument}', delivery: 'conflated', access: 'market:read', carries: 'best bid and ask, as `QuoteEvent`' },
+  book: { name: 'book:{instrument}', delivery: 'conflated', access: 'market:read', carries: 'the top of the order book, as `BookEvent`' },
   candles: {
     name: 'candles:{instrument}:{interval}',
     delivery: 'conflated',
+    access: 'market:read',
     carries: 'the open candle, closings and corrections, as `CandleEvent`',
   },
-  readings: { name: 'readings:{instrument}', delivery: 'lossless', carries: 'named readings, as `ReadingEvent`' },
-  tickers: { name: 'tickers', delivery: 'conflated', carries: 'newest price and status of every instrument, as `TickerEvent`' },
-  sources: { name: 'sources', delivery: 'conflated', carries: 'state and figures of every source, as `Source`' },
+  readings: { name: 'readings:{instrument}', delivery: 'lossless', access: 'market:read', carries: 'named readings, as `ReadingEvent`' },
+  tickers: {
+    name: 'tickers',
+    delivery: 'conflated',
+    access: 'market:read',
+    carries: 'newest price and status of every instrument, as `TickerEvent`',
+  },
+  sources: { name: 'sources', delivery: 'conflated', access: 'platform:read', carries: 'state and figures of every source, as `Source`' },
   world: {
     name: 'world',
     delivery: 'conflated',
+    access: 'platform:read',
     carries: 'once a second the world (`World`), its zones (a list of `ZoneStand`) and its hosts (a list of `WorldHostStand`)',
   },
-  zones: { name: 'zones:{zone}', delivery: 'conflated', carries: 'all that can be seen in a zone, five times a second, as `ZoneView`' },
+  zones: {
+    name: 'zones:{zone}',
+    delivery: 'conflated',
+    access: 'platform:read',
+    carries: 'all that can be seen in a zone, five times a second, as `ZoneView`',
+  },
   players: {
     name: 'players:{player}',
     delivery: 'conflated',
+    access: 'platform:read',
     carries: 'a player with all its components, five times a second, as `PlayerStand`',
   },
   operations: {
     name: 'operations',
     delivery: 'conflated',
+    access: 'platform:read',
     carries: 'once a second what flows (`FlowStand`), who reads (a list of `ConsumerStand`) and what is wrong (a list of `Alert`)',
   },
 } as const;

@@ -10,7 +10,9 @@ const Store = Type.Unsafe<'hot' | 'cold'>(Type.Enum(['hot', 'cold']));
 
 /** Who did it and why: written beside the event. */
 const audited = {
-  operator: Type.String({ minLength: 1, maxLength: 64, description: 'Who asks for it.' }),
+  operator: Type.Optional(
+    Type.String({ minLength: 1, maxLength: 64, description: 'Who asks for it, in a demo; elsewhere it is known who signed in.' }),
+  ),
   reason: Type.String({ minLength: 1, maxLength: 500, description: 'Why; it stays on record.' }),
 };
 
@@ -23,6 +25,7 @@ export const WORLD_ENDPOINTS = {
   getWorld: endpoint({
     method: 'GET',
     path: '/api/v1/worlds',
+    access: 'world:play',
     tag: 'Worlds',
     summary: 'The world: its shape, its door, how many play',
     answer: world.World,
@@ -31,6 +34,7 @@ export const WORLD_ENDPOINTS = {
   createPlayer: endpoint({
     method: 'POST',
     path: '/api/v1/worlds/tokens',
+    access: 'world:play',
     tag: 'Worlds',
     summary: 'Play as a new player: its id and the token to say hello with',
     body: Type.Object({ name: Type.String({ minLength: 1, maxLength: 24 }) }),
@@ -40,6 +44,7 @@ export const WORLD_ENDPOINTS = {
   listZones: endpoint({
     method: 'GET',
     path: '/api/v1/worlds/zones',
+    access: 'platform:read',
     tag: 'Worlds',
     summary: 'All zones with their figures',
     answer: Type.Array(world.ZoneStand),
@@ -48,6 +53,7 @@ export const WORLD_ENDPOINTS = {
   getZone: endpoint({
     method: 'GET',
     path: '/api/v1/worlds/zones/:zone',
+    access: 'platform:read',
     tag: 'Worlds',
     summary: 'All that stands in a zone: now, after event `seq`, or at `time`',
     params: zoneParams,
@@ -61,6 +67,7 @@ export const WORLD_ENDPOINTS = {
   getZoneMap: endpoint({
     method: 'GET',
     path: '/api/v1/worlds/zones/:zone/map',
+    access: 'platform:read',
     tag: 'Worlds',
     summary: 'What stands in the way in a zone',
     params: zoneParams,
@@ -70,6 +77,7 @@ export const WORLD_ENDPOINTS = {
   replayZone: endpoint({
     method: 'GET',
     path: '/api/v1/worlds/zones/:zone/replay',
+    access: 'platform:read',
     tag: 'Worlds',
     summary: 'A stretch of a zone’s past, step by step',
     params: zoneParams,
@@ -84,6 +92,7 @@ export const WORLD_ENDPOINTS = {
   restoreZone: endpoint({
     method: 'POST',
     path: '/api/v1/worlds/zones/:zone/restore',
+    access: 'platform:operate',
     tag: 'Worlds',
     summary: 'Bring back into the live zone what stood there at a past moment',
     params: zoneParams,
@@ -94,6 +103,7 @@ export const WORLD_ENDPOINTS = {
   announceToZone: endpoint({
     method: 'POST',
     path: '/api/v1/worlds/zones/:zone/announcements',
+    access: 'platform:operate',
     tag: 'Worlds',
     summary: 'Tell everyone in a zone something',
     params: zoneParams,
@@ -104,6 +114,7 @@ export const WORLD_ENDPOINTS = {
   announceToAll: endpoint({
     method: 'POST',
     path: '/api/v1/worlds/announcements',
+    access: 'platform:operate',
     tag: 'Worlds',
     summary: 'Tell everyone in the world something',
     body: Type.Object({ text: Type.String({ minLength: 1, maxLength: 500 }), operator: audited.operator }),
@@ -113,6 +124,7 @@ export const WORLD_ENDPOINTS = {
   listSnapshots: endpoint({
     method: 'GET',
     path: '/api/v1/worlds/zones/:zone/snapshots',
+    access: 'platform:read',
     tag: 'Worlds',
     summary: 'A zone’s snapshots in both stores, newest first',
     params: zoneParams,
@@ -122,6 +134,7 @@ export const WORLD_ENDPOINTS = {
   takeSnapshot: endpoint({
     method: 'POST',
     path: '/api/v1/worlds/zones/:zone/snapshots',
+    access: 'platform:operate',
     tag: 'Worlds',
     summary: 'Take a snapshot now',
     params: zoneParams,
@@ -132,6 +145,7 @@ export const WORLD_ENDPOINTS = {
   verifySnapshot: endpoint({
     method: 'POST',
     path: '/api/v1/worlds/zones/:zone/snapshots/verify',
+    access: 'platform:operate',
     tag: 'Worlds',
     summary: 'Read a snapshot back and check it; with `replay`, also against what the log leads to',
     params: zoneParams,
@@ -148,6 +162,7 @@ export const WORLD_ENDPOINTS = {
   listPlayers: endpoint({
     method: 'GET',
     path: '/api/v1/worlds/players',
+    access: 'platform:read',
     tag: 'Worlds',
     summary: 'Players by name, id or suspicion',
     query: Type.Object({
@@ -160,6 +175,7 @@ export const WORLD_ENDPOINTS = {
   getPlayer: endpoint({
     method: 'GET',
     path: '/api/v1/worlds/players/:player',
+    access: 'platform:read',
     tag: 'Worlds',
     summary: 'A player live, with all its components',
     params: playerParams,
@@ -169,6 +185,7 @@ export const WORLD_ENDPOINTS = {
   getPlayerHistory: endpoint({
     method: 'GET',
     path: '/api/v1/worlds/players/:player/history',
+    access: 'platform:read',
     tag: 'Worlds',
     summary: 'What happened to a player: edits, items, crossings, offences, sessions; newest first',
     params: playerParams,
@@ -182,6 +199,7 @@ export const WORLD_ENDPOINTS = {
   getPlayerSteps: endpoint({
     method: 'GET',
     path: '/api/v1/worlds/players/:player/steps',
+    access: 'platform:read',
     tag: 'Worlds',
     summary: 'Where a player went, oldest first',
     params: playerParams,
@@ -196,6 +214,7 @@ export const WORLD_ENDPOINTS = {
   editPlayer: endpoint({
     method: 'POST',
     path: '/api/v1/worlds/players/:player/edits',
+    access: 'platform:operate',
     tag: 'Worlds',
     summary: 'Change fields of a player’s component; it is an event like any other',
     params: playerParams,
@@ -206,6 +225,7 @@ export const WORLD_ENDPOINTS = {
   kickPlayer: endpoint({
     method: 'POST',
     path: '/api/v1/worlds/players/:player/kick',
+    access: 'platform:operate',
     tag: 'Worlds',
     summary: 'End a player’s session',
     params: playerParams,
@@ -216,6 +236,7 @@ export const WORLD_ENDPOINTS = {
   listDrills: endpoint({
     method: 'GET',
     path: '/api/v1/worlds/drills',
+    access: 'platform:read',
     tag: 'Worlds',
     summary: 'Reports of recovery drills, newest first; `millrace drill` makes one',
     answer: Type.Array(world.DrillReport),
@@ -224,6 +245,7 @@ export const WORLD_ENDPOINTS = {
   listHosts: endpoint({
     method: 'GET',
     path: '/api/v1/worlds/hosts',
+    access: 'platform:read',
     tag: 'Worlds',
     summary: 'The zone host processes',
     answer: Type.Array(world.WorldHostStand),
@@ -232,6 +254,7 @@ export const WORLD_ENDPOINTS = {
   drainHost: endpoint({
     method: 'POST',
     path: '/api/v1/worlds/hosts/:host/drain',
+    access: 'platform:operate',
     tag: 'Worlds',
     summary: 'Move a host’s zones elsewhere and give it no other',
     params: hostParams,
@@ -241,6 +264,7 @@ export const WORLD_ENDPOINTS = {
   welcomeHost: endpoint({
     method: 'POST',
     path: '/api/v1/worlds/hosts/:host/welcome',
+    access: 'platform:operate',
     tag: 'Worlds',
     summary: 'Take a drain back',
     params: hostParams,
@@ -250,6 +274,7 @@ export const WORLD_ENDPOINTS = {
   replaceHost: endpoint({
     method: 'POST',
     path: '/api/v1/worlds/hosts/:host/replace',
+    access: 'platform:operate',
     tag: 'Worlds',
     summary: 'Start a new host, hand over, end the old one: a rolling update without a pause',
     params: hostParams,

@@ -20,7 +20,7 @@ export interface ServerProcess {
 export async function startServer(args: readonly string[], options: { cwd: string; env?: Record<string, string> }): Promise<ServerProcess> {
   const child = spawn(process.execPath, [MAIN, ...args], {
     cwd: options.cwd,
-    env: { ...process.env, MILLRACE_CWD: options.cwd, MILLRACE_LOGGING__LEVEL: 'warn', ...options.env },
+    env: { ...process.env, MILLRACE_CWD: options.cwd, MILLRACE_LOGGING__LEVEL: 'warn', MILLRACE_DEMO: 'true', ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let errors = '';

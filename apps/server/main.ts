@@ -32,7 +32,8 @@ const serving = (command: Command) =>
     .option('--config <file>', 'configuration file (default: millrace.config.json)')
     .option('--data <folder>', 'where log, snapshots and series live')
     .option('--host <address>', 'address to serve on')
-    .option('--port <number>', 'port to serve on; 0 takes a free one', portNumber);
+    .option('--port <number>', 'port to serve on; 0 takes a free one', portNumber)
+    .option('--demo', 'no users: everyone on this machine is the owner, and nobody else is let in');
 
 serving(program.command('up'))
   .description('start every role in this process and serve')

@@ -1,5 +1,6 @@
 import { accessSync, constants, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { type Accounts, demoRoutes, identifyDemo, openAccounts } from '@millrace/accounts';
 import { Collector, collectorRoutes, type SourceParts } from '@millrace/collector';
 import {
   CHANNELS,
@@ -17,7 +18,16 @@ import { type Instrument, initialEvents, instrumentZone, marketRoutes, publishBa
 import { AlertWatch, type Consumer, Flow, operationsEvents, operationsRoutes, publishOperations } from '@millrace/operations';
 import { systemClock } from '@millrace/platform/clock';
 import type { Settings } from '@millrace/platform/config';
-import { ApiProblem, createHttpServer, type HttpServer, requireChannel, type Upgrade } from '@millrace/platform/http';
+import type { Database } from '@millrace/platform/database';
+import {
+  ApiProblem,
+  createHttpServer,
+  type HttpServer,
+  type HttpServerOptions,
+  requireAccess,
+  requireChannel,
+  type Upgrade,
+} from '@millrace/platform/http';
 import { type ConsumerFigures, ConsumerGroup, type EventLog, openLmdbLog, openSpool } from '@millrace/platform/log';
 import { openDuckDbSeries, type SeriesStore } from '@millrace/platform/series';
 import { openFileSnapshots, openLmdbSnapshots } from '@millrace/platform/snapshots';
@@ -25,6 +35,7 @@ import { Hub } from '@millrace/platform/streams';
 import { createLogger, createMetrics, type Logger } from '@millrace/platform/telemetry';
 import { WORLD_HISTORY } from '@millrace/worlds';
 import { startDatabase } from './database/server-database.ts';
+import { keptSecret } from './kept-secret.ts';
 import { registerMetrics, registerWorldMetrics } from './metrics.ts';
 import { ProjectorHandle } from './projector/projector-handle.ts';
 import { UserError } from './user-error.ts';
@@ -44,6 +55,8 @@ const WATCH_MS = 1_000;
 
 export interface Running {
   readonly url: string;
+  /** Lets the first administrator in, once; null when there is one, or this is a demo. */
+  ownerLink(): Promise<string | null>;
   /** Stops intake, drains, snapshots, flushes, closes. */
   stop(): Promise<void>;
   /** What a replay reads its figures from. */
@@ -138,7 +151,8 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
     ...(adjust && { adjust }),
   });
   await openInstruments(host, collector);
-  const database = startDatabase(settings.data, settings.database.url, DATABASE_AFTER_MS, logger);
+  const database = startDatabase(settings.data, settings.database.url, settings.demo ? DATABASE_AFTER_MS : 0, logger);
+  const accounts = settings.demo ? null : accountsOf(settings, database.database, logger);
   const projector = settings.worlds.enabled ? new ProjectorHandle(join(settings.data, WORLDS_FOLDER), database.address, logger) : null;
   void database.ready.then(() => projector?.start());
   worlds = projector ? await startWorlds(settings, { logger, projector, hub, onFlow: (counts) => flow.add(counts) }) : null;
@@ -166,7 +180,10 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
     metrics: () => metrics.scrape(),
     instrumentExists: (id) => stateOf(id) !== undefined,
     zoneExists: (zone) => worlds?.zones.includes(zone) ?? false,
+    identify: accounts?.identify ?? identifyDemo,
     register: (routes, app) => {
+      if (accounts) accounts.register(routes);
+      else demoRoutes(routes);
       const reads = {
         series,
         instrument: stateOf,
@@ -185,12 +202,17 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
       routes.answer(ENDPOINTS.ready, () => ({ status: 'ok' as const, parts: { ...readyParts, outbox: host.figures().outbox.mode } }));
     },
   });
+  if (accounts) {
+    await database.ready;
+    await accounts.begin(settings.publicUrl ?? http.url);
+  }
   collector.start();
   const stopHousekeeping = keepHouse(settings, { consumers, series, logger });
 
   const parts = collector;
   return {
     url: http.url,
+    ownerLink: () => accounts?.ownerLink() ?? Promise.resolve(null),
     collector: parts,
     host,
     consumer,
@@ -226,6 +248,19 @@ function requireWritable(folder: string): void {
   }
 }
 
+function accountsOf(settings: Settings, database: Database, logger: Logger): Accounts {
+  return openAccounts({
+    database,
+    clock: systemClock,
+    secret: keptSecret(settings.data, 'identity'),
+    mailer: null,
+    providers: settings.accounts.providers,
+    isOpen: settings.accounts.signUp === 'open',
+    guests: settings.worlds.guests ? ['world:play'] : [],
+    onTrouble: (message, detail) => logger.error({ err: detail }, message),
+  });
+}
+
 async function openSeries(settings: Settings): ReturnType<typeof openDuckDbSeries> {
   try {
     return await openDuckDbSeries({ folder: join(settings.data, 'series'), ...settings.series });
@@ -258,10 +293,11 @@ async function openDoor(
     metrics: () => Promise<{ contentType: string; text: string }>;
     instrumentExists: (id: InstrumentId) => boolean;
     zoneExists: (zone: string) => boolean;
-    register: Parameters<typeof createHttpServer>[0]['register'];
+    register: HttpServerOptions['register'];
+    identify: HttpServerOptions['identify'];
   },
 ): Promise<HttpServer> {
-  const { hub, logger, metrics, register, instrumentExists } = parts;
+  const { hub, logger, metrics, register, identify, instrumentExists } = parts;
   try {
     return await createHttpServer({
       host: settings.host,
@@ -274,8 +310,12 @@ async function openDoor(
       metrics,
       logger,
       register,
-      checkChannel: (name) => {
+      identify,
+      origins: settings.gateway.origins,
+      isOpenToSites: !settings.demo,
+      checkChannel: (name, principal) => {
         const channel = requireChannel(name);
+        requireAccess(principal, CHANNELS[channel.kind].access);
         if ('instrument' in channel && !(isInstrumentId(channel.instrument) && instrumentExists(channel.instrument)))
           throw new ApiProblem(
             'UNKNOWN_INSTRUMENT',

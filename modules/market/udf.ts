@@ -35,7 +35,8 @@ const SEARCH_MAX = 50;
 type Query = Record<string, string | undefined>;
 
 export function udfRoutes(app: FastifyInstance, reads: MarketReads): void {
-  const get = (path: string, answer: (query: Query) => unknown) => app.get(`/udf/${path}`, (request) => answer(request.query as Query));
+  const get = (path: string, answer: (query: Query) => unknown) =>
+    app.get(`/udf/${path}`, { config: { access: 'market:read' } }, (request) => answer(request.query as Query));
 
   get('config', () => ({
     supported_resolutions: Object.keys(RESOLUTIONS).filter((name) => name !== 'D' && name !== 'W'),

@@ -1,6 +1,6 @@
 import { type Alert, type ConsumerStand, type DeadLetterContent, ENDPOINTS, type FlowStand } from '@millrace/contracts';
 import { type EventBatch, messageOf } from '@millrace/kernel';
-import { ApiProblem, type Routes } from '@millrace/platform/http';
+import { ApiProblem, operatorOf, type Routes } from '@millrace/platform/http';
 import type { EventLog } from '@millrace/platform/log';
 import type { Flow } from './flow.ts';
 
@@ -44,7 +44,7 @@ export function operationsRoutes(routes: Routes, { consumers, flow, alerts, audi
 
   routes.answer(ENDPOINTS.listDeadLetters, () => consumers.flatMap(({ log, group }) => log.deadLetters.list(group)));
   routes.answer(ENDPOINTS.getDeadLetter, ({ params }) => contentOf(params));
-  routes.answer(ENDPOINTS.mendDeadLetter, async ({ params, body }) => {
+  routes.answer(ENDPOINTS.mendDeadLetter, async ({ params, body, principal }) => {
     const { letter, batch } = opened(params);
     const index = body.seq - batch.firstSeq;
     const event = batch.events[index];
@@ -60,18 +60,18 @@ export function operationsRoutes(routes: Routes, { consumers, flow, alerts, audi
       letter: letter.id,
       zone: letter.zone,
       seq: body.seq,
-      operator: body.operator,
+      operator: operatorOf(principal, body),
       reason: body.reason,
       was: event,
       is: body.data,
     });
     return contentOf(params);
   });
-  routes.answer(ENDPOINTS.replayDeadLetter, async ({ params }) => {
+  routes.answer(ENDPOINTS.replayDeadLetter, async ({ params, principal }) => {
     opened(params);
     try {
       if (await consumerOf(params.group).replay(params.id)) {
-        audit('a dead letter was replayed', { letter: params.id });
+        audit('a dead letter was replayed', { letter: params.id, operator: principal.name });
         return { replayed: true };
       }
     } catch (error) {

@@ -18,7 +18,7 @@ import {
   type ZoneMoment,
 } from '@millrace/contracts';
 import { type Moment, messageOf, type Reply, type Snapshot, zoneAddress } from '@millrace/kernel';
-import { ApiProblem, type Routes } from '@millrace/platform/http';
+import { ApiProblem, operatorOf, type Routes } from '@millrace/platform/http';
 import type { Gateway } from './gateway.ts';
 import { hashOf } from './inspect.ts';
 import { recordBefore, replayZone, type WorldRecord, zoneAtMoment } from './past.ts';
@@ -66,12 +66,6 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
 
   routes.answer(ENDPOINTS.getWorld, () => worldStand(gateway, parts));
   routes.answer(ENDPOINTS.createPlayer, async ({ body: { name } }) => {
-    if (!parts.guests)
-      throw new ApiProblem(
-        'NOT_ALLOWED',
-        'This world takes no new players by itself.',
-        'Ask its operator for a token, or set worlds.guests.',
-      );
     const player = newPlayerId();
     return { player, name, token: await parts.tokens.issue({ player, name }) };
   });
@@ -99,18 +93,21 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
       );
     return { zone, moments: await replayZone(record, zone, { from, to, stepMs }) };
   });
-  routes.answer(ENDPOINTS.restoreZone, async ({ params, body }) => {
+  routes.answer(ENDPOINTS.restoreZone, async ({ params, body, principal }) => {
     const zone = requireZone(params.zone);
     const moment = momentOf(body);
     if (moment === null) throw new ApiProblem('BAD_REQUEST', 'No moment was named.', 'Name seq or time.');
     const { state, seq } = await zoneAtMoment(record, zone, moment);
     const { players, monsters, items, respawns } = state;
     const past = { players, monsters, items, respawns };
-    return decide(zone, { type: 'RestoreZone', past, moment: seq, operator: body.operator, reason: body.reason });
+    return decide(zone, { type: 'RestoreZone', past, moment: seq, operator: operatorOf(principal, body), reason: body.reason });
   });
-  routes.answer(ENDPOINTS.announceToZone, ({ params, body }) => decide(requireZone(params.zone), { type: 'Announce', ...body }));
-  routes.answer(ENDPOINTS.announceToAll, async ({ body }) => {
-    const outcomes = await Promise.all(zones.map((zone) => gateway.command(zone, { type: 'Announce', ...body }, randomUUID())));
+  routes.answer(ENDPOINTS.announceToZone, ({ params, body, principal }) =>
+    decide(requireZone(params.zone), { type: 'Announce', text: body.text, operator: operatorOf(principal, body) }),
+  );
+  routes.answer(ENDPOINTS.announceToAll, async ({ body, principal }) => {
+    const announcement = { type: 'Announce', text: body.text, operator: operatorOf(principal, body) } as const;
+    const outcomes = await Promise.all(zones.map((zone) => gateway.command(zone, announcement, randomUUID())));
     const missed = zones.filter((_zone, index) => !(outcomes[index] as Reply | null)?.ok);
     return { zones: zones.length - missed.length, missed };
   });
@@ -154,18 +151,18 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
   routes.answer(ENDPOINTS.getPlayerSteps, async ({ params: { player }, query: { from, to, limit = 1_000 } }) => {
     return (await tables({ about: 'steps', player, from, to, limit })) as PlayerStep[];
   });
-  routes.answer(ENDPOINTS.editPlayer, ({ params, body }) =>
+  routes.answer(ENDPOINTS.editPlayer, ({ params, body, principal }) =>
     decide(requireZoneOf(params.player), {
       type: 'EditPlayer',
       player: params.player,
       component: body.component as EditableComponent,
       fields: body.fields,
-      operator: body.operator,
+      operator: operatorOf(principal, body),
       reason: body.reason,
     }),
   );
-  routes.answer(ENDPOINTS.kickPlayer, ({ params: { player }, body }) =>
-    decide(requireZoneOf(player), { type: 'KickPlayer', player, ...body }),
+  routes.answer(ENDPOINTS.kickPlayer, ({ params: { player }, body, principal }) =>
+    decide(requireZoneOf(player), { type: 'KickPlayer', player, operator: operatorOf(principal, body), reason: body.reason }),
   );
 
   routes.answer(ENDPOINTS.listDrills, parts.drills);

@@ -25,10 +25,16 @@ export interface Settings {
   readonly series: { readonly memoryMiB: number; readonly archiveAfterDays: number; readonly keepDays: number };
   readonly streams: { readonly historyEvents: number; readonly connectionsMax: number };
   readonly worlds: WorldSettings;
+  readonly demo: boolean;
+  readonly publicUrl?: string;
+  readonly accounts: { readonly signUp: 'open' | 'invitation'; readonly providers: readonly ProviderConfig[] };
+  readonly gateway: { readonly origins: readonly string[] };
   readonly database: { readonly url?: string };
   readonly alerts: AlertRules;
   readonly logging: { readonly level: string };
 }
+
+type ProviderConfig = NonNullable<NonNullable<Config['accounts']>['providers']>[number];
 
 interface WorldSettings {
   readonly enabled: boolean;
@@ -51,7 +57,7 @@ interface WorldSettings {
 }
 
 /** Sections that the file may leave out; their keys have defaults of their own. */
-const SECTIONS = ['market', 'log', 'series', 'streams', 'worlds', 'database', 'alerts', 'logging'] as const;
+const SECTIONS = ['market', 'log', 'series', 'streams', 'worlds', 'accounts', 'gateway', 'database', 'alerts', 'logging'] as const;
 const ENVIRONMENT_PREFIX = 'MILLRACE_';
 /** Names with our prefix that are no configuration. */
 const NOT_CONFIGURATION = new Set(['MILLRACE_CWD']);
@@ -75,6 +81,13 @@ export function loadConfig({ file, folder, environment, flags }: LoadOptions): S
   for (const section of SECTIONS) raw[section] ??= {};
   for (const [key, value] of Object.entries(flags)) if (value !== undefined) raw[key] = value;
   const problems = problemsOf(raw);
+  const host = String(raw.host ?? '127.0.0.1');
+  if (raw.demo === true && !['127.0.0.1', '::1', 'localhost'].includes(host))
+    problems.push({
+      path: 'host',
+      value: host,
+      remedy: 'A demo is open to everyone who reaches it: serve it on 127.0.0.1, or start without --demo.',
+    });
   if (problems.length > 0) throw new ConfigError(origin, problems);
   const filled = Value.Default(Config, structuredClone(raw)) as unknown as Settings;
   const sources = (raw.sources as SourceConfig[] | undefined) ?? FIRST_SOURCES;

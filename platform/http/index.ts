@@ -1,3 +1,4 @@
+export { type Caller, isLoopbackAddress, isLoopbackHost, operatorOf, requireAccess } from './guard.ts';
 export { ApiProblem } from './problems.ts';
 export type { Request, Routes } from './routes.ts';
 export { createHttpServer, type HttpServer, type HttpServerOptions, requireChannel, type Upgrade } from './server.ts';

@@ -6,6 +6,10 @@ export class ApiProblem extends Error {
   readonly code: ProblemCode;
   readonly remedy: string;
 
+  get status(): number {
+    return PROBLEMS[this.code].status;
+  }
+
   constructor(code: ProblemCode, detail: string, remedy: string) {
     super(detail);
     this.name = 'ApiProblem';

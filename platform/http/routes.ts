@@ -1,4 +1,4 @@
-import type { Endpoint } from '@millrace/contracts';
+import type { Endpoint, Principal } from '@millrace/contracts';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Static, TSchema } from 'typebox';
 
@@ -9,6 +9,7 @@ export interface Request<E extends Endpoint> {
   readonly params: Parsed<E['params']>;
   readonly query: Parsed<E['query']>;
   readonly body: Parsed<E['body']>;
+  readonly principal: Principal;
   readonly raw: FastifyRequest;
   readonly reply: FastifyReply;
 }
@@ -27,13 +28,14 @@ export function routesOf(app: FastifyInstance): Routes {
     ...(endpoint.body && { body: { ...endpoint.body, additionalProperties: false } }),
   });
   const requestOf = <E extends Endpoint>(raw: FastifyRequest, reply: FastifyReply) =>
-    ({ params: raw.params, query: raw.query, body: raw.body, raw, reply }) as unknown as Request<E>;
+    ({ params: raw.params, query: raw.query, body: raw.body, principal: raw.principal, raw, reply }) as unknown as Request<E>;
   return {
     answer: (endpoint, handler) => {
       app.route({
         method: endpoint.method,
         url: endpoint.path,
         schema: schemaOf(endpoint),
+        config: { access: endpoint.access },
         handler: (raw, reply) => handler(requestOf(raw, reply)),
       });
     },
@@ -42,6 +44,7 @@ export function routesOf(app: FastifyInstance): Routes {
         method: endpoint.method,
         url: endpoint.path,
         schema: schemaOf(endpoint),
+        config: { access: endpoint.access },
         handler: (raw, reply) => handler(requestOf(raw, reply)),
       });
     },

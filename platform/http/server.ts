@@ -10,8 +10,9 @@ import statics from '@fastify/static';
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import { ENDPOINTS, parseChannel } from '@millrace/contracts';
-import fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
+import fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyPluginAsync, LogController } from 'fastify';
 import { type Hub, parsePosition } from '../streams/index.ts';
+import { declareAccess, type GuardOptions, guardRoutes, requireOwnPage } from './guard.ts';
 import { ApiProblem, answerWithProblems, explainProblem } from './problems.ts';
 import { type Routes, routesOf } from './routes.ts';
 import { type ChannelCheck, createSocketServer } from './socket.ts';
@@ -21,12 +22,14 @@ import { openEventStream } from './sse.ts';
 const CHANNELS_MAX = 256;
 const BODY_BYTES_MAX = 1024 * 1024;
 
-export interface HttpServerOptions {
+export interface HttpServerOptions extends GuardOptions {
   readonly host: string;
   readonly port: number;
   readonly hub: Hub;
   readonly connectionsMax: number;
   readonly checkChannel: ChannelCheck;
+  /** Whether pages of other sites may read what needs no browser’s session. */
+  readonly isOpenToSites: boolean;
   /** The OpenAPI document. */
   readonly document: object;
   /** Folder of the built console; none is served when it is missing. */
@@ -59,17 +62,24 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
     ajv: { customOptions: { coerceTypes: true, removeAdditional: false, strict: false, verbose: true } },
   });
   app.addHook('onRequest', async (request, reply) => void reply.header('x-request-id', request.id));
+  answerWithProblems(app);
+  guardRoutes(app, options);
   await app.register(helmet, { contentSecurityPolicy: false, crossOriginEmbedderPolicy: false });
-  await app.register(cors, { origin: true, exposedHeaders: ['x-request-id'] });
+  await app.register(cors, { origin: options.isOpenToSites || [...options.origins], exposedHeaders: ['x-request-id'] });
   await app.register(compress, { threshold: 2_048, encodings: ['zstd', 'br', 'gzip'] });
   await app.register(swagger, { mode: 'static', specification: { document: options.document as never } });
-  await app.register(swaggerUi, { routePrefix: '/docs' });
-  answerWithProblems(app);
+  const docs: FastifyPluginAsync = async (scope) => {
+    declareAccess(scope, 'public');
+    await scope.register(swaggerUi, { routePrefix: '/docs' });
+  };
+  await app.register(docs);
 
-  app.get('/api/v1/openapi.json', async () => options.document);
+  app.get('/api/v1/openapi.json', { config: { access: 'public' } }, async () => options.document);
   // Where the `type` of a problem document points.
-  app.get('/problems/:name', async (request) => explainProblem((request.params as { name: string }).name));
-  app.get('/metrics', async (_request, reply) => {
+  app.get('/problems/:name', { config: { access: 'public' } }, async (request) =>
+    explainProblem((request.params as { name: string }).name),
+  );
+  app.get('/metrics', { config: { access: 'platform:read' } }, async (_request, reply) => {
     const { contentType, text } = await options.metrics();
     return reply.type(contentType).send(text);
   });
@@ -85,12 +95,16 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
     const { pathname } = new URL(request.url ?? '/', 'http://x');
     const upgrade = options.sockets?.[pathname];
     if (upgrade) return upgrade(request, socket, head);
-    if (pathname === '/api/v1/socket') {
-      if (sockets.count() < options.connectionsMax) return sockets.upgrade(request, socket, head);
-      socket.end('HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\n\r\n');
-      return;
-    }
-    socket.end('HTTP/1.1 404 Not Found\r\nconnection: close\r\n\r\n');
+    if (pathname !== '/api/v1/socket') return refuseUpgrade(socket, '404 Not Found');
+    if (sockets.count() >= options.connectionsMax) return refuseUpgrade(socket, '503 Service Unavailable');
+    socket.on('error', () => {});
+    options
+      .identify({ headers: request.headers, remote: request.socket.remoteAddress ?? '' })
+      .then((principal) => {
+        requireOwnPage(principal, request.headers, options.origins);
+        sockets.upgrade(request, socket, head, principal);
+      })
+      .catch((error) => refuseUpgrade(socket, error instanceof ApiProblem ? `${error.status} ${error.code}` : '500 Internal Server Error'));
   });
   await app.listen({ host: options.host, port: options.port });
   const { port } = app.server.address() as AddressInfo;
@@ -105,12 +119,16 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   };
 }
 
+function refuseUpgrade(socket: Duplex, status: string): void {
+  socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\n\r\n`);
+}
+
 function serveStream(routes: Routes, { hub, connectionsMax, checkChannel }: HttpServerOptions): void {
-  routes.stream(ENDPOINTS.stream, ({ query, raw, reply }) => {
+  routes.stream(ENDPOINTS.stream, ({ query, raw, reply, principal }) => {
     const names = [...new Set(query.channels.split(',').filter((name) => name !== ''))];
     if (names.length === 0 || names.length > CHANNELS_MAX)
       throw new ApiProblem('BAD_CHANNEL', `${names.length} channels were named.`, `Name 1 to ${CHANNELS_MAX}, separated by commas.`);
-    const channels = names.map((name) => ({ name, delivery: checkChannel(name) }));
+    const channels = names.map((name) => ({ name, delivery: checkChannel(name, principal) }));
     const last = raw.headers['last-event-id'] ?? query.lastEventId;
     const from = last === undefined || last === '' ? null : parsePosition(String(last));
     if (from === undefined)
@@ -126,17 +144,21 @@ function serveStream(routes: Routes, { hub, connectionsMax, checkChannel }: Http
 /** The console is one page: every address below / that is no file shows it. */
 async function serveConsole(app: FastifyInstance, folder: string): Promise<void> {
   if (!existsSync(folder)) return;
-  await app.register(statics, {
-    root: folder,
-    wildcard: false,
-    immutable: true,
-    maxAge: '365d',
-    setHeaders: (response, path) => {
-      if (path.endsWith('.html')) response.header('cache-control', 'no-cache');
-    },
-  });
-  for (const page of ['/instruments/*', '/sources', '/sources/*', '/worlds', '/worlds/*', '/events'])
-    app.get(page, (_request, reply) => reply.sendFile('index.html', { immutable: false, maxAge: 0 }));
+  const pages: FastifyPluginAsync = async (scope) => {
+    declareAccess(scope, 'public');
+    await scope.register(statics, {
+      root: folder,
+      wildcard: false,
+      immutable: true,
+      maxAge: '365d',
+      setHeaders: (response, path) => {
+        if (path.endsWith('.html')) response.header('cache-control', 'no-cache');
+      },
+    });
+    for (const page of ['/instruments/*', '/sources', '/sources/*', '/worlds', '/worlds/*', '/events'])
+      scope.get(page, (_request, reply) => reply.sendFile('index.html', { immutable: false, maxAge: 0 }));
+  };
+  await app.register(pages);
 }
 
 /** Checks the shape of a channel’s name; whether its instrument exists is for the caller to say. */

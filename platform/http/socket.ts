@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { SocketRequest } from '@millrace/contracts';
+import { type Principal, SocketRequest } from '@millrace/contracts';
 import { pack, unpack } from 'msgpackr';
 import { Compile } from 'typebox/compile';
 import { type WebSocket, WebSocketServer } from 'ws';
@@ -16,15 +16,15 @@ const PING_EVERY_MS = 25_000;
 const MSGPACK = 'millrace.msgpack';
 const requestSchema = Compile(SocketRequest);
 
-/** Resolves a channel’s name to how it is delivered; throws ApiProblem when there is no such channel. */
-export type ChannelCheck = (name: string) => ChannelDelivery;
+/** Resolves a channel’s name to how it is delivered; throws ApiProblem when there is no such channel, or it is not for this one. */
+export type ChannelCheck = (name: string, principal: Principal) => ChannelDelivery;
 
 /** The WebSocket side of the streams: subscribe, unsubscribe, ping, each answered with its id. */
 export function createSocketServer(
   hub: Hub,
   check: ChannelCheck,
   onFailure: (error: unknown) => void,
-): { upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void; count(): number; close(): void } {
+): { upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, principal: Principal): void; count(): number; close(): void } {
   const server = new WebSocketServer({
     noServer: true,
     maxPayload: REQUEST_BYTES_MAX,
@@ -41,10 +41,10 @@ export function createSocketServer(
   }, PING_EVERY_MS);
   server.on('connection', (client) => client.on('pong', () => silent.delete(client)));
   return {
-    upgrade: (request, socket, head) =>
+    upgrade: (request, socket, head, principal) =>
       server.handleUpgrade(request, socket, head, (connection) => {
         server.emit('connection', connection, request);
-        serve(connection, socket, hub, check, onFailure);
+        serve(connection, socket, hub, (name) => check(name, principal), onFailure);
       }),
     count: () => server.clients.size,
     close: () => {
@@ -55,7 +55,13 @@ export function createSocketServer(
   };
 }
 
-function serve(connection: WebSocket, socket: Duplex, hub: Hub, check: ChannelCheck, onFailure: (error: unknown) => void): void {
+function serve(
+  connection: WebSocket,
+  socket: Duplex,
+  hub: Hub,
+  check: (name: string) => ChannelDelivery,
+  onFailure: (error: unknown) => void,
+): void {
   const binary = connection.protocol === MSGPACK;
   const reader: Reader = {
     format: binary ? 'msgpack' : 'json',

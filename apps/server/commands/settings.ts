@@ -5,14 +5,20 @@ export interface ServingFlags {
   readonly data?: string;
   readonly host?: string;
   readonly port?: number;
+  readonly demo?: boolean;
 }
 
 /** Settings for a command: relative paths mean the folder in which the person typed it. */
-export function settingsFor({ config, data, host, port }: ServingFlags): Settings {
+export function settingsFor({ config, data, host, port, demo }: ServingFlags): Settings {
   return loadConfig({
     file: config,
     folder: process.env.MILLRACE_CWD ?? process.cwd(),
     environment: process.env,
-    flags: { ...(data !== undefined && { data }), ...(host !== undefined && { host }), ...(port !== undefined && { port }) },
+    flags: {
+      ...(data !== undefined && { data }),
+      ...(host !== undefined && { host }),
+      ...(port !== undefined && { port }),
+      ...(demo && { demo }),
+    },
   });
 }

@@ -10,6 +10,8 @@ export const CONSOLE_FOLDER = join(import.meta.dirname, '..', '..', 'web', 'dist
 export async function up(flags: ServingFlags): Promise<void> {
   const running = await startPlatform({ settings: settingsFor(flags), console: CONSOLE_FOLDER });
   stopOnSignal(running);
+  const link = await running.ownerLink();
+  if (link !== null) console.error(`\nNobody can sign in yet. Become the owner, within seven days, at\n  ${link}\n`);
   console.log(`ready ${running.url}`);
 }
 

@@ -19,7 +19,7 @@ export async function startServerIn(folder: string, config: Config): Promise<Ser
   writeFileSync(file, JSON.stringify(config));
   const child = spawn(process.execPath, [MAIN, 'up', '--config', file, '--data', join(folder, 'data'), '--port', '0'], {
     cwd: folder,
-    env: { ...process.env, MILLRACE_CWD: folder, MILLRACE_LOGGING__LEVEL: 'silent' },
+    env: { ...process.env, MILLRACE_CWD: folder, MILLRACE_LOGGING__LEVEL: 'silent', MILLRACE_DEMO: 'true' },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const exited = once(child, 'exit');

@@ -1,5 +1,4 @@
-import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import type { WorldPlan, ZoneId } from '@millrace/contracts';
@@ -30,6 +29,7 @@ import {
   zoneStands,
 } from '@millrace/worlds';
 import { drillReports } from '../drill/reports.ts';
+import { keptSecret } from '../kept-secret.ts';
 import type { WorldFigures } from '../metrics.ts';
 import type { ProjectorHandle } from '../projector/projector-handle.ts';
 import { UserError } from '../user-error.ts';
@@ -77,7 +77,7 @@ export async function startWorlds(
   const stores = openStores(data);
   const plan: WorldPlan = { seed: worlds.seed, columns: worlds.columns, rows: worlds.rows, monsters: worlds.monsters, items: worlds.items };
   const zones = allZones(plan);
-  const tokens = playerTokens(new TextEncoder().encode(worlds.tokenSecret ?? keptSecret(settings.data)));
+  const tokens = playerTokens(new TextEncoder().encode(worlds.tokenSecret ?? keptSecret(settings.data, 'world-tokens')));
   const gateway = new Gateway({
     clock: systemClock,
     zones,
@@ -306,14 +306,4 @@ async function drainLeftSpools(data: string, spoolMiB: number, log: EventLog, lo
     }
     spool.close();
   }
-}
-
-/** The secret that tokens are signed with, made once and readable by this user only. */
-function keptSecret(data: string): string {
-  const path = join(data, 'secrets', 'world-tokens');
-  if (!existsSync(path)) {
-    mkdirSync(join(data, 'secrets'), { recursive: true, mode: 0o700 });
-    writeFileSync(path, randomBytes(32).toString('base64url'), { mode: 0o600, flag: 'wx' });
-  }
-  return readFileSync(path, 'utf8');
 }

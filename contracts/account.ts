@@ -1,0 +1,178 @@
+import { type Static, Type } from 'typebox';
+import { ALL_PERMISSIONS, ALL_ROLES, type Permission, type Role } from './access.ts';
+
+/*
+ * Users, their tenants, and what lets programs in. All times are epoch ms.
+ */
+
+export const RoleName = Type.Unsafe<Role>(Type.Enum([...ALL_ROLES], { description: 'What a member may do, within its tenant.' }));
+export const PermissionName = Type.Unsafe<Permission>(Type.Enum([...ALL_PERMISSIONS]));
+
+export const TenantId = Type.String({
+  pattern: '^[a-z0-9][a-z0-9-]{0,31}$',
+  description: 'Short name of a customer of the installation; `main` runs it.',
+  examples: ['main'],
+});
+
+/** What each tier allows; requests are counted per second, bursts on top at once. */
+export const TIERS = {
+  free: { requestsPerSecond: 10, burst: 40, streams: 10, keys: 5 },
+  premium: { requestsPerSecond: 100, burst: 400, streams: 100, keys: 50 },
+  enterprise: { requestsPerSecond: 1_000, burst: 4_000, streams: 2_000, keys: 500 },
+} as const;
+export type Tier = keyof typeof TIERS;
+export const TierName = Type.Unsafe<Tier>(Type.Enum(Object.keys(TIERS), { description: 'What limits a tenant has.' }));
+
+export const TierLimits = Type.Object({
+  requestsPerSecond: Type.Integer(),
+  burst: Type.Integer({ description: 'Requests at once.' }),
+  streams: Type.Integer({ description: 'Open event streams of one user.' }),
+  keys: Type.Integer({ description: 'API keys of one user.' }),
+});
+
+/** What came of the wish to come in. */
+export const SignInStand = Type.Object(
+  {
+    status: Type.Unsafe<'signed-in' | 'second-factor' | 'verify-email'>(
+      Type.Enum(['signed-in', 'second-factor', 'verify-email'], {
+        description: 'In; or a code of the second factor is still needed; or the link in a mail.',
+      }),
+    ),
+  },
+  { $id: 'SignInStand' },
+);
+export type SignInStand = Static<typeof SignInStand>;
+
+export const SignInOptions = Type.Object(
+  {
+    demo: Type.Boolean({ description: 'Nobody needs to sign in: this server is for its own machine only.' }),
+    signUp: Type.Unsafe<'open' | 'invitation'>(Type.Enum(['open', 'invitation'])),
+    mail: Type.Boolean({ description: 'Whether this server can send mail: to verify addresses and to reset passwords.' }),
+    providers: Type.Array(Type.Object({ id: Type.String(), name: Type.String() })),
+    password: Type.Object({ lengthMin: Type.Integer(), lengthMax: Type.Integer() }),
+  },
+  { $id: 'SignInOptions' },
+);
+export type SignInOptions = Static<typeof SignInOptions>;
+
+export const AccessToken = Type.Object(
+  {
+    accessToken: Type.String({ description: 'A JWT, to be sent as `Authorization: Bearer …`; its keys are at /api/v1/auth/jwks.' }),
+    expiresAt: Type.Integer(),
+  },
+  { $id: 'AccessToken' },
+);
+export type AccessToken = Static<typeof AccessToken>;
+
+/** JSON Web Key Set (RFC 7517). */
+export const SigningKeys = Type.Object(
+  { keys: Type.Array(Type.Record(Type.String(), Type.Unknown())) },
+  { $id: 'SigningKeys', description: 'The keys that access tokens are verified with (RFC 7517).' },
+);
+export type SigningKeys = Static<typeof SigningKeys>;
+
+export const Account = Type.Object(
+  {
+    kind: Type.Unsafe<'demo' | 'session' | 'token' | 'key'>(
+      Type.Enum(['demo', 'session', 'token', 'key'], { description: 'How it is known who asks.' }),
+    ),
+    user: Type.String(),
+    name: Type.String(),
+    email: Type.Union([Type.String(), Type.Null()]),
+    tenant: TenantId,
+    role: RoleName,
+    tier: TierName,
+    limits: TierLimits,
+    permissions: Type.Array(PermissionName),
+    secondFactor: Type.Boolean({ description: 'Whether signing in asks for a code as well.' }),
+  },
+  { $id: 'Account', description: 'Who asks, and what it may do.' },
+);
+export type Account = Static<typeof Account>;
+
+export const SecondFactorSetup = Type.Object(
+  {
+    uri: Type.String({ description: 'otpauth: address for an authenticator; mostly shown as a QR code.' }),
+    recoveryCodes: Type.Array(Type.String(), { description: 'Each lets its owner in once without the authenticator. Shown only here.' }),
+  },
+  { $id: 'SecondFactorSetup' },
+);
+export type SecondFactorSetup = Static<typeof SecondFactorSetup>;
+
+export const UserSession = Type.Object(
+  {
+    id: Type.String(),
+    isThis: Type.Boolean({ description: 'The one that asks.' }),
+    createdAt: Type.Integer(),
+    expiresAt: Type.Integer(),
+    remote: Type.String({ description: 'Address it was begun from.' }),
+    agent: Type.String({ description: 'What the browser said it is.' }),
+  },
+  { $id: 'UserSession' },
+);
+export type UserSession = Static<typeof UserSession>;
+
+export const ApiKey = Type.Object(
+  {
+    id: Type.String(),
+    name: Type.String(),
+    start: Type.String({ description: 'Its first characters.' }),
+    scopes: Type.Array(PermissionName),
+    createdAt: Type.Integer(),
+    expiresAt: Type.Union([Type.Integer(), Type.Null()]),
+    lastUsedAt: Type.Union([Type.Integer(), Type.Null()]),
+  },
+  { $id: 'ApiKey' },
+);
+export type ApiKey = Static<typeof ApiKey>;
+
+export const NewApiKey = Type.Object(
+  { key: Type.String({ description: 'The key itself. Shown only here.' }), about: ApiKey },
+  { $id: 'NewApiKey' },
+);
+export type NewApiKey = Static<typeof NewApiKey>;
+
+export const Tenant = Type.Object(
+  { id: TenantId, name: Type.String(), tier: TierName, users: Type.Integer(), createdAt: Type.Integer() },
+  { $id: 'Tenant' },
+);
+export type Tenant = Static<typeof Tenant>;
+
+export const Member = Type.Object(
+  {
+    id: Type.String(),
+    name: Type.String(),
+    email: Type.String(),
+    role: RoleName,
+    disabled: Type.Boolean(),
+    secondFactor: Type.Boolean(),
+    createdAt: Type.Integer(),
+  },
+  { $id: 'Member', description: 'A user, as the administrators of its tenant see it.' },
+);
+export type Member = Static<typeof Member>;
+
+export const Invitation = Type.Object(
+  {
+    link: Type.String({ description: 'Lets whoever opens it sign up, once. Shown only here.' }),
+    expiresAt: Type.Integer(),
+  },
+  { $id: 'Invitation' },
+);
+export type Invitation = Static<typeof Invitation>;
+
+export const AuditLine = Type.Object(
+  {
+    number: Type.Integer({ description: 'From 1, without gaps.' }),
+    at: Type.Integer(),
+    actor: Type.String({ description: 'Who did it.' }),
+    action: Type.String({ examples: ['role changed'] }),
+    subject: Type.String({ description: 'To whom or what.' }),
+    detail: Type.Record(Type.String(), Type.Unknown()),
+    remote: Type.String({ description: 'From which address.' }),
+    trace: Type.String({ description: 'Id of the request.' }),
+    hash: Type.String({ description: 'SHA-256 over this line and the hash of the one before it.' }),
+  },
+  { $id: 'AuditLine' },
+);
+export type AuditLine = Static<typeof AuditLine>;

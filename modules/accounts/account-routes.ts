@@ -1,0 +1,129 @@
+import { type Account, ENDPOINTS, type Principal, type Role, TIERS, type Tier } from '@millrace/contracts';
+import { ApiProblem, type Routes } from '@millrace/platform/http';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { type AccountParts, DONE, headersOf, note, relay, requirePerson, requireSession, requireTries } from './asked.ts';
+import { asking } from './auth-problems.ts';
+
+/** One’s own account: name, password, second factor, sessions, keys. */
+export function accountRoutes(routes: Routes, parts: AccountParts): void {
+  const { members, keys, principals, lockout } = parts;
+
+  routes.answer(ENDPOINTS.getAccount, async ({ principal }): Promise<Account> => {
+    const { kind, user, name, tenant, role, tier, permissions } = principal;
+    const member = kind === 'demo' ? null : await members.member(tenant, user ?? '');
+    return {
+      kind: kind as Account['kind'],
+      user: user ?? '',
+      name: member?.name ?? name,
+      email: member?.email ?? null,
+      tenant,
+      role: role as Role,
+      tier: tier as Tier,
+      limits: TIERS[tier as Tier],
+      permissions: [...permissions],
+      secondFactor: member?.secondFactor ?? false,
+    };
+  });
+
+  routes.answer(ENDPOINTS.changeName, async ({ body, raw, principal }) => {
+    const { user } = requireSession(principal);
+    await asking(() => parts.identity().api.updateUser({ body: { name: body.name.trim() }, headers: headersOf(raw) }));
+    principals.userChanged(user);
+    return DONE;
+  });
+
+  /** What asks for the password again is guarded like signing in. */
+  const withPassword = async <T>(
+    raw: FastifyRequest,
+    reply: FastifyReply,
+    principal: Principal,
+    work: (headers: Headers) => Promise<T>,
+  ) => {
+    const { user } = requireSession(principal);
+    requireTries(lockout, reply, user, raw.ip);
+    try {
+      return await asking(() => work(headersOf(raw)));
+    } catch (error) {
+      if (error instanceof ApiProblem && (error.code === 'WRONG_CREDENTIALS' || error.code === 'WRONG_CODE')) lockout.failed(user, raw.ip);
+      throw error;
+    }
+  };
+
+  routes.answer(ENDPOINTS.changePassword, async ({ body, raw, reply, principal }) => {
+    const { headers } = await withPassword(raw, reply, principal, (asked) =>
+      parts.identity().api.changePassword({
+        body: { currentPassword: body.current, newPassword: body.next, revokeOtherSessions: true },
+        headers: asked,
+        returnHeaders: true,
+      }),
+    );
+    relay(reply, headers);
+    principals.userChanged(principal.user as string);
+    await note(parts, raw, principal, 'password changed', principal.user as string);
+    return DONE;
+  });
+
+  routes.answer(ENDPOINTS.enableSecondFactor, async ({ body, raw, reply, principal }) => {
+    const setup = await withPassword(raw, reply, principal, (headers) =>
+      parts.identity().api.enableTwoFactor({ body: { password: body.password, method: 'totp' }, headers }),
+    );
+    if (setup.method !== 'totp') throw new Error('another method than TOTP was set up');
+    return { uri: setup.totpURI, recoveryCodes: setup.backupCodes };
+  });
+
+  routes.answer(ENDPOINTS.confirmSecondFactor, async ({ body, raw, reply, principal }) => {
+    const { headers } = await withPassword(raw, reply, principal, (asked) =>
+      parts.identity().api.verifyTOTP({ body: { code: body.code }, headers: asked, returnHeaders: true }),
+    );
+    relay(reply, headers);
+    principals.userChanged(principal.user as string);
+    await note(parts, raw, principal, 'second factor turned on', principal.user as string);
+    return DONE;
+  });
+
+  routes.answer(ENDPOINTS.disableSecondFactor, async ({ body, raw, reply, principal }) => {
+    const { headers } = await withPassword(raw, reply, principal, (asked) =>
+      parts.identity().api.disableTwoFactor({ body: { password: body.password }, headers: asked, returnHeaders: true }),
+    );
+    relay(reply, headers);
+    principals.userChanged(principal.user as string);
+    await note(parts, raw, principal, 'second factor turned off', principal.user as string);
+    return DONE;
+  });
+
+  routes.answer(ENDPOINTS.listSessions, async ({ principal }) => members.sessions(requirePerson(principal).user, principal.credential));
+
+  routes.answer(ENDPOINTS.endSession, async ({ params, raw, principal }) => {
+    const { user } = requirePerson(principal);
+    if (!(await members.endSession(user, params.session)))
+      throw new ApiProblem('NOT_FOUND', `You have no session "${params.session}".`, 'GET /api/v1/account/sessions lists them.');
+    principals.sessionEnded(params.session);
+    await note(parts, raw, principal, 'session ended', params.session);
+    return DONE;
+  });
+
+  routes.answer(ENDPOINTS.listKeys, ({ principal }) => keys.list(requirePerson(principal).user));
+
+  routes.answer(ENDPOINTS.createKey, async ({ body, raw, principal }) => {
+    const { user } = requirePerson(principal);
+    const beyond = body.scopes.filter((scope) => !principal.permissions.has(scope));
+    if (beyond.length > 0)
+      throw new ApiProblem('NOT_ALLOWED', `You have not the permission ${beyond.join(', ')} yourself.`, 'Leave it out.');
+    if (body.expiresAt !== undefined && body.expiresAt <= Date.now())
+      throw new ApiProblem('BAD_REQUEST', `${body.expiresAt} is past.`, 'Name a moment to come, epoch ms.');
+    const most = TIERS[principal.tier as Tier].keys;
+    if ((await keys.count(user)) >= most)
+      throw new ApiProblem('WRONG_STATE', `You have ${most} keys, as many as your tier allows.`, 'Revoke one.');
+    const made = await keys.create(user, { name: body.name.trim(), scopes: body.scopes, expiresAt: body.expiresAt ?? null });
+    await note(parts, raw, principal, 'key made', made.about.id, { name: made.about.name, scopes: made.about.scopes });
+    return made;
+  });
+
+  routes.answer(ENDPOINTS.revokeKey, async ({ params, raw, principal }) => {
+    const { user } = requirePerson(principal);
+    if (!(await keys.revoke(user, params.key)))
+      throw new ApiProblem('NOT_FOUND', `You have no key "${params.key}".`, 'GET /api/v1/account/keys lists them.');
+    await note(parts, raw, principal, 'key revoked', params.key);
+    return DONE;
+  });
+}

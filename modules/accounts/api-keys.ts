@@ -1,0 +1,158 @@
+import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import { type ApiKey, isRole, type Permission, type Principal, permissionsOf, type Role, type Tier } from '@millrace/contracts';
+import type { Clock } from '@millrace/kernel';
+import type { Database } from '@millrace/platform/database';
+import { and, count, desc, eq } from 'drizzle-orm';
+import { apiKeys, tenants, users } from './tables/tables.ts';
+
+/** What every key begins with, so that it is known for what it is wherever it turns up. */
+export const KEY_PREFIX = 'mill_';
+const KEY_BYTES = 32;
+const START_CHARACTERS = KEY_PREFIX.length + 6;
+/** How long a key that was looked up is taken for what it was, unless this process changes it. */
+const REMEMBERED_MS = 10_000;
+const REMEMBERED_MAX = 10_000;
+/** How often it is written down that a key is used. */
+const USE_NOTED_MS = 60_000;
+
+interface Remembered {
+  readonly principal: Principal | null;
+  readonly id: string;
+  readonly expiresAt: number;
+  readonly until: number;
+  notedAt: number;
+}
+
+/** Keys for programs: 256 random bits, of which only the hash is kept. */
+export class ApiKeys {
+  readonly #database: Database;
+  readonly #clock: Clock;
+  readonly #remembered = new Map<string, Remembered>();
+
+  constructor(database: Database, clock: Clock) {
+    this.#database = database;
+    this.#clock = clock;
+  }
+
+  async create(
+    user: string,
+    about: { name: string; scopes: readonly Permission[]; expiresAt: number | null },
+  ): Promise<{ key: string; about: ApiKey }> {
+    const key = KEY_PREFIX + randomBytes(KEY_BYTES).toString('base64url');
+    const row = {
+      id: randomUUID(),
+      hash: hashOf(key),
+      start: key.slice(0, START_CHARACTERS),
+      name: about.name,
+      userId: user,
+      scopes: about.scopes,
+      createdAt: new Date(this.#clock.now()),
+      expiresAt: about.expiresAt === null ? null : new Date(about.expiresAt),
+      lastUsedAt: null,
+    };
+    await this.#database.drizzle.insert(apiKeys).values(row);
+    return { key, about: shown(row) };
+  }
+
+  async list(user: string): Promise<ApiKey[]> {
+    const rows = await this.#database.drizzle.select().from(apiKeys).where(eq(apiKeys.userId, user)).orderBy(desc(apiKeys.createdAt));
+    return rows.map(shown);
+  }
+
+  async count(user: string): Promise<number> {
+    const [row] = await this.#database.drizzle.select({ keys: count() }).from(apiKeys).where(eq(apiKeys.userId, user));
+    return row?.keys ?? 0;
+  }
+
+  /** Whether there was such a key of that user. */
+  async revoke(user: string, id: string): Promise<boolean> {
+    const gone = await this.#database.drizzle
+      .delete(apiKeys)
+      .where(and(eq(apiKeys.id, id), eq(apiKeys.userId, user)))
+      .returning({ hash: apiKeys.hash });
+    for (const { hash } of gone) this.#remembered.delete(hash);
+    return gone.length > 0;
+  }
+
+  /** Looks every key up again: something about their owners has changed. */
+  forget(): void {
+    this.#remembered.clear();
+  }
+
+  /** Whom a key stands for; null when it is not valid, or not any more. */
+  async identify(key: string): Promise<Principal | null> {
+    const hash = hashOf(key);
+    const now = this.#clock.now();
+    const known = this.#remembered.get(hash) ?? null;
+    const found = known && known.until > this.#clock.elapsed() ? known : await this.#lookUp(hash);
+    if (!found.principal || found.expiresAt <= now) return null;
+    if (now - found.notedAt > USE_NOTED_MS) {
+      found.notedAt = now;
+      await this.#database.drizzle
+        .update(apiKeys)
+        .set({ lastUsedAt: new Date(now) })
+        .where(eq(apiKeys.id, found.id));
+    }
+    return found.principal;
+  }
+
+  async #lookUp(hash: string): Promise<Remembered> {
+    const [row] = await this.#database.drizzle
+      .select({ key: apiKeys, role: users.role, tenant: users.tenant, name: users.name, disabled: users.disabled, tier: tenants.tier })
+      .from(apiKeys)
+      .innerJoin(users, eq(users.id, apiKeys.userId))
+      .innerJoin(tenants, eq(tenants.id, users.tenant))
+      .where(eq(apiKeys.hash, hash));
+    const found: Remembered = {
+      principal: row && !row.disabled && isRole(row.role) ? principalOf({ ...row, role: row.role }) : null,
+      id: row?.key.id ?? '',
+      expiresAt: row?.key.expiresAt?.getTime() ?? Number.POSITIVE_INFINITY,
+      until: this.#clock.elapsed() + REMEMBERED_MS,
+      notedAt: row?.key.lastUsedAt?.getTime() ?? 0,
+    };
+    this.#remembered.delete(hash);
+    this.#remembered.set(hash, found);
+    const oldest = this.#remembered.keys().next();
+    if (this.#remembered.size > REMEMBERED_MAX && !oldest.done) this.#remembered.delete(oldest.value);
+    return found;
+  }
+}
+
+function principalOf({
+  key,
+  role,
+  tenant,
+  name,
+  tier,
+}: {
+  key: typeof apiKeys.$inferSelect;
+  role: Role;
+  tenant: string;
+  name: string;
+  tier: string;
+}): Principal {
+  return {
+    kind: 'key',
+    user: key.userId,
+    name: `${name} (key ${key.name})`,
+    tenant,
+    role,
+    tier: tier as Tier,
+    permissions: permissionsOf(role, tenant, key.scopes),
+    credential: key.id,
+  };
+}
+
+function shown({ id, name, start, scopes, createdAt, expiresAt, lastUsedAt }: typeof apiKeys.$inferSelect): ApiKey {
+  return {
+    id,
+    name,
+    start,
+    scopes: [...scopes],
+    createdAt: createdAt.getTime(),
+    expiresAt: expiresAt?.getTime() ?? null,
+    lastUsedAt: lastUsedAt?.getTime() ?? null,
+  };
+}
+
+const hashOf = (key: string) => createHash('sha256').update(key).digest('base64url');

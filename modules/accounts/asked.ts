@@ -1,0 +1,68 @@
+import type { Principal } from '@millrace/contracts';
+import { ApiProblem } from '@millrace/platform/http';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { ApiKeys } from './api-keys.ts';
+import type { AuditLog } from './audit.ts';
+import type { Identity } from './identity.ts';
+import type { Lockout } from './lockout.ts';
+import type { Mailer } from './mail.ts';
+import type { Members } from './members.ts';
+import type { Principals } from './principals.ts';
+
+/** What the routes of this module work with. */
+export interface AccountParts {
+  readonly identity: () => Identity;
+  readonly members: Members;
+  readonly keys: ApiKeys;
+  readonly audit: AuditLog;
+  readonly principals: Principals;
+  readonly lockout: Lockout;
+  readonly mailer: Mailer | null;
+  readonly baseUrl: () => string;
+}
+
+const AGENT_CHARACTERS_MAX = 200;
+export const DONE = { done: true } as const;
+
+/** Writes down what was done, in the tenant it was done in. */
+export async function note(
+  { audit }: AccountParts,
+  raw: FastifyRequest,
+  { tenant, name }: { tenant: string; name: string },
+  action: string,
+  subject: string,
+  detail: Record<string, unknown> = {},
+): Promise<void> {
+  await audit.append(tenant, { actor: name, action, subject, detail, remote: raw.ip, trace: raw.id });
+}
+
+/** Someone who signed in, in a browser or with an access token; a key may not hand out what it is itself. */
+export function requirePerson(principal: Principal): { user: string } {
+  if (principal.user !== null && (principal.kind === 'session' || principal.kind === 'token')) return { user: principal.user };
+  throw new ApiProblem('NOT_ALLOWED', `This is for someone who signed in, not for a ${principal.kind}.`, 'Sign in.');
+}
+
+export function requireSession(principal: Principal): { user: string } {
+  if (principal.user !== null && principal.kind === 'session') return { user: principal.user };
+  throw new ApiProblem('NOT_ALLOWED', `This needs a browser’s session; it came with a ${principal.kind}.`, 'Sign in, and send the cookie.');
+}
+
+export function requireTries(lockout: Lockout, reply: FastifyReply, account: string, remote: string): void {
+  const waitMs = lockout.waitMs(account, remote);
+  if (waitMs === 0) return;
+  const seconds = Math.ceil(waitMs / 1_000);
+  void reply.header('retry-after', seconds);
+  throw new ApiProblem('LOCKED_OUT', `Too many attempts failed; the next is heard in ${seconds} s.`, 'Wait, then try again.');
+}
+
+/** What better-auth may know of a request: the session, the browser, and the address it really came from. */
+export function headersOf({ headers, ip }: FastifyRequest): Headers {
+  const kept = new Headers({ 'x-forwarded-for': ip });
+  if (headers.cookie !== undefined) kept.set('cookie', headers.cookie);
+  if (headers['user-agent'] !== undefined) kept.set('user-agent', headers['user-agent'].slice(0, AGENT_CHARACTERS_MAX));
+  return kept;
+}
+
+export function relay(reply: FastifyReply, headers: Headers): void {
+  for (const cookie of headers.getSetCookie()) void reply.header('set-cookie', cookie);
+}

@@ -1,0 +1,86 @@
+import { createHash } from 'node:crypto';
+import type { AuditLine } from '@millrace/contracts';
+import type { Database } from '@millrace/platform/database';
+import { and, asc, desc, eq, gt, lt, sql } from 'drizzle-orm';
+import { auditLines } from './tables/tables.ts';
+
+/** The hash that the first line of a tenant follows. */
+const BEFORE_THE_FIRST = '0'.repeat(64);
+const VERIFY_LINES_AT_A_TIME = 1_000;
+/** Any number of ours: lines of one tenant are written one after another. */
+const CHAIN_LOCK = 6_455_224;
+
+export type Deed = Pick<AuditLine, 'actor' | 'action' | 'subject' | 'detail' | 'remote' | 'trace'>;
+
+/** What was done, in a chain for each tenant: a line’s hash covers the line and the hash before it. */
+export class AuditLog {
+  readonly #database: Database;
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  /** @returns the line as it stands now */
+  async append(tenant: string, deed: Deed): Promise<AuditLine> {
+    return this.#database.drizzle.transaction(async (transaction) => {
+      await transaction.execute(sql`select pg_advisory_xact_lock(${CHAIN_LOCK}, hashtext(${tenant}))`);
+      const [last] = await transaction
+        .select({ number: auditLines.number, hash: auditLines.hash })
+        .from(auditLines)
+        .where(eq(auditLines.tenant, tenant))
+        .orderBy(desc(auditLines.number))
+        .limit(1);
+      const line = { number: (last?.number ?? 0) + 1, at: Date.now(), ...deed };
+      const hash = hashOf(tenant, line, last?.hash ?? BEFORE_THE_FIRST);
+      await transaction.insert(auditLines).values({ tenant, ...line, hash });
+      return { ...line, hash };
+    });
+  }
+
+  /** Lines below a number, newest first. */
+  async list(tenant: string, { before, limit }: { before?: number | undefined; limit: number }): Promise<AuditLine[]> {
+    const rows = await this.#database.drizzle
+      .select()
+      .from(auditLines)
+      .where(and(eq(auditLines.tenant, tenant), before === undefined ? undefined : lt(auditLines.number, before)))
+      .orderBy(desc(auditLines.number))
+      .limit(limit);
+    return rows.map(({ tenant: _tenant, ...line }) => line);
+  }
+
+  /** Goes through the whole chain: how many lines are sound, and the number of the first that is not, or is missing. */
+  async verify(tenant: string): Promise<{ lines: number; brokenAt: number | null }> {
+    let number = 0;
+    let hash = BEFORE_THE_FIRST;
+    for (;;) {
+      const rows = await this.#database.drizzle
+        .select()
+        .from(auditLines)
+        .where(and(eq(auditLines.tenant, tenant), gt(auditLines.number, number)))
+        .orderBy(asc(auditLines.number))
+        .limit(VERIFY_LINES_AT_A_TIME);
+      if (rows.length === 0) return { lines: number, brokenAt: null };
+      for (const { tenant: _tenant, hash: stored, ...line } of rows) {
+        if (line.number !== number + 1 || hashOf(tenant, line, hash) !== stored) return { lines: number, brokenAt: number + 1 };
+        number = line.number;
+        hash = stored;
+      }
+    }
+  }
+}
+
+function hashOf(tenant: string, line: Omit<AuditLine, 'hash'>, before: string): string {
+  const { number, at, actor, action, subject, detail, remote, trace } = line;
+  const text = JSON.stringify([before, tenant, number, at, actor, action, subject, canonical(detail), remote, trace]);
+  return createHash('sha256').update(text).digest('hex');
+}
+
+/** The same for the same content, however its keys came back from the table. */
+function canonical(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(canonical);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.entries(value)
+    .filter(([, member]) => member !== undefined)
+    .sort(([one], [other]) => (one < other ? -1 : 1))
+    .map(([key, member]) => [key, canonical(member)]);
+}

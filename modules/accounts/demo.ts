@@ -1,0 +1,54 @@
+import { ACCOUNT_ENDPOINTS, ALL_PERMISSIONS, ENDPOINTS, type Endpoint, HOME_TENANT, type Principal, TIERS } from '@millrace/contracts';
+import { ApiProblem, type Caller, isLoopbackAddress, isLoopbackHost, type Routes } from '@millrace/platform/http';
+import { PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN } from './identity.ts';
+
+/** Whoever sits at this machine, while it shows what Millrace is: without signing in, and with every permission. */
+const DEMO: Principal = {
+  kind: 'demo',
+  user: 'demo',
+  name: 'demo',
+  tenant: HOME_TENANT,
+  role: 'admin',
+  tier: 'enterprise',
+  permissions: new Set(ALL_PERMISSIONS),
+  credential: null,
+};
+
+/** In a demo everyone on this machine is its owner, and nobody else is let in: not from the network, and not by a page that had its own name resolved to us. */
+export async function identifyDemo({ headers, remote }: Caller): Promise<Principal> {
+  if (isLoopbackAddress(remote) && isLoopbackHost(headers.host)) return DEMO;
+  throw new ApiProblem(
+    'NOT_ALLOWED',
+    `A demo is only for its own machine; this came from ${remote} for ${headers.host}.`,
+    'Start without --demo, and sign in.',
+  );
+}
+
+/** In a demo there are no users; what would handle them says so. */
+export function demoRoutes(routes: Routes): void {
+  routes.answer(ENDPOINTS.getSignInOptions, () => ({
+    demo: true,
+    signUp: 'invitation' as const,
+    mail: false,
+    providers: [],
+    password: { lengthMin: PASSWORD_LENGTH_MIN, lengthMax: PASSWORD_LENGTH_MAX },
+  }));
+  routes.answer(ENDPOINTS.getAccount, () => ({
+    kind: 'demo' as const,
+    user: DEMO.user ?? '',
+    name: DEMO.name,
+    email: null,
+    tenant: DEMO.tenant,
+    role: 'admin' as const,
+    tier: 'enterprise' as const,
+    limits: TIERS.enterprise,
+    permissions: [...DEMO.permissions],
+    secondFactor: false,
+  }));
+  for (const endpoint of Object.values(ACCOUNT_ENDPOINTS) as Endpoint[]) {
+    if (endpoint === ENDPOINTS.getSignInOptions || endpoint === ENDPOINTS.getAccount) continue;
+    routes.answer(endpoint, () => {
+      throw new ApiProblem('WRONG_STATE', 'This is a demo; there are no users.', 'Start without --demo.');
+    });
+  }
+}

@@ -1,0 +1,179 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { HOME_TENANT, type Role } from '@millrace/contracts';
+import type { Database } from '@millrace/platform/database';
+import { APIError, betterAuth } from 'better-auth';
+import { drizzleAdapter } from 'better-auth/adapters/drizzle';
+import { createAuthMiddleware } from 'better-auth/api';
+import { genericOAuth, jwt, twoFactor } from 'better-auth/plugins';
+import type { Mailer } from './mail.ts';
+import { hashPassword, verifyPassword } from './passwords.ts';
+import { signingKeys, userCredentials, userSecondFactors, userSessions, users, userVerifications } from './tables/tables.ts';
+
+/** Where better-auth’s own links and cookies belong. None of its routes is served: ours call it. */
+const AUTH_PATH = '/api/v1/auth';
+/** NIST SP 800-63B asks for 8 at least, OWASP ASVS 5 for 8 with 15 recommended; long ones may be phrases. */
+export const PASSWORD_LENGTH_MIN = 10;
+export const PASSWORD_LENGTH_MAX = 128;
+const SESSION_S = 7 * 86_400;
+const SESSION_ROLLS_AFTER_S = 86_400;
+/** Changing how one signs in asks for a sign-in that is not older. */
+const FRESH_S = 15 * 60;
+const TOKEN_BY_MAIL_S = 3_600;
+export const ACCESS_TOKEN_S = 600;
+/** A signing key is replaced after so long, and its tokens are still verified for a while. */
+const SIGNING_KEY_S = 30 * 86_400;
+const SIGNING_KEY_GRACE_S = 86_400;
+const SECOND_FACTOR_S = 600;
+
+/** Another site that vouches for who someone is. */
+export type Provider =
+  | { readonly id: 'google' | 'github' | 'facebook'; readonly clientId: string; readonly clientSecret: string }
+  | { readonly id: string; readonly name: string; readonly clientId: string; readonly clientSecret: string; readonly discoveryUrl: string };
+
+export interface IdentityParts {
+  readonly database: Database;
+  /** Signs cookies and encrypts what must be read again: second factors, signing keys, others’ tokens. */
+  readonly secret: string;
+  /** Where browsers find this server. */
+  readonly baseUrl: string;
+  readonly mailer: Mailer | null;
+  readonly providers: readonly Provider[];
+  /** Whether someone without an invitation may become a user of the home tenant. */
+  readonly isOpen: boolean;
+  readonly onTrouble: (message: string, detail: unknown) => void;
+}
+
+/** How a user that is made just now belongs: set around the call that makes it. */
+export const joining = new AsyncLocalStorage<{ readonly tenant: string; readonly role: Role; readonly verified: boolean }>();
+
+export type Identity = ReturnType<typeof createIdentity>;
+
+/** Who someone is: users, passwords, second factors, sessions, signing keys, other sites’ word. */
+export function createIdentity({ database, secret, baseUrl, mailer, providers, isOpen, onTrouble }: IdentityParts) {
+  const known = providers.filter((provider) => !('discoveryUrl' in provider));
+  const own = providers.filter((provider) => 'discoveryUrl' in provider);
+  return betterAuth({
+    appName: 'Millrace',
+    baseURL: baseUrl,
+    basePath: AUTH_PATH,
+    secret,
+    database: drizzleAdapter(database.drizzle, {
+      provider: 'pg',
+      transaction: true,
+      schema: {
+        user: users,
+        session: userSessions,
+        account: userCredentials,
+        verification: userVerifications,
+        twoFactor: userSecondFactors,
+        jwks: signingKeys,
+      },
+    }),
+    user: {
+      additionalFields: {
+        tenant: { type: 'string', required: true, defaultValue: HOME_TENANT, input: false },
+        role: { type: 'string', required: true, defaultValue: 'viewer', input: false },
+        disabled: { type: 'boolean', required: true, defaultValue: false, input: false },
+      },
+    },
+    emailAndPassword: {
+      enabled: true,
+      minPasswordLength: PASSWORD_LENGTH_MIN,
+      maxPasswordLength: PASSWORD_LENGTH_MAX,
+      // Without a way to send mail nobody could ever verify anything.
+      requireEmailVerification: mailer !== null,
+      autoSignIn: true,
+      revokeSessionsOnPasswordReset: true,
+      resetPasswordTokenExpiresIn: TOKEN_BY_MAIL_S,
+      password: { hash: hashPassword, verify: ({ hash, password }) => verifyPassword(hash, password) },
+      sendResetPassword: async ({ user, token }) => {
+        await mailer?.send({ to: user.email, kind: 'reset', name: user.name, link: `${baseUrl}/reset-password?token=${token}` });
+      },
+      onExistingUserSignUp: async ({ user }) => {
+        await mailer?.send({ to: user.email, kind: 'known', name: user.name, link: `${baseUrl}/sign-in` });
+      },
+    },
+    emailVerification: {
+      sendOnSignUp: mailer !== null,
+      autoSignInAfterVerification: true,
+      expiresIn: TOKEN_BY_MAIL_S,
+      sendVerificationEmail: async ({ user, token }) => {
+        await mailer?.send({ to: user.email, kind: 'verify', name: user.name, link: `${baseUrl}/verify-email?token=${token}` });
+      },
+    },
+    session: { expiresIn: SESSION_S, updateAge: SESSION_ROLLS_AFTER_S, freshAge: FRESH_S },
+    account: { encryptOAuthTokens: true, accountLinking: { enabled: true, trustedProviders: [] } },
+    socialProviders: Object.fromEntries(known.map(({ id, clientId, clientSecret }) => [id, { clientId, clientSecret }])),
+    rateLimit: { enabled: false },
+    telemetry: { enabled: false },
+    logger: {
+      level: 'warn',
+      log: (level, message, ...detail) => {
+        if (level === 'error') onTrouble(message, detail[0]);
+      },
+    },
+    advanced: {
+      cookiePrefix: 'millrace',
+      useSecureCookies: baseUrl.startsWith('https:'),
+      defaultCookieAttributes: { httpOnly: true, sameSite: 'lax', path: '/' },
+    },
+    databaseHooks: {
+      user: {
+        create: {
+          before: async (user) => {
+            const place = joining.getStore();
+            if (!place && !isOpen) throw new APIError('FORBIDDEN', { code: 'SIGN_UP_CLOSED', message: 'Sign-up is by invitation.' });
+            return {
+              data: {
+                ...user,
+                ...(place ? { tenant: place.tenant, role: place.role } : {}),
+                ...(place?.verified && { emailVerified: true }),
+              },
+            };
+          },
+        },
+      },
+    },
+    hooks: {
+      // Whoever is disabled gets no session, however it would come about.
+      after: createAuthMiddleware(async (context) => {
+        const fresh = context.context.newSession;
+        if (!fresh || !(fresh.user as { disabled?: boolean }).disabled) return;
+        await context.context.internalAdapter.deleteSession(fresh.session.token);
+        throw new APIError('FORBIDDEN', { code: 'DISABLED', message: 'The account is disabled.' });
+      }),
+    },
+    plugins: [
+      twoFactor({ issuer: 'Millrace', twoFactorCookieMaxAge: SECOND_FACTOR_S, backupCodeOptions: { amount: 10, length: 10 } }),
+      jwt({
+        disableSettingJwtHeader: true,
+        jwks: { keyPairConfig: { alg: 'EdDSA', crv: 'Ed25519' }, rotationInterval: SIGNING_KEY_S, gracePeriod: SIGNING_KEY_GRACE_S },
+        jwt: {
+          issuer: baseUrl,
+          audience: baseUrl,
+          expirationTime: `${ACCESS_TOKEN_S}s`,
+          definePayload: ({ user, session }) => ({
+            name: user.name,
+            tenant: user.tenant as string,
+            role: user.role as string,
+            sid: session.id,
+          }),
+        },
+      }),
+      ...(own.length === 0
+        ? []
+        : [
+            genericOAuth({
+              config: own.map(({ id, clientId, clientSecret, ...rest }) => ({
+                providerId: id,
+                clientId,
+                clientSecret,
+                discoveryUrl: (rest as { discoveryUrl: string }).discoveryUrl,
+                scopes: ['openid', 'email', 'profile'],
+                pkce: true,
+              })),
+            }),
+          ]),
+    ],
+  });
+}

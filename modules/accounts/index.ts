@@ -1,0 +1,99 @@
+import { ENDPOINTS, HOME_TENANT, type Permission, type Principal, type SignInOptions } from '@millrace/contracts';
+import type { Clock } from '@millrace/kernel';
+import type { Database } from '@millrace/platform/database';
+import { ApiProblem, type Caller, type Routes } from '@millrace/platform/http';
+import { accountRoutes } from './account-routes.ts';
+import { ApiKeys } from './api-keys.ts';
+import type { AccountParts } from './asked.ts';
+import { AuditLog } from './audit.ts';
+import { createIdentity, type Identity, PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN, type Provider } from './identity.ts';
+import { Lockout } from './lockout.ts';
+import type { Mailer } from './mail.ts';
+import { Members } from './members.ts';
+import { Principals } from './principals.ts';
+import { signInRoutes } from './sign-in-routes.ts';
+import { tenantRoutes } from './tenant-routes.ts';
+
+export { demoRoutes, identifyDemo } from './demo.ts';
+export type { Provider } from './identity.ts';
+export type { Mail, Mailer } from './mail.ts';
+
+/** Who made the link for the first owner, in the records. */
+const FIRST_START = 'the first start';
+
+export interface AccountSettings {
+  readonly database: Database;
+  readonly clock: Clock;
+  readonly secret: string;
+  readonly mailer: Mailer | null;
+  readonly providers: readonly Provider[];
+  readonly isOpen: boolean;
+  /** What anyone may do without signing in. */
+  readonly guests: readonly Permission[];
+  readonly onTrouble: (message: string, detail: unknown) => void;
+}
+
+/** Users, tenants and keys of an installation. */
+export interface Accounts {
+  identify(caller: Caller): Promise<Principal>;
+  register(routes: Routes): void;
+  /** Once the tables are there and the address is known. */
+  begin(baseUrl: string): Promise<void>;
+  /** A link for whoever becomes the first administrator; null when there is a user. The one made before counts no more. */
+  ownerLink(): Promise<string | null>;
+}
+
+export function openAccounts(settings: AccountSettings): Accounts {
+  const { database, clock, secret, mailer, providers, isOpen, guests, onTrouble } = settings;
+  let begun: { identity: Identity; baseUrl: string } | null = null;
+  const current = () => {
+    if (!begun) throw new ApiProblem('TABLES_AWAY', 'Users cannot be looked up yet.', 'The server is starting; try again in a moment.');
+    return begun;
+  };
+  const members = new Members(database);
+  const keys = new ApiKeys(database, clock);
+  const principals = new Principals({
+    identity: () => current().identity,
+    keys,
+    members,
+    clock,
+    issuer: () => current().baseUrl,
+    guests,
+  });
+  const options: SignInOptions = {
+    demo: false,
+    signUp: isOpen ? 'open' : 'invitation',
+    mail: mailer !== null,
+    providers: providers.map(({ id, ...rest }) => ({ id, name: 'name' in rest ? rest.name : id })),
+    password: { lengthMin: PASSWORD_LENGTH_MIN, lengthMax: PASSWORD_LENGTH_MAX },
+  };
+  const parts: AccountParts = {
+    identity: () => current().identity,
+    baseUrl: () => current().baseUrl,
+    members,
+    keys,
+    audit: new AuditLog(database),
+    principals,
+    lockout: new Lockout(clock),
+    mailer,
+  };
+  return {
+    identify: principals.identify,
+    register: (routes) => {
+      routes.answer(ENDPOINTS.getSignInOptions, () => options);
+      signInRoutes(routes, parts);
+      accountRoutes(routes, parts);
+      tenantRoutes(routes, parts);
+    },
+    begin: async (baseUrl) => {
+      await members.begin();
+      begun = { identity: createIdentity({ database, secret, baseUrl, mailer, providers, isOpen, onTrouble }), baseUrl };
+    },
+    ownerLink: async () => {
+      await members.withdrawOwnerInvitations(FIRST_START);
+      if (await members.hasUsers()) return null;
+      const { word } = await members.invite({ tenant: HOME_TENANT, role: 'admin', email: null, invitedBy: FIRST_START });
+      return `${current().baseUrl}/sign-up?invitation=${word}`;
+    },
+  };
+}

@@ -1,0 +1,185 @@
+import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import { HOME_TENANT, type Member, type Role, type Tenant, type Tier, type UserSession } from '@millrace/contracts';
+import type { Database } from '@millrace/platform/database';
+import { and, asc, count, desc, eq, gt, isNull, ne } from 'drizzle-orm';
+import { invitations, tenants, userSessions, users } from './tables/tables.ts';
+
+const INVITATION_MS = 7 * 86_400_000;
+const WORD_BYTES = 32;
+
+/** What an invitation lets one become. */
+export interface Welcome {
+  readonly id: string;
+  readonly tenant: string;
+  readonly role: Role;
+  readonly email: string | null;
+}
+
+/** Tenants, who belongs to them, and who is invited. */
+export class Members {
+  readonly #database: Database;
+  readonly #tiers = new Map<string, Tier>();
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  /** Makes the home tenant where there is none. */
+  async begin(): Promise<void> {
+    await this.#database.drizzle
+      .insert(tenants)
+      .values({ id: HOME_TENANT, name: 'Main', tier: 'enterprise', createdAt: new Date() })
+      .onConflictDoNothing();
+  }
+
+  async tierOf(tenant: string): Promise<Tier> {
+    const known = this.#tiers.get(tenant);
+    if (known) return known;
+    const [row] = await this.#database.drizzle.select({ tier: tenants.tier }).from(tenants).where(eq(tenants.id, tenant));
+    const tier = (row?.tier ?? 'free') as Tier;
+    this.#tiers.set(tenant, tier);
+    return tier;
+  }
+
+  async tenants(): Promise<Tenant[]> {
+    const rows = await this.#database.drizzle
+      .select({ id: tenants.id, name: tenants.name, tier: tenants.tier, createdAt: tenants.createdAt, users: count(users.id) })
+      .from(tenants)
+      .leftJoin(users, eq(users.tenant, tenants.id))
+      .groupBy(tenants.id)
+      .orderBy(asc(tenants.createdAt));
+    return rows.map((row) => ({ ...row, tier: row.tier as Tier, createdAt: row.createdAt.getTime() }));
+  }
+
+  async exists(tenant: string): Promise<boolean> {
+    return (await this.#database.drizzle.select({ id: tenants.id }).from(tenants).where(eq(tenants.id, tenant))).length > 0;
+  }
+
+  /** Whether there was none of that name. */
+  async found(tenant: { id: string; name: string; tier: Tier }): Promise<boolean> {
+    const made = await this.#database.drizzle
+      .insert(tenants)
+      .values({ ...tenant, createdAt: new Date() })
+      .onConflictDoNothing()
+      .returning({ id: tenants.id });
+    return made.length > 0;
+  }
+
+  async changeTenant(tenant: string, change: { name?: string | undefined; tier?: Tier | undefined }): Promise<void> {
+    if (change.name === undefined && change.tier === undefined) return;
+    await this.#database.drizzle.update(tenants).set(change).where(eq(tenants.id, tenant));
+    this.#tiers.delete(tenant);
+  }
+
+  async members(tenant: string): Promise<Member[]> {
+    const rows = await this.#database.drizzle.select().from(users).where(eq(users.tenant, tenant)).orderBy(asc(users.createdAt));
+    return rows.map(shown);
+  }
+
+  async member(tenant: string, id: string): Promise<Member | null> {
+    const [row] = await this.#database.drizzle
+      .select()
+      .from(users)
+      .where(and(eq(users.id, id), eq(users.tenant, tenant)));
+    return row ? shown(row) : null;
+  }
+
+  /** Whether the tenant would still have an administrator who may come in, without this one. */
+  async hasOtherAdmin(tenant: string, id: string): Promise<boolean> {
+    const others = await this.#database.drizzle
+      .select({ id: users.id })
+      .from(users)
+      .where(and(eq(users.tenant, tenant), eq(users.role, 'admin'), eq(users.disabled, false), ne(users.id, id)))
+      .limit(1);
+    return others.length > 0;
+  }
+
+  /** Who is disabled loses all sessions. */
+  async changeMember(
+    tenant: string,
+    id: string,
+    change: { role?: Role | undefined; disabled?: boolean | undefined },
+  ): Promise<Member | null> {
+    if (change.role !== undefined || change.disabled !== undefined)
+      await this.#database.drizzle
+        .update(users)
+        .set({ ...change, updatedAt: new Date() })
+        .where(and(eq(users.id, id), eq(users.tenant, tenant)));
+    if (change.disabled) await this.#database.drizzle.delete(userSessions).where(eq(userSessions.userId, id));
+    return this.member(tenant, id);
+  }
+
+  async sessions(user: string, own: string | null): Promise<UserSession[]> {
+    const rows = await this.#database.drizzle
+      .select()
+      .from(userSessions)
+      .where(and(eq(userSessions.userId, user), gt(userSessions.expiresAt, new Date())))
+      .orderBy(desc(userSessions.createdAt));
+    return rows.map(({ id, createdAt, expiresAt, ipAddress, userAgent }) => ({
+      id,
+      isThis: id === own,
+      createdAt: createdAt.getTime(),
+      expiresAt: expiresAt.getTime(),
+      remote: ipAddress ?? '',
+      agent: userAgent ?? '',
+    }));
+  }
+
+  /** Whether that user had such a session. */
+  async endSession(user: string, id: string): Promise<boolean> {
+    const gone = await this.#database.drizzle
+      .delete(userSessions)
+      .where(and(eq(userSessions.id, id), eq(userSessions.userId, user)))
+      .returning({ id: userSessions.id });
+    return gone.length > 0;
+  }
+
+  async hasUsers(): Promise<boolean> {
+    return (await this.#database.drizzle.select({ id: users.id }).from(users).limit(1)).length > 0;
+  }
+
+  /** @returns the word that lets someone in once */
+  async invite(invitation: {
+    tenant: string;
+    role: Role;
+    email: string | null;
+    invitedBy: string;
+  }): Promise<{ word: string; expiresAt: number }> {
+    const word = randomBytes(WORD_BYTES).toString('base64url');
+    const now = Date.now();
+    await this.#database.drizzle.insert(invitations).values({
+      id: randomUUID(),
+      wordHash: hashOf(word),
+      ...invitation,
+      createdAt: new Date(now),
+      expiresAt: new Date(now + INVITATION_MS),
+    });
+    return { word, expiresAt: now + INVITATION_MS };
+  }
+
+  /** Takes an invitation, once; null when there is none, or it was used or has expired. */
+  async accept(word: string): Promise<Welcome | null> {
+    const [taken] = await this.#database.drizzle
+      .update(invitations)
+      .set({ usedAt: new Date() })
+      .where(and(eq(invitations.wordHash, hashOf(word)), isNull(invitations.usedAt), gt(invitations.expiresAt, new Date())))
+      .returning({ id: invitations.id, tenant: invitations.tenant, role: invitations.role, email: invitations.email });
+    return taken ?? null;
+  }
+
+  /** Gives an invitation back: nothing came of it. */
+  async giveBack({ id }: Welcome): Promise<void> {
+    await this.#database.drizzle.update(invitations).set({ usedAt: null }).where(eq(invitations.id, id));
+  }
+
+  /** Withdraws what was offered for the first owner: each start makes a new link. */
+  async withdrawOwnerInvitations(invitedBy: string): Promise<void> {
+    await this.#database.drizzle.delete(invitations).where(and(eq(invitations.invitedBy, invitedBy), isNull(invitations.usedAt)));
+  }
+}
+
+function shown({ id, name, email, role, disabled, twoFactorEnabled, createdAt }: typeof users.$inferSelect): Member {
+  return { id, name, email, role, disabled, secondFactor: twoFactorEnabled, createdAt: createdAt.getTime() };
+}
+
+const hashOf = (word: string) => createHash('sha256').update(word).digest('base64url');

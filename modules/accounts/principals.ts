@@ -1,0 +1,180 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import { HOME_TENANT, isRole, type Permission, type Principal, permissionsOf } from '@millrace/contracts';
+import { type Clock, messageOf } from '@millrace/kernel';
+import { ApiProblem, type Caller } from '@millrace/platform/http';
+import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTPayload, jwtVerify } from 'jose';
+import { type ApiKeys, KEY_PREFIX } from './api-keys.ts';
+import { ACCESS_TOKEN_S, type Identity } from './identity.ts';
+import type { Members } from './members.ts';
+
+/** How long a session that was looked up is taken for what it was, unless this process ends it. */
+const REMEMBERED_MS = 10_000;
+const REMEMBERED_MAX = 20_000;
+/** How often at most the signing keys are read again because a token names one that is not known. */
+const KEYS_AGAIN_MS = 5_000;
+const CLOCK_SKEW_S = 5;
+const SESSION_COOKIE = /(?:^|; *)(?:__Secure-)?millrace\.session_token=([^;]+)/;
+
+interface PrincipalParts {
+  readonly identity: () => Identity;
+  readonly keys: ApiKeys;
+  readonly members: Members;
+  readonly clock: Clock;
+  readonly issuer: () => string;
+  /** What anyone may do without signing in. */
+  readonly guests: readonly Permission[];
+}
+
+interface Remembered {
+  readonly principal: Principal | null;
+  readonly user: string;
+  readonly until: number;
+}
+
+/** Finds out who makes a request: from its access token, its API key or its browser’s session. */
+export class Principals {
+  readonly #parts: PrincipalParts;
+  readonly #anonymous: Principal;
+  readonly #sessions = new Map<string, Remembered>();
+  /** Access tokens of a user that were issued before this, epoch s, count no more. */
+  readonly #revokedAt = new Map<string, number>();
+  readonly #endedSessions = new Map<string, number>();
+  #keys: ReturnType<typeof createLocalJWKSet> | null = null;
+  #keysReadAt = Number.NEGATIVE_INFINITY;
+
+  constructor(parts: PrincipalParts) {
+    this.#parts = parts;
+    this.#anonymous = {
+      kind: 'anonymous',
+      user: null,
+      name: 'anonymous',
+      tenant: HOME_TENANT,
+      role: null,
+      tier: 'free',
+      permissions: new Set(parts.guests),
+      credential: null,
+    };
+  }
+
+  /**
+   * Who asks. A cookie that is no session any more is as good as none; a token or key that is not valid is refused, for its owner
+   * should know.
+   */
+  readonly identify = async ({ headers }: Caller): Promise<Principal> => {
+    const shown = credentialIn(headers);
+    try {
+      if (shown?.startsWith(KEY_PREFIX))
+        return (await this.#parts.keys.identify(shown)) ?? refuse('The API key is not valid, or not any more.');
+      if (shown !== null) return await this.#byToken(shown);
+      const cookie = SESSION_COOKIE.exec(headers.cookie ?? '')?.[1];
+      return cookie === undefined ? this.#anonymous : await this.#bySession(cookie, headers.cookie as string);
+    } catch (error) {
+      if (error instanceof ApiProblem) throw error;
+      throw new ApiProblem('TABLES_AWAY', `It cannot be looked up who asks: ${messageOf(error)}`, 'Try again in a moment.');
+    }
+  };
+
+  /** What is known of a user counts no more: its role has changed, or it was kept out. */
+  userChanged(user: string): void {
+    for (const [cookie, known] of this.#sessions) if (known.user === user) this.#sessions.delete(cookie);
+    this.#parts.keys.forget();
+    this.#note(this.#revokedAt, user);
+  }
+
+  /** What is known of everyone counts no more. */
+  allChanged(): void {
+    this.#sessions.clear();
+    this.#parts.keys.forget();
+  }
+
+  sessionEnded(session: string): void {
+    for (const [cookie, known] of this.#sessions) if (known.principal?.credential === session) this.#sessions.delete(cookie);
+    this.#note(this.#endedSessions, session);
+  }
+
+  /** Tokens issued before now live no longer than they would have anyway, so neither does the note. */
+  #note(notes: Map<string, number>, what: string): void {
+    const now = Math.floor(this.#parts.clock.now() / 1_000);
+    for (const [other, at] of notes) if (now - at > ACCESS_TOKEN_S + CLOCK_SKEW_S) notes.delete(other);
+    notes.set(what, now);
+  }
+
+  async #bySession(cookie: string, cookies: string): Promise<Principal> {
+    const known = this.#sessions.get(cookie);
+    if (known && known.until > this.#parts.clock.elapsed()) return known.principal ?? this.#anonymous;
+    const found = await this.#parts
+      .identity()
+      .api.getSession({ headers: new Headers({ cookie: cookies }), query: { disableRefresh: true } });
+    const { role, tenant, disabled } = (found?.user ?? {}) as { role?: string; tenant?: string; disabled?: boolean };
+    const principal: Principal | null =
+      found && isRole(role) && tenant !== undefined && !disabled
+        ? {
+            kind: 'session',
+            user: found.user.id,
+            name: found.user.name,
+            tenant,
+            role,
+            tier: await this.#parts.members.tierOf(tenant),
+            permissions: permissionsOf(role, tenant),
+            credential: found.session.id,
+          }
+        : null;
+    this.#sessions.delete(cookie);
+    this.#sessions.set(cookie, { principal, user: found?.user.id ?? '', until: this.#parts.clock.elapsed() + REMEMBERED_MS });
+    const oldest = this.#sessions.keys().next();
+    if (this.#sessions.size > REMEMBERED_MAX && !oldest.done) this.#sessions.delete(oldest.value);
+    return principal ?? this.#anonymous;
+  }
+
+  async #byToken(token: string): Promise<Principal> {
+    const claims = await this.#verify(token);
+    const { sub, tenant, role, sid, name, iat = 0 } = claims as JWTPayload & Record<'tenant' | 'role' | 'sid' | 'name', unknown>;
+    if (typeof sub !== 'string' || typeof tenant !== 'string' || !isRole(role)) return refuse('The access token is none of ours.');
+    if ((this.#revokedAt.get(sub) ?? -1) >= iat || (this.#endedSessions.get(String(sid)) ?? -1) >= 0)
+      return refuse('The access token was revoked.');
+    return {
+      kind: 'token',
+      user: sub,
+      name: String(name),
+      tenant,
+      role,
+      tier: await this.#parts.members.tierOf(tenant),
+      permissions: permissionsOf(role, tenant),
+      credential: String(sid),
+    };
+  }
+
+  async #verify(token: string): Promise<JWTPayload> {
+    const issuer = this.#parts.issuer();
+    const expected = { issuer, audience: issuer, algorithms: ['EdDSA'], clockTolerance: CLOCK_SKEW_S };
+    for (let isSecond = false; ; isSecond = true) {
+      this.#keys ??= await this.#readKeys();
+      try {
+        return (await jwtVerify(token, this.#keys, expected)).payload;
+      } catch (error) {
+        const isUnknownKey = error instanceof errors.JWKSNoMatchingKey;
+        const mayReadAgain = this.#parts.clock.elapsed() - this.#keysReadAt > KEYS_AGAIN_MS;
+        if (isUnknownKey && !isSecond && mayReadAgain) this.#keys = null;
+        else if (error instanceof errors.JOSEError) return refuse(`The access token is not valid: ${error.message}.`);
+        else throw error;
+      }
+    }
+  }
+
+  async #readKeys(): Promise<ReturnType<typeof createLocalJWKSet>> {
+    this.#keysReadAt = this.#parts.clock.elapsed();
+    return createLocalJWKSet((await this.#parts.identity().api.getJwks()) as JSONWebKeySet);
+  }
+}
+
+/** What a request shows in its headers; null when nothing but perhaps a cookie. */
+function credentialIn({ authorization, 'x-api-key': key }: IncomingHttpHeaders): string | null {
+  if (typeof key === 'string' && key !== '') return key.startsWith(KEY_PREFIX) ? key : refuse('The API key is none of ours.');
+  if (authorization === undefined) return null;
+  const [, token] = /^Bearer +([^\s]+)$/i.exec(authorization) ?? [];
+  return token ?? refuse('The Authorization header is not “Bearer” and a token.');
+}
+
+function refuse(detail: string): never {
+  throw new ApiProblem('BAD_CREDENTIAL', detail, 'Sign in again, or send a valid access token or API key.');
+}

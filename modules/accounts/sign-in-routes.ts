@@ -1,0 +1,137 @@
+import { ENDPOINTS, type SignInStand, type SigningKeys } from '@millrace/contracts';
+import { ApiProblem, type Routes } from '@millrace/platform/http';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { type AccountParts, DONE, headersOf, note, relay, requireSession, requireTries } from './asked.ts';
+import { asking } from './auth-problems.ts';
+import { ACCESS_TOKEN_S, joining } from './identity.ts';
+import type { Welcome } from './members.ts';
+
+const SIX_DIGITS = /^\d{6}$/;
+
+/** Becoming a user, coming in, going out, and what is needed when one cannot. */
+export function signInRoutes(routes: Routes, parts: AccountParts): void {
+  const { members, lockout, principals } = parts;
+
+  routes.answer(ENDPOINTS.signUp, async ({ body, raw, reply }): Promise<SignInStand> => {
+    const email = body.email.toLowerCase();
+    requireTries(lockout, reply, 'sign-up', raw.ip);
+    const welcome = body.invitation === undefined ? null : await members.accept(body.invitation);
+    if (body.invitation !== undefined && !isFor(welcome, email)) {
+      if (welcome) await members.giveBack(welcome);
+      lockout.failed('sign-up', raw.ip);
+      throw new ApiProblem('BAD_TOKEN', 'The invitation is not valid, was used, or is for another address.', 'Ask for a new one.');
+    }
+    try {
+      const make = () =>
+        asking(() =>
+          parts.identity().api.signUpEmail({
+            body: { name: body.name.trim(), email, password: body.password },
+            headers: headersOf(raw),
+            returnHeaders: true,
+          }),
+        );
+      const made = welcome ? await joining.run({ tenant: welcome.tenant, role: welcome.role, verified: true }, make) : await make();
+      if (welcome) await note(parts, raw, { tenant: welcome.tenant, name: email }, 'user joined', email, { role: welcome.role });
+      // Who was invited has shown that the address is theirs, so what is left is to sign in.
+      if (made.response.token === null && welcome) return signIn(parts, raw, reply, email, body.password);
+      relay(reply, made.headers);
+      return { status: made.response.token === null ? 'verify-email' : 'signed-in' };
+    } catch (error) {
+      if (welcome) await members.giveBack(welcome);
+      throw error;
+    }
+  });
+
+  routes.answer(ENDPOINTS.signIn, ({ body, raw, reply }) => signIn(parts, raw, reply, body.email.toLowerCase(), body.password));
+
+  routes.answer(ENDPOINTS.verifySecondFactor, async ({ body, raw, reply }): Promise<SignInStand> => {
+    requireTries(lockout, reply, 'second-factor', raw.ip);
+    const headers = headersOf(raw);
+    try {
+      const verified = await asking(() =>
+        SIX_DIGITS.test(body.code)
+          ? parts.identity().api.verifyTOTP({ body: { code: body.code }, headers, returnHeaders: true })
+          : parts.identity().api.verifyBackupCode({ body: { code: body.code }, headers, returnHeaders: true }),
+      );
+      relay(reply, verified.headers);
+      return { status: 'signed-in' };
+    } catch (error) {
+      if (error instanceof ApiProblem && error.code === 'WRONG_CODE') lockout.failed('second-factor', raw.ip);
+      throw error;
+    }
+  });
+
+  routes.answer(ENDPOINTS.signOut, async ({ raw, reply, principal }) => {
+    const { headers } = await asking(() => parts.identity().api.signOut({ headers: headersOf(raw), returnHeaders: true }));
+    relay(reply, headers);
+    if (principal.kind === 'session' && principal.credential !== null) principals.sessionEnded(principal.credential);
+    return DONE;
+  });
+
+  routes.answer(ENDPOINTS.verifyEmail, async ({ body, raw, reply }): Promise<SignInStand> => {
+    const verified = await asking(() =>
+      parts.identity().api.verifyEmail({ query: { token: body.token }, headers: headersOf(raw), returnHeaders: true }),
+    );
+    relay(reply, verified.headers);
+    return { status: 'signed-in' };
+  });
+
+  routes.answer(ENDPOINTS.resendVerification, async ({ body, raw, reply }) => {
+    requireTries(lockout, reply, 'mail', raw.ip);
+    lockout.failed('mail', raw.ip);
+    await quietly(() => parts.identity().api.sendVerificationEmail({ body: { email: body.email.toLowerCase() } }));
+    return DONE;
+  });
+
+  routes.answer(ENDPOINTS.forgotPassword, async ({ body, raw, reply }) => {
+    requireTries(lockout, reply, 'mail', raw.ip);
+    lockout.failed('mail', raw.ip);
+    await quietly(() => parts.identity().api.requestPasswordReset({ body: { email: body.email.toLowerCase() } }));
+    return DONE;
+  });
+
+  routes.answer(ENDPOINTS.resetPassword, async ({ body }) => {
+    await asking(() => parts.identity().api.resetPassword({ body: { token: body.token, newPassword: body.password } }));
+    principals.allChanged();
+    return DONE;
+  });
+
+  routes.answer(ENDPOINTS.getSigningKeys, async () => (await asking(() => parts.identity().api.getJwks())) as SigningKeys);
+
+  routes.answer(ENDPOINTS.createAccessToken, async ({ raw, principal }) => {
+    requireSession(principal);
+    const { token } = await asking(() => parts.identity().api.getToken({ headers: headersOf(raw) }));
+    return { accessToken: token, expiresAt: Date.now() + ACCESS_TOKEN_S * 1_000 };
+  });
+}
+
+async function signIn(
+  parts: AccountParts,
+  raw: FastifyRequest,
+  reply: FastifyReply,
+  email: string,
+  password: string,
+): Promise<SignInStand> {
+  const { lockout } = parts;
+  requireTries(lockout, reply, email, raw.ip);
+  try {
+    const { headers, response } = await asking(() =>
+      parts.identity().api.signInEmail({ body: { email, password }, headers: headersOf(raw), returnHeaders: true }),
+    );
+    relay(reply, headers);
+    lockout.succeeded(email, raw.ip);
+    return { status: (response as { twoFactorRedirect?: boolean }).twoFactorRedirect ? 'second-factor' : 'signed-in' };
+  } catch (error) {
+    if (error instanceof ApiProblem && error.code === 'WRONG_CREDENTIALS') lockout.failed(email, raw.ip);
+    throw error;
+  }
+}
+
+function isFor(welcome: Welcome | null, email: string): welcome is Welcome {
+  return welcome !== null && (welcome.email === null || welcome.email === email);
+}
+
+/** What is asked here must not tell whether there is such a user: neither by what it answers nor by failing. */
+async function quietly(call: () => Promise<unknown>): Promise<void> {
+  await call().catch(() => {});
+}

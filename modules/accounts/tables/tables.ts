@@ -1,0 +1,172 @@
+import type { Permission, Role } from '@millrace/contracts';
+import { bigint, boolean, index, integer, jsonb, pgTable, primaryKey, text, timestamp, uniqueIndex } from 'drizzle-orm/pg-core';
+
+/*
+ * Who may come in. The tables of users, their sessions, credentials, second factors, tokens on their way by mail, and signing keys are of better-auth’s
+ * shape (1.7), under names of ours; the others are our own.
+ */
+
+const moment = (name: string) => timestamp(name, { withTimezone: true, mode: 'date' });
+
+export const tenants = pgTable('tenants', {
+  id: text('id').primaryKey(),
+  name: text('name').notNull(),
+  tier: text('tier').notNull(),
+  createdAt: moment('created_at').notNull(),
+});
+
+export const users = pgTable(
+  'users',
+  {
+    id: text('id').primaryKey(),
+    name: text('name').notNull(),
+    email: text('email').notNull(),
+    emailVerified: boolean('email_verified').notNull().default(false),
+    image: text('image'),
+    createdAt: moment('created_at').notNull(),
+    updatedAt: moment('updated_at').notNull(),
+    twoFactorEnabled: boolean('second_factor').notNull().default(false),
+    tenant: text('tenant')
+      .notNull()
+      .references(() => tenants.id),
+    role: text('role').$type<Role>().notNull(),
+    disabled: boolean('disabled').notNull().default(false),
+  },
+  (table) => [uniqueIndex('users_email').on(table.email), index('users_tenant').on(table.tenant)],
+);
+
+const ofUser = () =>
+  text('user_id')
+    .notNull()
+    .references(() => users.id, { onDelete: 'cascade' });
+
+export const userSessions = pgTable(
+  'user_sessions',
+  {
+    id: text('id').primaryKey(),
+    token: text('token').notNull(),
+    userId: ofUser(),
+    expiresAt: moment('expires_at').notNull(),
+    createdAt: moment('created_at').notNull(),
+    updatedAt: moment('updated_at').notNull(),
+    ipAddress: text('ip_address'),
+    userAgent: text('user_agent'),
+  },
+  (table) => [uniqueIndex('user_sessions_token').on(table.token), index('user_sessions_user').on(table.userId)],
+);
+
+export const userCredentials = pgTable(
+  'user_credentials',
+  {
+    id: text('id').primaryKey(),
+    accountId: text('account_id').notNull(),
+    providerId: text('provider_id').notNull(),
+    userId: ofUser(),
+    accessToken: text('access_token'),
+    refreshToken: text('refresh_token'),
+    idToken: text('id_token'),
+    accessTokenExpiresAt: moment('access_token_expires_at'),
+    refreshTokenExpiresAt: moment('refresh_token_expires_at'),
+    scope: text('scope'),
+    password: text('password'),
+    createdAt: moment('created_at').notNull(),
+    updatedAt: moment('updated_at').notNull(),
+  },
+  (table) => [
+    index('user_credentials_user').on(table.userId),
+    uniqueIndex('user_credentials_provider').on(table.providerId, table.accountId),
+  ],
+);
+
+export const userVerifications = pgTable(
+  'user_verifications',
+  {
+    id: text('id').primaryKey(),
+    identifier: text('identifier').notNull(),
+    value: text('value').notNull(),
+    expiresAt: moment('expires_at').notNull(),
+    createdAt: moment('created_at').notNull(),
+    updatedAt: moment('updated_at').notNull(),
+  },
+  (table) => [index('user_verifications_identifier').on(table.identifier)],
+);
+
+export const userSecondFactors = pgTable(
+  'user_second_factors',
+  {
+    id: text('id').primaryKey(),
+    secret: text('secret').notNull(),
+    backupCodes: text('backup_codes').notNull(),
+    userId: ofUser(),
+    verified: boolean('verified').default(true),
+    failedVerificationCount: integer('failed_verification_count').default(0),
+    lockedUntil: moment('locked_until'),
+  },
+  (table) => [index('user_second_factors_user').on(table.userId), index('user_second_factors_secret').on(table.secret)],
+);
+
+export const signingKeys = pgTable('signing_keys', {
+  id: text('id').primaryKey(),
+  publicKey: text('public_key').notNull(),
+  privateKey: text('private_key').notNull(),
+  createdAt: moment('created_at').notNull(),
+  expiresAt: moment('expires_at'),
+  alg: text('alg'),
+  crv: text('crv'),
+});
+
+/** Links that let someone in once: the first owner, and whom an administrator invites. Only the hash of the word in the link is kept. */
+export const invitations = pgTable(
+  'invitations',
+  {
+    id: text('id').primaryKey(),
+    wordHash: text('word_hash').notNull(),
+    tenant: text('tenant')
+      .notNull()
+      .references(() => tenants.id),
+    role: text('role').$type<Role>().notNull(),
+    /** Null: for whoever has the link. */
+    email: text('email'),
+    invitedBy: text('invited_by').notNull(),
+    createdAt: moment('created_at').notNull(),
+    expiresAt: moment('expires_at').notNull(),
+    usedAt: moment('used_at'),
+  },
+  (table) => [uniqueIndex('invitations_word').on(table.wordHash), index('invitations_tenant').on(table.tenant)],
+);
+
+/** Keys for programs. Only the hash is kept: a key is 256 random bits, so a fast one will do. */
+export const apiKeys = pgTable(
+  'api_keys',
+  {
+    id: text('id').primaryKey(),
+    hash: text('hash').notNull(),
+    /** The first characters, by which its owner knows it again. */
+    start: text('start').notNull(),
+    name: text('name').notNull(),
+    userId: ofUser(),
+    scopes: jsonb('scopes').$type<readonly Permission[]>().notNull(),
+    createdAt: moment('created_at').notNull(),
+    expiresAt: moment('expires_at'),
+    lastUsedAt: moment('last_used_at'),
+  },
+  (table) => [uniqueIndex('api_keys_hash').on(table.hash), index('api_keys_user').on(table.userId)],
+);
+
+/** What was done, by whom, from where. Each line’s hash covers the line before it in its tenant: none can be changed or taken out unseen. */
+export const auditLines = pgTable(
+  'audit_lines',
+  {
+    tenant: text('tenant').notNull(),
+    number: bigint('number', { mode: 'number' }).notNull(),
+    at: bigint('at', { mode: 'number' }).notNull(),
+    actor: text('actor').notNull(),
+    action: text('action').notNull(),
+    subject: text('subject').notNull(),
+    detail: jsonb('detail').$type<Record<string, unknown>>().notNull(),
+    remote: text('remote').notNull(),
+    trace: text('trace').notNull(),
+    hash: text('hash').notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.tenant, table.number] })],
+);

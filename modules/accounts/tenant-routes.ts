@@ -1,0 +1,67 @@
+import { ENDPOINTS, type Principal } from '@millrace/contracts';
+import { ApiProblem, type Routes } from '@millrace/platform/http';
+import { type AccountParts, note } from './asked.ts';
+
+/** Tenants, their users, and what was done in them. */
+export function tenantRoutes(routes: Routes, parts: AccountParts): void {
+  const { members, audit, principals, mailer } = parts;
+
+  /** Of another tenant’s existence nobody learns; the installation’s own administrators see all. */
+  const requireTenant = async (principal: Principal, tenant: string): Promise<void> => {
+    const isOwn = principal.tenant === tenant;
+    if (isOwn || (principal.permissions.has('platform:admin') && (await members.exists(tenant)))) return;
+    throw new ApiProblem('UNKNOWN_TENANT', `There is no tenant "${tenant}" that you could see.`, `Your own is "${principal.tenant}".`);
+  };
+  const linkOf = (word: string) => `${parts.baseUrl()}/sign-up?invitation=${word}`;
+
+  routes.answer(ENDPOINTS.listTenants, () => members.tenants());
+
+  routes.answer(ENDPOINTS.createTenant, async ({ body, raw, principal }) => {
+    if (!(await members.found(body))) throw new ApiProblem('WRONG_STATE', `There is a tenant "${body.id}" already.`, 'Choose another id.');
+    await note(parts, raw, principal, 'tenant founded', body.id, { name: body.name, tier: body.tier });
+    const { word, expiresAt } = await members.invite({ tenant: body.id, role: 'admin', email: null, invitedBy: principal.name });
+    return { link: linkOf(word), expiresAt };
+  });
+
+  routes.answer(ENDPOINTS.changeTenant, async ({ params, body, raw, principal }) => {
+    await requireTenant(principal, params.tenant);
+    await members.changeTenant(params.tenant, body);
+    principals.allChanged();
+    await note(parts, raw, principal, 'tenant changed', params.tenant, body);
+    const changed = (await members.tenants()).find(({ id }) => id === params.tenant);
+    if (!changed) throw new ApiProblem('UNKNOWN_TENANT', `There is no tenant "${params.tenant}".`, 'GET /api/v1/tenants lists them.');
+    return changed;
+  });
+
+  routes.answer(ENDPOINTS.listMembers, async ({ params, principal }) => {
+    await requireTenant(principal, params.tenant);
+    return members.members(params.tenant);
+  });
+
+  routes.answer(ENDPOINTS.invite, async ({ params, body, raw, principal }) => {
+    await requireTenant(principal, params.tenant);
+    const email = body.email?.toLowerCase() ?? null;
+    const { word, expiresAt } = await members.invite({ tenant: params.tenant, role: body.role, email, invitedBy: principal.name });
+    await note(parts, raw, { ...principal, tenant: params.tenant }, 'user invited', email ?? 'whoever has the link', { role: body.role });
+    if (email !== null) await mailer?.send({ to: email, kind: 'invite', name: email, link: linkOf(word) });
+    return { link: linkOf(word), expiresAt };
+  });
+
+  routes.answer(ENDPOINTS.changeMember, async ({ params, body, raw, principal }) => {
+    await requireTenant(principal, params.tenant);
+    const before = await members.member(params.tenant, params.user);
+    if (!before) throw new ApiProblem('UNKNOWN_USER', `There is no user "${params.user}" in ${params.tenant}.`, 'List them first.');
+    const staysAdmin = (body.role ?? before.role) === 'admin' && !(body.disabled ?? before.disabled);
+    if (before.role === 'admin' && !before.disabled && !staysAdmin && !(await members.hasOtherAdmin(params.tenant, params.user)))
+      throw new ApiProblem('WRONG_STATE', `${before.name} is the last administrator of ${params.tenant}.`, 'Make someone else one first.');
+    const changed = await members.changeMember(params.tenant, params.user, body);
+    principals.userChanged(params.user);
+    await note(parts, raw, { ...principal, tenant: params.tenant }, 'user changed', before.email, body);
+    return changed ?? before;
+  });
+
+  routes.answer(ENDPOINTS.listAudit, async ({ params, query, principal }) => {
+    await requireTenant(principal, params.tenant);
+    return audit.list(params.tenant, { before: query.before, limit: query.limit ?? 100 });
+  });
+}

@@ -1,0 +1,116 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import { isIP } from 'node:net';
+import { type Access, mayAccess, type Principal } from '@millrace/contracts';
+import type { FastifyInstance } from 'fastify';
+import { ApiProblem } from './problems.ts';
+
+/*
+ * Every route says beside itself what one needs to be allowed; a route that says nothing keeps the server from starting. Who asks is found
+ * out once a request, before its body is read.
+ */
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** What one needs to be allowed. */
+    access?: Access;
+  }
+  interface FastifyRequest {
+    principal: Principal;
+  }
+}
+
+/** Who makes requests, as far as it can be known before it is known who it is. */
+export interface Caller {
+  readonly headers: IncomingHttpHeaders;
+  /** The address it comes from. */
+  readonly remote: string;
+}
+
+export interface GuardOptions {
+  /** Who asks. Throws an ApiProblem for a token or key that is not valid: that is never the same as showing none. */
+  readonly identify: (caller: Caller) => Promise<Principal>;
+  /** Sites beside our own whose pages may use a browser’s session. */
+  readonly origins: readonly string[];
+}
+
+const SAFE_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS']);
+
+/** Guards every route of the app, those of plug-ins too. */
+export function guardRoutes(app: FastifyInstance, options: GuardOptions): void {
+  const declared: { method: string | string[]; url: string; config?: { access?: Access } }[] = [];
+  app.addHook('onRoute', (route) => {
+    // A browser asks with OPTIONS, without saying who it is, whether another site’s page may ask at all (Fetch Standard, CORS-preflight).
+    if (route.method === 'OPTIONS') route.config = { ...route.config, access: 'public' };
+    declared.push(route);
+  });
+  app.addHook('onReady', async () => {
+    const silent = declared.filter(({ config }) => config?.access === undefined);
+    if (silent.length > 0)
+      throw new Error(
+        `these routes do not say what one needs to be allowed: ${silent.map(({ method, url }) => `${String(method)} ${url}`).join(', ')}`,
+      );
+  });
+  app.decorateRequest('principal', null as unknown as Principal);
+  app.addHook('onRequest', async (request) => {
+    const principal = await options.identify({ headers: request.headers, remote: request.ip });
+    request.principal = principal;
+    if (request.is404) return;
+    if (!SAFE_METHODS.has(request.method)) requireOwnPage(principal, request.headers, options.origins);
+    requireAccess(principal, request.routeOptions.config.access ?? 'platform:admin');
+  });
+}
+
+/** Lets a plug-in’s routes in as they are: its own code does not know of access. */
+export function declareAccess(app: FastifyInstance, access: Access): void {
+  app.addHook('onRoute', (route) => {
+    route.config = { ...route.config, access };
+  });
+}
+
+export function requireAccess(principal: Principal, access: Access): void {
+  if (mayAccess(principal, access)) return;
+  if (principal.kind === 'anonymous')
+    throw new ApiProblem('SIGN_IN_FIRST', `This needs the permission ${access}.`, 'Sign in, or send an access token or an API key.');
+  throw new ApiProblem(
+    'NOT_ALLOWED',
+    `${principal.name} has not the permission ${access}.`,
+    principal.kind === 'key' ? 'Use a key with that scope, of someone who may do it.' : 'Ask an administrator for a role that has it.',
+  );
+}
+
+/**
+ * A browser sends a session’s cookie with whatever another site’s page makes it ask for; so what has effects must come from a page
+ * of ours. Clients that are no browsers send neither header.
+ */
+export function requireOwnPage(principal: Principal, headers: IncomingHttpHeaders, origins: readonly string[]): void {
+  if (principal.kind !== 'session' && principal.kind !== 'demo' && principal.kind !== 'anonymous') return;
+  const { origin, host } = headers;
+  const site = headers['sec-fetch-site'];
+  const isOwn = origin === undefined ? site === undefined || site === 'same-origin' || site === 'none' : isOriginOf(origin, host, origins);
+  if (isOwn) return;
+  throw new ApiProblem(
+    'FOREIGN_ORIGIN',
+    `A page of ${origin ?? 'another site'} asked for this.`,
+    'Use an access token or an API key from there, or name the site in gateway.origins.',
+  );
+}
+
+function isOriginOf(origin: string, host: string | undefined, origins: readonly string[]): boolean {
+  return origins.includes(origin) || (URL.canParse(origin) && new URL(origin).host === host);
+}
+
+/** Who does something that stays on record: who signed in; in a demo, whoever the request says. */
+export function operatorOf(principal: Principal, { operator }: { readonly operator?: string }): string {
+  return principal.kind === 'demo' ? (operator ?? principal.name) : principal.name;
+}
+
+/** Whether a Host header names this machine itself: what a page that has its name resolved to 127.0.0.1 cannot make a browser send. */
+export function isLoopbackHost(host: string | undefined): boolean {
+  const name = URL.canParse(`http://${host}`) ? new URL(`http://${host}`).hostname.replace(/^\[|\]$/g, '') : '';
+  return name === 'localhost' || isLoopbackAddress(name);
+}
+
+export function isLoopbackAddress(address: string): boolean {
+  const plain = address.replace(/^::ffff:/, '');
+  return (isIP(plain) === 4 && plain.startsWith('127.')) || plain === '::1';
+}

@@ -53,7 +53,7 @@ async function measure(folder: string): Promise<void> {
   const settings = loadConfig({
     file: undefined,
     folder,
-    environment: { MILLRACE_LOGGING__LEVEL: 'silent' },
+    environment: { MILLRACE_LOGGING__LEVEL: 'silent', MILLRACE_DEMO: 'true' },
     flags: { data: folder, port: 0 },
   });
   const running = await startPlatform({

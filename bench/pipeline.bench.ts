@@ -69,7 +69,7 @@ async function whole(): Promise<number> {
     const settings = loadConfig({
       file: undefined,
       folder,
-      environment: { MILLRACE_LOGGING__LEVEL: 'silent' },
+      environment: { MILLRACE_LOGGING__LEVEL: 'silent', MILLRACE_DEMO: 'true' },
       flags: { data: join(folder, 'data'), port: 0 },
     });
     const running = await startPlatform({

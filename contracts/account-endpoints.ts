@@ -233,6 +233,15 @@ export const ACCOUNT_ENDPOINTS = {
     answer: Done,
     problems: ['NOT_FOUND', 'NOT_ALLOWED', 'TABLES_AWAY'],
   }),
+  getAccess: endpoint({
+    method: 'GET',
+    path: '/api/v1/access',
+    access: 'platform:admin',
+    tag: 'Tenants',
+    summary: 'Every route and channel of this server, with what one needs to be allowed',
+    answer: account.AccessTable,
+    problems: [],
+  }),
   listTenants: endpoint({
     method: 'GET',
     path: '/api/v1/tenants',

@@ -1,5 +1,5 @@
 import { type Static, Type } from 'typebox';
-import { ALL_PERMISSIONS, ALL_ROLES, type Permission, type Role } from './access.ts';
+import { type Access, ALL_PERMISSIONS, ALL_ROLES, type Permission, type Role } from './access.ts';
 
 /*
  * Users, their tenants, and what lets programs in. All times are epoch ms.
@@ -176,3 +176,12 @@ export const AuditLine = Type.Object(
   { $id: 'AuditLine' },
 );
 export type AuditLine = Static<typeof AuditLine>;
+
+export const AccessTable = Type.Object(
+  {
+    routes: Type.Array(Type.Object({ method: Type.String(), url: Type.String(), access: Type.Unsafe<Access>(Type.String()) })),
+    channels: Type.Array(Type.Object({ name: Type.String(), access: PermissionName })),
+  },
+  { $id: 'AccessTable' },
+);
+export type AccessTable = Static<typeof AccessTable>;

@@ -8,6 +8,8 @@ export interface Endpoint {
   readonly path: string;
   /** What one needs to be allowed. */
   readonly access: Access;
+  /** How much of one’s rate a request takes; 1 when nothing is said, 0 for what must always be heard. */
+  readonly cost?: number;
   readonly tag: string;
   readonly summary: string;
   readonly params?: Type.TObject;

@@ -24,6 +24,7 @@ import {
   createHttpServer,
   type HttpServer,
   type HttpServerOptions,
+  MemoryRateLimiter,
   requireAccess,
   requireChannel,
   type Upgrade,
@@ -312,6 +313,7 @@ async function openDoor(
       register,
       identify,
       origins: settings.gateway.origins,
+      limiter: new MemoryRateLimiter(() => performance.now()),
       isOpenToSites: !settings.demo,
       checkChannel: (name, principal) => {
         const channel = requireChannel(name);

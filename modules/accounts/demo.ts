@@ -46,7 +46,7 @@ export function demoRoutes(routes: Routes): void {
     secondFactor: false,
   }));
   for (const endpoint of Object.values(ACCOUNT_ENDPOINTS) as Endpoint[]) {
-    if (endpoint === ENDPOINTS.getSignInOptions || endpoint === ENDPOINTS.getAccount) continue;
+    if (endpoint === ENDPOINTS.getSignInOptions || endpoint === ENDPOINTS.getAccount || endpoint === ENDPOINTS.getAccess) continue;
     routes.answer(endpoint, () => {
       throw new ApiProblem('WRONG_STATE', 'This is a demo; there are no users.', 'Start without --demo.');
     });

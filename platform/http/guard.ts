@@ -1,8 +1,9 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { isIP } from 'node:net';
 import { type Access, mayAccess, type Principal } from '@millrace/contracts';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyReply } from 'fastify';
 import { ApiProblem } from './problems.ts';
+import { bucketOf, type RateLimiter, rateLimitHeaders } from './rate-limit.ts';
 
 /*
  * Every route says beside itself what one needs to be allowed; a route that says nothing keeps the server from starting. Who asks is found
@@ -13,6 +14,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** What one needs to be allowed. */
     access?: Access;
+    /** How much of one’s rate a request takes; 1 when nothing is said, 0 for what costs us nothing. */
+    cost?: number;
   }
   interface FastifyRequest {
     principal: Principal;
@@ -31,12 +34,20 @@ export interface GuardOptions {
   readonly identify: (caller: Caller) => Promise<Principal>;
   /** Sites beside our own whose pages may use a browser’s session. */
   readonly origins: readonly string[];
+  readonly limiter: RateLimiter;
 }
 
 const SAFE_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS']);
 
+/** A route, and what one needs to be allowed. */
+export interface DeclaredRoute {
+  readonly method: string;
+  readonly url: string;
+  readonly access: Access;
+}
+
 /** Guards every route of the app, those of plug-ins too. */
-export function guardRoutes(app: FastifyInstance, options: GuardOptions): void {
+export function guardRoutes(app: FastifyInstance, options: GuardOptions): { routes(): DeclaredRoute[] } {
   const declared: { method: string | string[]; url: string; config?: { access?: Access } }[] = [];
   app.addHook('onRoute', (route) => {
     // A browser asks with OPTIONS, without saying who it is, whether another site’s page may ask at all (Fetch Standard, CORS-preflight).
@@ -51,19 +62,42 @@ export function guardRoutes(app: FastifyInstance, options: GuardOptions): void {
       );
   });
   app.decorateRequest('principal', null as unknown as Principal);
-  app.addHook('onRequest', async (request) => {
+  app.addHook('onRequest', async (request, reply) => {
     const principal = await options.identify({ headers: request.headers, remote: request.ip });
     request.principal = principal;
+    const { access = 'platform:admin', cost = 1 } = request.routeOptions.config;
+    if (cost > 0) await takePlace(options.limiter, principal, request.ip, cost, reply);
     if (request.is404) return;
     if (!SAFE_METHODS.has(request.method)) requireOwnPage(principal, request.headers, options.origins);
-    requireAccess(principal, request.routeOptions.config.access ?? 'platform:admin');
+    requireAccess(principal, access);
   });
+  return {
+    routes: () =>
+      declared.flatMap(({ method, url, config }) =>
+        [method].flat().map((one) => ({ method: one, url, access: config?.access ?? ('platform:admin' as const) })),
+      ),
+  };
 }
 
-/** Lets a plug-in’s routes in as they are: its own code does not know of access. */
-export function declareAccess(app: FastifyInstance, access: Access): void {
+async function takePlace(limiter: RateLimiter, principal: Principal, remote: string, cost: number, reply: FastifyReply): Promise<void> {
+  const bucket = bucketOf(principal, remote);
+  if (!bucket) return;
+  const asked = limiter.take(bucket.key, bucket.rate, cost);
+  const allowance = asked instanceof Promise ? await asked : asked;
+  void reply.headers(rateLimitHeaders(allowance));
+  if (allowance.isAllowed) return;
+  const { requestsPerSecond, burst } = bucket.rate;
+  throw new ApiProblem(
+    'RATE_LIMITED',
+    `${principal.name} may ask ${requestsPerSecond} times a second, ${burst} times at once.`,
+    `Wait ${Math.ceil(allowance.waitMs)} ms, and ask less often.`,
+  );
+}
+
+/** Lets everyone have the files of a plug-in, whose own code does not know of access. */
+export function declareFiles(app: FastifyInstance): void {
   app.addHook('onRoute', (route) => {
-    route.config = { ...route.config, access };
+    route.config = { ...route.config, access: 'public', cost: 0 };
   });
 }
 

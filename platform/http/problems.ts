@@ -53,6 +53,7 @@ export function answerWithProblems(app: FastifyInstance): void {
 function toProblem(error: FastifyError | ApiProblem, instance: string): Problem {
   if (error instanceof ApiProblem) return problemOf(error.code, error.message, error.remedy, instance);
   if (error.validation) return fromValidation(error, instance);
+  if (error.statusCode === 413) return problemOf('TOO_LARGE', `${error.message}.`, 'Send less at a time.', instance);
   if (error.statusCode !== undefined && error.statusCode < 500)
     return problemOf('BAD_REQUEST', error.message, 'Correct the request; /docs says what it takes.', instance);
   return problemOf(

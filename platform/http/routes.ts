@@ -35,7 +35,7 @@ export function routesOf(app: FastifyInstance): Routes {
         method: endpoint.method,
         url: endpoint.path,
         schema: schemaOf(endpoint),
-        config: { access: endpoint.access },
+        config: { access: endpoint.access, ...(endpoint.cost !== undefined && { cost: endpoint.cost }) },
         handler: (raw, reply) => handler(requestOf(raw, reply)),
       });
     },
@@ -44,7 +44,7 @@ export function routesOf(app: FastifyInstance): Routes {
         method: endpoint.method,
         url: endpoint.path,
         schema: schemaOf(endpoint),
-        config: { access: endpoint.access },
+        config: { access: endpoint.access, ...(endpoint.cost !== undefined && { cost: endpoint.cost }) },
         handler: (raw, reply) => handler(requestOf(raw, reply)),
       });
     },

@@ -9,10 +9,10 @@ import helmet from '@fastify/helmet';
 import statics from '@fastify/static';
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
-import { ENDPOINTS, parseChannel } from '@millrace/contracts';
+import { CHANNELS, ENDPOINTS, parseChannel } from '@millrace/contracts';
 import fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyPluginAsync, LogController } from 'fastify';
 import { type Hub, parsePosition } from '../streams/index.ts';
-import { declareAccess, type GuardOptions, guardRoutes, requireOwnPage } from './guard.ts';
+import { declareFiles, type GuardOptions, guardRoutes, requireOwnPage } from './guard.ts';
 import { ApiProblem, answerWithProblems, explainProblem } from './problems.ts';
 import { type Routes, routesOf } from './routes.ts';
 import { type ChannelCheck, createSocketServer } from './socket.ts';
@@ -21,6 +21,9 @@ import { openEventStream } from './sse.ts';
 /** Channels one event stream may carry. */
 const CHANNELS_MAX = 256;
 const BODY_BYTES_MAX = 1024 * 1024;
+/** How long a request may take to come in, its body included; what is answered may take as long as it likes. */
+const REQUEST_MS_MAX = 10_000;
+const CHECK_CONNECTIONS_MS = 2_000;
 
 export interface HttpServerOptions extends GuardOptions {
   readonly host: string;
@@ -57,19 +60,21 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
     genReqId: () => randomUUID(),
     requestIdHeader: 'x-request-id',
     bodyLimit: BODY_BYTES_MAX,
+    requestTimeout: REQUEST_MS_MAX,
+    http: { headersTimeout: REQUEST_MS_MAX, connectionsCheckingInterval: CHECK_CONNECTIONS_MS },
     forceCloseConnections: true,
     routerOptions: { maxParamLength: 256 },
     ajv: { customOptions: { coerceTypes: true, removeAdditional: false, strict: false, verbose: true } },
   });
   app.addHook('onRequest', async (request, reply) => void reply.header('x-request-id', request.id));
   answerWithProblems(app);
-  guardRoutes(app, options);
+  const guard = guardRoutes(app, options);
   await app.register(helmet, { contentSecurityPolicy: false, crossOriginEmbedderPolicy: false });
   await app.register(cors, { origin: options.isOpenToSites || [...options.origins], exposedHeaders: ['x-request-id'] });
   await app.register(compress, { threshold: 2_048, encodings: ['zstd', 'br', 'gzip'] });
   await app.register(swagger, { mode: 'static', specification: { document: options.document as never } });
   const docs: FastifyPluginAsync = async (scope) => {
-    declareAccess(scope, 'public');
+    declareFiles(scope);
     await scope.register(swaggerUi, { routePrefix: '/docs' });
   };
   await app.register(docs);
@@ -85,6 +90,10 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   });
   const routes = routesOf(app);
   options.register(routes, app);
+  routes.answer(ENDPOINTS.getAccess, () => ({
+    routes: guard.routes(),
+    channels: Object.values(CHANNELS).map(({ name, access }) => ({ name, access })),
+  }));
   serveStream(routes, options);
   await serveConsole(app, options.console);
 
@@ -141,11 +150,14 @@ function serveStream(routes: Routes, { hub, connectionsMax, checkChannel }: Http
   });
 }
 
+/** Pages of the console before one is in. */
+const DOOR_PAGES = ['/sign-in', '/sign-up', '/forgot-password', '/reset-password', '/verify-email'];
+
 /** The console is one page: every address below / that is no file shows it. */
 async function serveConsole(app: FastifyInstance, folder: string): Promise<void> {
   if (!existsSync(folder)) return;
   const pages: FastifyPluginAsync = async (scope) => {
-    declareAccess(scope, 'public');
+    declareFiles(scope);
     await scope.register(statics, {
       root: folder,
       wildcard: false,
@@ -155,7 +167,18 @@ async function serveConsole(app: FastifyInstance, folder: string): Promise<void>
         if (path.endsWith('.html')) response.header('cache-control', 'no-cache');
       },
     });
-    for (const page of ['/instruments/*', '/sources', '/sources/*', '/worlds', '/worlds/*', '/events'])
+    for (const page of [
+      '/instruments/*',
+      '/sources',
+      '/sources/*',
+      '/worlds',
+      '/worlds/*',
+      '/events',
+      '/account',
+      '/tenants',
+      '/tenants/*',
+      ...DOOR_PAGES,
+    ])
       scope.get(page, (_request, reply) => reply.sendFile('index.html', { immutable: false, maxAge: 0 }));
   };
   await app.register(pages);

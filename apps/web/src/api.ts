@@ -1,4 +1,7 @@
 import type {
+  Account,
+  ApiKey,
+  AuditLine,
   CandleFrame,
   CommandOutcome,
   ConsumerStand,
@@ -7,6 +10,10 @@ import type {
   DrillReport,
   Instrument,
   Interval,
+  Invitation,
+  Member,
+  NewApiKey,
+  Permission,
   PlayerHistory,
   PlayerLine,
   PlayerStand,
@@ -16,11 +23,18 @@ import type {
   Quality,
   QuarantinedFrame,
   QuoteResource,
+  Role,
+  SecondFactorSetup,
+  SignInOptions,
+  SignInStand,
   SnapshotStand,
   SnapshotStoreName,
   SnapshotVerdict,
   Source,
+  Tenant,
+  Tier,
   TradeFrame,
+  UserSession,
   World,
   WorldHostStand,
   ZoneMap,
@@ -30,10 +44,12 @@ import type {
 /** What the server refused, in its own words. */
 export class ApiError extends Error {
   readonly remedy: string;
+  readonly status: number;
 
-  constructor(problem: Pick<Problem, 'detail' | 'remedy'>) {
+  constructor(problem: Pick<Problem, 'detail' | 'remedy' | 'status'>) {
     super(problem.detail);
     this.remedy = problem.remedy;
+    this.status = problem.status;
   }
 }
 
@@ -43,7 +59,9 @@ async function ask<T>(path: string, method = 'GET', body?: object): Promise<T> {
     ...(body && { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
   });
   if (response.ok) return response.json();
-  const problem = await response.json().catch(() => ({ detail: `The server answered ${response.status}.`, remedy: '' }));
+  const problem = await response
+    .json()
+    .catch(() => ({ detail: `The server answered ${response.status}.`, remedy: '', status: response.status }));
   throw new ApiError(problem);
 }
 
@@ -53,7 +71,7 @@ const ofPlayer = (player: string) => `/worlds/players/${player}`;
 
 /** Who did something and why: it stays on record. */
 export interface Audit {
-  readonly operator: string;
+  readonly operator?: string;
   readonly reason: string;
 }
 
@@ -61,6 +79,33 @@ export interface Audit {
 export type SnapshotLabel = Pick<SnapshotStand, 'store' | 'epoch' | 'seq' | 'time'>;
 
 export const api = {
+  signInOptions: () => ask<SignInOptions>('/auth/options'),
+  signUp: (who: { name: string; email: string; password: string; invitation?: string }) => ask<SignInStand>('/auth/sign-up', 'POST', who),
+  signIn: (email: string, password: string) => ask<SignInStand>('/auth/sign-in', 'POST', { email, password }),
+  secondFactor: (code: string) => ask<SignInStand>('/auth/second-factor', 'POST', { code }),
+  signOut: () => ask<object>('/auth/sign-out', 'POST'),
+  verifyEmail: (token: string) => ask<SignInStand>('/auth/verify-email', 'POST', { token }),
+  forgotPassword: (email: string) => ask<object>('/auth/forgot-password', 'POST', { email }),
+  resetPassword: (token: string, password: string) => ask<object>('/auth/reset-password', 'POST', { token, password }),
+  account: () => ask<Account>('/account'),
+  changePassword: (current: string, next: string) => ask<object>('/account/password', 'POST', { current, next }),
+  enableSecondFactor: (password: string) => ask<SecondFactorSetup>('/account/second-factor', 'POST', { password }),
+  confirmSecondFactor: (code: string) => ask<object>('/account/second-factor/confirm', 'POST', { code }),
+  disableSecondFactor: (password: string) => ask<object>('/account/second-factor/disable', 'POST', { password }),
+  sessions: () => ask<UserSession[]>('/account/sessions'),
+  endSession: (session: string) => ask<object>(`/account/sessions/${session}`, 'DELETE'),
+  keys: () => ask<ApiKey[]>('/account/keys'),
+  createKey: (key: { name: string; scopes: Permission[]; expiresAt?: number }) => ask<NewApiKey>('/account/keys', 'POST', key),
+  revokeKey: (key: string) => ask<object>(`/account/keys/${key}`, 'DELETE'),
+  tenants: () => ask<Tenant[]>('/tenants'),
+  createTenant: (tenant: { id: string; name: string; tier: Tier }) => ask<Invitation>('/tenants', 'POST', tenant),
+  changeTenant: (tenant: string, change: { tier?: Tier }) => ask<Tenant>(`/tenants/${tenant}`, 'POST', change),
+  members: (tenant: string) => ask<Member[]>(`/tenants/${tenant}/users`),
+  invite: (tenant: string, who: { role: Role; email?: string }) => ask<Invitation>(`/tenants/${tenant}/invitations`, 'POST', who),
+  changeMember: (tenant: string, user: string, change: { role?: Role; disabled?: boolean }) =>
+    ask<Member>(`/tenants/${tenant}/users/${user}`, 'POST', change),
+  audit: (tenant: string) => ask<AuditLine[]>(`/tenants/${tenant}/audit`),
+
   instruments: () => ask<Instrument[]>('/instruments'),
   sources: () => ask<Source[]>('/sources'),
   candles: (id: string, interval: Interval, limit: number, to?: number) =>
@@ -77,9 +122,9 @@ export const api = {
   replay: (zone: string, from: number, to: number, stepMs: number) =>
     ask<ZoneReplay>(`${inZone(zone)}/replay?from=${from}&to=${to}&stepMs=${stepMs}`),
   restore: (zone: string, seq: number, audit: Audit) => ask<CommandOutcome>(`${inZone(zone)}/restore`, 'POST', { seq, ...audit }),
-  announceToZone: (zone: string, text: string, operator: string) =>
+  announceToZone: (zone: string, text: string, operator: string | undefined) =>
     ask<CommandOutcome>(`${inZone(zone)}/announcements`, 'POST', { text, operator }),
-  announceToAll: (text: string, operator: string) =>
+  announceToAll: (text: string, operator: string | undefined) =>
     ask<{ zones: number; missed: string[] }>('/worlds/announcements', 'POST', { text, operator }),
   snapshots: (zone: string) => ask<SnapshotStand[]>(`${inZone(zone)}/snapshots`),
   takeSnapshot: (zone: string, store: SnapshotStoreName) => ask<SnapshotStand[]>(`${inZone(zone)}/snapshots`, 'POST', { store }),

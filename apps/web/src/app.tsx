@@ -1,5 +1,8 @@
+import type { Permission } from '@millrace/contracts';
 import { type ComponentType, lazy, Suspense, useEffect } from 'react';
-import { Link, Route, Switch, useLocation } from 'wouter';
+import { Link, Redirect, Route, Switch, useLocation } from 'wouter';
+import { useAccount } from './identity/account.ts';
+import { DoorPages } from './identity/door-pages.tsx';
 import { useLive } from './live/live.ts';
 import { ChartPage } from './pages/chart.tsx';
 import { InstrumentsPage } from './pages/instruments.tsx';
@@ -13,6 +16,8 @@ import { useText } from './text/text.ts';
 function page<Props extends object>(load: () => Promise<ComponentType<Props>>) {
   return lazy(async () => ({ default: await load() }));
 }
+const AccountPage = page(async () => (await import('./identity/account-page.tsx')).AccountPage);
+const TenantPage = page(async () => (await import('./identity/tenant-page.tsx')).TenantPage);
 const EventsPage = page(async () => (await import('./pages/events.tsx')).EventsPage);
 const ZonesPage = page(async () => (await import('./pages/zones.tsx')).ZonesPage);
 const ZonePage = page(async () => (await import('./pages/zone.tsx')).ZonePage);
@@ -24,11 +29,27 @@ const PlayPage = page(async () => (await import('./pages/play.tsx')).PlayPage);
 export function App() {
   const text = useText();
   const { language } = usePreferences();
-  const connect = useLive((live) => live.connect);
-  useEffect(() => connect(), [connect]);
+  const account = useAccount();
   useEffect(() => {
     document.documentElement.lang = language;
   }, [language]);
+  if (account === undefined) return <Notice title={text.loading} />;
+  if (account === null)
+    return (
+      <div className="flex min-h-dvh flex-col px-4">
+        <div className="flex justify-end pt-3 text-sm">
+          <Appearance />
+        </div>
+        <DoorPages />
+      </div>
+    );
+  return <Console seesSources={account.permissions.includes('platform:read')} />;
+}
+
+function Console({ seesSources }: { seesSources: boolean }) {
+  const text = useText();
+  const connect = useLive((live) => live.connect);
+  useEffect(() => connect(seesSources), [connect, seesSources]);
   return (
     <div className="flex min-h-dvh flex-col">
       <TopBar />
@@ -45,6 +66,11 @@ export function App() {
             <Route path="/worlds/players/:id">{({ id }) => <PlayerPage key={id} id={id} />}</Route>
             <Route path="/worlds/snapshots" component={SnapshotsPage} />
             <Route path="/worlds/play" component={PlayPage} />
+            <Route path="/account" component={AccountPage} />
+            <Route path="/tenants">{() => <TenantPage />}</Route>
+            <Route path="/tenants/:tenant">{({ tenant }) => <TenantPage key={tenant} tenant={tenant} />}</Route>
+            <Route path="/sign-in">{() => <Redirect to="/" replace />}</Route>
+            <Route path="/sign-up">{() => <Redirect to="/" replace />}</Route>
             <Route component={NothingHere} />
           </Switch>
         </Suspense>
@@ -55,7 +81,8 @@ export function App() {
 
 function TopBar() {
   const text = useText();
-  const { theme, language, toggleTheme, toggleLanguage } = usePreferences();
+  const account = useAccount();
+  const may = (permission: Permission) => account?.permissions.includes(permission) ?? false;
   return (
     <header className="sticky top-0 z-20 border-line border-b bg-surface/90 backdrop-blur">
       <div className="mx-auto flex h-12 max-w-[1600px] items-center gap-1 px-3 sm:gap-4 sm:px-6">
@@ -65,35 +92,70 @@ function TopBar() {
         </Link>
         <nav className="flex min-w-0 items-center gap-1 overflow-x-auto text-sm">
           <Tab href="/" label={text.instruments} others={/^\/instruments\//} />
-          <Tab href="/sources" label={text.sources} />
-          <Tab href="/worlds" label={text.world} others={/^\/worlds/} />
-          <Tab href="/events" label={text.events} />
+          {may('platform:read') && <Tab href="/sources" label={text.sources} />}
+          {may('platform:read') ? (
+            <Tab href="/worlds" label={text.world} others={/^\/worlds/} />
+          ) : (
+            may('world:play') && <Tab href="/worlds/play" label={text.world} others={/^\/worlds/} />
+          )}
+          {may('platform:read') && <Tab href="/events" label={text.events} />}
+          {may('tenant:read') && account?.kind !== 'demo' && <Tab href="/tenants" label={text.users} others={/^\/tenants/} />}
           <a href="/docs" className="hidden rounded-md px-3 py-1.5 text-muted hover:text-ink sm:inline">
             API
           </a>
         </nav>
         <div className="ml-auto flex shrink-0 items-center text-sm sm:gap-1">
           <LiveDot />
-          <button
-            type="button"
-            onClick={toggleLanguage}
-            className="rounded-md px-2 py-1.5 text-muted hover:text-ink"
-            aria-label={text.switchLanguage}
-          >
-            <span className="hidden sm:inline">{language === 'en' ? '한국어' : 'English'}</span>
-            <span className="sm:hidden">{language === 'en' ? '한' : 'EN'}</span>
-          </button>
-          <button
-            type="button"
-            onClick={toggleTheme}
-            className="rounded-md px-2 py-1.5 text-muted hover:text-ink"
-            aria-label={text.switchTheme}
-          >
-            {theme === 'dark' ? '☀' : '☾'}
-          </button>
+          <Appearance />
+          <AccountLink />
         </div>
       </div>
     </header>
+  );
+}
+
+/** Language and light. */
+function Appearance() {
+  const text = useText();
+  const { theme, language, toggleTheme, toggleLanguage } = usePreferences();
+  return (
+    <>
+      <button
+        type="button"
+        onClick={toggleLanguage}
+        className="rounded-md px-2 py-1.5 text-muted hover:text-ink"
+        aria-label={text.switchLanguage}
+      >
+        <span className="hidden sm:inline">{language === 'en' ? '한국어' : 'English'}</span>
+        <span className="sm:hidden">{language === 'en' ? '한' : 'EN'}</span>
+      </button>
+      <button
+        type="button"
+        onClick={toggleTheme}
+        className="rounded-md px-2 py-1.5 text-muted hover:text-ink"
+        aria-label={text.switchTheme}
+      >
+        {theme === 'dark' ? '☀' : '☾'}
+      </button>
+    </>
+  );
+}
+
+function AccountLink() {
+  const text = useText();
+  const account = useAccount();
+  const [here] = useLocation();
+  const isDemo = account?.kind === 'demo';
+  return (
+    <Link
+      href="/account"
+      aria-label={text.account}
+      aria-current={here === '/account' ? 'page' : undefined}
+      title={isDemo ? text.demoHint : account?.name}
+      className={`max-w-32 truncate rounded-md px-2 py-1.5 ${isDemo ? 'bg-warn-soft text-warn' : 'text-muted hover:text-ink'}`}
+    >
+      {isDemo ? text.demo : account?.name}
+    </Link>
   );
 }
 

@@ -7,8 +7,8 @@ interface Live {
   /** Null until the server has told what there is. */
   readonly instruments: ReadonlyMap<string, Instrument> | null;
   readonly sources: ReadonlyMap<string, Source> | null;
-  /** Begins to listen; returns what ends it. */
-  connect(): () => void;
+  /** Begins to listen, to the sources only where one may see them; returns what ends it. */
+  connect(seesSources: boolean): () => void;
   setSource(source: Source): void;
 }
 
@@ -17,7 +17,7 @@ export const useLive = create<Live>((set, get) => ({
   connected: false,
   instruments: null,
   sources: null,
-  connect: () => {
+  connect: (seesSources) => {
     const instruments = new Map<string, Instrument>();
     const sources = new Map<string, Source>();
     let frame = 0;
@@ -26,7 +26,7 @@ export const useLive = create<Live>((set, get) => ({
       set({ instruments: new Map(instruments), sources: new Map(sources) });
     };
     const stop = watch(
-      ['tickers', 'sources'],
+      seesSources ? ['tickers', 'sources'] : ['tickers'],
       (event, _channel, data) => {
         if (event === 'ticker') instruments.set((data as Instrument).id, data as Instrument);
         if (event === 'source') sources.set((data as Source).id, data as Source);

@@ -1,10 +1,9 @@
 import { useMutation } from '@tanstack/react-query';
 import { type FormEvent, type ReactNode, useState } from 'react';
 import type { Audit } from '../api.ts';
-import { usePreferences } from '../preferences.ts';
 import { useText } from '../text/text.ts';
 import { Button, Input, Outcome } from './controls.tsx';
-import { OperatorInput } from './operator-input.tsx';
+import { OperatorInput, useOperator } from './operator-input.tsx';
 
 interface AuditedProps {
   readonly label: string;
@@ -18,11 +17,15 @@ interface AuditedProps {
 /** A form for what stays on record: who does it and why. */
 export function Audited({ label, act, onDone, grave = false, children }: AuditedProps) {
   const text = useText();
-  const { operator } = usePreferences();
+  const operator = useOperator();
   const [reason, setReason] = useState('');
   const action = useMutation({
     mutationFn: async () => {
-      const outcome = (await act({ operator, reason })) as { ok?: boolean; code?: string; message?: string };
+      const outcome = (await act({ ...(operator !== undefined && { operator }), reason })) as {
+        ok?: boolean;
+        code?: string;
+        message?: string;
+      };
       if (outcome.ok === false) throw new Error(`${outcome.code}: ${outcome.message}`);
     },
     onSuccess: () => {

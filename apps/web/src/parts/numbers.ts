@@ -40,6 +40,8 @@ interface Formats {
   whole(value: number): string;
   clock(time: number): string;
   day(time: number): string;
+  /** Day and time of day. */
+  moment(time: number): string;
 }
 
 /** Numbers and times as people of the chosen language write them. */
@@ -52,12 +54,14 @@ const formatsFor = (locale: string): Formats => {
   const compact = new Intl.NumberFormat(locale, { notation: 'compact', maximumFractionDigits: 2 });
   const whole = new Intl.NumberFormat(locale);
   const clock = new Intl.DateTimeFormat(locale, { hour: '2-digit', minute: '2-digit', second: '2-digit', hour12: false });
+  const moment = new Intl.DateTimeFormat(locale, { dateStyle: 'medium', timeStyle: 'short' });
   const day = new Intl.DateTimeFormat(locale, { dateStyle: 'medium' });
   return {
     compact: (value) => compact.format(value),
     whole: (value) => whole.format(value),
     clock: (time) => clock.format(time),
     day: (time) => day.format(time),
+    moment: (time) => moment.format(time),
   };
 };
 

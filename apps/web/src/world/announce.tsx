@@ -1,20 +1,19 @@
 import { useMutation } from '@tanstack/react-query';
 import { type FormEvent, useState } from 'react';
 import { Button, Input, Outcome, Panel } from '../parts/controls.tsx';
-import { OperatorInput } from '../parts/operator-input.tsx';
-import { usePreferences } from '../preferences.ts';
+import { OperatorInput, useOperator } from '../parts/operator-input.tsx';
 import { useText } from '../text/text.ts';
 
 interface AnnounceProps {
   readonly title: string;
   /** Says it; resolves with what is to be shown then. */
-  readonly say: (text: string, operator: string) => Promise<string>;
+  readonly say: (text: string, operator: string | undefined) => Promise<string>;
 }
 
 /** Words from an operator to those who play. */
 export function Announce({ title, say }: AnnounceProps) {
   const text = useText();
-  const { operator } = usePreferences();
+  const operator = useOperator();
   const [words, setWords] = useState('');
   const announce = useMutation({ mutationFn: () => say(words, operator), onSuccess: () => setWords('') });
   const submit = (event: FormEvent) => {

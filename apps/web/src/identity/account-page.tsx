@@ -1,0 +1,258 @@
+import { type Account, type ApiKey, type NewApiKey, PERMISSIONS, type Permission, type UserSession } from '@millrace/contracts';
+import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
+import { type ReactNode, useState } from 'react';
+import { encode } from 'uqr';
+import { api } from '../api.ts';
+import { Button, Outcome, Panel } from '../parts/controls.tsx';
+import { Figure } from '../parts/figure.tsx';
+import { Failure, Notice } from '../parts/notice.tsx';
+import { useFormats } from '../parts/numbers.ts';
+import { type Column, Table } from '../parts/table.tsx';
+import { useText } from '../text/text.ts';
+import { beginAnew, useAccount } from './account.ts';
+import { NewPassword } from './door-pages.tsx';
+import { Field, Form } from './form.tsx';
+
+const DAY_MS = 86_400_000;
+
+/** One’s own account: who one is, how one signs in, where one is signed in, and the keys of one’s programs. */
+export function AccountPage() {
+  const text = useText();
+  const account = useAccount();
+  if (!account) return <Notice title={text.loading} />;
+  return (
+    <>
+      <div className="flex flex-wrap items-center gap-3 py-4">
+        <h1 className="font-semibold text-lg">{text.account}</h1>
+        {account.kind !== 'demo' && (
+          <Button className="ml-auto" onClick={() => void api.signOut().then(() => beginAnew('/sign-in'))}>
+            {text.signOut}
+          </Button>
+        )}
+      </div>
+      <div className="grid gap-3 lg:grid-cols-2">
+        <Who account={account} />
+        {account.kind === 'session' && (
+          <>
+            <SecondFactor account={account} />
+            <Keys account={account} />
+            <Sessions />
+            <Panel title={text.changePassword}>
+              <div className="px-4 pb-4">
+                <Form
+                  action={text.save}
+                  act={({ current = '', next = '' }) => api.changePassword(current, next)}
+                  done={text.passwordChanged}
+                >
+                  <Field label={text.currentPassword} name="current" type="password" required autoComplete="current-password" />
+                  <NewPassword label={text.newPassword} />
+                </Form>
+              </div>
+            </Panel>
+          </>
+        )}
+      </div>
+    </>
+  );
+}
+
+function Who({ account }: { account: Account }) {
+  const text = useText();
+  const { whole } = useFormats();
+  return (
+    <Panel title={account.kind === 'demo' ? text.demo : account.name}>
+      <dl className="grid grid-cols-2 gap-x-6 gap-y-3 px-4 pb-4 sm:grid-cols-3">
+        {account.email && <Figure name={text.email} value={account.email} />}
+        <Figure name={text.tenant} value={account.tenant} />
+        <Figure name={text.role} value={text[account.role]} />
+        <Figure name={text.tier} value={account.tier} />
+        <Figure name={text.requestsPerSecond} value={whole(account.limits.requestsPerSecond)} />
+        <Figure name={text.openStreams} value={whole(account.limits.streams)} />
+      </dl>
+      {account.kind === 'demo' && <p className="px-4 pb-4 text-muted text-sm">{text.demoHint}</p>}
+    </Panel>
+  );
+}
+
+function SecondFactor({ account }: { account: Account }) {
+  const text = useText();
+  const queries = useQueryClient();
+  const [setup, setSetup] = useState<{ uri: string; recoveryCodes: string[] } | null>(null);
+  const again = () => queries.invalidateQueries({ queryKey: ['account'] });
+  return (
+    <Panel
+      title={text.secondFactor}
+      aside={
+        <span className={account.secondFactor ? 'text-accent text-sm' : 'text-muted text-sm'}>
+          {account.secondFactor ? text.on : text.off}
+        </span>
+      }
+    >
+      <div className="grid gap-4 px-4 pb-4 text-sm">
+        {setup ? (
+          <>
+            <p className="text-muted">{text.scanThis}</p>
+            <div className="flex flex-wrap gap-5">
+              <QrCode content={setup.uri} />
+              <div className="min-w-0">
+                <p className="text-muted text-xs">{text.recoveryCodes}</p>
+                <ul className="mt-1 grid grid-cols-2 gap-x-5 font-mono">
+                  {setup.recoveryCodes.map((code) => (
+                    <li key={code}>{code}</li>
+                  ))}
+                </ul>
+              </div>
+            </div>
+            <p className="break-all font-mono text-muted text-xs">{new URL(setup.uri).searchParams.get('secret')}</p>
+            <Form
+              action={text.turnOn}
+              act={async ({ code = '' }) => {
+                await api.confirmSecondFactor(code.trim());
+                setSetup(null);
+                await again();
+              }}
+            >
+              <Field label={text.code} name="code" required inputMode="numeric" autoComplete="one-time-code" minLength={6} maxLength={6} />
+            </Form>
+          </>
+        ) : (
+          <>
+            <p className="text-muted">{account.secondFactor ? text.secondFactorIsOn : text.secondFactorIsOff}</p>
+            <Form
+              action={account.secondFactor ? text.turnOff : text.setUp}
+              act={async ({ password = '' }) => {
+                if (account.secondFactor) await api.disableSecondFactor(password).then(again);
+                else setSetup(await api.enableSecondFactor(password));
+              }}
+            >
+              <Field label={text.password} name="password" type="password" required autoComplete="current-password" />
+            </Form>
+          </>
+        )}
+      </div>
+    </Panel>
+  );
+}
+
+function QrCode({ content }: { content: string }) {
+  const text = useText();
+  const { data, size } = encode(content, { border: 2 });
+  const dark = data.flatMap((row, y) => row.map((isDark, x) => (isDark ? `M${x} ${y}h1v1h-1z` : ''))).join('');
+  return (
+    <svg
+      viewBox={`0 0 ${size} ${size}`}
+      className="size-44 rounded-md bg-white"
+      role="img"
+      aria-label={text.qrCode}
+      shapeRendering="crispEdges"
+    >
+      <path d={dark} fill="#000" />
+    </svg>
+  );
+}
+
+function Sessions() {
+  const text = useText();
+  const { moment } = useFormats();
+  const queries = useQueryClient();
+  const { data, error, refetch } = useQuery({ queryKey: ['sessions'], queryFn: api.sessions });
+  const ending = useMutation({ mutationFn: api.endSession, onSuccess: () => queries.invalidateQueries({ queryKey: ['sessions'] }) });
+  const columns: Column<UserSession>[] = [
+    { name: text.browser, isText: true, cell: ({ agent }) => <span title={agent}>{agent.slice(0, 40)}</span> },
+    { name: text.address, isText: true, cell: ({ remote }) => remote },
+    { name: text.sinceWhen, cell: ({ createdAt }) => moment(createdAt) },
+    {
+      name: '',
+      cell: ({ id, isThis }) =>
+        isThis ? <span className="text-accent">{text.thisOne}</span> : <Button onClick={() => ending.mutate(id)}>{text.end}</Button>,
+    },
+  ];
+  return (
+    <Listed title={text.sessions} error={error ?? ending.error} onRetry={() => void refetch()} isLoading={!data}>
+      <Table rows={data ?? []} columns={columns} keyOf={({ id }) => id} empty={text.nothing} />
+    </Listed>
+  );
+}
+
+function Keys({ account }: { account: Account }) {
+  const text = useText();
+  const { moment } = useFormats();
+  const queries = useQueryClient();
+  const [made, setMade] = useState<NewApiKey | null>(null);
+  const { data, error, refetch } = useQuery({ queryKey: ['keys'], queryFn: api.keys });
+  const again = () => queries.invalidateQueries({ queryKey: ['keys'] });
+  const revoking = useMutation({ mutationFn: api.revokeKey, onSuccess: again });
+  const columns: Column<ApiKey>[] = [
+    { name: text.name, isText: true, cell: ({ name }) => name },
+    { name: text.key, isText: true, cell: ({ start }) => <code>{start}…</code> },
+    { name: text.scopes, isText: true, cell: ({ scopes }) => scopes.join(', ') },
+    { name: text.lastUsed, cell: ({ lastUsedAt }) => (lastUsedAt === null ? text.never : moment(lastUsedAt)) },
+    { name: text.expires, cell: ({ expiresAt }) => (expiresAt === null ? text.never : moment(expiresAt)) },
+    { name: '', cell: ({ id }) => <Button onClick={() => revoking.mutate(id)}>{text.revoke}</Button> },
+  ];
+  return (
+    <Listed title={text.apiKeys} error={error ?? revoking.error} onRetry={() => void refetch()} isLoading={!data}>
+      {made && (
+        <div className="mx-4 mb-3 rounded-md border border-accent bg-accent-soft p-3 text-sm">
+          <p>{text.keyShownOnce}</p>
+          <p className="mt-1 break-all font-mono" data-key>
+            {made.key}
+          </p>
+        </div>
+      )}
+      <Table rows={data ?? []} columns={columns} keyOf={({ id }) => id} empty={text.noKeys} />
+      <div className="border-line border-t p-4">
+        <Form
+          action={text.makeKey}
+          act={async ({ name = '', days = '', ...rest }) => {
+            const scopes = Object.keys(rest).filter((scope): scope is Permission => scope in PERMISSIONS);
+            const expiresAt = days === '' ? undefined : Date.now() + Number(days) * DAY_MS;
+            setMade(await api.createKey({ name, scopes, ...(expiresAt !== undefined && { expiresAt }) }));
+            await again();
+          }}
+        >
+          <div className="grid gap-3 sm:grid-cols-2">
+            <Field label={text.name} name="name" required maxLength={64} />
+            <Field label={text.daysValid} name="days" type="number" min={1} max={3650} />
+          </div>
+          <fieldset className="flex flex-wrap gap-x-5 gap-y-2 text-sm">
+            <legend className="mb-1 text-muted text-xs">{text.scopes}</legend>
+            {account.permissions.map((permission) => (
+              <label key={permission} className="flex items-center gap-1.5" title={PERMISSIONS[permission].says}>
+                <input type="checkbox" name={permission} defaultChecked={permission === 'market:read'} className="accent-(--accent)" />
+                {permission}
+              </label>
+            ))}
+          </fieldset>
+        </Form>
+      </div>
+    </Listed>
+  );
+}
+
+/** A panel around a list that may be loading, or may have failed. */
+export function Listed({
+  title,
+  error,
+  onRetry,
+  isLoading,
+  children,
+}: {
+  title: string;
+  error: Error | null;
+  onRetry: () => void;
+  isLoading: boolean;
+  children: ReactNode;
+}) {
+  const text = useText();
+  return (
+    <Panel title={title}>
+      {isLoading && error ? <Failure error={error} onRetry={onRetry} /> : isLoading ? <Notice title={text.loading} /> : children}
+      {!isLoading && error && (
+        <div className="px-4 py-2">
+          <Outcome error={error} />
+        </div>
+      )}
+    </Panel>
+  );
+}

@@ -1,0 +1,169 @@
+import type { SignInStand } from '@millrace/contracts';
+import { useState } from 'react';
+import { Redirect, Route, Switch, useLocation } from 'wouter';
+import { api } from '../api.ts';
+import { useText } from '../text/text.ts';
+import { beginAnew, pageAfterSignIn, useSignInOptions } from './account.ts';
+import { DoorPage, Field, Form } from './form.tsx';
+
+/** What is there for whoever has not signed in. */
+export function DoorPages() {
+  const [here] = useLocation();
+  return (
+    <Switch>
+      <Route path="/sign-in" component={SignInPage} />
+      <Route path="/sign-up" component={SignUpPage} />
+      <Route path="/forgot-password" component={ForgotPasswordPage} />
+      <Route path="/reset-password" component={ResetPasswordPage} />
+      <Route path="/verify-email" component={VerifyEmailPage} />
+      <Route>
+        <Redirect to={here === '/' ? '/sign-in' : `/sign-in?next=${encodeURIComponent(here)}`} replace />
+      </Route>
+    </Switch>
+  );
+}
+
+function SignInPage() {
+  const text = useText();
+  const options = useSignInOptions();
+  const [waits, setWaits] = useState(false);
+  const go = ({ status }: SignInStand) => (status === 'second-factor' ? setWaits(true) : beginAnew(pageAfterSignIn()));
+  if (waits) return <SecondFactorPage onBack={() => setWaits(false)} />;
+  const ways = [
+    ...(options?.mail ? [{ href: '/forgot-password', label: text.forgotPassword }] : []),
+    ...(options?.signUp === 'open' ? [{ href: '/sign-up', label: text.becomeUser }] : []),
+  ];
+  return (
+    <DoorPage title={text.signIn} ways={ways} {...(options?.signUp === 'invitation' && { lead: text.byInvitation })}>
+      <Form action={text.signIn} act={async ({ email = '', password = '' }) => go(await api.signIn(email, password))}>
+        <Field label={text.email} name="email" type="email" required autoComplete="username" autoFocus />
+        <Field label={text.password} name="password" type="password" required autoComplete="current-password" />
+      </Form>
+    </DoorPage>
+  );
+}
+
+function SecondFactorPage({ onBack }: { onBack: () => void }) {
+  const text = useText();
+  return (
+    <DoorPage title={text.secondFactor} lead={text.secondFactorLead}>
+      <Form
+        action={text.continueWord}
+        act={async ({ code = '' }) => {
+          await api.secondFactor(code.trim());
+          beginAnew(pageAfterSignIn());
+        }}
+      >
+        <Field
+          label={text.code}
+          name="code"
+          required
+          autoComplete="one-time-code"
+          inputMode="text"
+          autoFocus
+          minLength={6}
+          maxLength={32}
+        />
+      </Form>
+      <button type="button" onClick={onBack} className="justify-self-start text-accent text-sm hover:underline">
+        {text.back}
+      </button>
+    </DoorPage>
+  );
+}
+
+function SignUpPage() {
+  const text = useText();
+  const options = useSignInOptions();
+  const [isSent, setSent] = useState(false);
+  const invitation = new URLSearchParams(location.search).get('invitation');
+  const ways = [{ href: '/sign-in', label: text.haveAccount }];
+  if (isSent)
+    return (
+      <DoorPage title={text.lookInMail} ways={ways}>
+        <p className="text-sm">{text.verifyMailSent}</p>
+      </DoorPage>
+    );
+  if (options?.signUp === 'invitation' && invitation === null)
+    return (
+      <DoorPage title={text.becomeUser} ways={ways}>
+        <p className="text-sm">{text.byInvitation}</p>
+      </DoorPage>
+    );
+  return (
+    <DoorPage title={text.becomeUser} ways={ways} {...(invitation !== null && { lead: text.invited })}>
+      <Form
+        action={text.becomeUser}
+        act={async ({ name = '', email = '', next: password = '' }) => {
+          const { status } = await api.signUp({ name, email, password, ...(invitation !== null && { invitation }) });
+          if (status === 'verify-email') setSent(true);
+          else beginAnew('/');
+        }}
+      >
+        <Field label={text.name} name="name" required maxLength={64} autoComplete="name" autoFocus />
+        <Field label={text.email} name="email" type="email" required autoComplete="username" />
+        <NewPassword />
+      </Form>
+    </DoorPage>
+  );
+}
+
+/** A field for a password that is chosen now. */
+export function NewPassword({ label }: { label?: string }) {
+  const text = useText();
+  const options = useSignInOptions();
+  const { lengthMin = 10, lengthMax = 128 } = options?.password ?? {};
+  return (
+    <Field
+      label={label ?? text.password}
+      name="next"
+      type="password"
+      required
+      minLength={lengthMin}
+      maxLength={lengthMax}
+      autoComplete="new-password"
+      hint={text.passwordHint.replace('{n}', String(lengthMin))}
+    />
+  );
+}
+
+function ForgotPasswordPage() {
+  const text = useText();
+  return (
+    <DoorPage title={text.forgotPassword} lead={text.forgotLead} ways={[{ href: '/sign-in', label: text.signIn }]}>
+      <Form action={text.sendLink} act={({ email = '' }) => api.forgotPassword(email)} done={text.linkSent}>
+        <Field label={text.email} name="email" type="email" required autoComplete="username" autoFocus />
+      </Form>
+    </DoorPage>
+  );
+}
+
+function ResetPasswordPage() {
+  const text = useText();
+  const token = new URLSearchParams(location.search).get('token') ?? '';
+  return (
+    <DoorPage title={text.newPassword} ways={[{ href: '/sign-in', label: text.signIn }]}>
+      <Form action={text.save} act={({ next = '' }) => api.resetPassword(token, next)} done={text.passwordChanged}>
+        <NewPassword label={text.newPassword} />
+      </Form>
+    </DoorPage>
+  );
+}
+
+function VerifyEmailPage() {
+  const text = useText();
+  const token = new URLSearchParams(location.search).get('token') ?? '';
+  return (
+    <DoorPage title={text.verifyEmail} lead={text.verifyLead}>
+      <Form
+        action={text.continueWord}
+        act={async () => {
+          await api.verifyEmail(token);
+          beginAnew('/');
+        }}
+      >
+        {null}
+      </Form>
+    </DoorPage>
+  );
+}

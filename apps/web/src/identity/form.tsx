@@ -1,0 +1,95 @@
+import { useMutation } from '@tanstack/react-query';
+import { type FormEvent, type InputHTMLAttributes, type ReactNode, useId } from 'react';
+import { Link } from 'wouter';
+import { Button, Outcome } from '../parts/controls.tsx';
+import { Logo } from '../parts/logo.tsx';
+
+/** A field with its name above it. */
+export function Field({ label, hint, className = '', ...rest }: InputHTMLAttributes<HTMLInputElement> & { label: string; hint?: string }) {
+  const id = useId();
+  return (
+    <div className={`grid gap-1 ${className}`}>
+      <label htmlFor={id} className="text-muted text-xs">
+        {label}
+      </label>
+      <input
+        id={id}
+        aria-describedby={hint ? `${id}-hint` : undefined}
+        className="min-w-0 rounded-md border border-line bg-ground px-3 py-2 text-sm focus:border-accent"
+        {...rest}
+      />
+      {hint && (
+        <p id={`${id}-hint`} className="text-muted text-xs">
+          {hint}
+        </p>
+      )}
+    </div>
+  );
+}
+
+/** A form that does one thing, and says what came of it. */
+export function Form({
+  action,
+  act,
+  done,
+  children,
+}: {
+  action: string;
+  act: (fields: Readonly<Record<string, string>>) => Promise<unknown>;
+  done?: string;
+  children: ReactNode;
+}) {
+  const acting = useMutation({ mutationFn: act });
+  const submit = (event: FormEvent<HTMLFormElement>) => {
+    event.preventDefault();
+    const fields = Object.fromEntries([...new FormData(event.currentTarget)].map(([name, value]) => [name, String(value)]));
+    acting.mutate(fields);
+  };
+  return (
+    <form onSubmit={submit} className="grid gap-4">
+      {children}
+      <Button type="submit" tone="main" disabled={acting.isPending} className="py-2">
+        {action}
+      </Button>
+      <div aria-live="polite">
+        <Outcome error={acting.error} done={acting.isSuccess ? done : undefined} />
+      </div>
+    </form>
+  );
+}
+
+/** A page before one is in: one thing in the middle, and ways to other such pages. */
+export function DoorPage({
+  title,
+  lead,
+  ways = [],
+  children,
+}: {
+  title: string;
+  lead?: string;
+  ways?: readonly { href: string; label: string }[];
+  children: ReactNode;
+}) {
+  return (
+    <div className="grid flex-1 place-items-center py-10">
+      <div className="w-full max-w-sm">
+        <div className="mb-6 flex items-center gap-2.5 font-semibold text-lg tracking-tight">
+          <Logo />
+          Millrace
+        </div>
+        <section className="rounded-lg border border-line bg-surface p-6">
+          <h1 className="mb-1 font-semibold text-lg">{title}</h1>
+          {lead && <p className="mb-4 text-muted text-sm">{lead}</p>}
+          <div className="mt-4 grid gap-4">{children}</div>
+        </section>
+        <p className="mt-4 flex flex-wrap gap-x-4 gap-y-1 px-1 text-sm">
+          {ways.map(({ href, label }) => (
+            <Link key={href} href={href} className="text-accent hover:underline">
+              {label}
+            </Link>
+          ))}
+        </p>
+      </div>
+    </div>
+  );
+}

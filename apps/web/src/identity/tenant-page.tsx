@@ -1,0 +1,204 @@
+import { ALL_ROLES, type AuditLine, type Invitation, type Member, type Role, type Tenant, TIERS, type Tier } from '@millrace/contracts';
+import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
+import { type SelectHTMLAttributes, useState } from 'react';
+import { Link } from 'wouter';
+import { api } from '../api.ts';
+import { Button } from '../parts/controls.tsx';
+import { Notice } from '../parts/notice.tsx';
+import { useFormats } from '../parts/numbers.ts';
+import { type Column, Table } from '../parts/table.tsx';
+import { useText } from '../text/text.ts';
+import { useAccount, useMay } from './account.ts';
+import { Listed } from './account-page.tsx';
+import { Field, Form } from './form.tsx';
+
+/** The users of a tenant, and what was done in it; the installation’s administrators also see the other tenants. */
+export function TenantPage({ tenant }: { tenant?: string }) {
+  const text = useText();
+  const account = useAccount();
+  const isAdmin = useMay('platform:admin');
+  if (!account) return <Notice title={text.loading} />;
+  if (account.kind === 'demo') return <Notice title={text.demo} hint={text.demoHint} />;
+  const shown = tenant ?? account.tenant;
+  return (
+    <>
+      <h1 className="py-4 font-semibold text-lg">
+        {text.users} <span className="font-normal text-muted">{shown}</span>
+      </h1>
+      <div className="grid gap-3">
+        <Members tenant={shown} />
+        {isAdmin && <Tenants />}
+        <Audit tenant={shown} />
+      </div>
+    </>
+  );
+}
+
+function Select({ label, className = '', ...rest }: SelectHTMLAttributes<HTMLSelectElement> & { label: string }) {
+  return <select aria-label={label} className={`rounded-md border border-line bg-ground px-2 py-1 text-sm ${className}`} {...rest} />;
+}
+
+function Members({ tenant }: { tenant: string }) {
+  const text = useText();
+  const { moment } = useFormats();
+  const queries = useQueryClient();
+  const again = () => queries.invalidateQueries({ queryKey: ['members', tenant] });
+  const [invitation, setInvitation] = useState<Invitation | null>(null);
+  const { data, error, refetch } = useQuery({ queryKey: ['members', tenant], queryFn: () => api.members(tenant) });
+  const changing = useMutation({
+    mutationFn: ({ id, ...change }: { id: string; role?: Role; disabled?: boolean }) => api.changeMember(tenant, id, change),
+    onSettled: again,
+  });
+  const columns: Column<Member>[] = [
+    { name: text.name, isText: true, cell: ({ name }) => name, by: ({ name }) => name },
+    { name: text.email, isText: true, cell: ({ email }) => email, by: ({ email }) => email },
+    {
+      name: text.role,
+      isText: true,
+      cell: ({ id, role, name }) => (
+        <Select
+          label={`${text.role}: ${name}`}
+          value={role}
+          onChange={(event) => changing.mutate({ id, role: event.target.value as Role })}
+        >
+          <Roles />
+        </Select>
+      ),
+    },
+    { name: text.secondFactor, isText: true, cell: ({ secondFactor }) => (secondFactor ? text.on : text.off) },
+    { name: text.sinceWhen, cell: ({ createdAt }) => moment(createdAt), by: ({ createdAt }) => createdAt },
+    {
+      name: '',
+      cell: ({ id, disabled }) => (
+        <Button tone={disabled ? 'plain' : 'grave'} onClick={() => changing.mutate({ id, disabled: !disabled })}>
+          {disabled ? text.letIn : text.keepOut}
+        </Button>
+      ),
+    },
+  ];
+  return (
+    <Listed title={text.users} error={error ?? changing.error} onRetry={() => void refetch()} isLoading={!data}>
+      <Table rows={data ?? []} columns={columns} keyOf={({ id }) => id} isMarked={({ disabled }) => disabled} empty={text.nothing} />
+      <div className="grid gap-3 border-line border-t p-4">
+        {invitation && <Link_ link={invitation.link} hint={text.invitationHint} />}
+        <Form
+          action={text.invite}
+          act={async ({ email = '', role = '' }) =>
+            setInvitation(await api.invite(tenant, { role: role as Role, ...(email !== '' && { email }) }))
+          }
+        >
+          <div className="flex flex-wrap items-end gap-3">
+            <Field label={`${text.email} (${text.optional})`} name="email" type="email" className="flex-1" />
+            <Select label={text.role} name="role" defaultValue="viewer" className="py-2">
+              <Roles />
+            </Select>
+          </div>
+        </Form>
+      </div>
+    </Listed>
+  );
+}
+
+function Roles() {
+  const text = useText();
+  return ALL_ROLES.map((role) => (
+    <option key={role} value={role}>
+      {text[role]}
+    </option>
+  ));
+}
+
+function Link_({ link, hint }: { link: string; hint: string }) {
+  return (
+    <div className="rounded-md border border-accent bg-accent-soft p-3 text-sm">
+      <p>{hint}</p>
+      <p className="mt-1 break-all font-mono" data-link>
+        {link}
+      </p>
+    </div>
+  );
+}
+
+function Tenants() {
+  const text = useText();
+  const { moment, whole } = useFormats();
+  const queries = useQueryClient();
+  const [invitation, setInvitation] = useState<Invitation | null>(null);
+  const again = () => queries.invalidateQueries({ queryKey: ['tenants'] });
+  const { data, error, refetch } = useQuery({ queryKey: ['tenants'], queryFn: api.tenants });
+  const changing = useMutation({
+    mutationFn: ({ id, tier }: { id: string; tier: Tier }) => api.changeTenant(id, { tier }),
+    onSettled: again,
+  });
+  const tiers = Object.keys(TIERS).map((tier) => (
+    <option key={tier} value={tier}>
+      {tier}
+    </option>
+  ));
+  const columns: Column<Tenant>[] = [
+    {
+      name: text.tenant,
+      isText: true,
+      cell: ({ id, name }) => (
+        <Link href={`/tenants/${id}`} className="text-accent hover:underline">
+          {name} <span className="text-muted">{id}</span>
+        </Link>
+      ),
+      by: ({ id }) => id,
+    },
+    {
+      name: text.tier,
+      isText: true,
+      cell: ({ id, tier }) => (
+        <Select label={`${text.tier}: ${id}`} value={tier} onChange={(event) => changing.mutate({ id, tier: event.target.value as Tier })}>
+          {tiers}
+        </Select>
+      ),
+    },
+    { name: text.users, cell: ({ users }) => whole(users), by: ({ users }) => users },
+    { name: text.sinceWhen, cell: ({ createdAt }) => moment(createdAt), by: ({ createdAt }) => createdAt },
+  ];
+  return (
+    <Listed title={text.tenants} error={error ?? changing.error} onRetry={() => void refetch()} isLoading={!data}>
+      <Table rows={data ?? []} columns={columns} keyOf={({ id }) => id} empty={text.nothing} />
+      <div className="grid gap-3 border-line border-t p-4">
+        {invitation && <Link_ link={invitation.link} hint={text.invitationHint} />}
+        <Form
+          action={text.foundTenant}
+          act={async ({ id = '', name = '', tier = '' }) => {
+            setInvitation(await api.createTenant({ id, name, tier: tier as Tier }));
+            await again();
+          }}
+        >
+          <div className="flex flex-wrap items-end gap-3">
+            <Field label={text.tenantId} name="id" required pattern="[a-z0-9][a-z0-9\-]{0,31}" />
+            <Field label={text.name} name="name" required maxLength={64} className="flex-1" />
+            <Select label={text.tier} name="tier" defaultValue="free" className="py-2">
+              {tiers}
+            </Select>
+          </div>
+        </Form>
+      </div>
+    </Listed>
+  );
+}
+
+function Audit({ tenant }: { tenant: string }) {
+  const text = useText();
+  const { moment } = useFormats();
+  const { data, error, refetch } = useQuery({ queryKey: ['audit', tenant], queryFn: () => api.audit(tenant) });
+  const columns: Column<AuditLine>[] = [
+    { name: '#', cell: ({ number }) => number },
+    { name: text.time, cell: ({ at }) => moment(at) },
+    { name: text.operator, isText: true, cell: ({ actor }) => actor },
+    { name: text.action, isText: true, cell: ({ action }) => action },
+    { name: text.subject, isText: true, cell: ({ subject }) => subject },
+    { name: text.details, isText: true, cell: ({ detail }) => <code className="text-muted text-xs">{JSON.stringify(detail)}</code> },
+    { name: text.address, isText: true, cell: ({ remote }) => remote },
+  ];
+  return (
+    <Listed title={text.audit} error={error} onRetry={() => void refetch()} isLoading={!data}>
+      <Table rows={data ?? []} columns={columns} keyOf={({ number }) => String(number)} empty={text.nothing} />
+    </Listed>
+  );
+}

@@ -1,0 +1,233 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import type { AccessToken, Account, ApiKey, AuditLine, Invitation, Member, SecondFactorSetup, UserSession } from '@millrace/contracts';
+import { createRemoteJWKSet, jwtVerify } from 'jose';
+import { type TOTP, URI } from 'otpauth';
+import { type Guarded, PASSWORD, startGuarded, type Visitor, wordIn } from './visitor.ts';
+
+/*
+ * Users of a running server, as their programs and browsers would use it.
+ */
+
+describe('accounts', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-accounts-'));
+  let guarded: Guarded;
+  let owner: Visitor;
+  before(async () => {
+    guarded = await startGuarded(folder);
+    owner = guarded.owner;
+  });
+  after(async () => {
+    await guarded.server.stop();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  test('the first one comes in through the link, once, and is the administrator of the home tenant', async () => {
+    const account = await owner.get<Account>('GET', '/account');
+    assert.deepEqual([account.role, account.tenant, account.email, account.kind], ['admin', 'main', 'owner@example.com', 'session']);
+    const [link = ''] = /http\S+invitation=\S+/.exec(guarded.server.errors()) ?? [];
+    const second = { name: 'Second', email: 'second@example.com', password: PASSWORD, invitation: wordIn(link) };
+    assert.equal(await guarded.visitor().refusal('POST', '/auth/sign-up', second), 'BAD_TOKEN');
+  });
+
+  test('nobody becomes a user without an invitation, nor with one that is for somebody else', async () => {
+    const visitor = guarded.visitor();
+    const wish = { name: 'Lee', email: 'lee@example.com', password: PASSWORD };
+    assert.equal(await visitor.refusal('POST', '/auth/sign-up', wish), 'NOT_ALLOWED');
+    const { link } = await owner.get<Invitation>('POST', '/tenants/main/invitations', { role: 'trader', email: 'Park@example.com' });
+    assert.equal(await visitor.refusal('POST', '/auth/sign-up', { ...wish, invitation: wordIn(link) }), 'BAD_TOKEN');
+    assert.equal(
+      await visitor.refusal('POST', '/auth/sign-up', { ...wish, email: 'park@example.com', password: 'short', invitation: wordIn(link) }),
+      'BAD_PASSWORD',
+    );
+    // What was refused has not used the invitation up.
+    await visitor.signUp('Park', 'PARK@example.com', wordIn(link));
+    assert.equal((await visitor.get<Account>('GET', '/account')).role, 'trader');
+  });
+
+  test('signing in tells the same of a wrong password and of nobody', async () => {
+    const answers = await Promise.all(
+      ['owner@example.com', 'nobody@example.com'].map(async (email) => {
+        const response = await guarded.visitor().ask('POST', '/api/v1/auth/sign-in', { email, password: 'not this one, surely' });
+        const { instance, ...problem } = (await response.json()) as Record<string, unknown>;
+        return { status: response.status, problem, isNamed: instance !== undefined };
+      }),
+    );
+    assert.deepEqual(answers[0], answers[1]);
+    assert.equal(answers[0]?.status, 401);
+    for (const path of ['/auth/forgot-password', '/auth/verification'])
+      assert.deepEqual(await guarded.visitor().get('POST', path, { email: 'nobody@example.com' }), { done: true });
+  });
+
+  test('who guesses waits longer and longer, and keeps nobody else out', async () => {
+    const guessed = await guarded.member('viewer');
+    const { email } = await guessed.get<Account>('GET', '/account');
+    const guesser = guarded.visitor();
+    for (let guess = 0; guess < 5; guess++)
+      assert.equal(await guesser.refusal('POST', '/auth/sign-in', { email, password: `guess number ${guess}` }), 'WRONG_CREDENTIALS');
+    const response = await guesser.ask('POST', '/api/v1/auth/sign-in', { email, password: PASSWORD });
+    assert.equal(response.status, 429);
+    assert.ok(Number(response.headers.get('retry-after')) > 5);
+    assert.equal((await guessed.get<Account>('GET', '/account')).email, email);
+  });
+
+  test('an authenticator is set up, asked for, and can be replaced by a recovery code once', async () => {
+    const member = await guarded.member('trader');
+    const { email } = await member.get<Account>('GET', '/account');
+    assert.equal(await member.refusal('POST', '/account/second-factor', { password: 'wrong one, sorry' }), 'WRONG_CREDENTIALS');
+    const { uri, recoveryCodes } = await member.get<SecondFactorSetup>('POST', '/account/second-factor', { password: PASSWORD });
+    const authenticator = URI.parse(uri) as TOTP;
+    assert.equal(authenticator.issuer, 'Millrace');
+    assert.equal(recoveryCodes.length, 10);
+    // Until a code was confirmed, nothing has changed.
+    assert.deepEqual(await guarded.visitor().signIn(email as string), { status: 'signed-in' });
+    const wrong = String((Number(authenticator.generate()) + 1) % 1_000_000).padStart(6, '0');
+    assert.equal(await member.refusal('POST', '/account/second-factor/confirm', { code: wrong }), 'WRONG_CODE');
+    await member.get('POST', '/account/second-factor/confirm', { code: authenticator.generate() });
+    assert.equal((await member.get<Account>('GET', '/account')).secondFactor, true);
+
+    const again = guarded.visitor();
+    assert.deepEqual(await again.signIn(email as string), { status: 'second-factor' });
+    assert.equal(await again.refusal('GET', '/account'), 'SIGN_IN_FIRST');
+    assert.equal(await again.refusal('POST', '/auth/second-factor', { code: wrong }), 'WRONG_CODE');
+    await again.get('POST', '/auth/second-factor', { code: authenticator.generate() });
+    assert.equal((await again.get<Account>('GET', '/account')).email, email);
+
+    const recovered = guarded.visitor();
+    await recovered.signIn(email as string);
+    await recovered.get('POST', '/auth/second-factor', { code: recoveryCodes[0] });
+    assert.equal((await recovered.get<Account>('GET', '/account')).email, email);
+    const twice = guarded.visitor();
+    await twice.signIn(email as string);
+    assert.equal(await twice.refusal('POST', '/auth/second-factor', { code: recoveryCodes[0] }), 'WRONG_CODE');
+
+    await recovered.get('POST', '/account/second-factor/disable', { password: PASSWORD });
+    assert.deepEqual(await guarded.visitor().signIn(email as string), { status: 'signed-in' });
+  });
+
+  test('sessions are listed and ended, one’s own only', async () => {
+    const member = await guarded.member('viewer');
+    const { email } = await member.get<Account>('GET', '/account');
+    const elsewhere = guarded.visitor({ 'user-agent': 'another browser' });
+    await elsewhere.signIn(email as string);
+    const sessions = await member.get<UserSession[]>('GET', '/account/sessions');
+    assert.deepEqual(
+      sessions.map(({ agent, isThis }) => [agent, isThis]).sort(),
+      [
+        ['another browser', false],
+        ['node', true],
+      ].sort(),
+    );
+    assert.ok(sessions.every(({ remote }) => remote === '127.0.0.1'));
+    const other = sessions.find(({ isThis }) => !isThis)?.id;
+    assert.equal(await owner.refusal('DELETE', `/account/sessions/${other}`), 'NOT_FOUND');
+    await member.get('DELETE', `/account/sessions/${other}`);
+    assert.equal(await elsewhere.refusal('GET', '/account'), 'SIGN_IN_FIRST');
+    assert.equal((await member.get<UserSession[]>('GET', '/account/sessions')).length, 1);
+  });
+
+  test('a new password ends all other sessions', async () => {
+    const member = await guarded.member('viewer');
+    const { email } = await member.get<Account>('GET', '/account');
+    const elsewhere = guarded.visitor();
+    await elsewhere.signIn(email as string);
+    await member.get('POST', '/account/password', { current: PASSWORD, next: 'another mill, another stream' });
+    assert.equal(await elsewhere.refusal('GET', '/account'), 'SIGN_IN_FIRST');
+    assert.equal((await member.get<Account>('GET', '/account')).email, email);
+    assert.equal(await guarded.visitor().refusal('POST', '/auth/sign-in', { email, password: PASSWORD }), 'WRONG_CREDENTIALS');
+    await guarded.visitor().signIn(email as string, 'another mill, another stream');
+  });
+
+  test('an access token says who one is, can be verified by anyone with the published keys, and dies with its session', async () => {
+    const member = await guarded.member('trader');
+    const { accessToken, expiresAt } = await member.get<AccessToken>('POST', '/auth/token');
+    const keys = createRemoteJWKSet(new URL(`${guarded.server.url}/api/v1/auth/jwks`));
+    const { payload, protectedHeader } = await jwtVerify(accessToken, keys, { issuer: guarded.server.url, audience: guarded.server.url });
+    assert.equal(protectedHeader.alg, 'EdDSA');
+    assert.deepEqual([payload.tenant, payload.role], ['main', 'trader']);
+    assert.ok(Math.abs((payload.exp ?? 0) * 1_000 - expiresAt) < 5_000 && expiresAt - Date.now() < 601_000);
+    const program = guarded.visitor({ authorization: `Bearer ${accessToken}` });
+    assert.equal((await program.get<Account>('GET', '/account')).kind, 'token');
+    assert.equal(await program.refusal('POST', '/auth/token'), 'NOT_ALLOWED');
+    await member.get('POST', '/auth/sign-out');
+    assert.equal(await program.refusal('GET', '/account'), 'BAD_CREDENTIAL');
+  });
+
+  test('a key does what its scopes say, until it expires or is revoked', async () => {
+    const member = await guarded.member('trader');
+    assert.equal(await member.refusal('POST', '/account/keys', { name: 'too much', scopes: ['platform:operate'] }), 'NOT_ALLOWED');
+    assert.equal(await member.refusal('POST', '/account/keys', { name: 'past', scopes: ['market:read'], expiresAt: 1 }), 'BAD_REQUEST');
+    const { key, about } = await member.key('bot', ['market:read']);
+    assert.ok(key.startsWith(about.start) && key.length > 40);
+    const program = guarded.visitor({ 'x-api-key': key });
+    assert.ok((await program.get<object[]>('GET', '/instruments')).length > 0);
+    assert.equal(await program.refusal('GET', '/account'), 'NOT_ALLOWED');
+    const [listed] = await member.get<ApiKey[]>('GET', '/account/keys');
+    assert.ok(listed?.lastUsedAt && !JSON.stringify(listed).includes(key));
+    // A key may not make keys, whatever its scopes are.
+    const wide = await member.key('wide', ['account:read', 'account:write', 'market:read']);
+    const widely = guarded.visitor({ authorization: `Bearer ${wide.key}` });
+    assert.equal(await widely.refusal('POST', '/account/keys', { name: 'more', scopes: ['market:read'] }), 'NOT_ALLOWED');
+    assert.equal(await owner.refusal('DELETE', `/account/keys/${about.id}`), 'NOT_FOUND');
+    await member.get('DELETE', `/account/keys/${about.id}`);
+    assert.equal(await program.refusal('GET', '/instruments'), 'BAD_CREDENTIAL');
+    const brief = await member.get<{ key: string }>('POST', '/account/keys', {
+      name: 'brief',
+      scopes: ['market:read'],
+      expiresAt: Date.now() + 1_500,
+    });
+    const briefly = guarded.visitor({ 'x-api-key': brief.key });
+    await briefly.get('GET', '/instruments');
+    while ((await briefly.ask('GET', '/api/v1/instruments')).status === 200) await new Promise((resolve) => setTimeout(resolve, 100));
+    assert.equal(await briefly.refusal('GET', '/instruments'), 'BAD_CREDENTIAL');
+  });
+
+  test('a role that is taken away is gone at once, and who is kept out is out at once', async () => {
+    const member = await guarded.member('operator');
+    const { user } = await member.get<Account>('GET', '/account');
+    const { key } = await member.key('ops', ['platform:read']);
+    const program = guarded.visitor({ 'x-api-key': key });
+    const { accessToken } = await member.get<AccessToken>('POST', '/auth/token');
+    const bearer = guarded.visitor({ authorization: `Bearer ${accessToken}` });
+    for (const one of [member, program, bearer]) await one.get('GET', '/sources');
+    await owner.get('POST', `/tenants/main/users/${user}`, { role: 'viewer' });
+    assert.equal(await member.refusal('GET', '/sources'), 'NOT_ALLOWED');
+    assert.equal(await program.refusal('GET', '/sources'), 'NOT_ALLOWED');
+    assert.equal(await bearer.refusal('GET', '/sources'), 'BAD_CREDENTIAL');
+    await owner.get('POST', `/tenants/main/users/${user}`, { disabled: true });
+    assert.equal(await member.refusal('GET', '/account'), 'SIGN_IN_FIRST');
+    assert.equal(await program.refusal('GET', '/instruments'), 'BAD_CREDENTIAL');
+    const { email } = (await owner.get<Member[]>('GET', '/tenants/main/users')).find(({ id }) => id === user) as Member;
+    assert.equal(await guarded.visitor().refusal('POST', '/auth/sign-in', { email, password: PASSWORD }), 'NOT_ALLOWED');
+    await owner.get('POST', `/tenants/main/users/${user}`, { disabled: false });
+    await guarded.visitor().signIn(email);
+  });
+
+  test('the last administrator stays one', async () => {
+    const { user } = await owner.get<Account>('GET', '/account');
+    assert.equal(await owner.refusal('POST', `/tenants/main/users/${user}`, { role: 'viewer' }), 'WRONG_STATE');
+    assert.equal(await owner.refusal('POST', `/tenants/main/users/${user}`, { disabled: true }), 'WRONG_STATE');
+  });
+
+  test('what was done is on record in a chain, with who and from where', async () => {
+    const lines = await owner.get<AuditLine[]>('GET', '/tenants/main/audit?limit=1000');
+    assert.deepEqual(
+      lines.map(({ number }) => number),
+      Array.from({ length: lines.length }, (_none, index) => lines.length - index),
+    );
+    for (const action of ['user joined', 'user invited', 'key made', 'key revoked', 'second factor turned on', 'user changed'])
+      assert.ok(
+        lines.some((line) => line.action === action && line.remote === '127.0.0.1' && line.trace.length > 10),
+        action,
+      );
+    assert.equal(new Set(lines.map(({ hash }) => hash)).size, lines.length);
+  });
+
+  test('secrets are in no log line', async () => {
+    const told = guarded.server.errors();
+    for (const secret of [PASSWORD, 'another mill, another stream', 'mill_']) assert.ok(!told.includes(secret), secret);
+  });
+});

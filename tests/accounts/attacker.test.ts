@@ -1,0 +1,190 @@
+import assert from 'node:assert/strict';
+import { createHmac } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import type { AccessToken, Account, Invitation, SigningKeys } from '@millrace/contracts';
+import { exportSPKI, generateKeyPair, importJWK, SignJWT, UnsecuredJWT } from 'jose';
+import { type Guarded, PASSWORD, startGuarded, type Visitor, wordIn } from './visitor.ts';
+
+/*
+ * Someone who wants in and has all the time in the world.
+ */
+
+describe('an attacker', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-attacker-'));
+  let guarded: Guarded;
+  let victim: Visitor;
+  let claims: Record<string, unknown>;
+  let kid: string;
+  before(async () => {
+    guarded = await startGuarded(folder);
+    victim = await guarded.member('admin');
+    const { accessToken } = await victim.get<AccessToken>('POST', '/auth/token');
+    const [header = '', payload = ''] = accessToken.split('.');
+    claims = JSON.parse(Buffer.from(payload, 'base64url').toString());
+    kid = JSON.parse(Buffer.from(header, 'base64url').toString()).kid;
+  });
+  after(async () => {
+    await guarded.server.stop();
+    rmSync(folder, { recursive: true, force: true });
+  });
+  const withToken = (token: string) => guarded.visitor({ authorization: `Bearer ${token}` }).refusal('GET', '/account');
+
+  test('forges no access token: not without a signature, with another algorithm, with the public key as a secret, or with a key of its own', async () => {
+    assert.equal(await withToken(new UnsecuredJWT(claims).encode()), 'BAD_CREDENTIAL');
+    const { keys } = await guarded.visitor().get<SigningKeys>('GET', '/auth/jwks');
+    const published = keys.find((key) => key.kid === kid) as Record<string, string>;
+    const pem = await exportSPKI((await importJWK({ ...published }, 'EdDSA')) as CryptoKey);
+    for (const secret of [pem, published.x as string, Buffer.from(published.x as string, 'base64url')]) {
+      const head = Buffer.from(JSON.stringify({ alg: 'HS256', kid })).toString('base64url');
+      const body = Buffer.from(JSON.stringify(claims)).toString('base64url');
+      const tag = createHmac('sha256', secret).update(`${head}.${body}`).digest('base64url');
+      assert.equal(await withToken(`${head}.${body}.${tag}`), 'BAD_CREDENTIAL');
+    }
+    const own = await generateKeyPair('EdDSA', { extractable: true });
+    for (const header of [
+      { alg: 'EdDSA', kid },
+      { alg: 'EdDSA' },
+      { alg: 'EdDSA', kid: '../../../../dev/null' },
+      { alg: 'EdDSA', jku: 'https://evil.example/jwks', kid: 'mine' },
+    ])
+      assert.equal(await withToken(await new SignJWT(claims).setProtectedHeader(header).sign(own.privateKey)), 'BAD_CREDENTIAL');
+  });
+
+  test('changes nothing in a token that it has', async () => {
+    const viewer = await guarded.member('viewer');
+    const { accessToken } = await viewer.get<AccessToken>('POST', '/auth/token');
+    const [head, payload = '', tag] = accessToken.split('.');
+    const risen = { ...JSON.parse(Buffer.from(payload, 'base64url').toString()), role: 'admin' };
+    assert.equal(await withToken(`${head}.${Buffer.from(JSON.stringify(risen)).toString('base64url')}.${tag}`), 'BAD_CREDENTIAL');
+  });
+
+  test('gives nobody a session that it knows: signing in makes a new one, and a cookie that is not signed is none', async () => {
+    const fixed = guarded.visitor();
+    fixed.jar.set('millrace.session_token', 'known-to-the-attacker.c2lnbmF0dXJl');
+    const { email } = await victim.get<Account>('GET', '/account');
+    await fixed.signIn(email as string);
+    assert.notEqual(fixed.jar.get('millrace.session_token'), 'known-to-the-attacker.c2lnbmF0dXJl');
+    const before_ = fixed.jar.get('millrace.session_token');
+    await fixed.signIn(email as string);
+    assert.notEqual(fixed.jar.get('millrace.session_token'), before_);
+    const forged = guarded.visitor();
+    forged.jar.set('millrace.session_token', (before_ as string).split('.')[0] as string);
+    assert.equal(await forged.refusal('GET', '/account'), 'SIGN_IN_FIRST');
+  });
+
+  test('uses no session from another site’s page, nor signs anyone in there', async () => {
+    for (const headers of [{ origin: 'https://evil.example' }, { origin: 'null' }, { 'sec-fetch-site': 'cross-site' }]) {
+      assert.equal(await victim.refusal('POST', '/account/keys', { name: 'x', scopes: ['market:read'] }, headers), 'FOREIGN_ORIGIN');
+      assert.equal(
+        await guarded.visitor().refusal('POST', '/auth/sign-in', { email: 'a@b.example', password: PASSWORD }, headers),
+        'FOREIGN_ORIGIN',
+      );
+    }
+    await victim.get('POST', '/account', { name: 'Victim' });
+    const response = await victim.ask('GET', '/api/v1/account', undefined, { origin: 'https://evil.example' });
+    assert.equal(response.headers.get('access-control-allow-credentials'), null);
+  });
+
+  test('assigns itself nothing that it may not: fields that are not asked for are refused', async () => {
+    const { link } = await guarded.owner.get<Invitation>('POST', '/tenants/main/invitations', { role: 'viewer' });
+    const wish = { name: 'M', email: 'mass@example.com', password: PASSWORD, invitation: wordIn(link) };
+    for (const more of [
+      { role: 'admin' },
+      { tenant: 'acme' },
+      { emailVerified: true },
+      { disabled: false },
+      { __proto__: { role: 'admin' } },
+    ])
+      if (Object.keys(more).length > 0)
+        assert.equal(await guarded.visitor().refusal('POST', '/auth/sign-up', { ...wish, ...more }), 'BAD_REQUEST');
+    const member = guarded.visitor();
+    await member.signUp('M', 'mass@example.com', wordIn(link));
+    assert.equal(await member.refusal('POST', '/account', { name: 'M', role: 'admin' }), 'BAD_REQUEST');
+    assert.equal((await member.get<Account>('GET', '/account')).role, 'viewer');
+  });
+
+  test('reads no file that is not the console’s', async () => {
+    const secret = /[A-Za-z0-9_-]{43}/;
+    for (const path of [
+      '/../../data/secrets/identity',
+      '/..%2f..%2fdata%2fsecrets%2fidentity',
+      '/%2e%2e/%2e%2e/data/secrets/identity',
+      '/assets/..%5c..%5cdata%5csecrets%5cidentity',
+      '/assets/%00',
+      '//etc/passwd',
+      '/docs/static/..%2f..%2f..%2fpackage.json',
+    ]) {
+      const answer = await raw(guarded.server.url, `GET ${path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n`);
+      assert.doesNotMatch(answer.split('\r\n\r\n').slice(1).join(''), /root:|"version"/, path);
+      assert.ok(!secret.test(answer.split('\r\n\r\n')[1] ?? '') || /<!doctype html/i.test(answer) || answer.includes('problem+json'), path);
+    }
+  });
+
+  test('smuggles no request into another: a message whose end can be read in two ways is not read', async () => {
+    const smuggled = 'GET /api/v1/account HTTP/1.1\r\nhost: x\r\n\r\n';
+    for (const head of [
+      `content-length: ${smuggled.length}\r\ntransfer-encoding: chunked`,
+      'content-length: 5\r\ncontent-length: 6',
+      'transfer-encoding: chunked\r\ntransfer-encoding: identity',
+      'transfer-encoding: xchunked',
+      ' content-length: 5',
+    ]) {
+      const answer = await raw(guarded.server.url, `POST /api/v1/auth/sign-in HTTP/1.1\r\nhost: x\r\n${head}\r\n\r\n0\r\n\r\n${smuggled}`);
+      assert.equal((answer.match(/HTTP\/1\.1 /g) ?? []).length, 1, `${head}: ${answer}`);
+      assert.match(answer, /^HTTP\/1\.1 (400|501)/, head);
+    }
+  });
+
+  test('fills no memory and holds no line: bodies that are too large or too slow are ended', async () => {
+    const response = await guarded.visitor().ask('POST', '/api/v1/auth/sign-in', { email: 'a@b.example', password: 'x'.repeat(2_000_000) });
+    assert.equal(response.status, 413);
+    const started = performance.now();
+    const answer = await raw(
+      guarded.server.url,
+      'POST /api/v1/auth/sign-in HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n{',
+      60_000,
+    );
+    assert.match(answer, /^HTTP\/1\.1 408/);
+    assert.ok(performance.now() - started < 40_000);
+  });
+
+  test('learns nothing from how long signing in takes', async () => {
+    const time = async (email: string) => {
+      const started = performance.now();
+      await guarded.visitor().ask('POST', '/api/v1/auth/sign-in', { email, password: 'certainly not this' });
+      return performance.now() - started;
+    };
+    const { email } = await (await guarded.member('viewer')).get<Account>('GET', '/account');
+    const known: number[] = [];
+    const unknown: number[] = [];
+    for (let round = 0; round < 4; round++) {
+      known.push(await time(email as string));
+      unknown.push(await time(`nobody-${round}@example.com`));
+    }
+    // Both hash a password, which takes far longer than all the rest; without that nobody would be answered at once.
+    const median = (values: number[]) => values.sort((one, other) => one - other)[2] as number;
+    const ratio = median(known) / median(unknown);
+    assert.ok(ratio > 0.4 && ratio < 2.5, `a user ${median(known)} ms, nobody ${median(unknown)} ms`);
+  });
+});
+
+/** Sends bytes as they are, and gives all that comes back until the connection ends. */
+async function raw(url: string, bytes: string, withinMs = 5_000): Promise<string> {
+  const { hostname, port } = new URL(url);
+  const socket = connect({ host: hostname, port: Number(port) });
+  let answer = '';
+  socket.on('data', (chunk) => {
+    answer += chunk;
+  });
+  socket.on('error', () => {});
+  socket.write(bytes);
+  const late = setTimeout(() => socket.destroy(), withinMs);
+  await once(socket, 'close');
+  clearTimeout(late);
+  return answer;
+}

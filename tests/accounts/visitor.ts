@@ -1,0 +1,113 @@
+import assert from 'node:assert/strict';
+import type { Invitation, NewApiKey, Permission, Problem, Role } from '@millrace/contracts';
+import { type ServerProcess, startServer } from '../server.ts';
+
+/** Someone with a jar of cookies, as a browser has one; what it sends and gets is JSON. */
+export class Visitor {
+  readonly url: string;
+  readonly jar = new Map<string, string>();
+  /** Sent with every request. */
+  readonly headers: Record<string, string>;
+
+  constructor(url: string, headers: Record<string, string> = {}) {
+    this.url = url;
+    this.headers = headers;
+  }
+
+  async ask(method: string, path: string, body?: unknown, headers: Record<string, string> = {}): Promise<Response> {
+    const response = await fetch(this.url + path, {
+      method,
+      redirect: 'manual',
+      headers: {
+        ...(body !== undefined && { 'content-type': 'application/json' }),
+        ...(this.jar.size > 0 && { cookie: [...this.jar].map(([name, value]) => `${name}=${value}`).join('; ') }),
+        ...this.headers,
+        ...headers,
+      },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    });
+    for (const line of response.headers.getSetCookie()) {
+      const [pair = ''] = line.split(';');
+      const at = pair.indexOf('=');
+      if (/max-age=0/i.test(line)) this.jar.delete(pair.slice(0, at));
+      else this.jar.set(pair.slice(0, at), pair.slice(at + 1));
+    }
+    return response;
+  }
+
+  /** What the server answers; fails when it refuses. */
+  async get<T>(method: string, path: string, body?: unknown): Promise<T> {
+    const response = await this.ask(method, `/api/v1${path}`, body);
+    assert.equal(
+      response.status,
+      200,
+      `${method} ${path}: ${response.status} ${response.status === 200 ? '' : await response.clone().text()}`,
+    );
+    return (await response.json()) as T;
+  }
+
+  /** The code it refuses with; fails when it does not. */
+  async refusal(method: string, path: string, body?: unknown, headers: Record<string, string> = {}): Promise<string> {
+    const response = await this.ask(method, `/api/v1${path}`, body, headers);
+    const answer = (await response.json()) as Problem;
+    assert.ok(response.status >= 400, `${method} ${path} was not refused: ${JSON.stringify(answer)}`);
+    assert.equal(answer.status, response.status);
+    return answer.code;
+  }
+
+  signUp(name: string, email: string, invitation: string): Promise<object> {
+    return this.get('POST', '/auth/sign-up', { name, email, password: PASSWORD, invitation });
+  }
+
+  signIn(email: string, password = PASSWORD): Promise<{ status: string }> {
+    return this.get('POST', '/auth/sign-in', { email, password });
+  }
+
+  key(name: string, scopes: readonly Permission[]): Promise<NewApiKey> {
+    return this.get('POST', '/account/keys', { name, scopes });
+  }
+}
+
+export const PASSWORD = 'a mill turns while water runs';
+
+export const wordIn = (link: string) => new URL(link).searchParams.get('invitation') ?? '';
+
+/** A server with users, and its owner signed in. */
+export interface Guarded {
+  readonly server: ServerProcess;
+  readonly owner: Visitor;
+  visitor(headers?: Record<string, string>): Visitor;
+  /** A new user with a role in a tenant that exists. */
+  member(role: Role, tenant?: string): Promise<Visitor>;
+  /** A tenant and its first administrator. */
+  tenant(id: string): Promise<Visitor>;
+}
+
+export async function startGuarded(folder: string, env: Record<string, string> = {}): Promise<Guarded> {
+  const server = await startServer(['up', '--port', '0', '--data', 'data'], { cwd: folder, env: { MILLRACE_DEMO: 'false', ...env } });
+  const [link = ''] = /http\S+invitation=\S+/.exec(server.errors()) ?? [];
+  assert.notEqual(link, '', `no link for the owner in ${server.errors()}`);
+  const visitor = (headers: Record<string, string> = {}) => new Visitor(server.url, headers);
+  const owner = visitor();
+  await owner.signUp('Owner', 'owner@example.com', wordIn(link));
+  let made = 0;
+  const admins = new Map([['main', owner]]);
+  return {
+    server,
+    owner,
+    visitor,
+    member: async (role, tenant = 'main') => {
+      const { link: invitation } = await (admins.get(tenant) ?? owner).get<Invitation>('POST', `/tenants/${tenant}/invitations`, { role });
+      const member = visitor();
+      await member.signUp(`${role} ${++made}`, `${role}-${made}@${tenant}.example`, wordIn(invitation));
+      return member;
+    },
+    tenant: async (id) => {
+      const { link: invitation } = await owner.get<Invitation>('POST', '/tenants', { id, name: id, tier: 'premium' });
+      const admin = visitor();
+      await admin.signUp(`${id} admin`, `admin@${id}.example`, wordIn(invitation));
+      admins.set(id, admin);
+      return admin;
+    },
+  };
+}

@@ -46,6 +46,7 @@ export type SignInStand = Static<typeof SignInStand>;
 export const SignInOptions = Type.Object(
   {
     demo: Type.Boolean({ description: 'Nobody needs to sign in: this server is for its own machine only.' }),
+    isSignedIn: Type.Boolean({ description: 'Whether this request came from someone who is known.' }),
     signUp: Type.Unsafe<'open' | 'invitation'>(Type.Enum(['open', 'invitation'])),
     mail: Type.Boolean({ description: 'Whether this server can send mail: to verify addresses and to reset passwords.' }),
     providers: Type.Array(Type.Object({ id: Type.String(), name: Type.String() })),

@@ -28,6 +28,7 @@ export async function identifyDemo({ headers, remote }: Caller): Promise<Princip
 export function demoRoutes(routes: Routes): void {
   routes.answer(ENDPOINTS.getSignInOptions, () => ({
     demo: true,
+    isSignedIn: true,
     signUp: 'invitation' as const,
     mail: false,
     providers: [],

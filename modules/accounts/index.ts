@@ -60,7 +60,7 @@ export function openAccounts(settings: AccountSettings): Accounts {
     issuer: () => current().baseUrl,
     guests,
   });
-  const options: SignInOptions = {
+  const options: Omit<SignInOptions, 'isSignedIn'> = {
     demo: false,
     signUp: isOpen ? 'open' : 'invitation',
     mail: mailer !== null,
@@ -80,7 +80,7 @@ export function openAccounts(settings: AccountSettings): Accounts {
   return {
     identify: principals.identify,
     register: (routes) => {
-      routes.answer(ENDPOINTS.getSignInOptions, () => options);
+      routes.answer(ENDPOINTS.getSignInOptions, ({ principal }) => ({ ...options, isSignedIn: principal.user !== null }));
       signInRoutes(routes, parts);
       accountRoutes(routes, parts);
       tenantRoutes(routes, parts);

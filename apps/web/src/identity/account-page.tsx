@@ -30,26 +30,21 @@ export function AccountPage() {
           </Button>
         )}
       </div>
-      <div className="grid gap-3 lg:grid-cols-2">
-        <Who account={account} />
+      <div className="grid items-start gap-3 lg:grid-cols-2">
+        <div className="grid min-w-0 gap-3">
+          <Who account={account} />
+          {account.kind === 'session' && (
+            <>
+              <Sessions />
+              <ChangePassword />
+            </>
+          )}
+        </div>
         {account.kind === 'session' && (
-          <>
+          <div className="grid min-w-0 gap-3">
             <SecondFactor account={account} />
             <Keys account={account} />
-            <Sessions />
-            <Panel title={text.changePassword}>
-              <div className="px-4 pb-4">
-                <Form
-                  action={text.save}
-                  act={({ current = '', next = '' }) => api.changePassword(current, next)}
-                  done={text.passwordChanged}
-                >
-                  <Field label={text.currentPassword} name="current" type="password" required autoComplete="current-password" />
-                  <NewPassword label={text.newPassword} />
-                </Form>
-              </div>
-            </Panel>
-          </>
+          </div>
         )}
       </div>
     </>
@@ -151,6 +146,20 @@ function QrCode({ content }: { content: string }) {
   );
 }
 
+function ChangePassword() {
+  const text = useText();
+  return (
+    <Panel title={text.changePassword}>
+      <div className="px-4 pb-4">
+        <Form action={text.save} act={({ current = '', next = '' }) => api.changePassword(current, next)} done={text.passwordChanged}>
+          <Field label={text.currentPassword} name="current" type="password" required autoComplete="current-password" />
+          <NewPassword label={text.newPassword} />
+        </Form>
+      </div>
+    </Panel>
+  );
+}
+
 function Sessions() {
   const text = useText();
   const { moment } = useFormats();
@@ -158,7 +167,7 @@ function Sessions() {
   const { data, error, refetch } = useQuery({ queryKey: ['sessions'], queryFn: api.sessions });
   const ending = useMutation({ mutationFn: api.endSession, onSuccess: () => queries.invalidateQueries({ queryKey: ['sessions'] }) });
   const columns: Column<UserSession>[] = [
-    { name: text.browser, isText: true, cell: ({ agent }) => <span title={agent}>{agent.slice(0, 40)}</span> },
+    { name: text.browser, isText: true, cell: ({ agent }) => <span title={agent}>{browserOf(agent)}</span> },
     { name: text.address, isText: true, cell: ({ remote }) => remote },
     { name: text.sinceWhen, cell: ({ createdAt }) => moment(createdAt) },
     {
@@ -172,6 +181,13 @@ function Sessions() {
       <Table rows={data ?? []} columns={columns} keyOf={({ id }) => id} empty={text.nothing} />
     </Listed>
   );
+}
+
+/** The browser and the system that a user agent names, as far as one can tell; else its beginning. */
+function browserOf(agent: string): string {
+  const browser = /(Edg|OPR|Firefox|HeadlessChrome|Chrome|Safari)\/(\d+)/.exec(agent);
+  const system = /Windows|Android|iPhone|iPad|Mac OS X|Linux/.exec(agent)?.[0];
+  return browser ? `${browser[1]} ${browser[2]}${system ? `, ${system}` : ''}` : agent.slice(0, 24);
 }
 
 function Keys({ account }: { account: Account }) {

@@ -1,16 +1,13 @@
 import type { Account, Permission, SignInOptions } from '@millrace/contracts';
 import { useQuery } from '@tanstack/react-query';
-import { ApiError, api } from '../api.ts';
+import { api } from '../api.ts';
 
 /** Whoever looks at this console: undefined until it is known, null when nobody signed in. */
 export function useAccount(): Account | null | undefined {
   const { data } = useQuery({
     queryKey: ['account'],
-    queryFn: () =>
-      api.account().catch((error) => {
-        if (error instanceof ApiError && error.status === 401) return null;
-        throw error;
-      }),
+    // Asked first, for what would be refused stands in red in a browser’s console.
+    queryFn: async () => ((await api.signInOptions()).isSignedIn ? api.account() : null),
     staleTime: 60_000,
   });
   return data;

@@ -35,7 +35,7 @@ function SignInPage() {
   ];
   return (
     <DoorPage title={text.signIn} ways={ways} {...(options?.signUp === 'invitation' && { lead: text.byInvitation })}>
-      <Form action={text.signIn} act={async ({ email = '', password = '' }) => go(await api.signIn(email, password))}>
+      <Form wide action={text.signIn} act={async ({ email = '', password = '' }) => go(await api.signIn(email, password))}>
         <Field label={text.email} name="email" type="email" required autoComplete="username" autoFocus />
         <Field label={text.password} name="password" type="password" required autoComplete="current-password" />
       </Form>
@@ -48,6 +48,7 @@ function SecondFactorPage({ onBack }: { onBack: () => void }) {
   return (
     <DoorPage title={text.secondFactor} lead={text.secondFactorLead}>
       <Form
+        wide
         action={text.continueWord}
         act={async ({ code = '' }) => {
           await api.secondFactor(code.trim());
@@ -93,6 +94,7 @@ function SignUpPage() {
   return (
     <DoorPage title={text.becomeUser} ways={ways} {...(invitation !== null && { lead: text.invited })}>
       <Form
+        wide
         action={text.becomeUser}
         act={async ({ name = '', email = '', next: password = '' }) => {
           const { status } = await api.signUp({ name, email, password, ...(invitation !== null && { invitation }) });
@@ -131,7 +133,7 @@ function ForgotPasswordPage() {
   const text = useText();
   return (
     <DoorPage title={text.forgotPassword} lead={text.forgotLead} ways={[{ href: '/sign-in', label: text.signIn }]}>
-      <Form action={text.sendLink} act={({ email = '' }) => api.forgotPassword(email)} done={text.linkSent}>
+      <Form wide action={text.sendLink} act={({ email = '' }) => api.forgotPassword(email)} done={text.linkSent}>
         <Field label={text.email} name="email" type="email" required autoComplete="username" autoFocus />
       </Form>
     </DoorPage>
@@ -143,7 +145,7 @@ function ResetPasswordPage() {
   const token = new URLSearchParams(location.search).get('token') ?? '';
   return (
     <DoorPage title={text.newPassword} ways={[{ href: '/sign-in', label: text.signIn }]}>
-      <Form action={text.save} act={({ next = '' }) => api.resetPassword(token, next)} done={text.passwordChanged}>
+      <Form wide action={text.save} act={({ next = '' }) => api.resetPassword(token, next)} done={text.passwordChanged}>
         <NewPassword label={text.newPassword} />
       </Form>
     </DoorPage>
@@ -156,6 +158,7 @@ function VerifyEmailPage() {
   return (
     <DoorPage title={text.verifyEmail} lead={text.verifyLead}>
       <Form
+        wide
         action={text.continueWord}
         act={async () => {
           await api.verifyEmail(token);

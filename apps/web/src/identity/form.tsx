@@ -32,11 +32,14 @@ export function Form({
   action,
   act,
   done,
+  wide = false,
   children,
 }: {
   action: string;
   act: (fields: Readonly<Record<string, string>>) => Promise<unknown>;
   done?: string;
+  /** Whether its button is as wide as its fields. */
+  wide?: boolean;
   children: ReactNode;
 }) {
   const acting = useMutation({ mutationFn: act });
@@ -48,10 +51,10 @@ export function Form({
   return (
     <form onSubmit={submit} className="grid gap-4">
       {children}
-      <Button type="submit" tone="main" disabled={acting.isPending} className="py-2">
+      <Button type="submit" tone="main" disabled={acting.isPending} className={wide ? 'py-2' : 'justify-self-start px-4 py-1.5'}>
         {action}
       </Button>
-      <div aria-live="polite">
+      <div aria-live="polite" className="empty:hidden">
         <Outcome error={acting.error} done={acting.isSuccess ? done : undefined} />
       </div>
     </form>

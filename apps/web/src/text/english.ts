@@ -345,6 +345,7 @@ export const english = {
   foundTenant: 'Found a tenant',
   tenantId: 'Short name',
   audit: 'What was done',
+  actor: 'Who',
   action: 'What',
   subject: 'To whom or what',
   notAllowedHere: 'This page is not for your role.',

@@ -347,6 +347,7 @@ export const korean: Text = {
   foundTenant: '테넌트 만들기',
   tenantId: '짧은 이름',
   audit: '감사 기록',
+  actor: '누가',
   action: '내용',
   subject: '대상',
   notAllowedHere: '이 페이지를 볼 권한이 없습니다.',

@@ -1,0 +1,131 @@
+/// <reference lib="dom" />
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { TOTP } from 'otpauth';
+import type { Browser, BrowserContext, Page } from 'playwright-core';
+import { openBrowser } from '../browser.ts';
+import { type ServerProcess, startServer } from '../server.ts';
+import { PASSWORD } from './visitor.ts';
+
+/*
+ * The console’s door in a real browser: the owner comes in, invites someone, turns the second factor on, makes a key.
+ */
+
+describe('the console’s door in a browser', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-door-'));
+  let server: ServerProcess;
+  let browser: Browser;
+  let owner: BrowserContext;
+  let authenticator: TOTP;
+  before(async () => {
+    server = await startServer(['up', '--port', '0', '--data', 'data'], { cwd: folder, env: { MILLRACE_DEMO: 'false' } });
+    browser = await openBrowser();
+    owner = await browser.newContext({ viewport: { width: 1280, height: 800 }, locale: 'en-GB' });
+  });
+  after(async () => {
+    await browser.close();
+    await server.stop();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  /** A page on which nothing may go wrong unnoticed. */
+  async function open(context: BrowserContext, path: string): Promise<{ page: Page; mistakes: string[] }> {
+    const page = await context.newPage();
+    const mistakes: string[] = [];
+    page.on('pageerror', (error) => mistakes.push(error.message));
+    page.on('console', (message) => message.type() === 'error' && mistakes.push(message.text()));
+    await page.goto(path.startsWith('http') ? path : server.url + path);
+    return { page, mistakes };
+  }
+  const form = (page: Page, action: string) =>
+    page.locator('form').filter({ has: page.getByRole('button', { name: action, exact: true }) });
+  const fill = async (page: Page, action: string, fields: Record<string, string>) => {
+    for (const [label, value] of Object.entries(fields)) await form(page, action).getByLabel(label, { exact: true }).fill(value);
+    await page.getByRole('button', { name: action, exact: true }).click();
+  };
+
+  test('whoever has not signed in is asked to, and is told what was wrong', async () => {
+    const { page, mistakes } = await open(await browser.newContext({ locale: 'en-GB' }), '/worlds');
+    await page.getByRole('heading', { name: 'Sign in' }).waitFor();
+    await page.getByText('Accounts here are by invitation').waitFor();
+    assert.deepEqual(mistakes, []);
+    await fill(page, 'Sign in', { 'E-mail': 'nobody@example.com', Password: 'whatever it was' });
+    await page.getByText('E-mail and password do not belong together.').waitFor();
+    await page.close();
+  });
+
+  test('the owner comes in through the link of the first start', async () => {
+    const [link = ''] = /http\S+invitation=\S+/.exec(server.errors()) ?? [];
+    const { page, mistakes } = await open(owner, link);
+    await fill(page, 'Create an account', { Name: 'Owner', 'E-mail': 'owner@example.com', Password: PASSWORD });
+    await page.getByRole('link', { name: 'Account' }).waitFor();
+    await page.getByRole('link', { name: 'BTC/USDT' }).first().waitFor();
+    assert.deepEqual(mistakes, []);
+    await page.close();
+  });
+
+  test('turns the second factor on by the code shown, makes a key that is shown once, and signs in again with both', async () => {
+    const { page, mistakes } = await open(owner, '/account');
+    await fill(page, 'Set up', { Password: PASSWORD });
+    await page.getByRole('img', { name: 'QR code' }).waitFor();
+    const secret = (await page.locator('p.font-mono').first().textContent()) ?? '';
+    authenticator = new TOTP({ secret });
+    await fill(page, 'Turn on', { Code: authenticator.generate() });
+    await page.getByText('Signing in asks for a code').waitFor();
+    await fill(page, 'Make a key', { Name: 'notebook' });
+    const key = (await page.locator('[data-key]').textContent()) ?? '';
+    assert.equal((await fetch(`${server.url}/api/v1/instruments`, { headers: { authorization: `Bearer ${key}` } })).status, 200);
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    await fill(page, 'Sign in', { 'E-mail': 'owner@example.com', Password: PASSWORD });
+    await fill(page, 'Continue', { Code: authenticator.generate({ timestamp: Date.now() }) });
+    await page.getByRole('link', { name: 'Account' }).waitFor();
+    assert.deepEqual(mistakes, []);
+    await page.close();
+  });
+
+  test('invites a viewer, who sees markets and nothing of the operators’', async () => {
+    const { page, mistakes } = await open(owner, '/tenants');
+    await page.getByRole('button', { name: 'Invite', exact: true }).click();
+    const link = (await page.locator('[data-link]').first().textContent()) ?? '';
+    const viewer = await browser.newContext({ viewport: { width: 1280, height: 800 }, locale: 'en-GB' });
+    const theirs = await open(viewer, link);
+    await fill(theirs.page, 'Create an account', { Name: 'Viewer', 'E-mail': 'viewer@example.com', Password: PASSWORD });
+    await theirs.page.getByRole('link', { name: 'BTC/USDT' }).first().waitFor();
+    for (const name of ['Sources', 'Events', 'Users'])
+      assert.equal(await theirs.page.getByRole('link', { name, exact: true }).count(), 0, name);
+    assert.deepEqual(theirs.mistakes, []);
+    await page.reload();
+    await page.getByRole('cell', { name: 'viewer@example.com', exact: true }).first().waitFor();
+    await page.getByRole('row').filter({ hasText: 'viewer@example.com' }).first().getByRole('button', { name: 'Keep out' }).click();
+    await page.getByRole('button', { name: 'Let in again' }).waitFor();
+    await theirs.page.reload();
+    await theirs.page.getByRole('heading', { name: 'Sign in' }).waitFor();
+    assert.deepEqual(mistakes, []);
+    await page.close();
+  });
+
+  for (const width of [1280, 390])
+    test(`fits ${width} pixels in Korean, light and dark`, async () => {
+      const storageState = await owner.storageState();
+      for (const colorScheme of ['light', 'dark'] as const) {
+        const look = { viewport: { width, height: 844 }, locale: 'ko-KR', colorScheme };
+        for (const [path, title, state] of [
+          ['/account', '2단계 인증', storageState],
+          ['/tenants', '감사 기록', storageState],
+          ['/sign-in', '로그인', undefined],
+          ['/sign-up?invitation=x', '계정 만들기', undefined],
+          ['/forgot-password', '링크 보내기', undefined],
+        ] as const) {
+          const context = await browser.newContext({ ...look, ...(state && { storageState: state }) });
+          const { page, mistakes } = await open(context, path);
+          await page.getByText(title).first().waitFor();
+          assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), width, `${path} is ${width} wide`);
+          assert.deepEqual(mistakes, [], path);
+          await context.close();
+        }
+      }
+    });
+});

@@ -6,7 +6,7 @@ import { asking } from './auth-problems.ts';
 
 /** One’s own account: name, password, second factor, sessions, keys. */
 export function accountRoutes(routes: Routes, parts: AccountParts): void {
-  const { members, keys, principals, lockout } = parts;
+  const { members, keys, principals, lockout, usedCodes } = parts;
 
   routes.answer(ENDPOINTS.getAccount, async ({ principal }): Promise<Account> => {
     const { kind, user, name, tenant, role, tier, permissions } = principal;
@@ -77,6 +77,7 @@ export function accountRoutes(routes: Routes, parts: AccountParts): void {
     );
     relay(reply, headers);
     principals.userChanged(principal.user as string);
+    usedCodes.use(principal.user as string, body.code);
     await note(parts, raw, principal, 'second factor turned on', principal.user as string);
     return DONE;
   });

@@ -8,6 +8,7 @@ import type { Lockout } from './lockout.ts';
 import type { Mailer } from './mail.ts';
 import type { Members } from './members.ts';
 import type { Principals } from './principals.ts';
+import type { UsedCodes } from './used-codes.ts';
 
 /** What the routes of this module work with. */
 export interface AccountParts {
@@ -17,6 +18,7 @@ export interface AccountParts {
   readonly audit: AuditLog;
   readonly principals: Principals;
   readonly lockout: Lockout;
+  readonly usedCodes: UsedCodes;
   readonly mailer: Mailer | null;
   readonly baseUrl: () => string;
 }

@@ -13,6 +13,7 @@ import { Members } from './members.ts';
 import { Principals } from './principals.ts';
 import { signInRoutes } from './sign-in-routes.ts';
 import { tenantRoutes } from './tenant-routes.ts';
+import { UsedCodes } from './used-codes.ts';
 
 export { demoRoutes, identifyDemo } from './demo.ts';
 export type { Provider } from './identity.ts';
@@ -75,6 +76,7 @@ export function openAccounts(settings: AccountSettings): Accounts {
     audit: new AuditLog(database),
     principals,
     lockout: new Lockout(clock),
+    usedCodes: new UsedCodes(clock),
     mailer,
   };
   return {

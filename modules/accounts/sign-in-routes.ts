@@ -10,7 +10,7 @@ const SIX_DIGITS = /^\d{6}$/;
 
 /** Becoming a user, coming in, going out, and what is needed when one cannot. */
 export function signInRoutes(routes: Routes, parts: AccountParts): void {
-  const { members, lockout, principals } = parts;
+  const { members, lockout, principals, usedCodes } = parts;
 
   routes.answer(ENDPOINTS.signUp, async ({ body, raw, reply }): Promise<SignInStand> => {
     const email = body.email.toLowerCase();
@@ -48,11 +48,17 @@ export function signInRoutes(routes: Routes, parts: AccountParts): void {
     requireTries(lockout, reply, 'second-factor', raw.ip);
     const headers = headersOf(raw);
     try {
+      const isTotp = SIX_DIGITS.test(body.code);
       const verified = await asking(() =>
-        SIX_DIGITS.test(body.code)
+        isTotp
           ? parts.identity().api.verifyTOTP({ body: { code: body.code }, headers, returnHeaders: true })
           : parts.identity().api.verifyBackupCode({ body: { code: body.code }, headers, returnHeaders: true }),
       );
+      const { user, token } = verified.response;
+      if (isTotp && user && !usedCodes.use(user.id, body.code)) {
+        if (token) await (await parts.identity().$context).internalAdapter.deleteSession(token);
+        throw new ApiProblem('WRONG_CODE', 'That code was used already.', 'Wait for the next one.');
+      }
       relay(reply, verified.headers);
       return { status: 'signed-in' };
     } catch (error) {

@@ -93,8 +93,15 @@ describe('accounts', () => {
     assert.deepEqual(await again.signIn(email as string), { status: 'second-factor' });
     assert.equal(await again.refusal('GET', '/account'), 'SIGN_IN_FIRST');
     assert.equal(await again.refusal('POST', '/auth/second-factor', { code: wrong }), 'WRONG_CODE');
-    await again.get('POST', '/auth/second-factor', { code: authenticator.generate() });
+    const next = authenticator.generate({ timestamp: Date.now() + 30_000 });
+    await again.get('POST', '/auth/second-factor', { code: next });
     assert.equal((await again.get<Account>('GET', '/account')).email, email);
+
+    // A code lets in once, also the one that was used to turn it on.
+    const looker = guarded.visitor();
+    await looker.signIn(email as string);
+    assert.equal(await looker.refusal('POST', '/auth/second-factor', { code: next }), 'WRONG_CODE');
+    assert.equal(await looker.refusal('GET', '/account'), 'SIGN_IN_FIRST');
 
     const recovered = guarded.visitor();
     await recovered.signIn(email as string);

@@ -385,6 +385,23 @@ export const Config = Type.Object(
         strict,
       ),
     ),
+    mail: Type.Optional(
+      Type.Object(
+        {
+          url: Type.Optional(
+            Type.String({
+              pattern: '^smtps?://',
+              description: 'The server that takes mail; without one nobody can verify an address or reset a password.',
+              examples: ['smtps://user:password@mail.example'],
+            }),
+          ),
+          from: Type.Optional(
+            Type.String({ minLength: 3, default: 'Millrace <millrace@localhost>', description: 'Whom letters are from.' }),
+          ),
+        },
+        strict,
+      ),
+    ),
     gateway: Type.Optional(
       Type.Object(
         {

@@ -72,6 +72,7 @@ program
   .option('--moves <number>', 'moves of each player a second', wholeNumber, 2)
   .option('--processes <number>', 'processes the bots are spread over', wholeNumber, 1)
   .option('--json', 'print the figures as one line of JSON')
+  .option('--key <key>', 'an API key with the scope world:play, where one has to sign in')
   .action(async (flags) => (await import('./commands/swarm.ts')).swarm(flags));
 
 serving(program.command('drill'))

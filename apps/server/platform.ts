@@ -1,6 +1,6 @@
 import { accessSync, constants, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Accounts, demoRoutes, identifyDemo, openAccounts } from '@millrace/accounts';
+import { type Accounts, demoRoutes, identifyDemo, mailerOver, openAccounts } from '@millrace/accounts';
 import { Collector, collectorRoutes, type SourceParts } from '@millrace/collector';
 import {
   CHANNELS,
@@ -30,6 +30,7 @@ import {
   type Upgrade,
 } from '@millrace/platform/http';
 import { type ConsumerFigures, ConsumerGroup, type EventLog, openLmdbLog, openSpool } from '@millrace/platform/log';
+import { openSmtp, type Post } from '@millrace/platform/mail';
 import { openDuckDbSeries, type SeriesStore } from '@millrace/platform/series';
 import { openFileSnapshots, openLmdbSnapshots } from '@millrace/platform/snapshots';
 import { Hub } from '@millrace/platform/streams';
@@ -153,7 +154,8 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
   });
   await openInstruments(host, collector);
   const database = startDatabase(settings.data, settings.database.url, settings.demo ? DATABASE_AFTER_MS : 0, logger);
-  const accounts = settings.demo ? null : accountsOf(settings, database.database, logger);
+  const post = settings.mail.url === undefined ? null : openSmtp(settings.mail.url, settings.mail.from);
+  const accounts = settings.demo ? null : accountsOf(settings, database.database, post, logger);
   const projector = settings.worlds.enabled ? new ProjectorHandle(join(settings.data, WORLDS_FOLDER), database.address, logger) : null;
   void database.ready.then(() => projector?.start());
   worlds = projector ? await startWorlds(settings, { logger, projector, hub, onFlow: (counts) => flow.add(counts) }) : null;
@@ -225,6 +227,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
       await worlds?.stop();
       await projector?.stop();
       await database.stop();
+      post?.close();
       await host.close();
       await http.close();
       await consumer.caughtUp();
@@ -249,16 +252,17 @@ function requireWritable(folder: string): void {
   }
 }
 
-function accountsOf(settings: Settings, database: Database, logger: Logger): Accounts {
+function accountsOf(settings: Settings, database: Database, post: Post | null, logger: Logger): Accounts {
+  const onTrouble = (message: string, detail: unknown) => logger.error({ err: detail }, message);
   return openAccounts({
     database,
     clock: systemClock,
     secret: keptSecret(settings.data, 'identity'),
-    mailer: null,
+    mailer: post && mailerOver(post, onTrouble),
     providers: settings.accounts.providers,
     isOpen: settings.accounts.signUp === 'open',
     guests: settings.worlds.guests ? ['world:play'] : [],
-    onTrouble: (message, detail) => logger.error({ err: detail }, message),
+    onTrouble,
   });
 }
 

@@ -20,6 +20,8 @@ export interface AccountParts {
   readonly lockout: Lockout;
   readonly usedCodes: UsedCodes;
   readonly mailer: Mailer | null;
+  /** Ids of the sites that may vouch for someone. */
+  readonly providers: readonly string[];
   readonly baseUrl: () => string;
 }
 

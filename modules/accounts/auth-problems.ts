@@ -78,7 +78,7 @@ function emailTaken(): ApiProblem {
   return new ApiProblem('EMAIL_TAKEN', 'There is a user with that address.', 'Sign in, or use another address.');
 }
 
-function badLength(): ApiProblem {
+export function badLength(): ApiProblem {
   return new ApiProblem(
     'BAD_PASSWORD',
     `A password has ${PASSWORD_LENGTH_MIN} to ${PASSWORD_LENGTH_MAX} characters.`,

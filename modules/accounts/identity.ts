@@ -87,10 +87,10 @@ export function createIdentity({ database, secret, baseUrl, mailer, providers, i
       resetPasswordTokenExpiresIn: TOKEN_BY_MAIL_S,
       password: { hash: hashPassword, verify: ({ hash, password }) => verifyPassword(hash, password) },
       sendResetPassword: async ({ user, token }) => {
-        await mailer?.send({ to: user.email, kind: 'reset', name: user.name, link: `${baseUrl}/reset-password?token=${token}` });
+        mailer?.send({ to: user.email, kind: 'reset', name: user.name, link: `${baseUrl}/reset-password?token=${token}` });
       },
       onExistingUserSignUp: async ({ user }) => {
-        await mailer?.send({ to: user.email, kind: 'known', name: user.name, link: `${baseUrl}/sign-in` });
+        mailer?.send({ to: user.email, kind: 'known', name: user.name, link: `${baseUrl}/sign-in` });
       },
     },
     emailVerification: {
@@ -98,12 +98,14 @@ export function createIdentity({ database, secret, baseUrl, mailer, providers, i
       autoSignInAfterVerification: true,
       expiresIn: TOKEN_BY_MAIL_S,
       sendVerificationEmail: async ({ user, token }) => {
-        await mailer?.send({ to: user.email, kind: 'verify', name: user.name, link: `${baseUrl}/verify-email?token=${token}` });
+        if (joining.getStore()?.verified) return;
+        mailer?.send({ to: user.email, kind: 'verify', name: user.name, link: `${baseUrl}/verify-email?token=${token}` });
       },
     },
     session: { expiresIn: SESSION_S, updateAge: SESSION_ROLLS_AFTER_S, freshAge: FRESH_S },
     account: { encryptOAuthTokens: true, accountLinking: { enabled: true, trustedProviders: [] } },
     socialProviders: Object.fromEntries(known.map(({ id, clientId, clientSecret }) => [id, { clientId, clientSecret }])),
+    onAPIError: { errorURL: `${baseUrl}/sign-in` },
     rateLimit: { enabled: false },
     telemetry: { enabled: false },
     logger: {

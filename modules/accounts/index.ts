@@ -17,7 +17,7 @@ import { UsedCodes } from './used-codes.ts';
 
 export { demoRoutes, identifyDemo } from './demo.ts';
 export type { Provider } from './identity.ts';
-export type { Mail, Mailer } from './mail.ts';
+export { mailerOver } from './mail.ts';
 
 /** Who made the link for the first owner, in the records. */
 const FIRST_START = 'the first start';
@@ -78,6 +78,7 @@ export function openAccounts(settings: AccountSettings): Accounts {
     lockout: new Lockout(clock),
     usedCodes: new UsedCodes(clock),
     mailer,
+    providers: providers.map(({ id }) => id),
   };
   return {
     identify: principals.identify,

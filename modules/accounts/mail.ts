@@ -1,12 +1,63 @@
+import type { Letter, Post } from '@millrace/platform/mail';
+
 /** What is told by mail, and why. */
-export interface Mail {
+interface Mail {
   readonly to: string;
-  readonly kind: 'verify' | 'reset' | 'known' | 'invite';
+  readonly kind: keyof typeof WORDS;
+  /** Whom it is for. */
   readonly name: string;
   readonly link: string;
 }
 
-/** Sends mail; throws when it could not be handed over. */
+/** Sends mail; nobody waits for it, so that how long it takes tells nothing, and what fails is reported. */
 export interface Mailer {
-  send(mail: Mail): Promise<void>;
+  send(mail: Mail): void;
+}
+
+/** In both languages: who signs up has not said yet which one is theirs. */
+const WORDS = {
+  verify: {
+    en: ['Confirm your address', 'Open this link to confirm that this address is yours. It is good for an hour.'],
+    ko: ['주소를 확인해 주세요', '이 주소가 본인의 것임을 확인하려면 링크를 여세요. 한 시간 동안 유효합니다.'],
+  },
+  reset: {
+    en: [
+      'Choose a new password',
+      'Open this link to choose a new password. It is good for an hour. If you did not ask for it, do nothing.',
+    ],
+    ko: ['새 비밀번호 정하기', '새 비밀번호를 정하려면 링크를 여세요. 한 시간 동안 유효합니다. 요청하지 않으셨다면 무시하세요.'],
+  },
+  known: {
+    en: ['You have an account already', 'Someone, perhaps you, wanted to create an account with this address. You have one: sign in here.'],
+    ko: ['이미 계정이 있습니다', '이 주소로 계정을 만들려는 요청이 있었습니다. 이미 계정이 있으니 여기에서 로그인하세요.'],
+  },
+  invite: {
+    en: ['You are invited', 'Open this link to create your account. It is good for seven days, once.'],
+    ko: ['초대받으셨습니다', '계정을 만들려면 링크를 여세요. 7일 동안 한 번 사용할 수 있습니다.'],
+  },
+} as const;
+
+export function mailerOver(post: Post, onTrouble: (message: string, detail: unknown) => void): Mailer {
+  return {
+    send: (mail) => {
+      post.send(letterOf(mail)).catch((error) => onTrouble(`a mail (${mail.kind}) could not be sent`, error));
+    },
+  };
+}
+
+export function letterOf({ to, kind, name, link }: Mail): Letter {
+  const { en, ko } = WORDS[kind];
+  return {
+    to,
+    subject: `Millrace: ${en[0]} / ${ko[0]}`,
+    text: `${plain(name)},\n\n${en[1]}\n${ko[1]}\n\n${link}\n`,
+  };
+}
+
+/** A name that its owner chose must not bring lines or links of its own into a letter. */
+function plain(name: string): string {
+  return name
+    .replace(/[\p{C}\s]+/gu, ' ')
+    .replace(/https?:|\/\/|www\./gi, '')
+    .trim();
 }

@@ -2,8 +2,8 @@ import { ENDPOINTS, type SignInStand, type SigningKeys } from '@millrace/contrac
 import { ApiProblem, type Routes } from '@millrace/platform/http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type AccountParts, DONE, headersOf, note, relay, requireSession, requireTries } from './asked.ts';
-import { asking } from './auth-problems.ts';
-import { ACCESS_TOKEN_S, joining } from './identity.ts';
+import { asking, badLength } from './auth-problems.ts';
+import { ACCESS_TOKEN_S, joining, PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN } from './identity.ts';
 import type { Welcome } from './members.ts';
 
 const SIX_DIGITS = /^\d{6}$/;
@@ -30,10 +30,11 @@ export function signInRoutes(routes: Routes, parts: AccountParts): void {
             returnHeaders: true,
           }),
         );
-      const made = welcome ? await joining.run({ tenant: welcome.tenant, role: welcome.role, verified: true }, make) : await make();
+      // An address that was invited is vouched for by who invited it; of the first user nobody could ask for more than the terminal.
+      const verified = welcome !== null && (welcome.email !== null || parts.mailer === null || !(await members.hasUsers()));
+      const made = welcome ? await joining.run({ tenant: welcome.tenant, role: welcome.role, verified }, make) : await make();
       if (welcome) await note(parts, raw, { tenant: welcome.tenant, name: email }, 'user joined', email, { role: welcome.role });
-      // Who was invited has shown that the address is theirs, so what is left is to sign in.
-      if (made.response.token === null && welcome) return signIn(parts, raw, reply, email, body.password);
+      if (made.response.token === null && verified) return signIn(parts, raw, reply, email, body.password);
       relay(reply, made.headers);
       return { status: made.response.token === null ? 'verify-email' : 'signed-in' };
     } catch (error) {
@@ -67,6 +68,39 @@ export function signInRoutes(routes: Routes, parts: AccountParts): void {
     }
   });
 
+  const requireProvider = (id: string) => {
+    if (parts.providers.includes(id)) return;
+    const known = parts.providers.length === 0 ? 'There are none; see accounts.providers.' : `There are ${parts.providers.join(', ')}.`;
+    throw new ApiProblem('NOT_FOUND', `There is no provider "${id}".`, known);
+  };
+
+  routes.answer(ENDPOINTS.startProvider, async ({ params, raw, reply }) => {
+    requireProvider(params.provider);
+    const started = await asking(() =>
+      parts.identity().api.signInSocial({
+        body: {
+          provider: params.provider,
+          callbackURL: parts.baseUrl(),
+          errorCallbackURL: `${parts.baseUrl()}/sign-in`,
+          disableRedirect: true,
+        },
+        headers: headersOf(raw),
+        returnHeaders: true,
+      }),
+    );
+    relay(reply, started.headers);
+    return { url: started.response.url ?? parts.baseUrl() };
+  });
+
+  routes.stream(ENDPOINTS.finishProvider, async ({ params, raw, reply }) => {
+    requireProvider(params.provider);
+    const answer = await parts.identity().handler(new Request(parts.baseUrl() + raw.url, { headers: headersOf(raw) }));
+    relay(reply, answer.headers);
+    return reply.redirect(
+      answer.headers.get('location') ?? `${parts.baseUrl()}/sign-in?error=${answer.status === 403 ? 'not_allowed' : 'failed'}`,
+    );
+  });
+
   routes.answer(ENDPOINTS.signOut, async ({ raw, reply, principal }) => {
     const { headers } = await asking(() => parts.identity().api.signOut({ headers: headersOf(raw), returnHeaders: true }));
     relay(reply, headers);
@@ -97,6 +131,8 @@ export function signInRoutes(routes: Routes, parts: AccountParts): void {
   });
 
   routes.answer(ENDPOINTS.resetPassword, async ({ body }) => {
+    // Looked at first: whatever is wrong with the password must not use the link up.
+    requireLength(body.password);
     await asking(() => parts.identity().api.resetPassword({ body: { token: body.token, newPassword: body.password } }));
     principals.allChanged();
     return DONE;
@@ -140,4 +176,8 @@ function isFor(welcome: Welcome | null, email: string): welcome is Welcome {
 /** What is asked here must not tell whether there is such a user: neither by what it answers nor by failing. */
 async function quietly(call: () => Promise<unknown>): Promise<void> {
   await call().catch(() => {});
+}
+
+function requireLength(password: string): void {
+  if (password.length < PASSWORD_LENGTH_MIN || password.length > PASSWORD_LENGTH_MAX) throw badLength();
 }

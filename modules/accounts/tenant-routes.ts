@@ -43,7 +43,7 @@ export function tenantRoutes(routes: Routes, parts: AccountParts): void {
     const email = body.email?.toLowerCase() ?? null;
     const { word, expiresAt } = await members.invite({ tenant: params.tenant, role: body.role, email, invitedBy: principal.name });
     await note(parts, raw, { ...principal, tenant: params.tenant }, 'user invited', email ?? 'whoever has the link', { role: body.role });
-    if (email !== null) await mailer?.send({ to: email, kind: 'invite', name: email, link: linkOf(word) });
+    if (email !== null) mailer?.send({ to: email, kind: 'invite', name: email, link: linkOf(word) });
     return { link: linkOf(word), expiresAt };
   });
 

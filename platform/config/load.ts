@@ -28,6 +28,7 @@ export interface Settings {
   readonly demo: boolean;
   readonly publicUrl?: string;
   readonly accounts: { readonly signUp: 'open' | 'invitation'; readonly providers: readonly ProviderConfig[] };
+  readonly mail: { readonly url?: string; readonly from: string };
   readonly gateway: { readonly origins: readonly string[] };
   readonly database: { readonly url?: string };
   readonly alerts: AlertRules;
@@ -57,7 +58,7 @@ interface WorldSettings {
 }
 
 /** Sections that the file may leave out; their keys have defaults of their own. */
-const SECTIONS = ['market', 'log', 'series', 'streams', 'worlds', 'accounts', 'gateway', 'database', 'alerts', 'logging'] as const;
+const SECTIONS = ['market', 'log', 'series', 'streams', 'worlds', 'accounts', 'mail', 'gateway', 'database', 'alerts', 'logging'] as const;
 const ENVIRONMENT_PREFIX = 'MILLRACE_';
 /** Names with our prefix that are no configuration. */
 const NOT_CONFIGURATION = new Set(['MILLRACE_CWD']);

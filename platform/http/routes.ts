@@ -17,8 +17,8 @@ export interface Request<E extends Endpoint> {
 /** How a module adds its endpoints. */
 export interface Routes {
   answer<E extends Endpoint>(endpoint: E, handler: (request: Request<E>) => Static<E['answer']> | Promise<Static<E['answer']>>): void;
-  /** For answers that are written to the socket as they come. */
-  stream<E extends Endpoint>(endpoint: E, handler: (request: Request<E>) => void): void;
+  /** For answers that are no JSON: written to the socket as they come, or a way to somewhere else. */
+  stream<E extends Endpoint>(endpoint: E, handler: (request: Request<E>) => unknown): void;
 }
 
 export function routesOf(app: FastifyInstance): Routes {

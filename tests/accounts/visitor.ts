@@ -97,9 +97,11 @@ export async function startGuarded(folder: string, env: Record<string, string> =
     owner,
     visitor,
     member: async (role, tenant = 'main') => {
-      const { link: invitation } = await (admins.get(tenant) ?? owner).get<Invitation>('POST', `/tenants/${tenant}/invitations`, { role });
+      const email = `${role}-${++made}@${tenant}.example`;
+      const admin = admins.get(tenant) ?? owner;
+      const { link: invitation } = await admin.get<Invitation>('POST', `/tenants/${tenant}/invitations`, { role, email });
       const member = visitor();
-      await member.signUp(`${role} ${++made}`, `${role}-${made}@${tenant}.example`, wordIn(invitation));
+      await member.signUp(`${role} ${made}`, email, wordIn(invitation));
       return member;
     },
     tenant: async (id) => {

@@ -8,16 +8,17 @@ interface SwarmFlags {
   readonly moves: number;
   readonly processes: number;
   readonly json?: boolean;
+  readonly key?: string;
 }
 
 const JOIN_MS_MAX = 60_000;
 
 /** Lets bots play on a running server for a while, and prints what they saw. */
-export async function swarm({ players, seconds, server, moves, processes, json }: SwarmFlags): Promise<void> {
-  const bots = await startSwarm({ server, players, movesPerSecond: moves, processes }).catch((error) => {
+export async function swarm({ players, seconds, server, moves, processes, json, key }: SwarmFlags): Promise<void> {
+  const bots = await startSwarm({ server, players, movesPerSecond: moves, processes, ...(key !== undefined && { key }) }).catch((error) => {
     throw new UserError(
       `no swarm can play at ${server}: ${error.message}`,
-      'Start the server first ("npm start"), or name another with --server.',
+      'Start the server first ("npm start"), or name another with --server; where one has to sign in, give a key with --key.',
     );
   });
   try {

@@ -14,6 +14,8 @@ export interface SwarmOrders {
   readonly players: number;
   readonly movesPerSecond: number;
   readonly processes: number;
+  /** An API key with the scope world:play, where one has to sign in. */
+  readonly key?: string;
 }
 
 interface SwarmReport {
@@ -34,14 +36,14 @@ export interface Swarm {
 }
 
 /** Bots in processes of their own. */
-export async function startSwarm({ server, players, movesPerSecond, processes }: SwarmOrders): Promise<Swarm> {
-  const world = (await asked(`${server}/api/v1/worlds`)) as World;
+export async function startSwarm({ server, players, movesPerSecond, processes, key }: SwarmOrders): Promise<Swarm> {
+  const world = (await asked(`${server}/api/v1/worlds`, key)) as World;
   const tokens: string[] = [];
   while (tokens.length < players) {
     const wanted = Math.min(ASK_AT_A_TIME, players - tokens.length);
     const made = await Promise.all(
       Array.from({ length: wanted }, (_none, index) =>
-        asked(`${server}/api/v1/worlds/tokens`, { name: `Bot ${tokens.length + index + 1}` }),
+        asked(`${server}/api/v1/worlds/tokens`, key, { name: `Bot ${tokens.length + index + 1}` }),
       ),
     );
     tokens.push(...(made as PlayerToken[]).map(({ token }) => token));
@@ -113,11 +115,9 @@ function summed(reports: readonly FlockReport[], playing: number, seconds: numbe
   return { playing, seconds, tally, cores: cpuMs / 1_000 / seconds };
 }
 
-async function asked(url: string, body?: object): Promise<unknown> {
-  const response = await fetch(
-    url,
-    body ? { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) } : {},
-  );
+async function asked(url: string, key: string | undefined, body?: object): Promise<unknown> {
+  const headers = { ...(key !== undefined && { 'x-api-key': key }), ...(body && { 'content-type': 'application/json' }) };
+  const response = await fetch(url, { headers, ...(body && { method: 'POST', body: JSON.stringify(body) }) });
   if (!response.ok) throw new Error(`${url} answered ${response.status}: ${await response.text()}`);
   return response.json();
 }

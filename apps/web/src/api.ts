@@ -83,6 +83,7 @@ export const api = {
   signUp: (who: { name: string; email: string; password: string; invitation?: string }) => ask<SignInStand>('/auth/sign-up', 'POST', who),
   signIn: (email: string, password: string) => ask<SignInStand>('/auth/sign-in', 'POST', { email, password }),
   secondFactor: (code: string) => ask<SignInStand>('/auth/second-factor', 'POST', { code }),
+  startProvider: (provider: string) => ask<{ url: string }>(`/auth/providers/${provider}`, 'POST'),
   signOut: () => ask<object>('/auth/sign-out', 'POST'),
   verifyEmail: (token: string) => ask<SignInStand>('/auth/verify-email', 'POST', { token }),
   forgotPassword: (email: string) => ask<object>('/auth/forgot-password', 'POST', { email }),

@@ -1,7 +1,9 @@
 import type { SignInStand } from '@millrace/contracts';
+import { useMutation } from '@tanstack/react-query';
 import { useState } from 'react';
 import { Redirect, Route, Switch, useLocation } from 'wouter';
 import { api } from '../api.ts';
+import { Button, Outcome } from '../parts/controls.tsx';
 import { useText } from '../text/text.ts';
 import { beginAnew, pageAfterSignIn, useSignInOptions } from './account.ts';
 import { DoorPage, Field, Form } from './form.tsx';
@@ -39,7 +41,27 @@ function SignInPage() {
         <Field label={text.email} name="email" type="email" required autoComplete="username" autoFocus />
         <Field label={text.password} name="password" type="password" required autoComplete="current-password" />
       </Form>
+      <Providers />
     </DoorPage>
+  );
+}
+
+/** Other sites that may say who one is, and what became of asking one. */
+function Providers() {
+  const text = useText();
+  const options = useSignInOptions();
+  const error = new URLSearchParams(location.search).get('error');
+  const starting = useMutation({ mutationFn: api.startProvider, onSuccess: ({ url }) => location.assign(url) });
+  return (
+    <>
+      {error !== null && <p className="text-sm text-warn">{text.providerFailed}</p>}
+      {(options?.providers ?? []).map(({ id, name }) => (
+        <Button key={id} className="py-2" disabled={starting.isPending} onClick={() => starting.mutate(id)}>
+          {text.continueWith.replace('{name}', name)}
+        </Button>
+      ))}
+      <Outcome error={starting.error} />
+    </>
   );
 }
 

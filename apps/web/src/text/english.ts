@@ -281,6 +281,8 @@ export const english = {
   invited: 'You are invited. Choose how you will sign in.',
   secondFactor: 'Second factor',
   secondFactorLead: 'Enter the six digits of your authenticator, or one of your recovery codes.',
+  continueWith: 'Continue with {name}',
+  providerFailed: 'That site did not let you in here. Perhaps you are not invited.',
   continueWord: 'Continue',
   code: 'Code',
   back: 'Back',

@@ -283,6 +283,8 @@ export const korean: Text = {
   invited: '초대받으셨습니다. 로그인 방법을 정하세요.',
   secondFactor: '2단계 인증',
   secondFactorLead: '인증 앱의 여섯 자리 숫자나 복구 코드를 입력하세요.',
+  continueWith: '{name}(으)로 계속',
+  providerFailed: '해당 사이트로는 들어올 수 없습니다. 초대받지 않았을 수 있습니다.',
   continueWord: '계속',
   code: '코드',
   back: '뒤로',

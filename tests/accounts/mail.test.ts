@@ -1,0 +1,123 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import type { Account, Invitation } from '@millrace/contracts';
+import { SMTPServer } from 'smtp-server';
+import { type Guarded, PASSWORD, startGuarded, wordIn } from './visitor.ts';
+
+/*
+ * What needs mail, with a real mail server on the other side.
+ */
+
+describe('with a mail server', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-mail-'));
+  const letters: { to: string; text: string }[] = [];
+  let arrived: () => void = () => {};
+  let smtp: SMTPServer;
+  let guarded: Guarded;
+  before(async () => {
+    smtp = new SMTPServer({
+      authOptional: true,
+      disabledCommands: ['STARTTLS'],
+      onData: (stream, session, done) => {
+        let raw = '';
+        stream.on('data', (chunk) => {
+          raw += chunk;
+        });
+        stream.on('end', () => {
+          letters.push({ to: session.envelope.rcptTo[0]?.address ?? '', text: bodyOf(raw) });
+          arrived();
+          done();
+        });
+      },
+    });
+    smtp.listen(0, '127.0.0.1');
+    await once(smtp.server, 'listening');
+    const { port } = smtp.server.address() as AddressInfo;
+    guarded = await startGuarded(folder, {
+      MILLRACE_MAIL__URL: `smtp://127.0.0.1:${port}`,
+      MILLRACE_MAIL__FROM: 'Millrace <mill@example.com>',
+      MILLRACE_ACCOUNTS__SIGN_UP: 'open',
+    });
+  });
+  after(async () => {
+    await guarded.server.stop();
+    await new Promise<void>((resolve) => smtp.close(() => resolve()));
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  /** A letter to someone with such a link in it. */
+  async function letterTo(address: string, page: string): Promise<string> {
+    for (;;) {
+      const index = letters.findIndex(({ to, text }) => to === address && text.includes(`/${page}`));
+      if (index >= 0) return (letters.splice(index, 1)[0] as { text: string }).text;
+      await new Promise<void>((resolve) => {
+        arrived = resolve;
+      });
+    }
+  }
+  const tokenIn = (text: string) => new URL(/http\S+/.exec(text)?.[0] ?? '').searchParams.get('token') ?? '';
+
+  test('an address is verified by the link before anyone gets in', async () => {
+    const visitor = guarded.visitor();
+    const wish = { name: 'Park', email: 'park@example.com', password: PASSWORD };
+    assert.deepEqual(await visitor.get('POST', '/auth/sign-up', wish), { status: 'verify-email' });
+    assert.equal(await visitor.refusal('GET', '/account'), 'SIGN_IN_FIRST');
+    assert.equal(await visitor.refusal('POST', '/auth/sign-in', { email: wish.email, password: PASSWORD }), 'NOT_ALLOWED');
+    const text = await letterTo('park@example.com', 'verify-email?');
+    assert.match(text, /확인/);
+    assert.equal(await visitor.refusal('POST', '/auth/verify-email', { token: `${tokenIn(text)}x` }), 'BAD_TOKEN');
+    assert.deepEqual(await visitor.get('POST', '/auth/verify-email', { token: tokenIn(text) }), { status: 'signed-in' });
+    assert.equal((await visitor.get<Account>('GET', '/account')).role, 'viewer');
+  });
+
+  test('who signs up with a known address learns nothing here; its owner is told', async () => {
+    const wish = { name: 'Thief', email: 'owner@example.com', password: PASSWORD };
+    const fresh = { name: 'New', email: 'new@example.com', password: PASSWORD };
+    const answers = [
+      await guarded.visitor().get('POST', '/auth/sign-up', wish),
+      await guarded.visitor().get('POST', '/auth/sign-up', fresh),
+    ];
+    assert.deepEqual(answers[0], answers[1]);
+    assert.match(await letterTo('owner@example.com', 'sign-in'), /You have one/);
+  });
+
+  test('a forgotten password is replaced by the link, once, and all sessions end', async () => {
+    const member = await guarded.member('trader');
+    const { email } = await member.get<Account>('GET', '/account');
+    await guarded.visitor().get('POST', '/auth/forgot-password', { email });
+    const token = tokenIn(await letterTo(email as string, 'reset-password?'));
+    const next = 'quite another mill this is';
+    assert.equal(await guarded.visitor().refusal('POST', '/auth/reset-password', { token, password: 'short' }), 'BAD_PASSWORD');
+    await guarded.visitor().get('POST', '/auth/reset-password', { token, password: next });
+    assert.equal(await guarded.visitor().refusal('POST', '/auth/reset-password', { token, password: next }), 'BAD_TOKEN');
+    assert.equal(await member.refusal('GET', '/account'), 'SIGN_IN_FIRST');
+    await guarded.visitor().signIn(email as string, next);
+  });
+
+  test('an invitation is sent to whom it is for', async () => {
+    const { link } = await guarded.owner.get<Invitation>('POST', '/tenants/main/invitations', {
+      role: 'operator',
+      email: 'choi@example.com',
+    });
+    const text = await letterTo('choi@example.com', 'sign-up?');
+    assert.ok(text.includes(link));
+    const member = guarded.visitor();
+    await member.signUp('Choi', 'choi@example.com', wordIn(link));
+    assert.equal((await member.get<Account>('GET', '/account')).role, 'operator');
+  });
+});
+
+/** The text of a letter, from its transfer encoding. */
+function bodyOf(raw: string): string {
+  const [head = '', ...rest] = raw.split('\r\n\r\n');
+  const body = rest.join('\r\n\r\n');
+  if (/transfer-encoding: base64/i.test(head)) return Buffer.from(body, 'base64').toString();
+  if (!/transfer-encoding: quoted-printable/i.test(head)) return body;
+  const bytes = body.replace(/=\r\n/g, '').replace(/=([0-9A-F]{2})/g, (_all, hex) => String.fromCharCode(Number.parseInt(hex, 16)));
+  return Buffer.from(bytes, 'latin1').toString();
+}

@@ -1,0 +1,141 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import type { Account, SignInOptions } from '@millrace/contracts';
+import Provider from 'oidc-provider';
+import { startServer } from '../server.ts';
+import { Visitor } from './visitor.ts';
+
+/*
+ * Signing in with the word of another site: a real provider of OpenID Connect, with its own login and consent.
+ */
+
+const CLIENT = { client_id: 'millrace', client_secret: 'a secret between the two' };
+
+describe('another site vouches for someone', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-provider-'));
+  let site: Server;
+  let millrace: Awaited<ReturnType<typeof startServer>>;
+  let issuer: string;
+  before(async () => {
+    site = createServer();
+    site.listen(0, '127.0.0.1');
+    await once(site, 'listening');
+    issuer = `http://127.0.0.1:${(site.address() as AddressInfo).port}`;
+    // The provider must know where it may send browsers back to before there is such an address: a port is taken for it.
+    const port = await freePort();
+    const provider = new Provider(issuer, {
+      clients: [
+        {
+          ...CLIENT,
+          redirect_uris: [`http://127.0.0.1:${port}/api/v1/auth/callback/house`],
+          response_types: ['code'],
+          grant_types: ['authorization_code'],
+        },
+      ],
+      claims: { openid: ['sub'], email: ['email', 'email_verified'], profile: ['name'] },
+      conformIdTokenClaims: false,
+      pkce: { required: () => true },
+      findAccount: (_context, id) => ({
+        accountId: id,
+        claims: () => ({ sub: id, email: `${id}@house.example`, email_verified: true, name: `The ${id}` }),
+      }),
+      features: { devInteractions: { enabled: true } },
+    });
+    site.on('request', provider.callback());
+    millrace = await startServer(['up', '--port', String(port), '--data', 'data'], {
+      cwd: folder,
+      env: {
+        MILLRACE_DEMO: 'false',
+        MILLRACE_ACCOUNTS__SIGN_UP: 'open',
+        MILLRACE_ACCOUNTS__PROVIDERS: JSON.stringify([
+          {
+            id: 'house',
+            name: 'The House',
+            clientId: CLIENT.client_id,
+            clientSecret: CLIENT.client_secret,
+            discoveryUrl: `${issuer}/.well-known/openid-configuration`,
+          },
+        ]),
+      },
+    });
+  });
+  after(async () => {
+    await millrace.stop();
+    site.closeAllConnections();
+    site.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  /** Goes where the server sends a browser, signs in there, consents, and comes back. */
+  async function comeInAs(visitor: Visitor, login: string): Promise<string> {
+    const there = new Visitor(issuer);
+    let { url } = await visitor.get<{ url: string }>('POST', '/auth/providers/house');
+    for (let hop = 0; hop < 20 && url.startsWith(issuer); hop++) {
+      const response = await there.ask('GET', url.slice(issuer.length));
+      const next = response.headers.get('location');
+      if (next !== null) url = new URL(next, issuer).href;
+      else {
+        const page = await response.text();
+        const action = /action="([^"]+)"/.exec(page)?.[1] ?? '';
+        const body = new URLSearchParams({ prompt: /name="prompt" value="(\w+)"/.exec(page)?.[1] ?? '', login, password: 'any' });
+        const sent = await fetch(new URL(action, issuer), {
+          method: 'POST',
+          redirect: 'manual',
+          headers: { cookie: [...there.jar].map(([name, value]) => `${name}=${value}`).join('; ') },
+          body,
+        });
+        for (const line of sent.headers.getSetCookie()) {
+          const [pair = ''] = line.split(';');
+          there.jar.set(pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1));
+        }
+        url = new URL(sent.headers.get('location') ?? '', issuer).href;
+      }
+    }
+    const back = await visitor.ask('GET', url.slice(millrace.url.length));
+    assert.equal(back.status, 302, await back.text());
+    return back.headers.get('location') ?? '';
+  }
+
+  test('is offered, and lets a new user of the home tenant in as a viewer', async () => {
+    const visitor = new Visitor(millrace.url);
+    const { providers, signUp } = await visitor.get<SignInOptions>('GET', '/auth/options');
+    assert.deepEqual([providers, signUp], [[{ id: 'house', name: 'The House' }], 'open']);
+    assert.equal(await comeInAs(visitor, 'miller'), millrace.url);
+    const account = await visitor.get<Account>('GET', '/account');
+    assert.deepEqual([account.email, account.name, account.role, account.tenant], ['miller@house.example', 'The miller', 'viewer', 'main']);
+  });
+
+  test('lets the same one in again as the same user', async () => {
+    const [one, other] = [new Visitor(millrace.url), new Visitor(millrace.url)];
+    await comeInAs(one, 'baker');
+    await comeInAs(other, 'baker');
+    const users = await Promise.all([one, other].map(async (visitor) => (await visitor.get<Account>('GET', '/account')).user));
+    assert.equal(users[0], users[1]);
+  });
+
+  test('is not believed when the answer belongs to no question of this browser', async () => {
+    const asked = new Visitor(millrace.url);
+    const { url } = await asked.get<{ url: string }>('POST', '/auth/providers/house');
+    const state = new URL(url).searchParams.get('state');
+    const victim = new Visitor(millrace.url);
+    const response = await victim.ask('GET', `/api/v1/auth/callback/house?code=stolen&state=${state}`);
+    assert.match(response.headers.get('location') ?? '', /\/sign-in\?error=/);
+    assert.equal(await victim.refusal('GET', '/account'), 'SIGN_IN_FIRST');
+    assert.equal(await asked.refusal('POST', '/auth/providers/nowhere'), 'NOT_FOUND');
+  });
+});
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}

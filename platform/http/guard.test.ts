@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { HOME_TENANT, type Permission, type Principal } from '@millrace/contracts';
+import fastify from 'fastify';
+import { guardRoutes, isLoopbackHost, requireOwnPage } from './guard.ts';
+import { answerWithProblems } from './problems.ts';
+import { MemoryRateLimiter } from './rate-limit.ts';
+
+const principal = (kind: Principal['kind'], ...permissions: Permission[]): Principal => ({
+  kind,
+  user: kind === 'anonymous' ? null : 'u',
+  name: kind,
+  tenant: HOME_TENANT,
+  role: null,
+  tier: 'free',
+  permissions: new Set(permissions),
+  credential: 'c',
+});
+
+function guarded(who: Principal) {
+  const app = fastify();
+  answerWithProblems(app);
+  guardRoutes(app, { identify: async () => who, origins: ['https://friend.example'], limiter: new MemoryRateLimiter(() => 0) });
+  return app;
+}
+
+test('a route that does not say what one needs keeps the server from starting', async () => {
+  const app = guarded(principal('anonymous'));
+  app.get('/open', { config: { access: 'public' } }, () => 'open');
+  app.get('/forgotten', () => 'secrets');
+  await assert.rejects(Promise.resolve(app.ready()), /do not say what one needs to be allowed: GET \/forgotten/);
+});
+
+test('who may not is told whether signing in would help', async () => {
+  for (const [who, status, code] of [
+    [principal('anonymous'), 401, 'SIGN_IN_FIRST'],
+    [principal('session'), 403, 'NOT_ALLOWED'],
+    [principal('session', 'market:read'), 200, undefined],
+  ] as const) {
+    const app = guarded(who);
+    app.get('/prices', { config: { access: 'market:read' } }, () => ({ price: 1 }));
+    const answer = await app.inject('/prices');
+    assert.deepEqual([answer.statusCode, answer.json().code], [status, code]);
+  }
+});
+
+test('who asks too often is told when to come back, and an address that signed in is counted by its user', async () => {
+  const app = guarded(principal('session', 'market:read'));
+  app.get('/prices', { config: { access: 'market:read' } }, () => ({ price: 1 }));
+  app.get('/file', { config: { access: 'public', cost: 0 } }, () => ({}));
+  const answers = await Promise.all(Array.from({ length: 50 }, () => app.inject('/prices')));
+  assert.equal(answers.filter(({ statusCode }) => statusCode === 200).length, 40);
+  const late = answers.at(-1);
+  assert.deepEqual(
+    [late?.statusCode, late?.json().code, late?.headers['retry-after'], late?.headers.ratelimit],
+    [429, 'RATE_LIMITED', '1', '"requests";r=0;t=4'],
+  );
+  assert.equal((await app.inject('/file')).statusCode, 200);
+});
+
+test('a browser’s session is used by our own pages, and by those of sites that are named', () => {
+  const session = principal('session');
+  const passes = (headers: Record<string, string>, who = session) => {
+    try {
+      requireOwnPage(who, { host: 'mill.example', ...headers }, ['https://friend.example']);
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  assert.ok(passes({}));
+  assert.ok(passes({ origin: 'https://mill.example' }));
+  assert.ok(passes({ origin: 'https://friend.example' }));
+  assert.ok(passes({ 'sec-fetch-site': 'same-origin' }));
+  for (const headers of [
+    { origin: 'https://evil.example' },
+    { origin: 'null' },
+    { origin: 'https://mill.example.evil.example' },
+    { 'sec-fetch-site': 'cross-site' },
+  ])
+    assert.ok(!passes(headers), JSON.stringify(headers));
+  // What a page must know to send is no browser’s session.
+  assert.ok(passes({ origin: 'https://evil.example' }, principal('key')));
+  assert.ok(passes({ origin: 'https://evil.example' }, principal('token')));
+});
+
+test('a name is loopback’s or it is not', () => {
+  for (const host of ['localhost', 'localhost:7420', '127.0.0.1:7420', '[::1]:7420']) assert.ok(isLoopbackHost(host), host);
+  for (const host of [undefined, '', 'evil.example', '127.0.0.1.evil.example', 'localhost.evil.example:7420', '10.0.0.1', '0.0.0.0'])
+    assert.ok(!isLoopbackHost(host), String(host));
+});

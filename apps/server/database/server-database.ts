@@ -9,8 +9,6 @@ import { SupervisedProcess } from '../supervised-process.ts';
 import type { FromDatabase, ToDatabase } from './database-process.ts';
 
 const MIGRATIONS = join(import.meta.dirname, '..', 'migrations');
-/** Of 470 MB that PostgreSQL in WebAssembly takes unasked, a third is room that V8 keeps for speed nobody here needs. */
-const LEAN = ['--optimize-for-size', '--max-semi-space-size=4'];
 const MIGRATE_AGAIN_MS = 2_000;
 
 /** The relational store as the server has it: embedded in a process of its own, or a PostgreSQL elsewhere. */
@@ -61,7 +59,6 @@ function startEmbedded(data: string, startAfterMs: number, logger: Logger) {
     {
       name: 'the database',
       file: join(import.meta.dirname, 'database-process.ts'),
-      nodeFlags: LEAN,
       begin: () => {
         // What a killed one left behind keeps the next from opening its door.
         if (existsSync(socket)) rmSync(socket, { recursive: true });

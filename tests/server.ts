@@ -17,8 +17,11 @@ export interface ServerProcess {
 }
 
 /** Starts the real server as a process of its own, on a free port, and waits for its `ready` line. */
-export async function startServer(args: readonly string[], options: { cwd: string; env?: Record<string, string> }): Promise<ServerProcess> {
-  const child = spawn(process.execPath, [MAIN, ...args], {
+export async function startServer(
+  args: readonly string[],
+  options: { cwd: string; env?: Record<string, string>; nodeFlags?: readonly string[] },
+): Promise<ServerProcess> {
+  const child = spawn(process.execPath, [...(options.nodeFlags ?? []), MAIN, ...args], {
     cwd: options.cwd,
     env: { ...process.env, MILLRACE_CWD: options.cwd, MILLRACE_LOGGING__LEVEL: 'warn', MILLRACE_DEMO: 'true', ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],

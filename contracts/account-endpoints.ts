@@ -1,5 +1,6 @@
 import { Type } from 'typebox';
 import * as account from './account.ts';
+import { AccountStand } from './account-events.ts';
 import { endpoint } from './endpoint.ts';
 
 const Email = Type.String({ maxLength: 254, pattern: '^[^\\s@]+@[^\\s@]+\\.[^\\s@]+$', examples: ['kim@example.com'] });
@@ -201,6 +202,24 @@ export const ACCOUNT_ENDPOINTS = {
     body: Type.Object({ password: Password }),
     answer: Done,
     problems: ['WRONG_CREDENTIALS', 'SIGN_IN_AGAIN', 'NOT_ALLOWED', 'LOCKED_OUT', 'TABLES_AWAY'],
+  }),
+  getAccountSnapshot: endpoint({
+    method: 'GET',
+    path: '/api/v1/account/snapshot',
+    access: 'account:read',
+    tag: 'Account',
+    summary: 'What one begins with: profile, limits, watchlist; made in the background, so it may still be under way',
+    answer: AccountStand,
+    problems: ['UNKNOWN_USER', 'TABLES_AWAY'],
+  }),
+  regenerateSnapshot: endpoint({
+    method: 'POST',
+    path: '/api/v1/account/snapshot',
+    access: 'account:write',
+    tag: 'Account',
+    summary: 'Make it anew; the channel `user` tells of every step',
+    answer: AccountStand,
+    problems: ['WRONG_STATE', 'UNKNOWN_USER', 'TABLES_AWAY'],
   }),
   listSessions: endpoint({
     method: 'GET',

@@ -1,4 +1,5 @@
 import { type Static, Type } from 'typebox';
+import { isUserId } from './account-events.ts';
 import { type InstrumentId, isInstrumentId } from './instrument.ts';
 import { type Interval, isInterval } from './interval.ts';
 import { isPlayerId, isZoneId, type PlayerId, type ZoneId } from './world.ts';
@@ -43,6 +44,12 @@ export const CHANNELS = {
     access: 'platform:read',
     carries: 'a player with all its components, five times a second, as `PlayerStand`',
   },
+  users: {
+    name: 'users:{user}',
+    delivery: 'lossless',
+    access: 'account:read',
+    carries: 'what concerns one’s own account, by the names of `UserEvent`; `user` stands for one’s own, and nobody sees another’s',
+  },
   operations: {
     name: 'operations',
     delivery: 'conflated',
@@ -57,10 +64,14 @@ export type Channel =
   | { kind: 'candles'; instrument: InstrumentId; interval: Interval }
   | { kind: 'zones'; zone: ZoneId }
   | { kind: 'players'; player: PlayerId }
+  | { kind: 'users'; user: string }
   | { kind: (typeof PLAIN)[number] };
 
 /** Channels that are one of their kind. */
 const PLAIN = ['tickers', 'sources', 'world', 'operations'] as const;
+
+/** The channel that `user` stands for. */
+export const OWN_CHANNEL = 'user';
 
 export function parseChannel(name: string): Channel | undefined {
   const plain = PLAIN.find((kind) => kind === name);
@@ -71,6 +82,7 @@ export function parseChannel(name: string): Channel | undefined {
   if (kind === 'trades' || kind === 'quotes' || kind === 'book' || kind === 'readings')
     return isInstrumentId(rest) ? { kind, instrument: rest } : undefined;
   if (kind === 'zones') return isZoneId(rest) ? { kind, zone: rest } : undefined;
+  if (kind === 'users') return isUserId(rest) ? { kind, user: rest } : undefined;
   if (kind === 'players') return isPlayerId(rest) ? { kind, player: rest } : undefined;
   if (kind !== 'candles') return undefined;
   const last = rest.lastIndexOf(':');

@@ -1,6 +1,6 @@
 import { accessSync, constants, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Accounts, demoRoutes, identifyDemo, mailerOver, openAccounts } from '@millrace/accounts';
+import { type AccountSettings, type Accounts, demoRoutes, identifyDemo, mailerOver, openAccounts } from '@millrace/accounts';
 import { Collector, collectorRoutes, type SourceParts } from '@millrace/collector';
 import {
   CHANNELS,
@@ -8,6 +8,7 @@ import {
   ENDPOINTS,
   type InstrumentId,
   isInstrumentId,
+  OWN_CHANNEL,
   parseChannel,
   type Source,
   type SourceConfig,
@@ -18,7 +19,6 @@ import { type Instrument, initialEvents, instrumentZone, marketRoutes, publishBa
 import { AlertWatch, type Consumer, Flow, operationsEvents, operationsRoutes, publishOperations } from '@millrace/operations';
 import { systemClock } from '@millrace/platform/clock';
 import type { Settings } from '@millrace/platform/config';
-import type { Database } from '@millrace/platform/database';
 import {
   ApiProblem,
   createHttpServer,
@@ -36,6 +36,7 @@ import { openFileSnapshots, openLmdbSnapshots } from '@millrace/platform/snapsho
 import { Hub } from '@millrace/platform/streams';
 import { createLogger, createMetrics, type Logger } from '@millrace/platform/telemetry';
 import { WORLD_HISTORY } from '@millrace/worlds';
+import { openAccountZones } from './account-zones.ts';
 import { startDatabase } from './database/server-database.ts';
 import { keptSecret } from './kept-secret.ts';
 import { registerMetrics, registerWorldMetrics } from './metrics.ts';
@@ -90,6 +91,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
 
   let collector: Collector | null = null;
   let worlds: Worlds | null = null;
+  let accounts: Accounts | null = null;
   const flow = new Flow();
   const alerts = new AlertWatch(settings.alerts);
   const consumers: Consumer[] = [];
@@ -111,6 +113,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
       const channel = parseChannel(name);
       if (channel?.kind === 'world') return worlds?.events() ?? [];
       if (channel?.kind === 'operations') return operationsEvents(operations);
+      if (channel?.kind === 'users') return accounts?.events(channel.user) ?? [];
       if (channel?.kind === 'sources')
         return (collector?.sources() ?? []).map((source) => ({ event: 'source', key: source.id, data: source.describe() }));
       return channel ? initialEvents(channel, instruments, stateOf) : [];
@@ -155,11 +158,23 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
   await openInstruments(host, collector);
   const database = startDatabase(settings.data, settings.database.url, settings.demo ? DATABASE_AFTER_MS : 0, logger);
   const post = settings.mail.url === undefined ? null : openSmtp(settings.mail.url, settings.mail.from);
-  const accounts = settings.demo ? null : accountsOf(settings, database.database, post, logger);
+  const accountZones = settings.demo ? null : openAccountZones(settings, hub, logger);
+  accounts =
+    accountZones &&
+    accountsOf(settings, logger, {
+      database: database.database,
+      post,
+      hub,
+      host: accountZones.host,
+      instruments: () => collector?.instruments.map(({ id }) => id) ?? [],
+    });
+  const snapshots =
+    accounts && accountZones && new ConsumerGroup(accountZones.log, accounts.worker, systemClock, (message) => logger.warn(message));
+  if (snapshots && accountZones) consumers.push(ownConsumer(snapshots, accountZones.log, 'accounts'));
   const projector = settings.worlds.enabled ? new ProjectorHandle(join(settings.data, WORLDS_FOLDER), database.address, logger) : null;
   void database.ready.then(() => projector?.start());
   worlds = projector ? await startWorlds(settings, { logger, projector, hub, onFlow: (counts) => flow.add(counts) }) : null;
-  consumers.push(seriesConsumer(consumer, log), ...(projector && worlds ? [projectorConsumer(projector, worlds.log)] : []));
+  consumers.push(ownConsumer(consumer, log, 'market'), ...(projector && worlds ? [projectorConsumer(projector, worlds.log)] : []));
   const watching = setInterval(() => {
     flow.add(decided);
     decided.clear();
@@ -208,6 +223,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
   if (accounts) {
     await database.ready;
     await accounts.begin(settings.publicUrl ?? http.url);
+    await snapshots?.start();
   }
   collector.start();
   const stopHousekeeping = keepHouse(settings, { consumers, series, logger });
@@ -226,6 +242,8 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
       parts.stop();
       await worlds?.stop();
       await projector?.stop();
+      await snapshots?.stop();
+      await accountZones?.stop();
       await database.stop();
       post?.close();
       await host.close();
@@ -252,10 +270,14 @@ function requireWritable(folder: string): void {
   }
 }
 
-function accountsOf(settings: Settings, database: Database, post: Post | null, logger: Logger): Accounts {
+function accountsOf(
+  settings: Settings,
+  logger: Logger,
+  { post, ...parts }: { post: Post | null } & Pick<AccountSettings, 'database' | 'hub' | 'host' | 'instruments'>,
+): Accounts {
   const onTrouble = (message: string, detail: unknown) => logger.error({ err: detail }, message);
   return openAccounts({
-    database,
+    ...parts,
     clock: systemClock,
     secret: keptSecret(settings.data, 'identity'),
     mailer: post && mailerOver(post, onTrouble),
@@ -320,8 +342,12 @@ async function openDoor(
       limiter: new MemoryRateLimiter(() => performance.now()),
       isOpenToSites: !settings.demo,
       checkChannel: (name, principal) => {
-        const channel = requireChannel(name);
+        const own = name === OWN_CHANNEL && principal.user !== null ? `users:${principal.user}` : name;
+        if (own === OWN_CHANNEL) requireAccess(principal, CHANNELS.users.access);
+        const channel = requireChannel(own);
         requireAccess(principal, CHANNELS[channel.kind].access);
+        if (channel.kind === 'users' && channel.user !== principal.user)
+          throw new ApiProblem('NOT_ALLOWED', `${name} is another user’s own stream.`, 'The channel "user" is yours.');
         if ('instrument' in channel && !(isInstrumentId(channel.instrument) && instrumentExists(channel.instrument)))
           throw new ApiProblem(
             'UNKNOWN_INSTRUMENT',
@@ -330,7 +356,7 @@ async function openDoor(
           );
         if (channel.kind === 'zones' && !parts.zoneExists(channel.zone))
           throw new ApiProblem('UNKNOWN_ZONE', `There is no zone "${channel.zone}".`, 'GET /api/v1/worlds/zones lists them all.');
-        return CHANNELS[channel.kind].delivery;
+        return { name: own, delivery: CHANNELS[channel.kind].delivery };
       },
     });
   } catch (error) {
@@ -349,13 +375,13 @@ async function openDoor(
   }
 }
 
-/** The group that writes the series, as operators handle it. */
-function seriesConsumer(consumer: ConsumerGroup, log: EventLog): Consumer {
+/** A group that reads in this process, as operators handle it. */
+function ownConsumer(consumer: ConsumerGroup, log: EventLog, topic: string): Consumer {
   let isPaused = false;
   let changing: Promise<void> = Promise.resolve();
   return {
     group: consumer.figures().group,
-    topic: 'market',
+    topic,
     log,
     stand: () => ({ ...standOf(consumer.figures()), state: isPaused ? 'paused' : 'running' }),
     replay: (letter) => consumer.replay(letter),

@@ -1,5 +1,6 @@
 import type { TSchema } from 'typebox';
 import { Type } from 'typebox';
+import { AccountSnapshot, AccountStand, SnapshotProgress } from '../account-events.ts';
 import { Candle, Quote, Reading, Trade } from '../market.ts';
 import { Alert, BookResource, ConsumerStand, FlowStand, Instrument, Source } from '../resources.ts';
 import { CHANNELS, type ChannelKind, GapNotice, SocketEvent, SocketReply, SocketRequest } from '../stream.ts';
@@ -19,6 +20,7 @@ const PAYLOAD: Record<ChannelKind, TSchema> = {
   world: Type.Union([World, Type.Array(ZoneStand), Type.Array(WorldHostStand)]),
   zones: ZoneView,
   players: PlayerStand,
+  users: Type.Union([AccountStand, SnapshotProgress, AccountSnapshot, Type.Record(Type.String(), Type.Unknown())]),
   operations: Type.Union([FlowStand, Type.Array(ConsumerStand), Type.Array(Alert)]),
 };
 

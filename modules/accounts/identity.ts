@@ -40,6 +40,8 @@ export interface IdentityParts {
   readonly providers: readonly Provider[];
   /** Whether someone without an invitation may become a user of the home tenant. */
   readonly isOpen: boolean;
+  /** A user is there now. */
+  readonly onCreated: (user: string) => void;
   readonly onTrouble: (message: string, detail: unknown) => void;
 }
 
@@ -49,7 +51,7 @@ export const joining = new AsyncLocalStorage<{ readonly tenant: string; readonly
 export type Identity = ReturnType<typeof createIdentity>;
 
 /** Who someone is: users, passwords, second factors, sessions, signing keys, other sites’ word. */
-export function createIdentity({ database, secret, baseUrl, mailer, providers, isOpen, onTrouble }: IdentityParts) {
+export function createIdentity({ database, secret, baseUrl, mailer, providers, isOpen, onCreated, onTrouble }: IdentityParts) {
   const known = providers.filter((provider) => !('discoveryUrl' in provider));
   const own = providers.filter((provider) => 'discoveryUrl' in provider);
   return betterAuth({
@@ -133,6 +135,7 @@ export function createIdentity({ database, secret, baseUrl, mailer, providers, i
               },
             };
           },
+          after: async ({ id }) => onCreated(id),
         },
       },
     },

@@ -1,7 +1,9 @@
-import { ENDPOINTS, HOME_TENANT, type Permission, type Principal, type SignInOptions } from '@millrace/contracts';
-import type { Clock } from '@millrace/kernel';
+import { ENDPOINTS, HOME_TENANT, type InstrumentId, type Permission, type Principal, type SignInOptions } from '@millrace/contracts';
+import type { Clock, ZoneHost } from '@millrace/kernel';
 import type { Database } from '@millrace/platform/database';
 import { ApiProblem, type Caller, type Routes } from '@millrace/platform/http';
+import type { Projection } from '@millrace/platform/log';
+import type { Hub, InitialEvent } from '@millrace/platform/streams';
 import { accountRoutes } from './account-routes.ts';
 import { ApiKeys } from './api-keys.ts';
 import type { AccountParts } from './asked.ts';
@@ -10,14 +12,18 @@ import { createIdentity, type Identity, PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN
 import { Lockout } from './lockout.ts';
 import type { Mailer } from './mail.ts';
 import { Members } from './members.ts';
+import { OwnAccounts } from './own-account.ts';
 import { Principals } from './principals.ts';
 import { signInRoutes } from './sign-in-routes.ts';
+import { snapshotWorker } from './snapshots.ts';
 import { tenantRoutes } from './tenant-routes.ts';
 import { UsedCodes } from './used-codes.ts';
+import { accountZone } from './zone.ts';
 
 export { demoRoutes, identifyDemo } from './demo.ts';
 export type { Provider } from './identity.ts';
 export { mailerOver } from './mail.ts';
+export { publishAccount } from './user-stream.ts';
 
 /** Who made the link for the first owner, in the records. */
 const FIRST_START = 'the first start';
@@ -31,6 +37,11 @@ export interface AccountSettings {
   readonly isOpen: boolean;
   /** What anyone may do without signing in. */
   readonly guests: readonly Permission[];
+  /** Where accounts live as zones. */
+  readonly host: ZoneHost;
+  readonly hub: Hub;
+  /** Instruments there are, for a user to begin with. */
+  readonly instruments: () => Iterable<InstrumentId>;
   readonly onTrouble: (message: string, detail: unknown) => void;
 }
 
@@ -38,6 +49,10 @@ export interface AccountSettings {
 export interface Accounts {
   identify(caller: Caller): Promise<Principal>;
   register(routes: Routes): void;
+  /** Puts users’ snapshots together from the log of their zones. */
+  readonly worker: Projection;
+  /** What a reader of a user’s own stream is told first. */
+  events(user: string): InitialEvent[];
   /** Once the tables are there and the address is known. */
   begin(baseUrl: string): Promise<void>;
   /** A link for whoever becomes the first administrator; null when there is a user. The one made before counts no more. */
@@ -45,13 +60,15 @@ export interface Accounts {
 }
 
 export function openAccounts(settings: AccountSettings): Accounts {
-  const { database, clock, secret, mailer, providers, isOpen, guests, onTrouble } = settings;
+  const { database, clock, secret, mailer, providers, isOpen, guests, host, hub, instruments, onTrouble } = settings;
   let begun: { identity: Identity; baseUrl: string } | null = null;
   const current = () => {
     if (!begun) throw new ApiProblem('TABLES_AWAY', 'Users cannot be looked up yet.', 'The server is starting; try again in a moment.');
     return begun;
   };
   const members = new Members(database);
+  host.register(accountZone);
+  const own = new OwnAccounts({ host, hub, members, onTrouble });
   const keys = new ApiKeys(database, clock);
   const principals = new Principals({
     identity: () => current().identity,
@@ -80,17 +97,23 @@ export function openAccounts(settings: AccountSettings): Accounts {
     mailer,
     providers: providers.map(({ id }) => id),
   };
+  const onCreated = (user: string) => {
+    own.stand(user).catch((error) => onTrouble('an account cannot be created yet; it will be when its user comes', error));
+  };
   return {
     identify: principals.identify,
+    worker: snapshotWorker({ database, host, members, instruments }),
+    events: (user) => own.events(user),
     register: (routes) => {
       routes.answer(ENDPOINTS.getSignInOptions, ({ principal }) => ({ ...options, isSignedIn: principal.user !== null }));
       signInRoutes(routes, parts);
       accountRoutes(routes, parts);
       tenantRoutes(routes, parts);
+      own.register(routes);
     },
     begin: async (baseUrl) => {
       await members.begin();
-      begun = { identity: createIdentity({ database, secret, baseUrl, mailer, providers, isOpen, onTrouble }), baseUrl };
+      begun = { identity: createIdentity({ database, secret, baseUrl, mailer, providers, isOpen, onCreated, onTrouble }), baseUrl };
     },
     ownerLink: async () => {
       await members.withdrawOwnerInvitations(FIRST_START);

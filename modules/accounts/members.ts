@@ -84,6 +84,15 @@ export class Members {
     return row ? shown(row) : null;
   }
 
+  /** A user, whatever its tenant. */
+  async user(id: string): Promise<{ name: string; email: string; tenant: string; role: Role } | null> {
+    const [row] = await this.#database.drizzle
+      .select({ name: users.name, email: users.email, tenant: users.tenant, role: users.role })
+      .from(users)
+      .where(eq(users.id, id));
+    return row ?? null;
+  }
+
   /** Whether the tenant would still have an administrator who may come in, without this one. */
   async hasOtherAdmin(tenant: string, id: string): Promise<boolean> {
     const others = await this.#database.drizzle

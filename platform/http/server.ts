@@ -137,7 +137,7 @@ function serveStream(routes: Routes, { hub, connectionsMax, checkChannel }: Http
     const names = [...new Set(query.channels.split(',').filter((name) => name !== ''))];
     if (names.length === 0 || names.length > CHANNELS_MAX)
       throw new ApiProblem('BAD_CHANNEL', `${names.length} channels were named.`, `Name 1 to ${CHANNELS_MAX}, separated by commas.`);
-    const channels = names.map((name) => ({ name, delivery: checkChannel(name, principal) }));
+    const channels = names.map((name) => checkChannel(name, principal));
     const last = raw.headers['last-event-id'] ?? query.lastEventId;
     const from = last === undefined || last === '' ? null : parsePosition(String(last));
     if (from === undefined)

@@ -4,7 +4,7 @@ import { type Principal, SocketRequest } from '@millrace/contracts';
 import { pack, unpack } from 'msgpackr';
 import { Compile } from 'typebox/compile';
 import { type WebSocket, WebSocketServer } from 'ws';
-import { type ChannelDelivery, type Hub, parsePosition, type Reader, socketFrame } from '../streams/index.ts';
+import { type ChannelDelivery, type Hub, type HubPosition, parsePosition, type Reader, socketFrame } from '../streams/index.ts';
 import { ApiProblem } from './problems.ts';
 
 /** The largest request a client may send: 256 channel names with positions fit in. */
@@ -16,8 +16,14 @@ const PING_EVERY_MS = 25_000;
 const MSGPACK = 'millrace.msgpack';
 const requestSchema = Compile(SocketRequest);
 
-/** Resolves a channel’s name to how it is delivered; throws ApiProblem when there is no such channel, or it is not for this one. */
-export type ChannelCheck = (name: string, principal: Principal) => ChannelDelivery;
+/** A channel by its own name, which may not be the one it was asked for by, and how it is delivered. */
+interface ResolvedChannel {
+  readonly name: string;
+  readonly delivery: ChannelDelivery;
+}
+
+/** Finds a channel; throws ApiProblem when there is none of that name, or it is not for this one. */
+export type ChannelCheck = (name: string, principal: Principal) => ResolvedChannel;
 
 /** The WebSocket side of the streams: subscribe, unsubscribe, ping, each answered with its id. */
 export function createSocketServer(
@@ -59,7 +65,7 @@ function serve(
   connection: WebSocket,
   socket: Duplex,
   hub: Hub,
-  check: (name: string) => ChannelDelivery,
+  check: (name: string) => ResolvedChannel,
   onFailure: (error: unknown) => void,
 ): void {
   const binary = connection.protocol === MSGPACK;
@@ -72,6 +78,8 @@ function serve(
     end: (reason) => connection.close(1013, reason.slice(0, 120)),
   };
   const subscribed = new Set<string>();
+  /** What channels were asked for by. */
+  const known = new Map<string, string>();
   const reply = (message: object) => {
     const payload = binary ? pack(message) : Buffer.from(JSON.stringify(message));
     socket.write(socketFrame(payload, binary ? 'binary' : 'text'));
@@ -106,19 +114,25 @@ function serve(
   const handle = (message: SocketRequest) => {
     if (message.op === 'ping') return reply({ id: message.id, ok: true, op: 'pong', position: hub.position });
     if (message.op === 'unsubscribe') {
-      hub.unsubscribe(reader, message.channels);
-      for (const name of message.channels) subscribed.delete(name);
+      const names = message.channels.map((asked) => known.get(asked) ?? asked);
+      hub.unsubscribe(reader, names);
+      for (const name of names) subscribed.delete(name);
       return reply({ id: message.id, ok: true, op: message.op, position: hub.position });
     }
-    const channels = message.channels.map((name) => ({ name, delivery: check(name) }));
+    const channels = message.channels.map((asked) => ({ asked, ...check(asked) }));
     if (subscribed.size + channels.length > CHANNELS_MAX)
       throw new ApiProblem(
         'BAD_REQUEST',
         `${subscribed.size + channels.length} channels are more than a connection may have.`,
         `Use at most ${CHANNELS_MAX}, or several connections.`,
       );
-    const from = new Map(Object.entries(message.from ?? {}).map(([name, text]) => [name, parsePosition(text) ?? null]));
-    for (const { name } of channels) subscribed.add(name);
+    const from = new Map<string, HubPosition | null>();
+    for (const { asked, name } of channels) {
+      const text = message.from?.[asked] ?? message.from?.[name];
+      from.set(name, text === undefined ? null : (parsePosition(text) ?? null));
+      subscribed.add(name);
+      known.set(asked, name);
+    }
     reply({ id: message.id, ok: true, op: message.op, position: hub.position });
     hub.subscribe(reader, channels, (name) => from.get(name) ?? null);
   };

@@ -33,7 +33,15 @@ class TestReader implements Reader {
 
 function hubWith(historyEvents = 10): { hub: Hub; clock: ManualClock } {
   const clock = new ManualClock(1_000_000);
-  return { clock, hub: new Hub({ clock, epoch: 'e1', historyEvents, initial: () => [{ event: 'now', key: 'k', data: 0 }] }) };
+  return {
+    clock,
+    hub: new Hub({
+      clock,
+      epoch: 'e1',
+      historyEvents,
+      initial: (name) => (name === 'trades' ? [] : [{ event: 'now', key: 'k', data: 0 }]),
+    }),
+  };
 }
 
 const lossless = [{ name: 'trades', delivery: 'lossless' as const }];

@@ -28,7 +28,7 @@ export interface HubOptions {
   readonly epoch: string;
   /** Events each channel keeps for readers who come back. */
   readonly historyEvents: number;
-  /** What a reader is told first on a conflated channel: how things stand now. */
+  /** What a reader is told first: how things stand now; nothing on a channel of things that only happen. */
   readonly initial: (channel: string) => Iterable<InitialEvent>;
 }
 
@@ -244,7 +244,6 @@ export class Hub {
         return;
       }
     }
-    if (state.delivery === 'lossless') return;
     for (const { event, key, data } of this.#options.initial(state.name)) {
       missed.push(new Entry(this.epoch, this.#offset, state.name, event, key, true, data));
     }

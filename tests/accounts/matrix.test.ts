@@ -75,7 +75,7 @@ describe('who may do what', () => {
   });
 
   test('every channel, over both transports, is for exactly those whose role has what it needs', async () => {
-    assert.equal(table.channels.length, 11);
+    assert.equal(table.channels.length, 12);
     const wrong: string[] = [];
     for (const { name, visitor, may } of callers) {
       const socket = new WebSocket(`${guarded.server.url.replace('http', 'ws')}/api/v1/socket`, {
@@ -87,7 +87,8 @@ describe('who may do what', () => {
           .replace('{instrument}', 'simulator:BTC-USDT')
           .replace('{interval}', '1m')
           .replace('{zone}', '0-0')
-          .replace('{player}', 'p-1');
+          .replace('{player}', 'p-1')
+          .replace('users:{user}', 'user');
         const should = may.has(access);
         const answer = new Promise<{ ok: boolean; error?: { code: string } }>((resolve) => {
           const listen = (raw: unknown) => {
@@ -125,6 +126,9 @@ describe('who may do what', () => {
       ['GET', '/tenants/nowhere/users'],
     ] as const)
       assert.equal(await stranger.refusal(method, path, body), 'UNKNOWN_TENANT', path);
+    const { status } = await stranger.ask('GET', `/api/v1/stream?channels=users:${user}`);
+    assert.equal(status, 403);
+    assert.equal(await guarded.owner.refusal('GET', '/stream?channels=users:somebody-else'), 'NOT_ALLOWED');
     // Nor through one’s own tenant.
     assert.equal(await stranger.refusal('POST', `/tenants/acme/users/${user}`, { disabled: true }), 'UNKNOWN_USER');
     const { about } = await guarded.owner.key('mine', ['market:read']);

@@ -33,7 +33,7 @@ describe('kill -9 in the middle of a replay', () => {
   before(async () => {
     truth = await writeFrames(recording, { frames: FRAMES_PER_SECOND * 4, perSecond: FRAMES_PER_SECOND, pairs: PAIRS });
     const source = { id: 'binance', type: 'binance', instruments: PAIRS, wsUrl: 'ws://127.0.0.1:9', backfill: false };
-    writeFileSync(join(folder, 'millrace.config.json'), JSON.stringify({ sources: [source] }));
+    writeFileSync(join(folder, 'millrace.config.json'), JSON.stringify({ sources: [source], worlds: { enabled: false } }));
   });
   after(() => rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 }));
 

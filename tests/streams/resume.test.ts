@@ -34,7 +34,7 @@ describe('a stream that is cut', () => {
   const replay = (name: string, env: Record<string, string> = {}) =>
     startServer(['replay', recording, '--source', 'binance', '--speed', '1', '--port', '0', '--data', join(folder, name)], {
       cwd: folder,
-      env,
+      env: { MILLRACE_WORLDS__ENABLED: 'false', ...env },
     });
 
   async function serving(server: ServerProcess, work: () => Promise<void>): Promise<void> {

@@ -1,0 +1,61 @@
+import { type Static, Type } from 'typebox';
+import { RoleName, TenantId, TierLimits } from './account.ts';
+import { InstrumentId } from './instrument.ts';
+
+/*
+ * What happens to an account, and what its own stream tells of it.
+ */
+
+/** What a user begins with, put together once and again when asked for. */
+export const AccountSnapshot = Type.Object(
+  {
+    request: Type.String(),
+    generatedAt: Type.Integer({ description: 'Epoch ms.' }),
+    profile: Type.Object({ name: Type.String(), email: Type.String(), tenant: TenantId, role: RoleName }),
+    limits: TierLimits,
+    watchlist: Type.Array(InstrumentId, { description: 'Instruments to begin with.' }),
+  },
+  { $id: 'AccountSnapshot' },
+);
+export type AccountSnapshot = Static<typeof AccountSnapshot>;
+
+export const SnapshotProgress = Type.Object({
+  request: Type.String(),
+  step: Type.String({ description: 'What was done last.' }),
+  done: Type.Integer({ description: 'Steps so far.' }),
+  of: Type.Integer(),
+});
+export type SnapshotProgress = Static<typeof SnapshotProgress>;
+
+/** How an account stands: its snapshot, and the one that is under way. */
+export const AccountStand = Type.Object(
+  {
+    user: Type.String(),
+    createdAt: Type.Integer({ description: 'Epoch ms; 0 until it is known here.' }),
+    snapshot: Type.Union([AccountSnapshot, Type.Null()]),
+    underWay: Type.Union([SnapshotProgress, Type.Null()]),
+  },
+  { $id: 'AccountStand' },
+);
+export type AccountStand = Static<typeof AccountStand>;
+
+/** Everything that can have happened to an account. */
+export type AccountEvent =
+  | { type: 'AccountCreated'; user: string; tenant: string; at: number }
+  | { type: 'AccountSnapshotRequested'; request: string; at: number }
+  | { type: 'AccountSnapshotProgressed'; progress: SnapshotProgress }
+  | { type: 'AccountSnapshotGenerated'; snapshot: AccountSnapshot }
+  | { type: 'AccountSnapshotFailed'; request: string; reason: string };
+
+/** What a user’s own stream calls it. */
+export const USER_EVENTS = {
+  account: 'how the account stands, for who begins to watch',
+  'account.created': 'the account is there',
+  'snapshots.progressed': 'a step of a snapshot is done',
+  'snapshots.generated': 'a snapshot is there',
+  'snapshots.failed': 'a snapshot could not be put together',
+} as const;
+export type UserEvent = keyof typeof USER_EVENTS;
+
+const USER_ID = /^[A-Za-z0-9_-]{1,64}$/;
+export const isUserId = (text: string) => USER_ID.test(text);

@@ -1,0 +1,61 @@
+import { type AccountEvent, type AccountSnapshot, type InstrumentId, TIERS } from '@millrace/contracts';
+import { type EventBatch, keyOf, kindOf, type ZoneHost, zoneAddress } from '@millrace/kernel';
+import { type Database, offsetsOf, saveOffset } from '@millrace/platform/database';
+import type { Projection } from '@millrace/platform/log';
+import type { Members } from './members.ts';
+import { type AccountCommand, accountZone } from './zone.ts';
+
+/** Name of the consumer group. */
+const GROUP = 'account-snapshots';
+/** Instruments a new user begins with. */
+const WATCHED_FIRST = 8;
+
+export interface SnapshotParts {
+  readonly database: Database;
+  readonly host: ZoneHost;
+  readonly members: Members;
+  readonly instruments: () => Iterable<InstrumentId>;
+}
+
+/**
+ * Puts snapshots together, behind whoever asked for them: it reads requests from the log and answers with commands, whose ids derive
+ * from the request, so that one that is read twice has one effect.
+ */
+export function snapshotWorker({ database, host, members, instruments }: SnapshotParts): Projection {
+  async function generate(user: string, request: string): Promise<void> {
+    const zone = zoneAddress(accountZone.kind, user);
+    await host.open(zone);
+    const tell = (command: AccountCommand, id: string) => host.submit(zone, command, { id: `${request}/${id}` });
+    const found = await members.user(user);
+    if (!found) return void (await tell({ type: 'FailSnapshot', request, reason: 'There is no such user.' }, 'failed'));
+    const steps = ['profile', 'limits', 'watchlist'] as const;
+    const step = async (done: number) =>
+      tell({ type: 'NoteProgress', progress: { request, step: steps[done - 1] ?? '', done, of: steps.length } }, String(done));
+    await step(1);
+    const tier = await members.tierOf(found.tenant);
+    await step(2);
+    const watchlist = [...instruments()].slice(0, WATCHED_FIRST);
+    await step(3);
+    const { name, email, tenant, role } = found;
+    const snapshot: AccountSnapshot = {
+      request,
+      generatedAt: Date.now(),
+      profile: { name, email, tenant, role },
+      limits: TIERS[tier],
+      watchlist,
+    };
+    await tell({ type: 'RecordSnapshot', snapshot }, 'done');
+  }
+
+  return {
+    name: GROUP,
+    wants: (zone) => kindOf(zone) === accountZone.kind,
+    offsets: () => offsetsOf(database, GROUP),
+    apply: async (batches: readonly EventBatch[], read) => {
+      for (const batch of batches)
+        for (const event of batch.events as unknown as AccountEvent[])
+          if (event.type === 'AccountSnapshotRequested') await generate(keyOf(batch.zone), event.request);
+      if (read) await database.drizzle.transaction((transaction) => saveOffset(transaction, GROUP, read));
+    },
+  };
+}

@@ -1,0 +1,162 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import type { AccountSnapshot, AccountStand } from '@millrace/contracts';
+import { EventSource } from 'eventsource';
+import { WebSocket } from 'ws';
+import { startServer } from '../server.ts';
+import { type Guarded, startGuarded, Visitor } from './visitor.ts';
+
+/*
+ * A user’s own stream: what is made for it in the background is told at once, to nobody else, and not lost by a break or a crash.
+ */
+
+interface News {
+  readonly event: string;
+  readonly id: string;
+  readonly data: { channel: string; data: Record<string, unknown> };
+}
+const EVENTS = ['ready', 'account', 'account.created', 'snapshots.progressed', 'snapshots.generated', 'snapshots.failed'];
+
+const cookiesOf = (visitor: Visitor) => [...visitor.jar].map(([name, value]) => `${name}=${value}`).join('; ');
+
+/** Watches a user’s own channel as a browser would. */
+class Watcher {
+  readonly news: News[] = [];
+  readonly #source: EventSource;
+  #changed: () => void = () => {};
+
+  constructor(visitor: Visitor, lastEventId?: string) {
+    const url = `${visitor.url}/api/v1/stream?channels=user${lastEventId === undefined ? '' : `&lastEventId=${lastEventId}`}`;
+    this.#source = new EventSource(url, {
+      fetch: (input, init) => fetch(input, { ...init, headers: { ...init.headers, cookie: cookiesOf(visitor) } }),
+    });
+    for (const event of EVENTS)
+      this.#source.addEventListener(event, ({ data, lastEventId: id }) => {
+        this.news.push({ event, id, data: JSON.parse(data) });
+        this.#changed();
+      });
+  }
+
+  async until(holds: (news: readonly News[]) => boolean): Promise<void> {
+    while (!holds(this.news))
+      await new Promise<void>((resolve) => {
+        this.#changed = resolve;
+      });
+  }
+
+  named(event: string): Record<string, unknown>[] {
+    return this.news.filter((one) => one.event === event).map(({ data }) => data.data);
+  }
+
+  close(): void {
+    this.#source.close();
+  }
+}
+
+describe('a stream of one’s own', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-own-'));
+  let guarded: Guarded;
+  const watchers: Watcher[] = [];
+  before(async () => {
+    guarded = await startGuarded(folder);
+  });
+  after(async () => {
+    for (const watcher of watchers) watcher.close();
+    await guarded.server.stop();
+    rmSync(folder, { recursive: true, force: true });
+  });
+  const watch = (visitor: Visitor, lastEventId?: string) => {
+    const watcher = new Watcher(visitor, lastEventId);
+    watchers.push(watcher);
+    return watcher;
+  };
+  const has =
+    (event: string, times = 1) =>
+    (news: readonly News[]) =>
+      news.filter((one) => one.event === event).length >= times;
+  const snapshotOf = async (visitor: Visitor): Promise<AccountSnapshot> => {
+    for (;;) {
+      const { snapshot } = await visitor.get<AccountStand>('GET', '/account/snapshot');
+      if (snapshot) return snapshot;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  };
+
+  test('a new user gets a first snapshot, made in the background', async () => {
+    const member = await guarded.member('trader');
+    const snapshot = await snapshotOf(member);
+    assert.equal(snapshot.request, 'first');
+    assert.deepEqual([snapshot.profile.role, snapshot.profile.tenant], ['trader', 'main']);
+    assert.ok(snapshot.watchlist.includes('simulator:BTC-USDT' as never));
+    assert.equal(snapshot.limits.requestsPerSecond, 1_000);
+  });
+
+  test('one that is asked for anew is told step by step, to its user alone, over both transports', async () => {
+    const [kim, lee] = [await guarded.member('viewer'), await guarded.member('viewer')];
+    const first = await snapshotOf(kim);
+    await snapshotOf(lee);
+    const [watcher, other] = [watch(kim), watch(lee)];
+    const socket = new WebSocket(`${guarded.server.url.replace('http', 'ws')}/api/v1/socket`, { headers: { cookie: cookiesOf(kim) } });
+    await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject));
+    const overSocket: { event?: string; ok?: boolean }[] = [];
+    socket.on('message', (raw) => overSocket.push(JSON.parse(String(raw))));
+    socket.send(JSON.stringify({ op: 'subscribe', id: 1, channels: ['user'] }));
+    await Promise.all([watcher.until(has('account')), other.until(has('account'))]);
+    await kim.get('POST', '/account/snapshot');
+    await watcher.until(has('snapshots.generated'));
+    assert.deepEqual(
+      watcher.named('snapshots.progressed').map(({ done, of }) => [done, of]),
+      [
+        [1, 3],
+        [2, 3],
+        [3, 3],
+      ],
+    );
+    const [made] = watcher.named('snapshots.generated');
+    assert.notEqual(made?.request, first.request);
+    await lee.get('POST', '/account/snapshot');
+    await other.until(has('snapshots.generated'));
+    assert.deepEqual(new Set(other.news.slice(1).map(({ data }) => data.channel)).size, 1);
+    assert.equal(other.named('snapshots.generated').length, 1);
+    assert.notEqual(other.named('snapshots.generated')[0]?.request, made?.request);
+    assert.deepEqual(
+      overSocket.filter(({ event }) => event?.startsWith('snapshots')).map(({ event }) => event),
+      ['snapshots.progressed', 'snapshots.progressed', 'snapshots.progressed', 'snapshots.generated'],
+    );
+    socket.close();
+  });
+
+  test('what was told during a break is told afterwards, once', async () => {
+    const member = await guarded.member('viewer');
+    await snapshotOf(member);
+    const before_ = watch(member);
+    await before_.until(has('account'));
+    const { id = '' } = before_.news.at(-1) ?? {};
+    before_.close();
+    await member.get('POST', '/account/snapshot');
+    const again = watch(member, id);
+    await again.until(has('snapshots.generated'));
+    assert.equal(again.named('snapshots.progressed').length, 3);
+    assert.equal(again.named('account').length, 0);
+  });
+
+  test('two at a time are not made, and a crash loses none', async () => {
+    const member = await guarded.member('viewer');
+    await snapshotOf(member);
+    const answers = await Promise.all(Array.from({ length: 5 }, () => member.ask('POST', '/api/v1/account/snapshot')));
+    assert.ok(answers.filter(({ status }) => status === 409).length >= 1);
+    const watcher = watch(member);
+    await watcher.until((news) => has('snapshots.generated')(news) || watcher.named('account').some(({ underWay }) => underWay === null));
+    const { snapshot } = await member.get<AccountStand>('GET', '/account/snapshot');
+    watcher.close();
+    await guarded.server.kill();
+    const server = await startServer(['up', '--port', '0', '--data', 'data'], { cwd: folder, env: { MILLRACE_DEMO: 'false' } });
+    Object.assign(guarded, { server });
+    const back = new Visitor(server.url);
+    for (const [name, value] of member.jar) back.jar.set(name, value);
+    assert.deepEqual((await back.get<AccountStand>('GET', '/account/snapshot')).snapshot, snapshot);
+  });
+});

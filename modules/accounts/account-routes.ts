@@ -8,7 +8,10 @@ import { asking } from './auth-problems.ts';
 export function accountRoutes(routes: Routes, parts: AccountParts): void {
   const { members, keys, principals, lockout, usedCodes } = parts;
 
-  routes.answer(ENDPOINTS.getAccount, async ({ principal }): Promise<Account> => {
+  routes.answer(ENDPOINTS.getAccount, async ({ raw, reply, principal }): Promise<Account> => {
+    // A session that is used is prolonged once a day: here, where every page of the console asks.
+    if (principal.kind === 'session')
+      relay(reply, (await asking(() => parts.identity().api.getSession({ headers: headersOf(raw), returnHeaders: true }))).headers);
     const { kind, user, name, tenant, role, tier, permissions } = principal;
     const member = kind === 'demo' ? null : await members.member(tenant, user ?? '');
     return {

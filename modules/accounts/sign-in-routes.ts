@@ -14,39 +14,46 @@ export function signInRoutes(routes: Routes, parts: AccountParts): void {
 
   routes.answer(ENDPOINTS.signUp, async ({ body, raw, reply }): Promise<SignInStand> => {
     const email = body.email.toLowerCase();
-    requireTries(lockout, reply, 'sign-up', raw.ip);
+    // Counted for each address by itself: nobody’s tries keep others from signing up.
+    const tries = `sign-up from ${raw.ip}`;
+    requireTries(lockout, reply, tries, raw.ip);
     const welcome = body.invitation === undefined ? null : await members.accept(body.invitation);
     if (body.invitation !== undefined && !isFor(welcome, email)) {
       if (welcome) await members.giveBack(welcome);
-      lockout.failed('sign-up', raw.ip);
+      lockout.failed(tries, raw.ip);
       throw new ApiProblem('BAD_TOKEN', 'The invitation is not valid, was used, or is for another address.', 'Ask for a new one.');
     }
-    try {
-      const make = () =>
-        asking(() =>
-          parts.identity().api.signUpEmail({
-            body: { name: body.name.trim(), email, password: body.password },
-            headers: headersOf(raw),
-            returnHeaders: true,
-          }),
-        );
-      // An address that was invited is vouched for by who invited it; of the first user nobody could ask for more than the terminal.
-      const verified = welcome !== null && (welcome.email !== null || parts.mailer === null || !(await members.hasUsers()));
-      const made = welcome ? await joining.run({ tenant: welcome.tenant, role: welcome.role, verified }, make) : await make();
-      if (welcome) await note(parts, raw, { tenant: welcome.tenant, name: email }, 'user joined', email, { role: welcome.role });
-      if (made.response.token === null && verified) return signIn(parts, raw, reply, email, body.password);
-      relay(reply, made.headers);
-      return { status: made.response.token === null ? 'verify-email' : 'signed-in' };
-    } catch (error) {
+    const make = () =>
+      asking(() =>
+        parts.identity().api.signUpEmail({
+          body: { name: body.name.trim(), email, password: body.password },
+          headers: headersOf(raw),
+          returnHeaders: true,
+        }),
+      );
+    // An address that was invited is vouched for by who invited it; of the first user nobody could ask for more than the terminal.
+    const verified = welcome !== null && (welcome.email !== null || parts.mailer === null || !(await members.hasUsers()));
+    const making = welcome ? joining.run({ tenant: welcome.tenant, role: welcome.role, verified }, make) : make();
+    const made = await making.catch(async (error) => {
       if (welcome) await members.giveBack(welcome);
       throw error;
+    });
+    if (welcome) {
+      // Where there was such a user already, the answer says nothing of it, and the invitation is still good.
+      if (await members.user(made.response.user.id))
+        await note(parts, raw, { tenant: welcome.tenant, name: email }, 'user joined', email, { role: welcome.role });
+      else await members.giveBack(welcome);
     }
+    if (made.response.token === null && verified) return signIn(parts, raw, reply, email, body.password);
+    relay(reply, made.headers);
+    return { status: made.response.token === null ? 'verify-email' : 'signed-in' };
   });
 
   routes.answer(ENDPOINTS.signIn, ({ body, raw, reply }) => signIn(parts, raw, reply, body.email.toLowerCase(), body.password));
 
   routes.answer(ENDPOINTS.verifySecondFactor, async ({ body, raw, reply }): Promise<SignInStand> => {
-    requireTries(lockout, reply, 'second-factor', raw.ip);
+    const tries = `second factor from ${raw.ip}`;
+    requireTries(lockout, reply, tries, raw.ip);
     const headers = headersOf(raw);
     try {
       const isTotp = SIX_DIGITS.test(body.code);
@@ -61,9 +68,10 @@ export function signInRoutes(routes: Routes, parts: AccountParts): void {
         throw new ApiProblem('WRONG_CODE', 'That code was used already.', 'Wait for the next one.');
       }
       relay(reply, verified.headers);
+      if (user) await noteSignIn(parts, raw, user.id, isTotp ? 'second factor' : 'recovery code');
       return { status: 'signed-in' };
     } catch (error) {
-      if (error instanceof ApiProblem && error.code === 'WRONG_CODE') lockout.failed('second-factor', raw.ip);
+      if (error instanceof ApiProblem && error.code === 'WRONG_CODE') lockout.failed(tries, raw.ip);
       throw error;
     }
   });
@@ -116,17 +124,23 @@ export function signInRoutes(routes: Routes, parts: AccountParts): void {
     return { status: 'signed-in' };
   });
 
+  /** Nobody’s mailbox is filled by asking again and again. */
+  const countMail = (email: string, raw: FastifyRequest, reply: FastifyReply) => {
+    requireTries(lockout, reply, `mail to ${email}`, raw.ip);
+    lockout.failed(`mail to ${email}`, raw.ip);
+  };
+
   routes.answer(ENDPOINTS.resendVerification, async ({ body, raw, reply }) => {
-    requireTries(lockout, reply, 'mail', raw.ip);
-    lockout.failed('mail', raw.ip);
-    await quietly(() => parts.identity().api.sendVerificationEmail({ body: { email: body.email.toLowerCase() } }));
+    const email = body.email.toLowerCase();
+    countMail(email, raw, reply);
+    await quietly(() => parts.identity().api.sendVerificationEmail({ body: { email } }));
     return DONE;
   });
 
   routes.answer(ENDPOINTS.forgotPassword, async ({ body, raw, reply }) => {
-    requireTries(lockout, reply, 'mail', raw.ip);
-    lockout.failed('mail', raw.ip);
-    await quietly(() => parts.identity().api.requestPasswordReset({ body: { email: body.email.toLowerCase() } }));
+    const email = body.email.toLowerCase();
+    countMail(email, raw, reply);
+    await quietly(() => parts.identity().api.requestPasswordReset({ body: { email } }));
     return DONE;
   });
 
@@ -162,11 +176,18 @@ async function signIn(
     );
     relay(reply, headers);
     lockout.succeeded(email, raw.ip);
-    return { status: (response as { twoFactorRedirect?: boolean }).twoFactorRedirect ? 'second-factor' : 'signed-in' };
+    if ((response as { twoFactorRedirect?: boolean }).twoFactorRedirect) return { status: 'second-factor' };
+    await noteSignIn(parts, raw, response.user.id, 'password');
+    return { status: 'signed-in' };
   } catch (error) {
     if (error instanceof ApiProblem && error.code === 'WRONG_CREDENTIALS') lockout.failed(email, raw.ip);
     throw error;
   }
+}
+
+async function noteSignIn(parts: AccountParts, raw: FastifyRequest, id: string, by: string): Promise<void> {
+  const user = await parts.members.user(id);
+  if (user) await note(parts, raw, { tenant: user.tenant, name: user.name }, 'signed in', user.email, { by });
 }
 
 function isFor(welcome: Welcome | null, email: string): welcome is Welcome {

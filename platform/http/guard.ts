@@ -37,6 +37,8 @@ export interface GuardOptions {
   readonly limiter: RateLimiter;
 }
 
+/** Credentials that are none, from one address. */
+const GUESSES = { requestsPerSecond: 1, burst: 60 };
 const SAFE_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS']);
 
 /** A route, and what one needs to be allowed. */
@@ -63,7 +65,7 @@ export function guardRoutes(app: FastifyInstance, options: GuardOptions): { rout
   });
   app.decorateRequest('principal', null as unknown as Principal);
   app.addHook('onRequest', async (request, reply) => {
-    const principal = await options.identify({ headers: request.headers, remote: request.ip });
+    const principal = await identified(options, { headers: request.headers, remote: request.ip });
     request.principal = principal;
     const { access = 'platform:admin', cost = 1 } = request.routeOptions.config;
     if (cost > 0) await takePlace(options.limiter, principal, request.ip, cost, reply);
@@ -77,6 +79,20 @@ export function guardRoutes(app: FastifyInstance, options: GuardOptions): { rout
         [method].flat().map((one) => ({ method: one, url, access: config?.access ?? ('platform:admin' as const) })),
       ),
   };
+}
+
+/** Who asks. An address that shows one credential after another that is none is not looked up any more for a while. */
+export async function identified({ identify, limiter }: Pick<GuardOptions, 'identify' | 'limiter'>, caller: Caller): Promise<Principal> {
+  const guesses = `guesses ${caller.remote}`;
+  const showsSomething = caller.headers.authorization !== undefined || caller.headers['x-api-key'] !== undefined;
+  if (showsSomething && (await limiter.take(guesses, GUESSES, 0)).remaining < 1)
+    throw new ApiProblem('RATE_LIMITED', `Too many credentials from ${caller.remote} were none.`, 'Wait a minute, then show a valid one.');
+  try {
+    return await identify(caller);
+  } catch (error) {
+    if (error instanceof ApiProblem && error.code === 'BAD_CREDENTIAL') await limiter.take(guesses, GUESSES, 1);
+    throw error;
+  }
 }
 
 async function takePlace(limiter: RateLimiter, principal: Principal, remote: string, cost: number, reply: FastifyReply): Promise<void> {

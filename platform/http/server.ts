@@ -1,7 +1,8 @@
-import { randomUUID } from 'node:crypto';
-import { existsSync } from 'node:fs';
+import { createHash, randomUUID } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import compress from '@fastify/compress';
 import cors from '@fastify/cors';
@@ -12,11 +13,12 @@ import swaggerUi from '@fastify/swagger-ui';
 import { CHANNELS, ENDPOINTS, parseChannel } from '@millrace/contracts';
 import fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyPluginAsync, LogController } from 'fastify';
 import { type Hub, parsePosition } from '../streams/index.ts';
-import { declareFiles, type GuardOptions, guardRoutes, requireOwnPage } from './guard.ts';
+import { declareFiles, type GuardOptions, guardRoutes, identified, requireOwnPage } from './guard.ts';
 import { ApiProblem, answerWithProblems, explainProblem } from './problems.ts';
 import { type Routes, routesOf } from './routes.ts';
 import { type ChannelCheck, createSocketServer } from './socket.ts';
 import { openEventStream } from './sse.ts';
+import { StreamCount } from './stream-count.ts';
 
 /** Channels one event stream may carry. */
 const CHANNELS_MAX = 256;
@@ -69,13 +71,19 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   app.addHook('onRequest', async (request, reply) => void reply.header('x-request-id', request.id));
   answerWithProblems(app);
   const guard = guardRoutes(app, options);
-  await app.register(helmet, { contentSecurityPolicy: false, crossOriginEmbedderPolicy: false });
+  await app.register(helmet, { contentSecurityPolicy: { useDefaults: false, directives: contentPolicy(options.console) } });
   await app.register(cors, { origin: options.isOpenToSites || [...options.origins], exposedHeaders: ['x-request-id'] });
   await app.register(compress, { threshold: 2_048, encodings: ['zstd', 'br', 'gzip'] });
   await app.register(swagger, { mode: 'static', specification: { document: options.document as never } });
   const docs: FastifyPluginAsync = async (scope) => {
     declareFiles(scope);
-    await scope.register(swaggerUi, { routePrefix: '/docs' });
+    await scope.register(swaggerUi, {
+      routePrefix: '/docs',
+      staticCSP: true,
+      // Where there is no TLS there would be no page; and it sets a style on itself.
+      transformStaticCSP: (policy) =>
+        policy.replace('upgrade-insecure-requests;', '').replace("style-src 'self'", "style-src 'self' 'unsafe-inline'"),
+    });
   };
   await app.register(docs);
 
@@ -94,7 +102,8 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
     routes: guard.routes(),
     channels: Object.values(CHANNELS).map(({ name, access }) => ({ name, access })),
   }));
-  serveStream(routes, options);
+  const streams = new StreamCount();
+  serveStream(routes, options, streams);
   await serveConsole(app, options.console);
 
   const sockets = createSocketServer(options.hub, options.checkChannel, (error) =>
@@ -107,10 +116,11 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
     if (pathname !== '/api/v1/socket') return refuseUpgrade(socket, '404 Not Found');
     if (sockets.count() >= options.connectionsMax) return refuseUpgrade(socket, '503 Service Unavailable');
     socket.on('error', () => {});
-    options
-      .identify({ headers: request.headers, remote: request.socket.remoteAddress ?? '' })
+    const remote = request.socket.remoteAddress ?? '';
+    identified(options, { headers: request.headers, remote })
       .then((principal) => {
         requireOwnPage(principal, request.headers, options.origins);
+        socket.once('close', streams.begin(principal, remote));
         sockets.upgrade(request, socket, head, principal);
       })
       .catch((error) => refuseUpgrade(socket, error instanceof ApiProblem ? `${error.status} ${error.code}` : '500 Internal Server Error'));
@@ -128,11 +138,31 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   };
 }
 
+/**
+ * What a page of ours may load and run: only what comes from here, and the one script that stands in the console’s page itself. Whatever
+ * text gets into a page, it runs nothing and sends nothing away.
+ */
+function contentPolicy(consoleFolder: string): Record<string, string[]> {
+  const page = join(consoleFolder, 'index.html');
+  const inline = existsSync(page) ? [...readFileSync(page, 'utf8').matchAll(/<script>([\s\S]*?)<\/script>/g)] : [];
+  return {
+    'default-src': ["'self'"],
+    'script-src': ["'self'", ...inline.map(([, script = '']) => `'sha256-${createHash('sha256').update(script).digest('base64')}'`)],
+    // Charts and lists set styles on elements.
+    'style-src': ["'self'", "'unsafe-inline'"],
+    'img-src': ["'self'", 'data:', 'blob:'],
+    'object-src': ["'none'"],
+    'base-uri': ["'none'"],
+    'form-action': ["'self'"],
+    'frame-ancestors': ["'none'"],
+  };
+}
+
 function refuseUpgrade(socket: Duplex, status: string): void {
   socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\n\r\n`);
 }
 
-function serveStream(routes: Routes, { hub, connectionsMax, checkChannel }: HttpServerOptions): void {
+function serveStream(routes: Routes, { hub, connectionsMax, checkChannel }: HttpServerOptions, streams: StreamCount): void {
   routes.stream(ENDPOINTS.stream, ({ query, raw, reply, principal }) => {
     const names = [...new Set(query.channels.split(',').filter((name) => name !== ''))];
     if (names.length === 0 || names.length > CHANNELS_MAX)
@@ -144,6 +174,7 @@ function serveStream(routes: Routes, { hub, connectionsMax, checkChannel }: Http
       throw new ApiProblem('BAD_POSITION', `"${String(last)}" is no position.`, 'Send back an id that this stream gave, or none.');
     if (hub.figures().readers >= connectionsMax)
       throw new ApiProblem('TOO_MANY_CONNECTIONS', `${connectionsMax} streams are open.`, 'Close some, or raise streams.connectionsMax.');
+    raw.raw.socket.once('close', streams.begin(principal, raw.ip));
     const headers = Object.fromEntries(Object.entries(reply.getHeaders()).map(([name, value]) => [name, String(value)]));
     reply.hijack();
     openEventStream(raw.raw, reply.raw, hub, channels, from, headers);

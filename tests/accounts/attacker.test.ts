@@ -108,6 +108,30 @@ describe('an attacker', () => {
     assert.equal((await member.get<Account>('GET', '/account')).role, 'viewer');
   });
 
+  test('shows one credential after another, and is not looked up any more; a valid one from elsewhere is', async () => {
+    const { key } = await victim.key('mine', ['market:read']);
+    const codes = new Set<string>();
+    for (let guess = 0; guess < 80; guess++)
+      codes.add(await guarded.visitor({ 'x-api-key': `mill_${guess}` }).refusal('GET', '/instruments'));
+    assert.deepEqual([...codes], ['BAD_CREDENTIAL', 'RATE_LIMITED']);
+    assert.equal(await guarded.visitor({ 'x-api-key': key }).refusal('GET', '/instruments'), 'RATE_LIMITED');
+    // Who signed in with a cookie is not held up by an address that guesses.
+    await victim.get('GET', '/instruments');
+  });
+
+  test('runs nothing in a page of ours, and puts none into one of its own', async () => {
+    for (const path of ['/', '/sign-in', '/docs']) {
+      const policy = (await guarded.visitor().ask('GET', path)).headers.get('content-security-policy') ?? '';
+      for (const part of [
+        /script-src 'self'( 'sha256-[^']+')* *(;|$)/,
+        /frame-ancestors 'none'|default-src/,
+        /object-src 'none'|default-src/,
+      ])
+        assert.match(policy, part, `${path}: ${policy}`);
+      assert.doesNotMatch(policy, /script-src[^;]*unsafe/, path);
+    }
+  });
+
   test('reads no file that is not the console’s', async () => {
     const secret = /[A-Za-z0-9_-]{43}/;
     for (const path of [

@@ -40,6 +40,8 @@ export interface IdentityParts {
   readonly providers: readonly Provider[];
   /** Whether someone without an invitation may become a user of the home tenant. */
   readonly isOpen: boolean;
+  /** A user has chosen a new password by mail: whatever it had is over. */
+  readonly onReset: (user: string) => void;
   /** A user is there now. */
   readonly onCreated: (user: string) => void;
   readonly onTrouble: (message: string, detail: unknown) => void;
@@ -51,7 +53,7 @@ export const joining = new AsyncLocalStorage<{ readonly tenant: string; readonly
 export type Identity = ReturnType<typeof createIdentity>;
 
 /** Who someone is: users, passwords, second factors, sessions, signing keys, other sites’ word. */
-export function createIdentity({ database, secret, baseUrl, mailer, providers, isOpen, onCreated, onTrouble }: IdentityParts) {
+export function createIdentity({ database, secret, baseUrl, mailer, providers, isOpen, onCreated, onReset, onTrouble }: IdentityParts) {
   const known = providers.filter((provider) => !('discoveryUrl' in provider));
   const own = providers.filter((provider) => 'discoveryUrl' in provider);
   return betterAuth({
@@ -91,6 +93,7 @@ export function createIdentity({ database, secret, baseUrl, mailer, providers, i
       sendResetPassword: async ({ user, token }) => {
         mailer?.send({ to: user.email, kind: 'reset', name: user.name, link: `${baseUrl}/reset-password?token=${token}` });
       },
+      onPasswordReset: async ({ user }) => onReset(user.id),
       onExistingUserSignUp: async ({ user }) => {
         mailer?.send({ to: user.email, kind: 'known', name: user.name, link: `${baseUrl}/sign-in` });
       },

@@ -113,7 +113,20 @@ export function openAccounts(settings: AccountSettings): Accounts {
     },
     begin: async (baseUrl) => {
       await members.begin();
-      begun = { identity: createIdentity({ database, secret, baseUrl, mailer, providers, isOpen, onCreated, onTrouble }), baseUrl };
+      begun = {
+        identity: createIdentity({
+          database,
+          secret,
+          baseUrl,
+          mailer,
+          providers,
+          isOpen,
+          onCreated,
+          onReset: (user) => principals.userChanged(user),
+          onTrouble,
+        }),
+        baseUrl,
+      };
     },
     ownerLink: async () => {
       await members.withdrawOwnerInvitations(FIRST_START);

@@ -148,7 +148,6 @@ export function signInRoutes(routes: Routes, parts: AccountParts): void {
     // Looked at first: whatever is wrong with the password must not use the link up.
     requireLength(body.password);
     await asking(() => parts.identity().api.resetPassword({ body: { token: body.token, newPassword: body.password } }));
-    principals.allChanged();
     return DONE;
   });
 

@@ -1,6 +1,6 @@
 import { ENDPOINTS, type Principal } from '@millrace/contracts';
 import { ApiProblem, type Routes } from '@millrace/platform/http';
-import { type AccountParts, note } from './asked.ts';
+import { type AccountParts, note, requirePerson } from './asked.ts';
 
 /** Tenants, their users, and what was done in them. */
 export function tenantRoutes(routes: Routes, parts: AccountParts): void {
@@ -16,7 +16,9 @@ export function tenantRoutes(routes: Routes, parts: AccountParts): void {
 
   routes.answer(ENDPOINTS.listTenants, () => members.tenants());
 
+  // Whoever lets others in lets in more than a key was made for: that is for people.
   routes.answer(ENDPOINTS.createTenant, async ({ body, raw, principal }) => {
+    requirePerson(principal);
     if (!(await members.found(body))) throw new ApiProblem('WRONG_STATE', `There is a tenant "${body.id}" already.`, 'Choose another id.');
     await note(parts, raw, principal, 'tenant founded', body.id, { name: body.name, tier: body.tier });
     const { word, expiresAt } = await members.invite({ tenant: body.id, role: 'admin', email: null, invitedBy: principal.name });
@@ -39,6 +41,7 @@ export function tenantRoutes(routes: Routes, parts: AccountParts): void {
   });
 
   routes.answer(ENDPOINTS.invite, async ({ params, body, raw, principal }) => {
+    requirePerson(principal);
     await requireTenant(principal, params.tenant);
     const email = body.email?.toLowerCase() ?? null;
     const { word, expiresAt } = await members.invite({ tenant: params.tenant, role: body.role, email, invitedBy: principal.name });
@@ -48,6 +51,7 @@ export function tenantRoutes(routes: Routes, parts: AccountParts): void {
   });
 
   routes.answer(ENDPOINTS.changeMember, async ({ params, body, raw, principal }) => {
+    requirePerson(principal);
     await requireTenant(principal, params.tenant);
     const before = await members.member(params.tenant, params.user);
     if (!before) throw new ApiProblem('UNKNOWN_USER', `There is no user "${params.user}" in ${params.tenant}.`, 'List them first.');

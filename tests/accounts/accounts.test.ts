@@ -178,6 +178,11 @@ describe('accounts', () => {
     const wide = await member.key('wide', ['account:read', 'account:write', 'market:read']);
     const widely = guarded.visitor({ authorization: `Bearer ${wide.key}` });
     assert.equal(await widely.refusal('POST', '/account/keys', { name: 'more', scopes: ['market:read'] }), 'NOT_ALLOWED');
+    // Nor let anyone in, who might then do more than it.
+    const manager = guarded.visitor({ 'x-api-key': (await owner.key('manager', ['tenant:read', 'tenant:manage', 'platform:admin'])).key });
+    await manager.get('GET', '/tenants/main/users');
+    assert.equal(await manager.refusal('POST', '/tenants/main/invitations', { role: 'admin' }), 'NOT_ALLOWED');
+    assert.equal(await manager.refusal('POST', '/tenants', { id: 'x', name: 'x', tier: 'free' }), 'NOT_ALLOWED');
     assert.equal(await owner.refusal('DELETE', `/account/keys/${about.id}`), 'NOT_FOUND');
     await member.get('DELETE', `/account/keys/${about.id}`);
     assert.equal(await program.refusal('GET', '/instruments'), 'BAD_CREDENTIAL');

@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import type { Account, Invitation } from '@millrace/contracts';
+import type { AccessToken, Account, Invitation } from '@millrace/contracts';
 import { SMTPServer } from 'smtp-server';
 import { type Guarded, PASSWORD, startGuarded, wordIn } from './visitor.ts';
 
@@ -89,6 +89,7 @@ describe('with a mail server', () => {
   test('a forgotten password is replaced by the link, once, and all sessions end', async () => {
     const member = await guarded.member('trader');
     const { email } = await member.get<Account>('GET', '/account');
+    const { accessToken } = await member.get<AccessToken>('POST', '/auth/token');
     await guarded.visitor().get('POST', '/auth/forgot-password', { email });
     const token = tokenIn(await letterTo(email as string, 'reset-password?'));
     const next = 'quite another mill this is';
@@ -96,6 +97,8 @@ describe('with a mail server', () => {
     await guarded.visitor().get('POST', '/auth/reset-password', { token, password: next });
     assert.equal(await guarded.visitor().refusal('POST', '/auth/reset-password', { token, password: next }), 'BAD_TOKEN');
     assert.equal(await member.refusal('GET', '/account'), 'SIGN_IN_FIRST');
+    const bearer = guarded.visitor({ authorization: `Bearer ${accessToken}` });
+    assert.equal(await bearer.refusal('GET', '/account'), 'BAD_CREDENTIAL');
     await guarded.visitor().signIn(email as string, next);
   });
 

@@ -203,11 +203,14 @@ describe('a feed that misbehaves', { skip: NO_FRAMES }, () => {
         const pair = set.trades[0]?.instrument;
         const middle = Math.floor(frames.length / 2);
         await played(player, middle);
+        // Whoever notices the silence comes again at once, and a connection is a sign of life.
+        player.isAway = true;
         await running.until(({ faults }) => (faults.silence ?? 0) > 0);
         for (const path of ['', '/candles', '/trades', '/quality']) {
           const answer = await running.get<{ status?: string }>(`/api/v1/instruments/${type}:${pair}${path}`);
           if (path !== '/quality') assert.equal(answer.status, 'stale', path);
         }
+        player.isAway = false;
         await played(player);
         await sameTrades(set);
       } finally {

@@ -19,6 +19,7 @@ import { type Instrument, initialEvents, instrumentZone, marketRoutes, publishBa
 import { AlertWatch, type Consumer, Flow, operationsEvents, operationsRoutes, publishOperations } from '@millrace/operations';
 import { systemClock } from '@millrace/platform/clock';
 import type { Settings } from '@millrace/platform/config';
+import { troubleOf } from '@millrace/platform/database';
 import {
   ApiProblem,
   createHttpServer,
@@ -275,7 +276,7 @@ function accountsOf(
   logger: Logger,
   { post, ...parts }: { post: Post | null } & Pick<AccountSettings, 'database' | 'hub' | 'host' | 'instruments'>,
 ): Accounts {
-  const onTrouble = (message: string, detail: unknown) => logger.error({ err: detail }, message);
+  const onTrouble = (message: string, detail: unknown) => logger.error({ reason: troubleOf(detail) }, message);
   return openAccounts({
     ...parts,
     clock: systemClock,

@@ -1,4 +1,3 @@
-import { messageOf } from '@millrace/kernel';
 import { ApiProblem } from '@millrace/platform/http';
 import { APIError } from 'better-auth';
 import { PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN } from './identity.ts';
@@ -55,7 +54,7 @@ function problemFrom(error: unknown): unknown {
         ? new ApiProblem('SIGN_IN_FIRST', 'There is no session.', 'Sign in.')
         : new ApiProblem('BAD_REQUEST', error.body?.message ?? code, 'Correct the request; /docs says what it takes.');
   }
-  return new ApiProblem('TABLES_AWAY', `Users cannot be looked up now: ${messageOf(error)}`, TRY_AGAIN);
+  return new ApiProblem('TABLES_AWAY', 'Users cannot be looked up now.', TRY_AGAIN);
 }
 
 function wrongCredentials(): ApiProblem {

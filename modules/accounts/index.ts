@@ -77,6 +77,7 @@ export function openAccounts(settings: AccountSettings): Accounts {
     clock,
     issuer: () => current().baseUrl,
     guests,
+    onTrouble,
   });
   const options: Omit<SignInOptions, 'isSignedIn'> = {
     demo: false,

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { type AccountStand, ENDPOINTS } from '@millrace/contracts';
-import { messageOf, type ZoneHost, zoneAddress } from '@millrace/kernel';
+import { type ZoneHost, zoneAddress } from '@millrace/kernel';
 import { ApiProblem, type Routes } from '@millrace/platform/http';
 import type { Hub, InitialEvent } from '@millrace/platform/streams';
 import type { Members } from './members.ts';
@@ -54,7 +54,8 @@ export class OwnAccounts {
   register(routes: Routes): void {
     const standOf = async (user: string | null): Promise<AccountStand> => {
       const stand = await this.stand(user ?? '').catch((error) => {
-        throw new ApiProblem('TABLES_AWAY', `The account cannot be opened now: ${messageOf(error)}`, 'Try again in a moment.');
+        this.#parts.onTrouble('an account cannot be opened', error);
+        throw new ApiProblem('TABLES_AWAY', 'The account cannot be opened now.', 'Try again in a moment.');
       });
       if (!stand) throw new ApiProblem('UNKNOWN_USER', `There is no user "${user}".`, 'Sign in again.');
       return stand;

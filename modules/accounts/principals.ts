@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { HOME_TENANT, isRole, type Permission, type Principal, permissionsOf } from '@millrace/contracts';
-import { type Clock, messageOf } from '@millrace/kernel';
+import type { Clock } from '@millrace/kernel';
 import { ApiProblem, type Caller } from '@millrace/platform/http';
 import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTPayload, jwtVerify } from 'jose';
 import { type ApiKeys, KEY_PREFIX } from './api-keys.ts';
@@ -23,6 +23,7 @@ interface PrincipalParts {
   readonly issuer: () => string;
   /** What anyone may do without signing in. */
   readonly guests: readonly Permission[];
+  readonly onTrouble: (message: string, detail: unknown) => void;
 }
 
 interface Remembered {
@@ -70,7 +71,8 @@ export class Principals {
       return cookie === undefined ? this.#anonymous : await this.#bySession(cookie, headers.cookie as string);
     } catch (error) {
       if (error instanceof ApiProblem) throw error;
-      throw new ApiProblem('TABLES_AWAY', `It cannot be looked up who asks: ${messageOf(error)}`, 'Try again in a moment.');
+      this.#parts.onTrouble('it cannot be looked up who asks', error);
+      throw new ApiProblem('TABLES_AWAY', 'It cannot be looked up who asks.', 'Try again in a moment.');
     }
   };
 

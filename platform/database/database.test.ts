@@ -6,6 +6,7 @@ import pg from 'pg';
 import { connectDatabase, type Database, migrateDatabase } from './database.ts';
 import { marksOf, offsetsOf, saveMarks, saveOffset } from './progress.ts';
 import { ENGINES, type TestDatabase } from './testing/engines.ts';
+import { isDatabaseAway, troubleOf } from './trouble.ts';
 
 const MIGRATIONS = join(import.meta.dirname, '..', '..', 'apps', 'server', 'migrations');
 
@@ -74,6 +75,18 @@ for (const engine of ENGINES)
     test('says what is wrong with a statement, and takes the next', async () => {
       await assert.rejects(rows(sql`selec 1`), (error) => (error as { cause?: { code?: string } }).cause?.code === '42601');
       assert.deepEqual(await rows(sql`select 1::int as one`), [{ one: 1 }]);
+    });
+
+    test('tells what is wrong with a query without what was in it, and whether it is the database that is away', async () => {
+      const wrong = await rows(sql`select 1 / ${0}::int as ${sql.identifier('n')}, ${'a secret'}::text`).catch((error) => error);
+      assert.match(troubleOf(wrong), /division by zero/);
+      assert.ok(String(wrong).includes('a secret') && !troubleOf(wrong).includes('a secret'));
+      assert.equal(isDatabaseAway(wrong), false);
+      const nowhere = connectDatabase({ socket: '/nowhere' });
+      const away = await nowhere.drizzle.execute(sql`select ${'a secret'}::text`).catch((error) => error);
+      await nowhere.close();
+      assert.equal(isDatabaseAway(away), true);
+      assert.ok(!troubleOf(away).includes('a secret'));
     });
 
     test('keeps how far a group has read', async () => {

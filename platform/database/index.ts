@@ -9,3 +9,4 @@ export {
   type Transaction,
 } from './database.ts';
 export { marksOf, offsetsOf, projectionMarks, projectionOffsets, saveMarks, saveOffset } from './progress.ts';
+export { isDatabaseAway, troubleOf } from './trouble.ts';

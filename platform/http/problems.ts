@@ -1,5 +1,7 @@
 import { PROBLEMS, type Problem, type ProblemCode } from '@millrace/contracts';
+import { DrizzleQueryError } from 'drizzle-orm';
 import type { FastifyError, FastifyInstance } from 'fastify';
+import { isDatabaseAway, troubleOf } from '../database/index.ts';
 
 /** Thrown by a route: becomes an RFC 9457 answer. The message names the offending value, the remedy what to do. */
 export class ApiProblem extends Error {
@@ -36,7 +38,8 @@ export function explainProblem(name: string): { code: string; status: number; ti
 export function answerWithProblems(app: FastifyInstance): void {
   app.setErrorHandler((error: FastifyError | ApiProblem, request, reply) => {
     const problem = toProblem(error, request.id);
-    if (problem.status >= 500) request.log.error({ err: error }, 'a request failed');
+    // Of a query only what is wrong with it: its parameters may be anyone’s secrets.
+    if (problem.status >= 500) request.log.error(isQuery(error) ? { reason: troubleOf(error) } : { err: error }, 'a request failed');
     return reply.code(problem.status).type('application/problem+json').send(problem);
   });
   app.setNotFoundHandler((request, reply) => {
@@ -50,8 +53,11 @@ export function answerWithProblems(app: FastifyInstance): void {
   });
 }
 
+const isQuery = (error: unknown) => error instanceof DrizzleQueryError;
+
 function toProblem(error: FastifyError | ApiProblem, instance: string): Problem {
   if (error instanceof ApiProblem) return problemOf(error.code, error.message, error.remedy, instance);
+  if (isDatabaseAway(error)) return problemOf('TABLES_AWAY', 'The tables cannot be read now.', 'Try again in a moment.', instance);
   if (error.validation) return fromValidation(error, instance);
   if (error.statusCode === 413) return problemOf('TOO_LARGE', `${error.message}.`, 'Send less at a time.', instance);
   if (error.statusCode !== undefined && error.statusCode < 500)

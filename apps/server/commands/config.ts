@@ -7,7 +7,13 @@ export function check(flags: ServingFlags): void {
 }
 
 export function print(flags: ServingFlags): void {
-  console.log(JSON.stringify(settingsFor(flags), null, 2));
+  console.log(JSON.stringify(settingsFor(flags), hidden, 2));
+}
+
+/** What is printed ends up in tickets and chats: secrets, and the passwords within addresses, do not. */
+function hidden(key: string, value: unknown): unknown {
+  if (typeof value !== 'string') return value;
+  return /secret$/i.test(key) ? '…' : value.replace(/^(\w+:\/\/[^:/@]+):[^@]+@/, '$1:…@');
 }
 
 export function schema(): void {

@@ -2,8 +2,14 @@ import { createHash } from 'node:crypto';
 import { existsSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { messageOf } from '@millrace/kernel';
-import { connectDatabase, type Database, type DatabaseAddress, isSocketFolder, migrateDatabase } from '@millrace/platform/database';
+import {
+  connectDatabase,
+  type Database,
+  type DatabaseAddress,
+  isSocketFolder,
+  migrateDatabase,
+  troubleOf,
+} from '@millrace/platform/database';
 import type { Logger } from '@millrace/platform/telemetry';
 import { SupervisedProcess } from '../supervised-process.ts';
 import type { FromDatabase, ToDatabase } from './database-process.ts';
@@ -32,7 +38,7 @@ export function startDatabase(data: string, url: string | undefined, startAfterM
       try {
         return await migrateDatabase(database, MIGRATIONS);
       } catch (error) {
-        logger.error({ message: messageOf(error) }, 'the tables cannot be brought up to date yet');
+        logger.error({ message: troubleOf(error) }, 'the tables cannot be brought up to date yet');
         await new Promise((resolve) => setTimeout(resolve, MIGRATE_AGAIN_MS));
       }
     }

@@ -46,8 +46,8 @@ export function isRole(text: unknown): text is Role {
   return typeof text === 'string' && Object.hasOwn(ROLES, text);
 }
 
-/** What an endpoint needs. `public`: nothing. `channels`: what each of the channels that are asked for needs. */
-export type Access = 'public' | 'channels' | Permission;
+/** What an endpoint needs. `public`: nothing. `channels`, `fields`: what each of the channels or GraphQL fields that are asked for needs. */
+export type Access = 'public' | 'channels' | 'fields' | Permission;
 
 /** Who makes a request, and what for. */
 export interface Principal {
@@ -63,6 +63,8 @@ export interface Principal {
   readonly permissions: ReadonlySet<Permission>;
   /** Its session or key; null when it has none. */
   readonly credential: string | null;
+  /** When that ends by itself, epoch ms; null for what is prolonged by use. */
+  readonly expiresAt: number | null;
 }
 
 /** What a member may do: what its role allows, of that what the scopes of its key allow, and nothing about the installation unless it is of the home tenant. */
@@ -75,5 +77,5 @@ export function permissionsOf(role: Role, tenant: string, scopes: readonly Permi
 }
 
 export function mayAccess({ permissions }: Principal, access: Access): boolean {
-  return access === 'public' || access === 'channels' || permissions.has(access);
+  return access === 'public' || access === 'channels' || access === 'fields' || permissions.has(access);
 }

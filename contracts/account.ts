@@ -186,3 +186,27 @@ export const AccessTable = Type.Object(
   { $id: 'AccessTable' },
 );
 export type AccessTable = Static<typeof AccessTable>;
+
+export const Usage = Type.Object(
+  {
+    requests: Type.Object({
+      perSecond: Type.Integer(),
+      burst: Type.Integer(),
+      remaining: Type.Integer({ description: 'Requests that would be answered now, at once.' }),
+    }),
+    streams: Type.Object({ open: Type.Integer(), limit: Type.Integer() }),
+    keys: Type.Object({ made: Type.Integer(), limit: Type.Integer() }),
+  },
+  { $id: 'Usage', description: 'What one has used of what one’s tier allows.' },
+);
+export type Usage = Static<typeof Usage>;
+
+export const AuditVerdict = Type.Object(
+  {
+    lines: Type.Integer({ description: 'Sound lines from the beginning.' }),
+    brokenAt: Type.Union([Type.Integer({ description: 'The first that is changed, missing or put in.' }), Type.Null()]),
+    hash: Type.String({ description: 'Hash of the newest sound line. Kept elsewhere, it shows later that nothing was cut off.' }),
+  },
+  { $id: 'AuditVerdict' },
+);
+export type AuditVerdict = Static<typeof AuditVerdict>;

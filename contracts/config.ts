@@ -412,6 +412,39 @@ export const Config = Type.Object(
               description: 'Other sites whose pages may use a browser’s session here.',
             }),
           ),
+          trustedProxies: Type.Optional(
+            Type.Array(Type.String({ minLength: 1 }), {
+              maxItems: 64,
+              default: [],
+              description: 'Addresses or networks of proxies before this server: what they say in X-Forwarded-For counts.',
+              examples: [['10.0.0.0/8']],
+            }),
+          ),
+          tls: Type.Optional(
+            Type.Object(
+              {
+                certFile: Type.String({
+                  minLength: 1,
+                  description: 'The certificate with its chain, PEM. Read again when it is replaced.',
+                }),
+                keyFile: Type.String({ minLength: 1, description: 'Its private key, PEM.' }),
+              },
+              { ...strict, description: 'Serve https and wss, TLS 1.3 only, instead of http and ws.' },
+            ),
+          ),
+        },
+        strict,
+      ),
+    ),
+    graphql: Type.Optional(
+      Type.Object(
+        {
+          operations: Type.Optional(
+            Type.String({
+              minLength: 1,
+              description: 'A file of operations by the SHA-256 of their text; when named, no others are answered.',
+            }),
+          ),
         },
         strict,
       ),
@@ -430,9 +463,58 @@ export const Config = Type.Object(
         strict,
       ),
     ),
+    encryption: Type.Optional(
+      Type.Object(
+        {
+          key: Type.Optional(
+            Type.String({
+              minLength: 1,
+              description: 'The master key: 32 bytes in base64, best given in the environment. What secrets are sealed with.',
+            }),
+          ),
+          keyFile: Type.Optional(
+            Type.String({
+              minLength: 1,
+              description: 'A file with the master key; made in the data folder when neither it, nor `key`, nor `vault` is given.',
+            }),
+          ),
+          previousKeys: Type.Optional(
+            Type.Array(Type.String({ minLength: 1 }), {
+              maxItems: 16,
+              default: [],
+              description: 'Master keys of before, which only open; `millrace secrets rotate` seals everything with the newest.',
+            }),
+          ),
+          vault: Type.Optional(
+            Type.Object(
+              {
+                url: Type.String({ pattern: '^https?://[^/]+$', examples: ['https://vault.example:8200'] }),
+                key: Type.String({ pattern: '^[\\w.-]+$', description: 'Name of a key of the transit engine.' }),
+                mount: Type.Optional(Type.String({ pattern: '^[\\w./-]+$', default: 'transit' })),
+                token: Type.Optional(Type.String({ minLength: 1 })),
+                tokenFile: Type.Optional(Type.String({ minLength: 1 })),
+              },
+              { ...strict, description: 'HashiCorp Vault (or OpenBao) as the keeper of the master key.' },
+            ),
+          ),
+        },
+        strict,
+      ),
+    ),
     alerts: Type.Optional(AlertRules),
     logging: Type.Optional(
-      Type.Object({ level: Type.Optional(Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'silent'], { default: 'info' })) }, strict),
+      Type.Object(
+        {
+          level: Type.Optional(Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'silent'], { default: 'info' })),
+          requests: Type.Optional(
+            Type.Enum(['none', 'failed', 'all'], {
+              default: 'failed',
+              description: 'Which HTTP requests get a line: all, or those that were refused, failed or took longer than a second.',
+            }),
+          ),
+        },
+        strict,
+      ),
     ),
   },
   { ...strict, $id: 'Config', description: 'Configuration of Millrace.' },

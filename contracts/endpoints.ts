@@ -260,6 +260,15 @@ export const ENDPOINTS = {
     answer: resources.FlowStand,
     problems: [],
   }),
+  getConnections: endpoint({
+    method: 'GET',
+    path: '/api/v1/connections',
+    access: 'platform:read',
+    tag: 'Streams',
+    summary: 'Open streams by process, user and transport',
+    answer: resources.Connections,
+    problems: [],
+  }),
   replayDeadLetter: endpoint({
     method: 'POST',
     path: '/api/v1/dead-letters/:group/:id/replay',

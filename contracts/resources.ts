@@ -250,3 +250,36 @@ export const FlowStand = Type.Object(
   { $id: 'FlowStand', description: 'What flows through the log.' },
 );
 export type FlowStand = Static<typeof FlowStand>;
+
+const TRANSPORTS = ['sse', 'websocket', 'graphql-sse', 'graphql-websocket'] as const;
+/** How a stream reaches its reader. */
+export type Transport = (typeof TRANSPORTS)[number];
+const TransportName = Type.Unsafe<Transport>(Type.Enum([...TRANSPORTS]));
+
+export const Connections = Type.Object(
+  {
+    nodes: Type.Array(
+      Type.Object({
+        node: Type.String({ description: 'The process: its machine and number.' }),
+        streams: Type.Integer(),
+        transports: Type.Unsafe<Partial<Record<Transport, number>>>(
+          Type.Record(Type.String(), Type.Integer(), { description: 'Streams by transport.' }),
+        ),
+      }),
+    ),
+    users: Type.Array(
+      Type.Object({
+        user: Nullable(Type.String({ description: 'Null for who did not sign in.' })),
+        name: Type.String(),
+        tenant: Type.String(),
+        node: Type.String(),
+        transport: TransportName,
+        streams: Type.Integer(),
+        since: EpochMs('When the oldest of them was opened'),
+      }),
+      { description: 'Those with the most streams first, a thousand at most.' },
+    ),
+  },
+  { $id: 'Connections', description: 'Who watches, from which process, over what.' },
+);
+export type Connections = Static<typeof Connections>;

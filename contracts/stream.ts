@@ -124,6 +124,11 @@ export const SocketRequest = Type.Union(
       channels: Type.Array(Type.String({ maxLength: 128 }), { minItems: 1, maxItems: 256 }),
     }),
     Type.Object({ op: Type.Literal('ping'), id: Type.Union([Type.Integer(), Type.String({ maxLength: 64 })]) }),
+    Type.Object({
+      op: Type.Literal('authenticate'),
+      id: Type.Union([Type.Integer(), Type.String({ maxLength: 64 })]),
+      token: Type.String({ minLength: 1, maxLength: 4_096, description: 'An access token or an API key.' }),
+    }),
   ],
   { $id: 'SocketRequest', description: 'What a client may send over the WebSocket.' },
 );

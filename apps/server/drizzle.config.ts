@@ -1,6 +1,11 @@
 /** For drizzle-kit, which writes a migration from what the tables have become: `npx drizzle-kit@0.31 generate` in this folder. */
 export default {
   dialect: 'postgresql',
-  schema: ['../../platform/database/progress.ts', '../../modules/worlds/tables/tables.ts', '../../modules/accounts/tables/tables.ts'],
+  schema: [
+    '../../platform/database/progress.ts',
+    '../../platform/secrets/table-secrets.ts',
+    '../../modules/worlds/tables/tables.ts',
+    '../../modules/accounts/tables/tables.ts',
+  ],
   out: './migrations',
 };

@@ -1,4 +1,5 @@
 import { ConfigError } from '@millrace/platform/config';
+import { SecretError } from '@millrace/platform/secrets';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { UserError } from './user-error.ts';
 
@@ -63,6 +64,24 @@ serving(program.command('doctor'))
   .description('check what this machine and the data folder are like')
   .action(async (flags) => (await import('./commands/doctor.ts')).doctor(flags));
 
+const audit = program.command('audit').description('what was done, by whom: the audit log');
+const ofTenant = (command: Command) => serving(command).option('--tenant <id>', 'whose', 'main');
+ofTenant(audit.command('export'))
+  .description('write every line to standard output, a JSON document a line')
+  .action(async (flags) => (await import('./commands/audit.ts')).exportLines(flags));
+ofTenant(audit.command('verify'))
+  .option('--file <file>', 'one that was exported, instead of the tables')
+  .description('say whether a line was changed, taken out or put in')
+  .action(async (flags) => (await import('./commands/audit.ts')).verify(flags));
+
+const secrets = program.command('secrets').description('the secrets of this installation, and the master key they are sealed with');
+serving(secrets.command('list'))
+  .description('say which there are, and which master key each needs')
+  .action(async (flags) => (await import('./commands/secrets.ts')).list(flags));
+serving(secrets.command('rotate'))
+  .description('seal them all anew under the newest master key')
+  .action(async (flags) => (await import('./commands/secrets.ts')).rotate(flags));
+
 program
   .command('swarm')
   .description('let many bots play, and say how they fared')
@@ -99,6 +118,10 @@ function report(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE;
   if (error instanceof UserError) {
     console.error(`millrace: ${error.message}\n  ${error.remedy}`);
+    return 1;
+  }
+  if (error instanceof SecretError) {
+    console.error(`millrace: ${error.message}\n  Give the master key it was sealed with, first or among encryption.previousKeys.`);
     return 1;
   }
   if (error instanceof ConfigError) {

@@ -2,34 +2,14 @@ import { accessSync, constants, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { type AccountSettings, type Accounts, demoRoutes, identifyDemo, mailerOver, openAccounts } from '@millrace/accounts';
 import { Collector, collectorRoutes, type SourceParts } from '@millrace/collector';
-import {
-  CHANNELS,
-  type ConsumerStand,
-  ENDPOINTS,
-  type InstrumentId,
-  isInstrumentId,
-  OWN_CHANNEL,
-  parseChannel,
-  type Source,
-  type SourceConfig,
-} from '@millrace/contracts';
-import { openApiDocument } from '@millrace/contracts/documents';
+import { type ConsumerStand, ENDPOINTS, type InstrumentId, parseChannel, type Source, type SourceConfig } from '@millrace/contracts';
 import { type EventBatch, keyOf, kindOf, messageOf, ZoneHost, zoneAddress } from '@millrace/kernel';
 import { type Instrument, initialEvents, instrumentZone, marketRoutes, publishBatch, seriesProjection, udfRoutes } from '@millrace/market';
 import { AlertWatch, type Consumer, Flow, operationsEvents, operationsRoutes, publishOperations } from '@millrace/operations';
 import { systemClock } from '@millrace/platform/clock';
 import type { Settings } from '@millrace/platform/config';
 import { troubleOf } from '@millrace/platform/database';
-import {
-  ApiProblem,
-  createHttpServer,
-  type HttpServer,
-  type HttpServerOptions,
-  MemoryRateLimiter,
-  requireAccess,
-  requireChannel,
-  type Upgrade,
-} from '@millrace/platform/http';
+import type { HttpServer } from '@millrace/platform/http';
 import { type ConsumerFigures, ConsumerGroup, type EventLog, openLmdbLog, openSpool } from '@millrace/platform/log';
 import { openSmtp, type Post } from '@millrace/platform/mail';
 import { openDuckDbSeries, type SeriesStore } from '@millrace/platform/series';
@@ -39,9 +19,10 @@ import { createLogger, createMetrics, type Logger } from '@millrace/platform/tel
 import { WORLD_HISTORY } from '@millrace/worlds';
 import { openAccountZones } from './account-zones.ts';
 import { startDatabase } from './database/server-database.ts';
-import { keptSecret } from './kept-secret.ts';
+import { openDoor } from './door.ts';
 import { registerMetrics, registerWorldMetrics } from './metrics.ts';
 import { ProjectorHandle } from './projector/projector-handle.ts';
+import { sharedSecrets } from './secrets.ts';
 import { UserError } from './user-error.ts';
 import { startWorlds, WORLD_SOCKET_PATH, WORLDS_FOLDER, type Worlds } from './worlds/worlds.ts';
 
@@ -93,6 +74,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
   let collector: Collector | null = null;
   let worlds: Worlds | null = null;
   let accounts: Accounts | null = null;
+  let http: HttpServer | null = null;
   const flow = new Flow();
   const alerts = new AlertWatch(settings.alerts);
   const consumers: Consumer[] = [];
@@ -164,10 +146,12 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
     accountZones &&
     accountsOf(settings, logger, {
       database: database.database,
+      secret: () => sharedSecrets(settings, database.database).secret('identity'),
       post,
       hub,
       host: accountZones.host,
       instruments: () => collector?.instruments.map(({ id }) => id) ?? [],
+      onEnded: (whose) => http?.endStreams(whose),
     });
   const snapshots =
     accounts && accountZones && new ConsumerGroup(accountZones.log, accounts.worker, systemClock, (message) => logger.warn(message));
@@ -191,7 +175,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
   registerMetrics(metrics, { host, log, consumers, hub, collector });
   if (worlds) registerWorldMetrics(metrics, worlds.figures);
   const readyParts = { log: 'ok', zones: `${host.figures().zones} open`, series: 'ok' };
-  const http = await openDoor(settings, {
+  http = await openDoor(settings, {
     hub,
     logger,
     console: consoleFolder,
@@ -200,8 +184,9 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
     instrumentExists: (id) => stateOf(id) !== undefined,
     zoneExists: (zone) => worlds?.zones.includes(zone) ?? false,
     identify: accounts?.identify ?? identifyDemo,
-    register: (routes, app) => {
-      if (accounts) accounts.register(routes);
+    operated: (deed) => (accounts ? accounts.operated(deed) : logger.info({ audit: deed.detail, trace: deed.trace }, deed.route)),
+    register: ({ routes, app, traffic }) => {
+      if (accounts) accounts.register(routes, traffic);
       else demoRoutes(routes);
       const reads = {
         series,
@@ -274,13 +259,12 @@ function requireWritable(folder: string): void {
 function accountsOf(
   settings: Settings,
   logger: Logger,
-  { post, ...parts }: { post: Post | null } & Pick<AccountSettings, 'database' | 'hub' | 'host' | 'instruments'>,
+  { post, ...parts }: { post: Post | null } & Pick<AccountSettings, 'database' | 'secret' | 'hub' | 'host' | 'instruments' | 'onEnded'>,
 ): Accounts {
   const onTrouble = (message: string, detail: unknown) => logger.error({ reason: troubleOf(detail) }, message);
   return openAccounts({
     ...parts,
     clock: systemClock,
-    secret: keptSecret(settings.data, 'identity'),
     mailer: post && mailerOver(post, onTrouble),
     providers: settings.accounts.providers,
     isOpen: settings.accounts.signUp === 'open',
@@ -308,71 +292,6 @@ async function openInstruments(host: ZoneHost, { instruments }: Collector): Prom
     await host.open(address);
     host.tell(address, { type: 'ListInstrument', source, symbol, simulated });
     host.tell(address, { type: 'MarkStale', reason: 'the source is connecting', time: Date.now() });
-  }
-}
-
-async function openDoor(
-  settings: Settings,
-  parts: {
-    hub: Hub;
-    logger: Logger;
-    console: string;
-    sockets: Readonly<Record<string, Upgrade>>;
-    metrics: () => Promise<{ contentType: string; text: string }>;
-    instrumentExists: (id: InstrumentId) => boolean;
-    zoneExists: (zone: string) => boolean;
-    register: HttpServerOptions['register'];
-    identify: HttpServerOptions['identify'];
-  },
-): Promise<HttpServer> {
-  const { hub, logger, metrics, register, identify, instrumentExists } = parts;
-  try {
-    return await createHttpServer({
-      host: settings.host,
-      port: settings.port,
-      hub,
-      connectionsMax: settings.streams.connectionsMax,
-      document: openApiDocument(),
-      console: parts.console,
-      sockets: parts.sockets,
-      metrics,
-      logger,
-      register,
-      identify,
-      origins: settings.gateway.origins,
-      limiter: new MemoryRateLimiter(() => performance.now()),
-      isOpenToSites: !settings.demo,
-      checkChannel: (name, principal) => {
-        const own = name === OWN_CHANNEL && principal.user !== null ? `users:${principal.user}` : name;
-        if (own === OWN_CHANNEL) requireAccess(principal, CHANNELS.users.access);
-        const channel = requireChannel(own);
-        requireAccess(principal, CHANNELS[channel.kind].access);
-        if (channel.kind === 'users' && channel.user !== principal.user)
-          throw new ApiProblem('NOT_ALLOWED', `${name} is another user’s own stream.`, 'The channel "user" is yours.');
-        if ('instrument' in channel && !(isInstrumentId(channel.instrument) && instrumentExists(channel.instrument)))
-          throw new ApiProblem(
-            'UNKNOWN_INSTRUMENT',
-            `There is no instrument "${channel.instrument}".`,
-            'GET /api/v1/instruments lists them all.',
-          );
-        if (channel.kind === 'zones' && !parts.zoneExists(channel.zone))
-          throw new ApiProblem('UNKNOWN_ZONE', `There is no zone "${channel.zone}".`, 'GET /api/v1/worlds/zones lists them all.');
-        return { name: own, delivery: CHANNELS[channel.kind].delivery };
-      },
-    });
-  } catch (error) {
-    const { code } = error as { code?: string };
-    if (code === 'EADDRINUSE')
-      throw new UserError(
-        `port ${settings.port} on ${settings.host} is taken`,
-        'Choose another with --port (0 takes a free one), or stop what uses it.',
-      );
-    if (code === 'EADDRNOTAVAIL' || code === 'EACCES' || code === 'ENOTFOUND')
-      throw new UserError(
-        `cannot serve on ${settings.host}:${settings.port} (${code})`,
-        'Choose an address of this machine with --host and a port above 1023 with --port.',
-      );
-    throw error;
   }
 }
 

@@ -1,28 +1,8 @@
 import type { TSchema } from 'typebox';
-import { Type } from 'typebox';
-import { AccountSnapshot, AccountStand, SnapshotProgress } from '../account-events.ts';
-import { Candle, Quote, Reading, Trade } from '../market.ts';
-import { Alert, BookResource, ConsumerStand, FlowStand, Instrument, Source } from '../resources.ts';
+import { PAYLOADS } from '../payloads.ts';
 import { CHANNELS, type ChannelKind, GapNotice, SocketEvent, SocketReply, SocketRequest } from '../stream.ts';
-import { PlayerStand, World, WorldHostStand, ZoneStand, ZoneView } from '../world-resources.ts';
 
 const VERSION = '0.1.0';
-
-/** What each channel carries in `data`. */
-const PAYLOAD: Record<ChannelKind, TSchema> = {
-  trades: Type.Object({ ...Trade.properties, trace: Type.Optional(Type.String()) }),
-  quotes: Quote,
-  book: BookResource,
-  candles: Type.Object({ ...Candle.properties, closed: Type.Boolean(), version: Type.Integer() }),
-  readings: Reading,
-  tickers: Instrument,
-  sources: Source,
-  world: Type.Union([World, Type.Array(ZoneStand), Type.Array(WorldHostStand)]),
-  zones: ZoneView,
-  players: PlayerStand,
-  users: Type.Union([AccountStand, SnapshotProgress, AccountSnapshot, Type.Record(Type.String(), Type.Unknown())]),
-  operations: Type.Union([FlowStand, Type.Array(ConsumerStand), Type.Array(Alert)]),
-};
 
 /** The AsyncAPI 3 document of the streams: the same channels over server-sent events and WebSocket. */
 export function asyncApiDocument(): object {
@@ -33,7 +13,7 @@ export function asyncApiDocument(): object {
     const parameters = Object.fromEntries(
       [...name.matchAll(/\{(\w+)\}/g)].map(([, parameter]) => [parameter, { description: `The ${parameter}.` }]),
     );
-    messages[kind] = { name: kind, title: `An event of ${name}`, contentType: 'application/json', payload: plain(PAYLOAD[kind]) };
+    messages[kind] = { name: kind, title: `An event of ${name}`, contentType: 'application/json', payload: plain(PAYLOADS[kind]) };
     channels[kind] = {
       address: name,
       description: `${delivery}: ${carries}.`,

@@ -31,7 +31,7 @@ export function accountRoutes(routes: Routes, parts: AccountParts): void {
   routes.answer(ENDPOINTS.changeName, async ({ body, raw, principal }) => {
     const { user } = requireSession(principal);
     await asking(() => parts.identity().api.updateUser({ body: { name: body.name.trim() }, headers: headersOf(raw) }));
-    principals.userChanged(user);
+    principals.forgetUser(user);
     return DONE;
   });
 
@@ -95,13 +95,23 @@ export function accountRoutes(routes: Routes, parts: AccountParts): void {
     return DONE;
   });
 
+  routes.answer(ENDPOINTS.getUsage, async ({ raw, principal }) => {
+    const { requests, streams } = await parts.traffic(principal, raw.ip);
+    const { requestsPerSecond, burst, streams: streamsMax, keys: keysMax } = TIERS[principal.tier as Tier];
+    return {
+      requests: { perSecond: requestsPerSecond, burst, remaining: Math.min(burst, requests) },
+      streams: { open: streams, limit: streamsMax },
+      keys: { made: await keys.count(principal.user ?? ''), limit: keysMax },
+    };
+  });
+
   routes.answer(ENDPOINTS.listSessions, async ({ principal }) => members.sessions(requirePerson(principal).user, principal.credential));
 
   routes.answer(ENDPOINTS.endSession, async ({ params, raw, principal }) => {
     const { user } = requirePerson(principal);
     if (!(await members.endSession(user, params.session)))
       throw new ApiProblem('NOT_FOUND', `You have no session "${params.session}".`, 'GET /api/v1/account/sessions lists them.');
-    principals.sessionEnded(params.session);
+    principals.credentialEnded(params.session);
     await note(parts, raw, principal, 'session ended', params.session);
     return DONE;
   });
@@ -127,6 +137,7 @@ export function accountRoutes(routes: Routes, parts: AccountParts): void {
     const { user } = requirePerson(principal);
     if (!(await keys.revoke(user, params.key)))
       throw new ApiProblem('NOT_FOUND', `You have no key "${params.key}".`, 'GET /api/v1/account/keys lists them.');
+    principals.credentialEnded(params.key);
     await note(parts, raw, principal, 'key revoked', params.key);
     return DONE;
   });

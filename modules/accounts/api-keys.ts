@@ -140,6 +140,7 @@ function principalOf({
     tier: tier as Tier,
     permissions: permissionsOf(role, tenant, key.scopes),
     credential: key.id,
+    expiresAt: key.expiresAt?.getTime() ?? null,
   };
 }
 

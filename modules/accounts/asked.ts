@@ -1,5 +1,5 @@
 import type { Principal } from '@millrace/contracts';
-import { ApiProblem } from '@millrace/platform/http';
+import { ApiProblem, type TrafficOf } from '@millrace/platform/http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { ApiKeys } from './api-keys.ts';
 import type { AuditLog } from './audit.ts';
@@ -23,6 +23,7 @@ export interface AccountParts {
   /** Ids of the sites that may vouch for someone. */
   readonly providers: readonly string[];
   readonly baseUrl: () => string;
+  readonly traffic: TrafficOf;
 }
 
 const AGENT_CHARACTERS_MAX = 200;

@@ -36,8 +36,8 @@ for (const engine of ENGINES)
       await Promise.all(
         Array.from({ length: 40 }, (_none, index) => audit.append(index % 4 === 0 ? 'acme' : 'main', deed(`user ${index}`))),
       );
-      assert.deepEqual(await audit.verify('main'), { lines: 30, brokenAt: null });
-      assert.deepEqual(await audit.verify('acme'), { lines: 10, brokenAt: null });
+      assert.partialDeepStrictEqual(await audit.verify('main'), { lines: 30, brokenAt: null });
+      assert.partialDeepStrictEqual(await audit.verify('acme'), { lines: 10, brokenAt: null });
       const newest = await audit.list('main', { before: 30, limit: 3 });
       assert.deepEqual(
         newest.map(({ number }) => number),
@@ -59,7 +59,7 @@ for (const engine of ENGINES)
           database.drizzle.transaction(async (transaction) => {
             if (damage === damages.at(-1)) await transaction.execute(sql`delete from audit_lines where tenant = 'main' and number = 12`);
             await transaction.execute(damage);
-            assert.deepEqual(await new AuditLog({ ...database, drizzle: transaction as never }).verify('main'), {
+            assert.partialDeepStrictEqual(await new AuditLog({ ...database, drizzle: transaction as never }).verify('main'), {
               lines: 11,
               brokenAt: 12,
             });
@@ -68,6 +68,6 @@ for (const engine of ENGINES)
           rollback,
         );
       }
-      assert.deepEqual(await audit.verify('main'), { lines: 30, brokenAt: null });
+      assert.partialDeepStrictEqual(await audit.verify('main'), { lines: 30, brokenAt: null });
     });
   });

@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
-import type { AuditLine } from '@millrace/contracts';
+import type { AuditLine, AuditVerdict } from '@millrace/contracts';
 import type { Database } from '@millrace/platform/database';
 import { and, asc, desc, eq, gt, lt, sql } from 'drizzle-orm';
 import { auditLines } from './tables/tables.ts';
 
 /** The hash that the first line of a tenant follows. */
 const BEFORE_THE_FIRST = '0'.repeat(64);
-const VERIFY_LINES_AT_A_TIME = 1_000;
+const LINES_AT_A_TIME = 1_000;
 /** Any number of ours: lines of one tenant are written one after another. */
 const CHAIN_LOCK = 6_455_224;
 
@@ -48,25 +48,41 @@ export class AuditLog {
     return rows.map(({ tenant: _tenant, ...line }) => line);
   }
 
-  /** Goes through the whole chain: how many lines are sound, and the number of the first that is not, or is missing. */
-  async verify(tenant: string): Promise<{ lines: number; brokenAt: number | null }> {
-    let number = 0;
-    let hash = BEFORE_THE_FIRST;
-    for (;;) {
+  /** Every line, oldest first. */
+  async *all(tenant: string): AsyncGenerator<AuditLine> {
+    for (let number = 0; ; ) {
       const rows = await this.#database.drizzle
         .select()
         .from(auditLines)
         .where(and(eq(auditLines.tenant, tenant), gt(auditLines.number, number)))
         .orderBy(asc(auditLines.number))
-        .limit(VERIFY_LINES_AT_A_TIME);
-      if (rows.length === 0) return { lines: number, brokenAt: null };
-      for (const { tenant: _tenant, hash: stored, ...line } of rows) {
-        if (line.number !== number + 1 || hashOf(tenant, line, hash) !== stored) return { lines: number, brokenAt: number + 1 };
-        number = line.number;
-        hash = stored;
-      }
+        .limit(LINES_AT_A_TIME);
+      for (const { tenant: _tenant, ...line } of rows) yield line;
+      if (rows.length < LINES_AT_A_TIME) return;
+      number = rows.at(-1)?.number ?? 0;
     }
   }
+
+  verify(tenant: string): Promise<AuditVerdict> {
+    return verifyChain(tenant, this.all(tenant));
+  }
+}
+
+/** Goes through a whole chain: how many lines are sound, and the number of the first that is not, or is missing. */
+export async function verifyChain(tenant: string, chain: AsyncIterable<AuditLine>): Promise<AuditVerdict> {
+  let lines = 0;
+  let hash = BEFORE_THE_FIRST;
+  for await (const { hash: stored, ...line } of chain) {
+    if (line.number !== lines + 1 || hashOf(tenant, line, hash) !== stored) return { lines, brokenAt: lines + 1, hash };
+    lines++;
+    hash = stored;
+  }
+  return { lines, brokenAt: null, hash };
+}
+
+/** Every line of a tenant as a JSON document a line, which stands for itself wherever it is kept. */
+export async function* exportedLines(tenant: string, audit: AuditLog): AsyncGenerator<string> {
+  for await (const line of audit.all(tenant)) yield `${JSON.stringify({ tenant, ...line })}\n`;
 }
 
 function hashOf(tenant: string, line: Omit<AuditLine, 'hash'>, before: string): string {

@@ -12,6 +12,7 @@ const DEMO: Principal = {
   tier: 'enterprise',
   permissions: new Set(ALL_PERMISSIONS),
   credential: null,
+  expiresAt: null,
 };
 
 /** In a demo everyone on this machine is its owner, and nobody else is let in: not from the network, and not by a page that had its own name resolved to us. */

@@ -1,7 +1,7 @@
 import { ENDPOINTS, HOME_TENANT, type InstrumentId, type Permission, type Principal, type SignInOptions } from '@millrace/contracts';
 import type { Clock, ZoneHost } from '@millrace/kernel';
 import type { Database } from '@millrace/platform/database';
-import { ApiProblem, type Caller, type Routes } from '@millrace/platform/http';
+import { ApiProblem, type Caller, type Deed, type Routes, type StreamsOf, type TrafficOf } from '@millrace/platform/http';
 import type { Projection } from '@millrace/platform/log';
 import type { Hub, InitialEvent } from '@millrace/platform/streams';
 import { accountRoutes } from './account-routes.ts';
@@ -20,6 +20,7 @@ import { tenantRoutes } from './tenant-routes.ts';
 import { UsedCodes } from './used-codes.ts';
 import { accountZone } from './zone.ts';
 
+export { AuditLog, exportedLines, verifyChain } from './audit.ts';
 export { demoRoutes, identifyDemo } from './demo.ts';
 export type { Provider } from './identity.ts';
 export { mailerOver } from './mail.ts';
@@ -31,7 +32,8 @@ const FIRST_START = 'the first start';
 export interface AccountSettings {
   readonly database: Database;
   readonly clock: Clock;
-  readonly secret: string;
+  /** What cookies are signed and second factors are encrypted with. */
+  readonly secret: () => Promise<string>;
   readonly mailer: Mailer | null;
   readonly providers: readonly Provider[];
   readonly isOpen: boolean;
@@ -42,17 +44,21 @@ export interface AccountSettings {
   readonly hub: Hub;
   /** Instruments there are, for a user to begin with. */
   readonly instruments: () => Iterable<InstrumentId>;
+  /** What someone has open under what it was is to be ended. */
+  readonly onEnded: (whose: StreamsOf) => void;
   readonly onTrouble: (message: string, detail: unknown) => void;
 }
 
 /** Users, tenants and keys of an installation. */
 export interface Accounts {
   identify(caller: Caller): Promise<Principal>;
-  register(routes: Routes): void;
+  register(routes: Routes, traffic: TrafficOf): void;
   /** Puts users’ snapshots together from the log of their zones. */
   readonly worker: Projection;
   /** What a reader of a user’s own stream is told first. */
   events(user: string): InitialEvent[];
+  /** Writes down what an operator did. */
+  operated(deed: Deed): void;
   /** Once the tables are there and the address is known. */
   begin(baseUrl: string): Promise<void>;
   /** A link for whoever becomes the first administrator; null when there is a user. The one made before counts no more. */
@@ -60,7 +66,7 @@ export interface Accounts {
 }
 
 export function openAccounts(settings: AccountSettings): Accounts {
-  const { database, clock, secret, mailer, providers, isOpen, guests, host, hub, instruments, onTrouble } = settings;
+  const { database, clock, secret, mailer, providers, isOpen, guests, host, hub, instruments, onEnded, onTrouble } = settings;
   let begun: { identity: Identity; baseUrl: string } | null = null;
   const current = () => {
     if (!begun) throw new ApiProblem('TABLES_AWAY', 'Users cannot be looked up yet.', 'The server is starting; try again in a moment.');
@@ -77,6 +83,7 @@ export function openAccounts(settings: AccountSettings): Accounts {
     clock,
     issuer: () => current().baseUrl,
     guests,
+    onEnded,
     onTrouble,
   });
   const options: Omit<SignInOptions, 'isSignedIn'> = {
@@ -86,12 +93,13 @@ export function openAccounts(settings: AccountSettings): Accounts {
     providers: providers.map(({ id, ...rest }) => ({ id, name: 'name' in rest ? rest.name : id })),
     password: { lengthMin: PASSWORD_LENGTH_MIN, lengthMax: PASSWORD_LENGTH_MAX },
   };
-  const parts: AccountParts = {
+  const audit = new AuditLog(database);
+  const parts: Omit<AccountParts, 'traffic'> = {
     identity: () => current().identity,
     baseUrl: () => current().baseUrl,
     members,
     keys,
-    audit: new AuditLog(database),
+    audit,
     principals,
     lockout: new Lockout(clock),
     usedCodes: new UsedCodes(clock),
@@ -105,19 +113,25 @@ export function openAccounts(settings: AccountSettings): Accounts {
     identify: principals.identify,
     worker: snapshotWorker({ database, host, members, instruments }),
     events: (user) => own.events(user),
-    register: (routes) => {
+    register: (routes, traffic) => {
       routes.answer(ENDPOINTS.getSignInOptions, ({ principal }) => ({ ...options, isSignedIn: principal.user !== null }));
-      signInRoutes(routes, parts);
-      accountRoutes(routes, parts);
-      tenantRoutes(routes, parts);
+      const asked = { ...parts, traffic };
+      signInRoutes(routes, asked);
+      accountRoutes(routes, asked);
+      tenantRoutes(routes, asked);
       own.register(routes);
+    },
+    operated: ({ principal, route, detail, remote, trace }) => {
+      audit
+        .append(principal.tenant, { actor: principal.name, action: 'operated', subject: route, detail: { ...detail }, remote, trace })
+        .catch((error) => onTrouble(`it could not be written down that ${principal.name} did ${route}`, error));
     },
     begin: async (baseUrl) => {
       await members.begin();
       begun = {
         identity: createIdentity({
           database,
-          secret,
+          secret: await secret(),
           baseUrl,
           mailer,
           providers,

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { HOME_TENANT, isRole, type Permission, type Principal, permissionsOf } from '@millrace/contracts';
 import type { Clock } from '@millrace/kernel';
-import { ApiProblem, type Caller } from '@millrace/platform/http';
+import { ApiProblem, type Caller, type StreamsOf } from '@millrace/platform/http';
 import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTPayload, jwtVerify } from 'jose';
 import { type ApiKeys, KEY_PREFIX } from './api-keys.ts';
 import { ACCESS_TOKEN_S, type Identity } from './identity.ts';
@@ -23,6 +23,8 @@ interface PrincipalParts {
   readonly issuer: () => string;
   /** What anyone may do without signing in. */
   readonly guests: readonly Permission[];
+  /** What someone has open under what it was is to be ended. */
+  readonly onEnded: (whose: StreamsOf) => void;
   readonly onTrouble: (message: string, detail: unknown) => void;
 }
 
@@ -54,6 +56,7 @@ export class Principals {
       tier: 'free',
       permissions: new Set(parts.guests),
       credential: null,
+      expiresAt: null,
     };
   }
 
@@ -76,11 +79,17 @@ export class Principals {
     }
   };
 
-  /** What is known of a user counts no more: its role has changed, or it was kept out. */
+  /** What is known of a user counts no more: its role has changed, its password, or it was kept out. */
   userChanged(user: string): void {
+    this.forgetUser(user);
+    this.#note(this.#revokedAt, user);
+    this.#parts.onEnded({ user });
+  }
+
+  /** A user is to be looked up again, but may go on as it is. */
+  forgetUser(user: string): void {
     for (const [cookie, known] of this.#sessions) if (known.user === user) this.#sessions.delete(cookie);
     this.#parts.keys.forget();
-    this.#note(this.#revokedAt, user);
   }
 
   /** What is known of everyone counts no more. */
@@ -89,9 +98,11 @@ export class Principals {
     this.#parts.keys.forget();
   }
 
-  sessionEnded(session: string): void {
-    for (const [cookie, known] of this.#sessions) if (known.principal?.credential === session) this.#sessions.delete(cookie);
-    this.#note(this.#endedSessions, session);
+  /** A session or a key counts no more. */
+  credentialEnded(credential: string): void {
+    for (const [cookie, known] of this.#sessions) if (known.principal?.credential === credential) this.#sessions.delete(cookie);
+    this.#note(this.#endedSessions, credential);
+    this.#parts.onEnded({ credential });
   }
 
   /** Tokens issued before now live no longer than they would have anyway, so neither does the note. */
@@ -119,6 +130,7 @@ export class Principals {
             tier: await this.#parts.members.tierOf(tenant),
             permissions: permissionsOf(role, tenant),
             credential: found.session.id,
+            expiresAt: null,
           }
         : null;
     this.#sessions.delete(cookie);
@@ -130,7 +142,7 @@ export class Principals {
 
   async #byToken(token: string): Promise<Principal> {
     const claims = await this.#verify(token);
-    const { sub, tenant, role, sid, name, iat = 0 } = claims as JWTPayload & Record<'tenant' | 'role' | 'sid' | 'name', unknown>;
+    const { sub, tenant, role, sid, name, iat = 0, exp = 0 } = claims as JWTPayload & Record<'tenant' | 'role' | 'sid' | 'name', unknown>;
     if (typeof sub !== 'string' || typeof tenant !== 'string' || !isRole(role)) return refuse('The access token is none of ours.');
     if ((this.#revokedAt.get(sub) ?? -1) >= iat || (this.#endedSessions.get(String(sid)) ?? -1) >= 0)
       return refuse('The access token was revoked.');
@@ -143,6 +155,7 @@ export class Principals {
       tier: await this.#parts.members.tierOf(tenant),
       permissions: permissionsOf(role, tenant),
       credential: String(sid),
+      expiresAt: exp * 1_000,
     };
   }
 

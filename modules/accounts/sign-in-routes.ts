@@ -112,7 +112,7 @@ export function signInRoutes(routes: Routes, parts: AccountParts): void {
   routes.answer(ENDPOINTS.signOut, async ({ raw, reply, principal }) => {
     const { headers } = await asking(() => parts.identity().api.signOut({ headers: headersOf(raw), returnHeaders: true }));
     relay(reply, headers);
-    if (principal.kind === 'session' && principal.credential !== null) principals.sessionEnded(principal.credential);
+    if (principal.kind === 'session' && principal.credential !== null) principals.credentialEnded(principal.credential);
     return DONE;
   });
 

@@ -1,6 +1,8 @@
+import { Readable } from 'node:stream';
 import { ENDPOINTS, type Principal } from '@millrace/contracts';
 import { ApiProblem, type Routes } from '@millrace/platform/http';
 import { type AccountParts, note, requirePerson } from './asked.ts';
+import { exportedLines } from './audit.ts';
 
 /** Tenants, their users, and what was done in them. */
 export function tenantRoutes(routes: Routes, parts: AccountParts): void {
@@ -67,5 +69,20 @@ export function tenantRoutes(routes: Routes, parts: AccountParts): void {
   routes.answer(ENDPOINTS.listAudit, async ({ params, query, principal }) => {
     await requireTenant(principal, params.tenant);
     return audit.list(params.tenant, { before: query.before, limit: query.limit ?? 100 });
+  });
+
+  routes.stream(ENDPOINTS.exportAudit, async ({ params, raw, reply, principal }) => {
+    await requireTenant(principal, params.tenant);
+    await note(parts, raw, { ...principal, tenant: params.tenant }, 'audit log exported', params.tenant);
+    const name = `audit-${params.tenant}-${new Date().toISOString().slice(0, 10)}.ndjson`;
+    return reply
+      .header('content-disposition', `attachment; filename="${name}"`)
+      .type('application/x-ndjson')
+      .send(Readable.from(exportedLines(params.tenant, audit)));
+  });
+
+  routes.answer(ENDPOINTS.verifyAudit, async ({ params, principal }) => {
+    await requireTenant(principal, params.tenant);
+    return audit.verify(params.tenant);
   });
 }

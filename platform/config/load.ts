@@ -29,13 +29,34 @@ export interface Settings {
   readonly publicUrl?: string;
   readonly accounts: { readonly signUp: 'open' | 'invitation'; readonly providers: readonly ProviderConfig[] };
   readonly mail: { readonly url?: string; readonly from: string };
-  readonly gateway: { readonly origins: readonly string[] };
+  readonly gateway: GatewaySettings;
+  readonly graphql: { readonly operations?: string };
   readonly database: { readonly url?: string };
+  readonly encryption: EncryptionSettings;
   readonly alerts: AlertRules;
-  readonly logging: { readonly level: string };
+  readonly logging: { readonly level: string; readonly requests: 'none' | 'failed' | 'all' };
 }
 
 type ProviderConfig = NonNullable<NonNullable<Config['accounts']>['providers']>[number];
+
+interface GatewaySettings {
+  readonly origins: readonly string[];
+  readonly trustedProxies: readonly string[];
+  readonly tls?: { readonly certFile: string; readonly keyFile: string };
+}
+
+interface EncryptionSettings {
+  readonly key?: string;
+  readonly keyFile?: string;
+  readonly previousKeys: readonly string[];
+  readonly vault?: {
+    readonly url: string;
+    readonly key: string;
+    readonly mount: string;
+    readonly token?: string;
+    readonly tokenFile?: string;
+  };
+}
 
 interface WorldSettings {
   readonly enabled: boolean;
@@ -58,7 +79,21 @@ interface WorldSettings {
 }
 
 /** Sections that the file may leave out; their keys have defaults of their own. */
-const SECTIONS = ['market', 'log', 'series', 'streams', 'worlds', 'accounts', 'mail', 'gateway', 'database', 'alerts', 'logging'] as const;
+const SECTIONS = [
+  'market',
+  'log',
+  'series',
+  'streams',
+  'worlds',
+  'accounts',
+  'mail',
+  'gateway',
+  'graphql',
+  'database',
+  'encryption',
+  'alerts',
+  'logging',
+] as const;
 const ENVIRONMENT_PREFIX = 'MILLRACE_';
 /** Names with our prefix that are no configuration. */
 const NOT_CONFIGURATION = new Set(['MILLRACE_CWD']);
@@ -93,8 +128,21 @@ export function loadConfig({ file, folder, environment, flags }: LoadOptions): S
   const filled = Value.Default(Config, structuredClone(raw)) as unknown as Settings;
   const sources = (raw.sources as SourceConfig[] | undefined) ?? FIRST_SOURCES;
   const worlds = { ...filled.worlds, tcpPort: filled.worlds.tcpPort ?? tcpPortBeside(filled.port) };
+  for (const [section, key] of PATHS) {
+    const within = section(filled) as Record<string, string | undefined> | undefined;
+    if (within?.[key] !== undefined) within[key] = resolve(folder, within[key]);
+  }
   return { ...filled, sources, worlds, data: resolve(folder, filled.data) };
 }
+
+/** Files that the configuration names; relative ones mean the folder it was given in. */
+const PATHS: readonly (readonly [section: (settings: Settings) => object | undefined, key: string])[] = [
+  [({ graphql }) => graphql, 'operations'],
+  [({ encryption }) => encryption, 'keyFile'],
+  [({ encryption }) => encryption.vault, 'tokenFile'],
+  [({ gateway }) => gateway.tls, 'certFile'],
+  [({ gateway }) => gateway.tls, 'keyFile'],
+];
 
 /** Players’ port when none is configured: the next one, or a free one where the server takes a free one too. */
 function tcpPortBeside(port: number): number {

@@ -15,12 +15,18 @@ const principal = (kind: Principal['kind'], ...permissions: Permission[]): Princ
   tier: 'free',
   permissions: new Set(permissions),
   credential: 'c',
+  expiresAt: null,
 });
 
 function guarded(who: Principal) {
   const app = fastify();
   answerWithProblems(app);
-  guardRoutes(app, { identify: async () => who, origins: ['https://friend.example'], limiter: new MemoryRateLimiter(() => 0) });
+  guardRoutes(app, {
+    identify: async () => who,
+    origins: ['https://friend.example'],
+    limiter: new MemoryRateLimiter(() => 0),
+    onOperated: () => {},
+  });
   return app;
 }
 

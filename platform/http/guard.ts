@@ -29,12 +29,23 @@ export interface Caller {
   readonly remote: string;
 }
 
+/** Something an operator did, or someone else who may change what concerns others. */
+export interface Deed {
+  readonly principal: Principal;
+  readonly route: string;
+  readonly detail: { readonly params: unknown; readonly body: unknown };
+  readonly remote: string;
+  readonly trace: string;
+}
+
 export interface GuardOptions {
   /** Who asks. Throws an ApiProblem for a token or key that is not valid: that is never the same as showing none. */
   readonly identify: (caller: Caller) => Promise<Principal>;
   /** Sites beside our own whose pages may use a browser’s session. */
   readonly origins: readonly string[];
   readonly limiter: RateLimiter;
+  /** Told of everything that was done by an operator’s right. */
+  readonly onOperated: (deed: Deed) => void;
 }
 
 /** Credentials that are none, from one address. */
@@ -70,8 +81,16 @@ export function guardRoutes(app: FastifyInstance, options: GuardOptions): { rout
     const { access = 'platform:admin', cost = 1 } = request.routeOptions.config;
     if (cost > 0) await takePlace(options.limiter, principal, request.ip, cost, reply);
     if (request.is404) return;
-    if (!SAFE_METHODS.has(request.method)) requireOwnPage(principal, request.headers, options.origins);
+    // A browser sets up a WebSocket for any page, and sends its cookies with it.
+    if (!SAFE_METHODS.has(request.method) || request.headers.upgrade !== undefined)
+      requireOwnPage(principal, request.headers, options.origins);
     requireAccess(principal, access);
+  });
+  app.addHook('onResponse', async (request, reply) => {
+    if (request.routeOptions.config.access !== 'platform:operate' || SAFE_METHODS.has(request.method) || reply.statusCode >= 400) return;
+    const { principal, params, body, ip: remote, id: trace } = request;
+    const route = `${request.method} ${request.routeOptions.url}`;
+    options.onOperated({ principal, route, detail: { params, body: body ?? {} }, remote, trace });
   });
   return {
     routes: () =>
@@ -82,7 +101,7 @@ export function guardRoutes(app: FastifyInstance, options: GuardOptions): { rout
 }
 
 /** Who asks. An address that shows one credential after another that is none is not looked up any more for a while. */
-export async function identified({ identify, limiter }: Pick<GuardOptions, 'identify' | 'limiter'>, caller: Caller): Promise<Principal> {
+async function identified({ identify, limiter }: Pick<GuardOptions, 'identify' | 'limiter'>, caller: Caller): Promise<Principal> {
   const guesses = `guesses ${caller.remote}`;
   const showsSomething = caller.headers.authorization !== undefined || caller.headers['x-api-key'] !== undefined;
   if (showsSomething && (await limiter.take(guesses, GUESSES, 0)).remaining < 1)

@@ -1,5 +1,9 @@
-export { type Caller, isLoopbackAddress, isLoopbackHost, operatorOf, requireAccess } from './guard.ts';
+export { type Caller, type Deed, isLoopbackAddress, isLoopbackHost, operatorOf, requireAccess } from './guard.ts';
+export type { StreamPlace, StreamsOf } from './open-streams.ts';
 export { ApiProblem } from './problems.ts';
 export { MemoryRateLimiter } from './rate-limit.ts';
 export type { Request, Routes } from './routes.ts';
-export { createHttpServer, type HttpServer, type HttpServerOptions, requireChannel, type Upgrade } from './server.ts';
+export { createHttpServer, type Door, type HttpServer, type HttpServerOptions, requireChannel, type TrafficOf } from './server.ts';
+export type { ChannelCheck } from './socket.ts';
+export { traceparentOf } from './trace.ts';
+export { takeConnection, type Upgrade } from './upgrades.ts';

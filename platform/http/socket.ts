@@ -1,17 +1,26 @@
-import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { type Principal, SocketRequest } from '@millrace/contracts';
+import type { FastifyRequest } from 'fastify';
 import { pack, unpack } from 'msgpackr';
 import { Compile } from 'typebox/compile';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { type ChannelDelivery, type Hub, type HubPosition, parsePosition, type Reader, socketFrame } from '../streams/index.ts';
+import type { Caller } from './guard.ts';
+import type { StreamPlace } from './open-streams.ts';
 import { ApiProblem } from './problems.ts';
 
 /** The largest request a client may send: 256 channel names with positions fit in. */
 const REQUEST_BYTES_MAX = 64 * 1024;
 const CHANNELS_MAX = 1_024;
+/** Requests that may wait while it is found out who asks. */
+const WAITING_MAX = 64;
 /** A client that answers no ping between two of these is gone, whatever its network says. */
 const PING_EVERY_MS = 25_000;
+
+/** “Try again later” (RFC 6455’s registry): resuming from the last position is fine. */
+const CLOSED_BY_US = 1013;
+/** A close frame has room for 123 bytes of reason. */
+const CLOSE_REASON_MAX = 120;
 
 const MSGPACK = 'millrace.msgpack';
 const requestSchema = Compile(SocketRequest);
@@ -22,15 +31,24 @@ interface ResolvedChannel {
   readonly delivery: ChannelDelivery;
 }
 
+/** Whom a connection belongs to, and how it is ended; see OpenStreams. */
+type Begin = (end: (reason: string) => void) => StreamPlace;
+
+export interface SocketServer {
+  upgrade(asked: Pick<FastifyRequest, 'raw' | 'ip' | 'principal'>, socket: Duplex, head: Buffer, begin: Begin): void;
+  close(): void;
+}
+
 /** Finds a channel; throws ApiProblem when there is none of that name, or it is not for this one. */
 export type ChannelCheck = (name: string, principal: Principal) => ResolvedChannel;
 
-/** The WebSocket side of the streams: subscribe, unsubscribe, ping, each answered with its id. */
+/** The WebSocket side of the streams: subscribe, unsubscribe, authenticate, ping, each answered with its id. */
 export function createSocketServer(
   hub: Hub,
   check: ChannelCheck,
+  identify: (caller: Caller) => Promise<Principal>,
   onFailure: (error: unknown) => void,
-): { upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, principal: Principal): void; count(): number; close(): void } {
+): SocketServer {
   const server = new WebSocketServer({
     noServer: true,
     maxPayload: REQUEST_BYTES_MAX,
@@ -47,12 +65,21 @@ export function createSocketServer(
   }, PING_EVERY_MS);
   server.on('connection', (client) => client.on('pong', () => silent.delete(client)));
   return {
-    upgrade: (request, socket, head, principal) =>
-      server.handleUpgrade(request, socket, head, (connection) => {
-        server.emit('connection', connection, request);
-        serve(connection, socket, hub, (name) => check(name, principal), onFailure);
-      }),
-    count: () => server.clients.size,
+    upgrade: ({ raw, ip, principal }, socket, head, begin) => {
+      let end: (reason: string) => void = () => socket.destroy();
+      const place = begin((reason) => end(reason));
+      socket.once('close', place.close);
+      server.handleUpgrade(raw, socket, head, (connection) => {
+        server.emit('connection', connection, raw);
+        end = (reason) => connection.close(CLOSED_BY_US, reason.slice(0, CLOSE_REASON_MAX));
+        const authenticate = async (token: string) => {
+          const newer = await identify({ headers: { authorization: `Bearer ${token}`, host: raw.headers.host }, remote: ip });
+          place.is(newer);
+          return newer;
+        };
+        serve({ connection, socket, hub, principal, check, authenticate, onFailure });
+      });
+    },
     close: () => {
       clearInterval(pings);
       for (const client of server.clients) client.close(1001, 'the server stops');
@@ -61,13 +88,18 @@ export function createSocketServer(
   };
 }
 
-function serve(
-  connection: WebSocket,
-  socket: Duplex,
-  hub: Hub,
-  check: (name: string) => ResolvedChannel,
-  onFailure: (error: unknown) => void,
-): void {
+interface Served {
+  readonly connection: WebSocket;
+  readonly socket: Duplex;
+  readonly hub: Hub;
+  readonly principal: Principal;
+  readonly check: ChannelCheck;
+  readonly authenticate: (token: string) => Promise<Principal>;
+  readonly onFailure: (error: unknown) => void;
+}
+
+function serve({ connection, socket, hub, principal: first, check, authenticate, onFailure }: Served): void {
+  let principal = first;
   const binary = connection.protocol === MSGPACK;
   const reader: Reader = {
     format: binary ? 'msgpack' : 'json',
@@ -75,7 +107,7 @@ function serve(
     get backlog() {
       return socket.writableLength;
     },
-    end: (reason) => connection.close(1013, reason.slice(0, 120)),
+    end: (reason) => connection.close(CLOSED_BY_US, reason.slice(0, CLOSE_REASON_MAX)),
   };
   const subscribed = new Set<string>();
   /** What channels were asked for by. */
@@ -100,18 +132,51 @@ function serve(
         id,
         'BAD_REQUEST',
         `"${String((message as { op?: unknown } | null)?.op)}" with these fields is no request.`,
-        'Use op subscribe, unsubscribe or ping; see /docs.',
+        'Use op subscribe, unsubscribe, authenticate or ping; see /docs.',
       );
     }
+    if (isAsking && waiting.length >= WAITING_MAX)
+      return refuse(message.id, 'RATE_LIMITED', `${WAITING_MAX} requests wait.`, 'Wait for the answer to "authenticate".');
+    if (isAsking) waiting.push(message);
+    else take(message);
+  });
+  /** What is asked while it is found out who asks, waits for that. */
+  const waiting: SocketRequest[] = [];
+  let isAsking = false;
+  const take = (message: SocketRequest) => {
+    if (message.op !== 'authenticate') return attempt(message.id, () => handle(message));
+    isAsking = true;
+    authenticate(message.token)
+      .then(
+        (newer) => attempt(message.id, () => become(newer, message.id)),
+        (error: unknown) =>
+          attempt(message.id, () => {
+            throw error;
+          }),
+      )
+      .finally(() => {
+        isAsking = false;
+        for (let next = waiting.shift(); next; next = isAsking ? undefined : waiting.shift()) take(next);
+      });
+  };
+  const attempt = (id: unknown, work: () => void) => {
     try {
-      handle(message);
+      work();
     } catch (error) {
-      if (error instanceof ApiProblem) return refuse(message.id, error.code, error.message, error.remedy);
+      if (error instanceof ApiProblem) return refuse(id, error.code, error.message, error.remedy);
       onFailure(error);
       connection.close(1011, 'the server failed on this request');
     }
-  });
-  const handle = (message: SocketRequest) => {
+  };
+  const become = (newer: Principal, id: string | number) => {
+    principal = newer;
+    // What the newer credential does not allow is watched no more.
+    const forbidden = [...subscribed].filter((name) => !isAllowed(() => check(name, principal)));
+    if (forbidden.length > 0) hub.unsubscribe(reader, forbidden);
+    for (const name of forbidden) subscribed.delete(name);
+    reply({ id, ok: true, op: 'authenticate', position: hub.position });
+  };
+  const handle = (message: Exclude<SocketRequest, { op: 'authenticate' }>) => {
     if (message.op === 'ping') return reply({ id: message.id, ok: true, op: 'pong', position: hub.position });
     if (message.op === 'unsubscribe') {
       const names = message.channels.map((asked) => known.get(asked) ?? asked);
@@ -119,7 +184,7 @@ function serve(
       for (const name of names) subscribed.delete(name);
       return reply({ id: message.id, ok: true, op: message.op, position: hub.position });
     }
-    const channels = message.channels.map((asked) => ({ asked, ...check(asked) }));
+    const channels = message.channels.map((asked) => ({ asked, ...check(asked, principal) }));
     if (subscribed.size + channels.length > CHANNELS_MAX)
       throw new ApiProblem(
         'BAD_REQUEST',
@@ -139,4 +204,14 @@ function serve(
   socket.on('drain', () => hub.drained(reader));
   connection.on('close', () => hub.leave(reader));
   connection.on('error', () => hub.leave(reader));
+}
+
+function isAllowed(check: () => unknown): boolean {
+  try {
+    check();
+    return true;
+  } catch (error) {
+    if (error instanceof ApiProblem) return false;
+    throw error;
+  }
 }

@@ -7,6 +7,7 @@ const RETRY_MS = 1_000;
 /**
  * Turns a request into a stream of server-sent events. The body is framed by the end of the connection, not in chunks, so
  * that one prepared buffer goes to every socket as it is.
+ * @returns ends it from here
  */
 export function openEventStream(
   request: IncomingMessage,
@@ -15,9 +16,9 @@ export function openEventStream(
   channels: readonly { name: string; delivery: 'lossless' | 'conflated' }[],
   from: HubPosition | null,
   headers: Record<string, string>,
-): void {
+): (reason: string) => void {
   const { socket } = response;
-  if (!socket) return;
+  if (!socket) return () => {};
   response.useChunkedEncodingByDefault = false;
   response.writeHead(200, {
     ...headers,
@@ -51,4 +52,8 @@ export function openEventStream(
   socket.on('close', () => hub.leave(reader));
   socket.on('error', () => hub.leave(reader));
   hub.subscribe(reader, channels, () => from);
+  return (reason) => {
+    hub.leave(reader);
+    reader.end(reason);
+  };
 }

@@ -155,7 +155,7 @@ export class Hub {
     const missed: Entry[] = [];
     for (const state of added) this.#welcome(reader, state, from(state.name), missed);
     missed.sort((a, b) => a.offset - b.offset);
-    if (missed.length > 0) reader.write(joined(missed, reader.format));
+    if (missed.length > 0) reader.write(joined(missed, reader.format), missed);
     this.#delivered += missed.length;
     this.#regroup(reader, [...(before?.group.channels ?? []), ...added]);
   }
@@ -177,7 +177,7 @@ export class Hub {
     if (!subscription?.held) return;
     const held = [...subscription.held.values()].sort((a, b) => a.offset - b.offset);
     subscription.held = null;
-    if (held.length > 0) reader.write(joined(held, reader.format));
+    if (held.length > 0) reader.write(joined(held, reader.format), held);
     this.#delivered += held.length;
   }
 
@@ -205,7 +205,7 @@ export class Hub {
   #deliver(subscription: Subscription, entries: readonly Entry[], bytes: Buffer): void {
     const { reader } = subscription;
     if (subscription.held === null && reader.backlog < BACKLOG_BYTES_MAX) {
-      reader.write(bytes);
+      reader.write(bytes, entries);
       this.#delivered += entries.length;
       return;
     }
@@ -238,7 +238,8 @@ export class Hub {
         to: formatPosition(this.epoch, follows),
         reason: current ? 'evicted' : 'epoch-changed',
       };
-      reader.write(new Entry(this.epoch, follows, state.name, 'gap', '', false, notice).bytes(reader.format));
+      const gap = new Entry(this.epoch, follows, state.name, 'gap', '', false, notice);
+      reader.write(gap.bytes(reader.format), [gap]);
       if (state.delivery === 'lossless' && current) {
         for (const entry of entriesOf(state)) missed.push(entry);
         return;
@@ -308,7 +309,7 @@ export class Hub {
 
   #beat(): void {
     this.#cancelHeartbeat = this.#options.clock.after(HEARTBEAT_MS, () => {
-      for (const { reader } of this.#subscriptions.values()) if (reader.format === 'sse') reader.write(HEARTBEAT);
+      for (const { reader } of this.#subscriptions.values()) if (reader.format === 'sse') reader.write(HEARTBEAT, []);
       this.#beat();
     });
   }

@@ -1,13 +1,14 @@
 import { pack } from 'msgpackr';
 import { formatPosition } from './position.ts';
 
-export type Format = 'sse' | 'json' | 'msgpack';
+/** `entries`: as they are, for a reader in this process that makes something else of them. */
+export type Format = 'sse' | 'json' | 'msgpack' | 'entries';
 
 /** A connection as the hub sees it. */
 export interface Reader {
   readonly format: Format;
-  /** Hands bytes to the connection; never blocks. */
-  write(bytes: Buffer): void;
+  /** Hands bytes to the connection, or takes the entries they stand for; never blocks. */
+  write(bytes: Buffer, entries: readonly Entry[]): void;
   /** Bytes handed over that the other side has not taken yet. */
   readonly backlog: number;
   /** Ends the connection and tells the other side why. */
@@ -24,7 +25,7 @@ export class Entry {
   readonly conflated: boolean;
   readonly data: unknown;
   readonly #epoch: string;
-  readonly #bytes: { sse?: Buffer; json?: Buffer; msgpack?: Buffer } = {};
+  readonly #bytes: Partial<Record<Format, Buffer>> = {};
 
   constructor(epoch: string, offset: number, channel: string, event: string, key: string, conflated: boolean, data: unknown) {
     this.#epoch = epoch;
@@ -36,6 +37,10 @@ export class Entry {
     this.data = data;
   }
 
+  get position(): string {
+    return formatPosition(this.#epoch, this.offset);
+  }
+
   bytes(format: Format): Buffer {
     const made = this.#bytes[format];
     if (made) return made;
@@ -45,7 +50,8 @@ export class Entry {
   }
 
   #encode(format: Format): Buffer {
-    const position = formatPosition(this.#epoch, this.offset);
+    if (format === 'entries') return NOTHING;
+    const { position } = this;
     if (format === 'sse')
       return Buffer.from(`id: ${position}\nevent: ${this.event}\ndata: ${JSON.stringify({ channel: this.channel, data: this.data })}\n\n`);
     const message = { channel: this.channel, position, event: this.event, data: this.data };
@@ -53,6 +59,7 @@ export class Entry {
   }
 }
 
+const NOTHING = Buffer.alloc(0);
 const FINAL = 0x80;
 const OPCODE = { text: 0x1, binary: 0x2 };
 const SHORT_MAX = 125;

@@ -12,8 +12,9 @@ export function print(flags: ServingFlags): void {
 
 /** What is printed ends up in tickets and chats: secrets, and the passwords within addresses, do not. */
 function hidden(key: string, value: unknown): unknown {
+  if (key === 'previousKeys') return (value as string[]).map(() => '…');
   if (typeof value !== 'string') return value;
-  return /secret$/i.test(key) ? '…' : value.replace(/^(\w+:\/\/[^:/@]+):[^@]+@/, '$1:…@');
+  return /(secret|token)$|^key$/i.test(key) ? '…' : value.replace(/^(\w+:\/\/[^:/@]+):[^@]+@/, '$1:…@');
 }
 
 export function schema(): void {

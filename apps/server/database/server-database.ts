@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Settings } from '@millrace/platform/config';
 import {
   connectDatabase,
   type Database,
@@ -11,6 +12,7 @@ import {
   troubleOf,
 } from '@millrace/platform/database';
 import type { Logger } from '@millrace/platform/telemetry';
+import { sql } from 'drizzle-orm';
 import { SupervisedProcess } from '../supervised-process.ts';
 import type { FromDatabase, ToDatabase } from './database-process.ts';
 
@@ -92,4 +94,34 @@ function socketFolder(data: string): string {
   const inside = join(data, 'database-socket');
   if (isSocketFolder(inside)) return inside;
   return join(tmpdir(), `millrace-${createHash('sha256').update(data).digest('hex').slice(0, 16)}`);
+}
+
+/**
+ * The relational store for a command: that of the server which is running, or opened for as long as the work takes.
+ */
+export async function withDatabase<T>(
+  { data, database: { url } }: Settings,
+  logger: Logger,
+  work: (database: Database) => Promise<T>,
+): Promise<T> {
+  const socket = socketFolder(data);
+  if (url !== undefined || (await isListening(socket))) {
+    const database = connectDatabase(url === undefined ? { socket } : { url });
+    return work(database).finally(() => database.close());
+  }
+  const opened = startDatabase(data, undefined, 0, logger);
+  await opened.ready;
+  return work(opened.database).finally(() => opened.stop());
+}
+
+async function isListening(socket: string): Promise<boolean> {
+  if (!existsSync(socket)) return false;
+  const probe = connectDatabase({ socket });
+  return probe.drizzle
+    .execute(sql`select 1`)
+    .then(
+      () => true,
+      () => false,
+    )
+    .finally(() => probe.close());
 }

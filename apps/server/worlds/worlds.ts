@@ -29,9 +29,9 @@ import {
   zoneStands,
 } from '@millrace/worlds';
 import { drillReports } from '../drill/reports.ts';
-import { keptSecret } from '../kept-secret.ts';
 import type { WorldFigures } from '../metrics.ts';
 import type { ProjectorHandle } from '../projector/projector-handle.ts';
+import { ownSecrets } from '../secrets.ts';
 import { UserError } from '../user-error.ts';
 import { HostProcesses } from './host-processes.ts';
 import { type FromHost, openStores } from './zone-host.ts';
@@ -77,7 +77,7 @@ export async function startWorlds(
   const stores = openStores(data);
   const plan: WorldPlan = { seed: worlds.seed, columns: worlds.columns, rows: worlds.rows, monsters: worlds.monsters, items: worlds.items };
   const zones = allZones(plan);
-  const tokens = playerTokens(new TextEncoder().encode(worlds.tokenSecret ?? keptSecret(settings.data, 'world-tokens')));
+  const tokens = playerTokens(new TextEncoder().encode(worlds.tokenSecret ?? (await ownSecrets(settings).secret('world-tokens'))));
   const gateway = new Gateway({
     clock: systemClock,
     zones,

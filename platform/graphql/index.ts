@@ -1,0 +1,1 @@
+export { GRAPHQL_PATH, serveGraphQl } from './server.ts';

@@ -1,0 +1,234 @@
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import { useAPQ as persistedOnDemand } from '@graphql-yoga/plugin-apq';
+import { usePersistedOperations as persisted } from '@graphql-yoga/plugin-persisted-operations';
+import type { Endpoint, Principal, Problem, Transport } from '@millrace/contracts';
+import type { FastifyBaseLogger, FastifyInstance, FastifyPluginAsync } from 'fastify';
+import { type ExecutionArgs, GraphQLError, parse } from 'graphql';
+import { useServer as serveOver } from 'graphql-ws/use/ws';
+import { createYoga, type Plugin, type YogaInitialContext } from 'graphql-yoga';
+import { WebSocketServer } from 'ws';
+import { ApiProblem, type Door, takeConnection, traceparentOf } from '../http/index.ts';
+import { parsePosition } from '../streams/index.ts';
+import { ChannelEvents } from './channel-events.ts';
+import { TOKENS_MAX, tooMuch } from './limits.ts';
+import { graphSchema, type Resources } from './schema.ts';
+
+export const GRAPHQL_PATH = '/api/v1/graphql';
+
+/** A query, its variables included; REST bodies may be as large. */
+const MESSAGE_BYTES_MAX = 1024 * 1024;
+/** Routes one operation may really ask, where a list turned out longer than it was taken for. */
+const CALLS_MAX = 1_000;
+const CHANNELS_MAX = 256;
+/** What of a request says who asks; it goes with every question that a query leads to. */
+const IDENTITY_HEADERS = ['authorization', 'x-api-key', 'cookie', 'origin', 'host', 'sec-fetch-site', 'user-agent'] as const;
+
+/** Who sent an operation. */
+interface Asked {
+  principal: Principal;
+  headers: IncomingHttpHeaders;
+  readonly remote: string;
+  readonly trace: string;
+  readonly transport: Transport;
+}
+
+export interface GraphQlOptions {
+  readonly logger: FastifyBaseLogger;
+  /** Operations by the SHA-256 of their text; when given, nothing else is answered. */
+  readonly operations: ReadonlyMap<string, string> | null;
+}
+
+type Context = YogaInitialContext & Resources;
+
+/**
+ * GraphQL over HTTP, server-sent events (graphql-sse’s distinct connections) and WebSocket (graphql-transport-ws), over the same resources and
+ * channels: every field asks a route of the HTTP API in this process, so what guards those guards it.
+ */
+export function serveGraphQl(door: Door, { logger, operations }: GraphQlOptions): void {
+  const yoga = createYoga<{ asked: Asked }, Resources>({
+    schema: graphSchema(),
+    graphqlEndpoint: GRAPHQL_PATH,
+    context: ({ asked }) => resourcesOf(door, asked),
+    plugins: [limited(), operations ? onlyThese(operations) : persistedOnDemand()],
+    // Origins, files and pages are the door’s business.
+    cors: false,
+    multipart: false,
+    graphiql: false,
+    landingPage: false,
+    logging: {
+      debug: () => {},
+      info: () => {},
+      warn: (...told) => logger.warn({ told }, 'graphql'),
+      error: (told) => logger.error({ err: told }, 'a GraphQL operation failed'),
+    },
+  });
+
+  const asks = new WeakMap<IncomingMessage, Asked>();
+  const sockets = new WebSocketServer({
+    noServer: true,
+    maxPayload: MESSAGE_BYTES_MAX,
+    perMessageDeflate: false,
+    handleProtocols: (offered) => (offered.has('graphql-transport-ws') ? 'graphql-transport-ws' : false),
+  });
+  const server = serveOver(
+    {
+      onConnect: async ({ connectionParams, extra: { request } }) => {
+        const asked = asks.get(request) as Asked;
+        const shown = connectionParams?.authorization ?? connectionParams?.Authorization;
+        if (typeof shown !== 'string') return true;
+        const headers = { authorization: shown, host: asked.headers.host };
+        try {
+          asked.principal = await door.identify({ headers, remote: asked.remote });
+        } catch (error) {
+          if (error instanceof ApiProblem) return false;
+          throw error;
+        }
+        asked.headers = headers;
+        return true;
+      },
+      execute: (args) => (args as Enveloped).rootValue.execute(args),
+      subscribe: (args) => (args as Enveloped).rootValue.subscribe(args),
+      onSubscribe: async ({ extra: { request } }, _id, params) => {
+        const { schema, execute, subscribe, contextFactory, parse, validate } = yoga.getEnveloped({ asked: asks.get(request), params });
+        const document = parse(params.query);
+        const errors = validate(schema, document);
+        if (errors.length > 0) return errors;
+        return {
+          schema,
+          operationName: params.operationName,
+          document,
+          variableValues: params.variables,
+          contextValue: await contextFactory(),
+          rootValue: { execute, subscribe },
+        } as ExecutionArgs;
+      },
+    },
+    sockets,
+  );
+
+  const plugin: FastifyPluginAsync = async (scope) => {
+    // Yoga says itself what is wrong with a body, in GraphQL’s own words.
+    scope.removeAllContentTypeParsers();
+    scope.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => done(null, body));
+    scope.route({
+      method: ['GET', 'POST'],
+      url: GRAPHQL_PATH,
+      config: { access: 'fields' },
+      handler: async (request, reply) => {
+        const { principal, headers, ip: remote, id: trace } = request;
+        const taken = takeConnection(request, reply);
+        if (taken) {
+          const { socket, head } = taken;
+          const place = door.streams.begin(principal, remote, 'graphql-websocket', () => socket.destroy());
+          socket.once('close', place.close);
+          asks.set(request.raw, { principal, headers, remote, trace, transport: 'graphql-websocket' });
+          sockets.handleUpgrade(request.raw, socket, head, (connection) => sockets.emit('connection', connection, request.raw));
+          return;
+        }
+        const ended = new AbortController();
+        request.raw.socket.once('close', () => ended.abort());
+        const answer = await yoga.fetch(
+          `http://${GRAPHQL_HOST}${request.url}`,
+          {
+            method: request.method,
+            headers: headersFor(headers),
+            signal: ended.signal,
+            ...(request.method === 'POST' && { body: (request.body as string | undefined) ?? '' }),
+          },
+          { asked: { principal, headers, remote, trace, transport: 'graphql-sse' } },
+        );
+        for (const [name, value] of answer.headers) void reply.header(name, value);
+        return reply.code(answer.status).send(answer.body ?? '');
+      },
+    });
+  };
+  void door.app.register(plugin);
+  door.app.addHook('onClose', () => server.dispose());
+}
+
+/** Yoga wants whole addresses; nobody is at this one. */
+const GRAPHQL_HOST = 'graphql.invalid';
+
+type Enveloped = ExecutionArgs & { rootValue: { execute: (args: ExecutionArgs) => never; subscribe: (args: ExecutionArgs) => never } };
+
+function headersFor(headers: IncomingHttpHeaders): Headers {
+  const copied = new Headers();
+  for (const name of ['accept', 'content-type'] as const) if (headers[name] !== undefined) copied.set(name, headers[name]);
+  return copied;
+}
+
+/** What resolvers may ask, as the one who sent the operation. */
+function resourcesOf({ app, hub, streams, checkChannel }: Door, asked: Asked): Resources {
+  let calls = 0;
+  return {
+    call: (endpoint, args) => {
+      if (++calls > CALLS_MAX)
+        throw new GraphQLError(`The query asked for more than ${CALLS_MAX} resources.`, { extensions: { code: 'QUERY_TOO_LARGE' } });
+      return callRoute(app, asked, endpoint, args);
+    },
+    watch: (names, from) => {
+      try {
+        if (names.length === 0 || names.length > CHANNELS_MAX)
+          throw new ApiProblem('BAD_CHANNEL', `${names.length} channels were named.`, `Name 1 to ${CHANNELS_MAX}.`);
+        const position = from === undefined || from === null ? null : parsePosition(from);
+        if (position === undefined)
+          throw new ApiProblem('BAD_POSITION', `"${from}" is no position.`, 'Send back one that an event gave, or none.');
+        const channels = names.map((name) => checkChannel(name, asked.principal));
+        // Over a WebSocket the connection has its place already, however many operations it carries.
+        const isCounted = asked.transport === 'graphql-websocket';
+        return new ChannelEvents(hub, channels, position, (end) =>
+          isCounted ? { close: () => {}, is: () => {} } : streams.begin(asked.principal, asked.remote, asked.transport, end),
+        );
+      } catch (error) {
+        throw error instanceof ApiProblem
+          ? errorOf({ code: error.code, detail: error.message, remedy: error.remedy, status: error.status })
+          : error;
+      }
+    },
+  };
+}
+
+async function callRoute(app: FastifyInstance, asked: Asked, endpoint: Endpoint, args: Record<string, unknown>): Promise<unknown> {
+  const path = endpoint.path.replace(/:(\w+)/g, (_whole, name: string) => encodeURIComponent(String(args[name])));
+  const query = new URLSearchParams();
+  for (const name of Object.keys(endpoint.query?.properties ?? {}))
+    if (args[name] !== undefined && args[name] !== null) query.set(name, String(args[name]));
+  const named = (properties: object = {}) =>
+    Object.fromEntries(Object.keys(properties).flatMap((name) => (args[name] === undefined ? [] : [[name, args[name]]])));
+  const headers: Record<string, string> = { traceparent: traceparentOf(asked.trace) };
+  for (const name of IDENTITY_HEADERS) {
+    const value = asked.headers[name];
+    if (typeof value === 'string') headers[name] = value;
+  }
+  const answer = await app.inject({
+    method: endpoint.method,
+    url: query.size > 0 ? `${path}?${query}` : path,
+    headers,
+    remoteAddress: asked.remote,
+    ...(endpoint.body && { payload: named(endpoint.body.properties) }),
+  });
+  const value = answer.json() as unknown;
+  if (answer.statusCode >= 400) throw errorOf(value as Problem);
+  return value;
+}
+
+function errorOf({ code, detail, remedy, status }: Pick<Problem, 'code' | 'detail' | 'remedy' | 'status'>): GraphQLError {
+  return new GraphQLError(detail, { extensions: { code, remedy, status } });
+}
+
+/** Refuses what asks for too much, over all transports: here the variables are known. */
+function limited(): Plugin<Context> {
+  const look = ({ args, setResultAndStopExecution }: { args: ExecutionArgs; setResultAndStopExecution: (result: never) => void }) => {
+    const error = tooMuch(args.schema, args.document, args.operationName, args.variableValues ?? {});
+    if (error) setResultAndStopExecution({ errors: [error] } as never);
+  };
+  return {
+    onParse: ({ setParseFn }) => setParseFn((source, options) => parse(source, { ...options, maxTokens: TOKENS_MAX })),
+    onExecute: (asked) => look(asked as never),
+    onSubscribe: ({ args, setResultAndStopExecution }) => look({ args, setResultAndStopExecution } as never),
+  };
+}
+
+function onlyThese(operations: ReadonlyMap<string, string>): Plugin {
+  return persisted({ getPersistedOperation: (hash) => operations.get(hash) ?? null }) as Plugin;
+}

@@ -1,0 +1,170 @@
+import {
+  GraphQLBoolean,
+  type GraphQLFieldConfig,
+  GraphQLFloat,
+  GraphQLInputObjectType,
+  type GraphQLInputType,
+  GraphQLList,
+  GraphQLNonNull,
+  type GraphQLNullableType,
+  GraphQLObjectType,
+  type GraphQLOutputType,
+  GraphQLScalarType,
+  GraphQLString,
+  valueFromASTUntyped,
+} from 'graphql';
+import type { TSchema } from 'typebox';
+
+/** The part of JSON Schema that our contracts are written in. */
+interface Shape {
+  readonly $id?: string;
+  readonly type?: string;
+  readonly description?: string;
+  readonly const?: unknown;
+  readonly enum?: readonly unknown[];
+  readonly anyOf?: readonly Shape[];
+  readonly items?: Shape | readonly Shape[];
+  readonly properties?: Readonly<Record<string, Shape>>;
+  readonly required?: readonly string[];
+}
+
+const SAFE_INT = new GraphQLScalarType({
+  name: 'SafeInt',
+  description: 'A whole number up to 2^53 - 1 either way: times (epoch ms), counts, sequence numbers.',
+  serialize: safeInt,
+  parseValue: safeInt,
+  parseLiteral: (node) => safeInt(valueFromASTUntyped(node)),
+});
+
+/** What has no fixed shape: maps by name, tuples, one of several shapes. */
+export const JSON_VALUE = new GraphQLScalarType({
+  name: 'JSON',
+  description: 'Any JSON value.',
+  parseValue: (value) => value,
+  parseLiteral: (node, variables) => valueFromASTUntyped(node, variables),
+});
+
+function safeInt(value: unknown): number {
+  const number = typeof value === 'string' ? Number(value) : value;
+  if (Number.isSafeInteger(number)) return number as number;
+  throw new TypeError(`${JSON.stringify(value)} is no whole number that JavaScript can hold.`);
+}
+
+const NAME = /^[_A-Za-z]\w*$/;
+
+export type Relations = ReadonlyMap<string, Readonly<Record<string, GraphQLFieldConfig<unknown, unknown>>>>;
+
+/** Makes GraphQL types of the contracts’ schemas, each named one once. */
+export class GraphTypes {
+  readonly #outputs = new Map<string, GraphQLObjectType>();
+  readonly #inputs = new Map<string, GraphQLInputObjectType>();
+  readonly #relations: () => Relations;
+
+  /** @param relations fields that lead on from an object to what belongs to it, by the object’s name */
+  constructor(relations: () => Relations) {
+    this.#relations = relations;
+  }
+
+  /** @param name of the object, where the schema has none of its own */
+  output(schema: TSchema, name: string): GraphQLOutputType {
+    return this.#output(schema as Shape, name);
+  }
+
+  input(schema: TSchema, name: string): GraphQLInputType {
+    return this.#input(schema as Shape, name);
+  }
+
+  #output(shape: Shape, name: string): GraphQLOutputType {
+    const inner = withoutNull(shape);
+    if (inner) return nullable(this.#output(inner, name));
+    const scalar = scalarOf(shape);
+    if (scalar) return new GraphQLNonNull(scalar);
+    const items = itemsOf(shape);
+    if (items) return new GraphQLNonNull(new GraphQLList(this.#output(items, name)));
+    const { properties } = shape;
+    if (!properties || !Object.keys(properties).every((key) => NAME.test(key))) return new GraphQLNonNull(JSON_VALUE);
+    const called = shape.$id ?? name;
+    const made = this.#outputs.get(called) ?? this.#object(shape, properties, called);
+    return new GraphQLNonNull(made);
+  }
+
+  #object(shape: Shape, properties: Readonly<Record<string, Shape>>, name: string): GraphQLObjectType {
+    const required = new Set(shape.required ?? []);
+    const made: GraphQLObjectType = new GraphQLObjectType({
+      name,
+      description: shape.description ?? null,
+      fields: () => ({
+        ...Object.fromEntries(
+          Object.entries(properties).map(([key, property]) => {
+            const type = this.#output(property, name + capital(key));
+            return [key, { type: required.has(key) ? type : nullable(type), description: property.description ?? null }];
+          }),
+        ),
+        ...this.#relations().get(name),
+      }),
+    });
+    this.#outputs.set(name, made);
+    return made;
+  }
+
+  #input(shape: Shape, name: string): GraphQLInputType {
+    const inner = withoutNull(shape);
+    if (inner) return nullable(this.#input(inner, name)) as GraphQLInputType;
+    const scalar = scalarOf(shape);
+    if (scalar) return new GraphQLNonNull(scalar);
+    const items = itemsOf(shape);
+    if (items) return new GraphQLNonNull(new GraphQLList(this.#input(items, name)));
+    const { properties } = shape;
+    if (!properties) return new GraphQLNonNull(JSON_VALUE);
+    const required = new Set(shape.required ?? []);
+    const called = `${shape.$id ?? name}Input`;
+    let made = this.#inputs.get(called);
+    if (!made) {
+      made = new GraphQLInputObjectType({
+        name: called,
+        fields: Object.fromEntries(
+          Object.entries(properties).map(([key, property]) => {
+            const type = this.#input(property, name + capital(key));
+            return [
+              key,
+              { type: (required.has(key) ? type : nullable(type)) as GraphQLInputType, description: property.description ?? null },
+            ];
+          }),
+        ),
+      });
+      this.#inputs.set(called, made);
+    }
+    return new GraphQLNonNull(made);
+  }
+}
+
+/** The type with and without its “!”. */
+export function nullable(type: GraphQLOutputType | GraphQLInputType): GraphQLNullableType & GraphQLOutputType {
+  return (type instanceof GraphQLNonNull ? type.ofType : type) as GraphQLNullableType & GraphQLOutputType;
+}
+
+export const capital = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);
+
+/** What is left of “this or null”. */
+function withoutNull({ anyOf }: Shape): Shape | null {
+  if (anyOf?.length !== 2) return null;
+  const others = anyOf.filter(({ type }) => type !== 'null');
+  return others.length === 1 ? (others[0] as Shape) : null;
+}
+
+function scalarOf(shape: Shape): GraphQLScalarType | null {
+  const { type, anyOf } = shape;
+  // Values of a choice read like “1m” and “second-factor”: no names that GraphQL’s enums may have.
+  const [value] = shape.enum ?? (shape.const === undefined ? [] : [shape.const]);
+  if (value !== undefined) return typeof value === 'string' ? GraphQLString : typeof value === 'boolean' ? GraphQLBoolean : GraphQLFloat;
+  if (type === 'string') return GraphQLString;
+  if (type === 'integer') return SAFE_INT;
+  if (type === 'number') return GraphQLFloat;
+  if (type === 'boolean') return GraphQLBoolean;
+  if (anyOf?.every((one) => scalarOf(one) === GraphQLString)) return GraphQLString;
+  return anyOf ? JSON_VALUE : null;
+}
+
+function itemsOf({ type, items }: Shape): Shape | null {
+  return type === 'array' && items && !Array.isArray(items) ? (items as Shape) : null;
+}

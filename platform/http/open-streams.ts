@@ -1,0 +1,120 @@
+import { type Connections, type Principal, TIERS, type Tier, type Transport } from '@millrace/contracts';
+import { ApiProblem } from './problems.ts';
+
+/** Users an answer about connections may name: those with the most streams. */
+const SHOWN_MAX = 1_000;
+
+interface OpenStream {
+  readonly transport: Transport;
+  readonly since: number;
+  readonly end: (reason: string) => void;
+  principal: Principal;
+  key: string;
+}
+
+/** A stream that was let in. */
+export interface StreamPlace {
+  /** The connection is gone. */
+  close(): void;
+  /** Who is at the other end has shown a newer credential. */
+  is(principal: Principal): void;
+}
+
+/** Whose streams are meant: all of a user, or those that were let in by one session, access token or key. */
+export type StreamsOf = { readonly user: string } | { readonly credential: string };
+
+/** The streams that are open, whose they are, and how many each user or address may have. */
+export class OpenStreams {
+  readonly #open = new Set<OpenStream>();
+  readonly #counts = new Map<string, number>();
+  readonly #most: number;
+  readonly #now: () => number;
+
+  /** @param most streams of all together. @param now epoch ms */
+  constructor(most: number, now: () => number) {
+    this.#most = most;
+    this.#now = now;
+  }
+
+  get size(): number {
+    return this.#open.size;
+  }
+
+  /** How many streams someone has open. */
+  countOf(principal: Principal, remote: string): number {
+    return this.#counts.get(keyOf(principal, remote)) ?? 0;
+  }
+
+  /**
+   * Takes one more in.
+   * @param end ends it from here, with a reason for the other side
+   * @throws ApiProblem when there are as many as the tier, or the server, allows
+   */
+  begin(principal: Principal, remote: string, transport: Transport, end: (reason: string) => void): StreamPlace {
+    if (this.#open.size >= this.#most)
+      throw new ApiProblem('TOO_MANY_CONNECTIONS', `${this.#most} streams are open.`, 'Close some, or raise streams.connectionsMax.');
+    const key = keyOf(principal, remote);
+    const open = this.#counts.get(key) ?? 0;
+    if (principal.kind !== 'demo' && open >= TIERS[principal.tier as Tier].streams)
+      throw new ApiProblem(
+        'TOO_MANY_CONNECTIONS',
+        `${principal.name} has ${open} streams open, as many as the tier ${principal.tier} allows.`,
+        'Close some, or put more channels into one.',
+      );
+    const stream: OpenStream = { principal, key, transport, since: this.#now(), end };
+    this.#open.add(stream);
+    this.#count(key, 1);
+    return {
+      close: () => {
+        if (this.#open.delete(stream)) this.#count(stream.key, -1);
+      },
+      is: (newer) => {
+        if (!this.#open.has(stream)) return;
+        this.#count(stream.key, -1);
+        stream.principal = newer;
+        stream.key = keyOf(newer, remote);
+        this.#count(stream.key, 1);
+      },
+    };
+  }
+
+  /** Ends what someone has open: it may not watch any more, or not as the one it was. */
+  endOf(whose: StreamsOf, reason: string): void {
+    for (const stream of [...this.#open]) {
+      const { user, credential } = stream.principal;
+      if ('user' in whose ? user === whose.user : credential === whose.credential) stream.end(reason);
+    }
+  }
+
+  /** Ends what was let in by a credential that is past. */
+  endExpired(): void {
+    const now = this.#now();
+    for (const stream of [...this.#open])
+      if (stream.principal.expiresAt !== null && stream.principal.expiresAt <= now) stream.end('credential-expired: show a newer one');
+  }
+
+  /** Who has how many open, over what, most first. */
+  list(node: string): Connections {
+    const lines = new Map<string, Connections['users'][number]>();
+    const transports: Partial<Record<Transport, number>> = {};
+    for (const { principal, transport, since } of this.#open) {
+      transports[transport] = (transports[transport] ?? 0) + 1;
+      const key = `${principal.user} ${transport}`;
+      const line = lines.get(key);
+      if (line) {
+        line.streams++;
+        line.since = Math.min(line.since, since);
+      } else lines.set(key, { user: principal.user, name: principal.name, tenant: principal.tenant, node, transport, streams: 1, since });
+    }
+    const users = [...lines.values()].sort((one, other) => other.streams - one.streams);
+    return { nodes: [{ node, streams: this.#open.size, transports }], users: users.slice(0, SHOWN_MAX) };
+  }
+
+  #count(key: string, change: 1 | -1): void {
+    const count = (this.#counts.get(key) ?? 0) + change;
+    if (count <= 0) this.#counts.delete(key);
+    else this.#counts.set(key, count);
+  }
+}
+
+const keyOf = ({ user }: Principal, remote: string) => (user === null ? `address ${remote}` : `user ${user}`);

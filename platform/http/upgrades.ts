@@ -1,0 +1,53 @@
+import { type IncomingMessage, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+import type { Access } from '@millrace/contracts';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { ApiProblem } from './problems.ts';
+
+/** Takes over a connection that asks to become a WebSocket. */
+export type Upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+
+/** Adds an address at which connections become WebSockets: a route like any other, which the guard looks at first. */
+export type AddUpgrade = (path: string, access: Access, take: (asked: FastifyRequest, socket: Duplex, head: Buffer) => void) => void;
+
+const TAKEN = Symbol('the connection behind a request for an upgrade');
+type Upgrading = IncomingMessage & { [TAKEN]?: { socket: Duplex; head: Buffer } };
+
+/**
+ * Lets requests for an upgrade take the way of all requests, so that who asks, from which page and how often is found out in one place. Node
+ * hands them out apart from the others; they get an answer to be refused with.
+ * @param bare addresses that see to everything themselves
+ */
+export function routeUpgrades(app: FastifyInstance, bare: Readonly<Record<string, Upgrade>>): AddUpgrade {
+  app.server.on('upgrade', (request: Upgrading, socket, head) => {
+    const [path = ''] = (request.url ?? '').split('?');
+    const upgrade = bare[path];
+    if (upgrade) return upgrade(request, socket, head);
+    socket.on('error', () => {});
+    request[TAKEN] = { socket, head };
+    const response = new ServerResponse(request);
+    // Refused is answered, and then over.
+    response.shouldKeepAlive = false;
+    response.assignSocket(socket as never);
+    response.once('finish', () => socket.end());
+    app.routing(request, response);
+  });
+  return (path, access, take) => {
+    app.get(path, { config: { access } }, (request, reply) => {
+      const taken = takeConnection(request, reply);
+      if (!taken)
+        throw new ApiProblem('BAD_REQUEST', `${path} is for WebSockets.`, 'Send “Upgrade: websocket”; see docs/api/asyncapi.json.');
+      take(request, taken.socket, taken.head);
+    });
+  };
+}
+
+/** The connection of a request for an upgrade, from now on one’s own; null for any other request. */
+export function takeConnection(request: FastifyRequest, reply: FastifyReply): { socket: Duplex; head: Buffer } | null {
+  const taken = (request.raw as Upgrading)[TAKEN] ?? null;
+  if (taken) {
+    reply.hijack();
+    reply.raw.detachSocket(taken.socket as never);
+  }
+  return taken;
+}

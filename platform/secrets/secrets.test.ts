@@ -1,0 +1,156 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import fc from 'fast-check';
+import { connectDatabase, migrateDatabase } from '../database/index.ts';
+import { ENGINES } from '../database/testing/engines.ts';
+import { Envelope, SecretError } from './envelope.ts';
+import { decrypt, encrypt, KEY_BYTES, localMasterKey } from './master-key.ts';
+import { fileSecrets, InstallationSecrets, type SecretStore } from './secret-store.ts';
+import { tableSecrets } from './table-secrets.ts';
+import { vaultMasterKey } from './vault-key.ts';
+
+const MIGRATIONS = join(import.meta.dirname, '..', '..', 'apps', 'server', 'migrations');
+const master = () => localMasterKey(randomBytes(KEY_BYTES));
+
+describe('an envelope', () => {
+  test('gives back what was put in, whatever it is, and never looks the same twice', async () => {
+    const envelope = new Envelope([master()]);
+    await fc.assert(
+      fc.asyncProperty(fc.string({ unit: 'binary' }), fc.string(), async (plain, context) => {
+        const sealed = await envelope.seal(plain, context);
+        assert.equal(await envelope.open(sealed, context), Buffer.from(plain).toString());
+        assert.notEqual(await envelope.seal(plain, context), sealed);
+      }),
+    );
+  });
+
+  test('cannot be opened for something else, without its master key, or when any character was changed', async () => {
+    const key = master();
+    const envelope = new Envelope([key]);
+    const sealed = await envelope.seal('the miller’s daughter', 'broker/kim');
+    await assert.rejects(envelope.open(sealed, 'broker/lee'), SecretError);
+    await assert.rejects(
+      new Envelope([master()]).open(sealed, 'broker/kim'),
+      /was sealed with the master key local-[0-9a-f]{12}; configured is/,
+    );
+    for (let at = 0; at < sealed.length; at++) {
+      const changed = sealed.slice(0, at) + (sealed[at] === 'A' ? 'B' : 'A') + sealed.slice(at + 1);
+      // A fresh one: what was unwrapped before must not help. The last character of base64url may hold unused bits.
+      const bytes = (text: string) =>
+        text
+          .split('.')
+          .map((part) => Buffer.from(part, 'base64url').toString('hex'))
+          .join('.');
+      if (bytes(changed) === bytes(sealed) && changed.startsWith('mse1.local-')) continue;
+      await assert.rejects(new Envelope([key]).open(changed, 'broker/kim'), SecretError, `at ${at}`);
+    }
+  });
+
+  test('opens what earlier master keys sealed, and seals with the newest', async () => {
+    const [old, newer] = [master(), master()];
+    const sealed = await new Envelope([old]).seal('secret', 'x');
+    const both = new Envelope([newer, old]);
+    assert.equal(await both.open(sealed, 'x'), 'secret');
+    assert.equal(Envelope.masterOf(await both.seal('secret', 'x')), newer.id);
+  });
+
+  test('a nonce is never used twice, and nonces and tags are of the sizes that GCM asks for', () => {
+    const key = randomBytes(KEY_BYTES);
+    const nonces = new Set(
+      Array.from({ length: 2_000 }, () =>
+        Buffer.from(encrypt(key, Buffer.from('x'), ''), 'base64url')
+          .subarray(0, 12)
+          .toString('hex'),
+      ),
+    );
+    assert.equal(nonces.size, 2_000);
+    assert.equal(Buffer.from(encrypt(key, Buffer.alloc(0), ''), 'base64url').length, 12 + 16);
+    assert.throws(() => decrypt(key, Buffer.alloc(20).toString('base64url'), ''), /too short/);
+  });
+});
+
+/** What every store of sealed secrets must do. */
+async function keepsSecrets(store: SecretStore): Promise<void> {
+  const [old, newer] = [master(), master()];
+  const secrets = new InstallationSecrets(store, new Envelope([old]));
+  const first = await secrets.secret('identity');
+  assert.ok(Buffer.from(first, 'base64url').length >= 32);
+  assert.equal(await new InstallationSecrets(store, new Envelope([old])).secret('identity'), first);
+  // Whoever comes second gets what the first one kept.
+  const together = await Promise.all([secrets.secret('other'), new InstallationSecrets(store, new Envelope([old])).secret('other')]);
+  assert.equal(together[0], await secrets.secret('other'));
+  assert.equal(together[1], together[0]);
+  const rotating = new InstallationSecrets(store, new Envelope([newer, old]));
+  assert.equal(await rotating.reseal(), 2);
+  assert.deepEqual(await rotating.list(), [
+    { name: 'identity', master: newer.id },
+    { name: 'other', master: newer.id },
+  ]);
+  assert.equal(await new InstallationSecrets(store, new Envelope([newer])).secret('identity'), first);
+  await assert.rejects(secrets.secret('identity'), SecretError);
+}
+
+describe('secrets of the installation', () => {
+  test('in files that only this user can read, and what was plain before is sealed', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'millrace-secrets-'));
+    await keepsSecrets(fileSecrets(join(folder, 'secrets')));
+    assert.equal(statSync(join(folder, 'secrets', 'identity')).mode & 0o777, 0o600);
+    const store = fileSecrets(folder);
+    writeFileSync(join(folder, 'plain'), 'of old');
+    const secrets = new InstallationSecrets(store, new Envelope([master()]));
+    assert.equal(await secrets.secret('plain'), 'of old');
+    assert.ok(Envelope.isSealed((await store.read('plain')) ?? ''));
+    assert.equal(await secrets.secret('plain'), 'of old');
+    rmSync(folder, { recursive: true });
+  });
+
+  for (const { name, open } of ENGINES)
+    test(`in the tables of ${name}`, async () => {
+      const running = await open();
+      const database = connectDatabase(running.address);
+      await migrateDatabase(database, MIGRATIONS);
+      await keepsSecrets(tableSecrets(database));
+      await database.close();
+      await running.close();
+    });
+});
+
+/** As much of Vault’s transit engine as we speak, after its API documentation. */
+async function imitatedVault(): Promise<{ url: string; asked: string[]; close(): void }> {
+  const key = randomBytes(KEY_BYTES);
+  const asked: string[] = [];
+  const server = createServer(async (request, response) => {
+    const body = JSON.parse((await request.toArray()).join('') || '{}');
+    asked.push(`${request.method} ${request.url}`);
+    const answer = (status: number, value: object) =>
+      response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(value));
+    if (request.headers['x-vault-token'] !== 'hvs.good') return answer(403, { errors: ['permission denied'] });
+    if (request.url === '/v1/transit/encrypt/millrace')
+      return answer(200, { data: { ciphertext: `vault:v1:${encrypt(key, Buffer.from(body.plaintext, 'base64'), '')}` } });
+    if (request.url === '/v1/transit/decrypt/millrace')
+      return answer(200, { data: { plaintext: decrypt(key, body.ciphertext.slice('vault:v1:'.length), '').toString('base64') } });
+    answer(404, { errors: [] });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, asked, close: () => server.close() };
+}
+
+test('a master key in Vault wraps each data key once and is asked for each once more', async () => {
+  const vault = await imitatedVault();
+  const options = { url: vault.url, key: 'millrace', mount: 'transit' };
+  const envelope = new Envelope([vaultMasterKey({ ...options, token: 'hvs.good' })]);
+  const sealed = await Promise.all(['a', 'b', 'c'].map((plain) => envelope.seal(plain, plain)));
+  assert.deepEqual(vault.asked, ['POST /v1/transit/encrypt/millrace']);
+  const another = new Envelope([vaultMasterKey({ ...options, token: 'hvs.good' })]);
+  for (const [index, plain] of ['a', 'b', 'c'].entries()) assert.equal(await another.open(sealed[index] ?? '', plain), plain);
+  assert.equal(vault.asked.length, 2);
+  const stranger = new Envelope([vaultMasterKey({ ...options, token: 'hvs.bad' })]);
+  await assert.rejects(stranger.open(sealed[0] ?? '', 'a'), /refused to decrypt with the key "millrace" \(403\): permission denied/);
+  vault.close();
+});

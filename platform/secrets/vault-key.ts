@@ -1,0 +1,56 @@
+import { OutsideCall } from '../resilience/index.ts';
+import type { MasterKey } from './master-key.ts';
+
+export interface VaultKeyOptions {
+  /** Where Vault (or OpenBao) listens. */
+  readonly url: string;
+  /** A token that may `update` transit/encrypt/<key> and transit/decrypt/<key>. */
+  readonly token: string;
+  /** Name of a key of the transit engine. */
+  readonly key: string;
+  /** Where the transit engine is mounted. */
+  readonly mount: string;
+}
+
+interface Told {
+  readonly data?: Record<string, string>;
+  readonly errors?: readonly string[];
+}
+
+/**
+ * A master key that HashiCorp Vault keeps: data keys are sent there to be wrapped and unwrapped, the master key never leaves it. Vault replaces it
+ * by `vault write -f transit/keys/<key>/rotate`; what was wrapped before stays readable.
+ * See https://developer.hashicorp.com/vault/api-docs/secret/transit
+ */
+export function vaultMasterKey({ url, token, key, mount }: VaultKeyOptions): MasterKey {
+  const calls = new OutsideCall({ name: 'vault', timeoutMs: 5_000, retriesMax: 3, breakAfter: 8, breakMs: 5_000, concurrentMax: 4 });
+  async function ask(operation: 'encrypt' | 'decrypt', body: object): Promise<Record<string, string>> {
+    // Read within the call: its time is not over before the body is there.
+    const { ok, status, told } = await calls.run(async (signal) => {
+      const answer = await fetch(`${url}/v1/${mount}/${operation}/${encodeURIComponent(key)}`, {
+        method: 'POST',
+        headers: { 'x-vault-token': token, 'content-type': 'application/json' },
+        body: JSON.stringify(body),
+        signal,
+      });
+      return { ok: answer.ok, status: answer.status, told: (await answer.json().catch(() => ({}))) as Told };
+    });
+    const { data, errors = [] } = told;
+    if (!ok || !data)
+      throw new Error(
+        `Vault at ${url} refused to ${operation} with the key "${key}" (${status}): ${errors.join('; ') || 'no reason given'}`,
+      );
+    return data;
+  }
+  return {
+    id: `vault-${key}`,
+    wrap: async (dataKey) => {
+      const { ciphertext = '' } = await ask('encrypt', { plaintext: dataKey.toString('base64') });
+      return Buffer.from(ciphertext).toString('base64url');
+    },
+    unwrap: async (wrapped) => {
+      const { plaintext = '' } = await ask('decrypt', { ciphertext: Buffer.from(wrapped, 'base64url').toString() });
+      return Buffer.from(plaintext, 'base64');
+    },
+  };
+}

@@ -1,0 +1,149 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import type { AccessToken, Account, AuditLine, AuditVerdict, Connections, Usage } from '@millrace/contracts';
+import { WebSocket } from 'ws';
+import { type Guarded, startGuarded, type Visitor } from './visitor.ts';
+
+/*
+ * What is open is someone’s: it is counted, shown to operators, and ends when what let it in counts no more. And what operators do is on record.
+ */
+
+const cookiesOf = (visitor: Visitor) => [...visitor.jar].map(([name, value]) => `${name}=${value}`).join('; ');
+
+describe('open streams', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-open-'));
+  let guarded: Guarded;
+  before(async () => {
+    guarded = await startGuarded(folder);
+  });
+  after(async () => {
+    await guarded.server.stop();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  /** The text of an event stream, to its end. */
+  async function streamed(headers: Record<string, string>): Promise<{ begun: Promise<void>; text: Promise<string> }> {
+    const response = await fetch(`${guarded.server.url}/api/v1/stream?channels=tickers`, { headers });
+    assert.equal(response.status, 200);
+    return { begun: Promise.resolve(), text: response.text() };
+  }
+
+  async function connected(headers: Record<string, string>): Promise<WebSocket> {
+    const socket = new WebSocket(`${guarded.server.url.replace('http', 'ws')}/api/v1/socket`, { headers });
+    await once(socket, 'open');
+    return socket;
+  }
+
+  let requests = 0;
+  async function asked(socket: WebSocket, message: object): Promise<{ ok: boolean; error?: { code: string } }> {
+    const id = ++requests;
+    const answer = new Promise<{ ok: boolean; error?: { code: string } }>((resolve) => {
+      const listen = (raw: unknown) => {
+        const told = JSON.parse(String(raw));
+        if (told.id !== id) return;
+        socket.off('message', listen);
+        resolve(told);
+      };
+      socket.on('message', listen);
+    });
+    socket.send(JSON.stringify({ id, ...message }));
+    return answer;
+  }
+
+  test('are shown to operators by user and transport, and to each user against its limits', async () => {
+    const member = await guarded.member('trader');
+    const stream = await streamed({ cookie: cookiesOf(member) });
+    const sockets = [await connected({ cookie: cookiesOf(member) }), await connected({ cookie: cookiesOf(member) })];
+    const { user } = await member.get<Account>('GET', '/account');
+    const { nodes, users } = await guarded.owner.get<Connections>('GET', '/connections');
+    assert.deepEqual(
+      users.filter((line) => line.user === user).map(({ transport, streams }) => [transport, streams]),
+      [
+        ['websocket', 2],
+        ['sse', 1],
+      ],
+    );
+    assert.equal(nodes[0]?.streams, 3);
+    const usage = await member.get<Usage>('GET', '/account/usage');
+    assert.deepEqual(usage.streams, { open: 3, limit: 2_000 });
+    assert.deepEqual(usage.keys, { made: 0, limit: 500 });
+    assert.ok(usage.requests.remaining < usage.requests.burst);
+    for (const socket of sockets) socket.close();
+    await member.ask('POST', '/api/v1/auth/sign-out');
+    await stream.text;
+    assert.equal(await member.refusal('GET', '/connections'), 'SIGN_IN_FIRST');
+  });
+
+  test('end with a reason when their user is kept out, its session ends or its key is revoked', async () => {
+    const member = await guarded.member('viewer');
+    const { user } = await member.get<Account>('GET', '/account');
+    const { key, about } = await member.key('bot', ['market:read']);
+    const byKey = await streamed({ 'x-api-key': key });
+    const other = guarded.visitor();
+    await other.signIn((await member.get<Account>('GET', '/account')).email ?? '');
+    const otherSocket = await connected({ cookie: cookiesOf(other) });
+    const socket = await connected({ cookie: cookiesOf(member) });
+    const stream = await streamed({ cookie: cookiesOf(member) });
+
+    const revoked = byKey.text;
+    await member.get('DELETE', `/account/keys/${about.id}`);
+    assert.match(await revoked, /event: bye\ndata: \{"reason":"not-any-more/);
+
+    const ended = once(otherSocket, 'close');
+    await other.get('POST', '/auth/sign-out');
+    const [code, reason] = await ended;
+    assert.deepEqual([code, String(reason).split(':')[0]], [1013, 'not-any-more']);
+    // The first session goes on.
+    assert.equal((await asked(socket, { op: 'subscribe', channels: ['tickers'] })).ok, true);
+
+    const closed = once(socket, 'close');
+    await guarded.owner.get('POST', `/tenants/main/users/${user}`, { disabled: true });
+    await closed;
+    assert.match(await stream.text, /not-any-more/);
+  });
+
+  test('go on with a newer credential, and lose what that does not allow', async () => {
+    const socket = await connected({});
+    assert.equal((await asked(socket, { op: 'subscribe', channels: ['sources'] })).error?.code, 'SIGN_IN_FIRST');
+    assert.equal((await asked(socket, { op: 'authenticate', token: 'nonsense' })).error?.code, 'BAD_CREDENTIAL');
+    const { accessToken } = await guarded.owner.get<AccessToken>('POST', '/auth/token');
+    assert.equal((await asked(socket, { op: 'authenticate', token: accessToken })).ok, true);
+    assert.equal((await asked(socket, { op: 'subscribe', channels: ['sources', 'tickers'] })).ok, true);
+    const { key } = await guarded.owner.key('less', ['market:read']);
+    const told: string[] = [];
+    socket.on('message', (raw) => told.push(JSON.parse(String(raw)).channel));
+    assert.equal((await asked(socket, { op: 'authenticate', token: key })).ok, true);
+    told.length = 0;
+    // The sources are heard from every second, the tickers with every trade.
+    while (told.filter((channel) => channel === 'tickers').length < 30) await once(socket, 'message');
+    assert.equal(told.includes('sources'), false);
+    socket.close();
+  });
+
+  test('what an operator does is a line of the audit log, which can be exported and verified', async () => {
+    await guarded.owner.get('POST', '/sources/simulator/restart');
+    const operated = async () =>
+      (await guarded.owner.get<AuditLine[]>('GET', '/tenants/main/audit')).filter(({ action }) => action === 'operated');
+    let lines = await operated();
+    while (lines.length === 0) lines = await operated();
+    assert.deepEqual(
+      [lines[0]?.actor, lines[0]?.subject, lines[0]?.detail],
+      ['Owner', 'POST /api/v1/sources/:id/restart', { params: { id: 'simulator' }, body: {} }],
+    );
+    const verdict = await guarded.owner.get<AuditVerdict>('POST', '/tenants/main/audit/verify');
+    assert.deepEqual(verdict.brokenAt, null);
+    const exported = await (await guarded.owner.ask('GET', '/api/v1/tenants/main/audit/export')).text();
+    const documents = exported
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as AuditLine & { tenant: string });
+    // One more: that it was exported is on record, too.
+    assert.equal(documents.length, verdict.lines + 1);
+    assert.deepEqual(documents[verdict.lines - 1]?.hash, verdict.hash);
+    assert.equal(await (await guarded.member('viewer')).refusal('GET', '/tenants/main/audit/export'), 'NOT_ALLOWED');
+  });
+});

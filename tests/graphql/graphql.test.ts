@@ -1,0 +1,201 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import type { AccessToken, Instrument } from '@millrace/contracts';
+import { type ExecutionResult, getIntrospectionQuery } from 'graphql';
+import { serverAudits } from 'graphql-http';
+import { createClient as createSseClient } from 'graphql-sse';
+import { createClient as createWebSocketClient } from 'graphql-ws';
+import { WebSocket } from 'ws';
+import { type Guarded, startGuarded, type Visitor } from '../accounts/visitor.ts';
+
+interface Answer {
+  readonly data?: Record<string, never> | null;
+  readonly errors?: readonly { message: string; extensions?: { code?: string } }[];
+}
+
+describe('GraphQL', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-graphql-'));
+  let guarded: Guarded;
+  let viewer: Visitor;
+  let key: string;
+  let url: string;
+  before(async () => {
+    guarded = await startGuarded(folder);
+    url = `${guarded.server.url}/api/v1/graphql`;
+    viewer = await guarded.member('viewer');
+    ({ key } = await guarded.owner.key('graphql', ['market:read', 'platform:read', 'account:read']));
+  });
+  after(async () => {
+    await guarded.server.stop();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  const query = async (visitor: Visitor, text: string, variables?: object): Promise<Answer> =>
+    (await (await visitor.ask('POST', '/api/v1/graphql', { query: text, variables })).json()) as Answer;
+  const codeOf = ({ errors }: Answer) => errors?.[0]?.extensions?.code;
+  const simulator = 'simulator:BTC-USDT';
+
+  test('passes every audit of GraphQL over HTTP', async () => {
+    const fetchFn = (input: string, init: RequestInit = {}) => fetch(input, { ...init, headers: { ...init.headers, 'x-api-key': key } });
+    for (const audit of serverAudits({ url: () => url, fetchFn })) {
+      const result = await audit.fn();
+      assert.equal(result.status, 'ok', `${audit.name}: ${'reason' in result ? result.reason : ''}`);
+    }
+  });
+
+  test('answers with the same resources as the HTTP API, and with what belongs to them', async () => {
+    const { data, errors } = await query(
+      viewer,
+      `query ($limit: SafeInt) { instruments { id status } instrument(id: "${simulator}") { price getQuote { bid } candles(interval: "1m", limit: $limit) { columns rows } } }`,
+      { limit: 3 },
+    );
+    assert.equal(errors, undefined);
+    const listed = await viewer.get<Instrument[]>('GET', '/instruments');
+    assert.deepEqual(
+      (data as never as { instruments: Instrument[] }).instruments.map(({ id }) => id),
+      listed.map(({ id }) => id),
+    );
+    const { instrument } = data as never as { instrument: { getQuote: { bid: string }; candles: { columns: string[]; rows: number[][] } } };
+    assert.match(instrument.getQuote.bid, /^\d+(\.\d+)?$/);
+    assert.deepEqual(instrument.candles.columns, ['time', 'open', 'high', 'low', 'close', 'volume']);
+    assert.ok(instrument.candles.rows.length <= 3);
+  });
+
+  test('lets nobody see or do what the routes behind it do not allow, and gives what is left', async () => {
+    const text = `{ sources { id } instruments { id } }`;
+    const nobody = await query(guarded.visitor(), text);
+    assert.deepEqual([nobody.data, codeOf(nobody)], [{ sources: null, instruments: null }, 'SIGN_IN_FIRST']);
+    const some = await query(viewer, text);
+    assert.equal(codeOf(some), 'NOT_ALLOWED');
+    assert.ok((some.data as never as { instruments: unknown[] }).instruments.length > 0);
+    assert.equal(codeOf(await query(viewer, `mutation { pauseSource(id: "simulator") { id } }`)), 'NOT_ALLOWED');
+    assert.equal(codeOf(await query(viewer, `{ instrument(id: "../sources") { id } }`)), 'UNKNOWN_INSTRUMENT');
+    const paused = await query(guarded.owner, `mutation { pauseSource(id: "simulator") { state } }`);
+    assert.deepEqual(paused.data, { pauseSource: { state: 'paused' } });
+    await query(guarded.owner, `mutation { resumeSource(id: "simulator") { state } }`);
+  });
+
+  test('changes nothing for another site’s page, nor by a GET', async () => {
+    const foreign = await guarded.owner.refusal('POST', '/graphql', { query: '{ __typename }' }, { origin: 'https://evil.example' });
+    assert.equal(foreign, 'FOREIGN_ORIGIN');
+    const text = encodeURIComponent('mutation { pauseSource(id: "simulator") { state } }');
+    assert.equal((await guarded.owner.ask('GET', `/api/v1/graphql?query=${text}`)).status, 405);
+  });
+
+  test('refuses what asks for too much before looking anything up', async () => {
+    const many = Array.from({ length: 11 }, (_, index) => `a${index}: instruments { id }`).join(' ');
+    const deep = `{ __schema { types { fields { type { fields { type { fields { type { fields { name } } } } } } } } } }`;
+    const long = `{ ${'__typename '.repeat(2_001)} }`;
+    const rows = `query ($limit: SafeInt) { instruments { candles(limit: $limit) { rows } } }`;
+    const circle = `{ ...A } fragment A on Query { ...B } fragment B on Query { ...A }`;
+    assert.equal(codeOf(await query(viewer, `{ ${many} }`)), 'QUERY_TOO_LARGE');
+    assert.equal(codeOf(await query(viewer, rows, { limit: 20_000 })), 'QUERY_TOO_LARGE');
+    for (const text of [deep, long, circle]) {
+      const { data, errors } = await query(viewer, text);
+      assert.equal(data ?? null, null);
+      assert.ok(errors && errors.length > 0);
+    }
+    assert.equal((await query(viewer, rows, { limit: 10 })).errors, undefined);
+    assert.equal((await query(viewer, getIntrospectionQuery())).errors, undefined);
+  });
+
+  test('takes a query once by its text and then by its hash alone', async () => {
+    const text = `{ instruments { id } }`;
+    const extensions = { persistedQuery: { version: 1, sha256Hash: createHash('sha256').update(text).digest('hex') } };
+    const ask = async (body: object) => (await (await viewer.ask('POST', '/api/v1/graphql', body)).json()) as Answer;
+    assert.match((await ask({ extensions })).errors?.[0]?.message ?? '', /PersistedQueryNotFound/);
+    assert.ok((await ask({ query: text, extensions })).data);
+    assert.ok((await ask({ extensions })).data);
+    const wrong = { persistedQuery: { version: 1, sha256Hash: '0'.repeat(64) } };
+    assert.ok((await ask({ query: text, extensions: wrong })).errors);
+  });
+
+  /** The first results of an operation, over a client’s own way of subscribing. */
+  function first(
+    count: number,
+    subscribe: (sink: { next(result: ExecutionResult): void; error(error: unknown): void; complete(): void }) => () => void,
+  ): Promise<ExecutionResult[]> {
+    const results: ExecutionResult[] = [];
+    return new Promise((resolve, reject) => {
+      const stop = subscribe({
+        next: (result) => {
+          results.push(result);
+          if (results.length < count) return;
+          stop();
+          resolve(results);
+        },
+        error: reject,
+        complete: () => (results.length < count ? reject(new Error(`it ended after ${results.length}`)) : resolve(results)),
+      });
+    });
+  }
+
+  test('streams to the client graphql-sse, with a place to resume from', async () => {
+    const client = createSseClient({ url, headers: { 'x-api-key': key }, retryAttempts: 0 });
+    const text = `subscription ($from: String) { trades(instrument: "${simulator}", from: $from) { position event data { price } gap { reason } } }`;
+    const subscribed = (variables: Record<string, unknown>) =>
+      first(3, (sink) => client.subscribe({ query: text, variables }, sink as never));
+    const [one, two] = (await subscribed({})).map(({ data }) => data?.trades as { position: string; data: { price: string } });
+    assert.match(one?.data.price ?? '', /^\d/);
+    const [again] = (await subscribed({ from: one?.position })).map(({ data }) => data?.trades as { position: string });
+    assert.equal(again?.position, two?.position);
+    client.dispose();
+  });
+
+  test('streams to the client graphql-ws, with an access token that is shown when the connection begins', async () => {
+    const { accessToken } = await viewer.get<AccessToken>('POST', '/auth/token');
+    const client = createWebSocketClient({
+      url: url.replace('http', 'ws'),
+      webSocketImpl: WebSocket,
+      connectionParams: { authorization: `Bearer ${accessToken}` },
+      retryAttempts: 0,
+    });
+    const [event] = await first(1, (sink) =>
+      client.subscribe({ query: `subscription { events(channels: ["tickers", "user"]) { channel event data } }` }, sink as never),
+    );
+    assert.equal(event?.errors, undefined);
+    const answer = await first(1, (sink) => client.subscribe({ query: '{ account { role } sources { id } }' }, sink as never));
+    assert.deepEqual(answer[0]?.data, { account: { role: 'viewer' }, sources: null });
+    const refused = await first(1, (sink) => client.subscribe({ query: 'subscription { sources { data { id } } }' }, sink as never)).catch(
+      (error) => error,
+    );
+    assert.match(JSON.stringify(refused), /NOT_ALLOWED/);
+    await client.dispose();
+  });
+
+  test('lets nobody in over a WebSocket with a token that is none, or for another site’s page', async () => {
+    const client = createWebSocketClient({
+      url: url.replace('http', 'ws'),
+      webSocketImpl: WebSocket,
+      connectionParams: { authorization: 'Bearer x' },
+      retryAttempts: 0,
+    });
+    const refused = (await first(1, (sink) => client.subscribe({ query: '{ __typename }' }, sink as never)).catch((error) => error)) as {
+      code?: number;
+    };
+    assert.equal(refused.code, 4403);
+    const cookie = [...guarded.owner.jar].map(([name, value]) => `${name}=${value}`).join('; ');
+    const socket = new WebSocket(url.replace('http', 'ws'), 'graphql-transport-ws', {
+      headers: { cookie, origin: 'https://evil.example' },
+    });
+    const failure = await new Promise<Error>((resolve) => socket.once('error', resolve));
+    assert.match(failure.message, /403/);
+  });
+});
+
+test('where operations are listed, no others are answered', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-operations-'));
+  const text = '{ instruments { id } }';
+  const hash = createHash('sha256').update(text).digest('hex');
+  writeFileSync(join(folder, 'operations.json'), JSON.stringify({ [hash]: text }));
+  const guarded = await startGuarded(folder, { MILLRACE_GRAPHQL__OPERATIONS: 'operations.json' });
+  const ask = async (body: object) => (await (await guarded.owner.ask('POST', '/api/v1/graphql', body)).json()) as Answer;
+  assert.ok((await ask({ extensions: { persistedQuery: { version: 1, sha256Hash: hash } } })).data);
+  assert.ok((await ask({ query: text })).errors);
+  await guarded.server.stop();
+  rmSync(folder, { recursive: true, force: true });
+});

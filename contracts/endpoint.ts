@@ -2,6 +2,9 @@ import type { Type } from 'typebox';
 import type { Access } from './access.ts';
 import type { ProblemCode } from './problem.ts';
 
+/** What every path of the API begins with. */
+export const API_PATH = '/api/v1';
+
 /** One HTTP operation, declared once: the server registers it, OpenAPI documents it, clients are typed by it. */
 export interface Endpoint {
   readonly method: 'GET' | 'POST' | 'DELETE';

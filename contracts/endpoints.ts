@@ -317,3 +317,16 @@ export const ENDPOINTS = {
   }),
 } as const;
 export type EndpointName = keyof typeof ENDPOINTS;
+
+type Endpoints = typeof ENDPOINTS;
+type Part<E, K extends string> = E extends { readonly [Key in K]: infer S extends Type.TSchema } ? Type.Static<S> : unknown;
+
+type Parts<E> = Part<E, 'params'> & Part<E, 'query'> & Part<E, 'body'>;
+/** Whoever asks need not have proved what an id is; that is the server’s work. */
+type Plain<V> = V extends InstrumentId ? string : V;
+
+/** What an operation is asked with: what stands in its path, its query and its body, together. */
+export type EndpointArgs<N extends EndpointName> = { [K in keyof Parts<Endpoints[N]>]: Plain<Parts<Endpoints[N]>[K]> };
+
+/** What it answers. */
+export type EndpointAnswer<N extends EndpointName> = Type.Static<Endpoints[N]['answer']>;

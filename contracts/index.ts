@@ -11,7 +11,7 @@ export * from './framing.ts';
 export * from './instrument.ts';
 export * from './interval.ts';
 export * from './market.ts';
-export { PAYLOADS } from './payloads.ts';
+export * from './payloads.ts';
 export * from './problem.ts';
 export * from './resources.ts';
 export * from './stream.ts';

@@ -87,6 +87,7 @@ function buildConsole() {
     join(web, 'index.html'),
     join(web, 'vite.config.ts'),
     join(root, 'contracts'),
+    join(root, 'clients'),
     join(root, 'package-lock.json'),
   ]);
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) return;

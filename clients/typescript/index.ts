@@ -1,3 +1,5 @@
-export { type CommandAnswer, WorldClient, type WorldClientOptions, type WorldEvents } from './world/client.ts';
-export type { Connect, Transport, TransportEvents } from './world/transport.ts';
-export { webSocket } from './world/web-socket.ts';
+export { type ClientOptions, createClient, type Millrace } from './client.ts';
+export { accessTokens, apiKey, browserSession, type Credentials, signIn } from './rest/credentials.ts';
+export { MillraceError } from './rest/error.ts';
+export type { StreamMessage, StreamStatus } from './streams/message.ts';
+export type { WatchOptions } from './streams/streams.ts';

@@ -1,22 +1,27 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { asyncApiDocument, configSchema, openApiDocument } from './index.ts';
+import { asyncApiDocument, clientRoutes, configSchema, openApiDocument } from './index.ts';
 
 /*
- * Writes the generated documents to docs/api. With --check nothing is written: it fails when one of them is stale.
+ * Writes what is generated from the contracts: the documents of docs/api, and the routes that the client knows. With --check nothing is written: it fails when one of them is stale.
  */
 
-const folder = join(dirname(dirname(import.meta.dirname)), 'docs', 'api');
-const documents = { 'openapi.json': openApiDocument(), 'asyncapi.json': asyncApiDocument(), 'config.schema.json': configSchema() };
+const root = dirname(dirname(import.meta.dirname));
+const json = (document: object) => `${JSON.stringify(document, null, 2)}\n`;
+const files = {
+  'docs/api/openapi.json': json(openApiDocument()),
+  'docs/api/asyncapi.json': json(asyncApiDocument()),
+  'docs/api/config.schema.json': json(configSchema()),
+  'clients/typescript/rest/routes.ts': clientRoutes(),
+};
 const checking = process.argv.includes('--check');
 
-mkdirSync(folder, { recursive: true });
-for (const [name, document] of Object.entries(documents)) {
-  const path = join(folder, name);
-  const text = `${JSON.stringify(document, null, 2)}\n`;
+for (const [name, text] of Object.entries(files)) {
+  const path = join(root, name);
+  mkdirSync(dirname(path), { recursive: true });
   if (!checking) writeFileSync(path, text);
   else if (read(path) !== text) {
-    console.error(`docs/api/${name} is stale. Run "npm run docs" and commit what it writes.`);
+    console.error(`${name} is stale. Run "npm run docs" and commit what it writes.`);
     process.exitCode = 1;
   }
 }

@@ -81,9 +81,9 @@ export function guardRoutes(app: FastifyInstance, options: GuardOptions): { rout
     const { access = 'platform:admin', cost = 1 } = request.routeOptions.config;
     if (cost > 0) await takePlace(options.limiter, principal, request.ip, cost, reply);
     if (request.is404) return;
-    // A browser sets up a WebSocket for any page, and sends its cookies with it.
-    if (!SAFE_METHODS.has(request.method) || request.headers.upgrade !== undefined)
-      requireOwnPage(principal, request.headers, options.origins);
+    // A browser sets up a WebSocket for any page, and sends its cookies with it. Nobody’s may be opened from anywhere: it can show a token later.
+    const isSomeonesSocket = request.headers.upgrade !== undefined && principal.kind !== 'anonymous';
+    if (!SAFE_METHODS.has(request.method) || isSomeonesSocket) requireOwnPage(principal, request.headers, options.origins);
     requireAccess(principal, access);
   });
   app.addHook('onResponse', async (request, reply) => {

@@ -26,6 +26,9 @@ const BODY_BYTES_MAX = 1024 * 1024;
 /** How long a request may take to come in, its body included; what is answered may take as long as it likes. */
 const REQUEST_MS_MAX = 10_000;
 const CHECK_CONNECTIONS_MS = 2_000;
+const EXPOSED_HEADERS = ['x-request-id', 'traceresponse', 'ratelimit', 'ratelimit-policy', 'retry-after', 'etag'];
+/** How long a browser may remember what another site’s page may ask. */
+const PREFLIGHT_S = 600;
 /** How often streams whose credential is past are looked for. */
 const EXPIRY_MS = 5_000;
 
@@ -103,8 +106,18 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   const guard = guardRoutes(app, options);
   await app.register(helmet, { contentSecurityPolicy: { useDefaults: false, directives: contentPolicy(options.console) } });
   await app.register(cors, {
-    origin: options.isOpenToSites || [...options.origins],
-    exposedHeaders: ['x-request-id', 'traceresponse', 'ratelimit', 'ratelimit-policy', 'retry-after', 'etag'],
+    delegator: (request, done) => {
+      const isNamed = options.origins.includes(request.headers.origin ?? '');
+      // A browser’s session is for our own pages and those of sites that are named; without it others may read what a token or key allows.
+      const origin = isNamed ? true : options.isOpenToSites ? '*' : false;
+      done(null, {
+        origin,
+        credentials: isNamed,
+        methods: ['GET', 'HEAD', 'POST', 'DELETE'],
+        exposedHeaders: EXPOSED_HEADERS,
+        maxAge: PREFLIGHT_S,
+      });
+    },
   });
   await app.register(compress, { threshold: 2_048, encodings: ['zstd', 'br', 'gzip'] });
   await serveDocuments(app, options.document);

@@ -153,6 +153,9 @@ export class Hub {
     const old = new Set(before?.group.channels.map(({ name }) => name));
     const added = channels.filter(({ name }) => !old.has(name)).map(({ name, delivery }) => this.#stateOf(name, delivery));
     const missed: Entry[] = [];
+    // Whoever subscribes again without a position wants to be told once more how things stand.
+    for (const { name, delivery } of channels)
+      if (old.has(name) && from(name) === null) this.#welcome(reader, this.#stateOf(name, delivery), null, missed);
     for (const state of added) this.#welcome(reader, state, from(state.name), missed);
     missed.sort((a, b) => a.offset - b.offset);
     if (missed.length > 0) reader.write(joined(missed, reader.format), missed);

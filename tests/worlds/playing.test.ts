@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import type { WorldClient } from '@millrace/client';
+import type { WorldClient } from '@millrace/client/world';
 import type { WorldPlan } from '@millrace/contracts';
 import { ZONE_SIZE } from '@millrace/contracts';
 import { type SmallWorld, startSmallWorld, until } from './small-world.ts';

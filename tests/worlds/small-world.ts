@@ -1,8 +1,8 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { WorldClient, type WorldEvents } from '@millrace/client';
 import { tcp } from '@millrace/client/tcp';
+import { WorldClient, type WorldEvents } from '@millrace/client/world';
 import type { WorldPlan, ZoneId } from '@millrace/contracts';
 import { type SnapshotStore, ZoneHost, zoneAddress } from '@millrace/kernel';
 import { systemClock } from '@millrace/platform/clock';

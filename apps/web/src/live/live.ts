@@ -1,6 +1,6 @@
 import type { Instrument, Source } from '@millrace/contracts';
 import { create } from 'zustand';
-import { watch } from './stream.ts';
+import { millrace } from './stream.ts';
 
 interface Live {
   readonly connected: boolean;
@@ -25,17 +25,20 @@ export const useLive = create<Live>((set, get) => ({
       frame = 0;
       set({ instruments: new Map(instruments), sources: new Map(sources) });
     };
-    const stop = watch(
+    const stop = millrace.watch(
       seesSources ? ['tickers', 'sources'] : ['tickers'],
-      (event, _channel, data) => {
+      ({ event, data }) => {
         if (event === 'ticker') instruments.set((data as Instrument).id, data as Instrument);
         if (event === 'source') sources.set((data as Source).id, data as Source);
         if (frame === 0) frame = requestAnimationFrame(show);
       },
-      (connected) => {
-        set({ connected });
-        // Where there is nothing, nothing comes: that is shown too.
-        if (connected && frame === 0) frame = requestAnimationFrame(show);
+      {
+        onStatus: (status) => {
+          const connected = status === 'live';
+          set({ connected });
+          // Where there is nothing, nothing comes: that is shown too.
+          if (connected && frame === 0) frame = requestAnimationFrame(show);
+        },
       },
     );
     return () => {

@@ -1,5 +1,5 @@
 import type { Alert, ConsumerStand, FlowStand, PlayerStand, World, WorldHostStand, ZoneStand, ZoneView } from '@millrace/contracts';
-import { useChannel } from './channel.ts';
+import { useChannel } from '@millrace/react';
 
 /** The world with its zones and hosts, once a second. */
 export const useWorld = () => useChannel<{ world: World; zones: ZoneStand[]; hosts: WorldHostStand[] }>('world');

@@ -4,7 +4,7 @@ import { useEffect, useState } from 'react';
 import { Link } from 'wouter';
 import { api } from '../api.ts';
 import { useLive } from '../live/live.ts';
-import { watch } from '../live/stream.ts';
+import { millrace } from '../live/stream.ts';
 import { SimulatedBadge, StatusBadge } from '../parts/badges.tsx';
 import { CandleChart } from '../parts/candle-chart.tsx';
 import { Notice } from '../parts/notice.tsx';
@@ -98,7 +98,7 @@ function Panel({ title, children, className = '' }: { title: string; children: R
 function QuotePanel({ id, text }: { id: string; text: Text }) {
   const first = useQuery({ queryKey: ['quote', id], queryFn: () => api.quote(id), retry: false });
   const [live, setLive] = useState<QuoteResource | null>(null);
-  useEffect(() => watch([`quotes:${id}`], (event, _channel, data) => event === 'quote' && setLive(data as QuoteResource)), [id]);
+  useEffect(() => millrace.watch([`quotes:${id}`], ({ event, data }) => event === 'quote' && setLive(data as QuoteResource)), [id]);
   const quote = live ?? first.data;
   const spread = quote ? showPrice(Number(quote.ask) - Number(quote.bid), quote.ask.split('.')[1]?.length ?? 0) : '–';
   return (
@@ -206,7 +206,7 @@ function useNewestTrades(id: string): readonly ShownTrade[] {
       waiting = [];
       setTrades((before) => [...newest, ...before].slice(0, TRADES_SHOWN));
     };
-    const stop = watch([`trades:${id}`], (event, _channel, data) => {
+    const stop = millrace.watch([`trades:${id}`], ({ event, data }) => {
       if (event !== 'trade') return;
       waiting.push(data as ShownTrade);
       if (frame === 0) frame = requestAnimationFrame(show);

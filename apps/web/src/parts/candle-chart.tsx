@@ -3,7 +3,7 @@ import { useQuery } from '@tanstack/react-query';
 import { CandlestickSeries, createChart, HistogramSeries, type IChartApi, type ISeriesApi, type UTCTimestamp } from 'lightweight-charts';
 import { useEffect, useRef, useState } from 'react';
 import { api } from '../api.ts';
-import { watch } from '../live/stream.ts';
+import { millrace } from '../live/stream.ts';
 import { usePreferences } from '../preferences.ts';
 import { useText } from '../text/text.ts';
 import { Failure, Notice } from './notice.tsx';
@@ -46,15 +46,15 @@ function Drawn({ id, interval, first }: { id: string; interval: Interval; first:
         ({ rows }) => drawn.merge(rows.map(barOf)),
         () => {},
       );
-    const stop = watch(
+    const stop = millrace.watch(
       [`candles:${id}:${interval}`],
-      (event, _channel, data) => {
+      ({ event, data }) => {
         if (event === 'gap') void catchUp();
         if (event !== 'candle') return;
         drawn.put(data as Bar);
         setNewest((before) => (before === null || (data as Bar).time >= before.time ? (data as Bar) : before));
       },
-      (connected) => connected && void catchUp(),
+      { onStatus: (status) => status === 'live' && void catchUp() },
     );
     return () => {
       stop();

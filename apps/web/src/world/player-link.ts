@@ -1,4 +1,4 @@
-import { type CommandAnswer, WorldClient, webSocket } from '@millrace/client';
+import { type CommandAnswer, WorldClient, webSocket } from '@millrace/client/world';
 import { type SeenObject, ZONE_SIZE } from '@millrace/contracts';
 
 /** How often a step is asked for while a direction is held. */

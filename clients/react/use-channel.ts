@@ -1,13 +1,17 @@
 import { useEffect, useState } from 'react';
-import { watch } from './stream.ts';
+import { useMillrace } from './provider.ts';
 
-/** Watches a channel while the component is shown: the newest data of each of its events, drawn at most once a frame. */
-export function useChannel<News extends object>(channel: string): Partial<News> {
+/**
+ * The newest data of each event of a channel, drawn at most once a frame however fast it comes: `useChannel('tickers').ticker`. Name what the
+ * events carry: `useChannel<{ trade: Trade }>('trades:binance:BTC-USDT')`.
+ */
+export function useChannel<News extends object = Record<string, unknown>>(channel: string): Partial<News> {
+  const millrace = useMillrace();
   const [news, setNews] = useState<{ channel: string; data: Partial<News> }>({ channel, data: {} });
   useEffect(() => {
     let newest: Partial<News> = {};
     let frame = 0;
-    const stop = watch([channel], (event, _channel, data) => {
+    const stop = millrace.watch([channel], ({ event, data }) => {
       newest = { ...newest, [event]: data };
       if (frame === 0)
         frame = requestAnimationFrame(() => {
@@ -19,6 +23,6 @@ export function useChannel<News extends object>(channel: string): Partial<News> 
       cancelAnimationFrame(frame);
       stop();
     };
-  }, [channel]);
+  }, [millrace, channel]);
   return news.channel === channel ? news.data : {};
 }

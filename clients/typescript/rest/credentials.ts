@@ -1,0 +1,95 @@
+import type { AccessToken } from '@millrace/contracts';
+import { errorOf, MillraceError } from './error.ts';
+
+/** A token is replaced so long before it ends. */
+const AHEAD_MS = 60_000;
+
+/** What a client shows to be let in. */
+export interface Credentials {
+  /** What goes into `Authorization: Bearer`; null when a browser’s cookie, or nothing, will do. */
+  token(): Promise<string | null>;
+  /** When that one should be replaced, epoch ms; null for never. */
+  readonly renewAt: number | null;
+  /** The server did not take it: the next is to be a new one. */
+  refused(): void;
+}
+
+/** A browser’s session: its cookie goes with every request by itself. Without one, whoever asks is nobody. */
+export const browserSession: Credentials = { token: async () => null, renewAt: null, refused: () => {} };
+
+/** A key for programs. */
+export function apiKey(key: string): Credentials {
+  return { token: async () => key, renewAt: null, refused: () => {} };
+}
+
+/** Access tokens from wherever you get them: fetched when first needed, again before each ends, and when the server takes one no more. */
+export function accessTokens(fetchToken: () => Promise<AccessToken>): Credentials {
+  let current: AccessToken | null = null;
+  let fetching: Promise<AccessToken> | null = null;
+  return {
+    get renewAt() {
+      return current && current.expiresAt - AHEAD_MS;
+    },
+    token: async () => {
+      if (current && current.expiresAt - AHEAD_MS > Date.now()) return current.accessToken;
+      // However many ask at once, one token is fetched.
+      fetching ??= fetchToken().finally(() => {
+        fetching = null;
+      });
+      current = await fetching;
+      return current.accessToken;
+    },
+    refused: () => {
+      current = null;
+    },
+  };
+}
+
+/**
+ * Signs in with e-mail and password, and lives on access tokens from then on. For programs that act for a person; a key is simpler for others.
+ * @param code a code of the authenticator, asked for when the account has a second factor
+ * @throws MillraceError WRONG_CREDENTIALS, WRONG_CODE, LOCKED_OUT
+ */
+export function signIn(url: string, email: string, password: string, code?: () => Promise<string>): Credentials {
+  const jar = new Map<string, string>();
+  async function ask<T>(path: string, body?: object): Promise<T> {
+    const response = await fetch(`${url}/api/v1/auth/${path}`, {
+      method: 'POST',
+      headers: {
+        cookie: [...jar].map(([name, value]) => `${name}=${value}`).join('; '),
+        ...(body && { 'content-type': 'application/json' }),
+      },
+      ...(body && { body: JSON.stringify(body) }),
+    });
+    for (const line of response.headers.getSetCookie()) {
+      const [, name = '', value = ''] = /^([^=]+)=([^;]*)/.exec(line) ?? [];
+      if (value === '' || /max-age=0/i.test(line)) jar.delete(name);
+      else jar.set(name, value);
+    }
+    if (!response.ok) throw await errorOf(response);
+    return (await response.json()) as T;
+  }
+  async function begin(): Promise<void> {
+    const { status } = await ask<{ status: string }>('sign-in', { email, password });
+    if (status === 'second-factor' && code) await ask('second-factor', { code: await code() });
+    else if (status !== 'signed-in')
+      throw new MillraceError({
+        code: 'NOT_SIGNED_IN',
+        detail: `Signing in asks for more: ${status}.`,
+        status: 401,
+        remedy: 'Give a way to get a code, or verify the address first.',
+      });
+  }
+  return accessTokens(async () => {
+    if (jar.size === 0) await begin();
+    try {
+      return await ask<AccessToken>('token');
+    } catch (error) {
+      // The session is over: begin another, once.
+      if (!(error instanceof MillraceError) || (error.status !== 401 && error.status !== 403)) throw error;
+      jar.clear();
+      await begin();
+      return ask<AccessToken>('token');
+    }
+  });
+}

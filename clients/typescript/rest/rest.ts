@@ -1,0 +1,114 @@
+import type { EndpointAnswer, EndpointArgs } from '@millrace/contracts';
+import { backoffMs, pause } from './backoff.ts';
+import type { Credentials } from './credentials.ts';
+import { errorOf, MillraceError } from './error.ts';
+import { ROUTES } from './routes.ts';
+
+const API_PATH = '/api/v1';
+const TRIES_MAX = 4;
+const RETRY_FIRST_MS = 250;
+const RETRY_MOST_MS = 8_000;
+/** Longest that a server’s word about when to come back is taken for. */
+const RETRY_AFTER_MOST_MS = 60_000;
+
+export interface RestOptions {
+  readonly url: string;
+  readonly credentials: Credentials;
+  readonly fetch: typeof globalThis.fetch;
+  /** Longest an answer may take, ms. */
+  readonly timeoutMs: number;
+}
+
+interface CallOptions {
+  readonly signal?: AbortSignal;
+}
+
+type RouteName = keyof typeof ROUTES;
+
+/** Every operation of the HTTP API, by its name there: `getCandles({ id, interval: '1m' })`. */
+export type Rest = {
+  readonly [N in RouteName]: keyof EndpointArgs<N> extends never
+    ? (args?: Record<string, never>, options?: CallOptions) => Promise<EndpointAnswer<N>>
+    : Partial<EndpointArgs<N>> extends EndpointArgs<N>
+      ? (args?: EndpointArgs<N>, options?: CallOptions) => Promise<EndpointAnswer<N>>
+      : (args: EndpointArgs<N>, options?: CallOptions) => Promise<EndpointAnswer<N>>;
+};
+
+/** The operations, each ready to be called. They reject with a MillraceError. */
+export function restOver(options: RestOptions): Rest {
+  const calls: Record<string, unknown> = {};
+  for (const [name, [method, path]] of Object.entries(ROUTES))
+    calls[name] = (args: Record<string, unknown> = {}, { signal }: CallOptions = {}) => call(options, method, path, args, signal);
+  return calls as Rest;
+}
+
+async function call(
+  options: RestOptions,
+  method: string,
+  pattern: string,
+  args: Record<string, unknown>,
+  signal: AbortSignal | undefined,
+): Promise<unknown> {
+  const rest = { ...args };
+  const path = pattern.replace(/:(\w+)/g, (_whole, name: string) => {
+    const value = String(rest[name]);
+    delete rest[name];
+    return encodeURIComponent(value);
+  });
+  const query = new URLSearchParams();
+  if (method === 'GET') for (const [name, value] of Object.entries(rest)) if (value !== undefined) query.set(name, String(value));
+  const address = `${options.url}${API_PATH}${path}${query.size > 0 ? `?${query}` : ''}`;
+  const body = method === 'POST' && Object.keys(rest).length > 0 ? JSON.stringify(rest) : undefined;
+  for (let attempt = 0; ; attempt++) {
+    const outcome = await once(options, method, address, body, signal);
+    if (!(outcome instanceof MillraceError)) return outcome.value;
+    signal?.throwIfAborted();
+    if (attempt + 1 >= TRIES_MAX || !isWorthRetrying(outcome, method, attempt)) throw outcome;
+    if (outcome.code === 'BAD_CREDENTIAL') options.credentials.refused();
+    await pause(waitOf.get(outcome) ?? backoffMs(attempt, RETRY_FIRST_MS, RETRY_MOST_MS), signal);
+  }
+}
+
+/** How long the server wants to be left alone after an error. */
+const waitOf = new WeakMap<MillraceError, number>();
+
+async function once(
+  { credentials, fetch, timeoutMs }: RestOptions,
+  method: string,
+  address: string,
+  body: string | undefined,
+  signal: AbortSignal | undefined,
+): Promise<{ value: unknown } | MillraceError> {
+  const token = await credentials.token();
+  const late = AbortSignal.timeout(timeoutMs);
+  try {
+    const response = await fetch(address, {
+      method,
+      // A cookie would be a second answer to who asks.
+      credentials: token === null ? 'include' : 'omit',
+      headers: {
+        ...(token !== null && { authorization: `Bearer ${token}` }),
+        ...(body !== undefined && { 'content-type': 'application/json' }),
+      },
+      ...(body !== undefined && { body }),
+      signal: signal ? AbortSignal.any([signal, late]) : late,
+    });
+    if (response.ok) return { value: await response.json() };
+    const error = await errorOf(response);
+    const after = Number(response.headers.get('retry-after'));
+    if (after > 0) waitOf.set(error, Math.min(RETRY_AFTER_MOST_MS, after * 1_000));
+    return error;
+  } catch (error) {
+    signal?.throwIfAborted();
+    const detail = late.aborted ? `No answer within ${timeoutMs} ms.` : `The server cannot be reached: ${(error as Error).message}.`;
+    return new MillraceError({ code: 'UNREACHABLE', detail, status: 0, remedy: 'Check the address, and try again.' });
+  }
+}
+
+/** What changes something is asked again only when it is certain that it had no effect. */
+function isWorthRetrying({ code, status }: MillraceError, method: string, attempt: number): boolean {
+  if (code === 'BAD_CREDENTIAL') return attempt === 0;
+  if (code === 'LOCKED_OUT') return false;
+  if (status === 429) return true;
+  return method === 'GET' && (status === 0 || status === 502 || status === 503 || status === 504);
+}

@@ -1,0 +1,109 @@
+import type { Credentials } from '../rest/credentials.ts';
+import { errorOf } from '../rest/error.ts';
+import { type Connection, needsNewCredential, SILENT_MS_MAX, type Told, type Wanted } from './message.ts';
+
+/** Server-sent events by fetch, which unlike EventSource can show a token: one response for each watcher. */
+export function openEventStreams(url: string, credentials: Credentials, fetch: typeof globalThis.fetch, told: Told): Connection {
+  const open = new Map<Wanted, AbortController>();
+
+  async function read(wanted: Wanted, ending: AbortController): Promise<void> {
+    const { id, channels, from } = wanted;
+    // The newest of them: each id stands for everything up to it, on all channels of the connection.
+    const last = channels
+      .map(from)
+      .filter((one) => one !== undefined)
+      .sort((one, other) => offsetOf(one) - offsetOf(other))
+      .at(-1);
+    const token = await credentials.token();
+    const response = await fetch(`${url}/api/v1/stream?channels=${channels.map(encodeURIComponent).join(',')}`, {
+      credentials: token === null ? 'include' : 'omit',
+      headers: {
+        accept: 'text/event-stream',
+        ...(token !== null && { authorization: `Bearer ${token}` }),
+        ...(last !== undefined && { 'last-event-id': last }),
+      },
+      signal: ending.signal,
+    });
+    if (!response.ok || !response.body) {
+      const error = await errorOf(response);
+      if (error.code === 'BAD_CREDENTIAL') credentials.refused();
+      if (response.status < 500 && response.status !== 429 && error.code !== 'BAD_CREDENTIAL')
+        return told.refused(id, { code: error.code, detail: error.message, remedy: error.remedy, status: error.status });
+      throw error;
+    }
+    told.taken(id);
+    let silent = setTimeout(() => ending.abort(), SILENT_MS_MAX);
+    try {
+      for await (const { event, data, position } of eventsIn(response.body, () => {
+        clearTimeout(silent);
+        silent = setTimeout(() => ending.abort(), SILENT_MS_MAX);
+      })) {
+        if (event === 'ready') continue;
+        const content = JSON.parse(data) as { channel: string; data: unknown; reason?: string };
+        if (event === 'bye') {
+          if (needsNewCredential(content.reason)) credentials.refused();
+          throw new Error(content.reason);
+        }
+        told.message(content.channel, event, content.data, position, id);
+      }
+    } finally {
+      clearTimeout(silent);
+    }
+    throw new Error('the connection was lost');
+  }
+
+  return {
+    add: (wanted) => {
+      const ending = new AbortController();
+      open.set(wanted, ending);
+      read(wanted, ending).catch((error: Error) => {
+        if (open.delete(wanted)) told.closed(error.message);
+      });
+    },
+    remove: (id) => {
+      for (const [wanted, ending] of open)
+        if (wanted.id === id) {
+          open.delete(wanted);
+          ending.abort();
+        }
+    },
+    close: () => {
+      for (const ending of open.values()) ending.abort();
+      open.clear();
+    },
+  };
+}
+
+const offsetOf = (position: string) => Number(position.slice(position.indexOf('-') + 1));
+
+/** The events in a body (HTML Standard, “Server-sent events”). */
+async function* eventsIn(
+  body: ReadableStream<Uint8Array>,
+  heard: () => void,
+): AsyncGenerator<{ event: string; data: string; position: string }> {
+  const reader = body.pipeThrough(new TextDecoderStream() as never).getReader() as ReadableStreamDefaultReader<string>;
+  let text = '';
+  let event = '';
+  let data: string[] = [];
+  let position = '';
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    heard();
+    const lines = (text + value).split('\n');
+    text = lines.pop() ?? '';
+    for (const line of lines) {
+      const colon = line.indexOf(':');
+      const field = colon < 0 ? line : line.slice(0, colon);
+      const content = colon < 0 ? '' : line.slice(colon + 1).replace(/^ /, '');
+      if (field === 'event') event = content;
+      else if (field === 'data') data.push(content);
+      else if (field === 'id') position = content;
+      else if (line === '') {
+        if (data.length > 0) yield { event, data: data.join('\n'), position };
+        event = '';
+        data = [];
+      }
+    }
+  }
+}

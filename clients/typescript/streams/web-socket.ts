@@ -1,0 +1,83 @@
+import type { SocketEvent, SocketReply } from '@millrace/contracts';
+import type { Credentials } from '../rest/credentials.ts';
+import { type Connection, needsNewCredential, SILENT_MS_MAX, type Told, type Wanted } from './message.ts';
+
+const PING_MS = 25_000;
+
+/** One WebSocket for everything that is watched; see docs/api/asyncapi.json. */
+export function openWebSocket(url: string, credentials: Credentials, told: Told): Connection {
+  const socket = new WebSocket(`${url.replace(/^http/, 'ws')}/api/v1/socket`);
+  const waiting: Wanted[] = [];
+  /** Which watcher a request was for. */
+  const asked = new Map<number, number>();
+  let requests = 0;
+  let isIn = false;
+  let heardAt = Date.now();
+  let renewal: ReturnType<typeof setTimeout> | undefined;
+
+  const send = (message: object): number => {
+    const id = ++requests;
+    if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ id, ...message }));
+    return id;
+  };
+  const subscribe = ({ id, channels, from }: Wanted) => {
+    const positions = Object.fromEntries(channels.flatMap((name) => (from(name) === undefined ? [] : [[name, from(name)]])));
+    asked.set(send({ op: 'subscribe', channels, from: positions }), id);
+  };
+  const enter = () => {
+    isIn = true;
+    for (const wanted of waiting.splice(0)) subscribe(wanted);
+  };
+  /** Shows a token, and again before it ends. */
+  const authenticate = async () => {
+    const token = await credentials.token();
+    if (token === null) return enter();
+    asked.set(send({ op: 'authenticate', token }), 0);
+    const { renewAt } = credentials;
+    if (renewAt !== null) renewal = setTimeout(() => void authenticate().catch(fail), Math.max(1_000, renewAt - Date.now()));
+  };
+  const fail = (error: unknown) => {
+    told.closed(error instanceof Error ? error.message : String(error));
+    socket.close();
+  };
+  const beats = setInterval(() => {
+    if (Date.now() - heardAt > SILENT_MS_MAX) fail('nothing was heard for a minute');
+    else send({ op: 'ping' });
+  }, PING_MS);
+
+  socket.onopen = () => void authenticate().catch(fail);
+  socket.onmessage = ({ data }) => {
+    heardAt = Date.now();
+    const message = JSON.parse(data as string) as SocketEvent | SocketReply;
+    if ('channel' in message) return told.message(message.channel, message.event, message.data, message.position);
+    const watcher = asked.get(message.id as number);
+    asked.delete(message.id as number);
+    if (watcher === undefined) return;
+    if (watcher > 0) {
+      if (message.error) told.refused(watcher, message.error);
+      else told.taken(watcher);
+    } else if (message.ok) enter();
+    else {
+      credentials.refused();
+      fail(message.error?.detail);
+    }
+  };
+  socket.onclose = ({ reason }) => {
+    clearInterval(beats);
+    clearTimeout(renewal);
+    if (needsNewCredential(reason)) credentials.refused();
+    told.closed(reason || 'the connection was lost');
+  };
+  return {
+    add: (wanted) => {
+      if (isIn) subscribe(wanted);
+      else waiting.push(wanted);
+    },
+    remove: (id, left) => {
+      const index = waiting.findIndex((wanted) => wanted.id === id);
+      if (index >= 0) waiting.splice(index, 1);
+      else if (left.length > 0) send({ op: 'unsubscribe', channels: left });
+    },
+    close: () => socket.close(),
+  };
+}

@@ -71,13 +71,12 @@ export function createSocketServer(
       socket.once('close', place.close);
       server.handleUpgrade(raw, socket, head, (connection) => {
         server.emit('connection', connection, raw);
-        end = (reason) => connection.close(CLOSED_BY_US, reason.slice(0, CLOSE_REASON_MAX));
         const authenticate = async (token: string) => {
           const newer = await identify({ headers: { authorization: `Bearer ${token}`, host: raw.headers.host }, remote: ip });
           place.is(newer);
           return newer;
         };
-        serve({ connection, socket, hub, principal, check, authenticate, onFailure });
+        end = serve({ connection, socket, hub, principal, check, authenticate, onFailure });
       });
     },
     close: () => {
@@ -98,7 +97,8 @@ interface Served {
   readonly onFailure: (error: unknown) => void;
 }
 
-function serve({ connection, socket, hub, principal: first, check, authenticate, onFailure }: Served): void {
+/** @returns ends the connection, with a reason */
+function serve({ connection, socket, hub, principal: first, check, authenticate, onFailure }: Served): (reason: string) => void {
   let principal = first;
   const binary = connection.protocol === MSGPACK;
   const reader: Reader = {
@@ -113,6 +113,8 @@ function serve({ connection, socket, hub, principal: first, check, authenticate,
   /** What channels were asked for by. */
   const known = new Map<string, string>();
   const reply = (message: object) => {
+    // After the closing handshake has begun there is nothing to be said any more.
+    if (connection.readyState !== connection.OPEN) return;
     const payload = binary ? pack(message) : Buffer.from(JSON.stringify(message));
     socket.write(socketFrame(payload, binary ? 'binary' : 'text'));
   };
@@ -204,6 +206,10 @@ function serve({ connection, socket, hub, principal: first, check, authenticate,
   socket.on('drain', () => hub.drained(reader));
   connection.on('close', () => hub.leave(reader));
   connection.on('error', () => hub.leave(reader));
+  return (reason) => {
+    hub.leave(reader);
+    reader.end(reason);
+  };
 }
 
 function isAllowed(check: () => unknown): boolean {

@@ -1,16 +1,19 @@
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { globSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
-import { postgresPrograms } from '../platform/database/testing/engines.ts';
+import { ENGINES, postgresPrograms } from '../platform/database/testing/engines.ts';
 
 /*
  * Every test. Unit tests share one process, which is ten times as fast as one each; tests that start servers, browsers
  * or threads have a process of their own. Arguments choose files by a part of their path: npm test -- kernel log
+ * With --postgres every server that a test starts keeps its tables in a real PostgreSQL instead of the embedded one.
  */
 
 const root = join(import.meta.dirname, '..');
-const wanted = process.argv.slice(2);
+const onPostgres = process.argv.includes('--postgres');
+const wanted = process.argv.slice(2).filter((part) => part !== '--postgres');
 const chosen = (pattern: string) =>
   globSync(pattern, { cwd: root, exclude: (path) => path.includes('node_modules') }).filter(
     (path) => wanted.length === 0 || wanted.some((part) => path.includes(part)),
@@ -22,14 +25,19 @@ let failed = unit.length + whole.length === 0;
 if (failed) console.error(`no test matches ${wanted.join(' ')}`);
 
 installPostgres();
+const postgres = onPostgres ? await ENGINES.find(({ name }) => name === 'PostgreSQL')?.open() : null;
+if (postgres && 'url' in postgres.address) process.env.TEST_POSTGRES = postgres.address.url;
 for (const { files, flags } of [
   { files: unit, flags: ['--test-isolation=none'] },
   { files: whole, flags: ['--test-concurrency=1'] },
 ]) {
   if (files.length === 0) continue;
-  const { status } = spawnSync(process.execPath, ['--test', '--test-reporter=spec', ...flags, ...files], { cwd: root, stdio: 'inherit' });
+  // Not in one step: the PostgreSQL beside us must be heard meanwhile.
+  const running = spawn(process.execPath, ['--test', '--test-reporter=spec', ...flags, ...files], { cwd: root, stdio: 'inherit' });
+  const [status] = await once(running, 'exit');
   failed ||= status !== 0;
 }
+await postgres?.close();
 process.exitCode = failed ? 1 : 0;
 
 /** What keeps tables is tested on a real PostgreSQL too. Debian has one; elsewhere an installed one would have to be found first. */

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { databaseOf, takeDatabaseAway } from './database.ts';
 
 const MAIN = join(import.meta.dirname, '..', 'apps', 'server', 'main.ts');
 
@@ -10,6 +11,8 @@ export interface ServerProcess {
   readonly child: ChildProcess;
   /** What it wrote to standard error so far. */
   readonly errors: () => string;
+  /** Takes its database away; what this returns gives it back. */
+  takeDatabaseAway(): Promise<() => Promise<void>>;
   /** Ends the process at once, as a power cut would. */
   kill(): Promise<void>;
   /** Asks it to end, and waits until it has. */
@@ -21,9 +24,10 @@ export async function startServer(
   args: readonly string[],
   options: { cwd: string; env?: Record<string, string>; nodeFlags?: readonly string[] },
 ): Promise<ServerProcess> {
+  const env = { MILLRACE_LOGGING__LEVEL: 'warn', MILLRACE_DEMO: 'true', ...(await databaseOf(options.cwd, args)), ...options.env };
   const child = spawn(process.execPath, [...(options.nodeFlags ?? []), MAIN, ...args], {
     cwd: options.cwd,
-    env: { ...process.env, MILLRACE_CWD: options.cwd, MILLRACE_LOGGING__LEVEL: 'warn', MILLRACE_DEMO: 'true', ...options.env },
+    env: { ...process.env, MILLRACE_CWD: options.cwd, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let errors = '';
@@ -39,6 +43,7 @@ export async function startServer(
     url,
     child,
     errors: () => errors,
+    takeDatabaseAway: () => takeDatabaseAway(child.pid ?? 0, env),
     kill: async () => {
       child.kill('SIGKILL');
       await exited;

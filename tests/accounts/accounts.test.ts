@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -239,10 +239,7 @@ describe('accounts', () => {
   });
 
   test('while the database is away that is said, and nothing of what was asked; afterwards all is as before', async () => {
-    const pid = guarded.server.child.pid as number;
-    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').map(Number);
-    const database = children.find((child) => readFileSync(`/proc/${child}/cmdline`, 'utf8').includes('database-process'));
-    process.kill(database as number, 'SIGKILL');
+    const giveBack = await guarded.server.takeDatabaseAway();
     // A key that is not known must be looked up; whose session is remembered has lists that must be read.
     for (const [visitor, path] of [
       [guarded.visitor({ 'x-api-key': 'mill_never-seen-before' }), '/instruments'],
@@ -255,6 +252,7 @@ describe('accounts', () => {
       assert.match(text, /TABLES_AWAY/);
       assert.doesNotMatch(text, /select|params|ECONN|never-seen/i);
     }
+    await giveBack();
     while ((await owner.ask('GET', '/api/v1/account/keys')).status !== 200) await new Promise((resolve) => setTimeout(resolve, 100));
     assert.equal(await guarded.visitor({ 'x-api-key': 'mill_never-seen-before' }).refusal('GET', '/instruments'), 'BAD_CREDENTIAL');
     assert.doesNotMatch(guarded.server.errors(), /params:|"params"/);

@@ -76,6 +76,11 @@ export function permissionsOf(role: Role, tenant: string, scopes: readonly Permi
   );
 }
 
+/** The role someone acts in who should have a second factor for its own, and has none yet: enough to look, and to set one up. */
+export function actingRole(role: Role, hasSecondFactor: boolean, needsSecondFactor: boolean): Role {
+  return needsSecondFactor && !hasSecondFactor && (role === 'operator' || role === 'admin') ? 'viewer' : role;
+}
+
 export function mayAccess({ permissions }: Principal, access: Access): boolean {
   return access === 'public' || access === 'channels' || access === 'fields' || permissions.has(access);
 }

@@ -86,6 +86,7 @@ export const Account = Type.Object(
     limits: TierLimits,
     permissions: Type.Array(PermissionName),
     secondFactor: Type.Boolean({ description: 'Whether signing in asks for a code as well.' }),
+    needsSecondFactor: Type.Boolean({ description: 'Whether the rights of its role come only with a second factor, which it has not.' }),
   },
   { $id: 'Account', description: 'Who asks, and what it may do.' },
 );

@@ -378,6 +378,22 @@ export const Config = Type.Object(
               }),
             ),
           ),
+          sessionHours: Type.Optional(
+            Type.Integer({
+              minimum: 1,
+              maximum: 720,
+              default: 12,
+              description: 'After so long one signs in again, however much a session is used.',
+            }),
+          ),
+          secondFactor: Type.Optional(
+            Type.Unsafe<'optional' | 'operators'>(
+              Type.Enum(['optional', 'operators'], {
+                default: 'optional',
+                description: 'Whether operators and administrators have a viewer’s rights only, until they have set up a second factor.',
+              }),
+            ),
+          ),
           providers: Type.Optional(
             Type.Array(Provider, { maxItems: 16, default: [], description: 'Other sites that may vouch for who someone is.' }),
           ),
@@ -443,6 +459,21 @@ export const Config = Type.Object(
             Type.String({
               minLength: 1,
               description: 'A file of operations by the SHA-256 of their text; when named, no others are answered.',
+            }),
+          ),
+        },
+        strict,
+      ),
+    ),
+    redis: Type.Optional(
+      Type.Object(
+        {
+          url: Type.Optional(
+            Type.String({
+              pattern: '^rediss?://',
+              description:
+                'A Redis (or Valkey) that several servers of an installation share: what they count together, and tell each other.',
+              examples: ['redis://redis.example:6379'],
             }),
           ),
         },

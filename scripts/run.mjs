@@ -28,6 +28,7 @@ const tasks = {
   test: (rest) => [['scripts/test.ts', ...rest]],
   docs: () => [['contracts/documents/write.ts']],
   simulate: (rest) => [['tests/simulation/main.ts', ...rest]],
+  fuzz: (rest) => [['tests/fuzz/main.ts', ...rest]],
   pictures: () => [['scripts/screenshots.ts']],
   fix: () => [['node_modules/@biomejs/biome/bin/biome', 'check', '--write', '.']],
 };

@@ -4,6 +4,7 @@ import { globSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { ENGINES, postgresPrograms } from '../platform/database/testing/engines.ts';
+import { redisProgram } from '../platform/redis/testing/redis-server.ts';
 
 /*
  * Every test. Unit tests share one process, which is ten times as fast as one each; tests that start servers, browsers
@@ -24,7 +25,7 @@ const whole = chosen('tests/**/*.test.ts');
 let failed = unit.length + whole.length === 0;
 if (failed) console.error(`no test matches ${wanted.join(' ')}`);
 
-installPostgres();
+installServers();
 const postgres = onPostgres ? await ENGINES.find(({ name }) => name === 'PostgreSQL')?.open() : null;
 if (postgres && 'url' in postgres.address) process.env.TEST_POSTGRES = postgres.address.url;
 for (const { files, flags } of [
@@ -40,15 +41,16 @@ for (const { files, flags } of [
 await postgres?.close();
 process.exitCode = failed ? 1 : 0;
 
-/** What keeps tables is tested on a real PostgreSQL too. Debian has one; elsewhere an installed one would have to be found first. */
-function installPostgres(): void {
-  if (postgresPrograms()) return;
+/** Real servers that tests hold our adapters against. Debian has them; elsewhere installed ones would have to be found first. */
+function installServers(): void {
+  const missing = () => [...(postgresPrograms() ? [] : ['postgresql']), ...(redisProgram() ? [] : ['redis-server'])];
+  if (missing().length === 0) return;
   const isDebian = spawnSync('apt-get', ['--version']).status === 0 && userInfo().uid === 0;
   if (isDebian) {
-    const environment = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+    const environment = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' };
     spawnSync('apt-get', ['update', '-qq'], { env: environment, stdio: 'ignore' });
-    spawnSync('apt-get', ['install', '-y', '-qq', '--no-install-recommends', 'postgresql'], { env: environment, stdio: 'ignore' });
+    spawnSync('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...missing()], { env: environment, stdio: 'ignore' });
   }
-  if (!postgresPrograms())
-    console.error('There is no PostgreSQL under /usr/lib/postgresql, and none could be installed: its tests are left out.');
+  for (const name of missing())
+    console.error(`There is no ${name} on this machine, and it could not be installed: its tests are left out.`);
 }

@@ -17,6 +17,7 @@ import {
   requireAccess,
   requireChannel,
 } from '@millrace/platform/http';
+import { type Redis, redisRateLimiter } from '@millrace/platform/redis';
 import type { Logger } from '@millrace/platform/telemetry';
 import { UserError } from './user-error.ts';
 
@@ -24,6 +25,8 @@ export interface DoorParts extends Pick<HttpServerOptions, 'hub' | 'console' | '
   readonly logger: Logger;
   readonly sockets: NonNullable<HttpServerOptions['sockets']>;
   readonly operated: (deed: Deed) => void;
+  /** Shared with other servers, where there are several. */
+  readonly redis: Redis | null;
   readonly instrumentExists: (id: InstrumentId) => boolean;
   readonly zoneExists: (zone: string) => boolean;
 }
@@ -31,8 +34,10 @@ export interface DoorParts extends Pick<HttpServerOptions, 'hub' | 'console' | '
 /** Opens the door as the configuration wants it. */
 export async function openDoor(
   settings: Settings,
-  { operated, register, instrumentExists, zoneExists, ...parts }: DoorParts,
+  { operated, register, redis, instrumentExists, zoneExists, ...parts }: DoorParts,
 ): Promise<HttpServer> {
+  const now = () => performance.now();
+  const onTrouble = (error: Error) => parts.logger.warn({ message: error.message }, 'requests are not counted together with other servers');
   try {
     return await createHttpServer({
       ...parts,
@@ -45,7 +50,7 @@ export async function openDoor(
       origins: settings.gateway.origins,
       trustedProxies: settings.gateway.trustedProxies,
       tls: settings.gateway.tls,
-      limiter: new MemoryRateLimiter(() => performance.now()),
+      limiter: redis ? redisRateLimiter(redis, now, onTrouble) : new MemoryRateLimiter(now),
       onOperated: operated,
       isOpenToSites: !settings.demo,
       checkChannel: channelCheck(instrumentExists, zoneExists),

@@ -12,6 +12,7 @@ import { troubleOf } from '@millrace/platform/database';
 import type { HttpServer } from '@millrace/platform/http';
 import { type ConsumerFigures, ConsumerGroup, type EventLog, openLmdbLog, openSpool } from '@millrace/platform/log';
 import { openSmtp, type Post } from '@millrace/platform/mail';
+import { announcements, connectRedis, nobodyElse } from '@millrace/platform/redis';
 import { openDuckDbSeries, type SeriesStore } from '@millrace/platform/series';
 import { openFileSnapshots, openLmdbSnapshots } from '@millrace/platform/snapshots';
 import { Hub } from '@millrace/platform/streams';
@@ -141,17 +142,25 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
   await openInstruments(host, collector);
   const database = startDatabase(settings.data, settings.database.url, settings.demo ? DATABASE_AFTER_MS : 0, logger);
   const post = settings.mail.url === undefined ? null : openSmtp(settings.mail.url, settings.mail.from);
+  const redis =
+    settings.redis.url === undefined
+      ? null
+      : connectRedis(settings.redis.url, (error) => logger.warn({ message: error.message }, 'Redis cannot be reached'));
   const accountZones = settings.demo ? null : openAccountZones(settings, hub, logger);
   accounts =
     accountZones &&
     accountsOf(settings, logger, {
       database: database.database,
-      secret: () => sharedSecrets(settings, database.database).secret('identity'),
+      secret: (name) => sharedSecrets(settings, database.database).secret(name),
       post,
       hub,
       host: accountZones.host,
       instruments: () => collector?.instruments.map(({ id }) => id) ?? [],
       onEnded: (whose) => http?.endStreams(whose),
+      others: (heard) =>
+        redis
+          ? announcements(redis, 'accounts', heard, (error) => logger.warn({ message: error.message }, 'other servers could not be told'))
+          : nobodyElse,
     });
   const snapshots =
     accounts && accountZones && new ConsumerGroup(accountZones.log, accounts.worker, systemClock, (message) => logger.warn(message));
@@ -177,6 +186,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
   const readyParts = { log: 'ok', zones: `${host.figures().zones} open`, series: 'ok' };
   http = await openDoor(settings, {
     hub,
+    redis,
     logger,
     console: consoleFolder,
     sockets: worlds ? { [WORLD_SOCKET_PATH]: worlds.upgrade } : {},
@@ -232,6 +242,8 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
       await accountZones?.stop();
       await database.stop();
       post?.close();
+      accounts?.close();
+      redis?.disconnect();
       await host.close();
       await http.close();
       await consumer.caughtUp();
@@ -259,7 +271,10 @@ function requireWritable(folder: string): void {
 function accountsOf(
   settings: Settings,
   logger: Logger,
-  { post, ...parts }: { post: Post | null } & Pick<AccountSettings, 'database' | 'secret' | 'hub' | 'host' | 'instruments' | 'onEnded'>,
+  {
+    post,
+    ...parts
+  }: { post: Post | null } & Pick<AccountSettings, 'database' | 'secret' | 'hub' | 'host' | 'instruments' | 'onEnded' | 'others'>,
 ): Accounts {
   const onTrouble = (message: string, detail: unknown) => logger.error({ reason: troubleOf(detail) }, message);
   return openAccounts({
@@ -268,6 +283,8 @@ function accountsOf(
     mailer: post && mailerOver(post, onTrouble),
     providers: settings.accounts.providers,
     isOpen: settings.accounts.signUp === 'open',
+    sessionHours: settings.accounts.sessionHours,
+    needsSecondFactor: settings.accounts.secondFactor === 'operators',
     guests: settings.worlds.guests ? ['world:play'] : [],
     onTrouble,
   });

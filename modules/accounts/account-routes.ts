@@ -1,17 +1,14 @@
-import { type Account, ENDPOINTS, type Principal, type Role, TIERS, type Tier } from '@millrace/contracts';
+import { type Account, actingRole, ENDPOINTS, type Principal, type Role, TIERS, type Tier } from '@millrace/contracts';
 import { ApiProblem, type Routes } from '@millrace/platform/http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type AccountParts, DONE, headersOf, note, relay, requirePerson, requireSession, requireTries } from './asked.ts';
-import { asking } from './auth-problems.ts';
+import { asking, requireStrong } from './auth-problems.ts';
 
 /** One’s own account: name, password, second factor, sessions, keys. */
 export function accountRoutes(routes: Routes, parts: AccountParts): void {
   const { members, keys, principals, lockout, usedCodes } = parts;
 
-  routes.answer(ENDPOINTS.getAccount, async ({ raw, reply, principal }): Promise<Account> => {
-    // A session that is used is prolonged once a day: here, where every page of the console asks.
-    if (principal.kind === 'session')
-      relay(reply, (await asking(() => parts.identity().api.getSession({ headers: headersOf(raw), returnHeaders: true }))).headers);
+  routes.answer(ENDPOINTS.getAccount, async ({ principal }): Promise<Account> => {
     const { kind, user, name, tenant, role, tier, permissions } = principal;
     const member = kind === 'demo' ? null : await members.member(tenant, user ?? '');
     return {
@@ -25,6 +22,7 @@ export function accountRoutes(routes: Routes, parts: AccountParts): void {
       limits: TIERS[tier as Tier],
       permissions: [...permissions],
       secondFactor: member?.secondFactor ?? false,
+      needsSecondFactor: actingRole(role as Role, member?.secondFactor ?? false, parts.needsSecondFactor) !== role,
     };
   });
 
@@ -53,6 +51,8 @@ export function accountRoutes(routes: Routes, parts: AccountParts): void {
   };
 
   routes.answer(ENDPOINTS.changePassword, async ({ body, raw, reply, principal }) => {
+    const own = await members.user(requireSession(principal).user);
+    await requireStrong(body.next, [own?.name ?? '', own?.email ?? '']);
     const { headers } = await withPassword(raw, reply, principal, (asked) =>
       parts.identity().api.changePassword({
         body: { currentPassword: body.current, newPassword: body.next, revokeOtherSessions: true },
@@ -63,6 +63,7 @@ export function accountRoutes(routes: Routes, parts: AccountParts): void {
     relay(reply, headers);
     principals.userChanged(principal.user as string);
     await note(parts, raw, principal, 'password changed', principal.user as string);
+    await parts.notify(principal.user as string, 'password');
     return DONE;
   });
 
@@ -82,6 +83,7 @@ export function accountRoutes(routes: Routes, parts: AccountParts): void {
     principals.userChanged(principal.user as string);
     usedCodes.use(principal.user as string, body.code);
     await note(parts, raw, principal, 'second factor turned on', principal.user as string);
+    await parts.notify(principal.user as string, 'factorOn');
     return DONE;
   });
 
@@ -92,6 +94,7 @@ export function accountRoutes(routes: Routes, parts: AccountParts): void {
     relay(reply, headers);
     principals.userChanged(principal.user as string);
     await note(parts, raw, principal, 'second factor turned off', principal.user as string);
+    await parts.notify(principal.user as string, 'factorOff');
     return DONE;
   });
 

@@ -1,5 +1,5 @@
-import { createHash, randomBytes, randomUUID } from 'node:crypto';
-import { type ApiKey, isRole, type Permission, type Principal, permissionsOf, type Role, type Tier } from '@millrace/contracts';
+import { hash, randomBytes, randomUUID } from 'node:crypto';
+import { type ApiKey, actingRole, isRole, type Permission, type Principal, permissionsOf, type Role, type Tier } from '@millrace/contracts';
 import type { Clock } from '@millrace/kernel';
 import type { Database } from '@millrace/platform/database';
 import { and, count, desc, eq } from 'drizzle-orm';
@@ -27,11 +27,17 @@ interface Remembered {
 export class ApiKeys {
   readonly #database: Database;
   readonly #clock: Clock;
+  readonly #needsSecondFactor: boolean;
   readonly #remembered = new Map<string, Remembered>();
+  readonly #looking = new Map<string, Promise<Remembered>>();
+  /** Counts what was changed. */
+  #generation = 0;
 
-  constructor(database: Database, clock: Clock) {
+  /** @param needsSecondFactor whether who may operate or administrate needs a second factor for it */
+  constructor(database: Database, clock: Clock, needsSecondFactor: boolean) {
     this.#database = database;
     this.#clock = clock;
+    this.#needsSecondFactor = needsSecondFactor;
   }
 
   async create(
@@ -71,45 +77,77 @@ export class ApiKeys {
       .where(and(eq(apiKeys.id, id), eq(apiKeys.userId, user)))
       .returning({ hash: apiKeys.hash });
     for (const { hash } of gone) this.#remembered.delete(hash);
+    this.#generation++;
     return gone.length > 0;
   }
 
   /** Looks every key up again: something about their owners has changed. */
   forget(): void {
+    this.#generation++;
     this.#remembered.clear();
   }
 
-  /** Whom a key stands for; null when it is not valid, or not any more. */
-  async identify(key: string): Promise<Principal | null> {
-    const hash = hashOf(key);
+  /** Whom a key stands for; null when it is not valid, or not any more. At once when it was looked up lately. */
+  identify(key: string): Principal | null | Promise<Principal | null> {
+    const keyHash = hashOf(key);
+    const known = this.#remembered.get(keyHash);
+    if (known && known.until > this.#clock.elapsed()) return this.#used(known);
+    return this.#lookUpOnce(keyHash).then((found) => this.#used(found));
+  }
+
+  #used(found: Remembered): Principal | null {
     const now = this.#clock.now();
-    const known = this.#remembered.get(hash) ?? null;
-    const found = known && known.until > this.#clock.elapsed() ? known : await this.#lookUp(hash);
     if (!found.principal || found.expiresAt <= now) return null;
     if (now - found.notedAt > USE_NOTED_MS) {
       found.notedAt = now;
-      await this.#database.drizzle
+      // Nobody waits for that, and a database that is away keeps nobody out who is known.
+      this.#database.drizzle
         .update(apiKeys)
         .set({ lastUsedAt: new Date(now) })
-        .where(eq(apiKeys.id, found.id));
+        .where(eq(apiKeys.id, found.id))
+        .catch(() => {});
     }
     return found.principal;
   }
 
+  /** However many requests come with a key at once, it is looked up once. */
+  #lookUpOnce(hash: string): Promise<Remembered> {
+    let looking = this.#looking.get(hash);
+    if (!looking) {
+      looking = this.#lookUp(hash).finally(() => this.#looking.delete(hash));
+      this.#looking.set(hash, looking);
+    }
+    return looking;
+  }
+
   async #lookUp(hash: string): Promise<Remembered> {
+    const generation = this.#generation;
     const [row] = await this.#database.drizzle
-      .select({ key: apiKeys, role: users.role, tenant: users.tenant, name: users.name, disabled: users.disabled, tier: tenants.tier })
+      .select({
+        key: apiKeys,
+        role: users.role,
+        tenant: users.tenant,
+        name: users.name,
+        disabled: users.disabled,
+        tier: tenants.tier,
+        hasSecondFactor: users.twoFactorEnabled,
+      })
       .from(apiKeys)
       .innerJoin(users, eq(users.id, apiKeys.userId))
       .innerJoin(tenants, eq(tenants.id, users.tenant))
       .where(eq(apiKeys.hash, hash));
     const found: Remembered = {
-      principal: row && !row.disabled && isRole(row.role) ? principalOf({ ...row, role: row.role }) : null,
+      principal:
+        row && !row.disabled && isRole(row.role)
+          ? principalOf({ ...row, role: row.role, acting: actingRole(row.role, row.hasSecondFactor, this.#needsSecondFactor) })
+          : null,
       id: row?.key.id ?? '',
       expiresAt: row?.key.expiresAt?.getTime() ?? Number.POSITIVE_INFINITY,
       until: this.#clock.elapsed() + REMEMBERED_MS,
       notedAt: row?.key.lastUsedAt?.getTime() ?? 0,
     };
+    // What was changed meanwhile may be what was read before.
+    if (generation !== this.#generation) return found;
     this.#remembered.delete(hash);
     this.#remembered.set(hash, found);
     const oldest = this.#remembered.keys().next();
@@ -121,12 +159,14 @@ export class ApiKeys {
 function principalOf({
   key,
   role,
+  acting,
   tenant,
   name,
   tier,
 }: {
   key: typeof apiKeys.$inferSelect;
   role: Role;
+  acting: Role;
   tenant: string;
   name: string;
   tier: string;
@@ -138,7 +178,7 @@ function principalOf({
     tenant,
     role,
     tier: tier as Tier,
-    permissions: permissionsOf(role, tenant, key.scopes),
+    permissions: permissionsOf(acting, tenant, key.scopes),
     credential: key.id,
     expiresAt: key.expiresAt?.getTime() ?? null,
   };
@@ -156,4 +196,4 @@ function shown({ id, name, start, scopes, createdAt, expiresAt, lastUsedAt }: ty
   };
 }
 
-const hashOf = (key: string) => createHash('sha256').update(key).digest('base64url');
+const hashOf = (key: string) => hash('sha256', key, 'base64url');

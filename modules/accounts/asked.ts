@@ -5,7 +5,7 @@ import type { ApiKeys } from './api-keys.ts';
 import type { AuditLog } from './audit.ts';
 import type { Identity } from './identity.ts';
 import type { Lockout } from './lockout.ts';
-import type { Mailer } from './mail.ts';
+import type { Mailer, Notice } from './mail.ts';
 import type { Members } from './members.ts';
 import type { Principals } from './principals.ts';
 import type { UsedCodes } from './used-codes.ts';
@@ -23,7 +23,10 @@ export interface AccountParts {
   /** Ids of the sites that may vouch for someone. */
   readonly providers: readonly string[];
   readonly baseUrl: () => string;
+  readonly needsSecondFactor: boolean;
   readonly traffic: TrafficOf;
+  /** Tells a user by mail that something about how it signs in has changed, where mail can be sent. */
+  readonly notify: (user: string, what: Notice) => Promise<void>;
 }
 
 const AGENT_CHARACTERS_MAX = 200;

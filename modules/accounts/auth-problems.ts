@@ -2,6 +2,18 @@ import { ApiProblem } from '@millrace/platform/http';
 import { APIError } from 'better-auth';
 import { PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN } from './identity.ts';
 import { TooBusy } from './passwords.ts';
+import { isWeak } from './weak-passwords.ts';
+
+/** @throws ApiProblem for a password of a wrong length, or one that would be guessed first; see weak-passwords.ts */
+export async function requireStrong(password: string, known: readonly string[]): Promise<void> {
+  if (password.length < PASSWORD_LENGTH_MIN || password.length > PASSWORD_LENGTH_MAX) throw badLength();
+  if (await isWeak(password, known))
+    throw new ApiProblem(
+      'BAD_PASSWORD',
+      'That password would be among the first to be tried.',
+      'Take a phrase of some words, or let a password manager make one.',
+    );
+}
 
 const TRY_AGAIN = 'Try again in a moment.';
 
@@ -77,7 +89,7 @@ function emailTaken(): ApiProblem {
   return new ApiProblem('EMAIL_TAKEN', 'There is a user with that address.', 'Sign in, or use another address.');
 }
 
-export function badLength(): ApiProblem {
+function badLength(): ApiProblem {
   return new ApiProblem(
     'BAD_PASSWORD',
     `A password has ${PASSWORD_LENGTH_MIN} to ${PASSWORD_LENGTH_MAX} characters.`,

@@ -46,6 +46,7 @@ export function demoRoutes(routes: Routes): void {
     limits: TIERS.enterprise,
     permissions: [...DEMO.permissions],
     secondFactor: false,
+    needsSecondFactor: false,
   }));
   for (const endpoint of Object.values(ACCOUNT_ENDPOINTS) as Endpoint[]) {
     if (endpoint === ENDPOINTS.getSignInOptions || endpoint === ENDPOINTS.getAccount || endpoint === ENDPOINTS.getAccess) continue;

@@ -6,16 +6,14 @@ import { drizzleAdapter } from 'better-auth/adapters/drizzle';
 import { createAuthMiddleware } from 'better-auth/api';
 import { genericOAuth, jwt, twoFactor } from 'better-auth/plugins';
 import type { Mailer } from './mail.ts';
-import { hashPassword, verifyPassword } from './passwords.ts';
+import type { Passwords } from './passwords.ts';
 import { signingKeys, userCredentials, userSecondFactors, userSessions, users, userVerifications } from './tables/tables.ts';
 
 /** Where better-auth’s own links and cookies belong. None of its routes is served: ours call it. */
 const AUTH_PATH = '/api/v1/auth';
-/** NIST SP 800-63B asks for 8 at least, OWASP ASVS 5 for 8 with 15 recommended; long ones may be phrases. */
-export const PASSWORD_LENGTH_MIN = 10;
+/** OWASP ASVS 4.0.3, 2.1.1; long ones may be phrases. */
+export const PASSWORD_LENGTH_MIN = 12;
 export const PASSWORD_LENGTH_MAX = 128;
-const SESSION_S = 7 * 86_400;
-const SESSION_ROLLS_AFTER_S = 86_400;
 /** Changing how one signs in asks for a sign-in that is not older. */
 const FRESH_S = 15 * 60;
 const TOKEN_BY_MAIL_S = 3_600;
@@ -24,6 +22,9 @@ export const ACCESS_TOKEN_S = 600;
 const SIGNING_KEY_S = 30 * 86_400;
 const SIGNING_KEY_GRACE_S = 86_400;
 const SECOND_FACTOR_S = 600;
+/** Of 62 characters: 119 bits (ASVS 2.6.2 asks for 112). */
+const RECOVERY_CODE_LENGTH = 20;
+const COOKIE_PREFIX = 'millrace';
 
 /** Another site that vouches for who someone is. */
 export type Provider =
@@ -34,6 +35,9 @@ export interface IdentityParts {
   readonly database: Database;
   /** Signs cookies and encrypts what must be read again: second factors, signing keys, others’ tokens. */
   readonly secret: string;
+  readonly passwords: Passwords;
+  /** How long a session lasts, however much it is used. */
+  readonly sessionHours: number;
   /** Where browsers find this server. */
   readonly baseUrl: string;
   readonly mailer: Mailer | null;
@@ -53,7 +57,20 @@ export const joining = new AsyncLocalStorage<{ readonly tenant: string; readonly
 export type Identity = ReturnType<typeof createIdentity>;
 
 /** Who someone is: users, passwords, second factors, sessions, signing keys, other sites’ word. */
-export function createIdentity({ database, secret, baseUrl, mailer, providers, isOpen, onCreated, onReset, onTrouble }: IdentityParts) {
+export function createIdentity({
+  database,
+  secret,
+  passwords,
+  sessionHours,
+  baseUrl,
+  mailer,
+  providers,
+  isOpen,
+  onCreated,
+  onReset,
+  onTrouble,
+}: IdentityParts) {
+  const isSecure = baseUrl.startsWith('https:');
   const known = providers.filter((provider) => !('discoveryUrl' in provider));
   const own = providers.filter((provider) => 'discoveryUrl' in provider);
   return betterAuth({
@@ -89,7 +106,7 @@ export function createIdentity({ database, secret, baseUrl, mailer, providers, i
       autoSignIn: true,
       revokeSessionsOnPasswordReset: true,
       resetPasswordTokenExpiresIn: TOKEN_BY_MAIL_S,
-      password: { hash: hashPassword, verify: ({ hash, password }) => verifyPassword(hash, password) },
+      password: { hash: passwords.hash, verify: ({ hash, password }) => passwords.verify(hash, password) },
       sendResetPassword: async ({ user, token }) => {
         mailer?.send({ to: user.email, kind: 'reset', name: user.name, link: `${baseUrl}/reset-password?token=${token}` });
       },
@@ -107,7 +124,7 @@ export function createIdentity({ database, secret, baseUrl, mailer, providers, i
         mailer?.send({ to: user.email, kind: 'verify', name: user.name, link: `${baseUrl}/verify-email?token=${token}` });
       },
     },
-    session: { expiresIn: SESSION_S, updateAge: SESSION_ROLLS_AFTER_S, freshAge: FRESH_S },
+    session: { expiresIn: sessionHours * 3_600, disableSessionRefresh: true, freshAge: FRESH_S },
     account: { encryptOAuthTokens: true, accountLinking: { enabled: true, trustedProviders: [] } },
     socialProviders: Object.fromEntries(known.map(({ id, clientId, clientSecret }) => [id, { clientId, clientSecret }])),
     onAPIError: { errorURL: `${baseUrl}/sign-in` },
@@ -120,9 +137,10 @@ export function createIdentity({ database, secret, baseUrl, mailer, providers, i
       },
     },
     advanced: {
-      cookiePrefix: 'millrace',
-      useSecureCookies: baseUrl.startsWith('https:'),
-      defaultCookieAttributes: { httpOnly: true, sameSite: 'lax', path: '/' },
+      cookiePrefix: isSecure ? `__Host-${COOKIE_PREFIX}` : COOKIE_PREFIX,
+      // It would put `__Secure-` before the name; with `__Host-` a browser takes the cookie from this host alone.
+      useSecureCookies: false,
+      defaultCookieAttributes: { httpOnly: true, sameSite: 'lax', path: '/', secure: isSecure },
     },
     databaseHooks: {
       user: {
@@ -152,7 +170,11 @@ export function createIdentity({ database, secret, baseUrl, mailer, providers, i
       }),
     },
     plugins: [
-      twoFactor({ issuer: 'Millrace', twoFactorCookieMaxAge: SECOND_FACTOR_S, backupCodeOptions: { amount: 10, length: 10 } }),
+      twoFactor({
+        issuer: 'Millrace',
+        twoFactorCookieMaxAge: SECOND_FACTOR_S,
+        backupCodeOptions: { amount: 10, length: RECOVERY_CODE_LENGTH },
+      }),
       jwt({
         disableSettingJwtHeader: true,
         jwks: { keyPairConfig: { alg: 'EdDSA', crv: 'Ed25519' }, rotationInterval: SIGNING_KEY_S, gracePeriod: SIGNING_KEY_GRACE_S },
@@ -165,6 +187,7 @@ export function createIdentity({ database, secret, baseUrl, mailer, providers, i
             tenant: user.tenant as string,
             role: user.role as string,
             sid: session.id,
+            mfa: (user as { twoFactorEnabled?: boolean }).twoFactorEnabled === true,
           }),
         },
       }),

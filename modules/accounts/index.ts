@@ -1,7 +1,7 @@
-import { ENDPOINTS, HOME_TENANT, type InstrumentId, type Permission, type Principal, type SignInOptions } from '@millrace/contracts';
+import { ENDPOINTS, HOME_TENANT, type InstrumentId, type Permission, type SignInOptions } from '@millrace/contracts';
 import type { Clock, ZoneHost } from '@millrace/kernel';
 import type { Database } from '@millrace/platform/database';
-import { ApiProblem, type Caller, type Deed, type Routes, type StreamsOf, type TrafficOf } from '@millrace/platform/http';
+import { ApiProblem, type Deed, type Identify, type Routes, type StreamsOf, type TrafficOf } from '@millrace/platform/http';
 import type { Projection } from '@millrace/platform/log';
 import type { Hub, InitialEvent } from '@millrace/platform/streams';
 import { accountRoutes } from './account-routes.ts';
@@ -10,16 +10,18 @@ import type { AccountParts } from './asked.ts';
 import { AuditLog } from './audit.ts';
 import { createIdentity, type Identity, PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN, type Provider } from './identity.ts';
 import { Lockout } from './lockout.ts';
-import type { Mailer } from './mail.ts';
+import type { Mailer, Notice } from './mail.ts';
 import { Members } from './members.ts';
 import { OwnAccounts } from './own-account.ts';
-import { Principals } from './principals.ts';
+import { passwordsWith } from './passwords.ts';
+import { type AccountChange, Principals } from './principals.ts';
 import { signInRoutes } from './sign-in-routes.ts';
 import { snapshotWorker } from './snapshots.ts';
 import { tenantRoutes } from './tenant-routes.ts';
 import { UsedCodes } from './used-codes.ts';
 import { accountZone } from './zone.ts';
 
+export { ApiKeys } from './api-keys.ts';
 export { AuditLog, exportedLines, verifyChain } from './audit.ts';
 export { demoRoutes, identifyDemo } from './demo.ts';
 export type { Provider } from './identity.ts';
@@ -32,8 +34,12 @@ const FIRST_START = 'the first start';
 export interface AccountSettings {
   readonly database: Database;
   readonly clock: Clock;
-  /** What cookies are signed and second factors are encrypted with. */
-  readonly secret: () => Promise<string>;
+  /** Secrets of the installation: what cookies are signed and second factors are encrypted with; what goes into every password’s hash. */
+  readonly secret: (name: 'identity' | 'password-pepper') => Promise<string>;
+  /** How long a session lasts. */
+  readonly sessionHours: number;
+  /** Whether who may operate or administrate needs a second factor for it. */
+  readonly needsSecondFactor: boolean;
   readonly mailer: Mailer | null;
   readonly providers: readonly Provider[];
   readonly isOpen: boolean;
@@ -46,12 +52,14 @@ export interface AccountSettings {
   readonly instruments: () => Iterable<InstrumentId>;
   /** What someone has open under what it was is to be ended. */
   readonly onEnded: (whose: StreamsOf) => void;
+  /** The other servers of the installation: what is told them, and what they tell. */
+  readonly others: (heard: (change: AccountChange) => void) => { tell(change: AccountChange): void; close(): void };
   readonly onTrouble: (message: string, detail: unknown) => void;
 }
 
 /** Users, tenants and keys of an installation. */
 export interface Accounts {
-  identify(caller: Caller): Promise<Principal>;
+  identify: Identify;
   register(routes: Routes, traffic: TrafficOf): void;
   /** Puts users’ snapshots together from the log of their zones. */
   readonly worker: Projection;
@@ -61,12 +69,29 @@ export interface Accounts {
   operated(deed: Deed): void;
   /** Once the tables are there and the address is known. */
   begin(baseUrl: string): Promise<void>;
+  close(): void;
   /** A link for whoever becomes the first administrator; null when there is a user. The one made before counts no more. */
   ownerLink(): Promise<string | null>;
 }
 
 export function openAccounts(settings: AccountSettings): Accounts {
-  const { database, clock, secret, mailer, providers, isOpen, guests, host, hub, instruments, onEnded, onTrouble } = settings;
+  const {
+    database,
+    clock,
+    secret,
+    sessionHours,
+    needsSecondFactor,
+    mailer,
+    providers,
+    isOpen,
+    guests,
+    host,
+    hub,
+    instruments,
+    onEnded,
+    others,
+    onTrouble,
+  } = settings;
   let begun: { identity: Identity; baseUrl: string } | null = null;
   const current = () => {
     if (!begun) throw new ApiProblem('TABLES_AWAY', 'Users cannot be looked up yet.', 'The server is starting; try again in a moment.');
@@ -75,7 +100,7 @@ export function openAccounts(settings: AccountSettings): Accounts {
   const members = new Members(database);
   host.register(accountZone);
   const own = new OwnAccounts({ host, hub, members, onTrouble });
-  const keys = new ApiKeys(database, clock);
+  const keys = new ApiKeys(database, clock, needsSecondFactor);
   const principals = new Principals({
     identity: () => current().identity,
     keys,
@@ -83,9 +108,12 @@ export function openAccounts(settings: AccountSettings): Accounts {
     clock,
     issuer: () => current().baseUrl,
     guests,
+    needsSecondFactor,
     onEnded,
+    onChange: (change) => told.tell(change),
     onTrouble,
   });
+  const told = others((change) => principals.heard(change));
   const options: Omit<SignInOptions, 'isSignedIn'> = {
     demo: false,
     signUp: isOpen ? 'open' : 'invitation',
@@ -94,17 +122,22 @@ export function openAccounts(settings: AccountSettings): Accounts {
     password: { lengthMin: PASSWORD_LENGTH_MIN, lengthMax: PASSWORD_LENGTH_MAX },
   };
   const audit = new AuditLog(database);
-  const parts: Omit<AccountParts, 'traffic'> = {
+  const parts: Omit<AccountParts, 'traffic' | 'notify'> = {
     identity: () => current().identity,
     baseUrl: () => current().baseUrl,
     members,
     keys,
+    needsSecondFactor,
     audit,
     principals,
     lockout: new Lockout(clock),
     usedCodes: new UsedCodes(clock),
     mailer,
     providers: providers.map(({ id }) => id),
+  };
+  const notify = async (id: string, what: Notice) => {
+    const user = mailer && (await members.user(id));
+    if (user) mailer.send({ to: user.email, kind: what, name: user.name, link: `${current().baseUrl}/account` });
   };
   const onCreated = (user: string) => {
     own.stand(user).catch((error) => onTrouble('an account cannot be created yet; it will be when its user comes', error));
@@ -115,7 +148,7 @@ export function openAccounts(settings: AccountSettings): Accounts {
     events: (user) => own.events(user),
     register: (routes, traffic) => {
       routes.answer(ENDPOINTS.getSignInOptions, ({ principal }) => ({ ...options, isSignedIn: principal.user !== null }));
-      const asked = { ...parts, traffic };
+      const asked = { ...parts, traffic, notify };
       signInRoutes(routes, asked);
       accountRoutes(routes, asked);
       tenantRoutes(routes, asked);
@@ -131,18 +164,24 @@ export function openAccounts(settings: AccountSettings): Accounts {
       begun = {
         identity: createIdentity({
           database,
-          secret: await secret(),
+          secret: await secret('identity'),
+          passwords: passwordsWith(await secret('password-pepper')),
+          sessionHours,
           baseUrl,
           mailer,
           providers,
           isOpen,
           onCreated,
-          onReset: (user) => principals.userChanged(user),
+          onReset: (user) => {
+            principals.userChanged(user);
+            notify(user, 'password').catch((error) => onTrouble('a user could not be told of a new password', error));
+          },
           onTrouble,
         }),
         baseUrl,
       };
     },
+    close: () => told.close(),
     ownerLink: async () => {
       await members.withdrawOwnerInvitations(FIRST_START);
       if (await members.hasUsers()) return null;

@@ -9,6 +9,9 @@ interface Mail {
   readonly link: string;
 }
 
+/** A change to how someone signs in, which its owner should know of. */
+export type Notice = 'password' | 'factorOn' | 'factorOff' | 'codeAgain';
+
 /** Sends mail; nobody waits for it, so that how long it takes tells nothing, and what fails is reported. */
 export interface Mailer {
   send(mail: Mail): void;
@@ -30,6 +33,31 @@ const WORDS = {
   known: {
     en: ['You have an account already', 'Someone, perhaps you, wanted to create an account with this address. You have one: sign in here.'],
     ko: ['이미 계정이 있습니다', '이 주소로 계정을 만들려는 요청이 있었습니다. 이미 계정이 있으니 여기에서 로그인하세요.'],
+  },
+  password: {
+    en: ['Your password was changed', 'Your password was changed just now. If that was not you, choose a new one here at once.'],
+    ko: ['비밀번호가 변경되었습니다', '방금 비밀번호가 변경되었습니다. 본인이 아니라면 즉시 여기에서 새 비밀번호를 정하세요.'],
+  },
+  factorOn: {
+    en: ['Signing in asks for a code now', 'A second factor was turned on for your account. If that was not you, look here at once.'],
+    ko: ['로그인에 코드가 필요합니다', '계정의 2단계 인증이 켜졌습니다. 본인이 아니라면 즉시 여기를 확인하세요.'],
+  },
+  factorOff: {
+    en: [
+      'Signing in asks for no code any more',
+      'The second factor of your account was turned off. If that was not you, look here at once.',
+    ],
+    ko: ['로그인에 코드가 더 이상 필요하지 않습니다', '계정의 2단계 인증이 꺼졌습니다. 본인이 아니라면 즉시 여기를 확인하세요.'],
+  },
+  codeAgain: {
+    en: [
+      'A code was shown twice',
+      'A code of your authenticator that had been used already was shown again, and refused. If that was not you, someone has seen it: choose a new password.',
+    ],
+    ko: [
+      '코드가 두 번 사용되었습니다',
+      '이미 사용된 인증 코드가 다시 입력되어 거부되었습니다. 본인이 아니라면 누군가 코드를 본 것입니다. 새 비밀번호를 정하세요.',
+    ],
   },
   invite: {
     en: ['You are invited', 'Open this link to create your account. It is good for seven days, once.'],

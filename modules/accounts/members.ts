@@ -41,6 +41,11 @@ export class Members {
     return tier;
   }
 
+  /** Another server may have changed them. */
+  forgetTiers(): void {
+    this.#tiers.clear();
+  }
+
   async tenants(): Promise<Tenant[]> {
     const rows = await this.#database.drizzle
       .select({ id: tenants.id, name: tenants.name, tier: tenants.tier, createdAt: tenants.createdAt, users: count(users.id) })

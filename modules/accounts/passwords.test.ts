@@ -1,13 +1,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { hashPassword, verifyPassword } from './passwords.ts';
+import { passwordsWith } from './passwords.ts';
+
+const { hash: hashPassword, verify: verifyPassword } = passwordsWith('a secret that is not in the tables');
 
 test('a password is verified against its hash, and no other is', async () => {
   await fc.assert(
     fc.asyncProperty(fc.string({ unit: 'grapheme', minLength: 1, maxLength: 64 }), fc.string({ minLength: 1 }), async (password, other) => {
       const hash = await hashPassword(password);
-      assert.match(hash, /^\$argon2id\$v=19\$m=19456,t=2,p=1\$/);
+      assert.match(hash, /^\$argon2id\$v=19\$m=19456,t=2,p=1,keyid=1\$[\w+/]{22}\$/);
       assert.equal(await verifyPassword(hash, password), true);
       assert.equal(await verifyPassword(hash, other), other.normalize('NFKC') === password.normalize('NFKC'));
     }),
@@ -33,4 +35,10 @@ test('agrees with the reference implementation', async () => {
 test('what is no hash verifies nothing, nor one that asks for too much memory', async () => {
   for (const hash of ['', 'password', '$2b$12$abc', '$argon2id$v=19$m=99999999,t=2,p=1$c29tZXNhbHQ$AAAA'])
     assert.equal(await verifyPassword(hash, 'password'), false);
+});
+
+test('whoever has only the hashes, and not the secret beside them, cannot verify a guess', async () => {
+  const hash = await hashPassword('correct horse');
+  assert.equal(await passwordsWith('another secret').verify(hash, 'correct horse'), false);
+  assert.equal(await passwordsWith('another secret').verify(hash.replace(',keyid=1', ''), 'correct horse'), false);
 });

@@ -4,6 +4,9 @@ import { promisify } from 'node:util';
 /*
  * Passwords as argon2id hashes, written as PHC strings: $argon2id$v=19$m=19456,t=2,p=1$salt$tag. The parameters are those of the OWASP Password Storage
  * Cheat Sheet (2025): 19 MiB, two passes, one lane. A hash with other parameters is still verified, by what it says of itself.
+ *
+ * A secret that is not in the tables goes in as well (argon2’s K; a “pepper”): whoever has only the tables cannot even begin to guess. A hash that says
+ * `keyid=1` was made with it, one that says nothing is of before.
  */
 
 const MEMORY_KIB = 19_456;
@@ -18,7 +21,7 @@ const AT_ONCE_MAX = 3;
 const WAITING_MAX = 200;
 
 const derive = promisify(argon2) as (algorithm: 'argon2id', parameters: Argon2Parameters) => Promise<Buffer>;
-const PHC = /^\$argon2id\$v=19\$m=(\d+),t=(\d+),p=(\d+)\$([A-Za-z0-9+/]+)\$([A-Za-z0-9+/]+)$/;
+const PHC = /^\$argon2id\$v=19\$m=(\d+),t=(\d+),p=(\d+)(,keyid=1)?\$([A-Za-z0-9+/]+)\$([A-Za-z0-9+/]+)$/;
 
 /** Too many passwords wait to be hashed. */
 export class TooBusy extends Error {}
@@ -26,25 +29,36 @@ export class TooBusy extends Error {}
 let atWork = 0;
 const waiting: (() => void)[] = [];
 
-export async function hashPassword(password: string): Promise<string> {
-  const salt = randomBytes(SALT_BYTES);
-  const tag = await tagOf(password, salt, { memory: MEMORY_KIB, passes: PASSES, parallelism: LANES, tagLength: TAG_BYTES });
-  return `$argon2id$v=19$m=${MEMORY_KIB},t=${PASSES},p=${LANES}$${unpadded(salt)}$${unpadded(tag)}`;
+export interface Passwords {
+  hash(password: string): Promise<string>;
+  /** Whether a password is the one that was hashed; false for a hash that is none. */
+  verify(hash: string, password: string): Promise<boolean>;
 }
 
-/** Whether a password is the one that was hashed; false for a hash that is none. */
-export async function verifyPassword(hash: string, password: string): Promise<boolean> {
-  const [, memory, passes, lanes, salt, tag] = PHC.exec(hash) ?? [];
-  if (tag === undefined || Number(memory) > MEMORY_KIB_MAX) return false;
-  const expected = Buffer.from(tag, 'base64');
-  const parameters = { memory: Number(memory), passes: Number(passes), parallelism: Number(lanes), tagLength: expected.length };
-  return timingSafeEqual(await tagOf(password, Buffer.from(salt as string, 'base64'), parameters), expected);
+/** @param pepper a secret that is kept elsewhere than the hashes */
+export function passwordsWith(pepper: string): Passwords {
+  const secret = Buffer.from(pepper);
+  return {
+    hash: async (password) => {
+      const salt = randomBytes(SALT_BYTES);
+      const tag = await tagOf(password, salt, { memory: MEMORY_KIB, passes: PASSES, parallelism: LANES, tagLength: TAG_BYTES, secret });
+      return `$argon2id$v=19$m=${MEMORY_KIB},t=${PASSES},p=${LANES},keyid=1$${unpadded(salt)}$${unpadded(tag)}`;
+    },
+    verify: async (hash, password) => {
+      const [, memory, passes, lanes, keyed, salt, tag] = PHC.exec(hash) ?? [];
+      if (tag === undefined || Number(memory) > MEMORY_KIB_MAX) return false;
+      const expected = Buffer.from(tag, 'base64');
+      const parameters = { memory: Number(memory), passes: Number(passes), parallelism: Number(lanes), tagLength: expected.length };
+      const made = await tagOf(password, Buffer.from(salt as string, 'base64'), { ...parameters, ...(keyed !== undefined && { secret }) });
+      return timingSafeEqual(made, expected);
+    },
+  };
 }
 
 async function tagOf(
   password: string,
   nonce: Buffer,
-  parameters: { memory: number; passes: number; parallelism: number; tagLength: number },
+  parameters: { memory: number; passes: number; parallelism: number; tagLength: number; secret?: Buffer },
 ): Promise<Buffer> {
   if (atWork >= AT_ONCE_MAX) {
     if (waiting.length >= WAITING_MAX) throw new TooBusy(`${waiting.length} passwords wait to be checked`);

@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import { HOME_TENANT, isRole, type Permission, type Principal, permissionsOf } from '@millrace/contracts';
+import { actingRole, HOME_TENANT, isRole, type Permission, type Principal, permissionsOf, type Role } from '@millrace/contracts';
 import type { Clock } from '@millrace/kernel';
 import { ApiProblem, type Caller, type StreamsOf } from '@millrace/platform/http';
 import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTPayload, jwtVerify } from 'jose';
@@ -13,7 +13,7 @@ const REMEMBERED_MAX = 20_000;
 /** How often at most the signing keys are read again because a token names one that is not known. */
 const KEYS_AGAIN_MS = 5_000;
 const CLOCK_SKEW_S = 5;
-const SESSION_COOKIE = /(?:^|; *)(?:__Secure-)?millrace\.session_token=([^;]+)/;
+const SESSION_COOKIE = /(?:^|; *)(?:__Host-)?millrace\.session_token=([^;]+)/;
 
 interface PrincipalParts {
   readonly identity: () => Identity;
@@ -23,10 +23,17 @@ interface PrincipalParts {
   readonly issuer: () => string;
   /** What anyone may do without signing in. */
   readonly guests: readonly Permission[];
+  /** Whether who may operate or administrate needs a second factor for it. */
+  readonly needsSecondFactor: boolean;
   /** What someone has open under what it was is to be ended. */
   readonly onEnded: (whose: StreamsOf) => void;
+  /** Something has changed that other servers of the installation may remember, too. */
+  readonly onChange: (change: AccountChange) => void;
   readonly onTrouble: (message: string, detail: unknown) => void;
 }
+
+/** Whose sessions, tokens and keys are to be looked up again: a user’s, those of one credential, or everyone’s. */
+export type AccountChange = StreamsOf | 'all';
 
 interface Remembered {
   readonly principal: Principal | null;
@@ -39,6 +46,9 @@ export class Principals {
   readonly #parts: PrincipalParts;
   readonly #anonymous: Principal;
   readonly #sessions = new Map<string, Remembered>();
+  readonly #looking = new Map<string, Promise<Principal>>();
+  /** Counts what was changed. */
+  #generation = 0;
   /** Access tokens of a user that were issued before this, epoch s, count no more. */
   readonly #revokedAt = new Map<string, number>();
   readonly #endedSessions = new Map<string, number>();
@@ -64,45 +74,81 @@ export class Principals {
    * Who asks. A cookie that is no session any more is as good as none; a token or key that is not valid is refused, for its owner
    * should know.
    */
-  readonly identify = async ({ headers }: Caller): Promise<Principal> => {
+  readonly identify = ({ headers }: Caller): Principal | Promise<Principal> => {
     const shown = credentialIn(headers);
     try {
-      if (shown?.startsWith(KEY_PREFIX))
-        return (await this.#parts.keys.identify(shown)) ?? refuse('The API key is not valid, or not any more.');
-      if (shown !== null) return await this.#byToken(shown);
-      const cookie = SESSION_COOKIE.exec(headers.cookie ?? '')?.[1];
-      return cookie === undefined ? this.#anonymous : await this.#bySession(cookie, headers.cookie as string);
+      const found = this.#find(shown, headers.cookie);
+      return found instanceof Promise ? found.catch((error) => this.#cannotTell(error)) : found;
     } catch (error) {
-      if (error instanceof ApiProblem) throw error;
-      this.#parts.onTrouble('it cannot be looked up who asks', error);
-      throw new ApiProblem('TABLES_AWAY', 'It cannot be looked up who asks.', 'Try again in a moment.');
+      return this.#cannotTell(error);
     }
   };
 
+  #find(shown: string | null, cookies: string | undefined): Principal | Promise<Principal> {
+    if (shown?.startsWith(KEY_PREFIX)) {
+      const found = this.#parts.keys.identify(shown);
+      const valid = (principal: Principal | null) => principal ?? refuse('The API key is not valid, or not any more.');
+      return found instanceof Promise ? found.then(valid) : valid(found);
+    }
+    if (shown !== null) return this.#byToken(shown);
+    const cookie = cookies === undefined ? undefined : SESSION_COOKIE.exec(cookies)?.[1];
+    return cookie === undefined ? this.#anonymous : this.#bySession(cookie, cookies as string);
+  }
+
+  #cannotTell(error: unknown): never {
+    if (error instanceof ApiProblem) throw error;
+    this.#parts.onTrouble('it cannot be looked up who asks', error);
+    throw new ApiProblem('TABLES_AWAY', 'It cannot be looked up who asks.', 'Try again in a moment.');
+  }
+
   /** What is known of a user counts no more: its role has changed, its password, or it was kept out. */
   userChanged(user: string): void {
-    this.forgetUser(user);
-    this.#note(this.#revokedAt, user);
-    this.#parts.onEnded({ user });
+    this.#apply({ user });
+    this.#parts.onChange({ user });
   }
 
   /** A user is to be looked up again, but may go on as it is. */
   forgetUser(user: string): void {
+    this.#generation++;
     for (const [cookie, known] of this.#sessions) if (known.user === user) this.#sessions.delete(cookie);
     this.#parts.keys.forget();
   }
 
   /** What is known of everyone counts no more. */
   allChanged(): void {
-    this.#sessions.clear();
-    this.#parts.keys.forget();
+    this.#apply('all');
+    this.#parts.onChange('all');
   }
 
   /** A session or a key counts no more. */
   credentialEnded(credential: string): void {
-    for (const [cookie, known] of this.#sessions) if (known.principal?.credential === credential) this.#sessions.delete(cookie);
-    this.#note(this.#endedSessions, credential);
-    this.#parts.onEnded({ credential });
+    this.#apply({ credential });
+    this.#parts.onChange({ credential });
+  }
+
+  /** Another server of the installation has changed something. */
+  heard(change: AccountChange): void {
+    this.#apply(change);
+  }
+
+  #apply(change: AccountChange): void {
+    this.#generation++;
+    if (change === 'all') {
+      this.#sessions.clear();
+      this.#parts.members.forgetTiers();
+      this.#parts.keys.forget();
+      return;
+    }
+    if ('user' in change) {
+      this.forgetUser(change.user);
+      this.#note(this.#revokedAt, change.user);
+    } else {
+      const { credential } = change;
+      for (const [cookie, known] of this.#sessions) if (known.principal?.credential === credential) this.#sessions.delete(cookie);
+      this.#parts.keys.forget();
+      this.#note(this.#endedSessions, credential);
+    }
+    this.#parts.onEnded(change);
   }
 
   /** Tokens issued before now live no longer than they would have anyway, so neither does the note. */
@@ -112,13 +158,29 @@ export class Principals {
     notes.set(what, now);
   }
 
-  async #bySession(cookie: string, cookies: string): Promise<Principal> {
+  #bySession(cookie: string, cookies: string): Principal | Promise<Principal> {
     const known = this.#sessions.get(cookie);
     if (known && known.until > this.#parts.clock.elapsed()) return known.principal ?? this.#anonymous;
+    // However many requests a page sends at once, its session is looked up once.
+    let looking = this.#looking.get(cookie);
+    if (!looking) {
+      looking = this.#lookUp(cookie, cookies).finally(() => this.#looking.delete(cookie));
+      this.#looking.set(cookie, looking);
+    }
+    return looking;
+  }
+
+  async #lookUp(cookie: string, cookies: string): Promise<Principal> {
+    const generation = this.#generation;
     const found = await this.#parts
       .identity()
       .api.getSession({ headers: new Headers({ cookie: cookies }), query: { disableRefresh: true } });
-    const { role, tenant, disabled } = (found?.user ?? {}) as { role?: string; tenant?: string; disabled?: boolean };
+    const { role, tenant, disabled, twoFactorEnabled } = (found?.user ?? {}) as {
+      role?: string;
+      tenant?: string;
+      disabled?: boolean;
+      twoFactorEnabled?: boolean;
+    };
     const principal: Principal | null =
       found && isRole(role) && tenant !== undefined && !disabled
         ? {
@@ -128,11 +190,13 @@ export class Principals {
             tenant,
             role,
             tier: await this.#parts.members.tierOf(tenant),
-            permissions: permissionsOf(role, tenant),
+            permissions: permissionsOf(this.#actingRole(role, twoFactorEnabled), tenant),
             credential: found.session.id,
             expiresAt: null,
           }
         : null;
+    // What was changed meanwhile may be what was read before.
+    if (generation !== this.#generation) return principal ?? this.#anonymous;
     this.#sessions.delete(cookie);
     this.#sessions.set(cookie, { principal, user: found?.user.id ?? '', until: this.#parts.clock.elapsed() + REMEMBERED_MS });
     const oldest = this.#sessions.keys().next();
@@ -142,7 +206,16 @@ export class Principals {
 
   async #byToken(token: string): Promise<Principal> {
     const claims = await this.#verify(token);
-    const { sub, tenant, role, sid, name, iat = 0, exp = 0 } = claims as JWTPayload & Record<'tenant' | 'role' | 'sid' | 'name', unknown>;
+    const {
+      sub,
+      tenant,
+      role,
+      sid,
+      name,
+      mfa,
+      iat = 0,
+      exp = 0,
+    } = claims as JWTPayload & Record<'tenant' | 'role' | 'sid' | 'name' | 'mfa', unknown>;
     if (typeof sub !== 'string' || typeof tenant !== 'string' || !isRole(role)) return refuse('The access token is none of ours.');
     if ((this.#revokedAt.get(sub) ?? -1) >= iat || (this.#endedSessions.get(String(sid)) ?? -1) >= 0)
       return refuse('The access token was revoked.');
@@ -153,10 +226,14 @@ export class Principals {
       tenant,
       role,
       tier: await this.#parts.members.tierOf(tenant),
-      permissions: permissionsOf(role, tenant),
+      permissions: permissionsOf(this.#actingRole(role, mfa), tenant),
       credential: String(sid),
       expiresAt: exp * 1_000,
     };
+  }
+
+  #actingRole(role: Role, hasSecondFactor: unknown): Role {
+    return actingRole(role, hasSecondFactor === true, this.#parts.needsSecondFactor);
   }
 
   async #verify(token: string): Promise<JWTPayload> {

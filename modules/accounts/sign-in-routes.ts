@@ -2,8 +2,8 @@ import { ENDPOINTS, type SignInStand, type SigningKeys } from '@millrace/contrac
 import { ApiProblem, type Routes } from '@millrace/platform/http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type AccountParts, DONE, headersOf, note, relay, requireSession, requireTries } from './asked.ts';
-import { asking, badLength } from './auth-problems.ts';
-import { ACCESS_TOKEN_S, joining, PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN } from './identity.ts';
+import { asking, requireStrong } from './auth-problems.ts';
+import { ACCESS_TOKEN_S, joining } from './identity.ts';
 import type { Welcome } from './members.ts';
 
 const SIX_DIGITS = /^\d{6}$/;
@@ -17,6 +17,8 @@ export function signInRoutes(routes: Routes, parts: AccountParts): void {
     // Counted for each address by itself: nobody’s tries keep others from signing up.
     const tries = `sign-up from ${raw.ip}`;
     requireTries(lockout, reply, tries, raw.ip);
+    // Looked at first: whatever is wrong with the password must not use the invitation up.
+    await requireStrong(body.password, [body.name, email]);
     const welcome = body.invitation === undefined ? null : await members.accept(body.invitation);
     if (body.invitation !== undefined && !isFor(welcome, email)) {
       if (welcome) await members.giveBack(welcome);
@@ -65,6 +67,8 @@ export function signInRoutes(routes: Routes, parts: AccountParts): void {
       const { user, token } = verified.response;
       if (isTotp && user && !usedCodes.use(user.id, body.code)) {
         if (token) await (await parts.identity().$context).internalAdapter.deleteSession(token);
+        await parts.members.user(user.id).then((found) => found && note(parts, raw, found, 'code used twice', user.id));
+        await parts.notify(user.id, 'codeAgain');
         throw new ApiProblem('WRONG_CODE', 'That code was used already.', 'Wait for the next one.');
       }
       relay(reply, verified.headers);
@@ -146,7 +150,7 @@ export function signInRoutes(routes: Routes, parts: AccountParts): void {
 
   routes.answer(ENDPOINTS.resetPassword, async ({ body }) => {
     // Looked at first: whatever is wrong with the password must not use the link up.
-    requireLength(body.password);
+    await requireStrong(body.password, []);
     await asking(() => parts.identity().api.resetPassword({ body: { token: body.token, newPassword: body.password } }));
     return DONE;
   });
@@ -196,8 +200,4 @@ function isFor(welcome: Welcome | null, email: string): welcome is Welcome {
 /** What is asked here must not tell whether there is such a user: neither by what it answers nor by failing. */
 async function quietly(call: () => Promise<unknown>): Promise<void> {
   await call().catch(() => {});
-}
-
-function requireLength(password: string): void {
-  if (password.length < PASSWORD_LENGTH_MIN || password.length > PASSWORD_LENGTH_MAX) throw badLength();
 }

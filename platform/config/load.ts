@@ -27,10 +27,16 @@ export interface Settings {
   readonly worlds: WorldSettings;
   readonly demo: boolean;
   readonly publicUrl?: string;
-  readonly accounts: { readonly signUp: 'open' | 'invitation'; readonly providers: readonly ProviderConfig[] };
+  readonly accounts: {
+    readonly signUp: 'open' | 'invitation';
+    readonly sessionHours: number;
+    readonly secondFactor: 'optional' | 'operators';
+    readonly providers: readonly ProviderConfig[];
+  };
   readonly mail: { readonly url?: string; readonly from: string };
   readonly gateway: GatewaySettings;
   readonly graphql: { readonly operations?: string };
+  readonly redis: { readonly url?: string };
   readonly database: { readonly url?: string };
   readonly encryption: EncryptionSettings;
   readonly alerts: AlertRules;
@@ -89,6 +95,7 @@ const SECTIONS = [
   'mail',
   'gateway',
   'graphql',
+  'redis',
   'database',
   'encryption',
   'alerts',

@@ -9,6 +9,7 @@ export function troubleOf(error: unknown): string {
 /** Whether a query failed for what the database is, and not for what it was asked: PostgreSQL’s classes 08, 53, 57 and 58, or no answer of its at all. */
 export function isDatabaseAway(error: unknown): boolean {
   if (!(error instanceof DrizzleQueryError)) return false;
-  const code = String((error.cause as { code?: unknown } | undefined)?.code ?? '');
-  return !/^[0-9A-Z]{5}$/.test(code) || /^(08|53|57|58)/.test(code);
+  const { code = '', severity } = (error.cause ?? {}) as { code?: string; severity?: string };
+  // A fatal error is about the connection: there is none, or none any more.
+  return severity === 'FATAL' || !/^[0-9A-Z]{5}$/.test(code) || /^(08|53|57|58)/.test(code);
 }

@@ -1,6 +1,4 @@
-import { createHash } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync } from 'node:fs';
 import statics from '@fastify/static';
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify';
 import { declareFiles } from './guard.ts';
@@ -16,7 +14,6 @@ const PAGES = [
   '/account',
   '/tenants',
   '/tenants/*',
-  '/connections',
   '/sign-in',
   '/sign-up',
   '/forgot-password',
@@ -38,27 +35,8 @@ export async function serveConsole(app: FastifyInstance, folder: string): Promis
         if (path.endsWith('.html')) response.header('cache-control', 'no-cache');
       },
     });
-    for (const page of PAGES) scope.get(page, (_request, reply) => reply.sendFile('index.html', { immutable: false, maxAge: 0 }));
+    for (const page of PAGES)
+      scope.get(page, { compress: {} }, (_request, reply) => reply.sendFile('index.html', { immutable: false, maxAge: 0 }));
   };
   await app.register(pages);
-}
-
-/**
- * What a page of ours may load and run: only what comes from here, and the one script that stands in the console’s page itself. Whatever
- * text gets into a page, it runs nothing and sends nothing away.
- */
-export function contentPolicy(consoleFolder: string): Record<string, string[]> {
-  const page = join(consoleFolder, 'index.html');
-  const inline = existsSync(page) ? [...readFileSync(page, 'utf8').matchAll(/<script>([\s\S]*?)<\/script>/g)] : [];
-  return {
-    'default-src': ["'self'"],
-    'script-src': ["'self'", ...inline.map(([, script = '']) => `'sha256-${createHash('sha256').update(script).digest('base64')}'`)],
-    // Charts and lists set styles on elements.
-    'style-src': ["'self'", "'unsafe-inline'"],
-    'img-src': ["'self'", 'data:', 'blob:'],
-    'object-src': ["'none'"],
-    'base-uri': ["'none'"],
-    'form-action': ["'self'"],
-    'frame-ancestors': ["'none'"],
-  };
 }

@@ -1,9 +1,9 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { isIP } from 'node:net';
 import { type Access, mayAccess, type Principal } from '@millrace/contracts';
-import type { FastifyInstance, FastifyReply } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { ApiProblem } from './problems.ts';
-import { bucketOf, type RateLimiter, rateLimitHeaders } from './rate-limit.ts';
+import { type Allowance, bucketOf, MemoryRateLimiter, type RateLimiter, rateLimitHeaders } from './rate-limit.ts';
 
 /*
  * Every route says beside itself what one needs to be allowed; a route that says nothing keeps the server from starting. Who asks is found
@@ -38,9 +38,12 @@ export interface Deed {
   readonly trace: string;
 }
 
+/** At once where it is remembered who that is: most requests are one of many. */
+export type Identify = (caller: Caller) => Principal | Promise<Principal>;
+
 export interface GuardOptions {
   /** Who asks. Throws an ApiProblem for a token or key that is not valid: that is never the same as showing none. */
-  readonly identify: (caller: Caller) => Promise<Principal>;
+  readonly identify: Identify;
   /** Sites beside our own whose pages may use a browser’s session. */
   readonly origins: readonly string[];
   readonly limiter: RateLimiter;
@@ -75,22 +78,42 @@ export function guardRoutes(app: FastifyInstance, options: GuardOptions): { rout
       );
   });
   app.decorateRequest('principal', null as unknown as Principal);
-  app.addHook('onRequest', async (request, reply) => {
-    const principal = await identified(options, { headers: request.headers, remote: request.ip });
+  const identified = guessing(options.identify);
+  const admit = (request: FastifyRequest, reply: FastifyReply, principal: Principal): undefined | Promise<void> => {
     request.principal = principal;
     const { access = 'platform:admin', cost = 1 } = request.routeOptions.config;
-    if (cost > 0) await takePlace(options.limiter, principal, request.ip, cost, reply);
-    if (request.is404) return;
-    // A browser sets up a WebSocket for any page, and sends its cookies with it. Nobody’s may be opened from anywhere: it can show a token later.
-    const isSomeonesSocket = request.headers.upgrade !== undefined && principal.kind !== 'anonymous';
-    if (!SAFE_METHODS.has(request.method) || isSomeonesSocket) requireOwnPage(principal, request.headers, options.origins);
-    requireAccess(principal, access);
+    const placed = cost > 0 ? takePlace(options.limiter, principal, request.ip, cost, reply) : undefined;
+    const check = () => {
+      if (request.is404) return undefined;
+      // A browser sets up a WebSocket for any page, and sends its cookies with it. Nobody’s may be opened from anywhere: it can show a token later.
+      const isSomeonesSocket = request.headers.upgrade !== undefined && principal.kind !== 'anonymous';
+      if (!SAFE_METHODS.has(request.method) || isSomeonesSocket) requireOwnPage(principal, request.headers, options.origins);
+      requireAccess(principal, access);
+      return undefined;
+    };
+    return placed === undefined ? check() : placed.then(() => check());
+  };
+  // With callbacks: what is known is answered without a turn of the event loop for each step.
+  app.addHook('onRequest', (request, reply, done) => {
+    try {
+      const found = identified({ headers: request.headers, remote: request.ip });
+      const admitted =
+        found instanceof Promise ? found.then((principal) => admit(request, reply, principal)) : admit(request, reply, found);
+      if (admitted === undefined) done();
+      else void admitted.then(() => done(), done);
+    } catch (error) {
+      done(error as Error);
+    }
   });
-  app.addHook('onResponse', async (request, reply) => {
-    if (request.routeOptions.config.access !== 'platform:operate' || SAFE_METHODS.has(request.method) || reply.statusCode >= 400) return;
-    const { principal, params, body, ip: remote, id: trace } = request;
-    const route = `${request.method} ${request.routeOptions.url}`;
-    options.onOperated({ principal, route, detail: { params, body: body ?? {} }, remote, trace });
+  app.addHook('onRoute', (route) => {
+    if (route.config?.access !== 'platform:operate' || route.method === 'GET' || route.method === 'HEAD') return;
+    const operated = (request: FastifyRequest, reply: FastifyReply, done: () => void) => {
+      const { principal, params, body, ip: remote, id: trace } = request;
+      const name = `${request.method} ${request.routeOptions.url}`;
+      if (reply.statusCode < 400) options.onOperated({ principal, route: name, detail: { params, body: body ?? {} }, remote, trace });
+      done();
+    };
+    route.onResponse = [...[route.onResponse ?? []].flat(), operated];
   });
   return {
     routes: () =>
@@ -101,32 +124,50 @@ export function guardRoutes(app: FastifyInstance, options: GuardOptions): { rout
 }
 
 /** Who asks. An address that shows one credential after another that is none is not looked up any more for a while. */
-async function identified({ identify, limiter }: Pick<GuardOptions, 'identify' | 'limiter'>, caller: Caller): Promise<Principal> {
-  const guesses = `guesses ${caller.remote}`;
-  const showsSomething = caller.headers.authorization !== undefined || caller.headers['x-api-key'] !== undefined;
-  if (showsSomething && (await limiter.take(guesses, GUESSES, 0)).remaining < 1)
-    throw new ApiProblem('RATE_LIMITED', `Too many credentials from ${caller.remote} were none.`, 'Wait a minute, then show a valid one.');
-  try {
-    return await identify(caller);
-  } catch (error) {
-    if (error instanceof ApiProblem && error.code === 'BAD_CREDENTIAL') await limiter.take(guesses, GUESSES, 1);
+function guessing(identify: Identify): Identify {
+  const guesses = new MemoryRateLimiter(() => performance.now());
+  const failed = (remote: string, error: unknown): never => {
+    if (error instanceof ApiProblem && error.code === 'BAD_CREDENTIAL') guesses.take(remote, GUESSES, 1);
     throw error;
-  }
+  };
+  return (caller) => {
+    const { headers, remote } = caller;
+    const showsSomething = headers.authorization !== undefined || headers['x-api-key'] !== undefined;
+    if (showsSomething && guesses.knows(remote) && guesses.take(remote, GUESSES, 0).remaining < 1)
+      throw new ApiProblem('RATE_LIMITED', `Too many credentials from ${remote} were none.`, 'Wait a minute, then show a valid one.');
+    try {
+      const found = identify(caller);
+      return found instanceof Promise ? found.catch((error) => failed(remote, error)) : found;
+    } catch (error) {
+      return failed(remote, error);
+    }
+  };
 }
 
-async function takePlace(limiter: RateLimiter, principal: Principal, remote: string, cost: number, reply: FastifyReply): Promise<void> {
+/** Takes a request’s cost out of its bucket. Throws, or rejects, when there is not enough in it. */
+function takePlace(
+  limiter: RateLimiter,
+  principal: Principal,
+  remote: string,
+  cost: number,
+  reply: FastifyReply,
+): undefined | Promise<void> {
   const bucket = bucketOf(principal, remote);
-  if (!bucket) return;
+  if (!bucket) return undefined;
+  const settle = (allowance: Allowance) => {
+    void reply.headers(rateLimitHeaders(allowance));
+    if (allowance.isAllowed) return;
+    const { requestsPerSecond, burst } = bucket.rate;
+    throw new ApiProblem(
+      'RATE_LIMITED',
+      `${principal.name} may ask ${requestsPerSecond} times a second, ${burst} times at once.`,
+      `Wait ${Math.ceil(allowance.waitMs)} ms, and ask less often.`,
+    );
+  };
   const asked = limiter.take(bucket.key, bucket.rate, cost);
-  const allowance = asked instanceof Promise ? await asked : asked;
-  void reply.headers(rateLimitHeaders(allowance));
-  if (allowance.isAllowed) return;
-  const { requestsPerSecond, burst } = bucket.rate;
-  throw new ApiProblem(
-    'RATE_LIMITED',
-    `${principal.name} may ask ${requestsPerSecond} times a second, ${burst} times at once.`,
-    `Wait ${Math.ceil(allowance.waitMs)} ms, and ask less often.`,
-  );
+  if (asked instanceof Promise) return asked.then(settle);
+  settle(asked);
+  return undefined;
 }
 
 /** Lets everyone have the files of a plug-in, whose own code does not know of access. */

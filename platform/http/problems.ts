@@ -1,6 +1,6 @@
 import { PROBLEMS, type Problem, type ProblemCode } from '@millrace/contracts';
 import { DrizzleQueryError } from 'drizzle-orm';
-import type { FastifyError, FastifyInstance } from 'fastify';
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { isDatabaseAway, troubleOf } from '../database/index.ts';
 
 /** Thrown by a route: becomes an RFC 9457 answer. The message names the offending value, the remedy what to do. */
@@ -39,7 +39,8 @@ export function answerWithProblems(app: FastifyInstance): void {
   app.setErrorHandler((error: FastifyError | ApiProblem, request, reply) => {
     const problem = toProblem(error, request.id);
     // Of a query only what is wrong with it: its parameters may be anyone’s secrets.
-    if (problem.status >= 500) request.log.error(isQuery(error) ? { reason: troubleOf(error) } : { err: error }, 'a request failed');
+    if (problem.status >= 500)
+      request.log.error({ trace: request.id, ...(isQuery(error) ? { reason: troubleOf(error) } : { err: error }) }, 'a request failed');
     return reply.code(problem.status).type('application/problem+json').send(problem);
   });
   app.setNotFoundHandler((request, reply) => {
@@ -53,6 +54,15 @@ export function answerWithProblems(app: FastifyInstance): void {
   });
 }
 
+/** What is wrong with an address before it is known whose route it is: it is too long, or cannot be read. */
+export function answerFrameworkError(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
+  const problem =
+    error.statusCode === 414
+      ? problemOf('TOO_LARGE', 'A part of the path is too long.', 'Ids have at most 128 characters.', request.id)
+      : problemOf('BAD_REQUEST', 'The address cannot be read.', 'Encode it as RFC 3986 says.', request.id);
+  void reply.code(problem.status).type('application/problem+json').send(problem);
+}
+
 const isQuery = (error: unknown) => error instanceof DrizzleQueryError;
 
 function toProblem(error: FastifyError | ApiProblem, instance: string): Problem {
@@ -60,6 +70,7 @@ function toProblem(error: FastifyError | ApiProblem, instance: string): Problem 
   if (isDatabaseAway(error)) return problemOf('TABLES_AWAY', 'The tables cannot be read now.', 'Try again in a moment.', instance);
   if (error.validation) return fromValidation(error, instance);
   if (error.statusCode === 413) return problemOf('TOO_LARGE', `${error.message}.`, 'Send less at a time.', instance);
+  if (error.statusCode === 415) return problemOf('UNSUPPORTED_TYPE', error.message, 'Send application/json.', instance);
   if (error.statusCode !== undefined && error.statusCode < 500)
     return problemOf('BAD_REQUEST', error.message, 'Correct the request; /docs says what it takes.', instance);
   return problemOf(

@@ -3,7 +3,7 @@ import { TIERS } from '@millrace/contracts';
 
 /** What someone who did not sign in may ask for, from one address. */
 const ANONYMOUS = { requestsPerSecond: 20, burst: 200 } as const;
-/** Buckets remembered; beyond it the one longest untouched is forgotten, which is as good as full. */
+/** Buckets remembered; beyond it those longest untouched are forgotten, which is as good as full. */
 const BUCKETS_MAX = 200_000;
 
 export interface Rate {
@@ -35,7 +35,9 @@ interface Bucket {
 /** Token buckets in memory: each fills by `requestsPerSecond` up to `burst`, and a request takes its cost out. */
 export class MemoryRateLimiter implements RateLimiter {
   readonly #now: () => number;
-  readonly #buckets = new Map<string, Bucket>();
+  /** Touched since the generations last changed, and before that. What is in neither is forgotten. */
+  #young = new Map<string, Bucket>();
+  #old = new Map<string, Bucket>();
 
   /** @param now milliseconds of a clock that never goes back */
   constructor(now: () => number) {
@@ -44,13 +46,7 @@ export class MemoryRateLimiter implements RateLimiter {
 
   take(key: string, rate: Rate, cost: number): Allowance {
     const now = this.#now();
-    let bucket = this.#buckets.get(key);
-    if (bucket) this.#buckets.delete(key);
-    else bucket = { tokens: rate.burst, at: now };
-    // Put in last again, so that the first of the map is the one longest untouched.
-    this.#buckets.set(key, bucket);
-    const oldest = this.#buckets.size > BUCKETS_MAX ? this.#buckets.keys().next() : null;
-    if (oldest && !oldest.done) this.#buckets.delete(oldest.value);
+    const bucket = this.#young.get(key) ?? this.#grown(key, rate, now);
     bucket.tokens = Math.min(rate.burst, bucket.tokens + ((now - bucket.at) * rate.requestsPerSecond) / 1_000);
     bucket.at = now;
     const isAllowed = bucket.tokens >= cost;
@@ -59,33 +55,65 @@ export class MemoryRateLimiter implements RateLimiter {
     return { isAllowed, rate, remaining: Math.floor(bucket.tokens), waitMs: (missing * 1_000) / rate.requestsPerSecond };
   }
 
+  /** Whether it was counted for lately. */
+  knows(key: string): boolean {
+    return this.#young.has(key) || this.#old.has(key);
+  }
+
   /** How many are counted for. */
   get size(): number {
-    return this.#buckets.size;
+    return this.#young.size + this.#old.size;
+  }
+
+  #grown(key: string, rate: Rate, now: number): Bucket {
+    const bucket = this.#old.get(key) ?? { tokens: rate.burst, at: now };
+    this.#old.delete(key);
+    if (this.#young.size >= BUCKETS_MAX / 2) {
+      this.#old = this.#young;
+      this.#young = new Map();
+    }
+    this.#young.set(key, bucket);
+    return bucket;
   }
 }
+
+export interface Counted {
+  readonly key: string;
+  readonly rate: Rate;
+}
+
+/** Of those who are remembered; most requests come from them. */
+const buckets = new WeakMap<Principal, Counted>();
 
 /** Whose requests are counted together, and how many there may be; null where nobody counts. */
-export function bucketOf({ kind, user, credential, tier }: Principal, remote: string): { key: string; rate: Rate } | null {
-  switch (kind) {
-    case 'demo':
-      return null;
-    case 'anonymous':
-      return { key: `address ${remote}`, rate: ANONYMOUS };
-    case 'key':
-      return { key: `key ${credential}`, rate: TIERS[tier as Tier] };
-    default:
-      return { key: `user ${user}`, rate: TIERS[tier as Tier] };
+export function bucketOf(principal: Principal, remote: string): Counted | null {
+  const { kind, user, credential, tier } = principal;
+  if (kind === 'demo') return null;
+  if (kind === 'anonymous') return { key: `address ${remote}`, rate: ANONYMOUS };
+  let bucket = buckets.get(principal);
+  if (!bucket) {
+    bucket = { key: kind === 'key' ? `key ${credential}` : `user ${user}`, rate: TIERS[tier as Tier] };
+    buckets.set(principal, bucket);
   }
+  return bucket;
 }
 
-/** The fields of draft-ietf-httpapi-ratelimit-headers-10. */
+/** `q` requests in `w` seconds, of each rate: there are few of them. */
+const policies = new WeakMap<Rate, string>();
+
+function policyOf(rate: Rate): string {
+  let policy = policies.get(rate);
+  if (policy === undefined) {
+    policy = `"requests";q=${rate.burst};w=${Math.max(1, Math.round(rate.burst / rate.requestsPerSecond))}`;
+    policies.set(rate, policy);
+  }
+  return policy;
+}
+
+/** Adds the fields of draft-ietf-httpapi-ratelimit-headers-10 to an answer’s. */
 export function rateLimitHeaders({ rate, remaining, waitMs, isAllowed }: Allowance): Record<string, string> {
-  const windowSeconds = Math.max(1, Math.round(rate.burst / rate.requestsPerSecond));
   const untilFull = Math.ceil((rate.burst - remaining) / rate.requestsPerSecond);
-  return {
-    'ratelimit-policy': `"requests";q=${rate.burst};w=${windowSeconds}`,
-    ratelimit: `"requests";r=${remaining};t=${untilFull}`,
-    ...(!isAllowed && { 'retry-after': String(Math.max(1, Math.ceil(waitMs / 1_000))) }),
-  };
+  const headers: Record<string, string> = { 'ratelimit-policy': policyOf(rate), ratelimit: `"requests";r=${remaining};t=${untilFull}` };
+  if (!isAllowed) headers['retry-after'] = String(Math.max(1, Math.ceil(waitMs / 1_000)));
+  return headers;
 }

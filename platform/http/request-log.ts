@@ -9,10 +9,12 @@ const SLOW_MS = 1_000;
 /** One line a request, with its trace id: who asked for what, what became of it and how long it took. Never its query or its body. */
 export function logRequests(app: FastifyInstance, which: RequestLog): void {
   if (which === 'none') return;
-  app.addHook('onResponse', async (request, reply) => {
+  app.addHook('onResponse', (request, reply, done) => {
+    done();
     const { statusCode, elapsedTime } = reply;
     if (which === 'failed' && statusCode < 400 && elapsedTime < SLOW_MS) return;
     const line = {
+      trace: request.id,
       method: request.method,
       route: request.routeOptions.url ?? pathOf(request.url),
       status: statusCode,

@@ -23,9 +23,9 @@ export interface Routes {
 
 export function routesOf(app: FastifyInstance): Routes {
   const schemaOf = (endpoint: Endpoint) => ({
-    ...(endpoint.params && { params: endpoint.params }),
-    ...(endpoint.query && { querystring: { ...endpoint.query, additionalProperties: false } }),
-    ...(endpoint.body && { body: { ...endpoint.body, additionalProperties: false } }),
+    ...(endpoint.params && { params: bounded(endpoint.params) }),
+    ...(endpoint.query && { querystring: { ...bounded(endpoint.query), additionalProperties: false } }),
+    ...(endpoint.body && { body: { ...bounded(endpoint.body), additionalProperties: false } }),
   });
   const requestOf = <E extends Endpoint>(raw: FastifyRequest, reply: FastifyReply) =>
     ({ params: raw.params, query: raw.query, body: raw.body, principal: raw.principal, raw, reply }) as unknown as Request<E>;
@@ -36,6 +36,7 @@ export function routesOf(app: FastifyInstance): Routes {
         url: endpoint.path,
         schema: schemaOf(endpoint),
         config: { access: endpoint.access, ...(endpoint.cost !== undefined && { cost: endpoint.cost }) },
+        ...(mayBeLong(endpoint) && { compress: {} }),
         handler: (raw, reply) => handler(requestOf(raw, reply)),
       });
     },
@@ -49,4 +50,19 @@ export function routesOf(app: FastifyInstance): Routes {
       });
     },
   };
+}
+
+/** Whether an answer may be worth compressing: it is a list, or holds one. */
+function mayBeLong({ answer }: Endpoint): boolean {
+  return JSON.stringify(answer).includes('"type":"array"');
+}
+
+/** A whole number that JavaScript and the tables can hold, where a schema says no bounds of its own: JSON Schema’s `integer` goes to 1e308. */
+function bounded<S extends object>(schema: S): S {
+  if (Array.isArray(schema)) return schema.map((one) => (typeof one === 'object' && one !== null ? bounded(one) : one)) as unknown as S;
+  const copy = Object.fromEntries(
+    Object.entries(schema).map(([key, value]) => [key, typeof value === 'object' && value !== null ? bounded(value as object) : value]),
+  );
+  if (copy.type === 'integer') return { minimum: Number.MIN_SAFE_INTEGER, maximum: Number.MAX_SAFE_INTEGER, ...copy } as unknown as S;
+  return copy as S;
 }

@@ -1,23 +1,24 @@
 import type { AddressInfo } from 'node:net';
 import compress from '@fastify/compress';
-import cors from '@fastify/cors';
-import helmet from '@fastify/helmet';
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import { CHANNELS, ENDPOINTS, type Principal, parseChannel } from '@millrace/contracts';
 import fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyPluginAsync, LogController } from 'fastify';
 import { type Hub, parsePosition } from '../streams/index.ts';
-import { contentPolicy, serveConsole } from './console.ts';
+import { headAnswers } from './answer-headers.ts';
+import { serveConsole } from './console.ts';
 import { declareFiles, type GuardOptions, guardRoutes } from './guard.ts';
 import { OpenStreams, type StreamsOf } from './open-streams.ts';
-import { ApiProblem, answerWithProblems, explainProblem } from './problems.ts';
+import { ApiProblem, answerFrameworkError, answerWithProblems, explainProblem } from './problems.ts';
 import { bucketOf } from './rate-limit.ts';
 import { logRequests, type RequestLog } from './request-log.ts';
 import { type Routes, routesOf } from './routes.ts';
+import { shareWithSites } from './sharing.ts';
 import { type ChannelCheck, createSocketServer } from './socket.ts';
+import { requireSoundText } from './sound-text.ts';
 import { openEventStream } from './sse.ts';
 import { reloadTls, type TlsFiles, tlsOptions } from './tls.ts';
-import { traceOf, traceparentOf } from './trace.ts';
+import { traceOf } from './trace.ts';
 import { type AddUpgrade, routeUpgrades, type Upgrade } from './upgrades.ts';
 
 /** Channels one event stream may carry. */
@@ -26,9 +27,7 @@ const BODY_BYTES_MAX = 1024 * 1024;
 /** How long a request may take to come in, its body included; what is answered may take as long as it likes. */
 const REQUEST_MS_MAX = 10_000;
 const CHECK_CONNECTIONS_MS = 2_000;
-const EXPOSED_HEADERS = ['x-request-id', 'traceresponse', 'ratelimit', 'ratelimit-policy', 'retry-after', 'etag'];
-/** How long a browser may remember what another site’s page may ask. */
-const PREFLIGHT_S = 600;
+const COMPRESSION = { threshold: 2_048, encodings: ['zstd', 'br', 'gzip'] as ('zstd' | 'br' | 'gzip')[] };
 /** How often streams whose credential is past are looked for. */
 const EXPIRY_MS = 5_000;
 
@@ -88,38 +87,28 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
     loggerInstance: options.logger,
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: ({ headers }) => traceOf(headers),
-    requestIdLogLabel: 'trace',
+    // One for each request costs more than a small answer; lines that are written name their trace themselves.
+    childLoggerFactory: (logger) => logger,
     trustProxy: options.trustedProxies.length > 0 ? [...options.trustedProxies] : false,
     bodyLimit: BODY_BYTES_MAX,
     ...(options.tls && { https: tlsOptions(options.tls) as never }),
     requestTimeout: REQUEST_MS_MAX,
     http: { headersTimeout: REQUEST_MS_MAX, connectionsCheckingInterval: CHECK_CONNECTIONS_MS },
     forceCloseConnections: true,
+    frameworkErrors: answerFrameworkError as never,
     routerOptions: { maxParamLength: 256 },
     ajv: { customOptions: { coerceTypes: true, removeAdditional: false, strict: false, verbose: true } },
   });
-  app.addHook('onRequest', async (request, reply) => {
-    void reply.headers({ 'x-request-id': request.id, traceresponse: traceparentOf(request.id) });
-  });
   logRequests(app, options.requestLog);
+  // What is no JSON is not read.
+  app.removeContentTypeParser('text/plain');
   answerWithProblems(app);
   const guard = guardRoutes(app, options);
-  await app.register(helmet, { contentSecurityPolicy: { useDefaults: false, directives: contentPolicy(options.console) } });
-  await app.register(cors, {
-    delegator: (request, done) => {
-      const isNamed = options.origins.includes(request.headers.origin ?? '');
-      // A browser’s session is for our own pages and those of sites that are named; without it others may read what a token or key allows.
-      const origin = isNamed ? true : options.isOpenToSites ? '*' : false;
-      done(null, {
-        origin,
-        credentials: isNamed,
-        methods: ['GET', 'HEAD', 'POST', 'DELETE'],
-        exposedHeaders: EXPOSED_HEADERS,
-        maxAge: PREFLIGHT_S,
-      });
-    },
-  });
-  await app.register(compress, { threshold: 2_048, encodings: ['zstd', 'br', 'gzip'] });
+  requireSoundText(app);
+  headAnswers(app, options.console, options.tls !== undefined);
+  shareWithSites(app, options);
+  // Only routes whose answers may be long say that they want it.
+  await app.register(compress, { global: false, ...COMPRESSION });
   await serveDocuments(app, options.document);
   app.get('/metrics', { config: { access: 'platform:read' } }, async (_request, reply) => {
     const { contentType, text } = await options.metrics();

@@ -5,7 +5,7 @@ import { pack, unpack } from 'msgpackr';
 import { Compile } from 'typebox/compile';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { type ChannelDelivery, type Hub, type HubPosition, parsePosition, type Reader, socketFrame } from '../streams/index.ts';
-import type { Caller } from './guard.ts';
+import type { Identify } from './guard.ts';
 import type { StreamPlace } from './open-streams.ts';
 import { ApiProblem } from './problems.ts';
 
@@ -43,12 +43,7 @@ export interface SocketServer {
 export type ChannelCheck = (name: string, principal: Principal) => ResolvedChannel;
 
 /** The WebSocket side of the streams: subscribe, unsubscribe, authenticate, ping, each answered with its id. */
-export function createSocketServer(
-  hub: Hub,
-  check: ChannelCheck,
-  identify: (caller: Caller) => Promise<Principal>,
-  onFailure: (error: unknown) => void,
-): SocketServer {
+export function createSocketServer(hub: Hub, check: ChannelCheck, identify: Identify, onFailure: (error: unknown) => void): SocketServer {
   const server = new WebSocketServer({
     noServer: true,
     maxPayload: REQUEST_BYTES_MAX,

@@ -1,16 +1,31 @@
-import { randomBytes } from 'node:crypto';
+import { randomFillSync } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 
 /** `traceparent` of W3C Trace Context: version, trace, span, flags. All zeros stand for nothing. */
 const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:$|-)/;
+const TRACE_BYTES = 16;
+const SPAN_BYTES = 8;
 
 /** The trace a request belongs to: its caller’s, or a new one. 32 hexadecimal digits. */
 export function traceOf({ traceparent }: IncomingHttpHeaders): string {
   const [, trace] = typeof traceparent === 'string' ? (TRACEPARENT.exec(traceparent) ?? []) : [];
-  return trace ?? randomBytes(16).toString('hex');
+  return trace ?? randomHex(TRACE_BYTES);
 }
 
 /** What is handed on to whoever works for this request next: the same trace, a span of our own. */
 export function traceparentOf(trace: string): string {
-  return `00-${trace}-${randomBytes(8).toString('hex')}-01`;
+  return `00-${trace}-${randomHex(SPAN_BYTES)}-01`;
+}
+
+/** Asked for some hundred at a time: each call into the system’s generator costs as much as a small answer. */
+const pool = Buffer.alloc(8_192);
+let taken = pool.length;
+
+function randomHex(bytes: number): string {
+  if (taken + bytes > pool.length) {
+    randomFillSync(pool);
+    taken = 0;
+  }
+  taken += bytes;
+  return pool.toString('hex', taken - bytes, taken);
 }

@@ -1,6 +1,6 @@
 import { Socket } from 'node:net';
-import { messageOf } from '@millrace/kernel';
 import { openLink } from '@millrace/platform/cluster';
+import { troubleOf } from '@millrace/platform/database';
 import { type FromProjector, type Projector, runProjector, type ToProjector } from './projector.ts';
 
 /*
@@ -18,7 +18,7 @@ const link = openLink<FromProjector, ToProjector>(new Socket({ fd: 3, readable: 
     if (message.type === 'begin') {
       starting = runProjector(message.data, message.database, (reply) => link.send(reply));
       starting.catch((error) => {
-        link.send({ type: 'trouble', message: `the tables cannot be opened: ${messageOf(error)}` });
+        link.send({ type: 'trouble', message: `the tables cannot be opened: ${troubleOf(error)}` });
         setTimeout(() => process.exit(1), 100);
       });
     } else if (message.type === 'stop') void end();

@@ -1,8 +1,7 @@
 import { join } from 'node:path';
 import type { PlayerId } from '@millrace/contracts';
-import { messageOf } from '@millrace/kernel';
 import { systemClock } from '@millrace/platform/clock';
-import { connectDatabase, type DatabaseAddress } from '@millrace/platform/database';
+import { connectDatabase, type DatabaseAddress, troubleOf } from '@millrace/platform/database';
 import { type ConsumerFigures, ConsumerGroup, openLmdbLog } from '@millrace/platform/log';
 import { allPlayers, historyOf, stepsOf, worldProjection } from '@millrace/worlds/tables';
 
@@ -34,7 +33,7 @@ export interface Projector {
 export async function runProjector(data: string, address: DatabaseAddress, send: (message: FromProjector) => void): Promise<Projector> {
   const log = openLmdbLog(join(data, 'log'));
   const trouble = (message: string) => send({ type: 'trouble', message });
-  const database = connectDatabase(address, (error) => trouble(messageOf(error)));
+  const database = connectDatabase(address, (error) => trouble(troubleOf(error)));
   const consumer = new ConsumerGroup(log, worldProjection(database), systemClock, trouble);
   let isPaused = false;
   await consumer.start();
@@ -55,7 +54,7 @@ export async function runProjector(data: string, address: DatabaseAddress, send:
   const answering = (ask: number, work: Promise<unknown>) =>
     void work.then(
       (answer) => send({ type: 'answer', ask, answer, failure: null }),
-      (error) => send({ type: 'answer', ask, answer: null, failure: messageOf(error) }),
+      (error) => send({ type: 'answer', ask, answer: null, failure: troubleOf(error) }),
     );
   return {
     received: (message) => {

@@ -1,4 +1,4 @@
-import { type Account, type ApiKey, type NewApiKey, PERMISSIONS, type Permission, type UserSession } from '@millrace/contracts';
+import { type Account, type ApiKey, type NewApiKey, PERMISSIONS, type Permission, type Usage, type UserSession } from '@millrace/contracts';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { type ReactNode, useState } from 'react';
 import { encode } from 'uqr';
@@ -10,10 +10,16 @@ import { useFormats } from '../parts/numbers.ts';
 import { type Column, Table } from '../parts/table.tsx';
 import { useText } from '../text/text.ts';
 import { beginAnew, useAccount } from './account.ts';
-import { NewPassword } from './door-pages.tsx';
 import { Field, Form } from './form.tsx';
+import { NewPassword, Password } from './password.tsx';
 
 const DAY_MS = 86_400_000;
+const USAGE_MS = 5_000;
+const EMPTY_USAGE: Usage = {
+  requests: { perSecond: 0, burst: 1, remaining: 1 },
+  streams: { open: 0, limit: 1 },
+  keys: { made: 0, limit: 1 },
+};
 
 /** One’s own account: who one is, how one signs in, where one is signed in, and the keys of one’s programs. */
 export function AccountPage() {
@@ -61,11 +67,47 @@ function Who({ account }: { account: Account }) {
         <Figure name={text.tenant} value={account.tenant} />
         <Figure name={text.role} value={text[account.role]} />
         <Figure name={text.tier} value={account.tier} />
-        <Figure name={text.requestsPerSecond} value={whole(account.limits.requestsPerSecond)} />
-        <Figure name={text.openStreams} value={whole(account.limits.streams)} />
+        {account.kind === 'demo' && <Figure name={text.requestsPerSecond} value={whole(account.limits.requestsPerSecond)} />}
+        {account.kind === 'demo' && <Figure name={text.openStreams} value={whole(account.limits.streams)} />}
       </dl>
+      {account.kind !== 'demo' && <UsageMeters />}
+      {account.needsSecondFactor && (
+        <p role="alert" className="mx-4 mb-4 rounded-md bg-warn-soft px-3 py-2 text-sm text-warn">
+          {text.secondFactorNeeded.replace('{role}', text[account.role])}
+        </p>
+      )}
       {account.kind === 'demo' && <p className="px-4 pb-4 text-muted text-sm">{text.demoHint}</p>}
     </Panel>
+  );
+}
+
+/** How much of what one may is used, now. */
+function UsageMeters() {
+  const text = useText();
+  const { whole } = useFormats();
+  const { data } = useQuery({ queryKey: ['usage'], queryFn: api.usage, refetchInterval: USAGE_MS });
+  const { requests, streams, keys } = data ?? EMPTY_USAGE;
+  const meters = [
+    { name: text.requestsPerSecond, used: requests.burst - requests.remaining, of: requests.burst, says: `${whole(requests.perSecond)}` },
+    { name: text.openStreams, used: streams.open, of: streams.limit, says: `${whole(streams.open)} / ${whole(streams.limit)}` },
+    { name: text.apiKeys, used: keys.made, of: keys.limit, says: `${whole(keys.made)} / ${whole(keys.limit)}` },
+  ];
+  return (
+    <dl className="grid gap-3 px-4 pb-4 sm:grid-cols-3">
+      {meters.map(({ name, used, of, says }) => (
+        <div key={name}>
+          <dt className="flex justify-between gap-2 text-muted text-xs">
+            {name} <span className="text-ink">{data ? says : '–'}</span>
+          </dt>
+          <dd className="mt-1.5 h-1 overflow-hidden rounded-full bg-line">
+            <div
+              className={`h-full rounded-full ${used / of > 0.8 ? 'bg-warn' : 'bg-accent'}`}
+              style={{ width: `${Math.min(100, (used / Math.max(1, of)) * 100)}%` }}
+            />
+          </dd>
+        </div>
+      ))}
+    </dl>
   );
 }
 
@@ -120,7 +162,7 @@ function SecondFactor({ account }: { account: Account }) {
                 else setSetup(await api.enableSecondFactor(password));
               }}
             >
-              <Field label={text.password} name="password" type="password" required autoComplete="current-password" />
+              <Password label={text.password} name="password" required autoComplete="current-password" />
             </Form>
           </>
         )}
@@ -152,7 +194,7 @@ function ChangePassword() {
     <Panel title={text.changePassword}>
       <div className="px-4 pb-4">
         <Form action={text.save} act={({ current = '', next = '' }) => api.changePassword(current, next)} done={text.passwordChanged}>
-          <Field label={text.currentPassword} name="current" type="password" required autoComplete="current-password" />
+          <Password label={text.currentPassword} name="current" required autoComplete="current-password" />
           <NewPassword label={text.newPassword} />
         </Form>
       </div>
@@ -249,12 +291,14 @@ function Keys({ account }: { account: Account }) {
 /** A panel around a list that may be loading, or may have failed. */
 export function Listed({
   title,
+  aside,
   error,
   onRetry,
   isLoading,
   children,
 }: {
   title: string;
+  aside?: ReactNode;
   error: Error | null;
   onRetry: () => void;
   isLoading: boolean;
@@ -262,7 +306,7 @@ export function Listed({
 }) {
   const text = useText();
   return (
-    <Panel title={title}>
+    <Panel title={title} aside={aside}>
       {isLoading && error ? <Failure error={error} onRetry={onRetry} /> : isLoading ? <Notice title={text.loading} /> : children}
       {!isLoading && error && (
         <div className="px-4 py-2">

@@ -7,6 +7,7 @@ import { Button, Outcome } from '../parts/controls.tsx';
 import { useText } from '../text/text.ts';
 import { beginAnew, pageAfterSignIn, useSignInOptions } from './account.ts';
 import { DoorPage, Field, Form } from './form.tsx';
+import { NewPassword, Password } from './password.tsx';
 
 /** What is there for whoever has not signed in. */
 export function DoorPages() {
@@ -39,7 +40,7 @@ function SignInPage() {
     <DoorPage title={text.signIn} ways={ways} {...(options?.signUp === 'invitation' && { lead: text.byInvitation })}>
       <Form wide action={text.signIn} act={async ({ email = '', password = '' }) => go(await api.signIn(email, password))}>
         <Field label={text.email} name="email" type="email" required autoComplete="username" autoFocus />
-        <Field label={text.password} name="password" type="password" required autoComplete="current-password" />
+        <Password label={text.password} name="password" required autoComplete="current-password" />
       </Form>
       <Providers />
     </DoorPage>
@@ -129,25 +130,6 @@ function SignUpPage() {
         <NewPassword />
       </Form>
     </DoorPage>
-  );
-}
-
-/** A field for a password that is chosen now. */
-export function NewPassword({ label }: { label?: string }) {
-  const text = useText();
-  const options = useSignInOptions();
-  const { lengthMin = 10, lengthMax = 128 } = options?.password ?? {};
-  return (
-    <Field
-      label={label ?? text.password}
-      name="next"
-      type="password"
-      required
-      minLength={lengthMin}
-      maxLength={lengthMax}
-      autoComplete="new-password"
-      hint={text.passwordHint.replace('{n}', String(lengthMin))}
-    />
   );
 }
 

@@ -5,13 +5,27 @@ import { Button, Outcome } from '../parts/controls.tsx';
 import { Logo } from '../parts/logo.tsx';
 
 /** A field with its name above it. */
-export function Field({ label, hint, className = '', ...rest }: InputHTMLAttributes<HTMLInputElement> & { label: string; hint?: string }) {
+export function Field({
+  label,
+  hint,
+  beside,
+  className = '',
+  ...rest
+}: InputHTMLAttributes<HTMLInputElement> & {
+  label: string;
+  hint?: string;
+  /** What may be done with it. */
+  beside?: ReactNode;
+}) {
   const id = useId();
   return (
     <div className={`grid gap-1 ${className}`}>
-      <label htmlFor={id} className="text-muted text-xs">
-        {label}
-      </label>
+      <div className="flex items-baseline justify-between gap-3">
+        <label htmlFor={id} className="text-muted text-xs">
+          {label}
+        </label>
+        {beside}
+      </div>
       <input
         id={id}
         aria-describedby={hint ? `${id}-hint` : undefined}

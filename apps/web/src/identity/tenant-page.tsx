@@ -185,7 +185,7 @@ function Tenants() {
 
 function Audit({ tenant }: { tenant: string }) {
   const text = useText();
-  const { moment } = useFormats();
+  const { moment, whole } = useFormats();
   const { data, error, refetch } = useQuery({ queryKey: ['audit', tenant], queryFn: () => api.audit(tenant) });
   const columns: Column<AuditLine>[] = [
     { name: '#', cell: ({ number }) => number },
@@ -196,8 +196,27 @@ function Audit({ tenant }: { tenant: string }) {
     { name: text.details, isText: true, cell: ({ detail }) => <code className="text-muted text-xs">{JSON.stringify(detail)}</code> },
     { name: text.address, isText: true, cell: ({ remote }) => remote },
   ];
+  const verifying = useMutation({ mutationFn: () => api.verifyAudit(tenant) });
+  const verdict = verifying.data;
+  const aside = (
+    <>
+      {verdict && (
+        <span className={`text-xs ${verdict.brokenAt === null ? 'text-accent' : 'text-warn'}`} role="status">
+          {verdict.brokenAt === null
+            ? text.chainSound.replace('{n}', whole(verdict.lines))
+            : text.chainBroken.replace('{n}', whole(verdict.brokenAt))}
+        </span>
+      )}
+      <Button disabled={verifying.isPending} onClick={() => verifying.mutate()}>
+        {text.verify}
+      </Button>
+      <a href={api.auditExport(tenant)} download className="rounded-md border border-line px-3 py-1 text-sm hover:border-accent">
+        {text.exportAll}
+      </a>
+    </>
+  );
   return (
-    <Listed title={text.audit} error={error} onRetry={() => void refetch()} isLoading={!data}>
+    <Listed title={text.audit} aside={aside} error={error ?? verifying.error} onRetry={() => void refetch()} isLoading={!data}>
       <Table rows={data ?? []} columns={columns} keyOf={({ number }) => String(number)} empty={text.nothing} />
     </Listed>
   );

@@ -1,4 +1,4 @@
-import type { Alert, ConsumerStand, DeadLetter, FlowStand } from '@millrace/contracts';
+import type { Alert, Connections, ConsumerStand, DeadLetter, FlowStand } from '@millrace/contracts';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import { api } from '../api.ts';
@@ -7,11 +7,12 @@ import { Audited } from '../parts/audited.tsx';
 import { Button, Outcome, Panel } from '../parts/controls.tsx';
 import { Failure, Notice } from '../parts/notice.tsx';
 import { showBytes, useFormats } from '../parts/numbers.ts';
-import { Table } from '../parts/table.tsx';
+import { type Column, Table } from '../parts/table.tsx';
 import { useText } from '../text/text.ts';
 import { ALERT_TEXT, AlertStrip } from '../world/alerts.tsx';
 
 const LETTERS_MS = 5_000;
+const CONNECTIONS_MS = 5_000;
 
 /** What flows through the log, how far its readers are, and what they could not take. */
 export function EventsPage() {
@@ -31,12 +32,39 @@ export function EventsPage() {
               <Topics flow={flow} />
               <Consumers consumers={consumers} />
               <DeadLetters />
+              <Watching />
               <PastAlerts alerts={alerts} />
             </div>
           </div>
         </>
       )}
     </>
+  );
+}
+
+/** Who has streams open, over what. */
+function Watching() {
+  const text = useText();
+  const { whole, moment } = useFormats();
+  const { data } = useQuery({ queryKey: ['connections'], queryFn: api.connections, refetchInterval: CONNECTIONS_MS });
+  const total = data?.nodes.reduce((sum, { streams }) => sum + streams, 0) ?? 0;
+  const columns: Column<Connections['users'][number]>[] = [
+    { name: text.name, isText: true, cell: ({ name }) => name, by: ({ name }) => name },
+    { name: text.tenant, isText: true, cell: ({ tenant }) => tenant, by: ({ tenant }) => tenant },
+    { name: text.transport, isText: true, cell: ({ transport }) => transport, by: ({ transport }) => transport },
+    { name: text.node, isText: true, cell: ({ node }) => node, by: ({ node }) => node },
+    { name: text.openStreams, cell: ({ streams }) => whole(streams), by: ({ streams }) => streams },
+    { name: text.sinceWhen, cell: ({ since }) => moment(since), by: ({ since }) => since },
+  ];
+  return (
+    <Panel title={text.watching} aside={<span className="text-muted text-sm">{whole(total)}</span>}>
+      <Table
+        rows={data?.users ?? []}
+        columns={columns}
+        keyOf={({ user, node, transport }) => `${user} ${node} ${transport}`}
+        empty={data ? text.nothing : text.loading}
+      />
+    </Panel>
   );
 }
 

@@ -351,6 +351,22 @@ export const english = {
   action: 'What',
   subject: 'To whom or what',
   notAllowedHere: 'This page is not for your role.',
+  show: 'Show',
+  hide: 'Hide',
+  strength: 'Strength',
+  veryWeak: 'guessed at once',
+  weak: 'weak',
+  fair: 'fair',
+  goodPassword: 'good',
+  strong: 'strong',
+  secondFactorNeeded: 'The rights of your role ({role}) come with a second factor. Set one up below.',
+  chainSound: '{n} lines, all sound',
+  chainBroken: 'Line {n} was changed, taken out or put in',
+  verify: 'Verify',
+  exportAll: 'Export',
+  watching: 'Open streams by user',
+  transport: 'Transport',
+  node: 'Process',
 };
 
 /** The same words in any language. */

@@ -1,0 +1,201 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { Agent, request } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { ApiKeys } from '@millrace/accounts';
+import type { Principal } from '@millrace/contracts';
+import { openApiDocument } from '@millrace/contracts/documents';
+import { systemClock } from '@millrace/platform/clock';
+import { connectDatabase, migrateDatabase } from '@millrace/platform/database';
+import { ENGINES } from '@millrace/platform/database/testing';
+import { ApiProblem, createHttpServer, MemoryRateLimiter } from '@millrace/platform/http';
+import { Hub } from '@millrace/platform/streams';
+import { createLogger } from '@millrace/platform/telemetry';
+import autocannon from 'autocannon';
+import { sql } from 'drizzle-orm';
+import fastify from 'fastify';
+import { paired, report } from './measure.ts';
+
+/*
+ * What the gateway costs: the same handler behind a bare Fastify route, and behind the door with its guard (an API key that is looked up, rights, rate
+ * limits, headers, trace). And whether the rate limit is exact when many are over it at once. The server is a process of its own.
+ */
+
+const CONNECTIONS = 64;
+const SECONDS = 4;
+const ROUNDS = 5;
+/** Keys of a tenant that may ask for much, and of one that may not. */
+const KEYS = { enterprise: 64, free: 250 } as const;
+/** Each of the 250 asks for twice what it may: 20 a second, of 10 a second and 40 at once. */
+const ASKED_PER_SECOND = 5_000;
+const LIMIT_SECONDS = 20;
+const ANSWER = {
+  id: 'binance:BTC-USDT',
+  status: 'live',
+  price: '64033.60',
+  dayOpen: 63_900.1,
+  dayHigh: 64_200,
+  dayLow: 63_100.5,
+  trades: 49_459,
+};
+
+function refuse(): never {
+  throw new ApiProblem('BAD_CREDENTIAL', 'There is no such key.', 'Show one that is.');
+}
+
+interface Served {
+  readonly bare: number;
+  readonly gateway: number;
+  readonly keys: Record<keyof typeof KEYS, string[]>;
+}
+
+if (process.send && process.argv[2] === 'server') await serve();
+else await measure();
+
+async function serve(): Promise<void> {
+  const plain = fastify();
+  plain.get('/value', () => ANSWER);
+  await plain.listen({ port: 0, host: '127.0.0.1' });
+
+  const running = await ENGINES[0]?.open();
+  if (!running) throw new Error('there is no database');
+  const database = connectDatabase(running.address);
+  await migrateDatabase(database, join(import.meta.dirname, '..', 'apps', 'server', 'migrations'));
+  const keys = new ApiKeys(database, systemClock, false);
+  const made: Record<string, string[]> = {};
+  for (const [tier, count] of Object.entries(KEYS)) {
+    await database.drizzle.execute(sql`insert into tenants values (${tier}, ${tier}, ${tier}, now())`);
+    await database.drizzle.execute(
+      sql`insert into users (id, name, email, created_at, updated_at, tenant, role) values (${tier}, ${tier}, ${`${tier}@example.com`}, now(), now(), ${tier}, 'viewer')`,
+    );
+    made[tier] = [];
+    for (let index = 0; index < count; index++)
+      made[tier].push((await keys.create(tier, { name: `${index}`, scopes: ['market:read'], expiresAt: null })).key);
+  }
+  const gateway = await createHttpServer({
+    host: '127.0.0.1',
+    port: 0,
+    node: 'bench',
+    hub: new Hub({ clock: systemClock, epoch: 'bench', historyEvents: 1, initial: () => [] }),
+    connectionsMax: 1_000,
+    checkChannel: (name) => ({ name, delivery: 'lossless' }),
+    isOpenToSites: true,
+    trustedProxies: [],
+    document: openApiDocument(),
+    console: join(import.meta.dirname, 'nowhere'),
+    metrics: async () => ({ contentType: 'text/plain', text: '' }),
+    logger: createLogger('warn'),
+    requestLog: 'none',
+    identify: ({ headers }) => {
+      const known = keys.identify(String(headers['x-api-key']));
+      const valid = (found: Principal | null) => found ?? refuse();
+      return known instanceof Promise ? known.then(valid) : valid(known);
+    },
+    origins: [],
+    limiter: new MemoryRateLimiter(() => performance.now()),
+    onOperated: () => {},
+    register: ({ app }) => {
+      app.get('/api/v1/counted', { config: { access: 'market:read' } }, () => ANSWER);
+      app.get('/api/v1/uncounted', { config: { access: 'market:read', cost: 0 } }, () => ANSWER);
+    },
+  });
+  const served: Served = {
+    bare: (plain.server.address() as AddressInfo).port,
+    gateway: Number(new URL(gateway.url).port),
+    keys: made as Served['keys'],
+  };
+  process.send?.(served);
+  process.on('disconnect', () => process.exit());
+}
+
+async function measure(): Promise<void> {
+  const child: ChildProcess = fork(import.meta.filename, ['server'], { execArgv: [] });
+  const [served] = (await once(child, 'message')) as [Served];
+  const { bare, gateway, keys } = served;
+
+  const load = async (port: number, path: string): Promise<number> => {
+    const requests = keys.enterprise.map((key) => ({ method: 'GET' as const, path, headers: { 'x-api-key': key } }));
+    const { requests: answered, non2xx } = await autocannon({
+      url: `http://127.0.0.1:${port}`,
+      connections: CONNECTIONS,
+      duration: SECONDS,
+      requests,
+    });
+    if (non2xx > 0) throw new Error(`${non2xx} answers of ${path} were no 200`);
+    return answered.average;
+  };
+  const overhead = await paired(
+    ROUNDS,
+    () => load(gateway, '/api/v1/counted'),
+    () => load(bare, '/value'),
+  );
+  report({
+    what: 'requests through the gateway',
+    ...overhead,
+    unit: 'requests/s',
+    budget: { kind: '>=', value: 0.75 },
+    note: `an API key on each, ${CONNECTIONS} connections; bare is a Fastify route`,
+  });
+  const limiting = await paired(
+    ROUNDS,
+    () => load(gateway, '/api/v1/counted'),
+    () => load(gateway, '/api/v1/uncounted'),
+  );
+  report({
+    what: 'requests with rate limits and their headers',
+    ...limiting,
+    unit: 'requests/s',
+    budget: { kind: '>=', value: 0.95 },
+    note: 'bare is the same route uncounted',
+  });
+  const worst = await exactness(gateway, keys.free);
+  report({
+    what: 'rate limit, furthest from exact',
+    ours: worst,
+    bare: null,
+    unit: '% of what a key may ask',
+    budget: { kind: '<=', value: 2 },
+    note: `${ASKED_PER_SECOND} requests/s of ${KEYS.free} keys for ${LIMIT_SECONDS} s, twice what they may`,
+  });
+  child.disconnect();
+  process.exit();
+}
+
+/** Has every key ask for twice what it may, and compares what it got with burst and rate over the time it asked. */
+async function exactness(port: number, keys: readonly string[]): Promise<number> {
+  const agent = new Agent({ keepAlive: true, maxSockets: 256 });
+  const got = new Map(keys.map((key) => [key, { answered: 0, first: 0, last: 0 }]));
+  const ask = (key: string) =>
+    new Promise<void>((resolve, reject) => {
+      const asked = request({ port, host: '127.0.0.1', path: '/api/v1/counted', agent, headers: { 'x-api-key': key } }, (response) => {
+        response.resume();
+        const count = got.get(key);
+        const now = performance.now();
+        if (count) {
+          count.first ||= now;
+          count.last = now;
+          if (response.statusCode === 200) count.answered++;
+        }
+        response.on('end', resolve);
+      });
+      asked.on('error', reject);
+      asked.end();
+    });
+  const asked: Promise<void>[] = [];
+  const started = performance.now();
+  const total = ASKED_PER_SECOND * LIMIT_SECONDS;
+  while (asked.length < total) {
+    const due = Math.min(total, ((performance.now() - started) / 1_000) * ASKED_PER_SECOND);
+    while (asked.length < due) asked.push(ask(keys[asked.length % keys.length] as string));
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  await Promise.all(asked);
+  const { requestsPerSecond, burst } = { requestsPerSecond: 10, burst: 40 };
+  return Math.max(
+    ...[...got.values()].map(({ answered, first, last }) => {
+      const may = burst + ((last - first) / 1_000) * requestsPerSecond;
+      return (Math.abs(answered - may) / may) * 100;
+    }),
+  );
+}

@@ -1,0 +1,22 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { isWeak } from './weak-passwords.ts';
+
+test('what is tried first is no password: leaked ones, patterns, repetitions, what is known of its owner', async () => {
+  for (const password of [
+    '123456789012',
+    'passwordpassword',
+    'qwertyuiop[]',
+    'aaaaaaaaaaaaaaa',
+    'Password1234',
+    'iloveyou1234',
+    '1q2w3e4r5t6y',
+    'minjun123456',
+  ])
+    assert.equal(await isWeak(password, ['Kim Minjun', 'kim.minjun@example.com']), true, password);
+});
+
+test('a phrase, or what a password manager makes, is one', async () => {
+  for (const password of ['a mill turns while water runs', 'correct horse battery staple', 'xK9#mQ2$vL7n', '물레방아는 물이 흐르면 돈다'])
+    assert.equal(await isWeak(password, ['Kim', 'kim@example.com']), false, password);
+});

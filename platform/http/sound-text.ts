@@ -1,0 +1,32 @@
+import type { FastifyInstance } from 'fastify';
+import { ApiProblem } from './problems.ts';
+
+/** Objects within objects that a body may have: more than any of ours has. */
+const DEPTH_MAX = 32;
+
+/**
+ * Refuses text that no table can keep: with a NUL in it, or half of a surrogate pair (PostgreSQL, “Character Types” and “JSON Types”). It would come to light
+ * only where it is written, perhaps behind the back of who sent it.
+ */
+export function requireSoundText(app: FastifyInstance): void {
+  app.addHook('preValidation', (request, _reply, done) => {
+    const { body } = request;
+    const isSound = !/%00/.test(request.url) && (typeof body !== 'object' || body === null || soundIn(body, DEPTH_MAX));
+    if (isSound) return done();
+    done(
+      new ApiProblem(
+        'BAD_REQUEST',
+        'The request has text that is none: a NUL, half of a surrogate pair, or too many levels.',
+        'Send well-formed Unicode.',
+      ),
+    );
+  });
+}
+
+function soundIn(value: unknown, depth: number): boolean {
+  if (typeof value === 'string') return !value.includes('\0') && value.isWellFormed();
+  if (typeof value !== 'object' || value === null) return true;
+  if (depth === 0) return false;
+  for (const [key, member] of Object.entries(value)) if (!soundIn(key, depth) || !soundIn(member, depth - 1)) return false;
+  return true;
+}

@@ -1,0 +1,38 @@
+import type { Redis } from 'ioredis';
+
+/** What one server tells the others: something they may remember counts no more. */
+export interface Announcements<T> {
+  tell(message: T): void;
+  close(): void;
+}
+
+/** Nobody else is there. */
+export const nobodyElse: Announcements<never> = { tell: () => {}, close: () => {} };
+
+/**
+ * Tells the other servers of an installation through Redis, and hears what they tell. What is told while Redis is away is lost: whoever remembers must
+ * not remember for long.
+ * @param name of what is told about
+ */
+export function announcements<T>(
+  redis: Redis,
+  name: string,
+  heard: (message: T) => void,
+  onTrouble: (error: Error) => void,
+): Announcements<T> {
+  const channel = `millrace:${name}`;
+  const self = crypto.randomUUID();
+  const ears = redis.duplicate({ enableOfflineQueue: true });
+  ears.on('error', () => {});
+  ears.subscribe(channel).catch(onTrouble);
+  ears.on('message', (_channel, text) => {
+    const { from, message } = JSON.parse(text) as { from: string; message: T };
+    if (from !== self) heard(message);
+  });
+  return {
+    tell: (message) => {
+      redis.publish(channel, JSON.stringify({ from: self, message })).catch(onTrouble);
+    },
+    close: () => ears.disconnect(),
+  };
+}

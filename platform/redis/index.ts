@@ -1,0 +1,3 @@
+export { type Announcements, announcements, nobodyElse } from './announcements.ts';
+export { connectRedis, type Redis } from './connect.ts';
+export { redisRateLimiter } from './redis-rate-limiter.ts';

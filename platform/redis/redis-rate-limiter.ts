@@ -1,0 +1,50 @@
+import type { Redis } from 'ioredis';
+import { type Allowance, MemoryRateLimiter, type Rate, type RateLimiter } from '../http/index.ts';
+
+/**
+ * The token bucket of MemoryRateLimiter, in Redis, by its clock: all gateways take from the same one. A bucket that nobody has touched for as long as it
+ * takes to fill is gone: a full one is what there is when there is none.
+ */
+const TAKE = `
+local bucket = redis.call('HMGET', KEYS[1], 'tokens', 'at')
+local rate, burst, cost = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local time = redis.call('TIME')
+local now = time[1] * 1000 + time[2] / 1000
+local tokens, at = tonumber(bucket[1] or burst), tonumber(bucket[2] or now)
+tokens = math.min(burst, tokens + (now - at) * rate / 1000)
+local allowed = tokens >= cost and 1 or 0
+if allowed == 1 then tokens = tokens - cost end
+if cost > 0 then
+  redis.call('HSET', KEYS[1], 'tokens', tostring(tokens), 'at', tostring(now))
+  redis.call('PEXPIRE', KEYS[1], math.ceil(burst / rate * 1000) + 1000)
+end
+return { allowed, tostring(tokens) }
+`;
+
+type Taking = Redis & { takeTokens(key: string, rate: number, burst: number, cost: number): Promise<[allowed: number, tokens: string]> };
+
+/**
+ * Counts requests for several gateways together. While Redis is away each counts for itself: nobody is kept out by that, and nobody gets more than the
+ * rate at each of them.
+ */
+export function redisRateLimiter(redis: Redis, now: () => number, onTrouble: (error: Error) => void): RateLimiter {
+  const alone = new MemoryRateLimiter(now);
+  redis.defineCommand('takeTokens', { numberOfKeys: 1, lua: TAKE });
+  return {
+    take: (key, rate, cost) => {
+      if (redis.status !== 'ready') return alone.take(key, rate, cost);
+      return (redis as Taking).takeTokens(`millrace:rate:${key}`, rate.requestsPerSecond, rate.burst, cost).then(
+        ([allowed, tokens]) => allowanceOf(allowed === 1, Number(tokens), rate, cost),
+        (error: Error) => {
+          onTrouble(error);
+          return alone.take(key, rate, cost);
+        },
+      );
+    },
+  };
+}
+
+function allowanceOf(isAllowed: boolean, tokens: number, rate: Rate, cost: number): Allowance {
+  const missing = isAllowed ? 0 : cost - tokens;
+  return { isAllowed, rate, remaining: Math.floor(tokens), waitMs: (missing * 1_000) / rate.requestsPerSecond };
+}

@@ -1,0 +1,101 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { MemoryRateLimiter, type Rate } from '../http/index.ts';
+import { announcements } from './announcements.ts';
+import { connectRedis, type Redis } from './connect.ts';
+import { redisRateLimiter } from './redis-rate-limiter.ts';
+import { openTestRedis, redisProgram, type TestRedis } from './testing/redis-server.ts';
+
+const RATE: Rate = { requestsPerSecond: 10, burst: 40 };
+const left = { skip: redisProgram() || process.env.CI ? false : 'there is no Redis on this machine' };
+
+describe('several servers and one Redis', left, () => {
+  let server: TestRedis;
+  const open: Redis[] = [];
+  const troubles: string[] = [];
+  const connected = async () => {
+    const redis = connectRedis(server.url, ({ message }) => troubles.push(message));
+    open.push(redis);
+    if (redis.status !== 'ready') await new Promise((resolve) => redis.once('ready', resolve));
+    return redis;
+  };
+  const limiter = (redis: Redis) =>
+    redisRateLimiter(
+      redis,
+      () => performance.now(),
+      ({ message }) => void troubles.push(message),
+    );
+  before(async () => {
+    server = await openTestRedis();
+  });
+  after(async () => {
+    for (const redis of open) redis.disconnect();
+    await server.close();
+  });
+
+  test('count requests together: a burst is one burst, whichever server is asked', async () => {
+    const gateways = await Promise.all([connected(), connected(), connected()]);
+    const limiters = gateways.map(limiter);
+    const started = performance.now();
+    const allowed = await Promise.all(Array.from({ length: 200 }, async (_none, index) => limiters[index % 3]?.take('user kim', RATE, 1)));
+    const came = ((performance.now() - started) / 1_000) * RATE.requestsPerSecond;
+    const count = allowed.filter((one) => one?.isAllowed).length;
+    assert.ok(count >= 40 && count <= 40 + Math.ceil(came), `${count} of 200 in ${came / 10} s`);
+    const refused = allowed.findLast((one) => !one?.isAllowed);
+    assert.ok(refused && refused.waitMs > 0 && refused.waitMs <= 100, `${refused?.waitMs}`);
+  });
+
+  test('count as one server alone does', async () => {
+    const redis = limiter(await connected());
+    const memory = new MemoryRateLimiter(() => 0);
+    for (const cost of [1, 5, 30, 10, 1, 1, 1]) {
+      const ours = await redis.take('the same', { requestsPerSecond: 0.001, burst: 40 }, cost);
+      const theirs = memory.take('the same', { requestsPerSecond: 0.001, burst: 40 }, cost);
+      assert.deepEqual([ours.isAllowed, ours.remaining], [theirs.isAllowed, theirs.remaining], `cost ${cost}`);
+    }
+    assert.equal((await redis.take('looked at', RATE, 0)).remaining, 40);
+  });
+
+  test('tell each other what to forget, and hear nothing of their own', async () => {
+    const heard: string[][] = [[], []];
+    let changed = () => {};
+    const ears = await Promise.all(
+      [0, 1].map(async (index) =>
+        announcements<string>(
+          await connected(),
+          'test',
+          (word) => {
+            heard[index]?.push(word);
+            changed();
+          },
+          () => {},
+        ),
+      ),
+    );
+    while (heard[1]?.length === 0) {
+      ears[0]?.tell('kim');
+      await new Promise<void>((resolve) => {
+        changed = resolve;
+        setImmediate(resolve);
+      });
+    }
+    assert.deepEqual(heard[0], []);
+    assert.equal(heard[1]?.[0], 'kim');
+    for (const one of ears) one.close();
+  });
+
+  test('each counts for itself while Redis is away, and together again when it is back', async () => {
+    const redis = await connected();
+    const counting = limiter(redis);
+    await counting.take('outage', RATE, 40);
+    const away = new Promise((resolve) => redis.once('close', resolve));
+    await server.stop();
+    await away;
+    assert.equal((await counting.take('outage', RATE, 1)).isAllowed, true);
+    const back = new Promise((resolve) => redis.once('ready', resolve));
+    await server.start();
+    await back;
+    assert.equal((await counting.take('outage', RATE, 40)).isAllowed, true);
+    assert.equal((await counting.take('outage', RATE, 40)).isAllowed, false);
+  });
+});

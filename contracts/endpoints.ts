@@ -20,6 +20,9 @@ const deadLetterParams = Type.Object({ group: Type.String(), id: Type.Integer() 
 export const ROWS_MAX = 20_000;
 const ROWS_USUAL = 500;
 
+/** What markets answer is touched by each of their events, and cannot be older than this where events do not tell of it. */
+const ofInstrument = { about: 'instrument:{id}', maxAgeMs: 1_000, staleMs: 4_000 };
+
 export const ENDPOINTS = {
   listSources: endpoint({
     method: 'GET',
@@ -84,6 +87,7 @@ export const ENDPOINTS = {
     method: 'GET',
     path: '/api/v1/instruments',
     access: 'market:read',
+    cache: { ...ofInstrument, about: 'instruments' },
     tag: 'Instruments',
     summary: 'All instruments with their newest price',
     answer: Type.Array(resources.Instrument),
@@ -93,6 +97,7 @@ export const ENDPOINTS = {
     method: 'GET',
     path: '/api/v1/instruments/:id',
     access: 'market:read',
+    cache: ofInstrument,
     tag: 'Instruments',
     summary: 'One instrument',
     params: instrumentParams,
@@ -103,6 +108,7 @@ export const ENDPOINTS = {
     method: 'GET',
     path: '/api/v1/instruments/:id/candles',
     access: 'market:read',
+    cache: ofInstrument,
     tag: 'Instruments',
     summary: 'Candles; with `asOf`, as they were known at that moment',
     params: instrumentParams,
@@ -120,6 +126,7 @@ export const ENDPOINTS = {
     method: 'GET',
     path: '/api/v1/instruments/:id/trades',
     access: 'market:read',
+    cache: ofInstrument,
     tag: 'Instruments',
     summary: 'Trades, oldest first, digit for digit',
     params: instrumentParams,
@@ -135,6 +142,7 @@ export const ENDPOINTS = {
     method: 'GET',
     path: '/api/v1/instruments/:id/readings',
     access: 'market:read',
+    cache: ofInstrument,
     tag: 'Instruments',
     summary: 'Named readings of a feed that is no market',
     params: instrumentParams,
@@ -151,6 +159,7 @@ export const ENDPOINTS = {
     method: 'GET',
     path: '/api/v1/instruments/:id/quote',
     access: 'market:read',
+    cache: ofInstrument,
     tag: 'Instruments',
     summary: 'Best bid and ask',
     params: instrumentParams,
@@ -161,6 +170,7 @@ export const ENDPOINTS = {
     method: 'GET',
     path: '/api/v1/instruments/:id/book',
     access: 'market:read',
+    cache: ofInstrument,
     tag: 'Instruments',
     summary: 'The order book',
     params: instrumentParams,

@@ -4,7 +4,7 @@ export { ACCOUNT_ENDPOINTS, AUDIT_LINES_MAX } from './account-endpoints.ts';
 export * from './account-events.ts';
 export * from './config.ts';
 export * from './decimal.ts';
-export type { Endpoint } from './endpoint.ts';
+export type { CacheRule, Endpoint } from './endpoint.ts';
 export * from './endpoints.ts';
 export * from './envelope.ts';
 export * from './framing.ts';

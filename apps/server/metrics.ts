@@ -2,6 +2,7 @@ import type { Collector } from '@millrace/collector';
 import type { World, WorldHostStand, ZoneStand } from '@millrace/contracts';
 import type { ZoneHost } from '@millrace/kernel';
 import type { Consumer } from '@millrace/operations';
+import type { HttpServer } from '@millrace/platform/http';
 import type { EventLog } from '@millrace/platform/log';
 import type { Hub } from '@millrace/platform/streams';
 import type { Labels, Metrics } from '@millrace/platform/telemetry';
@@ -12,6 +13,7 @@ interface Parts {
   readonly consumers: readonly Consumer[];
   readonly hub: Hub;
   readonly collector: Collector;
+  readonly http: HttpServer;
 }
 
 /** What the world tells of itself. */
@@ -22,7 +24,7 @@ export interface WorldFigures {
 }
 
 /** Every bound and how full it is, every count that says that something was refused, lost or late. */
-export function registerMetrics(metrics: Metrics, { host, log, consumers, hub, collector }: Parts): void {
+export function registerMetrics(metrics: Metrics, { host, log, consumers, hub, collector, http }: Parts): void {
   const one = (value: number): [Labels, number][] => [[{}, value]];
   const figures = () => host.figures();
   metrics.read('millrace_zones', 'Zones open on this host', () => one(figures().zones));
@@ -57,6 +59,12 @@ export function registerMetrics(metrics: Metrics, { host, log, consumers, hub, c
     one(hub.figures().slowReadersEnded),
   );
   metrics.read('millrace_stream_gaps_total', 'Readers told that they missed events', () => one(hub.figures().gaps));
+  metrics.read('millrace_cache_answers', 'Answers kept to be given again', () => one(http.cache.figures().answers));
+  metrics.read('millrace_cache_bytes', 'Their size', () => one(http.cache.figures().bytes));
+  metrics.read('millrace_cache_hits_total', 'Answers given again', () => one(http.cache.figures().hits));
+  metrics.read('millrace_cache_stale_total', 'Answers given again while a newer one was made', () => one(http.cache.figures().stale));
+  metrics.read('millrace_cache_misses_total', 'Answers made', () => one(http.cache.figures().misses));
+  metrics.read('millrace_cache_invalidations_total', 'Events that made answers count no more', () => one(http.cache.figures().invalidated));
   metrics.read('millrace_source_frames_total', 'Frames received', () =>
     collector.sources().map((source): [Labels, number] => [{ source: source.id }, source.describe().frames]),
   );

@@ -112,6 +112,9 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
     onDecided: (batch: EventBatch, state) => {
       for (const { type } of batch.events)
         decided.set(`${kindOf(batch.zone)}/${type}`, (decided.get(`${kindOf(batch.zone)}/${type}`) ?? 0) + 1);
+      // Before anyone is told: whoever asks because of that gets what was decided.
+      http?.cache.invalidate(`instrument:${keyOf(batch.zone)}`);
+      http?.cache.invalidate('instruments');
       publishBatch(hub, batch, state);
       collector?.react(batch);
     },
@@ -181,8 +184,6 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
   }, WATCH_MS);
   await consumer.caughtUp();
 
-  registerMetrics(metrics, { host, log, consumers, hub, collector });
-  if (worlds) registerWorldMetrics(metrics, worlds.figures);
   const readyParts = { log: 'ok', zones: `${host.figures().zones} open`, series: 'ok' };
   http = await openDoor(settings, {
     hub,
@@ -216,6 +217,8 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
       routes.answer(ENDPOINTS.ready, () => ({ status: 'ok' as const, parts: { ...readyParts, outbox: host.figures().outbox.mode } }));
     },
   });
+  registerMetrics(metrics, { host, log, consumers, hub, collector, http });
+  if (worlds) registerWorldMetrics(metrics, worlds.figures);
   if (accounts) {
     await database.ready;
     await accounts.begin(settings.publicUrl ?? http.url);

@@ -1,3 +1,5 @@
+import { STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
 import { PROBLEMS, type Problem, type ProblemCode } from '@millrace/contracts';
 import { DrizzleQueryError } from 'drizzle-orm';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
@@ -61,6 +63,20 @@ export function answerFrameworkError(error: FastifyError, request: FastifyReques
       ? problemOf('TOO_LARGE', 'A part of the path is too long.', 'Ids have at most 128 characters.', request.id)
       : problemOf('BAD_REQUEST', 'The address cannot be read.', 'Encode it as RFC 3986 says.', request.id);
   void reply.code(problem.status).type('application/problem+json').send(problem);
+}
+
+/** What came is no HTTP, or comes too slowly. What follows an answer that was given is not answered: nobody knows whose it is. */
+export function answerClientError(error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable || socket.bytesWritten > 0) return void socket.destroy();
+  const problem =
+    error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+      ? { ...problemOf('BAD_REQUEST', 'The request did not come in time.', 'Send it faster.'), status: 408 }
+      : error.code === 'HPE_HEADER_OVERFLOW'
+        ? { ...problemOf('TOO_LARGE', 'The head of the request is too large.', 'Send fewer or shorter headers.'), status: 431 }
+        : problemOf('BAD_REQUEST', 'That is no HTTP request.', 'See RFC 9112.');
+  const body = JSON.stringify(problem);
+  const head = `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\ncontent-type: application/problem+json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n`;
+  socket.end(head + body);
 }
 
 const isQuery = (error: unknown) => error instanceof DrizzleQueryError;

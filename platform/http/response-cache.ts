@@ -1,18 +1,9 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
+import type { CacheRule } from '@millrace/contracts';
 
 /** Answers kept; beyond it the one longest unasked for is let go of. */
 const ANSWERS_MAX = 2_000;
 const BYTES_MAX = 64 * 1024 * 1024;
-
-/** How long an answer may be given again. */
-export interface CacheRule {
-  /** What it is about, as `{param}`s of the path: an event about that makes it count no more. */
-  readonly tag: string;
-  /** Fresh for so long, if no event comes. */
-  readonly maxAgeMs: number;
-  /** After that given for so long, while a new one is made. */
-  readonly staleMs: number;
-}
 
 export interface CachedAnswer {
   readonly body: string;
@@ -59,7 +50,7 @@ export class ResponseCache {
   async answer(
     question: string,
     tag: string,
-    { maxAgeMs, staleMs }: Omit<CacheRule, 'tag'>,
+    { maxAgeMs, staleMs }: Pick<CacheRule, 'maxAgeMs' | 'staleMs'>,
     make: () => Promise<unknown>,
   ): Promise<CachedAnswer> {
     const entry = this.#entries.get(question);
@@ -107,7 +98,7 @@ export class ResponseCache {
   async #make(question: string, entry: Entry, make: () => Promise<unknown>): Promise<CachedAnswer> {
     try {
       const body = JSON.stringify(await make());
-      const answer = { body, etag: `"${createHash('sha1').update(body).digest('base64url')}"` };
+      const answer = { body, etag: `"${hash('sha1', body, 'base64url')}"` };
       // Something has happened meanwhile: this may be of before. It is good for those who asked before, and for nobody else.
       if (this.#entries.get(question) !== entry) return answer;
       this.#bytes += body.length - (entry.answer?.body.length ?? 0);

@@ -1,6 +1,7 @@
-import type { Endpoint, Principal } from '@millrace/contracts';
+import type { CacheRule, Endpoint, Principal } from '@millrace/contracts';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Static, TSchema } from 'typebox';
+import type { ResponseCache } from './response-cache.ts';
 
 type Parsed<Schema> = Schema extends TSchema ? Static<Schema> : Record<string, never>;
 
@@ -21,7 +22,8 @@ export interface Routes {
   stream<E extends Endpoint>(endpoint: E, handler: (request: Request<E>) => unknown): void;
 }
 
-export function routesOf(app: FastifyInstance): Routes {
+/** @param cache where answers that may be given again are kept */
+export function routesOf(app: FastifyInstance, cache: ResponseCache): Routes {
   const schemaOf = (endpoint: Endpoint) => ({
     ...(endpoint.params && { params: bounded(endpoint.params) }),
     ...(endpoint.query && { querystring: { ...bounded(endpoint.query), additionalProperties: false } }),
@@ -37,7 +39,9 @@ export function routesOf(app: FastifyInstance): Routes {
         schema: schemaOf(endpoint),
         config: { access: endpoint.access, ...(endpoint.cost !== undefined && { cost: endpoint.cost }) },
         ...(mayBeLong(endpoint) && { compress: {} }),
-        handler: (raw, reply) => handler(requestOf(raw, reply)),
+        handler: endpoint.cache
+          ? (raw, reply) => answerAgain(cache, endpoint.cache as CacheRule, raw, reply, async () => handler(requestOf(raw, reply)))
+          : (raw, reply) => handler(requestOf(raw, reply)),
       });
     },
     stream: (endpoint, handler) => {
@@ -50,6 +54,23 @@ export function routesOf(app: FastifyInstance): Routes {
       });
     },
   };
+}
+
+/** Answers with what was answered before, where that still counts; with nothing where whoever asks has it already (RFC 9110, section 13). */
+async function answerAgain(
+  cache: ResponseCache,
+  rule: CacheRule,
+  raw: FastifyRequest,
+  reply: FastifyReply,
+  make: () => Promise<unknown>,
+): Promise<FastifyReply> {
+  const about = rule.about.replace(/\{(\w+)\}/g, (_whole, name: string) => String((raw.params as Record<string, unknown>)[name]));
+  const { body, etag } = await cache.answer(raw.url, about, rule, make);
+  // For whoever asked alone, who asks whether it still counts before it is used again.
+  void reply.headers({ etag, 'cache-control': 'private, no-cache' });
+  const known = raw.headers['if-none-match'];
+  if (known?.split(/, */).some((one) => one.replace(/^W\//, '') === etag)) return reply.code(304).send();
+  return reply.type('application/json; charset=utf-8').send(body);
 }
 
 /** Whether an answer may be worth compressing: it is a list, or holds one. */

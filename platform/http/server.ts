@@ -9,9 +9,10 @@ import { headAnswers } from './answer-headers.ts';
 import { serveConsole } from './console.ts';
 import { declareFiles, type GuardOptions, guardRoutes } from './guard.ts';
 import { OpenStreams, type StreamsOf } from './open-streams.ts';
-import { ApiProblem, answerFrameworkError, answerWithProblems, explainProblem } from './problems.ts';
+import { ApiProblem, answerClientError, answerFrameworkError, answerWithProblems, explainProblem } from './problems.ts';
 import { bucketOf } from './rate-limit.ts';
 import { logRequests, type RequestLog } from './request-log.ts';
+import { ResponseCache } from './response-cache.ts';
 import { type Routes, routesOf } from './routes.ts';
 import { shareWithSites } from './sharing.ts';
 import { type ChannelCheck, createSocketServer } from './socket.ts';
@@ -75,6 +76,8 @@ export type TrafficOf = (principal: Principal, remote: string) => Promise<{ read
 export interface HttpServer {
   readonly url: string;
   readonly streams: OpenStreams;
+  /** Answers that are given again; tell it what has happened. */
+  readonly cache: ResponseCache;
   /** Ends what someone has open. */
   endStreams(whose: StreamsOf): void;
   close(): Promise<void>;
@@ -96,6 +99,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
     http: { headersTimeout: REQUEST_MS_MAX, connectionsCheckingInterval: CHECK_CONNECTIONS_MS },
     forceCloseConnections: true,
     frameworkErrors: answerFrameworkError as never,
+    clientErrorHandler: answerClientError as never,
     routerOptions: { maxParamLength: 256 },
     ajv: { customOptions: { coerceTypes: true, removeAdditional: false, strict: false, verbose: true } },
   });
@@ -103,8 +107,8 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   // What is no JSON is not read.
   app.removeContentTypeParser('text/plain');
   answerWithProblems(app);
-  const guard = guardRoutes(app, options);
   requireSoundText(app);
+  const guard = guardRoutes(app, options);
   headAnswers(app, options.console, options.tls !== undefined);
   shareWithSites(app, options);
   // Only routes whose answers may be long say that they want it.
@@ -115,7 +119,8 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
     return reply.type(contentType).send(text);
   });
 
-  const routes = routesOf(app);
+  const cache = new ResponseCache(() => performance.now());
+  const routes = routesOf(app, cache);
   const streams = new OpenStreams(options.connectionsMax, () => Date.now());
   const upgrade = routeUpgrades(app, options.sockets ?? {});
   const traffic: TrafficOf = async (principal, remote) => {
@@ -151,6 +156,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   return {
     url: `${options.tls ? 'https' : 'http'}://${shown.includes(':') ? `[${shown}]` : shown}:${port}`,
     streams,
+    cache,
     endStreams: (whose) => streams.endOf(whose, 'not-any-more: what let you in counts no more; sign in again'),
     close: async () => {
       clearInterval(expiring);

@@ -5,10 +5,17 @@ import { ApiProblem } from './problems.ts';
 const DEPTH_MAX = 32;
 
 /**
- * Refuses text that no table can keep: with a NUL in it, or half of a surrogate pair (PostgreSQL, “Character Types” and “JSON Types”). It would come to light
+ * Refuses what cannot be read in one way only, and text that no table can keep: with a NUL in it, or half of a surrogate pair (PostgreSQL, “Character Types” and “JSON Types”). It would come to light
  * only where it is written, perhaps behind the back of who sent it.
  */
 export function requireSoundText(app: FastifyInstance): void {
+  app.addHook('onRequest', (request, reply, done) => {
+    const encoding = request.headers['transfer-encoding'];
+    if (encoding === undefined || encoding.toLowerCase() === 'chunked') return done();
+    // Where its body ends cannot be told, nor where the next request begins (RFC 9112, section 6.3).
+    void reply.header('connection', 'close');
+    done(new ApiProblem('BAD_REQUEST', `A body in "${encoding}" cannot be read.`, 'Send it chunked, or with its length.'));
+  });
   app.addHook('preValidation', (request, _reply, done) => {
     const { body } = request;
     const isSound = !/%00/.test(request.url) && (typeof body !== 'object' || body === null || soundIn(body, DEPTH_MAX));

@@ -1,0 +1,66 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { createClient, type Millrace } from '@millrace/client';
+import { type ServerProcess, startServer } from '../server.ts';
+
+/*
+ * Answers are given again as long as nothing has happened to what they are about; what is told on a channel is never newer than what is answered.
+ */
+
+describe('answers that are given again', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-answers-'));
+  const id = 'simulator:BTC-USDT';
+  let server: ServerProcess;
+  let millrace: Millrace;
+  before(async () => {
+    server = await startServer(['up', '--port', '0', '--data', 'data'], { cwd: folder, env: { MILLRACE_WORLDS__ENABLED: 'false' } });
+    millrace = createClient({ url: server.url });
+  });
+  after(async () => {
+    millrace.close();
+    await server.stop();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  const ask = (headers: Record<string, string> = {}) => fetch(`${server.url}/api/v1/instruments/${id}/trades?limit=3`, { headers });
+
+  test('hold every trade that was told of', async () => {
+    let told = 0;
+    for await (const { event, data } of millrace.events([`trades:${id}` as `trades:${string}`])) {
+      // The simulator first makes up hours of the past, faster than anyone asks.
+      if (event !== 'trade' || !('id' in data) || data.time < Date.now() - 2_000) continue;
+      const { rows, columns } = await millrace.getTrades({ id, limit: 200 });
+      const ids = rows.map((row) => row[columns.indexOf('id')]);
+      assert.ok(ids.includes(data.id), `${data.id} was told of, and is not among ${ids.slice(-3)}`);
+      if (++told === 25) break;
+    }
+  });
+
+  test('are nothing when whoever asks has them already, and new when something has happened', async () => {
+    await millrace.pauseSource({ id: 'simulator' });
+    while ((await millrace.getInstrument({ id })).status !== 'stale');
+    const first = await ask();
+    const etag = first.headers.get('etag') ?? '';
+    assert.match(etag, /^"[\w-]{27}"$/);
+    assert.equal(first.headers.get('cache-control'), 'private, no-cache');
+    await first.text();
+    const again = await ask({ 'if-none-match': `"other", W/${etag}` });
+    assert.deepEqual([again.status, await again.text()], [304, '']);
+    await millrace.resumeSource({ id: 'simulator' });
+    for await (const { event } of millrace.events([`trades:${id}`])) if (event === 'trade') break;
+    const newer = await ask({ 'if-none-match': etag });
+    assert.equal(newer.status, 200);
+    assert.notEqual(newer.headers.get('etag'), etag);
+  });
+
+  test('are counted', async () => {
+    await Promise.all(Array.from({ length: 20 }, async () => (await ask()).text()));
+    const metrics = await (await fetch(`${server.url}/metrics`)).text();
+    const hits = Number(/^millrace_cache_hits_total\S* (\d+)$/m.exec(metrics)?.[1]);
+    const misses = Number(/^millrace_cache_misses_total\S* (\d+)$/m.exec(metrics)?.[1]);
+    assert.ok(misses > 0 && hits + misses > 30, `${hits} hits, ${misses} misses`);
+  });
+});

@@ -5,7 +5,8 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import type { AccessToken, Account, Invitation } from '@millrace/contracts';
+import type { AccessToken, Account, AuditLine, Invitation, SecondFactorSetup } from '@millrace/contracts';
+import { TOTP } from 'otpauth';
 import { SMTPServer } from 'smtp-server';
 import { type Guarded, PASSWORD, startGuarded, wordIn } from './visitor.ts';
 
@@ -100,6 +101,28 @@ describe('with a mail server', () => {
     const bearer = guarded.visitor({ authorization: `Bearer ${accessToken}` });
     assert.equal(await bearer.refusal('GET', '/account'), 'BAD_CREDENTIAL');
     await guarded.visitor().signIn(email as string, next);
+    assert.match(await letterTo(email as string, 'account'), /password was changed just now/);
+  });
+
+  test('whoever’s way of signing in changes is told of it', async () => {
+    const member = await guarded.member('viewer');
+    const { email } = await member.get<Account>('GET', '/account');
+    await member.get('POST', '/account/password', { current: PASSWORD, next: 'a third mill in the valley' });
+    assert.match(await letterTo(email as string, 'account'), /비밀번호가 변경되었습니다/);
+    const { uri } = await member.get<SecondFactorSetup>('POST', '/account/second-factor', { password: 'a third mill in the valley' });
+    const secret = new URL(uri).searchParams.get('secret') ?? '';
+    const code = new TOTP({ secret }).generate();
+    await member.get('POST', '/account/second-factor/confirm', { code });
+    assert.match(await letterTo(email as string, 'account'), /second factor was turned on/);
+    // Someone has looked over a shoulder.
+    const thief = guarded.visitor();
+    assert.deepEqual(await thief.signIn(email as string, 'a third mill in the valley'), { status: 'second-factor' });
+    assert.equal(await thief.refusal('POST', '/auth/second-factor', { code }), 'WRONG_CODE');
+    assert.match(await letterTo(email as string, 'account'), /had been used already was shown again/);
+    const lines = await guarded.owner.get<AuditLine[]>('GET', '/tenants/main/audit');
+    assert.ok(lines.some(({ action }) => action === 'code used twice'));
+    await member.get('POST', '/account/second-factor/disable', { password: 'a third mill in the valley' });
+    assert.match(await letterTo(email as string, 'account'), /was turned off/);
   });
 
   test('an invitation is sent to whom it is for', async () => {

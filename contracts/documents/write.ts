@@ -1,5 +1,6 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { type ApiDocument, breakingChanges } from './compatibility.ts';
 import { asyncApiDocument, clientRoutes, configSchema, openApiDocument } from './index.ts';
 
 /*
@@ -25,6 +26,18 @@ for (const [name, text] of Object.entries(files)) {
     process.exitCode = 1;
   }
 }
+
+// What users were promised: changed only where a change that breaks them is meant, or a version is released.
+const promised = JSON.parse(read(join(root, 'docs/api/openapi.v1.json')) || 'null') as ApiDocument | null;
+if (promised === null || process.argv.includes('--release'))
+  writeFileSync(join(root, 'docs/api/openapi.v1.json'), files['docs/api/openapi.json']);
+else
+  for (const change of breakingChanges(promised, openApiDocument() as ApiDocument)) {
+    console.error(
+      `${change}: that breaks who was written for /api/v1 (docs/api/openapi.v1.json). Add beside it, or write contracts/documents/write.ts --release.`,
+    );
+    process.exitCode = 1;
+  }
 
 function read(path: string): string {
   try {

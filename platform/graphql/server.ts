@@ -7,7 +7,7 @@ import { type ExecutionArgs, GraphQLError, parse } from 'graphql';
 import { useServer as serveOver } from 'graphql-ws/use/ws';
 import { createYoga, type Plugin, type YogaInitialContext } from 'graphql-yoga';
 import { WebSocketServer } from 'ws';
-import { ApiProblem, type Door, takeConnection, traceparentOf } from '../http/index.ts';
+import { ApiProblem, connectionOf, type Door, traceparentOf } from '../http/index.ts';
 import { parsePosition } from '../streams/index.ts';
 import { ChannelEvents } from './channel-events.ts';
 import { TOKENS_MAX, tooMuch } from './limits.ts';
@@ -116,10 +116,12 @@ export function serveGraphQl(door: Door, { logger, operations }: GraphQlOptions)
       config: { access: 'fields' },
       handler: async (request, reply) => {
         const { principal, headers, ip: remote, id: trace } = request;
-        const taken = takeConnection(request, reply);
-        if (taken) {
-          const { socket, head } = taken;
-          const place = door.streams.begin(principal, remote, 'graphql-websocket', () => socket.destroy());
+        const take = connectionOf(request, reply);
+        if (take) {
+          let end = () => {};
+          const place = door.streams.begin(principal, remote, 'graphql-websocket', () => end());
+          const { socket, head } = take();
+          end = () => void socket.destroy();
           socket.once('close', place.close);
           asks.set(request.raw, { principal, headers, remote, trace, transport: 'graphql-websocket' });
           sockets.handleUpgrade(request.raw, socket, head, (connection) => sockets.emit('connection', connection, request.raw));

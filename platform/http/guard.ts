@@ -62,8 +62,14 @@ export interface DeclaredRoute {
   readonly access: Access;
 }
 
+export interface Guard {
+  routes(): DeclaredRoute[];
+  /** Who asks, as for routes: whoever shows one credential after another that is none is not looked up for a while. */
+  readonly identify: Identify;
+}
+
 /** Guards every route of the app, those of plug-ins too. */
-export function guardRoutes(app: FastifyInstance, options: GuardOptions): { routes(): DeclaredRoute[] } {
+export function guardRoutes(app: FastifyInstance, options: GuardOptions): Guard {
   const declared: { method: string | string[]; url: string; config?: { access?: Access } }[] = [];
   app.addHook('onRoute', (route) => {
     // A browser asks with OPTIONS, without saying who it is, whether another site’s page may ask at all (Fetch Standard, CORS-preflight).
@@ -116,6 +122,7 @@ export function guardRoutes(app: FastifyInstance, options: GuardOptions): { rout
     route.onResponse = [...[route.onResponse ?? []].flat(), operated];
   });
   return {
+    identify: identified,
     routes: () =>
       declared.flatMap(({ method, url, config }) =>
         [method].flat().map((one) => ({ method: one, url, access: config?.access ?? ('platform:admin' as const) })),

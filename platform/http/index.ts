@@ -6,4 +6,4 @@ export type { Request, Routes } from './routes.ts';
 export { createHttpServer, type Door, type HttpServer, type HttpServerOptions, requireChannel, type TrafficOf } from './server.ts';
 export type { ChannelCheck } from './socket.ts';
 export { traceparentOf } from './trace.ts';
-export { takeConnection, type Upgrade } from './upgrades.ts';
+export { connectionOf, type Upgrade } from './upgrades.ts';

@@ -85,7 +85,7 @@ export interface HttpServer {
 
 /** Starts the door: API, streams, metrics, docs and console on one port. Throws when the port is taken. */
 export async function createHttpServer(options: HttpServerOptions): Promise<HttpServer> {
-  const { hub, limiter, identify, checkChannel } = options;
+  const { hub, limiter, checkChannel } = options;
   const app: FastifyInstance = fastify({
     loggerInstance: options.logger,
     logController: new LogController({ disableRequestLogging: true }),
@@ -109,6 +109,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   answerWithProblems(app);
   requireSoundText(app);
   const guard = guardRoutes(app, options);
+  const { identify } = guard;
   headAnswers(app, options.console, options.tls !== undefined);
   shareWithSites(app, options);
   // Only routes whose answers may be long say that they want it.
@@ -140,8 +141,10 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   const sockets = createSocketServer(hub, checkChannel, identify, (error) =>
     options.logger.error({ err: error }, 'a WebSocket request failed'),
   );
-  upgrade('/api/v1/socket', 'channels', (asked, socket, head) => {
-    sockets.upgrade(asked, socket, head, (end) => streams.begin(asked.principal, asked.ip, 'websocket', end));
+  upgrade('/api/v1/socket', 'channels', (asked, take) => {
+    let end: (reason: string) => void = () => {};
+    const place = streams.begin(asked.principal, asked.ip, 'websocket', (reason) => end(reason));
+    end = sockets.upgrade(asked, take(), place);
   });
   const expiring = setInterval(() => streams.endExpired(), EXPIRY_MS);
   await app.listen({ host: options.host, port: options.port });

@@ -31,11 +31,13 @@ interface ResolvedChannel {
   readonly delivery: ChannelDelivery;
 }
 
-/** Whom a connection belongs to, and how it is ended; see OpenStreams. */
-type Begin = (end: (reason: string) => void) => StreamPlace;
-
 export interface SocketServer {
-  upgrade(asked: Pick<FastifyRequest, 'raw' | 'ip' | 'principal'>, socket: Duplex, head: Buffer, begin: Begin): void;
+  /** Makes a connection a WebSocket, which gives its place back when it is gone. @returns ends it from here */
+  upgrade(
+    asked: Pick<FastifyRequest, 'raw' | 'ip' | 'principal'>,
+    connection: { readonly socket: Duplex; readonly head: Buffer },
+    place: StreamPlace,
+  ): (reason: string) => void;
   close(): void;
 }
 
@@ -60,9 +62,8 @@ export function createSocketServer(hub: Hub, check: ChannelCheck, identify: Iden
   }, PING_EVERY_MS);
   server.on('connection', (client) => client.on('pong', () => silent.delete(client)));
   return {
-    upgrade: ({ raw, ip, principal }, socket, head, begin) => {
+    upgrade: ({ raw, ip, principal }, { socket, head }, place) => {
       let end: (reason: string) => void = () => socket.destroy();
-      const place = begin((reason) => end(reason));
       socket.once('close', place.close);
       server.handleUpgrade(raw, socket, head, (connection) => {
         server.emit('connection', connection, raw);
@@ -73,6 +74,7 @@ export function createSocketServer(hub: Hub, check: ChannelCheck, identify: Iden
         };
         end = serve({ connection, socket, hub, principal, check, authenticate, onFailure });
       });
+      return (reason) => end(reason);
     },
     close: () => {
       clearInterval(pings);

@@ -8,7 +8,10 @@ import { ApiProblem } from './problems.ts';
 export type Upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
 
 /** Adds an address at which connections become WebSockets: a route like any other, which the guard looks at first. */
-export type AddUpgrade = (path: string, access: Access, take: (asked: FastifyRequest, socket: Duplex, head: Buffer) => void) => void;
+export type AddUpgrade = (path: string, access: Access, serve: (asked: FastifyRequest, take: TakeConnection) => void) => void;
+
+/** Makes the connection one’s own. Whatever may be refused is to be refused before: from then on nobody else answers. */
+export type TakeConnection = () => { readonly socket: Duplex; readonly head: Buffer };
 
 const TAKEN = Symbol('the connection behind a request for an upgrade');
 type Upgrading = IncomingMessage & { [TAKEN]?: { socket: Duplex; head: Buffer } };
@@ -32,22 +35,23 @@ export function routeUpgrades(app: FastifyInstance, bare: Readonly<Record<string
     response.once('finish', () => socket.end());
     app.routing(request, response);
   });
-  return (path, access, take) => {
+  return (path, access, serve) => {
     app.get(path, { config: { access } }, (request, reply) => {
-      const taken = takeConnection(request, reply);
-      if (!taken)
+      const take = connectionOf(request, reply);
+      if (!take)
         throw new ApiProblem('BAD_REQUEST', `${path} is for WebSockets.`, 'Send “Upgrade: websocket”; see docs/api/asyncapi.json.');
-      take(request, taken.socket, taken.head);
+      serve(request, take);
     });
   };
 }
 
-/** The connection of a request for an upgrade, from now on one’s own; null for any other request. */
-export function takeConnection(request: FastifyRequest, reply: FastifyReply): { socket: Duplex; head: Buffer } | null {
-  const taken = (request.raw as Upgrading)[TAKEN] ?? null;
-  if (taken) {
+/** The connection of a request for an upgrade, to be taken; null for any other request. */
+export function connectionOf(request: FastifyRequest, reply: FastifyReply): TakeConnection | null {
+  const taken = (request.raw as Upgrading)[TAKEN];
+  if (!taken) return null;
+  return () => {
     reply.hijack();
     reply.raw.detachSocket(taken.socket as never);
-  }
-  return taken;
+    return taken;
+  };
 }

@@ -78,6 +78,22 @@ describe('open streams', () => {
     assert.equal(await member.refusal('GET', '/connections'), 'SIGN_IN_FIRST');
   });
 
+  test('are bounded: one more than the tier allows is refused, over every transport, until another is closed', async () => {
+    const sockets = await Promise.all(Array.from({ length: 10 }, () => connected({})));
+    for (const path of ['/api/v1/socket', '/api/v1/graphql']) {
+      const socket = new WebSocket(
+        `${guarded.server.url.replace('http', 'ws')}${path}`,
+        path.endsWith('graphql') ? 'graphql-transport-ws' : [],
+      );
+      const failure = await new Promise<Error>((resolve) => socket.once('error', resolve));
+      assert.match(failure.message, /503/, path);
+    }
+    sockets[0]?.close();
+    await once(sockets[0] as WebSocket, 'close');
+    (await connected({})).close();
+    for (const socket of sockets) socket.close();
+  });
+
   test('end with a reason when their user is kept out, its session ends or its key is revoked', async () => {
     const member = await guarded.member('viewer');
     const { user } = await member.get<Account>('GET', '/account');
@@ -145,5 +161,13 @@ describe('open streams', () => {
     assert.equal(documents.length, verdict.lines + 1);
     assert.deepEqual(documents[verdict.lines - 1]?.hash, verdict.hash);
     assert.equal(await (await guarded.member('viewer')).refusal('GET', '/tenants/main/audit/export'), 'NOT_ALLOWED');
+  });
+
+  test('by showing one credential after another nobody is looked up for long', async () => {
+    const socket = await connected({});
+    const codes = new Set<string | undefined>();
+    for (let count = 0; count < 80; count++) codes.add((await asked(socket, { op: 'authenticate', token: `mill_${count}` })).error?.code);
+    assert.deepEqual([...codes], ['BAD_CREDENTIAL', 'RATE_LIMITED']);
+    socket.close();
   });
 });

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { FastifyInstance } from 'fastify';
+import type { EachRequest } from './each-request.ts';
 
 /** A year, as the preload lists ask for. */
 const HSTS = { 'strict-transport-security': 'max-age=31536000; includeSubDomains' };
@@ -14,7 +14,7 @@ const API_HEADERS = {
 };
 
 /** Adds what every answer says: its trace, and what browsers are to do with it. Put together once: there are many answers. */
-export function headAnswers(app: FastifyInstance, consoleFolder: string, isTls: boolean): void {
+export function answerHeaders(consoleFolder: string, isTls: boolean): EachRequest {
   const api = { ...API_HEADERS, ...(isTls && HSTS) };
   const pages = {
     'content-security-policy': contentPolicy(consoleFolder),
@@ -26,10 +26,9 @@ export function headAnswers(app: FastifyInstance, consoleFolder: string, isTls: 
     'x-permitted-cross-domain-policies': 'none',
     ...(isTls && HSTS),
   };
-  app.addHook('onRequest', (request, reply, done) => {
+  return (request, reply) => {
     void reply.headers(request.url.startsWith('/api/') ? api : pages).header('x-request-id', request.id);
-    done();
-  });
+  };
 }
 
 /**

@@ -56,7 +56,7 @@ const GUESSES = { requestsPerSecond: 1, burst: 60 };
 const SAFE_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS']);
 
 /** A route, and what one needs to be allowed. */
-export interface DeclaredRoute {
+interface DeclaredRoute {
   readonly method: string;
   readonly url: string;
   readonly access: Access;

@@ -5,8 +5,9 @@ import swaggerUi from '@fastify/swagger-ui';
 import { CHANNELS, ENDPOINTS, type Principal, parseChannel } from '@millrace/contracts';
 import fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyPluginAsync, LogController } from 'fastify';
 import { type Hub, parsePosition } from '../streams/index.ts';
-import { headAnswers } from './answer-headers.ts';
+import { answerHeaders } from './answer-headers.ts';
 import { serveConsole } from './console.ts';
+import { toEachRequest } from './each-request.ts';
 import { declareFiles, type GuardOptions, guardRoutes } from './guard.ts';
 import { OpenStreams, type StreamsOf } from './open-streams.ts';
 import { ApiProblem, answerClientError, answerFrameworkError, answerWithProblems, explainProblem } from './problems.ts';
@@ -107,11 +108,9 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   // What is no JSON is not read.
   app.removeContentTypeParser('text/plain');
   answerWithProblems(app);
-  requireSoundText(app);
+  toEachRequest(app, [answerHeaders(options.console, options.tls !== undefined), shareWithSites(app, options), requireSoundText(app)]);
   const guard = guardRoutes(app, options);
   const { identify } = guard;
-  headAnswers(app, options.console, options.tls !== undefined);
-  shareWithSites(app, options);
   // Only routes whose answers may be long say that they want it.
   await app.register(compress, { global: false, ...COMPRESSION });
   await serveDocuments(app, options.document);

@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify';
+import type { EachRequest } from './each-request.ts';
 
 /** What scripts of other sites’ pages may see of an answer’s head. */
 const EXPOSED = 'x-request-id, ratelimit, ratelimit-policy, retry-after, etag';
@@ -17,20 +18,10 @@ export interface SharingOptions {
  * CORS (Fetch Standard, “CORS protocol”): pages of sites that are named may ask with a browser’s session; others, where that is open, with a token or
  * key. Our own instead of @fastify/cors because most requests come from no page at all, and that looks at each of them; see `npm run bench -- gateway`.
  */
-export function shareWithSites(app: FastifyInstance, { origins, isOpenToSites }: SharingOptions): void {
+export function shareWithSites(app: FastifyInstance, { origins, isOpenToSites }: SharingOptions): EachRequest {
   const named = new Set(origins);
-  app.addHook('onRequest', (request, reply, done) => {
-    const { origin } = request.headers;
-    if (origin === undefined) return done();
-    const isNamed = named.has(origin);
-    void reply.header('vary', 'Origin');
-    if (!isNamed && !isOpenToSites) return done();
-    void reply.headers({ 'access-control-allow-origin': isNamed ? origin : '*', 'access-control-expose-headers': EXPOSED });
-    if (isNamed) void reply.header('access-control-allow-credentials', 'true');
-    done();
-  });
   // What a browser asks before it lets a page ask.
-  app.options('*', { config: { cost: 0 } }, (request, reply) => {
+  app.options('*', { config: { access: 'public', cost: 0 } }, (request, reply) => {
     const wanted = request.headers['access-control-request-headers'];
     void reply.headers({
       'access-control-allow-methods': METHODS,
@@ -40,4 +31,12 @@ export function shareWithSites(app: FastifyInstance, { origins, isOpenToSites }:
     });
     return reply.code(204).send();
   });
+  return ({ headers: { origin } }, reply) => {
+    if (origin === undefined) return;
+    const isNamed = named.has(origin);
+    void reply.header('vary', 'Origin');
+    if (!isNamed && !isOpenToSites) return;
+    void reply.headers({ 'access-control-allow-origin': isNamed ? origin : '*', 'access-control-expose-headers': EXPOSED });
+    if (isNamed) void reply.header('access-control-allow-credentials', 'true');
+  };
 }

@@ -1,4 +1,5 @@
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { EachRequest } from './each-request.ts';
 import { ApiProblem } from './problems.ts';
 
 /** Objects within objects that a body may have: more than any of ours has. */
@@ -8,26 +9,30 @@ const DEPTH_MAX = 32;
  * Refuses what cannot be read in one way only, and text that no table can keep: with a NUL in it, or half of a surrogate pair (PostgreSQL, “Character Types” and “JSON Types”). It would come to light
  * only where it is written, perhaps behind the back of who sent it.
  */
-export function requireSoundText(app: FastifyInstance): void {
-  app.addHook('onRequest', (request, reply, done) => {
-    const encoding = request.headers['transfer-encoding'];
-    if (encoding === undefined || encoding.toLowerCase() === 'chunked') return done();
-    // Where its body ends cannot be told, nor where the next request begins (RFC 9112, section 6.3).
-    void reply.header('connection', 'close');
-    done(new ApiProblem('BAD_REQUEST', `A body in "${encoding}" cannot be read.`, 'Send it chunked, or with its length.'));
+export function requireSoundText(app: FastifyInstance): EachRequest {
+  app.addHook('onRoute', (route) => {
+    if (route.method === 'GET' || route.method === 'HEAD') return;
+    const check = ({ body }: FastifyRequest, _reply: FastifyReply, done: (error?: Error) => void) =>
+      done(typeof body !== 'object' || body === null || soundIn(body, DEPTH_MAX) ? undefined : notSound());
+    route.preValidation = [check, ...[route.preValidation ?? []].flat()];
   });
-  app.addHook('preValidation', (request, _reply, done) => {
-    const { body } = request;
-    const isSound = !/%00/.test(request.url) && (typeof body !== 'object' || body === null || soundIn(body, DEPTH_MAX));
-    if (isSound) return done();
-    done(
-      new ApiProblem(
-        'BAD_REQUEST',
-        'The request has text that is none: a NUL, half of a surrogate pair, or too many levels.',
-        'Send well-formed Unicode.',
-      ),
-    );
-  });
+  return ({ url, headers }, reply) => {
+    const encoding = headers['transfer-encoding'];
+    if (encoding !== undefined && encoding.toLowerCase() !== 'chunked') {
+      // Where its body ends cannot be told, nor where the next request begins (RFC 9112, section 6.3).
+      void reply.header('connection', 'close');
+      throw new ApiProblem('BAD_REQUEST', `A body in "${encoding}" cannot be read.`, 'Send it chunked, or with its length.');
+    }
+    if (url.includes('%00')) throw notSound();
+  };
+}
+
+function notSound(): ApiProblem {
+  return new ApiProblem(
+    'BAD_REQUEST',
+    'The request has text that is none: a NUL, half of a surrogate pair, or too many levels.',
+    'Send well-formed Unicode.',
+  );
 }
 
 function soundIn(value: unknown, depth: number): boolean {

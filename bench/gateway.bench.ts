@@ -5,16 +5,15 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { ApiKeys } from '@millrace/accounts';
 import type { Principal } from '@millrace/contracts';
-import { openApiDocument } from '@millrace/contracts/documents';
 import { systemClock } from '@millrace/platform/clock';
 import { connectDatabase, migrateDatabase } from '@millrace/platform/database';
 import { ENGINES } from '@millrace/platform/database/testing';
-import { ApiProblem, createHttpServer, MemoryRateLimiter } from '@millrace/platform/http';
+import { ApiProblem } from '@millrace/platform/http';
 import { Hub } from '@millrace/platform/streams';
-import { createLogger } from '@millrace/platform/telemetry';
 import autocannon from 'autocannon';
 import { sql } from 'drizzle-orm';
 import fastify from 'fastify';
+import { openBenchDoor } from './door.ts';
 import { paired, report } from './measure.ts';
 
 /*
@@ -73,28 +72,15 @@ async function serve(): Promise<void> {
     for (let index = 0; index < count; index++)
       made[tier].push((await keys.create(tier, { name: `${index}`, scopes: ['market:read'], expiresAt: null })).key);
   }
-  const gateway = await createHttpServer({
-    host: '127.0.0.1',
-    port: 0,
-    node: 'bench',
+  const gateway = await openBenchDoor({
     hub: new Hub({ clock: systemClock, epoch: 'bench', historyEvents: 1, initial: () => [] }),
     connectionsMax: 1_000,
     checkChannel: (name) => ({ name, delivery: 'lossless' }),
-    isOpenToSites: true,
-    trustedProxies: [],
-    document: openApiDocument(),
-    console: join(import.meta.dirname, 'nowhere'),
-    metrics: async () => ({ contentType: 'text/plain', text: '' }),
-    logger: createLogger('warn'),
-    requestLog: 'none',
     identify: ({ headers }) => {
       const known = keys.identify(String(headers['x-api-key']));
       const valid = (found: Principal | null) => found ?? refuse();
       return known instanceof Promise ? known.then(valid) : valid(known);
     },
-    origins: [],
-    limiter: new MemoryRateLimiter(() => performance.now()),
-    onOperated: () => {},
     register: ({ app }) => {
       app.get('/api/v1/counted', { config: { access: 'market:read' } }, () => ANSWER);
       app.get('/api/v1/uncounted', { config: { access: 'market:read', cost: 0 } }, () => ANSWER);

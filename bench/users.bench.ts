@@ -1,13 +1,11 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import { join } from 'node:path';
 import { HOME_TENANT, OWN_CHANNEL, type Principal, permissionsOf } from '@millrace/contracts';
-import { openApiDocument } from '@millrace/contracts/documents';
 import { systemClock } from '@millrace/platform/clock';
-import { createHttpServer, type HttpServer, MemoryRateLimiter } from '@millrace/platform/http';
+import type { HttpServer } from '@millrace/platform/http';
 import { Hub } from '@millrace/platform/streams';
-import { createLogger } from '@millrace/platform/telemetry';
+import { openBenchDoor } from './door.ts';
 import { quantile, report } from './measure.ts';
 
 /*
@@ -109,24 +107,11 @@ async function measure(): Promise<void> {
     credential: user,
     expiresAt: null,
   });
-  const server: HttpServer = await createHttpServer({
-    host: '127.0.0.1',
-    port: 0,
-    node: 'bench',
+  const server: HttpServer = await openBenchDoor({
     hub,
     connectionsMax: STREAMS,
     checkChannel: (_name, { user }) => ({ name: `users:${user}`, delivery: 'lossless' }),
-    isOpenToSites: true,
-    trustedProxies: [],
-    document: openApiDocument(),
-    console: join(import.meta.dirname, 'nowhere'),
-    metrics: async () => ({ contentType: 'text/plain', text: '' }),
-    logger: createLogger('warn'),
-    requestLog: 'none',
     identify: async ({ headers }) => principal(String(headers.authorization).slice('Bearer '.length)),
-    origins: [],
-    limiter: new MemoryRateLimiter(() => performance.now()),
-    onOperated: () => {},
     register: () => {},
   });
   const before = await memory();

@@ -17,7 +17,7 @@ import { ResponseCache } from './response-cache.ts';
 import { type Routes, routesOf } from './routes.ts';
 import { shareWithSites } from './sharing.ts';
 import { type ChannelCheck, createSocketServer } from './socket.ts';
-import { requireSoundText } from './sound-text.ts';
+import { requireSoundRequests } from './sound-requests.ts';
 import { openEventStream } from './sse.ts';
 import { reloadTls, type TlsFiles, tlsOptions } from './tls.ts';
 import { traceOf } from './trace.ts';
@@ -108,7 +108,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   // What is no JSON is not read.
   app.removeContentTypeParser('text/plain');
   answerWithProblems(app);
-  toEachRequest(app, [answerHeaders(options.console, options.tls !== undefined), shareWithSites(app, options), requireSoundText(app)]);
+  toEachRequest(app, [answerHeaders(options.console, options.tls !== undefined), shareWithSites(app, options), requireSoundRequests(app)]);
   const guard = guardRoutes(app, options);
   const { identify } = guard;
   // Only routes whose answers may be long say that they want it.

@@ -60,6 +60,17 @@ describe('the console’s door in a browser', () => {
   test('the owner comes in through the link of the first start', async () => {
     const [link = ''] = /http\S+invitation=\S+/.exec(server.errors()) ?? [];
     const { page, mistakes } = await open(owner, link);
+    // Its owner may look at a password, paste it, and sees how soon it would be guessed.
+    const chosen = page.getByLabel('Password', { exact: true });
+    assert.equal(await chosen.getAttribute('autocomplete'), 'new-password');
+    await chosen.fill('passwordpassword');
+    await page.getByText('guessed at once').waitFor();
+    await page.getByRole('button', { name: 'Show' }).click();
+    assert.equal(await chosen.getAttribute('type'), 'text');
+    await chosen.fill(PASSWORD);
+    await page.getByText('strong', { exact: true }).waitFor();
+    await page.getByRole('button', { name: 'Hide' }).click();
+    assert.equal(await chosen.getAttribute('type'), 'password');
     await fill(page, 'Create an account', { Name: 'Owner', 'E-mail': 'owner@example.com', Password: PASSWORD });
     await page.getByRole('link', { name: 'Account' }).waitFor();
     await page.getByRole('link', { name: 'BTC/USDT' }).first().waitFor();

@@ -109,6 +109,32 @@ describe('the TypeScript client', () => {
       proxy.close();
     });
 
+  for (const transport of ['websocket', 'sse'] as const)
+    test(`misses nothing of a channel that was silent before a break, over ${transport}`, async () => {
+      await guarded.owner.get('POST', '/sources/simulator/pause');
+      const proxy = await openCutProxy(url);
+      const straight = opened({ url, credentials: apiKey(key) });
+      const cut = opened({ url: proxy.url, credentials: apiKey(key), transport });
+      const first = (client: Millrace, onLive: () => void) =>
+        new Promise<string>((resolve) => {
+          client.watch([TRADES], ({ position }) => resolve(position), { onStatus: (status) => status === 'live' && onLive() });
+        });
+      let live = 0;
+      let bothLive: () => void = () => {};
+      const begun = new Promise<void>((resolve) => {
+        bothLive = resolve;
+      });
+      const onLive = () => ++live === 2 && bothLive();
+      const truth = first(straight, onLive);
+      const heard = first(cut, onLive);
+      await begun;
+      proxy.cut();
+      await guarded.owner.get('POST', '/sources/simulator/resume');
+      const told = await truth;
+      assert.equal(await heard, told);
+      proxy.close();
+    });
+
   test('what every channel carries is what its contract says', async () => {
     const client = opened({ url, credentials: signIn(url, 'owner@example.com', PASSWORD) });
     const [instrument] = await client.listInstruments();

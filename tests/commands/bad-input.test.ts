@@ -117,6 +117,35 @@ describe('a command with bad input', () => {
     assert.match(millrace(['replay', 'nothing.txt', '--source', 'simulator']).output, /Use one of: binance/);
   });
 
+  test('the configuration is printed without its secrets', () => {
+    const secrets = { password: 'pass-of-mail', client: 'secret-of-client', master: 'A'.repeat(43), token: 'hvs.of-vault' };
+    const { status, output } = millrace(['config', 'print'], {
+      MILLRACE_MAIL__URL: `smtps://millrace:${secrets.password}@mail.example`,
+      MILLRACE_ACCOUNTS__PROVIDERS: JSON.stringify([{ id: 'github', clientId: 'x', clientSecret: secrets.client }]),
+      MILLRACE_ENCRYPTION: JSON.stringify({
+        key: `${secrets.master}=`,
+        previousKeys: [`${secrets.master}=`],
+        vault: { url: 'http://127.0.0.1:9', key: 'millrace', token: secrets.token },
+      }),
+    });
+    assert.equal(status, 0, output);
+    for (const [name, secret] of Object.entries(secrets)) assert.ok(!output.includes(secret), `${name} is printed`);
+  });
+
+  test('a master key that is none, that is missing or that is another is named, and never shown', () => {
+    const data = ['--data', join(folder, 'sealed')];
+    assert.equal(millrace(['secrets', 'rotate', ...data]).status, 0);
+    const short = millrace(['secrets', 'rotate', ...data], { MILLRACE_ENCRYPTION__KEY: 'not-long-enough' });
+    assert.equal(short.status, 1);
+    assert.match(short.output, /encryption\.key: a master key is 32 bytes in base64/);
+    assert.doesNotMatch(short.output, /not-long-enough/);
+    const missing = millrace(['secrets', 'rotate', ...data], { MILLRACE_ENCRYPTION__KEY_FILE: 'nowhere.key' });
+    assert.match(missing.output, /there is no .*nowhere\.key/);
+    const unread = millrace(['audit', 'verify', '--file', 'nowhere.ndjson']);
+    assert.equal(unread.status, 1);
+    assert.match(unread.output, /there is no file .*nowhere\.ndjson/);
+  });
+
   test('every command explains itself', () => {
     for (const args of [
       ['--help'],
@@ -125,6 +154,8 @@ describe('a command with bad input', () => {
       ['config', '--help'],
       ['doctor', '--help'],
       ['bench', '--help'],
+      ['audit', '--help'],
+      ['secrets', '--help'],
     ]) {
       const { status, output } = millrace(args);
       assert.equal(status, 0, output);

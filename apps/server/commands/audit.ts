@@ -1,4 +1,5 @@
 import { createReadStream, existsSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { AuditLog, exportedLines, verifyChain } from '@millrace/accounts';
 import type { AuditLine } from '@millrace/contracts';
@@ -26,7 +27,7 @@ export async function verify({ tenant, file, ...flags }: AuditFlags): Promise<vo
   const { lines, brokenAt, hash } =
     file === undefined
       ? await withDatabase(settings, createLogger(settings.logging.level), (database) => new AuditLog(database).verify(tenant))
-      : await verifyChain(tenant, linesIn(file));
+      : await verifyChain(tenant, linesIn(resolve(process.env.MILLRACE_CWD ?? process.cwd(), file)));
   if (brokenAt === null) {
     console.log(`${tenant}: ${lines} lines, all sound; the newest has the hash ${hash}`);
     return;

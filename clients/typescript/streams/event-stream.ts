@@ -31,14 +31,16 @@ export function openEventStreams(url: string, credentials: Credentials, fetch: t
         return told.refused(id, { code: error.code, detail: error.message, remedy: error.remedy, status: error.status });
       throw error;
     }
-    told.taken(id);
     let silent = setTimeout(() => ending.abort(), SILENT_MS_MAX);
     try {
       for await (const { event, data, position } of eventsIn(response.body, () => {
         clearTimeout(silent);
         silent = setTimeout(() => ending.abort(), SILENT_MS_MAX);
       })) {
-        if (event === 'ready') continue;
+        if (event === 'ready') {
+          told.taken(id, position);
+          continue;
+        }
         const content = JSON.parse(data) as { channel: string; data: unknown; reason?: string };
         if (event === 'bye') {
           if (needsNewCredential(content.reason)) credentials.refused();

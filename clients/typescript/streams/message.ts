@@ -12,8 +12,8 @@ export type StreamStatus = 'connecting' | 'live' | 'waiting' | 'closed';
 export interface Told {
   /** @param only the watcher whose own it is; whoever watches the channel when left out */
   message(channel: string, event: string, data: unknown, position: string, only?: number): void;
-  /** The server has taken a watcher’s channels. */
-  taken(id: number): void;
+  /** The server has taken a watcher’s channels. @param position where the history stood then */
+  taken(id: number, position: string): void;
   /** The server will not have a watcher’s channels. */
   refused(id: number, error: { code: string; detail: string; remedy: string; status?: number }): void;
   closed(reason: string): void;

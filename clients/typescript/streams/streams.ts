@@ -95,9 +95,13 @@ export class Streams {
         for (const watcher of this.#watchers.values())
           if (only === undefined || only === watcher.id) deliver(watcher, channel, event, data, position);
       },
-      taken: (id) => {
+      taken: (id, position) => {
         this.#attempts = 0;
-        if (this.#connection === connection) this.#watchers.get(id)?.tell('live');
+        const watcher = this.#watchers.get(id);
+        if (!watcher || this.#connection !== connection) return;
+        // A channel on which nothing happens before a break is gone on with from here.
+        for (const channel of watcher.channels) if (!watcher.positions.has(channel)) watcher.positions.set(channel, position);
+        watcher.tell('live');
       },
       refused: (id, { status = 0, ...error }) => {
         if (this.#connection === connection) this.#watchers.get(id)?.onRefused(new MillraceError({ status, ...error }));

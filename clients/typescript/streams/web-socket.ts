@@ -55,7 +55,7 @@ export function openWebSocket(url: string, credentials: Credentials, told: Told)
     if (watcher === undefined) return;
     if (watcher > 0) {
       if (message.error) told.refused(watcher, message.error);
-      else told.taken(watcher);
+      else told.taken(watcher, message.position ?? '');
     } else if (message.ok) enter();
     else {
       credentials.refused();

@@ -1,0 +1,26 @@
+import { join } from 'node:path';
+import { openApiDocument } from '@millrace/contracts/documents';
+import { createHttpServer, type HttpServer, type HttpServerOptions, MemoryRateLimiter } from '@millrace/platform/http';
+import { createLogger } from '@millrace/platform/telemetry';
+
+type Measured = Pick<HttpServerOptions, 'hub' | 'connectionsMax' | 'checkChannel' | 'identify' | 'register'>;
+
+/** The door as a server has it, on a free port, without a console and without a line for each request. */
+export function openBenchDoor(measured: Measured): Promise<HttpServer> {
+  return createHttpServer({
+    ...measured,
+    host: '127.0.0.1',
+    port: 0,
+    node: 'bench',
+    isOpenToSites: true,
+    trustedProxies: [],
+    document: openApiDocument(),
+    console: join(import.meta.dirname, 'nowhere'),
+    metrics: async () => ({ contentType: 'text/plain', text: '' }),
+    logger: createLogger('warn'),
+    requestLog: 'none',
+    origins: [],
+    limiter: new MemoryRateLimiter(() => performance.now()),
+    onOperated: () => {},
+  });
+}

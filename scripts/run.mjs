@@ -116,6 +116,8 @@ function onOurNode() {
     ...process.env,
     PATH: `${dirname(node)}${windows ? ';' : ':'}${process.env.PATH ?? ''}`,
     npm_config_scripts_prepend_node_path: 'true',
+    // What was compiled once is not compiled again by the next start: a quarter of the time it takes.
+    NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? join(root, '.runtime', 'compile-cache'),
   };
 }
 

@@ -11,6 +11,8 @@ import { openPgliteDoor } from './pglite-door.ts';
 const CONNECTIONS_MAX = 8;
 const CONNECT_MS_MAX = 5_000;
 const STATEMENT_MS_MAX = 30_000;
+/** Of its pages, what the embedded one keeps in memory of its own; 128 would be its default, and it takes them. What is not there the system still has. */
+const SHARED_BUFFERS_MIB = 32;
 /** What a PostgreSQL client makes of a folder: the socket’s name for port 5432. */
 const SOCKET = '.s.PGSQL.5432';
 /** The longest path a Unix socket may have on Linux is 107 bytes, on macOS 103. */
@@ -66,7 +68,8 @@ export interface EmbeddedDatabase {
 export async function serveEmbedded(folder: string, socket: string): Promise<EmbeddedDatabase> {
   mkdirSync(folder, { recursive: true });
   mkdirSync(socket, { recursive: true, mode: 0o700 });
-  const pglite = await PGlite.create({ dataDir: folder });
+  const startParams = [...PGlite.defaultStartParams, '-c', `shared_buffers=${SHARED_BUFFERS_MIB}MB`];
+  const pglite = await PGlite.create({ dataDir: folder, startParams });
   const door = await openPgliteDoor(pglite, join(socket, SOCKET));
   return {
     close: async () => {

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { collectGarbage } from '../collect-garbage.ts';
 import { type Running, startPlatform } from '../platform.ts';
 import { type ServingFlags, settingsFor } from './settings.ts';
 
@@ -12,6 +13,7 @@ export async function up(flags: ServingFlags): Promise<void> {
   stopOnSignal(running);
   const link = await running.ownerLink();
   if (link !== null) console.error(`\nNobody can sign in yet. Become the owner, within seven days, at\n  ${link}\n`);
+  collectGarbage();
   console.log(`ready ${running.url}`);
 }
 

@@ -2,6 +2,7 @@ import { Socket } from 'node:net';
 import { messageOf } from '@millrace/kernel';
 import { openLink } from '@millrace/platform/cluster';
 import { type EmbeddedDatabase, serveEmbedded } from '@millrace/platform/database';
+import { collectGarbage } from '../collect-garbage.ts';
 
 /*
  * The embedded PostgreSQL as a process of its own: it keeps a thread busy for tens of milliseconds at a time, which nobody who plays or trades should
@@ -21,7 +22,10 @@ const link = openLink<FromDatabase, ToDatabase>(new Socket({ fd: 3, readable: tr
     if (message.type === 'stop') return void end();
     starting = serveEmbedded(message.folder, message.socket);
     starting.then(
-      () => link.send({ type: 'ready' }),
+      () => {
+        collectGarbage();
+        link.send({ type: 'ready' });
+      },
       (error) => {
         link.send({ type: 'trouble', message: messageOf(error) });
         setTimeout(() => process.exit(1), 100);

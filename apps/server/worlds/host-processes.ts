@@ -7,6 +7,8 @@ import { openLink } from '@millrace/platform/cluster';
 import { type Begin, type FromHost, runZoneHost, type Stores, spoolOf, type ToHost } from './zone-host.ts';
 
 const PROCESS = join(import.meta.dirname, 'zone-host-process.ts');
+/** Room for young objects: V8 takes four times as much where there is memory, and keeps it; half of this costs a seventh of the processor. */
+const LEAN = ['--max-semi-space-size=16'];
 const RESTART_FIRST_MS = 200;
 const RESTART_MOST_MS = 10_000;
 /** A process that has lived so long is started anew without delay when it ends. */
@@ -33,7 +35,7 @@ type Terms = Omit<Begin, 'type' | 'id' | 'incarnation'>;
 
 /** Starts a zone host as a process of its own. */
 export function spawnZoneHost(id: string, terms: Terms, events: HostEvents): HostHandle {
-  const child: ChildProcess = spawn(process.execPath, [PROCESS], { stdio: ['ignore', 'inherit', 'inherit', 'pipe'] });
+  const child: ChildProcess = spawn(process.execPath, [...LEAN, PROCESS], { stdio: ['ignore', 'inherit', 'inherit', 'pipe'] });
   let isExpected = false;
   const link = openLink<ToHost, FromHost>(child.stdio[3] as Duplex, {
     onMessage: (message) => events.onMessage(handle, message),

@@ -3,7 +3,7 @@ import { openApiDocument } from '@millrace/contracts/documents';
 import { createHttpServer, type HttpServer, type HttpServerOptions, MemoryRateLimiter } from '@millrace/platform/http';
 import { createLogger } from '@millrace/platform/telemetry';
 
-type Measured = Pick<HttpServerOptions, 'hub' | 'connectionsMax' | 'checkChannel' | 'identify' | 'register'>;
+type Measured = Pick<HttpServerOptions, 'connectionsMax' | 'identify' | 'register'>;
 
 /** The door as a server has it, on a free port, without a console and without a line for each request. */
 export function openBenchDoor(measured: Measured): Promise<HttpServer> {

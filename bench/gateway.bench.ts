@@ -9,7 +9,6 @@ import { systemClock } from '@millrace/platform/clock';
 import { connectDatabase, migrateDatabase } from '@millrace/platform/database';
 import { ENGINES } from '@millrace/platform/database/testing';
 import { ApiProblem } from '@millrace/platform/http';
-import { Hub } from '@millrace/platform/streams';
 import autocannon from 'autocannon';
 import { sql } from 'drizzle-orm';
 import fastify from 'fastify';
@@ -73,9 +72,7 @@ async function serve(): Promise<void> {
       made[tier].push((await keys.create(tier, { name: `${index}`, scopes: ['market:read'], expiresAt: null })).key);
   }
   const gateway = await openBenchDoor({
-    hub: new Hub({ clock: systemClock, epoch: 'bench', historyEvents: 1, initial: () => [] }),
     connectionsMax: 1_000,
-    checkChannel: (name) => ({ name, delivery: 'lossless' }),
     identify: ({ headers }) => {
       const known = keys.identify(String(headers['x-api-key']));
       const valid = (found: Principal | null) => found ?? refuse();

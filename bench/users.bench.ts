@@ -3,8 +3,9 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { HOME_TENANT, OWN_CHANNEL, type Principal, permissionsOf } from '@millrace/contracts';
 import { systemClock } from '@millrace/platform/clock';
-import type { HttpServer } from '@millrace/platform/http';
+import { type HttpServer, serveChannels } from '@millrace/platform/http';
 import { Hub } from '@millrace/platform/streams';
+import { createLogger } from '@millrace/platform/telemetry';
 import { openBenchDoor } from './door.ts';
 import { quantile, report } from './measure.ts';
 
@@ -108,11 +109,14 @@ async function measure(): Promise<void> {
     expiresAt: null,
   });
   const server: HttpServer = await openBenchDoor({
-    hub,
     connectionsMax: STREAMS,
-    checkChannel: (_name, { user }) => ({ name: `users:${user}`, delivery: 'lossless' }),
     identify: async ({ headers }) => principal(String(headers.authorization).slice('Bearer '.length)),
-    register: () => {},
+    register: (door) =>
+      serveChannels(door, {
+        hub,
+        logger: createLogger('warn'),
+        checkChannel: (_name, { user }) => ({ name: `users:${user}`, delivery: 'lossless' }),
+      }),
   });
   const before = await memory();
   const child: ChildProcess = fork(import.meta.filename, ['clients', new URL(server.url).port], { execArgv: [] });

@@ -357,6 +357,14 @@ export const Config = Type.Object(
         strict,
       ),
     ),
+    role: Type.Optional(
+      Type.Unsafe<'all' | 'gateway'>(
+        Type.Enum(['all', 'gateway'], {
+          default: 'all',
+          description: 'What this process does: everything, or only to stand before the servers that do.',
+        }),
+      ),
+    ),
     demo: Type.Optional(
       Type.Boolean({ default: false, description: 'Everyone on this machine is the owner, without signing in; nobody else is let in.' }),
     ),
@@ -434,6 +442,22 @@ export const Config = Type.Object(
               default: [],
               description: 'Addresses or networks of proxies before this server: what they say in X-Forwarded-For counts.',
               examples: [['10.0.0.0/8']],
+            }),
+          ),
+          servers: Type.Optional(
+            Type.Array(Type.String({ pattern: '^https?://[^/]+$' }), {
+              maxItems: 64,
+              default: [],
+              description: 'With the role gateway: addresses of the servers behind it, beside those that are found through redis.url.',
+              examples: [['http://10.0.0.5:7420']],
+            }),
+          ),
+          reachedAt: Type.Optional(
+            Type.String({
+              pattern: '^https?://[^/]+$',
+              description:
+                'This server stands behind gateways, which reach it at this address: what they vouch for counts, and where there is a redis.url they find it.',
+              examples: ['http://10.0.0.5:7420'],
             }),
           ),
           tls: Type.Optional(

@@ -305,6 +305,15 @@ export const ENDPOINTS = {
     contentType: 'text/event-stream',
     problems: ['BAD_CHANNEL', 'BAD_POSITION', 'UNKNOWN_INSTRUMENT', 'TOO_MANY_CONNECTIONS'],
   }),
+  listServers: endpoint({
+    method: 'GET',
+    path: '/api/v1/servers',
+    access: 'platform:read',
+    tag: 'Health',
+    summary: 'The server that is asked, then those behind it where it is a gateway',
+    answer: Type.Array(resources.Server),
+    problems: [],
+  }),
   live: endpoint({
     method: 'GET',
     path: '/health/live',

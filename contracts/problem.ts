@@ -31,6 +31,8 @@ export const PROBLEMS = {
   FOREIGN_ORIGIN: { status: 403, title: 'The request comes from another site’s page' },
   NOT_ALLOWED: { status: 403, title: 'That is not allowed here' },
   TABLES_AWAY: { status: 503, title: 'The tables cannot be read now' },
+  NO_SERVER: { status: 503, title: 'No server can be reached now' },
+  SERVER_LOST: { status: 502, title: 'The server was lost before it answered' },
   ZONE_AWAY: { status: 503, title: 'The zone cannot be reached now' },
   WRONG_CREDENTIALS: { status: 401, title: 'E-mail and password do not belong together' },
   WRONG_CODE: { status: 401, title: 'That is not the code' },

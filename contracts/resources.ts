@@ -177,6 +177,28 @@ export const Health = Type.Object(
 );
 export type Health = Static<typeof Health>;
 
+export const Server = Type.Object(
+  {
+    node: Type.Union([Type.String(), Type.Null()], { description: 'What the process is called; null while it was never reached.' }),
+    role: Type.Unsafe<'all' | 'gateway'>(Type.Enum(['all', 'gateway'])),
+    address: Type.Union([Type.String(), Type.Null()], { description: 'Where gateways reach it; null where none do.' }),
+    state: Type.Unsafe<'answers' | 'away'>(Type.Enum(['answers', 'away'])),
+    circuit: Type.Unsafe<'closed' | 'open' | 'half-open'>(
+      Type.Enum(['closed', 'open', 'half-open'], {
+        description: 'Open: it failed several times in a row, and is left alone for a moment.',
+      }),
+    ),
+    startedAt: Type.Union([Type.Integer(), Type.Null()], { description: 'Epoch ms.' }),
+    worldPort: Type.Union([Type.Integer(), Type.Null()], { description: 'Where it takes players in over TCP; null when it has no world.' }),
+    open: Type.Integer({ description: 'Requests, streams and connections that go through to it now.' }),
+    requests: Type.Integer({ description: 'Requests that were sent to it so far.' }),
+    failures: Type.Integer({ description: 'Of these, how many it did not answer.' }),
+    trouble: Type.Union([Type.String(), Type.Null()], { description: 'Why it is away.' }),
+  },
+  { $id: 'Server', description: 'A server of the installation, as the one that was asked sees it.' },
+);
+export type Server = Static<typeof Server>;
+
 export const DeadLetter = Type.Object(
   {
     id: Type.Integer(),

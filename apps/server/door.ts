@@ -11,31 +11,32 @@ import {
   type ChannelCheck,
   createHttpServer,
   type Deed,
+  type Door,
   type HttpServer,
   type HttpServerOptions,
   MemoryRateLimiter,
   requireAccess,
   requireChannel,
+  serveChannels,
 } from '@millrace/platform/http';
 import { type Redis, redisRateLimiter } from '@millrace/platform/redis';
+import type { Hub } from '@millrace/platform/streams';
 import type { Logger } from '@millrace/platform/telemetry';
 import { UserError } from './user-error.ts';
 
-export interface DoorParts extends Pick<HttpServerOptions, 'hub' | 'console' | 'metrics' | 'register' | 'identify'> {
+export interface DoorParts extends Pick<HttpServerOptions, 'console' | 'metrics' | 'register' | 'identify' | 'vouched'> {
   readonly logger: Logger;
   readonly sockets: NonNullable<HttpServerOptions['sockets']>;
   readonly operated: (deed: Deed) => void;
   /** Shared with other servers, where there are several. */
   readonly redis: Redis | null;
-  readonly instrumentExists: (id: InstrumentId) => boolean;
-  readonly zoneExists: (zone: string) => boolean;
 }
 
+/** What this process is called among several. */
+export const NODE = `${hostname()}/${process.pid}`;
+
 /** Opens the door as the configuration wants it. */
-export async function openDoor(
-  settings: Settings,
-  { operated, register, redis, instrumentExists, zoneExists, ...parts }: DoorParts,
-): Promise<HttpServer> {
+export async function openDoor(settings: Settings, { operated, redis, ...parts }: DoorParts): Promise<HttpServer> {
   const now = () => performance.now();
   const onTrouble = (error: Error) => parts.logger.warn({ message: error.message }, 'requests are not counted together with other servers');
   try {
@@ -43,7 +44,7 @@ export async function openDoor(
       ...parts,
       host: settings.host,
       port: settings.port,
-      node: `${hostname()}/${process.pid}`,
+      node: NODE,
       connectionsMax: settings.streams.connectionsMax,
       document: openApiDocument(),
       requestLog: settings.logging.requests,
@@ -53,11 +54,6 @@ export async function openDoor(
       limiter: redis ? redisRateLimiter(redis, now, onTrouble) : new MemoryRateLimiter(now),
       onOperated: operated,
       isOpenToSites: !settings.demo,
-      checkChannel: channelCheck(instrumentExists, zoneExists),
-      register: (door) => {
-        register(door);
-        serveGraphQl(door, { logger: parts.logger, operations: operationsIn(settings.graphql.operations) });
-      },
     });
   } catch (error) {
     const { code } = error as { code?: string };
@@ -78,6 +74,20 @@ export async function openDoor(
       );
     throw error;
   }
+}
+
+export interface Watched {
+  readonly hub: Hub;
+  readonly logger: Logger;
+  readonly instrumentExists: (id: InstrumentId) => boolean;
+  readonly zoneExists: (zone: string) => boolean;
+}
+
+/** Lets watchers in: channels over server-sent events and WebSocket, and GraphQL over all that the door has. Call it last. */
+export function serveWatchers(door: Door, settings: Settings, { hub, logger, instrumentExists, zoneExists }: Watched): void {
+  const channels = { hub, logger, checkChannel: channelCheck(instrumentExists, zoneExists) };
+  serveChannels(door, channels);
+  serveGraphQl(door, { ...channels, operations: operationsIn(settings.graphql.operations) });
 }
 
 /** The operations that alone are answered, from a file of `{ "<SHA-256 of the text>": "<text>" }`. */

@@ -1,6 +1,6 @@
 import { ConfigError } from '@millrace/platform/config';
 import { SecretError } from '@millrace/platform/secrets';
-import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { UserError } from './user-error.ts';
 
 const EXIT_USAGE = 2;
@@ -37,7 +37,8 @@ const serving = (command: Command) =>
     .option('--demo', 'no users: everyone on this machine is the owner, and nobody else is let in');
 
 serving(program.command('up'))
-  .description('start every role in this process and serve')
+  .addOption(new Option('--role <role>', 'what this process does').choices(['all', 'gateway']))
+  .description('start every role in this process and serve; with --role gateway, stand before the servers that do')
   .action(async (flags) => (await import('./commands/up.ts')).up(flags));
 
 serving(program.command('replay'))

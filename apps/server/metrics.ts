@@ -1,5 +1,5 @@
 import type { Collector } from '@millrace/collector';
-import type { World, WorldHostStand, ZoneStand } from '@millrace/contracts';
+import type { Server, World, WorldHostStand, ZoneStand } from '@millrace/contracts';
 import type { ZoneHost } from '@millrace/kernel';
 import type { Consumer } from '@millrace/operations';
 import type { HttpServer } from '@millrace/platform/http';
@@ -155,4 +155,39 @@ export function registerWorldMetrics(metrics: Metrics, { world, zones, hosts }: 
     'Resident memory of a host',
     ofHost(({ memoryBytes }) => memoryBytes),
   );
+}
+
+/** The servers behind a gateway, and what goes through to them. */
+export function registerGatewayMetrics(
+  metrics: Metrics,
+  { servers, http }: { readonly servers: () => Server[]; readonly http: HttpServer },
+): void {
+  const ofEach = (value: (server: Server) => number) => () =>
+    servers().map((server): [Labels, number] => [{ server: server.address ?? '' }, value(server)]);
+  metrics.read(
+    'millrace_gateway_server_up',
+    'Whether a server behind this gateway answers',
+    ofEach(({ state }) => (state === 'answers' ? 1 : 0)),
+  );
+  metrics.read(
+    'millrace_gateway_server_left_alone',
+    'Whether a server is left alone because it failed several times in a row',
+    ofEach(({ circuit }) => (circuit === 'open' ? 1 : 0)),
+  );
+  metrics.read(
+    'millrace_gateway_requests_total',
+    'Requests sent to a server',
+    ofEach(({ requests }) => requests),
+  );
+  metrics.read(
+    'millrace_gateway_failures_total',
+    'Requests a server did not answer',
+    ofEach(({ failures }) => failures),
+  );
+  metrics.read(
+    'millrace_gateway_open',
+    'Requests, streams and connections that go through to a server',
+    ofEach(({ open }) => open),
+  );
+  metrics.read('millrace_gateway_streams', 'Streams open at this gateway', () => [[{}, http.streams.size]]);
 }

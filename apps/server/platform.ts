@@ -2,17 +2,26 @@ import { accessSync, constants, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { type AccountSettings, type Accounts, demoRoutes, identifyDemo, mailerOver, openAccounts } from '@millrace/accounts';
 import { Collector, collectorRoutes, type SourceParts } from '@millrace/collector';
-import { type ConsumerStand, ENDPOINTS, type InstrumentId, parseChannel, type Source, type SourceConfig } from '@millrace/contracts';
+import {
+  type ConsumerStand,
+  ENDPOINTS,
+  type InstrumentId,
+  parseChannel,
+  type Server,
+  type Source,
+  type SourceConfig,
+} from '@millrace/contracts';
 import { type EventBatch, keyOf, kindOf, messageOf, ZoneHost, zoneAddress } from '@millrace/kernel';
 import { type Instrument, initialEvents, instrumentZone, marketRoutes, publishBatch, seriesProjection, udfRoutes } from '@millrace/market';
 import { AlertWatch, type Consumer, Flow, operationsEvents, operationsRoutes, publishOperations } from '@millrace/operations';
 import { systemClock } from '@millrace/platform/clock';
 import type { Settings } from '@millrace/platform/config';
 import { troubleOf } from '@millrace/platform/database';
-import type { HttpServer } from '@millrace/platform/http';
+import { VOUCH_HEADER, Vouching } from '@millrace/platform/gateway';
+import { ApiProblem, type HttpServer } from '@millrace/platform/http';
 import { type ConsumerFigures, ConsumerGroup, type EventLog, openLmdbLog, openSpool } from '@millrace/platform/log';
 import { openSmtp, type Post } from '@millrace/platform/mail';
-import { announcements, connectRedis, nobodyElse } from '@millrace/platform/redis';
+import { announcements, announceServer, connectRedis, nobodyElse } from '@millrace/platform/redis';
 import { openDuckDbSeries, type SeriesStore } from '@millrace/platform/series';
 import { openFileSnapshots, openLmdbSnapshots } from '@millrace/platform/snapshots';
 import { Hub } from '@millrace/platform/streams';
@@ -20,10 +29,12 @@ import { createLogger, createMetrics, type Logger } from '@millrace/platform/tel
 import { WORLD_HISTORY } from '@millrace/worlds';
 import { openAccountZones } from './account-zones.ts';
 import { startDatabase } from './database/server-database.ts';
-import { openDoor } from './door.ts';
+import { NODE, openDoor, serveWatchers } from './door.ts';
+import { LINK_SECRET } from './gateway.ts';
 import { registerMetrics, registerWorldMetrics } from './metrics.ts';
 import { ProjectorHandle } from './projector/projector-handle.ts';
 import { sharedSecrets } from './secrets.ts';
+import { serverId } from './server-id.ts';
 import { UserError } from './user-error.ts';
 import { startWorlds, WORLD_SOCKET_PATH, WORLDS_FOLDER, type Worlds } from './worlds/worlds.ts';
 
@@ -149,7 +160,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
     settings.redis.url === undefined
       ? null
       : connectRedis(settings.redis.url, (error) => logger.warn({ message: error.message }, 'Redis cannot be reached'));
-  const accountZones = settings.demo ? null : openAccountZones(settings, hub, logger);
+  const accountZones = settings.demo ? null : openAccountZones(settings, hub, redis, logger);
   accounts =
     accountZones &&
     accountsOf(settings, logger, {
@@ -184,19 +195,41 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
   }, WATCH_MS);
   await consumer.caughtUp();
 
+  const { reachedAt } = settings.gateway;
+  const startedAt = Date.now();
+  let vouching: Vouching | null = null;
+  let isServing = false;
+  const self = (): Server => ({
+    node: NODE,
+    role: 'all',
+    address: reachedAt ?? null,
+    state: isServing ? 'answers' : 'away',
+    circuit: 'closed',
+    startedAt,
+    worldPort: worlds?.port ?? null,
+    open: http?.streams.size ?? 0,
+    requests: 0,
+    failures: 0,
+    trouble: null,
+  });
   const readyParts = { log: 'ok', zones: `${host.figures().zones} open`, series: 'ok' };
   http = await openDoor(settings, {
-    hub,
     redis,
     logger,
     console: consoleFolder,
     sockets: worlds ? { [WORLD_SOCKET_PATH]: worlds.upgrade } : {},
     metrics: () => metrics.scrape(),
-    instrumentExists: (id) => stateOf(id) !== undefined,
-    zoneExists: (zone) => worlds?.zones.includes(zone) ?? false,
     identify: accounts?.identify ?? identifyDemo,
+    ...(reachedAt !== undefined && {
+      vouched: (request) => {
+        if (vouching) return vouching.read(request);
+        if (request.headers[VOUCH_HEADER] === undefined) return null;
+        throw new ApiProblem('TABLES_AWAY', 'What gateways say cannot be checked yet.', 'The server is starting; try again in a moment.');
+      },
+    }),
     operated: (deed) => (accounts ? accounts.operated(deed) : logger.info({ audit: deed.detail, trace: deed.trace }, deed.route)),
-    register: ({ routes, app, traffic }) => {
+    register: (door) => {
+      const { routes, app, traffic } = door;
       if (accounts) accounts.register(routes, traffic);
       else demoRoutes(routes);
       const reads = {
@@ -213,8 +246,15 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
         audit: (what, detail) => logger.info({ audit: detail }, what),
       });
       worlds?.register(routes);
+      routes.answer(ENDPOINTS.listServers, () => [self()]);
       routes.answer(ENDPOINTS.live, () => ({ status: 'ok' as const, parts: {} }));
       routes.answer(ENDPOINTS.ready, () => ({ status: 'ok' as const, parts: { ...readyParts, outbox: host.figures().outbox.mode } }));
+      serveWatchers(door, settings, {
+        hub,
+        logger,
+        instrumentExists: (id) => stateOf(id) !== undefined,
+        zoneExists: (zone) => worlds?.zones.includes(zone) ?? false,
+      });
     },
   });
   registerMetrics(metrics, { host, log, consumers, hub, collector, http });
@@ -223,8 +263,11 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
     await database.ready;
     await accounts.begin(settings.publicUrl ?? http.url);
     await snapshots?.start();
+    if (reachedAt !== undefined) vouching = new Vouching(await sharedSecrets(settings, database.database).secret(LINK_SECRET), Date.now);
   }
   collector.start();
+  isServing = true;
+  const withdraw = redis && reachedAt !== undefined ? announceServer(redis, reachedAt) : null;
   const stopHousekeeping = keepHouse(settings, { consumers, series, logger });
 
   const parts = collector;
@@ -236,6 +279,8 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
     consumer,
     series,
     stop: async () => {
+      isServing = false;
+      await withdraw?.();
       stopHousekeeping();
       clearInterval(watching);
       parts.stop();
@@ -286,6 +331,7 @@ function accountsOf(
     mailer: post && mailerOver(post, onTrouble),
     providers: settings.accounts.providers,
     isOpen: settings.accounts.signUp === 'open',
+    server: settings.database.url === undefined ? null : serverId(settings.data),
     sessionHours: settings.accounts.sessionHours,
     needsSecondFactor: settings.accounts.secondFactor === 'operators',
     guests: settings.worlds.guests ? ['world:play'] : [],

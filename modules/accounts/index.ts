@@ -1,20 +1,20 @@
-import { ENDPOINTS, HOME_TENANT, type InstrumentId, type Permission, type SignInOptions } from '@millrace/contracts';
-import type { Clock, ZoneHost } from '@millrace/kernel';
-import type { Database } from '@millrace/platform/database';
-import { ApiProblem, type Deed, type Identify, type Routes, type StreamsOf, type TrafficOf } from '@millrace/platform/http';
+import { ENDPOINTS, HOME_TENANT, type InstrumentId, type SignInOptions } from '@millrace/contracts';
+import type { ZoneHost } from '@millrace/kernel';
+import { ApiProblem, type Deed, type Identify, type Routes, type TrafficOf } from '@millrace/platform/http';
 import type { Projection } from '@millrace/platform/log';
 import type { Hub, InitialEvent } from '@millrace/platform/streams';
 import { accountRoutes } from './account-routes.ts';
 import { ApiKeys } from './api-keys.ts';
 import type { AccountParts } from './asked.ts';
 import { AuditLog } from './audit.ts';
+import type { IdentificationSettings } from './identification.ts';
 import { createIdentity, type Identity, PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN, type Provider } from './identity.ts';
 import { Lockout } from './lockout.ts';
 import type { Mailer, Notice } from './mail.ts';
 import { Members } from './members.ts';
 import { OwnAccounts } from './own-account.ts';
 import { passwordsWith } from './passwords.ts';
-import { type AccountChange, Principals } from './principals.ts';
+import { Principals } from './principals.ts';
 import { signInRoutes } from './sign-in-routes.ts';
 import { snapshotWorker } from './snapshots.ts';
 import { tenantRoutes } from './tenant-routes.ts';
@@ -24,6 +24,7 @@ import { accountZone } from './zone.ts';
 export { ApiKeys } from './api-keys.ts';
 export { AuditLog, exportedLines, verifyChain } from './audit.ts';
 export { demoRoutes, identifyDemo } from './demo.ts';
+export { type Identification, openIdentification } from './identification.ts';
 export type { Provider } from './identity.ts';
 export { mailerOver } from './mail.ts';
 export { publishAccount } from './user-stream.ts';
@@ -31,30 +32,17 @@ export { publishAccount } from './user-stream.ts';
 /** Who made the link for the first owner, in the records. */
 const FIRST_START = 'the first start';
 
-export interface AccountSettings {
-  readonly database: Database;
-  readonly clock: Clock;
-  /** Secrets of the installation: what cookies are signed and second factors are encrypted with; what goes into every password’s hash. */
-  readonly secret: (name: 'identity' | 'password-pepper') => Promise<string>;
-  /** How long a session lasts. */
-  readonly sessionHours: number;
-  /** Whether who may operate or administrate needs a second factor for it. */
-  readonly needsSecondFactor: boolean;
+export interface AccountSettings extends IdentificationSettings {
   readonly mailer: Mailer | null;
   readonly providers: readonly Provider[];
   readonly isOpen: boolean;
-  /** What anyone may do without signing in. */
-  readonly guests: readonly Permission[];
+  /** What this server is called where several share the tables; null where it has them alone. */
+  readonly server: string | null;
   /** Where accounts live as zones. */
   readonly host: ZoneHost;
   readonly hub: Hub;
   /** Instruments there are, for a user to begin with. */
   readonly instruments: () => Iterable<InstrumentId>;
-  /** What someone has open under what it was is to be ended. */
-  readonly onEnded: (whose: StreamsOf) => void;
-  /** The other servers of the installation: what is told them, and what they tell. */
-  readonly others: (heard: (change: AccountChange) => void) => { tell(change: AccountChange): void; close(): void };
-  readonly onTrouble: (message: string, detail: unknown) => void;
 }
 
 /** Users, tenants and keys of an installation. */
@@ -84,6 +72,7 @@ export function openAccounts(settings: AccountSettings): Accounts {
     mailer,
     providers,
     isOpen,
+    server,
     guests,
     host,
     hub,
@@ -144,7 +133,7 @@ export function openAccounts(settings: AccountSettings): Accounts {
   };
   return {
     identify: principals.identify,
-    worker: snapshotWorker({ database, host, members, instruments }),
+    worker: snapshotWorker({ database, server, host, members, instruments }),
     events: (user) => own.events(user),
     register: (routes, traffic) => {
       routes.answer(ENDPOINTS.getSignInOptions, ({ principal }) => ({ ...options, isSignedIn: principal.user !== null }));

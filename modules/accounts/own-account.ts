@@ -22,8 +22,8 @@ export class OwnAccounts {
     this.#parts = parts;
   }
 
-  /** How an account stands; it is there when this resolves. Undefined when there is no such user. */
-  async stand(user: string): Promise<AccountStand | undefined> {
+  /** How an account stands; it is there when this resolves. Undefined when there is no such user. @param trace the request’s that asks for it */
+  async stand(user: string, trace?: string): Promise<AccountStand | undefined> {
     const { host, members } = this.#parts;
     const zone = zoneAddress(accountZone.kind, user);
     await host.open(zone);
@@ -33,7 +33,12 @@ export class OwnAccounts {
       if (!found) return undefined;
       // Whoever comes in twice at once creates it once.
       const command: AccountCommand = { type: 'CreateAccount', user, tenant: found.tenant };
-      await host.submit(zone, command, { id: 'create', actor: user, tenant: found.tenant });
+      await host.submit(zone, command, {
+        id: 'create',
+        actor: user,
+        tenant: found.tenant,
+        ...(trace !== undefined && { correlation: trace }),
+      });
     }
     const now = host.view(zone)?.state as AccountState | undefined;
     return now && accountStand(now);
@@ -52,21 +57,25 @@ export class OwnAccounts {
   }
 
   register(routes: Routes): void {
-    const standOf = async (user: string | null): Promise<AccountStand> => {
-      const stand = await this.stand(user ?? '').catch((error) => {
+    const standOf = async (user: string | null, trace: string): Promise<AccountStand> => {
+      const stand = await this.stand(user ?? '', trace).catch((error) => {
         this.#parts.onTrouble('an account cannot be opened', error);
         throw new ApiProblem('TABLES_AWAY', 'The account cannot be opened now.', 'Try again in a moment.');
       });
       if (!stand) throw new ApiProblem('UNKNOWN_USER', `There is no user "${user}".`, 'Sign in again.');
       return stand;
     };
-    routes.answer(ENDPOINTS.getAccountSnapshot, ({ principal }) => standOf(principal.user));
-    routes.answer(ENDPOINTS.regenerateSnapshot, async ({ principal }) => {
-      const { user } = await standOf(principal.user);
+    routes.answer(ENDPOINTS.getAccountSnapshot, ({ principal, raw }) => standOf(principal.user, raw.id));
+    routes.answer(ENDPOINTS.regenerateSnapshot, async ({ principal, raw }) => {
+      const { user } = await standOf(principal.user, raw.id);
       const command: AccountCommand = { type: 'RequestSnapshot', request: randomUUID() };
-      const reply = await this.#parts.host.submit(zoneAddress(accountZone.kind, user), command, { actor: user, tenant: principal.tenant });
+      const reply = await this.#parts.host.submit(zoneAddress(accountZone.kind, user), command, {
+        actor: user,
+        tenant: principal.tenant,
+        correlation: raw.id,
+      });
       if (!reply.ok) throw new ApiProblem('WRONG_STATE', reply.message, 'Wait for snapshots.generated on the channel user.');
-      return standOf(user);
+      return standOf(user, raw.id);
     });
   }
 }

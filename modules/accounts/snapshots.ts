@@ -5,13 +5,15 @@ import type { Projection } from '@millrace/platform/log';
 import type { Members } from './members.ts';
 import { type AccountCommand, accountZone } from './zone.ts';
 
-/** Name of the consumer group. */
+/** Name of the consumer group; of several servers on one database each reads a log of its own, so each is a group of its own. */
 const GROUP = 'account-snapshots';
 /** Instruments a new user begins with. */
 const WATCHED_FIRST = 8;
 
 export interface SnapshotParts {
   readonly database: Database;
+  /** Which server’s log is read, where several share a database; null where there is one. */
+  readonly server: string | null;
   readonly host: ZoneHost;
   readonly members: Members;
   readonly instruments: () => Iterable<InstrumentId>;
@@ -21,11 +23,13 @@ export interface SnapshotParts {
  * Puts snapshots together, behind whoever asked for them: it reads requests from the log and answers with commands, whose ids derive
  * from the request, so that one that is read twice has one effect.
  */
-export function snapshotWorker({ database, host, members, instruments }: SnapshotParts): Projection {
-  async function generate(user: string, request: string): Promise<void> {
+export function snapshotWorker({ database, server, host, members, instruments }: SnapshotParts): Projection {
+  const group = server === null ? GROUP : `${GROUP}@${server}`;
+  async function generate(user: string, request: string, trace: string | undefined): Promise<void> {
     const zone = zoneAddress(accountZone.kind, user);
     await host.open(zone);
-    const tell = (command: AccountCommand, id: string) => host.submit(zone, command, { id: `${request}/${id}` });
+    const tell = (command: AccountCommand, id: string) =>
+      host.submit(zone, command, { id: `${request}/${id}`, ...(trace !== undefined && { correlation: trace }) });
     const found = await members.user(user);
     if (!found) return void (await tell({ type: 'FailSnapshot', request, reason: 'There is no such user.' }, 'failed'));
     const steps = ['profile', 'limits', 'watchlist'] as const;
@@ -48,14 +52,15 @@ export function snapshotWorker({ database, host, members, instruments }: Snapsho
   }
 
   return {
-    name: GROUP,
+    name: group,
     wants: (zone) => kindOf(zone) === accountZone.kind,
-    offsets: () => offsetsOf(database, GROUP),
+    offsets: () => offsetsOf(database, group),
     apply: async (batches: readonly EventBatch[], read) => {
       for (const batch of batches)
-        for (const event of batch.events as unknown as AccountEvent[])
-          if (event.type === 'AccountSnapshotRequested') await generate(keyOf(batch.zone), event.request);
-      if (read) await database.drizzle.transaction((transaction) => saveOffset(transaction, GROUP, read));
+        for (const [index, event] of (batch.events as unknown as AccountEvent[]).entries())
+          if (event.type === 'AccountSnapshotRequested')
+            await generate(keyOf(batch.zone), event.request, batch.metas?.[index]?.correlation);
+      if (read) await database.drizzle.transaction((transaction) => saveOffset(transaction, group, read));
     },
   };
 }

@@ -9,7 +9,7 @@ import {
   type WorldCommand,
   type ZoneId,
 } from '@millrace/contracts';
-import type { Clock } from '@millrace/kernel';
+import type { Clock, CommandMeta } from '@millrace/kernel';
 import { Casting } from './casting.ts';
 import { Connection, type RateLimits, type Transport } from './connection.ts';
 import { Latencies } from './latencies.ts';
@@ -430,8 +430,8 @@ export class Gateway {
   }
 
   /** Sends a command to a zone; the reply when the log has it, null when the zone is not reached in time. */
-  command(zone: ZoneId, command: WorldCommand, id: string): Promise<unknown> {
-    return this.#asking(zone, (ask) => ({ type: 'deliver', zone, command, id, ask }));
+  command(zone: ZoneId, command: WorldCommand, meta: CommandMeta): Promise<unknown> {
+    return this.#asking(zone, (ask) => ({ type: 'deliver', zone, command, meta, ask }));
   }
 
   #asking(zone: ZoneId, message: (ask: number) => ToZoneHost): Promise<unknown> {

@@ -11,31 +11,31 @@ export interface TcpListener {
   close(): Promise<void>;
 }
 
+/** The longest line of the PROXY protocol, version 1, its end included. Who sends it sends it at once, and who reads it may count on that. */
+const PROXY_LINE_MAX = 107;
+/** Nothing of ours begins like it: the first byte of a length is 0. */
+const PROXY_LINE = /^PROXY (?:TCP4|TCP6|UNKNOWN)(?: (\S+) \S+ \d+ \d+)?\r\n/;
+
 /**
  * Takes players in over TCP.
+ * @param isProxy whether an address is a gateway’s, whose word about where a connection comes from counts
  * @throws when the address is taken or not of this machine
  */
-export function listenTcp(gateway: Gateway, address: { host: string; port: number }): Promise<TcpListener> {
+export function listenTcp(
+  gateway: Gateway,
+  address: { host: string; port: number },
+  isProxy: (address: string) => boolean,
+): Promise<TcpListener> {
   const sockets = new Set<Socket>();
   const server: Server = createServer({ noDelay: true }, (socket) => {
     sockets.add(socket);
-    const connection = gateway.connect({
-      send: (frame) => void socket.write(frame),
-      backlog: () => socket.writableLength,
-      end: () => socket.end(),
-      remote: socket.remoteAddress ?? '',
-    });
-    if (connection) {
-      socket.on('data', (chunk) => connection.receive(chunk));
-      socket.on('drain', () => connection.drained());
-    }
     // A half-closed socket is no player any more.
     socket.on('end', () => socket.end());
     socket.on('error', () => socket.destroy());
-    socket.on('close', () => {
-      sockets.delete(socket);
-      connection?.closed();
-    });
+    socket.on('close', () => sockets.delete(socket));
+    const remote = socket.remoteAddress ?? '';
+    if (isProxy(remote)) socket.once('data', (first: Buffer) => serveBehind(gateway, socket, remote, first));
+    else serve(gateway, socket, remote);
   });
   return new Promise((resolve, reject) => {
     server.once('error', reject);
@@ -52,6 +52,27 @@ export function listenTcp(gateway: Gateway, address: { host: string; port: numbe
       });
     });
   });
+}
+
+function serve(gateway: Gateway, socket: Socket, remote: string, first?: Buffer): void {
+  const connection = gateway.connect({
+    send: (frame) => void socket.write(frame),
+    backlog: () => socket.writableLength,
+    end: () => socket.end(),
+    remote,
+  });
+  if (!connection) return;
+  socket.on('close', () => connection.closed());
+  socket.on('drain', () => connection.drained());
+  if (first && first.length > 0) connection.receive(first);
+  socket.on('data', (chunk) => connection.receive(chunk));
+}
+
+/** Reads where a connection comes from, where a gateway says so first; what comes from its machine without that is of that machine. */
+function serveBehind(gateway: Gateway, socket: Socket, remote: string, first: Buffer): void {
+  const line = PROXY_LINE.exec(first.toString('latin1', 0, PROXY_LINE_MAX));
+  if (line) serve(gateway, socket, line[1] ?? remote, first.subarray(line[0].length));
+  else serve(gateway, socket, remote, first);
 }
 
 /** Takes players in over WebSocket: each message is one frame’s body. Give it the sockets that ask for an upgrade. */

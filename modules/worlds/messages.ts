@@ -1,4 +1,5 @@
 import type { LeaveReason, PlayerId, PlayerIntent, WorldCommand, ZoneId } from '@millrace/contracts';
+import type { CommandMeta } from '@millrace/kernel';
 
 /*
  * What the gateway, where the players’ connections end, and the zone hosts say to each other. Messages may come late, twice or
@@ -25,7 +26,7 @@ export type ToZoneHost =
   /** How many ticks lie between two updates, for all zones. */
   | { type: 'pace'; updateEveryTicks: number }
   /** A command from another zone or an operator, for a zone of this host; `ask` wants an `answer`. A handover has no id: the zones know repeats. */
-  | { type: 'deliver'; zone: ZoneId; command: WorldCommand; id: string | null; ask: number | null }
+  | { type: 'deliver'; zone: ZoneId; command: WorldCommand; meta: CommandMeta; ask: number | null }
   /** A question of an operator’s; wants an `answer`. */
   | { type: 'question'; ask: number; question: Question };
 
@@ -53,7 +54,7 @@ export type FromZoneHost =
   | { type: 'census'; zone: ZoneId; players: PlayerId[]; departing: PlayerId[] }
   | { type: 'arrived'; zone: ZoneId; player: PlayerId; session: string }
   | { type: 'kicked'; zone: ZoneId; player: PlayerId; reason: string }
-  | { type: 'deliver'; zone: ZoneId; command: WorldCommand; id: null }
+  | { type: 'deliver'; zone: ZoneId; command: WorldCommand; meta: CommandMeta }
   | { type: 'answer'; ask: number; answer: unknown }
   | { type: 'figures'; zones: ZoneFigures[] };
 

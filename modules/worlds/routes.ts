@@ -4,6 +4,7 @@ import {
   type DrillReport,
   type EditableComponent,
   ENDPOINTS,
+  type Endpoint,
   PLAYERS_MAX,
   type PlayerHistory,
   type PlayerId,
@@ -17,8 +18,8 @@ import {
   type ZoneId,
   type ZoneMoment,
 } from '@millrace/contracts';
-import { type Moment, messageOf, type Reply, type Snapshot, zoneAddress } from '@millrace/kernel';
-import { ApiProblem, operatorOf, type Routes } from '@millrace/platform/http';
+import { type CommandMeta, type Moment, messageOf, type Reply, type Snapshot, zoneAddress } from '@millrace/kernel';
+import { ApiProblem, operatorOf, type Request, type Routes } from '@millrace/platform/http';
 import type { Gateway } from './gateway.ts';
 import { hashOf } from './inspect.ts';
 import { recordBefore, replayZone, type WorldRecord, zoneAtMoment } from './past.ts';
@@ -93,21 +94,22 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
       );
     return { zone, moments: await replayZone(record, zone, { from, to, stepMs }) };
   });
-  routes.answer(ENDPOINTS.restoreZone, async ({ params, body, principal }) => {
+  routes.answer(ENDPOINTS.restoreZone, async ({ params, body, principal, raw }) => {
     const zone = requireZone(params.zone);
     const moment = momentOf(body);
     if (moment === null) throw new ApiProblem('BAD_REQUEST', 'No moment was named.', 'Name seq or time.');
     const { state, seq } = await zoneAtMoment(record, zone, moment);
     const { players, monsters, items, respawns } = state;
     const past = { players, monsters, items, respawns };
-    return decide(zone, { type: 'RestoreZone', past, moment: seq, operator: operatorOf(principal, body), reason: body.reason });
+    const operator = operatorOf(principal, body);
+    return decide(zone, { type: 'RestoreZone', past, moment: seq, operator, reason: body.reason }, { principal, raw });
   });
-  routes.answer(ENDPOINTS.announceToZone, ({ params, body, principal }) =>
-    decide(requireZone(params.zone), { type: 'Announce', text: body.text, operator: operatorOf(principal, body) }),
+  routes.answer(ENDPOINTS.announceToZone, ({ params, body, principal, raw }) =>
+    decide(requireZone(params.zone), { type: 'Announce', text: body.text, operator: operatorOf(principal, body) }, { principal, raw }),
   );
-  routes.answer(ENDPOINTS.announceToAll, async ({ body, principal }) => {
+  routes.answer(ENDPOINTS.announceToAll, async ({ body, principal, raw }) => {
     const announcement = { type: 'Announce', text: body.text, operator: operatorOf(principal, body) } as const;
-    const outcomes = await Promise.all(zones.map((zone) => gateway.command(zone, announcement, randomUUID())));
+    const outcomes = await Promise.all(zones.map((zone) => gateway.command(zone, announcement, metaOf({ principal, raw }))));
     const missed = zones.filter((_zone, index) => !(outcomes[index] as Reply | null)?.ok);
     return { zones: zones.length - missed.length, missed };
   });
@@ -151,18 +153,17 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
   routes.answer(ENDPOINTS.getPlayerSteps, async ({ params: { player }, query: { from, to, limit = 1_000 } }) => {
     return (await tables({ about: 'steps', player, from, to, limit })) as PlayerStep[];
   });
-  routes.answer(ENDPOINTS.editPlayer, ({ params, body, principal }) =>
-    decide(requireZoneOf(params.player), {
-      type: 'EditPlayer',
-      player: params.player,
-      component: body.component as EditableComponent,
-      fields: body.fields,
-      operator: operatorOf(principal, body),
-      reason: body.reason,
-    }),
-  );
-  routes.answer(ENDPOINTS.kickPlayer, ({ params: { player }, body, principal }) =>
-    decide(requireZoneOf(player), { type: 'KickPlayer', player, operator: operatorOf(principal, body), reason: body.reason }),
+  routes.answer(ENDPOINTS.editPlayer, ({ params: { player }, body: { fields, reason, ...body }, principal, raw }) => {
+    const operator = operatorOf(principal, body);
+    const component = body.component as EditableComponent;
+    return decide(requireZoneOf(player), { type: 'EditPlayer', player, component, fields, operator, reason }, { principal, raw });
+  });
+  routes.answer(ENDPOINTS.kickPlayer, ({ params: { player }, body, principal, raw }) =>
+    decide(
+      requireZoneOf(player),
+      { type: 'KickPlayer', player, operator: operatorOf(principal, body), reason: body.reason },
+      { principal, raw },
+    ),
   );
 
   routes.answer(ENDPOINTS.listDrills, parts.drills);
@@ -229,8 +230,8 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
     return live;
   }
 
-  async function decide(zone: ZoneId, command: WorldCommand): Promise<CommandOutcome> {
-    const reply = (await gateway.command(zone, command, randomUUID())) as CommandOutcome | null;
+  async function decide(zone: ZoneId, command: WorldCommand, asked: Asked): Promise<CommandOutcome> {
+    const reply = (await gateway.command(zone, command, metaOf(asked))) as CommandOutcome | null;
     if (!reply) throw zoneAway(zone);
     return reply;
   }
@@ -277,4 +278,12 @@ function momentResource(
 
 function zoneAway(zone: ZoneId): ApiProblem {
   return new ApiProblem('ZONE_AWAY', `Zone ${zone} cannot be reached now.`, 'It is moving or its host is starting; try again in a moment.');
+}
+
+/** Who asks for something, and in which request. */
+type Asked = Pick<Request<Endpoint>, 'principal' | 'raw'>;
+
+/** What is written beside the events of an operator’s command: in which request it came, and whose it was. */
+function metaOf({ principal, raw }: Asked): CommandMeta {
+  return { id: randomUUID(), correlation: raw.id, tenant: principal.tenant, ...(principal.user !== null && { actor: principal.user }) };
 }

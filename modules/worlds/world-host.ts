@@ -10,7 +10,17 @@ import {
   type WorldPlan,
   type ZoneId,
 } from '@millrace/contracts';
-import { type Clock, type EventBatch, type HostOptions, keyOf, kindOf, type Reply, type ZoneHost, zoneAddress } from '@millrace/kernel';
+import {
+  type Clock,
+  type CommandMeta,
+  type EventBatch,
+  type HostOptions,
+  keyOf,
+  kindOf,
+  type Reply,
+  type ZoneHost,
+  zoneAddress,
+} from '@millrace/kernel';
 import { Audience } from './audience.ts';
 import { answerOf } from './inspect.ts';
 import type { FromZoneHost, Handle, ToZoneHost, ZoneFigures } from './messages.ts';
@@ -184,7 +194,7 @@ export class WorldHost {
         this.#updateEveryTicks = message.updateEveryTicks;
         return;
       case 'deliver':
-        return this.#deliver(message.zone, message.command, message.id, message.ask);
+        return this.#deliver(message.zone, message.command, message.meta, message.ask);
       case 'question': {
         const { ask, question } = message;
         if (this.#host) void answerOf(question, this.#host).then((answer) => this.#send({ type: 'answer', ask, answer }));
@@ -264,22 +274,22 @@ export class WorldHost {
   }
 
   /** A command from another zone or from an operator. What must outlive a crash is answered once it is recorded. */
-  #deliver(zone: ZoneId, command: WorldCommand, id: string | null, ask: number | null): void {
+  #deliver(zone: ZoneId, command: WorldCommand, meta: CommandMeta, ask: number | null): void {
     if (!this.#host) return;
-    void this.#host.submit(zoneAddress(worldZone.kind, zone), command, { ...(id !== null && { id }), durable: true }).then((reply) => {
+    void this.#host.submit(zoneAddress(worldZone.kind, zone), command, { ...meta, durable: true }).then((reply) => {
       if (ask !== null) this.#send({ type: 'answer', ask, answer: reply });
       if (command.type !== 'AdmitPlayer' || !reply.ok) return;
       const { from, to, number, player } = command.handover;
       this.#send({ type: 'arrived', zone, player: player.id, session: player.presence.session });
       const confirm: WorldCommand = { type: 'ConfirmHandover', player: player.id, to, number };
-      this.#send({ type: 'deliver', zone: from, command: confirm, id: null });
+      this.#send({ type: 'deliver', zone: from, command: confirm, meta: {} });
     });
   }
 
   #handOver(stage: Stage, handover: Handover): void {
     const { to, number, player } = handover;
     stage.handedOver.set(player.id, { number, at: this.#clock.elapsed() });
-    this.#send({ type: 'deliver', zone: to, command: { type: 'AdmitPlayer', handover }, id: null });
+    this.#send({ type: 'deliver', zone: to, command: { type: 'AdmitPlayer', handover }, meta: {} });
   }
 
   #decided(batch: EventBatch, state: World): void {

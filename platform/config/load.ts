@@ -11,7 +11,7 @@ export interface LoadOptions {
   readonly folder: string;
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** What flags set; they outrank everything else. */
-  readonly flags: { readonly data?: string; readonly host?: string; readonly port?: number };
+  readonly flags: { readonly data?: string; readonly host?: string; readonly port?: number; readonly role?: string };
 }
 
 /** The configuration with every default filled in and every path absolute. */
@@ -25,6 +25,7 @@ export interface Settings {
   readonly series: { readonly memoryMiB: number; readonly archiveAfterDays: number; readonly keepDays: number };
   readonly streams: { readonly historyEvents: number; readonly connectionsMax: number };
   readonly worlds: WorldSettings;
+  readonly role: 'all' | 'gateway';
   readonly demo: boolean;
   readonly publicUrl?: string;
   readonly accounts: {
@@ -49,6 +50,8 @@ interface GatewaySettings {
   readonly origins: readonly string[];
   readonly trustedProxies: readonly string[];
   readonly tls?: { readonly certFile: string; readonly keyFile: string };
+  readonly servers: readonly string[];
+  readonly reachedAt?: string;
 }
 
 interface EncryptionSettings {
@@ -131,6 +134,7 @@ export function loadConfig({ file, folder, environment, flags }: LoadOptions): S
       value: host,
       remedy: 'A demo is open to everyone who reaches it: serve it on 127.0.0.1, or start without --demo.',
     });
+  if (problems.length === 0) problems.push(...missingForSeveral(raw as Config));
   if (problems.length > 0) throw new ConfigError(origin, problems);
   const filled = Value.Default(Config, structuredClone(raw)) as unknown as Settings;
   const sources = (raw.sources as SourceConfig[] | undefined) ?? FIRST_SOURCES;
@@ -140,6 +144,33 @@ export function loadConfig({ file, folder, environment, flags }: LoadOptions): S
     if (within?.[key] !== undefined) within[key] = resolve(folder, within[key]);
   }
   return { ...filled, sources, worlds, data: resolve(folder, filled.data) };
+}
+
+/** What servers that stand together have to share; one that lacks it would start, and then refuse what another has given out. */
+function missingForSeveral({ role, demo, gateway, database, redis, publicUrl }: Config): ConfigProblem[] {
+  const isGateway = role === 'gateway';
+  if (!isGateway && gateway?.reachedAt === undefined) return [];
+  const why = isGateway ? 'A gateway' : 'A server behind gateways';
+  const needs: (readonly [isMissing: boolean, ConfigProblem])[] = [
+    [demo === true, { path: 'demo', value: true, remedy: `${why} is for an installation with users: start without --demo.` }],
+    [
+      database?.url === undefined,
+      { path: 'database.url', value: undefined, remedy: `${why} shares users and secrets with the others: name the PostgreSQL of all.` },
+    ],
+    [
+      publicUrl === undefined,
+      {
+        path: 'publicUrl',
+        value: undefined,
+        remedy: `${why} must know where browsers find the installation: the same address at all of them.`,
+      },
+    ],
+    [
+      isGateway && redis?.url === undefined && (gateway?.servers ?? []).length === 0,
+      { path: 'gateway.servers', value: [], remedy: 'Name the servers behind this gateway, or a redis.url through which it finds them.' },
+    ],
+  ];
+  return needs.flatMap(([isMissing, problem]) => (isMissing ? [problem] : []));
 }
 
 /** Files that the configuration names; relative ones mean the folder it was given in. */

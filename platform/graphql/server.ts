@@ -2,12 +2,12 @@ import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { useAPQ as persistedOnDemand } from '@graphql-yoga/plugin-apq';
 import { usePersistedOperations as persisted } from '@graphql-yoga/plugin-persisted-operations';
 import type { Endpoint, Principal, Problem, Transport } from '@millrace/contracts';
-import type { FastifyBaseLogger, FastifyInstance, FastifyPluginAsync } from 'fastify';
+import type { FastifyInstance, FastifyPluginAsync } from 'fastify';
 import { type ExecutionArgs, GraphQLError, parse } from 'graphql';
 import { useServer as serveOver } from 'graphql-ws/use/ws';
 import { createYoga, type Plugin, type YogaInitialContext } from 'graphql-yoga';
 import { WebSocketServer } from 'ws';
-import { ApiProblem, connectionOf, type Door, traceparentOf } from '../http/index.ts';
+import { ApiProblem, type ChannelOptions, connectionOf, type Door, traceparentOf } from '../http/index.ts';
 import { parsePosition } from '../streams/index.ts';
 import { ChannelEvents } from './channel-events.ts';
 import { TOKENS_MAX, tooMuch } from './limits.ts';
@@ -32,8 +32,7 @@ interface Asked {
   readonly transport: Transport;
 }
 
-export interface GraphQlOptions {
-  readonly logger: FastifyBaseLogger;
+export interface GraphQlOptions extends ChannelOptions {
   /** Operations by the SHA-256 of their text; when given, nothing else is answered. */
   readonly operations: ReadonlyMap<string, string> | null;
 }
@@ -44,11 +43,11 @@ type Context = YogaInitialContext & Resources;
  * GraphQL over HTTP, server-sent events (graphql-sse’s distinct connections) and WebSocket (graphql-transport-ws), over the same resources and
  * channels: every field asks a route of the HTTP API in this process, so what guards those guards it.
  */
-export function serveGraphQl(door: Door, { logger, operations }: GraphQlOptions): void {
+export function serveGraphQl(door: Door, { logger, operations, ...channels }: GraphQlOptions): void {
   const yoga = createYoga<{ asked: Asked }, Resources>({
     schema: graphSchema(),
     graphqlEndpoint: GRAPHQL_PATH,
-    context: ({ asked }) => resourcesOf(door, asked),
+    context: ({ asked }) => resourcesOf({ ...door, ...channels }, asked),
     plugins: [limited(), operations ? onlyThese(operations) : persistedOnDemand()],
     // Origins, files and pages are the door’s business.
     cors: false,
@@ -160,7 +159,10 @@ function headersFor(headers: IncomingHttpHeaders): Headers {
 }
 
 /** What resolvers may ask, as the one who sent the operation. */
-function resourcesOf({ app, hub, streams, checkChannel }: Door, asked: Asked): Resources {
+function resourcesOf(
+  { app, hub, streams, checkChannel }: Pick<Door, 'app' | 'streams'> & Pick<ChannelOptions, 'hub' | 'checkChannel'>,
+  asked: Asked,
+): Resources {
   let calls = 0;
   return {
     call: (endpoint, args) => {

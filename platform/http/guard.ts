@@ -1,4 +1,4 @@
-import type { IncomingHttpHeaders } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
 import { type Access, mayAccess, type Principal } from '@millrace/contracts';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
@@ -44,6 +44,8 @@ export type Identify = (caller: Caller) => Principal | Promise<Principal>;
 export interface GuardOptions {
   /** Who asks. Throws an ApiProblem for a token or key that is not valid: that is never the same as showing none. */
   readonly identify: Identify;
+  /** Who asks, where a gateway has found that out and counted the request; null for what comes straight from outside. Throws for what only looks like it. */
+  readonly vouched?: (request: IncomingMessage) => Principal | null;
   /** Sites beside our own whose pages may use a browser’s session. */
   readonly origins: readonly string[];
   readonly limiter: RateLimiter;
@@ -85,10 +87,10 @@ export function guardRoutes(app: FastifyInstance, options: GuardOptions): Guard 
   });
   app.decorateRequest('principal', null as unknown as Principal);
   const identified = guessing(options.identify);
-  const admit = (request: FastifyRequest, reply: FastifyReply, principal: Principal): undefined | Promise<void> => {
+  const admit = (request: FastifyRequest, reply: FastifyReply, principal: Principal, isCounted = false): undefined | Promise<void> => {
     request.principal = principal;
     const { access = 'platform:admin', cost = 1 } = request.routeOptions.config;
-    const placed = cost > 0 ? takePlace(options.limiter, principal, request.ip, cost, reply) : undefined;
+    const placed = cost > 0 && !isCounted ? takePlace(options.limiter, principal, request.ip, cost, reply) : undefined;
     const check = () => {
       if (request.is404) return undefined;
       // A browser sets up a WebSocket for any page, and sends its cookies with it. Nobody’s may be opened from anywhere: it can show a token later.
@@ -102,9 +104,12 @@ export function guardRoutes(app: FastifyInstance, options: GuardOptions): Guard 
   // With callbacks: what is known is answered without a turn of the event loop for each step.
   app.addHook('onRequest', (request, reply, done) => {
     try {
-      const found = identified({ headers: request.headers, remote: request.ip });
+      const vouched = options.vouched?.(request.raw);
+      const found = vouched ?? identified({ headers: request.headers, remote: request.ip });
       const admitted =
-        found instanceof Promise ? found.then((principal) => admit(request, reply, principal)) : admit(request, reply, found);
+        found instanceof Promise
+          ? found.then((principal) => admit(request, reply, principal))
+          : admit(request, reply, found, found === vouched);
       if (admitted === undefined) done();
       else void admitted.then(() => done(), done);
     } catch (error) {

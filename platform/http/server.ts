@@ -2,29 +2,24 @@ import type { AddressInfo } from 'node:net';
 import compress from '@fastify/compress';
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
-import { CHANNELS, ENDPOINTS, type Principal, parseChannel } from '@millrace/contracts';
+import { CHANNELS, ENDPOINTS, type Principal } from '@millrace/contracts';
 import fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyPluginAsync, LogController } from 'fastify';
-import { type Hub, parsePosition } from '../streams/index.ts';
 import { answerHeaders } from './answer-headers.ts';
 import { serveConsole } from './console.ts';
 import { toEachRequest } from './each-request.ts';
 import { declareFiles, type GuardOptions, guardRoutes } from './guard.ts';
 import { OpenStreams, type StreamsOf } from './open-streams.ts';
-import { ApiProblem, answerClientError, answerFrameworkError, answerWithProblems, explainProblem } from './problems.ts';
+import { answerClientError, answerFrameworkError, answerWithProblems, explainProblem } from './problems.ts';
 import { bucketOf } from './rate-limit.ts';
 import { logRequests, type RequestLog } from './request-log.ts';
 import { ResponseCache } from './response-cache.ts';
 import { type Routes, routesOf } from './routes.ts';
 import { shareWithSites } from './sharing.ts';
-import { type ChannelCheck, createSocketServer } from './socket.ts';
 import { requireSoundRequests } from './sound-requests.ts';
-import { openEventStream } from './sse.ts';
 import { reloadTls, type TlsFiles, tlsOptions } from './tls.ts';
 import { traceOf } from './trace.ts';
 import { type AddUpgrade, routeUpgrades, type Upgrade } from './upgrades.ts';
 
-/** Channels one event stream may carry. */
-const CHANNELS_MAX = 256;
 const BODY_BYTES_MAX = 1024 * 1024;
 /** How long a request may take to come in, its body included; what is answered may take as long as it likes. */
 const REQUEST_MS_MAX = 10_000;
@@ -38,9 +33,7 @@ export interface HttpServerOptions extends GuardOptions {
   readonly port: number;
   /** Name of this process among several. */
   readonly node: string;
-  readonly hub: Hub;
   readonly connectionsMax: number;
-  readonly checkChannel: ChannelCheck;
   /** Whether pages of other sites may read what needs no browser’s session. */
   readonly isOpenToSites: boolean;
   /** Addresses of proxies before this server, whose word about where a request comes from counts. */
@@ -67,8 +60,6 @@ export interface Door {
   readonly streams: OpenStreams;
   readonly traffic: TrafficOf;
   readonly identify: GuardOptions['identify'];
-  readonly checkChannel: ChannelCheck;
-  readonly hub: Hub;
 }
 
 /** Requests someone has left now, and streams it has open. */
@@ -86,7 +77,7 @@ export interface HttpServer {
 
 /** Starts the door: API, streams, metrics, docs and console on one port. Throws when the port is taken. */
 export async function createHttpServer(options: HttpServerOptions): Promise<HttpServer> {
-  const { hub, limiter, checkChannel } = options;
+  const { limiter } = options;
   const app: FastifyInstance = fastify({
     loggerInstance: options.logger,
     logController: new LogController({ disableRequestLogging: true }),
@@ -128,23 +119,14 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
     const { remaining } = bucket ? await limiter.take(bucket.key, bucket.rate, 0) : { remaining: Number.MAX_SAFE_INTEGER };
     return { requests: remaining, streams: streams.countOf(principal, remote) };
   };
-  options.register({ app, routes, upgrade, streams, traffic, identify, checkChannel, hub });
+  options.register({ app, routes, upgrade, streams, traffic, identify });
   routes.answer(ENDPOINTS.getAccess, () => ({
     routes: guard.routes(),
     channels: Object.values(CHANNELS).map(({ name, access }) => ({ name, access })),
   }));
   routes.answer(ENDPOINTS.getConnections, () => streams.list(options.node));
-  serveStream(routes, options, streams);
   await serveConsole(app, options.console);
 
-  const sockets = createSocketServer(hub, checkChannel, identify, (error) =>
-    options.logger.error({ err: error }, 'a WebSocket request failed'),
-  );
-  upgrade('/api/v1/socket', 'channels', (asked, take) => {
-    let end: (reason: string) => void = () => {};
-    const place = streams.begin(asked.principal, asked.ip, 'websocket', (reason) => end(reason));
-    end = sockets.upgrade(asked, take(), place);
-  });
   const expiring = setInterval(() => streams.endExpired(), EXPIRY_MS);
   await app.listen({ host: options.host, port: options.port });
   const stopReloading =
@@ -163,8 +145,6 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
     close: async () => {
       clearInterval(expiring);
       stopReloading?.();
-      hub.close('the server stops');
-      sockets.close();
       await app.close();
     },
   };
@@ -189,35 +169,4 @@ async function serveDocuments(app: FastifyInstance, document: object): Promise<v
   app.get('/problems/:name', { config: { access: 'public' } }, async (request) =>
     explainProblem((request.params as { name: string }).name),
   );
-}
-
-function serveStream(routes: Routes, { hub, checkChannel }: HttpServerOptions, streams: OpenStreams): void {
-  routes.stream(ENDPOINTS.stream, ({ query, raw, reply, principal }) => {
-    const names = [...new Set(query.channels.split(',').filter((name) => name !== ''))];
-    if (names.length === 0 || names.length > CHANNELS_MAX)
-      throw new ApiProblem('BAD_CHANNEL', `${names.length} channels were named.`, `Name 1 to ${CHANNELS_MAX}, separated by commas.`);
-    const channels = names.map((name) => checkChannel(name, principal));
-    const last = raw.headers['last-event-id'] ?? query.lastEventId;
-    const from = last === undefined || last === '' ? null : parsePosition(String(last));
-    if (from === undefined)
-      throw new ApiProblem('BAD_POSITION', `"${String(last)}" is no position.`, 'Send back an id that this stream gave, or none.');
-    let end: (reason: string) => void = () => {};
-    const place = streams.begin(principal, raw.ip, 'sse', (reason) => end(reason));
-    raw.raw.socket.once('close', place.close);
-    const headers = Object.fromEntries(Object.entries(reply.getHeaders()).map(([name, value]) => [name, String(value)]));
-    reply.hijack();
-    end = openEventStream(raw.raw, reply.raw, hub, channels, from, headers);
-  });
-}
-
-/** Checks the shape of a channel’s name; whether its instrument exists is for the caller to say. */
-export function requireChannel(name: string): NonNullable<ReturnType<typeof parseChannel>> {
-  const channel = parseChannel(name);
-  if (!channel)
-    throw new ApiProblem(
-      'BAD_CHANNEL',
-      `"${name}" is no channel.`,
-      'Channels read trades:venue:BASE-QUOTE, candles:venue:BASE-QUOTE:1m, zones:3-4, tickers …; see /docs.',
-    );
-  return channel;
 }

@@ -7,7 +7,7 @@ export interface Announcements<T> {
 }
 
 /** Nobody else is there. */
-export const nobodyElse: Announcements<never> = { tell: () => {}, close: () => {} };
+export const nobodyElse: Announcements<unknown> = { tell: () => {}, close: () => {} };
 
 /**
  * Tells the other servers of an installation through Redis, and hears what they tell. What is told while Redis is away is lost: whoever remembers must

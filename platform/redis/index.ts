@@ -1,3 +1,4 @@
 export { type Announcements, announcements, nobodyElse } from './announcements.ts';
 export { connectRedis, type Redis } from './connect.ts';
 export { redisRateLimiter } from './redis-rate-limiter.ts';
+export { announceServer, findServers } from './server-list.ts';

@@ -35,7 +35,7 @@ export class Operator {
       isSettled = true;
       again();
     });
-    void gateway.command(zone, { type: 'Announce', text, operator: 'kim' }, id).then((answer) => {
+    void gateway.command(zone, { type: 'Announce', text, operator: 'kim' }, { id }).then((answer) => {
       if (isSettled) return;
       late();
       const reply = answer as { ok: boolean; seq?: number; code?: string } | null;

@@ -85,7 +85,7 @@ describe('who cheats', () => {
     await world.gateway.command(
       '0-0',
       { type: 'EditPlayer', player: 'ghost', component: 'position', fields: here, operator: 'test', reason: 'before a wall' },
-      'put-ghost',
+      { id: 'put-ghost' },
     );
     assert.equal(await cheat.refusal(cheat.command({ t: 'move', x: here.x + 2 * TILE_SIZE, y: here.y })), 'THROUGH_WALL');
     assert.deepEqual(place('ghost'), here);

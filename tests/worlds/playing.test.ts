@@ -13,7 +13,7 @@ async function put(world: SmallWorld, id: string, place: { x: number; y: number 
   const reply = await world.gateway.command(
     zone,
     { type: 'EditPlayer', player: id, component: 'position', fields: place, operator: 'test', reason: 'a test' },
-    `put-${id}-${performance.now()}`,
+    { id: `put-${id}-${performance.now()}` },
   );
   assert.deepEqual((reply as { ok: boolean }).ok, true, JSON.stringify(reply));
 }
@@ -116,7 +116,7 @@ describe('playing in the world over TCP', () => {
     const session = world.state(zone).players.lee?.presence.session;
     lee.drop();
     await until(() => world.gateway.sessionOf('lee')?.connection === null, 'the connection is gone');
-    await world.gateway.command(zone, { type: 'Announce', text: 'while you were out', operator: 'test' }, 'announce-1');
+    await world.gateway.command(zone, { type: 'Announce', text: 'while you were out', operator: 'test' }, { id: 'announce-1' });
     await until(() => lee.state === 'joined', 'lee is back');
     await until(() => notices.includes('while you were out'), 'lee hears what was said meanwhile');
     assert.equal(world.state(zone).players.lee?.presence.session, session);
@@ -157,7 +157,7 @@ describe('playing in the world over TCP', () => {
     const sam = await world.player('sam', { onEnd: (code, message) => ended.push(`${code} ${message}`) });
     await sam.join();
     const zone = world.gateway.zoneOf('sam') ?? '';
-    await world.gateway.command(zone, { type: 'KickPlayer', player: 'sam', operator: 'kim', reason: 'rude' }, 'kick-1');
+    await world.gateway.command(zone, { type: 'KickPlayer', player: 'sam', operator: 'kim', reason: 'rude' }, { id: 'kick-1' });
     await until(() => ended.length > 0, 'sam is told');
     assert.match(ended[0] ?? '', /KICKED .*rude/);
     assert.equal(world.state(zone).players.sam?.presence.session, '');

@@ -94,7 +94,7 @@ export async function startSmallWorld(
       gateway.placed(zone, port);
     }
   }
-  const listener = await listenTcp(gateway, { host: '127.0.0.1', port: 0 });
+  const listener = await listenTcp(gateway, { host: '127.0.0.1', port: 0 }, () => false);
   return {
     folder,
     port: listener.port,

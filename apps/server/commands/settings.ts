@@ -6,10 +6,11 @@ export interface ServingFlags {
   readonly host?: string;
   readonly port?: number;
   readonly demo?: boolean;
+  readonly role?: string;
 }
 
 /** Settings for a command: relative paths mean the folder in which the person typed it. */
-export function settingsFor({ config, data, host, port, demo }: ServingFlags): Settings {
+export function settingsFor({ config, data, host, port, demo, role }: ServingFlags): Settings {
   return loadConfig({
     file: config,
     folder: process.env.MILLRACE_CWD ?? process.cwd(),
@@ -19,6 +20,7 @@ export function settingsFor({ config, data, host, port, demo }: ServingFlags): S
       ...(host !== undefined && { host }),
       ...(port !== undefined && { port }),
       ...(demo && { demo }),
+      ...(role !== undefined && { role }),
     },
   });
 }

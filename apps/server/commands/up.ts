@@ -1,5 +1,7 @@
 import { join } from 'node:path';
+import type { Settings } from '@millrace/platform/config';
 import { collectGarbage } from '../collect-garbage.ts';
+import { startGateway } from '../gateway.ts';
 import { type Running, startPlatform } from '../platform.ts';
 import { type ServingFlags, settingsFor } from './settings.ts';
 
@@ -9,7 +11,9 @@ const STOP_MS_MAX = 10_000;
 export const CONSOLE_FOLDER = join(import.meta.dirname, '..', '..', 'web', 'dist');
 
 export async function up(flags: ServingFlags): Promise<void> {
-  const running = await startPlatform({ settings: settingsFor(flags), console: CONSOLE_FOLDER });
+  const settings = settingsFor(flags);
+  if (settings.role === 'gateway') return stand(settings);
+  const running = await startPlatform({ settings, console: CONSOLE_FOLDER });
   stopOnSignal(running);
   const link = await running.ownerLink();
   if (link !== null) console.error(`\nNobody can sign in yet. Become the owner, within seven days, at\n  ${link}\n`);
@@ -17,7 +21,15 @@ export async function up(flags: ServingFlags): Promise<void> {
   console.log(`ready ${running.url}`);
 }
 
-export function stopOnSignal(running: Running): void {
+/** Stands before the servers that do everything else. */
+async function stand(settings: Settings): Promise<void> {
+  const gateway = await startGateway(settings, CONSOLE_FOLDER);
+  stopOnSignal(gateway);
+  collectGarbage();
+  console.log(`ready ${gateway.url}`);
+}
+
+export function stopOnSignal(running: Pick<Running, 'stop'>): void {
   let stopping = false;
   const stop = () => {
     if (stopping) return;

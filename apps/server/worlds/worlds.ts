@@ -7,7 +7,7 @@ import type { Flow, WorldSample } from '@millrace/operations';
 import { systemClock } from '@millrace/platform/clock';
 import { Coordinator } from '@millrace/platform/cluster';
 import type { Settings } from '@millrace/platform/config';
-import type { Routes, Upgrade } from '@millrace/platform/http';
+import { proxiesIn, type Routes, remoteOf, type Upgrade } from '@millrace/platform/http';
 import { type EventLog, openSpool } from '@millrace/platform/log';
 import type { Hub, InitialEvent } from '@millrace/platform/streams';
 import type { Logger } from '@millrace/platform/telemetry';
@@ -55,6 +55,8 @@ export interface Worlds {
   /** Takes players in over WebSocket. */
   readonly upgrade: Upgrade;
   register(routes: Routes): void;
+  /** Where players come in over TCP. */
+  readonly port: number;
   /** The world’s own log. */
   readonly log: EventLog;
   readonly zones: readonly ZoneId[];
@@ -168,7 +170,8 @@ export async function startWorlds(
       },
     },
   );
-  const listener = await openTcp(gateway, settings);
+  const isProxy = proxiesIn(settings.gateway.trustedProxies);
+  const listener = await openTcp(gateway, settings, isProxy);
   await allOpen;
   const webSockets = webSocketDoor(gateway);
   const control = hostControl(hosts, coordinator, figures, isDrained);
@@ -176,6 +179,7 @@ export async function startWorlds(
   const watching = { gateway, door, hosts: control.stands };
   const stopStream = streamWorld({ ...watching, hub, clock: systemClock });
   return {
+    port: listener.port,
     log: stores.log,
     zones,
     events: () => worldEvents(watching),
@@ -195,7 +199,7 @@ export async function startWorlds(
       };
     },
     upgrade: (request, socket, head) =>
-      webSockets.handleUpgrade(request, socket, head, (connection) => webSockets.serve(connection, request.socket.remoteAddress ?? '')),
+      webSockets.handleUpgrade(request, socket, head, (connection) => webSockets.serve(connection, remoteOf(request, isProxy))),
     register: (routes) =>
       worldRoutes(routes, {
         ...door,
@@ -271,9 +275,9 @@ function hostControl(
   };
 }
 
-async function openTcp(gateway: Gateway, { host, worlds }: Settings): Promise<TcpListener> {
+async function openTcp(gateway: Gateway, { host, worlds }: Settings, isProxy: (address: string) => boolean): Promise<TcpListener> {
   try {
-    return await listenTcp(gateway, { host, port: worlds.tcpPort });
+    return await listenTcp(gateway, { host, port: worlds.tcpPort }, isProxy);
   } catch (error) {
     if ((error as { code?: string }).code === 'EADDRINUSE')
       throw new UserError(

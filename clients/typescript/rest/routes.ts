@@ -83,4 +83,5 @@ export const ROUTES = {
   changeMember: ['POST', '/tenants/:tenant/users/:user'],
   listAudit: ['GET', '/tenants/:tenant/audit'],
   verifyAudit: ['POST', '/tenants/:tenant/audit/verify'],
+  listServers: ['GET', '/servers'],
 } as const;

@@ -1,0 +1,208 @@
+import { openIdentification } from '@millrace/accounts';
+import { ENDPOINTS, type Endpoint, type Server } from '@millrace/contracts';
+import { systemClock } from '@millrace/platform/clock';
+import type { Settings } from '@millrace/platform/config';
+import { connectDatabase, troubleOf } from '@millrace/platform/database';
+import {
+  type Forwarded,
+  type Forwarding,
+  forward,
+  forwardUpgrade,
+  type Relay,
+  relayPlayers,
+  Servers,
+  Vouching,
+} from '@millrace/platform/gateway';
+import { GRAPHQL_PATH } from '@millrace/platform/graphql';
+import { connectionOf, type Door, type HttpServer } from '@millrace/platform/http';
+import { announcements, connectRedis, findServers, nobodyElse } from '@millrace/platform/redis';
+import { createLogger, createMetrics } from '@millrace/platform/telemetry';
+import type { FastifyPluginAsync } from 'fastify';
+import { NODE, openDoor } from './door.ts';
+import { registerGatewayMetrics } from './metrics.ts';
+import { sharedSecrets } from './secrets.ts';
+import { UserError } from './user-error.ts';
+import { WORLD_SOCKET_PATH } from './worlds/worlds.ts';
+
+/** Name of the secret that gateways and the servers behind them share. */
+export const LINK_SECRET = 'gateway-link';
+const BEGIN_AGAIN_MS = 2_000;
+
+/** What a gateway answers itself; everything else is for the servers behind it. */
+const OWN: ReadonlySet<Endpoint> = new Set<Endpoint>([
+  ENDPOINTS.live,
+  ENDPOINTS.ready,
+  ENDPOINTS.getAccess,
+  ENDPOINTS.getConnections,
+  ENDPOINTS.listServers,
+]);
+const WORLD_PATHS = '/api/v1/worlds';
+
+export interface RunningGateway {
+  readonly url: string;
+  /** Where players come in over TCP. */
+  readonly worldPort: number;
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts the role gateway: the door alone. It finds out who asks and whether they may, counts their requests, and hands them to the servers behind it; it
+ * keeps nothing, so there can be as many as are wanted.
+ */
+export async function startGateway(settings: Settings, consoleFolder: string): Promise<RunningGateway> {
+  const logger = createLogger(settings.logging.level);
+  const metrics = createMetrics();
+  const startedAt = Date.now();
+  const database = connectDatabase({ url: settings.database.url as string }, (error) =>
+    logger.warn({ message: error.message }, 'a connection to the database was lost'),
+  );
+  const redis =
+    settings.redis.url === undefined
+      ? null
+      : connectRedis(settings.redis.url, (error) => logger.warn({ message: error.message }, 'Redis cannot be reached'));
+  const secrets = sharedSecrets(settings, database);
+  let http: HttpServer | null = null;
+  let isStopping = false;
+  const identification = openIdentification(
+    {
+      database,
+      clock: systemClock,
+      secret: (name) => secrets.secret(name),
+      sessionHours: settings.accounts.sessionHours,
+      needsSecondFactor: settings.accounts.secondFactor === 'operators',
+      guests: settings.worlds.guests ? ['world:play'] : [],
+      onEnded: (whose) => http?.endStreams(whose),
+      others: (heard) => (redis ? announcements(redis, 'accounts', heard, () => {}) : nobodyElse),
+      onTrouble: (message, detail) => logger.error({ reason: troubleOf(detail) }, message),
+    },
+    settings.publicUrl as string,
+  );
+  const linkSecret = async () => {
+    await identification.begin();
+    return secrets.secret(LINK_SECRET);
+  };
+  const vouching = new Vouching(
+    await untilItWorks(linkSecret, (error) => logger.error({ reason: troubleOf(error) }, 'the tables cannot be read yet')),
+    Date.now,
+  );
+  const servers = new Servers({
+    addresses: settings.gateway.servers,
+    find: redis && (() => findServers(redis)),
+    vouching,
+    onChange: ({ address, node, state, trouble }) =>
+      logger[state === 'answers' ? 'info' : 'warn']({ address, node, trouble }, `a server ${state === 'answers' ? 'answers' : 'is away'}`),
+  });
+  const self = (): Server => ({
+    node: NODE,
+    role: 'gateway',
+    address: null,
+    state: isStopping ? 'away' : 'answers',
+    circuit: 'closed',
+    startedAt,
+    worldPort: relay.port,
+    open: http?.streams.size ?? 0,
+    requests: servers.list().reduce((sum, { requests }) => sum + requests, 0),
+    failures: servers.list().reduce((sum, { failures }) => sum + failures, 0),
+    trouble: null,
+  });
+  const relay: Relay = await openRelay(settings, servers, (reason) => logger.warn({ reason }, 'a player’s connection was not handed on'));
+  http = await openDoor(settings, {
+    redis,
+    logger,
+    console: consoleFolder,
+    sockets: {},
+    metrics: () => metrics.scrape(),
+    identify: identification.identify,
+    // The server that did it writes it down.
+    operated: () => {},
+    register: (door) => {
+      forwardAll(door, { servers, vouching, streams: door.streams }, relay.port);
+      door.routes.answer(ENDPOINTS.live, () => ({ status: 'ok' as const, parts: {} }));
+      door.routes.answer(ENDPOINTS.listServers, () => [self(), ...servers.list()]);
+      door.routes.answer(ENDPOINTS.ready, ({ reply }) => {
+        const well = servers.list().filter(({ state }) => state === 'answers').length;
+        // Whoever balances between gateways sends nothing here meanwhile.
+        if (well === 0 || isStopping) void reply.code(503);
+        return { status: well === 0 ? ('failing' as const) : ('ok' as const), parts: { servers: `${well} answer` } };
+      });
+    },
+  });
+  registerGatewayMetrics(metrics, { servers: () => servers.list(), http });
+  await servers.asked();
+  return {
+    url: http.url,
+    worldPort: relay.port,
+    stop: async () => {
+      isStopping = true;
+      await http?.close();
+      await relay.close();
+      await servers.close();
+      identification.close();
+      redis?.disconnect();
+      await database.close();
+    },
+  };
+}
+
+/** Adds everything the servers behind have: each endpoint of the contracts with what one needs for it, and what is no endpoint. */
+function forwardAll({ app, routes }: Door, forwarding: Forwarding, worldPort: number): void {
+  for (const endpoint of Object.values<Endpoint>(ENDPOINTS)) {
+    if (OWN.has(endpoint)) continue;
+    const forwarded: Forwarded = {
+      world: endpoint.path.startsWith(WORLD_PATHS),
+      transport: 'sse',
+      ...((endpoint as unknown) === ENDPOINTS.getWorld && { rewrite: (world) => ({ ...world, tcpPort: worldPort }) }),
+    };
+    routes.stream(endpoint, ({ raw, reply }) => forward(forwarding, forwarded, raw, reply));
+  }
+  app.get('/udf/*', { config: { access: 'market:read' } }, (request, reply) =>
+    forward(forwarding, { world: false, transport: 'sse' }, request, reply),
+  );
+  for (const { path, access, transport, world } of UPGRADES)
+    app.get(path, { config: { access } }, (request, reply) => {
+      const take = connectionOf(request, reply);
+      if (take) return forwardUpgrade(forwarding, { world, transport }, request, reply, take);
+      return forward(forwarding, { world, transport: 'graphql-sse' }, request, reply);
+    });
+  const graphql: FastifyPluginAsync = async (scope) => {
+    // What is wrong with a body is said in GraphQL’s own words, behind.
+    scope.removeAllContentTypeParsers();
+    scope.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => done(null, body));
+    scope.post(GRAPHQL_PATH, { config: { access: 'fields' } }, (request, reply) =>
+      forward(forwarding, { world: false, transport: 'graphql-sse' }, request, reply),
+    );
+  };
+  void app.register(graphql);
+}
+
+const UPGRADES = [
+  { path: '/api/v1/socket', access: 'channels', transport: 'websocket', world: false },
+  { path: GRAPHQL_PATH, access: 'fields', transport: 'graphql-websocket', world: false },
+  // Who plays is told by what the first frame shows.
+  { path: WORLD_SOCKET_PATH, access: 'public', transport: 'websocket', world: true },
+] as const;
+
+async function openRelay({ host, worlds }: Settings, servers: Servers, onRefused: (reason: string) => void): Promise<Relay> {
+  try {
+    return await relayPlayers({ host, port: worlds.tcpPort, connectionsMax: worlds.connectionsMax, servers, onRefused });
+  } catch (error) {
+    if ((error as { code?: string }).code === 'EADDRINUSE')
+      throw new UserError(
+        `port ${worlds.tcpPort} on ${host}, for players, is taken`,
+        'Choose another with worlds.tcpPort (0 takes a free one), or stop what uses it.',
+      );
+    throw error;
+  }
+}
+
+async function untilItWorks<T>(work: () => Promise<T>, onFailure: (error: unknown) => void): Promise<T> {
+  for (;;) {
+    try {
+      return await work();
+    } catch (error) {
+      if ((error as Error).name === 'SecretError') throw error;
+      onFailure(error);
+      await new Promise((resolve) => setTimeout(resolve, BEGIN_AGAIN_MS));
+    }
+  }
+}

@@ -1,0 +1,234 @@
+import { request as askHttp, type IncomingMessage } from 'node:http';
+import { request as askHttps } from 'node:https';
+import { finished, pipeline } from 'node:stream';
+import type { Transport } from '@millrace/contracts';
+import { BrokenCircuitError } from 'cockatiel';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Dispatcher } from 'undici';
+import { ApiProblem, type OpenStreams, type StreamPlace, type TakeConnection, traceparentOf } from '../http/index.ts';
+import type { BackServer, Servers } from './servers.ts';
+import { VOUCH_HEADER, type Vouching } from './vouching.ts';
+
+/** Servers a request is sent to at most, one after another. */
+const TRIES_MAX = 3;
+/** How long a stream that is over may take to say so itself. */
+const LAST_WORDS_MS = 2_000;
+const UPGRADE_MS_MAX = 5_000;
+
+/** Methods that may be repeated, for they change nothing (RFC 9110, section 9.2.1). */
+const SAFE_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD']);
+/** Failures by which nothing was sent yet: whatever it was may go elsewhere. */
+const NOTHING_SENT: ReadonlySet<string | undefined> = new Set([
+  'ECONNREFUSED',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'UND_ERR_CONNECT_TIMEOUT',
+]);
+/** What concerns one connection only (RFC 9110, section 7.6.1), what is said anew, and what only a gateway may say. */
+const NOT_HANDED_ON: ReadonlySet<string> = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+  'content-length',
+  'expect',
+  'forwarded',
+  'traceparent',
+  'x-forwarded-for',
+  'x-forwarded-host',
+  'x-forwarded-proto',
+  VOUCH_HEADER,
+]);
+/** What this door says itself of every answer. */
+const SAID_HERE: ReadonlySet<string> = new Set(['x-request-id', 'vary', 'access-control-allow-origin', 'access-control-allow-credentials']);
+
+export interface Forwarding {
+  readonly servers: Servers;
+  readonly vouching: Vouching;
+  readonly streams: OpenStreams;
+}
+
+export interface Forwarded {
+  /** Whether only a server that has the world can answer. */
+  readonly world: boolean;
+  /** What of a JSON answer is told otherwise here than behind. */
+  readonly rewrite?: (answer: Record<string, unknown>) => Record<string, unknown>;
+  /** What the request becomes when it asks for an upgrade, or its answer is a stream of events. */
+  readonly transport: Transport;
+}
+
+/**
+ * Hands a request that was let in to a server behind this gateway, and its answer back. A server that cannot be reached costs nothing but the moment it
+ * takes to ask the next; one that was lost after it was asked may have done what it was asked, so only what changes nothing is asked again.
+ * @throws ApiProblem NO_SERVER when nobody can be asked, SERVER_LOST when it is not known what became of it
+ */
+export async function forward(
+  forwarding: Forwarding,
+  forwarded: Forwarded,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<FastifyReply> {
+  const { body } = request;
+  const gone = new AbortController();
+  reply.raw.once('close', () => gone.abort());
+  const asked: Dispatcher.RequestOptions = {
+    method: request.method as Dispatcher.HttpMethod,
+    path: request.raw.url ?? '/',
+    headers: headersFor(request, forwarding.vouching),
+    signal: gone.signal,
+    ...(body !== undefined && body !== null && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+  };
+  const { rewrite } = forwarded;
+  if (rewrite) delete (asked.headers as Record<string, unknown>)['accept-encoding'];
+  const { answer, server } = await tryEach(forwarding, forwarded, request, reply, (one) => one.send((pool) => pool.request(asked)));
+  const close = server.begin();
+  finished(answer.body, close);
+  void reply.code(answer.statusCode);
+  if (rewrite && answer.statusCode === 200) return reply.send(rewrite((await answer.body.json()) as Record<string, unknown>));
+  for (const [name, value] of Object.entries(answer.headers))
+    if (value !== undefined && !SAID_HERE.has(name) && (name === 'content-length' || !NOT_HANDED_ON.has(name)))
+      void reply.header(name, value);
+  if (!String(answer.headers['content-type']).startsWith('text/event-stream')) return reply.send(answer.body);
+  const place = placeOf(forwarding, request, forwarded.transport, () => answer.body.destroy());
+  finished(answer.body, place.close);
+  const headers = reply.getHeaders() as Record<string, string>;
+  reply.hijack();
+  reply.raw.writeHead(answer.statusCode, headers);
+  // Whoever opened it is told so before there is anything to tell.
+  reply.raw.flushHeaders();
+  pipeline(answer.body, reply.raw, () => {});
+  return reply;
+}
+
+/** Hands a connection that asks to become a WebSocket to a server, and then whatever goes through it, both ways. */
+export async function forwardUpgrade(
+  forwarding: Forwarding,
+  forwarded: Forwarded,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  take: TakeConnection,
+): Promise<FastifyReply> {
+  const headers = { ...headersFor(request, forwarding.vouching), connection: 'Upgrade', upgrade: 'websocket' };
+  const { answer, server } = await tryEach(forwarding, forwarded, request, reply, (one) =>
+    one.send(() => askForUpgrade(one.address, request.raw.url ?? '/', headers)),
+  );
+  if (answer.isRefusal) {
+    for (const [name, value] of Object.entries(answer.response.headers))
+      if (value !== undefined && !SAID_HERE.has(name) && !NOT_HANDED_ON.has(name)) void reply.header(name, value);
+    return reply.code(answer.response.statusCode ?? 502).send(answer.response);
+  }
+  const { socket: behind, head: firstBehind, response } = answer;
+  const place = placeOf(forwarding, request, forwarded.transport, () => behind.destroy());
+  const close = server.begin();
+  const { socket, head } = take();
+  socket.write(switching(response));
+  if (firstBehind.length > 0) socket.write(firstBehind);
+  if (head.length > 0) behind.write(head);
+  pipeline(socket, behind, () => {});
+  pipeline(behind, socket, () => {
+    close();
+    place.close();
+  });
+  return reply;
+}
+
+/** Sends a request to one server after another, as long as that can do no harm. */
+async function tryEach<A>(
+  { servers }: Forwarding,
+  { world }: Forwarded,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  send: (server: BackServer) => Promise<A>,
+): Promise<{ readonly answer: A; readonly server: BackServer }> {
+  const { principal } = request;
+  const whose = principal.user ?? request.ip;
+  // Who looks after the whole is to see it whole, so that is where the world is, if there is one.
+  const choose = (tried: ReadonlySet<BackServer>) =>
+    (principal.permissions.has('platform:read') ? servers.choose({ whose, world: true }, tried) : null) ??
+    servers.choose({ whose, world }, tried);
+  const tried = new Set<BackServer>();
+  while (tried.size < TRIES_MAX) {
+    const server = choose(tried);
+    if (!server) break;
+    tried.add(server);
+    try {
+      return { answer: await send(server), server };
+    } catch (error) {
+      const { name, code, message } = error as Error & { code?: string };
+      // Nobody waits for an answer any more.
+      if (name === 'AbortError') throw error;
+      request.log.warn({ trace: request.id, server: server.address, reason: message }, 'a server did not answer');
+      if (error instanceof BrokenCircuitError || NOTHING_SENT.has(code) || SAFE_METHODS.has(request.method)) continue;
+      throw new ApiProblem(
+        'SERVER_LOST',
+        `The server that was asked did not answer (${code ?? name}): it may have done what it was asked.`,
+        'Look whether it was done before you send it again.',
+      );
+    }
+  }
+  void reply.header('retry-after', '1');
+  throw new ApiProblem(
+    'NO_SERVER',
+    world && servers.list().length > 0 ? 'No server that has the world can be reached.' : 'No server of this installation can be reached.',
+    'Try again in a moment; operators see at /api/v1/servers what is wrong.',
+  );
+}
+
+function headersFor(request: FastifyRequest, vouching: Vouching): Record<string, string | string[]> {
+  const headers: Record<string, string | string[]> = {};
+  for (const [name, value] of Object.entries(request.headers)) if (value !== undefined && !NOT_HANDED_ON.has(name)) headers[name] = value;
+  headers['x-forwarded-for'] = request.ip;
+  headers['x-forwarded-proto'] = request.protocol;
+  headers.traceparent = traceparentOf(request.id);
+  headers[VOUCH_HEADER] = vouching.vouch(request.principal, request.method, request.raw.url ?? '/');
+  return headers;
+}
+
+/**
+ * A place among the streams that are open here. The server behind has one for it, too, knows when what let it in is past or was renewed, and says why it
+ * ends; this one bounds how many there are, and cuts off whom an end was not told.
+ */
+function placeOf({ streams }: Forwarding, { principal, ip }: FastifyRequest, transport: Transport, cut: () => void): StreamPlace {
+  const mayShowAnother = transport !== 'sse' && transport !== 'graphql-sse';
+  const held = mayShowAnother ? { ...principal, credential: null, expiresAt: null } : principal;
+  return streams.begin(held, ip, transport, () => setTimeout(cut, LAST_WORDS_MS).unref());
+}
+
+type UpgradeAnswer =
+  | { readonly isRefusal: true; readonly response: IncomingMessage }
+  | {
+      readonly isRefusal: false;
+      readonly response: IncomingMessage;
+      readonly socket: NodeJS.ReadWriteStream & { destroy(): void };
+      readonly head: Buffer;
+    };
+
+function askForUpgrade(address: string, path: string, headers: Record<string, string | string[]>): Promise<UpgradeAnswer> {
+  const ask = address.startsWith('https:') ? askHttps : askHttp;
+  return new Promise((resolve, reject) => {
+    const asked = ask(`${address}${path}`, { headers, timeout: UPGRADE_MS_MAX, agent: false });
+    asked.once('upgrade', (response, socket, head) => {
+      socket.setTimeout(0);
+      socket.on('error', () => {});
+      resolve({ isRefusal: false, response, socket, head });
+    });
+    asked.once('response', (response) => resolve({ isRefusal: true, response }));
+    asked.once('timeout', () => asked.destroy(new Error(`it did not answer within ${UPGRADE_MS_MAX} ms`)));
+    asked.once('error', reject);
+    asked.end();
+  });
+}
+
+/** The head of the answer that makes a connection something else (RFC 9110, section 15.2.2), as the server gave it. */
+function switching({ statusMessage, rawHeaders }: IncomingMessage): string {
+  const lines = [`HTTP/1.1 101 ${statusMessage}`];
+  for (let index = 0; index < rawHeaders.length; index += 2) lines.push(`${rawHeaders[index]}: ${rawHeaders[index + 1]}`);
+  return `${lines.join('\r\n')}\r\n\r\n`;
+}

@@ -1,0 +1,243 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type Server as NodeServer, type RequestListener, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { afterEach, describe, test } from 'node:test';
+import { HOME_TENANT, type Principal, type Problem, permissionsOf, type Server } from '@millrace/contracts';
+import fc from 'fast-check';
+import fastify, { type FastifyInstance } from 'fastify';
+import { ApiProblem } from '../http/index.ts';
+import { OpenStreams } from '../http/open-streams.ts';
+import { answerWithProblems } from '../http/problems.ts';
+import { traceOf } from '../http/trace.ts';
+import { forward } from './forward.ts';
+import { Servers } from './servers.ts';
+import { VOUCH_HEADER, Vouching } from './vouching.ts';
+
+const kim: Principal = {
+  kind: 'key',
+  user: 'kim',
+  name: 'Kim',
+  tenant: HOME_TENANT,
+  role: 'trader',
+  tier: 'free',
+  permissions: permissionsOf('trader', HOME_TENANT),
+  credential: 'key-1',
+  expiresAt: null,
+};
+
+describe('what a gateway vouches for', () => {
+  const vouching = new Vouching('secret', () => 1_000_000);
+
+  test('is read as it was said', () => {
+    const header = vouching.vouch(kim, 'GET', '/api/v1/account');
+    assert.deepEqual(vouching.read({ headers: { [VOUCH_HEADER]: header }, method: 'GET', url: '/api/v1/account' }), kim);
+    assert.equal(vouching.read({ headers: {}, method: 'GET', url: '/' }), null);
+  });
+
+  test('counts for no other request, from nobody else, and not for long', () => {
+    const header = vouching.vouch(kim, 'GET', '/api/v1/account');
+    const refuses = (by: Vouching, method: string, url: string, text = header) =>
+      assert.throws(
+        () => by.read({ headers: { [VOUCH_HEADER]: text }, method, url }),
+        (error) => error instanceof ApiProblem && error.code === 'BAD_CREDENTIAL',
+      );
+    refuses(vouching, 'DELETE', '/api/v1/account');
+    refuses(vouching, 'GET', '/api/v1/account?all');
+    refuses(new Vouching('another', () => 1_000_000), 'GET', '/api/v1/account');
+    refuses(new Vouching('secret', () => 1_031_000), 'GET', '/api/v1/account');
+    refuses(new Vouching('secret', () => 969_000), 'GET', '/api/v1/account');
+    for (const text of ['', '.', 'a.b', header.split('.')[0] ?? '', `${header}x`]) refuses(vouching, 'GET', '/api/v1/account', text);
+  });
+
+  test('says nothing when a letter of it is changed', () => {
+    const header = vouching.vouch(kim, 'GET', '/');
+    const [said = ''] = header.split('.');
+    fc.assert(
+      fc.property(fc.nat(said.length - 1), fc.constantFrom(...'ABCxyz019-_'), (at, letter) => {
+        fc.pre(header[at] !== letter);
+        const changed = header.slice(0, at) + letter + header.slice(at + 1);
+        assert.throws(() => vouching.read({ headers: { [VOUCH_HEADER]: changed }, method: 'GET', url: '/' }));
+      }),
+    );
+  });
+});
+
+describe('servers behind a gateway', () => {
+  const closing: (() => Promise<unknown>)[] = [];
+  afterEach(async () => {
+    for (const close of closing.splice(0).reverse()) await close();
+  });
+
+  /** A server that is well and does with other requests what the test wants. */
+  async function behind(listener: RequestListener): Promise<{ address: string; server: NodeServer; asked: IncomingMessage[] }> {
+    const asked: IncomingMessage[] = [];
+    const server = createServer((request, response) => {
+      if (request.url === '/api/v1/servers')
+        return answer(response, [{ node: 'behind', role: 'all', state: 'answers', worldPort: null } as Server]);
+      asked.push(request);
+      listener(request, response);
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    closing.push(async () => {
+      server.closeAllConnections();
+      server.close();
+    });
+    return { address: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, server, asked };
+  }
+
+  async function gateway(addresses: readonly string[]): Promise<{ app: FastifyInstance; servers: Servers; streams: OpenStreams }> {
+    const vouching = new Vouching('secret', Date.now);
+    const servers = new Servers({ addresses, find: null, vouching, onChange: () => {} });
+    await servers.asked();
+    const app = fastify({ genReqId: ({ headers }) => traceOf(headers) });
+    answerWithProblems(app);
+    const streams = new OpenStreams(10, Date.now);
+    app.addHook('onRequest', async (request) => {
+      request.principal = kim;
+    });
+    app.all('/*', (request, reply) => forward({ servers, vouching, streams }, { world: false, transport: 'sse' }, request, reply));
+    await app.listen({ port: 0, host: '127.0.0.1' });
+    closing.push(
+      () => servers.close(),
+      () => app.close(),
+    );
+    return { app, servers, streams };
+  }
+  const urlOf = (app: FastifyInstance) => `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`;
+  const answer = (response: ServerResponse, value: unknown) =>
+    void response.setHeader('content-type', 'application/json').end(JSON.stringify(value));
+  const codeOf = async (response: Response) => ((await response.json()) as Problem).code;
+
+  test('the same one is for the same user; when it goes, only its users go elsewhere', async () => {
+    const all = await Promise.all([1, 2, 3].map(() => behind((_request, response) => answer(response, {}))));
+    const { servers } = await gateway(all.map(({ address }) => address));
+    const placeOf = (whose: string, without?: string) => {
+      const tried = new Set(
+        without === undefined ? [] : [servers.choose({ whose: without, world: false }, new Set())].filter((one) => one !== null),
+      );
+      return servers.choose({ whose, world: false }, tried)?.address;
+    };
+    const users = Array.from({ length: 300 }, (_, index) => `user-${index}`);
+    const counts = new Map<string | undefined, number>();
+    for (const user of users) {
+      assert.equal(placeOf(user), placeOf(user));
+      counts.set(placeOf(user), (counts.get(placeOf(user)) ?? 0) + 1);
+      // As if the first user’s server were gone.
+      if (placeOf(user) !== placeOf('user-0')) assert.equal(placeOf(user, 'user-0'), placeOf(user));
+    }
+    for (const [address, count] of counts) assert.ok(count > 60, `${address} has ${count} of 300`);
+    assert.equal(servers.choose({ whose: 'kim', world: true }, new Set()), null);
+  });
+
+  test('one that is lost in the middle of an answer is asked again only for what changes nothing', async () => {
+    const lost: RequestListener = (request) => void request.socket.destroy();
+    const [one, two] = [await behind(lost), await behind(lost)];
+    const { app } = await gateway([one.address, two.address]);
+    const posted = await fetch(`${urlOf(app)}/orders`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: '{"buy":1}',
+    });
+    assert.equal(posted.status, 502);
+    assert.equal(await codeOf(posted), 'SERVER_LOST');
+    assert.equal(one.asked.length + two.asked.length, 1, 'an order is sent once');
+    const read = await fetch(`${urlOf(app)}/orders`);
+    assert.equal(read.status, 503);
+    assert.equal(read.headers.get('retry-after'), '1');
+    assert.equal(await codeOf(read), 'NO_SERVER');
+    assert.equal(one.asked.length + two.asked.length, 3, 'what is only read is asked of both');
+  });
+
+  test('one that cannot be reached costs nobody anything, whatever was to be done', async () => {
+    const [one, two] = await Promise.all([1, 2].map((name) => behind((_request, response) => answer(response, { name }))));
+    const { app } = await gateway([one?.address ?? '', two?.address ?? '']);
+    const first = (await (await fetch(`${urlOf(app)}/orders`, { method: 'POST' })).json()) as { name: number };
+    const victim = first.name === 1 ? one : two;
+    victim?.server.closeAllConnections();
+    victim?.server.close();
+    const second = (await (await fetch(`${urlOf(app)}/orders`, { method: 'POST' })).json()) as { name: number };
+    assert.notEqual(second.name, first.name);
+  });
+
+  test('one that fails again and again is left alone', async () => {
+    const failing = await behind((request) => void request.socket.destroy());
+    const { app, servers } = await gateway([failing.address]);
+    for (let time = 0; time < 8; time++) await fetch(`${urlOf(app)}/`, { method: 'POST' });
+    assert.equal(failing.asked.length, 5, 'after five failures in a row nothing is sent there for a moment');
+    assert.equal(servers.list()[0]?.circuit, 'open');
+    assert.equal(await codeOf(await fetch(`${urlOf(app)}/`, { method: 'POST' })), 'NO_SERVER');
+  });
+
+  test('hands on what was sent, says who sent it, and nothing that only a gateway may say', async () => {
+    const { address, asked } = await behind((request, response) => {
+      let text = '';
+      request.on('data', (chunk) => {
+        text += chunk;
+      });
+      request.on('end', () => {
+        response.setHeader('set-cookie', ['a=1', 'b=2']);
+        response.setHeader('x-request-id', 'of the server');
+        response.statusCode = 201;
+        answer(response, { text });
+      });
+    });
+    const { app } = await gateway([address]);
+    const response = await fetch(`${urlOf(app)}/orders?x=%20y`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', cookie: 'c=3', [VOUCH_HEADER]: 'forged', 'x-forwarded-for': '1.2.3.4' },
+      body: '{ "buy" : 1 }',
+    });
+    assert.equal(response.status, 201);
+    assert.deepEqual(await response.json(), { text: '{"buy":1}' });
+    assert.deepEqual(response.headers.getSetCookie(), ['a=1', 'b=2']);
+    assert.notEqual(response.headers.get('x-request-id'), 'of the server');
+    const [request] = asked;
+    assert.equal(request?.url, '/orders?x=%20y');
+    assert.equal(request?.headers.cookie, 'c=3');
+    assert.equal(request?.headers.host, new URL(urlOf(app)).host);
+    assert.equal(request?.headers['x-forwarded-for'], '127.0.0.1');
+    assert.match(String(request?.headers.traceparent), /^00-[0-9a-f]{32}-[0-9a-f]{16}-01$/);
+    assert.deepEqual(new Vouching('secret', Date.now).read(request as IncomingMessage), kim);
+  });
+
+  test('a stream has a place here as long as it is open; who leaves is let go of behind, too', async () => {
+    const { address, asked } = await behind((_request, response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' }).flushHeaders();
+    });
+    const { app, servers, streams } = await gateway([address]);
+    const leaving = new AbortController();
+    const response = await fetch(`${urlOf(app)}/stream`, { signal: leaving.signal });
+    assert.equal(response.headers.get('content-type'), 'text/event-stream');
+    assert.equal(streams.size, 1);
+    assert.equal(servers.list()[0]?.open, 1);
+    const [behindIt] = asked;
+    const gone = once(behindIt?.socket as never, 'close');
+    leaving.abort();
+    await gone;
+    while (streams.size > 0 || servers.list()[0]?.open !== 0) await new Promise((resolve) => setImmediate(resolve));
+  });
+
+  test('a gateway behind a gateway is refused, and one that does not share the secret', async () => {
+    const wrong = createServer((_request, response) => answer(response, [{ role: 'gateway', state: 'answers' }])).listen(0, '127.0.0.1');
+    const strange = createServer((_request, response) => {
+      response.statusCode = 401;
+      answer(response, { detail: 'It was not said by a gateway of this installation.', remedy: 'Let them share.' });
+    }).listen(0, '127.0.0.1');
+    await Promise.all([once(wrong, 'listening'), once(strange, 'listening')]);
+    closing.push(async () => {
+      for (const server of [wrong, strange]) {
+        server.closeAllConnections();
+        server.close();
+      }
+    });
+    const { servers } = await gateway([wrong, strange].map((server) => `http://127.0.0.1:${(server.address() as AddressInfo).port}`));
+    assert.deepEqual(
+      servers.list().map(({ state, trouble }) => [state, trouble]),
+      [
+        ['away', 'It is a gateway itself. Name the servers behind it.'],
+        ['away', 'It answers 401: It was not said by a gateway of this installation. Let them share.'],
+      ],
+    );
+  });
+});

@@ -1,0 +1,105 @@
+import { connect, createServer, isIPv6, type Server as NetServer, type Socket } from 'node:net';
+import { pipeline } from 'node:stream';
+import type { BackServer, Servers } from './servers.ts';
+
+/** Connections that the operating system holds until they are accepted: a crowd that comes back at once. */
+const BACKLOG = 4_096;
+const CONNECT_MS_MAX = 1_000;
+const TRIES_MAX = 3;
+
+export interface Relay {
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+export interface RelayOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly connectionsMax: number;
+  readonly servers: Servers;
+  /** A connection was not handed on. */
+  readonly onRefused: (reason: string) => void;
+}
+
+/**
+ * Takes players’ connections in and hands them to the server that has the world, byte for byte, behind one line that says where they come from
+ * (the PROXY protocol, version 1, of HAProxy).
+ */
+export function relayPlayers({ host, port, connectionsMax, servers, onRefused }: RelayOptions): Promise<Relay> {
+  const open = new Set<Socket>();
+  const server: NetServer = createServer({ noDelay: true, pauseOnConnect: true }, (client) => {
+    client.on('error', () => {});
+    if (open.size >= connectionsMax) {
+      onRefused(`${connectionsMax} connections are open`);
+      client.destroy();
+      return;
+    }
+    open.add(client);
+    client.once('close', () => open.delete(client));
+    void handOn(client, servers).then((reason) => {
+      if (reason === null) return;
+      onRefused(reason);
+      client.destroy();
+    });
+  });
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ host, port, backlog: BACKLOG }, () => {
+      const bound = server.address();
+      resolve({
+        port: typeof bound === 'object' && bound ? bound.port : port,
+        close: () =>
+          new Promise((closed) => {
+            server.close(() => closed());
+            for (const client of open) client.destroy();
+          }),
+      });
+    });
+  });
+}
+
+/** @returns why it could not be handed on; null when it was */
+async function handOn(client: Socket, servers: Servers): Promise<string | null> {
+  const tried = new Set<BackServer>();
+  let reason = 'no server that has the world can be reached';
+  while (tried.size < TRIES_MAX && !client.destroyed) {
+    const server = servers.choose({ whose: client.remoteAddress ?? '', world: true }, tried);
+    if (!server) return reason;
+    tried.add(server);
+    try {
+      const behind = await server.send(() => reach(new URL(server.address).hostname.replace(/^\[|\]$/g, ''), server.worldPort ?? 0));
+      behind.write(proxyLine(client));
+      const close = server.begin();
+      pipeline(client, behind, () => {});
+      pipeline(behind, client, close);
+      return null;
+    } catch (error) {
+      reason = (error as Error).message;
+    }
+  }
+  return reason;
+}
+
+function reach(host: string, port: number): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host, port, noDelay: true });
+    const late = setTimeout(
+      () => socket.destroy(new Error(`${host}:${port} cannot be reached within ${CONNECT_MS_MAX} ms`)),
+      CONNECT_MS_MAX,
+    );
+    socket.once('error', (error) => {
+      clearTimeout(late);
+      reject(error);
+    });
+    socket.once('connect', () => {
+      clearTimeout(late);
+      socket.on('error', () => {});
+      resolve(socket);
+    });
+  });
+}
+
+function proxyLine({ remoteAddress = '', remotePort = 0, localAddress = '', localPort = 0 }: Socket): string {
+  if (remoteAddress === '') return 'PROXY UNKNOWN\r\n';
+  return `PROXY ${isIPv6(remoteAddress) ? 'TCP6' : 'TCP4'} ${remoteAddress} ${localAddress} ${remotePort} ${localPort}\r\n`;
+}

@@ -1,0 +1,61 @@
+import { ENDPOINTS, parseChannel } from '@millrace/contracts';
+import type { FastifyBaseLogger } from 'fastify';
+import { type Hub, parsePosition } from '../streams/index.ts';
+import { ApiProblem } from './problems.ts';
+import type { Door } from './server.ts';
+import { type ChannelCheck, createSocketServer } from './socket.ts';
+import { openEventStream } from './sse.ts';
+
+/** Channels one event stream may carry. */
+const CHANNELS_MAX = 256;
+
+export interface ChannelOptions {
+  readonly hub: Hub;
+  readonly checkChannel: ChannelCheck;
+  readonly logger: FastifyBaseLogger;
+}
+
+/** Serves a hub’s channels as server-sent events and over WebSocket; they end when the door is closed. */
+export function serveChannels({ app, routes, upgrade, streams, identify }: Door, { hub, checkChannel, logger }: ChannelOptions): void {
+  routes.stream(ENDPOINTS.stream, ({ query, raw, reply, principal }) => {
+    const names = [...new Set(query.channels.split(',').filter((name) => name !== ''))];
+    if (names.length === 0 || names.length > CHANNELS_MAX)
+      throw new ApiProblem('BAD_CHANNEL', `${names.length} channels were named.`, `Name 1 to ${CHANNELS_MAX}, separated by commas.`);
+    const channels = names.map((name) => checkChannel(name, principal));
+    const last = raw.headers['last-event-id'] ?? query.lastEventId;
+    const from = last === undefined || last === '' ? null : parsePosition(String(last));
+    if (from === undefined)
+      throw new ApiProblem('BAD_POSITION', `"${String(last)}" is no position.`, 'Send back an id that this stream gave, or none.');
+    let end: (reason: string) => void = () => {};
+    const place = streams.begin(principal, raw.ip, 'sse', (reason) => end(reason));
+    raw.raw.socket.once('close', place.close);
+    const headers = Object.fromEntries(Object.entries(reply.getHeaders()).map(([name, value]) => [name, String(value)]));
+    reply.hijack();
+    end = openEventStream(raw.raw, reply.raw, hub, channels, from, headers);
+  });
+
+  const sockets = createSocketServer(hub, checkChannel, identify, (error) => logger.error({ err: error }, 'a WebSocket request failed'));
+  upgrade('/api/v1/socket', 'channels', (asked, take) => {
+    let end: (reason: string) => void = () => {};
+    const place = streams.begin(asked.principal, asked.ip, 'websocket', (reason) => end(reason));
+    end = sockets.upgrade(asked, take(), place);
+  });
+
+  // Before the connections are closed: whoever watches is told why.
+  app.addHook('preClose', async () => {
+    hub.close('the server stops');
+    sockets.close();
+  });
+}
+
+/** Checks the shape of a channel’s name; whether its instrument exists is for the caller to say. */
+export function requireChannel(name: string): NonNullable<ReturnType<typeof parseChannel>> {
+  const channel = parseChannel(name);
+  if (!channel)
+    throw new ApiProblem(
+      'BAD_CHANNEL',
+      `"${name}" is no channel.`,
+      'Channels read trades:venue:BASE-QUOTE, candles:venue:BASE-QUOTE:1m, zones:3-4, tickers …; see /docs.',
+    );
+  return channel;
+}

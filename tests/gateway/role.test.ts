@@ -1,0 +1,324 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { apiKey, createClient, type StreamMessage } from '@millrace/client';
+import { tcp } from '@millrace/client/tcp';
+import { WorldClient } from '@millrace/client/world';
+import type { Account, AuditLine, Connections, Invitation, Problem, Server, World } from '@millrace/contracts';
+import { ENGINES, type TestDatabase } from '@millrace/platform/database/testing';
+import { openTestRedis, redisProgram, type TestRedis } from '@millrace/platform/redis/testing';
+import { createClient as createGraphClient } from 'graphql-ws';
+import WebSocket from 'ws';
+import { Visitor, wordIn } from '../accounts/visitor.ts';
+import { type ServerProcess, startServer } from '../server.ts';
+
+const postgres = ENGINES.find(({ name }) => name === 'PostgreSQL');
+const left = { skip: (postgres && redisProgram()) || process.env.CI ? false : 'there is no PostgreSQL or no Redis on this machine' };
+
+describe('a gateway before two servers', left, () => {
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-gateway-'));
+  let database: TestDatabase;
+  let redis: TestRedis;
+  let ports: { gateway: number; world: number; one: number; two: number };
+  let shared: Record<string, string>;
+  const running = new Map<string, ServerProcess>();
+  let gateway: ServerProcess;
+  let owner: Visitor;
+
+  const start = async (name: 'one' | 'two' | 'gateway', env: Record<string, string>, flags: readonly string[] = []) => {
+    const cwd = join(folder, name);
+    mkdirSync(cwd, { recursive: true });
+    const server = await startServer(['up', '--port', String(ports[name]), '--data', 'data', ...flags], {
+      cwd,
+      env: { ...shared, ...env },
+    });
+    running.set(name, server);
+    return server;
+  };
+  /** The one with the world. */
+  const startOne = () =>
+    start('one', {
+      MILLRACE_GATEWAY__REACHED_AT: `http://127.0.0.1:${ports.one}`,
+      MILLRACE_WORLDS__COLUMNS: '1',
+      MILLRACE_WORLDS__ROWS: '1',
+    });
+  const startTwo = () => start('two', { MILLRACE_GATEWAY__REACHED_AT: `http://127.0.0.1:${ports.two}`, MILLRACE_WORLDS__ENABLED: 'false' });
+  const servers = () => owner.get<Server[]>('GET', '/servers');
+  const untilServers = async (holds: (behind: Server[]) => boolean) => {
+    for (;;) {
+      const answer = await fetch(`${gateway.url}/api/v1/servers`, { headers: { 'x-api-key': operatorKey } });
+      const [, ...behind] = (await answer.json()) as Server[];
+      if (holds(behind)) return;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  };
+  let operatorKey: string;
+
+  before(async () => {
+    ports = { gateway: await freePort(), world: await freePort(), one: await freePort(), two: await freePort() };
+    database = (await postgres?.open()) as TestDatabase;
+    redis = await openTestRedis(await freePort());
+    shared = {
+      MILLRACE_DEMO: 'false',
+      MILLRACE_DATABASE__URL: 'url' in database.address ? database.address.url : '',
+      MILLRACE_REDIS__URL: redis.tcpUrl,
+      MILLRACE_PUBLIC_URL: `http://127.0.0.1:${ports.gateway}`,
+      MILLRACE_ENCRYPTION__KEY: randomBytes(32).toString('base64'),
+      MILLRACE_GATEWAY__TRUSTED_PROXIES: '["127.0.0.1"]',
+    };
+    await startOne();
+    // The newest link for the owner is the one that counts.
+    const [link = ''] = /http\S+invitation=\S+/.exec((await startTwo()).errors()) ?? [];
+    gateway = await start('gateway', { MILLRACE_WORLDS__TCP_PORT: String(ports.world) }, ['--role', 'gateway']);
+    owner = new Visitor(gateway.url);
+    await owner.signUp('Owner', 'owner@example.com', wordIn(link));
+    operatorKey = (await owner.key('watch', ['platform:read', 'platform:operate', 'market:read', 'account:read', 'account:write'])).key;
+  });
+  after(async () => {
+    for (const server of running.values()) await server.stop();
+    await redis?.close();
+    await database?.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+  const newUser = async (name: string): Promise<Visitor> => {
+    const { link } = await owner.get<Invitation>('POST', '/tenants/main/invitations', { role: 'trader', email: `${name}@example.com` });
+    const user = new Visitor(gateway.url);
+    await user.signUp(name, `${name}@example.com`, wordIn(link));
+    return user;
+  };
+
+  test('finds the servers that say they are there, and knows which has the world', async () => {
+    await untilServers((behind) => behind.filter(({ state }) => state === 'answers').length === 2);
+    const [self, ...behind] = await servers();
+    assert.equal(self?.role, 'gateway');
+    assert.deepEqual(
+      behind.map(({ address }) => address).sort(),
+      [`http://127.0.0.1:${ports.one}`, `http://127.0.0.1:${ports.two}`].sort(),
+    );
+    assert.deepEqual(
+      behind.map(({ address, worldPort }) => [address, worldPort !== null]).sort(),
+      [
+        [`http://127.0.0.1:${ports.one}`, true],
+        [`http://127.0.0.1:${ports.two}`, false],
+      ].sort(),
+    );
+  });
+
+  test('signing in, one’s account, keys and markets work through it as without it', async () => {
+    const kim = await newUser('kim');
+    assert.equal((await kim.get<Account>('GET', '/account')).name, 'kim');
+    const { key } = await kim.key('bot', ['market:read']);
+    const asked = new Visitor(gateway.url, { 'x-api-key': key });
+    const instruments = await asked.get<{ id: string }[]>('GET', '/instruments');
+    assert.ok(instruments.length > 0);
+    assert.equal(await asked.refusal('GET', '/account'), 'NOT_ALLOWED');
+    assert.equal(await new Visitor(gateway.url).refusal('GET', '/instruments'), 'SIGN_IN_FIRST');
+    const candles = await asked.ask('GET', `/api/v1/instruments/${instruments[0]?.id}/candles?interval=1m&limit=5`);
+    const etag = candles.headers.get('etag') ?? '';
+    assert.equal(candles.status, 200);
+    assert.ok(etag.startsWith('"'));
+    // It says in the records where the client is, not where the gateway is.
+    const lines = await owner.get<AuditLine[]>('GET', '/tenants/main/audit?limit=5');
+    assert.ok(
+      lines.every(({ remote }) => remote === '127.0.0.1'),
+      JSON.stringify(lines),
+    );
+  });
+
+  test('a request is counted once', async () => {
+    const left = async () =>
+      Number(
+        /r=(\d+)/.exec(
+          (await fetch(`${gateway.url}/api/v1/instruments`, { headers: { 'x-api-key': operatorKey } })).headers.get('ratelimit') ?? '',
+        )?.[1],
+      );
+    const before = await left();
+    const now = await left();
+    assert.ok(before - now <= 1, `${before} were left, then ${now}`);
+  });
+
+  test('what only a gateway may say is said by nobody else', async () => {
+    const forged = Buffer.from(JSON.stringify({ at: Date.now(), principal: { name: 'me', permissions: ['platform:admin'] } })).toString(
+      'base64url',
+    );
+    const headers = { 'x-millrace-vouch': `${forged}.${'a'.repeat(43)}` };
+    // To the gateway it is nothing; to a server it is wrong.
+    const atGateway = await fetch(`${gateway.url}/api/v1/sources`, { headers });
+    assert.equal(((await atGateway.json()) as Problem).code, 'SIGN_IN_FIRST');
+    const atServer = await fetch(`http://127.0.0.1:${ports.one}/api/v1/sources`, { headers });
+    assert.equal(((await atServer.json()) as Problem).code, 'BAD_CREDENTIAL');
+  });
+
+  test('one’s own stream goes through it, over server-sent events and over a WebSocket', async () => {
+    for (const transport of ['sse', 'websocket'] as const) {
+      const client = createClient({ url: gateway.url, credentials: apiKey(operatorKey), transport });
+      const told: StreamMessage[] = [];
+      let wake = () => {};
+      const stop = client.watch(['user'], (message) => {
+        told.push(message);
+        wake();
+      });
+      const has = async (event: string) => {
+        while (!told.some((message) => message.event === event))
+          await new Promise<void>((resolve) => {
+            wake = resolve;
+          });
+      };
+      await has('account');
+      // The one made of a new account may still be under way.
+      for (;;) {
+        const refused = await client.regenerateSnapshot().then(
+          () => null,
+          (error: Error & { code?: string }) => error.code,
+        );
+        if (refused === null) break;
+        assert.equal(refused, 'WRONG_STATE');
+        await has('snapshots.generated');
+      }
+      await has('snapshots.generated');
+      stop();
+      client.close();
+    }
+  });
+
+  test('a stream ends with its reason when what let it in counts no more', async () => {
+    const {
+      key,
+      about: { id },
+    } = await owner.key('short', ['market:read']);
+    const socket = new WebSocket(`${gateway.url.replace('http', 'ws')}/api/v1/socket`, { headers: { 'x-api-key': key } });
+    await once(socket, 'open');
+    socket.send(JSON.stringify({ op: 'subscribe', id: 1, channels: ['tickers'] }));
+    await once(socket, 'message');
+    const { users } = await owner.get<Connections>('GET', '/connections');
+    assert.ok(users.some(({ transport }) => transport === 'websocket'));
+    const closed = once(socket, 'close');
+    await owner.get('DELETE', `/account/keys/${id}`);
+    const [, reason] = (await closed) as [number, Buffer];
+    assert.match(reason.toString(), /not-any-more/);
+    const refused = new WebSocket(`${gateway.url.replace('http', 'ws')}/api/v1/socket`, { headers: { 'x-api-key': key } });
+    const [, response] = (await once(refused, 'unexpected-response')) as [unknown, { statusCode: number }];
+    assert.equal(response.statusCode, 401);
+  });
+
+  test('GraphQL goes through it: queries, and subscriptions over a WebSocket', async () => {
+    const answer = await fetch(`${gateway.url}/api/v1/graphql`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', 'x-api-key': operatorKey },
+      body: JSON.stringify({ query: '{ instruments { id } }' }),
+    });
+    const { data } = (await answer.json()) as { data: { instruments: { id: string }[] } };
+    assert.ok(data.instruments.length > 0);
+    const client = createGraphClient({
+      url: `${gateway.url.replace('http', 'ws')}/api/v1/graphql`,
+      webSocketImpl: class extends WebSocket {
+        constructor(url: string, protocols: string[]) {
+          super(url, protocols, { headers: { 'x-api-key': operatorKey } });
+        }
+      },
+    });
+    for await (const { errors } of client.iterate({ query: 'subscription { events(channels: ["tickers"]) { event } }' })) {
+      assert.equal(errors, undefined);
+      break;
+    }
+    await client.dispose();
+  });
+
+  test('players come in through it, over TCP and over a WebSocket', async () => {
+    const world = await owner.get<World>('GET', '/worlds');
+    assert.equal(world.tcpPort, ports.world);
+    const kim = await newUser('player');
+    const { token } = await kim.get<{ token: string }>('POST', '/worlds/tokens', { name: 'lee' });
+    const client = new WorldClient({ connect: tcp({ host: '127.0.0.1', port: ports.world }), token });
+    assert.deepEqual(await client.join(), { ok: true });
+    client.close();
+    const socket = new WebSocket(`${gateway.url.replace('http', 'ws')}${world.socketPath}`);
+    await once(socket, 'open');
+    socket.close();
+  });
+
+  test('when a server is killed, its users go on at the other, and come back', async () => {
+    const [, ...behind] = await servers();
+    const count = ({ address }: Server) => behind.find((one) => one.address === address)?.requests ?? 0;
+    const user = await newUser('lee');
+    // Which of them is this user’s?
+    for (let asked = 0; asked < 5; asked++) await user.get('GET', '/instruments');
+    const [, ...since] = await servers();
+    const two = since.find(({ worldPort }) => worldPort === null) as Server;
+    const isAtTwo = two.requests - count(two) >= 5;
+    const victim = isAtTwo ? 'two' : 'one';
+    const { key } = await user.key('stream', ['market:read', 'account:read', 'account:write']);
+    const client = createClient({ url: gateway.url, credentials: apiKey(key), transport: 'sse' });
+    let accounts = 0;
+    let wake = () => {};
+    const stop = client.watch(['user'], ({ event }) => {
+      if (event === 'account') accounts++;
+      wake();
+    });
+    const told = async (times: number) => {
+      while (accounts < times)
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+    };
+    await told(1);
+    await running.get(victim)?.kill();
+    // Nothing of it is felt but the stream’s break: what cannot be sent goes elsewhere, at once.
+    await user.get('GET', '/instruments');
+    await user.get('POST', '/account/keys', { name: 'after', scopes: ['market:read'] });
+    await told(2);
+    stop();
+    client.close();
+    await untilServers((each) => each.some(({ state }) => state === 'away') || each.length === 1);
+    if (victim === 'one') assert.equal(await owner.refusal('GET', '/worlds'), 'NO_SERVER');
+    await (victim === 'one' ? startOne() : startTwo());
+    await untilServers((each) => each.filter(({ state }) => state === 'answers').length === 2);
+    await user.get('GET', '/instruments');
+  });
+
+  test('without any server it says so, and whoever balances between gateways hears it', async () => {
+    await running.get('one')?.stop();
+    await running.get('two')?.stop();
+    await untilServers((each) => each.every(({ state }) => state === 'away'));
+    const ready = await fetch(`${gateway.url}/health/ready`);
+    assert.equal(ready.status, 503);
+    const refused = await fetch(`${gateway.url}/api/v1/instruments`, { headers: { 'x-api-key': operatorKey } });
+    assert.equal(refused.status, 503);
+    assert.equal(refused.headers.get('retry-after'), '1');
+    assert.equal(((await refused.json()) as Problem).code, 'NO_SERVER');
+    const metrics = await fetch(`${gateway.url}/metrics`, { headers: { 'x-api-key': operatorKey } });
+    assert.match(await metrics.text(), /millrace_gateway_streams/);
+    await startTwo();
+    await untilServers((each) => each.some(({ state }) => state === 'answers'));
+    await owner.get('GET', '/instruments');
+  });
+});
+
+test('a gateway that lacks what it shares with the servers does not start, and says what', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-gateway-'));
+  const failed = await startServer(['up', '--port', '0', '--role', 'gateway', '--data', 'data'], {
+    cwd: folder,
+    env: { MILLRACE_DEMO: 'false' },
+  }).then(
+    () => '',
+    (error: Error) => error.message,
+  );
+  for (const path of [...(process.env.TEST_POSTGRES ? [] : ['database.url']), 'publicUrl', 'gateway.servers'])
+    assert.match(failed, new RegExp(path));
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** One that is free now: addresses have to be known before anything listens there. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  return typeof address === 'object' && address ? address.port : 0;
+}

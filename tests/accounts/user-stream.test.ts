@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { AccountSnapshot, AccountStand } from '@millrace/contracts';
+import { envelopesOf } from '@millrace/kernel';
+import { openLmdbLog } from '@millrace/platform/log';
 import { EventSource } from 'eventsource';
 import { WebSocket } from 'ws';
 import { startServer } from '../server.ts';
@@ -141,6 +143,29 @@ describe('a stream of one’s own', () => {
     await again.until(has('snapshots.generated'));
     assert.equal(again.named('snapshots.progressed').length, 3);
     assert.equal(again.named('account').length, 0);
+  });
+
+  test('the trace of a request is in the events that come of it, those that are made behind it, too', async () => {
+    const member = await guarded.member('viewer');
+    await snapshotOf(member);
+    const [asked, announced] = ['1', '2'].map((digit) => digit.repeat(32));
+    const traced = (trace = '') => ({ traceparent: `00-${trace}-${'3'.repeat(16)}-01` });
+    assert.equal((await member.ask('POST', '/api/v1/account/snapshot', undefined, traced(asked))).status, 200);
+    const text = { text: 'hello', operator: 'kim' };
+    assert.equal((await guarded.owner.ask('POST', '/api/v1/worlds/zones/0-0/announcements', text, traced(announced))).status, 200);
+    const found = async (log: string, trace: string | undefined, types: readonly string[]) => {
+      const record = openLmdbLog(join(folder, 'data', ...log.split('/')));
+      for (;;) {
+        const seen = new Set<string>();
+        for (let partition = 0; partition < record.partitions; partition++)
+          for (const { batch } of await record.readFrom(partition, record.figures().partitions[partition]?.start ?? 0, 1_000_000))
+            for (const event of envelopesOf(batch)) if (event.correlation === trace) seen.add(event.type);
+        if (types.every((type) => seen.has(type))) return record.close();
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+    };
+    await found('accounts/log', asked, ['AccountSnapshotRequested', 'AccountSnapshotProgressed', 'AccountSnapshotGenerated']);
+    await found('worlds/log', announced, ['Announced']);
   });
 
   test('two at a time are not made, and a crash loses none', async () => {

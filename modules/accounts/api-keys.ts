@@ -8,6 +8,7 @@ import { apiKeys, tenants, users } from './tables/tables.ts';
 /** What every key begins with, so that it is known for what it is wherever it turns up. */
 export const KEY_PREFIX = 'mill_';
 const KEY_BYTES = 32;
+const KEY_CHARACTERS = KEY_PREFIX.length + Math.ceil((KEY_BYTES * 4) / 3);
 const START_CHARACTERS = KEY_PREFIX.length + 6;
 /** How long a key that was looked up is taken for what it was, unless this process changes it. */
 const REMEMBERED_MS = 10_000;
@@ -28,6 +29,7 @@ export class ApiKeys {
   readonly #database: Database;
   readonly #clock: Clock;
   readonly #needsSecondFactor: boolean;
+  /** By the key itself, as sessions are by their cookie: to hash it again for each request costs as much as all else that is asked about it. */
   readonly #remembered = new Map<string, Remembered>();
   readonly #looking = new Map<string, Promise<Remembered>>();
   /** Counts what was changed. */
@@ -75,8 +77,8 @@ export class ApiKeys {
     const gone = await this.#database.drizzle
       .delete(apiKeys)
       .where(and(eq(apiKeys.id, id), eq(apiKeys.userId, user)))
-      .returning({ hash: apiKeys.hash });
-    for (const { hash } of gone) this.#remembered.delete(hash);
+      .returning({ id: apiKeys.id });
+    for (const [key, known] of this.#remembered) if (known.id === id) this.#remembered.delete(key);
     this.#generation++;
     return gone.length > 0;
   }
@@ -89,10 +91,11 @@ export class ApiKeys {
 
   /** Whom a key stands for; null when it is not valid, or not any more. At once when it was looked up lately. */
   identify(key: string): Principal | null | Promise<Principal | null> {
-    const keyHash = hashOf(key);
-    const known = this.#remembered.get(keyHash);
+    // What cannot be one is neither looked up nor remembered, however much of it there is.
+    if (key.length !== KEY_CHARACTERS) return null;
+    const known = this.#remembered.get(key);
     if (known && known.until > this.#clock.elapsed()) return this.#used(known);
-    return this.#lookUpOnce(keyHash).then((found) => this.#used(found));
+    return this.#lookUpOnce(key).then((found) => this.#used(found));
   }
 
   #used(found: Remembered): Principal | null {
@@ -111,16 +114,16 @@ export class ApiKeys {
   }
 
   /** However many requests come with a key at once, it is looked up once. */
-  #lookUpOnce(hash: string): Promise<Remembered> {
-    let looking = this.#looking.get(hash);
+  #lookUpOnce(key: string): Promise<Remembered> {
+    let looking = this.#looking.get(key);
     if (!looking) {
-      looking = this.#lookUp(hash).finally(() => this.#looking.delete(hash));
-      this.#looking.set(hash, looking);
+      looking = this.#lookUp(key).finally(() => this.#looking.delete(key));
+      this.#looking.set(key, looking);
     }
     return looking;
   }
 
-  async #lookUp(hash: string): Promise<Remembered> {
+  async #lookUp(key: string): Promise<Remembered> {
     const generation = this.#generation;
     const [row] = await this.#database.drizzle
       .select({
@@ -135,7 +138,7 @@ export class ApiKeys {
       .from(apiKeys)
       .innerJoin(users, eq(users.id, apiKeys.userId))
       .innerJoin(tenants, eq(tenants.id, users.tenant))
-      .where(eq(apiKeys.hash, hash));
+      .where(eq(apiKeys.hash, hashOf(key)));
     const found: Remembered = {
       principal:
         row && !row.disabled && isRole(row.role)
@@ -148,8 +151,8 @@ export class ApiKeys {
     };
     // What was changed meanwhile may be what was read before.
     if (generation !== this.#generation) return found;
-    this.#remembered.delete(hash);
-    this.#remembered.set(hash, found);
+    this.#remembered.delete(key);
+    this.#remembered.set(key, found);
     const oldest = this.#remembered.keys().next();
     if (this.#remembered.size > REMEMBERED_MAX && !oldest.done) this.#remembered.delete(oldest.value);
     return found;

@@ -2,8 +2,9 @@ import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
 import { type Access, mayAccess, type Principal } from '@millrace/contracts';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { EachRequest } from './each-request.ts';
 import { ApiProblem } from './problems.ts';
-import { type Allowance, bucketOf, MemoryRateLimiter, type RateLimiter, rateLimitHeaders } from './rate-limit.ts';
+import { type Allowance, bucketOf, MemoryRateLimiter, type RateLimiter, sayAllowance } from './rate-limit.ts';
 
 /*
  * Every route says beside itself what one needs to be allowed; a route that says nothing keeps the server from starting. Who asks is found
@@ -70,8 +71,11 @@ export interface Guard {
   readonly identify: Identify;
 }
 
-/** Guards every route of the app, those of plug-ins too. */
-export function guardRoutes(app: FastifyInstance, options: GuardOptions): Guard {
+/**
+ * Guards every route of the app that is added from now on, those of plug-ins too.
+ * @param first what is done to each request before, in the same step: a step costs as much as most of what is done in it
+ */
+export function guardRoutes(app: FastifyInstance, options: GuardOptions, first: readonly EachRequest[] = []): Guard {
   const declared: { method: string | string[]; url: string; config?: { access?: Access } }[] = [];
   app.addHook('onRoute', (route) => {
     // A browser asks with OPTIONS, without saying who it is, whether another site’s page may ask at all (Fetch Standard, CORS-preflight).
@@ -87,23 +91,33 @@ export function guardRoutes(app: FastifyInstance, options: GuardOptions): Guard 
   });
   app.decorateRequest('principal', null as unknown as Principal);
   const identified = guessing(options.identify);
+  const check = (request: FastifyRequest, principal: Principal, access: Access): void => {
+    if (request.is404) return;
+    // A browser sets up a WebSocket for any page, and sends its cookies with it. Nobody’s may be opened from anywhere: it can show a token later.
+    const isSomeonesSocket = request.headers.upgrade !== undefined && principal.kind !== 'anonymous';
+    if (!SAFE_METHODS.has(request.method) || isSomeonesSocket) requireOwnPage(principal, request.headers, options.origins);
+    requireAccess(principal, access);
+  };
   const admit = (request: FastifyRequest, reply: FastifyReply, principal: Principal, isCounted = false): undefined | Promise<void> => {
     request.principal = principal;
     const { access = 'platform:admin', cost = 1 } = request.routeOptions.config;
-    const placed = cost > 0 && !isCounted ? takePlace(options.limiter, principal, request.ip, cost, reply) : undefined;
-    const check = () => {
-      if (request.is404) return undefined;
-      // A browser sets up a WebSocket for any page, and sends its cookies with it. Nobody’s may be opened from anywhere: it can show a token later.
-      const isSomeonesSocket = request.headers.upgrade !== undefined && principal.kind !== 'anonymous';
-      if (!SAFE_METHODS.has(request.method) || isSomeonesSocket) requireOwnPage(principal, request.headers, options.origins);
-      requireAccess(principal, access);
-      return undefined;
-    };
-    return placed === undefined ? check() : placed.then(() => check());
+    const bucket = cost > 0 && !isCounted ? bucketOf(principal, request.ip) : null;
+    if (bucket) {
+      const asked = options.limiter.take(bucket.key, bucket.rate, cost);
+      if (asked instanceof Promise)
+        return asked.then((allowance) => {
+          requirePlace(principal, allowance, reply);
+          check(request, principal, access);
+        });
+      requirePlace(principal, asked, reply);
+    }
+    check(request, principal, access);
+    return undefined;
   };
   // With callbacks: what is known is answered without a turn of the event loop for each step.
   app.addHook('onRequest', (request, reply, done) => {
     try {
+      for (const doing of first) doing(request, reply);
       const vouched = options.vouched?.(request.raw);
       const found = vouched ?? identified({ headers: request.headers, remote: request.ip });
       const admitted =
@@ -156,30 +170,16 @@ function guessing(identify: Identify): Identify {
   };
 }
 
-/** Takes a request’s cost out of its bucket. Throws, or rejects, when there is not enough in it. */
-function takePlace(
-  limiter: RateLimiter,
-  principal: Principal,
-  remote: string,
-  cost: number,
-  reply: FastifyReply,
-): undefined | Promise<void> {
-  const bucket = bucketOf(principal, remote);
-  if (!bucket) return undefined;
-  const settle = (allowance: Allowance) => {
-    void reply.headers(rateLimitHeaders(allowance));
-    if (allowance.isAllowed) return;
-    const { requestsPerSecond, burst } = bucket.rate;
-    throw new ApiProblem(
-      'RATE_LIMITED',
-      `${principal.name} may ask ${requestsPerSecond} times a second, ${burst} times at once.`,
-      `Wait ${Math.ceil(allowance.waitMs)} ms, and ask less often.`,
-    );
-  };
-  const asked = limiter.take(bucket.key, bucket.rate, cost);
-  if (asked instanceof Promise) return asked.then(settle);
-  settle(asked);
-  return undefined;
+/** Says how many requests are left. Throws when there was no place for this one. */
+function requirePlace(principal: Principal, allowance: Allowance, reply: FastifyReply): void {
+  sayAllowance(reply, allowance);
+  if (allowance.isAllowed) return;
+  const { requestsPerSecond, burst } = allowance.rate;
+  throw new ApiProblem(
+    'RATE_LIMITED',
+    `${principal.name} may ask ${requestsPerSecond} times a second, ${burst} times at once.`,
+    `Wait ${Math.ceil(allowance.waitMs)} ms, and ask less often.`,
+  );
 }
 
 /** Lets everyone have the files of a plug-in, whose own code does not know of access. */

@@ -15,7 +15,11 @@ export class ApiProblem extends Error {
   }
 
   constructor(code: ProblemCode, detail: string, remedy: string) {
+    // An answer, not a mistake of ours: to write down where it was thrown would make a refusal dearer than what it refuses.
+    const { stackTraceLimit } = Error;
+    Error.stackTraceLimit = 0;
     super(detail);
+    Error.stackTraceLimit = stackTraceLimit;
     this.name = 'ApiProblem';
     this.code = code;
     this.remedy = remedy;

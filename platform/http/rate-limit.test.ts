@@ -1,7 +1,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { MemoryRateLimiter, rateLimitHeaders } from './rate-limit.ts';
+import { type Allowance, MemoryRateLimiter, sayAllowance } from './rate-limit.ts';
+
+/** The header fields an answer has of an allowance. */
+function said(allowance: Allowance): Record<string, unknown> {
+  const fields: Record<string, unknown> = {};
+  const header = (name: string, value: unknown) => {
+    fields[name] = value;
+  };
+  sayAllowance({ header } as never, allowance);
+  return fields;
+}
 
 const rate = { requestsPerSecond: 10, burst: 40 };
 
@@ -55,12 +65,12 @@ test('keys do not take from each other', () => {
 
 test('the headers say how many there are, how many are left, and when to come back', () => {
   const limiter = new MemoryRateLimiter(() => 0);
-  assert.deepEqual(rateLimitHeaders(limiter.take('k', rate, 1)), {
+  assert.deepEqual(said(limiter.take('k', rate, 1)), {
     'ratelimit-policy': '"requests";q=40;w=4',
     ratelimit: '"requests";r=39;t=1',
   });
   limiter.take('k', rate, 39);
-  assert.deepEqual(rateLimitHeaders(limiter.take('k', rate, 15)), {
+  assert.deepEqual(said(limiter.take('k', rate, 15)), {
     'ratelimit-policy': '"requests";q=40;w=4',
     ratelimit: '"requests";r=0;t=4',
     'retry-after': '2',

@@ -1,5 +1,6 @@
 import type { Principal, Tier } from '@millrace/contracts';
 import { TIERS } from '@millrace/contracts';
+import type { FastifyReply } from 'fastify';
 
 /** What someone who did not sign in may ask for, from one address. */
 const ANONYMOUS = { requestsPerSecond: 20, burst: 200 } as const;
@@ -110,10 +111,10 @@ function policyOf(rate: Rate): string {
   return policy;
 }
 
-/** Adds the fields of draft-ietf-httpapi-ratelimit-headers-10 to an answer’s. */
-export function rateLimitHeaders({ rate, remaining, waitMs, isAllowed }: Allowance): Record<string, string> {
+/** Says the fields of draft-ietf-httpapi-ratelimit-headers-10 in an answer. */
+export function sayAllowance(reply: Pick<FastifyReply, 'header'>, { rate, remaining, waitMs, isAllowed }: Allowance): void {
   const untilFull = Math.ceil((rate.burst - remaining) / rate.requestsPerSecond);
-  const headers: Record<string, string> = { 'ratelimit-policy': policyOf(rate), ratelimit: `"requests";r=${remaining};t=${untilFull}` };
-  if (!isAllowed) headers['retry-after'] = String(Math.max(1, Math.ceil(waitMs / 1_000)));
-  return headers;
+  reply.header('ratelimit-policy', policyOf(rate));
+  reply.header('ratelimit', `"requests";r=${remaining};t=${untilFull}`);
+  if (!isAllowed) reply.header('retry-after', String(Math.max(1, Math.ceil(waitMs / 1_000))));
 }

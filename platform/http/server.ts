@@ -1,3 +1,4 @@
+import type { ServerOptions } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import compress from '@fastify/compress';
 import swagger from '@fastify/swagger';
@@ -6,7 +7,6 @@ import { CHANNELS, ENDPOINTS, type Principal } from '@millrace/contracts';
 import fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyPluginAsync, LogController } from 'fastify';
 import { answerHeaders } from './answer-headers.ts';
 import { serveConsole } from './console.ts';
-import { toEachRequest } from './each-request.ts';
 import { declareFiles, type GuardOptions, guardRoutes } from './guard.ts';
 import { OpenStreams, type StreamsOf } from './open-streams.ts';
 import { answerClientError, answerFrameworkError, answerWithProblems, explainProblem } from './problems.ts';
@@ -88,7 +88,12 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
     bodyLimit: BODY_BYTES_MAX,
     ...(options.tls && { https: tlsOptions(options.tls) as never }),
     requestTimeout: REQUEST_MS_MAX,
-    http: { headersTimeout: REQUEST_MS_MAX, connectionsCheckingInterval: CHECK_CONNECTIONS_MS },
+    // What has no body needs none of what reads one.
+    http: {
+      headersTimeout: REQUEST_MS_MAX,
+      connectionsCheckingInterval: CHECK_CONNECTIONS_MS,
+      optimizeEmptyRequests: true,
+    } as ServerOptions,
     forceCloseConnections: true,
     frameworkErrors: answerFrameworkError as never,
     clientErrorHandler: answerClientError as never,
@@ -99,8 +104,11 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   // What is no JSON is not read.
   app.removeContentTypeParser('text/plain');
   answerWithProblems(app);
-  toEachRequest(app, [answerHeaders(options.console, options.tls !== undefined), shareWithSites(app, options), requireSoundRequests(app)]);
-  const guard = guardRoutes(app, options);
+  const guard = guardRoutes(app, options, [
+    answerHeaders(options.console, options.tls !== undefined),
+    shareWithSites(app, options),
+    requireSoundRequests(app),
+  ]);
   const { identify } = guard;
   // Only routes whose answers may be long say that they want it.
   await app.register(compress, { global: false, ...COMPRESSION });

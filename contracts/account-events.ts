@@ -47,6 +47,20 @@ export type AccountEvent =
   | { type: 'AccountSnapshotGenerated'; snapshot: AccountSnapshot }
   | { type: 'AccountSnapshotFailed'; request: string; reason: string };
 
+/** An event of a zone that belongs to a tenant’s user, as the tenant’s own feed tells of it: that it happened, not what is in it. */
+export const TenantEvent = Type.Object(
+  {
+    id: Type.String({ description: 'The event’s: zone, epoch and seq.' }),
+    type: Type.String({ examples: ['AccountSnapshotGenerated'] }),
+    zone: Type.String({ description: 'Its kind and key, which is the user.' }),
+    seq: Type.Integer(),
+    time: Type.Integer({ description: 'Epoch ms.' }),
+    correlation: Type.Optional(Type.String({ description: 'The trace of the request it came of.' })),
+  },
+  { $id: 'TenantEvent' },
+);
+export type TenantEvent = Static<typeof TenantEvent>;
+
 /** What a user’s own stream calls it. */
 export const USER_EVENTS = {
   account: 'how the account stands, for who begins to watch',

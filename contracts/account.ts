@@ -8,8 +8,10 @@ import { type Access, ALL_PERMISSIONS, ALL_ROLES, type Permission, type Role } f
 export const RoleName = Type.Unsafe<Role>(Type.Enum([...ALL_ROLES], { description: 'What a member may do, within its tenant.' }));
 export const PermissionName = Type.Unsafe<Permission>(Type.Enum([...ALL_PERMISSIONS]));
 
+const TENANT_ID = '^[a-z0-9][a-z0-9-]{0,31}$';
+export const isTenantId = (text: string) => new RegExp(TENANT_ID).test(text);
 export const TenantId = Type.String({
-  pattern: '^[a-z0-9][a-z0-9-]{0,31}$',
+  pattern: TENANT_ID,
   description: 'Short name of a customer of the installation; `main` runs it.',
   examples: ['main'],
 });

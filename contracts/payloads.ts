@@ -1,5 +1,6 @@
 import { type Static, type TSchema, Type } from 'typebox';
-import { AccountSnapshot, AccountStand, SnapshotProgress } from './account-events.ts';
+import { AuditLine } from './account.ts';
+import { AccountSnapshot, AccountStand, SnapshotProgress, TenantEvent } from './account-events.ts';
 import { Candle, Reading, Trade } from './market.ts';
 import { Alert, BookResource, ConsumerStand, FlowStand, Instrument, QuoteResource, Source } from './resources.ts';
 import type { ChannelKind } from './stream.ts';
@@ -24,6 +25,7 @@ export const PAYLOADS = {
   zones: ZoneView,
   players: PlayerStand,
   users: Type.Union([AccountStand, SnapshotProgress, AccountSnapshot, Type.Record(Type.String(), Type.Unknown())]),
+  tenants: Type.Union([AuditLine, TenantEvent]),
   operations: Type.Union([FlowStand, Type.Array(ConsumerStand), Type.Array(Alert)]),
 } as const satisfies Record<ChannelKind, TSchema>;
 

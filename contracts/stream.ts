@@ -1,4 +1,5 @@
 import { type Static, Type } from 'typebox';
+import { isTenantId } from './account.ts';
 import { isUserId } from './account-events.ts';
 import { type InstrumentId, isInstrumentId } from './instrument.ts';
 import { type Interval, isInterval } from './interval.ts';
@@ -50,6 +51,13 @@ export const CHANNELS = {
     access: 'account:read',
     carries: 'what concerns one’s own account, by the names of `UserEvent`; `user` stands for one’s own, and nobody sees another’s',
   },
+  tenants: {
+    name: 'tenants:{tenant}',
+    delivery: 'lossless',
+    access: 'tenant:read',
+    carries:
+      'what happens in one’s tenant: each line of its audit log (`audited`, an `AuditLine`), each event of its users’ accounts (`decided`, a `TenantEvent`)',
+  },
   operations: {
     name: 'operations',
     delivery: 'conflated',
@@ -65,6 +73,7 @@ export type Channel =
   | { kind: 'zones'; zone: ZoneId }
   | { kind: 'players'; player: PlayerId }
   | { kind: 'users'; user: string }
+  | { kind: 'tenants'; tenant: string }
   | { kind: (typeof PLAIN)[number] };
 
 /** Channels that are one of their kind. */
@@ -83,6 +92,7 @@ export function parseChannel(name: string): Channel | undefined {
     return isInstrumentId(rest) ? { kind, instrument: rest } : undefined;
   if (kind === 'zones') return isZoneId(rest) ? { kind, zone: rest } : undefined;
   if (kind === 'users') return isUserId(rest) ? { kind, user: rest } : undefined;
+  if (kind === 'tenants') return isTenantId(rest) ? { kind, tenant: rest } : undefined;
   if (kind === 'players') return isPlayerId(rest) ? { kind, player: rest } : undefined;
   if (kind !== 'candles') return undefined;
   const last = rest.lastIndexOf(':');

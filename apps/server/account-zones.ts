@@ -1,12 +1,11 @@
 import { join } from 'node:path';
 import { publishAccount } from '@millrace/accounts';
-import { type EventBatch, ZoneHost } from '@millrace/kernel';
+import { ZoneHost } from '@millrace/kernel';
 import { systemClock } from '@millrace/platform/clock';
 import type { Settings } from '@millrace/platform/config';
 import { type EventLog, openLmdbLog, openSpool } from '@millrace/platform/log';
-import { announcements, nobodyElse, type Redis } from '@millrace/platform/redis';
+import type { FanOut } from '@millrace/platform/redis';
 import { openFileSnapshots, openLmdbSnapshots } from '@millrace/platform/snapshots';
-import type { Hub } from '@millrace/platform/streams';
 import type { Logger } from '@millrace/platform/telemetry';
 
 const MIB = 1024 * 1024;
@@ -18,38 +17,25 @@ export interface AccountZones {
 }
 
 /** The zones of accounts, with a log of their own: what users do is nothing the market’s readers should have to read. */
-export function openAccountZones(settings: Settings, hub: Hub, redis: Redis | null, logger: Logger): AccountZones {
+export function openAccountZones(settings: Settings, feed: Pick<FanOut, 'publish'>, logger: Logger): AccountZones {
   const folder = join(settings.data, 'accounts');
   const log = openLmdbLog(join(folder, 'log'));
   const spool = openSpool(join(folder, 'spool'), settings.log.spoolMiB * MIB);
   const hot = openLmdbSnapshots(join(folder, 'snapshots', 'hot'));
   const cold = openFileSnapshots(join(folder, 'snapshots', 'cold'));
-  // Who watches may do so at another server than the one that decides.
-  const others = redis
-    ? announcements<EventBatch>(
-        redis,
-        'account-events',
-        (batch) => publishAccount(hub, batch),
-        () => {},
-      )
-    : nobodyElse;
   const host = new ZoneHost({
     log,
     spool,
     hot,
     cold,
     clock: systemClock,
-    onDecided: (batch) => {
-      publishAccount(hub, batch);
-      others.tell(batch);
-    },
+    onDecided: (batch, state) => publishAccount(feed, batch, state),
     onTrouble: (trouble) => logger.error(trouble, 'an account’s zone is in trouble'),
   });
   return {
     host,
     log,
     stop: async () => {
-      others.close();
       await host.close();
       spool.close();
       await log.close();

@@ -116,6 +116,8 @@ function channelCheck(instrumentExists: (id: InstrumentId) => boolean, zoneExist
     requireAccess(principal, CHANNELS[channel.kind].access);
     if (channel.kind === 'users' && channel.user !== principal.user)
       throw new ApiProblem('NOT_ALLOWED', `${name} is another user’s own stream.`, 'The channel "user" is yours.');
+    if (channel.kind === 'tenants' && channel.tenant !== principal.tenant && !principal.permissions.has('platform:admin'))
+      throw new ApiProblem('NOT_ALLOWED', `${name} is another tenant’s feed.`, `Your own is "tenants:${principal.tenant}".`);
     if ('instrument' in channel && !(isInstrumentId(channel.instrument) && instrumentExists(channel.instrument)))
       throw new ApiProblem(
         'UNKNOWN_INSTRUMENT',

@@ -21,7 +21,7 @@ import { VOUCH_HEADER, Vouching } from '@millrace/platform/gateway';
 import { ApiProblem, type HttpServer } from '@millrace/platform/http';
 import { type ConsumerFigures, ConsumerGroup, type EventLog, openLmdbLog, openSpool } from '@millrace/platform/log';
 import { openSmtp, type Post } from '@millrace/platform/mail';
-import { announcements, announceServer, connectRedis, nobodyElse } from '@millrace/platform/redis';
+import { announcements, announceServer, connectRedis, fanOut, nobodyElse } from '@millrace/platform/redis';
 import { openDuckDbSeries, type SeriesStore } from '@millrace/platform/series';
 import { openFileSnapshots, openLmdbSnapshots } from '@millrace/platform/snapshots';
 import { Hub } from '@millrace/platform/streams';
@@ -160,7 +160,8 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
     settings.redis.url === undefined
       ? null
       : connectRedis(settings.redis.url, (error) => logger.warn({ message: error.message }, 'Redis cannot be reached'));
-  const accountZones = settings.demo ? null : openAccountZones(settings, hub, redis, logger);
+  const feed = fanOut(hub, redis);
+  const accountZones = settings.demo ? null : openAccountZones(settings, feed, logger);
   accounts =
     accountZones &&
     accountsOf(settings, logger, {
@@ -168,6 +169,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
       secret: (name) => sharedSecrets(settings, database.database).secret(name),
       post,
       hub,
+      feed,
       host: accountZones.host,
       instruments: () => collector?.instruments.map(({ id }) => id) ?? [],
       onEnded: (whose) => http?.endStreams(whose),
@@ -291,6 +293,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
       await database.stop();
       post?.close();
       accounts?.close();
+      feed.close();
       redis?.disconnect();
       await host.close();
       await http.close();
@@ -322,7 +325,7 @@ function accountsOf(
   {
     post,
     ...parts
-  }: { post: Post | null } & Pick<AccountSettings, 'database' | 'secret' | 'hub' | 'host' | 'instruments' | 'onEnded' | 'others'>,
+  }: { post: Post | null } & Pick<AccountSettings, 'database' | 'secret' | 'hub' | 'feed' | 'host' | 'instruments' | 'onEnded' | 'others'>,
 ): Accounts {
   const onTrouble = (message: string, detail: unknown) => logger.error({ reason: troubleOf(detail) }, message);
   return openAccounts({

@@ -15,14 +15,17 @@ export type Deed = Pick<AuditLine, 'actor' | 'action' | 'subject' | 'detail' | '
 /** What was done, in a chain for each tenant: a line’s hash covers the line and the hash before it. */
 export class AuditLog {
   readonly #database: Database;
+  readonly #onAppended: (tenant: string, line: AuditLine) => void;
 
-  constructor(database: Database) {
+  /** @param onAppended told of each line once it is written */
+  constructor(database: Database, onAppended: (tenant: string, line: AuditLine) => void = () => {}) {
     this.#database = database;
+    this.#onAppended = onAppended;
   }
 
   /** @returns the line as it stands now */
   async append(tenant: string, deed: Deed): Promise<AuditLine> {
-    return this.#database.drizzle.transaction(async (transaction) => {
+    const appended = await this.#database.drizzle.transaction(async (transaction) => {
       await transaction.execute(sql`select pg_advisory_xact_lock(${CHAIN_LOCK}, hashtext(${tenant}))`);
       const [last] = await transaction
         .select({ number: auditLines.number, hash: auditLines.hash })
@@ -35,6 +38,8 @@ export class AuditLog {
       await transaction.insert(auditLines).values({ tenant, ...line, hash });
       return { ...line, hash };
     });
+    this.#onAppended(tenant, appended);
+    return appended;
   }
 
   /** Lines below a number, newest first. */

@@ -2,6 +2,7 @@ import { ENDPOINTS, HOME_TENANT, type InstrumentId, type SignInOptions } from '@
 import type { ZoneHost } from '@millrace/kernel';
 import { ApiProblem, type Deed, type Identify, type Routes, type TrafficOf } from '@millrace/platform/http';
 import type { Projection } from '@millrace/platform/log';
+import type { FanOut } from '@millrace/platform/redis';
 import type { Hub, InitialEvent } from '@millrace/platform/streams';
 import { accountRoutes } from './account-routes.ts';
 import { ApiKeys } from './api-keys.ts';
@@ -19,6 +20,7 @@ import { signInRoutes } from './sign-in-routes.ts';
 import { snapshotWorker } from './snapshots.ts';
 import { tenantRoutes } from './tenant-routes.ts';
 import { UsedCodes } from './used-codes.ts';
+import { tenantChannel } from './user-stream.ts';
 import { accountZone } from './zone.ts';
 
 export { ApiKeys } from './api-keys.ts';
@@ -41,6 +43,8 @@ export interface AccountSettings extends IdentificationSettings {
   /** Where accounts live as zones. */
   readonly host: ZoneHost;
   readonly hub: Hub;
+  /** Tells watchers at every server of the installation. */
+  readonly feed: Pick<FanOut, 'publish'>;
   /** Instruments there are, for a user to begin with. */
   readonly instruments: () => Iterable<InstrumentId>;
 }
@@ -76,6 +80,7 @@ export function openAccounts(settings: AccountSettings): Accounts {
     guests,
     host,
     hub,
+    feed,
     instruments,
     onEnded,
     others,
@@ -110,7 +115,7 @@ export function openAccounts(settings: AccountSettings): Accounts {
     providers: providers.map(({ id, ...rest }) => ({ id, name: 'name' in rest ? rest.name : id })),
     password: { lengthMin: PASSWORD_LENGTH_MIN, lengthMax: PASSWORD_LENGTH_MAX },
   };
-  const audit = new AuditLog(database);
+  const audit = new AuditLog(database, (tenant, line) => feed.publish(tenantChannel(tenant), 'audited', line));
   const parts: Omit<AccountParts, 'traffic' | 'notify'> = {
     identity: () => current().identity,
     baseUrl: () => current().baseUrl,

@@ -28,9 +28,9 @@ export function snapshotWorker({ database, server, host, members, instruments }:
   async function generate(user: string, request: string, trace: string | undefined): Promise<void> {
     const zone = zoneAddress(accountZone.kind, user);
     await host.open(zone);
-    const tell = (command: AccountCommand, id: string) =>
-      host.submit(zone, command, { id: `${request}/${id}`, ...(trace !== undefined && { correlation: trace }) });
     const found = await members.user(user);
+    const about = { ...(trace !== undefined && { correlation: trace }), ...(found && { tenant: found.tenant }) };
+    const tell = (command: AccountCommand, id: string) => host.submit(zone, command, { id: `${request}/${id}`, ...about });
     if (!found) return void (await tell({ type: 'FailSnapshot', request, reason: 'There is no such user.' }, 'failed'));
     const steps = ['profile', 'limits', 'watchlist'] as const;
     const step = async (done: number) =>

@@ -1,19 +1,29 @@
-import type { AccountEvent, UserEvent } from '@millrace/contracts';
-import { type EventBatch, keyOf, kindOf } from '@millrace/kernel';
-import type { Hub } from '@millrace/platform/streams';
-import { accountZone } from './zone.ts';
+import type { AccountEvent, TenantEvent, UserEvent } from '@millrace/contracts';
+import { type EventBatch, envelopesOf, keyOf, kindOf } from '@millrace/kernel';
+import type { FanOut } from '@millrace/platform/redis';
+import { type AccountState, accountZone } from './zone.ts';
 
 export const channelOf = (user: string) => `users:${user}`;
+export const tenantChannel = (tenant: string) => `tenants:${tenant}`;
 
-/** Tells a user, wherever it watches, what was decided about its account. What nobody watches is not even put together. */
-export function publishAccount(hub: Hub, batch: EventBatch): void {
+/** Tells a user, wherever it watches, what was decided about its account, and its tenant that it was. */
+export function publishAccount(feed: Pick<FanOut, 'publish'>, batch: EventBatch, state: unknown): void {
   if (kindOf(batch.zone) !== accountZone.kind) return;
   const channel = channelOf(keyOf(batch.zone));
-  if (!hub.isWanted(channel)) return;
   for (const event of batch.events as unknown as AccountEvent[]) {
     const news = newsOf(event);
-    if (news) hub.publish(channel, 'lossless', news.event, '', news.data);
+    if (news) feed.publish(channel, news.event, news.data);
   }
+  const { tenant } = state as AccountState;
+  for (const { id, type, zone, seq, time, correlation } of envelopesOf(batch))
+    feed.publish(tenantChannel(tenant), 'decided', {
+      id,
+      type,
+      zone,
+      seq,
+      time,
+      ...(correlation !== undefined && { correlation }),
+    } satisfies TenantEvent);
 }
 
 function newsOf(event: AccountEvent): { event: UserEvent; data: object } | null {

@@ -29,18 +29,18 @@ describe('who may do what', () => {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-matrix-'));
   let guarded: Guarded;
   let table: AccessTable;
-  const callers: { name: string; visitor: Visitor; may: ReadonlySet<string> }[] = [];
+  const callers: { name: string; tenant: string; visitor: Visitor; may: ReadonlySet<string> }[] = [];
   before(async () => {
     guarded = await startGuarded(folder);
     table = await guarded.owner.get<AccessTable>('GET', '/access');
     await guarded.tenant('acme');
-    callers.push({ name: 'nobody', visitor: guarded.visitor(), may: new Set() });
+    callers.push({ name: 'nobody', tenant: 'main', visitor: guarded.visitor(), may: new Set() });
     for (const [role, { home, other }] of Object.entries(MAY) as [Role, (typeof MAY)[Role]][])
       for (const [tenant, may] of [
         ['main', home],
         ['acme', other],
       ] as const)
-        callers.push({ name: `${role} of ${tenant}`, visitor: await guarded.member(role, tenant), may: new Set(may) });
+        callers.push({ name: `${role} of ${tenant}`, tenant, visitor: await guarded.member(role, tenant), may: new Set(may) });
   });
   after(async () => {
     await guarded.server.stop();
@@ -75,9 +75,9 @@ describe('who may do what', () => {
   });
 
   test('every channel, over both transports, is for exactly those whose role has what it needs', async () => {
-    assert.equal(table.channels.length, 12);
+    assert.equal(table.channels.length, 13);
     const wrong: string[] = [];
-    for (const { name, visitor, may } of callers) {
+    for (const { name, tenant, visitor, may } of callers) {
       const socket = new WebSocket(`${guarded.server.url.replace('http', 'ws')}/api/v1/socket`, {
         headers: { cookie: [...visitor.jar].map(([key, value]) => `${key}=${value}`).join('; ') },
       });
@@ -88,7 +88,8 @@ describe('who may do what', () => {
           .replace('{interval}', '1m')
           .replace('{zone}', '0-0')
           .replace('{player}', 'p-1')
-          .replace('users:{user}', 'user');
+          .replace('users:{user}', 'user')
+          .replace('{tenant}', tenant);
         const should = may.has(access);
         const answer = new Promise<{ ok: boolean; error?: { code: string } }>((resolve) => {
           const listen = (raw: unknown) => {
@@ -128,6 +129,8 @@ describe('who may do what', () => {
       assert.equal(await stranger.refusal(method, path, body), 'UNKNOWN_TENANT', path);
     const { status } = await stranger.ask('GET', `/api/v1/stream?channels=users:${user}`);
     assert.equal(status, 403);
+    assert.equal(await stranger.refusal('GET', '/stream?channels=tenants:main'), 'NOT_ALLOWED');
+    assert.equal(await stranger.refusal('GET', '/stream?channels=tenants:nowhere'), 'NOT_ALLOWED');
     assert.equal(await guarded.owner.refusal('GET', '/stream?channels=users:somebody-else'), 'NOT_ALLOWED');
     // Nor through one’s own tenant.
     assert.equal(await stranger.refusal('POST', `/tenants/acme/users/${user}`, { disabled: true }), 'UNKNOWN_USER');

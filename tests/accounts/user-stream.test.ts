@@ -20,7 +20,16 @@ interface News {
   readonly id: string;
   readonly data: { channel: string; data: Record<string, unknown> };
 }
-const EVENTS = ['ready', 'account', 'account.created', 'snapshots.progressed', 'snapshots.generated', 'snapshots.failed'];
+const EVENTS = [
+  'ready',
+  'account',
+  'account.created',
+  'snapshots.progressed',
+  'snapshots.generated',
+  'snapshots.failed',
+  'audited',
+  'decided',
+];
 
 const cookiesOf = (visitor: Visitor) => [...visitor.jar].map(([name, value]) => `${name}=${value}`).join('; ');
 
@@ -30,8 +39,8 @@ class Watcher {
   readonly #source: EventSource;
   #changed: () => void = () => {};
 
-  constructor(visitor: Visitor, lastEventId?: string) {
-    const url = `${visitor.url}/api/v1/stream?channels=user${lastEventId === undefined ? '' : `&lastEventId=${lastEventId}`}`;
+  constructor(visitor: Visitor, lastEventId?: string, channel = 'user') {
+    const url = `${visitor.url}/api/v1/stream?channels=${channel}${lastEventId === undefined ? '' : `&lastEventId=${lastEventId}`}`;
     this.#source = new EventSource(url, {
       fetch: (input, init) => fetch(input, { ...init, headers: { ...init.headers, cookie: cookiesOf(visitor) } }),
     });
@@ -70,8 +79,8 @@ describe('a stream of one’s own', () => {
     await guarded.server.stop();
     rmSync(folder, { recursive: true, force: true });
   });
-  const watch = (visitor: Visitor, lastEventId?: string) => {
-    const watcher = new Watcher(visitor, lastEventId);
+  const watch = (visitor: Visitor, lastEventId?: string, channel?: string) => {
+    const watcher = new Watcher(visitor, lastEventId, channel);
     watchers.push(watcher);
     return watcher;
   };
@@ -166,6 +175,40 @@ describe('a stream of one’s own', () => {
     };
     await found('accounts/log', asked, ['AccountSnapshotRequested', 'AccountSnapshotProgressed', 'AccountSnapshotGenerated']);
     await found('worlds/log', announced, ['Announced']);
+  });
+
+  test('a tenant’s feed tells its administrators what happens in it, and nothing of another', async () => {
+    const acme = await guarded.tenant('acme');
+    const feeds = await Promise.all(
+      [
+        ['acme', acme],
+        ['main', guarded.owner],
+      ].map(async ([tenant, admin]) => {
+        const feed = watch(admin as Visitor, undefined, `tenants:${tenant}`);
+        await feed.until(has('ready'));
+        return feed;
+      }),
+    );
+    const [ours, theirs] = feeds as [Watcher, Watcher];
+    const member = await guarded.member('viewer', 'acme');
+    await snapshotOf(member);
+    await ours.until(() => ours.named('decided').some(({ type }) => type === 'AccountSnapshotGenerated'));
+    assert.ok(ours.named('audited').some(({ action }) => action === 'user invited'));
+    const created = ours.named('decided').find(({ type }) => type === 'AccountCreated');
+    assert.equal(created?.zone, `account/${(await member.get<{ user: string }>('GET', '/account')).user}`);
+    assert.equal('data' in (created ?? {}), false, 'that it happened, not what is in it');
+    // Something of main comes after all of that, and is the first its feed tells.
+    await guarded.owner.get('POST', '/tenants/main/invitations', { role: 'viewer' });
+    await theirs.until(has('audited'));
+    assert.deepEqual(
+      new Set(theirs.news.filter(({ event }) => event !== 'ready').map(({ data }) => data.channel)),
+      new Set(['tenants:main']),
+    );
+    assert.equal(theirs.named('decided').length, 0);
+    assert.deepEqual(
+      theirs.named('audited').map(({ action }) => action),
+      ['user invited'],
+    );
   });
 
   test('two at a time are not made, and a crash loses none', async () => {

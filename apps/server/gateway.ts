@@ -15,7 +15,7 @@ import {
 } from '@millrace/platform/gateway';
 import { GRAPHQL_PATH } from '@millrace/platform/graphql';
 import { connectionOf, type Door, type HttpServer } from '@millrace/platform/http';
-import { announcements, connectRedis, findServers, nobodyElse } from '@millrace/platform/redis';
+import { announcements, connectRedis, findServers, nobodyElse, redisReady } from '@millrace/platform/redis';
 import { createLogger, createMetrics } from '@millrace/platform/telemetry';
 import type { FastifyPluginAsync } from 'fastify';
 import { NODE, openDoor } from './door.ts';
@@ -85,6 +85,7 @@ export async function startGateway(settings: Settings, consoleFolder: string): P
     await untilItWorks(linkSecret, (error) => logger.error({ reason: troubleOf(error) }, 'the tables cannot be read yet')),
     Date.now,
   );
+  if (redis) await redisReady(redis);
   const servers = new Servers({
     addresses: settings.gateway.servers,
     find: redis && (() => findServers(redis)),

@@ -26,7 +26,7 @@ export function openApiDocument(): object {
     security: [],
     tags: [...new Set(Object.values(ENDPOINTS).map(({ tag }) => tag))].map((name) => ({ name })),
     paths,
-    components: { schemas },
+    components: { schemas, securitySchemes: SHOWN },
   };
 }
 
@@ -38,8 +38,33 @@ function operation(operationId: string, endpoint: Endpoint, schemas: Record<stri
     tags: [endpoint.tag],
     parameters: [...parameters(endpoint.params, 'path'), ...parameters(endpoint.query, 'query')],
     ...(endpoint.body && { requestBody: { required: true, content: { 'application/json': { schema: plain(endpoint.body) } } } }),
-    responses: { 200: { description: endpoint.summary, content }, ...problems(endpoint.problems) },
+    security: endpoint.access === 'public' ? [] : Object.keys(SHOWN).map((name) => ({ [name]: [] })),
+    responses: { 200: { description: endpoint.summary, content }, ...problems([...endpoint.problems, ...ofTheDoor(endpoint)]) },
   };
+}
+
+/** What a request shows to say who makes it. */
+const SHOWN = {
+  apiKey: { type: 'apiKey', in: 'header', name: 'x-api-key', description: 'A key, made under one’s account.' },
+  accessToken: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: 'From POST /api/v1/auth/token; ten minutes.' },
+  session: {
+    type: 'apiKey',
+    in: 'cookie',
+    name: 'millrace.session_token',
+    description: 'A browser’s; with https its name begins with __Host-.',
+  },
+};
+
+/** What the door may say of any request like that, whatever its handler does. */
+function ofTheDoor({ method, access, cost = 1, params, query, body }: Endpoint): ProblemCode[] {
+  return [
+    'BAD_CREDENTIAL',
+    ...(params || query || body ? (['BAD_REQUEST'] as const) : []),
+    ...(access === 'public' ? [] : (['SIGN_IN_FIRST', 'NOT_ALLOWED'] as const)),
+    ...(method === 'GET' ? [] : (['FOREIGN_ORIGIN'] as const)),
+    ...(body ? (['TOO_LARGE', 'UNSUPPORTED_TYPE'] as const) : []),
+    ...(cost > 0 ? (['RATE_LIMITED'] as const) : []),
+  ];
 }
 
 function parameters(schema: TObject | undefined, place: 'path' | 'query'): object[] {
@@ -58,7 +83,7 @@ function parameters(schema: TObject | undefined, place: 'path' | 'query'): objec
 
 function problems(codes: readonly ProblemCode[]): Record<string, object> {
   const byStatus = new Map<number, string[]>();
-  for (const code of [...codes, 'INTERNAL' as const]) {
+  for (const code of new Set<ProblemCode>([...codes, 'INTERNAL'])) {
     const { status, title } = PROBLEMS[code];
     byStatus.set(status, [...(byStatus.get(status) ?? []), `${code}: ${title}.`]);
   }

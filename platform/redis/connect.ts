@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { setTimeout } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 
 export type { Redis };
@@ -5,6 +7,17 @@ export type { Redis };
 /** An answer that takes longer is worth less than going on without. */
 const COMMAND_MS_MAX = 250;
 const RETRY_MOST_MS = 5_000;
+const READY_MS_MAX = 2_000;
+
+/** Resolves when Redis answers, or after a while in which it did not: then things begin without it. */
+export async function redisReady(redis: Redis): Promise<void> {
+  if (redis.status === 'ready') return;
+  const waiting = new AbortController();
+  const { signal } = waiting;
+  // Whoever connected hears of an error.
+  await Promise.race([once(redis, 'ready', { signal }), setTimeout(READY_MS_MAX, null, { signal })]).catch(() => {});
+  waiting.abort();
+}
 
 /** Connects as it can and again when it was away; commands while it is away are refused at once. */
 export function connectRedis(url: string, onTrouble: (error: Error) => void): Redis {

@@ -1,5 +1,5 @@
 export { type Announcements, announcements, nobodyElse } from './announcements.ts';
-export { connectRedis, type Redis } from './connect.ts';
+export { connectRedis, type Redis, redisReady } from './connect.ts';
 export { type FanOut, fanOut } from './fan-out.ts';
 export { redisRateLimiter } from './redis-rate-limiter.ts';
 export { announceServer, findServers } from './server-list.ts';

@@ -117,7 +117,7 @@ export async function startGateway(settings: Settings, consoleFolder: string): P
     // The server that did it writes it down.
     operated: () => {},
     register: (door) => {
-      forwardAll(door, { servers, vouching, streams: door.streams }, relay.port);
+      forwardAll(door, { servers, vouching, streams: door.streams, tunnels: new Set() }, relay.port);
       door.routes.answer(ENDPOINTS.live, () => ({ status: 'ok' as const, parts: {} }));
       door.routes.answer(ENDPOINTS.listServers, () => [self(), ...servers.list()]);
       door.routes.answer(ENDPOINTS.ready, ({ reply }) => {
@@ -147,6 +147,9 @@ export async function startGateway(settings: Settings, consoleFolder: string): P
 
 /** Adds everything the servers behind have: each endpoint of the contracts with what one needs for it, and what is no endpoint. */
 function forwardAll({ app, routes }: Door, forwarding: Forwarding, worldPort: number): void {
+  app.addHook('preClose', async () => {
+    for (const tunnel of forwarding.tunnels) tunnel.destroy();
+  });
   for (const endpoint of Object.values<Endpoint>(ENDPOINTS)) {
     if (OWN.has(endpoint)) continue;
     const forwarded: Forwarded = {

@@ -1,6 +1,6 @@
 import { request as askHttp, type IncomingMessage } from 'node:http';
 import { request as askHttps } from 'node:https';
-import { finished, pipeline } from 'node:stream';
+import { type Duplex, finished, pipeline } from 'node:stream';
 import type { Transport } from '@millrace/contracts';
 import { BrokenCircuitError } from 'cockatiel';
 import type { FastifyReply, FastifyRequest } from 'fastify';
@@ -53,6 +53,8 @@ export interface Forwarding {
   readonly servers: Servers;
   readonly vouching: Vouching;
   readonly streams: OpenStreams;
+  /** Connections that became something else, which the HTTP server knows nothing of any more: to be ended with it. */
+  readonly tunnels: Set<Duplex>;
 }
 
 export interface Forwarded {
@@ -87,7 +89,9 @@ export async function forward(
   };
   const { rewrite } = forwarded;
   if (rewrite) delete (asked.headers as Record<string, unknown>)['accept-encoding'];
-  const { answer, server } = await tryEach(forwarding, forwarded, request, reply, (one) => one.send((pool) => pool.request(asked)));
+  const sent = await tryEach(forwarding, forwarded, request, reply, (one) => one.send((pool) => pool.request(asked)));
+  if (!sent) return reply.hijack();
+  const { answer, server } = sent;
   const close = server.begin();
   finished(answer.body, close);
   void reply.code(answer.statusCode);
@@ -116,9 +120,11 @@ export async function forwardUpgrade(
   take: TakeConnection,
 ): Promise<FastifyReply> {
   const headers = { ...headersFor(request, forwarding.vouching), connection: 'Upgrade', upgrade: 'websocket' };
-  const { answer, server } = await tryEach(forwarding, forwarded, request, reply, (one) =>
+  const sent = await tryEach(forwarding, forwarded, request, reply, (one) =>
     one.send(() => askForUpgrade(one.address, request.raw.url ?? '/', headers)),
   );
+  if (!sent) return reply.hijack();
+  const { answer, server } = sent;
   if (answer.isRefusal) {
     for (const [name, value] of Object.entries(answer.response.headers))
       if (value !== undefined && !SAID_HERE.has(name) && !NOT_HANDED_ON.has(name)) void reply.header(name, value);
@@ -128,25 +134,27 @@ export async function forwardUpgrade(
   const place = placeOf(forwarding, request, forwarded.transport, () => behind.destroy());
   const close = server.begin();
   const { socket, head } = take();
+  forwarding.tunnels.add(socket);
   socket.write(switching(response));
   if (firstBehind.length > 0) socket.write(firstBehind);
   if (head.length > 0) behind.write(head);
   pipeline(socket, behind, () => {});
   pipeline(behind, socket, () => {
+    forwarding.tunnels.delete(socket);
     close();
     place.close();
   });
   return reply;
 }
 
-/** Sends a request to one server after another, as long as that can do no harm. */
+/** Sends a request to one server after another, as long as that can do no harm. @returns null when nobody waits for an answer any more */
 async function tryEach<A>(
   { servers }: Forwarding,
   { world }: Forwarded,
   request: FastifyRequest,
   reply: FastifyReply,
   send: (server: BackServer) => Promise<A>,
-): Promise<{ readonly answer: A; readonly server: BackServer }> {
+): Promise<{ readonly answer: A; readonly server: BackServer } | null> {
   const { principal } = request;
   const whose = principal.user ?? request.ip;
   // Who looks after the whole is to see it whole, so that is where the world is, if there is one.
@@ -162,8 +170,7 @@ async function tryEach<A>(
       return { answer: await send(server), server };
     } catch (error) {
       const { name, code, message } = error as Error & { code?: string };
-      // Nobody waits for an answer any more.
-      if (name === 'AbortError') throw error;
+      if (name === 'AbortError') return null;
       request.log.warn({ trace: request.id, server: server.address, reason: message }, 'a server did not answer');
       if (error instanceof BrokenCircuitError || NOTHING_SENT.has(code) || SAFE_METHODS.has(request.method)) continue;
       throw new ApiProblem(
@@ -183,7 +190,10 @@ async function tryEach<A>(
 
 function headersFor(request: FastifyRequest, vouching: Vouching): Record<string, string | string[]> {
   const headers: Record<string, string | string[]> = {};
-  for (const [name, value] of Object.entries(request.headers)) if (value !== undefined && !NOT_HANDED_ON.has(name)) headers[name] = value;
+  // Whoever asks may name more that concerns this connection only.
+  const own = new Set(request.headers.connection?.toLowerCase().split(/[ ,]+/));
+  for (const [name, value] of Object.entries(request.headers))
+    if (value !== undefined && !NOT_HANDED_ON.has(name) && !own.has(name)) headers[name] = value;
   headers['x-forwarded-for'] = request.ip;
   headers['x-forwarded-proto'] = request.protocol;
   headers.traceparent = traceparentOf(request.id);

@@ -96,7 +96,9 @@ describe('servers behind a gateway', () => {
     app.addHook('onRequest', async (request) => {
       request.principal = kim;
     });
-    app.all('/*', (request, reply) => forward({ servers, vouching, streams }, { world: false, transport: 'sse' }, request, reply));
+    app.all('/*', (request, reply) =>
+      forward({ servers, vouching, streams, tunnels: new Set() }, { world: false, transport: 'sse' }, request, reply),
+    );
     await app.listen({ port: 0, host: '127.0.0.1' });
     closing.push(
       () => servers.close(),

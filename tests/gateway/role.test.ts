@@ -297,6 +297,16 @@ describe('a gateway before two servers', left, () => {
     await untilServers((each) => each.some(({ state }) => state === 'answers'));
     await owner.get('GET', '/instruments');
   });
+
+  test('it ends in good order, whatever goes through it', async () => {
+    const socket = new WebSocket(`${gateway.url.replace('http', 'ws')}/api/v1/socket`, { headers: { 'x-api-key': operatorKey } });
+    await once(socket, 'open');
+    const stream = await fetch(`${gateway.url}/api/v1/stream?channels=tickers`, { headers: { 'x-api-key': operatorKey } });
+    const closed = once(socket, 'close');
+    assert.equal(await gateway.stop(), 0);
+    await closed;
+    await stream.body?.cancel().catch(() => {});
+  });
 });
 
 test('a gateway that lacks what it shares with the servers does not start, and says what', async () => {

@@ -27,6 +27,7 @@ import type {
   QuoteResource,
   Role,
   SecondFactorSetup,
+  Server,
   SignInOptions,
   SignInStand,
   SnapshotStand,
@@ -113,6 +114,7 @@ export const api = {
   verifyAudit: (tenant: string) => ask<AuditVerdict>(`/tenants/${tenant}/audit/verify`, 'POST'),
   auditExport: (tenant: string) => `/api/v1/tenants/${tenant}/audit/export`,
   connections: () => ask<Connections>('/connections'),
+  servers: () => ask<Server[]>('/servers'),
 
   instruments: () => ask<Instrument[]>('/instruments'),
   sources: () => ask<Source[]>('/sources'),

@@ -1,4 +1,4 @@
-import type { Alert, Connections, ConsumerStand, DeadLetter, FlowStand } from '@millrace/contracts';
+import type { Alert, Connections, ConsumerStand, DeadLetter, FlowStand, Server } from '@millrace/contracts';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import { api } from '../api.ts';
@@ -32,6 +32,7 @@ export function EventsPage() {
               <Topics flow={flow} />
               <Consumers consumers={consumers} />
               <DeadLetters />
+              <Servers />
               <Watching />
               <PastAlerts alerts={alerts} />
             </div>
@@ -39,6 +40,42 @@ export function EventsPage() {
         </>
       )}
     </>
+  );
+}
+
+const SERVER_TEXT = { closed: 'serverAnswers', open: 'serverLeftAlone', 'half-open': 'serverTriedAgain', away: 'serverAway' } as const;
+
+/** The servers behind this gateway, where it is one. */
+function Servers() {
+  const text = useText();
+  const { whole } = useFormats();
+  const { data } = useQuery({ queryKey: ['servers'], queryFn: api.servers, refetchInterval: CONNECTIONS_MS });
+  if (!data || data.length < 2) return null;
+  const columns: Column<Server>[] = [
+    {
+      name: text.node,
+      isText: true,
+      by: ({ address }) => address ?? '',
+      cell: ({ address, role, node }) => <span title={node ?? undefined}>{address ?? role}</span>,
+    },
+    {
+      name: text.state,
+      isText: true,
+      by: ({ state }) => state,
+      cell: ({ state, circuit, trouble }) => (
+        <span className={state === 'answers' && circuit === 'closed' ? undefined : 'text-alarm'} title={trouble ?? undefined}>
+          {text[SERVER_TEXT[state === 'away' ? state : circuit]]}
+        </span>
+      ),
+    },
+    { name: text.openNow, by: ({ open }) => open, cell: ({ open }) => whole(open) },
+    { name: text.requests, by: ({ requests }) => requests, cell: ({ requests }) => whole(requests) },
+    { name: text.unanswered, by: ({ failures }) => failures, cell: ({ failures }) => whole(failures) },
+  ];
+  return (
+    <Panel title={text.servers}>
+      <Table rows={data} columns={columns} keyOf={({ address, node }) => address ?? node ?? ''} empty={text.nothing} />
+    </Panel>
   );
 }
 

@@ -145,10 +145,13 @@ describe('the TypeScript client', () => {
           .replace('{instrument}', instrument?.id ?? '')
           .replace('{interval}', '1s')
           .replace('{zone}', '0-0')
-          .replace('users:{user}', 'user'),
+          .replace('users:{user}', 'user')
+          .replace('{tenant}', 'main'),
       );
     const missing = new Set(names);
     for await (const { channel, event, data } of client.events(names)) {
+      // Something that its tenant’s feed tells of, once all are watched.
+      if (missing.size === names.length) await client.invite({ tenant: 'main', role: 'viewer' });
       const kind = channel === 'user' ? 'users' : (parseChannel(channel)?.kind ?? 'tickers');
       const [wrong] = Value.Errors(PAYLOADS[kind], data);
       assert.equal(wrong, undefined, `${channel} ${event}: ${JSON.stringify(wrong)} of ${JSON.stringify(data)?.slice(0, 300)}`);

@@ -18,14 +18,13 @@ import { connectionOf, type Door, type HttpServer } from '@millrace/platform/htt
 import { announcements, connectRedis, findServers, nobodyElse, redisReady } from '@millrace/platform/redis';
 import { createLogger, createMetrics } from '@millrace/platform/telemetry';
 import type { FastifyPluginAsync } from 'fastify';
+import { LINK_SECRET } from './behind-gateways.ts';
 import { NODE, openDoor } from './door.ts';
 import { registerGatewayMetrics } from './metrics.ts';
 import { sharedSecrets } from './secrets.ts';
 import { UserError } from './user-error.ts';
 import { WORLD_SOCKET_PATH } from './worlds/worlds.ts';
 
-/** Name of the secret that gateways and the servers behind them share. */
-export const LINK_SECRET = 'gateway-link';
 const BEGIN_AGAIN_MS = 2_000;
 
 /** What a gateway answers itself; everything else is for the servers behind it. */

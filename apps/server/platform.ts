@@ -2,35 +2,26 @@ import { accessSync, constants, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { type AccountSettings, type Accounts, demoRoutes, identifyDemo, mailerOver, openAccounts } from '@millrace/accounts';
 import { Collector, collectorRoutes, type SourceParts } from '@millrace/collector';
-import {
-  type ConsumerStand,
-  ENDPOINTS,
-  type InstrumentId,
-  parseChannel,
-  type Server,
-  type Source,
-  type SourceConfig,
-} from '@millrace/contracts';
+import { type ConsumerStand, ENDPOINTS, type InstrumentId, parseChannel, type Source, type SourceConfig } from '@millrace/contracts';
 import { type EventBatch, keyOf, kindOf, messageOf, ZoneHost, zoneAddress } from '@millrace/kernel';
 import { type Instrument, initialEvents, instrumentZone, marketRoutes, publishBatch, seriesProjection, udfRoutes } from '@millrace/market';
 import { AlertWatch, type Consumer, Flow, operationsEvents, operationsRoutes, publishOperations } from '@millrace/operations';
 import { systemClock } from '@millrace/platform/clock';
 import type { Settings } from '@millrace/platform/config';
 import { troubleOf } from '@millrace/platform/database';
-import { VOUCH_HEADER, Vouching } from '@millrace/platform/gateway';
-import { ApiProblem, type HttpServer } from '@millrace/platform/http';
+import type { HttpServer } from '@millrace/platform/http';
 import { type ConsumerFigures, ConsumerGroup, type EventLog, openLmdbLog, openSpool } from '@millrace/platform/log';
 import { openSmtp, type Post } from '@millrace/platform/mail';
-import { announcements, announceServer, connectRedis, fanOut, nobodyElse } from '@millrace/platform/redis';
+import { announcements, connectRedis, fanOut, nobodyElse } from '@millrace/platform/redis';
 import { openDuckDbSeries, type SeriesStore } from '@millrace/platform/series';
 import { openFileSnapshots, openLmdbSnapshots } from '@millrace/platform/snapshots';
 import { Hub } from '@millrace/platform/streams';
 import { createLogger, createMetrics, type Logger } from '@millrace/platform/telemetry';
 import { WORLD_HISTORY } from '@millrace/worlds';
 import { openAccountZones } from './account-zones.ts';
+import { BehindGateways } from './behind-gateways.ts';
 import { startDatabase } from './database/server-database.ts';
-import { NODE, openDoor, serveWatchers } from './door.ts';
-import { LINK_SECRET } from './gateway.ts';
+import { openDoor, serveWatchers } from './door.ts';
 import { registerMetrics, registerWorldMetrics } from './metrics.ts';
 import { ProjectorHandle } from './projector/projector-handle.ts';
 import { sharedSecrets } from './secrets.ts';
@@ -197,23 +188,10 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
   }, WATCH_MS);
   await consumer.caughtUp();
 
-  const { reachedAt } = settings.gateway;
-  const startedAt = Date.now();
-  let vouching: Vouching | null = null;
-  let isServing = false;
-  const self = (): Server => ({
-    node: NODE,
-    role: 'all',
-    address: reachedAt ?? null,
-    state: isServing ? 'answers' : 'away',
-    circuit: 'closed',
-    startedAt,
-    worldPort: worlds?.port ?? null,
+  const behind = new BehindGateways(settings.gateway.reachedAt, redis, () => ({
     open: http?.streams.size ?? 0,
-    requests: 0,
-    failures: 0,
-    trouble: null,
-  });
+    worldPort: worlds?.port ?? null,
+  }));
   const readyParts = { log: 'ok', zones: `${host.figures().zones} open`, series: 'ok' };
   http = await openDoor(settings, {
     redis,
@@ -222,13 +200,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
     sockets: worlds ? { [WORLD_SOCKET_PATH]: worlds.upgrade } : {},
     metrics: () => metrics.scrape(),
     identify: accounts?.identify ?? identifyDemo,
-    ...(reachedAt !== undefined && {
-      vouched: (request) => {
-        if (vouching) return vouching.read(request);
-        if (request.headers[VOUCH_HEADER] === undefined) return null;
-        throw new ApiProblem('TABLES_AWAY', 'What gateways say cannot be checked yet.', 'The server is starting; try again in a moment.');
-      },
-    }),
+    vouched: behind.vouched,
     operated: (deed) => (accounts ? accounts.operated(deed) : logger.info({ audit: deed.detail, trace: deed.trace }, deed.route)),
     register: (door) => {
       const { routes, app, traffic } = door;
@@ -248,7 +220,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
         audit: (what, detail) => logger.info({ audit: detail }, what),
       });
       worlds?.register(routes);
-      routes.answer(ENDPOINTS.listServers, () => [self()]);
+      routes.answer(ENDPOINTS.listServers, () => [behind.describe()]);
       routes.answer(ENDPOINTS.live, () => ({ status: 'ok' as const, parts: {} }));
       routes.answer(ENDPOINTS.ready, () => ({ status: 'ok' as const, parts: { ...readyParts, outbox: host.figures().outbox.mode } }));
       serveWatchers(door, settings, {
@@ -265,11 +237,9 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
     await database.ready;
     await accounts.begin(settings.publicUrl ?? http.url);
     await snapshots?.start();
-    if (reachedAt !== undefined) vouching = new Vouching(await sharedSecrets(settings, database.database).secret(LINK_SECRET), Date.now);
   }
   collector.start();
-  isServing = true;
-  const withdraw = redis && reachedAt !== undefined ? announceServer(redis, reachedAt) : null;
+  await behind.begin((name) => sharedSecrets(settings, database.database).secret(name));
   const stopHousekeeping = keepHouse(settings, { consumers, series, logger });
 
   const parts = collector;
@@ -281,8 +251,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
     consumer,
     series,
     stop: async () => {
-      isServing = false;
-      await withdraw?.();
+      await behind.end();
       stopHousekeeping();
       clearInterval(watching);
       parts.stop();

@@ -62,7 +62,8 @@ function ofTheDoor({ method, access, cost = 1, params, query, body }: Endpoint):
     ...(params || query || body ? (['BAD_REQUEST'] as const) : []),
     ...(access === 'public' ? [] : (['SIGN_IN_FIRST', 'NOT_ALLOWED'] as const)),
     ...(method === 'GET' ? [] : (['FOREIGN_ORIGIN'] as const)),
-    ...(body ? (['TOO_LARGE', 'UNSUPPORTED_TYPE'] as const) : []),
+    ...(params || body ? (['TOO_LARGE'] as const) : []),
+    ...(body ? (['UNSUPPORTED_TYPE'] as const) : []),
     ...(cost > 0 ? (['RATE_LIMITED'] as const) : []),
   ];
 }

@@ -75,6 +75,8 @@ describe('a gateway before two servers', left, () => {
     // The newest link for the owner is the one that counts.
     const [link = ''] = /http\S+invitation=\S+/.exec((await startTwo()).errors()) ?? [];
     gateway = await start('gateway', { MILLRACE_WORLDS__TCP_PORT: String(ports.world) }, ['--role', 'gateway']);
+    // As whoever balances between gateways waits.
+    while ((await fetch(`${gateway.url}/health/ready`)).status !== 200) await new Promise((resolve) => setTimeout(resolve, 50));
     owner = new Visitor(gateway.url);
     await owner.signUp('Owner', 'owner@example.com', wordIn(link));
     operatorKey = (await owner.key('watch', ['platform:read', 'platform:operate', 'market:read', 'account:read', 'account:write'])).key;

@@ -1,0 +1,63 @@
+import type { Server } from '@millrace/contracts';
+import { VOUCH_HEADER, Vouching } from '@millrace/platform/gateway';
+import { ApiProblem, type HttpServerOptions } from '@millrace/platform/http';
+import { announceServer, type Redis } from '@millrace/platform/redis';
+import { NODE } from './door.ts';
+
+/** Name of the secret that gateways and the servers behind them share. */
+export const LINK_SECRET = 'gateway-link';
+
+/** What a server is to gateways, and they to it, where it stands behind some. */
+export class BehindGateways {
+  readonly #reachedAt: string | undefined;
+  readonly #redis: Redis | null;
+  readonly #figures: () => Pick<Server, 'open' | 'worldPort'>;
+  readonly #startedAt = Date.now();
+  #vouching: Vouching | null = null;
+  #isServing = false;
+  #withdraw: (() => Promise<void>) | null = null;
+
+  /** @param reachedAt where gateways reach it; undefined when there are none */
+  constructor(reachedAt: string | undefined, redis: Redis | null, figures: () => Pick<Server, 'open' | 'worldPort'>) {
+    this.#reachedAt = reachedAt;
+    this.#redis = redis;
+    this.#figures = figures;
+  }
+
+  /** Who makes a request, as a gateway says. What anyone says counts for nothing where there are none. */
+  readonly vouched: NonNullable<HttpServerOptions['vouched']> = (request) => {
+    if (this.#vouching) return this.#vouching.read(request);
+    if (this.#reachedAt === undefined || request.headers[VOUCH_HEADER] === undefined) return null;
+    throw new ApiProblem('TABLES_AWAY', 'What gateways say cannot be checked yet.', 'The server is starting; try again in a moment.');
+  };
+
+  describe(): Server {
+    return {
+      node: NODE,
+      role: 'all',
+      address: this.#reachedAt ?? null,
+      state: this.#isServing ? 'answers' : 'away',
+      circuit: 'closed',
+      startedAt: this.#startedAt,
+      requests: 0,
+      failures: 0,
+      trouble: null,
+      ...this.#figures(),
+    };
+  }
+
+  /** From now on there is everything to answer with. @param secret the one by that name */
+  async begin(secret: (name: string) => Promise<string>): Promise<void> {
+    if (this.#reachedAt !== undefined) {
+      this.#vouching = new Vouching(await secret(LINK_SECRET), Date.now);
+      this.#withdraw = this.#redis && announceServer(this.#redis, this.#reachedAt);
+    }
+    this.#isServing = true;
+  }
+
+  /** It will not answer any more. */
+  async end(): Promise<void> {
+    this.#isServing = false;
+    await this.#withdraw?.();
+  }
+}

@@ -30,7 +30,8 @@ export function snapshotWorker({ database, server, host, members, instruments }:
     await host.open(zone);
     const found = await members.user(user);
     const about = { ...(trace !== undefined && { correlation: trace }), ...(found && { tenant: found.tenant }) };
-    const tell = (command: AccountCommand, id: string) => host.submit(zone, command, { id: `${request}/${id}`, ...about });
+    // Only what is on record lets the reader go on: a crash before it has the request read again.
+    const tell = (command: AccountCommand, id: string) => host.submit(zone, command, { id: `${request}/${id}`, durable: true, ...about });
     if (!found) return void (await tell({ type: 'FailSnapshot', request, reason: 'There is no such user.' }, 'failed'));
     const steps = ['profile', 'limits', 'watchlist'] as const;
     const step = async (done: number) =>

@@ -272,7 +272,8 @@ describe('accounts', () => {
       ['the audit log', await (await owner.ask('GET', '/api/v1/tenants/main/audit/export')).text()],
       ...files.map((file): [string, string] => [file, readFileSync(file, 'latin1')]),
     ];
-    assert.ok(files.length > 50, `${files.length} files`);
+    // Where the tables are embedded their files are among them.
+    assert.ok(files.length > (process.env.TEST_POSTGRES ? 5 : 50), `${files.length} files`);
     for (const secret of [PASSWORD, 'another mill, another stream', key])
       for (const [place, text] of places) assert.ok(!text.includes(secret), `${secret.slice(0, 8)}… is in ${place}`);
   });

@@ -14,6 +14,7 @@ export * from './market.ts';
 export * from './payloads.ts';
 export * from './problem.ts';
 export * from './resources.ts';
+export * from './source-config.ts';
 export * from './stream.ts';
 export * from './way.ts';
 export * from './world.ts';

@@ -16,13 +16,14 @@ import {
 import { GRAPHQL_PATH } from '@millrace/platform/graphql';
 import { connectionOf, type Door, type HttpServer } from '@millrace/platform/http';
 import { announcements, connectRedis, findServers, nobodyElse, redisReady } from '@millrace/platform/redis';
+import { SecretError } from '@millrace/platform/secrets';
 import { createLogger, createMetrics } from '@millrace/platform/telemetry';
 import type { FastifyPluginAsync } from 'fastify';
 import { LINK_SECRET } from './behind-gateways.ts';
 import { NODE, openDoor } from './door.ts';
 import { registerGatewayMetrics } from './metrics.ts';
 import { sharedSecrets } from './secrets.ts';
-import { UserError } from './user-error.ts';
+import { openPlayersPort } from './worlds/players-port.ts';
 import { WORLD_SOCKET_PATH } from './worlds/worlds.ts';
 
 const BEGIN_AGAIN_MS = 2_000;
@@ -105,7 +106,14 @@ export async function startGateway(settings: Settings, consoleFolder: string): P
     failures: servers.list().reduce((sum, { failures }) => sum + failures, 0),
     trouble: null,
   });
-  const relay: Relay = await openRelay(settings, servers, (reason) => logger.warn({ reason }, 'a player’s connection was not handed on'));
+  const relay: Relay = await openPlayersPort(settings, (address) =>
+    relayPlayers({
+      ...address,
+      connectionsMax: settings.worlds.connectionsMax,
+      servers,
+      onRefused: (reason) => logger.warn({ reason }, 'a player’s connection was not handed on'),
+    }),
+  );
   http = await openDoor(settings, {
     redis,
     logger,
@@ -185,25 +193,12 @@ const UPGRADES = [
   { path: WORLD_SOCKET_PATH, access: 'public', transport: 'websocket', world: true },
 ] as const;
 
-async function openRelay({ host, worlds }: Settings, servers: Servers, onRefused: (reason: string) => void): Promise<Relay> {
-  try {
-    return await relayPlayers({ host, port: worlds.tcpPort, connectionsMax: worlds.connectionsMax, servers, onRefused });
-  } catch (error) {
-    if ((error as { code?: string }).code === 'EADDRINUSE')
-      throw new UserError(
-        `port ${worlds.tcpPort} on ${host}, for players, is taken`,
-        'Choose another with worlds.tcpPort (0 takes a free one), or stop what uses it.',
-      );
-    throw error;
-  }
-}
-
 async function untilItWorks<T>(work: () => Promise<T>, onFailure: (error: unknown) => void): Promise<T> {
   for (;;) {
     try {
       return await work();
     } catch (error) {
-      if ((error as Error).name === 'SecretError') throw error;
+      if (error instanceof SecretError) throw error;
       onFailure(error);
       await new Promise((resolve) => setTimeout(resolve, BEGIN_AGAIN_MS));
     }

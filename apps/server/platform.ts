@@ -2,7 +2,7 @@ import { accessSync, constants, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { type AccountSettings, type Accounts, demoRoutes, identifyDemo, mailerOver, openAccounts } from '@millrace/accounts';
 import { Collector, collectorRoutes, type SourceParts } from '@millrace/collector';
-import { type ConsumerStand, ENDPOINTS, type InstrumentId, parseChannel, type Source, type SourceConfig } from '@millrace/contracts';
+import { ENDPOINTS, type InstrumentId, parseChannel, type Source, type SourceConfig } from '@millrace/contracts';
 import { type EventBatch, keyOf, kindOf, messageOf, ZoneHost, zoneAddress } from '@millrace/kernel';
 import { type Instrument, initialEvents, instrumentZone, marketRoutes, publishBatch, seriesProjection, udfRoutes } from '@millrace/market';
 import { AlertWatch, type Consumer, Flow, operationsEvents, operationsRoutes, publishOperations } from '@millrace/operations';
@@ -10,16 +10,16 @@ import { systemClock } from '@millrace/platform/clock';
 import type { Settings } from '@millrace/platform/config';
 import { troubleOf } from '@millrace/platform/database';
 import type { HttpServer } from '@millrace/platform/http';
-import { type ConsumerFigures, ConsumerGroup, type EventLog, openLmdbLog, openSpool } from '@millrace/platform/log';
+import { ConsumerGroup, openLmdbLog, openSpool } from '@millrace/platform/log';
 import { openSmtp, type Post } from '@millrace/platform/mail';
 import { announcements, connectRedis, fanOut, nobodyElse } from '@millrace/platform/redis';
 import { openDuckDbSeries, type SeriesStore } from '@millrace/platform/series';
 import { openFileSnapshots, openLmdbSnapshots } from '@millrace/platform/snapshots';
 import { Hub } from '@millrace/platform/streams';
 import { createLogger, createMetrics, type Logger } from '@millrace/platform/telemetry';
-import { WORLD_HISTORY } from '@millrace/worlds';
 import { openAccountZones } from './account-zones.ts';
 import { BehindGateways } from './behind-gateways.ts';
+import { ownConsumer, projectorConsumer } from './consumers.ts';
 import { startDatabase } from './database/server-database.ts';
 import { openDoor, serveWatchers } from './door.ts';
 import { registerMetrics, registerWorldMetrics } from './metrics.ts';
@@ -331,51 +331,6 @@ async function openInstruments(host: ZoneHost, { instruments }: Collector): Prom
     host.tell(address, { type: 'ListInstrument', source, symbol, simulated });
     host.tell(address, { type: 'MarkStale', reason: 'the source is connecting', time: Date.now() });
   }
-}
-
-/** A group that reads in this process, as operators handle it. */
-function ownConsumer(consumer: ConsumerGroup, log: EventLog, topic: string): Consumer {
-  let isPaused = false;
-  let changing: Promise<void> = Promise.resolve();
-  return {
-    group: consumer.figures().group,
-    topic,
-    log,
-    stand: () => ({ ...standOf(consumer.figures()), state: isPaused ? 'paused' : 'running' }),
-    replay: (letter) => consumer.replay(letter),
-    pause: () => {
-      if (isPaused) return;
-      isPaused = true;
-      changing = changing.then(() => consumer.stop());
-    },
-    resume: () => {
-      if (!isPaused) return;
-      isPaused = false;
-      changing = changing.then(() => consumer.start());
-    },
-  };
-}
-
-/** The group that writes the world’s tables, in its own process. */
-function projectorConsumer(projector: ProjectorHandle, log: EventLog): Consumer {
-  const group = WORLD_HISTORY;
-  return {
-    group,
-    topic: 'worlds',
-    log,
-    stand: () => {
-      const { figures } = projector;
-      if (!figures) return { group, state: 'away', lag: 0, applied: 0, deadLetters: 0, trouble: 'It is starting.', offsets: [] };
-      return { ...standOf(figures), state: projector.isPaused ? 'paused' : 'running' };
-    },
-    replay: (letter) => projector.replay(letter),
-    pause: () => projector.pause(),
-    resume: () => projector.resume(),
-  };
-}
-
-function standOf({ group, lag, applied, deadLetters, trouble, offsets }: ConsumerFigures): Omit<ConsumerStand, 'state'> {
-  return { group, lag, applied, deadLetters, trouble, offsets: [...offsets] };
 }
 
 /** Waits for a promise, but no longer than a reader should have to. */

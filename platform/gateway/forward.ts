@@ -14,6 +14,8 @@ const TRIES_MAX = 3;
 /** How long a stream that is over may take to say so itself. */
 const LAST_WORDS_MS = 2_000;
 const UPGRADE_MS_MAX = 5_000;
+/** Silence after which a connection is asked whether the other side is still there: what goes through it need not say anything. */
+export const KEEP_ALIVE_MS = 30_000;
 
 /** Methods that may be repeated, for they change nothing (RFC 9110, section 9.2.1). */
 const SAFE_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD']);
@@ -204,11 +206,17 @@ function headersFor(request: FastifyRequest, vouching: Vouching): Record<string,
 /**
  * A place among the streams that are open here. The server behind has one for it, too, knows when what let it in is past or was renewed, and says why it
  * ends; this one bounds how many there are, and cuts off whom an end was not told.
+ * @throws ApiProblem when there are too many; what was begun behind is cut off then
  */
 function placeOf({ streams }: Forwarding, { principal, ip }: FastifyRequest, transport: Transport, cut: () => void): StreamPlace {
   const mayShowAnother = transport !== 'sse' && transport !== 'graphql-sse';
   const held = mayShowAnother ? { ...principal, credential: null, expiresAt: null } : principal;
-  return streams.begin(held, ip, transport, () => setTimeout(cut, LAST_WORDS_MS).unref());
+  try {
+    return streams.begin(held, ip, transport, () => setTimeout(cut, LAST_WORDS_MS).unref());
+  } catch (error) {
+    cut();
+    throw error;
+  }
 }
 
 type UpgradeAnswer =
@@ -226,6 +234,7 @@ function askForUpgrade(address: string, path: string, headers: Record<string, st
     const asked = ask(`${address}${path}`, { headers, timeout: UPGRADE_MS_MAX, agent: false });
     asked.once('upgrade', (response, socket, head) => {
       socket.setTimeout(0);
+      socket.setKeepAlive(true, KEEP_ALIVE_MS);
       socket.on('error', () => {});
       resolve({ isRefusal: false, response, socket, head });
     });

@@ -63,6 +63,8 @@ describe('what a gateway vouches for', () => {
   });
 });
 
+const STREAMS_MAX = 3;
+
 describe('servers behind a gateway', () => {
   const closing: (() => Promise<unknown>)[] = [];
   afterEach(async () => {
@@ -92,7 +94,7 @@ describe('servers behind a gateway', () => {
     await servers.asked();
     const app = fastify({ genReqId: ({ headers }) => traceOf(headers) });
     answerWithProblems(app);
-    const streams = new OpenStreams(10, Date.now);
+    const streams = new OpenStreams(STREAMS_MAX, Date.now);
     app.addHook('onRequest', async (request) => {
       request.principal = kim;
     });
@@ -218,6 +220,24 @@ describe('servers behind a gateway', () => {
     leaving.abort();
     await gone;
     while (streams.size > 0 || servers.list()[0]?.open !== 0) await new Promise((resolve) => setImmediate(resolve));
+  });
+
+  test('one stream more than may be open is refused, and let go of behind as well', async () => {
+    const { address, server, asked } = await behind((_request, response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' }).flushHeaders();
+    });
+    const { app, servers } = await gateway([address]);
+    const leaving = new AbortController();
+    const { signal } = leaving;
+    for (let stream = 0; stream < STREAMS_MAX; stream++) assert.equal((await fetch(`${urlOf(app)}/stream`, { signal })).status, 200);
+    const arriving = once(server, 'request');
+    const refused = fetch(`${urlOf(app)}/stream`, { signal });
+    await arriving;
+    const gone = once(asked.at(-1)?.socket as never, 'close');
+    assert.equal(await codeOf(await refused), 'TOO_MANY_CONNECTIONS');
+    await gone;
+    assert.equal(servers.list()[0]?.open, STREAMS_MAX);
+    leaving.abort();
   });
 
   test('a gateway behind a gateway is refused, and one that does not share the secret', async () => {

@@ -1,5 +1,6 @@
 import { connect, createServer, isIPv6, type Server as NetServer, type Socket } from 'node:net';
 import { pipeline } from 'node:stream';
+import { KEEP_ALIVE_MS } from './forward.ts';
 import type { BackServer, Servers } from './servers.ts';
 
 /** Connections that the operating system holds until they are accepted: a crowd that comes back at once. */
@@ -27,21 +28,24 @@ export interface RelayOptions {
  */
 export function relayPlayers({ host, port, connectionsMax, servers, onRefused }: RelayOptions): Promise<Relay> {
   const open = new Set<Socket>();
-  const server: NetServer = createServer({ noDelay: true, pauseOnConnect: true }, (client) => {
-    client.on('error', () => {});
-    if (open.size >= connectionsMax) {
-      onRefused(`${connectionsMax} connections are open`);
-      client.destroy();
-      return;
-    }
-    open.add(client);
-    client.once('close', () => open.delete(client));
-    void handOn(client, servers).then((reason) => {
-      if (reason === null) return;
-      onRefused(reason);
-      client.destroy();
-    });
-  });
+  const server: NetServer = createServer(
+    { noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS, pauseOnConnect: true },
+    (client) => {
+      client.on('error', () => {});
+      if (open.size >= connectionsMax) {
+        onRefused(`${connectionsMax} connections are open`);
+        client.destroy();
+        return;
+      }
+      open.add(client);
+      client.once('close', () => open.delete(client));
+      void handOn(client, servers).then((reason) => {
+        if (reason === null) return;
+        onRefused(reason);
+        client.destroy();
+      });
+    },
+  );
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen({ host, port, backlog: BACKLOG }, () => {
@@ -82,7 +86,7 @@ async function handOn(client: Socket, servers: Servers): Promise<string | null> 
 
 function reach(host: string, port: number): Promise<Socket> {
   return new Promise((resolve, reject) => {
-    const socket = connect({ host, port, noDelay: true });
+    const socket = connect({ host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS });
     const late = setTimeout(
       () => socket.destroy(new Error(`${host}:${port} cannot be reached within ${CONNECT_MS_MAX} ms`)),
       CONNECT_MS_MAX,

@@ -16,6 +16,8 @@ const LEFT_ALONE_MS = 2_000;
 const CONNECT_MS_MAX = 1_000;
 /** Longest an answer may take to begin: a large audit log is read in one query. */
 const ANSWER_MS_MAX = 30_000;
+/** Longest silence within an answer; a stream of events that has nothing to tell says so every 25 s. */
+const SILENCE_MS_MAX = 60_000;
 const SERVERS_PATH = '/api/v1/servers';
 
 /** As whom a gateway asks a server how it is. */
@@ -66,7 +68,7 @@ export class BackServer {
     this.#pool = new Pool(address, {
       connect: { timeout: CONNECT_MS_MAX },
       headersTimeout: ANSWER_MS_MAX,
-      bodyTimeout: 0,
+      bodyTimeout: SILENCE_MS_MAX,
       connections: null,
     });
     this.#breaker = circuitBreaker(

@@ -20,7 +20,6 @@ import {
   newSecret,
   playerTokens,
   streamWorld,
-  type TcpListener,
   webSocketDoor,
   worldEvents,
   worldRoutes,
@@ -32,8 +31,8 @@ import { drillReports } from '../drill/reports.ts';
 import type { WorldFigures } from '../metrics.ts';
 import type { ProjectorHandle } from '../projector/projector-handle.ts';
 import { ownSecrets } from '../secrets.ts';
-import { UserError } from '../user-error.ts';
 import { HostProcesses } from './host-processes.ts';
+import { openPlayersPort } from './players-port.ts';
 import { type FromHost, openStores } from './zone-host.ts';
 
 const MIB = 1024 * 1024;
@@ -171,7 +170,7 @@ export async function startWorlds(
     },
   );
   const isProxy = proxiesIn(settings.gateway.trustedProxies);
-  const listener = await openTcp(gateway, settings, isProxy);
+  const listener = await openPlayersPort(settings, (address) => listenTcp(gateway, address, isProxy));
   await allOpen;
   const webSockets = webSocketDoor(gateway);
   const control = hostControl(hosts, coordinator, figures, isDrained);
@@ -273,19 +272,6 @@ function hostControl(
       return coordinator.drain(id);
     },
   };
-}
-
-async function openTcp(gateway: Gateway, { host, worlds }: Settings, isProxy: (address: string) => boolean): Promise<TcpListener> {
-  try {
-    return await listenTcp(gateway, { host, port: worlds.tcpPort }, isProxy);
-  } catch (error) {
-    if ((error as { code?: string }).code === 'EADDRINUSE')
-      throw new UserError(
-        `port ${worlds.tcpPort} on ${host}, for players, is taken`,
-        'Choose another with worlds.tcpPort (0 takes a free one), or stop what uses it.',
-      );
-    throw error;
-  }
 }
 
 /** What hosts that are no more could not write: events of zones that nobody has claimed since still go to the log. */

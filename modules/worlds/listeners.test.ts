@@ -1,0 +1,52 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { describe, test } from 'node:test';
+import type { Gateway } from './gateway.ts';
+import { listenTcp } from './listeners.ts';
+
+/** What a connection that sends this is taken for: where it is from, and what it said. */
+async function takenFor(isProxy: boolean, sent: Buffer): Promise<{ remote: string; received: string }> {
+  let told: (taken: { remote: string; received: string }) => void = () => {};
+  const taken = new Promise<{ remote: string; received: string }>((resolve) => {
+    told = resolve;
+  });
+  const gateway = {
+    connect: ({ remote }: { remote: string }) => ({
+      receive: (chunk: Buffer) => told({ remote, received: chunk.toString('latin1') }),
+      closed: () => {},
+      drained: () => {},
+    }),
+  } as unknown as Gateway;
+  const listener = await listenTcp(gateway, { host: '127.0.0.1', port: 0 }, () => isProxy);
+  const socket = connect(listener.port, '127.0.0.1');
+  await once(socket, 'connect');
+  socket.write(sent);
+  const seen = await taken;
+  socket.destroy();
+  await listener.close();
+  return seen;
+}
+
+describe('where a player’s connection comes from', () => {
+  const frame = Buffer.from([0, 0, 0, 1, 0x80]);
+  const text = frame.toString('latin1');
+  const line = (rest: string) => Buffer.concat([Buffer.from(`PROXY ${rest}\r\n`), frame]);
+
+  test('is what a gateway says in its first line, which is no part of what the player says', async () => {
+    assert.deepEqual(await takenFor(true, line('TCP4 203.0.113.7 10.0.0.1 51234 7421')), { remote: '203.0.113.7', received: text });
+    assert.deepEqual(await takenFor(true, line('TCP6 2001:db8::7 2001:db8::1 51234 7421')), { remote: '2001:db8::7', received: text });
+    assert.deepEqual(await takenFor(true, line('UNKNOWN')), { remote: '127.0.0.1', received: text });
+  });
+
+  test('is the other end itself where that says nothing, or where nobody believes it', async () => {
+    assert.deepEqual(await takenFor(true, frame), { remote: '127.0.0.1', received: text });
+    const claimed = line('TCP4 203.0.113.7 10.0.0.1 51234 7421');
+    assert.deepEqual(await takenFor(false, claimed), { remote: '127.0.0.1', received: claimed.toString('latin1') });
+  });
+
+  test('a line that is none is taken for what the player said', async () => {
+    for (const nonsense of [line('TCP4 only-one'), line(`TCP4 ${'9'.repeat(200)} a 1 2`), Buffer.from('PROXY')])
+      assert.deepEqual(await takenFor(true, nonsense), { remote: '127.0.0.1', received: nonsense.toString('latin1') });
+  });
+});

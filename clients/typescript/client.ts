@@ -1,4 +1,5 @@
 import { browserSession, type Credentials } from './rest/credentials.ts';
+import type { MillraceError } from './rest/error.ts';
 import { type Rest, restOver } from './rest/rest.ts';
 import { openEventStreams } from './streams/event-stream.ts';
 import type { StreamMessage } from './streams/message.ts';
@@ -19,6 +20,11 @@ export interface ClientOptions {
   /** Longest an answer may take, ms. */
   readonly timeoutMs?: number;
   readonly fetch?: typeof globalThis.fetch;
+  /**
+   * Told when the server will not have what is watched, where whoever watches does not ask to be. With the code SIGN_IN_FIRST the session is over.
+   * On the console when left out.
+   */
+  readonly onRefused?: (error: MillraceError) => void;
 }
 
 /** A server: its operations, and its channels. */
@@ -41,8 +47,9 @@ export interface Millrace extends Rest {
 export function createClient(options: ClientOptions = {}): Millrace {
   const { url = location.origin, credentials = browserSession, transport = 'websocket', timeoutMs = TIMEOUT_MS } = options;
   const fetch = options.fetch ?? globalThis.fetch.bind(globalThis);
-  const streams = new Streams((told) =>
-    transport === 'sse' ? openEventStreams(url, credentials, fetch, told) : openWebSocket(url, credentials, told),
+  const streams = new Streams(
+    (told) => (transport === 'sse' ? openEventStreams(url, credentials, fetch, told) : openWebSocket(url, credentials, told)),
+    options.onRefused ?? ((error) => console.error(error)),
   );
   const watch: Streams['watch'] = (channels, listener, watching) => streams.watch(channels, listener, watching);
   return {

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import type { UserSession } from '@millrace/contracts';
 import { TOTP } from 'otpauth';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { openBrowser } from '../browser.ts';
@@ -75,6 +76,20 @@ describe('the console’s door in a browser', () => {
     await page.getByRole('link', { name: 'Account' }).waitFor();
     await page.getByRole('link', { name: 'BTC/USDT' }).first().waitFor();
     assert.deepEqual(mistakes, []);
+    await page.close();
+  });
+
+  test('whose session is ended from elsewhere is shown the way in', async () => {
+    const { page, mistakes } = await open(owner, '/');
+    await page.getByRole('status').getByText('Live').waitFor();
+    // As another browser of theirs would.
+    const sessions = `${server.url}/api/v1/account/sessions`;
+    const { id } = ((await (await owner.request.get(sessions)).json()) as UserSession[]).find(({ isThis }) => isThis) ?? assert.fail();
+    assert.equal((await owner.request.delete(`${sessions}/${id}`)).status(), 200);
+    await page.getByRole('heading', { name: 'Sign in' }).waitFor();
+    assert.deepEqual(mistakes, []);
+    await fill(page, 'Sign in', { 'E-mail': 'owner@example.com', Password: PASSWORD });
+    await page.getByRole('link', { name: 'Account' }).waitFor();
     await page.close();
   });
 

@@ -47,11 +47,14 @@ import type {
 
 /** What the server refused, in its own words. */
 export class ApiError extends Error {
+  /** Of the catalogue at /problems; empty when something between answered instead. */
+  readonly code: string;
   readonly remedy: string;
   readonly status: number;
 
-  constructor(problem: Pick<Problem, 'detail' | 'remedy' | 'status'>) {
+  constructor(problem: Pick<Problem, 'code' | 'detail' | 'remedy' | 'status'>) {
     super(problem.detail);
+    this.code = problem.code;
     this.remedy = problem.remedy;
     this.status = problem.status;
   }
@@ -65,7 +68,7 @@ async function ask<T>(path: string, method = 'GET', body?: object): Promise<T> {
   if (response.ok) return response.json();
   const problem = await response
     .json()
-    .catch(() => ({ detail: `The server answered ${response.status}.`, remedy: '', status: response.status }));
+    .catch(() => ({ code: '', detail: `The server answered ${response.status}.`, remedy: '', status: response.status }));
   throw new ApiError(problem);
 }
 

@@ -1,7 +1,7 @@
 import type { Permission } from '@millrace/contracts';
 import { type ComponentType, lazy, Suspense, useEffect } from 'react';
 import { Link, Redirect, Route, Switch, useLocation } from 'wouter';
-import { useAccount } from './identity/account.ts';
+import { useAccount, useIsLeaving } from './identity/account.ts';
 import { DoorPages } from './identity/door-pages.tsx';
 import { useLive } from './live/live.ts';
 import { ChartPage } from './pages/chart.tsx';
@@ -30,10 +30,11 @@ export function App() {
   const text = useText();
   const { language } = usePreferences();
   const account = useAccount();
+  const isLeaving = useIsLeaving();
   useEffect(() => {
     document.documentElement.lang = language;
   }, [language]);
-  if (account === undefined) return <Notice title={text.loading} />;
+  if (account === undefined || isLeaving) return <Notice title={text.loading} />;
   if (account === null)
     return (
       <div className="flex min-h-dvh flex-col px-4">

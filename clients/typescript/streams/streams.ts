@@ -9,7 +9,7 @@ const OWN_CHANNEL = 'user';
 export interface WatchOptions {
   /** Told when the connection is there, gone, or back. */
   readonly onStatus?: (status: StreamStatus) => void;
-  /** Told when the server will not have these channels: there is none of that name, or it is not for you. On the console when left out. */
+  /** Told when the server will not have these channels: there is none of that name, or it is not for you. The client’s own when left out. */
   readonly onRefused?: (error: MillraceError) => void;
   /** Where to go on, by channel: positions of earlier messages. */
   readonly from?: Readonly<Record<string, string>>;
@@ -30,21 +30,23 @@ interface Watcher {
  */
 export class Streams {
   readonly #open: (told: Told) => Connection;
+  readonly #onRefused: (error: MillraceError) => void;
   readonly #watchers = new Map<number, Watcher>();
   #connection: Connection | null = null;
   #retry: ReturnType<typeof setTimeout> | undefined;
   #attempts = 0;
   #count = 0;
 
-  constructor(open: (told: Told) => Connection) {
+  constructor(open: (told: Told) => Connection, onRefused: (error: MillraceError) => void) {
     this.#open = open;
+    this.#onRefused = onRefused;
   }
 
   /** Watches channels until what this returns is called. Conflated ones begin with how things stand. */
   watch<const Channel extends string>(
     channels: readonly Channel[],
     listener: (message: StreamMessage<Channel>) => void,
-    { onStatus = () => {}, onRefused = (error) => console.error(error), from = {} }: WatchOptions = {},
+    { onStatus = () => {}, onRefused = this.#onRefused, from = {} }: WatchOptions = {},
   ): () => void {
     const watcher: Watcher = {
       id: ++this.#count,

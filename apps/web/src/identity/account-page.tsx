@@ -9,7 +9,7 @@ import { Failure, Notice } from '../parts/notice.tsx';
 import { useFormats } from '../parts/numbers.ts';
 import { type Column, Table } from '../parts/table.tsx';
 import { useText } from '../text/text.ts';
-import { beginAnew, useAccount } from './account.ts';
+import { useAccount, useSignOut } from './account.ts';
 import { Field, Form } from './form.tsx';
 import { NewPassword, Password } from './password.tsx';
 
@@ -25,15 +25,17 @@ const EMPTY_USAGE: Usage = {
 export function AccountPage() {
   const text = useText();
   const account = useAccount();
+  const { signOut, error } = useSignOut();
   if (!account) return <Notice title={text.loading} />;
   return (
     <>
       <div className="flex flex-wrap items-center gap-3 py-4">
         <h1 className="font-semibold text-lg">{text.account}</h1>
         {account.kind !== 'demo' && (
-          <Button className="ml-auto" onClick={() => void api.signOut().then(() => beginAnew('/sign-in'))}>
-            {text.signOut}
-          </Button>
+          <div className="ml-auto flex items-center gap-3">
+            <Outcome error={error} />
+            <Button onClick={signOut}>{text.signOut}</Button>
+          </div>
         )}
       </div>
       <div className="grid items-start gap-3 lg:grid-cols-2">

@@ -140,7 +140,7 @@ export const SocketRequest = Type.Union(
       token: Type.String({ minLength: 1, maxLength: 4_096, description: 'An access token or an API key.' }),
     }),
   ],
-  { $id: 'SocketRequest', description: 'What a client may send over the WebSocket.' },
+  { $id: 'SocketRequest', description: 'What a client may send over the WebSocket: 50 a second, 1,280 at once.' },
 );
 export type SocketRequest = Static<typeof SocketRequest>;
 

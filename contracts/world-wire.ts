@@ -182,6 +182,7 @@ export const GOODBYES = {
   TOO_MANY_CONNECTIONS: 'No more connections are accepted, or none from this address.',
   REPLACED: 'The player is played from another connection now.',
   KICKED: 'An operator has ended the session.',
+  NOT_ALLOWED: 'Whoever this player belongs to may not play, or not any more.',
   WORLD_STARTING: 'The world is not ready for newcomers; try again in a moment.',
   SERVER_STOPPING: 'The server stops.',
 } as const;

@@ -163,7 +163,10 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
       feed,
       host: accountZones.host,
       instruments: () => collector?.instruments.map(({ id }) => id) ?? [],
-      onEnded: (whose) => http?.endStreams(whose),
+      onEnded: (whose) => {
+        http?.endStreams(whose);
+        if ('user' in whose) void worlds?.userChanged(whose.user);
+      },
       others: (heard) =>
         redis
           ? announcements(redis, 'accounts', heard, (error) => logger.warn({ message: error.message }, 'other servers could not be told'))
@@ -174,7 +177,16 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
   if (snapshots && accountZones) consumers.push(ownConsumer(snapshots, accountZones.log, 'accounts'));
   const projector = settings.worlds.enabled ? new ProjectorHandle(join(settings.data, WORLDS_FOLDER), database.address, logger) : null;
   void database.ready.then(() => projector?.start());
-  worlds = projector ? await startWorlds(settings, { logger, projector, hub, onFlow: (counts) => flow.add(counts) }) : null;
+  const mayPlay = async (user: string) => {
+    try {
+      return (await accounts?.may(user, 'world:play')) ?? true;
+    } catch (error) {
+      // Play does not stop because tables are away: the token is ours, and who was kept out meanwhile is sent away when that is told.
+      logger.warn({ reason: troubleOf(error) }, 'a player was let in whose user cannot be looked up');
+      return true;
+    }
+  };
+  worlds = projector ? await startWorlds(settings, { logger, projector, hub, mayPlay, onFlow: (counts) => flow.add(counts) }) : null;
   consumers.push(ownConsumer(consumer, log, 'market'), ...(projector && worlds ? [projectorConsumer(projector, worlds.log)] : []));
   const watching = setInterval(() => {
     flow.add(decided);

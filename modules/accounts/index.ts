@@ -1,4 +1,4 @@
-import { ENDPOINTS, HOME_TENANT, type InstrumentId, type SignInOptions } from '@millrace/contracts';
+import { ENDPOINTS, HOME_TENANT, type InstrumentId, type Permission, type SignInOptions } from '@millrace/contracts';
 import type { ZoneHost } from '@millrace/kernel';
 import { ApiProblem, type Deed, type Identify, type Routes, type TrafficOf } from '@millrace/platform/http';
 import type { Projection } from '@millrace/platform/log';
@@ -52,6 +52,8 @@ export interface AccountSettings extends IdentificationSettings {
 /** Users, tenants and keys of an installation. */
 export interface Accounts {
   identify: Identify;
+  /** Whether a user may do something now; rejects while that cannot be looked up. */
+  may(user: string, permission: Permission): Promise<boolean>;
   register(routes: Routes, traffic: TrafficOf): void;
   /** Puts users’ snapshots together from the log of their zones. */
   readonly worker: Projection;
@@ -138,6 +140,7 @@ export function openAccounts(settings: AccountSettings): Accounts {
   };
   return {
     identify: principals.identify,
+    may: (user, permission) => principals.may(user, permission),
     worker: snapshotWorker({ database, server, host, members, instruments }),
     events: (user) => own.events(user),
     register: (routes, traffic) => {

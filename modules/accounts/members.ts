@@ -90,9 +90,18 @@ export class Members {
   }
 
   /** A user, whatever its tenant. */
-  async user(id: string): Promise<{ name: string; email: string; tenant: string; role: Role } | null> {
+  async user(
+    id: string,
+  ): Promise<{ name: string; email: string; tenant: string; role: Role; disabled: boolean; twoFactorEnabled: boolean } | null> {
     const [row] = await this.#database.drizzle
-      .select({ name: users.name, email: users.email, tenant: users.tenant, role: users.role })
+      .select({
+        name: users.name,
+        email: users.email,
+        tenant: users.tenant,
+        role: users.role,
+        disabled: users.disabled,
+        twoFactorEnabled: users.twoFactorEnabled,
+      })
       .from(users)
       .where(eq(users.id, id));
     return row ?? null;

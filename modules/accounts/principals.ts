@@ -47,6 +47,8 @@ export class Principals {
   readonly #anonymous: Principal;
   readonly #sessions = new Map<string, Remembered>();
   readonly #looking = new Map<string, Promise<Principal>>();
+  /** What users may do who show nothing here: they came in elsewhere. */
+  readonly #users = new Map<string, { permissions: Promise<ReadonlySet<Permission>>; until: number }>();
   /** Counts what was changed. */
   #generation = 0;
   /** Access tokens of a user that were issued before this, epoch s, count no more. */
@@ -95,6 +97,29 @@ export class Principals {
     return cookie === undefined ? this.#anonymous : this.#bySession(cookie, cookies as string);
   }
 
+  /** Whether a user may do something now: for doors where it shows something else than a credential of ours. */
+  async may(user: string, permission: Permission): Promise<boolean> {
+    const now = this.#parts.clock.elapsed();
+    let known = this.#users.get(user);
+    if (!known || known.until < now) {
+      const permissions = this.#permissionsOf(user);
+      known = { permissions, until: now + REMEMBERED_MS };
+      this.#users.delete(user);
+      this.#users.set(user, known);
+      const oldest = this.#users.keys().next();
+      if (this.#users.size > REMEMBERED_MAX && !oldest.done) this.#users.delete(oldest.value);
+      // What could not be looked up is not remembered.
+      permissions.catch(() => this.#users.delete(user));
+    }
+    return (await known.permissions).has(permission);
+  }
+
+  async #permissionsOf(user: string): Promise<ReadonlySet<Permission>> {
+    const found = await this.#parts.members.user(user);
+    if (!found || found.disabled) return new Set();
+    return permissionsOf(this.#actingRole(found.role, found.twoFactorEnabled), found.tenant);
+  }
+
   #cannotTell(error: unknown): never {
     if (error instanceof ApiProblem) throw error;
     this.#parts.onTrouble('it cannot be looked up who asks', error);
@@ -111,6 +136,7 @@ export class Principals {
   forgetUser(user: string): void {
     this.#generation++;
     for (const [cookie, known] of this.#sessions) if (known.user === user) this.#sessions.delete(cookie);
+    this.#users.delete(user);
     this.#parts.keys.forget();
   }
 

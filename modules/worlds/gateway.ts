@@ -18,6 +18,7 @@ import { Pace } from './pace.ts';
 import { Penalties } from './penalties.ts';
 import { ASK_MS, Questions } from './questions.ts';
 import { Session } from './session.ts';
+import type { TokenHolder } from './tokens.ts';
 import { Traffic, type ZoneTraffic } from './traffic.ts';
 
 const HELLO_WITHIN_MS = 5_000;
@@ -45,7 +46,9 @@ export interface GatewayParts {
   readonly zones: readonly ZoneId[];
   readonly limits: WorldLimits;
   /** Who a token stands for; null when it is not valid. */
-  readonly verify: (token: string) => Promise<{ player: PlayerId; name: string } | null>;
+  readonly verify: (token: string) => Promise<TokenHolder | null>;
+  /** Whether a user may play now. */
+  readonly mayPlay: (user: string) => Promise<boolean>;
   /** A word that nobody can guess. */
   readonly secret: () => string;
   /** Share of the time since the last call that this thread was at work, 0 to 1. */
@@ -86,6 +89,8 @@ export class Gateway {
   #failed = 0;
   #handles = 0;
   #beats = 0;
+  /** Counts what has changed about users. */
+  #changes = 0;
   #cancels: (() => void)[] = [];
   #isStopping = false;
 
@@ -155,6 +160,8 @@ export class Gateway {
     const who = hello.token === undefined ? null : await this.#parts.verify(hello.token);
     if (connection.isClosed) return null;
     if (!who) return goodbye(connection, 'BAD_TOKEN');
+    if (!(await this.#mayPlay(who.user))) return goodbye(connection, 'NOT_ALLOWED');
+    if (connection.isClosed) return null;
     if (this.#staysAway(who.player, connection)) return null;
     const before = this.#byPlayer.get(who.player);
     if (before) {
@@ -173,6 +180,16 @@ export class Gateway {
     this.#byResume.set(session.resume, session);
     this.#attach(session, connection, 0, false);
     return session;
+  }
+
+  /** Asked again when something has changed meanwhile: what was read may be from before. */
+  async #mayPlay(user: string | null): Promise<boolean> {
+    if (user === null) return true;
+    for (;;) {
+      const changes = this.#changes;
+      const may = await this.#parts.mayPlay(user);
+      if (changes === this.#changes) return may;
+    }
   }
 
   #staysAway(player: PlayerId, connection: Connection): boolean {
@@ -420,6 +437,20 @@ export class Gateway {
     this.#departing.delete(player);
     if (!session || isThere || session.stage === 'lobby') return;
     this.#enter(session, zone);
+  }
+
+  // Users
+
+  /** Something has changed about a user. When it may not play any more its players are sent away, and fall asleep. */
+  async userChanged(user: string): Promise<void> {
+    this.#changes++;
+    const isTheirs = (session: Session) => session.user === user;
+    if (![...this.#sessions.values()].some(isTheirs) || (await this.#mayPlay(user))) return;
+    for (const session of [...this.#sessions.values()].filter(isTheirs)) {
+      const { connection } = session;
+      this.#abandon(session);
+      connection?.bye('NOT_ALLOWED');
+    }
   }
 
   // Operators

@@ -7,6 +7,6 @@ export { type HostControl, worldRoutes } from './routes.ts';
 export { type WorldDoor, worldStand, zoneStands } from './stands.ts';
 export { streamWorld, worldEvents } from './stream.ts';
 export { allZones } from './terrain.ts';
-export { newPlayerId, newSecret, playerTokens } from './tokens.ts';
+export { newPlayerId, newSecret, playerTokens, type TokenHolder } from './tokens.ts';
 export { WorldHost } from './world-host.ts';
 export { WORLD_HISTORY, type World, worldZone } from './zone.ts';

@@ -66,9 +66,9 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
   const zones = allZones(plan);
 
   routes.answer(ENDPOINTS.getWorld, () => worldStand(gateway, parts));
-  routes.answer(ENDPOINTS.createPlayer, async ({ body: { name } }) => {
+  routes.answer(ENDPOINTS.createPlayer, async ({ body: { name }, principal: { user } }) => {
     const player = newPlayerId();
-    return { player, name, token: await parts.tokens.issue({ player, name }) };
+    return { player, name, token: await parts.tokens.issue({ player, name, user }) };
   });
 
   routes.answer(ENDPOINTS.listZones, () => zoneStands(gateway));

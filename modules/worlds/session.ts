@@ -20,6 +20,8 @@ export class Session {
   readonly resume: string;
   readonly player: PlayerId;
   readonly name: string;
+  /** Whose player it is; null where nobody had to sign in. */
+  readonly user: string | null;
   stage: SessionStage = 'lobby';
   /** When it came into its stage, ms of the clock’s `elapsed`. */
   since: number;
@@ -39,12 +41,13 @@ export class Session {
   #notices: ServerFrameOf<'notice'>[] = [];
   readonly #pending = new Map<number, number>();
 
-  constructor(parts: { handle: Handle; id: string; resume: string; player: PlayerId; name: string; now: number }) {
+  constructor(parts: { handle: Handle; id: string; resume: string; player: PlayerId; name: string; user: string | null; now: number }) {
     this.handle = parts.handle;
     this.id = parts.id;
     this.resume = parts.resume;
     this.player = parts.player;
     this.name = parts.name;
+    this.user = parts.user;
     this.since = parts.now;
     this.lostAt = parts.now;
   }

@@ -12,6 +12,8 @@ const NAME_CHARACTERS_MAX = 24;
 export interface TokenHolder {
   readonly player: PlayerId;
   readonly name: string;
+  /** Whose player it is; null where nobody had to sign in. */
+  readonly user: string | null;
 }
 
 /** Makes and reads players’ tokens: JWTs signed with one secret (HS256), good for `hours`. */
@@ -20,8 +22,8 @@ export function playerTokens(
   hours = 24 * 30,
 ): { issue(holder: TokenHolder): Promise<string>; verify(token: string): Promise<TokenHolder | null> } {
   return {
-    issue: ({ player, name }) =>
-      new SignJWT({ name })
+    issue: ({ player, name, user }) =>
+      new SignJWT({ name, ...(user !== null && { user }) })
         .setProtectedHeader({ alg: 'HS256' })
         .setSubject(player)
         .setIssuer(ISSUER)
@@ -32,9 +34,9 @@ export function playerTokens(
     verify: async (token) => {
       try {
         const { payload } = await jwtVerify(token, secret, { issuer: ISSUER, audience: AUDIENCE, algorithms: ['HS256'] });
-        const { sub, name } = payload;
-        if (!isPlayerId.Check(sub) || typeof name !== 'string') return null;
-        return { player: sub, name: name.slice(0, NAME_CHARACTERS_MAX) };
+        const { sub, name, user = null } = payload;
+        if (!isPlayerId.Check(sub) || typeof name !== 'string' || (user !== null && typeof user !== 'string')) return null;
+        return { player: sub, name: name.slice(0, NAME_CHARACTERS_MAX), user };
       } catch {
         return null;
       }

@@ -7,7 +7,7 @@ import { type ExecutionArgs, GraphQLError, parse } from 'graphql';
 import { useServer as serveOver } from 'graphql-ws/use/ws';
 import { createYoga, type Plugin, type YogaInitialContext } from 'graphql-yoga';
 import { WebSocketServer } from 'ws';
-import { ApiProblem, type ChannelOptions, connectionOf, type Door, traceparentOf } from '../http/index.ts';
+import { ApiProblem, type ChannelOptions, connectionOf, type Door, type StreamPlace, traceparentOf } from '../http/index.ts';
 import { parsePosition } from '../streams/index.ts';
 import { ChannelEvents } from './channel-events.ts';
 import { TOKENS_MAX, tooMuch } from './limits.ts';
@@ -20,6 +20,12 @@ const MESSAGE_BYTES_MAX = 1024 * 1024;
 /** Routes one operation may really ask, where a list turned out longer than it was taken for. */
 const CALLS_MAX = 1_000;
 const CHANNELS_MAX = 256;
+/** Operations under way over one WebSocket. */
+const OPERATIONS_MAX = 256;
+/** What GraphQL over WebSocket calls “Forbidden”: its clients come back, and show what they have by then. */
+const FORBIDDEN = 4403;
+/** A close frame has room for 123 bytes of reason. */
+const CLOSE_REASON_MAX = 120;
 /** What of a request says who asks; it goes with every question that a query leads to. */
 const IDENTITY_HEADERS = ['authorization', 'x-api-key', 'cookie', 'origin', 'host', 'sec-fetch-site', 'user-agent'] as const;
 
@@ -30,6 +36,8 @@ interface Asked {
   readonly remote: string;
   readonly trace: string;
   readonly transport: Transport;
+  /** Its WebSocket’s place among the streams that are open; null over HTTP. */
+  readonly place: StreamPlace | null;
 }
 
 export interface GraphQlOptions extends ChannelOptions {
@@ -78,6 +86,8 @@ export function serveGraphQl(door: Door, { logger, operations, ...channels }: Gr
         const headers = { authorization: shown, host: asked.headers.host };
         try {
           asked.principal = await door.identify({ headers, remote: asked.remote });
+          // From now on the connection is theirs: it ends when what was shown counts no more.
+          asked.place?.is(asked.principal);
         } catch (error) {
           if (error instanceof ApiProblem) return false;
           throw error;
@@ -87,7 +97,9 @@ export function serveGraphQl(door: Door, { logger, operations, ...channels }: Gr
       },
       execute: (args) => (args as Enveloped).rootValue.execute(args),
       subscribe: (args) => (args as Enveloped).rootValue.subscribe(args),
-      onSubscribe: async ({ extra: { request } }, _id, params) => {
+      onSubscribe: async ({ extra: { request }, subscriptions }, _id, params) => {
+        if (Object.keys(subscriptions).length > OPERATIONS_MAX)
+          return [new GraphQLError(`${OPERATIONS_MAX} operations are under way.`, { extensions: { code: 'RATE_LIMITED' } })];
         const { schema, execute, subscribe, contextFactory, parse, validate } = yoga.getEnveloped({ asked: asks.get(request), params });
         const document = parse(params.query);
         const errors = validate(schema, document);
@@ -117,13 +129,16 @@ export function serveGraphQl(door: Door, { logger, operations, ...channels }: Gr
         const { principal, headers, ip: remote, id: trace } = request;
         const take = connectionOf(request, reply);
         if (take) {
-          let end = () => {};
-          const place = door.streams.begin(principal, remote, 'graphql-websocket', () => end());
+          let end: (reason: string) => void = () => {};
+          const place = door.streams.begin(principal, remote, 'graphql-websocket', (reason) => end(reason));
           const { socket, head } = take();
           end = () => void socket.destroy();
           socket.once('close', place.close);
-          asks.set(request.raw, { principal, headers, remote, trace, transport: 'graphql-websocket' });
-          sockets.handleUpgrade(request.raw, socket, head, (connection) => sockets.emit('connection', connection, request.raw));
+          asks.set(request.raw, { principal, headers, remote, trace, transport: 'graphql-websocket', place });
+          sockets.handleUpgrade(request.raw, socket, head, (connection) => {
+            end = (reason) => connection.close(FORBIDDEN, reason.slice(0, CLOSE_REASON_MAX));
+            sockets.emit('connection', connection, request.raw);
+          });
           return;
         }
         const ended = new AbortController();
@@ -136,7 +151,7 @@ export function serveGraphQl(door: Door, { logger, operations, ...channels }: Gr
             signal: ended.signal,
             ...(request.method === 'POST' && { body: (request.body as string | undefined) ?? '' }),
           },
-          { asked: { principal, headers, remote, trace, transport: 'graphql-sse' } },
+          { asked: { principal, headers, remote, trace, transport: 'graphql-sse', place: null } },
         );
         for (const [name, value] of answer.headers) void reply.header(name, value);
         return reply.code(answer.status).send(answer.body ?? '');
@@ -179,9 +194,8 @@ function resourcesOf(
           throw new ApiProblem('BAD_POSITION', `"${from}" is no position.`, 'Send back one that an event gave, or none.');
         const channels = names.map((name) => checkChannel(name, asked.principal));
         // Over a WebSocket the connection has its place already, however many operations it carries.
-        const isCounted = asked.transport === 'graphql-websocket';
         return new ChannelEvents(hub, channels, position, (end) =>
-          isCounted ? { close: () => {}, is: () => {} } : streams.begin(asked.principal, asked.remote, asked.transport, end),
+          asked.place ? { close: () => {}, is: () => {} } : streams.begin(asked.principal, asked.remote, asked.transport, end),
         );
       } catch (error) {
         throw error instanceof ApiProblem

@@ -8,10 +8,17 @@ import { type ChannelDelivery, type Hub, type HubPosition, parsePosition, type R
 import type { Identify } from './guard.ts';
 import type { StreamPlace } from './open-streams.ts';
 import { ApiProblem } from './problems.ts';
+import { type Allowance, MemoryRateLimiter } from './rate-limit.ts';
 
 /** The largest request a client may send: 256 channel names with positions fit in. */
 const REQUEST_BYTES_MAX = 64 * 1024;
 const CHANNELS_MAX = 1_024;
+/** Requests of one connection: as many at once as it may have channels, for a client that comes back asks for each. */
+const REQUEST_RATE = { requestsPerSecond: 50, burst: CHANNELS_MAX + 256 } as const;
+/** Requests in excess that are still answered; whoever does not stop is sent away. */
+const EXCESS_MAX = 1_000;
+/** Answers that a client may leave unread, bytes. */
+const UNREAD_BYTES_MAX = 4 * 1024 * 1024;
 /** Requests that may wait while it is found out who asks. */
 const WAITING_MAX = 64;
 /** A client that answers no ping between two of these is gone, whatever its network says. */
@@ -19,6 +26,8 @@ const PING_EVERY_MS = 25_000;
 
 /** “Try again later” (RFC 6455’s registry): resuming from the last position is fine. */
 const CLOSED_BY_US = 1013;
+/** “Policy violation” (RFC 6455, 7.4.1). */
+const SENT_AWAY = 1008;
 /** A close frame has room for 123 bytes of reason. */
 const CLOSE_REASON_MAX = 120;
 
@@ -53,6 +62,8 @@ export function createSocketServer(hub: Hub, check: ChannelCheck, identify: Iden
     handleProtocols: (offered) => (offered.has(MSGPACK) ? MSGPACK : false),
   });
   const silent = new WeakSet<WebSocket>();
+  const rates = new MemoryRateLimiter(() => performance.now());
+  let connections = 0;
   const pings = setInterval(() => {
     for (const client of server.clients) {
       if (silent.has(client)) client.terminate();
@@ -72,7 +83,9 @@ export function createSocketServer(hub: Hub, check: ChannelCheck, identify: Iden
           place.is(newer);
           return newer;
         };
-        end = serve({ connection, socket, hub, principal, check, authenticate, onFailure });
+        const name = String(++connections);
+        const allow = () => rates.take(name, REQUEST_RATE, 1);
+        end = serve({ connection, socket, hub, principal, check, authenticate, allow, onFailure });
       });
       return (reason) => end(reason);
     },
@@ -91,11 +104,12 @@ interface Served {
   readonly principal: Principal;
   readonly check: ChannelCheck;
   readonly authenticate: (token: string) => Promise<Principal>;
+  readonly allow: () => Allowance;
   readonly onFailure: (error: unknown) => void;
 }
 
 /** @returns ends the connection, with a reason */
-function serve({ connection, socket, hub, principal: first, check, authenticate, onFailure }: Served): (reason: string) => void {
+function serve({ connection, socket, hub, principal: first, check, authenticate, allow, onFailure }: Served): (reason: string) => void {
   let principal = first;
   const binary = connection.protocol === MSGPACK;
   const reader: Reader = {
@@ -112,28 +126,40 @@ function serve({ connection, socket, hub, principal: first, check, authenticate,
   const reply = (message: object) => {
     // After the closing handshake has begun there is nothing to be said any more.
     if (connection.readyState !== connection.OPEN) return;
+    if (socket.writableLength > UNREAD_BYTES_MAX) return leave(CLOSED_BY_US, 'slow-reader: answers were not taken');
     const payload = binary ? pack(message) : Buffer.from(JSON.stringify(message));
     socket.write(socketFrame(payload, binary ? 'binary' : 'text'));
   };
   const refuse = (id: unknown, code: string, detail: string, remedy: string) =>
     reply({ id: id ?? null, ok: false, error: { code, detail, remedy } });
 
+  const leave = (code: number, reason: string) => {
+    hub.leave(reader);
+    connection.close(code, reason.slice(0, CLOSE_REASON_MAX));
+  };
+
+  let excess = 0;
   connection.on('message', (raw) => {
+    const { isAllowed, waitMs } = allow();
+    if (!isAllowed && ++excess > EXCESS_MAX) return leave(SENT_AWAY, 'too-many-requests: it went on when it was told to wait');
     let message: unknown;
     try {
       message = binary ? unpack(raw as Buffer) : JSON.parse(String(raw));
     } catch {
       return refuse(null, 'BAD_REQUEST', `The message is no ${binary ? 'MessagePack' : 'JSON'}.`, 'Send one map with "op" and "id".');
     }
-    if (!requestSchema.Check(message)) {
-      const id = (message as { id?: unknown } | null)?.id;
+    const { id, op } = (message ?? {}) as { id?: unknown; op?: unknown };
+    if (!isAllowed) {
+      const { requestsPerSecond, burst } = REQUEST_RATE;
+      return refuse(id, 'RATE_LIMITED', `${burst} requests at once, ${requestsPerSecond} a second.`, `Wait ${Math.ceil(waitMs)} ms.`);
+    }
+    if (!requestSchema.Check(message))
       return refuse(
         id,
         'BAD_REQUEST',
-        `"${String((message as { op?: unknown } | null)?.op)}" with these fields is no request.`,
+        `"${String(op)}" with these fields is no request.`,
         'Use op subscribe, unsubscribe, authenticate or ping; see /docs.',
       );
-    }
     if (isAsking && waiting.length >= WAITING_MAX)
       return refuse(message.id, 'RATE_LIMITED', `${WAITING_MAX} requests wait.`, 'Wait for the answer to "authenticate".');
     if (isAsking) waiting.push(message);
@@ -203,10 +229,7 @@ function serve({ connection, socket, hub, principal: first, check, authenticate,
   socket.on('drain', () => hub.drained(reader));
   connection.on('close', () => hub.leave(reader));
   connection.on('error', () => hub.leave(reader));
-  return (reason) => {
-    hub.leave(reader);
-    reader.end(reason);
-  };
+  return (reason) => leave(CLOSED_BY_US, reason);
 }
 
 function isAllowed(check: () => unknown): boolean {

@@ -4,7 +4,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import type { AccessToken, Account, AuditLine, AuditVerdict, Connections, Usage } from '@millrace/contracts';
+import { tcp } from '@millrace/client/tcp';
+import { WorldClient } from '@millrace/client/world';
+import type { AccessToken, Account, AuditLine, AuditVerdict, Connections, PlayerToken, Usage, World } from '@millrace/contracts';
 import { WebSocket } from 'ws';
 import { type Guarded, startGuarded, type Visitor } from './visitor.ts';
 
@@ -163,6 +165,47 @@ describe('open streams', () => {
     assert.equal(documents.length, verdict.lines + 1);
     assert.deepEqual(documents[verdict.lines - 1]?.hash, verdict.hash);
     assert.equal(await (await guarded.member('viewer')).refusal('GET', '/tenants/main/audit/export'), 'NOT_ALLOWED');
+  });
+
+  test('players leave the world when their user may not play any more, and are not let in again', async () => {
+    const member = await guarded.member('trader');
+    const { user } = await member.get<Account>('GET', '/account');
+    const { tcpPort } = await member.get<World>('GET', '/worlds');
+    const { token } = await member.get<PlayerToken>('POST', '/worlds/tokens', { name: 'Kim' });
+    const play = () => {
+      const { promise: ended, resolve: onEnd } = Promise.withResolvers<string>();
+      return { client: new WorldClient({ connect: tcp({ host: '127.0.0.1', port: tcpPort }), token, onEnd }), ended };
+    };
+    const kim = play();
+    assert.deepEqual(await kim.client.join(), { ok: true });
+    // Leaving the console is no reason to leave the world.
+    await member.ask('POST', '/api/v1/auth/sign-out');
+    assert.deepEqual(await kim.client.say('hello'), { ok: true });
+    await guarded.owner.get('POST', `/tenants/main/users/${user}`, { role: 'viewer' });
+    assert.equal(await kim.ended, 'NOT_ALLOWED');
+    assert.equal(await play().ended, 'NOT_ALLOWED');
+    await guarded.owner.get('POST', `/tenants/main/users/${user}`, { role: 'trader' });
+    const again = play();
+    assert.deepEqual(await again.client.join(), { ok: true });
+    await guarded.owner.get('POST', `/tenants/main/users/${user}`, { disabled: true });
+    assert.equal(await again.ended, 'NOT_ALLOWED');
+  });
+
+  test('by asking more than it may a WebSocket is told to wait, and sent away when it does not', async () => {
+    const socket = await connected({});
+    const codes = new Map<string, number>();
+    socket.on('message', (raw) => {
+      const { ok, error } = JSON.parse(String(raw));
+      const code = ok ? 'ok' : error.code;
+      codes.set(code, (codes.get(code) ?? 0) + 1);
+    });
+    const closed = once(socket, 'close');
+    for (let id = 1; id <= 3_000; id++) socket.send(JSON.stringify({ op: 'ping', id }));
+    const [code, reason] = await closed;
+    assert.equal(code, 1008);
+    assert.match(String(reason), /^too-many-requests/);
+    assert.ok((codes.get('ok') ?? 0) >= 1_024, JSON.stringify([...codes]));
+    assert.equal(codes.get('RATE_LIMITED'), 1_000);
   });
 
   test('by showing one credential after another nobody is looked up for long', async () => {

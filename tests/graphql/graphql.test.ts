@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import type { AccessToken, Instrument } from '@millrace/contracts';
+import type { AccessToken, Account, Instrument } from '@millrace/contracts';
 import { type ExecutionResult, getIntrospectionQuery } from 'graphql';
 import { serverAudits } from 'graphql-http';
 import { createClient as createSseClient } from 'graphql-sse';
@@ -165,6 +165,30 @@ describe('GraphQL', () => {
     );
     assert.match(JSON.stringify(refused), /NOT_ALLOWED/);
     await client.dispose();
+  });
+
+  test('ends a WebSocket, and says why, when the user whose token it was shown is kept out', async () => {
+    const member = await guarded.member('viewer');
+    const { user } = await member.get<Account>('GET', '/account');
+    const { accessToken } = await member.get<AccessToken>('POST', '/auth/token');
+    const { promise: closed, resolve: onClosed } = Promise.withResolvers<{ code: number; reason: string }>();
+    const client = createWebSocketClient({
+      url: url.replace('http', 'ws'),
+      webSocketImpl: WebSocket,
+      connectionParams: { authorization: `Bearer ${accessToken}` },
+      retryAttempts: 0,
+      on: { closed: (event) => onClosed(event as never) },
+    });
+    const { promise: heard, resolve: onHeard } = Promise.withResolvers<void>();
+    client.subscribe(
+      { query: 'subscription { events(channels: ["tickers"]) { event } }' },
+      { next: () => onHeard(), error: () => {}, complete: () => {} },
+    );
+    await heard;
+    await guarded.owner.get('POST', `/tenants/main/users/${user}`, { disabled: true });
+    const { code, reason } = await closed;
+    assert.equal(code, 4403);
+    assert.match(reason, /^not-any-more/);
   });
 
   test('lets nobody in over a WebSocket with a token that is none, or for another site’s page', async () => {

@@ -78,7 +78,8 @@ export class Cluster {
         limitLoopback: false,
         lingerMs: 5_000,
       },
-      verify: async (token) => ({ player: token, name: token }),
+      verify: async (token) => ({ player: token, name: token, user: null }),
+      mayPlay: async () => true,
       secret: () => `secret-${++this.#secrets}`,
       busy: () => 0,
     });

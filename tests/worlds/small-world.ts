@@ -64,6 +64,7 @@ export async function startSmallWorld(
     zones,
     limits: { ...LIMITS, ...limits },
     verify: tokens.verify,
+    mayPlay: async () => true,
     secret: newSecret,
     busy: () => 0,
   });
@@ -101,11 +102,11 @@ export async function startSmallWorld(
     gateway,
     hosts,
     state: (zone) => hosts.map((host) => host.view(zoneAddress('world', zone))?.state).find((state) => state !== undefined) as World,
-    token: (id) => tokens.issue({ player: id, name: id }),
+    token: (id) => tokens.issue({ player: id, name: id, user: null }),
     player: async (id, events = {}) => {
       const client = new WorldClient({
         connect: tcp({ host: '127.0.0.1', port: listener.port }),
-        token: await tokens.issue({ player: id, name: id }),
+        token: await tokens.issue({ player: id, name: id, user: null }),
         ...events,
       });
       clients.push(client);

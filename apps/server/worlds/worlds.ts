@@ -65,13 +65,21 @@ export interface Worlds {
   readonly figures: WorldFigures;
   /** What the alerts look at. */
   sample(): Omit<WorldSample, 'time' | 'lags'>;
+  /** Something has changed about a user: its players may not be allowed any more. */
+  userChanged(user: string): Promise<void>;
   stop(): Promise<void>;
 }
 
 /** Opens the world: its gateway here, its zones in processes of their own, and a coordinator between them. */
 export async function startWorlds(
   settings: Settings,
-  { logger, projector, hub, onFlow }: { logger: Logger; projector: ProjectorHandle; hub: Hub; onFlow: Flow['add'] },
+  {
+    logger,
+    projector,
+    hub,
+    mayPlay,
+    onFlow,
+  }: { logger: Logger; projector: ProjectorHandle; hub: Hub; mayPlay: (user: string) => Promise<boolean>; onFlow: Flow['add'] },
 ): Promise<Worlds> {
   const { worlds } = settings;
   const data = join(settings.data, WORLDS_FOLDER);
@@ -92,6 +100,7 @@ export async function startWorlds(
       lingerMs: worlds.lingerMs,
     },
     verify: tokens.verify,
+    mayPlay,
     secret: newSecret,
     busy: busyShare(),
   });
@@ -181,6 +190,7 @@ export async function startWorlds(
     port: listener.port,
     log: stores.log,
     zones,
+    userChanged: (user) => gateway.userChanged(user),
     events: () => worldEvents(watching),
     figures: { world: () => worldStand(gateway, door), zones: () => zoneStands(gateway), hosts: control.stands },
     sample: () => {

@@ -19,6 +19,7 @@ const FINAL: readonly string[] = [
   'BAD_TOKEN',
   'REPLACED',
   'KICKED',
+  'NOT_ALLOWED',
   'FLOOD',
   'SENT_AWAY',
   'BAD_FRAMES',

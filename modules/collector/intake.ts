@@ -17,6 +17,7 @@ import {
 } from '@millrace/contracts';
 import type { Clock } from '@millrace/kernel';
 import { TraceSource } from '@millrace/platform/telemetry';
+import { withAlarms } from './alarms.ts';
 import { BookLine } from './book-line.ts';
 import type { CandleHistory, GetJson, Hole, Protocol, Sink } from './source.ts';
 import { TradeLine } from './trade-line.ts';
@@ -65,6 +66,7 @@ interface Line {
 /** Reads frames with the source’s protocol, checks what is in them, and tells the zones. Counts everything it sees. */
 export class Intake implements Sink {
   readonly #options: IntakeOptions;
+  readonly #alarms: ReturnType<typeof withAlarms>;
   readonly #lines = new Map<string, Line>();
   readonly #trace = new TraceSource();
   #frame = '';
@@ -83,7 +85,8 @@ export class Intake implements Sink {
   #latencies: number[] = [];
 
   constructor(options: IntakeOptions) {
-    this.#options = options;
+    this.#alarms = withAlarms(options.clock);
+    this.#options = { ...options, clock: this.#alarms.clock };
     for (const [symbol, instrument] of options.instruments) this.#lines.set(symbol, this.#lineFor(symbol, instrument));
   }
 
@@ -126,6 +129,7 @@ export class Intake implements Sink {
   /** Nothing is told any more: the zones are about to close. */
   close(): void {
     this.#closed = true;
+    this.#alarms.callOff();
     this.#waiting = [];
   }
 

@@ -23,7 +23,7 @@ export async function platform(sources: SourceConfig[], folder = mkdtempSync(joi
   const settings = loadConfig({
     file: undefined,
     folder,
-    environment: { MILLRACE_LOGGING__LEVEL: 'silent', MILLRACE_DEMO: 'true' },
+    environment: { MILLRACE_LOGGING__LEVEL: 'silent', MILLRACE_DEMO: 'true', MILLRACE_WORLDS__ENABLED: 'false' },
     flags: { data: join(folder, 'data'), port: 0 },
   });
   const running = await startPlatform({ settings: { ...settings, sources }, console: join(folder, 'none') });

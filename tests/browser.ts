@@ -1,5 +1,7 @@
+/// <reference lib="dom" />
+import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { type Browser, chromium } from 'playwright-core';
+import { type Browser, chromium, type Page } from 'playwright-core';
 
 const INSTALLED = [
   '/usr/bin/chromium',
@@ -26,6 +28,21 @@ export async function openBrowser(): Promise<Browser> {
   const installed = INSTALLED.find((path) => existsSync(path));
   const executablePath = installed !== undefined && process.env.TEST_BROWSER === undefined ? installed : await browserFromNpm();
   return chromium.launch({ executablePath, args: FLAGS });
+}
+
+const FITS_WITHIN_MS = 5_000;
+
+/** Makes a page so many pixels wide; fails when what is on it is wider. */
+export async function fits(page: Page, width: number): Promise<void> {
+  await page.setViewportSize({ width, height: 844 });
+  const hasRoom = (wanted: number) =>
+    innerWidth === wanted && document.documentElement.scrollWidth === document.documentElement.clientWidth;
+  try {
+    await page.waitForFunction(hasRoom, width, { timeout: FITS_WITHIN_MS });
+  } catch {
+    const is = await page.evaluate(() => document.documentElement.scrollWidth);
+    assert.fail(`at ${width} pixels ${page.url()} is ${is} wide`);
+  }
 }
 
 /** The package brings the libraries as well, and unpacks them where it believes itself to be on AWS Lambda. */

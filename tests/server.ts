@@ -19,6 +19,9 @@ export interface ServerProcess {
   stop(): Promise<number | null>;
 }
 
+/** For tests to which the world means nothing: it would start processes of its own. */
+export const WITHOUT_WORLD = { MILLRACE_WORLDS__ENABLED: 'false' } as const;
+
 /** Starts the real server as a process of its own, on a free port, and waits for its `ready` line. */
 export async function startServer(
   args: readonly string[],

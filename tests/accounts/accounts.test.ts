@@ -6,6 +6,7 @@ import { after, before, describe, test } from 'node:test';
 import type { AccessToken, Account, ApiKey, AuditLine, Invitation, Member, SecondFactorSetup, UserSession } from '@millrace/contracts';
 import { createRemoteJWKSet, jwtVerify } from 'jose';
 import { type TOTP, URI } from 'otpauth';
+import { WITHOUT_WORLD } from '../server.ts';
 import { type Guarded, PASSWORD, startGuarded, type Visitor, wordIn } from './visitor.ts';
 
 /*
@@ -17,7 +18,7 @@ describe('accounts', () => {
   let guarded: Guarded;
   let owner: Visitor;
   before(async () => {
-    guarded = await startGuarded(folder);
+    guarded = await startGuarded(folder, WITHOUT_WORLD);
     owner = guarded.owner;
   });
   after(async () => {

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { Account, SecondFactorSetup } from '@millrace/contracts';
 import { TOTP } from 'otpauth';
-import { startServer } from '../server.ts';
+import { startServer, WITHOUT_WORLD } from '../server.ts';
 import { type Guarded, PASSWORD, startGuarded, type Visitor, wordIn } from './visitor.ts';
 
 /*
@@ -18,7 +18,11 @@ describe('OWASP ASVS 4.0.3, level 2', () => {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-asvs-'));
   let guarded: Guarded;
   before(async () => {
-    guarded = await startGuarded(folder, { MILLRACE_ACCOUNTS__SECOND_FACTOR: 'operators', MILLRACE_ACCOUNTS__SIGN_UP: 'open' });
+    guarded = await startGuarded(folder, {
+      ...WITHOUT_WORLD,
+      MILLRACE_ACCOUNTS__SECOND_FACTOR: 'operators',
+      MILLRACE_ACCOUNTS__SIGN_UP: 'open',
+    });
   });
   /** A new user, by open sign-up: the owner may invite nobody yet. */
   async function signedUp(email: string): Promise<Visitor> {
@@ -113,7 +117,7 @@ test('3.4.1, 3.4.4: where the address is https, the session’s cookie is sent o
   spawnSync('openssl', ['req', '-x509', '-newkey', 'ed25519', '-nodes', '-days', '2', '-subj', '/CN=localhost', ...files]);
   const server = await startServer(['up', '--port', '0', '--data', 'data'], {
     cwd: folder,
-    env: { MILLRACE_DEMO: 'false', MILLRACE_GATEWAY__TLS: JSON.stringify({ certFile: 'cert.pem', keyFile: 'key.pem' }) },
+    env: { ...WITHOUT_WORLD, MILLRACE_DEMO: 'false', MILLRACE_GATEWAY__TLS: JSON.stringify({ certFile: 'cert.pem', keyFile: 'key.pem' }) },
   });
   const ask = (method: string, path: string, body: object | null, cookie = ''): Promise<{ status: number; cookies: string[] }> =>
     new Promise((resolve, reject) => {

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { AccessToken, Account, Invitation, SigningKeys } from '@millrace/contracts';
 import { exportSPKI, generateKeyPair, importJWK, SignJWT, UnsecuredJWT } from 'jose';
+import { WITHOUT_WORLD } from '../server.ts';
 import { type Guarded, PASSWORD, startGuarded, type Visitor, wordIn } from './visitor.ts';
 
 /*
@@ -21,7 +22,7 @@ describe('an attacker', () => {
   let claims: Record<string, unknown>;
   let kid: string;
   before(async () => {
-    guarded = await startGuarded(folder);
+    guarded = await startGuarded(folder, WITHOUT_WORLD);
     victim = await guarded.member('admin');
     const { accessToken } = await victim.get<AccessToken>('POST', '/auth/token');
     const [header = '', payload = ''] = accessToken.split('.');

@@ -8,6 +8,7 @@ import { after, before, describe, test } from 'node:test';
 import type { AccessToken, Account, AuditLine, Invitation, SecondFactorSetup } from '@millrace/contracts';
 import { TOTP } from 'otpauth';
 import { SMTPServer } from 'smtp-server';
+import { WITHOUT_WORLD } from '../server.ts';
 import { type Guarded, PASSWORD, startGuarded, wordIn } from './visitor.ts';
 
 /*
@@ -40,6 +41,7 @@ describe('with a mail server', () => {
     await once(smtp.server, 'listening');
     const { port } = smtp.server.address() as AddressInfo;
     guarded = await startGuarded(folder, {
+      ...WITHOUT_WORLD,
       MILLRACE_MAIL__URL: `smtp://127.0.0.1:${port}`,
       MILLRACE_MAIL__FROM: 'Millrace <mill@example.com>',
       MILLRACE_ACCOUNTS__SIGN_UP: 'open',

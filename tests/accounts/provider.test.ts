@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { Account, SignInOptions } from '@millrace/contracts';
 import Provider from 'oidc-provider';
-import { startServer } from '../server.ts';
+import { startServer, WITHOUT_WORLD } from '../server.ts';
 import { Visitor } from './visitor.ts';
 
 /*
@@ -51,6 +51,7 @@ describe('another site vouches for someone', () => {
     millrace = await startServer(['up', '--port', String(port), '--data', 'data'], {
       cwd: folder,
       env: {
+        ...WITHOUT_WORLD,
         MILLRACE_DEMO: 'false',
         MILLRACE_ACCOUNTS__SIGN_UP: 'open',
         MILLRACE_ACCOUNTS__PROVIDERS: JSON.stringify([

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { connect, type TLSSocket } from 'node:tls';
-import { type ServerProcess, startServer } from '../server.ts';
+import { type ServerProcess, startServer, WITHOUT_WORLD } from '../server.ts';
 
 describe('TLS at the door', () => {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-tls-'));
@@ -14,7 +14,11 @@ describe('TLS at the door', () => {
     certify('first');
     server = await startServer(['up', '--port', '0', '--data', 'data'], {
       cwd: folder,
-      env: { MILLRACE_GATEWAY__TLS: JSON.stringify({ certFile: 'cert.pem', keyFile: 'key.pem' }), MILLRACE_LOGGING__LEVEL: 'info' },
+      env: {
+        ...WITHOUT_WORLD,
+        MILLRACE_GATEWAY__TLS: JSON.stringify({ certFile: 'cert.pem', keyFile: 'key.pem' }),
+        MILLRACE_LOGGING__LEVEL: 'info',
+      },
     });
   });
   after(async () => {

@@ -10,6 +10,7 @@ import type { Connections } from '@millrace/contracts';
 import type { Browser, Page } from 'playwright-core';
 import { type Guarded, startGuarded } from '../accounts/visitor.ts';
 import { openBrowser } from '../browser.ts';
+import { WITHOUT_WORLD } from '../server.ts';
 import { type CutProxy, openCutProxy } from './cut-proxy.ts';
 
 const REACT = join(import.meta.dirname, '..', '..', 'clients', 'react');
@@ -23,7 +24,7 @@ describe('the React hooks, in a page on a server of its own', () => {
   let browser: Browser;
   let page: Page;
   before(async () => {
-    guarded = await startGuarded(folder);
+    guarded = await startGuarded(folder, WITHOUT_WORLD);
     proxy = await openCutProxy(guarded.server.url);
     const { build } = await import('vite');
     await build({

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { createClient, type Millrace } from '@millrace/client';
-import { type ServerProcess, startServer } from '../server.ts';
+import { type ServerProcess, startServer, WITHOUT_WORLD } from '../server.ts';
 
 /*
  * Answers are given again as long as nothing has happened to what they are about; what is told on a channel is never newer than what is answered.
@@ -16,7 +16,7 @@ describe('answers that are given again', () => {
   let server: ServerProcess;
   let millrace: Millrace;
   before(async () => {
-    server = await startServer(['up', '--port', '0', '--data', 'data'], { cwd: folder, env: { MILLRACE_WORLDS__ENABLED: 'false' } });
+    server = await startServer(['up', '--port', '0', '--data', 'data'], { cwd: folder, env: WITHOUT_WORLD });
     millrace = createClient({ url: server.url });
   });
   after(async () => {

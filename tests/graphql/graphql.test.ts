@@ -11,6 +11,7 @@ import { createClient as createSseClient } from 'graphql-sse';
 import { createClient as createWebSocketClient } from 'graphql-ws';
 import { WebSocket } from 'ws';
 import { type Guarded, startGuarded, type Visitor } from '../accounts/visitor.ts';
+import { WITHOUT_WORLD } from '../server.ts';
 
 interface Answer {
   readonly data?: Record<string, never> | null;
@@ -216,7 +217,7 @@ test('where operations are listed, no others are answered', async () => {
   const text = '{ instruments { id } }';
   const hash = createHash('sha256').update(text).digest('hex');
   writeFileSync(join(folder, 'operations.json'), JSON.stringify({ [hash]: text }));
-  const guarded = await startGuarded(folder, { MILLRACE_GRAPHQL__OPERATIONS: 'operations.json' });
+  const guarded = await startGuarded(folder, { ...WITHOUT_WORLD, MILLRACE_GRAPHQL__OPERATIONS: 'operations.json' });
   const ask = async (body: object) => (await (await guarded.owner.ask('POST', '/api/v1/graphql', body)).json()) as Answer;
   assert.ok((await ask({ extensions: { persistedQuery: { version: 1, sha256Hash: hash } } })).data);
   assert.ok((await ask({ query: text })).errors);

@@ -11,7 +11,7 @@ import { WebSocket } from 'ws';
 import { openBrowser } from '../browser.ts';
 import { readEvents } from '../event-stream.ts';
 import { type MadeUpTrade, writeFrames } from '../recovery/made-up-frames.ts';
-import { type ServerProcess, startServer } from '../server.ts';
+import { type ServerProcess, startServer, WITHOUT_WORLD } from '../server.ts';
 
 /*
  * Bar 5 of "First light": whoever is cut off comes back to exactly where it was, or is told that it cannot.
@@ -34,7 +34,7 @@ describe('a stream that is cut', () => {
   const replay = (name: string, env: Record<string, string> = {}) =>
     startServer(['replay', recording, '--source', 'binance', '--speed', '1', '--port', '0', '--data', join(folder, name)], {
       cwd: folder,
-      env: { MILLRACE_WORLDS__ENABLED: 'false', ...env },
+      env: { ...WITHOUT_WORLD, ...env },
     });
 
   async function serving(server: ServerProcess, work: () => Promise<void>): Promise<void> {

@@ -1,11 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { constants, setPriority } from 'node:os';
+import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { type Link, openLink } from '@millrace/platform/cluster';
 import type { Logger } from '@millrace/platform/telemetry';
 
 /** These processes may be slower than the server: of the room that V8 keeps for speed, a third and more is given back. */
 const LEAN = ['--optimize-for-size', '--max-semi-space-size=4'];
+const QUICKLY = ['--import', join(import.meta.dirname, 'quick-imports.ts')];
 const RESTART_MS = 1_000;
 const STOP_MS_MAX = 9_000;
 
@@ -38,7 +40,7 @@ export class SupervisedProcess<Out extends object, In extends object> {
   start(): void {
     if (this.#isStopping || this.#child) return;
     const { name, file, begin, onMessage, onEnded } = this.#orders;
-    const child = spawn(process.execPath, [...LEAN, file], { stdio: ['ignore', 'inherit', 'inherit', 'pipe'] });
+    const child = spawn(process.execPath, [...LEAN, ...QUICKLY, file], { stdio: ['ignore', 'inherit', 'inherit', 'pipe'] });
     this.#child = child;
     yieldToOthers(child.pid);
     const link = openLink<Out, In>(child.stdio[3] as Duplex, { onMessage, onClose: () => {} });

@@ -177,7 +177,7 @@ export class ZoneHost {
 
   /** Commands that wait at a zone. */
   waiting(address: ZoneAddress): number {
-    return this.#residences.get(address)?.zone.waiting ?? 0;
+    return this.#residences.get(address)?.zone.mailbox.size ?? 0;
   }
 
   addresses(kind?: string): ZoneAddress[] {
@@ -214,7 +214,7 @@ export class ZoneHost {
     const residence = this.#residences.get(address);
     if (!residence) return;
     const { zone } = residence;
-    while (zone.waiting > 0 && zone.status === 'active') this.#turn();
+    while (zone.mailbox.size > 0 && zone.status === 'active') this.#turn();
     this.#stopBeat(residence);
     zone.status = 'stopped';
     this.#answerAll(zone, refused('ZONE_STOPPED', `${address} moves to another host.`));
@@ -262,7 +262,7 @@ export class ZoneHost {
 
   figures(): HostFigures {
     let waitingCommands = 0;
-    for (const { zone } of this.#residences.values()) waitingCommands += zone.waiting;
+    for (const { zone } of this.#residences.values()) waitingCommands += zone.mailbox.size;
     return {
       zones: this.#residences.size,
       waitingCommands,
@@ -278,9 +278,9 @@ export class ZoneHost {
   #post(address: ZoneAddress, letter: Letter): Refused | null {
     const zone = this.#residences.get(address)?.zone;
     if (!zone || zone.status === 'stopped' || this.#closing) return refused('ZONE_STOPPED', `${address} is not open on this host.`);
-    if (zone.waiting >= (this.#options.mailboxMax ?? MAILBOX_MAX)) {
+    if (zone.mailbox.size >= (this.#options.mailboxMax ?? MAILBOX_MAX)) {
       this.#refusedBusy++;
-      return refused('BUSY', `${zone.waiting} commands wait at ${address}.`);
+      return refused('BUSY', `${zone.mailbox.size} commands wait at ${address}.`);
     }
     zone.mailbox.push(letter);
     if (zone.status === 'active') this.#makeReady(zone);
@@ -307,14 +307,14 @@ export class ZoneHost {
       zone.isReady = false;
       this.#drain(zone, now);
       this.#collect(zone, now, batches);
-      if (zone.waiting > 0 && zone.status === 'active') this.#makeReady(zone);
+      if (zone.mailbox.size > 0 && zone.status === 'active') this.#makeReady(zone);
     }
     if (batches.length > 0) this.#outbox.push(batches);
   }
 
   #drain(zone: Zone, now: number): void {
     for (let left = this.#options.turnCommandsMax ?? TURN_COMMANDS_MAX; left > 0 && zone.status === 'active'; left--) {
-      const letter = zone.take();
+      const letter = zone.mailbox.take();
       if (!letter) return;
       this.#decidedCommands++;
       const { command, meta, answer } = letter;
@@ -422,7 +422,7 @@ export class ZoneHost {
       };
       this.#metronome.add(residence.beat);
     }
-    if (zone.waiting > 0) this.#makeReady(zone);
+    if (zone.mailbox.size > 0) this.#makeReady(zone);
   }
 
   #tick(zone: Zone, now: number, late: { lateMs: number; skippedSteps: number }): void {
@@ -487,7 +487,7 @@ export class ZoneHost {
   }
 
   #answerAll(zone: Zone, reply: Refused): void {
-    for (let letter = zone.take(); letter; letter = zone.take()) letter.answer?.(reply);
+    for (let letter = zone.mailbox.take(); letter; letter = zone.mailbox.take()) letter.answer?.(reply);
   }
 
   #definitionOf(address: ZoneAddress): AnyZoneDefinition {

@@ -11,6 +11,7 @@ import {
 } from './definition.ts';
 import type { LogPosition, Snapshot } from './ports.ts';
 import { mix, Random, seedOf } from './random.ts';
+import { Ring } from './ring.ts';
 
 /** Answers remembered for retries, per zone. A client that retries after a thousand other commands has waited too long. */
 export const ANSWERS_MAX = 1_024;
@@ -38,10 +39,9 @@ export class Zone {
   /** The seq at the newest snapshot of each store; a zone that has not changed since needs no other. */
   readonly snapshotSeq = { hot: -1, cold: -1 };
 
-  readonly mailbox: Letter[] = [];
+  readonly mailbox = new Ring<Letter>();
   /** Whether it waits for its part of a turn. */
   isReady = false;
-  #read = 0;
   #events: { type: string }[] = [];
   #metas: (CommandMeta | null)[] | null = null;
   #meta: CommandMeta | null = null;
@@ -69,20 +69,6 @@ export class Zone {
         this.#refusal = { ok: false, code, message };
       },
     };
-  }
-
-  get waiting(): number {
-    return this.mailbox.length - this.#read;
-  }
-
-  take(): Letter | undefined {
-    const letter = this.mailbox[this.#read];
-    if (letter === undefined) return undefined;
-    if (++this.#read === this.mailbox.length) {
-      this.mailbox.length = 0;
-      this.#read = 0;
-    }
-    return letter;
   }
 
   /** Decides one command and answers. Throws what the definition throws; the zone must then be rebuilt from its record. */

@@ -1,6 +1,6 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { request } from 'node:http';
+import { join } from 'node:path';
 import type { Feed } from '@millrace/collector';
 import type { ExchangeSource } from '@millrace/contracts';
 import { loadConfig } from '@millrace/platform/config';
@@ -16,29 +16,11 @@ import { inFolder, quantile, report } from './measure.ts';
 const FRAMES_PER_SECOND = 10_000;
 const SECONDS = 8;
 const WARM_UP_SECONDS = 2;
+/** The newest trade’s id: two trades of one moment are two trades. */
+let lastMicros = 0;
 const PAIRS = ['AAA-USDT', 'BBB-USDT', 'CCC-USDT', 'DDD-USDT'];
 
-if (process.argv[2] === 'reader') readStream(process.argv[3] as string);
-else await inFolder(measure);
-
-/** The moment is in the trade’s id: microseconds since the epoch. */
-function readStream(url: string): void {
-  const latencies: number[] = [];
-  let rest = '';
-  request(url, (response) => {
-    response.setEncoding('utf8');
-    response.on('data', (text: string) => {
-      const now = performance.timeOrigin + performance.now();
-      const blocks = (rest + text).split('\n\n');
-      rest = blocks.pop() ?? '';
-      for (const block of blocks) {
-        const id = /"id":"(\d+)"/.exec(block)?.[1];
-        if (id !== undefined) latencies.push(now - Number(id) / 1_000);
-      }
-    });
-    response.on('close', () => process.send?.(latencies, () => process.exit()));
-  }).end();
-}
+await inFolder(measure);
 
 async function measure(folder: string): Promise<void> {
   let give: ((frame: string) => void) | null = null;
@@ -69,9 +51,9 @@ async function measure(folder: string): Promise<void> {
     }),
   });
   const url = `${running.url}/api/v1/stream?channels=${PAIRS.map((pair) => `trades:binance:${pair}`).join(',')}`;
-  const reader = fork(import.meta.filename, ['reader', url], { execArgv: [] });
+  const reader = fork(join(import.meta.dirname, 'latency-reader.ts'), [url], { execArgv: [] });
+  await once(reader, 'message');
   const heard = once(reader, 'message');
-  await new Promise((resolve) => setTimeout(resolve, 500));
 
   const started = performance.now();
   let sent = 0;
@@ -100,7 +82,8 @@ async function measure(folder: string): Promise<void> {
 
 function frameAt(index: number): string {
   const pair = (PAIRS[index % PAIRS.length] as string).replace('-', '');
-  const micros = Math.floor((performance.timeOrigin + performance.now()) * 1_000);
+  const micros = Math.max(lastMicros + 1, Math.floor((performance.timeOrigin + performance.now()) * 1_000));
+  lastMicros = micros;
   return `{"stream":"${pair.toLowerCase()}@aggTrade","data":{"e":"aggTrade","E":${Date.now()},"s":"${pair}","a":${micros},"p":"${100 + (index % 50)}.50","q":"1.000","f":1,"l":1,"T":${Date.now()},"m":true}}`;
 }
 

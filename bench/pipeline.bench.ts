@@ -4,7 +4,7 @@ import { type Feed, pairsOfRecording, parseRecordedLine, type RecordedLine } fro
 import type { ExchangeSource } from '@millrace/contracts';
 import { loadConfig } from '@millrace/platform/config';
 import { startPlatform } from '../apps/server/platform.ts';
-import { inFolder, median, rate, report } from './measure.ts';
+import { inFolder, pairedUndisturbed, rate, report } from './measure.ts';
 
 /*
  * A frame’s whole way - adapter, zone, log, store - against JSON.parse of the same frames alone. The frames are the recorded
@@ -14,6 +14,7 @@ import { inFolder, median, rate, report } from './measure.ts';
 const FRAMES = 200_000;
 const RECORDING = join(import.meta.dirname, '..', '..', 'shared', 'data', 'frames', 'BINANCE_FUTURES.ws.1.0');
 const SPAN_MS = 60_000;
+const ROUNDS = 9;
 
 if (!existsSync(RECORDING)) {
   console.error(`no recorded frames at ${RECORDING}: the pipeline cannot be measured`);
@@ -91,23 +92,17 @@ async function whole(): Promise<number> {
   });
 }
 
-const parse = () =>
+const parse = async () =>
   rate(FRAMES, () => {
     for (const frame of frames) JSON.parse(frame);
   });
 
-const ours: number[] = [];
-const bare: number[] = [];
 await parse();
 await whole();
-for (let round = 0; round < 3; round++) {
-  bare.push(await parse());
-  ours.push(await whole());
-}
+const result = await pairedUndisturbed(ROUNDS, whole, parse);
 report({
   what: 'frame -> zone -> log -> store',
-  ours: median(ours),
-  bare: median(bare),
+  ...result,
   unit: 'frames/s',
   budget: { kind: '>=', value: 0.35 },
   note: 'bare: JSON.parse alone',

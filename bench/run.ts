@@ -25,13 +25,21 @@ const machine = {
 console.log(`${machine.processors} x ${machine.processor}, ${machine.memoryGiB} GiB, Node ${machine.node}\n`);
 mkdirSync(join(import.meta.dirname, 'results'), { recursive: true });
 
+/** Those that measure a whole server run with the flags that `npm start` gives it. */
+const SERVERS = ['latency', 'pipeline'];
+const AS_STARTED = ['--max-semi-space-size=16'];
+
 const rows: string[][] = [['what', 'ours', 'bare ceiling', 'ratio', 'budget', '']];
 for (const file of chosen) {
-  const run = spawnSync(process.execPath, ['--expose-gc', join(import.meta.dirname, file)], {
-    encoding: 'utf8',
-    maxBuffer: 64 * 2 ** 20,
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+  const run = spawnSync(
+    process.execPath,
+    ['--expose-gc', ...(SERVERS.includes(basename(file, '.bench.ts')) ? AS_STARTED : []), join(import.meta.dirname, file)],
+    {
+      encoding: 'utf8',
+      maxBuffer: 64 * 2 ** 20,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  );
   const results = run.stdout
     .split('\n')
     .filter((line) => line.startsWith('RESULT '))

@@ -71,7 +71,7 @@ await inFolder(async (folder) => {
         for (let start = 0; start < ROWS; start += BATCH)
           await store.write(
             { trades: [], candles: rows.slice(start, start + BATCH), readings: [] },
-            { group: 'bench', partition: 0, next: start },
+            { group: 'bench', upTo: [{ partition: 0, next: start }] },
           );
       });
       await store.close();

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { type AccountSettings, type Accounts, demoRoutes, identifyDemo, mailerOver, openAccounts } from '@millrace/accounts';
 import { Collector, collectorRoutes, type SourceParts } from '@millrace/collector';
 import { ENDPOINTS, type InstrumentId, parseChannel, type Source, type SourceConfig } from '@millrace/contracts';
-import { type EventBatch, keyOf, kindOf, messageOf, ZoneHost, zoneAddress } from '@millrace/kernel';
+import { type EventBatch, keyOf, messageOf, type ZoneAddress, ZoneHost, zoneAddress } from '@millrace/kernel';
 import { type Instrument, initialEvents, instrumentZone, marketRoutes, publishBatch, seriesProjection, udfRoutes } from '@millrace/market';
 import { AlertWatch, type Consumer, Flow, operationsEvents, operationsRoutes, publishOperations } from '@millrace/operations';
 import { systemClock } from '@millrace/platform/clock';
@@ -112,8 +112,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
     cold,
     clock: systemClock,
     onDecided: (batch: EventBatch, state) => {
-      for (const { type } of batch.events)
-        decided.set(`${kindOf(batch.zone)}/${type}`, (decided.get(`${kindOf(batch.zone)}/${type}`) ?? 0) + 1);
+      for (const { type } of batch.events) decided.set(type, (decided.get(type) ?? 0) + 1);
       // Before anyone is told: whoever asks because of that gets what was decided.
       http?.cache.invalidate(`instrument:${keyOf(batch.zone)}`);
       http?.cache.invalidate('instruments');
@@ -128,9 +127,16 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
 
   await host.flushed();
   await consumer.start();
+  const addresses = new Map<InstrumentId, ZoneAddress>();
   const market = {
-    tell: (instrument: InstrumentId, command: unknown, trace: string) =>
-      host.tell(zoneAddress('instrument', instrument), command, { correlation: trace }),
+    tell: (instrument: InstrumentId, command: unknown, trace: string) => {
+      let address = addresses.get(instrument);
+      if (address === undefined) {
+        address = zoneAddress('instrument', instrument);
+        addresses.set(instrument, address);
+      }
+      return host.tell(address, command, { correlation: trace });
+    },
     lastTrade: (instrument: InstrumentId) => stateOf(instrument)?.last ?? null,
   };
   collector = new Collector({
@@ -189,7 +195,8 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
   worlds = projector ? await startWorlds(settings, { logger, projector, hub, mayPlay, onFlow: (counts) => flow.add(counts) }) : null;
   consumers.push(ownConsumer(consumer, log, 'market'), ...(projector && worlds ? [projectorConsumer(projector, worlds.log)] : []));
   const watching = setInterval(() => {
-    flow.add(decided);
+    // Every zone of this host is an instrument.
+    flow.add([...decided].map(([type, count]) => [`instrument/${type}`, count] as const));
     decided.clear();
     flow.turn();
     const lags = consumers.map((one) => ({ group: one.group, lag: one.stand().lag }));

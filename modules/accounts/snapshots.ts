@@ -1,6 +1,6 @@
 import { type AccountEvent, type AccountSnapshot, type InstrumentId, TIERS } from '@millrace/contracts';
 import { type EventBatch, keyOf, kindOf, type ZoneHost, zoneAddress } from '@millrace/kernel';
-import { type Database, offsetsOf, saveOffset } from '@millrace/platform/database';
+import { type Database, offsetsOf, saveOffsets } from '@millrace/platform/database';
 import type { Projection } from '@millrace/platform/log';
 import type { Members } from './members.ts';
 import { type AccountCommand, accountZone } from './zone.ts';
@@ -61,7 +61,7 @@ export function snapshotWorker({ database, server, host, members, instruments }:
         for (const [index, event] of (batch.events as unknown as AccountEvent[]).entries())
           if (event.type === 'AccountSnapshotRequested')
             await generate(keyOf(batch.zone), event.request, batch.metas?.[index]?.correlation);
-      if (read) await database.drizzle.transaction((transaction) => saveOffset(transaction, group, read));
+      await database.drizzle.transaction((transaction) => saveOffsets(transaction, group, read));
     },
   };
 }

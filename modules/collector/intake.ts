@@ -185,12 +185,8 @@ export class Intake implements Sink {
     if (!line) return;
     if (!isDecimal(quote.bid) || !isDecimal(quote.ask) || !isDecimal(quote.bidQuantity) || !isDecimal(quote.askQuantity))
       return this.#distrust(line, `a quote with bid ${quote.bid}, ask ${quote.ask}`);
-    const untimed = quote.time === undefined;
-    this.#tell(line.instrument, {
-      type: 'ObserveQuote',
-      quote: { ...quote, time: quote.time ?? this.#receivedAt },
-      ...(untimed && { untimed }),
-    });
+    if (isTimed(quote)) this.#tell(line.instrument, { type: 'ObserveQuote', quote });
+    else this.#tell(line.instrument, { type: 'ObserveQuote', quote: { ...quote, time: this.#receivedAt }, untimed: true });
   }
 
   bookReplaced(symbol: string, book: BookUpdate): void {
@@ -365,4 +361,8 @@ const ROOM_EVERY_MS = 5;
 
 function isCandle({ time, open, high, low, close, volume }: Candle): boolean {
   return [time, open, high, low, close, volume].every(Number.isFinite) && high >= low && volume >= 0;
+}
+
+function isTimed(quote: Omit<Quote, 'time'> & { readonly time?: number }): quote is Quote {
+  return quote.time !== undefined;
 }

@@ -22,7 +22,9 @@ export function publishBatch(hub: Hub, batch: EventBatch, zoneState: unknown): v
   if (!isInstrumentId(id)) return;
   const state = zoneState as Instrument;
   const seen = { trade: false, quote: false, book: false };
-  for (const [index, event] of (batch.events as unknown as InstrumentEvent[]).entries()) {
+  const events = batch.events as unknown as InstrumentEvent[];
+  for (let index = 0; index < events.length; index++) {
+    const event = events[index] as InstrumentEvent;
     const trace = batch.metas?.[index]?.correlation;
     switch (event.type) {
       case 'TradeRecorded':
@@ -98,7 +100,7 @@ export function* initialEvents(
 }
 
 function tradeEvent({ time, price, quantity, side, id }: Trade, trace: string | undefined): object {
-  return { time, price, quantity, side, id, ...(trace !== undefined && { trace }) };
+  return trace === undefined ? { time, price, quantity, side, id } : { time, price, quantity, side, id, trace };
 }
 
 function candleEvent(candle: Candle, closed: boolean, version: number): object {

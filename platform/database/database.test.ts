@@ -4,7 +4,7 @@ import { after, before, describe, test } from 'node:test';
 import { sql } from 'drizzle-orm';
 import pg from 'pg';
 import { connectDatabase, type Database, migrateDatabase } from './database.ts';
-import { marksOf, offsetsOf, saveMarks, saveOffset } from './progress.ts';
+import { marksOf, offsetsOf, saveMarks, saveOffsets } from './progress.ts';
 import { ENGINES, type TestDatabase } from './testing/engines.ts';
 import { isDatabaseAway, troubleOf } from './trouble.ts';
 
@@ -91,7 +91,7 @@ for (const engine of ENGINES)
 
     test('keeps how far a group has read', async () => {
       await database.drizzle.transaction(async (transaction) => {
-        await saveOffset(transaction, 'g', { partition: 3, next: 2 ** 40 });
+        await saveOffsets(transaction, 'g', [{ partition: 3, next: 2 ** 40 }]);
         await saveMarks(transaction, 'g', new Map([['zone', 2 ** 41]]));
       });
       assert.deepEqual([...(await offsetsOf(database, 'g'))], [[3, 2 ** 40]]);

@@ -8,5 +8,5 @@ export {
   serveEmbedded,
   type Transaction,
 } from './database.ts';
-export { marksOf, offsetsOf, projectionMarks, projectionOffsets, saveMarks, saveOffset } from './progress.ts';
+export { marksOf, offsetsOf, projectionMarks, projectionOffsets, saveMarks, saveOffsets } from './progress.ts';
 export { isDatabaseAway, troubleOf } from './trouble.ts';

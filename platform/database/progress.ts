@@ -34,15 +34,16 @@ export async function marksOf({ drizzle }: Database, group: string): Promise<Map
   return new Map(rows.map(({ zone, seq }) => [zone, seq]));
 }
 
-export async function saveOffset(
+export async function saveOffsets(
   transaction: Transaction,
   group: string,
-  { partition, next }: { partition: number; next: number },
+  read: readonly { readonly partition: number; readonly next: number }[],
 ): Promise<void> {
+  if (read.length === 0) return;
   await transaction
     .insert(projectionOffsets)
-    .values({ group, partition, next })
-    .onConflictDoUpdate({ target: [projectionOffsets.group, projectionOffsets.partition], set: { next } });
+    .values(read.map(({ partition, next }) => ({ group, partition, next })))
+    .onConflictDoUpdate({ target: [projectionOffsets.group, projectionOffsets.partition], set: { next: sql`excluded.next_offset` } });
 }
 
 export async function saveMarks(transaction: Transaction, group: string, marks: ReadonlyMap<string, number>): Promise<void> {

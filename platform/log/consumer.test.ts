@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import type { EventBatch } from '@millrace/kernel';
 import { systemClock } from '../clock.ts';
-import { CannotApply, ConsumerGroup, type Projection } from './consumer.ts';
+import { CannotApply, ConsumerGroup, type Projection, type ReadUpTo } from './consumer.ts';
 import type { EventLog } from './event-log.ts';
 import { openLmdbLog } from './lmdb-log.ts';
 
@@ -22,13 +22,13 @@ class Table implements Projection {
     return new Map(this.stored);
   }
 
-  async apply(batches: readonly EventBatch[], read: { partition: number; next: number } | null): Promise<void> {
+  async apply(batches: readonly EventBatch[], read: readonly ReadUpTo[]): Promise<void> {
     const failure = this.failures.shift();
     if (failure) throw failure;
     const bad = batches.find(({ zone }) => zone === this.poison);
     if (bad) throw new CannotApply(bad, 'it is poison');
     for (const { zone, firstSeq, events } of batches) for (const [index] of events.entries()) this.rows.push(`${zone} ${firstSeq + index}`);
-    if (read) this.stored.set(read.partition, read.next);
+    for (const { partition, next } of read) this.stored.set(partition, next);
   }
 }
 

@@ -1,10 +1,10 @@
 import { type Clock, type EventBatch, messageOf, type ZoneAddress } from '@millrace/kernel';
 import type { EventLog, LoggedBatch } from './event-log.ts';
 
-/** Events read in one go: large enough for columnar writes, small enough to keep the loop responsive. */
-const READ_EVENTS_MAX = 4_096;
-/** How long a quiet group lets events gather before it reads them, unless someone waits: a write costs the same for one as for a thousand. */
-const GATHER_MS = 50;
+/** Events read in one go, of all partitions together: large enough for columnar writes, small enough to keep the loop responsive. */
+const READ_EVENTS_MAX = 8_192;
+/** How long a group that is not behind lets events gather before it reads them, unless someone waits: a write costs nearly the same for one as for a thousand. */
+const GATHER_MS = 100;
 const RETRY_FIRST_MS = 50;
 const RETRY_MOST_MS = 5_000;
 /** How often the table is told how far the log was read when there was nothing in it for the table. */
@@ -22,10 +22,17 @@ export interface Projection {
   /** The offset from which each partition is to be read; 0 where nothing was read yet. */
   offsets(): Promise<ReadonlyMap<number, number>>;
   /**
-   * Writes what the batches say and that their partition is now read up to `next`, both or neither.
+   * Writes what the batches say and how far the partitions are read now, both or neither. Of one partition they come in its order.
+   * @param read nothing when a dead letter is tried again
    * @throws CannotApply when one batch can never be taken; any other error means “try again later”
    */
-  apply(batches: readonly EventBatch[], read: { partition: number; next: number } | null): Promise<void>;
+  apply(batches: readonly EventBatch[], read: readonly ReadUpTo[]): Promise<void>;
+}
+
+/** That a partition is read up to an offset. */
+export interface ReadUpTo {
+  readonly partition: number;
+  readonly next: number;
 }
 
 /** A batch that will fail however often it is tried: it goes to the dead letters. */
@@ -49,13 +56,15 @@ export interface ConsumerFigures {
   readonly offsets: readonly number[];
 }
 
-/** Reads the log for one projection, partition by partition, for as long as it is not stopped. */
+/** Reads the log for one projection for as long as it is not stopped: what is new of all partitions together, for a write costs nearly the same however much is in it. */
 export class ConsumerGroup {
   readonly #log: EventLog;
   readonly #projection: Projection;
   readonly #clock: Clock;
   readonly #onTrouble: (message: string) => void;
   #offsets: number[] = [];
+  /** The partition that is read first the next time. */
+  #first = 0;
   #applied = 0;
   #deadLetters = 0;
   #trouble: string | null = null;
@@ -111,7 +120,7 @@ export class ConsumerGroup {
   async replay(id: number): Promise<boolean> {
     const dead = this.#log.deadLetters.open(id);
     if (!dead || dead.letter.group !== this.#projection.name) return false;
-    await this.#projection.apply([dead.batch], null);
+    await this.#projection.apply([dead.batch], []);
     await this.#log.deadLetters.remove(id);
     return true;
   }
@@ -134,8 +143,7 @@ export class ConsumerGroup {
       const woken = new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
-      let applied = 0;
-      for (let partition = 0; partition < this.#log.partitions && !this.#stopped; partition++) applied += await this.#readOnce(partition);
+      const events = await this.#readOnce();
       if (this.#clock.elapsed() - this.#skippedAt > SKIPPED_EVERY_MS) {
         this.#skippedAt = this.#clock.elapsed();
         await this.#tellSkipped().catch((error) => {
@@ -143,10 +151,8 @@ export class ConsumerGroup {
         });
       }
       this.#tellWhoWaits();
-      if (applied === 0) {
-        await woken;
-        await this.#gather();
-      }
+      if (events === 0) await woken;
+      if (events < READ_EVENTS_MAX / 2) await this.#gather();
     }
     for (const { resolve } of this.#awaiting) resolve();
   }
@@ -175,27 +181,48 @@ export class ConsumerGroup {
     for (const { resolve } of reached) resolve();
   }
 
-  async #readOnce(partition: number): Promise<number> {
-    const offset = this.#offsets[partition] ?? 0;
-    const read = await this.#read(partition, offset);
-    const last = read.at(-1);
-    if (!last) return 0;
-    const wanted = this.#projection.wants ? read.filter(({ batch }) => this.#projection.wants?.(batch.zone)) : read;
-    if (wanted.length > 0) {
-      await this.#applyAll(wanted, partition, last.next);
-      this.#skipped.delete(partition);
-    } else this.#skipped.set(partition, last.next);
+  /** @returns events that it has gone on by */
+  async #readOnce(): Promise<number> {
+    const found: LoggedBatch[] = [];
+    const read: ReadUpTo[] = [];
+    let events = 0;
+    for (let turn = 0; turn < this.#log.partitions && events < READ_EVENTS_MAX && !this.#stopped; turn++) {
+      const partition = this.#first;
+      this.#first = (this.#first + 1) % this.#log.partitions;
+      const offset = this.#offsets[partition] ?? 0;
+      const batches = await this.#read(partition, offset, READ_EVENTS_MAX - events);
+      const next = batches.at(-1)?.next;
+      if (next === undefined) continue;
+      events += next - offset;
+      const wanted = this.#projection.wants ? batches.filter(({ batch }) => this.#projection.wants?.(batch.zone)) : batches;
+      if (wanted.length > 0) {
+        for (const batch of wanted) found.push(batch);
+        read.push({ partition, next });
+      } else {
+        this.#skipped.set(partition, next);
+        this.#goneOn(partition, next);
+      }
+    }
+    if (read.length === 0) return events;
+    await this.#applyAll(found, read);
     if (this.#stopped) return 0;
-    this.#offsets[partition] = last.next;
-    this.#applied += last.next - offset;
-    return last.next - offset;
+    for (const { partition, next } of read) {
+      this.#skipped.delete(partition);
+      this.#goneOn(partition, next);
+    }
+    return events;
+  }
+
+  #goneOn(partition: number, next: number): void {
+    this.#applied += next - (this.#offsets[partition] ?? 0);
+    this.#offsets[partition] = next;
   }
 
   /** What the log has from there on, as soon as it can be reached; nothing when the group is stopped before that. */
-  async #read(partition: number, offset: number): Promise<LoggedBatch[]> {
+  async #read(partition: number, offset: number, eventsMax: number): Promise<LoggedBatch[]> {
     for (let waitMs = RETRY_FIRST_MS; !this.#stopped; waitMs = Math.min(waitMs * 2, RETRY_MOST_MS)) {
       try {
-        return await this.#log.readFrom(partition, offset, READ_EVENTS_MAX);
+        return await this.#log.readFrom(partition, offset, eventsMax);
       } catch (error) {
         this.#note(`${this.#projection.name} could not read the log, trying again in ${waitMs} ms`, error);
         await this.#wait(waitMs);
@@ -214,19 +241,19 @@ export class ConsumerGroup {
   }
 
   async #tellSkipped(): Promise<void> {
-    for (const [partition, next] of [...this.#skipped]) {
-      await this.#projection.apply([], { partition, next });
-      if (this.#skipped.get(partition) === next) this.#skipped.delete(partition);
-    }
+    if (this.#skipped.size === 0) return;
+    const skipped = [...this.#skipped].map(([partition, next]) => ({ partition, next }));
+    await this.#projection.apply([], skipped);
+    for (const { partition, next } of skipped) if (this.#skipped.get(partition) === next) this.#skipped.delete(partition);
   }
 
-  async #applyAll(read: readonly LoggedBatch[], partition: number, next: number): Promise<void> {
-    let left = read;
+  async #applyAll(found: readonly LoggedBatch[], read: readonly ReadUpTo[]): Promise<void> {
+    let left = found;
     for (let waitMs = RETRY_FIRST_MS; !this.#stopped; ) {
       try {
         await this.#projection.apply(
           left.map(({ batch }) => batch),
-          { partition, next },
+          read,
         );
         this.#trouble = null;
         return;

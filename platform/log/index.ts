@@ -1,4 +1,4 @@
-export { CannotApply, type ConsumerFigures, ConsumerGroup, type Projection } from './consumer.ts';
+export { CannotApply, type ConsumerFigures, ConsumerGroup, type Projection, type ReadUpTo } from './consumer.ts';
 export type { DeadLetterBox, EventLog, LogFigures, LoggedBatch, RetentionRule } from './event-log.ts';
 export { openLmdbLog } from './lmdb-log.ts';
 export { type FileSpool, openSpool } from './spool.ts';

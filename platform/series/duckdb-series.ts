@@ -21,6 +21,7 @@ import type {
   ReadingRow,
   SeriesFigures,
   SeriesOptions,
+  SeriesReader,
   SeriesRows,
   SeriesStore,
   TradeRow,
@@ -151,7 +152,7 @@ class DuckDbSeries implements SeriesStore {
     this.#appenders = appenders;
   }
 
-  write(rows: SeriesRows, read: { group: string; partition: number; next: number } | null): Promise<void> {
+  write(rows: SeriesRows, read: SeriesReader | null): Promise<void> {
     return this.#alone(async () => {
       await this.#writer.run('BEGIN');
       try {
@@ -159,7 +160,7 @@ class DuckDbSeries implements SeriesStore {
         if (rows.trades.length > 0) appendRows(this.#appenders.trades, this.#tradeColumns, rows.trades);
         if (rows.candles.length > 0) appendRows(this.#appenders.candles, this.#candleColumns, rows.candles);
         if (rows.readings.length > 0) appendRows(this.#appenders.readings, this.#readingColumns, rows.readings);
-        if (read) await this.#writer.run('INSERT OR REPLACE INTO read_up_to VALUES ($1, $2, $3)', [read.group, read.partition, read.next]);
+        if (read) await this.#saveOffsets(read);
         await this.#writer.run('COMMIT');
       } catch (error) {
         for (const appender of Object.values(this.#appenders)) appender.clear();
@@ -307,6 +308,13 @@ class DuckDbSeries implements SeriesStore {
       await this.#writer.run('INSERT INTO names VALUES ($1, $2)', [code, name]);
       this.#names.set(name, code);
     }
+  }
+
+  async #saveOffsets({ group, upTo }: SeriesReader): Promise<void> {
+    if (upTo.length === 0) return;
+    const places = upTo.map((_one, index) => `($1, $${index * 2 + 2}, $${index * 2 + 3})`);
+    const values = upTo.flatMap(({ partition, next }) => [partition, next]);
+    await this.#writer.run(`INSERT OR REPLACE INTO read_up_to VALUES ${places.join(', ')}`, [group, ...values]);
   }
 
   async #readNames(): Promise<void> {

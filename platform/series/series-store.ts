@@ -75,10 +75,16 @@ export interface SeriesOptions {
   readonly keepDays: number;
 }
 
+/** How far a consumer group has read the log. */
+export interface SeriesReader {
+  readonly group: string;
+  readonly upTo: readonly { readonly partition: number; readonly next: number }[];
+}
+
 /** Where candles, trades and readings live for years: hot rows in a database, older days in Parquet files, one view of both. */
 export interface SeriesStore {
-  /** Writes the rows and, in the same transaction, that the group has read its partition up to `next`. */
-  write(rows: SeriesRows, read: { group: string; partition: number; next: number } | null): Promise<void>;
+  /** Writes the rows and, in the same transaction, how far the group has read its partitions. */
+  write(rows: SeriesRows, read: SeriesReader | null): Promise<void>;
   offsets(group: string): Promise<ReadonlyMap<number, number>>;
   candles(query: CandleQuery): Promise<CandleColumns>;
   trades(query: RangeQuery): Promise<Trade[]>;

@@ -4,8 +4,8 @@
 export const MUTANTS = {
   'the offset is stored before what was read is written': {
     file: 'platform/log/consumer.ts',
-    from: '    let left = read;\n',
-    to: '    let left = read;\n    await this.#projection.apply([], { partition, next }).catch(() => {});\n',
+    from: '    let left = found;\n',
+    to: '    let left = found;\n    await this.#projection.apply([], read).catch(() => {});\n',
   },
   'the epoch of a writer is not checked': {
     file: 'kernel/batch.ts',

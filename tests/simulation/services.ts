@@ -329,7 +329,7 @@ export class SimulatedTable {
         const written = structuredClone(batches);
         return ask(() => {
           for (const batch of written) this.#write(batch);
-          if (read) this.#offsets.set(read.partition, read.next);
+          for (const { partition, next } of read) this.#offsets.set(partition, next);
         });
       },
     };

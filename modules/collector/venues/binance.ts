@@ -102,7 +102,10 @@ function readTrade({ s, a, p, q, T, m }: AggTrade, sink: Sink): void {
 function readTicker({ s, b, B, a, A, T }: BookTicker, sink: Sink): void {
   sink.consumed('bookTicker');
   // Spot tickers carry no time at all.
-  sink.quote(s, { ...(T !== undefined && { time: T }), bid: b, bidQuantity: B, ask: a, askQuantity: A });
+  sink.quote(
+    s,
+    T === undefined ? { bid: b, bidQuantity: B, ask: a, askQuantity: A } : { time: T, bid: b, bidQuantity: B, ask: a, askQuantity: A },
+  );
 }
 
 function readDepth({ s, E, T, U, u, pu, b, a }: DepthUpdate, market: Market, sink: Sink): void {

@@ -1,7 +1,7 @@
 import type { Player, PlayerId, WorldEvent, WorldObjects } from '@millrace/contracts';
 import { type EventBatch, keyOf, kindOf, lastSeqOf } from '@millrace/kernel';
-import { type Database, marksOf, offsetsOf, saveMarks, saveOffset, type Transaction } from '@millrace/platform/database';
-import { CannotApply, type Projection } from '@millrace/platform/log';
+import { type Database, marksOf, offsetsOf, saveMarks, saveOffsets, type Transaction } from '@millrace/platform/database';
+import { CannotApply, type Projection, type ReadUpTo } from '@millrace/platform/log';
 import { inArray, sql } from 'drizzle-orm';
 import { WORLD_HISTORY, worldZone } from '../zone.ts';
 import { players } from './tables.ts';
@@ -26,7 +26,7 @@ export function worldProjection(database: Database): Projection {
   /** Null while it is not known what the tables hold: at first, and after a write that may or may not have come about. */
   let marks: Map<string, number> | null = null;
 
-  async function write(batches: readonly EventBatch[], read: { partition: number; next: number } | null, isReplay: boolean): Promise<void> {
+  async function write(batches: readonly EventBatch[], read: readonly ReadUpTo[], isReplay: boolean): Promise<void> {
     marks ??= await marksOf(database, WORLD_HISTORY);
     const known = marks;
     const reached = new Map<string, number>();
@@ -37,7 +37,7 @@ export function worldProjection(database: Database): Projection {
         await transaction.execute(sql`set local synchronous_commit = off`);
         await applyBatches(transaction, fresh, isReplay ? () => 0 : (zone) => known.get(zone) ?? 0, isReplay);
         if (!isReplay) await saveMarks(transaction, WORLD_HISTORY, reached);
-        if (read) await saveOffset(transaction, WORLD_HISTORY, read);
+        await saveOffsets(transaction, WORLD_HISTORY, read);
       });
     } catch (error) {
       marks = null;
@@ -61,14 +61,14 @@ export function worldProjection(database: Database): Projection {
       return offsetsOf(database, WORLD_HISTORY);
     },
     apply: async (batches, read) => {
-      const isReplay = read === null;
+      const isReplay = read.length === 0;
       try {
         await write(batches, read, isReplay);
       } catch (error) {
         if (error instanceof CannotApply || !isAboutTheData(error)) throw error;
         // One of them holds what no table takes. Alone, each shows whether it is the one; those that are not are written.
         for (const batch of batches) {
-          await write([batch], null, isReplay).catch((reason) => {
+          await write([batch], [], isReplay).catch((reason) => {
             throw isAboutTheData(reason) ? new CannotApply(batch, messageFrom(reason)) : reason;
           });
         }

@@ -1,4 +1,4 @@
-/** Room that is not given back once the ring is empty: what waits between two turns at the usual rates. */
+/** Slots that are kept when the ring is empty: as many as wait between two turns at the usual rates. */
 const KEPT = 1_024;
 const FIRST = 16;
 

@@ -127,7 +127,13 @@ describe('an audience', () => {
           }
         }
       }),
-      { numRuns: 300 },
+      {
+        numRuns: 300,
+        examples: [
+          // Who leaves, comes back and moves within one tick is where it moved to.
+          [[{ do: 'flush' }, { do: 'leave', id: 'e' }, { do: 'join', id: 'e' }, { do: 'move', id: 'e', x: 0, y: 0 }]],
+        ],
+      },
     );
   });
 

@@ -224,10 +224,12 @@ export class Audience {
   #show(object: SeenObject): void {
     const known = this.#shown.get(object.id);
     if (known) {
+      // Shown whole, because all of it may be new. Its place is told as a move is, so that a move in the same tick is not undone.
+      const { x: _x, y: _y, ...fields } = object;
       known.object = object;
+      known.fields = fields;
+      known.hasMoved = true;
       this.#place(known);
-      // Shown whole, because all of it may be new.
-      known.fields = { ...object };
       this.#dirty.add(known);
       return;
     }

@@ -17,8 +17,11 @@ const CHANNELS_MAX = 1_024;
 const REQUEST_RATE = { requestsPerSecond: 50, burst: CHANNELS_MAX + 256 } as const;
 /** Requests in excess that are still answered; whoever does not stop is sent away. */
 const EXCESS_MAX = 1_000;
-/** Answers that a client may leave unread, bytes. */
-const UNREAD_BYTES_MAX = 4 * 1024 * 1024;
+/** Answers that a client may leave unread, bytes; what a channel tells has a bound of its own. */
+const UNREAD_BYTES_MAX = 1024 * 1024;
+/** As much of a request that is none is told back. */
+const OP_CHARACTERS_MAX = 64;
+const ID_CHARACTERS_MAX = 64;
 /** Requests that may wait while it is found out who asks. */
 const WAITING_MAX = 64;
 /** A client that answers no ping between two of these is gone, whatever its network says. */
@@ -123,11 +126,14 @@ function serve({ connection, socket, hub, principal: first, check, authenticate,
   const subscribed = new Set<string>();
   /** What channels were asked for by. */
   const known = new Map<string, string>();
+  /** Bytes of answers since everything was taken. */
+  let unread = 0;
   const reply = (message: object) => {
     // After the closing handshake has begun there is nothing to be said any more.
     if (connection.readyState !== connection.OPEN) return;
-    if (socket.writableLength > UNREAD_BYTES_MAX) return leave(CLOSED_BY_US, 'slow-reader: answers were not taken');
     const payload = binary ? pack(message) : Buffer.from(JSON.stringify(message));
+    unread = (socket.writableLength === 0 ? 0 : unread) + payload.length;
+    if (unread > UNREAD_BYTES_MAX) return leave(CLOSED_BY_US, 'slow-reader: answers were not taken');
     socket.write(socketFrame(payload, binary ? 'binary' : 'text'));
   };
   const refuse = (id: unknown, code: string, detail: string, remedy: string) =>
@@ -148,7 +154,7 @@ function serve({ connection, socket, hub, principal: first, check, authenticate,
     } catch {
       return refuse(null, 'BAD_REQUEST', `The message is no ${binary ? 'MessagePack' : 'JSON'}.`, 'Send one map with "op" and "id".');
     }
-    const { id, op } = (message ?? {}) as { id?: unknown; op?: unknown };
+    const { id, op } = namedIn(message);
     if (!isAllowed) {
       const { requestsPerSecond, burst } = REQUEST_RATE;
       return refuse(id, 'RATE_LIMITED', `${burst} requests at once, ${requestsPerSecond} a second.`, `Wait ${Math.ceil(waitMs)} ms.`);
@@ -157,7 +163,7 @@ function serve({ connection, socket, hub, principal: first, check, authenticate,
       return refuse(
         id,
         'BAD_REQUEST',
-        `"${String(op)}" with these fields is no request.`,
+        `"${op}" with these fields is no request.`,
         'Use op subscribe, unsubscribe, authenticate or ping; see /docs.',
       );
     if (isAsking && waiting.length >= WAITING_MAX)
@@ -230,6 +236,13 @@ function serve({ connection, socket, hub, principal: first, check, authenticate,
   connection.on('close', () => hub.leave(reader));
   connection.on('error', () => hub.leave(reader));
   return (reason) => leave(CLOSED_BY_US, reason);
+}
+
+/** What an answer may tell back of a request, whatever else is wrong with it. */
+function namedIn(message: unknown): { id: number | string | null; op: string } {
+  const { id, op } = (message ?? {}) as { id?: unknown; op?: unknown };
+  const isId = typeof id === 'number' || (typeof id === 'string' && id.length <= ID_CHARACTERS_MAX);
+  return { id: isId ? id : null, op: String(op).slice(0, OP_CHARACTERS_MAX) };
 }
 
 function isAllowed(check: () => unknown): boolean {

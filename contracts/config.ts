@@ -37,7 +37,8 @@ export const AlertRules = Type.Object(
     errorPercent: threshold(5, 'So many of a hundred commands failed within a minute are critical.'),
     queueMax: threshold(1_000, 'More commands waiting at a zone are a warning.'),
     snapshotFailures: threshold(3, 'So many failed snapshots of a zone in a row are a warning.'),
-    lagMax: threshold(10_000, 'More events unread by a consumer group are a warning.'),
+    lagMax: threshold(10_000, 'More events unread by a consumer group are a warning,'),
+    lagForMs: threshold(10_000, 'when it lasts so long: who is behind after a start has soon caught up.'),
   },
   { ...strict, description: 'When operators are told.' },
 );

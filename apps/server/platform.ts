@@ -202,7 +202,8 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
     const lags = consumers.map((one) => ({ group: one.group, lag: one.stand().lag }));
     const nobody = { ccu: 0, zones: [], answered: 0, failed: 0 };
     for (const alert of alerts.note({ time: Date.now(), lags, ...(worlds?.sample() ?? nobody) }))
-      logger[alert.until === null ? 'error' : 'info'](alert, alert.until === null ? 'an alert' : 'an alert is over');
+      if (alert.until !== null) logger.info(alert, 'an alert is over');
+      else logger[alert.severity === 'critical' ? 'error' : 'warn'](alert, 'an alert');
     publishOperations(hub, operations);
   }, WATCH_MS);
   await consumer.caughtUp();

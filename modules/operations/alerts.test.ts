@@ -13,6 +13,7 @@ const rules: AlertRules = {
   queueMax: 1_000,
   snapshotFailures: 3,
   lagMax: 10_000,
+  lagForMs: 10_000,
 };
 const zone = { zone: '0-0', tickMs: 1, waiting: 0, snapshotFailures: 0 };
 const sample = (second: number, over: Partial<WorldSample> = {}): WorldSample => ({
@@ -64,20 +65,21 @@ describe('alerts', () => {
     assert.equal(watch.note(sample(1, { failed: 6 }))[0]?.rule, 'errors');
   });
 
-  test('queues, snapshots and lag are one at once, each for its own subject', () => {
+  test('queues and snapshots are one at once, lag when it lasts, each for its own subject', () => {
     const watch = new AlertWatch(rules);
-    watch.note(
-      sample(0, {
-        zones: [
-          { ...zone, waiting: 1_001 },
-          { ...zone, zone: '1-0', snapshotFailures: 3 },
-        ],
-        lags: [
-          { group: 'series', lag: 10_000 },
-          { group: 'world-history', lag: 10_001 },
-        ],
-      }),
-    );
+    const troubled = {
+      zones: [
+        { ...zone, waiting: 1_001 },
+        { ...zone, zone: '1-0', snapshotFailures: 3 },
+      ],
+      lags: [
+        { group: 'series', lag: 10_000 },
+        { group: 'world-history', lag: 10_001 },
+      ],
+    };
+    for (let second = 0; second < 10; second++) watch.note(sample(second, troubled));
+    assert.deepEqual(namesOf(watch), ['long-queue/warning/0-0', 'snapshots-fail/warning/1-0']);
+    assert.equal(watch.note(sample(10, troubled))[0]?.rule, 'lag');
     assert.deepEqual(namesOf(watch), ['long-queue/warning/0-0', 'snapshots-fail/warning/1-0', 'lag/world-history']);
   });
 });

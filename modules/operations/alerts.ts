@@ -108,7 +108,15 @@ export class AlertWatch {
     }
     for (const { group, lag } of sample.lags)
       if (lag > rules.lagMax)
-        yield { id: `lag/${group}`, rule: 'lag', severity: 'warning', subject: group, value: lag, threshold: rules.lagMax, forMs: 0 };
+        yield {
+          id: `lag/${group}`,
+          rule: 'lag',
+          severity: 'warning',
+          subject: group,
+          value: lag,
+          threshold: rules.lagMax,
+          forMs: rules.lagForMs,
+        };
     const most = Math.max(...this.#samples.map(({ ccu }) => ccu));
     const dropPercent = most === 0 ? 0 : ((most - sample.ccu) / most) * 100;
     if (most >= CCU_MIN && dropPercent >= rules.ccuDropPercent)

@@ -4,6 +4,7 @@ import { useEffect, useState } from 'react';
 import { api } from '../api.ts';
 import { useLive } from '../live/live.ts';
 import { SimulatedBadge, StateBadge } from '../parts/badges.tsx';
+import { Button, Outcome } from '../parts/controls.tsx';
 import { Figure } from '../parts/figure.tsx';
 import { Failure, Notice } from '../parts/notice.tsx';
 import { useFormats } from '../parts/numbers.ts';
@@ -79,16 +80,15 @@ function Commands({ source }: { source: Source }) {
   const setSource = useLive((live) => live.setSource);
   const command = useMutation({ mutationFn: (name: 'restart' | 'pause' | 'resume') => api.command(source.id, name), onSuccess: setSource });
   const paused = source.state === 'paused';
-  const style = 'rounded-md border border-line px-3 py-1 text-sm hover:border-accent disabled:opacity-50';
   return (
     <div className="ml-auto flex items-center gap-2">
-      {command.isError && <span className="text-sm text-warn">{command.error.message}</span>}
-      <button type="button" className={style} disabled={command.isPending} onClick={() => command.mutate(paused ? 'resume' : 'pause')}>
+      <Outcome error={command.error} />
+      <Button disabled={command.isPending} onClick={() => command.mutate(paused ? 'resume' : 'pause')}>
         {paused ? text.resume : text.pause}
-      </button>
-      <button type="button" className={style} disabled={command.isPending} onClick={() => command.mutate('restart')}>
+      </Button>
+      <Button disabled={command.isPending} onClick={() => command.mutate('restart')}>
         {text.restart}
-      </button>
+      </Button>
     </div>
   );
 }

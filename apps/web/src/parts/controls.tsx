@@ -1,4 +1,5 @@
 import { type ButtonHTMLAttributes, type InputHTMLAttributes, type ReactNode, useId } from 'react';
+import { useErrorWords } from './error-words.ts';
 
 /** A button of the console; `main` for what one is here to do, `grave` for what cannot be taken back. */
 export function Button({
@@ -12,7 +13,11 @@ export function Button({
     grave: 'border-line text-warn hover:border-warn',
   };
   return (
-    <button type="button" className={`rounded-md border px-3 py-1 text-sm disabled:opacity-50 ${tones[tone]} ${className}`} {...rest} />
+    <button
+      type="button"
+      className={`whitespace-nowrap rounded-md border px-3 py-1 text-sm disabled:opacity-50 ${tones[tone]} ${className}`}
+      {...rest}
+    />
   );
 }
 
@@ -55,6 +60,7 @@ export function Panel({
 
 /** What came of something that was asked for, in the server’s words. */
 export function Outcome({ error, done }: { error: Error | null; done?: string | undefined }) {
-  if (error) return <p className="text-sm text-warn">{'remedy' in error ? `${error.message} ${error.remedy}` : error.message}</p>;
+  const wordsFor = useErrorWords();
+  if (error) return <p className="text-sm text-warn">{wordsFor(error)}</p>;
   return done ? <p className="text-accent text-sm">{done}</p> : null;
 }

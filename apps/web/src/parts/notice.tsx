@@ -1,5 +1,5 @@
-import { ApiError } from '../api.ts';
 import { useText } from '../text/text.ts';
+import { useErrorWords } from './error-words.ts';
 
 /** What stands where nothing else can: nothing yet, loading, or failed with a way on. */
 export function Notice({ title, hint, onRetry }: { title: string; hint?: string; onRetry?: () => void }) {
@@ -21,6 +21,6 @@ export function Notice({ title, hint, onRetry }: { title: string; hint?: string;
 
 export function Failure({ error, onRetry }: { error: Error; onRetry: () => void }) {
   const text = useText();
-  const hint = error instanceof ApiError ? `${error.message} ${error.remedy}` : error.message;
-  return <Notice title={text.failed} hint={hint} onRetry={onRetry} />;
+  const wordsFor = useErrorWords();
+  return <Notice title={text.failed} hint={wordsFor(error)} onRetry={onRetry} />;
 }

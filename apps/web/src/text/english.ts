@@ -24,6 +24,7 @@ export const english = {
   noMatch: 'Nothing matches',
   loading: 'Loading…',
   failed: 'That did not work',
+  unreachable: 'The server cannot be reached. Try again in a moment.',
   tryAgain: 'Try again',
   staleBanner: 'This is the last that is known.',
   noTrades: 'No trades yet. The chart begins with the first one.',

@@ -26,6 +26,7 @@ export const korean: Text = {
   noMatch: '일치하는 종목이 없습니다',
   loading: '불러오는 중…',
   failed: '불러오지 못했습니다',
+  unreachable: '서버에 연결할 수 없습니다. 잠시 후 다시 시도하세요.',
   tryAgain: '다시 시도',
   staleBanner: '마지막으로 확인된 데이터를 보여 드립니다.',
   noTrades: '아직 체결이 없습니다. 첫 체결부터 차트가 시작됩니다.',

@@ -1,0 +1,11 @@
+import { ApiError } from '../api.ts';
+import { useText } from '../text/text.ts';
+
+/** Says what went wrong: in the server’s words, with what to do; or that there was no answer, for which browsers have words that nobody understands. */
+export function useErrorWords(): (error: Error) => string {
+  const text = useText();
+  return (error) => {
+    if (error instanceof ApiError) return `${error.message} ${error.remedy}`;
+    return error instanceof TypeError ? text.unreachable : error.message;
+  };
+}

@@ -179,7 +179,9 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
           : nobodyElse,
     });
   const snapshots =
-    accounts && accountZones && new ConsumerGroup(accountZones.log, accounts.worker, systemClock, (message) => logger.warn(message));
+    accounts &&
+    accountZones &&
+    new ConsumerGroup(accountZones.log, accounts.worker, systemClock, (message) => logger.warn(message), troubleOf);
   if (snapshots && accountZones) consumers.push(ownConsumer(snapshots, accountZones.log, 'accounts'));
   const projector = settings.worlds.enabled ? new ProjectorHandle(join(settings.data, WORLDS_FOLDER), database.address, logger) : null;
   void database.ready.then(() => projector?.start());

@@ -102,6 +102,19 @@ describe('a consumer group', () => {
     );
   });
 
+  test('says what is wrong in the words it is given, and nothing of what was being written', async () => {
+    table.failures = [new Error('Failed query: insert … params: a secret', { cause: new Error('it is away') })];
+    const told: string[] = [];
+    const reasonOf = (error: unknown) => String(((error as Error).cause as Error).message);
+    const consumer = new ConsumerGroup(log, table, systemClock, (message) => told.push(message), reasonOf);
+    await log.append([one('zone/a', 1)]);
+    await consumer.start();
+    await consumer.caughtUp();
+    await consumer.stop();
+    assert.equal(told.length, 1);
+    assert.match(told[0] ?? '', /: it is away$/);
+  });
+
   test('tries again while its table cannot be written', async () => {
     table.failures = [new Error('the disk is full'), new Error('the disk is full')];
     const told: string[] = [];

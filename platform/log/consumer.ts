@@ -62,6 +62,7 @@ export class ConsumerGroup {
   readonly #projection: Projection;
   readonly #clock: Clock;
   readonly #onTrouble: (message: string) => void;
+  readonly #reasonOf: (error: unknown) => string;
   #offsets: number[] = [];
   /** The partition that is read first the next time. */
   #first = 0;
@@ -79,11 +80,19 @@ export class ConsumerGroup {
   #skippedAt = 0;
   #awaiting: { ends: readonly number[]; resolve: () => void }[] = [];
 
-  constructor(log: EventLog, projection: Projection, clock: Clock, onTrouble: (message: string) => void = () => {}) {
+  /** @param reasonOf says what is wrong, and nothing of what was being written: it goes into the log */
+  constructor(
+    log: EventLog,
+    projection: Projection,
+    clock: Clock,
+    onTrouble: (message: string) => void = () => {},
+    reasonOf: (error: unknown) => string = messageOf,
+  ) {
     this.#log = log;
     this.#projection = projection;
     this.#clock = clock;
     this.#onTrouble = onTrouble;
+    this.#reasonOf = reasonOf;
   }
 
   async start(): Promise<void> {
@@ -101,7 +110,7 @@ export class ConsumerGroup {
     this.#unsubscribe?.();
     await this.#running;
     await this.#tellSkipped().catch((error) =>
-      this.#onTrouble(`${this.#projection.name} will read again what it has skipped: ${messageOf(error)}`),
+      this.#onTrouble(`${this.#projection.name} will read again what it has skipped: ${this.#reasonOf(error)}`),
     );
   }
 
@@ -147,7 +156,7 @@ export class ConsumerGroup {
       if (this.#clock.elapsed() - this.#skippedAt > SKIPPED_EVERY_MS) {
         this.#skippedAt = this.#clock.elapsed();
         await this.#tellSkipped().catch((error) => {
-          this.#trouble = messageOf(error);
+          this.#trouble = this.#reasonOf(error);
         });
       }
       this.#tellWhoWaits();
@@ -232,7 +241,7 @@ export class ConsumerGroup {
   }
 
   #note(what: string, error: unknown): void {
-    this.#trouble = messageOf(error);
+    this.#trouble = this.#reasonOf(error);
     this.#onTrouble(`${what}: ${this.#trouble}`);
   }
 

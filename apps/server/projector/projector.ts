@@ -34,7 +34,7 @@ export async function runProjector(data: string, address: DatabaseAddress, send:
   const log = openLmdbLog(join(data, 'log'));
   const trouble = (message: string) => send({ type: 'trouble', message });
   const database = connectDatabase(address, (error) => trouble(troubleOf(error)));
-  const consumer = new ConsumerGroup(log, worldProjection(database), systemClock, trouble);
+  const consumer = new ConsumerGroup(log, worldProjection(database), systemClock, trouble, troubleOf);
   let isPaused = false;
   await consumer.start();
   // One after another: a pause that is followed by a resume must be over first.

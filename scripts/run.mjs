@@ -18,7 +18,8 @@ const node = join(runtimeFolder, 'node_modules', runtimePackage, 'bin', windows 
 const npmCli = join(runtimeFolder, 'node_modules', 'npm', 'bin', 'npm-cli.js');
 
 const main = join(root, 'apps', 'server', 'main.ts');
-// Room for young objects that V8 would take threefold: some 150 MB of a server that idles. Half of it again would cost a tenth of the throughput.
+// Room for young objects that V8 would take threefold: some 150 MB of a server that idles. With 8 a tenth of the frames
+// that get into the store in a second was gone (`npm run bench -- pipeline`).
 const LEAN = ['--max-semi-space-size=16'];
 const tasks = {
   up: (rest) => [[...LEAN, main, 'up', ...rest]],

@@ -93,6 +93,16 @@ describe('the console’s door in a browser', () => {
     await page.close();
   });
 
+  test('who cannot be signed out because the server is away is told so, and stays', async () => {
+    const { page } = await open(owner, '/account');
+    await page.route('**/auth/sign-out', (route) => route.abort());
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    await page.getByText('The server cannot be reached').waitFor();
+    await page.reload();
+    await page.getByRole('button', { name: 'Sign out' }).waitFor();
+    await page.close();
+  });
+
   test('turns the second factor on by the code shown, makes a key that is shown once, and signs in again with both', async () => {
     const { page, mistakes } = await open(owner, '/account');
     await fill(page, 'Set up', { Password: PASSWORD });

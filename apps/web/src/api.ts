@@ -45,7 +45,7 @@ import type {
   ZoneReplay,
 } from '@millrace/contracts';
 
-/** What the server refused, in its own words. */
+/** What the server refused, in its own words; or that there was no answer (`code` UNREACHABLE, `status` 0). */
 export class ApiError extends Error {
   /** Of the catalogue at /problems; empty when something between answered instead. */
   readonly code: string;
@@ -64,6 +64,8 @@ async function ask<T>(path: string, method = 'GET', body?: object): Promise<T> {
   const response = await fetch(`/api/v1${path}`, {
     method,
     ...(body && { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
+  }).catch((error: Error) => {
+    throw new ApiError({ code: 'UNREACHABLE', detail: error.message, remedy: '', status: 0 });
   });
   if (response.ok) return response.json();
   const problem = await response

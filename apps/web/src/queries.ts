@@ -5,7 +5,7 @@ import { ApiError } from './api.ts';
 const RETRIES_MAX = 2;
 
 /** What the server refused once it refuses again; only what never got an answer, or a server’s failure, is worth another try. */
-const mayHelp = (error: Error) => !(error instanceof ApiError) || error.status >= 500;
+const mayHelp = (error: Error) => !(error instanceof ApiError) || error.status === 0 || error.status >= 500;
 
 /** What the console has asked the server for, and keeps for a while. */
 export const queries: QueryClient = new QueryClient({

@@ -5,7 +5,7 @@ import { useText } from '../text/text.ts';
 export function useErrorWords(): (error: Error) => string {
   const text = useText();
   return (error) => {
-    if (error instanceof ApiError) return `${error.message} ${error.remedy}`;
-    return error instanceof TypeError ? text.unreachable : error.message;
+    if (error instanceof ApiError && error.code === 'UNREACHABLE') return text.unreachable;
+    return 'remedy' in error ? `${error.message} ${error.remedy}` : error.message;
   };
 }

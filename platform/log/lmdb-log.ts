@@ -159,7 +159,7 @@ class LmdbLog implements EventLog {
 
   async *read(zone: ZoneAddress, afterSeq: number, from: LogPosition | null): AsyncIterable<EventBatch> {
     const records = this.#at(partitionIndex(zone));
-    // Another process may have written the zone since.
+    this.#lookAnew();
     const head = this.#heads.get(zone) ?? NO_HEAD;
     if (head.seq <= afterSeq) return;
     for (let start = from ?? 0; ; ) {
@@ -228,6 +228,7 @@ class LmdbLog implements EventLog {
   }
 
   figures(): LogFigures {
+    this.#lookAnew();
     return {
       partitions: this.#records.map((records, index) => {
         const end = this.#endOf(index);
@@ -277,6 +278,11 @@ class LmdbLog implements EventLog {
     this.#version = version;
     this.#ends = ends;
     for (const [zone, head] of heads) this.#known.set(zone, head);
+  }
+
+  /** Another process may have appended: within one turn lmdb goes on showing what it saw first in it. */
+  #lookAnew(): void {
+    this.#root.resetReadTxn();
   }
 
   /** Learns what the log holds now. */

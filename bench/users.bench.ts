@@ -105,6 +105,7 @@ async function measure(): Promise<void> {
     role: 'viewer',
     tier: 'enterprise',
     permissions: permissionsOf('viewer', HOME_TENANT),
+    lacksSecondFactor: false,
     credential: user,
     expiresAt: null,
   });

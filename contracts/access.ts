@@ -61,6 +61,8 @@ export interface Principal {
   readonly role: Role | null;
   readonly tier: string;
   readonly permissions: ReadonlySet<Permission>;
+  /** Whether the rights of its role come only with a second factor, which it has not shown. */
+  readonly lacksSecondFactor: boolean;
   /** Its session or key; null when it has none. */
   readonly credential: string | null;
   /** When that ends by itself, epoch ms; null for what is prolonged by use. */

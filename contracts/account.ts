@@ -52,6 +52,10 @@ export const SignInOptions = Type.Object(
     signUp: Type.Unsafe<'open' | 'invitation'>(Type.Enum(['open', 'invitation'])),
     mail: Type.Boolean({ description: 'Whether this server can send mail: to verify addresses and to reset passwords.' }),
     providers: Type.Array(Type.Object({ id: Type.String(), name: Type.String() })),
+    passkeys: Type.Union([Type.String(), Type.Null()], {
+      description:
+        'The address at which passkeys can be used; null where they cannot: that takes https, or this machine under the name localhost.',
+    }),
     password: Type.Object({ lengthMin: Type.Integer(), lengthMax: Type.Integer() }),
   },
   { $id: 'SignInOptions' },
@@ -103,6 +107,68 @@ export const SecondFactorSetup = Type.Object(
 );
 export type SecondFactorSetup = Static<typeof SecondFactorSetup>;
 
+/** What a browser is asked for; its contents are WebAuthn’s business. */
+export const PasskeyOptions = Type.Object(
+  {
+    options: Type.Record(Type.String(), Type.Unknown(), {
+      description: 'For `parseCreationOptionsFromJSON` or `parseRequestOptionsFromJSON`.',
+    }),
+  },
+  {
+    $id: 'PasskeyOptions',
+    description: 'What to ask a browser’s authenticator for (WebAuthn level 3, 5.4 and 5.5, as JSON). Good for five minutes, once.',
+  },
+);
+export type PasskeyOptions = Static<typeof PasskeyOptions>;
+
+const bytes = (most: number) => Type.String({ pattern: '^[A-Za-z0-9_-]+$', maxLength: Math.ceil((most * 4) / 3) });
+/** WebAuthn level 3, section 4: a credential’s id has 1,023 bytes at most. */
+const CREDENTIAL_ID_BYTES_MAX = 1_023;
+const CLIENT_DATA_BYTES_MAX = 4_096;
+const AUTHENTICATOR_BYTES_MAX = 8_192;
+/** WebAuthn level 3, section 5.4.3. */
+const USER_HANDLE_BYTES_MAX = 64;
+
+const credentialWith = <Response extends Type.TObject>(response: Response) =>
+  Type.Object({
+    id: bytes(CREDENTIAL_ID_BYTES_MAX),
+    rawId: bytes(CREDENTIAL_ID_BYTES_MAX),
+    type: Type.Literal('public-key'),
+    authenticatorAttachment: Type.Optional(Type.Union([Type.String({ maxLength: 32 }), Type.Null()])),
+    clientExtensionResults: Type.Optional(Type.Record(Type.String({ maxLength: 64 }), Type.Unknown())),
+    response,
+  });
+
+/** `PublicKeyCredential.toJSON()` after `navigator.credentials.create`. */
+export const NewCredential = credentialWith(
+  Type.Object({
+    clientDataJSON: bytes(CLIENT_DATA_BYTES_MAX),
+    attestationObject: bytes(AUTHENTICATOR_BYTES_MAX),
+    transports: Type.Optional(Type.Array(Type.String({ pattern: '^[a-z-]+$', maxLength: 32 }), { maxItems: 8 })),
+  }),
+);
+
+/** `PublicKeyCredential.toJSON()` after `navigator.credentials.get`. */
+export const ShownCredential = credentialWith(
+  Type.Object({
+    clientDataJSON: bytes(CLIENT_DATA_BYTES_MAX),
+    authenticatorData: bytes(AUTHENTICATOR_BYTES_MAX),
+    signature: bytes(AUTHENTICATOR_BYTES_MAX),
+    userHandle: Type.Optional(Type.Union([bytes(USER_HANDLE_BYTES_MAX), Type.Null()])),
+  }),
+);
+
+export const Passkey = Type.Object(
+  {
+    id: Type.String(),
+    name: Type.String(),
+    isSynced: Type.Boolean({ description: 'Whether its owner’s other devices may have it, too; otherwise it is on one device.' }),
+    createdAt: Type.Integer(),
+  },
+  { $id: 'Passkey' },
+);
+export type Passkey = Static<typeof Passkey>;
+
 export const UserSession = Type.Object(
   {
     id: Type.String(),
@@ -150,6 +216,7 @@ export const Member = Type.Object(
     role: RoleName,
     disabled: Type.Boolean(),
     secondFactor: Type.Boolean(),
+    passkeys: Type.Integer(),
     createdAt: Type.Integer(),
   },
   { $id: 'Member', description: 'A user, as the administrators of its tenant see it.' },

@@ -36,6 +36,7 @@ export const PROBLEMS = {
   ZONE_AWAY: { status: 503, title: 'The zone cannot be reached now' },
   WRONG_CREDENTIALS: { status: 401, title: 'E-mail and password do not belong together' },
   WRONG_CODE: { status: 401, title: 'That is not the code' },
+  BAD_PASSKEY: { status: 401, title: 'The passkey is not valid here' },
   BAD_CREDENTIAL: { status: 401, title: 'The access token, API key or session is not valid' },
   SIGN_IN_AGAIN: { status: 403, title: 'This needs a fresh sign-in' },
   BAD_PASSWORD: { status: 400, title: 'The password cannot be used' },

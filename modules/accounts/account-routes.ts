@@ -1,4 +1,4 @@
-import { type Account, actingRole, ENDPOINTS, type Principal, type Role, TIERS, type Tier } from '@millrace/contracts';
+import { type Account, ENDPOINTS, type Principal, type Role, TIERS, type Tier } from '@millrace/contracts';
 import { ApiProblem, type Routes } from '@millrace/platform/http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type AccountParts, DONE, headersOf, note, relay, requirePerson, requireSession, requireTries } from './asked.ts';
@@ -22,7 +22,7 @@ export function accountRoutes(routes: Routes, parts: AccountParts): void {
       limits: TIERS[tier as Tier],
       permissions: [...permissions],
       secondFactor: member?.secondFactor ?? false,
-      needsSecondFactor: actingRole(role as Role, member?.secondFactor ?? false, parts.needsSecondFactor) !== role,
+      needsSecondFactor: principal.lacksSecondFactor,
     };
   });
 

@@ -3,6 +3,7 @@ import { type ApiKey, actingRole, isRole, type Permission, type Principal, permi
 import type { Clock } from '@millrace/kernel';
 import type { Database } from '@millrace/platform/database';
 import { and, count, desc, eq } from 'drizzle-orm';
+import { hasSecondFactor } from './members.ts';
 import { apiKeys, tenants, users } from './tables/tables.ts';
 
 /** What every key begins with, so that it is known for what it is wherever it turns up. */
@@ -133,7 +134,7 @@ export class ApiKeys {
         name: users.name,
         disabled: users.disabled,
         tier: tenants.tier,
-        hasSecondFactor: users.twoFactorEnabled,
+        hasSecondFactor,
       })
       .from(apiKeys)
       .innerJoin(users, eq(users.id, apiKeys.userId))
@@ -182,6 +183,7 @@ function principalOf({
     role,
     tier: tier as Tier,
     permissions: permissionsOf(acting, tenant, key.scopes),
+    lacksSecondFactor: acting !== role,
     credential: key.id,
     expiresAt: key.expiresAt?.getTime() ?? null,
   };

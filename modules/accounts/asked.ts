@@ -23,7 +23,6 @@ export interface AccountParts {
   /** Ids of the sites that may vouch for someone. */
   readonly providers: readonly string[];
   readonly baseUrl: () => string;
-  readonly needsSecondFactor: boolean;
   readonly traffic: TrafficOf;
   /** Tells a user by mail that something about how it signs in has changed, where mail can be sent. */
   readonly notify: (user: string, what: Notice) => Promise<void>;

@@ -28,6 +28,22 @@ const PROBLEMS: Readonly<Record<string, () => ApiProblem>> = {
   PASSWORD_TOO_LONG: badLength,
   USER_ALREADY_EXISTS: emailTaken,
   USER_ALREADY_EXISTS_USE_ANOTHER_EMAIL: emailTaken,
+  CHALLENGE_NOT_FOUND: () =>
+    new ApiProblem(
+      'BAD_PASSKEY',
+      'No passkey is waited for, or it was waited for too long.',
+      'Begin again; each begin is good for one passkey.',
+    ),
+  PASSKEY_NOT_FOUND: badPasskey,
+  AUTHENTICATION_FAILED: badPasskey,
+  FAILED_TO_VERIFY_REGISTRATION: () =>
+    new ApiProblem('BAD_PASSKEY', 'The browser’s answer does not fit what it was asked for.', 'Begin again, in one browser.'),
+  USER_NOT_VERIFIED: () =>
+    new ApiProblem(
+      'BAD_PASSKEY',
+      'The authenticator did not look who its user is.',
+      'Use one that asks for a PIN, a fingerprint or a face; a security key can be given a PIN.',
+    ),
   INVALID_TOKEN: badToken,
   TOKEN_EXPIRED: badToken,
   INVALID_CODE: wrongCode,
@@ -75,6 +91,10 @@ function wrongCredentials(): ApiProblem {
 
 function wrongCode(): ApiProblem {
   return new ApiProblem('WRONG_CODE', 'That is not the code, or it was used.', 'Use the newest code, or a recovery code.');
+}
+
+function badPasskey(): ApiProblem {
+  return new ApiProblem('BAD_PASSKEY', 'That passkey is not known here, or not any more.', 'Use another one, or the password.');
 }
 
 function badToken(): ApiProblem {

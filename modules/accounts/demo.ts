@@ -11,6 +11,7 @@ const DEMO: Principal = {
   role: 'admin',
   tier: 'enterprise',
   permissions: new Set(ALL_PERMISSIONS),
+  lacksSecondFactor: false,
   credential: null,
   expiresAt: null,
 };
@@ -33,6 +34,7 @@ export function demoRoutes(routes: Routes): void {
     signUp: 'invitation' as const,
     mail: false,
     providers: [],
+    passkeys: null,
     password: { lengthMin: PASSWORD_LENGTH_MIN, lengthMax: PASSWORD_LENGTH_MAX },
   }));
   routes.answer(ENDPOINTS.getAccount, () => ({

@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { passkey } from '@better-auth/passkey';
 import { HOME_TENANT, type Role } from '@millrace/contracts';
 import type { Database } from '@millrace/platform/database';
 import { APIError, betterAuth } from 'better-auth';
@@ -6,8 +7,9 @@ import { drizzleAdapter } from 'better-auth/adapters/drizzle';
 import { createAuthMiddleware } from 'better-auth/api';
 import { genericOAuth, jwt, twoFactor } from 'better-auth/plugins';
 import type { Mailer } from './mail.ts';
+import { passkeyOrigin } from './passkeys.ts';
 import type { Passwords } from './passwords.ts';
-import { signingKeys, userCredentials, userSecondFactors, userSessions, users, userVerifications } from './tables/tables.ts';
+import { signingKeys, userCredentials, userPasskeys, userSecondFactors, userSessions, users, userVerifications } from './tables/tables.ts';
 
 /** Where better-auth’s own links and cookies belong. None of its routes is served: ours call it. */
 const AUTH_PATH = '/api/v1/auth';
@@ -15,7 +17,7 @@ const AUTH_PATH = '/api/v1/auth';
 export const PASSWORD_LENGTH_MIN = 12;
 export const PASSWORD_LENGTH_MAX = 128;
 /** Changing how one signs in asks for a sign-in that is not older. */
-const FRESH_S = 15 * 60;
+export const FRESH_S = 15 * 60;
 const TOKEN_BY_MAIL_S = 3_600;
 export const ACCESS_TOKEN_S = 600;
 /** A signing key is replaced after so long, and its tokens are still verified for a while. */
@@ -25,6 +27,13 @@ const SECOND_FACTOR_S = 600;
 /** Of 62 characters: 119 bits (ASVS 2.6.2 asks for 112). */
 const RECOVERY_CODE_LENGTH = 20;
 const COOKIE_PREFIX = 'millrace';
+/** Where better-auth is shown one: a passkey to sign in with, a code. */
+const SECOND_FACTOR_SHOWN: ReadonlySet<string> = new Set([
+  '/passkey/verify-authentication',
+  '/two-factor/verify-totp',
+  '/two-factor/verify-backup-code',
+]);
+const SECOND_FACTOR_OFF = '/two-factor/disable';
 
 /** Another site that vouches for who someone is. */
 export type Provider =
@@ -71,6 +80,7 @@ export function createIdentity({
   onTrouble,
 }: IdentityParts) {
   const isSecure = baseUrl.startsWith('https:');
+  const passkeysAt = passkeyOrigin(baseUrl);
   const known = providers.filter((provider) => !('discoveryUrl' in provider));
   const own = providers.filter((provider) => 'discoveryUrl' in provider);
   return betterAuth({
@@ -87,6 +97,7 @@ export function createIdentity({
         account: userCredentials,
         verification: userVerifications,
         twoFactor: userSecondFactors,
+        passkey: userPasskeys,
         jwks: signingKeys,
       },
     }),
@@ -124,7 +135,12 @@ export function createIdentity({
         mailer?.send({ to: user.email, kind: 'verify', name: user.name, link: `${baseUrl}/verify-email?token=${token}` });
       },
     },
-    session: { expiresIn: sessionHours * 3_600, disableSessionRefresh: true, freshAge: FRESH_S },
+    session: {
+      expiresIn: sessionHours * 3_600,
+      disableSessionRefresh: true,
+      freshAge: FRESH_S,
+      additionalFields: { secondFactor: { type: 'boolean', required: true, defaultValue: false, input: false } },
+    },
     account: { encryptOAuthTokens: true, accountLinking: { enabled: true, trustedProviders: [] } },
     socialProviders: Object.fromEntries(known.map(({ id, clientId, clientSecret }) => [id, { clientId, clientSecret }])),
     onAPIError: { errorURL: `${baseUrl}/sign-in` },
@@ -159,6 +175,21 @@ export function createIdentity({
           after: async ({ id }) => onCreated(id),
         },
       },
+      session: {
+        create: {
+          before: async (session, context) => {
+            // What follows upon a session is as strong as that one: choosing a new password opens another, for instance.
+            const before = context?.context.session?.session as { secondFactor?: boolean } | undefined;
+            const path = context?.path ?? '';
+            return {
+              data: {
+                ...session,
+                secondFactor: SECOND_FACTOR_SHOWN.has(path) || (path !== SECOND_FACTOR_OFF && before?.secondFactor === true),
+              },
+            };
+          },
+        },
+      },
     },
     hooks: {
       // Whoever is disabled gets no session, however it would come about.
@@ -175,6 +206,17 @@ export function createIdentity({
         twoFactorCookieMaxAge: SECOND_FACTOR_S,
         backupCodeOptions: { amount: 10, length: RECOVERY_CODE_LENGTH },
       }),
+      passkey({
+        rpName: 'Millrace',
+        // Where there is no address for them, none of them is asked for either; see passkeyOrigin.
+        rpID: passkeysAt === null ? 'localhost' : new URL(passkeysAt).hostname,
+        origin: passkeysAt,
+        // Found without saying first who one is, and shown by whoever can also unlock the device: two factors in one.
+        authenticatorSelection: { residentKey: 'required', userVerification: 'required' },
+        registration: { afterVerification: async ({ verification }) => requireVerified(verification.registrationInfo?.userVerified) },
+        authentication: { afterVerification: async ({ verification }) => requireVerified(verification.authenticationInfo.userVerified) },
+        advanced: { webAuthnChallengeCookie: 'passkey' },
+      }),
       jwt({
         disableSettingJwtHeader: true,
         jwks: { keyPairConfig: { alg: 'EdDSA', crv: 'Ed25519' }, rotationInterval: SIGNING_KEY_S, gracePeriod: SIGNING_KEY_GRACE_S },
@@ -187,7 +229,7 @@ export function createIdentity({
             tenant: user.tenant as string,
             role: user.role as string,
             sid: session.id,
-            mfa: (user as { twoFactorEnabled?: boolean }).twoFactorEnabled === true,
+            mfa: session.secondFactor === true,
           }),
         },
       }),
@@ -207,4 +249,10 @@ export function createIdentity({
           ]),
     ],
   });
+}
+
+/** The plugin itself takes a passkey from whoever holds the device. */
+function requireVerified(isVerified: boolean | undefined): void {
+  if (!isVerified)
+    throw new APIError('UNAUTHORIZED', { code: 'USER_NOT_VERIFIED', message: 'The authenticator did not look who its user is.' });
 }

@@ -14,6 +14,8 @@ import { Lockout } from './lockout.ts';
 import type { Mailer, Notice } from './mail.ts';
 import { Members } from './members.ts';
 import { OwnAccounts } from './own-account.ts';
+import { passkeyRoutes } from './passkey-routes.ts';
+import { passkeyOrigin } from './passkeys.ts';
 import { passwordsWith } from './passwords.ts';
 import { Principals } from './principals.ts';
 import { signInRoutes } from './sign-in-routes.ts';
@@ -110,7 +112,7 @@ export function openAccounts(settings: AccountSettings): Accounts {
     onTrouble,
   });
   const told = others((change) => principals.heard(change));
-  const options: Omit<SignInOptions, 'isSignedIn'> = {
+  const options: Omit<SignInOptions, 'isSignedIn' | 'passkeys'> = {
     demo: false,
     signUp: isOpen ? 'open' : 'invitation',
     mail: mailer !== null,
@@ -123,7 +125,6 @@ export function openAccounts(settings: AccountSettings): Accounts {
     baseUrl: () => current().baseUrl,
     members,
     keys,
-    needsSecondFactor,
     audit,
     principals,
     lockout: new Lockout(clock),
@@ -144,10 +145,15 @@ export function openAccounts(settings: AccountSettings): Accounts {
     worker: snapshotWorker({ database, server, host, members, instruments }),
     events: (user) => own.events(user),
     register: (routes, traffic) => {
-      routes.answer(ENDPOINTS.getSignInOptions, ({ principal }) => ({ ...options, isSignedIn: principal.user !== null }));
+      routes.answer(ENDPOINTS.getSignInOptions, ({ principal }) => ({
+        ...options,
+        isSignedIn: principal.user !== null,
+        passkeys: begun && passkeyOrigin(begun.baseUrl),
+      }));
       const asked = { ...parts, traffic, notify };
       signInRoutes(routes, asked);
       accountRoutes(routes, asked);
+      passkeyRoutes(routes, asked);
       tenantRoutes(routes, asked);
       own.register(routes);
     },

@@ -10,7 +10,7 @@ interface Mail {
 }
 
 /** A change to how someone signs in, which its owner should know of. */
-export type Notice = 'password' | 'factorOn' | 'factorOff' | 'codeAgain';
+export type Notice = 'password' | 'factorOn' | 'factorOff' | 'codeAgain' | 'passkeyAdded' | 'passkeyRemoved';
 
 /** Sends mail; nobody waits for it, so that how long it takes tells nothing, and what fails is reported. */
 export interface Mailer {
@@ -58,6 +58,17 @@ const WORDS = {
       '코드가 두 번 사용되었습니다',
       '이미 사용된 인증 코드가 다시 입력되어 거부되었습니다. 본인이 아니라면 누군가 코드를 본 것입니다. 새 비밀번호를 정하세요.',
     ],
+  },
+  passkeyAdded: {
+    en: [
+      'A passkey was added',
+      'A passkey lets its holder sign in to your account from now on. If that was not you, remove it here at once.',
+    ],
+    ko: ['패스키가 추가되었습니다', '이제 새 패스키로 계정에 로그인할 수 있습니다. 본인이 아니라면 즉시 여기에서 삭제하세요.'],
+  },
+  passkeyRemoved: {
+    en: ['A passkey was removed', 'A passkey of your account was removed. If that was not you, look here at once.'],
+    ko: ['패스키가 삭제되었습니다', '계정의 패스키가 삭제되었습니다. 본인이 아니라면 즉시 여기를 확인하세요.'],
   },
   invite: {
     en: ['You are invited', 'Open this link to create your account. It is good for seven days, once.'],

@@ -1,8 +1,8 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
-import { HOME_TENANT, type Member, type Role, type Tenant, type Tier, type UserSession } from '@millrace/contracts';
+import { HOME_TENANT, type Member, type Passkey, type Role, type Tenant, type Tier, type UserSession } from '@millrace/contracts';
 import type { Database } from '@millrace/platform/database';
-import { and, asc, count, desc, eq, gt, isNull, ne } from 'drizzle-orm';
-import { invitations, tenants, userSessions, users } from './tables/tables.ts';
+import { and, asc, count, desc, eq, gt, isNull, ne, type SQL, sql } from 'drizzle-orm';
+import { invitations, tenants, userPasskeys, userSessions, users } from './tables/tables.ts';
 
 const INVITATION_MS = 7 * 86_400_000;
 const WORD_BYTES = 32;
@@ -14,6 +14,11 @@ export interface Welcome {
   readonly role: Role;
   readonly email: string | null;
 }
+
+/** How many passkeys a user has. Columns are named in full: of one table alone drizzle would leave its name out. */
+const passkeyCount: SQL<number> = sql`(select count(*) from user_passkeys where user_passkeys.user_id = users.id)`.mapWith(Number);
+/** Whether a user has more than a password to show who it is. */
+export const hasSecondFactor: SQL<boolean> = sql<boolean>`(${users.twoFactorEnabled} or ${passkeyCount} > 0)`;
 
 /** Tenants, who belongs to them, and who is invited. */
 export class Members {
@@ -77,13 +82,17 @@ export class Members {
   }
 
   async members(tenant: string): Promise<Member[]> {
-    const rows = await this.#database.drizzle.select().from(users).where(eq(users.tenant, tenant)).orderBy(asc(users.createdAt));
+    const rows = await this.#database.drizzle
+      .select({ user: users, passkeys: passkeyCount })
+      .from(users)
+      .where(eq(users.tenant, tenant))
+      .orderBy(asc(users.createdAt));
     return rows.map(shown);
   }
 
   async member(tenant: string, id: string): Promise<Member | null> {
     const [row] = await this.#database.drizzle
-      .select()
+      .select({ user: users, passkeys: passkeyCount })
       .from(users)
       .where(and(eq(users.id, id), eq(users.tenant, tenant)));
     return row ? shown(row) : null;
@@ -92,7 +101,7 @@ export class Members {
   /** A user, whatever its tenant. */
   async user(
     id: string,
-  ): Promise<{ name: string; email: string; tenant: string; role: Role; disabled: boolean; twoFactorEnabled: boolean } | null> {
+  ): Promise<{ name: string; email: string; tenant: string; role: Role; disabled: boolean; hasSecondFactor: boolean } | null> {
     const [row] = await this.#database.drizzle
       .select({
         name: users.name,
@@ -100,7 +109,7 @@ export class Members {
         tenant: users.tenant,
         role: users.role,
         disabled: users.disabled,
-        twoFactorEnabled: users.twoFactorEnabled,
+        hasSecondFactor,
       })
       .from(users)
       .where(eq(users.id, id));
@@ -157,6 +166,33 @@ export class Members {
     return gone.length > 0;
   }
 
+  async passkeys(user: string): Promise<Passkey[]> {
+    const rows = await this.#database.drizzle
+      .select()
+      .from(userPasskeys)
+      .where(eq(userPasskeys.userId, user))
+      .orderBy(desc(userPasskeys.createdAt));
+    return rows.map(({ id, name, backedUp, createdAt }) => ({
+      id,
+      name: name ?? '',
+      isSynced: backedUp,
+      createdAt: createdAt?.getTime() ?? 0,
+    }));
+  }
+
+  /** Removes a passkey of that user, and ends its other sessions: who has the device may have opened them. Whether there was such a passkey. */
+  async removePasskey(user: string, id: string, own: string | null): Promise<boolean> {
+    return this.#database.drizzle.transaction(async (transaction) => {
+      const gone = await transaction
+        .delete(userPasskeys)
+        .where(and(eq(userPasskeys.id, id), eq(userPasskeys.userId, user)))
+        .returning({ id: userPasskeys.id });
+      if (gone.length === 0) return false;
+      await transaction.delete(userSessions).where(and(eq(userSessions.userId, user), ne(userSessions.id, own ?? '')));
+      return true;
+    });
+  }
+
   async hasUsers(): Promise<boolean> {
     return (await this.#database.drizzle.select({ id: users.id }).from(users).limit(1)).length > 0;
   }
@@ -201,8 +237,9 @@ export class Members {
   }
 }
 
-function shown({ id, name, email, role, disabled, twoFactorEnabled, createdAt }: typeof users.$inferSelect): Member {
-  return { id, name, email, role, disabled, secondFactor: twoFactorEnabled, createdAt: createdAt.getTime() };
+function shown({ user, passkeys }: { user: typeof users.$inferSelect; passkeys: number }): Member {
+  const { id, name, email, role, disabled, twoFactorEnabled, createdAt } = user;
+  return { id, name, email, role, disabled, secondFactor: twoFactorEnabled, passkeys, createdAt: createdAt.getTime() };
 }
 
 const hashOf = (word: string) => createHash('sha256').update(word).digest('base64url');

@@ -67,6 +67,7 @@ export class Principals {
       role: null,
       tier: 'free',
       permissions: new Set(parts.guests),
+      lacksSecondFactor: false,
       credential: null,
       expiresAt: null,
     };
@@ -117,7 +118,7 @@ export class Principals {
   async #permissionsOf(user: string): Promise<ReadonlySet<Permission>> {
     const found = await this.#parts.members.user(user);
     if (!found || found.disabled) return new Set();
-    return permissionsOf(this.#actingRole(found.role, found.twoFactorEnabled), found.tenant);
+    return permissionsOf(this.#actingRole(found.role, found.hasSecondFactor), found.tenant);
   }
 
   #cannotTell(error: unknown): never {
@@ -201,14 +202,10 @@ export class Principals {
     const found = await this.#parts
       .identity()
       .api.getSession({ headers: new Headers({ cookie: cookies }), query: { disableRefresh: true } });
-    const { role, tenant, disabled, twoFactorEnabled } = (found?.user ?? {}) as {
-      role?: string;
-      tenant?: string;
-      disabled?: boolean;
-      twoFactorEnabled?: boolean;
-    };
+    const { role, tenant, disabled } = (found?.user ?? {}) as { role?: string; tenant?: string; disabled?: boolean };
+    const acting = isRole(role) ? this.#actingRole(role, found?.session.secondFactor) : null;
     const principal: Principal | null =
-      found && isRole(role) && tenant !== undefined && !disabled
+      found && isRole(role) && acting && tenant !== undefined && !disabled
         ? {
             kind: 'session',
             user: found.user.id,
@@ -216,7 +213,8 @@ export class Principals {
             tenant,
             role,
             tier: await this.#parts.members.tierOf(tenant),
-            permissions: permissionsOf(this.#actingRole(role, twoFactorEnabled), tenant),
+            permissions: permissionsOf(acting, tenant),
+            lacksSecondFactor: acting !== role,
             credential: found.session.id,
             expiresAt: null,
           }
@@ -245,6 +243,7 @@ export class Principals {
     if (typeof sub !== 'string' || typeof tenant !== 'string' || !isRole(role)) return refuse('The access token is none of ours.');
     if ((this.#revokedAt.get(sub) ?? -1) >= iat || (this.#endedSessions.get(String(sid)) ?? -1) >= 0)
       return refuse('The access token was revoked.');
+    const acting = this.#actingRole(role, mfa);
     return {
       kind: 'token',
       user: sub,
@@ -252,7 +251,8 @@ export class Principals {
       tenant,
       role,
       tier: await this.#parts.members.tierOf(tenant),
-      permissions: permissionsOf(this.#actingRole(role, mfa), tenant),
+      permissions: permissionsOf(acting, tenant),
+      lacksSecondFactor: acting !== role,
       credential: String(sid),
       expiresAt: exp * 1_000,
     };

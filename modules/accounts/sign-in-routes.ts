@@ -188,7 +188,7 @@ async function signIn(
   }
 }
 
-async function noteSignIn(parts: AccountParts, raw: FastifyRequest, id: string, by: string): Promise<void> {
+export async function noteSignIn(parts: AccountParts, raw: FastifyRequest, id: string, by: string): Promise<void> {
   const user = await parts.members.user(id);
   if (user) await note(parts, raw, { tenant: user.tenant, name: user.name }, 'signed in', user.email, { by });
 }

@@ -22,6 +22,7 @@ const kim: Principal = {
   role: 'trader',
   tier: 'free',
   permissions: permissionsOf('trader', HOME_TENANT),
+  lacksSecondFactor: false,
   credential: 'key-1',
   expiresAt: null,
 };

@@ -29,6 +29,7 @@ const GATEWAY: Principal = {
   role: null,
   tier: 'free',
   permissions: new Set(['platform:read']),
+  lacksSecondFactor: false,
   credential: null,
   expiresAt: null,
 };

@@ -14,6 +14,7 @@ const principal = (kind: Principal['kind'], ...permissions: Permission[]): Princ
   role: null,
   tier: 'free',
   permissions: new Set(permissions),
+  lacksSecondFactor: false,
   credential: 'c',
   expiresAt: null,
 });

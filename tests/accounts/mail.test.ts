@@ -1,14 +1,12 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { AccessToken, Account, AuditLine, Invitation, SecondFactorSetup } from '@millrace/contracts';
 import { TOTP } from 'otpauth';
-import { SMTPServer } from 'smtp-server';
 import { WITHOUT_WORLD } from '../server.ts';
+import { type Mailbox, startMailbox, tokenIn } from './mailbox.ts';
 import { type Guarded, PASSWORD, startGuarded, wordIn } from './visitor.ts';
 
 /*
@@ -17,53 +15,23 @@ import { type Guarded, PASSWORD, startGuarded, wordIn } from './visitor.ts';
 
 describe('with a mail server', () => {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-mail-'));
-  const letters: { to: string; text: string }[] = [];
-  let arrived: () => void = () => {};
-  let smtp: SMTPServer;
+  let mailbox: Mailbox;
   let guarded: Guarded;
   before(async () => {
-    smtp = new SMTPServer({
-      authOptional: true,
-      disabledCommands: ['STARTTLS'],
-      onData: (stream, session, done) => {
-        let raw = '';
-        stream.on('data', (chunk) => {
-          raw += chunk;
-        });
-        stream.on('end', () => {
-          letters.push({ to: session.envelope.rcptTo[0]?.address ?? '', text: bodyOf(raw) });
-          arrived();
-          done();
-        });
-      },
-    });
-    smtp.listen(0, '127.0.0.1');
-    await once(smtp.server, 'listening');
-    const { port } = smtp.server.address() as AddressInfo;
+    mailbox = await startMailbox();
     guarded = await startGuarded(folder, {
       ...WITHOUT_WORLD,
-      MILLRACE_MAIL__URL: `smtp://127.0.0.1:${port}`,
-      MILLRACE_MAIL__FROM: 'Millrace <mill@example.com>',
+      ...mailbox.env,
       MILLRACE_ACCOUNTS__SIGN_UP: 'open',
     });
   });
   after(async () => {
     await guarded.server.stop();
-    await new Promise<void>((resolve) => smtp.close(() => resolve()));
+    await mailbox.stop();
     rmSync(folder, { recursive: true, force: true });
   });
 
-  /** A letter to someone with such a link in it. */
-  async function letterTo(address: string, page: string): Promise<string> {
-    for (;;) {
-      const index = letters.findIndex(({ to, text }) => to === address && text.includes(`/${page}`));
-      if (index >= 0) return (letters.splice(index, 1)[0] as { text: string }).text;
-      await new Promise<void>((resolve) => {
-        arrived = resolve;
-      });
-    }
-  }
-  const tokenIn = (text: string) => new URL(/http\S+/.exec(text)?.[0] ?? '').searchParams.get('token') ?? '';
+  const letterTo = (address: string, page: string) => mailbox.letterTo(address, page);
 
   test('an address is verified by the link before anyone gets in', async () => {
     const visitor = guarded.visitor();
@@ -139,13 +107,3 @@ describe('with a mail server', () => {
     assert.equal((await member.get<Account>('GET', '/account')).role, 'operator');
   });
 });
-
-/** The text of a letter, from its transfer encoding. */
-function bodyOf(raw: string): string {
-  const [head = '', ...rest] = raw.split('\r\n\r\n');
-  const body = rest.join('\r\n\r\n');
-  if (/transfer-encoding: base64/i.test(head)) return Buffer.from(body, 'base64').toString();
-  if (!/transfer-encoding: quoted-printable/i.test(head)) return body;
-  const bytes = body.replace(/=\r\n/g, '').replace(/=([0-9A-F]{2})/g, (_all, hex) => String.fromCharCode(Number.parseInt(hex, 16)));
-  return Buffer.from(bytes, 'latin1').toString();
-}

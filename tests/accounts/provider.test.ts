@@ -6,10 +6,11 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import type { Account, SignInOptions } from '@millrace/contracts';
+import type { AccessToken, Account, Invitation, SecondFactorSetup, SignInOptions } from '@millrace/contracts';
 import Provider from 'oidc-provider';
+import { TOTP } from 'otpauth';
 import { startServer, WITHOUT_WORLD } from '../server.ts';
-import { Visitor } from './visitor.ts';
+import { PASSWORD, Visitor, wordIn } from './visitor.ts';
 
 /*
  * Signing in with the word of another site: a real provider of OpenID Connect, with its own login and consent.
@@ -54,6 +55,7 @@ describe('another site vouches for someone', () => {
         ...WITHOUT_WORLD,
         MILLRACE_DEMO: 'false',
         MILLRACE_ACCOUNTS__SIGN_UP: 'open',
+        MILLRACE_ACCOUNTS__SECOND_FACTOR: 'operators',
         MILLRACE_ACCOUNTS__PROVIDERS: JSON.stringify([
           {
             id: 'house',
@@ -118,6 +120,35 @@ describe('another site vouches for someone', () => {
     await comeInAs(other, 'baker');
     const users = await Promise.all([one, other].map(async (visitor) => (await visitor.get<Account>('GET', '/account')).user));
     assert.equal(users[0], users[1]);
+  });
+
+  test('shows no second factor of ours: an operator who has one has its rights only by it', async () => {
+    const withTotp = async (visitor: Visitor): Promise<void> => {
+      const { uri } = await visitor.get<SecondFactorSetup>('POST', '/account/second-factor', { password: PASSWORD });
+      const secret = new URL(uri).searchParams.get('secret') ?? '';
+      await visitor.get('POST', '/account/second-factor/confirm', { code: new TOTP({ secret }).generate() });
+    };
+    const [link = ''] = /http\S+invitation=\S+/.exec(millrace.errors()) ?? [];
+    const owner = new Visitor(millrace.url);
+    await owner.signUp('Owner', 'owner@example.com', wordIn(link));
+    await withTotp(owner);
+    const wish = { role: 'operator', email: 'smith@house.example' };
+    const invitation = await owner.get<Invitation>('POST', '/tenants/main/invitations', wish);
+    const smith = new Visitor(millrace.url);
+    await smith.signUp('Smith', wish.email, wordIn(invitation.link));
+    await withTotp(smith);
+    await smith.get('GET', '/sources');
+    // Choosing a new password opens another session, as strong as the one before.
+    await smith.get('POST', '/account/password', { current: PASSWORD, next: `${PASSWORD} again` });
+    await smith.get('GET', '/sources');
+
+    const vouched = new Visitor(millrace.url);
+    await comeInAs(vouched, 'smith');
+    const { email, role, needsSecondFactor } = await vouched.get<Account>('GET', '/account');
+    assert.deepEqual([email, role, needsSecondFactor], [wish.email, 'operator', true]);
+    assert.equal(await vouched.refusal('GET', '/sources'), 'NOT_ALLOWED');
+    const { accessToken } = await vouched.get<AccessToken>('POST', '/auth/token');
+    assert.equal(await new Visitor(millrace.url, { authorization: `Bearer ${accessToken}` }).refusal('GET', '/sources'), 'NOT_ALLOWED');
   });
 
   test('is not believed when the answer belongs to no question of this browser', async () => {

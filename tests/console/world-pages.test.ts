@@ -38,6 +38,8 @@ describe('the world’s pages in a browser', () => {
     server = await startServer(['up', '--port', '0', '--data', join(folder, 'data')], { cwd: folder });
     browser = await openBrowser();
     walker = await enter('Walker');
+    // A server is ready before its tables are; a browser’s log would be red with each question that came too early.
+    await answered(`/worlds/players/${walker.id}/history`);
     walking = setInterval(() => void step(walker.client), STEP_MS);
     await record();
   });
@@ -55,6 +57,10 @@ describe('the world’s pages in a browser', () => {
     });
     assert.equal(response.status, 200, `${path}: ${response.status}`);
     return (await response.json()) as T;
+  }
+
+  async function answered(path: string): Promise<void> {
+    while (!(await fetch(`${server.url}/api/v1${path}`)).ok) await new Promise((resolve) => setTimeout(resolve, 100));
   }
 
   async function enter(name: string, onNotice: (notice: { text?: string }) => void = () => {}): Promise<typeof walker> {

@@ -51,6 +51,8 @@ export const userSessions = pgTable(
     updatedAt: moment('updated_at').notNull(),
     ipAddress: text('ip_address'),
     userAgent: text('user_agent'),
+    /** Whether a second factor was shown for it: a code, or a passkey. */
+    secondFactor: boolean('second_factor').notNull().default(false),
   },
   (table) => [uniqueIndex('user_sessions_token').on(table.token), index('user_sessions_user').on(table.userId)],
 );
@@ -103,6 +105,24 @@ export const userSecondFactors = pgTable(
     lockedUntil: moment('locked_until'),
   },
   (table) => [index('user_second_factors_user').on(table.userId), index('user_second_factors_secret').on(table.secret)],
+);
+
+export const userPasskeys = pgTable(
+  'user_passkeys',
+  {
+    id: text('id').primaryKey(),
+    name: text('name'),
+    publicKey: text('public_key').notNull(),
+    userId: ofUser(),
+    credentialID: text('credential_id').notNull(),
+    counter: bigint('counter', { mode: 'number' }).notNull(),
+    deviceType: text('device_type').notNull(),
+    backedUp: boolean('backed_up').notNull(),
+    transports: text('transports'),
+    createdAt: moment('created_at'),
+    aaguid: text('aaguid'),
+  },
+  (table) => [uniqueIndex('user_passkeys_credential').on(table.credentialID), index('user_passkeys_user').on(table.userId)],
 );
 
 export const signingKeys = pgTable('signing_keys', {

@@ -1,16 +1,18 @@
 import { type Account, type ApiKey, type NewApiKey, PERMISSIONS, type Permission, type Usage, type UserSession } from '@millrace/contracts';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
-import { type ReactNode, useState } from 'react';
+import { useState } from 'react';
 import { encode } from 'uqr';
 import { api } from '../api.ts';
 import { Button, Outcome, Panel } from '../parts/controls.tsx';
 import { Figure } from '../parts/figure.tsx';
-import { Failure, Notice } from '../parts/notice.tsx';
+import { Listed } from '../parts/listed.tsx';
+import { Notice } from '../parts/notice.tsx';
 import { useFormats } from '../parts/numbers.ts';
 import { type Column, Table } from '../parts/table.tsx';
 import { useText } from '../text/text.ts';
 import { useAccount, useSignOut } from './account.ts';
 import { Field, Form } from './form.tsx';
+import { Passkeys } from './passkeys.tsx';
 import { NewPassword, Password } from './password.tsx';
 
 const DAY_MS = 86_400_000;
@@ -51,6 +53,7 @@ export function AccountPage() {
         {account.kind === 'session' && (
           <div className="grid min-w-0 gap-3">
             <SecondFactor account={account} />
+            <Passkeys />
             <Keys account={account} />
           </div>
         )}
@@ -287,34 +290,5 @@ function Keys({ account }: { account: Account }) {
         </Form>
       </div>
     </Listed>
-  );
-}
-
-/** A panel around a list that may be loading, or may have failed. */
-export function Listed({
-  title,
-  aside,
-  error,
-  onRetry,
-  isLoading,
-  children,
-}: {
-  title: string;
-  aside?: ReactNode;
-  error: Error | null;
-  onRetry: () => void;
-  isLoading: boolean;
-  children: ReactNode;
-}) {
-  const text = useText();
-  return (
-    <Panel title={title} aside={aside}>
-      {isLoading && error ? <Failure error={error} onRetry={onRetry} /> : isLoading ? <Notice title={text.loading} /> : children}
-      {!isLoading && error && (
-        <div className="px-4 py-2">
-          <Outcome error={error} />
-        </div>
-      )}
-    </Panel>
   );
 }

@@ -7,6 +7,7 @@ import { Button, Outcome } from '../parts/controls.tsx';
 import { useText } from '../text/text.ts';
 import { beginAnew, pageAfterSignIn, useSignInOptions } from './account.ts';
 import { DoorPage, Field, Form } from './form.tsx';
+import { SignInWithPasskey } from './passkeys.tsx';
 import { NewPassword, Password } from './password.tsx';
 
 /** What is there for whoever has not signed in. */
@@ -42,6 +43,7 @@ function SignInPage() {
         <Field label={text.email} name="email" type="email" required autoComplete="username" autoFocus />
         <Password label={text.password} name="password" required autoComplete="current-password" />
       </Form>
+      <SignInWithPasskey />
       <Providers />
     </DoorPage>
   );

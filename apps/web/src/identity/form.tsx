@@ -60,7 +60,9 @@ export function Form({
   const submit = (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault();
     const fields = Object.fromEntries([...new FormData(event.currentTarget)].map(([name, value]) => [name, String(value)]));
-    acting.mutate(fields);
+    // What was done needs to be typed no more; above all no password.
+    const form = event.currentTarget;
+    acting.mutate(fields, { onSuccess: () => form.reset() });
   };
   return (
     <form onSubmit={submit} className="grid gap-4">

@@ -1,4 +1,4 @@
-import { type ComponentProps, useEffect, useState } from 'react';
+import { type ComponentProps, useEffect, useRef, useState } from 'react';
 import { useText } from '../text/text.ts';
 import { useSignInOptions } from './account.ts';
 import { Field } from './form.tsx';
@@ -35,6 +35,13 @@ export function NewPassword({ label }: { label?: string }) {
   const { lengthMin = 12, lengthMax = 128 } = useSignInOptions()?.password ?? {};
   const [chosen, setChosen] = useState('');
   const [score, setScore] = useState(0);
+  const box = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    const form = box.current?.closest('form');
+    const clear = () => setChosen('');
+    form?.addEventListener('reset', clear);
+    return () => form?.removeEventListener('reset', clear);
+  }, []);
   useEffect(() => {
     let isWanted = true;
     void strengthOf(chosen).then((found) => isWanted && setScore(chosen.length < lengthMin ? Math.min(found, 1) : found));
@@ -44,7 +51,7 @@ export function NewPassword({ label }: { label?: string }) {
   }, [chosen, lengthMin]);
   const words = [text.veryWeak, text.weak, text.fair, text.goodPassword, text.strong];
   return (
-    <div className="grid gap-2">
+    <div ref={box} className="grid gap-2">
       <Password
         label={label ?? text.password}
         name="next"

@@ -4,12 +4,12 @@ import { type SelectHTMLAttributes, useState } from 'react';
 import { Link } from 'wouter';
 import { api } from '../api.ts';
 import { Button } from '../parts/controls.tsx';
+import { Listed } from '../parts/listed.tsx';
 import { Notice } from '../parts/notice.tsx';
 import { useFormats } from '../parts/numbers.ts';
 import { type Column, Table } from '../parts/table.tsx';
 import { useText } from '../text/text.ts';
 import { useAccount, useMay } from './account.ts';
-import { Listed } from './account-page.tsx';
 import { Field, Form } from './form.tsx';
 
 /** The users of a tenant, and what was done in it; the installation’s administrators also see the other tenants. */
@@ -65,7 +65,12 @@ function Members({ tenant }: { tenant: string }) {
         </Select>
       ),
     },
-    { name: text.secondFactor, isText: true, cell: ({ secondFactor }) => (secondFactor ? text.on : text.off) },
+    {
+      name: text.secondFactor,
+      isText: true,
+      cell: ({ secondFactor, passkeys }) =>
+        [...(secondFactor ? [text.on] : []), ...(passkeys > 0 ? [text.passkey] : [])].join(', ') || text.off,
+    },
     { name: text.sinceWhen, cell: ({ createdAt }) => moment(createdAt), by: ({ createdAt }) => createdAt },
     {
       name: '',

@@ -1,0 +1,124 @@
+import { ENDPOINTS, type Passkey, type SignInStand } from '@millrace/contracts';
+import { ApiProblem, type Routes } from '@millrace/platform/http';
+import type { FastifyRequest } from 'fastify';
+import { type AccountParts, DONE, headersOf, note, relay, requirePerson, requireSession, requireTries } from './asked.ts';
+import { asking } from './auth-problems.ts';
+import { FRESH_S } from './identity.ts';
+import { passkeyOrigin } from './passkeys.ts';
+import { noteSignIn } from './sign-in-routes.ts';
+
+/** More devices than anyone has. */
+const PASSKEYS_MAX = 20;
+
+/** Passkeys: made in a browser by someone who signed in lately, and shown instead of a password and a code. */
+export function passkeyRoutes(routes: Routes, parts: AccountParts): void {
+  const { members, lockout, principals } = parts;
+
+  const requirePasskeys = () => {
+    const baseUrl = parts.baseUrl();
+    if (passkeyOrigin(baseUrl) === null)
+      throw new ApiProblem(
+        'WRONG_STATE',
+        `Browsers let no passkeys be used at ${baseUrl}.`,
+        'Serve it over https under a name, and set http.publicUrl to that address.',
+      );
+  };
+
+  const requireFresh = async (raw: FastifyRequest) => {
+    const found = await asking(() => parts.identity().api.getSession({ headers: headersOf(raw), query: { disableRefresh: true } }));
+    if (found && Date.now() - found.session.createdAt.getTime() < FRESH_S * 1_000) return;
+    throw new ApiProblem(
+      'SIGN_IN_AGAIN',
+      'The sign-in is too long ago for that.',
+      'Sign in again, and repeat it within a quarter of an hour.',
+    );
+  };
+
+  const requireRoom = async (user: string) => {
+    if ((await members.passkeys(user)).length >= PASSKEYS_MAX)
+      throw new ApiProblem('WRONG_STATE', `You have ${PASSKEYS_MAX} passkeys, as many as one may have.`, 'Remove one.');
+  };
+
+  routes.answer(ENDPOINTS.startPasskeySignIn, async ({ raw, reply }) => {
+    requirePasskeys();
+    requireTries(lockout, reply, passkeysFrom(raw), raw.ip);
+    // Whoever is in already, is asked for any passkey, too.
+    const headers = headersOf(raw);
+    headers.delete('cookie');
+    const started = await asking(() => parts.identity().api.generatePasskeyAuthenticationOptions({ headers, returnHeaders: true }));
+    relay(reply, started.headers);
+    return { options: { ...started.response, userVerification: 'required' } };
+  });
+
+  routes.answer(ENDPOINTS.signInWithPasskey, async ({ body, raw, reply }): Promise<SignInStand> => {
+    requirePasskeys();
+    const tries = passkeysFrom(raw);
+    requireTries(lockout, reply, tries, raw.ip);
+    const { id, rawId, type, response: signed, clientExtensionResults = {} } = body.credential;
+    const { clientDataJSON, authenticatorData, signature } = signed;
+    const shown = { id, rawId, type, response: { clientDataJSON, authenticatorData, signature }, clientExtensionResults };
+    try {
+      const { headers, response } = await asking(() =>
+        parts.identity().api.verifyPasskeyAuthentication({
+          body: { response: shown },
+          headers: headersOf(raw),
+          returnHeaders: true,
+        }),
+      );
+      relay(reply, headers);
+      lockout.succeeded(tries, raw.ip);
+      await noteSignIn(parts, raw, response.user.id, 'passkey');
+      return { status: 'signed-in' };
+    } catch (error) {
+      if (error instanceof ApiProblem && error.code === 'BAD_PASSKEY') lockout.failed(tries, raw.ip);
+      throw error;
+    }
+  });
+
+  routes.answer(ENDPOINTS.listPasskeys, ({ principal }) => members.passkeys(requirePerson(principal).user));
+
+  routes.answer(ENDPOINTS.startPasskey, async ({ raw, reply, principal }) => {
+    const { user } = requireSession(principal);
+    requirePasskeys();
+    await requireRoom(user);
+    const started = await asking(() =>
+      parts.identity().api.generatePasskeyRegistrationOptions({ query: {}, headers: headersOf(raw), returnHeaders: true }),
+    );
+    relay(reply, started.headers);
+    return { options: { ...started.response } };
+  });
+
+  routes.answer(ENDPOINTS.addPasskey, async ({ body, raw, reply, principal }): Promise<Passkey> => {
+    const { user } = requireSession(principal);
+    requirePasskeys();
+    await requireRoom(user);
+    const { headers, response } = await asking(() =>
+      parts.identity().api.verifyPasskeyRegistration({
+        body: { response: body.credential, name: body.name.trim() },
+        headers: headersOf(raw),
+        returnHeaders: true,
+      }),
+    );
+    relay(reply, headers);
+    principals.forgetUser(user);
+    await note(parts, raw, principal, 'passkey added', response.id, { name: body.name.trim() });
+    await parts.notify(user, 'passkeyAdded');
+    const made = (await members.passkeys(user)).find(({ id }) => id === response.id);
+    if (!made) throw new Error('a passkey that was kept is not there');
+    return made;
+  });
+
+  routes.answer(ENDPOINTS.removePasskey, async ({ params, raw, principal }) => {
+    const { user } = requireSession(principal);
+    await requireFresh(raw);
+    if (!(await members.removePasskey(user, params.passkey, principal.credential)))
+      throw new ApiProblem('NOT_FOUND', `You have no passkey "${params.passkey}".`, 'GET /api/v1/account/passkeys lists them.');
+    principals.userChanged(user);
+    await note(parts, raw, principal, 'passkey removed', params.passkey);
+    await parts.notify(user, 'passkeyRemoved');
+    return DONE;
+  });
+}
+
+/** Tries with passkeys are counted by address: it is not known yet whose they are. */
+const passkeysFrom = ({ ip }: FastifyRequest) => `passkeys from ${ip}`;

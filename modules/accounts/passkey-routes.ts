@@ -20,7 +20,7 @@ export function passkeyRoutes(routes: Routes, parts: AccountParts): void {
       throw new ApiProblem(
         'WRONG_STATE',
         `Browsers let no passkeys be used at ${baseUrl}.`,
-        'Serve it over https under a name, and set http.publicUrl to that address.',
+        'Serve it over https under a name, and set publicUrl to that address.',
       );
   };
 

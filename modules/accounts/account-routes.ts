@@ -1,7 +1,17 @@
 import { type Account, ENDPOINTS, type Principal, type Role, TIERS, type Tier } from '@millrace/contracts';
 import { ApiProblem, type Routes } from '@millrace/platform/http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { type AccountParts, DONE, headersOf, note, relay, requirePerson, requireSession, requireTries } from './asked.ts';
+import {
+  type AccountParts,
+  DONE,
+  headersOf,
+  note,
+  relay,
+  requirePerson,
+  requireSession,
+  requireShownFactor,
+  requireTries,
+} from './asked.ts';
 import { asking, requireStrong } from './auth-problems.ts';
 
 /** One’s own account: name, password, second factor, sessions, keys. */
@@ -68,6 +78,7 @@ export function accountRoutes(routes: Routes, parts: AccountParts): void {
   });
 
   routes.answer(ENDPOINTS.enableSecondFactor, async ({ body, raw, reply, principal }) => {
+    await requireShownFactor(parts, principal);
     const setup = await withPassword(raw, reply, principal, (headers) =>
       parts.identity().api.enableTwoFactor({ body: { password: body.password, method: 'totp' }, headers }),
     );
@@ -76,6 +87,7 @@ export function accountRoutes(routes: Routes, parts: AccountParts): void {
   });
 
   routes.answer(ENDPOINTS.confirmSecondFactor, async ({ body, raw, reply, principal }) => {
+    await requireShownFactor(parts, principal);
     const { headers } = await withPassword(raw, reply, principal, (asked) =>
       parts.identity().api.verifyTOTP({ body: { code: body.code }, headers: asked, returnHeaders: true }),
     );
@@ -88,6 +100,7 @@ export function accountRoutes(routes: Routes, parts: AccountParts): void {
   });
 
   routes.answer(ENDPOINTS.disableSecondFactor, async ({ body, raw, reply, principal }) => {
+    await requireShownFactor(parts, principal);
     const { headers } = await withPassword(raw, reply, principal, (asked) =>
       parts.identity().api.disableTwoFactor({ body: { password: body.password }, headers: asked, returnHeaders: true }),
     );

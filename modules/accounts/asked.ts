@@ -54,6 +54,19 @@ export function requireSession(principal: Principal): { user: string } {
   throw new ApiProblem('NOT_ALLOWED', `This needs a browser’s session; it came with a ${principal.kind}.`, 'Sign in, and send the cookie.');
 }
 
+/**
+ * Where one’s rights come with a second factor, whoever has one changes nothing about how one signs in without it: else a stolen password would
+ * be enough to make another.
+ */
+export async function requireShownFactor({ members }: AccountParts, { user, lacksSecondFactor }: Principal): Promise<void> {
+  if (!lacksSecondFactor || !(await members.user(user ?? ''))?.hasSecondFactor) return;
+  throw new ApiProblem(
+    'NOT_ALLOWED',
+    'You have a second factor, and did not sign in with it.',
+    'Sign in with your passkey, or with the password and a code, then change it.',
+  );
+}
+
 export function requireTries(lockout: Lockout, reply: FastifyReply, account: string, remote: string): void {
   const waitMs = lockout.waitMs(account, remote);
   if (waitMs === 0) return;

@@ -1,7 +1,17 @@
 import { ENDPOINTS, type Passkey, type SignInStand } from '@millrace/contracts';
 import { ApiProblem, type Routes } from '@millrace/platform/http';
 import type { FastifyRequest } from 'fastify';
-import { type AccountParts, DONE, headersOf, note, relay, requirePerson, requireSession, requireTries } from './asked.ts';
+import {
+  type AccountParts,
+  DONE,
+  headersOf,
+  note,
+  relay,
+  requirePerson,
+  requireSession,
+  requireShownFactor,
+  requireTries,
+} from './asked.ts';
 import { asking } from './auth-problems.ts';
 import { FRESH_S } from './identity.ts';
 import { passkeyOrigin } from './passkeys.ts';
@@ -42,7 +52,7 @@ export function passkeyRoutes(routes: Routes, parts: AccountParts): void {
   routes.answer(ENDPOINTS.startPasskeySignIn, async ({ raw, reply }) => {
     requirePasskeys();
     requireTries(lockout, reply, passkeysFrom(raw), raw.ip);
-    // Whoever is in already, is asked for any passkey, too.
+    // Whoever is in already is asked for any passkey, too.
     const headers = headersOf(raw);
     headers.delete('cookie');
     const started = await asking(() => parts.identity().api.generatePasskeyAuthenticationOptions({ headers, returnHeaders: true }));
@@ -80,6 +90,7 @@ export function passkeyRoutes(routes: Routes, parts: AccountParts): void {
   routes.answer(ENDPOINTS.startPasskey, async ({ raw, reply, principal }) => {
     const { user } = requireSession(principal);
     requirePasskeys();
+    await requireShownFactor(parts, principal);
     await requireRoom(user);
     const started = await asking(() =>
       parts.identity().api.generatePasskeyRegistrationOptions({ query: {}, headers: headersOf(raw), returnHeaders: true }),
@@ -91,6 +102,7 @@ export function passkeyRoutes(routes: Routes, parts: AccountParts): void {
   routes.answer(ENDPOINTS.addPasskey, async ({ body, raw, reply, principal }): Promise<Passkey> => {
     const { user } = requireSession(principal);
     requirePasskeys();
+    await requireShownFactor(parts, principal);
     await requireRoom(user);
     const { headers, response } = await asking(() =>
       parts.identity().api.verifyPasskeyRegistration({
@@ -110,6 +122,7 @@ export function passkeyRoutes(routes: Routes, parts: AccountParts): void {
 
   routes.answer(ENDPOINTS.removePasskey, async ({ params, raw, principal }) => {
     const { user } = requireSession(principal);
+    await requireShownFactor(parts, principal);
     await requireFresh(raw);
     if (!(await members.removePasskey(user, params.passkey, principal.credential)))
       throw new ApiProblem('NOT_FOUND', `You have no passkey "${params.passkey}".`, 'GET /api/v1/account/passkeys lists them.');

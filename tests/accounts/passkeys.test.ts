@@ -113,11 +113,6 @@ describe('passkeys', () => {
     assert.equal(await form.getByLabel('Name').inputValue(), '');
     assert.match(await mailbox.letterTo('owner@example.com', 'account'), /A passkey lets its holder sign in/);
     assert.equal((await ask<Account>('GET', '/account')).needsSecondFactor, true);
-    // The device has one for this account now, and says so instead of making another.
-    await form.getByLabel('Name').fill('again');
-    await button('Add a passkey').click();
-    await page.getByText('has a passkey for this account already').waitFor();
-
     await signOut();
     await button('Sign in with a passkey').click();
     await page.getByRole('link', { name: 'Sources' }).waitFor();
@@ -130,6 +125,11 @@ describe('passkeys', () => {
     assert.ok(audit.some(({ action, detail }) => action === 'passkey added' && detail.name === 'this laptop'));
     const [owner] = await ask<Member[]>('GET', '/tenants/main/users');
     assert.deepEqual([owner?.secondFactor, owner?.passkeys], [false, 1]);
+    // The device has one for this account now, and says so instead of making another.
+    await page.goto(`${origin}/account`);
+    await form.getByLabel('Name').fill('again');
+    await button('Add a passkey').click();
+    await page.getByText('has a passkey for this account already').waitFor();
     assert.deepEqual(mistakes, []);
   });
 
@@ -158,8 +158,19 @@ describe('passkeys', () => {
     assert.equal(await guarded.visitor().refusal('POST', '/auth/passkey', { credential: stolen }), 'BAD_PASSKEY', 'not begun there');
   });
 
-  test('is refused from a device that did not look who its user is', async () => {
+  test('by a password alone whoever has one can neither make another, nor remove it, nor have a code instead', async () => {
     await signIn();
+    const [passkey] = await ask<Passkey[]>('GET', '/account/passkeys');
+    const refusal = async (...asked: Parameters<typeof ask>) => (await ask<{ code: string }>(...asked)).code;
+    assert.equal(await refusal('POST', '/account/passkeys/start'), 'NOT_ALLOWED');
+    assert.equal(await refusal('DELETE', `/account/passkeys/${passkey?.id}`), 'NOT_ALLOWED');
+    assert.equal(await refusal('POST', '/account/second-factor', { password: PASSWORD }), 'NOT_ALLOWED');
+  });
+
+  test('is refused from a device that did not look who its user is', async () => {
+    await signOut();
+    await button('Sign in with a passkey').click();
+    await page.getByRole('link', { name: 'Sources' }).waitFor();
     const careless = { ...DEVICE, isUserVerified: false } as const;
     await devices.send('WebAuthn.removeVirtualAuthenticator', { authenticatorId: device });
     const other = (await devices.send('WebAuthn.addVirtualAuthenticator', { options: { ...careless, hasUserVerification: false } }))

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { databaseOf, takeDatabaseAway } from './database.ts';
@@ -22,12 +23,25 @@ export interface ServerProcess {
 /** For tests to which the world means nothing: it would start processes of its own. */
 export const WITHOUT_WORLD = { MILLRACE_WORLDS__ENABLED: 'false' } as const;
 
+/** The market that is there when nothing is said of sources; it would first make up three hours of the past, which take a processor seconds. */
+const MARKET = JSON.stringify([
+  { id: 'simulator', type: 'simulator', instruments: ['BTC-USDT', 'ETH-USDT', 'SOL-USDT', 'BTC-KRW'], historyMinutes: 2 },
+]);
+
 /** Starts the real server as a process of its own, on a free port, and waits for its `ready` line. */
 export async function startServer(
   args: readonly string[],
   options: { cwd: string; env?: Record<string, string>; nodeFlags?: readonly string[] },
 ): Promise<ServerProcess> {
-  const env = { MILLRACE_LOGGING__LEVEL: 'warn', MILLRACE_DEMO: 'true', ...(await databaseOf(options.cwd, args)), ...options.env };
+  const saysItself = args.includes('--config') || existsSync(join(options.cwd, 'millrace.config.json'));
+  const market: Record<string, string> = saysItself ? {} : { MILLRACE_SOURCES: MARKET };
+  const env = {
+    MILLRACE_LOGGING__LEVEL: 'warn',
+    MILLRACE_DEMO: 'true',
+    ...market,
+    ...(await databaseOf(options.cwd, args)),
+    ...options.env,
+  };
   const child = spawn(process.execPath, [...(options.nodeFlags ?? []), MAIN, ...args], {
     cwd: options.cwd,
     env: { ...process.env, MILLRACE_CWD: options.cwd, ...env },

@@ -133,6 +133,12 @@ export class Principals {
     this.#parts.onChange({ user });
   }
 
+  /** How long a new token has to wait to count, ms: tokens name a second, and those of the second in which something about a user changed may be from before. */
+  tokenWaitMs(user: string): number {
+    const now = this.#parts.clock.now();
+    return Math.max(0, ((this.#revokedAt.get(user) ?? -1) + 1) * 1_000 - now);
+  }
+
   /** A user is to be looked up again, but may go on as it is. */
   forgetUser(user: string): void {
     this.#generation++;

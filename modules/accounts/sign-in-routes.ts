@@ -158,7 +158,9 @@ export function signInRoutes(routes: Routes, parts: AccountParts): void {
   routes.answer(ENDPOINTS.getSigningKeys, async () => (await asking(() => parts.identity().api.getJwks())) as SigningKeys);
 
   routes.answer(ENDPOINTS.createAccessToken, async ({ raw, principal }) => {
-    requireSession(principal);
+    const { user } = requireSession(principal);
+    const waitMs = principals.tokenWaitMs(user);
+    if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
     const { token } = await asking(() => parts.identity().api.getToken({ headers: headersOf(raw) }));
     return { accessToken: token, expiresAt: Date.now() + ACCESS_TOKEN_S * 1_000 };
   });

@@ -21,7 +21,7 @@ import {
 import { type Account, CHANNELS, PAYLOADS, parseChannel } from '@millrace/contracts';
 import { Value } from 'typebox/value';
 import { type Guarded, PASSWORD, startGuarded } from '../accounts/visitor.ts';
-import { openCutProxy } from './cut-proxy.ts';
+import { type CutProxy, openCutProxy } from './cut-proxy.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 const CLIENT = join(ROOT, 'clients', 'typescript');
@@ -50,8 +50,15 @@ describe('the TypeScript client', () => {
     clients.push(client);
     return client;
   };
+  const proxies: CutProxy[] = [];
+  const openedProxy = async () => {
+    const proxy = await openCutProxy(url);
+    proxies.push(proxy);
+    return proxy;
+  };
   afterEach(() => {
     for (const client of clients.splice(0)) client.close();
+    for (const proxy of proxies.splice(0)) proxy.close();
   });
 
   async function run(example: string, ...args: string[]): Promise<string> {
@@ -75,7 +82,7 @@ describe('the TypeScript client', () => {
 
   for (const transport of ['websocket', 'sse'] as const)
     test(`hears of every trade once over ${transport}, however often it is cut off`, async () => {
-      const proxy = await openCutProxy(url);
+      const proxy = await openedProxy();
       const straight = opened({ url, credentials: apiKey(key) });
       const cut = opened({ url: proxy.url, credentials: apiKey(key), transport });
       const truth: string[] = [];
@@ -106,13 +113,12 @@ describe('the TypeScript client', () => {
       const end = heard.indexOf(last) + 1;
       assert.deepEqual(heard.slice(0, end), truth.slice(begun, begun + end));
       assert.ok(proxy.connections() > 8);
-      proxy.close();
     });
 
   for (const transport of ['websocket', 'sse'] as const)
     test(`misses nothing of a channel that was silent before a break, over ${transport}`, async () => {
       await guarded.owner.get('POST', '/sources/simulator/pause');
-      const proxy = await openCutProxy(url);
+      const proxy = await openedProxy();
       const straight = opened({ url, credentials: apiKey(key) });
       const cut = opened({ url: proxy.url, credentials: apiKey(key), transport });
       const first = (client: Millrace, onLive: () => void) =>
@@ -132,7 +138,6 @@ describe('the TypeScript client', () => {
       await guarded.owner.get('POST', '/sources/simulator/resume');
       const told = await truth;
       assert.equal(await heard, told);
-      proxy.close();
     });
 
   test('what every channel carries is what its contract says', async () => {

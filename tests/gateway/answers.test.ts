@@ -30,7 +30,7 @@ describe('answers that are given again', () => {
   test('hold every trade that was told of', async () => {
     let told = 0;
     for await (const { event, data } of millrace.events([`trades:${id}` as `trades:${string}`])) {
-      // The simulator first makes up hours of the past, faster than anyone asks.
+      // The simulator first makes up some past, faster than anyone asks.
       if (event !== 'trade' || !('id' in data) || data.time < Date.now() - 2_000) continue;
       const { rows, columns } = await millrace.getTrades({ id, limit: 200 });
       const ids = rows.map((row) => row[columns.indexOf('id')]);

@@ -12,6 +12,7 @@ import {
 import type { Clock, CommandMeta } from '@millrace/kernel';
 import { Casting } from './casting.ts';
 import { Connection, type RateLimits, type Transport } from './connection.ts';
+import { type DoorLimits, Doorway } from './doorway.ts';
 import { Latencies } from './latencies.ts';
 import type { FromZoneHost, Handle, HostPort, Question, ToZoneHost, ZoneFigures } from './messages.ts';
 import { Pace } from './pace.ts';
@@ -20,8 +21,8 @@ import { ASK_MS, Questions } from './questions.ts';
 import { Session } from './session.ts';
 import type { TokenHolder } from './tokens.ts';
 import { Traffic, type ZoneTraffic } from './traffic.ts';
+import { Whereabouts } from './whereabouts.ts';
 
-const HELLO_WITHIN_MS = 5_000;
 const HEARTBEAT_MS = 10_000;
 /** Heartbeats a client may leave unanswered. */
 const SILENT_BEATS_MAX = 3;
@@ -33,11 +34,9 @@ const ENTER_RETRY_MS = 1_000;
 const TRANSIT_MS = 3_000;
 /** How long a newcomer waits for the world to be whole. */
 const STARTING_MS = 5_000;
-export interface WorldLimits extends RateLimits {
-  readonly connectionsMax: number;
-  readonly connectionsPerAddress: number;
-  /** Whether connections from this machine itself count as well. */
-  readonly limitLoopback: boolean;
+
+export interface WorldLimits extends RateLimits, DoorLimits {
+  /** How long a session is kept for a client that was cut off. */
   readonly lingerMs: number;
 }
 
@@ -63,18 +62,11 @@ export class Gateway {
   readonly decisions = new Latencies();
   readonly #parts: GatewayParts;
   readonly #clock: Clock;
-  readonly #placement = new Map<ZoneId, HostPort>();
-  readonly #censused = new Set<ZoneId>();
-  readonly #directory = new Map<PlayerId, ZoneId>();
-  /** Players that were on the way between two zones when those were counted. */
-  readonly #departing = new Set<PlayerId>();
+  readonly #whereabouts: Whereabouts;
   readonly #sessions = new Map<Handle, Session>();
   readonly #byPlayer = new Map<PlayerId, Session>();
   readonly #byResume = new Map<string, Session>();
-  readonly #connections = new Set<Connection>();
-  readonly #perAddress = new Map<string, number>();
-  /** Connections that have not said hello, since when. */
-  readonly #greeting = new Map<Connection, number>();
+  readonly #doorway: Doorway;
   readonly #questions: Questions;
   readonly #hostFigures = new Map<ZoneId, ZoneFigures>();
   readonly #traffic: Traffic;
@@ -83,8 +75,6 @@ export class Gateway {
   readonly #goodbyes = new Map<string, number>();
   readonly #refusals = new Map<string, number>();
   readonly #casting: Casting;
-  /** Sessions in each zone, or bound there. */
-  readonly #population = new Map<ZoneId, number>();
   #answered = 0;
   #failed = 0;
   #handles = 0;
@@ -97,6 +87,8 @@ export class Gateway {
   constructor(parts: GatewayParts) {
     this.#parts = parts;
     this.#clock = parts.clock;
+    this.#doorway = new Doorway(parts.limits, parts.clock);
+    this.#whereabouts = new Whereabouts(parts.zones);
     this.#casting = new Casting(parts.clock, ({ handle, zone, host }) => zone !== null && host?.send({ type: 'mute', handle, zone }));
     this.#questions = new Questions(parts.clock);
     this.#penalties = new Penalties(parts.clock);
@@ -109,15 +101,11 @@ export class Gateway {
 
   /** A client has connected. Its bytes go to the connection this returns; null when there is no room. */
   connect(transport: Transport): Connection | null {
-    const { connectionsMax, connectionsPerAddress, limitLoopback } = this.#parts.limits;
-    const fromHere = this.#perAddress.get(transport.remote) ?? 0;
-    const counts = limitLoopback || !isLoopback(transport.remote);
     let session: Session | null = null;
     const connection: Connection = new Connection(transport, this.#clock, this.#parts.limits, {
       onFrame: (frame) => {
         if (session && session.connection === connection) return this.#frame(session, connection, frame);
-        if (frame.t !== 'hello' || !this.#greeting.has(connection)) return connection.bye('HELLO_FIRST');
-        this.#greeting.delete(connection);
+        if (frame.t !== 'hello' || !this.#doorway.greets(connection)) return connection.bye('HELLO_FIRST');
         void this.#hello(connection, frame).then((greeted) => {
           session = greeted;
         });
@@ -130,21 +118,13 @@ export class Gateway {
       onClosed: (code) => {
         if (code) this.#count(this.#goodbyes, code);
         if (code && session) this.#penalties.goodbye(session.player, code);
-        this.#connections.delete(connection);
-        this.#greeting.delete(connection);
-        this.#perAddress.set(transport.remote, (this.#perAddress.get(transport.remote) ?? 1) - 1);
-        if (this.#perAddress.get(transport.remote) === 0) this.#perAddress.delete(transport.remote);
+        this.#doorway.closed(connection, transport.remote);
         if (session?.connection === connection) this.#detached(session);
       },
     });
-    this.#perAddress.set(transport.remote, fromHere + 1);
-    if (this.#connections.size >= connectionsMax || (counts && fromHere >= connectionsPerAddress)) {
-      connection.bye('TOO_MANY_CONNECTIONS');
-      return null;
-    }
-    this.#connections.add(connection);
-    this.#greeting.set(connection, this.#clock.elapsed());
-    return connection;
+    if (this.#doorway.comes(connection, transport.remote)) return connection;
+    connection.bye('TOO_MANY_CONNECTIONS');
+    return null;
   }
 
   async #hello(connection: Connection, hello: ClientFrameOf<'hello'>): Promise<Session | null> {
@@ -266,24 +246,18 @@ export class Gateway {
 
   /** Brings a session to the zone its player is in; a player nobody knows to the emptiest one. */
   #place(session: Session): void {
-    const known = this.#directory.get(session.player);
+    const known = this.#whereabouts.zoneOf(session.player);
     if (known !== undefined) return this.#enter(session, known);
     if (session.stage !== 'starting') session.become('starting', this.#clock.elapsed());
     // A zone that has not said yet whom it has might have this one.
-    if (this.#parts.zones.some((zone) => !this.#censused.has(zone))) return;
-    if (this.#departing.has(session.player)) return session.become('waiting', this.#clock.elapsed());
+    if (!this.#whereabouts.isWhole) return;
+    if (this.#whereabouts.isBetween(session.player)) return session.become('waiting', this.#clock.elapsed());
     session.isNew = true;
-    this.#enter(session, this.#emptiestZone());
-  }
-
-  #emptiestZone(): ZoneId {
-    const open = this.#parts.zones.filter((zone) => this.#placement.has(zone));
-    const candidates = open.length > 0 ? open : this.#parts.zones;
-    return candidates.reduce((least, zone) => ((this.#population.get(zone) ?? 0) < (this.#population.get(least) ?? 0) ? zone : least));
+    this.#enter(session, this.#whereabouts.emptiest());
   }
 
   #enter(session: Session, zone: ZoneId): void {
-    const host = this.#placement.get(zone) ?? null;
+    const host = this.#whereabouts.hostOf(zone) ?? null;
     this.#locate(session, zone);
     session.visit++;
     session.host = host;
@@ -296,24 +270,24 @@ export class Gateway {
   async #seek(session: Session): Promise<void> {
     session.become('seeking', this.#clock.elapsed());
     const { player } = session;
-    const answers = await Promise.all(this.#parts.zones.map((zone) => this.ask({ about: 'whereabouts', zone, player })));
+    const { zones } = this.#whereabouts;
+    const answers = await Promise.all(zones.map((zone) => this.ask({ about: 'whereabouts', zone, player })));
     if (this.#sessions.get(session.handle) !== session || session.stage !== 'seeking') return;
-    const known = this.#directory.get(player);
+    const known = this.#whereabouts.zoneOf(player);
     if (known !== undefined) return this.#enter(session, known);
     const found = answers.map((answer) => (answer as { found?: string } | null)?.found);
     const here = found.indexOf('here');
-    if (here >= 0) return this.#enter(session, this.#parts.zones[here] as ZoneId);
+    if (here >= 0) return this.#enter(session, zones[here] as ZoneId);
     if (found.every((where) => where === 'nowhere')) {
       session.isNew = true;
-      return this.#enter(session, this.#emptiestZone());
+      return this.#enter(session, this.#whereabouts.emptiest());
     }
     session.become('waiting', this.#clock.elapsed());
     this.#locate(session, null);
   }
 
   #locate(session: Session, zone: ZoneId | null): void {
-    if (session.zone !== null) this.#population.set(session.zone, (this.#population.get(session.zone) ?? 1) - 1);
-    if (zone !== null) this.#population.set(zone, (this.#population.get(zone) ?? 0) + 1);
+    this.#whereabouts.bound(session.zone, zone);
     session.zone = zone;
   }
 
@@ -321,8 +295,7 @@ export class Gateway {
 
   /** A zone is open at a host now, or at none. */
   placed(zone: ZoneId, host: HostPort | null): void {
-    if (host) this.#placement.set(zone, host);
-    else this.#placement.delete(zone);
+    this.#whereabouts.placed(zone, host);
     for (const session of this.#sessions.values()) {
       if (session.zone !== zone || !isBound(session)) continue;
       if (host) this.#enter(session, zone);
@@ -373,10 +346,8 @@ export class Gateway {
         return;
       }
       case 'census':
-        if (this.#placement.get(message.zone)?.id !== from.id && this.#placement.has(message.zone)) return;
-        this.#censused.add(message.zone);
-        for (const id of message.players) this.#directory.set(id, message.zone);
-        for (const id of message.departing) if (!this.#directory.has(id)) this.#departing.add(id);
+        if ((this.#whereabouts.hostOf(message.zone)?.id ?? from.id) === from.id)
+          this.#whereabouts.counted(message.zone, message.players, message.departing);
         return;
       case 'arrived':
         return this.#arrived(message.player, message.zone);
@@ -389,13 +360,13 @@ export class Gateway {
       }
       case 'deliver':
         if (message.command.type === 'ConfirmHandover') this.#arrived(message.command.player, message.command.to);
-        this.#placement.get(message.zone)?.send({ ...message, ask: null });
+        this.#whereabouts.hostOf(message.zone)?.send({ ...message, ask: null });
         return;
       case 'answer':
         return this.#questions.answered(message.ask, message.answer);
       case 'figures':
         for (const figures of message.zones)
-          if (this.#placement.get(figures.zone)?.id === from.id) this.#hostFigures.set(figures.zone, figures);
+          if (this.#whereabouts.hostOf(figures.zone)?.id === from.id) this.#hostFigures.set(figures.zone, figures);
         return;
     }
   }
@@ -405,7 +376,7 @@ export class Gateway {
     if (!session || session.zone !== zone || session.host?.id !== from.id) return;
     // The answer to an `enter` that was sent twice comes twice.
     if (session.stage === 'entering') for (const frame of frames) session.connection?.sendBytes(frame);
-    this.#directory.set(session.player, zone);
+    this.#whereabouts.arrived(session.player, zone);
     session.isNew = false;
     session.joinN = null;
     session.become('playing', this.#clock.elapsed());
@@ -421,7 +392,7 @@ export class Gateway {
       return session.become('waiting', this.#clock.elapsed());
     }
     if (code === 'NOT_HERE') {
-      this.#directory.delete(session.player);
+      this.#whereabouts.lost(session.player);
       return void this.#seek(session);
     }
     this.#locate(session, null);
@@ -433,8 +404,7 @@ export class Gateway {
   #arrived(player: PlayerId, zone: ZoneId): void {
     const session = this.#byPlayer.get(player);
     const isThere = session?.zone === zone && (session.stage === 'playing' || session.stage === 'entering');
-    this.#directory.set(player, zone);
-    this.#departing.delete(player);
+    this.#whereabouts.arrived(player, zone);
     if (!session || isThere || session.stage === 'lobby') return;
     this.#enter(session, zone);
   }
@@ -466,7 +436,7 @@ export class Gateway {
   }
 
   #asking(zone: ZoneId, message: (ask: number) => ToZoneHost): Promise<unknown> {
-    const host = this.#placement.get(zone);
+    const host = this.#whereabouts.hostOf(zone);
     if (!host) return Promise.resolve(null);
     return this.#questions.ask((ask) => host.send(message(ask)));
   }
@@ -481,11 +451,11 @@ export class Gateway {
 
   /** Which host has a zone open. */
   hostOf(zone: ZoneId): string | null {
-    return this.#placement.get(zone)?.id ?? null;
+    return this.#whereabouts.hostOf(zone)?.id ?? null;
   }
 
   zoneOf(player: PlayerId): ZoneId | undefined {
-    return this.#directory.get(player);
+    return this.#whereabouts.zoneOf(player);
   }
 
   sessionOf(player: PlayerId): Session | undefined {
@@ -493,7 +463,7 @@ export class Gateway {
   }
 
   hostFiguresOf(zone: ZoneId): ZoneFigures | undefined {
-    return this.#placement.has(zone) ? this.#hostFigures.get(zone) : undefined;
+    return this.#whereabouts.hostOf(zone) ? this.#hostFigures.get(zone) : undefined;
   }
 
   /** What the gateway counts of each zone, as of the last second. */
@@ -503,11 +473,11 @@ export class Gateway {
 
   figures() {
     return {
-      zonesOpen: this.#placement.size,
-      connections: this.#connections.size,
+      zonesOpen: this.#whereabouts.openZones,
+      connections: this.#doorway.size,
       sessions: this.#sessions.size,
       playing: [...this.#sessions.values()].filter(({ stage }) => stage === 'playing').length,
-      knownPlayers: this.#directory.size,
+      knownPlayers: this.#whereabouts.players,
       updatesPerSecond: this.#pace.updatesPerSecond,
       casting: this.#casting.figures,
       refusals: Object.fromEntries(this.#refusals),
@@ -519,15 +489,15 @@ export class Gateway {
     this.#isStopping = true;
     for (const cancel of this.#cancels) cancel();
     this.#cancels = [];
-    for (const connection of [...this.#connections]) connection.bye('SERVER_STOPPING');
+    for (const connection of this.#doorway.all()) connection.bye('SERVER_STOPPING');
   }
 
   // Care
 
   #care(): void {
     const now = this.#clock.elapsed();
-    for (const [zone, host] of this.#placement) if (!this.#censused.has(zone)) host.send({ type: 'recount', zone });
-    for (const [connection, since] of this.#greeting) if (now - since > HELLO_WITHIN_MS) connection.bye('HELLO_FIRST');
+    for (const [zone, host] of this.#whereabouts.uncounted()) host.send({ type: 'recount', zone });
+    for (const connection of this.#doorway.silent()) connection.bye('HELLO_FIRST');
     for (const session of [...this.#sessions.values()]) {
       if (!session.connection && now - session.lostAt > this.#parts.limits.lingerMs) this.#abandon(session);
       else this.#careFor(session, now);
@@ -547,7 +517,7 @@ export class Gateway {
         return;
       case 'waiting':
         if (session.zone !== null) {
-          if (this.#placement.has(session.zone)) this.#enter(session, session.zone);
+          if (this.#whereabouts.hostOf(session.zone)) this.#enter(session, session.zone);
         } else if (waited > TRANSIT_MS) void this.#seek(session);
         return;
       case 'entering':
@@ -577,7 +547,7 @@ export class Gateway {
     this.#beats++;
     this.#traffic.count(this.#sessions.values());
     this.#pace.note(this.#parts.busy());
-    for (const host of new Set(this.#placement.values())) host.send({ type: 'pace', updateEveryTicks: this.#pace.ticks });
+    for (const host of this.#whereabouts.hosts()) host.send({ type: 'pace', updateEveryTicks: this.#pace.ticks });
     for (const session of this.#sessions.values()) {
       const { connection, handle, zone, host, player } = session;
       if (Object.keys(session.offences).length > 0 && zone !== null && host) {
@@ -620,8 +590,4 @@ function isBound({ stage }: Session): boolean {
 function goodbye(connection: Connection, code: Goodbye, detail = ''): null {
   connection.bye(code, detail);
   return null;
-}
-
-function isLoopback(address: string): boolean {
-  return address === '::1' || address.startsWith('127.') || address.startsWith('::ffff:127.');
 }

@@ -1,0 +1,70 @@
+import type { Clock } from '@millrace/kernel';
+import type { Connection } from './connection.ts';
+
+/** How long a connection may be open without a hello. */
+const HELLO_WITHIN_MS = 5_000;
+
+export interface DoorLimits {
+  readonly connectionsMax: number;
+  readonly connectionsPerAddress: number;
+  /** Whether connections from this machine itself count as well. */
+  readonly limitLoopback: boolean;
+}
+
+/** Who stands in the door: connections there are, from where, and which of them have not said hello yet. */
+export class Doorway {
+  readonly #limits: DoorLimits;
+  readonly #clock: Clock;
+  readonly #connections = new Set<Connection>();
+  readonly #perAddress = new Map<string, number>();
+  /** Connections that have not said hello, since when. */
+  readonly #greeting = new Map<Connection, number>();
+
+  constructor(limits: DoorLimits, clock: Clock) {
+    this.#limits = limits;
+    this.#clock = clock;
+  }
+
+  /** Whether there was room. What there was none for counts for its address, too, until it has closed. */
+  comes(connection: Connection, remote: string): boolean {
+    const { connectionsMax, connectionsPerAddress, limitLoopback } = this.#limits;
+    const fromThere = this.#perAddress.get(remote) ?? 0;
+    this.#perAddress.set(remote, fromThere + 1);
+    const isCounted = limitLoopback || !isLoopback(remote);
+    if (this.#connections.size >= connectionsMax || (isCounted && fromThere >= connectionsPerAddress)) return false;
+    this.#connections.add(connection);
+    this.#greeting.set(connection, this.#clock.elapsed());
+    return true;
+  }
+
+  /** A connection has said hello; whether it was still to do so. */
+  greets(connection: Connection): boolean {
+    return this.#greeting.delete(connection);
+  }
+
+  closed(connection: Connection, remote: string): void {
+    this.#connections.delete(connection);
+    this.#greeting.delete(connection);
+    const left = (this.#perAddress.get(remote) ?? 1) - 1;
+    if (left === 0) this.#perAddress.delete(remote);
+    else this.#perAddress.set(remote, left);
+  }
+
+  /** Connections that should have said hello by now. */
+  silent(): Connection[] {
+    const now = this.#clock.elapsed();
+    return [...this.#greeting].filter(([, since]) => now - since > HELLO_WITHIN_MS).map(([connection]) => connection);
+  }
+
+  all(): Connection[] {
+    return [...this.#connections];
+  }
+
+  get size(): number {
+    return this.#connections.size;
+  }
+}
+
+function isLoopback(address: string): boolean {
+  return address === '::1' || address.startsWith('127.') || address.startsWith('::ffff:127.');
+}

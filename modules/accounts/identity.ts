@@ -34,6 +34,8 @@ const SECOND_FACTOR_SHOWN: ReadonlySet<string> = new Set([
   '/two-factor/verify-backup-code',
 ]);
 const SECOND_FACTOR_OFF = '/two-factor/disable';
+/** What it calls errors and is the browser’s mistake, or an attacker’s: they are told, and no operator needs to be. */
+const SHOWN_WRONG: ReadonlySet<string> = new Set(['Failed to verify registration', 'Failed to verify authentication']);
 
 /** Another site that vouches for who someone is. */
 export type Provider =
@@ -149,7 +151,7 @@ export function createIdentity({
     logger: {
       level: 'warn',
       log: (level, message, ...detail) => {
-        if (level === 'error') onTrouble(message, detail[0]);
+        if (level === 'error' && !SHOWN_WRONG.has(message)) onTrouble(message, detail[0]);
       },
     },
     advanced: {

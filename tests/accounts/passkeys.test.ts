@@ -156,6 +156,7 @@ describe('passkeys', () => {
     assert.equal(await refusal({ ...changed, response: { ...changed.response, signature } }), 'BAD_PASSKEY', 'changed');
     const stolen = await shown(await begin());
     assert.equal(await guarded.visitor().refusal('POST', '/auth/passkey', { credential: stolen }), 'BAD_PASSKEY', 'not begun there');
+    assert.doesNotMatch(guarded.server.errors(), /Failed to verify/, 'no operator is bothered with it');
   });
 
   test('by a password alone whoever has one can neither make another, nor remove it, nor have a code instead', async () => {

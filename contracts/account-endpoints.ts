@@ -1,15 +1,11 @@
 import { Type } from 'typebox';
 import * as account from './account.ts';
 import { AccountStand } from './account-events.ts';
+import { Code, Done, Email, Password, UserName } from './account-fields.ts';
 import { endpoint } from './endpoint.ts';
+import { SIGN_IN_ENDPOINTS } from './sign-in-endpoints.ts';
 
-const Email = Type.String({ maxLength: 254, pattern: '^[^\\s@]+@[^\\s@]+\\.[^\\s@]+$', examples: ['kim@example.com'] });
-const Password = Type.String({ minLength: 1, maxLength: 256 });
-const Name = Type.String({ minLength: 1, maxLength: 64, pattern: '\\S' });
-const Word = Type.String({ minLength: 1, maxLength: 2_048 });
-const Code = Type.String({ minLength: 6, maxLength: 32, description: 'Six digits of the authenticator, or a recovery code.' });
 const Id = Type.String({ maxLength: 64 });
-const Done = Type.Object({ done: Type.Literal(true) });
 
 const tenantParams = Type.Object({ tenant: account.TenantId });
 
@@ -17,152 +13,7 @@ const tenantParams = Type.Object({ tenant: account.TenantId });
 export const AUDIT_LINES_MAX = 1_000;
 
 export const ACCOUNT_ENDPOINTS = {
-  getSignInOptions: endpoint({
-    method: 'GET',
-    path: '/api/v1/auth/options',
-    access: 'public',
-    tag: 'Signing in',
-    summary: 'How one can sign in here',
-    answer: account.SignInOptions,
-    problems: [],
-  }),
-  signUp: endpoint({
-    method: 'POST',
-    path: '/api/v1/auth/sign-up',
-    access: 'public',
-    tag: 'Signing in',
-    summary: 'Become a user; with an invitation, in the tenant that invites',
-    body: Type.Object({ name: Name, email: Email, password: Password, invitation: Type.Optional(Word) }),
-    answer: account.SignInStand,
-    problems: ['BAD_PASSWORD', 'BAD_TOKEN', 'EMAIL_TAKEN', 'NOT_ALLOWED', 'FOREIGN_ORIGIN', 'LOCKED_OUT', 'TABLES_AWAY'],
-  }),
-  signIn: endpoint({
-    method: 'POST',
-    path: '/api/v1/auth/sign-in',
-    access: 'public',
-    tag: 'Signing in',
-    summary: 'Sign in with e-mail and password; the answer sets the session’s cookie',
-    body: Type.Object({ email: Email, password: Password }),
-    answer: account.SignInStand,
-    problems: ['WRONG_CREDENTIALS', 'LOCKED_OUT', 'NOT_ALLOWED', 'FOREIGN_ORIGIN', 'TABLES_AWAY'],
-  }),
-  verifySecondFactor: endpoint({
-    method: 'POST',
-    path: '/api/v1/auth/second-factor',
-    access: 'public',
-    tag: 'Signing in',
-    summary: 'The second step of signing in: a code of the authenticator, or a recovery code',
-    body: Type.Object({ code: Code }),
-    answer: account.SignInStand,
-    problems: ['WRONG_CODE', 'LOCKED_OUT', 'FOREIGN_ORIGIN', 'TABLES_AWAY'],
-  }),
-  startPasskeySignIn: endpoint({
-    method: 'POST',
-    path: '/api/v1/auth/passkey/start',
-    access: 'public',
-    tag: 'Signing in',
-    summary: 'Begin to sign in with a passkey: what to ask the browser for',
-    answer: account.PasskeyOptions,
-    problems: ['WRONG_STATE', 'FOREIGN_ORIGIN', 'LOCKED_OUT', 'TABLES_AWAY'],
-  }),
-  signInWithPasskey: endpoint({
-    method: 'POST',
-    path: '/api/v1/auth/passkey',
-    access: 'public',
-    tag: 'Signing in',
-    summary: 'Sign in with a passkey, which is a second factor in itself; the answer sets the session’s cookie',
-    body: Type.Object({ credential: account.ShownCredential }),
-    answer: account.SignInStand,
-    problems: ['BAD_PASSKEY', 'WRONG_STATE', 'LOCKED_OUT', 'NOT_ALLOWED', 'FOREIGN_ORIGIN', 'TABLES_AWAY'],
-  }),
-  startProvider: endpoint({
-    method: 'POST',
-    path: '/api/v1/auth/providers/:provider',
-    access: 'public',
-    tag: 'Signing in',
-    summary: 'Begin to sign in with another site’s word: where to send the browser',
-    params: Type.Object({ provider: Type.String({ maxLength: 32 }) }),
-    answer: Type.Object({ url: Type.String() }),
-    problems: ['NOT_FOUND', 'FOREIGN_ORIGIN', 'TABLES_AWAY'],
-  }),
-  finishProvider: endpoint({
-    method: 'GET',
-    path: '/api/v1/auth/callback/:provider',
-    access: 'public',
-    tag: 'Signing in',
-    summary: 'Where another site sends the browser back to; leads on to the console',
-    params: Type.Object({ provider: Type.String({ maxLength: 32 }) }),
-    answer: Type.String(),
-    contentType: 'text/html',
-    problems: ['NOT_FOUND', 'TABLES_AWAY'],
-  }),
-  signOut: endpoint({
-    method: 'POST',
-    path: '/api/v1/auth/sign-out',
-    access: 'public',
-    tag: 'Signing in',
-    summary: 'End this session',
-    answer: Done,
-    problems: ['FOREIGN_ORIGIN', 'TABLES_AWAY'],
-  }),
-  verifyEmail: endpoint({
-    method: 'POST',
-    path: '/api/v1/auth/verify-email',
-    access: 'public',
-    tag: 'Signing in',
-    summary: 'Show that an address is one’s own, with the word in the mail',
-    body: Type.Object({ token: Word }),
-    answer: account.SignInStand,
-    problems: ['BAD_TOKEN', 'FOREIGN_ORIGIN', 'TABLES_AWAY'],
-  }),
-  resendVerification: endpoint({
-    method: 'POST',
-    path: '/api/v1/auth/verification',
-    access: 'public',
-    tag: 'Signing in',
-    summary: 'Send the mail that verifies an address once more; the answer does not tell whether there is such a user',
-    body: Type.Object({ email: Email }),
-    answer: Done,
-    problems: ['LOCKED_OUT', 'FOREIGN_ORIGIN', 'TABLES_AWAY'],
-  }),
-  forgotPassword: endpoint({
-    method: 'POST',
-    path: '/api/v1/auth/forgot-password',
-    access: 'public',
-    tag: 'Signing in',
-    summary: 'Send a link to choose a new password; the answer does not tell whether there is such a user',
-    body: Type.Object({ email: Email }),
-    answer: Done,
-    problems: ['LOCKED_OUT', 'FOREIGN_ORIGIN', 'TABLES_AWAY'],
-  }),
-  resetPassword: endpoint({
-    method: 'POST',
-    path: '/api/v1/auth/reset-password',
-    access: 'public',
-    tag: 'Signing in',
-    summary: 'Choose a new password, with the word in the mail; ends all sessions',
-    body: Type.Object({ token: Word, password: Password }),
-    answer: Done,
-    problems: ['BAD_TOKEN', 'BAD_PASSWORD', 'FOREIGN_ORIGIN', 'TABLES_AWAY'],
-  }),
-  getSigningKeys: endpoint({
-    method: 'GET',
-    path: '/api/v1/auth/jwks',
-    access: 'public',
-    tag: 'Signing in',
-    summary: 'The keys that access tokens are verified with',
-    answer: account.SigningKeys,
-    problems: ['TABLES_AWAY'],
-  }),
-  createAccessToken: endpoint({
-    method: 'POST',
-    path: '/api/v1/auth/token',
-    access: 'account:read',
-    tag: 'Signing in',
-    summary: 'A short-lived access token of this session, for clients that hold no cookies',
-    answer: account.AccessToken,
-    problems: ['NOT_ALLOWED', 'TABLES_AWAY'],
-  }),
+  ...SIGN_IN_ENDPOINTS,
   getAccount: endpoint({
     method: 'GET',
     path: '/api/v1/account',
@@ -178,7 +29,7 @@ export const ACCOUNT_ENDPOINTS = {
     access: 'account:write',
     tag: 'Account',
     summary: 'Change one’s name',
-    body: Type.Object({ name: Name }),
+    body: Type.Object({ name: UserName }),
     answer: Done,
     problems: ['NOT_ALLOWED', 'TABLES_AWAY'],
   }),
@@ -246,7 +97,7 @@ export const ACCOUNT_ENDPOINTS = {
     access: 'account:write',
     tag: 'Account',
     summary: 'Keep the passkey that the browser made',
-    body: Type.Object({ name: Name, credential: account.NewCredential }),
+    body: Type.Object({ name: UserName, credential: account.NewCredential }),
     answer: account.Passkey,
     problems: ['BAD_PASSKEY', 'SIGN_IN_AGAIN', 'WRONG_STATE', 'NOT_ALLOWED', 'FOREIGN_ORIGIN', 'TABLES_AWAY'],
   }),
@@ -322,7 +173,7 @@ export const ACCOUNT_ENDPOINTS = {
     tag: 'Account',
     summary: 'Make an API key; it is shown this once',
     body: Type.Object({
-      name: Name,
+      name: UserName,
       scopes: Type.Array(account.PermissionName, { minItems: 1, uniqueItems: true, description: 'What it may do, of what its owner may.' }),
       expiresAt: Type.Optional(Type.Integer({ description: 'Epoch ms; never when left out.' })),
     }),
@@ -363,7 +214,7 @@ export const ACCOUNT_ENDPOINTS = {
     access: 'platform:admin',
     tag: 'Tenants',
     summary: 'Found a tenant; the link lets its first administrator in',
-    body: Type.Object({ id: account.TenantId, name: Name, tier: account.TierName }),
+    body: Type.Object({ id: account.TenantId, name: UserName, tier: account.TierName }),
     answer: account.Invitation,
     problems: ['WRONG_STATE', 'TABLES_AWAY'],
   }),
@@ -374,7 +225,7 @@ export const ACCOUNT_ENDPOINTS = {
     tag: 'Tenants',
     summary: 'Change a tenant’s name or tier',
     params: tenantParams,
-    body: Type.Object({ name: Type.Optional(Name), tier: Type.Optional(account.TierName) }),
+    body: Type.Object({ name: Type.Optional(UserName), tier: Type.Optional(account.TierName) }),
     answer: account.Tenant,
     problems: ['UNKNOWN_TENANT', 'TABLES_AWAY'],
   }),

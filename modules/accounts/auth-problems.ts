@@ -55,8 +55,7 @@ const PROBLEMS: Readonly<Record<string, () => ApiProblem>> = {
   TOO_MANY_ATTEMPTS_REQUEST_NEW_CODE: lockedOut,
   ACCOUNT_TEMPORARILY_LOCKED: lockedOut,
   TOTP_ALREADY_ENABLED: () => new ApiProblem('WRONG_STATE', 'The second factor is on already.', 'Turn it off first.'),
-  SESSION_NOT_FRESH: () =>
-    new ApiProblem('SIGN_IN_AGAIN', 'The sign-in is too long ago for that.', 'Sign in again, and repeat it within a quarter of an hour.'),
+  SESSION_NOT_FRESH: notFresh,
   SIGN_UP_CLOSED: () => new ApiProblem('NOT_ALLOWED', 'One becomes a user here by invitation.', 'Ask an administrator for a link.'),
   DISABLED: () => new ApiProblem('NOT_ALLOWED', 'The account is disabled.', 'Ask an administrator.'),
 };
@@ -91,6 +90,14 @@ function wrongCredentials(): ApiProblem {
 
 function wrongCode(): ApiProblem {
   return new ApiProblem('WRONG_CODE', 'That is not the code, or it was used.', 'Use the newest code, or a recovery code.');
+}
+
+export function notFresh(): ApiProblem {
+  return new ApiProblem(
+    'SIGN_IN_AGAIN',
+    'The sign-in is too long ago for that.',
+    'Sign in again, and repeat it within a quarter of an hour.',
+  );
 }
 
 function badPasskey(): ApiProblem {

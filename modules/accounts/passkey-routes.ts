@@ -12,7 +12,7 @@ import {
   requireShownFactor,
   requireTries,
 } from './asked.ts';
-import { asking } from './auth-problems.ts';
+import { asking, notFresh } from './auth-problems.ts';
 import { FRESH_S } from './identity.ts';
 import { passkeyOrigin } from './passkeys.ts';
 import { noteSignIn } from './sign-in-routes.ts';
@@ -37,11 +37,7 @@ export function passkeyRoutes(routes: Routes, parts: AccountParts): void {
   const requireFresh = async (raw: FastifyRequest) => {
     const found = await asking(() => parts.identity().api.getSession({ headers: headersOf(raw), query: { disableRefresh: true } }));
     if (found && Date.now() - found.session.createdAt.getTime() < FRESH_S * 1_000) return;
-    throw new ApiProblem(
-      'SIGN_IN_AGAIN',
-      'The sign-in is too long ago for that.',
-      'Sign in again, and repeat it within a quarter of an hour.',
-    );
+    throw notFresh();
   };
 
   const requireRoom = async (user: string) => {

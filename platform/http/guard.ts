@@ -4,7 +4,7 @@ import { type Access, mayAccess, type Principal } from '@millrace/contracts';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { EachRequest } from './each-request.ts';
 import { ApiProblem } from './problems.ts';
-import { type Allowance, bucketOf, MemoryRateLimiter, type RateLimiter, sayAllowance } from './rate-limit.ts';
+import { type Allowance, bucketOf, type Counted, MemoryRateLimiter, type RateLimiter, sayAllowance } from './rate-limit.ts';
 
 /*
  * Every route says beside itself what one needs to be allowed; a route that says nothing keeps the server from starting. Who asks is found
@@ -98,18 +98,24 @@ export function guardRoutes(app: FastifyInstance, options: GuardOptions, first: 
     if (!SAFE_METHODS.has(request.method) || isSomeonesSocket) requireOwnPage(principal, request.headers, options.origins);
     requireAccess(principal, access);
   };
-  const admit = (request: FastifyRequest, reply: FastifyReply, principal: Principal, isCounted = false): undefined | Promise<void> => {
+  const admit = (
+    request: FastifyRequest,
+    reply: FastifyReply,
+    principal: Principal,
+    remote: string,
+    isCounted = false,
+  ): undefined | Promise<void> => {
     request.principal = principal;
     const { access = 'platform:admin', cost = 1 } = request.routeOptions.config;
-    const bucket = cost > 0 && !isCounted ? bucketOf(principal, request.ip) : null;
+    const bucket = cost > 0 && !isCounted ? bucketOf(principal, remote) : null;
     if (bucket) {
       const asked = options.limiter.take(bucket.key, bucket.rate, cost);
       if (asked instanceof Promise)
         return asked.then((allowance) => {
-          requirePlace(principal, allowance, reply);
+          requirePlace(principal, bucket, allowance, reply);
           check(request, principal, access);
         });
-      requirePlace(principal, asked, reply);
+      requirePlace(principal, bucket, asked, reply);
     }
     check(request, principal, access);
     return undefined;
@@ -119,11 +125,12 @@ export function guardRoutes(app: FastifyInstance, options: GuardOptions, first: 
     try {
       for (const doing of first) doing(request, reply);
       const vouched = options.vouched?.(request.raw);
-      const found = vouched ?? identified({ headers: request.headers, remote: request.ip });
+      const remote = request.ip;
+      const found = vouched ?? identified({ headers: request.headers, remote });
       const admitted =
         found instanceof Promise
-          ? found.then((principal) => admit(request, reply, principal))
-          : admit(request, reply, found, found === vouched);
+          ? found.then((principal) => admit(request, reply, principal, remote))
+          : admit(request, reply, found, remote, found === vouched);
       if (admitted === undefined) done();
       else void admitted.then(() => done(), done);
     } catch (error) {
@@ -171,10 +178,10 @@ function guessing(identify: Identify): Identify {
 }
 
 /** Says how many requests are left. Throws when there was no place for this one. */
-function requirePlace(principal: Principal, allowance: Allowance, reply: FastifyReply): void {
-  sayAllowance(reply, allowance);
+function requirePlace(principal: Principal, counted: Counted, allowance: Allowance, reply: FastifyReply): void {
+  sayAllowance(reply, counted, allowance);
   if (allowance.isAllowed) return;
-  const { requestsPerSecond, burst } = allowance.rate;
+  const { requestsPerSecond, burst } = counted.rate;
   throw new ApiProblem(
     'RATE_LIMITED',
     `${principal.name} may ask ${requestsPerSecond} times a second, ${burst} times at once.`,

@@ -15,7 +15,6 @@ export interface Rate {
 /** What came of asking for a place. */
 export interface Allowance {
   readonly isAllowed: boolean;
-  readonly rate: Rate;
   /** Requests that would be allowed right now. */
   readonly remaining: number;
   /** Until the next is allowed; 0 when it is now. */
@@ -53,7 +52,7 @@ export class MemoryRateLimiter implements RateLimiter {
     const isAllowed = bucket.tokens >= cost;
     if (isAllowed) bucket.tokens -= cost;
     const missing = isAllowed ? 0 : cost - bucket.tokens;
-    return { isAllowed, rate, remaining: Math.floor(bucket.tokens), waitMs: (missing * 1_000) / rate.requestsPerSecond };
+    return { isAllowed, remaining: Math.floor(bucket.tokens), waitMs: (missing * 1_000) / rate.requestsPerSecond };
   }
 
   /** Whether it was counted for lately. */
@@ -78,43 +77,61 @@ export class MemoryRateLimiter implements RateLimiter {
   }
 }
 
+/** Whose requests are counted together, and how many there may be. */
 export interface Counted {
   readonly key: string;
   readonly rate: Rate;
+  readonly said: SaidOfRate;
+}
+
+export function countedAs(key: string, rate: Rate): Counted {
+  return { key, rate, said: saidOf(rate) };
 }
 
 /** Of those who are remembered; most requests come from them. */
 const buckets = new WeakMap<Principal, Counted>();
 
-/** Whose requests are counted together, and how many there may be; null where nobody counts. */
+/** Null where nobody counts. */
 export function bucketOf(principal: Principal, remote: string): Counted | null {
   const { kind, user, credential, tier } = principal;
   if (kind === 'demo') return null;
-  if (kind === 'anonymous') return { key: `address ${remote}`, rate: ANONYMOUS };
+  if (kind === 'anonymous') return countedAs(`address ${remote}`, ANONYMOUS);
   let bucket = buckets.get(principal);
   if (!bucket) {
-    bucket = { key: kind === 'key' ? `key ${credential}` : `user ${user}`, rate: TIERS[tier as Tier] };
+    bucket = countedAs(kind === 'key' ? `key ${credential}` : `user ${user}`, TIERS[tier as Tier]);
     buckets.set(principal, bucket);
   }
   return bucket;
 }
 
-/** `q` requests in `w` seconds, of each rate: there are few of them. */
-const policies = new WeakMap<Rate, string>();
+/** What answers say of a rate. Every answer says it, and putting it together costs more than the counting: so it is there beforehand. */
+interface SaidOfRate {
+  /** `q` requests in `w` seconds. */
+  readonly policy: string;
+  /** At each number of requests: that so many are left, and in how many seconds there are as many as there can be. */
+  readonly left: string[];
+}
 
-function policyOf(rate: Rate): string {
-  let policy = policies.get(rate);
-  if (policy === undefined) {
-    policy = `"requests";q=${rate.burst};w=${Math.max(1, Math.round(rate.burst / rate.requestsPerSecond))}`;
-    policies.set(rate, policy);
+/** There are few of them. */
+const saidOfRates = new WeakMap<Rate, SaidOfRate>();
+
+function saidOf(rate: Rate): SaidOfRate {
+  let said = saidOfRates.get(rate);
+  if (!said) {
+    const { requestsPerSecond, burst } = rate;
+    const untilFull = (remaining: number) => Math.ceil((burst - remaining) / requestsPerSecond);
+    said = {
+      policy: `"requests";q=${burst};w=${Math.max(1, Math.round(burst / requestsPerSecond))}`,
+      left: Array.from({ length: burst + 1 }, (_none, remaining) => `"requests";r=${remaining};t=${untilFull(remaining)}`),
+    };
+    saidOfRates.set(rate, said);
   }
-  return policy;
+  return said;
 }
 
 /** Says the fields of draft-ietf-httpapi-ratelimit-headers-10 in an answer. */
-export function sayAllowance(reply: Pick<FastifyReply, 'header'>, { rate, remaining, waitMs, isAllowed }: Allowance): void {
-  const untilFull = Math.ceil((rate.burst - remaining) / rate.requestsPerSecond);
-  reply.header('ratelimit-policy', policyOf(rate));
-  reply.header('ratelimit', `"requests";r=${remaining};t=${untilFull}`);
+export function sayAllowance(reply: Pick<FastifyReply, 'header'>, { said }: Counted, { remaining, waitMs, isAllowed }: Allowance): void {
+  reply.header('ratelimit-policy', said.policy);
+  reply.header('ratelimit', said.left[remaining]);
   if (!isAllowed) reply.header('retry-after', String(Math.max(1, Math.ceil(waitMs / 1_000))));
 }

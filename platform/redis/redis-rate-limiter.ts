@@ -46,5 +46,5 @@ export function redisRateLimiter(redis: Redis, now: () => number, onTrouble: (er
 
 function allowanceOf(isAllowed: boolean, tokens: number, rate: Rate, cost: number): Allowance {
   const missing = isAllowed ? 0 : cost - tokens;
-  return { isAllowed, rate, remaining: Math.floor(tokens), waitMs: (missing * 1_000) / rate.requestsPerSecond };
+  return { isAllowed, remaining: Math.floor(tokens), waitMs: (missing * 1_000) / rate.requestsPerSecond };
 }

@@ -2,6 +2,7 @@ import { Type } from 'typebox';
 import * as account from './account.ts';
 import { AccountStand } from './account-events.ts';
 import { Code, Done, Email, Password, UserName } from './account-fields.ts';
+import { Moment } from './asked.ts';
 import { endpoint } from './endpoint.ts';
 import { SIGN_IN_ENDPOINTS } from './sign-in-endpoints.ts';
 
@@ -175,7 +176,7 @@ export const ACCOUNT_ENDPOINTS = {
     body: Type.Object({
       name: UserName,
       scopes: Type.Array(account.PermissionName, { minItems: 1, uniqueItems: true, description: 'What it may do, of what its owner may.' }),
-      expiresAt: Type.Optional(Type.Integer({ description: 'Epoch ms; never when left out.' })),
+      expiresAt: Type.Optional(Moment('Never when left out')),
     }),
     answer: account.NewApiKey,
     problems: ['BAD_REQUEST', 'NOT_ALLOWED', 'WRONG_STATE', 'TABLES_AWAY'],

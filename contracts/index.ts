@@ -2,6 +2,7 @@ export * from './access.ts';
 export * from './account.ts';
 export { ACCOUNT_ENDPOINTS, AUDIT_LINES_MAX } from './account-endpoints.ts';
 export * from './account-events.ts';
+export * from './asked.ts';
 export * from './config.ts';
 export * from './decimal.ts';
 export type { CacheRule, Endpoint } from './endpoint.ts';

@@ -50,6 +50,7 @@ export const PROBLEMS = {
   UNKNOWN_USER: { status: 404, title: 'There is no such user' },
   NO_DATA: { status: 404, title: 'Nothing of that has been received yet' },
   NOT_FOUND: { status: 404, title: 'There is nothing at this address' },
+  METHOD_NOT_ALLOWED: { status: 405, title: 'That cannot be done at this address' },
   WRONG_STATE: { status: 409, title: 'That cannot be done in the present state' },
   TOO_MANY_CONNECTIONS: { status: 503, title: 'The server’s bound on open streams is reached' },
   INTERNAL: { status: 500, title: 'The server made a mistake' },

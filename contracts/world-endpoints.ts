@@ -1,4 +1,5 @@
 import { Type } from 'typebox';
+import { Moment } from './asked.ts';
 import { endpoint } from './endpoint.ts';
 import { PlayerId, ZoneId } from './world.ts';
 import * as world from './world-resources.ts';
@@ -59,7 +60,7 @@ export const WORLD_ENDPOINTS = {
     params: zoneParams,
     query: Type.Object({
       seq: Type.Optional(Type.Integer({ minimum: 0, description: 'After this event.' })),
-      time: Type.Optional(Type.Integer({ minimum: 0, description: 'After all that was decided up to then, epoch ms.' })),
+      time: Type.Optional(Moment('After all that was decided up to then')),
     }),
     answer: world.ZoneMoment,
     problems: ['UNKNOWN_ZONE', 'ZONE_AWAY', 'BAD_REQUEST'],
@@ -83,8 +84,8 @@ export const WORLD_ENDPOINTS = {
     summary: 'A stretch of a zone’s past, step by step',
     params: zoneParams,
     query: Type.Object({
-      from: Type.Integer({ minimum: 0, description: 'First moment, epoch ms.' }),
-      to: Type.Integer({ minimum: 0, description: 'Last moment, epoch ms.' }),
+      from: Moment('The first one'),
+      to: Moment('The last one'),
       stepMs: Type.Optional(Type.Integer({ minimum: 50, default: 250, description: `At most ${REPLAY_STEPS_MAX} steps.` })),
     }),
     answer: world.ZoneReplay,
@@ -98,7 +99,7 @@ export const WORLD_ENDPOINTS = {
     tag: 'Worlds',
     summary: 'Bring back into the live zone what stood there at a past moment',
     params: zoneParams,
-    body: Type.Object({ seq: Type.Optional(Type.Integer({ minimum: 0 })), time: Type.Optional(Type.Integer({ minimum: 0 })), ...audited }),
+    body: Type.Object({ seq: Type.Optional(Type.Integer({ minimum: 0 })), time: Type.Optional(Moment('As it was then')), ...audited }),
     answer: world.CommandOutcome,
     problems: ['UNKNOWN_ZONE', 'ZONE_AWAY', 'BAD_REQUEST'],
   }),
@@ -193,7 +194,7 @@ export const WORLD_ENDPOINTS = {
     summary: 'What happened to a player: edits, items, crossings, offences, sessions; newest first',
     params: playerParams,
     query: Type.Object({
-      before: Type.Optional(Type.Integer({ minimum: 0, description: 'Only what happened before, epoch ms.' })),
+      before: Type.Optional(Moment('Only what happened before')),
       limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 500, default: 100 })),
     }),
     answer: world.PlayerHistory,
@@ -207,8 +208,8 @@ export const WORLD_ENDPOINTS = {
     summary: 'Where a player went, oldest first',
     params: playerParams,
     query: Type.Object({
-      from: Type.Integer({ minimum: 0, description: 'epoch ms' }),
-      to: Type.Integer({ minimum: 0, description: 'epoch ms' }),
+      from: Moment('The first one'),
+      to: Moment('The last one'),
       limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 5_000, default: 1_000, description: 'The newest so many.' })),
     }),
     answer: Type.Array(world.PlayerStep),

@@ -83,10 +83,13 @@ function rangeOf({ from, to, limit }: { from?: string; to?: string; limit?: numb
   return { ...range, limit: limit ?? ROWS_USUAL };
 }
 
+/** As far as dates of ECMAScript go, in both directions. */
+const FURTHEST = 8.64e15;
+
 /** Epoch ms, or a date as ISO 8601 writes it. */
 function timeOf(name: string, text: string): number {
   const time = /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : Date.parse(text);
-  if (!Number.isFinite(time))
+  if (!(Math.abs(time) <= FURTHEST))
     throw new ApiProblem(
       'BAD_TIME',
       `${name}=${text} is no time.`,

@@ -4,6 +4,7 @@ import { PROBLEMS, type Problem, type ProblemCode } from '@millrace/contracts';
 import { DrizzleQueryError } from 'drizzle-orm';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { isDatabaseAway, troubleOf } from '../database/index.ts';
+import { methodsOf } from './methods.ts';
 
 /** Thrown by a route: becomes an RFC 9457 answer. The message names the offending value, the remedy what to do. */
 export class ApiProblem extends Error {
@@ -42,22 +43,25 @@ export function explainProblem(name: string): { code: string; status: number; ti
 
 /** Every error leaves as a problem document; what the server got wrong itself is logged, and not told outside. */
 export function answerWithProblems(app: FastifyInstance): void {
+  const methodsAt = methodsOf(app);
+  const send = (reply: FastifyReply, problem: Problem) => reply.code(problem.status).type('application/problem+json').send(problem);
+  const sendNothingThere = ({ method, url, id }: FastifyRequest, reply: FastifyReply) => {
+    const methods = methodsAt(url).join(', ');
+    if (methods === '')
+      return send(reply, problemOf('NOT_FOUND', `There is nothing at ${method} ${url}.`, 'See /docs for every address.', id));
+    reply.header('allow', methods);
+    return send(reply, problemOf('METHOD_NOT_ALLOWED', `There is no ${method} at ${url}.`, `Use one of: ${methods}.`, id));
+  };
   app.setErrorHandler((error: FastifyError | ApiProblem, request, reply) => {
     const problem = toProblem(error, request.id);
+    // What is wrong with a body matters to nobody where nobody reads it.
+    if (request.is404 && problem.status < 500 && !(error instanceof ApiProblem)) return sendNothingThere(request, reply);
     // Of a query only what is wrong with it: its parameters may be anyone’s secrets.
     if (problem.status >= 500)
       request.log.error({ trace: request.id, ...(isQuery(error) ? { reason: troubleOf(error) } : { err: error }) }, 'a request failed');
-    return reply.code(problem.status).type('application/problem+json').send(problem);
+    return send(reply, problem);
   });
-  app.setNotFoundHandler((request, reply) => {
-    const problem = problemOf(
-      'NOT_FOUND',
-      `There is nothing at ${request.method} ${request.url}.`,
-      'See /docs for every address.',
-      request.id,
-    );
-    return reply.code(404).type('application/problem+json').send(problem);
-  });
+  app.setNotFoundHandler(sendNothingThere);
 }
 
 /** What is wrong with an address before it is known whose route it is: it is too long, or cannot be read. */

@@ -1,4 +1,4 @@
-import type { CacheRule, Endpoint, Principal } from '@millrace/contracts';
+import { asked, askedWhole, type CacheRule, type Endpoint, type Principal } from '@millrace/contracts';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Static, TSchema } from 'typebox';
 import type { ResponseCache } from './response-cache.ts';
@@ -25,9 +25,9 @@ export interface Routes {
 /** @param cache where answers that may be given again are kept */
 export function routesOf(app: FastifyInstance, cache: ResponseCache): Routes {
   const schemaOf = (endpoint: Endpoint) => ({
-    ...(endpoint.params && { params: bounded(endpoint.params) }),
-    ...(endpoint.query && { querystring: { ...bounded(endpoint.query), additionalProperties: false } }),
-    ...(endpoint.body && { body: { ...bounded(endpoint.body), additionalProperties: false } }),
+    ...(endpoint.params && { params: asked(endpoint.params) }),
+    ...(endpoint.query && { querystring: askedWhole(endpoint.query) }),
+    ...(endpoint.body && { body: askedWhole(endpoint.body) }),
   });
   const requestOf = <E extends Endpoint>(raw: FastifyRequest, reply: FastifyReply) =>
     ({ params: raw.params, query: raw.query, body: raw.body, principal: raw.principal, raw, reply }) as unknown as Request<E>;
@@ -76,14 +76,4 @@ async function answerAgain(
 /** Whether an answer may be worth compressing: it is a list, or holds one. */
 function mayBeLong({ answer }: Endpoint): boolean {
   return JSON.stringify(answer).includes('"type":"array"');
-}
-
-/** A whole number that JavaScript and the tables can hold, where a schema says no bounds of its own: JSON Schema’s `integer` goes to 1e308. */
-function bounded<S extends object>(schema: S): S {
-  if (Array.isArray(schema)) return schema.map((one) => (typeof one === 'object' && one !== null ? bounded(one) : one)) as unknown as S;
-  const copy = Object.fromEntries(
-    Object.entries(schema).map(([key, value]) => [key, typeof value === 'object' && value !== null ? bounded(value as object) : value]),
-  );
-  if (copy.type === 'integer') return { minimum: Number.MIN_SAFE_INTEGER, maximum: Number.MAX_SAFE_INTEGER, ...copy } as unknown as S;
-  return copy as S;
 }

@@ -19,6 +19,7 @@ import { requireSoundRequests } from './sound-requests.ts';
 import { reloadTls, type TlsFiles, tlsOptions } from './tls.ts';
 import { traceOf } from './trace.ts';
 import { type AddUpgrade, routeUpgrades, type Upgrade } from './upgrades.ts';
+import { compileSchemas } from './validation.ts';
 
 const BODY_BYTES_MAX = 1024 * 1024;
 /** How long a request may take to come in, its body included; what is answered may take as long as it likes. */
@@ -98,8 +99,8 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
     frameworkErrors: answerFrameworkError as never,
     clientErrorHandler: answerClientError as never,
     routerOptions: { maxParamLength: 256 },
-    ajv: { customOptions: { coerceTypes: true, removeAdditional: false, strict: false, verbose: true } },
   });
+  app.setValidatorCompiler(compileSchemas());
   logRequests(app, options.requestLog);
   // What is no JSON is not read.
   app.removeContentTypeParser('text/plain');

@@ -220,6 +220,40 @@ describe('a request with bad input', () => {
       assert.equal(response.headers.get('x-request-id'), problem.instance);
     });
 
+  for (const [method, path, allowed] of [
+    ['DELETE', '/api/v1/instruments/sim:BTC-USDT', 'GET, HEAD'],
+    ['PUT', '/api/v1/account/keys?x=1', 'GET, HEAD, POST'],
+    // Nobody reads its body there: that it says nothing of its type does not matter.
+    ['QUERY', '/api/v1/sources', 'GET, HEAD'],
+    ['GET', '/api/v1/sources/sim/pause', 'POST'],
+  ] as const)
+    test(`${method} ${path} answers what there is instead`, async () => {
+      const response = await fetch(server.url + path, { method });
+      const problem = (await response.json()) as Problem;
+      assert.deepEqual([response.status, problem.code], [405, 'METHOD_NOT_ALLOWED']);
+      assert.deepEqual(response.headers.get('allow')?.split(', ').sort().join(', '), allowed);
+      assert.ok(problem.detail.includes(path) && problem.remedy.includes('Use one of'), JSON.stringify(problem));
+    });
+
+  for (const [what, fields, told] of [
+    ['a value that only looks like the type of its field', { name: false }, /"name" \(false\) must be string/],
+    [
+      'a moment that no table can hold',
+      { expiresAt: 4_566_000_000_000_000 },
+      /"expiresAt" \(4566000000000000\) must be <= 253402300799999/,
+    ],
+  ] as const)
+    test(`a body is refused for ${what}`, async () => {
+      const response = await fetch(`${server.url}/api/v1/account/keys`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ name: 'k', scopes: ['market:read'], ...fields }),
+      });
+      const problem = (await response.json()) as Problem;
+      assert.deepEqual([response.status, problem.code], [400, 'BAD_REQUEST']);
+      assert.match(problem.detail, told);
+    });
+
   test('a source that is a Parquet file of 0 bytes says so, and the server lives on', async () => {
     for (;;) {
       const source = (await (await fetch(`${server.url}/api/v1/sources/hollow`)).json()) as Source;

@@ -152,8 +152,14 @@ function good(schema: Schema, nastiness: number): fc.Arbitrary<unknown> {
         : fc.string({ minLength, maxLength: Math.min(maxLength, 200) });
       return schema.examples ? fc.oneof(fc.constantFrom(...schema.examples), some) : some;
     }
-    case 'integer':
-      return fc.integer({ min: Math.max(schema.minimum ?? -1_000, -(2 ** 31)), max: Math.min(schema.maximum ?? 2 ** 31 - 1, 2 ** 31 - 1) });
+    case 'integer': {
+      const { minimum: min = Number.MIN_SAFE_INTEGER, maximum: max = Number.MAX_SAFE_INTEGER } = schema;
+      // As large as it may be, too: a table or a date may hold less than the schema allows.
+      return fc.oneof(
+        fc.integer({ min: Math.max(min, -1_000), max: Math.min(max, 2 ** 31 - 1) }),
+        fc.maxSafeInteger().map((value) => Math.min(max, Math.max(min, value))),
+      );
+    }
     case 'number':
       return fc.double({ noNaN: true, noDefaultInfinity: true });
     case 'boolean':

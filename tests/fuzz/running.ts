@@ -2,8 +2,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openApiDocument } from '@millrace/contracts/documents';
-import { startGuarded } from '../accounts/visitor.ts';
+import { type Guarded, startGuarded } from '../accounts/visitor.ts';
 import { type FuzzReport, fuzz } from './fuzzer.ts';
+import { runSchemathesis } from './schemathesis.ts';
 
 /** They would end what the run asks with, or wait for what never comes. */
 const LEFT_OUT = new Set([
@@ -19,12 +20,15 @@ const LEFT_OUT = new Set([
   'changeTenant',
 ]);
 
+/** What the server logged that an operator would have to look at. */
+export interface Logged {
+  readonly failures: readonly string[];
+}
+
 /** Fuzzes a server of its own for a while. Throws when it has ended. */
-export async function fuzzServer(milliseconds: number, seed: number): Promise<FuzzReport & { errors: string }> {
-  const folder = mkdtempSync(join(tmpdir(), 'millrace-fuzz-'));
-  const guarded = await startGuarded(folder);
-  try {
-    const { key } = await guarded.owner.key('fuzz', [
+export function fuzzServer(milliseconds: number, seed: number): Promise<FuzzReport & Logged> {
+  return withServer(async ({ server, owner }, cookie) => {
+    const { key } = await owner.key('fuzz', [
       'market:read',
       'platform:read',
       'platform:operate',
@@ -35,18 +39,34 @@ export async function fuzzServer(milliseconds: number, seed: number): Promise<Fu
       'account:write',
       'world:play',
     ]);
-    const cookie = [...guarded.owner.jar].map(([name, value]) => `${name}=${value}`).join('; ');
-    const report = await fuzz({
-      url: guarded.server.url,
+    return fuzz({
+      url: server.url,
       document: openApiDocument() as never,
       callers: { owner: { cookie }, key: { 'x-api-key': key }, nobody: {}, forger: { authorization: 'Bearer x.y.z' } },
       leftOut: LEFT_OUT,
       milliseconds,
       seed,
     });
+  });
+}
+
+/** Has Schemathesis ask a server of its own, as its owner. Throws when it has ended. */
+export function schemathesisServer(seconds: number, seed: number): Promise<{ readonly passed: boolean } & Logged> {
+  return withServer(async ({ server }, cookie) => ({
+    passed: await runSchemathesis({ url: server.url, cookie, leftOut: [...LEFT_OUT, 'stream'], seconds, seed }),
+  }));
+}
+
+async function withServer<T extends object>(work: (guarded: Guarded, cookie: string) => Promise<T>): Promise<T & Logged> {
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-fuzz-'));
+  const guarded = await startGuarded(folder);
+  try {
+    const cookie = [...guarded.owner.jar].map(([name, value]) => `${name}=${value}`).join('; ');
+    const done = await work(guarded, cookie);
     // It still serves.
     await guarded.owner.get('GET', '/instruments');
-    return { ...report, errors: guarded.server.errors() };
+    const lines = guarded.server.errors().split('\n');
+    return { ...done, failures: lines.filter((line) => /"level":"(error|fatal)"/.test(line) && !line.includes('"an alert"')) };
   } finally {
     await guarded.server.stop();
     rmSync(folder, { recursive: true, force: true });

@@ -125,6 +125,7 @@ export function guardRoutes(app: FastifyInstance, options: GuardOptions, first: 
     try {
       for (const doing of first) doing(request, reply);
       const vouched = options.vouched?.(request.raw);
+      // Where proxies are trusted it is looked for anew each time it is asked for.
       const remote = request.ip;
       const found = vouched ?? identified({ headers: request.headers, remote });
       const admitted =

@@ -169,7 +169,7 @@ async function openServer(): Promise<OpenServer> {
   };
 }
 
-/** Has whoever asks never sleep: waking it costs the server up to a sixth of an answer, the more the slower it is. Gives what lets it rest again. */
+/** Has whoever asks never sleep: to wake it costs the server more than what is measured, and the slower it is the more often. Gives what lets it rest again. */
 function stayAwake(): () => void {
   let isAwake = true;
   const again = () => void (isAwake && setImmediate(again));

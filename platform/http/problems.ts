@@ -109,7 +109,8 @@ function fromValidation(error: FastifyError, instance: string): Problem {
   const [first] = error.validation ?? [];
   const field = first?.instancePath.slice(1) || String(first?.params?.missingProperty ?? first?.params?.additionalProperty ?? '');
   const value = (first as { data?: unknown } | undefined)?.data;
-  const shown = typeof value === 'object' ? '' : ` (${String(value)})`;
+  // In JSON "5" is not 5; an address holds nothing but text.
+  const shown = typeof value === 'object' ? '' : ` (${error.validationContext === 'body' ? JSON.stringify(value) : String(value)})`;
   if (field === 'interval') {
     const known = (first?.params?.allowedValues as string[] | undefined)?.join(', ');
     return problemOf('UNKNOWN_INTERVAL', `There is no interval "${String(value)}".`, `Use one of: ${known}.`, instance);

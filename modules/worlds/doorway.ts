@@ -1,4 +1,5 @@
 import type { Clock } from '@millrace/kernel';
+import { isLoopbackAddress } from '@millrace/platform/http';
 import type { Connection } from './connection.ts';
 
 /** How long a connection may be open without a hello. */
@@ -30,7 +31,7 @@ export class Doorway {
     const { connectionsMax, connectionsPerAddress, limitLoopback } = this.#limits;
     const fromThere = this.#perAddress.get(remote) ?? 0;
     this.#perAddress.set(remote, fromThere + 1);
-    const isCounted = limitLoopback || !isLoopback(remote);
+    const isCounted = limitLoopback || !isLoopbackAddress(remote);
     if (this.#connections.size >= connectionsMax || (isCounted && fromThere >= connectionsPerAddress)) return false;
     this.#connections.add(connection);
     this.#greeting.set(connection, this.#clock.elapsed());
@@ -63,8 +64,4 @@ export class Doorway {
   get size(): number {
     return this.#connections.size;
   }
-}
-
-function isLoopback(address: string): boolean {
-  return address === '::1' || address.startsWith('127.') || address.startsWith('::ffff:127.');
 }

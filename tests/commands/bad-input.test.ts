@@ -237,6 +237,7 @@ describe('a request with bad input', () => {
 
   for (const [what, fields, told] of [
     ['a value that only looks like the type of its field', { name: false }, /"name" \(false\) must be string/],
+    ['text in which a number stands', { expiresAt: '5' }, /"expiresAt" \("5"\) must be integer/],
     [
       'a moment that no table can hold',
       { expiresAt: 4_566_000_000_000_000 },

@@ -31,8 +31,6 @@ export interface Checkpoint {
   readonly state: unknown;
   /** Ids of the newest answered commands with the seq they were answered at, oldest first; below zero when those events are lost. */
   readonly answered: readonly (readonly [id: string, seq: number])[];
-  /** Commands and ticks handled so far; what the zone’s random numbers are derived from. */
-  readonly handled: number;
 }
 
 export function lastSeqOf(batch: EventBatch): number {

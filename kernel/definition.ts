@@ -88,8 +88,9 @@ export const KERNEL_REFUSALS = {
   BUSY: 'The zone’s mailbox is full.',
   ZONE_FAILED: 'The zone failed on this command and was set back to its record.',
   ZONE_STOPPED: 'The zone does not run here.',
-  LOG_UNAVAILABLE: 'The log is away and the spool is full, so nothing can be promised as durable.',
-  NOT_RECORDED: 'The decision stood, but its record was lost while the log was away.',
+  LOG_UNAVAILABLE: 'The log is unavailable and the spool is full, so nothing can be promised as durable.',
+  OUTCOME_UNKNOWN: 'The host was closed before the log had confirmed the decision.',
+  NOT_RECORDED: 'The decision stood, but its record was lost while the log was unavailable.',
 } as const;
 
 export function refused(code: keyof typeof KERNEL_REFUSALS, detail: string): Refused {

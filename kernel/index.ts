@@ -1,4 +1,5 @@
 export { admit, after, type Checkpoint, type EventBatch, envelopesOf, eventId, lastSeqOf, writerOf } from './batch.ts';
+export { messageOf } from './deadline.ts';
 export {
   type AnyZoneDefinition,
   type CommandMeta,
@@ -11,8 +12,21 @@ export {
   type ZoneDefinition,
   zoneAddress,
 } from './definition.ts';
-export { type HostFigures, type HostOptions, type HostTrouble, ZoneHost } from './host.ts';
-export type { Appended, Claim, Clock, LogPosition, Snapshot, SnapshotLabel, SnapshotStore, Spool, ZoneLog } from './ports.ts';
-export { mix, Random, seedOf } from './random.ts';
+export { ZoneHost } from './host.ts';
+export type { HostFigures, HostOptions, HostTrouble } from './host-options.ts';
+export type {
+  Appended,
+  Claim,
+  Clock,
+  LogPosition,
+  RandomNumbers,
+  Snapshot,
+  SnapshotLabel,
+  SnapshotStore,
+  Spool,
+  ZoneLog,
+} from './ports.ts';
+export { mix, openNumbers, Random, seedOf } from './random.ts';
 export { type Reaction, type Reactor, reactionsOf } from './reactor.ts';
-export { type Moment, messageOf, Past, RecordBroken, type RecoveryStep, recover } from './recovery.ts';
+export { type Moment, Past, RecordBroken, type RecoveryStep, recover } from './recovery.ts';
+export type { ZoneStatus } from './zone-entry.ts';

@@ -1,7 +1,8 @@
 import { type Checkpoint, type EventBatch, lastSeqOf, writerOf } from './batch.ts';
+import { messageOf, within } from './deadline.ts';
 import { type Refused, refused, type ZoneAddress } from './definition.ts';
+import { DurableWaiters } from './durable-waiters.ts';
 import type { Appended, Clock, LogPosition, Spool, ZoneLog } from './ports.ts';
-import { messageOf } from './recovery.ts';
 
 /** Events in one append: large enough that grouping pays, small enough that an append takes milliseconds. */
 const GROUP_EVENTS_MAX = 4_096;
@@ -11,30 +12,37 @@ const SPOOLED_EVENTS_MAX = 512;
 const MEMORY_EVENTS_MAX = 200_000;
 /** Appends that the log has taken and not yet made durable: more than a slow disk lets come together. */
 const FLIGHTS_MAX = 64;
-/** Waits between attempts to reach a log that is away. */
+/** An append without an answer for so long counts as failed. Should it have been written all the same, the log knows the repeat. */
+const APPEND_MS_MAX = 5_000;
+/** Waits between attempts to reach a log that is unavailable. */
 const RETRY_FIRST_MS = 100;
-const RETRY_MOST_MS = 5_000;
+const RETRY_MS_MAX = 5_000;
+
+/** What a zone is now, to bridge a loss in its record. */
+export interface PresentZone {
+  readonly checkpoint: Checkpoint;
+  readonly seq: number;
+  readonly epoch: number;
+  readonly version: number;
+}
 
 export interface OutboxOptions {
   readonly log: Pick<ZoneLog, 'append'>;
   readonly spool: Spool;
   readonly clock: Clock;
-  /** The present state of a zone of this host, to bridge a loss that begins at a seq; undefined when the zone is gone. */
-  readonly checkpointOf: (
-    zone: ZoneAddress,
-    firstLostSeq: number,
-  ) => { checkpoint: Checkpoint; seq: number; epoch: number; version: number } | undefined;
+  /** The present state of a zone of this host, whose record lacks the events from a seq on; `later` while it has none that counts, `gone` when it is not here. */
+  readonly presentOf: (zone: ZoneAddress, firstLostSeq: number) => PresentZone | 'later' | 'gone';
   /** Under which epoch a zone is owned here; undefined when it is not. */
   readonly epochOf: (zone: ZoneAddress) => number | undefined;
-  readonly onDurable?: (batch: EventBatch, position: LogPosition) => void;
+  readonly onDurable: (batch: EventBatch, position: LogPosition) => void;
   /** Another owner has claimed the zone: nothing it decides here counts any more. */
-  readonly onStale?: (zone: ZoneAddress, epoch: number) => void;
-  readonly onTrouble?: (message: string) => void;
+  readonly onStale: (zone: ZoneAddress, epoch: number) => void;
+  readonly onTrouble: (message: string) => void;
   readonly memoryEventsMax?: number;
 }
 
 export interface OutboxFigures {
-  /** `flowing`: straight to the log. `spooling`: by way of the disk, because the log is away or too slow. */
+  /** `flowing`: straight to the log. `spooling`: by way of the disk, because the log is unavailable or too slow. */
   readonly mode: 'flowing' | 'spooling';
   readonly waitingEvents: number;
   readonly waitingEventsMax: number;
@@ -54,16 +62,11 @@ interface Flight {
   appended: readonly Appended[] | null;
 }
 
-interface Waiter {
-  readonly seq: number;
-  readonly done: (refusal: Refused | null) => void;
-}
-
 /**
  * Decided events on their way to the log, in order. The log takes one append at a time; what is decided meanwhile makes
  * up the next (group commit without a timer). When the log fails, everything goes through the spool until that is
- * drained. When the spool is full too, events are lost: a range for each zone, written to the log as a fact together
- * with the zone’s state as soon as it can be.
+ * drained. When the spool is full or fails too, events are lost: a range for each zone, written to the log as a fact
+ * together with the zone’s state as soon as it can be.
  */
 export class Outbox {
   readonly #options: OutboxOptions;
@@ -71,18 +74,19 @@ export class Outbox {
   #queuedEvents = 0;
   /** Appends under way, oldest first. */
   #flights: Flight[] = [];
-  #spooling = false;
+  #spooling: boolean;
   #retryMs = RETRY_FIRST_MS;
   #cancelRetry: (() => void) | null = null;
   #closed = false;
   /** First lost seq of each zone that has a hole the log does not know of yet. */
   readonly #losses = new Map<ZoneAddress, number>();
   readonly #durable = new Map<ZoneAddress, number>();
-  readonly #waiters = new Map<ZoneAddress, Waiter[]>();
+  readonly #waiters = new DurableWaiters();
   /** Batches taken so far, and how many of them are in the log, on the spool, or known to be lost: they go in order. */
   #taken = 0;
   #recorded = 0;
   #awaiting: { upTo: number; resolve: () => void }[] = [];
+  #awaitingFlow: (() => void)[] = [];
   #lostEvents = 0;
   #appendedEvents = 0;
   #failures = 0;
@@ -109,29 +113,31 @@ export class Outbox {
     this.#pump();
   }
 
-  /** Whether nothing has to go by way of the disk, because the log is away or too slow. */
+  /** Whether nothing has to go by way of the disk, because the log is unavailable or too slow. */
   get isFlowing(): boolean {
     return !this.#spooling;
   }
 
-  /** Whether a `durable` reply may be promised now. */
-  get promises(): boolean {
-    return this.#losses.size === 0 && this.#options.spool.bytes < this.#options.spool.bytesMax;
+  /** Whether a `durable` reply may be promised for a zone now. */
+  promises(zone: ZoneAddress): boolean {
+    return !this.#losses.has(zone) && this.#options.spool.bytes < this.#options.spool.bytesMax;
   }
 
   /** Calls back when the log has the zone’s events up to `seq`, or with a refusal when it never will. */
   whenDurable(zone: ZoneAddress, seq: number, done: (refusal: Refused | null) => void): void {
     if ((this.#durable.get(zone) ?? 0) >= seq || seq === 0) return done(null);
-    const waiters = this.#waiters.get(zone);
-    if (waiters) waiters.push({ seq, done });
-    else this.#waiters.set(zone, [{ seq, done }]);
+    this.#waiters.add(zone, seq, done);
   }
 
-  /** Everything of a zone that the log may not have yet, oldest first. */
+  /** Everything of a zone that the log may not have yet, oldest first. @throws when the spool cannot be read */
   unrecorded(zone: ZoneAddress): EventBatch[] {
-    const mine = (batch: EventBatch) => batch.zone === zone;
     const spooled = this.#options.spool.batches > 0 ? this.#options.spool.ofZone(zone) : [];
-    return [...spooled, ...this.#flying().filter(mine), ...this.#queue.filter(mine)];
+    return [...spooled, ...this.#inMemory(zone)];
+  }
+
+  /** How many events that are; reads nothing from the disk. */
+  unrecordedEvents(zone: ZoneAddress): number {
+    return this.#inMemory(zone).reduce((sum, batch) => sum + batch.events.length, this.#options.spool.eventsOf(zone));
   }
 
   /** Whether the zone’s record has a hole that is not bridged yet; its snapshots do not count until it is. */
@@ -139,8 +145,9 @@ export class Outbox {
     return this.#losses.has(zone);
   }
 
-  /** The log was found to hold the zone up to `seq` when it was claimed. */
-  knows(zone: ZoneAddress, seq: number): void {
+  /** A zone was claimed, and the log holds it up to `seq`. What was lost under an earlier epoch is no part of it. */
+  begin(zone: ZoneAddress, seq: number): void {
+    this.#losses.delete(zone);
     this.#durable.set(zone, seq);
   }
 
@@ -149,7 +156,7 @@ export class Outbox {
     this.#losses.delete(zone);
   }
 
-  /** Resolves when everything decided up to now is in the log, or, while the log is away, on the spool’s disk. */
+  /** Resolves when everything decided up to now is in the log, or, while the log is unavailable, on the spool’s disk. */
   drained(): Promise<void> {
     this.#pump();
     if (this.#recorded >= this.#taken) return Promise.resolve();
@@ -157,21 +164,30 @@ export class Outbox {
     return new Promise((resolve) => this.#awaiting.push({ upTo, resolve }));
   }
 
+  /** Resolves when what is decided goes straight to the log, or when this is closed. */
+  flowing(): Promise<void> {
+    if (!this.#spooling || this.#closed) return Promise.resolve();
+    return new Promise((resolve) => this.#awaitingFlow.push(resolve));
+  }
+
   /** Stops trying. What is in memory and not in the log goes to the spool. */
   async close(): Promise<void> {
     await this.drained();
     this.#closed = true;
     this.#cancelRetry?.();
+    this.#tellFlowing();
+    this.#waiters.settleAll(refused('OUTCOME_UNKNOWN', 'Send the same command with the same id again.'));
   }
 
   figures(): OutboxFigures {
+    const { spool, memoryEventsMax } = this.#options;
     return {
       mode: this.#spooling ? 'spooling' : 'flowing',
       waitingEvents: this.#queuedEvents,
-      waitingEventsMax: this.#options.memoryEventsMax ?? MEMORY_EVENTS_MAX,
-      spooledBatches: this.#options.spool.batches,
-      spooledBytes: this.#options.spool.bytes,
-      spooledBytesMax: this.#options.spool.bytesMax,
+      waitingEventsMax: memoryEventsMax ?? MEMORY_EVENTS_MAX,
+      spooledBatches: spool.batches,
+      spooledBytes: spool.bytes,
+      spooledBytesMax: spool.bytesMax,
       lostEvents: this.#lostEvents,
       appendedEvents: this.#appendedEvents,
       failures: this.#failures,
@@ -183,7 +199,12 @@ export class Outbox {
     while (!this.#closed && !this.#cancelRetry && this.#flights.length < FLIGHTS_MAX && this.#flights.every(({ taken }) => taken)) {
       // The spool is forgotten batch by batch as the log takes it, so it goes alone.
       if (this.#spooling && this.#flights.length > 0) return;
-      const group = this.#nextGroup();
+      let group: { batches: EventBatch[]; spooled: boolean };
+      try {
+        group = this.#nextGroup();
+      } catch (error) {
+        return this.#retryLater(`the spool cannot be read: ${messageOf(error)}`);
+      }
       if (group.batches.length === 0) return;
       this.#send({ ...group, taken: false, appended: null });
     }
@@ -195,7 +216,8 @@ export class Outbox {
       flight.taken = !flight.spooled;
       if (flight.taken) this.#pump();
     };
-    this.#options.log.append(flight.batches, onTaken).then(
+    const { clock, log } = this.#options;
+    within(clock, APPEND_MS_MAX, 'the log', log.append(flight.batches, onTaken)).then(
       (appended) => {
         flight.taken = true;
         flight.appended = appended;
@@ -211,23 +233,37 @@ export class Outbox {
     for (let flight = this.#flights[0]; flight?.appended; flight = this.#flights[0]) {
       this.#flights.shift();
       this.#retryMs = RETRY_FIRST_MS;
-      if (flight.spooled) this.#options.spool.drop(flight.batches.length);
+      if (flight.spooled) this.#dropSpooled(flight.batches.length);
       else this.#noteRecorded(flight.batches.length);
       this.#landed(flight.batches, flight.appended);
+    }
+  }
+
+  /** What cannot be dropped is offered to the log once more, which knows repeats. */
+  #dropSpooled(count: number): void {
+    try {
+      this.#options.spool.drop(count);
+    } catch (error) {
+      this.#retryLater(`the spool cannot be cut: ${messageOf(error)}`);
     }
   }
 
   #fail(flight: Flight, error: unknown): void {
     // It went to the spool with one before it that failed.
     if (!this.#flights.includes(flight)) return;
-    this.#failures++;
-    this.#options.onTrouble?.(`the log took nothing, trying again in ${this.#retryMs} ms: ${messageOf(error)}`);
     this.#leaveMemory();
+    this.#retryLater(`the log took nothing: ${messageOf(error)}`);
+  }
+
+  #retryLater(failure: string): void {
+    this.#failures++;
+    this.#options.onTrouble(`${failure}; trying again in ${this.#retryMs} ms`);
+    this.#cancelRetry?.();
     this.#cancelRetry = this.#options.clock.after(this.#retryMs, () => {
       this.#cancelRetry = null;
       this.#pump();
     });
-    this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MOST_MS);
+    this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MS_MAX);
   }
 
   #nextGroup(): { batches: EventBatch[]; spooled: boolean } {
@@ -236,11 +272,9 @@ export class Outbox {
       if (spooled.length > 0) return { batches: spooled, spooled: true };
       const bridges = this.#bridgeLosses();
       this.#spooling = false;
-      if (bridges.length > 0) {
-        this.#taken += bridges.length;
-        this.#queue.unshift(...bridges);
-        this.#losses.clear();
-      }
+      this.#tellFlowing();
+      this.#taken += bridges.length;
+      this.#queue.unshift(...bridges);
     }
     let events = 0;
     let count = 0;
@@ -253,7 +287,7 @@ export class Outbox {
 
   /** Moves what waits in memory to the disk, in order. What is under way is moved too: the log knows repeats. */
   #leaveMemory(trouble?: string): void {
-    if (trouble) this.#options.onTrouble?.(trouble);
+    if (trouble) this.#options.onTrouble(trouble);
     const batches = [...this.#flying(), ...this.#queue];
     this.#spooling = true;
     this.#flights = [];
@@ -267,10 +301,19 @@ export class Outbox {
     return this.#flights.flatMap(({ batches, spooled }) => (spooled ? [] : batches));
   }
 
+  #inMemory(zone: ZoneAddress): EventBatch[] {
+    return [...this.#flying(), ...this.#queue].filter((batch) => batch.zone === zone);
+  }
+
   #spill(batches: readonly EventBatch[]): void {
     const whole = this.#losses.size === 0 ? batches : batches.filter((batch) => !this.#losses.has(batch.zone));
     for (const batch of batches) if (this.#losses.has(batch.zone)) this.#lose(batch);
-    const taken = this.#options.spool.add(whole);
+    let taken = 0;
+    try {
+      taken = this.#options.spool.add(whole);
+    } catch (error) {
+      this.#options.onTrouble(`the spool cannot be written: ${messageOf(error)}`);
+    }
     for (let index = taken; index < whole.length; index++) this.#lose(whole[index] as EventBatch);
     this.#noteRecorded(batches.length);
   }
@@ -279,18 +322,22 @@ export class Outbox {
     // What was decided under an earlier epoch is not part of what the zone is now, so it leaves no hole in it.
     if (!this.#losses.has(batch.zone) && this.#options.epochOf(batch.zone) === writerOf(batch)) {
       this.#losses.set(batch.zone, batch.firstSeq);
-      this.#options.onTrouble?.(`the spool is full: ${batch.zone} loses its record from seq ${batch.firstSeq}`);
+      this.#options.onTrouble(`the spool has no room: ${batch.zone} loses its record from seq ${batch.firstSeq}`);
     }
     this.#lostEvents += batch.events.length;
-    this.#settle(batch.zone, lastSeqOf(batch), refused('NOT_RECORDED', `Events up to seq ${lastSeqOf(batch)} of ${batch.zone} are lost.`));
+    const seq = lastSeqOf(batch);
+    this.#waiters.settle(batch.zone, seq, refused('NOT_RECORDED', `Events up to seq ${seq} of ${batch.zone} are lost.`));
   }
 
   /** For each zone with a hole: the fact that it was lost, and the state after it. */
   #bridgeLosses(): EventBatch[] {
     const bridges: EventBatch[] = [];
     for (const [zone, firstSeq] of this.#losses) {
-      const present = this.#options.checkpointOf(zone, firstSeq);
-      if (!present) continue;
+      const present = this.#options.presentOf(zone, firstSeq);
+      // A zone that failed is brought back from its record under a new epoch; until then it decides nothing.
+      if (present === 'later') continue;
+      this.#losses.delete(zone);
+      if (present === 'gone') continue;
       bridges.push({
         zone,
         epoch: present.epoch,
@@ -309,25 +356,22 @@ export class Outbox {
     for (const [index, batch] of batches.entries()) {
       const outcome = appended[index];
       if (outcome === undefined || outcome === 'stale') {
-        this.#settle(batch.zone, lastSeqOf(batch), refused('ZONE_STOPPED', `${batch.zone} has another owner now.`));
-        this.#options.onStale?.(batch.zone, writerOf(batch));
+        this.#waiters.settle(batch.zone, lastSeqOf(batch), refused('ZONE_STOPPED', `${batch.zone} has another owner now.`));
+        this.#options.onStale(batch.zone, writerOf(batch));
         continue;
       }
       this.#appendedEvents += batch.events.length;
       const seq = lastSeqOf(batch);
       this.#durable.set(batch.zone, Math.max(seq, this.#durable.get(batch.zone) ?? 0));
-      this.#options.onDurable?.(batch, outcome.at);
-      this.#settle(batch.zone, seq, null);
+      this.#options.onDurable(batch, outcome.at);
+      this.#waiters.settle(batch.zone, seq, null);
     }
   }
 
-  #settle(zone: ZoneAddress, seq: number, refusal: Refused | null): void {
-    const waiters = this.#waiters.get(zone);
-    if (!waiters) return;
-    const left = waiters.filter((waiter) => waiter.seq > seq);
-    if (left.length > 0) this.#waiters.set(zone, left);
-    else this.#waiters.delete(zone);
-    for (const waiter of waiters) if (waiter.seq <= seq) waiter.done(refusal);
+  #tellFlowing(): void {
+    const awaiting = this.#awaitingFlow;
+    this.#awaitingFlow = [];
+    for (const resolve of awaiting) resolve();
   }
 
   #noteRecorded(batches: number): void {

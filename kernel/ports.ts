@@ -13,6 +13,13 @@ export interface Clock {
   after(ms: number, callback: () => void): () => void;
 }
 
+/**
+ * The random numbers of a zone under an epoch: each call gives the next in [0, 1). The same zone and epoch give the same
+ * sequence, and since no epoch is owned twice, no number is drawn twice. Whoever must not predict them must not know what
+ * they are made from.
+ */
+export type RandomNumbers = (zone: ZoneAddress, epoch: number) => () => number;
+
 /** A position in the log that reading a zone may start from; only the log that gave it understands it. */
 export type LogPosition = number;
 
@@ -78,6 +85,8 @@ export interface Spool {
   drop(count: number): void;
   /** All batches of a zone, oldest first. */
   ofZone(zone: ZoneAddress): EventBatch[];
+  /** How many events there are of a zone; reads nothing. */
+  eventsOf(zone: ZoneAddress): number;
   readonly batches: number;
   readonly bytes: number;
   readonly bytesMax: number;

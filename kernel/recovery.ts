@@ -1,10 +1,16 @@
 import { after, type Checkpoint, type EventBatch, lastSeqOf } from './batch.ts';
+import { messageOf, within } from './deadline.ts';
 import { type AnyZoneDefinition, keyOf, type ZoneAddress } from './definition.ts';
 import type { Clock, LogPosition, Snapshot, SnapshotLabel, SnapshotStore, ZoneLog } from './ports.ts';
 import { ANSWERS_MAX } from './zone.ts';
 
+/** A snapshot store that has not answered by then is passed over. */
+const RUNG_MS_MAX = 5_000;
+/** A log that gives nothing for so long, while it is read, is taken for unavailable. */
+const REPLAY_SILENCE_MS_MAX = 20_000;
+
 /** Where a zone’s past is kept. */
-export interface Record {
+export interface ZoneRecord {
   readonly log: Pick<ZoneLog, 'read'>;
   readonly hot: SnapshotStore;
   readonly cold: SnapshotStore;
@@ -38,19 +44,22 @@ export type Moment = { readonly seq: number } | { readonly time: number };
  * With `until` the same code answers what the zone was at a past moment.
  * @throws RecordBroken when the log lacks events between what was restored and what it holds
  */
-export async function recover(definition: AnyZoneDefinition, zone: ZoneAddress, record: Record, until?: Moment): Promise<Recovered> {
+export async function recover(definition: AnyZoneDefinition, zone: ZoneAddress, record: ZoneRecord, until?: Moment): Promise<Recovered> {
   const steps: RecoveryStep[] = [];
   const snapshot =
     (await tryRung('hot', record, definition, zone, steps, until)) ?? (await tryRung('cold', record, definition, zone, steps, until));
   const started = record.clock.elapsed();
   const past = new Past(definition, zone, snapshot);
   let epoch = snapshot?.epoch ?? 0;
-  for await (const batch of record.log.read(zone, past.seq, snapshot?.position ?? null)) {
-    if (until && 'time' in until && batch.time > until.time) break;
-    past.apply(batch, until && 'seq' in until ? until.seq : Number.POSITIVE_INFINITY);
-    epoch = Math.max(epoch, batch.epoch);
-    if (until && 'seq' in until && past.seq >= until.seq) break;
-  }
+  await whileItMoves(record.clock, async (moved) => {
+    for await (const batch of record.log.read(zone, past.seq, snapshot?.position ?? null)) {
+      moved();
+      if (until && 'time' in until && batch.time > until.time) break;
+      past.apply(batch, until && 'seq' in until ? until.seq : Number.POSITIVE_INFINITY);
+      epoch = Math.max(epoch, batch.epoch);
+      if (until && 'seq' in until && past.seq >= until.seq) break;
+    }
+  });
   steps.push({ rung: 'replay', ms: record.clock.elapsed() - started, outcome: past.seq });
   return {
     checkpoint: past.checkpoint(),
@@ -62,9 +71,24 @@ export async function recover(definition: AnyZoneDefinition, zone: ZoneAddress, 
   };
 }
 
+/** Waits for a replay for as long as it gets anything: one timer for all of it, not one for each batch. */
+function whileItMoves(clock: Clock, replay: (moved: () => void) => Promise<void>): Promise<void> {
+  let batches = 0;
+  let cancel = () => {};
+  const watch = new Promise<never>((_resolve, reject) => {
+    const look = (before: number) => {
+      cancel = clock.after(REPLAY_SILENCE_MS_MAX, () =>
+        batches === before ? reject(new Error(`no answer from the log within ${REPLAY_SILENCE_MS_MAX} ms`)) : look(batches),
+      );
+    };
+    look(0);
+  });
+  return Promise.race([replay(() => void batches++), watch]).finally(() => cancel());
+}
+
 async function tryRung(
   rung: 'hot' | 'cold',
-  { [rung]: store, log, clock }: Record,
+  { [rung]: store, log, clock }: ZoneRecord,
   definition: AnyZoneDefinition,
   zone: ZoneAddress,
   steps: RecoveryStep[],
@@ -74,28 +98,28 @@ async function tryRung(
   const note = (outcome: number | string) => steps.push({ rung, ms: clock.elapsed() - started, outcome });
   let labels: SnapshotLabel[];
   try {
-    labels = await store.list(zone);
+    labels = await within(clock, RUNG_MS_MAX, `the ${rung} store`, store.list(zone));
   } catch (error) {
-    note(`the store is away: ${messageOf(error)}`);
+    note(`the store is unavailable: ${messageOf(error)}`);
     return undefined;
   }
   for (const label of labels) {
     if (until && !isBefore(label, until)) continue;
+    let snapshot: Snapshot;
     try {
-      const snapshot = await store.load(label);
-      if (await isAbandoned(snapshot, log)) {
-        note(`snapshot at seq ${label.seq} is of an owner whose successor decided otherwise`);
-        continue;
-      }
-      const state = stateOf(snapshot, definition);
-      if (state === undefined) {
-        note(`snapshot at seq ${label.seq} is of version ${snapshot.version}, this is ${definition.version}`);
-        continue;
-      }
-      note(snapshot.seq);
-      return { ...snapshot, state };
+      snapshot = await within(clock, RUNG_MS_MAX, `the ${rung} store`, store.load(label));
     } catch (error) {
       note(`snapshot at seq ${label.seq} is damaged: ${messageOf(error)}`);
+      continue;
+    }
+    const state = stateOf(snapshot, definition);
+    if (state === undefined) note(`snapshot at seq ${label.seq} is of version ${snapshot.version}, this is ${definition.version}`);
+    // A log that fails here fails the recovery: what only this snapshot has must not be passed over for that.
+    else if (await within(clock, RUNG_MS_MAX, 'the log', isAbandoned(snapshot, log)))
+      note(`snapshot at seq ${label.seq} is of an owner whose successor decided otherwise`);
+    else {
+      note(snapshot.seq);
+      return { ...snapshot, state };
     }
   }
   return undefined;
@@ -119,8 +143,10 @@ function isBefore(label: SnapshotLabel, moment: Moment): boolean {
   return 'seq' in moment ? label.seq <= moment.seq : label.time <= moment.time;
 }
 
-function stateOf(snapshot: Snapshot, definition: AnyZoneDefinition): unknown {
-  return snapshot.version === definition.version ? snapshot.state : definition.upcastState?.(snapshot.state, snapshot.version);
+/** A state of some version as one of today’s; undefined when it cannot be. */
+function stateOf({ version, state }: Pick<Snapshot, 'version' | 'state'>, definition: AnyZoneDefinition): unknown {
+  if (version === definition.version) return state;
+  return version < definition.version ? definition.upcastState?.(state, version) : undefined;
 }
 
 /** A state that is folded from the record, batch by batch. */
@@ -129,7 +155,6 @@ export class Past {
   readonly #definition: AnyZoneDefinition;
   readonly #zone: ZoneAddress;
   #state: unknown;
-  #handled: number;
   #answered: (readonly [string, number])[];
 
   constructor(definition: AnyZoneDefinition, zone: ZoneAddress, from: (Checkpoint & { seq: number }) | undefined) {
@@ -137,7 +162,6 @@ export class Past {
     this.#zone = zone;
     this.#state = from ? from.state : definition.create(keyOf(zone));
     this.seq = from?.seq ?? 0;
-    this.#handled = from?.handled ?? 0;
     this.#answered = [...(from?.answered ?? [])];
   }
 
@@ -147,28 +171,29 @@ export class Past {
     if (rest.loss) {
       if (rest.loss.lastSeq > untilSeq) return;
       // The batch may still have to be written, and this state goes on changing.
-      this.#state = structuredClone(rest.loss.checkpoint.state);
-      this.#handled = rest.loss.checkpoint.handled;
+      this.#state = stateOf({ version: rest.version, state: structuredClone(rest.loss.checkpoint.state) }, this.#definition);
+      if (this.#state === undefined) throw new VersionUnknown(this.#zone, rest.version, this.#definition, 'upcastState');
       this.#answered = [...rest.loss.checkpoint.answered];
       this.seq = rest.loss.lastSeq;
       return;
     }
     if (rest.firstSeq !== this.seq + 1) throw new RecordBroken(this.#zone, this.seq + 1, rest.firstSeq);
     const { upcast, version } = this.#definition;
+    if (rest.version > version || (rest.version < version && !upcast))
+      throw new VersionUnknown(this.#zone, rest.version, this.#definition, 'upcast');
     for (const [index, written] of rest.events.entries()) {
       if (this.seq >= untilSeq) return;
-      const event = rest.version === version || !upcast ? written : upcast(written, rest.version);
+      const event = rest.version < version ? upcast?.(written, rest.version) : written;
       this.#definition.evolve(this.#state, event);
       this.seq++;
       const id = rest.metas?.[index]?.id;
       if (id !== undefined) this.#answered.push([id, this.seq]);
     }
-    this.#handled = Math.max(this.#handled, this.seq);
     if (this.#answered.length > 2 * ANSWERS_MAX) this.#answered = this.#answered.slice(-ANSWERS_MAX);
   }
 
   checkpoint(): Checkpoint {
-    return { state: this.#state, answered: this.#answered, handled: this.#handled };
+    return { state: this.#state, answered: this.#answered };
   }
 }
 
@@ -182,8 +207,15 @@ export class RecordBroken extends Error {
   }
 }
 
-export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+/** The record holds what this code cannot read: folding it raw would give a state that never was. */
+export class VersionUnknown extends Error {
+  constructor(zone: ZoneAddress, found: number, { kind, version }: AnyZoneDefinition, missing: 'upcast' | 'upcastState') {
+    super(
+      `${zone}: zone kind "${kind}" has events of version ${found} on record, and this code is of version ${version}` +
+        (found > version ? '. Run the newer code.' : ` and has no ${missing}. Define it, or run the code of version ${found}.`),
+    );
+    this.name = 'VersionUnknown';
+  }
 }
 
 /** What the log still lacks of a zone, from two copies of it that may overlap; in order, without repeats. */

@@ -10,38 +10,21 @@ import {
   type ZoneAddress,
 } from './definition.ts';
 import type { LogPosition, Snapshot } from './ports.ts';
-import { mix, Random, seedOf } from './random.ts';
-import { Ring } from './ring.ts';
 
 /** Answers remembered for retries, per zone. A client that retries after a thousand other commands has waited too long. */
 export const ANSWERS_MAX = 1_024;
 
-/** A command on its way, with what it takes to answer it. */
-export interface Letter {
-  readonly command: unknown;
-  readonly meta: CommandMeta | null;
-  readonly answer: ((reply: Reply) => void) | null;
-}
-
-export type ZoneStatus = 'recovering' | 'active' | 'stopped';
-
-/** One live zone: its state, its mailbox, and the events of the present turn. All that may change the state goes through `handle` and `tick`. */
+/** One zone in memory: its state and the events of the present turn. All that may change the state goes through `handle` and `tick`. */
 export class Zone {
   readonly address: ZoneAddress;
   readonly definition: AnyZoneDefinition;
-  status: ZoneStatus = 'recovering';
   state: unknown;
   seq = 0;
+  /** 0 until it is owned. */
   epoch = 0;
-  handled = 0;
   /** Where the log holds the newest durable event. */
   position: LogPosition | null = null;
-  /** The seq at the newest snapshot of each store; a zone that has not changed since needs no other. */
-  readonly snapshotSeq = { hot: -1, cold: -1 };
 
-  readonly mailbox = new Ring<Letter>();
-  /** Whether it waits for its part of a turn. */
-  isReady = false;
   #events: { type: string }[] = [];
   #metas: (CommandMeta | null)[] | null = null;
   #meta: CommandMeta | null = null;
@@ -50,25 +33,32 @@ export class Zone {
   #emittedBefore = 0;
   readonly #answered = new Map<string, Reply>();
   /** Ids among them whose events were lost, with the seq they were answered at. */
-  readonly #disowned = new Map<string, number>();
-  readonly #seed: number;
-  readonly #random = new Random(0);
-  #isSeeded = false;
+  readonly #lost = new Map<string, number>();
   readonly #context: { -readonly [K in keyof Context<{ type: string }>]: Context<{ type: string }>[K] };
 
   constructor(definition: AnyZoneDefinition, address: ZoneAddress) {
     this.address = address;
     this.definition = definition;
-    this.#seed = seedOf(address);
     this.state = definition.create(keyOf(address));
     this.#context = {
       now: 0,
-      random: () => this.#nextRandom(),
+      random: () => {
+        throw new Error(`${address} has no random numbers before it is owned`);
+      },
       emit: (event) => this.#emit(event),
       refuse: (code, message) => {
         this.#refusal = { ok: false, code, message };
       },
     };
+  }
+
+  /**
+   * Begins to be owned under an epoch.
+   * @param random the zone’s numbers under this epoch, a sequence that goes on for as long: not even a rebuild begins it anew
+   */
+  own(epoch: number, random: () => number): void {
+    this.epoch = epoch;
+    this.#context.random = random;
   }
 
   /** Decides one command and answers. Throws what the definition throws; the zone must then be rebuilt from its record. */
@@ -115,10 +105,10 @@ export class Zone {
   checkpoint(): Checkpoint {
     const answered: [string, number][] = [];
     for (const [id, reply] of this.#answered) {
-      const seq = reply.ok ? reply.seq : -(this.#disowned.get(id) ?? 0);
+      const seq = reply.ok ? reply.seq : -(this.#lost.get(id) ?? 0);
       if (seq !== 0) answered.push([id, seq]);
     }
-    return { state: this.state, answered, handled: this.handled };
+    return { state: this.state, answered };
   }
 
   snapshot(time: number, unrecorded: readonly EventBatch[]): Snapshot {
@@ -135,44 +125,41 @@ export class Zone {
   }
 
   /** Becomes what the record says it was. */
-  restore(checkpoint: Checkpoint, seq: number): void {
+  restore(checkpoint: Checkpoint, seq: number, position: LogPosition | null): void {
     this.state = checkpoint.state;
     this.seq = seq;
-    this.handled = checkpoint.handled;
+    this.position = position;
     this.#events = [];
     this.#metas = null;
     this.#answered.clear();
-    this.#disowned.clear();
+    this.#lost.clear();
     for (const [id, answeredAt] of checkpoint.answered) {
       this.#remember(id, { ok: true, seq: Math.abs(answeredAt) });
-      if (answeredAt < 0) this.#disown(id, -answeredAt);
+      if (answeredAt < 0) this.#markLost(id, -answeredAt);
     }
   }
 
   /** The events from a seq on are lost. What they did stands, but a retry must not be told that it is on record. */
-  disown(firstSeq: number): void {
-    for (const [id, reply] of this.#answered) if (reply.ok && reply.seq >= firstSeq) this.#disown(id, reply.seq);
+  markLost(firstSeq: number): void {
+    for (const [id, reply] of this.#answered) if (reply.ok && reply.seq >= firstSeq) this.#markLost(id, reply.seq);
   }
 
-  #disown(id: string, seq: number): void {
-    this.#answered.set(id, refused('NOT_RECORDED', `Its events, up to seq ${seq} of ${this.address}, are lost.`));
-    this.#disowned.set(id, seq);
+  /**
+   * Drops what the failed command emitted, so that only decisions that were answered reach the log. The state may be half
+   * changed: it must be restored before anybody sees it.
+   */
+  undoFailed(): void {
+    const failed = this.#events.length - this.#emittedBefore;
+    this.#events.length = this.#emittedBefore;
+    if (this.#metas) this.#metas.length = this.#emittedBefore;
+    this.seq -= failed;
   }
 
   #begin(meta: CommandMeta | null, now: number): void {
     this.#meta = meta;
     this.#refusal = null;
     this.#context.now = now;
-    this.handled++;
-    this.#isSeeded = false;
     this.#emittedBefore = this.#events.length;
-  }
-
-  /** Each command has a sequence of its own, begun when it first asks. */
-  #nextRandom(): number {
-    if (!this.#isSeeded) this.#random.state = mix(this.#seed, this.handled);
-    this.#isSeeded = true;
-    return this.#random.next();
   }
 
   #conclude(): Refused | null {
@@ -183,19 +170,17 @@ export class Zone {
   }
 
   #emit(event: { type: string }): void {
-    this.definition.evolve(this.state, event);
+    // Counted before it is evolved: should evolve throw half-way, the event is among those that are undone.
     this.#events.push(event);
     this.seq++;
     if (this.#meta !== null && this.#metas === null) this.#metas = new Array(this.#events.length - 1).fill(null);
     this.#metas?.push(this.#meta);
+    this.definition.evolve(this.state, event);
   }
 
-  /** Drops what the failed command emitted, so that only decisions that were answered reach the log. */
-  undoFailed(): void {
-    const failed = this.#events.length - this.#emittedBefore;
-    this.#events.length = this.#emittedBefore;
-    if (this.#metas) this.#metas.length = this.#emittedBefore;
-    this.seq -= failed;
+  #markLost(id: string, seq: number): void {
+    this.#answered.set(id, refused('NOT_RECORDED', `Its events, up to seq ${seq} of ${this.address}, are lost.`));
+    this.#lost.set(id, seq);
   }
 
   #remember(id: string, reply: Reply): void {
@@ -203,7 +188,7 @@ export class Zone {
       const oldest = this.#answered.keys().next();
       if (!oldest.done) {
         this.#answered.delete(oldest.value);
-        this.#disowned.delete(oldest.value);
+        this.#lost.delete(oldest.value);
       }
     }
     this.#answered.set(id, reply);

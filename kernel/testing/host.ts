@@ -1,6 +1,7 @@
 import type { EventBatch } from '../batch.ts';
 import type { AnyZoneDefinition } from '../definition.ts';
-import { type HostOptions, type HostTrouble, ZoneHost } from '../host.ts';
+import { ZoneHost } from '../host.ts';
+import type { HostOptions, HostTrouble } from '../host-options.ts';
 import { ManualClock, MemoryLog, MemorySnapshots, MemorySpool } from './memory.ts';
 
 export interface TestHost {

@@ -187,4 +187,8 @@ export class MemorySpool implements Spool {
   ofZone(zone: ZoneAddress): EventBatch[] {
     return this.#batches.filter((batch) => batch.zone === zone);
   }
+
+  eventsOf(zone: ZoneAddress): number {
+    return this.#batches.reduce((sum, batch) => sum + (batch.zone === zone ? batch.events.length : 0), 0);
+  }
 }

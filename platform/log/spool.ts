@@ -41,6 +41,8 @@ export class FileSpool implements Spool {
   #first = 0;
   #bytes = 0;
   #segments: Segment[] = [];
+  /** Of each zone that has some. */
+  readonly #events = new Map<ZoneAddress, number>();
 
   constructor(disk: SpoolDisk, bytesMax: number) {
     this.#disk = disk;
@@ -68,9 +70,8 @@ export class FileSpool implements Spool {
       body.copy(record, HEADER_BYTES);
       const segment = this.#write(record);
       if (!segment) break;
-      this.#entries.push({ segment, at: segment.bytes, bytes, events: batch.events.length, zone: batch.zone });
+      this.#enter({ segment, at: segment.bytes, bytes, events: batch.events.length, zone: batch.zone });
       segment.bytes += bytes;
-      this.#bytes += bytes;
       taken++;
     }
     return taken;
@@ -88,7 +89,7 @@ export class FileSpool implements Spool {
 
   drop(count: number): void {
     const end = Math.min(this.#first + count, this.#entries.length);
-    for (; this.#first < end; this.#first++) this.#bytes -= (this.#entries[this.#first] as Entry).bytes;
+    for (; this.#first < end; this.#first++) this.#leave(this.#entries[this.#first] as Entry);
     const oldest = this.#entries[this.#first];
     if (!oldest) {
       for (const segment of this.#segments) this.#delete(segment);
@@ -118,9 +119,26 @@ export class FileSpool implements Spool {
       .map((entry) => this.#read(entry));
   }
 
+  eventsOf(zone: ZoneAddress): number {
+    return this.#events.get(zone) ?? 0;
+  }
+
   close(): void {
     for (const segment of this.#segments) segment.file.close();
     this.#segments = [];
+  }
+
+  #enter(entry: Entry): void {
+    this.#entries.push(entry);
+    this.#bytes += entry.bytes;
+    this.#events.set(entry.zone, this.eventsOf(entry.zone) + entry.events);
+  }
+
+  #leave({ zone, bytes, events }: Entry): void {
+    this.#bytes -= bytes;
+    const left = this.eventsOf(zone) - events;
+    if (left > 0) this.#events.set(zone, left);
+    else this.#events.delete(zone);
   }
 
   /** Where the record stands now; undefined when the disk has no room for it. */
@@ -177,8 +195,7 @@ export class FileSpool implements Spool {
         segment.bytes = at + bytes;
         if (number > markSegment || (number === markSegment && at >= markAt)) {
           const batch = this.#packr.unpack(body) as EventBatch;
-          this.#entries.push({ segment, at, bytes, events: batch.events.length, zone: batch.zone });
-          this.#bytes += bytes;
+          this.#enter({ segment, at, bytes, events: batch.events.length, zone: batch.zone });
         }
         at += bytes;
       }

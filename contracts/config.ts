@@ -226,6 +226,14 @@ export const Config = Type.Object(
               }),
             ),
           ),
+          openMax: Type.Optional(
+            Type.Integer({
+              minimum: 10,
+              default: 5_000,
+              description:
+                'Accounts that are kept in memory. Beyond it those that were used least recently are closed, and opened again when needed.',
+            }),
+          ),
           sessionHours: Type.Optional(
             Type.Integer({
               minimum: 1,

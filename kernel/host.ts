@@ -44,7 +44,7 @@ export class ZoneHost {
   readonly #transitions = new Map<ZoneAddress, Promise<void>>();
   readonly #ready = new Ring<ZoneEntry>();
   #turnIsDue = false;
-  #closing: Promise<void> | null = null;
+  #closed: Promise<void> | null = null;
   #uses = 0;
   #durableWaiting = 0;
   readonly #counts = { decidedCommands: 0, refusedBusy: 0, turns: 0, zoneFailures: 0, observerFailures: 0 };
@@ -96,7 +96,7 @@ export class ZoneHost {
 
   /** Becomes the zone’s owner and brings it back from its record; resolves when it is active. Commands sent meanwhile wait. */
   async open(address: ZoneAddress): Promise<void> {
-    if (this.#closing) throw new Error(`${address} cannot be opened: this host is closed`);
+    if (this.#closed !== null) throw new Error(`${address} cannot be opened: this host is closed`);
     const entry = this.#entries.get(address);
     if (!entry) {
       const fresh = new ZoneEntry(new Zone(this.#definitionOf(address), address));
@@ -105,7 +105,7 @@ export class ZoneHost {
       return this.#bringUp(fresh, 'opening');
     }
     entry.usedAt = ++this.#uses;
-    if (entry.releasing) return entry.releasing.then(() => this.open(address));
+    if (entry.releasing !== null) return entry.releasing.then(() => this.open(address));
     if (entry.status === 'failed') return this.#bringUp(entry, 'rebuilding');
     return entry.bringUp;
   }
@@ -204,13 +204,19 @@ export class ZoneHost {
 
   /** Stops taking commands, decides what waits, snapshots, and hands everything to the log (or the spool). */
   close(): Promise<void> {
-    this.#closing ??= this.#close();
-    return this.#closing;
+    this.#closed ??= this.#close();
+    return this.#closed;
   }
 
   /** Resolves when everything decided so far is in the log or on the spool. */
   flushed(): Promise<void> {
     return this.#outbox.drained();
+  }
+
+  /** Resolves when the log has everything decided so far, and what an earlier run had left on the spool. */
+  async recorded(): Promise<void> {
+    await this.#outbox.flowing();
+    await this.#outbox.drained();
   }
 
   figures(): HostFigures {
@@ -228,7 +234,7 @@ export class ZoneHost {
 
   #post(address: ZoneAddress, queued: QueuedCommand): Refused | null {
     const entry = this.#entries.get(address);
-    if (!entry || this.#closing) return refused('ZONE_STOPPED', `${address} is not open on this host.`);
+    if (!entry || this.#closed !== null) return refused('ZONE_STOPPED', `${address} is not open on this host.`);
     if (entry.status === 'failed' || entry.status === 'releasing') return refused('ZONE_STOPPED', `${address} is ${entry.status}.`);
     const { mailbox } = entry;
     if (mailbox.size >= (this.#options.mailboxMax ?? MAILBOX_MAX)) {
@@ -440,7 +446,7 @@ export class ZoneHost {
     const { zonesMax = Number.POSITIVE_INFINITY } = this.#options;
     if (this.#entries.size <= zonesMax) return;
     const idle = [...this.#entries.values()].filter(
-      ({ status, mailbox, releasing, zone }) => status === 'active' && mailbox.size === 0 && !releasing && !zone.definition.tick,
+      ({ status, mailbox, releasing, zone }) => status === 'active' && mailbox.size === 0 && releasing === null && !zone.definition.tick,
     );
     idle.sort((one, other) => one.usedAt - other.usedAt);
     const leaving = idle.slice(0, this.#entries.size - zonesMax + Math.floor(zonesMax / 10));

@@ -1,5 +1,5 @@
 export { admit, after, type Checkpoint, type EventBatch, envelopesOf, eventId, lastSeqOf, writerOf } from './batch.ts';
-export { messageOf } from './deadline.ts';
+export { messageOf, within } from './deadline.ts';
 export {
   type AnyZoneDefinition,
   type CommandMeta,
@@ -27,6 +27,6 @@ export type {
   ZoneLog,
 } from './ports.ts';
 export { mix, openNumbers, Random, seedOf } from './random.ts';
-export { type Reaction, type Reactor, reactionsOf } from './reactor.ts';
+export { type Reaction, type Reactor, reactionMeta, reactionsOf, verdictOf } from './reactor.ts';
 export { type Moment, Past, RecordBroken, type RecoveryStep, recover } from './recovery.ts';
 export type { ZoneStatus } from './zone-entry.ts';

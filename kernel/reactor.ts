@@ -1,9 +1,10 @@
 import { type EventBatch, eventId } from './batch.ts';
-import type { CommandMeta, ZoneAddress } from './definition.ts';
+import { type CommandMeta, KERNEL_REFUSALS, type Reply, type ZoneAddress } from './definition.ts';
 
 export interface Reaction {
   readonly to: ZoneAddress;
   readonly command: unknown;
+  readonly tenant?: string;
 }
 
 /**
@@ -21,10 +22,26 @@ export function* reactionsOf<Event extends { type: string }>(
 ): Generator<Reaction & { meta: CommandMeta }> {
   for (const [index, event] of batch.events.entries()) {
     let count = 0;
-    const cause = batch.metas?.[index];
-    for (const reaction of reactor.react(event, batch.zone)) {
-      const id = `${reactor.name}/${eventId(batch, index)}/${count++}`;
-      yield { ...reaction, meta: { ...(cause?.correlation !== undefined && { correlation: cause.correlation }), id } };
-    }
+    for (const reaction of reactor.react(event, batch.zone))
+      yield { ...reaction, meta: reactionMeta(reactor.name, batch, index, count++, reaction) };
   }
+}
+
+/** What goes with the command number `count` that a reactor makes of an event: the same each time the event is delivered. */
+export function reactionMeta(reactor: string, batch: EventBatch, index: number, count: number, { tenant }: Reaction): CommandMeta {
+  const correlation = batch.metas?.[index]?.correlation;
+  return {
+    id: `${reactor}/${eventId(batch, index)}/${count}`,
+    ...(correlation !== undefined && { correlation }),
+    ...(tenant !== undefined && { tenant }),
+  };
+}
+
+/**
+ * What a reply means for who delivers events: `done`, with or without an effect; `retry`, because the same command may be taken
+ * later; `never`, because it will fail however often it is sent.
+ */
+export function verdictOf(reply: Reply): 'done' | 'retry' | 'never' {
+  if (reply.ok || !(reply.code in KERNEL_REFUSALS)) return 'done';
+  return reply.code === 'ZONE_FAILED' || reply.code === 'NOT_RECORDED' ? 'never' : 'retry';
 }

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { publishAccount } from '@millrace/accounts';
-import { ZoneHost } from '@millrace/kernel';
+import { type RandomNumbers, ZoneHost } from '@millrace/kernel';
 import { systemClock } from '@millrace/platform/clock';
 import type { Settings } from '@millrace/platform/config';
 import { type EventLog, openLmdbLog, openSpool } from '@millrace/platform/log';
@@ -17,7 +17,7 @@ export interface AccountZones {
 }
 
 /** The zones of accounts, with a log of their own: what users do is nothing the market’s readers should have to read. */
-export function openAccountZones(settings: Settings, feed: Pick<FanOut, 'publish'>, logger: Logger): AccountZones {
+export function openAccountZones(settings: Settings, feed: Pick<FanOut, 'publish'>, random: RandomNumbers, logger: Logger): AccountZones {
   const folder = join(settings.data, 'accounts');
   const log = openLmdbLog(join(folder, 'log'));
   const spool = openSpool(join(folder, 'spool'), settings.log.spoolMiB * MIB);
@@ -29,6 +29,8 @@ export function openAccountZones(settings: Settings, feed: Pick<FanOut, 'publish
     hot,
     cold,
     clock: systemClock,
+    random,
+    zonesMax: settings.accounts.openMax,
     onDecided: (batch, state) => publishAccount(feed, batch, state),
     onTrouble: (trouble) => logger.error(trouble, 'an account’s zone is in trouble'),
   });

@@ -13,6 +13,7 @@ import type { HttpServer } from '@millrace/platform/http';
 import { ConsumerGroup, openLmdbLog, openSpool } from '@millrace/platform/log';
 import { openSmtp, type Post } from '@millrace/platform/mail';
 import { announcements, connectRedis, fanOut, nobodyElse } from '@millrace/platform/redis';
+import { secretNumbers } from '@millrace/platform/secrets';
 import { openDuckDbSeries, type SeriesStore } from '@millrace/platform/series';
 import { openFileSnapshots, openLmdbSnapshots } from '@millrace/platform/snapshots';
 import { Hub } from '@millrace/platform/streams';
@@ -24,7 +25,7 @@ import { startDatabase } from './database/server-database.ts';
 import { openDoor, serveWatchers } from './door.ts';
 import { registerMetrics, registerWorldMetrics } from './metrics.ts';
 import { ProjectorHandle } from './projector/projector-handle.ts';
-import { sharedSecrets } from './secrets.ts';
+import { ownSecrets, sharedSecrets, ZONE_RANDOM } from './secrets.ts';
 import { serverId } from './server-id.ts';
 import { UserError } from './user-error.ts';
 import { startWorlds, WORLD_SOCKET_PATH, WORLDS_FOLDER, type Worlds } from './worlds/worlds.ts';
@@ -105,12 +106,14 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
       return channel ? initialEvents(channel, instruments, stateOf) : [];
     },
   });
+  const random = secretNumbers(await ownSecrets(settings).secret(ZONE_RANDOM));
   const host: ZoneHost = new ZoneHost({
     log,
     spool,
     hot,
     cold,
     clock: systemClock,
+    random,
     onDecided: (batch: EventBatch, state) => {
       for (const { type } of batch.events) decided.set(type, (decided.get(type) ?? 0) + 1);
       // Before anyone is told: whoever asks because of that gets what was decided.
@@ -158,7 +161,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
       ? null
       : connectRedis(settings.redis.url, (error) => logger.warn({ message: error.message }, 'Redis cannot be reached'));
   const feed = fanOut(hub, redis);
-  const accountZones = settings.demo ? null : openAccountZones(settings, feed, logger);
+  const accountZones = settings.demo ? null : openAccountZones(settings, feed, random, logger);
   accounts =
     accountZones &&
     accountsOf(settings, logger, {

@@ -18,6 +18,8 @@ import { UserError } from './user-error.ts';
 
 const FOLDER = 'secrets';
 const MASTER_FILE = 'master-key';
+/** Name of the secret that zones’ random numbers are made from. */
+export const ZONE_RANDOM = 'zone-random';
 
 /** Secrets of this server’s own, in its data folder. */
 export function ownSecrets(settings: Settings): InstallationSecrets {

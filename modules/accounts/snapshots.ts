@@ -1,7 +1,7 @@
 import { type AccountEvent, type AccountSnapshot, type InstrumentId, TIERS } from '@millrace/contracts';
-import { type EventBatch, keyOf, kindOf, type ZoneHost, zoneAddress } from '@millrace/kernel';
+import { keyOf, kindOf, type Reaction, type ZoneHost } from '@millrace/kernel';
 import { type Database, offsetsOf, saveOffsets } from '@millrace/platform/database';
-import type { Projection } from '@millrace/platform/log';
+import { type EventReactor, type Projection, reactorProjection } from '@millrace/platform/log';
 import type { Members } from './members.ts';
 import { type AccountCommand, accountZone } from './zone.ts';
 
@@ -9,6 +9,7 @@ import { type AccountCommand, accountZone } from './zone.ts';
 const GROUP = 'account-snapshots';
 /** Instruments a new user begins with. */
 const WATCHED_FIRST = 8;
+const STEPS = ['profile', 'limits', 'watchlist'] as const;
 
 export interface SnapshotParts {
   readonly database: Database;
@@ -19,49 +20,40 @@ export interface SnapshotParts {
   readonly instruments: () => Iterable<InstrumentId>;
 }
 
-/**
- * Puts snapshots together, behind whoever asked for them: it reads requests from the log and answers with commands, whose ids derive
- * from the request, so that one that is read twice has one effect.
- */
+/** Puts snapshots together, behind whoever asked for them: it reads requests from the log and answers with commands. */
 export function snapshotWorker({ database, server, host, members, instruments }: SnapshotParts): Projection {
   const group = server === null ? GROUP : `${GROUP}@${server}`;
-  async function generate(user: string, request: string, trace: string | undefined): Promise<void> {
-    const zone = zoneAddress(accountZone.kind, user);
-    await host.open(zone);
-    const found = await members.user(user);
-    const about = { ...(trace !== undefined && { correlation: trace }), ...(found && { tenant: found.tenant }) };
-    // Only what is on record lets the reader go on: a crash before it has the request read again.
-    const tell = (command: AccountCommand, id: string) => host.submit(zone, command, { id: `${request}/${id}`, durable: true, ...about });
-    if (!found) return void (await tell({ type: 'FailSnapshot', request, reason: 'There is no such user.' }, 'failed'));
-    const steps = ['profile', 'limits', 'watchlist'] as const;
-    const step = async (done: number) =>
-      tell({ type: 'NoteProgress', progress: { request, step: steps[done - 1] ?? '', done, of: steps.length } }, String(done));
-    await step(1);
-    const tier = await members.tierOf(found.tenant);
-    await step(2);
-    const watchlist = [...instruments()].slice(0, WATCHED_FIRST);
-    await step(3);
-    const { name, email, tenant, role } = found;
-    const snapshot: AccountSnapshot = {
-      request,
-      generatedAt: Date.now(),
-      profile: { name, email, tenant, role },
-      limits: TIERS[tier],
-      watchlist,
-    };
-    await tell({ type: 'RecordSnapshot', snapshot }, 'done');
-  }
-
-  return {
+  const reactor: EventReactor<AccountEvent> = {
     name: group,
     wants: (zone) => kindOf(zone) === accountZone.kind,
-    offsets: () => offsetsOf(database, group),
-    apply: async (batches: readonly EventBatch[], read) => {
-      for (const batch of batches)
-        for (const [index, event] of (batch.events as unknown as AccountEvent[]).entries())
-          if (event.type === 'AccountSnapshotRequested')
-            await generate(keyOf(batch.zone), event.request, batch.metas?.[index]?.correlation);
-      await database.drizzle.transaction((transaction) => saveOffsets(transaction, group, read));
+    async *react(event, zone): AsyncGenerator<Reaction> {
+      if (event.type !== 'AccountSnapshotRequested') return;
+      const { request } = event;
+      const found = await members.user(keyOf(zone));
+      const send = (command: AccountCommand): Reaction => ({ to: zone, command, ...(found && { tenant: found.tenant }) });
+      if (!found) return yield send({ type: 'FailSnapshot', request, reason: 'There is no such user.' });
+      const step = (done: number) =>
+        send({ type: 'NoteProgress', progress: { request, step: STEPS[done - 1] ?? '', done, of: STEPS.length } });
+      yield step(1);
+      const tier = await members.tierOf(found.tenant);
+      yield step(2);
+      const watchlist = [...instruments()].slice(0, WATCHED_FIRST);
+      yield step(3);
+      const { name, email, tenant, role } = found;
+      const snapshot: AccountSnapshot = {
+        request,
+        generatedAt: Date.now(),
+        profile: { name, email, tenant, role },
+        limits: TIERS[tier],
+        watchlist,
+      };
+      yield send({ type: 'RecordSnapshot', snapshot });
     },
   };
+  return reactorProjection({
+    reactor,
+    host,
+    offsets: () => offsetsOf(database, group),
+    saveOffsets: (read) => database.drizzle.transaction((transaction) => saveOffsets(transaction, group, read)),
+  });
 }

@@ -1,4 +1,4 @@
-import { type Clock, messageOf, type ZoneAddress, type ZoneHost } from '@millrace/kernel';
+import { type Clock, messageOf, type ZoneAddress, type ZoneHost, type ZoneStatus } from '@millrace/kernel';
 import type { Assignment, Beat, HostId } from './messages.ts';
 
 /** Beats in a lease: so many may be lost before it is over. */
@@ -22,7 +22,7 @@ export interface MemberOptions {
 
 /** One attempt to have a zone: what an earlier one still brings about does not count. */
 interface Held {
-  state: 'opening' | 'open' | 'releasing';
+  state: 'opening' | 'open' | 'failed' | 'releasing';
 }
 
 /**
@@ -80,17 +80,43 @@ export class Member {
     if (!this.#isStopped) this.#beatNow();
   }
 
-  /** Releases everything, for an orderly end. */
-  async stop(): Promise<void> {
+  /** A zone of this host is in another part of its life. One that failed counts as not open until it is active again. */
+  statusChanged(zone: ZoneAddress, status: ZoneStatus): void {
+    const held = this.#held.get(zone);
+    if (held?.state === 'open' && status === 'failed') {
+      held.state = 'failed';
+      this.#options.onClosed(zone);
+    } else if (held?.state === 'failed' && status === 'active') {
+      held.state = 'open';
+      this.#options.onOpened(zone);
+    } else return;
+    if (!this.#isStopped) this.#beatNow();
+  }
+
+  /**
+   * Hands over what it has, for an orderly end. What the log does not take within `waitMs` stays with this host’s record: its
+   * spool, which the next run writes first.
+   */
+  async stop(waitMs: number): Promise<void> {
     this.#isStopped = true;
     this.#cancel();
     this.#cancelExpiry();
-    await Promise.all(this.open.map((zone) => this.#release(zone)));
+    let late = () => {};
+    const waited = new Promise<void>((resolve) => {
+      late = this.#clock.after(waitMs, resolve);
+    });
+    await Promise.race([Promise.all(this.#settled.map((zone) => this.#release(zone))), waited]);
+    late();
+  }
+
+  /** Zones that are neither on their way here nor away. */
+  get #settled(): ZoneAddress[] {
+    return [...this.#held].filter(([, { state }]) => state === 'open' || state === 'failed').map(([zone]) => zone);
   }
 
   #comply(): void {
     for (const zone of this.#wanted) if (!this.#held.has(zone)) this.#open(zone);
-    for (const zone of this.open) if (!this.#wanted.has(zone)) void this.#release(zone);
+    for (const zone of this.#settled) if (!this.#wanted.has(zone)) void this.#release(zone);
   }
 
   #open(zone: ZoneAddress): void {

@@ -30,6 +30,7 @@ export interface Settings {
   readonly publicUrl?: string;
   readonly accounts: {
     readonly signUp: 'open' | 'invitation';
+    readonly openMax: number;
     readonly sessionHours: number;
     readonly secondFactor: 'optional' | 'operators';
     readonly providers: readonly ProviderConfig[];

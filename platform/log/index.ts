@@ -1,5 +1,6 @@
 export { CannotApply, type ConsumerFigures, ConsumerGroup, type Projection, type ReadUpTo } from './consumer.ts';
 export type { DeadLetterBox, EventLog, LogFigures, LoggedBatch, RetentionRule } from './event-log.ts';
 export { openLmdbLog } from './lmdb-log.ts';
+export { type EventReactor, reactorProjection } from './reactor-projection.ts';
 export { type FileSpool, openSpool } from './spool.ts';
 export type { SpoolDisk, SpoolFile } from './spool-disk.ts';

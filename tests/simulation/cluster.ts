@@ -120,6 +120,7 @@ export class Cluster {
           plan: PLAN,
           leaseMs: LEASE_MS,
           spoolMiB: 0,
+          randomSecret: 'simulated',
           recoverFrom: ['hot', 'cold'],
         },
         {

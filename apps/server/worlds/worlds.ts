@@ -2,7 +2,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import type { WorldPlan, ZoneId } from '@millrace/contracts';
-import { keyOf, messageOf, ZoneHost, zoneAddress } from '@millrace/kernel';
+import { keyOf, messageOf, within, ZoneHost, zoneAddress } from '@millrace/kernel';
 import type { Flow, WorldSample } from '@millrace/operations';
 import { systemClock } from '@millrace/platform/clock';
 import { Coordinator } from '@millrace/platform/cluster';
@@ -30,7 +30,7 @@ import {
 import { drillReports } from '../drill/reports.ts';
 import type { WorldFigures } from '../metrics.ts';
 import type { ProjectorHandle } from '../projector/projector-handle.ts';
-import { ownSecrets } from '../secrets.ts';
+import { ownSecrets, ZONE_RANDOM } from '../secrets.ts';
 import { HostProcesses } from './host-processes.ts';
 import { openPlayersPort } from './players-port.ts';
 import { type FromHost, openStores } from './zone-host.ts';
@@ -44,6 +44,8 @@ export const WORLDS_FOLDER = 'worlds';
 
 /** How long a start waits for all zones to be open. */
 const OPEN_MS_MAX = 10_000;
+/** How long a start waits for the log to take what an earlier run had left on a spool. */
+const LEFT_SPOOL_MS_MAX = 20_000;
 
 /** Where browsers play. */
 export const WORLD_SOCKET_PATH = '/api/v1/worlds/socket';
@@ -87,6 +89,7 @@ export async function startWorlds(
   const plan: WorldPlan = { seed: worlds.seed, columns: worlds.columns, rows: worlds.rows, monsters: worlds.monsters, items: worlds.items };
   const zones = allZones(plan);
   const tokens = playerTokens(new TextEncoder().encode(worlds.tokenSecret ?? (await ownSecrets(settings).secret('world-tokens'))));
+  const randomSecret = await ownSecrets(settings).secret(ZONE_RANDOM);
   const gateway = new Gateway({
     clock: systemClock,
     zones,
@@ -149,7 +152,7 @@ export async function startWorlds(
   const hosts: HostProcesses = new HostProcesses(
     worlds.hosts,
     { ...stores, close: async () => {} },
-    { data, plan, leaseMs: worlds.leaseMs, spoolMiB: settings.log.spoolMiB, recoverFrom: worlds.recoverFrom },
+    { data, plan, leaseMs: worlds.leaseMs, spoolMiB: settings.log.spoolMiB, randomSecret, recoverFrom: worlds.recoverFrom },
     {
       onMessage: (host, message) => {
         switch (message.type) {
@@ -301,7 +304,9 @@ async function drainLeftSpools(data: string, spoolMiB: number, log: EventLog, lo
         clock: systemClock,
         onTrouble: (trouble) => logger.warn(trouble),
       });
-      await host.flushed().catch((error) => logger.error({ spool: name, message: messageOf(error) }, 'a spool could not be written'));
+      await within(systemClock, LEFT_SPOOL_MS_MAX, 'the log', host.recorded()).catch((error) =>
+        logger.error({ spool: name, batches: spool.batches, message: messageOf(error) }, 'a spool could not be written; it is kept'),
+      );
       await host.close();
     }
     spool.close();

@@ -3,10 +3,13 @@ import type { WorldPlan } from '@millrace/contracts';
 import { type Clock, type HostFigures, kindOf, type RecoveryStep, type SnapshotStore, ZoneHost } from '@millrace/kernel';
 import { type Assignment, type Beat, Member } from '@millrace/platform/cluster';
 import { type EventLog, type FileSpool, openLmdbLog, openSpool } from '@millrace/platform/log';
+import { secretNumbers } from '@millrace/platform/secrets';
 import { openFileSnapshots, openLmdbSnapshots } from '@millrace/platform/snapshots';
 import { type FromZoneHost, type ToZoneHost, WorldHost } from '@millrace/worlds';
 
 const FIGURES_MS = 1_000;
+/** How long a host that stops waits for its zones to be in the log. */
+const RELEASE_MS_MAX = 3_000;
 const MIB = 1024 * 1024;
 
 /** What a zone host is told when it begins. */
@@ -19,6 +22,8 @@ export interface Begin {
   readonly plan: WorldPlan;
   readonly leaseMs: number;
   readonly spoolMiB: number;
+  /** What zones’ random numbers are made from; the same for all hosts of the installation. */
+  readonly randomSecret: string;
   /** Snapshots that zones may come back from. */
   readonly recoverFrom: readonly ('hot' | 'cold')[];
 }
@@ -104,6 +109,7 @@ export function runZoneHost(begin: Begin, { stores, spool, clock, send }: ZoneHo
     cold: begin.recoverFrom.includes('cold') ? stores.cold : unread(stores.cold),
     spool,
     clock,
+    random: secretNumbers(begin.randomSecret),
     ...world.hooks,
     onDecided: (batch, state) => {
       const kind = kindOf(batch.zone);
@@ -114,6 +120,7 @@ export function runZoneHost(begin: Begin, { stores, spool, clock, send }: ZoneHo
       send({ type: 'trouble', kind, zone: zone ?? null, message });
       if (kind === 'zone-lost' && zone) member.lost(zone);
     },
+    onStatus: (zone, status) => member.statusChanged(zone, status),
     onRecovered: (zone, steps) => {
       world.hooks.onRecovered?.(zone, steps);
       send({ type: 'recovered', zone, steps });
@@ -160,7 +167,7 @@ export function runZoneHost(begin: Begin, { stores, spool, clock, send }: ZoneHo
     flushed: () => host.flushed(),
     stop: async () => {
       cancelFigures();
-      await member.stop();
+      await member.stop(RELEASE_MS_MAX);
       world.stop();
       await host.close();
       spool.close();

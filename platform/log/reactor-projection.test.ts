@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { EventBatch, Reply, ZoneHost } from '@millrace/kernel';
+import { newHost, type Turnstile, turnstile } from '@millrace/kernel/testing';
+import { CannotApply, type ReadUpTo } from './consumer.ts';
+import { reactorProjection } from './reactor-projection.ts';
+
+const entered = (seq: number, people: number): EventBatch => ({
+  zone: 'turnstile/gate',
+  epoch: 1,
+  firstSeq: seq,
+  version: 1,
+  time: 1,
+  events: [{ type: 'Admitted', people } as { type: string }],
+  metas: null,
+});
+
+/** Everybody who passes the gate goes on to the hall. */
+const usher = {
+  name: 'usher',
+  wants: () => true,
+  async *react(event: { type: string; people?: number }) {
+    yield { to: 'turnstile/hall', command: { type: 'Admit', people: event.people } };
+  },
+};
+
+/** A hall on a real host, reached through a host that gives the `replies` first. */
+function hall(replies: Reply[] = []) {
+  const parts = newHost([turnstile]);
+  const saved: ReadUpTo[] = [];
+  const host: Pick<ZoneHost, 'open' | 'submit'> = {
+    open: (zone) => parts.host.open(zone),
+    submit: async (zone, command, options) => {
+      const reply = replies.shift();
+      if (reply) return reply;
+      const submitted = parts.host.submit(zone, command, options);
+      await parts.clock.settle();
+      return submitted;
+    },
+  };
+  const refusals: string[] = [];
+  const projection = reactorProjection({
+    reactor: usher,
+    host,
+    offsets: async () => new Map(),
+    saveOffsets: async (read) => void saved.push(...read),
+    onRefused: (_to, { code }) => refusals.push(code),
+  });
+  const people = () => (parts.host.view('turnstile/hall')?.state as Turnstile).admitted;
+  return { projection, saved, people, refusals };
+}
+
+for (const code of ['BUSY', 'ZONE_STOPPED', 'LOG_UNAVAILABLE', 'OUTCOME_UNKNOWN'])
+  test(`fault 15: a command that is answered ${code} is sent again, and the offset waits for it`, async () => {
+    const { projection, saved, people } = hall([{ ok: false, code, message: '' }]);
+    const read = [{ partition: 0, next: 1 }];
+    await assert.rejects(projection.apply([entered(1, 4)], read), new RegExp(code));
+    assert.deepEqual(saved, []);
+    await projection.apply([entered(1, 4)], read);
+    assert.deepEqual(saved, read);
+    assert.equal(people(), 4);
+  });
+
+test('fault 15: an event that is delivered again has one effect', async () => {
+  const { projection, people } = hall();
+  for (let times = 0; times < 3; times++) await projection.apply([entered(1, 4), entered(2, 5)], []);
+  assert.equal(people(), 9);
+});
+
+test('fault 15: what a zone’s own rule refuses is done, and told', async () => {
+  const { projection, saved, refusals } = hall();
+  await projection.apply([entered(1, 400)], [{ partition: 0, next: 1 }]);
+  assert.deepEqual(refusals, ['FULL']);
+  assert.equal(saved.length, 1);
+});
+
+test('fault 15: a command that makes its zone fail goes to the dead letters with its batch', async () => {
+  const { projection, saved } = hall([{ ok: false, code: 'ZONE_FAILED', message: 'broken' }]);
+  const batch = entered(1, 4);
+  await assert.rejects(projection.apply([batch], []), (error) => error instanceof CannotApply && error.batch === batch);
+  assert.deepEqual(saved, []);
+});

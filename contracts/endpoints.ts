@@ -252,6 +252,16 @@ export const ENDPOINTS = {
     answer: Type.Array(resources.ConsumerStand),
     problems: ['NOT_FOUND', 'WRONG_STATE'],
   }),
+  skipDroppedEvents: endpoint({
+    method: 'POST',
+    path: '/api/v1/consumers/:group/skip',
+    access: 'platform:operate',
+    tag: 'Log',
+    summary: 'Let a group go on after events that retention has dropped before it read them; the gap is recorded',
+    params: Type.Object({ group: Type.String() }),
+    answer: Type.Array(resources.ConsumerStand),
+    problems: ['NOT_FOUND', 'WRONG_STATE'],
+  }),
   listAlerts: endpoint({
     method: 'GET',
     path: '/api/v1/alerts',

@@ -225,21 +225,34 @@ export const DeadLetterContent = Type.Object(
 );
 export type DeadLetterContent = Static<typeof DeadLetterContent>;
 
+const ConsumerGap = Type.Object({
+  partition: Type.Integer(),
+  from: Type.Integer({ description: 'The first offset that was dropped.' }),
+  to: Type.Integer({ description: 'The first offset after the gap.' }),
+  at: EpochMs('When it was noticed, or skipped'),
+});
+
 export const ConsumerStand = Type.Object(
   {
     group: Type.String(),
-    state: Type.Unsafe<'running' | 'paused' | 'away'>(Type.Enum(['running', 'paused', 'away'])),
+    state: Type.Unsafe<'running' | 'paused' | 'away' | 'overtaken'>(
+      Type.Enum(['running', 'paused', 'away', 'overtaken'], {
+        description: '`overtaken`: retention has dropped events that it has not read; it reads nothing until they are skipped.',
+      }),
+    ),
     lag: Type.Integer({ description: 'Events in the log that it has not read.' }),
     applied: Type.Integer({ description: 'Events read since it started.' }),
     deadLetters: Type.Integer({ description: 'Events it has set aside since it started.' }),
     trouble: Nullable(Type.String({ description: 'What keeps it from writing.' })),
     offsets: Type.Array(Type.Integer(), { description: 'Where it stands in each partition.' }),
+    overtaken: Type.Array(ConsumerGap, { description: 'Events that were dropped before it read them, and wait for a decision.' }),
+    gaps: Type.Array(ConsumerGap, { description: 'Events that it went on without.' }),
   },
   { $id: 'ConsumerStand', description: 'A consumer group of the log.' },
 );
 export type ConsumerStand = Static<typeof ConsumerStand>;
 
-const ALERT_RULES = ['slow-tick', 'ccu-drop', 'errors', 'long-queue', 'snapshots-fail', 'lag'] as const;
+const ALERT_RULES = ['slow-tick', 'ccu-drop', 'errors', 'long-queue', 'snapshots-fail', 'lag', 'overtaken'] as const;
 
 export const Alert = Type.Object(
   {

@@ -295,6 +295,30 @@ describe('fault 7: what a snapshot costs is bounded', () => {
   });
 });
 
+describe('a snapshot that carries events which are lost afterwards', () => {
+  test('is passed over: a command whose events it carries is not confirmed as recorded', async () => {
+    const log = new MemoryLog();
+    const append = log.append.bind(log);
+    const { host, clock, hot } = newHost([turnstile], { log, spool: new MemorySpool(0) });
+    await settled(clock, host.open(gate));
+    log.append = () => new Promise(() => {});
+    host.tell(gate, admit(3), { id: 'a' });
+    await clock.settle();
+    await settled(clock, host.snapshotAll('hot'));
+    assert.equal(hot.snapshots[0]?.unrecorded.length, 1);
+    hot.save = async () => Promise.reject(new Error('no more of them'));
+    await clock.advance(6_000);
+    log.append = append;
+    await clock.advance(10_000);
+    assert.ok(log.batches.some((batch) => batch.loss));
+    const next = newHost([turnstile], { log, hot });
+    await settled(next.clock, next.host.open(gate));
+    assert.equal(admittedIn(next.host.view(gate)), 3);
+    const reply = await settled(next.clock, next.host.submit(gate, admit(3), { id: 'a', durable: true }));
+    assert.equal(!reply.ok && reply.code, 'NOT_RECORDED');
+  });
+});
+
 describe('fault 8: a state that is put on record is one that the zone had', () => {
   test('a zone that fails with a hole in its record comes back from the record, and its broken state is never written', async () => {
     const { host, clock, log } = newHost([turnstile], { spool: new MemorySpool(1) });

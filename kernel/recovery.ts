@@ -134,7 +134,8 @@ async function isAbandoned(snapshot: Snapshot, log: Pick<ZoneLog, 'read'>): Prom
   if (!first) return false;
   for await (const batch of log.read(snapshot.zone, first.firstSeq - 1, snapshot.position)) {
     if (batch.firstSeq > snapshot.seq) return false;
-    if (batch.epoch > snapshot.epoch) return true;
+    // Events that it carries may have been lost after it was taken: then what was answered is not what it says.
+    if (batch.epoch > snapshot.epoch || batch.loss) return true;
   }
   return false;
 }

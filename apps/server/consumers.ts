@@ -12,7 +12,7 @@ export function ownConsumer(consumer: ConsumerGroup, log: EventLog, topic: strin
     group: consumer.figures().group,
     topic,
     log,
-    stand: () => ({ ...standOf(consumer.figures()), state: isPaused ? 'paused' : 'running' }),
+    stand: () => standOf(consumer.figures(), isPaused),
     replay: (letter) => consumer.replay(letter),
     pause: () => {
       if (isPaused) return;
@@ -24,6 +24,7 @@ export function ownConsumer(consumer: ConsumerGroup, log: EventLog, topic: strin
       isPaused = false;
       changing = changing.then(() => consumer.start());
     },
+    skipDropped: async () => (await consumer.skipDropped()).length,
   };
 }
 
@@ -36,15 +37,23 @@ export function projectorConsumer(projector: ProjectorHandle, log: EventLog): Co
     log,
     stand: () => {
       const { figures } = projector;
-      if (!figures) return { group, state: 'away', lag: 0, applied: 0, deadLetters: 0, trouble: 'It is starting.', offsets: [] };
-      return { ...standOf(figures), state: projector.isPaused ? 'paused' : 'running' };
+      if (figures) return standOf(figures, projector.isPaused);
+      const nothing = { lag: 0, applied: 0, deadLetters: 0, offsets: [], overtaken: [], gaps: [] };
+      return { group, state: 'away', trouble: 'It is starting.', ...nothing };
     },
     replay: (letter) => projector.replay(letter),
     pause: () => projector.pause(),
     resume: () => projector.resume(),
+    skipDropped: () => projector.skipDropped(),
   };
 }
 
-function standOf({ group, lag, applied, deadLetters, trouble, offsets }: ConsumerFigures): Omit<ConsumerStand, 'state'> {
-  return { group, lag, applied, deadLetters, trouble, offsets: [...offsets] };
+function standOf({ offsets, overtaken, gaps, ...figures }: ConsumerFigures, isPaused: boolean): ConsumerStand {
+  const state = isPaused ? 'paused' : overtaken.length > 0 ? 'overtaken' : 'running';
+  return { ...figures, state, offsets: [...offsets], overtaken: [...overtaken], gaps: [...gaps] };
+}
+
+/** Events that were dropped before a group read them. */
+export function overtakenBy({ overtaken }: ConsumerStand): number {
+  return overtaken.reduce((sum, { from, to }) => sum + to - from, 0);
 }

@@ -20,7 +20,7 @@ import { Hub } from '@millrace/platform/streams';
 import { createLogger, createMetrics, type Logger } from '@millrace/platform/telemetry';
 import { openAccountZones } from './account-zones.ts';
 import { BehindGateways } from './behind-gateways.ts';
-import { ownConsumer, projectorConsumer } from './consumers.ts';
+import { overtakenBy, ownConsumer, projectorConsumer } from './consumers.ts';
 import { startDatabase } from './database/server-database.ts';
 import { openDoor, serveWatchers } from './door.ts';
 import { registerMetrics, registerWorldMetrics } from './metrics.ts';
@@ -204,7 +204,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
     flow.add([...decided].map(([type, count]) => [`instrument/${type}`, count] as const));
     decided.clear();
     flow.turn();
-    const lags = consumers.map((one) => ({ group: one.group, lag: one.stand().lag }));
+    const lags = consumers.map((one) => ({ group: one.group, lag: one.stand().lag, overtaken: overtakenBy(one.stand()) }));
     const nobody = { ccu: 0, zones: [], answered: 0, failed: 0 };
     for (const alert of alerts.note({ time: Date.now(), lags, ...(worlds?.sample() ?? nobody) }))
       if (alert.until !== null) logger.info(alert, 'an alert is over');
@@ -375,17 +375,8 @@ function keepHouse(
 ): () => void {
   const once = async () => {
     let dropped = 0;
-    for (const { log, stand } of consumers) {
-      const { offsets } = stand();
-      dropped += await log.retain(
-        {
-          olderThanMs: settings.log.retentionHours * HOUR_MS,
-          bytesMax: settings.log.retentionGiB * GIB,
-          neededFrom: (partition) => offsets[partition] ?? 0,
-        },
-        Date.now(),
-      );
-    }
+    const rule = { olderThanMs: settings.log.retentionHours * HOUR_MS, bytesMax: settings.log.retentionGiB * GIB };
+    for (const log of new Set(consumers.map((consumer) => consumer.log))) dropped += await log.retain(rule, Date.now());
     const archived = await series.archive(Date.now());
     if (dropped + archived > 0) logger.info({ droppedEvents: dropped, archivedRows: archived }, 'housekeeping');
   };

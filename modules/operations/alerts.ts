@@ -18,7 +18,8 @@ export interface WorldSample {
   /** Commands answered in the last second, and those that failed through no fault of the player. */
   readonly answered: number;
   readonly failed: number;
-  readonly lags: readonly { readonly group: string; readonly lag: number }[];
+  /** `overtaken`: events that retention has dropped before the group read them. */
+  readonly lags: readonly { readonly group: string; readonly lag: number; readonly overtaken?: number }[];
 }
 
 interface Finding {
@@ -106,6 +107,17 @@ export class AlertWatch {
       if (waiting > rules.queueMax) yield about('long-queue', 'warning', waiting, rules.queueMax);
       if (snapshotFailures >= rules.snapshotFailures) yield about('snapshots-fail', 'warning', snapshotFailures, rules.snapshotFailures);
     }
+    for (const { group, overtaken = 0 } of sample.lags)
+      if (overtaken > 0)
+        yield {
+          id: `overtaken/${group}`,
+          rule: 'overtaken',
+          severity: 'critical',
+          subject: group,
+          value: overtaken,
+          threshold: 0,
+          forMs: 0,
+        };
     for (const { group, lag } of sample.lags)
       if (lag > rules.lagMax)
         yield {

@@ -15,6 +15,8 @@ export interface Consumer {
   replay(letter: number): Promise<boolean>;
   pause(): void;
   resume(): void;
+  /** Goes on after events that were dropped before they were read; how many gaps that were. */
+  skipDropped(): Promise<number>;
 }
 
 export interface OperationsParts {
@@ -37,6 +39,14 @@ export function operationsRoutes(routes: Routes, { consumers, flow, alerts, audi
   routes.answer(ENDPOINTS.resumeConsumer, ({ params: { group } }) => {
     consumerOf(group).resume();
     audit('a consumer was resumed', { group });
+    return stands();
+  });
+  routes.answer(ENDPOINTS.skipDroppedEvents, async ({ params: { group }, principal }) => {
+    const consumer = consumerOf(group);
+    const { overtaken } = consumer.stand();
+    if ((await consumer.skipDropped()) === 0)
+      throw new ApiProblem('WRONG_STATE', `No event of "${group}" was dropped unread.`, 'There is nothing to skip.');
+    audit('dropped events were skipped', { group, overtaken, operator: principal.name });
     return stands();
   });
   routes.answer(ENDPOINTS.getFlow, () => flowStand(flow, consumers));

@@ -144,4 +144,68 @@ describe('a consumer group', () => {
     assert.ok(table.rows.includes('zone/bad 1'));
     await consumer.stop();
   });
+
+  describe('fault 11: when retention has dropped what it has not read', () => {
+    /** 2,000 events, of which the group has read 8 when most are dropped. */
+    async function overtaken(onOutOfRange?: 'skip'): Promise<{ group: ConsumerGroup; messages: string[]; start: number }> {
+      for (let seq = 1; seq <= 8; seq++) await log.append([one('zone/a', seq)]);
+      const messages: string[] = [];
+      const projection = onOutOfRange ? Object.assign(table, { onOutOfRange }) : table;
+      const group = new ConsumerGroup(log, projection, systemClock, (message) => messages.push(message));
+      await group.start();
+      await group.caughtUp();
+      await group.stop();
+      for (let seq = 9; seq <= 2_000; seq++) await log.append([one('zone/a', seq)]);
+      await log.retain({ olderThanMs: 1e12, bytesMax: 4 * 32_768 }, 1);
+      const start = Math.max(...log.figures().partitions.map((partition) => partition.start));
+      assert.ok(start > 8);
+      await group.start();
+      return { group, messages, start };
+    }
+    const until = async (isSo: () => boolean) => {
+      for (const deadline = Date.now() + 10_000; !isSo(); ) {
+        assert.ok(Date.now() < deadline, 'it did not happen');
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    };
+
+    test('stops, says which events are missing, and reads nothing beyond them', async () => {
+      const { group, messages, start } = await overtaken();
+      await until(() => group.figures().overtaken.length > 0);
+      await log.append([one('zone/a', 2_001)]);
+      const figures = group.figures();
+      assert.deepEqual(
+        figures.overtaken.map(({ from, to }) => [from, to]),
+        [[8, start]],
+      );
+      assert.equal(table.rows.length, 8);
+      assert.ok(figures.lag >= 1_992, String(figures.lag));
+      assert.match(figures.trouble ?? '', /retention has dropped/);
+      assert.ok(messages.some((message) => message.includes(`8 to ${start - 1}`)));
+      await group.stop();
+    });
+
+    test('goes on when an operator skips them, with the gap on record, and every event after it', async () => {
+      const { group, start } = await overtaken();
+      await until(() => group.figures().overtaken.length > 0);
+      assert.equal((await group.skipDropped()).length, 1);
+      await group.caughtUp();
+      assert.equal(table.rows.length, 8 + 2_000 - start);
+      assert.deepEqual(
+        group.figures().gaps.map(({ from, to }) => [from, to]),
+        [[8, start]],
+      );
+      assert.deepEqual(group.figures().overtaken, []);
+      assert.deepEqual(await group.skipDropped(), []);
+      await group.stop();
+    });
+
+    test('goes on by itself where its projection says so, with the gap on record', async () => {
+      const { group, start } = await overtaken('skip');
+      await group.caughtUp();
+      assert.equal(table.rows.length, 8 + 2_000 - start);
+      assert.equal(group.figures().gaps.length, 1);
+      await group.stop();
+    });
+  });
 });

@@ -1,14 +1,16 @@
-import { type Clock, type EventBatch, messageOf, type ZoneAddress } from '@millrace/kernel';
-import type { EventLog, LoggedBatch } from './event-log.ts';
+import { type Clock, type EventBatch, messageOf, within, type ZoneAddress } from '@millrace/kernel';
+import { type ConsumerGap, type EventLog, type LoggedBatch, OffsetOutOfRange } from './event-log.ts';
 
 /** Events read in one go, of all partitions together: large enough for columnar writes, small enough to keep the loop responsive. */
 const READ_EVENTS_MAX = 8_192;
 /** How long a group that is not behind lets events gather before it reads them, unless someone waits: a write costs nearly the same for one as for a thousand. */
 const GATHER_MS = 100;
+/** A read without an answer for so long is tried again. */
+const READ_MS_MAX = 10_000;
 const RETRY_FIRST_MS = 50;
 const RETRY_MOST_MS = 5_000;
-/** How often the table is told how far the log was read when there was nothing in it for the table. */
-const SKIPPED_EVERY_MS = 1_000;
+/** How often the table is told how far the log was read when there was nothing in it for the table, and the log how far the table is. */
+const NOTED_EVERY_MS = 1_000;
 
 /**
  * A table kept up to date from the log. It stores the offsets it has reached in the same transaction as what it writes,
@@ -17,6 +19,11 @@ const SKIPPED_EVERY_MS = 1_000;
 export interface Projection {
   /** Name of the consumer group. */
   readonly name: string;
+  /**
+   * What happens when retention has dropped events that it has not read: it stops until an operator decides (the default), or
+   * goes on without them. Either way the gap is on record.
+   */
+  readonly onOutOfRange?: 'stop' | 'skip';
   /** Whether it has any use for a zone’s events; without it, for all. */
   wants?(zone: ZoneAddress): boolean;
   /** The offset from which each partition is to be read; 0 where nothing was read yet. */
@@ -54,6 +61,10 @@ export interface ConsumerFigures {
   readonly deadLetters: number;
   readonly trouble: string | null;
   readonly offsets: readonly number[];
+  /** Events that were dropped before they were read; while there are any, the group reads nothing. See `skipDropped`. */
+  readonly overtaken: readonly ConsumerGap[];
+  /** Those it went on without. */
+  readonly gaps: readonly ConsumerGap[];
 }
 
 /** Reads the log for one projection for as long as it is not stopped: what is new of all partitions together, for a write costs nearly the same however much is in it. */
@@ -77,7 +88,9 @@ export class ConsumerGroup {
   #unsubscribe: (() => void) | null = null;
   /** Read and of no use, and not told the table yet: offsets by partition. */
   readonly #skipped = new Map<number, number>();
-  #skippedAt = 0;
+  #notedAt = 0;
+  /** By partition, what retention has dropped before it was read. */
+  readonly #overtaken = new Map<number, ConsumerGap>();
   #awaiting: { ends: readonly number[]; resolve: () => void }[] = [];
 
   /** @param reasonOf says what is wrong, and nothing of what was being written: it goes into the log */
@@ -99,6 +112,9 @@ export class ConsumerGroup {
     this.#stopped = false;
     const known = await this.#projection.offsets();
     this.#offsets = Array.from({ length: this.#log.partitions }, (_none, partition) => known.get(partition) ?? 0);
+    this.#overtaken.clear();
+    // From now on retention waits for it, also while it does not run.
+    await this.#log.consumers.note(this.#projection.name, this.#offsets);
     this.#unsubscribe = this.#log.onAppended(() => this.#wake?.());
     this.#running = this.#run();
   }
@@ -109,15 +125,39 @@ export class ConsumerGroup {
     this.#hurry?.();
     this.#unsubscribe?.();
     await this.#running;
-    await this.#tellSkipped().catch((error) =>
+    await this.#noteProgress().catch((error) =>
       this.#onTrouble(`${this.#projection.name} will read again what it has skipped: ${this.#reasonOf(error)}`),
     );
   }
 
-  /** Resolves once everything that the log holds now has been applied; at once while it is stopped. */
+  /**
+   * Goes on after events that retention has dropped before they were read; the gap is recorded first.
+   * @returns the gaps; none when nothing had been dropped
+   */
+  async skipDropped(): Promise<ConsumerGap[]> {
+    const gaps = [...this.#overtaken.values()].map((gap) => ({ ...gap, at: this.#clock.now() }));
+    for (const gap of gaps) {
+      await this.#log.consumers.recordGap(this.#projection.name, gap);
+      this.#onTrouble(`${this.#projection.name} goes on without offsets ${gap.from} to ${gap.to - 1} of partition ${gap.partition}`);
+    }
+    await this.#projection.apply(
+      [],
+      gaps.map(({ partition, to }) => ({ partition, next: to })),
+    );
+    for (const { partition, to } of gaps) {
+      this.#offsets[partition] = to;
+      this.#overtaken.delete(partition);
+    }
+    if (gaps.length > 0) this.#trouble = null;
+    this.#wake?.();
+    this.#hurry?.();
+    return gaps;
+  }
+
+  /** Resolves once everything that the log holds now has been applied; at once while it is stopped, by whomever. */
   caughtUp(): Promise<void> {
     const ends = this.#log.figures().partitions.map(({ end }) => end);
-    if (this.#stopped || this.#hasReached(ends)) return Promise.resolve();
+    if (this.#stopped || this.#overtaken.size > 0 || this.#hasReached(ends)) return Promise.resolve();
     return new Promise((resolve) => {
       this.#awaiting.push({ ends, resolve });
       this.#wake?.();
@@ -144,6 +184,8 @@ export class ConsumerGroup {
       deadLetters: this.#deadLetters,
       trouble: this.#trouble,
       offsets: [...this.#offsets],
+      overtaken: [...this.#overtaken.values()],
+      gaps: this.#log.consumers.gaps(this.#projection.name),
     };
   }
 
@@ -153,9 +195,9 @@ export class ConsumerGroup {
         this.#wake = resolve;
       });
       const events = await this.#readOnce();
-      if (this.#clock.elapsed() - this.#skippedAt > SKIPPED_EVERY_MS) {
-        this.#skippedAt = this.#clock.elapsed();
-        await this.#tellSkipped().catch((error) => {
+      if (this.#clock.elapsed() - this.#notedAt > NOTED_EVERY_MS) {
+        this.#notedAt = this.#clock.elapsed();
+        await this.#noteProgress().catch((error) => {
           this.#trouble = this.#reasonOf(error);
         });
       }
@@ -195,6 +237,7 @@ export class ConsumerGroup {
     const found: LoggedBatch[] = [];
     const read: ReadUpTo[] = [];
     let events = 0;
+    if (this.#overtaken.size > 0) return 0;
     for (let turn = 0; turn < this.#log.partitions && events < READ_EVENTS_MAX && !this.#stopped; turn++) {
       const partition = this.#first;
       this.#first = (this.#first + 1) % this.#log.partitions;
@@ -231,13 +274,30 @@ export class ConsumerGroup {
   async #read(partition: number, offset: number, eventsMax: number): Promise<LoggedBatch[]> {
     for (let waitMs = RETRY_FIRST_MS; !this.#stopped; waitMs = Math.min(waitMs * 2, RETRY_MOST_MS)) {
       try {
-        return await this.#log.readFrom(partition, offset, eventsMax);
+        return await within(this.#clock, READ_MS_MAX, 'the log', this.#log.readFrom(partition, offset, eventsMax));
       } catch (error) {
+        if (error instanceof OffsetOutOfRange) {
+          await this.#dropped(error);
+          return [];
+        }
         this.#note(`${this.#projection.name} could not read the log, trying again in ${waitMs} ms`, error);
         await this.#wait(waitMs);
       }
     }
     return [];
+  }
+
+  /** Nothing after the gap is read before somebody has decided that it may be left out. */
+  async #dropped({ partition, offset, start, message }: OffsetOutOfRange): Promise<void> {
+    this.#overtaken.set(partition, { partition, from: offset, to: start, at: this.#clock.now() });
+    this.#trouble = message;
+    this.#onTrouble(`${this.#projection.name} has stopped: ${message}`);
+    if (this.#projection.onOutOfRange !== 'skip') {
+      for (const { resolve } of this.#awaiting) resolve();
+      this.#awaiting = [];
+      return;
+    }
+    await this.skipDropped().catch((error) => this.#note(`${this.#projection.name} could not skip what was dropped`, error));
   }
 
   #note(what: string, error: unknown): void {
@@ -249,8 +309,13 @@ export class ConsumerGroup {
     return new Promise((resolve) => void this.#clock.after(ms, resolve));
   }
 
+  /** Tells the table what was of no use to it, and the log how far the table is. */
+  async #noteProgress(): Promise<void> {
+    if (this.#skipped.size > 0) await this.#tellSkipped();
+    await this.#log.consumers.note(this.#projection.name, this.#offsets);
+  }
+
   async #tellSkipped(): Promise<void> {
-    if (this.#skipped.size === 0) return;
     const skipped = [...this.#skipped].map(([partition, next]) => ({ partition, next }));
     await this.#projection.apply([], skipped);
     for (const { partition, next } of skipped) if (this.#skipped.get(partition) === next) this.#skipped.delete(partition);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import type { EventBatch } from '@millrace/kernel';
-import type { EventLog } from './event-log.ts';
+import { type EventLog, OffsetOutOfRange } from './event-log.ts';
 
 /** How a log under test is opened, and opened again after a stop. */
 export interface LogUnderTest {
@@ -149,18 +149,59 @@ export function eventLogContract(name: string, under: LogUnderTest): void {
 
     test('lets go of what is old and read by all, and of nothing else', async () => {
       for (let seq = 1; seq <= 10; seq++) await log.append([batch('zone/a', 0, seq, 1, seq * 1_000)]);
-      const rule = { olderThanMs: 5_000, bytesMax: Number.MAX_SAFE_INTEGER, neededFrom: () => 3 };
+      const rule = { olderThanMs: 5_000, bytesMax: Number.MAX_SAFE_INTEGER };
+      const readUpTo = (offset: number) => Array.from({ length: log.partitions }, () => offset);
+      await log.consumers.note('fast', readUpTo(100));
+      await log.consumers.note('slow', readUpTo(3));
       assert.equal(await log.retain(rule, 11_000), 3);
       assert.deepEqual(await seqsOf(log, 'zone/a'), [4, 5, 6, 7, 8, 9, 10]);
-      assert.equal(await log.retain({ ...rule, neededFrom: () => 100 }, 11_000), 2);
+      await log.consumers.note('slow', readUpTo(100));
+      assert.equal(await log.retain(rule, 11_000), 2);
       assert.deepEqual(await log.claim('zone/a'), { epoch: 1, lastSeq: 10 });
     });
 
     test('lets go of the oldest beyond its size, and keeps the newest', async () => {
       for (let seq = 1; seq <= 2_000; seq++) await log.append([batch('zone/a', 0, seq, 1)]);
-      const dropped = await log.retain({ olderThanMs: 1e12, bytesMax: 4 * 32_768, neededFrom: () => 0 }, 2_000);
+      await log.consumers.note('reader', []);
+      const dropped = await log.retain({ olderThanMs: 1e12, bytesMax: 4 * 32_768 }, 2_000);
       assert.ok(dropped > 0);
       assert.equal((await seqsOf(log, 'zone/a')).at(-1), 2_000);
+    });
+
+    test('fault 11: what a reader gets is without a gap from its offset on, or an error that says where the log begins', async () => {
+      for (let seq = 1; seq <= 2_000; seq++) await log.append([batch('zone/a', 0, seq, 1)]);
+      await log.retain({ olderThanMs: 1e12, bytesMax: 4 * 32_768 }, 2_000);
+      const partition = log.figures().partitions.findIndex(({ end }) => end === 2_000);
+      const { start, end } = log.figures().partitions[partition] ?? { start: 0, end: 0 };
+      assert.ok(start > 0);
+      for (const offset of [0, 1, start - 1])
+        await assert.rejects(
+          log.readFrom(partition, offset, 10),
+          (error) => error instanceof OffsetOutOfRange && error.start === start && error.offset === offset,
+        );
+      assert.equal((await log.readFrom(partition, start, 10))[0]?.offset, start);
+      assert.deepEqual(await log.readFrom(partition, end, 10), []);
+    });
+
+    test('fault 12: nothing that a registered group has not read is dropped for its age, whichever group asks and whether it runs', async () => {
+      for (let seq = 1; seq <= 10; seq++) await log.append([batch('zone/a', 0, seq, 1, seq)]);
+      await log.consumers.note('stopped', []);
+      await log.consumers.note('running', Array(log.partitions).fill(10));
+      const rule = { olderThanMs: 0, bytesMax: Number.MAX_SAFE_INTEGER };
+      assert.equal(await log.retain(rule, 1e6), 0);
+      await reopen();
+      assert.equal(await log.retain(rule, 1e6), 0);
+      await log.consumers.remove('stopped');
+      assert.equal(await log.retain(rule, 1e6), 9);
+    });
+
+    test('keeps the gaps that a group went on without', async () => {
+      const gap = { partition: 1, from: 3, to: 9, at: 5 };
+      await log.consumers.recordGap('g', gap);
+      await log.consumers.note('g', [1, 9]);
+      await reopen();
+      assert.deepEqual(log.consumers.gaps('g'), [gap]);
+      assert.deepEqual(log.consumers.gaps('other'), []);
     });
 
     test('keeps dead letters with their reason until they are removed', async () => {

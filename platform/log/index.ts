@@ -1,5 +1,14 @@
 export { CannotApply, type ConsumerFigures, ConsumerGroup, type Projection, type ReadUpTo } from './consumer.ts';
-export type { DeadLetterBox, EventLog, LogFigures, LoggedBatch, RetentionRule } from './event-log.ts';
+export {
+  type ConsumerGap,
+  type ConsumerRegistry,
+  type DeadLetterBox,
+  type EventLog,
+  type LogFigures,
+  type LoggedBatch,
+  OffsetOutOfRange,
+  type RetentionRule,
+} from './event-log.ts';
 export { openLmdbLog } from './lmdb-log.ts';
 export { type EventReactor, reactorProjection } from './reactor-projection.ts';
 export { type FileSpool, openSpool } from './spool.ts';

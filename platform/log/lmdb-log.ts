@@ -11,7 +11,16 @@ import {
   type ZoneAddress,
 } from '@millrace/kernel';
 import { type Database, type DatabaseOptions, open, type RootDatabase } from 'lmdb';
-import type { DeadLetterBox, EventLog, LogFigures, LoggedBatch, RetentionRule } from './event-log.ts';
+import {
+  type ConsumerGap,
+  type ConsumerRegistry,
+  type DeadLetterBox,
+  type EventLog,
+  type LogFigures,
+  type LoggedBatch,
+  OffsetOutOfRange,
+  type RetentionRule,
+} from './event-log.ts';
 
 /** Enough for one process’s consumers to work side by side; more would only make smaller records. */
 const PARTITIONS = 4;
@@ -76,6 +85,7 @@ interface Writing {
 class LmdbLog implements EventLog {
   readonly partitions = PARTITIONS;
   readonly deadLetters: DeadLetterBox;
+  readonly consumers: ConsumerRegistry;
   readonly #root: RootDatabase;
   readonly #records: readonly Records[];
   readonly #heads: Database<Head, string>;
@@ -97,6 +107,7 @@ class LmdbLog implements EventLog {
     this.#heads = root.openDB<Head, string>({ name: 'heads' });
     this.#state = root.openDB<Ends, string>({ name: 'state', useVersions: true });
     this.deadLetters = new LmdbDeadLetters(root);
+    this.consumers = new LmdbConsumers(root);
     this.#state.transactionSync(() => {
       if (!this.#state.doesExist(STATE))
         void this.#state.put(
@@ -178,13 +189,16 @@ class LmdbLog implements EventLog {
     const found: LoggedBatch[] = [];
     const records = this.#at(partition);
     let events = 0;
+    let due = offset;
     for (const { key, value } of records.getRange({ start: offset })) {
+      if (key !== due) throw new OffsetOutOfRange(partition, due, key);
       let at = key;
       for (const batch of value) {
         const next = at + widthOf(batch);
         found.push({ partition, offset: at, next, batch });
         at = next;
       }
+      due = at;
       events += at - key;
       if (events >= eventsMax) break;
     }
@@ -205,14 +219,17 @@ class LmdbLog implements EventLog {
 
   async retain(rule: RetentionRule, now: number): Promise<number> {
     let dropped = 0;
+    this.#lookAnew();
+    const groups = this.consumers.groups();
     for (const [index, records] of this.#records.entries()) {
+      const readByAll = groups.reduce((least, { offsets }) => Math.min(least, offsets[index] ?? 0), Number.POSITIVE_INFINITY);
       const share = rule.bytesMax / PARTITIONS;
       for (;;) {
         const tooLarge = bytesOf(records) > share;
         const doomed: number[] = [];
         for (const { key, value } of records.getRange({ limit: CHUNK_RECORDS })) {
           const end = key + value.reduce((sum, batch) => sum + widthOf(batch), 0);
-          const old = (value.at(-1)?.time ?? 0) < now - rule.olderThanMs && end <= rule.neededFrom(index);
+          const old = (value.at(-1)?.time ?? 0) < now - rule.olderThanMs && end <= readByAll;
           if (!old && !tooLarge) break;
           if (end >= this.#endOf(index)) break;
           doomed.push(key);
@@ -363,6 +380,49 @@ class LmdbDeadLetters implements DeadLetterBox {
 
   async remove(id: number): Promise<void> {
     await this.#letters.remove(id);
+  }
+}
+
+interface KnownGroup {
+  readonly offsets: readonly number[];
+  readonly gaps: readonly ConsumerGap[];
+}
+
+const UNKNOWN_GROUP: KnownGroup = { offsets: [], gaps: [] };
+/** Gaps that are remembered of a group, the newest. */
+const GAPS_MAX = 100;
+
+class LmdbConsumers implements ConsumerRegistry {
+  readonly #groups: Database<KnownGroup, string>;
+
+  constructor(root: RootDatabase) {
+    this.#groups = root.openDB({ name: 'consumers' });
+  }
+
+  async note(group: string, offsets: readonly number[]): Promise<void> {
+    await this.#change(group, (known) => ({ ...known, offsets: [...offsets] }));
+  }
+
+  async remove(group: string): Promise<void> {
+    await this.#groups.remove(group);
+  }
+
+  groups(): { group: string; offsets: readonly number[] }[] {
+    return [...this.#groups.getRange().map(({ key, value }) => ({ group: key, offsets: value.offsets }))];
+  }
+
+  async recordGap(group: string, gap: ConsumerGap): Promise<void> {
+    await this.#change(group, (known) => ({ ...known, gaps: [...known.gaps, gap].slice(-GAPS_MAX) }));
+  }
+
+  gaps(group: string): ConsumerGap[] {
+    return [...(this.#groups.get(group) ?? UNKNOWN_GROUP).gaps];
+  }
+
+  async #change(group: string, change: (known: KnownGroup) => KnownGroup): Promise<void> {
+    await this.#groups.transaction(() => {
+      void this.#groups.put(group, change(this.#groups.get(group) ?? UNKNOWN_GROUP));
+    });
   }
 }
 

@@ -1,5 +1,5 @@
 import type { WorldPlan, ZoneId } from '@millrace/contracts';
-import { keyOf, zoneAddress } from '@millrace/kernel';
+import { keyOf, openNumbers, zoneAddress } from '@millrace/kernel';
 import { Coordinator } from '@millrace/platform/cluster';
 import { ConsumerGroup, openSpool } from '@millrace/platform/log';
 import { openFileSnapshots } from '@millrace/platform/snapshots';
@@ -10,8 +10,14 @@ import { Machine, type Scheduler } from './scheduler.ts';
 import { SimulatedDisk, SimulatedFiles, SimulatedHotStore, SimulatedLog, SimulatedTable } from './services.ts';
 
 const LEASE_MS = 1_000;
+const RESTART_MS = 500;
 /** So small that a log which stays away long enough fills it. */
 const SPOOL_BYTES = 24 * 1024;
+
+/** How often what may throw does. */
+const THROWS = 0.3;
+/** Messages that a host’s observers send, and nobody else. */
+const OBSERVED: ReadonlySet<string> = new Set(['cast', 'notice', 'snapshot', 'recovered']);
 
 const PLAN: WorldPlan = { seed: 7, columns: 3, rows: 1, monsters: 2, items: 12 };
 
@@ -20,6 +26,8 @@ interface Host {
   readonly disk: SimulatedDisk;
   running: RunningZoneHost | null;
   runs: number;
+  /** What of it throws now and then. */
+  throws: 'nothing' | 'zones' | 'observers';
 }
 
 /** All of Millrace’s world on simulated machines: the real parts, put together as the server does. */
@@ -52,6 +60,7 @@ export class Cluster {
       disk: new SimulatedDisk(scheduler),
       running: null,
       runs: 0,
+      throws: 'nothing',
     }));
     this.startServer();
     for (const host of this.hosts) this.startHost(host);
@@ -132,12 +141,25 @@ export class Cluster {
           },
           spool: openSpool(disk, SPOOL_BYTES),
           clock: machine,
-          send: (message) => this.#toServer(host, message),
+          random: (zone, epoch) => {
+            const next = openNumbers(zone, epoch);
+            return () => {
+              if (host.throws === 'zones' && this.scheduler.chance(THROWS)) throw new Error('a zone throws');
+              return next();
+            };
+          },
+          send: (message) => {
+            this.#toServer(host, message);
+            if (host.throws === 'observers' && OBSERVED.has(message.type) && this.scheduler.chance(THROWS))
+              throw new Error('an observer throws');
+          },
         },
       );
     } catch (error) {
+      // As a process would: it ends, and is started again later.
       this.tell(`${owner} did not start: ${error}`);
-      host.running = null;
+      this.crashHost(host, true);
+      this.server.after(RESTART_MS, () => this.server.isUp && !machine.isUp && this.startHost(host));
     }
   }
 
@@ -151,6 +173,12 @@ export class Cluster {
   startReader(): void {
     this.reader.start();
     const consumer = new ConsumerGroup(this.log.for(this.reader, 'reader'), this.table.for(this.reader), this.reader);
+    // An operator who sees that it was overtaken, and lets it go on.
+    const look = () => {
+      if (consumer.figures().overtaken.length > 0) void consumer.skipDropped().catch(() => {});
+      this.reader.after(1_000, look);
+    };
+    this.reader.after(1_000, look);
     void consumer.start().catch(() => this.reader.after(500, () => this.startReader()));
   }
 

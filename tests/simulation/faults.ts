@@ -1,13 +1,13 @@
 import type { Cluster } from './cluster.ts';
 import type { SimulatedPlayer } from './player.ts';
-import type { Trouble } from './services.ts';
+import { noTrouble, type Trouble } from './services.ts';
 
 /** What happens to the world, and what ends it, if something has to. */
 type Fault = (cluster: Cluster, players: readonly SimulatedPlayer[]) => (() => void) | null;
 
 const begin = (trouble: Trouble, change: Partial<Trouble>) => {
   Object.assign(trouble, change);
-  return () => void Object.assign(trouble, { away: false, slowMs: 0, mute: false } satisfies Trouble);
+  return () => void Object.assign(trouble, noTrouble());
 };
 
 /** Everything that may go wrong, by name, for `--faults`. */
@@ -30,6 +30,16 @@ export const FAULTS = {
   'log-away': ({ log }) => begin(log.trouble, { away: true }),
   'log-slow': ({ log, scheduler }) => begin(log.trouble, { slowMs: scheduler.between(20, 1_500) }),
   'log-mute': ({ log }) => begin(log.trouble, { mute: true }),
+  'log-hung': ({ log }) => begin(log.trouble, { hung: true }),
+  'log-read-only': ({ log }) => begin(log.trouble, { readOnly: true }),
+  'hot-hung': ({ hot }) => begin(hot.trouble, { hung: true }),
+  'hot-read-only': ({ hot }) => begin(hot.trouble, { readOnly: true }),
+  'cold-hung': ({ files }) => begin(files.trouble, { hung: true }),
+  'cold-read-only': ({ files }) => begin(files.trouble, { readOnly: true }),
+  'log-retention': ({ log }) => {
+    log.dropOldest();
+    return null;
+  },
   'hot-away': ({ hot }) => begin(hot.trouble, { away: true }),
   'hot-slow': ({ hot, scheduler }) => begin(hot.trouble, { slowMs: scheduler.between(20, 2_000) }),
   'hot-empty': ({ hot }) => {
@@ -50,6 +60,44 @@ export const FAULTS = {
     disk.isFull = true;
     return () => {
       disk.isFull = false;
+    };
+  },
+  'disk-error': ({ hosts, scheduler }) => {
+    const { disk } = scheduler.pick(hosts);
+    disk.failure = 'io';
+    return () => {
+      disk.failure = 'none';
+    };
+  },
+  'disk-read-only': ({ hosts, scheduler }) => {
+    const { disk } = scheduler.pick(hosts);
+    disk.failure = 'read-only';
+    return () => {
+      disk.failure = 'none';
+    };
+  },
+  'zone-throws': ({ hosts, scheduler }) => {
+    const host = scheduler.pick(hosts);
+    host.throws = 'zones';
+    return () => {
+      host.throws = 'nothing';
+    };
+  },
+  'observer-throws': ({ hosts, scheduler }) => {
+    const host = scheduler.pick(hosts);
+    host.throws = 'observers';
+    return () => {
+      host.throws = 'nothing';
+    };
+  },
+  // The two that are worst together: a zone is to go elsewhere while nothing can be recorded.
+  'drain-in-outage': (cluster) => {
+    const host = cluster.scheduler.pick(cluster.hosts);
+    const end = begin(cluster.log.trouble, { away: true });
+    cluster.drain(host);
+    return () => {
+      end();
+      cluster.welcome(host);
     };
   },
   'host-crash': (cluster) => {

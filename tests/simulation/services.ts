@@ -13,7 +13,17 @@ import {
   writerOf,
   type ZoneAddress,
 } from '@millrace/kernel';
-import type { DeadLetterBox, EventLog, LoggedBatch, Projection, SpoolDisk, SpoolFile } from '@millrace/platform/log';
+import {
+  type ConsumerGap,
+  type ConsumerRegistry,
+  type DeadLetterBox,
+  type EventLog,
+  type LoggedBatch,
+  OffsetOutOfRange,
+  type Projection,
+  type SpoolDisk,
+  type SpoolFile,
+} from '@millrace/platform/log';
 import type { SnapshotFiles } from '@millrace/platform/snapshots';
 import type { Machine, Scheduler } from './scheduler.ts';
 
@@ -27,18 +37,33 @@ export interface Trouble {
   slowMs: number;
   /** It does what it is asked, and the answer is lost. */
   mute: boolean;
+  /** It does nothing and never answers, not even later. */
+  hung: boolean;
+  /** What would change something fails. */
+  readOnly: boolean;
 }
 
-const noTrouble = (): Trouble => ({ away: false, slowMs: 0, mute: false });
+export const noTrouble = (): Trouble => ({ away: false, slowMs: 0, mute: false, hung: false, readOnly: false });
+
+const never = <T>() => new Promise<T>(() => {});
 
 /** Asks a service that may be in trouble. */
 function asked<T>(machine: Machine, trouble: Trouble, what: string, work: () => T): Promise<T> {
   const ms = machine.scheduler.between(0.1, 2) + trouble.slowMs;
+  if (trouble.hung) return never();
   return machine.ask(ms, () => {
     if (trouble.away) throw new Error(`${what} is away`);
     const done = work();
     if (trouble.mute) throw new Error(`${what} did not answer`);
     return done;
+  });
+}
+
+/** The same, for what changes something. */
+function askedToChange<T>(machine: Machine, trouble: Trouble, what: string, work: () => T): Promise<T> {
+  return asked(machine, trouble, what, () => {
+    if (trouble.readOnly) throw new Error(`EROFS: ${what} is read-only`);
+    return work();
   });
 }
 
@@ -50,9 +75,12 @@ export class SimulatedLog {
   /** Who claimed each epoch of each zone. */
   readonly claims = new Map<string, string>();
   readonly #partitions: LoggedBatch[][] = Array.from({ length: PARTITIONS }, () => []);
+  /** Which event stood at each offset of each partition, as `zone seq`; outlives retention. */
+  readonly #events: string[][] = Array.from({ length: PARTITIONS }, () => []);
   readonly #heads = new Map<ZoneAddress, { epoch: number; seq: number }>();
   readonly #listeners = new Map<() => void, Machine>();
   readonly #letters: { letter: DeadLetter; batch: EventBatch }[] = [];
+  readonly #groups = new Map<string, { offsets: readonly number[]; gaps: ConsumerGap[] }>();
   readonly #turns = new Map<string, number>();
 
   /** The log as one machine has it. */
@@ -61,7 +89,7 @@ export class SimulatedLog {
     const ask = <T>(work: () => T) => asked(machine, this.trouble, 'the log', work);
     return {
       partitions: PARTITIONS,
-      claim: (zone) => ask(() => this.#claim(zone, owner)),
+      claim: (zone) => askedToChange(machine, this.trouble, 'the log', () => this.#claim(zone, owner)),
       append: (batches, onTaken) => this.#append(machine, owner, structuredClone(batches), onTaken),
       async *read(zone, afterSeq) {
         yield* await ask(() => structuredClone(log.ofZone(zone).filter((batch) => lastSeqOf(batch) > afterSeq)));
@@ -73,7 +101,11 @@ export class SimulatedLog {
       },
       retain: async () => 0,
       deadLetters: this.#deadLetters(),
-      figures: () => ({ partitions: this.#partitions.map((all) => ({ start: 0, end: all.at(-1)?.next ?? 0 })), bytes: 0 }),
+      consumers: this.#consumers(),
+      figures: () => ({
+        partitions: this.#partitions.map((all) => ({ start: all[0]?.offset ?? 0, end: all.at(-1)?.next ?? 0 })),
+        bytes: 0,
+      }),
       close: async () => {},
     };
   }
@@ -93,11 +125,13 @@ export class SimulatedLog {
   #append(machine: Machine, owner: string, batches: readonly EventBatch[], onTaken?: () => void): Promise<Appended[]> {
     const { scheduler } = machine;
     const { slowMs } = this.trouble;
+    if (this.trouble.hung) return never();
     const turn = Math.max(scheduler.now + scheduler.between(0.1, 2) + slowMs, this.#turns.get(owner) ?? 0);
     this.#turns.set(owner, turn);
     return machine
       .ask(turn - scheduler.now, () => {
         if (this.trouble.away) throw new Error('the log is away');
+        if (this.trouble.readOnly) throw new Error('EROFS: the log is read-only');
         const taken = this.#take(batches, owner);
         if (this.trouble.mute) throw new Error('the log did not answer');
         return taken;
@@ -129,7 +163,9 @@ export class SimulatedLog {
       const partition = seedOf(batch.zone) % PARTITIONS;
       const all = this.#partitions[partition] as LoggedBatch[];
       const offset = all.at(-1)?.next ?? 0;
-      all.push({ partition, offset, next: offset + (batch.events.length || 1), batch });
+      const next = offset + (batch.events.length || 1);
+      all.push({ partition, offset, next, batch });
+      for (let at = offset; at < next; at++) this.#events[partition]?.push(`${batch.zone} ${batch.firstSeq + at - offset}`);
     }
     if (fresh.length > 0) for (const [listener, machine] of [...this.#listeners]) machine.run(listener);
     return outcome;
@@ -138,6 +174,8 @@ export class SimulatedLog {
   #readFrom(partition: number, offset: number, eventsMax: number): LoggedBatch[] {
     const found: LoggedBatch[] = [];
     let events = 0;
+    const start = this.#partitions[partition]?.[0]?.offset ?? 0;
+    if (offset < start) throw new OffsetOutOfRange(partition, offset, start);
     for (const logged of this.#partitions[partition] ?? []) {
       if (logged.offset < offset) continue;
       found.push(logged);
@@ -147,6 +185,19 @@ export class SimulatedLog {
     return structuredClone(found);
   }
 
+  /** Retention by size: all but the newest of each partition go, read or not. Zones come back from what is left all the same. */
+  dropOldest(): void {
+    for (const all of this.#partitions) all.splice(0, all.length - 1);
+  }
+
+  /** What consumer groups went on without, as `zone seq`. */
+  skippedEvents(): Set<string> {
+    const skipped = new Set<string>();
+    for (const { gaps } of this.#groups.values())
+      for (const { partition, from, to } of gaps) for (const event of this.#events[partition]?.slice(from, to) ?? []) skipped.add(event);
+    return skipped;
+  }
+
   #headOf(zone: ZoneAddress): { epoch: number; seq: number } {
     let head = this.#heads.get(zone);
     if (!head) {
@@ -154,6 +205,17 @@ export class SimulatedLog {
       this.#heads.set(zone, head);
     }
     return head;
+  }
+
+  #consumers(): ConsumerRegistry {
+    const groupOf = (group: string) => this.#groups.get(group) ?? { offsets: [], gaps: [] };
+    return {
+      note: async (group, offsets) => void this.#groups.set(group, { ...groupOf(group), offsets: [...offsets] }),
+      remove: async (group) => void this.#groups.delete(group),
+      groups: () => [...this.#groups].map(([group, { offsets }]) => ({ group, offsets })),
+      recordGap: async (group, gap) => void this.#groups.set(group, { ...groupOf(group), gaps: [...groupOf(group).gaps, gap] }),
+      gaps: (group) => groupOf(group).gaps,
+    };
   }
 
   #deadLetters(): DeadLetterBox {
@@ -177,7 +239,7 @@ export class SimulatedHotStore {
     return {
       save: (snapshot) => {
         const captured = structuredClone(snapshot);
-        return ask(() => void this.#snapshots.push(captured));
+        return askedToChange(machine, this.trouble, 'the hot store', () => void this.#snapshots.push(captured));
       },
       list: (zone) =>
         ask((): SnapshotLabel[] =>
@@ -225,11 +287,11 @@ export class SimulatedFiles {
           return content;
         }),
       write: (folder, name, content) =>
-        ask(() => {
+        askedToChange(machine, this.trouble, 'the cold store', () => {
           const whole = machine.isUp ? content : content.subarray(0, Math.floor(this.#scheduler.between(0, content.length)));
           this.#files.set(`${folder}/${name}`, Buffer.from(whole));
         }),
-      remove: (path) => ask(() => void this.#files.delete(path)),
+      remove: (path) => askedToChange(machine, this.trouble, 'the cold store', () => void this.#files.delete(path)),
     };
   }
 
@@ -245,6 +307,8 @@ export class SimulatedFiles {
 /** The local disk of a machine: survives its crashes, but for the end of what was written last. */
 export class SimulatedDisk implements SpoolDisk {
   isFull = false;
+  /** Whatever is asked of it fails, or what would change something. */
+  failure: 'none' | 'io' | 'read-only' = 'none';
   readonly #files = new Map<string, Buffer>();
   readonly #texts = new Map<string, string>();
   readonly #scheduler: Scheduler;
@@ -260,14 +324,19 @@ export class SimulatedDisk implements SpoolDisk {
 
   open(name: string): SpoolFile {
     if (!this.#files.has(name)) {
+      this.#requireWorking(true);
       this.#requireRoom();
       this.#files.set(name, Buffer.alloc(0));
     }
     const content = () => this.#files.get(name) ?? Buffer.alloc(0);
     return {
       size: () => content().length,
-      read: (at, length) => Buffer.from(content().subarray(at, at + length)),
+      read: (at, length) => {
+        this.#requireWorking(false);
+        return Buffer.from(content().subarray(at, at + length));
+      },
       write: (bytes, at) => {
+        this.#requireWorking(true);
         // A full disk may take a part before it says so.
         const room = this.isFull ? Math.floor(this.#scheduler.between(0, bytes.length)) : bytes.length;
         this.#files.set(name, Buffer.concat([content().subarray(0, at), bytes.subarray(0, room)]));
@@ -279,6 +348,7 @@ export class SimulatedDisk implements SpoolDisk {
   }
 
   remove(name: string): void {
+    this.#requireWorking(true);
     this.#files.delete(name);
     this.#texts.delete(name);
   }
@@ -288,6 +358,7 @@ export class SimulatedDisk implements SpoolDisk {
   }
 
   writeText(name: string, text: string): void {
+    this.#requireWorking(true);
     this.#requireRoom();
     this.#texts.set(name, text);
   }
@@ -303,6 +374,11 @@ export class SimulatedDisk implements SpoolDisk {
     this.#files.set(name, Buffer.concat([content.subarray(0, at + kept), Buffer.alloc(isGarbled ? length - kept : 0)]));
   }
 
+  #requireWorking(isChange: boolean): void {
+    if (this.failure === 'io') throw new Error('EIO: i/o error');
+    if (this.failure === 'read-only' && isChange) throw new Error('EROFS: read-only file system');
+  }
+
   #requireRoom(): void {
     if (this.isFull) throw new Error('ENOSPC: no space left on device');
   }
@@ -316,8 +392,8 @@ export class SimulatedTable {
   readonly trouble = noTrouble();
   readonly marks = new Map<ZoneAddress, number>();
   readonly rows = new Map<ZoneAddress, string[]>();
-  /** Events that were passed over, or came twice. */
-  readonly mistakes: string[] = [];
+  /** Events that were passed over: after `seq` of a zone came `next`. */
+  readonly jumps: { zone: ZoneAddress; seq: number; next: number }[] = [];
   readonly #offsets = new Map<number, number>();
 
   for(machine: Machine): Projection {
@@ -339,7 +415,7 @@ export class SimulatedTable {
     const mark = this.marks.get(batch.zone) ?? 0;
     const last = lastSeqOf(batch);
     if (last <= mark) return;
-    if (batch.firstSeq > mark + 1) this.mistakes.push(`${batch.zone}: after ${mark} came ${batch.firstSeq}`);
+    if (batch.firstSeq > mark + 1) this.jumps.push({ zone: batch.zone, seq: mark, next: batch.firstSeq });
     const rows = this.rows.get(batch.zone) ?? [];
     this.rows.set(batch.zone, rows);
     for (const [index, event] of batch.events.entries())

@@ -16,7 +16,7 @@ interface Asked {
 type Question =
   | { readonly type: 'query'; readonly query: ProjectorQuery }
   | { readonly type: 'replay'; readonly letter: number }
-  | { readonly type: 'caught-up' };
+  | { readonly type: 'caught-up' | 'skip-dropped' };
 
 /** The projector as the server holds it: a process that is started again when it ends. Nothing else waits for it. */
 export class ProjectorHandle {
@@ -77,6 +77,11 @@ export class ProjectorHandle {
 
   async caughtUp(): Promise<void> {
     await this.#ask({ type: 'caught-up' });
+  }
+
+  /** How many gaps were skipped. */
+  async skipDropped(): Promise<number> {
+    return Number(await this.#ask({ type: 'skip-dropped' }));
   }
 
   stop(): Promise<void> {

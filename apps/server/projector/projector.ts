@@ -16,7 +16,7 @@ export type ToProjector =
   | { readonly type: 'begin'; readonly data: string; readonly database: DatabaseAddress }
   | { readonly type: 'query'; readonly ask: number; readonly query: ProjectorQuery }
   | { readonly type: 'replay'; readonly ask: number; readonly letter: number }
-  | { readonly type: 'caught-up'; readonly ask: number }
+  | { readonly type: 'caught-up' | 'skip-dropped'; readonly ask: number }
   | { readonly type: 'pause' | 'resume' | 'stop' };
 
 export type FromProjector =
@@ -65,6 +65,11 @@ export async function runProjector(data: string, address: DatabaseAddress, send:
           return answering(message.ask, consumer.replay(message.letter));
         case 'caught-up':
           return answering(message.ask, consumer.caughtUp());
+        case 'skip-dropped':
+          return answering(
+            message.ask,
+            consumer.skipDropped().then((gaps) => gaps.length),
+          );
         case 'pause':
           if (isPaused) return;
           isPaused = true;

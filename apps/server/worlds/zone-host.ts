@@ -1,6 +1,14 @@
 import { join } from 'node:path';
 import type { WorldPlan } from '@millrace/contracts';
-import { type Clock, type HostFigures, kindOf, type RecoveryStep, type SnapshotStore, ZoneHost } from '@millrace/kernel';
+import {
+  type Clock,
+  type HostFigures,
+  kindOf,
+  type RandomNumbers,
+  type RecoveryStep,
+  type SnapshotStore,
+  ZoneHost,
+} from '@millrace/kernel';
 import { type Assignment, type Beat, Member } from '@millrace/platform/cluster';
 import { type EventLog, type FileSpool, openLmdbLog, openSpool } from '@millrace/platform/log';
 import { secretNumbers } from '@millrace/platform/secrets';
@@ -96,10 +104,15 @@ export interface ZoneHostParts {
   readonly stores: Stores;
   readonly spool: FileSpool;
   readonly clock: Clock;
+  /** In a simulation, numbers that fail. */
+  readonly random?: RandomNumbers;
   readonly send: (message: FromHost) => void;
 }
 
-export function runZoneHost(begin: Begin, { stores, spool, clock, send }: ZoneHostParts): RunningZoneHost {
+export function runZoneHost(
+  begin: Begin,
+  { stores, spool, clock, random = secretNumbers(begin.randomSecret), send }: ZoneHostParts,
+): RunningZoneHost {
   const { id, incarnation, plan, leaseMs } = begin;
   const world = new WorldHost({ clock, plan, send });
   const decided = new Map<string, number>();
@@ -109,7 +122,7 @@ export function runZoneHost(begin: Begin, { stores, spool, clock, send }: ZoneHo
     cold: begin.recoverFrom.includes('cold') ? stores.cold : unread(stores.cold),
     spool,
     clock,
-    random: secretNumbers(begin.randomSecret),
+    random,
     ...world.hooks,
     onDecided: (batch, state) => {
       const kind = kindOf(batch.zone);

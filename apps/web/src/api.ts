@@ -162,7 +162,7 @@ export const api = {
     ask<CommandOutcome>(`${ofPlayer(player)}/edits`, 'POST', { component, fields, ...audit }),
   kick: (player: string, audit: Audit) => ask<CommandOutcome>(`${ofPlayer(player)}/kick`, 'POST', audit),
   host: (host: string, what: 'drain' | 'welcome' | 'replace') => ask<WorldHostStand[]>(`/worlds/hosts/${host}/${what}`, 'POST'),
-  consumer: (group: string, what: 'pause' | 'resume') => ask<ConsumerStand[]>(`/consumers/${group}/${what}`, 'POST'),
+  consumer: (group: string, what: 'pause' | 'resume' | 'skip') => ask<ConsumerStand[]>(`/consumers/${group}/${what}`, 'POST'),
   deadLetters: () => ask<DeadLetter[]>('/dead-letters'),
   deadLetter: (group: string, id: number) => ask<DeadLetterContent>(`/dead-letters/${group}/${id}`),
   mend: (group: string, id: number, mended: { seq: number; data: unknown } & Audit) =>

@@ -174,7 +174,9 @@ function Topics({ flow }: { flow: FlowStand }) {
 function Consumers({ consumers }: { consumers: readonly ConsumerStand[] }) {
   const text = useText();
   const { whole } = useFormats();
-  const order = useMutation({ mutationFn: ({ group, what }: { group: string; what: 'pause' | 'resume' }) => api.consumer(group, what) });
+  const order = useMutation({
+    mutationFn: ({ group, what }: { group: string; what: 'pause' | 'resume' | 'skip' }) => api.consumer(group, what),
+  });
   return (
     <Panel title={text.consumerGroups} aside={<Outcome error={order.error} />}>
       <Table
@@ -206,8 +208,8 @@ function Consumers({ consumers }: { consumers: readonly ConsumerStand[] }) {
           {
             name: ' ',
             cell: ({ group, state }) => (
-              <Button disabled={order.isPending} onClick={() => order.mutate({ group, what: state === 'paused' ? 'resume' : 'pause' })}>
-                {state === 'paused' ? text.resume : text.pause}
+              <Button disabled={order.isPending} onClick={() => order.mutate({ group, what: ORDERS[state] })}>
+                {state === 'paused' ? text.resume : state === 'overtaken' ? text.skipDropped : text.pause}
               </Button>
             ),
           },
@@ -217,7 +219,8 @@ function Consumers({ consumers }: { consumers: readonly ConsumerStand[] }) {
   );
 }
 
-const STATE_TEXT = { running: 'running', paused: 'paused', away: 'away' } as const;
+const STATE_TEXT = { running: 'running', paused: 'paused', away: 'away', overtaken: 'overtaken' } as const;
+const ORDERS = { running: 'pause', paused: 'resume', away: 'pause', overtaken: 'skip' } as const;
 
 function DeadLetters() {
   const text = useText();

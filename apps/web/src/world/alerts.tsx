@@ -35,4 +35,5 @@ export const ALERT_TEXT = {
   'long-queue': 'alertLongQueue',
   'snapshots-fail': 'alertSnapshots',
   lag: 'alertLag',
+  overtaken: 'alertOvertaken',
 } as const satisfies Record<Alert['rule'], string>;

@@ -7,7 +7,7 @@ import { ANSWERS_MAX } from './zone.ts';
 /** A snapshot store that has not answered by then is passed over. */
 const RUNG_MS_MAX = 5_000;
 /** A log that gives nothing for so long, while it is read, is taken for unavailable. */
-const REPLAY_SILENCE_MS_MAX = 20_000;
+const REPLAY_SILENCE_MS_MAX = 5_000;
 
 /** Where a zone’s past is kept. */
 export interface ZoneRecord {

@@ -50,6 +50,7 @@ export function registerMetrics(metrics: Metrics, { host, log, consumers, hub, c
   );
   metrics.read('millrace_dead_letters', 'Events set aside by consumers', () => one(log.deadLetters.list().length));
   metrics.read('millrace_stream_readers', 'Open streams', () => one(hub.figures().readers));
+  metrics.read('millrace_stream_history_events', 'Events kept for readers who come back', () => one(hub.figures().historyEvents));
   metrics.read('millrace_stream_events_published_total', 'Events published to channels', () => one(hub.figures().published));
   metrics.read('millrace_stream_events_delivered_total', 'Events delivered to readers', () => one(hub.figures().delivered));
   metrics.read('millrace_stream_events_conflated_total', 'Events replaced by newer ones for slow readers', () =>

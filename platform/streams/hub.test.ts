@@ -31,7 +31,7 @@ class TestReader implements Reader {
   }
 }
 
-function hubWith(historyEvents = 10): { hub: Hub; clock: ManualClock } {
+function hubWith(historyEvents = 10, historyEventsMax = 200_000): { hub: Hub; clock: ManualClock } {
   const clock = new ManualClock(1_000_000);
   return {
     clock,
@@ -39,6 +39,7 @@ function hubWith(historyEvents = 10): { hub: Hub; clock: ManualClock } {
       clock,
       epoch: 'e1',
       historyEvents,
+      historyEventsMax,
       initial: (name) => (name === 'trades' ? [] : [{ event: 'now', key: 'k', data: 0 }]),
     }),
   };
@@ -145,5 +146,72 @@ describe('the hub', () => {
     hub.subscribe(reader, lossless, () => null);
     await clock.advance(60_000);
     assert.equal(reader.text.match(/^: /gm)?.length, 2);
+  });
+
+  describe('fault 13: what is kept for readers who come back', () => {
+    const mine = (user: number) => [{ name: `users:${user}`, delivery: 'lossless' as const }];
+    const resumed = (hub: Hub, from: string) => {
+      const reader = new TestReader();
+      hub.subscribe(reader, lossless, () => parsePosition(from));
+      return reader;
+    };
+
+    test('is not shortened by channels whose readers have left, however many there were', () => {
+      const { hub } = hubWith(2_000);
+      const watcher = new TestReader();
+      hub.subscribe(watcher, lossless, () => null);
+      for (let user = 0; user < 20_000; user++) {
+        const reader = new TestReader();
+        hub.subscribe(reader, mine(user), () => null);
+        hub.publish(`users:${user}`, 'lossless', 'account', '', user);
+        hub.leave(reader);
+      }
+      const before = hub.position;
+      for (let number = 1; number <= 2_000; number++) hub.publish('trades', 'lossless', 'trade', '', number);
+      assert.equal(resumed(hub, before).numbers.length, 2_000);
+    });
+
+    test('is forgotten on channels that nobody used for ten minutes, and a reader that comes back is told of the gap', async () => {
+      const { hub, clock } = hubWith(2_000);
+      for (let user = 0; user < 100; user++) {
+        const reader = new TestReader();
+        hub.subscribe(reader, mine(user), () => null);
+        hub.leave(reader);
+      }
+      hub.publish('trades', 'lossless', 'trade', '', 1);
+      const position = hub.position;
+      hub.publish('users:7', 'lossless', 'account', '', 1);
+      assert.equal(hub.figures().channels, 101);
+      await clock.advance(9 * 60_000);
+      assert.equal(resumed(hub, position).text.includes('gap'), false);
+      assert.equal(hub.figures().channels, 101);
+      await clock.advance(12 * 60_000);
+      assert.equal(hub.figures().channels, 1);
+      const late = new TestReader();
+      hub.subscribe(late, mine(7), () => parsePosition(position));
+      assert.match(late.text, /event: gap/);
+    });
+
+    test('has a bound over all channels; those that nobody reads give first, those that are read keep the minimum', () => {
+      const { hub } = hubWith(2_000, 3_000);
+      const readers = Array.from({ length: 5 }, (_none, user) => {
+        const reader = new TestReader();
+        hub.subscribe(reader, mine(user), () => null);
+        return reader;
+      });
+      for (let number = 0; number < 2_000; number++) hub.publish('left', 'lossless', 'x', '', number);
+      const before = hub.position;
+      for (let number = 0; number < 400; number++)
+        for (let user = 0; user < 5; user++) hub.publish(`users:${user}`, 'lossless', 'x', '', number);
+      assert.ok(hub.figures().historyEvents <= 3_000);
+      for (let user = 0; user < 5; user++) {
+        const back = new TestReader();
+        hub.subscribe(back, mine(user), () => parsePosition(before));
+        assert.equal(back.numbers.length, 400);
+      }
+      for (let number = 0; number < 20_000; number++) hub.publish(`users:${number % 5}`, 'lossless', 'x', '', number);
+      assert.ok(hub.figures().historyEvents <= 3_300, String(hub.figures().historyEvents));
+      assert.equal(readers.length, 5);
+    });
   });
 });

@@ -9,8 +9,14 @@ const BACKLOG_BYTES_MAX = 1024 * 1024;
 const HELD_KEYS_MAX = 10_000;
 /** How long a channel that nobody reads any more is still kept up, so that its readers can come back. */
 const WARM_MS = 60_000;
-/** Events kept over all channels, about 150 MB of them: where there are many channels, each keeps its share. */
+/**
+ * Events kept over all channels, about 150 MB of them. Beyond it channels that nobody reads lose their history, the one that was
+ * used longest ago first; only then do those that are read, and none of them goes below the minimum.
+ */
 const HISTORY_EVENTS_MAX = 200_000;
+const HISTORY_EVENTS_MIN = 256;
+/** A channel that nobody has read and nothing was published on for so long is forgotten; a reader that comes back later is told of a gap. */
+const IDLE_MS_MAX = 10 * 60_000;
 /** Proxies close connections that are silent for 30 s or 60 s. */
 const HEARTBEAT_MS = 25_000;
 
@@ -30,11 +36,15 @@ export interface HubOptions {
   readonly historyEvents: number;
   /** What a reader is told first: how things stand now; nothing on a channel of things that only happen. */
   readonly initial: (channel: string) => Iterable<InitialEvent>;
+  /** Events kept over all channels; 200,000 by default. */
+  readonly historyEventsMax?: number;
 }
 
 export interface HubFigures {
   readonly readers: number;
   readonly channels: number;
+  /** Events kept for readers who come back, over all channels. */
+  readonly historyEvents: number;
   readonly published: number;
   readonly delivered: number;
   readonly conflated: number;
@@ -52,6 +62,8 @@ interface ChannelState {
   /** Everything up to this offset is let go of, or was never published because nobody read. */
   missedUpTo: number;
   wantedUntil: number;
+  /** When something was last published on it or a reader left it, epoch ms. */
+  usedAt: number;
 }
 
 /** Readers of the same channels in the same format: what they are sent is put together once. */
@@ -79,6 +91,9 @@ export class Hub {
   readonly #subscriptions = new Map<Reader, Subscription>();
   #dirty = new Set<Group>();
   #offset = 0;
+  #kept = 0;
+  /** When so many events are kept, room is made. */
+  #makeRoomAt: number;
   #flushIsDue = false;
   #published = 0;
   #delivered = 0;
@@ -90,6 +105,7 @@ export class Hub {
   constructor(options: HubOptions) {
     this.#options = options;
     this.epoch = options.epoch;
+    this.#makeRoomAt = options.historyEventsMax ?? HISTORY_EVENTS_MAX;
     this.#beat();
   }
 
@@ -102,7 +118,7 @@ export class Hub {
     const state = this.#channels.get(channel);
     if (state === undefined) return false;
     if (state.groups.size > 0 || state.wantedUntil > this.#options.clock.now()) return true;
-    this.#channels.delete(channel);
+    this.#forget(state);
     return false;
   }
 
@@ -197,6 +213,7 @@ export class Hub {
     return {
       readers: this.#subscriptions.size,
       channels: this.#channels.size,
+      historyEvents: this.#kept,
       published: this.#published,
       delivered: this.#delivered,
       conflated: this.#conflated,
@@ -274,7 +291,9 @@ export class Hub {
     this.#dirty.delete(group);
     for (const state of group.channels) {
       state.groups.delete(group);
-      if (state.groups.size === 0) state.wantedUntil = this.#options.clock.now() + WARM_MS;
+      if (state.groups.size > 0) continue;
+      state.usedAt = this.#options.clock.now();
+      state.wantedUntil = state.usedAt + WARM_MS;
     }
   }
 
@@ -293,7 +312,16 @@ export class Hub {
   #stateOf(name: string, delivery: ChannelDelivery): ChannelState {
     let state = this.#channels.get(name);
     if (!state) {
-      state = { name, delivery, groups: new Set(), entries: [], first: 0, missedUpTo: this.#offset, wantedUntil: 0 };
+      state = {
+        name,
+        delivery,
+        groups: new Set(),
+        entries: [],
+        first: 0,
+        missedUpTo: this.#offset,
+        wantedUntil: 0,
+        usedAt: this.#options.clock.now(),
+      };
       this.#channels.set(name, state);
     }
     return state;
@@ -301,18 +329,51 @@ export class Hub {
 
   #remember(state: ChannelState, entry: Entry): void {
     state.entries.push(entry);
-    const share = Math.max(1, Math.floor(HISTORY_EVENTS_MAX / this.#channels.size));
-    const kept = Math.min(this.#options.historyEvents, share);
-    while (state.entries.length - state.first > kept) state.missedUpTo = (state.entries[state.first++] as Entry).offset;
+    state.usedAt = this.#options.clock.now();
+    this.#kept++;
+    this.#trim(state, this.#options.historyEvents);
+    if (this.#kept > this.#makeRoomAt) this.#makeRoom();
+  }
+
+  /** Leaves a channel so many events at most. */
+  #trim(state: ChannelState, most: number): void {
+    const surplus = state.entries.length - state.first - most;
+    if (surplus <= 0) return;
+    state.first += surplus;
+    state.missedUpTo = (state.entries[state.first - 1] as Entry).offset;
+    this.#kept -= surplus;
     // Moved together only now and then, so that letting go costs nothing on average.
     if (state.first < 64 || state.first < state.entries.length / 2) return;
     state.entries = state.entries.slice(state.first);
     state.first = 0;
   }
 
+  #makeRoom(): void {
+    const most = this.#options.historyEventsMax ?? HISTORY_EVENTS_MAX;
+    // A tenth more than must, so that not every event makes room.
+    const wanted = most * 0.9;
+    const states = [...this.#channels.values()].sort((one, other) => one.usedAt - other.usedAt);
+    for (const state of states) if (this.#kept > wanted && state.groups.size === 0) this.#forget(state);
+    const longest = states.filter(({ groups }) => groups.size > 0).sort((one, other) => lengthOf(other) - lengthOf(one));
+    for (const state of longest) if (this.#kept > wanted) this.#trim(state, HISTORY_EVENTS_MIN);
+    this.#makeRoomAt = Math.max(most, this.#kept * 1.1);
+  }
+
+  /** Channels that nobody has used for long. */
+  #sweep(): void {
+    const before = this.#options.clock.now() - IDLE_MS_MAX;
+    for (const state of [...this.#channels.values()]) if (state.groups.size === 0 && state.usedAt < before) this.#forget(state);
+  }
+
+  #forget(state: ChannelState): void {
+    this.#channels.delete(state.name);
+    this.#kept -= lengthOf(state);
+  }
+
   #beat(): void {
     this.#cancelHeartbeat = this.#options.clock.after(HEARTBEAT_MS, () => {
       for (const { reader } of this.#subscriptions.values()) if (reader.format === 'sse') reader.write(HEARTBEAT, []);
+      this.#sweep();
       this.#beat();
     });
   }
@@ -323,6 +384,10 @@ const HEARTBEAT = Buffer.from(': still here\n\n');
 function joined(entries: readonly Entry[], format: Format): Buffer {
   const [only] = entries;
   return entries.length === 1 && only ? only.bytes(format) : Buffer.concat(entries.map((entry) => entry.bytes(format)));
+}
+
+function lengthOf({ entries, first }: ChannelState): number {
+  return entries.length - first;
 }
 
 function entriesOf({ entries, first }: ChannelState): Entry[] {

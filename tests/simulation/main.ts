@@ -2,12 +2,12 @@ import { parseArgs } from 'node:util';
 import { FAULT_NAMES, type FaultName } from './faults.ts';
 import { simulate } from './simulate.ts';
 
-const USAGE = `Usage: npm run simulate -- [--seed n] [--seeds n] [--faults all|none|name,name] [--stop]
+const USAGE = `Usage: npm run simulate -- [--seed n] [--seeds n] [--faults all|none|name,name] [--stop [--for text]]
 
   --seed    the first seed (1)
   --seeds   how many, one after another (1)
   --faults  ${FAULT_NAMES.join(', ')} (all)
-  --stop    ends with the first seed that fails
+  --stop    ends with the first seed that fails; with --for TEXT, the first with a mistake that matches this regular expression
 
 Ends with 1 when a seed fails; the same seed fails again.`;
 
@@ -17,6 +17,7 @@ const { values } = parseArgs({
     seeds: { type: 'string', default: '1' },
     faults: { type: 'string', default: 'all' },
     stop: { type: 'boolean', default: false },
+    for: { type: 'string', default: '' },
     help: { type: 'boolean', default: false },
   },
 });
@@ -32,7 +33,9 @@ if (unknown !== undefined || !(Number(values.seed) >= 0) || !(Number(values.seed
 }
 const started = performance.now();
 let failed = 0;
-for (let seed = Number(values.seed), left = Number(values.seeds); left > 0 && !(values.stop && failed > 0); seed++, left--) {
+let isFound = false;
+const wanted = new RegExp(values.for);
+for (let seed = Number(values.seed), left = Number(values.seeds); left > 0 && !(values.stop && isFound); seed++, left--) {
   const { mistakes, story, figures, fingerprint } = await simulate(seed, names as FaultName[]);
   if (mistakes.length === 0) {
     if (Number(values.seeds) === 1)
@@ -42,8 +45,9 @@ for (let seed = Number(values.seed), left = Number(values.seeds); left > 0 && !(
     continue;
   }
   failed++;
+  isFound ||= mistakes.some((mistake) => wanted.test(mistake));
   console.log(`seed ${seed}: ${mistakes.length} mistakes`);
-  for (const mistake of mistakes.slice(0, 10)) console.log(`  ${mistake}`);
+  for (const mistake of mistakes.slice(0, values.stop ? mistakes.length : 10)) console.log(`  ${mistake}`);
   if (Number(values.seeds) === 1) for (const line of story) console.log(`    ${line}`);
 }
 const seconds = (performance.now() - started) / 1_000;

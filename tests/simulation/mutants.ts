@@ -1,31 +1,167 @@
 /**
- * Bugs planted on purpose, each a change of one place in the source: what the simulation is worth is whether it notices.
+ * Bugs planted on purpose, each a change of one place in the source: what the simulation is worth is whether it notices. Each is
+ * to be found by the check that it violates: a run that ends in any other way, a crash at the start too, has found nothing.
  */
-export const MUTANTS = {
+export interface Mutant {
+  readonly file: string;
+  readonly from: string;
+  readonly to: string;
+  /** What the check that it violates says. */
+  readonly violates: RegExp;
+}
+
+const REPLAY = /replayed to event|the live zone is at|cannot be replayed/;
+const TABLE = /of the table is|the table is at|the table never got/;
+const CONFIRMED = /was confirmed at/;
+const TWICE = /happened twice|happened \d+ times|is in \d+ places/;
+const WHEREABOUTS = /is in no zone|is still on the way/;
+const UNAVAILABLE = /is open nowhere|had no command accepted/;
+const RECORD = /after event \d+ the log has|wrote after epoch|was written by/;
+const either = (...checks: RegExp[]) => new RegExp(checks.map(({ source }) => source).join('|'));
+
+export const MUTANTS: Readonly<Record<string, Mutant>> = {
   'the offset is stored before what was read is written': {
     file: 'platform/log/consumer.ts',
     from: '    let left = found;\n',
     to: '    let left = found;\n    await this.#projection.apply([], read).catch(() => {});\n',
+    violates: TABLE,
   },
   'the epoch of a writer is not checked': {
     file: 'kernel/batch.ts',
     from: "  if (writerOf(batch) < head.epoch) return 'stale';\n",
     to: '',
+    violates: either(RECORD, REPLAY),
   },
   'a torn record is taken for a whole one': {
     file: 'platform/log/spool.ts',
     from: 'if (length === 0 || body.length < length || crc32(body) !== content.readUInt32BE(at + 4)) break;',
     to: 'if (length === 0) break;',
+    violates: either(UNAVAILABLE, REPLAY, RECORD, TWICE),
   },
   'the newest command of a session may be repeated': {
     file: 'modules/worlds/zone.ts',
     from: 'if (n <= presence.n) return',
     to: 'if (n < presence.n) return',
+    violates: TWICE,
   },
   'the spool is drained out of order': {
     file: 'kernel/outbox.ts',
     from: 'this.#options.spool.oldest(SPOOLED_EVENTS_MAX);',
     to: 'this.#options.spool.oldest(SPOOLED_EVENTS_MAX).reverse();',
+    violates: either(UNAVAILABLE, RECORD, CONFIRMED, TABLE, REPLAY),
   },
-} as const;
-export type Mutant = keyof typeof MUTANTS;
+  'what a failed command emitted is kept': {
+    file: 'kernel/host.ts',
+    from: '    zone.undoFailed();\n',
+    to: '',
+    violates: either(REPLAY, TWICE, TABLE, RECORD),
+  },
+  'a zone that failed is not retried': {
+    file: 'kernel/host.ts',
+    from: "    entry.cancelRetry = this.#options.clock.after(ms, () => void this.#bringUp(entry, 'rebuilding').catch(ignored));\n",
+    to: '',
+    violates: UNAVAILABLE,
+  },
+  'a zone that failed goes on with its half-changed state': {
+    file: 'kernel/host.ts',
+    from: "    else void this.#bringUp(entry, 'rebuilding').catch(ignored);\n",
+    to: '',
+    violates: either(REPLAY, TWICE, WHEREABOUTS),
+  },
+  'an observer that throws ends the turn': {
+    file: 'kernel/host.ts',
+    from: "      this.#trouble({ kind: 'observer', message: error instanceof Error && error.stack ? error.stack : String(error) });\n",
+    to: '      throw error;\n',
+    violates: either(UNAVAILABLE, REPLAY, TABLE, CONFIRMED),
+  },
+  'a durable command is answered when it is decided': {
+    file: 'kernel/host.ts',
+    from: 'return (reply) => (reply.ok ? this.#outbox.whenDurable',
+    to: 'return (reply) => (Math.random() > 2 ? this.#outbox.whenDurable',
+    violates: either(CONFIRMED, TWICE),
+  },
+  'lost events are forgotten': {
+    file: 'kernel/outbox.ts',
+    from: '      this.#losses.set(batch.zone, batch.firstSeq);\n',
+    to: '',
+    violates: either(UNAVAILABLE, RECORD, REPLAY, TABLE),
+  },
+  'commands whose events are lost are still confirmed': {
+    file: 'kernel/host.ts',
+    from: '        entry.zone.markLost(firstLostSeq);\n',
+    to: '',
+    violates: CONFIRMED,
+  },
+  'a snapshot carries nothing that the log lacks': {
+    file: 'kernel/snapshots.ts',
+    from: '.filter((batch) => writerOf(batch) >= zone.epoch);',
+    to: '.filter(() => false);',
+    violates: either(RECORD, REPLAY, UNAVAILABLE, CONFIRMED, TABLE),
+  },
+  'a snapshot whose owner was overruled is used': {
+    file: 'kernel/recovery.ts',
+    from: '    if (batch.epoch > snapshot.epoch || batch.loss) return true;\n',
+    to: '',
+    violates: either(REPLAY, CONFIRMED, TWICE, UNAVAILABLE),
+  },
+  'what an earlier owner left unwritten is not written by the next': {
+    file: 'kernel/host.ts',
+    from: '    if (missing.length > 0) this.#outbox.push(',
+    to: '    if (missing.length < 0) this.#outbox.push(',
+    violates: either(RECORD, REPLAY, UNAVAILABLE, TABLE, CONFIRMED),
+  },
+  'a lease that is over is not noticed': {
+    file: 'platform/cluster/member.ts',
+    from: '      this.#options.host.abandon(zone);\n      this.#options.onClosed(zone);\n    }\n',
+    to: '    }\n',
+    violates: either(UNAVAILABLE, REPLAY, WHEREABOUTS, CONFIRMED),
+  },
+  'answers are not remembered': {
+    file: 'kernel/zone.ts',
+    from: '    if (id !== undefined) this.#remember(id, reply);\n',
+    to: '',
+    violates: TWICE,
+  },
+  'answers are not recovered': {
+    file: 'kernel/recovery.ts',
+    from: '      if (id !== undefined) this.#answered.push([id, this.seq]);\n',
+    to: '',
+    violates: TWICE,
+  },
+  'a handover is confirmed before the arrival is recorded': {
+    file: 'modules/worlds/world-host.ts',
+    from: '{ ...meta, durable: true }',
+    to: '{ ...meta }',
+    violates: either(WHEREABOUTS, TWICE, CONFIRMED),
+  },
+  'a departure is offered before it is recorded': {
+    file: 'modules/worlds/world-host.ts',
+    from: "      case 'PlayerDeparted':\n        stage.departedAt.set(",
+    to: "      case 'PlayerDeparted':\n        this.#handOver(stage, event.handover);\n        stage.departedAt.set(",
+    violates: either(TWICE, WHEREABOUTS),
+  },
+  'a handover that got no answer is not sent again': {
+    file: 'modules/worlds/world-host.ts',
+    from: '      if (now - sent.at > HANDOVER_RETRY_MS) this.#handOver(stage, handover);\n',
+    to: '',
+    violates: either(WHEREABOUTS, UNAVAILABLE),
+  },
+  'a reader that was overtaken goes on in silence': {
+    file: 'platform/log/consumer.ts',
+    from: '          await this.#dropped(error);\n          return [];\n',
+    to: '          this.#offsets[partition] = error.start;\n          return [];\n',
+    violates: TABLE,
+  },
+  'a repeat in the log is written again': {
+    file: 'kernel/batch.ts',
+    from: "  if (!rest) return 'known';\n",
+    to: '  if (!rest) return batch;\n',
+    violates: either(RECORD, TWICE, TABLE, REPLAY),
+  },
+  'a release does not wait for the log': {
+    file: 'kernel/host.ts',
+    from: '    await Promise.race([this.#outbox.flowing(), entry.gone]);\n',
+    to: "    return this.#drop(entry, 'It moves.');\n",
+    violates: either(CONFIRMED, TWICE, REPLAY, WHEREABOUTS),
+  },
+};

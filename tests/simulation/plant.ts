@@ -1,13 +1,13 @@
 import { registerHooks } from 'node:module';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { MUTANTS, type Mutant } from './mutants.ts';
+import { MUTANTS } from './mutants.ts';
 
 /*
  * Loaded before the simulation: plants the bug that MUTANT names in the source as it is read.
  */
 
-const mutant = MUTANTS[process.env.MUTANT as Mutant];
+const mutant = MUTANTS[process.env.MUTANT ?? ''];
 if (!mutant) throw new Error(`MUTANT is "${process.env.MUTANT}"; there are ${Object.keys(MUTANTS).join('; ')}`);
 const target = pathToFileURL(join(import.meta.dirname, '../..', mutant.file)).href;
 

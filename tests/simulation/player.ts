@@ -146,6 +146,8 @@ export class SimulatedPlayer {
   #answered(n: number, isAccepted: boolean): void {
     const asked = this.#underWay.get(n);
     this.#underWay.delete(n);
+    // As the protocol says of a zone that cannot take it now: try again in a moment.
+    if (asked?.frame.t === 'join' && !isAccepted) this.#joinLater();
     if (!asked || !isAccepted) return;
     this.accepted++;
     this.acceptedAt = this.#scheduler.now;
@@ -161,6 +163,13 @@ export class SimulatedPlayer {
         this.drop();
       }
       if (this.isActing && this.#isIn && this.#you && this.#underWay.size < UNDER_WAY_MAX) this.#ask(this.#wish(this.#you));
+    });
+  }
+
+  #joinLater(): void {
+    const wire = this.#wire;
+    this.#scheduler.at(this.#scheduler.now + this.#scheduler.between(200, 1_000), () => {
+      if (this.#wire === wire && wire !== null && !this.#isIn) this.#ask({ t: 'join', n: ++this.#n });
     });
   }
 

@@ -1,16 +1,18 @@
+import { hash } from 'node:crypto';
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { useAPQ as persistedOnDemand } from '@graphql-yoga/plugin-apq';
 import { usePersistedOperations as persisted } from '@graphql-yoga/plugin-persisted-operations';
 import type { Endpoint, Principal, Problem, Transport } from '@millrace/contracts';
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify';
-import { type ExecutionArgs, GraphQLError, parse } from 'graphql';
+import { type DocumentNode, type ExecutionArgs, GraphQLError, type GraphQLSchema, parse } from 'graphql';
+import type { SubscribePayload } from 'graphql-ws';
 import { useServer as serveOver } from 'graphql-ws/use/ws';
-import { createYoga, type Plugin, type YogaInitialContext } from 'graphql-yoga';
+import { createLRUCache, createYoga, type Plugin, type YogaInitialContext } from 'graphql-yoga';
 import { WebSocketServer } from 'ws';
-import { ApiProblem, type ChannelOptions, connectionOf, type Door, type StreamPlace, traceparentOf } from '../http/index.ts';
+import { ApiProblem, type ChannelOptions, connectionOf, type Door, isStorable, type StreamPlace, traceparentOf } from '../http/index.ts';
 import { parsePosition } from '../streams/index.ts';
 import { ChannelEvents } from './channel-events.ts';
-import { TOKENS_MAX, tooMuch } from './limits.ts';
+import { DOCUMENT_CHARACTERS_MAX, queryLimitError, TOKENS_MAX } from './limits.ts';
 import { graphSchema, type Resources } from './schema.ts';
 
 export const GRAPHQL_PATH = '/api/v1/graphql';
@@ -20,6 +22,8 @@ const MESSAGE_BYTES_MAX = 1024 * 1024;
 /** Routes one operation may really ask, where a list turned out longer than it was taken for. */
 const CALLS_MAX = 1_000;
 const CHANNELS_MAX = 256;
+/** Documents kept parsed; one of `TOKENS_MAX` tokens takes about a megabyte. */
+const DOCUMENTS_KEPT_MAX = 100;
 /** Operations under way over one WebSocket. */
 const OPERATIONS_MAX = 256;
 /** What GraphQL over WebSocket calls “Forbidden”: its clients come back, and show what they have by then. */
@@ -52,11 +56,16 @@ type Context = YogaInitialContext & Resources;
  * channels: every field asks a route of the HTTP API in this process, so what guards those guards it.
  */
 export function serveGraphQl(door: Door, { logger, operations, ...channels }: GraphQlOptions): void {
+  const schema = graphSchema();
   const yoga = createYoga<{ asked: Asked }, Resources>({
-    schema: graphSchema(),
+    schema,
     graphqlEndpoint: GRAPHQL_PATH,
     context: ({ asked }) => resourcesOf({ ...door, ...channels }, asked),
-    plugins: [limited(), operations ? onlyThese(operations) : persistedOnDemand()],
+    plugins: [limited(schema), operations ? onlyThese(operations) : persistedOnDemand()],
+    parserAndValidationCache: {
+      documentCache: createLRUCache({ max: DOCUMENTS_KEPT_MAX }),
+      errorCache: createLRUCache({ max: DOCUMENTS_KEPT_MAX }),
+    },
     // Origins, files and pages are the door’s business.
     cors: false,
     multipart: false,
@@ -101,7 +110,14 @@ export function serveGraphQl(door: Door, { logger, operations, ...channels }: Gr
         if (Object.keys(subscriptions).length > OPERATIONS_MAX)
           return [new GraphQLError(`${OPERATIONS_MAX} operations are under way.`, { extensions: { code: 'RATE_LIMITED' } })];
         const { schema, execute, subscribe, contextFactory, parse, validate } = yoga.getEnveloped({ asked: asks.get(request), params });
-        const document = parse(params.query);
+        let document: DocumentNode;
+        try {
+          requireShortDocument(params.query);
+          document = parse(documentOf(params, operations));
+        } catch (error) {
+          if (error instanceof GraphQLError) return [error];
+          throw error;
+        }
         const errors = validate(schema, document);
         if (errors.length > 0) return errors;
         return {
@@ -234,19 +250,57 @@ function errorOf({ code, detail, remedy, status }: Pick<Problem, 'code' | 'detai
   return new GraphQLError(detail, { extensions: { code, remedy, status } });
 }
 
-/** Refuses what asks for too much, over all transports: here the variables are known. */
-function limited(): Plugin<Context> {
-  const look = ({ args, setResultAndStopExecution }: { args: ExecutionArgs; setResultAndStopExecution: (result: never) => void }) => {
-    const error = tooMuch(args.schema, args.document, args.operationName, args.variableValues ?? {});
-    if (error) setResultAndStopExecution({ errors: [error] } as never);
-  };
+/**
+ * Refuses documents that are too large, over all transports alike: before they are kept as a persisted query, before they are parsed, and, once they
+ * are parsed and the variables are known, before they are validated.
+ */
+function limited(schema: GraphQLSchema): Plugin<Context> {
   return {
-    onParse: ({ setParseFn }) => setParseFn((source, options) => parse(source, { ...options, maxTokens: TOKENS_MAX })),
-    onExecute: (asked) => look(asked as never),
-    onSubscribe: ({ args, setResultAndStopExecution }) => look({ args, setResultAndStopExecution } as never),
+    onParams: ({ params }) => requireShortDocument(params.query),
+    onParse: ({ params: { source }, setParseFn }) => {
+      requireShortDocument(String(source));
+      setParseFn((text, options) => parse(text, { ...options, maxTokens: TOKENS_MAX }));
+      return ({ result, context: { params } }) => {
+        if (result === null || result instanceof Error) return;
+        const error = variablesError(params?.variables) ?? queryLimitError(schema, result, params?.variables ?? {});
+        // Thrown, not put in place of the document: yoga would keep it for the document, whatever its variables are.
+        if (error) throw error;
+      };
+    },
   };
+}
+
+function requireShortDocument(text: string | null | undefined): void {
+  if (text && text.length > DOCUMENT_CHARACTERS_MAX)
+    throw new GraphQLError(`The document has ${text.length} characters; the limit is ${DOCUMENT_CHARACTERS_MAX}.`, {
+      extensions: { code: 'QUERY_TOO_LARGE', remedy: 'Send long values as variables.', http: { status: 400 } },
+    });
+}
+
+function variablesError(variables: unknown): GraphQLError | null {
+  if (isStorable(variables ?? null)) return null;
+  return new GraphQLError('The variables have a NUL character, half of a surrogate pair, or too many levels.', {
+    extensions: { code: 'BAD_REQUEST', remedy: 'Send well-formed Unicode, in at most 32 levels.', http: { status: 400 } },
+  });
 }
 
 function onlyThese(operations: ReadonlyMap<string, string>): Plugin {
   return persisted({ getPersistedOperation: (hash) => operations.get(hash) ?? null }) as Plugin;
+}
+
+/**
+ * The document of an operation that came over a WebSocket, which yoga’s plugins for persisted operations do not see: where operations are listed it must
+ * be one of them, by its hash or by its text.
+ */
+function documentOf({ query, extensions }: SubscribePayload, operations: ReadonlyMap<string, string> | null): string {
+  if (!operations) return query;
+  const shown = (extensions?.persistedQuery as { sha256Hash?: unknown } | undefined)?.sha256Hash;
+  const listed = operations.get(query ? hash('sha256', query, 'hex') : String(shown));
+  if (listed !== undefined) return listed;
+  throw new GraphQLError(
+    query ? 'This operation is not one of those that are listed here.' : `No operation has the SHA-256 "${String(shown).slice(0, 64)}".`,
+    {
+      extensions: { code: 'PERSISTED_QUERY_NOT_IN_LIST', remedy: 'Use one of the operations of graphql.operations.' },
+    },
+  );
 }

@@ -6,6 +6,7 @@ export { type Allowance, MemoryRateLimiter, type Rate, type RateLimiter } from '
 export type { Request, Routes } from './routes.ts';
 export { createHttpServer, type Door, type HttpServer, type HttpServerOptions, type TrafficOf } from './server.ts';
 export type { ChannelCheck } from './socket.ts';
+export { isStorable } from './sound-requests.ts';
 export { traceparentOf } from './trace.ts';
 export { proxiesIn, remoteOf } from './trusted-proxies.ts';
 export { connectionOf, type TakeConnection, type Upgrade } from './upgrades.ts';

@@ -13,7 +13,7 @@ export function requireSoundRequests(app: FastifyInstance): EachRequest {
   app.addHook('onRoute', (route) => {
     if (route.method === 'GET' || route.method === 'HEAD') return;
     const check = ({ body }: FastifyRequest, _reply: FastifyReply, done: (error?: Error) => void) =>
-      done(typeof body !== 'object' || body === null || soundIn(body, DEPTH_MAX) ? undefined : notSound());
+      done(typeof body !== 'object' || body === null || isStorable(body) ? undefined : notSound());
     route.preValidation = [check, ...[route.preValidation ?? []].flat()];
   });
   return ({ url, headers }, reply) => {
@@ -33,6 +33,11 @@ function notSound(): ApiProblem {
     'The request has text that is none: a NUL, half of a surrogate pair, or too many levels.',
     'Send well-formed Unicode.',
   );
+}
+
+/** Whether a value read from JSON can be kept in tables: well-formed text without NUL, in at most 32 levels. */
+export function isStorable(value: unknown): boolean {
+  return soundIn(value, DEPTH_MAX);
 }
 
 function soundIn(value: unknown, depth: number): boolean {

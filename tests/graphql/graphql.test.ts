@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import { on, once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -16,6 +17,23 @@ import { WITHOUT_WORLD } from '../server.ts';
 interface Answer {
   readonly data?: Record<string, never> | null;
   readonly errors?: readonly { message: string; extensions?: { code?: string } }[];
+}
+
+/** What a GraphQL client for WebSockets gets for one operation. */
+async function overWebSocket(
+  address: string,
+  headers: Record<string, string>,
+  payload: object,
+): Promise<{ type: string; payload: unknown }> {
+  const socket = new WebSocket(address.replace('http', 'ws'), 'graphql-transport-ws', { headers });
+  const messages = on(socket, 'message');
+  await once(socket, 'open');
+  socket.send(JSON.stringify({ type: 'connection_init' }));
+  await messages.next();
+  socket.send(JSON.stringify({ id: '1', type: 'subscribe', payload }));
+  const { value } = await messages.next();
+  socket.terminate();
+  return JSON.parse(String(value?.[0]));
 }
 
 describe('GraphQL', () => {
@@ -115,6 +133,35 @@ describe('GraphQL', () => {
     assert.ok((await ask({ query: text, extensions: wrong })).errors);
   });
 
+  test('fault 18: fragments that spread the next one twice are refused over every transport before they are validated', async () => {
+    // Not valid, either: what is said first shows what was looked at first.
+    const fragments = Array.from({ length: 40 }, (_, index) => `fragment F${index} on Query { ...F${index + 1} ...F${index + 1} nothing }`);
+    const text = `{ ...F0 } ${fragments.join(' ')} fragment F40 on Query { instruments { id } }`;
+    const sha256Hash = createHash('sha256').update(text).digest('hex');
+    const extensions = { persistedQuery: { version: 1, sha256Hash } };
+    const json = { 'content-type': 'application/json' };
+    const requests: Record<string, () => Promise<Response>> = {
+      'query in GET': () => fetch(`${url}?query=${encodeURIComponent(text)}`, { headers: { 'sec-fetch-site': 'cross-site' } }),
+      'query in POST': () => fetch(url, { method: 'POST', headers: json, body: JSON.stringify({ query: text, extensions }) }),
+      'persisted query': () => fetch(url, { method: 'POST', headers: json, body: JSON.stringify({ extensions }) }),
+      'graphql-sse': () =>
+        fetch(url, { method: 'POST', headers: { ...json, accept: 'text/event-stream' }, body: JSON.stringify({ query: text }) }),
+    };
+    for (const [name, request] of Object.entries(requests)) assert.match(await (await request()).text(), /QUERY_TOO_LARGE/, name);
+    assert.match(JSON.stringify(await overWebSocket(url, {}, { query: text })), /"error".*QUERY_TOO_LARGE/);
+  });
+
+  test('fault 18: long documents are not parsed, and variables that no table can keep go no further', async () => {
+    const long = `{ __typename } #${'x'.repeat(40_000)}`;
+    assert.equal(codeOf(await query(guarded.visitor(), long)), 'QUERY_TOO_LARGE');
+    assert.match(JSON.stringify(await overWebSocket(url, {}, { query: long })), /"error".*QUERY_TOO_LARGE/);
+    const text = 'query ($a: JSON) { __typename }';
+    const deep = JSON.parse(`${'['.repeat(500)}${']'.repeat(500)}`) as unknown;
+    assert.equal(codeOf(await query(guarded.visitor(), text, { a: deep })), 'BAD_REQUEST');
+    assert.equal(codeOf(await query(guarded.visitor(), text, { a: 'a\0b' })), 'BAD_REQUEST');
+    assert.match(JSON.stringify(await overWebSocket(url, {}, { query: text, variables: { a: deep } })), /"error".*BAD_REQUEST/);
+  });
+
   /** The first results of an operation, over a client’s own way of subscribing. */
   function first(
     count: number,
@@ -212,7 +259,7 @@ describe('GraphQL', () => {
   });
 });
 
-test('where operations are listed, no others are answered', async () => {
+test('fault 18: where operations are listed, no others are answered over any transport', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-operations-'));
   const text = '{ instruments { id } }';
   const hash = createHash('sha256').update(text).digest('hex');
@@ -221,6 +268,14 @@ test('where operations are listed, no others are answered', async () => {
   const ask = async (body: object) => (await (await guarded.owner.ask('POST', '/api/v1/graphql', body)).json()) as Answer;
   assert.ok((await ask({ extensions: { persistedQuery: { version: 1, sha256Hash: hash } } })).data);
   assert.ok((await ask({ query: text })).errors);
+  const overSocket = (payload: object) => {
+    const cookie = [...guarded.owner.jar].map(([name, value]) => `${name}=${value}`).join('; ');
+    return overWebSocket(`${guarded.server.url}/api/v1/graphql`, { cookie }, payload);
+  };
+  assert.match(JSON.stringify(await overSocket({ query: '{ sources { id } }' })), /PERSISTED_QUERY_NOT_IN_LIST/);
+  const persistedQuery = { version: 1, sha256Hash: hash };
+  assert.match(JSON.stringify(await overSocket({ query: '', extensions: { persistedQuery } })), /"next".*instruments/);
+  assert.match(JSON.stringify(await overSocket({ query: text })), /"next".*instruments/);
   await guarded.server.stop();
   rmSync(folder, { recursive: true, force: true });
 });

@@ -1,0 +1,210 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import fc from 'fast-check';
+import {
+  type DocumentNode,
+  type FragmentDefinitionNode,
+  type GraphQLObjectType,
+  getIntrospectionQuery,
+  getNamedType,
+  isListType,
+  isNonNullType,
+  isObjectType,
+  Kind,
+  type OperationDefinitionNode,
+  parse,
+  type SelectionSetNode,
+  visit,
+} from 'graphql';
+import { measureDocument, type QueryLimits, queryLimitError, TOKENS_MAX } from './limits.ts';
+import { graphSchema } from './schema.ts';
+
+const schema = graphSchema();
+const NO_LIMITS: QueryLimits = {
+  depthMax: Number.POSITIVE_INFINITY,
+  introspectionDepthMax: Number.POSITIVE_INFINITY,
+  costMax: Number.POSITIVE_INFINITY,
+  valuesMax: Number.POSITIVE_INFINITY,
+  fieldsMax: Number.POSITIVE_INFINITY,
+  sameFieldMax: Number.POSITIVE_INFINITY,
+};
+const codeOf = (text: string, variables = {}) =>
+  queryLimitError(schema, parse(text, { maxTokens: TOKENS_MAX }), variables)?.extensions.code ?? null;
+
+/** Counts how often a selection set of the document is read. */
+function countReads(document: DocumentNode): { document: DocumentNode; reads: () => number; nodes: number } {
+  let reads = 0;
+  const counted = visit(document, {
+    SelectionSet: {
+      leave: (node): SelectionSetNode => {
+        const { selections } = node;
+        return Object.defineProperty({ ...node }, 'selections', {
+          enumerable: true,
+          get: () => {
+            reads++;
+            return selections;
+          },
+        });
+      },
+    },
+  });
+  reads = 0;
+  return { document: counted, reads: () => reads, nodes: nodesIn(document) };
+}
+
+function nodesIn(document: DocumentNode): number {
+  let nodes = 0;
+  visit(document, { enter: () => void nodes++ });
+  return nodes;
+}
+
+/** The same measures by expanding every fragment wherever it is spread: plain, and exponential. */
+function expand(document: DocumentNode): { cost: number; depth: number; fields: number } {
+  const fragments = new Map(
+    document.definitions
+      .filter((one): one is FragmentDefinitionNode => one.kind === Kind.FRAGMENT_DEFINITION)
+      .map((one) => [one.name.value, one]),
+  );
+  const fieldsOf = (
+    set: SelectionSetNode,
+    type: GraphQLObjectType,
+  ): { type: GraphQLObjectType; field: string; limit: number | null; inner: SelectionSetNode | undefined }[] =>
+    set.selections.flatMap((one) => {
+      if (one.kind === Kind.INLINE_FRAGMENT) return fieldsOf(one.selectionSet, type);
+      if (one.kind === Kind.FRAGMENT_SPREAD) return fieldsOf((fragments.get(one.name.value) as FragmentDefinitionNode).selectionSet, type);
+      const value = one.arguments?.find(({ name }) => name.value === 'limit')?.value;
+      return [{ type, field: one.name.value, limit: value?.kind === Kind.INT ? Number(value.value) : null, inner: one.selectionSet }];
+    });
+  const measure = (set: SelectionSetNode, parent: GraphQLObjectType, times: number, depth: number): { cost: number; depth: number } => {
+    let [cost, deepest] = [0, depth];
+    for (const { type, field, limit, inner } of fieldsOf(set, parent)) {
+      const defined = type.getFields()[field];
+      if (!defined) continue;
+      if (defined.extensions.isCall) cost += times * (1 + (limit ?? 0) / 500);
+      const below = getNamedType(defined.type);
+      const isList = isListType(isNonNullType(defined.type) ? defined.type.ofType : defined.type);
+      if (!inner || !isObjectType(below)) continue;
+      const size = measure(inner, below, times * (isList ? (limit ?? 10) : 1), depth + 1);
+      cost += size.cost;
+      deepest = Math.max(deepest, size.depth);
+    }
+    return { cost, depth: deepest };
+  };
+  const operation = document.definitions.find((one): one is OperationDefinitionNode => one.kind === Kind.OPERATION_DEFINITION);
+  const root = schema.getQueryType() as GraphQLObjectType;
+  const set = (operation as OperationDefinitionNode).selectionSet;
+  return { ...measure(set, root, 1, 1), fields: fieldsOf(set, root).length };
+}
+
+/** Documents whose fragments spread each other, and themselves never: the first spread later ones, on two types. */
+const documents = fc
+  .record({
+    picks: fc.array(fc.array(fc.nat(99), { minLength: 1, maxLength: 5 }), { minLength: 2, maxLength: 9 }),
+  })
+  .map(({ picks }) => {
+    const isQuery = (index: number) => index % 2 === 0;
+    const selection = (at: number, onQuery: boolean, pick: number): string => {
+      const later = picks.map((_, index) => index).filter((index) => index > at && isQuery(index) === onQuery);
+      const inside = picks.map((_, index) => index).filter((index) => index > at && !isQuery(index));
+      const instrument = inside.length > 0 ? `...F${inside[pick % inside.length]} id` : 'id';
+      const choice = pick % 5;
+      if (choice === 0 && later.length > 0) return `...F${later[pick % later.length]}`;
+      if (choice === 1 && later.length > 0) return `... { ...F${later[(pick + 1) % later.length]} }`;
+      if (onQuery) return choice === 2 ? `i${pick}: instruments { ${instrument} }` : `i${pick}: instrument(id: "a") { ${instrument} }`;
+      return choice === 2 ? `c${pick}: candles(interval: "1m", limit: ${pick}) { rows }` : choice === 3 ? 'getQuote { bid }' : 'price';
+    };
+    const bodies = picks.map((chosen, index) => chosen.map((pick) => selection(index, isQuery(index), pick)).join(' '));
+    const [root = '', ...others] = bodies;
+    return `{ ${root} } ${others.map((body, index) => `fragment F${index + 1} on ${isQuery(index + 1) ? 'Query' : 'Instrument'} { ${body} }`).join(' ')}`;
+  });
+
+describe('the size of a query', () => {
+  test('fault 18: fragments that each spread the next one twice are not expanded', () => {
+    const fragments = Array.from({ length: 40 }, (_, index) => `fragment F${index} on Query { ...F${index + 1} ...F${index + 1} }`);
+    const text = `{ ...F0 } ${fragments.join(' ')} fragment F40 on Query { instruments { id } }`;
+    const { document, reads, nodes } = countReads(parse(text));
+    assert.equal(queryLimitError(schema, document, {})?.extensions.code, 'QUERY_TOO_LARGE');
+    assert.ok(reads() <= nodes, `${reads()} selection sets were read in a document of ${nodes} nodes`);
+  });
+
+  test('fault 18: is the same as when every fragment is expanded', () => {
+    fc.assert(
+      fc.property(documents, (text) => {
+        const document = parse(text);
+        const [size] = measureDocument(schema, document, {}, NO_LIMITS).operations;
+        assert.ok(size);
+        const expanded = expand(document);
+        assert.equal(size.depth, expanded.depth, text);
+        assert.ok(Math.abs(size.cost - expanded.cost) <= 1e-9 * Math.max(1, expanded.cost), `${size.cost} ${expanded.cost} ${text}`);
+        const fields = [...size.fields.values()].reduce((sum, count) => sum + count, 0);
+        assert.equal(fields, expanded.fields, text);
+      }),
+    );
+  });
+
+  test('fault 18: is found in steps that are linear in the size of the document', () => {
+    // A chain of fragments that spread the next twice, each with fields of its own: what grows fastest when it is expanded.
+    const documentOf = (length: number) =>
+      parse(
+        `{ ...F0 } ${Array.from({ length }, (_, index) => `fragment F${index} on Query { i${index}: instrument(id: "a") { id ...G${index} } ${index + 1 < length ? `...F${index + 1} ...F${index + 1}` : ''} } fragment G${index} on Instrument { id price }`).join(' ')}`,
+      );
+    const stepsPerNode = (length: number) => {
+      const document = documentOf(length);
+      return measureDocument(schema, document, {}, NO_LIMITS).steps / nodesIn(document);
+    };
+    assert.ok(stepsPerNode(200) <= stepsPerNode(20) * 1.1, `${stepsPerNode(20)} ${stepsPerNode(200)}`);
+    fc.assert(
+      fc.property(documents, (text) => {
+        const document = parse(text);
+        const { steps } = measureDocument(schema, document, {}, NO_LIMITS);
+        // A spread adds the names that its fragment selects: six on each type here.
+        assert.ok(steps <= 7 * nodesIn(document), `${steps} ${text}`);
+      }),
+    );
+  });
+
+  test('stays within the limits for what tools and the console send', () => {
+    assert.equal(codeOf(getIntrospectionQuery({ inputValueDeprecation: true, oneOf: true, specifiedByUrl: true })), null);
+    assert.equal(codeOf('{ instruments { id candles(interval: "1m", limit: 10) { rows } } }'), null);
+  });
+
+  test('counts a limit in whatever form it is given', () => {
+    const rows = (limit: string) => `{ instruments { candles(interval: "1m", limit: ${limit}) { rows } } }`;
+    for (const limit of ['20000', '"20000"', '2e4']) assert.equal(codeOf(rows(limit)), 'QUERY_TOO_LARGE', limit);
+    const asked = `{ instruments { candles(interval: "1m", limit: $limit) { rows } } }`;
+    assert.equal(codeOf(`query ($limit: SafeInt = 20000) ${asked}`), 'QUERY_TOO_LARGE');
+    assert.equal(codeOf(`query ($limit: SafeInt = 20000) ${asked}`, { limit: 10 }), null);
+    assert.equal(codeOf(`query ($limit: SafeInt) ${asked}`, { limit: '20000' }), 'QUERY_TOO_LARGE');
+    const inside = '{ a: instrument(id: "a") { candles(interval: "1m", limit: 0) { rows } } ';
+    assert.equal(codeOf(`${inside} ${'instruments { id } '.repeat(11)} }`), 'QUERY_TOO_LARGE');
+  });
+
+  test('bounds what introspection answers, and what validation compares', () => {
+    const ten = (of: (index: number) => string) => Array.from({ length: 10 }, (_, index) => of(index)).join(' ');
+    assert.equal(
+      codeOf(`{ ${ten((a) => `a${a}: __schema { types { ${ten((b) => `b${b}: fields { name type { name } }`)} } }`)} }`),
+      'QUERY_TOO_LARGE',
+    );
+    const fragments = (count: number) =>
+      Array.from({ length: count }, (_, index) => `fragment F${index} on Query { a${index}: __typename }`);
+    assert.equal(
+      codeOf(
+        `{ ${fragments(60)
+          .map((_, index) => `...F${index}`)
+          .join(' ')} } ${fragments(60).join(' ')}`,
+      ),
+      'QUERY_TOO_LARGE',
+    );
+    assert.equal(codeOf(Array.from({ length: 21 }, (_, index) => `query Q${index} { __typename }`).join(' ')), 'QUERY_TOO_LARGE');
+    // In a fragment that nothing uses, and in an operation that is not the one to run.
+    const conflicts = Array.from({ length: 300 }, (_, index) => `a: ${index % 2 ? '__typename' : '__schema'}`).join(' ');
+    assert.equal(codeOf(`{ __typename } fragment F on Query { ${conflicts} }`), 'QUERY_TOO_LARGE');
+    assert.equal(codeOf(`query A { __typename } query B { ${conflicts} }`), 'QUERY_TOO_LARGE');
+  });
+
+  test('leaves circles and what does not exist to validation', () => {
+    assert.equal(codeOf('{ ...A } fragment A on Query { ...B } fragment B on Query { ...A }'), null);
+    assert.equal(codeOf('{ nothing { at { all } } ...Missing }'), null);
+    assert.equal(codeOf(`{ ${'a { '.repeat(13)} b ${'}'.repeat(13)} }`), 'QUERY_TOO_LARGE');
+  });
+});

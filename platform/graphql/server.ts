@@ -158,7 +158,8 @@ export function serveGraphQl(door: Door, { logger, operations, ...channels }: Gr
           return;
         }
         const ended = new AbortController();
-        request.raw.socket.once('close', () => ended.abort());
+        // Of the response, not of the socket: that one carries the requests that follow.
+        reply.raw.once('close', () => ended.abort());
         const answer = await yoga.fetch(
           `http://${GRAPHQL_HOST}${request.url}`,
           {

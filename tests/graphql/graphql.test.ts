@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { on, once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { Agent, type IncomingMessage, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -120,6 +121,20 @@ describe('GraphQL', () => {
     }
     assert.equal((await query(viewer, rows, { limit: 10 })).errors, undefined);
     assert.equal((await query(viewer, getIntrospectionQuery())).errors, undefined);
+  });
+
+  test('fault 24: requests of one connection leave nothing behind on its socket', async () => {
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    for (let count = 0; count < 15; count++) {
+      const asked = request(url, { method: 'POST', agent, headers: { 'content-type': 'application/json' } }).end(
+        '{"query":"{ __typename }"}',
+      );
+      const [response] = (await once(asked, 'response')) as [IncomingMessage];
+      response.resume();
+      await once(response, 'end');
+    }
+    agent.destroy();
+    assert.doesNotMatch(guarded.server.errors(), /MaxListenersExceededWarning/);
   });
 
   test('takes a query once by its text and then by its hash alone', async () => {

@@ -12,6 +12,7 @@ import { OpenStreams, type StreamsOf } from './open-streams.ts';
 import { answerClientError, answerFrameworkError, answerWithProblems, explainProblem } from './problems.ts';
 import { bucketOf } from './rate-limit.ts';
 import { logRequests, type RequestLog } from './request-log.ts';
+import { normaliseTarget } from './request-target.ts';
 import { ResponseCache } from './response-cache.ts';
 import { type Routes, routesOf } from './routes.ts';
 import { shareWithSites } from './sharing.ts';
@@ -88,6 +89,8 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
     trustProxy: options.trustedProxies.length > 0 ? [...options.trustedProxies] : false,
     bodyLimit: BODY_BYTES_MAX,
     ...(options.tls && { https: tlsOptions(options.tls) as never }),
+    // Before anything looks at it: the router, the guard, and a server behind a gateway then read the same.
+    rewriteUrl: normaliseTarget,
     requestTimeout: REQUEST_MS_MAX,
     // What has no body needs none of what reads one.
     http: {

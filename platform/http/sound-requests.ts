@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { EachRequest } from './each-request.ts';
 import { ApiProblem } from './problems.ts';
+import { requestHeadProblem } from './request-target.ts';
 
 /** Objects within objects that a body may have: more than any of ours has. */
 const DEPTH_MAX = 32;
@@ -16,7 +17,13 @@ export function requireSoundRequests(app: FastifyInstance): EachRequest {
       done(typeof body !== 'object' || body === null || isStorable(body) ? undefined : notSound());
     route.preValidation = [check, ...[route.preValidation ?? []].flat()];
   });
-  return ({ url, headers }, reply) => {
+  return ({ url, headers, raw }, reply) => {
+    const problem = requestHeadProblem(raw);
+    if (problem) {
+      // Whoever is before this server may have read it in another way, and what follows it, too.
+      void reply.header('connection', 'close');
+      throw problem;
+    }
     const encoding = headers['transfer-encoding'];
     if (encoding !== undefined && encoding.toLowerCase() !== 'chunked') {
       // Where its body ends cannot be told, nor where the next request begins (RFC 9112, section 6.3).

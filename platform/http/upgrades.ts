@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream';
 import type { Access } from '@millrace/contracts';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { ApiProblem } from './problems.ts';
+import { normaliseTarget, requestHeadProblem } from './request-target.ts';
 
 /** Takes over a connection that asks to become a WebSocket. */
 export type Upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
@@ -23,8 +24,10 @@ type Upgrading = IncomingMessage & { [TAKEN]?: { socket: Duplex; head: Buffer } 
  */
 export function routeUpgrades(app: FastifyInstance, bare: Readonly<Record<string, Upgrade>>): AddUpgrade {
   app.server.on('upgrade', (request: Upgrading, socket, head) => {
-    const [path = ''] = (request.url ?? '').split('?');
-    const upgrade = bare[path];
+    request.url = normaliseTarget(request);
+    const [path = ''] = request.url.split('?');
+    // What is wrong with its head is said by the way of all requests.
+    const upgrade = requestHeadProblem(request) ? undefined : bare[path];
     if (upgrade) return upgrade(request, socket, head);
     socket.on('error', () => {});
     request[TAKEN] = { socket, head };

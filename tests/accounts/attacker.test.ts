@@ -165,6 +165,31 @@ describe('an attacker', () => {
     }
   });
 
+  test('fault 28: a request names its host once, and its length', async () => {
+    const ask = (target: string, head: string) => raw(guarded.server.url, `GET ${target} HTTP/1.1\r\n${head}\r\nconnection: close\r\n\r\n`);
+    for (const head of [
+      'host: a\r\nhost: a',
+      'host: a\r\nHost: b',
+      'host:',
+      'host: a/b',
+      'host: me@a',
+      'accept: */*',
+      'host: a\r\ncontent-length: 0\r\ncontent-length: 0',
+    ])
+      for (const target of ['/health/live', '/api/v1/nothing', '/']) assert.match(await ask(target, head), /^HTTP\/1\.1 400/, head);
+    const upgrade = 'connection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==';
+    for (const target of ['/api/v1/socket', '/api/v1/worlds/socket', '/api/v1/graphql'])
+      assert.match(await ask(target, `host: a\r\nhost: a\r\n${upgrade}`), /^HTTP\/1\.1 400/, target);
+  });
+
+  test('fault 70: a target in absolute-form is read as in origin-form, any other is refused', async () => {
+    const ask = (target: string) => raw(guarded.server.url, `GET ${target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n`);
+    for (const target of ['/health/live', 'http://x/health/live', 'HTTPS://other:1/health/live?a=1'])
+      assert.match(await ask(target), /^HTTP\/1\.1 200/, target);
+    for (const target of ['*', 'health/live', 'http://me@x/health/live', 'ftp://x/health/live', '/health/live#a', '/health/live?a#b'])
+      assert.match(await ask(target), /^HTTP\/1\.1 400/, target);
+  });
+
   test('fills no memory and holds no line: bodies that are too large or too slow are ended', async () => {
     const response = await guarded.visitor().ask('POST', '/api/v1/auth/sign-in', { email: 'a@b.example', password: 'x'.repeat(2_000_000) });
     assert.equal(response.status, 413);

@@ -1,0 +1,47 @@
+import type { IncomingMessage } from 'node:http';
+import { ApiProblem } from './problems.ts';
+
+/** `http://host/path?query`, without user and fragment. */
+const ABSOLUTE_FORM = /^https?:\/\/([^/?#]*)([^#]*)$/i;
+/** A host as RFC 3986, section 3.2.2, has it, and a port. */
+const HOST = /^(?:\[[\da-f:.]+\]|[\w.~!$&'()*+,;=%-]+)(?::\d{0,5})?$/i;
+
+/**
+ * The target of a request in origin-form, which is the only form that anything behind this looks at (RFC 9112, section 3.2). A request in absolute-form
+ * gets the host of its target, whatever its Host field says (section 3.2.2). Any other target is returned as it is, for `requestHeadProblem` to refuse.
+ */
+export function normaliseTarget(request: Pick<IncomingMessage, 'url' | 'headers'>): string {
+  const { url = '' } = request;
+  if (url.startsWith('/')) return url;
+  const [, host = '', rest = ''] = ABSOLUTE_FORM.exec(url) ?? [];
+  if (!HOST.test(host)) return url;
+  request.headers.host = host;
+  return rest.startsWith('/') ? rest : `/${rest}`;
+}
+
+/** What is wrong with the target and the Host field of a request, after `normaliseTarget`; null when nothing is (RFC 9112, sections 3.2 and 3.2.4). */
+export function requestHeadProblem({
+  url = '',
+  headers: { host },
+  rawHeaders,
+}: Pick<IncomingMessage, 'url' | 'headers' | 'rawHeaders'>): ApiProblem | null {
+  if (!url.startsWith('/') || url.includes('#'))
+    return new ApiProblem(
+      'BAD_REQUEST',
+      `"${url.slice(0, 200)}" is not a request target that is served here.`,
+      'Send a path that begins with "/", or http:// and a host; encode "#" as %23.',
+    );
+  // Node keeps the first of several and says nothing.
+  let hosts = 0;
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index];
+    if (name?.length === 4 && name.toLowerCase() === 'host' && ++hosts > 1)
+      return new ApiProblem('BAD_REQUEST', 'The request has more than one Host field.', 'Send exactly one.');
+  }
+  if (host === undefined || HOST.test(host)) return null;
+  return new ApiProblem(
+    'BAD_REQUEST',
+    `The Host "${host.slice(0, 200)}" is not a host name or address.`,
+    'Send a host, and a port if it is not the default.',
+  );
+}

@@ -6,6 +6,7 @@ import { BrokenCircuitError } from 'cockatiel';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Dispatcher } from 'undici';
 import { ApiProblem, type OpenStreams, type StreamPlace, type TakeConnection, traceparentOf } from '../http/index.ts';
+import { isNotSent, isServerFailure } from './failures.ts';
 import type { BackServer, Servers } from './servers.ts';
 import { VOUCH_HEADER, type Vouching } from './vouching.ts';
 
@@ -14,20 +15,14 @@ const TRIES_MAX = 3;
 /** How long a stream that is over may take to say so itself. */
 const LAST_WORDS_MS = 2_000;
 const UPGRADE_MS_MAX = 5_000;
+const UPGRADE_TIMED_OUT = 'UPGRADE_TIMED_OUT';
+/** No answer in time: from that server, at least. */
+const TIMED_OUT: ReadonlySet<string | undefined> = new Set(['UND_ERR_HEADERS_TIMEOUT', UPGRADE_TIMED_OUT]);
 /** Silence after which a connection is asked whether the other side is still there: what goes through it need not say anything. */
 export const KEEP_ALIVE_MS = 30_000;
 
 /** Methods that may be repeated, for they change nothing (RFC 9110, section 9.2.1). */
 const SAFE_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD']);
-/** Failures by which nothing was sent yet: whatever it was may go elsewhere. */
-const NOTHING_SENT: ReadonlySet<string | undefined> = new Set([
-  'ECONNREFUSED',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-  'UND_ERR_CONNECT_TIMEOUT',
-]);
 /** What concerns one connection only (RFC 9110, section 7.6.1), what is said anew, and what only a gateway may say. */
 const NOT_HANDED_ON: ReadonlySet<string> = new Set([
   'connection',
@@ -174,7 +169,9 @@ async function tryEach<A>(
       const { name, code, message } = error as Error & { code?: string };
       if (name === 'AbortError') return null;
       request.log.warn({ trace: request.id, server: server.address, reason: message }, 'a server did not answer');
-      if (error instanceof BrokenCircuitError || NOTHING_SENT.has(code) || SAFE_METHODS.has(request.method)) continue;
+      if (error instanceof BrokenCircuitError || isNotSent(error)) continue;
+      if (!isServerFailure(error) && !TIMED_OUT.has(code)) throw error;
+      if (SAFE_METHODS.has(request.method)) continue;
       throw new ApiProblem(
         'SERVER_LOST',
         `The server that was asked did not answer (${code ?? name}): it may have done what it was asked.`,
@@ -230,8 +227,18 @@ type UpgradeAnswer =
 
 function askForUpgrade(address: string, path: string, headers: Record<string, string | string[]>): Promise<UpgradeAnswer> {
   const ask = address.startsWith('https:') ? askHttps : askHttp;
+  const { protocol, hostname, port } = new URL(address);
   return new Promise((resolve, reject) => {
-    const asked = ask(`${address}${path}`, { headers, timeout: UPGRADE_MS_MAX, agent: false });
+    // By its parts: as a whole URL it would be parsed again, and the target become another than the one that was vouched for.
+    const asked = ask({
+      protocol,
+      hostname: hostname.replace(/^\[|\]$/g, ''),
+      port,
+      path,
+      headers,
+      timeout: UPGRADE_MS_MAX,
+      agent: false,
+    });
     asked.once('upgrade', (response, socket, head) => {
       socket.setTimeout(0);
       socket.setKeepAlive(true, KEEP_ALIVE_MS);
@@ -239,7 +246,9 @@ function askForUpgrade(address: string, path: string, headers: Record<string, st
       resolve({ isRefusal: false, response, socket, head });
     });
     asked.once('response', (response) => resolve({ isRefusal: true, response }));
-    asked.once('timeout', () => asked.destroy(new Error(`it did not answer within ${UPGRADE_MS_MAX} ms`)));
+    asked.once('timeout', () =>
+      asked.destroy(Object.assign(new Error(`it did not answer within ${UPGRADE_MS_MAX} ms`), { code: UPGRADE_TIMED_OUT })),
+    );
     asked.once('error', reject);
     asked.end();
   });

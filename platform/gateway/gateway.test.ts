@@ -1,16 +1,19 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server as NodeServer, type RequestListener, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, connect } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { afterEach, describe, test } from 'node:test';
 import { HOME_TENANT, type Principal, type Problem, permissionsOf, type Server } from '@millrace/contracts';
 import fc from 'fast-check';
-import fastify, { type FastifyInstance } from 'fastify';
-import { ApiProblem } from '../http/index.ts';
+import fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify';
+import { ApiProblem, connectionOf } from '../http/index.ts';
 import { OpenStreams } from '../http/open-streams.ts';
 import { answerWithProblems } from '../http/problems.ts';
+import { normaliseTarget } from '../http/request-target.ts';
 import { traceOf } from '../http/trace.ts';
-import { forward } from './forward.ts';
+import { routeUpgrades } from '../http/upgrades.ts';
+import { forward, forwardUpgrade } from './forward.ts';
 import { Servers } from './servers.ts';
 import { VOUCH_HEADER, Vouching } from './vouching.ts';
 
@@ -89,19 +92,27 @@ describe('servers behind a gateway', () => {
     return { address: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, server, asked };
   }
 
-  async function gateway(addresses: readonly string[]): Promise<{ app: FastifyInstance; servers: Servers; streams: OpenStreams }> {
+  async function gateway(
+    addresses: readonly string[],
+    options: FastifyServerOptions = { rewriteUrl: normaliseTarget },
+  ): Promise<{ app: FastifyInstance; servers: Servers; streams: OpenStreams }> {
     const vouching = new Vouching('secret', Date.now);
     const servers = new Servers({ addresses, find: null, vouching, onChange: () => {} });
     await servers.asked();
-    const app = fastify({ genReqId: ({ headers }) => traceOf(headers) });
+    const app = fastify({ genReqId: ({ headers }) => traceOf(headers), ...options });
     answerWithProblems(app);
     const streams = new OpenStreams(STREAMS_MAX, Date.now);
+    const forwarding = { servers, vouching, streams, tunnels: new Set<Duplex>() };
     app.addHook('onRequest', async (request) => {
       request.principal = kim;
     });
-    app.all('/*', (request, reply) =>
-      forward({ servers, vouching, streams, tunnels: new Set() }, { world: false, transport: 'sse' }, request, reply),
-    );
+    routeUpgrades(app, {});
+    app.all('/*', (request, reply) => {
+      const take = connectionOf(request, reply);
+      return take
+        ? forwardUpgrade(forwarding, { world: false, transport: 'websocket' }, request, reply, take)
+        : forward(forwarding, { world: false, transport: 'sse' }, request, reply);
+    });
     await app.listen({ port: 0, host: '127.0.0.1' });
     closing.push(
       () => servers.close(),
@@ -172,6 +183,49 @@ describe('servers behind a gateway', () => {
     assert.equal(failing.asked.length, 5, 'after five failures in a row nothing is sent there for a moment');
     assert.equal(servers.list()[0]?.circuit, 'open');
     assert.equal(await codeOf(await fetch(`${urlOf(app)}/`, { method: 'POST' })), 'NO_SERVER');
+  });
+
+  /** Sends a request that asks for a WebSocket. @returns the status line of the response */
+  async function askForWebSocket(app: FastifyInstance, target: string): Promise<string> {
+    const { port } = app.server.address() as AddressInfo;
+    const socket = connect(port, '127.0.0.1').setEncoding('latin1');
+    const lines = ['Connection: Upgrade', 'Upgrade: websocket', 'Sec-WebSocket-Version: 13', 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=='];
+    socket.write(`GET ${target} HTTP/1.1\r\nHost: gateway\r\n${lines.join('\r\n')}\r\n\r\n`);
+    const [text] = (await once(socket, 'data')) as [string];
+    socket.destroy();
+    return text.split('\r\n')[0] ?? '';
+  }
+
+  test('fault 70: a request that cannot be sent counts against no server', async () => {
+    const { address } = await behind((_request, response) => answer(response, {}));
+    // As if nothing looked at targets before: no request line can have this one.
+    const { app, servers } = await gateway([address], { rewriteUrl: () => '/\u0100' });
+    for (let count = 0; count < 8; count++) {
+      assert.match(await askForWebSocket(app, '/api/v1/socket'), / 500 /);
+      assert.equal((await fetch(`${urlOf(app)}/instruments`)).status, 500);
+    }
+    assert.deepEqual(
+      servers.list().map(({ circuit, failures }) => [circuit, failures]),
+      [['closed', 0]],
+    );
+  });
+
+  test('fault 70: a server gets the target in origin-form, character by character as it was vouched for', async () => {
+    const { address, asked, server } = await behind((_request, response) => answer(response, {}));
+    server.on('upgrade', (request, socket) => {
+      asked.push(request);
+      socket.end('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n');
+    });
+    const { app } = await gateway([address]);
+    const targets = ['http://x/api/v1/socket', "/api/v1/socket?name='a'|[b]", '//x/y', '/a/../b?c=%00'];
+    for (const target of targets) assert.match(await askForWebSocket(app, target), / 101 /, target);
+    assert.deepEqual(
+      asked.map(({ url }) => url),
+      ['/api/v1/socket', ...targets.slice(1)],
+    );
+    const vouching = new Vouching('secret', Date.now);
+    for (const request of asked) assert.deepEqual(vouching.read(request), kim, request.url);
+    assert.equal(asked[0]?.headers.host, 'x');
   });
 
   test('hands on what was sent, says who sent it, and nothing that only a gateway may say', async () => {

@@ -3,6 +3,7 @@ import { HOME_TENANT, type Principal, type Server } from '@millrace/contracts';
 import { messageOf } from '@millrace/kernel';
 import { type CircuitBreakerPolicy, CircuitState, ConsecutiveBreaker, circuitBreaker, handleWhen } from 'cockatiel';
 import { type Dispatcher, Pool } from 'undici';
+import { isServerFailure } from './failures.ts';
 import { VOUCH_HEADER, type Vouching } from './vouching.ts';
 
 /** How often servers are asked how they are, and looked for. */
@@ -72,11 +73,10 @@ export class BackServer {
       bodyTimeout: SILENCE_MS_MAX,
       connections: null,
     });
-    this.#breaker = circuitBreaker(
-      // Who gave up waiting says nothing of the server.
-      handleWhen((error) => (error as Error).name !== 'AbortError'),
-      { halfOpenAfter: LEFT_ALONE_MS, breaker: new ConsecutiveBreaker(FAILURES_MAX) },
-    );
+    this.#breaker = circuitBreaker(handleWhen(isServerFailure), {
+      halfOpenAfter: LEFT_ALONE_MS,
+      breaker: new ConsecutiveBreaker(FAILURES_MAX),
+    });
   }
 
   get isWell(): boolean {
@@ -94,7 +94,7 @@ export class BackServer {
       try {
         return await through(this.#pool);
       } catch (error) {
-        if ((error as Error).name !== 'AbortError') this.#failures++;
+        if (isServerFailure(error)) this.#failures++;
         throw error;
       }
     });

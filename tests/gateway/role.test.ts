@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { type IncomingMessage, request } from 'node:http';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -243,6 +243,28 @@ describe('a gateway before two servers', left, () => {
       break;
     }
     await client.dispose();
+  });
+
+  test('fault 70: requests of nobody in particular take no server away from the others', async () => {
+    const { hostname, port } = new URL(gateway.url);
+    const upgrade = 'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==';
+    for (const target of ['http://x/api/v1/socket', "/api/v1/socket?a='b'", '/api/v1/socket#c', 'http://x/api/v1/graphql', '*'])
+      for (let count = 0; count < 12; count++) {
+        const socket = connect(Number(port), hostname);
+        socket.write(`GET ${target} HTTP/1.1\r\nHost: x\r\n${upgrade}\r\n\r\n`);
+        await once(socket, 'data');
+        socket.destroy();
+      }
+    assert.deepEqual(
+      (await servers()).slice(1).map(({ circuit }) => circuit),
+      ['closed', 'closed'],
+    );
+    const headers = { 'x-api-key': operatorKey };
+    for (const query of ["?a='b'", '?a=%23', '?a=[b]|c'])
+      assert.equal((await fetch(`${gateway.url}/api/v1/stream?channels=tickers&${query.slice(1)}`, { headers })).status, 400, query);
+    const socket = new WebSocket(`${gateway.url.replace('http', 'ws')}/api/v1/socket?a='b'`, { headers });
+    await once(socket, 'open');
+    socket.close();
   });
 
   test('players come in through it, over TCP and over a WebSocket', async () => {

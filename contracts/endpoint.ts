@@ -25,6 +25,8 @@ export interface Endpoint {
   readonly cost?: number;
   /** That an answer may be given again; the same for everyone who may ask. */
   readonly cache?: CacheRule;
+  /** False for a GET that changes something: gateways never send it to a second server. */
+  readonly isRepeatable?: false;
   readonly tag: string;
   readonly summary: string;
   readonly params?: Type.TObject;

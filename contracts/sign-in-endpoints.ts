@@ -79,6 +79,8 @@ export const SIGN_IN_ENDPOINTS = {
     method: 'GET',
     path: '/api/v1/auth/callback/:provider',
     access: 'public',
+    // It uses up the code that the other site gave.
+    isRepeatable: false,
     tag: 'Signing in',
     summary: 'Where another site sends the browser back to; leads on to the console',
     params: Type.Object({ provider: Type.String({ maxLength: 32 }) }),

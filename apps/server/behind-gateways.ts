@@ -1,5 +1,5 @@
 import type { Server } from '@millrace/contracts';
-import { VOUCH_HEADER, Vouching } from '@millrace/platform/gateway';
+import { VOUCH_HEADER, VouchReader } from '@millrace/platform/gateway';
 import { ApiProblem, type HttpServerOptions } from '@millrace/platform/http';
 import { announceServer, type Redis } from '@millrace/platform/redis';
 import { NODE } from './door.ts';
@@ -13,7 +13,7 @@ export class BehindGateways {
   readonly #redis: Redis | null;
   readonly #figures: () => Pick<Server, 'open' | 'worldPort'>;
   readonly #startedAt = Date.now();
-  #vouching: Vouching | null = null;
+  #reader: VouchReader | null = null;
   #isServing = false;
   #withdraw: (() => Promise<void>) | null = null;
 
@@ -26,7 +26,7 @@ export class BehindGateways {
 
   /** Who makes a request, as a gateway says. What anyone says counts for nothing where there are none. */
   readonly vouched: NonNullable<HttpServerOptions['vouched']> = (request) => {
-    if (this.#vouching) return this.#vouching.read(request);
+    if (this.#reader) return this.#reader.read(request);
     if (this.#reachedAt === undefined || request.headers[VOUCH_HEADER] === undefined) return null;
     throw new ApiProblem('TABLES_AWAY', 'What gateways say cannot be checked yet.', 'The server is starting; try again in a moment.');
   };
@@ -49,7 +49,7 @@ export class BehindGateways {
   /** From now on there is everything to answer with. @param secret the one by that name */
   async begin(secret: (name: string) => Promise<string>): Promise<void> {
     if (this.#reachedAt !== undefined) {
-      this.#vouching = new Vouching(await secret(LINK_SECRET), Date.now);
+      this.#reader = new VouchReader(await secret(LINK_SECRET), Date.now, this.#reachedAt);
       this.#withdraw = this.#redis && announceServer(this.#redis, this.#reachedAt);
     }
     this.#isServing = true;

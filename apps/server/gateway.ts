@@ -162,6 +162,7 @@ function forwardAll({ app, routes }: Door, forwarding: Forwarding, worldPort: nu
     const forwarded: Forwarded = {
       world: endpoint.path.startsWith(WORLD_PATHS),
       transport: 'sse',
+      isRepeatable: endpoint.isRepeatable ?? true,
       ...((endpoint as unknown) === ENDPOINTS.getWorld && { rewrite: (world) => ({ ...world, tcpPort: worldPort }) }),
     };
     routes.stream(endpoint, ({ raw, reply }) => forward(forwarding, forwarded, raw, reply));

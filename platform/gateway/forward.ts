@@ -44,7 +44,7 @@ const NOT_HANDED_ON: ReadonlySet<string> = new Set([
   VOUCH_HEADER,
 ]);
 /** What this door says itself of every answer. */
-const SAID_HERE: ReadonlySet<string> = new Set(['x-request-id', 'vary', 'access-control-allow-origin', 'access-control-allow-credentials']);
+const SAID_HERE: ReadonlySet<string> = new Set(['x-request-id', 'access-control-allow-origin', 'access-control-allow-credentials']);
 
 export interface Forwarding {
   readonly servers: Servers;
@@ -57,6 +57,8 @@ export interface Forwarding {
 export interface Forwarded {
   /** Whether only a server that has the world can answer. */
   readonly world: boolean;
+  /** False for a GET that changes something: it is never sent to a second server. */
+  readonly isRepeatable?: boolean;
   /** What of a JSON answer is told otherwise here than behind. */
   readonly rewrite?: (answer: Record<string, unknown>) => Record<string, unknown>;
   /** What the request becomes when it asks for an upgrade, or its answer is a stream of events. */
@@ -77,25 +79,29 @@ export async function forward(
   const { body } = request;
   const gone = new AbortController();
   reply.raw.once('close', () => gone.abort());
-  const asked: Dispatcher.RequestOptions = {
-    method: request.method as Dispatcher.HttpMethod,
-    path: request.raw.url ?? '/',
-    headers: headersFor(request, forwarding.vouching),
-    signal: gone.signal,
-    ...(body !== undefined && body !== null && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
-  };
+  const text = body === undefined || body === null ? '' : typeof body === 'string' ? body : JSON.stringify(body);
   const { rewrite } = forwarded;
-  if (rewrite) delete (asked.headers as Record<string, unknown>)['accept-encoding'];
-  const sent = await tryEach(forwarding, forwarded, request, reply, (one) => one.send((pool) => pool.request(asked)));
+  const requestFor = (server: BackServer): Dispatcher.RequestOptions => {
+    const headers = headersFor(forwarding, request, server, text);
+    if (rewrite) delete headers['accept-encoding'];
+    return {
+      method: request.method as Dispatcher.HttpMethod,
+      path: request.raw.url ?? '/',
+      headers,
+      signal: gone.signal,
+      ...(text !== '' && { body: text }),
+    };
+  };
+  const sent = await tryEach(forwarding, forwarded, request, reply, (one) => one.send((pool) => pool.request(requestFor(one))));
   if (!sent) return reply.hijack();
   const { answer, server } = sent;
   const close = server.begin();
   finished(answer.body, close);
   void reply.code(answer.statusCode);
   if (rewrite && answer.statusCode === 200) return reply.send(rewrite((await answer.body.json()) as Record<string, unknown>));
-  for (const [name, value] of Object.entries(answer.headers))
-    if (value !== undefined && !SAID_HERE.has(name) && (name === 'content-length' || !NOT_HANDED_ON.has(name)))
-      void reply.header(name, value);
+  passHeaders(reply, answer.headers);
+  const { 'content-length': length } = answer.headers;
+  if (length !== undefined) void reply.header('content-length', length);
   if (!String(answer.headers['content-type']).startsWith('text/event-stream')) return reply.send(answer.body);
   const place = placeOf(forwarding, request, forwarded.transport, () => answer.body.destroy());
   finished(answer.body, place.close);
@@ -116,15 +122,18 @@ export async function forwardUpgrade(
   reply: FastifyReply,
   take: TakeConnection,
 ): Promise<FastifyReply> {
-  const headers = { ...headersFor(request, forwarding.vouching), connection: 'Upgrade', upgrade: 'websocket' };
+  const headersTo = (server: BackServer) => ({
+    ...headersFor(forwarding, request, server, ''),
+    connection: 'Upgrade',
+    upgrade: 'websocket',
+  });
   const sent = await tryEach(forwarding, forwarded, request, reply, (one) =>
-    one.send(() => askForUpgrade(one.address, request.raw.url ?? '/', headers)),
+    one.send(() => askForUpgrade(one.address, request.raw.url ?? '/', headersTo(one))),
   );
   if (!sent) return reply.hijack();
   const { answer, server } = sent;
   if (answer.isRefusal) {
-    for (const [name, value] of Object.entries(answer.response.headers))
-      if (value !== undefined && !SAID_HERE.has(name) && !NOT_HANDED_ON.has(name)) void reply.header(name, value);
+    passHeaders(reply, answer.response.headers);
     return reply.code(answer.response.statusCode ?? 502).send(answer.response);
   }
   const { socket: behind, head: firstBehind, response } = answer;
@@ -147,7 +156,7 @@ export async function forwardUpgrade(
 /** Sends a request to one server after another, as long as that can do no harm. @returns null when nobody waits for an answer any more */
 async function tryEach<A>(
   { servers }: Forwarding,
-  { world }: Forwarded,
+  { world, isRepeatable = true }: Forwarded,
   request: FastifyRequest,
   reply: FastifyReply,
   send: (server: BackServer) => Promise<A>,
@@ -171,7 +180,7 @@ async function tryEach<A>(
       request.log.warn({ trace: request.id, server: server.address, reason: message }, 'a server did not answer');
       if (error instanceof BrokenCircuitError || isNotSent(error)) continue;
       if (!isServerFailure(error) && !TIMED_OUT.has(code)) throw error;
-      if (SAFE_METHODS.has(request.method)) continue;
+      if (isRepeatable && SAFE_METHODS.has(request.method)) continue;
       throw new ApiProblem(
         'SERVER_LOST',
         `The server that was asked did not answer (${code ?? name}): it may have done what it was asked.`,
@@ -187,17 +196,47 @@ async function tryEach<A>(
   );
 }
 
-function headersFor(request: FastifyRequest, vouching: Vouching): Record<string, string | string[]> {
+function headersFor(
+  { vouching }: Forwarding,
+  request: FastifyRequest,
+  server: BackServer,
+  body: string,
+): Record<string, string | string[]> {
   const headers: Record<string, string | string[]> = {};
-  // Whoever asks may name more that concerns this connection only.
-  const own = new Set(request.headers.connection?.toLowerCase().split(/[ ,]+/));
+  const own = namedIn(request.headers.connection);
   for (const [name, value] of Object.entries(request.headers))
     if (value !== undefined && !NOT_HANDED_ON.has(name) && !own.has(name)) headers[name] = value;
   headers['x-forwarded-for'] = request.ip;
   headers['x-forwarded-proto'] = request.protocol;
   headers.traceparent = traceparentOf(request.id);
-  headers[VOUCH_HEADER] = vouching.vouch(request.principal, request.method, request.raw.url ?? '/');
+  headers[VOUCH_HEADER] = vouching.vouch(request.principal, {
+    server: server.address,
+    method: request.method,
+    target: request.raw.url ?? '/',
+    body,
+  });
   return headers;
+}
+
+/** Copies the headers of a server’s response that are meant for the client. */
+function passHeaders(reply: FastifyReply, headers: Readonly<Record<string, string | string[] | undefined>>): void {
+  const own = namedIn(headers.connection);
+  for (const [name, value] of Object.entries(headers)) {
+    if (value === undefined || own.has(name) || NOT_HANDED_ON.has(name) || SAID_HERE.has(name)) continue;
+    // What this response depends on here, it depends on as well.
+    if (name === 'vary') void reply.header(name, [...namedIn([reply.getHeader(name) ?? [], value].flat().join(','))].join(', '));
+    else void reply.header(name, value);
+  }
+}
+
+/** The names in a field like Connection or Vary, in lower case. */
+function namedIn(field: string | string[] | undefined): Set<string> {
+  return new Set(
+    String(field ?? '')
+      .toLowerCase()
+      .split(/[\s,]+/)
+      .filter((name) => name !== ''),
+  );
 }
 
 /**

@@ -4,18 +4,20 @@ import { createServer, type IncomingMessage, type Server as NodeServer, type Req
 import { type AddressInfo, connect } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { afterEach, describe, test } from 'node:test';
-import { HOME_TENANT, type Principal, type Problem, permissionsOf, type Server } from '@millrace/contracts';
+import { ENDPOINTS, type Endpoint, HOME_TENANT, type Principal, type Problem, permissionsOf, type Server } from '@millrace/contracts';
 import fc from 'fast-check';
 import fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify';
-import { ApiProblem, connectionOf } from '../http/index.ts';
+import { guardRoutes } from '../http/guard.ts';
+import { ApiProblem, bodyDigestOf, connectionOf, MemoryRateLimiter } from '../http/index.ts';
 import { OpenStreams } from '../http/open-streams.ts';
 import { answerWithProblems } from '../http/problems.ts';
 import { normaliseTarget } from '../http/request-target.ts';
 import { traceOf } from '../http/trace.ts';
 import { routeUpgrades } from '../http/upgrades.ts';
 import { forward, forwardUpgrade } from './forward.ts';
+import { NonceWindow } from './nonce-window.ts';
 import { Servers } from './servers.ts';
-import { VOUCH_HEADER, Vouching } from './vouching.ts';
+import { VOUCH_HEADER, Vouching, VouchReader } from './vouching.ts';
 
 const kim: Principal = {
   kind: 'key',
@@ -30,40 +32,123 @@ const kim: Principal = {
   expiresAt: null,
 };
 
+const SERVER = 'http://10.0.0.5:7420';
+/** A request without a body, as a gateway sends it and as the server gets it. */
+const sentTo = (target: string, { server = SERVER, method = 'GET', body = '' } = {}) => ({ server, method, target, body });
+const got = (header: string | undefined, url: string, method = 'GET') => ({
+  headers: header === undefined ? {} : { [VOUCH_HEADER]: header },
+  method,
+  url,
+});
+
 describe('what a gateway vouches for', () => {
   const vouching = new Vouching('secret', () => 1_000_000);
+  const readerAt = (now: number, secret = 'secret') => new VouchReader(secret, () => now, SERVER);
 
   test('is read as it was said', () => {
-    const header = vouching.vouch(kim, 'GET', '/api/v1/account');
-    assert.deepEqual(vouching.read({ headers: { [VOUCH_HEADER]: header }, method: 'GET', url: '/api/v1/account' }), kim);
-    assert.equal(vouching.read({ headers: {}, method: 'GET', url: '/' }), null);
+    const reader = readerAt(1_000_000);
+    const header = vouching.vouch(kim, sentTo('/api/v1/account'));
+    assert.deepEqual(reader.read(got(header, '/api/v1/account'))?.principal, kim);
+    assert.equal(reader.read(got(undefined, '/')), null);
   });
 
   test('counts for no other request, from nobody else, and not for long', () => {
-    const header = vouching.vouch(kim, 'GET', '/api/v1/account');
-    const refuses = (by: Vouching, method: string, url: string, text = header) =>
+    const header = vouching.vouch(kim, sentTo('/api/v1/account'));
+    const refuses = (by: VouchReader, method: string, url: string, text = header) =>
       assert.throws(
-        () => by.read({ headers: { [VOUCH_HEADER]: text }, method, url }),
+        () => by.read(got(text, url, method)),
         (error) => error instanceof ApiProblem && error.code === 'BAD_CREDENTIAL',
       );
-    refuses(vouching, 'DELETE', '/api/v1/account');
-    refuses(vouching, 'GET', '/api/v1/account?all');
-    refuses(new Vouching('another', () => 1_000_000), 'GET', '/api/v1/account');
-    refuses(new Vouching('secret', () => 1_031_000), 'GET', '/api/v1/account');
-    refuses(new Vouching('secret', () => 969_000), 'GET', '/api/v1/account');
-    for (const text of ['', '.', 'a.b', header.split('.')[0] ?? '', `${header}x`]) refuses(vouching, 'GET', '/api/v1/account', text);
+    refuses(readerAt(1_000_000), 'DELETE', '/api/v1/account');
+    refuses(readerAt(1_000_000), 'GET', '/api/v1/account?all');
+    refuses(readerAt(1_000_000, 'another'), 'GET', '/api/v1/account');
+    refuses(readerAt(1_031_000), 'GET', '/api/v1/account');
+    refuses(readerAt(969_000), 'GET', '/api/v1/account');
+    for (const text of ['', '.', 'a.b', header.split('.')[0] ?? '', `${header}x`])
+      refuses(readerAt(1_000_000), 'GET', '/api/v1/account', text);
+  });
+
+  test('fault 81: counts once, at the server it is for', () => {
+    const reader = readerAt(1_000_000);
+    const header = vouching.vouch(kim, sentTo('/x'));
+    assert.ok(reader.read(got(header, '/x')));
+    assert.throws(() => reader.read(got(header, '/x')), /It was used before/);
+    const elsewhere = vouching.vouch(kim, sentTo('/x', { server: 'http://10.0.0.6:7420' }));
+    assert.throws(() => reader.read(got(elsewhere, '/x')), /It is for http:\/\/10\.0\.0\.6:7420, and this is http:\/\/10\.0\.0\.5:7420/);
+    const [one, other] = [new Vouching('secret', () => 1_000_000), new Vouching('secret', () => 1_000_000)];
+    for (const each of [one, other, one]) assert.ok(reader.read(got(each.vouch(kim, sentTo('/x')), '/x')));
+  });
+
+  test('fault 81: no nonce is accepted twice, however many there are, and few are remembered', () => {
+    const used = fc.record({ nonce: fc.nat(30).map(String), age: fc.integer({ min: -5, max: 5 }), passed: fc.nat(3) });
+    fc.assert(
+      fc.property(fc.array(used, { maxLength: 200 }), fc.integer({ min: 1, max: 20 }), (uses, max) => {
+        const window = new NonceWindow(5_000, max);
+        const madeAt = new Map<string, number>();
+        const accepted = new Set<string>();
+        let now = 1_000_000;
+        for (const { nonce, age, passed } of uses) {
+          now += passed * 1_000;
+          // A vouch says when it was made, and that is signed with its nonce.
+          const at = madeAt.get(nonce) ?? now - age * 1_000;
+          madeAt.set(nonce, at);
+          if (Math.abs(now - at) > 5_000) continue;
+          if (!window.accept(nonce, at, now)) continue;
+          assert.ok(!accepted.has(nonce));
+          accepted.add(nonce);
+          assert.ok(window.size <= max);
+        }
+      }),
+    );
+    const window = new NonceWindow(30_000);
+    assert.ok(Array.from({ length: 1_000 }, (_, index) => window.accept(String(index), 1_000_000, 1_000_000)).every((one) => one));
   });
 
   test('says nothing when a letter of it is changed', () => {
-    const header = vouching.vouch(kim, 'GET', '/');
+    const header = vouching.vouch(kim, sentTo('/'));
     const [said = ''] = header.split('.');
     fc.assert(
       fc.property(fc.nat(said.length - 1), fc.constantFrom(...'ABCxyz019-_'), (at, letter) => {
         fc.pre(header[at] !== letter);
         const changed = header.slice(0, at) + letter + header.slice(at + 1);
-        assert.throws(() => vouching.read({ headers: { [VOUCH_HEADER]: changed }, method: 'GET', url: '/' }));
+        assert.throws(() => readerAt(1_000_000).read(got(changed, '/')));
       }),
     );
+  });
+
+  test('fault 81: a body that it is not for is refused before anybody reads it', async () => {
+    const app = fastify();
+    answerWithProblems(app);
+    const handled: unknown[] = [];
+    const reader = readerAt(1_000_000);
+    guardRoutes(app, {
+      identify: () => kim,
+      vouched: reader.read,
+      origins: [],
+      limiter: new MemoryRateLimiter(() => 0),
+      onOperated: () => {},
+    });
+    app.route({
+      method: ['GET', 'POST'],
+      url: '/x',
+      config: { access: 'public' },
+      handler: (request) => handled.push(request.body ?? null),
+    });
+    const send = async (vouched: string, payload: string | undefined, method: 'GET' | 'POST' = 'POST') => {
+      const vouch = vouching.vouch(kim, sentTo('/x', { method, body: vouched }));
+      const headers = { [VOUCH_HEADER]: vouch, ...(payload !== undefined && { 'content-type': 'application/json' }) };
+      return (await app.inject({ method, url: '/x', headers, ...(payload !== undefined && { payload }) })).statusCode;
+    };
+    const body = JSON.stringify({ role: 'viewer', name: 'Å'.repeat(40_000) });
+    assert.equal(await send(body, body), 200);
+    assert.equal(await send('', undefined), 200);
+    assert.equal(await send('', undefined, 'GET'), 200);
+    assert.equal(handled.length, 3);
+    assert.equal(await send(body, body.replace('viewer', 'owner')), 401);
+    assert.equal(await send(body, undefined), 401);
+    assert.equal(await send('', body), 401);
+    assert.equal(handled.length, 3);
+    await app.close();
   });
 });
 
@@ -103,15 +188,17 @@ describe('servers behind a gateway', () => {
     answerWithProblems(app);
     const streams = new OpenStreams(STREAMS_MAX, Date.now);
     const forwarding = { servers, vouching, streams, tunnels: new Set<Duplex>() };
-    app.addHook('onRequest', async (request) => {
+    app.addHook('onRequest', async (request, reply) => {
       request.principal = kim;
+      const { 'x-varies': varies } = request.headers;
+      if (varies !== undefined) reply.header('vary', varies);
     });
     routeUpgrades(app, {});
     app.all('/*', (request, reply) => {
       const take = connectionOf(request, reply);
       return take
         ? forwardUpgrade(forwarding, { world: false, transport: 'websocket' }, request, reply, take)
-        : forward(forwarding, { world: false, transport: 'sse' }, request, reply);
+        : forward(forwarding, { world: false, transport: 'sse', isRepeatable: request.url !== '/once' }, request, reply);
     });
     await app.listen({ port: 0, host: '127.0.0.1' });
     closing.push(
@@ -223,8 +310,8 @@ describe('servers behind a gateway', () => {
       asked.map(({ url }) => url),
       ['/api/v1/socket', ...targets.slice(1)],
     );
-    const vouching = new Vouching('secret', Date.now);
-    for (const request of asked) assert.deepEqual(vouching.read(request), kim, request.url);
+    const reader = new VouchReader('secret', Date.now, address);
+    for (const request of asked) assert.deepEqual(reader.read(request)?.principal, kim, request.url);
     assert.equal(asked[0]?.headers.host, 'x');
   });
 
@@ -257,7 +344,40 @@ describe('servers behind a gateway', () => {
     assert.equal(request?.headers.host, new URL(urlOf(app)).host);
     assert.equal(request?.headers['x-forwarded-for'], '127.0.0.1');
     assert.match(String(request?.headers.traceparent), /^00-[0-9a-f]{32}-[0-9a-f]{16}-01$/);
-    assert.deepEqual(new Vouching('secret', Date.now).read(request as IncomingMessage), kim);
+    const vouched = new VouchReader('secret', Date.now, address).read(request as IncomingMessage);
+    assert.deepEqual(vouched, { principal: kim, bodyDigest: bodyDigestOf('{"buy":1}') });
+  });
+
+  test('fault 81: hands on what a response varies by, and nothing that was for the connection alone', async () => {
+    const { address } = await behind((_request, response) => {
+      response.setHeader('vary', 'Accept-Encoding, origin');
+      response.setHeader('connection', 'keep-alive, X-Private');
+      response.setHeader('x-private', 'between gateway and server');
+      response.setHeader('x-public', 'for the client');
+      answer(response, {});
+    });
+    const { app } = await gateway([address]);
+    const { headers } = await fetch(`${urlOf(app)}/x`);
+    assert.deepEqual(
+      [headers.get('vary'), headers.get('x-private'), headers.get('x-public')],
+      ['accept-encoding, origin', null, 'for the client'],
+    );
+    const merged = await fetch(`${urlOf(app)}/x`, { headers: { 'x-varies': 'Origin, Cookie' } });
+    assert.equal(merged.headers.get('vary'), 'origin, cookie, accept-encoding');
+  });
+
+  test('fault 81: a GET that uses something up is sent to one server only', async () => {
+    const lost: RequestListener = (request) => void request.socket.destroy();
+    const [one, two] = [await behind(lost), await behind(lost)];
+    const { app } = await gateway([one.address, two.address]);
+    const response = await fetch(`${urlOf(app)}/once`);
+    assert.equal(await codeOf(response), 'SERVER_LOST');
+    assert.equal(one.asked.length + two.asked.length, 1);
+    const paths = Object.values<Endpoint>(ENDPOINTS).filter(({ isRepeatable }) => isRepeatable === false);
+    assert.deepEqual(
+      paths.map(({ path }) => path),
+      ['/api/v1/auth/callback/:provider'],
+    );
   });
 
   test('a stream has a place here as long as it is open; who leaves is let go of behind, too', async () => {

@@ -128,7 +128,7 @@ export class BackServer {
     const asked: Dispatcher.RequestOptions = {
       method: 'GET',
       path: SERVERS_PATH,
-      headers: { [VOUCH_HEADER]: vouching.vouch(GATEWAY, 'GET', SERVERS_PATH) },
+      headers: { [VOUCH_HEADER]: vouching.vouch(GATEWAY, { server: this.address, method: 'GET', target: SERVERS_PATH, body: '' }) },
       signal: AbortSignal.timeout(ASK_MS_MAX),
     };
     const { statusCode, body } = await this.#pool.request(asked);

@@ -1,27 +1,50 @@
-import { createHmac, timingSafeEqual } from 'node:crypto';
+import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { isPermission, type Permission, type Principal } from '@millrace/contracts';
-import { ApiProblem } from '../http/index.ts';
+import { ApiProblem, bodyDigestOf, type Vouched } from '../http/index.ts';
+import { NonceWindow } from './nonce-window.ts';
 
-/** The header a gateway says it in. Clients’ own are not handed on. */
+/** The header a gateway vouches in. Clients’ own are not handed on. */
 export const VOUCH_HEADER = 'x-millrace-vouch';
 
-/** How long what was said of a request counts, and how far the clocks of two machines may be apart. */
+/** How long a vouch is valid, and how far the clocks of two machines may be apart. */
 const VALID_MS = 30_000;
+/** Bytes of the number that tells one process from all others. */
+const PROCESS_BYTES = 9;
 
-interface Vouched {
-  /** When it was said, epoch ms. */
+/** The request that a vouch is for. */
+export interface VouchedRequest {
+  /** Address of the server it is sent to. */
+  readonly server: string;
+  readonly method: string;
+  /** In origin-form. */
+  readonly target: string;
+  /** The body as it is sent; empty when there is none. */
+  readonly body: string;
+}
+
+/** What a vouch says; `method` and `target` are signed with it, but stand in the request already. */
+interface Claims {
+  /** When it was made, epoch ms. */
   readonly at: number;
+  /** Never the same twice. */
+  readonly nonce: string;
+  /** Origin of the server it is for. */
+  readonly server: string;
+  /** SHA-256 of the body. */
+  readonly body: string;
   readonly principal: Omit<Principal, 'permissions'> & { readonly permissions: readonly Permission[] };
 }
 
 /**
- * What a gateway and the servers behind it say to each other of a request: who makes it, and that it was counted. Signed with a secret of the
- * installation (HMAC, SHA-256) together with the request’s method and address, so that it is good for no other, and for half a minute.
+ * What a gateway tells a server behind it of a request: who makes it, and that it was counted. Signed with a secret of the installation (HMAC, SHA-256)
+ * for one request (server, method, target and body), for half a minute, and to be used once.
  */
 export class Vouching {
   readonly #secret: string;
   readonly #now: () => number;
+  readonly #process = randomBytes(PROCESS_BYTES).toString('base64url');
+  #count = 0;
 
   /** @param now epoch ms */
   constructor(secret: string, now: () => number) {
@@ -29,36 +52,64 @@ export class Vouching {
     this.#now = now;
   }
 
-  vouch(principal: Principal, method: string, url: string): string {
-    const vouched: Vouched = { at: this.#now(), principal: { ...principal, permissions: [...principal.permissions] } };
-    const said = Buffer.from(JSON.stringify(vouched)).toString('base64url');
-    return `${said}.${this.#sign(said, method, url).toString('base64url')}`;
+  vouch(principal: Principal, { server, method, target, body }: VouchedRequest): string {
+    const claims: Claims = {
+      at: this.#now(),
+      nonce: `${this.#process}${(++this.#count).toString(36)}`,
+      server: new URL(server).origin,
+      body: bodyDigestOf(body),
+      principal: { ...principal, permissions: [...principal.permissions] },
+    };
+    const said = Buffer.from(JSON.stringify(claims)).toString('base64url');
+    return `${said}.${sign(this.#secret, said, method, target).toString('base64url')}`;
+  }
+}
+
+/** Reads what gateways vouch for, at a server behind them. */
+export class VouchReader {
+  readonly #secret: string;
+  readonly #now: () => number;
+  readonly #server: string;
+  readonly #nonces = new NonceWindow(VALID_MS);
+
+  /** @param now epoch ms. @param address where gateways reach this server */
+  constructor(secret: string, now: () => number, address: string) {
+    this.#secret = secret;
+    this.#now = now;
+    this.#server = new URL(address).origin;
   }
 
   /**
-   * Who makes a request; null when no gateway says anything of it.
-   * @throws ApiProblem when what is said was said by nobody of the installation, of another request, or long ago
+   * Who makes a request, and the digest that its body must have; null when no gateway vouches for it.
+   * @throws ApiProblem for a vouch of nobody of the installation, of another request or for another server, too old, or used before
    */
-  readonly read = ({ headers, method = '', url = '' }: Pick<IncomingMessage, 'headers' | 'method' | 'url'>): Principal | null => {
+  readonly read = ({ headers, method = '', url = '' }: Pick<IncomingMessage, 'headers' | 'method' | 'url'>): Vouched | null => {
     const header = headers[VOUCH_HEADER];
     if (header === undefined) return null;
     const [said = '', signature = ''] = String(header).split('.');
     const shown = Buffer.from(signature, 'base64url');
-    const expected = this.#sign(said, method, url);
+    const expected = sign(this.#secret, said, method, url);
     if (shown.length !== expected.length || !timingSafeEqual(shown, expected))
-      return refuse('It was not said by a gateway of this installation.', 'Let them share tables and master key, and nobody else.');
-    const { at, principal } = JSON.parse(Buffer.from(said, 'base64url').toString()) as Vouched;
-    const age = this.#now() - at;
+      return refuse('No gateway of this installation made it for this request.', 'Let gateways and servers share tables and master key.');
+    const { at, nonce, server, body, principal } = JSON.parse(Buffer.from(said, 'base64url').toString()) as Claims;
+    if (server !== this.#server)
+      return refuse(
+        `It is for ${server}, and this is ${this.#server}.`,
+        'Name servers in gateway.servers as their own gateway.reachedAt does.',
+      );
+    const now = this.#now();
+    const age = now - at;
     if (Math.abs(age) > VALID_MS)
-      return refuse(`It was said ${Math.round(age / 1_000)} s ago.`, 'Set the clocks of the gateway and this server (NTP).');
-    return { ...principal, permissions: new Set(principal.permissions.filter(isPermission)) };
+      return refuse(`It was made ${Math.round(age / 1_000)} s ago.`, 'Set the clocks of the gateway and this server (NTP).');
+    if (!this.#nonces.accept(nonce, at, now)) return refuse('It was used before.', 'Send the request to the gateway again.');
+    return { principal: { ...principal, permissions: new Set(principal.permissions.filter(isPermission)) }, bodyDigest: body };
   };
+}
 
-  #sign(said: string, method: string, url: string): Buffer {
-    return createHmac('sha256', this.#secret).update(`${said}.${method} ${url}`).digest();
-  }
+function sign(secret: string, said: string, method: string, target: string): Buffer {
+  return createHmac('sha256', secret).update(`${said}.${method} ${target}`).digest();
 }
 
 function refuse(why: string, remedy: string): never {
-  throw new ApiProblem('BAD_CREDENTIAL', `What ${VOUCH_HEADER} says does not count. ${why}`, remedy);
+  throw new ApiProblem('BAD_CREDENTIAL', `The header ${VOUCH_HEADER} is not valid. ${why}`, remedy);
 }

@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
 import { type Access, mayAccess, type Principal } from '@millrace/contracts';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { requireBodyDigests } from './body-digest.ts';
 import type { EachRequest } from './each-request.ts';
 import { ApiProblem } from './problems.ts';
 import { type Allowance, bucketOf, type Counted, MemoryRateLimiter, type RateLimiter, sayAllowance } from './rate-limit.ts';
@@ -42,11 +43,18 @@ export interface Deed {
 /** At once where it is remembered who that is: most requests are one of many. */
 export type Identify = (caller: Caller) => Principal | Promise<Principal>;
 
+/** What a gateway has found out about a request, which it has counted already. */
+export interface Vouched {
+  readonly principal: Principal;
+  /** SHA-256 of the body it sent, in base64url. */
+  readonly bodyDigest: string;
+}
+
 export interface GuardOptions {
   /** Who asks. Throws an ApiProblem for a token or key that is not valid: that is never the same as showing none. */
   readonly identify: Identify;
-  /** Who asks, where a gateway has found that out and counted the request; null for what comes straight from outside. Throws for what only looks like it. */
-  readonly vouched?: (request: IncomingMessage) => Principal | null;
+  /** Reads what a gateway vouches for; null for what comes straight from outside. Throws for a vouch that is not valid. */
+  readonly vouched?: (request: IncomingMessage) => Vouched | null;
   /** Sites beside our own whose pages may use a browser’s session. */
   readonly origins: readonly string[];
   readonly limiter: RateLimiter;
@@ -90,6 +98,7 @@ export function guardRoutes(app: FastifyInstance, options: GuardOptions, first: 
       );
   });
   app.decorateRequest('principal', null as unknown as Principal);
+  if (options.vouched) requireBodyDigests(app);
   const identified = guessing(options.identify);
   const check = (request: FastifyRequest, principal: Principal, access: Access): void => {
     if (request.is404) return;
@@ -127,11 +136,12 @@ export function guardRoutes(app: FastifyInstance, options: GuardOptions, first: 
       const vouched = options.vouched?.(request.raw);
       // Where proxies are trusted it is looked for anew each time it is asked for.
       const remote = request.ip;
-      const found = vouched ?? identified({ headers: request.headers, remote });
+      if (vouched) request.bodyDigest = vouched.bodyDigest;
+      const found = vouched?.principal ?? identified({ headers: request.headers, remote });
       const admitted =
         found instanceof Promise
           ? found.then((principal) => admit(request, reply, principal, remote))
-          : admit(request, reply, found, remote, found === vouched);
+          : admit(request, reply, found, remote, found === vouched?.principal);
       if (admitted === undefined) done();
       else void admitted.then(() => done(), done);
     } catch (error) {

@@ -1,5 +1,15 @@
+export { bodyDigestOf } from './body-digest.ts';
 export { type ChannelOptions, requireChannel, serveChannels } from './channels.ts';
-export { type Caller, type Deed, type Identify, isLoopbackAddress, isLoopbackHost, operatorOf, requireAccess } from './guard.ts';
+export {
+  type Caller,
+  type Deed,
+  type Identify,
+  isLoopbackAddress,
+  isLoopbackHost,
+  operatorOf,
+  requireAccess,
+  type Vouched,
+} from './guard.ts';
 export type { OpenStreams, StreamPlace, StreamsOf } from './open-streams.ts';
 export { ApiProblem } from './problems.ts';
 export { type Allowance, MemoryRateLimiter, type Rate, type RateLimiter } from './rate-limit.ts';

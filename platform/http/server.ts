@@ -25,6 +25,10 @@ import { compileSchemas } from './validation.ts';
 const BODY_BYTES_MAX = 1024 * 1024;
 /** How long a request may take to come in, its body included; what is answered may take as long as it likes. */
 const REQUEST_MS_MAX = 10_000;
+/** Bytes of a request’s head. */
+const HEAD_BYTES_MAX = 16 * 1024;
+/** What a gateway adds to the head of a request: who makes it, where it comes from, its trace. */
+const GATEWAY_HEAD_BYTES_MAX = 8 * 1024;
 const CHECK_CONNECTIONS_MS = 2_000;
 const COMPRESSION = { threshold: 2_048, encodings: ['zstd', 'br', 'gzip'] as ('zstd' | 'br' | 'gzip')[] };
 /** How often streams whose credential is past are looked for. */
@@ -97,6 +101,8 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
       headersTimeout: REQUEST_MS_MAX,
       connectionsCheckingInterval: CHECK_CONNECTIONS_MS,
       optimizeEmptyRequests: true,
+      // Whatever a gateway lets in, the servers behind it take, too.
+      maxHeaderSize: HEAD_BYTES_MAX + (options.vouched ? GATEWAY_HEAD_BYTES_MAX : 0),
     } as ServerOptions,
     forceCloseConnections: true,
     frameworkErrors: answerFrameworkError as never,

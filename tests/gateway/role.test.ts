@@ -267,6 +267,22 @@ describe('a gateway before two servers', left, () => {
     socket.close();
   });
 
+  test('fault 81: a head that a gateway lets in, servers take, too; a larger one is refused and counts against none', async () => {
+    const ask = async (bytes: number) => {
+      const headers = { 'x-api-key': operatorKey, 'x-long': 'x'.repeat(bytes) };
+      const asked = request(`${gateway.url}/api/v1/instruments`, { agent: false, headers }).end();
+      const [response] = (await once(asked, 'response')) as [IncomingMessage];
+      response.resume();
+      return response.statusCode;
+    };
+    const before = (await servers()).map(({ failures }) => failures);
+    for (let count = 0; count < 3; count++) assert.deepEqual([await ask(15_700), await ask(17_000)], [200, 431]);
+    assert.deepEqual(
+      (await servers()).map(({ failures }) => failures),
+      before,
+    );
+  });
+
   test('players come in through it, over TCP and over a WebSocket', async () => {
     const world = await owner.get<World>('GET', '/worlds');
     assert.equal(world.tcpPort, ports.world);

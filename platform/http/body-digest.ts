@@ -1,0 +1,43 @@
+import { createHash, type Hash, hash } from 'node:crypto';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { ApiProblem } from './problems.ts';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The digest that the body must have; null when nobody vouches for it. */
+    bodyDigest: string | null;
+  }
+}
+
+const NO_BODY = hash('sha256', '', 'base64url');
+
+/** SHA-256 of a body as it is sent, in base64url. */
+export function bodyDigestOf(body: string): string {
+  return body === '' ? NO_BODY : hash('sha256', body, 'base64url');
+}
+
+/** Refuses a request whose body is not the one that `request.bodyDigest` names, before any handler or schema sees it. */
+export function requireBodyDigests(app: FastifyInstance): void {
+  const received = new WeakMap<FastifyRequest, Hash>();
+  app.decorateRequest('bodyDigest', null);
+  // The bytes as they come, beside whoever parses them: both begin to listen in the same turn.
+  app.addHook('preParsing', (request, _reply, payload, done) => {
+    if (request.bodyDigest !== null && mayHaveBody(request)) {
+      const digest = createHash('sha256');
+      received.set(request, digest);
+      payload.on('data', (chunk: Buffer) => digest.update(chunk));
+    }
+    done(null, payload);
+  });
+  app.addHook('preValidation', (request, _reply, done) => {
+    const { bodyDigest } = request;
+    if (bodyDigest === null || bodyDigest === (received.get(request)?.digest('base64url') ?? NO_BODY)) return done();
+    done(new ApiProblem('BAD_CREDENTIAL', 'The body is not the one that a gateway vouched for.', 'Send the request to the gateway again.'));
+  });
+}
+
+/** Whether anything reads a body of this request: of other requests it is thrown away unread. */
+function mayHaveBody({ method, headers }: FastifyRequest): boolean {
+  if (method === 'GET' || method === 'HEAD') return false;
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
+}

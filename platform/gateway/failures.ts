@@ -10,6 +10,19 @@ const NOT_SENT: ReadonlySet<string> = new Set([
 /** Failures of a connection that was there. */
 const LOST: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'UND_ERR_SOCKET']);
 
+/** No response in time. Others of the same server may be answered. */
+const UNANSWERED: ReadonlySet<string> = new Set(['UND_ERR_HEADERS_TIMEOUT', 'NO_RESPONSE']);
+
+/** A server did not respond to a request, or to its health checks while a request waited. */
+export class NoResponseError extends Error {
+  readonly code = 'NO_RESPONSE';
+}
+
+/** Whether a request was sent and got no response. */
+export function isUnanswered(error: unknown): boolean {
+  return LOST.has(codeOf(error)) || UNANSWERED.has(codeOf(error));
+}
+
 /** Whether a request failed before any of it reached the server. */
 export function isNotSent(error: unknown): boolean {
   return NOT_SENT.has(codeOf(error));

@@ -6,7 +6,7 @@ import { BrokenCircuitError } from 'cockatiel';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Dispatcher } from 'undici';
 import { ApiProblem, type OpenStreams, type StreamPlace, type TakeConnection, traceparentOf } from '../http/index.ts';
-import { isNotSent, isServerFailure } from './failures.ts';
+import { isNotSent, isUnanswered, NoResponseError } from './failures.ts';
 import type { BackServer, Servers } from './servers.ts';
 import { VOUCH_HEADER, type Vouching } from './vouching.ts';
 
@@ -15,9 +15,6 @@ const TRIES_MAX = 3;
 /** How long a stream that is over may take to say so itself. */
 const LAST_WORDS_MS = 2_000;
 const UPGRADE_MS_MAX = 5_000;
-const UPGRADE_TIMED_OUT = 'UPGRADE_TIMED_OUT';
-/** No answer in time: from that server, at least. */
-const TIMED_OUT: ReadonlySet<string | undefined> = new Set(['UND_ERR_HEADERS_TIMEOUT', UPGRADE_TIMED_OUT]);
 /** Silence after which a connection is asked whether the other side is still there: what goes through it need not say anything. */
 export const KEEP_ALIVE_MS = 30_000;
 
@@ -88,11 +85,12 @@ export async function forward(
       method: request.method as Dispatcher.HttpMethod,
       path: request.raw.url ?? '/',
       headers,
-      signal: gone.signal,
       ...(text !== '' && { body: text }),
     };
   };
-  const sent = await tryEach(forwarding, forwarded, request, reply, (one) => one.send((pool) => pool.request(requestFor(one))));
+  const sent = await tryEach(forwarding, forwarded, request, reply, (one) =>
+    one.send((pool, signal) => pool.request({ ...requestFor(one), signal }), gone.signal),
+  );
   if (!sent) return reply.hijack();
   const { answer, server } = sent;
   const close = server.begin();
@@ -128,7 +126,7 @@ export async function forwardUpgrade(
     upgrade: 'websocket',
   });
   const sent = await tryEach(forwarding, forwarded, request, reply, (one) =>
-    one.send(() => askForUpgrade(one.address, request.raw.url ?? '/', headersTo(one))),
+    one.send((_pool, signal) => askForUpgrade(one.address, request.raw.url ?? '/', headersTo(one), signal)),
   );
   if (!sent) return reply.hijack();
   const { answer, server } = sent;
@@ -179,7 +177,7 @@ async function tryEach<A>(
       if (name === 'AbortError') return null;
       request.log.warn({ trace: request.id, server: server.address, reason: message }, 'a server did not answer');
       if (error instanceof BrokenCircuitError || isNotSent(error)) continue;
-      if (!isServerFailure(error) && !TIMED_OUT.has(code)) throw error;
+      if (!isUnanswered(error)) throw error;
       if (isRepeatable && SAFE_METHODS.has(request.method)) continue;
       throw new ApiProblem(
         'SERVER_LOST',
@@ -264,7 +262,12 @@ type UpgradeAnswer =
       readonly head: Buffer;
     };
 
-function askForUpgrade(address: string, path: string, headers: Record<string, string | string[]>): Promise<UpgradeAnswer> {
+function askForUpgrade(
+  address: string,
+  path: string,
+  headers: Record<string, string | string[]>,
+  signal: AbortSignal,
+): Promise<UpgradeAnswer> {
   const ask = address.startsWith('https:') ? askHttps : askHttp;
   const { protocol, hostname, port } = new URL(address);
   return new Promise((resolve, reject) => {
@@ -285,9 +288,10 @@ function askForUpgrade(address: string, path: string, headers: Record<string, st
       resolve({ isRefusal: false, response, socket, head });
     });
     asked.once('response', (response) => resolve({ isRefusal: true, response }));
-    asked.once('timeout', () =>
-      asked.destroy(Object.assign(new Error(`it did not answer within ${UPGRADE_MS_MAX} ms`), { code: UPGRADE_TIMED_OUT })),
-    );
+    asked.once('timeout', () => asked.destroy(new NoResponseError(`it did not respond within ${UPGRADE_MS_MAX} ms`)));
+    const abort = () => asked.destroy(signal.reason as Error);
+    signal.addEventListener('abort', abort);
+    asked.once('close', () => signal.removeEventListener('abort', abort));
     asked.once('error', reject);
     asked.end();
   });

@@ -160,10 +160,16 @@ describe('servers behind a gateway', () => {
     for (const close of closing.splice(0).reverse()) await close();
   });
 
+  /** Servers that do not say how they are any more, as one that was stopped (SIGSTOP). */
+  const stuck = new WeakSet<NodeServer>();
+  /** In which health checks of these tests come, and have to be answered. */
+  const HEALTH = { everyMs: 20, responseMsMax: 300 };
+
   /** A server that is well and does with other requests what the test wants. */
   async function behind(listener: RequestListener): Promise<{ address: string; server: NodeServer; asked: IncomingMessage[] }> {
     const asked: IncomingMessage[] = [];
-    const server = createServer((request, response) => {
+    const server: NodeServer = createServer((request, response) => {
+      if (request.url === '/api/v1/servers' && stuck.has(server)) return;
       if (request.url === '/api/v1/servers')
         return answer(response, [{ node: 'behind', role: 'all', state: 'answers', worldPort: null } as Server]);
       asked.push(request);
@@ -180,9 +186,10 @@ describe('servers behind a gateway', () => {
   async function gateway(
     addresses: readonly string[],
     options: FastifyServerOptions = { rewriteUrl: normaliseTarget },
+    find: (() => Promise<readonly string[]>) | null = null,
   ): Promise<{ app: FastifyInstance; servers: Servers; streams: OpenStreams }> {
     const vouching = new Vouching('secret', Date.now);
-    const servers = new Servers({ addresses, find: null, vouching, onChange: () => {} });
+    const servers = new Servers({ addresses, find, vouching, onChange: () => {}, health: HEALTH });
     await servers.asked();
     const app = fastify({ genReqId: ({ headers }) => traceOf(headers), ...options });
     answerWithProblems(app);
@@ -313,6 +320,64 @@ describe('servers behind a gateway', () => {
     const reader = new VouchReader('secret', Date.now, address);
     for (const request of asked) assert.deepEqual(reader.read(request)?.principal, kim, request.url);
     assert.equal(asked[0]?.headers.host, 'x');
+  });
+
+  test('fault 79: what waits for a server that stopped is moved to another where that does no harm, or told so', {
+    timeout: 20_000,
+  }, async () => {
+    const listener =
+      (name: number): RequestListener =>
+      (_request, response) => {
+        const each = [one, two][name - 1];
+        if (each && !stuck.has(each.server)) answer(response, { name });
+      };
+    const one = await behind(listener(1));
+    const two = await behind(listener(2));
+    const { app } = await gateway([one.address, two.address]);
+    const { name } = (await (await fetch(`${urlOf(app)}/orders`)).json()) as { name: number };
+    stuck.add((name === 1 ? one : two).server);
+    const [read, written, upgraded] = await Promise.all([
+      fetch(`${urlOf(app)}/orders`),
+      fetch(`${urlOf(app)}/orders`, { method: 'POST' }),
+      askForWebSocket(app, '/api/v1/socket'),
+    ]);
+    assert.deepEqual(await read.json(), { name: 3 - name });
+    assert.deepEqual([written.status, await codeOf(written)], [502, 'SERVER_LOST']);
+    assert.match(upgraded, / 200 /, 'the other server answered; here it knows of no WebSockets');
+    assert.deepEqual(await (await fetch(`${urlOf(app)}/orders`, { method: 'POST' })).json(), { name: 3 - name });
+  });
+
+  test('fault 76: servers that are listed no more stay as long as they answer, and so do their streams', async () => {
+    const { address, server } = await behind((_request, response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: 1\n\n');
+    });
+    let lists = 0;
+    let listed = [address];
+    const { app, servers } = await gateway([], undefined, async () => {
+      lists++;
+      return listed;
+    });
+    const until = async (holds: () => boolean) => {
+      while (!holds()) await new Promise((resolve) => setImmediate(resolve));
+    };
+    const leaving = new AbortController();
+    const { signal } = leaving;
+    const stream = await fetch(`${urlOf(app)}/stream`, { signal });
+    // As after FLUSHALL, until servers have announced themselves again.
+    listed = [];
+    const emptyFrom = lists;
+    await until(() => lists > emptyFrom + 3);
+    assert.deepEqual(
+      servers.list().map(({ address: each, state }) => [each, state]),
+      [[address, 'answers']],
+    );
+    assert.equal((await fetch(`${urlOf(app)}/stream`, { signal })).status, 200);
+    stuck.add(server);
+    await until(() => servers.list().length === 0);
+    // It may be slow only: what goes through it is not cut.
+    const { value } = (await stream.body?.getReader().read()) ?? {};
+    assert.equal(Buffer.from(value ?? []).toString(), 'data: 1\n\n');
+    leaving.abort();
   });
 
   test('hands on what was sent, says who sent it, and nothing that only a gateway may say', async () => {

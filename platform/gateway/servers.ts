@@ -3,12 +3,11 @@ import { HOME_TENANT, type Principal, type Server } from '@millrace/contracts';
 import { messageOf } from '@millrace/kernel';
 import { type CircuitBreakerPolicy, CircuitState, ConsecutiveBreaker, circuitBreaker, handleWhen } from 'cockatiel';
 import { type Dispatcher, Pool } from 'undici';
-import { isServerFailure } from './failures.ts';
+import { isServerFailure, NoResponseError } from './failures.ts';
 import { VOUCH_HEADER, type Vouching } from './vouching.ts';
 
 /** How often servers are asked how they are, and looked for. */
-const ASK_EVERY_MS = 1_000;
-const ASK_MS_MAX = 2_000;
+const HEALTH: HealthTiming = { everyMs: 1_000, responseMsMax: 2_000 };
 /** Times in a row that a server does not say it is well before nothing is sent there any more; one alone may be a pause. */
 const MISSES_MAX = 2;
 /** Requests in a row that a server fails before it is left alone, and for how long. */
@@ -43,7 +42,17 @@ export interface ServersOptions {
   readonly vouching: Vouching;
   /** A server has come, gone away, or come back. */
   readonly onChange: (server: Server) => void;
+  /** How often servers are asked how they are, and how long they may take; tests are in a hurry. */
+  readonly health?: HealthTiming;
 }
+
+interface HealthTiming {
+  readonly everyMs: number;
+  readonly responseMsMax: number;
+}
+
+/** It says itself that it takes no requests. */
+class NotServingError extends Error {}
 
 /** What a request needs of the server it goes to. */
 export interface Need {
@@ -63,9 +72,14 @@ export class BackServer {
   #open = 0;
   #requests = 0;
   #failures = 0;
+  /** Of requests that wait for the head of their response. */
+  readonly #waiting = new Set<AbortController>();
+  readonly #responseMsMax: number;
 
-  constructor(address: string) {
+  /** @param responseMsMax how long it may take to say how it is */
+  constructor(address: string, responseMsMax: number) {
     this.address = address;
+    this.#responseMsMax = responseMsMax;
     // As many connections as there are streams through it; those are counted at the door.
     this.#pool = new Pool(address, {
       connect: { timeout: CONNECT_MS_MAX },
@@ -87,15 +101,23 @@ export class BackServer {
     return this.#said?.worldPort ?? null;
   }
 
-  /** Sends something there. Rejects with BrokenCircuitError, at once, while it is left alone. */
-  async send<T>(through: (pool: Pool) => Promise<T>): Promise<T> {
+  /**
+   * Sends something there. Rejects with BrokenCircuitError, at once, while it is left alone; with NoResponseError when it is found to be unavailable
+   * before it has responded.
+   * @param gone aborted when nobody waits for the response any more
+   */
+  async send<T>(through: (pool: Pool, signal: AbortSignal) => Promise<T>, gone?: AbortSignal): Promise<T> {
     return this.#breaker.execute(async () => {
       this.#requests++;
+      const waiting = new AbortController();
+      this.#waiting.add(waiting);
       try {
-        return await through(this.#pool);
+        return await through(this.#pool, gone ? AbortSignal.any([waiting.signal, gone]) : waiting.signal);
       } catch (error) {
         if (isServerFailure(error)) this.#failures++;
         throw error;
+      } finally {
+        this.#waiting.delete(waiting);
       }
     });
   }
@@ -118,8 +140,12 @@ export class BackServer {
       this.#misses = 0;
       this.#trouble = null;
     } catch (error) {
-      this.#misses++;
+      // One that says so itself need not be asked again, and finishes what it has.
+      const isStopping = error instanceof NotServingError;
+      this.#misses = isStopping ? MISSES_MAX : this.#misses + 1;
       this.#trouble = messageOf(error);
+      if (!isStopping && !this.isWell)
+        for (const waiting of this.#waiting) waiting.abort(new NoResponseError('it does not answer health checks any more'));
     }
     return before !== this.isWell;
   }
@@ -129,14 +155,14 @@ export class BackServer {
       method: 'GET',
       path: SERVERS_PATH,
       headers: { [VOUCH_HEADER]: vouching.vouch(GATEWAY, { server: this.address, method: 'GET', target: SERVERS_PATH, body: '' }) },
-      signal: AbortSignal.timeout(ASK_MS_MAX),
+      signal: AbortSignal.timeout(this.#responseMsMax),
     };
     const { statusCode, body } = await this.#pool.request(asked);
     const answer = (await body.json()) as Server[] & { readonly detail?: string; readonly remedy?: string };
     if (statusCode !== 200) throw new Error(`It answers ${statusCode}: ${answer.detail} ${answer.remedy}`);
     const [self] = answer;
     if (!self || self.role === 'gateway') throw new Error('It is a gateway itself. Name the servers behind it.');
-    if (self.state !== 'answers') throw new Error('It is starting or stopping.');
+    if (self.state !== 'answers') throw new NotServingError('It is starting or stopping.');
     return self;
   }
 
@@ -157,6 +183,11 @@ export class BackServer {
     };
   }
 
+  /** Sends nothing more there; what is under way comes to its end. */
+  retire(): Promise<void> {
+    return this.#pool.close();
+  }
+
   close(): Promise<void> {
     return this.#pool.destroy();
   }
@@ -172,11 +203,11 @@ export class Servers {
 
   constructor(options: ServersOptions) {
     this.#options = options;
-    for (const address of options.addresses) this.#servers.set(address, new BackServer(address));
+    for (const address of options.addresses) this.#add(address);
     this.#first = this.#look().then(() => {
       for (const server of this.#servers.values()) if (!server.isWell) options.onChange(server.describe());
     });
-    this.#timer = setInterval(() => void this.#look(), ASK_EVERY_MS);
+    this.#timer = setInterval(() => void this.#look(), (options.health ?? HEALTH).everyMs);
   }
 
   /** Resolves when all that can be found were asked once. */
@@ -210,8 +241,13 @@ export class Servers {
   }
 
   async #look(): Promise<void> {
-    await this.#find();
+    const listed = await this.#find();
     await Promise.all([...this.#servers.values()].map((server) => this.#ask(server)));
+    if (listed) this.#dropGone(listed);
+  }
+
+  #add(address: string): void {
+    this.#servers.set(address, new BackServer(address, (this.#options.health ?? HEALTH).responseMsMax));
   }
 
   async #ask(server: BackServer): Promise<void> {
@@ -221,18 +257,22 @@ export class Servers {
     this.#asking.delete(server);
   }
 
-  /** What cannot be found out now stays as it was. */
-  async #find(): Promise<void> {
+  /** @returns the addresses that are listed now; null when that cannot be found out */
+  async #find(): Promise<readonly string[] | null> {
     const { find, addresses } = this.#options;
     const found = await find?.().catch(() => null);
-    if (!found) return;
-    for (const address of found) if (!this.#servers.has(address)) this.#servers.set(address, new BackServer(address));
+    if (!found) return null;
+    for (const address of found) if (!this.#servers.has(address)) this.#add(address);
+    return [...found, ...addresses];
+  }
+
+  /** Drops servers that are neither listed nor answer. Not being listed alone says nothing: Redis forgets the list when it is flushed or restarted. */
+  #dropGone(listed: readonly string[]): void {
     for (const [address, server] of this.#servers) {
-      if (found.includes(address) || addresses.includes(address)) continue;
+      if (server.isWell || listed.includes(address)) continue;
       this.#servers.delete(address);
-      this.#options.onChange({ ...server.describe(), state: 'away', trouble: 'It has said that it goes, or says nothing any more.' });
-      // What goes through to it may come to its end.
-      setTimeout(() => void server.close(), ANSWER_MS_MAX).unref();
+      this.#options.onChange(server.describe());
+      void server.retire();
     }
   }
 }

@@ -106,6 +106,7 @@ async function measure(): Promise<void> {
     tier: 'enterprise',
     permissions: permissionsOf('viewer', HOME_TENANT),
     lacksSecondFactor: false,
+    version: null,
     credential: user,
     expiresAt: null,
   });

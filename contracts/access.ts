@@ -67,6 +67,8 @@ export interface Principal {
   readonly credential: string | null;
   /** When that ends by itself, epoch ms; null for what is prolonged by use. */
   readonly expiresAt: number | null;
+  /** Version of the user that this was read from: it counts the changes of what the user may do. Null when there is no user. */
+  readonly version: number | null;
 }
 
 /** What a member may do: what its role allows, of that what the scopes of its key allow, and nothing about the installation unless it is of the home tenant. */

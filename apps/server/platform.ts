@@ -176,10 +176,8 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
         http?.endStreams(whose);
         if ('user' in whose) void worlds?.userChanged(whose.user);
       },
-      others: (heard) =>
-        redis
-          ? announcements(redis, 'accounts', heard, (error) => logger.warn({ message: error.message }, 'other servers could not be told'))
-          : nobodyElse,
+      // Whoever connected hears that Redis is unavailable; the other servers then learn of it from the database.
+      others: (heard) => (redis ? announcements(redis, 'revocations', heard, () => {}) : nobodyElse),
     });
   const snapshots =
     accounts &&
@@ -225,7 +223,11 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
     sockets: worlds ? { [WORLD_SOCKET_PATH]: worlds.upgrade } : {},
     metrics: () => metrics.scrape(),
     identify: accounts?.identify ?? identifyDemo,
-    vouched: behind.vouched,
+    vouched: (request) => {
+      const principal = behind.vouched(request);
+      if (principal) accounts?.requireNotRevoked(principal);
+      return principal;
+    },
     operated: (deed) => (accounts ? accounts.operated(deed) : logger.info({ audit: deed.detail, trace: deed.trace }, deed.route)),
     register: (door) => {
       const { routes, app, traffic } = door;
@@ -329,6 +331,7 @@ function accountsOf(
     providers: settings.accounts.providers,
     isOpen: settings.accounts.signUp === 'open',
     server: settings.database.url === undefined ? null : serverId(settings.data),
+    isShared: settings.database.url !== undefined,
     sessionHours: settings.accounts.sessionHours,
     needsSecondFactor: settings.accounts.secondFactor === 'operators',
     guests: settings.worlds.guests ? ['world:play'] : [],

@@ -71,7 +71,7 @@ export function accountRoutes(routes: Routes, parts: AccountParts): void {
       }),
     );
     relay(reply, headers);
-    principals.userChanged(principal.user as string);
+    await parts.revocations.changed();
     await note(parts, raw, principal, 'password changed', principal.user as string);
     await parts.notify(principal.user as string, 'password');
     return DONE;
@@ -92,7 +92,7 @@ export function accountRoutes(routes: Routes, parts: AccountParts): void {
       parts.identity().api.verifyTOTP({ body: { code: body.code }, headers: asked, returnHeaders: true }),
     );
     relay(reply, headers);
-    principals.userChanged(principal.user as string);
+    await parts.revocations.changed();
     usedCodes.use(principal.user as string, body.code);
     await note(parts, raw, principal, 'second factor turned on', principal.user as string);
     await parts.notify(principal.user as string, 'factorOn');
@@ -105,7 +105,7 @@ export function accountRoutes(routes: Routes, parts: AccountParts): void {
       parts.identity().api.disableTwoFactor({ body: { password: body.password }, headers: asked, returnHeaders: true }),
     );
     relay(reply, headers);
-    principals.userChanged(principal.user as string);
+    await parts.revocations.changed();
     await note(parts, raw, principal, 'second factor turned off', principal.user as string);
     await parts.notify(principal.user as string, 'factorOff');
     return DONE;
@@ -127,7 +127,7 @@ export function accountRoutes(routes: Routes, parts: AccountParts): void {
     const { user } = requirePerson(principal);
     if (!(await members.endSession(user, params.session)))
       throw new ApiProblem('NOT_FOUND', `You have no session "${params.session}".`, 'GET /api/v1/account/sessions lists them.');
-    principals.credentialEnded(params.session);
+    await parts.revocations.changed();
     await note(parts, raw, principal, 'session ended', params.session);
     return DONE;
   });
@@ -153,7 +153,7 @@ export function accountRoutes(routes: Routes, parts: AccountParts): void {
     const { user } = requirePerson(principal);
     if (!(await keys.revoke(user, params.key)))
       throw new ApiProblem('NOT_FOUND', `You have no key "${params.key}".`, 'GET /api/v1/account/keys lists them.');
-    principals.credentialEnded(params.key);
+    await parts.revocations.changed();
     await note(parts, raw, principal, 'key revoked', params.key);
     return DONE;
   });

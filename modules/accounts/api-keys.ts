@@ -79,8 +79,6 @@ export class ApiKeys {
       .delete(apiKeys)
       .where(and(eq(apiKeys.id, id), eq(apiKeys.userId, user)))
       .returning({ id: apiKeys.id });
-    for (const [key, known] of this.#remembered) if (known.id === id) this.#remembered.delete(key);
-    this.#generation++;
     return gone.length > 0;
   }
 
@@ -88,6 +86,8 @@ export class ApiKeys {
   forget(): void {
     this.#generation++;
     this.#remembered.clear();
+    // What is being looked up may have been read before the change.
+    this.#looking.clear();
   }
 
   /** Whom a key stands for; null when it is not valid, or not any more. At once when it was looked up lately. */
@@ -118,8 +118,11 @@ export class ApiKeys {
   #lookUpOnce(key: string): Promise<Remembered> {
     let looking = this.#looking.get(key);
     if (!looking) {
-      looking = this.#lookUp(key).finally(() => this.#looking.delete(key));
-      this.#looking.set(key, looking);
+      const begun = this.#lookUp(key).finally(() => {
+        if (this.#looking.get(key) === begun) this.#looking.delete(key);
+      });
+      looking = begun;
+      this.#looking.set(key, begun);
     }
     return looking;
   }
@@ -132,6 +135,7 @@ export class ApiKeys {
         role: users.role,
         tenant: users.tenant,
         name: users.name,
+        version: users.version,
         disabled: users.disabled,
         tier: tenants.tier,
         hasSecondFactor,
@@ -167,6 +171,7 @@ function principalOf({
   tenant,
   name,
   tier,
+  version,
 }: {
   key: typeof apiKeys.$inferSelect;
   role: Role;
@@ -174,6 +179,7 @@ function principalOf({
   tenant: string;
   name: string;
   tier: string;
+  version: number;
 }): Principal {
   return {
     kind: 'key',
@@ -186,6 +192,7 @@ function principalOf({
     lacksSecondFactor: acting !== role,
     credential: key.id,
     expiresAt: key.expiresAt?.getTime() ?? null,
+    version,
   };
 }
 

@@ -8,6 +8,7 @@ import type { Lockout } from './lockout.ts';
 import type { Mailer, Notice } from './mail.ts';
 import type { Members } from './members.ts';
 import type { Principals } from './principals.ts';
+import type { Revocations } from './revocations.ts';
 import type { UsedCodes } from './used-codes.ts';
 
 /** What the routes of this module work with. */
@@ -17,6 +18,7 @@ export interface AccountParts {
   readonly keys: ApiKeys;
   readonly audit: AuditLog;
   readonly principals: Principals;
+  readonly revocations: Revocations;
   readonly lockout: Lockout;
   readonly usedCodes: UsedCodes;
   readonly mailer: Mailer | null;

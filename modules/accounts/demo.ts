@@ -14,6 +14,7 @@ const DEMO: Principal = {
   lacksSecondFactor: false,
   credential: null,
   expiresAt: null,
+  version: null,
 };
 
 /** In a demo everyone on this machine is its owner, and nobody else is let in: not from the network, and not by a page that had its own name resolved to us. */

@@ -6,7 +6,8 @@ import { ApiKeys } from './api-keys.ts';
 import { createIdentity, type Identity } from './identity.ts';
 import { Members } from './members.ts';
 import { passwordsWith } from './passwords.ts';
-import { type AccountChange, Principals } from './principals.ts';
+import { Principals } from './principals.ts';
+import { type RevocationParts, Revocations } from './revocations.ts';
 
 export interface IdentificationSettings {
   readonly database: Database;
@@ -21,8 +22,9 @@ export interface IdentificationSettings {
   readonly guests: readonly Permission[];
   /** What someone has open under what it was is to be ended. */
   readonly onEnded: (whose: StreamsOf) => void;
-  /** The other servers of the installation: what is told them, and what they tell. */
-  readonly others: (heard: (change: AccountChange) => void) => { tell(change: AccountChange): void; close(): void };
+  /** Whether other servers of the installation change the same tables. */
+  readonly isShared: boolean;
+  readonly others: RevocationParts['others'];
   readonly onTrouble: (message: string, detail: unknown) => void;
 }
 
@@ -38,10 +40,12 @@ export interface Identification {
  * @param baseUrl where browsers find the installation, which is in every token
  */
 export function openIdentification(settings: IdentificationSettings, baseUrl: string): Identification {
-  const { database, clock, secret, others, needsSecondFactor } = settings;
+  const { database, clock, secret, needsSecondFactor } = settings;
   let identity: Identity | null = null;
+  const revocations = revocationsFor(settings, () => principals);
   const principals = new Principals({
     ...settings,
+    revocations,
     identity: () => {
       if (!identity)
         throw new ApiProblem('TABLES_AWAY', 'Users cannot be looked up yet.', 'The gateway is starting; try again in a moment.');
@@ -50,9 +54,7 @@ export function openIdentification(settings: IdentificationSettings, baseUrl: st
     keys: new ApiKeys(database, clock, needsSecondFactor),
     members: new Members(database),
     issuer: () => baseUrl,
-    onChange: () => {},
   });
-  const told = others((change) => principals.heard(change));
   return {
     identify: principals.identify,
     begin: async () => {
@@ -65,11 +67,23 @@ export function openIdentification(settings: IdentificationSettings, baseUrl: st
         providers: [],
         isOpen: false,
         onCreated: () => {},
-        onReset: () => {},
+        onReset: async () => {},
       });
       // Their own signing keys are the servers’ business; that they can be read shows that the tables are there.
       await identity.api.getJwks();
+      await revocations.begin();
     },
-    close: () => told.close(),
+    close: () => revocations.close(),
   };
+}
+
+/** What was revoked is forgotten by whoever finds out who asks, and then what is open is ended. */
+export function revocationsFor(settings: IdentificationSettings, principals: () => Principals): Revocations {
+  return new Revocations({
+    ...settings,
+    onRevoked: (revoked) => {
+      principals().forget(revoked);
+      if (!('tenant' in revoked)) settings.onEnded(revoked);
+    },
+  });
 }

@@ -56,7 +56,7 @@ export interface IdentityParts {
   /** Whether someone without an invitation may become a user of the home tenant. */
   readonly isOpen: boolean;
   /** A user has chosen a new password by mail: whatever it had is over. */
-  readonly onReset: (user: string) => void;
+  readonly onReset: (user: string) => Promise<void>;
   /** A user is there now. */
   readonly onCreated: (user: string) => void;
   readonly onTrouble: (message: string, detail: unknown) => void;
@@ -108,6 +108,7 @@ export function createIdentity({
         tenant: { type: 'string', required: true, defaultValue: HOME_TENANT, input: false },
         role: { type: 'string', required: true, defaultValue: 'viewer', input: false },
         disabled: { type: 'boolean', required: true, defaultValue: false, input: false },
+        version: { type: 'number', required: true, defaultValue: 1, input: false },
       },
     },
     emailAndPassword: {
@@ -230,6 +231,7 @@ export function createIdentity({
             name: user.name,
             tenant: user.tenant as string,
             role: user.role as string,
+            ver: user.version as number,
             sid: session.id,
             mfa: session.secondFactor === true,
           }),

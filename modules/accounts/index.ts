@@ -1,4 +1,4 @@
-import { ENDPOINTS, HOME_TENANT, type InstrumentId, type Permission, type SignInOptions } from '@millrace/contracts';
+import { ENDPOINTS, HOME_TENANT, type InstrumentId, type Permission, type Principal, type SignInOptions } from '@millrace/contracts';
 import type { ZoneHost } from '@millrace/kernel';
 import { ApiProblem, type Deed, type Identify, type Routes, type TrafficOf } from '@millrace/platform/http';
 import type { Projection } from '@millrace/platform/log';
@@ -8,7 +8,7 @@ import { accountRoutes } from './account-routes.ts';
 import { ApiKeys } from './api-keys.ts';
 import type { AccountParts } from './asked.ts';
 import { AuditLog } from './audit.ts';
-import type { IdentificationSettings } from './identification.ts';
+import { type IdentificationSettings, revocationsFor } from './identification.ts';
 import { createIdentity, type Identity, PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN, type Provider } from './identity.ts';
 import { Lockout } from './lockout.ts';
 import type { Mailer, Notice } from './mail.ts';
@@ -54,6 +54,8 @@ export interface AccountSettings extends IdentificationSettings {
 /** Users, tenants and keys of an installation. */
 export interface Accounts {
   identify: Identify;
+  /** Refuses who was revoked, where a gateway says who asks. */
+  requireNotRevoked(principal: Principal): void;
   /** Whether a user may do something now; rejects while that cannot be looked up. */
   may(user: string, permission: Permission): Promise<boolean>;
   register(routes: Routes, traffic: TrafficOf): void;
@@ -86,8 +88,6 @@ export function openAccounts(settings: AccountSettings): Accounts {
     hub,
     feed,
     instruments,
-    onEnded,
-    others,
     onTrouble,
   } = settings;
   let begun: { identity: Identity; baseUrl: string } | null = null;
@@ -99,7 +99,8 @@ export function openAccounts(settings: AccountSettings): Accounts {
   host.register(accountZone);
   const own = new OwnAccounts({ host, hub, members, onTrouble });
   const keys = new ApiKeys(database, clock, needsSecondFactor);
-  const principals = new Principals({
+  const revocations = revocationsFor(settings, () => principals);
+  const principals: Principals = new Principals({
     identity: () => current().identity,
     keys,
     members,
@@ -107,11 +108,9 @@ export function openAccounts(settings: AccountSettings): Accounts {
     issuer: () => current().baseUrl,
     guests,
     needsSecondFactor,
-    onEnded,
-    onChange: (change) => told.tell(change),
+    revocations,
     onTrouble,
   });
-  const told = others((change) => principals.heard(change));
   const options: Omit<SignInOptions, 'isSignedIn' | 'passkeys'> = {
     demo: false,
     signUp: isOpen ? 'open' : 'invitation',
@@ -127,6 +126,7 @@ export function openAccounts(settings: AccountSettings): Accounts {
     keys,
     audit,
     principals,
+    revocations,
     lockout: new Lockout(clock),
     usedCodes: new UsedCodes(clock),
     mailer,
@@ -141,6 +141,7 @@ export function openAccounts(settings: AccountSettings): Accounts {
   };
   return {
     identify: principals.identify,
+    requireNotRevoked: (principal) => principals.requireNotRevoked(principal),
     may: (user, permission) => principals.may(user, permission),
     worker: snapshotWorker({ database, server, host, members, instruments }),
     events: (user) => own.events(user),
@@ -175,16 +176,17 @@ export function openAccounts(settings: AccountSettings): Accounts {
           providers,
           isOpen,
           onCreated,
-          onReset: (user) => {
-            principals.userChanged(user);
+          onReset: async (user) => {
+            await revocations.changed();
             notify(user, 'password').catch((error) => onTrouble('a user could not be told of a new password', error));
           },
           onTrouble,
         }),
         baseUrl,
       };
+      await revocations.begin();
     },
-    close: () => told.close(),
+    close: () => revocations.close(),
     ownerLink: async () => {
       await members.withdrawOwnerInvitations(FIRST_START);
       if (await members.hasUsers()) return null;

@@ -132,12 +132,14 @@ export class Members {
     id: string,
     change: { role?: Role | undefined; disabled?: boolean | undefined },
   ): Promise<Member | null> {
-    if (change.role !== undefined || change.disabled !== undefined)
-      await this.#database.drizzle
-        .update(users)
-        .set({ ...change, updatedAt: new Date() })
-        .where(and(eq(users.id, id), eq(users.tenant, tenant)));
-    if (change.disabled) await this.#database.drizzle.delete(userSessions).where(eq(userSessions.userId, id));
+    await this.#database.drizzle.transaction(async (transaction) => {
+      if (change.role !== undefined || change.disabled !== undefined)
+        await transaction
+          .update(users)
+          .set({ ...change, updatedAt: new Date() })
+          .where(and(eq(users.id, id), eq(users.tenant, tenant)));
+      if (change.disabled) await transaction.delete(userSessions).where(eq(userSessions.userId, id));
+    });
     return this.member(tenant, id);
   }
 

@@ -122,7 +122,7 @@ export function passkeyRoutes(routes: Routes, parts: AccountParts): void {
     await requireFresh(raw);
     if (!(await members.removePasskey(user, params.passkey, principal.credential)))
       throw new ApiProblem('NOT_FOUND', `You have no passkey "${params.passkey}".`, 'GET /api/v1/account/passkeys lists them.');
-    principals.userChanged(user);
+    await parts.revocations.changed();
     await note(parts, raw, principal, 'passkey removed', params.passkey);
     await parts.notify(user, 'passkeyRemoved');
     return DONE;

@@ -1,13 +1,14 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { actingRole, HOME_TENANT, isRole, type Permission, type Principal, permissionsOf, type Role } from '@millrace/contracts';
 import type { Clock } from '@millrace/kernel';
-import { ApiProblem, type Caller, type StreamsOf } from '@millrace/platform/http';
+import { ApiProblem, type Caller } from '@millrace/platform/http';
 import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTPayload, jwtVerify } from 'jose';
 import { type ApiKeys, KEY_PREFIX } from './api-keys.ts';
-import { ACCESS_TOKEN_S, type Identity } from './identity.ts';
+import type { Identity } from './identity.ts';
 import type { Members } from './members.ts';
+import type { Revocations, Revoked } from './revocations.ts';
 
-/** How long a session that was looked up is taken for what it was, unless this process ends it. */
+/** How long a session that was looked up is taken for what it was, unless it is revoked. */
 const REMEMBERED_MS = 10_000;
 const REMEMBERED_MAX = 20_000;
 /** How often at most the signing keys are read again because a token names one that is not known. */
@@ -19,21 +20,15 @@ interface PrincipalParts {
   readonly identity: () => Identity;
   readonly keys: ApiKeys;
   readonly members: Members;
+  readonly revocations: Pick<Revocations, 'requireCurrent' | 'isRevoked'>;
   readonly clock: Clock;
   readonly issuer: () => string;
   /** What anyone may do without signing in. */
   readonly guests: readonly Permission[];
   /** Whether who may operate or administrate needs a second factor for it. */
   readonly needsSecondFactor: boolean;
-  /** What someone has open under what it was is to be ended. */
-  readonly onEnded: (whose: StreamsOf) => void;
-  /** Something has changed that other servers of the installation may remember, too. */
-  readonly onChange: (change: AccountChange) => void;
   readonly onTrouble: (message: string, detail: unknown) => void;
 }
-
-/** Whose sessions, tokens and keys are to be looked up again: a user’s, those of one credential, or everyone’s. */
-export type AccountChange = StreamsOf | 'all';
 
 interface Remembered {
   readonly principal: Principal | null;
@@ -51,9 +46,6 @@ export class Principals {
   readonly #users = new Map<string, { permissions: Promise<ReadonlySet<Permission>>; until: number }>();
   /** Counts what was changed. */
   #generation = 0;
-  /** Access tokens of a user that were issued before this, epoch s, count no more. */
-  readonly #revokedAt = new Map<string, number>();
-  readonly #endedSessions = new Map<string, number>();
   #keys: ReturnType<typeof createLocalJWKSet> | null = null;
   #keysReadAt = Number.NEGATIVE_INFINITY;
 
@@ -70,6 +62,7 @@ export class Principals {
       lacksSecondFactor: false,
       credential: null,
       expiresAt: null,
+      version: null,
     };
   }
 
@@ -88,14 +81,16 @@ export class Principals {
   };
 
   #find(shown: string | null, cookies: string | undefined): Principal | Promise<Principal> {
+    const cookie = cookies === undefined ? undefined : SESSION_COOKIE.exec(cookies)?.[1];
+    if (shown === null && cookie === undefined) return this.#anonymous;
+    this.#parts.revocations.requireCurrent();
     if (shown?.startsWith(KEY_PREFIX)) {
       const found = this.#parts.keys.identify(shown);
       const valid = (principal: Principal | null) => principal ?? refuse('The API key is not valid, or not any more.');
       return found instanceof Promise ? found.then(valid) : valid(found);
     }
     if (shown !== null) return this.#byToken(shown);
-    const cookie = cookies === undefined ? undefined : SESSION_COOKIE.exec(cookies)?.[1];
-    return cookie === undefined ? this.#anonymous : this.#bySession(cookie, cookies as string);
+    return this.#bySession(cookie as string, cookies as string);
   }
 
   /** Whether a user may do something now: for doors where it shows something else than a credential of ours. */
@@ -127,68 +122,43 @@ export class Principals {
     throw new ApiProblem('TABLES_AWAY', 'It cannot be looked up who asks.', 'Try again in a moment.');
   }
 
-  /** What is known of a user counts no more: its role has changed, its password, or it was kept out. */
-  userChanged(user: string): void {
-    this.#apply({ user });
-    this.#parts.onChange({ user });
-  }
-
-  /** How long a new token has to wait to count, ms: tokens name a second, and those of the second in which something about a user changed may be from before. */
-  tokenWaitMs(user: string): number {
-    const now = this.#parts.clock.now();
-    return Math.max(0, ((this.#revokedAt.get(user) ?? -1) + 1) * 1_000 - now);
+  /**
+   * Refuses who was revoked meanwhile, where a gateway says who asks: it may have known less than this server.
+   * @throws ApiProblem
+   */
+  requireNotRevoked(principal: Principal): void {
+    if (principal.user === null) return;
+    this.#parts.revocations.requireCurrent();
+    const { kind, credential } = principal;
+    if (this.#parts.revocations.isRevoked({ user: null, version: null, credential })) refuse('The session, token or key was revoked.');
+    if (!this.#parts.revocations.isRevoked(principal)) return;
+    if (kind === 'token') refuse('The access token was revoked.');
+    throw new ApiProblem('TABLES_AWAY', 'The gateway does not know yet what has changed about this user.', 'Try again in a moment.');
   }
 
   /** A user is to be looked up again, but may go on as it is. */
   forgetUser(user: string): void {
-    this.#generation++;
-    for (const [cookie, known] of this.#sessions) if (known.user === user) this.#sessions.delete(cookie);
+    this.#forget(({ user: other }) => other === user);
     this.#users.delete(user);
-    this.#parts.keys.forget();
   }
 
-  /** What is known of everyone counts no more. */
-  allChanged(): void {
-    this.#apply('all');
-    this.#parts.onChange('all');
-  }
-
-  /** A session or a key counts no more. */
-  credentialEnded(credential: string): void {
-    this.#apply({ credential });
-    this.#parts.onChange({ credential });
-  }
-
-  /** Another server of the installation has changed something. */
-  heard(change: AccountChange): void {
-    this.#apply(change);
-  }
-
-  #apply(change: AccountChange): void {
-    this.#generation++;
-    if (change === 'all') {
-      this.#sessions.clear();
+  /** What is cached of these counts no more. */
+  forget(revoked: Revoked): void {
+    if ('user' in revoked) this.forgetUser(revoked.user);
+    else if ('credential' in revoked) this.#forget(({ principal }) => principal?.credential === revoked.credential);
+    else {
+      this.#forget(() => true);
+      this.#users.clear();
       this.#parts.members.forgetTiers();
-      this.#parts.keys.forget();
-      return;
     }
-    if ('user' in change) {
-      this.forgetUser(change.user);
-      this.#note(this.#revokedAt, change.user);
-    } else {
-      const { credential } = change;
-      for (const [cookie, known] of this.#sessions) if (known.principal?.credential === credential) this.#sessions.delete(cookie);
-      this.#parts.keys.forget();
-      this.#note(this.#endedSessions, credential);
-    }
-    this.#parts.onEnded(change);
   }
 
-  /** Tokens issued before now live no longer than they would have anyway, so neither does the note. */
-  #note(notes: Map<string, number>, what: string): void {
-    const now = Math.floor(this.#parts.clock.now() / 1_000);
-    for (const [other, at] of notes) if (now - at > ACCESS_TOKEN_S + CLOCK_SKEW_S) notes.delete(other);
-    notes.set(what, now);
+  #forget(isMeant: (cached: Remembered) => boolean): void {
+    this.#generation++;
+    // What is being looked up may have been read before the change.
+    this.#looking.clear();
+    for (const [cookie, cached] of this.#sessions) if (isMeant(cached)) this.#sessions.delete(cookie);
+    this.#parts.keys.forget();
   }
 
   #bySession(cookie: string, cookies: string): Principal | Promise<Principal> {
@@ -197,8 +167,11 @@ export class Principals {
     // However many requests a page sends at once, its session is looked up once.
     let looking = this.#looking.get(cookie);
     if (!looking) {
-      looking = this.#lookUp(cookie, cookies).finally(() => this.#looking.delete(cookie));
-      this.#looking.set(cookie, looking);
+      const begun = this.#lookUp(cookie, cookies).finally(() => {
+        if (this.#looking.get(cookie) === begun) this.#looking.delete(cookie);
+      });
+      looking = begun;
+      this.#looking.set(cookie, begun);
     }
     return looking;
   }
@@ -208,7 +181,12 @@ export class Principals {
     const found = await this.#parts
       .identity()
       .api.getSession({ headers: new Headers({ cookie: cookies }), query: { disableRefresh: true } });
-    const { role, tenant, disabled } = (found?.user ?? {}) as { role?: string; tenant?: string; disabled?: boolean };
+    const { role, tenant, disabled, version } = (found?.user ?? {}) as {
+      role?: string;
+      tenant?: string;
+      disabled?: boolean;
+      version?: number;
+    };
     const acting = isRole(role) ? this.#actingRole(role, found?.session.secondFactor) : null;
     const principal: Principal | null =
       found && isRole(role) && acting && tenant !== undefined && !disabled
@@ -223,6 +201,7 @@ export class Principals {
             lacksSecondFactor: acting !== role,
             credential: found.session.id,
             expiresAt: null,
+            version: version ?? null,
           }
         : null;
     // What was changed meanwhile may be what was read before.
@@ -243,11 +222,12 @@ export class Principals {
       sid,
       name,
       mfa,
-      iat = 0,
+      ver,
       exp = 0,
-    } = claims as JWTPayload & Record<'tenant' | 'role' | 'sid' | 'name' | 'mfa', unknown>;
-    if (typeof sub !== 'string' || typeof tenant !== 'string' || !isRole(role)) return refuse('The access token is none of ours.');
-    if ((this.#revokedAt.get(sub) ?? -1) >= iat || (this.#endedSessions.get(String(sid)) ?? -1) >= 0)
+    } = claims as JWTPayload & Record<'tenant' | 'role' | 'sid' | 'name' | 'mfa' | 'ver', unknown>;
+    if (typeof sub !== 'string' || typeof tenant !== 'string' || !isRole(role) || typeof ver !== 'number')
+      return refuse('The access token is none of ours.');
+    if (this.#parts.revocations.isRevoked({ user: sub, version: ver, credential: String(sid) }))
       return refuse('The access token was revoked.');
     const acting = this.#actingRole(role, mfa);
     return {
@@ -261,6 +241,7 @@ export class Principals {
       lacksSecondFactor: acting !== role,
       credential: String(sid),
       expiresAt: exp * 1_000,
+      version: ver,
     };
   }
 

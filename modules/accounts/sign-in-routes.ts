@@ -10,7 +10,7 @@ const SIX_DIGITS = /^\d{6}$/;
 
 /** Becoming a user, coming in, going out, and what is needed when one cannot. */
 export function signInRoutes(routes: Routes, parts: AccountParts): void {
-  const { members, lockout, principals, usedCodes } = parts;
+  const { members, lockout, usedCodes } = parts;
 
   routes.answer(ENDPOINTS.signUp, async ({ body, raw, reply }): Promise<SignInStand> => {
     const email = body.email.toLowerCase();
@@ -116,7 +116,7 @@ export function signInRoutes(routes: Routes, parts: AccountParts): void {
   routes.answer(ENDPOINTS.signOut, async ({ raw, reply, principal }) => {
     const { headers } = await asking(() => parts.identity().api.signOut({ headers: headersOf(raw), returnHeaders: true }));
     relay(reply, headers);
-    if (principal.kind === 'session' && principal.credential !== null) principals.credentialEnded(principal.credential);
+    if (principal.kind === 'session') await parts.revocations.changed();
     return DONE;
   });
 
@@ -158,9 +158,7 @@ export function signInRoutes(routes: Routes, parts: AccountParts): void {
   routes.answer(ENDPOINTS.getSigningKeys, async () => (await asking(() => parts.identity().api.getJwks())) as SigningKeys);
 
   routes.answer(ENDPOINTS.createAccessToken, async ({ raw, principal }) => {
-    const { user } = requireSession(principal);
-    const waitMs = principals.tokenWaitMs(user);
-    if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
+    requireSession(principal);
     const { token } = await asking(() => parts.identity().api.getToken({ headers: headersOf(raw) }));
     return { accessToken: token, expiresAt: Date.now() + ACCESS_TOKEN_S * 1_000 };
   });

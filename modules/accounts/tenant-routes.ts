@@ -6,7 +6,7 @@ import { exportedLines } from './audit.ts';
 
 /** Tenants, their users, and what was done in them. */
 export function tenantRoutes(routes: Routes, parts: AccountParts): void {
-  const { members, audit, principals, mailer } = parts;
+  const { members, audit, mailer } = parts;
 
   /** Of another tenant’s existence nobody learns; the installation’s own administrators see all. */
   const requireTenant = async (principal: Principal, tenant: string): Promise<void> => {
@@ -30,7 +30,7 @@ export function tenantRoutes(routes: Routes, parts: AccountParts): void {
   routes.answer(ENDPOINTS.changeTenant, async ({ params, body, raw, principal }) => {
     await requireTenant(principal, params.tenant);
     await members.changeTenant(params.tenant, body);
-    principals.allChanged();
+    await parts.revocations.changed();
     await note(parts, raw, principal, 'tenant changed', params.tenant, body);
     const changed = (await members.tenants()).find(({ id }) => id === params.tenant);
     if (!changed) throw new ApiProblem('UNKNOWN_TENANT', `There is no tenant "${params.tenant}".`, 'GET /api/v1/tenants lists them.');
@@ -61,7 +61,7 @@ export function tenantRoutes(routes: Routes, parts: AccountParts): void {
     if (before.role === 'admin' && !before.disabled && !staysAdmin && !(await members.hasOtherAdmin(params.tenant, params.user)))
       throw new ApiProblem('WRONG_STATE', `${before.name} is the last administrator of ${params.tenant}.`, 'Make someone else one first.');
     const changed = await members.changeMember(params.tenant, params.user, body);
-    principals.userChanged(params.user);
+    await parts.revocations.changed();
     await note(parts, raw, { ...principal, tenant: params.tenant }, 'user changed', before.email, body);
     return changed ?? before;
   });

@@ -28,6 +28,7 @@ const kim: Principal = {
   tier: 'free',
   permissions: permissionsOf('trader', HOME_TENANT),
   lacksSecondFactor: false,
+  version: null,
   credential: 'key-1',
   expiresAt: null,
 };

@@ -30,6 +30,7 @@ const GATEWAY: Principal = {
   tier: 'free',
   permissions: new Set(['platform:read']),
   lacksSecondFactor: false,
+  version: null,
   credential: null,
   expiresAt: null,
 };

@@ -15,6 +15,7 @@ const principal = (kind: Principal['kind'], ...permissions: Permission[]): Princ
   tier: 'free',
   permissions: new Set(permissions),
   lacksSecondFactor: false,
+  version: null,
   credential: 'c',
   expiresAt: null,
 });

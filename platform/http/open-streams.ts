@@ -20,8 +20,8 @@ export interface StreamPlace {
   is(principal: Principal): void;
 }
 
-/** Whose streams are meant: all of a user, or those that were let in by one session, access token or key. */
-export type StreamsOf = { readonly user: string } | { readonly credential: string };
+/** Whose streams are meant: all of a user, those that were let in by one session, access token or key, or those of everyone who showed something. */
+export type StreamsOf = { readonly user: string } | { readonly credential: string } | { readonly everyone: true };
 
 /** The streams that are open, whose they are, and how many each user or address may have. */
 export class OpenStreams {
@@ -82,7 +82,8 @@ export class OpenStreams {
   endOf(whose: StreamsOf, reason: string): void {
     for (const stream of [...this.#open]) {
       const { user, credential } = stream.principal;
-      if ('user' in whose ? user === whose.user : credential === whose.credential) stream.end(reason);
+      const isMeant = 'user' in whose ? user === whose.user : 'credential' in whose ? credential === whose.credential : credential !== null;
+      if (isMeant) stream.end(reason);
     }
   }
 

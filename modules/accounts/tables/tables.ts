@@ -1,5 +1,6 @@
 import type { Permission, Role } from '@millrace/contracts';
-import { bigint, boolean, index, integer, jsonb, pgTable, primaryKey, text, timestamp, uniqueIndex } from 'drizzle-orm/pg-core';
+import { sql } from 'drizzle-orm';
+import { bigint, bigserial, boolean, index, integer, jsonb, pgTable, primaryKey, text, timestamp, uniqueIndex } from 'drizzle-orm/pg-core';
 
 /*
  * Who may come in. The tables of users, their sessions, credentials, second factors, tokens on their way by mail, and signing keys are of better-auth’s
@@ -31,6 +32,8 @@ export const users = pgTable(
       .references(() => tenants.id),
     role: text('role').$type<Role>().notNull(),
     disabled: boolean('disabled').notNull().default(false),
+    /** Counts the changes of what this user may do; triggers raise it. Access tokens name it: those of an older version are revoked. */
+    version: integer('version').notNull().default(1),
   },
   (table) => [uniqueIndex('users_email').on(table.email), index('users_tenant').on(table.tenant)],
 );
@@ -189,4 +192,24 @@ export const auditLines = pgTable(
     hash: text('hash').notNull(),
   },
   (table) => [primaryKey({ columns: [table.tenant, table.number] })],
+);
+
+/**
+ * What ended somebody's rights, in the transaction that ended them: triggers write it (migrations/0004_revocations.sql), so that no change of the
+ * tables it is about can go without it. Every server reads it; see revocations.ts.
+ */
+export const revocations = pgTable(
+  'revocations',
+  {
+    position: bigserial('position', { mode: 'number' }).primaryKey(),
+    /** The transaction that wrote it: positions become visible in the order of commits, which is not theirs. */
+    transaction: bigint('transaction', { mode: 'number' }).notNull().default(sql`(pg_current_xact_id()::text::bigint)`),
+    at: moment('at').notNull().defaultNow(),
+    /** `user`: its older versions; `credential`: a session or key; `tenant`: what is cached of its tier. */
+    kind: text('kind').$type<'user' | 'credential' | 'tenant'>().notNull(),
+    subject: text('subject').notNull(),
+    /** Of a user: the version that counts from now on. */
+    version: integer('version').notNull().default(0),
+  },
+  (table) => [index('revocations_transaction').on(table.transaction), index('revocations_at').on(table.at)],
 );

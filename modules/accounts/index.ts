@@ -1,4 +1,4 @@
-import { ENDPOINTS, HOME_TENANT, type InstrumentId, type Permission, type Principal, type SignInOptions } from '@millrace/contracts';
+import { ENDPOINTS, type InstrumentId, type Permission, type Principal, type SignInOptions } from '@millrace/contracts';
 import type { ZoneHost } from '@millrace/kernel';
 import { ApiProblem, type Deed, type Identify, type Routes, type TrafficOf } from '@millrace/platform/http';
 import type { Projection } from '@millrace/platform/log';
@@ -32,9 +32,6 @@ export { type Identification, openIdentification } from './identification.ts';
 export type { Provider } from './identity.ts';
 export { mailerOver } from './mail.ts';
 export { publishAccount } from './user-stream.ts';
-
-/** Who made the link for the first owner, in the records. */
-const FIRST_START = 'the first start';
 
 export interface AccountSettings extends IdentificationSettings {
   readonly mailer: Mailer | null;
@@ -188,10 +185,8 @@ export function openAccounts(settings: AccountSettings): Accounts {
     },
     close: () => revocations.close(),
     ownerLink: async () => {
-      await members.withdrawOwnerInvitations(FIRST_START);
-      if (await members.hasUsers()) return null;
-      const { word } = await members.invite({ tenant: HOME_TENANT, role: 'admin', email: null, invitedBy: FIRST_START });
-      return `${current().baseUrl}/sign-up?invitation=${word}`;
+      const word = await members.inviteFirstOwner();
+      return word === null ? null : `${current().baseUrl}/sign-up?invitation=${word}`;
     },
   };
 }

@@ -6,6 +6,10 @@ import { invitations, tenants, userPasskeys, userSessions, users } from './table
 
 const INVITATION_MS = 7 * 86_400_000;
 const WORD_BYTES = 32;
+/** Id of the one invitation that is for the first administrator. */
+const FIRST_OWNER = 'first-owner';
+/** Whoever signs up with an invitation is a user by then, or its server is gone. */
+const SIGN_UP_MS_MAX = 60_000;
 
 /** What an invitation lets one become. */
 export interface Welcome {
@@ -233,9 +237,26 @@ export class Members {
     await this.#database.drizzle.update(invitations).set({ usedAt: null }).where(eq(invitations.id, id));
   }
 
-  /** Withdraws what was offered for the first owner: each start makes a new link. */
-  async withdrawOwnerInvitations(invitedBy: string): Promise<void> {
-    await this.#database.drizzle.delete(invitations).where(and(eq(invitations.invitedBy, invitedBy), isNull(invitations.usedAt)));
+  /**
+   * Invites the first administrator of the home tenant. There is one such invitation: a newer one replaces it, and none is made once there are users or
+   * while somebody signs up with it.
+   * @returns the word that lets someone in once, or null
+   */
+  async inviteFirstOwner(): Promise<string | null> {
+    const word = randomBytes(WORD_BYTES).toString('base64url');
+    const now = Date.now();
+    const made = await this.#database.drizzle.execute(sql`
+      insert into ${invitations} (id, word_hash, tenant, role, email, invited_by, created_at, expires_at, used_at)
+      select ${FIRST_OWNER}, ${hashOf(word)}, ${HOME_TENANT}, 'admin', null, 'the first start', ${new Date(now)}, ${new Date(now + INVITATION_MS)}, null
+      where not exists (select from ${users})
+      on conflict (id) do update
+        set word_hash = excluded.word_hash, created_at = excluded.created_at, expires_at = excluded.expires_at, used_at = null
+        where invitations.used_at is null or invitations.used_at < ${new Date(now - SIGN_UP_MS_MAX)}
+      returning id`);
+    if (made.rows.length > 0) return word;
+    await this.#database.drizzle.execute(sql`
+      delete from ${invitations} where id = ${FIRST_OWNER} and used_at is null and exists (select from ${users})`);
+    return null;
   }
 }
 

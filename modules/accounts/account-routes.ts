@@ -1,22 +1,12 @@
 import { type Account, ENDPOINTS, type Principal, type Role, TIERS, type Tier } from '@millrace/contracts';
 import { ApiProblem, type Routes } from '@millrace/platform/http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import {
-  type AccountParts,
-  DONE,
-  headersOf,
-  note,
-  relay,
-  requirePerson,
-  requireSession,
-  requireShownFactor,
-  requireTries,
-} from './asked.ts';
+import { type AccountParts, attempt, DONE, headersOf, note, relay, requirePerson, requireSession, requireShownFactor } from './asked.ts';
 import { asking, requireStrong } from './auth-problems.ts';
 
 /** One’s own account: name, password, second factor, sessions, keys. */
 export function accountRoutes(routes: Routes, parts: AccountParts): void {
-  const { members, keys, principals, lockout, usedCodes } = parts;
+  const { members, keys, principals, lockout } = parts;
 
   routes.answer(ENDPOINTS.getAccount, async ({ principal }): Promise<Account> => {
     const { kind, user, name, tenant, role, tier, permissions } = principal;
@@ -51,13 +41,7 @@ export function accountRoutes(routes: Routes, parts: AccountParts): void {
     work: (headers: Headers) => Promise<T>,
   ) => {
     const { user } = requireSession(principal);
-    requireTries(lockout, reply, user, raw.ip);
-    try {
-      return await asking(() => work(headersOf(raw)));
-    } catch (error) {
-      if (error instanceof ApiProblem && (error.code === 'WRONG_CREDENTIALS' || error.code === 'WRONG_CODE')) lockout.failed(user, raw.ip);
-      throw error;
-    }
+    return attempt(lockout, reply, user, raw.ip, () => asking(() => work(headersOf(raw))));
   };
 
   routes.answer(ENDPOINTS.changePassword, async ({ body, raw, reply, principal }) => {
@@ -93,7 +77,7 @@ export function accountRoutes(routes: Routes, parts: AccountParts): void {
     );
     relay(reply, headers);
     await parts.revocations.changed();
-    usedCodes.use(principal.user as string, body.code);
+    await parts.consumeCode(principal.user as string, body.code);
     await note(parts, raw, principal, 'second factor turned on', principal.user as string);
     await parts.notify(principal.user as string, 'factorOn');
     return DONE;

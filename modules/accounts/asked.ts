@@ -1,4 +1,4 @@
-import type { Principal } from '@millrace/contracts';
+import type { Principal, ProblemCode } from '@millrace/contracts';
 import { ApiProblem, type TrafficOf } from '@millrace/platform/http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { ApiKeys } from './api-keys.ts';
@@ -9,7 +9,6 @@ import type { Mailer, Notice } from './mail.ts';
 import type { Members } from './members.ts';
 import type { Principals } from './principals.ts';
 import type { Revocations } from './revocations.ts';
-import type { UsedCodes } from './used-codes.ts';
 
 /** What the routes of this module work with. */
 export interface AccountParts {
@@ -20,7 +19,8 @@ export interface AccountParts {
   readonly principals: Principals;
   readonly revocations: Revocations;
   readonly lockout: Lockout;
-  readonly usedCodes: UsedCodes;
+  /** Whether this is the first use of an authenticator’s code. */
+  readonly consumeCode: (user: string, code: string) => Promise<boolean>;
   readonly mailer: Mailer | null;
   /** Ids of the sites that may vouch for someone. */
   readonly providers: readonly string[];
@@ -69,12 +69,58 @@ export async function requireShownFactor({ members }: AccountParts, { user, lack
   );
 }
 
-export function requireTries(lockout: Lockout, reply: FastifyReply, account: string, remote: string): void {
-  const waitMs = lockout.waitMs(account, remote);
+/** What an attempt fails by, and is counted for. */
+const FAILURES: ReadonlySet<string> = new Set<ProblemCode>(['WRONG_CREDENTIALS', 'WRONG_CODE', 'BAD_PASSKEY', 'BAD_TOKEN']);
+
+/**
+ * Does what shows who one is, where not too many such attempts have failed.
+ * @throws ApiProblem LOCKED_OUT where they have
+ */
+export async function attempt<T>(
+  lockout: Lockout,
+  reply: FastifyReply,
+  account: string,
+  remote: string,
+  work: () => Promise<T>,
+): Promise<T> {
+  refuseFor(await lockout.begin(account, remote), reply);
+  try {
+    const done = await work();
+    await lockout.withdrawn(account, remote);
+    return done;
+  } catch (error) {
+    if (error instanceof ApiProblem && FAILURES.has(error.code)) await lockout.failed(account, remote);
+    else await lockout.withdrawn(account, remote);
+    throw error;
+  }
+}
+
+/**
+ * The same for what does not say beforehand whose account it is about: then attempts are counted by address, and only once they have failed, for many
+ * people may have one address.
+ */
+export async function attemptFrom<T>(
+  lockout: Lockout,
+  reply: FastifyReply,
+  what: string,
+  remote: string,
+  work: () => Promise<T>,
+): Promise<T> {
+  refuseFor(await lockout.waitMs(`${what} from ${remote}`, remote), reply);
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof ApiProblem && FAILURES.has(error.code)) await lockout.failedAt(`${what} from ${remote}`, remote);
+    throw error;
+  }
+}
+
+/** @throws ApiProblem LOCKED_OUT where one has to wait */
+export function refuseFor(waitMs: number, reply: FastifyReply): void {
   if (waitMs === 0) return;
   const seconds = Math.ceil(waitMs / 1_000);
   void reply.header('retry-after', seconds);
-  throw new ApiProblem('LOCKED_OUT', `Too many attempts failed; the next is heard in ${seconds} s.`, 'Wait, then try again.');
+  throw new ApiProblem('LOCKED_OUT', `Too many attempts failed. The next one is accepted in ${seconds} s.`, 'Wait, then try again.');
 }
 
 /** What better-auth may know of a request: the session, the browser, and the address it really came from. */

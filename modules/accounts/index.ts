@@ -21,7 +21,7 @@ import { Principals } from './principals.ts';
 import { signInRoutes } from './sign-in-routes.ts';
 import { snapshotWorker } from './snapshots.ts';
 import { tenantRoutes } from './tenant-routes.ts';
-import { UsedCodes } from './used-codes.ts';
+import { consumeCode } from './used-codes.ts';
 import { tenantChannel } from './user-stream.ts';
 import { accountZone } from './zone.ts';
 
@@ -124,8 +124,8 @@ export function openAccounts(settings: AccountSettings): Accounts {
     audit,
     principals,
     revocations,
-    lockout: new Lockout(clock),
-    usedCodes: new UsedCodes(clock),
+    lockout: new Lockout(database, clock),
+    consumeCode: (user, code) => consumeCode(database, user, code),
     mailer,
     providers: providers.map(({ id }) => id),
   };

@@ -1,65 +1,127 @@
 import type { Clock } from '@millrace/kernel';
+import type { Database, Transaction } from '@millrace/platform/database';
+import { inArray, lt, sql } from 'drizzle-orm';
+import { failedAttempts } from './tables/tables.ts';
 
 /** Failures after which one waits: of one address on one account, of all addresses on one account, of one address on all accounts. */
-const FREE_TRIES = { pair: 5, account: 100, remote: 50 } as const;
+const FREE_ATTEMPTS = { pair: 5, account: 100, remote: 50 } as const;
 const FIRST_WAIT_MS = 15_000;
-const MOST_WAIT_MS = 15 * 60_000;
+const WAIT_MS_MAX = 15 * 60_000;
 /** Failures are forgotten when none came for so long. */
 const FORGOTTEN_MS = 3_600_000;
-/** Counts remembered; beyond it the one longest untouched is forgotten early. */
-const COUNTS_MAX = 50_000;
+const CLEAN_UP_MS = 600_000;
+/** Any number of ours: attempts on one account are admitted one after another. */
+const ATTEMPTS_LOCK = 6_455_225;
 
-interface Count {
-  failures: number;
-  lastAt: number;
-  lockedUntil: number;
+type Tables = Pick<Transaction, 'select' | 'execute'>;
+
+interface Counter {
+  readonly key: string;
+  readonly free: number;
 }
 
 /**
  * Slows down who guesses: after some failures each further one doubles the wait. An account is locked for the address that guesses
  * long before it is locked for everyone, so that nobody is kept out by somebody else’s guesses.
+ *
+ * Counted in the database: for all servers together, and beyond their restarts. An attempt counts as failed from its beginning, so that many at once are
+ * no more than as many one after another.
  */
 export class Lockout {
+  readonly #database: Database;
   readonly #clock: Clock;
-  readonly #counts = new Map<string, Count>();
+  #cleanedUpAt = Number.NEGATIVE_INFINITY;
 
-  constructor(clock: Clock) {
+  /** @param clock its time of day is compared over servers */
+  constructor(database: Database, clock: Clock) {
+    this.#database = database;
     this.#clock = clock;
   }
 
-  /** Milliseconds until the next try is heard; 0 when it is heard now. */
-  waitMs(account: string, remote: string): number {
-    const now = this.#clock.elapsed();
-    return Math.max(0, ...keysOf(account, remote).map(([key]) => (this.#counts.get(key)?.lockedUntil ?? 0) - now));
+  /** Milliseconds until the next attempt is admitted; 0 when this one is. */
+  waitMs(account: string, remote: string): Promise<number> {
+    return this.#waitMs(this.#database.drizzle, countersOf(account, remote));
   }
 
-  failed(account: string, remote: string): void {
-    const now = this.#clock.elapsed();
-    for (const [key, free] of keysOf(account, remote)) {
-      const before = this.#counts.get(key);
-      const failures = before && now - before.lastAt < FORGOTTEN_MS ? before.failures + 1 : 1;
-      const waitMs = failures < free ? 0 : Math.min(MOST_WAIT_MS, FIRST_WAIT_MS * 2 ** Math.min(failures - free, 10));
-      // Deleted first, so that the map stands in the order of the newest failures.
-      this.#counts.delete(key);
-      this.#counts.set(key, { failures, lastAt: now, lockedUntil: now + waitMs });
-    }
-    for (const key of this.#counts.keys()) {
-      if (this.#counts.size <= COUNTS_MAX) break;
-      this.#counts.delete(key);
+  /** Like `waitMs`; an attempt that is admitted counts from now on, until it is withdrawn or one has succeeded. */
+  async begin(account: string, remote: string): Promise<number> {
+    const counters = countersOf(account, remote);
+    return this.#database.drizzle.transaction(async (transaction) => {
+      await transaction.execute(sql`select pg_advisory_xact_lock(${ATTEMPTS_LOCK}, hashtext(${account}))`);
+      const waitMs = await this.#waitMs(transaction, counters);
+      if (waitMs === 0) await this.#count(transaction, counters.slice(0, 2));
+      return waitMs;
+    });
+  }
+
+  /** An attempt that began has failed: it counts for its address, too. */
+  async failed(account: string, remote: string): Promise<void> {
+    const [, , ofRemote] = countersOf(account, remote);
+    await this.#count(this.#database.drizzle, [ofRemote]);
+    await this.#cleanUp();
+  }
+
+  /** An attempt has failed that did not begin: one of those that nobody’s account is known of beforehand. */
+  async failedAt(what: string, remote: string): Promise<void> {
+    await this.#count(this.#database.drizzle, countersOf(what, remote));
+    await this.#cleanUp();
+  }
+
+  /** An attempt that was admitted has not failed, or not by what was shown. */
+  async withdrawn(account: string, remote: string): Promise<void> {
+    for (const { key, free } of countersOf(account, remote).slice(0, 2))
+      await this.#database.drizzle.execute(sql`
+        update ${failedAttempts}
+        set failures = failures - 1, locked_until = case when failures - 1 < ${free} then 0 else locked_until end
+        where key = ${key} and failures > 0`);
+  }
+
+  /** Who came in has shown who it is: its account has no failures any more; its address keeps those on other accounts. */
+  async succeeded(account: string, remote: string): Promise<void> {
+    const keys = countersOf(account, remote)
+      .slice(0, 2)
+      .map(({ key }) => key);
+    await this.#database.drizzle.delete(failedAttempts).where(inArray(failedAttempts.key, keys));
+  }
+
+  async #waitMs(tables: Tables, counters: readonly Counter[]): Promise<number> {
+    const known = await tables
+      .select({ lockedUntil: failedAttempts.lockedUntil })
+      .from(failedAttempts)
+      .where(
+        inArray(
+          failedAttempts.key,
+          counters.map(({ key }) => key),
+        ),
+      );
+    const now = this.#clock.now();
+    return Math.max(0, ...known.map(({ lockedUntil }) => lockedUntil - now));
+  }
+
+  async #count(tables: Tables, counters: readonly Counter[]): Promise<void> {
+    const now = this.#clock.now();
+    // One after another and always in this order, so that no two wait for each other.
+    for (const { key, free } of counters) {
+      const failures = sql`(case when ${failedAttempts}.last_at > ${now - FORGOTTEN_MS} then ${failedAttempts}.failures else 0 end + 1)`;
+      const lockedUntil = sql`case when ${failures} < ${free} then 0 else ${now} + least(${WAIT_MS_MAX}::bigint, ${FIRST_WAIT_MS} * (2 ^ least(${failures} - ${free}, 10))::bigint) end`;
+      await tables.execute(sql`
+        insert into ${failedAttempts} (key, failures, last_at, locked_until) values (${key}, 1, ${now}, 0)
+        on conflict (key) do update set failures = ${failures}, last_at = ${now}, locked_until = ${lockedUntil}`);
     }
   }
 
-  /** Who came in has shown who it is; the address keeps what it did to other accounts. */
-  succeeded(account: string, remote: string): void {
-    this.#counts.delete(`pair ${account} ${remote}`);
-    this.#counts.delete(`account ${account}`);
+  async #cleanUp(): Promise<void> {
+    const now = this.#clock.now();
+    if (now - this.#cleanedUpAt < CLEAN_UP_MS) return;
+    this.#cleanedUpAt = now;
+    await this.#database.drizzle.delete(failedAttempts).where(lt(failedAttempts.lastAt, now - FORGOTTEN_MS));
   }
 }
 
-function keysOf(account: string, remote: string): [key: string, freeTries: number][] {
+function countersOf(account: string, remote: string): [pair: Counter, account: Counter, remote: Counter] {
   return [
-    [`pair ${account} ${remote}`, FREE_TRIES.pair],
-    [`account ${account}`, FREE_TRIES.account],
-    [`remote ${remote}`, FREE_TRIES.remote],
+    { key: `pair ${account} ${remote}`, free: FREE_ATTEMPTS.pair },
+    { key: `account ${account}`, free: FREE_ATTEMPTS.account },
+    { key: `remote ${remote}`, free: FREE_ATTEMPTS.remote },
   ];
 }

@@ -3,20 +3,23 @@ import { ApiProblem, type Routes } from '@millrace/platform/http';
 import type { FastifyRequest } from 'fastify';
 import {
   type AccountParts,
+  attemptFrom,
   DONE,
   headersOf,
   note,
+  refuseFor,
   relay,
   requirePerson,
   requireSession,
   requireShownFactor,
-  requireTries,
 } from './asked.ts';
 import { asking, notFresh } from './auth-problems.ts';
 import { FRESH_S } from './identity.ts';
 import { passkeyOrigin } from './passkeys.ts';
 import { noteSignIn } from './sign-in-routes.ts';
 
+/** Whose they are is known only once they were verified. */
+const SHOWN_PASSKEYS = 'passkeys';
 /** More devices than anyone has. */
 const PASSKEYS_MAX = 20;
 
@@ -47,7 +50,7 @@ export function passkeyRoutes(routes: Routes, parts: AccountParts): void {
 
   routes.answer(ENDPOINTS.startPasskeySignIn, async ({ raw, reply }) => {
     requirePasskeys();
-    requireTries(lockout, reply, passkeysFrom(raw), raw.ip);
+    refuseFor(await lockout.waitMs(`${SHOWN_PASSKEYS} from ${raw.ip}`, raw.ip), reply);
     // Whoever is in already is asked for any passkey, too.
     const headers = headersOf(raw);
     headers.delete('cookie');
@@ -58,27 +61,21 @@ export function passkeyRoutes(routes: Routes, parts: AccountParts): void {
 
   routes.answer(ENDPOINTS.signInWithPasskey, async ({ body, raw, reply }): Promise<SignInStand> => {
     requirePasskeys();
-    const tries = passkeysFrom(raw);
-    requireTries(lockout, reply, tries, raw.ip);
     const { id, rawId, type, response: signed, clientExtensionResults = {} } = body.credential;
     const { clientDataJSON, authenticatorData, signature } = signed;
     const shown = { id, rawId, type, response: { clientDataJSON, authenticatorData, signature }, clientExtensionResults };
-    try {
-      const { headers, response } = await asking(() =>
+    const { headers, response } = await attemptFrom(lockout, reply, SHOWN_PASSKEYS, raw.ip, () =>
+      asking(() =>
         parts.identity().api.verifyPasskeyAuthentication({
           body: { response: shown },
           headers: headersOf(raw),
           returnHeaders: true,
         }),
-      );
-      relay(reply, headers);
-      lockout.succeeded(tries, raw.ip);
-      await noteSignIn(parts, raw, response.user.id, 'passkey');
-      return { status: 'signed-in' };
-    } catch (error) {
-      if (error instanceof ApiProblem && error.code === 'BAD_PASSKEY') lockout.failed(tries, raw.ip);
-      throw error;
-    }
+      ),
+    );
+    relay(reply, headers);
+    await noteSignIn(parts, raw, response.user.id, 'passkey');
+    return { status: 'signed-in' };
   });
 
   routes.answer(ENDPOINTS.listPasskeys, ({ principal }) => members.passkeys(requirePerson(principal).user));
@@ -128,6 +125,3 @@ export function passkeyRoutes(routes: Routes, parts: AccountParts): void {
     return DONE;
   });
 }
-
-/** Tries with passkeys are counted by address: it is not known yet whose they are. */
-const passkeysFrom = ({ ip }: FastifyRequest) => `passkeys from ${ip}`;

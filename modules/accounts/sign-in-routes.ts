@@ -1,28 +1,33 @@
 import { ENDPOINTS, type SignInStand, type SigningKeys } from '@millrace/contracts';
 import { ApiProblem, type Routes } from '@millrace/platform/http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { type AccountParts, DONE, headersOf, note, relay, requireSession, requireTries } from './asked.ts';
+import { type AccountParts, attempt, attemptFrom, DONE, headersOf, note, refuseFor, relay, requireSession } from './asked.ts';
 import { asking, requireStrong } from './auth-problems.ts';
 import { ACCESS_TOKEN_S, joining } from './identity.ts';
 import type { Welcome } from './members.ts';
+
+interface SignUpRequest {
+  readonly name: string;
+  readonly email: string;
+  readonly password: string;
+  readonly invitation?: string;
+}
 
 const SIX_DIGITS = /^\d{6}$/;
 
 /** Becoming a user, coming in, going out, and what is needed when one cannot. */
 export function signInRoutes(routes: Routes, parts: AccountParts): void {
-  const { members, lockout, usedCodes } = parts;
+  const { members, lockout } = parts;
 
-  routes.answer(ENDPOINTS.signUp, async ({ body, raw, reply }): Promise<SignInStand> => {
+  routes.answer(ENDPOINTS.signUp, ({ body, raw, reply }) => attemptFrom(lockout, reply, 'sign-up', raw.ip, () => signUp(body, raw, reply)));
+
+  const signUp = async (body: SignUpRequest, raw: FastifyRequest, reply: FastifyReply): Promise<SignInStand> => {
     const email = body.email.toLowerCase();
-    // Counted for each address by itself: nobody’s tries keep others from signing up.
-    const tries = `sign-up from ${raw.ip}`;
-    requireTries(lockout, reply, tries, raw.ip);
     // Looked at first: whatever is wrong with the password must not use the invitation up.
     await requireStrong(body.password, [body.name, email]);
     const welcome = body.invitation === undefined ? null : await members.accept(body.invitation);
     if (body.invitation !== undefined && !isFor(welcome, email)) {
       if (welcome) await members.giveBack(welcome);
-      lockout.failed(tries, raw.ip);
       throw new ApiProblem('BAD_TOKEN', 'The invitation is not valid, was used, or is for another address.', 'Ask for a new one.');
     }
     const make = () =>
@@ -49,35 +54,33 @@ export function signInRoutes(routes: Routes, parts: AccountParts): void {
     if (made.response.token === null && verified) return signIn(parts, raw, reply, email, body.password);
     relay(reply, made.headers);
     return { status: made.response.token === null ? 'verify-email' : 'signed-in' };
-  });
+  };
 
   routes.answer(ENDPOINTS.signIn, ({ body, raw, reply }) => signIn(parts, raw, reply, body.email.toLowerCase(), body.password));
 
   routes.answer(ENDPOINTS.verifySecondFactor, async ({ body, raw, reply }): Promise<SignInStand> => {
-    const tries = `second factor from ${raw.ip}`;
-    requireTries(lockout, reply, tries, raw.ip);
     const headers = headersOf(raw);
-    try {
-      const isTotp = SIX_DIGITS.test(body.code);
+    const isTotp = SIX_DIGITS.test(body.code);
+    const verify = async () => {
       const verified = await asking(() =>
         isTotp
           ? parts.identity().api.verifyTOTP({ body: { code: body.code }, headers, returnHeaders: true })
           : parts.identity().api.verifyBackupCode({ body: { code: body.code }, headers, returnHeaders: true }),
       );
       const { user, token } = verified.response;
-      if (isTotp && user && !usedCodes.use(user.id, body.code)) {
+      if (isTotp && user && !(await parts.consumeCode(user.id, body.code))) {
         if (token) await (await parts.identity().$context).internalAdapter.deleteSession(token);
-        await parts.members.user(user.id).then((found) => found && note(parts, raw, found, 'code used twice', user.id));
+        await members.user(user.id).then((found) => found && note(parts, raw, found, 'code used twice', user.id));
         await parts.notify(user.id, 'codeAgain');
         throw new ApiProblem('WRONG_CODE', 'That code was used already.', 'Wait for the next one.');
       }
-      relay(reply, verified.headers);
-      if (user) await noteSignIn(parts, raw, user.id, isTotp ? 'second factor' : 'recovery code');
-      return { status: 'signed-in' };
-    } catch (error) {
-      if (error instanceof ApiProblem && error.code === 'WRONG_CODE') lockout.failed(tries, raw.ip);
-      throw error;
-    }
+      return verified;
+    };
+    const verified = await attemptFrom(lockout, reply, 'second factor', raw.ip, verify);
+    relay(reply, verified.headers);
+    const { user } = verified.response;
+    if (user) await noteSignIn(parts, raw, user.id, isTotp ? 'second factor' : 'recovery code');
+    return { status: 'signed-in' };
   });
 
   const requireProvider = (id: string) => {
@@ -129,21 +132,21 @@ export function signInRoutes(routes: Routes, parts: AccountParts): void {
   });
 
   /** Nobody’s mailbox is filled by asking again and again. */
-  const countMail = (email: string, raw: FastifyRequest, reply: FastifyReply) => {
-    requireTries(lockout, reply, `mail to ${email}`, raw.ip);
-    lockout.failed(`mail to ${email}`, raw.ip);
+  const countMail = async (email: string, raw: FastifyRequest, reply: FastifyReply) => {
+    refuseFor(await lockout.begin(`mail to ${email}`, raw.ip), reply);
+    await lockout.failed(`mail to ${email}`, raw.ip);
   };
 
   routes.answer(ENDPOINTS.resendVerification, async ({ body, raw, reply }) => {
     const email = body.email.toLowerCase();
-    countMail(email, raw, reply);
+    await countMail(email, raw, reply);
     await quietly(() => parts.identity().api.sendVerificationEmail({ body: { email } }));
     return DONE;
   });
 
   routes.answer(ENDPOINTS.forgotPassword, async ({ body, raw, reply }) => {
     const email = body.email.toLowerCase();
-    countMail(email, raw, reply);
+    await countMail(email, raw, reply);
     await quietly(() => parts.identity().api.requestPasswordReset({ body: { email } }));
     return DONE;
   });
@@ -172,20 +175,14 @@ async function signIn(
   password: string,
 ): Promise<SignInStand> {
   const { lockout } = parts;
-  requireTries(lockout, reply, email, raw.ip);
-  try {
-    const { headers, response } = await asking(() =>
-      parts.identity().api.signInEmail({ body: { email, password }, headers: headersOf(raw), returnHeaders: true }),
-    );
-    relay(reply, headers);
-    lockout.succeeded(email, raw.ip);
-    if ((response as { twoFactorRedirect?: boolean }).twoFactorRedirect) return { status: 'second-factor' };
-    await noteSignIn(parts, raw, response.user.id, 'password');
-    return { status: 'signed-in' };
-  } catch (error) {
-    if (error instanceof ApiProblem && error.code === 'WRONG_CREDENTIALS') lockout.failed(email, raw.ip);
-    throw error;
-  }
+  const { headers, response } = await attempt(lockout, reply, email, raw.ip, () =>
+    asking(() => parts.identity().api.signInEmail({ body: { email, password }, headers: headersOf(raw), returnHeaders: true })),
+  );
+  await lockout.succeeded(email, raw.ip);
+  relay(reply, headers);
+  if ((response as { twoFactorRedirect?: boolean }).twoFactorRedirect) return { status: 'second-factor' };
+  await noteSignIn(parts, raw, response.user.id, 'password');
+  return { status: 'signed-in' };
 }
 
 export async function noteSignIn(parts: AccountParts, raw: FastifyRequest, id: string, by: string): Promise<void> {

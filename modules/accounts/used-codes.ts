@@ -1,27 +1,18 @@
-import type { Clock } from '@millrace/kernel';
+import type { Database } from '@millrace/platform/database';
+import { sql } from 'drizzle-orm';
+import { usedCodes } from './tables/tables.ts';
 
 /** A code counts for its own half minute, the one before and the one after. */
-const GOOD_FOR_MS = 90_000;
+const VALID_S = 90;
 
-/** A code of an authenticator lets its owner in once: who has looked over a shoulder comes too late (RFC 6238, section 5.2). */
-export class UsedCodes {
-  readonly #clock: Clock;
-  readonly #used = new Map<string, number>();
-
-  constructor(clock: Clock) {
-    this.#clock = clock;
-  }
-
-  /** Whether it is its first use. */
-  use(user: string, code: string): boolean {
-    const now = this.#clock.elapsed();
-    for (const [key, at] of this.#used) {
-      if (now - at < GOOD_FOR_MS) break;
-      this.#used.delete(key);
-    }
-    const key = `${user} ${code}`;
-    if (this.#used.has(key)) return false;
-    this.#used.set(key, now);
-    return true;
-  }
+/**
+ * A code of an authenticator lets its owner in once, at whichever server: who has looked over a shoulder comes too late (RFC 6238, section 5.2).
+ * @returns whether it is its first use
+ */
+export async function consumeCode({ drizzle }: Database, user: string, code: string): Promise<boolean> {
+  const valid = sql`now() - make_interval(secs => ${VALID_S})`;
+  await drizzle.execute(sql`delete from ${usedCodes} where used_at < ${valid}`);
+  const { rows } = await drizzle.execute(sql`
+    insert into ${usedCodes} (user_id, code) values (${user}, ${code}) on conflict do nothing returning code`);
+  return rows.length > 0;
 }

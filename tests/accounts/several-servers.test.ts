@@ -4,8 +4,9 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import type { AccessToken, Account, Invitation, Problem } from '@millrace/contracts';
+import type { AccessToken, Account, Invitation, Problem, SecondFactorSetup } from '@millrace/contracts';
 import { ENGINES, type TestDatabase } from '@millrace/platform/database/testing';
+import { type TOTP, URI } from 'otpauth';
 import { type ServerProcess, startServer, WITHOUT_WORLD } from '../server.ts';
 import { PASSWORD, Visitor, wordIn } from './visitor.ts';
 
@@ -37,6 +38,13 @@ describe('two servers on one database', left, () => {
     for (const [cookie, value] of visitor.jar) same.jar.set(cookie, value);
     return same;
   };
+  const newUser = async (name: string): Promise<Visitor> => {
+    const { link } = await owner.get<Invitation>('POST', '/tenants/main/invitations', { role: 'trader', email: `${name}@example.com` });
+    const user = at('one');
+    await user.signUp(name, `${name}@example.com`, wordIn(link));
+    return user;
+  };
+
   before(async () => {
     database = (await postgres?.open()) as TestDatabase;
     shared = {
@@ -67,6 +75,32 @@ describe('two servers on one database', left, () => {
       }),
     );
     assert.equal(came.filter(Boolean).length, 1);
+  });
+
+  test('fault 74: a code of an authenticator lets in once, whichever server is shown it, and after a restart', async () => {
+    const kim = await newUser('kim');
+    const { uri } = await kim.get<SecondFactorSetup>('POST', '/account/second-factor', { password: PASSWORD });
+    const authenticator = URI.parse(uri) as TOTP;
+    await kim.get('POST', '/account/second-factor/confirm', { code: authenticator.generate({ timestamp: Date.now() - 30_000 }) });
+    const code = authenticator.generate();
+    const first = at('one');
+    assert.deepEqual(await first.signIn('kim@example.com'), { status: 'second-factor' });
+    await first.get('POST', '/auth/second-factor', { code });
+    const second = at('two');
+    assert.deepEqual(await second.signIn('kim@example.com'), { status: 'second-factor' });
+    assert.equal(await second.refusal('POST', '/auth/second-factor', { code }), 'WRONG_CODE');
+    assert.equal(await second.refusal('GET', '/account'), 'SIGN_IN_FIRST');
+  });
+
+  test('fault 75: failed attempts are counted over all servers, and a restart forgets none', async () => {
+    await newUser('lee');
+    const wish = { email: 'lee@example.com', password: 'not this one, surely' };
+    for (let guess = 0; guess < 5; guess++)
+      assert.equal(await at(guess % 2 ? 'two' : 'one').refusal('POST', '/auth/sign-in', wish), 'WRONG_CREDENTIALS');
+    for (const name of ['one', 'two'] as const) assert.equal(await at(name).refusal('POST', '/auth/sign-in', wish), 'LOCKED_OUT', name);
+    await running.get('two')?.kill();
+    await start('two');
+    assert.equal(await at('two').refusal('POST', '/auth/sign-in', wish), 'LOCKED_OUT');
   });
 
   test('fault 71: who is kept out at one server can invite nobody at the other, with any credential', async () => {

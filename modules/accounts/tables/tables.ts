@@ -194,6 +194,25 @@ export const auditLines = pgTable(
   (table) => [primaryKey({ columns: [table.tenant, table.number] })],
 );
 
+/** Attempts that failed, or are under way, by what they are counted for; see lockout.ts. Epoch ms. */
+export const failedAttempts = pgTable(
+  'failed_attempts',
+  {
+    key: text('key').primaryKey(),
+    failures: integer('failures').notNull(),
+    lastAt: bigint('last_at', { mode: 'number' }).notNull(),
+    lockedUntil: bigint('locked_until', { mode: 'number' }).notNull(),
+  },
+  (table) => [index('failed_attempts_last_at').on(table.lastAt)],
+);
+
+/** Codes of authenticators that let somebody in lately: they let nobody in again. */
+export const usedCodes = pgTable(
+  'used_codes',
+  { userId: ofUser(), code: text('code').notNull(), usedAt: moment('used_at').notNull().defaultNow() },
+  (table) => [primaryKey({ columns: [table.userId, table.code] }), index('used_codes_used_at').on(table.usedAt)],
+);
+
 /**
  * What ended somebody's rights, in the transaction that ended them: triggers write it (migrations/0004_revocations.sql), so that no change of the
  * tables it is about can go without it. Every server reads it; see revocations.ts.

@@ -114,7 +114,9 @@ export const GapNotice = Type.Object(
     channel: Type.String(),
     from: Type.String({ description: 'The position asked for.' }),
     to: Type.String({ description: 'The position from which events follow.' }),
-    reason: Type.Union([Type.Literal('evicted'), Type.Literal('epoch-changed')]),
+    reason: Type.Union([Type.Literal('evicted'), Type.Literal('epoch-changed'), Type.Literal('lost')], {
+      description: '`lost`: events of another server may not have arrived, while the two could not reach each other.',
+    }),
   },
   { $id: 'GapNotice', description: 'Events between the two positions were missed; read them from the API.' },
 );

@@ -160,7 +160,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
     settings.redis.url === undefined
       ? null
       : connectRedis(settings.redis.url, (error) => logger.warn({ message: error.message }, 'Redis cannot be reached'));
-  const feed = fanOut(hub, redis);
+  const feed = fanOut(hub, redis, ['users:', 'tenants:']);
   const accountZones = settings.demo ? null : openAccountZones(settings, feed, random, logger);
   accounts =
     accountZones &&

@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { systemClock } from '../clock.ts';
 import { MemoryRateLimiter, type Rate } from '../http/index.ts';
+import { Hub, type Reader } from '../streams/index.ts';
 import { announcements } from './announcements.ts';
 import { connectRedis, type Redis } from './connect.ts';
+import { type FanOut, fanOut } from './fan-out.ts';
 import { redisRateLimiter } from './redis-rate-limiter.ts';
 import { openTestRedis, redisProgram, type TestRedis } from './testing/redis-server.ts';
 
@@ -82,6 +85,54 @@ describe('several servers and one Redis', left, () => {
     assert.deepEqual(heard[0], []);
     assert.equal(heard[1]?.[0], 'kim');
     for (const one of ears) one.close();
+  });
+
+  test('fault 77: a reader is told of a gap where events of another server did not arrive, and of none where they did', {
+    timeout: 30_000,
+  }, async () => {
+    const seen: { event: string; data: unknown }[] = [];
+    let changed = () => {};
+    const until = async (holds: () => boolean) => {
+      while (!holds())
+        await new Promise<void>((resolve) => {
+          changed = resolve;
+        });
+    };
+    const hubs = [0, 1].map((index) => new Hub({ clock: systemClock, epoch: `epoch${index}`, historyEvents: 100, initial: () => [] }));
+    const feeds = await Promise.all(hubs.map(async (hub) => fanOut(hub, await connected(), ['tenants:'], 50)));
+    const [here, there] = feeds as [FanOut, FanOut];
+    const reader: Reader = {
+      format: 'entries',
+      backlog: 0,
+      write: (_bytes, entries) => {
+        for (const { event, data } of entries) seen.push({ event, data });
+        changed();
+      },
+      end: () => {},
+    };
+    hubs[1]?.subscribe(reader, [{ name: 'tenants:main', delivery: 'lossless' }], () => null);
+    // It may take a moment until they hear each other; from the first event on nothing is missing.
+    const asking = setInterval(() => here.publish('tenants:main', 'begun', 0), 10);
+    await until(() => seen.some(({ event }) => event === 'begun'));
+    clearInterval(asking);
+    here.publish('tenants:main', 'audited', 1);
+    await until(() => seen.some(({ event }) => event === 'audited'));
+    seen.length = 0;
+    await server.stop();
+    here.publish('tenants:main', 'audited', 2);
+    await server.start();
+    // Nothing more is said on the channel: the gap has to come by itself.
+    await until(() => seen.some(({ event }) => event === 'gap'));
+    assert.deepEqual(
+      seen.filter(({ event }) => event !== 'gap'),
+      [],
+    );
+    assert.partialDeepStrictEqual(seen[0], { data: { channel: 'tenants:main', reason: 'lost' } });
+    here.publish('tenants:main', 'audited', 3);
+    await until(() => seen.some(({ event }) => event === 'audited'));
+    assert.deepEqual(seen.at(-1), { event: 'audited', data: 3 });
+    for (const feed of [here, there]) feed.close();
+    for (const hub of hubs) hub.close('the test is over');
   });
 
   test('each counts for itself while Redis is away, and together again when it is back', async () => {

@@ -224,9 +224,9 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
     metrics: () => metrics.scrape(),
     identify: accounts?.identify ?? identifyDemo,
     vouched: (request) => {
-      const principal = behind.vouched(request);
-      if (principal) accounts?.requireNotRevoked(principal);
-      return principal;
+      const vouched = behind.vouched(request);
+      if (vouched?.principal) accounts?.requireNotRevoked(vouched.principal);
+      return vouched;
     },
     operated: (deed) => (accounts ? accounts.operated(deed) : logger.info({ audit: deed.detail, trace: deed.trace }, deed.route)),
     register: (door) => {

@@ -152,7 +152,7 @@ describe('the hub', () => {
     const mine = (user: number) => [{ name: `users:${user}`, delivery: 'lossless' as const }];
     const resumed = (hub: Hub, from: string) => {
       const reader = new TestReader();
-      hub.subscribe(reader, lossless, () => parsePosition(from));
+      hub.subscribe(reader, lossless, () => parsePosition(from) ?? null);
       return reader;
     };
 
@@ -188,7 +188,7 @@ describe('the hub', () => {
       await clock.advance(12 * 60_000);
       assert.equal(hub.figures().channels, 1);
       const late = new TestReader();
-      hub.subscribe(late, mine(7), () => parsePosition(position));
+      hub.subscribe(late, mine(7), () => parsePosition(position) ?? null);
       assert.match(late.text, /event: gap/);
     });
 
@@ -206,7 +206,7 @@ describe('the hub', () => {
       assert.ok(hub.figures().historyEvents <= 3_000);
       for (let user = 0; user < 5; user++) {
         const back = new TestReader();
-        hub.subscribe(back, mine(user), () => parsePosition(before));
+        hub.subscribe(back, mine(user), () => parsePosition(before) ?? null);
         assert.equal(back.numbers.length, 400);
       }
       for (let number = 0; number < 20_000; number++) hub.publish(`users:${number % 5}`, 'lossless', 'x', '', number);

@@ -20,7 +20,7 @@ const TURN_TOTAL_MAX = 8_192;
 /** Durable commands that may wait for the log together; beyond it the sender is told BUSY. Some tens of MB. */
 const DURABLE_WAITING_MAX = 100_000;
 /** A claim without an answer for so long counts as failed. */
-const CLAIM_MS_MAX = 10_000;
+const CLAIM_MS_MAX = 5_000;
 /** A zone that fails more often than this within a minute is retried ever more slowly: it would fail for ever. */
 const QUICK_FAILURES_MAX = 5;
 const RETRY_FIRST_MS = 250;

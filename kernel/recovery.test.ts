@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { defineZone } from './definition.ts';
+import type { RecoveryStep } from './recovery.ts';
 import { newHost, type Turnstile, turnstile } from './testing/index.ts';
 
 const gate = 'turnstile/gate';
@@ -35,13 +36,29 @@ describe('the recovery ladder', () => {
   });
 
   test('without a hot one falls back to cold, past a damaged one to the one before, and at last to replay', async () => {
-    const { log, cold } = await history();
-    for (const damaged of [false, true]) {
-      if (damaged) cold.damaged.add(2);
-      const { host } = newHost([turnstile], { log, cold });
+    const { host: first, clock, log, cold } = await history();
+    first.tell(gate, { type: 'Admit', people: 1 });
+    await clock.settle();
+    await first.snapshotAll('cold');
+    const steps = async () => {
+      const rungs: string[] = [];
+      const onRecovered = (_zone: string, tried: readonly RecoveryStep[]) =>
+        void rungs.push(...tried.map((step) => `${step.rung} ${step.outcome}`));
+      const { host } = newHost([turnstile], { log, cold, options: { onRecovered } });
       await host.open(gate);
-      assert.equal((host.view(gate)?.state as Turnstile).admitted, 5);
-    }
+      assert.equal((host.view(gate)?.state as Turnstile).admitted, 6);
+      return rungs;
+    };
+    // What each rung gave, not only that the end is right: replay alone would lead there, too (fault 17).
+    assert.deepEqual(await steps(), ['cold 6', 'replay 6']);
+    cold.damaged.add(6);
+    assert.deepEqual(await steps(), ['cold snapshot at seq 6 is damaged: checksum differs', 'cold 2', 'replay 6']);
+    cold.damaged.add(2);
+    assert.deepEqual((await steps()).at(-1), 'replay 6');
+    // Where the log does not begin at the beginning any more, nothing but the cold snapshot leads there.
+    cold.damaged.clear();
+    log.batches.splice(0, 2);
+    assert.deepEqual(await steps(), ['cold 6', 'replay 6']);
   });
 
   test('stateAt answers for any seq and any time, with the same code', async () => {

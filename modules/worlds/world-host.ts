@@ -392,6 +392,8 @@ export class WorldHost {
     const state = this.#stateOf(stage.zone);
     if (!state) return;
     const now = this.#clock.elapsed();
+    // The zone may have failed on it when it was opened.
+    if (state.plan === null) return this.#tell(stage.zone, { type: 'FoundZone', plan: this.#plan });
     for (const handover of Object.values(state.departures)) this.#careForDeparture(stage, handover, now);
     for (const [player, offences] of stage.offences) this.#tell(stage.zone, { type: 'CountOffences', player, offences });
     stage.offences.clear();

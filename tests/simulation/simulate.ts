@@ -26,9 +26,24 @@ export interface Outcome {
   readonly figures: { readonly events: number; readonly accepted: number; readonly claims: number };
 }
 
-/** One whole run of the world under the faults that its seed brings. */
-export async function simulate(seed: number, names: readonly FaultName[]): Promise<Outcome> {
+/** Kinds of faults in a run: with few of them each comes often, and meets itself and its neighbours (swarm testing). */
+const KINDS = [2, 4, 8, 16, 64];
+
+function someOf(all: readonly FaultName[], scheduler: Scheduler): FaultName[] {
+  const left = [...all];
+  const some: FaultName[] = [];
+  for (let count = Math.min(scheduler.pick(KINDS), all.length); count > 0; count--) {
+    const name = scheduler.pick(left);
+    some.push(name);
+    left.splice(left.indexOf(name), 1);
+  }
+  return some;
+}
+
+/** One whole run of the world under faults of those kinds that its seed chooses among `names`. */
+export async function simulate(seed: number, all: readonly FaultName[]): Promise<Outcome> {
   const scheduler = new Scheduler(seed);
+  const names = someOf(all, scheduler);
   const cluster = new Cluster(scheduler, scheduler.pick([1, 2, 3]));
   const door = { server: cluster.server, gateway: () => cluster.gateway };
   const players = Array.from({ length: PLAYERS }, (_none, index) => new SimulatedPlayer(`p${index + 1}`, scheduler, door));

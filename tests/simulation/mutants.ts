@@ -50,9 +50,9 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     to: 'this.#options.spool.oldest(SPOOLED_EVENTS_MAX).reverse();',
     violates: either(UNAVAILABLE, RECORD, CONFIRMED, TABLE, REPLAY),
   },
-  'what a failed command emitted is kept': {
-    file: 'kernel/host.ts',
-    from: '    zone.undoFailed();\n',
+  'a failed command still counts its events': {
+    file: 'kernel/zone.ts',
+    from: '    this.seq -= failed;\n',
     to: '',
     violates: either(REPLAY, TWICE, TABLE, RECORD),
   },

@@ -1,5 +1,5 @@
 import type { WorldPlan, ZoneId } from '@millrace/contracts';
-import { keyOf, openNumbers, zoneAddress } from '@millrace/kernel';
+import { keyOf, zoneAddress } from '@millrace/kernel';
 import { Coordinator } from '@millrace/platform/cluster';
 import { ConsumerGroup, openSpool } from '@millrace/platform/log';
 import { openFileSnapshots } from '@millrace/platform/snapshots';
@@ -15,7 +15,7 @@ const RESTART_MS = 500;
 const SPOOL_BYTES = 24 * 1024;
 
 /** How often what may throw does. */
-const THROWS = 0.3;
+const THROWS = 0.1;
 /** Messages that a host’s observers send, and nobody else. */
 const OBSERVED: ReadonlySet<string> = new Set(['cast', 'notice', 'snapshot', 'recovered']);
 
@@ -141,12 +141,13 @@ export class Cluster {
           },
           spool: openSpool(disk, SPOOL_BYTES),
           clock: machine,
-          random: (zone, epoch) => {
-            const next = openNumbers(zone, epoch);
-            return () => {
+          definition: {
+            ...worldZone,
+            // Half-way: the state has changed already.
+            evolve: (state, event) => {
+              worldZone.evolve(state, event);
               if (host.throws === 'zones' && this.scheduler.chance(THROWS)) throw new Error('a zone throws');
-              return next();
-            };
+            },
           },
           send: (message) => {
             this.#toServer(host, message);

@@ -68,11 +68,11 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     to: '',
     violates: either(REPLAY, TWICE, WHEREABOUTS),
   },
-  'an observer that throws ends the turn': {
+  'of a turn only the first batch is recorded': {
     file: 'kernel/host.ts',
-    from: "      this.#trouble({ kind: 'observer', message: error instanceof Error && error.stack ? error.stack : String(error) });\n",
-    to: '      throw error;\n',
-    violates: either(UNAVAILABLE, REPLAY, TABLE, CONFIRMED),
+    from: '    batches.push(batch);\n',
+    to: '    if (batches.length === 0) batches.push(batch);\n',
+    violates: either(UNAVAILABLE, REPLAY, TABLE, CONFIRMED, RECORD),
   },
   'a durable command is answered when it is decided': {
     file: 'kernel/host.ts',

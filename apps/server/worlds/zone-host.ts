@@ -1,19 +1,11 @@
 import { join } from 'node:path';
 import type { WorldPlan } from '@millrace/contracts';
-import {
-  type Clock,
-  type HostFigures,
-  kindOf,
-  type RandomNumbers,
-  type RecoveryStep,
-  type SnapshotStore,
-  ZoneHost,
-} from '@millrace/kernel';
+import { type Clock, type HostFigures, kindOf, type RecoveryStep, type SnapshotStore, ZoneHost } from '@millrace/kernel';
 import { type Assignment, type Beat, Member } from '@millrace/platform/cluster';
 import { type EventLog, type FileSpool, openLmdbLog, openSpool } from '@millrace/platform/log';
 import { secretNumbers } from '@millrace/platform/secrets';
 import { openFileSnapshots, openLmdbSnapshots } from '@millrace/platform/snapshots';
-import { type FromZoneHost, type ToZoneHost, WorldHost } from '@millrace/worlds';
+import { type FromZoneHost, type ToZoneHost, WorldHost, type worldZone } from '@millrace/worlds';
 
 const FIGURES_MS = 1_000;
 /** How long a host that stops waits for its zones to be in the log. */
@@ -104,15 +96,12 @@ export interface ZoneHostParts {
   readonly stores: Stores;
   readonly spool: FileSpool;
   readonly clock: Clock;
-  /** In a simulation, numbers that fail. */
-  readonly random?: RandomNumbers;
+  /** In a simulation, one that fails. */
+  readonly definition?: typeof worldZone;
   readonly send: (message: FromHost) => void;
 }
 
-export function runZoneHost(
-  begin: Begin,
-  { stores, spool, clock, random = secretNumbers(begin.randomSecret), send }: ZoneHostParts,
-): RunningZoneHost {
+export function runZoneHost(begin: Begin, { stores, spool, clock, definition, send }: ZoneHostParts): RunningZoneHost {
   const { id, incarnation, plan, leaseMs } = begin;
   const world = new WorldHost({ clock, plan, send });
   const decided = new Map<string, number>();
@@ -122,7 +111,7 @@ export function runZoneHost(
     cold: begin.recoverFrom.includes('cold') ? stores.cold : unread(stores.cold),
     spool,
     clock,
-    random,
+    random: secretNumbers(begin.randomSecret),
     ...world.hooks,
     onDecided: (batch, state) => {
       const kind = kindOf(batch.zone);
@@ -144,7 +133,7 @@ export function runZoneHost(
       send({ type: 'snapshot', zone, store, ms, failure });
     },
   });
-  world.run(host);
+  world.run(host, definition);
   const member: Member = new Member({
     id,
     incarnation,

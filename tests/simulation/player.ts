@@ -148,6 +148,8 @@ export class SimulatedPlayer {
     this.#underWay.delete(n);
     // As the protocol says of a zone that cannot take it now: try again in a moment.
     if (asked?.frame.t === 'join' && !isAccepted) this.#joinLater();
+    // There is no way: another direction then, instead of the same for seconds.
+    if (asked?.frame.t === 'move' && !isAccepted) this.#heading.until = 0;
     if (!asked || !isAccepted) return;
     this.accepted++;
     this.acceptedAt = this.#scheduler.now;

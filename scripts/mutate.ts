@@ -108,12 +108,16 @@ function chosen(mutants: readonly Mutant[], count: number, seed: number): Mutant
 
 /** Whether the tests fail with it. */
 function isNoticed(mutant: Mutant): Promise<boolean> {
-  const child = spawn(process.execPath, ['--import', join(root, 'scripts/plant-mutant.ts'), '--test', '--test-isolation=none', '--test-reporter=dot', ...tests], {
-    cwd: root,
-    env: { ...process.env, MUTANT: JSON.stringify(mutant), NODE_TEST_CONTEXT: undefined },
-    stdio: 'ignore',
-    detached: true,
-  });
+  const child = spawn(
+    process.execPath,
+    ['--import', join(root, 'scripts/plant-mutant.ts'), '--test', '--test-isolation=none', '--test-reporter=dot', ...tests],
+    {
+      cwd: root,
+      env: { ...process.env, MUTANT: JSON.stringify(mutant), NODE_TEST_CONTEXT: undefined },
+      stdio: 'ignore',
+      detached: true,
+    },
+  );
   return new Promise((resolve) => {
     const late = setTimeout(() => process.kill(-(child.pid ?? 0), 'SIGKILL'), RUN_MS_MAX);
     child.once('exit', (code) => {
@@ -135,10 +139,14 @@ for (const { file, line, from, to, start } of survivors.sort((a, b) => (a.file <
   const context = lineOf(file, start);
   const why = EXPLAINED.find((one) => one.file === file && context.includes(one.line) && one.from === from)?.why;
   if (why === undefined) unexplained++;
-  console.log(`SURVIVED ${file}:${line}  ${from.replaceAll(/\s+/g, ' ').slice(0, 80)}  ->  ${to}  in: ${context.slice(0, 110)}${why ? `\n         ${why}` : ''}`);
+  console.log(
+    `SURVIVED ${file}:${line}  ${from.replaceAll(/\s+/g, ' ').slice(0, 80)}  ->  ${to}  in: ${context.slice(0, 110)}${why ? `\n         ${why}` : ''}`,
+  );
 }
 const share = 1 - survivors.length / all.length;
-console.log(`${all.length - survivors.length} of ${all.length} noticed: ${(share * 100).toFixed(1)} %; ${unexplained} survivors are not explained`);
+console.log(
+  `${all.length - survivors.length} of ${all.length} noticed: ${(share * 100).toFixed(1)} %; ${unexplained} survivors are not explained`,
+);
 process.exitCode = share < SHARE_MIN ? 1 : 0;
 
 function lineOf(file: string, at: number): string {

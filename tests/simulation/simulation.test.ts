@@ -38,9 +38,9 @@ describe('the world under simulated faults', () => {
 describe('a bug that is planted is found:', () => {
   // Other seeds each time: a bug that only certain seeds show is not found.
   const first = String(Date.now() % 1_000_000_000);
-  for (const [mutant, { violates }] of Object.entries(MUTANTS))
+  for (const [mutant, { violates, faults = FAULT_NAMES }] of Object.entries(MUTANTS))
     test(mutant, async () => {
-      const { code, output } = await simulateMutant(mutant, first, violates.source);
+      const { code, output } = await simulateMutant(mutant, ['--seed', first, '--for', violates.source, '--faults', faults.join(',')]);
       assert.equal(code, 1, output);
       // Not just any failure, a crash of the simulation least of all.
       assert.match(output, /^seed \d+: \d+ mistakes$/m);
@@ -49,9 +49,9 @@ describe('a bug that is planted is found:', () => {
 });
 
 /** Runs seeds with a bug planted, until one fails the check that it violates. */
-function simulateMutant(mutant: string, first: string, violates: string): Promise<{ code: number | null; output: string }> {
+function simulateMutant(mutant: string, options: string[]): Promise<{ code: number | null; output: string }> {
   const files = ['--import', join(import.meta.dirname, 'plant.ts'), join(import.meta.dirname, 'main.ts')];
-  const child = spawn(process.execPath, [...files, '--seed', first, '--seeds', String(MUTANT_SEEDS), '--stop', '--for', violates], {
+  const child = spawn(process.execPath, [...files, '--seeds', String(MUTANT_SEEDS), '--stop', ...options], {
     env: { ...process.env, MUTANT: mutant },
     timeout: MUTANT_MS_MAX,
   });

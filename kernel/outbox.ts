@@ -166,6 +166,7 @@ export class Outbox {
 
   /** Resolves when what is decided goes straight to the log, or when this is closed. */
   flowing(): Promise<void> {
+    this.#pump();
     if (!this.#spooling || this.#closed) return Promise.resolve();
     return new Promise((resolve) => this.#awaitingFlow.push(resolve));
   }

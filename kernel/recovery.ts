@@ -156,6 +156,8 @@ export class Past {
   readonly #definition: AnyZoneDefinition;
   readonly #zone: ZoneAddress;
   #state: unknown;
+  /** What comes next lies beyond where it ends. */
+  #isAtEnd = false;
   #answered: (readonly [string, number])[];
 
   constructor(definition: AnyZoneDefinition, zone: ZoneAddress, from: (Checkpoint & { seq: number }) | undefined) {
@@ -166,11 +168,13 @@ export class Past {
     this.#answered = [...(from?.answered ?? [])];
   }
 
+  /** @param untilSeq where it ends; within a range that was lost, before that range */
   apply(batch: EventBatch, untilSeq = Number.POSITIVE_INFINITY): void {
     const rest = after(batch, this.seq);
-    if (!rest) return;
+    if (!rest || this.#isAtEnd || this.seq >= untilSeq) return;
     if (rest.loss) {
-      if (rest.loss.lastSeq > untilSeq) return;
+      this.#isAtEnd = rest.loss.lastSeq > untilSeq;
+      if (this.#isAtEnd) return;
       // The batch may still have to be written, and this state goes on changing.
       this.#state = stateOf({ version: rest.version, state: structuredClone(rest.loss.checkpoint.state) }, this.#definition);
       if (this.#state === undefined) throw new VersionUnknown(this.#zone, rest.version, this.#definition, 'upcastState');

@@ -1,0 +1,548 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import fc from 'fast-check';
+import { admit, after, type EventBatch, envelopesOf, lastSeqOf } from './batch.ts';
+import { within } from './deadline.ts';
+import { defineZone, type Refused } from './definition.ts';
+import { DurableWaiters } from './durable-waiters.ts';
+import { Metronome } from './metronome.ts';
+import { mix, openNumbers, Random, seedOf } from './random.ts';
+import { missingFrom, Past, RecordBroken } from './recovery.ts';
+import { Ring } from './ring.ts';
+import { beating, ManualClock, MemoryLog, MemorySpool, newHost, type Turnstile, turnstile } from './testing/index.ts';
+import { ANSWERS_MAX, Zone } from './zone.ts';
+
+/*
+ * The small rules that the kernel’s laws rest on, each held against what it must give in every case.
+ */
+
+const gate = 'turnstile/gate';
+const admitOne = (people = 1) => ({ type: 'Admit', people }) as const;
+const batch = (firstSeq: number, count: number, extra: Partial<EventBatch> = {}): EventBatch => ({
+  zone: gate,
+  epoch: 1,
+  firstSeq,
+  version: 1,
+  time: firstSeq,
+  events: Array.from({ length: count }, (_none, index) => ({ type: 'Admitted', people: firstSeq + index }) as { type: string }),
+  metas: Array.from({ length: count }, (_none, index) => ({ id: `c${firstSeq + index}` })),
+  ...extra,
+});
+const loss = (firstSeq: number, lastSeq: number, admitted: number): EventBatch =>
+  batch(firstSeq, 0, {
+    metas: null,
+    loss: { lastSeq, checkpoint: { state: { admitted, capacity: 100, drawn: [], ticks: [] }, answered: [['lost', -lastSeq]] } },
+  });
+
+describe('what a log does with a batch', () => {
+  test('writes exactly the events after its head, with what came with them', () =>
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 9 }), fc.integer({ min: 1, max: 9 }), fc.integer({ min: 0, max: 12 }), (first, count, head) => {
+        const given = batch(first, count);
+        const seqs = given.events.map((_event, index) => first + index);
+        if (first > head + 1) {
+          assert.throws(() => admit(given, { epoch: 1, seq: head }), new RegExp(`seq ${head}, so seq ${head + 1} is due, but ${first}`));
+          return;
+        }
+        const rest = admit(given, { epoch: 1, seq: head });
+        const wanted = seqs.filter((seq) => seq > head);
+        if (wanted.length === 0) return assert.equal(rest, 'known');
+        assert.ok(typeof rest === 'object');
+        assert.equal(rest.firstSeq, wanted[0]);
+        assert.deepEqual(
+          rest.events.map((event) => (event as unknown as { people: number }).people),
+          wanted,
+        );
+        assert.deepEqual(
+          rest.metas?.map((meta) => meta?.id),
+          wanted.map((seq) => `c${seq}`),
+        );
+      }),
+    ));
+
+  test('refuses a writer that is stale, by who writes and not by who decided', () => {
+    assert.equal(admit(batch(1, 1), { epoch: 2, seq: 0 }), 'stale');
+    assert.equal(typeof admit(batch(1, 1, { writer: 2 }), { epoch: 2, seq: 0 }), 'object');
+    assert.equal(typeof admit(batch(1, 1), { epoch: 1, seq: 0 }), 'object');
+  });
+
+  test('takes of a lost range the part that it does not have, whatever of it arrived after all', () => {
+    const rest = after(loss(3, 9, 5), 5);
+    assert.deepEqual([rest?.firstSeq, rest && lastSeqOf(rest), rest?.loss?.checkpoint.answered], [6, 9, [['lost', -9]]]);
+    assert.equal(after(loss(3, 9, 5), 9), undefined);
+    assert.equal(after(batch(3, 2), 4), undefined);
+    assert.equal(after(batch(3, 2), 2)?.events.length, 2);
+  });
+
+  test('events of a batch are told with everything that came with them, and nothing that did not', () => {
+    const meta = { id: 'i', correlation: 'c', actor: 'a', tenant: 't' };
+    const [full, bare] = [...envelopesOf(batch(4, 2, { metas: [meta, null] }))];
+    assert.deepEqual(full, {
+      id: 'turnstile/gate/1/4',
+      zone: gate,
+      kind: 'turnstile',
+      seq: 4,
+      epoch: 1,
+      type: 'Admitted',
+      version: 1,
+      time: 4,
+      tenant: 't',
+      actor: 'a',
+      correlation: 'c',
+      causation: 'i',
+      data: { people: 4 },
+    });
+    assert.deepEqual(Object.keys(bare ?? {}), ['id', 'zone', 'kind', 'seq', 'epoch', 'type', 'version', 'time', 'data']);
+  });
+
+  test('what is missing from two copies that overlap is taken once, in order', () => {
+    const missing = missingFrom([batch(1, 3), batch(2, 4), batch(5, 1), batch(6, 2)], 2);
+    assert.deepEqual(
+      missing.flatMap(({ firstSeq, events }) => events.map((_event, index) => firstSeq + index)),
+      [3, 4, 5, 6, 7],
+    );
+  });
+});
+
+describe('a state that is folded from batches', () => {
+  const past = () => new Past(turnstile, gate, undefined);
+
+  test('is that after every event up to the last, or up to the one that is asked for', () => {
+    for (let until = 0; until <= 6; until++) {
+      const folded = past();
+      for (const one of [batch(1, 2), batch(2, 3), batch(5, 2)]) folded.apply(one, until);
+      assert.equal(folded.seq, until);
+      assert.equal((folded.checkpoint().state as Turnstile).admitted, (until * (until + 1)) / 2);
+      assert.deepEqual(
+        folded.checkpoint().answered,
+        Array.from({ length: until }, (_none, index) => [`c${index + 1}`, index + 1]),
+      );
+    }
+  });
+
+  test('jumps over what was lost to the state after it, not before it is asked for', () => {
+    for (const [until, seq, admitted] of [
+      [4, 2, 3],
+      [5, 5, 70],
+      [9, 6, 76],
+    ] as const) {
+      const folded = past();
+      for (const one of [batch(1, 2), loss(3, 5, 70), batch(6, 1)]) if (folded.seq < until) folded.apply(one, until);
+      assert.deepEqual([folded.seq, (folded.checkpoint().state as Turnstile).admitted], [seq, admitted]);
+    }
+  });
+
+  test('a hole is an error that names the zone and what is needed', () => {
+    const folded = past();
+    folded.apply(batch(1, 1));
+    assert.throws(
+      () => folded.apply(batch(3, 1)),
+      (error) =>
+        error instanceof RecordBroken && error.name === 'RecordBroken' && /turnstile\/gate.*seq 3, but seq 2 is needed/.test(error.message),
+    );
+  });
+
+  test('remembers a bounded number of answers, the newest', () => {
+    const folded = past();
+    folded.apply(batch(1, 3 * ANSWERS_MAX));
+    assert.deepEqual(folded.checkpoint().answered.at(-1), [`c${3 * ANSWERS_MAX}`, 3 * ANSWERS_MAX]);
+    assert.equal(folded.checkpoint().answered.length, ANSWERS_MAX);
+  });
+});
+
+describe('a zone in memory', () => {
+  test('remembers so many answers and no more, the oldest are forgotten first', () => {
+    const roomy = defineZone({ ...turnstile, create: () => ({ ...turnstile.create(''), capacity: 1e9 }) });
+    const zone = new Zone(roomy, gate);
+    for (let index = 0; index < ANSWERS_MAX + 1; index++) zone.handle(admitOne(), { id: `c${index}` }, 0);
+    assert.deepEqual(zone.handle(admitOne(), { id: 'c1' }, 0), { ok: true, seq: 2 });
+    assert.equal(zone.checkpoint().answered.length, ANSWERS_MAX);
+    assert.deepEqual(zone.handle(admitOne(), { id: 'c0' }, 0), { ok: true, seq: ANSWERS_MAX + 2 });
+    zone.restore(
+      {
+        state: zone.state,
+        answered: [
+          ['x', 3],
+          ['y', -4],
+        ],
+      },
+      9,
+      7,
+    );
+    assert.deepEqual(zone.checkpoint().answered, [
+      ['x', 3],
+      ['y', -4],
+    ]);
+    assert.equal(zone.position, 7);
+    zone.restore({ state: zone.state, answered: [['y', 4]] }, 9, null);
+    assert.deepEqual(zone.handle(admitOne(), { id: 'y' }, 0), { ok: true, seq: 4 });
+  });
+
+  test('drops what a failed command emitted together with what came with it', () => {
+    const zone = new Zone(turnstile, gate);
+    zone.handle(admitOne(), { id: 'a' }, 0);
+    assert.throws(() => zone.handle({ type: 'BreakHalfway' }, { id: 'b', actor: 'kim' }, 0));
+    zone.undoFailed();
+    zone.handle(admitOne(), { id: 'c' }, 0);
+    const taken = zone.takeBatch(0);
+    assert.deepEqual([taken?.firstSeq, taken?.metas], [1, [{ id: 'a' }, { id: 'c' }]]);
+    assert.equal(zone.takeBatch(0), undefined);
+  });
+
+  test('has no random numbers before it is owned', () => {
+    assert.throws(() => new Zone(turnstile, gate).handle({ type: 'Draw' }, null, 0), /before it is owned/);
+  });
+
+  test('a kind of zone is refused whose name cannot be part of an address, or that ticks without a step', () => {
+    assert.throws(() => defineZone({ ...turnstile, kind: 'Gate/1' }), /lower-case letters/);
+    for (const tickMs of [0, -1]) assert.throws(() => defineZone({ ...beating, tickMs }), /positive tickMs/);
+  });
+});
+
+describe('those who wait for the log', () => {
+  test('are answered once, in the order of their events, when the log has come so far', () =>
+    fc.assert(
+      fc.property(
+        fc.array(
+          fc.oneof(
+            { weight: 3, arbitrary: fc.record({ add: fc.integer({ min: 1, max: 3_000 }) }) },
+            { weight: 1, arbitrary: fc.record({ settle: fc.integer({ min: 1, max: 3_000 }) }) },
+          ),
+          { maxLength: 60 },
+        ),
+        (steps) => {
+          const waiters = new DurableWaiters();
+          let wanted: { seq: number; id: number }[] = [];
+          let got: number[] = [];
+          let ids = 0;
+          for (const step of steps) {
+            if ('add' in step) {
+              // Many at once: what is answered is cut off only now and then.
+              for (let more = 0; more < 40; more++) {
+                const id = ids++;
+                wanted.push({ seq: step.add, id });
+                waiters.add(gate, step.add, () => got.push(id));
+              }
+              continue;
+            }
+            const due = wanted.filter(({ seq }) => seq <= step.settle).sort((a, b) => a.seq - b.seq || a.id - b.id);
+            wanted = wanted.filter(({ seq }) => seq > step.settle);
+            got = [];
+            waiters.settle(gate, step.settle, null);
+            assert.deepEqual(
+              got,
+              due.map(({ id }) => id),
+            );
+          }
+          got = [];
+          waiters.settleAll({ ok: false, code: 'X', message: '' });
+          assert.equal(got.length, wanted.length);
+        },
+      ),
+      { numRuns: 60 },
+    ));
+
+  test('hear why it never will be', () => {
+    const waiters = new DurableWaiters();
+    const refusal: Refused = { ok: false, code: 'X', message: '' };
+    const got: (Refused | null)[] = [];
+    waiters.add(gate, 1, (one) => got.push(one));
+    waiters.settle('turnstile/other', 5, null);
+    waiters.settle(gate, 1, refusal);
+    assert.deepEqual(got, [refusal]);
+  });
+});
+
+describe('random numbers', () => {
+  test('are those of Mulberry32 and MurmurHash3’s finaliser over FNV-1a', () => {
+    // Computed apart from this code: mulberry32(7) in its published form, fmix32, and FNV-1a of the text.
+    const random = new Random(7);
+    const mulberry = (seed: number) => () => {
+      seed += 0x6d2b79f5;
+      let t = seed;
+      t = Math.imul(t ^ (t >>> 15), t | 1);
+      t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+      return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+    };
+    const truth = mulberry(7);
+    for (let count = 0; count < 50; count++) assert.equal(random.next(), truth());
+    const fmix32 = (h: number) => {
+      h ^= h >>> 16;
+      h = Math.imul(h, 0x85ebca6b);
+      h ^= h >>> 13;
+      h = Math.imul(h, 0xc2b2ae35);
+      return (h ^ (h >>> 16)) >>> 0;
+    };
+    for (const [seed, counter] of [
+      [1, 2],
+      [77, 3],
+    ] as const)
+      assert.equal(mix(seed, counter), fmix32(seed ^ Math.imul(counter, 0x9e3779b1)));
+    assert.equal(seedOf('a'), 0xe40c292c);
+    assert.equal(seedOf('foobar'), 0xbf9cf968);
+    assert.notEqual(openNumbers(gate, 1)(), openNumbers(gate, 2)());
+  });
+});
+
+describe('waiting', () => {
+  test('ends with what comes first, and leaves no timer behind', async () => {
+    const clock = new ManualClock();
+    let timers = 0;
+    const counting = Object.assign(Object.create(clock) as ManualClock, {
+      after: (ms: number, callback: () => void) => {
+        timers++;
+        const cancel = clock.after(ms, callback);
+        return () => {
+          timers--;
+          cancel();
+        };
+      },
+    });
+    assert.equal(await within(counting, 10, 'x', Promise.resolve(4)), 4);
+    await assert.rejects(within(counting, 10, 'x', Promise.reject(new Error('broken'))), /broken/);
+    assert.equal(timers, 0);
+    const late = within(counting, 10, 'the log', new Promise(() => {}));
+    const rejected = assert.rejects(late, /no answer from the log within 10 ms/);
+    await clock.advance(10);
+    await rejected;
+  });
+
+  test('a ring gives up room that a burst took, and keeps what there is', () => {
+    const ring = new Ring<number>();
+    for (let round = 0; round < 3; round++) {
+      for (let count = 0; count < 5_000; count++) ring.push(count);
+      for (let count = 0; count < 5_000; count++) assert.equal(ring.take(), count);
+      assert.equal(ring.take(), undefined);
+    }
+  });
+
+  test('a ticker steps no more once it is stopped or removed, whatever is due', async () => {
+    const clock = new ManualClock();
+    const metronome = new Metronome(clock);
+    const steps: string[] = [];
+    const ticker = (name: string) => ({ tickMs: 50, step: () => void steps.push(name) });
+    const [a, b] = [ticker('a'), ticker('b')];
+    metronome.add(a);
+    metronome.add(b);
+    await clock.advance(500);
+    const before = steps.filter((name) => name === 'a').length;
+    assert.ok(before >= 8 && steps.filter((name) => name === 'b').length >= 8);
+    metronome.remove(a);
+    await clock.advance(500);
+    assert.equal(steps.filter((name) => name === 'a').length, before);
+    const then = steps.length;
+    metronome.stop();
+    await clock.advance(500);
+    assert.equal(steps.length, then);
+  });
+});
+
+describe('a host', () => {
+  const settled = async <T>(clock: ManualClock, promise: Promise<T>): Promise<T> => (await Promise.all([promise, clock.settle()]))[0];
+
+  test('takes snapshots on its schedule, hot and cold, of what has changed, until it is closed', async () => {
+    const { host, clock, hot, cold } = newHost([turnstile], { options: { hotEveryMs: 100, coldEveryMs: 1_000 } });
+    await settled(clock, host.open(gate));
+    host.tell(gate, admitOne());
+    await clock.advance(100);
+    assert.deepEqual([hot.snapshots.length, cold.snapshots.length], [1, 0]);
+    await clock.advance(500);
+    assert.equal(hot.snapshots.length, 1, 'nothing has changed');
+    host.tell(gate, admitOne());
+    await clock.advance(500);
+    assert.deepEqual([hot.snapshots.length, cold.snapshots.length], [2, 1]);
+    host.tell(gate, admitOne());
+    await settled(clock, host.close());
+    const after = [hot.snapshots.length, cold.snapshots.length];
+    await clock.advance(5_000);
+    assert.deepEqual([hot.snapshots.length, cold.snapshots.length], after);
+    assert.equal(hot.snapshots[0]?.seq, 3);
+  });
+
+  test('a snapshot says from where in the log the events after it are found', async () => {
+    const { host, clock, hot } = newHost([turnstile]);
+    await settled(clock, host.open(gate));
+    for (let count = 0; count < 3; count++) {
+      host.tell(gate, admitOne());
+      await clock.settle();
+    }
+    await settled(clock, host.snapshotAll('hot'));
+    assert.equal(hot.snapshots[0]?.position, 3);
+  });
+
+  test('says how much waits, and gives up on commands of a zone that it lets go of', async () => {
+    const { host, clock } = newHost([turnstile]);
+    await settled(clock, host.open(gate));
+    const reply = host.submit(gate, admitOne());
+    assert.equal(host.figures().waitingCommands, 1);
+    assert.equal(host.waiting(gate), 1);
+    host.abandon(gate);
+    const answer = await reply;
+    assert.equal(!answer.ok && answer.code, 'ZONE_STOPPED');
+    assert.equal(host.status(gate), 'stopped');
+    await host.release(gate);
+    await host.snapshot(gate, 'hot');
+    assert.deepEqual(host.addresses(), []);
+    await assert.rejects(host.open('elsewhere/1'), /kind this host does not know; it knows turnstile/);
+    await assert.rejects(newHost([]).host.open(gate), /it knows none/);
+    assert.throws(() => host.register(turnstile), /registered already/);
+  });
+
+  test('a zone that was abandoned while it was to be retried is not brought back', async () => {
+    const { host, clock, log } = newHost([turnstile]);
+    await settled(clock, host.open(gate));
+    log.away = 'gone';
+    host.tell(gate, { type: 'Break' });
+    await clock.settle();
+    assert.equal(host.status(gate), 'failed');
+    host.abandon(gate);
+    log.away = null;
+    await clock.advance(60_000);
+    assert.equal(host.status(gate), 'stopped');
+  });
+
+  test('a failed zone that is opened comes back at once, and once', async () => {
+    const { host, clock, log } = newHost([beating]);
+    const zone = 'beating/heart';
+    await settled(clock, host.open(zone));
+    log.away = 'gone';
+    host.tell(zone, { type: 'Break' });
+    await clock.settle();
+    log.away = null;
+    await settled(clock, host.open(zone));
+    await clock.advance(1_000);
+    const before = (host.view(zone)?.state as Turnstile).ticks.length;
+    await clock.advance(1_000);
+    assert.equal((host.view(zone)?.state as Turnstile).ticks.length - before, 20);
+  });
+
+  test('more than memory holds goes to the spool while the log is slow, and no event twice to the log', async () => {
+    const log = new MemoryLog();
+    const append = log.append.bind(log);
+    const held: (() => void)[] = [];
+    let isSlow = true;
+    log.append = async (batches, ...rest) => {
+      if (isSlow) await new Promise<void>((resolve) => held.push(resolve));
+      return append(batches, ...rest);
+    };
+    const { host, clock, spool, troubles } = newHost([turnstile], { log, options: { outboxMemoryEventsMax: 5 } });
+    await settled(clock, host.open(gate));
+    for (let count = 0; count < 12; count++) {
+      host.tell(gate, admitOne());
+      await clock.settle();
+      if (count === 5) assert.equal(host.figures().outbox.waitingEvents, 5);
+    }
+    assert.ok(troubles.some(({ message }) => message.includes('too slow')));
+    assert.equal(host.figures().outbox.mode, 'spooling');
+    assert.ok(spool.batches > 0);
+    isSlow = false;
+    for (const resolve of held) resolve();
+    await clock.advance(20_000);
+    assert.equal(host.figures().outbox.waitingEvents, 0);
+    assert.equal(host.figures().outbox.mode, 'flowing');
+    assert.deepEqual(
+      log.batches.flatMap(({ firstSeq, events }) => events.map((_event, index) => firstSeq + index)),
+      Array.from({ length: 12 }, (_none, index) => index + 1),
+    );
+  });
+
+  test('tries a log that is unavailable again after 100 ms, and then ever more slowly, up to 5 s', async () => {
+    const log = new MemoryLog();
+    const { host, clock } = newHost([turnstile], { log });
+    await settled(clock, host.open(gate));
+    const at: number[] = [];
+    log.append = async () => {
+      at.push(clock.elapsed());
+      throw new Error('gone');
+    };
+    host.tell(gate, admitOne());
+    await clock.advance(40_000);
+    const waits = at.slice(1).map((time, index) => time - (at[index] ?? 0));
+    assert.deepEqual(waits.slice(0, 8), [100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000]);
+  });
+
+  test('writes what an earlier run left on the spool without anything new, and forgets a zone that it lets go of', async () => {
+    const first = newHost([turnstile]);
+    await settled(first.clock, first.host.open(gate));
+    first.log.away = 'gone';
+    first.host.tell(gate, admitOne(9));
+    await first.clock.settle();
+    first.log.away = null;
+    const second = newHost([turnstile], { log: first.log, spool: first.spool });
+    assert.equal(second.host.isRecording, false);
+    await settled(second.clock, second.host.recorded());
+    assert.equal(second.host.isRecording, true);
+    assert.equal(first.log.batches.length, 1);
+    // Its hole goes with it: it is another owner’s now.
+    const third = newHost([turnstile], { spool: new MemorySpool(1) });
+    await settled(third.clock, third.host.open(gate));
+    third.log.away = 'gone';
+    for (let count = 0; count < 2; count++) {
+      third.host.tell(gate, admitOne());
+      await third.clock.settle();
+    }
+    assert.equal(third.host.figures().outbox.lostEvents, 1);
+    third.host.abandon(gate);
+    third.log.away = null;
+    await third.clock.advance(10_000);
+    assert.deepEqual(third.log.batches.map(lastSeqOf), [1]);
+    await settled(third.clock, third.host.open(gate));
+    const reply = await settled(third.clock, third.host.submit(gate, admitOne(), { durable: true }));
+    assert.deepEqual(reply, { ok: true, seq: 2 });
+  });
+
+  test('tells durable events in order, each once, and only when the log has them', async () => {
+    const durable: string[] = [];
+    const { host, clock, log } = newHost([turnstile], {
+      options: { onDurable: ({ firstSeq, events }) => void durable.push(`${firstSeq}+${events.length}`) },
+    });
+    await settled(clock, host.open(gate));
+    log.away = 'gone';
+    host.tell(gate, admitOne());
+    await clock.settle();
+    assert.deepEqual(durable, []);
+    log.away = null;
+    await clock.advance(1_000);
+    host.tell(gate, admitOne());
+    await clock.settle();
+    assert.deepEqual(durable, ['1+1', '2+1']);
+  });
+
+  test('commands are answered whether anything goes with them or not', async () => {
+    const { host, clock, decided } = newHost([turnstile]);
+    await settled(clock, host.open(gate));
+    for (const meta of [{}, { id: 'a' }, { correlation: 'c' }, { actor: 'x' }, { tenant: 't' }])
+      assert.equal((await settled(clock, host.submit(gate, admitOne(), meta))).ok, true);
+    assert.deepEqual(
+      decided.map(({ metas }) => metas),
+      [null, [{ id: 'a' }], [{ correlation: 'c' }], [{ actor: 'x' }], [{ tenant: 't' }]],
+    );
+  });
+
+  test('stateAt sees what the log does not have yet, up to the moment that is asked for', async () => {
+    const { host, clock, log } = newHost([turnstile]);
+    await settled(clock, host.open(gate));
+    for (let count = 0; count < 4; count++) {
+      if (count === 2) log.away = 'gone';
+      host.tell(gate, admitOne());
+      await clock.settle();
+      clock.jump(1_000);
+    }
+    const read = log.read.bind(log);
+    log.read = async function* (...asked) {
+      const away = log.away;
+      log.away = null;
+      yield* read(...asked);
+      log.away = away;
+    };
+    for (let seq = 0; seq <= 4; seq++) assert.equal((await settled(clock, host.stateAt(gate, { seq }))).seq, seq);
+    for (const [time, seq] of [
+      [999, 0],
+      [1_000, 1],
+      [2_500, 2],
+      [3_000, 3],
+      [9_000, 4],
+    ] as const)
+      assert.equal((await settled(clock, host.stateAt(gate, { time }))).seq, seq);
+  });
+});

@@ -7,6 +7,9 @@ import { NODE } from './door.ts';
 /** Name of the secret that gateways and the servers behind them share. */
 export const LINK_SECRET = 'gateway-link';
 
+/** Gateways ask a server once a second how it is. */
+const GATEWAYS_HEAR_MS = 1_500;
+
 /** What a server is to gateways, and they to it, where it stands behind some. */
 export class BehindGateways {
   readonly #reachedAt: string | undefined;
@@ -55,9 +58,10 @@ export class BehindGateways {
     this.#isServing = true;
   }
 
-  /** It will not answer any more. */
+  /** Says that it stops. Resolves when gateways have heard that, and send nothing more. */
   async end(): Promise<void> {
     this.#isServing = false;
     await this.#withdraw?.();
+    if (this.#reachedAt !== undefined) await new Promise((resolve) => setTimeout(resolve, GATEWAYS_HEAR_MS));
   }
 }

@@ -143,6 +143,7 @@ export async function startGateway(settings: Settings, consoleFolder: string): P
     worldPort: relay.port,
     stop: async () => {
       isStopping = true;
+      await http?.drain();
       await http?.close();
       await relay.close();
       await servers.close();
@@ -156,7 +157,7 @@ export async function startGateway(settings: Settings, consoleFolder: string): P
 /** Adds everything the servers behind have: each endpoint of the contracts with what one needs for it, and what is no endpoint. */
 function forwardAll({ app, routes }: Door, forwarding: Forwarding, worldPort: number): void {
   app.addHook('preClose', async () => {
-    for (const tunnel of forwarding.tunnels) tunnel.destroy();
+    for (const tunnel of forwarding.tunnels) tunnel.end('the server stops');
   });
   for (const endpoint of Object.values<Endpoint>(ENDPOINTS)) {
     if (OWN.has(endpoint)) continue;

@@ -277,28 +277,30 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
     host,
     consumer,
     series,
+    // Out of routing, requests finished, sources and world stopped, streams told; what all of them use is closed last.
     stop: async () => {
       await behind.end();
+      await http.drain();
       stopHousekeeping();
       clearInterval(watching);
       parts.stop();
       await worlds?.stop();
+      await http.close();
       await projector?.stop();
       await snapshots?.stop();
       await accountZones?.stop();
-      await database.stop();
-      post?.close();
       accounts?.close();
-      feed.close();
-      redis?.disconnect();
       await host.close();
-      await http.close();
       await consumer.caughtUp();
       await consumer.stop();
       await series.close();
       spool.close();
       await log.close();
       await hot.close();
+      post?.close();
+      feed.close();
+      redis?.disconnect();
+      await database.stop();
     },
   };
 }

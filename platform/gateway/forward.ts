@@ -9,12 +9,17 @@ import { ApiProblem, type OpenStreams, type StreamPlace, type TakeConnection, tr
 import { isNotSent, isUnanswered, NoResponseError } from './failures.ts';
 import type { BackServer, Servers } from './servers.ts';
 import { VOUCH_HEADER, type Vouching } from './vouching.ts';
+import { closeFrame, FrameBoundary } from './websocket-frames.ts';
 
 /** Servers a request is sent to at most, one after another. */
 const TRIES_MAX = 3;
 /** How long a stream that is over may take to say so itself. */
 const LAST_WORDS_MS = 2_000;
 const UPGRADE_MS_MAX = 5_000;
+/** “Going away” (RFC 6455, section 7.4.1): clients connect again. */
+const GOING_AWAY = 1001;
+/** What ends an event of a stream. */
+const EVENT_END = Buffer.from('\n\n');
 /** Silence after which a connection is asked whether the other side is still there: what goes through it need not say anything. */
 export const KEEP_ALIVE_MS = 30_000;
 
@@ -47,8 +52,14 @@ export interface Forwarding {
   readonly servers: Servers;
   readonly vouching: Vouching;
   readonly streams: OpenStreams;
-  /** Connections that became something else, which the HTTP server knows nothing of any more: to be ended with it. */
-  readonly tunnels: Set<Duplex>;
+  /** Streams and WebSockets that go through it, to be ended with it. */
+  readonly tunnels: Set<Tunnel>;
+}
+
+/** Something open between a client and a server. */
+export interface Tunnel {
+  /** Tells the client why it ends, where that does not break what is being told, and ends it. */
+  end(reason: string): void;
 }
 
 export interface Forwarded {
@@ -108,7 +119,18 @@ export async function forward(
   reply.raw.writeHead(answer.statusCode, headers);
   // Whoever opened it is told so before there is anything to tell.
   reply.raw.flushHeaders();
-  pipeline(answer.body, reply.raw, () => {});
+  let isBetweenEvents = true;
+  answer.body.on('data', (chunk: Buffer) => {
+    isBetweenEvents = chunk.subarray(-2).equals(EVENT_END);
+  });
+  const tunnel: Tunnel = {
+    end: (reason) => {
+      answer.body.unpipe(reply.raw);
+      reply.raw.end(isBetweenEvents ? `event: bye\ndata: ${JSON.stringify({ reason })}\n\n` : undefined, () => answer.body.destroy());
+    },
+  };
+  forwarding.tunnels.add(tunnel);
+  pipeline(answer.body, reply.raw, () => forwarding.tunnels.delete(tunnel));
   return reply;
 }
 
@@ -138,13 +160,25 @@ export async function forwardUpgrade(
   const place = placeOf(forwarding, request, forwarded.transport, () => behind.destroy());
   const close = server.begin();
   const { socket, head } = take();
-  forwarding.tunnels.add(socket);
+  const frames = new FrameBoundary();
+  behind.on('data', (chunk: Buffer) => frames.push(chunk));
+  const tunnel: Tunnel = {
+    end: (reason) => {
+      behind.unpipe(socket);
+      if (!frames.isBetweenFrames) return void socket.destroy();
+      socket.end(closeFrame(GOING_AWAY, reason), () => behind.destroy());
+    },
+  };
+  forwarding.tunnels.add(tunnel);
   socket.write(switching(response));
-  if (firstBehind.length > 0) socket.write(firstBehind);
+  if (firstBehind.length > 0) {
+    frames.push(firstBehind);
+    socket.write(firstBehind);
+  }
   if (head.length > 0) behind.write(head);
   pipeline(socket, behind, () => {});
   pipeline(behind, socket, () => {
-    forwarding.tunnels.delete(socket);
+    forwarding.tunnels.delete(tunnel);
     close();
     place.close();
   });
@@ -258,7 +292,7 @@ type UpgradeAnswer =
   | {
       readonly isRefusal: false;
       readonly response: IncomingMessage;
-      readonly socket: NodeJS.ReadWriteStream & { destroy(): void };
+      readonly socket: Duplex;
       readonly head: Buffer;
     };
 

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server as NodeServer, type RequestListener, type ServerResponse } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
-import type { Duplex } from 'node:stream';
 import { afterEach, describe, test } from 'node:test';
 import { ENDPOINTS, type Endpoint, HOME_TENANT, type Principal, type Problem, permissionsOf, type Server } from '@millrace/contracts';
 import fc from 'fast-check';
@@ -14,9 +13,9 @@ import { answerWithProblems } from '../http/problems.ts';
 import { normaliseTarget } from '../http/request-target.ts';
 import { traceOf } from '../http/trace.ts';
 import { routeUpgrades } from '../http/upgrades.ts';
-import { forward, forwardUpgrade } from './forward.ts';
+import { forward, forwardUpgrade, type Tunnel } from './forward.ts';
 import { NonceWindow } from './nonce-window.ts';
-import { Servers } from './servers.ts';
+import { Servers, type ServersOptions } from './servers.ts';
 import { VOUCH_HEADER, Vouching, VouchReader } from './vouching.ts';
 
 const kim: Principal = {
@@ -187,15 +186,15 @@ describe('servers behind a gateway', () => {
   async function gateway(
     addresses: readonly string[],
     options: FastifyServerOptions = { rewriteUrl: normaliseTarget },
-    find: (() => Promise<readonly string[]>) | null = null,
+    looking: Partial<Pick<ServersOptions, 'find' | 'health'>> = {},
   ): Promise<{ app: FastifyInstance; servers: Servers; streams: OpenStreams }> {
     const vouching = new Vouching('secret', Date.now);
-    const servers = new Servers({ addresses, find, vouching, onChange: () => {}, health: HEALTH });
+    const servers = new Servers({ addresses, find: null, vouching, onChange: () => {}, ...looking });
     await servers.asked();
     const app = fastify({ genReqId: ({ headers }) => traceOf(headers), ...options });
     answerWithProblems(app);
     const streams = new OpenStreams(STREAMS_MAX, Date.now);
-    const forwarding = { servers, vouching, streams, tunnels: new Set<Duplex>() };
+    const forwarding = { servers, vouching, streams, tunnels: new Set<Tunnel>() };
     app.addHook('onRequest', async (request, reply) => {
       request.principal = kim;
       const { 'x-varies': varies } = request.headers;
@@ -334,7 +333,7 @@ describe('servers behind a gateway', () => {
       };
     const one = await behind(listener(1));
     const two = await behind(listener(2));
-    const { app } = await gateway([one.address, two.address]);
+    const { app } = await gateway([one.address, two.address], undefined, { health: HEALTH });
     const { name } = (await (await fetch(`${urlOf(app)}/orders`)).json()) as { name: number };
     stuck.add((name === 1 ? one : two).server);
     const [read, written, upgraded] = await Promise.all([
@@ -354,10 +353,11 @@ describe('servers behind a gateway', () => {
     });
     let lists = 0;
     let listed = [address];
-    const { app, servers } = await gateway([], undefined, async () => {
+    const find = async () => {
       lists++;
       return listed;
-    });
+    };
+    const { app, servers } = await gateway([], undefined, { find, health: HEALTH });
     const until = async (holds: () => boolean) => {
       while (!holds()) await new Promise((resolve) => setImmediate(resolve));
     };

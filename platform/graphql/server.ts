@@ -176,7 +176,10 @@ export function serveGraphQl(door: Door, { logger, operations, ...channels }: Gr
     });
   };
   void door.app.register(plugin);
-  door.app.addHook('onClose', () => server.dispose());
+  // Before the connections are closed: the server waits for them, and whoever watches is told why.
+  door.app.addHook('preClose', async () => {
+    await server.dispose();
+  });
 }
 
 /** Yoga wants whole addresses; nobody is at this one. */

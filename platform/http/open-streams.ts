@@ -40,6 +40,13 @@ export class OpenStreams {
     return this.#open.size;
   }
 
+  /** Streams that are responses; WebSockets have connections of their own. */
+  get responses(): number {
+    let count = 0;
+    for (const { transport } of this.#open) if (transport === 'sse' || transport === 'graphql-sse') count++;
+    return count;
+  }
+
   /** How many streams someone has open. */
   countOf(principal: Principal, remote: string): number {
     return this.#counts.get(keyOf(principal, remote)) ?? 0;

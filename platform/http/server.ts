@@ -1,4 +1,4 @@
-import type { ServerOptions } from 'node:http';
+import type { Server, ServerOptions } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import compress from '@fastify/compress';
 import swagger from '@fastify/swagger';
@@ -19,6 +19,7 @@ import { shareWithSites } from './sharing.ts';
 import { requireSoundRequests } from './sound-requests.ts';
 import { reloadTls, type TlsFiles, tlsOptions } from './tls.ts';
 import { traceOf } from './trace.ts';
+import { UnfinishedRequests } from './unfinished.ts';
 import { type AddUpgrade, routeUpgrades, type Upgrade } from './upgrades.ts';
 import { compileSchemas } from './validation.ts';
 
@@ -31,6 +32,8 @@ const HEAD_BYTES_MAX = 16 * 1024;
 const GATEWAY_HEAD_BYTES_MAX = 8 * 1024;
 const CHECK_CONNECTIONS_MS = 2_000;
 const COMPRESSION = { threshold: 2_048, encodings: ['zstd', 'br', 'gzip'] as ('zstd' | 'br' | 'gzip')[] };
+/** Longest a server that stops waits for requests to be answered. */
+const DRAIN_MS_MAX = 4_000;
 /** How often streams whose credential is past are looked for. */
 const EXPIRY_MS = 5_000;
 
@@ -78,6 +81,9 @@ export interface HttpServer {
   readonly cache: ResponseCache;
   /** Ends what someone has open. */
   endStreams(whose: StreamsOf): void;
+  /** Takes no new connections, and waits until what was begun is answered, or for `DRAIN_MS_MAX`; streams stay open. */
+  drain(): Promise<void>;
+  /** Ends streams with their reason, then closes. */
   close(): Promise<void>;
 }
 
@@ -109,6 +115,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
     clientErrorHandler: answerClientError as never,
     routerOptions: { maxParamLength: 256 },
   });
+  const unfinished = new UnfinishedRequests(app.server as Server);
   app.setValidatorCompiler(compileSchemas());
   logRequests(app, options.requestLog);
   // What is no JSON is not read.
@@ -160,6 +167,11 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
     streams,
     cache,
     endStreams: (whose) => streams.endOf(whose, 'not-any-more: what let you in counts no more; sign in again'),
+    drain: async () => {
+      app.server.close();
+      if (!(await unfinished.finished(() => streams.responses, DRAIN_MS_MAX)))
+        options.logger.warn({ withinMs: DRAIN_MS_MAX }, 'requests were not finished in time, and are cut off');
+    },
     close: async () => {
       clearInterval(expiring);
       stopReloading?.();

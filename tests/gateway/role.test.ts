@@ -352,14 +352,22 @@ describe('a gateway before two servers', left, () => {
     await owner.get('GET', '/instruments');
   });
 
-  test('it ends in good order, whatever goes through it', async () => {
+  test('fault 78: it ends in good order, and tells whatever goes through it', async () => {
     const socket = new WebSocket(`${gateway.url.replace('http', 'ws')}/api/v1/socket`, { headers: { 'x-api-key': operatorKey } });
     await once(socket, 'open');
     const stream = await fetch(`${gateway.url}/api/v1/stream?channels=tickers`, { headers: { 'x-api-key': operatorKey } });
-    const closed = once(socket, 'close');
+    const told = stream.text();
+    const closed = once(socket, 'close') as Promise<[number, Buffer]>;
+    const signIn = new Visitor(gateway.url).ask('POST', '/api/v1/auth/sign-in', {
+      email: 'nobody@example.com',
+      password: 'certainly not this',
+    });
+    await fetch(`${gateway.url}/health/live`);
     assert.equal(await gateway.stop(), 0);
-    await closed;
-    await stream.body?.cancel().catch(() => {});
+    assert.equal((await signIn).status, 401);
+    const [code, reason] = await closed;
+    assert.deepEqual([code, reason.toString()], [1001, 'the server stops']);
+    assert.match(await told, /event: bye\ndata: \{"reason":"the server stops"\}\n\n$/);
   });
 });
 

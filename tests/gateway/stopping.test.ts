@@ -1,0 +1,53 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { test } from 'node:test';
+import WebSocket from 'ws';
+import { startGuarded } from '../accounts/visitor.ts';
+import { WITHOUT_WORLD } from '../server.ts';
+
+test('fault 78: a server that stops answers what was begun, tells its streams, and only then closes what they use', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-stopping-'));
+  const { server, owner, visitor } = await startGuarded(folder, WITHOUT_WORLD);
+  const { key } = await owner.key('watch', ['market:read', 'account:read']);
+  const headers = { 'x-api-key': key };
+  const stream = await fetch(`${server.url}/api/v1/stream?channels=tickers`, { headers });
+  const told = stream.text();
+  const sockets = ['/api/v1/socket', '/api/v1/graphql'].map(
+    (path) => new WebSocket(server.url.replace('http', 'ws') + path, path.endsWith('graphql') ? ['graphql-transport-ws'] : [], { headers }),
+  );
+  await Promise.all(sockets.map((socket) => once(socket, 'open')));
+  const closed = Promise.all(sockets.map(async (socket) => (await once(socket, 'close')) as [number, Buffer]));
+  // A request that is half sent when the server is asked to stop: it looks somebody up, in the tables.
+  const { hostname, port } = new URL(server.url);
+  const body = JSON.stringify({ email: 'nobody@example.com', password: 'certainly not this' });
+  const request = connect(Number(port), hostname).setEncoding('utf8');
+  const answered = text(request);
+  request.write(
+    `POST /api/v1/auth/sign-in HTTP/1.1\r\nhost: ${hostname}\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n{`,
+  );
+  await visitor().ask('GET', '/health/live');
+  const ended = server.stop();
+  while (await isListening(hostname, Number(port)));
+  request.write(body.slice(1));
+  assert.match(await answered, /^HTTP\/1\.1 401 [\s\S]*\r\nconnection: close\r\n[\s\S]*WRONG_CREDENTIALS/i);
+  assert.match(await told, /event: bye\ndata: \{"reason":"the server stops"\}\n\n$/);
+  for (const [code] of await closed) assert.equal(code, 1001);
+  assert.equal(await ended, 0);
+  assert.doesNotMatch(server.errors(), /Cannot use a pool/);
+  rmSync(folder, { recursive: true, force: true });
+});
+
+async function isListening(host: string, port: number): Promise<boolean> {
+  const socket = connect(port, host);
+  const isOpen = await new Promise<boolean>((resolve) => {
+    socket.once('connect', () => resolve(true));
+    socket.once('error', () => resolve(false));
+  });
+  socket.destroy();
+  return isOpen;
+}

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { describe, test } from 'node:test';
 import { HOME_TENANT, type Permission, type Principal } from '@millrace/contracts';
 import fastify from 'fastify';
 import { guardRoutes, isLoopbackHost, requireOwnPage } from './guard.ts';
-import { answerWithProblems } from './problems.ts';
+import { ApiProblem, answerWithProblems } from './problems.ts';
 import { MemoryRateLimiter } from './rate-limit.ts';
 
 const principal = (kind: Principal['kind'], ...permissions: Permission[]): Principal => ({
@@ -96,4 +96,55 @@ test('a name is loopback’s or it is not', () => {
   for (const host of ['localhost', 'localhost:7420', '127.0.0.1:7420', '[::1]:7420']) assert.ok(isLoopbackHost(host), host);
   for (const host of [undefined, '', 'evil.example', '127.0.0.1.evil.example', 'localhost.evil.example:7420', '10.0.0.1', '0.0.0.0'])
     assert.ok(!isLoopbackHost(host), String(host));
+});
+
+describe('credentials that are not valid', () => {
+  /** An app behind which exactly some keys are valid, and the number of keys that were looked up. */
+  function keyed(valid: ReadonlySet<string>) {
+    const app = fastify({ trustProxy: true });
+    answerWithProblems(app);
+    const lookedUp: string[] = [];
+    guardRoutes(app, {
+      identify: async ({ headers }) => {
+        const key = String(headers['x-api-key']);
+        lookedUp.push(key);
+        if (!valid.has(key)) throw new ApiProblem('BAD_CREDENTIAL', 'It is not valid.', 'Send a valid one.');
+        return principal('key', 'market:read');
+      },
+      origins: [],
+      limiter: new MemoryRateLimiter(() => 0),
+      onOperated: () => {},
+    });
+    app.get('/prices', { config: { access: 'market:read', cost: 0 } }, () => ({}));
+    const ask = async (key: string, from = '10.0.0.1') =>
+      (await app.inject({ url: '/prices', headers: { 'x-api-key': key, 'x-forwarded-for': from } })).statusCode;
+    return { ask, lookedUp };
+  }
+
+  test('fault 29: many wrong keys from an address refuse no key that was valid there or elsewhere lately', async () => {
+    const valid = new Set(['mill_alice0-key', 'mill_bob000-key', 'mill_carol0-key']);
+    const { ask } = keyed(valid);
+    assert.equal(await ask('mill_alice0-key'), 200);
+    assert.equal(await ask('mill_bob000-key', '10.0.0.2'), 200);
+    const wrong: number[] = [];
+    for (let count = 0; count < 100; count++) wrong.push(await ask(`mill_${String(count).padStart(6, '0')}-wrong`));
+    assert.ok(wrong.includes(429));
+    assert.equal(await ask('mill_alice0-key'), 200);
+    assert.equal(await ask('mill_bob000-key'), 200);
+    // One that nobody has seen yet waits there, and nowhere else.
+    assert.equal(await ask('mill_carol0-key'), 429);
+    assert.equal(await ask('mill_carol0-key', '10.0.0.2'), 200);
+    assert.equal(await ask('mill_carol0-key'), 200);
+    // What is valid no more is looked up once more, and is then one of the wrong ones.
+    valid.delete('mill_bob000-key');
+    assert.deepEqual([await ask('mill_bob000-key'), await ask('mill_bob000-key')], [401, 429]);
+  });
+
+  test('fault 29: a program that sends one wrong key again and again refuses nobody but itself', async () => {
+    const { ask, lookedUp } = keyed(new Set(['mill_new000-key']));
+    const answers = [];
+    for (let count = 0; count < 200; count++) answers.push(await ask('mill_expired-key'));
+    assert.ok(answers.at(-1) === 429 && lookedUp.length < 20, `${lookedUp.length} lookups`);
+    assert.equal(await ask('mill_new000-key'), 200);
+  });
 });

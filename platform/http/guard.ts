@@ -3,9 +3,11 @@ import { isIP } from 'node:net';
 import { type Access, mayAccess, type Principal } from '@millrace/contracts';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { requireBodyDigests } from './body-digest.ts';
+import type { Identify } from './caller.ts';
 import type { EachRequest } from './each-request.ts';
+import { limitGuesses } from './guesses.ts';
 import { ApiProblem } from './problems.ts';
-import { type Allowance, bucketOf, type Counted, MemoryRateLimiter, type RateLimiter, sayAllowance } from './rate-limit.ts';
+import { type Allowance, bucketOf, type Counted, type RateLimiter, sayAllowance } from './rate-limit.ts';
 
 /*
  * Every route says beside itself what one needs to be allowed; a route that says nothing keeps the server from starting. Who asks is found
@@ -24,13 +26,6 @@ declare module 'fastify' {
   }
 }
 
-/** Who makes requests, as far as it can be known before it is known who it is. */
-export interface Caller {
-  readonly headers: IncomingHttpHeaders;
-  /** The address it comes from. */
-  readonly remote: string;
-}
-
 /** Something an operator did, or someone else who may change what concerns others. */
 export interface Deed {
   readonly principal: Principal;
@@ -39,9 +34,6 @@ export interface Deed {
   readonly remote: string;
   readonly trace: string;
 }
-
-/** At once where it is remembered who that is: most requests are one of many. */
-export type Identify = (caller: Caller) => Principal | Promise<Principal>;
 
 /** What a gateway has found out about a request, which it has counted already. */
 export interface Vouched {
@@ -62,8 +54,6 @@ export interface GuardOptions {
   readonly onOperated: (deed: Deed) => void;
 }
 
-/** Credentials that are none, from one address. */
-const GUESSES = { requestsPerSecond: 1, burst: 60 };
 const SAFE_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS']);
 
 /** A route, and what one needs to be allowed. */
@@ -99,7 +89,7 @@ export function guardRoutes(app: FastifyInstance, options: GuardOptions, first: 
   });
   app.decorateRequest('principal', null as unknown as Principal);
   if (options.vouched) requireBodyDigests(app);
-  const identified = guessing(options.identify);
+  const identified = limitGuesses(options.identify, () => performance.now());
   const check = (request: FastifyRequest, principal: Principal, access: Access): void => {
     if (request.is404) return;
     // A browser sets up a WebSocket for any page, and sends its cookies with it. Nobody’s may be opened from anywhere: it can show a token later.
@@ -164,27 +154,6 @@ export function guardRoutes(app: FastifyInstance, options: GuardOptions, first: 
       declared.flatMap(({ method, url, config }) =>
         [method].flat().map((one) => ({ method: one, url, access: config?.access ?? ('platform:admin' as const) })),
       ),
-  };
-}
-
-/** Who asks. An address that shows one credential after another that is none is not looked up any more for a while. */
-function guessing(identify: Identify): Identify {
-  const guesses = new MemoryRateLimiter(() => performance.now());
-  const failed = (remote: string, error: unknown): never => {
-    if (error instanceof ApiProblem && error.code === 'BAD_CREDENTIAL') guesses.take(remote, GUESSES, 1);
-    throw error;
-  };
-  return (caller) => {
-    const { headers, remote } = caller;
-    const showsSomething = headers.authorization !== undefined || headers['x-api-key'] !== undefined;
-    if (showsSomething && guesses.knows(remote) && guesses.take(remote, GUESSES, 0).remaining < 1)
-      throw new ApiProblem('RATE_LIMITED', `Too many credentials from ${remote} were none.`, 'Wait a minute, then show a valid one.');
-    try {
-      const found = identify(caller);
-      return found instanceof Promise ? found.catch((error) => failed(remote, error)) : found;
-    } catch (error) {
-      return failed(remote, error);
-    }
   };
 }
 

@@ -1,9 +1,8 @@
 export { bodyDigestOf } from './body-digest.ts';
+export type { Caller, Identify } from './caller.ts';
 export { type ChannelOptions, requireChannel, serveChannels } from './channels.ts';
 export {
-  type Caller,
   type Deed,
-  type Identify,
   isLoopbackAddress,
   isLoopbackHost,
   operatorOf,

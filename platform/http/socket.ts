@@ -5,7 +5,7 @@ import { pack, unpack } from 'msgpackr';
 import { Compile } from 'typebox/compile';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { type ChannelDelivery, type Hub, type HubPosition, parsePosition, type Reader, socketFrame } from '../streams/index.ts';
-import type { Identify } from './guard.ts';
+import type { Identify } from './caller.ts';
 import type { StreamPlace } from './open-streams.ts';
 import { ApiProblem } from './problems.ts';
 import { type Allowance, MemoryRateLimiter } from './rate-limit.ts';

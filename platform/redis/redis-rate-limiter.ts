@@ -23,20 +23,39 @@ return { allowed, tostring(tokens) }
 
 type Taking = Redis & { takeTokens(key: string, rate: number, burst: number, cost: number): Promise<[allowed: number, tokens: string]> };
 
+/** How often a Redis that did not answer is asked whether it does again. */
+const ASK_AGAIN_MS = 1_000;
+
 /**
  * Counts requests for several gateways together. While Redis is away each counts for itself: nobody is kept out by that, and nobody gets more than the
- * rate at each of them.
+ * rate at each of them. A Redis that hangs is not waited for by one request after another: after the first it is asked in the background.
  */
 export function redisRateLimiter(redis: Redis, now: () => number, onTrouble: (error: Error) => void): RateLimiter {
   const alone = new MemoryRateLimiter(now);
+  let isAnswering = true;
+  const askAgain = () => {
+    const timer = setTimeout(() => {
+      if (redis.status === 'end') return;
+      redis.ping().then(() => {
+        isAnswering = true;
+      }, askAgain);
+    }, ASK_AGAIN_MS);
+    timer.unref();
+  };
+  const failed = (error: Error) => {
+    if (!isAnswering) return;
+    isAnswering = false;
+    onTrouble(error);
+    askAgain();
+  };
   redis.defineCommand('takeTokens', { numberOfKeys: 1, lua: TAKE });
   return {
     take: (key, rate, cost) => {
-      if (redis.status !== 'ready') return alone.take(key, rate, cost);
+      if (!isAnswering || redis.status !== 'ready') return alone.take(key, rate, cost);
       return (redis as Taking).takeTokens(`millrace:rate:${key}`, rate.requestsPerSecond, rate.burst, cost).then(
         ([allowed, tokens]) => allowanceOf(allowed === 1, Number(tokens), rate, cost),
         (error: Error) => {
-          onTrouble(error);
+          failed(error);
           return alone.take(key, rate, cost);
         },
       );

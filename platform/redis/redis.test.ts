@@ -48,6 +48,18 @@ describe('several servers and one Redis', left, () => {
     assert.ok(refused && refused.waitMs > 0 && refused.waitMs <= 100, `${refused?.waitMs}`);
   });
 
+  test('fault 81: wait once for a Redis that hangs, and count alone until it answers again', async () => {
+    const counting = limiter(await connected());
+    const pausing = await connected();
+    await counting.take('waits', RATE, 1);
+    await pausing.call('CLIENT', 'PAUSE', '800', 'ALL');
+    assert.ok(counting.take('waits', RATE, 0) instanceof Promise);
+    await counting.take('waits', RATE, 0);
+    for (let count = 0; count < 20; count++) assert.ok(!(counting.take('waits', RATE, 0) instanceof Promise), `request ${count} waits`);
+    while (!(counting.take('waits', RATE, 0) instanceof Promise)) await new Promise((resolve) => setTimeout(resolve, 20));
+    assert.ok(await counting.take('waits', RATE, 0));
+  });
+
   test('count as one server alone does', async () => {
     const redis = limiter(await connected());
     const memory = new MemoryRateLimiter(() => 0);

@@ -340,7 +340,7 @@ export const ENDPOINTS = {
     access: 'public',
     cost: 0,
     tag: 'Health',
-    summary: 'Whether the process serves',
+    summary: 'Whether the process can serve: 503 while it cannot, with the dependency, since when, and why',
     answer: resources.Health,
     problems: [],
   }),

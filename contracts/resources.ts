@@ -168,10 +168,23 @@ export const Quality = Type.Object(
 );
 export type Quality = Static<typeof Quality>;
 
+export const HealthCheckState = Type.Object(
+  {
+    name: Type.String({ examples: ['database'] }),
+    isRequired: Type.Boolean({ description: 'Whether the process cannot serve without it.' }),
+    status: Type.Unsafe<'ok' | 'failing' | 'unknown'>(Type.Enum(['ok', 'failing', 'unknown'])),
+    since: Type.Integer({ description: 'When it got this status, epoch ms.' }),
+    reason: Type.Union([Type.String(), Type.Null()], { description: 'Why it fails.' }),
+  },
+  { $id: 'HealthCheckState', description: 'How a dependency of the process is.' },
+);
+export type HealthCheckState = Static<typeof HealthCheckState>;
+
 export const Health = Type.Object(
   {
     status: Type.Unsafe<'ok' | 'starting' | 'failing'>(Type.Enum(['ok', 'starting', 'failing'])),
     parts: Type.Record(Type.String(), Type.String(), { description: 'What each part says of itself.' }),
+    checks: Type.Array(HealthCheckState, { description: 'What the process depends on, as of the last seconds.' }),
   },
   { $id: 'Health', description: 'Whether the process serves.' },
 );

@@ -2,7 +2,7 @@ import { openIdentification } from '@millrace/accounts';
 import { ENDPOINTS, type Endpoint, type Server } from '@millrace/contracts';
 import { systemClock } from '@millrace/platform/clock';
 import type { Settings } from '@millrace/platform/config';
-import { connectDatabase, troubleOf } from '@millrace/platform/database';
+import { connectDatabase, probeDatabase, troubleOf } from '@millrace/platform/database';
 import {
   type Forwarded,
   type Forwarding,
@@ -14,6 +14,7 @@ import {
   Vouching,
 } from '@millrace/platform/gateway';
 import { GRAPHQL_PATH } from '@millrace/platform/graphql';
+import { HealthChecks } from '@millrace/platform/health';
 import { connectionOf, type Door, type HttpServer } from '@millrace/platform/http';
 import { announcements, connectRedis, findServers, nobodyElse, redisReady } from '@millrace/platform/redis';
 import { SecretError } from '@millrace/platform/secrets';
@@ -63,6 +64,7 @@ export async function startGateway(settings: Settings, consoleFolder: string): P
   const secrets = sharedSecrets(settings, database);
   let http: HttpServer | null = null;
   let isStopping = false;
+  let health: HealthChecks | null = null;
   const identification = openIdentification(
     {
       database,
@@ -91,9 +93,29 @@ export async function startGateway(settings: Settings, consoleFolder: string): P
     addresses: settings.gateway.servers,
     find: redis && (() => findServers(redis)),
     vouching,
-    onChange: ({ address, node, state, trouble }) =>
-      logger[state === 'answers' ? 'info' : 'warn']({ address, node, trouble }, `a server ${state === 'answers' ? 'answers' : 'is away'}`),
+    onChange: ({ address, node, state, trouble }) => {
+      logger[state === 'answers' ? 'info' : 'warn']({ address, node, trouble }, `a server ${state === 'answers' ? 'answers' : 'is away'}`);
+      void health?.run('servers');
+    },
   });
+  const probe = probeDatabase({ url: settings.database.url as string });
+  health = new HealthChecks(
+    [
+      {
+        name: 'servers',
+        isRequired: true,
+        check: () => {
+          if (!servers.list().some(({ state }) => state === 'answers')) throw new Error('No server answers; see GET /api/v1/servers.');
+        },
+      },
+      // Without it nobody who signed in is known after some seconds.
+      { name: 'database', isRequired: true, check: () => probe.check() },
+      ...(redis ? [{ name: 'redis', isRequired: false, check: () => redis.ping() }] : []),
+    ],
+    () => Date.now(),
+    (state) => logger[state.status === 'ok' ? 'info' : 'error'](state, 'a health check changed'),
+  );
+  const checks = health;
   const self = (): Server => ({
     node: NODE,
     role: 'gateway',
@@ -126,29 +148,33 @@ export async function startGateway(settings: Settings, consoleFolder: string): P
     operated: () => {},
     register: (door) => {
       forwardAll(door, { servers, vouching, streams: door.streams, tunnels: new Set() }, relay.port);
-      door.routes.answer(ENDPOINTS.live, () => ({ status: 'ok' as const, parts: {} }));
+      door.routes.answer(ENDPOINTS.live, () => ({ status: 'ok' as const, parts: {}, checks: [] }));
       door.routes.answer(ENDPOINTS.listServers, () => [self(), ...servers.list()]);
       door.routes.answer(ENDPOINTS.ready, ({ reply }) => {
-        const well = servers.list().filter(({ state }) => state === 'answers').length;
+        const report = checks.report();
         // Whoever balances between gateways sends nothing here meanwhile.
-        if (well === 0 || isStopping) void reply.code(503);
-        return { status: well === 0 ? ('failing' as const) : ('ok' as const), parts: { servers: `${well} answer` } };
+        if (report.status !== 'ok') void reply.code(503);
+        return report;
       });
     },
   });
   registerGatewayMetrics(metrics, { servers: () => servers.list(), http });
   await servers.asked();
+  await checks.run();
   return {
     url: http.url,
     worldPort: relay.port,
     stop: async () => {
       isStopping = true;
+      checks.stopping();
       await http?.drain();
       await http?.close();
       await relay.close();
       await servers.close();
+      checks.close();
       identification.close();
       redis?.disconnect();
+      await probe.close();
       await database.close();
     },
   };

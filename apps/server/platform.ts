@@ -8,7 +8,8 @@ import { type Instrument, initialEvents, instrumentZone, marketRoutes, publishBa
 import { AlertWatch, type Consumer, Flow, operationsEvents, operationsRoutes, publishOperations } from '@millrace/operations';
 import { systemClock } from '@millrace/platform/clock';
 import type { Settings } from '@millrace/platform/config';
-import { troubleOf } from '@millrace/platform/database';
+import { probeDatabase, troubleOf } from '@millrace/platform/database';
+import { HealthChecks } from '@millrace/platform/health';
 import type { HttpServer } from '@millrace/platform/http';
 import { ConsumerGroup, openLmdbLog, openSpool } from '@millrace/platform/log';
 import { openSmtp, type Post } from '@millrace/platform/mail';
@@ -215,7 +216,17 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
     open: http?.streams.size ?? 0,
     worldPort: worlds?.port ?? null,
   }));
-  const readyParts = { log: 'ok', zones: `${host.figures().zones} open`, series: 'ok' };
+  const probe = probeDatabase(database.address);
+  const health = new HealthChecks(
+    [
+      // A demo has no users to look up.
+      { name: 'database', isRequired: accounts !== null, check: () => probe.check() },
+      ...(redis ? [{ name: 'redis', isRequired: false, check: () => redis.ping() }] : []),
+    ],
+    () => Date.now(),
+    (state) => logger[state.status === 'ok' ? 'info' : 'error'](state, 'a health check changed'),
+  );
+  const readyParts = () => ({ log: 'ok', zones: `${host.figures().zones} open`, series: 'ok', outbox: host.figures().outbox.mode });
   http = await openDoor(settings, {
     redis,
     logger,
@@ -248,8 +259,12 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
       });
       worlds?.register(routes);
       routes.answer(ENDPOINTS.listServers, () => [behind.describe()]);
-      routes.answer(ENDPOINTS.live, () => ({ status: 'ok' as const, parts: {} }));
-      routes.answer(ENDPOINTS.ready, () => ({ status: 'ok' as const, parts: { ...readyParts, outbox: host.figures().outbox.mode } }));
+      routes.answer(ENDPOINTS.live, () => ({ status: 'ok' as const, parts: {}, checks: [] }));
+      routes.answer(ENDPOINTS.ready, ({ reply }) => {
+        const report = health.report();
+        if (report.status !== 'ok') void reply.code(503);
+        return { ...report, parts: { ...readyParts(), ...report.parts } };
+      });
       serveWatchers(door, settings, {
         hub,
         logger,
@@ -264,6 +279,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
     await database.ready;
     await accounts.begin(settings.publicUrl ?? http.url);
     await snapshots?.start();
+    await health.run();
   }
   collector.start();
   await behind.begin((name) => sharedSecrets(settings, database.database).secret(name));
@@ -279,6 +295,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
     series,
     // Out of routing, requests finished, sources and world stopped, streams told; what all of them use is closed last.
     stop: async () => {
+      health.stopping();
       await behind.end();
       await http.drain();
       stopHousekeeping();
@@ -299,7 +316,9 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
       await hot.close();
       post?.close();
       feed.close();
+      health.close();
       redis?.disconnect();
+      await probe.close();
       await database.stop();
     },
   };

@@ -11,6 +11,7 @@ import { openPgliteDoor } from './pglite-door.ts';
 const CONNECTIONS_MAX = 8;
 const CONNECT_MS_MAX = 5_000;
 const STATEMENT_MS_MAX = 30_000;
+const PROBE_MS_MAX = 1_500;
 /** Of its pages, what the embedded one keeps in memory of its own; 128 would be its default, and it takes them. What is not there the system still has. */
 const SHARED_BUFFERS_MIB = 32;
 /** What a PostgreSQL client makes of a folder: the socket’s name for port 5432. */
@@ -37,7 +38,7 @@ export function isSocketFolder(folder: string): boolean {
 /** Connects as it is used, and again after the database was away; a query while it is away is refused. */
 export function connectDatabase(address: DatabaseAddress, onTrouble: (error: Error) => void = () => {}): Database {
   const pool = new pg.Pool({
-    ...('url' in address ? { connectionString: address.url } : { host: address.socket, user: 'postgres', database: 'postgres' }),
+    ...poolAddress(address),
     max: CONNECTIONS_MAX,
     connectionTimeoutMillis: CONNECT_MS_MAX,
     query_timeout: STATEMENT_MS_MAX,
@@ -47,6 +48,30 @@ export function connectDatabase(address: DatabaseAddress, onTrouble: (error: Err
   // Of one that is in use the pool says nothing; its user is told by the query that fails.
   pool.on('connect', (client) => client.on('error', onTrouble));
   return { drizzle: drizzle(pool), close: () => pool.end() };
+}
+
+/** Asks a database whether it answers, over a connection of its own: those of a pool may all be taken. */
+export interface DatabaseProbe {
+  /** Rejects with the reason when it does not answer in time. */
+  check(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export function probeDatabase(address: DatabaseAddress): DatabaseProbe {
+  const pool = new pg.Pool({
+    ...poolAddress(address),
+    max: 1,
+    connectionTimeoutMillis: PROBE_MS_MAX,
+    query_timeout: PROBE_MS_MAX,
+    application_name: 'millrace health',
+  });
+  // The next check fails of it.
+  pool.on('error', () => {});
+  return { check: async () => void (await pool.query('select 1')), close: () => pool.end() };
+}
+
+function poolAddress(address: DatabaseAddress): pg.PoolConfig {
+  return 'url' in address ? { connectionString: address.url } : { host: address.socket, user: 'postgres', database: 'postgres' };
 }
 
 /**

@@ -5,6 +5,7 @@ export {
   type EmbeddedDatabase,
   isSocketFolder,
   migrateDatabase,
+  probeDatabase,
   serveEmbedded,
   type Transaction,
 } from './database.ts';

@@ -1,0 +1,1 @@
+export { type HealthCheck, HealthChecks } from './health-checks.ts';

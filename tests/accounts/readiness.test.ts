@@ -1,0 +1,50 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import type { Health } from '@millrace/contracts';
+import { WITHOUT_WORLD } from '../server.ts';
+import { startGuarded } from './visitor.ts';
+
+test('fault 22: a server whose tables hang is not ready, says since when and why, and is again when they answer', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-readiness-'));
+  const { server } = await startGuarded(folder, WITHOUT_WORLD);
+  const ask = async () => {
+    const response = await fetch(`${server.url}/health/ready`);
+    return { status: response.status, health: (await response.json()) as Health };
+  };
+  const until = async (status: number) => {
+    for (;;) {
+      const answer = await ask();
+      if (answer.status === status) return answer.health;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  };
+  assert.deepEqual(
+    ((await ask()).health as Health).checks.map(({ name, status }) => [name, status]),
+    [['database', 'ok']],
+  );
+  const before = Date.now();
+  const giveBack = process.env.TEST_POSTGRES ? await server.takeDatabaseAway() : hang(databaseOf(server.child.pid ?? 0));
+  const { status, checks } = await until(503);
+  assert.equal(status, 'failing');
+  const [database] = checks;
+  assert.ok(database && database.since >= before && database.reason, JSON.stringify(database));
+  await giveBack();
+  const { checks: again } = await until(200);
+  assert.deepEqual([again[0]?.status, again[0]?.reason], ['ok', null]);
+  assert.equal(await server.stop(), 0);
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** The process of the embedded database. */
+function databaseOf(pid: number): number {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').map(Number);
+  return children.find((child) => readFileSync(`/proc/${child}/cmdline`, 'utf8').includes('database-process')) as number;
+}
+
+function hang(pid: number): () => Promise<void> {
+  process.kill(pid, 'SIGSTOP');
+  return async () => void process.kill(pid, 'SIGCONT');
+}

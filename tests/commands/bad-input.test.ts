@@ -206,6 +206,8 @@ describe('a request with bad input', () => {
     ['/api/v1/sources/nope', 404, 'UNKNOWN_SOURCE', 'nope'],
     ['/api/v1/stream?channels=weather', 400, 'BAD_CHANNEL', 'weather'],
     ['/api/v1/stream?channels=tickers&lastEventId=x', 400, 'BAD_POSITION', 'x'],
+    [`/api/v1/stream?channels=${Array.from({ length: 257 }, (_, index) => `c${index}`).join(',')}`, 400, 'BAD_CHANNEL', '257'],
+    [`/api/v1/instruments/${'a'.repeat(257)}`, 413, 'TOO_LARGE', 'path'],
     ['/api/v1/stream', 400, 'BAD_REQUEST', 'channels'],
     ['/nowhere', 404, 'NOT_FOUND', '/nowhere'],
   ] as const)

@@ -236,7 +236,8 @@ export const AuditLine = Type.Object(
   {
     number: Type.Integer({ description: 'From 1, without gaps.' }),
     at: Type.Integer(),
-    actor: Type.String({ description: 'Who did it.' }),
+    actor: Type.String({ description: 'What the user who did it was called then.' }),
+    user: Type.Union([Type.String(), Type.Null()], { description: 'Id of that user; null in lines that were written before ids were.' }),
     action: Type.String({ examples: ['role changed'] }),
     subject: Type.String({ description: 'To whom or what.' }),
     detail: Type.Record(Type.String(), Type.Unknown()),

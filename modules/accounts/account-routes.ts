@@ -28,8 +28,11 @@ export function accountRoutes(routes: Routes, parts: AccountParts): void {
 
   routes.answer(ENDPOINTS.changeName, async ({ body, raw, principal }) => {
     const { user } = requireSession(principal);
-    await asking(() => parts.identity().api.updateUser({ body: { name: body.name.trim() }, headers: headersOf(raw) }));
+    const before = await members.user(user);
+    const name = body.name.trim();
+    await asking(() => parts.identity().api.updateUser({ body: { name }, headers: headersOf(raw) }));
     principals.forgetUser(user);
+    await note(parts, raw, { ...principal, name: before?.name ?? principal.name }, 'name changed', user, { from: before?.name, to: name });
     return DONE;
   });
 

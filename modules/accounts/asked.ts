@@ -37,12 +37,12 @@ export const DONE = { done: true } as const;
 export async function note(
   { audit }: AccountParts,
   raw: FastifyRequest,
-  { tenant, name }: { tenant: string; name: string },
+  { tenant, name, user }: { tenant: string; name: string; user: string | null },
   action: string,
   subject: string,
   detail: Record<string, unknown> = {},
 ): Promise<void> {
-  await audit.append(tenant, { actor: name, action, subject, detail, remote: raw.ip, trace: raw.id });
+  await audit.append(tenant, { actor: name, user, action, subject, detail, remote: raw.ip, trace: raw.id });
 }
 
 /** Someone who signed in, in a browser or with an access token; a key may not hand out what it is itself. */

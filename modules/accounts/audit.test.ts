@@ -9,6 +9,7 @@ import { AuditLog } from './audit.ts';
 const MIGRATIONS = join(import.meta.dirname, '..', '..', 'apps', 'server', 'migrations');
 const deed = (subject: string) => ({
   actor: 'kim',
+  user: 'id-of-kim',
   action: 'role changed',
   subject,
   detail: { role: 'trader', was: ['viewer', { since: 1.5 }], note: undefined },
@@ -47,6 +48,8 @@ for (const engine of ENGINES)
 
     test('shows a line that was changed, taken out, put in, or put elsewhere', async () => {
       const damages = [
+        sql`update audit_lines set actor_id = 'id-of-lee' where tenant = 'main' and number = 12`,
+        sql`update audit_lines set actor_id = null where tenant = 'main' and number = 12`,
         sql`update audit_lines set actor = 'lee' where tenant = 'main' and number = 12`,
         sql`update audit_lines set detail = '{"role":"admin"}' where tenant = 'main' and number = 12`,
         sql`delete from audit_lines where tenant = 'main' and number = 12`,

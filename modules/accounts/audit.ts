@@ -10,7 +10,7 @@ const LINES_AT_A_TIME = 1_000;
 /** Any number of ours: lines of one tenant are written one after another. */
 const CHAIN_LOCK = 6_455_224;
 
-export type Deed = Pick<AuditLine, 'actor' | 'action' | 'subject' | 'detail' | 'remote' | 'trace'>;
+export type Deed = Pick<AuditLine, 'actor' | 'user' | 'action' | 'subject' | 'detail' | 'remote' | 'trace'>;
 
 /** What was done, in a chain for each tenant: a line’s hash covers the line and the hash before it. */
 export class AuditLog {
@@ -91,8 +91,10 @@ export async function* exportedLines(tenant: string, audit: AuditLog): AsyncGene
 }
 
 function hashOf(tenant: string, line: Omit<AuditLine, 'hash'>, before: string): string {
-  const { number, at, actor, action, subject, detail, remote, trace } = line;
-  const text = JSON.stringify([before, tenant, number, at, actor, action, subject, canonical(detail), remote, trace]);
+  const { number, at, actor, user = null, action, subject, detail, remote, trace } = line;
+  const parts = [before, tenant, number, at, actor, action, subject, canonical(detail), remote, trace];
+  // Lines of before ids were written have no such part, and are not changed by that.
+  const text = JSON.stringify(user === null ? parts : [...parts, user]);
   return createHash('sha256').update(text).digest('hex');
 }
 

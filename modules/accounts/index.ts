@@ -157,7 +157,15 @@ export function openAccounts(settings: AccountSettings): Accounts {
     },
     operated: ({ principal, route, detail, remote, trace }) => {
       audit
-        .append(principal.tenant, { actor: principal.name, action: 'operated', subject: route, detail: { ...detail }, remote, trace })
+        .append(principal.tenant, {
+          actor: principal.name,
+          user: principal.user,
+          action: 'operated',
+          subject: route,
+          detail: { ...detail },
+          remote,
+          trace,
+        })
         .catch((error) => onTrouble(`it could not be written down that ${principal.name} did ${route}`, error));
     },
     begin: async (baseUrl) => {

@@ -48,7 +48,9 @@ export function signInRoutes(routes: Routes, parts: AccountParts): void {
     if (welcome) {
       // Where there was such a user already, the answer says nothing of it, and the invitation is still good.
       if (await members.user(made.response.user.id))
-        await note(parts, raw, { tenant: welcome.tenant, name: email }, 'user joined', email, { role: welcome.role });
+        await note(parts, raw, { tenant: welcome.tenant, name: body.name.trim(), user: made.response.user.id }, 'user joined', email, {
+          role: welcome.role,
+        });
       else await members.giveBack(welcome);
     }
     if (made.response.token === null && verified) return signIn(parts, raw, reply, email, body.password);
@@ -70,7 +72,7 @@ export function signInRoutes(routes: Routes, parts: AccountParts): void {
       const { user, token } = verified.response;
       if (isTotp && user && !(await parts.consumeCode(user.id, body.code))) {
         if (token) await (await parts.identity().$context).internalAdapter.deleteSession(token);
-        await members.user(user.id).then((found) => found && note(parts, raw, found, 'code used twice', user.id));
+        await members.user(user.id).then((found) => found && note(parts, raw, { ...found, user: user.id }, 'code used twice', user.id));
         await parts.notify(user.id, 'codeAgain');
         throw new ApiProblem('WRONG_CODE', 'That code was used already.', 'Wait for the next one.');
       }
@@ -187,7 +189,7 @@ async function signIn(
 
 export async function noteSignIn(parts: AccountParts, raw: FastifyRequest, id: string, by: string): Promise<void> {
   const user = await parts.members.user(id);
-  if (user) await note(parts, raw, { tenant: user.tenant, name: user.name }, 'signed in', user.email, { by });
+  if (user) await note(parts, raw, { tenant: user.tenant, name: user.name, user: id }, 'signed in', user.email, { by });
 }
 
 function isFor(welcome: Welcome | null, email: string): welcome is Welcome {

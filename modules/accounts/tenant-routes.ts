@@ -23,7 +23,12 @@ export function tenantRoutes(routes: Routes, parts: AccountParts): void {
     requirePerson(principal);
     if (!(await members.found(body))) throw new ApiProblem('WRONG_STATE', `There is a tenant "${body.id}" already.`, 'Choose another id.');
     await note(parts, raw, principal, 'tenant founded', body.id, { name: body.name, tier: body.tier });
-    const { word, expiresAt } = await members.invite({ tenant: body.id, role: 'admin', email: null, invitedBy: principal.name });
+    const { word, expiresAt } = await members.invite({
+      tenant: body.id,
+      role: 'admin',
+      email: null,
+      invitedBy: principal.user ?? principal.name,
+    });
     return { link: linkOf(word), expiresAt };
   });
 
@@ -46,7 +51,12 @@ export function tenantRoutes(routes: Routes, parts: AccountParts): void {
     requirePerson(principal);
     await requireTenant(principal, params.tenant);
     const email = body.email?.toLowerCase() ?? null;
-    const { word, expiresAt } = await members.invite({ tenant: params.tenant, role: body.role, email, invitedBy: principal.name });
+    const { word, expiresAt } = await members.invite({
+      tenant: params.tenant,
+      role: body.role,
+      email,
+      invitedBy: principal.user ?? principal.name,
+    });
     await note(parts, raw, { ...principal, tenant: params.tenant }, 'user invited', email ?? 'whoever has the link', { role: body.role });
     if (email !== null) mailer?.send({ to: email, kind: 'invite', name: email, link: linkOf(word) });
     return { link: linkOf(word), expiresAt };

@@ -81,7 +81,7 @@ export function operationsRoutes(routes: Routes, { consumers, flow, alerts, audi
     opened(params);
     try {
       if (await consumerOf(params.group).replay(params.id)) {
-        audit('a dead letter was replayed', { letter: params.id, operator: principal.name });
+        audit('a dead letter was replayed', { letter: params.id, operator: operatorOf(principal, {}) });
         return { replayed: true };
       }
     } catch (error) {

@@ -208,9 +208,9 @@ function isOriginOf(origin: string, host: string | undefined, origins: readonly 
   return origins.includes(origin) || (URL.canParse(origin) && new URL(origin).host === host);
 }
 
-/** Who does something that stays on record: who signed in; in a demo, whoever the request says. */
+/** Who does something that stays on record: the name and the id of who signed in, for a name can be changed; in a demo, whoever the request says. */
 export function operatorOf(principal: Principal, { operator }: { readonly operator?: string }): string {
-  return principal.kind === 'demo' ? (operator ?? principal.name) : principal.name;
+  return principal.kind === 'demo' ? (operator ?? principal.name) : `${principal.name} (${principal.user})`;
 }
 
 /** Whether a Host header names this machine itself: what a page that has its name resolved to 127.0.0.1 cannot make a browser send. */

@@ -183,7 +183,9 @@ export const auditLines = pgTable(
     tenant: text('tenant').notNull(),
     number: bigint('number', { mode: 'number' }).notNull(),
     at: bigint('at', { mode: 'number' }).notNull(),
+    /** What the user was called then; names change, the id does not. */
     actor: text('actor').notNull(),
+    user: text('actor_id'),
     action: text('action').notNull(),
     subject: text('subject').notNull(),
     detail: jsonb('detail').$type<Record<string, unknown>>().notNull(),

@@ -195,7 +195,7 @@ function Audit({ tenant }: { tenant: string }) {
   const columns: Column<AuditLine>[] = [
     { name: '#', cell: ({ number }) => number },
     { name: text.time, cell: ({ at }) => moment(at) },
-    { name: text.actor, isText: true, cell: ({ actor }) => actor },
+    { name: text.actor, isText: true, cell: ({ actor, user }) => <span title={user ?? undefined}>{actor}</span> },
     { name: text.action, isText: true, cell: ({ action }) => action },
     { name: text.subject, isText: true, cell: ({ subject }) => subject },
     { name: text.details, isText: true, cell: ({ detail }) => <code className="text-muted text-xs">{JSON.stringify(detail)}</code> },

@@ -1,0 +1,1 @@
+ALTER TABLE "audit_lines" ADD COLUMN "actor_id" text;

@@ -3,6 +3,7 @@ import { ACCOUNT_ENDPOINTS } from './account-endpoints.ts';
 import { endpoint } from './endpoint.ts';
 import { InstrumentId } from './instrument.ts';
 import { Interval } from './interval.ts';
+import type { ProblemCode } from './problem.ts';
 import * as resources from './resources.ts';
 import { WORLD_ENDPOINTS } from './world-endpoints.ts';
 
@@ -11,7 +12,13 @@ const Time = (description: string) =>
 const Limit = (most: number, usual: number) =>
   Type.Integer({ minimum: 1, maximum: most, default: usual, description: `How many at most; the newest ones when more lie in the range.` });
 
-const instrumentParams = Type.Object({ id: InstrumentId });
+const instrumentParams = Type.Object({
+  id: {
+    ...InstrumentId,
+    'x-problem': 'UNKNOWN_INSTRUMENT' satisfies ProblemCode,
+    'x-remedy': 'Instruments read venue:BASE-QUOTE; GET /api/v1/instruments lists them all.',
+  },
+});
 const sourceParams = Type.Object({ id: Type.String() });
 
 const deadLetterParams = Type.Object({ group: Type.String(), id: Type.Integer() });

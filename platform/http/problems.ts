@@ -2,7 +2,7 @@ import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import { PROBLEMS, type Problem, type ProblemCode } from '@millrace/contracts';
 import { DrizzleQueryError } from 'drizzle-orm';
-import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, FastifySchemaValidationError } from 'fastify';
 import { isDatabaseAway, troubleOf } from '../database/index.ts';
 import { methodsOf } from './methods.ts';
 
@@ -105,33 +105,33 @@ function toProblem(error: FastifyError | ApiProblem, instance: string): Problem 
   );
 }
 
+/** What a schema of the contracts says of values that are not valid: another code than BAD_REQUEST, and what to do. */
+interface SaidOfSchema {
+  readonly 'x-problem'?: ProblemCode;
+  readonly 'x-remedy'?: string;
+}
+
 function fromValidation(error: FastifyError, instance: string): Problem {
-  const [first] = error.validation ?? [];
+  const [first] = (error.validation ?? []) as (FastifySchemaValidationError & { data?: unknown; parentSchema?: object })[];
   const field = first?.instancePath.slice(1) || String(first?.params?.missingProperty ?? first?.params?.additionalProperty ?? '');
-  const value = (first as { data?: unknown } | undefined)?.data;
+  const value = first?.data;
   // In JSON "5" is not 5; an address holds nothing but text.
   const shown = typeof value === 'object' ? '' : ` (${error.validationContext === 'body' ? JSON.stringify(value) : String(value)})`;
   if (field === 'interval') {
     const known = (first?.params?.allowedValues as string[] | undefined)?.join(', ');
     return problemOf('UNKNOWN_INTERVAL', `There is no interval "${String(value)}".`, `Use one of: ${known}.`, instance);
   }
-  if (error.validationContext === 'params' && field === 'id' && typeof value === 'string')
-    return problemOf(
-      'UNKNOWN_INSTRUMENT',
-      `There is no instrument "${value}".`,
-      'Instruments read venue:BASE-QUOTE; GET /api/v1/instruments lists them all.',
-      instance,
-    );
   const where =
     error.validationContext === 'querystring'
       ? 'The query parameter'
       : error.validationContext === 'params'
         ? 'The path part'
         : 'The field';
-  return problemOf(
-    'BAD_REQUEST',
-    `${where} "${field}"${shown} ${first?.message ?? 'is not valid'}.`,
-    'Correct it; /docs says what it takes.',
-    instance,
-  );
+  const { 'x-problem': code = 'BAD_REQUEST', 'x-remedy': remedy = 'Correct it; /docs says what it takes.' } = (first?.parentSchema ??
+    {}) as SaidOfSchema;
+  const detail =
+    code === 'BAD_REQUEST'
+      ? `${where} "${field}"${shown} ${first?.message ?? 'is not valid'}.`
+      : `${PROBLEMS[code].title}: "${String(value)}".`;
+  return problemOf(code, detail, remedy, instance);
 }

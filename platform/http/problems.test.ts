@@ -1,0 +1,26 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ENDPOINTS, type Endpoint, type Problem } from '@millrace/contracts';
+import fastify from 'fastify';
+import { answerWithProblems } from './problems.ts';
+import { compileSchemas } from './validation.ts';
+
+/** What is refused at a route before anything is done. */
+async function refusal(endpoint: Endpoint, url: string, payload?: object): Promise<Problem> {
+  const app = fastify();
+  app.setValidatorCompiler(compileSchemas());
+  answerWithProblems(app);
+  const { method, path, params, query, body } = endpoint;
+  app.route({ method, url: path, schema: { params, querystring: query, body }, handler: () => assert.fail('it was not refused') });
+  const response = await app.inject({ method, url, ...(payload && { payload }) });
+  return response.json();
+}
+
+test('fault 16: what is wrong with a part of an address is said in the words of its route', async () => {
+  const letter = await refusal(ENDPOINTS.replayDeadLetter, '/api/v1/dead-letters/series/nope/replay');
+  assert.equal(letter.code, 'BAD_REQUEST');
+  assert.match(letter.detail, /"id" \(nope\) must be integer/);
+  const instrument = await refusal(ENDPOINTS.getQuote, '/api/v1/instruments/nope/quote');
+  assert.equal(instrument.code, 'UNKNOWN_INSTRUMENT');
+  assert.match(instrument.detail, /"nope"/);
+});

@@ -32,7 +32,7 @@ export const ACCOUNT_ENDPOINTS = {
     summary: 'Change one’s name',
     body: Type.Object({ name: UserName }),
     answer: Done,
-    problems: ['NOT_ALLOWED', 'TABLES_AWAY'],
+    problems: ['NAME_TAKEN', 'NOT_ALLOWED', 'TABLES_AWAY'],
   }),
   changePassword: endpoint({
     method: 'POST',

@@ -5,6 +5,7 @@ export * from './account-events.ts';
 export * from './asked.ts';
 export * from './config.ts';
 export * from './decimal.ts';
+export * from './display-name.ts';
 export type { CacheRule, Endpoint } from './endpoint.ts';
 export * from './endpoints.ts';
 export * from './envelope.ts';

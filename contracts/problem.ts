@@ -42,6 +42,7 @@ export const PROBLEMS = {
   BAD_PASSWORD: { status: 400, title: 'The password cannot be used' },
   BAD_TOKEN: { status: 400, title: 'The link is not valid, or was used' },
   EMAIL_TAKEN: { status: 409, title: 'There is a user with that address' },
+  NAME_TAKEN: { status: 409, title: 'There is a user with that name' },
   UNSUPPORTED_TYPE: { status: 415, title: 'The request is of a kind that is not read here' },
   TOO_LARGE: { status: 413, title: 'The request is too large' },
   RATE_LIMITED: { status: 429, title: 'Too many requests' },

@@ -24,7 +24,7 @@ export const SIGN_IN_ENDPOINTS = {
     summary: 'Become a user; with an invitation, in the tenant that invites',
     body: Type.Object({ name: UserName, email: Email, password: Password, invitation: Type.Optional(Word) }),
     answer: account.SignInStand,
-    problems: ['BAD_PASSWORD', 'BAD_TOKEN', 'EMAIL_TAKEN', 'NOT_ALLOWED', 'FOREIGN_ORIGIN', 'LOCKED_OUT', 'TABLES_AWAY'],
+    problems: ['BAD_PASSWORD', 'BAD_TOKEN', 'EMAIL_TAKEN', 'NAME_TAKEN', 'NOT_ALLOWED', 'FOREIGN_ORIGIN', 'LOCKED_OUT', 'TABLES_AWAY'],
   }),
   signIn: endpoint({
     method: 'POST',

@@ -1,5 +1,6 @@
 import { Type } from 'typebox';
 import { Moment } from './asked.ts';
+import { displayName } from './display-name.ts';
 import { endpoint } from './endpoint.ts';
 import { PlayerId, ZoneId } from './world.ts';
 import * as world from './world-resources.ts';
@@ -38,7 +39,7 @@ export const WORLD_ENDPOINTS = {
     access: 'world:play',
     tag: 'Worlds',
     summary: 'Play as a new player: its id and the token to say hello with',
-    body: Type.Object({ name: Type.String({ minLength: 1, maxLength: 24 }) }),
+    body: Type.Object({ name: displayName(24) }),
     answer: world.PlayerToken,
     problems: ['BAD_REQUEST', 'NOT_ALLOWED'],
   }),

@@ -1,4 +1,4 @@
-import { type Account, ENDPOINTS, type Principal, type Role, TIERS, type Tier } from '@millrace/contracts';
+import { type Account, ENDPOINTS, normalizedName, type Principal, type Role, TIERS, type Tier } from '@millrace/contracts';
 import { ApiProblem, type Routes } from '@millrace/platform/http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type AccountParts, attempt, DONE, headersOf, note, relay, requirePerson, requireSession, requireShownFactor } from './asked.ts';
@@ -29,8 +29,7 @@ export function accountRoutes(routes: Routes, parts: AccountParts): void {
   routes.answer(ENDPOINTS.changeName, async ({ body, raw, principal }) => {
     const { user } = requireSession(principal);
     const before = await members.user(user);
-    const name = body.name.trim();
-    await asking(() => parts.identity().api.updateUser({ body: { name }, headers: headersOf(raw) }));
+    const name = await parts.names.change(principal.tenant, user, body.name);
     principals.forgetUser(user);
     await note(parts, raw, { ...principal, name: before?.name ?? principal.name }, 'name changed', user, { from: before?.name, to: name });
     return DONE;
@@ -131,7 +130,7 @@ export function accountRoutes(routes: Routes, parts: AccountParts): void {
     const most = TIERS[principal.tier as Tier].keys;
     if ((await keys.count(user)) >= most)
       throw new ApiProblem('WRONG_STATE', `You have ${most} keys, as many as your tier allows.`, 'Revoke one.');
-    const made = await keys.create(user, { name: body.name.trim(), scopes: body.scopes, expiresAt: body.expiresAt ?? null });
+    const made = await keys.create(user, { name: normalizedName(body.name), scopes: body.scopes, expiresAt: body.expiresAt ?? null });
     await note(parts, raw, principal, 'key made', made.about.id, { name: made.about.name, scopes: made.about.scopes });
     return made;
   });

@@ -1,5 +1,5 @@
 import type { Principal, ProblemCode } from '@millrace/contracts';
-import { ApiProblem, type TrafficOf } from '@millrace/platform/http';
+import { ApiProblem, type MemoryRateLimiter, type TrafficOf } from '@millrace/platform/http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { ApiKeys } from './api-keys.ts';
 import type { AuditLog } from './audit.ts';
@@ -9,11 +9,13 @@ import type { Mailer, Notice } from './mail.ts';
 import type { Members } from './members.ts';
 import type { Principals } from './principals.ts';
 import type { Revocations } from './revocations.ts';
+import type { UserNames } from './user-names.ts';
 
 /** What the routes of this module work with. */
 export interface AccountParts {
   readonly identity: () => Identity;
   readonly members: Members;
+  readonly names: UserNames;
   readonly keys: ApiKeys;
   readonly audit: AuditLog;
   readonly principals: Principals;
@@ -22,6 +24,10 @@ export interface AccountParts {
   /** Whether this is the first use of an authenticator’s code. */
   readonly consumeCode: (user: string, code: string) => Promise<boolean>;
   readonly mailer: Mailer | null;
+  /** Whether anyone may become a user of the home tenant. */
+  readonly isOpen: boolean;
+  /** Of what costs this process much. */
+  readonly limiter: MemoryRateLimiter;
   /** Ids of the sites that may vouch for someone. */
   readonly providers: readonly string[];
   readonly baseUrl: () => string;

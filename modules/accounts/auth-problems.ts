@@ -104,7 +104,7 @@ function badPasskey(): ApiProblem {
   return new ApiProblem('BAD_PASSKEY', 'That passkey is not known here, or not any more.', 'Use another one, or the password.');
 }
 
-function badToken(): ApiProblem {
+export function badToken(): ApiProblem {
   return new ApiProblem('BAD_TOKEN', 'The link is not valid, was used, or has expired.', 'Ask for a new one.');
 }
 

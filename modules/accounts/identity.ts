@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { passkey } from '@better-auth/passkey';
-import { HOME_TENANT, type Role } from '@millrace/contracts';
+import { HOME_TENANT, nameKeyOf, type Role } from '@millrace/contracts';
 import type { Database } from '@millrace/platform/database';
 import { APIError, betterAuth } from 'better-auth';
 import { drizzleAdapter } from 'better-auth/adapters/drizzle';
@@ -108,6 +108,7 @@ export function createIdentity({
         tenant: { type: 'string', required: true, defaultValue: HOME_TENANT, input: false },
         role: { type: 'string', required: true, defaultValue: 'viewer', input: false },
         disabled: { type: 'boolean', required: true, defaultValue: false, input: false },
+        nameKey: { type: 'string', required: false, input: false },
         version: { type: 'number', required: true, defaultValue: 1, input: false },
       },
     },
@@ -122,11 +123,11 @@ export function createIdentity({
       resetPasswordTokenExpiresIn: TOKEN_BY_MAIL_S,
       password: { hash: passwords.hash, verify: ({ hash, password }) => passwords.verify(hash, password) },
       sendResetPassword: async ({ user, token }) => {
-        mailer?.send({ to: user.email, kind: 'reset', name: user.name, link: `${baseUrl}/reset-password?token=${token}` });
+        mailer?.send({ to: user.email, kind: 'reset', link: `${baseUrl}/reset-password?token=${token}` });
       },
       onPasswordReset: async ({ user }) => onReset(user.id),
       onExistingUserSignUp: async ({ user }) => {
-        mailer?.send({ to: user.email, kind: 'known', name: user.name, link: `${baseUrl}/sign-in` });
+        mailer?.send({ to: user.email, kind: 'known', link: `${baseUrl}/sign-in` });
       },
     },
     emailVerification: {
@@ -135,7 +136,7 @@ export function createIdentity({
       expiresIn: TOKEN_BY_MAIL_S,
       sendVerificationEmail: async ({ user, token }) => {
         if (joining.getStore()?.verified) return;
-        mailer?.send({ to: user.email, kind: 'verify', name: user.name, link: `${baseUrl}/verify-email?token=${token}` });
+        mailer?.send({ to: user.email, kind: 'verify', link: `${baseUrl}/verify-email?token=${token}` });
       },
     },
     session: {
@@ -170,7 +171,7 @@ export function createIdentity({
             return {
               data: {
                 ...user,
-                ...(place ? { tenant: place.tenant, role: place.role } : {}),
+                ...(place ? { tenant: place.tenant, role: place.role, nameKey: nameKeyOf(user.name) } : {}),
                 ...(place?.verified && { emailVerified: true }),
               },
             };

@@ -1,6 +1,6 @@
 import { ENDPOINTS, type InstrumentId, type Permission, type Principal, type SignInOptions } from '@millrace/contracts';
 import type { ZoneHost } from '@millrace/kernel';
-import { ApiProblem, type Deed, type Identify, type Routes, type TrafficOf } from '@millrace/platform/http';
+import { ApiProblem, type Deed, type Identify, MemoryRateLimiter, type Routes, type TrafficOf } from '@millrace/platform/http';
 import type { Projection } from '@millrace/platform/log';
 import type { FanOut } from '@millrace/platform/redis';
 import type { Hub, InitialEvent } from '@millrace/platform/streams';
@@ -22,6 +22,7 @@ import { signInRoutes } from './sign-in-routes.ts';
 import { snapshotWorker } from './snapshots.ts';
 import { tenantRoutes } from './tenant-routes.ts';
 import { consumeCode } from './used-codes.ts';
+import { UserNames } from './user-names.ts';
 import { tenantChannel } from './user-stream.ts';
 import { accountZone } from './zone.ts';
 
@@ -93,6 +94,7 @@ export function openAccounts(settings: AccountSettings): Accounts {
     return begun;
   };
   const members = new Members(database);
+  const names = new UserNames(database);
   host.register(accountZone);
   const own = new OwnAccounts({ host, hub, members, onTrouble });
   const keys = new ApiKeys(database, clock, needsSecondFactor);
@@ -120,6 +122,7 @@ export function openAccounts(settings: AccountSettings): Accounts {
     identity: () => current().identity,
     baseUrl: () => current().baseUrl,
     members,
+    names,
     keys,
     audit,
     principals,
@@ -127,11 +130,13 @@ export function openAccounts(settings: AccountSettings): Accounts {
     lockout: new Lockout(database, clock),
     consumeCode: (user, code) => consumeCode(database, user, code),
     mailer,
+    isOpen,
+    limiter: new MemoryRateLimiter(() => clock.elapsed()),
     providers: providers.map(({ id }) => id),
   };
   const notify = async (id: string, what: Notice) => {
     const user = mailer && (await members.user(id));
-    if (user) mailer.send({ to: user.email, kind: what, name: user.name, link: `${current().baseUrl}/account` });
+    if (user) mailer.send({ to: user.email, kind: what, link: `${current().baseUrl}/account` });
   };
   const onCreated = (user: string) => {
     own.stand(user).catch((error) => onTrouble('an account cannot be created yet; it will be when its user comes', error));
@@ -170,6 +175,7 @@ export function openAccounts(settings: AccountSettings): Accounts {
     },
     begin: async (baseUrl) => {
       await members.begin();
+      await names.completeAll();
       begun = {
         identity: createIdentity({
           database,

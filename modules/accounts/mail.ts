@@ -4,8 +4,6 @@ import type { Letter, Post } from '@millrace/platform/mail';
 interface Mail {
   readonly to: string;
   readonly kind: keyof typeof WORDS;
-  /** Whom it is for. */
-  readonly name: string;
   readonly link: string;
 }
 
@@ -84,19 +82,12 @@ export function mailerOver(post: Post, onTrouble: (message: string, detail: unkn
   };
 }
 
-export function letterOf({ to, kind, name, link }: Mail): Letter {
+/** Nothing in it was chosen by a user: whoever signs up with somebody else’s address must not put words or links of its own before that person. */
+export function letterOf({ to, kind, link }: Mail): Letter {
   const { en, ko } = WORDS[kind];
   return {
     to,
     subject: `Millrace: ${en[0]} / ${ko[0]}`,
-    text: `${plain(name)},\n\n${en[1]}\n${ko[1]}\n\n${link}\n`,
+    text: `${en[1]}\n${ko[1]}\n\n${link}\n`,
   };
-}
-
-/** A name that its owner chose must not bring lines or links of its own into a letter. */
-function plain(name: string): string {
-  return name
-    .replace(/[\p{C}\s]+/gu, ' ')
-    .replace(/https?:|\/\/|www\./gi, '')
-    .trim();
 }

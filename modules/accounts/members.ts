@@ -1,7 +1,7 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { HOME_TENANT, type Member, type Passkey, type Role, type Tenant, type Tier, type UserSession } from '@millrace/contracts';
 import type { Database } from '@millrace/platform/database';
-import { and, asc, count, desc, eq, gt, isNull, ne, type SQL, sql } from 'drizzle-orm';
+import { and, asc, count, desc, eq, gt, isNull, ne, or, type SQL, sql } from 'drizzle-orm';
 import { invitations, tenants, userPasskeys, userSessions, users } from './tables/tables.ts';
 
 const INVITATION_MS = 7 * 86_400_000;
@@ -222,13 +222,19 @@ export class Members {
     return { word, expiresAt: now + INVITATION_MS };
   }
 
-  /** Takes an invitation, once; null when there is none, or it was used or has expired. */
-  async accept(word: string): Promise<Welcome | null> {
+  /** The invitation that lets someone with that address in; null when there is none, or it was used, has expired, or is for another address. */
+  async invitation(word: string, email: string): Promise<Welcome | null> {
+    const [found] = await this.#database.drizzle.select(welcome).from(invitations).where(isValid(word, email));
+    return found ?? null;
+  }
+
+  /** Takes it, once; null as above. */
+  async accept(word: string, email: string): Promise<Welcome | null> {
     const [taken] = await this.#database.drizzle
       .update(invitations)
       .set({ usedAt: new Date() })
-      .where(and(eq(invitations.wordHash, hashOf(word)), isNull(invitations.usedAt), gt(invitations.expiresAt, new Date())))
-      .returning({ id: invitations.id, tenant: invitations.tenant, role: invitations.role, email: invitations.email });
+      .where(isValid(word, email))
+      .returning(welcome);
     return taken ?? null;
   }
 
@@ -263,6 +269,13 @@ export class Members {
 function shown({ user, passkeys }: { user: typeof users.$inferSelect; passkeys: number }): Member {
   const { id, name, email, role, disabled, twoFactorEnabled, createdAt } = user;
   return { id, name, email, role, disabled, secondFactor: twoFactorEnabled, passkeys, createdAt: createdAt.getTime() };
+}
+
+const welcome = { id: invitations.id, tenant: invitations.tenant, role: invitations.role, email: invitations.email };
+
+function isValid(word: string, email: string): SQL | undefined {
+  const isFor = or(isNull(invitations.email), eq(invitations.email, email));
+  return and(eq(invitations.wordHash, hashOf(word)), isNull(invitations.usedAt), gt(invitations.expiresAt, new Date()), isFor);
 }
 
 const hashOf = (word: string) => createHash('sha256').update(word).digest('base64url');

@@ -1,4 +1,4 @@
-import { ENDPOINTS, type Passkey, type SignInStand } from '@millrace/contracts';
+import { ENDPOINTS, normalizedName, type Passkey, type SignInStand } from '@millrace/contracts';
 import { ApiProblem, type Routes } from '@millrace/platform/http';
 import type { FastifyRequest } from 'fastify';
 import {
@@ -16,7 +16,7 @@ import {
 import { asking, notFresh } from './auth-problems.ts';
 import { FRESH_S } from './identity.ts';
 import { passkeyOrigin } from './passkeys.ts';
-import { noteSignIn } from './sign-in-routes.ts';
+import { noteSignIn } from './sign-in.ts';
 
 /** Whose they are is known only once they were verified. */
 const SHOWN_PASSKEYS = 'passkeys';
@@ -99,14 +99,14 @@ export function passkeyRoutes(routes: Routes, parts: AccountParts): void {
     await requireRoom(user);
     const { headers, response } = await asking(() =>
       parts.identity().api.verifyPasskeyRegistration({
-        body: { response: body.credential, name: body.name.trim() },
+        body: { response: body.credential, name: normalizedName(body.name) },
         headers: headersOf(raw),
         returnHeaders: true,
       }),
     );
     relay(reply, headers);
     principals.forgetUser(user);
-    await note(parts, raw, principal, 'passkey added', response.id, { name: body.name.trim() });
+    await note(parts, raw, principal, 'passkey added', response.id, { name: normalizedName(body.name) });
     await parts.notify(user, 'passkeyAdded');
     const made = (await members.passkeys(user)).find(({ id }) => id === response.id);
     if (!made) throw new Error('a passkey that was kept is not there');

@@ -1,17 +1,11 @@
 import { ENDPOINTS, type SignInStand, type SigningKeys } from '@millrace/contracts';
 import { ApiProblem, type Routes } from '@millrace/platform/http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { type AccountParts, attempt, attemptFrom, DONE, headersOf, note, refuseFor, relay, requireSession } from './asked.ts';
-import { asking, requireStrong } from './auth-problems.ts';
-import { ACCESS_TOKEN_S, joining } from './identity.ts';
-import type { Welcome } from './members.ts';
-
-interface SignUpRequest {
-  readonly name: string;
-  readonly email: string;
-  readonly password: string;
-  readonly invitation?: string;
-}
+import { type AccountParts, attemptFrom, DONE, headersOf, note, refuseFor, relay, requireSession } from './asked.ts';
+import { asking, badToken, requireStrong } from './auth-problems.ts';
+import { ACCESS_TOKEN_S } from './identity.ts';
+import { noteSignIn, signIn } from './sign-in.ts';
+import { signUp } from './sign-up.ts';
 
 const SIX_DIGITS = /^\d{6}$/;
 
@@ -19,44 +13,9 @@ const SIX_DIGITS = /^\d{6}$/;
 export function signInRoutes(routes: Routes, parts: AccountParts): void {
   const { members, lockout } = parts;
 
-  routes.answer(ENDPOINTS.signUp, ({ body, raw, reply }) => attemptFrom(lockout, reply, 'sign-up', raw.ip, () => signUp(body, raw, reply)));
-
-  const signUp = async (body: SignUpRequest, raw: FastifyRequest, reply: FastifyReply): Promise<SignInStand> => {
-    const email = body.email.toLowerCase();
-    // Looked at first: whatever is wrong with the password must not use the invitation up.
-    await requireStrong(body.password, [body.name, email]);
-    const welcome = body.invitation === undefined ? null : await members.accept(body.invitation);
-    if (body.invitation !== undefined && !isFor(welcome, email)) {
-      if (welcome) await members.giveBack(welcome);
-      throw new ApiProblem('BAD_TOKEN', 'The invitation is not valid, was used, or is for another address.', 'Ask for a new one.');
-    }
-    const make = () =>
-      asking(() =>
-        parts.identity().api.signUpEmail({
-          body: { name: body.name.trim(), email, password: body.password },
-          headers: headersOf(raw),
-          returnHeaders: true,
-        }),
-      );
-    // An address that was invited is vouched for by who invited it; of the first user nobody could ask for more than the terminal.
-    const verified = welcome !== null && (welcome.email !== null || parts.mailer === null || !(await members.hasUsers()));
-    const making = welcome ? joining.run({ tenant: welcome.tenant, role: welcome.role, verified }, make) : make();
-    const made = await making.catch(async (error) => {
-      if (welcome) await members.giveBack(welcome);
-      throw error;
-    });
-    if (welcome) {
-      // Where there was such a user already, the answer says nothing of it, and the invitation is still good.
-      if (await members.user(made.response.user.id))
-        await note(parts, raw, { tenant: welcome.tenant, name: body.name.trim(), user: made.response.user.id }, 'user joined', email, {
-          role: welcome.role,
-        });
-      else await members.giveBack(welcome);
-    }
-    if (made.response.token === null && verified) return signIn(parts, raw, reply, email, body.password);
-    relay(reply, made.headers);
-    return { status: made.response.token === null ? 'verify-email' : 'signed-in' };
-  };
+  routes.answer(ENDPOINTS.signUp, ({ body, raw, reply }) =>
+    attemptFrom(lockout, reply, 'sign-up', raw.ip, () => signUp(parts, body, raw, reply)),
+  );
 
   routes.answer(ENDPOINTS.signIn, ({ body, raw, reply }) => signIn(parts, raw, reply, body.email.toLowerCase(), body.password));
 
@@ -112,6 +71,7 @@ export function signInRoutes(routes: Routes, parts: AccountParts): void {
   routes.stream(ENDPOINTS.finishProvider, async ({ params, raw, reply }) => {
     requireProvider(params.provider);
     const answer = await parts.identity().handler(new Request(parts.baseUrl() + raw.url, { headers: headersOf(raw) }));
+    await parts.names.completeAll();
     relay(reply, answer.headers);
     return reply.redirect(
       answer.headers.get('location') ?? `${parts.baseUrl()}/sign-in?error=${answer.status === 403 ? 'not_allowed' : 'failed'}`,
@@ -153,12 +113,17 @@ export function signInRoutes(routes: Routes, parts: AccountParts): void {
     return DONE;
   });
 
-  routes.answer(ENDPOINTS.resetPassword, async ({ body }) => {
-    // Looked at first: whatever is wrong with the password must not use the link up.
-    await requireStrong(body.password, []);
-    await asking(() => parts.identity().api.resetPassword({ body: { token: body.token, newPassword: body.password } }));
-    return DONE;
-  });
+  routes.answer(ENDPOINTS.resetPassword, ({ body, raw, reply }) =>
+    attemptFrom(lockout, reply, 'password reset', raw.ip, async () => {
+      const { internalAdapter } = await parts.identity().$context;
+      const link = await asking(() => internalAdapter.findVerificationValue(`reset-password:${body.token}`));
+      if (!link || link.expiresAt < new Date()) throw badToken();
+      // Before the link is used: whatever is wrong with the password must not use it up.
+      await requireStrong(body.password, []);
+      await asking(() => parts.identity().api.resetPassword({ body: { token: body.token, newPassword: body.password } }));
+      return DONE;
+    }),
+  );
 
   routes.answer(ENDPOINTS.getSigningKeys, async () => (await asking(() => parts.identity().api.getJwks())) as SigningKeys);
 
@@ -167,33 +132,6 @@ export function signInRoutes(routes: Routes, parts: AccountParts): void {
     const { token } = await asking(() => parts.identity().api.getToken({ headers: headersOf(raw) }));
     return { accessToken: token, expiresAt: Date.now() + ACCESS_TOKEN_S * 1_000 };
   });
-}
-
-async function signIn(
-  parts: AccountParts,
-  raw: FastifyRequest,
-  reply: FastifyReply,
-  email: string,
-  password: string,
-): Promise<SignInStand> {
-  const { lockout } = parts;
-  const { headers, response } = await attempt(lockout, reply, email, raw.ip, () =>
-    asking(() => parts.identity().api.signInEmail({ body: { email, password }, headers: headersOf(raw), returnHeaders: true })),
-  );
-  await lockout.succeeded(email, raw.ip);
-  relay(reply, headers);
-  if ((response as { twoFactorRedirect?: boolean }).twoFactorRedirect) return { status: 'second-factor' };
-  await noteSignIn(parts, raw, response.user.id, 'password');
-  return { status: 'signed-in' };
-}
-
-export async function noteSignIn(parts: AccountParts, raw: FastifyRequest, id: string, by: string): Promise<void> {
-  const user = await parts.members.user(id);
-  if (user) await note(parts, raw, { tenant: user.tenant, name: user.name, user: id }, 'signed in', user.email, { by });
-}
-
-function isFor(welcome: Welcome | null, email: string): welcome is Welcome {
-  return welcome !== null && (welcome.email === null || welcome.email === email);
 }
 
 /** What is asked here must not tell whether there is such a user: neither by what it answers nor by failing. */

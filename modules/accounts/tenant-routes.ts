@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream';
-import { ENDPOINTS, type Principal } from '@millrace/contracts';
+import { ENDPOINTS, normalizedName, type Principal } from '@millrace/contracts';
 import { ApiProblem, type Routes } from '@millrace/platform/http';
 import { type AccountParts, note, requirePerson } from './asked.ts';
 import { exportedLines } from './audit.ts';
@@ -21,7 +21,8 @@ export function tenantRoutes(routes: Routes, parts: AccountParts): void {
   // Whoever lets others in lets in more than a key was made for: that is for people.
   routes.answer(ENDPOINTS.createTenant, async ({ body, raw, principal }) => {
     requirePerson(principal);
-    if (!(await members.found(body))) throw new ApiProblem('WRONG_STATE', `There is a tenant "${body.id}" already.`, 'Choose another id.');
+    if (!(await members.found({ ...body, name: normalizedName(body.name) })))
+      throw new ApiProblem('WRONG_STATE', `There is a tenant "${body.id}" already.`, 'Choose another id.');
     await note(parts, raw, principal, 'tenant founded', body.id, { name: body.name, tier: body.tier });
     const { word, expiresAt } = await members.invite({
       tenant: body.id,
@@ -34,7 +35,7 @@ export function tenantRoutes(routes: Routes, parts: AccountParts): void {
 
   routes.answer(ENDPOINTS.changeTenant, async ({ params, body, raw, principal }) => {
     await requireTenant(principal, params.tenant);
-    await members.changeTenant(params.tenant, body);
+    await members.changeTenant(params.tenant, { ...body, ...(body.name !== undefined && { name: normalizedName(body.name) }) });
     await parts.revocations.changed();
     await note(parts, raw, principal, 'tenant changed', params.tenant, body);
     const changed = (await members.tenants()).find(({ id }) => id === params.tenant);
@@ -58,7 +59,7 @@ export function tenantRoutes(routes: Routes, parts: AccountParts): void {
       invitedBy: principal.user ?? principal.name,
     });
     await note(parts, raw, { ...principal, tenant: params.tenant }, 'user invited', email ?? 'whoever has the link', { role: body.role });
-    if (email !== null) mailer?.send({ to: email, kind: 'invite', name: email, link: linkOf(word) });
+    if (email !== null) mailer?.send({ to: email, kind: 'invite', link: linkOf(word) });
     return { link: linkOf(word), expiresAt };
   });
 

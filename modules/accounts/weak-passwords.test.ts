@@ -20,3 +20,10 @@ test('a phrase, or what a password manager makes, is one', async () => {
   for (const password of ['a mill turns while water runs', 'correct horse battery staple', 'xK9#mQ2$vL7n', '물레방아는 물이 흐르면 돈다'])
     assert.equal(await isWeak(password, ['Kim', 'kim@example.com']), false, password);
 });
+
+test('fault 26: a long password is as good as the better one of its two ends', async () => {
+  const strong = 'seven herons over a quiet weir';
+  assert.equal(await isWeak('p4$$w0rd'.repeat(16), []), true);
+  assert.equal(await isWeak(`${'a'.repeat(60)}${strong}`, []), false);
+  assert.equal(await isWeak(`${strong}${'a'.repeat(60)}`, []), false);
+});

@@ -1,8 +1,15 @@
+import { DISPLAY_NAME, isDisplayName } from '@millrace/contracts';
 import { Ajv } from 'ajv';
 import type { FastifySchemaCompiler } from 'fastify';
 
 /** Problem documents name the value that is wrong. */
-const OPTIONS = { strict: false, useDefaults: true, removeAdditional: false, verbose: true } as const;
+const OPTIONS = {
+  strict: false,
+  useDefaults: true,
+  removeAdditional: false,
+  verbose: true,
+  formats: { [DISPLAY_NAME]: isDisplayName },
+} as const;
 
 /**
  * What is asked is checked against the schemas of its endpoint. Addresses hold nothing but text, so numbers and such are read out of it there; JSON says

@@ -3,9 +3,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import type { Account, AuditLine, AuditVerdict } from '@millrace/contracts';
+import type { Account, AuditLine, AuditVerdict, Invitation } from '@millrace/contracts';
 import { WITHOUT_WORLD } from '../server.ts';
-import { type Guarded, startGuarded } from './visitor.ts';
+import { type Guarded, PASSWORD, startGuarded, wordIn } from './visitor.ts';
 
 /*
  * Who did something stays known, whatever people call themselves.
@@ -40,5 +40,44 @@ describe('names', () => {
       'every line names a user',
     );
     assert.partialDeepStrictEqual(await guarded.owner.get<AuditVerdict>('POST', '/tenants/main/audit/verify'), { brokenAt: null });
+  });
+
+  test('fault 27: a user’s name is visible text that no other user of the tenant has', async () => {
+    const member = await guarded.member('trader');
+    const { name: own } = await member.get<Account>('GET', '/account');
+    for (const name of ['\u200b\u200b', 'Kim\u202e', 'Kim\nLee', 'a\u0000b', '\u3164'])
+      assert.equal(await member.refusal('POST', '/account', { name }), 'BAD_REQUEST', JSON.stringify(name));
+    for (const name of ['Owner', ' OWNER ', 'Ｏｗｎｅｒ'])
+      assert.equal(await member.refusal('POST', '/account', { name }), 'NAME_TAKEN', name);
+    const { link } = await guarded.owner.get<Invitation>('POST', '/tenants/main/invitations', { role: 'viewer' });
+    const wish = { name: 'owner', email: 'second@example.com', password: PASSWORD, invitation: wordIn(link) };
+    assert.equal(await guarded.visitor().refusal('POST', '/auth/sign-up', wish), 'NAME_TAKEN');
+    // What was refused has not used the invitation up.
+    await guarded.visitor().signUp('Another', 'second@example.com', wordIn(link));
+    // One's own name may be written otherwise, and a name that was given up is free.
+    await member.get('POST', '/account', { name: own.toUpperCase() });
+    await member.get('POST', '/account', { name: '  Lee   Min-ji ' });
+    assert.equal((await member.get<Account>('GET', '/account')).name, 'Lee Min-ji');
+    const other = await guarded.member('trader');
+    await other.get('POST', '/account', { name: own });
+    // In another tenant it is free as well.
+    const elsewhere = await guarded.tenant('acme');
+    await elsewhere.get('POST', '/account', { name: 'Owner' });
+    for (const name of ['\u200b', 'a\u202eb'])
+      assert.equal(await guarded.owner.refusal('POST', '/tenants', { id: 'blank', name, tier: 'free' }), 'BAD_REQUEST');
+  });
+
+  test('fault 26: a password’s strength is looked at only for who may sign up, and not without end', async () => {
+    const stranger = guarded.visitor();
+    const wish = { name: 'Stranger', email: 'stranger@example.com', password: 'p4$$w0rd'.repeat(16) };
+    assert.equal(await stranger.refusal('POST', '/auth/sign-up', wish), 'NOT_ALLOWED');
+    assert.equal(await stranger.refusal('POST', '/auth/sign-up', { ...wish, invitation: 'made-up' }), 'BAD_TOKEN');
+    assert.equal(await stranger.refusal('POST', '/auth/reset-password', { token: 'made-up', password: wish.password }), 'BAD_TOKEN');
+    const { link } = await guarded.owner.get<Invitation>('POST', '/tenants/main/invitations', { role: 'viewer' });
+    const codes: string[] = [];
+    for (let tries = 0; tries < 25; tries++)
+      codes.push(await stranger.refusal('POST', '/auth/sign-up', { ...wish, invitation: wordIn(link) }));
+    assert.equal(codes[0], 'BAD_PASSWORD');
+    assert.ok(codes.includes('RATE_LIMITED'), codes.join());
   });
 });

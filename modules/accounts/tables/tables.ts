@@ -21,6 +21,8 @@ export const users = pgTable(
   {
     id: text('id').primaryKey(),
     name: text('name').notNull(),
+    /** What must be unique in the tenant; see contracts/display-name.ts. Null where another user had the name before there were keys. */
+    nameKey: text('name_key'),
     email: text('email').notNull(),
     emailVerified: boolean('email_verified').notNull().default(false),
     image: text('image'),
@@ -35,7 +37,11 @@ export const users = pgTable(
     /** Counts the changes of what this user may do; triggers raise it. Access tokens name it: those of an older version are revoked. */
     version: integer('version').notNull().default(1),
   },
-  (table) => [uniqueIndex('users_email').on(table.email), index('users_tenant').on(table.tenant)],
+  (table) => [
+    uniqueIndex('users_email').on(table.email),
+    index('users_tenant').on(table.tenant),
+    uniqueIndex('users_name').on(table.tenant, table.nameKey),
+  ],
 );
 
 const ofUser = () =>

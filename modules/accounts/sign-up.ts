@@ -1,0 +1,66 @@
+import { HOME_TENANT, normalizedName, type SignInStand } from '@millrace/contracts';
+import { ApiProblem } from '@millrace/platform/http';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { type AccountParts, headersOf, note, relay } from './asked.ts';
+import { asking, requireStrong } from './auth-problems.ts';
+import { joining } from './identity.ts';
+import type { Welcome } from './members.ts';
+import { signIn } from './sign-in.ts';
+
+interface SignUpRequest {
+  readonly name: string;
+  readonly email: string;
+  readonly password: string;
+  readonly invitation?: string;
+}
+
+/** Passwords whose strength is looked at, of one address: that takes a processor tens of milliseconds. */
+const STRENGTH_CHECKS = { requestsPerSecond: 0.5, burst: 20 };
+
+/** Makes a user. What costs little is looked at first: who may not sign up learns that before anything is computed. */
+export async function signUp(parts: AccountParts, body: SignUpRequest, raw: FastifyRequest, reply: FastifyReply): Promise<SignInStand> {
+  const { members } = parts;
+  const email = body.email.toLowerCase();
+  const name = normalizedName(body.name);
+  const offered = body.invitation === undefined ? null : await members.invitation(body.invitation, email);
+  if (body.invitation !== undefined && !offered) throw badInvitation();
+  if (!offered && !parts.isOpen) throw new ApiProblem('NOT_ALLOWED', 'Sign-up is by invitation.', 'Ask an administrator for a link.');
+  await parts.names.requireFree(offered?.tenant ?? HOME_TENANT, name);
+  if (!parts.limiter.take(raw.ip, STRENGTH_CHECKS, 1).isAllowed)
+    throw new ApiProblem('RATE_LIMITED', `Too many passwords were tried from ${raw.ip}.`, 'Wait some seconds, then try again.');
+  await requireStrong(body.password, [name, email]);
+  // Taken only now: whatever is wrong with the rest must not use it up. Somebody else may have been faster.
+  const invitation = body.invitation === undefined ? null : await members.accept(body.invitation, email);
+  if (body.invitation !== undefined && !invitation) throw badInvitation();
+  // An address that was invited is vouched for by who invited it; of the first user nobody could ask for more than the terminal.
+  const verified = invitation !== null && (invitation.email !== null || parts.mailer === null || !(await members.hasUsers()));
+  const make = () =>
+    asking(() =>
+      parts.identity().api.signUpEmail({ body: { name, email, password: body.password }, headers: headersOf(raw), returnHeaders: true }),
+    );
+  const { tenant, role } = invitation ?? { tenant: HOME_TENANT, role: 'viewer' as const };
+  const made = await joining.run({ tenant, role, verified }, make).catch(async (error) => {
+    if (invitation) await members.giveBack(invitation);
+    throw error;
+  });
+  if (invitation) await noteJoined(parts, raw, invitation, { id: made.response.user.id, name, email });
+  if (made.response.token === null && verified) return signIn(parts, raw, reply, email, body.password);
+  relay(reply, made.headers);
+  return { status: made.response.token === null ? 'verify-email' : 'signed-in' };
+}
+
+/** Where there was a user with that address already, the answer says nothing of it, and the invitation is still good. */
+async function noteJoined(
+  parts: AccountParts,
+  raw: FastifyRequest,
+  invitation: Welcome,
+  { id, name, email }: { id: string; name: string; email: string },
+): Promise<void> {
+  const { tenant, role } = invitation;
+  if (await parts.members.user(id)) await note(parts, raw, { tenant, name, user: id }, 'user joined', email, { role });
+  else await parts.members.giveBack(invitation);
+}
+
+function badInvitation(): ApiProblem {
+  return new ApiProblem('BAD_TOKEN', 'The invitation is not valid, was used, or is for another address.', 'Ask for a new one.');
+}

@@ -1,0 +1,92 @@
+import { isDisplayName, nameKeyOf, normalizedName } from '@millrace/contracts';
+import type { Database } from '@millrace/platform/database';
+import { ApiProblem } from '@millrace/platform/http';
+import { and, asc, eq, isNull, ne } from 'drizzle-orm';
+import { users } from './tables/tables.ts';
+
+/** What is left of a name for a number behind it. */
+const CHARACTERS_MAX = 58;
+const UNIQUE_VIOLATION = '23505';
+
+/** Names of users: no two of a tenant have the same, and the table refuses that whoever writes to it. */
+export class UserNames {
+  readonly #database: Database;
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  /**
+   * Gives every user a name of its own that has none yet: whoever another site made known, and users of the time before names were told apart. Of several
+   * who are called the same, all but the first get a number behind it.
+   */
+  async completeAll(): Promise<void> {
+    const unkeyed = await this.#database.drizzle
+      .select({ id: users.id, tenant: users.tenant, name: users.name })
+      .from(users)
+      .where(isNull(users.nameKey))
+      .orderBy(asc(users.createdAt));
+    for (const { id, tenant, name } of unkeyed) {
+      const change = await this.#free(tenant, name);
+      // Whoever took it meanwhile is another server that does the same.
+      await this.#unlessTaken(() =>
+        this.#database.drizzle
+          .update(users)
+          .set(change)
+          .where(and(eq(users.id, id), isNull(users.nameKey))),
+      );
+    }
+  }
+
+  /** @throws ApiProblem NAME_TAKEN where another user of the tenant has it */
+  async requireFree(tenant: string, name: string, own: string | null = null): Promise<void> {
+    if (await this.#isTaken(tenant, name, own)) throw taken(name);
+  }
+
+  async #free(tenant: string, wanted: string): Promise<{ name: string; nameKey: string }> {
+    const base = normalizedName(wanted).slice(0, CHARACTERS_MAX);
+    const stem = isDisplayName(base) ? base : 'User';
+    for (let number = 1; ; number++) {
+      const name = number === 1 ? stem : `${stem} ${number}`;
+      if (!(await this.#isTaken(tenant, name, null))) return { name, nameKey: nameKeyOf(name) };
+    }
+  }
+
+  /** @throws ApiProblem NAME_TAKEN where another user of the tenant has it */
+  async change(tenant: string, user: string, wanted: string): Promise<string> {
+    const name = normalizedName(wanted);
+    await this.requireFree(tenant, name, user);
+    const change = { name, nameKey: nameKeyOf(name), updatedAt: new Date() };
+    const isChanged = await this.#unlessTaken(() => this.#database.drizzle.update(users).set(change).where(eq(users.id, user)));
+    if (!isChanged) throw taken(name);
+    return name;
+  }
+
+  async #isTaken(tenant: string, name: string, own: string | null): Promise<boolean> {
+    const others = await this.#database.drizzle
+      .select({ id: users.id })
+      .from(users)
+      .where(and(eq(users.tenant, tenant), eq(users.nameKey, nameKeyOf(name)), own === null ? undefined : ne(users.id, own)))
+      .limit(1);
+    return others.length > 0;
+  }
+
+  /** Whether it was written: somebody else may take a name at the same moment. */
+  async #unlessTaken(write: () => Promise<unknown>): Promise<boolean> {
+    try {
+      await write();
+      return true;
+    } catch (error) {
+      if ((error as { cause?: { code?: string } }).cause?.code === UNIQUE_VIOLATION) return false;
+      throw error;
+    }
+  }
+}
+
+function taken(name: string): ApiProblem {
+  return new ApiProblem(
+    'NAME_TAKEN',
+    `Another user has the name "${name}", or one that differs in case or spaces only.`,
+    'Choose another name.',
+  );
+}

@@ -77,7 +77,7 @@ async function serve(): Promise<void> {
     );
     made[tier] = [];
     for (let index = 0; index < count; index++)
-      made[tier].push((await keys.create(tier, { name: `${index}`, scopes: ['market:read'], expiresAt: null })).key);
+      made[tier].push((await keys.create(tier, { name: `${index}`, scopes: ['market:read'], expiresAt: Date.now() + 86_400_000 })).key);
   }
   const gateway = await openBenchDoor({
     connectionsMax: 1_000,

@@ -242,6 +242,12 @@ export const Config = Type.Object(
               description: 'After so long one signs in again, however much a session is used.',
             }),
           ),
+          keyDays: Type.Optional(
+            Type.Integer({ minimum: 1, maximum: 3_650, default: 90, description: 'After so long an API key ends that does not say when.' }),
+          ),
+          keyDaysMax: Type.Optional(
+            Type.Integer({ minimum: 1, maximum: 3_650, default: 365, description: 'The longest an API key may be asked for.' }),
+          ),
           secondFactor: Type.Optional(
             Type.Unsafe<'optional' | 'operators'>(
               Type.Enum(['optional', 'operators'], {

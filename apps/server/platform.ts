@@ -354,6 +354,7 @@ function accountsOf(
     server: settings.database.url === undefined ? null : serverId(settings.data),
     isShared: settings.database.url !== undefined,
     sessionHours: settings.accounts.sessionHours,
+    keyDays: { usual: settings.accounts.keyDays, most: settings.accounts.keyDaysMax },
     needsSecondFactor: settings.accounts.secondFactor === 'operators',
     guests: settings.worlds.guests ? ['world:play'] : [],
     onTrouble,

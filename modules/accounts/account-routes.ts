@@ -1,8 +1,21 @@
 import { type Account, ENDPOINTS, normalizedName, type Principal, type Role, TIERS, type Tier } from '@millrace/contracts';
 import { ApiProblem, type Routes } from '@millrace/platform/http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { type AccountParts, attempt, DONE, headersOf, note, relay, requirePerson, requireSession, requireShownFactor } from './asked.ts';
+import {
+  type AccountParts,
+  attempt,
+  DONE,
+  headersOf,
+  note,
+  relay,
+  requireFresh,
+  requirePerson,
+  requireSession,
+  requireShownFactor,
+} from './asked.ts';
 import { asking, requireStrong } from './auth-problems.ts';
+
+const DAY_MS = 86_400_000;
 
 /** One’s own account: name, password, second factor, sessions, keys. */
 export function accountRoutes(routes: Routes, parts: AccountParts): void {
@@ -57,8 +70,9 @@ export function accountRoutes(routes: Routes, parts: AccountParts): void {
       }),
     );
     relay(reply, headers);
+    const keysEnded = body.endKeys ? await keys.revokeAll(principal.user as string) : 0;
     await parts.revocations.changed();
-    await note(parts, raw, principal, 'password changed', principal.user as string);
+    await note(parts, raw, principal, 'password changed', principal.user as string, { keysEnded });
     await parts.notify(principal.user as string, 'password');
     return DONE;
   });
@@ -121,17 +135,20 @@ export function accountRoutes(routes: Routes, parts: AccountParts): void {
   routes.answer(ENDPOINTS.listKeys, ({ principal }) => keys.list(requirePerson(principal).user));
 
   routes.answer(ENDPOINTS.createKey, async ({ body, raw, principal }) => {
-    const { user } = requirePerson(principal);
+    // A key lives on when an access token has long expired: whoever has only that must not make one.
+    const { user } = requireSession(principal);
+    await requireFresh(parts, raw);
+    await requireShownFactor(parts, principal);
     const beyond = body.scopes.filter((scope) => !principal.permissions.has(scope));
     if (beyond.length > 0)
       throw new ApiProblem('NOT_ALLOWED', `You have not the permission ${beyond.join(', ')} yourself.`, 'Leave it out.');
-    if (body.expiresAt !== undefined && body.expiresAt <= Date.now())
-      throw new ApiProblem('BAD_REQUEST', `${body.expiresAt} is past.`, 'Name a moment to come, epoch ms.');
+    const expiresAt = expiryOf(body.expiresAt, parts.keyDays);
     const most = TIERS[principal.tier as Tier].keys;
     if ((await keys.count(user)) >= most)
       throw new ApiProblem('WRONG_STATE', `You have ${most} keys, as many as your tier allows.`, 'Revoke one.');
-    const made = await keys.create(user, { name: normalizedName(body.name), scopes: body.scopes, expiresAt: body.expiresAt ?? null });
-    await note(parts, raw, principal, 'key made', made.about.id, { name: made.about.name, scopes: made.about.scopes });
+    const made = await keys.create(user, { name: normalizedName(body.name), scopes: body.scopes, expiresAt });
+    await note(parts, raw, principal, 'key made', made.about.id, { name: made.about.name, scopes: made.about.scopes, expiresAt });
+    await parts.notify(user, 'keyMade');
     return made;
   });
 
@@ -143,4 +160,18 @@ export function accountRoutes(routes: Routes, parts: AccountParts): void {
     await note(parts, raw, principal, 'key revoked', params.key);
     return DONE;
   });
+}
+
+/** When a key ends. @throws ApiProblem BAD_REQUEST for a moment that is past, or too far away */
+function expiryOf(wanted: number | undefined, { usual, most }: AccountParts['keyDays']): number {
+  const now = Date.now();
+  if (wanted === undefined) return now + Math.min(usual, most) * DAY_MS;
+  if (wanted <= now) throw new ApiProblem('BAD_REQUEST', `${wanted} is past.`, 'Name a moment to come, epoch ms.');
+  if (wanted > now + most * DAY_MS)
+    throw new ApiProblem(
+      'BAD_REQUEST',
+      `${wanted} is more than ${most} days away.`,
+      `Name an earlier moment, or raise accounts.keyDaysMax.`,
+    );
+  return wanted;
 }

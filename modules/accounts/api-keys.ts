@@ -45,7 +45,7 @@ export class ApiKeys {
 
   async create(
     user: string,
-    about: { name: string; scopes: readonly Permission[]; expiresAt: number | null },
+    about: { name: string; scopes: readonly Permission[]; expiresAt: number },
   ): Promise<{ key: string; about: ApiKey }> {
     const key = KEY_PREFIX + randomBytes(KEY_BYTES).toString('base64url');
     const row = {
@@ -56,7 +56,7 @@ export class ApiKeys {
       userId: user,
       scopes: about.scopes,
       createdAt: new Date(this.#clock.now()),
-      expiresAt: about.expiresAt === null ? null : new Date(about.expiresAt),
+      expiresAt: new Date(about.expiresAt),
       lastUsedAt: null,
     };
     await this.#database.drizzle.insert(apiKeys).values(row);
@@ -80,6 +80,12 @@ export class ApiKeys {
       .where(and(eq(apiKeys.id, id), eq(apiKeys.userId, user)))
       .returning({ id: apiKeys.id });
     return gone.length > 0;
+  }
+
+  /** How many keys that user had. */
+  async revokeAll(user: string): Promise<number> {
+    const gone = await this.#database.drizzle.delete(apiKeys).where(eq(apiKeys.userId, user)).returning({ id: apiKeys.id });
+    return gone.length;
   }
 
   /** Looks every key up again: something about their owners has changed. */

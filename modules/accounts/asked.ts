@@ -3,7 +3,8 @@ import { ApiProblem, type MemoryRateLimiter, type TrafficOf } from '@millrace/pl
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { ApiKeys } from './api-keys.ts';
 import type { AuditLog } from './audit.ts';
-import type { Identity } from './identity.ts';
+import { asking, notFresh } from './auth-problems.ts';
+import { FRESH_S, type Identity } from './identity.ts';
 import type { Lockout } from './lockout.ts';
 import type { Mailer, Notice } from './mail.ts';
 import type { Members } from './members.ts';
@@ -26,6 +27,8 @@ export interface AccountParts {
   readonly mailer: Mailer | null;
   /** Whether anyone may become a user of the home tenant. */
   readonly isOpen: boolean;
+  /** How long API keys last, and may last at most, days. */
+  readonly keyDays: { readonly usual: number; readonly most: number };
   /** Of what costs this process much. */
   readonly limiter: MemoryRateLimiter;
   /** Ids of the sites that may vouch for someone. */
@@ -60,6 +63,12 @@ export function requirePerson(principal: Principal): { user: string } {
 export function requireSession(principal: Principal): { user: string } {
   if (principal.user !== null && principal.kind === 'session') return { user: principal.user };
   throw new ApiProblem('NOT_ALLOWED', `This needs a browser’s session; it came with a ${principal.kind}.`, 'Sign in, and send the cookie.');
+}
+
+/** @throws ApiProblem SIGN_IN_AGAIN where the browser signed in too long ago */
+export async function requireFresh({ identity }: AccountParts, raw: FastifyRequest): Promise<void> {
+  const found = await asking(() => identity().api.getSession({ headers: headersOf(raw), query: { disableRefresh: true } }));
+  if (!found || Date.now() - found.session.createdAt.getTime() >= FRESH_S * 1_000) throw notFresh();
 }
 
 /**

@@ -38,6 +38,8 @@ export interface AccountSettings extends IdentificationSettings {
   readonly mailer: Mailer | null;
   readonly providers: readonly Provider[];
   readonly isOpen: boolean;
+  /** How long API keys last, and may last at most, days. */
+  readonly keyDays: AccountParts['keyDays'];
   /** What this server is called where several share the tables; null where it has them alone. */
   readonly server: string | null;
   /** Where accounts live as zones. */
@@ -131,6 +133,7 @@ export function openAccounts(settings: AccountSettings): Accounts {
     consumeCode: (user, code) => consumeCode(database, user, code),
     mailer,
     isOpen,
+    keyDays: settings.keyDays,
     limiter: new MemoryRateLimiter(() => clock.elapsed()),
     providers: providers.map(({ id }) => id),
   };

@@ -8,7 +8,7 @@ interface Mail {
 }
 
 /** A change to how someone signs in, which its owner should know of. */
-export type Notice = 'password' | 'factorOn' | 'factorOff' | 'codeAgain' | 'passkeyAdded' | 'passkeyRemoved';
+export type Notice = 'password' | 'factorOn' | 'factorOff' | 'codeAgain' | 'passkeyAdded' | 'passkeyRemoved' | 'keyMade';
 
 /** Sends mail; nobody waits for it, so that how long it takes tells nothing, and what fails is reported. */
 export interface Mailer {
@@ -67,6 +67,13 @@ const WORDS = {
   passkeyRemoved: {
     en: ['A passkey was removed', 'A passkey of your account was removed. If that was not you, look here at once.'],
     ko: ['패스키가 삭제되었습니다', '계정의 패스키가 삭제되었습니다. 본인이 아니라면 즉시 여기를 확인하세요.'],
+  },
+  keyMade: {
+    en: [
+      'An API key was made',
+      'An API key was made for your account. If that was not you, revoke it here and choose a new password at once.',
+    ],
+    ko: ['API 키가 발급되었습니다', '계정에 API 키가 발급되었습니다. 본인이 아니라면 즉시 여기에서 폐기하고 새 비밀번호를 정하세요.'],
   },
   invite: {
     en: ['You are invited', 'Open this link to create your account. It is good for seven days, once.'],

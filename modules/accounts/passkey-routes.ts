@@ -1,6 +1,5 @@
 import { ENDPOINTS, normalizedName, type Passkey, type SignInStand } from '@millrace/contracts';
 import { ApiProblem, type Routes } from '@millrace/platform/http';
-import type { FastifyRequest } from 'fastify';
 import {
   type AccountParts,
   attemptFrom,
@@ -9,12 +8,12 @@ import {
   note,
   refuseFor,
   relay,
+  requireFresh,
   requirePerson,
   requireSession,
   requireShownFactor,
 } from './asked.ts';
-import { asking, notFresh } from './auth-problems.ts';
-import { FRESH_S } from './identity.ts';
+import { asking } from './auth-problems.ts';
 import { passkeyOrigin } from './passkeys.ts';
 import { noteSignIn } from './sign-in.ts';
 
@@ -35,12 +34,6 @@ export function passkeyRoutes(routes: Routes, parts: AccountParts): void {
         `Browsers let no passkeys be used at ${baseUrl}.`,
         'Serve it over https under a name, and set publicUrl to that address.',
       );
-  };
-
-  const requireFresh = async (raw: FastifyRequest) => {
-    const found = await asking(() => parts.identity().api.getSession({ headers: headersOf(raw), query: { disableRefresh: true } }));
-    if (found && Date.now() - found.session.createdAt.getTime() < FRESH_S * 1_000) return;
-    throw notFresh();
   };
 
   const requireRoom = async (user: string) => {
@@ -116,7 +109,7 @@ export function passkeyRoutes(routes: Routes, parts: AccountParts): void {
   routes.answer(ENDPOINTS.removePasskey, async ({ params, raw, principal }) => {
     const { user } = requireSession(principal);
     await requireShownFactor(parts, principal);
-    await requireFresh(raw);
+    await requireFresh(parts, raw);
     if (!(await members.removePasskey(user, params.passkey, principal.credential)))
       throw new ApiProblem('NOT_FOUND', `You have no passkey "${params.passkey}".`, 'GET /api/v1/account/passkeys lists them.');
     await parts.revocations.changed();

@@ -14,8 +14,8 @@ interface SignUpRequest {
   readonly invitation?: string;
 }
 
-/** Passwords whose strength is looked at, of one address: that takes a processor tens of milliseconds. */
-const STRENGTH_CHECKS = { requestsPerSecond: 0.5, burst: 20 };
+/** Passwords of one address that are refused: to find that out takes a processor tens of milliseconds. */
+const WEAK_PASSWORDS = { requestsPerSecond: 0.5, burst: 20 };
 
 /** Makes a user. What costs little is looked at first: who may not sign up learns that before anything is computed. */
 export async function signUp(parts: AccountParts, body: SignUpRequest, raw: FastifyRequest, reply: FastifyReply): Promise<SignInStand> {
@@ -26,9 +26,12 @@ export async function signUp(parts: AccountParts, body: SignUpRequest, raw: Fast
   if (body.invitation !== undefined && !offered) throw badInvitation();
   if (!offered && !parts.isOpen) throw new ApiProblem('NOT_ALLOWED', 'Sign-up is by invitation.', 'Ask an administrator for a link.');
   await parts.names.requireFree(offered?.tenant ?? HOME_TENANT, name);
-  if (!parts.limiter.take(raw.ip, STRENGTH_CHECKS, 1).isAllowed)
-    throw new ApiProblem('RATE_LIMITED', `Too many passwords were tried from ${raw.ip}.`, 'Wait some seconds, then try again.');
-  await requireStrong(body.password, [name, email]);
+  if (parts.limiter.take(raw.ip, WEAK_PASSWORDS, 0).remaining < 1)
+    throw new ApiProblem('RATE_LIMITED', `Too many weak passwords were tried from ${raw.ip}.`, 'Wait some seconds, then try again.');
+  await requireStrong(body.password, [name, email]).catch((error) => {
+    parts.limiter.take(raw.ip, WEAK_PASSWORDS, 1);
+    throw error;
+  });
   // Taken only now: whatever is wrong with the rest must not use it up. Somebody else may have been faster.
   const invitation = body.invitation === undefined ? null : await members.accept(body.invitation, email);
   if (body.invitation !== undefined && !invitation) throw badInvitation();

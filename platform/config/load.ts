@@ -32,6 +32,8 @@ export interface Settings {
     readonly signUp: 'open' | 'invitation';
     readonly openMax: number;
     readonly sessionHours: number;
+    readonly keyDays: number;
+    readonly keyDaysMax: number;
     readonly secondFactor: 'optional' | 'operators';
     readonly providers: readonly ProviderConfig[];
   };

@@ -27,7 +27,7 @@ describe('OWASP ASVS 4.0.3, level 2', () => {
   /** A new user, by open sign-up: the owner may invite nobody yet. */
   async function signedUp(email: string): Promise<Visitor> {
     const visitor = guarded.visitor();
-    await visitor.get('POST', '/auth/sign-up', { name: 'Someone', email, password: PASSWORD });
+    await visitor.get('POST', '/auth/sign-up', { name: email, email, password: PASSWORD });
     return visitor;
   }
   after(async () => {

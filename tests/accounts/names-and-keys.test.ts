@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import type { Account, AuditLine, AuditVerdict, Invitation } from '@millrace/contracts';
+import type { AccessToken, Account, AuditLine, AuditVerdict, Invitation } from '@millrace/contracts';
 import { WITHOUT_WORLD } from '../server.ts';
 import { type Guarded, PASSWORD, startGuarded, wordIn } from './visitor.ts';
 
@@ -65,6 +65,24 @@ describe('names', () => {
     await elsewhere.get('POST', '/account', { name: 'Owner' });
     for (const name of ['\u200b', 'a\u202eb'])
       assert.equal(await guarded.owner.refusal('POST', '/tenants', { id: 'blank', name, tier: 'free' }), 'BAD_REQUEST');
+  });
+
+  test('fault 25: a key is made by who signed in lately, ends by itself, and with the password where that is wanted', async () => {
+    const DAY_MS = 86_400_000;
+    const member = await guarded.member('trader');
+    const { accessToken } = await member.get<AccessToken>('POST', '/auth/token');
+    const program = guarded.visitor({ authorization: `Bearer ${accessToken}` });
+    const wish = { name: 'bot', scopes: ['market:read'] };
+    assert.equal(await program.refusal('POST', '/account/keys', wish), 'NOT_ALLOWED');
+    const { key, about } = await member.key('bot', ['market:read']);
+    assert.ok(Math.abs((about.expiresAt ?? 0) - Date.now() - 90 * DAY_MS) < DAY_MS, String(about.expiresAt));
+    assert.equal(await member.refusal('POST', '/account/keys', { ...wish, expiresAt: Date.now() + 400 * DAY_MS }), 'BAD_REQUEST');
+    await member.get('POST', '/account/password', { current: PASSWORD, next: 'another mill, another stream' });
+    const bot = guarded.visitor({ 'x-api-key': key });
+    await bot.get('GET', '/instruments');
+    await member.get('POST', '/account/password', { current: 'another mill, another stream', next: PASSWORD, endKeys: true });
+    assert.equal(await bot.refusal('GET', '/instruments'), 'BAD_CREDENTIAL');
+    assert.deepEqual(await member.get('GET', '/account/keys'), []);
   });
 
   test('fault 26: a password’s strength is looked at only for who may sign up, and not without end', async () => {

@@ -198,9 +198,17 @@ function ChangePassword() {
   return (
     <Panel title={text.changePassword}>
       <div className="px-4 pb-4">
-        <Form action={text.save} act={({ current = '', next = '' }) => api.changePassword(current, next)} done={text.passwordChanged}>
+        <Form
+          action={text.save}
+          act={({ current = '', next = '', endKeys }) => api.changePassword(current, next, endKeys !== undefined)}
+          done={text.passwordChanged}
+        >
           <Password label={text.currentPassword} name="current" required autoComplete="current-password" />
           <NewPassword label={text.newPassword} />
+          <label className="flex items-center gap-1.5 text-sm">
+            <input type="checkbox" name="endKeys" className="accent-(--accent)" />
+            {text.endKeysToo}
+          </label>
         </Form>
       </div>
     </Panel>
@@ -276,7 +284,7 @@ function Keys({ account }: { account: Account }) {
         >
           <div className="grid gap-3 sm:grid-cols-2">
             <Field label={text.name} name="name" required maxLength={64} />
-            <Field label={text.daysValid} name="days" type="number" min={1} max={3650} />
+            <Field label={text.daysValid} name="days" type="number" min={1} max={365} />
           </div>
           <fieldset className="flex flex-wrap gap-x-5 gap-y-2 text-sm">
             <legend className="mb-1 text-muted text-xs">{text.scopes}</legend>

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Settings } from '@millrace/platform/config';
 import type { Database } from '@millrace/platform/database';
 import {
@@ -20,6 +20,8 @@ const FOLDER = 'secrets';
 const MASTER_FILE = 'master-key';
 /** Name of the secret that zones’ random numbers are made from. */
 export const ZONE_RANDOM = 'zone-random';
+/** Which master key was made here: a folder that has it had one, whatever was deleted since. */
+const MASTER_ID_FILE = 'master-key.id';
 
 /** Secrets of this server’s own, in its data folder. */
 export function ownSecrets(settings: Settings): InstallationSecrets {
@@ -44,7 +46,7 @@ function inheriting(store: SecretStore, before: SecretStore): SecretStore {
 }
 
 function filesOf({ data }: Settings): SecretStore {
-  return fileSecrets(join(data, FOLDER), [MASTER_FILE]);
+  return fileSecrets(join(data, FOLDER), [MASTER_FILE, MASTER_ID_FILE]);
 }
 
 function envelopeOf({ data, encryption }: Settings): Envelope {
@@ -53,19 +55,31 @@ function envelopeOf({ data, encryption }: Settings): Envelope {
   let first: MasterKey;
   if (vault) first = vaultMasterKey({ ...vault, token: vault.token ?? tokenIn(vault.tokenFile) });
   else if (key !== undefined) first = localMasterKey(keyOf(key, 'encryption.key'));
-  else first = localMasterKey(keyIn(keyFile ?? join(data, FOLDER, MASTER_FILE), keyFile === undefined));
+  else first = localMasterKey(keyFile === undefined ? ownKey(join(data, FOLDER)) : keyIn(keyFile));
   return new Envelope([first, ...previous]);
 }
 
-/** The master key in a file; made when it is the data folder’s own. */
-function keyIn(path: string, mayMake: boolean): Buffer {
-  if (!existsSync(path)) {
-    if (!mayMake)
-      throw new UserError(`encryption.keyFile: there is no ${path}`, 'Make one: openssl rand -base64 32, and let only this user read it.');
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    writeFileSync(path, randomBytes(KEY_BYTES).toString('base64'), { mode: 0o600, flag: 'wx' });
-  }
+/** The master key in a file of its owner’s. */
+function keyIn(path: string): Buffer {
+  if (!existsSync(path))
+    throw new UserError(`encryption.keyFile: there is no ${path}`, 'Make one: openssl rand -base64 32, and let only this user read it.');
   return keyOf(readFileSync(path, 'utf8'), path);
+}
+
+/** The data folder’s own master key; made at the first start, and never again: what a lost one has sealed, no other can open. */
+function ownKey(folder: string): Buffer {
+  const path = join(folder, MASTER_FILE);
+  if (existsSync(path)) return keyOf(readFileSync(path, 'utf8'), path);
+  if (existsSync(folder) && readdirSync(folder).length > 0)
+    throw new UserError(
+      `the master key ${path} is missing, and the secrets of this installation are sealed with it`,
+      'Restore the file from a backup, or give the key in encryption.key. Without it, passwords and second factors cannot be verified any more.',
+    );
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const key = randomBytes(KEY_BYTES);
+  writeFileSync(path, key.toString('base64'), { mode: 0o600, flag: 'wx' });
+  writeFileSync(join(folder, MASTER_ID_FILE), localMasterKey(key).id, { mode: 0o600 });
+  return key;
 }
 
 function keyOf(text: string, where: string): Buffer {

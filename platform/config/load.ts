@@ -196,7 +196,12 @@ function parsed(path: string): Record<string, unknown> {
     value = JSON.parse(readFileSync(path, 'utf8'));
   } catch (error) {
     throw new ConfigError(path, [
-      { path: '', value: undefined, remedy: `It is no JSON: ${error instanceof Error ? error.message : error}.` },
+      {
+        path: '',
+        value: undefined,
+        found: 'is no JSON',
+        remedy: `Correct it: ${error instanceof Error ? error.message : error}. "millrace config schema" describes every key.`,
+      },
     ]);
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value))
@@ -256,7 +261,9 @@ function problemsOf(raw: Record<string, unknown>): ConfigProblem[] {
 }
 
 function check(schema: Type.TSchema, value: unknown, base: string): ConfigProblem[] {
-  return [...Value.Errors(schema, value)].map(({ instancePath, message, keyword, params }) => {
+  // An unknown key is an error of the object that has it; that its own schema is `false` says nothing more.
+  const errors = [...Value.Errors(schema, value)].filter(({ keyword }) => keyword !== 'boolean');
+  return errors.map(({ instancePath, message, keyword, params }) => {
     const unknown = keyword === 'additionalProperties' ? ((params as { additionalProperties?: string[] }).additionalProperties ?? []) : [];
     const missing = keyword === 'required' ? ((params as { requiredProperties?: string[] }).requiredProperties ?? []) : [];
     const [extra] = [...unknown, ...missing];

@@ -3,6 +3,8 @@ export interface ConfigProblem {
   readonly path: string;
   readonly value: unknown;
   readonly remedy: string;
+  /** What is there, in words, where that says more than the value. */
+  readonly found?: string;
 }
 
 /** Everything that is wrong with a configuration, in one message that a person can act on. */
@@ -10,7 +12,9 @@ export class ConfigError extends Error {
   readonly problems: readonly ConfigProblem[];
 
   constructor(origin: string, problems: readonly ConfigProblem[]) {
-    const lines = problems.map(({ path, value, remedy }) => `  ${path || '(the whole file)'}: ${shown(value)}\n    ${remedy}`);
+    const lines = problems.map(
+      ({ path, value, remedy, found }) => `  ${path || '(the whole file)'}: ${found ?? shown(value)}\n    ${remedy}`,
+    );
     super(`the configuration (${origin}) cannot be used:\n${lines.join('\n')}`);
     this.name = 'ConfigError';
     this.problems = problems;

@@ -56,7 +56,7 @@ describe('a command with bad input', () => {
       },
       ['sources[1].id: "x"', 'an id of its own'],
     ],
-    ['a file that is no JSON', '{"port": ', ['It is no JSON']],
+    ['a file that is no JSON', '{"port": ', ['is no JSON']],
     ['a file that is no object', '[1]', ['one JSON object']],
   ] as const)
     test(`configuration with ${name} is refused with path, value and remedy`, () => {

@@ -1,0 +1,30 @@
+import assert from 'node:assert/strict';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import type { Settings } from '@millrace/platform/config';
+import { ownSecrets } from './secrets.ts';
+import { UserError } from './user-error.ts';
+
+test('fault 28b: a master key that was lost is not replaced; the file is named, and how to restore it', async () => {
+  const data = mkdtempSync(join(tmpdir(), 'millrace-master-'));
+  const settings = { data, database: {}, encryption: { previousKeys: [] } } as unknown as Settings;
+  const file = join(data, 'secrets', 'master-key');
+  await ownSecrets(settings).secret('identity');
+  const key = readFileSync(file);
+  assert.equal(statSync(file).mode & 0o777, 0o600);
+  rmSync(file);
+  assert.throws(
+    () => ownSecrets(settings),
+    (error) => error instanceof UserError && error.message.includes(file) && /backup/.test(error.remedy),
+  );
+  assert.equal(existsSync(file), false);
+  writeFileSync(file, key);
+  assert.equal(await ownSecrets(settings).secret('identity'), await ownSecrets(settings).secret('identity'));
+  // One that sealed nothing yet is no less the installation’s: its secrets may be sealed in the tables.
+  rmSync(join(data, 'secrets', 'identity'));
+  rmSync(file);
+  assert.throws(() => ownSecrets(settings), UserError);
+  rmSync(data, { recursive: true });
+});

@@ -1,0 +1,47 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { loadConfig } from './load.ts';
+import { ConfigError } from './problems.ts';
+
+describe('a configuration that cannot be used', () => {
+  let folder: string;
+  before(() => {
+    folder = mkdtempSync(join(tmpdir(), 'millrace-config-'));
+  });
+  after(() => rmSync(folder, { recursive: true, force: true }));
+
+  const refused = (text: string): ConfigError => {
+    writeFileSync(join(folder, 'millrace.config.json'), text);
+    try {
+      loadConfig({ file: undefined, folder, environment: {}, flags: {} });
+    } catch (error) {
+      assert.ok(error instanceof ConfigError);
+      return error;
+    }
+    return assert.fail('it was used');
+  };
+
+  test('fault 28b: an unknown key is said once, with the keys there are', () => {
+    for (const [text, path] of [
+      ['{ "prot": 7420 }', 'prot'],
+      ['{ "log": { "days": 3 } }', 'log.days'],
+      ['{ "sources": [{ "id": "s", "type": "simulator", "instruments": ["BTC-USDT"], "speed": 1 }] }', 'sources[0].speed'],
+    ] as const) {
+      const { problems } = refused(text);
+      assert.deepEqual(
+        problems.map((problem) => problem.path),
+        [path],
+      );
+      assert.match(problems[0]?.remedy ?? '', /known here/);
+    }
+  });
+
+  test('fault 28b: text that is no JSON is called that, and not missing', () => {
+    const { message } = refused('{ "port": ');
+    assert.match(message, /\(the whole file\): is no JSON/);
+    assert.doesNotMatch(message, /is missing/);
+  });
+});

@@ -1,4 +1,4 @@
-import { accessSync, constants, mkdirSync } from 'node:fs';
+import { accessSync, constants } from 'node:fs';
 import { join } from 'node:path';
 import { type AccountSettings, type Accounts, demoRoutes, identifyDemo, mailerOver, openAccounts } from '@millrace/accounts';
 import { Collector, collectorRoutes, type SourceParts } from '@millrace/collector';
@@ -25,6 +25,7 @@ import { overtakenBy, ownConsumer, projectorConsumer } from './consumers.ts';
 import { startDatabase } from './database/server-database.ts';
 import { openDoor, serveWatchers } from './door.ts';
 import { registerMetrics, registerWorldMetrics } from './metrics.ts';
+import { keepPrivate } from './private-files.ts';
 import { ProjectorHandle } from './projector/projector-handle.ts';
 import { ownSecrets, sharedSecrets, ZONE_RANDOM } from './secrets.ts';
 import { serverId } from './server-id.ts';
@@ -68,7 +69,12 @@ export interface StartOptions {
 export async function startPlatform({ settings, console: consoleFolder, adjust, onSource }: StartOptions): Promise<Running> {
   const logger = createLogger(settings.logging.level);
   const metrics = createMetrics();
-  requireWritable(settings.data);
+  const opened = requireWritable(settings.data);
+  if (opened > 0)
+    logger.warn(
+      { folder: settings.data, opened },
+      'other users of this machine had access to files of the data folder; they have none any more',
+    );
 
   const log = openLmdbLog(join(settings.data, 'log'));
   const spool = openSpool(join(settings.data, 'spool'), settings.log.spoolMiB * MIB);
@@ -324,10 +330,12 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
   };
 }
 
-function requireWritable(folder: string): void {
+/** @returns how many files and folders other users of the machine had access to */
+function requireWritable(folder: string): number {
   try {
-    mkdirSync(folder, { recursive: true });
+    const opened = keepPrivate(folder);
     accessSync(folder, constants.W_OK);
+    return opened;
   } catch (error) {
     throw new UserError(
       `the data folder ${folder} cannot be written: ${messageOf(error)}`,

@@ -2,6 +2,7 @@ import { accessSync, constants, existsSync, mkdirSync, statfsSync } from 'node:f
 import { createServer } from 'node:net';
 import { availableParallelism, totalmem } from 'node:os';
 import { messageOf } from '@millrace/kernel';
+import { accessibleToOthers } from '../private-files.ts';
 import { type ServingFlags, settingsFor } from './settings.ts';
 import { CONSOLE_FOLDER } from './up.ts';
 
@@ -18,6 +19,7 @@ export async function doctor(flags: ServingFlags): Promise<void> {
     ['memory', totalmem() / MIB >= MEMORY_MIB_MIN, `${Math.round(totalmem() / MIB)} MiB`],
     ['configuration', true, `${settings.sources.length} source(s)`],
     folderFinding(settings.data),
+    privacyFinding(settings.data),
     ['console', existsSync(CONSOLE_FOLDER), existsSync(CONSOLE_FOLDER) ? 'built' : 'not built; "npm start" builds it'],
     await portFinding('port', settings.host, settings.port),
     ...(settings.worlds.enabled ? [await portFinding('players’ port', settings.host, settings.worlds.tcpPort)] : []),
@@ -28,13 +30,26 @@ export async function doctor(flags: ServingFlags): Promise<void> {
 
 function folderFinding(folder: string): [string, boolean, string] {
   try {
-    mkdirSync(folder, { recursive: true });
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
     accessSync(folder, constants.W_OK);
     const { bavail, bsize } = statfsSync(folder);
     const freeMiB = Math.round((bavail * bsize) / MIB);
     return ['data folder', freeMiB >= DISK_MIB_MIN, `${folder}, ${freeMiB} MiB free`];
   } catch (error) {
     return ['data folder', false, `${folder}: ${messageOf(error)}`];
+  }
+}
+
+function privacyFinding(folder: string): [string, boolean, string] {
+  try {
+    const open = accessibleToOthers(folder);
+    return [
+      'file access',
+      open === 0,
+      open === 0 ? 'this user only' : `other users have access to ${open} files and folders; a start repairs it`,
+    ];
+  } catch (error) {
+    return ['file access', false, messageOf(error)];
   }
 }
 

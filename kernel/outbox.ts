@@ -19,7 +19,7 @@ const RETRY_FIRST_MS = 100;
 const RETRY_MS_MAX = 5_000;
 
 /** What a zone is now, to bridge a loss in its record. */
-export interface PresentZone {
+interface PresentZone {
   readonly checkpoint: Checkpoint;
   readonly seq: number;
   readonly epoch: number;

@@ -213,7 +213,7 @@ export class RecordBroken extends Error {
 }
 
 /** The record holds what this code cannot read: folding it raw would give a state that never was. */
-export class VersionUnknown extends Error {
+class VersionUnknown extends Error {
   constructor(zone: ZoneAddress, found: number, { kind, version }: AnyZoneDefinition, missing: 'upcast' | 'upcastState') {
     super(
       `${zone}: zone kind "${kind}" has events of version ${found} on record, and this code is of version ${version}` +

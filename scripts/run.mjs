@@ -29,6 +29,7 @@ const tasks = {
   test: (rest) => [['scripts/test.ts', ...rest]],
   docs: () => [['contracts/documents/write.ts']],
   simulate: (rest) => [['tests/simulation/main.ts', ...rest]],
+  mutate: (rest) => [['scripts/mutate.ts', ...rest]],
   fuzz: (rest) => [['tests/fuzz/main.ts', ...rest]],
   pictures: () => [['scripts/screenshots.ts']],
   fix: () => [['node_modules/@biomejs/biome/bin/biome', 'check', '--write', '.']],
@@ -142,5 +143,5 @@ if (!Object.hasOwn(tasks, task ?? '')) fail(`unknown task "${task ?? ''}"`, `Use
 bringRuntime();
 installDependencies();
 // Checking and formatting must work on sources that do not build.
-if (!['check', 'fix', 'docs'].includes(task)) buildConsole();
+if (!['check', 'fix', 'docs', 'mutate'].includes(task)) buildConsole();
 run(tasks[task](rest));

@@ -21,6 +21,7 @@ export const ROUTES = {
   listConsumers: ['GET', '/consumers'],
   pauseConsumer: ['POST', '/consumers/:group/pause'],
   resumeConsumer: ['POST', '/consumers/:group/resume'],
+  skipDroppedEvents: ['POST', '/consumers/:group/skip'],
   listAlerts: ['GET', '/alerts'],
   getFlow: ['GET', '/flow'],
   getConnections: ['GET', '/connections'],

@@ -11,6 +11,7 @@ import {
   type ZoneAddress,
 } from '@millrace/kernel';
 import { type Database, type DatabaseOptions, open, type RootDatabase } from 'lmdb';
+import { committed, partOfCommit } from '../lmdb-commit.ts';
 import {
   type ConsumerGap,
   type ConsumerRegistry,
@@ -57,7 +58,7 @@ type Records = Database<EventBatch[], number>;
  * @throws when the folder cannot be written
  */
 export function openLmdbLog(folder: string): EventLog {
-  const root = open({ path: folder, maxDbs: 16, overlappingSync: true, noSubdir: false });
+  const root = open({ path: folder, maxDbs: 16, overlappingSync: true, eventTurnBatching: false, noSubdir: false });
   return new LmdbLog(
     root,
     Array.from({ length: PARTITIONS }, (_none, index) => root.openDB<EventBatch[], number>(shapedBy(`events-${index}`))),
@@ -125,8 +126,8 @@ class LmdbLog implements EventLog {
         this.#refresh();
         const before = this.#headOf(zone);
         const claimed = { ...before, epoch: before.epoch + 1 };
-        void this.#heads.put(zone, claimed);
-        void this.#state.put(STATE, this.#ends, this.#version + 1);
+        partOfCommit(this.#heads.put(zone, claimed));
+        partOfCommit(this.#state.put(STATE, this.#ends, this.#version + 1));
         return { head: claimed, version: this.#version + 1 };
       });
       this.#version = version;
@@ -236,9 +237,10 @@ class LmdbLog implements EventLog {
           dropped += end - key;
         }
         if (doomed.length === 0) break;
-        await records.batch(() => {
-          for (const key of doomed) void records.remove(key);
+        const removal = records.batch(() => {
+          for (const key of doomed) partOfCommit(records.remove(key));
         });
+        await committed('the log', removal);
       }
     }
     return dropped;
@@ -286,9 +288,9 @@ class LmdbLog implements EventLog {
   }
 
   #put({ groups, heads, before, ends }: Writing, version: number): void {
-    for (const [index, group] of groups.entries()) if (group) void this.#at(index).put(before[index] ?? 0, group);
-    for (const [zone, head] of heads) void this.#heads.put(zone, head);
-    void this.#state.put(STATE, ends, version);
+    for (const [index, group] of groups.entries()) if (group) partOfCommit(this.#at(index).put(before[index] ?? 0, group));
+    for (const [zone, head] of heads) partOfCommit(this.#heads.put(zone, head));
+    partOfCommit(this.#state.put(STATE, ends, version));
   }
 
   #remember({ heads, ends }: Writing, version: number): void {
@@ -314,7 +316,7 @@ class LmdbLog implements EventLog {
 
   /** One write at a time: each is judged by what the one before has left. */
   #alone<T>(work: () => Promise<T>): Promise<T> {
-    const done = this.#appending.then(work);
+    const done = this.#appending.then(() => committed('the log', work()));
     this.#appending = done.catch(() => {});
     return done;
   }
@@ -355,10 +357,10 @@ class LmdbDeadLetters implements DeadLetterBox {
   }
 
   async put(letter: Omit<DeadLetter, 'id'>, batch: EventBatch): Promise<void> {
-    await this.#letters.transaction(() => {
+    await this.#write(() => {
       const [newest] = this.#letters.getKeys({ reverse: true, limit: 1 });
       const id = (newest ?? 0) + 1;
-      void this.#letters.put(id, { letter: { id, ...letter }, batch });
+      partOfCommit(this.#letters.put(id, { letter: { id, ...letter }, batch }));
     });
   }
 
@@ -368,9 +370,9 @@ class LmdbDeadLetters implements DeadLetterBox {
   }
 
   async mend(id: number, batch: EventBatch): Promise<void> {
-    await this.#letters.transaction(() => {
+    await this.#write(() => {
       const known = this.#letters.get(id);
-      if (known) void this.#letters.put(id, { ...known, batch });
+      if (known) partOfCommit(this.#letters.put(id, { ...known, batch }));
     });
   }
 
@@ -379,7 +381,11 @@ class LmdbDeadLetters implements DeadLetterBox {
   }
 
   async remove(id: number): Promise<void> {
-    await this.#letters.remove(id);
+    await committed('the log', this.#letters.remove(id));
+  }
+
+  async #write(work: () => void): Promise<void> {
+    await committed('the log', this.#letters.transaction(work));
   }
 }
 
@@ -400,11 +406,14 @@ class LmdbConsumers implements ConsumerRegistry {
   }
 
   async note(group: string, offsets: readonly number[]): Promise<void> {
+    const known = this.#groups.get(group);
+    // Most of the time nothing has happened since.
+    if (known && String(known.offsets) === String(offsets)) return;
     await this.#change(group, (known) => ({ ...known, offsets: [...offsets] }));
   }
 
   async remove(group: string): Promise<void> {
-    await this.#groups.remove(group);
+    await committed('the log', this.#groups.remove(group));
   }
 
   groups(): { group: string; offsets: readonly number[] }[] {
@@ -420,9 +429,10 @@ class LmdbConsumers implements ConsumerRegistry {
   }
 
   async #change(group: string, change: (known: KnownGroup) => KnownGroup): Promise<void> {
-    await this.#groups.transaction(() => {
-      void this.#groups.put(group, change(this.#groups.get(group) ?? UNKNOWN_GROUP));
+    const transaction = this.#groups.transaction(() => {
+      partOfCommit(this.#groups.put(group, change(this.#groups.get(group) ?? UNKNOWN_GROUP)));
     });
+    await committed('the log', transaction);
   }
 }
 

@@ -1,6 +1,7 @@
 import type { Snapshot, SnapshotLabel, SnapshotStore, ZoneAddress } from '@millrace/kernel';
 import { type Database, open } from 'lmdb';
 import { Packr } from 'msgpackr';
+import { committed, partOfCommit } from '../lmdb-commit.ts';
 
 /** Hot snapshots are for the next few minutes; older ones than this go when a newer one comes. */
 const KEEP_MS = 5 * 60_000;
@@ -10,7 +11,13 @@ type Key = [zone: ZoneAddress, epoch: number, seq: number, time: number];
 /** Hot snapshots in an LMDB file: memory speed, and still there after a crash of the process. */
 export function openLmdbSnapshots(folder: string): SnapshotStore & { close(): Promise<void> } {
   const packr = new Packr();
-  const entries: Database<Buffer, Key> = open({ path: folder, encoding: 'binary', overlappingSync: true, noSubdir: false });
+  const entries: Database<Buffer, Key> = open({
+    path: folder,
+    encoding: 'binary',
+    overlappingSync: true,
+    eventTurnBatching: false,
+    noSubdir: false,
+  });
   const keysOf = (zone: ZoneAddress): Key[] => [...entries.getKeys({ start: [zone, 0, 0, 0], end: [zone, Number.MAX_SAFE_INTEGER, 0, 0] })];
   const labelOf = ([zone, epoch, seq, time]: Key): SnapshotLabel => ({ zone, seq, epoch, time });
 
@@ -18,8 +25,8 @@ export function openLmdbSnapshots(folder: string): SnapshotStore & { close(): Pr
     async save(snapshot) {
       const content = packr.pack(snapshot);
       const old = keysOf(snapshot.zone).filter(([, , , time]) => time < snapshot.time - KEEP_MS);
-      for (const key of old) void entries.remove(key);
-      await entries.put([snapshot.zone, snapshot.epoch, snapshot.seq, snapshot.time], content);
+      for (const key of old) partOfCommit(entries.remove(key));
+      await committed('the hot snapshots', entries.put([snapshot.zone, snapshot.epoch, snapshot.seq, snapshot.time], content));
     },
     async list(zone) {
       return keysOf(zone).reverse().map(labelOf);

@@ -1,0 +1,117 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import type { EventBatch, Snapshot } from '@millrace/kernel';
+import { openLmdbSnapshots } from '../snapshots/index.ts';
+import { openLmdbLog } from './index.ts';
+
+/*
+ * Fault 19, on a real file system that is really full: a small one in memory, which only root may mount.
+ */
+
+const MIB = 1024 * 1024;
+const ZONE = 'zone/a';
+
+const events = (firstSeq: number, count: number): EventBatch => ({
+  zone: ZONE,
+  epoch: 1,
+  firstSeq,
+  version: 1,
+  time: 1,
+  events: Array.from(
+    { length: count },
+    (_none, index) => ({ type: 'Written', text: `${firstSeq + index} `.repeat(30) }) as { type: string },
+  ),
+  metas: null,
+});
+
+describe('fault 19: a full disk', {
+  skip: process.getuid?.() === 0 && process.platform === 'linux' ? false : 'needs root on Linux',
+}, () => {
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-full-'));
+  const ballast = join(folder, 'ballast');
+  /** Rejections that nobody waits for would end the process. */
+  const unhandled: unknown[] = [];
+  const note = (error: unknown) => void unhandled.push(error);
+
+  before(() => {
+    const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=24m', 'tmpfs', folder]);
+    assert.equal(mounted.status, 0, String(mounted.stderr));
+    process.on('unhandledRejection', note);
+  });
+  after(() => {
+    process.off('unhandledRejection', note);
+    spawnSync('umount', ['-l', folder]);
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  test('rejects appends with the reason, reads on, loses nothing that was acknowledged, and goes on when there is room', async () => {
+    writeFileSync(ballast, Buffer.alloc(6 * MIB));
+    const log = openLmdbLog(join(folder, 'log'));
+    await log.claim(ZONE);
+    let acknowledged = 0;
+    const reasons: string[] = [];
+    while (reasons.length < 3) {
+      try {
+        await log.append([events(acknowledged + 1, 500)]);
+        acknowledged += 500;
+        assert.ok(acknowledged < 1e6, 'the disk is never full');
+      } catch (error) {
+        reasons.push((error as Error).message);
+      }
+    }
+    assert.match(reasons[0] ?? '', /^the log cannot be written: /);
+    await assert.rejects(
+      log.deadLetters.put({ group: 'g', partition: 0, offset: 0, zone: ZONE, seq: 1, reason: 'x'.repeat(4 * MIB), at: 1 }, events(1, 1)),
+      /cannot be written/,
+    );
+    const seqs = async () => {
+      let last = 0;
+      for await (const batch of log.read(ZONE, 0, null)) {
+        assert.equal(batch.firstSeq, last + 1);
+        last += batch.events.length;
+      }
+      return last;
+    };
+    assert.equal(await seqs(), acknowledged);
+    rmSync(ballast);
+    await log.append([events(acknowledged + 1, 500)]);
+    assert.equal(await seqs(), acknowledged + 500);
+    await log.close();
+    const again = openLmdbLog(join(folder, 'log'));
+    assert.deepEqual(await again.claim(ZONE), { epoch: 2, lastSeq: acknowledged + 500 });
+    await again.close();
+    rmSync(join(folder, 'log'), { recursive: true });
+    assert.deepEqual(unhandled, []);
+  });
+
+  test('rejects a hot snapshot, keeps those before it, and takes the next when there is room', async () => {
+    const store = openLmdbSnapshots(join(folder, 'hot'));
+    const snapshot = (seq: number, bytes: number): Snapshot => ({
+      zone: ZONE,
+      version: 1,
+      epoch: 1,
+      seq,
+      time: seq,
+      position: null,
+      unrecorded: [],
+      answered: [],
+      state: { text: 'x'.repeat(bytes) },
+    });
+    await store.save(snapshot(1, MIB));
+    writeFileSync(ballast, Buffer.alloc(16 * MIB));
+    await assert.rejects(store.save(snapshot(2, 12 * MIB)), /the hot snapshots cannot be written/);
+    assert.deepEqual(
+      (await store.list(ZONE)).map(({ seq }) => seq),
+      [1],
+    );
+    rmSync(ballast);
+    await store.save(snapshot(3, 2 * MIB));
+    assert.equal((await store.list(ZONE))[0]?.seq, 3);
+    await store.close();
+    assert.deepEqual(unhandled, []);
+  });
+});

@@ -4,7 +4,7 @@ import type { HealthCheckState } from '@millrace/contracts';
 import { HealthChecks } from './health-checks.ts';
 
 /** Checks that are run by hand; only what hangs takes time. */
-const TIMING = { everyMs: 3_600_000, checkMsMax: 20 };
+const TIMING = { everyMs: 3_600_000, checkMsMax: 20, startingMsMax: 0 };
 
 describe('health checks', () => {
   test('fault 22: a required dependency that fails makes the process not ready, and says which, since when and why', async () => {
@@ -34,6 +34,22 @@ describe('health checks', () => {
     await health.run();
     assert.equal(health.report().status, 'ok');
     assert.deepEqual(changes, [failing, { ...failing, status: 'ok', since: 4_000, reason: null }]);
+    health.close();
+  });
+
+  test('one that has never been well is starting, and fails when that takes too long', async () => {
+    let now = 1_000;
+    const changes: string[] = [];
+    const health = new HealthChecks(
+      [{ name: 'database', isRequired: true, check: () => Promise.reject(new Error('connection refused')) }],
+      () => now,
+      ({ status }) => changes.push(status),
+      { ...TIMING, startingMsMax: 60_000 },
+    );
+    for (now = 1_000; now < 61_000; now += 10_000) await health.run();
+    assert.deepEqual([health.report().status, health.report().parts, changes], ['starting', { database: 'connection refused' }, []]);
+    await health.run();
+    assert.deepEqual([health.report().status, changes], ['failing', ['failing']]);
     health.close();
   });
 

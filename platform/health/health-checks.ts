@@ -5,6 +5,8 @@ const EVERY_MS = 1_000;
 const CHECK_MS_MAX = 2_000;
 /** Failures in a row before a check is failing; one alone may be a pause. */
 const FAILURES_MAX = 2;
+/** A dependency that has never been well may be starting for so long before it counts as failing. */
+const STARTING_MS_MAX = 60_000;
 
 /** One thing that a process depends on. */
 export interface HealthCheck {
@@ -28,6 +30,7 @@ interface Watched {
 export interface HealthTiming {
   readonly everyMs: number;
   readonly checkMsMax: number;
+  readonly startingMsMax: number;
 }
 
 /**
@@ -47,7 +50,7 @@ export class HealthChecks {
     checks: readonly HealthCheck[],
     now: () => number,
     onChange: (state: HealthCheckState) => void,
-    timing: HealthTiming = { everyMs: EVERY_MS, checkMsMax: CHECK_MS_MAX },
+    timing: HealthTiming = { everyMs: EVERY_MS, checkMsMax: CHECK_MS_MAX, startingMsMax: STARTING_MS_MAX },
   ) {
     this.#now = now;
     this.#onChange = onChange;
@@ -122,7 +125,10 @@ export class HealthChecks {
 
   #failed(one: Watched, error: unknown, failuresMax: number): void {
     one.failures++;
-    if (one.failures >= failuresMax) this.#set(one, 'failing', error instanceof Error ? error.message : String(error));
+    const reason = error instanceof Error ? error.message : String(error);
+    const isStarting = one.status === 'unknown' && this.#now() - one.since < this.#timing.startingMsMax;
+    if (isStarting) one.reason = reason;
+    else if (one.failures >= failuresMax) this.#set(one, 'failing', reason);
   }
 
   #set(one: Watched, status: HealthCheckState['status'], reason: string | null): void {

@@ -66,7 +66,11 @@ export class ResponseCache {
       entry.making.catch(() => {});
       return entry.answer;
     }
-    if (entry && entry.making !== null) return entry.making;
+    // One is made for all who ask meanwhile.
+    if (entry && entry.making !== null) {
+      this.#hits++;
+      return entry.making;
+    }
     this.#misses++;
     const fresh: Entry = { answer: null, madeAt: 0, tag, making: null };
     this.#drop(question);

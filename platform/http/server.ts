@@ -4,7 +4,15 @@ import compress from '@fastify/compress';
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import { CHANNELS, ENDPOINTS, type Principal } from '@millrace/contracts';
-import fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyPluginAsync, LogController } from 'fastify';
+import fastify, {
+  type FastifyBaseLogger,
+  type FastifyError,
+  type FastifyInstance,
+  type FastifyPluginAsync,
+  type FastifyReply,
+  type FastifyRequest,
+  LogController,
+} from 'fastify';
 import { answerHeaders } from './answer-headers.ts';
 import { serveConsole } from './console.ts';
 import { declareFiles, type GuardOptions, guardRoutes } from './guard.ts';
@@ -90,6 +98,7 @@ export interface HttpServer {
 /** Starts the door: API, streams, metrics, docs and console on one port. Throws when the port is taken. */
 export async function createHttpServer(options: HttpServerOptions): Promise<HttpServer> {
   const { limiter } = options;
+  const headers = answerHeaders(options.console, options.tls !== undefined);
   const app: FastifyInstance = fastify({
     loggerInstance: options.logger,
     logController: new LogController({ disableRequestLogging: true }),
@@ -111,7 +120,11 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
       maxHeaderSize: HEAD_BYTES_MAX + (options.vouched ? GATEWAY_HEAD_BYTES_MAX : 0),
     } as ServerOptions,
     forceCloseConnections: true,
-    frameworkErrors: answerFrameworkError as never,
+    // What the router refuses goes through no hook, and says the same of itself as every answer.
+    frameworkErrors: ((error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
+      headers(request, reply);
+      answerFrameworkError(error, request, reply);
+    }) as never,
     clientErrorHandler: answerClientError as never,
     routerOptions: { maxParamLength: 256 },
   });
@@ -121,11 +134,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   // What is no JSON is not read.
   app.removeContentTypeParser('text/plain');
   answerWithProblems(app);
-  const guard = guardRoutes(app, options, [
-    answerHeaders(options.console, options.tls !== undefined),
-    shareWithSites(app, options),
-    requireSoundRequests(app),
-  ]);
+  const guard = guardRoutes(app, options, [headers, shareWithSites(app, options), requireSoundRequests(app)]);
   const { identify } = guard;
   // Only routes whose answers may be long say that they want it.
   await app.register(compress, { global: false, ...COMPRESSION });

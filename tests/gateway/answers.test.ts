@@ -57,10 +57,15 @@ describe('answers that are given again', () => {
   });
 
   test('are counted', async () => {
-    await Promise.all(Array.from({ length: 20 }, async () => (await ask()).text()));
-    const metrics = await (await fetch(`${server.url}/metrics`)).text();
-    const hits = Number(/^millrace_cache_hits_total\S* (\d+)$/m.exec(metrics)?.[1]);
-    const misses = Number(/^millrace_cache_misses_total\S* (\d+)$/m.exec(metrics)?.[1]);
-    assert.ok(misses > 0 && hits + misses > 30, `${hits} hits, ${misses} misses`);
+    const counted = async () => {
+      const metrics = await (await fetch(`${server.url}/metrics`)).text();
+      const count = (name: string) => Number(new RegExp(`^millrace_cache_${name}_total\\S* (\\d+)$`, 'm').exec(metrics)?.[1]);
+      return { all: count('hits') + count('misses') + count('stale'), misses: count('misses') };
+    };
+    const before = await counted();
+    const statuses = await Promise.all(Array.from({ length: 20 }, async () => (await ask()).status));
+    const after = await counted();
+    assert.ok(after.misses > 0);
+    assert.equal(after.all - before.all, 20, JSON.stringify({ before, after, statuses }));
   });
 });

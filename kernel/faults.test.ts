@@ -9,6 +9,7 @@ import {
   MemorySpool,
   newHost,
   type Turnstile,
+  type TurnstileCommand,
   type TurnstileEvent,
   turnstile,
 } from './testing/index.ts';
@@ -576,5 +577,50 @@ describe('fault 14: zones that are not used are released', () => {
     await settled(clock, host.open('turnstile/3'));
     assert.equal(admittedIn(host.view('turnstile/3')), 3);
     assert.equal(log.batches.filter(({ zone }) => zone.startsWith('turnstile')).length, 10);
+  });
+});
+
+describe('a zone that takes several attempts to come back under a new epoch', () => {
+  test('writes what the log lacks all the same, whichever attempt succeeds', async () => {
+    let breaks = 0;
+    const fragile = defineZone<Turnstile, TurnstileCommand, TurnstileEvent>({
+      ...turnstile,
+      evolve: (state, event) => {
+        if (breaks > 0) {
+          breaks--;
+          throw new Error('not now');
+        }
+        turnstile.evolve(state, event);
+      },
+    });
+    const { host, clock, log, hot } = newHost([fragile], { spool: new MemorySpool(2) });
+    await settled(clock, host.open(gate));
+    log.away = 'gone';
+    for (const people of [1, 2]) {
+      host.tell(gate, admit(people));
+      await clock.settle();
+    }
+    await settled(clock, host.snapshotAll('hot'));
+    assert.equal(hot.snapshots[0]?.unrecorded.length, 2);
+    // A third has no room: the record has a hole, so the zone comes back under a new epoch, at the second attempt.
+    host.tell(gate, admit(4));
+    await clock.settle();
+    host.tell(gate, { type: 'Break' });
+    await clock.settle();
+    log.away = null;
+    const claim = log.claim.bind(log);
+    log.claim = async (zone) => {
+      breaks = 1;
+      return claim(zone);
+    };
+    hot.list = async () => [];
+    await clock.advance(120_000);
+    assert.equal(host.status(gate), 'active');
+    assert.equal(host.view(gate)?.epoch, 2);
+    assert.deepEqual(await settled(clock, host.submit(gate, admit(8), { durable: true })), { ok: true, seq: 3 });
+    const next = newHost([turnstile], { log });
+    await settled(next.clock, next.host.open(gate));
+    assert.deepEqual(next.host.view(gate)?.state, host.view(gate)?.state);
+    assert.equal(admittedIn(next.host.view(gate)), 11);
   });
 });

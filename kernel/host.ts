@@ -4,7 +4,6 @@ import { type AnyZoneDefinition, type CommandMeta, kindOf, type Refused, type Re
 import type { HostFigures, HostOptions, HostTrouble } from './host-options.ts';
 import { Metronome } from './metronome.ts';
 import { Outbox } from './outbox.ts';
-import type { Claim } from './ports.ts';
 import { openNumbers } from './random.ts';
 import { type Moment, missingFrom, Past, type RecoveryStep, recover } from './recovery.ts';
 import { Ring } from './ring.ts';
@@ -371,29 +370,31 @@ export class ZoneHost {
     const { address } = zone;
     const { clock, log, random = openNumbers } = this.#options;
     this.#requireHere(entry);
-    // What an earlier run left is looked at first: under its own epoch it is refused as soon as the zone is claimed.
-    const leftBefore = this.#outbox.unrecorded(address);
     // What was lost is lost now. Its seqs are given to other events only under another epoch than theirs.
-    let claim: Claim | null = null;
     if (zone.epoch === 0 || this.#outbox.hasLoss(address)) {
-      claim = await within(clock, CLAIM_MS_MAX, 'the log', log.claim(address));
+      // What an earlier owner left is looked at first: under its own epoch it is refused as soon as the zone is claimed.
+      const left = [...(entry.takenOver?.left ?? []), ...this.#outbox.unrecorded(address)];
+      const claim = await within(clock, CLAIM_MS_MAX, 'the log', log.claim(address));
       this.#requireHere(entry);
       zone.own(claim.epoch, random(address, claim.epoch));
       this.#outbox.begin(address, claim.lastSeq);
+      entry.takenOver = { left, lastSeq: claim.lastSeq };
     }
+    const { takenOver } = entry;
     await this.#outbox.drained();
     const recovered = await recover(zone.definition, address, this.#options);
     this.#requireHere(entry);
     const past = new Past(zone.definition, address, { ...recovered.checkpoint, seq: recovered.seq });
     // What was left on the spool counts, unless another owner has gone on without it. The newest writer there has written
     // everything anew that came before it; what others left beside it is of a branch that was given up.
-    const left = [...leftBefore, ...this.#outbox.unrecorded(address)];
+    const left = [...(takenOver?.left ?? []), ...this.#outbox.unrecorded(address)];
     const newest = left.reduce((most, batch) => Math.max(most, writerOf(batch)), 0);
     const own = newest < recovered.epoch ? [] : left.filter((batch) => writerOf(batch) === newest);
     for (const batch of own) past.apply(batch);
     if (this.#outbox.hasLoss(address)) throw new Error('events were lost while the zone came back');
     zone.restore(past.checkpoint(), past.seq, recovered.position);
-    const missing = claim ? missingFrom([...recovered.unrecorded, ...own], claim.lastSeq) : [];
+    const missing = takenOver ? missingFrom([...recovered.unrecorded, ...own], takenOver.lastSeq) : [];
+    entry.takenOver = null;
     if (missing.length > 0) this.#outbox.push(missing.map((batch) => ({ ...batch, writer: zone.epoch })));
     this.#start(entry, recovered.steps);
   }

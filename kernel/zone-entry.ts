@@ -1,3 +1,4 @@
+import type { EventBatch } from './batch.ts';
 import type { CommandMeta, Reply } from './definition.ts';
 import type { Beat } from './metronome.ts';
 import { Ring } from './ring.ts';
@@ -33,6 +34,11 @@ export class ZoneEntry {
   isReady = false;
   ticker: Beat | null = null;
   cancelRetry: () => void = nothing;
+  /**
+   * Set from a claim until the zone has come back under it, however many attempts that takes: how far the log had it, and what
+   * was in the outbox then. What the log lacks has to be written under the new epoch, once.
+   */
+  takenOver: { readonly left: readonly EventBatch[]; readonly lastSeq: number } | null = null;
   /** The opening or rebuilding that is under way, or was last. */
   bringUp: Promise<void> = Promise.resolve();
   releasing: Promise<void> | null = null;

@@ -23,7 +23,7 @@ const CLAIM_MS_MAX = 5_000;
 /** A zone that fails more often than this within a minute is retried ever more slowly: it would fail for ever. */
 const QUICK_FAILURES_MAX = 5;
 const RETRY_FIRST_MS = 250;
-const RETRY_MS_MAX = 30_000;
+const RETRY_MS_MAX = 5_000;
 
 const ignored = () => {};
 

@@ -72,13 +72,19 @@ describe('the world’s pages in a browser', () => {
     return { id: player, client };
   }
 
-  /** To and fro within the zone. */
-  let heading = 100;
+  /** On within the zone, and another way where there is none: nobody knows where a newcomer is put. */
+  const headings = [
+    { x: 100, y: 0 },
+    { x: -100, y: 0 },
+    { x: 0, y: 100 },
+    { x: 0, y: -100 },
+  ];
   async function step(client: WorldClient): Promise<void> {
     const { you } = client;
+    const [{ x, y } = { x: 0, y: 0 }] = headings;
     if (!you) return;
-    if (client.mayMove(you.x + heading, you.y) && (await client.move(you.x + heading, you.y)).ok) return;
-    heading = -heading;
+    if (client.mayMove(you.x + x, you.y + y) && (await client.move(you.x + x, you.y + y)).ok) return;
+    headings.push(...headings.splice(0, 1));
   }
 
   async function record(): Promise<void> {

@@ -29,6 +29,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: '    let left = found;\n',
     to: '    let left = found;\n    await this.#projection.apply([], read).catch(() => {});\n',
     violates: TABLE,
+    faults: ['reader-crash', 'database-slow'],
   },
   'the epoch of a writer is not checked': {
     file: 'kernel/batch.ts',
@@ -53,13 +54,6 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: 'this.#options.spool.oldest(SPOOLED_EVENTS_MAX);',
     to: 'this.#options.spool.oldest(SPOOLED_EVENTS_MAX).reverse();',
     violates: either(UNAVAILABLE, RECORD, CONFIRMED, TABLE, REPLAY),
-  },
-  'a failed command still counts its events': {
-    file: 'kernel/zone.ts',
-    from: '    this.seq -= failed;\n',
-    to: '',
-    violates: either(UNAVAILABLE, RECORD, REPLAY),
-    faults: ['zone-throws'],
   },
   'a zone that failed is not retried': {
     file: 'kernel/host.ts',
@@ -111,12 +105,11 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     to: '    if (missing.length < 0) this.#outbox.push(',
     violates: either(RECORD, REPLAY, UNAVAILABLE, TABLE, CONFIRMED),
   },
-  'the zones of a host that is lost stay its own': {
-    file: 'platform/cluster/coordinator.ts',
-    from: '      placed.owner = null;\n      if (placed.isOpen) {\n',
-    to: '      if (placed.isOpen) {\n',
-    violates: UNAVAILABLE,
-    faults: ['host-crash', 'network-cut', 'host-pause'],
+  'an item that is taken stays on the ground': {
+    file: 'modules/worlds/zone.ts',
+    from: '        delete state.items[event.item];\n',
+    to: '',
+    violates: TWICE,
   },
   'answers are not remembered': {
     file: 'kernel/zone.ts',

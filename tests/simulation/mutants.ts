@@ -42,6 +42,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: 'if (length === 0 || body.length < length || crc32(body) !== content.readUInt32BE(at + 4)) break;',
     to: 'if (length === 0) break;',
     violates: either(UNAVAILABLE, REPLAY, RECORD, TWICE),
+    faults: ['host-crash', 'log-away'],
   },
   'the newest command of a session may be repeated': {
     file: 'modules/worlds/zone.ts',
@@ -98,6 +99,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: '.filter((batch) => writerOf(batch) >= zone.epoch);',
     to: '.filter(() => false);',
     violates: either(RECORD, REPLAY, UNAVAILABLE, CONFIRMED, TABLE),
+    faults: ['host-crash', 'log-away', 'drain-in-outage'],
   },
   'what an earlier owner left unwritten is not written by the next': {
     file: 'kernel/host.ts',
@@ -141,6 +143,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: '          await this.#dropped(error);\n          return [];\n',
     to: '          this.#offsets[partition] = error.start;\n          return [];\n',
     violates: TABLE,
+    faults: ['log-retention', 'reader-crash', 'database-away'],
   },
   'a repeat in the log is written again': {
     file: 'kernel/batch.ts',

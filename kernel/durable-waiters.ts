@@ -28,7 +28,7 @@ export class DurableWaiters {
     waiters.splice(at, 0, { seq, done });
   }
 
-  /** Answers whoever waits for events of a zone up to `seq`: with null when they are durable, else with why they never will be. */
+  /** Answers the waiters for events of a zone up to `seq`: null when these are durable, else the reason why they never will be. */
   settle(zone: ZoneAddress, seq: number, refusal: Refused | null): void {
     const line = this.#lines.get(zone);
     if (!line) return;

@@ -15,7 +15,7 @@ export interface Clock {
 
 /**
  * The random numbers of a zone under an epoch: each call gives the next in [0, 1). The same zone and epoch give the same
- * sequence, and since no epoch is owned twice, no number is drawn twice. Whoever must not predict them must not know what
+ * sequence, and since no epoch is owned twice, no number is drawn twice. Keep secret what
  * they are made from.
  */
 export type RandomNumbers = (zone: ZoneAddress, epoch: number) => () => number;

@@ -94,7 +94,10 @@ export async function startGateway(settings: Settings, consoleFolder: string): P
     find: redis && (() => findServers(redis)),
     vouching,
     onChange: ({ address, node, state, trouble }) => {
-      logger[state === 'answers' ? 'info' : 'warn']({ address, node, trouble }, `a server ${state === 'answers' ? 'answers' : 'is away'}`);
+      logger[state === 'answers' ? 'info' : 'warn'](
+        { address, node, trouble },
+        `a server ${state === 'answers' ? 'answers' : 'does not answer'}`,
+      );
       void health?.run('servers');
     },
   });

@@ -183,7 +183,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
         http?.endStreams(whose);
         if ('user' in whose) void worlds?.userChanged(whose.user);
       },
-      // Whoever connected hears that Redis is unavailable; the other servers then learn of it from the database.
+      // connectRedis reports that Redis is unavailable; other servers then read the revocation from the database.
       others: (heard) => (redis ? announcements(redis, 'revocations', heard, () => {}) : nobodyElse),
     });
   const snapshots =

@@ -29,7 +29,7 @@ export function accessibleToOthers(folder: string): number {
   return [...openTo(folder)].length;
 }
 
-/** What is within comes first, so that whoever is interrupted begins again. */
+/** Changes the content of a folder before the folder itself, so that an interrupted run is repeated by the next start. */
 function* openTo(folder: string): Generator<{ path: string; mode: number }> {
   const { mode } = lstatSync(folder);
   if ((mode & OTHERS) === 0) return;

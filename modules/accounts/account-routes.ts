@@ -135,7 +135,7 @@ export function accountRoutes(routes: Routes, parts: AccountParts): void {
   routes.answer(ENDPOINTS.listKeys, ({ principal }) => keys.list(requirePerson(principal).user));
 
   routes.answer(ENDPOINTS.createKey, async ({ body, raw, principal }) => {
-    // A key lives on when an access token has long expired: whoever has only that must not make one.
+    // A key outlives an access token, so an access token alone must not create one.
     const { user } = requireSession(principal);
     await requireFresh(parts, raw);
     await requireShownFactor(parts, principal);

@@ -113,8 +113,10 @@ export class ConsumerGroup {
     const known = await this.#projection.offsets();
     this.#offsets = Array.from({ length: this.#log.partitions }, (_none, partition) => known.get(partition) ?? 0);
     this.#overtaken.clear();
-    // From now on retention waits for it, also while it does not run.
-    await this.#log.consumers.note(this.#projection.name, this.#offsets);
+    // From now on retention waits for it, also while it does not run. A log that cannot be written now is told later.
+    await this.#log.consumers
+      .note(this.#projection.name, this.#offsets)
+      .catch((error) => this.#note(`${this.#projection.name} could not be registered with the log`, error));
     this.#unsubscribe = this.#log.onAppended(() => this.#wake?.());
     this.#running = this.#run();
   }

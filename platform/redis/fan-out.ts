@@ -51,7 +51,7 @@ export function fanOut(hub: Hub, redis: Redis | null, prefixes: readonly string[
     if (count > expected) tellGap();
     if (event) publish(event.channel, event.event, event.data);
   };
-  // Whoever connected hears that Redis is unavailable; the readers elsewhere are told of the gap.
+  // connectRedis reports that Redis is unavailable; the readers elsewhere are told of the gap.
   const others = announcements<Told>(redis, 'streams', heard, () => {});
   const self = crypto.randomUUID();
   let count = 0;

@@ -120,6 +120,10 @@ function onOurNode() {
     npm_config_scripts_prepend_node_path: 'true',
     // What was compiled once is not compiled again by the next start: a quarter of the time it takes.
     NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? join(root, '.runtime', 'compile-cache'),
+    // glibc gives each thread a heap of its own and keeps what was freed: a hundred megabytes of a server that idles.
+    MALLOC_ARENA_MAX: process.env.MALLOC_ARENA_MAX ?? '1',
+    MALLOC_TRIM_THRESHOLD_: process.env.MALLOC_TRIM_THRESHOLD_ ?? '131072',
+    MALLOC_MMAP_THRESHOLD_: process.env.MALLOC_MMAP_THRESHOLD_ ?? '131072',
   };
 }
 

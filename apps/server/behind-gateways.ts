@@ -1,5 +1,5 @@
 import type { Server } from '@millrace/contracts';
-import { VOUCH_HEADER, VouchReader } from '@millrace/platform/gateway';
+import { VOUCH_HEADER, VouchReader } from '@millrace/platform/gateway/vouching';
 import { ApiProblem, type HttpServerOptions } from '@millrace/platform/http';
 import { announceServer, type Redis } from '@millrace/platform/redis';
 import { NODE } from './door.ts';

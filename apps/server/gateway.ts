@@ -60,7 +60,7 @@ export async function startGateway(settings: Settings, consoleFolder: string): P
   const redis =
     settings.redis.url === undefined
       ? null
-      : connectRedis(settings.redis.url, (error) => logger.warn({ message: error.message }, 'Redis cannot be reached'));
+      : await connectRedis(settings.redis.url, (error) => logger.warn({ message: error.message }, 'Redis cannot be reached'));
   const secrets = sharedSecrets(settings, database);
   let http: HttpServer | null = null;
   let isStopping = false;

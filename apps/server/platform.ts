@@ -14,7 +14,7 @@ import type { HttpServer } from '@millrace/platform/http';
 import { ConsumerGroup, openLmdbLog, openSpool } from '@millrace/platform/log';
 import { openSmtp, type Post } from '@millrace/platform/mail';
 import { announcements, connectRedis, fanOut, nobodyElse } from '@millrace/platform/redis';
-import { secretNumbers } from '@millrace/platform/secrets';
+import { secretNumbers } from '@millrace/platform/secrets/zone-numbers';
 import { openDuckDbSeries, type SeriesStore } from '@millrace/platform/series';
 import { openFileSnapshots, openLmdbSnapshots } from '@millrace/platform/snapshots';
 import { Hub } from '@millrace/platform/streams';
@@ -162,11 +162,11 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
   });
   await openInstruments(host, collector);
   const database = startDatabase(settings.data, settings.database.url, settings.demo ? DATABASE_AFTER_MS : 0, logger);
-  const post = settings.mail.url === undefined ? null : openSmtp(settings.mail.url, settings.mail.from);
+  const post = settings.mail.url === undefined ? null : await openSmtp(settings.mail.url, settings.mail.from);
   const redis =
     settings.redis.url === undefined
       ? null
-      : connectRedis(settings.redis.url, (error) => logger.warn({ message: error.message }, 'Redis cannot be reached'));
+      : await connectRedis(settings.redis.url, (error) => logger.warn({ message: error.message }, 'Redis cannot be reached'));
   const feed = fanOut(hub, redis, ['users:', 'tenants:']);
   const accountZones = settings.demo ? null : openAccountZones(settings, feed, random, logger);
   accounts =

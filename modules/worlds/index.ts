@@ -1,12 +1,11 @@
 export { Gateway, type WorldLimits } from './gateway.ts';
 export { hashOf } from './inspect.ts';
 export { listenTcp, type TcpListener, webSocketDoor } from './listeners.ts';
-export type { FromZoneHost, HostPort, ToZoneHost } from './messages.ts';
+export type { HostPort } from './messages.ts';
 export { replayZone, type WorldRecord, zoneAtMoment } from './past.ts';
 export { type HostControl, worldRoutes } from './routes.ts';
 export { type WorldDoor, worldStand, zoneStands } from './stands.ts';
 export { streamWorld, worldEvents } from './stream.ts';
 export { allZones } from './terrain.ts';
 export { newPlayerId, newSecret, playerTokens, type TokenHolder } from './tokens.ts';
-export { WorldHost } from './world-host.ts';
 export { WORLD_HISTORY, type World, worldZone } from './zone.ts';

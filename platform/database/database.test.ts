@@ -1,14 +1,40 @@
 import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { sql } from 'drizzle-orm';
 import pg from 'pg';
 import { connectDatabase, type Database, migrateDatabase } from './database.ts';
+import { serveEmbedded } from './embedded.ts';
 import { marksOf, offsetsOf, saveMarks, saveOffsets } from './progress.ts';
-import { ENGINES, type TestDatabase } from './testing/engines.ts';
+import { EMPTY, ENGINES, type TestDatabase } from './testing/engines.ts';
 import { isDatabaseAway, troubleOf } from './trouble.ts';
 
 const MIGRATIONS = join(import.meta.dirname, '..', '..', 'apps', 'server', 'migrations');
+
+describe('the files of an embedded database', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-files-'));
+  const data = join(folder, 'data');
+  const socket = join(folder, 'socket');
+  after(() => rmSync(folder, { recursive: true, force: true }));
+
+  test('appear whole, with every table, also after a start that was interrupted; what they hold afterwards is kept', async () => {
+    for (const left of [data, `${data}.new`]) {
+      mkdirSync(left);
+      writeFileSync(join(left, 'postgresql.conf'), 'half of a');
+    }
+    const first = await serveEmbedded(data, socket, EMPTY);
+    const database = connectDatabase({ socket });
+    assert.deepEqual((await database.drizzle.execute(sql`select count(*)::int as users from users`)).rows, [{ users: 0 }]);
+    await database.drizzle.execute(sql`create table kept (n integer)`);
+    await first.close();
+    const second = await serveEmbedded(data, socket, EMPTY);
+    assert.deepEqual((await database.drizzle.execute(sql`select count(*)::int as n from kept`)).rows, [{ n: 0 }]);
+    await database.close();
+    await second.close();
+  });
+});
 
 for (const engine of ENGINES)
   describe(`the relational store on ${engine.name}`, () => {

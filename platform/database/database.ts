@@ -1,21 +1,16 @@
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { PGlite } from '@electric-sql/pglite';
 import { sql } from 'drizzle-orm';
 import { drizzle, type NodePgDatabase } from 'drizzle-orm/node-postgres';
 import { migrate } from 'drizzle-orm/node-postgres/migrator';
 import pg from 'pg';
-import { openPgliteDoor } from './pglite-door.ts';
 
 /** Connections a process holds at most. */
 const CONNECTIONS_MAX = 8;
 const CONNECT_MS_MAX = 5_000;
 const STATEMENT_MS_MAX = 30_000;
 const PROBE_MS_MAX = 1_500;
-/** Of its pages, what the embedded one keeps in memory of its own; 128 would be its default, and it takes them. What is not there the system still has. */
-const SHARED_BUFFERS_MIB = 32;
 /** What a PostgreSQL client makes of a folder: the socket’s name for port 5432. */
-const SOCKET = '.s.PGSQL.5432';
+export const SOCKET = '.s.PGSQL.5432';
 /** The longest path a Unix socket may have on Linux is 107 bytes, on macOS 103. */
 const SOCKET_PATH_MAX = 100;
 /** Any number of ours: processes that migrate one database at once do it one after another. */
@@ -83,25 +78,6 @@ export async function migrateDatabase({ drizzle: database }: Database, migration
     await transaction.execute(sql`select pg_advisory_xact_lock(${MIGRATION_LOCK})`);
     await migrate(transaction as unknown as NodePgDatabase, { migrationsFolder: migrations });
   });
-}
-
-export interface EmbeddedDatabase {
-  close(): Promise<void>;
-}
-
-/** Runs PostgreSQL within this process, its files in `folder`, and lets clients in at a socket in the folder `socket`. */
-export async function serveEmbedded(folder: string, socket: string): Promise<EmbeddedDatabase> {
-  mkdirSync(folder, { recursive: true });
-  mkdirSync(socket, { recursive: true, mode: 0o700 });
-  const startParams = [...PGlite.defaultStartParams, '-c', `shared_buffers=${SHARED_BUFFERS_MIB}MB`];
-  const pglite = await PGlite.create({ dataDir: folder, startParams });
-  const door = await openPgliteDoor(pglite, join(socket, SOCKET));
-  return {
-    close: async () => {
-      await door.close();
-      await pglite.close();
-    },
-  };
 }
 
 export type Transaction = Parameters<Parameters<NodePgDatabase['transaction']>[0]>[0];

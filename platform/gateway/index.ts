@@ -1,4 +1,4 @@
 export { type Forwarded, type Forwarding, forward, forwardUpgrade } from './forward.ts';
 export { type Relay, relayPlayers } from './relay.ts';
 export { type BackServer, Servers } from './servers.ts';
-export { VOUCH_HEADER, Vouching, VouchReader } from './vouching.ts';
+export { Vouching } from './vouching.ts';

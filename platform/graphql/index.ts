@@ -1,1 +1,2 @@
-export { GRAPHQL_PATH, serveGraphQl } from './server.ts';
+export { GRAPHQL_PATH } from './path.ts';
+export { serveGraphQl } from './route.ts';

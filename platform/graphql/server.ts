@@ -3,7 +3,7 @@ import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { useAPQ as persistedOnDemand } from '@graphql-yoga/plugin-apq';
 import { usePersistedOperations as persisted } from '@graphql-yoga/plugin-persisted-operations';
 import type { Endpoint, Principal, Problem, Transport } from '@millrace/contracts';
-import type { FastifyInstance, FastifyPluginAsync } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { type DocumentNode, type ExecutionArgs, GraphQLError, type GraphQLSchema, parse } from 'graphql';
 import type { SubscribePayload } from 'graphql-ws';
 import { useServer as serveOver } from 'graphql-ws/use/ws';
@@ -13,9 +13,8 @@ import { ApiProblem, type ChannelOptions, connectionOf, type Door, isStorable, t
 import { parsePosition } from '../streams/index.ts';
 import { ChannelEvents } from './channel-events.ts';
 import { DOCUMENT_CHARACTERS_MAX, queryLimitError, TOKENS_MAX } from './limits.ts';
+import { GRAPHQL_PATH } from './path.ts';
 import { graphSchema, type Resources } from './schema.ts';
-
-export const GRAPHQL_PATH = '/api/v1/graphql';
 
 /** A query, its variables included; REST bodies may be as large. */
 const MESSAGE_BYTES_MAX = 1024 * 1024;
@@ -51,11 +50,18 @@ export interface GraphQlOptions extends ChannelOptions {
 
 type Context = YogaInitialContext & Resources;
 
+/** Answers the requests of one route. */
+export interface GraphQlServer {
+  answer(request: FastifyRequest, reply: FastifyReply): Promise<unknown>;
+  /** Ends what goes on over WebSockets, and says why. */
+  close(): Promise<void>;
+}
+
 /**
  * GraphQL over HTTP, server-sent events (graphql-sse’s distinct connections) and WebSocket (graphql-transport-ws), over the same resources and
  * channels: every field asks a route of the HTTP API in this process, so what guards those guards it.
  */
-export function serveGraphQl(door: Door, { logger, operations, ...channels }: GraphQlOptions): void {
+export function openGraphQl(door: Door, { logger, operations, ...channels }: GraphQlOptions): GraphQlServer {
   const schema = graphSchema();
   const yoga = createYoga<{ asked: Asked }, Resources>({
     schema,
@@ -133,53 +139,43 @@ export function serveGraphQl(door: Door, { logger, operations, ...channels }: Gr
     sockets,
   );
 
-  const plugin: FastifyPluginAsync = async (scope) => {
-    // Yoga says itself what is wrong with a body, in GraphQL’s own words.
-    scope.removeAllContentTypeParsers();
-    scope.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => done(null, body));
-    scope.route({
-      method: ['GET', 'POST'],
-      url: GRAPHQL_PATH,
-      config: { access: 'fields' },
-      handler: async (request, reply) => {
-        const { principal, headers, ip: remote, id: trace } = request;
-        const take = connectionOf(request, reply);
-        if (take) {
-          let end: (reason: string) => void = () => {};
-          const place = door.streams.begin(principal, remote, 'graphql-websocket', (reason) => end(reason));
-          const { socket, head } = take();
-          end = () => void socket.destroy();
-          socket.once('close', place.close);
-          asks.set(request.raw, { principal, headers, remote, trace, transport: 'graphql-websocket', place });
-          sockets.handleUpgrade(request.raw, socket, head, (connection) => {
-            end = (reason) => connection.close(FORBIDDEN, reason.slice(0, CLOSE_REASON_MAX));
-            sockets.emit('connection', connection, request.raw);
-          });
-          return;
-        }
-        const ended = new AbortController();
-        // Of the response, not of the socket: that one carries the requests that follow.
-        reply.raw.once('close', () => ended.abort());
-        const answer = await yoga.fetch(
-          `http://${GRAPHQL_HOST}${request.url}`,
-          {
-            method: request.method,
-            headers: headersFor(headers),
-            signal: ended.signal,
-            ...(request.method === 'POST' && { body: (request.body as string | undefined) ?? '' }),
-          },
-          { asked: { principal, headers, remote, trace, transport: 'graphql-sse', place: null } },
-        );
-        for (const [name, value] of answer.headers) void reply.header(name, value);
-        return reply.code(answer.status).send(answer.body ?? '');
-      },
-    });
+  return {
+    answer: async (request, reply) => {
+      const { principal, headers, ip: remote, id: trace } = request;
+      const take = connectionOf(request, reply);
+      if (take) {
+        let end: (reason: string) => void = () => {};
+        const place = door.streams.begin(principal, remote, 'graphql-websocket', (reason) => end(reason));
+        const { socket, head } = take();
+        end = () => void socket.destroy();
+        socket.once('close', place.close);
+        asks.set(request.raw, { principal, headers, remote, trace, transport: 'graphql-websocket', place });
+        sockets.handleUpgrade(request.raw, socket, head, (connection) => {
+          end = (reason) => connection.close(FORBIDDEN, reason.slice(0, CLOSE_REASON_MAX));
+          sockets.emit('connection', connection, request.raw);
+        });
+        return;
+      }
+      const ended = new AbortController();
+      // Of the response, not of the socket: that one carries the requests that follow.
+      reply.raw.once('close', () => ended.abort());
+      const answer = await yoga.fetch(
+        `http://${GRAPHQL_HOST}${request.url}`,
+        {
+          method: request.method,
+          headers: headersFor(headers),
+          signal: ended.signal,
+          ...(request.method === 'POST' && { body: (request.body as string | undefined) ?? '' }),
+        },
+        { asked: { principal, headers, remote, trace, transport: 'graphql-sse', place: null } },
+      );
+      for (const [name, value] of answer.headers) void reply.header(name, value);
+      return reply.code(answer.status).send(answer.body ?? '');
+    },
+    close: async () => {
+      await server.dispose();
+    },
   };
-  void door.app.register(plugin);
-  // Before the connections are closed: the server waits for them, and whoever watches is told why.
-  door.app.addHook('preClose', async () => {
-    await server.dispose();
-  });
 }
 
 /** Yoga wants whole addresses; nobody is at this one. */

@@ -1,4 +1,3 @@
-import { createTransport } from 'nodemailer';
 import { OutsideCall, type OutsideCallFigures } from '../resilience/index.ts';
 
 /** A letter as text: whoever reads it can see all that is in it. */
@@ -21,7 +20,9 @@ const CONNECTIONS_MAX = 4;
 const FINAL_REPLY = 500;
 
 /** @param url smtp://user:password@host:port, or smtps:// for TLS from the first byte */
-export function openSmtp(url: string, from: string): Post {
+export async function openSmtp(url: string, from: string): Promise<Post> {
+  // Loaded by those who use it.
+  const { createTransport } = await import('nodemailer');
   const transport = createTransport(
     {
       url,

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { setTimeout } from 'node:timers/promises';
-import { Redis } from 'ioredis';
+import type { Redis } from 'ioredis';
 
 export type { Redis };
 
@@ -14,13 +14,15 @@ export async function redisReady(redis: Redis): Promise<void> {
   if (redis.status === 'ready') return;
   const waiting = new AbortController();
   const { signal } = waiting;
-  // Whoever connected hears of an error.
+  // connectRedis reports the error.
   await Promise.race([once(redis, 'ready', { signal }), setTimeout(READY_MS_MAX, null, { signal })]).catch(() => {});
   waiting.abort();
 }
 
 /** Connects as it can and again when it was away; commands while it is away are refused at once. */
-export function connectRedis(url: string, onTrouble: (error: Error) => void): Redis {
+export async function connectRedis(url: string, onTrouble: (error: Error) => void): Promise<Redis> {
+  // Loaded by those who use it.
+  const { Redis } = await import('ioredis');
   const redis = new Redis(url, {
     enableOfflineQueue: false,
     commandTimeout: COMMAND_MS_MAX,

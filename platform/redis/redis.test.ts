@@ -17,7 +17,7 @@ describe('several servers and one Redis', left, () => {
   const open: Redis[] = [];
   const troubles: string[] = [];
   const connected = async () => {
-    const redis = connectRedis(server.url, ({ message }) => troubles.push(message));
+    const redis = await connectRedis(server.url, ({ message }) => troubles.push(message));
     open.push(redis);
     if (redis.status !== 'ready') await new Promise((resolve) => redis.once('ready', resolve));
     return redis;

@@ -3,4 +3,3 @@ export { KEY_BYTES, localMasterKey, type MasterKey } from './master-key.ts';
 export { fileSecrets, InstallationSecrets, type SecretStore } from './secret-store.ts';
 export { sealedSecrets, tableSecrets } from './table-secrets.ts';
 export { vaultMasterKey } from './vault-key.ts';
-export { secretNumbers } from './zone-numbers.ts';

@@ -8,17 +8,8 @@ import { type SnapshotStore, ZoneHost, zoneAddress } from '@millrace/kernel';
 import { systemClock } from '@millrace/platform/clock';
 import { type EventLog, openLmdbLog, openSpool } from '@millrace/platform/log';
 import { openFileSnapshots, openLmdbSnapshots } from '@millrace/platform/snapshots';
-import {
-  allZones,
-  Gateway,
-  type HostPort,
-  listenTcp,
-  newSecret,
-  playerTokens,
-  type World,
-  WorldHost,
-  type WorldLimits,
-} from '@millrace/worlds';
+import { allZones, Gateway, type HostPort, listenTcp, newSecret, playerTokens, type World, type WorldLimits } from '@millrace/worlds';
+import { WorldHost } from '@millrace/worlds/host';
 
 const LIMITS: WorldLimits = {
   commandsPerSecond: 30,

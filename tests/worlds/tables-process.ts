@@ -1,14 +1,14 @@
 import { join } from 'node:path';
 import { systemClock } from '@millrace/platform/clock';
-import { connectDatabase, migrateDatabase, serveEmbedded } from '@millrace/platform/database';
+import { connectDatabase, migrateDatabase } from '@millrace/platform/database';
+import { serveEmbedded } from '@millrace/platform/database/embedded';
 import { ConsumerGroup, openLmdbLog } from '@millrace/platform/log';
 import { allPlayers, worldProjection } from '@millrace/worlds/tables';
+import { EMPTY } from '../../platform/database/testing/engines.ts';
 
 /*
  * The world’s tables in a process of their own, with a database that can be taken away: its door is shut and its engine ended.
  */
-
-const MIGRATIONS = join(import.meta.dirname, '..', '..', 'apps', 'server', 'migrations');
 
 export type ToTables = { log: string; tables: string } | 'away' | 'back' | 'players';
 export type FromTables = 'ready' | { players: Awaited<ReturnType<typeof allPlayers>> };
@@ -19,12 +19,12 @@ process.once('disconnect', () => process.exit());
 async function run(folder: string, tables: string): Promise<void> {
   const log = openLmdbLog(folder);
   const socket = join(tables, 'socket');
-  const serve = () => serveEmbedded(join(tables, 'data'), socket);
+  const serve = () => serveEmbedded(join(tables, 'data'), socket, EMPTY);
   let serving = serve();
   let closing: Promise<void> = Promise.resolve();
   await serving;
   const database = connectDatabase({ socket });
-  await migrateDatabase(database, MIGRATIONS);
+  await migrateDatabase(database, EMPTY.migrations);
   const consumer = new ConsumerGroup(log, worldProjection(database), systemClock);
   await consumer.start();
   process.on('message', (message: ToTables) => {

@@ -1,7 +1,6 @@
 import { join } from 'node:path';
 import type { Settings } from '@millrace/platform/config';
 import { collectGarbage } from '../collect-garbage.ts';
-import { startGateway } from '../gateway.ts';
 import { type Running, startPlatform } from '../platform.ts';
 import { type ServingFlags, settingsFor } from './settings.ts';
 
@@ -23,6 +22,7 @@ export async function up(flags: ServingFlags): Promise<void> {
 
 /** Stands before the servers that do everything else. */
 async function stand(settings: Settings): Promise<void> {
+  const { startGateway } = await import('../gateway.ts');
   const gateway = await startGateway(settings, CONSOLE_FOLDER);
   stopOnSignal(gateway);
   collectGarbage();

@@ -1,7 +1,7 @@
 import { Socket } from 'node:net';
 import { messageOf } from '@millrace/kernel';
 import { openLink } from '@millrace/platform/cluster';
-import { type EmbeddedDatabase, serveEmbedded } from '@millrace/platform/database';
+import { type EmbeddedDatabase, type EmptyDatabases, serveEmbedded } from '@millrace/platform/database/embedded';
 import { collectGarbage } from '../collect-garbage.ts';
 
 /*
@@ -9,7 +9,9 @@ import { collectGarbage } from '../collect-garbage.ts';
  * feel. Its clients come to a socket; the server speaks with it over the pipe it was started with (descriptor 3).
  */
 
-export type ToDatabase = { readonly type: 'begin'; readonly folder: string; readonly socket: string } | { readonly type: 'stop' };
+export type ToDatabase =
+  | { readonly type: 'begin'; readonly folder: string; readonly socket: string; readonly empty: EmptyDatabases }
+  | { readonly type: 'stop' };
 export type FromDatabase = { readonly type: 'ready' } | { readonly type: 'trouble'; readonly message: string };
 
 const STOP_MS_MAX = 8_000;
@@ -20,7 +22,7 @@ let isEnding = false;
 const link = openLink<FromDatabase, ToDatabase>(new Socket({ fd: 3, readable: true, writable: true }), {
   onMessage: (message) => {
     if (message.type === 'stop') return void end();
-    starting = serveEmbedded(message.folder, message.socket);
+    starting = serveEmbedded(message.folder, message.socket, message.empty);
     starting.then(
       () => {
         collectGarbage();

@@ -17,6 +17,8 @@ import { SupervisedProcess } from '../supervised-process.ts';
 import type { FromDatabase, ToDatabase } from './database-process.ts';
 
 const MIGRATIONS = join(import.meta.dirname, '..', 'migrations');
+/** Where the runtime and what was compiled are kept, too: nothing in it is missed when it is deleted. */
+const CACHE = join(import.meta.dirname, '..', '..', '..', '.runtime');
 const MIGRATE_AGAIN_MS = 2_000;
 
 /** The relational store as the server has it: embedded in a process of its own, or a PostgreSQL elsewhere. */
@@ -70,7 +72,7 @@ function startEmbedded(data: string, startAfterMs: number, logger: Logger) {
       begin: () => {
         // What a killed one left behind keeps the next from opening its door.
         if (existsSync(socket)) rmSync(socket, { recursive: true });
-        return [{ type: 'begin', folder: join(data, 'database'), socket }];
+        return [{ type: 'begin', folder: join(data, 'database'), socket, empty: { cache: CACHE, migrations: MIGRATIONS } }];
       },
       stop: { type: 'stop' },
       onMessage: (message) =>

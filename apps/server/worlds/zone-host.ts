@@ -3,9 +3,9 @@ import type { WorldPlan } from '@millrace/contracts';
 import { type Clock, type HostFigures, kindOf, type RecoveryStep, type SnapshotStore, ZoneHost } from '@millrace/kernel';
 import { type Assignment, type Beat, Member } from '@millrace/platform/cluster';
 import { type EventLog, type FileSpool, openLmdbLog, openSpool } from '@millrace/platform/log';
-import { secretNumbers } from '@millrace/platform/secrets';
+import { secretNumbers } from '@millrace/platform/secrets/zone-numbers';
 import { openFileSnapshots, openLmdbSnapshots } from '@millrace/platform/snapshots';
-import { type FromZoneHost, type ToZoneHost, WorldHost, type worldZone } from '@millrace/worlds';
+import { type FromZoneHost, type ToZoneHost, WorldHost, type worldZone } from '@millrace/worlds/host';
 
 const FIGURES_MS = 1_000;
 /** How long a host that stops waits for its zones to be in the log. */

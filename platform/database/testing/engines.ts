@@ -4,13 +4,18 @@ import { chmodSync, chownSync, globSync, mkdirSync, mkdtempSync, rmSync, writeFi
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
-import { type DatabaseAddress, serveEmbedded } from '../database.ts';
+import type { DatabaseAddress } from '../database.ts';
+import { serveEmbedded } from '../embedded.ts';
 
 /** A database for tests, its files in a folder that is gone when it is closed. */
 export interface TestDatabase {
   readonly address: DatabaseAddress;
   close(): Promise<void>;
 }
+
+const ROOT = join(import.meta.dirname, '..', '..', '..');
+/** The same that servers begin with. */
+export const EMPTY = { cache: join(ROOT, '.runtime'), migrations: join(ROOT, 'apps', 'server', 'migrations') };
 
 /** The two engines that everything which keeps tables is held against. */
 export const ENGINES: readonly { readonly name: string; open(): Promise<TestDatabase> }[] = [
@@ -22,7 +27,7 @@ export const ENGINES: readonly { readonly name: string; open(): Promise<TestData
 async function openEmbedded(): Promise<TestDatabase> {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-pglite-'));
   const socket = join(folder, 'socket');
-  const served = await serveEmbedded(join(folder, 'data'), socket);
+  const served = await serveEmbedded(join(folder, 'data'), socket, EMPTY);
   return {
     address: { socket },
     close: async () => {

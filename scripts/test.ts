@@ -1,45 +1,124 @@
 import { spawn, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { globSync } from 'node:fs';
-import { userInfo } from 'node:os';
+import { availableParallelism, userInfo } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { ENGINES, postgresPrograms } from '../platform/database/testing/engines.ts';
 import { redisProgram } from '../platform/redis/testing/redis-server.ts';
 
 /*
- * Every test. Unit tests share one process, which is ten times as fast as one each; tests that start servers, browsers
- * or threads have a process of their own. Arguments choose files by a part of their path: npm test -- kernel log
+ * The tests. Unit tests share one process, which is ten times as fast as one each; tests that start servers, browsers or threads have a process of their
+ * own, as many at once as there are processors. What a passing file says is one line, what a failing one says is all of it.
+ *
+ *   npm test                the unit tests, and of the others those that find most faults soonest
+ *   npm run test:all        all of them, with more seeds and more kills
+ *   npm test -- log worlds  those with a part of their path, all of them
+ *
  * With --postgres every server that a test starts keeps its tables in a real PostgreSQL instead of the embedded one.
  */
 
-const root = join(import.meta.dirname, '..');
-const onPostgres = process.argv.includes('--postgres');
-const wanted = process.argv.slice(2).filter((part) => part !== '--postgres');
-const chosen = (pattern: string) =>
-  globSync(pattern, { cwd: root, exclude: (path) => path.includes('node_modules') }).filter(
-    (path) => wanted.length === 0 || wanted.some((part) => path.includes(part)),
-  );
+/** Of the tests that start servers, those for every change: one way through each part of the platform. */
+const QUICK = [
+  'simulation/simulation',
+  'recovery/kill',
+  'accounts/accounts',
+  'accounts/several-servers',
+  'console/console',
+  'feeds/recorded-feeds',
+  'feeds/generic-feeds',
+  'gateway/answers',
+  'graphql/graphql',
+  'streams/resume',
+  'worlds/playing',
+  'worlds/protocol',
+];
+/** They take longest, so they begin first. */
+const LONGEST = ['simulation/planted', 'console/world-pages', 'recovery/kill', 'commands/bad-input', 'endurance/day', 'worlds/outages'];
+/** Longest a test or a group of tests takes on a machine of usual speed; what hangs is ended by it. */
+const TEST_MS_MAX = 240_000;
 
-const unit = chosen('{contracts,kernel,platform,modules,clients,apps/server}/**/*.test.ts');
-const whole = chosen('tests/**/*.test.ts');
-let failed = unit.length + whole.length === 0;
-if (failed) console.error(`no test matches ${wanted.join(' ')}`);
+const root = join(import.meta.dirname, '..');
+const flags = process.argv.slice(2).filter((part) => part.startsWith('--'));
+const wanted = process.argv.slice(2).filter((part) => !part.startsWith('--'));
+const isAll = flags.includes('--all');
+const matches = (path: string, parts: readonly string[]) => parts.some((part) => path.includes(part));
+const find = (pattern: string) => globSync(pattern, { cwd: root, exclude: (path) => path.includes('node_modules') });
+const chosen = (files: string[]) => (wanted.length === 0 ? files : files.filter((path) => matches(path, wanted)));
+
+const unit = chosen(find('{contracts,kernel,platform,modules,clients,apps/server}/**/*.test.ts'));
+const whole = chosen(find('tests/**/*.test.ts'))
+  .filter((path) => isAll || wanted.length > 0 || matches(path, QUICK))
+  .sort((a, b) => orderOf(a) - orderOf(b));
+if (unit.length + whole.length === 0) {
+  console.error(`no test matches ${wanted.join(' ')}`);
+  process.exit(1);
+}
 
 installServers();
-const postgres = onPostgres ? await ENGINES.find(({ name }) => name === 'PostgreSQL')?.open() : null;
-if (postgres && 'url' in postgres.address) process.env.TEST_POSTGRES = postgres.address.url;
-for (const { files, flags } of [
-  { files: unit, flags: ['--test-isolation=none'] },
-  { files: whole, flags: ['--test-concurrency=1'] },
-]) {
-  if (files.length === 0) continue;
-  // Not in one step: the PostgreSQL beside us must be heard meanwhile.
-  const running = spawn(process.execPath, ['--test', '--test-reporter=spec', ...flags, ...files], { cwd: root, stdio: 'inherit' });
-  const [status] = await once(running, 'exit');
-  failed ||= status !== 0;
-}
+const patience = measurePatience();
+const postgres = flags.includes('--postgres') ? await ENGINES.find(({ name }) => name === 'PostgreSQL')?.open() : null;
+const environment: NodeJS.ProcessEnv = {
+  ...process.env,
+  TEST_PATIENCE: String(patience),
+  ...(isAll && { TEST_ALL: '1' }),
+  ...(postgres && 'url' in postgres.address && { TEST_POSTGRES: postgres.address.url }),
+};
+
+const started = performance.now();
+const jobs = [
+  ...(unit.length > 0 ? [{ name: `unit tests (${unit.length} files)`, files: unit, flags: ['--test-isolation=none'] }] : []),
+  ...whole.map((file) => ({ name: file, files: [file], flags: ['--test-isolation=none'] })),
+];
+const failed: string[] = [];
+const counts = { tests: 0, skipped: 0 };
+await Promise.all(Array.from({ length: availableParallelism() }, work));
 await postgres?.close();
-process.exitCode = failed ? 1 : 0;
+const seconds = Math.round((performance.now() - started) / 1_000);
+console.log(`${counts.tests} tests in ${seconds} s${counts.skipped > 0 ? `, ${counts.skipped} of them skipped` : ''}`);
+for (const name of failed) console.log(`failed: ${name}`);
+process.exitCode = failed.length > 0 ? 1 : 0;
+
+/** Takes one job after another, until there are none. */
+async function work(): Promise<void> {
+  for (let job = jobs.shift(); job; job = jobs.shift()) {
+    const begun = performance.now();
+    const limit = `--test-timeout=${Math.round(TEST_MS_MAX * patience)}`;
+    const child = spawn(process.execPath, ['--test', '--test-reporter=spec', limit, ...job.flags, ...job.files], {
+      cwd: root,
+      env: environment,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    const [output, errors, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'exit')]);
+    const count = (what: string) => Number(new RegExp(`^ℹ ${what} (\\d+)$`, 'm').exec(output)?.[1] ?? 0);
+    counts.tests += count('tests');
+    counts.skipped += count('skipped') + count('todo');
+    // A file in which nothing is tested has been broken.
+    const isGood = code === 0 && count('tests') > 0;
+    if (!isGood) {
+      failed.push(job.name);
+      process.stdout.write(output + errors);
+    }
+    console.log(`${isGood ? 'ok  ' : 'FAIL'} ${job.name}: ${count('tests')} tests, ${((performance.now() - begun) / 1_000).toFixed(1)} s`);
+  }
+}
+
+function orderOf(path: string): number {
+  const place = LONGEST.findIndex((part) => path.includes(part));
+  return place < 0 ? LONGEST.length : place;
+}
+
+/** How many times longer than on a usual machine that does nothing else a fixed piece of work takes here and now; deadlines of tests are longer by that. */
+function measurePatience(): number {
+  const USUAL_MS = 120;
+  const begun = performance.now();
+  const block = Buffer.alloc(1024 * 1024);
+  for (let round = 0; round < 64; round++) createHash('sha256').update(block).digest();
+  const measured = (performance.now() - begun) / USUAL_MS;
+  // A quiet moment may be followed by a busy one.
+  return Math.min(10, Math.max(2, Math.ceil(measured * 2)));
+}
 
 /** Real servers that tests hold our adapters against. Debian has them; elsewhere installed ones would have to be found first. */
 function installServers(): void {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import type { EventBatch } from '@millrace/kernel';
 import { systemClock } from '../clock.ts';
+import { until } from '../testing/until.ts';
 import { CannotApply, ConsumerGroup, type Projection, type ReadUpTo } from './consumer.ts';
 import type { EventLog } from './event-log.ts';
 import { openLmdbLog } from './lmdb-log.ts';
@@ -162,16 +163,9 @@ describe('a consumer group', () => {
       await group.start();
       return { group, messages, start };
     }
-    const until = async (isSo: () => boolean) => {
-      for (const deadline = Date.now() + 10_000; !isSo(); ) {
-        assert.ok(Date.now() < deadline, 'it did not happen');
-        await new Promise((resolve) => setImmediate(resolve));
-      }
-    };
-
     test('stops, says which events are missing, and reads nothing beyond them', async () => {
       const { group, messages, start } = await overtaken();
-      await until(() => group.figures().overtaken.length > 0);
+      await until(() => group.figures().overtaken.length > 0, 'the group is overtaken');
       await log.append([one('zone/a', 2_001)]);
       const figures = group.figures();
       assert.deepEqual(
@@ -187,7 +181,7 @@ describe('a consumer group', () => {
 
     test('goes on when an operator skips them, with the gap on record, and every event after it', async () => {
       const { group, start } = await overtaken();
-      await until(() => group.figures().overtaken.length > 0);
+      await until(() => group.figures().overtaken.length > 0, 'the group is overtaken');
       assert.equal((await group.skipDropped()).length, 1);
       await group.caughtUp();
       assert.equal(table.rows.length, 8 + 2_000 - start);

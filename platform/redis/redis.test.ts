@@ -3,6 +3,7 @@ import { after, before, describe, test } from 'node:test';
 import { systemClock } from '../clock.ts';
 import { MemoryRateLimiter, type Rate } from '../http/index.ts';
 import { Hub, type Reader } from '../streams/index.ts';
+import { until } from '../testing/until.ts';
 import { announcements } from './announcements.ts';
 import { connectRedis, type Redis } from './connect.ts';
 import { type FanOut, fanOut } from './fan-out.ts';
@@ -56,7 +57,7 @@ describe('several servers and one Redis', left, () => {
     assert.ok(counting.take('waits', RATE, 0) instanceof Promise);
     await counting.take('waits', RATE, 0);
     for (let count = 0; count < 20; count++) assert.ok(!(counting.take('waits', RATE, 0) instanceof Promise), `request ${count} waits`);
-    while (!(counting.take('waits', RATE, 0) instanceof Promise)) await new Promise((resolve) => setTimeout(resolve, 20));
+    await until(() => counting.take('waits', RATE, 0) instanceof Promise, 'Redis is asked again');
     assert.ok(await counting.take('waits', RATE, 0));
   });
 

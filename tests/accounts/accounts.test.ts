@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { AccessToken, Account, ApiKey, AuditLine, Invitation, Member, SecondFactorSetup, UserSession } from '@millrace/contracts';
+import { until } from '@millrace/platform/testing';
 import { createRemoteJWKSet, jwtVerify } from 'jose';
 import { type TOTP, URI } from 'otpauth';
 import { WITHOUT_WORLD } from '../server.ts';
@@ -194,7 +195,7 @@ describe('accounts', () => {
     });
     const briefly = guarded.visitor({ 'x-api-key': brief.key });
     await briefly.get('GET', '/instruments');
-    while ((await briefly.ask('GET', '/api/v1/instruments')).status === 200) await new Promise((resolve) => setTimeout(resolve, 100));
+    await until(async () => (await briefly.ask('GET', '/api/v1/instruments')).status !== 200, 'the key expires');
     assert.equal(await briefly.refusal('GET', '/instruments'), 'BAD_CREDENTIAL');
   });
 
@@ -255,7 +256,7 @@ describe('accounts', () => {
       assert.doesNotMatch(text, /select|params|ECONN|never-seen/i);
     }
     await giveBack();
-    while ((await owner.ask('GET', '/api/v1/account/keys')).status !== 200) await new Promise((resolve) => setTimeout(resolve, 100));
+    await until(async () => (await owner.ask('GET', '/api/v1/account/keys')).status === 200, 'the tables answer again');
     assert.equal(await unknown.refusal('GET', '/instruments'), 'BAD_CREDENTIAL');
     assert.doesNotMatch(guarded.server.errors(), /params:|"params"/);
   });

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Health } from '@millrace/contracts';
+import { until } from '@millrace/platform/testing';
 import { WITHOUT_WORLD } from '../server.ts';
 import { startGuarded } from './visitor.ts';
 
@@ -14,12 +15,13 @@ test('fault 22: a server whose tables hang is not ready, says since when and why
     const response = await fetch(`${server.url}/health/ready`);
     return { status: response.status, health: (await response.json()) as Health };
   };
-  const until = async (status: number) => {
-    for (;;) {
-      const answer = await ask();
-      if (answer.status === status) return answer.health;
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
+  const healthWith = async (status: number) => {
+    let answer = await ask();
+    await until(async () => {
+      answer = await ask();
+      return answer.status === status;
+    }, `the server answers ${status}`);
+    return answer.health;
   };
   assert.deepEqual(
     ((await ask()).health as Health).checks.map(({ name, status }) => [name, status]),
@@ -27,12 +29,12 @@ test('fault 22: a server whose tables hang is not ready, says since when and why
   );
   const before = Date.now();
   const giveBack = process.env.TEST_POSTGRES ? await server.takeDatabaseAway() : hang(databaseOf(server.child.pid ?? 0));
-  const { status, checks } = await until(503);
+  const { status, checks } = await healthWith(503);
   assert.equal(status, 'failing');
   const [database] = checks;
   assert.ok(database && database.since >= before && database.reason, JSON.stringify(database));
   await giveBack();
-  const { checks: again } = await until(200);
+  const { checks: again } = await healthWith(200);
   assert.deepEqual([again[0]?.status, again[0]?.reason], ['ok', null]);
   assert.equal(await server.stop(), 0);
   rmSync(folder, { recursive: true, force: true });

@@ -6,6 +6,7 @@ import { after, before, describe, test } from 'node:test';
 import type { AccountSnapshot, AccountStand } from '@millrace/contracts';
 import { envelopesOf } from '@millrace/kernel';
 import { openLmdbLog } from '@millrace/platform/log';
+import { until } from '@millrace/platform/testing';
 import { EventSource } from 'eventsource';
 import { WebSocket } from 'ws';
 import { startServer } from '../server.ts';
@@ -89,11 +90,12 @@ describe('a stream of one’s own', () => {
     (news: readonly News[]) =>
       news.filter((one) => one.event === event).length >= times;
   const snapshotOf = async (visitor: Visitor): Promise<AccountSnapshot> => {
-    for (;;) {
-      const { snapshot } = await visitor.get<AccountStand>('GET', '/account/snapshot');
-      if (snapshot) return snapshot;
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
+    let made: AccountSnapshot | null = null;
+    await until(async () => {
+      made = (await visitor.get<AccountStand>('GET', '/account/snapshot')).snapshot;
+      return made !== null;
+    }, 'the snapshot is made');
+    return made as unknown as AccountSnapshot;
   };
 
   test('a new user gets a first snapshot, made in the background', async () => {
@@ -164,14 +166,17 @@ describe('a stream of one’s own', () => {
     assert.equal((await guarded.owner.ask('POST', '/api/v1/worlds/zones/0-0/announcements', text, traced(announced))).status, 200);
     const found = async (log: string, trace: string | undefined, types: readonly string[]) => {
       const record = openLmdbLog(join(folder, 'data', ...log.split('/')));
-      for (;;) {
-        const seen = new Set<string>();
-        for (let partition = 0; partition < record.partitions; partition++)
-          for (const { batch } of await record.readFrom(partition, record.figures().partitions[partition]?.start ?? 0, 1_000_000))
-            for (const event of envelopesOf(batch)) if (event.correlation === trace) seen.add(event.type);
-        if (types.every((type) => seen.has(type))) return record.close();
-        await new Promise((resolve) => setTimeout(resolve, 20));
-      }
+      await until(
+        async () => {
+          const seen = new Set<string>();
+          for (let partition = 0; partition < record.partitions; partition++)
+            for (const { batch } of await record.readFrom(partition, record.figures().partitions[partition]?.start ?? 0, 1_000_000))
+              for (const event of envelopesOf(batch)) if (event.correlation === trace) seen.add(event.type);
+          return types.every((type) => seen.has(type));
+        },
+        `${types.join(', ')} are on record`,
+      );
+      await record.close();
     };
     await found('accounts/log', asked, ['AccountSnapshotRequested', 'AccountSnapshotProgressed', 'AccountSnapshotGenerated']);
     await found('worlds/log', announced, ['Announced']);
@@ -226,13 +231,11 @@ describe('a stream of one’s own', () => {
     const back = new Visitor(server.url);
     for (const [name, value] of member.jar) back.jar.set(name, value);
     // What was told a moment before the crash may not have been on record; then it is made again.
-    for (;;) {
-      const { snapshot: kept } = await back.get<AccountStand>('GET', '/account/snapshot');
-      if (kept?.request === snapshot?.request) {
-        assert.deepEqual({ ...kept, generatedAt: 0 }, { ...snapshot, generatedAt: 0 });
-        break;
-      }
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
+    let kept: AccountSnapshot | null = null;
+    await until(async () => {
+      kept = (await back.get<AccountStand>('GET', '/account/snapshot')).snapshot;
+      return kept?.request === snapshot?.request;
+    }, 'the snapshot is back');
+    assert.deepEqual({ ...(kept as unknown as AccountSnapshot), generatedAt: 0 }, { ...snapshot, generatedAt: 0 });
   });
 });

@@ -1,4 +1,5 @@
 /// <reference lib="dom" />
+
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -7,6 +8,7 @@ import { after, before, describe, test } from 'node:test';
 import { tcp } from '@millrace/client/tcp';
 import { WorldClient } from '@millrace/client/world';
 import type { PlayerToken, World, ZoneMoment } from '@millrace/contracts';
+import { until } from '@millrace/platform/testing';
 import type { Browser, Page } from 'playwright-core';
 import { fits, openBrowser } from '../browser.ts';
 import { type ServerProcess, startServer } from '../server.ts';
@@ -60,7 +62,7 @@ describe('the world’s pages in a browser', () => {
   }
 
   async function answered(path: string): Promise<void> {
-    while (!(await fetch(`${server.url}/api/v1${path}`)).ok) await new Promise((resolve) => setTimeout(resolve, 100));
+    await until(async () => (await fetch(`${server.url}/api/v1${path}`)).ok, `${path} answers`);
   }
 
   async function enter(name: string, onNotice: (notice: { text?: string }) => void = () => {}): Promise<typeof walker> {

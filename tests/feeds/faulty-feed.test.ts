@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { pairsOfRecording, type RecordedLine } from '@millrace/collector';
 import type { ExchangeSource, Instrument, Quality, TradeFrame } from '@millrace/contracts';
+import { until } from '@millrace/platform/testing';
 import { type Frame, framesOf, Player, type Rest, recordedLines } from './player.ts';
 import { prolonged } from './prolong.ts';
 import { FRAMES, NO_FRAMES, platform, type TestPlatform } from './running.ts';
@@ -79,12 +80,11 @@ async function played(player: Player, until = Number.POSITIVE_INFINITY): Promise
 
 async function sameTrades({ running, type, trades }: Stage): Promise<void> {
   const expected = tradesByInstrument(trades);
-  for (;;) {
+  await until(async () => {
     await running.settled();
     const instruments = await running.get<Instrument[]>('/api/v1/instruments');
-    if (instruments.reduce((sum, instrument) => sum + instrument.trades, 0) >= trades.length) break;
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
+    return instruments.reduce((sum, instrument) => sum + instrument.trades, 0) >= trades.length;
+  }, `${trades.length} trades are recorded`);
   for (const [pair, wanted] of expected) {
     const { rows } = await running.get<TradeFrame>(`/api/v1/instruments/${type}:${pair}/trades?limit=20000`);
     assert.deepEqual(

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { pairsOfRecording } from '@millrace/collector';
 import type { CandleFrame, ExchangeSource, TradeFrame } from '@millrace/contracts';
+import { until } from '@millrace/platform/testing';
 import { framesOf, Player, recordedLines } from './player.ts';
 import { FRAMES, NO_FRAMES, platform, total } from './running.ts';
 import { minuteCandles, tradesByInstrument, truthOf } from './truth.ts';
@@ -58,12 +59,11 @@ describe('a recorded feed, served as its venue would', { skip: NO_FRAMES }, () =
 
 /** Trades that wait for a number that never came are released after a moment: all of them must arrive. */
 async function allRecorded(running: Awaited<ReturnType<typeof platform>>, count: number): Promise<void> {
-  for (;;) {
+  await until(async () => {
     await running.settled();
     const instruments = await running.get<{ trades: number }[]>('/api/v1/instruments');
-    if (instruments.reduce((sum, { trades }) => sum + trades, 0) >= count) return;
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
+    return instruments.reduce((sum, { trades }) => sum + trades, 0) >= count;
+  }, `${count} trades are recorded`);
 }
 
 /** Kraken sends a checksum with every update: all of them must have agreed. */

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Source, SourceConfig } from '@millrace/contracts';
 import { loadConfig } from '@millrace/platform/config';
+import { until } from '@millrace/platform/testing';
 import { type Running, startPlatform } from '../../apps/server/platform.ts';
 
 /** Where the recorded frames are; tests that need them say so and pass where they are missing. */
@@ -36,11 +37,14 @@ export async function platform(sources: SourceConfig[], folder = mkdtempSync(joi
       return response.json() as Promise<never>;
     },
     until: async (wanted) => {
-      for (;;) {
-        const source = supervised()?.describe();
-        if (source && wanted(source)) return source;
-        await new Promise((resolve) => setTimeout(resolve, 5));
-      }
+      let source: Source | undefined;
+      await until(() => {
+        source = supervised()?.describe();
+        return source !== undefined && wanted(source);
+      }, 'the source is as wanted').catch((error) => {
+        throw new Error(`${error.message}; it is ${JSON.stringify(source)}`);
+      });
+      return source as Source;
     },
     settled: async () => {
       while (running.host.figures().waitingCommands > 0) await new Promise((resolve) => setImmediate(resolve));

@@ -13,6 +13,7 @@ import { WorldClient } from '@millrace/client/world';
 import type { Account, AuditLine, Connections, Invitation, Problem, Server, World } from '@millrace/contracts';
 import { ENGINES, type TestDatabase } from '@millrace/platform/database/testing';
 import { openTestRedis, redisProgram, type TestRedis } from '@millrace/platform/redis/testing';
+import { until } from '@millrace/platform/testing';
 import { createClient as createGraphClient } from 'graphql-ws';
 import WebSocket from 'ws';
 import { Visitor, wordIn } from '../accounts/visitor.ts';
@@ -51,12 +52,11 @@ describe('a gateway before two servers', left, () => {
   const startTwo = () => start('two', { MILLRACE_GATEWAY__REACHED_AT: `http://127.0.0.1:${ports.two}`, MILLRACE_WORLDS__ENABLED: 'false' });
   const servers = () => owner.get<Server[]>('GET', '/servers');
   const untilServers = async (holds: (behind: Server[]) => boolean) => {
-    for (;;) {
+    await until(async () => {
       const answer = await fetch(`${gateway.url}/api/v1/servers`, { headers: { 'x-api-key': operatorKey } });
       const [, ...behind] = (await answer.json()) as Server[];
-      if (holds(behind)) return;
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
+      return holds(behind);
+    }, 'the list of servers that is expected');
   };
   let operatorKey: string;
 
@@ -77,7 +77,7 @@ describe('a gateway before two servers', left, () => {
     const [link = ''] = /http\S+invitation=\S+/.exec((await startTwo()).errors()) ?? [];
     gateway = await start('gateway', { MILLRACE_WORLDS__TCP_PORT: String(ports.world) }, ['--role', 'gateway']);
     // As whoever balances between gateways waits.
-    while ((await fetch(`${gateway.url}/health/ready`)).status !== 200) await new Promise((resolve) => setTimeout(resolve, 50));
+    await until(async () => (await fetch(`${gateway.url}/health/ready`)).status === 200, 'the gateway is ready');
     owner = new Visitor(gateway.url);
     await owner.signUp('Owner', 'owner@example.com', wordIn(link));
     operatorKey = (await owner.key('watch', ['platform:read', 'platform:operate', 'market:read', 'account:read', 'account:write'])).key;

@@ -9,6 +9,8 @@ export interface MadeUpTrade {
   readonly quantity: string;
 }
 
+/** Of each instrument. */
+export const FIRST_ID = 1_001;
 const START = Date.UTC(2026, 0, 5, 9, 0, 0);
 /** Event time between two frames: a second of replay is some minutes of market, so that many candles close. */
 const EVENT_STEP_MS = 7;
@@ -29,7 +31,7 @@ export async function writeFrames(
   const ids = new Map<string, number>();
   for (let index = 0; index < frames; index++) {
     const pair = pairs[(index * 7 + (index >> 3)) % pairs.length] as string;
-    const id = (ids.get(pair) ?? 1_000) + 1;
+    const id = (ids.get(pair) ?? FIRST_ID - 1) + 1;
     ids.set(pair, id);
     const trade = {
       pair,

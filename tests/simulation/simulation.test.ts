@@ -1,16 +1,10 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { FAULT_NAMES } from './faults.ts';
-import { MUTANTS } from './mutants.ts';
 import { simulate } from './simulate.ts';
 
-/** Seeds in every test run; a thousand and more are for the night (`npm run simulate -- --seeds 1000`). */
-const SEEDS = 60;
-/** Within so many seeds a planted bug must show. */
-const MUTANT_SEEDS = 200;
-const MUTANT_MS_MAX = 120_000;
+/** A thousand and more are for the night: `npm run simulate -- --seeds 1000`. */
+const SEEDS = process.env.TEST_ALL ? 60 : 20;
 
 describe('the world under simulated faults', () => {
   test('loses nothing, doubles nothing, and is what its record says, whatever a seed brings', async () => {
@@ -34,33 +28,3 @@ describe('the world under simulated faults', () => {
     assert.equal(figures.claims, 3, 'each zone has one owner all the time');
   });
 });
-
-describe('a bug that is planted is found:', () => {
-  // Other seeds each time: a bug that only certain seeds show is not found.
-  const first = String(Date.now() % 1_000_000_000);
-  for (const [mutant, { violates, faults = FAULT_NAMES }] of Object.entries(MUTANTS))
-    test(mutant, async () => {
-      const { code, output } = await simulateMutant(mutant, ['--seed', first, '--for', violates.source, '--faults', faults.join(',')]);
-      assert.equal(code, 1, output);
-      // Not just any failure, a crash of the simulation least of all.
-      assert.match(output, /^seed \d+: \d+ mistakes$/m);
-      assert.match(output, violates);
-    });
-});
-
-/** Runs seeds with a bug planted, until one fails the check that it violates. */
-function simulateMutant(mutant: string, options: string[]): Promise<{ code: number | null; output: string }> {
-  const files = ['--import', join(import.meta.dirname, 'plant.ts'), join(import.meta.dirname, 'main.ts')];
-  const child = spawn(process.execPath, [...files, '--seeds', String(MUTANT_SEEDS), '--stop', ...options], {
-    env: { ...process.env, MUTANT: mutant },
-    timeout: MUTANT_MS_MAX,
-  });
-  let output = '';
-  child.stdout.on('data', (chunk) => {
-    output += chunk;
-  });
-  child.stderr.on('data', (chunk) => {
-    output += chunk;
-  });
-  return new Promise((resolve) => child.once('close', (code) => resolve({ code, output })));
-}

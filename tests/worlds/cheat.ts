@@ -9,8 +9,8 @@ import {
   WORLD_PROTOCOL,
   writeLength,
 } from '@millrace/contracts';
+import { until } from '@millrace/platform/testing';
 import { pack, unpack } from 'msgpackr';
-import { until } from './small-world.ts';
 
 /** A client that sends whatever it likes. */
 export class Cheat {

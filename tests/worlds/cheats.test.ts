@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { TILE_SIZE, TILES_PER_SIDE, WORLD_PROTOCOL } from '@millrace/contracts';
+import { until } from '@millrace/platform/testing';
 import { Cheat } from './cheat.ts';
-import { type SmallWorld, startSmallWorld, until } from './small-world.ts';
+import { type SmallWorld, startSmallWorld } from './small-world.ts';
 
 /*
  * Players that do not play by the rules, byte by byte: refused with a code, counted, and nothing of it happens.

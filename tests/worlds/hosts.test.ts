@@ -6,8 +6,8 @@ import { after, before, describe, test } from 'node:test';
 import { tcp } from '@millrace/client/tcp';
 import { WorldClient } from '@millrace/client/world';
 import type { PlayerStand, PlayerToken, World, WorldHostStand, ZoneMoment, ZoneStand } from '@millrace/contracts';
+import { until } from '@millrace/platform/testing';
 import { type ServerProcess, startServer } from '../server.ts';
-import { until } from './small-world.ts';
 
 /*
  * Real zone host processes under a real server: killed, paused, replaced, with players in their zones.
@@ -61,18 +61,11 @@ describe('zone hosts', () => {
     return (await response.json()) as T;
   }
   const hosts = () => get<WorldHostStand[]>('/worlds/hosts');
-  async function untilAsync(holds: () => Promise<boolean>, what: string): Promise<void> {
-    const deadline = performance.now() + 15_000;
-    while (!(await holds())) {
-      if (performance.now() > deadline) throw new Error(`${what} did not come about`);
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-  }
   /** Everyone can speak, and each is in exactly one zone. */
   async function everyonePlays(): Promise<void> {
     await Promise.all(
       players.map(({ client }) =>
-        untilAsync(async () => {
+        until(async () => {
           if (client.state !== 'joined') return false;
           const answer = await client.say('here');
           return answer.ok || answer.code === 'COOLDOWN';
@@ -105,12 +98,12 @@ describe('zone hosts', () => {
     const [victim] = await hosts();
     assert.ok(victim);
     process.kill(victim.pid, 'SIGKILL');
-    await untilAsync(async () => (await hosts()).some(({ id, pid }) => id === victim.id && pid !== victim.pid), 'the host is started anew');
+    await until(async () => (await hosts()).some(({ id, pid }) => id === victim.id && pid !== victim.pid), 'the host is started anew');
     await everyonePlays();
     assert.deepEqual(dropped, []);
-    await untilAsync(async () => (await hosts()).every(({ open }) => open === 2), 'the zones are shared again');
+    await until(async () => (await hosts()).every(({ open }) => open === 2), 'the zones are shared again');
     await everyonePlays();
-    await untilAsync(
+    await until(
       async () => (await get<ZoneStand[]>('/worlds/zones')).some(({ zone, epoch }) => epoch > (epochs.get(zone) ?? 0)),
       'a zone has a new epoch',
     );
@@ -120,9 +113,9 @@ describe('zone hosts', () => {
     const [sleeper] = await hosts();
     assert.ok(sleeper);
     process.kill(sleeper.pid, 'SIGSTOP');
-    await untilAsync(async () => (await hosts()).some(({ id, pid }) => id === sleeper.id && pid !== sleeper.pid), 'it is started anew');
+    await until(async () => (await hosts()).some(({ id, pid }) => id === sleeper.id && pid !== sleeper.pid), 'it is started anew');
     await everyonePlays();
-    await untilAsync(async () => (await hosts()).every(({ open }) => open === 2), 'the zones are shared again');
+    await until(async () => (await hosts()).every(({ open }) => open === 2), 'the zones are shared again');
     await everyonePlays();
   });
 
@@ -130,7 +123,7 @@ describe('zone hosts', () => {
     const [old] = await hosts();
     assert.ok(old);
     await post(`/worlds/hosts/${old.id}/replace`, {});
-    await untilAsync(async () => {
+    await until(async () => {
       const now = await hosts();
       return now.length === 2 && now.every(({ id, open }) => id !== old.id && open === 2);
     }, 'the new host has the old one’s zones');
@@ -148,7 +141,7 @@ describe('zone hosts', () => {
     assert.equal(outcome.ok, true);
     await until(() => client.you?.speed === 900, 'the player knows');
     assert.equal((await get<PlayerStand>(`/worlds/players/${id}`)).player?.motion.speed, 900);
-    await untilAsync(async () => {
+    await until(async () => {
       const response = await fetch(`${server.url}/api/v1/worlds/players/${id}/history`);
       return response.ok && JSON.stringify(await response.json()).includes('a test');
     }, 'the tables have it');
@@ -157,6 +150,6 @@ describe('zone hosts', () => {
   test('any past moment can be asked for, and is what the zone was then', async () => {
     const live = await get<ZoneMoment>('/worlds/zones/0-0');
     await post('/worlds/zones/0-0/announcements', { text: 'the world goes on', operator: 'kim' });
-    await untilAsync(async () => (await get<ZoneMoment>(`/worlds/zones/0-0?seq=${live.seq}`)).hash === live.hash, 'the record has it');
+    await until(async () => (await get<ZoneMoment>(`/worlds/zones/0-0?seq=${live.seq}`)).hash === live.hash, 'the record has it');
   });
 });

@@ -4,9 +4,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { WorldPlan } from '@millrace/contracts';
+import { until } from '@millrace/platform/testing';
 import { allZones } from '@millrace/worlds';
 import type { FlockOrders, FlockReport } from '../../apps/server/swarm/flock.ts';
-import { type SmallWorld, startSmallWorld, until } from './small-world.ts';
+import { type SmallWorld, startSmallWorld } from './small-world.ts';
 import type { FromTables, ToTables } from './tables-process.ts';
 
 const REPOSITORY = join(import.meta.dirname, '..', '..');

@@ -115,12 +115,3 @@ export async function startSmallWorld(
     },
   };
 }
-
-/** Resolves when `holds` does, looking each time something may have changed. */
-export async function until(holds: () => boolean, what: string, withinMs = 10_000): Promise<void> {
-  const deadline = performance.now() + withinMs;
-  while (!holds()) {
-    if (performance.now() > deadline) throw new Error(`${what} did not come about within ${withinMs} ms`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}

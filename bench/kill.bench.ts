@@ -1,0 +1,27 @@
+import { killAfter, prepareReplay } from '../tests/recovery/killing.ts';
+import { FIRST_ID } from '../tests/recovery/made-up-frames.ts';
+import { inFolder, report } from './measure.ts';
+
+/*
+ * What kill -9 takes back: a server in the middle of 20,000 frames a second is killed, started again, and asked what it has. Counted from the first
+ * trade that a watcher had been told of and that is gone, to the kill.
+ */
+
+const KILLS = 9;
+const TRADES_BETWEEN = 4_000;
+
+await inFolder(async (folder) => {
+  await prepareReplay(folder);
+  const lost: number[] = [];
+  for (let kill = 1; kill <= KILLS; kill++) {
+    const { told, killedAt, again, end } = await killAfter(kill * TRADES_BETWEEN, folder, String(kill));
+    const instruments = (await (await fetch(`${again.url}/api/v1/instruments`)).json()) as { pair: string; trades: number }[];
+    const recorded = new Map(instruments.map(({ pair, trades }) => [pair, FIRST_ID + trades]));
+    const gone = told.find(({ pair, id }) => id >= (recorded.get(pair) ?? FIRST_ID));
+    lost.push(gone ? killedAt - gone.at : 0);
+    await end();
+  }
+  lost.sort((a, b) => a - b);
+  const budget = { kind: '<=', value: 10 } as const;
+  report({ what: 'told before kill -9 and gone, median', ours: lost[Math.floor(KILLS / 2)] as number, bare: null, unit: 'ms', budget });
+});

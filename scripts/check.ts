@@ -42,6 +42,7 @@ const CHECKS: readonly Check[] = [
     mustFail: 'kernel-imports-contracts',
   },
   { name: 'dead code', command: ['node_modules/knip/bin/knip.js'], remedy: 'Delete what nothing uses, or use it.' },
+  { name: 'built console', command: ['scripts/run.mjs', 'console', '--check'], remedy: 'Run "npm run console" and commit apps/web/dist.' },
   { name: 'documents', command: ['contracts/documents/write.ts', '--check'], remedy: 'Run "npm run docs" and commit docs/api.' },
   {
     name: 'documents are valid',

@@ -155,6 +155,15 @@ export const Config = Type.Object(
               description: 'Processes the zones are spread over; 0 keeps them in the server’s own.',
             }),
           ),
+          standby: Type.Optional(
+            Type.Integer({
+              minimum: 0,
+              maximum: 64,
+              default: 1,
+              description:
+                'Processes that are started and have no zones: the next one that is needed, after a failure or to replace another, is there at once.',
+            }),
+          ),
           leaseMs: Type.Optional(
             Type.Integer({
               minimum: 200,

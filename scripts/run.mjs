@@ -131,7 +131,7 @@ function tellProgress(part, hasRuntime) {
   );
   const begun = Date.now();
   const line = () => {
-    const there = wanted.filter(([path]) => existsSync(join(root, path))).length;
+    const there = wanted.filter(([path]) => existsSync(join(root, path, 'package.json'))).length;
     const runtime = hasRuntime || existsSync(node) ? `Node ${NODE_VERSION} is there` : `fetching Node ${NODE_VERSION}`;
     return `millrace: preparing (once): ${runtime}, ${there} of ${wanted.length} packages, ${Math.round((Date.now() - begun) / 1_000)} s`;
   };

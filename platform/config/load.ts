@@ -79,6 +79,7 @@ interface WorldSettings {
   readonly items: number;
   readonly tcpPort: number;
   readonly hosts: number;
+  readonly standby: number;
   readonly leaseMs: number;
   readonly lingerMs: number;
   readonly recoverFrom: readonly ('hot' | 'cold')[];

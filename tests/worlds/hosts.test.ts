@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -109,6 +109,21 @@ describe('zone hosts', () => {
     );
   });
 
+  test('fault 30: all killed at once: a process that stood by takes their zones over, and everyone plays on', async () => {
+    const runningOf = async () => new Set((await hosts()).map(({ pid }) => pid));
+    const before = await runningOf();
+    await until(() => standby(server, before).length === 1, 'a process stands by');
+    const [waiting] = standby(server, before);
+    for (const pid of before) process.kill(pid, 'SIGKILL');
+    await until(async () => (await runningOf()).has(waiting as number), 'the process that stood by is a zone host');
+    await everyonePlays();
+    assert.deepEqual(dropped, []);
+    await until(async () => (await hosts()).every(({ open }) => open === 2), 'the zones are shared again');
+    await everyonePlays();
+    const now = await runningOf();
+    await until(() => standby(server, now).length === 1, 'another one stands by');
+  });
+
   test('standing still: its zones go elsewhere when its lease is over, and it is ended and started anew', async () => {
     const [sleeper] = await hosts();
     assert.ok(sleeper);
@@ -153,3 +168,10 @@ describe('zone hosts', () => {
     await until(async () => (await get<ZoneMoment>(`/worlds/zones/0-0?seq=${live.seq}`)).hash === live.hash, 'the record has it');
   });
 });
+
+/** Processes of zone hosts that are none of these. */
+function standby({ child: { pid } }: ServerProcess, hosts: ReadonlySet<number>): number[] {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
+  const isZoneHost = (child: number) => readFileSync(`/proc/${child}/cmdline`, 'utf8').includes('zone-host-process');
+  return children.filter((child) => !hosts.has(child) && isZoneHost(child));
+}

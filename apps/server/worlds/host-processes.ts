@@ -13,6 +13,8 @@ const RESTART_FIRST_MS = 200;
 const RESTART_MOST_MS = 10_000;
 /** A process that has lived so long is started anew without delay when it ends. */
 const HEALTHY_MS = 30_000;
+/** A process that stands by is started so long after it is missed. */
+const STANDBY_AFTER_MS = 3_000;
 const STOP_MS_MAX = 9_000;
 
 /** A zone host as the server holds it: a process, or this process itself. */
@@ -33,41 +35,54 @@ export interface HostEvents {
 
 type Terms = Omit<Begin, 'type' | 'id' | 'incarnation'>;
 
-/** Starts a zone host as a process of its own. */
-export function spawnZoneHost(id: string, terms: Terms, events: HostEvents): HostHandle {
+/** How a zone host is begun. */
+type StartHost = (id: string, terms: Terms, events: HostEvents) => HostHandle;
+
+/** A process that has loaded what a zone host is, and is none yet. */
+interface WaitingProcess {
+  readonly begin: StartHost;
+  readonly ended: Promise<void>;
+  kill(): void;
+}
+
+function startProcess(): WaitingProcess {
   const child: ChildProcess = spawn(process.execPath, [...LEAN, PROCESS], { stdio: ['ignore', 'inherit', 'inherit', 'pipe'] });
-  let isExpected = false;
-  const link = openLink<ToHost, FromHost>(child.stdio[3] as Duplex, {
-    onMessage: (message) => events.onMessage(handle, message),
-    onClose: () => {},
-  });
+  let received: (message: FromHost) => void = () => {};
+  const link = openLink<ToHost, FromHost>(child.stdio[3] as Duplex, { onMessage: (message) => received(message), onClose: () => {} });
   const ended = new Promise<void>((resolve) => {
     child.once('error', () => resolve());
     child.once('exit', () => resolve());
-  }).then(() => {
-    link.close();
-    events.onEnded(handle, isExpected);
-  });
-  const handle: HostHandle = {
-    id,
-    pid: child.pid ?? 0,
-    startedAt: Date.now(),
-    send: (message) => link.send(message),
-    kill: () => child.kill('SIGKILL'),
-    stop: async () => {
-      isExpected = true;
-      link.send({ type: 'stop' });
-      const late = setTimeout(() => child.kill('SIGKILL'), STOP_MS_MAX);
-      await ended;
-      clearTimeout(late);
+  }).then(() => link.close());
+  const kill = () => void child.kill('SIGKILL');
+  return {
+    ended,
+    kill,
+    begin: (id, terms, events) => {
+      let isExpected = false;
+      const handle: HostHandle = {
+        id,
+        pid: child.pid ?? 0,
+        startedAt: Date.now(),
+        send: (message) => link.send(message),
+        kill,
+        stop: async () => {
+          isExpected = true;
+          link.send({ type: 'stop' });
+          const late = setTimeout(kill, STOP_MS_MAX);
+          await ended;
+          clearTimeout(late);
+        },
+      };
+      received = (message) => events.onMessage(handle, message);
+      void ended.then(() => events.onEnded(handle, isExpected));
+      link.send({ type: 'begin', id, incarnation: randomUUID(), ...terms });
+      return handle;
     },
   };
-  link.send({ type: 'begin', id, incarnation: randomUUID(), ...terms });
-  return handle;
 }
 
 /** Runs a zone host in this process, on the server’s own stores: for a world that is small. */
-function embedZoneHost(stores: Stores): typeof spawnZoneHost {
+function embedZoneHost(stores: Stores): StartHost {
   return (id, terms, events) => {
     const begin: Begin = { type: 'begin', id, incarnation: randomUUID(), ...terms };
     const running = runZoneHost(begin, {
@@ -91,26 +106,40 @@ function embedZoneHost(stores: Stores): typeof spawnZoneHost {
   };
 }
 
-/** Keeps a number of zone hosts running: one that ends without being told to is started again, with more patience each time. */
+/**
+ * Keeps a number of zone hosts running: one that ends without being told to is started again, with more patience each time. Some processes stand by, so
+ * that the next one that is needed does not have to be started first.
+ */
 export class HostProcesses {
+  readonly areEmbedded: boolean;
   readonly #hosts = new Map<string, HostHandle>();
   readonly #terms: Terms;
   readonly #events: HostEvents;
-  readonly #start: typeof spawnZoneHost;
+  readonly #start: StartHost;
+  readonly #standbyWanted: number;
+  readonly #standby = new Set<WaitingProcess>();
   readonly #waits = new Map<string, number>();
   readonly #timers = new Set<NodeJS.Timeout>();
   #numbered = 0;
+  #isFilling = false;
   #isStopping = false;
 
-  constructor(count: number, stores: Stores, terms: Terms, events: HostEvents) {
+  /** @param count processes with zones; 0 keeps all zones in this process. @param standby processes that wait to be needed */
+  constructor(
+    { hosts: count, standby }: { readonly hosts: number; readonly standby: number },
+    stores: Stores,
+    terms: Terms,
+    events: HostEvents,
+  ) {
     this.#terms = terms;
     this.#events = events;
-    this.#start = count === 0 ? embedZoneHost({ ...stores, close: async () => {} }) : spawnZoneHost;
+    this.areEmbedded = count === 0;
+    this.#start = this.areEmbedded
+      ? embedZoneHost({ ...stores, close: async () => {} })
+      : (...begin) => this.#nextProcess().begin(...begin);
+    this.#standbyWanted = this.areEmbedded ? 0 : standby;
     for (let index = 0; index < Math.max(1, count); index++) this.add();
-  }
-
-  get areEmbedded(): boolean {
-    return this.#start !== spawnZoneHost;
+    this.#fillStandby();
   }
 
   get(id: string): HostHandle | undefined {
@@ -138,6 +167,7 @@ export class HostProcesses {
   async stop(): Promise<void> {
     this.#isStopping = true;
     for (const timer of this.#timers) clearTimeout(timer);
+    for (const waiting of this.#standby) waiting.kill();
     await Promise.all([...this.#hosts.values()].map((host) => host.stop()));
   }
 
@@ -157,10 +187,35 @@ export class HostProcesses {
   #again(host: HostHandle): void {
     const before = Date.now() - host.startedAt > HEALTHY_MS ? 0 : (this.#waits.get(host.id) ?? 0);
     this.#waits.set(host.id, Math.min(RESTART_MOST_MS, before === 0 ? RESTART_FIRST_MS : before * 2));
+    this.#later(before, () => this.#run(host.id));
+  }
+
+  #nextProcess(): WaitingProcess {
+    const [waiting] = this.#standby;
+    if (!waiting) return startProcess();
+    this.#standby.delete(waiting);
+    this.#fillStandby();
+    return waiting;
+  }
+
+  /** A little later: what zones and players need now comes first. */
+  #fillStandby(): void {
+    if (this.#standby.size >= this.#standbyWanted || this.#isFilling) return;
+    this.#isFilling = true;
+    this.#later(STANDBY_AFTER_MS, () => {
+      this.#isFilling = false;
+      const waiting = startProcess();
+      this.#standby.add(waiting);
+      void waiting.ended.then(() => this.#standby.delete(waiting) && this.#fillStandby());
+      this.#fillStandby();
+    });
+  }
+
+  #later(ms: number, work: () => void): void {
     const timer = setTimeout(() => {
       this.#timers.delete(timer);
-      this.#run(host.id);
-    }, before);
+      if (!this.#isStopping) work();
+    }, ms);
     this.#timers.add(timer);
   }
 }

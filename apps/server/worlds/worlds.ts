@@ -150,7 +150,7 @@ export async function startWorlds(
     },
   });
   const hosts: HostProcesses = new HostProcesses(
-    worlds.hosts,
+    worlds,
     { ...stores, close: async () => {} },
     { data, plan, leaseMs: worlds.leaseMs, spoolMiB: settings.log.spoolMiB, randomSecret, recoverFrom: worlds.recoverFrom },
     {

@@ -2,6 +2,7 @@ import { type Context, ZoneHost } from '@millrace/kernel';
 import {
   MemorySnapshots,
   MemorySpool,
+  openNumbers,
   type Turnstile,
   type TurnstileCommand,
   type TurnstileEvent,
@@ -28,6 +29,7 @@ async function ours(): Promise<number> {
     hot: new MemorySnapshots(),
     cold: new MemorySnapshots(),
     clock: { now: () => 0, elapsed: () => 0, soon: (turn) => void turns.push(turn), after: () => () => {} },
+    random: openNumbers,
   });
   host.register(endless);
   await host.open('turnstile/gate');

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { defineZone, ZoneHost } from '@millrace/kernel';
+import { openNumbers } from '@millrace/kernel/testing';
 import { systemClock } from '@millrace/platform/clock';
 import { openLmdbLog, openSpool } from '@millrace/platform/log';
 import { openFileSnapshots, openLmdbSnapshots } from '@millrace/platform/snapshots';
@@ -46,6 +47,7 @@ await inFolder(async (folder) => {
       log,
       spool: openSpool(join(folder, 'spool'), 1e9),
       clock: systemClock,
+      random: openNumbers,
       hot: stores.hot ?? nothing,
       cold: stores.cold ?? nothing,
       hotEveryMs: 1e9,

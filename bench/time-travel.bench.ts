@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { WorldPlan } from '@millrace/contracts';
 import { lastSeqOf, ZoneHost, zoneAddress } from '@millrace/kernel';
-import { ManualClock } from '@millrace/kernel/testing';
+import { ManualClock, openNumbers } from '@millrace/kernel/testing';
 import { openLmdbLog, openSpool } from '@millrace/platform/log';
 import { openFileSnapshots, openLmdbSnapshots } from '@millrace/platform/snapshots';
 import { hashOf, type World, worldZone, zoneAtMoment } from '@millrace/worlds';
@@ -36,6 +36,7 @@ await inFolder(async (folder) => {
     hot,
     cold,
     clock,
+    random: openNumbers,
     spool: openSpool(join(folder, 'spool'), 1e9),
     onDecided: (batch, state) => {
       const last = lastSeqOf(batch);

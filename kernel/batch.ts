@@ -1,5 +1,4 @@
-import type { EventEnvelope } from '@millrace/contracts';
-import { type CommandMeta, kindOf, type ZoneAddress } from './definition.ts';
+import type { CommandMeta, ZoneAddress } from './definition.ts';
 
 /**
  * What one zone decided in one turn: the unit in which events travel to the log, the hub and the consumers. An event’s
@@ -64,33 +63,4 @@ export function after(batch: EventBatch, seq: number): EventBatch | undefined {
   if (batch.loss) return { ...batch, firstSeq: seq + 1 };
   const known = seq - batch.firstSeq + 1;
   return { ...batch, firstSeq: seq + 1, events: batch.events.slice(known), metas: batch.metas?.slice(known) ?? null };
-}
-
-/** The events of a batch as the outside sees them. */
-export function* envelopesOf(batch: EventBatch): Generator<EventEnvelope> {
-  const kind = kindOf(batch.zone);
-  for (const [index, event] of batch.events.entries()) {
-    const { type, ...data } = event;
-    const seq = batch.firstSeq + index;
-    const meta = batch.metas?.[index];
-    yield {
-      id: eventId(batch, index),
-      zone: batch.zone,
-      kind,
-      seq,
-      epoch: batch.epoch,
-      type,
-      version: batch.version,
-      time: batch.time,
-      ...(meta?.tenant !== undefined && { tenant: meta.tenant }),
-      ...(meta?.actor !== undefined && { actor: meta.actor }),
-      ...(meta?.correlation !== undefined && { correlation: meta.correlation }),
-      ...(meta?.id !== undefined && { causation: meta.id }),
-      data,
-    };
-  }
-}
-
-export function eventId(batch: EventBatch, index: number): string {
-  return `${batch.zone}/${batch.epoch}/${batch.firstSeq + index}`;
 }

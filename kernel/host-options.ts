@@ -13,8 +13,8 @@ export interface HostOptions {
   readonly hot: SnapshotStore;
   readonly cold: SnapshotStore;
   readonly clock: Clock;
-  /** What zones draw their random numbers from. Without it everyone can compute them (`openNumbers`). */
-  readonly random?: RandomNumbers;
+  /** Where the random numbers of zones come from. */
+  readonly random: RandomNumbers;
   /**
    * What was decided, at once and in order, with the state that the zone has after it: for streams and views. While a zone is
    * rebuilt its observers hear nothing; what they missed comes first when it is back.

@@ -4,7 +4,6 @@ import { type AnyZoneDefinition, type CommandMeta, kindOf, type Refused, type Re
 import type { HostFigures, HostOptions, HostTrouble } from './host-options.ts';
 import { Metronome } from './metronome.ts';
 import { Outbox } from './outbox.ts';
-import { openNumbers } from './random.ts';
 import { type Moment, missingFrom, Past, type RecoveryStep, recover } from './recovery.ts';
 import { Ring } from './ring.ts';
 import { type SnapshotKind, Snapshots } from './snapshots.ts';
@@ -368,7 +367,7 @@ export class ZoneHost {
   async #recover(entry: ZoneEntry): Promise<void> {
     const { zone } = entry;
     const { address } = zone;
-    const { clock, log, random = openNumbers } = this.#options;
+    const { clock, log, random } = this.#options;
     this.#requireHere(entry);
     // What was lost is lost now. Its seqs are given to other events only under another epoch than theirs.
     if (zone.epoch === 0 || this.#outbox.hasLoss(address)) {

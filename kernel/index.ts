@@ -1,10 +1,11 @@
-export { admit, after, type Checkpoint, type EventBatch, envelopesOf, eventId, lastSeqOf, writerOf } from './batch.ts';
+export { admit, after, type Checkpoint, type EventBatch, lastSeqOf, writerOf } from './batch.ts';
 export { messageOf, within } from './deadline.ts';
 export {
   type AnyZoneDefinition,
   type CommandMeta,
   type Context,
   defineZone,
+  KERNEL_REFUSALS,
   keyOf,
   kindOf,
   type Reply,
@@ -26,7 +27,5 @@ export type {
   Spool,
   ZoneLog,
 } from './ports.ts';
-export { mix, openNumbers, Random, seedOf } from './random.ts';
-export { type Reaction, type Reactor, reactionMeta, reactionsOf, verdictOf } from './reactor.ts';
 export { type Moment, Past, RecordBroken, type RecoveryStep, recover } from './recovery.ts';
 export type { ZoneStatus } from './zone-entry.ts';

@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { admit, after, type EventBatch, envelopesOf, lastSeqOf } from './batch.ts';
+import { admit, after, type EventBatch, lastSeqOf } from './batch.ts';
 import { within } from './deadline.ts';
 import { defineZone, type Refused } from './definition.ts';
 import { DurableWaiters } from './durable-waiters.ts';
 import { Metronome } from './metronome.ts';
-import { mix, openNumbers, Random, seedOf } from './random.ts';
 import { missingFrom, Past, RecordBroken } from './recovery.ts';
 import { Ring } from './ring.ts';
 import { beating, ManualClock, MemoryLog, MemorySpool, newHost, type Turnstile, turnstile } from './testing/index.ts';
@@ -72,27 +71,6 @@ describe('what a log does with a batch', () => {
     assert.equal(after(loss(3, 9, 5), 9), undefined);
     assert.equal(after(batch(3, 2), 4), undefined);
     assert.equal(after(batch(3, 2), 2)?.events.length, 2);
-  });
-
-  test('events of a batch are told with everything that came with them, and nothing that did not', () => {
-    const meta = { id: 'i', correlation: 'c', actor: 'a', tenant: 't' };
-    const [full, bare] = [...envelopesOf(batch(4, 2, { metas: [meta, null] }))];
-    assert.deepEqual(full, {
-      id: 'turnstile/gate/1/4',
-      zone: gate,
-      kind: 'turnstile',
-      seq: 4,
-      epoch: 1,
-      type: 'Admitted',
-      version: 1,
-      time: 4,
-      tenant: 't',
-      actor: 'a',
-      correlation: 'c',
-      causation: 'i',
-      data: { people: 4 },
-    });
-    assert.deepEqual(Object.keys(bare ?? {}), ['id', 'zone', 'kind', 'seq', 'epoch', 'type', 'version', 'time', 'data']);
   });
 
   test('what is missing from two copies that overlap is taken once, in order', () => {
@@ -250,37 +228,6 @@ describe('those who wait for the log', () => {
     waiters.settle('turnstile/other', 5, null);
     waiters.settle(gate, 1, refusal);
     assert.deepEqual(got, [refusal]);
-  });
-});
-
-describe('random numbers', () => {
-  test('are those of Mulberry32 and MurmurHash3’s finaliser over FNV-1a', () => {
-    // Computed apart from this code: mulberry32(7) in its published form, fmix32, and FNV-1a of the text.
-    const random = new Random(7);
-    const mulberry = (seed: number) => () => {
-      seed += 0x6d2b79f5;
-      let t = seed;
-      t = Math.imul(t ^ (t >>> 15), t | 1);
-      t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-      return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-    };
-    const truth = mulberry(7);
-    for (let count = 0; count < 50; count++) assert.equal(random.next(), truth());
-    const fmix32 = (h: number) => {
-      h ^= h >>> 16;
-      h = Math.imul(h, 0x85ebca6b);
-      h ^= h >>> 13;
-      h = Math.imul(h, 0xc2b2ae35);
-      return (h ^ (h >>> 16)) >>> 0;
-    };
-    for (const [seed, counter] of [
-      [1, 2],
-      [77, 3],
-    ] as const)
-      assert.equal(mix(seed, counter), fmix32(seed ^ Math.imul(counter, 0x9e3779b1)));
-    assert.equal(seedOf('a'), 0xe40c292c);
-    assert.equal(seedOf('foobar'), 0xbf9cf968);
-    assert.notEqual(openNumbers(gate, 1)(), openNumbers(gate, 2)());
   });
 });
 

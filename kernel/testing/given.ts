@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { ZoneDefinition } from '../definition.ts';
-import { openNumbers } from '../random.ts';
 import { Zone } from '../zone.ts';
+import { openNumbers } from './open-numbers.ts';
 
 /**
  * Tests of a rule read as sentences and need no mock:

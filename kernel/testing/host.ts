@@ -3,6 +3,7 @@ import type { AnyZoneDefinition } from '../definition.ts';
 import { ZoneHost } from '../host.ts';
 import type { HostOptions, HostTrouble } from '../host-options.ts';
 import { ManualClock, MemoryLog, MemorySnapshots, MemorySpool } from './memory.ts';
+import { openNumbers } from './open-numbers.ts';
 
 export interface TestHost {
   readonly host: ZoneHost;
@@ -30,6 +31,7 @@ export function newHost(definitions: AnyZoneDefinition[], parts: Partial<TestHos
     hot,
     cold,
     clock,
+    random: openNumbers,
     onDecided: (batch) => decided.push(batch),
     onTrouble: (trouble) => troubles.push(trouble),
     ...parts.options,

@@ -1,4 +1,5 @@
 export { given } from './given.ts';
 export { newHost, type TestHost } from './host.ts';
 export { ManualClock, MemoryLog, MemorySnapshots, MemorySpool } from './memory.ts';
+export { openNumbers } from './open-numbers.ts';
 export { beating, type Turnstile, type TurnstileCommand, type TurnstileEvent, turnstile } from './turnstile.ts';

@@ -1,7 +1,7 @@
 import { type AccountEvent, type AccountSnapshot, type InstrumentId, TIERS } from '@millrace/contracts';
-import { keyOf, kindOf, type Reaction, type ZoneHost } from '@millrace/kernel';
+import { keyOf, kindOf, type ZoneHost } from '@millrace/kernel';
 import { type Database, offsetsOf, saveOffsets } from '@millrace/platform/database';
-import { type EventReactor, type Projection, reactorProjection } from '@millrace/platform/log';
+import { type EventReactor, type Projection, type Reaction, reactorProjection } from '@millrace/platform/log';
 import type { Members } from './members.ts';
 import { type AccountCommand, accountZone } from './zone.ts';
 

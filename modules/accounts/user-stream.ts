@@ -1,5 +1,6 @@
 import type { AccountEvent, TenantEvent, UserEvent } from '@millrace/contracts';
-import { type EventBatch, envelopesOf, keyOf, kindOf } from '@millrace/kernel';
+import { type EventBatch, keyOf, kindOf } from '@millrace/kernel';
+import { envelopesOf } from '@millrace/platform/log';
 import type { FanOut } from '@millrace/platform/redis';
 import { type AccountState, accountZone } from './zone.ts';
 

@@ -1,5 +1,5 @@
 import { type Place, TILE_SIZE, TILES_PER_SIDE, type WorldPlan, walksFree, ZONE_SIZE, type ZoneId } from '@millrace/contracts';
-import { mix, Random } from '@millrace/kernel';
+import { mix, Random } from '@millrace/platform/random';
 
 /** Share of tiles with a rock. Few enough that every free tile can be reached. */
 const ROCKS = 0.05;

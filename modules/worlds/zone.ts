@@ -20,7 +20,8 @@ import {
   type WorldRefusal,
   type ZoneId,
 } from '@millrace/contracts';
-import { type Context, defineZone, mix, Random, seedOf } from '@millrace/kernel';
+import { type Context, defineZone } from '@millrace/kernel';
+import { mix, Random, seedOf } from '@millrace/platform/random';
 import { Value } from 'typebox/value';
 import { freePlace, isBlocked, isFreeWay, isInWorld, zoneAt } from './terrain.ts';
 

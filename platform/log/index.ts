@@ -1,4 +1,5 @@
 export { CannotApply, type ConsumerFigures, ConsumerGroup, type Projection, type ReadUpTo } from './consumer.ts';
+export { envelopesOf } from './envelopes.ts';
 export {
   type ConsumerGap,
   type ConsumerRegistry,
@@ -10,6 +11,6 @@ export {
   type RetentionRule,
 } from './event-log.ts';
 export { openLmdbLog } from './lmdb-log.ts';
-export { type EventReactor, reactorProjection } from './reactor-projection.ts';
+export { type EventReactor, type Reaction, reactorProjection } from './reactor-projection.ts';
 export { type FileSpool, openSpool } from './spool.ts';
 export type { SpoolDisk, SpoolFile } from './spool-disk.ts';

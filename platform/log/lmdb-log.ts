@@ -6,12 +6,12 @@ import {
   type EventBatch,
   type LogPosition,
   lastSeqOf,
-  seedOf,
   writerOf,
   type ZoneAddress,
 } from '@millrace/kernel';
 import { type Database, type DatabaseOptions, open, type RootDatabase } from 'lmdb';
 import { committed, partOfCommit } from '../lmdb-commit.ts';
+import { seedOf } from '../random.ts';
 import {
   type ConsumerGap,
   type ConsumerRegistry,

@@ -1,7 +1,19 @@
-import { type EventBatch, type Reaction, type Reply, reactionMeta, verdictOf, type ZoneAddress, type ZoneHost } from '@millrace/kernel';
+import { type CommandMeta, type EventBatch, KERNEL_REFUSALS, type Reply, type ZoneAddress, type ZoneHost } from '@millrace/kernel';
 import { CannotApply, type Projection, type ReadUpTo } from './consumer.ts';
+import { eventId } from './envelopes.ts';
 
-/** A reactor that may have to fetch what it needs before it knows its next command; those before are sent meanwhile, in order. */
+/** A command that an event leads to. */
+export interface Reaction {
+  readonly to: ZoneAddress;
+  readonly command: unknown;
+  readonly tenant?: string;
+}
+
+/**
+ * How zones talk: an event of one becomes commands for others. Each command’s id is made from the event’s id, so that an event
+ * that is delivered twice has one effect. A reactor may have to fetch what it needs before it knows its next command; those
+ * before are sent meanwhile, in order.
+ */
 export interface EventReactor<Event extends { type: string } = { type: string }> {
   /** Name of its consumer group. */
   readonly name: string;
@@ -50,4 +62,23 @@ export function reactorProjection<Event extends { type: string }>(parts: Reactor
       await parts.saveOffsets(read);
     },
   };
+}
+
+/** What goes with the command number `count` that a reactor makes of an event: the same each time the event is delivered. */
+function reactionMeta(reactor: string, batch: EventBatch, index: number, count: number, { tenant }: Reaction): CommandMeta {
+  const correlation = batch.metas?.[index]?.correlation;
+  return {
+    id: `${reactor}/${eventId(batch, index)}/${count}`,
+    ...(correlation !== undefined && { correlation }),
+    ...(tenant !== undefined && { tenant }),
+  };
+}
+
+/**
+ * What a reply means for who delivers events: `done`, with or without an effect; `retry`, because the same command may be taken
+ * later; `never`, because it will fail however often it is sent.
+ */
+function verdictOf(reply: Reply): 'done' | 'retry' | 'never' {
+  if (reply.ok || !(reply.code in KERNEL_REFUSALS)) return 'done';
+  return reply.code === 'ZONE_FAILED' || reply.code === 'NOT_RECORDED' ? 'never' : 'retry';
 }

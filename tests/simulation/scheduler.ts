@@ -1,4 +1,5 @@
-import { type Clock, Random } from '@millrace/kernel';
+import type { Clock } from '@millrace/kernel';
+import { Random } from '@millrace/platform/random';
 
 /** When simulated time begins, epoch ms. */
 const EPOCH = Date.UTC(2026, 0, 1);

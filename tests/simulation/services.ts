@@ -9,7 +9,6 @@ import {
   type Snapshot,
   type SnapshotLabel,
   type SnapshotStore,
-  seedOf,
   writerOf,
   type ZoneAddress,
 } from '@millrace/kernel';
@@ -24,6 +23,7 @@ import {
   type SpoolDisk,
   type SpoolFile,
 } from '@millrace/platform/log';
+import { seedOf } from '@millrace/platform/random';
 import type { SnapshotFiles } from '@millrace/platform/snapshots';
 import type { Machine, Scheduler } from './scheduler.ts';
 

@@ -5,6 +5,7 @@ import { tcp } from '@millrace/client/tcp';
 import { WorldClient, type WorldEvents } from '@millrace/client/world';
 import type { WorldPlan, ZoneId } from '@millrace/contracts';
 import { type SnapshotStore, ZoneHost, zoneAddress } from '@millrace/kernel';
+import { openNumbers } from '@millrace/kernel/testing';
 import { systemClock } from '@millrace/platform/clock';
 import { type EventLog, openLmdbLog, openSpool } from '@millrace/platform/log';
 import { openFileSnapshots, openLmdbSnapshots } from '@millrace/platform/snapshots';
@@ -75,6 +76,7 @@ export async function startSmallWorld(
       hot,
       cold,
       clock: systemClock,
+      random: openNumbers,
       ...world.hooks,
     });
     world.run(host);

@@ -9,6 +9,7 @@ import { Coordinator } from '@millrace/platform/cluster';
 import type { Settings } from '@millrace/platform/config';
 import { proxiesIn, type Routes, remoteOf, type Upgrade } from '@millrace/platform/http';
 import { type EventLog, openSpool } from '@millrace/platform/log';
+import { secretNumbers } from '@millrace/platform/secrets';
 import type { Hub, InitialEvent } from '@millrace/platform/streams';
 import type { Logger } from '@millrace/platform/telemetry';
 import {
@@ -107,7 +108,7 @@ export async function startWorlds(
     secret: newSecret,
     busy: busyShare(),
   });
-  await drainLeftSpools(data, settings.log.spoolMiB, stores.log, logger);
+  await drainLeftSpools(data, settings.log.spoolMiB, stores.log, randomSecret, logger);
 
   const figures = new Map<string, HostFiguresMessage>();
   const snapshotFailures = new Map<string, number>();
@@ -288,7 +289,7 @@ function hostControl(
 }
 
 /** What hosts that are no more could not write: events of zones that nobody has claimed since still go to the log. */
-async function drainLeftSpools(data: string, spoolMiB: number, log: EventLog, logger: Logger): Promise<void> {
+async function drainLeftSpools(data: string, spoolMiB: number, log: EventLog, randomSecret: string, logger: Logger): Promise<void> {
   const folder = join(data, 'spool');
   if (!existsSync(folder)) return;
   for (const name of readdirSync(folder).filter((entry) => entry.startsWith('zones-'))) {
@@ -302,6 +303,7 @@ async function drainLeftSpools(data: string, spoolMiB: number, log: EventLog, lo
         hot: nothing,
         cold: nothing,
         clock: systemClock,
+        random: secretNumbers(randomSecret),
         onTrouble: (trouble) => logger.warn(trouble),
       });
       await within(systemClock, LEFT_SPOOL_MS_MAX, 'the log', host.recorded()).catch((error) =>

@@ -1,4 +1,4 @@
-import { Random, seedOf } from '@millrace/kernel';
+import { Random, seedOf } from '@millrace/platform/random';
 import type { Feed, Protocol } from '../source.ts';
 
 /*

@@ -1,11 +1,3 @@
-import type { RandomNumbers } from './ports.ts';
-
-/** Numbers that everyone can compute: for tests, simulations and zones without secrets. */
-export const openNumbers: RandomNumbers = (zone, epoch) => {
-  const random = new Random(mix(seedOf(zone), epoch));
-  return () => random.next();
-};
-
 /** FNV-1a over the text’s UTF-16 units: a 32-bit seed that is the same on every machine. */
 export function seedOf(text: string): number {
   let hash = 0x811c9dc5;

@@ -1,0 +1,80 @@
+import { globSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import ts from 'typescript';
+
+/** A change of one place in a source file. */
+export interface Mutant {
+  readonly file: string;
+  readonly start: number;
+  readonly end: number;
+  readonly line: number;
+  /** The text of the line, without its indentation. */
+  readonly context: string;
+  readonly from: string;
+  readonly to: string;
+}
+
+const root = join(import.meta.dirname, '..');
+
+const SWAPPED: Readonly<Partial<Record<ts.SyntaxKind, string>>> = {
+  [ts.SyntaxKind.LessThanToken]: '<=',
+  [ts.SyntaxKind.LessThanEqualsToken]: '<',
+  [ts.SyntaxKind.GreaterThanToken]: '>=',
+  [ts.SyntaxKind.GreaterThanEqualsToken]: '>',
+  [ts.SyntaxKind.EqualsEqualsEqualsToken]: '!==',
+  [ts.SyntaxKind.ExclamationEqualsEqualsToken]: '===',
+  [ts.SyntaxKind.AmpersandAmpersandToken]: '||',
+  [ts.SyntaxKind.BarBarToken]: '&&',
+  [ts.SyntaxKind.PlusToken]: '-',
+  [ts.SyntaxKind.MinusToken]: '+',
+};
+
+/** All mutants of the kernel’s source, by file and place. */
+export function kernelMutants(): Mutant[] {
+  const files = globSync('kernel/*.ts', { cwd: root }).filter((file) => !file.endsWith('.test.ts'));
+  return files.sort().flatMap(mutantsOf);
+}
+
+/** Every mutant of a file, in the order of its source. */
+function mutantsOf(file: string): Mutant[] {
+  const text = readFileSync(join(root, file), 'utf8');
+  const lines = text.split('\n');
+  const source = ts.createSourceFile(file, text, ts.ScriptTarget.Latest, true);
+  const found: Mutant[] = [];
+  const add = (node: ts.Node, to: string) => {
+    const start = node.getStart(source);
+    const { line } = source.getLineAndCharacterOfPosition(start);
+    found.push({ file, start, end: node.getEnd(), line: line + 1, context: (lines[line] ?? '').trim(), from: node.getText(source), to });
+  };
+  const visit = (node: ts.Node): void => {
+    // Types are not there when it runs; constants are bounds, whose exact value no test should know; messages are for people.
+    if (ts.isTypeNode(node) || ts.isInterfaceDeclaration(node) || ts.isTypeAliasDeclaration(node) || ts.isImportDeclaration(node)) return;
+    if (ts.isVariableStatement(node) && node.parent === source) return;
+    if (ts.isBinaryExpression(node)) {
+      const to = SWAPPED[node.operatorToken.kind];
+      if (to !== undefined && !ts.isStringLiteralLike(node.left) && !ts.isTemplateExpression(node.right)) add(node.operatorToken, to);
+    }
+    if (ts.isPrefixUnaryExpression(node) && node.operator === ts.SyntaxKind.ExclamationToken) add(node, node.operand.getText(source));
+    if ((ts.isIfStatement(node) || ts.isWhileStatement(node)) && !ts.isBinaryExpression(node.expression)) add(node.expression, 'false');
+    if (ts.isConditionalExpression(node)) add(node.condition, `!(${node.condition.getText(source)})`);
+    if (ts.isExpressionStatement(node) && (ts.isCallExpression(node.expression) || ts.isBinaryExpression(node.expression))) add(node, ';');
+    ts.forEachChild(node, visit);
+  };
+  visit(source);
+  return found;
+}
+
+/** `count` of the mutants, in their order; the same for the same seed. */
+export function sampleOf(mutants: readonly Mutant[], count: number, seed: number): Mutant[] {
+  let state = seed >>> 0;
+  const next = () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return state / 2 ** 32;
+  };
+  const chosen = mutants
+    .map((mutant) => ({ mutant, at: next() }))
+    .sort((one, other) => one.at - other.at)
+    .slice(0, count)
+    .map(({ mutant }) => mutant);
+  return mutants.filter((mutant) => chosen.includes(mutant));
+}

@@ -1,5 +1,13 @@
 import type { Clock } from './ports.ts';
 
+/** The longest wait between two attempts, whatever is tried. */
+const RETRY_MS_MAX = 5_000;
+
+/** How long to wait before attempt number `attempt` + 1: twice as long each time. */
+export function retryDelayMs(attempt: number, firstMs: number): number {
+  return Math.min(RETRY_MS_MAX, firstMs * 2 ** (attempt - 1));
+}
+
 /**
  * What `work` gives, or a rejection after `ms`: a store that never answers must not hold up what waits for it.
  * @param what the store and the call, for the error

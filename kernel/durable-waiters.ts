@@ -2,48 +2,27 @@ import type { Refused, ZoneAddress } from './definition.ts';
 
 type Done = (refusal: Refused | null) => void;
 
-interface Line {
-  /** Ascending by seq; those before `first` are answered. */
-  waiters: { readonly seq: number; readonly done: Done }[];
-  first: number;
-}
-
-/** Answered waiters that are kept in front of the others before the list is cut. */
-const ANSWERED_KEPT = 1_024;
-
-/** Replies that wait until the log has a zone up to a seq. A landing looks only at those that it answers. */
+/** Replies that wait until the log has a zone’s events up to a seq. */
 export class DurableWaiters {
-  readonly #lines = new Map<ZoneAddress, Line>();
+  /** Of each zone, ascending by seq. */
+  readonly #waiters = new Map<ZoneAddress, { readonly seq: number; readonly done: Done }[]>();
 
   add(zone: ZoneAddress, seq: number, done: Done): void {
-    let line = this.#lines.get(zone);
-    if (!line) {
-      line = { waiters: [], first: 0 };
-      this.#lines.set(zone, line);
-    }
-    const { waiters } = line;
-    // Nearly always the last: only the retry of an earlier command waits for an earlier event.
-    let at = waiters.length;
-    while (at > line.first && (waiters[at - 1]?.seq ?? 0) > seq) at--;
-    waiters.splice(at, 0, { seq, done });
+    const waiters = this.#waiters.get(zone) ?? [];
+    // Nearly always at the end: only the retry of an earlier command waits for an earlier event.
+    waiters.splice(waiters.findLastIndex((one) => one.seq <= seq) + 1, 0, { seq, done });
+    this.#waiters.set(zone, waiters);
   }
 
   /** Answers the waiters for events of a zone up to `seq`: null when these are durable, else the reason why they never will be. */
   settle(zone: ZoneAddress, seq: number, refusal: Refused | null): void {
-    const line = this.#lines.get(zone);
-    if (!line) return;
-    for (let next = line.waiters[line.first]; next && next.seq <= seq; next = line.waiters[line.first]) {
-      line.first++;
-      next.done(refusal);
-    }
-    if (line.first === line.waiters.length) this.#lines.delete(zone);
-    else if (line.first > ANSWERED_KEPT) {
-      line.waiters = line.waiters.slice(line.first);
-      line.first = 0;
-    }
+    const waiters = this.#waiters.get(zone) ?? [];
+    const later = waiters.findIndex((one) => one.seq > seq);
+    if (later === -1) this.#waiters.delete(zone);
+    for (const { done } of waiters.splice(0, later === -1 ? waiters.length : later)) done(refusal);
   }
 
   settleAll(refusal: Refused): void {
-    for (const zone of [...this.#lines.keys()]) this.settle(zone, Number.POSITIVE_INFINITY, refusal);
+    for (const zone of [...this.#waiters.keys()]) this.settle(zone, Number.POSITIVE_INFINITY, refusal);
   }
 }

@@ -1,10 +1,17 @@
 import type { EventBatch } from './batch.ts';
 import type { ZoneAddress } from './definition.ts';
-import type { OutboxFigures } from './outbox.ts';
 import type { Clock, RandomNumbers, SnapshotStore, Spool, ZoneLog } from './ports.ts';
 import type { RecoveryStep } from './recovery.ts';
-import type { SnapshotFigures } from './snapshots.ts';
-import type { ZoneStatus } from './zone-entry.ts';
+
+/**
+ * Where a zone is in its life on a host. It decides while it is `active`; it is shown while it is `active` or `releasing`;
+ * in all others its state is not yet, or no longer, what its record says.
+ *
+ *     opening -> active -> releasing -> stopped
+ *                active -> rebuilding -> active
+ *                          rebuilding -> failed -> rebuilding
+ */
+export type ZoneStatus = 'opening' | 'active' | 'rebuilding' | 'failed' | 'releasing' | 'stopped';
 
 /** What a host is made of, and who hears of what it does. Observers must not wait; what they throw is reported as `observer`. */
 export interface HostOptions {
@@ -56,4 +63,29 @@ export interface HostFigures {
   readonly observerFailures: number;
   readonly snapshotsSkipped: number;
   readonly outbox: OutboxFigures;
+}
+
+export interface OutboxFigures {
+  /** `flowing`: straight to the log. `spooling`: by way of the disk, because the log is unavailable or too slow. */
+  readonly mode: 'flowing' | 'spooling';
+  readonly waitingEvents: number;
+  readonly waitingEventsMax: number;
+  readonly spooledBatches: number;
+  readonly spooledBytes: number;
+  readonly spooledBytesMax: number;
+  readonly lostEvents: number;
+  readonly appendedEvents: number;
+  readonly failures: number;
+}
+
+export type SnapshotKind = 'hot' | 'cold';
+
+/** What became of a snapshot. */
+export interface SnapshotFigures {
+  readonly zone: ZoneAddress;
+  readonly store: SnapshotKind;
+  readonly seq: number;
+  readonly time: number;
+  readonly ms: number;
+  readonly failure: string | null;
 }

@@ -14,7 +14,8 @@ export {
   zoneAddress,
 } from './definition.ts';
 export { ZoneHost } from './host.ts';
-export type { HostFigures, HostOptions, HostTrouble } from './host-options.ts';
+export type { HostFigures, HostOptions, HostTrouble, ZoneStatus } from './host-options.ts';
+export { Past, RecordBroken } from './past.ts';
 export type {
   Appended,
   Claim,
@@ -27,5 +28,4 @@ export type {
   Spool,
   ZoneLog,
 } from './ports.ts';
-export { type Moment, Past, RecordBroken, type RecoveryStep, recover } from './recovery.ts';
-export type { ZoneStatus } from './zone-entry.ts';
+export { type Moment, type RecoveryStep, recover } from './recovery.ts';

@@ -1,8 +1,11 @@
-import { type Checkpoint, type EventBatch, lastSeqOf, writerOf } from './batch.ts';
-import { messageOf, within } from './deadline.ts';
+import { type EventBatch, lastSeqOf, writerOf } from './batch.ts';
+import { messageOf, retryDelayMs, within } from './deadline.ts';
 import { type Refused, refused, type ZoneAddress } from './definition.ts';
 import { DurableWaiters } from './durable-waiters.ts';
-import type { Appended, Clock, LogPosition, Spool, ZoneLog } from './ports.ts';
+import type { HostOptions, OutboxFigures } from './host-options.ts';
+import type { Observers } from './observers.ts';
+import type { Appended } from './ports.ts';
+import type { ZoneEntry } from './zone-entry.ts';
 
 /** Events in one append: large enough that grouping pays, small enough that an append takes milliseconds. */
 const GROUP_EVENTS_MAX = 4_096;
@@ -14,50 +17,14 @@ const MEMORY_EVENTS_MAX = 200_000;
 const FLIGHTS_MAX = 64;
 /** An append without an answer for so long counts as failed. Should it have been written all the same, the log knows the repeat. */
 const APPEND_MS_MAX = 5_000;
-/** Waits between attempts to reach a log that is unavailable. */
+/** The first wait before a log that is unavailable is tried again. */
 const RETRY_FIRST_MS = 100;
-const RETRY_MS_MAX = 5_000;
-
-/** What a zone is now, to bridge a loss in its record. */
-interface PresentZone {
-  readonly checkpoint: Checkpoint;
-  readonly seq: number;
-  readonly epoch: number;
-  readonly version: number;
-}
-
-export interface OutboxOptions {
-  readonly log: Pick<ZoneLog, 'append'>;
-  readonly spool: Spool;
-  readonly clock: Clock;
-  /** The present state of a zone of this host, whose record lacks the events from a seq on; `later` while it has none that counts, `gone` when it is not here. */
-  readonly presentOf: (zone: ZoneAddress, firstLostSeq: number) => PresentZone | 'later' | 'gone';
-  /** Under which epoch a zone is owned here; undefined when it is not. */
-  readonly epochOf: (zone: ZoneAddress) => number | undefined;
-  readonly onDurable: (batch: EventBatch, position: LogPosition) => void;
-  /** Another owner has claimed the zone: nothing it decides here counts any more. */
-  readonly onStale: (zone: ZoneAddress, epoch: number) => void;
-  readonly onTrouble: (message: string) => void;
-  readonly memoryEventsMax?: number;
-}
-
-export interface OutboxFigures {
-  /** `flowing`: straight to the log. `spooling`: by way of the disk, because the log is unavailable or too slow. */
-  readonly mode: 'flowing' | 'spooling';
-  readonly waitingEvents: number;
-  readonly waitingEventsMax: number;
-  readonly spooledBatches: number;
-  readonly spooledBytes: number;
-  readonly spooledBytesMax: number;
-  readonly lostEvents: number;
-  readonly appendedEvents: number;
-  readonly failures: number;
-}
 
 /** An append under way. */
 interface Flight {
   readonly batches: readonly EventBatch[];
   readonly spooled: boolean;
+  /** The log may be given the next. Of what comes from the spool only once it is durable: the spool forgets it then. */
   taken: boolean;
   appended: readonly Appended[] | null;
 }
@@ -69,47 +36,52 @@ interface Flight {
  * together with the zone’s state as soon as it can be.
  */
 export class Outbox {
-  readonly #options: OutboxOptions;
+  readonly #options: HostOptions;
+  readonly #entries: ReadonlyMap<ZoneAddress, ZoneEntry>;
+  readonly #observers: Observers;
+  /** Another owner has claimed the zone: nothing it decides here counts any more. */
+  readonly #onStale: (zone: ZoneAddress, epoch: number) => void;
   #queue: EventBatch[] = [];
   #queuedEvents = 0;
   /** Appends under way, oldest first. */
   #flights: Flight[] = [];
+  /** Everything goes by way of the spool. Then nothing is queued in memory. */
   #spooling: boolean;
-  #retryMs = RETRY_FIRST_MS;
+  /** Failures in a row. */
+  #attempts = 0;
   #cancelRetry: (() => void) | null = null;
   #closed = false;
-  /** First lost seq of each zone that has a hole the log does not know of yet. */
-  readonly #losses = new Map<ZoneAddress, number>();
-  readonly #durable = new Map<ZoneAddress, number>();
   readonly #waiters = new DurableWaiters();
   /** Batches taken so far, and how many of them are in the log, on the spool, or known to be lost: they go in order. */
   #taken = 0;
   #recorded = 0;
-  #awaiting: { upTo: number; resolve: () => void }[] = [];
-  #awaitingFlow: (() => void)[] = [];
+  #awaiting: { readonly isSo: () => boolean; readonly resolve: () => void }[] = [];
   #lostEvents = 0;
   #appendedEvents = 0;
   #failures = 0;
 
-  constructor(options: OutboxOptions) {
+  constructor(
+    options: HostOptions,
+    entries: ReadonlyMap<ZoneAddress, ZoneEntry>,
+    observers: Observers,
+    onStale: (zone: ZoneAddress, epoch: number) => void,
+  ) {
     this.#options = options;
+    this.#entries = entries;
+    this.#observers = observers;
+    this.#onStale = onStale;
     this.#spooling = options.spool.batches > 0;
   }
 
   /** Takes decided batches; never blocks, never fails. */
   push(batches: readonly EventBatch[]): void {
     this.#taken += batches.length;
-    if (this.#spooling) {
-      this.#spill(batches);
-      this.#pump();
-      return;
+    if (this.#spooling) this.#spill(batches);
+    else for (const batch of batches) this.#enqueue(batch);
+    if (this.#queuedEvents > this.#memoryEventsMax) {
+      this.#report('the log is too slow for what is decided');
+      this.#leaveMemory();
     }
-    for (const batch of batches) {
-      this.#queue.push(batch);
-      this.#queuedEvents += batch.events.length;
-    }
-    if (this.#queuedEvents > (this.#options.memoryEventsMax ?? MEMORY_EVENTS_MAX))
-      this.#leaveMemory('the log is too slow for what is decided');
     this.#pump();
   }
 
@@ -120,13 +92,13 @@ export class Outbox {
 
   /** Whether a `durable` reply may be promised for a zone now. */
   promises(zone: ZoneAddress): boolean {
-    return !this.#losses.has(zone) && this.#options.spool.bytes < this.#options.spool.bytesMax;
+    return !this.#hasLoss(zone) && this.#options.spool.bytes < this.#options.spool.bytesMax;
   }
 
   /** Calls back when the log has the zone’s events up to `seq`, or with a refusal when it never will. */
   whenDurable(zone: ZoneAddress, seq: number, done: (refusal: Refused | null) => void): void {
-    if ((this.#durable.get(zone) ?? 0) >= seq || seq === 0) return done(null);
-    this.#waiters.add(zone, seq, done);
+    if (seq <= (this.#entries.get(zone)?.durableSeq ?? 0)) done(null);
+    else this.#waiters.add(zone, seq, done);
   }
 
   /** Everything of a zone that the log may not have yet, oldest first. @throws when the spool cannot be read */
@@ -140,35 +112,15 @@ export class Outbox {
     return this.#inMemory(zone).reduce((sum, batch) => sum + batch.events.length, this.#options.spool.eventsOf(zone));
   }
 
-  /** Whether the zone’s record has a hole that is not bridged yet; its snapshots do not count until it is. */
-  hasLoss(zone: ZoneAddress): boolean {
-    return this.#losses.has(zone);
-  }
-
-  /** A zone was claimed, and the log holds it up to `seq`. What was lost under an earlier epoch is no part of it. */
-  begin(zone: ZoneAddress, seq: number): void {
-    this.#losses.delete(zone);
-    this.#durable.set(zone, seq);
-  }
-
-  forget(zone: ZoneAddress): void {
-    this.#durable.delete(zone);
-    this.#losses.delete(zone);
-  }
-
   /** Resolves when everything decided up to now is in the log, or, while the log is unavailable, on the spool’s disk. */
   drained(): Promise<void> {
-    this.#pump();
-    if (this.#recorded >= this.#taken) return Promise.resolve();
     const upTo = this.#taken;
-    return new Promise((resolve) => this.#awaiting.push({ upTo, resolve }));
+    return this.#when(() => this.#recorded >= upTo);
   }
 
   /** Resolves when what is decided goes straight to the log, or when this is closed. */
   flowing(): Promise<void> {
-    this.#pump();
-    if (!this.#spooling || this.#closed) return Promise.resolve();
-    return new Promise((resolve) => this.#awaitingFlow.push(resolve));
+    return this.#when(() => !this.#spooling || this.#closed);
   }
 
   /** Stops trying. What is in memory and not in the log goes to the spool. */
@@ -176,16 +128,16 @@ export class Outbox {
     await this.drained();
     this.#closed = true;
     this.#cancelRetry?.();
-    this.#tellFlowing();
+    this.#resolveAwaiting();
     this.#waiters.settleAll(refused('OUTCOME_UNKNOWN', 'Send the same command with the same id again.'));
   }
 
   figures(): OutboxFigures {
-    const { spool, memoryEventsMax } = this.#options;
+    const { spool } = this.#options;
     return {
       mode: this.#spooling ? 'spooling' : 'flowing',
       waitingEvents: this.#queuedEvents,
-      waitingEventsMax: memoryEventsMax ?? MEMORY_EVENTS_MAX,
+      waitingEventsMax: this.#memoryEventsMax,
       spooledBatches: spool.batches,
       spooledBytes: spool.bytes,
       spooledBytesMax: spool.bytesMax,
@@ -195,12 +147,14 @@ export class Outbox {
     };
   }
 
+  get #memoryEventsMax(): number {
+    return this.#options.outboxMemoryEventsMax ?? MEMORY_EVENTS_MAX;
+  }
+
   /** Appends what waits, unless one is on its way that the log has not taken yet: what comes meanwhile makes up the next. */
   #pump(): void {
     while (!this.#closed && !this.#cancelRetry && this.#flights.length < FLIGHTS_MAX && this.#flights.every(({ taken }) => taken)) {
-      // The spool is forgotten batch by batch as the log takes it, so it goes alone.
-      if (this.#spooling && this.#flights.length > 0) return;
-      let group: { batches: EventBatch[]; spooled: boolean };
+      let group: Pick<Flight, 'batches' | 'spooled'>;
       try {
         group = this.#nextGroup();
       } catch (error) {
@@ -215,29 +169,51 @@ export class Outbox {
     this.#flights.push(flight);
     const onTaken = () => {
       flight.taken = !flight.spooled;
-      if (flight.taken) this.#pump();
+      this.#pump();
     };
     const { clock, log } = this.#options;
     within(clock, APPEND_MS_MAX, 'the log', log.append(flight.batches, onTaken)).then(
       (appended) => {
         flight.taken = true;
         flight.appended = appended;
-        this.#arrive();
+        this.#land();
         this.#pump();
       },
-      (error) => this.#fail(flight, error),
+      (error) => {
+        // One before it failed, and it went to the spool with that.
+        if (!this.#flights.includes(flight)) return;
+        this.#leaveMemory();
+        this.#retryLater(`the log took nothing: ${messageOf(error)}`);
+      },
     );
   }
 
   /** Flights that are over, in the order in which they began. */
-  #arrive(): void {
+  #land(): void {
     for (let flight = this.#flights[0]; flight?.appended; flight = this.#flights[0]) {
       this.#flights.shift();
-      this.#retryMs = RETRY_FIRST_MS;
+      this.#attempts = 0;
       if (flight.spooled) this.#dropSpooled(flight.batches.length);
       else this.#noteRecorded(flight.batches.length);
-      this.#landed(flight.batches, flight.appended);
+      for (const [index, batch] of flight.batches.entries()) this.#landed(batch, flight.appended[index] ?? 'stale');
     }
+  }
+
+  #landed(batch: EventBatch, outcome: Appended): void {
+    const { zone } = batch;
+    const seq = lastSeqOf(batch);
+    if (outcome === 'stale') {
+      this.#waiters.settle(zone, seq, refused('ZONE_STOPPED', `${zone} has another owner now.`));
+      return this.#onStale(zone, writerOf(batch));
+    }
+    this.#appendedEvents += batch.events.length;
+    const entry = this.#entries.get(zone);
+    if (entry) {
+      entry.durableSeq = Math.max(seq, entry.durableSeq);
+      entry.zone.position = outcome.at;
+    }
+    this.#observers.publish(entry, ({ onDurable }) => onDurable?.(batch));
+    this.#waiters.settle(zone, seq, null);
   }
 
   /** What cannot be dropped is offered to the log once more, which knows repeats. */
@@ -249,46 +225,38 @@ export class Outbox {
     }
   }
 
-  #fail(flight: Flight, error: unknown): void {
-    // It went to the spool with one before it that failed.
-    if (!this.#flights.includes(flight)) return;
-    this.#leaveMemory();
-    this.#retryLater(`the log took nothing: ${messageOf(error)}`);
-  }
-
   #retryLater(failure: string): void {
     this.#failures++;
-    this.#options.onTrouble(`${failure}; trying again in ${this.#retryMs} ms`);
-    this.#cancelRetry?.();
-    this.#cancelRetry = this.#options.clock.after(this.#retryMs, () => {
+    const ms = retryDelayMs(++this.#attempts, RETRY_FIRST_MS);
+    this.#report(`${failure}; trying again in ${ms} ms`);
+    this.#cancelRetry = this.#options.clock.after(ms, () => {
       this.#cancelRetry = null;
       this.#pump();
     });
-    this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MS_MAX);
   }
 
-  #nextGroup(): { batches: EventBatch[]; spooled: boolean } {
+  #nextGroup(): Pick<Flight, 'batches' | 'spooled'> {
     if (this.#spooling) {
       const spooled = this.#options.spool.oldest(SPOOLED_EVENTS_MAX);
       if (spooled.length > 0) return { batches: spooled, spooled: true };
-      const bridges = this.#bridgeLosses();
       this.#spooling = false;
-      this.#tellFlowing();
-      this.#taken += bridges.length;
-      this.#queue.unshift(...bridges);
+      this.#bridgeLosses();
+      this.#resolveAwaiting();
     }
     let events = 0;
     let count = 0;
     while (count < this.#queue.length && events < GROUP_EVENTS_MAX) events += (this.#queue[count++] as EventBatch).events.length;
-    const batches = count === this.#queue.length ? this.#queue : this.#queue.slice(0, count);
-    this.#queue = count === this.#queue.length ? [] : this.#queue.slice(count);
     this.#queuedEvents -= events;
-    return { batches, spooled: false };
+    return { batches: this.#queue.splice(0, count), spooled: false };
+  }
+
+  #enqueue(batch: EventBatch): void {
+    this.#queue.push(batch);
+    this.#queuedEvents += batch.events.length;
   }
 
   /** Moves what waits in memory to the disk, in order. What is under way is moved too: the log knows repeats. */
-  #leaveMemory(trouble?: string): void {
-    if (trouble) this.#options.onTrouble(trouble);
+  #leaveMemory(): void {
     const batches = [...this.#flying(), ...this.#queue];
     this.#spooling = true;
     this.#flights = [];
@@ -306,77 +274,68 @@ export class Outbox {
     return [...this.#flying(), ...this.#queue].filter((batch) => batch.zone === zone);
   }
 
+  #hasLoss(zone: ZoneAddress): boolean {
+    return (this.#entries.get(zone)?.lostFrom ?? null) !== null;
+  }
+
+  /** Gives batches to the spool; loses those that it has no room for, and those behind a hole in their zone’s record. */
   #spill(batches: readonly EventBatch[]): void {
-    const whole = this.#losses.size === 0 ? batches : batches.filter((batch) => !this.#losses.has(batch.zone));
-    for (const batch of batches) if (this.#losses.has(batch.zone)) this.#lose(batch);
-    let taken = 0;
+    const whole = batches.filter(({ zone }) => !this.#hasLoss(zone));
+    let kept = new Set<EventBatch>();
     try {
-      taken = this.#options.spool.add(whole);
+      kept = new Set(whole.slice(0, this.#options.spool.add(whole)));
     } catch (error) {
-      this.#options.onTrouble(`the spool cannot be written: ${messageOf(error)}`);
+      this.#report(`the spool cannot be written: ${messageOf(error)}`);
     }
-    for (let index = taken; index < whole.length; index++) this.#lose(whole[index] as EventBatch);
+    for (const batch of batches) if (!kept.has(batch)) this.#lose(batch);
     this.#noteRecorded(batches.length);
   }
 
   #lose(batch: EventBatch): void {
+    const { zone, firstSeq } = batch;
+    const entry = this.#entries.get(zone);
     // What was decided under an earlier epoch is not part of what the zone is now, so it leaves no hole in it.
-    if (!this.#losses.has(batch.zone) && this.#options.epochOf(batch.zone) === writerOf(batch)) {
-      this.#losses.set(batch.zone, batch.firstSeq);
-      this.#options.onTrouble(`the spool has no room: ${batch.zone} loses its record from seq ${batch.firstSeq}`);
+    if (entry && entry.lostFrom === null && entry.zone.epoch === writerOf(batch)) {
+      entry.lostFrom = firstSeq;
+      this.#report(`the spool has no room: ${zone} loses its record from seq ${firstSeq}`);
     }
     this.#lostEvents += batch.events.length;
     const seq = lastSeqOf(batch);
-    this.#waiters.settle(batch.zone, seq, refused('NOT_RECORDED', `Events up to seq ${seq} of ${batch.zone} are lost.`));
+    this.#waiters.settle(zone, seq, refused('NOT_RECORDED', `Events up to seq ${seq} of ${zone} are lost.`));
   }
 
   /** For each zone with a hole: the fact that it was lost, and the state after it. */
-  #bridgeLosses(): EventBatch[] {
-    const bridges: EventBatch[] = [];
-    for (const [zone, firstSeq] of this.#losses) {
-      const present = this.#options.presentOf(zone, firstSeq);
+  #bridgeLosses(): void {
+    for (const entry of this.#entries.values()) {
       // A zone that failed is brought back from its record under a new epoch; until then it decides nothing.
-      if (present === 'later') continue;
-      this.#losses.delete(zone);
-      if (present === 'gone') continue;
-      bridges.push({
-        zone,
-        epoch: present.epoch,
-        firstSeq,
-        version: present.version,
-        time: this.#options.clock.now(),
-        events: [],
-        metas: null,
-        loss: { lastSeq: present.seq, checkpoint: structuredClone(present.checkpoint) },
-      });
-    }
-    return bridges;
-  }
-
-  #landed(batches: readonly EventBatch[], appended: readonly Appended[]): void {
-    for (const [index, batch] of batches.entries()) {
-      const outcome = appended[index];
-      if (outcome === undefined || outcome === 'stale') {
-        this.#waiters.settle(batch.zone, lastSeqOf(batch), refused('ZONE_STOPPED', `${batch.zone} has another owner now.`));
-        this.#options.onStale(batch.zone, writerOf(batch));
-        continue;
-      }
-      this.#appendedEvents += batch.events.length;
-      const seq = lastSeqOf(batch);
-      this.#durable.set(batch.zone, Math.max(seq, this.#durable.get(batch.zone) ?? 0));
-      this.#options.onDurable(batch, outcome.at);
-      this.#waiters.settle(batch.zone, seq, null);
+      if (entry.lostFrom === null || !entry.isSound) continue;
+      this.#enqueue(entry.zone.bridge(entry.lostFrom, this.#options.clock.now()));
+      this.#taken++;
+      entry.lostFrom = null;
     }
   }
 
-  #tellFlowing(): void {
-    const awaiting = this.#awaitingFlow;
-    this.#awaitingFlow = [];
-    for (const resolve of awaiting) resolve();
+  /** Resolves once a condition holds. */
+  #when(isSo: () => boolean): Promise<void> {
+    this.#pump();
+    if (isSo()) return Promise.resolve();
+    return new Promise((resolve) => this.#awaiting.push({ isSo, resolve }));
+  }
+
+  #resolveAwaiting(): void {
+    this.#awaiting = this.#awaiting.filter(({ isSo, resolve }) => {
+      const isOver = isSo();
+      if (isOver) resolve();
+      return !isOver;
+    });
   }
 
   #noteRecorded(batches: number): void {
     this.#recorded += batches;
-    while (this.#awaiting[0] && this.#awaiting[0].upTo <= this.#recorded) this.#awaiting.shift()?.resolve();
+    this.#resolveAwaiting();
+  }
+
+  #report(message: string): void {
+    this.#observers.report({ kind: 'log', message });
   }
 }

@@ -5,10 +5,9 @@ import { admit, after, type EventBatch, lastSeqOf } from './batch.ts';
 import { within } from './deadline.ts';
 import { defineZone, type Refused } from './definition.ts';
 import { DurableWaiters } from './durable-waiters.ts';
-import { Metronome } from './metronome.ts';
-import { missingFrom, Past, RecordBroken } from './recovery.ts';
-import { Ring } from './ring.ts';
+import { missingFrom, Past, RecordBroken } from './past.ts';
 import { beating, ManualClock, MemoryLog, MemorySpool, newHost, type Turnstile, turnstile } from './testing/index.ts';
+import { startTicks } from './ticks.ts';
 import { ANSWERS_MAX, Zone } from './zone.ts';
 
 /*
@@ -254,33 +253,23 @@ describe('waiting', () => {
     await rejected;
   });
 
-  test('a ring gives up room that a burst took, and keeps what there is', () => {
-    const ring = new Ring<number>();
-    for (let round = 0; round < 3; round++) {
-      for (let count = 0; count < 5_000; count++) ring.push(count);
-      for (let count = 0; count < 5_000; count++) assert.equal(ring.take(), count);
-      assert.equal(ring.take(), undefined);
-    }
-  });
-
-  test('a ticker steps no more once it is stopped or removed, whatever is due', async () => {
+  test('a zone’s steps end when they are stopped, from within a step too, and those of other zones go on', async () => {
     const clock = new ManualClock();
-    const metronome = new Metronome(clock);
-    const steps: string[] = [];
-    const ticker = (name: string) => ({ tickMs: 50, step: () => void steps.push(name) });
-    const [a, b] = [ticker('a'), ticker('b')];
-    metronome.add(a);
-    metronome.add(b);
+    const steps = { a: 0, b: 0, c: 0 };
+    const stopA = startTicks(clock, 50, 0, () => void steps.a++);
+    const stopB = startTicks(clock, 50, 1, () => {
+      steps.b++;
+      if (steps.b === 3) stopB();
+    });
+    startTicks(clock, 50, 2, () => void steps.c++);
+    clock.jump(1_000);
     await clock.advance(500);
-    const before = steps.filter((name) => name === 'a').length;
-    assert.ok(before >= 8 && steps.filter((name) => name === 'b').length >= 8);
-    metronome.remove(a);
+    assert.equal(steps.b, 3);
+    assert.ok(steps.a >= 12 && steps.c >= 12);
+    stopA();
+    const { a, c } = steps;
     await clock.advance(500);
-    assert.equal(steps.filter((name) => name === 'a').length, before);
-    const then = steps.length;
-    metronome.stop();
-    await clock.advance(500);
-    assert.equal(steps.length, then);
+    assert.deepEqual(steps, { a, b: 3, c: c + 10 });
   });
 });
 

@@ -1,18 +1,8 @@
 import type { EventBatch } from './batch.ts';
 import type { CommandMeta, Reply } from './definition.ts';
-import type { Beat } from './metronome.ts';
-import { Ring } from './ring.ts';
+import type { HostOptions, ZoneStatus } from './host-options.ts';
+import type { Claim } from './ports.ts';
 import type { Zone } from './zone.ts';
-
-/**
- * Where a zone is in its life on a host. It decides while it is `active`; it is shown while it is `active` or `releasing`;
- * in all others its state is not yet, or no longer, what its record says.
- *
- *     opening -> active -> releasing -> stopped
- *                active -> rebuilding -> active
- *                          rebuilding -> failed -> rebuilding
- */
-export type ZoneStatus = 'opening' | 'active' | 'rebuilding' | 'failed' | 'releasing' | 'stopped';
 
 /** A command that waits, with what it takes to answer it. */
 export interface QueuedCommand {
@@ -21,7 +11,6 @@ export interface QueuedCommand {
   readonly answer: ((reply: Reply) => void) | null;
 }
 
-const nothing = () => {};
 /** Over this span failures are counted. */
 const FAILURES_SPAN_MS = 60_000;
 
@@ -29,11 +18,13 @@ const FAILURES_SPAN_MS = 60_000;
 export class ZoneEntry {
   readonly zone: Zone;
   status: ZoneStatus = 'opening';
-  readonly mailbox = new Ring<QueuedCommand>();
-  /** Whether it waits for its part of a turn. */
-  isReady = false;
-  ticker: Beat | null = null;
-  cancelRetry: () => void = nothing;
+  readonly mailbox: QueuedCommand[] = [];
+  /** Stops what is scheduled for its status: its ticks while it is active, its retry while it is failed. */
+  cancelTimer: () => void = () => {};
+  /** The log has its events up to this seq. */
+  durableSeq = 0;
+  /** First seq of a hole in its record that the log does not know of yet. Its snapshots do not count until the hole is bridged. */
+  lostFrom: number | null = null;
   /**
    * Set from a claim until the zone has come back under it, however many attempts that takes: how far the log had it, and what
    * was in the outbox then. What the log lacks has to be written under the new epoch, once.
@@ -43,26 +34,34 @@ export class ZoneEntry {
   bringUp: Promise<void> = Promise.resolve();
   releasing: Promise<void> | null = null;
   /** What observers are told once the zone is what they are told of: nothing is published of a zone that is being rebuilt. */
-  deferred: (() => void)[] = [];
+  deferred: ((observers: HostOptions) => void)[] = [];
   /** The seq at the newest snapshot of each store; a zone that has not changed since needs no other. */
   readonly snapshotSeq = { hot: -1, cold: -1 };
   /** Rises with each use, over all zones of a host. */
   usedAt = 0;
-  /** Resolves when the host has let go of it. */
-  readonly gone: Promise<void>;
-  #leave: () => void = nothing;
+  /** Resolves when it is stopped. */
+  readonly gone = Promise.withResolvers<void>();
   #failures: number[] = [];
 
   constructor(zone: Zone) {
     this.zone = zone;
-    this.gone = new Promise((resolve) => {
-      this.#leave = resolve;
-    });
   }
 
   /** Whether its state is what its record says. */
   get isSound(): boolean {
     return this.status === 'active' || this.status === 'releasing';
+  }
+
+  get isStopped(): boolean {
+    return this.status === 'stopped';
+  }
+
+  /** Begins to be owned under a claim. What was lost under an earlier epoch is no part of it. */
+  own({ epoch, lastSeq }: Claim, left: readonly EventBatch[], random: () => number): void {
+    this.zone.own(epoch, random);
+    this.durableSeq = lastSeq;
+    this.lostFrom = null;
+    this.takenOver = { left, lastSeq };
   }
 
   /** Notes a failure. @returns how many there were of late, this one included */
@@ -71,13 +70,7 @@ export class ZoneEntry {
     return this.#failures.length;
   }
 
-  leave(): void {
-    this.cancelRetry();
-    this.deferred = [];
-    this.#leave();
-  }
-
   answerAll(reply: Reply): void {
-    for (let queued = this.mailbox.take(); queued; queued = this.mailbox.take()) queued.answer?.(reply);
+    for (const { answer } of this.mailbox.splice(0)) answer?.(reply);
   }
 }

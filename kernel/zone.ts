@@ -31,9 +31,8 @@ export class Zone {
   #refusal: Refused | null = null;
   /** How many events the turn had before the present command. */
   #emittedBefore = 0;
-  readonly #answered = new Map<string, Reply>();
-  /** Ids among them whose events were lost, with the seq they were answered at. */
-  readonly #lost = new Map<string, number>();
+  /** By command id, oldest first: the refusal, or the seq it was accepted at, below zero when its events are lost. */
+  readonly #answered = new Map<string, number | Refused>();
   readonly #context: { -readonly [K in keyof Context<{ type: string }>]: Context<{ type: string }>[K] };
 
   constructor(definition: AnyZoneDefinition, address: ZoneAddress) {
@@ -65,63 +64,50 @@ export class Zone {
   handle(command: unknown, meta: CommandMeta | null, now: number): Reply {
     const id = meta?.id;
     const first = id === undefined ? undefined : this.#answered.get(id);
-    if (first !== undefined) return first;
-    const reply = this.decide(command, meta, now) ?? { ok: true, seq: this.seq };
-    if (id !== undefined) this.#remember(id, reply);
-    return reply;
+    if (first !== undefined) return this.#replyOf(first);
+    const answer = this.decide(command, meta, now) ?? this.seq;
+    if (id !== undefined) this.#remember(id, answer);
+    return this.#replyOf(answer);
   }
 
   /** Decides one command that is no retry; null when it was accepted. For commands that nobody waits for this is all. */
   decide(command: unknown, meta: CommandMeta | null, now: number): Refused | null {
     this.#begin(meta, now);
     this.definition.decide(this.state as never, command, this.#context);
-    return this.#conclude();
+    if (this.#refusal !== null && this.#events.length !== this.#emittedBefore)
+      throw new Error(`${this.address}: a command was refused after it had emitted events; decide must do one or the other`);
+    return this.#refusal;
   }
 
   tick(now: number): void {
     this.#begin(null, now);
     this.definition.tick?.(this.state as never, this.#context);
-    this.#conclude();
   }
 
   /** The events decided since the last call, as one batch; undefined when there are none. */
-  takeBatch(now: number): EventBatch | undefined {
+  takeBatch(time: number): EventBatch | undefined {
     const events = this.#events;
     if (events.length === 0) return undefined;
     const metas = this.#metas;
     this.#events = [];
     this.#metas = null;
-    return {
-      zone: this.address,
-      epoch: this.epoch,
-      firstSeq: this.seq - events.length + 1,
-      version: this.definition.version,
-      time: now,
-      events,
-      metas,
-    };
+    return { ...this.#batch(this.seq - events.length + 1, time), events, metas };
+  }
+
+  /** A batch that stands for lost events from `firstSeq` on. What they did stands, but a retry is not told that it is on record. */
+  bridge(firstSeq: number, time: number): EventBatch {
+    for (const [id, answer] of this.#answered) if (typeof answer === 'number' && answer >= firstSeq) this.#answered.set(id, -answer);
+    return { ...this.#batch(firstSeq, time), loss: { lastSeq: this.seq, checkpoint: structuredClone(this.checkpoint()) } };
   }
 
   checkpoint(): Checkpoint {
-    const answered: [string, number][] = [];
-    for (const [id, reply] of this.#answered) {
-      const seq = reply.ok ? reply.seq : -(this.#lost.get(id) ?? 0);
-      if (seq !== 0) answered.push([id, seq]);
-    }
+    const answered = [...this.#answered].filter((answer): answer is [string, number] => typeof answer[1] === 'number');
     return { state: this.state, answered };
   }
 
   snapshot(time: number, unrecorded: readonly EventBatch[]): Snapshot {
-    return {
-      ...this.checkpoint(),
-      zone: this.address,
-      version: this.definition.version,
-      epoch: this.epoch,
-      seq: this.seq,
-      time,
-      position: this.position,
-      unrecorded,
-    };
+    const { address, definition, epoch, seq, position } = this;
+    return { ...this.checkpoint(), zone: address, version: definition.version, epoch, seq, time, position, unrecorded };
   }
 
   /** Becomes what the record says it was. */
@@ -129,19 +115,8 @@ export class Zone {
     this.state = checkpoint.state;
     this.seq = seq;
     this.position = position;
-    this.#events = [];
-    this.#metas = null;
     this.#answered.clear();
-    this.#lost.clear();
-    for (const [id, answeredAt] of checkpoint.answered) {
-      this.#remember(id, { ok: true, seq: Math.abs(answeredAt) });
-      if (answeredAt < 0) this.#markLost(id, -answeredAt);
-    }
-  }
-
-  /** The events from a seq on are lost. What they did stands, but a retry must not be told that it is on record. */
-  markLost(firstSeq: number): void {
-    for (const [id, reply] of this.#answered) if (reply.ok && reply.seq >= firstSeq) this.#markLost(id, reply.seq);
+    for (const [id, answeredAt] of checkpoint.answered) this.#remember(id, answeredAt);
   }
 
   /**
@@ -149,10 +124,9 @@ export class Zone {
    * changed: it must be restored before anybody sees it.
    */
   undoFailed(): void {
-    const failed = this.#events.length - this.#emittedBefore;
+    this.seq -= this.#events.length - this.#emittedBefore;
     this.#events.length = this.#emittedBefore;
     if (this.#metas) this.#metas.length = this.#emittedBefore;
-    this.seq -= failed;
   }
 
   #begin(meta: CommandMeta | null, now: number): void {
@@ -160,13 +134,6 @@ export class Zone {
     this.#refusal = null;
     this.#context.now = now;
     this.#emittedBefore = this.#events.length;
-  }
-
-  #conclude(): Refused | null {
-    const refusal = this.#refusal;
-    if (refusal !== null && this.#events.length !== this.#emittedBefore)
-      throw new Error(`${this.address}: a command was refused after it had emitted events; decide must do one or the other`);
-    return refusal;
   }
 
   #emit(event: { type: string }): void {
@@ -178,19 +145,19 @@ export class Zone {
     this.definition.evolve(this.state, event);
   }
 
-  #markLost(id: string, seq: number): void {
-    this.#answered.set(id, refused('NOT_RECORDED', `Its events, up to seq ${seq} of ${this.address}, are lost.`));
-    this.#lost.set(id, seq);
+  #batch(firstSeq: number, time: number): EventBatch {
+    return { zone: this.address, epoch: this.epoch, firstSeq, version: this.definition.version, time, events: [], metas: null };
   }
 
-  #remember(id: string, reply: Reply): void {
-    if (this.#answered.size >= ANSWERS_MAX) {
-      const oldest = this.#answered.keys().next();
-      if (!oldest.done) {
-        this.#answered.delete(oldest.value);
-        this.#lost.delete(oldest.value);
-      }
-    }
-    this.#answered.set(id, reply);
+  #replyOf(answer: number | Refused): Reply {
+    if (typeof answer !== 'number') return answer;
+    if (answer >= 0) return { ok: true, seq: answer };
+    return refused('NOT_RECORDED', `Its events, up to seq ${-answer} of ${this.address}, are lost.`);
+  }
+
+  #remember(id: string, answer: number | Refused): void {
+    const oldest = this.#answered.size >= ANSWERS_MAX ? this.#answered.keys().next().value : undefined;
+    if (oldest !== undefined) this.#answered.delete(oldest);
+    this.#answered.set(id, answer);
   }
 }

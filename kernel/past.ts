@@ -1,0 +1,97 @@
+import { after, type Checkpoint, type EventBatch, lastSeqOf } from './batch.ts';
+import { type AnyZoneDefinition, keyOf, type ZoneAddress } from './definition.ts';
+import { ANSWERS_MAX } from './zone.ts';
+
+/** A state that is folded from the record, batch by batch. */
+export class Past {
+  seq: number;
+  readonly #definition: AnyZoneDefinition;
+  readonly #zone: ZoneAddress;
+  #state: unknown;
+  /** What comes next lies beyond where it ends. */
+  #isAtEnd = false;
+  #answered: (readonly [string, number])[];
+
+  constructor(definition: AnyZoneDefinition, zone: ZoneAddress, from: (Checkpoint & { seq: number }) | undefined) {
+    this.#definition = definition;
+    this.#zone = zone;
+    this.#state = from ? from.state : definition.create(keyOf(zone));
+    this.seq = from?.seq ?? 0;
+    this.#answered = [...(from?.answered ?? [])];
+  }
+
+  /** @param untilSeq where it ends; within a range that was lost, before that range */
+  apply(batch: EventBatch, untilSeq = Number.POSITIVE_INFINITY): void {
+    const rest = after(batch, this.seq);
+    if (!rest || this.#isAtEnd || this.seq >= untilSeq) return;
+    if (rest.loss) return this.#bridge(rest, rest.loss, untilSeq);
+    if (rest.firstSeq !== this.seq + 1) throw new RecordBroken(this.#zone, this.seq + 1, rest.firstSeq);
+    for (const [index, written] of rest.events.entries()) {
+      if (this.seq >= untilSeq) return;
+      this.#definition.evolve(this.#state, this.#upcast(written, rest.version));
+      this.seq++;
+      const id = rest.metas?.[index]?.id;
+      if (id !== undefined) this.#answered.push([id, this.seq]);
+    }
+    if (this.#answered.length > 2 * ANSWERS_MAX) this.#answered = this.#answered.slice(-ANSWERS_MAX);
+  }
+
+  checkpoint(): Checkpoint {
+    return { state: this.#state, answered: this.#answered };
+  }
+
+  /** Goes on with the state after a range that was lost. */
+  #bridge({ version }: EventBatch, { lastSeq, checkpoint }: NonNullable<EventBatch['loss']>, untilSeq: number): void {
+    this.#isAtEnd = lastSeq > untilSeq;
+    if (this.#isAtEnd) return;
+    // The batch may still have to be written, and this state goes on changing.
+    this.#state = stateOf({ version, state: structuredClone(checkpoint.state) }, this.#definition);
+    if (this.#state === undefined) throw versionUnknown(this.#zone, version, this.#definition, 'upcastState');
+    this.#answered = [...checkpoint.answered];
+    this.seq = lastSeq;
+  }
+
+  /** Events of another version are never folded raw: that would give a state that never was. */
+  #upcast(event: unknown, written: number): unknown {
+    const { upcast, version } = this.#definition;
+    if (written === version) return event;
+    if (written > version || !upcast) throw versionUnknown(this.#zone, written, this.#definition, 'upcast');
+    return upcast(event, written);
+  }
+}
+
+/** A state of some version as one of today’s; undefined when it cannot be. */
+export function stateOf({ version, state }: { version: number; state: unknown }, definition: AnyZoneDefinition): unknown {
+  if (version === definition.version) return state;
+  return version < definition.version ? definition.upcastState?.(state, version) : undefined;
+}
+
+/** What the log still lacks of a zone, from two copies of it that may overlap; in order, without repeats. */
+export function missingFrom(batches: Iterable<EventBatch>, afterSeq: number): EventBatch[] {
+  const missing: EventBatch[] = [];
+  let seq = afterSeq;
+  for (const batch of batches) {
+    const rest = after(batch, seq);
+    if (!rest) continue;
+    missing.push(rest);
+    seq = lastSeqOf(rest);
+  }
+  return missing;
+}
+
+export class RecordBroken extends Error {
+  constructor(zone: ZoneAddress, wanted: number, found: number) {
+    super(
+      `${zone}: the log continues at seq ${found}, but seq ${wanted} is needed and no snapshot reaches it. ` +
+        'Restore a cold snapshot or the log segment that retention has dropped.',
+    );
+    this.name = 'RecordBroken';
+  }
+}
+
+function versionUnknown(zone: ZoneAddress, found: number, { kind, version }: AnyZoneDefinition, missing: 'upcast' | 'upcastState'): Error {
+  const remedy = found > version ? '. Run the newer code.' : ` and has no ${missing}. Define it, or run the code of version ${found}.`;
+  return new Error(
+    `${zone}: zone kind "${kind}" has events of version ${found} on record, and this code is of version ${version}${remedy}`,
+  );
+}

@@ -87,6 +87,7 @@ class TestThread {
       const onMessage = (message: Message) => {
         const now = performance.now();
         if (!mutant && running !== LOADING) cleanMs.set(running, now - since);
+        if (message.type === 'broken') return reject(new Error(message.why));
         if (message.type === 'done') return end(message.noticedBy, message.why);
         if (message.type === 'test') running = message.name;
         since = now;

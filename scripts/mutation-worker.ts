@@ -23,6 +23,8 @@ export type Message =
   | { readonly type: 'ready' }
   /** A test begins; it hangs if nothing follows. */
   | { readonly type: 'test'; readonly name: string }
+  /** The run proves nothing. */
+  | { readonly type: 'broken'; readonly why: string }
   | { readonly type: 'done'; readonly noticedBy: string | null; readonly why: string };
 
 /** Turns of the event loop in which nothing is due before a test that is not over counts as hanging. */
@@ -57,9 +59,7 @@ registerHooks({
 function sourceOf(path: string): string {
   if (planted && path === join(root, planted.file)) {
     const source = readFileSync(path, 'utf8');
-    const { file, start, end, from, to } = planted;
-    if (source.slice(start, end) !== from) throw new Error(`${file} does not have "${from}" at ${start}: it was changed during the run`);
-    return stripTypeScriptTypes(source.slice(0, start) + to + source.slice(end));
+    return stripTypeScriptTypes(source.slice(0, planted.start) + planted.to + source.slice(planted.end));
   }
   let source = stripped.get(path);
   if (source === undefined) {
@@ -91,6 +91,8 @@ async function outcomeOf(run: () => unknown): Promise<void> {
 }
 
 async function run({ mutant, first }: Task): Promise<Message> {
+  if (mutant && readFileSync(join(root, mutant.file), 'utf8').slice(mutant.start, mutant.end) !== mutant.from)
+    throw new Error(`${mutant.file} was changed during the run. Start it again.`);
   planted = mutant;
   generation++;
   try {
@@ -123,5 +125,7 @@ process.on('unhandledRejection', (error) => failOnStray(error));
 process.on('uncaughtException', (error) => failOnStray(error));
 // The same examples for each mutant, and none smaller of one that fails: only that it fails counts.
 fc.configureGlobal({ seed: 1, endOnFailure: true });
-parentPort?.on('message', async (task: Task) => send(await run(task)));
+parentPort?.on('message', (task: Task) => {
+  run(task).then(send, (error) => send({ type: 'broken', why: String(error) }));
+});
 send({ type: 'ready' });

@@ -59,8 +59,7 @@ export function admit(batch: EventBatch, head: { readonly epoch: number; readonl
 export function after(batch: EventBatch, seq: number): EventBatch | undefined {
   if (batch.firstSeq > seq) return batch;
   if (lastSeqOf(batch) <= seq) return undefined;
-  // What was given up as lost may have arrived all the same, when only the answer was.
-  if (batch.loss) return { ...batch, firstSeq: seq + 1 };
+  // Of a lost range, too, a part may have arrived all the same, when only the answer was lost. It has no events to cut.
   const known = seq - batch.firstSeq + 1;
   return { ...batch, firstSeq: seq + 1, events: batch.events.slice(known), metas: batch.metas?.slice(known) ?? null };
 }

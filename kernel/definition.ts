@@ -41,7 +41,7 @@ export function defineZone<State, Command, Event extends { type: string }>(
 ): ZoneDefinition<State, Command, Event> {
   if (!/^[a-z][a-z0-9-]*$/.test(definition.kind))
     throw new TypeError(`zone kind "${definition.kind}" must be lower-case letters, digits and hyphens`);
-  if (definition.tick && !(definition.tickMs && definition.tickMs > 0))
+  if (definition.tick && !((definition.tickMs ?? 0) > 0))
     throw new TypeError(`zone kind "${definition.kind}" has a tick and needs a positive tickMs`);
   return definition;
 }

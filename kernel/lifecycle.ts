@@ -76,7 +76,6 @@ export class Lifecycle {
     if (entry.isStopped) return;
     this.#parts.entries.delete(entry.zone.address);
     this.#enter(entry, 'stopped');
-    entry.deferred = [];
     entry.gone.resolve();
     entry.answerAll(refused('ZONE_STOPPED', why));
   }
@@ -138,7 +137,6 @@ export class Lifecycle {
     // What an earlier owner left is looked at first: under its own epoch it is refused as soon as the zone is claimed.
     const left = [...(entry.takenOver?.left ?? []), ...outbox.unrecorded(address)];
     const claim = await within(options.clock, CLAIM_MS_MAX, 'the log', options.log.claim(address));
-    requireHere(entry);
     entry.own(claim, left, options.random(address, claim.epoch));
   }
 

@@ -103,8 +103,7 @@ export class Outbox {
 
   /** Everything of a zone that the log may not have yet, oldest first. @throws when the spool cannot be read */
   unrecorded(zone: ZoneAddress): EventBatch[] {
-    const spooled = this.#options.spool.batches > 0 ? this.#options.spool.ofZone(zone) : [];
-    return [...spooled, ...this.#inMemory(zone)];
+    return [...this.#options.spool.ofZone(zone), ...this.#inMemory(zone)];
   }
 
   /** How many events that are; reads nothing from the disk. */

@@ -54,16 +54,16 @@ export class Past {
   /** Events of another version are never folded raw: that would give a state that never was. */
   #upcast(event: unknown, written: number): unknown {
     const { upcast, version } = this.#definition;
-    if (written === version) return event;
-    if (written > version || !upcast) throw versionUnknown(this.#zone, written, this.#definition, 'upcast');
-    return upcast(event, written);
+    if (written < version && upcast) return upcast(event, written);
+    if (written !== version) throw versionUnknown(this.#zone, written, this.#definition, 'upcast');
+    return event;
   }
 }
 
 /** A state of some version as one of today’s; undefined when it cannot be. */
 export function stateOf({ version, state }: { version: number; state: unknown }, definition: AnyZoneDefinition): unknown {
-  if (version === definition.version) return state;
-  return version < definition.version ? definition.upcastState?.(state, version) : undefined;
+  if (version < definition.version) return definition.upcastState?.(state, version);
+  return version === definition.version ? state : undefined;
 }
 
 /** What the log still lacks of a zone, from two copies of it that may overlap; in order, without repeats. */

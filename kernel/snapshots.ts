@@ -83,7 +83,6 @@ export class Snapshots {
   /** One zone after another, so that a thousand of them never hold up a turn together. A store that is silent is asked once in a round. */
   async #takeEach(kind: SnapshotKind): Promise<void> {
     for (const entry of [...this.#entries.values()]) {
-      if (this.#isStopped) return;
       const started = this.#options.clock.elapsed();
       await this.take(entry, kind);
       if (this.#options.clock.elapsed() - started >= SAVE_MS_MAX) return;

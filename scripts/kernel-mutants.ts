@@ -10,6 +10,8 @@ export interface Mutant {
   readonly line: number;
   /** The text of the line, without its indentation. */
   readonly context: string;
+  /** Where in that it is. */
+  readonly column: number;
   readonly from: string;
   readonly to: string;
 }
@@ -37,14 +39,16 @@ export function kernelMutants(): Mutant[] {
 
 /** Every mutant of a file, in the order of its source. */
 function mutantsOf(file: string): Mutant[] {
-  const text = readFileSync(join(root, file), 'utf8');
-  const lines = text.split('\n');
-  const source = ts.createSourceFile(file, text, ts.ScriptTarget.Latest, true);
+  const content = readFileSync(join(root, file), 'utf8');
+  const lines = content.split('\n');
+  const source = ts.createSourceFile(file, content, ts.ScriptTarget.Latest, true);
   const found: Mutant[] = [];
   const add = (node: ts.Node, to: string) => {
     const start = node.getStart(source);
-    const { line } = source.getLineAndCharacterOfPosition(start);
-    found.push({ file, start, end: node.getEnd(), line: line + 1, context: (lines[line] ?? '').trim(), from: node.getText(source), to });
+    const { line, character } = source.getLineAndCharacterOfPosition(start);
+    const text = lines[line] ?? '';
+    const column = character - (text.length - text.trimStart().length);
+    found.push({ file, start, end: node.getEnd(), line: line + 1, context: text.trim(), column, from: node.getText(source), to });
   };
   const visit = (node: ts.Node): void => {
     // Types are not there when it runs; constants are bounds, whose exact value no test should know; messages are for people.

@@ -157,8 +157,11 @@ await Promise.all(
   Array.from({ length: Math.max(1, Number(values.jobs)) }, (_none, index) => work(index === 0 ? firstThread : new TestThread())),
 );
 
-const isOf = (mutant: Mutant) => (one: (typeof EXPLAINED)[number]) =>
-  one.file === mutant.file && mutant.context.includes(one.line) && one.from === mutant.from.replaceAll(/\s+/g, ' ');
+const isOf = (mutant: Mutant) => (one: (typeof EXPLAINED)[number]) => {
+  const at = mutant.context.indexOf(one.line);
+  const isWithin = at !== -1 && mutant.column >= at && mutant.column < at + one.line.length;
+  return one.file === mutant.file && isWithin && one.from === mutant.from.replaceAll(/\s+/g, ' ');
+};
 const inOrder = chosen.filter((mutant) => survivors.includes(mutant));
 let unexplained = 0;
 for (const mutant of inOrder) {

@@ -1,0 +1,191 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { EventBatch } from './batch.ts';
+import { type HeldAppend, HeldLog } from './testing/held-log.ts';
+import { CountingClock, MemorySpool, newHost, settled, type Turnstile, turnstile } from './testing/index.ts';
+
+const gate = 'turnstile/gate';
+const other = 'turnstile/other';
+const admit = (people = 1) => ({ type: 'Admit', people }) as const;
+const seqsOf = (batches: readonly EventBatch[]) =>
+  batches.flatMap(({ firstSeq, events }) => events.map((_event, index) => firstSeq + index));
+const firstSeqs = (appends: readonly HeldAppend[]) => appends.map(({ batches }) => batches[0]?.firstSeq);
+
+/** An open zone on a log whose appends are let through one by one. */
+async function onHeldLog() {
+  const log = new HeldLog();
+  const parts = newHost([turnstile], { log });
+  await settled(parts.clock, parts.host.open(gate));
+  const tell = async () => {
+    parts.host.tell(gate, admit());
+    await parts.clock.settle();
+  };
+  return { ...parts, log, tell };
+}
+
+describe('appends', () => {
+  test('follow each other as soon as the log has taken the one before, and those that are durable later are still told in order', async () => {
+    const { host, clock, log, tell } = await onHeldLog();
+    await tell();
+    await tell();
+    await tell();
+    assert.deepEqual(firstSeqs(log.appends), [1], 'what is decided meanwhile waits');
+    log.appends[0]?.taken();
+    await clock.settle();
+    assert.deepEqual(firstSeqs(log.appends), [1, 2]);
+    assert.deepEqual(seqsOf(log.appends[1]?.batches ?? []), [2, 3], 'and makes up one append');
+    log.appends[1]?.taken();
+    await tell();
+    assert.deepEqual(firstSeqs(log.appends), [1, 2, 4]);
+    let isFlushed = false;
+    void host.flushed().then(() => {
+      isFlushed = true;
+    });
+    log.appends[2]?.land();
+    log.appends[1]?.land();
+    await clock.settle();
+    assert.equal(host.figures().outbox.appendedEvents, 0, 'the first is not durable yet');
+    assert.equal(isFlushed, false);
+    log.appends[0]?.land();
+    await clock.settle();
+    assert.equal(host.figures().outbox.appendedEvents, 4);
+    assert.equal(isFlushed, true);
+  });
+
+  test('follow an append that became durable without having been taken before', async () => {
+    const { clock, log, tell } = await onHeldLog();
+    await tell();
+    log.appends[0]?.taken();
+    await tell();
+    log.appends[1]?.land();
+    await tell();
+    await clock.settle();
+    assert.deepEqual(firstSeqs(log.appends), [1, 2, 3]);
+  });
+
+  test('of the spool go one by one: the spool forgets nothing that is not durable', async () => {
+    const { clock, log, spool, tell } = await onHeldLog();
+    await tell();
+    log.appends[0]?.fail();
+    await clock.advance(100);
+    assert.equal(log.appends.length, 2);
+    log.appends[1]?.taken();
+    await tell();
+    assert.equal(log.appends.length, 2);
+    assert.equal(spool.batches, 2);
+    log.appends[1]?.land();
+    await clock.settle();
+    assert.deepEqual(firstSeqs(log.appends), [1, 1, 2]);
+    assert.equal(spool.batches, 1);
+  });
+
+  test('that fail together are one failure, and the first wait is the shortest after each success', async () => {
+    const { host, clock, log, tell } = await onHeldLog();
+    for (let outage = 1; outage <= 3; outage++) {
+      const first = log.appends.length;
+      await tell();
+      log.appends[first]?.taken();
+      await tell();
+      log.appends[first]?.fail();
+      log.appends[first + 1]?.fail();
+      await clock.settle();
+      assert.equal(host.figures().outbox.failures, outage);
+      await clock.advance(99);
+      assert.equal(log.appends.length, first + 2);
+      await clock.advance(1);
+      assert.equal(log.appends.length, first + 3);
+      for (let index = first + 2; index < log.appends.length; index++) {
+        log.appends[index]?.land();
+        await clock.settle();
+      }
+      assert.equal(host.isRecording, true);
+    }
+  });
+});
+
+describe('what is promised and recorded', () => {
+  test('a host with nothing left to write records at once, and flushed waits for the log', async () => {
+    const { host, clock, log, tell } = await onHeldLog();
+    assert.equal(newHost([turnstile]).host.isRecording, true);
+    await tell();
+    let isFlushed = false;
+    void host.flushed().then(() => {
+      isFlushed = true;
+    });
+    await clock.settle();
+    assert.equal(isFlushed, false);
+    log.appends[0]?.land();
+    await clock.settle();
+    assert.equal(isFlushed, true);
+  });
+
+  test('durable is refused where a record has a hole, and everywhere when the spool is full, whichever of the two it is', async () => {
+    const { host, clock, log, spool, troubles } = newHost([turnstile], { spool: new MemorySpool(2) });
+    await settled(clock, Promise.all([host.open(gate), host.open(other)]));
+    const codeOf = async (zone: string) => {
+      const reply = await settled(clock, Promise.race([host.submit(zone, admit(), { durable: true }), clock.settle().then(() => null)]));
+      return reply === null ? 'waits' : reply.ok ? 'ok' : reply.code;
+    };
+    log.away = 'gone';
+    for (let count = 0; count < 2; count++) {
+      host.tell(gate, admit());
+      await clock.settle();
+    }
+    assert.equal(await codeOf(other), 'LOG_UNAVAILABLE', 'the spool is full');
+    host.tell(gate, admit());
+    await clock.settle();
+    assert.ok(troubles.some(({ message }) => message.includes('the spool has no room: turnstile/gate loses its record from seq 3')));
+    spool.drop(1);
+    assert.equal(await codeOf(gate), 'LOG_UNAVAILABLE', 'its record has a hole');
+    assert.equal(await codeOf(other), 'waits');
+  });
+
+  test('a spool that cannot be written is reported', async () => {
+    const { host, clock, log, spool, troubles } = newHost([turnstile]);
+    await settled(clock, host.open(gate));
+    spool.add = () => {
+      throw new Error('EIO: i/o error');
+    };
+    log.away = 'gone';
+    host.tell(gate, admit());
+    await clock.settle();
+    assert.ok(troubles.some(({ message }) => message === 'the spool cannot be written: EIO: i/o error'));
+  });
+
+  test('a retry of what the log has is answered at once, also by the next owner while the log is unavailable', async () => {
+    const first = newHost([turnstile]);
+    await settled(first.clock, first.host.open(gate));
+    assert.deepEqual(await settled(first.clock, first.host.submit(gate, admit(), { id: 'a', durable: true })), { ok: true, seq: 1 });
+    const { host, clock, log } = newHost([turnstile], { log: first.log });
+    await settled(clock, host.open(gate));
+    log.away = 'gone';
+    assert.deepEqual(await settled(clock, host.submit(gate, admit(), { id: 'a', durable: true })), { ok: true, seq: 1 });
+  });
+
+  test('a loss changes only the answers of what was lost', async () => {
+    const { host, clock, log } = newHost([turnstile], { spool: new MemorySpool(0) });
+    await settled(clock, host.open(gate));
+    const submit = (id: string) => settled(clock, host.submit(gate, admit(), { id }));
+    await submit('recorded');
+    assert.equal((await settled(clock, host.submit(gate, admit(1_000), { id: 'refused' }))).ok, false);
+    log.away = 'gone';
+    await submit('lost');
+    log.away = null;
+    await clock.advance(10_000);
+    assert.deepEqual(await submit('recorded'), { ok: true, seq: 1 });
+    const [lost, refused] = [await submit('lost'), await submit('refused')];
+    assert.deepEqual([!lost.ok && lost.code, !refused.ok && refused.code], ['NOT_RECORDED', 'FULL']);
+    assert.deepEqual((host.view(gate)?.state as Turnstile).admitted, 2);
+  });
+
+  test('closing while the log is unavailable leaves everything on the spool and no timer', async () => {
+    const clock = new CountingClock(1_000);
+    const { host, log, spool } = newHost([turnstile], { clock });
+    await settled(clock, host.open(gate));
+    log.away = 'gone';
+    host.tell(gate, admit());
+    await settled(clock, host.close());
+    assert.equal(spool.batches, 1);
+    assert.equal(clock.timers, 0);
+  });
+});

@@ -1,0 +1,301 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { defineZone } from './definition.ts';
+import {
+  beating,
+  CountingClock,
+  ManualClock,
+  MemoryLog,
+  MemorySpool,
+  newHost,
+  settled,
+  type Turnstile,
+  turnstile,
+} from './testing/index.ts';
+
+const gate = 'turnstile/gate';
+const admit = (people = 1) => ({ type: 'Admit', people }) as const;
+const admittedIn = (view: { state: unknown } | undefined) => (view?.state as Turnstile | undefined)?.admitted;
+
+/** A log whose claims or appends wait until they are let through. */
+function heldLog(what: 'claim' | 'append') {
+  const log = new MemoryLog();
+  const waiting: (() => void)[] = [];
+  const held = { log, underWay: 0, mostUnderWay: 0, isHeld: false, next: () => waiting.shift()?.(), calls: 0 };
+  const original = log[what].bind(log) as (...given: unknown[]) => Promise<unknown>;
+  Object.assign(log, {
+    [what]: async (...given: unknown[]) => {
+      held.calls++;
+      held.underWay++;
+      held.mostUnderWay = Math.max(held.mostUnderWay, held.underWay);
+      if (held.isHeld) await new Promise<void>((resolve) => waiting.push(resolve));
+      return original(...given).finally(() => held.underWay--);
+    },
+  });
+  return held;
+}
+
+describe('opening', () => {
+  test('a zone that is let go of before its opening begins is not claimed', async () => {
+    const held = heldLog('claim');
+    const { host, clock } = newHost([turnstile], { log: held.log });
+    const opening = host.open(gate);
+    host.abandon(gate);
+    await settled(clock, assert.rejects(opening, /let go of while it was opened/));
+    assert.equal(held.calls, 0);
+  });
+
+  test('a zone that is let go of while its record is read never becomes active, and does not tick', async () => {
+    const statuses: string[] = [];
+    const { host, clock, log } = newHost([beating], { options: { onStatus: (_zone, status) => statuses.push(status) } });
+    const read = log.read.bind(log);
+    let goOn = () => {};
+    log.read = async function* (...given) {
+      await new Promise<void>((resolve) => {
+        goOn = resolve;
+      });
+      yield* read(...given);
+    };
+    const opening = host.open('beating/heart');
+    await clock.settle();
+    host.abandon('beating/heart');
+    goOn();
+    await settled(clock, assert.rejects(opening, /let go of/));
+    await clock.advance(1_000);
+    assert.deepEqual(statuses, ['opening', 'stopped']);
+    assert.deepEqual(log.batches, []);
+  });
+
+  test('an address has one transition at a time, however often it is opened and let go of', async () => {
+    const held = heldLog('claim');
+    const { host, clock } = newHost([turnstile], { log: held.log });
+    held.isHeld = true;
+    const outcomes: string[] = [];
+    for (let count = 0; count < 4; count++) {
+      void host.open(gate).then(
+        () => outcomes.push('opened'),
+        () => outcomes.push('let go of'),
+      );
+      await clock.settle();
+      if (count === 1) held.next();
+      await clock.settle();
+      if (count < 3) host.abandon(gate);
+      await clock.settle();
+    }
+    held.isHeld = false;
+    for (let count = 0; count < 4; count++) {
+      held.next();
+      await clock.settle();
+    }
+    assert.equal(held.mostUnderWay, 1);
+    assert.deepEqual(outcomes, ['let go of', 'let go of', 'let go of', 'opened']);
+  });
+
+  test('an opening that fails is reported, and the zone is stopped', async () => {
+    const { host, clock, log, troubles } = newHost([turnstile]);
+    log.away = 'gone';
+    await settled(clock, assert.rejects(host.open(gate), /gone/));
+    assert.deepEqual(troubles, [{ kind: 'recovery', zone: gate, message: 'gone' }]);
+    assert.equal(host.status(gate), 'stopped');
+  });
+});
+
+describe('a zone that fails', () => {
+  test('answers the commands that wait when it cannot come back, and says when it is tried again', async () => {
+    const { host, clock, log, troubles } = newHost([turnstile]);
+    await settled(clock, host.open(gate));
+    log.away = 'gone';
+    host.tell(gate, { type: 'Break' });
+    const reply = await settled(clock, host.submit(gate, admit()));
+    assert.equal(!reply.ok && reply.code, 'ZONE_STOPPED');
+    assert.match(reply.ok ? '' : reply.message, /tried again in \d+ ms/);
+    assert.match(troubles[0]?.message ?? '', /broken on purpose\n +at /, 'the report says where it threw');
+    assert.deepEqual(
+      troubles.map(({ kind }) => kind),
+      ['zone-failed', 'recovery', 'zone-stopped'],
+    );
+  });
+
+  test('comes back at once again when its last failures were more than a minute ago', async () => {
+    const { host, clock } = newHost([turnstile]);
+    await settled(clock, host.open(gate));
+    for (let count = 0; count < 5; count++) {
+      host.tell(gate, { type: 'Break' });
+      await clock.settle();
+    }
+    await clock.advance(61_000);
+    host.tell(gate, { type: 'Break' });
+    await clock.settle();
+    assert.equal(host.status(gate), 'active');
+  });
+
+  test('often is retried later and later, at any time of the host’s life', async () => {
+    const { host, clock } = newHost([turnstile], { clock: new ManualClock(1_000_000) });
+    await settled(clock, host.open(gate));
+    for (let count = 0; count < 8; count++) {
+      host.tell(gate, { type: 'Break' });
+      await clock.settle();
+    }
+    assert.equal(host.status(gate), 'failed');
+  });
+
+  test('on a tick is rebuilt, and ticks on', async () => {
+    let isBroken = true;
+    const fragile = defineZone({
+      ...beating,
+      tick: (state: Turnstile, context: Parameters<NonNullable<typeof beating.tick>>[1]) => {
+        beating.tick?.(state, context);
+        if (isBroken && state.ticks.length === 3) {
+          isBroken = false;
+          throw new Error('broken on a tick');
+        }
+      },
+    });
+    const { host, clock, log, troubles } = newHost([fragile]);
+    await settled(clock, host.open('beating/heart'));
+    await clock.advance(1_000);
+    assert.equal(troubles[0]?.kind, 'zone-failed');
+    assert.equal(host.figures().zoneFailures, 1);
+    const { ticks } = host.view('beating/heart')?.state as Turnstile;
+    assert.ok(ticks.length > 10);
+    // What ticks decide is recorded like any other event, without the tick that failed.
+    const recorded = log.batches.flatMap(({ events }) => events.map((event) => (event as unknown as { at: number }).at));
+    assert.deepEqual(recorded, ticks);
+  });
+});
+
+describe('a release', () => {
+  test('refuses commands from then on, and ends only when the log has everything', async () => {
+    const held = heldLog('append');
+    const { host, clock } = newHost([turnstile], { log: held.log });
+    await settled(clock, host.open(gate));
+    held.isHeld = true;
+    host.tell(gate, admit(4));
+    let isReleased = false;
+    void host.release(gate).then(() => {
+      isReleased = true;
+    });
+    await clock.settle();
+    assert.equal(host.status(gate), 'releasing');
+    assert.equal(host.tell(gate, admit()), false);
+    assert.equal(isReleased, false);
+    held.next();
+    await clock.settle();
+    assert.equal(isReleased, true);
+    assert.equal(held.log.batches.length, 1);
+  });
+
+  /** A zone whose events are lost while it is released: the log fails and the spool has no room. */
+  async function releasedWithLoss(last: { type: 'Admit'; people: number } | { type: 'BreakHalfway' }) {
+    const parts = newHost([turnstile], { spool: new MemorySpool(0) });
+    const { host, clock, log } = parts;
+    await settled(clock, host.open(gate));
+    host.tell(gate, admit(4));
+    host.tell(gate, last);
+    const released = host.release(gate);
+    log.away = 'gone';
+    await clock.settle();
+    return { ...parts, released };
+  }
+
+  test('during which events are lost ends when the loss is on record, with the state after it', async () => {
+    const { host, clock, log, released } = await releasedWithLoss(admit(2));
+    assert.equal(host.status(gate), 'releasing');
+    log.away = null;
+    await Promise.all([released, clock.advance(10_000)]);
+    const next = newHost([turnstile], { log });
+    await settled(next.clock, next.host.open(gate));
+    assert.equal(admittedIn(next.host.view(gate)), 6);
+  });
+
+  test('of a zone that fails on its last commands and loses events ends without them', async () => {
+    const { host, clock, released } = await releasedWithLoss({ type: 'BreakHalfway' });
+    await settled(clock, released);
+    assert.equal(host.status(gate), 'stopped');
+  });
+
+  test('that ends because the zone was let go of leaves the zone alone that was opened since', async () => {
+    const { host, clock, log } = newHost([turnstile]);
+    await settled(clock, host.open(gate));
+    log.away = 'gone';
+    host.tell(gate, admit(3));
+    await clock.settle();
+    const released = host.release(gate);
+    await clock.settle();
+    host.abandon(gate);
+    log.away = null;
+    const opened = host.open(gate);
+    await Promise.all([released, opened, clock.advance(10_000)]);
+    assert.equal(host.status(gate), 'active');
+    assert.equal(admittedIn(host.view(gate)), 3);
+  });
+});
+
+describe('room for zones', () => {
+  test('is made only beyond the bound, and then for a tenth of it', async () => {
+    const { host, clock } = newHost([turnstile], { options: { zonesMax: 10 } });
+    for (let count = 0; count < 10; count++) await settled(clock, host.open(`turnstile/${count}`));
+    await clock.settle();
+    assert.equal(host.addresses().length, 10);
+    await settled(clock, host.open('turnstile/10'));
+    await clock.settle();
+    assert.equal(host.addresses().length, 9);
+  });
+
+  test('is made by those that were not opened, sent a command or viewed for longest', async () => {
+    const { host, clock } = newHost([turnstile], { options: { zonesMax: 4 } });
+    for (const name of ['opened', 'told', 'viewed', 'idle']) await settled(clock, host.open(`turnstile/${name}`));
+    await settled(clock, host.open('turnstile/opened'));
+    host.tell('turnstile/told', admit());
+    await clock.settle();
+    host.view('turnstile/viewed');
+    await settled(clock, host.open('turnstile/new'));
+    await clock.settle();
+    assert.deepEqual(host.addresses().sort(), ['turnstile/new', 'turnstile/opened', 'turnstile/told', 'turnstile/viewed']);
+  });
+});
+
+describe('a closed host', () => {
+  async function running(clock: ManualClock) {
+    const parts = newHost([turnstile, beating], { clock });
+    await settled(clock, Promise.all([parts.host.open(gate), parts.host.open('beating/heart'), parts.host.open('turnstile/broken')]));
+    parts.log.away = 'gone';
+    parts.host.tell(gate, admit());
+    parts.host.tell('turnstile/broken', { type: 'Break' });
+    await clock.settle();
+    return parts;
+  }
+
+  test('leaves no timer behind: of ticks, retries, snapshots, or an unavailable log', async () => {
+    const clock = new CountingClock(1_000);
+    const { host } = await running(clock);
+    assert.equal(host.status('turnstile/broken'), 'failed');
+    await settled(clock, host.close());
+    assert.equal(clock.timers, 0);
+  });
+
+  test('decides nothing while it waits for the log, and calls neither the log nor a store afterwards', async () => {
+    const clock = new CountingClock(1_000);
+    const { host, log, hot, decided } = await running(clock);
+    let resolved = false;
+    void host.recorded().then(() => {
+      resolved = true;
+    });
+    const before = decided.length;
+    hot.save = () => new Promise(() => {});
+    const closing = host.close();
+    await clock.advance(3_000);
+    assert.equal(decided.length, before, 'no tick');
+    await Promise.all([closing, clock.advance(5_000)]);
+    assert.equal(resolved, true, 'those who wait for the log wait no longer');
+    let calls = 0;
+    log.append = async () => {
+      calls++;
+      return [];
+    };
+    hot.save = async () => void calls++;
+    await clock.advance(100_000);
+    assert.equal(calls, 0);
+    await assert.rejects(host.open(gate), /this host is closed/);
+  });
+});

@@ -1,0 +1,256 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { type EventBatch, lastSeqOf } from './batch.ts';
+import { defineZone } from './definition.ts';
+import type { RecoveryStep } from './recovery.ts';
+import { type ManualClock, MemoryLog, newHost, settled, type Turnstile, type TurnstileEvent, turnstile } from './testing/index.ts';
+
+const gate = 'turnstile/gate';
+const admit = (people = 1) => ({ type: 'Admit', people }) as const;
+const admittedIn = (view: { state: unknown } | undefined) => (view?.state as Turnstile | undefined)?.admitted;
+type Parts = NonNullable<Parameters<typeof newHost>[1]>;
+
+/** A zone that admitted one person `count` times, a second apart. */
+async function recorded(count: number, each: (seq: number, parts: ReturnType<typeof newHost>) => Promise<void> = async () => {}) {
+  const parts = newHost([turnstile]);
+  await settled(parts.clock, parts.host.open(gate));
+  for (let seq = 1; seq <= count; seq++) {
+    parts.host.tell(gate, admit());
+    await parts.clock.settle();
+    await each(seq, parts);
+    parts.clock.jump(1_000);
+  }
+  return parts;
+}
+
+/** Opens the zone elsewhere. */
+async function reopened(parts: Parts, definition = turnstile, pass: (clock: ManualClock) => Promise<void> = (clock) => clock.settle()) {
+  const tried: RecoveryStep[] = [];
+  const next = newHost([definition], { ...parts, options: { onRecovered: (_zone, steps) => tried.push(...steps) } });
+  await Promise.all([next.host.open(gate), pass(next.clock)]);
+  return { ...next, tried, outcomes: tried.map(({ rung, outcome }) => `${rung} ${outcome}`) };
+}
+
+describe('each step of a recovery', () => {
+  test('says how long it took and what came of it, also that a store is unavailable', async () => {
+    const { log, hot, cold, clock } = await recorded(3, async (seq, parts) => {
+      if (seq === 2) await parts.host.snapshotAll('cold');
+    });
+    hot.list = () => new Promise(() => {});
+    const load = cold.load.bind(cold);
+    cold.load = async (label) => {
+      clock.jump(70);
+      return load(label);
+    };
+    const read = log.read.bind(log);
+    log.read = async function* (...given) {
+      clock.jump(30);
+      yield* read(...given);
+    };
+    const { tried } = await reopened({ log, hot, cold, clock }, turnstile, () => clock.advance(5_000));
+    assert.deepEqual(
+      tried.map(({ rung, ms }) => [rung, ms]),
+      [
+        ['hot', 5_000],
+        ['cold', 70],
+        ['replay', 30],
+      ],
+    );
+    assert.match(String(tried[0]?.outcome), /the store is unavailable: no answer from the hot store within 5000 ms/);
+  });
+
+  test('says why a snapshot is passed over: its version, or an owner whose successor decided otherwise', async () => {
+    const { log, hot } = await recorded(2, async (_seq, { host }) => host.snapshotAll('hot'));
+    const later = defineZone({ ...turnstile, version: 2, upcast: (event) => event as TurnstileEvent });
+    assert.deepEqual((await reopened({ log, hot }, later)).outcomes, [
+      'hot snapshot at seq 2 is of version 1, this is 2',
+      'hot snapshot at seq 1 is of version 1, this is 2',
+      'replay 2',
+    ]);
+    const first = newHost([turnstile]);
+    await settled(first.clock, first.host.open(gate));
+    first.log.away = 'gone';
+    first.host.tell(gate, admit(7));
+    await first.clock.settle();
+    await first.host.snapshotAll('hot');
+    first.log.away = null;
+    const second = await reopened({ log: first.log });
+    second.host.tell(gate, admit());
+    await second.clock.settle();
+    assert.deepEqual((await reopened({ log: first.log, hot: first.hot })).outcomes, [
+      'hot snapshot at seq 1 is of an owner whose successor decided otherwise',
+      'replay 1',
+    ]);
+  });
+});
+
+describe('events', () => {
+  test('of this version are folded as they are, whatever the upcast of older ones does', async () => {
+    const { log } = await recorded(3);
+    const definition = defineZone({ ...turnstile, upcast: () => ({ type: 'Admitted' as const, people: 100 }) });
+    assert.equal(admittedIn((await reopened({ log }, definition)).host.view(gate)), 3);
+  });
+});
+
+describe('a snapshot', () => {
+  test('of an older version is used with an upcast of the state, one of this version as it is, and one of a newer not at all', async () => {
+    const doubled = (version: number) =>
+      defineZone({
+        ...turnstile,
+        version,
+        upcast: (event) => event as TurnstileEvent,
+        upcastState: (state) => ({ ...(state as Turnstile), admitted: (state as Turnstile).admitted + 10 }),
+      });
+    const { log, hot } = await recorded(2, async (_seq, { host }) => host.snapshotAll('hot'));
+    const older = await reopened({ log, hot }, doubled(2));
+    assert.deepEqual(older.outcomes, ['hot 2', 'replay 2']);
+    assert.equal(admittedIn(older.host.view(gate)), 12);
+    assert.equal(admittedIn((await reopened({ log, hot }, doubled(1))).host.view(gate)), 2);
+    for (const snapshot of hot.snapshots) Object.assign(snapshot, { version: 2 });
+    const newer = await reopened({ log, hot }, doubled(1));
+    assert.deepEqual(newer.outcomes.at(-1), 'replay 2');
+    assert.equal(admittedIn(newer.host.view(gate)), 2);
+  });
+
+  test('that carried events which have reached the log since counts', async () => {
+    const { host, clock, log, hot } = await recorded(1);
+    log.away = 'gone';
+    host.tell(gate, admit());
+    await clock.settle();
+    await settled(clock, host.snapshotAll('hot'));
+    assert.equal(hot.snapshots[0]?.unrecorded.length, 1);
+    log.away = null;
+    await clock.advance(1_000);
+    assert.deepEqual((await reopened({ log, hot })).outcomes, ['hot 2', 'replay 2']);
+  });
+
+  test('at the moment that is asked for is where stateAt starts, by seq and by time', async () => {
+    const { host, clock } = await recorded(4, async (seq, parts) => {
+      if (seq === 2) await parts.host.snapshotAll('cold');
+    });
+    for (const moment of [{ seq: 2 }, { time: 2_000 }]) {
+      const { seq, steps } = await settled(clock, host.stateAt(gate, moment));
+      assert.equal(seq, 2);
+      assert.deepEqual(
+        steps.map(({ rung, outcome }) => `${rung} ${outcome}`),
+        ['cold 2', 'replay 2'],
+      );
+    }
+  });
+});
+
+describe('the log', () => {
+  test('is read no further than the moment that is asked for', async () => {
+    const { host, clock, log } = await recorded(9);
+    const read = log.read.bind(log);
+    let count = 0;
+    log.read = async function* (...given) {
+      for await (const batch of read(...given)) {
+        count++;
+        yield batch;
+      }
+    };
+    await settled(clock, host.stateAt(gate, { seq: 3 }));
+    assert.equal(count, 3);
+  });
+
+  test('is given up when it gives nothing for five seconds, at first or later, and not while it gives anything', async () => {
+    for (const [pausesMs, isGivenUp] of [
+      [[4_000, 4_000, 4_000, 4_000], false],
+      [[11_000], true],
+      [[1_000, 1_000, 1e9], true],
+    ] as const) {
+      const { log, clock } = await recorded(4);
+      const read = log.read.bind(log);
+      log.read = async function* (...given) {
+        const pauses: number[] = [...pausesMs];
+        for await (const batch of read(...given)) {
+          await new Promise<void>((resolve) => void clock.after(pauses.shift() ?? 0, resolve));
+          yield batch;
+        }
+      };
+      const next = newHost([turnstile], { log, clock });
+      const opened = next.host.open(gate).then(
+        () => null,
+        (error) => String(error),
+      );
+      await clock.advance(60_000);
+      if (isGivenUp) assert.match((await opened) ?? '', /no answer from the log within 5000 ms/);
+      else assert.equal(await opened, null);
+    }
+  });
+});
+
+describe('events that an earlier run left on the spool', () => {
+  const left = async (recordedFirst: number, spooled: number) => {
+    const parts = await recorded(recordedFirst);
+    parts.log.away = 'gone';
+    for (let count = 0; count < spooled; count++) {
+      parts.host.tell(gate, admit());
+      await parts.clock.settle();
+    }
+    parts.log.away = null;
+    return parts;
+  };
+
+  test('are part of the zone when nobody has owned it since, whether the log has events of the same owner or not', async () => {
+    for (const recordedFirst of [0, 2]) {
+      const { log, spool } = await left(recordedFirst, 2);
+      const next = await reopened({ log, spool });
+      assert.equal(admittedIn(next.host.view(gate)), recordedFirst + 2);
+      await next.clock.advance(10_000);
+      assert.equal(lastSeqOf(log.batches.at(-1) as EventBatch), recordedFirst + 2);
+    }
+  });
+
+  test('are no part of it when another owner has decided otherwise, even where they reach further', async () => {
+    const { log, spool } = await left(1, 3);
+    const other = await reopened({ log });
+    other.host.tell(gate, admit(50));
+    await other.clock.settle();
+    const next = await reopened({ log, spool });
+    assert.equal(admittedIn(next.host.view(gate)), 51);
+    assert.equal(next.host.view(gate)?.seq, 2);
+  });
+
+  test('count only by their newest writer: what an earlier one left beside it was given up', async () => {
+    const { log, spool } = await left(1, 1);
+    const abandoned = spool.ofZone(gate)[0] as EventBatch;
+    spool.drop(1);
+    const events = (people: number) => [{ type: 'Admitted', people } as { type: string }];
+    await log.claim(gate);
+    spool.add([
+      { ...abandoned, firstSeq: 2, events: events(5) },
+      { ...abandoned, epoch: 2, firstSeq: 2, events: events(7) },
+      { ...abandoned, firstSeq: 3, events: events(9) },
+    ]);
+    const next = await reopened({ log, spool });
+    assert.equal(admittedIn(next.host.view(gate)), 8);
+    assert.equal(next.host.view(gate)?.seq, 2);
+  });
+
+  test('are written once, however often the zone is rebuilt', async () => {
+    const { host, clock, log, hot } = await recorded(1);
+    log.away = 'gone';
+    host.tell(gate, admit());
+    await clock.settle();
+    await settled(clock, host.snapshotAll('hot'));
+    log.away = null;
+    const appended: number[] = [];
+    class CountingLog extends MemoryLog {
+      override append(batches: readonly EventBatch[]) {
+        appended.push(...batches.map(({ firstSeq }) => firstSeq));
+        return log.append(batches);
+      }
+      override claim = log.claim.bind(log);
+      override read = log.read.bind(log);
+    }
+    const next = await reopened({ log: new CountingLog(), hot });
+    for (let count = 0; count < 2; count++) {
+      next.host.tell(gate, { type: 'Break' });
+      await next.clock.settle();
+    }
+    assert.deepEqual(appended, [2]);
+    assert.equal(admittedIn(next.host.view(gate)), 2);
+  });
+});

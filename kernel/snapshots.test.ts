@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { defineZone } from './definition.ts';
+import type { SnapshotFigures } from './host-options.ts';
+import { HeldLog } from './testing/held-log.ts';
+import { CountingClock, ManualClock, newHost, settled, turnstile } from './testing/index.ts';
+
+const gate = 'turnstile/gate';
+const admit = (people = 1) => ({ type: 'Admit', people }) as const;
+
+async function open(zones: number, options = {}, clock = new ManualClock(1_000)) {
+  const figures: SnapshotFigures[] = [];
+  const parts = newHost([turnstile], { clock, options: { onSnapshot: (one) => figures.push(one), ...options } });
+  for (let count = 0; count < zones; count++) {
+    await settled(parts.clock, parts.host.open(`turnstile/${count}`));
+    parts.host.tell(`turnstile/${count}`, admit());
+  }
+  await parts.clock.settle();
+  return { ...parts, figures };
+}
+
+describe('snapshots', () => {
+  test('of one zone are of that zone, and each is reported with how long it took or why it failed', async () => {
+    const { host, clock, hot, cold, figures, troubles } = await open(2);
+    const save = hot.save.bind(hot);
+    hot.save = async (snapshot) => {
+      clock.jump(40);
+      return save(snapshot);
+    };
+    cold.save = () => Promise.reject(new Error('disk full'));
+    await settled(clock, host.snapshot('turnstile/1', 'hot'));
+    await settled(clock, host.snapshot('turnstile/1', 'cold'));
+    await settled(clock, host.snapshot('turnstile/unknown', 'hot'));
+    assert.deepEqual(
+      hot.snapshots.map(({ zone }) => zone),
+      ['turnstile/1'],
+    );
+    assert.deepEqual(figures, [
+      { zone: 'turnstile/1', store: 'hot', seq: 1, time: 1_000, ms: 40, failure: null },
+      { zone: 'turnstile/1', store: 'cold', seq: 1, time: 1_040, ms: 0, failure: 'disk full' },
+    ]);
+    assert.deepEqual(troubles, [{ kind: 'snapshot', zone: 'turnstile/1', message: 'cold snapshot at seq 1: disk full' }]);
+  });
+
+  test('of a silent store are tried once in a round, not once for each zone', async () => {
+    const { clock, hot } = await open(3, { hotEveryMs: 10_000 });
+    let calls = 0;
+    hot.save = () => {
+      calls++;
+      return new Promise(() => {});
+    };
+    await clock.advance(10_000);
+    assert.equal(calls, 1);
+    await clock.advance(13_999);
+    assert.equal(calls, 1);
+    await clock.advance(1);
+    assert.equal(calls, 2);
+  });
+
+  test('of a round that is under way when the host is closed are the last: no other round is planned', async () => {
+    const clock = new CountingClock(1_000);
+    const { host, hot } = await open(3, { hotEveryMs: 10_000 }, clock);
+    const save = hot.save.bind(hot);
+    let goOn = () => {};
+    let calls = 0;
+    hot.save = async (snapshot) => {
+      calls++;
+      if (calls === 1)
+        await new Promise<void>((resolve) => {
+          goOn = resolve;
+        });
+      return save(snapshot);
+    };
+    await clock.advance(10_000);
+    assert.equal(calls, 1);
+    const closing = host.close();
+    goOn();
+    await settled(clock, closing);
+    await clock.settle();
+    // The first zone’s, under way twice, and one each for the others.
+    assert.equal(calls, 4);
+    assert.equal(clock.timers, 0);
+  });
+
+  test('are skipped, and counted, while memory holds more of the zone than one may carry', async () => {
+    const roomy = defineZone({ ...turnstile, create: () => ({ ...turnstile.create(''), capacity: 1e9 }) });
+    const { host, clock, hot } = newHost([roomy], { log: new HeldLog() });
+    await settled(clock, host.open(gate));
+    for (let count = 0; count < 1_100; count++) host.tell(gate, admit());
+    await clock.settle();
+    await settled(clock, host.snapshotAll('hot'));
+    assert.equal(hot.snapshots.length, 0);
+    assert.equal(host.figures().snapshotsSkipped, 1);
+  });
+});

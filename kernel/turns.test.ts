@@ -1,0 +1,122 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { defineZone, keyOf } from './definition.ts';
+import { beating, CountingClock, ManualClock, newHost, settled, type Turnstile, turnstile } from './testing/index.ts';
+import { startTicks } from './ticks.ts';
+
+const gate = 'turnstile/gate';
+const heart = 'beating/heart';
+const admit = (people = 1) => ({ type: 'Admit', people }) as const;
+const ticksIn = (view: { state: unknown } | undefined) => (view?.state as Turnstile).ticks;
+
+describe('turns', () => {
+  test('go on until every zone has decided what waits, also where the first zones use up a turn', async () => {
+    const { host, clock, decided } = newHost([turnstile], { options: { turnTotalMax: 2 } });
+    await settled(clock, Promise.all(['a', 'b', 'c'].map((name) => host.open(`turnstile/${name}`))));
+    for (const [name, count] of [
+      ['a', 2],
+      ['b', 2],
+      ['c', 1],
+    ] as const)
+      for (let sent = 0; sent < count; sent++) host.tell(`turnstile/${name}`, admit());
+    await clock.settle();
+    assert.deepEqual(
+      decided.map(({ zone }) => zone),
+      ['turnstile/a', 'turnstile/b', 'turnstile/c'],
+    );
+    assert.equal(host.figures().decidedCommands, 5);
+  });
+
+  test('a command that changes nothing is accepted, at the seq there is', async () => {
+    const idle = defineZone<Turnstile, unknown, never>({
+      kind: 'turnstile',
+      version: 1,
+      create: turnstile.create,
+      decide() {},
+      evolve() {},
+    });
+    const { host, clock } = newHost([idle]);
+    await settled(clock, host.open(gate));
+    assert.deepEqual(await settled(clock, host.submit(gate, {}, { id: 'a' })), { ok: true, seq: 0 });
+    assert.deepEqual(await settled(clock, host.submit(gate, {}, { id: 'a' })), { ok: true, seq: 0 });
+  });
+
+  test('zones are listed by their kind, and the key of an address is all that follows the kind', async () => {
+    const { host, clock } = newHost([turnstile, beating]);
+    await settled(clock, Promise.all([host.open(gate), host.open(heart)]));
+    assert.deepEqual(host.addresses('beating'), [heart]);
+    assert.deepEqual(host.addresses(), [gate, heart]);
+    assert.equal(keyOf('turnstile/north/1'), 'north/1');
+  });
+});
+
+describe('ticks', () => {
+  test('of zones that are opened together begin within one step, spread over it', () => {
+    const due: number[] = [];
+    class NotingClock extends ManualClock {
+      override after(ms: number, callback: () => void) {
+        due.push(ms);
+        return super.after(ms, callback);
+      }
+    }
+    const clock = new NotingClock(1_000);
+    for (let order = 0; order < 20; order++) startTicks(clock, 100, order, () => {});
+    assert.ok(
+      due.every((ms) => ms >= 100 && ms <= 200),
+      String(due),
+    );
+    assert.ok(new Set(due).size >= 10);
+  });
+
+  test('say how late they are and how long they took', async () => {
+    const figures: { lateMs: number; ms: number; skippedSteps: number }[] = [];
+    const clock = new ManualClock(1_000);
+    const slow = defineZone({ ...beating, tick: () => clock.jump(3) });
+    const { host } = newHost([slow], {
+      clock,
+      options: { onTick: ({ lateMs, ms, skippedSteps }) => figures.push({ lateMs, ms, skippedSteps }) },
+    });
+    await settled(clock, host.open(heart));
+    await clock.advance(50);
+    clock.jump(67);
+    await clock.advance(0);
+    assert.deepEqual(figures, [
+      { lateMs: 0, ms: 3, skippedSteps: 0 },
+      { lateMs: 17, ms: 3, skippedSteps: 0 },
+    ]);
+  });
+
+  test('are for zones that have any: a step without a tick starts nothing', async () => {
+    let count = 0;
+    const { host, clock } = newHost([defineZone({ ...turnstile, tickMs: 50 })], { options: { onTick: () => count++ } });
+    await settled(clock, host.open(gate));
+    await clock.advance(1_000);
+    assert.equal(count, 0);
+  });
+
+  test('end with the zone, and leave no timer behind', async () => {
+    const clock = new CountingClock();
+    const { host } = newHost([beating], { clock });
+    const before = clock.timers;
+    await settled(clock, host.open(heart));
+    await clock.advance(1_000);
+    host.abandon(heart);
+    await clock.settle();
+    assert.equal(clock.timers, before);
+  });
+
+  test('after the wall clock is set back stand for moments from then on, at their rate', async () => {
+    const late: number[] = [];
+    const { host, clock } = newHost([beating], { options: { onTick: ({ lateMs }) => late.push(lateMs) } });
+    await settled(clock, host.open(heart));
+    await clock.advance(1_000);
+    const before = ticksIn(host.view(heart)).length;
+    clock.setBack(60_000);
+    const setBackTo = clock.now();
+    await clock.advance(3_000);
+    const since = ticksIn(host.view(heart)).slice(before);
+    assert.ok(since.length >= 20 && since.length <= 61, String(since.length));
+    assert.ok(since.every((at) => at >= setBackTo && at <= clock.now()));
+    assert.deepEqual([...new Set(late)], [0], 'none stands for a moment that had passed');
+  });
+});

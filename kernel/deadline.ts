@@ -1,5 +1,7 @@
 import type { Clock } from './ports.ts';
 
+/** A log or store without an answer for so long is taken for unavailable. */
+export const ANSWER_MS_MAX = 5_000;
 /** The longest wait between two attempts, whatever is tried. */
 const RETRY_MS_MAX = 5_000;
 
@@ -26,6 +28,22 @@ export function within<T>(clock: Clock, ms: number, what: string, work: Promise<
       },
     );
   });
+}
+
+/** Waits for `read` as long as it is given something every `ms`: one timer for all of it, not one for each time. */
+export function whileItGives(clock: Clock, ms: number, what: string, read: (given: () => void) => Promise<void>): Promise<void> {
+  let count = 0;
+  let cancel = () => {};
+  const silence = new Promise<never>((_resolve, reject) => {
+    const check = (before: number) => {
+      cancel = clock.after(ms, () => {
+        if (count === before) reject(new Error(`no answer from ${what} within ${ms} ms`));
+        else check(count);
+      });
+    };
+    check(0);
+  });
+  return Promise.race([read(() => void count++), silence]).finally(() => cancel());
 }
 
 export function messageOf(error: unknown): string {

@@ -1,5 +1,5 @@
 import { writerOf } from './batch.ts';
-import { messageOf, retryDelayMs, within } from './deadline.ts';
+import { ANSWER_MS_MAX, messageOf, retryDelayMs, within } from './deadline.ts';
 import { type AnyZoneDefinition, type Refused, refused, type ZoneAddress } from './definition.ts';
 import type { HostOptions, ZoneStatus } from './host-options.ts';
 import { type Observers, traceOf } from './observers.ts';
@@ -11,8 +11,6 @@ import type { Turns } from './turns.ts';
 import { Zone } from './zone.ts';
 import { ZoneEntry } from './zone-entry.ts';
 
-/** A claim without an answer for so long counts as failed. */
-const CLAIM_MS_MAX = 5_000;
 /** A zone that fails more often than this within a minute is retried ever more slowly: it would fail for ever. */
 const QUICK_FAILURES_MAX = 5;
 const RETRY_FIRST_MS = 250;
@@ -136,7 +134,7 @@ export class Lifecycle {
     const { outbox, options } = this.#parts;
     // What an earlier owner left is looked at first: under its own epoch it is refused as soon as the zone is claimed.
     const left = [...(entry.takenOver?.left ?? []), ...outbox.unrecorded(address)];
-    const claim = await within(options.clock, CLAIM_MS_MAX, 'the log', options.log.claim(address));
+    const claim = await within(options.clock, ANSWER_MS_MAX, 'the log', options.log.claim(address));
     entry.own(claim, left, options.random(address, claim.epoch));
   }
 

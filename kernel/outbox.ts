@@ -1,5 +1,5 @@
 import { type EventBatch, lastSeqOf, writerOf } from './batch.ts';
-import { messageOf, retryDelayMs, within } from './deadline.ts';
+import { ANSWER_MS_MAX, messageOf, retryDelayMs, within } from './deadline.ts';
 import { type Refused, refused, type ZoneAddress } from './definition.ts';
 import { DurableWaiters } from './durable-waiters.ts';
 import type { HostOptions, OutboxFigures } from './host-options.ts';
@@ -15,8 +15,6 @@ const SPOOLED_EVENTS_MAX = 512;
 const MEMORY_EVENTS_MAX = 200_000;
 /** Appends that the log has taken and not yet made durable: more than a slow disk lets come together. */
 const FLIGHTS_MAX = 64;
-/** An append without an answer for so long counts as failed. Should it have been written all the same, the log knows the repeat. */
-const APPEND_MS_MAX = 5_000;
 /** The first wait before a log that is unavailable is tried again. */
 const RETRY_FIRST_MS = 100;
 
@@ -171,7 +169,8 @@ export class Outbox {
       this.#pump();
     };
     const { clock, log } = this.#options;
-    within(clock, APPEND_MS_MAX, 'the log', log.append(flight.batches, onTaken)).then(
+    // Should one that fails have been written all the same, the log knows the repeat.
+    within(clock, ANSWER_MS_MAX, 'the log', log.append(flight.batches, onTaken)).then(
       (appended) => {
         flight.taken = true;
         flight.appended = appended;

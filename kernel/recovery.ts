@@ -1,13 +1,8 @@
 import type { Checkpoint, EventBatch } from './batch.ts';
-import { messageOf, within } from './deadline.ts';
+import { ANSWER_MS_MAX, messageOf, whileItGives, within } from './deadline.ts';
 import type { AnyZoneDefinition, ZoneAddress } from './definition.ts';
 import { Past, stateOf } from './past.ts';
 import type { Clock, LogPosition, Snapshot, SnapshotLabel, SnapshotStore, ZoneLog } from './ports.ts';
-
-/** A snapshot store that has not answered by then is passed over. */
-const RUNG_MS_MAX = 5_000;
-/** A log that gives nothing for so long, while it is read, is taken for unavailable. */
-const REPLAY_SILENCE_MS_MAX = 5_000;
 
 /** Where a zone’s past is kept. */
 export interface ZoneRecord {
@@ -64,9 +59,9 @@ export async function recover(definition: AnyZoneDefinition, zone: ZoneAddress, 
   const past = new Past(definition, zone, snapshot);
   const { epoch: snapshotEpoch = 0, position = null, unrecorded = [] } = snapshot ?? {};
   let epoch = snapshotEpoch;
-  await whileItMoves(clock, async (moved) => {
+  await whileItGives(clock, ANSWER_MS_MAX, 'the log', async (given) => {
     for await (const batch of log.read(zone, past.seq, position)) {
-      moved();
+      given();
       if (batch.time > end.time) break;
       past.apply(batch, end.seq);
       epoch = Math.max(epoch, batch.epoch);
@@ -75,22 +70,6 @@ export async function recover(definition: AnyZoneDefinition, zone: ZoneAddress, 
   });
   note(past.seq);
   return { checkpoint: past.checkpoint(), seq: past.seq, position, epoch, unrecorded, steps };
-}
-
-/** Waits for a replay for as long as it gets anything: one timer for all of it, not one for each batch. */
-function whileItMoves(clock: Clock, replay: (moved: () => void) => Promise<void>): Promise<void> {
-  let batches = 0;
-  let cancel = () => {};
-  const silence = new Promise<never>((_resolve, reject) => {
-    const check = (before: number) => {
-      cancel = clock.after(REPLAY_SILENCE_MS_MAX, () => {
-        if (batches === before) reject(new Error(`no answer from the log within ${REPLAY_SILENCE_MS_MAX} ms`));
-        else check(batches);
-      });
-    };
-    check(0);
-  });
-  return Promise.race([replay(() => void batches++), silence]).finally(() => cancel());
 }
 
 /** The newest snapshot of a store that can be used; undefined when there is none. Notes what was tried. */
@@ -102,7 +81,7 @@ async function newestOf(
   isWanted: (label: SnapshotLabel) => boolean,
   note: (outcome: number | string) => void,
 ): Promise<Snapshot | undefined> {
-  const get = <T>(work: Promise<T>) => within(clock, RUNG_MS_MAX, `the ${rung} store`, work);
+  const get = <T>(work: Promise<T>) => within(clock, ANSWER_MS_MAX, `the ${rung} store`, work);
   const labels = await get(store.list(zone)).catch((error) => {
     note(`the store is unavailable: ${messageOf(error)}`);
     return [];
@@ -114,7 +93,8 @@ async function newestOf(
     const state = stateOf(snapshot, definition);
     if (state === undefined) skip(`of version ${snapshot.version}, this is ${definition.version}`);
     // A log that fails here fails the recovery: what only this snapshot has must not be passed over for that.
-    else if (await within(clock, RUNG_MS_MAX, 'the log', isAbandoned(snapshot, log))) skip('of an owner whose successor decided otherwise');
+    else if (await within(clock, ANSWER_MS_MAX, 'the log', isAbandoned(snapshot, log)))
+      skip('of an owner whose successor decided otherwise');
     else {
       note(snapshot.seq);
       return { ...snapshot, state };

@@ -10,6 +10,9 @@ import { InstrumentId } from './instrument.ts';
 export const AccountSnapshot = Type.Object(
   {
     request: Type.String(),
+    revision: Type.Integer({
+      description: 'Counts the snapshots of this user, over all servers: of two the one with the higher revision is newer.',
+    }),
     generatedAt: Type.Integer({ description: 'Epoch ms.' }),
     profile: Type.Object({ name: Type.String(), email: Type.String(), tenant: TenantId, role: RoleName }),
     limits: TierLimits,
@@ -42,9 +45,12 @@ export type AccountStand = Static<typeof AccountStand>;
 /** Everything that can have happened to an account. */
 export type AccountEvent =
   | { type: 'AccountCreated'; user: string; tenant: string; at: number }
+  /** The log of this server was behind the record in the relational store: the account is what that says. */
+  | { type: 'AccountRestored'; user: string; tenant: string; createdAt: number; snapshot: AccountSnapshot | null }
   | { type: 'AccountSnapshotRequested'; request: string; at: number }
   | { type: 'AccountSnapshotProgressed'; progress: SnapshotProgress }
-  | { type: 'AccountSnapshotGenerated'; snapshot: AccountSnapshot }
+  /** The snapshot may be one that was made for a later request. */
+  | { type: 'AccountSnapshotGenerated'; request: string; snapshot: AccountSnapshot }
   | { type: 'AccountSnapshotFailed'; request: string; reason: string };
 
 /** An event of a zone that belongs to a tenant’s user, as the tenant’s own feed tells of it: that it happened, not what is in it. */

@@ -4,6 +4,7 @@ import { ApiProblem, type Deed, type Identify, MemoryRateLimiter, type Routes, t
 import type { Projection } from '@millrace/platform/log';
 import type { FanOut } from '@millrace/platform/redis';
 import type { Hub, InitialEvent } from '@millrace/platform/streams';
+import { AccountRecords } from './account-records.ts';
 import { accountRoutes } from './account-routes.ts';
 import { ApiKeys } from './api-keys.ts';
 import type { AccountParts } from './asked.ts';
@@ -98,7 +99,8 @@ export function openAccounts(settings: AccountSettings): Accounts {
   const members = new Members(database);
   const names = new UserNames(database);
   host.register(accountZone);
-  const own = new OwnAccounts({ host, hub, members, onTrouble });
+  const records = new AccountRecords(database, server);
+  const own = new OwnAccounts({ host, hub, records, isShared: settings.isShared, onTrouble });
   const keys = new ApiKeys(database, clock, needsSecondFactor);
   const revocations = revocationsFor(settings, () => principals);
   const principals: Principals = new Principals({
@@ -148,7 +150,7 @@ export function openAccounts(settings: AccountSettings): Accounts {
     identify: principals.identify,
     requireNotRevoked: (principal) => principals.requireNotRevoked(principal),
     may: (user, permission) => principals.may(user, permission),
-    worker: snapshotWorker({ database, server, host, members, instruments }),
+    worker: snapshotWorker({ database, server, host, members, records, instruments }),
     events: (user) => own.events(user),
     register: (routes, traffic) => {
       routes.answer(ENDPOINTS.getSignInOptions, ({ principal }) => ({

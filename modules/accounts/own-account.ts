@@ -3,18 +3,20 @@ import { type AccountStand, ENDPOINTS } from '@millrace/contracts';
 import { type ZoneHost, zoneAddress } from '@millrace/kernel';
 import { ApiProblem, type Routes } from '@millrace/platform/http';
 import type { Hub, InitialEvent } from '@millrace/platform/streams';
-import type { Members } from './members.ts';
+import type { AccountRecord, AccountRecords } from './account-records.ts';
 import { channelOf } from './user-stream.ts';
-import { type AccountCommand, type AccountState, accountStand, accountZone } from './zone.ts';
+import { type AccountCommand, type AccountState, accountStand, accountZone, isBehind } from './zone.ts';
 
 interface OwnAccountParts {
   readonly host: ZoneHost;
   readonly hub: Hub;
-  readonly members: Members;
+  readonly records: AccountRecords;
+  /** Whether other servers use the same tables. */
+  readonly isShared: boolean;
   readonly onTrouble: (message: string, detail: unknown) => void;
 }
 
-/** Accounts as zones: opened when someone asks for them, created when there is none yet. */
+/** Accounts as zones, opened when they are asked for. What a zone says is what the record in the relational store says, at every server. */
 export class OwnAccounts {
   readonly #parts: OwnAccountParts;
 
@@ -22,38 +24,56 @@ export class OwnAccounts {
     this.#parts = parts;
   }
 
-  /** How an account stands; it is there when this resolves. Undefined when there is no such user. @param trace the request’s that asks for it */
+  /**
+   * The account of a user; undefined when there is no such user. Creates it where no server has, and takes over what another one has recorded.
+   * @param trace the trace of the request that needs it
+   */
   async stand(user: string, trace?: string): Promise<AccountStand | undefined> {
-    const { host, members } = this.#parts;
+    const { host, records } = this.#parts;
     const zone = zoneAddress(accountZone.kind, user);
-    await host.open(zone);
+    const [record] = await Promise.all([records.get(user), host.open(zone)]);
+    if (!record) return undefined;
     const state = host.view(zone)?.state as AccountState | undefined;
-    if (state?.createdAt === 0) {
-      const found = await members.user(user);
-      if (!found) return undefined;
-      // Whoever comes in twice at once creates it once.
-      const command: AccountCommand = { type: 'CreateAccount', user, tenant: found.tenant };
-      await host.submit(zone, command, {
-        id: 'create',
-        actor: user,
-        tenant: found.tenant,
-        ...(trace !== undefined && { correlation: trace }),
-      });
-    }
+    if (state && !agrees(state, record)) await this.#complete(user, state, record, trace);
     const now = host.view(zone)?.state as AccountState | undefined;
     return now && accountStand(now);
   }
 
   /** What a reader of the user’s own stream is told first; what has to be fetched first comes a moment later. */
   events(user: string): InitialEvent[] {
-    const { host, hub, onTrouble } = this.#parts;
+    const { host, isShared, onTrouble } = this.#parts;
     const state = host.view(zoneAddress(accountZone.kind, user))?.state as AccountState | undefined;
-    if (state && state.createdAt !== 0) return [{ event: 'account', key: '', data: accountStand(state) }];
+    // Of several servers another one may have recorded a newer snapshot.
+    if (state && state.createdAt !== 0 && !isShared) return [{ event: 'account', key: '', data: accountStand(state) }];
     this.stand(user).then(
-      (stand) => stand && hub.publish(channelOf(user), 'lossless', 'account', '', stand),
+      (stand) => stand && this.#publish(user, stand),
       (error) => onTrouble('an account cannot be opened', error),
     );
     return [];
+  }
+
+  /** Creates the account, or brings what this server’s log says of it up to the record. */
+  async #complete(user: string, state: AccountState, record: AccountRecord, trace: string | undefined): Promise<void> {
+    const { host } = this.#parts;
+    const { tenant, createdAt, isCreatedHere } = record;
+    const zone = zoneAddress(accountZone.kind, user);
+    const meta = { actor: user, tenant, ...(trace !== undefined && { correlation: trace }) };
+    const send = (command: AccountCommand, id?: string) => host.submit(zone, command, { ...meta, ...(id !== undefined && { id }) });
+    if (state.createdAt === 0 && record.snapshot === null && isCreatedHere) {
+      // Several requests at once create it once.
+      await send({ type: 'CreateAccount', user, tenant, createdAt }, 'create');
+      return;
+    }
+    // Snapshots of the time before there were records, and of a store that was set back to a backup, are recorded now.
+    const snapshot = record.snapshot ?? (state.snapshot && (await this.#parts.records.save(user, state.snapshot)));
+    await send({ type: 'RestoreAccount', user, tenant, createdAt, snapshot });
+    const stand = host.view(zone)?.state as AccountState | undefined;
+    if (stand) this.#publish(user, accountStand(stand));
+  }
+
+  /** Tells those who watch at this server; the others tell theirs when they take the record over. */
+  #publish(user: string, stand: AccountStand): void {
+    this.#parts.hub.publish(channelOf(user), 'lossless', 'account', '', stand);
   }
 
   register(routes: Routes): void {
@@ -78,4 +98,8 @@ export class OwnAccounts {
       return standOf(user, raw.id);
     });
   }
+}
+
+function agrees(state: AccountState, record: AccountRecord): boolean {
+  return !isBehind(state, record) && (state.snapshot === null) === (record.snapshot === null);
 }

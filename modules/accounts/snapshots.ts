@@ -2,8 +2,9 @@ import { type AccountEvent, type AccountSnapshot, type InstrumentId, TIERS } fro
 import { keyOf, kindOf, type ZoneHost } from '@millrace/kernel';
 import { type Database, offsetsOf, saveOffsets } from '@millrace/platform/database';
 import { type EventReactor, type Projection, type Reaction, reactorProjection } from '@millrace/platform/log';
+import type { AccountRecords } from './account-records.ts';
 import type { Members } from './members.ts';
-import { type AccountCommand, accountZone } from './zone.ts';
+import { type AccountCommand, type AccountState, accountZone } from './zone.ts';
 
 /** Name of the consumer group; of several servers on one database each reads a log of its own, so each is a group of its own. */
 const GROUP = 'account-snapshots';
@@ -17,11 +18,12 @@ export interface SnapshotParts {
   readonly server: string | null;
   readonly host: ZoneHost;
   readonly members: Members;
+  readonly records: AccountRecords;
   readonly instruments: () => Iterable<InstrumentId>;
 }
 
 /** Puts snapshots together, behind whoever asked for them: it reads requests from the log and answers with commands. */
-export function snapshotWorker({ database, server, host, members, instruments }: SnapshotParts): Projection {
+export function snapshotWorker({ database, server, host, members, records, instruments }: SnapshotParts): Projection {
   const group = server === null ? GROUP : `${GROUP}@${server}`;
   const reactor: EventReactor<AccountEvent> = {
     name: group,
@@ -42,12 +44,14 @@ export function snapshotWorker({ database, server, host, members, instruments }:
       const { name, email, tenant, role } = found;
       const snapshot: AccountSnapshot = {
         request,
+        revision: (host.view(zone)?.state as AccountState | undefined)?.snapshot?.revision ?? 0,
         generatedAt: Date.now(),
         profile: { name, email, tenant, role },
         limits: TIERS[tier],
         watchlist,
       };
-      yield send({ type: 'RecordSnapshot', snapshot });
+      // Recorded for every server before anyone is told of it: what a user has seen here it finds at the others.
+      yield send({ type: 'RecordSnapshot', request, snapshot: await records.save(keyOf(zone), snapshot) });
     },
   };
   return reactorProjection({

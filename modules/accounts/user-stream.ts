@@ -31,6 +31,7 @@ function newsOf(event: AccountEvent): { event: UserEvent; data: object } | null 
   switch (event.type) {
     case 'AccountCreated':
       return { event: 'account.created', data: { user: event.user, tenant: event.tenant, at: event.at } };
+    case 'AccountRestored':
     case 'AccountSnapshotRequested':
       return null;
     case 'AccountSnapshotProgressed':

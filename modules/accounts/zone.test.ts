@@ -3,16 +3,17 @@ import type { AccountSnapshot } from '@millrace/contracts';
 import { given } from '@millrace/kernel/testing';
 import { type AccountCommand, accountZone } from './zone.ts';
 
-const create: AccountCommand = { type: 'CreateAccount', user: 'kim', tenant: 'main' };
-const snapshot = (request: string): AccountSnapshot => ({
+const create: AccountCommand = { type: 'CreateAccount', user: 'kim', tenant: 'main', createdAt: 500 };
+const snapshot = (request: string, revision = 1): AccountSnapshot => ({
   request,
+  revision,
   generatedAt: 1,
   profile: { name: 'Kim', email: 'kim@example.com', tenant: 'main', role: 'viewer' },
   limits: { requestsPerSecond: 10, burst: 40, streams: 10, keys: 5 },
   watchlist: [],
 });
 const created = [
-  { type: 'AccountCreated', user: 'kim', tenant: 'main', at: 1_000 },
+  { type: 'AccountCreated', user: 'kim', tenant: 'main', at: 500 },
   { type: 'AccountSnapshotRequested', request: 'first', at: 1_000 },
 ] as const;
 
@@ -42,7 +43,7 @@ test('one snapshot at a time, unless the one under way was given up', () => {
 test('what comes of a request that is not under way any more changes nothing', () => {
   for (const late of [
     { type: 'NoteProgress', progress: { request: 'older', step: 'x', done: 1, of: 3 } },
-    { type: 'RecordSnapshot', snapshot: snapshot('older') },
+    { type: 'RecordSnapshot', request: 'older', snapshot: snapshot('older', 0) },
     { type: 'FailSnapshot', request: 'older', reason: 'x' },
   ] as const)
     given(accountZone, ...created)
@@ -60,6 +61,28 @@ test('steps are told once, in order, and then the snapshot', () => {
     .when({ type: 'NoteProgress', progress })
     .emits();
   given(accountZone, ...created, progressed)
-    .when({ type: 'RecordSnapshot', snapshot: snapshot('first') })
-    .emits({ type: 'AccountSnapshotGenerated', snapshot: snapshot('first') });
+    .when({ type: 'RecordSnapshot', request: 'first', snapshot: snapshot('first') })
+    .emits({ type: 'AccountSnapshotGenerated', request: 'first', snapshot: snapshot('first') });
+});
+
+test('fault 80: an account that another server created is taken over without being announced', () => {
+  const restore: AccountCommand = { type: 'RestoreAccount', user: 'kim', tenant: 'main', createdAt: 500, snapshot: snapshot('first') };
+  const restored = { type: 'AccountRestored', user: 'kim', tenant: 'main', createdAt: 500, snapshot: snapshot('first') } as const;
+  given(accountZone).when(restore).emits(restored);
+  given(accountZone, restored).when(restore).emits();
+  given(accountZone, restored).when(create).emits();
+  given(accountZone)
+    .at(1_000)
+    .when({ ...restore, snapshot: null })
+    .emits({ ...restored, snapshot: null }, { type: 'AccountSnapshotRequested', request: 'first', at: 1_000 });
+});
+
+test('fault 80: a snapshot is never replaced by an older one, and a request that came to nothing new is over', () => {
+  const third = { type: 'AccountSnapshotGenerated', request: 'third', snapshot: snapshot('third', 3) } as const;
+  given(accountZone, ...created, third)
+    .when({ type: 'RecordSnapshot', request: 'first', snapshot: snapshot('first', 2) })
+    .emits({ type: 'AccountSnapshotGenerated', request: 'first', snapshot: snapshot('third', 3) });
+  given(accountZone, ...created, third)
+    .when({ type: 'RestoreAccount', user: 'kim', tenant: 'main', createdAt: 500, snapshot: snapshot('first', 2) })
+    .emits();
 });

@@ -3,12 +3,14 @@ import { defineZone } from '@millrace/kernel';
 
 /** After so long without a step a snapshot that is under way may be asked for anew. */
 const GIVEN_UP_MS = 60_000;
+const FIRST_REQUEST = 'first';
 
 export type AccountCommand =
-  | { type: 'CreateAccount'; user: string; tenant: string }
+  | { type: 'CreateAccount'; user: string; tenant: string; createdAt: number }
+  | { type: 'RestoreAccount'; user: string; tenant: string; createdAt: number; snapshot: AccountSnapshot | null }
   | { type: 'RequestSnapshot'; request: string }
   | { type: 'NoteProgress'; progress: SnapshotProgress }
-  | { type: 'RecordSnapshot'; snapshot: AccountSnapshot }
+  | { type: 'RecordSnapshot'; request: string; snapshot: AccountSnapshot }
   | { type: 'FailSnapshot'; request: string; reason: string };
 
 export interface AccountState {
@@ -20,18 +22,38 @@ export interface AccountState {
   underWay: (SnapshotProgress & { readonly since: number }) | null;
 }
 
+const revisionOf = (snapshot: AccountSnapshot | null) => snapshot?.revision ?? 0;
+
+/** Whether a zone’s log lacks something that the record of its account has. */
+export function isBehind(
+  { createdAt, snapshot }: Readonly<AccountState>,
+  record: { createdAt: number; snapshot: AccountSnapshot | null },
+): boolean {
+  return createdAt !== record.createdAt || revisionOf(snapshot) < revisionOf(record.snapshot);
+}
+
 /** A user’s account, as far as its stream and its snapshots are concerned; who may come in is the tables’ business. */
 export const accountZone = defineZone<AccountState, AccountCommand, AccountEvent>({
   kind: 'account',
-  version: 1,
+  version: 2,
   create: (user) => ({ user, tenant: '', createdAt: 0, snapshot: null, underWay: null }),
   decide(state, command, { now, emit, refuse }) {
     switch (command.type) {
       case 'CreateAccount':
         if (state.createdAt !== 0) return;
-        emit({ type: 'AccountCreated', user: command.user, tenant: command.tenant, at: now });
-        emit({ type: 'AccountSnapshotRequested', request: 'first', at: now });
+        emit({ type: 'AccountCreated', user: command.user, tenant: command.tenant, at: command.createdAt });
+        emit({ type: 'AccountSnapshotRequested', request: FIRST_REQUEST, at: now });
         return;
+      case 'RestoreAccount': {
+        const { user, tenant, createdAt } = command;
+        if (!isBehind(state, command)) return;
+        // What the zone has may have been recorded after the record was read.
+        const snapshot = revisionOf(state.snapshot) > revisionOf(command.snapshot) ? state.snapshot : command.snapshot;
+        emit({ type: 'AccountRestored', user, tenant, createdAt, snapshot });
+        // The server that created it may never come back.
+        if (!snapshot && !state.underWay) emit({ type: 'AccountSnapshotRequested', request: FIRST_REQUEST, at: now });
+        return;
+      }
       case 'RequestSnapshot':
         if (state.createdAt === 0) return refuse('NO_ACCOUNT', 'The account is not there yet.');
         if (state.underWay && now - state.underWay.since < GIVEN_UP_MS)
@@ -43,7 +65,10 @@ export const accountZone = defineZone<AccountState, AccountCommand, AccountEvent
           emit({ type: 'AccountSnapshotProgressed', progress: command.progress });
         return;
       case 'RecordSnapshot':
-        if (state.underWay?.request === command.snapshot.request) emit({ type: 'AccountSnapshotGenerated', snapshot: command.snapshot });
+        if (revisionOf(command.snapshot) > revisionOf(state.snapshot))
+          emit({ type: 'AccountSnapshotGenerated', request: command.request, snapshot: command.snapshot });
+        else if (state.underWay?.request === command.request)
+          emit({ type: 'AccountSnapshotGenerated', request: command.request, snapshot: state.snapshot ?? command.snapshot });
         return;
       case 'FailSnapshot':
         if (state.underWay?.request === command.request)
@@ -58,6 +83,12 @@ export const accountZone = defineZone<AccountState, AccountCommand, AccountEvent
         state.tenant = event.tenant;
         state.createdAt = event.at;
         return;
+      case 'AccountRestored':
+        state.user = event.user;
+        state.tenant = event.tenant;
+        state.createdAt = event.createdAt;
+        state.snapshot = event.snapshot;
+        return;
       case 'AccountSnapshotRequested':
         state.underWay = { request: event.request, step: '', done: 0, of: 1, since: event.at };
         return;
@@ -66,12 +97,22 @@ export const accountZone = defineZone<AccountState, AccountCommand, AccountEvent
         return;
       case 'AccountSnapshotGenerated':
         state.snapshot = event.snapshot;
-        state.underWay = null;
+        if (state.underWay?.request === event.request) state.underWay = null;
         return;
       case 'AccountSnapshotFailed':
         state.underWay = null;
         return;
     }
+  },
+  // Before version 2 snapshots had no revision: they are older than any that is in the relational store.
+  upcast: (event) => {
+    const older = event as AccountEvent;
+    if (older.type !== 'AccountSnapshotGenerated') return older;
+    return { ...older, request: older.snapshot.request, snapshot: { ...older.snapshot, revision: 0 } };
+  },
+  upcastState: (state) => {
+    const older = state as AccountState;
+    return { ...older, snapshot: older.snapshot && { ...older.snapshot, revision: 0 } };
   },
 });
 

@@ -1,4 +1,4 @@
-import type { Permission, Role } from '@millrace/contracts';
+import type { AccountSnapshot, Permission, Role } from '@millrace/contracts';
 import { sql } from 'drizzle-orm';
 import { bigint, bigserial, boolean, index, integer, jsonb, pgTable, primaryKey, text, timestamp, uniqueIndex } from 'drizzle-orm/pg-core';
 
@@ -240,3 +240,15 @@ export const revocations = pgTable(
   },
   (table) => [index('revocations_transaction').on(table.transaction), index('revocations_at').on(table.at)],
 );
+
+/** What every server tells of an account: each has a log of accounts of its own, and the newest snapshot may be in the log of another one. */
+export const accountSnapshots = pgTable('account_snapshots', {
+  userId: ofUser().primaryKey(),
+  /** The server whose log has the creation of the account: no other one announces it. Empty for a server that has the tables alone. */
+  createdBy: text('created_by').notNull(),
+  /** Counts the snapshots of this user; 0 until there is one. */
+  revision: integer('revision').notNull(),
+  /** What the newest snapshot was made for. */
+  request: text('request'),
+  snapshot: jsonb('snapshot').$type<AccountSnapshot>(),
+});

@@ -197,6 +197,15 @@ export const Config = Type.Object(
             }),
           ),
           commandsPerSecond: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000, default: 30, description: 'Of one player.' })),
+          playersPerUser: Type.Optional(
+            Type.Integer({
+              minimum: 1,
+              maximum: 1_000_000,
+              default: 10,
+              description:
+                'Players one user may have at a time, over all servers on one database. A player counts while its newest token is valid, 30 days.',
+            }),
+          ),
           connectionsMax: Type.Optional(Type.Integer({ minimum: 1, default: 20_000 })),
           connectionsPerAddress: Type.Optional(Type.Integer({ minimum: 1, default: 256, description: 'From one IP address.' })),
           limitLoopback: Type.Optional(

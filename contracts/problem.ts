@@ -43,6 +43,7 @@ export const PROBLEMS = {
   BAD_TOKEN: { status: 400, title: 'The link is not valid, or was used' },
   EMAIL_TAKEN: { status: 409, title: 'There is a user with that address' },
   NAME_TAKEN: { status: 409, title: 'There is a user with that name' },
+  TOO_MANY_PLAYERS: { status: 409, title: 'The user has as many players as allowed' },
   UNSUPPORTED_TYPE: { status: 415, title: 'The request is of a kind that is not read here' },
   TOO_LARGE: { status: 413, title: 'The request is too large' },
   RATE_LIMITED: { status: 429, title: 'Too many requests' },

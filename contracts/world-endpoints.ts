@@ -38,10 +38,15 @@ export const WORLD_ENDPOINTS = {
     path: '/api/v1/worlds/tokens',
     access: 'world:play',
     tag: 'Worlds',
-    summary: 'Play as a new player: its id and the token to say hello with',
-    body: Type.Object({ name: displayName(24) }),
+    summary: 'Play as a new player, or again as one of your own: its id and the token to say hello with',
+    body: Type.Object({
+      name: displayName(24),
+      player: Type.Optional(
+        Type.Unsafe<PlayerId>({ ...PlayerId, description: 'One of your own players, for a new token; a new player when left out.' }),
+      ),
+    }),
     answer: world.PlayerToken,
-    problems: ['BAD_REQUEST', 'NOT_ALLOWED'],
+    problems: ['BAD_REQUEST', 'NOT_ALLOWED', 'UNKNOWN_PLAYER', 'TOO_MANY_PLAYERS'],
   }),
   listZones: endpoint({
     method: 'GET',

@@ -19,6 +19,7 @@ import { openDuckDbSeries, type SeriesStore } from '@millrace/platform/series';
 import { openFileSnapshots, openLmdbSnapshots } from '@millrace/platform/snapshots';
 import { Hub } from '@millrace/platform/streams';
 import { createLogger, createMetrics, type Logger } from '@millrace/platform/telemetry';
+import { PlayerOwners } from '@millrace/worlds/tables';
 import { openAccountZones } from './account-zones.ts';
 import { BehindGateways } from './behind-gateways.ts';
 import { overtakenBy, ownConsumer, projectorConsumer } from './consumers.ts';
@@ -202,7 +203,10 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
       return true;
     }
   };
-  worlds = projector ? await startWorlds(settings, { logger, projector, hub, mayPlay, onFlow: (counts) => flow.add(counts) }) : null;
+  const owners = accounts && new PlayerOwners(database.database, settings.worlds.playersPerUser);
+  worlds = projector
+    ? await startWorlds(settings, { logger, projector, hub, mayPlay, owners, onFlow: (counts) => flow.add(counts) })
+    : null;
   consumers.push(ownConsumer(consumer, log, 'market'), ...(projector && worlds ? [projectorConsumer(projector, worlds.log)] : []));
   const watching = setInterval(() => {
     // Every zone of this host is an instrument.

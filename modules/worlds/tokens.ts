@@ -8,6 +8,9 @@ const AUDIENCE = 'millrace-world';
 const isPlayerId = Compile(PlayerId);
 const NAME_CHARACTERS_MAX = 24;
 
+/** How long a token is valid. */
+export const TOKEN_HOURS = 24 * 30;
+
 /** Who a token stands for. */
 export interface TokenHolder {
   readonly player: PlayerId;
@@ -19,7 +22,7 @@ export interface TokenHolder {
 /** Makes and reads players’ tokens: JWTs signed with one secret (HS256), good for `hours`. */
 export function playerTokens(
   secret: Uint8Array,
-  hours = 24 * 30,
+  hours = TOKEN_HOURS,
 ): { issue(holder: TokenHolder): Promise<string>; verify(token: string): Promise<TokenHolder | null> } {
   return {
     issue: ({ player, name, user }) =>

@@ -86,6 +86,7 @@ interface WorldSettings {
   readonly guests: boolean;
   readonly tokenSecret?: string;
   readonly commandsPerSecond: number;
+  readonly playersPerUser: number;
   readonly connectionsMax: number;
   readonly connectionsPerAddress: number;
   readonly limitLoopback: boolean;

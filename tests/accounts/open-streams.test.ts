@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { tcp } from '@millrace/client/tcp';
 import { WorldClient } from '@millrace/client/world';
-import type { AccessToken, Account, AuditLine, AuditVerdict, Connections, PlayerToken, Usage, World } from '@millrace/contracts';
+import type { AccessToken, Account, AuditLine, AuditVerdict, Connections, PlayerToken, Problem, Usage, World } from '@millrace/contracts';
 import { WebSocket } from 'ws';
 import { type Guarded, startGuarded, type Visitor } from './visitor.ts';
 
@@ -165,6 +165,22 @@ describe('open streams', () => {
     assert.equal(documents.length, verdict.lines + 1);
     assert.deepEqual(documents[verdict.lines - 1]?.hash, verdict.hash);
     assert.equal(await (await guarded.member('viewer')).refusal('GET', '/tenants/main/audit/export'), 'NOT_ALLOWED');
+  });
+
+  test('fault 27: a user has a limited number of players, and is told which', async () => {
+    const member = await guarded.member('trader');
+    const play = (body: object) => member.ask('POST', '/api/v1/worlds/tokens', body);
+    const made = await Promise.all(Array.from({ length: 12 }, (_none, index) => play({ name: `Kim ${index}` })));
+    assert.equal(made.filter(({ status }) => status === 200).length, 10);
+    const [{ code, detail, remedy }] = (await Promise.all(made.filter(({ status }) => status === 409).map((one) => one.json()))) as [
+      Problem,
+    ];
+    assert.equal(code, 'TOO_MANY_PLAYERS');
+    assert.match(remedy, /playersPerUser/);
+    const [player = ''] = /p-\w+/.exec(detail) ?? [];
+    assert.equal(((await (await play({ name: 'Kim again', player })).json()) as PlayerToken).player, player);
+    const stranger = await guarded.member('trader');
+    assert.equal(await stranger.refusal('POST', '/worlds/tokens', { name: 'Kim', player }), 'UNKNOWN_PLAYER');
   });
 
   test('players leave the world when their user may not play any more, and are not let in again', async () => {

@@ -28,6 +28,7 @@ import {
   worldZone,
   zoneStands,
 } from '@millrace/worlds';
+import type { PlayerOwners } from '@millrace/worlds/tables';
 import { drillReports } from '../drill/reports.ts';
 import type { WorldFigures } from '../metrics.ts';
 import type { ProjectorHandle } from '../projector/projector-handle.ts';
@@ -81,8 +82,17 @@ export async function startWorlds(
     projector,
     hub,
     mayPlay,
+    owners,
     onFlow,
-  }: { logger: Logger; projector: ProjectorHandle; hub: Hub; mayPlay: (user: string) => Promise<boolean>; onFlow: Flow['add'] },
+  }: {
+    logger: Logger;
+    projector: ProjectorHandle;
+    hub: Hub;
+    mayPlay: (user: string) => Promise<boolean>;
+    /** Counts the players of each user; null where nobody signs in. */
+    owners: PlayerOwners | null;
+    onFlow: Flow['add'];
+  },
 ): Promise<Worlds> {
   const { worlds } = settings;
   const data = join(settings.data, WORLDS_FOLDER);
@@ -218,6 +228,7 @@ export async function startWorlds(
         ...door,
         gateway,
         tokens,
+        owners,
         hosts: control,
         record: { ...stores, clock: systemClock },
         history: (query) => projector.query(query),

@@ -1,2 +1,3 @@
 export { allPlayers, historyOf, stepsOf } from './history.ts';
+export { type OwnedPlayer, PlayerOwners } from './player-owners.ts';
 export { worldProjection } from './projection.ts';

@@ -1,3 +1,4 @@
+import type { PlayerId } from '@millrace/contracts';
 import { bigint, boolean, index, integer, jsonb, pgTable, primaryKey, text } from 'drizzle-orm/pg-core';
 
 /*
@@ -84,4 +85,18 @@ export const playerChanges = pgTable(
     detail: jsonb('detail').$type<Record<string, unknown>>().notNull(),
   },
   (table) => [primaryKey({ columns: [table.zone, table.seq, table.player] }), index('player_changes_of_player').on(table.player, table.at)],
+);
+
+/** Whose players are, where users sign in; those of guests and of programs that sign tokens themselves are nobody’s. */
+export const playerOwners = pgTable(
+  'player_owners',
+  {
+    player: text('player').primaryKey().$type<PlayerId>(),
+    user: text('user_id').notNull(),
+    name: text('name').notNull(),
+    createdAt: epochMs('created_at').notNull(),
+    /** When the newest token of the player ends. */
+    until: epochMs('until').notNull(),
+  },
+  (table) => [index('player_owners_of_user').on(table.user)],
 );

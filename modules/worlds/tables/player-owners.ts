@@ -1,0 +1,53 @@
+import type { PlayerId } from '@millrace/contracts';
+import type { Database } from '@millrace/platform/database';
+import { and, asc, eq, gt, sql } from 'drizzle-orm';
+import { playerOwners } from './tables.ts';
+
+/** A player of a user, whose newest token is still valid. */
+export interface OwnedPlayer {
+  readonly player: PlayerId;
+  readonly name: string;
+}
+
+/** Which players a user has. Every server on the same tables counts the same players. */
+export class PlayerOwners {
+  readonly #database: Database;
+  readonly #playersMax: number;
+
+  /** @param playersMax players that one user may have at a time */
+  constructor(database: Database, playersMax: number) {
+    this.#database = database;
+    this.#playersMax = playersMax;
+  }
+
+  /**
+   * Records a new player, unless the user has as many as allowed. A player counts for as long as its newest token is valid.
+   * @param until when the token of the new player ends, epoch ms
+   * @returns null when it is recorded; otherwise the players that the user has
+   */
+  add(user: string, { player, name }: OwnedPlayer, now: number, until: number): Promise<readonly OwnedPlayer[] | null> {
+    return this.#database.drizzle.transaction(async (transaction) => {
+      // Requests of one user are counted one after another, at whichever server they are.
+      await transaction.execute(sql`select pg_advisory_xact_lock(hashtextextended(${`players of ${user}`}, 0))`);
+      await transaction.delete(playerOwners).where(and(eq(playerOwners.user, user), sql`${playerOwners.until} <= ${now}`));
+      const owned = await transaction
+        .select({ player: playerOwners.player, name: playerOwners.name })
+        .from(playerOwners)
+        .where(eq(playerOwners.user, user))
+        .orderBy(asc(playerOwners.createdAt));
+      if (owned.length >= this.#playersMax) return owned;
+      await transaction.insert(playerOwners).values({ player, user, name, createdAt: now, until });
+      return null;
+    });
+  }
+
+  /** Records that a player got a new token. Whether it is a player of that user. */
+  async renew(user: string, { player, name }: OwnedPlayer, now: number, until: number): Promise<boolean> {
+    const renewed = await this.#database.drizzle
+      .update(playerOwners)
+      .set({ name, until })
+      .where(and(eq(playerOwners.player, player), eq(playerOwners.user, user), gt(playerOwners.until, now)))
+      .returning({ player: playerOwners.player });
+    return renewed.length > 0;
+  }
+}

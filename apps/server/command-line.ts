@@ -62,6 +62,7 @@ config
   .action(async () => (await import('./commands/config.ts')).schema());
 
 serving(program.command('doctor'))
+  .option('--repair', 'make a new log of what can be read of a damaged one; the damaged one is kept')
   .description('check what this machine and the data folder are like')
   .action(async (flags) => (await import('./commands/doctor.ts')).doctor(flags));
 

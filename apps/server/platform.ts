@@ -30,6 +30,7 @@ import { keepPrivate } from './private-files.ts';
 import { ProjectorHandle } from './projector/projector-handle.ts';
 import { ownSecrets, sharedSecrets, ZONE_RANDOM } from './secrets.ts';
 import { serverId } from './server-id.ts';
+import { requireSoundStores } from './stores.ts';
 import { UserError } from './user-error.ts';
 import { startWorlds, WORLD_SOCKET_PATH, WORLDS_FOLDER, type Worlds } from './worlds/worlds.ts';
 
@@ -77,11 +78,13 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
       'other users of this machine had access to files of the data folder; they have none any more',
     );
 
+  // Only one Millrace at a time has the series open, so nobody writes to the stores while they are checked.
+  const series = await openSeries(settings);
+  const started = await requireSoundStores(settings.data, logger);
   const log = openLmdbLog(join(settings.data, 'log'));
   const spool = openSpool(join(settings.data, 'spool'), settings.log.spoolMiB * MIB);
   const hot = openLmdbSnapshots(join(settings.data, 'snapshots', 'hot'));
   const cold = openFileSnapshots(join(settings.data, 'snapshots', 'cold'));
-  const series = await openSeries(settings);
 
   let collector: Collector | null = null;
   let worlds: Worlds | null = null;
@@ -294,6 +297,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
   collector.start();
   await behind.begin((name) => sharedSecrets(settings, database.database).secret(name));
   const stopHousekeeping = keepHouse(settings, { consumers, series, logger });
+  const stopWatchingStart = started.ready();
 
   const parts = collector;
   return {
@@ -330,6 +334,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
       redis?.disconnect();
       await probe.close();
       await database.stop();
+      stopWatchingStart();
     },
   };
 }
@@ -373,7 +378,7 @@ function accountsOf(
   });
 }
 
-async function openSeries(settings: Settings): ReturnType<typeof openDuckDbSeries> {
+export async function openSeries(settings: Settings): ReturnType<typeof openDuckDbSeries> {
   try {
     return await openDuckDbSeries({ folder: join(settings.data, 'series'), ...settings.series });
   } catch (error) {
@@ -382,7 +387,10 @@ async function openSeries(settings: Settings): ReturnType<typeof openDuckDbSerie
         `the data folder ${settings.data} is in use by another Millrace`,
         'Stop that one first, or choose another folder with --data.',
       );
-    throw error;
+    throw new UserError(
+      `the history in ${join(settings.data, 'series')} cannot be opened: ${messageOf(error)}`,
+      'If it is damaged, move that folder away, or restore it from a backup. Without it a start makes a new one from what the log still holds.',
+    );
   }
 }
 

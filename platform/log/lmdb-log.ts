@@ -10,7 +10,7 @@ import {
   type ZoneAddress,
 } from '@millrace/kernel';
 import { type Database, type DatabaseOptions, open, type RootDatabase } from 'lmdb';
-import { committed, partOfCommit } from '../lmdb-commit.ts';
+import { committed, partOfCommit } from '../lmdb/commit.ts';
 import { seedOf } from '../random.ts';
 import {
   type ConsumerGap,
@@ -24,17 +24,19 @@ import {
 } from './event-log.ts';
 
 /** Enough for one process’s consumers to work side by side; more would only make smaller records. */
-const PARTITIONS = 4;
+export const PARTITIONS = 4;
 /** Records looked at or dropped in one go, so that nothing else waits long. */
 const CHUNK_RECORDS = 256;
 /** Event shapes that are written by reference. A zone kind has a dozen or two. */
-const SHARED_SHAPES_MAX = 1_024;
+export const SHARED_SHAPES_MAX = 1_024;
+/** Key of the shapes of a partition’s events. */
+export const SHAPES = 'shapes';
 
 /** How often a log that someone listens to looks whether another process has appended. */
 const LOOK_MS = 20;
 
 /** What the log knows of a zone without reading: whose it is, and how far it goes. */
-interface Head {
+export interface Head {
   readonly epoch: number;
   readonly seq: number;
   /** Offset of the record that holds `seq`. */
@@ -42,7 +44,7 @@ interface Head {
 }
 
 /** Key of the one entry that every write changes. */
-const STATE = 'state';
+export const STATE = 'state';
 /** After another process has written in between, how long it is taken for likely that it does so again. */
 const CONTENDED_MS = 500;
 
@@ -66,8 +68,8 @@ export function openLmdbLog(folder: string): EventLog {
 }
 
 /** Shapes of events are stored once, beside the records; lmdb’s types do not know the second option. */
-function shapedBy(name: string): DatabaseOptions & { name: string } {
-  const options = { name, sharedStructuresKey: Symbol.for('shapes'), maxSharedStructures: SHARED_SHAPES_MAX };
+export function shapedBy(name: string): DatabaseOptions & { name: string } {
+  const options = { name, sharedStructuresKey: Symbol.for(SHAPES), maxSharedStructures: SHARED_SHAPES_MAX };
   return options;
 }
 
@@ -389,7 +391,7 @@ class LmdbDeadLetters implements DeadLetterBox {
   }
 }
 
-interface KnownGroup {
+export interface KnownGroup {
   readonly offsets: readonly number[];
   readonly gaps: readonly ConsumerGap[];
 }
@@ -438,7 +440,7 @@ class LmdbConsumers implements ConsumerRegistry {
 
 const partitionCache = new Map<ZoneAddress, number>();
 
-function partitionIndex(zone: ZoneAddress): number {
+export function partitionIndex(zone: ZoneAddress): number {
   let index = partitionCache.get(zone);
   if (index === undefined) {
     index = seedOf(zone) % PARTITIONS;
@@ -448,7 +450,7 @@ function partitionIndex(zone: ZoneAddress): number {
 }
 
 /** Offsets a batch takes up. One that stands for a loss has no events, and needs a place all the same. */
-function widthOf(batch: EventBatch): number {
+export function widthOf(batch: EventBatch): number {
   return batch.events.length || 1;
 }
 

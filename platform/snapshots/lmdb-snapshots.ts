@@ -1,7 +1,7 @@
 import type { Snapshot, SnapshotLabel, SnapshotStore, ZoneAddress } from '@millrace/kernel';
 import { type Database, open } from 'lmdb';
 import { Packr } from 'msgpackr';
-import { committed, partOfCommit } from '../lmdb-commit.ts';
+import { committed, partOfCommit } from '../lmdb/commit.ts';
 
 /** Hot snapshots are for the next few minutes; older ones than this go when a newer one comes. */
 const KEEP_MS = 5 * 60_000;

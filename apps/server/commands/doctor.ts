@@ -3,6 +3,7 @@ import { createServer } from 'node:net';
 import { availableParallelism, totalmem } from 'node:os';
 import { messageOf } from '@millrace/kernel';
 import { accessibleToOthers } from '../private-files.ts';
+import { damageOf, type LmdbStore, lmdbStores } from '../stores.ts';
 import { type ServingFlags, settingsFor } from './settings.ts';
 import { CONSOLE_FOLDER } from './up.ts';
 
@@ -11,8 +12,9 @@ const DISK_MIB_MIN = 2_048;
 const MEMORY_MIB_MIN = 1_024;
 
 /** Looks at everything a start needs, and says of each what it found. Ends with 1 when something would keep it from starting. */
-export async function doctor(flags: ServingFlags): Promise<void> {
+export async function doctor({ repair, ...flags }: ServingFlags & { repair?: boolean }): Promise<void> {
   const settings = settingsFor(flags);
+  if (repair) return (await import('../repair-stores.ts')).repairStores(settings);
   const findings: [name: string, good: boolean, found: string][] = [
     ['Node', Number(process.versions.node.split('.')[0]) >= 24, process.version],
     ['processors', availableParallelism() >= 2, String(availableParallelism())],
@@ -20,11 +22,12 @@ export async function doctor(flags: ServingFlags): Promise<void> {
     ['configuration', true, `${settings.sources.length} source(s)`],
     folderFinding(settings.data),
     privacyFinding(settings.data),
+    ...(await Promise.all(lmdbStores(settings.data).map(storeFinding))),
     ['console', existsSync(CONSOLE_FOLDER), existsSync(CONSOLE_FOLDER) ? 'built' : 'not built; "npm start" builds it'],
     await portFinding('port', settings.host, settings.port),
     ...(settings.worlds.enabled ? [await portFinding('players’ port', settings.host, settings.worlds.tcpPort)] : []),
   ];
-  for (const [name, good, found] of findings) console.log(`${good ? 'ok ' : 'BAD'}  ${name.padEnd(14)} ${found}`);
+  for (const [name, good, found] of findings) console.log(`${good ? 'ok ' : 'BAD'}  ${name.padEnd(22)} ${found}`);
   if (findings.some(([, good]) => !good)) process.exitCode = 1;
 }
 
@@ -38,6 +41,14 @@ function folderFinding(folder: string): [string, boolean, string] {
   } catch (error) {
     return ['data folder', false, `${folder}: ${messageOf(error)}`];
   }
+}
+
+async function storeFinding(store: LmdbStore): Promise<[string, boolean, string]> {
+  if (!existsSync(store.folder)) return [store.name, true, 'none yet'];
+  const damage = await damageOf(store, 'thorough');
+  if (damage === null) return [store.name, true, 'sound'];
+  const remedy = store.kind === 'log' ? 'run "doctor --repair" while the server is stopped' : 'a start makes them anew';
+  return [store.name, false, `${damage}; ${remedy}`];
 }
 
 function privacyFinding(folder: string): [string, boolean, string] {

@@ -1,0 +1,70 @@
+import { existsSync, renameSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import type { SnapshotStore } from '@millrace/kernel';
+import type { Settings } from '@millrace/platform/config';
+import { type RepairReport, repairLog } from '@millrace/platform/log';
+import { openFileSnapshots, openLmdbSnapshots } from '@millrace/platform/snapshots';
+import { openSeries } from './platform.ts';
+import { damageOf, type LmdbStore, lmdbStores, setAside } from './stores.ts';
+
+/** Zones and gaps that are listed one by one. */
+const LISTED_MAX = 20;
+
+/**
+ * Makes a new log of what can be read of each damaged one, and sets damaged hot snapshots aside; prints what it did. Damaged files are kept.
+ * @throws UserError while a server uses the data folder
+ */
+export async function repairStores(settings: Settings): Promise<void> {
+  // Whoever has the series open has the data folder.
+  const series = await openSeries(settings);
+  try {
+    const damaged: LmdbStore[] = [];
+    for (const store of lmdbStores(settings.data)) if ((await damageOf(store, 'thorough')) !== null) damaged.push(store);
+    if (damaged.length === 0) console.log('Every store is sound; nothing was changed.');
+    // Snapshots first: a log is repaired with those that are sound.
+    for (const store of damaged.filter(({ kind }) => kind === 'hot snapshots'))
+      console.log(`${store.name}: set aside, kept in ${setAside(store.folder)}. Zones come back from the log and the cold snapshots.`);
+    for (const store of damaged.filter(({ kind }) => kind === 'log')) await repairOne(store);
+  } finally {
+    await series.close();
+  }
+}
+
+async function repairOne({ name, folder }: LmdbStore): Promise<void> {
+  const made = `${folder}.repaired`;
+  rmSync(made, { recursive: true, force: true });
+  const part = dirname(folder);
+  const hotFolder = join(part, 'snapshots', 'hot');
+  const hot = existsSync(hotFolder) ? openLmdbSnapshots(hotFolder) : null;
+  const stores: SnapshotStore[] = [...(hot ? [hot] : []), openFileSnapshots(join(part, 'snapshots', 'cold'))];
+  const report = await repairLog(folder, made, stores).finally(() => hot?.close());
+  const kept = setAside(folder, true);
+  renameSync(made, folder);
+  for (const line of linesOf(report)) console.log(`${name}: ${line}`);
+  console.log(`${name}: the damaged log is kept in ${kept}; remove it when nothing more is needed of it.`);
+}
+
+function linesOf({ records, events, gaps, fromSnapshots, setBack, broken }: RepairReport): string[] {
+  const listed = <T>(list: readonly T[], line: (one: T) => string) => [
+    ...list.slice(0, LISTED_MAX).map(line),
+    ...(list.length > LISTED_MAX ? [`... and ${list.length - LISTED_MAX} more like that`] : []),
+  ];
+  return [
+    `${records} records with ${events} events were read.`,
+    ...(gaps.length === 0 ? ['No gap was found.'] : []),
+    ...listed(gaps, ({ partition, from, to }) => `gap: offsets ${from} to ${to - 1} of partition ${partition} could not be read.`),
+    ...listed(
+      fromSnapshots,
+      ({ zone, after, seq }) => `${zone}: events ${after + 1} to ${seq} are lost; its state is that of its snapshot at ${seq}.`,
+    ),
+    ...listed(
+      setBack,
+      ({ zone, lost, seq }) => `${zone}: its last ${lost} events are lost and no snapshot has them; it goes on after event ${seq}.`,
+    ),
+    ...listed(
+      broken,
+      ({ zone, after, next }) => `${zone} cannot be opened: events ${after + 1} to ${next - 1} are lost and no snapshot reaches past them.`,
+    ),
+    ...(gaps.length === 0 ? [] : ['Consumer groups that come to a gap stop; POST /api/v1/consumers/{group}/skip lets one go on.']),
+  ];
+}

@@ -1,0 +1,207 @@
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+
+/*
+ * Reads the pages of an LMDB file (lmdb 3.5, data version 2: `dependencies/lmdb/libraries/liblmdb/mdb.c` in that package) without mapping it. LMDB itself
+ * trusts what it maps: a page that is missing or damaged ends the process with SIGBUS or SIGSEGV. Everything here is checked before it is used.
+ */
+
+const MAGIC = 0xbeefc0de;
+const DATA_VERSION = 2;
+const PAGE_BYTES_MIN = 512;
+const PAGE_BYTES_MAX = 65_536;
+/** Page number, transaction, padding, flags, bounds of the free space. */
+const HEADER_BYTES = 24;
+const NODE_BYTES = 8;
+/** Of the description of a tree: flags, depth, counts, root. */
+const TREE_BYTES = 48;
+const TREE_ROOT_AT = 40;
+const NO_PAGE = 0xffff_ffff_ffff_ffffn;
+const META_PAGES = 2;
+
+const PAGE = { branch: 0x01, leaf: 0x02, overflow: 0x04, meta: 0x08 } as const;
+const NODE = { overflow: 0x01, tree: 0x02 } as const;
+
+/** The file is not what LMDB wrote; the message says where. */
+export class PageDamaged extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'PageDamaged';
+  }
+}
+
+/** The newest of the two pages that a file begins with. */
+interface Meta {
+  readonly pageBytes: number;
+  /** Pages that the file should have, at most. */
+  readonly pages: number;
+  readonly transaction: number;
+  readonly roots: readonly number[];
+}
+
+export interface Node {
+  readonly key: Buffer;
+  readonly value: Buffer;
+  /** Number of its page. */
+  readonly page: number;
+  /** The transaction that wrote its page. */
+  readonly transaction: number;
+}
+
+/** An LMDB file, opened for reading only. */
+export class PageFile {
+  readonly size: number;
+  readonly #file: number;
+
+  constructor(path: string) {
+    this.#file = openSync(path, 'r');
+    this.size = fstatSync(this.#file).size;
+  }
+
+  close(): void {
+    closeSync(this.#file);
+  }
+
+  /** @throws PageDamaged when one of the two meta pages is none */
+  meta(): Meta {
+    const first = this.#metaAt(0, null);
+    const second = this.#metaAt(first.pageBytes, first.pageBytes);
+    return second.transaction > first.transaction ? second : first;
+  }
+
+  /** The size of pages, also where a meta page is damaged. */
+  pageBytes(): number {
+    for (const at of [0, 4_096, 8_192, 16_384]) {
+      try {
+        const { pageBytes } = this.#metaAt(at, null);
+        if (at === 0 || at === pageBytes) return pageBytes;
+      } catch (error) {
+        if (!(error instanceof PageDamaged)) throw error;
+      }
+    }
+    return 4_096;
+  }
+
+  /**
+   * Follows every tree from its root to its leaves.
+   * @param pagesMax pages that are looked at; beyond it the rest is taken for sound
+   * @throws PageDamaged at the first page that is not what it should be
+   */
+  walk(pagesMax = Number.POSITIVE_INFINITY): void {
+    const { pageBytes, roots } = this.meta();
+    const waiting = [...roots];
+    for (let seen = 0; seen < pagesMax; seen++) {
+      const number = waiting.pop();
+      if (number === undefined) return;
+      if (seen * pageBytes > this.size) throw new PageDamaged('a page of a tree leads back to one above it');
+      const page = this.page(number, pageBytes);
+      if (!page) throw new PageDamaged(`page ${number} of ${Math.ceil(this.size / pageBytes)} is missing or damaged`);
+      if (page.kind === 'overflow') throw new PageDamaged(`page ${number} is no page of a tree`);
+      for (const at of page.nodes()) {
+        const flags = page.bytes.readUInt16LE(at + 4);
+        if (page.kind === 'branch') waiting.push(childAt(page.bytes, at));
+        else if (flags & NODE.tree) waiting.push(...rootIn(page.bytes, at + NODE_BYTES + page.bytes.readUInt16LE(at + 6)));
+        else if (flags & NODE.overflow && !this.#overflow(page.bytes, at, pageBytes, false))
+          throw new PageDamaged(`page ${overflowAt(page.bytes, at)}, which page ${number} leads to, is missing or damaged`);
+      }
+    }
+  }
+
+  /** Every node of every leaf that can be read, of older transactions as well: what is newest of a key has the highest transaction. */
+  *leafNodes(pageBytes: number): Generator<Node> {
+    for (let number = META_PAGES; number * pageBytes < this.size; number++) {
+      const page = this.page(number, pageBytes);
+      if (page?.kind !== 'leaf') continue;
+      for (const at of page.nodes()) {
+        const flags = page.bytes.readUInt16LE(at + 4);
+        if (flags & NODE.tree) continue;
+        const keyEnd = at + NODE_BYTES + page.bytes.readUInt16LE(at + 6);
+        const value =
+          flags & NODE.overflow
+            ? this.#overflow(page.bytes, at, pageBytes, true)
+            : page.bytes.subarray(keyEnd, keyEnd + sizeAt(page.bytes, at));
+        if (value) yield { key: page.bytes.subarray(at + NODE_BYTES, keyEnd), value, page: number, transaction: page.transaction };
+      }
+    }
+  }
+
+  /** A page of a tree, whose nodes are all within it; undefined when it is missing or damaged. */
+  page(number: number, pageBytes: number): Page | undefined {
+    const bytes = this.#read(number * pageBytes, pageBytes);
+    return bytes && pageIn(bytes, number);
+  }
+
+  #overflow(bytes: Buffer, at: number, pageBytes: number, whole: boolean): Buffer | undefined {
+    const number = overflowAt(bytes, at);
+    const size = sizeAt(bytes, at);
+    if (number * pageBytes + HEADER_BYTES + size > this.size) return undefined;
+    const read = this.#read(number * pageBytes, HEADER_BYTES + (whole ? size : 0));
+    if (!read || Number(read.readBigUInt64LE(0)) !== number || !(read.readUInt16LE(18) & PAGE.overflow)) return undefined;
+    return read.subarray(HEADER_BYTES);
+  }
+
+  #metaAt(at: number, expectedPageBytes: number | null): Meta {
+    const bytes = this.#read(at, HEADER_BYTES + 160);
+    const where = at === 0 ? 'the first page' : 'the second page';
+    if (!bytes) throw new PageDamaged(`the file has ${this.size} bytes, and ${where} is missing`);
+    if (bytes.readUInt32LE(HEADER_BYTES) !== MAGIC) throw new PageDamaged(`${where} is not that of an LMDB file`);
+    const version = bytes.readUInt32LE(HEADER_BYTES + 4);
+    if (version !== DATA_VERSION) throw new PageDamaged(`${where} is of version ${version}, not ${DATA_VERSION}`);
+    const trees = HEADER_BYTES + 24;
+    const pageBytes = bytes.readUInt32LE(trees);
+    const isPower = (pageBytes & (pageBytes - 1)) === 0;
+    if (!isPower || pageBytes < PAGE_BYTES_MIN || pageBytes > PAGE_BYTES_MAX || (expectedPageBytes ?? pageBytes) !== pageBytes)
+      throw new PageDamaged(`${where} tells of pages of ${pageBytes} bytes`);
+    return {
+      pageBytes,
+      pages: Number(bytes.readBigUInt64LE(trees + 2 * TREE_BYTES)) + 1,
+      transaction: Number(bytes.readBigUInt64LE(trees + 2 * TREE_BYTES + 8)),
+      roots: [...rootIn(bytes, trees), ...rootIn(bytes, trees + TREE_BYTES)],
+    };
+  }
+
+  #read(at: number, length: number): Buffer | undefined {
+    if (at + length > this.size) return undefined;
+    const bytes = Buffer.allocUnsafe(length);
+    return readSync(this.#file, bytes, 0, length, at) === length ? bytes : undefined;
+  }
+}
+
+interface Page {
+  readonly kind: 'branch' | 'leaf' | 'overflow';
+  readonly bytes: Buffer;
+  readonly transaction: number;
+  /** Where each node begins. */
+  nodes(): number[];
+}
+
+function pageIn(bytes: Buffer, number: number): Page | undefined {
+  if (bytes.readBigUInt64LE(0) !== BigInt(number)) return undefined;
+  const flags = bytes.readUInt16LE(18);
+  const kind = flags & PAGE.leaf ? 'leaf' : flags & PAGE.branch ? 'branch' : flags & PAGE.overflow ? 'overflow' : null;
+  if (kind === null) return undefined;
+  const nodes: number[] = [];
+  const page = { kind, bytes, transaction: Number(bytes.readBigUInt64LE(8)), nodes: () => nodes } as const;
+  if (kind === 'overflow') return page;
+  const lower = bytes.readUInt16LE(20);
+  if (HEADER_BYTES + lower > bytes.length) return undefined;
+  for (let index = 0; index < lower >> 1; index++) {
+    const at = bytes.readUInt16LE(HEADER_BYTES + 2 * index) + HEADER_BYTES;
+    if (at < HEADER_BYTES + lower || at + NODE_BYTES > bytes.length) return undefined;
+    const nodeFlags = bytes.readUInt16LE(at + 4);
+    const keyEnd = at + NODE_BYTES + bytes.readUInt16LE(at + 6);
+    const inPage = kind === 'branch' ? 0 : nodeFlags & NODE.overflow ? HEADER_BYTES : sizeAt(bytes, at);
+    if (keyEnd + inPage > bytes.length || (kind === 'leaf' && nodeFlags & NODE.tree && inPage < TREE_BYTES)) return undefined;
+    nodes.push(at);
+  }
+  return page;
+}
+
+const sizeAt = (bytes: Buffer, at: number) => bytes.readUInt16LE(at) + bytes.readUInt16LE(at + 2) * 0x1_0000;
+const childAt = (bytes: Buffer, at: number) => sizeAt(bytes, at) + bytes.readUInt16LE(at + 4) * 0x1_0000_0000;
+const overflowAt = (bytes: Buffer, at: number) => Number(bytes.readBigUInt64LE(at + NODE_BYTES + bytes.readUInt16LE(at + 6)));
+
+/** The root of a tree; none when the tree is empty. */
+function rootIn(bytes: Buffer, at: number): number[] {
+  const root = bytes.readBigUInt64LE(at + TREE_ROOT_AT);
+  return root === NO_PAGE ? [] : [Number(root)];
+}

@@ -1,0 +1,182 @@
+import { join } from 'node:path';
+import type { DeadLetter } from '@millrace/contracts';
+import type { EventBatch } from '@millrace/kernel';
+import { bufferToKeyValue } from 'lmdb';
+import { Packr } from 'msgpackr';
+import { type Node, PageFile } from '../lmdb/index.ts';
+import { type Head, type KnownGroup, PARTITIONS, partitionIndex, SHAPES, SHARED_SHAPES_MAX, STATE, widthOf } from './lmdb-log.ts';
+
+declare module 'lmdb' {
+  /** The value that a key stands for; lmdb exports it without a type. */
+  export function bufferToKeyValue(key: Buffer): unknown;
+}
+
+/** How a symbol begins as a key. */
+const SYMBOL_KEY = 0x02;
+/** The version of an entry comes before its value. */
+const VERSION_BYTES = 8;
+
+/** What can be read of a damaged log. */
+export interface Salvaged {
+  /** Of each partition, the offsets of its records, in order. */
+  readonly offsets: readonly (readonly number[])[];
+  /** How far each partition went, as far as is known. */
+  readonly ends: readonly number[];
+  readonly heads: ReadonlyMap<string, Head>;
+  readonly groups: ReadonlyMap<string, KnownGroup>;
+  /** Those that were removed lately may be among them. */
+  readonly deadLetters: ReadonlyMap<number, { readonly letter: DeadLetter; readonly batch: EventBatch }>;
+  /** Records, each once, in the order of the file. */
+  records(): Iterable<{ readonly partition: number; readonly offset: number; readonly batches: EventBatch[] }>;
+  close(): void;
+}
+
+/**
+ * Reads what can be read of a log’s file, page by page, whether or not the trees still lead there. It needs no LMDB, which would end the process at the
+ * first damaged page. Of what was written more than once the newest counts.
+ * @throws when the file cannot be read at all
+ */
+export function salvageLog(folder: string): Salvaged {
+  const file = new PageFile(join(folder, 'data.mdb'));
+  const pageBytes = file.pageBytes();
+  const shapes = shapesIn(file, pageBytes);
+  const newest = Array.from({ length: PARTITIONS }, () => new Map<number, number>());
+  const small = new SmallEntries();
+  for (const node of file.leafNodes(pageBytes)) {
+    const found = recordIn(node, shapes);
+    if (!found) small.add(node);
+    else if ((newest[found.partition]?.get(found.offset) ?? -1) < node.transaction)
+      newest[found.partition]?.set(found.offset, node.transaction);
+  }
+  const offsets = newest.map((records) => [...records.keys()].sort((one, other) => one - other));
+  return {
+    offsets,
+    ends: small.ends,
+    heads: small.heads,
+    groups: small.groups,
+    deadLetters: small.deadLetters,
+    *records() {
+      const given = newest.map(() => new Set<number>());
+      for (const node of file.leafNodes(pageBytes)) {
+        const found = recordIn(node, shapes);
+        if (!found || newest[found.partition]?.get(found.offset) !== node.transaction || given[found.partition]?.has(found.offset))
+          continue;
+        given[found.partition]?.add(found.offset);
+        yield found;
+      }
+    },
+    close: () => file.close(),
+  };
+}
+
+/**
+ * The shapes of each partition’s events, without which its records cannot be decoded. A page does not say which tree it is of: it is the records beside
+ * the shapes, by their zones.
+ */
+function shapesIn(file: PageFile, pageBytes: number): (Packr | undefined)[] {
+  const found: { readonly transaction: number; readonly packr: Packr }[] = [];
+  let last: { readonly page: number; readonly transaction: number; readonly packr: Packr } | null = null;
+  for (const node of file.leafNodes(pageBytes)) {
+    if (node.key[0] === SYMBOL_KEY && node.key.subarray(1).toString() === SHAPES) {
+      const structures = decoded(new Packr(), node.value);
+      const options = { structures: structures as object[], maxSharedStructures: SHARED_SHAPES_MAX };
+      last = Array.isArray(structures) ? { page: node.page, transaction: node.transaction, packr: new Packr(options) } : null;
+      continue;
+    }
+    if (!last || last.page !== node.page) continue;
+    const batches = batchesIn(node.value, last.packr);
+    const partition = batches && partitionIndex((batches[0] as EventBatch).zone);
+    if (partition === undefined || partition === null) continue;
+    if ((found[partition]?.transaction ?? -1) < last.transaction) found[partition] = last;
+    last = null;
+  }
+  return Array.from({ length: PARTITIONS }, (_none, partition) => found[partition]?.packr);
+}
+
+function recordIn(
+  { key, value }: Node,
+  shapes: readonly (Packr | undefined)[],
+): { partition: number; offset: number; batches: EventBatch[] } | undefined {
+  const offset = keyIn(key);
+  if (typeof offset !== 'number') return undefined;
+  for (const packr of shapes) {
+    const zone = packr && batchesIn(value, packr)?.[0]?.zone;
+    if (zone === undefined) continue;
+    // The outermost shape may be the same in every partition; the others are not.
+    const partition = partitionIndex(zone);
+    const own = shapes[partition];
+    const batches = own && batchesIn(value, own);
+    return batches?.every((batch) => partitionIndex(batch.zone) === partition) ? { partition, offset, batches } : undefined;
+  }
+  return undefined;
+}
+
+function batchesIn(value: Buffer, packr: Packr): EventBatch[] | undefined {
+  const batches = decoded(packr, value);
+  return Array.isArray(batches) && batches.length > 0 && batches.every(isBatch) ? batches : undefined;
+}
+
+function isBatch(value: unknown): value is EventBatch {
+  const { zone, epoch, firstSeq, events } = (value ?? {}) as Partial<EventBatch>;
+  return typeof zone === 'string' && Number.isInteger(epoch) && Number.isInteger(firstSeq) && Array.isArray(events);
+}
+
+/** What a log has beside its records. */
+class SmallEntries {
+  readonly ends: number[] = Array.from({ length: PARTITIONS }, () => 0);
+  readonly heads = new Map<string, Head>();
+  readonly groups = new Map<string, KnownGroup>();
+  readonly deadLetters = new Map<number, { letter: DeadLetter; batch: EventBatch }>();
+  readonly #groupsOf = new Map<string, number>();
+  readonly #packr = new Packr();
+
+  add({ key: bytes, value: content, transaction }: Node): void {
+    const key = keyIn(bytes);
+    if (key === STATE) {
+      const ends = decoded(this.#packr, content.subarray(VERSION_BYTES));
+      if (Array.isArray(ends)) for (const [index, end] of ends.entries()) this.ends[index] = Math.max(this.ends[index] ?? 0, Number(end));
+      return;
+    }
+    const value = (decoded(this.#packr, content) ?? {}) as Partial<Head & KnownGroup & { letter: DeadLetter; batch: EventBatch }>;
+    const { epoch, seq, at, offsets, gaps, letter, batch } = value;
+    if (typeof key === 'string' && epoch !== undefined && seq !== undefined && at !== undefined) {
+      const known = this.heads.get(key);
+      if (!known || known.epoch < epoch || (known.epoch === epoch && known.seq < seq)) this.heads.set(key, { epoch, seq, at });
+    } else if (typeof key === 'string' && Array.isArray(offsets) && (this.#groupsOf.get(key) ?? -1) < transaction) {
+      this.#groupsOf.set(key, transaction);
+      this.groups.set(key, { offsets, gaps: gaps ?? [] });
+    } else if (typeof key === 'number' && letter && isBatch(batch)) this.deadLetters.set(key, { letter, batch });
+  }
+}
+
+function keyIn(bytes: Buffer): unknown {
+  try {
+    return bufferToKeyValue(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
+function decoded(packr: Packr, bytes: Buffer): unknown {
+  try {
+    return packr.unpack(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Where records are missing between others, by offset. */
+export function gapsIn(records: ReadonlyMap<number, number>, end: number): { readonly from: number; readonly to: number }[] {
+  const gaps: { from: number; to: number }[] = [];
+  const offsets = [...records.keys()].sort((one, other) => one - other);
+  let due = offsets[0] ?? end;
+  for (const offset of offsets) {
+    if (offset > due) gaps.push({ from: due, to: offset });
+    due = offset + (records.get(offset) ?? 0);
+  }
+  if (end > due) gaps.push({ from: due, to: end });
+  return gaps;
+}
+
+/** Offsets that a record takes up. */
+export const widthOfRecord = (batches: readonly EventBatch[]) => batches.reduce((sum, batch) => sum + widthOf(batch), 0);

@@ -1,0 +1,62 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { closeSync, cpSync, mkdtempSync, openSync, readdirSync, rmSync, statSync, truncateSync, writeSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { startServer, WITHOUT_WORLD } from '../server.ts';
+
+const MAIN = join(import.meta.dirname, '..', '..', 'apps', 'server', 'main.ts');
+
+describe('fault 23: a damaged store', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-damaged-'));
+  const env = { ...WITHOUT_WORLD };
+  before(async () => {
+    const server = await startServer(['up', '--port', '0', '--data', 'sound'], { cwd: folder, env });
+    await server.stop();
+  });
+  after(() => rmSync(folder, { recursive: true, force: true }));
+
+  /** A data folder of its own, with a store whose file was changed. */
+  const damaged = (name: string, store: string, damage: (path: string) => void): string => {
+    cpSync(join(folder, 'sound'), join(folder, name), { recursive: true });
+    damage(join(folder, name, store, 'data.mdb'));
+    return join(folder, name);
+  };
+  const garbage = (path: string) => {
+    const file = openSync(path, 'r+');
+    writeSync(file, Buffer.alloc(8_192, 0xaa), 0, 8_192, 0);
+    closeSync(file);
+  };
+  const run = (...args: string[]): Promise<{ status: number; output: string }> =>
+    new Promise((resolve) => {
+      execFile(process.execPath, [MAIN, ...args], { env: { ...process.env, ...env }, timeout: 60_000 }, (error, stdout, stderr) =>
+        resolve({ status: error ? Number(error.code ?? -1) : 0, output: `${stdout}${stderr}` }),
+      );
+    });
+
+  test('a log that was cut off: the start names it and the remedy, doctor finds it, --repair makes a new one, and the server starts', async () => {
+    const data = damaged('cut', 'log', (path) => truncateSync(path, Math.floor(statSync(path).size / 2 / 4_096) * 4_096));
+    const refused = await run('up', '--port', '0', '--data', data);
+    assert.equal(refused.status, 1, refused.output);
+    assert.match(refused.output, /the log of the data folder .* is damaged/);
+    assert.match(refused.output, /doctor --repair/);
+    const doctor = await run('doctor', '--port', '0', '--data', data);
+    assert.match(doctor.output, /BAD {2}log .*doctor --repair/);
+    const repaired = await run('doctor', '--repair', '--data', data);
+    assert.equal(repaired.status, 0, repaired.output);
+    assert.match(repaired.output, /log: \d+ records with \d+ events were read/);
+    assert.ok(readdirSync(data).some((name) => name.startsWith('log.damaged-')));
+    const server = await startServer(['up', '--port', '0', '--data', data], { cwd: folder, env });
+    assert.equal((await fetch(`${server.url}/api/v1/instruments`)).status, 200);
+    await server.stop();
+  });
+
+  test('hot snapshots with garbage at the beginning are set aside, and the server starts', async () => {
+    const data = damaged('garbage', join('snapshots', 'hot'), garbage);
+    const server = await startServer(['up', '--port', '0', '--data', data], { cwd: folder, env });
+    assert.match(server.errors(), /damaged hot snapshots were set aside/);
+    assert.ok(readdirSync(join(data, 'snapshots')).some((name) => name.startsWith('hot.damaged-')));
+    await server.stop();
+  });
+});

@@ -44,15 +44,28 @@ export function writerOf(batch: EventBatch): number {
 /**
  * What a log must do with a batch of a zone that it holds up to `head.seq` under `head.epoch`: refuse it because another
  * owner has claimed the zone since, let it be because it has all of it, or write the part that this returns.
- * @throws when events between the two are missing
+ * @throws SequenceGap when events between the two are missing
  */
 export function admit(batch: EventBatch, head: { readonly epoch: number; readonly seq: number }): EventBatch | 'stale' | 'known' {
   if (writerOf(batch) < head.epoch) return 'stale';
   const rest = after(batch, head.seq);
   if (!rest) return 'known';
-  if (rest.firstSeq !== head.seq + 1)
-    throw new Error(`${batch.zone}: the log is at seq ${head.seq}, so seq ${head.seq + 1} is due, but ${rest.firstSeq} came`);
+  if (rest.firstSeq !== head.seq + 1) throw new SequenceGap(batch.zone, head.seq + 1, rest.firstSeq);
   return rest;
+}
+
+/** A batch does not follow what the log has of its zone. It never will: what is between the two is lost. */
+export class SequenceGap extends Error {
+  readonly zone: ZoneAddress;
+  /** The seq that should have come. */
+  readonly due: number;
+
+  constructor(zone: ZoneAddress, due: number, came: number) {
+    super(`${zone}: the log is at seq ${due - 1}, so seq ${due} is due, but ${came} came`);
+    this.name = 'SequenceGap';
+    this.zone = zone;
+    this.due = due;
+  }
 }
 
 /** The part of a batch that comes after `seq`; undefined when nothing of it does. */

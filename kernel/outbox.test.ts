@@ -29,6 +29,32 @@ describe('the outbox', () => {
     assert.equal(spool.batches, 0);
   });
 
+  test('fault 23: a record that the spool has lost in between does not keep everything else from the log', async () => {
+    const { host, clock, log, spool, troubles } = newHost([turnstile]);
+    const other = 'turnstile/other';
+    await Promise.all([host.open(gate), host.open(other)]);
+    log.away = 'gone';
+    for (let count = 0; count < 3; count++) {
+      for (const zone of [gate, other]) host.tell(zone, { type: 'Admit', people: 1 });
+      await clock.settle();
+    }
+    // The second of the gate is damaged and set aside.
+    const kept = spool.oldest(100).filter(({ zone, firstSeq }) => zone !== gate || firstSeq !== 2);
+    spool.drop(100);
+    spool.add(kept);
+    log.away = null;
+    await clock.advance(20_000);
+    assert.deepEqual(seqs(log, other), [1, 2, 3]);
+    assert.deepEqual(seqs(log, gate), [1]);
+    const bridge = log.batches.find(({ loss }) => loss);
+    assert.deepEqual([bridge?.zone, bridge?.firstSeq, bridge?.loss?.lastSeq], [gate, 2, 3]);
+    assert.equal(host.figures().outbox.mode, 'flowing');
+    assert.ok(troubles.some(({ message }) => message.includes('given up')));
+    host.tell(gate, { type: 'Admit', people: 1 });
+    await clock.settle();
+    assert.deepEqual(seqs(log, gate), [1, 4]);
+  });
+
   test('a failure whose outcome is unknown leads to no repeat', async () => {
     const { host, clock, log } = newHost([turnstile]);
     await host.open(gate);

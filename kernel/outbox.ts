@@ -1,4 +1,4 @@
-import { type EventBatch, lastSeqOf, writerOf } from './batch.ts';
+import { type EventBatch, lastSeqOf, SequenceGap, writerOf } from './batch.ts';
 import { ANSWER_MS_MAX, messageOf, retryDelayMs, within } from './deadline.ts';
 import { type Refused, refused, type ZoneAddress } from './definition.ts';
 import { DurableWaiters } from './durable-waiters.ts';
@@ -49,6 +49,8 @@ export class Outbox {
   #attempts = 0;
   #cancelRetry: (() => void) | null = null;
   #closed = false;
+  /** Zones of which the spool has lost something in between, with the first seq that is lost: what follows there cannot be recorded any more. */
+  readonly #gaps = new Map<ZoneAddress, number>();
   readonly #waiters = new DurableWaiters();
   /** Batches taken so far, and how many of them are in the log, on the spool, or known to be lost: they go in order. */
   #taken = 0;
@@ -181,7 +183,11 @@ export class Outbox {
         // One before it failed, and it went to the spool with that.
         if (!this.#flights.includes(flight)) return;
         this.#leaveMemory();
-        this.#retryLater(`the log took nothing: ${messageOf(error)}`);
+        if (!flight.spooled || !(error instanceof SequenceGap) || this.#gaps.has(error.zone))
+          return this.#retryLater(`the log took nothing: ${messageOf(error)}`);
+        this.#gaps.set(error.zone, error.due);
+        this.#report(`what the spool holds of ${error.zone} does not follow its record and is given up: ${error.message}`);
+        this.#pump();
       },
     );
   }
@@ -235,8 +241,12 @@ export class Outbox {
 
   #nextGroup(): Pick<Flight, 'batches' | 'spooled'> {
     if (this.#spooling) {
-      const spooled = this.#options.spool.oldest(SPOOLED_EVENTS_MAX);
-      if (spooled.length > 0) return { batches: spooled, spooled: true };
+      for (let spooled = this.#oldestSpooled(); spooled.length > 0; spooled = this.#oldestSpooled()) {
+        if (!this.#gaps.has((spooled[0] as EventBatch).zone)) return { batches: spooled, spooled: true };
+        for (const batch of spooled) this.#lose(batch, this.#gaps.get(batch.zone));
+        this.#options.spool.drop(spooled.length);
+      }
+      this.#gaps.clear();
       this.#spooling = false;
       this.#bridgeLosses();
       this.#resolveAwaiting();
@@ -246,6 +256,16 @@ export class Outbox {
     while (count < this.#queue.length && events < GROUP_EVENTS_MAX) events += (this.#queue[count++] as EventBatch).events.length;
     this.#queuedEvents -= events;
     return { batches: this.#queue.splice(0, count), spooled: false };
+  }
+
+  /** Batches that are alike: all of zones whose record has a gap, or none. */
+  #oldestSpooled(): EventBatch[] {
+    const oldest = this.#options.spool.oldest(SPOOLED_EVENTS_MAX);
+    const [first] = oldest;
+    if (!first || this.#gaps.size === 0) return oldest;
+    const isLost = this.#gaps.has(first.zone);
+    const end = oldest.findIndex(({ zone }) => this.#gaps.has(zone) !== isLost);
+    return end < 0 ? oldest : oldest.slice(0, end);
   }
 
   #enqueue(batch: EventBatch): void {
@@ -289,13 +309,14 @@ export class Outbox {
     this.#noteRecorded(batches.length);
   }
 
-  #lose(batch: EventBatch): void {
-    const { zone, firstSeq } = batch;
+  /** @param firstSeq the first that is lost, when it is one before the batch */
+  #lose(batch: EventBatch, firstSeq = batch.firstSeq): void {
+    const { zone } = batch;
     const entry = this.#entries.get(zone);
     // What was decided under an earlier epoch is not part of what the zone is now, so it leaves no hole in it.
     if (entry && entry.lostFrom === null && entry.zone.epoch === writerOf(batch)) {
       entry.lostFrom = firstSeq;
-      this.#report(`the spool has no room: ${zone} loses its record from seq ${firstSeq}`);
+      this.#report(`the spool does not keep it: ${zone} loses its record from seq ${firstSeq}`);
     }
     this.#lostEvents += batch.events.length;
     const seq = lastSeqOf(batch);

@@ -20,7 +20,7 @@ export interface AccountZones {
 export function openAccountZones(settings: Settings, feed: Pick<FanOut, 'publish'>, random: RandomNumbers, logger: Logger): AccountZones {
   const folder = join(settings.data, 'accounts');
   const log = openLmdbLog(join(folder, 'log'));
-  const spool = openSpool(join(folder, 'spool'), settings.log.spoolMiB * MIB);
+  const spool = openSpool(join(folder, 'spool'), settings.log.spoolMiB * MIB, (message) => logger.error(message));
   const hot = openLmdbSnapshots(join(folder, 'snapshots', 'hot'));
   const cold = openFileSnapshots(join(folder, 'snapshots', 'cold'));
   const host = new ZoneHost({

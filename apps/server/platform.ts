@@ -82,7 +82,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
   const series = await openSeries(settings);
   const started = await requireSoundStores(settings.data, logger);
   const log = openLmdbLog(join(settings.data, 'log'));
-  const spool = openSpool(join(settings.data, 'spool'), settings.log.spoolMiB * MIB);
+  const spool = openSpool(join(settings.data, 'spool'), settings.log.spoolMiB * MIB, (message) => logger.error(message));
   const hot = openLmdbSnapshots(join(settings.data, 'snapshots', 'hot'));
   const cold = openFileSnapshots(join(settings.data, 'snapshots', 'cold'));
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { appendFileSync, mkdtempSync, readdirSync, rmSync, statSync, truncateSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
@@ -71,6 +71,33 @@ describe('the spool', () => {
     assert.deepEqual(seqs(second.oldest(100)), [1, 2]);
     second.add([batch(3)]);
     assert.deepEqual(seqs(openSpool(folder, MIB).oldest(100)), [1, 2, 3]);
+    second.close();
+  });
+
+  test('fault 23: a damaged record is told and set aside, those after it are read, when it is opened and while it runs', () => {
+    const damage = (seqBytes: number) => {
+      const path = join(folder, readdirSync(folder).find((name) => name.endsWith('.spool')) ?? '');
+      const content = readFileSync(path);
+      const at = content.indexOf('x'.repeat(seqBytes)) + 5;
+      content[at] = 0;
+      writeFileSync(path, content);
+    };
+    const told: string[] = [];
+    const first = openSpool(folder, MIB, (message) => told.push(message));
+    first.add([batch(1, 40), batch(2, 50), batch(3, 60), batch(4, 20)]);
+    damage(60);
+    assert.throws(() => first.ofZone('zone/odd'), /damaged/);
+    assert.deepEqual(seqs(first.oldest(100)), [1, 2, 4]);
+    assert.equal(first.batches, 3);
+    first.close();
+    damage(50);
+    const second = openSpool(folder, MIB, (message) => told.push(message));
+    assert.deepEqual(seqs(second.oldest(100)), [1, 4]);
+    assert.equal(told.length, 2);
+    assert.match(told[0] ?? '', /the record at byte \d+ of 00000001.spool in the spool is damaged and was set aside/);
+    assert.equal(readdirSync(folder).filter((name) => name.includes('damaged')).length, 2);
+    second.drop(2);
+    assert.equal(second.batches, 0);
     second.close();
   });
 

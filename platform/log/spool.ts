@@ -24,19 +24,24 @@ interface Entry {
   readonly zone: ZoneAddress;
 }
 
+/** A record is not what was written; its bytes are kept beside the segments. */
+type OnDamage = (message: string) => void;
+
 /**
  * The outbox’s overflow: segment files of length-prefixed, checksummed batches. Writes go to the operating system and
- * are not waited for on the disk, so they survive a crash of the process. A record that was torn off ends its segment.
+ * are not waited for on the disk, so they survive a crash of the process. A record that was torn off ends its segment; one that is damaged is set aside.
  * @param bytesMax quota; beyond it, or when the disk is full, `add` takes no more
+ * @param onDamage is told of each record that is damaged
  */
-export function openSpool(folder: string | SpoolDisk, bytesMax: number): FileSpool {
-  return new FileSpool(typeof folder === 'string' ? diskOf(folder) : folder, bytesMax);
+export function openSpool(folder: string | SpoolDisk, bytesMax: number, onDamage: OnDamage = () => {}): FileSpool {
+  return new FileSpool(typeof folder === 'string' ? diskOf(folder) : folder, bytesMax, onDamage);
 }
 
 export class FileSpool implements Spool {
   readonly bytesMax: number;
   readonly #disk: SpoolDisk;
   readonly #packr = new Packr();
+  readonly #onDamage: OnDamage;
   #entries: Entry[] = [];
   #first = 0;
   #bytes = 0;
@@ -44,8 +49,9 @@ export class FileSpool implements Spool {
   /** Of each zone that has some. */
   readonly #events = new Map<ZoneAddress, number>();
 
-  constructor(disk: SpoolDisk, bytesMax: number) {
+  constructor(disk: SpoolDisk, bytesMax: number, onDamage: OnDamage) {
     this.#disk = disk;
+    this.#onDamage = onDamage;
     this.bytesMax = bytesMax;
     this.#readAll();
   }
@@ -79,10 +85,17 @@ export class FileSpool implements Spool {
 
   oldest(eventsMax: number): EventBatch[] {
     const found: EventBatch[] = [];
-    for (let index = this.#first, events = 0; index < this.#entries.length && events < eventsMax; index++) {
+    for (let index = this.#first, events = 0; index < this.#entries.length && events < eventsMax; ) {
       const entry = this.#entries[index] as Entry;
-      found.push(this.#read(entry));
+      const body = this.#bodyOf(entry);
+      if (body === null) {
+        this.#entries.splice(index, 1);
+        this.#leave(entry);
+        continue;
+      }
+      found.push(this.#packr.unpack(body) as EventBatch);
       events += entry.events || 1;
+      index++;
     }
     return found;
   }
@@ -116,7 +129,12 @@ export class FileSpool implements Spool {
     return this.#entries
       .slice(this.#first)
       .filter((entry) => entry.zone === zone)
-      .map((entry) => this.#read(entry));
+      .map((entry) => {
+        const body = this.#bodyOf(entry);
+        // What the zone is would not be what was decided; the outbox gives the record up.
+        if (body === null) throw new Error(`a record of ${zone} in the spool is damaged`);
+        return this.#packr.unpack(body) as EventBatch;
+      });
   }
 
   eventsOf(zone: ZoneAddress): number {
@@ -170,8 +188,26 @@ export class FileSpool implements Spool {
     this.#disk.remove(segment.name);
   }
 
-  #read(entry: Entry): EventBatch {
-    return this.#packr.unpack(entry.segment.file.read(entry.at + HEADER_BYTES, entry.bytes - HEADER_BYTES));
+  /** What was written; null when it is damaged since, which is told once and kept aside. */
+  #bodyOf({ segment, at, bytes }: Entry): Buffer | null {
+    const record = segment.file.read(at, bytes);
+    if (isSound(record, 0)) return record.subarray(HEADER_BYTES);
+    this.#setAside(segment, at, record);
+    return null;
+  }
+
+  #setAside({ name }: Segment, at: number, record: Buffer): void {
+    const aside = `${name}.damaged-at-${at}`;
+    if (this.#disk.list().includes(aside)) return;
+    const file = this.#disk.open(aside);
+    try {
+      file.write(record, 0);
+    } catch {
+      // On a full disk there is no room for it; what it was is told all the same.
+    } finally {
+      file.close();
+    }
+    this.#onDamage(`the record at byte ${at} of ${name} in the spool is damaged and was set aside as ${aside}`);
   }
 
   /** What an earlier process left behind, from its mark on. A repeat does no harm: the log knows what it has. */
@@ -188,12 +224,14 @@ export class FileSpool implements Spool {
       const content = segment.file.read(0, size);
       for (let at = 0; at + HEADER_BYTES <= size; ) {
         const length = content.readUInt32BE(at);
-        const body = content.subarray(at + HEADER_BYTES, at + HEADER_BYTES + length);
-        // Zeros, as a file that grew before it was written has them, would pass for an empty record with a sound checksum.
-        if (length === 0 || body.length < length || crc32(body) !== content.readUInt32BE(at + 4)) break;
         const bytes = HEADER_BYTES + length;
+        const isWhole = isSound(content, at);
+        // One that was torn off is the last; one that is followed by another was whole, and is damaged.
+        if (!isWhole && !isFollowed(content, at)) break;
+        const body = content.subarray(at + HEADER_BYTES, at + bytes);
         segment.bytes = at + bytes;
-        if (number > markSegment || (number === markSegment && at >= markAt)) {
+        if (!isWhole) this.#setAside(segment, at, content.subarray(at, at + bytes));
+        else if (number > markSegment || (number === markSegment && at >= markAt)) {
           const batch = this.#packr.unpack(body) as EventBatch;
           this.#enter({ segment, at, bytes, events: batch.events.length, zone: batch.zone });
         }
@@ -201,4 +239,23 @@ export class FileSpool implements Spool {
       }
     }
   }
+}
+
+/** Whether a sound record comes after one that is not. */
+function isFollowed(content: Buffer, at: number): boolean {
+  for (let next = at; next + HEADER_BYTES <= content.length; ) {
+    const length = content.readUInt32BE(next);
+    if (length === 0) return false;
+    next += HEADER_BYTES + length;
+    if (isSound(content, next)) return true;
+  }
+  return false;
+}
+
+/** Whether a whole record with its checksum is there. Zeros, as a file that grew before it was written has them, are none. */
+function isSound(content: Buffer, at: number): boolean {
+  if (at + HEADER_BYTES > content.length) return false;
+  const length = content.readUInt32BE(at);
+  const body = content.subarray(at + HEADER_BYTES, at + HEADER_BYTES + length);
+  return length > 0 && body.length === length && crc32(body) === content.readUInt32BE(at + 4);
 }

@@ -85,12 +85,8 @@ function startProcess(): WaitingProcess {
 function embedZoneHost(stores: Stores): StartHost {
   return (id, terms, events) => {
     const begin: Begin = { type: 'begin', id, incarnation: randomUUID(), ...terms };
-    const running = runZoneHost(begin, {
-      stores,
-      spool: spoolOf(begin),
-      clock: systemClock,
-      send: (message) => setImmediate(() => events.onMessage(handle, message)),
-    });
+    const send = (message: FromHost) => void setImmediate(() => events.onMessage(handle, message));
+    const running = runZoneHost(begin, { stores, spool: spoolOf(begin, send), clock: systemClock, send });
     const handle: HostHandle = {
       id,
       pid: process.pid,

@@ -9,7 +9,7 @@ import { Coordinator } from '@millrace/platform/cluster';
 import type { Settings } from '@millrace/platform/config';
 import { proxiesIn, type Routes, remoteOf, type Upgrade } from '@millrace/platform/http';
 import { type EventLog, openSpool } from '@millrace/platform/log';
-import { secretNumbers } from '@millrace/platform/secrets';
+import { secretNumbers } from '@millrace/platform/secrets/zone-numbers';
 import type { Hub, InitialEvent } from '@millrace/platform/streams';
 import type { Logger } from '@millrace/platform/telemetry';
 import {
@@ -304,7 +304,7 @@ async function drainLeftSpools(data: string, spoolMiB: number, log: EventLog, ra
   const folder = join(data, 'spool');
   if (!existsSync(folder)) return;
   for (const name of readdirSync(folder).filter((entry) => entry.startsWith('zones-'))) {
-    const spool = openSpool(join(folder, name), spoolMiB * MIB);
+    const spool = openSpool(join(folder, name), spoolMiB * MIB, (message) => logger.error({ spool: name }, message));
     if (spool.batches > 0) {
       logger.warn({ spool: name, batches: spool.batches }, 'a spool was left behind and is written to the log first');
       const nothing = { save: async () => {}, list: async () => [], load: () => Promise.reject(new Error('there is none')) };

@@ -19,7 +19,7 @@ const link = openLink<FromHost, ToHost>(new Socket({ fd: 3, readable: true, writ
     if (message.type === 'begin')
       running = runZoneHost(message, {
         stores: openStores(message.data),
-        spool: spoolOf(message),
+        spool: spoolOf(message, (reply) => link.send(reply)),
         clock: systemClock,
         send: (reply) => link.send(reply),
       });

@@ -88,8 +88,8 @@ export function openStores(data: string): Stores {
 }
 
 /** The spool of a host: what an earlier run of it left behind is written first. */
-export function spoolOf({ data, id, spoolMiB }: Begin): FileSpool {
-  return openSpool(join(data, 'spool', id), spoolMiB * MIB);
+export function spoolOf({ data, id, spoolMiB }: Begin, send: ZoneHostParts['send']): FileSpool {
+  return openSpool(join(data, 'spool', id), spoolMiB * MIB, (message) => send({ type: 'trouble', kind: 'log', zone: null, message }));
 }
 
 export interface ZoneHostParts {

@@ -39,6 +39,10 @@ export const AlertRules = Type.Object(
     snapshotFailures: threshold(3, 'So many failed snapshots of a zone in a row are a warning.'),
     lagMax: threshold(10_000, 'More events unread by a consumer group are a warning,'),
     lagForMs: threshold(10_000, 'when it lasts so long: who is behind after a start has soon caught up.'),
+    diskFreeMiB: threshold(500, 'Less room on the disk of the data folder, MiB, is a warning; less than a fifth of it is critical.'),
+    diskFreePercent: threshold(5, 'Less room of a hundred parts of the disk is a warning as well.'),
+    spoolPercent: threshold(80, 'A spool that is fuller is critical: when it has no room, events are lost.'),
+    unrecordedForMs: threshold(5_000, 'A log that takes nothing for so long is critical.'),
   },
   { ...strict, description: 'When operators are told.' },
 );

@@ -265,14 +265,25 @@ export const ConsumerStand = Type.Object(
 );
 export type ConsumerStand = Static<typeof ConsumerStand>;
 
-const ALERT_RULES = ['slow-tick', 'ccu-drop', 'errors', 'long-queue', 'snapshots-fail', 'lag', 'overtaken'] as const;
+const ALERT_RULES = [
+  'slow-tick',
+  'ccu-drop',
+  'errors',
+  'long-queue',
+  'snapshots-fail',
+  'lag',
+  'overtaken',
+  'disk-low',
+  'spool-full',
+  'log-unwritable',
+] as const;
 
 export const Alert = Type.Object(
   {
     id: Type.String(),
     severity: Type.Unsafe<'critical' | 'warning'>(Type.Enum(['critical', 'warning'])),
     rule: Type.Unsafe<(typeof ALERT_RULES)[number]>(Type.Enum([...ALERT_RULES])),
-    subject: Type.String({ description: 'The zone, the consumer group, or `world`.' }),
+    subject: Type.String({ description: 'The zone, the consumer group, whose log or spool it is, `disk`, or `world`.' }),
     value: Type.Number(),
     threshold: Type.Number(),
     since: EpochMs('When it began'),

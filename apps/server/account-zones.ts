@@ -17,7 +17,12 @@ export interface AccountZones {
 }
 
 /** The zones of accounts, with a log of their own: what users do is nothing the market’s readers should have to read. */
-export function openAccountZones(settings: Settings, feed: Pick<FanOut, 'publish'>, random: RandomNumbers, logger: Logger): AccountZones {
+export function openAccountZones(
+  settings: Settings,
+  feed: Pick<FanOut, 'publish'>,
+  random: RandomNumbers,
+  { logger, onLogFailure }: { logger: Logger; onLogFailure: (message: string) => void },
+): AccountZones {
   const folder = join(settings.data, 'accounts');
   const log = openLmdbLog(join(folder, 'log'));
   const spool = openSpool(join(folder, 'spool'), settings.log.spoolMiB * MIB, (message) => logger.error(message));
@@ -32,7 +37,10 @@ export function openAccountZones(settings: Settings, feed: Pick<FanOut, 'publish
     random,
     zonesMax: settings.accounts.openMax,
     onDecided: (batch, state) => publishAccount(feed, batch, state),
-    onTrouble: (trouble) => logger.error(trouble, 'an account’s zone is in trouble'),
+    onTrouble: (trouble) => {
+      if (trouble.kind === 'log') onLogFailure(trouble.message);
+      logger.error(trouble, 'an account’s zone is in trouble');
+    },
   });
   return {
     host,

@@ -20,7 +20,7 @@ import { openFileSnapshots, openLmdbSnapshots } from '@millrace/platform/snapsho
 import { Hub } from '@millrace/platform/streams';
 import { createLogger, createMetrics, type Logger } from '@millrace/platform/telemetry';
 import { PlayerOwners } from '@millrace/worlds/tables';
-import { openAccountZones } from './account-zones.ts';
+import { type AccountZones, openAccountZones } from './account-zones.ts';
 import { BehindGateways } from './behind-gateways.ts';
 import { overtakenBy, ownConsumer, projectorConsumer } from './consumers.ts';
 import { startDatabase } from './database/server-database.ts';
@@ -30,6 +30,7 @@ import { keepPrivate } from './private-files.ts';
 import { ProjectorHandle } from './projector/projector-handle.ts';
 import { ownSecrets, sharedSecrets, ZONE_RANDOM } from './secrets.ts';
 import { serverId } from './server-id.ts';
+import { StorageWatch } from './storage-watch.ts';
 import { requireSoundStores } from './stores.ts';
 import { UserError } from './user-error.ts';
 import { startWorlds, WORLD_SOCKET_PATH, WORLDS_FOLDER, type Worlds } from './worlds/worlds.ts';
@@ -43,6 +44,8 @@ const HOUSEKEEPING_MS = 10 * 60_000;
 const CATCH_UP_MS = 2_000;
 /** The tables may come a little later; whoever plays or trades when the server is ready should not share the processor with them. */
 const DATABASE_AFTER_MS = 4_000;
+/** When a zone that could not be opened is tried again. */
+const OPEN_AGAIN_MS = 2_000;
 /** How often alerts are looked for and rates are taken. */
 const WATCH_MS = 1_000;
 
@@ -89,6 +92,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
   let collector: Collector | null = null;
   let worlds: Worlds | null = null;
   let accounts: Accounts | null = null;
+  let accountZones: AccountZones | null = null;
   let http: HttpServer | null = null;
   const flow = new Flow();
   const alerts = new AlertWatch(settings.alerts);
@@ -117,6 +121,25 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
       return channel ? initialEvents(channel, instruments, stateOf) : [];
     },
   });
+  const outboxOf = (name: string, { outbox }: ReturnType<ZoneHost['figures']>) => ({
+    name,
+    isSpooling: outbox.mode === 'spooling',
+    spooledBytes: outbox.spooledBytes,
+  });
+  const storage = new StorageWatch({
+    folder: settings.data,
+    spoolMiB: settings.log.spoolMiB,
+    rules: settings.alerts,
+    outboxes: () => [
+      outboxOf('market', host.figures()),
+      ...(accountZones ? [outboxOf('accounts', accountZones.host.figures())] : []),
+      ...(worlds?.figures.hosts() ?? []).map(({ id, outbox, spoolBytes }) => ({
+        name: id,
+        isSpooling: outbox === 'spooling',
+        spooledBytes: spoolBytes,
+      })),
+    ],
+  });
   const random = secretNumbers(await ownSecrets(settings).secret(ZONE_RANDOM));
   const host: ZoneHost = new ZoneHost({
     log,
@@ -133,7 +156,10 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
       publishBatch(hub, batch, state);
       collector?.react(batch);
     },
-    onTrouble: (trouble) => logger.error(trouble, 'a zone is in trouble'),
+    onTrouble: (trouble) => {
+      if (trouble.kind === 'log') storage.noteFailure('market', trouble.message);
+      logger.error(trouble, 'a zone is in trouble');
+    },
     onRecovered: (zone, steps) => logger.debug({ zone, steps }, 'a zone is back'),
   });
   host.register(instrumentZone(settings.market));
@@ -164,7 +190,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
     onTrouble: (message) => logger.warn(message),
     ...(adjust && { adjust }),
   });
-  await openInstruments(host, collector);
+  const stopOpening = await openInstruments(host, collector, (message) => logger.error(message));
   const database = startDatabase(settings.data, settings.database.url, settings.demo ? DATABASE_AFTER_MS : 0, logger);
   const post = settings.mail.url === undefined ? null : await openSmtp(settings.mail.url, settings.mail.from);
   const redis =
@@ -172,7 +198,9 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
       ? null
       : await connectRedis(settings.redis.url, (error) => logger.warn({ message: error.message }, 'Redis cannot be reached'));
   const feed = fanOut(hub, redis, ['users:', 'tenants:']);
-  const accountZones = settings.demo ? null : openAccountZones(settings, feed, random, logger);
+  accountZones = settings.demo
+    ? null
+    : openAccountZones(settings, feed, random, { logger, onLogFailure: (message) => storage.noteFailure('accounts', message) });
   accounts =
     accountZones &&
     accountsOf(settings, logger, {
@@ -218,12 +246,13 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
     flow.turn();
     const lags = consumers.map((one) => ({ group: one.group, lag: one.stand().lag, overtaken: overtakenBy(one.stand()) }));
     const nobody = { ccu: 0, zones: [], answered: 0, failed: 0 };
-    for (const alert of alerts.note({ time: Date.now(), lags, ...(worlds?.sample() ?? nobody) }))
+    for (const alert of alerts.note({ time: Date.now(), lags, storage: storage.sample(), ...(worlds?.sample() ?? nobody) }))
       if (alert.until !== null) logger.info(alert, 'an alert is over');
       else logger[alert.severity === 'critical' ? 'error' : 'warn'](alert, 'an alert');
     publishOperations(hub, operations);
   }, WATCH_MS);
-  await consumer.caughtUp();
+  // A store that cannot be written now does not keep the server from serving what there is.
+  await withinTime(consumer.caughtUp());
 
   const behind = new BehindGateways(settings.gateway.reachedAt, redis, () => ({
     open: http?.streams.size ?? 0,
@@ -235,6 +264,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
       // A demo has no users to look up.
       { name: 'database', isRequired: accounts !== null, check: () => probe.check() },
       ...(redis ? [{ name: 'redis', isRequired: false, check: () => redis.ping() }] : []),
+      ...storage.checks(),
     ],
     () => Date.now(),
     (state) => logger[state.status === 'ok' ? 'info' : 'error'](state, 'a health check changed'),
@@ -313,6 +343,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
       await behind.end();
       await http.drain();
       stopHousekeeping();
+      stopOpening();
       clearInterval(watching);
       parts.stop();
       await worlds?.stop();
@@ -322,7 +353,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
       await accountZones?.stop();
       accounts?.close();
       await host.close();
-      await consumer.caughtUp();
+      await withinTime(consumer.caughtUp());
       await consumer.stop();
       await series.close();
       spool.close();
@@ -394,13 +425,36 @@ export async function openSeries(settings: Settings): ReturnType<typeof openDuck
   }
 }
 
-async function openInstruments(host: ZoneHost, { instruments }: Collector): Promise<void> {
-  for (const { id, source, symbol, simulated } of instruments) {
-    const address = zoneAddress('instrument', id);
-    await host.open(address);
-    host.tell(address, { type: 'ListInstrument', source, symbol, simulated });
-    host.tell(address, { type: 'MarkStale', reason: 'the source is connecting', time: Date.now() });
-  }
+/**
+ * Opens the zone of every instrument. One that cannot be opened now, because the disk is full, say, keeps nobody from the others: it is tried again
+ * until it is open.
+ * @returns ends the attempts
+ */
+async function openInstruments(host: ZoneHost, { instruments }: Collector, onTrouble: (message: string) => void): Promise<() => void> {
+  let waiting: NodeJS.Timeout | undefined;
+  let isOver = false;
+  const openAll = async (wanted: Collector['instruments']): Promise<void> => {
+    const failed: Collector['instruments'][number][] = [];
+    for (const instrument of wanted) {
+      const { id, source, symbol, simulated } = instrument;
+      const address = zoneAddress('instrument', id);
+      try {
+        await host.open(address);
+      } catch (error) {
+        onTrouble(`${address} cannot be opened now, trying again in ${OPEN_AGAIN_MS} ms: ${messageOf(error)}`);
+        failed.push(instrument);
+        continue;
+      }
+      host.tell(address, { type: 'ListInstrument', source, symbol, simulated });
+      host.tell(address, { type: 'MarkStale', reason: 'the source is connecting', time: Date.now() });
+    }
+    if (failed.length > 0 && !isOver) waiting = setTimeout(() => void openAll(failed), OPEN_AGAIN_MS);
+  };
+  await openAll(instruments);
+  return () => {
+    isOver = true;
+    clearTimeout(waiting);
+  };
 }
 
 /** Waits for a promise, but no longer than a reader should have to. */

@@ -14,6 +14,10 @@ const rules: AlertRules = {
   snapshotFailures: 3,
   lagMax: 10_000,
   lagForMs: 10_000,
+  diskFreeMiB: 500,
+  diskFreePercent: 5,
+  spoolPercent: 80,
+  unrecordedForMs: 5_000,
 };
 const zone = { zone: '0-0', tickMs: 1, waiting: 0, snapshotFailures: 0 };
 const sample = (second: number, over: Partial<WorldSample> = {}): WorldSample => ({
@@ -23,11 +27,33 @@ const sample = (second: number, over: Partial<WorldSample> = {}): WorldSample =>
   answered: 100,
   failed: 0,
   lags: [],
+  storage: { disk: null, outboxes: [] },
   ...over,
 });
 const namesOf = (watch: AlertWatch) => watch.list().map(({ id, until }) => `${id}${until === null ? '' : ' over'}`);
 
 describe('alerts', () => {
+  test('fault 19: a disk that fills up is one before it is full, and a log that takes nothing is one after it has lasted', () => {
+    const watch = new AlertWatch(rules);
+    const disk = (freeMiB: number, freePercent: number) => ({ storage: { disk: { freeMiB, freePercent }, outboxes: [] } });
+    assert.deepEqual(watch.note(sample(0, disk(501, 6))), []);
+    assert.deepEqual(
+      watch.note(sample(1, disk(499, 6))).map(({ id }) => id),
+      ['disk-low/warning'],
+    );
+    watch.note(sample(2, disk(99, 6)));
+    assert.deepEqual(namesOf(watch), ['disk-low/critical', 'disk-low/warning over']);
+    const outbox = (spoolPercent: number) => ({
+      storage: { disk: null, outboxes: [{ name: 'market', isSpooling: spoolPercent > 0, spoolPercent }] },
+    });
+    for (let second = 3; second < 8; second++) watch.note(sample(second, outbox(1)));
+    assert.ok(!namesOf(watch).includes('log-unwritable/market'));
+    watch.note(sample(8, outbox(81)));
+    assert.deepEqual(namesOf(watch).slice(0, 2).sort(), ['log-unwritable/market', 'spool-full/market']);
+    watch.note(sample(9, outbox(0)));
+    assert.ok(namesOf(watch).every((name) => name.endsWith('over')));
+  });
+
   test('a slow tick is one after it has lasted, and over as soon as it is', () => {
     const watch = new AlertWatch(rules);
     const slow = { zones: [{ ...zone, tickMs: 101 }] };

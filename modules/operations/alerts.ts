@@ -20,6 +20,14 @@ export interface WorldSample {
   readonly failed: number;
   /** `overtaken`: events that retention has dropped before the group read them. */
   readonly lags: readonly { readonly group: string; readonly lag: number; readonly overtaken?: number }[];
+  readonly storage: StorageSample;
+}
+
+/** Room on the disk, and whether what is decided can be recorded. */
+export interface StorageSample {
+  /** Null until it is known. */
+  readonly disk: { readonly freeMiB: number; readonly freePercent: number } | null;
+  readonly outboxes: readonly { readonly name: string; readonly isSpooling: boolean; readonly spoolPercent: number }[];
 }
 
 interface Finding {
@@ -33,6 +41,8 @@ interface Finding {
   readonly forMs: number;
 }
 
+/** Room below the bound of a warning that is critical: a fifth of it. */
+const DISK_CRITICAL = 0.2;
 /** Samples that a drop of players and a rate of errors are judged over. */
 const MINUTE_SAMPLES = 60;
 /** Players below which a drop means nothing. */
@@ -90,8 +100,32 @@ export class AlertWatch {
     return [...active, ...this.#past];
   }
 
+  *#storage({ disk, outboxes }: StorageSample): Generator<Finding> {
+    const { diskFreeMiB, diskFreePercent, spoolPercent, unrecordedForMs } = this.#rules;
+    if (disk && (disk.freeMiB < diskFreeMiB || disk.freePercent < diskFreePercent)) {
+      const severity = disk.freeMiB < diskFreeMiB * DISK_CRITICAL ? 'critical' : 'warning';
+      yield {
+        id: `disk-low/${severity}`,
+        rule: 'disk-low',
+        severity,
+        subject: 'disk',
+        value: disk.freeMiB,
+        threshold: diskFreeMiB,
+        forMs: 0,
+      };
+    }
+    for (const { name: subject, isSpooling, spoolPercent: value } of outboxes) {
+      const about = { severity: 'critical', subject } as const;
+      if (value > spoolPercent)
+        yield { ...about, id: `spool-full/${subject}`, rule: 'spool-full', value, threshold: spoolPercent, forMs: 0 };
+      if (isSpooling)
+        yield { ...about, id: `log-unwritable/${subject}`, rule: 'log-unwritable', value: 1, threshold: 0, forMs: unrecordedForMs };
+    }
+  }
+
   *#findings(sample: WorldSample): Generator<Finding> {
     const rules = this.#rules;
+    yield* this.#storage(sample.storage);
     for (const { zone, tickMs, waiting, snapshotFailures } of sample.zones) {
       const about = (rule: Alert['rule'], severity: Alert['severity'], value: number, threshold: number, forMs = 0): Finding => ({
         id: `${rule}/${severity}/${zone}`,

@@ -24,7 +24,7 @@ test('fault 22: a server whose tables hang is not ready, says since when and why
     return answer.health;
   };
   assert.deepEqual(
-    ((await ask()).health as Health).checks.map(({ name, status }) => [name, status]),
+    ((await ask()).health as Health).checks.filter(({ isRequired }) => isRequired).map(({ name, status }) => [name, status]),
     [['database', 'ok']],
   );
   const before = Date.now();

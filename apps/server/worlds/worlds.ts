@@ -68,7 +68,7 @@ export interface Worlds {
   /** How the world stands, for metrics. */
   readonly figures: WorldFigures;
   /** What the alerts look at. */
-  sample(): Omit<WorldSample, 'time' | 'lags'>;
+  sample(): Omit<WorldSample, 'time' | 'lags' | 'storage'>;
   /** Something has changed about a user: its players may not be allowed any more. */
   userChanged(user: string): Promise<void>;
   stop(): Promise<void>;

@@ -36,4 +36,7 @@ export const ALERT_TEXT = {
   'snapshots-fail': 'alertSnapshots',
   lag: 'alertLag',
   overtaken: 'alertOvertaken',
+  'disk-low': 'alertDiskLow',
+  'spool-full': 'alertSpoolFull',
+  'log-unwritable': 'alertLogUnwritable',
 } as const satisfies Record<Alert['rule'], string>;

@@ -52,6 +52,15 @@ describe('fault 23: a damaged store', () => {
     await server.stop();
   });
 
+  test('a history with garbage at the beginning: the start names it and the remedy', async () => {
+    cpSync(join(folder, 'sound'), join(folder, 'history'), { recursive: true });
+    garbage(join(folder, 'history', 'series', 'series.duckdb'));
+    const { status, output } = await run('up', '--port', '0', '--data', join(folder, 'history'));
+    assert.equal(status, 1, output);
+    assert.match(output, /the history in .*series cannot be opened/);
+    assert.match(output, /restore it from a backup/);
+  });
+
   test('hot snapshots with garbage at the beginning are set aside, and the server starts', async () => {
     const data = damaged('garbage', join('snapshots', 'hot'), garbage);
     const server = await startServer(['up', '--port', '0', '--data', data], { cwd: folder, env });

@@ -20,6 +20,7 @@ const MIGRATIONS = join(import.meta.dirname, '..', 'migrations');
 /** Where the runtime and what was compiled are kept, too: nothing in it is missed when it is deleted. */
 const CACHE = join(import.meta.dirname, '..', '..', '..', '.runtime');
 const MIGRATE_AGAIN_MS = 2_000;
+const REMEDY = 'It is tried again. If this goes on while the disk has room, the folder is damaged: restore it from a backup.';
 
 /** The relational store as the server has it: embedded in a process of its own, or a PostgreSQL elsewhere. */
 export interface ServerDatabase {
@@ -61,6 +62,7 @@ export function startDatabase(data: string, url: string | undefined, startAfterM
 
 function startEmbedded(data: string, startAfterMs: number, logger: Logger) {
   const socket = socketFolder(data);
+  const folder = join(data, 'database');
   let isReady: () => void = () => {};
   const ready = new Promise<void>((resolve) => {
     isReady = resolve;
@@ -72,11 +74,13 @@ function startEmbedded(data: string, startAfterMs: number, logger: Logger) {
       begin: () => {
         // What a killed one left behind keeps the next from opening its door.
         if (existsSync(socket)) rmSync(socket, { recursive: true });
-        return [{ type: 'begin', folder: join(data, 'database'), socket, empty: { cache: CACHE, migrations: MIGRATIONS } }];
+        return [{ type: 'begin', folder, socket, empty: { cache: CACHE, migrations: MIGRATIONS } }];
       },
       stop: { type: 'stop' },
       onMessage: (message) =>
-        message.type === 'ready' ? isReady() : logger.error({ message: message.message }, 'the database cannot be opened'),
+        message.type === 'ready'
+          ? isReady()
+          : logger.error({ message: message.message, folder, remedy: REMEDY }, 'the database cannot be opened'),
     },
     logger,
   );

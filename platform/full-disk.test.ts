@@ -7,7 +7,9 @@ import { afterEach, beforeEach, describe, test } from 'node:test';
 import { instrumentId } from '@millrace/contracts';
 import type { EventBatch, Snapshot } from '@millrace/kernel';
 import { sql } from 'drizzle-orm';
-import { connectDatabase, serveEmbedded } from './database/index.ts';
+import { serveEmbedded } from './database/embedded.ts';
+import { connectDatabase } from './database/index.ts';
+import { EMPTY } from './database/testing/engines.ts';
 import { openSpool } from './log/index.ts';
 import { openDuckDbSeries } from './series/index.ts';
 import { openFileSnapshots } from './snapshots/index.ts';
@@ -134,7 +136,7 @@ describe('fault 19: stores on a full disk', {
 
   test('the embedded database: loses nothing that it acknowledged, and takes writes again, at the latest after a restart', async () => {
     const open = async () => {
-      const served = await serveEmbedded(join(folder, 'database'), join(folder, 'socket'));
+      const served = await serveEmbedded(join(folder, 'database'), join(folder, 'socket'), EMPTY);
       const database = connectDatabase({ socket: join(folder, 'socket') });
       return {
         ...database,

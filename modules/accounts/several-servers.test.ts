@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { AccountStand } from '@millrace/contracts';
 import { ZoneHost } from '@millrace/kernel';
-import { MemoryLog, MemorySnapshots, MemorySpool } from '@millrace/kernel/testing';
+import { MemoryLog, MemorySnapshots, MemorySpool, openNumbers } from '@millrace/kernel/testing';
 import { systemClock } from '@millrace/platform/clock';
 import { connectDatabase, type Database, migrateDatabase } from '@millrace/platform/database';
 import { ENGINES, type TestDatabase } from '@millrace/platform/database/testing';
@@ -52,6 +52,7 @@ class Server {
       hot: new MemorySnapshots(),
       cold: new MemorySnapshots(),
       clock: systemClock,
+      random: openNumbers,
       onDecided: (batch, state) =>
         publishAccount({ publish: (channel, event) => channel.startsWith('users:') && this.#published.push(event) }, batch, state),
     });

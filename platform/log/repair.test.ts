@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { defineZone, type EventBatch, ZoneHost } from '@millrace/kernel';
-import { MemorySnapshots, MemorySpool } from '@millrace/kernel/testing';
+import { MemorySnapshots, MemorySpool, openNumbers } from '@millrace/kernel/testing';
 import { systemClock } from '../clock.ts';
 import { openLmdbLog } from './lmdb-log.ts';
 import { repairLog } from './repair.ts';
@@ -27,7 +27,7 @@ describe('fault 23: the repair of a log', () => {
 
   const openHost = (path: string, cold: MemorySnapshots) => {
     const log = openLmdbLog(path);
-    const host = new ZoneHost({ log, spool: new MemorySpool(), hot: new MemorySnapshots(), cold, clock: systemClock });
+    const host = new ZoneHost({ log, spool: new MemorySpool(), hot: new MemorySnapshots(), cold, clock: systemClock, random: openNumbers });
     host.register(counter);
     return { log, host };
   };

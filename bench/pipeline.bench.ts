@@ -1,9 +1,11 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Feed, pairsOfRecording, parseRecordedLine, type RecordedLine } from '@millrace/collector';
+import { type Feed, pairsOfRecording } from '@millrace/collector';
 import type { ExchangeSource } from '@millrace/contracts';
 import { loadConfig } from '@millrace/platform/config';
 import { startPlatform } from '../apps/server/platform.ts';
+import { imitationOf } from '../tests/feeds/imitations.ts';
+import { recordedLines } from '../tests/feeds/player.ts';
 import { inFolder, pairedUndisturbed, rate, report } from './measure.ts';
 
 /*
@@ -16,14 +18,8 @@ const RECORDING = join(import.meta.dirname, '..', '..', 'shared', 'data', 'frame
 const SPAN_MS = 60_000;
 const ROUNDS = 9;
 
-if (!existsSync(RECORDING)) {
-  console.error(`no recorded frames at ${RECORDING}: the pipeline cannot be measured`);
-  process.exit(1);
-}
-const lines = readFileSync(RECORDING, 'utf8')
-  .split('\n')
-  .map(parseRecordedLine)
-  .filter((line): line is RecordedLine => line !== undefined);
+// Real frames where there are some, else those of our imitation of the venue.
+const lines = existsSync(RECORDING) ? await recordedLines(RECORDING) : imitationOf('binance-futures');
 const received = lines.filter((line) => line.kind === 'received').map(({ text }) => text);
 const pairs = pairsOfRecording('binance-futures', lines);
 const counts = { trades: received.filter((text) => text.includes('"aggTrade"')).length };

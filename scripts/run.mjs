@@ -209,8 +209,12 @@ function run(argumentLists) {
   });
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
   child.on('exit', (code, signal) => {
-    if (code === 0) run(others);
-    else process.exit(code ?? (signal === 'SIGINT' ? 130 : 143));
+    if (code === 0) return run(others);
+    if (signal === 'SIGBUS' || signal === 'SIGSEGV')
+      console.error(
+        `millrace: ended by ${signal}, as reading a damaged store does\n  Run "npm run millrace -- doctor": it names the damaged store and what to do.`,
+      );
+    process.exit(code ?? (signal === 'SIGINT' ? 130 : 143));
   });
 }
 

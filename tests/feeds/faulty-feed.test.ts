@@ -1,13 +1,12 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { pairsOfRecording, type RecordedLine } from '@millrace/collector';
 import type { ExchangeSource, Instrument, Quality, TradeFrame } from '@millrace/contracts';
 import { until } from '@millrace/platform/testing';
-import { type Frame, framesOf, Player, type Rest, recordedLines } from './player.ts';
+import { type Frame, framesOf, Player, type Rest } from './player.ts';
 import { prolonged } from './prolong.ts';
-import { FRAMES, NO_FRAMES, platform, type TestPlatform } from './running.ts';
+import { platform, type Recording, recordings, type TestPlatform } from './running.ts';
 import { minuteCandles, type TrueTrade, tradesByInstrument, truthOf } from './truth.ts';
 import { historyOf } from './venue-history.ts';
 
@@ -15,12 +14,12 @@ import { historyOf } from './venue-history.ts';
  * Bar 3 of "First light": the same recordings from a venue that misbehaves in every way that real ones do.
  */
 
-const RECORDINGS = [
-  { file: 'BINANCE_FUTURES.ws.1.0', type: 'binance-futures' },
-  { file: 'COINBASE.ws.28.0', type: 'coinbase' },
-  { file: 'KRAKEN.ws.48.0', type: 'kraken' },
-  { file: 'UPBIT.ws.62.0', type: 'upbit' },
-] as const;
+const RECORDINGS: readonly Recording[] = [
+  ...recordings('binance-futures', 'binance-futures', 'BINANCE_FUTURES.ws.1.0'),
+  ...recordings('coinbase', 'coinbase', 'COINBASE.ws.28.0'),
+  ...recordings('kraken', 'kraken-trades', 'KRAKEN.ws.48.0'),
+  ...recordings('upbit', 'upbit', 'UPBIT.ws.62.0'),
+];
 
 interface Stage {
   readonly frames: Frame[];
@@ -33,13 +32,12 @@ interface Stage {
 
 /** A venue and a platform that listens to it; the platform is quick to notice silence and quick to come back. */
 async function stage(
-  file: string,
-  type: string,
+  { type, lines: read }: Recording,
   frames: (honest: Frame[]) => Frame[],
   rest: boolean,
   lengthen: typeof prolonged = (_type, lines) => [...lines],
 ): Promise<Stage> {
-  const lines = lengthen(type, await recordedLines(join(FRAMES, file)));
+  const lines = lengthen(type, await read());
   const honest = framesOf(lines);
   const served = frames(honest);
   const { trades } = truthOf(type, honest);
@@ -122,10 +120,11 @@ function misbehave(honest: Frame[]): Frame[] {
   return frames;
 }
 
-describe('a feed that misbehaves', { skip: NO_FRAMES }, () => {
-  for (const { file, type } of RECORDINGS) {
-    test(`${type}: repeats, swaps, garbage, torn JSON, a huge frame and cut connections change no trade, and all are counted`, async () => {
-      const set = await stage(file, type, misbehave, true);
+describe('a feed that misbehaves', () => {
+  for (const recording of RECORDINGS) {
+    const { name, type } = recording;
+    test(`${name}: repeats, swaps, garbage, torn JSON, a huge frame and cut connections change no trade, and all are counted`, async () => {
+      const set = await stage(recording, misbehave, true);
       const { player, running, frames } = set;
       try {
         for (const share of [0.3, 0.6]) {
@@ -159,8 +158,8 @@ describe('a feed that misbehaves', { skip: NO_FRAMES }, () => {
     });
 
     for (const rest of [true, false])
-      test(`${type}: a hole of 30 seconds ${rest ? 'is filled exactly from the venue’s history' : 'is recorded as a gap with its bounds'}`, async () => {
-        const set = await stage(file, type, (honest) => honest, rest, prolonged);
+      test(`${name}: a hole of 30 seconds ${rest ? 'is filled exactly from the venue’s history' : 'is recorded as a gap with its bounds'}`, async () => {
+        const set = await stage(recording, (honest) => honest, rest, prolonged);
         const { player, running, trades, lines } = set;
         try {
           const hole = holeOf(lines, type);
@@ -196,8 +195,8 @@ describe('a feed that misbehaves', { skip: NO_FRAMES }, () => {
         }
       });
 
-    test(`${type}: while it is silent the API answers 200 and says stale, and afterwards it is live again`, async () => {
-      const set = await stage(file, type, (honest) => honest, true);
+    test(`${name}: while it is silent the API answers 200 and says stale, and afterwards it is live again`, async () => {
+      const set = await stage(recording, (honest) => honest, true);
       const { player, running, frames } = set;
       try {
         const pair = set.trades[0]?.instrument;

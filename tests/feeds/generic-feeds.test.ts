@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { appendFileSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -12,7 +12,7 @@ import { platform, type TestPlatform } from './running.ts';
 
 /* Sources that are no exchange: whatever has JSON, CSV or Parquet, by configuration alone. */
 
-const OHLCV = join(import.meta.dirname, '..', '..', '..', 'shared', 'data', 'ohlcv');
+const DAY_MS = 86_400_000;
 const CSV_MAP = {
   as: 'candles',
   timeUnit: 'iso',
@@ -32,29 +32,22 @@ describe('a source of any kind', () => {
     }
   }
 
-  test(
-    'file: eight years of daily bars from a CSV, as candles of a day and of a week',
-    { skip: !existsSync(OHLCV) && `no data at ${OHLCV}` },
-    () =>
-      running(
-        {
-          id: 'csv',
-          type: 'file',
-          path: join(OHLCV, 'GOOG.csv'),
-          map: [{ ...CSV_MAP, pair: 'GOOG-USD', interval: '1d', time: 'column0' }],
-        },
-        async (server) => {
-          await server.until(({ state }) => state === 'finished');
-          await server.settled();
-          const days = await server.get<CandleFrame>('/api/v1/instruments/csv:GOOG-USD/candles?interval=1d&limit=20000');
-          assert.equal(days.rows.length, 2_148);
-          assert.deepEqual(days.rows[0], [Date.UTC(2004, 7, 19), 100, 104.06, 95.96, 100.34, 22_351_900]);
-          const weeks = await server.get<CandleFrame>('/api/v1/instruments/csv:GOOG-USD/candles?interval=1w&limit=20000');
-          assert.deepEqual(weeks.rows[0]?.slice(0, 2), [Date.UTC(2004, 7, 16), 100]);
-          assert.equal(days.status, 'stale');
-        },
-      ),
-  );
+  test('file: eight years of daily bars from a CSV, as candles of a day and of a week', () => {
+    const path = join(folder, 'daily.csv');
+    const rows = dailyBars(2_148);
+    const lines = rows.map(([time, ...prices]) => [new Date(time).toISOString().slice(0, 10), ...prices].join(','));
+    writeFileSync(path, [',Open,High,Low,Close,Volume', ...lines, ''].join('\n'));
+    const config = { id: 'csv', type: 'file', path, map: [{ ...CSV_MAP, pair: 'ACME-USD', interval: '1d', time: 'column0' }] };
+    return running(config, async (server) => {
+      await server.until(({ state }) => state === 'finished');
+      await server.settled();
+      const days = await server.get<CandleFrame>('/api/v1/instruments/csv:ACME-USD/candles?interval=1d&limit=20000');
+      assert.deepEqual(days.rows, rows);
+      assert.equal(days.status, 'stale');
+      const weeks = await server.get<CandleFrame>('/api/v1/instruments/csv:ACME-USD/candles?interval=1w&limit=20000');
+      assert.deepEqual(weeks.rows, weeksOf(rows));
+    });
+  });
 
   test('file: lines that are appended to a JSONL file arrive as they are written', () => {
     const path = join(folder, 'deals.jsonl');
@@ -129,3 +122,43 @@ describe('a source of any kind', () => {
     venue.close();
   });
 });
+
+type Bar = readonly [time: number, open: number, high: number, low: number, close: number, volume: number];
+
+/** Bars of so many working days from Thursday, 19 August 2004. */
+function dailyBars(count: number): Bar[] {
+  const bars: Bar[] = [];
+  let close = 100;
+  for (let day = Date.UTC(2004, 7, 19); bars.length < count; day += DAY_MS) {
+    if (new Date(day).getUTCDay() % 6 === 0) continue;
+    const open = close;
+    close = cents(open + Math.sin(bars.length / 7) + Math.sin(bars.length * 1.7) / 2);
+    bars.push([
+      day,
+      open,
+      cents(Math.max(open, close) + 0.37),
+      cents(Math.min(open, close) - 0.21),
+      close,
+      1_000_000 + ((bars.length * 7_919) % 500_000),
+    ]);
+  }
+  return bars;
+}
+
+/** Weeks begin on Monday. */
+function weeksOf(days: readonly Bar[]): Bar[] {
+  const weeks = new Map<number, Bar>();
+  for (const [time, open, high, low, close, volume] of days) {
+    const monday = time - ((new Date(time).getUTCDay() + 6) % 7) * DAY_MS;
+    const week = weeks.get(monday);
+    weeks.set(
+      monday,
+      week
+        ? [monday, week[1], Math.max(week[2], high), Math.min(week[3], low), close, week[5] + volume]
+        : [monday, open, high, low, close, volume],
+    );
+  }
+  return [...weeks.values()];
+}
+
+const cents = (value: number) => Math.round(value * 100) / 100;

@@ -1,14 +1,30 @@
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { RecordedLine } from '@millrace/collector';
 import type { Source, SourceConfig } from '@millrace/contracts';
 import { loadConfig } from '@millrace/platform/config';
 import { until } from '@millrace/platform/testing';
 import { type Running, startPlatform } from '../../apps/server/platform.ts';
+import { type Imitated, imitationOf } from './imitations.ts';
+import { recordedLines } from './player.ts';
 
-/** Where the recorded frames are; tests that need them say so and pass where they are missing. */
-export const FRAMES = join(import.meta.dirname, '..', '..', '..', 'shared', 'data', 'frames');
-export const NO_FRAMES = existsSync(FRAMES) ? false : `the recorded frames are not at ${FRAMES}`;
+/** Where frames recorded from real venues are; where there are none, those of our own imitations are all that is tested. */
+const FRAMES = join(import.meta.dirname, '..', '..', '..', 'shared', 'data', 'frames');
+
+/** What a venue sent, from an imitation or from a file of real frames. */
+export interface Recording<Type extends string = string> {
+  readonly name: string;
+  readonly type: Type;
+  lines(): Promise<RecordedLine[]>;
+}
+
+/** @param file of real frames of the same kind */
+export function recordings<Type extends string>(type: Type, imitation: Imitated, file: string): Recording<Type>[] {
+  const path = join(FRAMES, file);
+  const made = { name: `${imitation} (imitated)`, type, lines: async () => imitationOf(imitation) };
+  return existsSync(path) ? [made, { name: file, type, lines: () => recordedLines(path) }] : [made];
+}
 
 export interface TestPlatform extends Running {
   get<T>(path: string): Promise<T>;

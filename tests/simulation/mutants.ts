@@ -39,8 +39,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
   'a torn record is taken for a whole one': {
     file: 'platform/log/spool.ts',
-    from: 'if (length === 0 || body.length < length || crc32(body) !== content.readUInt32BE(at + 4)) break;',
-    to: 'if (length === 0) break;',
+    from: 'return length > 0 && body.length === length && crc32(body) === content.readUInt32BE(at + 4);',
+    to: 'return length > 0;',
     violates: either(UNAVAILABLE, REPLAY, RECORD, TWICE),
     faults: ['host-crash', 'log-away'],
   },
@@ -106,6 +106,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: '    outbox.push(missing.map((batch) => ({ ...batch, writer: zone.epoch })));\n',
     to: '',
     violates: either(RECORD, REPLAY, UNAVAILABLE, TABLE, CONFIRMED),
+    faults: ['host-crash', 'log-away', 'drain-in-outage'],
   },
   'an item that is taken stays on the ground': {
     file: 'modules/worlds/zone.ts',

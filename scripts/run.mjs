@@ -86,7 +86,7 @@ async function installDependencies(part) {
     part === 'all'
       ? await ended(spawn(node, [npmCli, ...flags], { cwd: root, env: onOurNode(), stdio: ['ignore', 'ignore', 'inherit'] }))
       : // No package that running needs has a script it needs: native code comes built.
-        await npmOfMachine([...flags, '--omit=dev', '--ignore-scripts'], root);
+        await npmOfMachine([...flags, '--omit=dev', '--ignore-scripts', '--workspace=apps/server'], root);
   if (code !== 0)
     fail(
       'the dependencies could not be installed; the message of npm is above',

@@ -7,6 +7,8 @@ import { dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 
 const INITIALIZE = join(import.meta.dirname, 'initialize-process.ts');
+/** Code that runs once is not worth the optimizing compiler. */
+const QUICKLY = '--liftoff-only';
 /** A file that every database has. */
 const MARK = 'PG_VERSION';
 
@@ -44,7 +46,7 @@ export async function prepareFiles(folder: string, { cache, migrations }: EmptyD
 
 /** In a process of its own: the memory that initdb takes, 100 MB and more, would stay with this one. */
 async function initialize(folder: string, migrations: string): Promise<void> {
-  const child = spawn(process.execPath, [INITIALIZE, folder, migrations], { stdio: ['ignore', 'ignore', 'pipe'] });
+  const child = spawn(process.execPath, [QUICKLY, INITIALIZE, folder, migrations], { stdio: ['ignore', 'ignore', 'pipe'] });
   const [errors, [code]] = await Promise.all([text(child.stderr), once(child, 'exit')]);
   if (code !== 0) throw new Error(`an empty database could not be made in ${folder}: ${errors.trim()}`);
 }

@@ -14,7 +14,7 @@ const RESTART_MOST_MS = 10_000;
 /** A process that has lived so long is started anew without delay when it ends. */
 const HEALTHY_MS = 30_000;
 /** A process that stands by is started so long after it is missed. */
-const STANDBY_AFTER_MS = 3_000;
+const STANDBY_AFTER_MS = 5_000;
 const STOP_MS_MAX = 9_000;
 
 /** A zone host as the server holds it: a process, or this process itself. */

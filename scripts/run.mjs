@@ -141,7 +141,7 @@ function tellProgress(part, hasRuntime) {
   const telling = setInterval(tell, inPlace ? 1_000 : 5_000);
   return () => {
     clearInterval(telling);
-    process.stderr.write(`${inPlace ? '\r' : ''}${line()}\n`);
+    process.stderr.write(`${inPlace ? '\r\u001b[K' : ''}millrace: prepared in ${Math.round((Date.now() - begun) / 1_000)} s\n`);
   };
 }
 
@@ -230,4 +230,10 @@ const part = ['up', 'millrace'].includes(task) && isConsoleBuilt() && !hadAll ? 
 await prepare(part);
 // Checking and formatting must work on sources that do not build.
 if (!['check', 'fix', 'docs', 'mutate'].includes(task)) await buildConsole();
+if (task === 'up' && !existsSync(join(root, '.runtime', 'empty-databases'))) {
+  // What takes longest of a first start, beside it: the server waits for it, or makes it itself.
+  const initialize = join(root, 'platform', 'database', 'initialize-process.ts');
+  const folders = [join(root, '.runtime'), join(root, 'apps', 'server', 'migrations')];
+  spawn(node, ['--liftoff-only', initialize, ...folders], { env: onOurNode(), stdio: 'ignore' }).unref();
+}
 run(tasks[task](rest));

@@ -25,18 +25,13 @@ export interface EmptyDatabases {
  * the migrations. The empty one is made once for each version of PGlite and of the migrations.
  * @param folder where the files belong; appears whole or not at all
  */
-export async function prepareFiles(folder: string, { cache, migrations }: EmptyDatabases): Promise<void> {
+export async function prepareFiles(folder: string, kept: EmptyDatabases): Promise<void> {
   if (existsSync(join(folder, MARK))) return;
-  const kept = join(cache, 'empty-databases');
-  const empty = join(kept, await versionOf(migrations));
+  const empty = await emptyDatabaseIn(kept);
   const copy = `${folder}.new`;
   await rm(copy, { recursive: true, force: true });
   await mkdir(dirname(folder), { recursive: true });
-  if (!existsSync(empty)) {
-    await rm(kept, { recursive: true, force: true });
-    await mkdir(kept, { recursive: true });
-    await initialize(empty, migrations);
-  }
+  if (!existsSync(empty)) await initialize(kept);
   // Not the asynchronous one, which takes fifteen times as long.
   cpSync(empty, copy, { recursive: true });
   // What an interrupted start of an earlier version left there could not be opened.
@@ -45,17 +40,18 @@ export async function prepareFiles(folder: string, { cache, migrations }: EmptyD
 }
 
 /** In a process of its own: the memory that initdb takes, 100 MB and more, would stay with this one. */
-async function initialize(folder: string, migrations: string): Promise<void> {
-  const child = spawn(process.execPath, [QUICKLY, INITIALIZE, folder, migrations], { stdio: ['ignore', 'ignore', 'pipe'] });
+async function initialize({ cache, migrations }: EmptyDatabases): Promise<void> {
+  const child = spawn(process.execPath, [QUICKLY, INITIALIZE, cache, migrations], { stdio: ['ignore', 'ignore', 'pipe'] });
   const [errors, [code]] = await Promise.all([text(child.stderr), once(child, 'exit')]);
-  if (code !== 0) throw new Error(`an empty database could not be made in ${folder}: ${errors.trim()}`);
+  if (code !== 0) throw new Error(`an empty database could not be made in ${cache}: ${errors.trim()}`);
 }
 
-async function versionOf(migrations: string): Promise<string> {
+/** Where the empty database is, or will be, that fits this version of PGlite and of the migrations. */
+export async function emptyDatabaseIn({ cache, migrations }: EmptyDatabases): Promise<string> {
   const manifest = new URL('../package.json', import.meta.resolve('@electric-sql/pglite'));
   const { version } = JSON.parse(await readFile(manifest, 'utf8')) as { version: string };
   const hash = createHash('sha256');
   for (const file of (await Array.fromAsync(glob('*.sql', { cwd: migrations }))).sort())
     hash.update(file).update(await readFile(join(migrations, file)));
-  return `${version}-${hash.digest('hex').slice(0, 16)}`;
+  return join(cache, 'empty-databases', `${version}-${hash.digest('hex').slice(0, 16)}`);
 }

@@ -230,10 +230,12 @@ const part = ['up', 'millrace'].includes(task) && isConsoleBuilt() && !hadAll ? 
 await prepare(part);
 // Checking and formatting must work on sources that do not build.
 if (!['check', 'fix', 'docs', 'mutate'].includes(task)) await buildConsole();
-if (task === 'up' && !existsSync(join(root, '.runtime', 'empty-databases'))) {
+if (task === 'up' && !rest.includes('gateway') && !existsSync(join(root, '.runtime', 'empty-databases'))) {
   // What takes longest of a first start, beside it: the server waits for it, or makes it itself.
   const initialize = join(root, 'platform', 'database', 'initialize-process.ts');
   const folders = [join(root, '.runtime'), join(root, 'apps', 'server', 'migrations')];
-  spawn(node, ['--liftoff-only', initialize, ...folders], { env: onOurNode(), stdio: 'ignore' }).unref();
+  spawn(node, ['--liftoff-only', initialize, ...folders], { env: onOurNode(), stdio: 'ignore' })
+    .on('error', () => {})
+    .unref();
 }
 run(tasks[task](rest));

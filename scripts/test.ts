@@ -1,4 +1,4 @@
-import { spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { globSync } from 'node:fs';
@@ -38,6 +38,8 @@ const QUICK = [
 const LONGEST = ['simulation/planted', 'console/world-pages', 'recovery/kill', 'commands/bad-input', 'endurance/day', 'worlds/outages'];
 /** Longest a test or a group of tests takes on a machine of usual speed; what hangs is ended by it. */
 const TEST_MS_MAX = 240_000;
+/** And a file of them, or all unit tests. */
+const JOB_MS_MAX = 600_000;
 
 const root = join(import.meta.dirname, '..');
 const flags = process.argv.slice(2).filter((part) => part.startsWith('--'));
@@ -71,6 +73,12 @@ const jobs = [
   ...(unit.length > 0 ? [{ name: `unit tests (${unit.length} files)`, files: unit, flags: ['--test-isolation=none'] }] : []),
   ...whole.map((file) => ({ name: file, files: [file], flags: ['--test-isolation=none'] })),
 ];
+const running = new Set<ChildProcess>();
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+  process.once(signal, () => {
+    for (const child of running) endGroup(child);
+    process.exit(130);
+  });
 const failed: string[] = [];
 const counts = { tests: 0, skipped: 0 };
 await Promise.all(Array.from({ length: availableParallelism() }, work));
@@ -85,12 +93,19 @@ async function work(): Promise<void> {
   for (let job = jobs.shift(); job; job = jobs.shift()) {
     const begun = performance.now();
     const limit = `--test-timeout=${Math.round(TEST_MS_MAX * patience)}`;
-    const child = spawn(process.execPath, ['--test', '--test-reporter=spec', limit, ...job.flags, ...job.files], {
+    // In a process group of its own, so that what a failing test leaves running ends with it, and a test that leaves something open does not hold up the rest.
+    const child = spawn(process.execPath, ['--test', '--test-force-exit', '--test-reporter=spec', limit, ...job.flags, ...job.files], {
       cwd: root,
       env: environment,
       stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true,
     });
+    running.add(child);
+    const late = setTimeout(() => endGroup(child), JOB_MS_MAX * patience);
+    child.once('exit', () => endGroup(child));
     const [output, errors, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'exit')]);
+    clearTimeout(late);
+    running.delete(child);
     const count = (what: string) => Number(new RegExp(`^ℹ ${what} (\\d+)$`, 'm').exec(output)?.[1] ?? 0);
     counts.tests += count('tests');
     counts.skipped += count('skipped') + count('todo');
@@ -101,6 +116,15 @@ async function work(): Promise<void> {
       process.stdout.write(output + errors);
     }
     console.log(`${isGood ? 'ok  ' : 'FAIL'} ${job.name}: ${count('tests')} tests, ${((performance.now() - begun) / 1_000).toFixed(1)} s`);
+  }
+}
+
+/** Ends a process and all that it started. */
+function endGroup({ pid }: ChildProcess): void {
+  try {
+    if (pid !== undefined) process.kill(-pid, 'SIGKILL');
+  } catch {
+    // They have all ended.
   }
 }
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -20,10 +20,8 @@ describe('the files of an embedded database', () => {
   after(() => rmSync(folder, { recursive: true, force: true }));
 
   test('appear whole, with every table, also after a start that was interrupted; what they hold afterwards is kept', async () => {
-    for (const left of [data, `${data}.new`]) {
-      mkdirSync(left);
-      writeFileSync(join(left, 'postgresql.conf'), 'half of a');
-    }
+    mkdirSync(`${data}.new`);
+    writeFileSync(join(`${data}.new`, 'postgresql.conf'), 'half of a');
     const first = await serveEmbedded(data, socket, EMPTY);
     const database = connectDatabase({ socket });
     assert.deepEqual((await database.drizzle.execute(sql`select count(*)::int as users from users`)).rows, [{ users: 0 }]);
@@ -33,6 +31,28 @@ describe('the files of an embedded database', () => {
     assert.deepEqual((await database.drizzle.execute(sql`select count(*)::int as n from kept`)).rows, [{ n: 0 }]);
     await database.close();
     await second.close();
+  });
+
+  test('are their owner’s alone', () => {
+    // What the engine itself makes lies in a folder that is private.
+    for (const path of [data, join(data, 'PG_VERSION'), join(data, 'base')]) assert.equal(statSync(path).mode & 0o077, 0, path);
+  });
+
+  test('are not touched where they are no whole database', async () => {
+    const damaged = join(folder, 'damaged');
+    mkdirSync(damaged);
+    writeFileSync(join(damaged, 'users'), 'all of them');
+    await assert.rejects(serveEmbedded(damaged, socket, EMPTY), /damaged has files, but no PG_VERSION.*Restore it from a backup/);
+    assert.equal(readFileSync(join(damaged, 'users'), 'utf8'), 'all of them');
+  });
+
+  test('are made where none can be kept to be copied', async () => {
+    writeFileSync(join(folder, 'file'), '');
+    const served = await serveEmbedded(join(folder, 'alone'), socket, { ...EMPTY, cache: join(folder, 'file', 'cache') });
+    const database = connectDatabase({ socket });
+    assert.deepEqual((await database.drizzle.execute(sql`select 1 as n`)).rows, [{ n: 1 }]);
+    await database.close();
+    await served.close();
   });
 });
 

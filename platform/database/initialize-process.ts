@@ -1,66 +1,73 @@
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { basename, dirname, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { PGlite } from '@electric-sql/pglite';
 import { connectDatabase, migrateDatabase } from './database.ts';
 import { serveEmbedded } from './embedded.ts';
-import { emptyDatabaseIn } from './embedded-files.ts';
+import { emptyDatabaseIn, makePrivate } from './embedded-files.ts';
 
 /*
- * Makes an empty database with all tables, unless there is one. Its arguments: the folder in which empty databases are kept, and that of the migrations.
- * Of several such processes one makes it, and the others wait for that.
+ * Makes an empty database. Its arguments: `into` and a folder; or the folder in which empty databases with all tables are kept, and that of the
+ * migrations. Of several processes that make one to keep, the others wait for the first, which only saves work: each makes it in a folder of its own, and
+ * what appears is whole.
  */
 
 const LOOK_AGAIN_MS = 50;
 /** Longer than it ever takes. */
 const LOCK_MS_MAX = 120_000;
 
-const [cache, migrations] = process.argv.slice(2);
-if (cache === undefined || migrations === undefined)
-  throw new Error('two folders are needed: for empty databases, and that of the migrations');
-const folder = await emptyDatabaseIn({ cache, migrations });
-const lock = `${folder}.pid`;
-mkdirSync(dirname(folder), { recursive: true });
-while (!existsSync(folder) && !takeLock()) await setTimeout(LOOK_AGAIN_MS);
-if (!existsSync(folder)) await make();
+const [first, second] = process.argv.slice(2);
+if (first === undefined || second === undefined)
+  throw new Error('"into" and a folder are needed, or the folders of empty databases and of migrations');
+if (first === 'into') await (await PGlite.create({ dataDir: second })).close();
+else await makeKept(first, second);
 process.exit(0);
 
-async function make(): Promise<void> {
-  const unfinished = `${folder}.new`;
+async function makeKept(cache: string, migrations: string): Promise<void> {
+  const folder = await emptyDatabaseIn({ cache, migrations });
+  const lock = `${folder}.pid`;
+  mkdirSync(dirname(folder), { recursive: true, mode: 0o700 });
+  while (!existsSync(folder) && !takeLock(lock)) await setTimeout(LOOK_AGAIN_MS);
+  if (existsSync(folder)) return;
+  const unfinished = mkdtempSync(`${folder}-`);
   const socket = mkdtempSync(join(tmpdir(), 'millrace-'));
-  rmSync(unfinished, { recursive: true, force: true });
-  await (await PGlite.create({ dataDir: unfinished })).close();
-  const serving = await serveEmbedded(unfinished, socket, { cache: unfinished, migrations: migrations as string });
-  const database = connectDatabase({ socket });
-  await migrateDatabase(database, migrations as string);
-  await database.close();
-  await serving.close();
-  rmSync(socket, { recursive: true, force: true });
-  renameSync(unfinished, folder);
-  // Those of other versions, and the lock.
-  for (const name of readdirSync(dirname(folder)))
-    if (name !== basename(folder)) rmSync(join(dirname(folder), name), { recursive: true, force: true });
+  try {
+    await (await PGlite.create({ dataDir: unfinished })).close();
+    const serving = await serveEmbedded(unfinished, socket, { cache, migrations });
+    const database = connectDatabase({ socket });
+    await migrateDatabase(database, migrations);
+    await database.close();
+    await serving.close();
+    makePrivate(unfinished);
+    renameSync(unfinished, folder);
+  } catch (error) {
+    // Another process may have been quicker.
+    if (!existsSync(folder)) throw error;
+  } finally {
+    for (const left of [unfinished, socket, lock]) rmSync(left, { recursive: true, force: true });
+  }
 }
 
 /** @returns whether this process is the one that makes it */
-function takeLock(): boolean {
+function takeLock(lock: string): boolean {
   try {
     writeFileSync(lock, String(process.pid), { flag: 'wx' });
     return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    // One that was killed left its lock.
-    const held = statSync(lock, { throwIfNoEntry: false });
-    if (held && (Date.now() - held.mtimeMs > LOCK_MS_MAX || !isRunning(Number(readFileSync(lock, 'utf8')) || process.pid)))
-      rmSync(lock, { force: true });
+    if (!isHeld(lock)) rmSync(lock, { force: true });
     return false;
   }
 }
 
-function isRunning(pid: number): boolean {
+/** Whether the process that has the lock still runs; one that was killed left it. */
+function isHeld(lock: string): boolean {
+  const found = statSync(lock, { throwIfNoEntry: false });
+  if (!found || Date.now() - found.mtimeMs > LOCK_MS_MAX) return false;
   try {
-    process.kill(pid, 0);
+    // Signal 0 only asks. Before a number is written it is nobody's yet.
+    process.kill(Number(readFileSync(lock, 'utf8')) || process.pid, 0);
     return true;
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'EPERM';

@@ -10,7 +10,14 @@ import type { GraphQlOptions, GraphQlServer } from './server.ts';
 export function serveGraphQl(door: Door, options: GraphQlOptions): void {
   let loading: Promise<GraphQlServer> | null = null;
   const loaded = () => {
-    loading ??= import('./server.ts').then(({ openGraphQl }) => openGraphQl(door, options));
+    loading ??= import('./server.ts').then(
+      ({ openGraphQl }) => openGraphQl(door, options),
+      (error) => {
+        // The next request tries again.
+        loading = null;
+        throw error;
+      },
+    );
     return loading;
   };
   const plugin: FastifyPluginAsync = async (scope) => {
@@ -27,6 +34,6 @@ export function serveGraphQl(door: Door, options: GraphQlOptions): void {
   void door.app.register(plugin);
   // Before the connections are closed: the server waits for them, and their clients are told why.
   door.app.addHook('preClose', async () => {
-    await (await loading)?.close();
+    await (await loading?.catch(() => null))?.close();
   });
 }

@@ -164,7 +164,7 @@ export class HostProcesses {
     this.#isStopping = true;
     for (const timer of this.#timers) clearTimeout(timer);
     for (const waiting of this.#standby) waiting.kill();
-    await Promise.all([...this.#hosts.values()].map((host) => host.stop()));
+    await Promise.all([...[...this.#standby].map(({ ended }) => ended), ...[...this.#hosts.values()].map((host) => host.stop())]);
   }
 
   #run(id: string): void {
@@ -183,7 +183,8 @@ export class HostProcesses {
   #again(host: HostHandle): void {
     const before = Date.now() - host.startedAt > HEALTHY_MS ? 0 : (this.#waits.get(host.id) ?? 0);
     this.#waits.set(host.id, Math.min(RESTART_MOST_MS, before === 0 ? RESTART_FIRST_MS : before * 2));
-    this.#later(before, () => this.#run(host.id));
+    // Unless it has been removed meanwhile.
+    this.#later(before, () => this.#hosts.get(host.id) === host && this.#run(host.id));
   }
 
   #nextProcess(): WaitingProcess {
@@ -196,7 +197,7 @@ export class HostProcesses {
 
   /** A little later: what zones and players need now comes first. */
   #fillStandby(): void {
-    if (this.#standby.size >= this.#standbyWanted || this.#isFilling) return;
+    if (this.#isStopping || this.#standby.size >= this.#standbyWanted || this.#isFilling) return;
     this.#isFilling = true;
     this.#later(STANDBY_AFTER_MS, () => {
       this.#isFilling = false;

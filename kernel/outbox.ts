@@ -243,8 +243,8 @@ export class Outbox {
     if (this.#spooling) {
       for (let spooled = this.#oldestSpooled(); spooled.length > 0; spooled = this.#oldestSpooled()) {
         if (!this.#gaps.has((spooled[0] as EventBatch).zone)) return { batches: spooled, spooled: true };
-        for (const batch of spooled) this.#lose(batch, this.#gaps.get(batch.zone));
         this.#options.spool.drop(spooled.length);
+        for (const batch of spooled) this.#lose(batch, this.#gaps.get(batch.zone));
       }
       this.#gaps.clear();
       this.#spooling = false;

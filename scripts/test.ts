@@ -71,7 +71,8 @@ const environment: NodeJS.ProcessEnv = {
 const started = performance.now();
 const jobs = [
   ...(unit.length > 0 ? [{ name: `unit tests (${unit.length} files)`, files: unit, flags: ['--test-isolation=none'] }] : []),
-  ...whole.map((file) => ({ name: file, files: [file], flags: ['--test-isolation=none'] })),
+  // Not in the runner's own process: what a test forks would take over its flags, and be a test as well.
+  ...whole.map((file) => ({ name: file, files: [file], flags: [] })),
 ];
 const running = new Set<ChildProcess>();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)

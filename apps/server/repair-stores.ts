@@ -5,7 +5,7 @@ import type { Settings } from '@millrace/platform/config';
 import { type RepairReport, repairLog } from '@millrace/platform/log';
 import { openFileSnapshots, openLmdbSnapshots } from '@millrace/platform/snapshots';
 import { openSeries } from './platform.ts';
-import { damageOf, type LmdbStore, lmdbStores, setAside } from './stores.ts';
+import { damageOf, isHalfRepaired, type LmdbStore, lmdbStores, repairedOf, setAside } from './stores.ts';
 
 /** Zones and gaps that are listed one by one. */
 const LISTED_MAX = 20;
@@ -31,7 +31,11 @@ export async function repairStores(settings: Settings): Promise<void> {
 }
 
 async function repairOne({ name, folder }: LmdbStore): Promise<void> {
-  const made = `${folder}.repaired`;
+  const made = repairedOf(folder);
+  if (isHalfRepaired(folder)) {
+    renameSync(made, folder);
+    return console.log(`${name}: the repair that was interrupted is finished.`);
+  }
   rmSync(made, { recursive: true, force: true });
   const part = dirname(folder);
   const hotFolder = join(part, 'snapshots', 'hot');

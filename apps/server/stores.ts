@@ -80,8 +80,15 @@ export function setAside(folder: string, keepOlder = false): string {
   return kept;
 }
 
+/** Where a repair makes the new store. */
+export const repairedOf = (folder: string) => `${folder}.repaired`;
+
+/** Whether a repair has set the damaged store aside, and was interrupted before the new one, which is whole then, had its name. */
+export const isHalfRepaired = (folder: string) => !existsSync(folder) && existsSync(repairedOf(folder));
+
 /** What is wrong with a store, also a few moments later; null when nothing is. */
 export async function damageOf({ folder }: LmdbStore, depth: 'quick' | 'thorough', pagesMax?: number): Promise<string | null> {
+  if (isHalfRepaired(folder)) return `a repair was interrupted before ${repairedOf(folder)} took its place`;
   for (let check = 1; ; check++) {
     const damage = checkLmdb(folder, depth, pagesMax);
     if (damage === null || check === CHECKS) return damage;

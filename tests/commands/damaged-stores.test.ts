@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { closeSync, cpSync, mkdtempSync, openSync, readdirSync, rmSync, statSync, truncateSync, writeSync } from 'node:fs';
+import { closeSync, cpSync, mkdtempSync, openSync, readdirSync, renameSync, rmSync, statSync, truncateSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -50,6 +50,22 @@ describe('fault 23: a damaged store', () => {
     const server = await startServer(['up', '--port', '0', '--data', data], { cwd: folder, env });
     assert.equal((await fetch(`${server.url}/api/v1/instruments`)).status, 200);
     await server.stop();
+  });
+
+  test('a repair that was interrupted between its two renames: no empty log takes the place of the repaired one', async () => {
+    const data = join(folder, 'interrupted');
+    cpSync(join(folder, 'sound'), data, { recursive: true });
+    renameSync(join(data, 'log'), join(data, 'log.repaired'));
+    const refused = await run('up', '--port', '0', '--data', data);
+    assert.equal(refused.status, 1, refused.output);
+    assert.match(refused.output, /a repair was interrupted[\s\S]*doctor --repair/);
+    const repaired = await run('doctor', '--repair', '--data', data);
+    assert.equal(repaired.status, 0, repaired.output);
+    assert.match(repaired.output, /log: the repair that was interrupted is finished/);
+    assert.deepEqual(
+      readdirSync(data).filter((name) => name.startsWith('log')),
+      ['log'],
+    );
   });
 
   test('a history with garbage at the beginning: the start names it and the remedy', async () => {

@@ -45,14 +45,16 @@ interface WaitingProcess {
   kill(): void;
 }
 
+/** @throws when the system can start no more processes */
 function startProcess(): WaitingProcess {
   const child: ChildProcess = spawn(process.execPath, [...LEAN, PROCESS], { stdio: ['ignore', 'inherit', 'inherit', 'pipe'] });
   let received: (message: FromHost) => void = () => {};
-  const link = openLink<ToHost, FromHost>(child.stdio[3] as Duplex, { onMessage: (message) => received(message), onClose: () => {} });
-  const ended = new Promise<void>((resolve) => {
+  const over = new Promise<void>((resolve) => {
     child.once('error', () => resolve());
     child.once('exit', () => resolve());
-  }).then(() => link.close());
+  });
+  const link = openLink<ToHost, FromHost>(child.stdio[3] as Duplex, { onMessage: (message) => received(message), onClose: () => {} });
+  const ended = over.then(() => link.close());
   const kill = () => void child.kill('SIGKILL');
   return {
     ended,
@@ -201,9 +203,13 @@ export class HostProcesses {
     this.#isFilling = true;
     this.#later(STANDBY_AFTER_MS, () => {
       this.#isFilling = false;
-      const waiting = startProcess();
-      this.#standby.add(waiting);
-      void waiting.ended.then(() => this.#standby.delete(waiting) && this.#fillStandby());
+      try {
+        const waiting = startProcess();
+        this.#standby.add(waiting);
+        void waiting.ended.then(() => this.#standby.delete(waiting) && this.#fillStandby());
+      } catch {
+        // None is missed until one is needed; it is tried again.
+      }
       this.#fillStandby();
     });
   }

@@ -15,7 +15,7 @@ const LISTED_MAX = 20;
  * @throws UserError while a server uses the data folder
  */
 export async function repairStores(settings: Settings): Promise<void> {
-  // Whoever has the series open has the data folder.
+  // The history can be open in one process only: while a server runs, this fails.
   const series = await openSeries(settings);
   try {
     const damaged: LmdbStore[] = [];

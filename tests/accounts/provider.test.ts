@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { AccessToken, Account, Invitation, SecondFactorSetup, SignInOptions } from '@millrace/contracts';
+import { freePort } from '@millrace/platform/testing';
 import Provider from 'oidc-provider';
 import { TOTP } from 'otpauth';
 import { startServer, WITHOUT_WORLD } from '../server.ts';
@@ -162,12 +163,3 @@ describe('another site vouches for someone', () => {
     assert.equal(await asked.refusal('POST', '/auth/providers/nowhere'), 'NOT_FOUND');
   });
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}

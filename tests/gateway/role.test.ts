@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { type IncomingMessage, request } from 'node:http';
-import { connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -13,7 +13,7 @@ import { WorldClient } from '@millrace/client/world';
 import type { Account, AuditLine, Connections, Invitation, Problem, Server, World } from '@millrace/contracts';
 import { ENGINES, type TestDatabase } from '@millrace/platform/database/testing';
 import { openTestRedis, redisProgram, type TestRedis } from '@millrace/platform/redis/testing';
-import { until } from '@millrace/platform/testing';
+import { freePort, until } from '@millrace/platform/testing';
 import { createClient as createGraphClient } from 'graphql-ws';
 import WebSocket from 'ws';
 import { Visitor, wordIn } from '../accounts/visitor.ts';
@@ -386,11 +386,3 @@ test('a gateway that lacks what it shares with the servers does not start, and s
 });
 
 /** One that is free now: addresses have to be known before anything listens there. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  return typeof address === 'object' && address ? address.port : 0;
-}

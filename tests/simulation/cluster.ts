@@ -48,9 +48,12 @@ export class Cluster {
   #coordinator: Coordinator | null = null;
   #ports = new Map<string, HostPort>();
   #secrets = 0;
+  /** Often, so that some are taken while the log is unavailable. */
+  readonly #hotEveryMs: number;
 
   constructor(scheduler: Scheduler, hosts: number) {
     this.scheduler = scheduler;
+    this.#hotEveryMs = scheduler.pick([400, 1_500, 5_000]);
     this.network = new Network(scheduler);
     this.files = new SimulatedFiles(scheduler);
     this.server = new Machine('server', scheduler);
@@ -140,6 +143,7 @@ export class Cluster {
             close: async () => {},
           },
           spool: openSpool(disk, SPOOL_BYTES),
+          hotEveryMs: this.#hotEveryMs,
           clock: machine,
           definition: {
             ...worldZone,

@@ -100,6 +100,20 @@ export const FAULTS = {
       cluster.welcome(host);
     };
   },
+  // A host ends at the end of an outage, before it could write what it has, and stays down: others have what its snapshots carry.
+  'crash-in-outage': (cluster) => {
+    const { scheduler, log } = cluster;
+    const host = scheduler.pick(cluster.hosts);
+    const end = begin(log.trouble, { away: true });
+    return () => {
+      if (host.machine.isUp) cluster.crashHost(host, true);
+      end();
+      scheduler.at(
+        scheduler.now + scheduler.between(1_000, 6_000),
+        () => cluster.server.isUp && !host.machine.isUp && cluster.startHost(host),
+      );
+    };
+  },
   'host-crash': (cluster) => {
     const { scheduler } = cluster;
     const host = scheduler.pick(cluster.hosts);
@@ -113,6 +127,14 @@ export const FAULTS = {
     if (!machine.isUp || machine.isPaused) return null;
     machine.pause();
     return () => machine.resume();
+  },
+  // One that has much to do: a turn then decides what came for several of its zones.
+  'host-busy': ({ hosts, scheduler }) => {
+    const { machine } = scheduler.pick(hosts);
+    machine.busyMs = scheduler.between(50, 600);
+    return () => {
+      machine.busyMs = 0;
+    };
   },
   'host-drain': (cluster) => {
     const host = cluster.scheduler.pick(cluster.hosts);

@@ -36,6 +36,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: "  if (writerOf(batch) < head.epoch) return 'stale';\n",
     to: '',
     violates: either(RECORD, REPLAY),
+    faults: ['crash-in-outage', 'host-drain'],
   },
   'a torn record is taken for a whole one': {
     file: 'platform/log/spool.ts',
@@ -75,6 +76,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: '    batches.push(batch);\n',
     to: '    if (batches.length === 0) batches.push(batch);\n',
     violates: either(UNAVAILABLE, REPLAY, TABLE, CONFIRMED, RECORD),
+    faults: ['host-busy'],
   },
   'a durable command is answered when it is decided': {
     file: 'kernel/host.ts',
@@ -93,20 +95,21 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: "    for (const [id, answer] of this.#answered) if (typeof answer === 'number' && answer >= firstSeq) this.#answered.set(id, -answer);\n",
     to: '',
     violates: CONFIRMED,
+    faults: ['log-away', 'log-hung', 'disk-full', 'disk-error'],
   },
   'a snapshot carries nothing that the log lacks': {
     file: 'kernel/snapshots.ts',
     from: '.filter((batch) => writerOf(batch) >= zone.epoch);',
     to: '.filter(() => false);',
     violates: either(RECORD, REPLAY, UNAVAILABLE, CONFIRMED, TABLE),
-    faults: ['host-crash', 'log-away', 'drain-in-outage'],
+    faults: ['crash-in-outage'],
   },
   'what an earlier owner left unwritten is not written by the next': {
     file: 'kernel/lifecycle.ts',
     from: '    outbox.push(missing.map((batch) => ({ ...batch, writer: zone.epoch })));\n',
     to: '',
     violates: either(RECORD, REPLAY, UNAVAILABLE, TABLE, CONFIRMED),
-    faults: ['host-crash', 'log-away', 'drain-in-outage'],
+    faults: ['crash-in-outage'],
   },
   'an item that is taken stays on the ground': {
     file: 'modules/worlds/zone.ts',

@@ -6,7 +6,7 @@ import { PATIENCE } from '@millrace/platform/testing';
 import { FAULT_NAMES } from './faults.ts';
 import { MUTANTS } from './mutants.ts';
 
-/** Within so many seeds a planted bug must show. */
+/** Within so many seeds a planted bug must show. Each shows in a tenth of them or more, so that one is missed once in a thousand million runs. */
 const MUTANT_SEEDS = 200;
 const MUTANT_MS_MAX = 120_000 * PATIENCE;
 

@@ -110,6 +110,8 @@ export class Machine implements Clock {
   isUp = true;
   /** How far its wall clock is off, ms. */
   offsetMs = 0;
+  /** How long, at most, it has something else to do before it comes to what is next, ms: what arrives meanwhile it finds together. */
+  busyMs = 0;
   #life = 0;
   #isPaused = false;
   #held: (() => void)[] = [];
@@ -128,7 +130,7 @@ export class Machine implements Clock {
   }
 
   soon(callback: () => void): void {
-    this.after(0, callback);
+    this.after(this.busyMs === 0 ? 0 : this.scheduler.between(0, this.busyMs), callback);
   }
 
   after(ms: number, callback: () => void): () => void {

@@ -98,10 +98,12 @@ export interface ZoneHostParts {
   readonly clock: Clock;
   /** In a simulation, one that fails. */
   readonly definition?: typeof worldZone;
+  /** Time between two snapshots of a zone, ms. */
+  readonly hotEveryMs?: number;
   readonly send: (message: FromHost) => void;
 }
 
-export function runZoneHost(begin: Begin, { stores, spool, clock, definition, send }: ZoneHostParts): RunningZoneHost {
+export function runZoneHost(begin: Begin, { stores, spool, clock, definition, hotEveryMs, send }: ZoneHostParts): RunningZoneHost {
   const { id, incarnation, plan, leaseMs } = begin;
   const world = new WorldHost({ clock, plan, send });
   const decided = new Map<string, number>();
@@ -111,6 +113,7 @@ export function runZoneHost(begin: Begin, { stores, spool, clock, definition, se
     cold: begin.recoverFrom.includes('cold') ? stores.cold : unread(stores.cold),
     spool,
     clock,
+    ...(hotEveryMs !== undefined && { hotEveryMs }),
     random: secretNumbers(begin.randomSecret),
     ...world.hooks,
     onDecided: (batch, state) => {

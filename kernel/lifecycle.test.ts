@@ -214,6 +214,24 @@ describe('a release', () => {
     assert.equal(host.status(gate), 'stopped');
   });
 
+  test('that waits for the log, of a zone that lost events and then fails, ends when the log is back', async () => {
+    const { host, clock, log } = newHost([turnstile], { spool: new MemorySpool(0) });
+    await settled(clock, host.open(gate));
+    host.tell(gate, admit(4));
+    await clock.settle();
+    log.away = 'gone';
+    host.tell(gate, admit(2));
+    await clock.settle();
+    const released = host.release(gate);
+    host.tell(gate, { type: 'BreakHalfway' });
+    await clock.settle();
+    log.away = null;
+    await Promise.all([released, clock.advance(10_000)]);
+    const next = newHost([turnstile], { log });
+    await settled(next.clock, next.host.open(gate));
+    assert.equal(admittedIn(next.host.view(gate)), 4);
+  });
+
   test('that ends because the zone was let go of leaves the zone alone that was opened since', async () => {
     const { host, clock, log } = newHost([turnstile]);
     await settled(clock, host.open(gate));

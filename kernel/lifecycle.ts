@@ -151,15 +151,19 @@ export class Lifecycle {
   async #release(entry: ZoneEntry): Promise<void> {
     const { address } = entry.zone;
     const { outbox, snapshots, turns } = this.#parts;
-    const gone = entry.gone.promise;
-    await Promise.race([outbox.flowing(), gone]);
-    if (entry.status === 'active') {
-      this.#enter(entry, 'releasing');
-      turns.finish(entry);
-    }
+    const orGone = <T>(work: Promise<T>) => Promise.race([work, entry.gone.promise]);
     const durable = () => new Promise<Refused | null>((resolve) => outbox.whenDurable(address, entry.zone.seq, resolve));
-    // A refusal says that events were lost; the log has the zone once that is bridged, which only a sound state can.
-    while (await Promise.race([durable(), gone])) if (entry.lostFrom !== null && !entry.isSound) break;
+    // Only a sound state can stand for what was lost. Without one, the next owner has what is on record.
+    const isBroken = () => entry.lostFrom !== null && !entry.isSound;
+    // A refusal says that events were lost; they are bridged once the outbox flows again.
+    for (let isLost = true; isLost && !isBroken(); ) {
+      await orGone(outbox.flowing());
+      if (entry.status === 'active') {
+        this.#enter(entry, 'releasing');
+        turns.finish(entry);
+      }
+      isLost = !isBroken() && Boolean(await orGone(durable()));
+    }
     await Promise.all([snapshots.take(entry, 'hot'), snapshots.take(entry, 'cold')]);
     this.drop(entry, `${address} moves to another host.`);
   }

@@ -50,6 +50,11 @@ describe('the outbox', () => {
     assert.deepEqual([bridge?.zone, bridge?.firstSeq, bridge?.loss?.lastSeq], [gate, 2, 3]);
     assert.equal(host.figures().outbox.mode, 'flowing');
     assert.ok(troubles.some(({ message }) => message.includes('given up')));
+    // It was decided, so a person can still find it.
+    assert.deepEqual(
+      spool.givenUp.map(({ zone, firstSeq }) => [zone, firstSeq]),
+      [[gate, 3]],
+    );
     host.tell(gate, { type: 'Admit', people: 1 });
     await clock.settle();
     assert.deepEqual(seqs(log, gate), [1, 4]);
@@ -81,6 +86,19 @@ describe('the outbox', () => {
     await second.clock.advance(1_000);
     assert.deepEqual(seqs(first.log, gate), [1, 2]);
     assert.equal((second.host.view(gate)?.state as Turnstile).admitted, 31);
+  });
+
+  test('a spool that a crash left behind is written though no zone is opened', async () => {
+    const first = newHost([turnstile]);
+    await first.host.open(gate);
+    first.log.away = 'gone';
+    first.host.tell(gate, { type: 'Admit', people: 30 });
+    await first.clock.settle();
+    first.log.away = null;
+    const second = newHost([turnstile], { log: first.log, spool: first.spool });
+    await second.clock.settle();
+    assert.deepEqual(seqs(first.log, gate), [1]);
+    assert.equal(second.spool.batches, 0);
   });
 
   test('with the spool full, durable commands are refused, losses are counted, and a checkpoint keeps replay exact', async () => {

@@ -71,6 +71,8 @@ export class Outbox {
     this.#observers = observers;
     this.#onStale = onStale;
     this.#spooling = options.spool.batches > 0;
+    // What an earlier run left is written whether or not any zone is opened here.
+    options.clock.soon(() => this.#pump());
   }
 
   /** Takes decided batches; never blocks, never fails. */
@@ -242,8 +244,8 @@ export class Outbox {
   #nextGroup(): Pick<Flight, 'batches' | 'spooled'> {
     if (this.#spooling) {
       for (let spooled = this.#oldestSpooled(); spooled.length > 0; spooled = this.#oldestSpooled()) {
-        if (!this.#gaps.has((spooled[0] as EventBatch).zone)) return { batches: spooled, spooled: true };
-        this.#options.spool.drop(spooled.length);
+        if (!this.#isBehindGap(spooled[0] as EventBatch)) return { batches: spooled, spooled: true };
+        this.#options.spool.giveUp(spooled.length);
         for (const batch of spooled) this.#lose(batch, this.#gaps.get(batch.zone));
       }
       this.#gaps.clear();
@@ -258,14 +260,16 @@ export class Outbox {
     return { batches: this.#queue.splice(0, count), spooled: false };
   }
 
-  /** Batches that are alike: all of zones whose record has a gap, or none. */
+  /** Batches that are alike: all of them behind a gap, or none. */
   #oldestSpooled(): EventBatch[] {
     const oldest = this.#options.spool.oldest(SPOOLED_EVENTS_MAX);
-    const [first] = oldest;
-    if (!first || this.#gaps.size === 0) return oldest;
-    const isLost = this.#gaps.has(first.zone);
-    const end = oldest.findIndex(({ zone }) => this.#gaps.has(zone) !== isLost);
+    const isLost = oldest[0] && this.#isBehindGap(oldest[0]);
+    const end = oldest.findIndex((batch) => this.#isBehindGap(batch) !== isLost);
     return end < 0 ? oldest : oldest.slice(0, end);
+  }
+
+  #isBehindGap(batch: EventBatch): boolean {
+    return lastSeqOf(batch) >= (this.#gaps.get(batch.zone) ?? Number.POSITIVE_INFINITY);
   }
 
   #enqueue(batch: EventBatch): void {

@@ -30,7 +30,8 @@ export interface ZoneLog {
   /**
    * Resolves when the batches are durable, with what became of each, in order. A batch that the log has already is
    * taken as written (so a retry after an unclear failure is safe); one of an older epoch is `stale`.
-   * Rejects when the log cannot be reached; then nothing is known of any of them.
+   * Rejects when the log cannot be reached; then nothing is known of any of them. Rejects with SequenceGap when one does not
+   * follow what the log has and what comes before it; then none of them is written.
    * @param onTaken called before, when a crash of this process alone would not lose them any more: the next may follow
    */
   append(batches: readonly EventBatch[], onTaken?: () => void): Promise<Appended[]>;
@@ -83,6 +84,8 @@ export interface Spool {
   oldest(eventsMax: number): EventBatch[];
   /** Forgets the `count` oldest. */
   drop(count: number): void;
+  /** Forgets the `count` oldest, which the log will never take; a person finds them where the spool keeps them. */
+  giveUp(count: number): void;
   /** All batches of a zone, oldest first. */
   ofZone(zone: ZoneAddress): EventBatch[];
   /** How many events there are of a zone; reads nothing. */

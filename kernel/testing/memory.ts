@@ -90,16 +90,22 @@ export class MemoryLog implements ZoneLog {
 
   async append(batches: readonly EventBatch[]): Promise<Appended[]> {
     this.#reach();
+    const heads = new Map<ZoneAddress, { epoch: number; seq: number }>();
+    const taken: EventBatch[] = [];
     const outcome = batches.map((batch): Appended => {
-      const head = this.#headOf(batch.zone);
+      const head = heads.get(batch.zone) ?? { ...this.#headOf(batch.zone) };
       const rest = admit(batch, head);
       if (rest === 'stale') return 'stale';
       if (rest !== 'known') {
         head.seq = lastSeqOf(rest);
-        this.batches.push(structuredClone(rest));
+        heads.set(batch.zone, head);
+        taken.push(structuredClone(rest));
       }
-      return { at: this.batches.length };
+      return { at: this.batches.length + taken.length };
     });
+    // All or nothing: what would leave a hole takes the others with it.
+    for (const [zone, head] of heads) this.#heads.set(zone, head);
+    this.batches.push(...taken);
     if (this.failAfterWriting) throw new Error('the answer was lost');
     return outcome;
   }
@@ -149,6 +155,7 @@ export class MemorySnapshots implements SnapshotStore {
 /** A spool in memory; `bytes` counts events. */
 export class MemorySpool implements Spool {
   #batches: EventBatch[] = [];
+  readonly givenUp: EventBatch[] = [];
   readonly bytesMax: number;
 
   constructor(bytesMax = 1_000_000) {
@@ -182,6 +189,10 @@ export class MemorySpool implements Spool {
 
   drop(count: number): void {
     this.#batches.splice(0, count);
+  }
+
+  giveUp(count: number): void {
+    this.givenUp.push(...this.#batches.splice(0, count));
   }
 
   ofZone(zone: ZoneAddress): EventBatch[] {

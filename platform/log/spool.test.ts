@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import type { EventBatch } from '@millrace/kernel';
+import fc from 'fast-check';
 import { openSpool } from './spool.ts';
 import { diskOf } from './spool-disk.ts';
 
@@ -94,11 +95,72 @@ describe('the spool', () => {
     const second = openSpool(folder, MIB, (message) => told.push(message));
     assert.deepEqual(seqs(second.oldest(100)), [1, 4]);
     assert.equal(told.length, 2);
-    assert.match(told[0] ?? '', /the record at byte \d+ of 00000001.spool in the spool is damaged and was set aside/);
+    assert.match(
+      told[0] ?? '',
+      /\d+ bytes at byte \d+ of 00000001.spool in the spool are damaged and were set aside as 00000001.spool.damaged-at-\d+$/,
+    );
     assert.equal(readdirSync(folder).filter((name) => name.includes('damaged')).length, 2);
     second.drop(2);
     assert.equal(second.batches, 0);
     second.close();
+  });
+
+  test('fault 23: a record whose length is damaged takes only itself with it, however it is damaged', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.integer({ min: 1, max: 400 }), { minLength: 2, maxLength: 12 }),
+        fc.nat(),
+        fc.uint8Array({ minLength: 4, maxLength: 12 }),
+        (sizes, which, garbage) => {
+          rmSync(folder, { recursive: true, force: true });
+          const first = openSpool(folder, MIB);
+          const path = join(folder, '00000001.spool');
+          const starts = sizes.map((size, index) => {
+            const at = index === 0 ? 0 : statSync(path).size;
+            first.add([batch(index + 1, size)]);
+            return at;
+          });
+          first.close();
+          const content = readFileSync(path);
+          const victim = which % sizes.length;
+          const at = starts[victim] ?? 0;
+          const before = content.subarray(at, at + garbage.length).toString('hex');
+          content.set(garbage, at);
+          writeFileSync(path, content);
+          const isDamaged = content.subarray(at, at + garbage.length).toString('hex') !== before;
+          const expected = sizes.map((_size, index) => index + 1).filter((seq) => !isDamaged || seq !== victim + 1);
+          const told: string[] = [];
+          const second = openSpool(folder, MIB, (message) => told.push(message));
+          assert.deepEqual(seqs(second.oldest(10_000)), expected);
+          assert.equal(told.length, isDamaged ? 1 : 0);
+          const aside = readdirSync(folder).find((name) => name.includes('damaged-at'));
+          if (isDamaged)
+            assert.deepEqual(readFileSync(join(folder, aside ?? '')), content.subarray(at, starts[victim + 1] ?? content.length));
+          // What is added now and read again is whole.
+          second.add([batch(99)]);
+          second.close();
+          const third = openSpool(folder, MIB);
+          assert.deepEqual(seqs(third.oldest(10_000)), [...expected, 99]);
+          third.close();
+        },
+      ),
+      { numRuns: 200 },
+    );
+  });
+
+  test('keeps what is given up beside it, as it was written', () => {
+    const told: string[] = [];
+    const spool = openSpool(folder, MIB, (message) => told.push(message));
+    spool.add([batch(1), batch(2), batch(3)]);
+    const written = readFileSync(join(folder, '00000001.spool'));
+    spool.drop(1);
+    spool.giveUp(1);
+    assert.deepEqual(seqs(spool.oldest(100)), [3]);
+    const [name = ''] = readdirSync(folder).filter((each) => each.includes('given-up-at'));
+    const kept = readFileSync(join(folder, name));
+    assert.ok(kept.length > 0 && written.includes(kept));
+    assert.match(told[0] ?? '', /^1 batches of zone\/even are given up and were set aside as 00000001.spool.given-up-at-\d+$/);
+    spool.close();
   });
 
   test('ends where a file has grown and was not written: zeros are no record', () => {

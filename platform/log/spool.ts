@@ -1,11 +1,13 @@
 import { crc32 } from 'node:zlib';
-import type { EventBatch, Spool, ZoneAddress } from '@millrace/kernel';
+import { type EventBatch, messageOf, type Spool, type ZoneAddress } from '@millrace/kernel';
 import { Packr } from 'msgpackr';
 import { diskOf, type SpoolDisk, type SpoolFile } from './spool-disk.ts';
 
 const SEGMENT_BYTES = 8 * 1024 * 1024;
 /** Length and CRC-32, four bytes each, before every batch. */
 const HEADER_BYTES = 8;
+/** What msgpackr writes first of an object. */
+const BODY_BEGINS = new Packr().pack({ zone: '' }).subarray(0, 2);
 /** Says which record is the oldest that counts. */
 const MARK = 'read-up-to';
 
@@ -24,14 +26,14 @@ interface Entry {
   readonly zone: ZoneAddress;
 }
 
-/** A record is not what was written; its bytes are kept beside the segments. */
+/** Told of what the log will not get, and where its bytes are kept: beside the segments. */
 type OnDamage = (message: string) => void;
 
 /**
  * The outbox’s overflow: segment files of length-prefixed, checksummed batches. Writes go to the operating system and
- * are not waited for on the disk, so they survive a crash of the process. A record that was torn off ends its segment; one that is damaged is set aside.
+ * are not waited for on the disk, so they survive a crash of the process. What is damaged is set aside, and what follows it is read.
  * @param bytesMax quota; beyond it, or when the disk is full, `add` takes no more
- * @param onDamage is told of each record that is damaged
+ * @param onDamage is told of what is damaged, and of what is given up
  */
 export function openSpool(folder: string | SpoolDisk, bytesMax: number, onDamage: OnDamage = () => {}): FileSpool {
   return new FileSpool(typeof folder === 'string' ? diskOf(folder) : folder, bytesMax, onDamage);
@@ -125,6 +127,16 @@ export class FileSpool implements Spool {
     }
   }
 
+  giveUp(count: number): void {
+    const given = this.#entries.slice(this.#first, this.#first + count);
+    const [oldest] = given;
+    if (!oldest) return;
+    const records = given.map(({ segment, at, bytes }) => segment.file.read(at, bytes));
+    const kept = this.#keep(`${oldest.segment.name}.given-up-at-${oldest.at}`, Buffer.concat(records));
+    this.#onDamage(`${given.length} batches of ${[...new Set(given.map(({ zone }) => zone))].join(', ')} are given up and ${kept}`);
+    this.drop(count);
+  }
+
   ofZone(zone: ZoneAddress): EventBatch[] {
     return this.#entries
       .slice(this.#first)
@@ -192,22 +204,30 @@ export class FileSpool implements Spool {
   #bodyOf({ segment, at, bytes }: Entry): Buffer | null {
     const record = segment.file.read(at, bytes);
     if (isSound(record, 0)) return record.subarray(HEADER_BYTES);
-    this.#setAside(segment, at, record);
+    this.#setAsideDamaged(segment, at, record);
     return null;
   }
 
-  #setAside({ name }: Segment, at: number, record: Buffer): void {
-    const aside = `${name}.damaged-at-${at}`;
+  #setAsideDamaged(segment: Segment, at: number, bytes: Buffer): void {
+    const aside = `${segment.name}.damaged-at-${at}`;
     if (this.#disk.list().includes(aside)) return;
-    const file = this.#disk.open(aside);
+    const kept = this.#keep(aside, bytes);
+    this.#onDamage(`${bytes.length} bytes at byte ${at} of ${segment.name} in the spool are damaged and ${kept}`);
+  }
+
+  /** @returns what became of it, in words */
+  #keep(name: string, bytes: Buffer): string {
     try {
-      file.write(record, 0);
-    } catch {
-      // On a full disk there is no room for it; what it was is told all the same.
-    } finally {
-      file.close();
+      const file = this.#disk.open(name);
+      try {
+        file.write(bytes, 0);
+      } finally {
+        file.close();
+      }
+      return `were set aside as ${name}`;
+    } catch (error) {
+      return `could not be set aside: ${messageOf(error)}`;
     }
-    this.#onDamage(`the record at byte ${at} of ${name} in the spool is damaged and was set aside as ${aside}`);
   }
 
   /** What an earlier process left behind, from its mark on. A repeat does no harm: the log knows what it has. */
@@ -222,34 +242,33 @@ export class FileSpool implements Spool {
       const segment = this.#openSegment(number);
       const size = segment.file.size();
       const content = segment.file.read(0, size);
-      for (let at = 0; at + HEADER_BYTES <= size; ) {
-        const length = content.readUInt32BE(at);
-        const bytes = HEADER_BYTES + length;
-        const isWhole = isSound(content, at);
-        // One that was torn off is the last; one that is followed by another was whole, and is damaged.
-        if (!isWhole && !isFollowed(content, at)) break;
-        const body = content.subarray(at + HEADER_BYTES, at + bytes);
-        segment.bytes = at + bytes;
-        if (!isWhole) this.#setAside(segment, at, content.subarray(at, at + bytes));
-        else if (number > markSegment || (number === markSegment && at >= markAt)) {
-          const batch = this.#packr.unpack(body) as EventBatch;
+      const isLeft = (end: number) => number > markSegment || (number === markSegment && end > markAt);
+      for (let at = 0; at < size; ) {
+        if (!isSound(content, at)) {
+          const next = nextSound(content, at + 1);
+          const damaged = content.subarray(at, next);
+          // A file may have grown before it was written, and then ends with zeros.
+          if (isLeft(next) && damaged.some((byte) => byte !== 0)) this.#setAsideDamaged(segment, at, damaged);
+          at = next;
+          continue;
+        }
+        const bytes = HEADER_BYTES + content.readUInt32BE(at);
+        if (isLeft(at + bytes)) {
+          const batch = this.#packr.unpack(content.subarray(at + HEADER_BYTES, at + bytes)) as EventBatch;
           this.#enter({ segment, at, bytes, events: batch.events.length, zone: batch.zone });
         }
         at += bytes;
+        segment.bytes = at;
       }
     }
   }
 }
 
-/** Whether a sound record comes after one that is not. */
-function isFollowed(content: Buffer, at: number): boolean {
-  for (let next = at; next + HEADER_BYTES <= content.length; ) {
-    const length = content.readUInt32BE(next);
-    if (length === 0) return false;
-    next += HEADER_BYTES + length;
-    if (isSound(content, next)) return true;
-  }
-  return false;
+/** Where the next sound record begins, wherever a damaged one ends: its length may be what is damaged. The end, where none follows. */
+function nextSound(content: Buffer, from: number): number {
+  for (let body = content.indexOf(BODY_BEGINS, from + HEADER_BYTES); body >= 0; body = content.indexOf(BODY_BEGINS, body + 1))
+    if (isSound(content, body - HEADER_BYTES)) return body - HEADER_BYTES;
+  return content.length;
 }
 
 /** Whether a whole record with its checksum is there. Zeros, as a file that grew before it was written has them, are none. */

@@ -69,6 +69,10 @@ export const FAULTS = {
       disk.failure = 'none';
     };
   },
+  'disk-garbled': ({ hosts, scheduler }) => {
+    scheduler.pick(hosts).disk.garble();
+    return null;
+  },
   'disk-read-only': ({ hosts, scheduler }) => {
     const { disk } = scheduler.pick(hosts);
     disk.failure = 'read-only';

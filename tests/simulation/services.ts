@@ -374,6 +374,16 @@ export class SimulatedDisk implements SpoolDisk {
     this.#files.set(name, Buffer.concat([content.subarray(0, at + kept), Buffer.alloc(isGarbled ? length - kept : 0)]));
   }
 
+  /** A few bytes of a file are not what was written. */
+  garble(): void {
+    const [name, content] = this.#scheduler.pick([...this.#files, ['', Buffer.alloc(0)] as const]);
+    if (content.length === 0) return;
+    const at = Math.floor(this.#scheduler.between(0, content.length));
+    const garbled = Buffer.from(content);
+    for (let offset = at; offset < Math.min(at + 6, content.length); offset++) garbled[offset] = this.#scheduler.between(0, 256);
+    this.#files.set(name, garbled);
+  }
+
   #requireWorking(isChange: boolean): void {
     if (this.failure === 'io') throw new Error('EIO: i/o error');
     if (this.failure === 'read-only' && isChange) throw new Error('EROFS: read-only file system');

@@ -187,31 +187,4 @@ describe('a host', () => {
       [null, [{ id: 'a' }], [{ correlation: 'c' }], [{ actor: 'x' }], [{ tenant: 't' }]],
     );
   });
-
-  test('stateAt sees what the log does not have yet, up to the moment that is asked for', async () => {
-    const { host, clock, log } = newHost([turnstile]);
-    await settled(clock, host.open(gate));
-    for (let count = 0; count < 4; count++) {
-      if (count === 2) log.away = 'gone';
-      host.tell(gate, admitOne());
-      await clock.settle();
-      clock.jump(1_000);
-    }
-    const read = log.read.bind(log);
-    log.read = async function* (...asked) {
-      const away = log.away;
-      log.away = null;
-      yield* read(...asked);
-      log.away = away;
-    };
-    for (let seq = 0; seq <= 4; seq++) assert.equal((await settled(clock, host.stateAt(gate, { seq }))).seq, seq);
-    for (const [time, seq] of [
-      [999, 0],
-      [1_000, 1],
-      [2_500, 2],
-      [3_000, 3],
-      [9_000, 4],
-    ] as const)
-      assert.equal((await settled(clock, host.stateAt(gate, { time }))).seq, seq);
-  });
 });

@@ -1,11 +1,8 @@
-import { writerOf } from './batch.ts';
 import { type AnyZoneDefinition, type CommandMeta, kindOf, type Refused, type Reply, refused, type ZoneAddress } from './definition.ts';
 import type { HostFigures, HostOptions, SnapshotKind, ZoneStatus } from './host-options.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { Observers } from './observers.ts';
 import { Outbox } from './outbox.ts';
-import { Past } from './past.ts';
-import { boundsOf, type Moment, type RecoveryStep, recover } from './recovery.ts';
 import { Snapshots } from './snapshots.ts';
 import { Turns } from './turns.ts';
 import type { QueuedCommand, ZoneEntry } from './zone-entry.ts';
@@ -57,7 +54,7 @@ export class ZoneHost {
   async open(address: ZoneAddress): Promise<void> {
     if (this.#closed !== null) throw new Error(`${address} cannot be opened: this host is closed`);
     const entry = this.#entries.get(address) ?? this.#lifecycle.open(this.#definitionOf(address), address);
-    this.#use(entry);
+    entry.usedAt = ++this.#uses;
     if (entry.releasing !== null) return entry.releasing.then(() => this.open(address));
     if (entry.status === 'failed') return this.#lifecycle.rebuild(entry);
     return entry.bringUp;
@@ -85,7 +82,7 @@ export class ZoneHost {
   view(address: ZoneAddress): { state: unknown; seq: number; epoch: number } | undefined {
     const entry = this.#entries.get(address);
     if (!entry?.isSound) return undefined;
-    this.#use(entry);
+    entry.usedAt = ++this.#uses;
     const { state, seq, epoch } = entry.zone;
     return { state, seq, epoch };
   }
@@ -107,21 +104,6 @@ export class ZoneHost {
 
   addresses(kind?: string): ZoneAddress[] {
     return [...this.#entries.keys()].filter((address) => kind === undefined || kindOf(address) === kind);
-  }
-
-  /** What a zone was after event `seq`, or at `time`: the recovery ladder, stopped at that moment. */
-  async stateAt(address: ZoneAddress, moment: Moment): Promise<{ state: unknown; seq: number; steps: readonly RecoveryStep[] }> {
-    const definition = this.#definitionOf(address);
-    const end = boundsOf(moment);
-    const recovered = await recover(definition, address, this.#options, moment);
-    const past = new Past(definition, address, { ...recovered.checkpoint, seq: recovered.seq });
-    const epoch = this.#entries.get(address)?.zone.epoch ?? 0;
-    const unrecorded = this.#outbox.unrecorded(address).filter((batch) => writerOf(batch) >= epoch);
-    for (const batch of [...recovered.unrecorded, ...unrecorded]) {
-      if (batch.time > end.time) break;
-      past.apply(batch, end.seq);
-    }
-    return { state: past.checkpoint().state, seq: past.seq, steps: recovered.steps };
   }
 
   /** Snapshots one zone, unless it has not changed since its last one in that store. */
@@ -188,7 +170,7 @@ export class ZoneHost {
     const { mailbox } = entry;
     if (mailbox.length >= (this.#options.mailboxMax ?? MAILBOX_MAX)) return this.#busy(`${mailbox.length} commands wait at ${address}.`);
     mailbox.push(queued);
-    this.#use(entry);
+    entry.usedAt = ++this.#uses;
     this.#turns.schedule(entry);
     return null;
   }
@@ -227,10 +209,6 @@ export class ZoneHost {
   #busy(detail: string): Refused {
     this.#refusedBusy++;
     return refused('BUSY', detail);
-  }
-
-  #use(entry: ZoneEntry): void {
-    entry.usedAt = ++this.#uses;
   }
 
   #definitionOf(address: ZoneAddress): AnyZoneDefinition {

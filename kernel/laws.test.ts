@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { MemorySnapshots, newHost, type TurnstileCommand, turnstile } from './testing/index.ts';
+import { MemorySnapshots, newHost, stateAt, type TurnstileCommand, turnstile } from './testing/index.ts';
 
 const gate = 'turnstile/gate';
 
@@ -91,7 +91,7 @@ describe('laws of the kernel', () => {
       RUNS,
     ));
 
-  test('stateAt every seq equals the state that was live then', () =>
+  test('the state at every seq, from the record, equals the state that was live then', () =>
     fc.assert(
       fc.asyncProperty(commands, fc.uniqueArray(fc.nat(59)), async (input, pauses) => {
         const parts = newHost([turnstile], { options: { turnCommandsMax: 1 } });
@@ -104,7 +104,7 @@ describe('laws of the kernel', () => {
           states.set(view?.seq ?? 0, structuredClone(view?.state));
           if (pauses.includes(index)) await parts.host.snapshotAll('cold');
         }
-        for (const [seq, state] of states) assert.deepEqual((await parts.host.stateAt(gate, { seq })).state, state);
+        for (const [seq, state] of states) assert.deepEqual((await stateAt(parts, turnstile, gate, { seq })).state, state);
       }),
       { numRuns: 25 },
     ));

@@ -4,7 +4,7 @@ import { type AnyZoneDefinition, type Refused, refused, type ZoneAddress } from 
 import type { HostOptions, ZoneStatus } from './host-options.ts';
 import { type Observers, traceOf } from './observers.ts';
 import type { Outbox } from './outbox.ts';
-import { missingFrom, Past } from './past.ts';
+import { missingFrom } from './past.ts';
 import { type RecoveryStep, recover } from './recovery.ts';
 import type { Snapshots } from './snapshots.ts';
 import type { Turns } from './turns.ts';
@@ -114,7 +114,7 @@ export class Lifecycle {
     const recovered = await recover(zone.definition, address, options);
     requireHere(entry);
     const { takenOver } = entry;
-    const past = new Past(zone.definition, address, { ...recovered.checkpoint, seq: recovered.seq });
+    const { past } = recovered;
     // What was left on the spool counts, unless another owner has gone on without it. The newest writer there has written
     // everything anew that came before it; what others left beside it is of a branch that was given up.
     const left = [...(takenOver?.left ?? []), ...outbox.unrecorded(address)];

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { type EventBatch, lastSeqOf } from './batch.ts';
 import { defineZone } from './definition.ts';
 import type { RecoveryStep } from './recovery.ts';
-import { type ManualClock, MemoryLog, newHost, settled, type Turnstile, type TurnstileEvent, turnstile } from './testing/index.ts';
+import { type ManualClock, MemoryLog, newHost, settled, stateAt, type Turnstile, type TurnstileEvent, turnstile } from './testing/index.ts';
 
 const gate = 'turnstile/gate';
 const admit = (people = 1) => ({ type: 'Admit', people }) as const;
@@ -124,12 +124,12 @@ describe('a snapshot', () => {
     assert.deepEqual((await reopened({ log, hot })).outcomes, ['hot 2', 'replay 2']);
   });
 
-  test('at the moment that is asked for is where stateAt starts, by seq and by time', async () => {
-    const { host, clock } = await recorded(4, async (seq, parts) => {
+  test('at the moment that is asked for is where its answer starts, by seq and by time', async () => {
+    const parts = await recorded(4, async (seq, parts) => {
       if (seq === 2) await parts.host.snapshotAll('cold');
     });
     for (const moment of [{ seq: 2 }, { time: 2_000 }]) {
-      const { seq, steps } = await settled(clock, host.stateAt(gate, moment));
+      const { seq, steps } = await settled(parts.clock, stateAt(parts, turnstile, gate, moment));
       assert.equal(seq, 2);
       assert.deepEqual(
         steps.map(({ rung, outcome }) => `${rung} ${outcome}`),
@@ -141,7 +141,8 @@ describe('a snapshot', () => {
 
 describe('the log', () => {
   test('is read no further than the moment that is asked for', async () => {
-    const { host, clock, log } = await recorded(9);
+    const parts = await recorded(9);
+    const { clock, log } = parts;
     const read = log.read.bind(log);
     let count = 0;
     log.read = async function* (...given) {
@@ -150,7 +151,7 @@ describe('the log', () => {
         yield batch;
       }
     };
-    await settled(clock, host.stateAt(gate, { seq: 3 }));
+    await settled(clock, stateAt(parts, turnstile, gate, { seq: 3 }));
     assert.equal(count, 3);
   });
 

@@ -1,4 +1,4 @@
-import type { Checkpoint, EventBatch } from './batch.ts';
+import type { EventBatch } from './batch.ts';
 import { ANSWER_MS_MAX, messageOf, whileItGives, within } from './deadline.ts';
 import type { AnyZoneDefinition, ZoneAddress } from './definition.ts';
 import { Past, stateOf } from './past.ts';
@@ -21,8 +21,7 @@ export interface RecoveryStep {
 }
 
 interface Recovered {
-  readonly checkpoint: Checkpoint;
-  readonly seq: number;
+  readonly past: Past;
   readonly position: LogPosition | null;
   /** Of the newest owner that is known to have decided or seen it; 0 when there was none. */
   readonly epoch: number;
@@ -34,11 +33,6 @@ interface Recovered {
 /** A moment of a zone’s past: after the event `seq`, or after everything decided up to `time` (epoch ms). */
 export type Moment = { readonly seq: number } | { readonly time: number };
 
-/** A moment as two bounds, of which one is infinite. */
-export function boundsOf(moment?: Moment): { readonly seq: number; readonly time: number } {
-  return { seq: Number.POSITIVE_INFINITY, time: Number.POSITIVE_INFINITY, ...moment };
-}
-
 /**
  * Brings a zone back: newest hot snapshot, else newest cold one that is whole, else nothing; then the log’s tail.
  * With `until` the same code answers what the zone was at a past moment.
@@ -46,7 +40,7 @@ export function boundsOf(moment?: Moment): { readonly seq: number; readonly time
  */
 export async function recover(definition: AnyZoneDefinition, zone: ZoneAddress, record: ZoneRecord, until?: Moment): Promise<Recovered> {
   const { clock, log } = record;
-  const end = boundsOf(until);
+  const end = { seq: Number.POSITIVE_INFINITY, time: Number.POSITIVE_INFINITY, ...until };
   const steps: RecoveryStep[] = [];
   const timed = (rung: RecoveryStep['rung']) => {
     const started = clock.elapsed();
@@ -69,7 +63,7 @@ export async function recover(definition: AnyZoneDefinition, zone: ZoneAddress, 
     }
   });
   note(past.seq);
-  return { checkpoint: past.checkpoint(), seq: past.seq, position, epoch, unrecorded, steps };
+  return { past, position, epoch, unrecorded, steps };
 }
 
 /** The newest snapshot of a store that can be used; undefined when there is none. Notes what was tried. */

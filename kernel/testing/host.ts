@@ -1,7 +1,8 @@
 import type { EventBatch } from '../batch.ts';
-import type { AnyZoneDefinition } from '../definition.ts';
+import type { AnyZoneDefinition, ZoneAddress } from '../definition.ts';
 import { ZoneHost } from '../host.ts';
 import type { HostOptions, HostTrouble } from '../host-options.ts';
+import { type Moment, recover } from '../recovery.ts';
 import { ManualClock, MemoryLog, MemorySnapshots, MemorySpool } from './memory.ts';
 import { openNumbers } from './open-numbers.ts';
 
@@ -38,4 +39,10 @@ export function newHost(definitions: AnyZoneDefinition[], parts: Partial<TestHos
   });
   for (const definition of definitions) host.register(definition);
   return { host, clock, log, hot, cold, spool, decided, troubles };
+}
+
+/** What a zone was at a moment, as its record tells. */
+export async function stateAt(record: TestHost, definition: AnyZoneDefinition, zone: ZoneAddress, moment: Moment) {
+  const { past, steps } = await recover(definition, zone, record, moment);
+  return { state: past.checkpoint().state, seq: past.seq, steps };
 }

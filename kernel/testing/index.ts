@@ -1,5 +1,5 @@
 export { given } from './given.ts';
-export { newHost, type TestHost } from './host.ts';
+export { newHost, stateAt, type TestHost } from './host.ts';
 export { ManualClock, MemoryLog, MemorySnapshots, MemorySpool } from './memory.ts';
 export { openNumbers } from './open-numbers.ts';
 export { CountingClock, settled } from './timers.ts';

@@ -1,5 +1,5 @@
 import type { SeenObject, ZoneId } from '@millrace/contracts';
-import { type Clock, type Moment, Past, recover, type SnapshotStore, type ZoneLog, zoneAddress } from '@millrace/kernel';
+import { type Clock, type Moment, recover, type SnapshotStore, type ZoneLog, zoneAddress } from '@millrace/kernel';
 import { hashOf } from './inspect.ts';
 import { objectsOf } from './views.ts';
 import { type World, worldZone } from './zone.ts';
@@ -30,9 +30,9 @@ export interface PastZone {
 
 /** What a zone was at a past moment, from its record alone; the live zone knows nothing of it. */
 export async function zoneAtMoment(record: WorldRecord, zone: ZoneId, moment: Moment): Promise<PastZone> {
-  const { checkpoint, seq } = await recover(worldZone, zoneAddress(worldZone.kind, zone), record, moment);
-  const state = checkpoint.state as World;
-  return { state, seq, hash: hashOf(state) };
+  const { past } = await recover(worldZone, zoneAddress(worldZone.kind, zone), record, moment);
+  const state = past.checkpoint().state as World;
+  return { state, seq: past.seq, hash: hashOf(state) };
 }
 
 export interface ReplayedMoment {
@@ -49,8 +49,7 @@ export async function replayZone(
   { from, to, stepMs }: { from: number; to: number; stepMs: number },
 ): Promise<ReplayedMoment[]> {
   const address = zoneAddress(worldZone.kind, zone);
-  const start = await recover(worldZone, address, record, { time: from });
-  const past = new Past(worldZone, address, { ...start.checkpoint, seq: start.seq });
+  const { past, position } = await recover(worldZone, address, record, { time: from });
   const moments: ReplayedMoment[] = [];
   let due = from;
   const showUpTo = (time: number) => {
@@ -60,7 +59,7 @@ export async function replayZone(
       else moments.push({ time: due, seq: past.seq, ...shown(past.checkpoint().state as World) });
     }
   };
-  for await (const batch of record.log.read(address, past.seq, start.position)) {
+  for await (const batch of record.log.read(address, past.seq, position)) {
     if (batch.time > to) break;
     // Everything decided at a moment belongs to it, so what is due before this batch is shown first.
     showUpTo(batch.time - 1);

@@ -5,6 +5,7 @@ import { ManualClock, openNumbers } from '@millrace/kernel/testing';
 import { openLmdbLog, openSpool } from '@millrace/platform/log';
 import { openFileSnapshots, openLmdbSnapshots } from '@millrace/platform/snapshots';
 import { hashOf, type World, worldZone, zoneAtMoment } from '@millrace/worlds';
+import { Packr } from 'msgpackr';
 import { inFolder, quantile, report } from './measure.ts';
 
 /*
@@ -13,11 +14,13 @@ import { inFolder, quantile, report } from './measure.ts';
  */
 
 const EVENTS = 1_000_000;
+const packr = new Packr();
 const MOMENTS = 100;
 const PLAYERS = 100;
 const TICK_MS = 50;
 /** A player moves every so many ticks. */
 const TICKS_PER_MOVE = 10;
+const TICKS_PER_FLUSH = 20;
 const STEP_CM = 200;
 const ZONE = '0-0';
 const PLAN: WorldPlan = { seed: 11, columns: 1, rows: 1, monsters: 8, items: 24 };
@@ -65,14 +68,22 @@ await inFolder(async (folder) => {
       host.tell(address, { type: 'Move', player: `p${player}`, session: `s${player}`, n, x, y });
     }
     await clock.advance(TICK_MS);
+    // Its clock is faster than the disk: without this the log would seem to be silent.
+    if (tick % TICKS_PER_FLUSH === 0) await host.recorded();
   }
-  await host.flushed();
+  await host.recorded();
   const took: number[] = [];
+  // What no answer can do without: a state of that size unpacked, and the hash of it.
+  const bare: number[] = [];
+  const packed = packr.pack(host.view(address)?.state);
   let same = 0;
   for (const [seq, hash] of live) {
     const started = performance.now();
     const past = await zoneAtMoment({ log, hot, cold, clock }, ZONE, { seq });
     took.push(performance.now() - started);
+    const bareStarted = performance.now();
+    hashOf(packr.unpack(packed) as World);
+    bare.push(performance.now() - bareStarted);
     if (past.hash === hash) same++;
   }
   const minutes = Math.round((clock.now() - Date.UTC(2026, 0, 1)) / 60_000);
@@ -86,9 +97,9 @@ await inFolder(async (folder) => {
   report({
     what: 'time travel: what a zone was then, p99',
     ours: quantile(took, 0.99),
-    bare: null,
+    bare: quantile(bare, 0.99),
     unit: 'ms',
-    budget: { kind: '<=', value: 3_000 },
+    budget: { kind: '<=', value: 500 },
     note: `p50 ${quantile(took, 0.5).toFixed(0)} ms; ${PLAYERS} players, ${minutes} minutes of play`,
   });
 });

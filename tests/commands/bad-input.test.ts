@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { Problem, Source } from '@millrace/contracts';
+import { PATIENCE } from '@millrace/platform/testing';
 import { type ServerProcess, startServer } from '../server.ts';
 
 /*
@@ -24,7 +25,7 @@ describe('a command with bad input', () => {
     const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, ...args], {
       cwd: folder,
       encoding: 'utf8',
-      timeout: 20_000,
+      timeout: 20_000 * PATIENCE,
       env: { ...process.env, MILLRACE_CWD: folder, ...env },
     });
     return { status, output: stdout + stderr };
@@ -81,7 +82,7 @@ describe('a command with bad input', () => {
     const taken = createServer().listen(0, '127.0.0.1');
     await once(taken, 'listening');
     const { port } = taken.address() as AddressInfo;
-    const { status, output } = millrace(['up', '--data', join(folder, 'busy'), '--port', String(port)]);
+    const { status, output } = millrace(['up', '--data', join(folder, 'busy'), '--port', String(port)], { MILLRACE_WORLDS__TCP_PORT: '0' });
     taken.close();
     assert.equal(status, 1, output);
     assert.match(output, new RegExp(`port ${port} .* is taken`));
@@ -273,7 +274,7 @@ describe('a request with bad input', () => {
       cwd: folder,
       encoding: 'utf8',
       env: { ...process.env, MILLRACE_CWD: folder },
-      timeout: 20_000,
+      timeout: 20_000 * PATIENCE,
     });
     assert.equal(status, 1, stderr);
     assert.match(stderr, /in use by another Millrace/);

@@ -48,6 +48,8 @@ describe('a gateway before two servers', left, () => {
       MILLRACE_GATEWAY__REACHED_AT: `http://127.0.0.1:${ports.one}`,
       MILLRACE_WORLDS__COLUMNS: '1',
       MILLRACE_WORLDS__ROWS: '1',
+      // Otherwise the one above its own, which may be another's.
+      MILLRACE_WORLDS__TCP_PORT: '0',
     });
   const startTwo = () => start('two', { MILLRACE_GATEWAY__REACHED_AT: `http://127.0.0.1:${ports.two}`, MILLRACE_WORLDS__ENABLED: 'false' });
   const servers = () => owner.get<Server[]>('GET', '/servers');

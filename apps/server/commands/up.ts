@@ -5,7 +5,7 @@ import { type Running, startPlatform } from '../platform.ts';
 import { type ServingFlags, settingsFor } from './settings.ts';
 
 /** Longest an orderly end may take; then the process ends anyway, and the log is what it is. */
-const STOP_MS_MAX = 10_000;
+const STOP_MS_MAX = 25_000;
 
 export const CONSOLE_FOLDER = join(import.meta.dirname, '..', '..', 'web', 'dist');
 

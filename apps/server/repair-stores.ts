@@ -1,8 +1,8 @@
-import { existsSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { SnapshotStore } from '@millrace/kernel';
 import type { Settings } from '@millrace/platform/config';
-import { type RepairReport, repairLog } from '@millrace/platform/log';
+import { type RepairReport, readSpool, repairLog, type SpooledEvents } from '@millrace/platform/log';
 import { openFileSnapshots, openLmdbSnapshots } from '@millrace/platform/snapshots';
 import { openSeries } from './platform.ts';
 import { damageOf, isHalfRepaired, type LmdbStore, lmdbStores, repairedOf, setAside } from './stores.ts';
@@ -40,15 +40,30 @@ async function repairOne({ name, folder }: LmdbStore): Promise<void> {
   const part = dirname(folder);
   const hotFolder = join(part, 'snapshots', 'hot');
   const hot = existsSync(hotFolder) ? openLmdbSnapshots(hotFolder) : null;
-  const stores: SnapshotStore[] = [...(hot ? [hot] : []), openFileSnapshots(join(part, 'snapshots', 'cold'))];
-  const report = await repairLog(folder, made, stores).finally(() => hot?.close());
+  const snapshots: SnapshotStore[] = [...(hot ? [hot] : []), openFileSnapshots(join(part, 'snapshots', 'cold'))];
+  const spools = readSpools(join(part, 'spool'), (message) => console.log(`${name}: ${message}`));
+  let report: RepairReport;
+  try {
+    report = await repairLog(folder, made, { snapshots, spools });
+  } finally {
+    for (const spool of spools) spool.close();
+    await hot?.close();
+  }
   const kept = setAside(folder, true);
   renameSync(made, folder);
   for (const line of linesOf(report)) console.log(`${name}: ${line}`);
   console.log(`${name}: the damaged log is kept in ${kept}; remove it when nothing more is needed of it.`);
 }
 
-function linesOf({ records, events, gaps, fromSnapshots, setBack, broken }: RepairReport): string[] {
+/** The spool of a part of the server, or, in folders below it, of each of its hosts. */
+function readSpools(folder: string, onDamage: (message: string) => void): SpooledEvents[] {
+  if (!existsSync(folder)) return [];
+  const hosts = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+  const folders = [folder, ...hosts.map(({ name }) => join(folder, name))];
+  return folders.flatMap((each) => readSpool(each, onDamage) ?? []);
+}
+
+function linesOf({ records, events, gaps, restored, fromSnapshots, setBack, broken }: RepairReport): string[] {
   const listed = <T>(list: readonly T[], line: (one: T) => string) => [
     ...list.slice(0, LISTED_MAX).map(line),
     ...(list.length > LISTED_MAX ? [`... and ${list.length - LISTED_MAX} more like that`] : []),
@@ -57,6 +72,10 @@ function linesOf({ records, events, gaps, fromSnapshots, setBack, broken }: Repa
     `${records} records with ${events} events were read.`,
     ...(gaps.length === 0 ? ['No gap was found.'] : []),
     ...listed(gaps, ({ partition, from, to }) => `gap: offsets ${from} to ${to - 1} of partition ${partition} could not be read.`),
+    ...listed(
+      restored,
+      ({ zone, first, last }) => `${zone}: events ${first} to ${last}, which the log lacked, were taken from a spool or a snapshot.`,
+    ),
     ...listed(
       fromSnapshots,
       ({ zone, after, seq }) => `${zone}: events ${after + 1} to ${seq} are lost; its state is that of its snapshot at ${seq}.`,

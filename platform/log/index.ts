@@ -12,6 +12,7 @@ export {
 } from './event-log.ts';
 export { openLmdbLog } from './lmdb-log.ts';
 export { type EventReactor, type Reaction, reactorProjection } from './reactor-projection.ts';
-export { type RepairReport, repairLog } from './repair.ts';
+export { type RepairReport, type RepairSources, repairLog } from './repair.ts';
 export { type FileSpool, openSpool } from './spool.ts';
 export type { SpoolDisk, SpoolFile } from './spool-disk.ts';
+export { readSpool, type SpooledEvents } from './spooled-events.ts';

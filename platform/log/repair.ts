@@ -1,19 +1,40 @@
-import { type EventBatch, lastSeqOf, type Snapshot, type SnapshotStore, writerOf, type ZoneAddress } from '@millrace/kernel';
+import {
+  type EventBatch,
+  lastSeqOf,
+  type Snapshot,
+  type SnapshotLabel,
+  type SnapshotStore,
+  writerOf,
+  type ZoneAddress,
+} from '@millrace/kernel';
 import { open } from 'lmdb';
-import { type Head, PARTITIONS, partitionIndex, STATE, shapedBy } from './lmdb-log.ts';
+import { continuationOf, type Part, type SnapshotOutline } from './continuation.ts';
+import { type Head, PARTITIONS, partitionIndex, STATE, shapedBy, widthOf } from './lmdb-log.ts';
 import { gapsIn, salvageLog, widthOfRecord } from './salvage.ts';
+import type { SpooledEvents } from './spooled-events.ts';
 
 /** Claims that the damaged log may have lost: no epoch is owned twice. */
 const EPOCHS_SKIPPED = 1_000;
 /** Records written in one go. */
 const CHUNK_RECORDS = 256;
+/** Events in a record that the repair makes. */
+const RECORD_EVENTS_MAX = 512;
+
+/** Where events and states are beside the damaged log. */
+export interface RepairSources {
+  /** In the order in which a zone is brought back from them. */
+  readonly snapshots: readonly SnapshotStore[];
+  readonly spools: readonly SpooledEvents[];
+}
 
 export interface RepairReport {
   readonly records: number;
   readonly events: number;
   /** Offsets that nothing could be read of, by partition. */
   readonly gaps: readonly { readonly partition: number; readonly from: number; readonly to: number }[];
-  /** Zones whose newest events are lost, and whose state is taken from a snapshot: from the seq after which they are lost to that of the snapshot. */
+  /** Events that the log lacked and that a snapshot or a spool has: they are in the new log. */
+  readonly restored: readonly { readonly zone: ZoneAddress; readonly first: number; readonly last: number }[];
+  /** Zones that have lost events, and whose state is taken from a snapshot: from the seq after which they are lost to that of the snapshot. */
   readonly fromSnapshots: readonly { readonly zone: ZoneAddress; readonly after: number; readonly seq: number }[];
   /** Zones whose newest events are lost and that no snapshot reaches: they go on from an earlier state, after event `seq`. */
   readonly setBack: readonly { readonly zone: ZoneAddress; readonly lost: number; readonly seq: number }[];
@@ -23,19 +44,25 @@ export interface RepairReport {
 
 /** What of a zone was read. */
 interface ZoneParts {
+  /** Highest of those who wrote. */
   epoch: number;
   seq: number;
   at: number;
   ranges: { first: number; last: number }[];
+  /** First seq of each epoch that decided. */
+  firstSeqs: Map<number, number>;
 }
 
+/** A snapshot without its state, of which there may be many. */
+interface StoredOutline extends SnapshotOutline, StoredLabel {}
+
 /**
- * Makes a new log of what can be read of a damaged one. Records keep their offsets, so consumer groups go on where they were; where nothing could be read
- * they stop, as after retention, and an operator lets them skip the gap.
+ * Makes a new log of what can be read of a damaged one, and of events that it lacks and that snapshots or spools have. Records keep their offsets, so
+ * consumer groups go on where they were; where nothing could be read they stop, as after retention, and an operator lets them skip the gap. Only where
+ * no copy of a zone’s newest events exists, a state from a snapshot takes their place.
  * @param into folder of the new log, which must not exist
- * @param snapshots where zones’ newest states are; a zone whose newest events are lost goes on from there
  */
-export async function repairLog(from: string, into: string, snapshots: readonly SnapshotStore[]): Promise<RepairReport> {
+export async function repairLog(from: string, into: string, { snapshots, spools }: RepairSources): Promise<RepairReport> {
   const salvaged = salvageLog(from);
   const root = open({ path: into, maxDbs: 16, noSubdir: false });
   try {
@@ -63,27 +90,44 @@ export async function repairLog(from: string, into: string, snapshots: readonly 
       const consumed = [...salvaged.groups.values()].reduce((most, { offsets }) => Math.max(most, offsets[index] ?? 0), 0);
       return Math.max(read, consumed, salvaged.ends[index] ?? 0);
     });
+    const all = new Set([...zones.keys(), ...salvaged.heads.keys(), ...spools.flatMap((spool) => [...spool.zones])]);
+    for (const zone of all) {
+      const index = partitionIndex(zone);
+      const head = salvaged.heads.get(zone);
+      const known = Math.max(head && head.seq > 0 ? head.at : -1, await newestPosition(zone, snapshots));
+      // What comes next is not looked for before a snapshot’s position.
+      ends[index] = Math.max(ends[index] ?? 0, known + 1);
+    }
     const gaps = widths.flatMap((known, partition) => gapsIn(known, ends[partition] ?? 0).map((gap) => ({ partition, ...gap })));
+    const starts = widths.map((known, partition) => [...known.keys()].reduce((least, one) => Math.min(least, one), ends[partition] ?? 0));
     const heads = root.openDB<Head, string>({ name: 'heads' });
-    const fromSnapshots: { zone: ZoneAddress; after: number; seq: number }[] = [];
-    const setBack: { zone: ZoneAddress; lost: number; seq: number }[] = [];
-    const broken: { zone: ZoneAddress; after: number; next: number }[] = [];
-    for (const zone of new Set([...zones.keys(), ...salvaged.heads.keys()])) {
-      const { epoch, seq, at, ranges } = zones.get(zone) ?? { epoch: 0, seq: 0, at: 0, ranges: [] };
-      const head = { epoch: Math.max(epoch, salvaged.heads.get(zone)?.epoch ?? 0) + EPOCHS_SKIPPED, seq, at };
-      const newest = await newestOf(zone, snapshots);
-      if (newest && newest.seq > seq) {
-        const index = partitionIndex(zone);
+    const report = { records, events, gaps, restored: [], fromSnapshots: [], setBack: [], broken: [] } as Listed<RepairReport>;
+    for (const zone of all) {
+      const read = zones.get(zone) ?? nothingRead();
+      const known = salvaged.heads.get(zone);
+      const index = partitionIndex(zone);
+      const stored = await labelsOf(zone, snapshots);
+      const ahead = await outlinesOf(stored.filter(({ label }) => label.seq > read.seq));
+      // Retention has dropped everything of a zone that was idle since: it lacks nothing.
+      if (known && known.at < (starts[index] ?? 0) && ahead.some(({ seq }) => seq >= known.seq))
+        Object.assign(read, { seq: Math.max(read.seq, known.seq), at: known.at });
+      const spooled = spools.map((spool) => spool.ofZone(zone));
+      const labels = stored.map(({ label }) => label);
+      const usable = ahead.filter((one) => one.seq > read.seq);
+      const { parts, seq, knownSeq } = continuationOf({ ...read, head: known }, { labels, snapshots: usable, spools: spooled });
+      const epochs = [read.epoch, known?.epoch ?? 0, ...labels.map((label) => label.epoch), ...spooled.flat().map(writerOf)];
+      const epoch = epochs.reduce((most, one) => Math.max(most, one), 0) + EPOCHS_SKIPPED;
+      const head = { epoch, seq, at: read.at };
+      for (const batches of recordsOf(await batchesOf(zone, parts, epoch, snapshots, report))) {
         head.at = ends[index] ?? 0;
-        head.seq = newest.seq;
-        ends[index] = head.at + 1;
-        await partitions[index]?.put(head.at, [stateInstead(newest, seq + 1, head.epoch)]);
-        fromSnapshots.push({ zone, after: seq, seq: newest.seq });
-      } else {
-        const lost = (salvaged.heads.get(zone)?.seq ?? 0) - seq;
-        if (lost > 0) setBack.push({ zone, lost, seq });
-        broken.push(...holesIn(zone, ranges).filter(({ next }) => (newest?.seq ?? 0) < next - 1));
+        ends[index] = head.at + widthOfRecord(batches);
+        await partitions[index]?.put(head.at, batches);
       }
+      const lost = Math.max(known?.seq ?? 0, knownSeq) - seq;
+      if (lost > 0) report.setBack.push({ zone, lost, seq });
+      const holes = holesIn(zone, read.ranges);
+      const restoredAt = holes.length > 0 ? await restoredSeq(await labelsOf(zone, snapshots), read) : 0;
+      report.broken.push(...holes.filter(({ next }) => restoredAt < next - 1));
       await heads.put(zone, head);
     }
     const groups = root.openDB<unknown, string>({ name: 'consumers' });
@@ -93,18 +137,24 @@ export async function repairLog(from: string, into: string, snapshots: readonly 
     const state = root.openDB<readonly number[], string>({ name: 'state', useVersions: true });
     await state.put(STATE, ends, 1);
     await root.flushed;
-    return { records, events, gaps, fromSnapshots, setBack, broken };
+    return report;
   } finally {
     await root.close();
     salvaged.close();
   }
 }
 
+/** A report that is being made. */
+type Listed<T> = { readonly [K in keyof T]: T[K] extends readonly (infer One)[] ? One[] : T[K] };
+
+const nothingRead = (): ZoneParts => ({ epoch: 0, seq: 0, at: 0, ranges: [], firstSeqs: new Map() });
+
 function note(zones: Map<ZoneAddress, ZoneParts>, batch: EventBatch, offset: number): void {
-  const { zone, firstSeq } = batch;
-  const known = zones.get(zone) ?? { epoch: 0, seq: 0, at: 0, ranges: [] };
+  const { zone, epoch, firstSeq } = batch;
+  const known = zones.get(zone) ?? nothingRead();
   zones.set(zone, known);
   known.epoch = Math.max(known.epoch, writerOf(batch));
+  known.firstSeqs.set(epoch, Math.min(known.firstSeqs.get(epoch) ?? firstSeq, firstSeq));
   const last = lastSeqOf(batch);
   if (last > known.seq) Object.assign(known, { seq: last, at: offset });
   // A batch that carries a state needs nothing before it.
@@ -125,20 +175,92 @@ function holesIn(zone: ZoneAddress, ranges: readonly { first: number; last: numb
   return holes;
 }
 
-async function newestOf(zone: ZoneAddress, snapshots: readonly SnapshotStore[]): Promise<Snapshot | null> {
-  let newest: Snapshot | null = null;
-  for (const store of snapshots)
+interface StoredLabel {
+  readonly label: SnapshotLabel;
+  readonly store: SnapshotStore;
+}
+
+/** The labels of a zone’s snapshots, of each store newest first. */
+async function labelsOf(zone: ZoneAddress, stores: readonly SnapshotStore[]): Promise<StoredLabel[]> {
+  const lists = stores.map(async (store) => (await store.list(zone).catch(() => [])).map((label) => ({ label, store })));
+  return (await Promise.all(lists)).flat();
+}
+
+/** Those that can be read. */
+async function outlinesOf(stored: readonly StoredLabel[]): Promise<StoredOutline[]> {
+  const found: StoredOutline[] = [];
+  for (const { label, store } of stored) {
+    const snapshot = await store.load(label).catch(() => null);
+    if (snapshot) found.push({ epoch: snapshot.epoch, seq: snapshot.seq, unrecorded: snapshot.unrecorded, label, store });
+  }
+  return found;
+}
+
+/** The highest position in the log that the newest snapshots of a zone tell; -1 for none. */
+async function newestPosition(zone: ZoneAddress, stores: readonly SnapshotStore[]): Promise<number> {
+  const positions = stores.map(async (store) => {
     for (const label of await store.list(zone).catch(() => [])) {
-      if (newest && (label.epoch < newest.epoch || (label.epoch === newest.epoch && label.seq <= newest.seq))) break;
-      const loaded = await store.load(label).catch(() => null);
-      if (!loaded) continue;
-      newest = loaded;
-      break;
+      const snapshot = await store.load(label).catch(() => null);
+      if (snapshot) return snapshot.position ?? -1;
     }
-  return newest;
+    return -1;
+  });
+  return Math.max(...(await Promise.all(positions)), -1);
+}
+
+/** The seq of the snapshot that the zone will be brought back from; 0 when there is none. */
+async function restoredSeq(stored: readonly StoredLabel[], read: ZoneParts): Promise<number> {
+  for (const { label, store } of stored) {
+    const isGivenUp = [...read.firstSeqs].some(([epoch, firstSeq]) => epoch > label.epoch && firstSeq <= label.seq);
+    if (!isGivenUp && (await store.load(label).catch(() => null))) return label.seq;
+  }
+  return 0;
+}
+
+/** What is written after what was read of a zone. @param writer the epoch that fencing looks at */
+async function batchesOf(
+  zone: ZoneAddress,
+  parts: readonly Part<StoredOutline>[],
+  writer: number,
+  stores: readonly SnapshotStore[],
+  report: Pick<Listed<RepairReport>, 'restored' | 'fromSnapshots'>,
+): Promise<EventBatch[]> {
+  const batches: EventBatch[] = [];
+  for (const part of parts) {
+    if (part.kind === 'events') {
+      const previous = report.restored.at(-1);
+      const [first, last] = [part.batch.firstSeq, lastSeqOf(part.batch)];
+      if (previous?.zone === zone && previous.last === first - 1) report.restored[report.restored.length - 1] = { ...previous, last };
+      else report.restored.push({ zone, first, last });
+      batches.push({ ...part.batch, writer });
+      continue;
+    }
+    const { label, store } = part.snapshot;
+    const snapshot = await store.load(label);
+    batches.push({ ...stateInstead(snapshot, part.firstSeq), writer });
+    report.fromSnapshots.push({ zone, after: part.firstSeq - 1, seq: snapshot.seq });
+    // One that carries events which the log has not is passed over, and one before it may not reach past a hole.
+    for (const each of stores) await each.save({ ...snapshot, time: snapshot.time + 1, position: null, unrecorded: [] });
+  }
+  return batches;
+}
+
+/** Groups batches into records. */
+function recordsOf(batches: readonly EventBatch[]): EventBatch[][] {
+  const records: EventBatch[][] = [];
+  let events = RECORD_EVENTS_MAX;
+  for (const batch of batches) {
+    if (events >= RECORD_EVENTS_MAX) {
+      records.push([]);
+      events = 0;
+    }
+    records.at(-1)?.push(batch);
+    events += widthOf(batch);
+  }
+  return records;
 }
 
 /** Stands for events that are lost, with the state of the zone after them. */
-function stateInstead({ zone, version, time, seq, state, answered }: Snapshot, firstSeq: number, epoch: number): EventBatch {
+function stateInstead({ zone, epoch, version, time, seq, state, answered }: Snapshot, firstSeq: number): EventBatch {
   return { zone, epoch, firstSeq, version, time, events: [], metas: null, loss: { lastSeq: seq, checkpoint: { state, answered } } };
 }

@@ -165,11 +165,11 @@ function decoded(packr: Packr, bytes: Buffer): unknown {
   }
 }
 
-/** Where records are missing between others, by offset. */
+/** Where records are missing, by offset. Those before the first may have been dropped by retention, which always leaves one. */
 export function gapsIn(records: ReadonlyMap<number, number>, end: number): { readonly from: number; readonly to: number }[] {
   const gaps: { from: number; to: number }[] = [];
   const offsets = [...records.keys()].sort((one, other) => one - other);
-  let due = offsets[0] ?? end;
+  let due = offsets[0] ?? 0;
   for (const offset of offsets) {
     if (offset > due) gaps.push({ from: due, to: offset });
     due = offset + (records.get(offset) ?? 0);

@@ -409,15 +409,23 @@ function accountsOf(
   });
 }
 
+/** Another process has the history of the data folder open. */
+export class DataFolderInUse extends UserError {
+  constructor(folder: string) {
+    super(`the data folder ${folder} is in use by another Millrace`, 'Stop that one first, or choose another folder with --data.');
+  }
+}
+
+/**
+ * Opens the history, which one process at a time can have open.
+ * @throws DataFolderInUse when another process has it open
+ * @throws UserError when it cannot be opened
+ */
 export async function openSeries(settings: Settings): ReturnType<typeof openDuckDbSeries> {
   try {
     return await openDuckDbSeries({ folder: join(settings.data, 'series'), ...settings.series });
   } catch (error) {
-    if (/lock/i.test(messageOf(error)))
-      throw new UserError(
-        `the data folder ${settings.data} is in use by another Millrace`,
-        'Stop that one first, or choose another folder with --data.',
-      );
+    if (/lock/i.test(messageOf(error))) throw new DataFolderInUse(settings.data);
     throw new UserError(
       `the history in ${join(settings.data, 'series')} cannot be opened: ${messageOf(error)}`,
       'If it is damaged, move that folder away, or restore it from a backup. Without it a start makes a new one from what the log still holds.',

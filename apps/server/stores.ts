@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { checkLmdb } from '@millrace/platform/lmdb';
+import { type CheckDepth, checkLmdb } from '@millrace/platform/lmdb';
 import type { Logger } from '@millrace/platform/telemetry';
 import { UserError } from './user-error.ts';
 
@@ -87,7 +87,7 @@ export const repairedOf = (folder: string) => `${folder}.repaired`;
 export const isHalfRepaired = (folder: string) => !existsSync(folder) && existsSync(repairedOf(folder));
 
 /** What is wrong with a store, also a few moments later; null when nothing is. */
-export async function damageOf({ folder }: LmdbStore, depth: 'quick' | 'thorough', pagesMax?: number): Promise<string | null> {
+export async function damageOf({ folder }: LmdbStore, depth: CheckDepth, pagesMax?: number): Promise<string | null> {
   if (isHalfRepaired(folder)) return `a repair was interrupted before ${repairedOf(folder)} took its place`;
   for (let check = 1; ; check++) {
     const damage = checkLmdb(folder, depth, pagesMax);

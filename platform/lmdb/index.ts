@@ -1,2 +1,2 @@
-export { checkLmdb } from './check.ts';
+export { type CheckDepth, checkLmdb } from './check.ts';
 export { type Node, PageFile } from './pages.ts';

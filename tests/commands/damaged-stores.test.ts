@@ -4,6 +4,7 @@ import { closeSync, cpSync, mkdtempSync, openSync, readdirSync, renameSync, rmSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { openDuckDbSeries } from '@millrace/platform/series';
 import { startServer, WITHOUT_WORLD } from '../server.ts';
 
 const MAIN = join(import.meta.dirname, '..', '..', 'apps', 'server', 'main.ts');
@@ -50,6 +51,21 @@ describe('fault 23: a damaged store', () => {
     const server = await startServer(['up', '--port', '0', '--data', data], { cwd: folder, env });
     assert.equal((await fetch(`${server.url}/api/v1/instruments`)).status, 200);
     await server.stop();
+  });
+
+  test('doctor does not follow the pages of a log while a server uses it: what changes under it would be called damaged', async () => {
+    // The newest pages are others by the time they are read.
+    const data = damaged('in-use', 'log', (path) => {
+      const file = openSync(path, 'r+');
+      for (let page = 2; page * 4_096 < statSync(path).size; page++) writeSync(file, Buffer.alloc(4_096, 0xaa), 0, 4_096, page * 4_096);
+      closeSync(file);
+    });
+    const inUse = await openDuckDbSeries({ folder: join(data, 'series'), memoryMiB: 64, archiveAfterDays: 2, keepDays: 365 });
+    const beside = await run('doctor', '--port', '0', '--data', data);
+    assert.match(beside.output, /ok {3}log {10,}quick check passed; stop the server for a thorough check/);
+    await inUse.close();
+    const alone = await run('doctor', '--port', '0', '--data', data);
+    assert.match(alone.output, /BAD {2}log .*doctor --repair/);
   });
 
   test('a repair that was interrupted between its two renames: no empty log takes the place of the repaired one', async () => {

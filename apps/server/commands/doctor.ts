@@ -2,6 +2,7 @@ import { accessSync, constants, existsSync, mkdirSync, statfsSync } from 'node:f
 import { createServer } from 'node:net';
 import { availableParallelism, totalmem } from 'node:os';
 import { messageOf } from '@millrace/kernel';
+import { type DataUse, withDataUse } from '../data-use.ts';
 import { accessibleToOthers } from '../private-files.ts';
 import { damageOf, type LmdbStore, lmdbStores } from '../stores.ts';
 import { type ServingFlags, settingsFor } from './settings.ts';
@@ -22,7 +23,7 @@ export async function doctor({ repair, ...flags }: ServingFlags & { repair?: boo
     ['configuration', true, `${settings.sources.length} source(s)`],
     folderFinding(settings.data),
     privacyFinding(settings.data),
-    ...(await Promise.all(lmdbStores(settings.data).map(storeFinding))),
+    ...(await withDataUse(settings, (use) => Promise.all(lmdbStores(settings.data).map((store) => storeFinding(store, use))))),
     ['console', existsSync(CONSOLE_FOLDER), existsSync(CONSOLE_FOLDER) ? 'built' : 'not built; "npm start" builds it'],
     await portFinding('port', settings.host, settings.port),
     ...(settings.worlds.enabled ? [await portFinding('players’ port', settings.host, settings.worlds.tcpPort)] : []),
@@ -43,10 +44,10 @@ function folderFinding(folder: string): [string, boolean, string] {
   }
 }
 
-async function storeFinding(store: LmdbStore): Promise<[string, boolean, string]> {
+async function storeFinding(store: LmdbStore, use: DataUse): Promise<[string, boolean, string]> {
   if (!existsSync(store.folder)) return [store.name, true, 'none yet'];
-  const damage = await damageOf(store, 'thorough');
-  if (damage === null) return [store.name, true, 'sound'];
+  const damage = await damageOf(store, use === 'in use' ? 'meta' : 'thorough');
+  if (damage === null) return [store.name, true, use === 'in use' ? 'quick check passed; stop the server for a thorough check' : 'sound'];
   const remedy = store.kind === 'log' ? 'run "doctor --repair" while the server is stopped' : 'a start makes them anew';
   return [store.name, false, `${damage}; ${remedy}`];
 }

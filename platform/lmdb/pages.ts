@@ -1,4 +1,5 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { bootId } from './boot-id.ts';
 
 /*
  * Reads the pages of an LMDB file (lmdb 3.5, data version 2: `dependencies/lmdb/libraries/liblmdb/mdb.c` in that package) without mapping it. LMDB itself
@@ -17,6 +18,8 @@ const TREE_BYTES = 48;
 const TREE_ROOT_AT = 40;
 const NO_PAGE = 0xffff_ffff_ffff_ffffn;
 const META_PAGES = 2;
+/** In a meta page: magic number, version, address and size of the map come before the trees. */
+const TREES_AT = HEADER_BYTES + 24;
 
 const PAGE = { branch: 0x01, leaf: 0x02, overflow: 0x04, meta: 0x08 } as const;
 const NODE = { overflow: 0x01, tree: 0x02 } as const;
@@ -29,12 +32,17 @@ export class PageDamaged extends Error {
   }
 }
 
-/** The newest of the two pages that a file begins with. */
+/** In the flags of a meta page: its transaction was not flushed to the disk when the page was written (`MDB_OVERLAPPINGSYNC`). */
+const NOT_FLUSHED = 0x1000;
+
+/** A description of the whole file, as of one transaction. */
 interface Meta {
   readonly pageBytes: number;
   /** Pages that the file should have, at most. */
   readonly pages: number;
   readonly transaction: number;
+  readonly isFlushed: boolean;
+  readonly bootId: bigint;
   readonly roots: readonly number[];
 }
 
@@ -61,11 +69,15 @@ export class PageFile {
     closeSync(this.#file);
   }
 
-  /** @throws PageDamaged when one of the two meta pages is none */
+  /**
+   * The meta that LMDB will go on from when it opens the file and nobody else has it open: the newest, or, when that was not flushed before the machine
+   * went down, the last one that was. Of that there is a copy in the second half of the first page.
+   * @throws PageDamaged when one of the two meta pages is none
+   */
   meta(): Meta {
     const first = this.#metaAt(0, null);
     const second = this.#metaAt(first.pageBytes, first.pageBytes);
-    return second.transaction > first.transaction ? second : first;
+    return chosen(chosen(first, second), this.#flushedMeta(first.pageBytes));
   }
 
   /** The size of pages, also where a meta page is damaged. */
@@ -146,17 +158,18 @@ export class PageFile {
     if (bytes.readUInt32LE(HEADER_BYTES) !== MAGIC) throw new PageDamaged(`${where} is not that of an LMDB file`);
     const version = bytes.readUInt32LE(HEADER_BYTES + 4);
     if (version !== DATA_VERSION) throw new PageDamaged(`${where} is of version ${version}, not ${DATA_VERSION}`);
-    const trees = HEADER_BYTES + 24;
-    const pageBytes = bytes.readUInt32LE(trees);
+    const pageBytes = bytes.readUInt32LE(TREES_AT);
     const isPower = (pageBytes & (pageBytes - 1)) === 0;
     if (!isPower || pageBytes < PAGE_BYTES_MIN || pageBytes > PAGE_BYTES_MAX || (expectedPageBytes ?? pageBytes) !== pageBytes)
       throw new PageDamaged(`${where} tells of pages of ${pageBytes} bytes`);
-    return {
-      pageBytes,
-      pages: Number(bytes.readBigUInt64LE(trees + 2 * TREE_BYTES)) + 1,
-      transaction: Number(bytes.readBigUInt64LE(trees + 2 * TREE_BYTES + 8)),
-      roots: [...rootIn(bytes, trees), ...rootIn(bytes, trees + TREE_BYTES)],
-    };
+    return metaIn(bytes);
+  }
+
+  /** The copy has no magic number and no version. */
+  #flushedMeta(pageBytes: number): Meta {
+    const bytes = this.#read(pageBytes >> 1, HEADER_BYTES + 160);
+    if (!bytes) throw new PageDamaged(`the file has ${this.size} bytes, and the first page is missing`);
+    return metaIn(bytes);
   }
 
   #read(at: number, length: number): Buffer | undefined {
@@ -164,6 +177,28 @@ export class PageFile {
     const bytes = Buffer.allocUnsafe(length);
     return readSync(this.#file, bytes, 0, length, at) === length ? bytes : undefined;
   }
+}
+
+function metaIn(bytes: Buffer): Meta {
+  const newest = TREES_AT + 2 * TREE_BYTES;
+  return {
+    pageBytes: bytes.readUInt32LE(TREES_AT),
+    pages: Number(bytes.readBigUInt64LE(newest)) + 1,
+    transaction: Number(bytes.readBigUInt64LE(newest + 8)),
+    isFlushed: !(bytes.readUInt16LE(TREES_AT + 4) & NOT_FLUSHED),
+    bootId: bytes.readBigInt64LE(newest + 16),
+    roots: [...rootIn(bytes, TREES_AT), ...rootIn(bytes, TREES_AT + TREE_BYTES)],
+  };
+}
+
+/** As `mdb_pick_meta` in mdb.c chooses with the flags that lmdb opens an environment with, step by step. */
+function chosen(one: Meta, other: Meta): Meta {
+  if (other.transaction === 0) return one;
+  const newest = one.transaction >= other.transaction ? one : other;
+  // What this boot has written is in the page cache at least, flushed or not.
+  const isOfThisBoot = newest.bootId !== 0n && newest.bootId === bootId() && process.env.LMDB_RESTORE !== 'safe';
+  if (newest.isFlushed || isOfThisBoot) return newest;
+  return one.transaction > other.transaction ? other : one;
 }
 
 interface Page {

@@ -40,11 +40,12 @@ async function repairOne({ name, folder }: LmdbStore): Promise<void> {
   const part = dirname(folder);
   const hotFolder = join(part, 'snapshots', 'hot');
   const hot = existsSync(hotFolder) ? openLmdbSnapshots(hotFolder) : null;
-  const snapshots: SnapshotStore[] = [...(hot ? [hot] : []), openFileSnapshots(join(part, 'snapshots', 'cold'))];
+  const cold = openFileSnapshots(join(part, 'snapshots', 'cold'));
+  const snapshots: SnapshotStore[] = [...(hot ? [hot] : []), cold];
   const spools = readSpools(join(part, 'spool'), (message) => console.log(`${name}: ${message}`));
   let report: RepairReport;
   try {
-    report = await repairLog(folder, made, { snapshots, spools });
+    report = await repairLog(folder, made, { snapshots, spools, zones: await cold.zones() });
   } finally {
     for (const spool of spools) spool.close();
     await hot?.close();

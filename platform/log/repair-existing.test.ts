@@ -81,7 +81,7 @@ describe('fault 23: a repair and events that still exist', () => {
     await host.flushed();
     await close();
     const spools = spoolsOf(path);
-    const report = await repairLog(path, `${path}-new`, { snapshots: [snapshots.cold], spools });
+    const report = await repairLog(path, `${path}-new`, { snapshots: [snapshots.cold], spools, zones: [] });
     for (const spool of spools) spool.close();
     assert.deepEqual(report.fromSnapshots, []);
 
@@ -117,7 +117,7 @@ describe('fault 23: a repair and events that still exist', () => {
     snapshots.hot.snapshots.length = 0;
     snapshots.cold.snapshots.splice(1);
     overwritePagesWith(join(`${path}-damaged`, 'data.mdb'), '2222');
-    const report = await repairLog(`${path}-damaged`, `${path}-new`, { snapshots: [snapshots.hot, snapshots.cold], spools: [] });
+    const report = await repairLog(`${path}-damaged`, `${path}-new`, { snapshots: [snapshots.hot, snapshots.cold], spools: [], zones: [] });
     assert.deepEqual([report.fromSnapshots, report.restored, report.broken], [[{ zone, after: 4, seq: 12 }], [], []]);
     const batches = await recorded(`${path}-new`, zone);
     assert.deepEqual(seqsOf(batches).slice(-2), [
@@ -137,6 +137,26 @@ describe('fault 23: a repair and events that still exist', () => {
     await next.close();
   });
 
+  test('a zone that only a snapshot still tells of goes on from it, and is recorded again', async () => {
+    const path = join(folder, 'forgotten');
+    const snapshots = { hot: new MemorySnapshots(), cold: new MemorySnapshots() };
+    const zone = 'recorder/a';
+    const whole = openHost(`${path}-whole`, snapshots);
+    await whole.host.open(zone);
+    for (let value = 1; value <= 3; value++) await whole.host.submit(zone, { type: 'Add', value }, { durable: true });
+    await whole.close();
+    // A log that lacks all of the zone, as when the pages with its events and its head are damaged.
+    await openLmdbLog(path).close();
+    const sources = { snapshots: [snapshots.hot, snapshots.cold], spools: [], zones: [zone] };
+    const report = await repairLog(path, `${path}-new`, sources);
+    assert.deepEqual(report.fromSnapshots, [{ zone, after: 0, seq: 3 }]);
+    const next = openHost(`${path}-new`, snapshots);
+    await next.host.open(zone);
+    assert.deepEqual(valuesOf(next.host, zone), [1, 2, 3]);
+    assert.deepEqual(await next.host.submit(zone, { type: 'Add', value: 4 }, { durable: true }), { ok: true, seq: 4 });
+    await next.close();
+  });
+
   test('a zone of which retention has dropped everything lacks nothing', async () => {
     const path = join(folder, 'retained');
     const snapshots = { hot: new MemorySnapshots(), cold: new MemorySnapshots() };
@@ -148,7 +168,7 @@ describe('fault 23: a repair and events that still exist', () => {
     const log = openLmdbLog(path);
     assert.equal(await log.retain({ olderThanMs: 0, bytesMax: MIB }, Number.MAX_SAFE_INTEGER), 2);
     await log.close();
-    const report = await repairLog(path, `${path}-new`, { snapshots: [snapshots.cold], spools: [] });
+    const report = await repairLog(path, `${path}-new`, { snapshots: [snapshots.cold], spools: [], zones: [] });
     assert.deepEqual([report.fromSnapshots, report.setBack, report.broken, report.gaps], [[], [], [], []]);
     const next = openHost(`${path}-new`, snapshots);
     await next.host.open(idle);

@@ -172,7 +172,7 @@ class Installation {
   async repair(): Promise<RepairReport> {
     const spools = [0, 1].flatMap((name) => readSpool(join(this.folder, `spool-${name}`), assert.fail) ?? []);
     const made = join(this.folder, 'repaired');
-    const report = await repairLog(this.logFolder, made, { snapshots: [this.hot, this.cold], spools });
+    const report = await repairLog(this.logFolder, made, { snapshots: [this.hot, this.cold], spools, zones: [] });
     for (const spool of spools) spool.close();
     rmSync(this.logFolder, { recursive: true });
     cpSync(made, this.logFolder, { recursive: true });

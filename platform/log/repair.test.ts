@@ -56,7 +56,7 @@ describe('fault 23: the repair of a log', () => {
   test('of a log that is sound loses nothing', async () => {
     const path = join(folder, 'sound');
     await written(path, new MemorySnapshots(), 120);
-    const report = await repairLog(path, `${path}-new`, { snapshots: [], spools: [] });
+    const report = await repairLog(path, `${path}-new`, { snapshots: [], spools: [], zones: [] });
     assert.deepEqual([report.gaps, report.broken, report.fromSnapshots, report.setBack], [[], [], [], []]);
     assert.equal(report.events, 120 * ZONES.length);
     assert.deepEqual(await all(`${path}-new`), await all(path));
@@ -73,7 +73,7 @@ describe('fault 23: the repair of a log', () => {
     const cold = new MemorySnapshots();
     await written(path, cold, 200);
     truncateSync(join(path, 'data.mdb'), Math.floor(statSync(join(path, 'data.mdb')).size * 0.6));
-    const report = await repairLog(path, `${path}-new`, { snapshots: [cold], spools: [] });
+    const report = await repairLog(path, `${path}-new`, { snapshots: [cold], spools: [], zones: [] });
     assert.ok(report.events > 0 && report.events < 200 * ZONES.length, `${report.events} events were read`);
     assert.ok(report.gaps.length > 0);
     assert.deepEqual(report.broken, []);
@@ -92,7 +92,7 @@ describe('fault 23: the repair of a log', () => {
     const path = join(folder, 'no-snapshots');
     await written(path, new MemorySnapshots(), 200);
     truncateSync(join(path, 'data.mdb'), Math.floor(statSync(join(path, 'data.mdb')).size * 0.6));
-    const report = await repairLog(path, `${path}-new`, { snapshots: [], spools: [] });
+    const report = await repairLog(path, `${path}-new`, { snapshots: [], spools: [], zones: [] });
     const { log, host } = openHost(`${path}-new`, new MemorySnapshots());
     for (const zone of ZONES) {
       const isBroken = report.broken.some((one) => one.zone === zone);

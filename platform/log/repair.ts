@@ -25,6 +25,8 @@ export interface RepairSources {
   /** In the order in which a zone is brought back from them. */
   readonly snapshots: readonly SnapshotStore[];
   readonly spools: readonly SpooledEvents[];
+  /** Zones that have snapshots; the log may have lost all that tells of them. */
+  readonly zones: readonly ZoneAddress[];
 }
 
 export interface RepairReport {
@@ -62,7 +64,11 @@ interface StoredOutline extends SnapshotOutline, StoredLabel {}
  * no copy of a zone’s newest events exists, a state from a snapshot takes their place.
  * @param into folder of the new log, which must not exist
  */
-export async function repairLog(from: string, into: string, { snapshots, spools }: RepairSources): Promise<RepairReport> {
+export async function repairLog(
+  from: string,
+  into: string,
+  { snapshots, spools, zones: snapshotZones }: RepairSources,
+): Promise<RepairReport> {
   const salvaged = salvageLog(from);
   const root = open({ path: into, maxDbs: 16, noSubdir: false });
   try {
@@ -90,7 +96,7 @@ export async function repairLog(from: string, into: string, { snapshots, spools 
       const consumed = [...salvaged.groups.values()].reduce((most, { offsets }) => Math.max(most, offsets[index] ?? 0), 0);
       return Math.max(read, consumed, salvaged.ends[index] ?? 0);
     });
-    const all = new Set([...zones.keys(), ...salvaged.heads.keys(), ...spools.flatMap((spool) => [...spool.zones])]);
+    const all = new Set([...snapshotZones, ...zones.keys(), ...salvaged.heads.keys(), ...spools.flatMap((spool) => [...spool.zones])]);
     for (const zone of all) {
       const index = partitionIndex(zone);
       const head = salvaged.heads.get(zone);

@@ -10,6 +10,8 @@ const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 
 export interface ColdStore extends SnapshotStore {
+  /** Zones that have, or had, a snapshot. */
+  zones(): Promise<ZoneAddress[]>;
   /** Recomputes a snapshot’s checksum; throws with what is wrong. */
   verify(label: SnapshotLabel): Promise<void>;
 }
@@ -38,6 +40,12 @@ class FileSnapshots implements ColdStore {
     const content = Buffer.concat([MAGIC, createHash('sha256').update(body).digest(), body]);
     await this.#files.write(this.#folderOf(snapshot.zone), nameOf(snapshot), content);
     await this.#prune(snapshot.zone, snapshot.time);
+  }
+
+  async zones(): Promise<ZoneAddress[]> {
+    const names = await this.#files.list(this.#folder);
+    // Anything else in that folder is not ours: an address has a slash.
+    return names.filter((name) => name.includes('%2F')).map((name) => decodeURIComponent(name));
   }
 
   async list(zone: ZoneAddress): Promise<SnapshotLabel[]> {

@@ -32,6 +32,15 @@ describe('cold snapshots', () => {
     await assert.rejects(store.verify(label), /checksum differs/);
   });
 
+  test('tell which zones they are of', async () => {
+    const store = openFileSnapshots(join(folder, 'zones'));
+    assert.deepEqual(await store.zones(), []);
+    await store.save(snapshotAt(3));
+    await store.save(snapshotAt(1, 0, 'zone/other'));
+    writeFileSync(join(folder, 'zones', '.DS_Store'), '');
+    assert.deepEqual((await store.zones()).sort(), ['zone/a:b/c d', 'zone/other']);
+  });
+
   test('thin out with age: all of an hour, hourly for two days, daily for a month, never the newest two', async () => {
     const store = openFileSnapshots(join(folder, 'kept'));
     const now = 100 * DAY;

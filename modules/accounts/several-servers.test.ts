@@ -9,6 +9,7 @@ import { connectDatabase, type Database, migrateDatabase } from '@millrace/platf
 import { ENGINES, type TestDatabase } from '@millrace/platform/database/testing';
 import type { Projection } from '@millrace/platform/log';
 import { Hub } from '@millrace/platform/streams';
+import { PATIENCE } from '@millrace/platform/testing';
 import fc from 'fast-check';
 import { AccountRecords } from './account-records.ts';
 import { Members } from './members.ts';
@@ -141,7 +142,7 @@ for (const engine of ENGINES)
     });
 
     test('fault 80: whatever happens, an account is created once and its snapshot never goes back', {
-      timeout: 60_000,
+      timeout: 60_000 * PATIENCE,
     }, async (context) => {
       const open: Server[] = [];
       context.after(() => Promise.all(open.map((each) => each.close())));

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { openDuckDbSeries } from '@millrace/platform/series';
+import { PATIENCE } from '@millrace/platform/testing';
 import { startServer, WITHOUT_WORLD } from '../server.ts';
 
 const MAIN = join(import.meta.dirname, '..', '..', 'apps', 'server', 'main.ts');
@@ -31,8 +32,11 @@ describe('fault 23: a damaged store', () => {
   };
   const run = (...args: string[]): Promise<{ status: number; output: string }> =>
     new Promise((resolve) => {
-      execFile(process.execPath, [MAIN, ...args], { env: { ...process.env, ...env }, timeout: 60_000 }, (error, stdout, stderr) =>
-        resolve({ status: error ? Number(error.code ?? -1) : 0, output: `${stdout}${stderr}` }),
+      execFile(
+        process.execPath,
+        [MAIN, ...args],
+        { env: { ...process.env, ...env }, timeout: 60_000 * PATIENCE },
+        (error, stdout, stderr) => resolve({ status: error ? Number(error.code ?? -1) : 0, output: `${stdout}${stderr}` }),
       );
     });
 

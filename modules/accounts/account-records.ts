@@ -71,6 +71,29 @@ export class AccountRecords {
       })
       .returning();
     if (saved) return { ...snapshot, revision: saved.revision };
+    return this.#newest(user, request);
+  }
+
+  /**
+   * Records a snapshot that this server knows and the table may lack, with the revision that it has: as after a restore of an older backup. The table keeps
+   * what it has unless the snapshot is newer (`isNewer`), so several servers may do this in any order.
+   * @returns the newest snapshot
+   */
+  async restore(user: string, snapshot: AccountSnapshot): Promise<AccountSnapshot> {
+    const { request, generatedAt } = snapshot;
+    // Snapshots of the time before this table have no revision yet.
+    const revision = Math.max(1, snapshot.revision);
+    const row = { revision, request, snapshot };
+    const { revision: recorded, snapshot: content } = accountSnapshots;
+    const isRecordedOlder = sql`${recorded} < ${revision} or (${recorded} = ${revision} and (${content}->>'generatedAt')::bigint < ${generatedAt})`;
+    await this.#database.drizzle
+      .insert(accountSnapshots)
+      .values({ userId: user, createdBy: this.#server, ...row })
+      .onConflictDoUpdate({ target: accountSnapshots.userId, set: row, setWhere: sql`${content} is null or ${isRecordedOlder}` });
+    return this.#newest(user, request);
+  }
+
+  async #newest(user: string, request: string): Promise<AccountSnapshot> {
     const newest = (await this.get(user))?.snapshot;
     // Only a user that is deleted just now has none; the next attempt finds that out.
     if (!newest) throw new Error(`the snapshot ${request} of user ${user} was not recorded`);

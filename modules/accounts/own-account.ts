@@ -5,7 +5,7 @@ import { ApiProblem, type Routes } from '@millrace/platform/http';
 import type { Hub, InitialEvent } from '@millrace/platform/streams';
 import type { AccountRecord, AccountRecords } from './account-records.ts';
 import { channelOf } from './user-stream.ts';
-import { type AccountCommand, type AccountState, accountStand, accountZone, isBehind } from './zone.ts';
+import { type AccountCommand, type AccountState, accountStand, accountZone, isNewer, isSameSnapshot } from './zone.ts';
 
 interface OwnAccountParts {
   readonly host: ZoneHost;
@@ -52,7 +52,7 @@ export class OwnAccounts {
     return [];
   }
 
-  /** Creates the account, or brings what this server’s log says of it up to the record. */
+  /** Creates the account, or brings this server’s log and the record to the newest snapshot that either has. */
   async #complete(user: string, state: AccountState, record: AccountRecord, trace: string | undefined): Promise<void> {
     const { host } = this.#parts;
     const { tenant, createdAt, isCreatedHere } = record;
@@ -64,8 +64,9 @@ export class OwnAccounts {
       await send({ type: 'CreateAccount', user, tenant, createdAt }, 'create');
       return;
     }
-    // Snapshots of the time before there were records, and of a store that was set back to a backup, are recorded now.
-    const snapshot = record.snapshot ?? (state.snapshot && (await this.#parts.records.save(user, state.snapshot)));
+    // The table lacks this server’s snapshot when it was restored from an older backup, or did not exist when the snapshot was made.
+    const known = state.snapshot;
+    const snapshot = known && isNewer(known, record.snapshot) ? await this.#parts.records.restore(user, known) : record.snapshot;
     await send({ type: 'RestoreAccount', user, tenant, createdAt, snapshot });
     const stand = host.view(zone)?.state as AccountState | undefined;
     if (stand) this.#publish(user, accountStand(stand));
@@ -101,5 +102,5 @@ export class OwnAccounts {
 }
 
 function agrees(state: AccountState, record: AccountRecord): boolean {
-  return !isBehind(state, record) && (state.snapshot === null) === (record.snapshot === null);
+  return state.createdAt === record.createdAt && isSameSnapshot(state.snapshot, record.snapshot);
 }

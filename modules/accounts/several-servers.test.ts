@@ -9,13 +9,14 @@ import { connectDatabase, type Database, migrateDatabase } from '@millrace/platf
 import { ENGINES, type TestDatabase } from '@millrace/platform/database/testing';
 import type { Projection } from '@millrace/platform/log';
 import { Hub } from '@millrace/platform/streams';
-import { PATIENCE } from '@millrace/platform/testing';
+import { PATIENCE, until } from '@millrace/platform/testing';
+import { eq } from 'drizzle-orm';
 import fc from 'fast-check';
 import { AccountRecords } from './account-records.ts';
 import { Members } from './members.ts';
 import { OwnAccounts } from './own-account.ts';
 import { snapshotWorker } from './snapshots.ts';
-import { users } from './tables/tables.ts';
+import { accountSnapshots, users } from './tables/tables.ts';
 import { publishAccount } from './user-stream.ts';
 import { accountZone } from './zone.ts';
 
@@ -90,9 +91,49 @@ class Server {
     if (!forget) this.#read = end;
   }
 
+  /** How far the worker has read; the relational store keeps it, so a restore of that sets it back. */
+  get offset(): number {
+    return this.#read;
+  }
+
+  set offset(read: number) {
+    this.#read = read;
+  }
+
   async close(): Promise<void> {
     this.#hub.close('end of the test');
     await this.#host?.close();
+  }
+}
+
+/** The relational store as far as one account is concerned. */
+class AccountBackup {
+  readonly #database: Database;
+  readonly #servers: readonly Server[];
+  readonly #user: string;
+  #row: typeof accountSnapshots.$inferSelect | undefined;
+  #offsets: number[] = [];
+
+  constructor(database: Database, servers: readonly Server[], user: string) {
+    this.#database = database;
+    this.#servers = servers;
+    this.#user = user;
+  }
+
+  async take(): Promise<void> {
+    this.#row = await this.row();
+    this.#offsets = this.#servers.map(({ offset }) => offset);
+  }
+
+  async restore(): Promise<void> {
+    await this.#database.drizzle.delete(accountSnapshots).where(eq(accountSnapshots.userId, this.#user));
+    if (this.#row) await this.#database.drizzle.insert(accountSnapshots).values(this.#row);
+    for (const [index, server] of this.#servers.entries()) server.offset = this.#offsets[index] ?? 0;
+  }
+
+  async row(): Promise<typeof accountSnapshots.$inferSelect | undefined> {
+    const [row] = await this.#database.drizzle.select().from(accountSnapshots).where(eq(accountSnapshots.userId, this.#user));
+    return row;
   }
 }
 
@@ -188,6 +229,132 @@ for (const engine of ENGINES)
           assert.equal(published.filter((event) => event === 'account.created').length, 1);
         }),
         { numRuns: 15, endOnFailure: true },
+      );
+    });
+
+    test('fault 80: after a restore of an older backup, the newest snapshot that a server knows is recorded again at the first request there', async (context) => {
+      const { id } = await newUser();
+      const servers = [new Server('one', database, []), new Server('two', database, [])] as const;
+      const [one, two] = servers;
+      context.after(() => Promise.all(servers.map((each) => each.close())));
+      await one.read(id);
+      await one.work();
+      await one.read(id);
+      await two.read(id);
+      const backup = new AccountBackup(database, servers, id);
+      await backup.take();
+      await one.request(id, 'second');
+      await one.work();
+      await one.request(id, 'third');
+      await one.work();
+      const newest = (await one.read(id)).snapshot;
+      assert.deepEqual([newest?.request, newest?.revision], ['third', 3]);
+      await backup.restore();
+      assert.deepEqual((await one.read(id)).snapshot, newest);
+      const row = await backup.row();
+      assert.deepEqual([row?.request, row?.revision], ['third', 3]);
+      assert.deepEqual((await two.read(id)).snapshot, newest);
+      // The worker reads the requests since the backup again. Its snapshots are newer than all before.
+      await one.work();
+      const last = (await one.read(id)).snapshot;
+      assert.ok((last?.revision ?? 0) >= 3);
+      assert.deepEqual((await two.read(id)).snapshot, last);
+    });
+
+    test('fault 80: two servers that gave one revision to different snapshots after a restore agree on the one generated later', async (context) => {
+      const { id } = await newUser();
+      const servers = [new Server('one', database, []), new Server('two', database, [])] as const;
+      const [one, two] = servers;
+      context.after(() => Promise.all(servers.map((each) => each.close())));
+      await one.read(id);
+      await one.work();
+      await one.read(id);
+      await two.read(id);
+      const backup = new AccountBackup(database, servers, id);
+      await backup.take();
+      await one.request(id, 'before the restore');
+      await one.work();
+      const older = (await one.read(id)).snapshot;
+      await backup.restore();
+      one.offset = Number.POSITIVE_INFINITY;
+      await until(() => Date.now() > (older?.generatedAt ?? 0), 'a later millisecond');
+      await two.request(id, 'after the restore');
+      await two.work();
+      const newer = (await two.read(id)).snapshot;
+      assert.equal(newer?.revision, older?.revision);
+      assert.deepEqual((await one.read(id)).snapshot, newer);
+      assert.deepEqual((await two.read(id)).snapshot, newer);
+    });
+
+    test('fault 80: whatever happens around a restore, no server goes back and all end with the newest snapshot of any', {
+      timeout: 60_000,
+    }, async (context) => {
+      const open: Server[] = [];
+      context.after(() => Promise.all(open.map((each) => each.close())));
+      const server = fc.integer({ min: 0, max: 1 });
+      type RestoreStep = {
+        server: number;
+        action: 'read' | 'request' | 'work' | 'work twice' | 'crash' | 'both read' | 'back up' | 'restore';
+      };
+      const step: fc.Arbitrary<RestoreStep> = fc.record({
+        server,
+        action: fc.constantFrom(
+          'read',
+          'request',
+          'request',
+          'request',
+          'work',
+          'work',
+          'work',
+          'work twice',
+          'crash',
+          'both read',
+          'back up',
+          'restore',
+          'restore',
+        ),
+      });
+      await fc.assert(
+        fc.asyncProperty(fc.array(step, { minLength: 6, maxLength: 24, size: 'max' }), async (steps) => {
+          const { id } = await newUser();
+          const servers = ['a', 'b'].map((name) => new Server(name, database, []));
+          open.push(...servers);
+          const known = [0, 0];
+          const read = async (index: number) => {
+            const { snapshot } = await (servers[index] as Server).read(id);
+            const revision = snapshot?.revision ?? 0;
+            assert.ok(revision >= (known[index] ?? 0), `server ${index}: revision ${revision} after ${known[index]}`);
+            known[index] = revision;
+            const row = await backup.row();
+            if (snapshot) assert.ok((row?.revision ?? 0) >= revision, `the table has revision ${row?.revision}, the server ${revision}`);
+            return snapshot;
+          };
+          const backup = new AccountBackup(database, servers, id);
+          await read(0);
+          await servers[0]?.work();
+          await read(0);
+          await read(1);
+          await backup.take();
+          let requests = 0;
+          for (const { server: index, action } of steps) {
+            const at = servers[index] as Server;
+            if (action === 'read') await read(index);
+            else if (action === 'both read') await Promise.all([at.read(id), (servers[1 - index] as Server).read(id)]);
+            else if (action === 'request') await at.request(id, `request-${++requests}`);
+            else if (action === 'work') await at.work();
+            else if (action === 'work twice') await at.work(true);
+            else if (action === 'crash') await at.crash();
+            else if (action === 'back up') await backup.take();
+            else await backup.restore();
+          }
+          // Requests first, so that every server has told what it knows; then what they answer is compared.
+          for (const index of [0, 1]) await read(index);
+          for (const each of servers) await each.work();
+          const last = [await read(0), await read(1), await read(0)];
+          for (const snapshot of last.slice(1)) assert.deepEqual(snapshot, last[1]);
+          assert.equal(last[1]?.revision, Math.max(...known));
+        }),
+        { numRuns: 12, endOnFailure: true },
       );
     });
   });

@@ -24,12 +24,26 @@ export interface AccountState {
 
 const revisionOf = (snapshot: AccountSnapshot | null) => snapshot?.revision ?? 0;
 
-/** Whether a zone’s log lacks something that the record of its account has. */
-export function isBehind(
+/**
+ * Whether a snapshot is newer than another one, which may be none. Revisions tell. After a restore of an older backup two servers may have given one revision
+ * to different snapshots: then the one that was generated later is newer.
+ */
+export function isNewer(snapshot: AccountSnapshot | null, other: AccountSnapshot | null): boolean {
+  if (!snapshot || !other) return snapshot !== null && other === null;
+  if (snapshot.revision !== other.revision) return snapshot.revision > other.revision;
+  return snapshot.generatedAt > other.generatedAt;
+}
+
+export function isSameSnapshot(snapshot: AccountSnapshot | null, other: AccountSnapshot | null): boolean {
+  return snapshot?.revision === other?.revision && snapshot?.generatedAt === other?.generatedAt && snapshot?.request === other?.request;
+}
+
+/** Whether a zone must take over the record of its account: it differs from the record, and is not newer. */
+function isBehind(
   { createdAt, snapshot }: Readonly<AccountState>,
   record: { createdAt: number; snapshot: AccountSnapshot | null },
 ): boolean {
-  return createdAt !== record.createdAt || revisionOf(snapshot) < revisionOf(record.snapshot);
+  return createdAt !== record.createdAt || !(isSameSnapshot(snapshot, record.snapshot) || isNewer(snapshot, record.snapshot));
 }
 
 /** A user’s account, as far as its stream and its snapshots are concerned; who may come in is the tables’ business. */
@@ -48,7 +62,7 @@ export const accountZone = defineZone<AccountState, AccountCommand, AccountEvent
         const { user, tenant, createdAt } = command;
         if (!isBehind(state, command)) return;
         // What the zone has may have been recorded after the record was read.
-        const snapshot = revisionOf(state.snapshot) > revisionOf(command.snapshot) ? state.snapshot : command.snapshot;
+        const snapshot = isNewer(state.snapshot, command.snapshot) ? state.snapshot : command.snapshot;
         emit({ type: 'AccountRestored', user, tenant, createdAt, snapshot });
         // The server that created it may never come back.
         if (!snapshot && !state.underWay) emit({ type: 'AccountSnapshotRequested', request: FIRST_REQUEST, at: now });

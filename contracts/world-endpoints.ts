@@ -44,6 +44,13 @@ export const WORLD_ENDPOINTS = {
       player: Type.Optional(
         Type.Unsafe<PlayerId>({ ...PlayerId, description: 'One of your own players, for a new token; a new player when left out.' }),
       ),
+      token: Type.Optional(
+        Type.String({
+          maxLength: 2_048,
+          description:
+            'A token of that player that is still valid. Needed once for a player that was made before the server recorded whose players are.',
+        }),
+      ),
     }),
     answer: world.PlayerToken,
     problems: ['BAD_REQUEST', 'NOT_ALLOWED', 'UNKNOWN_PLAYER', 'TOO_MANY_PLAYERS'],

@@ -23,10 +23,9 @@ import { ApiProblem, operatorOf, type Request, type Routes } from '@millrace/pla
 import type { Gateway } from './gateway.ts';
 import { hashOf } from './inspect.ts';
 import { recordBefore, replayZone, type WorldRecord, zoneAtMoment } from './past.ts';
+import { issuePlayerToken, type PlayerTokenParts } from './player-tokens.ts';
 import { playerStand, type WorldDoor, worldStand, zoneStands } from './stands.ts';
-import type { OwnedPlayer, PlayerOwners } from './tables/player-owners.ts';
 import { allZones, packedTiles } from './terrain.ts';
-import { newPlayerId, type playerTokens, TOKEN_HOURS } from './tokens.ts';
 import { type World, worldZone } from './zone.ts';
 
 /** The processes that carry the zones, as operators may handle them. */
@@ -38,15 +37,8 @@ export interface HostControl {
   replace(host: string): boolean;
 }
 
-const TOKEN_MS = TOKEN_HOURS * 3_600_000;
-/** Players that an error names. */
-const LISTED_MAX = 10;
-
-export interface WorldParts extends WorldDoor {
+export interface WorldParts extends WorldDoor, PlayerTokenParts {
   readonly gateway: Gateway;
-  readonly tokens: ReturnType<typeof playerTokens>;
-  /** Counts the players of each user; null where nobody signs in. */
-  readonly owners: PlayerOwners | null;
   readonly hosts: HostControl;
   readonly record: WorldRecord;
   /** Asks the tables; rejects while they are away. */
@@ -69,16 +61,11 @@ interface LiveZone {
 
 /** The operators’ API of the world. */
 export function worldRoutes(routes: Routes, parts: WorldParts): void {
-  const { gateway, plan, hosts, record, owners } = parts;
+  const { gateway, plan, hosts, record } = parts;
   const zones = allZones(plan);
 
   routes.answer(ENDPOINTS.getWorld, () => worldStand(gateway, parts));
-  routes.answer(ENDPOINTS.createPlayer, async ({ body: { name, player: own }, principal: { user } }) => {
-    const player = own ?? newPlayerId();
-    if (own === undefined) await addPlayer(user, { player, name });
-    else await renewPlayer(user, { player, name });
-    return { player, name, token: await parts.tokens.issue({ player, name, user }) };
-  });
+  routes.answer(ENDPOINTS.createPlayer, ({ body, principal: { user } }) => issuePlayerToken(parts, user, body));
 
   routes.answer(ENDPOINTS.listZones, () => zoneStands(gateway));
   routes.answer(ENDPOINTS.getZone, async ({ params, query }) => {
@@ -214,29 +201,6 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
     return zone;
   }
 
-  /** Users have a limited number of players; guests, and everyone in a demo, are limited by the rates of requests and connections only. */
-  async function addPlayer(user: string | null, added: OwnedPlayer): Promise<void> {
-    if (!owners || user === null) return;
-    const now = Date.now();
-    const owned = await owners.add(user, added, now, now + TOKEN_MS);
-    if (!owned) return;
-    throw new ApiProblem(
-      'TOO_MANY_PLAYERS',
-      `The user has ${owned.length} players, as many as allowed: ${listed(owned)}.`,
-      'Play as one of them: its id as "player" gives a new token. An administrator can raise worlds.playersPerUser.',
-    );
-  }
-
-  async function renewPlayer(user: string | null, renewed: OwnedPlayer): Promise<void> {
-    const now = Date.now();
-    if (owners && user !== null && (await owners.renew(user, renewed, now, now + TOKEN_MS))) return;
-    throw new ApiProblem(
-      'UNKNOWN_PLAYER',
-      `There is no player "${renewed.player}" of yours whose token is still valid.`,
-      'Leave "player" out to play as a new one.',
-    );
-  }
-
   function requireZoneOf(player: PlayerId): ZoneId {
     const zone = gateway.zoneOf(player);
     if (zone === undefined)
@@ -318,9 +282,4 @@ type Asked = Pick<Request<Endpoint>, 'principal' | 'raw'>;
 /** What is written beside the events of an operator’s command: in which request it came, and whose it was. */
 function metaOf({ principal, raw }: Asked): CommandMeta {
   return { id: randomUUID(), correlation: raw.id, tenant: principal.tenant, ...(principal.user !== null && { actor: principal.user }) };
-}
-
-function listed(players: readonly OwnedPlayer[]): string {
-  const named = players.slice(0, LISTED_MAX).map(({ player, name }) => `${player} (${name})`);
-  return named.join(', ') + (players.length > LISTED_MAX ? ', …' : '');
 }

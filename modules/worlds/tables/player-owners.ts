@@ -1,5 +1,5 @@
 import type { PlayerId } from '@millrace/contracts';
-import type { Database } from '@millrace/platform/database';
+import type { Database, Transaction } from '@millrace/platform/database';
 import { and, asc, eq, gt, sql } from 'drizzle-orm';
 import { playerOwners } from './tables.ts';
 
@@ -26,6 +26,37 @@ export class PlayerOwners {
    * @returns null when it is recorded; otherwise the players that the user has
    */
   add(user: string, { player, name }: OwnedPlayer, now: number, until: number): Promise<readonly OwnedPlayer[] | null> {
+    return this.#withPlayersOf(user, now, async (transaction, owned) => {
+      if (owned.length >= this.#playersMax) return owned;
+      await transaction.insert(playerOwners).values({ player, user, name, createdAt: now, until });
+      return null;
+    });
+  }
+
+  /**
+   * Records the owner of a player that was made before owners were recorded. What proves the ownership is for the caller to check; a recorded owner stays.
+   * @param until when the new token of the player ends, epoch ms
+   * @returns the players of the user when it has as many as allowed without this one
+   */
+  adopt(
+    user: string,
+    { player, name }: OwnedPlayer,
+    now: number,
+    until: number,
+  ): Promise<'recorded' | 'of-another-user' | readonly OwnedPlayer[]> {
+    return this.#withPlayersOf(user, now, async (transaction, owned) => {
+      const isOwned = owned.some((one) => one.player === player);
+      if (!isOwned && owned.length >= this.#playersMax) return owned;
+      const recorded = await transaction
+        .insert(playerOwners)
+        .values({ player, user, name, createdAt: now, until })
+        .onConflictDoUpdate({ target: playerOwners.player, set: { name, until }, setWhere: eq(playerOwners.user, user) })
+        .returning({ player: playerOwners.player });
+      return recorded.length > 0 ? 'recorded' : 'of-another-user';
+    });
+  }
+
+  #withPlayersOf<T>(user: string, now: number, work: (transaction: Transaction, owned: readonly OwnedPlayer[]) => Promise<T>): Promise<T> {
     return this.#database.drizzle.transaction(async (transaction) => {
       // Requests of one user are counted one after another, at whichever server they are.
       await transaction.execute(sql`select pg_advisory_xact_lock(hashtextextended(${`players of ${user}`}, 0))`);
@@ -35,9 +66,7 @@ export class PlayerOwners {
         .from(playerOwners)
         .where(eq(playerOwners.user, user))
         .orderBy(asc(playerOwners.createdAt));
-      if (owned.length >= this.#playersMax) return owned;
-      await transaction.insert(playerOwners).values({ player, user, name, createdAt: now, until });
-      return null;
+      return work(transaction, owned);
     });
   }
 

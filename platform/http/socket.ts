@@ -145,12 +145,14 @@ function serve({ connection, socket, hub, principal: first, check, authenticate,
   };
 
   let excess = 0;
-  connection.on('message', (raw) => {
+  // What a message has in it may make reading it fail in ways that nobody thought of: that ends the connection, never the server.
+  connection.on('message', (raw) => attempt(null, () => read(raw as Buffer)));
+  const read = (raw: Buffer) => {
     const { isAllowed, waitMs } = allow();
     if (!isAllowed && ++excess > EXCESS_MAX) return leave(SENT_AWAY, 'too-many-requests: it went on when it was told to wait');
     let message: unknown;
     try {
-      message = binary ? unpack(raw as Buffer) : JSON.parse(String(raw));
+      message = binary ? unpack(raw) : JSON.parse(raw.toString());
     } catch {
       return refuse(null, 'BAD_REQUEST', `The message is no ${binary ? 'MessagePack' : 'JSON'}.`, 'Send one map with "op" and "id".');
     }
@@ -170,7 +172,7 @@ function serve({ connection, socket, hub, principal: first, check, authenticate,
       return refuse(message.id, 'RATE_LIMITED', `${WAITING_MAX} requests wait.`, 'Wait for the answer to "authenticate".');
     if (isAsking) waiting.push(message);
     else take(message);
-  });
+  };
   /** What is asked while it is found out who asks, waits for that. */
   const waiting: SocketRequest[] = [];
   let isAsking = false;
@@ -242,7 +244,8 @@ function serve({ connection, socket, hub, principal: first, check, authenticate,
 function namedIn(message: unknown): { id: number | string | null; op: string } {
   const { id, op } = (message ?? {}) as { id?: unknown; op?: unknown };
   const isId = typeof id === 'number' || (typeof id === 'string' && id.length <= ID_CHARACTERS_MAX);
-  return { id: isId ? id : null, op: String(op).slice(0, OP_CHARACTERS_MAX) };
+  // Only text is told back: an object may have a `toString` of its own that is no function, or be too deep to become text.
+  return { id: isId ? id : null, op: typeof op === 'string' ? op.slice(0, OP_CHARACTERS_MAX) : typeof op };
 }
 
 function isAllowed(check: () => unknown): boolean {

@@ -1,0 +1,149 @@
+import assert from 'node:assert/strict';
+import { on, once } from 'node:events';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { after, before, describe, test } from 'node:test';
+import { HOME_TENANT, type Principal } from '@millrace/contracts';
+import { pack, unpack } from 'msgpackr';
+import { WebSocket } from 'ws';
+import { systemClock } from '../clock.ts';
+import { Hub } from '../streams/index.ts';
+import { createSocketServer } from './socket.ts';
+
+/*
+ * What a WebSocket may send. tests/accounts/open-streams.test.ts asks a whole server.
+ */
+
+const GUEST: Principal = {
+  kind: 'anonymous',
+  user: null,
+  name: 'guest',
+  tenant: HOME_TENANT,
+  role: null,
+  tier: 'free',
+  permissions: new Set(),
+  lacksSecondFactor: false,
+  version: null,
+  credential: 'c',
+  expiresAt: null,
+};
+const MSGPACK = 'millrace.msgpack';
+/** Longest message that is read. */
+const MESSAGE_BYTES_MAX = 64 * 1024;
+
+interface Reply {
+  readonly id: unknown;
+  readonly ok: boolean;
+  readonly op?: string;
+  readonly error?: { readonly code: string; readonly detail: string };
+}
+
+describe('requests over a WebSocket', () => {
+  const hub = new Hub({ clock: systemClock, epoch: 'e', historyEvents: 10, initial: () => [] });
+  const failures: unknown[] = [];
+  const sockets = createSocketServer(
+    hub,
+    (name) => ({ name, delivery: 'lossless' }),
+    async () => GUEST,
+    (error) => failures.push(error),
+  );
+  let server: Server;
+  before(async () => {
+    server = createServer().on('upgrade', (raw, socket, head) => {
+      sockets.upgrade({ raw, ip: '127.0.0.1', principal: GUEST } as never, { socket, head }, { close: () => {}, is: () => {} });
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+  });
+  after(() => {
+    hub.close('end of the test');
+    sockets.close();
+    server.close();
+  });
+
+  /** Sends messages as they are. @returns the replies, and how the connection ended when it did before all were answered */
+  async function send(
+    protocol: string,
+    messages: readonly (string | Uint8Array)[],
+  ): Promise<{ replies: Reply[]; closedWith: number | null }> {
+    const { port } = server.address() as AddressInfo;
+    const socket = new WebSocket(`ws://127.0.0.1:${port}`, protocol === '' ? [] : [protocol]);
+    const ended = new AbortController();
+    let closedWith: number | null = null;
+    socket.once('close', (code: number) => {
+      closedWith = code;
+      ended.abort();
+    });
+    const incoming = on(socket, 'message', { signal: ended.signal });
+    await once(socket, 'open');
+    const replies: Reply[] = [];
+    for (const message of messages) {
+      socket.send(message);
+      const next = await incoming.next().catch(() => null);
+      if (!next) break;
+      const raw = next.value?.[0] as Buffer;
+      replies.push((protocol === MSGPACK ? unpack(raw) : JSON.parse(String(raw))) as Reply);
+    }
+    socket.terminate();
+    return { replies, closedWith };
+  }
+
+  /** MessagePack of arrays within arrays. */
+  const nested = (levels: number) => Buffer.concat([Buffer.alloc(levels, 0x91), Buffer.from([0xc0])]);
+  /** A MessagePack map with these values under their names. */
+  const mapOf = (values: Readonly<Record<string, Uint8Array>>) =>
+    Buffer.concat([
+      Buffer.from([0x80 | Object.keys(values).length]),
+      ...Object.entries(values).flatMap(([name, value]) => [pack(name), value]),
+    ]);
+  const ping = { op: 'ping', id: 'after' };
+
+  test('fault 84: an op that is no text is told back as none, and fails nothing', async () => {
+    const deep = `${'['.repeat(30_000)}${']'.repeat(30_000)}`;
+    const ops = ['{"toString":1,"valueOf":1}', '{"toString":null}', deep, '[]', '1', 'null', '"x"', '{}', '[{"toString":1}]'];
+    const { replies, closedWith } = await send('', [...ops.map((op) => `{"id":7,"op":${op}}`), JSON.stringify(ping)]);
+    assert.equal(closedWith, null);
+    for (const { id, ok, error } of replies.slice(0, -1)) assert.deepEqual([id, ok, error?.code], [7, false, 'BAD_REQUEST']);
+    assert.equal(replies.at(-1)?.op, 'pong');
+    assert.deepEqual(failures, []);
+  });
+
+  test('fault 84: MessagePack that is too deep, or has values that JSON lacks, is refused, and the connection goes on', async () => {
+    const messages = [
+      nested(MESSAGE_BYTES_MAX - 1),
+      mapOf({ id: pack(7), op: nested(50_000) }),
+      mapOf({ id: pack(7), op: nested(2_000) }),
+      // Extensions of msgpackr: a date, a regular expression, a set, a typed array, an error, a cycle.
+      pack({ id: 7, op: new Date(Number.NaN) }),
+      pack({ id: 7, op: /(a+)+$/ }),
+      pack({ id: 7, op: new Set([1]) }),
+      pack({ id: 7, op: 2n ** 63n }),
+      Buffer.from('83a26964 07a26f70 d6690000000191 d67000000001'.replaceAll(' ', ''), 'hex'),
+      // Lengths that the message does not have: an array, a map, a text and bytes of four thousand million.
+      ...[0xdd, 0xdf, 0xdb, 0xc6].map((token) => Buffer.from([token, 0xff, 0xff, 0xff, 0xff])),
+      Buffer.from([]),
+      // 64, and not the record that another message defined under this number.
+      Buffer.from([0x40]),
+    ];
+    const record = Buffer.from('d4724092a26964a26f7007a470696e67', 'hex');
+    assert.equal((await send(MSGPACK, [record])).replies[0]?.op, 'pong');
+    const { replies, closedWith } = await send(MSGPACK, [...messages, pack(ping)]);
+    assert.equal(closedWith, null);
+    assert.equal(replies.length, messages.length + 1);
+    for (const [index, { ok, error }] of replies.slice(0, -1).entries())
+      assert.deepEqual([ok, error?.code], [false, 'BAD_REQUEST'], `message ${index}`);
+    assert.equal(replies.at(-1)?.op, 'pong');
+    assert.deepEqual(failures, []);
+  });
+
+  test('a message of more than 64 KiB ends the connection before it is read', async () => {
+    for (const protocol of ['', MSGPACK]) {
+      const whole = `{"op":"ping","id":"${'x'.repeat(10)}"}`;
+      const { replies, closedWith } = await send(protocol, [whole.padEnd(MESSAGE_BYTES_MAX + 1)]);
+      assert.deepEqual([replies.length, closedWith], [0, 1009], protocol);
+    }
+    // One of just 64 KiB is read.
+    const { replies } = await send('', [JSON.stringify(ping).padEnd(MESSAGE_BYTES_MAX)]);
+    assert.equal(replies[0]?.op, 'pong');
+  });
+});

@@ -1,6 +1,6 @@
 import type { InstrumentId, QuarantinedFrame, Source, SourceState, Trade } from '@millrace/contracts';
 import type { Clock } from '@millrace/kernel';
-import { Backoff, OutsideCall, type OutsideCallFigures, RateLimit } from '@millrace/platform/resilience';
+import { Backoff, BodyTooLarge, OutsideCall, type OutsideCallFigures, RateLimit, readBodyText } from '@millrace/platform/resilience';
 import { parseDigits } from './digits.ts';
 import { Intake, type Market } from './intake.ts';
 import type { Connection, GetJson, Hole, SourceParts } from './source.ts';
@@ -273,10 +273,12 @@ export class Supervisor {
     return this.#rest.run(async (signal) => {
       await this.#restLimit.take();
       const response = await fetch(base.replace(/\/+$/, '') + path, { signal, headers: { accept: 'application/json' } });
-      const text = await response.text();
+      if (!response.ok) await response.body?.cancel();
       if (response.status === 404 || response.status === 400) throw new NotServed(`${path.split('?')[0]} answered ${response.status}`);
       if (!response.ok) throw new Error(`${path.split('?')[0]} answered ${response.status}`);
-      if (text.length > REST_BYTES_MAX) throw new NotServed(`${path.split('?')[0]} answered with ${text.length} bytes`);
+      const text = await readBodyText(response, REST_BYTES_MAX).catch((error: unknown) => {
+        throw error instanceof BodyTooLarge ? new NotServed(`${path.split('?')[0]} answered with ${error.message}`) : error;
+      });
       return digits === 'as-text' ? parseDigits(text) : JSON.parse(text);
     });
   };

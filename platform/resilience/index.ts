@@ -1,3 +1,4 @@
 export { Backoff } from './backoff.ts';
+export { BodyTooLarge, readBodyText } from './body-text.ts';
 export { OutsideCall, type OutsideCallFigures, type OutsideCallOptions } from './outside-call.ts';
 export { RateLimit } from './rate-limit.ts';

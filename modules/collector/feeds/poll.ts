@@ -1,3 +1,4 @@
+import { BodyTooLarge, readBodyText } from '@millrace/platform/resilience';
 import type { Feed } from '../source.ts';
 
 const BYTES_MAX = 8 * 1024 * 1024;
@@ -14,13 +15,20 @@ export function pollFeed(url: string, everyMs: number, headers: Record<string, s
       const fetchOnce = async () => {
         try {
           const response = await fetch(url, { headers, signal: AbortSignal.timeout(TIMEOUT_MS) });
-          const body = await response.text();
+          if (!response.ok) {
+            await response.body?.cancel();
+            if (!closed) events.closed(`the server answered ${response.status}`);
+            return;
+          }
+          const body = await readBodyText(response, BYTES_MAX).catch((error: unknown) => {
+            if (error instanceof BodyTooLarge) return error;
+            throw error;
+          });
           if (closed) return;
-          if (!response.ok) return events.closed(`the server answered ${response.status}`);
           if (!isOpen) events.opened();
           isOpen = true;
-          if (body.length > BYTES_MAX) events.refused('oversized', `a document of ${body.length} bytes`, body.slice(0, 512));
-          else events.frame(body);
+          if (typeof body === 'string') events.frame(body);
+          else events.refused('oversized', body.message, body.beginning.slice(0, 512));
           schedule(everyMs);
         } catch (error) {
           if (!closed) events.closed(error instanceof Error ? String(error.cause ?? error.message) : String(error));

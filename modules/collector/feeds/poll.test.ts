@@ -1,0 +1,47 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { Readable } from 'node:stream';
+import { test } from 'node:test';
+import { pollFeed } from './poll.ts';
+
+test('fault 85: a document that never ends is refused at 8 MiB, and is not read further', async (context) => {
+  let bytes = 0;
+  const { promise: left, resolve: onLeft } = Promise.withResolvers<void>();
+  const server = createServer((_request, response) => {
+    const chunk = Buffer.alloc(64 * 1024, 'a');
+    const endless = Readable.from(
+      (function* () {
+        for (;;) {
+          bytes += chunk.length;
+          yield chunk;
+        }
+      })(),
+    );
+    endless.on('error', () => {});
+    response.on('close', () => {
+      endless.destroy();
+      onLeft();
+    });
+    endless.pipe(response);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { promise: outcome, resolve } = Promise.withResolvers<string[]>();
+  const connection = pollFeed(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, 60_000, {}).open({
+    opened: () => {},
+    frame: () => resolve(['frame']),
+    refused: (...told: string[]) => resolve(told),
+    closed: (reason: string) => resolve(['closed', reason]),
+  } as never);
+  context.after(() => {
+    connection.close();
+    server.closeAllConnections();
+    server.close();
+  });
+  const [what, detail, beginning] = await outcome;
+  assert.deepEqual([what, detail, beginning?.length], ['oversized', 'a body of more than 8388608 bytes', 512]);
+  await left;
+  assert.ok(bytes < 64 * 1024 * 1024, `${bytes} bytes were sent`);
+});

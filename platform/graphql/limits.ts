@@ -12,8 +12,11 @@ import {
   isNonNullType,
   isObjectType,
   Kind,
+  Lexer,
   SchemaMetaFieldDef,
   type SelectionSetNode,
+  Source,
+  TokenKind,
   TypeMetaFieldDef,
 } from 'graphql';
 
@@ -26,10 +29,15 @@ import {
 export const DOCUMENT_CHARACTERS_MAX = 32 * 1024;
 /** Tokens of a document; the longest that the console’s users would write has some hundred. */
 export const TOKENS_MAX = 2_000;
+/** Brackets within brackets: the parser calls itself for each level. The query that every tool sends has 16. */
+const NESTING_MAX = 100;
 /** Validation compares every fragment with every other one. */
 const FRAGMENTS_MAX = 50;
 /** Validation follows the fragments of each operation. */
 const OPERATIONS_MAX = 20;
+
+const OPENING: ReadonlySet<TokenKind> = new Set([TokenKind.BRACE_L, TokenKind.BRACKET_L, TokenKind.PAREN_L]);
+const CLOSING: ReadonlySet<TokenKind> = new Set([TokenKind.BRACE_R, TokenKind.BRACKET_R, TokenKind.PAREN_R]);
 
 /** Bounds of one operation. Only tests use others than `QUERY_LIMITS`. */
 export interface QueryLimits {
@@ -96,6 +104,26 @@ export function queryLimitError(
     if (error instanceof GraphQLError) return error;
     throw error;
   }
+}
+
+/**
+ * Checks how deep the brackets of a document are nested, without parsing it.
+ * @returns null when it may be parsed; what cannot be read is for the parser to tell
+ */
+export function nestingError(text: string): GraphQLError | null {
+  const lexer = new Lexer(new Source(text));
+  let levels = 0;
+  try {
+    for (let token = lexer.advance(), count = 0; token.kind !== TokenKind.EOF && count <= TOKENS_MAX; token = lexer.advance(), count++) {
+      if (OPENING.has(token.kind)) levels++;
+      else if (CLOSING.has(token.kind)) levels--;
+      if (levels > NESTING_MAX)
+        return refusal(`The document is more than ${NESTING_MAX} brackets deep.`, 'Send what is inside as variables.');
+    }
+  } catch (error) {
+    if (!(error instanceof GraphQLError)) throw error;
+  }
+  return null;
 }
 
 /**

@@ -4,25 +4,25 @@ import { useAPQ as persistedOnDemand } from '@graphql-yoga/plugin-apq';
 import { usePersistedOperations as persisted } from '@graphql-yoga/plugin-persisted-operations';
 import type { Endpoint, Principal, Problem, Transport } from '@millrace/contracts';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { type DocumentNode, type ExecutionArgs, GraphQLError, type GraphQLSchema, parse } from 'graphql';
+import { type DocumentNode, type ExecutionArgs, GraphQLError, type GraphQLSchema, getOperationAST, parse } from 'graphql';
 import type { SubscribePayload } from 'graphql-ws';
 import { useServer as serveOver } from 'graphql-ws/use/ws';
-import { createLRUCache, createYoga, type Plugin, type YogaInitialContext } from 'graphql-yoga';
+import { createYoga, type Plugin, type YogaInitialContext } from 'graphql-yoga';
 import { WebSocketServer } from 'ws';
 import { ApiProblem, type ChannelOptions, connectionOf, type Door, isStorable, type StreamPlace, traceparentOf } from '../http/index.ts';
 import { parsePosition } from '../streams/index.ts';
 import { ChannelEvents } from './channel-events.ts';
-import { DOCUMENT_CHARACTERS_MAX, queryLimitError, TOKENS_MAX } from './limits.ts';
+import { createDocumentCaches, type DocumentCaches } from './document-caches.ts';
+import { DOCUMENT_CHARACTERS_MAX, nestingError, queryLimitError, TOKENS_MAX } from './limits.ts';
 import { GRAPHQL_PATH } from './path.ts';
 import { graphSchema, type Resources } from './schema.ts';
+import { subscriptionFieldRule } from './subscription-rule.ts';
 
 /** A query, its variables included; REST bodies may be as large. */
 const MESSAGE_BYTES_MAX = 1024 * 1024;
 /** Routes one operation may really ask, where a list turned out longer than it was taken for. */
 const CALLS_MAX = 1_000;
 const CHANNELS_MAX = 256;
-/** Documents kept parsed; one of `TOKENS_MAX` tokens takes about a megabyte. */
-const DOCUMENTS_KEPT_MAX = 100;
 /** Operations under way over one WebSocket. */
 const OPERATIONS_MAX = 256;
 /** What GraphQL over WebSocket calls “Forbidden”: its clients come back, and show what they have by then. */
@@ -60,18 +60,20 @@ export interface GraphQlServer {
 /**
  * GraphQL over HTTP, server-sent events (graphql-sse’s distinct connections) and WebSocket (graphql-transport-ws), over the same resources and
  * channels: every field asks a route of the HTTP API in this process, so what guards those guards it.
+ * @param caches documents that are kept between requests
  */
-export function openGraphQl(door: Door, { logger, operations, ...channels }: GraphQlOptions): GraphQlServer {
+export function openGraphQl(
+  door: Pick<Door, 'app' | 'streams' | 'identify'>,
+  { logger, operations, ...channels }: GraphQlOptions,
+  caches: DocumentCaches = createDocumentCaches(),
+): GraphQlServer {
   const schema = graphSchema();
   const yoga = createYoga<{ asked: Asked }, Resources>({
     schema,
     graphqlEndpoint: GRAPHQL_PATH,
     context: ({ asked }) => resourcesOf({ ...door, ...channels }, asked),
-    plugins: [limited(schema), operations ? onlyThese(operations) : persistedOnDemand()],
-    parserAndValidationCache: {
-      documentCache: createLRUCache({ max: DOCUMENTS_KEPT_MAX }),
-      errorCache: createLRUCache({ max: DOCUMENTS_KEPT_MAX }),
-    },
+    plugins: [limited(schema), clientErrors(), operations ? onlyThese(operations) : persistedOnDemand({ store: caches.persisted })],
+    parserAndValidationCache: { documentCache: caches.parsed as never, errorCache: caches.errors as never },
     // Origins, files and pages are the door’s business.
     cors: false,
     multipart: false,
@@ -126,6 +128,7 @@ export function openGraphQl(door: Door, { logger, operations, ...channels }: Gra
         }
         const errors = validate(schema, document);
         if (errors.length > 0) return errors;
+        if (!getOperationAST(document, params.operationName)) return [operationError(params.operationName)];
         return {
           schema,
           operationName: params.operationName,
@@ -251,6 +254,60 @@ function errorOf({ code, detail, remedy, status }: Pick<Problem, 'code' | 'detai
 }
 
 /**
+ * Answers what a client got wrong as the client’s error, over all transports alike: without this, parameters that are no JSON are a failure of the server
+ * (500), and what throws while a document is parsed or validated has no code, or ends a WebSocket with all its operations.
+ */
+function clientErrors(): Plugin<Context> {
+  return {
+    onRequestParse: ({ requestParser, setRequestParser }) => {
+      if (!requestParser) return;
+      setRequestParser(async (request) => {
+        try {
+          return await requestParser(request);
+        } catch (error) {
+          throw error instanceof SyntaxError ? parametersError(error) : error;
+        }
+      });
+    },
+    onParse: ({ parseFn, setParseFn }) => {
+      setParseFn((text, options) => {
+        try {
+          return parseFn(text, options);
+        } catch (error) {
+          if (error instanceof GraphQLError) error.extensions.code ??= 'GRAPHQL_PARSE_FAILED';
+          throw error;
+        }
+      });
+    },
+    onValidate: ({ validateFn, setValidationFn, addValidationRule }) => {
+      addValidationRule(subscriptionFieldRule);
+      // The rule for subscriptions reads their directives, and throws where their arguments are wrong.
+      setValidationFn((...args) => {
+        try {
+          return validateFn(...args);
+        } catch (error) {
+          if (error instanceof GraphQLError) return [error];
+          throw error;
+        }
+      });
+    },
+  };
+}
+
+function operationError(name: string | null | undefined): GraphQLError {
+  const detail = name ? `The document has no operation "${name.slice(0, 64)}".` : 'The document has several operations, or none.';
+  return new GraphQLError(detail, {
+    extensions: { code: 'OPERATION_RESOLUTION_FAILURE', remedy: 'Name one of its operations in "operationName".' },
+  });
+}
+
+function parametersError({ message }: SyntaxError): GraphQLError {
+  return new GraphQLError(`A parameter of the request is not JSON: ${message}`, {
+    extensions: { code: 'BAD_REQUEST', remedy: 'Send "variables" and "extensions" as JSON objects.', http: { status: 400 } },
+  });
+}
+
+/**
  * Refuses documents that are too large, over all transports alike: before they are kept as a persisted query, before they are parsed, and, once they
  * are parsed and the variables are known, before they are validated.
  */
@@ -259,7 +316,11 @@ function limited(schema: GraphQLSchema): Plugin<Context> {
     onParams: ({ params }) => requireShortDocument(params.query),
     onParse: ({ params: { source }, setParseFn }) => {
       requireShortDocument(String(source));
-      setParseFn((text, options) => parse(text, { ...options, maxTokens: TOKENS_MAX }));
+      setParseFn((text, options) => {
+        const error = nestingError(String(text));
+        if (error) throw error;
+        return parse(text, { ...options, maxTokens: TOKENS_MAX });
+      });
       return ({ result, context: { params } }) => {
         if (result === null || result instanceof Error) return;
         const error = variablesError(params?.variables) ?? queryLimitError(schema, result, params?.variables ?? {});
@@ -270,8 +331,14 @@ function limited(schema: GraphQLSchema): Plugin<Context> {
   };
 }
 
-function requireShortDocument(text: string | null | undefined): void {
-  if (text && text.length > DOCUMENT_CHARACTERS_MAX)
+/** @param text as the client sent it; may be missing where it is named by its hash */
+function requireShortDocument(text: unknown): void {
+  if (text === undefined || text === null) return;
+  if (typeof text !== 'string')
+    throw new GraphQLError(`"query" is ${Array.isArray(text) ? 'a list' : `of type ${typeof text}`}.`, {
+      extensions: { code: 'BAD_REQUEST', remedy: 'Send the document as a string.', http: { status: 400 } },
+    });
+  if (text.length > DOCUMENT_CHARACTERS_MAX)
     throw new GraphQLError(`The document has ${text.length} characters; the limit is ${DOCUMENT_CHARACTERS_MAX}.`, {
       extensions: { code: 'QUERY_TOO_LARGE', remedy: 'Send long values as variables.', http: { status: 400 } },
     });
@@ -295,10 +362,11 @@ function onlyThese(operations: ReadonlyMap<string, string>): Plugin {
 function documentOf({ query, extensions }: SubscribePayload, operations: ReadonlyMap<string, string> | null): string {
   if (!operations) return query;
   const shown = (extensions?.persistedQuery as { sha256Hash?: unknown } | undefined)?.sha256Hash;
-  const listed = operations.get(query ? hash('sha256', query, 'hex') : String(shown));
+  const named = typeof shown === 'string' ? shown : '';
+  const listed = operations.get(query ? hash('sha256', query, 'hex') : named);
   if (listed !== undefined) return listed;
   throw new GraphQLError(
-    query ? 'This operation is not one of those that are listed here.' : `No operation has the SHA-256 "${String(shown).slice(0, 64)}".`,
+    query ? 'This operation is not one of those that are listed here.' : `No operation has the SHA-256 "${named.slice(0, 64)}".`,
     {
       extensions: { code: 'PERSISTED_QUERY_NOT_IN_LIST', remedy: 'Use one of the operations of graphql.operations.' },
     },

@@ -44,9 +44,10 @@ describe('requests over a WebSocket', () => {
   const sockets = createSocketServer(
     hub,
     (name) => ({ name, delivery: 'lossless' }),
-    async () => GUEST,
+    () => identified,
     (error) => failures.push(error),
   );
+  let identified: Promise<Principal> = Promise.resolve(GUEST);
   let server: Server;
   before(async () => {
     server = createServer().on('upgrade', (raw, socket, head) => {
@@ -145,5 +146,28 @@ describe('requests over a WebSocket', () => {
     // One of just 64 KiB is read.
     const { replies } = await send('', [JSON.stringify(ping).padEnd(MESSAGE_BYTES_MAX)]);
     assert.equal(replies[0]?.op, 'pong');
+  });
+
+  test('a request has at most 256 channels, and 64 requests wait while a credential is checked', async () => {
+    const channels = (count: number) =>
+      JSON.stringify({ op: 'subscribe', id: 1, channels: Array.from({ length: count }, (_none, index) => `c${index}`) });
+    const { replies } = await send('', [channels(257), channels(256)]);
+    assert.deepEqual(
+      replies.map(({ ok }) => ok),
+      [false, true],
+    );
+    const { promise, resolve } = Promise.withResolvers<Principal>();
+    identified = promise;
+    const socket = new WebSocket(`ws://127.0.0.1:${(server.address() as AddressInfo).port}`);
+    const incoming = on(socket, 'message');
+    await once(socket, 'open');
+    socket.send(JSON.stringify({ op: 'authenticate', id: 'a', token: 't' }));
+    for (let id = 1; id <= 65; id++) socket.send(JSON.stringify({ op: 'ping', id }));
+    const next = async () => JSON.parse(String((await incoming.next()).value?.[0])) as Reply;
+    const first = await next();
+    assert.deepEqual([first.id, first.error?.code], [65, 'RATE_LIMITED']);
+    resolve(GUEST);
+    assert.deepEqual([(await next()).id, (await next()).id], ['a', 1]);
+    socket.terminate();
   });
 });

@@ -11,7 +11,7 @@ const HANG_MS = 15_000;
 /** Requests under way at a time. */
 const CONCURRENT = 8;
 /** What only a server that fails says: stacks, files, queries, addresses of other processes. */
-const INSIDE =
+export const INSIDE =
   /node_modules|\bat (?:async )?[\w.<>]+ \(|file:\/\/|\.ts:\d+|\bselect\b.*\bfrom\b|insert into|ECONN|EPIPE|DrizzleQuery|\/tmp\/|\/home\/|\/root\/|better-auth/i;
 
 interface Schema {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { openApiDocument } from '@millrace/contracts/documents';
 import { type Guarded, startGuarded } from '../accounts/visitor.ts';
 import { type FuzzReport, fuzz } from './fuzzer.ts';
+import { fuzzGraphQl, type GraphQlFuzzReport } from './graphql-fuzzer.ts';
 import { runSchemathesis } from './schemathesis.ts';
 
 /** They would end what the run asks with, or wait for what never comes. */
@@ -27,27 +28,38 @@ export interface Logged {
 
 /** Fuzzes a server of its own for a while. Throws when it has ended. */
 export function fuzzServer(milliseconds: number, seed: number): Promise<FuzzReport & Logged> {
-  return withServer(async ({ server, owner }, cookie) => {
-    const { key } = await owner.key('fuzz', [
-      'market:read',
-      'platform:read',
-      'platform:operate',
-      'platform:admin',
-      'tenant:read',
-      'tenant:manage',
-      'account:read',
-      'account:write',
-      'world:play',
-    ]);
-    return fuzz({
-      url: server.url,
+  return withServer(async (guarded, cookie) =>
+    fuzz({
+      url: guarded.server.url,
       document: openApiDocument() as never,
-      callers: { owner: { cookie }, key: { 'x-api-key': key }, nobody: {}, forger: { authorization: 'Bearer x.y.z' } },
+      callers: await callersOf(guarded, cookie),
       leftOut: LEFT_OUT,
       milliseconds,
       seed,
-    });
-  });
+    }),
+  );
+}
+
+/** Sends GraphQL documents to a server of its own for a while. Throws when it has ended. */
+export function fuzzGraphQlServer(milliseconds: number, seed: number): Promise<GraphQlFuzzReport & Logged> {
+  return withServer(async (guarded, cookie) =>
+    fuzzGraphQl({ url: guarded.server.url, callers: await callersOf(guarded, cookie), leftOut: LEFT_OUT, milliseconds, seed }),
+  );
+}
+
+async function callersOf({ owner }: Guarded, cookie: string): Promise<Record<string, Record<string, string>>> {
+  const { key } = await owner.key('fuzz', [
+    'market:read',
+    'platform:read',
+    'platform:operate',
+    'platform:admin',
+    'tenant:read',
+    'tenant:manage',
+    'account:read',
+    'account:write',
+    'world:play',
+  ]);
+  return { owner: { cookie }, key: { 'x-api-key': key }, nobody: {}, forger: { authorization: 'Bearer x.y.z' } };
 }
 
 /** Has Schemathesis ask a server of its own, as its owner. Throws when it has ended. */

@@ -26,8 +26,13 @@ export function announcements<T>(
   ears.on('error', () => {});
   ears.subscribe(channel).catch(onTrouble);
   ears.on('message', (_channel, text) => {
-    const { from, message } = JSON.parse(text) as { from: string; message: T };
-    if (from !== self) heard(message);
+    try {
+      const { from, message } = JSON.parse(text) as { from: string; message: T };
+      if (from !== self) heard(message);
+    } catch (error) {
+      // Anything may be published in a Redis that others use as well.
+      onTrouble(new Error(`a message on ${channel} cannot be used: ${text.slice(0, 100)}`, { cause: error }));
+    }
   });
   return {
     tell: (message) => {

@@ -3,7 +3,7 @@ import { after, before, describe, test } from 'node:test';
 import { systemClock } from '../clock.ts';
 import { MemoryRateLimiter, type Rate } from '../http/index.ts';
 import { Hub, type Reader } from '../streams/index.ts';
-import { until } from '../testing/until.ts';
+import { PATIENCE, until } from '../testing/until.ts';
 import { announcements } from './announcements.ts';
 import { connectRedis, type Redis } from './connect.ts';
 import { type FanOut, fanOut } from './fan-out.ts';
@@ -100,8 +100,28 @@ describe('several servers and one Redis', left, () => {
     for (const one of ears) one.close();
   });
 
+  test('report a message that is none of theirs, and go on', async () => {
+    const troubles: string[] = [];
+    const heard: string[] = [];
+    const stranger = await connected();
+    const ears = announcements<string>(
+      await connected(),
+      'strange',
+      (word) => heard.push(word),
+      ({ message }) => troubles.push(message),
+    );
+    await until(async () => {
+      await stranger.publish('millrace:strange', '{"from":');
+      return troubles.length > 0;
+    }, 'the message is reported');
+    assert.match(troubles[0] ?? '', /a message on millrace:strange cannot be used: \{"from":/);
+    await stranger.publish('millrace:strange', JSON.stringify({ from: 'another', message: 'kim' }));
+    await until(() => heard.includes('kim'), 'the next message is heard');
+    ears.close();
+  });
+
   test('fault 77: a reader is told of a gap where events of another server did not arrive, and of none where they did', {
-    timeout: 30_000,
+    timeout: 30_000 * PATIENCE,
   }, async (context) => {
     const seen: { event: string; data: unknown }[] = [];
     let changed = () => {};

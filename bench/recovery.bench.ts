@@ -77,8 +77,8 @@ await inFolder(async (folder) => {
     for (const batch of batches) for (const event of packr.unpack(batch) as { type: 'Moved' }[]) field.evolve(state, event as never);
   };
   for (const { name, stores, bare, most } of [
-    { name: 'hot snapshot', stores: { hot, cold }, bare: unpacking, most: 5 },
-    { name: 'cold snapshot', stores: { cold }, bare: unpacking, most: 5 },
+    { name: 'hot snapshot', stores: { hot, cold }, bare: unpacking, most: 8 },
+    { name: 'cold snapshot', stores: { cold }, bare: unpacking, most: 8 },
     { name: `replay of ${EVENTS.toLocaleString('en')} events`, stores: {}, bare: folding, most: 2 },
   ]) {
     const bareStarted = performance.now();

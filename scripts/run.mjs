@@ -194,8 +194,6 @@ function onOurNode() {
     NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? join(root, '.runtime', 'compile-cache'),
     // glibc gives each thread a heap of its own and keeps what was freed: a hundred megabytes of a server that idles.
     MALLOC_ARENA_MAX: process.env.MALLOC_ARENA_MAX ?? '1',
-    MALLOC_TRIM_THRESHOLD_: process.env.MALLOC_TRIM_THRESHOLD_ ?? '131072',
-    MALLOC_MMAP_THRESHOLD_: process.env.MALLOC_MMAP_THRESHOLD_ ?? '131072',
   };
 }
 

@@ -72,7 +72,8 @@ describe('the outbox', () => {
     assert.deepEqual(seqs(log, gate), [1, 2]);
   });
 
-  test('a spool that a crash left behind is written before anything new', async () => {
+  /** A second host on the log and the spool of one that crashed while the log was unavailable. */
+  async function afterCrash() {
     const first = newHost([turnstile]);
     await first.host.open(gate);
     first.log.away = 'gone';
@@ -80,6 +81,11 @@ describe('the outbox', () => {
     await first.clock.settle();
     first.log.away = null;
     const second = newHost([turnstile], { log: first.log, spool: first.spool });
+    return { first, second };
+  }
+
+  test('a spool that a crash left behind is written before anything new', async () => {
+    const { first, second } = await afterCrash();
     await second.host.flushed();
     await second.host.open(gate);
     second.host.tell(gate, { type: 'Admit', people: 1 });
@@ -89,13 +95,7 @@ describe('the outbox', () => {
   });
 
   test('a spool that a crash left behind is written though no zone is opened', async () => {
-    const first = newHost([turnstile]);
-    await first.host.open(gate);
-    first.log.away = 'gone';
-    first.host.tell(gate, { type: 'Admit', people: 30 });
-    await first.clock.settle();
-    first.log.away = null;
-    const second = newHost([turnstile], { log: first.log, spool: first.spool });
+    const { first, second } = await afterCrash();
     await second.clock.settle();
     assert.deepEqual(seqs(first.log, gate), [1]);
     assert.equal(second.spool.batches, 0);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { after, before, describe, type TestContext, test } from 'node:test';
 import type { AccountStand } from '@millrace/contracts';
 import { ZoneHost } from '@millrace/kernel';
 import { MemoryLog, MemorySnapshots, MemorySpool, openNumbers } from '@millrace/kernel/testing';
@@ -232,7 +232,8 @@ for (const engine of ENGINES)
       );
     });
 
-    test('fault 80: after a restore of an older backup, the newest snapshot that a server knows is recorded again at the first request there', async (context) => {
+    /** A user that two servers know, and a backup of what the tables say of it then. */
+    async function withBackup(context: TestContext) {
       const { id } = await newUser();
       const servers = [new Server('one', database, []), new Server('two', database, [])] as const;
       const [one, two] = servers;
@@ -243,6 +244,11 @@ for (const engine of ENGINES)
       await two.read(id);
       const backup = new AccountBackup(database, servers, id);
       await backup.take();
+      return { id, one, two, backup };
+    }
+
+    test('fault 80: after a restore of an older backup, the newest snapshot that a server knows is recorded again at the first request there', async (context) => {
+      const { id, one, two, backup } = await withBackup(context);
       await one.request(id, 'second');
       await one.work();
       await one.request(id, 'third');
@@ -262,16 +268,7 @@ for (const engine of ENGINES)
     });
 
     test('fault 80: two servers that gave one revision to different snapshots after a restore agree on the one generated later', async (context) => {
-      const { id } = await newUser();
-      const servers = [new Server('one', database, []), new Server('two', database, [])] as const;
-      const [one, two] = servers;
-      context.after(() => Promise.all(servers.map((each) => each.close())));
-      await one.read(id);
-      await one.work();
-      await one.read(id);
-      await two.read(id);
-      const backup = new AccountBackup(database, servers, id);
-      await backup.take();
+      const { id, one, two, backup } = await withBackup(context);
       await one.request(id, 'before the restore');
       await one.work();
       const older = (await one.read(id)).snapshot;

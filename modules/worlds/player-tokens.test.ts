@@ -71,7 +71,7 @@ for (const engine of ENGINES)
         const { code } = await refusal(issuePlayerToken(parts(), user, { name: 'Lee', player, token }));
         assert.equal(code, 'UNKNOWN_PLAYER', `a token ${name}`);
       }
-      // Whoever is recorded as the owner stays it, whatever a program signs that has the secret.
+      // The recorded owner is never replaced, not even for a token that is signed with the secret and names another user.
       await issuePlayerToken(parts(), 'lee', { name: 'Lee', player, token: ofLee });
       const signed = await issue({ user: 'mallory' });
       assert.equal((await refusal(issuePlayerToken(parts(), 'mallory', { name: 'Lee', player, token: signed }))).code, 'UNKNOWN_PLAYER');

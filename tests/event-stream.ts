@@ -1,3 +1,8 @@
+import { PATIENCE } from '@millrace/platform/testing';
+
+/** Longest a stream is silent on a machine of usual speed while a test waits for its next event. */
+const SILENT_MS_MAX = 60_000;
+
 /** One server-sent event, as it came. */
 export interface StreamEvent {
   readonly id: string;
@@ -9,6 +14,7 @@ export interface StreamEvent {
 /**
  * Reads server-sent events with nothing but fetch, until the connection ends, is aborted, or the callback says enough.
  * Ends quietly when the connection breaks: that is what is being tested.
+ * @throws when no event comes for a minute: the test waits for one that never will
  */
 export async function readEvents(
   url: string,
@@ -17,6 +23,10 @@ export async function readEvents(
 ): Promise<void> {
   const abort = new AbortController();
   options.signal?.addEventListener('abort', () => abort.abort());
+  const silent = setTimeout(
+    () => abort.abort(new Error(`${url} sent no event for ${SILENT_MS_MAX * PATIENCE} ms`)),
+    SILENT_MS_MAX * PATIENCE,
+  );
   const headers: Record<string, string> = options.lastEventId === undefined ? {} : { 'last-event-id': options.lastEventId };
   try {
     const response = await fetch(url, { headers, signal: abort.signal });
@@ -28,11 +38,14 @@ export async function readEvents(
       rest = blocks.pop() ?? '';
       for (const block of blocks) {
         const event = parse(block, receivedAt);
+        if (event) silent.refresh();
         if (event && !take(event)) return abort.abort();
       }
     }
   } catch (error) {
-    if (error instanceof Error && error.message.includes('answered')) throw error;
+    if (error instanceof Error && /answered|sent no event/.test(error.message)) throw error;
+  } finally {
+    clearTimeout(silent);
   }
 }
 

@@ -15,9 +15,9 @@ await inFolder(async (folder) => {
   const lost: number[] = [];
   for (let kill = 1; kill <= KILLS; kill++) {
     const { told, killedAt, again, end } = await killAfter(kill * TRADES_BETWEEN, folder, String(kill));
-    const instruments = (await (await fetch(`${again.url}/api/v1/instruments`)).json()) as { pair: string; trades: number }[];
-    const recorded = new Map(instruments.map(({ pair, trades }) => [pair, FIRST_ID + trades]));
-    const gone = told.find(({ pair, id }) => id >= (recorded.get(pair) ?? FIRST_ID));
+    const instruments = (await (await fetch(`${again.url}/api/v1/instruments`)).json()) as { id: string; trades: number }[];
+    const recorded = new Map(instruments.map(({ id, trades }) => [id, FIRST_ID + trades]));
+    const gone = told.find(({ pair, id }) => id >= (recorded.get(`binance:${pair}`) ?? FIRST_ID));
     lost.push(gone ? killedAt - gone.at : 0);
     await end();
   }

@@ -10,10 +10,12 @@ import { inFolder, report } from './measure.ts';
 
 /*
  * What a server keeps of requests that are over: its heap after many of a kind, all garbage collected, against its heap after the first tenth of them.
- * REQUESTS=1000000 npm run bench -- memory
+ * REQUESTS=1000000 npm run bench -- memory, and with KIND=GraphQL those with that in their name alone.
  */
 
 const REQUESTS = Number(process.env.REQUESTS ?? 20_000);
+/** Only those with this in their name; without it, all. */
+const KIND = process.env.KIND ?? '';
 const AT_ONCE = 32;
 const PROBE = join(import.meta.dirname, 'heap-probe.ts');
 const MIB = 1024 * 1024;
@@ -142,7 +144,7 @@ await inFolder(async (folder) => {
   });
   try {
     let resident = 0;
-    for (const kind of KINDS) {
+    for (const kind of KINDS.filter(({ name }) => name.includes(KIND))) {
       const count = Math.ceil(REQUESTS / kind.cost);
       const { ask, close } = await kind.open(server);
       const warm = Math.ceil(count / 10);
@@ -160,7 +162,7 @@ await inFolder(async (folder) => {
         bare: bare.heap,
         unit: 'MiB',
         budget: { kind: '<=', value: 1.1 },
-        note: `${Math.round((count - warm) / seconds)}/s`,
+        note: `${Math.round((count - warm) / seconds)}/s, resident ${Math.round(ours.resident)} MiB`,
       });
     }
     const end = await heapOf(server);

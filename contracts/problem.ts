@@ -31,6 +31,7 @@ export const PROBLEMS = {
   FOREIGN_ORIGIN: { status: 403, title: 'The request comes from another site’s page' },
   NOT_ALLOWED: { status: 403, title: 'That is not allowed here' },
   TABLES_AWAY: { status: 503, title: 'The tables cannot be read now' },
+  HISTORY_UNAVAILABLE: { status: 503, title: 'The history cannot be read now' },
   NO_SERVER: { status: 503, title: 'No server can be reached now' },
   SERVER_LOST: { status: 502, title: 'The server was lost before it answered' },
   ZONE_AWAY: { status: 503, title: 'The zone cannot be reached now' },

@@ -169,9 +169,9 @@ export class ZoneHost {
     if (entry.status === 'failed' || entry.status === 'releasing') return refused('ZONE_STOPPED', `${address} is ${entry.status}.`);
     const { mailbox } = entry;
     if (mailbox.length >= (this.#options.mailboxMax ?? MAILBOX_MAX)) return this.#busy(`${mailbox.length} commands wait at ${address}.`);
-    mailbox.push(queued);
     entry.usedAt = ++this.#uses;
-    this.#turns.schedule(entry);
+    // Behind others it has their turn.
+    if (mailbox.push(queued) === 1) this.#turns.schedule(entry);
     return null;
   }
 

@@ -4,7 +4,16 @@ import { type AccountSettings, type Accounts, demoRoutes, identifyDemo, mailerOv
 import { Collector, collectorRoutes, type SourceParts } from '@millrace/collector';
 import { ENDPOINTS, type InstrumentId, parseChannel, type Source, type SourceConfig } from '@millrace/contracts';
 import { type EventBatch, keyOf, messageOf, type ZoneAddress, ZoneHost, zoneAddress } from '@millrace/kernel';
-import { type Instrument, initialEvents, instrumentZone, marketRoutes, publishBatch, seriesProjection, udfRoutes } from '@millrace/market';
+import {
+  answeringHistory,
+  type Instrument,
+  initialEvents,
+  instrumentZone,
+  marketRoutes,
+  publishBatch,
+  seriesProjection,
+  udfRoutes,
+} from '@millrace/market';
 import { AlertWatch, type Consumer, Flow, operationsEvents, operationsRoutes, publishOperations } from '@millrace/operations';
 import { systemClock } from '@millrace/platform/clock';
 import type { Settings } from '@millrace/platform/config';
@@ -288,7 +297,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
       if (accounts) accounts.register(routes, traffic);
       else demoRoutes(routes);
       const reads = {
-        series,
+        series: answeringHistory(series, systemClock, (message) => logger.error(message)),
         instrument: stateOf,
         instruments,
         caughtUp: () => withinTime(host.flushed().then(() => consumer.caughtUp())),

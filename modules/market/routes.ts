@@ -1,7 +1,7 @@
 import { ENDPOINTS, type InstrumentId } from '@millrace/contracts';
 import { ApiProblem, type Routes } from '@millrace/platform/http';
-import type { SeriesStore } from '@millrace/platform/series';
 import { readCandles } from './candles.ts';
+import type { History } from './history.ts';
 import { describeBook, describeInstrument, describeQuality, describeQuote } from './views.ts';
 import type { Instrument } from './zone.ts';
 
@@ -10,7 +10,7 @@ const DEPTH_USUAL = 20;
 
 /** What the market’s routes need of the process they run in. */
 export interface MarketReads {
-  readonly series: SeriesStore;
+  readonly series: History;
   instrument(id: InstrumentId): Instrument | undefined;
   instruments(): Iterable<readonly [InstrumentId, Instrument]>;
   /** Resolves when the store holds everything that the log held when it was asked. */

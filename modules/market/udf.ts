@@ -1,4 +1,5 @@
 import { INTERVAL_MS, type InstrumentId, type Interval, isInstrumentId } from '@millrace/contracts';
+import { ApiProblem } from '@millrace/platform/http';
 import type { FastifyInstance } from 'fastify';
 import { readCandles } from './candles.ts';
 import type { MarketReads } from './routes.ts';
@@ -36,7 +37,14 @@ type Query = Record<string, string | undefined>;
 
 export function udfRoutes(app: FastifyInstance, reads: MarketReads): void {
   const get = (path: string, answer: (query: Query) => unknown) =>
-    app.get(`/udf/${path}`, { config: { access: 'market:read' } }, (request) => answer(request.query as Query));
+    app.get(`/udf/${path}`, { config: { access: 'market:read' } }, async (request) => {
+      try {
+        return await answer(request.query as Query);
+      } catch (error) {
+        if (error instanceof ApiProblem) return { s: 'error', errmsg: error.message };
+        throw error;
+      }
+    });
 
   get('config', () => ({
     supported_resolutions: Object.keys(RESOLUTIONS).filter((name) => name !== 'D' && name !== 'W'),

@@ -11,7 +11,7 @@ const SAME = { requestsPerSecond: 1, burst: 10 };
 const COMPARED_CHARACTERS = 11;
 const KEY_PREFIX = 'mill_';
 
-/** How long a credential counts as valid lately, at least; at most twice that. */
+/** How long a credential counts as valid lately, at least. */
 const VALID_LATELY_MS = 600_000;
 const VALID_LATELY_MAX = 10_000;
 
@@ -38,13 +38,14 @@ export function limitGuesses(identify: Identify, now: () => number): Identify {
     const { headers, remote } = caller;
     const credential = credentialIn(headers);
     if (credential === null) return identify(caller);
-    if (isOver(sameOf(remote, credential), SAME) && !valid.has(credential))
+    const wasValid = valid.has(credential);
+    if (!wasValid && isOver(sameOf(remote, credential), SAME))
       throw new ApiProblem(
         'RATE_LIMITED',
         'This credential was sent too often, and is not valid.',
         'Wait a minute, then send a valid one.',
       );
-    if (isOver(remote, DIFFERENT) && !valid.has(credential))
+    if (!wasValid && isOver(remote, DIFFERENT))
       throw new ApiProblem(
         'RATE_LIMITED',
         `Too many different credentials from ${remote} were not valid.`,
@@ -97,6 +98,7 @@ class RecentlyValid {
   }
 
   add(credential: string): void {
+    if (this.#young.has(credential)) return;
     const now = this.#now();
     if (this.#young.size >= VALID_LATELY_MAX || now - this.#changedAt > VALID_LATELY_MS) {
       this.#old = this.#young;

@@ -1,17 +1,20 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 
 /** How often it is looked whether everything is finished while a server stops. */
 const LOOK_MS = 20;
 
 /** Knows the requests whose responses are not finished yet, so that a server that stops can wait for them. */
 export class UnfinishedRequests {
-  readonly #responses = new Set<ServerResponse>();
+  /** The newest of each open connection, finished or not: the others of that connection are finished before it is. To listen to each would cost every request. */
+  readonly #newest = new Map<Socket, ServerResponse>();
   #isClosing = false;
 
   constructor(server: Server) {
-    server.prependListener('request', (_request: IncomingMessage, response: ServerResponse) => {
-      this.#responses.add(response);
-      response.once('close', () => this.#responses.delete(response));
+    const newest = this.#newest;
+    server.prependListener('request', ({ socket }: IncomingMessage, response: ServerResponse) => {
+      if (!newest.has(socket)) socket.once('close', () => newest.delete(socket));
+      newest.set(socket, response);
       if (this.#isClosing) response.shouldKeepAlive = false;
     });
   }
@@ -23,12 +26,16 @@ export class UnfinishedRequests {
    */
   async finished(streams: () => number, withinMs: number): Promise<boolean> {
     this.#isClosing = true;
-    for (const response of this.#responses) if (!response.headersSent) response.shouldKeepAlive = false;
+    for (const response of this.#newest.values()) if (!response.headersSent) response.shouldKeepAlive = false;
     const until = performance.now() + withinMs;
-    while (this.#responses.size > streams()) {
+    while (this.#unfinished() > streams()) {
       if (performance.now() > until) return false;
       await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
     }
     return true;
+  }
+
+  #unfinished(): number {
+    return [...this.#newest.values()].filter((response) => !response.writableFinished && !response.destroyed).length;
   }
 }

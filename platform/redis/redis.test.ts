@@ -61,6 +61,23 @@ describe('several servers and one Redis', left, () => {
     assert.ok(await counting.take('waits', RATE, 0));
   });
 
+  test('count alone while Redis has no room, say why, and count together again when it has', async () => {
+    const redis = await connected();
+    const [here, there] = [limiter(redis), limiter(await connected())];
+    const isShared = async (key: string) => {
+      await here.take(key, RATE, 40);
+      return !(await there.take(key, RATE, 40)).isAllowed;
+    };
+    assert.equal(await isShared('room'), true);
+    await redis.config('SET', 'maxmemory', '1');
+    assert.equal(await isShared('no room'), false);
+    assert.equal((await here.take('no room', RATE, 40)).isAllowed, false, 'alone it counts, too');
+    assert.match(troubles.join('\n'), /OOM/);
+    await redis.config('SET', 'maxmemory', '0');
+    let tries = 0;
+    await until(() => isShared(`room again ${tries++}`), 'they count together');
+  });
+
   test('count as one server alone does', async () => {
     const redis = limiter(await connected());
     const memory = new MemoryRateLimiter(() => 0);

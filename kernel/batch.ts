@@ -62,7 +62,6 @@ export class SequenceGap extends Error {
 
   constructor(zone: ZoneAddress, due: number, came: number) {
     super(`${zone}: the log is at seq ${due - 1}, so seq ${due} is due, but ${came} came`);
-    this.name = 'SequenceGap';
     this.zone = zone;
     this.due = due;
   }

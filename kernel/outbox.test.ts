@@ -58,6 +58,16 @@ describe('the outbox', () => {
     host.tell(gate, { type: 'Admit', people: 1 });
     await clock.settle();
     assert.deepEqual(seqs(log, gate), [1, 4]);
+    // The gap is over: the next time the log is unavailable nothing is given up.
+    log.away = 'gone';
+    for (let count = 0; count < 2; count++) {
+      host.tell(gate, { type: 'Admit', people: 1 });
+      await clock.settle();
+    }
+    log.away = null;
+    await clock.advance(20_000);
+    assert.deepEqual(seqs(log, gate), [1, 4, 5, 6]);
+    assert.equal(spool.givenUp.length, 1);
   });
 
   test('a failure whose outcome is unknown leads to no repeat', async () => {
@@ -102,7 +112,8 @@ describe('the outbox', () => {
   });
 
   test('with the spool full, durable commands are refused, losses are counted, and a checkpoint keeps replay exact', async () => {
-    const { host, clock, log } = newHost([turnstile], { spool: new MemorySpool(2) });
+    const spool = new MemorySpool(2);
+    const { host, clock, log } = newHost([turnstile], { spool });
     await host.open(gate);
     await host.open('turnstile/quiet');
     log.away = 'gone';
@@ -121,6 +132,7 @@ describe('the outbox', () => {
     const loss = log.batches.find((batch) => batch.loss);
     assert.deepEqual([loss?.firstSeq, loss && lastSeqOf(loss)], [3, 5]);
     assert.deepEqual(seqs(log, gate), [1, 2, 6]);
+    assert.deepEqual(spool.givenUp, [], 'the log took the loss as it was first told');
 
     const again = newHost([turnstile], { log });
     await again.host.open(gate);

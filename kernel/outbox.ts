@@ -340,7 +340,6 @@ export class Outbox {
 
   /** Resolves once a condition holds. */
   #when(isSo: () => boolean): Promise<void> {
-    this.#pump();
     if (isSo()) return Promise.resolve();
     return new Promise((resolve) => this.#awaiting.push({ isSo, resolve }));
   }

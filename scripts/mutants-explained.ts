@@ -18,6 +18,18 @@ export const EXPLAINED: readonly Explained[] = [
   { file: 'kernel/ticks.ts', line: 'due - now > FAR_STEPS * tickMs', from: '>', why: ONE_OFF },
   { file: 'kernel/zone-entry.ts', line: 'now - at < FAILURES_SPAN_MS', from: '<', why: ONE_OFF },
   {
+    file: 'kernel/outbox.ts',
+    line: 'return end < 0 ? oldest',
+    from: '<',
+    why: 'Equivalent: the first batch is like itself, so it is never the first that differs.',
+  },
+  {
+    file: 'kernel/outbox.ts',
+    line: 'return lastSeqOf(batch) >= (this.#gaps.get(batch.zone)',
+    from: '>=',
+    why: 'Equivalent: a batch that ends at the seq that is due holds it, and so leaves no gap.',
+  },
+  {
     file: 'kernel/past.ts',
     line: "found > version ? '. Run the newer code.'",
     from: '>',

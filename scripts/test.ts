@@ -81,11 +81,13 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
     process.exit(130);
   });
 const failed: string[] = [];
-const counts = { tests: 0, skipped: 0 };
+const counts = { tests: 0, pass: 0, fail: 0, skipped: 0 };
 await Promise.all(Array.from({ length: availableParallelism() }, work));
 await postgres?.close();
 const seconds = Math.round((performance.now() - started) / 1_000);
 console.log(`${counts.tests} tests in ${seconds} s${counts.skipped > 0 ? `, ${counts.skipped} of them skipped` : ''}`);
+// As Node’s own runner ends, for what reads that.
+for (const [what, count] of Object.entries(counts)) console.log(`ℹ ${what} ${count}`);
 for (const name of failed) console.log(`failed: ${name}`);
 process.exitCode = failed.length > 0 ? 1 : 0;
 
@@ -109,6 +111,8 @@ async function work(): Promise<void> {
     running.delete(child);
     const count = (what: string) => Number(new RegExp(`^ℹ ${what} (\\d+)$`, 'm').exec(output)?.[1] ?? 0);
     counts.tests += count('tests');
+    counts.pass += count('pass');
+    counts.fail += count('fail') + count('cancelled');
     counts.skipped += count('skipped') + count('todo');
     // A file in which nothing is tested has been broken.
     const isGood = code === 0 && count('tests') > 0;

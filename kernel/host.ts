@@ -170,7 +170,7 @@ export class ZoneHost {
     const { mailbox } = entry;
     if (mailbox.length >= (this.#options.mailboxMax ?? MAILBOX_MAX)) return this.#busy(`${mailbox.length} commands wait at ${address}.`);
     entry.usedAt = ++this.#uses;
-    // Behind others it has their turn.
+    // A zone whose commands wait already has its turn.
     if (mailbox.push(queued) === 1) this.#turns.schedule(entry);
     return null;
   }

@@ -5,7 +5,7 @@ import { Collector, collectorRoutes, type SourceParts } from '@millrace/collecto
 import { ENDPOINTS, type InstrumentId, parseChannel, type Source, type SourceConfig } from '@millrace/contracts';
 import { type EventBatch, keyOf, messageOf, type ZoneAddress, ZoneHost, zoneAddress } from '@millrace/kernel';
 import {
-  answeringHistory,
+  historyForRequests,
   type Instrument,
   initialEvents,
   instrumentZone,
@@ -297,7 +297,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
       if (accounts) accounts.register(routes, traffic);
       else demoRoutes(routes);
       const reads = {
-        series: answeringHistory(series, systemClock, (message) => logger.error(message)),
+        series: historyForRequests(series, systemClock, (message) => logger.error(message)),
         instrument: stateOf,
         instruments,
         caughtUp: () => withinTime(host.flushed().then(() => consumer.caughtUp())),

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { InstrumentId } from '@millrace/contracts';
 import { ManualClock } from '@millrace/kernel/testing';
 import { ApiProblem } from '@millrace/platform/http';
-import { answeringHistory, type History } from './history.ts';
+import { type History, historyForRequests } from './history.ts';
 
 const QUERY = { instrument: 'simulator:BTC-USDT' as InstrumentId, interval: '1m', from: 0, to: 1, limit: 1 } as const;
 
@@ -11,20 +11,20 @@ function historyWith(candles: History['candles']) {
   const clock = new ManualClock();
   const failures: string[] = [];
   const rest = { trades: async () => [], readings: async () => [] };
-  const history = answeringHistory({ ...rest, candles }, clock, (message) => failures.push(message));
+  const history = historyForRequests({ ...rest, candles }, clock, (message) => failures.push(message));
   return { clock, history, failures };
 }
 
 const isUnavailable = (error: unknown) => error instanceof ApiProblem && error.code === 'HISTORY_UNAVAILABLE';
 
-test('a history that fails is a problem of its own with the reason in the log, not a mistake of the server', async () => {
+test('a history that fails is a 503 for the caller, and its reason goes to the log', async () => {
   const { history, failures } = historyWith(() => Promise.reject(new Error('No space left on device')));
   await assert.rejects(history.candles(QUERY), isUnavailable);
   assert.deepEqual(failures, ['Candles could not be read from the history: No space left on device']);
   assert.deepEqual(await history.trades(QUERY), []);
 });
 
-test('a history that does not answer holds nobody up for ever', async () => {
+test('a history that does not answer is a 503 after ten seconds', async () => {
   const { clock, history, failures } = historyWith(() => new Promise(() => {}));
   const asked = assert.rejects(history.candles(QUERY), isUnavailable);
   await clock.advance(10_000);

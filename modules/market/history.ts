@@ -3,17 +3,17 @@ import { type Clock, messageOf, within } from '@millrace/kernel';
 import { ApiProblem } from '@millrace/platform/http';
 import type { CandleColumns, CandleQuery, SeriesStore } from '@millrace/platform/series';
 
-/** Longest the store may take for one answer; a query over all that it holds takes under two seconds. */
+/** Longest a request waits for the store. */
 const ANSWER_MS_MAX = 10_000;
 
-/** What is asked of the store by those who wait for an answer. */
+/** What requests read from the store. */
 export type History = Pick<SeriesStore, 'candles' | 'trades' | 'readings'>;
 
 /**
- * The store as requests see it: one that fails or does not answer is a 503 with the reason, for the caller can try again.
- * @param onFailure told each time, for the log
+ * The store as requests see it: its failure, or no answer in time, becomes a 503 that says to try again. The reason goes to `onFailure` only: it may name files.
+ * @throws HISTORY_UNAVAILABLE from each read
  */
-export function answeringHistory(series: History, clock: Clock, onFailure: (message: string) => void): History {
+export function historyForRequests(series: History, clock: Clock, onFailure: (message: string) => void): History {
   const ask = async <T>(what: string, work: Promise<T>): Promise<T> => {
     try {
       return await within(clock, ANSWER_MS_MAX, 'the history', work);
@@ -22,7 +22,7 @@ export function answeringHistory(series: History, clock: Clock, onFailure: (mess
       throw new ApiProblem(
         'HISTORY_UNAVAILABLE',
         `${what} cannot be read from the history now.`,
-        'Try again in a moment; what is live is still told: quotes, books, streams.',
+        'Try again in a moment. Quotes, books and streams are not affected.',
       );
     }
   };

@@ -1,5 +1,5 @@
 export { initialEvents, publishBatch } from './channels.ts';
-export { answeringHistory } from './history.ts';
+export { historyForRequests } from './history.ts';
 export { seriesProjection } from './projection.ts';
 export { marketRoutes } from './routes.ts';
 export { udfRoutes } from './udf.ts';

@@ -6,7 +6,7 @@ const LOOK_MS = 20;
 
 /** Knows the requests whose responses are not finished yet, so that a server that stops can wait for them. */
 export class UnfinishedRequests {
-  /** The newest of each open connection, finished or not: the others of that connection are finished before it is. To listen to each would cost every request. */
+  /** The newest response of each open connection, finished or not; those before it on the connection finish first. A listener on each response would slow every request. */
   readonly #newest = new Map<Socket, ServerResponse>();
   #isClosing = false;
 

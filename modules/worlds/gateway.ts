@@ -296,6 +296,7 @@ export class Gateway {
   /** A zone is open at a host now, or at none. */
   placed(zone: ZoneId, host: HostPort | null): void {
     this.#whereabouts.placed(zone, host);
+    if (host) this.#questions.placed(zone, host);
     for (const session of this.#sessions.values()) {
       if (session.zone !== zone || !isBound(session)) continue;
       if (host) this.#enter(session, zone);
@@ -425,20 +426,17 @@ export class Gateway {
 
   // Operators
 
-  /** Asks a zone’s host; null when it is not reached in time. */
+  /** Asks a zone; null when it does not answer in time. While it moves to another host, that one is waited for. */
   ask(question: Question): Promise<unknown> {
-    return this.#asking(question.zone, (ask) => ({ type: 'question', ask, question }));
+    const { zone } = question;
+    const message = (ask: number): ToZoneHost => ({ type: 'question', ask, question });
+    return this.#questions.ask({ zone, message, again: true }, this.#whereabouts.hostOf(zone));
   }
 
-  /** Sends a command to a zone; the reply when the log has it, null when the zone is not reached in time. */
+  /** Sends a command to a zone; the reply when the log has it, null when none comes in time. While the zone has no host, the next one is waited for. */
   command(zone: ZoneId, command: WorldCommand, meta: CommandMeta): Promise<unknown> {
-    return this.#asking(zone, (ask) => ({ type: 'deliver', zone, command, meta, ask }));
-  }
-
-  #asking(zone: ZoneId, message: (ask: number) => ToZoneHost): Promise<unknown> {
-    const host = this.#whereabouts.hostOf(zone);
-    if (!host) return Promise.resolve(null);
-    return this.#questions.ask((ask) => host.send(message(ask)));
+    const message = (ask: number): ToZoneHost => ({ type: 'deliver', zone, command, meta, ask });
+    return this.#questions.ask({ zone, message, again: false }, this.#whereabouts.hostOf(zone));
   }
 
   /** Commands answered since the last call, and those that failed through no fault of the player. */

@@ -1,0 +1,69 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { ZoneId } from '@millrace/contracts';
+import { ManualClock } from '@millrace/kernel/testing';
+import type { HostPort, ToZoneHost } from './messages.ts';
+import { ASK_MS, type Asked, Questions } from './questions.ts';
+
+const zone = '0-0' as ZoneId;
+const question = (again: boolean): Asked => ({
+  zone,
+  message: (ask) => ({ type: 'question', ask, question: { about: 'zone', zone } }),
+  again,
+});
+
+/** A host that keeps the numbers of what it was asked. */
+function host(id: string): HostPort & { readonly asked: number[] } {
+  const asked: number[] = [];
+  return { id, asked, send: (message: ToZoneHost) => asked.push((message as { ask: number }).ask) };
+}
+
+describe('what a zone is asked', () => {
+  for (const again of [true, false])
+    test(`is sent to its next host when it has none now (${again ? 'a question' : 'a command'})`, async () => {
+      const questions = new Questions(new ManualClock());
+      const next = host('next');
+      const answer = questions.ask(question(again), undefined);
+      questions.placed('1-0' as ZoneId, next);
+      assert.equal(next.asked.length, 0, 'it is of another zone');
+      questions.placed(zone, next);
+      assert.equal(next.asked.length, 1);
+      questions.answered(next.asked[0] as number, 'the answer');
+      assert.equal(await answer, 'the answer');
+    });
+
+  test('goes to the next host when the one that had it does not have the zone any more, or is silent', async () => {
+    for (const saysSo of [true, false]) {
+      const questions = new Questions(new ManualClock());
+      const [first, next] = [host('first'), host('next')];
+      const answer = questions.ask(question(true), first);
+      if (saysSo) questions.answered(first.asked[0] as number, null);
+      questions.placed(zone, next);
+      questions.answered(next.asked[0] as number, 'the answer');
+      assert.equal(await answer, 'the answer');
+      questions.answered(first.asked[0] as number, 'too late');
+    }
+  });
+
+  test('is not sent twice when it is a command: a host that is silent may have decided it', async () => {
+    const clock = new ManualClock();
+    const questions = new Questions(clock);
+    const [first, next] = [host('first'), host('next')];
+    const answer = questions.ask(question(false), first);
+    questions.placed(zone, next);
+    assert.deepEqual(next.asked, []);
+    await clock.advance(ASK_MS);
+    assert.equal(await answer, null);
+  });
+
+  test('is null when nobody answers in time, and is forgotten then', async () => {
+    const clock = new ManualClock();
+    const questions = new Questions(clock);
+    const next = host('next');
+    const answer = questions.ask(question(true), undefined);
+    await clock.advance(ASK_MS);
+    assert.equal(await answer, null);
+    questions.placed(zone, next);
+    assert.deepEqual(next.asked, []);
+  });
+});

@@ -3,7 +3,8 @@ import { test } from 'node:test';
 import type { InstrumentId } from '@millrace/contracts';
 import { ManualClock } from '@millrace/kernel/testing';
 import { ApiProblem } from '@millrace/platform/http';
-import { type History, historyForRequests } from './history.ts';
+import type { CandleColumns } from '@millrace/platform/series';
+import { type History, historyForRequests, UNANSWERED_MAX } from './history.ts';
 
 const QUERY = { instrument: 'simulator:BTC-USDT' as InstrumentId, interval: '1m', from: 0, to: 1, limit: 1 } as const;
 
@@ -30,4 +31,20 @@ test('a history that does not answer is a 503 after ten seconds', async () => {
   await clock.advance(10_000);
   await asked;
   assert.deepEqual(failures, ['Candles could not be read from the history: no answer from the history within 10000 ms']);
+});
+
+test('a history that owes too many answers is not asked, until it has given some', async () => {
+  const answers: (() => void)[] = [];
+  const { clock, history, failures } = historyWith(() => new Promise((resolve) => answers.push(() => resolve({} as CandleColumns))));
+  const late = Array.from({ length: UNANSWERED_MAX }, () => assert.rejects(history.candles(QUERY), isUnavailable));
+  await clock.advance(10_000);
+  await Promise.all(late);
+  await assert.rejects(history.candles(QUERY), isUnavailable);
+  assert.equal(failures.at(-1), 'Candles could not be read from the history: it owes 1000 answers already');
+  assert.equal(answers.length, UNANSWERED_MAX);
+  answers[0]?.();
+  await clock.advance(0);
+  const asked = history.candles(QUERY);
+  answers.at(-1)?.();
+  assert.deepEqual(await asked, {});
 });

@@ -5,18 +5,31 @@ import type { CandleColumns, CandleQuery, SeriesStore } from '@millrace/platform
 
 /** Longest a request waits for the store. */
 const ANSWER_MS_MAX = 10_000;
+/** Most reads that the store may owe an answer to, those that nobody waits for any more included. */
+export const UNANSWERED_MAX = 1_000;
 
 /** What requests read from the store. */
 export type History = Pick<SeriesStore, 'candles' | 'trades' | 'readings'>;
 
 /**
  * The store as requests see it: its failure, or no answer in time, becomes a 503 that says to try again. The reason goes to `onFailure` only: it may name files.
+ * While the store owes too many answers, it is not asked.
  * @throws HISTORY_UNAVAILABLE from each read
  */
 export function historyForRequests(series: History, clock: Clock, onFailure: (message: string) => void): History {
-  const ask = async <T>(what: string, work: Promise<T>): Promise<T> => {
+  let unanswered = 0;
+  const tracked = async <T>(read: () => Promise<T>): Promise<T> => {
+    if (unanswered >= UNANSWERED_MAX) throw new Error(`it owes ${unanswered} answers already`);
+    unanswered++;
     try {
-      return await within(clock, ANSWER_MS_MAX, 'the history', work);
+      return await read();
+    } finally {
+      unanswered--;
+    }
+  };
+  const ask = async <T>(what: string, read: () => Promise<T>): Promise<T> => {
+    try {
+      return await within(clock, ANSWER_MS_MAX, 'the history', tracked(read));
     } catch (error) {
       onFailure(`${what} could not be read from the history: ${messageOf(error)}`);
       throw new ApiProblem(
@@ -27,8 +40,8 @@ export function historyForRequests(series: History, clock: Clock, onFailure: (me
     }
   };
   return {
-    candles: (query: CandleQuery): Promise<CandleColumns> => ask('Candles', series.candles(query)),
-    trades: (query): Promise<Trade[]> => ask('Trades', series.trades(query)),
-    readings: (query): Promise<Reading[]> => ask('Readings', series.readings(query)),
+    candles: (query: CandleQuery): Promise<CandleColumns> => ask('Candles', () => series.candles(query)),
+    trades: (query): Promise<Trade[]> => ask('Trades', () => series.trades(query)),
+    readings: (query): Promise<Reading[]> => ask('Readings', () => series.readings(query)),
   };
 }

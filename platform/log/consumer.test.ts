@@ -129,6 +129,25 @@ describe('a consumer group', () => {
     assert.equal(log.deadLetters.list().length, 0);
   });
 
+  test('writes what came while its table hung, once, when it answers; until then nobody may drop it', async () => {
+    let answer = () => {};
+    const hung = new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    const apply = table.apply.bind(table);
+    table.apply = (batches, read) => hung.then(() => apply(batches, read));
+    const group = new ConsumerGroup(log, table, systemClock);
+    await group.start();
+    await log.append([one('zone/a', 1)]);
+    await log.append([one('zone/a', 2), one('zone/b', 1)]);
+    assert.equal(await log.retain({ olderThanMs: 0, bytesMax: Number.MAX_SAFE_INTEGER }, Date.now() + 1_000), 0);
+    assert.deepEqual(table.rows, []);
+    answer();
+    await group.caughtUp();
+    assert.deepEqual(table.rows.sort(), ['zone/a 1', 'zone/a 2', 'zone/b 1']);
+    await group.stop();
+  });
+
   test('sets aside what can never be taken, goes on, and replays it once it is mended', async () => {
     table.poison = 'zone/bad';
     await log.append([one('zone/a', 1), one('zone/bad', 1), one('zone/b', 1)]);

@@ -18,6 +18,7 @@ export * from './problem.ts';
 export * from './resources.ts';
 export * from './source-config.ts';
 export * from './stream.ts';
+export * from './time.ts';
 export * from './way.ts';
 export * from './world.ts';
 export { PLAYERS_MAX, REPLAY_STEPS_MAX } from './world-endpoints.ts';

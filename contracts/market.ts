@@ -13,7 +13,8 @@ export const Trade = Type.Object(
   {
     id: Type.String({ maxLength: 128, description: 'The venue’s own id; where it gives none, one made of the trade’s fields.' }),
     order: Type.Number({
-      description: 'Rank of the trade in its instrument (a safe integer): the venue’s sequence, else its microseconds.',
+      description:
+        'Place of the trade among those of the same time (a safe integer): the venue’s sequence or id where these rise, else 0; then arrival decides.',
     }),
     time: EpochMs,
     price: Decimal,
@@ -109,7 +110,8 @@ export type InstrumentCommand =
   | { type: 'ReplaceBook'; book: BookUpdate }
   | { type: 'UpdateBook'; book: BookUpdate }
   | { type: 'ObserveVenueCandle'; interval: Interval; candle: Candle; closed: boolean }
-  | { type: 'RecordCandle'; interval: Interval; candle: Candle; mends?: boolean }
+  /** `forming`: the venue may still change it. `mends`: it takes the place of what a gap has spoilt. */
+  | { type: 'RecordCandle'; interval: Interval; candle: Candle; forming?: boolean; mends?: boolean }
   | { type: 'RecordReading'; reading: Reading }
   | { type: 'RecordGap'; gap: Gap }
   | { type: 'RecordRepair'; from: number; to: number; trades: number }
@@ -145,5 +147,5 @@ export type InstrumentEvent =
   | { type: 'WentStale'; reason: string; time: number }
   | { type: 'WentLive'; time: number };
 
-/** Whether a candle was made here from trades, or is the venue’s own. */
-export type CandleOrigin = 'trades' | 'venue';
+/** Whether a candle was made here from trades, is the venue’s own, or is made of smaller ones of which some are the venue’s. */
+export type CandleOrigin = 'trades' | 'venue' | 'mixed';

@@ -53,8 +53,9 @@ const exchange = <T extends string>(type: T, description: string, urls: { wsUrl:
   );
 
 const FieldPath = Type.String({
-  description: 'Where a value lies in the message: keys and indices joined by dots; empty for the message itself.',
-  examples: ['data.last', 'items.0.price'],
+  description:
+    'Where a value lies in an item: keys and indices joined by dots; empty for the item itself. A path that begins with "$" starts at the message around it.',
+  examples: ['price', 'data.0.last', '$.channel'],
 });
 
 /** How a message of a feed that we know nothing about becomes trades, quotes, candles or readings. */
@@ -75,7 +76,7 @@ export const Mapping = Type.Object(
     interval: Type.Optional(Interval),
     fields: Type.Record(Type.String(), FieldPath, {
       description:
-        'trades: price, quantity, and id or none, side or none; quotes: bid, ask, bidQuantity, askQuantity; candles: open, high, low, close, volume; readings: a name for each value.',
+        'trades: price, quantity, and where there are such id, side, sequence (a whole number that tells the order of trades of one time); quotes: bid, ask, bidQuantity, askQuantity; candles: open, high, low, close, volume; readings: a name for each value.',
     }),
   },
   { ...strict, description: 'How messages become data.' },

@@ -118,6 +118,11 @@ async function work(): Promise<void> {
     const isGood = code === 0 && count('tests') > 0;
     if (!isGood) {
       failed.push(job.name);
+      // One that ended before it could say what failed.
+      if (count('fail') + count('cancelled') === 0) {
+        counts.tests++;
+        counts.fail++;
+      }
       process.stdout.write(output + errors);
     }
     console.log(`${isGood ? 'ok  ' : 'FAIL'} ${job.name}: ${count('tests')} tests, ${((performance.now() - begun) / 1_000).toFixed(1)} s`);

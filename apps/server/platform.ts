@@ -23,6 +23,7 @@ import type { HttpServer } from '@millrace/platform/http';
 import { ConsumerGroup, openLmdbLog, openSpool } from '@millrace/platform/log';
 import { openSmtp, type Post } from '@millrace/platform/mail';
 import { announcements, connectRedis, fanOut, nobodyElse } from '@millrace/platform/redis';
+import { coalesced } from '@millrace/platform/resilience';
 import { secretNumbers } from '@millrace/platform/secrets/zone-numbers';
 import { openDuckDbSeries, type SeriesStore } from '@millrace/platform/series';
 import { openFileSnapshots, openLmdbSnapshots } from '@millrace/platform/snapshots';
@@ -296,11 +297,13 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
       const { routes, app, traffic } = door;
       if (accounts) accounts.register(routes, traffic);
       else demoRoutes(routes);
+      // However many wait for it while it hangs.
+      const caughtUp = coalesced(() => host.flushed().then(() => consumer.caughtUp()));
       const reads = {
         series: historyForRequests(series, systemClock, (message) => logger.error(message)),
         instrument: stateOf,
         instruments,
-        caughtUp: () => withinTime(host.flushed().then(() => consumer.caughtUp())),
+        caughtUp: () => withinTime(caughtUp()),
       };
       if (collector) collectorRoutes(routes, collector);
       marketRoutes(routes, reads);

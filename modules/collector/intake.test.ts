@@ -59,7 +59,7 @@ function setting(options: Partial<IntakeOptions> = {}, last: Trade | null = null
 }
 
 const frame = (n: number, at = n * 1_000) => JSON.stringify({ n, at });
-const take = ({ intake }: Setting, ...numbers: number[]) => numbers.forEach((n) => void intake.take(frame(n), START));
+const take = ({ intake }: Setting, ...numbers: number[]) => numbers.forEach((n) => void intake.take(frame(n), START + n * 1_000));
 
 describe('the intake', () => {
   test('puts neighbours that swapped places in order, and counts it', async () => {
@@ -120,8 +120,8 @@ describe('the intake', () => {
         read: async (_symbol, _interval, from, to) => [candle(from), candle(from + 60_000)].filter(({ time }) => time < to),
       },
     });
-    set.intake.take(frame(1, 10_000), START);
-    set.intake.take(frame(5, 70_000), START);
+    set.intake.take(frame(1, 10_000), START + 10_000);
+    set.intake.take(frame(5, 70_000), START + 70_000);
     await set.clock.advance(300);
     assert.equal(set.told.filter(({ type }) => type === 'RecordCandle').length, 0);
     await set.clock.advance(60_000);
@@ -142,6 +142,60 @@ describe('the intake', () => {
     assert.equal(set.intake.quarantine[0]?.detail.includes('cheap'), true);
     assert.equal(set.intake.quarantine[1]?.frame, '{"n":');
     assert.deepEqual(set.orders(), []);
+  });
+
+  test('fault 57: what is of the future is set aside, counted, and told to its instrument', () => {
+    const set = setting();
+    set.intake.take(frame(1, 59_000), START);
+    set.intake.take(frame(2, 60_001), START);
+    set.intake.take(frame(3, 1.6e15), START);
+    assert.deepEqual(set.orders(), [1]);
+    assert.deepEqual([set.intake.refusedBy['clock-skew'], set.intake.faults['clock-skew']], [2, 2]);
+    assert.match(set.intake.quarantine[1]?.detail ?? '', /^a trade of 2026-01-05T09:01:00.001Z, 60001 ms ahead of our clock$/);
+    assert.ok(set.told.some((command) => command.type === 'RecordFault' && command.fault === 'clock-skew'));
+  });
+
+  test('fault 32: what is of no instrument of the source is set aside, with its reason', () => {
+    const set = setting({ instruments: new Map() });
+    take(set, 1);
+    assert.deepEqual(
+      [set.intake.refusedBy['unknown-symbol'], set.intake.quarantine[0]?.detail],
+      [1, '"BTC" is no instrument of this source'],
+    );
+  });
+
+  test('fault 59: a candle that is not over by our clock is still forming; its opening is its interval’s', () => {
+    const values = { open: 1, high: 2, low: 1, close: 2, volume: 1, trades: 0 };
+    const candles: Protocol = {
+      connected: () => [],
+      read: (text, sink) => sink.candle('BTC', '1m', { time: START + Number(text), ...values }),
+    };
+    const set = setting({ protocol: candles });
+    for (const at of [-60_000, -59_999, 0]) set.intake.take(String(at), START);
+    assert.deepEqual(
+      set.told.map((command) => command.type === 'RecordCandle' && [command.candle.time - START, command.forming ?? false]),
+      [
+        [-60_000, false],
+        [-60_000, false],
+        [0, true],
+      ],
+    );
+  });
+
+  test('fault 32: a candle whose prices contradict each other is set aside', () => {
+    const candles: Protocol = {
+      connected: () => [],
+      read: (text, sink) => sink.candle('BTC', '1m', { time: START, volume: 1, trades: 0, ...JSON.parse(text) }),
+    };
+    const set = setting({ protocol: candles });
+    for (const [open, high, low, close] of [
+      [1, 1, 2, 1],
+      [3, 2, 1, 1],
+      [1, 2, 1, 3],
+      [1, 2, 1, Number.NaN],
+    ] as const)
+      set.intake.take(JSON.stringify({ open, high, low, close }), START);
+    assert.deepEqual([set.told.filter(({ type }) => type === 'RecordCandle').length, set.intake.refusedBy.schema], [0, 4]);
   });
 
   test('when a zone is full, asks for no more, keeps what it has in order, and goes on when there is room', async () => {

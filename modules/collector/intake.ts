@@ -28,6 +28,8 @@ const QUARANTINE_CHARACTERS = 512;
 /** A venue’s clock this far ahead of ours, or its news this late, is a fault that is worth a count. */
 const AHEAD_MS_MAX = 5_000;
 const BEHIND_MS_MAX = 60_000;
+/** News from farther ahead than this is not taken: it would close candles that are not over, and make everything after it late. */
+const FUTURE_MS_MAX = 60_000;
 /** Faults of one kind are told to the zone at most this often, with their number. */
 const FAULT_EVERY_MS = 1_000;
 const LATENCIES_KEPT = 256;
@@ -170,12 +172,13 @@ export class Intake implements Sink {
     if (
       !isPositiveDecimal(trade.price) ||
       !isPositiveDecimal(trade.quantity) ||
-      !Number.isFinite(trade.time) ||
+      !isTime(trade.time) ||
       !Number.isSafeInteger(trade.order)
     ) {
       this.#distrust(line, `a trade with price ${trade.price}, quantity ${trade.quantity}, time ${trade.time}`);
       return;
     }
+    if (this.#isFuture(line, 'trade', trade.time)) return;
     this.#measure(line, trade.time);
     line.trades.accept(trade, numbered);
   }
@@ -185,6 +188,8 @@ export class Intake implements Sink {
     if (!line) return;
     if (!isDecimal(quote.bid) || !isDecimal(quote.ask) || !isDecimal(quote.bidQuantity) || !isDecimal(quote.askQuantity))
       return this.#distrust(line, `a quote with bid ${quote.bid}, ask ${quote.ask}`);
+    if (isTimed(quote) && !isTime(quote.time)) return this.#distrust(line, `a quote with time ${quote.time}`);
+    if (isTimed(quote) && this.#isFuture(line, 'quote', quote.time)) return;
     if (isTimed(quote)) this.#tell(line.instrument, { type: 'ObserveQuote', quote });
     else this.#tell(line.instrument, { type: 'ObserveQuote', quote: { ...quote, time: this.#receivedAt }, untimed: true });
   }
@@ -201,6 +206,7 @@ export class Intake implements Sink {
     const line = this.#lineOf(symbol);
     if (!line) return;
     if (!isCandle(candle)) return this.#distrust(line, `a candle ${JSON.stringify(candle)}`);
+    if (this.#isFuture(line, 'candle', candle.time)) return;
     this.#tell(line.instrument, { type: 'ObserveVenueCandle', interval, candle, closed });
   }
 
@@ -208,14 +214,17 @@ export class Intake implements Sink {
     const line = this.#lineOf(symbol);
     if (!line) return;
     if (!isCandle(candle)) return this.#distrust(line, `a candle ${JSON.stringify(candle)}`);
-    this.#tell(line.instrument, { type: 'RecordCandle', interval, candle });
+    if (this.#isFuture(line, 'candle', candle.time)) return;
+    const time = openingOf(candle.time, interval);
+    const forming = time + INTERVAL_MS[interval] > this.#receivedAt;
+    this.#tell(line.instrument, { type: 'RecordCandle', interval, candle: { ...candle, time }, ...(forming && { forming }) });
   }
 
   reading(symbol: string, reading: Reading): void {
     const line = this.#lineOf(symbol);
     if (!line) return;
-    if (!Number.isFinite(reading.value) || !Number.isFinite(reading.time))
-      return this.#distrust(line, `a reading ${JSON.stringify(reading)}`);
+    if (!Number.isFinite(reading.value) || !isTime(reading.time)) return this.#distrust(line, `a reading ${JSON.stringify(reading)}`);
+    if (this.#isFuture(line, 'reading', reading.time)) return;
     this.#tell(line.instrument, { type: 'RecordReading', reading });
   }
 
@@ -276,7 +285,10 @@ export class Intake implements Sink {
 
   #lineOf(symbol: string): Line | undefined {
     const line = this.#lines.get(symbol);
-    if (!line) this.#count('unknown-symbol');
+    if (!line) {
+      this.#count('unknown-symbol');
+      this.#setAside('unknown-symbol', `"${symbol}" is no instrument of this source`);
+    }
     return line;
   }
 
@@ -287,6 +299,16 @@ export class Intake implements Sink {
     this.#latencies.push(latency);
     if (!this.#options.checkClock || (latency > -AHEAD_MS_MAX && latency < BEHIND_MS_MAX)) return;
     this.#fault(line, 'clock-skew', latency < 0 ? `the venue’s time is ${-latency} ms ahead of ours` : `the news is ${latency} ms old`);
+  }
+
+  /** Whether something claims to be from the future; then it is set aside. */
+  #isFuture(line: Line, what: string, time: number): boolean {
+    const aheadMs = time - this.#receivedAt;
+    if (aheadMs <= FUTURE_MS_MAX) return false;
+    const detail = `a ${what} of ${new Date(time).toISOString()}, ${Math.round(aheadMs)} ms ahead of our clock`;
+    this.#setAside('clock-skew', detail);
+    this.#fault(line, 'clock-skew', detail);
+    return true;
   }
 
   /** A value that cannot be: the frame is set aside, and the instrument told. */
@@ -360,7 +382,13 @@ const CANDLE_SETTLES_MS = 5_000;
 const ROOM_EVERY_MS = 5;
 
 function isCandle({ time, open, high, low, close, volume }: Candle): boolean {
-  return [time, open, high, low, close, volume].every(Number.isFinite) && high >= low && volume >= 0;
+  const isWithin = (price: number) => price >= low && price <= high;
+  return isTime(time) && [open, high, low, close, volume].every(Number.isFinite) && isWithin(open) && isWithin(close) && volume >= 0;
+}
+
+/** Epoch ms that a date can have. */
+function isTime(time: number): boolean {
+  return Math.abs(time) <= 8.64e15;
 }
 
 function isTimed(quote: Omit<Quote, 'time'> & { readonly time?: number }): quote is Quote {

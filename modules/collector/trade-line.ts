@@ -108,7 +108,7 @@ export class TradeLine {
   #beginAgain(trade: Trade, numbered: boolean): void {
     const last = this.#last;
     const follows = last !== null && numbered && trade.order === last.order + 1;
-    const isOld = last !== null && trade.order <= last.order;
+    const isOld = last !== null && !isAfter(trade, last, numbered);
     if (follows) this.#flowAgain();
     if (follows || isOld) return this.#pass(trade, numbered, false);
     this.#hold(trade, numbered);
@@ -117,14 +117,14 @@ export class TradeLine {
 
   #pass(trade: Trade, numbered: boolean, backfilled: boolean): void {
     const last = this.#last;
-    if (last === null || trade.order >= last.order) this.#last = trade;
+    if (last === null || !isAfter(last, trade, numbered)) this.#last = trade;
     else if (!numbered && !backfilled) this.#options.outOfOrder(trade, last);
     this.#options.deliver(trade, numbered, backfilled);
   }
 
   #hold(trade: Trade, numbered: boolean): void {
     let at = this.#held.length;
-    while (at > 0 && (this.#held[at - 1]?.trade.order ?? 0) > trade.order) at--;
+    while (at > 0 && isAfter((this.#held[at - 1] as Held).trade, trade, numbered)) at--;
     this.#held.splice(at, 0, { trade, numbered });
   }
 
@@ -217,6 +217,11 @@ export class TradeLine {
     // What comes behind the gap is the next that is due.
     if (numbered && last) this.#last = { ...last, order: first.order - 1 };
   }
+}
+
+/** Whether a trade stands behind another: by its number, else by its time and its order within that. */
+function isAfter(one: Trade, other: Trade, numbered = false): boolean {
+  return numbered || one.time === other.time ? one.order > other.order : one.time > other.time;
 }
 
 /** Whether a trade’s id is its rank, as it is where venues number them. */

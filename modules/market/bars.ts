@@ -1,9 +1,12 @@
 import { type Candle, type CandleOrigin, INTERVAL_MS, INTERVALS, type Interval, openingOf } from '@millrace/contracts';
 
-/**
- * A candle while it can still change. Which trade opens and which closes it is told by rank, not by arrival, so the order
- * in which trades come makes no difference to what it is in the end.
+/*
+ * What a candle is. A trade belongs to the candles whose interval holds its time, and stands among the others by (time, order, arrival): the first of
+ * them opens, the last one closes. A candle of the venue takes the place of everything within its interval. Any other candle that has one inside is made
+ * of the candles it is divided into, so a candle is the same in the end, whatever came first.
  */
+
+/** A candle while it can still change. */
 export interface Bar {
   time: number;
   open: number;
@@ -16,11 +19,17 @@ export interface Bar {
   /** Most decimals of any quantity in it: the sum of decimals has no more, which is what it is rounded to when shown. */
   decimals: number;
   trades: number;
-  firstRank: number;
-  lastRank: number;
+  /** Of a bar made of trades: time and order of the one that opens it, and of the one that closes it. */
+  firstTime: number;
+  firstOrder: number;
+  lastTime: number;
+  lastOrder: number;
   closed: boolean;
   version: number;
+  /** `trades`: made of trades. `venue`: the venue’s own. `mixed`: one of the venue’s lies within. */
   origin: CandleOrigin;
+  /** Whether the bars it is divided into are all known; not those of a snapshot from before they were kept. */
+  isWhole: boolean;
 }
 
 /** Bars of every interval, oldest first; the last one is the newest. */
@@ -30,44 +39,142 @@ export function noBars(): Bars {
   return Object.fromEntries(INTERVALS.map((interval) => [interval, [] as Bar[]])) as Bars;
 }
 
+/** Bars of a snapshot from before those that a larger one is divided into were kept. */
+export function upcastBars(older: Record<Interval, readonly Partial<Bar>[]>, newestAt: number): Bars {
+  const bars = noBars();
+  for (const interval of INTERVALS)
+    for (const bar of older[interval] ?? []) {
+      const { time = 0 } = bar;
+      const lastTime = Math.min(time + INTERVAL_MS[interval], newestAt);
+      bars[interval].push({ ...emptyBar(time, 'trades'), ...bar, lastTime, origin: 'trades', isWhole: interval === '1s' });
+    }
+  return bars;
+}
+
 export function endOf(bar: Bar, interval: Interval): number {
   return bar.time + INTERVAL_MS[interval];
 }
 
-/** A trade or a smaller candle, as something that a bar can take in. */
-export interface Contribution {
-  readonly time: number;
-  readonly rank: number;
-  readonly open: number;
-  readonly high: number;
-  readonly low: number;
-  readonly close: number;
-  readonly volume: number;
-  /** Decimals of the volume. */
-  readonly decimals: number;
-  readonly trades: number;
-  readonly origin: CandleOrigin;
+/** Whether candles of one interval are made of whole ones of another. */
+export function holds(larger: Interval, smaller: Interval): boolean {
+  return INTERVAL_MS[larger] > INTERVAL_MS[smaller] && INTERVAL_MS[larger] % INTERVAL_MS[smaller] === 0;
 }
 
-/** Takes a contribution into the bar of its time, made if missing. Undefined when that bar is gone already. */
-export function contribute(bars: Bar[], interval: Interval, part: Contribution, keptFrom: number): Bar | undefined {
-  const newest = bars.at(-1);
-  const opening =
-    newest && part.time >= newest.time && part.time < newest.time + INTERVAL_MS[interval] ? newest.time : openingOf(part.time, interval);
-  if (newest && newest.time === opening) return add(newest, part);
-  if (!newest || opening > newest.time) {
-    const bar = barOf(opening, part);
-    bars.push(bar);
-    return bar;
+/** The intervals that each is divided into next, largest first: 15m into 5m or 3m. */
+const PARTS: Readonly<Record<Interval, readonly Interval[]>> = nextTo((interval, part) => holds(interval, part)).parts;
+/** The intervals that are divided into each next. */
+const WHOLES: Readonly<Record<Interval, readonly Interval[]>> = nextTo((interval, part) => holds(interval, part)).wholes;
+
+function nextTo(divides: (interval: Interval, part: Interval) => boolean) {
+  const parts = {} as Record<Interval, Interval[]>;
+  const wholes = Object.fromEntries(INTERVALS.map((interval) => [interval, []])) as unknown as Record<Interval, Interval[]>;
+  for (const interval of INTERVALS) {
+    const all = INTERVALS.filter((part) => divides(interval, part));
+    parts[interval] = all.filter((part) => !all.some((between) => divides(between, part))).reverse();
+    for (const part of parts[interval]) wholes[part].push(interval);
   }
-  if (opening + INTERVAL_MS[interval] < keptFrom) return undefined;
-  let at = bars.length - 1;
-  while (at >= 0 && (bars[at] as Bar).time > opening) at--;
-  const bar = bars[at];
-  if (bar && bar.time === opening) return add(bar, part);
-  const made = barOf(opening, part);
-  bars.splice(at + 1, 0, made);
-  return made;
+  return { parts, wholes };
+}
+
+/** What bars need to know of a trade. */
+export interface Contribution {
+  readonly time: number;
+  readonly order: number;
+  readonly price: number;
+  readonly quantity: number;
+  /** Decimals of the quantity. */
+  readonly decimals: number;
+}
+
+/** Takes a trade into the bars of its time, made if missing. Bars that ended before `keptFrom` and are gone stay as they are. */
+export function addTrade(bars: Bars, trade: Contribution, keptFrom: number): void {
+  for (const interval of INTERVALS) {
+    const list = bars[interval];
+    const newest = list.at(-1);
+    const isNewest = newest !== undefined && trade.time >= newest.time && trade.time < newest.time + INTERVAL_MS[interval];
+    const opening = isNewest ? newest.time : openingOf(trade.time, interval);
+    const bar = isNewest ? newest : barAt(list, opening);
+    if (!bar) {
+      if (!newest || opening > newest.time || opening + INTERVAL_MS[interval] >= keptFrom) insert(list, barOf(opening, trade));
+    } else if (bar.origin === 'trades') add(bar, trade);
+    else if (bar.origin === 'mixed' && !bar.isWhole) add(bar, trade);
+    else if (bar.origin === 'mixed') compose(bars, interval, bar);
+  }
+}
+
+/** Puts a candle of the venue’s in the place of what is known of its interval. */
+export function setCandle(bars: Bars, interval: Interval, candle: Candle, keptFrom: number): void {
+  const before = barAt(bars[interval], candle.time);
+  const known = { volume: before ? volumeOf(before) : 0, trades: before?.trades ?? 0 };
+  const isNewest = candle.time >= (bars[interval].at(-1)?.time ?? 0);
+  for (const each of INTERVALS) {
+    if (each !== interval && !holds(each, interval)) continue;
+    const list = bars[each];
+    const opening = openingOf(candle.time, each);
+    let bar = barAt(list, opening);
+    if (!bar) {
+      const newest = list.at(-1);
+      if (newest && opening < newest.time && opening + INTERVAL_MS[each] < keptFrom) continue;
+      bar = emptyBar(opening, 'mixed');
+      insert(list, bar);
+    }
+    if (each === interval) {
+      Object.assign(bar, candle, { volumeError: 0, decimals: decimalsOf(String(candle.volume)), origin: 'venue' });
+    } else if (bar.origin === 'venue') continue;
+    else if (bar.isWhole) compose(bars, each, bar);
+    else merge(bar, candle, known, isNewest);
+  }
+}
+
+/** Takes a candle into a bar whose parts are not all known: as near as can be. */
+function merge(bar: Bar, candle: Candle, known: { volume: number; trades: number }, isNewest: boolean): void {
+  if (candle.time === bar.time) bar.open = candle.open;
+  if (isNewest) bar.close = candle.close;
+  bar.high = Math.max(bar.high, candle.high);
+  bar.low = Math.min(bar.low, candle.low);
+  addVolume(bar, candle.volume - known.volume, decimalsOf(String(candle.volume)));
+  bar.trades += candle.trades - known.trades;
+  bar.origin = 'mixed';
+}
+
+/** Makes a bar anew of those it is divided into. */
+function compose(bars: Bars, interval: Interval, bar: Bar): void {
+  const parts = partsOf(bars, interval, bar.time);
+  const [first] = parts;
+  const last = parts.at(-1);
+  if (!first || !last) return;
+  const { open, firstTime, firstOrder } = first;
+  const { close, lastTime, lastOrder } = last;
+  Object.assign(bar, { open, close, firstTime, firstOrder, lastTime, lastOrder });
+  Object.assign(bar, { high: first.high, low: first.low, volume: 0, volumeError: 0, decimals: 0, trades: 0, origin: 'trades' });
+  for (const part of parts) {
+    bar.high = Math.max(bar.high, part.high);
+    bar.low = Math.min(bar.low, part.low);
+    bar.trades += part.trades;
+    addVolume(bar, part.volume, part.decimals);
+    bar.volumeError += part.volumeError;
+    if (part.origin !== 'trades') bar.origin = 'mixed';
+  }
+}
+
+/** The bars that one is divided into: of the intervals that it could be divided into, that of which the venue has given most; else the largest. */
+function partsOf(bars: Bars, interval: Interval, time: number): Bar[] {
+  const end = time + INTERVAL_MS[interval];
+  let chosen: Bar[] = [];
+  let mostGiven = -1;
+  for (const part of PARTS[interval]) {
+    const list = bars[part];
+    let from = list.length;
+    while (from > 0 && (list[from - 1] as Bar).time >= time) from--;
+    const within = list.slice(from).filter((bar) => bar.time < end);
+    if (within.length === 0) continue;
+    const given = within.filter(({ origin }) => origin === 'venue').length * INTERVAL_MS[part];
+    if (given > mostGiven) {
+      chosen = within;
+      mostGiven = given;
+    }
+  }
+  return chosen;
 }
 
 export function barAt(bars: readonly Bar[], time: number): Bar | undefined {
@@ -79,11 +186,16 @@ export function barAt(bars: readonly Bar[], time: number): Bar | undefined {
   return undefined;
 }
 
-/** Lets go of closed bars that ended before `keptFrom`; the newest always stays. */
-export function prune(bars: Bar[], interval: Interval, keptFrom: number): void {
+/** Lets go of bars that ended before `keptFrom`, unless one that did not is divided into them; the newest always stays. */
+export function prune(bars: Bars, interval: Interval, keptFrom: number): void {
+  const list = bars[interval];
+  const [oldest] = list;
+  if (!oldest || list.length === 1 || endOf(oldest, interval) >= keptFrom) return;
+  let from = keptFrom;
+  for (const whole of WHOLES[interval]) from = Math.min(from, openingOf(keptFrom, whole));
   let gone = 0;
-  while (gone < bars.length - 1 && endOf(bars[gone] as Bar, interval) < keptFrom) gone++;
-  if (gone > 0) bars.splice(0, gone);
+  while (gone < list.length - 1 && endOf(list[gone] as Bar, interval) <= from) gone++;
+  if (gone > 0) list.splice(0, gone);
 }
 
 export function candleOf(bar: Bar): Candle {
@@ -99,7 +211,7 @@ export function candleOf(bar: Bar): Candle {
 }
 
 /** Exactly the sum of the quantities, as near as a double comes to it. */
-export function volumeOf({ volume, volumeError, decimals }: Bar): number {
+function volumeOf({ volume, volumeError, decimals }: Bar): number {
   const sum = volume + volumeError;
   return decimals <= DECIMALS_MAX ? Number(sum.toFixed(decimals)) : sum;
 }
@@ -114,40 +226,61 @@ export function decimalsOf(quantity: string): number {
   return point < 0 ? 0 : quantity.length - point - 1;
 }
 
-function barOf(time: number, part: Contribution): Bar {
+function emptyBar(time: number, origin: CandleOrigin): Bar {
+  const key = { firstTime: time, firstOrder: 0, lastTime: time, lastOrder: 0 };
+  const values = { open: 0, high: 0, low: 0, close: 0, volume: 0, volumeError: 0, decimals: 0, trades: 0 };
+  return { time, ...values, ...key, closed: false, version: 0, origin, isWhole: true };
+}
+
+function barOf(opening: number, { time, order, price, quantity, decimals }: Contribution): Bar {
   return {
-    time,
-    open: part.open,
-    high: part.high,
-    low: part.low,
-    close: part.close,
-    volume: part.volume,
+    time: opening,
+    open: price,
+    high: price,
+    low: price,
+    close: price,
+    volume: quantity,
     volumeError: 0,
-    decimals: part.decimals,
-    trades: part.trades,
-    firstRank: part.rank,
-    lastRank: part.rank,
+    decimals,
+    trades: 1,
+    firstTime: time,
+    firstOrder: order,
+    lastTime: time,
+    lastOrder: order,
     closed: false,
     version: 0,
-    origin: part.origin,
+    origin: 'trades',
+    isWhole: true,
   };
 }
 
-function add(bar: Bar, part: Contribution): Bar {
-  if (part.high > bar.high) bar.high = part.high;
-  if (part.low < bar.low) bar.low = part.low;
-  if (part.rank >= bar.lastRank) {
-    bar.close = part.close;
-    bar.lastRank = part.rank;
+function insert(list: Bar[], bar: Bar): void {
+  let at = list.length;
+  while (at > 0 && (list[at - 1] as Bar).time > bar.time) at--;
+  if (at === list.length) list.push(bar);
+  else list.splice(at, 0, bar);
+}
+
+function add(bar: Bar, { time, order, price, quantity, decimals }: Contribution): void {
+  if (price > bar.high) bar.high = price;
+  if (price < bar.low) bar.low = price;
+  if (time > bar.lastTime || (time === bar.lastTime && order >= bar.lastOrder)) {
+    bar.close = price;
+    bar.lastTime = time;
+    bar.lastOrder = order;
   }
-  if (part.rank < bar.firstRank) {
-    bar.open = part.open;
-    bar.firstRank = part.rank;
+  if (time < bar.firstTime || (time === bar.firstTime && order < bar.firstOrder)) {
+    bar.open = price;
+    bar.firstTime = time;
+    bar.firstOrder = order;
   }
-  const sum = bar.volume + part.volume;
-  bar.volumeError += Math.abs(bar.volume) >= Math.abs(part.volume) ? bar.volume - sum + part.volume : part.volume - sum + bar.volume;
+  addVolume(bar, quantity, decimals);
+  bar.trades++;
+}
+
+function addVolume(bar: Bar, quantity: number, decimals: number): void {
+  const sum = bar.volume + quantity;
+  bar.volumeError += Math.abs(bar.volume) >= Math.abs(quantity) ? bar.volume - sum + quantity : quantity - sum + bar.volume;
   bar.volume = sum;
-  if (part.decimals > bar.decimals) bar.decimals = part.decimals;
-  bar.trades += part.trades;
-  return bar;
+  if (decimals > bar.decimals) bar.decimals = decimals;
 }

@@ -39,6 +39,8 @@ test('a history that owes too many answers is not asked, until it has given some
   const late = Array.from({ length: UNANSWERED_MAX }, () => assert.rejects(history.candles(QUERY), isUnavailable));
   await clock.advance(10_000);
   await Promise.all(late);
+  assert.equal(failures.length, 1, 'many failures at once are told once');
+  await clock.advance(1_000);
   await assert.rejects(history.candles(QUERY), isUnavailable);
   assert.equal(failures.at(-1), 'Candles could not be read from the history: it owes 1000 answers already');
   assert.equal(answers.length, UNANSWERED_MAX);

@@ -8,16 +8,25 @@ const ANSWER_MS_MAX = 10_000;
 /** Most reads that the store may owe an answer to, those that nobody waits for any more included. */
 export const UNANSWERED_MAX = 1_000;
 
+/** Failures of many requests have one reason: it is told this often. */
+const TELL_EVERY_MS = 1_000;
+
 /** What requests read from the store. */
 export type History = Pick<SeriesStore, 'candles' | 'trades' | 'readings'>;
 
 /**
- * The store as requests see it: its failure, or no answer in time, becomes a 503 that says to try again. The reason goes to `onFailure` only: it may name files.
+ * The store as requests see it: its failure, or no answer in time, becomes a 503 that says to try again. The reason goes to `onFailure` only, once a second: it may name files.
  * While the store owes too many answers, it is not asked.
  * @throws HISTORY_UNAVAILABLE from each read
  */
 export function historyForRequests(series: History, clock: Clock, onFailure: (message: string) => void): History {
   let unanswered = 0;
+  let toldAt = Number.NEGATIVE_INFINITY;
+  const tell = (message: string) => {
+    if (clock.elapsed() - toldAt < TELL_EVERY_MS) return;
+    toldAt = clock.elapsed();
+    onFailure(message);
+  };
   const tracked = async <T>(read: () => Promise<T>): Promise<T> => {
     if (unanswered >= UNANSWERED_MAX) throw new Error(`it owes ${unanswered} answers already`);
     unanswered++;
@@ -31,7 +40,7 @@ export function historyForRequests(series: History, clock: Clock, onFailure: (me
     try {
       return await within(clock, ANSWER_MS_MAX, 'the history', tracked(read));
     } catch (error) {
-      onFailure(`${what} could not be read from the history: ${messageOf(error)}`);
+      tell(`${what} could not be read from the history: ${messageOf(error)}`);
       throw new ApiProblem(
         'HISTORY_UNAVAILABLE',
         `${what} cannot be read from the history now.`,

@@ -1,4 +1,4 @@
-import { ENDPOINTS, type InstrumentId } from '@millrace/contracts';
+import { ENDPOINTS, type InstrumentId, timeOf as readTime } from '@millrace/contracts';
 import { ApiProblem, type Routes } from '@millrace/platform/http';
 import { readCandles } from './candles.ts';
 import type { History } from './history.ts';
@@ -83,17 +83,14 @@ function rangeOf({ from, to, limit }: { from?: string; to?: string; limit?: numb
   return { ...range, limit: limit ?? ROWS_USUAL };
 }
 
-/** As far as dates of ECMAScript go, in both directions. */
-const FURTHEST = 8.64e15;
-
 /** Epoch ms, or a date as ISO 8601 writes it. */
 function timeOf(name: string, text: string): number {
-  const time = /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : Date.parse(text);
-  if (!(Math.abs(time) <= FURTHEST))
+  const time = readTime(text);
+  if (Number.isNaN(time))
     throw new ApiProblem(
       'BAD_TIME',
       `${name}=${text} is no time.`,
-      'Give epoch milliseconds (1633998480000) or ISO 8601 (2021-10-12T00:28:00Z).',
+      'Give epoch milliseconds (1633998480000) or ISO 8601 (2021-10-12T00:28:00Z; without a zone it is UTC).',
     );
   return time;
 }

@@ -176,7 +176,7 @@ describe('a gap', () => {
     });
     assert.deepEqual(
       events.map((event) => (event.type === 'CandleCorrected' ? `${event.interval} v${event.version}` : event.type)),
-      ['1m v2', '3m v2', '5m v2'],
+      ['CandleRecorded', '1m v2', '3m v2', '5m v2'],
     );
     set.when(mend('1m', 2 * MINUTE, 3)).state((state) => {
       assert.deepEqual(volumes(state, '1m'), [5, 3, 1, 1]);
@@ -190,6 +190,36 @@ describe('a gap', () => {
       .when(record(trade(1, 0)), record(trade(9, 60 * MINUTE)))
       .when(mend('1m', 5 * MINUTE, 3))
       .emitsTypes('CandleCorrected');
+  });
+});
+
+describe('a snapshot of version 1', () => {
+  test('goes on with the candles it has', () => {
+    const older = {
+      ...zone.create('x'),
+      newestAt: START + 90_000,
+      bars: Object.fromEntries(
+        (['1m', '1d', '1w'] as const).map((interval) => [
+          interval,
+          [
+            { time: START - (interval === '1m' ? 0 : START % 86_400_000), open: 5, high: 9, low: 4, close: 6, volume: 10, volumeError: 0 },
+          ].map((bar) => ({ ...bar, decimals: 0, trades: 3, firstRank: 1, lastRank: 3, closed: false, version: 0, origin: 'venue' })),
+        ]),
+      ),
+    };
+    const state = zone.upcastState?.(older, 1) as Instrument;
+    const candle = { time: START + MINUTE, open: 7, high: 11, low: 6, close: 8, volume: 2, trades: 1 };
+    zone.evolve(state, { type: 'CandleRecorded', interval: '1m', candle });
+    zone.evolve(state, { type: 'CandleRecorded', interval: '1m', candle: { ...candle, close: 9, volume: 3 } });
+    assert.deepEqual(
+      candlesOf(state, '1d').map(({ open, high, low, close, volume, trades }) => [open, high, low, close, volume, trades]),
+      [[5, 11, 4, 9, 13, 4]],
+    );
+    zone.evolve(state, { type: 'TradeRecorded', trade: trade(9, 150_000, '20', '1'), numbered: true });
+    assert.deepEqual(
+      candlesOf(state, '1w').map(({ high, close, volume }) => [high, close, volume]),
+      [[20, 20, 14]],
+    );
   });
 });
 

@@ -13,7 +13,7 @@ import {
   type Trade,
 } from '@millrace/contracts';
 import { type Context, defineZone, type ZoneDefinition } from '@millrace/kernel';
-import { type Bars, barAt, type Contribution, candleOf, contribute, decimalsOf, endOf, noBars, prune, volumeOf } from './bars.ts';
+import { addTrade, type Bars, barAt, candleOf, decimalsOf, endOf, holds, noBars, prune, setCandle, upcastBars } from './bars.ts';
 import { type Book, checksumOf, emptyBook, judge, replace, update } from './book.ts';
 import { cleanQuality, noteQuality, type QualityState } from './quality.ts';
 import { hasSeen, markSeen, nothingSeen, type Seen } from './seen.ts';
@@ -58,6 +58,7 @@ export interface Instrument {
 }
 
 type Emit = Context<InstrumentEvent>['emit'];
+type CandleCommand = InstrumentCommand & { type: 'RecordCandle' };
 
 /** The zone of one instrument: what came in is checked and remembered, candles are made, the book is kept whole. */
 export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, InstrumentCommand, InstrumentEvent> {
@@ -68,49 +69,46 @@ export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, I
       return emit({ type: 'TradeRefused', trade, reason: 'schema' });
     if (hasSeen(state.seen, trade, numbered, backfilled)) return emit({ type: 'TradeRefused', trade, reason: 'duplicate' });
     closeDue(state, trade.time, emit);
-    const late =
-      trade.time >= openingOf(state.newestAt, '1s')
-        ? undefined
-        : openingOf(trade.time, '1s') + INTERVAL_MS['1s'] < keptFrom(state)
-          ? 'beyond-window'
-          : 'corrected';
-    const corrected = late === undefined ? [] : closedBarsAt(state, trade.time, keptFrom(state));
+    const past = pastCandles(state, trade.time, '1s');
+    const isBeyond = past.some(({ interval, time }) => !isKept(state, interval, time));
+    const late = isBeyond ? 'beyond-window' : past.length > 0 ? 'corrected' : undefined;
     const outlier = isOutlier(state, Number(trade.price));
     emit({
       type: 'TradeRecorded',
       trade,
       numbered,
-      ...(late && (corrected.length > 0 || late === 'beyond-window') && { late }),
+      ...(late && { late }),
       ...(outlier && { outlier: true as const }),
       ...(backfilled && { backfilled: true as const }),
     });
-    for (const { interval, time } of corrected) correct(state, interval, time, emit);
+    correct(state, past, emit);
   }
 
   function isOutlier(state: Instrument, price: number): boolean {
     return state.quality.counts.trades >= TYPICAL_AFTER && Math.abs(price / state.typicalPrice - 1) * 100 > rules.outlierPercent;
   }
 
-  /** A candle that is the data itself, or, with `mends`, one that takes the place of what a gap has spoilt. */
-  function decideCandle(state: Instrument, interval: Interval, candle: Candle, mends: boolean, emit: Emit): void {
+  function isKept(state: Instrument, interval: Interval, time: number): boolean {
+    return time + INTERVAL_MS[interval] >= keptFrom(state) || barAt(state.bars[interval], time) !== undefined;
+  }
+
+  /** A candle that is the data itself, or one that takes the place of what a gap has spoilt. */
+  function decideCandle(state: Instrument, { interval, candle, forming = false, mends = false }: CandleCommand, emit: Emit): void {
     const known = barAt(state.bars[interval], candle.time);
-    if (known && isSameCandle(candleOf(known), candle)) return;
-    if (known) {
-      emit({ type: 'CandleCorrected', interval, candle, version: known.version + 1, origin: 'venue' });
-    } else if (candle.time + INTERVAL_MS[interval] <= keptFrom(state)) {
-      // Too old for memory: the store has at most the first version of it.
+    const isKnown = known?.origin === 'venue' && isSameCandle(candleOf(known), candle);
+    if (isKnown && (forming || known.closed)) return;
+    if (!isKept(state, interval, candle.time)) {
+      // Too old for memory. What a gap has spoilt is in the store as a first version.
       if (mends) emit({ type: 'CandleCorrected', interval, candle, version: 2, origin: 'venue' });
+      else if (!forming) emit({ type: 'CandleClosed', interval, candle, origin: 'venue' });
       return;
-    } else {
-      closeDue(state, candle.time, emit);
-      emit({ type: 'CandleRecorded', interval, candle });
-      if (barAt(state.bars[interval], candle.time)) emit({ type: 'CandleClosed', interval, candle, origin: 'venue' });
     }
-    for (const larger of INTERVALS) {
-      const whole = holds(larger, interval) ? barAt(state.bars[larger], openingOf(candle.time, larger)) : undefined;
-      if (whole?.closed)
-        emit({ type: 'CandleCorrected', interval: larger, candle: candleOf(whole), version: whole.version + 1, origin: 'venue' });
-    }
+    closeDue(state, candle.time, emit);
+    const past = isKnown ? [] : pastCandles(state, candle.time, interval);
+    if (!isKnown) emit({ type: 'CandleRecorded', interval, candle });
+    const isCorrected = past.some((one) => one.interval === interval);
+    if (!isCorrected && !forming) emit({ type: 'CandleClosed', interval, candle, origin: 'venue' });
+    correct(state, past, emit);
   }
 
   function decideVenueCandle(state: Instrument, interval: Interval, theirs: Candle, emit: Emit): void {
@@ -125,21 +123,9 @@ export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, I
   function evolveTrade(state: Instrument, trade: Trade, numbered: boolean, outlier: boolean): void {
     markSeen(state.seen, trade, numbered);
     const price = Number(trade.price);
-    const part: Contribution = {
-      time: trade.time,
-      rank: trade.order,
-      open: price,
-      high: price,
-      low: price,
-      close: price,
-      volume: Number(trade.quantity),
-      decimals: decimalsOf(trade.quantity),
-      trades: 1,
-      origin: 'trades',
-    };
-    const from = keptFrom(state);
-    for (const interval of INTERVALS) contribute(state.bars[interval], interval, part, from);
-    if (state.last === null || trade.order >= state.last.order) state.last = trade;
+    const { time, order, quantity } = trade;
+    addTrade(state.bars, { time, order, price, quantity: Number(quantity), decimals: decimalsOf(quantity) }, keptFrom(state));
+    if (state.last === null || !isBefore(trade, state.last)) state.last = trade;
     if (state.firstAt === 0 || trade.time < state.firstAt) state.firstAt = trade.time;
     if (trade.time > state.newestAt) {
       state.newestAt = trade.time;
@@ -153,15 +139,11 @@ export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, I
   }
 
   function evolveCandle(state: Instrument, interval: Interval, candle: Candle): void {
-    const part: Contribution = { ...candle, rank: candle.time, decimals: Number.POSITIVE_INFINITY, origin: 'venue' };
     state.newestAt = Math.max(state.newestAt, candle.time);
     state.asOf = Math.max(state.asOf, candle.time);
     if (state.firstAt === 0) state.firstAt = candle.time;
-    for (const larger of INTERVALS) {
-      if (larger !== interval && !holds(larger, interval)) continue;
-      contribute(state.bars[larger], larger, part, keptFrom(state));
-      if (larger !== interval) state.nextClose = Math.min(state.nextClose, openingOf(candle.time, larger) + INTERVAL_MS[larger]);
-    }
+    setCandle(state.bars, interval, candle, keptFrom(state));
+    state.nextClose = Math.min(state.nextClose, candle.time + INTERVAL_MS[interval]);
   }
 
   function evolveClosed(state: Instrument, interval: Interval, { time, close }: Candle): void {
@@ -169,13 +151,12 @@ export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, I
       state.minuteCloses.push(close);
       if (state.minuteCloses.length > MINUTE_CLOSES_MAX) state.minuteCloses.shift();
     }
-    const bars = state.bars[interval];
-    const bar = barAt(bars, time);
+    const bar = barAt(state.bars[interval], time);
     if (bar) {
       bar.closed = true;
       bar.version = Math.max(bar.version, 1);
     }
-    prune(bars, interval, keptFrom(state));
+    prune(state.bars, interval, keptFrom(state));
     state.nextClose = Number.POSITIVE_INFINITY;
     for (const each of INTERVALS) {
       const newest = state.bars[each].at(-1);
@@ -185,7 +166,7 @@ export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, I
 
   return defineZone<Instrument, InstrumentCommand, InstrumentEvent>({
     kind: 'instrument',
-    version: 1,
+    version: 2,
     create: () => ({
       listed: null,
       status: 'stale',
@@ -221,7 +202,7 @@ export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, I
           if (command.closed) decideVenueCandle(state, command.interval, command.candle, emit);
           return;
         case 'RecordCandle':
-          return decideCandle(state, command.interval, command.candle, command.mends ?? false, emit);
+          return decideCandle(state, command, emit);
         case 'RecordReading':
           return emit({ type: 'ReadingRecorded', reading: command.reading });
         case 'RecordGap':
@@ -258,7 +239,7 @@ export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, I
         case 'CandleClosed':
           return evolveClosed(state, event.interval, event.candle);
         case 'CandleCorrected':
-          return amend(state, event.interval, event.candle, event.version, event.origin === 'venue');
+          return evolveCorrected(state, event.interval, event.candle.time, event.version);
         case 'QuoteChanged':
           state.quote = event.quote;
           state.asOf = Math.max(state.asOf, event.quote.time);
@@ -283,6 +264,12 @@ export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, I
           state.reason = '';
       }
     },
+
+    upcast: (event) => event as InstrumentEvent,
+    upcastState: (state) => {
+      const older = state as Instrument;
+      return { ...older, bars: upcastBars(older.bars, older.newestAt) };
+    },
   });
 }
 
@@ -300,40 +287,45 @@ function closeDue(state: Instrument, time: number, emit: Emit): void {
   }
 }
 
-/** The candles that a trade of this time changes although they are closed. */
-function closedBarsAt(state: Instrument, time: number, keptFrom: number): { interval: Interval; time: number }[] {
-  const found: { interval: Interval; time: number }[] = [];
+/** A candle that something changes although it is closed. */
+interface PastCandle {
+  readonly interval: Interval;
+  readonly time: number;
+  /** What it was before; null when nothing was known of it. */
+  readonly before: Candle | null;
+}
+
+/** The closed candles of an interval and of those it is part of that hold a time, those included that nothing is known of yet. */
+function pastCandles(state: Instrument, time: number, from: Interval): PastCandle[] {
+  const found: PastCandle[] = [];
   for (const interval of INTERVALS) {
-    const opening = openingOf(time, interval);
+    if (interval !== from && !holds(interval, from)) continue;
     const newest = state.bars[interval].at(-1);
-    const isPast = newest !== undefined && (opening < newest.time || newest.closed);
-    if (isPast && opening + INTERVAL_MS[interval] >= keptFrom) found.push({ interval, time: opening });
+    if (newest && !newest.closed && time >= newest.time && time < endOf(newest, interval)) continue;
+    const opening = openingOf(time, interval);
+    const bar = barAt(state.bars[interval], opening);
+    if (bar ? bar.closed : opening + INTERVAL_MS[interval] <= state.newestAt)
+      found.push({ interval, time: opening, before: bar ? candleOf(bar) : null });
   }
   return found;
 }
 
-function correct(state: Instrument, interval: Interval, time: number, emit: Emit): void {
-  const bar = barAt(state.bars[interval], time);
-  if (bar) emit({ type: 'CandleCorrected', interval, candle: candleOf(bar), version: bar.version + 1, origin: 'trades' });
+/** Tells of the past candles that are in memory and have changed what they are now. */
+function correct(state: Instrument, past: readonly PastCandle[], emit: Emit): void {
+  for (const { interval, time, before } of past) {
+    const bar = barAt(state.bars[interval], time);
+    if (!bar) continue;
+    const candle = candleOf(bar);
+    if (before && isSameCandle(before, candle)) continue;
+    emit({ type: 'CandleCorrected', interval, candle, version: bar.version + 1, origin: bar.origin });
+  }
 }
 
-/** A correction by trades has changed the bar already; one by the venue brings its values, and larger bars follow in volume. */
-function amend(state: Instrument, interval: Interval, candle: Candle, version: number, byVenue: boolean): void {
-  const bar = barAt(state.bars[interval], candle.time);
+function evolveCorrected(state: Instrument, interval: Interval, time: number, version: number): void {
+  const bar = barAt(state.bars[interval], time);
   if (!bar) return;
   bar.version = version;
   bar.closed = true;
-  if (!byVenue) return;
-  const added = candle.volume - volumeOf(bar);
-  Object.assign(bar, candle, { volumeError: 0, decimals: Number.POSITIVE_INFINITY, origin: 'venue' });
-  for (const larger of INTERVALS) {
-    if (!holds(larger, interval)) continue;
-    const whole = barAt(state.bars[larger], openingOf(candle.time, larger));
-    if (!whole) continue;
-    whole.volume += added;
-    whole.high = Math.max(whole.high, candle.high);
-    whole.low = Math.min(whole.low, candle.low);
-  }
 }
 
 function decideBookUpdate(state: Instrument, book: Parameters<typeof update>[1], emit: Emit): void {
@@ -348,13 +340,14 @@ function decideBookUpdate(state: Instrument, book: Parameters<typeof update>[1],
   if (actual !== expected) emit({ type: 'BookBroken', reason: `the checksum is ${actual}, the venue says ${expected}`, time: book.time });
 }
 
-/** Whether candles of one interval are made of whole ones of another. */
-function holds(larger: Interval, smaller: Interval): boolean {
-  return INTERVAL_MS[larger] > INTERVAL_MS[smaller] && INTERVAL_MS[larger] % INTERVAL_MS[smaller] === 0;
+/** Whether a trade stands before another: by time, then by the venue’s order. */
+function isBefore(one: Trade, other: Trade): boolean {
+  return one.time < other.time || (one.time === other.time && one.order < other.order);
 }
 
 function isSameCandle(a: Candle, b: Candle): boolean {
-  return a.open === b.open && a.high === b.high && a.low === b.low && a.close === b.close && a.volume === b.volume;
+  const sameRange = a.open === b.open && a.high === b.high && a.low === b.low && a.close === b.close;
+  return sameRange && a.volume === b.volume && a.trades === b.trades;
 }
 
 function isSameQuote(a: Quote | null, b: Quote): boolean {

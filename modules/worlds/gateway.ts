@@ -90,7 +90,7 @@ export class Gateway {
     this.#doorway = new Doorway(parts.limits, parts.clock);
     this.#whereabouts = new Whereabouts(parts.zones);
     this.#casting = new Casting(parts.clock, ({ handle, zone, host }) => zone !== null && host?.send({ type: 'mute', handle, zone }));
-    this.#questions = new Questions(parts.clock);
+    this.#questions = new Questions(parts.clock, (zone) => this.#whereabouts.hostOf(zone));
     this.#penalties = new Penalties(parts.clock);
     this.#traffic = new Traffic(parts.zones);
     this.#every(CARE_MS, () => this.#care());
@@ -271,7 +271,7 @@ export class Gateway {
     session.become('seeking', this.#clock.elapsed());
     const { player } = session;
     const { zones } = this.#whereabouts;
-    const answers = await Promise.all(zones.map((zone) => this.ask({ about: 'whereabouts', zone, player })));
+    const answers = await Promise.all(zones.map((zone) => this.ask({ about: 'whereabouts', zone, player }, 'now')));
     if (this.#sessions.get(session.handle) !== session || session.stage !== 'seeking') return;
     const known = this.#whereabouts.zoneOf(player);
     if (known !== undefined) return this.#enter(session, known);
@@ -426,17 +426,17 @@ export class Gateway {
 
   // Operators
 
-  /** Asks a zone; null when it does not answer in time. While it moves to another host, that one is waited for. */
-  ask(question: Question): Promise<unknown> {
+  /** Asks a zone; null when it does not answer in time. While it moves to another host that one is waited for, unless the answer is wanted `now`. */
+  ask(question: Question, again: 'yes' | 'now' = 'yes'): Promise<unknown> {
     const { zone } = question;
     const message = (ask: number): ToZoneHost => ({ type: 'question', ask, question });
-    return this.#questions.ask({ zone, message, again: true }, this.#whereabouts.hostOf(zone));
+    return this.#questions.ask({ zone, message, again });
   }
 
   /** Sends a command to a zone; the reply when the log has it, null when none comes in time. While the zone has no host, the next one is waited for. */
   command(zone: ZoneId, command: WorldCommand, meta: CommandMeta): Promise<unknown> {
     const message = (ask: number): ToZoneHost => ({ type: 'deliver', zone, command, meta, ask });
-    return this.#questions.ask({ zone, message, again: false }, this.#whereabouts.hostOf(zone));
+    return this.#questions.ask({ zone, message, again: 'no' });
   }
 
   /** Commands answered since the last call, and those that failed through no fault of the player. */

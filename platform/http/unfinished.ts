@@ -6,14 +6,18 @@ const LOOK_MS = 20;
 
 /** Knows the requests whose responses are not finished yet, so that a server that stops can wait for them. */
 export class UnfinishedRequests {
-  /** The newest response of each open connection, finished or not; those before it on the connection finish first. A listener on each response would slow every request. */
+  /** The newest response of each open connection, finished or not. A listener on each response would slow every request. */
   readonly #newest = new Map<Socket, ServerResponse>();
+  /** Those that were not finished when the next request of their connection came. */
+  readonly #earlier = new Set<ServerResponse>();
   #isClosing = false;
 
   constructor(server: Server) {
     const newest = this.#newest;
     server.prependListener('request', ({ socket }: IncomingMessage, response: ServerResponse) => {
-      if (!newest.has(socket)) socket.once('close', () => newest.delete(socket));
+      const before = newest.get(socket);
+      if (!before) socket.once('close', () => newest.delete(socket));
+      else if (isUnfinished(before)) this.#keep(before);
       newest.set(socket, response);
       if (this.#isClosing) response.shouldKeepAlive = false;
     });
@@ -35,7 +39,16 @@ export class UnfinishedRequests {
     return true;
   }
 
-  #unfinished(): number {
-    return [...this.#newest.values()].filter((response) => !response.writableFinished && !response.destroyed).length;
+  #keep(response: ServerResponse): void {
+    this.#earlier.add(response);
+    response.once('close', () => this.#earlier.delete(response));
   }
+
+  #unfinished(): number {
+    return [...this.#newest.values(), ...this.#earlier].filter(isUnfinished).length;
+  }
+}
+
+function isUnfinished(response: ServerResponse): boolean {
+  return !response.writableFinished && !response.destroyed;
 }

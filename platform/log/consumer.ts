@@ -228,9 +228,9 @@ export class ConsumerGroup {
   }
 
   #tellWhoWaits(): void {
-    const reached = this.#awaiting.filter(({ ends }) => this.#hasReached(ends));
-    if (reached.length === 0) return;
-    this.#awaiting = this.#awaiting.filter((one) => !reached.includes(one));
+    if (this.#awaiting.length === 0) return;
+    const { reached = [], waiting = [] } = Object.groupBy(this.#awaiting, ({ ends }) => (this.#hasReached(ends) ? 'reached' : 'waiting'));
+    this.#awaiting = waiting;
     for (const { resolve } of reached) resolve();
   }
 

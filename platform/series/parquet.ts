@@ -1,5 +1,11 @@
 import { existsSync, statSync } from 'node:fs';
-import { DuckDBInstance } from '@duckdb/node-api';
+import {
+  DuckDBDateValue,
+  DuckDBInstance,
+  DuckDBTimestampNanosecondsValue,
+  DuckDBTimestampTZValue,
+  DuckDBTimestampValue,
+} from '@duckdb/node-api';
 
 /** Rows handed on at a time. */
 const ROWS_MAX = 2_048;
@@ -35,9 +41,20 @@ export async function* readParquet(path: string): AsyncGenerator<Record<string, 
   }
 }
 
+/** A value as JSON has it: whole numbers beyond 2^53 as text, moments as epoch ms with all their digits. */
 function plain(value: unknown): unknown {
-  if (typeof value === 'bigint') return Number(value);
-  if (typeof value === 'object' && value !== null && 'micros' in value) return Number(value.micros) / 1_000;
+  if (typeof value === 'bigint') return Number.isSafeInteger(Number(value)) ? Number(value) : String(value);
+  if (value instanceof DuckDBTimestampValue || value instanceof DuckDBTimestampTZValue) return millisecondsOf(value.micros, 3);
+  if (value instanceof DuckDBTimestampNanosecondsValue) return millisecondsOf(value.nanos, 6);
+  if (value instanceof DuckDBDateValue) return value.days * DAY_MS;
   if (typeof value === 'object' && value !== null) return String(value);
   return value;
+}
+
+const DAY_MS = 86_400_000;
+
+/** @param digits of the unit, beyond the millisecond */
+function millisecondsOf(count: bigint, digits: number): string {
+  const size = String(count < 0n ? -count : count).padStart(digits + 1, '0');
+  return `${count < 0n ? '-' : ''}${size.slice(0, -digits)}.${size.slice(-digits)}`;
 }

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
-import { type Candle, isInterval, type Mapping, type Side } from '@millrace/contracts';
+import { type Candle, isInterval, type Mapping, type PreciseTime, preciseTimeOf, type Side, type Trade } from '@millrace/contracts';
 import { parseDigits } from '../digits.ts';
 import type { Protocol, Sink } from '../source.ts';
 
 /*
  * Any JSON feed, by configuration alone: each mapping says which messages it is for, where the items are, and which field
- * of an item is which value.
+ * of an item, or of the message around it, is which value.
  */
 
 /** The symbol of an item that names no instrument: the mapping’s own pair. */
@@ -19,6 +19,9 @@ export function symbolsOf(mappings: readonly Mapping[]): { pair: string; symbol:
 }
 
 export function mappedProtocol(mappings: readonly Mapping[], greetings: readonly unknown[], now: () => number): Protocol {
+  const ids = new RisingIds();
+  /** Mappings whose times have shown digits beyond the millisecond: these tell the order, zeros included. */
+  const precise = new Set(mappings.filter(({ timeUnit }) => timeUnit === 'us' || timeUnit === 'ns'));
   return {
     connected: () => greetings.map((message) => (typeof message === 'string' ? message : JSON.stringify(message))),
     read(frame, sink) {
@@ -27,56 +30,128 @@ export function mappedProtocol(mappings: readonly Mapping[], greetings: readonly
         Object.entries(where).every(([path, value]) => String(at(message, path)) === String(value)),
       );
       if (!mapping) return sink.ignored('unmapped');
-      const items = at(message, mapping.items ?? '');
-      if (items === undefined) return sink.refused(`nothing at "${mapping.items}"`);
+      const found = at(message, mapping.items ?? '');
+      if (found === undefined) return sink.refused(`nothing at "${mapping.items}"`);
       sink.consumed(mapping.as);
-      for (const item of Array.isArray(items) ? items : [items]) readItem(item, mapping, now, sink);
+      const items = (Array.isArray(found) ? found : [found]).map((item) => new Item(message, item, mapping, now));
+      if (items.some(({ time }) => time.nanos > 0)) precise.add(mapping);
+      if (mapping.as === 'trades') readTrades(items, precise.has(mapping) ? null : ids, sink);
+      else if (mapping.as === 'quotes') for (const item of items) readQuote(item, sink);
+      else if (mapping.as === 'candles') readCandles(items, mapping, sink);
+      else for (const item of items) readReadings(item, mapping, sink);
     },
   };
 }
 
-function readItem(item: unknown, mapping: Mapping, now: () => number, sink: Sink): void {
-  const { as, fields } = mapping;
-  const text = (name: string) => {
-    const path = fields[name];
-    const value = path === undefined ? undefined : at(item, path);
+/** One item of a message, read by its mapping. */
+class Item {
+  readonly symbol: string;
+  /** NaN ms when it has none that can be read. */
+  readonly time: PreciseTime;
+  readonly #message: unknown;
+  readonly #item: unknown;
+  readonly #fields: Mapping['fields'];
+
+  constructor(message: unknown, item: unknown, mapping: Mapping, now: () => number) {
+    this.#message = message;
+    this.#item = item;
+    this.#fields = mapping.fields;
+    this.symbol = mapping.instrument === undefined ? (mapping.pair ?? '') : this.#at(mapping.instrument);
+    this.time =
+      mapping.time === undefined
+        ? { ms: now(), nanos: 0 }
+        : (preciseTimeOf(this.#at(mapping.time), mapping.timeUnit ?? 'ms') ?? { ms: Number.NaN, nanos: 0 });
+  }
+
+  /** A field as it was written; empty when there is none. */
+  text(name: string): string {
+    const path = this.#fields[name];
+    return path === undefined ? '' : this.#at(path);
+  }
+
+  /** A field as a number; NaN when there is none. */
+  number(name: string): number {
+    const text = this.text(name);
+    return text === '' ? Number.NaN : Number(text);
+  }
+
+  #at(path: string): string {
+    const value = path === ROOT || path.startsWith(`${ROOT}.`) ? at(this.#message, path.slice(ROOT.length + 1)) : at(this.#item, path);
     return value === undefined || value === null ? '' : String(value);
-  };
-  const symbol = mapping.instrument === undefined ? (mapping.pair ?? '') : String(at(item, mapping.instrument));
-  const time = mapping.time === undefined ? now() : timeOf(String(at(item, mapping.time) ?? ''), mapping.timeUnit ?? 'ms');
-  if (as === 'trades') {
-    const side = text('side').toLowerCase();
-    const trade = {
-      time,
-      price: text('price'),
-      quantity: text('quantity'),
-      side: (side === 'buy' || side === 'sell' ? side : 'unknown') as Side,
-    };
-    const id = text('id');
-    return sink.trade(symbol, { ...trade, id: id || idOf(trade), order: Math.floor(time * 1_000) }, false);
   }
-  if (as === 'quotes')
-    return sink.quote(symbol, {
-      time,
-      bid: text('bid'),
-      ask: text('ask'),
-      bidQuantity: text('bidQuantity') || '0',
-      askQuantity: text('askQuantity') || '0',
-    });
-  if (as === 'candles') {
-    const [open = 0, high = 0, low = 0, close = 0, volume = 0] = ['open', 'high', 'low', 'close', 'volume'].map((name) =>
-      Number(text(name)),
-    );
-    const candle: Candle = { time, open, high, low, close, volume, trades: 0 };
-    const interval = mapping.interval ?? '1m';
-    return isInterval(interval) ? sink.candle(symbol, interval, candle) : sink.refused(`no interval "${String(interval)}"`);
-  }
-  for (const name of Object.keys(fields)) sink.reading(symbol, { time, name, value: text(name) === '' ? Number.NaN : Number(text(name)) });
 }
 
-/** A trade without an id is told from others by its fields. */
-function idOf(trade: object): string {
-  return createHash('sha1').update(JSON.stringify(trade)).digest('hex').slice(0, 16);
+/** What a path begins with that starts at the message instead of the item. */
+const ROOT = '$';
+
+/**
+ * Trades of one message, oldest first: where it has the newest first, it is turned round.
+ * @param ids what tells the order of trades of one millisecond; null where the time does
+ */
+function readTrades(items: readonly Item[], ids: RisingIds | null, sink: Sink): void {
+  const times = items.map(({ time }) => time.ms);
+  const isTurned = (times[0] ?? 0) > (times.at(-1) ?? 0);
+  const repeats = new Map<string, number>();
+  for (const item of isTurned ? items.toReversed() : items) {
+    const { ms: time, nanos } = item.time;
+    const said = item.text('side').toLowerCase();
+    const side: Side = said === 'buy' || said === 'sell' ? said : 'unknown';
+    const values = { time, price: item.text('price'), quantity: item.text('quantity'), side };
+    const id = item.text('id') || idOf({ ...values, nanos }, repeats);
+    const sequence = item.text('sequence');
+    const order = sequence === '' ? (ids?.orderOf(item.symbol, id, time) ?? nanos) : Number(sequence);
+    sink.trade(item.symbol, { ...values, id, order }, false);
+  }
+}
+
+/** Whether a feed’s ids rise with time, as far as has been seen: then they tell the order of trades of one time. */
+class RisingIds {
+  readonly #newest = new Map<string, { id: number; time: number; rise: boolean }>();
+
+  /** The id as a number where ids rise, else 0. */
+  orderOf(symbol: string, text: string, time: number): number {
+    const id = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
+    const newest = this.#newest.get(symbol);
+    if (!newest) {
+      this.#newest.set(symbol, { id, time, rise: !Number.isNaN(id) });
+      return Number.isNaN(id) ? 0 : id;
+    }
+    if ((time > newest.time && !(id > newest.id)) || (time < newest.time && !(id < newest.id))) newest.rise = false;
+    if (time >= newest.time) Object.assign(newest, { id: Math.max(id, newest.id), time });
+    return newest.rise && !Number.isNaN(id) ? id : 0;
+  }
+}
+
+function readQuote(item: Item, sink: Sink): void {
+  const [bid, ask] = [item.text('bid'), item.text('ask')];
+  const [bidQuantity, askQuantity] = [item.text('bidQuantity') || '0', item.text('askQuantity') || '0'];
+  sink.quote(item.symbol, { time: item.time.ms, bid, ask, bidQuantity, askQuantity });
+}
+
+/** Candles of one message, oldest first. */
+function readCandles(items: readonly Item[], { interval = '1m' }: Mapping, sink: Sink): void {
+  if (!isInterval(interval)) return sink.refused(`no interval "${String(interval)}"`);
+  for (const item of items.toSorted((a, b) => a.time.ms - b.time.ms)) {
+    const [open, high, low, close] = [item.number('open'), item.number('high'), item.number('low'), item.number('close')];
+    const candle: Candle = { time: item.time.ms, open, high, low, close, volume: item.number('volume'), trades: 0 };
+    sink.candle(item.symbol, interval, candle);
+  }
+}
+
+function readReadings(item: Item, { fields }: Mapping, sink: Sink): void {
+  for (const name of Object.keys(fields)) sink.reading(item.symbol, { time: item.time.ms, name, value: item.number(name) });
+}
+
+/** A trade without an id is told from others by its fields, and by how many there were like it in the message. */
+function idOf(trade: Omit<Trade, 'id' | 'order'> & { nanos: number }, repeats: Map<string, number>): string {
+  const { nanos, ...fields } = trade;
+  const id = createHash('sha1')
+    .update(JSON.stringify(nanos > 0 ? trade : fields))
+    .digest('hex')
+    .slice(0, 16);
+  const repeat = repeats.get(id) ?? 0;
+  repeats.set(id, repeat + 1);
+  return repeat === 0 ? id : `${id}:${repeat}`;
 }
 
 function at(value: unknown, path: string): unknown {
@@ -87,12 +162,4 @@ function at(value: unknown, path: string): unknown {
     here = (here as Record<string, unknown>)[key];
   }
   return here;
-}
-
-const TO_MS = { ms: 1, s: 1_000, us: 1 / 1_000, ns: 1 / 1_000_000 } as const;
-
-function timeOf(text: string, unit: keyof typeof TO_MS | 'iso'): number {
-  if (unit === 'iso')
-    return Date.parse(/[zZ]|[+-]\d\d:?\d\d$/.test(text) ? text : `${text.replace(' ', 'T')}${text.length > 10 ? 'Z' : ''}`);
-  return Math.floor(Number(text || Number.NaN) * TO_MS[unit]);
 }

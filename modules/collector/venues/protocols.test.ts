@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { Mapping } from '@millrace/contracts';
+import type { Candle, Mapping, Trade } from '@millrace/contracts';
 import fc from 'fast-check';
 import { parseDigits } from '../digits.ts';
 import type { Protocol, Sink } from '../source.ts';
@@ -152,7 +152,7 @@ describe('any JSON feed, by configuration alone', () => {
     assert.deepEqual(read(protocol, frame)[1], [
       'trade',
       'XB',
-      { time: 1_700_000_000_500, price: '100.10', quantity: '0.010', side: 'sell', id: '7', order: 1_700_000_000_500_000 },
+      { time: 1_700_000_000_500, price: '100.10', quantity: '0.010', side: 'sell', id: '7', order: 7 },
       false,
     ]);
   });
@@ -166,6 +166,91 @@ describe('any JSON feed, by configuration alone', () => {
         ['ROOF-WEATHER', { time: Date.UTC(2026, 0, 1), name: 'wind', value: 3 }],
       ],
     );
+  });
+
+  const venue = (change: Partial<Mapping>) =>
+    mappedProtocol(
+      [
+        {
+          as: 'trades',
+          items: 'data',
+          pair: 'BTC-USD',
+          time: 't',
+          fields: { price: 'p', quantity: 'q', id: 'i', sequence: 's' },
+          ...change,
+        },
+      ],
+      [],
+      () => 5,
+    );
+  const trades = (protocol: Protocol, data: object[]) =>
+    read(protocol, { data })
+      .filter(([what]) => what === 'trade')
+      .map(([, , trade]) => trade as Trade);
+
+  test('fault 31: the order of trades of one moment is told by a sequence, by the digits of the time, by ids that rise, else by arrival', () => {
+    const [first, second, third] = ['1', '2', '3'].map((i, index) => ({ t: 1_700_000_000_000, p: '1', q: '1', i, s: 9 - index }));
+    assert.deepEqual(
+      trades(venue({}), [first, second, third] as object[]).map(({ order }) => order),
+      [9, 8, 7],
+    );
+    const noSequence = { fields: { price: 'p', quantity: 'q', id: 'i' } };
+    assert.deepEqual(
+      trades(venue(noSequence), [first, second] as object[]).map(({ order }) => order),
+      [1, 2],
+    );
+    const micros = [5, 0, 3].map((micro) => ({ t: `1700000000123${String(micro).padStart(3, '0')}`, p: '1', q: '1', i: 'x' }));
+    assert.deepEqual(
+      trades(venue({ ...noSequence, timeUnit: 'us' }), micros).map(({ time, order }) => [time, order]),
+      [5_000, 0, 3_000].map((nanos) => [1_700_000_000_123, nanos]),
+    );
+    const falling = venue(noSequence);
+    const jumbled = trades(falling, [
+      { t: 1, p: '1', q: '1', i: '9' },
+      { t: 2, p: '1', q: '1', i: '4' },
+      { t: 2, p: '1', q: '1', i: '7' },
+    ]);
+    assert.deepEqual(
+      jumbled.map(({ order }) => order),
+      [9, 0, 0],
+    );
+  });
+
+  test('fault 31: a message with its newest trade first is read from its end', () => {
+    const data = [3, 2, 2, 1].map((t, index) => ({ t, p: String(index + 1), q: '1' }));
+    const found = trades(venue({ fields: { price: 'p', quantity: 'q' } }), data);
+    assert.deepEqual(
+      found.map(({ time, price }) => [time, price]),
+      [
+        [1, '4'],
+        [2, '3'],
+        [2, '2'],
+        [3, '1'],
+      ],
+    );
+  });
+
+  test('fault 66: equal trades without ids are as many as there are in the message', () => {
+    const one = { t: 1, p: '1', q: '1' };
+    const protocol = venue({ fields: { price: 'p', quantity: 'q' } });
+    const first = trades(protocol, [one, one, one]).map(({ id }) => id);
+    assert.equal(new Set(first).size, 3);
+    assert.deepEqual(
+      trades(protocol, [one, one]).map(({ id }) => id),
+      first.slice(0, 2),
+      'those of a message that is asked for again are the same',
+    );
+  });
+
+  test('fault 32: what lies beside the items is read from the root; a candle that lacks a field is no candle', () => {
+    const beside = venue({ instrument: '$.pair', time: '$.head.at', timeUnit: 's' });
+    const message = { pair: 'btcusd', head: { at: '1700000000.25' }, data: { p: '10', q: '1', i: '1' } };
+    assert.deepEqual(read(beside, message)[1]?.slice(0, 2), ['trade', 'btcusd']);
+    assert.equal((read(beside, message)[1]?.[2] as Trade).time, 1_700_000_000_250);
+    const candles = venue({ as: 'candles', fields: { open: 'o', high: 'h', low: 'l', close: 'c', volume: 'v' } });
+    const [, , interval, candle] = read(candles, { data: [{ t: 60_000, o: 1, h: 2, l: 1, v: 3 }] })[1] ?? [];
+    assert.equal(interval, '1m');
+    assert.ok(Number.isNaN((candle as Candle).close));
   });
 
   test('says what no mapping is for, and what lacks its items', () => {

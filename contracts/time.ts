@@ -1,0 +1,75 @@
+/** How a time is written: a number of these since 1970, or as ISO 8601. */
+export type TimeUnit = 'ms' | 's' | 'us' | 'ns' | 'iso';
+
+/** A moment, to the nanosecond. */
+export interface PreciseTime {
+  /** Epoch ms, whole. */
+  readonly ms: number;
+  /** Nanoseconds after that, 0 to 999,999. */
+  readonly nanos: number;
+}
+
+/** As far as dates of ECMAScript go, in both directions. */
+const FURTHEST_MS = 8.64e15;
+/** By how many digits each unit is above the nanosecond. */
+const DIGITS = { s: 9, ms: 6, us: 3, ns: 0 } as const;
+const NANOS_PER_MS = 1_000_000n;
+
+const NUMBER = /^(-?)(\d+)(?:\.(\d+))?$/;
+const DATE = /^(\d{4})-(\d{2})-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:[.,](\d+))?)?)?\s*(Z|[+-]\d{2}(?::?\d{2})?)?$/i;
+
+/** Reads a time exactly; a date without a zone is UTC. Null for what is none, such as 2021-02-30. */
+export function preciseTimeOf(text: string, unit: TimeUnit): PreciseTime | null {
+  if (unit === 'iso') return dateOf(text);
+  const written = NUMBER.exec(/[eE]/.test(text) ? plainOf(text) : text);
+  if (!written) return null;
+  const [, sign, whole = '', fraction = ''] = written;
+  const digits = DIGITS[unit];
+  const nanos = BigInt(`${sign}${whole}${fraction.slice(0, digits).padEnd(digits, '0')}`);
+  const beyond = ((nanos % NANOS_PER_MS) + NANOS_PER_MS) % NANOS_PER_MS;
+  return within({ ms: Number((nanos - beyond) / NANOS_PER_MS), nanos: Number(beyond) });
+}
+
+/** Epoch ms of a time that is a number of them, or ISO 8601; NaN for what is neither. A date without a zone is UTC. */
+export function timeOf(text: string): number {
+  return (preciseTimeOf(text, NUMBER.test(text) ? 'ms' : 'iso') ?? { ms: Number.NaN }).ms;
+}
+
+function dateOf(text: string): PreciseTime | null {
+  const written = DATE.exec(text);
+  if (!written) return null;
+  const [, year, month, day, hour = '0', minute = '0', second = '0', fraction = '', zone = 'Z'] = written;
+  const parts = [Number(year), Number(month) - 1, Number(day), Number(hour), Number(minute), Number(second)] as const;
+  const date = new Date(Date.UTC(...parts));
+  date.setUTCFullYear(parts[0]);
+  const found = [
+    date.getUTCFullYear(),
+    date.getUTCMonth(),
+    date.getUTCDate(),
+    date.getUTCHours(),
+    date.getUTCMinutes(),
+    date.getUTCSeconds(),
+  ];
+  if (found.some((part, index) => part !== parts[index])) return null;
+  const nanos = Number(fraction.slice(0, 9).padEnd(9, '0'));
+  const offset = offsetOf(zone);
+  return offset === null ? null : within({ ms: date.getTime() + Math.floor(nanos / 1e6) - offset, nanos: nanos % 1e6 });
+}
+
+/** Milliseconds that a zone is ahead of UTC; null when it cannot be. */
+function offsetOf(zone: string): number | null {
+  if (/^z$/i.test(zone)) return 0;
+  const [hours, minutes] = [Number(zone.slice(1, 3)), Number(zone.slice(3).replace(':', ''))];
+  if (hours > 23 || minutes > 59) return null;
+  return (zone.startsWith('-') ? -1 : 1) * (hours * 60 + minutes) * 60_000;
+}
+
+/** 1.7e12 as 1700000000000. */
+function plainOf(text: string): string {
+  const value = Number(text);
+  return Math.abs(value) < 1e21 ? value.toLocaleString('en-US', { useGrouping: false, maximumFractionDigits: 12 }) : text;
+}
+
+function within(time: PreciseTime): PreciseTime | null {
+  return Math.abs(time.ms) <= FURTHEST_MS ? time : null;
+}

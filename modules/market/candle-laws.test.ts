@@ -1,0 +1,196 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import {
+  type Candle,
+  INTERVAL_MS,
+  INTERVALS,
+  type InstrumentCommand,
+  type InstrumentEvent,
+  type Interval,
+  openingOf,
+  type Trade,
+} from '@millrace/contracts';
+import { given } from '@millrace/kernel/testing';
+import fc from 'fast-check';
+import { candleOf } from './bars.ts';
+import { type Instrument, instrumentZone } from './zone.ts';
+
+/*
+ * The law of candles: whatever came in, in whatever order, a candle is what a recomputation from the trades and the venue’s candles gives: in memory, and
+ * in the newest version that was recorded of it. The recomputation here knows nothing of bars: the largest candles of the venue and the trades outside
+ * them, in order of time.
+ */
+
+const START = Date.UTC(2026, 0, 5, 8, 58, 0);
+const MINUTE = 60_000;
+/** Longer than a history: nothing is too late. */
+const zone = instrumentZone({ lateWindowMs: 60 * MINUTE, outlierPercent: 1e9 });
+
+type Input =
+  | { what: 'trade'; at: number; order: number; price: number; quantity: number }
+  | { what: 'quote'; at: number }
+  | { what: 'candle'; interval: Interval; at: number; low: number; spread: number; volume: number; forming: boolean; mends: boolean };
+
+/** Many of one second and of one moment, so that ties and neighbours are frequent. */
+const at = fc.oneof(
+  fc.integer({ min: 0, max: 6 * MINUTE }),
+  fc.integer({ min: 0, max: 40 }).map((tenth) => 2 * MINUTE - 2_000 + tenth * 100),
+);
+const input: fc.Arbitrary<Input> = fc.oneof(
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      what: fc.constant('trade' as const),
+      at,
+      order: fc.integer({ min: 0, max: 3 }),
+      price: fc.integer({ min: 1, max: 200 }),
+      quantity: fc.integer({ min: 1, max: 9_999 }),
+    }),
+  },
+  { weight: 2, arbitrary: fc.record({ what: fc.constant('quote' as const), at }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      what: fc.constant('candle' as const),
+      interval: fc.constantFrom<Interval>('1m', '5m', '15m'),
+      at,
+      low: fc.integer({ min: 1, max: 100 }),
+      spread: fc.integer({ min: 0, max: 150 }),
+      volume: fc.integer({ min: 1, max: 9_999 }),
+      forming: fc.boolean(),
+      mends: fc.boolean(),
+    }),
+  },
+);
+
+function commandOf(one: Input, arrival: number): InstrumentCommand {
+  const time = START + one.at;
+  if (one.what === 'quote')
+    return { type: 'ObserveQuote', quote: { time, bid: '1', bidQuantity: '1', ask: String(2 + arrival), askQuantity: '1' } };
+  if (one.what === 'trade') {
+    const { order, price, quantity } = one;
+    const trade: Trade = { id: `t${arrival}`, order, time, price: String(price), quantity: (quantity / 1_000).toFixed(3), side: 'buy' };
+    return { type: 'RecordTrade', trade, numbered: false };
+  }
+  const { interval, low, spread, volume, forming, mends } = one;
+  const values = {
+    open: low + Math.floor(spread / 3),
+    high: low + spread,
+    low,
+    close: low + Math.floor(spread / 2),
+    volume: volume / 1_000,
+  };
+  const candle: Candle = { time: openingOf(time, interval), ...values, trades: 3 };
+  return { type: 'RecordCandle', interval, candle, ...(forming && { forming }), ...(mends && { mends }) };
+}
+
+/** Something that happened from `time` on, until before `end`. */
+interface Part extends Omit<Candle, 'time'> {
+  readonly time: number;
+  readonly end: number;
+  readonly order: number;
+  readonly arrival: number;
+}
+
+/** What each candle is, by interval and opening. */
+function recompute(commands: readonly InstrumentCommand[]): Map<string, Candle> {
+  const trades: Part[] = [];
+  const given = new Map<string, Part>();
+  for (const [arrival, command] of commands.entries()) {
+    if (command.type === 'RecordTrade') {
+      const { time, order, price, quantity } = command.trade;
+      const value = Number(price);
+      trades.push({
+        time,
+        end: time,
+        order,
+        arrival,
+        open: value,
+        high: value,
+        low: value,
+        close: value,
+        volume: Number(quantity),
+        trades: 1,
+      });
+    } else if (command.type === 'RecordCandle') {
+      const { interval, candle } = command;
+      given.set(`${interval} ${candle.time}`, { ...candle, end: candle.time + INTERVAL_MS[interval], order: -1, arrival: -1 });
+    }
+  }
+  const candles = new Map<string, Candle>();
+  const all = [...trades, ...given.values()];
+  for (const interval of INTERVALS)
+    for (const time of new Set(all.map((part) => openingOf(part.time, interval)))) {
+      const end = time + INTERVAL_MS[interval];
+      const whole = [...given.values()].filter((part) => part.time >= time && part.end <= end);
+      const largest = whole.filter((part) => !whole.some((other) => other !== part && other.time <= part.time && other.end >= part.end));
+      const outside = trades.filter(
+        (part) => part.time >= time && part.time < end && !largest.some((one) => part.time >= one.time && part.time < one.end),
+      );
+      const parts = [...largest, ...outside].sort((a, b) => a.time - b.time || a.order - b.order || a.arrival - b.arrival);
+      const [first] = parts;
+      const last = parts.at(-1);
+      if (!first || !last) continue;
+      candles.set(`${interval} ${time}`, {
+        time,
+        open: first.open,
+        high: Math.max(...parts.map(({ high }) => high)),
+        low: Math.min(...parts.map(({ low }) => low)),
+        close: last.close,
+        volume: parts.reduce((sum, { volume }) => sum + Math.round(volume * 1_000), 0) / 1_000,
+        trades: parts.reduce((sum, part) => sum + part.trades, 0),
+      });
+    }
+  return candles;
+}
+
+describe('the law of candles', () => {
+  test('faults 52, 58, 59: each is what the trades and the venue’s candles say, in memory and on record', () =>
+    fc.assert(
+      fc.property(fc.array(input, { minLength: 1, maxLength: 60 }), (inputs) => {
+        const commands = inputs.map(commandOf);
+        const set = given(zone);
+        const recorded = new Map<string, Candle>();
+        const versions = new Map<string, number>();
+        for (const command of commands)
+          for (const event of set.when(command).events as InstrumentEvent[]) {
+            if (event.type !== 'CandleClosed' && event.type !== 'CandleCorrected') continue;
+            const key = `${event.interval} ${event.candle.time}`;
+            const version = event.type === 'CandleClosed' ? 1 : event.version;
+            assert.equal(version, (versions.get(key) ?? 0) + 1, `the versions of ${key} are numbered without a hole`);
+            versions.set(key, version);
+            recorded.set(key, event.candle);
+          }
+        set.state((state) => {
+          const expected = recompute(commands);
+          const inMemory = barsOf(state);
+          assert.deepEqual(new Map([...inMemory].map(([key, { candle }]) => [key, candle])), expected, 'in memory');
+          for (const [key, candle] of expected)
+            if (inMemory.get(key)?.closed) assert.deepEqual(recorded.get(key), candle, `the newest record of ${key}`);
+            else assert.ok(!recorded.has(key), `${key} is open, and nothing of it is on record`);
+        });
+      }),
+      { numRuns: Number(process.env.CANDLE_RUNS ?? 500) },
+    ));
+
+  test('no candle but the newest of its interval is open', () =>
+    fc.assert(
+      fc.property(fc.array(input, { minLength: 1, maxLength: 60 }), (inputs) => {
+        given(zone)
+          .when(...inputs.map(commandOf))
+          .state((state) => {
+            for (const interval of INTERVALS)
+              for (const bar of state.bars[interval].slice(0, -1)) assert.ok(bar.closed, `${interval} ${bar.time}`);
+          });
+      }),
+      { numRuns: 200 },
+    ));
+});
+
+function barsOf(state: Instrument): Map<string, { candle: Candle; closed: boolean }> {
+  return new Map(
+    INTERVALS.flatMap((interval) =>
+      state.bars[interval].map((bar) => [`${interval} ${bar.time}`, { candle: candleOf(bar), closed: bar.closed }] as const),
+    ),
+  );
+}

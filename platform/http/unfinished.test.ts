@@ -1,0 +1,53 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer, type ServerResponse } from 'node:http';
+import { type AddressInfo, connect, type Socket } from 'node:net';
+import { afterEach, beforeEach, describe, test } from 'node:test';
+import { until } from '../testing/until.ts';
+import { UnfinishedRequests } from './unfinished.ts';
+
+describe('requests that are not finished', () => {
+  const server = createServer();
+  const unfinished = new UnfinishedRequests(server);
+  const responses: ServerResponse[] = [];
+  let socket: Socket;
+  server.on('request', (_request, response) => responses.push(response));
+  beforeEach(async () => {
+    responses.length = 0;
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    socket = connect((server.address() as AddressInfo).port, '127.0.0.1');
+    await once(socket, 'connect');
+  });
+  afterEach(() => {
+    socket.destroy();
+    server.close();
+  });
+  const get = async (...paths: string[]) => {
+    const count = responses.length + paths.length;
+    socket.write(paths.map((path) => `GET ${path} HTTP/1.1\r\nhost: x\r\n\r\n`).join(''));
+    await until(() => responses.length === count, 'the server has the requests');
+  };
+
+  test('are waited for', async () => {
+    await get('/slow');
+    assert.equal(await unfinished.finished(() => 0, 0), false);
+    const finished = unfinished.finished(() => 0, 60_000);
+    responses[0]?.end('there');
+    assert.equal(await finished, true);
+  });
+
+  test('are waited for when a stream was asked for behind them, on the same connection', async () => {
+    await get('/slow', '/stream');
+    responses[1]?.write('an event');
+    assert.equal(await unfinished.finished(() => 1, 0), false);
+    const finished = unfinished.finished(() => 1, 60_000);
+    responses[0]?.end('there');
+    assert.equal(await finished, true);
+  });
+
+  test('are no more once their connection is gone', async () => {
+    await get('/slow', '/slow');
+    socket.destroy();
+    assert.equal(await unfinished.finished(() => 0, 60_000), true);
+  });
+});

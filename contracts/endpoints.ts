@@ -11,6 +11,7 @@ const Time = (description: string) =>
   Type.String({ description: `${description}: epoch ms or ISO 8601.`, examples: ['1633998480000', '2021-10-12T00:28:00Z'] });
 const Limit = (most: number, usual: number) =>
   Type.Integer({ minimum: 1, maximum: most, default: usual, description: `How many at most; the newest ones when more lie in the range.` });
+const Cursor = Type.String({ maxLength: 256, description: 'The `nextCursor` of an answer: only rows before those.' });
 
 const instrumentParams = Type.Object({
   id: {
@@ -135,15 +136,16 @@ export const ENDPOINTS = {
     access: 'market:read',
     cache: ofInstrument,
     tag: 'Instruments',
-    summary: 'Trades, oldest first, digit for digit',
+    summary: 'Trades, oldest first, digit for digit: the newest of the range, and with `cursor` those before them',
     params: instrumentParams,
     query: Type.Object({
       from: Type.Optional(Time('First trade')),
       to: Type.Optional(Time('Trades before this')),
       limit: Type.Optional(Limit(ROWS_MAX, ROWS_USUAL)),
+      cursor: Type.Optional(Cursor),
     }),
     answer: resources.TradeFrame,
-    problems: ['UNKNOWN_INSTRUMENT', 'BAD_TIME', 'BAD_REQUEST'],
+    problems: ['UNKNOWN_INSTRUMENT', 'BAD_TIME', 'BAD_CURSOR', 'BAD_REQUEST'],
   }),
   getReadings: endpoint({
     method: 'GET',
@@ -158,9 +160,10 @@ export const ENDPOINTS = {
       from: Type.Optional(Time('First reading')),
       to: Type.Optional(Time('Readings before this')),
       limit: Type.Optional(Limit(ROWS_MAX, ROWS_USUAL)),
+      cursor: Type.Optional(Cursor),
     }),
     answer: resources.ReadingFrame,
-    problems: ['UNKNOWN_INSTRUMENT', 'BAD_TIME', 'BAD_REQUEST'],
+    problems: ['UNKNOWN_INSTRUMENT', 'BAD_TIME', 'BAD_CURSOR', 'BAD_REQUEST'],
   }),
   getQuote: endpoint({
     method: 'GET',

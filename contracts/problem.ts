@@ -20,6 +20,7 @@ export const PROBLEMS = {
   BAD_REQUEST: { status: 400, title: 'The request is not valid' },
   UNKNOWN_INTERVAL: { status: 400, title: 'There is no such interval' },
   BAD_TIME: { status: 400, title: 'That is not a time' },
+  BAD_CURSOR: { status: 400, title: 'That is not a cursor' },
   BAD_POSITION: { status: 400, title: 'That is not a stream position' },
   BAD_CHANNEL: { status: 400, title: 'There is no such channel' },
   UNKNOWN_INSTRUMENT: { status: 404, title: 'There is no such instrument' },

@@ -74,6 +74,10 @@ export const Instrument = Type.Object(
 );
 export type Instrument = Static<typeof Instrument>;
 
+const NextCursor = Nullable(
+  Type.String({ description: 'What to ask for as `cursor` to get the rows before these; null when there are none in the range.' }),
+);
+
 const frame = {
   instrument: InstrumentId,
   status: Freshness,
@@ -97,13 +101,19 @@ export const TradeFrame = Type.Object(
     ...frame,
     columns: Type.Array(Type.String(), { examples: [['time', 'price', 'quantity', 'side', 'id']] }),
     rows: Type.Array(Type.Array(Type.Union([Type.Number(), Type.String()]))),
+    nextCursor: NextCursor,
   },
   { $id: 'TradeFrame', description: 'Trades as columns, oldest first; prices and quantities digit for digit.' },
 );
 export type TradeFrame = Static<typeof TradeFrame>;
 
 export const ReadingFrame = Type.Object(
-  { ...frame, columns: Type.Array(Type.String()), rows: Type.Array(Type.Array(Type.Union([Type.Number(), Type.String()]))) },
+  {
+    ...frame,
+    columns: Type.Array(Type.String()),
+    rows: Type.Array(Type.Array(Type.Union([Type.Number(), Type.String()]))),
+    nextCursor: NextCursor,
+  },
   { $id: 'ReadingFrame', description: 'Named readings as columns, oldest first.' },
 );
 export type ReadingFrame = Static<typeof ReadingFrame>;

@@ -117,6 +117,7 @@ describe('fault 19: stores on a full disk', {
           quantity: '1',
           side: 'buy',
           known: order,
+          arrival: 0,
         } as const;
       });
     const rows = (first: number, count: number) => ({ trades: trades(first, count), candles: [], readings: [] });

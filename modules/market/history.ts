@@ -1,4 +1,3 @@
-import type { Reading, Trade } from '@millrace/contracts';
 import { type Clock, messageOf, within } from '@millrace/kernel';
 import { ApiProblem } from '@millrace/platform/http';
 import type { CandleColumns, CandleQuery, SeriesStore } from '@millrace/platform/series';
@@ -50,7 +49,7 @@ export function historyForRequests(series: History, clock: Clock, onFailure: (me
   };
   return {
     candles: (query: CandleQuery): Promise<CandleColumns> => ask('Candles', () => series.candles(query)),
-    trades: (query): Promise<Trade[]> => ask('Trades', () => series.trades(query)),
-    readings: (query): Promise<Reading[]> => ask('Readings', () => series.readings(query)),
+    trades: (query) => ask('Trades', () => series.trades(query)),
+    readings: (query) => ask('Readings', () => series.readings(query)),
   };
 }

@@ -23,13 +23,14 @@ function addRows(batch: EventBatch, rows: { trades: TradeRow[]; candles: CandleR
   const instrument = keyOf(batch.zone);
   if (!isInstrumentId(instrument)) return;
   const known = batch.time;
-  for (const event of batch.events as unknown as InstrumentEvent[]) {
+  for (const [index, event] of (batch.events as unknown as InstrumentEvent[]).entries()) {
+    const arrival = batch.firstSeq + index;
     switch (event.type) {
       case 'TradeRecorded': {
         const { trade } = event;
         if (typeof trade?.price !== 'string')
           throw new CannotApply(batch, `an event TradeRecorded without a price: ${JSON.stringify(event).slice(0, 200)}`);
-        rows.trades.push({ instrument, known, ...trade });
+        rows.trades.push({ instrument, known, arrival, ...trade });
         break;
       }
       case 'CandleClosed':
@@ -39,7 +40,7 @@ function addRows(batch: EventBatch, rows: { trades: TradeRow[]; candles: CandleR
         rows.candles.push({ instrument, known, interval: event.interval, ...event.candle, version: event.version, origin: event.origin });
         break;
       case 'ReadingRecorded':
-        rows.readings.push({ instrument, known, ...event.reading });
+        rows.readings.push({ instrument, known, arrival, ...event.reading });
     }
   }
 }

@@ -2,6 +2,7 @@ import { ENDPOINTS, type InstrumentId, timeOf as readTime } from '@millrace/cont
 import { ApiProblem, type Routes } from '@millrace/platform/http';
 import { readCandles } from './candles.ts';
 import type { History } from './history.ts';
+import { readPage } from './pages.ts';
 import { describeBook, describeInstrument, describeQuality, describeQuote } from './views.ts';
 import type { Instrument } from './zone.ts';
 
@@ -32,25 +33,23 @@ export function marketRoutes(routes: Routes, reads: MarketReads): void {
   routes.answer(ENDPOINTS.getTrades, async ({ params, query }) => {
     const { status, asOf } = requireInstrument(reads, params.id);
     await reads.caughtUp();
-    const trades = await reads.series.trades({ instrument: params.id, ...rangeOf(query) });
-    const rows = trades.map(({ time, price, quantity, side, id }) => [time, price, quantity, side, id]);
-    return { instrument: params.id, status, asOf, columns: ['time', 'price', 'quantity', 'side', 'id'], rows };
+    const { limit, ...range } = rangeOf(query);
+    const page = await readPage(limit, query.cursor, (most, before) =>
+      reads.series.trades({ instrument: params.id, ...range, limit: most, ...(before && { before }) }),
+    );
+    const rows = page.rows.map(({ time, price, quantity, side, id }) => [time, price, quantity, side, id]);
+    return { instrument: params.id, status, asOf, columns: ['time', 'price', 'quantity', 'side', 'id'], rows, nextCursor: page.nextCursor };
   });
   routes.answer(ENDPOINTS.getReadings, async ({ params, query }) => {
     const { status, asOf } = requireInstrument(reads, params.id);
     await reads.caughtUp();
-    const readings = await reads.series.readings({
-      instrument: params.id,
-      ...rangeOf(query),
-      ...(query.name !== undefined && { name: query.name }),
-    });
-    return {
-      instrument: params.id,
-      status,
-      asOf,
-      columns: ['time', 'name', 'value'],
-      rows: readings.map(({ time, name, value }) => [time, name, value]),
-    };
+    const { limit, ...range } = rangeOf(query);
+    const named = query.name !== undefined && { name: query.name };
+    const page = await readPage(limit, query.cursor, (most, before) =>
+      reads.series.readings({ instrument: params.id, ...range, limit: most, ...named, ...(before && { before }) }),
+    );
+    const rows = page.rows.map(({ time, name, value }) => [time, name, value]);
+    return { instrument: params.id, status, asOf, columns: ['time', 'name', 'value'], rows, nextCursor: page.nextCursor };
   });
   routes.answer(ENDPOINTS.getQuote, ({ params }) => {
     const quote = describeQuote(params.id, requireInstrument(reads, params.id));

@@ -76,7 +76,7 @@ export class Archive {
       );
       const list = files.map(({ path }) => `'${join(this.#folder, path).replaceAll("'", "''")}'`).join(', ');
       try {
-        const answer = await ask(files.length > 0 ? `read_parquet([${list}])` : '');
+        const answer = await ask(files.length > 0 ? `read_parquet([${list}], union_by_name = true)` : '');
         if (generation === this.#generation) return answer;
       } catch (error) {
         if (!(await this.#findDamaged(files))) throw error;

@@ -4,9 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { type InstrumentId, instrumentId } from '@millrace/contracts';
+import fc from 'fast-check';
 import { openDuckDbSeries } from './duckdb-series.ts';
 import { readParquet } from './parquet.ts';
-import type { CandleRow, SeriesStore, TradeRow } from './series-store.ts';
+import type { CandleRow, RowPlace, SeriesStore, StoredTrade, TradeRow } from './series-store.ts';
 
 const DAY = 86_400_000;
 const BTC = instrumentId('binance', 'BTC-USDT');
@@ -22,6 +23,7 @@ const trade = (instrument: InstrumentId, order: number, time: number, price: str
   quantity: '1.50',
   side: 'buy',
   known: time,
+  arrival: order,
 });
 const candle = (time: number, close: number, version = 1, known = time + 60_000): CandleRow => ({
   instrument: BTC,
@@ -40,6 +42,7 @@ const candle = (time: number, close: number, version = 1, known = time + 60_000)
 const rows = (part: Partial<{ trades: TradeRow[]; candles: CandleRow[] }>) => ({ trades: [], candles: [], readings: [], ...part });
 
 describe('the series store', () => {
+  let day = 0;
   let folder: string;
   let store: SeriesStore;
   const open = () => openDuckDbSeries({ folder, memoryMiB: 128, archiveAfterDays: 2, keepDays: 30 });
@@ -73,6 +76,45 @@ describe('the series store', () => {
     );
     assert.deepEqual(await store.trades({ instrument: instrumentId('x', 'A-B'), ...ALL }), []);
   });
+
+  test('faults 31, 63: gives every row once and in order, page by page, through the archive too', () =>
+    fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.record({ time: fc.integer({ min: 0, max: 3 }), order: fc.integer({ min: 0, max: 2 }), isOld: fc.boolean() }), {
+          minLength: 1,
+          maxLength: 40,
+        }),
+        fc.integer({ min: 1, max: 7 }),
+        async (list, limit) => {
+          const now = ++day * 100 * DAY;
+          const instrument = instrumentId('binance', `BTC-${day}`);
+          const written = list.map(({ time, order, isOld }, arrival) => ({
+            ...trade(instrument, order, now - (isOld ? 5 * DAY : 0) + time, '1'),
+            id: `t${arrival}`,
+            arrival,
+          }));
+          const half = Math.floor(written.length / 2);
+          await store.write(rows({ trades: written.slice(half) }), null);
+          await store.archive(now);
+          await store.write(rows({ trades: written.slice(0, half) }), null);
+          await store.archive(now);
+          const read: StoredTrade[] = [];
+          for (let before: RowPlace | undefined; ; ) {
+            const page = await store.trades({ instrument, ...ALL, limit, ...(before && { before }) });
+            read.unshift(...page);
+            const [oldest] = page;
+            if (!oldest) break;
+            before = [oldest.time, oldest.order, oldest.arrival];
+          }
+          const expected = written.toSorted((a, b) => a.time - b.time || a.order - b.order || a.arrival - b.arrival);
+          assert.deepEqual(
+            read.map(({ id }) => id),
+            expected.map(({ id }) => id),
+          );
+        },
+      ),
+      { numRuns: 25 },
+    ));
 
   test('commits rows and offset together, and has both after it was opened again', async () => {
     await store.write(rows({ trades: [trade(BTC, 1, 1_000, '1')] }), { group: 'g', upTo: [{ partition: 2, next: 17 }] });

@@ -10,25 +10,27 @@ import {
   UTINYINT,
   VARCHAR,
 } from '@duckdb/node-api';
-import type { CandleOrigin, Reading, Side, Trade } from '@millrace/contracts';
+import type { CandleOrigin, Side } from '@millrace/contracts';
 import { Archive, type ArchivedTable } from './archive.ts';
 import { appendRows, type Column } from './columns.ts';
 import type {
   CandleColumns,
   CandleQuery,
   CandleRow,
-  RangeQuery,
+  PagedQuery,
   ReadingRow,
   SeriesFigures,
   SeriesOptions,
   SeriesReader,
   SeriesRows,
   SeriesStore,
+  StoredReading,
+  StoredTrade,
   TradeRow,
 } from './series-store.ts';
 
 const SIDES: readonly Side[] = ['buy', 'sell', 'unknown'];
-const ORIGINS: readonly CandleOrigin[] = ['trades', 'venue'];
+const ORIGINS: readonly CandleOrigin[] = ['trades', 'venue', 'mixed'];
 
 /*
  * Times are doubles of epoch ms: exact to the microsecond until the year 2255, and they cross into JavaScript as they
@@ -37,31 +39,33 @@ const ORIGINS: readonly CandleOrigin[] = ['trades', 'venue'];
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS names (code INTEGER PRIMARY KEY, name VARCHAR UNIQUE);
   CREATE TABLE IF NOT EXISTS trades (instrument INTEGER, time DOUBLE, rank DOUBLE, price VARCHAR, quantity VARCHAR, side UTINYINT, id VARCHAR, known DOUBLE);
+  ALTER TABLE trades ADD COLUMN IF NOT EXISTS arrival DOUBLE DEFAULT 0;
   CREATE TABLE IF NOT EXISTS candles (instrument INTEGER, "interval" INTEGER, time DOUBLE, open DOUBLE, high DOUBLE, low DOUBLE, close DOUBLE, volume DOUBLE,
     trades INTEGER, version INTEGER, origin UTINYINT, known DOUBLE);
   CREATE TABLE IF NOT EXISTS readings (instrument INTEGER, time DOUBLE, name INTEGER, value DOUBLE, known DOUBLE);
+  ALTER TABLE readings ADD COLUMN IF NOT EXISTS arrival DOUBLE DEFAULT 0;
   CREATE TABLE IF NOT EXISTS read_up_to (reader VARCHAR, part INTEGER, next DOUBLE, PRIMARY KEY (reader, part));
 `;
 
 const ARCHIVED: readonly ArchivedTable[] = [
   {
     table: 'trades',
-    columns: `i.name AS instrument, t.time, t.rank, t.price, t.quantity, (CASE t.side WHEN 0 THEN 'buy' WHEN 1 THEN 'sell' ELSE 'unknown' END) AS side, t.id, t.known`,
+    columns: `i.name AS instrument, t.time, t.rank, t.price, t.quantity, (CASE t.side WHEN 0 THEN 'buy' WHEN 1 THEN 'sell' ELSE 'unknown' END) AS side, t.id, t.known, t.arrival`,
     joins: 'JOIN names i ON i.code = t.instrument',
-    order: 'instrument, time, rank',
+    order: 'instrument, time, rank, arrival',
   },
   {
     table: 'candles',
     columns: `i.name AS instrument, v.name AS "interval", t.time, t.open, t.high, t.low, t.close, t.volume, t.trades, t.version,
-      (CASE t.origin WHEN 0 THEN 'trades' ELSE 'venue' END) AS origin, t.known`,
+      (CASE t.origin WHEN 0 THEN 'trades' WHEN 1 THEN 'venue' ELSE 'mixed' END) AS origin, t.known`,
     joins: 'JOIN names i ON i.code = t.instrument JOIN names v ON v.code = t."interval"',
     order: 'instrument, "interval", time, version',
   },
   {
     table: 'readings',
-    columns: 'i.name AS instrument, t.time, n.name AS name, t.value, t.known',
+    columns: 'i.name AS instrument, t.time, n.name AS name, t.value, t.known, t.arrival',
     joins: 'JOIN names i ON i.code = t.instrument JOIN names n ON n.code = t.name',
-    order: 'instrument, time',
+    order: 'instrument, time, arrival',
   },
 ];
 
@@ -111,6 +115,7 @@ class DuckDbSeries implements SeriesStore {
     // Most venues number their trades; then the id is the rank, and the column stays empty.
     { name: 'id', type: VARCHAR, of: (row) => (row.id === String(row.order) ? null : row.id) },
     { name: 'known', type: DOUBLE, of: (row) => row.known },
+    { name: 'arrival', type: DOUBLE, of: (row) => row.arrival },
   ];
 
   readonly #candleColumns: readonly Column<CandleRow>[] = [
@@ -134,6 +139,7 @@ class DuckDbSeries implements SeriesStore {
     { name: 'name', type: INTEGER, of: (row) => this.#codeOf(row.name) },
     { name: 'value', type: DOUBLE, of: (row) => row.value },
     { name: 'known', type: DOUBLE, of: (row) => row.known },
+    { name: 'arrival', type: DOUBLE, of: (row) => row.arrival },
   ];
 
   constructor(
@@ -213,28 +219,36 @@ class DuckDbSeries implements SeriesStore {
     };
   }
 
-  async trades(query: RangeQuery): Promise<Trade[]> {
-    const rows = await this.#range('trades', query, 'time, rank, price, quantity, side, id', {
-      hot: "time, rank, price, quantity, CASE side WHEN 0 THEN 'buy' WHEN 1 THEN 'sell' ELSE 'unknown' END AS side, id",
-      order: 'time DESC, rank DESC',
+  async trades(query: PagedQuery): Promise<StoredTrade[]> {
+    const rows = await this.#range('trades', query, {
+      fields: 'time, rank, price, quantity, side, id, arrival',
+      hot: "time, rank, price, quantity, CASE side WHEN 0 THEN 'buy' WHEN 1 THEN 'sell' ELSE 'unknown' END AS side, id, arrival",
+      archived: 'time, rank, price, quantity, side, id, coalesce(arrival, 0) AS arrival',
     });
-    return rows.map(([time, rank, price, quantity, side, id]) => ({
+    return rows.map(([time, rank, price, quantity, side, id, arrival]) => ({
       id: id === null ? String(rank) : String(id),
       order: Number(rank),
       time: Number(time),
       price: String(price),
       quantity: String(quantity),
       side: side as Side,
+      arrival: Number(arrival),
     }));
   }
 
-  async readings(query: RangeQuery & { name?: string }): Promise<Reading[]> {
-    const rows = await this.#range('readings', query, 'time, name, value', {
-      hot: 'time, (SELECT n.name FROM names n WHERE n.code = readings.name) AS name, value',
-      order: 'time DESC',
+  async readings(query: PagedQuery & { name?: string }): Promise<StoredReading[]> {
+    const rows = await this.#range('readings', query, {
+      fields: 'time, name, value, arrival',
+      hot: 'time, (SELECT n.name FROM names n WHERE n.code = readings.name) AS name, value, 0 AS rank, arrival',
+      archived: 'time, name, value, 0 AS rank, coalesce(arrival, 0) AS arrival',
       ...(query.name !== undefined && { where: { sql: 'name = $name', values: { name: query.name } } }),
     });
-    return rows.map(([time, name, value]) => ({ time: Number(time), name: String(name), value: Number(value) }));
+    return rows.map(([time, name, value, arrival]) => ({
+      time: Number(time),
+      name: String(name),
+      value: Number(value),
+      arrival: Number(arrival),
+    }));
   }
 
   archive(now: number): Promise<number> {
@@ -260,27 +274,28 @@ class DuckDbSeries implements SeriesStore {
   }
 
   /** Rows of one instrument in a time range, the newest `limit` of them, oldest first. */
-  async #range(
-    table: 'trades' | 'readings',
-    query: RangeQuery,
-    fields: string,
-    how: { hot: string; order: string; where?: { sql: string; values: Record<string, DuckDBValue> } },
-  ): Promise<readonly DuckDBValue[][]> {
+  async #range(table: 'trades' | 'readings', query: PagedQuery, how: RangeStatement): Promise<readonly DuckDBValue[][]> {
+    const [time, order, arrival] = query.before ?? [];
     const values = {
       instrument: this.#names.get(query.instrument) ?? -1,
       instrument_name: query.instrument,
       first: query.from,
       last: query.to,
       most: query.limit,
+      ...(time !== undefined && { time, order: order ?? 0, arrival: arrival ?? 0 }),
       ...how.where?.values,
     };
+    const conditions = [
+      ...(how.where ? [how.where.sql] : []),
+      ...(time === undefined ? [] : ['(time, rank, arrival) < ($time, $order, $arrival)']),
+    ];
     const inRange = 'time >= $first AND time < $last';
-    const extra = how.where ? `WHERE ${how.where.sql}` : '';
     const rows = await this.#archive.through(table, query, async (files) => {
-      const archived = files && `UNION ALL SELECT ${fields} FROM ${files} WHERE instrument = $instrument_name AND ${inRange}`;
+      const archived = files && `UNION ALL SELECT ${how.archived} FROM ${files} WHERE instrument = $instrument_name AND ${inRange}`;
       const result = await this.#reader.runAndReadAll(
-        `SELECT ${fields} FROM (SELECT ${how.hot} FROM ${table} WHERE instrument = $instrument AND ${inRange} ${archived}) ${extra}
-         ORDER BY ${how.order} LIMIT $most`,
+        `SELECT ${how.fields} FROM (SELECT ${how.hot} FROM ${table} WHERE instrument = $instrument AND ${inRange} ${archived})
+         ${conditions.length > 0 ? `WHERE ${conditions.join(' AND ')}` : ''}
+         ORDER BY time DESC, rank DESC, arrival DESC LIMIT $most`,
         files ? values : omit(values, 'instrument_name'),
       );
       return result.getRows();
@@ -328,6 +343,15 @@ class DuckDbSeries implements SeriesStore {
     this.#writing = done.catch(() => {});
     return done;
   }
+}
+
+/** How rows of a table are read. */
+interface RangeStatement {
+  /** The columns wanted, as the database has them, and as the archive has them. */
+  readonly fields: string;
+  readonly hot: string;
+  readonly archived: string;
+  readonly where?: { readonly sql: string; readonly values: Record<string, DuckDBValue> };
 }
 
 /** DuckDB refuses a named value that the statement does not mention. */

@@ -1,9 +1,14 @@
 import type { CandleOrigin, InstrumentId, Interval, Reading, Trade } from '@millrace/contracts';
 
 /** Rows to write; `known` is when we learned of it (epoch ms), the second of the two times every row has. */
-export interface TradeRow extends Trade {
+export interface TradeRow extends StoredTrade {
   readonly instrument: InstrumentId;
   readonly known: number;
+}
+
+/** A trade with its place among those of its time and order: the seq of its event in the instrument’s zone. */
+export interface StoredTrade extends Trade {
+  readonly arrival: number;
 }
 
 export interface CandleRow {
@@ -22,10 +27,18 @@ export interface CandleRow {
   readonly known: number;
 }
 
-export interface ReadingRow extends Reading {
+export interface ReadingRow extends StoredReading {
   readonly instrument: InstrumentId;
   readonly known: number;
 }
+
+/** A reading with its place among those of its time. */
+export interface StoredReading extends Reading {
+  readonly arrival: number;
+}
+
+/** Where a row stands among all of its instrument: by time, the venue’s order, arrival. Readings have the order 0. */
+export type RowPlace = readonly [time: number, order: number, arrival: number];
 
 export interface SeriesRows {
   readonly trades: readonly TradeRow[];
@@ -34,11 +47,16 @@ export interface SeriesRows {
 }
 
 /** `from` inclusive, `to` exclusive, epoch ms. The newest `limit` rows of the range are given, oldest first. */
-export interface RangeQuery {
+interface RangeQuery {
   readonly instrument: InstrumentId;
   readonly from: number;
   readonly to: number;
   readonly limit: number;
+}
+
+/** Only rows before a place, when there is one: so pages neither repeat nor leave out a row. */
+export interface PagedQuery extends RangeQuery {
+  readonly before?: RowPlace;
 }
 
 export interface CandleQuery extends RangeQuery {
@@ -87,8 +105,8 @@ export interface SeriesStore {
   write(rows: SeriesRows, read: SeriesReader | null): Promise<void>;
   offsets(group: string): Promise<ReadonlyMap<number, number>>;
   candles(query: CandleQuery): Promise<CandleColumns>;
-  trades(query: RangeQuery): Promise<Trade[]>;
-  readings(query: RangeQuery & { name?: string }): Promise<Reading[]>;
+  trades(query: PagedQuery): Promise<StoredTrade[]>;
+  readings(query: PagedQuery & { name?: string }): Promise<StoredReading[]>;
   /** Moves finished days that are old enough into Parquet, and deletes those past their time. Returns the rows moved. */
   archive(now: number): Promise<number>;
   figures(): Promise<SeriesFigures>;

@@ -107,7 +107,13 @@ export const Config = Type.Object(
           archiveAfterDays: Type.Optional(
             Type.Integer({ minimum: 1, default: 2, description: 'Days older than this go to Parquet files.' }),
           ),
-          keepDays: Type.Optional(Type.Integer({ minimum: 1, default: 365, description: 'Archived days older than this are deleted.' })),
+          keepDays: Type.Optional(
+            Type.Integer({
+              minimum: 1,
+              default: 365,
+              description: 'Archived data is deleted this many days after it became known; imported data, after its import.',
+            }),
+          ),
         },
         strict,
       ),

@@ -109,6 +109,8 @@ export type InstrumentCommand =
   | { type: 'ObserveQuote'; quote: Quote; untimed?: boolean }
   | { type: 'ReplaceBook'; book: BookUpdate }
   | { type: 'UpdateBook'; book: BookUpdate }
+  /** The book that there is cannot be trusted until a whole one comes. */
+  | { type: 'LoseBook'; reason: string; time: number }
   | { type: 'ObserveVenueCandle'; interval: Interval; candle: Candle; closed: boolean }
   /** `forming`: the venue may still change it. `mends`: it takes the place of what a gap has spoilt. */
   | { type: 'RecordCandle'; interval: Interval; candle: Candle; forming?: boolean; mends?: boolean }
@@ -140,6 +142,7 @@ export type InstrumentEvent =
   | { type: 'BookReplaced'; book: BookUpdate }
   | { type: 'BookUpdated'; book: BookUpdate }
   | { type: 'BookBroken'; reason: string; time: number }
+  | { type: 'BookLost'; reason: string; time: number }
   | { type: 'ReadingRecorded'; reading: Reading }
   | { type: 'GapRecorded'; gap: Gap }
   | { type: 'GapRepaired'; from: number; to: number; trades: number }

@@ -127,6 +127,7 @@ export type QuoteResource = Static<typeof QuoteResource>;
 export const BookResource = Type.Object(
   {
     ...frame,
+    reason: Type.String({ description: 'Why it is stale; empty while it is live.' }),
     synced: Type.Boolean({ description: 'Whether the book is whole: a snapshot was applied and no update was lost since.' }),
     bids: Type.Array(Level, { description: 'Best first.' }),
     asks: Type.Array(Level, { description: 'Best first.' }),

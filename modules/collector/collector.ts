@@ -74,11 +74,12 @@ export class Collector {
 
   /** Reacts to what zones decided: a broken book is asked for again. */
   react(batch: EventBatch): void {
-    for (const { type } of batch.events) {
+    for (const { type, reason } of batch.events as readonly { type: string; reason?: string }[]) {
       if (type !== 'BookBroken') continue;
       const key = keyOf(batch.zone);
       if (!isInstrumentId(key)) continue;
-      for (const supervisor of this.#supervisors.values()) if (supervisor.instruments.includes(key)) supervisor.resyncBook(key);
+      for (const supervisor of this.#supervisors.values())
+        if (supervisor.instruments.includes(key)) supervisor.resyncBook(key, reason ?? '');
     }
   }
 

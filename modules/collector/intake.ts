@@ -118,7 +118,7 @@ export class Intake implements Sink {
   connected(): void {
     this.#trace.renew();
     for (const { trades, book } of this.#lines.values()) {
-      book.reset();
+      book.reset('it has not come yet on this connection');
       trades.reconnected();
     }
   }
@@ -135,8 +135,8 @@ export class Intake implements Sink {
     this.#waiting = [];
   }
 
-  bookBroken(symbol: string): void {
-    this.#lines.get(symbol)?.book.reset();
+  bookBroken(symbol: string, reason: string): void {
+    this.#lines.get(symbol)?.book.reset(reason);
   }
 
   tellAll(command: InstrumentCommand): void {
@@ -250,11 +250,13 @@ export class Intake implements Sink {
       },
       this.#options.leavesHoles ? market.lastTrade(instrument) : null,
     );
-    const book = new BookLine(
-      (update, whole) => this.#tell(instrument, { type: whole ? 'ReplaceBook' : 'UpdateBook', book: update }),
-      fetchBook && (() => fetchBook(symbol)),
-      () => this.#count('book-unavailable'),
-    );
+    const book = new BookLine({
+      clock,
+      deliver: (update, whole) => this.#tell(instrument, { type: whole ? 'ReplaceBook' : 'UpdateBook', book: update }),
+      fetch: fetchBook && (() => fetchBook(symbol)),
+      lost: (reason) => this.#tell(instrument, { type: 'LoseBook', reason, time: clock.now() }),
+      onTrouble: () => this.#count('book-unavailable'),
+    });
     return { instrument, trades, book, faults };
   }
 

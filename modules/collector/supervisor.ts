@@ -119,10 +119,10 @@ export class Supervisor {
   }
 
   /** The zone found its book broken: it is asked for again, whole. */
-  resyncBook(instrument: InstrumentId): void {
+  resyncBook(instrument: InstrumentId, reason: string): void {
     const symbol = this.#symbols.get(instrument);
     if (symbol === undefined) return;
-    this.#intake.bookBroken(symbol);
+    this.#intake.bookBroken(symbol, reason);
     for (const message of this.#options.parts.protocol.resync?.(symbol) ?? []) this.#connection?.send(message);
   }
 

@@ -11,6 +11,8 @@ export type BookLevel = [price: number, priceText: string, quantityText: string]
 export interface Book {
   /** A whole book was seen and no update was lost since. */
   synced: boolean;
+  /** Why it is not. */
+  reason: string;
   /** Best first: bids fall, asks rise. */
   bids: BookLevel[];
   asks: BookLevel[];
@@ -21,7 +23,7 @@ export interface Book {
 }
 
 export function emptyBook(): Book {
-  return { synced: false, bids: [], asks: [], last: null, time: 0, depth: LEVELS_MAX };
+  return { synced: false, reason: 'no whole book has come yet', bids: [], asks: [], last: null, time: 0, depth: LEVELS_MAX };
 }
 
 /** What an update is to a book: the next one, one it has already, or one that shows that some were lost. */
@@ -36,6 +38,7 @@ export function judge(book: Book, continuity: BookContinuity | undefined): 'next
 
 export function replace(book: Book, update: BookUpdate): void {
   book.synced = true;
+  book.reason = '';
   book.depth = Math.min(update.depth ?? LEVELS_MAX, LEVELS_MAX);
   book.bids = sorted(update.bids, false).slice(0, book.depth);
   book.asks = sorted(update.asks, true).slice(0, book.depth);

@@ -47,6 +47,8 @@ export function publishBatch(hub: Hub, batch: EventBatch, zoneState: unknown): v
         break;
       case 'BookReplaced':
       case 'BookUpdated':
+      case 'BookBroken':
+      case 'BookLost':
         seen.book = true;
         break;
       case 'ReadingRecorded':

@@ -43,11 +43,12 @@ export function describeQuote(id: InstrumentId, { quote, status }: Instrument): 
   return { instrument: id, status, asOf: time, bid, bidQuantity, ask, askQuantity };
 }
 
-export function describeBook(id: InstrumentId, { book, status, quality }: Instrument, depth: number): BookResource | undefined {
+export function describeBook(id: InstrumentId, { book, status, reason, quality }: Instrument, depth: number): BookResource | undefined {
   if (book.bids.length === 0 && book.asks.length === 0) return undefined;
   return {
     instrument: id,
-    status,
+    status: book.synced ? status : 'stale',
+    reason: book.synced ? reason : book.reason,
     asOf: book.time,
     synced: book.synced,
     bids: levelsOf(book.bids, depth),

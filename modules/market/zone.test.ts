@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { Candle, InstrumentCommand, Interval, Trade } from '@millrace/contracts';
+import { type Candle, type InstrumentCommand, type Interval, instrumentId, type Trade } from '@millrace/contracts';
 import { given } from '@millrace/kernel/testing';
 import fc from 'fast-check';
 import { candleOf } from './bars.ts';
+import { describeBook } from './views.ts';
 import { type Instrument, instrumentZone } from './zone.ts';
 
 const zone = instrumentZone({ lateWindowMs: 600_000, outlierPercent: 20 });
@@ -158,6 +159,25 @@ describe('an instrument', () => {
   });
 });
 
+describe('a reading', () => {
+  const reading = (at: number, value: number): InstrumentCommand => ({
+    type: 'RecordReading',
+    reading: { time: START + at, name: 'temperature', value },
+  });
+
+  test('fault 61: that is polled again unchanged is recorded once', () => {
+    given(zone)
+      .when(reading(0, 1))
+      .emitsTypes('ReadingRecorded')
+      .when(reading(0, 1))
+      .nothing()
+      .when(reading(0, 2))
+      .emitsTypes('ReadingRecorded')
+      .when(reading(1, 2))
+      .emitsTypes('ReadingRecorded');
+  });
+});
+
 describe('a gap', () => {
   const mend = (interval: Interval, at: number, volume: number): InstrumentCommand => ({
     type: 'RecordCandle',
@@ -280,6 +300,28 @@ describe('an order book', () => {
       .state(({ book, quality }) => assert.deepEqual([book.synced, quality.counts.bookBreaks], [false, 1]))
       .when(whole(20))
       .state(({ book }) => assert.equal(book.synced, true));
+  });
+
+  test('fault 60: says why it cannot be trusted, until a whole one comes', () => {
+    const lose = (reason: string): InstrumentCommand => ({ type: 'LoseBook', reason, time: START });
+    const seen = (state: Instrument) => describeBook(instrumentId('a', 'B-C'), { ...state, status: 'live', reason: '' }, 5);
+    given(zone).when(lose('never had one')).nothing();
+    given(zone)
+      .when(whole(5))
+      .state((state) => assert.deepEqual([seen(state)?.status, seen(state)?.reason], ['live', '']))
+      .when(lose('a new connection'))
+      .emitsTypes('BookLost')
+      .state((state) => assert.deepEqual([seen(state)?.status, seen(state)?.reason], ['stale', 'a new connection']))
+      .when(lose('a new connection'))
+      .nothing()
+      .when(change(6, 7))
+      .nothing()
+      .when(whole(9))
+      .state((state) => assert.deepEqual([seen(state)?.status, state.quality.counts.bookBreaks], ['live', 0]));
+    given(zone)
+      .when(whole(5))
+      .when(change(8, 9))
+      .state((state) => assert.match(seen(state)?.reason ?? '', /^updates between 5 and 8 are missing/));
   });
 
   test('is broken when the checksum of an update differs', () => {

@@ -198,12 +198,18 @@ export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, I
           return emit({ type: 'BookReplaced', book: command.book });
         case 'UpdateBook':
           return decideBookUpdate(state, command.book, emit);
+        case 'LoseBook': {
+          const { reason, time } = command;
+          if (state.book.synced || (hasLevels(state.book) && state.book.reason !== reason)) emit({ type: 'BookLost', reason, time });
+          return;
+        }
         case 'ObserveVenueCandle':
           if (command.closed) decideVenueCandle(state, command.interval, command.candle, emit);
           return;
         case 'RecordCandle':
           return decideCandle(state, command, emit);
         case 'RecordReading':
+          if (isSameReading(state.readings[command.reading.name], command.reading)) return;
           return emit({ type: 'ReadingRecorded', reading: command.reading });
         case 'RecordGap':
           return emit({ type: 'GapRecorded', gap: command.gap });
@@ -249,7 +255,9 @@ export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, I
         case 'BookUpdated':
           return update(state.book, event.book);
         case 'BookBroken':
+        case 'BookLost':
           state.book.synced = false;
+          state.book.reason = event.reason;
           return;
         case 'ReadingRecorded':
           state.readings[event.reading.name] = event.reading;
@@ -340,6 +348,10 @@ function decideBookUpdate(state: Instrument, book: Parameters<typeof update>[1],
   if (actual !== expected) emit({ type: 'BookBroken', reason: `the checksum is ${actual}, the venue says ${expected}`, time: book.time });
 }
 
+function hasLevels({ bids, asks }: Book): boolean {
+  return bids.length > 0 || asks.length > 0;
+}
+
 /** Whether a trade stands before another: by time, then by the venue’s order. */
 function isBefore(one: Trade, other: Trade): boolean {
   return one.time < other.time || (one.time === other.time && one.order < other.order);
@@ -348,6 +360,10 @@ function isBefore(one: Trade, other: Trade): boolean {
 function isSameCandle(a: Candle, b: Candle): boolean {
   const sameRange = a.open === b.open && a.high === b.high && a.low === b.low && a.close === b.close;
   return sameRange && a.volume === b.volume && a.trades === b.trades;
+}
+
+function isSameReading(a: Reading | undefined, b: Reading): boolean {
+  return a?.time === b.time && a.value === b.value;
 }
 
 function isSameQuote(a: Quote | null, b: Quote): boolean {

@@ -16,16 +16,23 @@ export interface ArchivedTable {
 
 interface ArchiveFile {
   readonly table: string;
-  /** UTC day number: days since the epoch. */
+  /** UTC day numbers, days since the epoch: of the first row and of the last. */
   readonly day: number;
+  readonly lastDay: number;
   readonly path: string;
   readonly rows: number;
+  /** When the newest of its rows became known, epoch ms. */
+  readonly known: number;
 }
 
+/** Rows that go into one file, unless one day has more: history that is imported may be of thousands of days. */
+const FILE_ROWS_MAX = 250_000;
+
 /**
- * Days that have left the database, as `archive/<table>/<day>-<part>.parquet`. A day’s rows are written aside, renamed,
- * then deleted from the table and registered in one transaction: a crash in between leaves a file that nobody knows,
- * which the next start removes. A correction of an archived day becomes another part of it.
+ * Days that have left the database, as `archive/<table>/<first day>-<part>.parquet`: one day in each file, or several that have few rows. Rows are written aside,
+ * renamed, then deleted from the table and registered in one transaction: a crash in between leaves a file that nobody knows,
+ * which the next start removes. A correction of an archived day becomes another part of it. How long a file is kept counts from when its rows became known: what
+ * was imported today is not old, however old the data is.
  */
 export class Archive {
   readonly #connection: DuckDBConnection;
@@ -44,6 +51,8 @@ export class Archive {
     tables: readonly ArchivedTable[],
   ): Promise<Archive> {
     await connection.run('CREATE TABLE IF NOT EXISTS archived (tbl VARCHAR, day INTEGER, path VARCHAR, row_count DOUBLE)');
+    await connection.run('ALTER TABLE archived ADD COLUMN IF NOT EXISTS last_day INTEGER');
+    await connection.run('ALTER TABLE archived ADD COLUMN IF NOT EXISTS known DOUBLE');
     const archive = new Archive(connection, options, tables);
     await archive.#readRegister();
     archive.#removeStrangers();
@@ -72,7 +81,7 @@ export class Archive {
       const generation = this.#generation;
       const files = this.#files.filter(
         (file) =>
-          file.table === table && !this.#damaged.has(file.path) && file.day * DAY_MS < range.to && (file.day + 1) * DAY_MS > range.from,
+          file.table === table && !this.#damaged.has(file.path) && file.day * DAY_MS < range.to && (file.lastDay + 1) * DAY_MS > range.from,
       );
       const list = files.map(({ path }) => `'${join(this.#folder, path).replaceAll("'", "''")}'`).join(', ');
       try {
@@ -90,12 +99,13 @@ export class Archive {
     let moved = 0;
     for (const table of this.#tables) {
       const result = await this.#connection.runAndReadAll(
-        `SELECT DISTINCT CAST(floor(time / ${DAY_MS}) AS INTEGER) AS day FROM ${table.table} WHERE time < $1 ORDER BY day`,
+        `SELECT CAST(floor(time / ${DAY_MS}) AS INTEGER) AS day, count(*) FROM ${table.table} WHERE time < $1 GROUP BY day ORDER BY day`,
         [firstHotDay * DAY_MS],
       );
-      for (const [day] of result.getRows()) moved += await this.#move(table, Number(day));
+      const days = result.getRows().map(([day, rows]) => ({ day: Number(day), rows: Number(rows) }));
+      for (const { first, last } of stretchesOf(days)) moved += await this.#move(table, first, last);
     }
-    await this.#deleteBefore(Math.floor(now / DAY_MS) - this.#keepDays);
+    await this.#deleteKnownBefore(now - this.#keepDays * DAY_MS);
     return moved;
   }
 
@@ -107,47 +117,58 @@ export class Archive {
     };
   }
 
-  async #move({ table, columns, joins, order }: ArchivedTable, day: number): Promise<number> {
+  async #move({ table, columns, joins, order }: ArchivedTable, day: number, lastDay: number): Promise<number> {
     const part = this.#files.filter((file) => file.table === table && file.day === day).length + 1;
     const path = join(table, `${new Date(day * DAY_MS).toISOString().slice(0, 10)}-${part}.parquet`);
     const whole = join(this.#folder, path);
-    const range = `time >= ${day * DAY_MS} AND time < ${(day + 1) * DAY_MS}`;
+    const range = (time: string) => `${time} >= ${day * DAY_MS} AND ${time} < ${(lastDay + 1) * DAY_MS}`;
     const written = await this.#connection.runAndReadAll(
-      `COPY (SELECT ${columns} FROM ${table} t ${joins} WHERE t.${range.replace('AND time', 'AND t.time')} ORDER BY ${order})
+      `COPY (SELECT ${columns} FROM ${table} t ${joins} WHERE ${range('t.time')} ORDER BY ${order})
        TO '${`${whole}.part`.replaceAll("'", "''")}' (FORMAT parquet, COMPRESSION zstd)`,
     );
     const rows = Number(written.getRows()[0]?.[0] ?? 0);
+    const newest = await this.#connection.runAndReadAll(`SELECT max(known) FROM ${table} WHERE ${range('time')}`);
+    const known = Number(newest.getRows()[0]?.[0] ?? 0);
     renameSync(`${whole}.part`, whole);
     await this.#connection.run('BEGIN');
     try {
-      await this.#connection.run(`DELETE FROM ${table} WHERE ${range}`);
-      await this.#connection.run('INSERT INTO archived VALUES ($1, $2, $3, $4)', [table, day, path, rows]);
+      await this.#connection.run(`DELETE FROM ${table} WHERE ${range('time')}`);
+      await this.#connection.run('INSERT INTO archived (tbl, day, path, row_count, last_day, known) VALUES ($1, $2, $3, $4, $5, $6)', [
+        table,
+        day,
+        path,
+        rows,
+        lastDay,
+        known,
+      ]);
       await this.#connection.run('COMMIT');
     } catch (error) {
       await this.#connection.run('ROLLBACK').catch(() => {});
       rmSync(whole, { force: true });
       throw error;
     }
-    this.#files.push({ table, day, path, rows });
+    this.#files.push({ table, day, lastDay, path, rows, known });
     this.#generation++;
     return rows;
   }
 
-  async #deleteBefore(day: number): Promise<void> {
-    const old = this.#files.filter((file) => file.day < day);
+  async #deleteKnownBefore(time: number): Promise<void> {
+    const old = this.#files.filter((file) => file.known < time);
     if (old.length === 0) return;
-    await this.#connection.run('DELETE FROM archived WHERE day < $1', [day]);
-    this.#files = this.#files.filter((file) => file.day >= day);
+    for (const { path } of old) await this.#connection.run('DELETE FROM archived WHERE path = $1', [path]);
+    this.#files = this.#files.filter((file) => !old.includes(file));
     for (const { path } of old) rmSync(join(this.#folder, path), { force: true });
   }
 
   async #readRegister(): Promise<void> {
-    const result = await this.#connection.runAndReadAll('SELECT tbl, day, path, row_count FROM archived');
-    this.#files = result.getRows().map(([table, day, path, rows]) => ({
+    const result = await this.#connection.runAndReadAll('SELECT tbl, day, path, row_count, last_day, known FROM archived');
+    this.#files = result.getRows().map(([table, day, path, rows, lastDay, known]) => ({
       table: String(table),
       day: Number(day),
+      lastDay: Number(lastDay ?? day),
       path: String(path),
       rows: Number(rows),
+      known: Number(known ?? (Number(day) + 1) * DAY_MS),
     }));
     for (const { path } of this.#files) if (!existsSync(join(this.#folder, path))) this.#damaged.set(path, 'the file is missing');
   }
@@ -170,4 +191,15 @@ export class Archive {
     }
     return this.#damaged.size > before;
   }
+}
+
+/** Days in order, several together as long as a file has room for them. */
+function stretchesOf(days: readonly { day: number; rows: number }[]): { first: number; last: number }[] {
+  const stretches: { first: number; last: number; rows: number }[] = [];
+  for (const { day, rows } of days) {
+    const open = stretches.at(-1);
+    if (open && open.rows + rows <= FILE_ROWS_MAX) Object.assign(open, { last: day, rows: open.rows + rows });
+    else stretches.push({ first: day, last: day, rows });
+  }
+  return stretches;
 }

@@ -144,7 +144,7 @@ describe('the series store', () => {
       null,
     );
     assert.equal(await store.archive(now), 4);
-    assert.deepEqual(readdirSync(join(folder, 'archive', 'trades')).sort(), ['1970-04-06-1.parquet', '1970-04-08-1.parquet']);
+    assert.deepEqual(readdirSync(join(folder, 'archive', 'trades')), ['1970-04-06-1.parquet'], 'days of few rows share a file');
     assert.deepEqual(
       (await store.trades({ instrument: BTC, ...ALL })).map(({ price, time }) => [price, time]),
       times.map((time, index) => [`1.${index}0`, time]),
@@ -160,14 +160,33 @@ describe('the series store', () => {
     assert.equal((await store.trades({ instrument: BTC, ...ALL })).length, 5);
   });
 
+  const ids = async () => (await store.trades({ instrument: BTC, ...ALL })).map(({ id }) => id);
+
   test('deletes archived days past their time', async () => {
     const now = 100 * DAY;
-    await store.write(rows({ trades: [trade(BTC, 1, now - 50 * DAY, '1'), trade(BTC, 2, now - 10 * DAY, '2')] }), null);
+    await store.write(rows({ trades: [trade(BTC, 1, now - 50 * DAY, '1')] }), null);
+    await store.archive(now - 40 * DAY);
+    await store.write(rows({ trades: [trade(BTC, 2, now - 10 * DAY, '2')] }), null);
     await store.archive(now);
-    assert.deepEqual(
-      (await store.trades({ instrument: BTC, ...ALL })).map(({ id }) => id),
-      ['2'],
-    );
+    assert.deepEqual(await ids(), ['2']);
+    assert.equal(readdirSync(join(folder, 'archive', 'trades')).length, 1);
+  });
+
+  test('fault 53: what was imported is kept from then on, however old it is, and thousands of days are few files', async () => {
+    const now = 20_000 * DAY;
+    const imported = Array.from({ length: 3_000 }, (_none, index) => ({
+      ...trade(BTC, index, now - (9_000 - index) * DAY, '1'),
+      known: now,
+    }));
+    await store.write(rows({ trades: imported }), null);
+    assert.equal(await store.archive(now), 3_000);
+    assert.equal(readdirSync(join(folder, 'archive', 'trades')).length, 1);
+    await store.close();
+    store = await open();
+    await store.archive(now + 29 * DAY);
+    assert.equal((await store.trades({ instrument: BTC, ...ALL, limit: 5_000 })).length, 3_000);
+    await store.archive(now + 31 * DAY);
+    assert.deepEqual(await ids(), []);
   });
 
   test('leaves a damaged archive file out, says so, and answers with the rest', async () => {

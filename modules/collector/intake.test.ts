@@ -101,6 +101,30 @@ describe('the intake', () => {
     );
   });
 
+  test('fault 64: a gap whose history could not be read is on record at once, and is filled when it can be', async () => {
+    let failures = 3;
+    const fetchTrades: IntakeOptions['fetchTrades'] = async function* () {
+      const trades = [2, 3].map(
+        (n): Trade => ({ id: String(n), order: n, time: START + n * 1_000, price: '1', quantity: '1', side: 'sell' }),
+      );
+      yield trades.slice(0, 1);
+      if (failures-- > 0) throw new Error('it answered 503');
+      yield trades.slice(1);
+    };
+    const set = setting({ fetchTrades });
+    take(set, 1, 4);
+    await set.clock.advance(300);
+    take(set, 5);
+    assert.deepEqual(set.orders(), [1, 2, 4, 5], 'what is new does not wait');
+    assert.equal(set.told.filter(({ type }) => type === 'RecordGap').length, 1);
+    await set.clock.advance(600_000);
+    assert.deepEqual([...new Set(set.orders())], [1, 2, 4, 5, 3]);
+    const repairs = set.told.flatMap((command) => (command.type === 'RecordRepair' ? [command] : []));
+    assert.deepEqual(repairs.at(-1), { type: 'RecordRepair', from: START + 2_000, to: START + 4_000, trades: 2 });
+    const gap = set.told.find((command) => command.type === 'RecordGap');
+    assert.ok(gap?.type === 'RecordGap' && gap.gap.from >= START + 2_000 && gap.gap.to <= START + 4_000, 'the repair covers the gap');
+  });
+
   test('after a restart asks for what came since the newest trade on record', async () => {
     const fetchTrades: IntakeOptions['fetchTrades'] = async function* (_symbol, hole) {
       yield [{ id: '8', order: (hole.after?.order ?? 0) + 1, time: START, price: '1', quantity: '1', side: 'buy' }];

@@ -1,6 +1,15 @@
 import type { InstrumentId, QuarantinedFrame, Source, SourceState, Trade } from '@millrace/contracts';
 import type { Clock } from '@millrace/kernel';
-import { Backoff, BodyTooLarge, OutsideCall, type OutsideCallFigures, RateLimit, readBodyText } from '@millrace/platform/resilience';
+import {
+  Backoff,
+  BodyTooLarge,
+  OutsideCall,
+  type OutsideCallFigures,
+  RateLimit,
+  readBodyText,
+  retryAfterMs,
+  TryLater,
+} from '@millrace/platform/resilience';
 import { parseDigits } from './digits.ts';
 import { Intake, type Market } from './intake.ts';
 import type { Connection, GetJson, Hole, SourceParts } from './source.ts';
@@ -275,7 +284,11 @@ export class Supervisor {
       const response = await fetch(base.replace(/\/+$/, '') + path, { signal, headers: { accept: 'application/json' } });
       if (!response.ok) await response.body?.cancel();
       if (response.status === 404 || response.status === 400) throw new NotServed(`${path.split('?')[0]} answered ${response.status}`);
-      if (!response.ok) throw new Error(`${path.split('?')[0]} answered ${response.status}`);
+      if (!response.ok)
+        throw new TryLater(
+          `${path.split('?')[0]} answered ${response.status}`,
+          retryAfterMs(response.headers.get('retry-after'), this.#options.clock.now()),
+        );
       const text = await readBodyText(response, REST_BYTES_MAX).catch((error: unknown) => {
         throw error instanceof BodyTooLarge ? new NotServed(`${path.split('?')[0]} answered with ${error.message}`) : error;
       });

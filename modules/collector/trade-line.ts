@@ -6,6 +6,10 @@ import type { Hole } from './source.ts';
 const REORDER_MS = 250;
 /** Trades kept back while a number is waited for. */
 const REORDER_TRADES_MAX = 1_000;
+/** How long after its history could not be read a hole is tried again, doubling, and how often: half a day. */
+const FILL_AGAIN_FIRST_MS = 30_000;
+const FILL_AGAIN_MOST_MS = 3_600_000;
+const FILL_AGAIN_TIMES = 16;
 /** Trades kept back while a hole is being filled: minutes of the busiest market. Beyond it the hole is given up. */
 const HELD_TRADES_MAX = 50_000;
 
@@ -174,7 +178,11 @@ export class TradeLine {
       this.#lostAt ??= since;
       return;
     }
-    if (stillMissing && first) this.#recordGap(since, first, failure ?? 'the venue’s history does not have it');
+    if (stillMissing && first) {
+      // What could not be asked now may be answered later; what the venue does not have will not be.
+      if (failure !== null) this.#fillLater({ after: this.#last, since: this.#last?.time ?? since, before: first.trade }, first.numbered);
+      this.#recordGap(since, first, failure ?? 'the venue’s history does not have it');
+    }
     this.#release();
   }
 
@@ -192,6 +200,23 @@ export class TradeLine {
     } catch (error) {
       return { filled, failure: `the venue’s history could not be read: ${messageOf(error)}` };
     }
+  }
+
+  /** Tries to fill a hole that is on record as a gap, now and then; the trades go on at once meanwhile. */
+  #fillLater(hole: Hole, numbered: boolean, attempt = 0): void {
+    const { clock, fetch, deliver, recordRepair } = this.#options;
+    if (!fetch || attempt >= FILL_AGAIN_TIMES) return;
+    const waitMs = Math.min(FILL_AGAIN_MOST_MS, FILL_AGAIN_FIRST_MS * 2 ** attempt);
+    const fill = async () => {
+      let filled = 0;
+      for await (const page of fetch(hole)) {
+        for (const trade of page) deliver(trade, numbered, true);
+        filled += page.length;
+      }
+      if (filled > 0) recordRepair(hole.since, hole.before?.time ?? hole.since, filled);
+    };
+    // What comes before another failure is known by the next time, and is not taken twice.
+    clock.after(waitMs, () => void fill().catch(() => this.#fillLater(hole, numbered, attempt + 1)));
   }
 
   /** Everything kept back goes on; what history has given already does not go twice. */

@@ -54,6 +54,7 @@ export function noteQuality(quality: QualityState, event: InstrumentEvent): void
       return example(quality, 'gap', event.gap.to, `no trades between ${event.gap.afterId} and ${event.gap.beforeId}: ${event.gap.reason}`);
     case 'GapRepaired':
       counts.repaired++;
+      quality.gaps = quality.gaps.filter(({ from, to }) => from < event.from || to > event.to);
       return example(quality, 'repaired', event.to, `${event.trades} trades from the venue’s history`);
     case 'FeedFaulted':
       if (event.fault === 'out-of-order') counts.outOfOrder += event.count;

@@ -32,6 +32,21 @@ interface Bucket {
   at: number;
 }
 
+function takeFrom(bucket: Bucket, rate: Rate, cost: number, now: number): Allowance {
+  bucket.tokens = Math.min(rate.burst, bucket.tokens + ((now - bucket.at) * rate.requestsPerSecond) / 1_000);
+  bucket.at = now;
+  const isAllowed = bucket.tokens >= cost;
+  if (isAllowed) bucket.tokens -= cost;
+  const missing = isAllowed ? 0 : cost - bucket.tokens;
+  return { isAllowed, remaining: Math.floor(bucket.tokens), waitMs: (missing * 1_000) / rate.requestsPerSecond };
+}
+
+/** Counts the requests of one connection; nothing is left of it when that is gone. @param now milliseconds of a clock that never goes back */
+export function requestsOfOne(rate: Rate, now: () => number): () => Allowance {
+  const bucket = { tokens: rate.burst, at: now() };
+  return () => takeFrom(bucket, rate, 1, now());
+}
+
 /** Token buckets in memory: each fills by `requestsPerSecond` up to `burst`, and a request takes its cost out. */
 export class MemoryRateLimiter implements RateLimiter {
   readonly #now: () => number;
@@ -46,13 +61,7 @@ export class MemoryRateLimiter implements RateLimiter {
 
   take(key: string, rate: Rate, cost: number): Allowance {
     const now = this.#now();
-    const bucket = this.#young.get(key) ?? this.#grown(key, rate, now);
-    bucket.tokens = Math.min(rate.burst, bucket.tokens + ((now - bucket.at) * rate.requestsPerSecond) / 1_000);
-    bucket.at = now;
-    const isAllowed = bucket.tokens >= cost;
-    if (isAllowed) bucket.tokens -= cost;
-    const missing = isAllowed ? 0 : cost - bucket.tokens;
-    return { isAllowed, remaining: Math.floor(bucket.tokens), waitMs: (missing * 1_000) / rate.requestsPerSecond };
+    return takeFrom(this.#young.get(key) ?? this.#grown(key, rate, now), rate, cost, now);
   }
 
   /** Whether it was counted for lately. */

@@ -8,7 +8,7 @@ import { type ChannelDelivery, type Hub, type HubPosition, parsePosition, type R
 import type { Identify } from './caller.ts';
 import type { StreamPlace } from './open-streams.ts';
 import { ApiProblem } from './problems.ts';
-import { type Allowance, MemoryRateLimiter } from './rate-limit.ts';
+import { type Allowance, requestsOfOne } from './rate-limit.ts';
 
 /** The largest request a client may send: 256 channel names with positions fit in. */
 const REQUEST_BYTES_MAX = 64 * 1024;
@@ -65,8 +65,6 @@ export function createSocketServer(hub: Hub, check: ChannelCheck, identify: Iden
     handleProtocols: (offered) => (offered.has(MSGPACK) ? MSGPACK : false),
   });
   const silent = new WeakSet<WebSocket>();
-  const rates = new MemoryRateLimiter(() => performance.now());
-  let connections = 0;
   const pings = setInterval(() => {
     for (const client of server.clients) {
       if (silent.has(client)) client.terminate();
@@ -86,8 +84,7 @@ export function createSocketServer(hub: Hub, check: ChannelCheck, identify: Iden
           place.is(newer);
           return newer;
         };
-        const name = String(++connections);
-        const allow = () => rates.take(name, REQUEST_RATE, 1);
+        const allow = requestsOfOne(REQUEST_RATE, () => performance.now());
         end = serve({ connection, socket, hub, principal, check, authenticate, allow, onFailure });
       });
       return (reason) => end(reason);

@@ -5,7 +5,7 @@ import {
   CircuitState,
   ConsecutiveBreaker,
   circuitBreaker,
-  ExponentialBackoff,
+  DelegateBackoff,
   handleWhen,
   type IPolicy,
   retry,
@@ -36,6 +36,27 @@ export interface OutsideCallFigures {
 }
 
 const QUEUE_FACTOR = 10;
+const WAIT_FIRST_MS = 200;
+const WAIT_MOST_MS = 5_000;
+/** Whoever asks to be left alone for longer is not asked again by this call. */
+const ASKED_WAIT_MOST_MS = 60_000;
+
+/** A failure whose answer said when to try again (`Retry-After`). */
+export class TryLater extends Error {
+  readonly afterMs: number;
+
+  constructor(message: string, afterMs: number) {
+    super(message);
+    this.afterMs = afterMs;
+  }
+}
+
+/** What a `Retry-After` asks for, ms: a number of seconds or a date; 0 when there is none that can be read. */
+export function retryAfterMs(header: string | null, now: number): number {
+  if (header === null) return 0;
+  const ms = /^\d+$/.test(header.trim()) ? Number(header) * 1_000 : Date.parse(header) - now;
+  return Number.isNaN(ms) ? 0 : Math.max(ms, 0);
+}
 
 /** Everything that asks the outside goes through one of these: a timeout, retries with jitter, a circuit breaker, a bound on how many at a time. */
 export class OutsideCall {
@@ -48,13 +69,17 @@ export class OutsideCall {
 
   constructor(options: OutsideCallOptions) {
     this.#name = options.name;
-    const worth = handleWhen((error) => !(error instanceof BrokenCircuitError) && (options.worthRetrying?.(error as Error) ?? true));
+    const counts = handleWhen((error) => !(error instanceof BrokenCircuitError) && (options.worthRetrying?.(error as Error) ?? true));
+    const worth = handleWhen((error) => counts.options.errorFilter(error) && askedWaitOf(error) <= ASKED_WAIT_MOST_MS);
     const retries = retry(worth, {
       maxAttempts: options.retriesMax,
-      backoff: new ExponentialBackoff({ initialDelay: 200, maxDelay: 5_000 }),
+      backoff: new DelegateBackoff(({ attempt, result }) => {
+        const wait = Math.min(WAIT_MOST_MS, WAIT_FIRST_MS * 2 ** (attempt - 1)) * (0.5 + Math.random() / 2);
+        return Math.max(wait, 'error' in result ? askedWaitOf(result.error) : 0);
+      }),
     });
     retries.onRetry(() => this.#retries++);
-    this.#breaker = circuitBreaker(worth, { halfOpenAfter: options.breakMs, breaker: new ConsecutiveBreaker(options.breakAfter) });
+    this.#breaker = circuitBreaker(counts, { halfOpenAfter: options.breakMs, breaker: new ConsecutiveBreaker(options.breakAfter) });
     this.#policy = wrap(
       bulkhead(options.concurrentMax, options.concurrentMax * QUEUE_FACTOR),
       retries,
@@ -88,4 +113,8 @@ export class OutsideCall {
       retries: this.#retries,
     };
   }
+}
+
+function askedWaitOf(error: unknown): number {
+  return error instanceof TryLater ? error.afterMs : 0;
 }

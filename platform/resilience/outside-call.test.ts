@@ -1,0 +1,35 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { OutsideCall, retryAfterMs, TryLater } from './outside-call.ts';
+
+const options = { name: 'test', timeoutMs: 5_000, retriesMax: 2, breakAfter: 5, breakMs: 1_000, concurrentMax: 1 };
+
+test('fault 64: a call that is asked to come later comes no sooner', async () => {
+  const at: number[] = [];
+  const answer = await new OutsideCall(options).run(async () => {
+    at.push(performance.now());
+    if (at.length === 1) throw new TryLater('it answered 429', 700);
+    return 'there';
+  });
+  const [first = 0, second = 0] = at;
+  assert.equal(answer, 'there');
+  assert.ok(second - first >= 699, `${second - first} ms`);
+});
+
+test('a call that is asked to come much later fails at once', async () => {
+  let calls = 0;
+  const asked = new OutsideCall(options).run(() => {
+    calls++;
+    return Promise.reject(new TryLater('it answered 429', 3_600_000));
+  });
+  await assert.rejects(asked, /429/);
+  assert.equal(calls, 1);
+});
+
+test('Retry-After is a number of seconds or a date', () => {
+  const now = Date.UTC(2026, 0, 1, 12, 0, 0);
+  const read = ['3', ' 10 ', 'Thu, 01 Jan 2026 12:00:05 GMT', 'Thu, 01 Jan 2026 11:00:00 GMT', 'soon', '-1'].map((text) =>
+    retryAfterMs(text, now),
+  );
+  assert.deepEqual([...read, retryAfterMs(null, now)], [3_000, 10_000, 5_000, 0, 0, 0, 0]);
+});

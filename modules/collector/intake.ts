@@ -303,9 +303,9 @@ export class Intake implements Sink {
     this.#fault(line, 'clock-skew', latency < 0 ? `the venue’s time is ${-latency} ms ahead of ours` : `the news is ${latency} ms old`);
   }
 
-  /** Whether something claims to be from the future; then it is set aside. */
+  /** Whether something claims to be from the future of our clock, not of a recording’s; then it is set aside. */
   #isFuture(line: Line, what: string, time: number): boolean {
-    const aheadMs = time - this.#receivedAt;
+    const aheadMs = time - Math.max(this.#receivedAt, this.#options.clock.now());
     if (aheadMs <= FUTURE_MS_MAX) return false;
     const detail = `a ${what} of ${new Date(time).toISOString()}, ${Math.round(aheadMs)} ms ahead of our clock`;
     this.#setAside('clock-skew', detail);

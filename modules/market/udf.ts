@@ -104,7 +104,12 @@ async function history(
     asOf: undefined,
   };
   const { rows } = await readCandles(id, state, reads.series, range);
-  if (rows.length === 0) return { s: 'no_data' };
+  if (rows.length === 0) {
+    // Where a chart that scrolls back has to look next: the newest candle before what it asked for.
+    const earlier = await readCandles(id, state, reads.series, { ...range, from: Number.MIN_SAFE_INTEGER, to: from, limit: 1 });
+    const time = earlier.rows.at(-1)?.[0];
+    return time === undefined ? { s: 'no_data' } : { s: 'no_data', nextTime: time / 1_000 };
+  }
   const column = (index: number) => rows.map((row) => row[index]);
   return {
     s: 'ok',
@@ -119,7 +124,6 @@ async function history(
 
 function symbolInfo(reads: MarketReads, id: InstrumentId): object {
   const state = reads.instrument(id);
-  const decimals = state?.last?.price.split('.')[1]?.length ?? 2;
   return {
     symbol: id,
     ticker: id,
@@ -132,7 +136,7 @@ function symbolInfo(reads: MarketReads, id: InstrumentId): object {
     session: '24x7',
     timezone: 'Etc/UTC',
     minmov: 1,
-    pricescale: 10 ** decimals,
+    pricescale: 10 ** (state && state.newestAt > 0 ? state.priceDecimals : 2),
     has_intraday: true,
     has_seconds: true,
     has_daily: true,

@@ -27,6 +27,8 @@ const TYPICAL_AFTER = 10;
 /** Relative difference of volumes that is rounding, not disagreement. */
 const VOLUME_TOLERANCE = 1e-9;
 const MINUTE_CLOSES_MAX = 60;
+/** Beyond this a double has no digits for the price itself. */
+const PRICE_DECIMALS_MAX = 12;
 
 export interface MarketRules {
   readonly lateWindowMs: number;
@@ -45,6 +47,8 @@ export interface Instrument {
   firstAt: number;
   newestAt: number;
   typicalPrice: number;
+  /** Most decimals of any price so far, trailing zeros left out. */
+  priceDecimals: number;
   quote: Quote | null;
   book: Book;
   bars: Bars;
@@ -131,6 +135,7 @@ export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, I
       state.newestAt = trade.time;
       if (trade.time > state.asOf) state.asOf = trade.time;
     }
+    notePrice(state, trade.price);
     if (state.typicalPrice === 0) state.typicalPrice = price;
     else if (!outlier) state.typicalPrice += (price - state.typicalPrice) * TYPICAL_WEIGHT;
     // After a real jump every trade is an outlier to the old mean: it has to follow, only more slowly.
@@ -143,6 +148,7 @@ export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, I
     state.asOf = Math.max(state.asOf, candle.time);
     if (state.firstAt === 0) state.firstAt = candle.time;
     setCandle(state.bars, interval, candle, keptFrom(state));
+    for (const value of [candle.open, candle.high, candle.low, candle.close]) notePrice(state, String(value));
     state.nextClose = Math.min(state.nextClose, candle.time + INTERVAL_MS[interval]);
   }
 
@@ -176,6 +182,7 @@ export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, I
       firstAt: 0,
       newestAt: 0,
       typicalPrice: 0,
+      priceDecimals: 0,
       quote: null,
       book: emptyBook(),
       bars: noBars(),
@@ -276,7 +283,7 @@ export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, I
     upcast: (event) => event as InstrumentEvent,
     upcastState: (state) => {
       const older = state as Instrument;
-      return { ...older, bars: upcastBars(older.bars, older.newestAt) };
+      return { ...older, priceDecimals: 0, bars: upcastBars(older.bars, older.newestAt) };
     },
   });
 }
@@ -346,6 +353,13 @@ function decideBookUpdate(state: Instrument, book: Parameters<typeof update>[1],
   if (expected === undefined) return;
   const actual = checksumOf(state.book);
   if (actual !== expected) emit({ type: 'BookBroken', reason: `the checksum is ${actual}, the venue says ${expected}`, time: book.time });
+}
+
+function notePrice(state: Instrument, price: string): void {
+  // Most prices have no more decimals than those before them, whatever zeros they end with.
+  if (price.length - price.indexOf('.') - 1 <= state.priceDecimals) return;
+  const decimals = decimalsOf(price.includes('.') ? price.replace(/0+$/, '') : price);
+  if (decimals > state.priceDecimals && decimals <= PRICE_DECIMALS_MAX) state.priceDecimals = decimals;
 }
 
 function hasLevels({ bids, asks }: Book): boolean {

@@ -45,3 +45,28 @@ test('fault 85: a document that never ends is refused at 8 MiB, and is not read 
   await left;
   assert.ok(bytes < 64 * 1024 * 1024, `${bytes} bytes were sent`);
 });
+
+test('fault 69: a document that has not changed (304) is asked for again, and no failure', async (context) => {
+  let requests = 0;
+  const server = createServer((_request, response) => {
+    requests++;
+    if (requests < 3) return response.writeHead(304).end();
+    response.end('{"price":1}');
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const told: string[] = [];
+  const { promise: frame, resolve, reject } = Promise.withResolvers<string>();
+  const connection = pollFeed(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, 1, {}).open({
+    opened: () => told.push('opened'),
+    frame: resolve,
+    closed: (reason: string) => reject(new Error(reason)),
+  } as never);
+  context.after(() => {
+    connection.close();
+    server.closeAllConnections();
+    server.close();
+  });
+  assert.equal(await frame, '{"price":1}');
+  assert.deepEqual(told, ['opened']);
+});

@@ -3,6 +3,8 @@ import type { Feed } from '../source.ts';
 
 const BYTES_MAX = 8 * 1024 * 1024;
 const TIMEOUT_MS = 10_000;
+/** There is nothing new: headers of the configuration may ask for this answer. */
+const NOT_MODIFIED = 304;
 
 /** A document behind a URL, fetched again and again; each body is a frame. One failed request ends the connection: the supervisor waits and tries again. */
 export function pollFeed(url: string, everyMs: number, headers: Record<string, string>): Feed {
@@ -15,6 +17,13 @@ export function pollFeed(url: string, everyMs: number, headers: Record<string, s
       const fetchOnce = async () => {
         try {
           const response = await fetch(url, { headers, signal: AbortSignal.timeout(TIMEOUT_MS) });
+          if (response.status === NOT_MODIFIED) {
+            await response.body?.cancel();
+            if (closed) return;
+            if (!isOpen) events.opened();
+            isOpen = true;
+            return schedule(everyMs);
+          }
           if (!response.ok) {
             await response.body?.cancel();
             if (!closed) events.closed(`the server answered ${response.status}`);

@@ -99,12 +99,19 @@ export type Gap = Static<typeof Gap>;
 
 export type FeedFault = 'schema' | 'out-of-order' | 'clock-skew';
 
-export type TradeRefusal = 'duplicate' | 'schema';
+/** `too-late`: it is older than those whose ids are remembered, so it cannot be told from a repeat. */
+export type TradeRefusal = 'duplicate' | 'schema' | 'too-late';
+
+/** Where something stands in a file that is imported: the `at`th of its instrument. What stands before the newest that was taken has been taken. */
+export interface FileMark {
+  readonly file: string;
+  readonly at: number;
+}
 
 /** Everything an instrument zone may be asked to do. */
 export type InstrumentCommand =
   | { type: 'ListInstrument'; source: string; symbol: string; simulated: boolean }
-  | { type: 'RecordTrade'; trade: Trade; numbered: boolean; backfilled?: boolean }
+  | { type: 'RecordTrade'; trade: Trade; numbered: boolean; backfilled?: boolean; from?: FileMark }
   /** `untimed`: the venue gives its quotes no time, so theirs is ours and may close no candle. */
   | { type: 'ObserveQuote'; quote: Quote; untimed?: boolean }
   | { type: 'ReplaceBook'; book: BookUpdate }
@@ -113,8 +120,8 @@ export type InstrumentCommand =
   | { type: 'LoseBook'; reason: string; time: number }
   | { type: 'ObserveVenueCandle'; interval: Interval; candle: Candle; closed: boolean }
   /** `forming`: the venue may still change it. `mends`: it takes the place of what a gap has spoilt. */
-  | { type: 'RecordCandle'; interval: Interval; candle: Candle; forming?: boolean; mends?: boolean }
-  | { type: 'RecordReading'; reading: Reading }
+  | { type: 'RecordCandle'; interval: Interval; candle: Candle; forming?: boolean; mends?: boolean; from?: FileMark }
+  | { type: 'RecordReading'; reading: Reading; from?: FileMark }
   | { type: 'RecordGap'; gap: Gap }
   | { type: 'RecordRepair'; from: number; to: number; trades: number }
   | { type: 'RecordFault'; fault: FeedFault; detail: string; time: number; count: number }
@@ -124,10 +131,18 @@ export type InstrumentCommand =
 /** Everything that can have happened in an instrument zone. */
 export type InstrumentEvent =
   | { type: 'InstrumentListed'; source: string; symbol: string; simulated: boolean }
-  | { type: 'TradeRecorded'; trade: Trade; numbered: boolean; late?: 'corrected' | 'beyond-window'; outlier?: true; backfilled?: true }
-  | { type: 'TradeRefused'; trade: Trade; reason: TradeRefusal }
-  | { type: 'CandleRecorded'; interval: Interval; candle: Candle }
-  | { type: 'CandleClosed'; interval: Interval; candle: Candle; origin: CandleOrigin }
+  | {
+      type: 'TradeRecorded';
+      trade: Trade;
+      numbered: boolean;
+      late?: 'corrected' | 'beyond-window';
+      outlier?: true;
+      backfilled?: true;
+      from?: FileMark;
+    }
+  | { type: 'TradeRefused'; trade: Trade; reason: TradeRefusal; from?: FileMark }
+  | { type: 'CandleRecorded'; interval: Interval; candle: Candle; from?: FileMark }
+  | { type: 'CandleClosed'; interval: Interval; candle: Candle; origin: CandleOrigin; from?: FileMark }
   | { type: 'CandleCorrected'; interval: Interval; candle: Candle; version: number; origin: CandleOrigin }
   | {
       type: 'VenueCandleCompared';
@@ -143,7 +158,7 @@ export type InstrumentEvent =
   | { type: 'BookUpdated'; book: BookUpdate }
   | { type: 'BookBroken'; reason: string; time: number }
   | { type: 'BookLost'; reason: string; time: number }
-  | { type: 'ReadingRecorded'; reading: Reading }
+  | { type: 'ReadingRecorded'; reading: Reading; from?: FileMark }
   | { type: 'GapRecorded'; gap: Gap }
   | { type: 'GapRepaired'; from: number; to: number; trades: number }
   | { type: 'FeedFaulted'; fault: FeedFault; detail: string; time: number; count: number }

@@ -188,6 +188,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
       return host.tell(address, command, { correlation: trace });
     },
     lastTrade: (instrument: InstrumentId) => stateOf(instrument)?.last ?? null,
+    filesOf: (instrument: InstrumentId) => stateOf(instrument)?.files ?? {},
   };
   collector = new Collector({
     sources: settings.sources,

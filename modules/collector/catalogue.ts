@@ -7,7 +7,7 @@ import type { History, Protocol, SourceParts } from './source.ts';
 import { binanceHistory, binanceProtocol, binanceSymbol, binanceUrl } from './venues/binance.ts';
 import { coinbaseHistory, coinbaseProtocol } from './venues/coinbase.ts';
 import { krakenHistory, krakenSymbol, krakenV1Protocol, krakenV2Protocol } from './venues/kraken.ts';
-import { mappedProtocol, symbolsOf } from './venues/mapped.ts';
+import { mappedProtocol, mappedTime, symbolsOf } from './venues/mapped.ts';
 import { simulatorFeed, simulatorProtocol } from './venues/simulator.ts';
 import { upbitHistory, upbitProtocol, upbitSymbol } from './venues/upbit.ts';
 
@@ -116,8 +116,13 @@ export function partsOf(config: SourceConfig, market: Market, now: () => number)
       return {
         ...WITHOUT_HISTORY,
         symbols: symbolsOf(config.map),
-        feed: fileFeed(config.path, config.format ?? (formatOf(config.path) as FileFormat), config.follow ?? false),
-        protocol: mappedProtocol(config.map, [], now),
+        feed: fileFeed({
+          path: config.path,
+          format: config.format ?? (formatOf(config.path) as FileFormat),
+          follow: config.follow ?? false,
+          timeOf: mappedTime(config.map),
+        }),
+        protocol: mappedProtocol(config.map, [], now, true),
       };
     default:
       return exchangeParts(config);

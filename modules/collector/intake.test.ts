@@ -24,6 +24,7 @@ interface Setting {
   readonly told: InstrumentCommand[];
   readonly orders: () => number[];
   full: boolean;
+  files: Record<string, number>;
   readonly readings: string[];
 }
 
@@ -31,13 +32,14 @@ function setting(options: Partial<IntakeOptions> = {}, last: Trade | null = null
   const clock = new ManualClock(START);
   const told: InstrumentCommand[] = [];
   const readings: string[] = [];
-  const set: { full: boolean } = { full: false };
+  const set: { full: boolean; files: Record<string, number> } = { full: false, files: {} };
   const market = {
     tell: (_instrument: InstrumentId, command: InstrumentCommand) => {
       if (!set.full) told.push(command);
       return !set.full;
     },
     lastTrade: () => last,
+    filesOf: () => set.files,
   };
   const intake = new Intake({
     market,
@@ -166,6 +168,25 @@ describe('the intake', () => {
     assert.equal(set.intake.quarantine[0]?.detail.includes('cheap'), true);
     assert.equal(set.intake.quarantine[1]?.frame, '{"n":');
     assert.deepEqual(set.orders(), []);
+  });
+
+  test('fault 54: what had been taken of a file is passed over, what is new is marked with its place', () => {
+    const set = setting();
+    set.files = { f: 2 };
+    set.intake.beginFile('f');
+    take(set, 1, 2, 3);
+    set.intake.take('{', START);
+    take(set, 4);
+    assert.deepEqual(
+      set.told.flatMap((command) => (command.type === 'RecordTrade' ? [[command.trade.order, command.from]] : [])),
+      [
+        [3, { file: 'f', at: 3 }],
+        [4, { file: 'f', at: 4 }],
+      ],
+    );
+    set.files = { 'g-100': 5 };
+    assert.throws(() => set.intake.beginFile('g-101', 'g'), /rows have been added since it was imported/);
+    set.intake.beginFile('g-100', 'g');
   });
 
   test('fault 57: what is of the future is set aside, counted, and told to its instrument', () => {

@@ -2,6 +2,7 @@ import {
   type BookUpdate,
   type Candle,
   type FeedFault,
+  type FileMark,
   type Gap,
   INTERVAL_MS,
   type InstrumentCommand,
@@ -40,6 +41,8 @@ export interface Market {
   tell(instrument: InstrumentId, command: InstrumentCommand, trace: string): boolean;
   /** The newest trade on record, so that a restart can ask for what came after it. */
   lastTrade(instrument: InstrumentId): Trade | null;
+  /** How much has been taken for the instrument of each file. */
+  filesOf(instrument: InstrumentId): Readonly<Record<string, number>>;
 }
 
 export interface IntakeOptions {
@@ -63,6 +66,8 @@ interface Line {
   readonly trades: TradeLine;
   readonly book: BookLine;
   readonly faults: Map<FeedFault, { count: number; toldAt: number; detail: string }>;
+  /** The file that is being read: how much of it has come for this instrument, and how much had been taken before. */
+  file: (FileMark & { at: number; readonly taken: number }) | null;
 }
 
 /** Reads frames with the source’s protocol, checks what is in them, and tells the zones. Counts everything it sees. */
@@ -123,6 +128,19 @@ export class Intake implements Sink {
     }
   }
 
+  /** See `FeedEvents.file`. */
+  beginFile(file: string, family?: string): void {
+    for (const line of this.#lines.values()) {
+      const files = this.#options.market.filesOf(line.instrument);
+      const other = Object.keys(files).find((known) => known !== file && family !== undefined && known.startsWith(`${family}-`));
+      if (other !== undefined)
+        throw new Error(
+          'Its rows are not in order of time, and rows have been added since it was imported: which ones are new cannot be told. Put new rows into a file of their own.',
+        );
+      line.file = { file, at: 0, taken: files[file] ?? 0 };
+    }
+  }
+
   interrupted(reason: string): void {
     if (!this.#options.leavesHoles) return;
     for (const { trades } of this.#lines.values()) trades.interrupt(reason, this.#venueTime);
@@ -168,7 +186,7 @@ export class Intake implements Sink {
 
   trade(symbol: string, trade: Trade, numbered: boolean): void {
     const line = this.#lineOf(symbol);
-    if (!line) return;
+    if (!line || isTaken(line)) return;
     if (
       !isPositiveDecimal(trade.price) ||
       !isPositiveDecimal(trade.quantity) ||
@@ -180,7 +198,8 @@ export class Intake implements Sink {
     }
     if (this.#isFuture(line, 'trade', trade.time)) return;
     this.#measure(line, trade.time);
-    line.trades.accept(trade, numbered);
+    const id = trade.id === '' && line.file ? `${line.file.file}:${line.file.at}` : trade.id;
+    line.trades.accept({ ...trade, id }, numbered);
   }
 
   quote(symbol: string, quote: Omit<Quote, 'time'> & { readonly time?: number }): void {
@@ -212,20 +231,26 @@ export class Intake implements Sink {
 
   candle(symbol: string, interval: Interval, candle: Candle): void {
     const line = this.#lineOf(symbol);
-    if (!line) return;
+    if (!line || isTaken(line)) return;
     if (!isCandle(candle)) return this.#distrust(line, `a candle ${JSON.stringify(candle)}`);
     if (this.#isFuture(line, 'candle', candle.time)) return;
     const time = openingOf(candle.time, interval);
     const forming = time + INTERVAL_MS[interval] > this.#receivedAt;
-    this.#tell(line.instrument, { type: 'RecordCandle', interval, candle: { ...candle, time }, ...(forming && { forming }) });
+    this.#tell(line.instrument, {
+      type: 'RecordCandle',
+      interval,
+      candle: { ...candle, time },
+      ...(forming && { forming }),
+      ...markOf(line),
+    });
   }
 
   reading(symbol: string, reading: Reading): void {
     const line = this.#lineOf(symbol);
-    if (!line) return;
+    if (!line || isTaken(line)) return;
     if (!Number.isFinite(reading.value) || !isTime(reading.time)) return this.#distrust(line, `a reading ${JSON.stringify(reading)}`);
     if (this.#isFuture(line, 'reading', reading.time)) return;
-    this.#tell(line.instrument, { type: 'RecordReading', reading });
+    this.#tell(line.instrument, { type: 'RecordReading', reading, ...markOf(line) });
   }
 
   #lineFor(symbol: string, instrument: InstrumentId): Line {
@@ -235,7 +260,13 @@ export class Intake implements Sink {
       {
         clock,
         deliver: (trade, numbered, backfilled) =>
-          this.#tell(instrument, { type: 'RecordTrade', trade, numbered, ...(backfilled && { backfilled }) }),
+          this.#tell(instrument, {
+            type: 'RecordTrade',
+            trade,
+            numbered,
+            ...(backfilled && { backfilled }),
+            ...markOf(this.#lines.get(symbol)),
+          }),
         outOfOrder: (trade, after) => this.#fault(this.#lines.get(symbol), 'out-of-order', `trade ${trade.id} came after ${after.id}`),
         fetch: fetchTrades && ((hole) => fetchTrades(symbol, hole)),
         recordGap: (gap: Gap) => {
@@ -257,7 +288,7 @@ export class Intake implements Sink {
       lost: (reason) => this.#tell(instrument, { type: 'LoseBook', reason, time: clock.now() }),
       onTrouble: () => this.#count('book-unavailable'),
     });
-    return { instrument, trades, book, faults };
+    return { instrument, trades, book, faults, file: null };
   }
 
   /** The candles that a gap runs through lie about their volume: the venue’s own take their place once the last is closed. */
@@ -382,6 +413,16 @@ export class Intake implements Sink {
 const CANDLE_SETTLES_MS = 5_000;
 /** How often a full zone is asked again. */
 const ROOM_EVERY_MS = 5;
+
+/** Counts what comes of a file; true for what had been taken before this reading of it. */
+function isTaken({ file }: Line): boolean {
+  return file !== null && ++file.at <= file.taken;
+}
+
+/** Where what is being read stands in its file, when it is of one. */
+function markOf(line: Line | undefined): { from?: FileMark } {
+  return line?.file ? { from: { file: line.file.file, at: line.file.at } } : {};
+}
 
 function isCandle({ time, open, high, low, close, volume }: Candle): boolean {
   const isWithin = (price: number) => price >= low && price <= high;

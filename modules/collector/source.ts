@@ -14,6 +14,13 @@ export interface Feed {
 export interface FeedEvents {
   /** Frames can come now. */
   opened(): void;
+  /**
+   * Frames that follow are of a file, from its beginning: those that have been taken before are passed over.
+   * @param identity the same for the same file, and no other
+   * @param family given where rows that are added to the file make it another one: what identities of it begin with, and a "-"
+   * @throws when another one of the family has been taken: which of its rows are new cannot be told
+   */
+  file(identity: string, family?: string): void;
   /** A frame as it came; `receivedAt` in epoch ms, for feeds that are not live. */
   frame(frame: string, receivedAt?: number): void;
   /** A frame that was not even looked at, such as one that is too large. */
@@ -43,7 +50,7 @@ export interface Protocol {
 
 /** Takes what a protocol finds in a frame. Symbols are the venue’s own. */
 export interface Sink {
-  /** `numbered`: the venue numbers this instrument’s trades without gaps, and `order` is that number. */
+  /** A trade of a file may have an empty id. `numbered`: the venue numbers this instrument’s trades without gaps, and `order` is that number. */
   trade(symbol: string, trade: Trade, numbered: boolean): void;
   /** A quote without `time` is one that the venue gives none. */
   quote(symbol: string, quote: Omit<Quote, 'time'> & { readonly time?: number }): void;

@@ -195,6 +195,9 @@ export class Supervisor {
         this.#lastFrameAt = clock.now();
         this.#intake.take(frame, receivedAt ?? this.#lastFrameAt);
       },
+      file: (identity, family) => {
+        if (mine()) this.#intake.beginFile(identity, family);
+      },
       refused: (reason, detail, frame) => {
         if (mine()) this.#intake.turnAway(reason, detail, frame);
       },

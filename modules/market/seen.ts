@@ -7,37 +7,41 @@ const IDS_MAX = 4_096;
 
 /**
  * Which trades an instrument has had. Numbered trades leave stretches of numbers, so a repeat is told however old it is;
- * of others the newest ids are remembered, and anything older than those counts as a repeat unless it was asked for.
+ * of others the newest ids are remembered, and what is older than those cannot be told from a repeat.
  */
 export interface Seen {
   stretches: [from: number, to: number][];
   ids: Map<string, number>;
-  /** Rank of the newest id that was let go. */
-  forgottenRank: number;
+  /** Newest time of an id that was let go, epoch ms. */
+  forgottenAt: number;
 }
 
 export function nothingSeen(): Seen {
-  return { stretches: [], ids: new Map(), forgottenRank: Number.NEGATIVE_INFINITY };
+  return { stretches: [], ids: new Map(), forgottenAt: Number.NEGATIVE_INFINITY };
 }
 
-export function hasSeen(seen: Seen, trade: Trade, numbered: boolean, askedFor: boolean): boolean {
-  if (!numbered) return seen.ids.has(trade.id) || (!askedFor && trade.order < seen.forgottenRank);
+/** `too-late`: it is not known, but ids of its time have been let go. */
+export function judgeTrade(seen: Seen, trade: Trade, numbered: boolean): 'new' | 'seen' | 'too-late' {
+  if (!numbered) {
+    if (seen.ids.has(trade.id)) return 'seen';
+    return trade.time <= seen.forgottenAt ? 'too-late' : 'new';
+  }
   for (let index = seen.stretches.length - 1; index >= 0; index--) {
     const [from, to] = seen.stretches[index] as [number, number];
-    if (trade.order > to) return false;
-    if (trade.order >= from) return true;
+    if (trade.order > to) return 'new';
+    if (trade.order >= from) return 'seen';
   }
-  return false;
+  return 'new';
 }
 
 export function markSeen(seen: Seen, trade: Trade, numbered: boolean): void {
   if (numbered) return markNumber(seen.stretches, trade.order);
-  seen.ids.set(trade.id, trade.order);
+  seen.ids.set(trade.id, trade.time);
   if (seen.ids.size <= IDS_MAX) return;
   const [oldest] = seen.ids;
   if (!oldest) return;
   seen.ids.delete(oldest[0]);
-  seen.forgottenRank = Math.max(seen.forgottenRank, oldest[1]);
+  seen.forgottenAt = Math.max(seen.forgottenAt, oldest[1]);
 }
 
 function markNumber(stretches: [number, number][], number: number): void {

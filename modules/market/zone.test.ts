@@ -98,6 +98,21 @@ describe('an instrument', () => {
       .emitsTypes('TradeRefused');
   });
 
+  test('fault 54: a trade without a number that is older than the ids that are remembered is refused, and said to be; one of a file is taken', () => {
+    const many = Array.from({ length: 5_000 }, (_none, index) =>
+      record({ ...trade(index % 7, index * 10), id: `t${index}`, order: index % 7 }, false),
+    );
+    const set = given(zone)
+      .when(...many)
+      .state((state) => assert.equal(state.quality.counts.trades, 5_000));
+    for (const index of [0, 500, 903]) set.when(many[index] as InstrumentCommand).emitsTypes('TradeRefused');
+    set.state((state) => assert.deepEqual([state.quality.counts.duplicates, state.quality.counts.quarantined], [0, 3]));
+    set.when(many[904] as InstrumentCommand).state((state) => assert.equal(state.quality.counts.duplicates, 1));
+    set
+      .when({ ...record({ ...trade(1, 0), id: 'new' }, false), from: { file: 'f', at: 1 } } as InstrumentCommand)
+      .state((state) => assert.equal(state.quality.counts.trades, 5_001));
+  });
+
   test('what is no price is refused', () => {
     for (const price of ['0', '-1', 'NaN', '1,5', ''])
       given(zone)
@@ -156,6 +171,31 @@ describe('an instrument', () => {
       )
       .when(hour(3))
       .nothing();
+  });
+});
+
+describe('what is imported from a file', () => {
+  test('is remembered by how much of the file has been taken, also of what was refused', () => {
+    const from = (at: number) => ({ from: { file: 'f', at } });
+    given(zone)
+      .when({ ...record(trade(1, 0)), ...from(1) } as InstrumentCommand)
+      .when({ ...record(trade(1, 0)), ...from(2) } as InstrumentCommand)
+      .emits({ type: 'TradeRefused', trade: trade(1, 0), reason: 'duplicate', ...from(2) })
+      .when({ type: 'RecordReading', reading: { time: START, name: 'x', value: 1 }, ...from(3) })
+      .state((state) => assert.deepEqual(state.files, { f: 3 }));
+    given(zone)
+      .when(
+        ...Array.from(
+          { length: 20 },
+          (_none, index) => ({ ...record(trade(index, 0)), from: { file: `f${index}`, at: 1 } }) as InstrumentCommand,
+        ),
+      )
+      .state((state) =>
+        assert.deepEqual(
+          Object.keys(state.files),
+          Array.from({ length: 16 }, (_none, index) => `f${index + 4}`),
+        ),
+      );
   });
 });
 
@@ -218,6 +258,7 @@ describe('a snapshot of version 1', () => {
     const older = {
       ...zone.create('x'),
       newestAt: START + 90_000,
+      seen: { stretches: [], ids: new Map([['a', START * 1_000]]), forgottenRank: START * 1_000 - 1_000 },
       bars: Object.fromEntries(
         (['1m', '1d', '1w'] as const).map((interval) => [
           interval,

@@ -1,5 +1,6 @@
 import {
   type Candle,
+  type FileMark,
   type Gap,
   INTERVAL_MS,
   INTERVALS,
@@ -16,7 +17,7 @@ import { type Context, defineZone, type ZoneDefinition } from '@millrace/kernel'
 import { addTrade, type Bars, barAt, candleOf, decimalsOf, endOf, holds, noBars, prune, setCandle, upcastBars } from './bars.ts';
 import { type Book, checksumOf, emptyBook, judge, replace, update } from './book.ts';
 import { cleanQuality, noteQuality, type QualityState } from './quality.ts';
-import { hasSeen, markSeen, nothingSeen, type Seen } from './seen.ts';
+import { judgeTrade, markSeen, nothingSeen, type Seen } from './seen.ts';
 
 /** How long after its end a candle waits for its last trades before a quote’s time closes it. */
 const CLOSE_GRACE_MS = 1_000;
@@ -27,6 +28,8 @@ const TYPICAL_AFTER = 10;
 /** Relative difference of volumes that is rounding, not disagreement. */
 const VOLUME_TOLERANCE = 1e-9;
 const MINUTE_CLOSES_MAX = 60;
+/** Imported files that are remembered, the newest. */
+const FILES_MAX = 16;
 /** Beyond this a double has no digits for the price itself. */
 const PRICE_DECIMALS_MAX = 12;
 
@@ -55,6 +58,8 @@ export interface Instrument {
   /** When the first of the open bars ends; nothing needs closing before. */
   nextClose: number;
   seen: Seen;
+  /** Of each file that was imported, how much of it has been taken. */
+  files: Record<string, number>;
   readings: Record<string, Reading>;
   quality: QualityState;
   /** Closes of the newest one-minute candles, oldest first: an hour at a glance. */
@@ -62,16 +67,21 @@ export interface Instrument {
 }
 
 type Emit = Context<InstrumentEvent>['emit'];
+type TradeCommand = InstrumentCommand & { type: 'RecordTrade' };
 type CandleCommand = InstrumentCommand & { type: 'RecordCandle' };
 
 /** The zone of one instrument: what came in is checked and remembered, candles are made, the book is kept whole. */
 export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, InstrumentCommand, InstrumentEvent> {
   const keptFrom = (state: Instrument) => state.newestAt - rules.lateWindowMs;
 
-  function decideTrade(state: Instrument, trade: Trade, numbered: boolean, backfilled: boolean, emit: Emit): void {
+  function decideTrade(state: Instrument, { trade, numbered, backfilled = false, from }: TradeCommand, emit: Emit): void {
+    const mark = from && { from };
     if (!isPositiveDecimal(trade.price) || !isPositiveDecimal(trade.quantity))
-      return emit({ type: 'TradeRefused', trade, reason: 'schema' });
-    if (hasSeen(state.seen, trade, numbered, backfilled)) return emit({ type: 'TradeRefused', trade, reason: 'duplicate' });
+      return emit({ type: 'TradeRefused', trade, reason: 'schema', ...mark });
+    const verdict = judgeTrade(state.seen, trade, numbered);
+    if (verdict === 'seen') return emit({ type: 'TradeRefused', trade, reason: 'duplicate', ...mark });
+    // What was asked of the venue’s past or stands in a file is known not to have come before.
+    if (verdict === 'too-late' && !backfilled && !from) return emit({ type: 'TradeRefused', trade, reason: 'too-late' });
     closeDue(state, trade.time, emit);
     const past = pastCandles(state, trade.time, '1s');
     const isBeyond = past.some(({ interval, time }) => !isKept(state, interval, time));
@@ -84,6 +94,7 @@ export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, I
       ...(late && { late }),
       ...(outlier && { outlier: true as const }),
       ...(backfilled && { backfilled: true as const }),
+      ...mark,
     });
     correct(state, past, emit);
   }
@@ -97,19 +108,20 @@ export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, I
   }
 
   /** A candle that is the data itself, or one that takes the place of what a gap has spoilt. */
-  function decideCandle(state: Instrument, { interval, candle, forming = false, mends = false }: CandleCommand, emit: Emit): void {
+  function decideCandle(state: Instrument, { interval, candle, forming = false, mends = false, from }: CandleCommand, emit: Emit): void {
+    const mark = from && { from };
     const known = barAt(state.bars[interval], candle.time);
     const isKnown = known?.origin === 'venue' && isSameCandle(candleOf(known), candle);
     if (isKnown && (forming || known.closed)) return;
     if (!isKept(state, interval, candle.time)) {
       // Too old for memory. What a gap has spoilt is in the store as a first version.
       if (mends) emit({ type: 'CandleCorrected', interval, candle, version: 2, origin: 'venue' });
-      else if (!forming) emit({ type: 'CandleClosed', interval, candle, origin: 'venue' });
+      else if (!forming) emit({ type: 'CandleClosed', interval, candle, origin: 'venue', ...mark });
       return;
     }
     closeDue(state, candle.time, emit);
     const past = isKnown ? [] : pastCandles(state, candle.time, interval);
-    if (!isKnown) emit({ type: 'CandleRecorded', interval, candle });
+    if (!isKnown) emit({ type: 'CandleRecorded', interval, candle, ...mark });
     const isCorrected = past.some((one) => one.interval === interval);
     if (!isCorrected && !forming) emit({ type: 'CandleClosed', interval, candle, origin: 'venue' });
     correct(state, past, emit);
@@ -188,6 +200,7 @@ export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, I
       bars: noBars(),
       nextClose: Number.POSITIVE_INFINITY,
       seen: nothingSeen(),
+      files: {},
       readings: {},
       quality: cleanQuality(),
       minuteCloses: [],
@@ -196,7 +209,7 @@ export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, I
     decide(state, command, { emit }) {
       switch (command.type) {
         case 'RecordTrade':
-          return decideTrade(state, command.trade, command.numbered, command.backfilled ?? false, emit);
+          return decideTrade(state, command, emit);
         case 'ObserveQuote':
           if (!command.untimed) closeDue(state, command.quote.time - CLOSE_GRACE_MS, emit);
           if (isSameQuote(state.quote, command.quote)) return;
@@ -217,7 +230,7 @@ export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, I
           return decideCandle(state, command, emit);
         case 'RecordReading':
           if (isSameReading(state.readings[command.reading.name], command.reading)) return;
-          return emit({ type: 'ReadingRecorded', reading: command.reading });
+          return emit({ type: 'ReadingRecorded', reading: command.reading, ...(command.from && { from: command.from }) });
         case 'RecordGap':
           return emit({ type: 'GapRecorded', gap: command.gap });
         case 'RecordRepair':
@@ -241,6 +254,7 @@ export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, I
 
     evolve(state, event) {
       noteQuality(state.quality, event);
+      if ('from' in event && typeof event.from === 'object') noteFile(state, event.from);
       switch (event.type) {
         case 'InstrumentListed':
           state.listed = { source: event.source, symbol: event.symbol, simulated: event.simulated };
@@ -282,8 +296,12 @@ export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, I
 
     upcast: (event) => event as InstrumentEvent,
     upcastState: (state) => {
-      const older = state as Instrument;
-      return { ...older, priceDecimals: 0, bars: upcastBars(older.bars, older.newestAt) };
+      const older = state as Instrument & { seen: { forgottenRank?: number } };
+      const { stretches, forgottenRank = Number.NEGATIVE_INFINITY } = older.seen;
+      // A rank was microseconds where trades had no number, and ids had their ranks.
+      const ids = new Map([...older.seen.ids].map(([id, rank]) => [id, rank / 1_000]));
+      const seen = { stretches, ids, forgottenAt: forgottenRank / 1_000 };
+      return { ...older, seen, files: {}, priceDecimals: 0, bars: upcastBars(older.bars, older.newestAt) };
     },
   });
 }
@@ -353,6 +371,15 @@ function decideBookUpdate(state: Instrument, book: Parameters<typeof update>[1],
   if (expected === undefined) return;
   const actual = checksumOf(state.book);
   if (actual !== expected) emit({ type: 'BookBroken', reason: `the checksum is ${actual}, the venue says ${expected}`, time: book.time });
+}
+
+function noteFile(state: Instrument, { file, at }: FileMark): void {
+  const known = state.files[file] ?? 0;
+  if (known === 0) {
+    const [oldest, ...others] = Object.keys(state.files);
+    if (oldest !== undefined && others.length >= FILES_MAX - 1) delete state.files[oldest];
+  }
+  state.files[file] = Math.max(known, at);
 }
 
 function notePrice(state: Instrument, price: string): void {

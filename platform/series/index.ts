@@ -15,3 +15,4 @@ export type {
   StoredTrade,
   TradeRow,
 } from './series-store.ts';
+export { sortTexts } from './sort.ts';

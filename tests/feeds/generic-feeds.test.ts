@@ -49,6 +49,42 @@ describe('a source of any kind', () => {
     });
   });
 
+  test('faults 54, 56: a file of trades, the newest first, gives each row once, however often the server starts', async () => {
+    const path = join(folder, 'newest-first.csv');
+    const home = mkdtempSync(join(tmpdir(), 'millrace-again-'));
+    const count = 10_000;
+    const start = Date.UTC(2026, 0, 5);
+    // Ten of one moment, and equal ones among them.
+    const rows = Array.from({ length: count }, (_none, index) => `${start + Math.floor(index / 10) * 1_000},${100 + (index % 3)},1`);
+    writeFileSync(path, ['time,price,size', ...rows.toReversed(), ''].join('\n'));
+    const map = [{ as: 'trades', pair: 'A-B', time: 'time', fields: { price: 'price', quantity: 'size' } }];
+    const config = { id: 'past', type: 'file', path, map } as unknown as SourceConfig;
+    try {
+      for (let run = 0; run < 3; run++) {
+        const server = await platform([config], home);
+        try {
+          await server.until(({ state }) => state === 'finished');
+          await server.settled();
+          const { rows: stored } = await server.get<TradeFrame>('/api/v1/instruments/past:A-B/trades?limit=20000');
+          assert.equal(stored.length, count);
+          assert.deepEqual(
+            stored.map(([time]) => time),
+            rows.map((row) => Number(row.split(',')[0])),
+          );
+          const { rows: minutes } = await server.get<CandleFrame>('/api/v1/instruments/past:A-B/candles?interval=1m&limit=20000');
+          assert.deepEqual(
+            minutes.map((minute) => minute[5]),
+            minutes.map((_minute, index) => (index < minutes.length - 1 ? 600 : count - 600 * (minutes.length - 1))),
+          );
+        } finally {
+          await server.stop();
+        }
+      }
+    } finally {
+      rmSync(home, { recursive: true, force: true });
+    }
+  });
+
   test('file: lines that are appended to a JSONL file arrive as they are written', () => {
     const path = join(folder, 'deals.jsonl');
     writeFileSync(path, '{"t":1700000000000,"p":1.10,"q":2}\n');

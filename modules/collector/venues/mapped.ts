@@ -18,7 +18,8 @@ export function symbolsOf(mappings: readonly Mapping[]): { pair: string; symbol:
   return [...symbols].map(([symbol, pair]) => ({ symbol, pair }));
 }
 
-export function mappedProtocol(mappings: readonly Mapping[], greetings: readonly unknown[], now: () => number): Protocol {
+/** @param ofFile frames are rows of a file: a trade without an id is left without one, for its row tells it from others */
+export function mappedProtocol(mappings: readonly Mapping[], greetings: readonly unknown[], now: () => number, ofFile = false): Protocol {
   const ids = new RisingIds();
   /** Mappings whose times have shown digits beyond the millisecond: these tell the order, zeros included. */
   const precise = new Set(mappings.filter(({ timeUnit }) => timeUnit === 'us' || timeUnit === 'ns'));
@@ -26,21 +27,39 @@ export function mappedProtocol(mappings: readonly Mapping[], greetings: readonly
     connected: () => greetings.map((message) => (typeof message === 'string' ? message : JSON.stringify(message))),
     read(frame, sink) {
       const message = parseDigits(frame);
-      const mapping = mappings.find(({ where = {} }) =>
-        Object.entries(where).every(([path, value]) => String(at(message, path)) === String(value)),
-      );
+      const mapping = mappingFor(mappings, message);
       if (!mapping) return sink.ignored('unmapped');
       const found = at(message, mapping.items ?? '');
       if (found === undefined) return sink.refused(`nothing at "${mapping.items}"`);
       sink.consumed(mapping.as);
       const items = (Array.isArray(found) ? found : [found]).map((item) => new Item(message, item, mapping, now));
       if (items.some(({ time }) => time.nanos > 0)) precise.add(mapping);
-      if (mapping.as === 'trades') readTrades(items, precise.has(mapping) ? null : ids, sink);
+      if (mapping.as === 'trades') readTrades(items, precise.has(mapping) ? null : ids, ofFile, sink);
       else if (mapping.as === 'quotes') for (const item of items) readQuote(item, sink);
       else if (mapping.as === 'candles') readCandles(items, mapping, sink);
       else for (const item of items) readReadings(item, mapping, sink);
     },
   };
+}
+
+/** Tells the time of a message: that of its first item. Null when there is none that can be read. */
+export function mappedTime(mappings: readonly Mapping[]): (frame: string) => PreciseTime | null {
+  return (frame) => {
+    try {
+      const message = parseDigits(frame);
+      const mapping = mappingFor(mappings, message);
+      const found = mapping && at(message, mapping.items ?? '');
+      if (!mapping || mapping.time === undefined) return null;
+      const { time } = new Item(message, Array.isArray(found) ? found[0] : found, mapping, () => 0);
+      return Number.isNaN(time.ms) ? null : time;
+    } catch {
+      return null;
+    }
+  };
+}
+
+function mappingFor(mappings: readonly Mapping[], message: unknown): Mapping | undefined {
+  return mappings.find(({ where = {} }) => Object.entries(where).every(([path, value]) => String(at(message, path)) === String(value)));
 }
 
 /** One item of a message, read by its mapping. */
@@ -88,7 +107,7 @@ const ROOT = '$';
  * Trades of one message, oldest first: where it has the newest first, it is turned round.
  * @param ids what tells the order of trades of one millisecond; null where the time does
  */
-function readTrades(items: readonly Item[], ids: RisingIds | null, sink: Sink): void {
+function readTrades(items: readonly Item[], ids: RisingIds | null, ofFile: boolean, sink: Sink): void {
   const times = items.map(({ time }) => time.ms);
   const isTurned = (times[0] ?? 0) > (times.at(-1) ?? 0);
   const repeats = new Map<string, number>();
@@ -97,7 +116,7 @@ function readTrades(items: readonly Item[], ids: RisingIds | null, sink: Sink): 
     const said = item.text('side').toLowerCase();
     const side: Side = said === 'buy' || said === 'sell' ? said : 'unknown';
     const values = { time, price: item.text('price'), quantity: item.text('quantity'), side };
-    const id = item.text('id') || idOf({ ...values, nanos }, repeats);
+    const id = item.text('id') || (ofFile ? '' : idOf({ ...values, nanos }, repeats));
     const sequence = item.text('sequence');
     const order = sequence === '' ? (ids?.orderOf(item.symbol, id, time) ?? nanos) : Number(sequence);
     sink.trade(item.symbol, { ...values, id, order }, false);

@@ -1,0 +1,149 @@
+import assert from 'node:assert/strict';
+import { appendFileSync, mkdtempSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, test } from 'node:test';
+import { preciseTimeOf } from '@millrace/contracts';
+import { until } from '@millrace/platform/testing';
+import fc from 'fast-check';
+import { type FileFormat, fileFeed } from './file.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'millrace-file-feed-'));
+after(() => rmSync(folder, { recursive: true, force: true }));
+let files = 0;
+const fresh = (ending: string) => join(folder, `${++files}.${ending}`);
+
+/** What a feed tells of a file whose frames have a time `t` and a number `n`. */
+function read(path: string, format: FileFormat, follow = false) {
+  const found: string[] = [];
+  const identities: string[] = [];
+  const refused: string[] = [];
+  const { promise: ended, resolve } = Promise.withResolvers<string>();
+  const connection = fileFeed({
+    path,
+    format,
+    follow,
+    timeOf: (frame) => preciseTimeOf(String((JSON.parse(frame) as { t: number }).t), 'ms'),
+  }).open({
+    opened: () => {},
+    file: (identity, family) => void identities.push(family === undefined ? identity : `unsorted ${family}`),
+    frame: (frame) => void found.push(String((JSON.parse(frame) as { n: number }).n)),
+    refused: (_reason, detail) => void refused.push(detail),
+    closed: resolve,
+    finished: () => resolve('finished'),
+  });
+  return { found, identities, refused, ended, connection };
+}
+
+const row = (t: number, n: number) => JSON.stringify({ t, n });
+const lines = (...rows: string[]) => rows.map((text) => `${text}\n`).join('');
+
+describe('a file', () => {
+  test('fault 56: is read in order of time, whatever its order; rows of one time keep theirs', () =>
+    fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.integer({ min: 0, max: 9 }), { minLength: 1, maxLength: 40 }),
+        fc.constantFrom<FileFormat>('jsonl', 'csv'),
+        async (times, format) => {
+          const path = fresh(format);
+          const rows = times.map((t, n) => ({ t, n }));
+          writeFileSync(
+            path,
+            format === 'csv' ? lines('t,n', ...rows.map(({ t, n }) => `${t},${n}`)) : lines(...rows.map(({ t, n }) => row(t, n))),
+          );
+          const { found, ended } = read(path, format);
+          assert.equal(await ended, 'finished');
+          assert.deepEqual(
+            found,
+            rows.toSorted((a, b) => a.t - b.t || a.n - b.n).map(({ n }) => String(n)),
+          );
+        },
+      ),
+      { numRuns: 40 },
+    ));
+
+  test('fault 54: is known again when rows were added to it, unless it had to be sorted', async () => {
+    const path = fresh('jsonl');
+    writeFileSync(path, lines(row(1, 1), row(2, 2)));
+    const first = read(path, 'jsonl');
+    await first.ended;
+    appendFileSync(path, lines(row(3, 3)));
+    const second = read(path, 'jsonl');
+    await second.ended;
+    assert.deepEqual(second.identities, first.identities);
+    appendFileSync(path, lines(row(0, 4)));
+    const unsorted = read(path, 'jsonl');
+    await unsorted.ended;
+    assert.deepEqual(unsorted.identities, [`unsorted ${first.identities[0]}`]);
+    assert.deepEqual(unsorted.found, ['4', '1', '2', '3']);
+  });
+
+  test('that says that a file was read before, and cannot be told from another, ends with the reason', async () => {
+    const path = fresh('jsonl');
+    writeFileSync(path, lines(row(1, 1)));
+    const { promise: ended, resolve } = Promise.withResolvers<string>();
+    fileFeed({ path, format: 'jsonl', follow: false, timeOf: () => null }).open({
+      opened: () => {},
+      file: () => {
+        throw new Error('which rows are new cannot be told');
+      },
+      frame: () => resolve('a frame'),
+      refused: () => {},
+      closed: resolve,
+      finished: () => resolve('finished'),
+    });
+    assert.equal(await ended, 'which rows are new cannot be told');
+  });
+});
+
+describe('a file that is followed', () => {
+  test('fault 62: gives a row of CSV at once, also one that goes over two lines', async () => {
+    const path = fresh('csv');
+    writeFileSync(path, lines('t,n', '1,one'));
+    const { found, connection } = read(path, 'csv', true);
+    await until(() => found.length === 1, 'the row that was there');
+    appendFileSync(path, '2,tw');
+    appendFileSync(path, 'o\n3,"th\nree"\n');
+    await until(() => found.length === 3, 'the rows that were added');
+    assert.deepEqual(found, ['one', 'two', 'th\nree']);
+    connection.close();
+  });
+
+  test('fault 62: that is renamed is read to its end, and then the one that takes its place, from its beginning', async () => {
+    const path = fresh('csv');
+    writeFileSync(path, lines('t,n', '1,1'));
+    const { found, identities, connection } = read(path, 'csv', true);
+    await until(() => found.length === 1, 'the row that was there');
+    appendFileSync(path, '2,2\n');
+    renameSync(path, `${path}.1`);
+    appendFileSync(`${path}.1`, '3,3\n');
+    writeFileSync(path, lines('n,t', '4,4', '5,5'));
+    await until(() => found.length === 5, 'the rows of both');
+    assert.deepEqual(found, ['1', '2', '3', '4', '5']);
+    assert.equal(new Set(identities).size, 2);
+    connection.close();
+  });
+
+  test('fault 62: that is written anew has its header where it begins', async () => {
+    for (const rows of [['9,9'], ['6,6', '7,7', '8,8', '9,9', '10,10']]) {
+      const path = fresh('csv');
+      writeFileSync(path, lines('t,n', '1,1', '2,2'));
+      const { found, connection } = read(path, 'csv', true);
+      await until(() => found.length === 2, 'the rows that were there');
+      truncateSync(path);
+      appendFileSync(path, lines('n,t', ...rows));
+      await until(() => found.length === 2 + rows.length, 'the rows that were written');
+      assert.deepEqual(
+        found.slice(2),
+        rows.map((text) => text.split(',')[0]),
+      );
+      connection.close();
+    }
+  });
+
+  test('is refused as Parquet', async () => {
+    const path = fresh('parquet');
+    writeFileSync(path, 'x');
+    assert.match(await read(path, 'parquet', true).ended, /cannot be followed/);
+  });
+});

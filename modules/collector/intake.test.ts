@@ -185,7 +185,11 @@ describe('the intake', () => {
       ],
     );
     set.files = { 'g-100': 5 };
-    assert.throws(() => set.intake.beginFile('g-101', 'g'), /rows have been added since it was imported/);
+    assert.throws(() => set.intake.beginFile('g-101', 'g'), /it has changed since it was imported/);
+    assert.throws(() => set.intake.beginFile('g'), /it has changed since it was imported/, 'it has been put in order since');
+    set.files = { h: 5 };
+    assert.throws(() => set.intake.beginFile('h-6', 'h'), /it has changed since it was imported/, 'it was in order before');
+    set.files = { 'g-100': 5 };
     set.intake.beginFile('g-100', 'g');
   });
 

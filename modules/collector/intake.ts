@@ -132,10 +132,12 @@ export class Intake implements Sink {
   beginFile(file: string, family?: string): void {
     for (const line of this.#lines.values()) {
       const files = this.#options.market.filesOf(line.instrument);
-      const other = Object.keys(files).find((known) => known !== file && family !== undefined && known.startsWith(`${family}-`));
-      if (other !== undefined)
+      // Also one that was in order when it was imported and is not now, or the other way round.
+      const base = family ?? file;
+      const isKnownOtherwise = Object.keys(files).some((known) => known !== file && (known === base || known.startsWith(`${base}-`)));
+      if (isKnownOtherwise)
         throw new Error(
-          'Its rows are not in order of time, and rows have been added since it was imported: which ones are new cannot be told. Put new rows into a file of their own.',
+          'Its rows are not, or were not, in order of time, and it has changed since it was imported: which rows are new cannot be told. Put new rows into a file of their own.',
         );
       line.file = { file, at: 0, taken: files[file] ?? 0 };
     }

@@ -38,7 +38,7 @@ export interface OutsideCallFigures {
 const QUEUE_FACTOR = 10;
 const WAIT_FIRST_MS = 200;
 const WAIT_MOST_MS = 5_000;
-/** Whoever asks to be left alone for longer is not asked again by this call. */
+/** An answer that asks to wait longer than this ends the call. */
 const ASKED_WAIT_MOST_MS = 60_000;
 
 /** A failure whose answer said when to try again (`Retry-After`). */

@@ -17,11 +17,11 @@ import { Latencies } from './latencies.ts';
 import type { FromZoneHost, Handle, HostPort, Question, ToZoneHost, ZoneFigures } from './messages.ts';
 import { Pace } from './pace.ts';
 import { Penalties } from './penalties.ts';
+import { PlayerDirectory } from './player-directory.ts';
 import { ASK_MS, Questions } from './questions.ts';
 import { Session } from './session.ts';
 import type { TokenHolder } from './tokens.ts';
 import { Traffic, type ZoneTraffic } from './traffic.ts';
-import { Whereabouts } from './whereabouts.ts';
 
 const HEARTBEAT_MS = 10_000;
 /** Heartbeats a client may leave unanswered. */
@@ -62,7 +62,7 @@ export class Gateway {
   readonly decisions = new Latencies();
   readonly #parts: GatewayParts;
   readonly #clock: Clock;
-  readonly #whereabouts: Whereabouts;
+  readonly #directory: PlayerDirectory;
   readonly #sessions = new Map<Handle, Session>();
   readonly #byPlayer = new Map<PlayerId, Session>();
   readonly #byResume = new Map<string, Session>();
@@ -88,9 +88,9 @@ export class Gateway {
     this.#parts = parts;
     this.#clock = parts.clock;
     this.#doorway = new Doorway(parts.limits, parts.clock);
-    this.#whereabouts = new Whereabouts(parts.zones);
+    this.#directory = new PlayerDirectory(parts.zones);
     this.#casting = new Casting(parts.clock, ({ handle, zone, host }) => zone !== null && host?.send({ type: 'mute', handle, zone }));
-    this.#questions = new Questions(parts.clock, (zone) => this.#whereabouts.hostOf(zone));
+    this.#questions = new Questions(parts.clock, (zone) => this.#directory.hostOf(zone));
     this.#penalties = new Penalties(parts.clock);
     this.#traffic = new Traffic(parts.zones);
     this.#every(CARE_MS, () => this.#care());
@@ -244,20 +244,30 @@ export class Gateway {
 
   // Where players are
 
-  /** Brings a session to the zone its player is in; a player nobody knows to the emptiest one. */
+  /** Brings a session to the zone its player is in; a player that is in none to the emptiest one. */
   #place(session: Session): void {
-    const known = this.#whereabouts.zoneOf(session.player);
-    if (known !== undefined) return this.#enter(session, known);
+    const location = this.#directory.locationOf(session.player);
+    if (typeof location === 'object') {
+      session.isNew = location.isNew;
+      return this.#enter(session, location.zone);
+    }
     if (session.stage !== 'starting') session.become('starting', this.#clock.elapsed());
     // A zone that has not said yet whom it has might have this one.
-    if (!this.#whereabouts.isWhole) return;
-    if (this.#whereabouts.isBetween(session.player)) return session.become('waiting', this.#clock.elapsed());
+    if (!this.#directory.isWhole) return;
+    if (location === 'unknown') return void this.#seek(session);
+    this.#admit(session);
+  }
+
+  /** Makes a new player of one that is in no zone. */
+  #admit(session: Session): void {
+    const zone = this.#directory.emptiest();
+    this.#directory.sent(session.player, zone);
     session.isNew = true;
-    this.#enter(session, this.#whereabouts.emptiest());
+    this.#enter(session, zone);
   }
 
   #enter(session: Session, zone: ZoneId): void {
-    const host = this.#whereabouts.hostOf(zone) ?? null;
+    const host = this.#directory.hostOf(zone) ?? null;
     this.#locate(session, zone);
     session.visit++;
     session.host = host;
@@ -270,24 +280,23 @@ export class Gateway {
   async #seek(session: Session): Promise<void> {
     session.become('seeking', this.#clock.elapsed());
     const { player } = session;
-    const { zones } = this.#whereabouts;
-    const answers = await Promise.all(zones.map((zone) => this.ask({ about: 'whereabouts', zone, player }, 'now')));
+    const { zones } = this.#directory;
+    const answers = await Promise.all(zones.map((zone) => this.ask({ about: 'player', zone, player }, 'now')));
     if (this.#sessions.get(session.handle) !== session || session.stage !== 'seeking') return;
-    const known = this.#whereabouts.zoneOf(player);
-    if (known !== undefined) return this.#enter(session, known);
+    if (typeof this.#directory.locationOf(player) === 'object') return this.#place(session);
     const found = answers.map((answer) => (answer as { found?: string } | null)?.found);
     const here = found.indexOf('here');
-    if (here >= 0) return this.#enter(session, zones[here] as ZoneId);
-    if (found.every((where) => where === 'nowhere')) {
-      session.isNew = true;
-      return this.#enter(session, this.#whereabouts.emptiest());
+    if (here >= 0) {
+      session.isNew = false;
+      return this.#enter(session, zones[here] as ZoneId);
     }
+    if (found.every((where) => where === 'nowhere')) return this.#admit(session);
     session.become('waiting', this.#clock.elapsed());
     this.#locate(session, null);
   }
 
   #locate(session: Session, zone: ZoneId | null): void {
-    this.#whereabouts.bound(session.zone, zone);
+    this.#directory.bound(session.zone, zone);
     session.zone = zone;
   }
 
@@ -295,7 +304,7 @@ export class Gateway {
 
   /** A zone is open at a host now, or at none. */
   placed(zone: ZoneId, host: HostPort | null): void {
-    this.#whereabouts.placed(zone, host);
+    this.#directory.placed(zone, host);
     if (host) this.#questions.placed(zone, host);
     for (const session of this.#sessions.values()) {
       if (session.zone !== zone || !isBound(session)) continue;
@@ -338,7 +347,7 @@ export class Gateway {
         }
         return;
       case 'entered':
-        return this.#entered(from, message.handle, message.zone, message.frames);
+        return this.#entered(from, message);
       case 'left':
         return this.#left(from, message.handle, message.zone, message.code);
       case 'astray': {
@@ -347,8 +356,8 @@ export class Gateway {
         return;
       }
       case 'census':
-        if ((this.#whereabouts.hostOf(message.zone)?.id ?? from.id) === from.id)
-          this.#whereabouts.counted(message.zone, message.players, message.departing);
+        if ((this.#directory.hostOf(message.zone)?.id ?? from.id) === from.id)
+          this.#directory.counted(message.zone, message.players, message.between);
         return;
       case 'arrived':
         return this.#arrived(message.player, message.zone);
@@ -361,23 +370,23 @@ export class Gateway {
       }
       case 'deliver':
         if (message.command.type === 'ConfirmHandover') this.#arrived(message.command.player, message.command.to);
-        this.#whereabouts.hostOf(message.zone)?.send({ ...message, ask: null });
+        this.#directory.hostOf(message.zone)?.send({ ...message, ask: null });
         return;
       case 'answer':
         return this.#questions.answered(message.ask, message.answer);
       case 'figures':
         for (const figures of message.zones)
-          if (this.#whereabouts.hostOf(figures.zone)?.id === from.id) this.#hostFigures.set(figures.zone, figures);
+          if (this.#directory.hostOf(figures.zone)?.id === from.id) this.#hostFigures.set(figures.zone, figures);
         return;
     }
   }
 
-  #entered(from: HostPort, handle: Handle, zone: ZoneId, frames: readonly Uint8Array[]): void {
+  #entered(from: HostPort, { handle, zone, player, frames }: FromZoneHost & { type: 'entered' }): void {
     const session = this.#sessions.get(handle);
-    if (!session || session.zone !== zone || session.host?.id !== from.id) return;
+    if (!session || session.zone !== zone || session.host?.id !== from.id) return this.#directory.created(player, zone);
     // The answer to an `enter` that was sent twice comes twice.
     if (session.stage === 'entering') for (const frame of frames) session.connection?.sendBytes(frame);
-    this.#whereabouts.arrived(session.player, zone);
+    this.#directory.arrived(session.player, zone);
     session.isNew = false;
     session.joinN = null;
     session.become('playing', this.#clock.elapsed());
@@ -393,9 +402,11 @@ export class Gateway {
       return session.become('waiting', this.#clock.elapsed());
     }
     if (code === 'NOT_HERE') {
-      this.#whereabouts.lost(session.player);
+      this.#directory.lost(session.player);
       return void this.#seek(session);
     }
+    // Refused here, it may be let in elsewhere; but an `enter` that was sent again may have let it in meanwhile.
+    if (code !== null && session.isNew) this.#directory.lost(session.player);
     this.#locate(session, null);
     session.host = null;
     session.joinN = null;
@@ -405,7 +416,7 @@ export class Gateway {
   #arrived(player: PlayerId, zone: ZoneId): void {
     const session = this.#byPlayer.get(player);
     const isThere = session?.zone === zone && (session.stage === 'playing' || session.stage === 'entering');
-    this.#whereabouts.arrived(player, zone);
+    this.#directory.arrived(player, zone);
     if (!session || isThere || session.stage === 'lobby') return;
     this.#enter(session, zone);
   }
@@ -449,11 +460,11 @@ export class Gateway {
 
   /** Which host has a zone open. */
   hostOf(zone: ZoneId): string | null {
-    return this.#whereabouts.hostOf(zone)?.id ?? null;
+    return this.#directory.hostOf(zone)?.id ?? null;
   }
 
   zoneOf(player: PlayerId): ZoneId | undefined {
-    return this.#whereabouts.zoneOf(player);
+    return this.#directory.zoneOf(player);
   }
 
   sessionOf(player: PlayerId): Session | undefined {
@@ -461,7 +472,7 @@ export class Gateway {
   }
 
   hostFiguresOf(zone: ZoneId): ZoneFigures | undefined {
-    return this.#whereabouts.hostOf(zone) ? this.#hostFigures.get(zone) : undefined;
+    return this.#directory.hostOf(zone) ? this.#hostFigures.get(zone) : undefined;
   }
 
   /** What the gateway counts of each zone, as of the last second. */
@@ -471,11 +482,11 @@ export class Gateway {
 
   figures() {
     return {
-      zonesOpen: this.#whereabouts.openZones,
+      zonesOpen: this.#directory.openZones,
       connections: this.#doorway.size,
       sessions: this.#sessions.size,
       playing: [...this.#sessions.values()].filter(({ stage }) => stage === 'playing').length,
-      knownPlayers: this.#whereabouts.players,
+      knownPlayers: this.#directory.players,
       updatesPerSecond: this.#pace.updatesPerSecond,
       casting: this.#casting.figures,
       refusals: Object.fromEntries(this.#refusals),
@@ -494,7 +505,7 @@ export class Gateway {
 
   #care(): void {
     const now = this.#clock.elapsed();
-    for (const [zone, host] of this.#whereabouts.uncounted()) host.send({ type: 'recount', zone });
+    for (const [zone, host] of this.#directory.uncounted()) host.send({ type: 'recount', zone });
     for (const connection of this.#doorway.silent()) connection.bye('HELLO_FIRST');
     for (const session of [...this.#sessions.values()]) {
       if (!session.connection && now - session.lostAt > this.#parts.limits.lingerMs) this.#abandon(session);
@@ -515,7 +526,7 @@ export class Gateway {
         return;
       case 'waiting':
         if (session.zone !== null) {
-          if (this.#whereabouts.hostOf(session.zone)) this.#enter(session, session.zone);
+          if (this.#directory.hostOf(session.zone)) this.#enter(session, session.zone);
         } else if (waited > TRANSIT_MS) void this.#seek(session);
         return;
       case 'entering':
@@ -545,7 +556,7 @@ export class Gateway {
     this.#beats++;
     this.#traffic.count(this.#sessions.values());
     this.#pace.note(this.#parts.busy());
-    for (const host of this.#whereabouts.hosts()) host.send({ type: 'pace', updateEveryTicks: this.#pace.ticks });
+    for (const host of this.#directory.hosts()) host.send({ type: 'pace', updateEveryTicks: this.#pace.ticks });
     for (const session of this.#sessions.values()) {
       const { connection, handle, zone, host, player } = session;
       if (Object.keys(session.offences).length > 0 && zone !== null && host) {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { PLAYERS_MAX, type PlayerLine } from '@millrace/contracts';
+import { PLAYERS_MAX, type PlayerId, type PlayerLine } from '@millrace/contracts';
 import { type ZoneHost, zoneAddress } from '@millrace/kernel';
 import type { Question } from './messages.ts';
 import { objectsOf } from './views.ts';
@@ -23,8 +23,11 @@ function inOrder(value: unknown): unknown {
   );
 }
 
-/** What an operator is told of a live zone: read between two decisions, so it is a state that really was. */
-export async function answerOf(question: Question, host: ZoneHost): Promise<unknown> {
+/**
+ * What an operator is told of a live zone: read between two decisions, so it is a state that really was.
+ * @param isJoining whether a player may be let in by what the zone is about to decide
+ */
+export async function answerOf(question: Question, host: ZoneHost, isJoining: (player: PlayerId) => boolean): Promise<unknown> {
   const address = zoneAddress(worldZone.kind, question.zone);
   const view = host.view(address);
   if (!view) return null;
@@ -33,9 +36,10 @@ export async function answerOf(question: Question, host: ZoneHost): Promise<unkn
   switch (question.about) {
     case 'zone':
       return { ...stand, hash: hashOf(state), state };
-    case 'whereabouts': {
+    case 'player': {
       const player = state.players[question.player];
-      return { ...stand, found: player ? 'here' : state.departures[question.player] ? 'departing' : 'nowhere', player: player ?? null };
+      const isBetween = state.departures[question.player] !== undefined || isJoining(question.player);
+      return { ...stand, found: player ? 'here' : isBetween ? 'between' : 'nowhere', player: player ?? null };
     }
     case 'players':
       return Object.values(state.players)

@@ -32,7 +32,7 @@ export type ToZoneHost =
 
 export type Question =
   | { about: 'zone'; zone: ZoneId }
-  | { about: 'whereabouts'; zone: ZoneId; player: PlayerId }
+  | { about: 'player'; zone: ZoneId; player: PlayerId }
   | { about: 'players'; zone: ZoneId; find: string; suspects: boolean }
   | { about: 'objects'; zone: ZoneId }
   | { about: 'snapshot'; zone: ZoneId; store: 'hot' | 'cold' };
@@ -50,8 +50,8 @@ export type FromZoneHost =
   | { type: 'left'; handle: Handle; zone: ZoneId; code: string | null }
   /** The zone is not on this host. */
   | { type: 'astray'; handle: Handle; zone: ZoneId }
-  /** All whom a zone knows when it is opened, and who is on the way from there; and one who arrived later. */
-  | { type: 'census'; zone: ZoneId; players: PlayerId[]; departing: PlayerId[] }
+  /** All whom a zone has when it is opened, and who is on the way from there, or about to be let in; and one who arrived later. */
+  | { type: 'census'; zone: ZoneId; players: PlayerId[]; between: PlayerId[] }
   | { type: 'arrived'; zone: ZoneId; player: PlayerId; session: string }
   | { type: 'kicked'; zone: ZoneId; player: PlayerId; reason: string }
   | { type: 'deliver'; zone: ZoneId; command: WorldCommand; meta: CommandMeta }

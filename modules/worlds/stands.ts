@@ -56,7 +56,7 @@ export async function playerStand(gateway: Gateway, id: PlayerId): Promise<Playe
   const zone = gateway.zoneOf(id);
   if (zone === undefined) return undefined;
   const session = gateway.sessionOf(id);
-  const live = (await gateway.ask({ about: 'whereabouts', zone, player: id })) as { player: Player | null } | null;
+  const live = (await gateway.ask({ about: 'player', zone, player: id })) as { player: Player | null } | null;
   const { connection } = session ?? {};
   return {
     id,

@@ -52,6 +52,8 @@ interface Stage {
   readonly audience: Audience;
   /** The session that plays each player; at most one. */
   readonly guests: Map<PlayerId, Guest>;
+  /** Players whose `JoinZone` is not decided yet, and how many there are of each. */
+  readonly joining: Map<PlayerId, number>;
   ticksUntilUpdate: number;
   offences: Map<PlayerId, Record<string, number>>;
   /** Awake players that nobody attends, since when. */
@@ -139,6 +141,7 @@ export class WorldHost {
       zone,
       audience: new Audience(zone, (handles, frame) => this.#cast(handles, frame, false)),
       guests: new Map(),
+      joining: new Map(),
       ticksUntilUpdate: UPDATE_EVERY_TICKS,
       offences: new Map(),
       unattended: new Map(),
@@ -198,7 +201,8 @@ export class WorldHost {
         return this.#deliver(message.zone, message.command, message.meta, message.ask);
       case 'question': {
         const { ask, question } = message;
-        if (this.#host) void answerOf(question, this.#host).then((answer) => this.#send({ type: 'answer', ask, answer }));
+        const isJoining = (player: PlayerId) => this.#stages.get(question.zone)?.joining.has(player) === true;
+        if (this.#host) void answerOf(question, this.#host, isJoining).then((answer) => this.#send({ type: 'answer', ask, answer }));
         return;
       }
     }
@@ -208,11 +212,17 @@ export class WorldHost {
   #count(zone: ZoneId): void {
     const state = this.#stages.has(zone) ? this.#stateOf(zone) : undefined;
     if (!state) return;
-    this.#send({ type: 'census', zone, players: Object.keys(state.players), departing: Object.keys(state.departures) });
+    const joining = this.#stages.get(zone)?.joining.keys() ?? [];
+    this.#send({ type: 'census', zone, players: Object.keys(state.players), between: [...Object.keys(state.departures), ...joining] });
   }
 
   #enter({ handle, zone, player, name, session, n, isNew }: ToZoneHost & { type: 'enter' }): void {
+    const joining = this.#stages.get(zone)?.joining;
+    joining?.set(player, (joining.get(player) ?? 0) + 1);
     void this.#submit(zone, { type: 'JoinZone', player, name, session, isNew }).then((reply) => {
+      const left = (joining?.get(player) ?? 1) - 1;
+      if (left > 0) joining?.set(player, left);
+      else joining?.delete(player);
       const stage = this.#stages.get(zone);
       const state = this.#stateOf(zone);
       const joined = state?.players[player];

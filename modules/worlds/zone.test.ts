@@ -84,6 +84,26 @@ describe('a zone of the world', () => {
   });
 });
 
+test('fault 41: a player that has gone on is not made anew by a request that comes late or twice', () => {
+  const join: WorldCommand = { type: 'JoinZone', player: 'ann', name: 'Ann', session: 's1', isNew: true };
+  const player = walker();
+  const handover: Handover = { from: '0-0', to: '1-0', number: 1, floor: 1, origin: { ...here }, player };
+  const gone: WorldEvent[] = [
+    { type: 'PlayerDeparted', handover, n: 1, at: START },
+    { type: 'HandoverConfirmed', player: 'ann', to: '1-0', number: 1 },
+  ];
+  withAnn({}, ...gone)
+    .when(join)
+    .refused('NOT_HERE');
+  // Who was forgotten is new again; and so is a name that was new a minute ago, for a host never waits that long.
+  const asleep: WorldEvent = { type: 'PlayerFellAsleep', player: 'ann', reason: 'left', at: START, ended: { session: 's1', since: START } };
+  withAnn({}, asleep, { type: 'PlayerForgotten', player: 'ann' }).when(join).emitsTypes('PlayerJoined');
+  const later = walker({ id: 'bob', presence: { session: 's2', since: START + 61_000, n: 0 } });
+  withAnn({}, ...gone, { type: 'PlayerJoined', player: later })
+    .when(join)
+    .emitsTypes('PlayerJoined');
+});
+
 describe('a move', () => {
   test('goes as far as the time that passed allows', () => {
     const world = withAnn().at(START + 500);

@@ -62,6 +62,8 @@ const MONSTER_STEPS: readonly (readonly [dx: number, dy: number])[] = [
 const AWAKE_MAX = 2_000;
 /** Sleeping players a zone remembers; beyond it the one that has slept longest is forgotten. */
 const ASLEEP_MAX = 5_000;
+/** How long a request to make a player may be on its way: longer than a host that does not answer keeps its zones. */
+const NEWCOMER_MS = 60_000;
 /** Dead players, due items and sleepers are looked at this often. */
 const CARE_EVERY_TICKS = 10;
 
@@ -85,6 +87,8 @@ export interface World {
   sent: Record<ZoneId, number>;
   /** Handovers taken from each neighbour: all below `floor`, and those in `above`. */
   received: Record<ZoneId, { floor: number; above: number[] }>;
+  /** Players that were made here in the last minute, and when, epoch ms. Wherever they have gone since, a request to make them is an old one. */
+  newcomers: Record<PlayerId, number>;
 }
 
 type WorldContext = Context<WorldEvent>;
@@ -93,7 +97,7 @@ type Founded = World & { plan: WorldPlan };
 /** A zone of the world: what clients and operators ask is decided here, and nowhere else. */
 export const worldZone = defineZone<World, WorldCommand, WorldEvent>({
   kind: 'world',
-  version: 1,
+  version: 2,
   tickMs: WORLD_TICK_MS,
   create: (zone) => ({
     zone,
@@ -107,6 +111,7 @@ export const worldZone = defineZone<World, WorldCommand, WorldEvent>({
     departures: {},
     sent: {},
     received: {},
+    newcomers: {},
   }),
 
   decide(state, command, context) {
@@ -181,6 +186,7 @@ export const worldZone = defineZone<World, WorldCommand, WorldEvent>({
       case 'PlayerJoined':
         state.players[event.player.id] = structuredClone(event.player);
         state.awake++;
+        noteNewcomer(state.newcomers, event.player);
         return;
       case 'PlayerWoke': {
         const player = playerOf(state, event.player);
@@ -196,6 +202,7 @@ export const worldZone = defineZone<World, WorldCommand, WorldEvent>({
         return;
       case 'PlayerForgotten':
         delete state.players[event.player];
+        delete state.newcomers[event.player];
         return;
       case 'PlayerMoved': {
         const player = playerOf(state, event.player);
@@ -307,7 +314,19 @@ export const worldZone = defineZone<World, WorldCommand, WorldEvent>({
         return;
     }
   },
+
+  // Before version 2 a zone did not remember whom it had made.
+  upcast: (event) => event as WorldEvent,
+  upcastState: (state) => ({ ...(state as World), newcomers: {} }),
 });
+
+function noteNewcomer(newcomers: World['newcomers'], { id, presence }: Player): void {
+  for (const [other, at] of Object.entries(newcomers)) {
+    if (at >= presence.since - NEWCOMER_MS) break;
+    delete newcomers[other as PlayerId];
+  }
+  newcomers[id] = presence.since;
+}
 
 function refuse(context: WorldContext, code: WorldRefusal, detail: string): void {
   context.refuse(code, `${WORLD_REFUSALS[code].says} ${detail}`);
@@ -341,7 +360,8 @@ function join(state: Founded, command: WorldCommand & { type: 'JoinZone' }, cont
   if (state.departures[id]) return refuse(context, 'IN_TRANSIT', `Player ${id}, zone ${state.zone}.`);
   const known = state.players[id];
   if (known?.presence.session === session) return;
-  if (!known && !command.isNew) return refuse(context, 'NOT_HERE', `Player ${id}, zone ${state.zone}.`);
+  if (!known && (!command.isNew || state.newcomers[id] !== undefined))
+    return refuse(context, 'NOT_HERE', `Player ${id}, zone ${state.zone}.`);
   if (!(known && known.presence.session !== '') && state.awake >= AWAKE_MAX)
     return refuse(context, 'ZONE_FULL', `${state.awake} are in zone ${state.zone}.`);
   if (known) {

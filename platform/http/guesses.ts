@@ -54,7 +54,7 @@ export function limitGuesses(identify: Identify, now: () => number): Identify {
     try {
       const found = identify(caller);
       if (!(found instanceof Promise)) {
-        valid.add(credential);
+        if (!wasValid) valid.add(credential);
         return found;
       }
       return found.then(
@@ -94,11 +94,14 @@ class RecentlyValid {
   }
 
   has(credential: string): boolean {
-    return this.#young.has(credential) || this.#old.has(credential);
+    if (this.#young.has(credential)) return true;
+    if (!this.#old.has(credential)) return false;
+    // Asked for again: it is remembered as long as if it were new, for it is deleted if it turns out not to be valid any more.
+    this.add(credential);
+    return true;
   }
 
   add(credential: string): void {
-    if (this.#young.has(credential)) return;
     const now = this.#now();
     if (this.#young.size >= VALID_LATELY_MAX || now - this.#changedAt > VALID_LATELY_MS) {
       this.#old = this.#young;

@@ -6,6 +6,9 @@ const ABSOLUTE_FORM = /^https?:\/\/([^/?#]*)([^#]*)$/i;
 /** A host as RFC 3986, section 3.2.2, has it, and a port. */
 const HOST = /^(?:\[[\da-f:.]+\]|[\w.~!$&'()*+,;=%-]+)(?::\d{0,5})?$/i;
 
+/** The last Host field that was found to be one: most requests of a server have the same. */
+let validHost: string | undefined;
+
 /**
  * The target of a request in origin-form, which is the only form that anything behind this looks at (RFC 9112, section 3.2). A request in absolute-form
  * gets the host of its target, whatever its Host field says (section 3.2.2). Any other target is returned as it is, for `requestHeadProblem` to refuse.
@@ -38,7 +41,11 @@ export function requestHeadProblem({
     if (name?.length === 4 && name.toLowerCase() === 'host' && ++hosts > 1)
       return new ApiProblem('BAD_REQUEST', 'The request has more than one Host field.', 'Send exactly one.');
   }
-  if (host === undefined || HOST.test(host)) return null;
+  if (host === undefined || host === validHost) return null;
+  if (HOST.test(host)) {
+    validHost = host;
+    return null;
+  }
   return new ApiProblem(
     'BAD_REQUEST',
     `The Host "${host.slice(0, 200)}" is not a host name or address.`,

@@ -100,11 +100,9 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   const { limiter } = options;
   const headers = answerHeaders(options.console, options.tls !== undefined);
   const app: FastifyInstance = fastify({
-    loggerInstance: options.logger,
+    loggerInstance: oneForAllRequests(options.logger),
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: ({ headers }) => traceOf(headers),
-    // One for each request costs more than a small answer; lines that are written name their trace themselves.
-    childLoggerFactory: (logger) => logger,
     trustProxy: options.trustedProxies.length > 0 ? [...options.trustedProxies] : false,
     bodyLimit: BODY_BYTES_MAX,
     ...(options.tls && { https: tlsOptions(options.tls) as never }),
@@ -136,7 +134,10 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   answerWithProblems(app);
   const guard = guardRoutes(app, options, [headers, shareWithSites(app, options), requireSoundRequests(app)]);
   const { identify } = guard;
-  // Only routes whose answers may be long say that they want it.
+  // Only routes whose answers may be long say that they want it; the others are not asked for it with each request either.
+  app.addHook('onRoute', (route) => {
+    route.compress ??= false;
+  });
   await app.register(compress, { global: false, ...COMPRESSION });
   await serveDocuments(app, options.document);
   app.get('/metrics', { config: { access: 'platform:read' } }, async (_request, reply) => {
@@ -187,6 +188,12 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
       await app.close();
     },
   };
+}
+
+/** A logger that is its own child: one for each request costs more than a small answer, and lines that are written name their trace themselves. */
+function oneForAllRequests(logger: FastifyBaseLogger): FastifyBaseLogger {
+  const one: FastifyBaseLogger = Object.create(logger, { child: { value: () => one } });
+  return one;
 }
 
 /** The OpenAPI document, its page, and what the types of problems stand for. */

@@ -1,4 +1,4 @@
-import { randomFillSync } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 
 /** `traceparent` of W3C Trace Context: version, trace, span, flags. All zeros stand for nothing. */
@@ -17,15 +17,19 @@ export function traceparentOf(trace: string): string {
   return `00-${trace}-${randomHex(SPAN_BYTES)}-01`;
 }
 
-/** Asked for some hundred at a time: each call into the system’s generator costs as much as a small answer. */
-const pool = Buffer.alloc(8_192);
-let taken = pool.length;
+/** Made for some hundred at a time: each call into the system’s generator costs as much as a small answer. */
+const POOL_BYTES = 8_192;
+let digits = '';
+let taken = 0;
 
 function randomHex(bytes: number): string {
-  if (taken + bytes > pool.length) {
-    randomFillSync(pool);
+  const end = taken + bytes * 2;
+  if (end > digits.length) {
+    digits = randomBytes(POOL_BYTES).toString('hex');
     taken = 0;
+    return randomHex(bytes);
   }
-  taken += bytes;
-  return pool.toString('hex', taken - bytes, taken);
+  const hex = digits.slice(taken, end);
+  taken = end;
+  return hex;
 }

@@ -1,5 +1,5 @@
 import type { Cluster } from './cluster.ts';
-import type { SimulatedPlayer } from './player.ts';
+import { type SimulatedPlayer, sayHello } from './player.ts';
 import { noTrouble, type Trouble } from './services.ts';
 
 /** What happens to the world, and what ends it, if something has to. */
@@ -166,6 +166,14 @@ export const FAULTS = {
   },
   'connection-drop': (_cluster, players) => {
     for (const player of players) if (_cluster.scheduler.chance(0.4)) player.drop();
+    return null;
+  },
+  // Two devices of one player, which both say hello and join; of one that is new, too.
+  'two-connections': ({ scheduler, gateway: first, server }, players) => {
+    for (const player of players) if (scheduler.chance(0.4)) player.rival();
+    const newcomer = `newcomer-${Math.round(scheduler.now)}`;
+    const door = { gateway: () => (server.isUp ? first : null), server };
+    for (const at of [0, scheduler.between(0, 40)]) scheduler.at(scheduler.now + at, () => sayHello(newcomer, scheduler, door));
     return null;
   },
 } as const satisfies Record<string, Fault>;

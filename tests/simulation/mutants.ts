@@ -155,4 +155,11 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     to: '  if (!rest) return batch;\n',
     violates: either(RECORD, TWICE, TABLE, REPLAY),
   },
+  'another connection of a newcomer is sent to another zone': {
+    file: 'modules/worlds/gateway.ts',
+    from: '    this.#directory.sent(session.player, zone);\n',
+    to: '',
+    violates: TWICE,
+    faults: ['two-connections', 'network-bad'],
+  },
 };

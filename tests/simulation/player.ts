@@ -43,7 +43,7 @@ export class SimulatedPlayer {
   readonly #scheduler: Scheduler;
   readonly #door: Door;
   #wire: Wire | null = null;
-  #say: (bytes: Uint8Array) => void = () => {};
+  #send: (frame: ClientFrame) => void = () => {};
   #resume: string | null = null;
   #isIn = false;
   /** Whether its session has been in a zone: then it will be again without asking. */
@@ -71,28 +71,26 @@ export class SimulatedPlayer {
     this.#wire?.break();
   }
 
+  /** Another connection of the same player says hello and joins, and stays until it is replaced. */
+  rival(): void {
+    sayHello(this.id, this.#scheduler, this.#door);
+  }
+
   #connect(): void {
     const gateway = this.#door.gateway();
     const again = () => this.#scheduler.at(this.#scheduler.now + this.#scheduler.between(50, 800), () => this.#connect());
     if (!gateway || !this.#door.server.isUp) return void again();
-    const splitter = new FrameSplitter(SERVER_FRAME_BYTES_MAX);
-    const wire = new Wire(this.#scheduler, () => {
-      this.#wire = null;
-      this.#isIn = false;
-      again();
-      this.#door.server.after(this.#scheduler.between(0, 500), () => connection?.closed());
-    });
-    const connection = gateway.connect({
-      send: (frame) => {
-        const bytes = Uint8Array.from(frame);
-        wire.carry('back', null, () => splitter.push(bytes, (body) => this.#take(unpackr.unpack(body) as ServerFrame)));
+    const { wire, say } = open(
+      { gateway, scheduler: this.#scheduler, door: this.#door },
+      (frame) => this.#take(frame),
+      () => {
+        this.#wire = null;
+        this.#isIn = false;
+        again();
       },
-      backlog: () => 0,
-      end: () => wire.carry('back', null, () => wire.break()),
-      remote: '10.0.0.1',
-    });
+    );
     this.#wire = wire;
-    this.#say = (bytes) => wire.carry('there', this.#door.server, () => connection?.receive(bytes));
+    this.#send = say;
     if (this.#resume === null) this.#send({ t: 'hello', v: WORLD_PROTOCOL, token: this.id });
     else this.#send({ t: 'hello', v: WORLD_PROTOCOL, resume: this.#resume, last: 0 });
   }
@@ -199,12 +197,51 @@ export class SimulatedPlayer {
     this.#underWay.set(frame.n, { frame, at: this.#scheduler.now });
     this.#send(frame);
   }
+}
 
-  #send(frame: ClientFrame): void {
-    const body = packr.pack(frame);
-    const bytes = Buffer.allocUnsafe(LENGTH_BYTES + body.length);
-    writeLength(bytes, body.length);
-    body.copy(bytes, LENGTH_BYTES);
-    this.#say(bytes);
-  }
+function bytesOf(frame: ClientFrame): Buffer {
+  const body = packr.pack(frame);
+  const bytes = Buffer.allocUnsafe(LENGTH_BYTES + body.length);
+  writeLength(bytes, body.length);
+  body.copy(bytes, LENGTH_BYTES);
+  return bytes;
+}
+
+/** A connection of a player that says hello and joins, and nothing else. */
+export function sayHello(player: string, scheduler: Scheduler, door: Door): void {
+  const gateway = door.gateway();
+  if (!gateway || !door.server.isUp) return;
+  const { say } = open(
+    { gateway, scheduler, door },
+    (frame) => frame.t === 'welcome' && say({ t: 'join', n: 1 }),
+    () => {},
+  );
+  say({ t: 'hello', v: WORLD_PROTOCOL, token: player });
+}
+
+/** Connects to a gateway. */
+function open(
+  { gateway, scheduler, door }: { gateway: Gateway; scheduler: Scheduler; door: Door },
+  onFrame: (frame: ServerFrame) => void,
+  onBroken: () => void,
+): { wire: Wire; say: (frame: ClientFrame) => void } {
+  const splitter = new FrameSplitter(SERVER_FRAME_BYTES_MAX);
+  const wire = new Wire(scheduler, () => {
+    onBroken();
+    door.server.after(scheduler.between(0, 500), () => connection?.closed());
+  });
+  const connection = gateway.connect({
+    send: (frame) => {
+      const bytes = Uint8Array.from(frame);
+      wire.carry('back', null, () => splitter.push(bytes, (body) => onFrame(unpackr.unpack(body) as ServerFrame)));
+    },
+    backlog: () => 0,
+    end: () => wire.carry('back', null, () => wire.break()),
+    remote: '10.0.0.1',
+  });
+  const say = (frame: ClientFrame) => {
+    const bytes = bytesOf(frame);
+    wire.carry('there', door.server, () => connection?.receive(bytes));
+  };
+  return { wire, say };
 }

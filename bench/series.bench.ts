@@ -71,7 +71,7 @@ await inFolder(async (folder) => {
         for (let start = 0; start < ROWS; start += BATCH)
           await store.write(
             { trades: [], candles: rows.slice(start, start + BATCH), readings: [] },
-            { group: 'bench', upTo: [{ partition: 0, next: start }] },
+            { group: 'bench', read: [{ partition: 0, from: start, next: start + BATCH }] },
           );
       });
       await store.close();

@@ -14,7 +14,7 @@ export function seriesProjection(series: SeriesStore): Projection {
     apply: async (batches, read) => {
       const rows = { trades: [] as TradeRow[], candles: [] as CandleRow[], readings: [] as ReadingRow[] };
       for (const batch of batches) addRows(batch, rows);
-      await series.write(rows, read.length > 0 ? { group: GROUP, upTo: read } : null);
+      await series.write(rows, read.length > 0 ? { group: GROUP, read } : null);
     },
   };
 }

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { sql } from 'drizzle-orm';
 import pg from 'pg';
+import { OffsetsChanged, type ReadRange } from '../offsets.ts';
 import { connectDatabase, type Database, migrateDatabase } from './database.ts';
 import { serveEmbedded } from './embedded.ts';
 import { marksOf, offsetsOf, saveMarks, saveOffsets } from './progress.ts';
@@ -136,11 +137,22 @@ for (const engine of ENGINES)
     });
 
     test('keeps how far a group has read', async () => {
+      const save = (...read: ReadRange[]) => database.drizzle.transaction((transaction) => saveOffsets(transaction, 'g', read));
       await database.drizzle.transaction(async (transaction) => {
-        await saveOffsets(transaction, 'g', [{ partition: 3, next: 2 ** 40 }]);
+        await saveOffsets(transaction, 'g', [{ partition: 3, from: 0, next: 2 ** 40 }]);
         await saveMarks(transaction, 'g', new Map([['zone', 2 ** 41]]));
       });
-      assert.deepEqual([...(await offsetsOf(database, 'g'))], [[3, 2 ** 40]]);
+      const stored = [[3, 2 ** 40]];
+      assert.deepEqual([...(await offsetsOf(database, 'g'))], stored);
+      // Fault 42: what does not continue what is stored is not written, nor is anything else with it.
+      for (const wrong of [0, 2 ** 40 - 1, 2 ** 40 + 1])
+        await assert.rejects(save({ partition: 1, from: 0, next: 5 }, { partition: 3, from: wrong, next: 2 ** 42 }), OffsetsChanged);
+      assert.deepEqual([...(await offsetsOf(database, 'g'))], stored);
+      await save({ partition: 1, from: 0, next: 5 }, { partition: 3, from: 2 ** 40, next: 2 ** 40 + 1 });
+      assert.deepEqual([...(await offsetsOf(database, 'g'))].sort(), [
+        [1, 5],
+        [3, 2 ** 40 + 1],
+      ]);
       assert.deepEqual([...(await marksOf(database, 'g'))], [['zone', 2 ** 41]]);
     });
   });

@@ -1,5 +1,6 @@
 import { eq, sql } from 'drizzle-orm';
 import { bigint, integer, pgTable, primaryKey, text } from 'drizzle-orm/pg-core';
+import { OffsetsChanged, type ReadRange } from '../offsets.ts';
 import type { Database, Transaction } from './database.ts';
 
 /** How far each consumer group has read each partition of the log. */
@@ -34,16 +35,23 @@ export async function marksOf({ drizzle }: Database, group: string): Promise<Map
   return new Map(rows.map(({ zone, seq }) => [zone, seq]));
 }
 
-export async function saveOffsets(
-  transaction: Transaction,
-  group: string,
-  read: readonly { readonly partition: number; readonly next: number }[],
-): Promise<void> {
+/** @throws OffsetsChanged when a partition is not read up to where its range begins */
+export async function saveOffsets(transaction: Transaction, group: string, read: readonly ReadRange[]): Promise<void> {
   if (read.length === 0) return;
-  await transaction
-    .insert(projectionOffsets)
-    .values(read.map(({ partition, next }) => ({ group, partition, next })))
-    .onConflictDoUpdate({ target: [projectionOffsets.group, projectionOffsets.partition], set: { next: sql`excluded.next_offset` } });
+  const begun = read.filter(({ from }) => from === 0);
+  if (begun.length > 0)
+    await transaction
+      .insert(projectionOffsets)
+      .values(begun.map(({ partition }) => ({ group, partition, next: 0 })))
+      .onConflictDoNothing();
+  const columnOf = (of: (range: ReadRange) => number) => sql.param(read.map(of));
+  const { rows } = await transaction.execute(sql`
+    update projection_offsets as stored set next_offset = read.next
+    from unnest(${columnOf(({ partition }) => partition)}::integer[], ${columnOf(({ from }) => from)}::bigint[], ${columnOf(({ next }) => next)}::bigint[])
+      as read (log_partition, first, next)
+    where stored.consumer_group = ${group} and stored.log_partition = read.log_partition and stored.next_offset = read.first
+    returning stored.log_partition`);
+  if (rows.length !== read.length) throw new OffsetsChanged(group);
 }
 
 export async function saveMarks(transaction: Transaction, group: string, marks: ReadonlyMap<string, number>): Promise<void> {

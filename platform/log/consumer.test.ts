@@ -4,9 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import type { EventBatch } from '@millrace/kernel';
+import { ManualClock } from '@millrace/kernel/testing';
 import { systemClock } from '../clock.ts';
+import { type ReadRange, requireOffsets } from '../offsets.ts';
 import { until } from '../testing/until.ts';
-import { CannotApply, ConsumerGroup, type Projection, type ReadUpTo } from './consumer.ts';
+import { CannotApply, ConsumerGroup, type Projection } from './consumer.ts';
 import type { EventLog } from './event-log.ts';
 import { openLmdbLog } from './lmdb-log.ts';
 
@@ -23,9 +25,10 @@ class Table implements Projection {
     return new Map(this.stored);
   }
 
-  async apply(batches: readonly EventBatch[], read: readonly ReadUpTo[]): Promise<void> {
+  async apply(batches: readonly EventBatch[], read: readonly ReadRange[]): Promise<void> {
     const failure = this.failures.shift();
     if (failure) throw failure;
+    requireOffsets(this.name, this.stored, read);
     const bad = batches.find(({ zone }) => zone === this.poison);
     if (bad) throw new CannotApply(bad, 'it is poison');
     for (const { zone, firstSeq, events } of batches) for (const [index] of events.entries()) this.rows.push(`${zone} ${firstSeq + index}`);
@@ -42,6 +45,21 @@ const one = (zone: string, seq: number): EventBatch => ({
   events: [{ type: 'Counted' }],
   metas: null,
 });
+
+/** Lets time pass until something is so. */
+async function passing(clock: ManualClock, isSo: () => boolean, work?: Promise<unknown>): Promise<void> {
+  let isDone = work === undefined;
+  void work?.then(() => {
+    isDone = true;
+  });
+  for (const deadline = performance.now() + 10_000; !isSo() || !isDone; ) {
+    assert.ok(performance.now() < deadline, 'in time');
+    await clock.advance(100);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+const caughtUp = (clock: ManualClock, consumer: ConsumerGroup) => passing(clock, () => true, consumer.caughtUp());
 
 describe('a consumer group', () => {
   let folder: string;
@@ -101,6 +119,45 @@ describe('a consumer group', () => {
       ends.map((_end, partition) => choosy.stored.get(partition) ?? 0),
       ends,
     );
+  });
+
+  for (const what of ['an older copy of it', 'an empty one'])
+    test(`fault 42: a store in whose place is ${what} gets again what it lacks, with or without anything new`, async () => {
+      const told: string[] = [];
+      const clock = new ManualClock();
+      const consumer = new ConsumerGroup(log, table, clock, (message) => told.push(message));
+      await consumer.start();
+      for (let seq = 1; seq <= 5; seq++) await log.append([one('zone/a', seq)]);
+      await caughtUp(clock, consumer);
+      const older = what === 'an empty one' ? { rows: [], stored: new Map() } : structuredClone({ rows: table.rows, stored: table.stored });
+      for (let seq = 6; seq <= 9; seq++) await log.append([one('zone/a', seq)]);
+      await caughtUp(clock, consumer);
+      Object.assign(table, structuredClone(older));
+      const rows = Array.from({ length: 9 }, (_none, index) => `zone/a ${index + 1}`);
+      await passing(clock, () => table.rows.length === 9);
+      assert.deepEqual(table.rows, rows, 'nothing new had to come');
+      Object.assign(table, structuredClone(older));
+      await log.append([one('zone/a', 10)]);
+      await caughtUp(clock, consumer);
+      assert.deepEqual(table.rows, [...rows, 'zone/a 10']);
+      assert.match(told[0] ?? '', /has lost partition \d+ from offset \d+ to \d+; it is read again/);
+      assert.equal(consumer.figures().lag, 0);
+      await passing(clock, () => true, consumer.stop());
+    });
+
+  test('fault 42: a write that went through without an answer is not written again', async () => {
+    const apply = table.apply.bind(table);
+    let answers = 0;
+    table.apply = async (batches, read) => {
+      await apply(batches, read);
+      if (++answers === 1) throw new Error('the connection was cut');
+    };
+    await log.append([one('zone/a', 1)]);
+    const consumer = new ConsumerGroup(log, table, systemClock);
+    await consumer.start();
+    await consumer.caughtUp();
+    await consumer.stop();
+    assert.deepEqual(table.rows, ['zone/a 1']);
   });
 
   test('says what is wrong in the words it is given, and nothing of what was being written', async () => {

@@ -1,4 +1,5 @@
 import { type Clock, type EventBatch, messageOf, within, type ZoneAddress } from '@millrace/kernel';
+import { OffsetsChanged, type ReadRange } from '../offsets.ts';
 import { type ConsumerGap, type EventLog, type LoggedBatch, OffsetOutOfRange } from './event-log.ts';
 
 /** Events read in one go, of all partitions together: large enough for columnar writes, small enough to keep the loop responsive. */
@@ -7,14 +8,16 @@ const READ_EVENTS_MAX = 8_192;
 const GATHER_MS = 100;
 /** A read without an answer for so long is tried again. */
 const READ_MS_MAX = 10_000;
+/** How often a store is asked how far it is: one that lost its newest writes in a crash gets them again, also when nothing new comes. */
+const CHECK_EVERY_MS = 2_000;
 const RETRY_FIRST_MS = 50;
 const RETRY_MOST_MS = 5_000;
 /** How often the table is told how far the log was read when there was nothing in it for the table, and the log how far the table is. */
 const NOTED_EVERY_MS = 1_000;
 
 /**
- * A table kept up to date from the log. It stores the offsets it has reached in the same transaction as what it writes,
- * so a crash repeats nothing and skips nothing.
+ * A table kept up to date from the log. It stores the offsets it has reached in the same transaction as what it writes, and writes only what
+ * continues them: so a crash of either side repeats nothing and skips nothing, whatever a store loses.
  */
 export interface Projection {
   /** Name of the consumer group. */
@@ -31,15 +34,10 @@ export interface Projection {
   /**
    * Writes what the batches say and how far the partitions are read now, both or neither. Of one partition they come in its order.
    * @param read nothing when a dead letter is tried again
-   * @throws CannotApply when one batch can never be taken; any other error means “try again later”
+   * @throws OffsetsChanged when a partition is not read up to where its range begins; CannotApply when one batch can never be taken; any other
+   *   error means “try again later”
    */
-  apply(batches: readonly EventBatch[], read: readonly ReadUpTo[]): Promise<void>;
-}
-
-/** That a partition is read up to an offset. */
-export interface ReadUpTo {
-  readonly partition: number;
-  readonly next: number;
+  apply(batches: readonly EventBatch[], read: readonly ReadRange[]): Promise<void>;
 }
 
 /** A batch that will fail however often it is tried: it goes to the dead letters. */
@@ -75,11 +73,16 @@ export class ConsumerGroup {
   readonly #onTrouble: (message: string) => void;
   readonly #reasonOf: (error: unknown) => string;
   #offsets: number[] = [];
+  /** What the store says; behind `#offsets` where there was nothing for it. */
+  #stored: number[] = [];
   /** The partition that is read first the next time. */
   #first = 0;
   #applied = 0;
   #deadLetters = 0;
   #trouble: string | null = null;
+  /** That the store could not be asked how far it is. */
+  #checkTrouble: string | null = null;
+  #checkedAt = 0;
   #running: Promise<void> | null = null;
   #stopped = false;
   #wake: (() => void) | null = null;
@@ -110,9 +113,12 @@ export class ConsumerGroup {
 
   async start(): Promise<void> {
     this.#stopped = false;
-    const known = await this.#projection.offsets();
-    this.#offsets = Array.from({ length: this.#log.partitions }, (_none, partition) => known.get(partition) ?? 0);
+    const stored = await this.#storedOffsets();
+    this.#offsets = [...stored];
+    this.#stored = stored;
+    this.#skipped.clear();
     this.#overtaken.clear();
+    this.#checkedAt = this.#clock.elapsed();
     // From now on retention waits for it, also while it does not run. A log that cannot be written now is told later.
     await this.#log.consumers
       .note(this.#projection.name, this.#offsets)
@@ -142,10 +148,9 @@ export class ConsumerGroup {
       await this.#log.consumers.recordGap(this.#projection.name, gap);
       this.#onTrouble(`${this.#projection.name} goes on without offsets ${gap.from} to ${gap.to - 1} of partition ${gap.partition}`);
     }
-    await this.#projection.apply(
-      [],
-      gaps.map(({ partition, to }) => ({ partition, next: to })),
-    );
+    const read = gaps.map(({ partition, to }) => this.#rangeTo(partition, to));
+    await this.#projection.apply([], read);
+    this.#noteStored(read);
     for (const { partition, to } of gaps) {
       this.#offsets[partition] = to;
       this.#overtaken.delete(partition);
@@ -184,7 +189,7 @@ export class ConsumerGroup {
       lag,
       applied: this.#applied,
       deadLetters: this.#deadLetters,
-      trouble: this.#trouble,
+      trouble: this.#trouble ?? this.#checkTrouble,
       offsets: [...this.#offsets],
       overtaken: [...this.#overtaken.values()],
       gaps: this.#log.consumers.gaps(this.#projection.name),
@@ -204,10 +209,18 @@ export class ConsumerGroup {
         });
       }
       this.#tellWhoWaits();
-      if (events === 0) await woken;
+      if (this.#clock.elapsed() - this.#checkedAt >= CHECK_EVERY_MS) await this.#check();
+      else if (events === 0) await this.#idle(woken);
       if (events < READ_EVENTS_MAX / 2) await this.#gather();
     }
     for (const { resolve } of this.#awaiting) resolve();
+  }
+
+  /** Until something has come, or it is time to ask the store again. */
+  async #idle(woken: Promise<void>): Promise<void> {
+    const cancel = this.#clock.after(CHECK_EVERY_MS, () => this.#wake?.());
+    await woken;
+    cancel();
   }
 
   /** Nothing to do for a moment, unless someone is waiting for what there is. */
@@ -237,7 +250,7 @@ export class ConsumerGroup {
   /** @returns events that it has gone on by */
   async #readOnce(): Promise<number> {
     const found: LoggedBatch[] = [];
-    const read: ReadUpTo[] = [];
+    const read: ReadRange[] = [];
     let events = 0;
     if (this.#overtaken.size > 0) return 0;
     for (let turn = 0; turn < this.#log.partitions && events < READ_EVENTS_MAX && !this.#stopped; turn++) {
@@ -251,20 +264,61 @@ export class ConsumerGroup {
       const wanted = this.#projection.wants ? batches.filter(({ batch }) => this.#projection.wants?.(batch.zone)) : batches;
       if (wanted.length > 0) {
         for (const batch of wanted) found.push(batch);
-        read.push({ partition, next });
+        read.push(this.#rangeTo(partition, next));
       } else {
         this.#skipped.set(partition, next);
         this.#goneOn(partition, next);
       }
     }
     if (read.length === 0) return events;
-    await this.#applyAll(found, read);
-    if (this.#stopped) return 0;
-    for (const { partition, next } of read) {
-      this.#skipped.delete(partition);
-      this.#goneOn(partition, next);
-    }
+    if (!(await this.#applyAll(found, read))) return 0;
+    this.#noteStored(read);
+    for (const { partition, next } of read) this.#goneOn(partition, next);
     return events;
+  }
+
+  #rangeTo(partition: number, next: number): ReadRange {
+    return { partition, from: this.#stored[partition] ?? 0, next };
+  }
+
+  #noteStored(read: readonly ReadRange[]): void {
+    for (const { partition, next } of read) {
+      this.#stored[partition] = next;
+      if ((this.#skipped.get(partition) ?? 0) <= next) this.#skipped.delete(partition);
+    }
+  }
+
+  async #storedOffsets(): Promise<number[]> {
+    const known = await within(this.#clock, READ_MS_MAX, `the store of ${this.#projection.name}`, this.#projection.offsets());
+    return Array.from({ length: this.#log.partitions }, (_none, partition) => known.get(partition) ?? 0);
+  }
+
+  /** Whether the store is where it was left. If not, what it lacks is read again. */
+  async #check(): Promise<void> {
+    try {
+      await this.#goOnFromStored();
+      this.#checkTrouble = null;
+    } catch (error) {
+      this.#checkTrouble = this.#reasonOf(error);
+    }
+    this.#checkedAt = this.#clock.elapsed();
+  }
+
+  async #goOnFromStored(): Promise<void> {
+    const stored = await this.#storedOffsets();
+    for (const [partition, next] of stored.entries()) {
+      const believed = this.#stored[partition] ?? 0;
+      if (next === believed) continue;
+      this.#onTrouble(
+        next < believed
+          ? `the store of ${this.#projection.name} has lost partition ${partition} from offset ${next} to ${believed - 1}; it is read again`
+          : `the store of ${this.#projection.name} has partition ${partition} up to offset ${next - 1}, not ${believed - 1}`,
+      );
+      this.#stored[partition] = next;
+      this.#offsets[partition] = next;
+      this.#skipped.delete(partition);
+      this.#overtaken.delete(partition);
+    }
   }
 
   #goneOn(partition: number, next: number): void {
@@ -318,12 +372,13 @@ export class ConsumerGroup {
   }
 
   async #tellSkipped(): Promise<void> {
-    const skipped = [...this.#skipped].map(([partition, next]) => ({ partition, next }));
+    const skipped = [...this.#skipped].map(([partition, next]) => this.#rangeTo(partition, next));
     await this.#projection.apply([], skipped);
-    for (const { partition, next } of skipped) if (this.#skipped.get(partition) === next) this.#skipped.delete(partition);
+    this.#noteStored(skipped);
   }
 
-  async #applyAll(found: readonly LoggedBatch[], read: readonly ReadUpTo[]): Promise<void> {
+  /** Whether it is written; not when the group is stopped before that, or the store is not where it was left. */
+  async #applyAll(found: readonly LoggedBatch[], read: readonly ReadRange[]): Promise<boolean> {
     let left = found;
     for (let waitMs = RETRY_FIRST_MS; !this.#stopped; ) {
       try {
@@ -332,8 +387,9 @@ export class ConsumerGroup {
           read,
         );
         this.#trouble = null;
-        return;
+        return true;
       } catch (error) {
+        if (error instanceof OffsetsChanged && (await this.#isMoved())) return false;
         const dead = error instanceof CannotApply ? left.find(({ batch }) => batch === error.batch) : undefined;
         if (dead) {
           await this.#bury(dead, messageOf(error));
@@ -345,6 +401,13 @@ export class ConsumerGroup {
         waitMs = Math.min(waitMs * 2, RETRY_MOST_MS);
       }
     }
+    return false;
+  }
+
+  /** Whether it was found out how far the store is; otherwise the write is tried again, and refused again. */
+  async #isMoved(): Promise<boolean> {
+    await this.#check();
+    return this.#checkTrouble === null;
   }
 
   async #bury({ partition, offset, batch }: LoggedBatch, reason: string): Promise<void> {

@@ -1,4 +1,5 @@
-export { CannotApply, type ConsumerFigures, ConsumerGroup, type Projection, type ReadUpTo } from './consumer.ts';
+export { type ReadRange, requireOffsets } from '../offsets.ts';
+export { CannotApply, type ConsumerFigures, ConsumerGroup, type Projection } from './consumer.ts';
 export { envelopesOf } from './envelopes.ts';
 export {
   type ConsumerGap,

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { EventBatch, Reply, ZoneHost } from '@millrace/kernel';
 import { newHost, type Turnstile, turnstile } from '@millrace/kernel/testing';
-import { CannotApply, type ReadUpTo } from './consumer.ts';
+import type { ReadRange } from '../offsets.ts';
+import { CannotApply } from './consumer.ts';
 import { reactorProjection } from './reactor-projection.ts';
 
 const entered = (seq: number, people: number): EventBatch => ({
@@ -27,7 +28,7 @@ const usher = {
 /** A hall on a real host, reached through a host that gives the `replies` first. */
 function hall(replies: Reply[] = []) {
   const parts = newHost([turnstile]);
-  const saved: ReadUpTo[] = [];
+  const saved: ReadRange[] = [];
   const host: Pick<ZoneHost, 'open' | 'submit'> = {
     open: (zone) => parts.host.open(zone),
     submit: async (zone, command, options) => {
@@ -53,7 +54,7 @@ function hall(replies: Reply[] = []) {
 for (const code of ['BUSY', 'ZONE_STOPPED', 'LOG_UNAVAILABLE', 'OUTCOME_UNKNOWN'])
   test(`fault 15: a command that is answered ${code} is sent again, and the offset waits for it`, async () => {
     const { projection, saved, people } = hall([{ ok: false, code, message: '' }]);
-    const read = [{ partition: 0, next: 1 }];
+    const read = [{ partition: 0, from: 0, next: 1 }];
     await assert.rejects(projection.apply([entered(1, 4)], read), new RegExp(code));
     assert.deepEqual(saved, []);
     await projection.apply([entered(1, 4)], read);
@@ -69,7 +70,7 @@ test('fault 15: an event that is delivered again has one effect', async () => {
 
 test('fault 15: what a zone’s own rule refuses is done, and told', async () => {
   const { projection, saved, refusals } = hall();
-  await projection.apply([entered(1, 400)], [{ partition: 0, next: 1 }]);
+  await projection.apply([entered(1, 400)], [{ partition: 0, from: 0, next: 1 }]);
   assert.deepEqual(refusals, ['FULL']);
   assert.equal(saved.length, 1);
 });

@@ -1,5 +1,6 @@
 import { type CommandMeta, type EventBatch, KERNEL_REFUSALS, type Reply, type ZoneAddress, type ZoneHost } from '@millrace/kernel';
-import { CannotApply, type Projection, type ReadUpTo } from './consumer.ts';
+import type { ReadRange } from '../offsets.ts';
+import { CannotApply, type Projection } from './consumer.ts';
 import { eventId } from './envelopes.ts';
 
 /** A command that an event leads to. */
@@ -26,7 +27,8 @@ export interface ReactorParts<Event extends { type: string }> {
   /** Owns the zones that the commands are for. */
   readonly host: Pick<ZoneHost, 'open' | 'submit'>;
   offsets(): Promise<ReadonlyMap<number, number>>;
-  saveOffsets(read: readonly ReadUpTo[]): Promise<void>;
+  /** @throws OffsetsChanged when a partition is not read up to where its range begins */
+  saveOffsets(read: readonly ReadRange[]): Promise<void>;
   /** A zone’s own rule refused the command: nothing to retry, and perhaps something to know. */
   readonly onRefused?: (to: ZoneAddress, refusal: Reply & { ok: false }) => void;
 }

@@ -117,7 +117,7 @@ describe('the series store', () => {
     ));
 
   test('commits rows and offset together, and has both after it was opened again', async () => {
-    await store.write(rows({ trades: [trade(BTC, 1, 1_000, '1')] }), { group: 'g', upTo: [{ partition: 2, next: 17 }] });
+    await store.write(rows({ trades: [trade(BTC, 1, 1_000, '1')] }), { group: 'g', read: [{ partition: 2, from: 0, next: 17 }] });
     await store.close();
     store = await open();
     assert.deepEqual([...(await store.offsets('g'))], [[2, 17]]);

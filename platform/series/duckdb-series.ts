@@ -11,6 +11,7 @@ import {
   VARCHAR,
 } from '@duckdb/node-api';
 import type { CandleOrigin, Side } from '@millrace/contracts';
+import { requireOffsets } from '../offsets.ts';
 import { Archive, type ArchivedTable } from './archive.ts';
 import { appendRows, type Column } from './columns.ts';
 import type {
@@ -177,9 +178,8 @@ class DuckDbSeries implements SeriesStore {
     });
   }
 
-  async offsets(group: string): Promise<ReadonlyMap<number, number>> {
-    const result = await this.#reader.runAndReadAll('SELECT part, next FROM read_up_to WHERE reader = $1', [group]);
-    return new Map(result.getRows().map(([partition, next]) => [Number(partition), Number(next)]));
+  offsets(group: string): Promise<ReadonlyMap<number, number>> {
+    return offsetsIn(this.#reader, group);
   }
 
   async candles(query: CandleQuery): Promise<CandleColumns> {
@@ -325,10 +325,11 @@ class DuckDbSeries implements SeriesStore {
     }
   }
 
-  async #saveOffsets({ group, upTo }: SeriesReader): Promise<void> {
-    if (upTo.length === 0) return;
-    const places = upTo.map((_one, index) => `($1, $${index * 2 + 2}, $${index * 2 + 3})`);
-    const values = upTo.flatMap(({ partition, next }) => [partition, next]);
+  async #saveOffsets({ group, read }: SeriesReader): Promise<void> {
+    if (read.length === 0) return;
+    requireOffsets(group, await offsetsIn(this.#writer, group), read);
+    const places = read.map((_one, index) => `($1, $${index * 2 + 2}, $${index * 2 + 3})`);
+    const values = read.flatMap(({ partition, next }) => [partition, next]);
     await this.#writer.run(`INSERT OR REPLACE INTO read_up_to VALUES ${places.join(', ')}`, [group, ...values]);
   }
 
@@ -343,6 +344,11 @@ class DuckDbSeries implements SeriesStore {
     this.#writing = done.catch(() => {});
     return done;
   }
+}
+
+async function offsetsIn(connection: DuckDBConnection, group: string): Promise<ReadonlyMap<number, number>> {
+  const result = await connection.runAndReadAll('SELECT part, next FROM read_up_to WHERE reader = $1', [group]);
+  return new Map(result.getRows().map(([partition, next]) => [Number(partition), Number(next)]));
 }
 
 /** How rows of a table are read. */

@@ -1,4 +1,5 @@
 import type { CandleOrigin, InstrumentId, Interval, Reading, Trade } from '@millrace/contracts';
+import type { ReadRange } from '../offsets.ts';
 
 /** Rows to write; `known` is when we learned of it (epoch ms), the second of the two times every row has. */
 export interface TradeRow extends StoredTrade {
@@ -96,12 +97,15 @@ export interface SeriesOptions {
 /** How far a consumer group has read the log. */
 export interface SeriesReader {
   readonly group: string;
-  readonly upTo: readonly { readonly partition: number; readonly next: number }[];
+  readonly read: readonly ReadRange[];
 }
 
 /** Where candles, trades and readings live for years: hot rows in a database, older days in Parquet files, one view of both. */
 export interface SeriesStore {
-  /** Writes the rows and, in the same transaction, how far the group has read its partitions. */
+  /**
+   * Writes the rows and, in the same transaction, how far the group has read its partitions.
+   * @throws OffsetsChanged when a partition is not read up to where its range begins
+   */
   write(rows: SeriesRows, read: SeriesReader | null): Promise<void>;
   offsets(group: string): Promise<ReadonlyMap<number, number>>;
   candles(query: CandleQuery): Promise<CandleColumns>;

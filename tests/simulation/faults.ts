@@ -52,6 +52,10 @@ export const FAULTS = {
     files.corrupt();
     return null;
   },
+  'database-loses': ({ table, scheduler }) => {
+    table.loseNewest(Math.ceil(scheduler.between(0, 20)));
+    return null;
+  },
   'database-away': ({ table }) => begin(table.trouble, { away: true }),
   'database-slow': ({ table, scheduler }) => begin(table.trouble, { slowMs: scheduler.between(20, 1_000) }),
   'database-mute': ({ table }) => begin(table.trouble, { mute: true }),

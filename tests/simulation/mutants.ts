@@ -31,6 +31,13 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     violates: TABLE,
     faults: ['reader-crash', 'database-slow'],
   },
+  'a store that has lost its newest writes is believed to have them': {
+    file: 'platform/log/consumer.ts',
+    from: '      const believed = this.#stored[partition] ?? 0;\n',
+    to: '      const believed = next;\n',
+    violates: TABLE,
+    faults: ['database-loses'],
+  },
   'the epoch of a writer is not checked': {
     file: 'kernel/batch.ts',
     from: "  if (writerOf(batch) < head.epoch) return 'stale';\n",

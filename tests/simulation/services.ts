@@ -20,6 +20,7 @@ import {
   type LoggedBatch,
   OffsetOutOfRange,
   type Projection,
+  requireOffsets,
   type SpoolDisk,
   type SpoolFile,
 } from '@millrace/platform/log';
@@ -394,6 +395,9 @@ export class SimulatedDisk implements SpoolDisk {
   }
 }
 
+/** Newest writes that a database may lose at once. */
+const UNDO_MAX = 20;
+
 /**
  * A table in a database: what it says and how far the log was read are stored together. A zone’s events are taken once, by
  * the zone’s mark; one that is missing is never made up for.
@@ -405,6 +409,8 @@ export class SimulatedTable {
   /** Events that were passed over: after `seq` of a zone came `next`. */
   readonly jumps: { zone: ZoneAddress; seq: number; next: number }[] = [];
   readonly #offsets = new Map<number, number>();
+  /** What undoes each of the newest writes. */
+  readonly #undo: (() => void)[] = [];
 
   for(machine: Machine): Projection {
     const ask = <T>(work: () => T) => asked(machine, this.trouble, 'the database', work);
@@ -414,11 +420,32 @@ export class SimulatedTable {
       apply: (batches, read) => {
         const written = structuredClone(batches);
         return ask(() => {
+          requireOffsets('table', this.#offsets, read);
+          this.#remember();
           for (const batch of written) this.#write(batch);
           for (const { partition, next } of read) this.#offsets.set(partition, next);
         });
       },
     };
+  }
+
+  /** Loses its newest writes, with what they said of offsets: as a database does that crashes before they are on disk, or whose older copy takes over. */
+  loseNewest(writes: number): void {
+    for (const undo of this.#undo.splice(Math.max(0, this.#undo.length - writes)).reverse()) undo();
+  }
+
+  #remember(): void {
+    const [marks, offsets, jumps] = [new Map(this.marks), new Map(this.#offsets), this.jumps.length];
+    const lengths = new Map([...this.rows].map(([zone, { length }]) => [zone, length]));
+    this.#undo.push(() => {
+      this.marks.clear();
+      for (const [zone, seq] of marks) this.marks.set(zone, seq);
+      this.#offsets.clear();
+      for (const [partition, next] of offsets) this.#offsets.set(partition, next);
+      this.jumps.length = jumps;
+      for (const [zone, rows] of this.rows) rows.length = lengths.get(zone) ?? 0;
+    });
+    if (this.#undo.length > UNDO_MAX) this.#undo.shift();
   }
 
   #write(batch: EventBatch): void {

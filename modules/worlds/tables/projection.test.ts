@@ -167,7 +167,7 @@ for (const engine of ENGINES)
           const lane = random.next() < 0.5 ? 0 : 1;
           const from = Math.max(0, (next[lane] ?? 0) - Math.floor(random.next() * 4));
           const to = Math.min((lanes[lane] ?? []).length, (next[lane] ?? 0) + 1 + Math.floor(random.next() * 30));
-          await projection.apply((lanes[lane] ?? []).slice(from, to), [{ partition: lane, next: to }]);
+          await projection.apply((lanes[lane] ?? []).slice(from, to), [{ partition: lane, from: next[lane] ?? 0, next: to }]);
           next[lane] = to;
           if (random.next() < 0.1) {
             projection = worldProjection(database);
@@ -211,12 +211,12 @@ for (const engine of ENGINES)
       if (moved) moved.player = 'nul\u0000byte';
       const group = batches.with(joined, sick);
       await assert.rejects(
-        projection.apply(group, [{ partition: 0, next: 1 }]),
+        projection.apply(group, [{ partition: 0, from: 0, next: 1 }]),
         (error) => error instanceof CannotApply && error.batch === sick,
       );
       await projection.apply(
         group.filter((batch) => batch !== sick),
-        [{ partition: 0, next: 1 }],
+        [{ partition: 0, from: 0, next: 1 }],
       );
       await projection.apply([batches[joined] as EventBatch], []);
       const [counted] = (await database.drizzle.execute(sql`select count(*)::int as n from movements`)).rows as { n: number }[];

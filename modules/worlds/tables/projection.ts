@@ -1,7 +1,7 @@
 import type { Player, PlayerId, WorldEvent, WorldObjects } from '@millrace/contracts';
 import { type EventBatch, keyOf, kindOf, lastSeqOf } from '@millrace/kernel';
 import { type Database, marksOf, offsetsOf, saveMarks, saveOffsets, type Transaction } from '@millrace/platform/database';
-import { CannotApply, type Projection, type ReadUpTo } from '@millrace/platform/log';
+import { CannotApply, type Projection, type ReadRange } from '@millrace/platform/log';
 import { inArray, sql } from 'drizzle-orm';
 import { WORLD_HISTORY, worldZone } from '../zone.ts';
 import { players } from './tables.ts';
@@ -26,18 +26,18 @@ export function worldProjection(database: Database): Projection {
   /** Null while it is not known what the tables hold: at first, and after a write that may or may not have come about. */
   let marks: Map<string, number> | null = null;
 
-  async function write(batches: readonly EventBatch[], read: readonly ReadUpTo[], isReplay: boolean): Promise<void> {
+  async function write(batches: readonly EventBatch[], read: readonly ReadRange[], isReplay: boolean): Promise<void> {
     marks ??= await marksOf(database, WORLD_HISTORY);
     const known = marks;
     const reached = new Map<string, number>();
     const fresh = isReplay ? batches : batches.filter((batch) => isNew(batch, known, reached));
     try {
       await database.drizzle.transaction(async (transaction) => {
-        // What is committed may be lost by a crash of the machine: it is read again from the log, from the offsets that are lost with it.
-        await transaction.execute(sql`set local synchronous_commit = off`);
+        // What is committed may be lost by a crash of the database: its reader finds that the offsets are lost with it, and reads it again from the log.
+        if (!isReplay) await transaction.execute(sql`set local synchronous_commit = off`);
+        await saveOffsets(transaction, WORLD_HISTORY, read);
         await applyBatches(transaction, fresh, isReplay ? () => 0 : (zone) => known.get(zone) ?? 0, isReplay);
         if (!isReplay) await saveMarks(transaction, WORLD_HISTORY, reached);
-        await saveOffsets(transaction, WORLD_HISTORY, read);
       });
     } catch (error) {
       marks = null;

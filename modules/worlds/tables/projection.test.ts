@@ -1,15 +1,20 @@
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
 import type { Handover, WorldCommand, WorldEvent } from '@millrace/contracts';
 import type { EventBatch } from '@millrace/kernel';
 import { newHost } from '@millrace/kernel/testing';
-import { connectDatabase, type Database, migrateDatabase } from '@millrace/platform/database';
+import { systemClock } from '@millrace/platform/clock';
+import { connectDatabase, type Database, migrateDatabase, offsetsOf } from '@millrace/platform/database';
 import { ENGINES, type TestDatabase } from '@millrace/platform/database/testing';
-import { CannotApply } from '@millrace/platform/log';
+import { CannotApply, ConsumerGroup, openLmdbLog } from '@millrace/platform/log';
 import { Random } from '@millrace/platform/random';
+import { until } from '@millrace/platform/testing';
 import { sql } from 'drizzle-orm';
-import { type World, worldZone } from '../zone.ts';
+import { WORLD_HISTORY, type World, worldZone } from '../zone.ts';
 import { allPlayers, historyOf, stepsOf } from './history.ts';
 import { worldProjection } from './projection.ts';
 
@@ -191,6 +196,35 @@ for (const engine of ENGINES)
           zones.reduce((sum, { awake }) => sum + awake, 0),
         );
       }
+    });
+
+    // The embedded engine is part of this process here.
+    const testCrash = engine.name === 'PGlite' ? () => {} : test;
+    testCrash('fault 42: have every event once, whatever a crash of the database has lost', async () => {
+      await clear();
+      const { batches, zones } = await played(11, 300);
+      const folder = mkdtempSync(join(tmpdir(), 'millrace-tables-'));
+      const log = openLmdbLog(folder);
+      const consumer = new ConsumerGroup(log, worldProjection(database), systemClock);
+      await consumer.start();
+      let lost = 0;
+      for (const part of [batches.slice(0, 100), batches.slice(100, 200), batches.slice(200)]) {
+        await log.append(part);
+        await consumer.caughtUp();
+        const before = await offsetsOf(database, WORLD_HISTORY);
+        await running.crash();
+        const after = await offsetsOf(database, WORLD_HISTORY);
+        for (const [partition, next] of before) lost += next - (after.get(partition) ?? 0);
+      }
+      assert.ok(lost > 0, 'a crash has lost something');
+      const truth = truthOf(zones);
+      await until(async () => isDeepStrictEqual(await rows(), truth), 'the tables say what the zones are');
+      const steps = batches.flatMap((batch) => batch.events).filter(({ type }) => type === 'PlayerMoved' || type === 'PlayerArrived');
+      const [counted] = (await database.drizzle.execute(sql`select count(*)::int as n from movements`)).rows as { n: number }[];
+      assert.equal(counted?.n, steps.length);
+      await consumer.stop();
+      await log.close();
+      rmSync(folder, { recursive: true, force: true });
     });
 
     test('tell a player’s history', async () => {

@@ -10,6 +10,8 @@ import { serveEmbedded } from '../embedded.ts';
 /** A database for tests, its files in a folder that is gone when it is closed. */
 export interface TestDatabase {
   readonly address: DatabaseAddress;
+  /** Ends at once, without its checkpoint, and starts again: what was committed without waiting for the disk is lost. @throws Error where it has no process of its own */
+  crash(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -30,6 +32,7 @@ async function openEmbedded(): Promise<TestDatabase> {
   const served = await serveEmbedded(join(folder, 'data'), socket, EMPTY);
   return {
     address: { socket },
+    crash: () => Promise.reject(new Error('the embedded database is part of the process that tests it')),
     close: async () => {
       await served.close();
       rmSync(folder, { recursive: true, force: true });
@@ -54,21 +57,35 @@ async function openServer(): Promise<TestDatabase> {
     ...who,
     stdio: 'pipe',
   });
-  writeFileSync(join(data, 'postgresql.auto.conf'), `listen_addresses = ''\nunix_socket_directories = '${socket}'\nfsync = off\n`);
+  // What does not wait for the disk is there after seconds at the earliest, so that a crash loses it.
+  const settings = ["listen_addresses = ''", `unix_socket_directories = '${socket}'`, 'fsync = off', 'wal_writer_delay = 10s'];
+  writeFileSync(join(data, 'postgresql.auto.conf'), `${settings.join('\n')}\n`);
   const url = `postgresql://postgres@/postgres?host=${encodeURIComponent(socket)}`;
-  const server = spawn(join(programs, 'postgres'), ['-D', data], { ...who, stdio: ['ignore', 'ignore', 'pipe'] });
-  let said = '';
-  server.stderr.on('data', (text) => {
-    said += text;
-  });
-  const ended = once(server, 'exit');
-  await Promise.race([takesConnections(url), ended.then(() => Promise.reject(new Error(`PostgreSQL did not start:\n${said}`)))]);
+  const start = async () => {
+    const server = spawn(join(programs, 'postgres'), ['-D', data], { ...who, stdio: ['ignore', 'ignore', 'pipe'] });
+    let said = '';
+    server.stderr.on('data', (text) => {
+      said += text;
+    });
+    const ended = once(server, 'exit');
+    await Promise.race([takesConnections(url), ended.then(() => Promise.reject(new Error(`PostgreSQL did not start:\n${said}`)))]);
+    return { server, ended };
+  };
+  let running = await start();
+  const end = async (signal: NodeJS.Signals) => {
+    running.server.kill(signal);
+    await running.ended;
+  };
   return {
     address: { url },
+    crash: async () => {
+      // Immediate shutdown.
+      await end('SIGQUIT');
+      running = await start();
+    },
     close: async () => {
       // Fast shutdown: whoever is connected is let go.
-      server.kill('SIGINT');
-      await ended;
+      await end('SIGINT');
       rmSync(folder, { recursive: true, force: true });
     },
   };

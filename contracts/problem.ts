@@ -26,6 +26,7 @@ export const PROBLEMS = {
   UNKNOWN_INSTRUMENT: { status: 404, title: 'There is no such instrument' },
   UNKNOWN_SOURCE: { status: 404, title: 'There is no such source' },
   UNKNOWN_ZONE: { status: 404, title: 'There is no such zone' },
+  NOT_ON_RECORD: { status: 404, title: 'The record does not say what was then' },
   UNKNOWN_PLAYER: { status: 404, title: 'There is no such player' },
   UNKNOWN_HOST: { status: 404, title: 'There is no such zone host' },
   SIGN_IN_FIRST: { status: 401, title: 'Who you are is not known' },

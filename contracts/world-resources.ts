@@ -193,6 +193,54 @@ export const PlayerStep = Type.Object(
 );
 export type PlayerStep = Static<typeof PlayerStep>;
 
+const RecordedMoment = Type.Object({ seq: Type.Integer(), time: EpochMs('When') });
+
+export const ZoneRecord = Type.Object(
+  {
+    zone: ZoneId,
+    from: Nullable(RecordedMoment),
+    to: Nullable(RecordedMoment),
+    snapshots: Type.Array(RecordedMoment, {
+      description: 'Moments before `from` of which there is a snapshot: each can be asked for by its `seq`.',
+    }),
+  },
+  {
+    $id: 'ZoneRecord',
+    description: 'Of which moments a zone’s state is known: all between `from` and `to`, and those of older snapshots.',
+  },
+);
+export type ZoneRecord = Static<typeof ZoneRecord>;
+
+export const RestoreChanges = Type.Object(
+  {
+    playersRestored: Type.Array(PlayerId, { description: 'Were here then, and are now: they become what they were.' }),
+    playersKept: Type.Array(PlayerId, { description: 'Came later: they stay as they are.' }),
+    playersElsewhere: Type.Array(PlayerId, { description: 'Were here then and are not now: they are not brought back.' }),
+    itemsBack: Type.Array(Type.String(), { description: 'Are here again.' }),
+    itemsGone: Type.Array(Type.String(), { description: 'Are here no more.' }),
+    itemsElsewhere: Type.Array(Type.String(), {
+      description: 'Were here then, and are in another zone or on the way to one now: they stay there.',
+    }),
+  },
+  { $id: 'RestoreChanges', description: 'What bringing a past moment back changes in a zone.' },
+);
+export type RestoreChanges = Static<typeof RestoreChanges>;
+
+export const RestoreOutcome = Type.Object(
+  {
+    ok: Type.Boolean(),
+    seq: Type.Optional(Type.Integer()),
+    code: Type.Optional(Type.String()),
+    message: Type.Optional(Type.String()),
+    dryRun: Type.Boolean({ description: 'Whether it was only asked what would change.' }),
+    moment: Type.Integer({ description: 'The event after which the zone was what is brought back.' }),
+    hash: Type.String({ description: 'SHA-256 over the whole past state with its keys in order.' }),
+    changes: RestoreChanges,
+  },
+  { $id: 'RestoreOutcome', description: 'What a restore changes, and what the zone decided.' },
+);
+export type RestoreOutcome = Static<typeof RestoreOutcome>;
+
 export const CommandOutcome = Type.Object(
   { ok: Type.Boolean(), seq: Type.Optional(Type.Integer()), code: Type.Optional(Type.String()), message: Type.Optional(Type.String()) },
   { $id: 'CommandOutcome', description: 'What the zone decided.' },

@@ -178,7 +178,16 @@ export type WorldCommand =
     }
   | { type: 'KickPlayer'; player: PlayerId; operator: string; reason: string }
   | { type: 'Announce'; text: string; operator: string }
-  | { type: 'RestoreZone'; past: WorldObjects; moment: number; operator: string; reason: string };
+  | {
+      type: 'RestoreZone';
+      past: WorldObjects;
+      moment: number;
+      /** Items of the other zones, as those were asked while the zone had handed over `sent` to each. */
+      elsewhere: readonly string[];
+      sent: Readonly<Record<ZoneId, number>>;
+      operator: string;
+      reason: string;
+    };
 
 export type PlayerIntent =
   | { type: 'Move'; x: number; y: number }
@@ -250,5 +259,6 @@ export const WORLD_REFUSALS = {
   BAG_FULL: { offence: false, says: 'The bag is full.' },
   NOT_CARRIED: { offence: false, says: 'The player does not carry that.' },
   BAD_FIELD: { offence: false, says: 'A component has no such field, or it cannot have that value.' },
+  PLAYERS_LEFT: { offence: false, says: 'Players have left the zone while the other zones were asked what they have.' },
 } as const;
 export type WorldRefusal = keyof typeof WORLD_REFUSALS;

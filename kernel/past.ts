@@ -36,6 +36,12 @@ export class Past {
     if (this.#answered.length > 2 * ANSWERS_MAX) this.#answered = this.#answered.slice(-ANSWERS_MAX);
   }
 
+  /** @throws RecordBroken when there were events between what was folded and a later batch: they may belong to what was asked for */
+  requireFollowedBy(batch: EventBatch): void {
+    const { firstSeq = 0, loss } = after(batch, this.seq) ?? {};
+    if (loss || firstSeq > this.seq + 1) throw new RecordBroken(this.#zone, this.seq + 1, loss ? loss.lastSeq + 1 : firstSeq);
+  }
+
   checkpoint(): Checkpoint {
     return { state: this.#state, answered: this.#answered };
   }

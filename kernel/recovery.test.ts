@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { defineZone } from './definition.ts';
-import type { RecoveryStep } from './recovery.ts';
+import { type Moment, type RecoveryStep, recover } from './recovery.ts';
 import { newHost, stateAt, type Turnstile, turnstile } from './testing/index.ts';
 
 const gate = 'turnstile/gate';
@@ -74,6 +74,21 @@ describe('the recovery ladder', () => {
     log.batches.splice(1, 1);
     const { host } = newHost([turnstile], { log });
     await assert.rejects(host.open(gate), /continues at seq 3, but seq 2 is needed/);
+  });
+
+  test('fault 44: a past moment is told only when nothing of it can be missing', async () => {
+    const parts = await history();
+    const { log } = parts;
+    // The third event is gone; the cold snapshot is of the second.
+    log.batches.splice(2, 1);
+    const admittedAt = async (moment: Moment) => ((await stateAt(parts, turnstile, gate, moment)).state as Turnstile).admitted;
+    for (const moment of [{ time: 2_000 }, { time: 3_999 }, { seq: 3 }])
+      await assert.rejects(admittedAt(moment), /continues at seq 4, but seq 3 is needed/, JSON.stringify(moment));
+    assert.equal(await admittedAt({ seq: 2 }), 2, 'the snapshot itself');
+    assert.equal(await admittedAt({ time: 4_000 }), 4);
+    assert.equal(await admittedAt({ seq: 5 }), 5);
+    const followed = async (time: number) => (await recover(turnstile, gate, parts, { time })).isFollowed;
+    assert.deepEqual([await followed(4_999), await followed(5_000)], [true, false]);
   });
 
   test('a snapshot of an owner whose successor decided otherwise is passed over by the third', async () => {

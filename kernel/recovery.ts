@@ -28,6 +28,8 @@ interface Recovered {
   /** Events a snapshot carried because the log lacked them; they must be written before anything new. */
   readonly unrecorded: readonly EventBatch[];
   readonly steps: readonly RecoveryStep[];
+  /** Whether the log goes on after the moment that was asked for, so that nothing of that moment can be missing. */
+  readonly isFollowed: boolean;
 }
 
 /** A moment of a zone’s past: after the event `seq`, or after everything decided up to `time` (epoch ms). */
@@ -35,7 +37,7 @@ export type Moment = { readonly seq: number } | { readonly time: number };
 
 /**
  * Brings a zone back: newest hot snapshot, else newest cold one that is whole, else nothing; then the log’s tail.
- * With `until` the same code answers what the zone was at a past moment.
+ * With `until` the same code answers what the zone was at a past moment: exactly, when it reaches that seq, or is followed.
  * @throws RecordBroken when the log lacks events between what was restored and what it holds
  */
 export async function recover(definition: AnyZoneDefinition, zone: ZoneAddress, record: ZoneRecord, until?: Moment): Promise<Recovered> {
@@ -51,19 +53,20 @@ export async function recover(definition: AnyZoneDefinition, zone: ZoneAddress, 
     snapshot ??= await newestOf(rung, record, definition, zone, ({ seq, time }) => seq <= end.seq && time <= end.time, timed(rung));
   const note = timed('replay');
   const past = new Past(definition, zone, snapshot);
-  const { epoch: snapshotEpoch = 0, position = null, unrecorded = [] } = snapshot ?? {};
-  let epoch = snapshotEpoch;
+  const { position = null, unrecorded = [] } = snapshot ?? {};
+  let [epoch, isFollowed] = [snapshot?.epoch ?? 0, false];
   await whileItGives(clock, ANSWER_MS_MAX, 'the log', async (given) => {
     for await (const batch of log.read(zone, past.seq, position)) {
       given();
-      if (batch.time > end.time) break;
+      isFollowed = batch.time > end.time;
+      if (isFollowed) return past.requireFollowedBy(batch);
       past.apply(batch, end.seq);
       epoch = Math.max(epoch, batch.epoch);
       if (past.seq >= end.seq) break;
     }
   });
   note(past.seq);
-  return { past, position, epoch, unrecorded, steps };
+  return { past, position, epoch, unrecorded, steps, isFollowed };
 }
 
 /** The newest snapshot of a store that can be used; undefined when there is none. Notes what was tried. */

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { PLAYERS_MAX, type PlayerId, type PlayerLine } from '@millrace/contracts';
 import { type ZoneHost, zoneAddress } from '@millrace/kernel';
 import type { Question } from './messages.ts';
+import { itemsOf } from './restore.ts';
 import { objectsOf } from './views.ts';
 import { type World, worldZone } from './zone.ts';
 
@@ -21,6 +22,23 @@ function inOrder(value: unknown): unknown {
       .sort((one, other) => (one < other ? -1 : 1))
       .map((key) => [key, inOrder(fields[key])]),
   );
+}
+
+/** What a zone has, by id: no other zone may have the same. */
+export interface ZoneContents {
+  readonly players: readonly PlayerId[];
+  readonly items: readonly string[];
+  /** Players on the way to another zone, which has them from some moment on, and what they carry. */
+  readonly leaving: { readonly players: readonly PlayerId[]; readonly items: readonly string[] };
+}
+
+export function contentsOf(state: World): ZoneContents {
+  const leaving = Object.values(state.departures).map(({ player }) => player);
+  return {
+    players: Object.keys(state.players),
+    items: itemsOf(state),
+    leaving: { players: leaving.map(({ id }) => id), items: leaving.flatMap(({ bag }) => bag.items.map(({ id }) => id)) },
+  };
 }
 
 /**
@@ -55,6 +73,10 @@ export async function answerOf(question: Question, host: ZoneHost, isJoining: (p
             suspicion: conduct.suspicion,
           }),
         );
+    case 'seq':
+      return stand;
+    case 'contents':
+      return contentsOf(state);
     case 'objects':
       return { ...stand, objects: objectsOf(state) };
     case 'snapshot':

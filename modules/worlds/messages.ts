@@ -35,6 +35,9 @@ export type Question =
   | { about: 'player'; zone: ZoneId; player: PlayerId }
   | { about: 'players'; zone: ZoneId; find: string; suspects: boolean }
   | { about: 'objects'; zone: ZoneId }
+  /** Every item in it and on the way from it, and every player. */
+  | { about: 'contents'; zone: ZoneId }
+  | { about: 'seq'; zone: ZoneId }
   | { about: 'snapshot'; zone: ZoneId; store: 'hot' | 'cold' };
 
 export type FromZoneHost =

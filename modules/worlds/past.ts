@@ -1,8 +1,21 @@
-import type { SeenObject, ZoneId } from '@millrace/contracts';
-import { type Clock, type Moment, recover, type SnapshotStore, type ZoneLog, zoneAddress } from '@millrace/kernel';
+import type { SeenObject, ZoneId, ZoneRecord } from '@millrace/contracts';
+import {
+  type Clock,
+  type Moment,
+  RecordBroken,
+  recover,
+  type SnapshotLabel,
+  type SnapshotStore,
+  type ZoneLog,
+  zoneAddress,
+} from '@millrace/kernel';
 import { hashOf } from './inspect.ts';
 import { objectsOf } from './views.ts';
 import { type World, worldZone } from './zone.ts';
+
+/** How often, and how many times, it is looked again whether the log has what the live zone has decided. */
+const AGAIN_MS = 100;
+const AGAIN_MAX = 20;
 
 /** Where the world’s past is kept. */
 export interface WorldRecord {
@@ -10,6 +23,16 @@ export interface WorldRecord {
   readonly hot: SnapshotStore;
   readonly cold: SnapshotStore;
   readonly clock: Clock;
+  /** The seq that the live zone has reached; null while it cannot be asked. What it has decided is in the log a moment later. */
+  readonly newest: (zone: ZoneId) => Promise<number | null>;
+}
+
+/** The record does not say exactly what a zone was at a moment. */
+export class NotOnRecord extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'NotOnRecord';
+  }
 }
 
 /** The record without the snapshots from an event on: what it leads to does not rest on what is to be verified. */
@@ -28,11 +51,52 @@ export interface PastZone {
   readonly hash: string;
 }
 
-/** What a zone was at a past moment, from its record alone; the live zone knows nothing of it. */
+/**
+ * Exactly what a zone was at a past moment, from its record alone; the live zone is asked only how far it is.
+ * @throws NotOnRecord when events of that moment are lost or dropped, or it is before the zone’s first event or after its newest
+ */
 export async function zoneAtMoment(record: WorldRecord, zone: ZoneId, moment: Moment): Promise<PastZone> {
-  const { past } = await recover(worldZone, zoneAddress(worldZone.kind, zone), record, moment);
-  const state = past.checkpoint().state as World;
-  return { state, seq: past.seq, hash: hashOf(state) };
+  return onRecord(record, async () => {
+    const { past, isFollowed } = await recover(worldZone, zoneAddress(worldZone.kind, zone), record, moment);
+    const state = past.checkpoint().state as World;
+    const isThere = 'seq' in moment ? past.seq === moment.seq : isFollowed || past.seq === (await record.newest(zone));
+    if (!isThere) return 'seq' in moment ? `it leads to event ${past.seq}, not to ${moment.seq}` : `it ends at event ${past.seq}`;
+    if (state.plan === null) throw new NotOnRecord(`zone ${zone} did not exist yet`);
+    return { state, seq: past.seq, hash: hashOf(state) };
+  });
+}
+
+/** Asks the record until it has what the live zone has decided, for a while. `ask` gives an answer, or says what the record lacks. */
+async function onRecord<T extends object>({ clock }: WorldRecord, ask: () => Promise<T | string>): Promise<T> {
+  for (let times = 0; ; times++) {
+    const answer = await ask().catch((error) => {
+      throw error instanceof RecordBroken ? new NotOnRecord(error.message) : error;
+    });
+    if (typeof answer === 'object') return answer;
+    if (times === AGAIN_MAX) throw new NotOnRecord(answer);
+    await new Promise<void>((resolve) => void clock.after(AGAIN_MS, resolve));
+  }
+}
+
+/** Of which moments the record says what a zone was. */
+export async function recordOf(record: WorldRecord, zone: ZoneId): Promise<ZoneRecord> {
+  const address = zoneAddress(worldZone.kind, zone);
+  const labels = (await Promise.all([record.hot, record.cold].map((store) => store.list(address).catch((): SnapshotLabel[] => [])))).flat();
+  const moments = [...new Map(labels.map(({ seq, time }) => [seq, { seq, time }])).values()].sort((one, other) => one.seq - other.seq);
+  const newest = await record.newest(zone);
+  let first: { seq: number; time: number } | undefined;
+  for await (const { firstSeq: seq, time } of record.log.read(address, 0, null)) {
+    first = { seq, time };
+    break;
+  }
+  // From the first event on, or from the first snapshot that the log goes on from.
+  const from = first?.seq === 1 ? first : moments.find(({ seq }) => seq >= (first?.seq ?? newest ?? Number.POSITIVE_INFINITY) - 1);
+  return {
+    zone,
+    from: from ?? null,
+    to: newest === null ? null : { seq: newest, time: Math.floor(record.clock.now()) },
+    snapshots: moments.filter(({ seq }) => seq < (from?.seq ?? Number.POSITIVE_INFINITY)),
+  };
 }
 
 export interface ReplayedMoment {
@@ -42,31 +106,42 @@ export interface ReplayedMoment {
   readonly objects: SeenObject[];
 }
 
-/** What a zone was at `from` and every `stepMs` after it up to `to`, epoch ms, in one pass over its record. */
+/**
+ * What a zone was at `from` and every `stepMs` after it up to `to`, epoch ms, in one pass over its record; nothing of what is still to come.
+ * @throws NotOnRecord when events of that stretch are lost or dropped, or it begins before the zone’s first event
+ */
 export async function replayZone(
   record: WorldRecord,
   zone: ZoneId,
-  { from, to, stepMs }: { from: number; to: number; stepMs: number },
+  stretch: { from: number; to: number; stepMs: number },
 ): Promise<ReplayedMoment[]> {
   const address = zoneAddress(worldZone.kind, zone);
-  const { past, position } = await recover(worldZone, address, record, { time: from });
-  const moments: ReplayedMoment[] = [];
-  let due = from;
-  const showUpTo = (time: number) => {
-    for (; due <= Math.min(time, to); due += stepMs) {
-      const before = moments.at(-1);
-      if (before?.seq === past.seq) moments.push({ ...before, time: due });
-      else moments.push({ time: due, seq: past.seq, ...shown(past.checkpoint().state as World) });
+  const { from, stepMs } = stretch;
+  const to = Math.min(stretch.to, record.clock.now());
+  return onRecord(record, async () => {
+    const { past, position } = await recover(worldZone, address, record, { time: from });
+    if ((past.checkpoint().state as World).plan === null) throw new NotOnRecord(`zone ${zone} did not exist yet`);
+    const moments: ReplayedMoment[] = [];
+    let due = from;
+    const showUpTo = (time: number) => {
+      for (; due <= Math.min(time, to); due += stepMs) {
+        const before = moments.at(-1);
+        if (before?.seq === past.seq) moments.push({ ...before, time: due });
+        else moments.push({ time: due, seq: past.seq, ...shown(past.checkpoint().state as World) });
+      }
+    };
+    for await (const batch of record.log.read(address, past.seq, position)) {
+      // What was lost was decided at some time before it was made up for: of that time nothing can be shown.
+      if (batch.loss || batch.time > to) past.requireFollowedBy(batch);
+      // Everything decided at a moment belongs to it, so what is due before this batch is shown first.
+      showUpTo(batch.time - 1);
+      if (batch.time > to) return moments;
+      past.apply(batch);
     }
-  };
-  for await (const batch of record.log.read(address, past.seq, position)) {
-    if (batch.time > to) break;
-    // Everything decided at a moment belongs to it, so what is due before this batch is shown first.
-    showUpTo(batch.time - 1);
-    past.apply(batch);
-  }
-  showUpTo(to);
-  return moments;
+    if (past.seq !== (await record.newest(zone))) return `it ends at event ${past.seq}`;
+    showUpTo(to);
+    return moments;
+  });
 }
 
 function shown(state: World): { hash: string; objects: SeenObject[] } {

@@ -12,6 +12,7 @@ import {
   type PlayerStand,
   type PlayerStep,
   REPLAY_STEPS_MAX,
+  type RestoreOutcome,
   type SnapshotStand,
   type WorldCommand,
   type WorldHostStand,
@@ -20,13 +21,20 @@ import {
 } from '@millrace/contracts';
 import { type CommandMeta, type Moment, messageOf, type Reply, type Snapshot, zoneAddress } from '@millrace/kernel';
 import { ApiProblem, operatorOf, type Request, type Routes } from '@millrace/platform/http';
+import { itemsElsewhere } from './contents.ts';
 import type { Gateway } from './gateway.ts';
 import { hashOf } from './inspect.ts';
-import { recordBefore, replayZone, type WorldRecord, zoneAtMoment } from './past.ts';
+import { NotOnRecord, type PastZone, recordBefore, recordOf, replayZone, type WorldRecord, zoneAtMoment } from './past.ts';
 import { issuePlayerToken, type PlayerTokenParts } from './player-tokens.ts';
+import { restored } from './restore.ts';
 import { playerStand, type WorldDoor, worldStand, zoneStands } from './stands.ts';
 import { allZones, packedTiles } from './terrain.ts';
 import { type World, worldZone } from './zone.ts';
+
+/** How often a restore is tried while players keep leaving the zone. */
+const RESTORE_ATTEMPTS_MAX = 5;
+/** Older snapshots that a refusal names. */
+const OLDER_MAX = 5;
 
 /** The processes that carry the zones, as operators may handle them. */
 export interface HostControl {
@@ -40,7 +48,7 @@ export interface HostControl {
 export interface WorldParts extends WorldDoor, PlayerTokenParts {
   readonly gateway: Gateway;
   readonly hosts: HostControl;
-  readonly record: WorldRecord;
+  readonly record: Omit<WorldRecord, 'newest'>;
   /** Asks the tables; rejects while they are away. */
   readonly history: (query: HistoryQuery) => Promise<unknown>;
   /** Reports of recovery drills, newest first. */
@@ -61,8 +69,10 @@ interface LiveZone {
 
 /** The operators’ API of the world. */
 export function worldRoutes(routes: Routes, parts: WorldParts): void {
-  const { gateway, plan, hosts, record } = parts;
+  const { gateway, plan, hosts } = parts;
   const zones = allZones(plan);
+  const newest = async (zone: ZoneId) => ((await gateway.ask({ about: 'seq', zone })) as { seq: number } | null)?.seq ?? null;
+  const record: WorldRecord = { ...parts.record, newest };
 
   routes.answer(ENDPOINTS.getWorld, () => worldStand(gateway, parts));
   routes.answer(ENDPOINTS.createPlayer, ({ body, principal: { user } }) => issuePlayerToken(parts, user, body));
@@ -73,8 +83,15 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
     const started = performance.now();
     const moment = momentOf(query);
     if (moment === null) return momentResource(zone, await liveZone(zone), Date.now(), true, started);
-    return momentResource(zone, await zoneAtMoment(record, zone, moment), 'time' in moment ? moment.time : 0, false, started);
+    return momentResource(
+      zone,
+      await recorded(zone, () => zoneAtMoment(record, zone, moment)),
+      'time' in moment ? moment.time : 0,
+      false,
+      started,
+    );
   });
+  routes.answer(ENDPOINTS.getZoneRecord, ({ params }) => recordOf(record, requireZone(params.zone)));
   routes.answer(ENDPOINTS.getZoneMap, ({ params }) => {
     const zone = requireZone(params.zone);
     return { zone, blocked: Buffer.from(packedTiles(plan, zone)).toString('base64') };
@@ -88,17 +105,16 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
         `That is ${Math.ceil((to - from) / stepMs)} steps.`,
         `Ask for at most ${REPLAY_STEPS_MAX}: a shorter stretch or a larger stepMs.`,
       );
-    return { zone, moments: await replayZone(record, zone, { from, to, stepMs }) };
+    requirePast(from);
+    return { zone, moments: await recorded(zone, () => replayZone(record, zone, { from, to, stepMs })) };
   });
   routes.answer(ENDPOINTS.restoreZone, async ({ params, body, principal, raw }) => {
     const zone = requireZone(params.zone);
     const moment = momentOf(body);
     if (moment === null) throw new ApiProblem('BAD_REQUEST', 'No moment was named.', 'Name seq or time.');
-    const { state, seq } = await zoneAtMoment(record, zone, moment);
-    const { players, monsters, items, respawns } = state;
-    const past = { players, monsters, items, respawns };
+    const past = await recorded(zone, () => zoneAtMoment(record, zone, moment));
     const operator = operatorOf(principal, body);
-    return decide(zone, { type: 'RestoreZone', past, moment: seq, operator, reason: body.reason }, { principal, raw });
+    return restore(zone, past, { operator, reason: body.reason, dryRun: body.dryRun === true }, { principal, raw });
   });
   routes.answer(ENDPOINTS.announceToZone, ({ params, body, principal, raw }) =>
     decide(requireZone(params.zone), { type: 'Announce', text: body.text, operator: operatorOf(principal, body) }, { principal, raw }),
@@ -183,6 +199,40 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
     return hosts.stands();
   });
 
+  async function restore(
+    zone: ZoneId,
+    { state: past, seq: moment, hash }: PastZone,
+    { dryRun, ...audited }: { operator: string; reason: string; dryRun: boolean },
+    asked: Asked,
+  ): Promise<RestoreOutcome> {
+    for (let times = 1; ; times++) {
+      const { state } = await liveZone(zone);
+      const elsewhere = [...(await itemsElsewhere(gateway, zones, zone))];
+      const { players, monsters, items, respawns } = past;
+      const objects = { players, monsters, items, respawns };
+      const { changes } = restored(state, objects, elsewhere, Date.now());
+      if (dryRun) return { ok: true, dryRun, moment, hash, changes };
+      const outcome = await decide(zone, { type: 'RestoreZone', past: objects, moment, elsewhere, sent: state.sent, ...audited }, asked);
+      if (outcome.code !== 'PLAYERS_LEFT' || times === RESTORE_ATTEMPTS_MAX) return { ...outcome, dryRun, moment, hash, changes };
+    }
+  }
+
+  /** What the record says, or a problem that tells what it does say. */
+  async function recorded<T>(zone: ZoneId, ask: () => Promise<T>): Promise<T> {
+    try {
+      return await ask();
+    } catch (error) {
+      if (!(error instanceof NotOnRecord)) throw error;
+      const { from, to, snapshots } = await recordOf(record, zone);
+      const older =
+        snapshots.length > 0 ? ` Before that there are snapshots of ${snapshots.slice(-OLDER_MAX).map(momentText).join(', ')}.` : '';
+      const known = from
+        ? `Ask for a moment from ${momentText(from)} to ${to ? momentText(to) : 'now'}.${older}`
+        : `Nothing else is known.${older}`;
+      throw new ApiProblem('NOT_ON_RECORD', `The record of zone ${zone} does not say that: ${error.message}.`, known);
+    }
+  }
+
   async function tables(query: HistoryQuery): Promise<unknown> {
     try {
       return await parts.history(query);
@@ -248,8 +298,17 @@ function momentOf({ seq, time }: { seq?: number; time?: number }): Moment | null
   if (seq !== undefined && time !== undefined)
     throw new ApiProblem('BAD_REQUEST', `seq=${seq} and time=${time} were both named.`, 'Name one of them.');
   if (seq !== undefined) return { seq };
-  return time === undefined ? null : { time };
+  if (time === undefined) return null;
+  requirePast(time);
+  return { time };
 }
+
+function requirePast(time: number): void {
+  if (time > Date.now())
+    throw new ApiProblem('BAD_TIME', `${time} is still to come.`, 'Name a time that has passed, in milliseconds since 1970.');
+}
+
+const momentText = ({ seq, time }: { seq: number; time: number }) => `event ${seq} (${new Date(time).toISOString()})`;
 
 function momentResource(
   zone: ZoneId,

@@ -366,13 +366,81 @@ describe('an operator', () => {
     };
     const arrived: WorldEvent = { type: 'PlayerJoined', player: walker({ id: 'eve' }) };
     withAnn({}, arrived)
-      .when({ type: 'RestoreZone', past, moment: 5, operator: 'kim', reason: 'a bug' })
+      .when({ type: 'RestoreZone', past, moment: 5, elsewhere: [], sent: {}, operator: 'kim', reason: 'a bug' })
       .emitsTypes('ZoneRestored')
       .state((state) => {
         assert.deepEqual(Object.keys(state.players), ['ann', 'eve']);
         assert.equal(ann(state).health.points, 7);
         assert.deepEqual(state.items, {});
       });
+  });
+
+  test('fault 45: a restore leaves every item in one place, and none fewer in the zone than it keeps', () => {
+    const apple = { id: '0-0:i1', item: 'apple' } as const;
+    const boots = { id: '0-0:i2', item: 'boots' } as const;
+    const onGround = {
+      '0-0:i1': { ...apple, position: here },
+      '0-0:i2': { ...boots, position: here },
+      '0-0:i3': { id: '0-0:i3', item: 'apple' as const, position: here },
+    };
+    const past = { players: {}, monsters: {}, items: onGround, respawns: [START - 5] };
+    // Ann has one of them in her bag, and came later; one has gone to the next zone; and one is on the way there.
+    const bob = walker({ id: 'bob', bag: { items: [{ id: '0-0:i3', item: 'apple' }], most: 12 } });
+    const handover: Handover = { from: '0-0', to: '1-0', number: 1, floor: 1, origin: { ...here }, player: bob };
+    const left: WorldEvent[] = [
+      { type: 'PlayerJoined', player: bob },
+      { type: 'PlayerDeparted', handover, n: 1, at: START },
+    ];
+    const restore = (sent: Record<string, number>): WorldCommand => ({
+      type: 'RestoreZone',
+      past,
+      moment: 5,
+      elsewhere: ['0-0:i2'],
+      sent,
+      operator: 'kim',
+      reason: 'a bug',
+    });
+    const world = withAnn({ bag: { items: [apple], most: 12 } }, ...left);
+    world.when(restore({})).refused('PLAYERS_LEFT');
+    world
+      .when(restore({ '1-0': 1 }))
+      .emitsTypes('ZoneRestored')
+      .state((state) => {
+        assert.deepEqual(state.items, {});
+        assert.deepEqual(ann(state).bag.items, [apple]);
+        assert.equal(state.respawns.length, 4, 'one was due then, and one comes for each that stays where it is');
+      });
+  });
+
+  test('fault 49: edits keep what play keeps: who has health is alive, an item is in one place, a bag is not overfull', () => {
+    const dead = withAnn({ health: { points: 0, most: 100, stunnedUntil: 0, diedAt: START } });
+    dead
+      .when(edit('health', { points: 50 }))
+      .emitsTypes('PlayerEdited')
+      .state((state) => assert.deepEqual(ann(state).health, { points: 50, most: 100, stunnedUntil: 0, diedAt: 0 }));
+    for (const fields of [{ points: 101 }, { diedAt: START }, { most: 99 }]) withAnn().when(edit('health', fields)).refused('BAD_FIELD');
+    const carried = { id: '0-0:i9', item: 'apple' } as const;
+    const bag = { items: [carried], most: 2 };
+    const items = (...list: unknown[]) => edit('bag', { items: list });
+    for (const wrong of [
+      items(carried, carried),
+      items({ ...carried, item: 'boots' }),
+      items({ id: '0-0:i1', item: 'apple' }),
+      items({ id: 'x', item: 'apple' }),
+      items(carried, { id: '', item: 'apple' }, { id: '', item: 'apple' }),
+      edit('bag', { most: 0 }),
+    ])
+      withAnn({ bag }).when(wrong).refused('BAD_FIELD');
+    withAnn({ bag: { ...bag, most: 3 } })
+      .when(items({ id: '', item: 'boots' }, carried, { id: '', item: 'boots' }))
+      .emitsTypes('PlayerEdited')
+      .state((state) => {
+        const [one, kept, other] = ann(state).bag.items;
+        assert.deepEqual(kept, carried);
+        assert.match(`${one?.id} ${other?.id}`, /^0-0:e\w+ 0-0:e\w+$/);
+        assert.notEqual(one?.id, other?.id);
+      });
+    withAnn({ bag }).when(items()).emitsTypes('PlayerEdited');
   });
 
   test('kicks who is awake, and speaks to all', () => {

@@ -1,6 +1,5 @@
 import {
   type Bag,
-  EDITABLE,
   type EndedSession,
   type GroundItem,
   type Handover,
@@ -22,7 +21,8 @@ import {
 } from '@millrace/contracts';
 import { type Context, defineZone } from '@millrace/kernel';
 import { mix, Random, seedOf } from '@millrace/platform/random';
-import { Value } from 'typebox/value';
+import { editedFields } from './edit.ts';
+import { restored } from './restore.ts';
 import { freePlace, isBlocked, isFreeWay, isInWorld, zoneAt } from './terrain.ts';
 
 const WALKING_SPEED = 500;
@@ -136,7 +136,7 @@ export const worldZone = defineZone<World, WorldCommand, WorldEvent>({
         return;
       }
       case 'RestoreZone':
-        return restore(state, command, context);
+        return restore(state as Founded, command, context);
       case 'Announce':
         return context.emit({ type: 'Announced', text: command.text, operator: command.operator, at: context.now });
     }
@@ -495,42 +495,22 @@ function use(player: Player, id: string, n: number, context: WorldContext): void
 }
 
 function edit(state: Founded, player: Player, command: WorldCommand & { type: 'EditPlayer' }, context: WorldContext): void {
-  const { component, fields, operator, reason } = command;
-  const schema = EDITABLE[component];
-  if (!schema) return refuse(context, 'BAD_FIELD', `There is no component "${component}"; there are ${Object.keys(EDITABLE).join(', ')}.`);
+  const { component, operator, reason } = command;
+  const fields = editedFields(state, player, component, command.fields, context.random);
+  if (typeof fields === 'string') return refuse(context, 'BAD_FIELD', fields);
   const present = player[component] as Record<string, unknown>;
-  const known = Object.keys(schema.properties);
-  const unknown = Object.keys(fields).find((field) => !known.includes(field));
-  if (unknown !== undefined) return refuse(context, 'BAD_FIELD', `"${component}" has ${known.join(', ')}, not "${unknown}".`);
-  const edited = { ...present, ...fields };
-  const [mistake] = Value.Errors(schema, edited);
-  if (mistake) return refuse(context, 'BAD_FIELD', `${component}${mistake.instancePath} ${mistake.message}.`);
-  if (component === 'position') {
-    const place = edited as unknown as Place;
-    if (!isInWorld(state.plan, place) || zoneAt(place) !== state.zone || isBlocked(state.plan, place))
-      return refuse(context, 'BAD_FIELD', `(${place.x}, ${place.y}) is no free place of zone ${state.zone}.`);
-  }
   const was = Object.fromEntries(Object.keys(fields).map((field) => [field, structuredClone(present[field])]));
   context.emit({ type: 'PlayerEdited', player: player.id, component, fields, was, operator, reason });
   if (component === 'health' && player.health.points === 0 && player.health.diedAt === 0)
     context.emit({ type: 'PlayerDied', player: player.id, at: context.now });
 }
 
-/**
- * Brings back what stood here at a past moment. Who is here now stays here: players that have gone elsewhere since are not
- * brought back, and those that have come keep what they have, so that nobody is lost or doubled.
- */
-function restore(state: World, { past, moment, operator, reason }: WorldCommand & { type: 'RestoreZone' }, context: WorldContext): void {
-  const players: Record<PlayerId, Player> = {};
-  for (const [id, player] of Object.entries(state.players)) {
-    const then = past.players[id];
-    players[id] = then
-      ? { ...structuredClone(then), presence: { ...player.presence }, conduct: structuredClone(player.conduct) }
-      : structuredClone(player);
-  }
-  const carried = new Set(Object.values(players).flatMap(({ bag }) => bag.items.map(({ id }) => id)));
-  const items = Object.fromEntries(Object.entries(past.items).filter(([id]) => !carried.has(id)));
-  const objects = { players, monsters: past.monsters, items, respawns: past.respawns };
+/** Only while nobody has left since the other zones were asked: what left took its items there. */
+function restore(state: Founded, command: WorldCommand & { type: 'RestoreZone' }, context: WorldContext): void {
+  const { past, moment, elsewhere, sent, operator, reason } = command;
+  const left = Object.keys(state.sent).filter((zone) => state.sent[zone] !== sent[zone]);
+  if (left.length > 0) return refuse(context, 'PLAYERS_LEFT', `To ${left.join(', ')}. Try again.`);
+  const { objects } = restored(state, past, elsewhere, context.now);
   context.emit({ type: 'ZoneRestored', objects, moment, operator, reason, at: context.now });
 }
 

@@ -1,0 +1,45 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { ZoneId } from '@millrace/contracts';
+import { ConservationAudit, itemsElsewhere } from './contents.ts';
+import type { ZoneContents } from './inspect.ts';
+
+const ZONES = ['0-0', '1-0', '2-0'] as ZoneId[];
+const contents = (players: string[], items: string[], carried: string[] = []): ZoneContents => ({
+  players,
+  items,
+  leaving: { players: carried.map((id) => `who has ${id}`), items: carried },
+});
+
+/** Zones that answer what each has in each round; null for no answer. */
+function zones(...rounds: (readonly (ZoneContents | null)[])[]) {
+  const asked = new Map<ZoneId, number>();
+  return {
+    ask: async ({ zone }: { zone: ZoneId }) => {
+      const round = asked.get(zone) ?? 0;
+      asked.set(zone, round + 1);
+      return (rounds[round] ?? rounds.at(-1))?.[ZONES.indexOf(zone)] ?? null;
+    },
+  };
+}
+
+test('the items of all other zones are those on the ground, in bags and on the way, also of who moves meanwhile', async () => {
+  const nothing = contents([], []);
+  const moving = zones([nothing, nothing, contents([], ['a'], ['b'])], [nothing, contents([], ['c', 'b']), nothing]);
+  assert.deepEqual([...(await itemsElsewhere(moving, ZONES, '0-0'))].sort(), ['a', 'b', 'c']);
+  await assert.rejects(itemsElsewhere(zones([nothing, null, nothing]), ZONES, '0-0'), /Zone 1-0 cannot say/);
+});
+
+test('fault 45: the audit finds what is in two zones, or twice in one, when it is found so twice in a row', async () => {
+  const first = [contents(['kim'], ['a', 'b', 'b']), contents(['kim', 'lee'], ['c']), contents([], ['c', 'd'], ['e'])];
+  const second = [contents(['kim'], ['a', 'b', 'b']), contents(['kim', 'lee'], ['c', 'e']), contents([], ['d'])];
+  const audit = new ConservationAudit(zones(first, second, second), ZONES);
+  assert.deepEqual(await audit.look(), []);
+  const found = [
+    { what: 'player', id: 'kim', zones: ['0-0', '1-0'] },
+    { what: 'item', id: 'b', zones: ['0-0', '0-0'] },
+  ];
+  assert.deepEqual(await audit.look(), found, 'what was on the way has arrived, and is no duplicate');
+  assert.deepEqual(await audit.look(), found);
+  assert.equal(await new ConservationAudit(zones([first[0] ?? null, null, null]), ZONES).look(), null);
+});

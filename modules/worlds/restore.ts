@@ -1,0 +1,59 @@
+import type { GroundItem, Player, PlayerId, RestoreChanges, WorldObjects } from '@millrace/contracts';
+import type { World } from './zone.ts';
+
+/** How long after a restore an item comes up for each that has to stay where it is now. */
+const RESPAWN_MS = 30_000;
+
+export interface Restored {
+  readonly objects: WorldObjects;
+  readonly changes: RestoreChanges;
+}
+
+/**
+ * What a zone becomes when a past moment is brought back, and what that changes. Whoever is here now stays here: players that have gone elsewhere
+ * since are not brought back, and those that have come keep what they have. An item that somebody has elsewhere, or takes there, stays there: no item is
+ * in two places afterwards.
+ * @param elsewhere items of other zones
+ * @param now epoch ms
+ */
+export function restored(state: Readonly<World>, past: WorldObjects, elsewhere: Iterable<string>, now: number): Restored {
+  const taken = new Set(elsewhere);
+  for (const { player } of Object.values(state.departures)) for (const { id } of player.bag.items) taken.add(id);
+  const away = new Set(taken);
+  const here = Object.values(state.players);
+  const kept = here.filter(({ id }) => past.players[id] === undefined);
+  for (const { bag } of kept) for (const { id } of bag.items) taken.add(id);
+  const take = (id: string) => !taken.has(id) && taken.add(id) !== undefined;
+  const players: Record<PlayerId, Player> = {};
+  for (const player of here) {
+    const then = past.players[player.id];
+    players[player.id] = structuredClone(player);
+    if (!then) continue;
+    const { name, presence, conduct } = structuredClone(player);
+    const bag = { ...then.bag, items: then.bag.items.filter(({ id }) => take(id)) };
+    players[player.id] = { ...structuredClone(then), name, presence, conduct, bag };
+  }
+  const items: Record<string, GroundItem> = {};
+  for (const item of Object.values(past.items)) if (take(item.id)) items[item.id] = item;
+  // As many items lie in a zone or are to come up in it as ever.
+  const missing = Object.keys(past.items).length - Object.keys(items).length;
+  const respawns = [...past.respawns, ...Array.from({ length: missing }, () => now + RESPAWN_MS)].sort((one, other) => one - other);
+  const objects = { players, monsters: past.monsters, items, respawns };
+  const [before, then, after] = [new Set(itemsOf(state)), new Set(itemsOf(past)), new Set(itemsOf(objects))];
+  return {
+    objects,
+    changes: {
+      playersRestored: here.filter(({ id }) => past.players[id]).map(({ id }) => id),
+      playersKept: kept.map(({ id }) => id),
+      playersElsewhere: Object.keys(past.players).filter((id) => !state.players[id]),
+      itemsBack: [...after].filter((id) => !before.has(id)),
+      itemsGone: [...before].filter((id) => !after.has(id)),
+      itemsElsewhere: [...then].filter((id) => away.has(id)),
+    },
+  };
+}
+
+/** Every item on the ground and in bags; one that is in two places twice. */
+export function itemsOf({ items, players }: Pick<WorldObjects, 'items' | 'players'>): string[] {
+  return [...Object.keys(items), ...Object.values(players).flatMap(({ bag }) => bag.items.map(({ id }) => id))];
+}

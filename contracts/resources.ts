@@ -279,6 +279,7 @@ export type ConsumerStand = Static<typeof ConsumerStand>;
 const ALERT_RULES = [
   'slow-tick',
   'ccu-drop',
+  'duplicate',
   'errors',
   'long-queue',
   'snapshots-fail',
@@ -294,7 +295,9 @@ export const Alert = Type.Object(
     id: Type.String(),
     severity: Type.Unsafe<'critical' | 'warning'>(Type.Enum(['critical', 'warning'])),
     rule: Type.Unsafe<(typeof ALERT_RULES)[number]>(Type.Enum([...ALERT_RULES])),
-    subject: Type.String({ description: 'The zone, the consumer group, whose log or spool it is, `disk`, or `world`.' }),
+    subject: Type.String({
+      description: 'The zone, the consumer group, whose log or spool it is, the player or item, `disk`, or `world`.',
+    }),
     value: Type.Number(),
     threshold: Type.Number(),
     since: EpochMs('When it began'),

@@ -71,7 +71,13 @@ export const WorldHostStand = Type.Object(
     zones: Count('Zones it may have in its hands.'),
     open: Count('Zones it serves.'),
     leaseLeftMs: Ms('What is left of its lease'),
-    outbox: Type.String({ description: '`flowing`, or `spooling` while the log is away.' }),
+    // A string of any kind to clients of the first release.
+    outbox: Type.Unsafe<'flowing' | 'waiting' | 'spooling'>(
+      Type.String({
+        description:
+          '`flowing`; `waiting` when the log has taken nothing for two seconds although events wait; `spooling` while it is unavailable.',
+      }),
+    ),
     outboxEvents: Count('Decided events that wait for the log in memory.'),
     spoolBytes: Count('Decided events that wait for the log on disk, bytes.'),
     lostEvents: Count('Events lost because the spool was full.'),

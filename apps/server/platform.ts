@@ -36,6 +36,7 @@ import { overtakenBy, ownConsumer, projectorConsumer } from './consumers.ts';
 import { startDatabase } from './database/server-database.ts';
 import { openDoor, serveWatchers } from './door.ts';
 import { registerMetrics, registerWorldMetrics } from './metrics.ts';
+import { OutboxModes } from './outbox-modes.ts';
 import { keepPrivate } from './private-files.ts';
 import { ProjectorHandle } from './projector/projector-handle.ts';
 import { ownSecrets, sharedSecrets, ZONE_RANDOM } from './secrets.ts';
@@ -131,9 +132,10 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
       return channel ? initialEvents(channel, instruments, stateOf) : [];
     },
   });
+  const modes = new OutboxModes(() => performance.now());
   const outboxOf = (name: string, { outbox }: ReturnType<ZoneHost['figures']>) => ({
     name,
-    isSpooling: outbox.mode === 'spooling',
+    mode: modes.modeOf(name, outbox),
     spooledBytes: outbox.spooledBytes,
   });
   const storage = new StorageWatch({
@@ -145,7 +147,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
       ...(accountZones ? [outboxOf('accounts', accountZones.host.figures())] : []),
       ...(worlds?.figures.hosts() ?? []).map(({ id, outbox, spoolBytes }) => ({
         name: id,
-        isSpooling: outbox === 'spooling',
+        mode: outbox,
         spooledBytes: spoolBytes,
       })),
     ],
@@ -256,7 +258,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
     decided.clear();
     flow.turn();
     const lags = consumers.map((one) => ({ group: one.group, lag: one.stand().lag, overtaken: overtakenBy(one.stand()) }));
-    const nobody = { ccu: 0, zones: [], answered: 0, failed: 0 };
+    const nobody = { ccu: 0, left: 0, duplicates: [], zones: [], answered: 0, failed: 0 };
     for (const alert of alerts.note({ time: Date.now(), lags, storage: storage.sample(), ...(worlds?.sample() ?? nobody) }))
       if (alert.until !== null) logger.info(alert, 'an alert is over');
       else logger[alert.severity === 'critical' ? 'error' : 'warn'](alert, 'an alert');

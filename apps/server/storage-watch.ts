@@ -3,6 +3,7 @@ import { access, statfs } from 'node:fs/promises';
 import type { AlertRules } from '@millrace/contracts';
 import type { StorageSample } from '@millrace/operations';
 import type { HealthCheck } from '@millrace/platform/health';
+import type { OutboxMode } from './outbox-modes.ts';
 
 const MIB = 1024 * 1024;
 
@@ -10,7 +11,7 @@ const MIB = 1024 * 1024;
 export interface WatchedOutbox {
   /** Whose it is: `market`, `accounts`, or a zone host. */
   readonly name: string;
-  readonly isSpooling: boolean;
+  readonly mode: OutboxMode;
   readonly spooledBytes: number;
 }
 
@@ -47,7 +48,10 @@ export class StorageWatch {
 
   /** The room as it was found last. */
   sample(): StorageSample {
-    return { disk: this.#disk, outboxes: this.#parts.outboxes().map((one) => ({ ...one, spoolPercent: this.#percentOf(one) })) };
+    const outboxes = this.#parts
+      .outboxes()
+      .map((one) => ({ ...one, isUnwritten: one.mode !== 'flowing', spoolPercent: this.#percentOf(one) }));
+    return { disk: this.#disk, outboxes };
   }
 
   async #checkDisk(): Promise<void> {
@@ -67,7 +71,11 @@ export class StorageWatch {
   }
 
   #checkLog(): undefined {
-    const spooling = this.#parts.outboxes().filter(({ isSpooling }) => isSpooling);
+    const outboxes = this.#parts.outboxes();
+    const waiting = outboxes.filter(({ mode }) => mode === 'waiting');
+    if (waiting.length > 0)
+      throw new Error(`The log takes nothing of ${waiting.map(({ name }) => name).join(', ')}: events wait for it in memory.`);
+    const spooling = outboxes.filter(({ mode }) => mode === 'spooling');
     const [first] = spooling;
     if (!first) return;
     const reason = this.#failures.get(first.name) ?? 'see the log of the server';

@@ -23,6 +23,8 @@ const zone = { zone: '0-0', tickMs: 1, waiting: 0, snapshotFailures: 0 };
 const sample = (second: number, over: Partial<WorldSample> = {}): WorldSample => ({
   time: second * 1_000,
   ccu: 100,
+  left: 0,
+  duplicates: [],
   zones: [zone],
   answered: 100,
   failed: 0,
@@ -44,7 +46,7 @@ describe('alerts', () => {
     watch.note(sample(2, disk(99, 6)));
     assert.deepEqual(namesOf(watch), ['disk-low/critical', 'disk-low/warning over']);
     const outbox = (spoolPercent: number) => ({
-      storage: { disk: null, outboxes: [{ name: 'market', isSpooling: spoolPercent > 0, spoolPercent }] },
+      storage: { disk: null, outboxes: [{ name: 'market', isUnwritten: spoolPercent > 0, spoolPercent }] },
     });
     for (let second = 3; second < 8; second++) watch.note(sample(second, outbox(1)));
     assert.ok(!namesOf(watch).includes('log-unwritable/market'));
@@ -77,12 +79,33 @@ describe('alerts', () => {
     const watch = new AlertWatch(rules);
     watch.note(sample(0));
     assert.deepEqual(watch.note(sample(1, { ccu: 71 })), []);
-    assert.equal(watch.note(sample(2, { ccu: 70 }))[0]?.rule, 'ccu-drop');
-    for (let second = 3; second < 62; second++) watch.note(sample(second, { ccu: 70 }));
+    for (let second = 2; second < 5; second++) assert.deepEqual(watch.note(sample(second, { ccu: 70 })), []);
+    assert.equal(watch.note(sample(5, { ccu: 70 }))[0]?.rule, 'ccu-drop');
+    for (let second = 6; second < 65; second++) watch.note(sample(second, { ccu: 70 }));
     assert.deepEqual(namesOf(watch), ['ccu-drop over']);
     const small = new AlertWatch(rules);
     small.note(sample(0, { ccu: 5 }));
     assert.deepEqual(small.note(sample(1, { ccu: 0 })), []);
+  });
+
+  test('fault 50: players that went of their own accord are no drop, those whose hosts have died are', () => {
+    const quiet = new AlertWatch(rules);
+    for (let second = 0; second < 10; second++)
+      assert.deepEqual(quiet.note(sample(second, { ccu: 100 - second * 10, left: second === 0 ? 0 : 10 })), []);
+    const watch = new AlertWatch(rules);
+    watch.note(sample(0));
+    watch.note(sample(1, { ccu: 60, left: 40 }));
+    for (let second = 2; second < 5; second++) assert.deepEqual(watch.note(sample(second, { ccu: 0 })), []);
+    const [alert] = watch.note(sample(5, { ccu: 0 }));
+    assert.deepEqual([alert?.rule, alert?.value], ['ccu-drop', 100]);
+  });
+
+  test('fault 45: a player or an item in two places is one, until it is mended', () => {
+    const watch = new AlertWatch(rules);
+    const duplicates = [{ what: 'item' as const, id: '0-0:i1', places: 2 }];
+    const [alert] = watch.note(sample(0, { duplicates }));
+    assert.deepEqual([alert?.rule, alert?.severity, alert?.subject, alert?.value], ['duplicate', 'critical', 'item 0-0:i1', 2]);
+    assert.equal(watch.note(sample(1))[0]?.until, 1_000);
   });
 
   test('errors are judged over a minute', () => {

@@ -4,8 +4,12 @@ import type { Alert, AlertRules } from '@millrace/contracts';
 export interface WorldSample {
   /** Epoch ms. */
   readonly time: number;
-  /** Players in the world. */
+  /** Players that play: in a zone that is open, and not cut off. */
   readonly ccu: number;
+  /** Players that went of their own accord in the last second. */
+  readonly left: number;
+  /** Players and items that are in more than one place. */
+  readonly duplicates: readonly { readonly what: 'player' | 'item'; readonly id: string; readonly places: number }[];
   readonly zones: readonly {
     readonly zone: string;
     /** Longest tick of the last second, ms. */
@@ -27,7 +31,8 @@ export interface WorldSample {
 export interface StorageSample {
   /** Null until it is known. */
   readonly disk: { readonly freeMiB: number; readonly freePercent: number } | null;
-  readonly outboxes: readonly { readonly name: string; readonly isSpooling: boolean; readonly spoolPercent: number }[];
+  /** `isUnwritten`: the log takes nothing from it, or only by way of the disk. */
+  readonly outboxes: readonly { readonly name: string; readonly isUnwritten: boolean; readonly spoolPercent: number }[];
 }
 
 interface Finding {
@@ -47,6 +52,10 @@ const DISK_CRITICAL = 0.2;
 const MINUTE_SAMPLES = 60;
 /** Players below which a drop means nothing. */
 const CCU_MIN = 10;
+/** How long players may be gone: zones that move to another host come back sooner. */
+const CCU_DROP_MS = 3_000;
+/** Duplicates that are told of. */
+const DUPLICATES_MAX = 20;
 /** Answers below which a rate means nothing. */
 const ANSWERED_MIN = 20;
 /** Alerts that are over and still shown. */
@@ -100,6 +109,19 @@ export class AlertWatch {
     return [...active, ...this.#past];
   }
 
+  /** How many of a hundred players are gone that did not go of their own accord, compared with any moment of the last minute. */
+  #lostPercent(): number {
+    const now = this.#samples.at(-1)?.ccu ?? 0;
+    let left = 0;
+    let most = 0;
+    for (const sample of this.#samples.toReversed()) {
+      const lost = sample.ccu - left - now;
+      if (sample.ccu >= CCU_MIN) most = Math.max(most, (lost / sample.ccu) * 100);
+      left += sample.left;
+    }
+    return most;
+  }
+
   *#storage({ disk, outboxes }: StorageSample): Generator<Finding> {
     const { diskFreeMiB, diskFreePercent, spoolPercent, unrecordedForMs } = this.#rules;
     if (disk && (disk.freeMiB < diskFreeMiB || disk.freePercent < diskFreePercent)) {
@@ -114,11 +136,11 @@ export class AlertWatch {
         forMs: 0,
       };
     }
-    for (const { name: subject, isSpooling, spoolPercent: value } of outboxes) {
+    for (const { name: subject, isUnwritten, spoolPercent: value } of outboxes) {
       const about = { severity: 'critical', subject } as const;
       if (value > spoolPercent)
         yield { ...about, id: `spool-full/${subject}`, rule: 'spool-full', value, threshold: spoolPercent, forMs: 0 };
-      if (isSpooling)
+      if (isUnwritten)
         yield { ...about, id: `log-unwritable/${subject}`, rule: 'log-unwritable', value: 1, threshold: 0, forMs: unrecordedForMs };
     }
   }
@@ -163,16 +185,25 @@ export class AlertWatch {
           threshold: rules.lagMax,
           forMs: rules.lagForMs,
         };
-    const most = Math.max(...this.#samples.map(({ ccu }) => ccu));
-    const dropPercent = most === 0 ? 0 : ((most - sample.ccu) / most) * 100;
-    if (most >= CCU_MIN && dropPercent >= rules.ccuDropPercent)
+    const lostPercent = this.#lostPercent();
+    if (lostPercent >= rules.ccuDropPercent)
       yield {
         id: 'ccu-drop',
         rule: 'ccu-drop',
         severity: 'critical',
         subject: 'world',
-        value: dropPercent,
+        value: lostPercent,
         threshold: rules.ccuDropPercent,
+        forMs: CCU_DROP_MS,
+      };
+    for (const { what, id, places } of sample.duplicates.slice(0, DUPLICATES_MAX))
+      yield {
+        id: `duplicate/${what}/${id}`,
+        rule: 'duplicate',
+        severity: 'critical',
+        subject: `${what} ${id}`,
+        value: places,
+        threshold: 1,
         forMs: 0,
       };
     const answered = this.#samples.reduce((sum, one) => sum + one.answered, 0);

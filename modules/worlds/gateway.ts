@@ -77,6 +77,7 @@ export class Gateway {
   readonly #casting: Casting;
   #answered = 0;
   #failed = 0;
+  #leftPlayers = 0;
   #handles = 0;
   #beats = 0;
   /** Counts what has changed about users. */
@@ -405,6 +406,7 @@ export class Gateway {
       this.#directory.lost(session.player);
       return void this.#seek(session);
     }
+    if (code === null) this.#leftPlayers++;
     // Refused here, it may be let in elsewhere; but an `enter` that was sent again may have let it in meanwhile.
     if (code !== null && session.isNew) this.#directory.lost(session.player);
     this.#locate(session, null);
@@ -458,6 +460,19 @@ export class Gateway {
     return taken;
   }
 
+  /** Players that play now, and those that went of their own accord since the last call. */
+  takePlayers(): { ccu: number; left: number } {
+    const left = this.#leftPlayers;
+    this.#leftPlayers = 0;
+    return { ccu: this.#playing(), left };
+  }
+
+  #playing(): number {
+    let playing = 0;
+    for (const { stage, connection } of this.#sessions.values()) if (stage === 'playing' && connection) playing++;
+    return playing;
+  }
+
   /** Which host has a zone open. */
   hostOf(zone: ZoneId): string | null {
     return this.#directory.hostOf(zone)?.id ?? null;
@@ -485,7 +500,7 @@ export class Gateway {
       zonesOpen: this.#directory.openZones,
       connections: this.#doorway.size,
       sessions: this.#sessions.size,
-      playing: [...this.#sessions.values()].filter(({ stage }) => stage === 'playing').length,
+      playing: this.#playing(),
       knownPlayers: this.#directory.players,
       updatesPerSecond: this.#pace.updatesPerSecond,
       casting: this.#casting.figures,

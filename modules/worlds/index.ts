@@ -1,3 +1,4 @@
+export { ConservationAudit } from './contents.ts';
 export { Gateway, type WorldLimits } from './gateway.ts';
 export { hashOf } from './inspect.ts';
 export { listenTcp, type TcpListener, webSocketDoor } from './listeners.ts';

@@ -32,7 +32,7 @@ export interface ZoneContents {
   readonly leaving: { readonly players: readonly PlayerId[]; readonly items: readonly string[] };
 }
 
-export function contentsOf(state: World): ZoneContents {
+function contentsOf(state: World): ZoneContents {
   const leaving = Object.values(state.departures).map(({ player }) => player);
   return {
     players: Object.keys(state.players),

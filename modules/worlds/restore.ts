@@ -1,5 +1,5 @@
 import type { GroundItem, Player, PlayerId, RestoreChanges, WorldObjects } from '@millrace/contracts';
-import type { World } from './zone.ts';
+import type { World } from './world-state.ts';
 
 /** How long after a restore an item comes up for each that has to stay where it is now. */
 const RESPAWN_MS = 30_000;

@@ -278,8 +278,13 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
 
   async function decide(zone: ZoneId, command: WorldCommand, asked: Asked): Promise<CommandOutcome> {
     const reply = (await gateway.command(zone, command, metaOf(asked))) as CommandOutcome | null;
-    if (!reply) throw zoneAway(zone);
-    return reply;
+    if (reply) return reply;
+    if ((await newest(zone)) === null) throw zoneAway(zone);
+    throw new ApiProblem(
+      'NOT_CONFIRMED',
+      `Zone ${zone} plays on, but its log has not confirmed in time that this is recorded.`,
+      'It may take effect all the same: look before you send it again. GET /api/v1/health says how the log does.',
+    );
   }
 
   async function snapshotsOf(zone: ZoneId): Promise<SnapshotStand[]> {

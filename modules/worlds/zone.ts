@@ -5,7 +5,6 @@ import {
   type Handover,
   ITEM_KINDS,
   type ItemKind,
-  type Monster,
   type Motion,
   type Place,
   type Player,
@@ -24,6 +23,7 @@ import { mix, Random, seedOf } from '@millrace/platform/random';
 import { editedFields } from './edit.ts';
 import { restored } from './restore.ts';
 import { freePlace, isBlocked, isFreeWay, isInWorld, zoneAt } from './terrain.ts';
+import type { Founded, World } from './world-state.ts';
 
 const WALKING_SPEED = 500;
 /** An honest client’s clock and network are not exact: a tenth more than the speed is granted. */
@@ -67,32 +67,12 @@ const NEWCOMER_MS = 60_000;
 /** Dead players, due items and sleepers are looked at this often. */
 const CARE_EVERY_TICKS = 10;
 
+export type { World } from './world-state.ts';
+
 /** The consumer group that writes the world’s tables. */
 export const WORLD_HISTORY = 'world-history';
 
-/** One zone of the world: everything that stands in it. */
-export interface World {
-  zone: ZoneId;
-  plan: WorldPlan | null;
-  players: Record<PlayerId, Player>;
-  awake: number;
-  monsters: Record<string, Monster>;
-  items: Record<string, GroundItem>;
-  /** When picked-up items come up again elsewhere, epoch ms. */
-  respawns: number[];
-  itemsEver: number;
-  /** Players that left for another zone and are not yet known to have arrived. */
-  departures: Record<PlayerId, Handover>;
-  /** Number of the newest handover to each neighbour. */
-  sent: Record<ZoneId, number>;
-  /** Handovers taken from each neighbour: all below `floor`, and those in `above`. */
-  received: Record<ZoneId, { floor: number; above: number[] }>;
-  /** Players that were made here in the last minute, and when, epoch ms. Wherever they have gone since, a request to make them is an old one. */
-  newcomers: Record<PlayerId, number>;
-}
-
 type WorldContext = Context<WorldEvent>;
-type Founded = World & { plan: WorldPlan };
 
 /** A zone of the world: what clients and operators ask is decided here, and nowhere else. */
 export const worldZone = defineZone<World, WorldCommand, WorldEvent>({

@@ -109,7 +109,8 @@ export class Bot {
 
   end(): void {
     this.#isOver = true;
-    this.#socket?.destroy();
+    this.#send({ t: 'leave', n: ++this.#n });
+    this.#socket?.end();
   }
 
   #connect(): void {

@@ -20,6 +20,8 @@ export interface FlockReport {
 }
 
 const REPORT_MS = 1_000;
+/** How long what was sent last has to go out. */
+const LEAVE_MS = 300;
 /** The steps of all bots are spread over the time between two of one bot, in so many parts. */
 const PARTS_PER_SECOND = 50;
 const WALKING_CM_PER_SECOND = 500;
@@ -51,7 +53,17 @@ function run({ host, port, tokens, movesPerSecond, joinsPerSecond }: FlockOrders
     seen.tally = newTally();
     process.send?.(report);
   }, REPORT_MS);
+  // Who leaves says so: it is no player that was lost.
+  process.once('disconnect', () => {
+    clearInterval(joining);
+    for (const bot of bots) bot.end();
+    setTimeout(() => process.exit(), LEAVE_MS);
+  });
 }
 
-process.once('message', (orders: FlockOrders) => run(orders));
-process.once('disconnect', () => process.exit(0));
+const idle = () => process.exit();
+process.once('disconnect', idle);
+process.once('message', (orders: FlockOrders) => {
+  process.off('disconnect', idle);
+  run(orders);
+});

@@ -14,6 +14,7 @@ import type { Hub, InitialEvent } from '@millrace/platform/streams';
 import type { Logger } from '@millrace/platform/telemetry';
 import {
   allZones,
+  ConservationAudit,
   Gateway,
   type HostControl,
   type HostPort,
@@ -31,6 +32,7 @@ import {
 import type { PlayerOwners } from '@millrace/worlds/tables';
 import { drillReports } from '../drill/reports.ts';
 import type { WorldFigures } from '../metrics.ts';
+import { OutboxModes } from '../outbox-modes.ts';
 import type { ProjectorHandle } from '../projector/projector-handle.ts';
 import { ownSecrets, ZONE_RANDOM } from '../secrets.ts';
 import { HostProcesses } from './host-processes.ts';
@@ -45,6 +47,8 @@ const FRAMES_PER_COMMAND = 10;
 export const WORLDS_FOLDER = 'worlds';
 
 /** How long a start waits for all zones to be open. */
+const AUDIT_MS = 10_000;
+const DUPLICATES_LOGGED_MAX = 10;
 const OPEN_MS_MAX = 10_000;
 /** How long a start waits for the log to take what an earlier run had left on a spool. */
 const LEFT_SPOOL_MS_MAX = 20_000;
@@ -189,6 +193,9 @@ export async function startWorlds(
       onEnded: (host, expected) => {
         if (!expected) logger.warn({ host: host.id, pid: host.pid }, 'a zone host has ended');
         coordinator.left(host.id);
+        // It has ended before it had handed everything over: its zones go elsewhere all the same, and it need not come back.
+        isDrained.get(host.id)?.();
+        isDrained.delete(host.id);
       },
     },
   );
@@ -199,6 +206,7 @@ export async function startWorlds(
   const control = hostControl(hosts, coordinator, figures, isDrained);
   const door = { plan, tcpPort: listener.port, socketPath: WORLD_SOCKET_PATH, guests: worlds.guests };
   const watching = { gateway, door, hosts: control.stands };
+  const audit = auditWorld(gateway, zones, logger);
   const stopStream = streamWorld({ ...watching, hub, clock: systemClock });
   return {
     port: listener.port,
@@ -211,7 +219,8 @@ export async function startWorlds(
       const stands = zoneStands(gateway);
       const failures = gateway.takeFailures();
       return {
-        ccu: stands.reduce((sum, { sessions }) => sum + sessions, 0),
+        ...gateway.takePlayers(),
+        duplicates: audit.found,
         zones: stands.map(({ zone, tickMsMost, waiting }) => ({
           zone,
           tickMs: tickMsMost,
@@ -236,6 +245,7 @@ export async function startWorlds(
       }),
     stop: async () => {
       stopStream();
+      audit.stop();
       gateway.stop();
       webSockets.close();
       await listener.close();
@@ -257,6 +267,37 @@ function busyShare(): () => number {
   };
 }
 
+/** Looks every now and then whether a player or an item is in two places. */
+function auditWorld(
+  gateway: Gateway,
+  zones: readonly ZoneId[],
+  logger: Logger,
+): { readonly found: WorldSample['duplicates']; stop(): void } {
+  const audit = new ConservationAudit(gateway, zones);
+  let found: WorldSample['duplicates'] = [];
+  let isLooking = false;
+  const timer = setInterval(() => {
+    if (isLooking) return;
+    isLooking = true;
+    void audit
+      .look()
+      .then((duplicates) => {
+        if (!duplicates) return;
+        for (const duplicate of duplicates.slice(0, DUPLICATES_LOGGED_MAX)) logger.error(duplicate, 'in more than one place');
+        found = duplicates.map(({ what, id, zones: { length: places } }) => ({ what, id, places }));
+      })
+      .finally(() => {
+        isLooking = false;
+      });
+  }, AUDIT_MS);
+  return {
+    get found() {
+      return found;
+    },
+    stop: () => clearInterval(timer),
+  };
+}
+
 /** How operators handle zone hosts. */
 function hostControl(
   hosts: HostProcesses,
@@ -264,6 +305,7 @@ function hostControl(
   figures: ReadonlyMap<string, HostFiguresMessage>,
   isDrained: Map<string, () => void>,
 ): HostControl {
+  const modes = new OutboxModes(() => performance.now());
   return {
     stands: () => {
       const members = new Map(coordinator.hosts().map((member) => [member.id, member]));
@@ -278,7 +320,7 @@ function hostControl(
           zones: member?.zones ?? 0,
           open: member?.open ?? 0,
           leaseLeftMs: Math.round(member?.leaseLeftMs ?? 0),
-          outbox: figure?.figures.outbox.mode ?? 'flowing',
+          outbox: figure ? modes.modeOf(id, figure.figures.outbox) : 'flowing',
           outboxEvents: figure?.figures.outbox.waitingEvents ?? 0,
           spoolBytes: figure?.figures.outbox.spooledBytes ?? 0,
           lostEvents: figure?.figures.outbox.lostEvents ?? 0,
@@ -291,7 +333,8 @@ function hostControl(
     welcome: (id) => coordinator.welcome(id),
     // A rolling update: the new one is there before the old one hands over, so that no zone waits for a process to start.
     replace: (id) => {
-      if (!hosts.get(id) || isDrained.has(id) || hosts.areEmbedded) return false;
+      const isMember = coordinator.hosts().some((member) => member.id === id && !member.draining);
+      if (!hosts.get(id) || !isMember || isDrained.has(id) || hosts.areEmbedded) return false;
       isDrained.set(id, () => void hosts.remove(id));
       hosts.add();
       return coordinator.drain(id);

@@ -30,6 +30,7 @@ export const ROUTES = {
   createPlayer: ['POST', '/worlds/tokens'],
   listZones: ['GET', '/worlds/zones'],
   getZone: ['GET', '/worlds/zones/:zone'],
+  getZoneRecord: ['GET', '/worlds/zones/:zone/record'],
   getZoneMap: ['GET', '/worlds/zones/:zone/map'],
   replayZone: ['GET', '/worlds/zones/:zone/replay'],
   restoreZone: ['POST', '/worlds/zones/:zone/restore'],

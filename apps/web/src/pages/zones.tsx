@@ -17,6 +17,8 @@ import { HeatGrid } from '../world/heat-grid.tsx';
 import { WorldTabs } from '../world/world-tabs.tsx';
 
 /** The world at a glance: every zone by the health of its ticks, the figures behind it, and the hosts that carry it. */
+const OUTBOX_TEXT = { waiting: 'logTakesNothing', spooling: 'spooling' } as const;
+
 export function ZonesPage() {
   const text = useText();
   const { whole } = useFormats();
@@ -139,7 +141,8 @@ function Hosts({ hosts }: { hosts: readonly WorldHostStand[] }) {
             hint: text.outboxHint,
             cell: ({ outbox, outboxEvents }) => (
               <span className={outbox === 'flowing' ? '' : 'text-warn'}>
-                {outbox === 'flowing' ? whole(outboxEvents) : `${text.spooling} ${whole(outboxEvents)}`}
+                {outbox !== 'flowing' && `${text[OUTBOX_TEXT[outbox]]} `}
+                {whole(outboxEvents)}
               </span>
             ),
           },

@@ -31,6 +31,7 @@ export function AlertStrip({ alerts }: { alerts: readonly Alert[] | undefined })
 export const ALERT_TEXT = {
   'slow-tick': 'alertSlowTick',
   'ccu-drop': 'alertCcuDrop',
+  duplicate: 'alertDuplicate',
   errors: 'alertErrors',
   'long-queue': 'alertLongQueue',
   'snapshots-fail': 'alertSnapshots',

@@ -60,10 +60,17 @@ export async function zoneAtMoment(record: WorldRecord, zone: ZoneId, moment: Mo
     const { past, isFollowed } = await recover(worldZone, zoneAddress(worldZone.kind, zone), record, moment);
     const state = past.checkpoint().state as World;
     const isThere = 'seq' in moment ? past.seq === moment.seq : isFollowed || past.seq === (await record.newest(zone));
-    if (!isThere) return 'seq' in moment ? `it leads to event ${past.seq}, not to ${moment.seq}` : `it ends at event ${past.seq}`;
+    if (!isThere) return lackOf(past.seq, moment, await record.newest(zone));
     if (state.plan === null) throw new NotOnRecord(`zone ${zone} did not exist yet`);
     return { state, seq: past.seq, hash: hashOf(state) };
   });
+}
+
+/** What the record lacks of a moment. @throws NotOnRecord when it will never have it */
+function lackOf(reached: number, moment: Moment, newest: number | null): string {
+  if (!('seq' in moment)) return `it ends at event ${reached}`;
+  if (newest !== null && moment.seq > newest) throw new NotOnRecord(`the newest event is ${newest}, not ${moment.seq}`);
+  return `it leads to event ${reached}, not to ${moment.seq}`;
 }
 
 /** Asks the record until it has what the live zone has decided, for a while. `ask` gives an answer, or says what the record lacks. */

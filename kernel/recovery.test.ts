@@ -76,6 +76,18 @@ describe('the recovery ladder', () => {
     await assert.rejects(host.open(gate), /continues at seq 3, but seq 2 is needed/);
   });
 
+  test('fault 44: a cold snapshot that is newer than the hot ones is used before them', async () => {
+    const { host, clock, log, hot, cold } = await history();
+    host.tell(gate, { type: 'Admit', people: 1 });
+    await clock.settle();
+    await host.snapshotAll('cold');
+    // What the newest hot snapshot of event 4 would need is gone.
+    log.batches.splice(4, 2);
+    const next = newHost([turnstile], { log, hot, cold });
+    await next.host.open(gate);
+    assert.equal((next.host.view(gate)?.state as Turnstile).admitted, 6);
+  });
+
   test('fault 44: a past moment is told only when nothing of it can be missing', async () => {
     const parts = await history();
     const { log } = parts;

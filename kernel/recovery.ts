@@ -36,7 +36,7 @@ interface Recovered {
 export type Moment = { readonly seq: number } | { readonly time: number };
 
 /**
- * Brings a zone back: newest hot snapshot, else newest cold one that is whole, else nothing; then the log’s tail.
+ * Brings a zone back: the newest snapshot that is whole, hot or cold, else nothing; then the log’s tail.
  * With `until` the same code answers what the zone was at a past moment: exactly, when it reaches that seq, or is followed.
  * @throws RecordBroken when the log lacks events between what was restored and what it holds
  */
@@ -48,9 +48,7 @@ export async function recover(definition: AnyZoneDefinition, zone: ZoneAddress, 
     const started = clock.elapsed();
     return (outcome: number | string) => void steps.push({ rung, ms: clock.elapsed() - started, outcome });
   };
-  let snapshot: Snapshot | undefined;
-  for (const rung of ['hot', 'cold'] as const)
-    snapshot ??= await newestOf(rung, record, definition, zone, ({ seq, time }) => seq <= end.seq && time <= end.time, timed(rung));
+  const snapshot = await newestOf(record, definition, zone, ({ seq, time }) => seq <= end.seq && time <= end.time, timed);
   const note = timed('replay');
   const past = new Past(definition, zone, snapshot);
   const { position = null, unrecorded = [] } = snapshot ?? {};
@@ -69,23 +67,25 @@ export async function recover(definition: AnyZoneDefinition, zone: ZoneAddress, 
   return { past, position, epoch, unrecorded, steps, isFollowed };
 }
 
-/** The newest snapshot of a store that can be used; undefined when there is none. Notes what was tried. */
+/** The newest snapshot of both stores that can be used, of two alike the hot one; undefined when there is none. Notes what was tried. */
 async function newestOf(
-  rung: 'hot' | 'cold',
-  { [rung]: store, log, clock }: ZoneRecord,
+  { log, clock, ...stores }: ZoneRecord,
   definition: AnyZoneDefinition,
   zone: ZoneAddress,
   isWanted: (label: SnapshotLabel) => boolean,
-  note: (outcome: number | string) => void,
+  timed: (rung: 'hot' | 'cold') => (outcome: number | string) => void,
 ): Promise<Snapshot | undefined> {
-  const get = <T>(work: Promise<T>) => within(clock, ANSWER_MS_MAX, `the ${rung} store`, work);
-  const labels = await get(store.list(zone)).catch((error) => {
-    note(`the store is unavailable: ${messageOf(error)}`);
-    return [];
-  });
-  for (const label of labels.filter(isWanted)) {
+  const get = <T>(rung: 'hot' | 'cold', work: Promise<T>) => within(clock, ANSWER_MS_MAX, `the ${rung} store`, work);
+  const labelsOf = async (rung: 'hot' | 'cold') => {
+    const note = timed(rung);
+    const labels = await get(rung, stores[rung].list(zone)).catch((error) => note(`the store is unavailable: ${messageOf(error)}`));
+    return (labels ?? []).filter(isWanted).map((label) => ({ rung, label }));
+  };
+  const candidates = (await Promise.all([labelsOf('hot'), labelsOf('cold')])).flat();
+  for (const { rung, label } of candidates.sort((one, other) => other.label.seq - one.label.seq)) {
+    const note = timed(rung);
     const skip = (why: string) => note(`snapshot at seq ${label.seq} is ${why}`);
-    const snapshot = await get(store.load(label)).catch((error) => skip(`damaged: ${messageOf(error)}`));
+    const snapshot = await get(rung, stores[rung].load(label)).catch((error) => skip(`damaged: ${messageOf(error)}`));
     if (!snapshot) continue;
     const state = stateOf(snapshot, definition);
     if (state === undefined) skip(`of version ${snapshot.version}, this is ${definition.version}`);

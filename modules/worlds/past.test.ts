@@ -1,0 +1,112 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { WorldPlan, ZoneId } from '@millrace/contracts';
+import { type Moment, zoneAddress } from '@millrace/kernel';
+import { ManualClock, newHost } from '@millrace/kernel/testing';
+import { Random } from '@millrace/platform/random';
+import { hashOf } from './inspect.ts';
+import { NotOnRecord, recordOf, replayZone, type WorldRecord, zoneAtMoment } from './past.ts';
+import { worldZone } from './zone.ts';
+
+const plan: WorldPlan = { seed: 7, columns: 1, rows: 1, monsters: 3, items: 10 };
+const zone = '0-0' as ZoneId;
+const address = zoneAddress(worldZone.kind, zone);
+const HISTORIES = 12;
+const QUESTIONS = 100;
+
+/** What the zone was after each event, as it was seen when it was decided; and a record of which retention has dropped the beginning. */
+async function history(
+  seed: number,
+): Promise<{ record: WorldRecord; states: Map<number, { hash: string; time: number }>; first: number; end: number }> {
+  const random = new Random(seed);
+  const states = new Map<number, { hash: string; time: number }>();
+  const clock = new ManualClock(1_000_000);
+  const { host, log, hot, cold } = newHost([worldZone], {
+    clock,
+    options: {
+      onDecided: ({ firstSeq, events, time }, state) => states.set(firstSeq + events.length - 1, { hash: hashOf(state), time }),
+      hotEveryMs: 1_000_000_000,
+      coldEveryMs: 1_000_000_000,
+    },
+  });
+  const opening = host.open(address);
+  await clock.settle();
+  await opening;
+  host.tell(address, { type: 'FoundZone', plan });
+  for (const player of ['ann', 'bob']) host.tell(address, { type: 'JoinZone', player, name: player, session: player, isNew: true });
+  for (let step = 0; step < 60; step++) {
+    await clock.advance(Math.floor(random.next() * 120));
+    const chance = random.next();
+    if (chance < 0.1) await host.snapshotAll(chance < 0.05 ? 'hot' : 'cold');
+    else if (chance < 0.5) host.tell(address, { type: 'Announce', text: `${step}`, operator: 'kim' });
+    await clock.settle();
+  }
+  const newest = host.view(address)?.seq ?? 0;
+  const dropped = random.next() < 0.2 ? 0 : Math.floor(random.next() * log.batches.length);
+  const kept = log.batches.slice(dropped);
+  const record: WorldRecord = {
+    hot,
+    cold,
+    clock,
+    log: {
+      async *read(_zone, afterSeq) {
+        for (const batch of kept) if (batch.firstSeq + batch.events.length - 1 > afterSeq) yield structuredClone(batch);
+      },
+    },
+    newest: async () => newest,
+  };
+  return { record, states, first: kept[0]?.firstSeq ?? 0, end: clock.now() };
+}
+
+test('fault 44: whatever moment is asked for is told exactly, or it is not on record', async () => {
+  let told = 0;
+  let refused = 0;
+  for (let seed = 1; seed <= HISTORIES; seed++) {
+    const { record, states, end } = await history(seed);
+    const { from, snapshots } = await recordOf(record, zone);
+    const seqs = [...states.keys()];
+    const last = seqs.at(-1) as number;
+    const random = new Random(seed * 7_919);
+    const begun = states.get(seqs[0] as number)?.time as number;
+    const timeOf = (moment: Moment) => ('time' in moment ? moment.time : 0);
+    for (let count = 0; count < QUESTIONS; count++) {
+      const moment: Moment =
+        random.next() < 0.5
+          ? { seq: seqs[Math.floor(random.next() * seqs.length)] as number }
+          : { time: begun - 50 + Math.floor(random.next() * (end - begun + 50)) };
+      // By definition: the newest event that had been decided by then.
+      const wanted = 'seq' in moment ? moment.seq : (seqs.findLast((seq) => (states.get(seq)?.time ?? 0) <= moment.time) ?? 0);
+      const isKnown =
+        (from !== null && ('seq' in moment ? moment.seq >= from.seq : moment.time >= from.time)) ||
+        ('seq' in moment && snapshots.some(({ seq }) => seq === moment.seq));
+      const what = `history ${seed}, ${JSON.stringify(moment)} of ${JSON.stringify(from)} to ${last}`;
+      const answer = await zoneAtMoment(quick(record), zone, moment).catch((error) => error);
+      if (isKnown) {
+        assert.ok(!(answer instanceof Error), `${what}: ${answer.message}`);
+        assert.deepEqual([answer.seq, answer.hash], [wanted, states.get(wanted)?.hash], what);
+        told++;
+        continue;
+      }
+      assert.ok(answer instanceof NotOnRecord || states.get(wanted)?.hash === answer.hash, `${what}: not exact`);
+      if (answer instanceof NotOnRecord) refused++;
+      assert.ok(answer instanceof NotOnRecord || timeOf(moment) >= begun, what);
+    }
+    const stretch = await replayZone(quick(record), zone, { from: from?.time ?? 0, to: end, stepMs: 100 }).catch((error) => error as Error);
+    assert.ok(from === null || !(stretch instanceof Error), String(stretch));
+    for (const { time, seq, hash } of stretch instanceof Error ? [] : stretch) {
+      const due = seqs.findLast((one) => (states.get(one)?.time ?? 0) <= time) as number;
+      assert.deepEqual([seq, hash], [due, states.get(due)?.hash], `history ${seed} at ${time}`);
+    }
+  }
+  assert.ok(told > 300 && refused > 100, `${told} told, ${refused} refused`);
+});
+
+/** The same record, for who does not wait for it. */
+function quick(record: WorldRecord): WorldRecord {
+  const after = (_ms: number, callback: () => void) => {
+    setImmediate(callback);
+    return () => {};
+  };
+  const { clock } = record;
+  return { ...record, clock: { now: () => clock.now(), elapsed: () => clock.elapsed(), soon: (callback) => clock.soon(callback), after } };
+}

@@ -37,6 +37,7 @@ import { startDatabase } from './database/server-database.ts';
 import { openDoor, serveWatchers } from './door.ts';
 import { registerMetrics, registerWorldMetrics } from './metrics.ts';
 import { OutboxModes } from './outbox-modes.ts';
+import { endOrphans } from './own-processes.ts';
 import { keepPrivate } from './private-files.ts';
 import { ProjectorHandle } from './projector/projector-handle.ts';
 import { ownSecrets, sharedSecrets, ZONE_RANDOM } from './secrets.ts';
@@ -94,6 +95,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
 
   // Only one Millrace at a time has the series open, so nobody writes to the stores while they are checked.
   const series = await openSeries(settings);
+  for (const data of [settings.data, join(settings.data, WORLDS_FOLDER)]) await endOrphans(data, logger);
   const started = await requireSoundStores(settings.data, logger);
   const log = openLmdbLog(join(settings.data, 'log'));
   const spool = openSpool(join(settings.data, 'spool'), settings.log.spoolMiB * MIB, (message) => logger.error(message));
@@ -278,6 +280,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
       { name: 'database', isRequired: accounts !== null, check: () => probe.check() },
       ...(redis ? [{ name: 'redis', isRequired: false, check: () => redis.ping() }] : []),
       ...storage.checks(),
+      ...(worlds ? [worlds.check] : []),
     ],
     () => Date.now(),
     (state) => logger[state.status === 'ok' ? 'info' : 'error'](state, 'a health check changed'),

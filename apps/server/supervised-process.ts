@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { type Link, openLink } from '@millrace/platform/cluster';
 import type { Logger } from '@millrace/platform/telemetry';
+import { noteProcess } from './own-processes.ts';
 
 /** These processes may be slower than the server: of the room that V8 keeps for speed, a third and more is given back. */
 const LEAN = ['--optimize-for-size', '--max-semi-space-size=4'];
@@ -15,6 +16,8 @@ export interface ProcessOrders<Out extends object, In extends object> {
   /** What it is called in the log. */
   readonly name: string;
   readonly file: string;
+  /** The data folder that it works on. */
+  readonly data: string;
   /** What a process is told first, each time one starts. */
   readonly begin: () => readonly Out[];
   /** What ends it in good order. */
@@ -39,15 +42,17 @@ export class SupervisedProcess<Out extends object, In extends object> {
 
   start(): void {
     if (this.#isStopping || this.#child) return;
-    const { name, file, begin, onMessage, onEnded } = this.#orders;
+    const { name, file, data, begin, onMessage, onEnded } = this.#orders;
     const child = spawn(process.execPath, [...LEAN, ...QUICKLY, file], { stdio: ['ignore', 'inherit', 'inherit', 'pipe'] });
     this.#child = child;
     yieldToOthers(child.pid);
+    const forget = noteProcess(data, child.pid, name);
     const link = openLink<Out, In>(child.stdio[3] as Duplex, { onMessage, onClose: () => {} });
     this.#link = link;
     for (const message of begin()) link.send(message);
     child.once('error', (error) => this.#logger.error({ err: error }, `${name} cannot be started`));
     child.once('exit', (code, signal) => {
+      forget();
       link.close();
       this.#link = null;
       this.#child = null;

@@ -71,6 +71,7 @@ function startEmbedded(data: string, startAfterMs: number, logger: Logger) {
     {
       name: 'the database',
       file: join(import.meta.dirname, 'database-process.ts'),
+      data,
       begin: () => {
         // What a killed one left behind keeps the next from opening its door.
         if (existsSync(socket)) rmSync(socket, { recursive: true });

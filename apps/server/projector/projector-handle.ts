@@ -34,6 +34,7 @@ export class ProjectorHandle {
       {
         name: 'the projector',
         file: join(import.meta.dirname, 'projector-process.ts'),
+        data,
         begin: () => [{ type: 'begin', data, database }, ...(this.#isPaused ? [{ type: 'pause' } as const] : [])],
         stop: { type: 'stop' },
         onMessage: (message) => this.#received(message),

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { systemClock } from '@millrace/platform/clock';
 import { openLink } from '@millrace/platform/cluster';
+import { noteProcess } from '../own-processes.ts';
 import { type Begin, type FromHost, runZoneHost, type Stores, spoolOf, type ToHost } from './zone-host.ts';
 
 const PROCESS = join(import.meta.dirname, 'zone-host-process.ts');
@@ -46,15 +47,19 @@ interface WaitingProcess {
 }
 
 /** @throws when the system can start no more processes */
-function startProcess(): WaitingProcess {
+function startProcess(data: string): WaitingProcess {
   const child: ChildProcess = spawn(process.execPath, [...LEAN, PROCESS], { stdio: ['ignore', 'inherit', 'inherit', 'pipe'] });
+  const forget = noteProcess(data, child.pid, 'a zone host');
   let received: (message: FromHost) => void = () => {};
   const over = new Promise<void>((resolve) => {
     child.once('error', () => resolve());
     child.once('exit', () => resolve());
   });
   const link = openLink<ToHost, FromHost>(child.stdio[3] as Duplex, { onMessage: (message) => received(message), onClose: () => {} });
-  const ended = over.then(() => link.close());
+  const ended = over.then(() => {
+    forget();
+    link.close();
+  });
   const kill = () => void child.kill('SIGKILL');
   return {
     ended,
@@ -191,7 +196,7 @@ export class HostProcesses {
 
   #nextProcess(): WaitingProcess {
     const [waiting] = this.#standby;
-    if (!waiting) return startProcess();
+    if (!waiting) return startProcess(this.#terms.data);
     this.#standby.delete(waiting);
     this.#fillStandby();
     return waiting;
@@ -204,7 +209,7 @@ export class HostProcesses {
     this.#later(STANDBY_AFTER_MS, () => {
       this.#isFilling = false;
       try {
-        const waiting = startProcess();
+        const waiting = startProcess(this.#terms.data);
         this.#standby.add(waiting);
         void waiting.ended.then(() => this.#standby.delete(waiting) && this.#fillStandby());
       } catch {

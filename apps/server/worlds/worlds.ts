@@ -7,6 +7,7 @@ import type { Flow, WorldSample } from '@millrace/operations';
 import { systemClock } from '@millrace/platform/clock';
 import { Coordinator } from '@millrace/platform/cluster';
 import type { Settings } from '@millrace/platform/config';
+import type { HealthCheck } from '@millrace/platform/health';
 import { proxiesIn, type Routes, remoteOf, type Upgrade } from '@millrace/platform/http';
 import { type EventLog, openSpool } from '@millrace/platform/log';
 import { secretNumbers } from '@millrace/platform/secrets/zone-numbers';
@@ -73,6 +74,8 @@ export interface Worlds {
   readonly figures: WorldFigures;
   /** What the alerts look at. */
   sample(): Omit<WorldSample, 'time' | 'lags' | 'storage'>;
+  /** Whether every zone is open. */
+  readonly check: HealthCheck;
   /** Something has changed about a user: its players may not be allowed any more. */
   userChanged(user: string): Promise<void>;
   stop(): Promise<void>;
@@ -202,6 +205,9 @@ export async function startWorlds(
   const isProxy = proxiesIn(settings.gateway.trustedProxies);
   const listener = await openPlayersPort(settings, (address) => listenTcp(gateway, address, isProxy));
   await allOpen;
+  const closed = () => zones.filter((zone) => gateway.hostOf(zone) === null);
+  if (closed().length > 0)
+    logger.warn({ closed: closed(), of: zones.length }, 'not every zone is open yet; the others open as soon as a host can');
   const webSockets = webSocketDoor(gateway);
   const control = hostControl(hosts, coordinator, figures, isDrained);
   const door = { plan, tcpPort: listener.port, socketPath: WORLD_SOCKET_PATH, guests: worlds.guests };
@@ -213,6 +219,15 @@ export async function startWorlds(
     log: stores.log,
     zones,
     userChanged: (user) => gateway.userChanged(user),
+    check: {
+      name: 'worlds',
+      isRequired: false,
+      check: () => {
+        const missing = closed();
+        if (missing.length > 0)
+          throw new Error(`${missing.length} of ${zones.length} zones have no host: ${missing.slice(0, 10).join(', ')}.`);
+      },
+    },
     events: () => worldEvents(watching),
     figures: { world: () => worldStand(gateway, door), zones: () => zoneStands(gateway), hosts: control.stands },
     sample: () => {

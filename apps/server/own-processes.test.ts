@@ -1,0 +1,49 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, test } from 'node:test';
+import { createLogger } from '@millrace/platform/telemetry';
+import { endOrphans, noteProcess } from './own-processes.ts';
+
+describe('fault 46: processes of an earlier server', () => {
+  const logger = createLogger('silent');
+  let data: string;
+  let child: ChildProcess;
+  let ended: Promise<unknown>;
+  beforeEach(async () => {
+    data = mkdtempSync(join(tmpdir(), 'millrace-orphans-'));
+    child = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'], { stdio: 'ignore' });
+    ended = once(child, 'exit');
+    await once(child, 'spawn');
+  });
+  afterEach(async () => {
+    child.kill('SIGKILL');
+    await ended;
+    rmSync(data, { recursive: true, force: true });
+  });
+  const notes = () => readdirSync(join(data, 'processes'));
+
+  test('are ended by the next one, also when they are stopped', async () => {
+    noteProcess(data, child.pid, 'a zone host');
+    child.kill('SIGSTOP');
+    assert.equal(await endOrphans(data, logger), 1);
+    await ended;
+    assert.equal(child.signalCode, 'SIGKILL');
+    assert.deepEqual(notes(), []);
+  });
+
+  test('that have ended are none, nor is another process that has got the number of one', async () => {
+    const forget = noteProcess(data, child.pid, 'a zone host');
+    forget();
+    assert.equal(await endOrphans(data, logger), 0);
+    writeFileSync(join(data, 'processes', String(child.pid)), JSON.stringify({ name: 'a zone host', startedAt: 'another boot 5' }));
+    writeFileSync(join(data, 'processes', '1'), 'torn');
+    assert.equal(await endOrphans(data, logger), 0);
+    assert.deepEqual(notes(), []);
+    assert.ok(existsSync(`/proc/${child.pid}`));
+    assert.equal(await endOrphans(join(data, 'nowhere'), logger), 0);
+  });
+});

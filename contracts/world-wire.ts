@@ -14,6 +14,9 @@ export const SERVER_FRAME_BYTES_MAX = 1_048_576;
 /** Longest text a player may say, in characters. */
 export const SAY_CHARACTERS_MAX = 200;
 
+/** Commands that a client may name as unanswered when it comes back. */
+export const UNANSWERED_MAX = 64;
+
 const N = Type.Integer({ minimum: 1, maximum: 0xffffffff, description: 'Number of the command in its session, rising.' });
 const Coordinate = Type.Integer({ minimum: -10_000_000, maximum: 10_000_000, description: 'cm' });
 const ItemId = Type.String({ minLength: 1, maxLength: 40 });
@@ -29,6 +32,12 @@ export const CLIENT_FRAMES = {
       token: Type.Optional(Type.String({ maxLength: 1_024, description: 'Who the player is.' })),
       resume: Type.Optional(Type.String({ maxLength: 1_024, description: 'The `resume` of an earlier welcome.' })),
       last: Type.Optional(Type.Integer({ minimum: 0, description: 'With `resume`: the `e` of the newest notice that came.' })),
+      unanswered: Type.Optional(
+        Type.Array(N, {
+          maxItems: UNANSWERED_MAX,
+          description: 'With `resume`: commands without an answer so far; each gets the one it had, or will have.',
+        }),
+      ),
     },
     'The first frame. Either `token` or `resume`.',
   ),
@@ -92,7 +101,10 @@ export const SERVER_FRAMES = {
     'zone',
     {
       zone: Type.String(),
-      n: Type.Integer({ description: 'The newest command that was accepted; those after it without an answer had no effect.' }),
+      n: Type.Integer({ description: 'The newest command that was accepted; those after it had no effect.' }),
+      accepted: Type.Array(Type.Integer(), {
+        description: 'Of `n` and the 48 numbers below it, those that were accepted, rising; the others of them had no effect.',
+      }),
       plan: Type.Object({ seed: Type.Integer(), columns: Type.Integer(), rows: Type.Integer() }),
       blocked: Type.Unsafe<Uint8Array>(
         Type.Any({ description: '512 bytes: a bit for each tile, row by row, highest bit first; 1 is blocked.' }),
@@ -158,7 +170,8 @@ const DOOR_REFUSALS = {
   RATE_LIMITED: { offence: true, says: 'Too many commands in too short a time.' },
   ZONE_MOVING: { offence: false, says: 'The zone is moving to another host; try again in a moment.' },
   BORDER_CLOSED: { offence: false, says: 'Nobody can cross to the next zone while the log is away.' },
-  BUSY: { offence: false, says: 'The zone has more commands waiting than it can take.' },
+  BUSY: { offence: false, says: 'The zone has more commands waiting than it can take, or too many of yours have no answer yet.' },
+  LOST: { offence: false, says: 'It had no effect: the zone went to another host before it was decided, or before that was recorded.' },
 } as const;
 
 /** Every code a `refused` frame may carry. */

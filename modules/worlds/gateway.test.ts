@@ -9,6 +9,15 @@ import { decodeBody, encodeFrame } from './wire.ts';
 
 const ZONES = ['0-0', '1-0', '2-0'] as ZoneId[];
 const kim = 'p-kim' as PlayerId;
+const FRAME = encodeFrame({ t: 'ping', id: 1 });
+
+interface Client {
+  readonly connection: Connection;
+  readonly told: ServerFrame[];
+  say(frame: ClientFrame): void;
+  /** What its commands were answered. */
+  answers(): string[];
+}
 
 /** A gateway of three zones, whose hosts answer what a test says they answer. */
 class SmallWorld {
@@ -49,7 +58,7 @@ class SmallWorld {
   }
 
   /** A client connects with a player’s token and joins. */
-  async join(player: PlayerId): Promise<{ connection: Connection; told: ServerFrame[] }> {
+  async join(player: PlayerId, resume?: { resume: string; unanswered: number[] }): Promise<Client> {
     const told: ServerFrame[] = [];
     const connection = this.gateway.connect({
       send: (frame) => told.push(decodeBody(frame.subarray(4)) as ServerFrame),
@@ -58,10 +67,12 @@ class SmallWorld {
       remote: '127.0.0.1',
     }) as Connection;
     const say = (frame: ClientFrame) => connection.receive(encodeFrame(frame as never));
-    say({ t: 'hello', v: WORLD_PROTOCOL, token: player });
+    say({ t: 'hello', v: WORLD_PROTOCOL, ...(resume ?? { token: player }) });
     await this.clock.advance(0);
-    say({ t: 'join', n: 1 });
-    return { connection, told };
+    if (!resume) say({ t: 'join', n: 1 });
+    const answers = () =>
+      told.flatMap((frame) => (frame.t === 'ok' ? [`ok ${frame.n}`] : frame.t === 'refused' ? [`${frame.code} ${frame.n}`] : []));
+    return { connection, told, say, answers };
   }
 
   /** What was asked of zones since the last time: each `enter`. */
@@ -69,10 +80,10 @@ class SmallWorld {
     return this.sent.splice(0).filter((message) => message.type === 'enter');
   }
 
-  answer(enter: ToZoneHost & { type: 'enter' }, code: string | null = null): void {
+  answer(enter: ToZoneHost & { type: 'enter' }, code: string | null = null, accepted: number[] = []): void {
     const { handle, zone, player } = enter;
     const host = this.hostOf(zone);
-    if (code === null) this.gateway.received(host, { type: 'entered', handle, zone, player, frames: [] });
+    if (code === null) this.gateway.received(host, { type: 'entered', handle, zone, player, frame: FRAME, accepted });
     else this.gateway.received(host, { type: 'left', handle, zone, code });
   }
 
@@ -154,4 +165,71 @@ test('a newcomer that its zone had no room for goes where there is room', async 
   assert.equal(await world.locate(() => 'nowhere'), 3);
   const [second] = world.enters();
   assert.equal(second?.isNew, true);
+});
+
+describe('fault 48: each command is answered once', () => {
+  const move = (n: number): ClientFrame => ({ t: 'move', n, x: 1, y: 1 });
+  const [first, second] = ZONES as [ZoneId, ZoneId];
+
+  async function playing() {
+    const world = new SmallWorld();
+    const client = await world.join(kim);
+    const [enter] = world.enters();
+    assert.ok(enter);
+    world.answer(enter);
+    assert.deepEqual(client.answers(), ['ok 1']);
+    const { handle } = enter;
+    const reply = (n: number, code: string | null = null) => {
+      const frame = encodeFrame(code === null ? { t: 'ok', n } : { t: 'refused', n, code, message: '' });
+      world.gateway.received(world.hostOf(first), { type: 'reply', handle, zone: first, n, code, frame });
+    };
+    return { world, client, handle, reply };
+  }
+
+  test('that leads over a border, though its zone is another by then', async () => {
+    const { world, client, handle, reply } = await playing();
+    for (const n of [2, 3, 4]) client.say(move(n));
+    reply(2);
+    world.gateway.received(world.hostOf(first), { type: 'left', handle, zone: first, code: 'IN_TRANSIT' });
+    reply(3);
+    world.gateway.received(world.hostOf(second), { type: 'arrived', zone: second, player: kim, session: '' });
+    const [enter] = world.enters();
+    assert.ok(enter);
+    world.answer(enter, null, [2, 3]);
+    reply(3);
+    assert.deepEqual(client.answers(), ['ok 1', 'ok 2', 'ok 3', 'LOST 4']);
+  });
+
+  test('that was under way when the zone’s host was lost, as the zone says when it is back', async () => {
+    const { world, client } = await playing();
+    for (const n of [2, 3, 4, 5]) client.say(move(n));
+    world.gateway.placed(first, null);
+    client.say(move(6));
+    world.gateway.placed(first, world.hostOf(first));
+    const enter = world.enters().at(-1);
+    assert.ok(enter);
+    // 2 was refused, and 3 was accepted: whoever only knows the newest would take both for accepted.
+    world.answer(enter, null, [3, 4]);
+    assert.deepEqual(client.answers(), ['ok 1', 'ZONE_MOVING 6', 'LOST 2', 'ok 3', 'ok 4', 'LOST 5']);
+  });
+
+  test('whose answer was lost with the connection, when the client comes back and asks', async () => {
+    const { client, world, reply } = await playing();
+    const welcome = client.told.find((frame) => frame.t === 'welcome');
+    for (const n of [2, 3, 4]) client.say(move(n));
+    client.connection.closed();
+    reply(2);
+    reply(3, 'BLOCKED');
+    const again = await world.join(kim, { resume: welcome?.resume ?? '', unanswered: [2, 3, 4] });
+    const [enter] = world.enters();
+    assert.ok(enter);
+    world.answer(enter, null, [1, 2, 4]);
+    assert.deepEqual(again.answers(), ['ok 2', 'BLOCKED 3', 'ok 4']);
+  });
+
+  test('or refused, when it is too far above one without an answer to be told of', async () => {
+    const { client } = await playing();
+    for (const n of [2, 50, 51]) client.say(move(n));
+    assert.deepEqual(client.answers(), ['ok 1', 'BUSY 51']);
+  });
 });

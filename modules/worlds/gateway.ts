@@ -22,6 +22,7 @@ import { ASK_MS, Questions } from './questions.ts';
 import { Session } from './session.ts';
 import type { TokenHolder } from './tokens.ts';
 import { Traffic, type ZoneTraffic } from './traffic.ts';
+import { encodeFrame } from './wire.ts';
 
 const HEARTBEAT_MS = 10_000;
 /** Heartbeats a client may leave unanswered. */
@@ -136,6 +137,7 @@ export class Gateway {
     if (resumed) {
       if (this.#staysAway(resumed.player, connection)) return null;
       this.#attach(resumed, connection, hello.last ?? 0, true);
+      for (const frame of resumed.answersTo(hello.unanswered ?? [])) connection.sendBytes(frame);
       return resumed;
     }
     const who = hello.token === undefined ? null : await this.#parts.verify(hello.token);
@@ -214,6 +216,7 @@ export class Gateway {
       case 'join':
         if (session.stage !== 'lobby') return connection.refuse(frame.n, 'ALREADY_JOINED');
         session.joinN = frame.n;
+        session.asked(frame.n, this.#clock.elapsed());
         return this.#place(session);
       case 'leave':
         return this.#leave(session, connection, frame.n);
@@ -232,6 +235,7 @@ export class Gateway {
     const { stage, zone, host } = session;
     if (stage === 'lobby' || stage === 'starting') return connection.refuse(n, 'NOT_JOINED');
     if (stage !== 'playing' || zone === null || !host) return connection.refuse(n, 'ZONE_MOVING');
+    if (!session.mayAsk(n)) return connection.refuse(n, 'BUSY');
     session.asked(n, this.#clock.elapsed());
     host.send({ type: 'intent', handle: session.handle, zone, n, intent });
   }
@@ -240,6 +244,7 @@ export class Gateway {
     const { zone, host, handle, player, id } = session;
     if (session.stage !== 'playing' || zone === null || !host)
       return connection.refuse(n, session.stage === 'lobby' ? 'NOT_JOINED' : 'ZONE_MOVING');
+    session.asked(n, this.#clock.elapsed());
     host.send({ type: 'leave', handle, zone, player, session: id, reason: 'left', n });
   }
 
@@ -321,13 +326,13 @@ export class Gateway {
   received(from: HostPort, message: FromZoneHost): void {
     switch (message.type) {
       case 'reply': {
-        const session = this.#sessionAt(message.handle, from);
-        const took = session?.answered(message.n, this.#clock.elapsed());
-        if (took !== null && took !== undefined) this.decisions.note(took);
+        // From whichever host: who has just crossed a border is bound for another by now.
+        const took = this.#sessions.get(message.handle)?.answer(message.n, message.frame, this.#clock.elapsed()) ?? null;
+        if (took === null) return;
+        this.decisions.note(took);
         this.#answered++;
         if (message.code === 'ZONE_MOVING' || message.code === 'BUSY') this.#failed++;
         if (message.code) this.#count(this.#refusals, message.code);
-        session?.connection?.sendBytes(message.frame);
         return;
       }
       case 'cast': {
@@ -382,16 +387,31 @@ export class Gateway {
     }
   }
 
-  #entered(from: HostPort, { handle, zone, player, frames }: FromZoneHost & { type: 'entered' }): void {
+  #entered(from: HostPort, { handle, zone, player, frame, accepted }: FromZoneHost & { type: 'entered' }): void {
     const session = this.#sessions.get(handle);
     if (!session || session.zone !== zone || session.host?.id !== from.id) return this.#directory.created(player, zone);
     // The answer to an `enter` that was sent twice comes twice.
-    if (session.stage === 'entering') for (const frame of frames) session.connection?.sendBytes(frame);
+    if (session.stage === 'entering') {
+      this.#settle(session, accepted);
+      session.connection?.sendBytes(frame);
+    }
     this.#directory.arrived(session.player, zone);
     session.isNew = false;
     session.joinN = null;
     session.become('playing', this.#clock.elapsed());
     if (!session.connection) from.send({ type: 'mute', handle, zone });
+  }
+
+  /** Answers what was asked before the session came into its zone: nothing of that is decided any more. */
+  #settle(session: Session, accepted: readonly number[]): void {
+    const now = this.#clock.elapsed();
+    for (const n of session.unanswered) {
+      if (n === session.joinN || accepted.includes(n)) session.answer(n, encodeFrame({ t: 'ok', n }), now);
+      else {
+        this.#count(this.#refusals, 'LOST');
+        session.answer(n, encodeFrame({ t: 'refused', n, code: 'LOST', message: REFUSALS.LOST?.says ?? '' }), now);
+      }
+    }
   }
 
   #left(from: HostPort, handle: Handle, zone: ZoneId, code: string | null): void {

@@ -47,8 +47,11 @@ export type FromZoneHost =
   | { type: 'cast'; handles: Handle[]; matters: boolean; frame: Uint8Array }
   /** A notice for sessions; the gateway numbers it for each. */
   | { type: 'notice'; handles: Handle[]; kind: string; from: string | null; text: string | null; at: number }
-  /** The session is in the zone; `frames` are what its client is told first: the answer to its `join`, and where it is. */
-  | { type: 'entered'; handle: Handle; zone: ZoneId; player: PlayerId; frames: Uint8Array[] }
+  /**
+   * The session is in the zone; `frame` tells its client where it is. `accepted`: which of its newest commands were accepted; whatever else was sent to
+   * the zone before had no effect.
+   */
+  | { type: 'entered'; handle: Handle; zone: ZoneId; player: PlayerId; frame: Uint8Array; accepted: number[] }
   /** The session is not (any more) in the zone; the player sleeps, or was never let in. */
   | { type: 'left'; handle: Handle; zone: ZoneId; code: string | null }
   /** The zone is not on this host. */

@@ -1,11 +1,12 @@
 import type { PlayerId, ServerFrameOf, ZoneId } from '@millrace/contracts';
+import { ACCEPTED_WINDOW } from './accepted.ts';
 import type { Connection } from './connection.ts';
 import type { Handle, HostPort } from './messages.ts';
 
 /** Notices kept for a client that comes back. */
 const NOTICES_MAX = 64;
-/** Commands under way that are timed; more than a client may have. */
-const PENDING_MAX = 256;
+/** Answers kept for a client that comes back and has not had them. */
+const ANSWERS_MAX = 128;
 
 /**
  * Where a session stands: `lobby` out of the world; `starting` until all zones have said whom they have; `seeking` the zone its
@@ -39,7 +40,9 @@ export class Session {
   visit = 0;
   #e = 0;
   #notices: ServerFrameOf<'notice'>[] = [];
+  /** Commands without an answer, in the order they came, and when. */
   readonly #pending = new Map<number, number>();
+  readonly #answers = new Map<number, Uint8Array>();
 
   constructor(parts: { handle: Handle; id: string; resume: string; player: PlayerId; name: string; user: string | null; now: number }) {
     this.handle = parts.handle;
@@ -70,16 +73,35 @@ export class Session {
     return { missed, gap: last < this.#e && (missed[0]?.e ?? 0) !== last + 1 };
   }
 
+  /** Whether what becomes of a command could still be told after the zone went to another host: of older ones than that nothing is known. */
+  mayAsk(n: number): boolean {
+    const [oldest = n] = this.#pending.keys();
+    return n - oldest <= ACCEPTED_WINDOW;
+  }
+
   asked(n: number, now: number): void {
-    if (this.#pending.size >= PENDING_MAX) this.#pending.clear();
     this.#pending.set(n, now);
   }
 
-  /** How long the command has taken, ms; null when it is not known. */
-  answered(n: number, now: number): number | null {
+  /** Sends the answer to a command, unless it has had one. @returns how long it has taken, ms; null when it had one, or was never asked */
+  answer(n: number, frame: Uint8Array, now: number): number | null {
     const asked = this.#pending.get(n);
+    if (asked === undefined) return null;
     this.#pending.delete(n);
-    return asked === undefined ? null : now - asked;
+    this.#answers.set(n, frame);
+    if (this.#answers.size > ANSWERS_MAX) this.#answers.delete(this.#answers.keys().next().value as number);
+    this.connection?.sendBytes(frame);
+    return now - asked;
+  }
+
+  /** Commands without an answer. */
+  get unanswered(): number[] {
+    return [...this.#pending.keys()];
+  }
+
+  /** The answers to commands whose answers the client has not had. */
+  answersTo(numbers: readonly number[]): Uint8Array[] {
+    return numbers.flatMap((n) => this.#answers.get(n) ?? []);
   }
 
   offended(code: string): void {

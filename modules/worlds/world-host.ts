@@ -21,6 +21,7 @@ import {
   type ZoneHost,
   zoneAddress,
 } from '@millrace/kernel';
+import { acceptedNumbers } from './accepted.ts';
 import { Audience } from './audience.ts';
 import { answerOf } from './inspect.ts';
 import type { FromZoneHost, Handle, ToZoneHost, ZoneFigures } from './messages.ts';
@@ -240,16 +241,17 @@ export class WorldHost {
       stage.guests.set(player, guest);
       stage.audience.watch(handle, player);
       const { seed, columns, rows } = state.plan;
-      const place = encodeFrame({
+      const accepted = acceptedNumbers(joined.presence);
+      const frame = encodeFrame({
         t: 'zone',
         zone,
         n: joined.presence.n,
+        accepted,
         plan: { seed, columns, rows },
         blocked: packedTiles(state.plan, zone),
         you: yourselfOf(joined),
       });
-      const frames = n === null ? [place] : [encodeFrame({ t: 'ok', n }), place];
-      this.#send({ type: 'entered', handle, zone, player, frames });
+      this.#send({ type: 'entered', handle, zone, player, frame, accepted });
     });
   }
 

@@ -20,6 +20,7 @@ import {
 } from '@millrace/contracts';
 import { type Context, defineZone } from '@millrace/kernel';
 import { mix, Random, seedOf } from '@millrace/platform/random';
+import { withAccepted } from './accepted.ts';
 import { editedFields } from './edit.ts';
 import { restored } from './restore.ts';
 import { freePlace, isBlocked, isFreeWay, isInWorld, zoneAt } from './terrain.ts';
@@ -190,21 +191,21 @@ export const worldZone = defineZone<World, WorldCommand, WorldEvent>({
         player.position.y = event.y;
         player.motion.allowance = event.allowance;
         player.motion.at = event.at;
-        player.presence.n = event.n;
+        Object.assign(player.presence, withAccepted(player.presence, event.n));
         return;
       }
       case 'ItemPickedUp': {
         const { bag, presence } = playerOf(state, event.player);
         delete state.items[event.item];
         bag.items.push({ id: event.item, item: event.kind });
-        presence.n = event.n;
+        Object.assign(presence, withAccepted(presence, event.n));
         state.respawns.push(event.respawnAt);
         return;
       }
       case 'ItemUsed': {
         const { bag, presence, cooldown, health, motion } = playerOf(state, event.player);
         bag.items = bag.items.filter(({ id }) => id !== event.item);
-        presence.n = event.n;
+        Object.assign(presence, withAccepted(presence, event.n));
         cooldown.useAt = event.at + USE_COOLDOWN_MS;
         health.points = event.health;
         if (event.kind === 'mushroom') health.stunnedUntil = event.until;
@@ -219,7 +220,7 @@ export const worldZone = defineZone<World, WorldCommand, WorldEvent>({
       case 'PlayerSaid': {
         const { cooldown, presence } = playerOf(state, event.player);
         cooldown.sayAt = event.at + SAY_COOLDOWN_MS;
-        presence.n = event.n;
+        Object.assign(presence, withAccepted(presence, event.n));
         return;
       }
       case 'PlayerDied': {
@@ -431,7 +432,7 @@ function move(state: Founded, player: Player, to: Place, n: number, context: Wor
         ...structuredClone(player),
         position: to,
         motion: { ...player.motion, allowance, at: now },
-        presence: { ...player.presence, n },
+        presence: { ...player.presence, ...withAccepted(player.presence, n) },
       },
     },
     n,

@@ -125,6 +125,8 @@ export class SimulatedPlayer {
       case 'ok':
         return this.#answered(frame.n, true);
       case 'refused':
+        // It goes on, where it may have been accepted.
+        if (frame.code === 'LOST') return;
         if (this.#you && frame.x !== undefined && frame.y !== undefined) this.#you = { ...this.#you, x: frame.x, y: frame.y };
         return this.#answered(frame.n, false);
       case 'ping':

@@ -5,6 +5,7 @@ import {
   type SeenObject,
   type ServerFrame,
   type ServerFrameOf,
+  UNANSWERED_MAX,
   WORLD_PROTOCOL,
   type Yourself,
 } from '@millrace/contracts';
@@ -157,7 +158,10 @@ export class WorldClient {
       onOpen: () => {
         if (this.#state === 'ended') return transport.close();
         if (this.#resume === null) this.#send({ t: 'hello', v: WORLD_PROTOCOL, token: this.#options.token });
-        else this.#send({ t: 'hello', v: WORLD_PROTOCOL, resume: this.#resume, last: this.#lastNotice });
+        else {
+          const unanswered = [...this.#answers.keys()].slice(-UNANSWERED_MAX);
+          this.#send({ t: 'hello', v: WORLD_PROTOCOL, resume: this.#resume, last: this.#lastNotice, unanswered });
+        }
       },
       onBody: (body) => this.#transport === transport && this.#take(this.#unpackr.unpack(body) as ServerFrame),
       onClose: () => this.#transport === transport && this.#closed(),
@@ -220,9 +224,9 @@ export class WorldClient {
     this.#zone = frame;
     this.#you = frame.you;
     this.#objects.clear();
-    // What was asked before and is not among the accepted had no effect; the rest did, though its answer was lost.
+    // What was asked before and is not among the accepted had no effect; the rest did. The server has said so of each, but to who has come back.
     for (const n of [...this.#answers.keys()].sort((one, other) => one - other)) {
-      if (n <= frame.n) this.#answered(n, { ok: true });
+      if (frame.accepted.includes(n)) this.#answered(n, { ok: true });
       else this.#answered(n, { ok: false, code: 'LOST', message: 'It had no effect: the zone or the connection went away.' });
     }
     this.#moving.clear();

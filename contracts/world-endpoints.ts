@@ -105,7 +105,7 @@ export const WORLD_ENDPOINTS = {
     access: 'platform:read',
     cost: 20,
     tag: 'Worlds',
-    summary: 'A stretch of a zone’s past, step by step',
+    summary: 'A stretch of a zone’s past, step by step; what was before its record begins is left out',
     params: zoneParams,
     query: Type.Object({
       from: Moment('The first one'),

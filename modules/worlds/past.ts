@@ -114,8 +114,9 @@ export interface ReplayedMoment {
 }
 
 /**
- * What a zone was at `from` and every `stepMs` after it up to `to`, epoch ms, in one pass over its record; nothing of what is still to come.
- * @throws NotOnRecord when events of that stretch are lost or dropped, or it begins before the zone’s first event
+ * What a zone was at `from` and every `stepMs` after it up to `to`, epoch ms, in one pass over its record; nothing of what was before that, and nothing
+ * of what is still to come.
+ * @throws NotOnRecord when events of that stretch are lost, or the record begins after it
  */
 export async function replayZone(
   record: WorldRecord,
@@ -123,8 +124,11 @@ export async function replayZone(
   stretch: { from: number; to: number; stepMs: number },
 ): Promise<ReplayedMoment[]> {
   const address = zoneAddress(worldZone.kind, zone);
-  const { from, stepMs } = stretch;
+  const { stepMs } = stretch;
   const to = Math.min(stretch.to, record.clock.now());
+  const known = (await recordOf(record, zone)).from?.time ?? Number.POSITIVE_INFINITY;
+  const from = stretch.from + Math.max(0, Math.ceil((known - stretch.from) / stepMs)) * stepMs;
+  if (from > to) throw new NotOnRecord('nothing of that stretch is on record');
   return onRecord(record, async () => {
     const { past, position } = await recover(worldZone, address, record, { time: from });
     if ((past.checkpoint().state as World).plan === null) throw new NotOnRecord(`zone ${zone} did not exist yet`);

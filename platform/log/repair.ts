@@ -186,10 +186,10 @@ interface StoredLabel {
   readonly store: SnapshotStore;
 }
 
-/** The labels of a zone’s snapshots, of each store newest first. */
+/** The labels of a zone’s snapshots in all stores, newest first, as a zone is brought back from them. */
 async function labelsOf(zone: ZoneAddress, stores: readonly SnapshotStore[]): Promise<StoredLabel[]> {
   const lists = stores.map(async (store) => (await store.list(zone).catch(() => [])).map((label) => ({ label, store })));
-  return (await Promise.all(lists)).flat();
+  return (await Promise.all(lists)).flat().sort((one, other) => other.label.seq - one.label.seq);
 }
 
 /** Those that can be read. */

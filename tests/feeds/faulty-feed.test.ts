@@ -30,12 +30,16 @@ interface Stage {
   readonly type: string;
 }
 
-/** A venue and a platform that listens to it; the platform is quick to notice silence and quick to come back. */
+/**
+ * A venue and a platform that listens to it; the platform is quick to notice silence and quick to come back.
+ * @param staleAfterMs how long a source may be silent: for long, where the venue waits for the test, and a frame must not get lost in a reconnection
+ */
 async function stage(
   { type, lines: read }: Recording,
   frames: (honest: Frame[]) => Frame[],
   rest: boolean,
   lengthen: typeof prolonged = (_type, lines) => [...lines],
+  staleAfterMs = 400,
 ): Promise<Stage> {
   const lines = lengthen(type, await read());
   const honest = framesOf(lines);
@@ -57,7 +61,7 @@ async function stage(
     type,
     instruments: pairsOfRecording(type, lines).filter((pair) => trades.some(({ instrument }) => instrument === pair)),
     channels: ['trades'],
-    staleAfterMs: 400,
+    staleAfterMs,
     reconnectMaxMs: 50,
     ...urls,
   } as ExchangeSource;
@@ -167,7 +171,7 @@ describe('a feed that misbehaves', () => {
 
     for (const rest of [true, false])
       test(`${name}: a hole of 30 seconds ${rest ? 'is filled exactly from the venue’s history' : 'is recorded as a gap with its bounds'}`, async () => {
-        const set = await stage(recording, (honest) => honest, rest, prolonged);
+        const set = await stage(recording, (honest) => honest, rest, prolonged, 60_000);
         const { player, running, trades, lines } = set;
         try {
           const hole = holeOf(lines, type);

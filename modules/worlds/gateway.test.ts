@@ -220,11 +220,21 @@ describe('fault 48: each command is answered once', () => {
     client.connection.closed();
     reply(2);
     reply(3, 'BLOCKED');
-    const again = await world.join(kim, { resume: welcome?.resume ?? '', unanswered: [2, 3, 4] });
+    const again = await world.join(kim, { resume: welcome?.resume ?? '', unanswered: [1, 2, 3, 4] });
     const [enter] = world.enters();
     assert.ok(enter);
-    world.answer(enter, null, [1, 2, 4]);
-    assert.deepEqual(again.answers(), ['ok 2', 'BLOCKED 3', 'ok 4']);
+    world.answer(enter, null, [2, 4]);
+    assert.deepEqual(again.answers(), ['ok 1', 'BLOCKED 3', 'ok 2', 'ok 4']);
+  });
+
+  test('whatever happens to its answer: the zone is asked when none comes', async () => {
+    const { world, client } = await playing();
+    client.say(move(2));
+    await world.clock.advance(6_000);
+    const [enter] = world.enters();
+    assert.ok(enter);
+    world.answer(enter, null, [2]);
+    assert.deepEqual(client.answers(), ['ok 1', 'ok 2']);
   });
 
   test('or refused, when it is too far above one without an answer to be told of', async () => {

@@ -31,6 +31,8 @@ const SILENT_BEATS_MAX = 3;
 const CARE_MS = 250;
 /** How long an `enter` may stay unanswered before it is sent again. */
 const ENTER_RETRY_MS = 1_000;
+/** How long a command may stay unanswered. */
+const ANSWER_MS_MAX = 5_000;
 /** How long a session may wait in a crossing before its player is looked for. */
 const TRANSIT_MS = 3_000;
 /** How long a newcomer waits for the world to be whole. */
@@ -137,7 +139,8 @@ export class Gateway {
     if (resumed) {
       if (this.#staysAway(resumed.player, connection)) return null;
       this.#attach(resumed, connection, hello.last ?? 0, true);
-      for (const frame of resumed.answersTo(hello.unanswered ?? [])) connection.sendBytes(frame);
+      for (const [n, code] of resumed.askedAgain(hello.unanswered ?? [], this.#clock.elapsed()))
+        connection.send(code === null ? { t: 'ok', n } : { t: 'refused', n, code, message: REFUSALS[code]?.says ?? '' });
       return resumed;
     }
     const who = hello.token === undefined ? null : await this.#parts.verify(hello.token);
@@ -216,7 +219,7 @@ export class Gateway {
       case 'join':
         if (session.stage !== 'lobby') return connection.refuse(frame.n, 'ALREADY_JOINED');
         session.joinN = frame.n;
-        session.asked(frame.n, this.#clock.elapsed());
+        session.asked(frame.n, this.#clock.elapsed(), { isCounted: false });
         return this.#place(session);
       case 'leave':
         return this.#leave(session, connection, frame.n);
@@ -244,7 +247,7 @@ export class Gateway {
     const { zone, host, handle, player, id } = session;
     if (session.stage !== 'playing' || zone === null || !host)
       return connection.refuse(n, session.stage === 'lobby' ? 'NOT_JOINED' : 'ZONE_MOVING');
-    session.asked(n, this.#clock.elapsed());
+    session.asked(n, this.#clock.elapsed(), { isCounted: false });
     host.send({ type: 'leave', handle, zone, player, session: id, reason: 'left', n });
   }
 
@@ -327,7 +330,7 @@ export class Gateway {
     switch (message.type) {
       case 'reply': {
         // From whichever host: who has just crossed a border is bound for another by now.
-        const took = this.#sessions.get(message.handle)?.answer(message.n, message.frame, this.#clock.elapsed()) ?? null;
+        const took = this.#sessions.get(message.handle)?.answer(message.n, message.code, message.frame, this.#clock.elapsed()) ?? null;
         if (took === null) return;
         this.decisions.note(took);
         this.#answered++;
@@ -405,11 +408,11 @@ export class Gateway {
   /** Answers what was asked before the session came into its zone: nothing of that is decided any more. */
   #settle(session: Session, accepted: readonly number[]): void {
     const now = this.#clock.elapsed();
-    for (const n of session.unanswered) {
-      if (n === session.joinN || accepted.includes(n)) session.answer(n, encodeFrame({ t: 'ok', n }), now);
+    for (const n of [...session.unanswered.keys()].sort((one, other) => one - other)) {
+      if (n === session.joinN || accepted.includes(n)) session.answer(n, null, encodeFrame({ t: 'ok', n }), now);
       else {
         this.#count(this.#refusals, 'LOST');
-        session.answer(n, encodeFrame({ t: 'refused', n, code: 'LOST', message: REFUSALS.LOST?.says ?? '' }), now);
+        session.answer(n, 'LOST', encodeFrame({ t: 'refused', n, code: 'LOST', message: REFUSALS.LOST?.says ?? '' }), now);
       }
     }
   }
@@ -567,6 +570,12 @@ export class Gateway {
       case 'entering':
         if (waited > ENTER_RETRY_MS && session.zone !== null) this.#enter(session, session.zone);
         return;
+      case 'playing': {
+        // The host is alive, and an answer does not come: the zone is asked what became of the command.
+        const [asked = now] = session.unanswered.values();
+        if (now - asked > ANSWER_MS_MAX && session.zone !== null) this.#enter(session, session.zone);
+        return;
+      }
       default:
         return;
     }

@@ -68,8 +68,9 @@ export async function zoneAtMoment(record: WorldRecord, zone: ZoneId, moment: Mo
 
 /** What the record lacks of a moment. @throws NotOnRecord when it will never have it */
 function lackOf(reached: number, moment: Moment, newest: number | null): string {
+  if (newest === null) throw new NotOnRecord(`it ends at event ${reached}, and the zone cannot be asked now whether there is more`);
   if (!('seq' in moment)) return `it ends at event ${reached}`;
-  if (newest !== null && moment.seq > newest) throw new NotOnRecord(`the newest event is ${newest}, not ${moment.seq}`);
+  if (moment.seq > newest) throw new NotOnRecord(`the newest event is ${newest}, not ${moment.seq}`);
   return `it leads to event ${reached}, not to ${moment.seq}`;
 }
 
@@ -149,7 +150,8 @@ export async function replayZone(
       if (batch.time > to) return moments;
       past.apply(batch);
     }
-    if (past.seq !== (await record.newest(zone))) return `it ends at event ${past.seq}`;
+    const newest = await record.newest(zone);
+    if (past.seq !== newest) return lackOf(past.seq, { time: to }, newest);
     showUpTo(to);
     return moments;
   });

@@ -5,8 +5,6 @@ import type { Handle, HostPort } from './messages.ts';
 
 /** Notices kept for a client that comes back. */
 const NOTICES_MAX = 64;
-/** Answers kept for a client that comes back and has not had them. */
-const ANSWERS_MAX = 128;
 
 /**
  * Where a session stands: `lobby` out of the world; `starting` until all zones have said whom they have; `seeking` the zone its
@@ -42,7 +40,10 @@ export class Session {
   #notices: ServerFrameOf<'notice'>[] = [];
   /** Commands without an answer, in the order they came, and when. */
   readonly #pending = new Map<number, number>();
-  readonly #answers = new Map<number, Uint8Array>();
+  /** Those of them that no zone counts: `join` and `leave`. */
+  readonly #uncounted = new Set<number>();
+  /** The newest answers that no zone knows of: why a command was refused; null for a `join` or `leave` that was accepted. */
+  readonly #told = new Map<number, string | null>();
 
   constructor(parts: { handle: Handle; id: string; resume: string; player: PlayerId; name: string; user: string | null; now: number }) {
     this.handle = parts.handle;
@@ -79,29 +80,44 @@ export class Session {
     return n - oldest <= ACCEPTED_WINDOW;
   }
 
-  asked(n: number, now: number): void {
+  asked(n: number, now: number, { isCounted = true } = {}): void {
     this.#pending.set(n, now);
+    if (!isCounted) this.#uncounted.add(n);
   }
 
-  /** Sends the answer to a command, unless it has had one. @returns how long it has taken, ms; null when it had one, or was never asked */
-  answer(n: number, frame: Uint8Array, now: number): number | null {
+  /**
+   * Sends the answer to a command, unless it has had one.
+   * @param code why it is refused; null when it is accepted
+   * @returns how long it has taken, ms; null when it had its answer, or was never asked
+   */
+  answer(n: number, code: string | null, frame: Uint8Array, now: number): number | null {
     const asked = this.#pending.get(n);
     if (asked === undefined) return null;
     this.#pending.delete(n);
-    this.#answers.set(n, frame);
-    if (this.#answers.size > ANSWERS_MAX) this.#answers.delete(this.#answers.keys().next().value as number);
+    if (this.#uncounted.delete(n) || code !== null) this.#told.set(n, code);
+    if (this.#told.size > ACCEPTED_WINDOW) this.#told.delete(this.#told.keys().next().value as number);
     this.connection?.sendBytes(frame);
     return now - asked;
   }
 
-  /** Commands without an answer. */
-  get unanswered(): number[] {
-    return [...this.#pending.keys()];
+  /** Commands without an answer, oldest first, and since when. */
+  get unanswered(): ReadonlyMap<number, number> {
+    return this.#pending;
   }
 
-  /** The answers to commands whose answers the client has not had. */
-  answersTo(numbers: readonly number[]): Uint8Array[] {
-    return numbers.flatMap((n) => this.#answers.get(n) ?? []);
+  /**
+   * The client has come back, and has had no answer to these commands. Which of those that a zone counts were accepted is known when the session is
+   * in its zone.
+   * @returns the answers that are known: why it was refused, null when it was accepted
+   */
+  askedAgain(numbers: readonly number[], now: number): [n: number, code: string | null][] {
+    const known: [number, string | null][] = [];
+    for (const n of numbers) {
+      const code = this.#told.get(n);
+      if (code !== undefined) known.push([n, code]);
+      else if (!this.#pending.has(n)) this.#pending.set(n, now);
+    }
+    return known;
   }
 
   offended(code: string): void {

@@ -174,6 +174,9 @@ describe('the world’s pages in a browser', () => {
       seen.add(hash);
     }
     assert.ok(compared >= 20 && seen.size >= 10, `${compared} moments were compared, ${seen.size} different states`);
+    // Fault 43: what a restore would change is told before.
+    await page.getByRole('button', { name: 'What would change?' }).click();
+    await page.locator('[data-restore-plan]').getByText('Items that are here again').waitFor();
     await page.getByRole('button', { name: 'Play back' }).click();
     await page.getByRole('button', { name: 'Pause' }).waitFor();
     await page.getByRole('button', { name: 'Back to now' }).click();

@@ -27,6 +27,7 @@ import type {
   Quality,
   QuarantinedFrame,
   QuoteResource,
+  RestoreOutcome,
   Role,
   SecondFactorSetup,
   Server,
@@ -144,7 +145,9 @@ export const api = {
   zoneMap: (zone: string) => ask<ZoneMap>(`${inZone(zone)}/map`),
   replay: (zone: string, from: number, to: number, stepMs: number) =>
     ask<ZoneReplay>(`${inZone(zone)}/replay?from=${from}&to=${to}&stepMs=${stepMs}`),
-  restore: (zone: string, seq: number, audit: Audit) => ask<CommandOutcome>(`${inZone(zone)}/restore`, 'POST', { seq, ...audit }),
+  restore: (zone: string, seq: number, audit: Audit) => ask<RestoreOutcome>(`${inZone(zone)}/restore`, 'POST', { seq, ...audit }),
+  restorePlan: (zone: string, seq: number) =>
+    ask<RestoreOutcome>(`${inZone(zone)}/restore`, 'POST', { seq, dryRun: true, reason: 'to see what would change' }),
   announceToZone: (zone: string, text: string, operator: string | undefined) =>
     ask<CommandOutcome>(`${inZone(zone)}/announcements`, 'POST', { text, operator }),
   announceToAll: (text: string, operator: string | undefined) =>

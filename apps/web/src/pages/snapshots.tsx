@@ -4,12 +4,12 @@ import { useState } from 'react';
 import { useSearchParams } from 'wouter';
 import { api, type SnapshotLabel } from '../api.ts';
 import { useWorld } from '../live/world.ts';
-import { Audited } from '../parts/audited.tsx';
 import { Button, Outcome, Panel } from '../parts/controls.tsx';
 import { Failure, Notice } from '../parts/notice.tsx';
 import { showAge, useFormats } from '../parts/numbers.ts';
 import { Table } from '../parts/table.tsx';
 import { useText } from '../text/text.ts';
+import { Restore } from '../world/restore.tsx';
 import { WorldTabs } from '../world/world-tabs.tsx';
 
 const AGAIN_MS = 5_000;
@@ -159,8 +159,7 @@ function Chosen({ zone, snapshot }: { zone: string; snapshot: SnapshotStand }) {
           )}
         </div>
         <div className="border-line border-t pt-3">
-          <p className="mb-2 text-muted">{text.restoreHint}</p>
-          <Audited label={text.restore} grave act={(audit) => api.restore(zone, snapshot.seq, audit)} />
+          <Restore zone={zone} seq={snapshot.seq} />
         </div>
       </div>
     </Panel>

@@ -4,13 +4,13 @@ import { useEffect, useState } from 'react';
 import { Link } from 'wouter';
 import { api } from '../api.ts';
 import { useWorld, useZoneView } from '../live/world.ts';
-import { Audited } from '../parts/audited.tsx';
 import { Button, Outcome, Panel } from '../parts/controls.tsx';
 import { Figure } from '../parts/figure.tsx';
 import { Notice } from '../parts/notice.tsx';
 import { showAge, useFormats } from '../parts/numbers.ts';
 import { useText } from '../text/text.ts';
 import { Announce } from '../world/announce.tsx';
+import { Restore } from '../world/restore.tsx';
 import { WorldTabs } from '../world/world-tabs.tsx';
 import { ZoneMap } from '../world/zone-map.tsx';
 
@@ -254,8 +254,7 @@ function RestoreMoment({ zone, moment, onDone }: { zone: string; moment: Moment;
   return (
     <Panel title={`${text.restoreTo} ${clock(moment.time)}`}>
       <div className="grid gap-2 px-4 pb-3">
-        <p className="text-muted text-sm">{text.restoreHint}</p>
-        <Audited label={text.restore} grave act={(audit) => api.restore(zone, moment.seq, audit)} onDone={onDone} />
+        <Restore zone={zone} seq={moment.seq} onDone={onDone} />
       </div>
     </Panel>
   );

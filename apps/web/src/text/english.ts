@@ -169,6 +169,13 @@ export const english = {
   nobodyHere: 'Nobody is here.',
   restoreTo: 'Restore to',
   restore: 'Restore',
+  whatWouldChange: 'What would change?',
+  playersRestored: 'Players that become what they were',
+  playersKept: 'Players that came later and stay as they are',
+  playersElsewhere: 'Players that have gone and are not brought back',
+  itemsBack: 'Items that are here again',
+  itemsGone: 'Items that are here no more',
+  itemsElsewhere: 'Items that are in other zones now and stay there',
   restoreHint:
     'Brings back into the live zone what stood there then; who plays stays in it. It is an event like any other, so it can be undone the same way.',
   hot: 'Hot',

@@ -171,6 +171,13 @@ export const korean: Text = {
   nobodyHere: '아무도 없습니다.',
   restoreTo: '복원 시점',
   restore: '복원',
+  whatWouldChange: '무엇이 바뀌나요?',
+  playersRestored: '그때 상태로 돌아가는 플레이어',
+  playersKept: '나중에 와서 그대로인 플레이어',
+  playersElsewhere: '떠나서 돌아오지 않는 플레이어',
+  itemsBack: '다시 생기는 아이템',
+  itemsGone: '사라지는 아이템',
+  itemsElsewhere: '지금 다른 존에 있어 그대로인 아이템',
   restoreHint:
     '당시의 상태를 지금의 존에 되살립니다. 플레이 중인 사람은 그대로 남습니다. 이것도 하나의 이벤트이므로 같은 방법으로 되돌릴 수 있습니다.',
   hot: '핫',

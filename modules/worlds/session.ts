@@ -115,7 +115,8 @@ export class Session {
     for (const n of numbers) {
       const code = this.#told.get(n);
       if (code !== undefined) known.push([n, code]);
-      else if (!this.#pending.has(n)) this.#pending.set(n, now);
+      // Of what was asked before it left the world no zone knows any more.
+      else if (this.stage !== 'lobby' && !this.#pending.has(n)) this.#pending.set(n, now);
     }
     return known;
   }

@@ -213,6 +213,19 @@ describe('fault 48: each command is answered once', () => {
     assert.deepEqual(client.answers(), ['ok 1', 'ZONE_MOVING 6', 'LOST 2', 'ok 3', 'ok 4', 'LOST 5']);
   });
 
+  test('by the host that has the zone: what another decides is never recorded', async () => {
+    const { world, client, reply } = await playing();
+    client.say(move(2));
+    const other: HostPort = { id: 'another host', send: (message) => world.sent.push(message) };
+    world.gateway.placed(first, other);
+    reply(2);
+    const [enter] = world.enters();
+    assert.ok(enter);
+    const { handle, zone, player } = enter;
+    world.gateway.received(other, { type: 'entered', handle, zone, player, frame: FRAME, accepted: [] });
+    assert.deepEqual(client.answers(), ['ok 1', 'LOST 2']);
+  });
+
   test('whose answer was lost with the connection, when the client comes back and asks', async () => {
     const { client, world, reply } = await playing();
     const welcome = client.told.find((frame) => frame.t === 'welcome');

@@ -329,7 +329,8 @@ export class Gateway {
   received(from: HostPort, message: FromZoneHost): void {
     switch (message.type) {
       case 'reply': {
-        // From whichever host: who has just crossed a border is bound for another by now.
+        // Who has just crossed a border is bound for another zone by now. A host that has the zone no more may have decided what never is recorded.
+        if (this.#directory.hostOf(message.zone)?.id !== from.id) return;
         const took = this.#sessions.get(message.handle)?.answer(message.n, message.code, message.frame, this.#clock.elapsed()) ?? null;
         if (took === null) return;
         this.decisions.note(took);

@@ -208,7 +208,7 @@ describe('fault 48: each command is answered once', () => {
     world.gateway.placed(first, world.hostOf(first));
     const enter = world.enters().at(-1);
     assert.ok(enter);
-    // 2 was refused, and 3 was accepted: whoever only knows the newest would take both for accepted.
+    // 2 was refused, and 3 was accepted: by the newest number alone both would be taken for accepted.
     world.answer(enter, null, [3, 4]);
     assert.deepEqual(client.answers(), ['ok 1', 'ZONE_MOVING 6', 'LOST 2', 'ok 3', 'ok 4', 'LOST 5']);
   });

@@ -10,7 +10,7 @@ export interface Restored {
 }
 
 /**
- * What a zone becomes when a past moment is brought back, and what that changes. Whoever is here now stays here: players that have gone elsewhere
+ * What a zone becomes when a past moment is brought back, and what that changes. A player that is here now stays here: those that have gone elsewhere
  * since are not brought back, and those that have come keep what they have. An item that somebody has elsewhere, or takes there, stays there: no item is
  * in two places afterwards.
  * @param elsewhere items of other zones

@@ -348,7 +348,7 @@ function hostControl(
     welcome: (id) => coordinator.welcome(id),
     // A rolling update: the new one is there before the old one hands over, so that no zone waits for a process to start.
     replace: (id) => {
-      const isMember = coordinator.hosts().some((member) => member.id === id && !member.draining);
+      const isMember = coordinator.hosts().some((member) => member.id === id);
       if (!hosts.get(id) || !isMember || isDrained.has(id) || hosts.areEmbedded) return false;
       isDrained.set(id, () => void hosts.remove(id));
       hosts.add();

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { sql } from 'drizzle-orm';
+import { DrizzleQueryError, sql } from 'drizzle-orm';
 import pg from 'pg';
 import { OffsetsChanged, type ReadRange } from '../offsets.ts';
 import { connectDatabase, type Database, migrateDatabase } from './database.ts';
@@ -133,6 +133,8 @@ for (const engine of ENGINES)
       const away = await nowhere.drizzle.execute(sql`select ${'a secret'}::text`).catch((error) => error);
       await nowhere.close();
       assert.equal(isDatabaseAway(away), true);
+      for (const code of ['EPIPE', 'ECONNRESET'])
+        assert.equal(isDatabaseAway(new DrizzleQueryError('select', [], Object.assign(new Error('cut'), { code }))), true, code);
       assert.ok(!troubleOf(away).includes('a secret'));
     });
 

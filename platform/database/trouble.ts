@@ -10,6 +10,8 @@ export function troubleOf(error: unknown): string {
 export function isDatabaseAway(error: unknown): boolean {
   if (!(error instanceof DrizzleQueryError)) return false;
   const { code = '', severity } = (error.cause ?? {}) as { code?: string; severity?: string };
+  // PostgreSQL’s codes have five characters, and a digit among them: EPIPE is none of them.
+  const isOfDatabase = /^(?=.*\d)[0-9A-Z]{5}$/.test(code);
   // A fatal error is about the connection: there is none, or none any more.
-  return severity === 'FATAL' || !/^[0-9A-Z]{5}$/.test(code) || /^(08|53|57|58)/.test(code);
+  return severity === 'FATAL' || !isOfDatabase || /^(08|53|57|58)/.test(code);
 }

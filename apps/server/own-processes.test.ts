@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
@@ -33,6 +33,16 @@ describe('fault 46: processes of an earlier server', () => {
     await ended;
     assert.equal(child.signalCode, 'SIGKILL');
     assert.deepEqual(notes(), []);
+  });
+
+  test('are noted where that is possible, and a note that cannot be taken back ends no server', () => {
+    const forget = noteProcess(data, child.pid, 'a zone host');
+    rmSync(join(data, 'processes', String(child.pid)));
+    // A folder in its place cannot be removed as a file, as a file of a read-only disk cannot.
+    mkdirSync(join(data, 'processes', String(child.pid)));
+    forget();
+    writeFileSync(join(data, 'no-folder'), '');
+    noteProcess(join(data, 'no-folder'), child.pid, 'a zone host')();
   });
 
   test('that have ended are none, nor is another process that has got the number of one', async () => {

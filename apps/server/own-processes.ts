@@ -25,7 +25,16 @@ export function noteProcess(data: string, pid: number | undefined, name: string)
   } catch {
     // On a disk that is full there is no note, and that keeps nothing from running.
   }
-  return () => rmSync(file, { force: true });
+  return () => forget(file);
+}
+
+/** On a disk that cannot be written a note stays; the next server finds that the process is gone. */
+function forget(file: string): void {
+  try {
+    rmSync(file, { force: true });
+  } catch {
+    // See above: that ends no server.
+  }
 }
 
 /**
@@ -48,7 +57,7 @@ export async function endOrphans(data: string, logger: Logger): Promise<number> 
         logger.error({ pid, name: note.name, reason: messageOf(error) }, 'it cannot be ended; end it by hand if the server does not start');
       }
     }
-    rmSync(file, { force: true });
+    forget(file);
   }
   return ended;
 }

@@ -49,7 +49,7 @@ class SmallWorld {
       const host: HostPort = { id: `host of ${zone}`, send: (message) => this.sent.push(message) };
       this.#hosts.set(zone, host);
       this.gateway.placed(zone, host);
-      this.gateway.received(host, { type: 'census', zone, players: [], between: [] });
+      this.gateway.received(host, { type: 'zone-players', zone, players: [], between: [] });
     }
   }
 
@@ -254,5 +254,11 @@ describe('fault 48: each command is answered once', () => {
     const { client } = await playing();
     for (const n of [2, 50, 51]) client.say(move(n));
     assert.deepEqual(client.answers(), ['ok 1', 'BUSY 51']);
+  });
+
+  test('or refused, when too many have no answer, whatever their numbers', async () => {
+    const { client } = await playing();
+    for (let n = 1_000; n > 940; n--) client.say(move(n));
+    assert.deepEqual(client.answers(), ['ok 1', ...Array.from({ length: 11 }, (_none, index) => `BUSY ${951 - index}`)]);
   });
 });

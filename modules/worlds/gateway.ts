@@ -365,7 +365,7 @@ export class Gateway {
         if (session?.zone === message.zone && session.stage !== 'lobby') session.become('waiting', this.#clock.elapsed());
         return;
       }
-      case 'census':
+      case 'zone-players':
         if ((this.#directory.hostOf(message.zone)?.id ?? from.id) === from.id)
           this.#directory.counted(message.zone, message.players, message.between);
         return;

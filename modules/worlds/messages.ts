@@ -21,7 +21,7 @@ export type ToZoneHost =
   | { type: 'mute'; handle: Handle; zone: ZoneId }
   /** Offences the gateway itself has counted. */
   | { type: 'offences'; zone: ZoneId; player: PlayerId; offences: Record<string, number> }
-  /** The zone’s census has not come: say it again. */
+  /** The zone has not said yet whom it has: say it again. */
   | { type: 'recount'; zone: ZoneId }
   /** How many ticks lie between two updates, for all zones. */
   | { type: 'pace'; updateEveryTicks: number }
@@ -57,7 +57,7 @@ export type FromZoneHost =
   /** The zone is not on this host. */
   | { type: 'astray'; handle: Handle; zone: ZoneId }
   /** All whom a zone has when it is opened, and who is on the way from there, or about to be let in; and one who arrived later. */
-  | { type: 'census'; zone: ZoneId; players: PlayerId[]; between: PlayerId[] }
+  | { type: 'zone-players'; zone: ZoneId; players: PlayerId[]; between: PlayerId[] }
   | { type: 'arrived'; zone: ZoneId; player: PlayerId; session: string }
   | { type: 'kicked'; zone: ZoneId; player: PlayerId; reason: string }
   | { type: 'deliver'; zone: ZoneId; command: WorldCommand; meta: CommandMeta }

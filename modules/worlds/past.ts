@@ -16,6 +16,8 @@ import { type World, worldZone } from './zone.ts';
 /** How often, and how many times, it is looked again whether the log has what the live zone has decided. */
 const AGAIN_MS = 100;
 const AGAIN_MAX = 20;
+/** A whole stretch costs more than a moment. */
+const REPLAY_AGAIN_MAX = 2;
 
 /** Where the world’s past is kept. */
 export interface WorldRecord {
@@ -56,7 +58,7 @@ export interface PastZone {
  * @throws NotOnRecord when events of that moment are lost or dropped, or it is before the zone’s first event or after its newest
  */
 export async function zoneAtMoment(record: WorldRecord, zone: ZoneId, moment: Moment): Promise<PastZone> {
-  return onRecord(record, async () => {
+  return onRecord(record, AGAIN_MAX, async () => {
     const { past, isFollowed } = await recover(worldZone, zoneAddress(worldZone.kind, zone), record, moment);
     const state = past.checkpoint().state as World;
     const isThere = 'seq' in moment ? past.seq === moment.seq : isFollowed || past.seq === (await record.newest(zone));
@@ -75,13 +77,13 @@ function lackOf(reached: number, moment: Moment, newest: number | null): string 
 }
 
 /** Asks the record until it has what the live zone has decided, for a while. `ask` gives an answer, or says what the record lacks. */
-async function onRecord<T extends object>({ clock }: WorldRecord, ask: () => Promise<T | string>): Promise<T> {
+async function onRecord<T extends object>({ clock }: WorldRecord, againMax: number, ask: () => Promise<T | string>): Promise<T> {
   for (let times = 0; ; times++) {
     const answer = await ask().catch((error) => {
       throw error instanceof RecordBroken ? new NotOnRecord(error.message) : error;
     });
     if (typeof answer === 'object') return answer;
-    if (times === AGAIN_MAX) throw new NotOnRecord(answer);
+    if (times === againMax) throw new NotOnRecord(answer);
     await new Promise<void>((resolve) => void clock.after(AGAIN_MS, resolve));
   }
 }
@@ -130,7 +132,7 @@ export async function replayZone(
   const known = (await recordOf(record, zone)).from?.time ?? Number.POSITIVE_INFINITY;
   const from = stretch.from + Math.max(0, Math.ceil((known - stretch.from) / stepMs)) * stepMs;
   if (from > to) throw new NotOnRecord('nothing of that stretch is on record');
-  return onRecord(record, async () => {
+  return onRecord(record, REPLAY_AGAIN_MAX, async () => {
     const { past, position } = await recover(worldZone, address, record, { time: from });
     if ((past.checkpoint().state as World).plan === null) throw new NotOnRecord(`zone ${zone} did not exist yet`);
     const moments: ReplayedMoment[] = [];

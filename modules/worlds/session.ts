@@ -77,7 +77,7 @@ export class Session {
   /** Whether what becomes of a command could still be told after the zone went to another host: of older ones than that nothing is known. */
   mayAsk(n: number): boolean {
     const [oldest = n] = this.#pending.keys();
-    return n - oldest <= ACCEPTED_WINDOW;
+    return n - oldest <= ACCEPTED_WINDOW && this.#pending.size <= ACCEPTED_WINDOW;
   }
 
   asked(n: number, now: number, { isCounted = true } = {}): void {

@@ -214,7 +214,12 @@ export class WorldHost {
     const state = this.#stages.has(zone) ? this.#stateOf(zone) : undefined;
     if (!state) return;
     const joining = this.#stages.get(zone)?.joining.keys() ?? [];
-    this.#send({ type: 'census', zone, players: Object.keys(state.players), between: [...Object.keys(state.departures), ...joining] });
+    this.#send({
+      type: 'zone-players',
+      zone,
+      players: Object.keys(state.players),
+      between: [...Object.keys(state.departures), ...joining],
+    });
   }
 
   #enter({ handle, zone, player, name, session, n, isNew }: ToZoneHost & { type: 'enter' }): void {

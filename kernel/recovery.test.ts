@@ -88,6 +88,16 @@ describe('the recovery ladder', () => {
     assert.equal((next.host.view(gate)?.state as Turnstile).admitted, 6);
   });
 
+  test('a cold store that does not answer delays a zone that has a hot snapshot by half a second', async () => {
+    const { log, hot, cold } = await history();
+    cold.list = () => new Promise(() => {});
+    const { host, clock } = newHost([turnstile], { log, hot, cold });
+    const opening = host.open(gate);
+    await clock.advance(500);
+    await opening;
+    assert.equal((host.view(gate)?.state as Turnstile).admitted, 5);
+  });
+
   test('fault 44: a past moment is told only when nothing of it can be missing', async () => {
     const parts = await history();
     const { log } = parts;

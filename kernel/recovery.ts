@@ -12,6 +12,9 @@ export interface ZoneRecord {
   readonly clock: Clock;
 }
 
+/** How long the cold store has to say what it has, where there is a hot snapshot: one that is unavailable delays nobody much. */
+const SECOND_MS_MAX = 500;
+
 /** One step of the ladder: what was tried, how long it took, what came of it. */
 export interface RecoveryStep {
   readonly rung: 'hot' | 'cold' | 'replay';
@@ -75,14 +78,15 @@ async function newestOf(
   isWanted: (label: SnapshotLabel) => boolean,
   timed: (rung: 'hot' | 'cold') => (outcome: number | string) => void,
 ): Promise<Snapshot | undefined> {
-  const get = <T>(rung: 'hot' | 'cold', work: Promise<T>) => within(clock, ANSWER_MS_MAX, `the ${rung} store`, work);
-  const labelsOf = async (rung: 'hot' | 'cold') => {
+  const get = <T>(rung: 'hot' | 'cold', work: Promise<T>, ms = ANSWER_MS_MAX) => within(clock, ms, `the ${rung} store`, work);
+  const labelsOf = async (rung: 'hot' | 'cold', ms: number) => {
     const note = timed(rung);
-    const labels = await get(rung, stores[rung].list(zone)).catch((error) => note(`the store is unavailable: ${messageOf(error)}`));
+    const labels = await get(rung, stores[rung].list(zone), ms).catch((error) => note(`the store is unavailable: ${messageOf(error)}`));
     return (labels ?? []).filter(isWanted).map((label) => ({ rung, label }));
   };
-  const candidates = (await Promise.all([labelsOf('hot'), labelsOf('cold')])).flat();
-  for (const { rung, label } of candidates.sort((one, other) => other.label.seq - one.label.seq)) {
+  const hot = await labelsOf('hot', ANSWER_MS_MAX);
+  const cold = await labelsOf('cold', hot.length > 0 ? SECOND_MS_MAX : ANSWER_MS_MAX);
+  for (const { rung, label } of [...hot, ...cold].sort((one, other) => other.label.seq - one.label.seq)) {
     const note = timed(rung);
     const skip = (why: string) => note(`snapshot at seq ${label.seq} is ${why}`);
     const snapshot = await get(rung, stores[rung].load(label)).catch((error) => skip(`damaged: ${messageOf(error)}`));

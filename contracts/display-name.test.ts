@@ -30,12 +30,18 @@ test('fault 27: names that are told apart by case, width or spaces alone have on
   assert.notEqual(nameKeyOf('Owner 1'), nameKeyOf('Owner 0'));
 });
 
+test('marks in another order make no other name, also where upper case makes a letter of a mark', () => {
+  // Alpha with iota below (U+0345) and acute (U+0301), in both orders and as one character.
+  for (const name of ['\u03b1\u0345\u0301', '\u03b1\u0301\u0345', '\u1fb4']) assert.equal(nameKeyOf(name), nameKeyOf('\u0391\u0301\u0399'));
+});
+
 test('a normalized name stays as it is, and has the key of what it was made of', () => {
   fc.assert(
     fc.property(fc.string({ unit: 'grapheme' }), (text) => {
       const name = normalizedName(text);
       assert.equal(normalizedName(name), name);
       assert.equal(nameKeyOf(name), nameKeyOf(text));
+      assert.equal(nameKeyOf(nameKeyOf(text)), nameKeyOf(text));
     }),
   );
 });

@@ -26,10 +26,13 @@ export function normalizedName(text: string): string {
     .trim();
 }
 
-/** The same for names that only differ in case, width or spaces: two users of one tenant must not have the same one. */
+/**
+ * The same for names that only differ in case, width or spaces: two users of one tenant must not have the same one. Marks are put in their order before the case is
+ * folded: the small iota below a Greek letter is a mark in lower case and a letter in upper case, and what stands behind it would belong to another letter.
+ */
 export function nameKeyOf(text: string): string {
-  // Upper case first: it makes two letters of a sharp s, and one of the two forms of a small sigma.
-  return normalizedName(text.toUpperCase()).toLowerCase().normalize('NFKC');
+  // Lower case makes a small sharp s of the capital one, upper case two letters of that, and one of the two forms of a small sigma.
+  return normalizedName(normalizedName(text).toLowerCase().toUpperCase().toLowerCase());
 }
 
 /** A schema of names of at most so many characters. */

@@ -6,7 +6,8 @@ import { after, describe, test } from 'node:test';
 import { defineZone, type EventBatch, lastSeqOf, Past, type SnapshotStore, ZoneHost } from '@millrace/kernel';
 import { ManualClock, MemorySnapshots, openNumbers } from '@millrace/kernel/testing';
 import fc from 'fast-check';
-import { openLmdbLog, partitionIndex } from './lmdb-log.ts';
+import { PageFile } from '../lmdb/index.ts';
+import { openLmdbLog, partitionIndex, STATE } from './lmdb-log.ts';
 import { type RepairReport, repairLog } from './repair.ts';
 import { openSpool } from './spool.ts';
 import { readSpool } from './spooled-events.ts';
@@ -161,15 +162,28 @@ class Installation {
     await settle(this.clock, host.flushed());
   }
 
-  damage(places: readonly number[]): void {
+  /** @returns zones of whose end nothing is left: neither their newest head nor the newest ends of all partitions */
+  damage(places: readonly number[]): string[] {
     const path = join(this.logFolder, 'data.mdb');
     const content = readFileSync(path);
     const pages = content.length / PAGE_BYTES - 2;
-    for (const place of places) {
-      const page = 2 + Math.min(pages - 1, Math.floor(place * pages));
-      content.fill(0xaa, page * PAGE_BYTES, (page + 1) * PAGE_BYTES);
-    }
+    const newest = this.#newestPages(path);
+    const damaged = new Set(places.map((place) => 2 + Math.min(pages - 1, Math.floor(place * pages))));
+    for (const page of damaged) content.fill(0xaa, page * PAGE_BYTES, (page + 1) * PAGE_BYTES);
     writeFileSync(path, content);
+    const isLost = (name: string) => damaged.has(newest.get(name) ?? -1);
+    return ZONES.filter((zone) => isLost(zone) && isLost(STATE));
+  }
+
+  /** Where the newest head of each zone is, and the newest ends of the partitions. */
+  #newestPages(path: string): Map<string, number> {
+    const file = new PageFile(path);
+    const found = new Map<string, { page: number; transaction: number }>();
+    for (const { key, page, transaction } of file.leafNodes(PAGE_BYTES))
+      for (const name of [STATE, ...ZONES])
+        if (key.includes(name) && transaction > (found.get(name)?.transaction ?? -1)) found.set(name, { page, transaction });
+    file.close();
+    return new Map([...found].map(([name, { page }]) => [name, page]));
   }
 
   async repair(): Promise<RepairReport> {
@@ -221,13 +235,15 @@ describe('fault 23: laws of the repair', () => {
   async function check(history: readonly Step[], places: readonly number[]): Promise<void> {
     const installation = new Installation(join(folder, String(runs++)));
     const decided = await installation.live(history);
-    installation.damage(places);
+    const lost = installation.damage(places);
     const report = await installation.repair();
     if (places.length === 0) assert.deepEqual([report.gaps, report.fromSnapshots, report.setBack, report.broken], [[], [], [], []]);
-    // Where the newest head of a zone is lost as well, a gap in its partition is all that tells of its newest events.
+    // Where the newest head of a zone is lost as well, a gap in its partition is all that tells of its newest events; and nothing where the ends are lost, too.
     const endOf = (zone: string, reached: number) =>
       report.setBack.find((one) => one.zone === zone)?.seq ??
-      (report.gaps.some(({ partition }) => partition === partitionIndex(zone)) ? reached : (decided.get(zone)?.length ?? 0));
+      (lost.includes(zone) || report.gaps.some(({ partition }) => partition === partitionIndex(zone))
+        ? reached
+        : (decided.get(zone)?.length ?? 0));
     for (const zone of ZONES) {
       const values = decided.get(zone) ?? [];
       const exist = installation.elsewhere(zone);

@@ -1,4 +1,4 @@
-import type { Server, ServerOptions } from 'node:http';
+import type { ServerOptions } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import compress from '@fastify/compress';
 import swagger from '@fastify/swagger';
@@ -15,6 +15,7 @@ import fastify, {
 } from 'fastify';
 import { answerHeaders } from './answer-headers.ts';
 import { serveConsole } from './console.ts';
+import type { EachRequest } from './each-request.ts';
 import { declareFiles, type GuardOptions, guardRoutes } from './guard.ts';
 import { OpenStreams, type StreamsOf } from './open-streams.ts';
 import { answerClientError, answerFrameworkError, answerWithProblems, explainProblem } from './problems.ts';
@@ -28,7 +29,7 @@ import { requireSoundRequests } from './sound-requests.ts';
 import { reloadTls, type TlsFiles, tlsOptions } from './tls.ts';
 import { traceOf } from './trace.ts';
 import { UnfinishedRequests } from './unfinished.ts';
-import { type AddUpgrade, routeUpgrades, type Upgrade } from './upgrades.ts';
+import { type AddUpgrade, isForUpgrade, routeUpgrades, type Upgrade } from './upgrades.ts';
 import { compileSchemas } from './validation.ts';
 
 const BODY_BYTES_MAX = 1024 * 1024;
@@ -126,13 +127,16 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
     clientErrorHandler: answerClientError as never,
     routerOptions: { maxParamLength: 256 },
   });
-  const unfinished = new UnfinishedRequests(app.server as Server);
+  const unfinished = new UnfinishedRequests();
+  const begun: EachRequest = (request, reply) => {
+    if (!isForUpgrade(request)) unfinished.begun(request.raw, reply.raw);
+  };
   app.setValidatorCompiler(compileSchemas());
   logRequests(app, options.requestLog);
   // What is no JSON is not read.
   app.removeContentTypeParser('text/plain');
   answerWithProblems(app);
-  const guard = guardRoutes(app, options, [headers, shareWithSites(app, options), requireSoundRequests(app)]);
+  const guard = guardRoutes(app, options, [begun, headers, shareWithSites(app, options), requireSoundRequests(app)]);
   const { identify } = guard;
   // Only routes whose answers may be long say that they want it; the others are not asked for it with each request either.
   app.addHook('onRoute', (route) => {

@@ -8,10 +8,13 @@ import { UnfinishedRequests } from './unfinished.ts';
 
 describe('requests that are not finished', () => {
   const server = createServer();
-  const unfinished = new UnfinishedRequests(server);
+  const unfinished = new UnfinishedRequests();
   const responses: ServerResponse[] = [];
   let socket: Socket;
-  server.on('request', (_request, response) => responses.push(response));
+  server.on('request', (request, response) => {
+    unfinished.begun(request, response);
+    responses.push(response);
+  });
   beforeEach(async () => {
     responses.length = 0;
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

@@ -1,4 +1,4 @@
-import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
 /** How often it is looked whether everything is finished while a server stops. */
@@ -12,15 +12,13 @@ export class UnfinishedRequests {
   readonly #earlier = new Set<ServerResponse>();
   #isClosing = false;
 
-  constructor(server: Server) {
-    const newest = this.#newest;
-    server.prependListener('request', ({ socket }: IncomingMessage, response: ServerResponse) => {
-      const before = newest.get(socket);
-      if (!before) socket.once('close', () => newest.delete(socket));
-      else if (isUnfinished(before)) this.#keep(before);
-      newest.set(socket, response);
-      if (this.#isClosing) response.shouldKeepAlive = false;
-    });
+  /** A request has come in. A listener of the server's would be a second one for each request. */
+  begun({ socket }: IncomingMessage, response: ServerResponse): void {
+    const before = this.#newest.get(socket);
+    if (!before) socket.once('close', () => this.#newest.delete(socket));
+    else if (isUnfinished(before)) this.#keep(before);
+    this.#newest.set(socket, response);
+    if (this.#isClosing) response.shouldKeepAlive = false;
   }
 
   /**

@@ -48,6 +48,11 @@ export function routeUpgrades(app: FastifyInstance, bare: Readonly<Record<string
   };
 }
 
+/** Whether a request is for an upgrade: its connection may be taken, and its response then has no end. */
+export function isForUpgrade({ raw }: FastifyRequest): boolean {
+  return (raw as Upgrading)[TAKEN] !== undefined;
+}
+
 /** The connection of a request for an upgrade, to be taken; null for any other request. */
 export function connectionOf(request: FastifyRequest, reply: FastifyReply): TakeConnection | null {
   const taken = (request.raw as Upgrading)[TAKEN];

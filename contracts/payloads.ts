@@ -1,9 +1,10 @@
 import { type Static, type TSchema, Type } from 'typebox';
 import { AuditLine } from './account.ts';
 import { AccountSnapshot, AccountStand, SnapshotProgress, TenantEvent } from './account-events.ts';
+import type { Interval } from './interval.ts';
 import { Candle, Reading, Trade } from './market.ts';
 import { Alert, BookResource, ConsumerStand, FlowStand, Instrument, QuoteResource, Source } from './resources.ts';
-import type { ChannelKind } from './stream.ts';
+import type { ChannelKind, OWN_CHANNEL, PLAIN } from './stream.ts';
 import { PlayerStand, World, WorldHostStand, ZoneStand, ZoneView } from './world-resources.ts';
 
 const { order: _rank, ...shownOfTrade } = Trade.properties;
@@ -29,13 +30,42 @@ export const PAYLOADS = {
   operations: Type.Union([FlowStand, Type.Array(ConsumerStand), Type.Array(Alert)]),
 } as const satisfies Record<ChannelKind, TSchema>;
 
-type Payload<K extends ChannelKind> = Static<(typeof PAYLOADS)[K]>;
+/** The events of each kind of channel, and what each carries. */
+export interface ChannelEvents {
+  trades: { trade: TradeEvent };
+  quotes: { quote: QuoteResource };
+  book: { book: BookResource };
+  candles: { candle: CandleEvent };
+  readings: { reading: Reading & { readonly trace?: string } };
+  tickers: { ticker: Instrument };
+  sources: { source: Source };
+  world: { world: World; zones: ZoneStand[]; hosts: WorldHostStand[] };
+  zones: { zone: ZoneView };
+  players: { player: PlayerStand };
+  users: {
+    account: AccountStand;
+    'account.created': { readonly user: string; readonly tenant: string; readonly at: number };
+    'snapshots.progressed': SnapshotProgress;
+    'snapshots.generated': AccountSnapshot;
+    'snapshots.failed': { readonly request: string; readonly reason: string };
+  };
+  tenants: { audited: AuditLine; decided: TenantEvent };
+  operations: { flow: FlowStand; consumers: ConsumerStand[]; alerts: Alert[] };
+}
 
-/** What a channel of that name carries; anything where the name is not known before. */
-export type ChannelData<Name extends string> = Name extends 'user'
-  ? Payload<'users'>
+/** The name of a channel: of one of its kind, of one of many, or `user` for one's own. */
+export type ChannelName =
+  | typeof OWN_CHANNEL
+  | (typeof PLAIN)[number]
+  | `${'trades' | 'quotes' | 'book' | 'readings'}:${string}`
+  | `candles:${string}:${Interval}`
+  | `${'zones' | 'players' | 'users' | 'tenants'}:${string}`;
+
+/** The events of a channel of that name. */
+export type EventsOf<Name extends ChannelName> = Name extends typeof OWN_CHANNEL
+  ? ChannelEvents['users']
   : Name extends ChannelKind
-    ? Payload<Name>
+    ? ChannelEvents[Name]
     : Name extends `${infer Kind extends ChannelKind}:${string}`
-      ? Payload<Kind>
-      : unknown;
+      ? ChannelEvents[Kind]
+      : never;

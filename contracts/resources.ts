@@ -2,7 +2,7 @@ import { type Static, Type } from 'typebox';
 import { Decimal } from './decimal.ts';
 import { InstrumentId } from './instrument.ts';
 import { Interval } from './interval.ts';
-import { Candle, Gap, Level } from './market.ts';
+import { Candle, Gap, Level, type Trade } from './market.ts';
 
 const EpochMs = (description: string) => Type.Number({ description: `${description}, epoch ms.` });
 const Nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
@@ -84,12 +84,17 @@ const frame = {
   asOf: EpochMs('Time of the newest data'),
 };
 
+/** Times in epoch ms; prices and quantities of trades digit for digit. */
+export type CandleRow = [time: number, open: number, high: number, low: number, close: number, volume: number];
+export type TradeRow = [time: number, price: string, quantity: string, side: Trade['side'], id: string];
+export type ReadingRow = [time: number, name: string, value: number | string];
+
 export const CandleFrame = Type.Object(
   {
     ...frame,
     interval: Interval,
     columns: Type.Array(Type.String(), { examples: [['time', 'open', 'high', 'low', 'close', 'volume']] }),
-    rows: Type.Array(Type.Array(Type.Number())),
+    rows: Type.Unsafe<CandleRow[]>(Type.Array(Type.Array(Type.Number()))),
     meta: Type.Object({ closed: Type.Boolean({ description: 'Whether the last row is a closed candle.' }) }),
   },
   { $id: 'CandleFrame', description: 'Candles as columns, oldest first; `time` is the opening, epoch ms.' },
@@ -100,7 +105,7 @@ export const TradeFrame = Type.Object(
   {
     ...frame,
     columns: Type.Array(Type.String(), { examples: [['time', 'price', 'quantity', 'side', 'id']] }),
-    rows: Type.Array(Type.Array(Type.Union([Type.Number(), Type.String()]))),
+    rows: Type.Unsafe<TradeRow[]>(Type.Array(Type.Array(Type.Union([Type.Number(), Type.String()])))),
     nextCursor: NextCursor,
   },
   { $id: 'TradeFrame', description: 'Trades as columns, oldest first; prices and quantities digit for digit.' },
@@ -111,7 +116,7 @@ export const ReadingFrame = Type.Object(
   {
     ...frame,
     columns: Type.Array(Type.String()),
-    rows: Type.Array(Type.Array(Type.Union([Type.Number(), Type.String()]))),
+    rows: Type.Unsafe<ReadingRow[]>(Type.Array(Type.Array(Type.Union([Type.Number(), Type.String()])))),
     nextCursor: NextCursor,
   },
   { $id: 'ReadingFrame', description: 'Named readings as columns, oldest first.' },

@@ -77,10 +77,10 @@ export type Channel =
   | { kind: (typeof PLAIN)[number] };
 
 /** Channels that are one of their kind. */
-const PLAIN = ['tickers', 'sources', 'world', 'operations'] as const;
+export const PLAIN = ['tickers', 'sources', 'world', 'operations'] as const;
 
 /** The channel that `user` stands for. */
-export const OWN_CHANNEL = 'user';
+export const OWN_CHANNEL = 'user' as const;
 
 export function parseChannel(name: string): Channel | undefined {
   const plain = PLAIN.find((kind) => kind === name);

@@ -1,4 +1,4 @@
 export { MillraceProvider, useMillrace } from './provider.ts';
-export { type CandleSeries, useCandles } from './use-candles.ts';
-export { useChannel } from './use-channel.ts';
-export { useEvents } from './use-events.ts';
+export { type CandleSeries, type SeriesCandle, useCandles } from './use-candles.ts';
+export { type ChannelState, useChannel } from './use-channel.ts';
+export { type ConnectionState, useEvents } from './use-events.ts';

@@ -3,9 +3,14 @@ import type { Candle, CandleEvent, Interval } from '@millrace/contracts';
 import { useEffect, useState } from 'react';
 import { useMillrace } from './provider.ts';
 
+/** A candle; `trades` is null where the history does not say how many it holds. */
+export interface SeriesCandle extends Omit<Candle, 'trades'> {
+  readonly trades: number | null;
+}
+
 export interface CandleSeries {
   /** Oldest first; the last one may still be open. */
-  readonly candles: readonly Candle[];
+  readonly candles: readonly SeriesCandle[];
   /** `loading` until the first are there; `stale` when the source, or the way to the server, is down. */
   readonly status: 'loading' | 'live' | 'stale' | 'failed';
   readonly error: MillraceError | null;
@@ -24,7 +29,7 @@ export function useCandles(instrument: string, interval: Interval, limit = 500):
   const [series, setSeries] = useState({ key, ...NOTHING });
   useEffect(() => {
     const reading = new AbortController();
-    const byTime = new Map<number, Candle>();
+    const byTime = new Map<number, SeriesCandle>();
     /** What came while the API was being read is newer than its answer. */
     let early: CandleEvent[] | null = [];
     let frame = 0;
@@ -45,33 +50,41 @@ export function useCandles(instrument: string, interval: Interval, limit = 500):
     const read = async () => {
       early = [];
       const answer = await millrace.getCandles({ id: instrument, interval, limit }, { signal: reading.signal });
-      for (const [time = 0, open = 0, high = 0, low = 0, close = 0, volume = 0] of answer.rows)
-        byTime.set(time, { time, open, high, low, close, volume, trades: 0 });
+      for (const [time, open, high, low, close, volume] of answer.rows)
+        byTime.set(time, { time, open, high, low, close, volume, trades: byTime.get(time)?.trades ?? null });
       for (const candle of early ?? []) take(candle);
       early = null;
       status = answer.status;
       soon();
     };
     const fail = (error: MillraceError) => {
-      if (!reading.signal.aborted) setSeries({ key, ...NOTHING, status: 'failed', error });
+      if (reading.signal.aborted) return;
+      status = 'failed';
+      setSeries({ key, ...NOTHING, status, error });
     };
     const stop = millrace.watch(
       [`candles:${instrument}:${interval}`],
       ({ event, data }) => {
         if (event === 'gap') return void read().catch(fail);
         if (event !== 'candle') return;
-        if (early) early.push(data as CandleEvent);
-        else take(data as CandleEvent);
+        if (status === 'failed') return;
+        if (early) early.push(data);
+        else take(data);
         if (status === 'stale') status = 'live';
         soon();
       },
       {
         onStatus: (connection) => {
-          if (connection !== 'waiting' || status === 'loading') return;
+          // The server was away when it was asked first.
+          if (connection === 'live' && status === 'failed') {
+            status = 'loading';
+            read().catch(fail);
+          }
+          if (connection !== 'waiting' || status !== 'live') return;
           status = 'stale';
           soon();
         },
-        onRefused: fail,
+        onError: fail,
       },
     );
     read().catch(fail);

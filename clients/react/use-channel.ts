@@ -1,28 +1,49 @@
+import type { MillraceError, StreamStatus } from '@millrace/client';
+import type { ChannelName, EventsOf } from '@millrace/contracts';
 import { useEffect, useState } from 'react';
 import { useMillrace } from './provider.ts';
 
+export interface ChannelState<Channel extends ChannelName> {
+  /** The newest data of each event; what has not come yet is missing. */
+  readonly events: Partial<EventsOf<Channel>>;
+  readonly status: StreamStatus;
+  /** Why it is not live: what the server refuses, or that it cannot be reached. */
+  readonly error: MillraceError | null;
+}
+
 /**
- * The newest data of each event of a channel, drawn at most once a frame however fast it comes: `useChannel('tickers').ticker`. Name what the
- * events carry: `useChannel<{ trade: Trade }>('trades:binance:BTC-USDT')`.
+ * The newest data of each event of a channel, drawn at most once a frame however fast it comes.
+ * @example const { events: { quote }, status, error } = useChannel('quotes:binance:BTC-USDT')
  */
-export function useChannel<News extends object = Record<string, unknown>>(channel: string): Partial<News> {
+export function useChannel<const Channel extends ChannelName>(channel: Channel): ChannelState<Channel> {
   const millrace = useMillrace();
-  const [news, setNews] = useState<{ channel: string; data: Partial<News> }>({ channel, data: {} });
+  const [drawn, setDrawn] = useState({ channel, state: beginning<Channel>() });
   useEffect(() => {
-    let newest: Partial<News> = {};
+    let state = beginning<Channel>();
     let frame = 0;
-    const stop = millrace.watch([channel], ({ event, data }) => {
-      newest = { ...newest, [event]: data };
+    const change = (changed: Partial<ChannelState<Channel>>) => {
+      state = { ...state, ...changed };
       if (frame === 0)
         frame = requestAnimationFrame(() => {
           frame = 0;
-          setNews({ channel, data: newest });
+          setDrawn({ channel, state });
         });
-    });
+    };
+    const stop = millrace.watch(
+      [channel] as readonly ChannelName[],
+      ({ event, data }) => change({ events: { ...state.events, [event]: data } }),
+      {
+        onStatus: (status, reason) => change({ status, error: status === 'live' ? null : (reason ?? state.error) }),
+        onError: (error) => change({ error }),
+      },
+    );
     return () => {
       cancelAnimationFrame(frame);
+      frame = -1;
       stop();
     };
   }, [millrace, channel]);
-  return news.channel === channel ? news.data : {};
+  return drawn.channel === channel ? drawn.state : beginning();
 }
+
+const beginning = <Channel extends ChannelName>(): ChannelState<Channel> => ({ events: {}, status: 'connecting', error: null });

@@ -1,35 +1,50 @@
-import type { StreamMessage } from '@millrace/client';
+import type { MillraceError, StreamMessage, StreamStatus } from '@millrace/client';
+import type { ChannelName } from '@millrace/contracts';
 import { useEffect, useRef, useState } from 'react';
 import { useMillrace } from './provider.ts';
+
+export interface ConnectionState {
+  readonly status: StreamStatus;
+  /** Why it is not live: what the server refuses, or that it cannot be reached. */
+  readonly error: MillraceError | null;
+}
 
 /**
  * Calls `handler` for each event of those names, on one’s own channel or on others, while the component is shown. After a break it goes on where it
  * was: the handler hears of each event once. The handler may change from render to render; nothing is subscribed anew for it.
- * @example useEvents(['snapshots.generated'], ({ data }) => setSnapshot(data))
- * @returns whether the connection is there
+ * @example const { status, error } = useEvents(['snapshots.generated'], ({ data }) => setSnapshot(data))
  */
-export function useEvents<const Channel extends string = 'user'>(
-  events: readonly string[],
-  handler: (message: StreamMessage<Channel>) => void,
+export function useEvents<const Event extends StreamMessage<Channel>['event'], const Channel extends ChannelName = 'user'>(
+  events: readonly Event[],
+  handler: (message: Extract<StreamMessage<Channel>, { readonly event: Event }>) => void,
   channels: readonly Channel[] = ['user' as Channel],
-): boolean {
+): ConnectionState {
   const millrace = useMillrace();
-  const [isLive, setLive] = useState(false);
+  const [state, setState] = useState<ConnectionState>({ status: 'connecting', error: null });
   const newest = useRef({ events, handler });
   useEffect(() => {
     newest.current = { events, handler };
   });
   const names = channels.join('\n');
-  useEffect(
-    () =>
-      millrace.watch(
-        names.split('\n') as Channel[],
-        (message) => {
-          if (newest.current.events.includes(message.event)) newest.current.handler(message);
+  useEffect(() => {
+    let isShown = true;
+    const stop = millrace.watch(
+      names.split('\n') as ChannelName[],
+      (message) => {
+        const { events: wanted, handler: handle } = newest.current;
+        if ((wanted as readonly string[]).includes(message.event)) handle(message as Parameters<typeof handle>[0]);
+      },
+      {
+        onStatus: (status, error) => {
+          if (isShown) setState((before) => ({ status, error: status === 'live' ? null : (error ?? before.error) }));
         },
-        { onStatus: (status) => setLive(status === 'live') },
-      ),
-    [millrace, names],
-  );
-  return isLive;
+        onError: (error) => setState((before) => ({ ...before, error })),
+      },
+    );
+    return () => {
+      isShown = false;
+      stop();
+    };
+  }, [millrace, names]);
+  return state;
 }

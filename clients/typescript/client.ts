@@ -1,14 +1,14 @@
+import type { ChannelName } from '@millrace/contracts';
 import { browserSession, type Credentials } from './rest/credentials.ts';
 import type { MillraceError } from './rest/error.ts';
 import { type Rest, restOver } from './rest/rest.ts';
 import { openEventStreams } from './streams/event-stream.ts';
+import { eventsOf } from './streams/events.ts';
 import type { StreamMessage } from './streams/message.ts';
 import { Streams, type WatchOptions } from './streams/streams.ts';
 import { openWebSocket } from './streams/web-socket.ts';
 
 const TIMEOUT_MS = 10_000;
-/** Messages that wait for whoever reads `events` slowly; beyond it the oldest are let go of. */
-const WAITING_MAX = 10_000;
 
 export interface ClientOptions {
   /** Where the server is; in a browser, where the page comes from when left out. */
@@ -17,14 +17,14 @@ export interface ClientOptions {
   readonly credentials?: Credentials;
   /** How streams come: over one WebSocket for all, or as server-sent events, one response for each watcher. */
   readonly transport?: 'websocket' | 'sse';
-  /** Longest an answer may take, ms. */
+  /** Longest that an answer, or a stream’s first connection, may take, ms. */
   readonly timeoutMs?: number;
   readonly fetch?: typeof globalThis.fetch;
   /**
-   * Told when the server will not have what is watched, where whoever watches does not ask to be. With the code SIGN_IN_FIRST the session is over.
-   * On the console when left out.
+   * Told what keeps a stream from being live, where whoever watches does not ask to be; see `WatchOptions.onError`. With the code SIGN_IN_FIRST the
+   * session is over. On the console when left out.
    */
-  readonly onRefused?: (error: MillraceError) => void;
+  readonly onError?: (error: MillraceError) => void;
 }
 
 /** A server: its operations, and its channels. */
@@ -34,8 +34,15 @@ export interface Millrace extends Rest {
    * @example const stop = millrace.watch(['tickers'], ({ event, data }) => …)
    */
   watch: Streams['watch'];
-  /** The same as an endless loop: `for await (const message of millrace.events(['user']))`. Leaving the loop ends it. */
-  events<const Channel extends string>(channels: readonly Channel[], options?: WatchOptions): AsyncGenerator<StreamMessage<Channel>, void>;
+  /**
+   * The same as an endless loop: `for await (const message of millrace.events(['user']))`. Leaving the loop ends it. Who reads slowly is told with `gap`
+   * which messages were dropped, beyond 10,000 that wait.
+   * @throws MillraceError when the server refuses credentials or channels, or cannot be reached within `timeoutMs` at first; what the signal was aborted with
+   */
+  events<const Channel extends ChannelName>(
+    channels: readonly Channel[],
+    options?: WatchOptions,
+  ): AsyncGenerator<StreamMessage<Channel>, void>;
   /** Ends everything that is watched. */
   close(): void;
 }
@@ -48,8 +55,10 @@ export function createClient(options: ClientOptions = {}): Millrace {
   const { url = location.origin, credentials = browserSession, transport = 'websocket', timeoutMs = TIMEOUT_MS } = options;
   const fetch = options.fetch ?? globalThis.fetch.bind(globalThis);
   const streams = new Streams(
-    (told) => (transport === 'sse' ? openEventStreams(url, credentials, fetch, told) : openWebSocket(url, credentials, told)),
-    options.onRefused ?? ((error) => console.error(error)),
+    (told) =>
+      transport === 'sse' ? openEventStreams(url, credentials, fetch, timeoutMs, told) : openWebSocket(url, credentials, timeoutMs, told),
+    options.onError ?? ((error) => console.error(error)),
+    timeoutMs,
   );
   const watch: Streams['watch'] = (channels, listener, watching) => streams.watch(channels, listener, watching);
   return {
@@ -58,48 +67,4 @@ export function createClient(options: ClientOptions = {}): Millrace {
     events: (channels, watching) => eventsOf(watch, channels, watching),
     close: () => streams.close(),
   };
-}
-
-async function* eventsOf<const Channel extends string>(
-  watch: Streams['watch'],
-  channels: readonly Channel[],
-  options: WatchOptions = {},
-): AsyncGenerator<StreamMessage<Channel>, void> {
-  const waiting: StreamMessage<Channel>[] = [];
-  let failure: Error | null = null;
-  let isOver = false;
-  let wake: () => void = () => {};
-  const stop = watch(
-    channels,
-    (message) => {
-      if (waiting.length >= WAITING_MAX) waiting.shift();
-      waiting.push(message);
-      wake();
-    },
-    {
-      onRefused: (error) => {
-        failure = error;
-        wake();
-      },
-      ...options,
-      onStatus: (status) => {
-        isOver = status === 'closed';
-        options.onStatus?.(status);
-        wake();
-      },
-    },
-  );
-  try {
-    while (!isOver) {
-      const message = waiting.shift();
-      if (message) yield message;
-      else if (failure) throw failure;
-      else
-        await new Promise<void>((resolve) => {
-          wake = resolve;
-        });
-    }
-  } finally {
-    stop();
-  }
 }

@@ -1,4 +1,4 @@
-import type { CandleFrame, InstrumentId, Interval } from '@millrace/contracts';
+import type { CandleFrame, CandleRow, InstrumentId, Interval } from '@millrace/contracts';
 import { candleOf } from './bars.ts';
 import type { History } from './history.ts';
 import type { Instrument } from './zone.ts';
@@ -20,7 +20,7 @@ const CANDLE_COLUMNS = ['time', 'open', 'high', 'low', 'close', 'volume'];
 export async function readCandles(id: InstrumentId, state: Instrument, series: History, range: CandleRange): Promise<CandleFrame> {
   const { interval, from, to, limit, asOf } = range;
   const stored = await series.candles({ instrument: id, interval, from, to, limit, ...(asOf !== undefined && { asOf }) });
-  const rows = new Map<number, number[]>();
+  const rows = new Map<number, CandleRow>();
   for (let index = 0; index < stored.time.length; index++) {
     const time = stored.time[index] as number;
     rows.set(time, [
@@ -30,7 +30,7 @@ export async function readCandles(id: InstrumentId, state: Instrument, series: H
       stored.low[index],
       stored.close[index],
       stored.volume[index],
-    ] as number[]);
+    ] as CandleRow);
   }
   let open = Number.NaN;
   if (asOf === undefined) {
@@ -41,7 +41,7 @@ export async function readCandles(id: InstrumentId, state: Instrument, series: H
       if (!bar.closed) open = time;
     }
   }
-  const ordered = [...rows.values()].sort((a, b) => (a[0] as number) - (b[0] as number)).slice(-limit);
+  const ordered = [...rows.values()].sort((a, b) => a[0] - b[0]).slice(-limit);
   return {
     instrument: id,
     interval,

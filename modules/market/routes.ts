@@ -1,4 +1,4 @@
-import { ENDPOINTS, type InstrumentId, timeOf as readTime } from '@millrace/contracts';
+import { ENDPOINTS, type InstrumentId, type ReadingRow, timeOf as readTime, type TradeRow } from '@millrace/contracts';
 import { ApiProblem, type Routes } from '@millrace/platform/http';
 import { readCandles } from './candles.ts';
 import type { History } from './history.ts';
@@ -37,7 +37,7 @@ export function marketRoutes(routes: Routes, reads: MarketReads): void {
     const page = await readPage(limit, query.cursor, (most, before) =>
       reads.series.trades({ instrument: params.id, ...range, limit: most, ...(before && { before }) }),
     );
-    const rows = page.rows.map(({ time, price, quantity, side, id }) => [time, price, quantity, side, id]);
+    const rows = page.rows.map(({ time, price, quantity, side, id }): TradeRow => [time, price, quantity, side, id]);
     return { instrument: params.id, status, asOf, columns: ['time', 'price', 'quantity', 'side', 'id'], rows, nextCursor: page.nextCursor };
   });
   routes.answer(ENDPOINTS.getReadings, async ({ params, query }) => {
@@ -48,7 +48,7 @@ export function marketRoutes(routes: Routes, reads: MarketReads): void {
     const page = await readPage(limit, query.cursor, (most, before) =>
       reads.series.readings({ instrument: params.id, ...range, limit: most, ...named, ...(before && { before }) }),
     );
-    const rows = page.rows.map(({ time, name, value }) => [time, name, value]);
+    const rows = page.rows.map(({ time, name, value }): ReadingRow => [time, name, value]);
     return { instrument: params.id, status, asOf, columns: ['time', 'name', 'value'], rows, nextCursor: page.nextCursor };
   });
   routes.answer(ENDPOINTS.getQuote, ({ params }) => {

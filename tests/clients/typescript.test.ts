@@ -18,7 +18,7 @@ import {
   type StreamMessage,
   signIn,
 } from '@millrace/client';
-import { type Account, CHANNELS, PAYLOADS, parseChannel } from '@millrace/contracts';
+import { type Account, CHANNELS, type ChannelName, PAYLOADS, parseChannel } from '@millrace/contracts';
 import { Value } from 'typebox/value';
 import { type Guarded, PASSWORD, startGuarded } from '../accounts/visitor.ts';
 import { type CutProxy, openCutProxy } from './cut-proxy.ts';
@@ -152,8 +152,8 @@ describe('the TypeScript client', () => {
           .replace('{zone}', '0-0')
           .replace('users:{user}', 'user')
           .replace('{tenant}', 'main'),
-      );
-    const missing = new Set(names);
+      ) as ChannelName[];
+    const missing = new Set<string>(names);
     for await (const { channel, event, data } of client.events(names)) {
       // Something that its tenant’s feed tells of, once all are watched.
       if (missing.size === names.length) await client.invite({ tenant: 'main', role: 'viewer' });
@@ -221,7 +221,7 @@ describe('the TypeScript client', () => {
     for (const transport of ['websocket', 'sse'] as const) {
       const watching = opened({ url, credentials: apiKey(key), transport });
       const error = await new Promise<MillraceError>((resolve) =>
-        watching.watch(['trades:simulator:NOPE-USDT'], () => {}, { onRefused: resolve }),
+        watching.watch(['trades:simulator:NOPE-USDT'], () => {}, { onError: resolve }),
       );
       assert.equal(error.code, 'UNKNOWN_INSTRUMENT');
     }

@@ -9,7 +9,7 @@ const { rows, status } = await millrace.getCandles({ id: instrument, interval: '
 console.log(`${rows.length} candles, ${status}`);
 
 let seen = 0;
-for await (const { event, data } of millrace.events([`candles:${instrument}:1m` as `candles:${string}`])) {
-  if (event === 'candle' && 'close' in data) console.log(`close ${data.close}`);
+for await (const { event, data } of millrace.events([`candles:${instrument}:1m`])) {
+  if (event === 'candle') console.log(`close ${data.close}`);
   if (++seen === 5) break;
 }

@@ -1,8 +1,10 @@
 import type { AccessToken } from '@millrace/contracts';
-import { errorOf, MillraceError } from './error.ts';
+import { errorOf, MillraceError, unreachable } from './error.ts';
 
 /** A token is replaced so long before it ends. */
 const AHEAD_MS = 60_000;
+/** Longest that signing in may take for each answer. */
+const ANSWER_MS_MAX = 10_000;
 
 /** What a client shows to be let in. */
 export interface Credentials {
@@ -10,16 +12,16 @@ export interface Credentials {
   token(): Promise<string | null>;
   /** When that one should be replaced, epoch ms; null for never. */
   readonly renewAt: number | null;
-  /** The server did not take it: the next is to be a new one. */
-  refused(): void;
+  /** The server did not take it: the next is to be a new one. Returns whether it will be. */
+  refused(): boolean;
 }
 
 /** A browser’s session: its cookie goes with every request by itself. Without one, whoever asks is nobody. */
-export const browserSession: Credentials = { token: async () => null, renewAt: null, refused: () => {} };
+export const browserSession: Credentials = { token: async () => null, renewAt: null, refused: () => false };
 
 /** A key for programs. */
 export function apiKey(key: string): Credentials {
-  return { token: async () => key, renewAt: null, refused: () => {} };
+  return { token: async () => key, renewAt: null, refused: () => false };
 }
 
 /** Access tokens from wherever you get them: fetched when first needed, again before each ends, and when the server takes one no more. */
@@ -41,17 +43,20 @@ export function accessTokens(fetchToken: () => Promise<AccessToken>): Credential
     },
     refused: () => {
       current = null;
+      return true;
     },
   };
 }
 
 /**
- * Signs in with e-mail and password, and lives on access tokens from then on. For programs that act for a person; a key is simpler for others.
+ * Signs in with e-mail and password, and lives on access tokens from then on. For programs that act for a person; a key is simpler for others. A password
+ * that was wrong once is not sent again: it would lock the account.
  * @param code a code of the authenticator, asked for when the account has a second factor
- * @throws MillraceError WRONG_CREDENTIALS, WRONG_CODE, LOCKED_OUT
+ * @throws MillraceError when a token is needed: WRONG_CREDENTIALS, WRONG_CODE, LOCKED_OUT, CODE_NEEDED, NOT_SIGNED_IN, UNREACHABLE
  */
 export function signIn(url: string, email: string, password: string, code?: () => Promise<string>): Credentials {
   const jar = new Map<string, string>();
+  let wrong: MillraceError | null = null;
   async function ask<T>(path: string, body?: object): Promise<T> {
     const response = await fetch(`${url}/api/v1/auth/${path}`, {
       method: 'POST',
@@ -60,6 +65,9 @@ export function signIn(url: string, email: string, password: string, code?: () =
         ...(body && { 'content-type': 'application/json' }),
       },
       ...(body && { body: JSON.stringify(body) }),
+      signal: AbortSignal.timeout(ANSWER_MS_MAX),
+    }).catch((error: Error) => {
+      throw unreachable(`The server cannot be reached to sign in: ${error.message}.`);
     });
     for (const line of response.headers.getSetCookie()) {
       const [, name = '', value = ''] = /^([^=]+)=([^;]*)/.exec(line) ?? [];
@@ -70,15 +78,24 @@ export function signIn(url: string, email: string, password: string, code?: () =
     return (await response.json()) as T;
   }
   async function begin(): Promise<void> {
-    const { status } = await ask<{ status: string }>('sign-in', { email, password });
-    if (status === 'second-factor' && code) await ask('second-factor', { code: await code() });
-    else if (status !== 'signed-in')
-      throw new MillraceError({
-        code: 'NOT_SIGNED_IN',
-        detail: `Signing in asks for more: ${status}.`,
-        status: 401,
-        remedy: 'Give a way to get a code, or verify the address first.',
-      });
+    if (wrong) throw wrong;
+    try {
+      const { status } = await ask<{ status: string }>('sign-in', { email, password });
+      if (status === 'second-factor' && code) await ask('second-factor', { code: await code() });
+      else if (status === 'second-factor')
+        throw notSignedIn(
+          'CODE_NEEDED',
+          'The account has a second factor.',
+          'Give signIn a function that returns a code of the authenticator.',
+        );
+      else if (status !== 'signed-in')
+        throw notSignedIn('NOT_SIGNED_IN', `Signing in asks for more: ${status}.`, 'Do that in the console first, or use an API key.');
+    } catch (error) {
+      // What is left of a sign-in that did not end is none.
+      jar.clear();
+      if (error instanceof MillraceError && error.code === 'WRONG_CREDENTIALS') wrong = error;
+      throw error;
+    }
   }
   return accessTokens(async () => {
     if (jar.size === 0) await begin();
@@ -92,4 +109,8 @@ export function signIn(url: string, email: string, password: string, code?: () =
       return ask<AccessToken>('token');
     }
   });
+}
+
+function notSignedIn(code: string, detail: string, remedy: string): MillraceError {
+  return new MillraceError({ code, detail, remedy, status: 401 });
 }

@@ -4,7 +4,7 @@ import type { Problem } from '@millrace/contracts';
 export class MillraceError extends Error {
   /** Of the catalogue at /problems, such as UNKNOWN_INSTRUMENT. */
   readonly code: string;
-  /** HTTP status; 0 where there was no answer. */
+  /** HTTP status; 0 where there was no answer, or where it came over a stream. */
   readonly status: number;
   /** What to do about it. */
   readonly remedy: string;
@@ -27,5 +27,34 @@ export async function errorOf(response: Response): Promise<MillraceError> {
   const problem = (await response.json().catch(() => null)) as Problem | null;
   return new MillraceError(
     problem?.code ? problem : { code: 'UNEXPECTED', detail: `The server answered ${status}.`, status, remedy: 'See what stands between.' },
+  );
+}
+
+/** That there was no answer. */
+export function unreachable(detail: string): MillraceError {
+  return new MillraceError({ code: 'UNREACHABLE', detail, status: 0, remedy: 'Check the address and the network, and try again.' });
+}
+
+/** What was thrown, where nobody knows by what: a MillraceError as it is, anything else as UNREACHABLE. */
+export function asError(thrown: unknown): MillraceError {
+  return thrown instanceof MillraceError ? thrown : unreachable(thrown instanceof Error ? thrown.message : String(thrown));
+}
+
+/** Codes of refusals that will not last. Over a stream they come without a status. */
+const PASSING = new Set([
+  'RATE_LIMITED',
+  'TOO_MANY_CONNECTIONS',
+  'TABLES_AWAY',
+  'HISTORY_UNAVAILABLE',
+  'ZONE_AWAY',
+  'NO_SERVER',
+  'INTERNAL',
+]);
+
+/** Whether the same request would be refused again, whenever it is made: what is wrong is the request, or who makes it. */
+export function isFinal({ code, status }: MillraceError): boolean {
+  return (
+    code === 'LOCKED_OUT' ||
+    (status === 0 ? code !== 'UNREACHABLE' && !PASSING.has(code) : status < 500 && status !== 408 && status !== 429)
   );
 }

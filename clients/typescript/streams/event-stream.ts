@@ -1,9 +1,18 @@
 import type { Credentials } from '../rest/credentials.ts';
-import { errorOf } from '../rest/error.ts';
+import { asError, errorOf, isFinal, unreachable } from '../rest/error.ts';
 import { type Connection, needsNewCredential, SILENT_MS_MAX, type Told, type Wanted } from './message.ts';
 
-/** Server-sent events by fetch, which unlike EventSource can show a token: one response for each watcher. */
-export function openEventStreams(url: string, credentials: Credentials, fetch: typeof globalThis.fetch, told: Told): Connection {
+/**
+ * Server-sent events by fetch, which unlike EventSource can show a token: one response for each watcher.
+ * @param timeoutMs how long the server may take to begin an answer
+ */
+export function openEventStreams(
+  url: string,
+  credentials: Credentials,
+  fetch: typeof globalThis.fetch,
+  timeoutMs: number,
+  told: Told,
+): Connection {
   const open = new Map<Wanted, AbortController>();
 
   async function read(wanted: Wanted, ending: AbortController): Promise<void> {
@@ -15,6 +24,7 @@ export function openEventStreams(url: string, credentials: Credentials, fetch: t
       .sort((one, other) => offsetOf(one) - offsetOf(other))
       .at(-1);
     const token = await credentials.token();
+    const late = setTimeout(() => ending.abort(unreachable(`There was no answer within ${timeoutMs} ms.`)), timeoutMs);
     const response = await fetch(`${url}/api/v1/stream?channels=${channels.map(encodeURIComponent).join(',')}`, {
       credentials: token === null ? 'include' : 'omit',
       headers: {
@@ -23,19 +33,18 @@ export function openEventStreams(url: string, credentials: Credentials, fetch: t
         ...(last !== undefined && { 'last-event-id': last }),
       },
       signal: ending.signal,
-    });
+    }).finally(() => clearTimeout(late));
     if (!response.ok || !response.body) {
       const error = await errorOf(response);
-      if (error.code === 'BAD_CREDENTIAL') credentials.refused();
-      if (response.status < 500 && response.status !== 429 && error.code !== 'BAD_CREDENTIAL')
-        return told.refused(id, { code: error.code, detail: error.message, remedy: error.remedy, status: error.status });
-      throw error;
+      if (error.code === 'BAD_CREDENTIAL' || !isFinal(error)) throw error;
+      return told.refused(id, error);
     }
-    let silent = setTimeout(() => ending.abort(), SILENT_MS_MAX);
+    const silence = () => ending.abort(unreachable(`Nothing was heard for ${SILENT_MS_MAX / 1_000} s.`));
+    let silent = setTimeout(silence, SILENT_MS_MAX);
     try {
       for await (const { event, data, position } of eventsIn(response.body, () => {
         clearTimeout(silent);
-        silent = setTimeout(() => ending.abort(), SILENT_MS_MAX);
+        silent = setTimeout(silence, SILENT_MS_MAX);
       })) {
         if (event === 'ready') {
           told.taken(id, position);
@@ -44,22 +53,24 @@ export function openEventStreams(url: string, credentials: Credentials, fetch: t
         const content = JSON.parse(data) as { channel: string; data: unknown; reason?: string };
         if (event === 'bye') {
           if (needsNewCredential(content.reason)) credentials.refused();
-          throw new Error(content.reason);
+          throw unreachable(content.reason ?? 'The server ended the stream.');
         }
         told.message(content.channel, event, content.data, position, id);
       }
     } finally {
       clearTimeout(silent);
     }
-    throw new Error('the connection was lost');
+    throw unreachable('The connection was lost.');
   }
 
   return {
     add: (wanted) => {
       const ending = new AbortController();
       open.set(wanted, ending);
-      read(wanted, ending).catch((error: Error) => {
-        if (open.delete(wanted)) told.closed(error.message);
+      read(wanted, ending).catch((thrown) => {
+        if (!open.delete(wanted)) return;
+        const error = asError(thrown);
+        told.closed(error, error.code === 'BAD_CREDENTIAL' && credentials.refused());
       });
     },
     remove: (id) => {

@@ -1,11 +1,31 @@
-import type { ChannelData, GapNotice } from '@millrace/contracts';
+import type { ChannelName, EventsOf, GapNotice } from '@millrace/contracts';
+import type { MillraceError } from '../rest/error.ts';
 
-/** What happens on a channel. `event` names it; `gap` says that events were missed, and which. */
-export type StreamMessage<Channel extends string = string> =
-  | { readonly channel: Channel; readonly event: 'gap'; readonly data: GapNotice; readonly position: string }
-  | { readonly channel: Channel; readonly event: string & {}; readonly data: ChannelData<Channel>; readonly position: string };
+/** Which events of a channel were missed. `slow-reader`: whoever reads `events` left too many waiting, and the oldest were dropped. */
+export interface Gap extends Omit<GapNotice, 'reason'> {
+  readonly reason: GapNotice['reason'] | 'slow-reader';
+}
 
-/** `live`: connected and told of everything. `waiting`: the connection is gone and comes back by itself. */
+/** What happens on a channel. `event` names it, and tells what is in `data`; `gap` says that events were missed, and which. */
+export type StreamMessage<Channel extends ChannelName = ChannelName> = Channel extends ChannelName
+  ?
+      | { readonly channel: Channel; readonly event: 'gap'; readonly data: Gap; readonly position: string }
+      | EventMessage<Channel, EventsOf<Channel>>
+  : never;
+
+type EventMessage<Channel, Events> = {
+  [Event in keyof Events]: { readonly channel: Channel; readonly event: Event; readonly data: Events[Event]; readonly position: string };
+}[keyof Events];
+
+/** A message of which nothing is known before. */
+export interface AnyMessage {
+  readonly channel: string;
+  readonly event: string;
+  readonly data: unknown;
+  readonly position: string;
+}
+
+/** `live`: connected and told of everything. `waiting`: there is no connection, and it is tried again. `closed`: the watching is over. */
 export type StreamStatus = 'connecting' | 'live' | 'waiting' | 'closed';
 
 /** What a connection tells whoever opened it. */
@@ -15,8 +35,9 @@ export interface Told {
   /** The server has taken a watcher’s channels. @param position where the history stood then */
   taken(id: number, position: string): void;
   /** The server will not have a watcher’s channels. */
-  refused(id: number, error: { code: string; detail: string; remedy: string; status?: number }): void;
-  closed(reason: string): void;
+  refused(id: number, error: MillraceError): void;
+  /** The connection is gone, or was never there. @param isRenewable the credential was refused, and the next one will be another */
+  closed(reason: MillraceError, isRenewable?: boolean): void;
 }
 
 /** What someone watches: its channels, and from where on it wants to be told. */

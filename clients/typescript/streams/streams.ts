@@ -1,27 +1,35 @@
+import type { ChannelName } from '@millrace/contracts';
 import { backoffMs } from '../rest/backoff.ts';
-import { MillraceError } from '../rest/error.ts';
-import type { Connection, StreamMessage, StreamStatus, Told } from './message.ts';
+import { isFinal, type MillraceError, unreachable } from '../rest/error.ts';
+import type { AnyMessage, Connection, StreamMessage, StreamStatus, Told } from './message.ts';
 
 const RETRY_FIRST_MS = 250;
 const RETRY_MOST_MS = 15_000;
 const OWN_CHANNEL = 'user';
 
 export interface WatchOptions {
-  /** Told when the connection is there, gone, or back. */
-  readonly onStatus?: (status: StreamStatus) => void;
-  /** Told when the server will not have these channels: there is none of that name, or it is not for you. The client’s own when left out. */
-  readonly onRefused?: (error: MillraceError) => void;
+  /** Told when the connection is there, gone, or back; with `waiting` also why it is not there. */
+  readonly onStatus?: (status: StreamStatus, reason: MillraceError | null) => void;
+  /**
+   * Told what keeps this from being live. That the server refuses the credentials or the channels ends the watching (`closed`). That it could not be
+   * reached within the client’s `timeoutMs` at first (UNREACHABLE) is told once, and it is tried again until it is stopped. The client’s own when left out.
+   */
+  readonly onError?: (error: MillraceError) => void;
   /** Where to go on, by channel: positions of earlier messages. */
   readonly from?: Readonly<Record<string, string>>;
+  /** Ends the watching when it is aborted. */
+  readonly signal?: AbortSignal;
 }
 
 interface Watcher {
   readonly id: number;
   readonly channels: readonly string[];
   readonly positions: Map<string, string>;
-  readonly listener: (message: StreamMessage) => void;
-  readonly tell: (status: StreamStatus) => void;
-  readonly onRefused: (error: MillraceError) => void;
+  readonly listener: (message: AnyMessage) => void;
+  readonly tell: (status: StreamStatus, reason?: MillraceError) => void;
+  readonly onError: (error: MillraceError) => void;
+  /** What is left of it when it is over. */
+  readonly forget: () => void;
 }
 
 /**
@@ -30,60 +38,88 @@ interface Watcher {
  */
 export class Streams {
   readonly #open: (told: Told) => Connection;
-  readonly #onRefused: (error: MillraceError) => void;
+  readonly #onError: (error: MillraceError) => void;
+  readonly #firstMs: number;
   readonly #watchers = new Map<number, Watcher>();
   #connection: Connection | null = null;
   #retry: ReturnType<typeof setTimeout> | undefined;
   #attempts = 0;
   #count = 0;
+  /** Why there is no connection. */
+  #lost: MillraceError | undefined;
+  /** The last credential was refused, and the server has not taken anything since. */
+  #wasRenewed = false;
 
-  constructor(open: (told: Told) => Connection, onRefused: (error: MillraceError) => void) {
+  /** @param firstMs how long a watcher waits to be live for the first time before it is told that the server cannot be reached */
+  constructor(open: (told: Told) => Connection, onError: (error: MillraceError) => void, firstMs: number) {
     this.#open = open;
-    this.#onRefused = onRefused;
+    this.#onError = onError;
+    this.#firstMs = firstMs;
   }
 
   /** Watches channels until what this returns is called. Conflated ones begin with how things stand. */
-  watch<const Channel extends string>(
+  watch<const Channel extends ChannelName>(
     channels: readonly Channel[],
     listener: (message: StreamMessage<Channel>) => void,
-    { onStatus = () => {}, onRefused = this.#onRefused, from = {} }: WatchOptions = {},
+    { onStatus = () => {}, onError = this.#onError, from = {}, signal }: WatchOptions = {},
   ): () => void {
+    const id = ++this.#count;
+    const stop = () => this.#end(id);
+    const tell = changesOf(onStatus);
+    if (signal?.aborted) {
+      tell('closed');
+      return stop;
+    }
+    signal?.addEventListener('abort', stop, { once: true });
+    const late = setTimeout(() => onError(this.#lost ?? unreachable(`There was no connection within ${this.#firstMs} ms.`)), this.#firstMs);
     const watcher: Watcher = {
-      id: ++this.#count,
+      id,
       channels,
       positions: new Map(Object.entries(from)),
-      listener: listener as (message: StreamMessage) => void,
-      tell: changesOf(onStatus),
-      onRefused,
+      listener: listener as (message: AnyMessage) => void,
+      tell: (status, reason) => {
+        if (status === 'live') clearTimeout(late);
+        tell(status, reason);
+      },
+      onError,
+      forget: () => {
+        clearTimeout(late);
+        signal?.removeEventListener('abort', stop);
+      },
     };
-    this.#watchers.set(watcher.id, watcher);
+    this.#watchers.set(id, watcher);
     watcher.tell('connecting');
     if (this.#connection) this.#ask(watcher);
     else if (this.#retry === undefined) this.#connect();
-    return () => {
-      if (!this.#watchers.delete(watcher.id)) return;
-      watcher.tell('closed');
-      if (this.#watchers.size === 0) this.#stop();
-      else
-        this.#connection?.remove(
-          watcher.id,
-          channels.filter((channel) => !this.#isWatched(channel)),
-        );
-    };
+    return stop;
   }
 
   /** Ends everything that is watched. */
   close(): void {
-    const watchers = [...this.#watchers.values()];
-    this.#watchers.clear();
-    this.#stop();
-    for (const { tell } of watchers) tell('closed');
+    for (const id of [...this.#watchers.keys()]) this.#end(id);
+  }
+
+  #end(id: number, error?: MillraceError): void {
+    const watcher = this.#watchers.get(id);
+    if (!watcher) return;
+    this.#watchers.delete(id);
+    watcher.forget();
+    if (this.#watchers.size === 0) this.#stop();
+    else
+      this.#connection?.remove(
+        id,
+        watcher.channels.filter((channel) => !this.#isWatched(channel)),
+      );
+    watcher.tell('closed', error);
+    if (error) watcher.onError(error);
   }
 
   #stop(): void {
     clearTimeout(this.#retry);
     this.#retry = undefined;
     this.#attempts = 0;
+    this.#lost = undefined;
+    this.#wasRenewed = false;
     const connection = this.#connection;
     this.#connection = null;
     connection?.close();
@@ -94,26 +130,36 @@ export class Streams {
     const connection: Connection = this.#open({
       message: (channel, event, data, position, only) => {
         if (this.#connection !== connection) return;
-        for (const watcher of this.#watchers.values())
+        for (const watcher of [...this.#watchers.values()])
           if (only === undefined || only === watcher.id) deliver(watcher, channel, event, data, position);
       },
       taken: (id, position) => {
         this.#attempts = 0;
+        this.#lost = undefined;
+        this.#wasRenewed = false;
         const watcher = this.#watchers.get(id);
         if (!watcher || this.#connection !== connection) return;
         // A channel on which nothing happens before a break is gone on with from here.
         for (const channel of watcher.channels) if (!watcher.positions.has(channel)) watcher.positions.set(channel, position);
         watcher.tell('live');
       },
-      refused: (id, { status = 0, ...error }) => {
-        if (this.#connection === connection) this.#watchers.get(id)?.onRefused(new MillraceError({ status, ...error }));
+      refused: (id, error) => {
+        if (this.#connection === connection) this.#end(id, error);
       },
-      closed: () => {
+      closed: (reason, isRenewable = false) => {
         if (this.#connection !== connection) return;
         this.#connection = null;
         connection.close();
+        const hasHope = isRenewable && !this.#wasRenewed;
+        this.#wasRenewed = isRenewable;
+        if (isFinal(reason) && !hasHope) {
+          // Whoever begins to watch from here on is asked for anew.
+          for (const id of [...this.#watchers.keys()]) this.#end(id, reason);
+          return;
+        }
+        this.#lost = reason;
         this.#retry = setTimeout(() => this.#connect(), backoffMs(this.#attempts++, RETRY_FIRST_MS, RETRY_MOST_MS));
-        for (const { tell } of this.#watchers.values()) tell('waiting');
+        for (const { tell } of [...this.#watchers.values()]) tell('waiting', reason);
       },
     });
     this.#connection = connection;
@@ -133,12 +179,12 @@ export class Streams {
 }
 
 /** Told of each change once. */
-function changesOf(onStatus: (status: StreamStatus) => void): (status: StreamStatus) => void {
+function changesOf(onStatus: NonNullable<WatchOptions['onStatus']>): Watcher['tell'] {
   let last: StreamStatus | null = null;
-  return (status) => {
+  return (status, reason) => {
     if (status === last) return;
     last = status;
-    onStatus(status);
+    onStatus(status, reason ?? null);
   };
 }
 
@@ -147,5 +193,5 @@ function deliver({ channels, positions, listener }: Watcher, channel: string, ev
   const name = channels.includes(channel) ? channel : channel.startsWith('users:') && channels.includes(OWN_CHANNEL) ? OWN_CHANNEL : null;
   if (name === null) return;
   positions.set(name, position);
-  listener({ channel: name, event, data, position } as StreamMessage);
+  listener({ channel: name, event, data, position });
 }

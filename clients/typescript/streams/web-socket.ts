@@ -1,11 +1,15 @@
 import type { SocketEvent, SocketReply } from '@millrace/contracts';
 import type { Credentials } from '../rest/credentials.ts';
+import { asError, isFinal, MillraceError, unreachable } from '../rest/error.ts';
 import { type Connection, needsNewCredential, SILENT_MS_MAX, type Told, type Wanted } from './message.ts';
 
 const PING_MS = 25_000;
 
-/** One WebSocket for everything that is watched; see docs/api/asyncapi.json. */
-export function openWebSocket(url: string, credentials: Credentials, told: Told): Connection {
+/**
+ * One WebSocket for everything that is watched; see docs/api/asyncapi.json.
+ * @param timeoutMs how long the server may take to let it in
+ */
+export function openWebSocket(url: string, credentials: Credentials, timeoutMs: number, told: Told): Connection {
   const socket = new WebSocket(`${url.replace(/^http/, 'ws')}/api/v1/socket`);
   const waiting: Wanted[] = [];
   /** Which watcher a request was for. */
@@ -26,6 +30,7 @@ export function openWebSocket(url: string, credentials: Credentials, told: Told)
   };
   const enter = () => {
     isIn = true;
+    clearTimeout(late);
     for (const wanted of waiting.splice(0)) subscribe(wanted);
   };
   /** Shows a token, and again before it ends. */
@@ -36,12 +41,14 @@ export function openWebSocket(url: string, credentials: Credentials, told: Told)
     const { renewAt } = credentials;
     if (renewAt !== null) renewal = setTimeout(() => void authenticate().catch(fail), Math.max(1_000, renewAt - Date.now()));
   };
-  const fail = (error: unknown) => {
-    told.closed(error instanceof Error ? error.message : String(error));
+  const fail = (thrown: unknown) => {
+    const error = asError(thrown);
+    told.closed(error, error.code === 'BAD_CREDENTIAL' && credentials.refused());
     socket.close();
   };
+  const late = setTimeout(() => fail(unreachable(`There was no connection within ${timeoutMs} ms.`)), timeoutMs);
   const beats = setInterval(() => {
-    if (Date.now() - heardAt > SILENT_MS_MAX) fail('nothing was heard for a minute');
+    if (Date.now() - heardAt > SILENT_MS_MAX) fail(unreachable(`Nothing was heard for ${SILENT_MS_MAX / 1_000} s.`));
     else send({ op: 'ping' });
   }, PING_MS);
 
@@ -53,20 +60,18 @@ export function openWebSocket(url: string, credentials: Credentials, told: Told)
     const watcher = asked.get(message.id as number);
     asked.delete(message.id as number);
     if (watcher === undefined) return;
-    if (watcher > 0) {
-      if (message.error) told.refused(watcher, message.error);
-      else told.taken(watcher, message.position ?? '');
-    } else if (message.ok) enter();
-    else {
-      credentials.refused();
-      fail(message.error?.detail);
-    }
+    const error = message.error && new MillraceError({ ...message.error, status: 0 });
+    if (error && watcher > 0 && isFinal(error)) told.refused(watcher, error);
+    else if (error) fail(error);
+    else if (watcher > 0) told.taken(watcher, message.position ?? '');
+    else enter();
   };
   socket.onclose = ({ reason }) => {
     clearInterval(beats);
     clearTimeout(renewal);
+    clearTimeout(late);
     if (needsNewCredential(reason)) credentials.refused();
-    told.closed(reason || 'the connection was lost');
+    told.closed(unreachable(reason || 'The connection was lost, or could not be made.'));
   };
   return {
     add: (wanted) => {

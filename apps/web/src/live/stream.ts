@@ -6,7 +6,7 @@ import { leaveWhenOver } from '../queries.ts';
  * tabs, and a second chart in another tab would wait for ever.
  */
 export const millrace = createClient({
-  onRefused: (error) => {
+  onError: (error) => {
     if (!leaveWhenOver(error)) console.error(error);
   },
 });

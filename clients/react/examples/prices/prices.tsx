@@ -10,7 +10,10 @@ const INSTRUMENT = 'simulator:BTC-USDT';
 
 function Prices() {
   const { candles, status } = useCandles(INSTRUMENT, '1s', 60);
-  const { quote } = useChannel<{ quote: { bid: string; ask: string } }>(`quotes:${INSTRUMENT}`);
+  const {
+    events: { quote },
+    error,
+  } = useChannel(`quotes:${INSTRUMENT}`);
   return (
     <section>
       <h1>{INSTRUMENT}</h1>
@@ -18,6 +21,7 @@ function Prices() {
       <p data-testid="candles">{candles.length}</p>
       <p data-testid="close">{candles.at(-1)?.close}</p>
       <p data-testid="quote">{quote && `${quote.bid} / ${quote.ask}`}</p>
+      {error && <p role="alert">{`${error.message} ${error.remedy}`}</p>}
     </section>
   );
 }
@@ -25,10 +29,10 @@ function Prices() {
 function Snapshots() {
   const { regenerateSnapshot } = useMillrace();
   const [made, setMade] = useState(0);
-  const isLive = useEvents(['snapshots.generated'], () => setMade(made + 1));
+  const { status } = useEvents(['snapshots.generated'], () => setMade(made + 1));
   return (
     <section>
-      <p data-testid="live">{isLive ? 'live' : 'waiting'}</p>
+      <p data-testid="live">{status}</p>
       <p data-testid="made">{made}</p>
       <button type="button" onClick={() => void regenerateSnapshot()}>
         Make it anew

@@ -1,0 +1,101 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { MillraceError } from '../rest/error.ts';
+import { eventsOf } from './events.ts';
+import type { AnyMessage, Gap } from './message.ts';
+import type { Streams, WatchOptions } from './streams.ts';
+
+const CHANNELS = ['tickers', 'sources', 'user'] as const;
+const TICK = () => new Promise<void>((resolve) => setImmediate(resolve));
+
+/** A way to watch by which a test says what comes. */
+function controlled() {
+  const state = { say: (_message: AnyMessage) => {}, options: {} as WatchOptions, isStopped: false };
+  const watch = ((_channels, listener, options = {}) => {
+    Object.assign(state, { say: listener, options });
+    return () => {
+      state.isStopped = true;
+      options.onStatus?.('closed', null);
+    };
+  }) as Streams['watch'];
+  return { state, watch };
+}
+
+test('fault 35: what a slow reader is not told, a gap names: every message is read once and in order, or lies within a gap', () =>
+  fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.record({ come: fc.integer({ min: 0, max: 14_000 }), read: fc.integer({ min: 0, max: 9_000 }) }), { maxLength: 6 }),
+      fc.integer({ min: 1, max: 3 }),
+      async (turns, channelCount) => {
+        const { state, watch } = controlled();
+        const loop = eventsOf(watch, CHANNELS, { from: Object.fromEntries(CHANNELS.map((name) => [name, 'e-0'])) });
+        let sent = 0;
+        const read: AnyMessage[] = [];
+        let next = loop.next();
+        const come = (count: number) => {
+          for (let index = 0; index < count; index++) {
+            const channel = CHANNELS[sent % channelCount] as string;
+            state.say({ channel, event: 'x', data: null, position: `e-${++sent}` });
+          }
+        };
+        const take = async () => {
+          read.push((await next).value as AnyMessage);
+          next = loop.next();
+        };
+        for (const turn of turns) {
+          come(turn.come);
+          for (let index = 0; index < turn.read && numberOf(read.at(-1)) < sent; index++) await take();
+        }
+        if (sent > 0) while (numberOf(read.at(-1)) < sent) await take();
+        for (const [index, channel] of CHANNELS.slice(0, channelCount).entries()) {
+          let known = 0;
+          for (const message of read) {
+            if (message.channel !== channel) continue;
+            const number = numberOf(message);
+            assert.ok(number > known && (number - 1) % channelCount === index, `${channel}: ${number} after ${known}`);
+            if (message.event === 'gap') {
+              const { from, to } = message.data as Gap;
+              assert.deepEqual([from, to], [`e-${known}`, `e-${number}`]);
+            } else assert.equal(number, known === 0 ? index + 1 : known + channelCount, `${channel}: missed without a word`);
+            known = number;
+          }
+          assert.ok(sent - known < channelCount || sent < channelCount, `${channel}: the newest is known`);
+        }
+        const waits = loop.return(undefined);
+        state.say({ channel: 'user', event: 'x', data: null, position: `e-${sent + 1}` });
+        await waits;
+        assert.equal(state.isStopped, true);
+      },
+    ),
+    { numRuns: 20 },
+  ));
+
+const numberOf = (message: AnyMessage | undefined) => Number(message?.position.split('-')[1] ?? 0);
+
+test('fault 35: the loop throws what the server refuses, after what had come before', async () => {
+  const { state, watch } = controlled();
+  const told: string[] = [];
+  const loop = eventsOf(watch, ['tickers'], { onError: ({ code }) => told.push(code) });
+  const first = loop.next();
+  state.say({ channel: 'tickers', event: 'x', data: null, position: 'e-1' });
+  state.options.onStatus?.('closed', null);
+  state.options.onError?.(new MillraceError({ code: 'NOT_ALLOWED', detail: 'no', remedy: '', status: 403 }));
+  assert.equal((await first).value?.position, 'e-1');
+  await assert.rejects(loop.next(), { code: 'NOT_ALLOWED' });
+  assert.deepEqual(told, ['NOT_ALLOWED']);
+});
+
+test('fault 35: an aborted signal ends the loop with its reason, while it waits and before it begins', async () => {
+  const { state, watch } = controlled();
+  const abort = new AbortController();
+  const loop = eventsOf(watch, ['tickers'], { signal: abort.signal });
+  const next = loop.next();
+  await TICK();
+  abort.abort(new Error('enough'));
+  // As `watch` does with the signal that it was given.
+  state.options.onStatus?.('closed', null);
+  await assert.rejects(next, /enough/);
+  assert.equal(state.isStopped, true);
+  await assert.rejects(eventsOf(watch, ['tickers'], { signal: abort.signal }).next(), /enough/);
+});

@@ -12,8 +12,10 @@ export interface Feed {
 }
 
 export interface FeedEvents {
-  /** Frames can come now. */
-  opened(): void;
+  /** Frames can come now. @param isBehind those of the past come first, and `caughtUp` is told after them: no instrument is live before */
+  opened(isBehind?: boolean): void;
+  /** The frames that follow are of now. */
+  caughtUp(): void;
   /**
    * Frames that follow are of a file, from its beginning: those that have been taken before are passed over.
    * @param identity the same for the same file, and no other

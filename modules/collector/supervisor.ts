@@ -181,14 +181,17 @@ export class Supervisor {
     let connection: Connection | null = null;
     const mine = () => connection !== null && this.#connection === connection;
     connection = parts.feed.open({
-      opened: () => {
+      opened: (isBehind = false) => {
         if (!mine()) return;
         this.#connectedAt = clock.now();
         for (const message of parts.protocol.connected()) this.#connection?.send(message);
         this.#intake.connected();
-        this.#become('live', 'connected');
-        this.#intake.tellAll({ type: 'MarkLive', time: clock.now() });
         this.#listenForSilence();
+        if (isBehind) this.#become('connecting', 'catching up with what happened before');
+        else this.#goLive();
+      },
+      caughtUp: () => {
+        if (mine()) this.#goLive();
       },
       frame: (frame, receivedAt) => {
         if (!mine()) return;
@@ -212,6 +215,11 @@ export class Supervisor {
       },
     });
     this.#connection = connection;
+  }
+
+  #goLive(): void {
+    this.#become('live', 'connected');
+    this.#intake.tellAll({ type: 'MarkLive', time: this.#options.clock.now() });
   }
 
   /** Frames stop without the connection closing: the commonest way for a feed to die. */

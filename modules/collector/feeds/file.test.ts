@@ -26,6 +26,7 @@ function read(path: string, format: FileFormat, follow = false) {
     timeOf: (frame) => preciseTimeOf(String((JSON.parse(frame) as { t: number }).t), 'ms'),
   }).open({
     opened: () => {},
+    caughtUp: assert.fail,
     file: (identity, family) => void identities.push(family === undefined ? identity : `unsorted ${family}`),
     frame: (frame) => void found.push(String((JSON.parse(frame) as { n: number }).n)),
     refused: (_reason, detail) => void refused.push(detail),
@@ -84,6 +85,7 @@ describe('a file', () => {
     const { promise: ended, resolve } = Promise.withResolvers<string>();
     fileFeed({ path, format: 'jsonl', follow: false, timeOf: () => null }).open({
       opened: () => {},
+      caughtUp: assert.fail,
       file: () => {
         throw new Error('which rows are new cannot be told');
       },

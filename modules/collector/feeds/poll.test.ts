@@ -31,6 +31,7 @@ test('fault 85: a document that never ends is refused at 8 MiB, and is not read 
   const { promise: outcome, resolve } = Promise.withResolvers<string[]>();
   const connection = pollFeed(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, 60_000, {}).open({
     opened: () => {},
+    caughtUp: assert.fail,
     frame: () => resolve(['frame']),
     refused: (...told: string[]) => resolve(told),
     closed: (reason: string) => resolve(['closed', reason]),
@@ -59,6 +60,7 @@ test('fault 69: a document that has not changed (304) is asked for again, and no
   const { promise: frame, resolve, reject } = Promise.withResolvers<string>();
   const connection = pollFeed(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, 1, {}).open({
     opened: () => told.push('opened'),
+    caughtUp: assert.fail,
     frame: resolve,
     closed: (reason: string) => reject(new Error(reason)),
   } as never);

@@ -121,6 +121,7 @@ export function simulatorFeed(options: SimulatorOptions): Feed {
       let timer: NodeJS.Timeout | undefined;
       let closed = false;
       let paused = false;
+      let isBehind = options.until === null;
       const emitUpTo = (time: number): boolean => {
         let left = HISTORY_BATCH;
         for (const market of markets) {
@@ -137,11 +138,15 @@ export function simulatorFeed(options: SimulatorOptions): Feed {
         const caughtUp = paused || emitUpTo(options.until ?? options.now());
         if (!caughtUp) return void setImmediate(run);
         if (options.until !== null && !paused) return events.finished();
+        if (isBehind && !paused) {
+          isBehind = false;
+          events.caughtUp();
+        }
         timer = setTimeout(run, STEP_MS);
       };
       setImmediate(() => {
         if (closed) return;
-        events.opened();
+        events.opened(isBehind);
         run();
       });
       return {

@@ -1,0 +1,32 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import type { Instrument, Source } from '@millrace/contracts';
+import { startServer, WITHOUT_WORLD } from '../server.ts';
+
+/** More than passes between two trades of an instrument, even on a busy machine. */
+const OLD_MS = 20_000;
+
+test('fault 38: from the first answer on, no instrument is live with a price of long ago', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-simulated-past-'));
+  const sources = JSON.stringify([{ id: 'simulator', type: 'simulator', instruments: ['BTC-USDT', 'ETH-USDT'], historyMinutes: 60 }]);
+  // Its past is made up at the first start; at the second one, what is missing since then.
+  for (let start = 0; start < 2; start++) {
+    const server = await startServer(['up', '--port', '0'], { cwd: folder, env: { ...WITHOUT_WORLD, MILLRACE_SOURCES: sources } });
+    const get = async <T>(path: string) => (await (await fetch(`${server.url}/api/v1${path}`)).json()) as T;
+    for (;;) {
+      const [source] = await get<Source[]>('/sources');
+      const instruments = await get<Instrument[]>('/instruments');
+      for (const { id, status, asOf } of instruments)
+        assert.ok(
+          status === 'stale' || Date.now() - asOf < OLD_MS,
+          `${id} is ${status} with data of ${Math.round((Date.now() - asOf) / 1_000)} s ago`,
+        );
+      if (source?.state === 'live' && instruments.length === 2 && instruments.every(({ status }) => status === 'live')) break;
+    }
+    await server.stop();
+  }
+  rmSync(folder, { recursive: true, force: true });
+});

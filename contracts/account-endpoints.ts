@@ -266,6 +266,17 @@ export const ACCOUNT_ENDPOINTS = {
     answer: account.Member,
     problems: ['UNKNOWN_TENANT', 'UNKNOWN_USER', 'WRONG_STATE', 'TABLES_AWAY'],
   }),
+  createResetLink: endpoint({
+    method: 'POST',
+    path: '/api/v1/tenants/:tenant/users/:user/password-reset',
+    access: 'tenant:manage',
+    tag: 'Tenants',
+    summary:
+      'A link by which a user chooses a new password, once: for who has forgotten it where no mail is sent. Earlier links count no more',
+    params: Type.Object({ tenant: account.TenantId, user: Id }),
+    answer: account.ResetLink,
+    problems: ['UNKNOWN_TENANT', 'UNKNOWN_USER', 'WRONG_STATE', 'SIGN_IN_AGAIN', 'TABLES_AWAY'],
+  }),
   listAudit: endpoint({
     method: 'GET',
     path: '/api/v1/tenants/:tenant/audit',

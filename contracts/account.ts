@@ -232,6 +232,15 @@ export const Invitation = Type.Object(
 );
 export type Invitation = Static<typeof Invitation>;
 
+export const ResetLink = Type.Object(
+  {
+    link: Type.String({ description: 'Lets whoever opens it choose a new password for the user, once. Shown only here.' }),
+    expiresAt: Type.Integer({ description: 'Epoch ms.' }),
+  },
+  { $id: 'ResetLink' },
+);
+export type ResetLink = Static<typeof ResetLink>;
+
 export const AuditLine = Type.Object(
   {
     number: Type.Integer({ description: 'From 1, without gaps.' }),

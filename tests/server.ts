@@ -31,7 +31,7 @@ const MARKET = JSON.stringify([
 /** Starts the real server as a process of its own, on a free port, and waits for its `ready` line. */
 export async function startServer(
   args: readonly string[],
-  options: { cwd: string; env?: Record<string, string>; nodeFlags?: readonly string[] },
+  options: { cwd: string; env?: Record<string, string>; nodeFlags?: readonly string[]; ownGroup?: boolean },
 ): Promise<ServerProcess> {
   const saysItself = args.includes('--config') || existsSync(join(options.cwd, 'millrace.config.json'));
   const market: Record<string, string> = saysItself ? {} : { MILLRACE_SOURCES: MARKET };
@@ -46,6 +46,7 @@ export async function startServer(
     cwd: options.cwd,
     env: { ...process.env, MILLRACE_CWD: options.cwd, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
+    detached: options.ownGroup ?? false,
   });
   let errors = '';
   child.stderr.on('data', (text) => {

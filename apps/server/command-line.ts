@@ -84,6 +84,12 @@ serving(secrets.command('rotate'))
   .description('seal them all anew under the newest master key')
   .action(async (flags) => (await import('./commands/secrets.ts')).rotate(flags));
 
+const users = program.command('users').description('who signs in here');
+serving(users.command('reset'))
+  .argument('<email>', 'the address that the user signs in with')
+  .description('print a link by which a user chooses a new password, once')
+  .action(async (email, flags) => (await import('./commands/users.ts')).reset(email, flags));
+
 program
   .command('swarm')
   .description('let many bots play, and say how they fared')

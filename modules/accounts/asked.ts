@@ -1,4 +1,5 @@
 import type { Principal, ProblemCode } from '@millrace/contracts';
+import type { Database } from '@millrace/platform/database';
 import { ApiProblem, type MemoryRateLimiter, type TrafficOf } from '@millrace/platform/http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { ApiKeys } from './api-keys.ts';
@@ -15,6 +16,7 @@ import type { UserNames } from './user-names.ts';
 /** What the routes of this module work with. */
 export interface AccountParts {
   readonly identity: () => Identity;
+  readonly database: Database;
   readonly members: Members;
   readonly names: UserNames;
   readonly keys: ApiKeys;

@@ -33,6 +33,7 @@ export { demoRoutes, identifyDemo } from './demo.ts';
 export { type Identification, openIdentification } from './identification.ts';
 export type { Provider } from './identity.ts';
 export { mailerOver } from './mail.ts';
+export { findUser, makeResetLink } from './reset-links.ts';
 export { publishAccount } from './user-stream.ts';
 
 export interface AccountSettings extends IdentificationSettings {
@@ -125,6 +126,7 @@ export function openAccounts(settings: AccountSettings): Accounts {
   const parts: Omit<AccountParts, 'traffic' | 'notify'> = {
     identity: () => current().identity,
     baseUrl: () => current().baseUrl,
+    database,
     members,
     names,
     keys,

@@ -1,8 +1,9 @@
 import { Readable } from 'node:stream';
 import { ENDPOINTS, normalizedName, type Principal } from '@millrace/contracts';
 import { ApiProblem, type Routes } from '@millrace/platform/http';
-import { type AccountParts, note, requirePerson } from './asked.ts';
+import { type AccountParts, note, requireFresh, requirePerson, requireShownFactor } from './asked.ts';
 import { exportedLines } from './audit.ts';
+import { makeResetLink } from './reset-links.ts';
 
 /** Tenants, their users, and what was done in them. */
 export function tenantRoutes(routes: Routes, parts: AccountParts): void {
@@ -75,6 +76,20 @@ export function tenantRoutes(routes: Routes, parts: AccountParts): void {
     await parts.revocations.changed();
     await note(parts, raw, { ...principal, tenant: params.tenant }, 'user changed', before.email, body);
     return changed ?? before;
+  });
+
+  routes.answer(ENDPOINTS.createResetLink, async ({ params, raw, principal }) => {
+    requirePerson(principal);
+    await requireTenant(principal, params.tenant);
+    // With it one comes in as somebody else: a browser that was left open must not be enough.
+    await requireFresh(parts, raw);
+    await requireShownFactor(parts, principal);
+    const member = await members.member(params.tenant, params.user);
+    if (!member) throw new ApiProblem('UNKNOWN_USER', `There is no user "${params.user}" in ${params.tenant}.`, 'List them first.');
+    if (member.disabled) throw new ApiProblem('WRONG_STATE', `${member.name} is kept out.`, 'Let the user in again first.');
+    const made = await makeResetLink(parts.database, params.user, parts.baseUrl());
+    await note(parts, raw, { ...principal, tenant: params.tenant }, 'password reset link made', member.email);
+    return made;
   });
 
   routes.answer(ENDPOINTS.listAudit, async ({ params, query, principal }) => {

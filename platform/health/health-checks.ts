@@ -53,7 +53,9 @@ export class HealthChecks {
     timing: HealthTiming = { everyMs: EVERY_MS, checkMsMax: CHECK_MS_MAX, startingMsMax: STARTING_MS_MAX },
   ) {
     this.#now = now;
-    this.#onChange = onChange;
+    this.#onChange = (state) => {
+      if (!this.#isStopping) onChange(state);
+    };
     this.#timing = timing;
     this.#watched = checks.map((check) => ({ check, status: 'unknown', since: now(), reason: null, failures: 0, isRunning: false }));
     this.#timer = setInterval(() => void this.run(), timing.everyMs);
@@ -79,9 +81,10 @@ export class HealthChecks {
     return { status, parts: { ...parts, ...(this.#isStopping && { process: 'stopping' }) }, checks };
   }
 
-  /** From now on the process is not ready, whatever its dependencies are. */
+  /** From now on the process is not ready, whatever its dependencies are: that they end, too, is no news. */
   stopping(): void {
     this.#isStopping = true;
+    clearInterval(this.#timer);
   }
 
   close(): void {

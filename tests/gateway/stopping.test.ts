@@ -6,9 +6,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
+import type { ZoneStand } from '@millrace/contracts';
+import { until } from '@millrace/platform/testing';
 import WebSocket from 'ws';
 import { startGuarded } from '../accounts/visitor.ts';
-import { WITHOUT_WORLD } from '../server.ts';
+import { startServer, WITHOUT_WORLD } from '../server.ts';
 
 test('fault 78: a server that stops answers what was begun, tells its streams, and only then closes what they use', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-stopping-'));
@@ -41,6 +43,25 @@ test('fault 78: a server that stops answers what was begun, tells its streams, a
   assert.doesNotMatch(server.errors(), /Cannot use a pool/);
   rmSync(folder, { recursive: true, force: true });
 });
+
+for (const [name, signal, isForAll] of [
+  ['to the server', 'SIGTERM', false],
+  ['to all its processes, as systemd sends it', 'SIGTERM', true],
+  ['to all its processes, as a terminal sends it', 'SIGINT', true],
+] as const)
+  test(`fault 39: a stop by ${signal} ${name} is no warning in the log`, async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'millrace-stopped-'));
+    const server = await startServer(['up', '--port', '0', '--data', 'data'], { cwd: folder, ownGroup: true });
+    const zones = async () => ((await (await fetch(`${server.url}/api/v1/worlds/zones`)).json()) as ZoneStand[]).map(({ host }) => host);
+    await until(async () => (await zones()).every((host) => host !== null), 'every zone has a host');
+    const before = server.errors();
+    const ended = once(server.child, 'exit');
+    const pid = server.child.pid as number;
+    process.kill(isForAll ? -pid : pid, signal);
+    assert.deepEqual(await ended, [0, null]);
+    assert.equal(server.errors().slice(before.length), '');
+    rmSync(folder, { recursive: true, force: true });
+  });
 
 async function isListening(host: string, port: number): Promise<boolean> {
   const socket = connect(port, host);

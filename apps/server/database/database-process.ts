@@ -3,6 +3,7 @@ import { messageOf } from '@millrace/kernel';
 import { openLink } from '@millrace/platform/cluster';
 import { type EmbeddedDatabase, type EmptyDatabases, serveEmbedded } from '@millrace/platform/database/embedded';
 import { collectGarbage } from '../collect-garbage.ts';
+import { handleSignals } from '../own-signals.ts';
 
 /*
  * The embedded PostgreSQL as a process of its own: it keeps a thread busy for tens of milliseconds at a time, which nobody who plays or trades should
@@ -47,5 +48,4 @@ async function end(): Promise<void> {
   process.exit(0);
 }
 
-process.on('SIGINT', () => {});
-process.on('SIGTERM', () => void end());
+handleSignals(end);

@@ -14,6 +14,7 @@ import {
 import type { Logger } from '@millrace/platform/telemetry';
 import { sql } from 'drizzle-orm';
 import { SupervisedProcess } from '../supervised-process.ts';
+import { UserError } from '../user-error.ts';
 import type { FromDatabase, ToDatabase } from './database-process.ts';
 
 const MIGRATIONS = join(import.meta.dirname, '..', 'migrations');
@@ -105,6 +106,7 @@ function socketFolder(data: string): string {
 
 /**
  * The relational store for a command: that of the server which is running, or opened for as long as the work takes.
+ * @throws UserError when there is none: a command makes no installation
  */
 export async function withDatabase<T>(
   { data, database: { url } }: Settings,
@@ -116,6 +118,11 @@ export async function withDatabase<T>(
     const database = connectDatabase(url === undefined ? { socket } : { url });
     return work(database).finally(() => database.close());
   }
+  if (!existsSync(join(data, 'database')))
+    throw new UserError(
+      `there is no database in ${data}`,
+      'Name the data folder of the installation with --data, or start a server first.',
+    );
   const opened = startDatabase(data, undefined, 0, logger);
   await opened.ready;
   return work(opened.database).finally(() => opened.stop());

@@ -1,6 +1,7 @@
 import { Socket } from 'node:net';
 import { openLink } from '@millrace/platform/cluster';
 import { troubleOf } from '@millrace/platform/database';
+import { handleSignals } from '../own-signals.ts';
 import { type FromProjector, type Projector, runProjector, type ToProjector } from './projector.ts';
 
 /*
@@ -36,5 +37,4 @@ async function end(): Promise<void> {
   process.exit(0);
 }
 
-process.on('SIGINT', () => {});
-process.on('SIGTERM', () => void end());
+handleSignals(end);

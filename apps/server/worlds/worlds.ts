@@ -148,6 +148,7 @@ export async function startWorlds(
     }
     return port;
   };
+  let isStopping = false;
   const coordinator: Coordinator = new Coordinator({
     clock: systemClock,
     zones: zones.map((zone) => zoneAddress(worldZone.kind, zone)),
@@ -159,7 +160,8 @@ export async function startWorlds(
       if (zones.every((zone) => gateway.hostOf(zone) !== null)) isOpen();
     },
     onHost: (host, what, detail) => {
-      logger[what === 'joined' || what === 'drained' ? 'info' : 'warn']({ host, what, detail }, 'a zone host');
+      const isExpected = isStopping || what === 'joined' || what === 'drained';
+      logger[isExpected ? 'info' : 'warn']({ host, what, detail }, 'a zone host');
       // A process that stands still in the middle of a write keeps everyone else from writing to the log, for as long as it lives.
       if (what === 'silent') hosts.get(host)?.kill();
       if (what !== 'drained') return;
@@ -259,6 +261,7 @@ export async function startWorlds(
         drills: () => drillReports(settings.data),
       }),
     stop: async () => {
+      isStopping = true;
       stopStream();
       audit.stop();
       gateway.stop();

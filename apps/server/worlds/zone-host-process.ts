@@ -1,6 +1,7 @@
 import { Socket } from 'node:net';
 import { systemClock } from '@millrace/platform/clock';
 import { openLink } from '@millrace/platform/cluster';
+import { handleSignals } from '../own-signals.ts';
 import { type FromHost, openStores, type RunningZoneHost, runZoneHost, spoolOf, type ToHost } from './zone-host.ts';
 
 /*
@@ -39,6 +40,4 @@ async function end(): Promise<void> {
   process.exit(0);
 }
 
-// The server says when to stop; a signal to the whole group is its to handle.
-process.on('SIGINT', () => {});
-process.on('SIGTERM', () => void end());
+handleSignals(end);

@@ -89,6 +89,7 @@ export const ROUTES = {
   listMembers: ['GET', '/tenants/:tenant/users'],
   invite: ['POST', '/tenants/:tenant/invitations'],
   changeMember: ['POST', '/tenants/:tenant/users/:user'],
+  createResetLink: ['POST', '/tenants/:tenant/users/:user/password-reset'],
   listAudit: ['GET', '/tenants/:tenant/audit'],
   verifyAudit: ['POST', '/tenants/:tenant/audit/verify'],
   listServers: ['GET', '/servers'],

@@ -1,0 +1,48 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import type { ResetLink } from '@millrace/contracts';
+import type { Database } from '@millrace/platform/database';
+import { and, eq, like } from 'drizzle-orm';
+import { users, userVerifications } from './tables/tables.ts';
+
+/** What such a link begins with in the table of words that were given out; better-auth looks it up by that. */
+const IDENTIFIER = 'reset-password:';
+const WORD_BYTES = 32;
+/** A day: whoever gets it may be asleep when it is made. */
+const LINK_MS = 86_400_000;
+
+/**
+ * A link by which a user chooses a new password, once: for who has forgotten it where no mail can be sent. The user’s earlier links count no more. A second
+ * factor stays as it is.
+ * @param baseUrl where the console is
+ */
+export async function makeResetLink(database: Database, user: string, baseUrl: string): Promise<ResetLink> {
+  const word = randomBytes(WORD_BYTES).toString('base64url');
+  const now = Date.now();
+  const expiresAt = now + LINK_MS;
+  await database.drizzle.transaction(async (transaction) => {
+    await transaction
+      .delete(userVerifications)
+      .where(and(eq(userVerifications.value, user), like(userVerifications.identifier, `${IDENTIFIER}%`)));
+    await transaction.insert(userVerifications).values({
+      id: randomUUID(),
+      identifier: IDENTIFIER + word,
+      value: user,
+      expiresAt: new Date(expiresAt),
+      createdAt: new Date(now),
+      updatedAt: new Date(now),
+    });
+  });
+  return { link: `${baseUrl}/reset-password?token=${word}`, expiresAt };
+}
+
+/** The user with an address, whatever its tenant; null when there is none. */
+export async function findUser(
+  database: Database,
+  email: string,
+): Promise<{ id: string; name: string; tenant: string; disabled: boolean } | null> {
+  const [found] = await database.drizzle
+    .select({ id: users.id, name: users.name, tenant: users.tenant, disabled: users.disabled })
+    .from(users)
+    .where(eq(users.email, email.toLowerCase()));
+  return found ?? null;
+}

@@ -36,6 +36,7 @@ const tasks = {
   fuzz: (rest) => [['tests/fuzz/main.ts', ...rest]],
   // Builds the console, as every task but checking does that finds it older than its sources.
   console: () => [],
+  'pack-client': (rest) => [['scripts/pack-client.ts', ...rest]],
   pictures: () => [['scripts/screenshots.ts']],
   fix: () => [['node_modules/@biomejs/biome/bin/biome', 'check', '--write', '.']],
 };
@@ -227,7 +228,7 @@ const hadAll = existsSync(installedStamp) && readFileSync(installedStamp, 'utf8'
 const part = ['up', 'millrace'].includes(task) && isConsoleBuilt() && !hadAll ? 'production' : 'all';
 await prepare(part);
 // Checking and formatting must work on sources that do not build.
-if (!['check', 'fix', 'docs', 'mutate'].includes(task)) await buildConsole();
+if (!['check', 'fix', 'docs', 'mutate', 'pack-client'].includes(task)) await buildConsole();
 if (task === 'up' && !rest.includes('gateway') && !existsSync(join(root, '.runtime', 'empty-databases'))) {
   // What takes longest of a first start, beside it: the server waits for it, or makes it itself.
   const initialize = join(root, 'platform', 'database', 'initialize-process.ts');

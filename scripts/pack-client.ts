@@ -1,0 +1,123 @@
+import { spawnSync } from 'node:child_process';
+import { cpSync, existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join, relative, sep } from 'node:path';
+
+/*
+ * Makes of a client’s folder what `npm pack` packs, and back: in the workspace it is TypeScript that Node runs as it is; in a package it is JavaScript with
+ * types, which needs nothing of the workspace. Called by npm before and after packing (`prepack`, `postpack`).
+ */
+
+interface Manifest {
+  readonly name: string;
+  readonly version: string;
+  readonly description: string;
+  readonly license: string;
+  readonly keywords: readonly string[];
+  readonly exports: Readonly<Record<string, string>>;
+  readonly dependencies?: Readonly<Record<string, string>>;
+  readonly peerDependencies?: Readonly<Record<string, string>>;
+}
+
+const ROOT = join(import.meta.dirname, '..');
+const CONTRACTS = '@millrace/contracts';
+/** Whose package has the contracts in it; the others take them from there. */
+const CLIENT = '@millrace/client';
+const NODE_MIN = '>=22';
+
+const [folder = '', direction] = process.argv.slice(2);
+const manifestPath = join(folder, 'package.json');
+const keptPath = join(folder, 'package.workspace.json');
+const dist = join(folder, 'dist');
+
+if (direction === '--restore') restore();
+else prepare();
+
+function restore(): void {
+  if (existsSync(keptPath)) renameSync(keptPath, manifestPath);
+  rmSync(dist, { recursive: true, force: true });
+  rmSync(join(folder, 'LICENSE'), { force: true });
+}
+
+function prepare(): void {
+  // An earlier one that was cut off has left the package’s manifest behind.
+  if (existsSync(keptPath)) renameSync(keptPath, manifestPath);
+  rmSync(dist, { recursive: true, force: true });
+  const manifest = JSON.parse(readFileSync(manifestPath, 'utf8')) as Manifest;
+  const hasContracts = manifest.name === CLIENT;
+  const emitted = emit(Object.values(manifest.exports).map((file) => join(folder, file)));
+  try {
+    const own = relative(ROOT, folder);
+    cpSync(join(emitted, own), join(dist, 'client'), { recursive: true });
+    if (hasContracts) cpSync(join(emitted, 'contracts'), join(dist, 'contracts'), { recursive: true });
+  } finally {
+    rmSync(emitted, { recursive: true });
+  }
+  for (const file of globSync('**/*.{js,d.ts}', { cwd: dist })) {
+    const path = join(dist, file);
+    const contracts = hasContracts ? `${toRoot(path)}contracts/index.js` : `${CLIENT}/contracts`;
+    writeFileSync(path, rewritten(readFileSync(path, 'utf8'), contracts));
+  }
+  cpSync(join(ROOT, 'LICENSE'), join(folder, 'LICENSE'));
+  cpSync(manifestPath, keptPath);
+  writeFileSync(manifestPath, `${JSON.stringify(published(manifest, hasContracts), null, 2)}\n`);
+}
+
+/** Compiles files and what they need; returns the folder with the output, laid out as the repository is. */
+function emit(files: readonly string[]): string {
+  const out = mkdtempSync(join(tmpdir(), 'millrace-pack-'));
+  const options = ['--outDir', out, '--rootDir', ROOT, '--noEmit', 'false', '--declaration', '--rewriteRelativeImportExtensions'];
+  const libraries = ['--lib', 'es2024,dom,dom.iterable', '--target', 'es2022', '--module', 'nodenext', '--moduleResolution', 'nodenext'];
+  const checks = ['--strict', '--exactOptionalPropertyTypes', '--skipLibCheck', '--verbatimModuleSyntax', '--types', 'node'];
+  const entries = [...files, join(ROOT, 'contracts', 'index.ts')];
+  const compiler = join(ROOT, 'node_modules', 'ts7', 'bin', 'tsc');
+  const { status, stdout } = spawnSync(process.execPath, [compiler, ...options, ...libraries, ...checks, '--ignoreConfig', ...entries], {
+    cwd: ROOT,
+    encoding: 'utf8',
+  });
+  if (status !== 0) throw new Error(`the client does not compile:\n${stdout}`);
+  mkdirSync(out, { recursive: true });
+  return out;
+}
+
+/** The way from a file to `dist`. */
+function toRoot(path: string): string {
+  const way = relative(dirname(path), dist).split(sep).join('/');
+  return way === '' ? './' : `${way}/`;
+}
+
+/** What a file imports, as it is called in the package. The compiler renames only what it emits as JavaScript. */
+function rewritten(code: string, contracts: string): string {
+  return code
+    .replaceAll(`'${CONTRACTS}'`, `'${contracts}'`)
+    .replaceAll(`"${CONTRACTS}"`, `"${contracts}"`)
+    .replaceAll(/((?:from|import)\s*\(?\s*['"]\.{1,2}\/[^'"]+)\.ts(['"])/g, '$1.js$2');
+}
+
+function published(manifest: Manifest, hasContracts: boolean): object {
+  const { name, version, description, license, keywords } = manifest;
+  const built = (file: string) => ({
+    types: file.replace(/^\.\/(.*)\.ts$/, './dist/client/$1.d.ts'),
+    default: file.replace(/^\.\/(.*)\.ts$/, './dist/client/$1.js'),
+  });
+  const exports: Record<string, object> = Object.fromEntries(Object.entries(manifest.exports).map(([path, file]) => [path, built(file)]));
+  if (hasContracts) exports['./contracts'] = { types: './dist/contracts/index.d.ts', default: './dist/contracts/index.js' };
+  const { dependencies: ofContracts } = JSON.parse(readFileSync(join(ROOT, 'contracts', 'package.json'), 'utf8')) as Manifest;
+  const isOutside = ([dependency]: [string, string]) => !dependency.startsWith('@millrace/');
+  const dependencies = Object.fromEntries(Object.entries({ ...manifest.dependencies, ...(hasContracts && ofContracts) }).filter(isOutside));
+  const peerDependencies = { ...manifest.peerDependencies, ...(!hasContracts && { [CLIENT]: version }) };
+  return {
+    name,
+    version,
+    description,
+    keywords,
+    license,
+    type: 'module',
+    sideEffects: false,
+    engines: { node: NODE_MIN },
+    files: ['dist'],
+    exports,
+    ...(Object.keys(dependencies).length > 0 && { dependencies }),
+    ...(Object.keys(peerDependencies).length > 0 && { peerDependencies }),
+  };
+}

@@ -27,6 +27,7 @@ import type {
   Quality,
   QuarantinedFrame,
   QuoteResource,
+  ResetLink,
   RestoreOutcome,
   Role,
   SecondFactorSetup,
@@ -124,6 +125,7 @@ export const api = {
   invite: (tenant: string, who: { role: Role; email?: string }) => ask<Invitation>(`/tenants/${tenant}/invitations`, 'POST', who),
   changeMember: (tenant: string, user: string, change: { role?: Role; disabled?: boolean }) =>
     ask<Member>(`/tenants/${tenant}/users/${user}`, 'POST', change),
+  createResetLink: (tenant: string, user: string) => ask<ResetLink>(`/tenants/${tenant}/users/${user}/password-reset`, 'POST'),
   audit: (tenant: string) => ask<AuditLine[]>(`/tenants/${tenant}/audit`),
   verifyAudit: (tenant: string) => ask<AuditVerdict>(`/tenants/${tenant}/audit/verify`, 'POST'),
   auditExport: (tenant: string) => `/api/v1/tenants/${tenant}/audit/export`,

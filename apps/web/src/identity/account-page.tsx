@@ -9,7 +9,7 @@ import { Listed } from '../parts/listed.tsx';
 import { Notice } from '../parts/notice.tsx';
 import { useFormats } from '../parts/numbers.ts';
 import { type Column, Table } from '../parts/table.tsx';
-import { useText } from '../text/text.ts';
+import { ROLE_TEXT, useText } from '../text/text.ts';
 import { useAccount, useSignOut } from './account.ts';
 import { Field, Form } from './form.tsx';
 import { Passkeys } from './passkeys.tsx';
@@ -70,7 +70,7 @@ function Who({ account }: { account: Account }) {
       <dl className="grid grid-cols-2 gap-x-6 gap-y-3 px-4 pb-4 sm:grid-cols-3">
         {account.email && <Figure name={text.email} value={account.email} />}
         <Figure name={text.tenant} value={account.tenant} />
-        <Figure name={text.role} value={text[account.role]} />
+        <Figure name={text.role} value={text[ROLE_TEXT[account.role]]} />
         <Figure name={text.tier} value={account.tier} />
         {account.kind === 'demo' && <Figure name={text.requestsPerSecond} value={whole(account.limits.requestsPerSecond)} />}
         {account.kind === 'demo' && <Figure name={text.openStreams} value={whole(account.limits.streams)} />}
@@ -78,7 +78,7 @@ function Who({ account }: { account: Account }) {
       {account.kind !== 'demo' && <UsageMeters />}
       {account.needsSecondFactor && (
         <p role="alert" className="mx-4 mb-4 rounded-md bg-warn-soft px-3 py-2 text-sm text-warn">
-          {text.secondFactorNeeded.replace('{role}', text[account.role])}
+          {text.secondFactorNeeded.replace('{role}', text[ROLE_TEXT[account.role]])}
         </p>
       )}
       {account.kind === 'demo' && <p className="px-4 pb-4 text-muted text-sm">{text.demoHint}</p>}

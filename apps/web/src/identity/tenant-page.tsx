@@ -8,7 +8,7 @@ import { Listed } from '../parts/listed.tsx';
 import { Notice } from '../parts/notice.tsx';
 import { useFormats } from '../parts/numbers.ts';
 import { type Column, Table } from '../parts/table.tsx';
-import { useText } from '../text/text.ts';
+import { ROLE_TEXT, useText } from '../text/text.ts';
 import { useAccount, useMay } from './account.ts';
 import { Field, Form } from './form.tsx';
 
@@ -49,6 +49,9 @@ function Members({ tenant }: { tenant: string }) {
     mutationFn: ({ id, ...change }: { id: string; role?: Role; disabled?: boolean }) => api.changeMember(tenant, id, change),
     onSettled: again,
   });
+  const resetting = useMutation({
+    mutationFn: async ({ id, name }: { id: string; name: string }) => ({ name, ...(await api.createResetLink(tenant, id)) }),
+  });
   const columns: Column<Member>[] = [
     { name: text.name, isText: true, cell: ({ name }) => name, by: ({ name }) => name },
     { name: text.email, isText: true, cell: ({ email }) => email, by: ({ email }) => email },
@@ -74,17 +77,27 @@ function Members({ tenant }: { tenant: string }) {
     { name: text.sinceWhen, cell: ({ createdAt }) => moment(createdAt), by: ({ createdAt }) => createdAt },
     {
       name: '',
-      cell: ({ id, disabled }) => (
-        <Button tone={disabled ? 'plain' : 'grave'} onClick={() => changing.mutate({ id, disabled: !disabled })}>
-          {disabled ? text.letIn : text.keepOut}
-        </Button>
+      cell: ({ id, name, disabled }) => (
+        <span className="flex flex-wrap justify-end gap-2">
+          {!disabled && (
+            <Button aria-label={`${text.resetPassword}: ${name}`} onClick={() => resetting.mutate({ id, name })}>
+              {text.resetPassword}
+            </Button>
+          )}
+          <Button tone={disabled ? 'plain' : 'grave'} onClick={() => changing.mutate({ id, disabled: !disabled })}>
+            {disabled ? text.letIn : text.keepOut}
+          </Button>
+        </span>
       ),
     },
   ];
   return (
-    <Listed title={text.users} error={error ?? changing.error} onRetry={() => void refetch()} isLoading={!data}>
+    <Listed title={text.users} error={error ?? changing.error ?? resetting.error} onRetry={() => void refetch()} isLoading={!data}>
       <Table rows={data ?? []} columns={columns} keyOf={({ id }) => id} isMarked={({ disabled }) => disabled} empty={text.nothing} />
       <div className="grid gap-3 border-line border-t p-4">
+        {resetting.data && (
+          <Link_ link={resetting.data.link} hint={`${resetting.data.name}: ${text.resetLinkHint} ${moment(resetting.data.expiresAt)}`} />
+        )}
         {invitation && <Link_ link={invitation.link} hint={text.invitationHint} />}
         <Form
           action={text.invite}
@@ -108,7 +121,7 @@ function Roles() {
   const text = useText();
   return ALL_ROLES.map((role) => (
     <option key={role} value={role}>
-      {text[role]}
+      {text[ROLE_TEXT[role]]}
     </option>
   ));
 }

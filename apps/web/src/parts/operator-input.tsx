@@ -10,7 +10,7 @@ export function OperatorInput() {
   if (useAccount()?.kind !== 'demo') return null;
   return (
     <Input
-      label={text.operator}
+      label={text.operatorName}
       value={operator}
       required
       maxLength={64}

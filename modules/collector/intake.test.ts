@@ -259,6 +259,23 @@ describe('the intake', () => {
     assert.deepEqual(set.readings, ['full', 'room']);
   });
 
+  test('fault 68: a trade with a wild number is set aside with its own frame once the trades after it refute it', () => {
+    const set = setting();
+    take(set, 1, 2);
+    const wild = frame(9e15, 3_000);
+    set.intake.take(wild, START + 3_000);
+    assert.equal(set.intake.quarantine.length, 0, 'nothing is known yet');
+    take(set, 3);
+    assert.deepEqual(set.orders(), [1, 2, 3]);
+    const [refused] = set.intake.quarantine;
+    assert.deepEqual([refused?.reason, refused?.frame], ['trade-number', wild]);
+    assert.equal(
+      refused?.detail,
+      'the number of trade 9000000000000000 is far from its neighbours: the trades after it go on with the numbers before it',
+    );
+    assert.equal(set.told.filter(({ type }) => type === 'RecordFault').length, 1);
+  });
+
   test('tells a fault at most once a second, with how often it was', async () => {
     const set = setting({ checkClock: true });
     for (let n = 1; n <= 50; n++) set.intake.take(frame(n, -200_000), START);

@@ -68,6 +68,8 @@ interface Line {
   readonly faults: Map<FeedFault, { count: number; toldAt: number; detail: string }>;
   /** The file that is being read: how much of it has come for this instrument, and how much had been taken before. */
   file: (FileMark & { at: number; readonly taken: number }) | null;
+  /** Frames of trades that wait for another one to confirm their number. */
+  readonly doubted: WeakMap<Trade, { readonly frame: string; readonly receivedAt: number }>;
 }
 
 /** Reads frames with the source’s protocol, checks what is in them, and tells the zones. Counts everything it sees. */
@@ -150,6 +152,7 @@ export class Intake implements Sink {
 
   /** Nothing is told any more: the zones are about to close. */
   close(): void {
+    for (const { trades } of this.#lines.values()) trades.close();
     this.#closed = true;
     this.#alarms.callOff();
     this.#waiting = [];
@@ -258,6 +261,7 @@ export class Intake implements Sink {
   #lineFor(symbol: string, instrument: InstrumentId): Line {
     const { clock, fetchTrades, fetchBook, market } = this.#options;
     const faults: Line['faults'] = new Map();
+    const doubted: Line['doubted'] = new WeakMap();
     const trades = new TradeLine(
       {
         clock,
@@ -280,6 +284,11 @@ export class Intake implements Sink {
           this.#count('repair');
           this.#tell(instrument, { type: 'RecordRepair', from, to, trades: count });
         },
+        doubt: (trade) => void doubted.set(trade, { frame: this.#frame, receivedAt: this.#receivedAt }),
+        setAside: (trade, reason) => {
+          this.#setAside('trade-number', reason, doubted.get(trade));
+          this.#fault(this.#lines.get(symbol), 'schema', reason);
+        },
       },
       this.#options.leavesHoles ? market.lastTrade(instrument) : null,
     );
@@ -290,7 +299,7 @@ export class Intake implements Sink {
       lost: (reason) => this.#tell(instrument, { type: 'LoseBook', reason, time: clock.now() }),
       onTrouble: () => this.#count('book-unavailable'),
     });
-    return { instrument, trades, book, faults, file: null };
+    return { instrument, trades, book, faults, file: null, doubted };
   }
 
   /** The candles that a gap runs through lie about their volume: the venue’s own take their place once the last is closed. */
@@ -352,15 +361,15 @@ export class Intake implements Sink {
     this.#fault(line, 'schema', detail);
   }
 
-  #setAside(reason: string, detail: string): void {
+  #setAside(reason: string, detail: string, { frame, receivedAt } = { frame: this.#frame, receivedAt: this.#receivedAt }): void {
     this.refusedBy[reason] = (this.refusedBy[reason] ?? 0) + 1;
     if (this.quarantine.length >= QUARANTINE_MAX) this.quarantine.pop();
     this.quarantine.unshift({
-      at: this.#receivedAt,
+      at: receivedAt,
       reason,
       detail,
-      frame: this.#frame.slice(0, QUARANTINE_CHARACTERS),
-      bytes: Buffer.byteLength(this.#frame),
+      frame: frame.slice(0, QUARANTINE_CHARACTERS),
+      bytes: Buffer.byteLength(frame),
     });
   }
 

@@ -1,6 +1,7 @@
 import type { Gap, Trade } from '@millrace/contracts';
 import { type Clock, messageOf } from '@millrace/kernel';
 import type { Hole } from './source.ts';
+import { areNear, DoubtedTrades, LOST_TRADES_MAX } from './trade-numbers.ts';
 
 /** How long a missing number is waited for before its hole is real: neighbours swap within milliseconds. */
 const REORDER_MS = 250;
@@ -21,6 +22,9 @@ export interface TradeLineOptions {
   readonly fetch: ((hole: Hole) => AsyncIterable<Trade[]>) | null;
   readonly recordGap: (gap: Gap) => void;
   readonly recordRepair: (from: number, to: number, trades: number) => void;
+  /** A trade waits because its number is far from those before it: it is handed on, or set aside, later. */
+  readonly doubt: (trade: Trade) => void;
+  readonly setAside: (trade: Trade, reason: string) => void;
 }
 
 /**
@@ -50,15 +54,58 @@ export class TradeLine {
   #lostAt: number | null = null;
   #whyLost = '';
   #cancelWait: (() => void) | null = null;
+  readonly #doubted: DoubtedTrades;
+  /** Whether a second trade has confirmed the numbers of `#last`. */
+  #isConfirmed = false;
 
   /** @param last the newest trade that is on record, when this line goes on where an earlier one ended */
   constructor(options: TradeLineOptions, last: Trade | null) {
     this.#options = options;
     this.#last = last;
+    this.#doubted = new DoubtedTrades(options.setAside);
     if (last) this.interrupt('the process was restarted', last.time);
   }
 
   accept(trade: Trade, numbered: boolean): void {
+    if (!numbered || this.#last === null) return this.#take(trade, numbered);
+    if (!this.#isNear(trade)) return this.#doubt(trade);
+    this.#isConfirmed ||= trade.order !== this.#last.order;
+    if (trade.order > this.#last.order) this.#doubted.refute('the trades after it go on with the numbers before it');
+    this.#take(trade, numbered);
+  }
+
+  /** No trade comes any more: what still waits for a confirmation of its number is set aside. */
+  close(): void {
+    this.#doubted.refute('no other trade came');
+  }
+
+  #isNear(trade: Trade): boolean {
+    const newest = this.#held.at(-1);
+    return (this.#last !== null && areNear(trade, this.#last)) || (newest?.numbered === true && areNear(trade, newest.trade));
+  }
+
+  #doubt(trade: Trade): void {
+    this.#options.doubt(trade);
+    const confirmed = this.#doubted.add(trade);
+    const [first] = confirmed;
+    if (!first) return;
+    // What waits for a missing number comes before.
+    if (this.#held.length > 0 && this.#state !== 'repairing') this.#holeIsReal();
+    const missing = first.order - (this.#last?.order ?? 0) - 1;
+    const isLoss = this.#isConfirmed && missing >= 0 && missing <= LOST_TRADES_MAX;
+    if (this.#state !== 'repairing' && !isLoss) this.#takeNewNumbers(first);
+    for (const one of confirmed) this.#take(one, true);
+  }
+
+  /** The venue numbers its trades differently from here on: how many are missing, if any, cannot be told from the numbers. */
+  #takeNewNumbers(first: Trade): void {
+    this.#whyLost = `the venue’s numbers went from ${this.#last?.order} to ${first.order}`;
+    this.#recordGap(this.#last?.time ?? first.time, { trade: first, numbered: true }, 'whether trades are missing is not known', false);
+    this.#isConfirmed = true;
+    this.#flowAgain();
+  }
+
+  #take(trade: Trade, numbered: boolean): void {
     switch (this.#state) {
       case 'flowing':
         return this.#flow(trade, numbered);
@@ -226,17 +273,18 @@ export class TradeLine {
     // A connection that was lost again meanwhile leaves its own hole.
     this.#state = this.#lostAt === null ? 'flowing' : 'interrupted';
     for (const { trade, numbered } of held)
-      if (!numbered || this.#last === null || trade.order > this.#last.order) this.accept(trade, numbered);
+      if (!numbered || this.#last === null || trade.order > this.#last.order || !areNear(trade, this.#last)) this.accept(trade, numbered);
   }
 
-  #recordGap(since: number, { trade: first, numbered }: Held, reason: string): void {
+  #recordGap(since: number, { trade: first, numbered }: Held, reason: string, isCounted = numbered): void {
     const last = this.#last;
+    const missing = last ? first.order - last.order - 1 : 0;
     this.#options.recordGap({
       from: last?.time ?? since,
       to: first.time,
       afterId: last?.id ?? '',
       beforeId: first.id,
-      ...(numbered && last && { missing: first.order - last.order - 1 }),
+      ...(isCounted && last && missing >= 0 && missing <= LOST_TRADES_MAX && { missing }),
       reason: `${this.#whyLost}; ${reason}`,
     });
     // What comes behind the gap is the next that is due.

@@ -1,7 +1,9 @@
 import type { Trade } from '@millrace/contracts';
 
-/** Stretches of numbers remembered; beyond it the two oldest become one, and what lies between counts as seen. */
+/** Stretches of numbers remembered. Beyond it the two oldest that lie near each other become one, and what lies between counts as seen. */
 const STRETCHES_MAX = 64;
+/** Numbers between two stretches that may count as seen unseen: where more lie between, one of them has wild numbers. */
+const UNSEEN_MAX = 100_000;
 /** Ids remembered where trades are not numbered. */
 const IDS_MAX = 4_096;
 
@@ -63,6 +65,24 @@ function markNumber(stretches: [number, number][], number: number): void {
   else if (joinsBehind) behind[0] = number;
   else stretches.splice(at, 0, [number, number]);
   if (stretches.length <= STRETCHES_MAX) return;
-  const [first, second] = stretches;
-  if (first && second) stretches.splice(0, 2, [first[0], second[1]]);
+  forgetOne(stretches, number);
+}
+
+/** Makes one of the two oldest stretches that lie near each other; where none do, lets go of the shortest but that of `newest`. */
+function forgetOne(stretches: [number, number][], newest: number): void {
+  let shortest = -1;
+  let fewest = Number.POSITIVE_INFINITY;
+  for (const [index, stretch] of stretches.entries()) {
+    const [from, to] = stretch;
+    const next = stretches[index + 1];
+    if (next && next[0] - to <= UNSEEN_MAX) {
+      stretches.splice(index, 2, [from, next[1]]);
+      return;
+    }
+    const isNewest = newest >= from && newest <= to;
+    if (isNewest || to - from >= fewest) continue;
+    fewest = to - from;
+    shortest = index;
+  }
+  stretches.splice(shortest, 1);
 }

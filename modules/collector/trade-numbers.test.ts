@@ -1,0 +1,174 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { Gap, Trade } from '@millrace/contracts';
+import { ManualClock } from '@millrace/kernel/testing';
+import fc from 'fast-check';
+import type { Hole } from './source.ts';
+import { TradeLine } from './trade-line.ts';
+
+const START = Date.UTC(2026, 0, 5, 9, 0, 0);
+const FIRST = 1_000_000;
+
+const tradeOf = (order: number, at: number): Trade => ({
+  id: String(order),
+  order,
+  time: START + at,
+  price: '1',
+  quantity: '1',
+  side: 'buy',
+});
+
+interface Setting {
+  readonly line: TradeLine;
+  readonly clock: ManualClock;
+  readonly delivered: Trade[];
+  readonly setAside: Trade[];
+  readonly reasons: string[];
+  readonly gaps: Gap[];
+  readonly holes: Hole[];
+}
+
+/** @param past what the venue’s history has by now; null when it has none */
+function setting(last: Trade | null = null, past: (() => readonly Trade[]) | null = null): Setting {
+  const clock = new ManualClock(START);
+  const set = { delivered: [] as Trade[], setAside: [] as Trade[], reasons: [] as string[], gaps: [] as Gap[], holes: [] as Hole[] };
+  const line = new TradeLine(
+    {
+      clock,
+      deliver: (trade) => void set.delivered.push(trade),
+      outOfOrder: () => {},
+      fetch:
+        past &&
+        async function* (hole) {
+          set.holes.push(hole);
+          yield past().filter(({ order }) => order > (hole.after?.order ?? 0) && order < (hole.before?.order ?? Number.POSITIVE_INFINITY));
+        },
+      recordGap: (gap) => void set.gaps.push(gap),
+      recordRepair: () => {},
+      doubt: () => {},
+      setAside: (trade, reason) => {
+        set.setAside.push(trade);
+        set.reasons.push(reason);
+      },
+    },
+    last,
+  );
+  return { line, clock, ...set };
+}
+
+/** A wild number far above, far below, or a little beyond what reordering explains. */
+const wildNumber = fc.oneof(
+  fc.integer({ min: 1, max: FIRST - 100_000 }),
+  fc.integer({ min: FIRST + 100_000, max: 9e15 }),
+  fc.constantFrom(0, 1, 9e15, Number.MAX_SAFE_INTEGER),
+);
+
+describe('numbers of trades', () => {
+  test('fault 68: after one wild number, holes among the numbers that follow are found, and nothing enormous is asked for', () =>
+    fc.assert(
+      fc.asyncProperty(
+        wildNumber,
+        fc.integer({ min: 0, max: 30 }),
+        fc.uniqueArray(fc.integer({ min: 2, max: 28 }), { maxLength: 5 }),
+        fc.boolean(),
+        fc.constantFrom<'nothing' | 'the past'>('nothing', 'the past'),
+        async (wild, place, left, interruptedBefore, has) => {
+          const all = Array.from({ length: 31 }, (_one, index) => tradeOf(FIRST + index, 1_000 + index * 100));
+          let happened = 0;
+          const { line, clock, delivered, setAside, gaps, holes } = setting(null, has === 'the past' ? () => all.slice(0, happened) : null);
+          const came: Trade[] = [];
+          const accept = async (trade: Trade) => {
+            came.push(trade);
+            line.accept(trade, true);
+            await clock.advance(300);
+          };
+          for (const [index, trade] of all.entries()) {
+            if (index === place) {
+              if (interruptedBefore) line.interrupt('the test said so', trade.time);
+              await accept({ ...tradeOf(wild, 0), time: trade.time });
+            }
+            happened = index + 1;
+            if (!left.includes(index)) await accept(trade);
+          }
+          await clock.advance(300);
+          line.close();
+          const times = (list: readonly Trade[], order: number) => list.filter((one) => one.order === order).length;
+          for (const trade of came)
+            assert.equal(times(delivered, trade.order) + times(setAside, trade.order), 1, `${trade.order} is delivered or set aside, once`);
+          assert.ok(
+            setAside.every(({ order }) => order === wild),
+            'only the wild one is set aside',
+          );
+          for (const gap of gaps) assert.ok((gap.missing ?? 0) <= 31, `a gap of ${gap.missing}`);
+          for (const { after, before } of holes)
+            if (after && before) assert.ok(Math.abs(before.order - after.order) <= 31, `asked from ${after.order} to ${before.order}`);
+          const known = new Set(delivered.map(({ order }) => order));
+          for (const index of left) {
+            const lost = FIRST + index;
+            if (known.has(lost)) continue;
+            const time = (all[index] as Trade).time;
+            assert.ok(
+              gaps.some(({ from, to }) => from <= time && to >= time),
+              `${lost} is missing, and no gap says so`,
+            );
+          }
+        },
+      ),
+      { numRuns: 300 },
+    ));
+
+  test('fault 68: the newest trade on record has a wild number: holes are found after the restart', async () => {
+    const { line, clock, delivered, gaps } = setting(tradeOf(9e15, 0));
+    for (const [index, order] of [FIRST, FIRST + 1, FIRST + 4, FIRST + 5].entries()) {
+      line.accept(tradeOf(order, 1_000 + index * 100), true);
+      await clock.advance(300);
+    }
+    assert.deepEqual(
+      delivered.map(({ order }) => order - FIRST),
+      [0, 1, 4, 5],
+    );
+    assert.deepEqual(
+      gaps.map(({ missing, afterId, beforeId }) => [missing, afterId, beforeId]),
+      [
+        [undefined, '9000000000000000', '1000000'],
+        [2, '1000001', '1000004'],
+      ],
+    );
+  });
+
+  test('a step that a second trade confirms is a hole: it is asked for, or recorded with its size', async () => {
+    const { line, clock, delivered, gaps } = setting();
+    line.accept(tradeOf(FIRST, 0), true);
+    line.accept(tradeOf(FIRST + 1, 10), true);
+    line.accept(tradeOf(FIRST + 50_000, 100), true);
+    assert.equal(delivered.length, 2, 'the first behind the step waits');
+    line.accept(tradeOf(FIRST + 50_001, 110), true);
+    await clock.advance(300);
+    assert.deepEqual(
+      delivered.map(({ order }) => order - FIRST),
+      [0, 1, 50_000, 50_001],
+    );
+    assert.deepEqual(
+      gaps.map(({ missing }) => missing),
+      [49_998],
+    );
+  });
+
+  test('after a long interruption the first trade does not wait for another', async () => {
+    const { line, clock, delivered, gaps } = setting(tradeOf(FIRST, 0));
+    line.accept(tradeOf(FIRST + 50_000, 3_600_000), true);
+    await clock.advance(300);
+    assert.equal(delivered.length, 1);
+    assert.equal(gaps[0]?.missing, 49_999);
+  });
+
+  test('what waits when the source ends is set aside with the reason', () => {
+    const { line, setAside, reasons } = setting(tradeOf(FIRST, 0));
+    line.accept(tradeOf(9e15, 100), true);
+    line.close();
+    assert.deepEqual(
+      [setAside.length, reasons],
+      [1, ['the number of trade 9000000000000000 is far from its neighbours: no other trade came']],
+    );
+  });
+});

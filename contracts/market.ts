@@ -128,7 +128,10 @@ export type InstrumentCommand =
   | { type: 'MarkStale'; reason: string; time: number }
   | { type: 'MarkLive'; time: number };
 
-/** Everything that can have happened in an instrument zone. */
+/**
+ * Everything that can have happened in an instrument zone. `old`: the candle is not in memory, and the store numbers its version. `PastCandlesChanged`:
+ * the closed candles of these intervals that hold `time` (epoch ms) have changed, and memory has not all that they are made of: the store makes them anew.
+ */
 export type InstrumentEvent =
   | { type: 'InstrumentListed'; source: string; symbol: string; simulated: boolean }
   | {
@@ -142,8 +145,16 @@ export type InstrumentEvent =
     }
   | { type: 'TradeRefused'; trade: Trade; reason: TradeRefusal; from?: FileMark }
   | { type: 'CandleRecorded'; interval: Interval; candle: Candle; from?: FileMark }
-  | { type: 'CandleClosed'; interval: Interval; candle: Candle; origin: CandleOrigin; from?: FileMark }
-  | { type: 'CandleCorrected'; interval: Interval; candle: Candle; version: number; origin: CandleOrigin }
+  | { type: 'CandleClosed'; interval: Interval; candle: Candle; origin: CandleOrigin; from?: FileMark; old?: true }
+  | {
+      type: 'CandleCorrected';
+      interval: Interval;
+      candle: Candle;
+      version: number;
+      origin: CandleOrigin;
+      old?: true;
+    }
+  | { type: 'PastCandlesChanged'; time: number; intervals: readonly Interval[] }
   | {
       type: 'VenueCandleCompared';
       interval: Interval;

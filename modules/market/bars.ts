@@ -28,7 +28,7 @@ export interface Bar {
   version: number;
   /** `trades`: made of trades. `venue`: the venue’s own. `mixed`: one of the venue’s lies within. */
   origin: CandleOrigin;
-  /** Whether the bars it is divided into are all known; not those of a snapshot from before they were kept. */
+  /** Whether the bars it is divided into are all known, with all that is in them: not where something came too late for them, or was kept before they were. */
   isWhole: boolean;
 }
 
@@ -86,8 +86,14 @@ export interface Contribution {
   readonly decimals: number;
 }
 
+/** Whether only the store can tell exactly what the bar is. */
+export function isInexact({ isWhole, origin }: Bar): boolean {
+  return !isWhole && origin !== 'venue';
+}
+
 /** Takes a trade into the bars of its time, made if missing. Bars that ended before `keptFrom` and are gone stay as they are. */
 export function addTrade(bars: Bars, trade: Contribution, keptFrom: number): void {
+  const lacking: Interval[] = [];
   for (const interval of INTERVALS) {
     const list = bars[interval];
     const newest = list.at(-1);
@@ -96,7 +102,14 @@ export function addTrade(bars: Bars, trade: Contribution, keptFrom: number): voi
     const bar = isNewest ? newest : barAt(list, opening);
     if (!bar) {
       if (!newest || opening > newest.time || opening + INTERVAL_MS[interval] >= keptFrom) insert(list, barOf(opening, trade));
-    } else if (bar.origin === 'trades') add(bar, trade);
+      else lacking.push(interval);
+      continue;
+    }
+    if (lacking.length > 0 && PARTS[interval].some((part) => lacking.includes(part))) {
+      bar.isWhole = false;
+      lacking.push(interval);
+    }
+    if (bar.origin === 'trades') add(bar, trade);
     else if (bar.origin === 'mixed' && !bar.isWhole) add(bar, trade);
     else if (bar.origin === 'mixed') compose(bars, interval, bar);
   }
@@ -107,6 +120,7 @@ export function setCandle(bars: Bars, interval: Interval, candle: Candle, keptFr
   const before = barAt(bars[interval], candle.time);
   const known = { volume: before ? volumeOf(before) : 0, trades: before?.trades ?? 0 };
   const isNewest = candle.time >= (bars[interval].at(-1)?.time ?? 0);
+  const lacking: Interval[] = [];
   for (const each of INTERVALS) {
     if (each !== interval && !holds(each, interval)) continue;
     const list = bars[each];
@@ -114,9 +128,16 @@ export function setCandle(bars: Bars, interval: Interval, candle: Candle, keptFr
     let bar = barAt(list, opening);
     if (!bar) {
       const newest = list.at(-1);
-      if (newest && opening < newest.time && opening + INTERVAL_MS[each] < keptFrom) continue;
+      if (newest && opening < newest.time && opening + INTERVAL_MS[each] < keptFrom) {
+        lacking.push(each);
+        continue;
+      }
       bar = emptyBar(opening, 'mixed');
       insert(list, bar);
+    }
+    if (lacking.length > 0 && PARTS[each].some((part) => lacking.includes(part))) {
+      bar.isWhole = false;
+      lacking.push(each);
     }
     if (each === interval) {
       Object.assign(bar, candle, { volumeError: 0, decimals: decimalsOf(String(candle.volume)), origin: 'venue' });
@@ -194,7 +215,7 @@ export function prune(bars: Bars, interval: Interval, keptFrom: number): void {
   let from = keptFrom;
   for (const whole of WHOLES[interval]) from = Math.min(from, openingOf(keptFrom, whole));
   let gone = 0;
-  while (gone < list.length - 1 && endOf(list[gone] as Bar, interval) <= from) gone++;
+  while (gone < list.length - 1 && endOf(list[gone] as Bar, interval) < from) gone++;
   if (gone > 0) list.splice(0, gone);
 }
 
@@ -212,7 +233,11 @@ export function candleOf(bar: Bar): Candle {
 
 /** Exactly the sum of the quantities, as near as a double comes to it. */
 function volumeOf({ volume, volumeError, decimals }: Bar): number {
-  const sum = volume + volumeError;
+  return roundedSum(volume + volumeError, decimals);
+}
+
+/** A sum of quantities without what adding doubles has left behind their decimals. */
+export function roundedSum(sum: number, decimals: number): number {
   return decimals <= DECIMALS_MAX ? Number(sum.toFixed(decimals)) : sum;
 }
 

@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
-import { describe, test } from 'node:test';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
 import {
   type Candle,
   INTERVAL_MS,
@@ -7,12 +10,17 @@ import {
   type InstrumentCommand,
   type InstrumentEvent,
   type Interval,
+  instrumentId,
   openingOf,
   type Trade,
 } from '@millrace/contracts';
+import { zoneAddress } from '@millrace/kernel';
 import { given } from '@millrace/kernel/testing';
+import { openDuckDbSeries, type SeriesStore } from '@millrace/platform/series';
 import fc from 'fast-check';
-import { candleOf } from './bars.ts';
+import { candleOf, isInexact } from './bars.ts';
+import { readCandles } from './candles.ts';
+import { seriesProjection } from './projection.ts';
 import { type Instrument, instrumentZone } from './zone.ts';
 
 /*
@@ -184,6 +192,95 @@ describe('the law of candles', () => {
           });
       }),
       { numRuns: 200 },
+    ));
+});
+
+/** Trades, quotes and candles of the venue of which most come when their candles are no more in memory. */
+const lateInput = fc
+  .oneof({ weight: 1, arbitrary: input }, { weight: 3, arbitrary: input.map((one) => ({ ...one, at: one.at * 40 })) })
+  .map((one): Input => (one.what === 'candle' ? { ...one, forming: false } : one));
+const shortZone = instrumentZone({ lateWindowMs: MINUTE, outlierPercent: 1e9 });
+/** Each writes to a database many times: without `CANDLE_RUNS` as many as there is time for. */
+const runs = process.env.CANDLE_RUNS
+  ? { numRuns: Number(process.env.CANDLE_RUNS) }
+  : { numRuns: 100, interruptAfterTimeLimit: 2_500, markInterruptAsFailure: false };
+
+describe('the law of candles, in the store', () => {
+  let folder: string;
+  let store: SeriesStore;
+  let instruments = 0;
+  before(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'millrace-law-'));
+    store = await openDuckDbSeries({ folder, memoryMiB: 128, archiveAfterDays: 2, keepDays: 36_500 });
+  });
+  after(async () => {
+    await store.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  /** Lets a zone decide, its events be written in batches of up to `together`, and gives what the API answers. */
+  async function play(
+    commands: readonly InstrumentCommand[],
+    together: number,
+    archiveAt: number,
+  ): Promise<{ answers: Map<string, (number | null)[]>; near: Set<string> }> {
+    const id = instrumentId('venue', `T${instruments++}-USD`);
+    const set = given(shortZone);
+    const projection = seriesProjection(store);
+    let seq = 1;
+    for (let at = 0; at < commands.length; at += together) {
+      const events = commands.slice(at, at + together).flatMap((command) => set.when(command).events as InstrumentEvent[]);
+      const batch = { zone: zoneAddress('instrument', id), time: START + at, firstSeq: seq, events } as unknown as Parameters<
+        typeof projection.apply
+      >[0][number];
+      seq += events.length;
+      await projection.apply([batch], []);
+      if (at <= archiveAt && archiveAt < at + together) await store.archive(START + 30 * 86_400_000);
+    }
+    const answers = new Map<string, (number | null)[]>();
+    let state: Instrument | undefined;
+    set.state((one) => {
+      state = one;
+    });
+    for (const interval of INTERVALS) {
+      const range = { interval, from: 0, to: Number.MAX_SAFE_INTEGER, limit: 100_000, asOf: undefined };
+      const frame = await readCandles(id, state as Instrument, store, range);
+      for (const row of frame.rows) answers.set(`${interval} ${row[0]}`, row);
+    }
+    const near = new Set<string>();
+    for (const interval of INTERVALS)
+      for (const bar of (state as Instrument).bars[interval]) if (!bar.closed && isInexact(bar)) near.add(`${interval} ${bar.time}`);
+    return { answers, near };
+  }
+
+  test('a trade older than the window changes the candles that only the store has, as new versions', async () => {
+    const trade = (at: number, price: string): InstrumentCommand => ({
+      type: 'RecordTrade',
+      trade: { id: `t${at}`, order: 0, time: START + at, price, quantity: '1', side: 'buy' },
+      numbered: false,
+    });
+    const { answers } = await play([trade(0, '5'), trade(120_000, '6'), trade(240_000, '7'), trade(500, '9')], 1, -1);
+    for (const interval of ['1s', '1m'] as const)
+      assert.deepEqual(answers.get(`${interval} ${START}`), [START, 5, 9, 5, 9, 2], `the ${interval} of the late trade`);
+  });
+
+  test('candles that only the store has are what its trades and the venue’s candles say, however late these came', () =>
+    fc.assert(
+      fc.asyncProperty(
+        fc.array(lateInput, { minLength: 1, maxLength: 25 }),
+        fc.integer({ min: 1, max: 10 }),
+        fc.integer({ min: 0, max: 80 }),
+        async (inputs, together, archiveAt) => {
+          const commands = inputs.map(commandOf);
+          const { answers, near } = await play(commands, together, archiveAt);
+          const expected = recompute(commands);
+          // An open one that something reached too late for its parts is as near as can be until it closes.
+          for (const [key, { time, open, high, low, close, volume }] of expected)
+            if (!near.has(key)) assert.deepEqual(answers.get(key), [time, open, high, low, close, volume], key);
+          assert.equal(answers.size, expected.size);
+        },
+      ),
+      runs,
     ));
 });
 

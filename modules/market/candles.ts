@@ -1,5 +1,5 @@
 import type { CandleFrame, CandleRow, InstrumentId, Interval } from '@millrace/contracts';
-import { candleOf } from './bars.ts';
+import { candleOf, isInexact } from './bars.ts';
 import type { History } from './history.ts';
 import type { Instrument } from './zone.ts';
 
@@ -14,7 +14,7 @@ export interface CandleRange {
 const CANDLE_COLUMNS = ['time', 'open', 'high', 'low', 'close', 'volume'];
 
 /**
- * Candles from the store, with the zone’s memory over them: what is in memory is newer. With `asOf` only the store is
+ * Candles from the store, with the zone’s memory over them: what is in memory is newer, unless the store made it anew of what memory has not. With `asOf` only the store is
  * asked, because memory knows nothing but now.
  */
 export async function readCandles(id: InstrumentId, state: Instrument, series: History, range: CandleRange): Promise<CandleFrame> {
@@ -36,6 +36,7 @@ export async function readCandles(id: InstrumentId, state: Instrument, series: H
   if (asOf === undefined) {
     for (const bar of state.bars[interval]) {
       if (bar.time < from || bar.time >= to) continue;
+      if (bar.closed && isInexact(bar) && rows.has(bar.time)) continue;
       const { time, open: first, high, low, close, volume } = candleOf(bar);
       rows.set(time, [time, first, high, low, close, volume]);
       if (!bar.closed) open = time;

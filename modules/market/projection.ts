@@ -1,7 +1,8 @@
-import { type InstrumentEvent, isInstrumentId } from '@millrace/contracts';
+import { type InstrumentEvent, isInstrumentId, openingOf } from '@millrace/contracts';
 import { type EventBatch, keyOf, kindOf } from '@millrace/kernel';
 import { CannotApply, type Projection } from '@millrace/platform/log';
-import type { CandleRow, ReadingRow, SeriesStore, TradeRow } from '@millrace/platform/series';
+import type { CandleRow, Past, ReadingRow, SeriesStore, TradeRow } from '@millrace/platform/series';
+import { type OldCandle, remakeCandles } from './remake.ts';
 
 const GROUP = 'series';
 
@@ -12,14 +13,26 @@ export function seriesProjection(series: SeriesStore): Projection {
     wants: (zone) => kindOf(zone) === 'instrument',
     offsets: () => series.offsets(GROUP),
     apply: async (batches, read) => {
-      const rows = { trades: [] as TradeRow[], candles: [] as CandleRow[], readings: [] as ReadingRow[] };
+      const rows: Rows = { trades: [], candles: [], readings: [], old: [], given: [] };
       for (const batch of batches) addRows(batch, rows);
-      await series.write(rows, read.length > 0 ? { group: GROUP, read } : null);
+      const { old, given } = rows;
+      const remake = old.length + given.length > 0 ? (past: Past) => remakeCandles(past, old, given) : undefined;
+      await series.write(rows, read.length > 0 ? { group: GROUP, read } : null, remake);
     },
   };
 }
 
-function addRows(batch: EventBatch, rows: { trades: TradeRow[]; candles: CandleRow[]; readings: ReadingRow[] }): void {
+interface Rows {
+  readonly trades: TradeRow[];
+  readonly candles: CandleRow[];
+  readonly readings: ReadingRow[];
+  /** Candles that only the store has, and that are to be made anew. */
+  readonly old: OldCandle[];
+  /** The venue’s own candles that only the store has or gets. */
+  readonly given: CandleRow[];
+}
+
+function addRows(batch: EventBatch, rows: Rows): void {
   const instrument = keyOf(batch.zone);
   if (!isInstrumentId(instrument)) return;
   const known = batch.time;
@@ -34,10 +47,15 @@ function addRows(batch: EventBatch, rows: { trades: TradeRow[]; candles: CandleR
         break;
       }
       case 'CandleClosed':
-        rows.candles.push({ instrument, known, interval: event.interval, ...event.candle, version: 1, origin: event.origin });
+      case 'CandleCorrected': {
+        const { interval, candle, origin, old } = event;
+        const version = event.type === 'CandleClosed' ? 1 : event.version;
+        const row = { instrument, known, interval, ...candle, version, origin };
+        (old ? rows.given : rows.candles).push(row);
         break;
-      case 'CandleCorrected':
-        rows.candles.push({ instrument, known, interval: event.interval, ...event.candle, version: event.version, origin: event.origin });
+      }
+      case 'PastCandlesChanged':
+        for (const interval of event.intervals) rows.old.push({ instrument, interval, time: openingOf(event.time, interval), known });
         break;
       case 'ReadingRecorded':
         rows.readings.push({ instrument, known, arrival, ...event.reading });

@@ -249,7 +249,7 @@ describe('a gap', () => {
     given(zone)
       .when(record(trade(1, 0)), record(trade(9, 60 * MINUTE)))
       .when(mend('1m', 5 * MINUTE, 3))
-      .emitsTypes('CandleCorrected');
+      .emitsTypes('CandleRecorded', 'CandleCorrected', 'PastCandlesChanged');
   });
 });
 

@@ -14,7 +14,7 @@ import {
   type Trade,
 } from '@millrace/contracts';
 import { type Context, defineZone, type ZoneDefinition } from '@millrace/kernel';
-import { addTrade, type Bars, barAt, candleOf, decimalsOf, endOf, holds, noBars, prune, setCandle, upcastBars } from './bars.ts';
+import { addTrade, type Bars, barAt, candleOf, decimalsOf, endOf, holds, isInexact, noBars, prune, setCandle, upcastBars } from './bars.ts';
 import { type Book, checksumOf, emptyBook, judge, replace, update } from './book.ts';
 import { cleanQuality, noteQuality, type QualityState } from './quality.ts';
 import { judgeTrade, markSeen, nothingSeen, type Seen } from './seen.ts';
@@ -96,7 +96,7 @@ export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, I
       ...(backfilled && { backfilled: true as const }),
       ...mark,
     });
-    correct(state, past, emit);
+    correct(state, past, trade.time, emit);
   }
 
   function isOutlier(state: Instrument, price: number): boolean {
@@ -114,17 +114,19 @@ export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, I
     const isKnown = known?.origin === 'venue' && isSameCandle(candleOf(known), candle);
     if (isKnown && (forming || known.closed)) return;
     if (!isKept(state, interval, candle.time)) {
-      // Too old for memory. What a gap has spoilt is in the store as a first version.
-      if (mends) emit({ type: 'CandleCorrected', interval, candle, version: 2, origin: 'venue' });
-      else if (!forming) emit({ type: 'CandleClosed', interval, candle, origin: 'venue', ...mark });
-      return;
+      if (forming) return;
+      const larger = pastCandles(state, candle.time, interval).filter((one) => one.interval !== interval);
+      emit({ type: 'CandleRecorded', interval, candle, ...mark });
+      if (mends) emit({ type: 'CandleCorrected', interval, candle, version: 2, origin: 'venue', old: true });
+      else emit({ type: 'CandleClosed', interval, candle, origin: 'venue', old: true });
+      return correct(state, larger, candle.time, emit);
     }
     closeDue(state, candle.time, emit);
     const past = isKnown ? [] : pastCandles(state, candle.time, interval);
     if (!isKnown) emit({ type: 'CandleRecorded', interval, candle, ...mark });
     const isCorrected = past.some((one) => one.interval === interval);
     if (!isCorrected && !forming) emit({ type: 'CandleClosed', interval, candle, origin: 'venue' });
-    correct(state, past, emit);
+    correct(state, past, candle.time, emit);
   }
 
   function decideVenueCandle(state: Instrument, interval: Interval, theirs: Candle, emit: Emit): void {
@@ -161,7 +163,7 @@ export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, I
     if (state.firstAt === 0) state.firstAt = candle.time;
     setCandle(state.bars, interval, candle, keptFrom(state));
     for (const value of [candle.open, candle.high, candle.low, candle.close]) notePrice(state, String(value));
-    state.nextClose = Math.min(state.nextClose, candle.time + INTERVAL_MS[interval]);
+    if (barAt(state.bars[interval], candle.time)) state.nextClose = Math.min(state.nextClose, candle.time + INTERVAL_MS[interval]);
   }
 
   function evolveClosed(state: Instrument, interval: Interval, { time, close }: Candle): void {
@@ -314,6 +316,7 @@ function closeDue(state: Instrument, time: number, emit: Emit): void {
       const bar = state.bars[interval].at(-1);
       if (!bar || bar.closed || time < endOf(bar, interval)) continue;
       emit({ type: 'CandleClosed', interval, candle: candleOf(bar), origin: bar.origin });
+      if (isInexact(bar)) emit({ type: 'PastCandlesChanged', time: bar.time, intervals: [interval] });
       closed++;
     }
     if (closed === 0) return;
@@ -343,15 +346,19 @@ function pastCandles(state: Instrument, time: number, from: Interval): PastCandl
   return found;
 }
 
-/** Tells of the past candles that are in memory and have changed what they are now. */
-function correct(state: Instrument, past: readonly PastCandle[], emit: Emit): void {
+/** Tells of the past candles that have changed: what they are now, or that the store has to make them anew. */
+function correct(state: Instrument, past: readonly PastCandle[], changed: number, emit: Emit): void {
+  const intervals: Interval[] = [];
   for (const { interval, time, before } of past) {
     const bar = barAt(state.bars[interval], time);
-    if (!bar) continue;
-    const candle = candleOf(bar);
-    if (before && isSameCandle(before, candle)) continue;
-    emit({ type: 'CandleCorrected', interval, candle, version: bar.version + 1, origin: bar.origin });
+    if (!bar || isInexact(bar)) intervals.push(interval);
+    else if (!before || !isSameCandle(before, candleOf(bar))) {
+      // Of a bar that was inexact the store has numbered versions itself.
+      const old = bar.isWhole ? undefined : (true as const);
+      emit({ type: 'CandleCorrected', interval, candle: candleOf(bar), version: bar.version + 1, origin: bar.origin, ...(old && { old }) });
+    }
   }
+  if (intervals.length > 0) emit({ type: 'PastCandlesChanged', time: changed, intervals });
 }
 
 function evolveCorrected(state: Instrument, interval: Interval, time: number, version: number): void {

@@ -109,6 +109,11 @@ export class Archive {
     return moved;
   }
 
+  /** How long rows are kept from when they became known. */
+  get keepMs(): number {
+    return this.#keepDays * DAY_MS;
+  }
+
   figures(): { archivedFiles: number; archivedRows: number; damaged: { path: string; reason: string }[] } {
     return {
       archivedFiles: this.#files.length,

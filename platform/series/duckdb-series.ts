@@ -14,11 +14,13 @@ import type { CandleOrigin, Side } from '@millrace/contracts';
 import { requireOffsets } from '../offsets.ts';
 import { Archive, type ArchivedTable } from './archive.ts';
 import { appendRows, type Column } from './columns.ts';
+import { candlesOf, tradeSumsOf } from './past.ts';
 import type {
   CandleColumns,
   CandleQuery,
   CandleRow,
   PagedQuery,
+  Past,
   ReadingRow,
   SeriesFigures,
   SeriesOptions,
@@ -159,7 +161,7 @@ class DuckDbSeries implements SeriesStore {
     this.#appenders = appenders;
   }
 
-  write(rows: SeriesRows, read: SeriesReader | null): Promise<void> {
+  write(rows: SeriesRows, read: SeriesReader | null, remake?: (past: Past) => Promise<void>): Promise<void> {
     return this.#alone(async () => {
       await this.#writer.run('BEGIN');
       try {
@@ -167,6 +169,7 @@ class DuckDbSeries implements SeriesStore {
         if (rows.trades.length > 0) appendRows(this.#appenders.trades, this.#tradeColumns, rows.trades);
         if (rows.candles.length > 0) appendRows(this.#appenders.candles, this.#candleColumns, rows.candles);
         if (rows.readings.length > 0) appendRows(this.#appenders.readings, this.#readingColumns, rows.readings);
+        if (remake) await remake(this.#past());
         if (read) await this.#saveOffsets(read);
         await this.#writer.run('COMMIT');
       } catch (error) {
@@ -301,6 +304,20 @@ class DuckDbSeries implements SeriesStore {
       return result.getRows();
     });
     return rows.reverse();
+  }
+
+  /** The store as the transaction that is being written sees it. */
+  #past(): Past {
+    return {
+      keepMs: this.#archive.keepMs,
+      candles: (query) => candlesOf(this.#writer, this.#archive, query),
+      tradeSums: (query) => tradeSumsOf(this.#writer, this.#archive, query),
+      append: async (candles) => {
+        if (candles.length === 0) return;
+        await this.#nameAll({ trades: [], candles, readings: [] });
+        appendRows(this.#appenders.candles, this.#candleColumns, candles);
+      },
+    };
   }
 
   #codeOf(name: string): number {

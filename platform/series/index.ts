@@ -5,14 +5,17 @@ export type {
   CandleQuery,
   CandleRow,
   PagedQuery,
+  Past,
   ReadingRow,
   RowPlace,
   SeriesFigures,
   SeriesOptions,
   SeriesRows,
   SeriesStore,
+  StoredCandle,
   StoredReading,
   StoredTrade,
   TradeRow,
+  TradeSum,
 } from './series-store.ts';
 export { sortTexts } from './sort.ts';

@@ -100,13 +100,53 @@ export interface SeriesReader {
   readonly read: readonly ReadRange[];
 }
 
+/** What the trades of one period sum up to. */
+export interface TradeSum {
+  /** Where the period begins, epoch ms. */
+  readonly opening: number;
+  /** Times and prices of the first and of the last trade by (time, order, arrival). */
+  readonly firstTime: number;
+  readonly open: number;
+  readonly lastTime: number;
+  readonly close: number;
+  readonly high: number;
+  readonly low: number;
+  readonly volume: number;
+  /** Most decimals of any quantity; above 12 where one is in exponential notation. */
+  readonly decimals: number;
+  readonly trades: number;
+}
+
+export type StoredCandle = Omit<CandleRow, 'instrument' | 'known'>;
+
+export interface PastQuery {
+  readonly instrument: InstrumentId;
+  readonly interval: Interval;
+  /** Openings in [from, to), epoch ms. */
+  readonly from: number;
+  readonly to: number;
+}
+
+/** The store as a transaction sees it, with the rows that it has written itself. */
+export interface Past {
+  /** How long rows are kept from when they became known, ms. */
+  readonly keepMs: number;
+  /** Newest versions of the interval’s candles and of the venue’s own candles of any interval, that open in the range. */
+  candles(query: PastQuery): Promise<StoredCandle[]>;
+  /** What the trades of each period of the interval sum up to, those at times in `covered` ([from, to)) left out. Periods without trades are left out. */
+  tradeSums(query: PastQuery & { readonly covered: readonly (readonly [from: number, to: number])[] }): Promise<TradeSum[]>;
+  /** Writes candles in the same transaction. */
+  append(candles: readonly CandleRow[]): Promise<void>;
+}
+
 /** Where candles, trades and readings live for years: hot rows in a database, older days in Parquet files, one view of both. */
 export interface SeriesStore {
   /**
-   * Writes the rows and, in the same transaction, how far the group has read its partitions.
+   * Writes the rows and, in the same transaction, what `remake` adds and how far the group has read its partitions.
+   * @param remake is given the store with the new rows
    * @throws OffsetsChanged when a partition is not read up to where its range begins
    */
-  write(rows: SeriesRows, read: SeriesReader | null): Promise<void>;
+  write(rows: SeriesRows, read: SeriesReader | null, remake?: (past: Past) => Promise<void>): Promise<void>;
   offsets(group: string): Promise<ReadonlyMap<number, number>>;
   candles(query: CandleQuery): Promise<CandleColumns>;
   trades(query: PagedQuery): Promise<StoredTrade[]>;

@@ -1,0 +1,132 @@
+import { type Candle, INTERVAL_MS, type InstrumentId, type Interval } from '@millrace/contracts';
+import type { CandleRow, Past, StoredCandle, TradeSum } from '@millrace/platform/series';
+import { decimalsOf, holds, roundedSum } from './bars.ts';
+
+/** A candle that only the store has, and that something has changed. */
+export interface OldCandle {
+  readonly instrument: InstrumentId;
+  readonly interval: Interval;
+  /** Its opening, epoch ms. */
+  readonly time: number;
+  /** When the change became known, epoch ms. */
+  readonly known: number;
+}
+
+/** Candles so near each other, in periods, are asked for together. */
+const PERIODS_APART_MAX = 3_600;
+
+/**
+ * Makes candles that only the store has anew, of the stored trades and the venue’s candles (see bars.ts), as new versions. A candle that the venue gave
+ * stays. So does one so old that trades may have been deleted, when it is made of more trades than are stored.
+ * @param given the venue’s own candles to be stored first, as new versions
+ */
+export async function remakeCandles(past: Past, old: readonly OldCandle[], given: readonly CandleRow[]): Promise<void> {
+  for (const row of given) {
+    const known = await past.candles({ ...row, from: row.time, to: row.time + 1 });
+    const newest = known.find(({ interval }) => interval === row.interval);
+    if (newest?.origin === 'venue' && isSame(newest, row)) continue;
+    await past.append([{ ...row, version: (newest?.version ?? 0) + 1 }]);
+  }
+  for (const group of groupsOf(old)) await past.append(await remade(past, group));
+}
+
+/** Candles of one instrument and interval that lie near each other, in order of time, each once. */
+function groupsOf(old: readonly OldCandle[]): OldCandle[][] {
+  const byKey = new Map<string, Map<number, OldCandle>>();
+  for (const one of old) {
+    const key = `${one.instrument} ${one.interval}`;
+    const times = byKey.get(key) ?? new Map<number, OldCandle>();
+    byKey.set(key, times.set(one.time, one));
+  }
+  const groups: OldCandle[][] = [];
+  for (const times of byKey.values()) {
+    let before: OldCandle | undefined;
+    for (const one of [...times.values()].sort((a, b) => a.time - b.time)) {
+      const isNear = before !== undefined && one.time - before.time <= PERIODS_APART_MAX * INTERVAL_MS[one.interval];
+      if (isNear) groups.at(-1)?.push(one);
+      else groups.push([one]);
+      before = one;
+    }
+  }
+  return groups;
+}
+
+async function remade(past: Past, group: readonly OldCandle[]): Promise<CandleRow[]> {
+  const [first] = group as [OldCandle];
+  const { instrument, interval } = first;
+  const length = INTERVAL_MS[interval];
+  const query = { instrument, interval, from: first.time, to: (group.at(-1) as OldCandle).time + length };
+  const stored = await past.candles(query);
+  const parts = largestOf(stored.filter((one) => one.origin === 'venue' && holds(interval, one.interval)));
+  const covered = rangesOf(parts);
+  const sums = new Map((await past.tradeSums({ ...query, covered })).map((sum) => [sum.opening, sum]));
+  const newest = new Map(stored.filter((one) => one.interval === interval).map((one) => [one.time, one]));
+  const rows: CandleRow[] = [];
+  for (const { time, known } of group) {
+    const before = newest.get(time);
+    const within = parts.filter((part) => part.time >= time && part.time < time + length);
+    const candle = combined(time, sums.get(time), within);
+    if (!candle || before?.origin === 'venue') continue;
+    const origin = within.length > 0 ? 'mixed' : 'trades';
+    if (before && isSame(before, candle) && before.origin === origin) continue;
+    const mayLackTrades = time < known - past.keepMs;
+    if (mayLackTrades && before && before.trades > candle.trades) continue;
+    rows.push({ instrument, interval, ...candle, version: (before?.version ?? 0) + 1, origin, known });
+  }
+  return rows;
+}
+
+/** The venue’s candles that do not lie within another one, in order of time. */
+function largestOf(candles: readonly StoredCandle[]): StoredCandle[] {
+  const largest: StoredCandle[] = [];
+  const endOf = ({ time, interval }: StoredCandle) => time + INTERVAL_MS[interval];
+  const ordered = [...candles].sort((a, b) => a.time - b.time || endOf(b) - endOf(a));
+  for (const one of ordered) {
+    const before = largest.at(-1);
+    if (!before || one.time >= endOf(before)) largest.push(one);
+    // Three minutes and five overlap: the longer counts.
+    else if (endOf(one) - one.time > endOf(before) - before.time) largest[largest.length - 1] = one;
+  }
+  return largest;
+}
+
+function rangesOf(candles: readonly StoredCandle[]): [from: number, to: number][] {
+  const ranges: [number, number][] = [];
+  for (const { time, interval } of candles) {
+    const before = ranges.at(-1);
+    if (before && before[1] >= time) before[1] = time + INTERVAL_MS[interval];
+    else ranges.push([time, time + INTERVAL_MS[interval]]);
+  }
+  return ranges;
+}
+
+/** The candle that trades and the venue’s candles make together, which have no time in common; null of nothing. */
+function combined(time: number, trades: TradeSum | undefined, given: readonly StoredCandle[]): Candle | null {
+  const [first] = given;
+  const last = given.at(-1);
+  if (!first || !last)
+    return trades ? { ...pricesOf(trades), time, volume: roundedSum(trades.volume, trades.decimals), trades: trades.trades } : null;
+  const all = trades ? [...given, trades] : given;
+  const decimals = Math.max(...given.map(({ volume }) => decimalsOf(String(volume))), trades?.decimals ?? 0);
+  return {
+    time,
+    open: trades && trades.firstTime < first.time ? trades.open : first.open,
+    high: Math.max(...all.map(({ high }) => high)),
+    low: Math.min(...all.map(({ low }) => low)),
+    close: trades && trades.lastTime >= last.time ? trades.close : last.close,
+    volume: roundedSum(
+      all.reduce((sum, { volume }) => sum + volume, 0),
+      decimals,
+    ),
+    trades: all.reduce((sum, one) => sum + one.trades, 0),
+  };
+}
+
+function pricesOf({ open, high, low, close }: TradeSum): Pick<Candle, 'open' | 'high' | 'low' | 'close'> {
+  return { open, high, low, close };
+}
+
+function isSame(a: Candle, b: Candle): boolean {
+  const samePrices = a.open === b.open && a.high === b.high && a.low === b.low && a.close === b.close;
+  return samePrices && a.volume === b.volume && a.trades === b.trades;
+}

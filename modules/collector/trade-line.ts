@@ -284,7 +284,7 @@ export class TradeLine {
       to: first.time,
       afterId: last?.id ?? '',
       beforeId: first.id,
-      ...(isCounted && last && missing >= 0 && missing <= LOST_TRADES_MAX && { missing }),
+      ...(isCounted && last && missing >= 0 && (missing <= LOST_TRADES_MAX || areNear(first, last)) && { missing }),
       reason: `${this.#whyLost}; ${reason}`,
     });
     // What comes behind the gap is the next that is due.

@@ -1,7 +1,7 @@
 import type { CandleFrame, CandleRow, InstrumentId, Interval } from '@millrace/contracts';
 import { candleOf, isInexact } from './bars.ts';
 import type { History } from './history.ts';
-import type { Instrument } from './zone.ts';
+import type { Kept } from './kept.ts';
 
 export interface CandleRange {
   readonly interval: Interval;
@@ -17,7 +17,7 @@ const CANDLE_COLUMNS = ['time', 'open', 'high', 'low', 'close', 'volume'];
  * Candles from the store, with the zone’s memory over them: what is in memory is newer, unless the store made it anew of what memory has not. With `asOf` only the store is
  * asked, because memory knows nothing but now.
  */
-export async function readCandles(id: InstrumentId, state: Instrument, series: History, range: CandleRange): Promise<CandleFrame> {
+export async function readCandles(id: InstrumentId, state: Kept, series: History, range: CandleRange): Promise<CandleFrame> {
   const { interval, from, to, limit, asOf } = range;
   const stored = await series.candles({ instrument: id, interval, from, to, limit, ...(asOf !== undefined && { asOf }) });
   const rows = new Map<number, CandleRow>();

@@ -11,7 +11,7 @@ export const UNANSWERED_MAX = 1_000;
 const TELL_EVERY_MS = 1_000;
 
 /** What requests read from the store. */
-export type History = Pick<SeriesStore, 'candles' | 'trades' | 'readings'>;
+export type History = Pick<SeriesStore, 'has' | 'candles' | 'trades' | 'readings'>;
 
 /**
  * The store as requests see it: its failure, or no answer in time, becomes a 503 that says to try again. The reason goes to `onFailure` only, once a second: it may name files.
@@ -48,6 +48,7 @@ export function historyForRequests(series: History, clock: Clock, onFailure: (me
     }
   };
   return {
+    has: (instrument) => series.has(instrument),
     candles: (query: CandleQuery): Promise<CandleColumns> => ask('Candles', () => series.candles(query)),
     trades: (query) => ask('Trades', () => series.trades(query)),
     readings: (query) => ask('Readings', () => series.readings(query)),

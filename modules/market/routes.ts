@@ -2,6 +2,7 @@ import { ENDPOINTS, type InstrumentId, type ReadingRow, timeOf as readTime, type
 import { ApiProblem, type Routes } from '@millrace/platform/http';
 import { readCandles } from './candles.ts';
 import type { History } from './history.ts';
+import { type Kept, keptOf } from './kept.ts';
 import { readPage } from './pages.ts';
 import { describeBook, describeInstrument, describeQuality, describeQuote } from './views.ts';
 import type { Instrument } from './zone.ts';
@@ -22,7 +23,7 @@ export function marketRoutes(routes: Routes, reads: MarketReads): void {
   routes.answer(ENDPOINTS.listInstruments, () => [...reads.instruments()].map(([id, state]) => describeInstrument(id, state)));
   routes.answer(ENDPOINTS.getInstrument, ({ params }) => describeInstrument(params.id, requireInstrument(reads, params.id)));
   routes.answer(ENDPOINTS.getCandles, async ({ params, query }) => {
-    const state = requireInstrument(reads, params.id);
+    const state = await requireKept(reads, params.id);
     await reads.caughtUp();
     return readCandles(params.id, state, reads.series, {
       interval: query.interval ?? '1m',
@@ -31,7 +32,7 @@ export function marketRoutes(routes: Routes, reads: MarketReads): void {
     });
   });
   routes.answer(ENDPOINTS.getTrades, async ({ params, query }) => {
-    const { status, asOf } = requireInstrument(reads, params.id);
+    const { status, asOf } = await requireKept(reads, params.id);
     await reads.caughtUp();
     const { limit, ...range } = rangeOf(query);
     const page = await readPage(limit, query.cursor, (most, before) =>
@@ -41,7 +42,7 @@ export function marketRoutes(routes: Routes, reads: MarketReads): void {
     return { instrument: params.id, status, asOf, columns: ['time', 'price', 'quantity', 'side', 'id'], rows, nextCursor: page.nextCursor };
   });
   routes.answer(ENDPOINTS.getReadings, async ({ params, query }) => {
-    const { status, asOf } = requireInstrument(reads, params.id);
+    const { status, asOf } = await requireKept(reads, params.id);
     await reads.caughtUp();
     const { limit, ...range } = rangeOf(query);
     const named = query.name !== undefined && { name: query.name };
@@ -71,9 +72,16 @@ export function marketRoutes(routes: Routes, reads: MarketReads): void {
 }
 
 function requireInstrument(reads: MarketReads, id: InstrumentId): Instrument {
-  const state = reads.instrument(id);
-  if (!state) throw new ApiProblem('UNKNOWN_INSTRUMENT', `There is no instrument "${id}".`, 'GET /api/v1/instruments lists them all.');
-  return state;
+  return reads.instrument(id) ?? refuseUnknown(id);
+}
+
+/** An instrument, or what is kept of one whose source was removed. */
+async function requireKept(reads: MarketReads, id: InstrumentId): Promise<Kept> {
+  return (await keptOf(reads, id)) ?? refuseUnknown(id);
+}
+
+function refuseUnknown(id: InstrumentId): never {
+  throw new ApiProblem('UNKNOWN_INSTRUMENT', `There is no instrument "${id}".`, 'GET /api/v1/instruments lists them all.');
 }
 
 function rangeOf({ from, to, limit }: { from?: string; to?: string; limit?: number }): { from: number; to: number; limit: number } {

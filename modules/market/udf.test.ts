@@ -27,7 +27,7 @@ async function ask(commands: readonly InstrumentCommand[], path: string): Promis
     });
   const app = Fastify();
   const none = { time: [], open: [], high: [], low: [], close: [], volume: [], version: [] };
-  const series = { candles: async () => none, trades: async () => [], readings: async () => [] };
+  const series = { has: () => false, candles: async () => none, trades: async () => [], readings: async () => [] };
   udfRoutes(app, { series, instrument: () => state, instruments: () => [], caughtUp: async () => {} } as unknown as MarketReads);
   return (await app.inject(`/udf/${path}`)).json();
 }

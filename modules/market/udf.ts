@@ -2,6 +2,7 @@ import { INTERVAL_MS, type InstrumentId, type Interval, isInstrumentId } from '@
 import { ApiProblem } from '@millrace/platform/http';
 import type { FastifyInstance } from 'fastify';
 import { readCandles } from './candles.ts';
+import { keptOf } from './kept.ts';
 import type { MarketReads } from './routes.ts';
 
 /*
@@ -92,7 +93,7 @@ async function history(
   to: number,
   countback: number,
 ): Promise<object> {
-  const state = reads.instrument(id);
+  const state = await keptOf(reads, id);
   if (!state) return { s: 'error', errmsg: `unknown symbol ${id}` };
   await reads.caughtUp();
   // `countback` outranks `from`: that many bars before `to` are wanted, however far back they lie.
@@ -146,7 +147,7 @@ function symbolInfo(reads: MarketReads, id: InstrumentId): object {
       .filter(([name, interval]) => /^\d+$/.test(name) && INTERVAL_MS[interval] < INTERVAL_MS['1d'])
       .map(([name]) => name),
     volume_precision: 8,
-    data_status: 'streaming',
+    data_status: state ? 'streaming' : 'endofday',
   };
 }
 
@@ -155,7 +156,7 @@ function describe(id: InstrumentId, simulated: boolean | undefined): string {
 }
 
 function symbolOf(reads: MarketReads, symbol: string): InstrumentId | undefined {
-  return isInstrumentId(symbol) && reads.instrument(symbol) ? symbol : undefined;
+  return isInstrumentId(symbol) && (reads.instrument(symbol) || reads.series.has(symbol)) ? symbol : undefined;
 }
 
 function sourcesOf(reads: MarketReads): string[] {

@@ -10,7 +10,7 @@ import {
   UTINYINT,
   VARCHAR,
 } from '@duckdb/node-api';
-import type { CandleOrigin, Side } from '@millrace/contracts';
+import type { CandleOrigin, InstrumentId, Side } from '@millrace/contracts';
 import { requireOffsets } from '../offsets.ts';
 import { Archive, type ArchivedTable } from './archive.ts';
 import { appendRows, type Column } from './columns.ts';
@@ -318,6 +318,10 @@ class DuckDbSeries implements SeriesStore {
         appendRows(this.#appenders.candles, this.#candleColumns, candles);
       },
     };
+  }
+
+  has(instrument: InstrumentId): boolean {
+    return this.#names.has(instrument);
   }
 
   #codeOf(name: string): number {

@@ -148,6 +148,8 @@ export interface SeriesStore {
    */
   write(rows: SeriesRows, read: SeriesReader | null, remake?: (past: Past) => Promise<void>): Promise<void>;
   offsets(group: string): Promise<ReadonlyMap<number, number>>;
+  /** Whether there ever was something of an instrument. */
+  has(instrument: InstrumentId): boolean;
   candles(query: CandleQuery): Promise<CandleColumns>;
   trades(query: PagedQuery): Promise<StoredTrade[]>;
   readings(query: PagedQuery & { name?: string }): Promise<StoredReading[]>;

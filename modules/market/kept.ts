@@ -1,0 +1,38 @@
+import { INTERVALS, type InstrumentId } from '@millrace/contracts';
+import { noBars } from './bars.ts';
+import type { History } from './history.ts';
+import type { Instrument } from './zone.ts';
+
+/** What requests about an instrument's history need to know of it. */
+export type Kept = Pick<Instrument, 'status' | 'asOf' | 'bars'>;
+
+/** All times. */
+const EVER = { from: Number.MIN_SAFE_INTEGER, to: Number.MAX_SAFE_INTEGER } as const;
+
+/**
+ * An instrument whose history can be asked for: that of its zone, or, where no source has it any more, what the store has of it, which is stale.
+ * @returns undefined when there is none, and never was
+ */
+export async function keptOf(
+  { series, instrument }: { readonly series: History; instrument(id: InstrumentId): Instrument | undefined },
+  id: InstrumentId,
+): Promise<Kept | undefined> {
+  const state = instrument(id);
+  if (state) return state;
+  if (!series.has(id)) return undefined;
+  return { status: 'stale', asOf: await newestTime(series, id), bars: noBars() };
+}
+
+/** Epoch ms; 0 when everything has been deleted since. */
+async function newestTime(series: History, id: InstrumentId): Promise<number> {
+  const newest = { instrument: id, ...EVER, limit: 1 };
+  const [trades, readings] = await Promise.all([series.trades(newest), series.readings(newest)]);
+  const time = Math.max(trades.at(-1)?.time ?? 0, readings.at(-1)?.time ?? 0);
+  if (time > 0) return time;
+  for (const interval of INTERVALS) {
+    const candles = await series.candles({ ...newest, interval });
+    const last = candles.time.at(-1);
+    if (last !== undefined) return last;
+  }
+  return 0;
+}

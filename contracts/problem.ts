@@ -36,6 +36,7 @@ export const PROBLEMS = {
   HISTORY_UNAVAILABLE: { status: 503, title: 'The history cannot be read now' },
   NO_SERVER: { status: 503, title: 'No server can be reached now' },
   SERVER_LOST: { status: 502, title: 'The server was lost before it answered' },
+  SNAPSHOT_FAILED: { status: 503, title: 'The snapshot could not be stored' },
   NOT_CONFIRMED: { status: 503, title: 'It is decided, and not confirmed yet' },
   ZONE_AWAY: { status: 503, title: 'The zone cannot be reached now' },
   WRONG_CREDENTIALS: { status: 401, title: 'E-mail and password do not belong together' },

@@ -172,7 +172,7 @@ export const WORLD_ENDPOINTS = {
     params: zoneParams,
     body: Type.Object({ store: Store }),
     answer: Type.Array(world.SnapshotStand),
-    problems: ['UNKNOWN_ZONE', 'ZONE_AWAY', 'BAD_REQUEST'],
+    problems: ['UNKNOWN_ZONE', 'ZONE_AWAY', 'SNAPSHOT_FAILED', 'BAD_REQUEST'],
   }),
   verifySnapshot: endpoint({
     method: 'POST',

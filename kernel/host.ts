@@ -106,10 +106,10 @@ export class ZoneHost {
     return [...this.#entries.keys()].filter((address) => kind === undefined || kindOf(address) === kind);
   }
 
-  /** Snapshots one zone, unless it has not changed since its last one in that store. */
-  async snapshot(address: ZoneAddress, into: SnapshotKind): Promise<void> {
+  /** Snapshots one zone, unless it has not changed since its last one in that store. Resolves with what was in the way, or null. */
+  async snapshot(address: ZoneAddress, into: SnapshotKind): Promise<string | null> {
     const entry = this.#entries.get(address);
-    if (entry) await this.#snapshots.take(entry, into);
+    return entry ? this.#snapshots.take(entry, into) : 'the zone is not open';
   }
 
   /** Snapshots every zone that has changed since its last one in that store. */

@@ -28,9 +28,10 @@ describe('snapshots', () => {
       return save(snapshot);
     };
     cold.save = () => Promise.reject(new Error('disk full'));
-    await settled(clock, host.snapshot('turnstile/1', 'hot'));
-    await settled(clock, host.snapshot('turnstile/1', 'cold'));
-    await settled(clock, host.snapshot('turnstile/unknown', 'hot'));
+    assert.equal(await settled(clock, host.snapshot('turnstile/1', 'hot')), null);
+    assert.equal(await settled(clock, host.snapshot('turnstile/1', 'hot')), null, 'it is stored already');
+    assert.equal(await settled(clock, host.snapshot('turnstile/1', 'cold')), 'disk full');
+    assert.equal(await settled(clock, host.snapshot('turnstile/unknown', 'hot')), 'the zone is not open');
     assert.deepEqual(
       hot.snapshots.map(({ zone }) => zone),
       ['turnstile/1'],

@@ -42,15 +42,16 @@ export class Snapshots {
     this.#cancels.cold();
   }
 
-  /** Resolves when the zone’s snapshot is stored, or when there is none to take: unsound, unchanged, or with too much that the log lacks. */
-  async take(entry: ZoneEntry, kind: SnapshotKind): Promise<void> {
+  /** Resolves with null when the zone’s newest state is stored, now or before; else with what is in the way. */
+  async take(entry: ZoneEntry, kind: SnapshotKind): Promise<string | null> {
     const { zone } = entry;
     const { address, seq } = zone;
     const { clock, [kind]: store } = this.#options;
-    if (!entry.isSound || seq === entry.snapshotSeq[kind]) return;
+    if (!entry.isSound) return 'the zone has failed';
+    if (seq === entry.snapshotSeq[kind]) return null;
     if (entry.lostFrom !== null || this.#outbox.unrecordedEvents(address) > CARRIED_EVENTS_MAX) {
       this.skipped++;
-      return;
+      return `the log lacks more than ${CARRIED_EVENTS_MAX} of its events`;
     }
     const time = clock.now();
     const started = clock.elapsed();
@@ -66,6 +67,7 @@ export class Snapshots {
     }
     const figures: SnapshotFigures = { zone: address, store: kind, seq, time, ms: clock.elapsed() - started, failure };
     this.#observers.notify(({ onSnapshot }) => onSnapshot?.(figures));
+    return failure;
   }
 
   async takeAll(kind: SnapshotKind): Promise<void> {

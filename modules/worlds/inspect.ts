@@ -80,7 +80,6 @@ export async function answerOf(question: Question, host: ZoneHost, isJoining: (p
     case 'objects':
       return { ...stand, objects: objectsOf(state) };
     case 'snapshot':
-      await host.snapshot(address, question.store);
-      return stand;
+      return { failure: await host.snapshot(address, question.store) };
   }
 }

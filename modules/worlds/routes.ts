@@ -129,7 +129,14 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
   routes.answer(ENDPOINTS.listSnapshots, ({ params }) => snapshotsOf(requireZone(params.zone)));
   routes.answer(ENDPOINTS.takeSnapshot, async ({ params, body: { store } }) => {
     const zone = requireZone(params.zone);
-    if ((await gateway.ask({ about: 'snapshot', zone, store })) === null) throw zoneAway(zone);
+    const taken = (await gateway.ask({ about: 'snapshot', zone, store })) as { readonly failure: string | null } | null;
+    if (taken === null) throw zoneAway(zone);
+    if (taken.failure !== null)
+      throw new ApiProblem(
+        'SNAPSHOT_FAILED',
+        `No ${store} snapshot of zone ${zone} was stored: ${taken.failure}.`,
+        'Look at GET /health/ready and the alerts; the zone goes on, and it is tried again by itself.',
+      );
     return snapshotsOf(zone);
   });
   routes.answer(ENDPOINTS.verifySnapshot, async ({ params, body: { store, replay = false, ...label } }) => {

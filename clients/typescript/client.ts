@@ -4,11 +4,12 @@ import type { MillraceError } from './rest/error.ts';
 import { type Rest, restOver } from './rest/rest.ts';
 import { openEventStreams } from './streams/event-stream.ts';
 import { eventsOf } from './streams/events.ts';
-import type { StreamMessage } from './streams/message.ts';
+import { SILENT_MS_MAX, type StreamMessage } from './streams/message.ts';
 import { Streams, type WatchOptions } from './streams/streams.ts';
 import { openWebSocket } from './streams/web-socket.ts';
 
 const TIMEOUT_MS = 10_000;
+const RETRY_MS_MAX = 15_000;
 
 export interface ClientOptions {
   /** Where the server is; in a browser, where the page comes from when left out. */
@@ -19,6 +20,10 @@ export interface ClientOptions {
   readonly transport?: 'websocket' | 'sse';
   /** Longest that an answer, or a stream’s first connection, may take, ms. */
   readonly timeoutMs?: number;
+  /** Over a WebSocket: how long the server may leave a ping without an answer before the connection counts as lost, ms. Default 60,000. */
+  readonly silentMsMax?: number;
+  /** Longest wait between two attempts to connect, ms. Default 15,000. */
+  readonly retryMsMax?: number;
   readonly fetch?: typeof globalThis.fetch;
   /**
    * Told what keeps a stream from being live, where whoever watches does not ask to be; see `WatchOptions.onError`. With the code SIGN_IN_FIRST the
@@ -43,6 +48,10 @@ export interface Millrace extends Rest {
     channels: readonly Channel[],
     options?: WatchOptions,
   ): AsyncGenerator<StreamMessage<Channel>, void>;
+  /** When a stream last heard of the server, an answer to a ping included, ms since the epoch; null before that. */
+  readonly heardAt: number | null;
+  /** Connects lost streams at once instead of at the next attempt: for when there is reason to believe that the server is back. */
+  reconnect(): void;
   /** Ends everything that is watched. */
   close(): void;
 }
@@ -53,18 +62,26 @@ export interface Millrace extends Rest {
  */
 export function createClient(options: ClientOptions = {}): Millrace {
   const { url = location.origin, credentials = browserSession, transport = 'websocket', timeoutMs = TIMEOUT_MS } = options;
+  const { silentMsMax = SILENT_MS_MAX, retryMsMax = RETRY_MS_MAX } = options;
   const fetch = options.fetch ?? globalThis.fetch.bind(globalThis);
   const streams = new Streams(
     (told) =>
-      transport === 'sse' ? openEventStreams(url, credentials, fetch, timeoutMs, told) : openWebSocket(url, credentials, timeoutMs, told),
+      transport === 'sse'
+        ? openEventStreams(url, credentials, fetch, timeoutMs, told)
+        : openWebSocket(url, credentials, timeoutMs, silentMsMax, told),
     options.onError ?? ((error) => console.error(error)),
     timeoutMs,
+    retryMsMax,
   );
   const watch: Streams['watch'] = (channels, listener, watching) => streams.watch(channels, listener, watching);
   return {
     ...restOver({ url, credentials, fetch, timeoutMs }),
     watch,
     events: (channels, watching) => eventsOf(watch, channels, watching),
+    get heardAt() {
+      return streams.heardAt;
+    },
+    reconnect: () => streams.reconnect(),
     close: () => streams.close(),
   };
 }

@@ -3,10 +3,12 @@ import { type ComponentType, lazy, Suspense, useEffect } from 'react';
 import { Link, Redirect, Route, Switch, useLocation } from 'wouter';
 import { useAccount, useIsLeaving } from './identity/account.ts';
 import { DoorPages } from './identity/door-pages.tsx';
+import { useConnection, useIsLost } from './live/connection.ts';
 import { useLive } from './live/live.ts';
 import { ChartPage } from './pages/chart.tsx';
 import { InstrumentsPage } from './pages/instruments.tsx';
 import { SourcesPage } from './pages/sources.tsx';
+import { ConnectionBanner } from './parts/connection-banner.tsx';
 import { Logo } from './parts/logo.tsx';
 import { Notice } from './parts/notice.tsx';
 import { usePreferences } from './preferences.ts';
@@ -14,7 +16,8 @@ import { useText } from './text/text.ts';
 
 /** Pages that not everyone opens are fetched when they are. */
 function page<Props extends object>(load: () => Promise<ComponentType<Props>>) {
-  return lazy(async () => ({ default: await load() }));
+  // Nothing more is shown of a page that did not come: what is here is about to be loaded anew (`reloadWhenReachable`).
+  return lazy(async () => ({ default: await load().catch(() => new Promise<never>(() => {})) }));
 }
 const AccountPage = page(async () => (await import('./identity/account-page.tsx')).AccountPage);
 const TenantPage = page(async () => (await import('./identity/tenant-page.tsx')).TenantPage);
@@ -51,10 +54,11 @@ function Console({ seesSources }: { seesSources: boolean }) {
   const text = useText();
   const connect = useLive((live) => live.connect);
   useEffect(() => connect(seesSources), [connect, seesSources]);
+  const isLost = useIsLost();
   return (
     <div className="flex min-h-dvh flex-col">
       <TopBar />
-      <main className="mx-auto flex w-full max-w-[1600px] flex-1 flex-col px-3 pb-6 sm:px-6">
+      <main className={`mx-auto flex w-full max-w-[1600px] flex-1 flex-col px-3 pb-6 sm:px-6 ${isLost ? 'opacity-75 grayscale' : ''}`}>
         <Suspense fallback={<Notice title={text.loading} />}>
           <Switch>
             <Route path="/" component={InstrumentsPage} />
@@ -111,6 +115,7 @@ function TopBar() {
           <AccountLink />
         </div>
       </div>
+      <ConnectionBanner />
     </header>
   );
 }
@@ -177,9 +182,9 @@ function Tab({ href, label, others }: { href: string; label: string; others?: Re
 /** Whether this console itself hears from the server. */
 function LiveDot() {
   const text = useText();
-  const connected = useLive((live) => live.connected);
+  const connected = useConnection(({ status }) => status === 'live');
   return (
-    <span className="flex w-auto items-center gap-2 px-2 text-muted text-xs" role="status">
+    <span className="flex w-auto items-center gap-2 px-2 text-muted text-xs" title={connected ? text.connected : text.reconnecting}>
       <span className={`size-2 rounded-full ${connected ? 'bg-accent' : 'bg-warn'}`} />
       <span className="hidden md:inline">{connected ? text.connected : text.reconnecting}</span>
     </span>

@@ -13,6 +13,8 @@ export const queries: QueryClient = new QueryClient({
   mutationCache: new MutationCache({ onError: (error) => void leaveWhenOver(error) }),
   defaultOptions: {
     queries: { staleTime: 30_000, retry: (failures, error) => failures < RETRIES_MAX && mayHelp(error), refetchOnWindowFocus: false },
+    // An order that could not be given fails at once: it is never kept and given later.
+    mutations: { networkMode: 'always' },
   },
 });
 

@@ -43,6 +43,7 @@ export function openEventStreams(
     let silent = setTimeout(silence, SILENT_MS_MAX);
     try {
       for await (const { event, data, position } of eventsIn(response.body, () => {
+        told.heard();
         clearTimeout(silent);
         silent = setTimeout(silence, SILENT_MS_MAX);
       })) {

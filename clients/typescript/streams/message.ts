@@ -30,6 +30,8 @@ export type StreamStatus = 'connecting' | 'live' | 'waiting' | 'closed';
 
 /** What a connection tells whoever opened it. */
 export interface Told {
+  /** Something came from the server, an answer to a ping included. */
+  heard(): void;
   /** @param only the watcher whose own it is; whoever watches the channel when left out */
   message(channel: string, event: string, data: unknown, position: string, only?: number): void;
   /** The server has taken a watcher’s channels. @param position where the history stood then */

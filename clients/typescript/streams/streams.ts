@@ -4,7 +4,6 @@ import { isFinal, type MillraceError, unreachable } from '../rest/error.ts';
 import type { AnyMessage, Connection, StreamMessage, StreamStatus, Told } from './message.ts';
 
 const RETRY_FIRST_MS = 250;
-const RETRY_MOST_MS = 15_000;
 const OWN_CHANNEL = 'user';
 
 export interface WatchOptions {
@@ -40,21 +39,27 @@ export class Streams {
   readonly #open: (told: Told) => Connection;
   readonly #onError: (error: MillraceError) => void;
   readonly #firstMs: number;
+  readonly #retryMsMax: number;
   readonly #watchers = new Map<number, Watcher>();
   #connection: Connection | null = null;
   #retry: ReturnType<typeof setTimeout> | undefined;
   #attempts = 0;
+  #heardAt: number | null = null;
   #count = 0;
   /** Why there is no connection. */
   #lost: MillraceError | undefined;
   /** The last credential was refused, and the server has not taken anything since. */
   #wasRenewed = false;
 
-  /** @param firstMs how long a watcher waits to be live for the first time before it is told that the server cannot be reached */
-  constructor(open: (told: Told) => Connection, onError: (error: MillraceError) => void, firstMs: number) {
+  /**
+   * @param firstMs how long a watcher waits to be live for the first time before it is told that the server cannot be reached
+   * @param retryMsMax longest wait between two attempts to connect
+   */
+  constructor(open: (told: Told) => Connection, onError: (error: MillraceError) => void, firstMs: number, retryMsMax: number) {
     this.#open = open;
     this.#onError = onError;
     this.#firstMs = firstMs;
+    this.#retryMsMax = retryMsMax;
   }
 
   /** Watches channels until what this returns is called. Conflated ones begin with how things stand. */
@@ -94,6 +99,19 @@ export class Streams {
     return stop;
   }
 
+  /** When the server was last heard of, ms since the epoch; null before that. */
+  get heardAt(): number | null {
+    return this.#heardAt;
+  }
+
+  /** Connects at once where the next attempt would come later; nothing where there is a connection, or nothing is watched. */
+  reconnect(): void {
+    if (this.#retry === undefined) return;
+    clearTimeout(this.#retry);
+    this.#attempts = 0;
+    this.#connect();
+  }
+
   /** Ends everything that is watched. */
   close(): void {
     for (const id of [...this.#watchers.keys()]) this.#end(id);
@@ -128,6 +146,9 @@ export class Streams {
   #connect(): void {
     this.#retry = undefined;
     const connection: Connection = this.#open({
+      heard: () => {
+        if (this.#connection === connection) this.#heardAt = Date.now();
+      },
       message: (channel, event, data, position, only) => {
         if (this.#connection !== connection) return;
         for (const watcher of [...this.#watchers.values()])
@@ -158,7 +179,7 @@ export class Streams {
           return;
         }
         this.#lost = reason;
-        this.#retry = setTimeout(() => this.#connect(), backoffMs(this.#attempts++, RETRY_FIRST_MS, RETRY_MOST_MS));
+        this.#retry = setTimeout(() => this.#connect(), backoffMs(this.#attempts++, RETRY_FIRST_MS, this.#retryMsMax));
         for (const { tell } of [...this.#watchers.values()]) tell('waiting', reason);
       },
     });

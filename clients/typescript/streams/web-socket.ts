@@ -1,22 +1,27 @@
 import type { SocketEvent, SocketReply } from '@millrace/contracts';
 import type { Credentials } from '../rest/credentials.ts';
 import { asError, isFinal, MillraceError, unreachable } from '../rest/error.ts';
-import { type Connection, needsNewCredential, SILENT_MS_MAX, type Told, type Wanted } from './message.ts';
+import { type Connection, needsNewCredential, type Told, type Wanted } from './message.ts';
 
-const PING_MS = 25_000;
+/** Longest between two pings, ms. */
+const PING_MS_MAX = 25_000;
+/** Pings within the silence after which a connection counts as lost. */
+const PINGS_PER_SILENCE = 3;
 
 /**
  * One WebSocket for everything that is watched; see docs/api/asyncapi.json.
  * @param timeoutMs how long the server may take to let it in
+ * @param silentMsMax how long a ping may stay without an answer before the connection counts as lost
  */
-export function openWebSocket(url: string, credentials: Credentials, timeoutMs: number, told: Told): Connection {
+export function openWebSocket(url: string, credentials: Credentials, timeoutMs: number, silentMsMax: number, told: Told): Connection {
   const socket = new WebSocket(`${url.replace(/^http/, 'ws')}/api/v1/socket`);
   const waiting: Wanted[] = [];
   /** Which watcher a request was for. */
   const asked = new Map<number, number>();
   let requests = 0;
   let isIn = false;
-  let heardAt = Date.now();
+  /** When the first ping was sent since the server was last heard of; null when nothing is owed. */
+  let pingedAt: number | null = null;
   let renewal: ReturnType<typeof setTimeout> | undefined;
 
   const send = (message: object): number => {
@@ -47,14 +52,22 @@ export function openWebSocket(url: string, credentials: Credentials, timeoutMs: 
     socket.close();
   };
   const late = setTimeout(() => fail(unreachable(`There was no connection within ${timeoutMs} ms.`)), timeoutMs);
-  const beats = setInterval(() => {
-    if (Date.now() - heardAt > SILENT_MS_MAX) fail(unreachable(`Nothing was heard for ${SILENT_MS_MAX / 1_000} s.`));
-    else send({ op: 'ping' });
-  }, PING_MS);
+  const beats = setInterval(
+    () => {
+      if (socket.readyState !== WebSocket.OPEN) return;
+      // Counted from a ping, not from the last message: a browser holds back the timers of a tab that is hidden, and with them the pings.
+      if (pingedAt !== null && Date.now() - pingedAt >= silentMsMax)
+        return fail(unreachable(`Nothing was heard for ${silentMsMax / 1_000} s.`));
+      pingedAt ??= Date.now();
+      send({ op: 'ping' });
+    },
+    Math.min(PING_MS_MAX, silentMsMax / PINGS_PER_SILENCE),
+  );
 
   socket.onopen = () => void authenticate().catch(fail);
   socket.onmessage = ({ data }) => {
-    heardAt = Date.now();
+    pingedAt = null;
+    told.heard();
     const message = JSON.parse(data as string) as SocketEvent | SocketReply;
     if ('channel' in message) return told.message(message.channel, message.event, message.data, message.position);
     const watcher = asked.get(message.id as number);

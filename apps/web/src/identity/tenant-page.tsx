@@ -3,6 +3,7 @@ import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { type SelectHTMLAttributes, useState } from 'react';
 import { Link } from 'wouter';
 import { api } from '../api.ts';
+import { useIsLost } from '../live/connection.ts';
 import { Button } from '../parts/controls.tsx';
 import { Listed } from '../parts/listed.tsx';
 import { Notice } from '../parts/notice.tsx';
@@ -35,7 +36,15 @@ export function TenantPage({ tenant }: { tenant?: string }) {
 }
 
 function Select({ label, className = '', ...rest }: SelectHTMLAttributes<HTMLSelectElement> & { label: string }) {
-  return <select aria-label={label} className={`rounded-md border border-line bg-ground px-2 py-1 text-sm ${className}`} {...rest} />;
+  const isLost = useIsLost();
+  return (
+    <select
+      aria-label={label}
+      disabled={isLost}
+      className={`rounded-md border border-line bg-ground px-2 py-1 text-sm ${className}`}
+      {...rest}
+    />
+  );
 }
 
 function Members({ tenant }: { tenant: string }) {

@@ -1,9 +1,9 @@
 import type { Instrument, Source } from '@millrace/contracts';
 import { create } from 'zustand';
+import { noteStatus } from './connection.ts';
 import { millrace } from './stream.ts';
 
 interface Live {
-  readonly connected: boolean;
   /** Null until the server has told what there is. */
   readonly instruments: ReadonlyMap<string, Instrument> | null;
   readonly sources: ReadonlyMap<string, Source> | null;
@@ -14,7 +14,6 @@ interface Live {
 
 /** What the whole console watches: every instrument’s newest price, every source’s state. Shown once a frame, however fast it comes. */
 export const useLive = create<Live>((set, get) => ({
-  connected: false,
   instruments: null,
   sources: null,
   connect: (seesSources) => {
@@ -34,10 +33,9 @@ export const useLive = create<Live>((set, get) => ({
       },
       {
         onStatus: (status) => {
-          const connected = status === 'live';
-          set({ connected });
+          noteStatus(status);
           // Where there is nothing, nothing comes: that is shown too.
-          if (connected && frame === 0) frame = requestAnimationFrame(show);
+          if (status === 'live' && frame === 0) frame = requestAnimationFrame(show);
         },
       },
     );

@@ -4,6 +4,7 @@ import { useState } from 'react';
 import { api } from '../api.ts';
 import { useOperations } from '../live/world.ts';
 import { Audited } from '../parts/audited.tsx';
+import { useStateWords } from '../parts/badges.tsx';
 import { Button, Outcome, Panel } from '../parts/controls.tsx';
 import { Failure, Notice } from '../parts/notice.tsx';
 import { showBytes, useFormats } from '../parts/numbers.ts';
@@ -48,6 +49,7 @@ const SERVER_TEXT = { closed: 'serverAnswers', open: 'serverLeftAlone', 'half-op
 /** The servers behind this gateway, where it is one. */
 function Servers() {
   const text = useText();
+  const stateWords = useStateWords();
   const { whole } = useFormats();
   const { data } = useQuery({ queryKey: ['servers'], queryFn: api.servers, refetchInterval: CONNECTIONS_MS });
   if (!data || data.length < 2) return null;
@@ -64,7 +66,7 @@ function Servers() {
       by: ({ state }) => state,
       cell: ({ state, circuit, trouble }) => (
         <span className={state === 'answers' && circuit === 'closed' ? undefined : 'text-alarm'} title={trouble ?? undefined}>
-          {text[SERVER_TEXT[state === 'away' ? state : circuit]]}
+          {stateWords(text[SERVER_TEXT[state === 'away' ? state : circuit]])}
         </span>
       ),
     },
@@ -173,6 +175,7 @@ function Topics({ flow }: { flow: FlowStand }) {
 
 function Consumers({ consumers }: { consumers: readonly ConsumerStand[] }) {
   const text = useText();
+  const stateWords = useStateWords();
   const { whole } = useFormats();
   const order = useMutation({
     mutationFn: ({ group, what }: { group: string; what: 'pause' | 'resume' | 'skip' }) => api.consumer(group, what),
@@ -197,7 +200,7 @@ function Consumers({ consumers }: { consumers: readonly ConsumerStand[] }) {
           {
             name: text.state,
             isText: true,
-            cell: ({ state }) => <span className={state === 'running' ? '' : 'text-warn'}>{text[STATE_TEXT[state]]}</span>,
+            cell: ({ state }) => <span className={state === 'running' ? '' : 'text-warn'}>{stateWords(text[STATE_TEXT[state]])}</span>,
           },
           { name: text.lag, hint: text.lagHint, cell: ({ lag }) => <span data-lag={lag}>{whole(lag)}</span> },
           { name: text.applied, cell: ({ applied }) => whole(applied) },
@@ -292,7 +295,7 @@ function Letter({ letter, onDone }: { letter: DeadLetter; onDone: () => void }) 
             <div className="flex items-center gap-3">
               <span className="text-muted">{whole(seq)}</span>
               <span className="font-medium">{type}</span>
-              <Button className="ml-auto" onClick={() => setDraft(isOpen ? null : { seq, text: JSON.stringify(data, null, 2) })}>
+              <Button isLocal className="ml-auto" onClick={() => setDraft(isOpen ? null : { seq, text: JSON.stringify(data, null, 2) })}>
                 {isOpen ? text.cancel : text.edit}
               </Button>
             </div>

@@ -2,6 +2,7 @@ import type { PlayerToken, World } from '@millrace/contracts';
 import { useMutation, useQuery } from '@tanstack/react-query';
 import { type FormEvent, type RefObject, useCallback, useEffect, useRef, useState } from 'react';
 import { api } from '../api.ts';
+import { useIsLost } from '../live/connection.ts';
 import { Button, Input, Outcome, Panel } from '../parts/controls.tsx';
 import { Figure } from '../parts/figure.tsx';
 import { Failure, Notice } from '../parts/notice.tsx';
@@ -206,13 +207,14 @@ function usePicture(link: PlayerLink | null, canvas: RefObject<HTMLCanvasElement
 function State({ stand }: { stand: PlayStand | null }) {
   const text = useText();
   const state = stand?.state ?? 'connecting';
-  const isIn = state === 'joined';
+  const isLost = useIsLost();
+  const isIn = state === 'joined' && !isLost;
   return (
     <p
       data-state={state}
       className={`absolute top-2 left-2 rounded-full px-2.5 py-0.5 text-xs ${isIn ? 'bg-accent-soft text-accent' : 'bg-warn-soft text-warn'}`}
     >
-      {isIn ? text.inTheWorld : state === 'online' ? text.entering : text.connecting}
+      {isLost ? text.reconnecting : isIn ? text.inTheWorld : state === 'online' ? text.entering : text.connecting}
     </p>
   );
 }

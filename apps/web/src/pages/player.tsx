@@ -3,6 +3,7 @@ import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { useMemo, useState } from 'react';
 import { Link } from 'wouter';
 import { api } from '../api.ts';
+import { useIsLost } from '../live/connection.ts';
 import { usePlayerStand, useZoneView } from '../live/world.ts';
 import { Audited } from '../parts/audited.tsx';
 import { Button, Panel } from '../parts/controls.tsx';
@@ -46,6 +47,7 @@ export function PlayerPage({ id }: { id: string }) {
 
 function Inspector({ stand }: { stand: PlayerStand }) {
   const text = useText();
+  const isLost = useIsLost();
   const { whole } = useFormats();
   const { id, zone, host, connected, remote, rttMs, framesIn, framesOut, leftOut, player } = stand;
   return (
@@ -57,7 +59,7 @@ function Inspector({ stand }: { stand: PlayerStand }) {
             <dd>{zone === null ? '–' : <Link href={`/worlds/zones/${zone}`}>{zone}</Link>}</dd>
           </div>
           <Figure name={text.host} value={host ?? '–'} />
-          <Figure name={text.connection} value={connected ? (remote ?? text.live) : text.noConnection} />
+          <Figure name={text.connection} value={isLost ? text.unknown : connected ? (remote ?? text.live) : text.noConnection} />
           <Figure name={text.rtt} value={rttMs === null ? '–' : rttMs.toFixed(1)} unit="ms" />
           <Figure name={text.packetsInOut} value={`${whole(framesIn)} / ${whole(framesOut)}`} />
           <Figure name={text.leftOut} value={whole(leftOut)} alarming={leftOut > 0} />

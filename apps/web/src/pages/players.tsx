@@ -2,6 +2,7 @@ import { useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
 import { Link } from 'wouter';
 import { api } from '../api.ts';
+import { useStateWords } from '../parts/badges.tsx';
 import { Input, Panel } from '../parts/controls.tsx';
 import { Failure, Notice } from '../parts/notice.tsx';
 import { useFormats } from '../parts/numbers.ts';
@@ -15,6 +16,7 @@ const AGAIN_MS = 3_000;
 export function PlayersPage() {
   const text = useText();
   const { whole } = useFormats();
+  const stateWords = useStateWords();
   const [find, setFind] = useState('');
   const [suspects, setSuspects] = useState(false);
   const players = useQuery({
@@ -72,7 +74,7 @@ export function PlayersPage() {
                 name: text.state,
                 isText: true,
                 by: ({ awake }) => Number(awake),
-                cell: ({ awake }) => (awake ? text.awake : <span className="text-muted">{text.sleeping}</span>),
+                cell: ({ awake }) => stateWords(awake ? text.awake : text.sleeping),
               },
               {
                 name: text.suspicion,

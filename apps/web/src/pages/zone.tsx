@@ -3,6 +3,7 @@ import { useMutation, useQuery } from '@tanstack/react-query';
 import { useEffect, useState } from 'react';
 import { Link } from 'wouter';
 import { api } from '../api.ts';
+import { useIsLost } from '../live/connection.ts';
 import { useWorld, useZoneView } from '../live/world.ts';
 import { Button, Outcome, Panel } from '../parts/controls.tsx';
 import { Figure } from '../parts/figure.tsx';
@@ -89,7 +90,8 @@ function Stamp({ time, isPast }: { time: number | undefined; isPast: boolean }) 
     const timer = setInterval(() => setNow(Date.now()), 500);
     return () => clearInterval(timer);
   }, []);
-  const isLive = !isPast && time !== undefined && now - time < STALE_MS;
+  const isLost = useIsLost();
+  const isLive = !isPast && !isLost && time !== undefined && now - time < STALE_MS;
   const words = isPast ? text.past : time === undefined ? text.loading : isLive ? text.live : text.stale;
   return (
     <p
@@ -141,7 +143,7 @@ function TimeSlider({ zone, past, onPast }: TimeSliderProps) {
           </Button>
         ))}
         {past && (
-          <Button tone="main" className="ml-auto" onClick={() => onPast(null)}>
+          <Button isLocal tone="main" className="ml-auto" onClick={() => onPast(null)}>
             {text.backToLive}
           </Button>
         )}
@@ -151,6 +153,7 @@ function TimeSlider({ zone, past, onPast }: TimeSliderProps) {
         <>
           <div className="flex items-center gap-3">
             <Button
+              isLocal
               aria-label={isPlaying ? text.pause : text.playBack}
               onClick={() => {
                 if (!isPlaying && index >= length - 1) onPast({ ...past, index: 0 });

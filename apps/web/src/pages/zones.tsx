@@ -4,6 +4,7 @@ import { useMemo } from 'react';
 import { Link } from 'wouter';
 import { api } from '../api.ts';
 import { useOperations, useWorld } from '../live/world.ts';
+import { useStateWords } from '../parts/badges.tsx';
 import { Button, Outcome, Panel } from '../parts/controls.tsx';
 import { Figure } from '../parts/figure.tsx';
 import { Notice } from '../parts/notice.tsx';
@@ -120,6 +121,7 @@ function ZoneTable({ zones }: { zones: readonly ZoneStand[] }) {
 
 function Hosts({ hosts }: { hosts: readonly WorldHostStand[] }) {
   const text = useText();
+  const stateWords = useStateWords();
   const { whole } = useFormats();
   const order = useMutation({
     mutationFn: ({ host, what }: { host: string; what: 'drain' | 'welcome' | 'replace' }) => api.host(host, what),
@@ -132,7 +134,7 @@ function Hosts({ hosts }: { hosts: readonly WorldHostStand[] }) {
         empty={text.none}
         columns={[
           { name: text.host, isText: true, cell: ({ id }) => <span className="font-medium">{id}</span> },
-          { name: text.state, isText: true, cell: ({ state }) => text[HOST_STATE[state]] },
+          { name: text.state, isText: true, cell: ({ state }) => stateWords(text[HOST_STATE[state]]) },
           { name: text.zones, cell: ({ open, zones }) => (open === zones ? open : `${open} / ${zones}`) },
           { name: 'CPU', cell: ({ cpuPercent }) => `${cpuPercent} %` },
           { name: text.memory, cell: ({ memoryBytes }) => showBytes(memoryBytes) },

@@ -1,4 +1,6 @@
 import type { SourceState } from '@millrace/contracts';
+import type { ReactNode } from 'react';
+import { useIsLost } from '../live/connection.ts';
 import { useText } from '../text/text.ts';
 
 const BASE = 'inline-flex items-center gap-1.5 whitespace-nowrap rounded-full px-2 py-0.5 text-xs';
@@ -7,12 +9,37 @@ const BASE = 'inline-flex items-center gap-1.5 whitespace-nowrap rounded-full px
 export function StatusBadge({ status, reason }: { status: 'live' | 'stale'; reason: string }) {
   const text = useText();
   const live = status === 'live';
+  if (useIsLost()) return <UnknownBadge last={live ? text.live : text.stale} />;
   return (
     <span className={`${BASE} ${live ? 'bg-accent-soft text-accent' : 'bg-warn-soft text-warn'}`} title={reason}>
       <span className="size-1.5 rounded-full bg-current" />
       {live ? text.live : text.stale}
     </span>
   );
+}
+
+/** A state that cannot be known: there is no connection to the server. */
+function UnknownBadge({ last }: { last: string }) {
+  const text = useText();
+  return (
+    <span className={`${BASE} border border-line border-dashed text-muted`} title={text.unknownHint.replace('{state}', last)}>
+      {text.unknown}
+    </span>
+  );
+}
+
+/** A state in words; while there is no connection it is not known, and the last one is told on hover. */
+export function useStateWords(): (words: string) => ReactNode {
+  const text = useText();
+  const isLost = useIsLost();
+  return (words) =>
+    isLost ? (
+      <span className="text-muted" title={text.unknownHint.replace('{state}', words)}>
+        {text.unknown}
+      </span>
+    ) : (
+      words
+    );
 }
 
 /** Made-up data never passes for real: this stands wherever it is shown. */
@@ -29,6 +56,7 @@ const CALM: readonly SourceState[] = ['live', 'finished'];
 
 export function StateBadge({ state }: { state: SourceState }) {
   const text = useText();
+  if (useIsLost()) return <UnknownBadge last={text[state]} />;
   const tone = CALM.includes(state)
     ? 'bg-accent-soft text-accent'
     : state === 'paused' || state === 'stopped'

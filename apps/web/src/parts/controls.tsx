@@ -1,12 +1,19 @@
 import { type ButtonHTMLAttributes, type InputHTMLAttributes, type ReactNode, useId } from 'react';
+import { useIsLost } from '../live/connection.ts';
 import { useErrorWords } from './error-words.ts';
 
-/** A button of the console; `main` for what one is here to do, `grave` for what cannot be taken back. */
+/**
+ * A button of the console; `main` for what one is here to do, `grave` for what cannot be taken back. Disabled while there is no connection, unless what it
+ * does needs no server (`isLocal`).
+ */
 export function Button({
   tone = 'plain',
   className = '',
+  isLocal = false,
+  disabled = false,
   ...rest
-}: ButtonHTMLAttributes<HTMLButtonElement> & { tone?: 'plain' | 'main' | 'grave' }) {
+}: ButtonHTMLAttributes<HTMLButtonElement> & { tone?: 'plain' | 'main' | 'grave'; isLocal?: boolean }) {
+  const isLost = useIsLost();
   const tones = {
     plain: 'border-line hover:border-accent',
     main: 'border-accent bg-accent-soft text-accent hover:border-ink',
@@ -15,6 +22,7 @@ export function Button({
   return (
     <button
       type="button"
+      disabled={disabled || (isLost && !isLocal)}
       className={`whitespace-nowrap rounded-md border px-3 py-1 text-sm disabled:opacity-50 ${tones[tone]} ${className}`}
       {...rest}
     />

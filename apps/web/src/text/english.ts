@@ -1,3 +1,5 @@
+import { englishShell } from './english/shell.ts';
+
 export const english = {
   instruments: 'Instruments',
   sources: 'Sources',
@@ -409,6 +411,8 @@ export const english = {
   watching: 'Open streams by user',
   transport: 'Transport',
   node: 'Process',
+  // Last, so that the compiler refuses a name that is in both.
+  ...englishShell,
 };
 
 /** The same words in any language. */

@@ -1,4 +1,5 @@
 import type { Text } from './english.ts';
+import { koreanShell } from './korean/shell.ts';
 
 export const korean: Text = {
   instruments: '종목',
@@ -411,4 +412,5 @@ export const korean: Text = {
   watching: '사용자별 열린 스트림',
   transport: '전송 방식',
   node: '프로세스',
+  ...koreanShell,
 };

@@ -1,6 +1,7 @@
 import type { World, ZoneStand } from '@millrace/contracts';
 import { memo } from 'react';
 import { Link } from 'wouter';
+import { useIsLost } from '../live/connection.ts';
 import { useText } from '../text/text.ts';
 import { HEALTH_STYLE, type Health, healthOf } from './health.ts';
 
@@ -11,6 +12,7 @@ const LEGEND: readonly Health[] = ['good', 'busy', 'slow', 'critical', 'away'];
 /** The world as it lies, each zone coloured by its longest tick of the last second. */
 export const HeatGrid = memo(function HeatGrid({ plan, zones }: { plan: World['plan']; zones: readonly ZoneStand[] }) {
   const text = useText();
+  const isLost = useIsLost();
   const byId = new Map(zones.map((zone) => [zone.zone, zone]));
   const isNumbered = plan.columns <= NUMBERED_COLUMNS_MAX;
   const cells = [];
@@ -18,12 +20,12 @@ export const HeatGrid = memo(function HeatGrid({ plan, zones }: { plan: World['p
     for (let column = 0; column < plan.columns; column++) {
       const zone = byId.get(`${column}-${row}`);
       if (!zone) continue;
-      const health = healthOf(zone);
+      const health = isLost ? 'away' : healthOf(zone);
       cells.push(
         <Link
           key={zone.zone}
           href={`/worlds/zones/${zone.zone}`}
-          title={`${zone.zone}: ${zone.sessions} ${text.playing}, ${zone.tickMsMost.toFixed(1)} ms, ${text[health]}`}
+          title={`${zone.zone}: ${zone.sessions} ${text.playing}, ${zone.tickMsMost.toFixed(1)} ms, ${isLost ? text.unknown : text[health]}`}
           data-health={health}
           className={`grid aspect-square max-h-24 min-h-2 w-full place-items-center rounded-[3px] border border-transparent hover:border-accent ${HEALTH_STYLE[health]}`}
         >

@@ -184,7 +184,11 @@ function LiveDot() {
   const text = useText();
   const connected = useConnection(({ status }) => status === 'live');
   return (
-    <span className="flex w-auto items-center gap-2 px-2 text-muted text-xs" title={connected ? text.connected : text.reconnecting}>
+    <span
+      className="flex w-auto items-center gap-2 px-2 text-muted text-xs"
+      role="status"
+      title={connected ? text.connected : text.reconnecting}
+    >
       <span className={`size-2 rounded-full ${connected ? 'bg-accent' : 'bg-warn'}`} />
       <span className="hidden md:inline">{connected ? text.connected : text.reconnecting}</span>
     </span>

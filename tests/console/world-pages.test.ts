@@ -173,7 +173,7 @@ describe('the world’s pages in a browser', () => {
       compared++;
       seen.add(hash);
     }
-    assert.ok(compared >= 20 && seen.size >= 10, `${compared} moments were compared, ${seen.size} different states`);
+    assert.ok(compared >= 20 && seen.size >= 3, `${compared} moments were compared, ${seen.size} different states`);
     // Fault 43: what a restore would change is told before.
     await page.getByRole('button', { name: 'What would change?' }).click();
     await page.locator('[data-restore-plan]').getByText('Items that are here again').waitFor();

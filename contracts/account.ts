@@ -232,6 +232,19 @@ export const Invitation = Type.Object(
 );
 export type Invitation = Static<typeof Invitation>;
 
+export const PendingInvitation = Type.Object(
+  {
+    id: Type.String(),
+    role: RoleName,
+    email: Type.Union([Type.String(), Type.Null()], { description: 'Null: for whoever has the link.' }),
+    invitedBy: Type.String({ description: 'The name of who invited; its id where there is no such user any more.' }),
+    createdAt: Type.Integer({ description: 'Epoch ms.' }),
+    expiresAt: Type.Integer({ description: 'Epoch ms.' }),
+  },
+  { $id: 'PendingInvitation', description: 'An invitation that was not used yet, and has not expired. The link itself is not kept.' },
+);
+export type PendingInvitation = Static<typeof PendingInvitation>;
+
 export const ResetLink = Type.Object(
   {
     link: Type.String({ description: 'Lets whoever opens it choose a new password for the user, once. Shown only here.' }),

@@ -1,5 +1,14 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
-import { HOME_TENANT, type Member, type Passkey, type Role, type Tenant, type Tier, type UserSession } from '@millrace/contracts';
+import {
+  HOME_TENANT,
+  type Member,
+  type Passkey,
+  type PendingInvitation,
+  type Role,
+  type Tenant,
+  type Tier,
+  type UserSession,
+} from '@millrace/contracts';
 import type { Database } from '@millrace/platform/database';
 import { and, asc, count, desc, eq, gt, isNull, ne, or, type SQL, sql } from 'drizzle-orm';
 import { invitations, tenants, userPasskeys, userSessions, users } from './tables/tables.ts';
@@ -222,6 +231,33 @@ export class Members {
     return { word, expiresAt: now + INVITATION_MS };
   }
 
+  /** Invitations of a tenant that can still be used, newest first. */
+  async pendingInvitations(tenant: string): Promise<PendingInvitation[]> {
+    const found = await this.#database.drizzle
+      .select({ invitation: invitations, inviter: users.name })
+      .from(invitations)
+      .leftJoin(users, eq(users.id, invitations.invitedBy))
+      .where(and(eq(invitations.tenant, tenant), isPending()))
+      .orderBy(desc(invitations.createdAt), invitations.id);
+    return found.map(({ invitation: { id, role, email, invitedBy, createdAt, expiresAt }, inviter }) => ({
+      id,
+      role,
+      email,
+      invitedBy: inviter ?? invitedBy,
+      createdAt: createdAt.getTime(),
+      expiresAt: expiresAt.getTime(),
+    }));
+  }
+
+  /** Makes a pending invitation useless. @returns whom it was for; null when there is none in that tenant */
+  async withdraw(tenant: string, id: string): Promise<Welcome | null> {
+    const [gone] = await this.#database.drizzle
+      .delete(invitations)
+      .where(and(eq(invitations.id, id), eq(invitations.tenant, tenant), isPending()))
+      .returning(welcome);
+    return gone ?? null;
+  }
+
   /** The invitation that lets someone with that address in; null when there is none, or it was used, has expired, or is for another address. */
   async invitation(word: string, email: string): Promise<Welcome | null> {
     const [found] = await this.#database.drizzle.select(welcome).from(invitations).where(isValid(word, email));
@@ -273,9 +309,11 @@ function shown({ user, passkeys }: { user: typeof users.$inferSelect; passkeys: 
 
 const welcome = { id: invitations.id, tenant: invitations.tenant, role: invitations.role, email: invitations.email };
 
+const isPending = () => and(isNull(invitations.usedAt), gt(invitations.expiresAt, new Date()));
+
 function isValid(word: string, email: string): SQL | undefined {
   const isFor = or(isNull(invitations.email), eq(invitations.email, email));
-  return and(eq(invitations.wordHash, hashOf(word)), isNull(invitations.usedAt), gt(invitations.expiresAt, new Date()), isFor);
+  return and(eq(invitations.wordHash, hashOf(word)), isPending(), isFor);
 }
 
 const hashOf = (word: string) => createHash('sha256').update(word).digest('base64url');

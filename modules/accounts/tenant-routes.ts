@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import { ENDPOINTS, normalizedName, type Principal } from '@millrace/contracts';
 import { ApiProblem, type Routes } from '@millrace/platform/http';
-import { type AccountParts, note, requireFresh, requirePerson, requireShownFactor } from './asked.ts';
+import { type AccountParts, DONE, note, requireFresh, requirePerson, requireShownFactor } from './asked.ts';
 import { exportedLines } from './audit.ts';
 import { makeResetLink } from './reset-links.ts';
 
@@ -62,6 +62,27 @@ export function tenantRoutes(routes: Routes, parts: AccountParts): void {
     await note(parts, raw, { ...principal, tenant: params.tenant }, 'user invited', email ?? 'whoever has the link', { role: body.role });
     if (email !== null) mailer?.send({ to: email, kind: 'invite', link: linkOf(word) });
     return { link: linkOf(word), expiresAt };
+  });
+
+  routes.answer(ENDPOINTS.listInvitations, async ({ params, principal }) => {
+    await requireTenant(principal, params.tenant);
+    return members.pendingInvitations(params.tenant);
+  });
+
+  routes.answer(ENDPOINTS.withdrawInvitation, async ({ params, raw, principal }) => {
+    requirePerson(principal);
+    await requireTenant(principal, params.tenant);
+    const withdrawn = await members.withdraw(params.tenant, params.invitation);
+    if (withdrawn === null)
+      throw new ApiProblem(
+        'NOT_FOUND',
+        `There is no pending invitation "${params.invitation}" in ${params.tenant}.`,
+        'It was used, withdrawn or has expired; GET /api/v1/tenants/{tenant}/invitations lists those that are pending.',
+      );
+    await note(parts, raw, { ...principal, tenant: params.tenant }, 'invitation withdrawn', withdrawn.email ?? 'whoever has the link', {
+      role: withdrawn.role,
+    });
+    return DONE;
   });
 
   routes.answer(ENDPOINTS.changeMember, async ({ params, body, raw, principal }) => {

@@ -1,5 +1,7 @@
+import { existsSync, readFileSync } from 'node:fs';
 import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
+import { join } from 'node:path';
 import { PROBLEMS, type Problem, type ProblemCode } from '@millrace/contracts';
 import { DrizzleQueryError } from 'drizzle-orm';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, FastifySchemaValidationError } from 'fastify';
@@ -41,12 +43,19 @@ export function explainProblem(name: string): { code: string; status: number; ti
   return { code, ...PROBLEMS[code as ProblemCode] };
 }
 
-/** Every error leaves as a problem document; what the server got wrong itself is logged, and not told outside. */
-export function answerWithProblems(app: FastifyInstance): void {
+/**
+ * Every error leaves as a problem document; what the server got wrong itself is logged, and not told outside. A browser that opens an address where nothing is
+ * gets the console, which says so on a page with a way on.
+ */
+export function answerWithProblems(app: FastifyInstance, consoleFolder?: string): void {
   const methodsAt = methodsOf(app);
   const send = (reply: FastifyReply, problem: Problem) => reply.code(problem.status).type('application/problem+json').send(problem);
-  const sendNothingThere = ({ method, url, id }: FastifyRequest, reply: FastifyReply) => {
+  const page = consoleFolder === undefined ? '' : join(consoleFolder, 'index.html');
+  const sendNothingThere = (request: FastifyRequest, reply: FastifyReply) => {
+    const { method, url, id } = request;
     const methods = methodsAt(url).join(', ');
+    if (methods === '' && isPageAsked(request) && existsSync(page))
+      return reply.code(404).type('text/html; charset=utf-8').header('cache-control', 'no-store').send(readFileSync(page));
     if (methods === '')
       return send(reply, problemOf('NOT_FOUND', `There is nothing at ${method} ${url}.`, 'See /docs for every address.', id));
     reply.header('allow', methods);
@@ -62,6 +71,11 @@ export function answerWithProblems(app: FastifyInstance): void {
     return send(reply, problem);
   });
   app.setNotFoundHandler(sendNothingThere);
+}
+
+/** Whether a browser asks for something to show as a page; files, programs and the API are answered with a problem document. */
+function isPageAsked({ method, url, headers }: FastifyRequest): boolean {
+  return method === 'GET' && !url.startsWith('/api/') && (headers.accept?.includes('text/html') ?? false);
 }
 
 /** What is wrong with an address before it is known whose route it is: it is too long, or cannot be read. */

@@ -135,7 +135,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   logRequests(app, options.requestLog);
   // What is no JSON is not read.
   app.removeContentTypeParser('text/plain');
-  answerWithProblems(app);
+  answerWithProblems(app, options.console);
   const guard = guardRoutes(app, options, [begun, headers, shareWithSites(app, options), requireSoundRequests(app)]);
   const { identify } = guard;
   // Only routes whose answers may be long say that they want it; the others are not asked for it with each request either.

@@ -17,6 +17,7 @@ import type {
   NewApiKey,
   Passkey,
   PasskeyOptions,
+  PendingInvitation,
   Permission,
   PlayerHistory,
   PlayerLine,
@@ -123,6 +124,9 @@ export const api = {
   changeTenant: (tenant: string, change: { tier?: Tier }) => ask<Tenant>(`/tenants/${tenant}`, 'POST', change),
   members: (tenant: string) => ask<Member[]>(`/tenants/${tenant}/users`),
   invite: (tenant: string, who: { role: Role; email?: string }) => ask<Invitation>(`/tenants/${tenant}/invitations`, 'POST', who),
+  invitations: (tenant: string) => ask<PendingInvitation[]>(`/tenants/${tenant}/invitations`),
+  withdrawInvitation: (tenant: string, invitation: string) =>
+    ask<object>(`/tenants/${tenant}/invitations/${encodeURIComponent(invitation)}`, 'DELETE'),
   changeMember: (tenant: string, user: string, change: { role?: Role; disabled?: boolean }) =>
     ask<Member>(`/tenants/${tenant}/users/${user}`, 'POST', change),
   createResetLink: (tenant: string, user: string) => ask<ResetLink>(`/tenants/${tenant}/users/${user}/password-reset`, 'POST'),

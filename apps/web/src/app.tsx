@@ -1,5 +1,5 @@
 import type { Permission } from '@millrace/contracts';
-import { type ComponentType, lazy, Suspense, useEffect } from 'react';
+import { type ComponentType, lazy, Suspense, useEffect, useState } from 'react';
 import { Link, Redirect, Route, Switch, useLocation } from 'wouter';
 import { useAccount, useIsLeaving } from './identity/account.ts';
 import { DoorPages } from './identity/door-pages.tsx';
@@ -8,11 +8,13 @@ import { useLive } from './live/live.ts';
 import { ChartPage } from './pages/chart.tsx';
 import { InstrumentsPage } from './pages/instruments.tsx';
 import { SourcesPage } from './pages/sources.tsx';
+import { ConfirmDialog } from './parts/confirm.tsx';
 import { ConnectionBanner } from './parts/connection-banner.tsx';
 import { Logo } from './parts/logo.tsx';
 import { Notice } from './parts/notice.tsx';
 import { usePreferences } from './preferences.ts';
-import { useText } from './text/text.ts';
+import { filled, useText } from './text/text.ts';
+import { usePageTitle } from './titles.ts';
 
 /** Pages that not everyone opens are fetched when they are. */
 function page<Props extends object>(load: () => Promise<ComponentType<Props>>) {
@@ -29,16 +31,22 @@ const PlayerPage = page(async () => (await import('./pages/player.tsx')).PlayerP
 const SnapshotsPage = page(async () => (await import('./pages/snapshots.tsx')).SnapshotsPage);
 const PlayPage = page(async () => (await import('./pages/play.tsx')).PlayPage);
 
+/** Pages for which the word in their link is enough. */
+const BY_LINK = /^\/(reset-password|verify-email)$/;
+
 export function App() {
   const text = useText();
   const { language } = usePreferences();
   const account = useAccount();
   const isLeaving = useIsLeaving();
+  const [here] = useLocation();
+  usePageTitle();
   useEffect(() => {
     document.documentElement.lang = language;
   }, [language]);
   if (account === undefined || isLeaving) return <Notice title={text.loading} />;
-  if (account === null)
+  // A link from a mail is for whoever opens it, signed in or not.
+  if (account === null || BY_LINK.test(here))
     return (
       <div className="flex min-h-dvh flex-col px-4">
         <div className="flex justify-end pt-3 text-sm">
@@ -76,10 +84,12 @@ function Console({ seesSources }: { seesSources: boolean }) {
             <Route path="/tenants/:tenant">{({ tenant }) => <TenantPage key={tenant} tenant={tenant} />}</Route>
             <Route path="/sign-in">{() => <Redirect to="/" replace />}</Route>
             <Route path="/sign-up">{() => <Redirect to="/" replace />}</Route>
+            <Route path="/forgot-password">{() => <Redirect to="/account" replace />}</Route>
             <Route component={NothingHere} />
           </Switch>
         </Suspense>
       </main>
+      <ConfirmDialog />
     </div>
   );
 }
@@ -88,6 +98,10 @@ function TopBar() {
   const text = useText();
   const account = useAccount();
   const may = (permission: Permission) => account?.permissions.includes(permission) ?? false;
+  const [here] = useLocation();
+  const [openAt, setOpenAt] = useState<string | null>(null);
+  // Wherever one goes from the menu, it is closed there.
+  const isOpen = openAt === here;
   return (
     <header className="sticky top-0 z-20 border-line border-b bg-surface/90 backdrop-blur">
       <div className="mx-auto flex h-12 max-w-[1600px] items-center gap-1 px-3 sm:gap-4 sm:px-6">
@@ -95,7 +109,20 @@ function TopBar() {
           <Logo />
           <span className="hidden sm:inline">Millrace</span>
         </Link>
-        <nav className="flex min-w-0 items-center gap-1 overflow-x-auto text-sm">
+        <button
+          type="button"
+          aria-expanded={isOpen}
+          aria-controls="pages"
+          onClick={() => setOpenAt(isOpen ? null : here)}
+          onKeyDown={({ key }) => key === 'Escape' && setOpenAt(null)}
+          className="rounded-md px-2 py-1.5 text-sm hover:bg-raised lg:hidden"
+        >
+          <span aria-hidden="true">☰</span> {text.menu}
+        </button>
+        <nav
+          id="pages"
+          className={`${isOpen ? 'grid' : 'hidden'} absolute inset-x-0 top-12 gap-1 border-line border-b bg-surface p-3 text-sm lg:static lg:flex lg:items-center lg:border-0 lg:bg-transparent lg:p-0`}
+        >
           <Tab href="/" label={text.instruments} others={/^\/instruments\//} />
           {may('platform:read') && <Tab href="/sources" label={text.sources} />}
           {may('platform:read') ? (
@@ -105,7 +132,7 @@ function TopBar() {
           )}
           {may('platform:read') && <Tab href="/events" label={text.events} />}
           {may('tenant:read') && account?.kind !== 'demo' && <Tab href="/tenants" label={text.users} others={/^\/tenants/} />}
-          <a href="/docs" className="hidden rounded-md px-3 py-1.5 text-muted hover:text-ink sm:inline">
+          <a href="/docs" className="rounded-md px-2 py-1.5 text-muted hover:text-ink sm:px-3">
             API
           </a>
         </nav>
@@ -195,16 +222,15 @@ function LiveDot() {
   );
 }
 
+/** For an address where no page is: says so, and leads on. */
 function NothingHere() {
   const text = useText();
+  const [here] = useLocation();
   return (
-    <div className="grid flex-1 place-items-center text-center">
-      <p className="text-muted">
-        {text.nothingHere}{' '}
-        <Link href="/" className="text-accent underline">
-          {text.instruments}
-        </Link>
-      </p>
-    </div>
+    <Notice
+      title={text.pageNotFound}
+      hint={filled(text.pageNotFoundHint, { address: here })}
+      way={{ href: '/', label: text.instruments }}
+    />
   );
 }

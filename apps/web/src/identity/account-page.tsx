@@ -3,13 +3,15 @@ import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import { encode } from 'uqr';
 import { api } from '../api.ts';
+import { confirmFirst } from '../parts/confirm.tsx';
 import { Button, Outcome, Panel } from '../parts/controls.tsx';
+import { Copy } from '../parts/copy.tsx';
 import { Figure } from '../parts/figure.tsx';
 import { Listed } from '../parts/listed.tsx';
 import { Notice } from '../parts/notice.tsx';
 import { useFormats } from '../parts/numbers.ts';
 import { type Column, Table } from '../parts/table.tsx';
-import { ROLE_TEXT, useText } from '../text/text.ts';
+import { filled, ROLE_TEXT, useText } from '../text/text.ts';
 import { useAccount, useSignOut } from './account.ts';
 import { Field, Form } from './form.tsx';
 import { Passkeys } from './passkeys.tsx';
@@ -54,10 +56,14 @@ export function AccountPage() {
           <div className="grid min-w-0 gap-3">
             <SecondFactor account={account} />
             <Passkeys />
-            <Keys account={account} />
           </div>
         )}
       </div>
+      {account.kind === 'session' && (
+        <div className="mt-3">
+          <Keys account={account} />
+        </div>
+      )}
     </>
   );
 }
@@ -143,6 +149,9 @@ function SecondFactor({ account }: { account: Account }) {
                     <li key={code}>{code}</li>
                   ))}
                 </ul>
+                <div className="mt-2">
+                  <Copy value={setup.recoveryCodes.join('\n')} />
+                </div>
               </div>
             </div>
             <p className="break-all font-mono text-muted text-xs">{new URL(setup.uri).searchParams.get('secret')}</p>
@@ -205,10 +214,13 @@ function ChangePassword() {
         >
           <Password label={text.currentPassword} name="current" required autoComplete="current-password" />
           <NewPassword label={text.newPassword} />
-          <label className="flex items-center gap-1.5 text-sm">
-            <input type="checkbox" name="endKeys" className="accent-(--accent)" />
-            {text.endKeysToo}
-          </label>
+          <div className="grid gap-1 text-sm">
+            <label className="flex items-center gap-1.5">
+              <input type="checkbox" name="endKeys" className="size-4 accent-(--accent)" />
+              {text.endKeysToo}
+            </label>
+            <p className="text-muted text-xs">{text.revokedKeys}</p>
+          </div>
         </Form>
       </div>
     </Panel>
@@ -227,8 +239,23 @@ function Sessions() {
     { name: text.sinceWhen, cell: ({ createdAt }) => moment(createdAt) },
     {
       name: '',
-      cell: ({ id, isThis }) =>
-        isThis ? <span className="text-accent">{text.thisOne}</span> : <Button onClick={() => ending.mutate(id)}>{text.end}</Button>,
+      cell: ({ id, isThis, agent, remote }) =>
+        isThis ? (
+          <span className="text-accent">{text.thisOne}</span>
+        ) : (
+          <Button
+            onClick={() =>
+              confirmFirst({
+                title: text.end,
+                says: filled(text.askEndSession, { name: `${browserOf(agent)} (${remote})` }),
+                action: text.end,
+                act: () => ending.mutate(id),
+              })
+            }
+          >
+            {text.end}
+          </Button>
+        ),
     },
   ];
   return (
@@ -256,10 +283,26 @@ function Keys({ account }: { account: Account }) {
   const columns: Column<ApiKey>[] = [
     { name: text.name, isText: true, cell: ({ name }) => name },
     { name: text.key, isText: true, cell: ({ start }) => <code>{start}…</code> },
-    { name: text.scopes, isText: true, cell: ({ scopes }) => scopes.join(', ') },
+    { name: text.scopes, isText: true, wraps: true, cell: ({ scopes }) => scopes.join(', ') },
     { name: text.lastUsed, cell: ({ lastUsedAt }) => (lastUsedAt === null ? text.never : moment(lastUsedAt)) },
     { name: text.expires, cell: ({ expiresAt }) => (expiresAt === null ? text.never : moment(expiresAt)) },
-    { name: '', cell: ({ id }) => <Button onClick={() => revoking.mutate(id)}>{text.revoke}</Button> },
+    {
+      name: '',
+      cell: ({ id, name, start }) => (
+        <Button
+          onClick={() =>
+            confirmFirst({
+              title: `${text.revoke}: ${name}`,
+              says: filled(text.askRevokeKey, { name, start }),
+              action: text.revoke,
+              act: () => revoking.mutate(id),
+            })
+          }
+        >
+          {text.revoke}
+        </Button>
+      ),
+    },
   ];
   return (
     <Listed title={text.apiKeys} error={error ?? revoking.error} onRetry={() => void refetch()} isLoading={!data}>
@@ -269,6 +312,9 @@ function Keys({ account }: { account: Account }) {
           <p className="mt-1 break-all font-mono" data-key>
             {made.key}
           </p>
+          <div className="mt-2">
+            <Copy value={made.key} />
+          </div>
         </div>
       )}
       <Table rows={data ?? []} columns={columns} keyOf={({ id }) => id} empty={text.noKeys} />

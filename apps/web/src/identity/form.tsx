@@ -29,7 +29,7 @@ export function Field({
       <input
         id={id}
         aria-describedby={hint ? `${id}-hint` : undefined}
-        className="min-w-0 rounded-md border border-line bg-ground px-3 py-2 text-sm focus:border-accent"
+        className="min-w-0 rounded-md border border-edge bg-ground px-3 py-2 text-sm focus:border-accent"
         {...rest}
       />
       {hint && (

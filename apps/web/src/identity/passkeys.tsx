@@ -8,11 +8,12 @@ import {
 } from '@simplewebauthn/browser';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { api } from '../api.ts';
+import { confirmFirst } from '../parts/confirm.tsx';
 import { Button, Outcome } from '../parts/controls.tsx';
 import { Listed } from '../parts/listed.tsx';
 import { useFormats } from '../parts/numbers.ts';
 import { type Column, Table } from '../parts/table.tsx';
-import { useText } from '../text/text.ts';
+import { filled, useText } from '../text/text.ts';
 import { beginAnew, pageAfterSignIn, useSignInOptions } from './account.ts';
 import { Field, Form } from './form.tsx';
 
@@ -63,7 +64,23 @@ export function Passkeys() {
     { name: text.name, isText: true, cell: ({ name }) => name },
     { name: text.passkeyOn, isText: true, cell: ({ isSynced }) => (isSynced ? text.passkeySynced : text.passkeyHere) },
     { name: text.sinceWhen, cell: ({ createdAt }) => moment(createdAt) },
-    { name: '', cell: ({ id }) => <Button onClick={() => removing.mutate(id)}>{text.remove}</Button> },
+    {
+      name: '',
+      cell: ({ id, name }) => (
+        <Button
+          onClick={() =>
+            confirmFirst({
+              title: `${text.remove}: ${name}`,
+              says: filled(text.askRemovePasskey, { name }),
+              action: text.remove,
+              act: () => removing.mutate(id),
+            })
+          }
+        >
+          {text.remove}
+        </Button>
+      ),
+    },
   ];
   return (
     <Listed title={text.passkeys} error={error ?? removing.error} onRetry={() => void refetch()} isLoading={!data}>

@@ -4,20 +4,24 @@ import { type SelectHTMLAttributes, useState } from 'react';
 import { Link } from 'wouter';
 import { api } from '../api.ts';
 import { useIsLost } from '../live/connection.ts';
+import { confirmFirst } from '../parts/confirm.tsx';
 import { Button } from '../parts/controls.tsx';
+import { Copy } from '../parts/copy.tsx';
 import { Listed } from '../parts/listed.tsx';
 import { Notice } from '../parts/notice.tsx';
 import { useFormats } from '../parts/numbers.ts';
 import { type Column, Table } from '../parts/table.tsx';
-import { ROLE_TEXT, useText } from '../text/text.ts';
+import { filled, ROLE_TEXT, useText } from '../text/text.ts';
 import { useAccount, useMay } from './account.ts';
 import { Field, Form } from './form.tsx';
+import { Invitations } from './invitations.tsx';
 
 /** The users of a tenant, and what was done in it; the installation’s administrators also see the other tenants. */
 export function TenantPage({ tenant }: { tenant?: string }) {
   const text = useText();
   const account = useAccount();
   const isAdmin = useMay('platform:admin');
+  const mayManage = useMay('tenant:manage');
   if (!account) return <Notice title={text.loading} />;
   if (account.kind === 'demo') return <Notice title={text.demo} hint={text.demoHint} />;
   const shown = tenant ?? account.tenant;
@@ -28,6 +32,7 @@ export function TenantPage({ tenant }: { tenant?: string }) {
       </h1>
       <div className="grid gap-3">
         <Members tenant={shown} />
+        {mayManage && <Invitations tenant={shown} />}
         {isAdmin && <Tenants />}
         <Audit tenant={shown} />
       </div>
@@ -41,7 +46,7 @@ function Select({ label, className = '', ...rest }: SelectHTMLAttributes<HTMLSel
     <select
       aria-label={label}
       disabled={isLost}
-      className={`rounded-md border border-line bg-ground px-2 py-1 text-sm ${className}`}
+      className={`rounded-md border border-edge bg-ground px-2 py-1 text-sm disabled:opacity-50 ${className}`}
       {...rest}
     />
   );
@@ -61,6 +66,20 @@ function Members({ tenant }: { tenant: string }) {
   const resetting = useMutation({
     mutationFn: async ({ id, name }: { id: string; name: string }) => ({ name, ...(await api.createResetLink(tenant, id)) }),
   });
+  const askRole = (id: string, name: string, before: Role, after: Role) =>
+    confirmFirst({
+      title: `${text.changeRole}: ${name}`,
+      says: filled(text.askRole, { name, before: text[ROLE_TEXT[before]], after: text[ROLE_TEXT[after]] }),
+      action: text.changeRole,
+      act: () => changing.mutate({ id, role: after }),
+    });
+  const askKeepOut = (id: string, name: string) =>
+    confirmFirst({
+      title: `${text.keepOut}: ${name}`,
+      says: filled(text.askKeepOut, { name }),
+      action: text.keepOut,
+      act: () => changing.mutate({ id, disabled: true }),
+    });
   const columns: Column<Member>[] = [
     { name: text.name, isText: true, cell: ({ name }) => name, by: ({ name }) => name },
     { name: text.email, isText: true, cell: ({ email }) => email, by: ({ email }) => email },
@@ -68,11 +87,7 @@ function Members({ tenant }: { tenant: string }) {
       name: text.role,
       isText: true,
       cell: ({ id, role, name }) => (
-        <Select
-          label={`${text.role}: ${name}`}
-          value={role}
-          onChange={(event) => changing.mutate({ id, role: event.target.value as Role })}
-        >
+        <Select label={`${text.role}: ${name}`} value={role} onChange={(event) => askRole(id, name, role, event.target.value as Role)}>
           <Roles />
         </Select>
       ),
@@ -93,7 +108,10 @@ function Members({ tenant }: { tenant: string }) {
               {text.resetPassword}
             </Button>
           )}
-          <Button tone={disabled ? 'plain' : 'grave'} onClick={() => changing.mutate({ id, disabled: !disabled })}>
+          <Button
+            tone={disabled ? 'plain' : 'grave'}
+            onClick={() => (disabled ? changing.mutate({ id, disabled: false }) : askKeepOut(id, name))}
+          >
             {disabled ? text.letIn : text.keepOut}
           </Button>
         </span>
@@ -110,9 +128,10 @@ function Members({ tenant }: { tenant: string }) {
         {invitation && <Link_ link={invitation.link} hint={text.invitationHint} />}
         <Form
           action={text.invite}
-          act={async ({ email = '', role = '' }) =>
-            setInvitation(await api.invite(tenant, { role: role as Role, ...(email !== '' && { email }) }))
-          }
+          act={async ({ email = '', role = '' }) => {
+            setInvitation(await api.invite(tenant, { role: role as Role, ...(email !== '' && { email }) }));
+            await queries.invalidateQueries({ queryKey: ['invitations', tenant] });
+          }}
         >
           <div className="flex flex-wrap items-end gap-3">
             <Field label={`${text.email} (${text.optional})`} name="email" type="email" className="flex-1" />
@@ -142,6 +161,9 @@ function Link_({ link, hint }: { link: string; hint: string }) {
       <p className="mt-1 break-all font-mono" data-link>
         {link}
       </p>
+      <div className="mt-2">
+        <Copy value={link} />
+      </div>
     </div>
   );
 }
@@ -157,6 +179,13 @@ function Tenants() {
     mutationFn: ({ id, tier }: { id: string; tier: Tier }) => api.changeTenant(id, { tier }),
     onSettled: again,
   });
+  const askTier = (id: string, before: Tier, after: Tier) =>
+    confirmFirst({
+      title: `${text.changeTier}: ${id}`,
+      says: filled(text.askTier, { name: id, before, after }),
+      action: text.changeTier,
+      act: () => changing.mutate({ id, tier: after }),
+    });
   const tiers = Object.keys(TIERS).map((tier) => (
     <option key={tier} value={tier}>
       {tier}
@@ -177,7 +206,7 @@ function Tenants() {
       name: text.tier,
       isText: true,
       cell: ({ id, tier }) => (
-        <Select label={`${text.tier}: ${id}`} value={tier} onChange={(event) => changing.mutate({ id, tier: event.target.value as Tier })}>
+        <Select label={`${text.tier}: ${id}`} value={tier} onChange={(event) => askTier(id, tier, event.target.value as Tier)}>
           {tiers}
         </Select>
       ),
@@ -219,8 +248,13 @@ function Audit({ tenant }: { tenant: string }) {
     { name: text.time, cell: ({ at }) => moment(at) },
     { name: text.actor, isText: true, cell: ({ actor, user }) => <span title={user ?? undefined}>{actor}</span> },
     { name: text.action, isText: true, cell: ({ action }) => action },
-    { name: text.subject, isText: true, cell: ({ subject }) => subject },
-    { name: text.details, isText: true, cell: ({ detail }) => <code className="text-muted text-xs">{JSON.stringify(detail)}</code> },
+    { name: text.subject, isText: true, wraps: true, cell: ({ subject }) => subject },
+    {
+      name: text.details,
+      isText: true,
+      wraps: true,
+      cell: ({ detail }) => <code className="text-muted text-xs">{JSON.stringify(detail)}</code>,
+    },
     { name: text.address, isText: true, cell: ({ remote }) => remote },
   ];
   const verifying = useMutation({ mutationFn: () => api.verifyAudit(tenant) });

@@ -28,7 +28,8 @@ export function ChartPage({ id }: { id: string }) {
     setInterval(next);
   };
   if (instruments === null) return <Notice title={text.loading} />;
-  if (!instrument) return <Notice title={`${text.noMatch}: ${id}`} hint={text.noInstrumentsHint} />;
+  if (!instrument)
+    return <Notice title={`${text.noMatch}: ${id}`} hint={text.noInstrumentsHint} way={{ href: '/', label: text.allInstruments }} />;
   const { base, quote, source, simulated, price, dayOpen, status, reason } = instrument;
   return (
     <div className="flex flex-1 flex-col gap-3 py-4">

@@ -5,11 +5,12 @@ import { api } from '../api.ts';
 import { useOperations } from '../live/world.ts';
 import { Audited } from '../parts/audited.tsx';
 import { useStateWords } from '../parts/badges.tsx';
+import { confirmFirst } from '../parts/confirm.tsx';
 import { Button, Outcome, Panel } from '../parts/controls.tsx';
 import { Failure, Notice } from '../parts/notice.tsx';
 import { showBytes, useFormats } from '../parts/numbers.ts';
 import { type Column, Table } from '../parts/table.tsx';
-import { useText } from '../text/text.ts';
+import { filled, useText } from '../text/text.ts';
 import { ALERT_TEXT, AlertStrip } from '../world/alerts.tsx';
 
 const LETTERS_MS = 5_000;
@@ -180,6 +181,13 @@ function Consumers({ consumers }: { consumers: readonly ConsumerStand[] }) {
   const order = useMutation({
     mutationFn: ({ group, what }: { group: string; what: 'pause' | 'resume' | 'skip' }) => api.consumer(group, what),
   });
+  const give = (group: string, what: 'pause' | 'resume' | 'skip') => {
+    const act = () => order.mutate({ group, what });
+    if (what === 'resume') return act();
+    const action = text[ORDER_TEXT[what]];
+    const says = what === 'skip' ? text.askSkipDropped : text.askPauseGroup;
+    confirmFirst({ title: `${action}: ${group}`, says: filled(says, { name: group }), action, act });
+  };
   return (
     <Panel title={text.consumerGroups} aside={<Outcome error={order.error} />}>
       <Table
@@ -211,8 +219,8 @@ function Consumers({ consumers }: { consumers: readonly ConsumerStand[] }) {
           {
             name: ' ',
             cell: ({ group, state }) => (
-              <Button disabled={order.isPending} onClick={() => order.mutate({ group, what: ORDERS[state] })}>
-                {state === 'paused' ? text.resume : state === 'overtaken' ? text.skipDropped : text.pause}
+              <Button disabled={order.isPending} onClick={() => give(group, ORDERS[state])}>
+                {text[ORDER_TEXT[ORDERS[state]]]}
               </Button>
             ),
           },
@@ -223,6 +231,7 @@ function Consumers({ consumers }: { consumers: readonly ConsumerStand[] }) {
 }
 
 const STATE_TEXT = { running: 'running', paused: 'paused', away: 'away', overtaken: 'overtaken' } as const;
+const ORDER_TEXT = { pause: 'pause', resume: 'resume', skip: 'skipDropped' } as const;
 const ORDERS = { running: 'pause', paused: 'resume', away: 'pause', overtaken: 'skip' } as const;
 
 function DeadLetters() {
@@ -315,7 +324,7 @@ function Letter({ letter, onDone }: { letter: DeadLetter; onDone: () => void }) 
                   value={draft.text}
                   rows={Math.min(14, draft.text.split('\n').length)}
                   onChange={(event) => setDraft({ seq, text: event.target.value })}
-                  className="w-full rounded border border-line bg-ground p-2 font-mono text-xs"
+                  className="w-full rounded border border-edge bg-ground p-2 font-mono text-xs"
                 />
               </Audited>
             )}

@@ -26,7 +26,7 @@ export function InstrumentsPage() {
           onChange={(event) => setWanted(event.target.value)}
           placeholder={text.find}
           aria-label={text.find}
-          className="w-full rounded-md border border-line bg-surface px-3 py-1.5 text-sm placeholder:text-muted sm:w-64"
+          className="w-full rounded-md border border-edge bg-surface px-3 py-1.5 text-sm placeholder:text-muted sm:w-64"
         />
       </div>
       <div className="overflow-hidden rounded-lg border border-line bg-surface">

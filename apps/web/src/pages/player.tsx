@@ -118,7 +118,7 @@ function Component({ id, component, fields }: { id: string; component: string; f
                   aria-label={`${component}.${field}`}
                   value={draft[field] ?? ''}
                   onChange={(event) => setDraft({ ...draft, [field]: event.target.value })}
-                  className="w-full rounded border border-line bg-ground px-2 py-0.5 text-right font-mono text-xs"
+                  className="w-full rounded border border-edge bg-ground px-2 py-0.5 text-right font-mono text-xs"
                 />
               ) : (
                 <Value field={field} value={value} />

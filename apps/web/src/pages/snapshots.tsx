@@ -29,7 +29,7 @@ export function SnapshotsPage() {
             <select
               value={zone}
               onChange={(event) => setSearch({ zone: event.target.value })}
-              className="rounded-md border border-line bg-surface px-2 py-1"
+              className="rounded-md border border-edge bg-surface px-2 py-1"
             >
               {(zones ?? [{ zone }]).map((each) => (
                 <option key={each.zone}>{each.zone}</option>

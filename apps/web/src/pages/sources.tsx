@@ -4,11 +4,12 @@ import { useEffect, useState } from 'react';
 import { api } from '../api.ts';
 import { useLive } from '../live/live.ts';
 import { SimulatedBadge, StateBadge } from '../parts/badges.tsx';
+import { confirmFirst } from '../parts/confirm.tsx';
 import { Button, Outcome } from '../parts/controls.tsx';
 import { Figure } from '../parts/figure.tsx';
 import { Failure, Notice } from '../parts/notice.tsx';
 import { useFormats } from '../parts/numbers.ts';
-import { useText } from '../text/text.ts';
+import { filled, useText } from '../text/text.ts';
 
 /** Every source: whether it lives, how fast, how late, and what it sent that could not be used. */
 export function SourcesPage() {
@@ -80,13 +81,20 @@ function Commands({ source }: { source: Source }) {
   const setSource = useLive((live) => live.setSource);
   const command = useMutation({ mutationFn: (name: 'restart' | 'pause' | 'resume') => api.command(source.id, name), onSuccess: setSource });
   const paused = source.state === 'paused';
+  const ask = (name: 'restart' | 'pause', says: string) =>
+    confirmFirst({
+      title: `${text[name]}: ${source.id}`,
+      says: filled(says, { name: source.id }),
+      action: text[name],
+      act: () => command.mutate(name),
+    });
   return (
-    <div className="ml-auto flex items-center gap-2">
+    <div className="ml-auto flex flex-wrap items-center gap-2">
       <Outcome error={command.error} />
-      <Button disabled={command.isPending} onClick={() => command.mutate(paused ? 'resume' : 'pause')}>
+      <Button disabled={command.isPending} onClick={() => (paused ? command.mutate('resume') : ask('pause', text.askPauseSource))}>
         {paused ? text.resume : text.pause}
       </Button>
-      <Button disabled={command.isPending} onClick={() => command.mutate('restart')}>
+      <Button disabled={command.isPending} onClick={() => ask('restart', text.askRestartSource)}>
         {text.restart}
       </Button>
     </div>

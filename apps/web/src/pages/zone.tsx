@@ -39,7 +39,7 @@ export function ZonePage({ zone }: { zone: string }) {
     return (
       <>
         <WorldTabs />
-        <Notice title={`${text.noSuchZone}: ${zone}`} />
+        <Notice title={`${text.noSuchZone}: ${zone}`} way={{ href: '/worlds', label: text.zones }} />
       </>
     );
   return (

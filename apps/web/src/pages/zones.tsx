@@ -5,12 +5,13 @@ import { Link } from 'wouter';
 import { api } from '../api.ts';
 import { useOperations, useWorld } from '../live/world.ts';
 import { useStateWords } from '../parts/badges.tsx';
+import { confirmFirst } from '../parts/confirm.tsx';
 import { Button, Outcome, Panel } from '../parts/controls.tsx';
 import { Figure } from '../parts/figure.tsx';
 import { Notice } from '../parts/notice.tsx';
 import { showAge, showBytes, useFormats } from '../parts/numbers.ts';
 import { type Column, Table } from '../parts/table.tsx';
-import { useText } from '../text/text.ts';
+import { filled, useText } from '../text/text.ts';
 import { AlertStrip } from '../world/alerts.tsx';
 import { Announce } from '../world/announce.tsx';
 import { healthOf } from '../world/health.ts';
@@ -111,6 +112,7 @@ function ZoneTable({ zones }: { zones: readonly ZoneStand[] }) {
       <Table
         rows={zones}
         columns={columns}
+        scrolls
         keyOf={({ zone }) => zone}
         isMarked={(zone) => ['slow', 'critical', 'away'].includes(healthOf(zone))}
         empty={text.none}
@@ -126,6 +128,13 @@ function Hosts({ hosts }: { hosts: readonly WorldHostStand[] }) {
   const order = useMutation({
     mutationFn: ({ host, what }: { host: string; what: 'drain' | 'welcome' | 'replace' }) => api.host(host, what),
   });
+  const ask = (host: string, what: 'drain' | 'replace', says: string) =>
+    confirmFirst({
+      title: `${text[what]}: ${host}`,
+      says: filled(says, { name: host }),
+      action: text[what],
+      act: () => order.mutate({ host, what }),
+    });
   return (
     <Panel title={text.hosts} aside={<Outcome error={order.error} />}>
       <Table
@@ -162,11 +171,11 @@ function Hosts({ hosts }: { hosts: readonly WorldHostStand[] }) {
               <span className="flex justify-end gap-2">
                 <Button
                   disabled={order.isPending}
-                  onClick={() => order.mutate({ host: id, what: state === 'draining' ? 'welcome' : 'drain' })}
+                  onClick={() => (state === 'draining' ? order.mutate({ host: id, what: 'welcome' }) : ask(id, 'drain', text.askDrain))}
                 >
                   {state === 'draining' ? text.welcome : text.drain}
                 </Button>
-                <Button disabled={order.isPending} title={text.replaceHint} onClick={() => order.mutate({ host: id, what: 'replace' })}>
+                <Button disabled={order.isPending} title={text.replaceHint} onClick={() => ask(id, 'replace', text.askReplace)}>
                   {text.replace}
                 </Button>
               </span>

@@ -169,7 +169,7 @@ class Chart {
     const hasSeconds = INTERVAL_MS[this.#interval] < INTERVAL_MS['1m'];
     const isDaily = INTERVAL_MS[this.#interval] >= INTERVAL_MS['1d'];
     const format = (options: Intl.DateTimeFormatOptions) => {
-      const formatter = new Intl.DateTimeFormat(language, { ...options, ...(isDaily && { timeZone: 'UTC' }), hour12: false });
+      const formatter = new Intl.DateTimeFormat(language, { ...options, ...(isDaily && { timeZone: 'UTC' }), hourCycle: 'h23' });
       return (time: unknown) => formatter.format(Number(time) * 1_000);
     };
     const marks = [

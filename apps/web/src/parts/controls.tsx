@@ -34,7 +34,7 @@ export function Input({ label, className = '', ...rest }: InputHTMLAttributes<HT
     <input
       aria-label={label}
       placeholder={label}
-      className={`min-w-0 rounded-md border border-line bg-ground px-2.5 py-1 text-sm placeholder:text-muted ${className}`}
+      className={`min-w-0 rounded-md border border-edge bg-ground px-2.5 py-1 text-sm placeholder:text-muted ${className}`}
       {...rest}
     />
   );

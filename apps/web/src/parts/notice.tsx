@@ -1,14 +1,33 @@
+import { Link } from 'wouter';
 import { useText } from '../text/text.ts';
 import { useErrorWords } from './error-words.ts';
 
 /** What stands where nothing else can: nothing yet, loading, or failed with a way on. */
-export function Notice({ title, hint, onRetry }: { title: string; hint?: string; onRetry?: () => void }) {
+export function Notice({
+  title,
+  hint,
+  onRetry,
+  way,
+}: {
+  title: string;
+  hint?: string;
+  onRetry?: () => void;
+  /** Where to go on from here. */
+  way?: { href: string; label: string };
+}) {
   const text = useText();
   return (
     <div className="grid min-h-60 place-items-center px-4 py-10 text-center" role="status">
       <div className="max-w-md">
         <p className="font-medium">{title}</p>
         {hint && <p className="mt-1 text-muted text-sm">{hint}</p>}
+        {way && (
+          <p className="mt-4 text-sm">
+            <Link href={way.href} className="text-accent hover:underline">
+              {way.label}
+            </Link>
+          </p>
+        )}
         {onRetry && (
           <button type="button" onClick={onRetry} className="mt-4 rounded-md border border-line px-3 py-1.5 text-sm hover:border-accent">
             {text.tryAgain}

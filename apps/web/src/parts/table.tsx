@@ -1,4 +1,4 @@
-import { type ReactNode, useState } from 'react';
+import { type ReactNode, useLayoutEffect, useRef, useState } from 'react';
 
 /** A column: what stands in it, and what it is sorted by. */
 export interface Column<Row> {
@@ -7,6 +7,8 @@ export interface Column<Row> {
   readonly cell: (row: Row) => ReactNode;
   readonly by?: (row: Row) => number | string;
   readonly isText?: boolean;
+  /** Whether long content goes on in a next line. */
+  readonly wraps?: boolean;
 }
 
 interface TableProps<Row> {
@@ -15,18 +17,21 @@ interface TableProps<Row> {
   readonly keyOf: (row: Row) => string;
   readonly isMarked?: (row: Row) => boolean;
   readonly empty: string;
+  /** Whether it stays a table where it does not fit, and scrolls sideways with its first column in sight: for many columns of figures. */
+  readonly scrolls?: boolean;
 }
 
-/** A dense table that scrolls sideways where it must, its first column staying in sight; a click on a column sorts by it. */
-export function Table<Row>({ rows, columns, keyOf, isMarked, empty }: TableProps<Row>) {
+/** A dense table. Where its columns do not fit, each row becomes a card, or it scrolls (`scrolls`). A click on a column sorts by it. */
+export function Table<Row>({ rows, columns, keyOf, isMarked, empty, scrolls = false }: TableProps<Row>) {
   const [order, setOrder] = useState<{ column: number; descends: boolean } | null>(null);
+  const { box, isStacked } = useStacking(!scrolls);
   const by = order && columns[order.column]?.by;
   const sorted = by ? [...rows].sort((one, other) => compare(by(one), by(other)) * (order.descends ? -1 : 1)) : rows;
   const sortBy = (column: number, isText: boolean) =>
     setOrder((now) => (now?.column === column ? { column, descends: !now.descends } : { column, descends: !isText }));
   return (
-    <div className="overflow-x-auto">
-      <table className="w-full text-sm">
+    <div ref={box} className="overflow-x-auto" data-table={isStacked ? 'cards' : 'table'} tabIndex={scrolls ? 0 : undefined}>
+      <table className={`text-sm ${isStacked ? 'stacked' : 'w-full'}`}>
         <thead className="border-line border-b text-muted text-xs">
           <tr>
             {columns.map(({ name, hint, by: sortable, isText = false }, index) => (
@@ -51,10 +56,11 @@ export function Table<Row>({ rows, columns, keyOf, isMarked, empty }: TableProps
         <tbody>
           {sorted.map((row) => (
             <tr key={keyOf(row)} className={`border-line border-b last:border-0 ${isMarked?.(row) ? 'text-warn' : ''}`}>
-              {columns.map(({ name, cell, isText = false }) => (
+              {columns.map(({ name, cell, isText = false, wraps = false }) => (
                 <td
                   key={name}
-                  className={`whitespace-nowrap px-3 py-1.5 first:sticky first:left-0 first:bg-surface first:pl-4 last:pr-4 ${isText ? 'text-left' : 'text-right'}`}
+                  data-name={name.trim() || undefined}
+                  className={`px-3 py-1.5 first:sticky first:left-0 first:bg-surface first:pl-4 last:pr-4 ${isText ? 'text-left' : 'text-right'} ${wraps ? 'wraps' : 'whitespace-nowrap'}`}
                 >
                   {cell(row)}
                 </td>
@@ -66,6 +72,30 @@ export function Table<Row>({ rows, columns, keyOf, isMarked, empty }: TableProps
       {rows.length === 0 && <p className="px-4 py-6 text-center text-muted text-sm">{empty}</p>}
     </div>
   );
+}
+
+/** Room that must be left over before cards become a table again, px: figures change their width while one looks. */
+const ROOM_PX = 24;
+
+/** Whether rows are cards now: a table that was wider than its box becomes one again where there is room for it. */
+function useStacking(mayStack: boolean) {
+  const box = useRef<HTMLDivElement>(null);
+  const [neededPx, setNeededPx] = useState<number | null>(null);
+  const isStacked = neededPx !== null;
+  useLayoutEffect(() => {
+    const element = box.current;
+    if (!element || !mayStack) return;
+    const fit = () => {
+      if (neededPx === null && element.scrollWidth > element.clientWidth) setNeededPx(element.scrollWidth);
+      else if (neededPx !== null && element.clientWidth >= neededPx + ROOM_PX) setNeededPx(null);
+    };
+    fit();
+    const resized = new ResizeObserver(fit);
+    resized.observe(element);
+    if (element.firstElementChild) resized.observe(element.firstElementChild);
+    return () => resized.disconnect();
+  }, [mayStack, neededPx]);
+  return { box, isStacked };
 }
 
 function compare(one: number | string, other: number | string): number {

@@ -7,7 +7,6 @@ export const english = {
   reconnecting: 'Reconnecting…',
   switchLanguage: 'Switch to Korean',
   switchTheme: 'Switch between light and dark',
-  nothingHere: 'There is nothing at this address. Go to',
   find: 'Find an instrument',
   instrument: 'Instrument',
   price: 'Price',

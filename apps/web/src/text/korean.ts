@@ -8,7 +8,6 @@ export const korean: Text = {
   reconnecting: '다시 연결 중…',
   switchLanguage: '영어로 바꾸기',
   switchTheme: '밝은 화면과 어두운 화면 바꾸기',
-  nothingHere: '이 주소에는 아무것도 없습니다. 이동:',
   find: '종목 찾기',
   instrument: '종목',
   price: '현재가',

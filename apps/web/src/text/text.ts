@@ -11,6 +11,11 @@ export const ROLE_TEXT = {
   admin: 'roleAdmin',
 } as const satisfies Record<Role, keyof Text>;
 
+/** A text with its blanks filled in. */
+export function filled(words: string, blanks: Readonly<Record<string, string>>): string {
+  return words.replace(/\{(\w+)\}/g, (blank, name) => blanks[name] ?? blank);
+}
+
 /** The console’s words in the language that was chosen. */
 export function useText(): Text {
   const { language } = usePreferences();

@@ -136,6 +136,7 @@ describe('the console’s door in a browser', () => {
     await page.reload();
     await page.getByRole('cell', { name: 'viewer@example.com', exact: true }).first().waitFor();
     await page.getByRole('row').filter({ hasText: 'viewer@example.com' }).first().getByRole('button', { name: 'Keep out' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Keep out' }).click();
     await page.getByRole('button', { name: 'Let in again' }).waitFor();
     await theirs.page.reload();
     await theirs.page.getByRole('heading', { name: 'Sign in' }).waitFor();

@@ -228,6 +228,7 @@ describe('passkeys', () => {
 
     await page.goto(`${origin}/account`);
     await page.getByRole('row').filter({ hasText: 'lost' }).getByRole('button', { name: 'Remove' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Remove' }).click();
     await page.getByRole('cell', { name: 'lost' }).waitFor({ state: 'detached' });
     assert.match(await mailbox.letterTo('owner@example.com', 'account'), /passkey of your account was removed/);
     assert.ok((await ask<UserSession[]>('GET', '/account/sessions')).length < sessions);

@@ -89,7 +89,8 @@ describe('the console in a browser', () => {
           colorScheme,
           locale: 'ko-KR',
         });
-        await page.getByText('종목', { exact: true }).first().waitFor();
+        await page.locator('main').getByText(/./).first().waitFor();
+        await page.getByRole('link', { name: '종목', includeHidden: true }).first().waitFor({ state: 'attached' });
         assert.equal(await page.evaluate(() => document.documentElement.lang), 'ko');
         assert.equal(await page.evaluate(() => document.documentElement.dataset.theme), colorScheme);
         for (const width of widths) await fits(page, width);
@@ -108,6 +109,7 @@ describe('the console in a browser', () => {
   test('a paused source makes its instruments stale, says why, and resuming brings them back', async () => {
     const { page } = await open('/sources');
     await page.getByRole('button', { name: 'Pause' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Pause' }).click();
     await page.getByRole('button', { name: 'Resume' }).waitFor();
     const chart = await open('/instruments/simulator:BTC-USDT');
     await chart.page.getByRole('alert').getByText('paused').waitFor();

@@ -48,7 +48,8 @@ function cutOff(): string[] {
   if (document.documentElement.scrollWidth > innerWidth) found.push(`the page is ${document.documentElement.scrollWidth} wide`);
   for (const element of document.querySelectorAll('header *, main *')) {
     const box = element.getBoundingClientRect();
-    if (box.width <= 1 || box.height <= 1 || element.closest('[data-testid=chart], [data-table=cards] thead') || !element.checkVisibility()) continue;
+    if (box.width <= 1 || box.height <= 1 || element.closest('[data-testid=chart], [data-table=cards] thead') || !element.checkVisibility())
+      continue;
     // A table may scroll in its own box, which can be reached by keys; text may be continued in a tooltip, with dots to say so.
     const bounds = [...ancestors(element)].find((one) => getComputedStyle(one).overflowX !== 'visible');
     const mayGoOn = bounds && (bounds.matches('[data-table][tabindex], [role=toolbar], pre') || isDotted(bounds));

@@ -225,6 +225,7 @@ describe('the world’s pages in a browser', () => {
     const reader = page.getByRole('row').filter({ hasText: 'world-history' });
     await reader.getByText('Running').waitFor();
     await reader.getByRole('button', { name: 'Pause' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Pause' }).click();
     await reader.getByText('Paused').waitFor();
     await page.waitForFunction(() => [...document.querySelectorAll('[data-lag]')].some((lag) => Number(lag.getAttribute('data-lag')) >= 5));
     await reader.getByRole('button', { name: 'Resume' }).click();

@@ -28,7 +28,7 @@ export function EventsPage() {
       ) : (
         <>
           <AlertStrip alerts={alerts} />
-          <div className="grid grid-cols-1 items-start gap-3 lg:grid-cols-2">
+          <div className="grid grid-cols-1 items-start gap-3 min-[1400px]:grid-cols-2">
             <Types flow={flow} />
             <div className="grid min-w-0 grid-cols-1 content-start gap-3">
               <Topics flow={flow} />

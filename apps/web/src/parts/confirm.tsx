@@ -34,7 +34,7 @@ export function ConfirmDialog() {
       ref={dialog}
       aria-labelledby={id}
       onClose={() => useQuestion.setState({ question: null })}
-      className="m-auto w-full max-w-md rounded-lg border border-edge bg-surface p-5 text-ink backdrop:bg-black/40"
+      className="m-auto w-[calc(100%-2rem)] max-w-md rounded-lg border border-edge bg-surface p-5 text-ink backdrop:bg-black/40"
     >
       {question && (
         <>

@@ -1,9 +1,9 @@
 /** A named number in a row of them. */
 export function Figure({ name, value, unit, alarming = false }: { name: string; value: string; unit?: string; alarming?: boolean }) {
   return (
-    <div>
+    <div className="min-w-0">
       <dt className="text-muted text-xs">{name}</dt>
-      <dd className={`text-base ${alarming ? 'text-warn' : ''}`}>
+      <dd className={`text-base [overflow-wrap:anywhere] ${alarming ? 'text-warn' : ''}`}>
         {value}
         {unit && <span className="ml-1 text-muted text-xs">{unit}</span>}
       </dd>

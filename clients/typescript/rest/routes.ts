@@ -88,6 +88,8 @@ export const ROUTES = {
   changeTenant: ['POST', '/tenants/:tenant'],
   listMembers: ['GET', '/tenants/:tenant/users'],
   invite: ['POST', '/tenants/:tenant/invitations'],
+  listInvitations: ['GET', '/tenants/:tenant/invitations'],
+  withdrawInvitation: ['DELETE', '/tenants/:tenant/invitations/:invitation'],
   changeMember: ['POST', '/tenants/:tenant/users/:user'],
   createResetLink: ['POST', '/tenants/:tenant/users/:user/password-reset'],
   listAudit: ['GET', '/tenants/:tenant/audit'],

@@ -21,6 +21,7 @@ export const KOREAN_ERRORS: Readonly<Record<ProblemCode, string>> = {
   HISTORY_UNAVAILABLE: '지금은 이력을 읽을 수 없습니다. 잠시 후 다시 시도하세요.',
   NO_SERVER: '지금 연결할 수 있는 서버가 없습니다. 잠시 후 다시 시도하세요.',
   SERVER_LOST: '서버가 응답하기 전에 연결이 끊겼습니다. 처리되었는지 확인한 뒤 다시 시도하세요.',
+  SNAPSHOT_FAILED: '스냅샷을 저장하지 못했습니다. 존은 계속 실행되며 자동으로 다시 시도합니다.',
   NOT_CONFIRMED: '처리가 결정되었지만 아직 확인되지 않았습니다. 잠시 후 확인하세요.',
   ZONE_AWAY: '지금은 존에 연결할 수 없습니다. 잠시 후 다시 시도하세요.',
   WRONG_CREDENTIALS: '이메일 또는 비밀번호가 맞지 않습니다.',

@@ -18,7 +18,7 @@ export const englishShell = {
   askSkipDropped: 'The group {name} goes on after the events that were dropped. It will never read them.',
   askDrain: 'The zones of {name} move to other hosts. It gets no zones until it is taken back.',
   askReplace: 'A new host starts and takes over the zones of {name}; then {name} ends. Players stay connected.',
-  askKeepOut: '{name} is signed out everywhere at once, and cannot sign in until let in again. API keys of {name} are refused.',
+  askKeepOut: '{name} is signed out everywhere at once, and cannot sign in until let in again. Their API keys are refused, too.',
   askRole: '{name} is now {before}, and becomes {after}. The rights change at once, also in sessions that are open.',
   changeRole: 'Change the role',
   askTier: 'The limits of {name} become those of {after} instead of {before}, at once.',

@@ -58,6 +58,7 @@ function prepare(): void {
     const contracts = hasContracts ? `${toRoot(path)}contracts/index.js` : `${CLIENT}/contracts`;
     writeFileSync(path, rewritten(readFileSync(path, 'utf8'), contracts));
   }
+  requireWhole();
   cpSync(join(ROOT, 'LICENSE'), join(folder, 'LICENSE'));
   cpSync(manifestPath, keptPath);
   writeFileSync(manifestPath, `${JSON.stringify(published(manifest, hasContracts), null, 2)}\n`);
@@ -69,7 +70,9 @@ function emit(files: readonly string[]): string {
   const options = ['--outDir', out, '--rootDir', ROOT, '--noEmit', 'false', '--declaration', '--rewriteRelativeImportExtensions'];
   const libraries = ['--lib', 'es2024,dom,dom.iterable', '--target', 'es2022', '--module', 'nodenext', '--moduleResolution', 'nodenext'];
   const checks = ['--strict', '--exactOptionalPropertyTypes', '--skipLibCheck', '--verbatimModuleSyntax', '--types', 'node'];
-  const entries = [...files, join(ROOT, 'contracts', 'index.ts')];
+  // Each file of the contracts by name: what the compiler first meets through node_modules it may take for somebody else’s, and leave out.
+  const contracts = globSync('*.ts', { cwd: join(ROOT, 'contracts') }).filter((file) => !file.endsWith('.test.ts'));
+  const entries = [...contracts.map((file) => join(ROOT, 'contracts', file)), ...files];
   const compiler = join(ROOT, 'node_modules', 'ts7', 'bin', 'tsc');
   const { status, stdout } = spawnSync(process.execPath, [compiler, ...options, ...libraries, ...checks, '--ignoreConfig', ...entries], {
     cwd: ROOT,
@@ -78,6 +81,16 @@ function emit(files: readonly string[]): string {
   if (status !== 0) throw new Error(`the client does not compile:\n${stdout}`);
   mkdirSync(out, { recursive: true });
   return out;
+}
+
+/** @throws when a file of the package imports one that is not in it */
+function requireWhole(): void {
+  for (const file of globSync('**/*.{js,d.ts}', { cwd: dist }))
+    for (const [, path = ''] of readFileSync(join(dist, file), 'utf8').matchAll(/(?:from|import)\s*\(?\s*['"](\.{1,2}\/[^'"]+\.js)['"]/g)) {
+      const target = join(dist, dirname(file), path);
+      const found = file.endsWith('.d.ts') ? target.replace(/js$/, 'd.ts') : target;
+      if (!existsSync(found)) throw new Error(`${file} imports ${path}, which the compiler did not write`);
+    }
 }
 
 /** The way from a file to `dist`. */

@@ -13,6 +13,8 @@ const FILL_AGAIN_MOST_MS = 3_600_000;
 const FILL_AGAIN_TIMES = 16;
 /** Trades kept back while a hole is being filled: minutes of the busiest market. Beyond it the hole is given up. */
 const HELD_TRADES_MAX = 50_000;
+/** Newest numbers of the venue’s history that are remembered, so that what was kept back meanwhile is not handed on twice. */
+const GIVEN_MAX = 50_000;
 
 export interface TradeLineOptions {
   readonly clock: Clock;
@@ -50,6 +52,8 @@ export class TradeLine {
   #last: Trade | null;
   /** Trades kept back, in order of rank. */
   #held: Held[] = [];
+  /** Numbers that the venue’s history has given while trades are kept back. */
+  readonly #given = new Set<number>();
   /** Venue time from which trades may be missing; null while none can be. */
   #lostAt: number | null = null;
   #whyLost = '';
@@ -239,13 +243,26 @@ export class TradeLine {
     let filled = 0;
     try {
       for await (const page of this.#options.fetch(hole)) {
-        for (const trade of page) this.#pass(trade, this.#held[0]?.numbered ?? isNumbered(trade), true);
+        for (const trade of page) {
+          this.#noteGiven(trade.order);
+          this.#pass(trade, this.#held[0]?.numbered ?? isNumbered(trade), true);
+        }
         filled += page.length;
         if (this.#held.length > HELD_TRADES_MAX) return { filled, failure: `${this.#held.length} newer trades could not wait any longer` };
       }
       return { filled, failure: null };
     } catch (error) {
       return { filled, failure: `the venue’s history could not be read: ${messageOf(error)}` };
+    }
+  }
+
+  #noteGiven(number: number): void {
+    this.#given.add(number);
+    if (this.#given.size <= GIVEN_MAX) return;
+    // One of these that comes again is refused by the zone, and counted, as a duplicate.
+    for (const oldest of this.#given) {
+      this.#given.delete(oldest);
+      return;
     }
   }
 
@@ -272,8 +289,9 @@ export class TradeLine {
     this.#held = [];
     // A connection that was lost again meanwhile leaves its own hole.
     this.#state = this.#lostAt === null ? 'flowing' : 'interrupted';
-    for (const { trade, numbered } of held)
-      if (!numbered || this.#last === null || trade.order > this.#last.order || !areNear(trade, this.#last)) this.accept(trade, numbered);
+    // A number below the newest may be one that history did not have.
+    for (const { trade, numbered } of held) if (!numbered || !this.#given.has(trade.order)) this.accept(trade, numbered);
+    this.#given.clear();
   }
 
   #recordGap(since: number, { trade: first, numbered }: Held, reason: string, isCounted = numbered): void {

@@ -171,4 +171,28 @@ describe('numbers of trades', () => {
       [1, ['the number of trade 9000000000000000 is far from its neighbours: no other trade came']],
     );
   });
+
+  test('what is kept back while the venue’s past is asked is handed on although the past has newer ones', () =>
+    fc.assert(
+      fc.asyncProperty(
+        fc.uniqueArray(fc.integer({ min: 1, max: 12 }), { maxLength: 12 }),
+        fc.subarray([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]),
+        async (live, past) => {
+          const all = Array.from({ length: 13 }, (_one, index) => tradeOf(FIRST + index, 1_000 + index));
+          const { line, clock, delivered, gaps } = setting(all[0], () => past.map((at) => all[at] as Trade));
+          line.reconnected();
+          for (const at of live) line.accept(all[at] as Trade, true);
+          for (let turn = 0; turn < 20; turn++) {
+            await clock.advance(1_000);
+            await new Promise(setImmediate);
+          }
+          const numbers = delivered.map(({ order }) => order - FIRST);
+          const came = [...new Set([...live, ...past])];
+          assert.deepEqual([...new Set(numbers)].sort(ascending), came.sort(ascending), `given ${past}, live ${live}, gaps ${gaps.length}`);
+        },
+      ),
+      { numRuns: 300 },
+    ));
 });
+
+const ascending = (one: number, other: number) => one - other;

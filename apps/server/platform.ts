@@ -11,6 +11,7 @@ import {
   instrumentZone,
   marketRoutes,
   publishBatch,
+  publishRemade,
   seriesProjection,
   udfRoutes,
 } from '@millrace/market';
@@ -177,7 +178,12 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
     onRecovered: (zone, steps) => logger.debug({ zone, steps }, 'a zone is back'),
   });
   host.register(instrumentZone(settings.market));
-  const consumer = new ConsumerGroup(log, seriesProjection(series), systemClock, (message) => logger.warn(message));
+  const stored = seriesProjection(series, ({ instruments, remade }) => {
+    // What was answered between the decision and this was made without it.
+    for (const id of instruments) http?.cache.invalidate(`instrument:${id}`);
+    publishRemade(hub, remade);
+  });
+  const consumer = new ConsumerGroup(log, stored, systemClock, (message) => logger.warn(message));
 
   await host.flushed();
   await consumer.start();

@@ -13,6 +13,7 @@ const FILL_AGAIN_MOST_MS = 3_600_000;
 const FILL_AGAIN_TIMES = 16;
 /** Trades kept back while a hole is being filled: minutes of the busiest market. Beyond it the hole is given up. */
 const HELD_TRADES_MAX = 50_000;
+const NOT_IN_HISTORY = 'the venue’s history does not have it';
 /** Newest numbers of the venue’s history that are remembered, so that what was kept back meanwhile is not handed on twice. */
 const GIVEN_MAX = 50_000;
 
@@ -38,6 +39,8 @@ type State = 'flowing' | 'reordering' | 'interrupted' | 'repairing';
 interface Held {
   readonly trade: Trade;
   readonly numbered: boolean;
+  /** How many connections had been lost when it came: before the first of each connection trades may be missing. */
+  readonly losses: number;
 }
 
 /**
@@ -54,9 +57,15 @@ export class TradeLine {
   #held: Held[] = [];
   /** Numbers that the venue’s history has given while trades are kept back. */
   readonly #given = new Set<number>();
+  /** Holes of the history itself, to be told once its repair is. */
+  readonly #gapsInHistory: Gap[] = [];
   /** Venue time from which trades may be missing; null while none can be. */
   #lostAt: number | null = null;
   #whyLost = '';
+  /** Connections lost so far, why the newest was, and whether there has been another one since. */
+  #losses = 0;
+  #whyLostLast = '';
+  #isBack = true;
   #cancelWait: (() => void) | null = null;
   readonly #doubted: DoubtedTrades;
   /** Whether a second trade has confirmed the numbers of `#last`. */
@@ -128,7 +137,11 @@ export class TradeLine {
    */
   interrupt(reason: string, at: number | null): void {
     this.#lostAt ??= this.#last?.time ?? at;
-    if (this.#lostAt === null || this.#state === 'repairing') return;
+    if (this.#lostAt === null) return;
+    this.#losses++;
+    this.#whyLostLast = reason;
+    this.#isBack = false;
+    if (this.#state === 'repairing') return;
     this.#stopWaiting();
     this.#state = 'interrupted';
     this.#whyLost = reason;
@@ -136,6 +149,7 @@ export class TradeLine {
 
   /** The connection is back. Where the venue serves its past, the hole is filled now, without waiting for a trade. */
   reconnected(): void {
+    this.#isBack = true;
     if (this.#state === 'interrupted' && this.#options.fetch) void this.#repair(null);
   }
 
@@ -178,9 +192,15 @@ export class TradeLine {
   }
 
   #hold(trade: Trade, numbered: boolean): void {
+    // What comes late ends no hole.
+    if (this.#last !== null && !isAfter(trade, this.#last, numbered)) return this.#pass(trade, numbered, false);
+    this.#keepBack({ trade, numbered, losses: this.#losses });
+  }
+
+  #keepBack(one: Held): void {
     let at = this.#held.length;
-    while (at > 0 && isAfter((this.#held[at - 1] as Held).trade, trade, numbered)) at--;
-    this.#held.splice(at, 0, { trade, numbered });
+    while (at > 0 && isAfter((this.#held[at - 1] as Held).trade, one.trade, one.numbered)) at--;
+    this.#held.splice(at, 0, one);
   }
 
   #passWhatFollows(): void {
@@ -217,10 +237,13 @@ export class TradeLine {
     const after = this.#last;
     const since = after?.time ?? this.#lostAt;
     if (since === null) return this.#flowAgain();
+    const losses = this.#losses;
     this.#state = 'repairing';
     this.#lostAt = null;
     const { filled, failure } = await this.#fill({ after, since, before });
     if (filled > 0) this.#options.recordRepair(since, this.#last?.time ?? since, filled);
+    for (const gap of this.#gapsInHistory.splice(0)) this.#options.recordGap(gap);
+    this.#passOld();
     const [first] = this.#held;
     const stillMissing = first?.numbered && this.#last ? first.trade.order > this.#last.order + 1 : failure !== null;
     if (stillMissing && !first) {
@@ -229,12 +252,13 @@ export class TradeLine {
       this.#lostAt ??= since;
       return;
     }
-    if (stillMissing && first) {
+    // Where the connection was lost again before the first came, a history that answers is asked once more, for all of it.
+    if (stillMissing && first && (failure !== null || first.losses <= losses)) {
       // What could not be asked now may be answered later; what the venue does not have will not be.
       if (failure !== null) this.#fillLater({ after: this.#last, since: this.#last?.time ?? since, before: first.trade }, first.numbered);
-      this.#recordGap(since, first, failure ?? 'the venue’s history does not have it');
+      this.#recordGap(since, first, failure ?? NOT_IN_HISTORY);
     }
-    this.#release();
+    this.#release(failure !== null && first ? first.losses : losses);
   }
 
   /** Hands on what history has, in order. Gives up when so much is kept back meanwhile that it cannot wait. */
@@ -243,10 +267,7 @@ export class TradeLine {
     let filled = 0;
     try {
       for await (const page of this.#options.fetch(hole)) {
-        for (const trade of page) {
-          this.#noteGiven(trade.order);
-          this.#pass(trade, this.#held[0]?.numbered ?? isNumbered(trade), true);
-        }
+        for (const trade of page) this.#passGiven(trade, this.#held[0]?.numbered ?? isNumbered(trade));
         filled += page.length;
         if (this.#held.length > HELD_TRADES_MAX) return { filled, failure: `${this.#held.length} newer trades could not wait any longer` };
       }
@@ -256,8 +277,34 @@ export class TradeLine {
     }
   }
 
-  #noteGiven(number: number): void {
-    this.#given.add(number);
+  /** Hands on what is kept back and ends no hole: the history has newer ones. */
+  #passOld(): void {
+    for (let [first] = this.#held; first && this.#last && !isAfter(first.trade, this.#last, first.numbered); [first] = this.#held) {
+      this.#held.shift();
+      if (!first.numbered || !this.#given.has(first.trade.order)) this.#pass(first.trade, first.numbered, false);
+    }
+  }
+
+  /** Hands on a trade of the venue’s history: after those that came before it, and with a gap where the history has one itself. */
+  #passGiven(trade: Trade, numbered: boolean): void {
+    if (numbered) {
+      for (let [first] = this.#held; first && first.trade.order < trade.order; [first] = this.#held) {
+        this.#held.shift();
+        this.#passNext(first.trade);
+      }
+      this.#given.add(trade.order);
+      this.#forgetGiven();
+      this.#passNext(trade);
+    } else this.#pass(trade, false, true);
+  }
+
+  #passNext(trade: Trade): void {
+    if (this.#last && trade.order > this.#last.order + 1 && areNear(trade, this.#last))
+      this.#gapsInHistory.push(this.#gapBetween(this.#last, trade, `${this.#whyLost}; ${NOT_IN_HISTORY}`));
+    this.#pass(trade, true, true);
+  }
+
+  #forgetGiven(): void {
     if (this.#given.size <= GIVEN_MAX) return;
     // One of these that comes again is refused by the zone, and counted, as a duplicate.
     for (const oldest of this.#given) {
@@ -268,45 +315,80 @@ export class TradeLine {
 
   /** Tries to fill a hole that is on record as a gap, now and then; the trades go on at once meanwhile. */
   #fillLater(hole: Hole, numbered: boolean, attempt = 0): void {
-    const { clock, fetch, deliver, recordRepair } = this.#options;
+    const { clock, fetch, deliver, recordGap, recordRepair } = this.#options;
     if (!fetch || attempt >= FILL_AGAIN_TIMES) return;
     const waitMs = Math.min(FILL_AGAIN_MOST_MS, FILL_AGAIN_FIRST_MS * 2 ** attempt);
     const fill = async () => {
       let filled = 0;
+      let last = hole.after;
+      const gaps: Gap[] = [];
+      const noteGap = (trade: Trade | null) => {
+        if (numbered && last && trade && trade.order > last.order + 1) gaps.push(this.#gapBetween(last, trade, NOT_IN_HISTORY));
+        last = trade;
+      };
       for await (const page of fetch(hole)) {
-        for (const trade of page) deliver(trade, numbered, true);
+        for (const trade of page) {
+          noteGap(trade);
+          deliver(trade, numbered, true);
+        }
         filled += page.length;
       }
-      if (filled > 0) recordRepair(hole.since, hole.before?.time ?? hole.since, filled);
+      if (filled === 0) return;
+      noteGap(hole.before);
+      recordRepair(hole.since, hole.before?.time ?? hole.since, filled);
+      for (const gap of gaps) recordGap(gap);
     };
     // What comes before another failure is known by the next time, and is not taken twice.
     clock.after(waitMs, () => void fill().catch(() => this.#fillLater(hole, numbered, attempt + 1)));
   }
 
-  /** Everything kept back goes on; what history has given already does not go twice. */
-  #release(): void {
+  /**
+   * Everything kept back goes on; what history has given already does not go twice.
+   * @param losses connections whose loss is made good, or is on record as a gap; what came later waits for a repair of its own
+   */
+  #release(losses: number): void {
     const held = this.#held;
+    const lostAt = this.#lostAt;
     this.#held = [];
-    // A connection that was lost again meanwhile leaves its own hole.
-    this.#state = this.#lostAt === null ? 'flowing' : 'interrupted';
+    this.#flowAgain();
     // A number below the newest may be one that history did not have.
-    for (const { trade, numbered } of held) if (!numbered || !this.#given.has(trade.order)) this.accept(trade, numbered);
-    this.#given.clear();
+    for (const { trade, numbered, losses: at } of held)
+      if (at <= losses && !(numbered && this.#given.has(trade.order))) this.accept(trade, numbered);
+    if (losses < this.#losses)
+      this.#goOnAfter(
+        held.filter((one) => one.losses > losses),
+        lostAt,
+      );
+    if (this.#state !== 'repairing') this.#given.clear();
   }
 
-  #recordGap(since: number, { trade: first, numbered }: Held, reason: string, isCounted = numbered): void {
+  /** A connection was lost again while the history was asked: that leaves a hole of its own, behind what had come until then. */
+  #goOnAfter(later: Held[], lostAt: number | null): void {
+    this.#lostAt = this.#last?.time ?? lostAt;
+    for (const one of later) this.#keepBack(one);
+    if (this.#state === 'repairing') return;
+    this.#stopWaiting();
+    this.#state = 'interrupted';
+    this.#whyLost = this.#whyLostLast;
+    const [first] = this.#held;
+    if (first) void this.#repair(first.trade);
+    else if (this.#isBack) this.reconnected();
+  }
+
+  #recordGap(since: number, { trade: first, numbered }: Pick<Held, 'trade' | 'numbered'>, reason: string, isCounted = numbered): void {
     const last = this.#last;
-    const missing = last ? first.order - last.order - 1 : 0;
-    this.#options.recordGap({
-      from: last?.time ?? since,
-      to: first.time,
-      afterId: last?.id ?? '',
-      beforeId: first.id,
-      ...(isCounted && last && missing >= 0 && (missing <= LOST_TRADES_MAX || areNear(first, last)) && { missing }),
-      reason: `${this.#whyLost}; ${reason}`,
-    });
+    const why = `${this.#whyLost}; ${reason}`;
+    this.#options.recordGap(
+      last ? this.#gapBetween(last, first, why, isCounted) : { from: since, to: first.time, afterId: '', beforeId: first.id, reason: why },
+    );
     // What comes behind the gap is the next that is due.
     if (numbered && last) this.#last = { ...last, order: first.order - 1 };
+  }
+
+  #gapBetween(last: Trade, first: Trade, reason: string, isCounted = true): Gap {
+    const missing = first.order - last.order - 1;
+    const isLoss = isCounted && missing >= 0 && (missing <= LOST_TRADES_MAX || areNear(first, last));
+    return { from: last.time, to: first.time, afterId: last.id, beforeId: first.id, ...(isLoss && { missing }), reason };
   }
 }
 

@@ -1,7 +1,8 @@
-import type { CandleFrame, CandleRow, InstrumentId, Interval } from '@millrace/contracts';
-import { candleOf, isInexact } from './bars.ts';
+import { type Candle, type CandleFrame, type CandleRow, INTERVALS, type InstrumentId, type Interval } from '@millrace/contracts';
+import { type Bar, candleOf, decimalsOf, holds, isInexact, roundedSum } from './bars.ts';
 import type { History } from './history.ts';
 import type { Kept } from './kept.ts';
+import { storedPart } from './remake.ts';
 
 export interface CandleRange {
   readonly interval: Interval;
@@ -37,7 +38,8 @@ export async function readCandles(id: InstrumentId, state: Kept, series: History
     for (const bar of state.bars[interval]) {
       if (bar.time < from || bar.time >= to) continue;
       if (bar.closed && isInexact(bar) && rows.has(bar.time)) continue;
-      const { time, open: first, high, low, close, volume } = candleOf(bar);
+      const candle = isInexact(bar) && !bar.closed ? await exactly(id, state, interval, bar, series) : candleOf(bar);
+      const { time, open: first, high, low, close, volume } = candle;
       rows.set(time, [time, first, high, low, close, volume]);
       if (!bar.closed) open = time;
     }
@@ -51,5 +53,28 @@ export async function readCandles(id: InstrumentId, state: Kept, series: History
     columns: CANDLE_COLUMNS,
     rows: ordered,
     meta: { closed: ordered.at(-1)?.[0] !== open },
+  };
+}
+
+/**
+ * An open candle that something reached too late for what it is divided into: the largest of its parts that is open and exact, with what the store has of the
+ * time before that part.
+ */
+async function exactly(instrument: InstrumentId, state: Kept, interval: Interval, bar: Bar, series: History): Promise<Candle> {
+  const newest = INTERVALS.filter((part) => holds(interval, part))
+    .map((part) => state.bars[part].at(-1))
+    .findLast((part) => part !== undefined && part.time >= bar.time && !isInexact(part));
+  if (!newest) return candleOf(bar);
+  const last = candleOf(newest);
+  const first = newest.time > bar.time ? await storedPart(series.past, { instrument, interval, from: bar.time, to: newest.time }) : null;
+  if (!first) return { ...last, time: bar.time };
+  return {
+    time: bar.time,
+    open: first.open,
+    high: Math.max(first.high, last.high),
+    low: Math.min(first.low, last.low),
+    close: last.close,
+    volume: roundedSum(first.volume + last.volume, Math.max(decimalsOf(String(first.volume)), decimalsOf(String(last.volume)))),
+    trades: first.trades + last.trades,
   };
 }

@@ -8,6 +8,7 @@ import {
   type Trade,
 } from '@millrace/contracts';
 import { type EventBatch, keyOf } from '@millrace/kernel';
+import type { CandleRow } from '@millrace/platform/series';
 import type { Hub, InitialEvent } from '@millrace/platform/streams';
 import { type Bar, candleOf } from './bars.ts';
 import { describeBook, describeInstrument, describeQuote } from './views.ts';
@@ -61,6 +62,15 @@ export function publishBatch(hub: Hub, batch: EventBatch, zoneState: unknown): v
     }
   }
   publishState(hub, id, state, seen);
+}
+
+/** Tells watchers of candles that the store has made anew. */
+export function publishRemade(hub: Hub, remade: readonly CandleRow[]): void {
+  for (const { instrument, interval, version, time, open, high, low, close, volume, trades } of remade) {
+    const channel = `candles:${instrument}:${interval}`;
+    const candle = { time, open, high, low, close, volume, trades };
+    if (hub.isWanted(channel)) hub.publish(channel, 'conflated', 'candle', String(time), candleEvent(candle, true, version));
+  }
 }
 
 /** How things stand after the turn: once, however much happened in it. */

@@ -11,7 +11,12 @@ const QUERY = { instrument: 'simulator:BTC-USDT' as InstrumentId, interval: '1m'
 function historyWith(candles: History['candles']) {
   const clock = new ManualClock();
   const failures: string[] = [];
-  const rest = { has: () => true, trades: async () => [], readings: async () => [] };
+  const rest = {
+    has: () => true,
+    trades: async () => [],
+    readings: async () => [],
+    past: { candles: async () => [], tradeSums: async () => [] },
+  };
   const history = historyForRequests({ ...rest, candles }, clock, (message) => failures.push(message));
   return { clock, history, failures };
 }

@@ -11,7 +11,7 @@ export const UNANSWERED_MAX = 1_000;
 const TELL_EVERY_MS = 1_000;
 
 /** What requests read from the store. */
-export type History = Pick<SeriesStore, 'has' | 'candles' | 'trades' | 'readings'>;
+export type History = Pick<SeriesStore, 'has' | 'candles' | 'trades' | 'readings' | 'past'>;
 
 /**
  * The store as requests see it: its failure, or no answer in time, becomes a 503 that says to try again. The reason goes to `onFailure` only, once a second: it may name files.
@@ -52,5 +52,9 @@ export function historyForRequests(series: History, clock: Clock, onFailure: (me
     candles: (query: CandleQuery): Promise<CandleColumns> => ask('Candles', () => series.candles(query)),
     trades: (query) => ask('Trades', () => series.trades(query)),
     readings: (query) => ask('Readings', () => series.readings(query)),
+    past: {
+      candles: (query) => ask('Candles', () => series.past.candles(query)),
+      tradeSums: (query) => ask('Candles', () => series.past.tradeSums(query)),
+    },
   };
 }

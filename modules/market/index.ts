@@ -1,4 +1,4 @@
-export { initialEvents, publishBatch } from './channels.ts';
+export { initialEvents, publishBatch, publishRemade } from './channels.ts';
 export { historyForRequests } from './history.ts';
 export { seriesProjection } from './projection.ts';
 export { marketRoutes } from './routes.ts';

@@ -1,4 +1,4 @@
-import { type InstrumentEvent, isInstrumentId, openingOf } from '@millrace/contracts';
+import { type InstrumentEvent, type InstrumentId, isInstrumentId, openingOf } from '@millrace/contracts';
 import { type EventBatch, keyOf, kindOf } from '@millrace/kernel';
 import { CannotApply, type Projection } from '@millrace/platform/log';
 import type { CandleRow, Past, ReadingRow, SeriesStore, TradeRow } from '@millrace/platform/series';
@@ -6,8 +6,15 @@ import { type OldCandle, remakeCandles } from './remake.ts';
 
 const GROUP = 'series';
 
+/** What the store holds now, and did not hold before. */
+export interface Stored {
+  readonly instruments: ReadonlySet<InstrumentId>;
+  /** Candles that the store itself has made anew, of what came too late for memory: nobody was told of them before. */
+  readonly remade: readonly CandleRow[];
+}
+
 /** Writes trades, closed candles, corrections and readings to the series store as the log brings them. */
-export function seriesProjection(series: SeriesStore): Projection {
+export function seriesProjection(series: SeriesStore, onStored: (stored: Stored) => void = () => {}): Projection {
   return {
     name: GROUP,
     wants: (zone) => kindOf(zone) === 'instrument',
@@ -16,8 +23,13 @@ export function seriesProjection(series: SeriesStore): Projection {
       const rows: Rows = { trades: [], candles: [], readings: [], old: [], given: [] };
       for (const batch of batches) addRows(batch, rows);
       const { old, given } = rows;
-      const remake = old.length + given.length > 0 ? (past: Past) => remakeCandles(past, old, given) : undefined;
-      await series.write(rows, read.length > 0 ? { group: GROUP, read } : null, remake);
+      let remade: readonly CandleRow[] = [];
+      const remake = async (past: Past) => {
+        remade = await remakeCandles(past, old, given);
+      };
+      await series.write(rows, read.length > 0 ? { group: GROUP, read } : null, old.length + given.length > 0 ? remake : undefined);
+      const instruments = new Set(batches.map(({ zone }) => keyOf(zone)).filter(isInstrumentId));
+      onStored({ instruments, remade });
     },
   };
 }

@@ -1,5 +1,5 @@
 import { type Candle, INTERVAL_MS, type InstrumentId, type Interval } from '@millrace/contracts';
-import type { CandleRow, Past, StoredCandle, TradeSum } from '@millrace/platform/series';
+import type { CandleRow, Past, PastQuery, PastReads, StoredCandle, TradeSum } from '@millrace/platform/series';
 import { decimalsOf, holds, roundedSum } from './bars.ts';
 
 /** A candle that only the store has, and that something has changed. */
@@ -19,15 +19,35 @@ const PERIODS_APART_MAX = 3_600;
  * Makes candles that only the store has anew, of the stored trades and the venue’s candles (see bars.ts), as new versions. A candle that the venue gave
  * stays. So does one so old that trades may have been deleted, when it is made of more trades than are stored.
  * @param given the venue’s own candles to be stored first, as new versions
+ * @returns what was stored
  */
-export async function remakeCandles(past: Past, old: readonly OldCandle[], given: readonly CandleRow[]): Promise<void> {
+export async function remakeCandles(past: Past, old: readonly OldCandle[], given: readonly CandleRow[]): Promise<CandleRow[]> {
+  const stored: CandleRow[] = [];
+  const append = async (rows: readonly CandleRow[]) => {
+    await past.append(rows);
+    stored.push(...rows);
+  };
   for (const row of given) {
     const known = await past.candles({ ...row, from: row.time, to: row.time + 1 });
     const newest = known.find(({ interval }) => interval === row.interval);
     if (newest?.origin === 'venue' && isSame(newest, row)) continue;
-    await past.append([{ ...row, version: (newest?.version ?? 0) + 1 }]);
+    await append([{ ...row, version: (newest?.version ?? 0) + 1 }]);
   }
-  for (const group of groupsOf(old)) await past.append(await remade(past, group));
+  for (const group of groupsOf(old)) await append(await remade(past, group));
+  return stored;
+}
+
+/** What the stored trades and the venue’s candles between two times make, both within one period of the interval; null when there is nothing. */
+export async function storedPart(past: PastReads, query: PastQuery): Promise<Candle | null> {
+  const { parts, sums } = await partsOf(past, query);
+  return combined(query.from, sums[0], parts);
+}
+
+/** The venue’s candles that an interval’s are made of, and what the trades outside them sum up to. */
+async function partsOf(past: PastReads, query: PastQuery): Promise<{ stored: StoredCandle[]; parts: StoredCandle[]; sums: TradeSum[] }> {
+  const stored = await past.candles(query);
+  const parts = largestOf(stored.filter((one) => one.origin === 'venue' && holds(query.interval, one.interval)));
+  return { stored, parts, sums: await past.tradeSums({ ...query, covered: rangesOf(parts) }) };
 }
 
 /** Candles of one instrument and interval that lie near each other, in order of time, each once. */
@@ -56,10 +76,8 @@ async function remade(past: Past, group: readonly OldCandle[]): Promise<CandleRo
   const { instrument, interval } = first;
   const length = INTERVAL_MS[interval];
   const query = { instrument, interval, from: first.time, to: (group.at(-1) as OldCandle).time + length };
-  const stored = await past.candles(query);
-  const parts = largestOf(stored.filter((one) => one.origin === 'venue' && holds(interval, one.interval)));
-  const covered = rangesOf(parts);
-  const sums = new Map((await past.tradeSums({ ...query, covered })).map((sum) => [sum.opening, sum]));
+  const { stored, parts, sums: all } = await partsOf(past, query);
+  const sums = new Map(all.map((sum) => [sum.opening, sum]));
   const newest = new Map(stored.filter((one) => one.interval === interval).map((one) => [one.time, one]));
   const rows: CandleRow[] = [];
   for (const { time, known } of group) {

@@ -21,6 +21,7 @@ import type {
   CandleRow,
   PagedQuery,
   Past,
+  PastReads,
   ReadingRow,
   SeriesFigures,
   SeriesOptions,
@@ -305,6 +306,11 @@ class DuckDbSeries implements SeriesStore {
     });
     return rows.reverse();
   }
+
+  readonly past: PastReads = {
+    candles: (query) => candlesOf(this.#reader, this.#archive, query),
+    tradeSums: (query) => tradeSumsOf(this.#reader, this.#archive, query),
+  };
 
   /** The store as the transaction that is being written sees it. */
   #past(): Past {

@@ -6,6 +6,8 @@ export type {
   CandleRow,
   PagedQuery,
   Past,
+  PastQuery,
+  PastReads,
   ReadingRow,
   RowPlace,
   SeriesFigures,

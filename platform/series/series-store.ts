@@ -127,14 +127,18 @@ export interface PastQuery {
   readonly to: number;
 }
 
-/** The store as a transaction sees it, with the rows that it has written itself. */
-export interface Past {
-  /** How long rows are kept from when they became known, ms. */
-  readonly keepMs: number;
+/** What candles can be made anew of. */
+export interface PastReads {
   /** Newest versions of the interval’s candles and of the venue’s own candles of any interval, that open in the range. */
   candles(query: PastQuery): Promise<StoredCandle[]>;
   /** What the trades of each period of the interval sum up to, those at times in `covered` ([from, to)) left out. Periods without trades are left out. */
   tradeSums(query: PastQuery & { readonly covered: readonly (readonly [from: number, to: number])[] }): Promise<TradeSum[]>;
+}
+
+/** The store as a transaction sees it, with the rows that it has written itself. */
+export interface Past extends PastReads {
+  /** How long rows are kept from when they became known, ms. */
+  readonly keepMs: number;
   /** Writes candles in the same transaction. */
   append(candles: readonly CandleRow[]): Promise<void>;
 }
@@ -153,6 +157,7 @@ export interface SeriesStore {
   candles(query: CandleQuery): Promise<CandleColumns>;
   trades(query: PagedQuery): Promise<StoredTrade[]>;
   readings(query: PagedQuery & { name?: string }): Promise<StoredReading[]>;
+  readonly past: PastReads;
   /** Moves finished days that are old enough into Parquet, and deletes those past their time. Returns the rows moved. */
   archive(now: number): Promise<number>;
   figures(): Promise<SeriesFigures>;

@@ -102,7 +102,7 @@ export function partsOf(config: SourceConfig, market: Market, now: () => number)
         leavesHoles: true,
         symbols: symbolsOf(config.map),
         feed: pollFeed(config.url, config.everyMs ?? 5_000, config.headers ?? {}),
-        protocol: mappedProtocol(config.map, [], now),
+        protocol: mappedProtocol(config.map, { now, ofDocument: true }),
       };
     case 'websocket':
       return {
@@ -110,7 +110,7 @@ export function partsOf(config: SourceConfig, market: Market, now: () => number)
         leavesHoles: true,
         symbols: symbolsOf(config.map),
         feed: websocketFeed(config.url),
-        protocol: mappedProtocol(config.map, config.send ?? [], now),
+        protocol: mappedProtocol(config.map, { greetings: config.send ?? [], now }),
       };
     case 'file':
       return {
@@ -122,7 +122,7 @@ export function partsOf(config: SourceConfig, market: Market, now: () => number)
           follow: config.follow ?? false,
           timeOf: mappedTime(config.map),
         }),
-        protocol: mappedProtocol(config.map, [], now, true),
+        protocol: mappedProtocol(config.map, { now, ofFile: true }),
       };
     default:
       return exchangeParts(config);

@@ -189,9 +189,9 @@ export class Intake implements Sink {
     this.#setAside('schema', detail);
   }
 
-  trade(symbol: string, trade: Trade, numbered: boolean): void {
+  trade(symbol: string, trade: Trade, numbered: boolean): boolean {
     const line = this.#lineOf(symbol);
-    if (!line || isTaken(line)) return;
+    if (!line || isTaken(line)) return false;
     if (
       !isPositiveDecimal(trade.price) ||
       !isPositiveDecimal(trade.quantity) ||
@@ -199,12 +199,13 @@ export class Intake implements Sink {
       !Number.isSafeInteger(trade.order)
     ) {
       this.#distrust(line, `a trade with price ${trade.price}, quantity ${trade.quantity}, time ${trade.time}`);
-      return;
+      return false;
     }
-    if (this.#isFuture(line, 'trade', trade.time)) return;
+    if (this.#isFuture(line, 'trade', trade.time)) return false;
     this.#measure(line, trade.time);
     const id = trade.id === '' && line.file ? `${line.file.file}:${line.file.at}` : trade.id;
     line.trades.accept({ ...trade, id }, numbered);
+    return true;
   }
 
   quote(symbol: string, quote: Omit<Quote, 'time'> & { readonly time?: number }): void {
@@ -307,7 +308,8 @@ export class Intake implements Sink {
     const { fetchCandles, clock } = this.#options;
     if (!fetchCandles) return;
     const end = openingOf(gap.to, '1m') + INTERVAL_MS['1m'];
-    clock.after(end - gap.to + CANDLE_SETTLES_MS, () => {
+    // Where the gap is long past, its candles are final already.
+    clock.after(Math.max(0, end - Math.max(gap.to, clock.now())) + CANDLE_SETTLES_MS, () => {
       this.#mend(fetchCandles, symbol, instrument, gap.from, end).catch(() => this.#count('candles-unavailable'));
     });
   }

@@ -53,7 +53,7 @@ export interface Protocol {
 /** Takes what a protocol finds in a frame. Symbols are the venue’s own. */
 export interface Sink {
   /** A trade of a file may have an empty id. `numbered`: the venue numbers this instrument’s trades without gaps, and `order` is that number. */
-  trade(symbol: string, trade: Trade, numbered: boolean): void;
+  trade(symbol: string, trade: Trade, numbered: boolean): boolean;
   /** A quote without `time` is one that the venue gives none. */
   quote(symbol: string, quote: Omit<Quote, 'time'> & { readonly time?: number }): void;
   bookReplaced(symbol: string, book: BookUpdate): void;

@@ -2,7 +2,7 @@ import { parseArgs } from 'node:util';
 import { runHistories } from './run.ts';
 import { KINDS, type Kind } from './story.ts';
 
-/* npm run law -- --runs 42 [--seed n] [--kinds binance,ids] [--keep]: random histories of every kind of source, against the check. */
+/* npm run law -- --runs 42 [--seed n] [--kinds binance,ids] [--recorded] [--keep]: random histories of every kind of source, against the check. */
 
 const { values } = parseArgs({
   options: {
@@ -10,6 +10,7 @@ const { values } = parseArgs({
     seed: { type: 'string', default: '1' },
     kinds: { type: 'string', default: KINDS.join(',') },
     few: { type: 'boolean', default: false },
+    recorded: { type: 'boolean', default: false },
     keep: { type: 'boolean', default: false },
   },
 });
@@ -17,7 +18,13 @@ let [instruments, trades, candles, wrong] = [0, 0, 0, 0];
 for (let run = 0; run < Number(values.runs); run++) {
   const seed = Number(values.seed) + run;
   const started = performance.now();
-  const verdict = await runHistories({ seed, kinds: values.kinds.split(',') as Kind[], few: values.few, keep: values.keep });
+  const verdict = await runHistories({
+    seed,
+    kinds: values.kinds.split(',') as Kind[],
+    few: values.few,
+    keep: values.keep,
+    recorded: values.recorded,
+  });
   instruments += verdict.instruments;
   trades += verdict.trades;
   candles += verdict.candles;

@@ -74,7 +74,8 @@ class Venue {
     const last = Math.min(this.#steps.length, Math.ceil(this.#steps.length * until));
     let done = 0;
     // What nobody is told of happens before anybody connects again.
-    const canDo = (step: Step | undefined) => this.#socket !== null || isFile(kind) || step?.what === 'unsent';
+    const canDo = (step: Step | undefined) =>
+      this.#socket !== null || isFile(kind) || step?.what === 'unsent' || (step?.what === 'frame' && !step.isSent);
     while (this.#at < last && done < STEPS_AT_ONCE && canDo(this.#steps[this.#at])) {
       this.#do(this.#steps[this.#at++] as Step);
       done++;
@@ -120,6 +121,12 @@ class Venue {
       case 'again':
       case 'late':
         return this.#sendTrade(step.at, step.trade);
+      case 'frame':
+        for (const { at, trade } of step.of) this.#happen(at, trade);
+        if (!step.isSent) return;
+        this.#socket?.send(step.binary ? Buffer.from(step.text) : step.text);
+        for (const { at, trade } of step.of) this.#note(at, trade);
+        return;
       case 'candle': {
         const known = this.#candles.get(step.at) ?? new Map<number, GivenCandle>();
         this.#candles.set(step.at, known.set(step.candle.time, step.candle));

@@ -13,6 +13,7 @@ import { type ServerProcess, startServer } from '../server.ts';
 import { configOf } from './formats.ts';
 import { factsOf, Outside } from './outside.ts';
 import { Random } from './random.ts';
+import { recordedStories } from './recorded.ts';
 import { idOf, KINDS, type Kind, storyOf } from './story.ts';
 
 const run = promisify(execFile);
@@ -37,6 +38,8 @@ export interface RunOptions {
   readonly kinds?: readonly Kind[];
   /** A handful of instruments of each kind. */
   readonly few?: boolean;
+  /** What venues really sent, in the place of made-up stories. */
+  readonly recorded?: boolean;
   /** Keeps the folder, and says where it is. */
   readonly keep?: boolean;
 }
@@ -45,10 +48,10 @@ export interface RunOptions {
  * Tells a server the stories of all kinds of sources, kills it and starts it again on the way, and lets the check compare what it says then with what was sent.
  * @throws when the check itself cannot run
  */
-export async function runHistories({ seed, kinds = KINDS, few = false, keep = false }: RunOptions): Promise<Verdict> {
+export async function runHistories({ seed, kinds = KINDS, few = false, keep = false, recorded = false }: RunOptions): Promise<Verdict> {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-law-'));
   const random = new Random(seed);
-  const stories = kinds.map((kind, index) => storyOf(kind, seed * 100 + index, Date.now(), few));
+  const stories = recorded ? await recordedStories(seed) : kinds.map((kind, index) => storyOf(kind, seed * 100 + index, Date.now(), few));
   const facts = createWriteStream(join(folder, 'facts.jsonl'));
   const tell = (fact: Record<string, unknown>) => void facts.write(`${JSON.stringify(fact)}\n`);
   for (const story of stories) factsOf(story).forEach(tell);
@@ -71,12 +74,13 @@ export async function runHistories({ seed, kinds = KINDS, few = false, keep = fa
   try {
     const kills = random.integer(0, 2);
     for (let life = 0; life <= kills; life++) {
-      server = await startServer(['up', '--port', '0', '--data', join(folder, 'data')], { cwd: folder });
-      tell({ fact: 'life', life });
-      const listening = listen(server.url, channels, life, tell);
       const isLast = life === kills;
       const end = isLast ? 1 : (life + 0.4 + random.next() * 0.6) / (kills + 1);
+      tell({ fact: 'life', life });
+      // What happens while nobody listens has happened when the server asks for it.
       outside.goOn(end);
+      server = await startServer(['up', '--port', '0', '--data', join(folder, 'data')], { cwd: folder });
+      const listening = listen(server.url, channels, life, tell);
       if (isLast) await quiet(server.url, outside, () => outside.progress.slowest >= 1);
       else {
         const goal = end * (0.5 + random.next() * 0.45);

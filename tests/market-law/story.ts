@@ -85,6 +85,14 @@ export type Step =
   | { readonly what: 'unsent'; readonly at: Instrument; readonly trade: Trade }
   /** Sent once more, or only now: it happened before. */
   | { readonly what: 'again' | 'late'; readonly at: Instrument; readonly trade: Trade }
+  /** A frame as a venue really sent it, with the trades that are in it. */
+  | {
+      readonly what: 'frame';
+      readonly text: string;
+      readonly binary: boolean;
+      readonly of: readonly { readonly at: Instrument; readonly trade: Trade }[];
+      readonly isSent: boolean;
+    }
   | { readonly what: 'candle'; readonly at: Instrument; readonly candle: GivenCandle }
   | { readonly what: 'quote'; readonly at: Instrument; readonly time: number }
   /** Something that is no trade, and must be set aside. */

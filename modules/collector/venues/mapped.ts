@@ -18,9 +18,23 @@ export function symbolsOf(mappings: readonly Mapping[]): { pair: string; symbol:
   return [...symbols].map(([symbol, pair]) => ({ symbol, pair }));
 }
 
-/** @param ofFile frames are rows of a file: a trade without an id is left without one, for its row tells it from others */
-export function mappedProtocol(mappings: readonly Mapping[], greetings: readonly unknown[], now: () => number, ofFile = false): Protocol {
+export interface MappedOptions {
+  /** What is sent after connecting. */
+  readonly greetings?: readonly unknown[];
+  /** The time of what has none of its own. */
+  readonly now: () => number;
+  /** Frames are rows of a file: a trade without an id is left without one, for its row tells it from others. */
+  readonly ofFile?: boolean;
+  /** Each frame is one document fetched again: trades that were in the one before are neither news nor faults. */
+  readonly ofDocument?: boolean;
+}
+
+export function mappedProtocol(
+  mappings: readonly Mapping[],
+  { greetings = [], now, ofFile = false, ofDocument = false }: MappedOptions,
+): Protocol {
   const ids = new RisingIds();
+  let inLastDocument: ReadonlySet<string> = new Set();
   /** Mappings whose times have shown digits beyond the millisecond: these tell the order, zeros included. */
   const precise = new Set(mappings.filter(({ timeUnit }) => timeUnit === 'us' || timeUnit === 'ns'));
   return {
@@ -34,8 +48,14 @@ export function mappedProtocol(mappings: readonly Mapping[], greetings: readonly
       sink.consumed(mapping.as);
       const items = (Array.isArray(found) ? found : [found]).map((item) => new Item(message, item, mapping, now));
       if (items.some(({ time }) => time.nanos > 0)) precise.add(mapping);
-      if (mapping.as === 'trades') readTrades(items, precise.has(mapping) ? null : ids, ofFile, sink);
-      else if (mapping.as === 'quotes') for (const item of items) readQuote(item, sink);
+      if (mapping.as === 'trades') {
+        const taken = new Set<string>();
+        for (const { symbol, trade } of tradesOf(items, precise.has(mapping) ? null : ids, ofFile)) {
+          const name = `${symbol} ${trade.id}`;
+          if (inLastDocument.has(name) || sink.trade(symbol, trade, false)) taken.add(name);
+        }
+        if (ofDocument) inLastDocument = taken;
+      } else if (mapping.as === 'quotes') for (const item of items) readQuote(item, sink);
       else if (mapping.as === 'candles') readCandles(items, mapping, sink);
       else for (const item of items) readReadings(item, mapping, sink);
     },
@@ -107,11 +127,11 @@ const ROOT = '$';
  * Trades of one message, oldest first: where it has the newest first, it is turned round.
  * @param ids what tells the order of trades of one millisecond; null where the time does
  */
-function readTrades(items: readonly Item[], ids: RisingIds | null, ofFile: boolean, sink: Sink): void {
+function tradesOf(items: readonly Item[], ids: RisingIds | null, ofFile: boolean): { symbol: string; trade: Trade }[] {
   const times = items.map(({ time }) => time.ms);
   const isTurned = (times[0] ?? 0) > (times.at(-1) ?? 0);
   const repeats = new Map<string, number>();
-  for (const item of isTurned ? items.toReversed() : items) {
+  return (isTurned ? items.toReversed() : items).map((item) => {
     const { ms: time, nanos } = item.time;
     const said = item.text('side').toLowerCase();
     const side: Side = said === 'buy' || said === 'sell' ? said : 'unknown';
@@ -119,8 +139,8 @@ function readTrades(items: readonly Item[], ids: RisingIds | null, ofFile: boole
     const id = item.text('id') || (ofFile ? '' : idOf({ ...values, nanos }, repeats));
     const sequence = item.text('sequence');
     const order = sequence === '' ? (ids?.orderOf(item.symbol, id, time) ?? nanos) : Number(sequence);
-    sink.trade(item.symbol, { ...values, id, order }, false);
-  }
+    return { symbol: item.symbol, trade: { ...values, id, order } };
+  });
 }
 
 /** Whether a feed’s ids rise with time, as far as has been seen: then they tell the order of trades of one time. */

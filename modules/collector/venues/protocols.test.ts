@@ -11,12 +11,17 @@ import { SimulatedMarket } from './simulator.ts';
 import { upbitProtocol } from './upbit.ts';
 
 /** Writes down what a protocol finds. */
+/** What the sink answers to a trade. */
+let isTaken = true;
+
 function read(protocol: Protocol, frame: string | object): unknown[][] {
   const found: unknown[][] = [];
   const note =
     (name: string) =>
-    (...what: unknown[]) =>
-      void found.push([name, ...what]);
+    (...what: unknown[]) => {
+      found.push([name, ...what]);
+      return isTaken;
+    };
   const names = ['trade', 'quote', 'bookReplaced', 'bookUpdated', 'venueCandle', 'candle', 'reading', 'consumed', 'ignored', 'refused'];
   protocol.read(
     typeof frame === 'string' ? frame : JSON.stringify(frame),
@@ -140,7 +145,7 @@ describe('any JSON feed, by configuration alone', () => {
       fields: { temperature: 't', wind: 'w.speed' },
     },
   ];
-  const protocol = mappedProtocol(mappings, ['hello', { op: 'sub' }], () => 5);
+  const protocol = mappedProtocol(mappings, { greetings: ['hello', { op: 'sub' }], now: () => 5 });
 
   test('greets, and finds trades where the mapping says they are', () => {
     assert.deepEqual(protocol.connected(), ['hello', '{"op":"sub"}']);
@@ -168,7 +173,7 @@ describe('any JSON feed, by configuration alone', () => {
     );
   });
 
-  const venue = (change: Partial<Mapping>) =>
+  const venue = (change: Partial<Mapping>, options: { ofDocument?: boolean } = {}) =>
     mappedProtocol(
       [
         {
@@ -180,13 +185,29 @@ describe('any JSON feed, by configuration alone', () => {
           ...change,
         },
       ],
-      [],
-      () => 5,
+      { now: () => 5, ...options },
     );
   const trades = (protocol: Protocol, data: object[]) =>
     read(protocol, { data })
       .filter(([what]) => what === 'trade')
       .map(([, , trade]) => trade as Trade);
+
+  test('what a document has again is no news; what was refused is tried again', () => {
+    const [first, second, third] = ['1', '2', '3'].map((i, index) => ({ t: 1_700_000_000_000 + index, p: '1', q: '1', i }));
+    const protocol = venue({}, { ofDocument: true });
+    const idsOf = (data: unknown[]) => trades(protocol, data as object[]).map(({ id }) => id);
+    assert.deepEqual(idsOf([first, second]), ['1', '2']);
+    assert.deepEqual(idsOf([second, third]), ['3']);
+    assert.deepEqual(idsOf([second, third]), []);
+    // It has left the document, and comes back.
+    assert.deepEqual(idsOf([first]), ['1']);
+    isTaken = false;
+    assert.deepEqual(idsOf([second]), ['2']);
+    assert.deepEqual(idsOf([second]), ['2']);
+    isTaken = true;
+    const stream = venue({});
+    assert.deepEqual([trades(stream, [first] as object[]).length, trades(stream, [first] as object[]).length], [1, 1]);
+  });
 
   test('fault 31: the order of trades of one moment is told by a sequence, by the digits of the time, by ids that rise, else by arrival', () => {
     const [first, second, third] = ['1', '2', '3'].map((i, index) => ({ t: 1_700_000_000_000, p: '1', q: '1', i, s: 9 - index }));

@@ -32,6 +32,7 @@ const tasks = {
   test: (rest) => [['scripts/test.ts', ...rest]],
   docs: () => [['contracts/documents/write.ts']],
   simulate: (rest) => [['tests/simulation/main.ts', ...rest]],
+  law: (rest) => [['tests/market-law/main.ts', ...rest]],
   mutate: (rest) => [['scripts/mutate.ts', ...rest]],
   fuzz: (rest) => [['tests/fuzz/main.ts', ...rest]],
   // Builds the console, as every task but checking does that finds it older than its sources.

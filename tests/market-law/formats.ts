@@ -8,7 +8,8 @@ const ISO_DIGITS = 23;
 
 /** @param origin of the outside, as host and port */
 export function configOf(kind: Kind, pairs: readonly string[], origin: string, folder: string): SourceConfig {
-  const common = { id: kind, reconnectMaxMs: 100 };
+  // Silence is no part of it: a story that is over is silent, and every reconnection makes events of each instrument.
+  const common = { id: kind, reconnectMaxMs: 100, staleAfterMs: 3_600_000 };
   const urls = { wsUrl: `ws://${origin}/ws/${kind}${kind === 'kraken-v2' ? '/v2' : ''}`, restUrl: `http://${origin}/rest/${kind}` };
   const pairsByName = Object.fromEntries(pairs.map((pair) => [pair, pair]));
   const trades = { as: 'trades' as const, where: { k: 't' }, instrument: 'pair', pairs: pairsByName, time: 'at' };

@@ -137,6 +137,41 @@ describe('an audience', () => {
     );
   });
 
+  test('fault 51: who was recalled from a crossing is seen, and sees, again', () => {
+    const state: World = worldZone.create('0-0');
+    const eyes = new Map([1, 2].map((handle) => [handle, new Eyes()]));
+    const audience = new Audience('0-0', (handles, frame) => {
+      for (const handle of handles) eyes.get(handle)?.take(frame);
+    });
+    const [ann, bob] = [player('ann', 6_300, 500), player('bob', 6_100, 500)];
+    for (const [index, joined] of [ann, bob].entries()) {
+      worldZone.evolve(state, { type: 'PlayerJoined', player: joined });
+      audience.apply({ type: 'PlayerJoined', player: joined }, state);
+      audience.watch(index + 1, joined.id);
+    }
+    audience.flush(1);
+    const handover = {
+      from: '0-0',
+      to: '1-0',
+      number: 1,
+      floor: 1,
+      origin: { x: 6_300, y: 500 },
+      player: { ...ann, position: { x: 6_450, y: 500 } },
+    };
+    for (const event of [
+      { type: 'PlayerDeparted', handover, n: 1, at: 0 },
+      { type: 'PlayerRecalled', player: 'ann', to: '1-0', number: 1 },
+    ] as const) {
+      worldZone.evolve(state, event);
+      audience.apply(event, state);
+      audience.watch(1, 'ann');
+      audience.flush(2);
+    }
+    for (const [handle, { objects }] of eyes)
+      assert.deepEqual([...objects.keys()].sort(), ['ann', 'bob'], `what the watcher ${handle} sees`);
+    assert.equal(eyes.get(2)?.objects.get('ann')?.x, 6_300);
+  });
+
   test('puts one frame together for all who stand in a cell', () => {
     const state: World = worldZone.create('0-0');
     const sent: number[][] = [];

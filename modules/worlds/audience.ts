@@ -93,7 +93,8 @@ export class Audience {
         return this.#show(seenPlayer(event.player));
       case 'PlayerArrived':
         return this.#show(seenPlayer(event.handover.player));
-      case 'PlayerWoke': {
+      case 'PlayerWoke':
+      case 'PlayerRecalled': {
         const player = state.players[event.player];
         if (player) this.#show(seenPlayer(player));
         return;

@@ -12,7 +12,6 @@ import {
   type PlayerStand,
   type PlayerStep,
   REPLAY_STEPS_MAX,
-  type RestoreOutcome,
   type SnapshotStand,
   type WorldCommand,
   type WorldHostStand,
@@ -21,18 +20,16 @@ import {
 } from '@millrace/contracts';
 import { type CommandMeta, type Moment, messageOf, type Reply, type Snapshot, zoneAddress } from '@millrace/kernel';
 import { ApiProblem, operatorOf, type Request, type Routes } from '@millrace/platform/http';
-import { itemsElsewhere } from './contents.ts';
 import type { Gateway } from './gateway.ts';
 import { hashOf } from './inspect.ts';
-import { NotOnRecord, type PastZone, recordBefore, recordOf, replayZone, type WorldRecord, zoneAtMoment } from './past.ts';
+import { liveZone, zoneAway } from './live-zone.ts';
+import { NotOnRecord, recordBefore, recordOf, replayZone, type WorldRecord, zoneAtMoment } from './past.ts';
 import { issuePlayerToken, type PlayerTokenParts } from './player-tokens.ts';
-import { restored } from './restore.ts';
+import { restoreZone } from './restore-zone.ts';
 import { playerStand, type WorldDoor, worldStand, zoneStands } from './stands.ts';
 import { allZones, packedTiles } from './terrain.ts';
 import { type World, worldZone } from './zone.ts';
 
-/** How often a restore is tried while players keep leaving the zone. */
-const RESTORE_ATTEMPTS_MAX = 5;
 /** Older snapshots that a refusal names. */
 const OLDER_MAX = 5;
 
@@ -59,14 +56,6 @@ type HistoryQuery =
   | { about: 'history'; player: PlayerId; before: number; limit: number }
   | { about: 'steps'; player: PlayerId; from: number; to: number; limit: number };
 
-/** What a zone’s host tells of it live. */
-interface LiveZone {
-  readonly seq: number;
-  readonly epoch: number;
-  readonly hash: string;
-  readonly state: World;
-}
-
 /** The operators’ API of the world. */
 export function worldRoutes(routes: Routes, parts: WorldParts): void {
   const { gateway, plan, hosts } = parts;
@@ -82,7 +71,7 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
     const zone = requireZone(params.zone);
     const started = performance.now();
     const moment = momentOf(query);
-    if (moment === null) return momentResource(zone, await liveZone(zone), Date.now(), true, started);
+    if (moment === null) return momentResource(zone, await liveZone(gateway, zone), Date.now(), true, started);
     return momentResource(
       zone,
       await recorded(zone, () => zoneAtMoment(record, zone, moment)),
@@ -112,9 +101,9 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
     const zone = requireZone(params.zone);
     const moment = momentOf(body);
     if (moment === null) throw new ApiProblem('BAD_REQUEST', 'No moment was named.', 'Name seq or time.');
-    const past = await recorded(zone, () => zoneAtMoment(record, zone, moment));
-    const operator = operatorOf(principal, body);
-    return restore(zone, past, { operator, reason: body.reason, dryRun: body.dryRun === true }, { principal, raw });
+    const request = { moment, operator: operatorOf(principal, body), reason: body.reason, dryRun: body.dryRun === true };
+    const ports = { gateway, zones, record, decide: (to: ZoneId, command: WorldCommand) => decide(to, command, { principal, raw }) };
+    return recorded(zone, () => restoreZone(ports, zone, request));
   });
   routes.answer(ENDPOINTS.announceToZone, ({ params, body, principal, raw }) =>
     decide(requireZone(params.zone), { type: 'Announce', text: body.text, operator: operatorOf(principal, body) }, { principal, raw }),
@@ -206,24 +195,6 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
     return hosts.stands();
   });
 
-  async function restore(
-    zone: ZoneId,
-    { state: past, seq: moment, hash }: PastZone,
-    { dryRun, ...audited }: { operator: string; reason: string; dryRun: boolean },
-    asked: Asked,
-  ): Promise<RestoreOutcome> {
-    for (let times = 1; ; times++) {
-      const { state } = await liveZone(zone);
-      const elsewhere = [...(await itemsElsewhere(gateway, zones, zone))];
-      const { players, monsters, items, respawns } = past;
-      const objects = { players, monsters, items, respawns };
-      const { changes } = restored(state, objects, elsewhere, Date.now());
-      if (dryRun) return { ok: true, dryRun, moment, hash, changes };
-      const outcome = await decide(zone, { type: 'RestoreZone', past: objects, moment, elsewhere, sent: state.sent, ...audited }, asked);
-      if (outcome.code !== 'PLAYERS_LEFT' || times === RESTORE_ATTEMPTS_MAX) return { ...outcome, dryRun, moment, hash, changes };
-    }
-  }
-
   /** What the record says, or a problem that tells what it does say. */
   async function recorded<T>(zone: ZoneId, ask: () => Promise<T>): Promise<T> {
     try {
@@ -275,12 +246,6 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
           .map(({ id }) => id)
           .join(', ')}.`,
       );
-  }
-
-  async function liveZone(zone: ZoneId): Promise<LiveZone> {
-    const live = (await gateway.ask({ about: 'zone', zone })) as LiveZone | null;
-    if (!live) throw zoneAway(zone);
-    return live;
   }
 
   async function decide(zone: ZoneId, command: WorldCommand, asked: Asked): Promise<CommandOutcome> {
@@ -341,10 +306,6 @@ function momentResource(
     inTransit: Object.keys(state.departures),
     tookMs: Math.round((performance.now() - started) * 100) / 100,
   };
-}
-
-function zoneAway(zone: ZoneId): ApiProblem {
-  return new ApiProblem('ZONE_AWAY', `Zone ${zone} cannot be reached now.`, 'It is moving or its host is starting; try again in a moment.');
 }
 
 /** Who asks for something, and in which request. */

@@ -1,0 +1,23 @@
+import type { ZoneId } from '@millrace/contracts';
+import { ApiProblem } from '@millrace/platform/http';
+import type { Gateway } from './gateway.ts';
+import type { World } from './zone.ts';
+
+/** What a zone’s host tells of it live. */
+export interface LiveZone {
+  readonly seq: number;
+  readonly epoch: number;
+  readonly hash: string;
+  readonly state: World;
+}
+
+/** @throws ApiProblem ZONE_AWAY when no host answers for the zone */
+export async function liveZone(gateway: Pick<Gateway, 'ask'>, zone: ZoneId): Promise<LiveZone> {
+  const live = (await gateway.ask({ about: 'zone', zone })) as LiveZone | null;
+  if (!live) throw zoneAway(zone);
+  return live;
+}
+
+export function zoneAway(zone: ZoneId): ApiProblem {
+  return new ApiProblem('ZONE_AWAY', `Zone ${zone} cannot be reached now.`, 'It is moving or its host is starting; try again in a moment.');
+}

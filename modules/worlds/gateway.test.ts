@@ -240,6 +240,29 @@ describe('fault 48: each command is answered once', () => {
     assert.deepEqual(again.answers(), ['ok 1', 'BLOCKED 3', 'ok 2', 'ok 4']);
   });
 
+  test('fault 51: that came behind a leave, or whose leave had its answer lost on the way', async () => {
+    const { world, client, handle, reply } = await playing();
+    client.say(move(2));
+    client.say({ t: 'leave', n: 3 });
+    client.say(move(4));
+    reply(2);
+    world.gateway.received(world.hostOf(first), { type: 'left', handle, zone: first, code: null });
+    assert.deepEqual(client.answers(), ['ok 1', 'ok 2', 'ok 3', 'LOST 4']);
+  });
+
+  test('fault 51: when the client comes back after it has left the world, and asks', async () => {
+    const { world, client, handle, reply } = await playing();
+    const welcome = client.told.find((frame) => frame.t === 'welcome');
+    client.say(move(2));
+    client.say({ t: 'leave', n: 3 });
+    client.connection.closed();
+    for (const n of [2, 3]) reply(n);
+    world.gateway.received(world.hostOf(first), { type: 'left', handle, zone: first, code: null });
+    // The server has never seen 4.
+    const again = await world.join(kim, { resume: welcome?.resume ?? '', unanswered: [2, 3, 4] });
+    assert.deepEqual(again.answers(), ['ok 2', 'ok 3', 'LOST 4']);
+  });
+
   test('whatever happens to its answer: the zone is asked when none comes', async () => {
     const { world, client } = await playing();
     client.say(move(2));

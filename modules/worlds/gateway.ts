@@ -411,11 +411,25 @@ export class Gateway {
     const now = this.#clock.elapsed();
     for (const n of [...session.unanswered.keys()].sort((one, other) => one - other)) {
       if (n === session.joinN || accepted.includes(n)) session.answer(n, null, encodeFrame({ t: 'ok', n }), now);
-      else {
-        this.#count(this.#refusals, 'LOST');
-        session.answer(n, 'LOST', encodeFrame({ t: 'refused', n, code: 'LOST', message: REFUSALS.LOST?.says ?? '' }), now);
-      }
+      else this.#refuseLate(session, n, 'LOST');
     }
+  }
+
+  /**
+   * Answers what still has no answer when a session is out of the world: a `leave` is done, a `join` refused, and what came behind is not decided.
+   * @param code why it was not let in; null when it has left
+   */
+  #settleLeft(session: Session, code: string | null): void {
+    const now = this.#clock.elapsed();
+    for (const n of [...session.unanswered.keys()].sort((one, other) => one - other)) {
+      if (code === null && session.isUncounted(n)) session.answer(n, null, encodeFrame({ t: 'ok', n }), now);
+      else this.#refuseLate(session, n, n === session.joinN && code !== null ? code : 'LOST');
+    }
+  }
+
+  #refuseLate(session: Session, n: number, code: string): void {
+    this.#count(this.#refusals, code);
+    session.answer(n, code, encodeFrame({ t: 'refused', n, code, message: REFUSALS[code]?.says ?? '' }), this.#clock.elapsed());
   }
 
   #left(from: HostPort, handle: Handle, zone: ZoneId, code: string | null): void {
@@ -433,6 +447,7 @@ export class Gateway {
     if (code === null) this.#leftPlayers++;
     // Refused here, it may be let in elsewhere; but an `enter` that was sent again may have let it in meanwhile.
     if (code !== null && session.isNew) this.#directory.lost(session.player);
+    this.#settleLeft(session, code);
     this.#locate(session, null);
     session.host = null;
     session.joinN = null;

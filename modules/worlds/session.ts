@@ -44,6 +44,8 @@ export class Session {
   readonly #uncounted = new Set<number>();
   /** The newest answers that no zone knows of: why a command was refused; null for a `join` or `leave` that was accepted. */
   readonly #told = new Map<number, string | null>();
+  /** The newest that a zone has accepted: it is asked for them, but not any more when the session has left the world. */
+  readonly #accepted = new Set<number>();
 
   constructor(parts: { handle: Handle; id: string; resume: string; player: PlayerId; name: string; user: string | null; now: number }) {
     this.handle = parts.handle;
@@ -95,9 +97,16 @@ export class Session {
     if (asked === undefined) return null;
     this.#pending.delete(n);
     if (this.#uncounted.delete(n) || code !== null) this.#told.set(n, code);
+    else this.#accepted.add(n);
     if (this.#told.size > ACCEPTED_WINDOW) this.#told.delete(this.#told.keys().next().value as number);
+    if (this.#accepted.size > ACCEPTED_WINDOW) this.#accepted.delete(this.#accepted.values().next().value as number);
     this.connection?.sendBytes(frame);
     return now - asked;
+  }
+
+  /** Whether a command is a `join` or `leave` without an answer. */
+  isUncounted(n: number): boolean {
+    return this.#uncounted.has(n);
   }
 
   /** Commands without an answer, oldest first, and since when. */
@@ -115,8 +124,9 @@ export class Session {
     for (const n of numbers) {
       const code = this.#told.get(n);
       if (code !== undefined) known.push([n, code]);
-      // Of what was asked before it left the world no zone knows any more.
-      else if (this.stage !== 'lobby' && !this.#pending.has(n)) this.#pending.set(n, now);
+      // Of what was asked before it left the world no zone knows any more; all that came here has had its answer.
+      else if (this.stage === 'lobby') known.push([n, this.#accepted.has(n) ? null : 'LOST']);
+      else if (!this.#pending.has(n)) this.#pending.set(n, now);
     }
     return known;
   }

@@ -250,6 +250,15 @@ describe('fault 48: each command is answered once', () => {
     assert.deepEqual(client.answers(), ['ok 1', 'ok 2', 'ok 3', 'LOST 4']);
   });
 
+  test('fault 51: and who was told that it has left can join again, whatever else of it was lost on the way', async () => {
+    const { world, client, reply } = await playing();
+    client.say({ t: 'leave', n: 2 });
+    reply(2);
+    client.say({ t: 'join', n: 3 });
+    assert.equal(world.enters().length, 1);
+    assert.deepEqual(client.answers(), ['ok 1', 'ok 2']);
+  });
+
   test('fault 51: when the client comes back after it has left the world, and asks', async () => {
     const { world, client, handle, reply } = await playing();
     const welcome = client.told.find((frame) => frame.t === 'welcome');

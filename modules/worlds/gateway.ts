@@ -331,8 +331,12 @@ export class Gateway {
       case 'reply': {
         // Who has just crossed a border is bound for another zone by now. A host that has the zone no more may have decided what never is recorded.
         if (this.#directory.hostOf(message.zone)?.id !== from.id) return;
-        const took = this.#sessions.get(message.handle)?.answer(message.n, message.code, message.frame, this.#clock.elapsed()) ?? null;
+        const session = this.#sessions.get(message.handle);
+        // Nothing else that is accepted and not counted is answered like this.
+        const hasLeft = message.code === null && session?.isUncounted(message.n);
+        const took = session?.answer(message.n, message.code, message.frame, this.#clock.elapsed()) ?? null;
         if (took === null) return;
+        if (hasLeft) this.#left(from, message.handle, message.zone, null);
         this.decisions.note(took);
         this.#answered++;
         if (message.code === 'ZONE_MOVING' || message.code === 'BUSY') this.#failed++;

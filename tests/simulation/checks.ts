@@ -1,6 +1,7 @@
 import type { WorldEvent } from '@millrace/contracts';
 import { type EventBatch, keyOf, lastSeqOf, Past, writerOf, zoneAddress } from '@millrace/kernel';
 import { hashOf, type World, worldZone } from '@millrace/worlds';
+import { checkAnswers, checkBeliefs } from './client-checks.ts';
 import type { Cluster } from './cluster.ts';
 import type { Operator } from './operator.ts';
 import type { SimulatedPlayer } from './player.ts';
@@ -17,15 +18,12 @@ export async function checkWorld(
   cluster: Cluster,
   players: readonly SimulatedPlayer[],
   operator: Operator,
+  circumstances: { readonly areFramesLost: boolean },
   answered: <T>(work: Promise<T>) => Promise<T>,
 ): Promise<string[]> {
   const mistakes: string[] = [];
-  const live = new Map<string, LiveZone>();
-  for (const zone of cluster.zones) {
-    const found = cluster.gateway ? ((await answered(cluster.gateway.ask({ about: 'zone', zone }))) as LiveZone | null) : null;
-    if (found) live.set(zone, found);
-    else mistakes.push(`zone ${zone} is open nowhere`);
-  }
+  const live = await liveZones(cluster, answered);
+  for (const zone of cluster.zones) if (!live.has(zone)) mistakes.push(`zone ${zone} is open nowhere`);
   // What the zones have decided since is on record, and read, a moment later.
   await answered(new Promise<void>((resolve) => cluster.scheduler.at(cluster.scheduler.now + 2_000, resolve)));
   const skipped = cluster.log.skippedEvents();
@@ -40,7 +38,18 @@ export async function checkWorld(
   checkConfirmed(cluster, operator, mistakes);
   checkCommands(cluster, mistakes);
   checkWhereabouts(live, players, mistakes);
+  checkAnswers(cluster.log, players, circumstances, mistakes);
+  checkBeliefs(live, await liveZones(cluster, answered), players, circumstances, mistakes);
   return mistakes;
+}
+
+async function liveZones({ gateway, zones }: Cluster, answered: <T>(work: Promise<T>) => Promise<T>): Promise<Map<string, LiveZone>> {
+  const live = new Map<string, LiveZone>();
+  for (const zone of zones) {
+    const found = gateway ? ((await answered(gateway.ask({ about: 'zone', zone }))) as LiveZone | null) : null;
+    if (found) live.set(zone, found);
+  }
+  return live;
 }
 
 /** A zone’s record has no hole and no repeat, and its writers follow each other. */

@@ -1,16 +1,18 @@
 import {
   type ClientFrame,
   FrameSplitter,
+  ITEM_KINDS,
   LENGTH_BYTES,
   SERVER_FRAME_BYTES_MAX,
-  type SeenObject,
   type ServerFrame,
+  type ServerFrameOf,
   WORLD_PROTOCOL,
   writeLength,
   type Yourself,
 } from '@millrace/contracts';
 import type { Gateway } from '@millrace/worlds';
 import { Packr, Unpackr } from 'msgpackr';
+import { type Circumstances, ClientModel, type Command } from './client-model.ts';
 import { Wire } from './network.ts';
 import type { Machine, Scheduler } from './scheduler.ts';
 
@@ -22,8 +24,6 @@ const PATIENCE_MS = 2_500;
 const UNDER_WAY_MAX = 4;
 const REACH = 280;
 
-type Command = Extract<ClientFrame, { n: number }>;
-
 export interface Door {
   /** Null while the server is down. */
   gateway(): Gateway | null;
@@ -31,8 +31,8 @@ export interface Door {
 }
 
 /**
- * A player that acts at random and is stubborn: what got no answer it sends again, with the same number, however often its
- * connection drops. What it sends twice must not happen twice.
+ * A player that acts at random. One that is stubborn sends again what got no answer, with the same number, however often its connection drops: what it sends
+ * twice must not happen twice. Another does as the protocol says: it names what got no answer when it resumes, and each command must be answered once.
  */
 export class SimulatedPlayer {
   readonly id: string;
@@ -40,6 +40,8 @@ export class SimulatedPlayer {
   acceptedAt = 0;
   accepted = 0;
   isActing = true;
+  readonly isStubborn: boolean;
+  readonly model: ClientModel;
   readonly #scheduler: Scheduler;
   readonly #door: Door;
   #wire: Wire | null = null;
@@ -49,13 +51,13 @@ export class SimulatedPlayer {
   /** Whether its session has been in a zone: then it will be again without asking. */
   #hasEntered = false;
   #n = 0;
-  #you: Yourself | null = null;
   readonly #underWay = new Map<number, { frame: Command; at: number }>();
-  readonly #items = new Map<string, SeenObject>();
   #heading = { x: 0, y: 0, until: 0 };
 
-  constructor(id: string, scheduler: Scheduler, door: Door) {
+  constructor(id: string, scheduler: Scheduler, door: Door, { isStubborn, ...circumstances }: Circumstances & { isStubborn: boolean }) {
     this.id = id;
+    this.isStubborn = isStubborn;
+    this.model = new ClientModel(id, circumstances, isStubborn);
     this.#scheduler = scheduler;
     this.#door = door;
     scheduler.at(scheduler.between(0, 1_000), () => this.#connect());
@@ -91,43 +93,29 @@ export class SimulatedPlayer {
     );
     this.#wire = wire;
     this.#send = say;
-    if (this.#resume === null) this.#send({ t: 'hello', v: WORLD_PROTOCOL, token: this.id });
-    else this.#send({ t: 'hello', v: WORLD_PROTOCOL, resume: this.#resume, last: 0 });
+    if (this.#resume === null) {
+      this.model.ended();
+      return this.#send({ t: 'hello', v: WORLD_PROTOCOL, token: this.id });
+    }
+    const unanswered = this.isStubborn ? [] : [...this.#underWay.keys()];
+    this.#send({ t: 'hello', v: WORLD_PROTOCOL, resume: this.#resume, last: this.model.session?.e ?? 0, unanswered });
   }
 
   #take(frame: ServerFrame): void {
+    this.model.received(frame);
     switch (frame.t) {
       case 'welcome':
-        this.#resume = frame.resume;
-        if (frame.resumed && this.#hasEntered) return;
-        this.#hasEntered = false;
-        // A new session counts anew, and knows nothing of what the old one was asked.
-        if (!frame.resumed) this.#n = 0;
-        this.#underWay.clear();
-        return this.#ask({ t: 'join', n: ++this.#n });
+        return this.#welcomed(frame);
       case 'zone':
         this.#isIn = true;
         this.#hasEntered = true;
-        this.#you = frame.you;
-        this.#items.clear();
-        for (const { frame: again } of this.#underWay.values()) this.#send(again);
-        return;
-      case 'view':
-        for (const object of frame.objects) this.#see(object);
-        return;
-      case 'update':
-        for (const object of frame.in) this.#see(object);
-        for (const id of frame.out) this.#items.delete(id);
-        return;
-      case 'you':
-        this.#you = frame.you;
+        if (this.isStubborn) for (const { frame: again } of this.#underWay.values()) this.#send(again);
         return;
       case 'ok':
         return this.#answered(frame.n, true);
       case 'refused':
-        // It goes on, where it may have been accepted.
-        if (frame.code === 'LOST') return;
-        if (this.#you && frame.x !== undefined && frame.y !== undefined) this.#you = { ...this.#you, x: frame.x, y: frame.y };
+        // A stubborn one goes on, where it may have been accepted.
+        if (frame.code === 'LOST' && this.isStubborn) return;
         return this.#answered(frame.n, false);
       case 'ping':
         return this.#send({ t: 'pong', id: frame.id });
@@ -139,8 +127,16 @@ export class SimulatedPlayer {
     }
   }
 
-  #see(object: SeenObject): void {
-    if (object.kind !== 'player' && object.kind !== 'monster') this.#items.set(object.id, object);
+  #welcomed({ resume, resumed }: ServerFrameOf<'welcome'>): void {
+    this.#resume = resume;
+    if (resumed && this.#hasEntered) return;
+    // Of a join that is under way it is told what became of it.
+    if (resumed && !this.isStubborn && [...this.#underWay.values()].some(({ frame }) => frame.t === 'join')) return;
+    this.#hasEntered = false;
+    // A new session counts anew, and knows nothing of what the old one was asked.
+    if (!resumed) this.#n = 0;
+    if (!resumed || this.isStubborn) this.#underWay.clear();
+    this.#ask({ t: 'join', n: ++this.#n });
   }
 
   #answered(n: number, isAccepted: boolean): void {
@@ -148,12 +144,18 @@ export class SimulatedPlayer {
     this.#underWay.delete(n);
     // As the protocol says of a zone that cannot take it now: try again in a moment.
     if (asked?.frame.t === 'join' && !isAccepted) this.#joinLater();
+    if (asked?.frame.t === 'leave' && isAccepted) this.#left();
     // There is no way: another direction then, instead of the same for seconds.
     if (asked?.frame.t === 'move' && !isAccepted) this.#heading.until = 0;
     if (!asked || !isAccepted) return;
     this.accepted++;
     this.acceptedAt = this.#scheduler.now;
-    if (asked.frame.t === 'move' && this.#you) this.#you = { ...this.#you, x: asked.frame.x, y: asked.frame.y };
+  }
+
+  #left(): void {
+    this.#isIn = false;
+    this.#hasEntered = false;
+    this.#joinLater();
   }
 
   #act(): void {
@@ -164,24 +166,27 @@ export class SimulatedPlayer {
         for (const asked of this.#underWay.values()) asked.at = this.#scheduler.now;
         this.drop();
       }
-      if (this.isActing && this.#isIn && this.#you && this.#underWay.size < UNDER_WAY_MAX) this.#ask(this.#wish(this.#you));
+      const { you } = this.model;
+      if (this.isActing && this.#isIn && you && this.#underWay.size < UNDER_WAY_MAX) this.#ask(this.#wish(you));
     });
   }
 
   #joinLater(): void {
     const wire = this.#wire;
     this.#scheduler.at(this.#scheduler.now + this.#scheduler.between(200, 1_000), () => {
-      if (this.#wire === wire && wire !== null && !this.#isIn) this.#ask({ t: 'join', n: ++this.#n });
+      const isJoining = [...this.#underWay.values()].some(({ frame }) => frame.t === 'join');
+      if (this.#wire === wire && wire !== null && !this.#isIn && !isJoining) this.#ask({ t: 'join', n: ++this.#n });
     });
   }
 
   #wish({ x, y, bag }: Yourself): Command {
     const n = ++this.#n;
-    const near = [...this.#items.values()].find((item) => Math.hypot(item.x - x, item.y - y) <= REACH);
+    const near = [...this.model.sight.values()].find((item) => item.kind in ITEM_KINDS && Math.hypot(item.x - x, item.y - y) <= REACH);
     const carried = bag[0];
     const roll = this.#scheduler.between(0, 1);
     if (near && roll < 0.5) return { t: 'take', n, item: near.id };
     if (carried && roll < 0.1) return { t: 'use', n, item: carried.id };
+    if (roll < 0.11 && !this.isStubborn) return { t: 'leave', n };
     if (roll < 0.15) return { t: 'say', n, text: `${this.id} ${n}` };
     if (this.#scheduler.now > this.#heading.until) {
       const direction = this.#scheduler.between(0, 2 * Math.PI);
@@ -197,6 +202,7 @@ export class SimulatedPlayer {
 
   #ask(frame: Command): void {
     this.#underWay.set(frame.n, { frame, at: this.#scheduler.now });
+    this.model.sent(frame);
     this.#send(frame);
   }
 }

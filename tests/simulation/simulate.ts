@@ -15,6 +15,9 @@ const BETWEEN_FAULTS_MS = 900;
 const FAULT_MS_MOST = 5_000;
 const PLAYERS = 6;
 
+/** Faults by which what a host sends to players may be lost, doubled or overtaken: nothing of that is told again. */
+const LOSES_FRAMES: readonly FaultName[] = ['network-bad', 'network-cut', 'observer-throws'];
+
 export interface Outcome {
   readonly seed: number;
   /** What should not be; empty when all is well. */
@@ -46,8 +49,16 @@ export async function simulate(seed: number, all: readonly FaultName[]): Promise
   const names = someOf(all, scheduler);
   const cluster = new Cluster(scheduler, scheduler.pick([1, 2, 3]));
   const door = { server: cluster.server, gateway: () => cluster.gateway };
-  const players = Array.from({ length: PLAYERS }, (_none, index) => new SimulatedPlayer(`p${index + 1}`, scheduler, door));
   const operator = new Operator(cluster);
+  const circumstances = {
+    areFramesLost: names.some((name) => LOSES_FRAMES.includes(name)),
+    areClocksSet: names.includes('clock-jump'),
+    areEdited: () => false,
+  };
+  const players = Array.from(
+    { length: PLAYERS },
+    (_none, index) => new SimulatedPlayer(`p${index + 1}`, scheduler, door, { isStubborn: index % 2 === 0, ...circumstances }),
+  );
   const mends = new Set<() => void>();
 
   const strike = () => {
@@ -76,7 +87,7 @@ export async function simulate(seed: number, all: readonly FaultName[]): Promise
   for (const player of players) player.isActing = false;
   operator.isActing = false;
   await scheduler.runUntil(TROUBLED_MS + HEALING_MS + QUIET_MS);
-  const mistakes = await checkWorld(cluster, players, operator, (work) => answered(scheduler, work));
+  const mistakes = await checkWorld(cluster, players, operator, circumstances, (work) => answered(scheduler, work));
   for (const [index, at] of healed.entries())
     if (at < TROUBLED_MS) mistakes.push(`p${index + 1} had no command accepted in the ${HEALING_MS} ms after all was well again`);
   return {

@@ -1,0 +1,144 @@
+import { type Player, type SeenObject, type WorldEvent, ZONE_SIZE } from '@millrace/contracts';
+import type { World } from '@millrace/worlds';
+import { type ClientModel, isCounted, UNCERTAIN } from './client-model.ts';
+import type { SimulatedPlayer } from './player.ts';
+import type { SimulatedLog } from './services.ts';
+
+/*
+ * What clients were told, against the record and the zones.
+ */
+
+/** Side of a cell of sight, cm: a client sees its own and the eight around it (docs/protocols/world.md). */
+const CELL_SIDE = 1_600;
+
+/** Commands that the record says were accepted, by session. */
+function acceptedBySession({ batches }: SimulatedLog): Map<string, Set<number>> {
+  const accepted = new Map<string, Set<number>>();
+  const sessions = new Map<string, string>();
+  const note = (session: string | undefined, n: number) => {
+    if (session === undefined) return;
+    const numbers = accepted.get(session) ?? new Set();
+    accepted.set(session, numbers.add(n));
+  };
+  for (const { batch } of batches) {
+    // Events that were lost have had their effect: the state after them tells which commands those were.
+    const lost = batch.loss?.checkpoint.state as World | undefined;
+    const departed = Object.values(lost?.departures ?? {}).map(({ player }) => player);
+    for (const { id, presence } of [...Object.values(lost?.players ?? {}), ...departed]) {
+      sessions.set(id, presence.session);
+      if (presence.n > 0) note(presence.session, presence.n);
+      for (let bits = BigInt(presence.before ?? 0), n = presence.n - 1; bits > 0n; bits >>= 1n, n--)
+        if (bits & 1n) note(presence.session, n);
+    }
+    for (const event of batch.events as unknown as WorldEvent[]) {
+      if (event.type === 'PlayerJoined') sessions.set(event.player.id, event.player.presence.session);
+      if (event.type === 'PlayerWoke') sessions.set(event.player, event.session);
+      if (event.type === 'PlayerDeparted') note(event.handover.player.presence.session, event.n);
+      else if ('n' in event) note(sessions.get(event.player), event.n);
+    }
+  }
+  return accepted;
+}
+
+/**
+ * Every frame agreed with those before it, every command was answered once, and what was answered is what the record says. A command that an `enter`
+ * overtakes is answered `LOST` and may be accepted later: not on links that keep the order, as those of processes do.
+ */
+export function checkAnswers(
+  log: SimulatedLog,
+  players: readonly SimulatedPlayer[],
+  { areFramesLost }: { readonly areFramesLost: boolean },
+  mistakes: string[],
+): void {
+  const recorded = acceptedBySession(log);
+  for (const { id, isStubborn, isPlaying, model } of players) {
+    mistakes.push(...model.mistakes);
+    for (const session of model.sessions) {
+      const accepted = recorded.get(session.id) ?? new Set();
+      const isNewest = session === model.session;
+      for (const [n, command] of session.sent) {
+        const answer = session.answers.get(n);
+        const what = `command ${n} (${command.t}) of ${id}, session ${session.id},`;
+        if (answer === undefined) {
+          if (isNewest && !isStubborn && isPlaying) mistakes.push(`${what} was never answered`);
+        } else if (!isCounted(command)) continue;
+        else if (answer === null && !accepted.has(n) && !session.undone.has(n) && isNewest && isPlaying)
+          mistakes.push(`${what} was answered ok and is not on record`);
+        else if (answer !== null && !UNCERTAIN.includes(answer) && !isStubborn && accepted.has(n))
+          mistakes.push(`${what} was refused with ${answer} and is on record`);
+        else if (answer === 'LOST' && !areFramesLost && !isStubborn && accepted.has(n)) mistakes.push(`${what} was LOST and is on record`);
+      }
+    }
+  }
+}
+
+/**
+ * When nobody acts any more a client knows what its zone is. What has changed between two looks at the zones is not judged.
+ * @param before the zones’ states
+ * @param later the same, after what was decided by `before` has reached all clients
+ */
+export function checkBeliefs(
+  before: ReadonlyMap<string, { readonly state: World }>,
+  later: ReadonlyMap<string, { readonly state: World }>,
+  players: readonly SimulatedPlayer[],
+  { areFramesLost }: { readonly areFramesLost: boolean },
+  mistakes: string[],
+): void {
+  for (const { id, isPlaying, model } of players) {
+    const { zone, you, session } = model;
+    if (!isPlaying || zone === null || !you || !session) continue;
+    const [one, other] = [before.get(zone)?.state, later.get(zone)?.state];
+    const player = other?.players[id];
+    if (!one || !other) continue;
+    if (!player) {
+      mistakes.push(`${id} believes that it is in zone ${zone}, and is not`);
+      continue;
+    }
+    if (JSON.stringify(player) !== JSON.stringify(one.players[id])) continue;
+    const wrong = (what: string, believed: unknown, real: unknown) => {
+      if (JSON.stringify(believed) !== JSON.stringify(real))
+        mistakes.push(`${id} believes that its ${what} is ${JSON.stringify(believed)}; zone ${zone} says ${JSON.stringify(real)}`);
+    };
+    wrong('session', session.id, player.presence.session);
+    wrong('newest accepted command', session.n, player.presence.n);
+    if (areFramesLost) continue;
+    wrong('place', [you.x, you.y], [player.position.x, player.position.y]);
+    wrong('health', [you.health, you.most, you.stunnedUntil], [player.health.points, player.health.most, player.health.stunnedUntil]);
+    wrong(
+      'bag',
+      you.bag.map((carried) => carried.id),
+      player.bag.items.map((carried) => carried.id),
+    );
+    checkSight(id, model, inSight(one, player), inSight(other, player), mistakes);
+  }
+}
+
+function checkSight(
+  id: string,
+  { sight }: ClientModel,
+  before: ReadonlyMap<string, string>,
+  later: ReadonlyMap<string, string>,
+  mistakes: string[],
+): void {
+  for (const [object, place] of later) {
+    if (before.get(object) !== place) continue;
+    const seen = sight.get(object);
+    if (!seen || placeOf(seen) !== place)
+      mistakes.push(`${id} sees ${object} at ${seen ? placeOf(seen) : 'no place'}; it stands at ${place}`);
+  }
+  for (const [object, { kind }] of sight)
+    if (kind !== 'monster' && !before.has(object) && !later.has(object)) mistakes.push(`${id} sees ${object}, which is not in its sight`);
+}
+
+const placeOf = ({ x, y }: Pick<SeenObject, 'x' | 'y'>) => `${x},${y}`;
+
+/** What a player must see besides monsters, which walk all the time, and where. */
+function inSight({ items, players }: World, { position: own }: Player): Map<string, string> {
+  const cellOf = (at: number) => Math.floor((at % ZONE_SIZE) / CELL_SIDE);
+  const awake = Object.values(players).filter(({ presence }) => presence.session !== '');
+  return new Map(
+    [...Object.values(items), ...awake]
+      .filter(({ position: { x, y } }) => Math.abs(cellOf(x) - cellOf(own.x)) <= 1 && Math.abs(cellOf(y) - cellOf(own.y)) <= 1)
+      .map(({ id, position }) => [id, placeOf(position)]),
+  );
+}

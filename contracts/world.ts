@@ -78,6 +78,9 @@ export const Presence = Type.Object(
   {
     session: Type.String({ description: 'The session that plays it; empty while it sleeps.' }),
     since: EpochMs('When it came or fell asleep'),
+    last: Type.Optional(
+      Type.String({ description: 'While it sleeps: the session that played it last, whose `n` is kept should it come back.' }),
+    ),
     n: Type.Integer({ minimum: 0, description: 'Number of the newest command of the session that was accepted.' }),
     before: Type.Optional(
       Type.Integer({ minimum: 0, description: 'Which of the 48 below it were accepted: the lowest bit is for `n` - 1.' }),

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Handover, Place, Player, WorldCommand, WorldEvent, WorldPlan } from '@millrace/contracts';
 import { given } from '@millrace/kernel/testing';
+import { acceptedNumbers } from './accepted.ts';
 import { isBlocked, isFreeWay } from './terrain.ts';
 import { type World, worldZone } from './zone.ts';
 
@@ -82,6 +83,25 @@ describe('a zone of the world', () => {
       assert.equal(state.awake, 1);
     });
   });
+});
+
+test('fault 51: a session that leaves and comes back keeps which of its commands were accepted', () => {
+  const join = (session: string): WorldCommand => ({ type: 'JoinZone', player: 'ann', name: 'Ann', session, isNew: true });
+  const leave: WorldCommand = { type: 'LeaveZone', player: 'ann', session: 's1', reason: 'left' };
+  const accepted = (world: ReturnType<typeof withAnn>, numbers: number[]) =>
+    world.state((state) => assert.deepEqual(acceptedNumbers(ann(state).presence), numbers));
+  const world = withAnn()
+    .when(join('s1'))
+    .at(START + 500);
+  world.when(move(3, 10)).emitsTypes('PlayerMoved');
+  world.when(move(5, 20)).emitsTypes('PlayerMoved');
+  world.when(leave).emitsTypes('PlayerFellAsleep');
+  world.when(join('s1')).emitsTypes('PlayerWoke');
+  accepted(world, [3, 5]);
+  world.when(move(5, 30)).refused('REPLAYED');
+  world.when(leave).emitsTypes('PlayerFellAsleep');
+  world.when(join('s2')).emitsTypes('PlayerWoke');
+  accepted(world, []);
 });
 
 test('fault 41: a player that has gone on is not made anew by a request that comes late or twice', () => {
@@ -373,6 +393,20 @@ describe('an operator', () => {
         assert.equal(ann(state).health.points, 7);
         assert.deepEqual(state.items, {});
       });
+  });
+
+  test('fault 51: who is brought back between its last health and its death dies, so that it revives', () => {
+    const past = {
+      players: { ann: walker({ health: { points: 0, most: 100, stunnedUntil: 0, diedAt: 0 } }) },
+      monsters: {},
+      items: {},
+      respawns: [],
+    };
+    withAnn()
+      .at(START)
+      .when({ type: 'RestoreZone', past, moment: 5, elsewhere: [], sent: {}, operator: 'kim', reason: 'a bug' })
+      .emitsTypes('ZoneRestored', 'PlayerDied')
+      .state((state) => assert.equal(ann(state).health.diedAt, START));
   });
 
   test('fault 45: a restore leaves every item in one place, and none fewer in the zone than it keeps', () => {

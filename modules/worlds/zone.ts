@@ -10,6 +10,7 @@ import {
   type Player,
   type PlayerId,
   type PlayerIntent,
+  type Presence,
   WORLD_REFUSALS,
   WORLD_TICK_MS,
   type WorldCommand,
@@ -173,14 +174,17 @@ export const worldZone = defineZone<World, WorldCommand, WorldEvent>({
         const player = playerOf(state, event.player);
         if (player.presence.session === '') state.awake++;
         player.name = event.name;
-        player.presence = { session: event.session, since: event.at, n: 0 };
+        player.presence = { ...acceptedOf(player.presence, event.session), session: event.session, since: event.at };
         return;
       }
       case 'PlayerFellAsleep':
-      case 'PlayerKicked':
-        playerOf(state, event.player).presence = { session: '', since: event.at, n: 0 };
+      case 'PlayerKicked': {
+        const player = playerOf(state, event.player);
+        const { session } = player.presence;
+        player.presence = { ...acceptedOf(player.presence, session), session: '', last: session, since: event.at };
         state.awake--;
         return;
+      }
       case 'PlayerForgotten':
         delete state.players[event.player];
         delete state.newcomers[event.player];
@@ -307,6 +311,12 @@ function noteNewcomer(newcomers: World['newcomers'], { id, presence }: Player): 
     delete newcomers[other as PlayerId];
   }
   newcomers[id] = presence.since;
+}
+
+/** Which commands of a session were accepted: none, unless it plays the player or was the last to do so. */
+function acceptedOf({ session: playing, last, n, before }: Presence, session: string): Pick<Presence, 'n' | 'before'> {
+  if (session !== (playing === '' ? last : playing)) return { n: 0 };
+  return before === undefined ? { n } : { n, before };
 }
 
 function refuse(context: WorldContext, code: WorldRefusal, detail: string): void {
@@ -493,6 +503,9 @@ function restore(state: Founded, command: WorldCommand & { type: 'RestoreZone' }
   if (left.length > 0) return refuse(context, 'PLAYERS_LEFT', `To ${left.join(', ')}. Try again.`);
   const { objects } = restored(state, past, elsewhere, context.now);
   context.emit({ type: 'ZoneRestored', objects, moment, operator, reason, at: context.now });
+  // A moment may lie between the loss of the last health and the death: without that one nobody would revive them.
+  for (const { id, health } of Object.values(objects.players))
+    if (health.points === 0 && health.diedAt === 0) context.emit({ type: 'PlayerDied', player: id, at: context.now });
 }
 
 /** Monsters’ steps follow from the seed and the tick alone, whoever else is about. */

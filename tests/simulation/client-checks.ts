@@ -25,10 +25,11 @@ function acceptedBySession({ batches }: SimulatedLog): Map<string, Set<number>> 
     const lost = batch.loss?.checkpoint.state as World | undefined;
     const departed = Object.values(lost?.departures ?? {}).map(({ player }) => player);
     for (const { id, presence } of [...Object.values(lost?.players ?? {}), ...departed]) {
+      // One that sleeps keeps what the session had that played it last.
+      const session = presence.session || presence.last;
       sessions.set(id, presence.session);
-      if (presence.n > 0) note(presence.session, presence.n);
-      for (let bits = BigInt(presence.before ?? 0), n = presence.n - 1; bits > 0n; bits >>= 1n, n--)
-        if (bits & 1n) note(presence.session, n);
+      if (presence.n > 0) note(session, presence.n);
+      for (let bits = BigInt(presence.before ?? 0), n = presence.n - 1; bits > 0n; bits >>= 1n, n--) if (bits & 1n) note(session, n);
     }
     for (const event of batch.events as unknown as WorldEvent[]) {
       if (event.type === 'PlayerJoined') sessions.set(event.player.id, event.player.presence.session);

@@ -102,6 +102,13 @@ export class Cluster {
       leaseMs: LEASE_MS,
       hostsExpected: this.hosts.length,
       send: (id, assignment) => this.#toHost(id, assignment),
+      // As the server ends a host that may hold the log’s lock. Others are let be: the log must refuse what they decide later.
+      onHost: (id, what) => {
+        const host = this.hosts.find(({ machine }) => machine.name === id);
+        if (what !== 'silent' || !host || this.log.holder !== host.machine) return;
+        this.tell(`${id} stands still with the lock and is ended`);
+        this.crashHost(host, false);
+      },
       onPlaced: (address, id) => {
         this.tell(`${address} is at ${id ?? 'nobody'}`);
         gateway.placed(keyOf(address), id === null ? null : this.#portOf(id));
@@ -173,6 +180,21 @@ export class Cluster {
     host.machine.crash();
     host.running = null;
     if (isNoticed) this.server.after(5, () => this.#coordinator?.left(host.machine.name));
+  }
+
+  /** Its zones go elsewhere, if there is somewhere; it ends in good order and starts anew. */
+  replaceHost(host: Host): void {
+    const { machine } = host;
+    this.drain(host);
+    this.server.after(this.scheduler.between(200, 3_000), () => {
+      const { running } = host;
+      if (!running || !machine.isUp || machine.isPaused) return this.welcome(host);
+      void running.stop().then(() => {
+        if (host.running !== running) return;
+        this.crashHost(host, true);
+        this.scheduler.at(this.scheduler.now + RESTART_MS, () => this.server.isUp && !machine.isUp && this.startHost(host));
+      });
+    });
   }
 
   startReader(): void {

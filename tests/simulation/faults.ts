@@ -1,9 +1,14 @@
 import type { Cluster } from './cluster.ts';
+import type { Interventions } from './interventions.ts';
 import { type SimulatedPlayer, sayHello } from './player.ts';
 import { noTrouble, type Trouble } from './services.ts';
 
 /** What happens to the world, and what ends it, if something has to. */
-type Fault = (cluster: Cluster, players: readonly SimulatedPlayer[]) => (() => void) | null;
+type Fault = (cluster: Cluster, players: readonly SimulatedPlayer[], interventions: Interventions) => (() => void) | null;
+
+/** How near a border is near, cm. */
+const NEAR_BORDER = 500;
+const ZONE_SIDE = 6_400;
 
 const begin = (trouble: Trouble, change: Partial<Trouble>) => {
   Object.assign(trouble, change);
@@ -144,6 +149,28 @@ export const FAULTS = {
       machine.busyMs = 0;
     };
   },
+  // One that stands still while it holds the lock of the log, until the server ends it.
+  'lock-holder-pause': (cluster) => {
+    const host = cluster.scheduler.pick(cluster.hosts);
+    if (!host.machine.isUp || host.machine.isPaused || cluster.log.holder) return null;
+    cluster.log.holder = host.machine;
+    host.machine.pause();
+    return () => {
+      cluster.log.holder = null;
+      host.machine.resume();
+      if (cluster.server.isUp && !host.machine.isUp) cluster.startHost(host);
+    };
+  },
+  'host-replace': (cluster) => {
+    const host = cluster.scheduler.pick(cluster.hosts);
+    cluster.replaceHost(host);
+    return () => cluster.server.isUp && !host.machine.isUp && cluster.startHost(host);
+  },
+  'server-pause': ({ server }) => {
+    if (!server.isUp || server.isPaused) return null;
+    server.pause();
+    return () => server.resume();
+  },
   'host-drain': (cluster) => {
     const host = cluster.scheduler.pick(cluster.hosts);
     cluster.drain(host);
@@ -178,6 +205,31 @@ export const FAULTS = {
     const newcomer = `newcomer-${Math.round(scheduler.now)}`;
     const door = { gateway: () => (server.isUp ? first : null), server };
     for (const at of [0, scheduler.between(0, 40)]) scheduler.at(scheduler.now + at, () => sayHello(newcomer, scheduler, door));
+    return null;
+  },
+  'past-question': ({ scheduler, zones }, _players, interventions) => {
+    void interventions.ask(scheduler.pick(zones));
+    void interventions.replay(scheduler.pick(zones));
+    return null;
+  },
+  'operator-restore': ({ scheduler, zones }, _players, interventions) => {
+    void interventions.restore(scheduler.pick(zones));
+    return null;
+  },
+  'operator-edit': ({ scheduler }, players, interventions) => {
+    interventions.edit(scheduler.pick(players).id);
+    return null;
+  },
+  'operator-kick': ({ scheduler }, players, interventions) => {
+    interventions.kick(scheduler.pick(players).id);
+    return null;
+  },
+  // Those who are about to cross.
+  'death-at-border': (_cluster, players, interventions) => {
+    for (const { id, model } of players) {
+      const along = (model.you?.x ?? ZONE_SIDE / 2) % ZONE_SIDE;
+      if (Math.min(along, ZONE_SIDE - along) < NEAR_BORDER) interventions.injure(id, 0);
+    }
     return null;
   },
 } as const satisfies Record<string, Fault>;

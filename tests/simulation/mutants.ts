@@ -21,6 +21,9 @@ const TWICE = /happened twice|happened \d+ times|is in \d+ places/;
 const WHEREABOUTS = /is in no zone|is still on the way/;
 const UNAVAILABLE = /is open nowhere|had no command accepted/;
 const RECORD = /after event \d+ the log has|wrote after epoch|was written by/;
+const PAST = /was told of|was told a state/;
+const ANSWERS = /was never answered|was answered twice|is not on record|and is on record|was LOST/;
+const BELIEFS = /believes that|’s client, frame| sees /;
 const either = (...checks: RegExp[]) => new RegExp(checks.map(({ source }) => source).join('|'));
 
 export const MUTANTS: Readonly<Record<string, Mutant>> = {
@@ -168,5 +171,57 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     to: '',
     violates: TWICE,
     faults: ['two-connections', 'network-bad'],
+  },
+  // Fault 43.
+  'a zone is restored to what it was before its record': {
+    file: 'modules/worlds/past.ts',
+    from: 'if (state.plan === null) throw',
+    to: 'if (seq < 0) throw',
+    violates: PAST,
+    faults: ['operator-restore'],
+  },
+  // Fault 44.
+  'a hole in the log is not noticed behind the moment that was asked for': {
+    file: 'kernel/recovery.ts',
+    from: 'if (isFollowed) return past.requireFollowedBy(batch);',
+    to: 'if (isFollowed) return;',
+    violates: PAST,
+    faults: ['past-question', 'log-retention'],
+  },
+  'a snapshot is told as the moment after it': {
+    file: 'modules/worlds/past.ts',
+    from: "const isThere = 'seq' in moment ? past.seq === moment.seq : ",
+    to: "const isThere = 'seq' in moment ? past.seq <= moment.seq : ",
+    violates: PAST,
+    faults: ['past-question', 'log-retention'],
+  },
+  // Fault 45.
+  'a restore brings back what other zones have': {
+    file: 'modules/worlds/restore.ts',
+    from: 'const taken = new Set(elsewhere);',
+    to: 'const taken = new Set<string>();',
+    violates: TWICE,
+    faults: ['operator-restore'],
+  },
+  'a dry run of a restore changes the zone': {
+    file: 'modules/worlds/restore-zone.ts',
+    from: '    if (dryRun) return { ok: true, dryRun, moment, hash, changes };\n',
+    to: '',
+    violates: /changed it, at/,
+    faults: ['operator-restore'],
+  },
+  'who is recalled from a crossing is not shown': {
+    file: 'modules/worlds/audience.ts',
+    from: "      case 'PlayerRecalled': {\n",
+    to: '      {\n',
+    violates: BELIEFS,
+    faults: ['log-hung', 'log-slow'],
+  },
+  'of an answer that is lost with its connection nothing is known': {
+    file: 'modules/worlds/session.ts',
+    from: '      else if (!this.#pending.has(n)) this.#pending.set(n, now);\n',
+    to: '',
+    violates: either(ANSWERS, UNAVAILABLE),
+    faults: ['connection-drop'],
   },
 };

@@ -4,6 +4,7 @@ import {
   ITEM_KINDS,
   LENGTH_BYTES,
   SERVER_FRAME_BYTES_MAX,
+  type SeenObject,
   type ServerFrame,
   type ServerFrameOf,
   WORLD_PROTOCOL,
@@ -23,6 +24,8 @@ const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsTyp
 const PATIENCE_MS = 2_500;
 const UNDER_WAY_MAX = 4;
 const REACH = 280;
+/** Where the zones of the simulated world meet, cm. */
+const BORDERS = [6_400, 12_800];
 
 export interface Door {
   /** Null while the server is down. */
@@ -81,7 +84,7 @@ export class SimulatedPlayer {
   #connect(): void {
     const gateway = this.#door.gateway();
     const again = () => this.#scheduler.at(this.#scheduler.now + this.#scheduler.between(50, 800), () => this.#connect());
-    if (!gateway || !this.#door.server.isUp) return void again();
+    if (!gateway || !this.#door.server.isUp || this.#door.server.isPaused) return void again();
     const { wire, say } = open(
       { gateway, scheduler: this.#scheduler, door: this.#door },
       (frame) => this.#take(frame),
@@ -181,23 +184,34 @@ export class SimulatedPlayer {
 
   #wish({ x, y, bag }: Yourself): Command {
     const n = ++this.#n;
-    const near = [...this.model.sight.values()].find((item) => item.kind in ITEM_KINDS && Math.hypot(item.x - x, item.y - y) <= REACH);
+    const items = [...this.model.sight.values()].filter(({ kind }) => kind in ITEM_KINDS);
+    const near = items.find((item) => Math.hypot(item.x - x, item.y - y) <= REACH);
     const carried = bag[0];
     const roll = this.#scheduler.between(0, 1);
     if (near && roll < 0.5) return { t: 'take', n, item: near.id };
-    if (carried && roll < 0.1) return { t: 'use', n, item: carried.id };
+    if (carried && roll < 0.05) return { t: 'use', n, item: carried.id };
     if (roll < 0.11 && !this.isStubborn) return { t: 'leave', n };
     if (roll < 0.15) return { t: 'say', n, text: `${this.id} ${n}` };
     if (this.#scheduler.now > this.#heading.until) {
-      const direction = this.#scheduler.between(0, 2 * Math.PI);
+      const direction = this.#direction({ x, y }, carried ? [] : items);
+      const isDirect = carried !== undefined || items.length > 0;
       // Mostly east or west: that is where the other zones are.
       this.#heading = {
         x: Math.cos(direction),
-        y: Math.sin(direction) / 4,
+        y: isDirect ? Math.sin(direction) : Math.sin(direction) / 4,
         until: this.#scheduler.now + this.#scheduler.between(500, 6_000),
       };
     }
     return { t: 'move', n, x: Math.round(x + this.#heading.x * 240), y: Math.round(y + this.#heading.y * 240) };
+  }
+
+  /** To an item; with one in the bag, over the nearest border; or anywhere. */
+  #direction({ x, y }: { x: number; y: number }, items: readonly SeenObject[]): number {
+    if (this.#scheduler.chance(0.4)) return this.#scheduler.between(0, 2 * Math.PI);
+    if (items.length === 0)
+      return BORDERS.reduce((one, other) => (Math.abs(one - x) < Math.abs(other - x) ? one : other)) > x ? 0 : Math.PI;
+    const { x: toX, y: toY } = this.#scheduler.pick(items);
+    return Math.atan2(toY - y, toX - x);
   }
 
   #ask(frame: Command): void {
@@ -218,7 +232,7 @@ function bytesOf(frame: ClientFrame): Buffer {
 /** A connection of a player that says hello and joins, and nothing else. */
 export function sayHello(player: string, scheduler: Scheduler, door: Door): void {
   const gateway = door.gateway();
-  if (!gateway || !door.server.isUp) return;
+  if (!gateway || !door.server.isUp || door.server.isPaused) return;
   const { say } = open(
     { gateway, scheduler, door },
     (frame) => frame.t === 'welcome' && say({ t: 'join', n: 1 }),

@@ -121,8 +121,9 @@ export class Machine implements Clock {
     this.scheduler = scheduler;
   }
 
+  /** In whole milliseconds, as the system’s clock gives them. */
   now(): number {
-    return EPOCH + this.scheduler.now + this.offsetMs;
+    return Math.floor(EPOCH + this.scheduler.now + this.offsetMs);
   }
 
   elapsed(): number {

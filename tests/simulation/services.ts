@@ -29,6 +29,8 @@ import type { SnapshotFiles } from '@millrace/platform/snapshots';
 import type { Machine, Scheduler } from './scheduler.ts';
 
 const PARTITIONS = 2;
+/** How often one that waits for the writers’ lock looks again, ms. */
+const LOCK_LOOK_MS = 10;
 
 /** What may be wrong with a service for a while. */
 export interface Trouble {
@@ -73,6 +75,8 @@ export class SimulatedLog {
   readonly trouble = noTrouble();
   /** What was taken, in order. */
   readonly batches: { batch: EventBatch; by: string }[] = [];
+  /** A machine that stands still while it holds the writers’ lock: nobody else can write as long as it lives and stands still. */
+  holder: Machine | null = null;
   /** Who claimed each epoch of each zone. */
   readonly claims = new Map<string, string>();
   readonly #partitions: LoggedBatch[][] = Array.from({ length: PARTITIONS }, () => []);
@@ -83,17 +87,32 @@ export class SimulatedLog {
   readonly #letters: { letter: DeadLetter; batch: EventBatch }[] = [];
   readonly #groups = new Map<string, { offsets: readonly number[]; gaps: ConsumerGap[] }>();
   readonly #turns = new Map<string, number>();
+  /** Up to which event of each zone retention has dropped the log. */
+  readonly #dropped = new Map<ZoneAddress, number>();
 
-  /** The log as one machine has it. */
-  for(machine: Machine, owner: string): EventLog {
+  /**
+   * The log as one machine has it.
+   * @param isWhole whether zones are read as if nothing had been dropped: their owners must always come back
+   */
+  for(machine: Machine, owner: string, { isWhole = true } = {}): EventLog {
     const log = this;
     const ask = <T>(work: () => T) => asked(machine, this.trouble, 'the log', work);
     return {
       partitions: PARTITIONS,
-      claim: (zone) => askedToChange(machine, this.trouble, 'the log', () => this.#claim(zone, owner)),
-      append: (batches, onTaken) => this.#append(machine, owner, structuredClone(batches), onTaken),
+      claim: async (zone) => {
+        await this.#unlocked(machine);
+        return askedToChange(machine, this.trouble, 'the log', () => this.#claim(zone, owner));
+      },
+      append: async (batches, onTaken) => {
+        const captured = structuredClone(batches);
+        await this.#unlocked(machine);
+        return this.#append(machine, owner, captured, onTaken);
+      },
       async *read(zone, afterSeq) {
-        yield* await ask(() => structuredClone(log.ofZone(zone).filter((batch) => lastSeqOf(batch) > afterSeq)));
+        yield* await ask(() => {
+          const dropped = isWhole ? 0 : (log.#dropped.get(zone) ?? 0);
+          return structuredClone(log.ofZone(zone).filter((batch) => lastSeqOf(batch) > afterSeq && batch.firstSeq > dropped));
+        });
       },
       readFrom: (partition, offset, eventsMax) => ask(() => this.#readFrom(partition, offset, eventsMax)),
       onAppended: (listener) => {
@@ -186,9 +205,16 @@ export class SimulatedLog {
     return structuredClone(found);
   }
 
-  /** Retention by size: all but the newest of each partition go, read or not. Zones come back from what is left all the same. */
+  /** Retention by size: all but the newest of each partition go, read or not. Owners of zones read them all the same. */
   dropOldest(): void {
-    for (const all of this.#partitions) all.splice(0, all.length - 1);
+    for (const all of this.#partitions)
+      for (const { batch } of all.splice(0, all.length - 1)) this.#dropped.set(batch.zone, lastSeqOf(batch));
+  }
+
+  /** Resolves when nobody else holds the writers’ lock. */
+  async #unlocked(machine: Machine): Promise<void> {
+    const isLocked = () => this.holder !== null && this.holder !== machine && this.holder.isUp && this.holder.isPaused;
+    while (isLocked()) await new Promise<void>((resolve) => void machine.after(LOCK_LOOK_MS, resolve));
   }
 
   /** What consumer groups went on without, as `zone seq`. */

@@ -2,7 +2,9 @@ import { createHash } from 'node:crypto';
 import { checkWorld } from './checks.ts';
 import { Cluster } from './cluster.ts';
 import { FAULTS, type FaultName } from './faults.ts';
+import { Interventions } from './interventions.ts';
 import { Operator } from './operator.ts';
+import { checkPast, checkRefusals } from './past-checks.ts';
 import { SimulatedPlayer } from './player.ts';
 import { Scheduler } from './scheduler.ts';
 
@@ -17,6 +19,11 @@ const PLAYERS = 6;
 
 /** Faults by which what a host sends to players may be lost, doubled or overtaken: nothing of that is told again. */
 const LOSES_FRAMES: readonly FaultName[] = ['network-bad', 'network-cut', 'observer-throws'];
+
+/** Deeds of operators that change where players are and what they carry. */
+const EDITS: readonly FaultName[] = ['operator-restore', 'operator-edit', 'death-at-border'];
+/** How often each zone is asked for its past when all is well again. */
+const LAST_QUESTIONS = 4;
 
 export interface Outcome {
   readonly seed: number;
@@ -50,10 +57,11 @@ export async function simulate(seed: number, all: readonly FaultName[]): Promise
   const cluster = new Cluster(scheduler, scheduler.pick([1, 2, 3]));
   const door = { server: cluster.server, gateway: () => cluster.gateway };
   const operator = new Operator(cluster);
+  const interventions = new Interventions(cluster);
   const circumstances = {
     areFramesLost: names.some((name) => LOSES_FRAMES.includes(name)),
     areClocksSet: names.includes('clock-jump'),
-    areEdited: () => false,
+    areEdited: names.some((name) => EDITS.includes(name)),
   };
   const players = Array.from(
     { length: PLAYERS },
@@ -66,7 +74,7 @@ export async function simulate(seed: number, all: readonly FaultName[]): Promise
       if (scheduler.now >= TROUBLED_MS) return;
       strike();
       const name = scheduler.pick(names);
-      const end = FAULTS[name](cluster, players);
+      const end = FAULTS[name](cluster, players, interventions);
       cluster.tell(`fault ${name}`);
       if (!end) return;
       const mend = () => {
@@ -88,6 +96,8 @@ export async function simulate(seed: number, all: readonly FaultName[]): Promise
   operator.isActing = false;
   await scheduler.runUntil(TROUBLED_MS + HEALING_MS + QUIET_MS);
   const mistakes = await checkWorld(cluster, players, operator, circumstances, (work) => answered(scheduler, work));
+  await askForPast(cluster, interventions, names, (work) => answered(scheduler, work), mistakes);
+  checkPast(cluster, interventions, circumstances, mistakes);
   for (const [index, at] of healed.entries())
     if (at < TROUBLED_MS) mistakes.push(`p${index + 1} had no command accepted in the ${HEALING_MS} ms after all was well again`);
   return {
@@ -101,6 +111,24 @@ export async function simulate(seed: number, all: readonly FaultName[]): Promise
       claims: cluster.log.claims.size,
     },
   };
+}
+
+/** Asks each zone for its past when all is well: what it says that it has it tells. A damaged snapshot is listed all the same. */
+async function askForPast(
+  cluster: Cluster,
+  interventions: Interventions,
+  names: readonly FaultName[],
+  settled: <T>(work: Promise<T>) => Promise<T>,
+  mistakes: string[],
+): Promise<void> {
+  if (!names.includes('past-question')) return;
+  for (const zone of cluster.zones) {
+    const range = await settled(interventions.range(zone));
+    const before = interventions.refused.length;
+    for (let count = 0; count < LAST_QUESTIONS; count++) await settled(interventions.ask(zone));
+    const isWhole = !names.includes('cold-corrupt') && !names.includes('clock-jump');
+    if (range && isWhole) checkRefusals(cluster, zone, range, interventions.refused.slice(before), mistakes);
+  }
 }
 
 /** Lets time pass until a promise of the simulation is kept. */

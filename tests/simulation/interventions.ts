@@ -1,0 +1,185 @@
+import type { CommandOutcome, RestoreOutcome, WorldCommand, ZoneId } from '@millrace/contracts';
+import { type Moment, zoneAddress } from '@millrace/kernel';
+import { openFileSnapshots } from '@millrace/platform/snapshots';
+import {
+  NotOnRecord,
+  type ReplayedMoment,
+  recordOf,
+  replayZone,
+  restoreZone,
+  type WorldRecord,
+  worldZone,
+  zoneAtMoment,
+} from '@millrace/worlds';
+import type { Cluster } from './cluster.ts';
+
+/** How far from where a zone is a moment is asked for, events and ms. */
+const PAST_EVENTS = 60;
+const PAST_MS = 15_000;
+const REPLAY_MS_MAX = 3_000;
+const BAG_SPACE = 3;
+
+/** What somebody was told of a zone’s past. */
+export interface Told {
+  readonly zone: ZoneId;
+  readonly asked: Moment;
+  readonly seq: number;
+  readonly hash: string;
+  /** Where it was told: a question, a replay, a restore. */
+  readonly by: string;
+}
+
+/** What an operator did to a zone’s state. */
+export interface Restored {
+  readonly zone: ZoneId;
+  readonly reason: string;
+  readonly outcome: RestoreOutcome;
+}
+
+/** What operators do besides announcing: they ask for the past, bring it back, edit, kick, replace hosts. They ask the same code as the HTTP API. */
+export class Interventions {
+  readonly told: Told[] = [];
+  readonly restored: Restored[] = [];
+  /** Moments that were refused. */
+  readonly refused: { readonly zone: ZoneId; readonly asked: Moment; readonly why: string }[] = [];
+  readonly #cluster: Cluster;
+  #numbered = 0;
+
+  constructor(cluster: Cluster) {
+    this.#cluster = cluster;
+  }
+
+  /** Asks what a zone was, at some moment: of the record, before it, or to come. */
+  async ask(zone: ZoneId): Promise<void> {
+    const record = this.#record();
+    if (!record) return;
+    const asked = await this.#someMoment(record, zone);
+    await this.#refusing(zone, asked, async () => {
+      const { seq, hash } = await zoneAtMoment(record, zone, asked);
+      this.told.push({ zone, asked, seq, hash, by: 'a question' });
+    });
+  }
+
+  /** Asks for a stretch of a zone’s past. */
+  async replay(zone: ZoneId): Promise<void> {
+    const record = this.#record();
+    if (!record) return;
+    const { scheduler, server } = this.#cluster;
+    const from = Math.floor(server.now() - scheduler.between(0, PAST_MS));
+    const to = Math.floor(from + scheduler.between(0, REPLAY_MS_MAX));
+    await this.#refusing(zone, { time: from }, async () => {
+      const moments: ReplayedMoment[] = await replayZone(record, zone, { from, to: Math.min(to, Math.floor(server.now())), stepMs: 250 });
+      for (const { time, seq, hash } of moments) this.told.push({ zone, asked: { time }, seq, hash, by: 'a replay' });
+    });
+  }
+
+  /** Brings a zone back to some moment, or asks what that would change. */
+  async restore(zone: ZoneId): Promise<void> {
+    const record = this.#record();
+    const { gateway, zones, scheduler } = this.#cluster;
+    if (!record || !gateway) return;
+    const asked = this.#beforeSomeTake(zone) ?? (await this.#someMoment(record, zone));
+    const dryRun = scheduler.chance(0.3);
+    const reason = `restore ${++this.#numbered}${dryRun ? ', dry' : ''}`;
+    await this.#refusing(zone, asked, async () => {
+      const decide = async (to: ZoneId, command: WorldCommand) => {
+        const reply = (await gateway.command(to, command, { id: `operator/${reason}/${++this.#numbered}` })) as CommandOutcome | null;
+        if (!reply) throw new Error('it was not confirmed in time');
+        return reply;
+      };
+      const outcome = await restoreZone({ gateway, zones, record, decide }, zone, { moment: asked, operator: 'kim', reason, dryRun });
+      this.#cluster.tell(`${reason} of ${zone} to ${JSON.stringify(asked)}: ${JSON.stringify({ ...outcome, hash: '' }).slice(0, 300)}`);
+      this.restored.push({ zone, reason, outcome });
+      this.told.push({ zone, asked, seq: outcome.moment, hash: outcome.hash, by: reason });
+    });
+  }
+
+  /** Changes a component of a player. */
+  edit(player: string): void {
+    const { scheduler } = this.#cluster;
+    const roll = scheduler.between(0, 1);
+    if (roll < 0.3) return this.injure(player, Math.round(scheduler.between(0, 100)));
+    if (roll < 0.6)
+      return this.#command(player, {
+        component: 'bag',
+        fields: {
+          items: Array.from({ length: scheduler.pick([0, 1, BAG_SPACE]) }, () => ({ id: '', item: scheduler.pick(['apple', 'boots']) })),
+        },
+      });
+    const place = { x: Math.round(scheduler.between(0, 19_200)), y: Math.round(scheduler.between(0, 6_400)) };
+    this.#command(player, { component: 'position', fields: place });
+  }
+
+  /** @param points what health it has then; at 0 it is dead */
+  injure(player: string, points: number): void {
+    this.#command(player, { component: 'health', fields: { points } });
+  }
+
+  kick(player: string): void {
+    const { gateway } = this.#cluster;
+    const zone = gateway?.zoneOf(player);
+    if (gateway && zone !== undefined)
+      void gateway.command(
+        zone,
+        { type: 'KickPlayer', player, operator: 'kim', reason: 'a test' },
+        { id: `operator/kick ${++this.#numbered}` },
+      );
+  }
+
+  #command(player: string, edit: { component: 'health' | 'bag' | 'position'; fields: Record<string, unknown> }): void {
+    const { gateway } = this.#cluster;
+    const zone = gateway?.zoneOf(player);
+    if (!gateway || zone === undefined) return;
+    const command: WorldCommand = { type: 'EditPlayer', player, ...edit, operator: 'kim', reason: 'a test' };
+    void gateway.command(zone, command, { id: `operator/edit ${++this.#numbered}` }).then((reply) => {
+      this.#cluster.tell(`edit of ${player} in ${zone}, ${JSON.stringify(edit)}: ${JSON.stringify(reply)}`);
+    });
+  }
+
+  /** The record as the server reads it, where retention has dropped what it dropped; null while there is no server. */
+  #record(): WorldRecord | null {
+    const { gateway, log, hot, files, server } = this.#cluster;
+    if (!gateway || !server.isUp) return null;
+    return {
+      log: log.for(server, 'operators', { isWhole: false }),
+      hot: hot.for(server),
+      cold: openFileSnapshots('cold', files.for(server)),
+      clock: server,
+      newest: async (zone) => ((await gateway.ask({ about: 'seq', zone })) as { seq: number } | null)?.seq ?? null,
+    };
+  }
+
+  /** @returns the moments that the record of a zone says it has */
+  async range(zone: ZoneId): Promise<Awaited<ReturnType<typeof recordOf>> | null> {
+    const record = this.#record();
+    return record && recordOf(record, zone);
+  }
+
+  async #someMoment(record: WorldRecord, zone: ZoneId): Promise<Moment> {
+    const { scheduler, server } = this.#cluster;
+    const roll = scheduler.between(0, 1);
+    // Before everything; seconds instead of milliseconds.
+    if (roll < 0.1) return scheduler.pick([{ time: 1 }, { seq: 0 }, { time: Math.floor(server.now() / 1_000) }]);
+    if (roll < 0.6) return { time: Math.floor(server.now() - scheduler.between(0, PAST_MS)) };
+    const newest = (await record.newest(zone)) ?? 0;
+    return { seq: Math.max(0, Math.round(newest + 2 - scheduler.between(0, PAST_EVENTS))) };
+  }
+
+  /** Half the time the moment before somebody took something, as an operator wants it who gives that back: who took it may be elsewhere since. */
+  #beforeSomeTake(zone: ZoneId): Moment | null {
+    const { log, scheduler } = this.#cluster;
+    const taken = log
+      .ofZone(zoneAddress(worldZone.kind, zone))
+      .flatMap(({ firstSeq, events }) => events.flatMap(({ type }, index) => (type === 'ItemPickedUp' ? [firstSeq + index] : [])));
+    return taken.length > 0 && scheduler.chance(0.5) ? { seq: scheduler.pick(taken) - 1 } : null;
+  }
+
+  /** What the record refuses is noted; while services are in trouble anything may fail. */
+  async #refusing(zone: ZoneId, asked: Moment, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      if (error instanceof NotOnRecord) this.refused.push({ zone, asked, why: error.message });
+    }
+  }
+}

@@ -1,6 +1,6 @@
 import { type Player, type SeenObject, type WorldEvent, ZONE_SIZE } from '@millrace/contracts';
 import type { World } from '@millrace/worlds';
-import { type ClientModel, isCounted, UNCERTAIN } from './client-model.ts';
+import { type ClientModel, isCounted, REPEATED } from './client-model.ts';
 import type { SimulatedPlayer } from './player.ts';
 import type { SimulatedLog } from './services.ts';
 
@@ -42,8 +42,8 @@ function acceptedBySession({ batches }: SimulatedLog): Map<string, Set<number>> 
 }
 
 /**
- * Every frame agreed with those before it, every command was answered once, and what was answered is what the record says. A command that an `enter`
- * overtakes is answered `LOST` and may be accepted later: not on links that keep the order, as those of processes do.
+ * Every frame agreed with those before it, every command was answered once, and what was answered is what the record says. Where messages between
+ * gateway and host are doubled or overtaken, one copy of a command may be refused and the other accepted; links between processes keep the order.
  */
 export function checkAnswers(
   log: SimulatedLog,
@@ -65,9 +65,8 @@ export function checkAnswers(
         } else if (!isCounted(command)) continue;
         else if (answer === null && !accepted.has(n) && !session.undone.has(n) && isNewest && isPlaying)
           mistakes.push(`${what} was answered ok and is not on record`);
-        else if (answer !== null && !UNCERTAIN.includes(answer) && !isStubborn && accepted.has(n))
+        else if (answer !== null && answer !== REPEATED && !areFramesLost && !isStubborn && accepted.has(n))
           mistakes.push(`${what} was refused with ${answer} and is on record`);
-        else if (answer === 'LOST' && !areFramesLost && !isStubborn && accepted.has(n)) mistakes.push(`${what} was LOST and is on record`);
       }
     }
   }

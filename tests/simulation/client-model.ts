@@ -18,9 +18,7 @@ const ZONE_SIDE = 6_400;
 /** How far below the newest accepted number a `zone` frame tells which were accepted. */
 const ACCEPTED_BELOW = 48;
 /** A refusal of a repeat says nothing of the first one. */
-const REPEATED = 'REPLAYED';
-/** Refusals of what may be accepted all the same, where messages between gateway and host are doubled or overtake each other. */
-export const UNCERTAIN: readonly string[] = [REPEATED, 'LOST'];
+export const REPEATED = 'REPLAYED';
 const COUNTED: readonly string[] = ['move', 'take', 'use', 'say'];
 
 export type Command = Extract<ClientFrame, { n: number }>;
@@ -169,7 +167,7 @@ export class ClientModel {
     for (const number of accepted) {
       const answer = session.answers.get(number);
       if (!session.sent.has(number)) this.#wrong(`zone ${zone} accepted command ${number}, which was never sent`);
-      else if (typeof answer === 'string' && !this.#repeats && !(UNCERTAIN.includes(answer) && this.#circumstances.areFramesLost))
+      else if (typeof answer === 'string' && !this.#repeats && answer !== REPEATED && !this.#circumstances.areFramesLost)
         this.#wrong(`zone ${zone} accepted command ${number}, which was refused: ${answer}`);
       session.undone.delete(number);
     }

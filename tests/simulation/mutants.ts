@@ -176,7 +176,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   'a zone is restored to what it was before its record': {
     file: 'modules/worlds/past.ts',
     from: 'if (state.plan === null) throw',
-    to: 'if (seq < 0) throw',
+    to: 'if (past.seq < 0) throw',
     violates: PAST,
     faults: ['operator-restore'],
   },

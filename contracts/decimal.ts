@@ -21,7 +21,12 @@ export function isDecimal(text: unknown): text is Decimal {
   return typeof text === 'string' && text.length <= 64 && decimal.test(text);
 }
 
-/** A price or a quantity that a trade may have: a finite decimal above zero. */
+/** A price that may be zero or below, as those of spreads, of power and of some futures: a finite decimal. */
+export function isFiniteDecimal(text: unknown): text is Decimal {
+  return isDecimal(text) && Number.isFinite(Number(text));
+}
+
+/** A quantity, or a price where prices are above zero: a finite decimal above zero. */
 export function isPositiveDecimal(text: unknown): text is Decimal {
-  return isDecimal(text) && Number(text) > 0 && Number.isFinite(Number(text));
+  return isFiniteDecimal(text) && Number(text) > 0;
 }

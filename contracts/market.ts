@@ -110,7 +110,8 @@ export interface FileMark {
 
 /** Everything an instrument zone may be asked to do. */
 export type InstrumentCommand =
-  | { type: 'ListInstrument'; source: string; symbol: string; simulated: boolean }
+  /** `negativePrices`: its prices may be zero or below. */
+  | { type: 'ListInstrument'; source: string; symbol: string; simulated: boolean; negativePrices?: boolean }
   | { type: 'RecordTrade'; trade: Trade; numbered: boolean; backfilled?: boolean; from?: FileMark }
   /** `untimed`: the venue gives its quotes no time, so theirs is ours and may close no candle. */
   | { type: 'ObserveQuote'; quote: Quote; untimed?: boolean }
@@ -133,7 +134,7 @@ export type InstrumentCommand =
  * the closed candles of these intervals that hold `time` (epoch ms) have changed, and memory has not all that they are made of: the store makes them anew.
  */
 export type InstrumentEvent =
-  | { type: 'InstrumentListed'; source: string; symbol: string; simulated: boolean }
+  | { type: 'InstrumentListed'; source: string; symbol: string; simulated: boolean; negativePrices?: true }
   | {
       type: 'TradeRecorded';
       trade: Trade;

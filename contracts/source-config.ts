@@ -27,6 +27,15 @@ const everySource = {
   reconnectMaxMs: Type.Optional(
     Type.Integer({ minimum: 100, default: 30_000, description: 'Longest wait between two attempts to connect.' }),
   ),
+  negativePrices: Type.Optional(
+    Type.Array(PairName, {
+      maxItems: 512,
+      uniqueItems: true,
+      default: [],
+      description:
+        'Pairs of this source whose prices may be zero or below: spreads, power, some futures. Of other pairs such prices are refused.',
+    }),
+  ),
 };
 
 const exchange = <T extends string>(type: T, description: string, urls: { wsUrl: string; restUrl: string }) =>

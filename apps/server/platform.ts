@@ -468,7 +468,7 @@ async function openInstruments(host: ZoneHost, { instruments }: Collector, onTro
   const openAll = async (wanted: Collector['instruments']): Promise<void> => {
     const failed: Collector['instruments'][number][] = [];
     for (const instrument of wanted) {
-      const { id, source, symbol, simulated } = instrument;
+      const { id, ...listing } = instrument;
       const address = zoneAddress('instrument', id);
       try {
         await host.open(address);
@@ -477,7 +477,7 @@ async function openInstruments(host: ZoneHost, { instruments }: Collector, onTro
         failed.push(instrument);
         continue;
       }
-      host.tell(address, { type: 'ListInstrument', source, symbol, simulated });
+      host.tell(address, { type: 'ListInstrument', ...listing });
       host.tell(address, { type: 'MarkStale', reason: 'the source is connecting', time: Date.now() });
     }
     if (failed.length > 0 && !isOver) waiting = setTimeout(() => void openAll(failed), OPEN_AGAIN_MS);

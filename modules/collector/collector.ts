@@ -24,6 +24,8 @@ export interface ListedInstrument {
   readonly source: string;
   readonly symbol: string;
   readonly simulated: boolean;
+  /** Whether its prices may be zero or below. */
+  readonly negativePrices: boolean;
 }
 
 /** All sources, each under its supervisor. `open` makes them; the zones of `instruments` must be open before `start`. */
@@ -39,7 +41,8 @@ export class Collector {
       const { symbols, simulated } = this.#partsOf(config);
       for (const { pair, symbol } of symbols) {
         const id = instrumentId(config.id, pair);
-        listed.set(id, { id, source: config.id, symbol, simulated });
+        const negativePrices = config.negativePrices?.includes(pair) ?? false;
+        listed.set(id, { id, source: config.id, symbol, simulated, negativePrices });
       }
     }
     this.instruments = [...listed.values()];
@@ -53,7 +56,9 @@ export class Collector {
       const instruments = new Map(parts.symbols.map(({ pair, symbol }) => [symbol, instrumentId(config.id, pair)]));
       const staleAfterMs = config.staleAfterMs ?? STALE_AFTER_MS;
       const reconnectMaxMs = config.reconnectMaxMs ?? RECONNECT_MAX_MS;
-      const options = { id: config.id, type: config.type, parts, staleAfterMs, reconnectMaxMs, market, clock, onChange, onTrouble };
+      const negativePrices = new Set((config.negativePrices ?? []).map((pair) => instrumentId(config.id, pair)));
+      const watched = { id: config.id, type: config.type, parts, staleAfterMs, reconnectMaxMs, negativePrices };
+      const options = { ...watched, market, clock, onChange, onTrouble };
       const supervisor = new Supervisor(options, instruments);
       this.#supervisors.set(config.id, supervisor);
       supervisor.start();

@@ -64,6 +64,57 @@ const frame = (n: number, at = n * 1_000) => JSON.stringify({ n, at });
 const take = ({ intake }: Setting, ...numbers: number[]) => numbers.forEach((n) => void intake.take(frame(n), START + n * 1_000));
 
 describe('the intake', () => {
+  describe('fault 69: prices of zero and below', () => {
+    const quote = (bid: string, ask: string, quantity = '1') => ({ time: START, bid, bidQuantity: quantity, ask, askQuantity: quantity });
+    const candle = (low: number): Candle => ({ time: START, open: low, high: 5, low, close: 5, volume: 1, trades: 1 });
+    const feed = ({ intake }: Setting) => {
+      for (const price of ['-37.63', '0', '-0', '12']) intake.take(JSON.stringify({ n: 1, at: 0, price }), START);
+      for (const [bid, ask] of [
+        ['-2', '1'],
+        ['-2', '-1'],
+        ['0', '1'],
+        ['1', '2'],
+      ] as const)
+        intake.quote('BTC', quote(bid, ask));
+      for (const low of [-3, 0, 2]) intake.candle('BTC', '1m', candle(low));
+      for (const low of [-3, 0, 2]) intake.venueCandle('BTC', '1m', candle(low), true);
+    };
+    const kinds = ({ told }: Setting) => Object.entries(Object.groupBy(told, ({ type }) => type)).map(([type, of]) => [type, of?.length]);
+
+    test('are refused, counted and kept with a reason that names the setting', () => {
+      const set = setting({ leavesHoles: false });
+      feed(set);
+      const taken = kinds(set).filter(([type]) => type !== 'RecordFault');
+      assert.deepEqual(taken, [
+        ['RecordTrade', 1],
+        ['ObserveQuote', 1],
+        ['RecordCandle', 1],
+        ['ObserveVenueCandle', 1],
+      ]);
+      assert.equal(set.intake.refusedBy.schema, 3 + 3 + 2 + 2);
+      assert.equal(set.intake.quarantine.length, 10);
+      for (const { detail } of set.intake.quarantine) assert.match(detail, /add "BTC-USD" to "negativePrices" of the source "venue"/);
+    });
+
+    test('are taken where the setting allows them', () => {
+      const set = setting({ leavesHoles: false, negativePrices: new Set([BTC]) });
+      feed(set);
+      assert.deepEqual(kinds(set), [
+        ['RecordTrade', 4],
+        ['ObserveQuote', 4],
+        ['RecordCandle', 3],
+        ['ObserveVenueCandle', 3],
+      ]);
+      assert.deepEqual(set.intake.quarantine, []);
+    });
+
+    test('a side of a quote that offers nothing may have the price 0', () => {
+      const set = setting();
+      set.intake.quote('BTC', { ...quote('0', '1'), bidQuantity: '0' });
+      assert.deepEqual(kinds(set), [['ObserveQuote', 1]]);
+    });
+  });
+
   test('puts neighbours that swapped places in order, and counts it', async () => {
     const set = setting();
     take(set, 1, 3, 2, 4);

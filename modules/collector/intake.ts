@@ -8,8 +8,6 @@ import {
   type InstrumentCommand,
   type InstrumentId,
   type Interval,
-  isDecimal,
-  isPositiveDecimal,
   openingOf,
   type QuarantinedFrame,
   type Quote,
@@ -20,6 +18,7 @@ import type { Clock } from '@millrace/kernel';
 import { TraceSource } from '@millrace/platform/telemetry';
 import { withAlarms } from './alarms.ts';
 import { BookLine } from './book-line.ts';
+import { isTime, type PriceRule, troubleOfCandle, troubleOfQuote, troubleOfTrade } from './plausible.ts';
 import type { CandleHistory, GetJson, Hole, Protocol, Sink } from './source.ts';
 import { TradeLine } from './trade-line.ts';
 
@@ -52,6 +51,8 @@ export interface IntakeOptions {
   readonly checkClock: boolean;
   readonly leavesHoles: boolean;
   readonly instruments: ReadonlyMap<string, InstrumentId>;
+  /** Instruments whose prices may be zero or below. */
+  readonly negativePrices?: ReadonlySet<InstrumentId>;
   readonly fetchTrades: ((symbol: string, hole: Hole) => AsyncIterable<Trade[]>) | null;
   readonly fetchCandles: CandleHistory | null;
   readonly get: GetJson;
@@ -61,8 +62,7 @@ export interface IntakeOptions {
   readonly onRoom: () => void;
 }
 
-interface Line {
-  readonly instrument: InstrumentId;
+interface Line extends PriceRule {
   readonly trades: TradeLine;
   readonly book: BookLine;
   readonly faults: Map<FeedFault, { count: number; toldAt: number; detail: string }>;
@@ -192,13 +192,9 @@ export class Intake implements Sink {
   trade(symbol: string, trade: Trade, numbered: boolean): boolean {
     const line = this.#lineOf(symbol);
     if (!line || isTaken(line)) return false;
-    if (
-      !isPositiveDecimal(trade.price) ||
-      !isPositiveDecimal(trade.quantity) ||
-      !isTime(trade.time) ||
-      !Number.isSafeInteger(trade.order)
-    ) {
-      this.#distrust(line, `a trade with price ${trade.price}, quantity ${trade.quantity}, time ${trade.time}`);
+    const trouble = troubleOfTrade(trade, line);
+    if (trouble !== null) {
+      this.#distrust(line, trouble);
       return false;
     }
     if (this.#isFuture(line, 'trade', trade.time)) return false;
@@ -211,9 +207,8 @@ export class Intake implements Sink {
   quote(symbol: string, quote: Omit<Quote, 'time'> & { readonly time?: number }): void {
     const line = this.#lineOf(symbol);
     if (!line) return;
-    if (!isDecimal(quote.bid) || !isDecimal(quote.ask) || !isDecimal(quote.bidQuantity) || !isDecimal(quote.askQuantity))
-      return this.#distrust(line, `a quote with bid ${quote.bid}, ask ${quote.ask}`);
-    if (isTimed(quote) && !isTime(quote.time)) return this.#distrust(line, `a quote with time ${quote.time}`);
+    const trouble = troubleOfQuote(quote, line);
+    if (trouble !== null) return this.#distrust(line, trouble);
     if (isTimed(quote) && this.#isFuture(line, 'quote', quote.time)) return;
     if (isTimed(quote)) this.#tell(line.instrument, { type: 'ObserveQuote', quote });
     else this.#tell(line.instrument, { type: 'ObserveQuote', quote: { ...quote, time: this.#receivedAt }, untimed: true });
@@ -230,7 +225,8 @@ export class Intake implements Sink {
   venueCandle(symbol: string, interval: Interval, candle: Candle, closed: boolean): void {
     const line = this.#lineOf(symbol);
     if (!line) return;
-    if (!isCandle(candle)) return this.#distrust(line, `a candle ${JSON.stringify(candle)}`);
+    const trouble = troubleOfCandle(candle, line);
+    if (trouble !== null) return this.#distrust(line, trouble);
     if (this.#isFuture(line, 'candle', candle.time)) return;
     this.#tell(line.instrument, { type: 'ObserveVenueCandle', interval, candle, closed });
   }
@@ -238,7 +234,8 @@ export class Intake implements Sink {
   candle(symbol: string, interval: Interval, candle: Candle): void {
     const line = this.#lineOf(symbol);
     if (!line || isTaken(line)) return;
-    if (!isCandle(candle)) return this.#distrust(line, `a candle ${JSON.stringify(candle)}`);
+    const trouble = troubleOfCandle(candle, line);
+    if (trouble !== null) return this.#distrust(line, trouble);
     if (this.#isFuture(line, 'candle', candle.time)) return;
     const time = openingOf(candle.time, interval);
     const forming = time + INTERVAL_MS[interval] > this.#receivedAt;
@@ -300,7 +297,8 @@ export class Intake implements Sink {
       lost: (reason) => this.#tell(instrument, { type: 'LoseBook', reason, time: clock.now() }),
       onTrouble: () => this.#count('book-unavailable'),
     });
-    return { instrument, trades, book, faults, file: null, doubted };
+    const negativePrices = this.#options.negativePrices?.has(instrument) ?? false;
+    return { instrument, negativePrices, trades, book, faults, file: null, doubted };
   }
 
   /** The candles that a gap runs through lie about their volume: the venue’s own take their place once the last is closed. */
@@ -319,8 +317,12 @@ export class Intake implements Sink {
       const length = INTERVAL_MS[interval];
       for (let next = openingOf(from, interval); next + length <= end; ) {
         const page = await history.read(symbol, interval, next, end, this.#options.get);
-        for (const candle of page)
-          if (candle.time + length <= end) this.#tell(instrument, { type: 'RecordCandle', interval, candle, mends: true });
+        for (const candle of page) {
+          if (candle.time + length > end) continue;
+          const trouble = troubleOfCandle(candle, { instrument, negativePrices: this.#options.negativePrices?.has(instrument) ?? false });
+          if (trouble !== null) this.#fault(this.#lines.get(symbol), 'schema', trouble);
+          else this.#tell(instrument, { type: 'RecordCandle', interval, candle, mends: true });
+        }
         const last = page.at(-1);
         if (!last || last.time < next) break;
         next = last.time + length;
@@ -435,16 +437,6 @@ function isTaken({ file }: Line): boolean {
 /** Where what is being read stands in its file, when it is of one. */
 function markOf(line: Line | undefined): { from?: FileMark } {
   return line?.file ? { from: { file: line.file.file, at: line.file.at } } : {};
-}
-
-function isCandle({ time, open, high, low, close, volume }: Candle): boolean {
-  const isWithin = (price: number) => price >= low && price <= high;
-  return isTime(time) && [open, high, low, close, volume].every(Number.isFinite) && isWithin(open) && isWithin(close) && volume >= 0;
-}
-
-/** Epoch ms that a date can have. */
-function isTime(time: number): boolean {
-  return Math.abs(time) <= 8.64e15;
 }
 
 function isTimed(quote: Omit<Quote, 'time'> & { readonly time?: number }): quote is Quote {

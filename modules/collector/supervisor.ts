@@ -30,6 +30,8 @@ export interface SupervisorOptions {
   readonly parts: SourceParts;
   readonly staleAfterMs: number;
   readonly reconnectMaxMs: number;
+  /** Instruments whose prices may be zero or below. */
+  readonly negativePrices: ReadonlySet<InstrumentId>;
   readonly market: Market;
   readonly clock: Clock;
   readonly onChange: (source: Source) => void;
@@ -85,6 +87,7 @@ export class Supervisor {
       checkClock: options.parts.checkClock,
       leavesHoles: options.parts.leavesHoles,
       instruments,
+      negativePrices: options.negativePrices,
       fetchTrades: history?.trades
         ? (symbol: string, hole: Hole): AsyncIterable<Trade[]> => history.trades?.(symbol, hole, get) ?? none()
         : null,

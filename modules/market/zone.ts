@@ -7,6 +7,7 @@ import {
   type InstrumentCommand,
   type InstrumentEvent,
   type Interval,
+  isFiniteDecimal,
   isPositiveDecimal,
   openingOf,
   type Quote,
@@ -40,7 +41,8 @@ export interface MarketRules {
 
 /** One instrument: everything that is known of it now. */
 export interface Instrument {
-  listed: { source: string; symbol: string; simulated: boolean } | null;
+  /** `negativePrices`: its prices may be zero or below. */
+  listed: { source: string; symbol: string; simulated: boolean; negativePrices?: true } | null;
   status: 'live' | 'stale';
   reason: string;
   /** Time of the newest data. */
@@ -50,6 +52,8 @@ export interface Instrument {
   firstAt: number;
   newestAt: number;
   typicalPrice: number;
+  /** The same mean without signs: what the distance of an outlier is a part of. Missing where all prices were above zero: then it is `typicalPrice`. */
+  typicalSize?: number;
   /** Most decimals of any price so far, trailing zeros left out. */
   priceDecimals: number;
   quote: Quote | null;
@@ -76,7 +80,8 @@ export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, I
 
   function decideTrade(state: Instrument, { trade, numbered, backfilled = false, from }: TradeCommand, emit: Emit): void {
     const mark = from && { from };
-    if (!isPositiveDecimal(trade.price) || !isPositiveDecimal(trade.quantity))
+    const isPrice = state.listed?.negativePrices ? isFiniteDecimal : isPositiveDecimal;
+    if (!isPrice(trade.price) || !isPositiveDecimal(trade.quantity))
       return emit({ type: 'TradeRefused', trade, reason: 'schema', ...mark });
     const verdict = judgeTrade(state.seen, trade, numbered);
     if (verdict === 'seen') return emit({ type: 'TradeRefused', trade, reason: 'duplicate', ...mark });
@@ -100,7 +105,9 @@ export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, I
   }
 
   function isOutlier(state: Instrument, price: number): boolean {
-    return state.quality.counts.trades >= TYPICAL_AFTER && Math.abs(price / state.typicalPrice - 1) * 100 > rules.outlierPercent;
+    if (state.quality.counts.trades < TYPICAL_AFTER) return false;
+    if (state.typicalSize === undefined) return Math.abs(price / state.typicalPrice - 1) * 100 > rules.outlierPercent;
+    return Math.abs(price - state.typicalPrice) * 100 > rules.outlierPercent * state.typicalSize;
   }
 
   function isKept(state: Instrument, interval: Interval, time: number): boolean {
@@ -140,7 +147,8 @@ export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, I
 
   function evolveTrade(state: Instrument, trade: Trade, numbered: boolean, outlier: boolean): void {
     markSeen(state.seen, trade, numbered);
-    const price = Number(trade.price);
+    // Minus zero is zero.
+    const price = Number(trade.price) + 0;
     const { time, order, quantity } = trade;
     addTrade(state.bars, { time, order, price, quantity: Number(quantity), decimals: decimalsOf(quantity) }, keptFrom(state));
     if (state.last === null || !isBefore(trade, state.last)) state.last = trade;
@@ -150,10 +158,7 @@ export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, I
       if (trade.time > state.asOf) state.asOf = trade.time;
     }
     notePrice(state, trade.price);
-    if (state.typicalPrice === 0) state.typicalPrice = price;
-    else if (!outlier) state.typicalPrice += (price - state.typicalPrice) * TYPICAL_WEIGHT;
-    // After a real jump every trade is an outlier to the old mean: it has to follow, only more slowly.
-    else state.typicalPrice += (price - state.typicalPrice) * TYPICAL_WEIGHT * TYPICAL_WEIGHT;
+    noteTypical(state, price, outlier);
     state.nextClose = Math.min(state.nextClose, openingOf(trade.time, '1s') + INTERVAL_MS['1s']);
   }
 
@@ -247,9 +252,11 @@ export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, I
           if (state.status !== 'live') emit({ type: 'WentLive', time: command.time });
           return;
         case 'ListInstrument': {
-          const { source, symbol, simulated } = command;
-          if (state.listed?.source !== source || state.listed.symbol !== symbol || state.listed.simulated !== simulated)
-            emit({ type: 'InstrumentListed', source, symbol, simulated });
+          const { source, symbol, simulated, negativePrices = false } = command;
+          const { listed } = state;
+          const isSame = listed?.source === source && listed.symbol === symbol && listed.simulated === simulated;
+          if (!isSame || (listed.negativePrices ?? false) !== negativePrices)
+            emit({ type: 'InstrumentListed', source, symbol, simulated, ...(negativePrices && { negativePrices }) });
         }
       }
     },
@@ -259,7 +266,12 @@ export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, I
       if ('from' in event && typeof event.from === 'object') noteFile(state, event.from);
       switch (event.type) {
         case 'InstrumentListed':
-          state.listed = { source: event.source, symbol: event.symbol, simulated: event.simulated };
+          state.listed = {
+            source: event.source,
+            symbol: event.symbol,
+            simulated: event.simulated,
+            ...(event.negativePrices && { negativePrices: true }),
+          };
           return;
         case 'TradeRecorded':
           return evolveTrade(state, event.trade, event.numbered, event.outlier ?? false);
@@ -378,6 +390,20 @@ function decideBookUpdate(state: Instrument, book: Parameters<typeof update>[1],
   if (expected === undefined) return;
   const actual = checksumOf(state.book);
   if (actual !== expected) emit({ type: 'BookBroken', reason: `the checksum is ${actual}, the venue says ${expected}`, time: book.time });
+}
+
+/** Moves the running mean that outliers are measured against. */
+function noteTypical(state: Instrument, price: number, isOutlier: boolean): void {
+  // After a real jump every trade is an outlier to the old mean: it has to follow, only more slowly.
+  const weight = isOutlier ? TYPICAL_WEIGHT * TYPICAL_WEIGHT : TYPICAL_WEIGHT;
+  const isFirst = state.typicalPrice === 0 && state.typicalSize === undefined;
+  if (price <= 0 && state.typicalSize === undefined) state.typicalSize = isFirst ? Math.abs(price) : state.typicalPrice;
+  if (isFirst) {
+    state.typicalPrice = price;
+    return;
+  }
+  state.typicalPrice += (price - state.typicalPrice) * weight;
+  if (state.typicalSize !== undefined) state.typicalSize += (Math.abs(price) - state.typicalSize) * weight;
 }
 
 function noteFile(state: Instrument, { file, at }: FileMark): void {

@@ -39,6 +39,27 @@ describe('a configuration that cannot be used', () => {
     }
   });
 
+  test('fault 69: a pair of "negativePrices" that the source does not have is refused, with those it has', () => {
+    const sources = [
+      { id: 's', type: 'simulator', instruments: ['BTC-USDT', 'CL-USD'], negativePrices: ['CL-USD', 'LC-USD'] },
+      {
+        id: 'm',
+        type: 'file',
+        path: 'a.csv',
+        map: [{ as: 'trades', pair: 'A-B', pairs: { x: 'C-D' }, fields: {} }],
+        negativePrices: ['A-B', 'C-D', 'x-y'.toUpperCase()],
+      },
+    ];
+    const { problems } = refused(JSON.stringify({ sources }));
+    assert.deepEqual(
+      problems.map(({ path, value, remedy }) => [path, value, remedy]),
+      [
+        ['sources[0].negativePrices', 'LC-USD', 'The source has no such pair. Use one of: BTC-USDT, CL-USD.'],
+        ['sources[1].negativePrices', 'X-Y', 'The source has no such pair. Use one of: A-B, C-D.'],
+      ],
+    );
+  });
+
   test('fault 28b: text that is no JSON is called that, and not missing', () => {
     const { message } = refused('{ "port": ');
     assert.match(message, /\(the whole file\): is no JSON/);

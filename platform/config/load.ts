@@ -109,6 +109,8 @@ const SECTIONS = [
   'alerts',
   'logging',
 ] as const;
+/** Pairs that a message lists. */
+const LISTED_MAX = 20;
 const ENVIRONMENT_PREFIX = 'MILLRACE_';
 /** Names with our prefix that are no configuration. */
 const NOT_CONFIGURATION = new Set(['MILLRACE_CWD']);
@@ -259,7 +261,18 @@ function problemsOf(raw: Record<string, unknown>): ConfigProblem[] {
     if (ids.has(id)) problems.push({ path: `${path}.id`, value: id, remedy: 'Every source needs an id of its own.' });
     ids.add(id);
   }
+  if (problems.length === 0) problems.push(...(sources as SourceConfig[]).flatMap(unknownPairs));
   return problems;
+}
+
+/** Pairs of `negativePrices` that the source does not have: a misspelt one would have no effect. */
+function unknownPairs(source: SourceConfig, index: number): ConfigProblem[] {
+  const pairs =
+    'map' in source ? source.map.flatMap(({ pair = [], pairs = {} }) => [pair, ...Object.values(pairs)].flat()) : source.instruments;
+  const unknown = (source.negativePrices ?? []).filter((pair) => !pairs.includes(pair));
+  const known = [...new Set(pairs)].slice(0, LISTED_MAX).join(', ');
+  const path = `sources[${index}].negativePrices`;
+  return unknown.map((value) => ({ path, value, remedy: `The source has no such pair. Use one of: ${known}.` }));
 }
 
 function check(schema: Type.TSchema, value: unknown, base: string): ConfigProblem[] {

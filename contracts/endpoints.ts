@@ -198,6 +198,21 @@ export const ENDPOINTS = {
     answer: resources.Quality,
     problems: ['UNKNOWN_INSTRUMENT'],
   }),
+  mendInstrument: endpoint({
+    method: 'POST',
+    path: '/api/v1/instruments/:id/mend',
+    access: 'platform:operate',
+    tag: 'Instruments',
+    summary: 'Withdraw what a wrong clock has put into the future of an instrument; its candles are made again of what is left',
+    params: instrumentParams,
+    body: Type.Object({
+      after: Type.Optional(Time('Everything later is withdrawn; a minute from now when left out')),
+      operator: Type.Optional(Type.String({ minLength: 1, maxLength: 64, description: 'Who asks for it, in a demo.' })),
+      reason: Type.String({ minLength: 1, maxLength: 500 }),
+    }),
+    answer: resources.MendedInstrument,
+    problems: ['UNKNOWN_INSTRUMENT', 'BAD_TIME', 'BAD_REQUEST', 'WRONG_STATE', 'NOT_CONFIRMED', 'HISTORY_UNAVAILABLE'],
+  }),
   listDeadLetters: endpoint({
     method: 'GET',
     path: '/api/v1/dead-letters',

@@ -108,6 +108,35 @@ export interface FileMark {
   readonly at: number;
 }
 
+/** A candle that is open again after an instrument was mended: what the stored trades and the venue’s candles make of it. */
+export interface ReopenedCandle {
+  readonly interval: Interval;
+  readonly candle: Candle;
+  readonly origin: CandleOrigin;
+  /** Time and order of the trades that open and close it. */
+  readonly firstTime: number;
+  readonly firstOrder: number;
+  readonly lastTime: number;
+  readonly lastOrder: number;
+  /** Most decimals of any quantity in it. */
+  readonly decimals: number;
+  /** Of a candle that is the venue’s and over: its stored version. 0 of every other one. */
+  readonly version: number;
+}
+
+/**
+ * What is withdrawn of an instrument whose event time ran ahead, and what it is without it: everything after `after` (epoch ms) is gone, and the newest
+ * data is of `newestAt`. `candles` are those that hold `newestAt`, one of an interval at most.
+ */
+export interface InstrumentMending {
+  readonly after: number;
+  readonly newestAt: number;
+  readonly reason: string;
+  readonly withdrawn: readonly Trade[];
+  readonly last: Trade | null;
+  readonly candles: readonly ReopenedCandle[];
+}
+
 /** Everything an instrument zone may be asked to do. */
 export type InstrumentCommand =
   /** `negativePrices`: its prices may be zero or below. */
@@ -126,6 +155,8 @@ export type InstrumentCommand =
   | { type: 'RecordGap'; gap: Gap }
   | { type: 'RecordRepair'; from: number; to: number; trades: number }
   | { type: 'RecordFault'; fault: FeedFault; detail: string; time: number; count: number }
+  /** Decided outside of what the store has of the instrument; see `InstrumentMended`. */
+  | ({ type: 'MendInstrument' } & InstrumentMending)
   | { type: 'MarkStale'; reason: string; time: number }
   | { type: 'MarkLive'; time: number };
 
@@ -174,6 +205,7 @@ export type InstrumentEvent =
   | { type: 'GapRecorded'; gap: Gap }
   | { type: 'GapRepaired'; from: number; to: number; trades: number }
   | { type: 'FeedFaulted'; fault: FeedFault; detail: string; time: number; count: number }
+  | ({ type: 'InstrumentMended' } & InstrumentMending)
   | { type: 'WentStale'; reason: string; time: number }
   | { type: 'WentLive'; time: number };
 

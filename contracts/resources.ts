@@ -2,7 +2,7 @@ import { type Static, Type } from 'typebox';
 import { Decimal } from './decimal.ts';
 import { InstrumentId } from './instrument.ts';
 import { Interval } from './interval.ts';
-import { Candle, Gap, Level, type Trade } from './market.ts';
+import { Candle, Gap, Level, Trade } from './market.ts';
 
 const EpochMs = (description: string) => Type.Number({ description: `${description}, epoch ms.` });
 const Nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
@@ -122,6 +122,17 @@ export const ReadingFrame = Type.Object(
   { $id: 'ReadingFrame', description: 'Named readings as columns, oldest first.' },
 );
 export type ReadingFrame = Static<typeof ReadingFrame>;
+
+export const MendedInstrument = Type.Object(
+  {
+    instrument: InstrumentId,
+    after: EpochMs('What is later was withdrawn'),
+    newestAt: EpochMs('Time of the newest data that is left'),
+    withdrawn: Type.Array(Trade, { description: 'The trades that were withdrawn, oldest first; none where there was nothing to mend.' }),
+  },
+  { $id: 'MendedInstrument', description: 'What was withdrawn of an instrument whose event time had run ahead.' },
+);
+export type MendedInstrument = Static<typeof MendedInstrument>;
 
 export const QuoteResource = Type.Object(
   { ...frame, bid: Decimal, bidQuantity: Decimal, ask: Decimal, askQuantity: Decimal },

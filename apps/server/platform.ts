@@ -3,13 +3,14 @@ import { join } from 'node:path';
 import { type AccountSettings, type Accounts, demoRoutes, identifyDemo, mailerOver, openAccounts } from '@millrace/accounts';
 import { Collector, collectorRoutes, type SourceParts } from '@millrace/collector';
 import { ENDPOINTS, type InstrumentId, parseChannel, type Source, type SourceConfig } from '@millrace/contracts';
-import { type EventBatch, keyOf, messageOf, type ZoneAddress, ZoneHost, zoneAddress } from '@millrace/kernel';
+import { type EventBatch, keyOf, messageOf, within, type ZoneAddress, ZoneHost, zoneAddress } from '@millrace/kernel';
 import {
   historyForRequests,
   type Instrument,
   initialEvents,
   instrumentZone,
   marketRoutes,
+  mendRoutes,
   publishBatch,
   publishRemade,
   seriesProjection,
@@ -55,6 +56,8 @@ const HOUR_MS = 3_600_000;
 const HOUSEKEEPING_MS = 10 * 60_000;
 /** Rows that are on their way to the store are waited for by a reader, but not for ever: then it gets what is there. */
 const CATCH_UP_MS = 2_000;
+/** Longest that mending an instrument waits for the store to have what was decided. */
+const MEND_MS = 10_000;
 /** The tables may come a little later; whoever plays or trades when the server is ready should not share the processor with them. */
 const DATABASE_AFTER_MS = 4_000;
 /** When a zone that could not be opened is tried again. */
@@ -320,6 +323,24 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
       if (collector) collectorRoutes(routes, collector);
       marketRoutes(routes, reads);
       udfRoutes(app, reads);
+      mendRoutes(routes, {
+        series,
+        now: () => Date.now(),
+        archiveAfterDays: settings.series.archiveAfterDays,
+        view: (id) => {
+          const address = zoneAddress('instrument', id);
+          const view = host.view(address);
+          return view && { state: view.state as Instrument, seq: view.seq, isIdle: host.waiting(address) === 0 };
+        },
+        settled: () =>
+          within(
+            systemClock,
+            MEND_MS,
+            'the history',
+            host.recorded().then(() => consumer.caughtUp()),
+          ),
+        submit: (id, command) => host.submit(zoneAddress('instrument', id), command, { durable: true }),
+      });
       operationsRoutes(routes, {
         ...operations,
         audit: (what, detail) => logger.info({ audit: detail }, what),

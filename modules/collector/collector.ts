@@ -1,4 +1,4 @@
-import { type InstrumentId, instrumentId, isInstrumentId, type Source, type SourceConfig } from '@millrace/contracts';
+import { type InstrumentEvent, type InstrumentId, instrumentId, isInstrumentId, type Source, type SourceConfig } from '@millrace/contracts';
 import { type Clock, type EventBatch, keyOf } from '@millrace/kernel';
 import { partsOf } from './catalogue.ts';
 import type { Market } from './intake.ts';
@@ -77,14 +77,17 @@ export class Collector {
     return this.#supervisors.get(id);
   }
 
-  /** Reacts to what zones decided: a broken book is asked for again. */
+  /** Reacts to what zones decided: a broken book is asked for again, and what was withdrawn counts for no later trade. */
   react(batch: EventBatch): void {
-    for (const { type, reason } of batch.events as readonly { type: string; reason?: string }[]) {
-      if (type !== 'BookBroken') continue;
+    for (const event of batch.events as unknown as readonly InstrumentEvent[]) {
+      if (event.type !== 'BookBroken' && event.type !== 'InstrumentMended') continue;
       const key = keyOf(batch.zone);
       if (!isInstrumentId(key)) continue;
-      for (const supervisor of this.#supervisors.values())
-        if (supervisor.instruments.includes(key)) supervisor.resyncBook(key, reason ?? '');
+      for (const supervisor of this.#supervisors.values()) {
+        if (!supervisor.instruments.includes(key)) continue;
+        if (event.type === 'BookBroken') supervisor.resyncBook(key, event.reason);
+        else supervisor.withdraw(key, event.after, event.last);
+      }
     }
   }
 

@@ -162,6 +162,12 @@ export class Intake implements Sink {
     this.#lines.get(symbol)?.book.reset(reason);
   }
 
+  /** Everything of an instrument after a time (epoch ms) was withdrawn; `last` is the newest trade that is left on record. */
+  withdraw(instrument: InstrumentId, after: number, last: Trade | null): void {
+    for (const line of this.#lines.values()) if (line.instrument === instrument) line.trades.withdraw(after, last);
+    if (this.#venueTime !== null && this.#venueTime > after) this.#venueTime = last?.time ?? null;
+  }
+
   tellAll(command: InstrumentCommand): void {
     for (const { instrument } of this.#lines.values()) this.#tell(instrument, command);
   }

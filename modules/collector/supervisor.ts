@@ -138,6 +138,11 @@ export class Supervisor {
     for (const message of this.#options.parts.protocol.resync?.(symbol) ?? []) this.#connection?.send(message);
   }
 
+  /** See `Intake.withdraw`. */
+  withdraw(instrument: InstrumentId, after: number, last: Trade | null): void {
+    this.#intake.withdraw(instrument, after, last);
+  }
+
   get state(): SourceState {
     return this.#state;
   }

@@ -79,6 +79,12 @@ export class TradeLine {
     if (last) this.interrupt('the process was restarted', last.time);
   }
 
+  /** Everything after a time (epoch ms) was withdrawn; `last` is the newest trade that is left on record. */
+  withdraw(after: number, last: Trade | null): void {
+    if (this.#last && this.#last.time > after) this.#last = last;
+    if (this.#lostAt !== null && this.#lostAt > after) this.#lostAt = last?.time ?? null;
+  }
+
   accept(trade: Trade, numbered: boolean): void {
     if (!numbered || this.#last === null) return this.#take(trade, numbered);
     if (!this.#isNear(trade)) return this.#doubt(trade);

@@ -1,4 +1,4 @@
-import { type Candle, type CandleOrigin, INTERVAL_MS, INTERVALS, type Interval, openingOf } from '@millrace/contracts';
+import { type Candle, type CandleOrigin, INTERVAL_MS, INTERVALS, type Interval, openingOf, type ReopenedCandle } from '@millrace/contracts';
 
 /*
  * What a candle is. A trade belongs to the candles whose interval holds its time, and stands among the others by (time, order, arrival): the first of
@@ -101,7 +101,7 @@ export function addTrade(bars: Bars, trade: Contribution, keptFrom: number): voi
     const opening = isNewest ? newest.time : openingOf(trade.time, interval);
     const bar = isNewest ? newest : barAt(list, opening);
     if (!bar) {
-      if (!newest || opening > newest.time || opening + INTERVAL_MS[interval] >= keptFrom) insert(list, barOf(opening, trade));
+      if ((newest && opening > newest.time) || opening + INTERVAL_MS[interval] >= keptFrom) insert(list, barOf(opening, trade));
       else lacking.push(interval);
       continue;
     }
@@ -128,7 +128,7 @@ export function setCandle(bars: Bars, interval: Interval, candle: Candle, keptFr
     let bar = barAt(list, opening);
     if (!bar) {
       const newest = list.at(-1);
-      if (newest && opening < newest.time && opening + INTERVAL_MS[each] < keptFrom) {
+      if ((!newest || opening < newest.time) && opening + INTERVAL_MS[each] < keptFrom) {
         lacking.push(each);
         continue;
       }
@@ -277,6 +277,11 @@ function barOf(opening: number, { time, order, price, quantity, decimals }: Cont
     origin: 'trades',
     isWhole: true,
   };
+}
+
+/** A bar of what the store has, in the place of what memory knew: on closing, the store makes it anew. */
+export function reopenedBar({ candle, version, ...rest }: Omit<ReopenedCandle, 'interval'>): Bar {
+  return { ...candle, ...rest, volumeError: 0, closed: version > 0, version, isWhole: false };
 }
 
 function insert(list: Bar[], bar: Bar): void {

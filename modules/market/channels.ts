@@ -55,6 +55,9 @@ export function publishBatch(hub: Hub, batch: EventBatch, zoneState: unknown): v
       case 'ReadingRecorded':
         hub.publish(`readings:${id}`, 'lossless', 'reading', '', { ...event.reading, trace });
         break;
+      case 'InstrumentMended':
+        Object.assign(seen, { trade: true, quote: true, book: true });
+        break;
       case 'InstrumentListed':
       case 'WentLive':
       case 'WentStale':

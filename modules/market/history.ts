@@ -1,6 +1,6 @@
 import { type Clock, messageOf, within } from '@millrace/kernel';
 import { ApiProblem } from '@millrace/platform/http';
-import type { CandleColumns, CandleQuery, SeriesStore } from '@millrace/platform/series';
+import type { CandleColumns, CandleQuery, PastReads, SeriesStore } from '@millrace/platform/series';
 
 /** Longest a request waits for the store. */
 const ANSWER_MS_MAX = 10_000;
@@ -11,7 +11,7 @@ export const UNANSWERED_MAX = 1_000;
 const TELL_EVERY_MS = 1_000;
 
 /** What requests read from the store. */
-export type History = Pick<SeriesStore, 'has' | 'candles' | 'trades' | 'readings' | 'past'>;
+export type History = Pick<SeriesStore, 'has' | 'candles' | 'trades' | 'readings'> & { readonly past: Pick<PastReads, 'candles' | 'tradeSums'> };
 
 /**
  * The store as requests see it: its failure, or no answer in time, becomes a 503 that says to try again. The reason goes to `onFailure` only, once a second: it may name files.

@@ -1,7 +1,7 @@
-import { type InstrumentEvent, type InstrumentId, isInstrumentId, openingOf } from '@millrace/contracts';
+import { type InstrumentEvent, type InstrumentId, type Interval, isInstrumentId, openingOf } from '@millrace/contracts';
 import { type EventBatch, keyOf, kindOf } from '@millrace/kernel';
 import { CannotApply, type Projection } from '@millrace/platform/log';
-import type { CandleRow, Past, ReadingRow, SeriesStore, TradeRow } from '@millrace/platform/series';
+import type { CandleRow, Past, ReadingRow, SeriesStore, TradeRow, Withdrawal } from '@millrace/platform/series';
 import { type OldCandle, remakeCandles } from './remake.ts';
 
 const GROUP = 'series';
@@ -20,7 +20,7 @@ export function seriesProjection(series: SeriesStore, onStored: (stored: Stored)
     wants: (zone) => kindOf(zone) === 'instrument',
     offsets: () => series.offsets(GROUP),
     apply: async (batches, read) => {
-      const rows: Rows = { trades: [], candles: [], readings: [], old: [], given: [] };
+      const rows: Rows = { trades: [], candles: [], readings: [], old: [], given: [], withdrawn: [] };
       for (const batch of batches) addRows(batch, rows);
       const { old, given } = rows;
       let remade: readonly CandleRow[] = [];
@@ -42,6 +42,7 @@ interface Rows {
   readonly old: OldCandle[];
   /** The venue’s own candles that only the store has or gets. */
   readonly given: CandleRow[];
+  readonly withdrawn: Withdrawal[];
 }
 
 function addRows(batch: EventBatch, rows: Rows): void {
@@ -69,8 +70,28 @@ function addRows(batch: EventBatch, rows: Rows): void {
       case 'PastCandlesChanged':
         for (const interval of event.intervals) rows.old.push({ instrument, interval, time: openingOf(event.time, interval), known });
         break;
+      case 'InstrumentMended':
+        withdraw({ instrument, after: event.after, reopened: event.newestAt }, rows);
+        break;
       case 'ReadingRecorded':
         rows.readings.push({ instrument, known, arrival, ...event.reading });
     }
   }
+}
+
+/** Withdraws from the store, and from the rows of earlier events that are not written yet. */
+function withdraw(withdrawal: Withdrawal, rows: Rows): void {
+  const { instrument, after, reopened } = withdrawal;
+  rows.withdrawn.push(withdrawal);
+  const isOurs = (row: { instrument: string }) => row.instrument === instrument;
+  const isReopened = ({ interval, time }: { interval: Interval; time: number }) => time >= openingOf(reopened, interval);
+  keep(rows.trades, (row) => !isOurs(row) || row.time <= after);
+  keep(rows.readings, (row) => !isOurs(row) || row.time <= after);
+  keep(rows.old, (row) => !isOurs(row) || !isReopened(row));
+  for (const list of [rows.candles, rows.given])
+    keep(list, (row) => !isOurs(row) || (row.origin === 'venue' ? row.time <= after : !isReopened(row)));
+}
+
+function keep<T>(list: T[], isKept: (one: T) => boolean): void {
+  list.splice(0, list.length, ...list.filter(isKept));
 }

@@ -56,6 +56,15 @@ export function noteQuality(quality: QualityState, event: InstrumentEvent): void
       counts.repaired++;
       quality.gaps = quality.gaps.filter(({ from, to }) => from < event.from || to > event.to);
       return example(quality, 'repaired', event.to, `${event.trades} trades from the venue’s history`);
+    case 'InstrumentMended':
+      counts.trades -= event.withdrawn.length;
+      counts.quarantined += event.withdrawn.length;
+      quality.gaps = quality.gaps
+        .filter(({ from }) => from <= event.after)
+        .map((gap) => (gap.to > event.after ? { ...gap, to: Math.max(gap.from, event.newestAt) } : gap));
+      for (const { id, price, quantity, time } of event.withdrawn)
+        example(quality, 'withdrawn', time, `trade ${id} at ${price}, quantity ${quantity}, was withdrawn: ${event.reason}`);
+      return;
     case 'FeedFaulted':
       if (event.fault === 'out-of-order') counts.outOfOrder += event.count;
       else if (event.fault === 'clock-skew') counts.clockSkew += event.count;

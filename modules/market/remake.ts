@@ -1,4 +1,4 @@
-import { type Candle, INTERVAL_MS, type InstrumentId, type Interval } from '@millrace/contracts';
+import { type Candle, type CandleOrigin, INTERVAL_MS, type InstrumentId, type Interval, openingOf } from '@millrace/contracts';
 import type { CandleRow, Past, PastQuery, PastReads, StoredCandle, TradeSum } from '@millrace/platform/series';
 import { decimalsOf, holds, roundedSum } from './bars.ts';
 
@@ -37,17 +37,55 @@ export async function remakeCandles(past: Past, old: readonly OldCandle[], given
   return stored;
 }
 
+/** What stored trades and candles are read with. */
+type Reads = Pick<PastReads, 'candles' | 'tradeSums'>;
+
 /** What the stored trades and the venue’s candles between two times make, both within one period of the interval; null when there is nothing. */
-export async function storedPart(past: PastReads, query: PastQuery): Promise<Candle | null> {
-  const { parts, sums } = await partsOf(past, query);
-  return combined(query.from, sums[0], parts);
+export async function storedPart(past: Reads, query: PastQuery): Promise<Candle | null> {
+  return (await makeCandles(past, query)).get(query.from)?.candle ?? null;
 }
 
-/** The venue’s candles that an interval’s are made of, and what the trades outside them sum up to. */
-async function partsOf(past: PastReads, query: PastQuery): Promise<{ stored: StoredCandle[]; parts: StoredCandle[]; sums: TradeSum[] }> {
+/** A candle as the store’s trades and the venue’s candles make it. */
+export interface MadeCandle {
+  readonly candle: Candle;
+  readonly origin: CandleOrigin;
+  /** The trades in it that lie in no candle of the venue. */
+  readonly sum: TradeSum | undefined;
+  /** The newest version that is stored. */
+  readonly stored: StoredCandle | undefined;
+}
+
+/**
+ * Candles of an interval that open in [from, to), by opening, of what is stored with times before `to`. A candle of the venue is itself.
+ * @param from an opening
+ */
+export async function makeCandles(
+  past: Reads,
+  query: { instrument: InstrumentId; interval: Interval; from: number; to: number },
+): Promise<Map<number, MadeCandle>> {
+  const { interval } = query;
+  const length = INTERVAL_MS[interval];
   const stored = await past.candles(query);
-  const parts = largestOf(stored.filter((one) => one.origin === 'venue' && holds(query.interval, one.interval)));
-  return { stored, parts, sums: await past.tradeSums({ ...query, covered: rangesOf(parts) }) };
+  const parts = largestOf(stored.filter((one) => one.origin === 'venue' && holds(interval, one.interval)));
+  const sums = new Map((await past.tradeSums({ ...query, covered: rangesOf(parts) })).map((sum) => [sum.opening, sum]));
+  const newest = new Map(stored.filter((one) => one.interval === interval).map((one) => [one.time, one]));
+  const made = new Map<number, MadeCandle>();
+  const openings = new Set([...newest.keys(), ...sums.keys(), ...parts.map(({ time }) => openingOf(time, interval))]);
+  for (const time of openings) {
+    const before = newest.get(time);
+    const sum = sums.get(time);
+    const within = parts.filter((part) => part.time >= time && part.time < time + length);
+    if (before?.origin === 'venue') made.set(time, { candle: candleOf(before), origin: 'venue', sum, stored: before });
+    else {
+      const candle = combined(time, sum, within);
+      if (candle) made.set(time, { candle, origin: within.length > 0 ? 'mixed' : 'trades', sum, stored: before });
+    }
+  }
+  return made;
+}
+
+function candleOf({ time, open, high, low, close, volume, trades }: StoredCandle): Candle {
+  return { time, open, high, low, close, volume, trades };
 }
 
 /** Candles of one instrument and interval that lie near each other, in order of time, each once. */
@@ -74,18 +112,13 @@ function groupsOf(old: readonly OldCandle[]): OldCandle[][] {
 async function remade(past: Past, group: readonly OldCandle[]): Promise<CandleRow[]> {
   const [first] = group as [OldCandle];
   const { instrument, interval } = first;
-  const length = INTERVAL_MS[interval];
-  const query = { instrument, interval, from: first.time, to: (group.at(-1) as OldCandle).time + length };
-  const { stored, parts, sums: all } = await partsOf(past, query);
-  const sums = new Map(all.map((sum) => [sum.opening, sum]));
-  const newest = new Map(stored.filter((one) => one.interval === interval).map((one) => [one.time, one]));
+  const to = (group.at(-1) as OldCandle).time + INTERVAL_MS[interval];
+  const made = await makeCandles(past, { instrument, interval, from: first.time, to });
   const rows: CandleRow[] = [];
   for (const { time, known } of group) {
-    const before = newest.get(time);
-    const within = parts.filter((part) => part.time >= time && part.time < time + length);
-    const candle = combined(time, sums.get(time), within);
-    if (!candle || before?.origin === 'venue') continue;
-    const origin = within.length > 0 ? 'mixed' : 'trades';
+    const one = made.get(time);
+    if (!one || one.origin === 'venue') continue;
+    const { candle, origin, stored: before } = one;
     if (before && isSame(before, candle) && before.origin === origin) continue;
     const mayLackTrades = time < known - past.keepMs;
     if (mayLackTrades && before && before.trades > candle.trades) continue;

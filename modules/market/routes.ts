@@ -91,7 +91,7 @@ function rangeOf({ from, to, limit }: { from?: string; to?: string; limit?: numb
 }
 
 /** Epoch ms, or a date as ISO 8601 writes it. */
-function timeOf(name: string, text: string): number {
+export function timeOf(name: string, text: string): number {
   const time = readTime(text);
   if (Number.isNaN(time))
     throw new ApiProblem(

@@ -46,6 +46,27 @@ export function markSeen(seen: Seen, trade: Trade, numbered: boolean): void {
   seen.forgottenAt = Math.max(seen.forgottenAt, oldest[1]);
 }
 
+/** Forgets trades, so that the same ones can be taken again with other times, and times of others that are after `after` (epoch ms). */
+export function forget(seen: Seen, trades: readonly Trade[], after: number): void {
+  for (const { id, order } of trades) {
+    seen.ids.delete(id);
+    forgetNumber(seen.stretches, order);
+  }
+  // Ids were let go in the order they came in, so those that are left are of later times.
+  if (seen.forgottenAt > after) seen.forgottenAt = Math.min(after, ...seen.ids.values());
+}
+
+function forgetNumber(stretches: [number, number][], number: number): void {
+  const at = stretches.findIndex(([from, to]) => number >= from && number <= to);
+  if (at < 0) return;
+  const [from, to] = stretches[at] as [number, number];
+  const left: [number, number][] = [
+    [from, number - 1],
+    [number + 1, to],
+  ];
+  stretches.splice(at, 1, ...left.filter((stretch) => stretch[0] <= stretch[1]));
+}
+
 function markNumber(stretches: [number, number][], number: number): void {
   const last = stretches.at(-1);
   if (last && number === last[1] + 1) {

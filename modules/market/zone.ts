@@ -17,6 +17,7 @@ import {
 import { type Context, defineZone, type ZoneDefinition } from '@millrace/kernel';
 import { addTrade, type Bars, barAt, candleOf, decimalsOf, endOf, holds, isInexact, noBars, prune, setCandle, upcastBars } from './bars.ts';
 import { type Book, checksumOf, emptyBook, judge, replace, update } from './book.ts';
+import { evolveMended } from './mended.ts';
 import { cleanQuality, noteQuality, type QualityState } from './quality.ts';
 import { judgeTrade, markSeen, nothingSeen, type Seen } from './seen.ts';
 
@@ -59,6 +60,8 @@ export interface Instrument {
   quote: Quote | null;
   book: Book;
   bars: Bars;
+  /** Nothing from before this is in memory, except candles that hold it (epoch ms); missing where the instrument was never mended. */
+  rememberedFrom?: number;
   /** When the first of the open bars ends; nothing needs closing before. */
   nextClose: number;
   seen: Seen;
@@ -76,7 +79,7 @@ type CandleCommand = InstrumentCommand & { type: 'RecordCandle' };
 
 /** The zone of one instrument: what came in is checked and remembered, candles are made, the book is kept whole. */
 export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, InstrumentCommand, InstrumentEvent> {
-  const keptFrom = (state: Instrument) => state.newestAt - rules.lateWindowMs;
+  const keptFrom = (state: Instrument) => Math.max(state.newestAt - rules.lateWindowMs, state.rememberedFrom ?? Number.NEGATIVE_INFINITY);
 
   function decideTrade(state: Instrument, { trade, numbered, backfilled = false, from }: TradeCommand, emit: Emit): void {
     const mark = from && { from };
@@ -244,6 +247,8 @@ export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, I
           return emit({ type: 'GapRepaired', from: command.from, to: command.to, trades: command.trades });
         case 'RecordFault':
           return emit({ type: 'FeedFaulted', fault: command.fault, detail: command.detail, time: command.time, count: command.count });
+        case 'MendInstrument':
+          return emit({ ...command, type: 'InstrumentMended' });
         case 'MarkStale':
           if (state.status !== 'stale' || state.reason !== command.reason)
             emit({ type: 'WentStale', reason: command.reason, time: command.time });
@@ -298,6 +303,8 @@ export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, I
           state.readings[event.reading.name] = event.reading;
           state.asOf = Math.max(state.asOf, event.reading.time);
           return;
+        case 'InstrumentMended':
+          return evolveMended(state, event);
         case 'WentStale':
           state.status = 'stale';
           state.reason = event.reason;

@@ -14,7 +14,7 @@ import type { CandleOrigin, InstrumentId, Side } from '@millrace/contracts';
 import { requireOffsets } from '../offsets.ts';
 import { Archive, type ArchivedTable } from './archive.ts';
 import { appendRows, type Column } from './columns.ts';
-import { candlesOf, tradeSumsOf } from './past.ts';
+import { candlesOf, newestOpeningOf, tradeSumsOf, withdraw } from './past.ts';
 import type {
   CandleColumns,
   CandleQuery,
@@ -166,6 +166,7 @@ class DuckDbSeries implements SeriesStore {
     return this.#alone(async () => {
       await this.#writer.run('BEGIN');
       try {
+        for (const withdrawal of rows.withdrawn ?? []) await withdraw(this.#writer, withdrawal);
         await this.#nameAll(rows);
         if (rows.trades.length > 0) appendRows(this.#appenders.trades, this.#tradeColumns, rows.trades);
         if (rows.candles.length > 0) appendRows(this.#appenders.candles, this.#candleColumns, rows.candles);
@@ -307,17 +308,23 @@ class DuckDbSeries implements SeriesStore {
     return rows.reverse();
   }
 
-  readonly past: PastReads = {
-    candles: (query) => candlesOf(this.#reader, this.#archive, query),
-    tradeSums: (query) => tradeSumsOf(this.#reader, this.#archive, query),
-  };
+  get past(): PastReads {
+    return this.#readsThrough(this.#reader);
+  }
+
+  #readsThrough(connection: DuckDBConnection): PastReads {
+    return {
+      keepMs: this.#archive.keepMs,
+      candles: (query) => candlesOf(connection, this.#archive, query),
+      newestOpening: (query) => newestOpeningOf(connection, this.#archive, query),
+      tradeSums: (query) => tradeSumsOf(connection, this.#archive, query),
+    };
+  }
 
   /** The store as the transaction that is being written sees it. */
   #past(): Past {
     return {
-      keepMs: this.#archive.keepMs,
-      candles: (query) => candlesOf(this.#writer, this.#archive, query),
-      tradeSums: (query) => tradeSumsOf(this.#writer, this.#archive, query),
+      ...this.#readsThrough(this.#writer),
       append: async (candles) => {
         if (candles.length === 0) return;
         await this.#nameAll({ trades: [], candles, readings: [] });

@@ -19,5 +19,6 @@ export type {
   StoredTrade,
   TradeRow,
   TradeSum,
+  Withdrawal,
 } from './series-store.ts';
 export { sortTexts } from './sort.ts';

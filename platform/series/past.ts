@@ -1,7 +1,7 @@
 import type { DuckDBConnection, DuckDBValue } from '@duckdb/node-api';
-import { type CandleOrigin, INTERVAL_MS, type Interval, openingOf } from '@millrace/contracts';
+import { type CandleOrigin, INTERVAL_MS, INTERVALS, type InstrumentId, type Interval, openingOf } from '@millrace/contracts';
 import type { Archive } from './archive.ts';
-import type { Past, PastQuery, StoredCandle, TradeSum } from './series-store.ts';
+import type { Past, PastQuery, StoredCandle, TradeSum, Withdrawal } from './series-store.ts';
 
 const ORIGINS: readonly CandleOrigin[] = ['trades', 'venue', 'mixed'];
 
@@ -60,16 +60,54 @@ export async function tradeSumsOf(
          FROM t ${outside}
        )
        SELECT floor((time - $origin) / ${length}) * ${length} + $origin AS opening, min(time), arg_min(value, {t: time, r: rank, a: arrival}),
-         max(time), arg_max(value, {t: time, r: rank, a: arrival}), max(value), min(value), fsum(amount), max(decimals), count(*)
+         max(time), arg_max(value, {t: time, r: rank, a: arrival}), max(value), min(value), fsum(amount), max(decimals), count(*),
+         arg_min(rank, {t: time, r: rank, a: arrival}), arg_max(rank, {t: time, r: rank, a: arrival})
        FROM n GROUP BY opening ORDER BY opening`,
       { instrument, first: from, last: to, origin } satisfies Record<string, DuckDBValue>,
     );
     return result.getRows();
   });
   return rows.map((row) => {
-    const [opening, firstTime, open, lastTime, close, high, low, volume, decimals, trades] = row.map(Number) as [...NineNumbers, number];
-    return { opening, firstTime, open, lastTime, close, high, low, volume, decimals, trades };
+    const [opening, firstTime, open, lastTime, close, high, low, volume, decimals, trades, firstOrder, lastOrder] = row.map(
+      Number,
+    ) as TwelveNumbers;
+    return { opening, firstTime, firstOrder, open, lastTime, lastOrder, close, high, low, volume, decimals, trades };
   });
 }
 
+/** Reads for `Past.newestOpening`. */
+export async function newestOpeningOf(
+  connection: DuckDBConnection,
+  archive: Archive,
+  { instrument, to }: { readonly instrument: InstrumentId; readonly to: number },
+): Promise<number | null> {
+  const inRange = 'instrument = $instrument AND time < $last';
+  return archive.through('candles', { from: Number.MIN_SAFE_INTEGER, to }, async (files) => {
+    const archived = files && `UNION ALL SELECT time FROM ${files} WHERE ${inRange}`;
+    const result = await connection.runAndReadAll(
+      `SELECT max(time) FROM (
+         SELECT time FROM (SELECT i.name AS instrument, c.time FROM candles c JOIN names i ON i.code = c.instrument) WHERE ${inRange} ${archived}
+       )`,
+      { instrument, last: to },
+    );
+    const newest = result.getRows()[0]?.[0] ?? null;
+    return newest === null ? null : Number(newest);
+  });
+}
+
+/** Deletes for `SeriesRows.withdrawn`, through the connection of the transaction. */
+export async function withdraw(connection: DuckDBConnection, { instrument, after, reopened }: Withdrawal): Promise<void> {
+  const ofInstrument = 'instrument = (SELECT code FROM names WHERE name = $instrument)';
+  for (const table of ['trades', 'readings'])
+    await connection.run(`DELETE FROM ${table} WHERE ${ofInstrument} AND time > $after`, { instrument, after });
+  const openings = INTERVALS.map((interval) => `('${interval}', CAST(${openingOf(reopened, interval)} AS DOUBLE))`).join(', ');
+  await connection.run(
+    `DELETE FROM candles WHERE ${ofInstrument} AND (time > $after OR (origin <> ${ORIGINS.indexOf('venue')} AND EXISTS (
+       SELECT 1 FROM (VALUES ${openings}) v(name, opening) JOIN names n ON n.name = v.name
+       WHERE n.code = candles."interval" AND candles.time >= v.opening)))`,
+    { instrument, after },
+  );
+}
+
 type NineNumbers = [number, number, number, number, number, number, number, number, number];
+type TwelveNumbers = [...NineNumbers, number, number, number];

@@ -45,6 +45,18 @@ export interface SeriesRows {
   readonly trades: readonly TradeRow[];
   readonly candles: readonly CandleRow[];
   readonly readings: readonly ReadingRow[];
+  /** What is deleted before these rows are written. */
+  readonly withdrawn?: readonly Withdrawal[];
+}
+
+/**
+ * Trades and readings of an instrument after a time, and the venue’s candles that open after it. Of other candles, those that are not over at `reopened`
+ * (both epoch ms). Rows that are archived already stay.
+ */
+export interface Withdrawal {
+  readonly instrument: InstrumentId;
+  readonly after: number;
+  readonly reopened: number;
 }
 
 /** `from` inclusive, `to` exclusive, epoch ms. The newest `limit` rows of the range are given, oldest first. */
@@ -106,8 +118,10 @@ export interface TradeSum {
   readonly opening: number;
   /** Times and prices of the first and of the last trade by (time, order, arrival). */
   readonly firstTime: number;
+  readonly firstOrder: number;
   readonly open: number;
   readonly lastTime: number;
+  readonly lastOrder: number;
   readonly close: number;
   readonly high: number;
   readonly low: number;
@@ -127,18 +141,20 @@ export interface PastQuery {
   readonly to: number;
 }
 
-/** What candles can be made anew of. */
+/** What candles are made anew of. */
 export interface PastReads {
+  /** How long rows are kept from when they became known, ms. */
+  readonly keepMs: number;
   /** Newest versions of the interval’s candles and of the venue’s own candles of any interval, that open in the range. */
   candles(query: PastQuery): Promise<StoredCandle[]>;
+  /** Opening of the newest candle of any interval that opens before `to` (epoch ms); null where there is none. */
+  newestOpening(query: { readonly instrument: InstrumentId; readonly to: number }): Promise<number | null>;
   /** What the trades of each period of the interval sum up to, those at times in `covered` ([from, to)) left out. Periods without trades are left out. */
   tradeSums(query: PastQuery & { readonly covered: readonly (readonly [from: number, to: number])[] }): Promise<TradeSum[]>;
 }
 
 /** The store as a transaction sees it, with the rows that it has written itself. */
 export interface Past extends PastReads {
-  /** How long rows are kept from when they became known, ms. */
-  readonly keepMs: number;
   /** Writes candles in the same transaction. */
   append(candles: readonly CandleRow[]): Promise<void>;
 }
@@ -151,13 +167,14 @@ export interface SeriesStore {
    * @throws OffsetsChanged when a partition is not read up to where its range begins
    */
   write(rows: SeriesRows, read: SeriesReader | null, remake?: (past: Past) => Promise<void>): Promise<void>;
+  /** What `remake` is given to read, outside of a transaction. */
+  readonly past: PastReads;
   offsets(group: string): Promise<ReadonlyMap<number, number>>;
   /** Whether there ever was something of an instrument. */
   has(instrument: InstrumentId): boolean;
   candles(query: CandleQuery): Promise<CandleColumns>;
   trades(query: PagedQuery): Promise<StoredTrade[]>;
   readings(query: PagedQuery & { name?: string }): Promise<StoredReading[]>;
-  readonly past: PastReads;
   /** Moves finished days that are old enough into Parquet, and deletes those past their time. Returns the rows moved. */
   archive(now: number): Promise<number>;
   figures(): Promise<SeriesFigures>;

@@ -1,0 +1,32 @@
+import { ENDPOINTS } from '@millrace/contracts';
+import { messageOf } from '@millrace/kernel';
+import { ApiProblem, type Routes } from '@millrace/platform/http';
+import { type MendParts, mendInstrument } from './mend.ts';
+import { timeOf } from './routes.ts';
+
+const DAY_MS = 86_400_000;
+/** What is less far ahead of our clock is taken from sources, too. */
+const AHEAD_MS = 60_000;
+
+/** The operators’ way to mend an instrument whose event time has run ahead. */
+export function mendRoutes(
+  routes: Routes,
+  { now, archiveAfterDays, ...parts }: MendParts & { readonly now: () => number; readonly archiveAfterDays: number },
+): void {
+  routes.answer(ENDPOINTS.mendInstrument, async ({ params: { id }, body }) => {
+    const after = body.after === undefined ? now() + AHEAD_MS : timeOf('after', body.after);
+    const oldest = (Math.floor(now() / DAY_MS) - archiveAfterDays) * DAY_MS;
+    if (after < oldest)
+      throw new ApiProblem(
+        'BAD_TIME',
+        `after=${body.after} is in days that are archived.`,
+        `Give ${new Date(oldest).toISOString()} or later: archived trades are not withdrawn.`,
+      );
+    const settled = () =>
+      parts.settled().catch((error: unknown) => {
+        throw new ApiProblem('HISTORY_UNAVAILABLE', `The history is not up to date: ${messageOf(error)}.`, 'Ask for it again in a moment.');
+      });
+    const { withdrawn, newestAt } = await mendInstrument({ ...parts, settled }, id, after, body.reason);
+    return { instrument: id, after, newestAt, withdrawn: [...withdrawn] };
+  });
+}

@@ -1,0 +1,133 @@
+import {
+  INTERVAL_MS,
+  INTERVALS,
+  type InstrumentId,
+  type InstrumentMending,
+  openingOf,
+  type ReopenedCandle,
+  type Trade,
+} from '@millrace/contracts';
+import type { Reply } from '@millrace/kernel';
+import { ApiProblem } from '@millrace/platform/http';
+import type { PastReads, SeriesStore } from '@millrace/platform/series';
+import { barAt, candleOf, decimalsOf } from './bars.ts';
+import { makeCandles } from './remake.ts';
+import type { Instrument } from './zone.ts';
+
+/** Trades that one call withdraws at most; they are all part of one event. */
+const WITHDRAWN_MAX = 1_000;
+/** How often the store is read again because something came in meanwhile. */
+const ATTEMPTS_MAX = 20;
+
+/** What mending needs of the process it runs in. */
+export interface MendParts {
+  readonly series: Pick<SeriesStore, 'trades' | 'past'>;
+  /** The instrument, and its place in its record; `isIdle`: nothing waits to be decided. */
+  view(id: InstrumentId): { readonly state: Instrument; readonly seq: number; readonly isIdle: boolean } | undefined;
+  /** Resolves when the store has everything decided so far. @throws when it cannot be told */
+  settled(): Promise<void>;
+  /** Resolves when the log has what was decided, or with why it was not. */
+  submit(id: InstrumentId, command: { type: 'MendInstrument' } & InstrumentMending): Promise<Reply>;
+}
+
+/** What a call has withdrawn. */
+export interface Mended {
+  readonly withdrawn: readonly Trade[];
+  /** Time of the newest data that is left, epoch ms. */
+  readonly newestAt: number;
+}
+
+/**
+ * Withdraws everything of an instrument after a time, and makes its candles again of what is left. Where nothing is after it, nothing changes.
+ * @param after epoch ms
+ * @throws ApiProblem UNKNOWN_INSTRUMENT, WRONG_STATE
+ */
+export async function mendInstrument(parts: MendParts, id: InstrumentId, after: number, reason: string): Promise<Mended> {
+  for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+    const seq = viewOf(parts, id).seq;
+    await parts.settled();
+    if (viewOf(parts, id).seq !== seq) continue;
+    const mending = await mendingOf(parts, id, after, reason);
+    const now = viewOf(parts, id);
+    if (now.seq !== seq || !now.isIdle) continue;
+    if (mending === null) return { withdrawn: [], newestAt: now.state.newestAt };
+    const reply = await parts.submit(id, { type: 'MendInstrument', ...mending });
+    if (!reply.ok)
+      throw new ApiProblem(
+        'NOT_CONFIRMED',
+        `"${id}" was not mended for certain: ${reply.message}.`,
+        'Ask for it again: what is done is not done twice.',
+      );
+    await parts.settled();
+    return { withdrawn: mending.withdrawn, newestAt: mending.newestAt };
+  }
+  throw new ApiProblem(
+    'WRONG_STATE',
+    `"${id}" changes faster than its history can be read.`,
+    'Pause its source, mend it, and resume the source.',
+  );
+}
+
+function viewOf(parts: MendParts, id: InstrumentId) {
+  const view = parts.view(id);
+  if (!view) throw new ApiProblem('UNKNOWN_INSTRUMENT', `There is no instrument "${id}".`, 'GET /api/v1/instruments lists them all.');
+  return view;
+}
+
+/** Null where there is nothing to withdraw. */
+async function mendingOf(parts: MendParts, id: InstrumentId, after: number, reason: string): Promise<InstrumentMending | null> {
+  const { series } = parts;
+  const { state } = viewOf(parts, id);
+  const later = { instrument: id, from: after + 1, to: Number.MAX_SAFE_INTEGER };
+  const found = await series.trades({ ...later, limit: WITHDRAWN_MAX + 1 });
+  if (found.length > WITHDRAWN_MAX)
+    throw new ApiProblem(
+      'WRONG_STATE',
+      `More than ${WITHDRAWN_MAX} trades of "${id}" are after ${new Date(after).toISOString()}.`,
+      'Give a later "after".',
+    );
+  if (found.length === 0 && state.newestAt <= after && state.asOf <= after) return null;
+  const [stored] = await series.trades({ instrument: id, from: Number.MIN_SAFE_INTEGER, to: after + 1, limit: 1 });
+  const last = stored ? tradeOf(stored) : null;
+  const newestAt = Math.max(last?.time ?? 0, (await series.past.newestOpening({ instrument: id, to: after + 1 })) ?? 0);
+  const candles: ReopenedCandle[] = [];
+  for (const interval of INTERVALS) {
+    const from = openingOf(newestAt, interval);
+    const reopened = formingOf(state, interval, from) ?? (await reopenedCandle(series.past, id, interval, from, after));
+    if (reopened) candles.push(reopened);
+  }
+  return { after, newestAt, reason, withdrawn: found.map(tradeOf), last, candles };
+}
+
+/** A candle that the venue is still forming is in memory only. */
+function formingOf(state: Instrument, interval: ReopenedCandle['interval'], time: number): ReopenedCandle | null {
+  const bar = barAt(state.bars[interval], time);
+  if (bar?.origin !== 'venue' || bar.closed) return null;
+  const { firstTime, firstOrder, lastTime, lastOrder, decimals } = bar;
+  return { interval, candle: candleOf(bar), origin: 'venue', firstTime, firstOrder, lastTime, lastOrder, decimals, version: 0 };
+}
+
+async function reopenedCandle(
+  past: PastReads,
+  instrument: InstrumentId,
+  interval: ReopenedCandle['interval'],
+  from: number,
+  after: number,
+): Promise<ReopenedCandle | null> {
+  const made = (await makeCandles(past, { instrument, interval, from, to: Math.min(after + 1, from + INTERVAL_MS[interval]) })).get(from);
+  if (!made) return null;
+  const { candle, origin, sum, stored } = made;
+  const place = {
+    firstTime: sum?.firstTime ?? from,
+    firstOrder: sum?.firstOrder ?? 0,
+    lastTime: sum?.lastTime ?? from,
+    lastOrder: sum?.lastOrder ?? 0,
+  };
+  // Infinity cannot be written to the log.
+  const decimals = Math.min(99, Math.max(sum?.decimals ?? 0, decimalsOf(String(candle.volume))));
+  return { interval, candle, origin, ...place, decimals, version: origin === 'venue' ? (stored?.version ?? 1) : 0 };
+}
+
+function tradeOf({ id, order, time, price, quantity, side }: Trade): Trade {
+  return { id, order, time, price, quantity, side };
+}

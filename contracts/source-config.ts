@@ -67,6 +67,35 @@ const FieldPath = Type.String({
   examples: ['price', 'data.0.last', '$.channel'],
 });
 
+/** Which symbols are taken as instruments although no mapping names them. */
+export const Matching = Type.Object(
+  {
+    symbol: Type.String({
+      minLength: 1,
+      maxLength: 256,
+      description: 'A regular expression that the whole symbol must match; symbols have 64 characters at most.',
+      examples: ['([A-Z]{3,5})(USDT|KRW)'],
+    }),
+    pair: Type.String({
+      minLength: 1,
+      maxLength: 128,
+      description:
+        'The pair, as BASE-QUOTE, with $1 to $9 for the groups of the expression and $0 for the symbol; letters become capitals.',
+      examples: ['$1-$2'],
+    }),
+    instrumentsMax: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 512,
+        default: 100,
+        description: 'How many instruments the source takes in this way; of several mappings the largest number counts.',
+      }),
+    ),
+  },
+  { ...strict, description: 'Symbols that become instruments when they come. Sources of type websocket and http-poll.' },
+);
+export type Matching = Static<typeof Matching>;
+
 /** How a message of a feed that we know nothing about becomes trades, quotes, candles or readings. */
 export const Mapping = Type.Object(
   {
@@ -80,6 +109,7 @@ export const Mapping = Type.Object(
     instrument: Type.Optional(FieldPath),
     pair: Type.Optional(PairName),
     pairs: Type.Optional(Type.Record(Type.String(), PairName, { description: 'The feed’s own names, each with its pair.' })),
+    matching: Type.Optional(Matching),
     time: Type.Optional(FieldPath),
     timeUnit: Type.Optional(Type.Enum(['ms', 's', 'us', 'ns', 'iso'], { default: 'ms' })),
     interval: Type.Optional(Interval),

@@ -37,6 +37,7 @@ import { BehindGateways } from './behind-gateways.ts';
 import { overtakenBy, ownConsumer, projectorConsumer } from './consumers.ts';
 import { startDatabase } from './database/server-database.ts';
 import { openDoor, serveWatchers } from './door.ts';
+import { InstrumentZones } from './instrument-zones.ts';
 import { registerMetrics, registerWorldMetrics } from './metrics.ts';
 import { OutboxModes } from './outbox-modes.ts';
 import { endOrphans } from './own-processes.ts';
@@ -60,8 +61,6 @@ const CATCH_UP_MS = 2_000;
 const MEND_MS = 10_000;
 /** The tables may come a little later; whoever plays or trades when the server is ready should not share the processor with them. */
 const DATABASE_AFTER_MS = 4_000;
-/** When a zone that could not be opened is tried again. */
-const OPEN_AGAIN_MS = 2_000;
 /** How often alerts are looked for and rates are taken. */
 const WATCH_MS = 1_000;
 
@@ -212,9 +211,13 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
       onSource?.(source);
     },
     onTrouble: (message) => logger.warn(message),
+    recorded: (source) => series.instruments().filter((id) => id.startsWith(`${source}:`)),
+    symbolOf: (id) => stateOf(id)?.listed?.symbol,
+    onInstrument: (listed) => instrumentZones.take(listed),
     ...(adjust && { adjust }),
   });
-  const stopOpening = await openInstruments(host, collector, (message) => logger.error(message));
+  const instrumentZones = new InstrumentZones(host, (message) => logger.error(message));
+  await instrumentZones.openAll(collector);
   const database = startDatabase(settings.data, settings.database.url, settings.demo ? DATABASE_AFTER_MS : 0, logger);
   const post = settings.mail.url === undefined ? null : await openSmtp(settings.mail.url, settings.mail.from);
   const redis =
@@ -388,7 +391,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
       await behind.end();
       await http.drain();
       stopHousekeeping();
-      stopOpening();
+      instrumentZones.stop();
       clearInterval(watching);
       parts.stop();
       await worlds?.stop();
@@ -476,38 +479,6 @@ export async function openSeries(settings: Settings): ReturnType<typeof openDuck
       'If it is damaged, move that folder away, or restore it from a backup. Without it a start makes a new one from what the log still holds.',
     );
   }
-}
-
-/**
- * Opens the zone of every instrument. One that cannot be opened now, because the disk is full, say, keeps nobody from the others: it is tried again
- * until it is open.
- * @returns ends the attempts
- */
-async function openInstruments(host: ZoneHost, { instruments }: Collector, onTrouble: (message: string) => void): Promise<() => void> {
-  let waiting: NodeJS.Timeout | undefined;
-  let isOver = false;
-  const openAll = async (wanted: Collector['instruments']): Promise<void> => {
-    const failed: Collector['instruments'][number][] = [];
-    for (const instrument of wanted) {
-      const { id, ...listing } = instrument;
-      const address = zoneAddress('instrument', id);
-      try {
-        await host.open(address);
-      } catch (error) {
-        onTrouble(`${address} cannot be opened now, trying again in ${OPEN_AGAIN_MS} ms: ${messageOf(error)}`);
-        failed.push(instrument);
-        continue;
-      }
-      host.tell(address, { type: 'ListInstrument', ...listing });
-      host.tell(address, { type: 'MarkStale', reason: 'the source is connecting', time: Date.now() });
-    }
-    if (failed.length > 0 && !isOver) waiting = setTimeout(() => void openAll(failed), OPEN_AGAIN_MS);
-  };
-  await openAll(instruments);
-  return () => {
-    isOver = true;
-    clearTimeout(waiting);
-  };
 }
 
 /** Waits for a promise, but no longer than a reader should have to. */

@@ -2,6 +2,7 @@ import { type InstrumentEvent, type InstrumentId, instrumentId, isInstrumentId, 
 import { type Clock, type EventBatch, keyOf } from '@millrace/kernel';
 import { partsOf } from './catalogue.ts';
 import type { Market } from './intake.ts';
+import { type Matched, type Matcher, matcherOf } from './matching.ts';
 import type { SourceParts } from './source.ts';
 import { Supervisor } from './supervisor.ts';
 
@@ -14,6 +15,11 @@ export interface CollectorOptions {
   readonly clock: Clock;
   readonly onChange: (source: Source) => void;
   readonly onTrouble: (message: string) => void;
+  /** Instruments of a source that are on record, and the symbols they were listed with: those that were taken by pattern are taken again. */
+  readonly recorded?: (source: string) => readonly InstrumentId[];
+  readonly symbolOf?: (instrument: InstrumentId) => string | undefined;
+  /** An instrument was taken by pattern: its zone has to be opened, and takes commands when this returns. */
+  readonly onInstrument?: (listed: ListedInstrument) => void;
   /** Changes how a source is put together: how recorded frames are fed through the real protocol. */
   readonly adjust?: (config: SourceConfig, parts: SourceParts) => SourceParts;
 }
@@ -30,22 +36,31 @@ export interface ListedInstrument {
 
 /** All sources, each under its supervisor. `open` makes them; the zones of `instruments` must be open before `start`. */
 export class Collector {
-  readonly instruments: readonly ListedInstrument[];
+  readonly #listed = new Map<InstrumentId, ListedInstrument>();
+  /** Instruments on record that a pattern may take again; their symbols are known once their zones are open. */
+  readonly recorded: readonly InstrumentId[];
   readonly #options: CollectorOptions;
   readonly #supervisors = new Map<string, Supervisor>();
 
   constructor(options: CollectorOptions) {
     this.#options = options;
-    const listed = new Map<InstrumentId, ListedInstrument>();
+    const recorded: InstrumentId[] = [];
     for (const config of options.sources) {
       const { symbols, simulated } = this.#partsOf(config);
       for (const { pair, symbol } of symbols) {
         const id = instrumentId(config.id, pair);
         const negativePrices = config.negativePrices?.includes(pair) ?? false;
-        listed.set(id, { id, source: config.id, symbol, simulated, negativePrices });
+        this.#listed.set(id, { id, source: config.id, symbol, simulated, negativePrices });
       }
+      const matcher = matcherOf(config);
+      const ofRecord = matcher ? (options.recorded?.(config.id) ?? []) : [];
+      recorded.push(...ofRecord.filter((id) => !this.#listed.has(id)).slice(0, matcher?.instrumentsMax));
     }
-    this.instruments = [...listed.values()];
+    this.recorded = recorded;
+  }
+
+  get instruments(): readonly ListedInstrument[] {
+    return [...this.#listed.values()];
   }
 
   /** Begins to collect. */
@@ -54,10 +69,20 @@ export class Collector {
     for (const config of sources) {
       const parts = this.#partsOf(config);
       const instruments = new Map(parts.symbols.map(({ pair, symbol }) => [symbol, instrumentId(config.id, pair)]));
+      const matcher = matcherOf(config);
+      const match = matcher && ((symbol: string) => this.#take(config, matcher, symbol));
+      if (matcher)
+        for (const id of this.recorded) {
+          const symbol = id.startsWith(`${config.id}:`) ? this.#options.symbolOf?.(id) : undefined;
+          const matched = symbol !== undefined && matcher.take(symbol);
+          if (!matched || !('instrument' in matched) || matched.instrument !== id) continue;
+          instruments.set(symbol, id);
+          this.#list(config, id, symbol);
+        }
       const staleAfterMs = config.staleAfterMs ?? STALE_AFTER_MS;
       const reconnectMaxMs = config.reconnectMaxMs ?? RECONNECT_MAX_MS;
       const negativePrices = new Set((config.negativePrices ?? []).map((pair) => instrumentId(config.id, pair)));
-      const watched = { id: config.id, type: config.type, parts, staleAfterMs, reconnectMaxMs, negativePrices };
+      const watched = { id: config.id, type: config.type, parts, staleAfterMs, reconnectMaxMs, negativePrices, match };
       const options = { ...watched, market, clock, onChange, onTrouble };
       const supervisor = new Supervisor(options, instruments);
       this.#supervisors.set(config.id, supervisor);
@@ -89,6 +114,19 @@ export class Collector {
         else supervisor.withdraw(key, event.after, event.last);
       }
     }
+  }
+
+  #take(config: SourceConfig, matcher: Matcher, symbol: string): Matched {
+    const matched = matcher.take(symbol);
+    if ('instrument' in matched) this.#options.onInstrument?.(this.#list(config, matched.instrument, symbol));
+    return matched;
+  }
+
+  #list(config: SourceConfig, id: InstrumentId, symbol: string): ListedInstrument {
+    const negativePrices = config.negativePrices?.some((pair) => id === `${config.id}:${pair}`) ?? false;
+    const listed = { id, source: config.id, symbol, simulated: false, negativePrices };
+    this.#listed.set(id, listed);
+    return listed;
   }
 
   #partsOf(config: SourceConfig): SourceParts {

@@ -3,6 +3,7 @@ import { describe, test } from 'node:test';
 import { type Candle, type InstrumentCommand, type InstrumentId, instrumentId, type Trade } from '@millrace/contracts';
 import { ManualClock } from '@millrace/kernel/testing';
 import { Intake, type IntakeOptions } from './intake.ts';
+import { Matcher } from './matching.ts';
 import type { Protocol } from './source.ts';
 
 const BTC = instrumentId('venue', 'BTC-USD');
@@ -113,6 +114,49 @@ describe('the intake', () => {
       set.intake.quote('BTC', { ...quote('0', '1'), bidQuantity: '0' });
       assert.deepEqual(kinds(set), [['ObserveQuote', 1]]);
     });
+  });
+
+  test('fault 32: instruments are taken by pattern up to a bound; the rest is set aside with its reason', () => {
+    const matching = [
+      { symbol: 't([a-z]{3})(usd|krw)', pair: '$1-$2', instrumentsMax: 2 },
+      { symbol: '(odd)', pair: '$1', instrumentsMax: 1 },
+    ];
+    const matcher = new Matcher('venue', matching);
+    const read: Protocol['read'] = (frame, sink) => {
+      sink.consumed('trade');
+      const trade = { id: frame, order: 0, time: START, price: '1', quantity: '1', side: 'buy' } as const;
+      sink.trade(frame.split(' ')[0] ?? '', trade, false);
+    };
+    const to: string[] = [];
+    const market = {
+      tell: (id: InstrumentId, { type }: InstrumentCommand) => to.push(`${id} ${type}`) > 0,
+      lastTrade: () => null,
+      filesOf: () => ({}),
+    };
+    const set = setting({ leavesHoles: false, protocol: { connected: () => [], read }, market, match: (symbol) => matcher.take(symbol) });
+    for (const text of ['tbtcusd 1', 'tbtcusd 2', 'tethkrw 3', 'txrpusd 4', 'other 5', 'odd 6', `t${'x'.repeat(100)} 7`, 'tethkrw 8'])
+      set.intake.take(text, START);
+    assert.deepEqual(
+      to,
+      ['venue:BTC-USD', 'venue:BTC-USD', 'venue:ETH-KRW', 'venue:ETH-KRW'].map((id) => `${id} RecordTrade`),
+    );
+    assert.deepEqual(set.intake.refusedBy, { 'too-many-instruments': 1, 'unknown-symbol': 3 });
+    assert.deepEqual(
+      set.intake.quarantine.map(({ detail }) => detail.replace(/x{10,}/, '…')),
+      [
+        '"t…" is no instrument of this source, and matches no pattern',
+        '"odd" matches, but its pair "ODD" does not read BASE-QUOTE',
+        '"other" is no instrument of this source, and matches no pattern',
+        '"txrpusd" matches, but 2 instruments have been taken: raise "instrumentsMax" of the mapping, or narrow its pattern',
+      ],
+    );
+  });
+
+  test('fault 32: a second symbol of the same pair is refused, so that their trades are not mixed', () => {
+    const matcher = new Matcher('venue', [{ symbol: '.*(btc|BTC).*', pair: '$1-USD' }]);
+    assert.deepEqual(matcher.take('tBTC'), { instrument: BTC });
+    assert.deepEqual(matcher.take('tBTC'), { instrument: BTC });
+    assert.ok('reason' in matcher.take('fbtc'));
   });
 
   test('puts neighbours that swapped places in order, and counts it', async () => {

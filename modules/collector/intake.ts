@@ -18,6 +18,7 @@ import type { Clock } from '@millrace/kernel';
 import { TraceSource } from '@millrace/platform/telemetry';
 import { withAlarms } from './alarms.ts';
 import { BookLine } from './book-line.ts';
+import type { Matched } from './matching.ts';
 import { isTime, type PriceRule, troubleOfCandle, troubleOfQuote, troubleOfTrade } from './plausible.ts';
 import type { CandleHistory, GetJson, Hole, Protocol, Sink } from './source.ts';
 import { TradeLine } from './trade-line.ts';
@@ -53,6 +54,8 @@ export interface IntakeOptions {
   readonly instruments: ReadonlyMap<string, InstrumentId>;
   /** Instruments whose prices may be zero or below. */
   readonly negativePrices?: ReadonlySet<InstrumentId>;
+  /** What a symbol is that is not among `instruments`; null where no other is taken. */
+  readonly match?: ((symbol: string) => Matched) | null;
   readonly fetchTrades: ((symbol: string, hole: Hole) => AsyncIterable<Trade[]>) | null;
   readonly fetchCandles: CandleHistory | null;
   readonly get: GetJson;
@@ -339,11 +342,16 @@ export class Intake implements Sink {
 
   #lineOf(symbol: string): Line | undefined {
     const line = this.#lines.get(symbol);
-    if (!line) {
-      this.#count('unknown-symbol');
-      this.#setAside('unknown-symbol', `"${symbol}" is no instrument of this source`);
+    if (line) return line;
+    const matched = this.#options.match?.(symbol) ?? { reason: 'unknown-symbol', detail: `"${symbol}" is no instrument of this source` };
+    if ('instrument' in matched) {
+      const taken = this.#lineFor(symbol, matched.instrument);
+      this.#lines.set(symbol, taken);
+      return taken;
     }
-    return line;
+    this.#count(matched.reason);
+    this.#setAside(matched.reason, matched.detail);
+    return undefined;
   }
 
   #measure(line: Line, time: number): void {

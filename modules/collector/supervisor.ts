@@ -12,6 +12,7 @@ import {
 } from '@millrace/platform/resilience';
 import { parseDigits } from './digits.ts';
 import { Intake, type Market } from './intake.ts';
+import type { Matched } from './matching.ts';
 import type { Connection, GetJson, Hole, SourceParts } from './source.ts';
 
 const RECONNECT_FIRST_MS = 500;
@@ -32,6 +33,8 @@ export interface SupervisorOptions {
   readonly reconnectMaxMs: number;
   /** Instruments whose prices may be zero or below. */
   readonly negativePrices: ReadonlySet<InstrumentId>;
+  /** What a symbol is that is not among the source’s instruments; null where no other is taken. */
+  readonly match: ((symbol: string) => Matched) | null;
   readonly market: Market;
   readonly clock: Clock;
   readonly onChange: (source: Source) => void;
@@ -41,10 +44,9 @@ export interface SupervisorOptions {
 /** Keeps one source alive: connects, listens for silence, reconnects with patience, fills holes, and says at any time how it is. */
 export class Supervisor {
   readonly id: string;
-  readonly instruments: readonly InstrumentId[];
   readonly #options: SupervisorOptions;
   readonly #intake: Intake;
-  readonly #symbols: ReadonlyMap<InstrumentId, string>;
+  readonly #symbols: Map<InstrumentId, string>;
   readonly #backoff: Backoff;
   readonly #rest: OutsideCall;
   readonly #restLimit: RateLimit;
@@ -65,7 +67,6 @@ export class Supervisor {
     this.id = options.id;
     this.#options = options;
     this.#since = options.clock.now();
-    this.instruments = [...instruments.values()];
     this.#symbols = new Map([...instruments].map(([symbol, instrument]) => [instrument, symbol]));
     this.#backoff = new Backoff(RECONNECT_FIRST_MS, options.reconnectMaxMs);
     this.#restLimit = new RateLimit(options.parts.restPerSecond, Math.max(REST_BURST, options.parts.restPerSecond));
@@ -88,6 +89,7 @@ export class Supervisor {
       leavesHoles: options.parts.leavesHoles,
       instruments,
       negativePrices: options.negativePrices,
+      match: options.match && ((symbol) => this.#match(symbol)),
       fetchTrades: history?.trades
         ? (symbol: string, hole: Hole): AsyncIterable<Trade[]> => history.trades?.(symbol, hole, get) ?? none()
         : null,
@@ -136,6 +138,16 @@ export class Supervisor {
     if (symbol === undefined) return;
     this.#intake.bookBroken(symbol, reason);
     for (const message of this.#options.parts.protocol.resync?.(symbol) ?? []) this.#connection?.send(message);
+  }
+
+  get instruments(): readonly InstrumentId[] {
+    return [...this.#symbols.keys()];
+  }
+
+  #match(symbol: string): Matched {
+    const matched = this.#options.match?.(symbol) ?? { reason: 'unknown-symbol', detail: symbol };
+    if ('instrument' in matched) this.#symbols.set(matched.instrument, symbol);
+    return matched;
   }
 
   /** See `Intake.withdraw`. */

@@ -60,6 +60,19 @@ describe('a configuration that cannot be used', () => {
     );
   });
 
+  test('fault 32: a pattern that cannot be used is refused', () => {
+    const map = (matching: object, instrument?: string) => [{ as: 'trades', matching, ...(instrument && { instrument }), fields: {} }];
+    const sources = [
+      { id: 'a', type: 'websocket', url: 'ws://x', map: map({ symbol: '(', pair: '$1-USD' }, 's') },
+      { id: 'b', type: 'websocket', url: 'ws://x', map: map({ symbol: '(.*)', pair: '$1-USD' }) },
+      { id: 'c', type: 'file', path: 'a.csv', map: map({ symbol: '(.*)', pair: '$1-USD' }, 's') },
+    ];
+    assert.deepEqual(
+      refused(JSON.stringify({ sources })).problems.map(({ path }) => path),
+      ['sources[0].map[0].matching.symbol', 'sources[1].map[0].matching', 'sources[2].map[0].matching'],
+    );
+  });
+
   test('fault 28b: text that is no JSON is called that, and not missing', () => {
     const { message } = refused('{ "port": ');
     assert.match(message, /\(the whole file\): is no JSON/);

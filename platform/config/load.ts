@@ -261,12 +261,33 @@ function problemsOf(raw: Record<string, unknown>): ConfigProblem[] {
     if (ids.has(id)) problems.push({ path: `${path}.id`, value: id, remedy: 'Every source needs an id of its own.' });
     ids.add(id);
   }
-  if (problems.length === 0) problems.push(...(sources as SourceConfig[]).flatMap(unknownPairs));
+  if (problems.length === 0)
+    problems.push(...(sources as SourceConfig[]).flatMap((one, index) => [...unknownPairs(one, index), ...badPatterns(one, index)]));
   return problems;
+}
+
+/** Patterns of mappings that cannot be used. */
+function badPatterns(source: SourceConfig, index: number): ConfigProblem[] {
+  if (!('map' in source)) return [];
+  return source.map.flatMap(({ matching, instrument }, mapping): ConfigProblem[] => {
+    if (matching === undefined) return [];
+    const path = `sources[${index}].map[${mapping}].matching`;
+    if (source.type === 'file')
+      return [{ path, value: matching, remedy: 'Only sources of type websocket and http-poll take instruments by pattern.' }];
+    if (instrument === undefined) return [{ path, value: matching, remedy: 'Add "instrument" to the mapping: the path of the symbol.' }];
+    try {
+      new RegExp(matching.symbol);
+      return [];
+    } catch (error) {
+      const said = error instanceof Error ? error.message : String(error);
+      return [{ path: `${path}.symbol`, value: matching.symbol, remedy: `Correct the regular expression: ${said}.` }];
+    }
+  });
 }
 
 /** Pairs of `negativePrices` that the source does not have: a misspelt one would have no effect. */
 function unknownPairs(source: SourceConfig, index: number): ConfigProblem[] {
+  if ('map' in source && source.map.some(({ matching }) => matching !== undefined)) return [];
   const pairs =
     'map' in source ? source.map.flatMap(({ pair = [], pairs = {} }) => [pair, ...Object.values(pairs)].flat()) : source.instruments;
   const unknown = (source.negativePrices ?? []).filter((pair) => !pairs.includes(pair));

@@ -10,7 +10,7 @@ import {
   UTINYINT,
   VARCHAR,
 } from '@duckdb/node-api';
-import type { CandleOrigin, InstrumentId, Side } from '@millrace/contracts';
+import { type CandleOrigin, type InstrumentId, isInstrumentId, type Side } from '@millrace/contracts';
 import { requireOffsets } from '../offsets.ts';
 import { Archive, type ArchivedTable } from './archive.ts';
 import { appendRows, type Column } from './columns.ts';
@@ -331,6 +331,10 @@ class DuckDbSeries implements SeriesStore {
         appendRows(this.#appenders.candles, this.#candleColumns, candles);
       },
     };
+  }
+
+  instruments(): InstrumentId[] {
+    return [...this.#names.keys()].filter(isInstrumentId);
   }
 
   has(instrument: InstrumentId): boolean {

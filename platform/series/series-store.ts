@@ -170,6 +170,8 @@ export interface SeriesStore {
   /** What `remake` is given to read, outside of a transaction. */
   readonly past: PastReads;
   offsets(group: string): Promise<ReadonlyMap<number, number>>;
+  /** Instruments of which there ever was something. */
+  instruments(): InstrumentId[];
   /** Whether there ever was something of an instrument. */
   has(instrument: InstrumentId): boolean;
   candles(query: CandleQuery): Promise<CandleColumns>;

@@ -157,6 +157,60 @@ describe('a source of any kind', () => {
     for (const client of venue.clients) client.terminate();
     venue.close();
   });
+
+  test('fault 32: instruments that come are taken by pattern, and are the same after a restart', async () => {
+    const venue = new WebSocketServer({ port: 0, host: '127.0.0.1' });
+    await once(venue, 'listening');
+    const send = (symbol: string, n: number) => {
+      for (const client of venue.clients)
+        client.send(JSON.stringify({ s: symbol, i: `${symbol}${n}`, p: String(n), v: '1', ts: 1_700_000_000 + n }));
+    };
+    const url = `ws://127.0.0.1:${(venue.address() as AddressInfo).port}`;
+    const matching = { symbol: '([A-Z]{3})(USD)', pair: '$1-$2', instrumentsMax: 2 };
+    const fields = { price: 'p', quantity: 'v', id: 'i' };
+    const map = [{ as: 'trades', instrument: 's', pairs: { own: 'OWN-USD' }, matching, time: 'ts', timeUnit: 's', fields }];
+    const sources = [{ id: 'any', type: 'websocket', url, map }] as SourceConfig[];
+    const home = mkdtempSync(join(tmpdir(), 'millrace-matching-'));
+    const instruments = async (server: TestPlatform) =>
+      (await server.get<Instrument[]>('/api/v1/instruments')).map(({ id, symbol, status, price }) => [id, symbol, status, price]).sort();
+
+    const first = await platform(sources, home);
+    await first.until(({ state }) => state === 'live');
+    for (const symbol of ['BTCUSD', 'ETHUSD', 'XRPUSD', 'own', '???']) send(symbol, 1);
+    await first.until(({ frames }) => frames === 5);
+    await first.settled();
+    assert.deepEqual(await instruments(first), [
+      ['any:BTC-USD', 'BTCUSD', 'live', '1'],
+      ['any:ETH-USD', 'ETHUSD', 'live', '1'],
+      ['any:OWN-USD', 'own', 'live', '1'],
+    ]);
+    const source = await first.until(() => true);
+    assert.deepEqual(source.refused, { 'too-many-instruments': 1, 'unknown-symbol': 1 });
+    assert.deepEqual(source.instruments, ['any:OWN-USD', 'any:BTC-USD', 'any:ETH-USD']);
+    await first.stop();
+
+    const second = await platform(sources, home);
+    await second.until(({ state, instruments: known }) => state === 'live' && known.length === 3);
+    for (const symbol of ['ETHUSD', 'XRPUSD', 'ETHUSD', 'BTCUSD']) send(symbol, 2);
+    await second.until(({ frames }) => frames === 4);
+    await second.settled();
+    assert.deepEqual(
+      (await instruments(second)).map(([id, , , price]) => [id, price]),
+      [
+        ['any:BTC-USD', '2'],
+        ['any:ETH-USD', '2'],
+        ['any:OWN-USD', '1'],
+      ],
+    );
+    const { rows } = await second.get<TradeFrame>('/api/v1/instruments/any:ETH-USD/trades');
+    assert.deepEqual(
+      rows.map(([, price]) => price),
+      ['1', '2'],
+    );
+    await second.end();
+    for (const client of venue.clients) client.terminate();
+    venue.close();
+  });
 });
 
 type Bar = readonly [time: number, open: number, high: number, low: number, close: number, volume: number];

@@ -304,6 +304,7 @@ const ALERT_RULES = [
   'disk-low',
   'spool-full',
   'log-unwritable',
+  'candles-differ',
 ] as const;
 
 export const Alert = Type.Object(
@@ -312,7 +313,7 @@ export const Alert = Type.Object(
     severity: Type.Unsafe<'critical' | 'warning'>(Type.Enum(['critical', 'warning'])),
     rule: Type.Unsafe<(typeof ALERT_RULES)[number]>(Type.Enum([...ALERT_RULES])),
     subject: Type.String({
-      description: 'The zone, the consumer group, whose log or spool it is, the player or item, `disk`, or `world`.',
+      description: 'The zone, the consumer group, the instrument, whose log or spool it is, the player or item, `disk`, or `world`.',
     }),
     value: Type.Number(),
     threshold: Type.Number(),

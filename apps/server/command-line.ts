@@ -63,6 +63,9 @@ config
 
 serving(program.command('doctor'))
   .option('--repair', 'make a new log of what can be read of a damaged one; the damaged one is kept')
+  .option('--candles', 'compare samples of the stored candles with the stored trades, while the server is stopped')
+  .option('--from <instrument>', 'with --candles: begin with this instrument')
+  .option('--seconds <number>', 'with --candles: how long it may take', wholeNumber, 60)
   .description('check what this machine and the data folder are like')
   .action(async (flags) => (await import('./commands/doctor.ts')).doctor(flags));
 

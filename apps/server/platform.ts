@@ -5,6 +5,7 @@ import { Collector, collectorRoutes, type SourceParts } from '@millrace/collecto
 import { ENDPOINTS, type InstrumentId, parseChannel, type Source, type SourceConfig } from '@millrace/contracts';
 import { type EventBatch, keyOf, messageOf, within, type ZoneAddress, ZoneHost, zoneAddress } from '@millrace/kernel';
 import {
+  CandleWatch,
   historyForRequests,
   type Instrument,
   initialEvents,
@@ -61,6 +62,8 @@ const CATCH_UP_MS = 2_000;
 const MEND_MS = 10_000;
 /** The tables may come a little later; whoever plays or trades when the server is ready should not share the processor with them. */
 const DATABASE_AFTER_MS = 4_000;
+/** How often the stored candles of one instrument are compared with its trades. */
+const CANDLE_CHECK_MS = 60_000;
 /** How often alerts are looked for and rates are taken. */
 const WATCH_MS = 1_000;
 
@@ -266,6 +269,14 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
     ? await startWorlds(settings, { logger, projector, hub, mayPlay, owners, onFlow: (counts) => flow.add(counts) })
     : null;
   consumers.push(ownConsumer(consumer, log, 'market'), ...(projector && worlds ? [projectorConsumer(projector, worlds.log)] : []));
+  const candles = new CandleWatch(
+    series,
+    () => collector?.instruments.map(({ id }) => id) ?? [],
+    (difference) => logger.error(difference, 'a stored candle is not what its trades make'),
+  );
+  const checking = setInterval(() => {
+    candles.checkNext().catch((error: unknown) => logger.warn({ err: error }, 'candles could not be checked'));
+  }, CANDLE_CHECK_MS);
   const watching = setInterval(() => {
     // Every zone of this host is an instrument.
     flow.add([...decided].map(([type, count]) => [`instrument/${type}`, count] as const));
@@ -273,7 +284,13 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
     flow.turn();
     const lags = consumers.map((one) => ({ group: one.group, lag: one.stand().lag, overtaken: overtakenBy(one.stand()) }));
     const nobody = { ccu: 0, left: 0, duplicates: [], zones: [], answered: 0, failed: 0 };
-    for (const alert of alerts.note({ time: Date.now(), lags, storage: storage.sample(), ...(worlds?.sample() ?? nobody) }))
+    for (const alert of alerts.note({
+      time: Date.now(),
+      lags,
+      storage: storage.sample(),
+      candles: candles.differing(),
+      ...(worlds?.sample() ?? nobody),
+    }))
       if (alert.until !== null) logger.info(alert, 'an alert is over');
       else logger[alert.severity === 'critical' ? 'error' : 'warn'](alert, 'an alert');
     publishOperations(hub, operations);
@@ -393,6 +410,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
       stopHousekeeping();
       instrumentZones.stop();
       clearInterval(watching);
+      clearInterval(checking);
       parts.stop();
       await worlds?.stop();
       await http.close();

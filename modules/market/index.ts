@@ -1,3 +1,5 @@
+export { type CandleReport, checkCandles } from './candle-check.ts';
+export { CandleWatch } from './candle-watch.ts';
 export { initialEvents, publishBatch, publishRemade } from './channels.ts';
 export { historyForRequests } from './history.ts';
 export { mendRoutes } from './mend-routes.ts';

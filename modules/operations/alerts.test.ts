@@ -56,6 +56,17 @@ describe('alerts', () => {
     assert.ok(namesOf(watch).every((name) => name.endsWith('over')));
   });
 
+  test('candles that are not what their trades make are one until a check finds them right', () => {
+    const watch = new AlertWatch(rules);
+    const candles = [{ instrument: 'a:B-C', candles: 3 }];
+    assert.deepEqual(
+      watch.note(sample(0, { candles })).map(({ id, value }) => [id, value]),
+      [['candles-differ/a:B-C', 3]],
+    );
+    watch.note(sample(1, { candles: [] }));
+    assert.deepEqual(namesOf(watch), ['candles-differ/a:B-C over']);
+  });
+
   test('a slow tick is one after it has lasted, and over as soon as it is', () => {
     const watch = new AlertWatch(rules);
     const slow = { zones: [{ ...zone, tickMs: 101 }] };

@@ -25,6 +25,8 @@ export interface WorldSample {
   /** `overtaken`: events that retention has dropped before the group read them. */
   readonly lags: readonly { readonly group: string; readonly lag: number; readonly overtaken?: number }[];
   readonly storage: StorageSample;
+  /** Instruments whose stored candles are not what their stored trades make, and how many of the sampled ones. */
+  readonly candles?: readonly { readonly instrument: string; readonly candles: number }[];
 }
 
 /** Room on the disk, and whether what is decided can be recorded. */
@@ -56,6 +58,8 @@ const CCU_MIN = 10;
 const CCU_DROP_MS = 3_000;
 /** Duplicates that are told of. */
 const DUPLICATES_MAX = 20;
+/** Instruments with differing candles that are told of. */
+const CANDLES_MAX = 20;
 /** Answers below which a rate means nothing. */
 const ANSWERED_MIN = 20;
 /** Alerts that are over and still shown. */
@@ -185,6 +189,16 @@ export class AlertWatch {
           threshold: rules.lagMax,
           forMs: rules.lagForMs,
         };
+    for (const { instrument, candles } of (sample.candles ?? []).slice(0, CANDLES_MAX))
+      yield {
+        id: `candles-differ/${instrument}`,
+        rule: 'candles-differ',
+        severity: 'warning',
+        subject: instrument,
+        value: candles,
+        threshold: 0,
+        forMs: 0,
+      };
     const lostPercent = this.#lostPercent();
     if (lostPercent >= rules.ccuDropPercent)
       yield {

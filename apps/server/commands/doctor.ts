@@ -13,9 +13,16 @@ const DISK_MIB_MIN = 2_048;
 const MEMORY_MIB_MIN = 1_024;
 
 /** Looks at everything a start needs, and says of each what it found. Ends with 1 when something would keep it from starting. */
-export async function doctor({ repair, ...flags }: ServingFlags & { repair?: boolean }): Promise<void> {
+export async function doctor({
+  repair,
+  candles,
+  from,
+  seconds,
+  ...flags
+}: ServingFlags & { repair?: boolean; candles?: boolean; from?: string; seconds: number }): Promise<void> {
   const settings = settingsFor(flags);
   if (repair) return (await import('../repair-stores.ts')).repairStores(settings);
+  if (candles) return (await import('../check-candles.ts')).checkStoredCandles(settings, { from, seconds });
   const findings: [name: string, good: boolean, found: string][] = [
     ['Node', Number(process.versions.node.split('.')[0]) >= 24, process.version],
     ['processors', availableParallelism() >= 2, String(availableParallelism())],

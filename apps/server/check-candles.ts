@@ -1,0 +1,46 @@
+import type { InstrumentId } from '@millrace/contracts';
+import { type CandleReport, checkCandles } from '@millrace/market';
+import type { Settings } from '@millrace/platform/config';
+import { openSeries } from './platform.ts';
+import { UserError } from './user-error.ts';
+
+/**
+ * Compares samples of the stored candles of each instrument with its stored trades, in order of names, and prints what it found. Ends with 1 when one differs.
+ * When the time is over it says with which instrument to go on.
+ * @throws UserError while a server uses the data folder, or when there is no such instrument to begin with
+ */
+export async function checkStoredCandles(
+  settings: Settings,
+  { from, seconds }: { from: string | undefined; seconds: number },
+): Promise<void> {
+  const series = await openSeries(settings);
+  try {
+    const all = series.instruments().sort();
+    const first = from === undefined ? 0 : all.indexOf(from as InstrumentId);
+    if (first < 0)
+      throw new UserError(`no instrument "${from}" is stored`, `Give one of: ${all.slice(0, 20).join(', ') || 'none is stored'}.`);
+    const end = performance.now() + seconds * 1_000;
+    const isOver = () => performance.now() > end;
+    for (const instrument of all.slice(first)) {
+      if (isOver()) return console.log(`The time is over. Go on with: doctor --candles --from ${instrument}`);
+      const report = await checkCandles(series, instrument, isOver);
+      for (const line of linesOf(report)) console.log(line);
+      if (report.differing > 0) process.exitCode = 1;
+    }
+    if (all.length === 0) console.log('No instrument is stored.');
+  } finally {
+    await series.close();
+  }
+}
+
+function linesOf({ instrument, compared, notCompared, differing, differences }: CandleReport): string[] {
+  const { venue, mended, partial } = notCompared;
+  const summary = `${compared} candles compared, ${differing} differ; not compared: ${venue} venue, ${mended} mended, ${partial} partial`;
+  return [
+    `${differing === 0 ? 'ok ' : 'BAD'}  ${instrument.padEnd(22)} ${summary}`,
+    ...differences.map(
+      ({ interval, time, field, stored, expected }) =>
+        `     ${interval} ${new Date(time).toISOString()} ${field}: stored ${stored ?? 'nothing'}, of its trades ${expected}`,
+    ),
+  ];
+}

@@ -1,0 +1,146 @@
+import { type Candle, INTERVAL_MS, INTERVALS, type InstrumentId, type Interval, openingOf } from '@millrace/contracts';
+import type { SeriesStore } from '@millrace/platform/series';
+import { makeCandles } from './remake.ts';
+
+const DAY_MS = 86_400_000;
+/** Candles of an interval that are compared at once, and the time they may span unless one alone is longer: so much is read at most. */
+const WINDOW_CANDLES = 200;
+const WINDOW_MS = DAY_MS;
+/** Windows are taken this long before the newest trade. */
+const AGES_MS = [0, DAY_MS, 7 * DAY_MS, 30 * DAY_MS];
+/** Differences that are listed of an instrument; all are counted. */
+const LISTED_MAX = 20;
+/** Beyond so many decimals a sum is not rounded, and its last digits depend on how it was added. */
+const DECIMALS_MAX = 12;
+const VOLUME_TOLERANCE = 1e-9;
+
+const FIELDS = ['open', 'high', 'low', 'close', 'volume', 'trades'] as const;
+
+/** A field of a stored candle that is not what the stored trades make it; `stored` is null where there is no candle. */
+export interface CandleDifference {
+  readonly instrument: InstrumentId;
+  readonly interval: Interval;
+  /** Opening, epoch ms. */
+  readonly time: number;
+  readonly field: (typeof FIELDS)[number];
+  readonly stored: number | null;
+  readonly expected: number;
+}
+
+/** `notCompared`: candles that trades alone do not make. `partial`: some of their trades have been deleted or cannot be read. */
+export interface CandleReport {
+  readonly instrument: InstrumentId;
+  readonly compared: number;
+  readonly notCompared: { readonly venue: number; readonly mended: number; readonly partial: number };
+  /** Candles that differ, and the first of their fields. */
+  readonly differing: number;
+  readonly differences: readonly CandleDifference[];
+}
+
+interface Window {
+  readonly instrument: InstrumentId;
+  readonly interval: Interval;
+  readonly from: number;
+  readonly to: number;
+}
+
+/**
+ * Compares samples of an instrument’s stored candles, of every interval and of several ages, with those that its stored trades make. Only candles that are
+ * over are compared. One window is read at a time.
+ * @param isStopped asked between windows; the report is of what was read until then
+ */
+export async function checkCandles(
+  series: SeriesStore,
+  instrument: InstrumentId,
+  isStopped: () => boolean = () => false,
+): Promise<CandleReport> {
+  const counts = { compared: 0, venue: 0, mended: 0, partial: 0 };
+  const differences: CandleDifference[] = [];
+  let differing = 0;
+  const newest = await newestTrade(series, instrument, Number.MAX_SAFE_INTEGER);
+  const times: number[] = [];
+  for (const age of newest === null ? [] : AGES_MS)
+    if (age === 0 || (await newestTrade(series, instrument, (newest ?? 0) - age)) !== null) times.push((newest ?? 0) - age);
+  const isDamaged = (await series.figures()).damaged.length > 0;
+  for (const { interval, from, to } of windowsOf(times)) {
+    if (isStopped()) break;
+    const window = { instrument, interval, from, to };
+    let found = await compare(series, window, isDamaged);
+    // What is written between two reads looks like a difference.
+    if (found.differences.size > 0) found = onlyLasting(found, await compare(series, window, isDamaged));
+    for (const name of ['compared', 'venue', 'mended', 'partial'] as const) counts[name] += found[name];
+    differing += found.differences.size;
+    for (const list of found.differences.values()) differences.push(...list);
+  }
+  const { compared, ...notCompared } = counts;
+  return { instrument, compared, notCompared, differing, differences: differences.slice(0, LISTED_MAX) };
+}
+
+/** Time of the newest trade before a time, epoch ms; null where there is none. */
+async function newestTrade(series: SeriesStore, instrument: InstrumentId, to: number): Promise<number | null> {
+  const [last] = await series.trades({ instrument, from: Number.MIN_SAFE_INTEGER, to, limit: 1 });
+  return last?.time ?? null;
+}
+
+/** @param times newest first */
+function* windowsOf(times: readonly number[]): Generator<Omit<Window, 'instrument'>> {
+  for (const interval of INTERVALS) {
+    const length = INTERVAL_MS[interval];
+    const span = Math.max(length, Math.min(WINDOW_CANDLES * length, WINDOW_MS));
+    let earliest = Number.POSITIVE_INFINITY;
+    for (const time of times) {
+      // The candle that holds this time may not be over.
+      const to = Math.min(openingOf(time, interval), earliest);
+      const from = openingOf(to - span, interval);
+      if (from < to) yield { interval, from, to };
+      earliest = from;
+    }
+  }
+}
+
+interface Compared {
+  readonly compared: number;
+  readonly venue: number;
+  readonly mended: number;
+  readonly partial: number;
+  /** By opening. */
+  readonly differences: ReadonlyMap<number, readonly CandleDifference[]>;
+}
+
+async function compare(series: SeriesStore, window: Window, isDamaged: boolean): Promise<Compared> {
+  const counts = { compared: 0, venue: 0, mended: 0, partial: 0 };
+  const differences = new Map<number, CandleDifference[]>();
+  for (const [time, { candle, origin, stored, sum }] of await makeCandles(series.past, window)) {
+    const given = origin !== 'trades' || (stored !== undefined && stored.origin !== 'trades');
+    if (given && (stored?.version ?? 0) > 1) counts.mended++;
+    else if (given) counts.venue++;
+    else if (stored && (isDamaged || stored.trades > candle.trades)) counts.partial++;
+    else {
+      counts.compared++;
+      const found = differencesOf(window, stored, candle, sum?.decimals ?? 0);
+      if (found.length > 0) differences.set(time, found);
+    }
+  }
+  return { ...counts, differences };
+}
+
+function differencesOf(
+  { instrument, interval }: Window,
+  stored: Candle | undefined,
+  expected: Candle,
+  decimals: number,
+): CandleDifference[] {
+  const isSame = (field: (typeof FIELDS)[number], value: number) => {
+    if (field !== 'volume' || decimals <= DECIMALS_MAX) return value === expected[field];
+    return Math.abs(value - expected.volume) <= VOLUME_TOLERANCE * expected.volume;
+  };
+  return FIELDS.flatMap((field) =>
+    stored && isSame(field, stored[field])
+      ? []
+      : [{ instrument, interval, time: expected.time, field, stored: stored?.[field] ?? null, expected: expected[field] }],
+  );
+}
+
+function onlyLasting(first: Compared, second: Compared): Compared {
+  return { ...second, differences: new Map([...second.differences].filter(([time]) => first.differences.has(time))) };
+}

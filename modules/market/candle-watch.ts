@@ -1,0 +1,45 @@
+import type { InstrumentId } from '@millrace/contracts';
+import type { SeriesStore } from '@millrace/platform/series';
+import { type CandleDifference, checkCandles } from './candle-check.ts';
+
+/** Longest that one instrument is checked, ms. */
+const CHECK_MS_MAX = 5_000;
+
+/** Checks the stored candles of one instrument after another, and knows which differed when they were last checked. */
+export class CandleWatch {
+  readonly #series: SeriesStore;
+  readonly #instruments: () => readonly InstrumentId[];
+  readonly #onDifference: (difference: CandleDifference) => void;
+  readonly #differing = new Map<InstrumentId, number>();
+  #last: InstrumentId | null = null;
+  #isBusy = false;
+
+  constructor(series: SeriesStore, instruments: () => readonly InstrumentId[], onDifference: (difference: CandleDifference) => void) {
+    this.#series = series;
+    this.#instruments = instruments;
+    this.#onDifference = onDifference;
+  }
+
+  /** Checks the instrument after the one that was checked last; does nothing while a check is under way. */
+  async checkNext(): Promise<void> {
+    const all = this.#instruments();
+    const instrument = all[(all.indexOf(this.#last as InstrumentId) + 1) % all.length];
+    if (instrument === undefined || this.#isBusy) return;
+    this.#isBusy = true;
+    this.#last = instrument;
+    try {
+      const end = performance.now() + CHECK_MS_MAX;
+      const { differing, differences } = await checkCandles(this.#series, instrument, () => performance.now() > end);
+      if (differing === 0) this.#differing.delete(instrument);
+      else this.#differing.set(instrument, differing);
+      for (const difference of differences) this.#onDifference(difference);
+    } finally {
+      this.#isBusy = false;
+    }
+  }
+
+  /** Instruments whose stored candles are not what their trades make, and how many of the sampled ones. */
+  differing(): { instrument: InstrumentId; candles: number }[] {
+    return [...this.#differing].map(([instrument, candles]) => ({ instrument, candles }));
+  }
+}

@@ -1,0 +1,59 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import type { Source } from '@millrace/contracts';
+import { openDuckDbSeries } from '@millrace/platform/series';
+import { PATIENCE, until } from '@millrace/platform/testing';
+import { startServer, WITHOUT_WORLD } from '../server.ts';
+
+const MAIN = join(import.meta.dirname, '..', '..', 'apps', 'server', 'main.ts');
+
+test('doctor --candles compares stored candles with stored trades, and tells what differs', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-doctor-candles-'));
+  const sources = [{ id: 'sim', type: 'simulator', instruments: ['BTC-USDT', 'ETH-USDT'], historyMinutes: 5 }];
+  const env = { ...WITHOUT_WORLD, MILLRACE_SOURCES: JSON.stringify(sources) };
+  const doctor = (...args: string[]): Promise<{ status: number; output: string }> =>
+    new Promise((resolve) => {
+      execFile(
+        process.execPath,
+        [MAIN, 'doctor', '--candles', '--data', join(folder, 'data'), ...args],
+        { cwd: folder, env: { ...process.env, ...env }, timeout: 60_000 * PATIENCE },
+        (error, stdout, stderr) => resolve({ status: error ? Number(error.code ?? -1) : 0, output: `${stdout}${stderr}` }),
+      );
+    });
+  const server = await startServer(['up', '--port', '0', '--data', 'data'], { cwd: folder, env });
+  await until(
+    async () => ((await (await fetch(`${server.url}/api/v1/sources`)).json()) as Source[]).every(({ state }) => state === 'live'),
+    'the past has been made up',
+  );
+  const busy = await doctor();
+  assert.deepEqual([busy.status, /in use/.test(busy.output)], [1, true], busy.output);
+  await server.stop();
+
+  const sound = await doctor();
+  assert.equal(sound.status, 0, sound.output);
+  assert.match(sound.output, /ok {3}sim:BTC-USDT +[1-9]\d+ candles compared, 0 differ/);
+  const unknown = await doctor('--from', 'x:A-B');
+  assert.deepEqual([unknown.status, /no instrument "x:A-B"/.test(unknown.output)], [1, true], unknown.output);
+
+  const series = await openDuckDbSeries({ folder: join(folder, 'data', 'series'), memoryMiB: 64, archiveAfterDays: 2, keepDays: 365 });
+  const [instrument] = series.instruments().filter((id) => id === 'sim:ETH-USDT');
+  assert.ok(instrument);
+  const [last] = await series.trades({ instrument, from: 0, to: Number.MAX_SAFE_INTEGER, limit: 1 });
+  const time = Math.floor((last?.time ?? 0) / 60_000 - 2) * 60_000;
+  const values = { open: 1, high: 7, low: 1, close: 1, volume: 1, trades: 1 };
+  const row = { instrument, interval: '1m', time, ...values, version: 99, origin: 'trades', known: time } as const;
+  await series.write({ trades: [], readings: [], candles: [row] }, null);
+  await series.close();
+  const { status, output } = await doctor('--from', 'sim:ETH-USDT');
+  assert.equal(status, 1, output);
+  assert.doesNotMatch(output, /BTC-USDT/);
+  assert.match(
+    output,
+    new RegExp(`BAD {2}sim:ETH-USDT.* 1 differ;.*\\n +1m ${new Date(time).toISOString()} open: stored 1, of its trades \\d`),
+  );
+  rmSync(folder, { recursive: true, force: true });
+});

@@ -1,11 +1,26 @@
-import { INTERVALS, type InstrumentMending } from '@millrace/contracts';
-import { endOf, noBars, reopenedBar } from './bars.ts';
-import { emptyBook } from './book.ts';
-import { forget } from './seen.ts';
-import type { Instrument } from './zone.ts';
+import { INTERVALS, type InstrumentMending, type Quote, type Reading, type Trade } from '@millrace/contracts';
+import { type Bars, endOf, noBars, reopenedBar } from './bars.ts';
+import { type Book, emptyBook } from './book.ts';
+import { forget, type Seen } from './seen.ts';
+
+/** What mending changes of an instrument; see zone.ts. */
+interface Mendable {
+  last: Trade | null;
+  firstAt: number;
+  newestAt: number;
+  asOf: number;
+  rememberedFrom?: number;
+  bars: Bars;
+  nextClose: number;
+  minuteCloses: number[];
+  seen: Seen;
+  quote: Quote | null;
+  book: Book;
+  readings: Record<string, Reading>;
+}
 
 /** Takes an instrument back to what it is without what was withdrawn. Candles that are not in memory any more are in the store, which corrects them. */
-export function evolveMended(state: Instrument, { after, newestAt, withdrawn, last, candles }: InstrumentMending): void {
+export function evolveMended(state: Mendable, { after, newestAt, withdrawn, last, candles }: InstrumentMending): void {
   forget(state.seen, withdrawn, after);
   state.last = last;
   state.newestAt = newestAt;

@@ -156,6 +156,7 @@ export const english = {
   alertDiskLow: 'Disk almost full',
   alertSpoolFull: 'Spool almost full',
   alertLogUnwritable: 'Log cannot be written',
+  alertCandlesDiffer: 'Stored candles differ from their trades',
   noSuchZone: 'There is no zone',
   mapOf: 'Map of zone',
   past: 'Past',

@@ -157,6 +157,7 @@ export const korean: Text = {
   alertDiskLow: '디스크 공간 부족',
   alertSpoolFull: '스풀 공간 부족',
   alertLogUnwritable: '로그 쓰기 불가',
+  alertCandlesDiffer: '저장된 캔들이 체결 내역과 다름',
   noSuchZone: '존이 없습니다',
   mapOf: '존 지도:',
   past: '과거',

@@ -40,4 +40,5 @@ export const ALERT_TEXT = {
   'disk-low': 'alertDiskLow',
   'spool-full': 'alertSpoolFull',
   'log-unwritable': 'alertLogUnwritable',
+  'candles-differ': 'alertCandlesDiffer',
 } as const satisfies Record<Alert['rule'], string>;

@@ -15,6 +15,7 @@ export const ROUTES = {
   getQuote: ['GET', '/instruments/:id/quote'],
   getBook: ['GET', '/instruments/:id/book'],
   getQuality: ['GET', '/instruments/:id/quality'],
+  mendInstrument: ['POST', '/instruments/:id/mend'],
   listDeadLetters: ['GET', '/dead-letters'],
   getDeadLetter: ['GET', '/dead-letters/:group/:id'],
   mendDeadLetter: ['POST', '/dead-letters/:group/:id/mend'],

@@ -32,6 +32,7 @@ const tasks = {
   test: (rest) => [['scripts/test.ts', ...rest]],
   docs: () => [['contracts/documents/write.ts']],
   simulate: (rest) => [['tests/simulation/main.ts', ...rest]],
+  chaos: (rest) => [['tests/chaos/main.ts', ...rest]],
   law: (rest) => [['tests/market-law/main.ts', ...rest]],
   mutate: (rest) => [['scripts/mutate.ts', ...rest]],
   fuzz: (rest) => [['tests/fuzz/main.ts', ...rest]],

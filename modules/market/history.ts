@@ -11,7 +11,9 @@ export const UNANSWERED_MAX = 1_000;
 const TELL_EVERY_MS = 1_000;
 
 /** What requests read from the store. */
-export type History = Pick<SeriesStore, 'has' | 'candles' | 'trades' | 'readings'> & { readonly past: Pick<PastReads, 'candles' | 'tradeSums'> };
+export type History = Pick<SeriesStore, 'has' | 'candles' | 'trades' | 'readings'> & {
+  readonly past: Pick<PastReads, 'candles' | 'tradeSums'>;
+};
 
 /**
  * The store as requests see it: its failure, or no answer in time, becomes a 503 that says to try again. The reason goes to `onFailure` only, once a second: it may name files.

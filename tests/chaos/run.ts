@@ -52,7 +52,18 @@ export async function runChaos({ seed, players, seconds, faults = FAULTS, keep =
   const random = new Random(seed);
   const folder = mkdtempSync(join(tmpdir(), 'millrace-chaos-'));
   const [port, tcpPort] = [await freePort(), await freePort()];
-  const worlds = { columns: 3, rows: 2, hosts: 2, standby: 1, monsters: 3, items: 30, tcpPort, playersPerUser: 10_000, lingerMs: 10_000, leaseMs: 1_500 };
+  const worlds = {
+    columns: 3,
+    rows: 2,
+    hosts: 2,
+    standby: 1,
+    monsters: 3,
+    items: 30,
+    tcpPort,
+    playersPerUser: 10_000,
+    lingerMs: 10_000,
+    leaseMs: 1_500,
+  };
   writeFileSync(join(folder, 'millrace.config.json'), JSON.stringify({ sources: [], worlds }));
   const start = () => startServer(['up', '--port', String(port), '--data', join(folder, 'data')], { cwd: folder });
   const stage = new Stage(await start(), start, random);
@@ -136,7 +147,11 @@ class Stage {
         return;
       case 'edit':
         note(`edit ${player}`);
-        return this.#post(`players/${player}/edits`, { component: 'health', fields: { points: this.#random.integer(1, 100) }, reason: 'chaos' });
+        return this.#post(`players/${player}/edits`, {
+          component: 'health',
+          fields: { points: this.#random.integer(1, 100) },
+          reason: 'chaos',
+        });
       case 'kick':
         note(fault);
         return this.#post(`players/${player}/kick`, { reason: 'chaos' });
@@ -170,7 +185,10 @@ class Stage {
   async #hosts(): Promise<number[]> {
     const hosts = await this.get<WorldHostStand[]>('/api/v1/worlds/hosts').catch(() => []);
     const pids = hosts.map(({ pid }) => pid).filter((pid) => pid !== null && pid > 0) as number[];
-    return pids.map((pid) => ({ pid, at: this.#random.next() })).sort((a, b) => a.at - b.at).map(({ pid }) => pid);
+    return pids
+      .map((pid) => ({ pid, at: this.#random.next() }))
+      .sort((a, b) => a.at - b.at)
+      .map(({ pid }) => pid);
   }
 
   /** Whatever it answers: a refusal has changed nothing. */

@@ -12,9 +12,16 @@ export class CandleWatch {
   readonly #onDifference: (difference: CandleDifference) => void;
   readonly #differing = new Map<InstrumentId, number>();
   #last: InstrumentId | null = null;
+  readonly #check: typeof checkCandles;
   #isBusy = false;
 
-  constructor(series: SeriesStore, instruments: () => readonly InstrumentId[], onDifference: (difference: CandleDifference) => void) {
+  constructor(
+    series: SeriesStore,
+    instruments: () => readonly InstrumentId[],
+    onDifference: (difference: CandleDifference) => void,
+    check = checkCandles,
+  ) {
+    this.#check = check;
     this.#series = series;
     this.#instruments = instruments;
     this.#onDifference = onDifference;
@@ -29,7 +36,7 @@ export class CandleWatch {
     this.#last = instrument;
     try {
       const end = performance.now() + CHECK_MS_MAX;
-      const { differing, differences } = await checkCandles(this.#series, instrument, () => performance.now() > end);
+      const { differing, differences } = await this.#check(this.#series, instrument, () => performance.now() > end);
       if (differing === 0) this.#differing.delete(instrument);
       else this.#differing.set(instrument, differing);
       for (const difference of differences) this.#onDifference(difference);

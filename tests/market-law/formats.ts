@@ -87,7 +87,7 @@ export function symbolOf(kind: Kind, pair: string): string {
 const iso = ({ time, micros }: Pick<Trade, 'time' | 'micros'>) =>
   `${new Date(time).toISOString().slice(0, ISO_DIGITS)}${String(micros).padStart(3, '0')}Z`;
 const maker = (side: 'buy' | 'sell') => (side === 'buy' ? 'sell' : 'buy');
-export const microsOf = ({ time, micros }: Pick<Trade, 'time' | 'micros'>) => `${time}${String(micros).padStart(3, '0')}`;
+const microsOf = ({ time, micros }: Pick<Trade, 'time' | 'micros'>) => `${time}${String(micros).padStart(3, '0')}`;
 const secondsOf = (trade: Pick<Trade, 'time' | 'micros'>) => microsOf(trade).replace(/(\d{6})$/, '.$1');
 
 /** A message with one trade. */

@@ -119,6 +119,8 @@ export class SimulatedPlayer {
       case 'refused':
         // A stubborn one goes on, where it may have been accepted.
         if (frame.code === 'LOST' && this.isStubborn) return;
+        // A leave that came late has been done after all.
+        if (frame.code === 'NOT_JOINED' && this.#isIn) this.#left();
         return this.#answered(frame.n, false);
       case 'ping':
         return this.#send({ t: 'pong', id: frame.id });

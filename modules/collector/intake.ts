@@ -202,10 +202,7 @@ export class Intake implements Sink {
     const line = this.#lineOf(symbol);
     if (!line || isTaken(line)) return false;
     const trouble = troubleOfTrade(trade, line);
-    if (trouble !== null) {
-      this.#distrust(line, trouble);
-      return false;
-    }
+    if (trouble !== null) return this.#distrust(line, trouble);
     if (this.#isFuture(line, 'trade', trade.time)) return false;
     this.#measure(line, trade.time);
     const id = trade.id === '' && line.file ? `${line.file.file}:${line.file.at}` : trade.id;
@@ -217,7 +214,7 @@ export class Intake implements Sink {
     const line = this.#lineOf(symbol);
     if (!line) return;
     const trouble = troubleOfQuote(quote, line);
-    if (trouble !== null) return this.#distrust(line, trouble);
+    if (trouble !== null) return void this.#distrust(line, trouble);
     if (isTimed(quote) && this.#isFuture(line, 'quote', quote.time)) return;
     if (isTimed(quote)) this.#tell(line.instrument, { type: 'ObserveQuote', quote });
     else this.#tell(line.instrument, { type: 'ObserveQuote', quote: { ...quote, time: this.#receivedAt }, untimed: true });
@@ -235,17 +232,17 @@ export class Intake implements Sink {
     const line = this.#lineOf(symbol);
     if (!line) return;
     const trouble = troubleOfCandle(candle, line);
-    if (trouble !== null) return this.#distrust(line, trouble);
+    if (trouble !== null) return void this.#distrust(line, trouble);
     if (this.#isFuture(line, 'candle', candle.time)) return;
     this.#tell(line.instrument, { type: 'ObserveVenueCandle', interval, candle, closed });
   }
 
-  candle(symbol: string, interval: Interval, candle: Candle): void {
+  candle(symbol: string, interval: Interval, candle: Candle): boolean {
     const line = this.#lineOf(symbol);
-    if (!line || isTaken(line)) return;
+    if (!line || isTaken(line)) return false;
     const trouble = troubleOfCandle(candle, line);
     if (trouble !== null) return this.#distrust(line, trouble);
-    if (this.#isFuture(line, 'candle', candle.time)) return;
+    if (this.#isFuture(line, 'candle', candle.time)) return false;
     const time = openingOf(candle.time, interval);
     const forming = time + INTERVAL_MS[interval] > this.#receivedAt;
     this.#tell(line.instrument, {
@@ -255,14 +252,16 @@ export class Intake implements Sink {
       ...(forming && { forming }),
       ...markOf(line),
     });
+    return !forming;
   }
 
-  reading(symbol: string, reading: Reading): void {
+  reading(symbol: string, reading: Reading): boolean {
     const line = this.#lineOf(symbol);
-    if (!line || isTaken(line)) return;
+    if (!line || isTaken(line)) return false;
     if (!Number.isFinite(reading.value) || !isTime(reading.time)) return this.#distrust(line, `a reading ${JSON.stringify(reading)}`);
-    if (this.#isFuture(line, 'reading', reading.time)) return;
+    if (this.#isFuture(line, 'reading', reading.time)) return false;
     this.#tell(line.instrument, { type: 'RecordReading', reading, ...markOf(line) });
+    return true;
   }
 
   #lineFor(symbol: string, instrument: InstrumentId): Line {
@@ -373,10 +372,11 @@ export class Intake implements Sink {
     return true;
   }
 
-  /** A value that cannot be: the frame is set aside, and the instrument told. */
-  #distrust(line: Line, detail: string): void {
+  /** A value that cannot be: the frame is set aside, and the instrument told. @returns false, for it is not taken */
+  #distrust(line: Line, detail: string): false {
     this.#setAside('schema', detail);
     this.#fault(line, 'schema', detail);
+    return false;
   }
 
   #setAside(reason: string, detail: string, { frame, receivedAt } = { frame: this.#frame, receivedAt: this.#receivedAt }): void {

@@ -52,7 +52,7 @@ export interface Protocol {
 
 /** Takes what a protocol finds in a frame. Symbols are the venue’s own. */
 export interface Sink {
-  /** A trade of a file may have an empty id. `numbered`: the venue numbers this instrument’s trades without gaps, and `order` is that number. */
+  /** A trade of a file may have an empty id. `numbered`: the venue numbers this instrument’s trades without gaps, and `order` is that number. False where it is not taken. */
   trade(symbol: string, trade: Trade, numbered: boolean): boolean;
   /** A quote without `time` is one that the venue gives none. */
   quote(symbol: string, quote: Omit<Quote, 'time'> & { readonly time?: number }): void;
@@ -60,9 +60,10 @@ export interface Sink {
   bookUpdated(symbol: string, book: BookUpdate): void;
   /** The venue’s own candle, for comparison. */
   venueCandle(symbol: string, interval: Interval, candle: Candle, closed: boolean): void;
-  /** A candle that is the data itself, because the feed has no trades. */
-  candle(symbol: string, interval: Interval, candle: Candle): void;
-  reading(symbol: string, reading: Reading): void;
+  /** A candle that is the data itself, because the feed has no trades. False where it is not taken, or may still change. */
+  candle(symbol: string, interval: Interval, candle: Candle): boolean;
+  /** False where it is not taken. */
+  reading(symbol: string, reading: Reading): boolean;
   /** What the frame was: used, known and not used, or not understood. Exactly one of the three for every frame. */
   consumed(kind: string): void;
   ignored(kind: string): void;

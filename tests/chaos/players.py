@@ -255,15 +255,17 @@ class Player:
 
     async def intrude(self):
         """Somebody else says hello with the same token, joins, and is gone."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", tcp_port)
+        writer = None
         try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", tcp_port)
             for frame in ({"t": "hello", "v": 1, "token": self.token}, {"t": "join", "n": 1}):
                 body = pack_any(frame)
                 writer.write(struct.pack(">I", len(body)) + body)
             await asyncio.wait_for(reader.read(2_000), 2)
         except (ConnectionError, OSError, asyncio.TimeoutError):
             pass
-        writer.close()
+        if writer:
+            writer.close()
 
     def play(self, choose):
         near = [

@@ -25,7 +25,7 @@ export interface MappedOptions {
   readonly now: () => number;
   /** Frames are rows of a file: a trade without an id is left without one, for its row tells it from others. */
   readonly ofFile?: boolean;
-  /** Each frame is one document fetched again: trades that were in the one before are neither news nor faults. */
+  /** Each frame is one document fetched again: what was in the one before is neither news nor a fault. */
   readonly ofDocument?: boolean;
 }
 
@@ -34,7 +34,8 @@ export function mappedProtocol(
   { greetings = [], now, ofFile = false, ofDocument = false }: MappedOptions,
 ): Protocol {
   const ids = new RisingIds();
-  let inLastDocument: ReadonlySet<string> = new Set();
+  /** By mapping, what has been taken of the last document. */
+  const lastDocuments = new Map<Mapping, ReadonlySet<string>>();
   /** Mappings whose times have shown digits beyond the millisecond: these tell the order, zeros included. */
   const precise = new Set(mappings.filter(({ timeUnit }) => timeUnit === 'us' || timeUnit === 'ns'));
   return {
@@ -48,19 +49,37 @@ export function mappedProtocol(
       sink.consumed(mapping.as);
       const items = (Array.isArray(found) ? found : [found]).map((item) => new Item(message, item, mapping, now));
       if (items.some(({ time }) => time.nanos > 0)) precise.add(mapping);
-      if (mapping.as === 'trades') {
-        const taken = new Set<string>();
-        for (const { symbol, trade } of tradesOf(items, precise.has(mapping) ? null : ids, ofFile)) {
-          const name = `${symbol} ${trade.id}`;
-          if (inLastDocument.has(name) || sink.trade(symbol, trade, false)) taken.add(name);
-        }
-        if (ofDocument) inLastDocument = taken;
-      } else if (mapping.as === 'quotes') for (const item of items) readQuote(item, sink);
-      else if (mapping.as === 'candles') readCandles(items, mapping, sink);
-      else for (const item of items) readReadings(item, mapping, sink);
+      const news = ofDocument ? newsAfter(lastDocuments.get(mapping), sink) : sink;
+      if (mapping.as === 'trades')
+        for (const { symbol, trade } of tradesOf(items, precise.has(mapping) ? null : ids, ofFile)) news.trade(symbol, trade, false);
+      else if (mapping.as === 'quotes') for (const item of items) readQuote(item, sink);
+      else if (mapping.as === 'candles') readCandles(items, mapping, news);
+      else for (const item of items) readReadings(item, mapping, news);
+      if ('taken' in news) lastDocuments.set(mapping, news.taken);
     },
   };
 }
+
+/** Takes what the document before did not have. */
+function newsAfter(last: ReadonlySet<string> | undefined, sink: Sink): Pick<Sink, Data> & { readonly taken: ReadonlySet<string> } {
+  const taken = new Set<string>();
+  const unlessKnown = (name: string, take: () => boolean) => {
+    const isTaken = last?.has(name) === true || take();
+    if (isTaken) taken.add(name);
+    return isTaken;
+  };
+  return {
+    taken,
+    trade: (symbol, trade, numbered) => unlessKnown(`${symbol} ${trade.id}`, () => sink.trade(symbol, trade, numbered)),
+    candle: (symbol, interval, candle) =>
+      unlessKnown(`${symbol} ${interval} ${Object.values(candle).join(' ')}`, () => sink.candle(symbol, interval, candle)),
+    reading: (symbol, reading) =>
+      unlessKnown(`${symbol} ${reading.name} ${reading.time} ${reading.value}`, () => sink.reading(symbol, reading)),
+    refused: (detail) => sink.refused(detail),
+  };
+}
+
+type Data = 'trade' | 'candle' | 'reading' | 'refused';
 
 /** Tells the time of a message: that of its first item. Null when there is none that can be read. */
 export function mappedTime(mappings: readonly Mapping[]): (frame: string) => PreciseTime | null {
@@ -168,7 +187,7 @@ function readQuote(item: Item, sink: Sink): void {
 }
 
 /** Candles of one message, oldest first. */
-function readCandles(items: readonly Item[], { interval = '1m' }: Mapping, sink: Sink): void {
+function readCandles(items: readonly Item[], { interval = '1m' }: Mapping, sink: Pick<Sink, Data>): void {
   if (!isInterval(interval)) return sink.refused(`no interval "${String(interval)}"`);
   for (const item of items.toSorted((a, b) => a.time.ms - b.time.ms)) {
     const [open, high, low, close] = [item.number('open'), item.number('high'), item.number('low'), item.number('close')];
@@ -177,7 +196,7 @@ function readCandles(items: readonly Item[], { interval = '1m' }: Mapping, sink:
   }
 }
 
-function readReadings(item: Item, { fields }: Mapping, sink: Sink): void {
+function readReadings(item: Item, { fields }: Mapping, sink: Pick<Sink, Data>): void {
   for (const name of Object.keys(fields)) sink.reading(item.symbol, { time: item.time.ms, name, value: item.number(name) });
 }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { Candle, Mapping, Trade } from '@millrace/contracts';
+import type { Candle, Mapping, Reading, Trade } from '@millrace/contracts';
 import fc from 'fast-check';
 import { parseDigits } from '../digits.ts';
 import type { Protocol, Sink } from '../source.ts';
@@ -205,6 +205,45 @@ describe('any JSON feed, by configuration alone', () => {
     assert.deepEqual(idsOf([second]), ['2']);
     assert.deepEqual(idsOf([second]), ['2']);
     isTaken = true;
+    const candles = venue(
+      { as: 'candles', interval: '1m', fields: { open: 'p', high: 'p', low: 'p', close: 'p', volume: 'q' } },
+      { ofDocument: true },
+    );
+    const closes = (data: object[]) =>
+      read(candles, { data }).flatMap(([what, , , candle]) => (what === 'candle' ? [(candle as Candle).close] : []));
+    assert.deepEqual(closes([{ t: 60_000, p: '1', q: '1' }]), [1]);
+    assert.deepEqual(
+      closes([
+        { t: 60_000, p: '1', q: '1' },
+        { t: 120_000, p: '2', q: '1' },
+      ]),
+      [2],
+    );
+    assert.deepEqual(
+      closes([
+        { t: 60_000, p: '3', q: '1' },
+        { t: 120_000, p: '2', q: '1' },
+      ]),
+      [3],
+    );
+    const readings = venue({ as: 'readings', fields: { warmth: 'p' } }, { ofDocument: true });
+    const values = (data: object[]) =>
+      read(readings, { data }).flatMap(([what, , reading]) => (what === 'reading' ? [(reading as Reading).value] : []));
+    assert.deepEqual(
+      values([
+        { t: 1, p: '7' },
+        { t: 2, p: '8' },
+      ]),
+      [7, 8],
+    );
+    assert.deepEqual(
+      values([
+        { t: 1, p: '7' },
+        { t: 2, p: '8' },
+        { t: 3, p: '8' },
+      ]),
+      [8],
+    );
     const stream = venue({});
     assert.deepEqual([trades(stream, [first] as object[]).length, trades(stream, [first] as object[]).length], [1, 1]);
   });

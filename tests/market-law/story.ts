@@ -244,7 +244,8 @@ function candleSteps(instruments: readonly Instrument[], random: Random): Step[]
 
 function tradeSteps(kind: Kind, instruments: readonly Instrument[], random: Random): Step[] {
   const lists = instruments.map((at) => instrumentSteps(kind, at, random));
-  return withOutages(shuffled(lists, random), random, hasHistory(kind));
+  const steps = shuffled(lists, random);
+  return isFile(kind) ? steps : withOutages(steps, random, hasHistory(kind));
 }
 
 /** What happens to each trade of an instrument: sent, sent twice, later, or not at all. */

@@ -50,8 +50,7 @@ export function mappedProtocol(
       const items = (Array.isArray(found) ? found : [found]).map((item) => new Item(message, item, mapping, now));
       if (items.some(({ time }) => time.nanos > 0)) precise.add(mapping);
       const news = ofDocument ? newsAfter(lastDocuments.get(mapping), sink) : sink;
-      if (mapping.as === 'trades')
-        for (const { symbol, trade } of tradesOf(items, precise.has(mapping) ? null : ids, ofFile)) news.trade(symbol, trade, false);
+      if (mapping.as === 'trades') readTrades(items, precise.has(mapping) ? null : ids, ofFile, news);
       else if (mapping.as === 'quotes') for (const item of items) readQuote(item, sink);
       else if (mapping.as === 'candles') readCandles(items, mapping, news);
       else for (const item of items) readReadings(item, mapping, news);
@@ -146,11 +145,11 @@ const ROOT = '$';
  * Trades of one message, oldest first: where it has the newest first, it is turned round.
  * @param ids what tells the order of trades of one millisecond; null where the time does
  */
-function tradesOf(items: readonly Item[], ids: RisingIds | null, ofFile: boolean): { symbol: string; trade: Trade }[] {
+function readTrades(items: readonly Item[], ids: RisingIds | null, ofFile: boolean, sink: Pick<Sink, Data>): void {
   const times = items.map(({ time }) => time.ms);
   const isTurned = (times[0] ?? 0) > (times.at(-1) ?? 0);
   const repeats = new Map<string, number>();
-  return (isTurned ? items.toReversed() : items).map((item) => {
+  for (const item of isTurned ? items.toReversed() : items) {
     const { ms: time, nanos } = item.time;
     const said = item.text('side').toLowerCase();
     const side: Side = said === 'buy' || said === 'sell' ? said : 'unknown';
@@ -158,8 +157,9 @@ function tradesOf(items: readonly Item[], ids: RisingIds | null, ofFile: boolean
     const id = item.text('id') || (ofFile ? '' : idOf({ ...values, nanos }, repeats));
     const sequence = item.text('sequence');
     const order = sequence === '' ? (ids?.orderOf(item.symbol, id, time) ?? nanos) : Number(sequence);
-    return { symbol: item.symbol, trade: { ...values, id, order } };
-  });
+    // What is refused says nothing of the others: its time may be a wrong one.
+    if (sink.trade(item.symbol, { ...values, id, order }, false)) ids?.note(item.symbol, id, time);
+  }
 }
 
 /** Whether a feed’s ids rise with time, as far as has been seen: then they tell the order of trades of one time. */
@@ -168,16 +168,30 @@ class RisingIds {
 
   /** The id as a number where ids rise, else 0. */
   orderOf(symbol: string, text: string, time: number): number {
-    const id = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
+    const id = numberOf(text);
     const newest = this.#newest.get(symbol);
-    if (!newest) {
-      this.#newest.set(symbol, { id, time, rise: !Number.isNaN(id) });
-      return Number.isNaN(id) ? 0 : id;
-    }
-    if ((time > newest.time && !(id > newest.id)) || (time < newest.time && !(id < newest.id))) newest.rise = false;
-    if (time >= newest.time) Object.assign(newest, { id: Math.max(id, newest.id), time });
-    return newest.rise && !Number.isNaN(id) ? id : 0;
+    const rise = newest === undefined || (newest.rise && areInStep(newest, id, time));
+    return rise && !Number.isNaN(id) ? id : 0;
   }
+
+  /** A trade that was taken. */
+  note(symbol: string, text: string, time: number): void {
+    const id = numberOf(text);
+    const newest = this.#newest.get(symbol);
+    if (!newest) return void this.#newest.set(symbol, { id, time, rise: !Number.isNaN(id) });
+    newest.rise &&= areInStep(newest, id, time);
+    if (time >= newest.time) Object.assign(newest, { id: Math.max(id, newest.id), time });
+  }
+}
+
+/** NaN when an id is no number. */
+function numberOf(id: string): number {
+  return /^\d{1,15}$/.test(id) ? Number(id) : Number.NaN;
+}
+
+/** Whether of two trades the later one has the higher id. */
+function areInStep(newest: { readonly id: number; readonly time: number }, id: number, time: number): boolean {
+  return (time > newest.time && id > newest.id) || (time < newest.time && id < newest.id) || time === newest.time;
 }
 
 function readQuote(item: Item, sink: Sink): void {

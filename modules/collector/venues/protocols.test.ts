@@ -254,6 +254,13 @@ describe('any JSON feed, by configuration alone', () => {
       trades(venue({}), [first, second, third] as object[]).map(({ order }) => order),
       [9, 8, 7],
     );
+    const wrongTime = venue({ fields: { price: 'p', quantity: 'q', id: 'i' } });
+    const ordersOf = (data: object[]) => trades(wrongTime, data).map(({ order }) => order);
+    assert.deepEqual(ordersOf([{ t: 1_700_000_000_000, p: '1', q: '1', i: '1' }]), [1]);
+    isTaken = false;
+    ordersOf([{ t: 1_900_000_000_000, p: '1', q: '1', i: '2' }]);
+    isTaken = true;
+    assert.deepEqual(ordersOf([{ t: 1_700_000_000_001, p: '1', q: '1', i: '2' }]), [2], 'a refused time says nothing of the others');
     const noSequence = { fields: { price: 'p', quantity: 'q', id: 'i' } };
     assert.deepEqual(
       trades(venue(noSequence), [first, second] as object[]).map(({ order }) => order),

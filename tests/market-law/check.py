@@ -129,7 +129,7 @@ def stored_trades(one):
             return [row for page in reversed(pages) for row in page]
 
 
-def judge_trades(one, rows):
+def judge_trades(one, rows, first_stored=None):
     """Each stored trade is one that there was, once, in its place; each that is missing is accounted for. Returns those that are stored."""
     by_key = {one.key(trade): trade for trade in one.trades.values()}
     found, wild = [], []
@@ -150,17 +150,21 @@ def judge_trades(one, rows):
         differ(f"{one.name}: stored twice: {sorted(n for n in set(numbers) if numbers.count(n) > 1)}")
     if not wild and [one.rank(trade) for trade in found] != sorted(one.rank(trade) for trade in found):
         differ(f"{one.name}: the order is {numbers}, it should be {[t['number'] for t in sorted(found, key=one.rank)]}")
-    judge_missing(one, set(numbers))
+    first = by_key.get(one.key(first_stored)) if first_stored else None
+    judge_missing(one, set(numbers), first and first["number"])
     return found, wild
 
 
-def judge_missing(one, stored):
+def judge_missing(one, stored, first):
+    """@param first the trade that was stored first, where that is known"""
     missing = [trade for number, trade in one.trades.items() if number not in stored and may_be_expected(one, number)]
     if not missing:
         return
     gaps = ask(f"/api/v1/instruments/{one.name}/quality")["gaps"]
-    # What was before the first that ever came is not missed, also where an older one came later.
-    first = min(stored & one.sent.keys(), key=lambda number: one.sent[number][0], default=None)
+    if first is None:
+        # What was before the first that ever came is not missed, also where an older one came later: again, after a kill that lost it.
+        kept = [number for number in stored & one.sent.keys() if one.sent[number][1] not in killed]
+        first = min(kept or stored & one.sent.keys(), key=lambda number: one.sent[number][0], default=None)
     last = max(stored, default=None)
     for trade in missing:
         number = trade["number"]
@@ -322,7 +326,8 @@ def judge_store(one, name, rows, candles):
     """The rows of the store: trades as they were sent, and of each closed candle every version, the newest of which is what it is."""
     fields = ("time", "price", "quantity", "side", "id")
     ordered = sorted(rows, key=lambda row: (row["time"], row["rank"], row["arrival"]))
-    found, wild = judge_trades(one, [[row[field] for field in fields] for row in ordered])
+    first_stored = min(rows, key=lambda row: row["arrival"], default=None)
+    found, wild = judge_trades(one, [[row[field] for field in fields] for row in ordered], first_stored)
     if wild:
         return
     trades = with_places(one, found)

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { describe, test } from 'node:test';
 import { runHistories } from './run.ts';
 
@@ -7,7 +8,9 @@ import { runHistories } from './run.ts';
  * Millrace’s code. Many more of them: npm run law.
  */
 
-describe('the law of market data', () => {
+const hasPython = spawnSync('python3', ['--version']).status === 0;
+
+describe('the law of market data', { skip: !hasPython && 'there is no python3' }, () => {
   for (const seed of [1, 2])
     test(`made-up histories, seed ${seed}: every trade once or accounted for, every candle what they make, wherever it is asked for`, async () => {
       const { instruments, trades, differences } = await runHistories({ seed, few: true });

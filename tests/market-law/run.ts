@@ -22,6 +22,7 @@ const CHECK_MB_MAX = 64;
 /** Nothing has changed for so long: everything that came in is where it belongs. */
 const QUIET_MS = 2_500;
 const LOOK_EVERY_MS = 250;
+const TOLD_WITHIN_MS = 1_000;
 /** Instruments whose streams are listened to. */
 const WATCHED_MAX = 60;
 
@@ -128,7 +129,7 @@ function listen(url: string, channels: readonly string[], life: number, tell: (f
   return { end: () => abort.abort() };
 }
 
-/** Resolves when nothing has changed for a while. */
+/** Resolves when nothing has changed for a while, and watchers have been told of it. */
 async function quiet(url: string, outside: Outside, isOver: () => boolean): Promise<void> {
   let before = '';
   let since = performance.now();
@@ -148,6 +149,10 @@ async function quiet(url: string, outside: Outside, isOver: () => boolean): Prom
     'everything that was sent is taken',
     60_000,
   );
+  // This is answered when the store has it all; what it has made anew is told then.
+  const [first] = await get<Instrument[]>(url, '/api/v1/instruments');
+  if (first) await get(url, `/api/v1/instruments/${first.id}/candles?limit=1`);
+  await setTimeout(TOLD_WITHIN_MS);
 }
 
 async function get<T>(url: string, path: string): Promise<T> {

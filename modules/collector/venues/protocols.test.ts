@@ -121,6 +121,9 @@ describe('upbit', () => {
       '{"type":"trade","code":"KRW-BTC","timestamp":1,"trade_timestamp":1730336862047,"trade_price":100473000.00000000,"trade_volume":0.00014208,"ask_bid":"BID","sequential_id":17303368620470000}';
     assert.deepEqual(read(protocol, long), read(protocol, simple));
     assert.deepEqual((read(protocol, long)[1]?.[2] as { price: string }).price, '100473000.00000000');
+    const ordersOf = (counters: string[]) =>
+      counters.map((counter) => (read(protocol, simple.replace('620470000', `62047${counter}`))[1]?.[2] as Trade).order);
+    assert.deepEqual(ordersOf(['0009', '0010', '0011']), [9, 10, 11], 'a counter of four digits tells the order, too');
   });
 });
 

@@ -1,6 +1,6 @@
 import { INTERVAL_MS, type Level, type Trade } from '@millrace/contracts';
 import { parseDigits } from '../digits.ts';
-import { type History, isInHole, type Protocol, type Sink } from '../source.ts';
+import type { History, Hole, Protocol, Sink } from '../source.ts';
 
 /*
  * Upbit: trade and orderbook in the SIMPLE and the DEFAULT format. Its frames are binary with UTF-8 JSON inside, and its
@@ -68,7 +68,7 @@ function readTrade(message: Message, sink: Sink): void {
     field(message, 'cd'),
     {
       id,
-      order: rankOf(id),
+      order: orderOf(id, field(message, 'ttms')),
       time: Number(field(message, 'ttms')),
       price: field(message, 'tp'),
       quantity: field(message, 'tv'),
@@ -79,11 +79,17 @@ function readTrade(message: Message, sink: Sink): void {
 }
 
 /**
- * A sequential id is the millisecond and a counter of three digits, in some markets four: then it is too long for a double,
- * so the counter is cut to three. Trades that share a rank are told apart by their ids.
+ * A sequential id is the millisecond and a counter of three digits, in some markets four: then it is too long for a double. The counter tells the order within
+ * the millisecond.
  */
-function rankOf(id: string): number {
-  return Number(id.slice(0, MILLISECOND_DIGITS + 3));
+function orderOf(id: string, time: string): number {
+  return Number(id.startsWith(time) ? id.slice(time.length) : id.slice(0, MILLISECOND_DIGITS + 3));
+}
+
+/** Whether a trade lies in a hole, by the ids of those around it. */
+function isWithin({ id, time }: Trade, { after, since, before }: Hole): boolean {
+  const isBehind = after ? BigInt(id) > BigInt(after.id) : time >= since;
+  return isBehind && (before === null || BigInt(id) < BigInt(before.id));
 }
 
 const MILLISECOND_DIGITS = 13;
@@ -116,14 +122,14 @@ export function upbitHistory(): History {
         const page = rows.map(
           (row): Trade => ({
             id: String(row.sequential_id),
-            order: rankOf(String(row.sequential_id)),
+            order: orderOf(String(row.sequential_id), String(row.timestamp)),
             time: Number(row.timestamp),
             price: String(row.trade_price),
             quantity: String(row.trade_volume),
             side: row.ask_bid === 'BID' ? 'buy' : 'sell',
           }),
         );
-        const wanted = page.filter((trade) => isInHole(trade, hole));
+        const wanted = page.filter((trade) => isWithin(trade, hole));
         pages.push(wanted);
         const oldest = page.at(-1);
         if (!oldest || wanted.length < page.length || page.length < PAGE) break;

@@ -1,0 +1,18 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { test } from 'node:test';
+import { runChaos } from './run.ts';
+
+/*
+ * Players written in Python from the protocol's page play in a world whose processes are killed and stopped, and keep books. More of them, for longer: npm run chaos.
+ */
+
+const hasPython = spawnSync('python3', ['--version']).status === 0;
+
+test('whatever is killed, each player is in one zone, each item in one place, and each command answered once', {
+  skip: !hasPython && 'there is no python3',
+}, async () => {
+  const { commands, accepted, differences, faults } = await runChaos({ seed: 6, players: 40, seconds: 12 });
+  assert.deepEqual(differences, [], faults.join(', '));
+  assert.ok(commands > 100 && accepted > 50, `${accepted} of ${commands} commands were accepted`);
+});

@@ -66,7 +66,8 @@ describe('fault 39: the documents’ code blocks', () => {
       MILLRACE_WORLDS__PLAYERS_PER_USER: '500',
     });
     await writeFrames(join(folder, 'frames.ws'), { frames: 50, perSecond: 20, pairs: ['BTC-USDT'] });
-    ({ key } = await guarded.owner.key('documents', ['market:read', 'account:read', 'platform:read', 'tenant:read', 'world:play']));
+    const scopes = ['market:read', 'account:read', 'platform:read', 'platform:operate', 'tenant:read', 'world:play'] as const;
+    ({ key } = await guarded.owner.key('documents', [...scopes]));
     mkdirSync(bin);
     // `npm` and `curl` as the documents call them. What serves for ever is only checked, and streams are read for a while.
     const program = (name: string, lines: string[]) => {

@@ -19,8 +19,8 @@ import { idOf, KINDS, type Kind, storyOf } from './story.ts';
 const run = promisify(execFile);
 const CHECK = join(import.meta.dirname, 'check.py');
 const CHECK_MB_MAX = 64;
-/** Nothing has changed for so long: everything that came in is where it belongs. */
-const QUIET_MS = 2_500;
+/** Nothing has changed for so long, which is longer than a history that fails is waited for: everything that came in is where it belongs. */
+const QUIET_MS = 7_000;
 const LOOK_EVERY_MS = 250;
 const TOLD_WITHIN_MS = 1_000;
 /** Instruments whose streams are listened to. */

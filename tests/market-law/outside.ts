@@ -4,7 +4,18 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo, Socket } from 'node:net';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { candleItem, historyPage, itemOf, quoteFrame, symbolOf, tradeFrame } from './formats.ts';
-import { type GivenCandle, type Instrument, idOf, isFile, isNumbered, isPolled, type SourceStory, type Step, type Trade } from './story.ts';
+import {
+  type GivenCandle,
+  hasHistory,
+  type Instrument,
+  idOf,
+  isFile,
+  isNumbered,
+  isPolled,
+  type SourceStory,
+  type Step,
+  type Trade,
+} from './story.ts';
 
 /** How many of an instrument’s newest trades or candles a document holds. */
 const DOCUMENT_TRADES = 12;
@@ -119,6 +130,9 @@ class Venue {
       case 'unsent':
         return this.#happen(step.at, step.trade);
       case 'again':
+        // Where trades have no numbers, one of a lost connection that came alone, later, would hide what else was lost with it.
+        if (hasHistory(this.story.kind) && !isNumbered(this.story.kind) && !this.#told.has(nameOf(step.at, step.trade))) return;
+        return this.#sendTrade(step.at, step.trade);
       case 'late':
         return this.#sendTrade(step.at, step.trade);
       case 'frame':
@@ -169,7 +183,7 @@ class Venue {
   }
 
   #note(at: Instrument, trade: Trade): void {
-    const key = `${at.pair} ${trade.number}`;
+    const key = nameOf(at, trade);
     if (this.#told.has(key)) return;
     this.#told.add(key);
     this.#tell({ fact: 'sent', instrument: idOf(at), number: trade.number, place: this.#sent++ });
@@ -259,6 +273,7 @@ class Venue {
   }
 }
 
+const nameOf = ({ pair }: Instrument, { number }: Trade) => `${pair} ${number}`;
 const MINUTE_MS = 60_000;
 /** Venues’ candles as far as the check compares them. */
 const LENGTHS: Readonly<Record<string, number>> = { '1m': MINUTE_MS, '5m': 5 * MINUTE_MS, '15m': 15 * MINUTE_MS, '1h': 60 * MINUTE_MS };

@@ -97,6 +97,15 @@ export const Gap = Type.Object(
 );
 export type Gap = Static<typeof Gap>;
 
+/** Trades that a venue’s history has given, for a hole between two times (epoch ms). */
+export interface GapRepair {
+  readonly from: number;
+  readonly to: number;
+  readonly trades: number;
+  /** The gap that was filled; null when the hole was filled before it was one. An older record does not say: every gap between those times was meant. */
+  readonly gap?: Pick<Gap, 'afterId' | 'beforeId'> | null;
+}
+
 export type FeedFault = 'schema' | 'out-of-order' | 'clock-skew';
 
 /** `too-late`: it is older than those whose ids are remembered, so it cannot be told from a repeat. */
@@ -153,7 +162,8 @@ export type InstrumentCommand =
   | { type: 'RecordCandle'; interval: Interval; candle: Candle; forming?: boolean; mends?: boolean; from?: FileMark }
   | { type: 'RecordReading'; reading: Reading; from?: FileMark }
   | { type: 'RecordGap'; gap: Gap }
-  | { type: 'RecordRepair'; from: number; to: number; trades: number }
+  /** `left`: gaps that are left of the one that was filled. */
+  | ({ type: 'RecordRepair'; left: readonly Gap[] } & GapRepair)
   | { type: 'RecordFault'; fault: FeedFault; detail: string; time: number; count: number }
   /** Decided outside of what the store has of the instrument; see `InstrumentMended`. */
   | ({ type: 'MendInstrument' } & InstrumentMending)
@@ -203,7 +213,7 @@ export type InstrumentEvent =
   | { type: 'BookLost'; reason: string; time: number }
   | { type: 'ReadingRecorded'; reading: Reading; from?: FileMark }
   | { type: 'GapRecorded'; gap: Gap }
-  | { type: 'GapRepaired'; from: number; to: number; trades: number }
+  | ({ type: 'GapRepaired' } & GapRepair)
   | { type: 'FeedFaulted'; fault: FeedFault; detail: string; time: number; count: number }
   | ({ type: 'InstrumentMended' } & InstrumentMending)
   | { type: 'WentStale'; reason: string; time: number }

@@ -17,16 +17,7 @@ export function retryDelayMs(attempt: number, firstMs: number): number {
 export function within<T>(clock: Clock, ms: number, what: string, work: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     const cancel = clock.after(ms, () => reject(new Error(`no answer from ${what} within ${ms} ms`)));
-    work.then(
-      (value) => {
-        cancel();
-        resolve(value);
-      },
-      (error) => {
-        cancel();
-        reject(error);
-      },
-    );
+    work.finally(cancel).then(resolve, reject);
   });
 }
 

@@ -345,11 +345,9 @@ export class Outbox {
   }
 
   #resolveAwaiting(): void {
-    this.#awaiting = this.#awaiting.filter(({ isSo, resolve }) => {
-      const isOver = isSo();
-      if (isOver) resolve();
-      return !isOver;
-    });
+    const over = this.#awaiting.filter(({ isSo }) => isSo());
+    this.#awaiting = this.#awaiting.filter((one) => !over.includes(one));
+    for (const { resolve } of over) resolve();
   }
 
   #noteRecorded(batches: number): void {

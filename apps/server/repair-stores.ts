@@ -45,7 +45,7 @@ async function repairOne({ name, folder }: LmdbStore): Promise<void> {
   const spools = readSpools(join(part, 'spool'), (message) => console.log(`${name}: ${message}`));
   let report: RepairReport;
   try {
-    report = await repairLog(folder, made, { snapshots, spools, zones: await cold.zones() });
+    report = await repairLog(folder, made, { snapshots, spools, zones: [...new Set([...(hot?.zones() ?? []), ...(await cold.zones())])] });
   } finally {
     for (const spool of spools) spool.close();
     await hot?.close();

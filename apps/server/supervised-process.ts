@@ -63,6 +63,11 @@ export class SupervisedProcess<Out extends object, In extends object> {
     });
   }
 
+  /** Of the process that runs now. */
+  get pid(): number | undefined {
+    return this.#child?.pid;
+  }
+
   /** @returns whether there is a process that may hear it */
   send(message: Out): boolean {
     this.#link?.send(message);

@@ -217,9 +217,14 @@ describe('the intake', () => {
     await set.clock.advance(600_000);
     assert.deepEqual([...new Set(set.orders())], [1, 2, 4, 5, 3]);
     const repairs = set.told.flatMap((command) => (command.type === 'RecordRepair' ? [command] : []));
-    assert.deepEqual(repairs.at(-1), { type: 'RecordRepair', from: START + 2_000, to: START + 4_000, trades: 2 });
-    const gap = set.told.find((command) => command.type === 'RecordGap');
-    assert.ok(gap?.type === 'RecordGap' && gap.gap.from >= START + 2_000 && gap.gap.to <= START + 4_000, 'the repair covers the gap');
+    const gap = { afterId: '2', beforeId: '4' };
+    assert.deepEqual(repairs.at(-1), { type: 'RecordRepair', from: START + 2_000, to: START + 4_000, trades: 2, gap, left: [] });
+    const recorded = set.told.flatMap((command) => (command.type === 'RecordGap' ? [command.gap] : []));
+    assert.deepEqual(
+      recorded.map(({ afterId, beforeId }) => ({ afterId, beforeId })),
+      [gap],
+      'the repair is that of the gap',
+    );
   });
 
   test('after a restart asks for what came since the newest trade on record', async () => {

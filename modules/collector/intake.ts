@@ -286,9 +286,13 @@ export class Intake implements Sink {
           this.#tell(instrument, { type: 'RecordGap', gap });
           this.#mendLater(symbol, instrument, gap);
         },
-        recordRepair: (from, to, count) => {
+        recordRepair: (repair) => {
           this.#count('repair');
-          this.#tell(instrument, { type: 'RecordRepair', from, to, trades: count });
+          this.#tell(instrument, { ...repair, type: 'RecordRepair' });
+          for (const gap of repair.left) {
+            this.#count('gap');
+            this.#mendLater(symbol, instrument, gap);
+          }
         },
         doubt: (trade) => void doubted.set(trade, { frame: this.#frame, receivedAt: this.#receivedAt }),
         setAside: (trade, reason) => {

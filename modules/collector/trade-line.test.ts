@@ -14,15 +14,24 @@ const START = Date.UTC(2026, 0, 5, 9, 0, 0);
 const FIRST = 500;
 
 type Step =
-  | { what: 'trade'; isSent: boolean; isForgotten: boolean }
+  | { what: 'trade'; isSent: boolean; isForgotten: boolean; after: number }
   | { what: 'lose' | 'connect' }
   | { what: 'history'; answers: boolean }
+  | { what: 'repeat'; of: number }
   | { what: 'pass'; ms: number };
 
+const trade = fc.record({
+  what: fc.constant('trade' as const),
+  isSent: fc.boolean(),
+  isForgotten: fc.boolean(),
+  /** Many are of one moment. */
+  after: fc.constantFrom(0, 0, 1, 10),
+});
 const step: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 8, arbitrary: fc.record({ what: fc.constant('trade' as const), isSent: fc.boolean(), isForgotten: fc.boolean() }) },
+  { weight: 8, arbitrary: trade },
   { weight: 2, arbitrary: fc.constantFrom<Step>({ what: 'lose' }, { what: 'connect' }) },
   { weight: 1, arbitrary: fc.record({ what: fc.constant('history' as const), answers: fc.boolean() }) },
+  { weight: 1, arbitrary: fc.record({ what: fc.constant('repeat' as const), of: fc.nat(30) }) },
   { weight: 3, arbitrary: fc.record({ what: fc.constant('pass' as const), ms: fc.constantFrom(0, 100, 400) }) },
 );
 
@@ -35,12 +44,19 @@ for (const numbered of [true, false])
         const gaps: Gap[] = [];
         const happened: Trade[] = [];
         const forgotten = new Set<Trade>();
+        let missed: string | null = null;
         let answers = true;
         let isConnected = true;
+        /** Whether a trade has come that happened since this connection was made. */
+        let isNewKnown = true;
         const line = new TradeLine(
           {
             clock,
-            deliver: (trade) => void delivered.set(trade.order, (delivered.get(trade.order) ?? 0) + 1),
+            deliver: (trade) => {
+              delivered.set(trade.order, (delivered.get(trade.order) ?? 0) + 1);
+              // What is on record now is all that is known after a crash.
+              if (numbered) missed ??= whatIsMissed();
+            },
             outOfOrder: () => {},
             fetch: hasHistory
               ? async function* (hole) {
@@ -52,27 +68,54 @@ for (const numbered of [true, false])
                 }
               : null,
             recordGap: (gap) => void gaps.push(gap),
-            // As the zone does it: a repair ends the gaps that lie within.
-            recordRepair: (from, to) => gaps.splice(0, gaps.length, ...gaps.filter((gap) => gap.from < from || gap.to > to)),
+            // As the zone does it: the gap that is repaired is one no more, what is left of it is.
+            recordRepair: ({ gap: repaired, left }) =>
+              gaps.splice(
+                0,
+                gaps.length,
+                ...gaps.filter(({ afterId, beforeId }) => afterId !== repaired?.afterId || beforeId !== repaired?.beforeId),
+                ...left,
+              ),
             doubt: () => {},
             setAside: () => {},
           },
           null,
         );
-        const next = (isSent: boolean, isForgotten = false) => {
+        const whatIsMissed = () => {
+          const last = Math.max(...delivered.keys());
+          for (const { order, time } of happened) {
+            if (order > last || delivered.has(order)) continue;
+            const isWithin = ({ afterId, beforeId, from, to }: Gap) =>
+              numbered ? Number(afterId) < order && order < Number(beforeId) : from <= time && time <= to;
+            if (!gaps.some(isWithin))
+              return `${order - FIRST} is missing; there are ${[...delivered.keys()].map((number) => number - FIRST)}, gaps ${JSON.stringify(gaps.map(({ afterId, beforeId }) => [Number(afterId) - FIRST, Number(beforeId) - FIRST]))}`;
+          }
+          return null;
+        };
+        const next = (isSent: boolean, isForgotten = false, after = 10) => {
           const order = FIRST + happened.length;
-          const trade: Trade = { id: String(order), order, time: START + happened.length * 10, price: '1', quantity: '1', side: 'buy' };
+          // Without numbers nothing but the time says what lies in a gap.
+          const time = (happened.at(-1)?.time ?? START) + (numbered ? after : 10);
+          const trade: Trade = { id: String(order), order, time, price: '1', quantity: '1', side: 'buy' };
           happened.push(trade);
           if (isForgotten) forgotten.add(trade);
-          if (isSent && isConnected) line.accept(trade, numbered);
+          if (!isSent || !isConnected) return;
+          isNewKnown = true;
+          line.accept(trade, numbered);
+        };
+        /** A trade comes late, or once more: of this connection, or of one before. Nothing else is sent first after a connection was lost. */
+        const repeat = (of: number) => {
+          const trade = happened.at(-1 - of);
+          if (trade && isConnected && isNewKnown) line.accept(trade, numbered);
         };
         next(true);
         for (const one of steps) {
-          if (one.what === 'trade') next(one.isSent || !numbered, one.isForgotten && numbered);
+          if (one.what === 'trade') next(one.isSent || !numbered, one.isForgotten && numbered, one.after);
+          else if (one.what === 'repeat') repeat(one.of);
           else if (one.what === 'history') answers = one.answers;
           else if (one.what === 'pass') await clock.advance(one.ms);
           else if (one.what === 'lose' && isConnected) {
-            isConnected = false;
+            isConnected = isNewKnown = false;
             line.interrupt('the connection was lost', happened.at(-1)?.time ?? null);
           } else if (one.what === 'connect' && !isConnected) {
             isConnected = true;
@@ -83,15 +126,16 @@ for (const numbered of [true, false])
         isConnected = true;
         for (let last = 0; last < 2; last++) next(true);
         for (let wait = 0; wait < 20; wait++) await clock.advance(500);
-        const last = Math.max(...delivered.keys());
-        for (const { order, time } of happened) {
-          if (order > last || delivered.has(order)) continue;
-          assert.ok(
-            gaps.some((gap) => gap.from <= time && time <= gap.to),
-            `${order - FIRST} is missing; there are ${[...delivered.keys()].map((number) => number - FIRST)}, gaps ${JSON.stringify(gaps.map(({ afterId, beforeId }) => [Number(afterId) - FIRST, Number(beforeId) - FIRST]))}`,
-          );
-        }
-        assert.equal(last, FIRST + happened.length - 1, 'the newest is handed on');
+        assert.equal(missed ?? whatIsMissed(), null);
+        assert.equal(Math.max(...delivered.keys()), FIRST + happened.length - 1, 'the newest is handed on');
+        // What could not be asked for is asked for again, and takes away no gap but the one that it fills.
+        answers = true;
+        await clock.advance(40_000);
+        await clock.advance(1_000);
+        assert.equal(missed ?? whatIsMissed(), null);
+        const isInHistory = ({ afterId, beforeId }: Gap) =>
+          happened.every((trade) => trade.order <= Number(afterId) || trade.order >= Number(beforeId) || !forgotten.has(trade));
+        if (numbered && hasHistory) assert.deepEqual(gaps.filter(isInHistory), []);
       }),
       { numRuns: Number(process.env.LINE_RUNS ?? 500) },
     ));

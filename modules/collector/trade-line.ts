@@ -1,4 +1,4 @@
-import type { Gap, Trade } from '@millrace/contracts';
+import type { Gap, GapRepair, Trade } from '@millrace/contracts';
 import { type Clock, messageOf } from '@millrace/kernel';
 import type { Hole } from './source.ts';
 import { areNear, DoubtedTrades, LOST_TRADES_MAX } from './trade-numbers.ts';
@@ -24,7 +24,8 @@ export interface TradeLineOptions {
   /** Asks the venue’s past; null when it has none. Rejects when it cannot be read. */
   readonly fetch: ((hole: Hole) => AsyncIterable<Trade[]>) | null;
   readonly recordGap: (gap: Gap) => void;
-  readonly recordRepair: (from: number, to: number, trades: number) => void;
+  /** `left` are gaps that are left of the one that was filled. */
+  readonly recordRepair: (repair: Required<GapRepair> & { readonly left: readonly Gap[] }) => void;
   /** A trade waits because its number is far from those before it: it is handed on, or set aside, later. */
   readonly doubt: (trade: Trade) => void;
   readonly setAside: (trade: Trade, reason: string) => void;
@@ -41,6 +42,8 @@ interface Held {
   readonly numbered: boolean;
   /** How many connections had been lost when it came: before the first of each connection trades may be missing. */
   readonly losses: number;
+  /** Counts what is kept back, in the order in which it came. */
+  readonly arrival: number;
 }
 
 /**
@@ -57,13 +60,12 @@ export class TradeLine {
   #held: Held[] = [];
   /** Numbers that the venue’s history has given while trades are kept back. */
   readonly #given = new Set<number>();
-  /** Holes of the history itself, to be told once its repair is. */
-  readonly #gapsInHistory: Gap[] = [];
   /** Venue time from which trades may be missing; null while none can be. */
   #lostAt: number | null = null;
   #whyLost = '';
   /** Connections lost so far, why the newest was, and whether there has been another one since. */
   #losses = 0;
+  #arrivals = 0;
   #whyLostLast = '';
   #isBack = true;
   #cancelWait: (() => void) | null = null;
@@ -200,7 +202,7 @@ export class TradeLine {
   #hold(trade: Trade, numbered: boolean): void {
     // What comes late ends no hole.
     if (this.#last !== null && !isAfter(trade, this.#last, numbered)) return this.#pass(trade, numbered, false);
-    this.#keepBack({ trade, numbered, losses: this.#losses });
+    this.#keepBack({ trade, numbered, losses: this.#losses, arrival: this.#arrivals++ });
   }
 
   #keepBack(one: Held): void {
@@ -247,10 +249,9 @@ export class TradeLine {
     this.#state = 'repairing';
     this.#lostAt = null;
     const { filled, failure } = await this.#fill({ after, since, before });
-    if (filled > 0) this.#options.recordRepair(since, this.#last?.time ?? since, filled);
-    for (const gap of this.#gapsInHistory.splice(0)) this.#options.recordGap(gap);
+    if (filled > 0) this.#options.recordRepair({ from: since, to: this.#last?.time ?? since, trades: filled, gap: null, left: [] });
     this.#passOld();
-    const [first] = this.#held;
+    const first = this.#firstBehindHole();
     const stillMissing = first?.numbered && this.#last ? first.trade.order > this.#last.order + 1 : failure !== null;
     if (stillMissing && !first) {
       // Nothing has come yet that would end the hole: its bounds are known with the next trade.
@@ -265,6 +266,16 @@ export class TradeLine {
       this.#recordGap(since, first, failure ?? NOT_IN_HISTORY);
     }
     this.#release(failure !== null && first ? first.losses : losses);
+  }
+
+  /**
+   * The trade that ends the hole. Without numbers it is the first that came: an earlier one that came later is a late repeat out
+   * of the hole, and says nothing of what was lost with it.
+   */
+  #firstBehindHole(): Held | undefined {
+    const [earliest] = this.#held;
+    if (!earliest || earliest.numbered) return earliest;
+    return this.#held.reduce((first, one) => (one.arrival < first.arrival ? one : first));
   }
 
   /** Hands on what history has, in order. Gives up when so much is kept back meanwhile that it cannot wait. */
@@ -306,7 +317,8 @@ export class TradeLine {
 
   #passNext(trade: Trade): void {
     if (this.#last && trade.order > this.#last.order + 1 && areNear(trade, this.#last))
-      this.#gapsInHistory.push(this.#gapBetween(this.#last, trade, `${this.#whyLost}; ${NOT_IN_HISTORY}`));
+      // On record before what comes behind it: whoever goes on from that trade after a crash asks for nothing before.
+      this.#options.recordGap(this.#gapBetween(this.#last, trade, `${this.#whyLost}; ${NOT_IN_HISTORY}`));
     this.#pass(trade, true, true);
   }
 
@@ -321,7 +333,7 @@ export class TradeLine {
 
   /** Tries to fill a hole that is on record as a gap, now and then; the trades go on at once meanwhile. */
   #fillLater(hole: Hole, numbered: boolean, attempt = 0): void {
-    const { clock, fetch, deliver, recordGap, recordRepair } = this.#options;
+    const { clock, fetch, deliver, recordRepair } = this.#options;
     if (!fetch || attempt >= FILL_AGAIN_TIMES) return;
     const waitMs = Math.min(FILL_AGAIN_MOST_MS, FILL_AGAIN_FIRST_MS * 2 ** attempt);
     const fill = async () => {
@@ -341,8 +353,8 @@ export class TradeLine {
       }
       if (filled === 0) return;
       noteGap(hole.before);
-      recordRepair(hole.since, hole.before?.time ?? hole.since, filled);
-      for (const gap of gaps) recordGap(gap);
+      const gap = { afterId: hole.after?.id ?? '', beforeId: hole.before?.id ?? '' };
+      recordRepair({ from: hole.since, to: hole.before?.time ?? hole.since, trades: filled, gap, left: gaps });
     };
     // What comes before another failure is known by the next time, and is not taken twice.
     clock.after(waitMs, () => void fill().catch(() => this.#fillLater(hole, numbered, attempt + 1)));

@@ -1,4 +1,4 @@
-import type { CandleDifference, Gap, InstrumentEvent, Quality, QualityExample } from '@millrace/contracts';
+import type { CandleDifference, Gap, GapRepair, InstrumentEvent, Quality, QualityExample } from '@millrace/contracts';
 
 /** Newest examples kept of each list. */
 const EXAMPLES_MAX = 50;
@@ -54,7 +54,7 @@ export function noteQuality(quality: QualityState, event: InstrumentEvent): void
       return example(quality, 'gap', event.gap.to, `no trades between ${event.gap.afterId} and ${event.gap.beforeId}: ${event.gap.reason}`);
     case 'GapRepaired':
       counts.repaired++;
-      quality.gaps = quality.gaps.filter(({ from, to }) => from < event.from || to > event.to);
+      quality.gaps = quality.gaps.filter((gap) => !isOf(event, gap));
       return example(quality, 'repaired', event.to, `${event.trades} trades from the venue’s history`);
     case 'InstrumentMended':
       counts.trades -= event.withdrawn.length;
@@ -85,6 +85,12 @@ export function noteQuality(quality: QualityState, event: InstrumentEvent): void
         partial: event.partial,
       });
   }
+}
+
+/** Whether a gap is the one that was filled. */
+function isOf({ gap: filled, from, to }: GapRepair, gap: Gap): boolean {
+  if (filled === undefined) return gap.from >= from && gap.to <= to;
+  return filled !== null && gap.afterId === filled.afterId && gap.beforeId === filled.beforeId;
 }
 
 function example(quality: QualityState, kind: string, time: number, detail: string): void {

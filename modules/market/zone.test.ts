@@ -1,6 +1,14 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { type Candle, type InstrumentCommand, type Interval, instrumentId, type Trade } from '@millrace/contracts';
+import {
+  type Candle,
+  type Gap,
+  type InstrumentCommand,
+  type InstrumentEvent,
+  type Interval,
+  instrumentId,
+  type Trade,
+} from '@millrace/contracts';
 import { given } from '@millrace/kernel/testing';
 import fc from 'fast-check';
 import { candleOf } from './bars.ts';
@@ -139,6 +147,20 @@ describe('an instrument', () => {
         assert.equal(new Date(state.bars['1w'][0]?.time ?? 0).toISOString(), '2026-01-05T00:00:00.000Z');
         assert.equal(new Date(state.bars['1d'][0]?.time ?? 0).toISOString(), '2026-01-05T00:00:00.000Z');
       });
+  });
+
+  test('a repair ends the gap that it fills and no other, and says what is left of it; an older one that does not name it ends all within its time', () => {
+    const gap = (afterId: string, beforeId: string): Gap => ({ from: START, to: START, afterId, beforeId, reason: 'lost' });
+    const gapsOf = (state: Instrument) => state.quality.gaps.map(({ afterId, beforeId }) => `${afterId}-${beforeId}`);
+    const repair = { from: START, to: START, trades: 1 };
+    given(zone)
+      .when({ type: 'RecordGap', gap: gap('1', '4') }, { type: 'RecordGap', gap: gap('6', '9') })
+      .when({ type: 'RecordRepair', ...repair, gap: null, left: [] })
+      .state((state) => assert.deepEqual(gapsOf(state), ['6-9', '1-4']))
+      .when({ type: 'RecordRepair', ...repair, gap: { afterId: '1', beforeId: '4' }, left: [gap('2', '4')] })
+      .state((state) => assert.deepEqual(gapsOf(state), ['2-4', '6-9']));
+    const recorded = [gap('1', '4'), gap('6', '9')].map((one): InstrumentEvent => ({ type: 'GapRecorded', gap: one }));
+    given(zone, ...recorded, { type: 'GapRepaired', ...repair }).state((state) => assert.deepEqual(gapsOf(state), []));
   });
 
   test('the venue’s own candle is compared with ours, and a difference is shown', () => {

@@ -243,8 +243,12 @@ export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, I
           return emit({ type: 'ReadingRecorded', reading: command.reading, ...(command.from && { from: command.from }) });
         case 'RecordGap':
           return emit({ type: 'GapRecorded', gap: command.gap });
-        case 'RecordRepair':
-          return emit({ type: 'GapRepaired', from: command.from, to: command.to, trades: command.trades });
+        case 'RecordRepair': {
+          const { left, ...repair } = command;
+          emit({ ...repair, type: 'GapRepaired' });
+          for (const gap of left) emit({ type: 'GapRecorded', gap });
+          return;
+        }
         case 'RecordFault':
           return emit({ type: 'FeedFaulted', fault: command.fault, detail: command.detail, time: command.time, count: command.count });
         case 'MendInstrument':

@@ -57,6 +57,11 @@ export class Doorway {
     return [...this.#greeting].filter(([, since]) => now - since > HELLO_WITHIN_MS).map(([connection]) => connection);
   }
 
+  /** So much time counts for none of them. */
+  forgive(ms: number): void {
+    for (const [connection, since] of this.#greeting) this.#greeting.set(connection, since + ms);
+  }
+
   all(): Connection[] {
     return [...this.#connections];
   }

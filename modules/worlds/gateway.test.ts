@@ -21,12 +21,13 @@ interface Client {
 
 /** A gateway of three zones, whose hosts answer what a test says they answer. */
 class SmallWorld {
-  readonly clock = new ManualClock();
+  readonly clock: ManualClock;
   readonly gateway: Gateway;
   readonly sent: ToZoneHost[] = [];
   readonly #hosts = new Map<ZoneId, HostPort>();
 
-  constructor() {
+  constructor(clock = new ManualClock()) {
+    this.clock = clock;
     let secrets = 0;
     this.gateway = new Gateway({
       clock: this.clock,
@@ -57,8 +58,8 @@ class SmallWorld {
     return this.#hosts.get(zone) as HostPort;
   }
 
-  /** A client connects with a player’s token and joins. */
-  async join(player: PlayerId, resume?: { resume: string; unanswered: number[] }): Promise<Client> {
+  /** A client connects, and says nothing yet. */
+  connect(): Omit<Client, 'answers'> {
     const told: ServerFrame[] = [];
     const connection = this.gateway.connect({
       send: (frame) => told.push(decodeBody(frame.subarray(4)) as ServerFrame),
@@ -66,7 +67,12 @@ class SmallWorld {
       end: () => {},
       remote: '127.0.0.1',
     }) as Connection;
-    const say = (frame: ClientFrame) => connection.receive(encodeFrame(frame as never));
+    return { connection, told, say: (frame) => connection.receive(encodeFrame(frame as never)) };
+  }
+
+  /** A client connects with a player’s token and joins. */
+  async join(player: PlayerId, resume?: { resume: string; unanswered: number[] }): Promise<Client> {
+    const { connection, told, say } = this.connect();
     say({ t: 'hello', v: WORLD_PROTOCOL, ...(resume ?? { token: player }) });
     await this.clock.advance(0);
     if (!resume) say({ t: 'join', n: 1 });
@@ -81,10 +87,10 @@ class SmallWorld {
   }
 
   answer(enter: ToZoneHost & { type: 'enter' }, code: string | null = null, accepted: number[] = []): void {
-    const { handle, zone, player } = enter;
+    const { handle, zone, player, n } = enter;
     const host = this.hostOf(zone);
     if (code === null) this.gateway.received(host, { type: 'entered', handle, zone, player, frame: FRAME, accepted });
-    else this.gateway.received(host, { type: 'left', handle, zone, code });
+    else this.gateway.received(host, { type: 'left', handle, zone, n, code });
   }
 
   /** Every zone says where a player is that is looked for. */
@@ -167,30 +173,31 @@ test('a newcomer that its zone had no room for goes where there is room', async 
   assert.equal(second?.isNew, true);
 });
 
+/** A player who plays in the first zone. */
+async function playing() {
+  const world = new SmallWorld();
+  const client = await world.join(kim);
+  const [enter] = world.enters();
+  assert.ok(enter);
+  world.answer(enter);
+  assert.deepEqual(client.answers(), ['ok 1']);
+  const { handle } = enter;
+  const reply = (n: number, code: string | null = null) => {
+    const frame = encodeFrame(code === null ? { t: 'ok', n } : { t: 'refused', n, code, message: '' });
+    world.gateway.received(world.hostOf(enter.zone), { type: 'reply', handle, zone: enter.zone, n, code, frame });
+  };
+  return { world, client, handle, reply };
+}
+
 describe('fault 48: each command is answered once', () => {
   const move = (n: number): ClientFrame => ({ t: 'move', n, x: 1, y: 1 });
   const [first, second] = ZONES as [ZoneId, ZoneId];
-
-  async function playing() {
-    const world = new SmallWorld();
-    const client = await world.join(kim);
-    const [enter] = world.enters();
-    assert.ok(enter);
-    world.answer(enter);
-    assert.deepEqual(client.answers(), ['ok 1']);
-    const { handle } = enter;
-    const reply = (n: number, code: string | null = null) => {
-      const frame = encodeFrame(code === null ? { t: 'ok', n } : { t: 'refused', n, code, message: '' });
-      world.gateway.received(world.hostOf(first), { type: 'reply', handle, zone: first, n, code, frame });
-    };
-    return { world, client, handle, reply };
-  }
 
   test('that leads over a border, though its zone is another by then', async () => {
     const { world, client, handle, reply } = await playing();
     for (const n of [2, 3, 4]) client.say(move(n));
     reply(2);
-    world.gateway.received(world.hostOf(first), { type: 'left', handle, zone: first, code: 'IN_TRANSIT' });
+    world.gateway.received(world.hostOf(first), { type: 'left', handle, zone: first, n: null, code: 'IN_TRANSIT' });
     reply(3);
     world.gateway.received(world.hostOf(second), { type: 'arrived', zone: second, player: kim, session: '' });
     const [enter] = world.enters();
@@ -246,7 +253,7 @@ describe('fault 48: each command is answered once', () => {
     client.say({ t: 'leave', n: 3 });
     client.say(move(4));
     reply(2);
-    world.gateway.received(world.hostOf(first), { type: 'left', handle, zone: first, code: null });
+    world.gateway.received(world.hostOf(first), { type: 'left', handle, zone: first, n: 3, code: null });
     assert.deepEqual(client.answers(), ['ok 1', 'ok 2', 'ok 3', 'LOST 4']);
   });
 
@@ -266,10 +273,33 @@ describe('fault 48: each command is answered once', () => {
     client.say({ t: 'leave', n: 3 });
     client.connection.closed();
     for (const n of [2, 3]) reply(n);
-    world.gateway.received(world.hostOf(first), { type: 'left', handle, zone: first, code: null });
+    world.gateway.received(world.hostOf(first), { type: 'left', handle, zone: first, n: 3, code: null });
     // The server has never seen 4.
     const again = await world.join(kim, { resume: welcome?.resume ?? '', unanswered: [2, 3, 4] });
     assert.deepEqual(again.answers(), ['ok 2', 'ok 3', 'LOST 4']);
+  });
+
+  test('once: what is said of a leave that has its answer does not end the next visit', async () => {
+    const { world, client, handle, reply } = await playing();
+    client.say({ t: 'leave', n: 2 });
+    reply(2);
+    client.say({ t: 'join', n: 3 });
+    const [enter] = world.enters();
+    assert.ok(enter);
+    world.gateway.received(world.hostOf(enter.zone), { type: 'left', handle, zone: enter.zone, n: 2, code: null });
+    world.answer(enter);
+    client.say(move(4));
+    assert.deepEqual(client.answers(), ['ok 1', 'ok 2', 'ok 3']);
+    assert.ok(world.sent.some((message) => message.type === 'intent' && message.n === 4));
+  });
+
+  test('by this server: no handle of an earlier one is given again', async () => {
+    const first = await playing();
+    await first.world.clock.advance(1_000);
+    const second = new SmallWorld(first.world.clock);
+    await second.join(kim);
+    const [enter] = second.enters();
+    assert.ok(enter && enter.handle > first.handle);
   });
 
   test('whatever happens to its answer: the zone is asked when none comes', async () => {
@@ -292,5 +322,52 @@ describe('fault 48: each command is answered once', () => {
     const { client } = await playing();
     for (let n = 1_000; n > 940; n--) client.say(move(n));
     assert.deepEqual(client.answers(), ['ok 1', ...Array.from({ length: 11 }, (_none, index) => `BUSY ${951 - index}`)]);
+  });
+});
+
+describe('a gateway that stood still for longer than clients may be silent', () => {
+  test('reads what came meanwhile first: a hello is in time', async () => {
+    const world = new SmallWorld();
+    await world.clock.advance(1_000);
+    const { told, say } = world.connect();
+    world.clock.jump(20_000);
+    await world.clock.advance(0);
+    say({ t: 'hello', v: WORLD_PROTOCOL, token: kim });
+    await world.clock.advance(0);
+    assert.deepEqual(
+      told.map(({ t }) => t),
+      ['welcome'],
+    );
+  });
+
+  test('and who comes back has not been away for too long', async () => {
+    const { world, client } = await playing();
+    const welcome = client.told.find((frame) => frame.t === 'welcome');
+    client.connection.closed();
+    world.clock.jump(20_000);
+    await world.clock.advance(0);
+    const again = await world.join(kim, { resume: welcome?.resume ?? '', unanswered: [] });
+    assert.ok(again.told.some((frame) => frame.t === 'welcome' && frame.resumed));
+  });
+
+  test('and what was sent all the time is no flood, though it is read at once', async () => {
+    for (const [stoodMs, last] of [
+      [20_000, 'pong'],
+      [0, 'bye'],
+    ] as const) {
+      const world = new SmallWorld();
+      const { told, say } = await world.join(kim);
+      world.clock.jump(stoodMs);
+      await world.clock.advance(0);
+      for (let id = 0; id < 400; id++) say({ t: 'ping', id });
+      assert.equal(told.at(-1)?.t, last);
+    }
+  });
+
+  test('but who says nothing at all is sent away', async () => {
+    const world = new SmallWorld();
+    const { told } = world.connect();
+    await world.clock.advance(6_000);
+    assert.ok(told.some((frame) => frame.t === 'bye' && frame.code === 'HELLO_FIRST'));
   });
 });

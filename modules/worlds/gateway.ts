@@ -29,6 +29,8 @@ const HEARTBEAT_MS = 10_000;
 const SILENT_BEATS_MAX = 3;
 /** How often sessions that wait are looked after. */
 const CARE_MS = 250;
+/** Care that comes later than this has been held up: the process stood still, or the machine did. */
+const STANDSTILL_MS = 1_000;
 /** How long an `enter` may stay unanswered before it is sent again. */
 const ENTER_RETRY_MS = 1_000;
 /** How long a command may stay unanswered. */
@@ -57,6 +59,9 @@ export interface GatewayParts {
   readonly busy: () => number;
 }
 
+/** Handles begin with the time, in ms: between two starts of a server more of those go by than sessions come. */
+const HANDLES_FIRST_MAX = 2 ** 31;
+
 /**
  * Where players’ connections end. Knows which zone every player is in and which host has the zone, brings commands there
  * and answers back, and keeps a session while its connection or its zone’s host is replaced.
@@ -65,6 +70,8 @@ export class Gateway {
   readonly decisions = new Latencies();
   readonly #parts: GatewayParts;
   readonly #clock: Clock;
+  /** When this process was seen to run last, ms of the clock’s `elapsed`. */
+  #awakeAt: number;
   readonly #directory: PlayerDirectory;
   readonly #sessions = new Map<Handle, Session>();
   readonly #byPlayer = new Map<PlayerId, Session>();
@@ -81,7 +88,8 @@ export class Gateway {
   #answered = 0;
   #failed = 0;
   #leftPlayers = 0;
-  #handles = 0;
+  /** No handle of an earlier server is given again: what was said to or of that may still be on its way. */
+  #handles: number;
   #beats = 0;
   /** Counts what has changed about users. */
   #changes = 0;
@@ -91,12 +99,14 @@ export class Gateway {
   constructor(parts: GatewayParts) {
     this.#parts = parts;
     this.#clock = parts.clock;
+    this.#handles = Math.floor(parts.clock.now()) % HANDLES_FIRST_MAX;
     this.#doorway = new Doorway(parts.limits, parts.clock);
     this.#directory = new PlayerDirectory(parts.zones);
     this.#casting = new Casting(parts.clock, ({ handle, zone, host }) => zone !== null && host?.send({ type: 'mute', handle, zone }));
     this.#questions = new Questions(parts.clock, (zone) => this.#directory.hostOf(zone));
     this.#penalties = new Penalties(parts.clock);
     this.#traffic = new Traffic(parts.zones);
+    this.#awakeAt = this.#clock.elapsed();
     this.#every(CARE_MS, () => this.#care());
     this.#every(1_000, () => this.#beat());
   }
@@ -336,7 +346,7 @@ export class Gateway {
         const hasLeft = message.code === null && session?.isUncounted(message.n);
         const took = session?.answer(message.n, message.code, message.frame, this.#clock.elapsed()) ?? null;
         if (took === null) return;
-        if (hasLeft) this.#left(from, message.handle, message.zone, null);
+        if (hasLeft && session?.zone === message.zone) this.#goToLobby(session, null);
         this.decisions.note(took);
         this.#answered++;
         if (message.code === 'ZONE_MOVING' || message.code === 'BUSY') this.#failed++;
@@ -363,7 +373,7 @@ export class Gateway {
       case 'entered':
         return this.#entered(from, message);
       case 'left':
-        return this.#left(from, message.handle, message.zone, message.code);
+        return this.#left(from, message);
       case 'astray': {
         const session = this.#sessionAt(message.handle, from);
         if (session?.zone === message.zone && session.stage !== 'lobby') session.become('waiting', this.#clock.elapsed());
@@ -436,7 +446,7 @@ export class Gateway {
     session.answer(n, code, encodeFrame({ t: 'refused', n, code, message: REFUSALS[code]?.says ?? '' }), this.#clock.elapsed());
   }
 
-  #left(from: HostPort, handle: Handle, zone: ZoneId, code: string | null): void {
+  #left(from: HostPort, { handle, zone, n, code }: FromZoneHost & { type: 'left' }): void {
     const session = this.#sessionAt(handle, from);
     if (!session || session.zone !== zone) return;
     if (code === 'IN_TRANSIT') {
@@ -448,9 +458,16 @@ export class Gateway {
       this.#directory.lost(session.player);
       return void this.#seek(session);
     }
-    if (code === null) this.#leftPlayers++;
+    // Said of a `leave` or `join` before: that has had its answer.
+    if (code === null ? n === null || !session.isUncounted(n) : n !== session.joinN) return;
     // Refused here, it may be let in elsewhere; but an `enter` that was sent again may have let it in meanwhile.
     if (code !== null && session.isNew) this.#directory.lost(session.player);
+    this.#goToLobby(session, code);
+  }
+
+  /** @param code why it was not let in; null when it has left */
+  #goToLobby(session: Session, code: string | null): void {
+    if (code === null) this.#leftPlayers++;
     this.#settleLeft(session, code);
     this.#locate(session, null);
     session.host = null;
@@ -562,12 +579,26 @@ export class Gateway {
   // Care
 
   #care(): void {
+    this.#forgiveStandstill();
     const now = this.#clock.elapsed();
     for (const [zone, host] of this.#directory.uncounted()) host.send({ type: 'recount', zone });
     for (const connection of this.#doorway.silent()) connection.bye('HELLO_FIRST');
     for (const session of [...this.#sessions.values()]) {
       if (!session.connection && now - session.lostAt > this.#parts.limits.lingerMs) this.#abandon(session);
       else this.#careFor(session, now);
+    }
+  }
+
+  /** While this process stands still nobody is heard: what clients sent meanwhile is read only after this. */
+  #forgiveStandstill(): void {
+    const now = this.#clock.elapsed();
+    const stoodMs = now - this.#awakeAt - CARE_MS;
+    this.#awakeAt = now;
+    if (stoodMs < STANDSTILL_MS) return;
+    this.#doorway.forgive(stoodMs);
+    for (const session of this.#sessions.values()) {
+      session.lostAt += stoodMs;
+      session.connection?.forgive(stoodMs);
     }
   }
 
@@ -616,6 +647,7 @@ export class Gateway {
   }
 
   #beat(): void {
+    this.#forgiveStandstill();
     const now = this.#clock.elapsed();
     this.#beats++;
     this.#traffic.count(this.#sessions.values());

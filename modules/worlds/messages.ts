@@ -6,7 +6,7 @@ import type { CommandMeta } from '@millrace/kernel';
  * not at all: every one can be sent again without harm.
  */
 
-/** Names a session between gateway and hosts; a small number, because each message carries it. */
+/** Names a session between gateway and hosts; a number of 32 bits, because each message carries it. */
 export type Handle = number;
 
 export type ToZoneHost =
@@ -52,8 +52,8 @@ export type FromZoneHost =
    * the zone before had no effect.
    */
   | { type: 'entered'; handle: Handle; zone: ZoneId; player: PlayerId; frame: Uint8Array; accepted: number[] }
-  /** The session is not (any more) in the zone; the player sleeps, or was never let in. */
-  | { type: 'left'; handle: Handle; zone: ZoneId; code: string | null }
+  /** The session is not in the zone: by the `leave` with the number `n`, or with a code because its `join` was refused or its player is not there. */
+  | { type: 'left'; handle: Handle; zone: ZoneId; n: number | null; code: string | null }
   /** The zone is not on this host. */
   | { type: 'astray'; handle: Handle; zone: ZoneId }
   /** All whom a zone has when it is opened, and who is on the way from there, or about to be let in; and one who arrived later. */

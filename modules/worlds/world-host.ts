@@ -65,6 +65,8 @@ interface Stage {
   /** Handovers that are being taken back: they must not be sent any more. */
   recalled: Map<PlayerId, number>;
   counts: Counts;
+  /** Under which epoch the zone decides. */
+  epoch: number;
   /** When unattended players were looked for. */
   lookedAt: number;
   hotAt: number;
@@ -109,11 +111,7 @@ export class WorldHost {
     onDecided: (batch, state) => this.#decided(batch, state as World),
     onDurable: (batch) => this.#durable(batch as EventBatch<WorldEvent>),
     onTick: ({ zone, ms, lateMs, skippedSteps }) => this.#ticked(keyOf(zone), ms, lateMs, skippedSteps),
-    onRecovered: (zone) => {
-      const stage = this.#stages.get(keyOf(zone));
-      const state = this.#stateOf(keyOf(zone));
-      if (stage && state) stage.audience.reset(state);
-    },
+    onRecovered: (zone) => this.#recovered(keyOf(zone)),
     onSnapshot: ({ zone, store, time, failure }) => {
       const stage = this.#stages.get(keyOf(zone));
       if (stage && failure === null) stage[store === 'hot' ? 'hotAt' : 'coldAt'] = time;
@@ -150,6 +148,7 @@ export class WorldHost {
       departedAt: new Map(),
       recalled: new Map(),
       counts: noCounts(),
+      epoch: this.#host?.view(address)?.epoch ?? 0,
       lookedAt: 0,
       hotAt: 0,
       coldAt: 0,
@@ -170,8 +169,24 @@ export class WorldHost {
     const stage = this.#stages.get(zone);
     if (!stage) return;
     this.#stages.delete(zone);
-    for (const { handle } of stage.guests.values()) {
-      this.#guests.delete(handle);
+    this.#sendAway(stage);
+  }
+
+  /** A zone threw, and is what its record says again. Under another epoch that is less than what its guests were told: they are told anew. */
+  #recovered(zone: ZoneId): void {
+    const stage = this.#stages.get(zone);
+    const view = this.#host?.view(zoneAddress(worldZone.kind, zone));
+    if (!stage || !view) return;
+    stage.audience.reset(view.state as World);
+    if (view.epoch === stage.epoch) return;
+    stage.epoch = view.epoch;
+    this.#sendAway(stage);
+  }
+
+  /** The gateway brings the guests back, here or where the zone is by then. */
+  #sendAway({ zone, guests }: Stage): void {
+    for (const { handle } of [...guests.values()]) {
+      this.#forget(handle);
       this.#send({ type: 'astray', handle, zone });
     }
   }
@@ -234,10 +249,12 @@ export class WorldHost {
       const joined = state?.players[player];
       if (!reply.ok || !stage || !joined || !state.plan) {
         const code = reply.ok ? 'ZONE_STOPPED' : reply.code;
-        if (code === 'ZONE_STOPPED' || code === 'NOT_FOUNDED') return this.#send({ type: 'astray', handle, zone });
-        if (n !== null && !reply.ok && code !== 'NOT_HERE' && code !== 'IN_TRANSIT')
-          this.#refuse(handle, zone, n, reply.code, reply.message);
-        return this.#send({ type: 'left', handle, zone, code });
+        const isElsewhere = code === 'NOT_HERE' || code === 'IN_TRANSIT';
+        // One that plays already comes back as soon as it can be let in.
+        if (code === 'ZONE_STOPPED' || code === 'NOT_FOUNDED' || (n === null && !isElsewhere))
+          return this.#send({ type: 'astray', handle, zone });
+        if (n !== null && !reply.ok && !isElsewhere) this.#refuse(handle, zone, n, reply.code, reply.message);
+        return this.#send({ type: 'left', handle, zone, n, code });
       }
       const before = stage.guests.get(player);
       if (before) this.#forget(before.handle);
@@ -285,9 +302,11 @@ export class WorldHost {
   #leave({ handle, zone, player, session, reason, n }: ToZoneHost & { type: 'leave' }): void {
     this.#forget(handle);
     void this.#submit(zone, { type: 'LeaveZone', player, session, reason }).then((reply) => {
-      if (!reply.ok && reply.code === 'ZONE_STOPPED') return this.#send({ type: 'astray', handle, zone });
-      if (n !== null) this.#send({ type: 'reply', handle, zone, n, code: null, frame: encodeFrame({ t: 'ok', n }) });
-      this.#send({ type: 'left', handle, zone, code: null });
+      // It has not left: the gateway finds out where it is, and tells its client that the command had no effect.
+      if (!reply.ok) return this.#send({ type: 'astray', handle, zone });
+      if (n === null) return;
+      this.#send({ type: 'reply', handle, zone, n, code: null, frame: encodeFrame({ t: 'ok', n }) });
+      this.#send({ type: 'left', handle, zone, n, code: null });
     });
   }
 
@@ -346,7 +365,7 @@ export class WorldHost {
         stage.departedAt.set(event.handover.player.id, this.#clock.elapsed());
         for (const handle of this.#handlesOf(stage, event.handover.player.id)) {
           this.#forget(handle);
-          this.#send({ type: 'left', handle, zone: stage.zone, code: 'IN_TRANSIT' });
+          this.#send({ type: 'left', handle, zone: stage.zone, n: null, code: 'IN_TRANSIT' });
         }
         return;
       case 'PlayerRecalled': {

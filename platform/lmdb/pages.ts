@@ -20,6 +20,9 @@ const NO_PAGE = 0xffff_ffff_ffff_ffffn;
 const META_PAGES = 2;
 /** In a meta page: magic number, version, address and size of the map come before the trees. */
 const TREES_AT = HEADER_BYTES + 24;
+/** What is written of a meta page at each commit: the size of the map, the trees, the newest page, transaction and boot. */
+const MAP_SIZE_AT = HEADER_BYTES + 16;
+const META_BYTES = 8 + 2 * TREE_BYTES + 3 * 8;
 
 const PAGE = { branch: 0x01, leaf: 0x02, overflow: 0x04, meta: 0x08 } as const;
 const NODE = { overflow: 0x01, tree: 0x02 } as const;
@@ -78,6 +81,24 @@ export class PageFile {
     const first = this.#metaAt(0, null);
     const second = this.#metaAt(first.pageBytes, first.pageBytes);
     return chosen(chosen(first, second), this.#flushedMeta(first.pageBytes));
+  }
+
+  /**
+   * What the two meta pages must be to lead to the last transaction that was flushed, where the newest was not and the machine has gone down since.
+   * @returns where to write what; nothing where the newest transaction counts
+   * @throws PageDamaged when one of the two meta pages is none
+   */
+  flushedMetas(): { at: number; bytes: Buffer }[] {
+    const { pageBytes, transaction: newest } = newestOf(this.#metaAt(0, null), this.#metaAt(this.pageBytes(), null));
+    const { transaction } = this.meta();
+    const copy = this.#read((pageBytes >> 1) + MAP_SIZE_AT, META_BYTES);
+    if (transaction === newest || !copy || transaction !== this.#flushedMeta(pageBytes).transaction) return [];
+    return [0, 1].map((page) => {
+      const bytes = Buffer.from(copy);
+      // LMDB takes the page of the higher number; the other is one behind.
+      bytes.writeBigUInt64LE(BigInt(transaction % 2 === page ? transaction : transaction - 1), TREES_AT + 2 * TREE_BYTES + 8 - MAP_SIZE_AT);
+      return { at: page * pageBytes + MAP_SIZE_AT, bytes };
+    });
   }
 
   /** The size of pages, also where a meta page is damaged. */
@@ -191,10 +212,12 @@ function metaIn(bytes: Buffer): Meta {
   };
 }
 
+const newestOf = (one: Meta, other: Meta) => (one.transaction >= other.transaction ? one : other);
+
 /** As `mdb_pick_meta` in mdb.c chooses with the flags that lmdb opens an environment with, step by step. */
 function chosen(one: Meta, other: Meta): Meta {
   if (other.transaction === 0) return one;
-  const newest = one.transaction >= other.transaction ? one : other;
+  const newest = newestOf(one, other);
   // What this boot has written is in the page cache at least, flushed or not.
   const isOfThisBoot = newest.bootId !== 0n && newest.bootId === bootId() && process.env.LMDB_RESTORE !== 'safe';
   if (newest.isFlushed || isOfThisBoot) return newest;

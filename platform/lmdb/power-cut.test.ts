@@ -4,7 +4,8 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { openLmdbLog } from '../log/lmdb-log.ts';
+import { open } from 'lmdb';
+import { logIn } from '../log/lmdb-log.ts';
 import { bootId } from './boot-id.ts';
 import { checkLmdb } from './check.ts';
 
@@ -26,7 +27,8 @@ describe('fault 23: the check of an LMDB store after a power cut', () => {
 
   /** Appends fifty events in as few transactions as can be: those do not use pages again that the flushed trees still have. */
   async function append(name: string, first: number): Promise<void> {
-    const log = openLmdbLog(join(folder, name));
+    // As earlier versions wrote it.
+    const log = logIn(open({ path: join(folder, name), maxDbs: 16, overlappingSync: true, eventTurnBatching: false, noSubdir: false }));
     const { epoch } = await log.claim(ZONE);
     const batches = Array.from({ length: 50 }, (_none, index) => {
       const events = [{ type: 'Written', text: 'x'.repeat(500) } as { type: string }];

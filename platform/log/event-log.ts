@@ -72,6 +72,8 @@ export interface EventLog extends ZoneLog {
   onAppended(listener: () => void): () => void;
   /** Drops the oldest events by the rule; returns how many. */
   retain(rule: RetentionRule, now: number): Promise<number>;
+  /** Keeps every process from writing while `work` is done: another one may open the log only then. */
+  pauseWrites(work: () => Promise<void>): Promise<void>;
   readonly deadLetters: DeadLetterBox;
   readonly consumers: ConsumerRegistry;
   figures(): LogFigures;

@@ -9,8 +9,9 @@ import {
   writerOf,
   type ZoneAddress,
 } from '@millrace/kernel';
-import { type Database, type DatabaseOptions, open, type RootDatabase } from 'lmdb';
+import type { Database, DatabaseOptions, RootDatabase } from 'lmdb';
 import { committed, partOfCommit } from '../lmdb/commit.ts';
+import { inTransaction, openShared, pauseWrites } from '../lmdb/open-shared.ts';
 import { seedOf } from '../random.ts';
 import {
   type ConsumerGap,
@@ -48,6 +49,7 @@ export const STATE = 'state';
 /** After another process has written in between, how long it is taken for likely that it does so again. */
 const CONTENDED_MS = 500;
 
+const DATABASES_MAX = 16;
 const NO_HEAD: Head = { epoch: 0, seq: 0, at: 0 };
 
 type Records = Database<EventBatch[], number>;
@@ -60,7 +62,11 @@ type Records = Database<EventBatch[], number>;
  * @throws when the folder cannot be written
  */
 export function openLmdbLog(folder: string): EventLog {
-  const root = open({ path: folder, maxDbs: 16, overlappingSync: true, eventTurnBatching: false, noSubdir: false });
+  return logIn(openShared(folder, { maxDbs: DATABASES_MAX }));
+}
+
+/** The log in an LMDB environment that is open. */
+export function logIn(root: RootDatabase): EventLog {
   return new LmdbLog(
     root,
     Array.from({ length: PARTITIONS }, (_none, index) => root.openDB<EventBatch[], number>(shapedBy(`events-${index}`))),
@@ -124,7 +130,7 @@ class LmdbLog implements EventLog {
 
   claim(zone: ZoneAddress): Promise<Claim> {
     return this.#alone(async () => {
-      const { head, version } = await this.#root.transaction(() => {
+      const { head, version } = await inTransaction(this.#root, () => {
         this.#refresh();
         const before = this.#headOf(zone);
         const claimed = { ...before, epoch: before.epoch + 1 };
@@ -161,7 +167,7 @@ class LmdbLog implements EventLog {
       }
       this.#contendedUntil = performance.now() + CONTENDED_MS;
     }
-    const { writing, version } = await this.#root.transaction(() => {
+    const { writing, version } = await inTransaction(this.#root, () => {
       this.#refresh();
       const judged = this.#judge(batches);
       this.#put(judged, this.#version + 1);
@@ -246,6 +252,10 @@ class LmdbLog implements EventLog {
       }
     }
     return dropped;
+  }
+
+  pauseWrites(work: () => Promise<void>): Promise<void> {
+    return this.#alone(() => pauseWrites(this.#root, work));
   }
 
   figures(): LogFigures {
@@ -387,7 +397,7 @@ class LmdbDeadLetters implements DeadLetterBox {
   }
 
   async #write(work: () => void): Promise<void> {
-    await committed('the log', this.#letters.transaction(work));
+    await committed('the log', inTransaction(this.#letters, work));
   }
 }
 
@@ -431,7 +441,7 @@ class LmdbConsumers implements ConsumerRegistry {
   }
 
   async #change(group: string, change: (known: KnownGroup) => KnownGroup): Promise<void> {
-    const transaction = this.#groups.transaction(() => {
+    const transaction = inTransaction(this.#groups, () => {
       partOfCommit(this.#groups.put(group, change(this.#groups.get(group) ?? UNKNOWN_GROUP)));
     });
     await committed('the log', transaction);

@@ -195,7 +195,9 @@ class Installation {
   async repair(): Promise<RepairReport> {
     const spools = [0, 1].flatMap((name) => readSpool(join(this.folder, `spool-${name}`), assert.fail) ?? []);
     const made = join(this.folder, 'repaired');
-    const report = await repairLog(this.logFolder, made, { snapshots: [this.hot, this.cold], spools, zones: [] });
+    // The log may have lost all that tells of a zone which has snapshots.
+    const zones = [...new Set([this.hot, this.cold].flatMap(({ snapshots }) => snapshots.map(({ zone }) => zone)))];
+    const report = await repairLog(this.logFolder, made, { snapshots: [this.hot, this.cold], spools, zones });
     for (const spool of spools) spool.close();
     rmSync(this.logFolder, { recursive: true });
     cpSync(made, this.logFolder, { recursive: true });

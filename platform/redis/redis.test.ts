@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { systemClock } from '../clock.ts';
-import { MemoryRateLimiter, type Rate } from '../http/index.ts';
+import { type Allowance, MemoryRateLimiter, type Rate } from '../http/index.ts';
 import { Hub, type Reader } from '../streams/index.ts';
 import { PATIENCE, until } from '../testing/until.ts';
 import { announcements } from './announcements.ts';
@@ -40,9 +40,18 @@ describe('several servers and one Redis', left, () => {
   test('count requests together: a burst is one burst, whichever server is asked', async () => {
     const gateways = await Promise.all([connected(), connected(), connected()]);
     const limiters = gateways.map(limiter);
-    const started = performance.now();
-    const allowed = await Promise.all(Array.from({ length: 200 }, async (_none, index) => limiters[index % 3]?.take('user kim', RATE, 1)));
-    const came = ((performance.now() - started) / 1_000) * RATE.requestsPerSecond;
+    let allowed: (Allowance | undefined)[] = [];
+    let came = 0;
+    // A machine that stands still for as long as a Redis is waited for makes each count alone: then another burst is asked for.
+    for (let attempt = 0, told = -1; told !== troubles.length && attempt < 5; attempt++) {
+      await until(() => limiters.every((one) => one.take('ready', RATE, 0) instanceof Promise), 'Redis is asked');
+      told = troubles.length;
+      const started = performance.now();
+      allowed = await Promise.all(
+        Array.from({ length: 200 }, async (_none, index) => limiters[index % 3]?.take(`user ${attempt}`, RATE, 1)),
+      );
+      came = ((performance.now() - started) / 1_000) * RATE.requestsPerSecond;
+    }
     const count = allowed.filter((one) => one?.isAllowed).length;
     assert.ok(count >= 40 && count <= 40 + Math.ceil(came), `${count} of 200 in ${came / 10} s`);
     const refused = allowed.findLast((one) => !one?.isAllowed);

@@ -77,6 +77,29 @@ describe('the series store', () => {
     assert.deepEqual(await store.trades({ instrument: instrumentId('x', 'A-B'), ...ALL }), []);
   });
 
+  test('answers each question when it is closed meanwhile, with the rows or an error, and takes none after that', async () => {
+    await store.write(rows({ trades: Array.from({ length: 20_000 }, (_none, order) => trade(BTC, order, order, '1')) }), null);
+    const ROUNDS = 5;
+    for (let round = 0; round < ROUNDS; round++) {
+      const asked = [
+        ...Array.from({ length: 8 }, () => store.trades({ instrument: BTC, ...ALL, limit: 20_000 })),
+        store.candles({ instrument: BTC, interval: '1m', ...ALL }),
+        store.past.tradeSums({ instrument: BTC, interval: '1m', from: 0, to: DAY, covered: [] }),
+        store.figures(),
+        store.write(rows({ trades: [trade(ETH, round, round, '1')] }), null),
+      ];
+      const answers = Promise.allSettled(asked);
+      const closed = store.close();
+      await assert.rejects(store.figures(), /the history is closed/);
+      await assert.rejects(store.write(rows({}), null), /the history is closed/);
+      for (const answer of await answers) if (answer.status === 'rejected') assert.match(String(answer.reason), /Interrupted|closed/);
+      await closed;
+      store = await open();
+    }
+    // What was to be written when it was closed has been.
+    assert.equal((await store.trades({ instrument: ETH, ...ALL })).length, ROUNDS);
+  });
+
   test('faults 31, 63: gives every row once and in order, page by page, through the archive too', () =>
     fc.assert(
       fc.asyncProperty(

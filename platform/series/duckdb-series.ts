@@ -108,6 +108,8 @@ class DuckDbSeries implements SeriesStore {
   readonly #appenders: { trades: DuckDBAppender; candles: DuckDBAppender; readings: DuckDBAppender };
   /** The writer is one connection: its transactions follow one another. */
   #writing: Promise<unknown> = Promise.resolve();
+  readonly #reads = new Set<Promise<unknown>>();
+  #isClosed = false;
 
   readonly #tradeColumns: readonly Column<TradeRow>[] = [
     { name: 'instrument', type: INTEGER, of: (row) => this.#codeOf(row.instrument) },
@@ -163,7 +165,7 @@ class DuckDbSeries implements SeriesStore {
   }
 
   write(rows: SeriesRows, read: SeriesReader | null, remake?: (past: Past) => Promise<void>): Promise<void> {
-    return this.#alone(async () => {
+    return this.#write(async () => {
       await this.#writer.run('BEGIN');
       try {
         for (const withdrawal of rows.withdrawn ?? []) await withdraw(this.#writer, withdrawal);
@@ -184,7 +186,7 @@ class DuckDbSeries implements SeriesStore {
   }
 
   offsets(group: string): Promise<ReadonlyMap<number, number>> {
-    return offsetsIn(this.#reader, group);
+    return this.#read(() => offsetsIn(this.#reader, group));
   }
 
   async candles(query: CandleQuery): Promise<CandleColumns> {
@@ -200,7 +202,7 @@ class DuckDbSeries implements SeriesStore {
     };
     const fields = 'time, open, high, low, close, volume, version';
     const inRange = 'time >= $first AND time < $last AND known <= $known';
-    const columns = await this.#archive.through('candles', query, async (files) => {
+    const columns = await this.#throughArchive('candles', query, async (files) => {
       const archived =
         files &&
         `UNION ALL SELECT ${fields}, known FROM ${files} WHERE instrument = $instrument_name AND "interval" = $interval_name AND ${inRange}`;
@@ -257,22 +259,29 @@ class DuckDbSeries implements SeriesStore {
   }
 
   archive(now: number): Promise<number> {
-    return this.#alone(() => this.#archive.run(now));
+    return this.#write(() => this.#archive.run(now));
   }
 
   async figures(): Promise<SeriesFigures> {
-    const result = await this.#reader.runAndReadAll(
-      'SELECT (SELECT count(*) FROM trades), (SELECT count(*) FROM candles), (SELECT count(*) FROM readings)',
+    const result = await this.#read(() =>
+      this.#reader.runAndReadAll('SELECT (SELECT count(*) FROM trades), (SELECT count(*) FROM candles), (SELECT count(*) FROM readings)'),
     );
     const [trades, candles, readings] = (result.getRows()[0] ?? []).map(Number);
     return { trades: trades ?? 0, candles: candles ?? 0, readings: readings ?? 0, ...this.#archive.figures() };
   }
 
+  /** Reads that are under way are rejected; what was to be written is. */
   async close(): Promise<void> {
+    this.#isClosed = true;
     await this.#alone(async () => {
       for (const appender of Object.values(this.#appenders)) appender.closeSync();
       await this.#writer.run('CHECKPOINT');
     });
+    // DuckDB frees a connection at once, also under a statement that runs, which then waits for itself or uses what has been freed.
+    while (this.#reads.size > 0) {
+      this.#reader.interrupt();
+      await Promise.race([...this.#reads].map((read) => read.catch(() => {})));
+    }
     this.#reader.closeSync();
     this.#writer.closeSync();
     this.#instance.closeSync();
@@ -295,7 +304,7 @@ class DuckDbSeries implements SeriesStore {
       ...(time === undefined ? [] : ['(time, rank, arrival) < ($time, $order, $arrival)']),
     ];
     const inRange = 'time >= $first AND time < $last';
-    const rows = await this.#archive.through(table, query, async (files) => {
+    const rows = await this.#throughArchive(table, query, async (files) => {
       const archived = files && `UNION ALL SELECT ${how.archived} FROM ${files} WHERE instrument = $instrument_name AND ${inRange}`;
       const result = await this.#reader.runAndReadAll(
         `SELECT ${how.fields} FROM (SELECT ${how.hot} FROM ${table} WHERE instrument = $instrument AND ${inRange} ${archived})
@@ -309,7 +318,13 @@ class DuckDbSeries implements SeriesStore {
   }
 
   get past(): PastReads {
-    return this.#readsThrough(this.#reader);
+    const past = this.#readsThrough(this.#reader);
+    return {
+      keepMs: past.keepMs,
+      candles: (query) => this.#read(() => past.candles(query)),
+      newestOpening: (query) => this.#read(() => past.newestOpening(query)),
+      tradeSums: (query) => this.#read(() => past.tradeSums(query)),
+    };
   }
 
   #readsThrough(connection: DuckDBConnection): PastReads {
@@ -375,6 +390,30 @@ class DuckDbSeries implements SeriesStore {
     const result = await this.#writer.runAndReadAll('SELECT name, code FROM names');
     this.#names.clear();
     for (const [name, code] of result.getRows()) this.#names.set(String(name), Number(code));
+  }
+
+  async #read<T>(work: () => Promise<T>): Promise<T> {
+    this.#requireOpen();
+    const read = work();
+    this.#reads.add(read);
+    try {
+      return await read;
+    } finally {
+      this.#reads.delete(read);
+    }
+  }
+
+  #throughArchive<T>(table: string, range: { from: number; to: number }, ask: (files: string) => Promise<T>): Promise<T> {
+    return this.#read(() => this.#archive.through(table, range, ask));
+  }
+
+  async #write<T>(work: () => Promise<T>): Promise<T> {
+    this.#requireOpen();
+    return this.#alone(work);
+  }
+
+  #requireOpen(): void {
+    if (this.#isClosed) throw new Error('the history is closed');
   }
 
   #alone<T>(work: () => Promise<T>): Promise<T> {

@@ -1,3 +1,3 @@
 export { type ColdStore, openFileSnapshots } from './file-snapshots.ts';
-export { openLmdbSnapshots } from './lmdb-snapshots.ts';
+export { type LmdbSnapshots, openLmdbSnapshots } from './lmdb-snapshots.ts';
 export type { SnapshotFiles } from './snapshot-files.ts';

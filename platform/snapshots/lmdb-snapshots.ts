@@ -1,23 +1,26 @@
 import type { Snapshot, SnapshotLabel, SnapshotStore, ZoneAddress } from '@millrace/kernel';
-import { type Database, open } from 'lmdb';
+import type { Database } from 'lmdb';
 import { Packr } from 'msgpackr';
 import { committed, partOfCommit } from '../lmdb/commit.ts';
+import { openShared, pauseWrites } from '../lmdb/open-shared.ts';
 
 /** Hot snapshots are for the next few minutes; older ones than this go when a newer one comes. */
 const KEEP_MS = 5 * 60_000;
 
 type Key = [zone: ZoneAddress, epoch: number, seq: number, time: number];
 
+export interface LmdbSnapshots extends SnapshotStore {
+  /** Zones that have a snapshot. */
+  zones(): ZoneAddress[];
+  /** Keeps every process from writing while `work` is done: another one may open the store only then. */
+  pauseWrites(work: () => Promise<void>): Promise<void>;
+  close(): Promise<void>;
+}
+
 /** Hot snapshots in an LMDB file: memory speed, and still there after a crash of the process. */
-export function openLmdbSnapshots(folder: string): SnapshotStore & { close(): Promise<void> } {
+export function openLmdbSnapshots(folder: string): LmdbSnapshots {
   const packr = new Packr();
-  const entries: Database<Buffer, Key> = open({
-    path: folder,
-    encoding: 'binary',
-    overlappingSync: true,
-    eventTurnBatching: false,
-    noSubdir: false,
-  });
+  const entries: Database<Buffer, Key> = openShared(folder, { encoding: 'binary' });
   const keysOf = (zone: ZoneAddress): Key[] => [...entries.getKeys({ start: [zone, 0, 0, 0], end: [zone, Number.MAX_SAFE_INTEGER, 0, 0] })];
   const labelOf = ([zone, epoch, seq, time]: Key): SnapshotLabel => ({ zone, seq, epoch, time });
 
@@ -36,6 +39,8 @@ export function openLmdbSnapshots(folder: string): SnapshotStore & { close(): Pr
       if (!content) throw new Error(`the hot snapshot of ${zone} at seq ${seq} is gone`);
       return packr.unpack(content) as Snapshot;
     },
+    zones: () => [...new Set([...entries.getKeys()].map(([zone]) => zone))],
+    pauseWrites: (work) => pauseWrites(entries, work),
     close: () => entries.close(),
   };
 }

@@ -55,11 +55,14 @@ describe('cold snapshots', () => {
 describe('hot snapshots', () => {
   test('are kept for minutes', async () => {
     const store = openLmdbSnapshots(join(folder, 'minutes'));
+    assert.deepEqual(store.zones(), []);
     for (let minute = 0; minute <= 10; minute++) await store.save(snapshotAt(minute + 1, minute * 60_000, 'zone/brief'));
     assert.deepEqual(
       (await store.list('zone/brief')).map(({ seq }) => seq),
       [11, 10, 9, 8, 7, 6],
     );
+    await store.save(snapshotAt(1, 0, 'zone/other'));
+    assert.deepEqual(store.zones(), ['zone/brief', 'zone/other']);
     await store.close();
   });
 });

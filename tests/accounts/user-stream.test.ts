@@ -8,7 +8,6 @@ import { envelopesOf, openLmdbLog } from '@millrace/platform/log';
 import { until } from '@millrace/platform/testing';
 import { EventSource } from 'eventsource';
 import { WebSocket } from 'ws';
-import { startServer } from '../server.ts';
 import { type Guarded, startGuarded, Visitor } from './visitor.ts';
 
 /*
@@ -225,9 +224,8 @@ describe('a stream of one’s own', () => {
     const { snapshot } = await member.get<AccountStand>('GET', '/account/snapshot');
     watcher.close();
     await guarded.server.kill();
-    const server = await startServer(['up', '--port', '0', '--data', 'data'], { cwd: folder, env: { MILLRACE_DEMO: 'false' } });
-    Object.assign(guarded, { server });
-    const back = new Visitor(server.url);
+    await guarded.startAgain();
+    const back = new Visitor(guarded.server.url);
     for (const [name, value] of member.jar) back.jar.set(name, value);
     // What was told a moment before the crash may not have been on record; then it is made again.
     let kept: AccountSnapshot | null = null;

@@ -74,6 +74,7 @@ export const wordIn = (link: string) => new URL(link).searchParams.get('invitati
 
 /** A server with users, and its owner signed in. */
 export interface Guarded {
+  /** The one that runs; another one after `startAgain`. */
   readonly server: ServerProcess;
   readonly owner: Visitor;
   visitor(headers?: Record<string, string>): Visitor;
@@ -81,10 +82,14 @@ export interface Guarded {
   member(role: Role, tenant?: string): Promise<Visitor>;
   /** A tenant and its first administrator. */
   tenant(id: string): Promise<Visitor>;
+  /** Starts the server that has ended, at the same address. */
+  startAgain(): Promise<void>;
 }
 
 export async function startGuarded(folder: string, env: Record<string, string> = {}): Promise<Guarded> {
-  const server = await startServer(['up', '--port', '0', '--data', 'data'], { cwd: folder, env: { MILLRACE_DEMO: 'false', ...env } });
+  const start = (port: string) =>
+    startServer(['up', '--port', port, '--data', 'data'], { cwd: folder, env: { MILLRACE_DEMO: 'false', ...env } });
+  let server = await start('0');
   const [link = ''] = /http\S+invitation=\S+/.exec(server.errors()) ?? [];
   assert.notEqual(link, '', `no link for the owner in ${server.errors()}`);
   const visitor = (headers: Record<string, string> = {}) => new Visitor(server.url, headers);
@@ -93,7 +98,9 @@ export async function startGuarded(folder: string, env: Record<string, string> =
   let made = 0;
   const admins = new Map([['main', owner]]);
   return {
-    server,
+    get server() {
+      return server;
+    },
     owner,
     visitor,
     member: async (role, tenant = 'main') => {
@@ -110,6 +117,9 @@ export async function startGuarded(folder: string, env: Record<string, string> =
       await admin.signUp(`${id} admin`, `admin@${id}.example`, wordIn(invitation));
       admins.set(id, admin);
       return admin;
+    },
+    startAgain: async () => {
+      server = await start(new URL(server.url).port);
     },
   };
 }

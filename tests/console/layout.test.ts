@@ -147,6 +147,36 @@ describe('fault 40: every page of the console', () => {
       for (const title of titles) assert.match(title, / · Millrace$/);
     });
 
+  for (const [colorScheme, locale, claims] of [
+    ['dark', 'en-GB', ['Live', 'Up', 'Running']],
+    ['light', 'ko-KR', ['실시간', '정상', '실행 중']],
+  ] as const)
+    test(`cuts nothing off, claims nothing and allows nothing while the server is away, and is whole again when it is back: ${colorScheme}, ${locale}`, async () => {
+      const context = await contextOf({ colorScheme, locale });
+      const pages: Page[] = [];
+      for (const [path, shown] of PAGES) pages.push(await open(context, path, shown));
+      await guarded.server.kill();
+      for (const page of pages) {
+        const banner = page.locator('[data-connection-lost]');
+        await banner.waitFor();
+        await cutsNothingOff(page);
+        const box = await banner.boundingBox();
+        assert.ok(box && box.x >= 0 && box.x + box.width <= WIDTHS[4], `${page.url()}: the banner is at ${JSON.stringify(box)}`);
+        for (const claim of claims) {
+          const claimed = page.locator('main').getByText(claim, { exact: true }).filter({ visible: true });
+          assert.equal(await claimed.count(), 0, `${page.url()} claims ${claim}`);
+        }
+        const enabled = page.locator('main button:enabled:not(th button, [aria-expanded], [aria-pressed])').filter({ visible: true });
+        assert.deepEqual(await enabled.allTextContents(), [], `${page.url()} allows what the server has to do`);
+      }
+      await guarded.startAgain();
+      for (const page of pages) {
+        await page.locator('[data-connection-lost]').waitFor({ state: 'detached' });
+        await cutsNothingOff(page);
+      }
+      await context.close();
+    });
+
   test('all pages can be reached from the menu of a narrow window', async () => {
     const context = await contextOf({ locale: 'en-GB', viewport: { width: 390, height: HEIGHT } });
     const page = await open(context, '/', 'table');

@@ -38,6 +38,8 @@ class Venue {
   readonly #happened = new Map<string, number>();
   readonly #candles = new Map<Instrument, Map<number, GivenCandle>>();
   readonly #told = new Set<string>();
+  /** Instruments of which a new trade was sent on this connection. */
+  readonly #live = new Set<Instrument>();
   #socket: WebSocket | null = null;
   #at = 0;
   #historyAnswers: 'right' | '503' = 'right';
@@ -65,7 +67,10 @@ class Venue {
 
   /** Sends no more, until somebody connects again. */
   attach(socket: WebSocket): void {
+    // What nobody is told of has happened before anybody connects again, and asks for it.
+    while (isUnheard(this.#steps[this.#at])) this.#do(this.#steps[this.#at++] as Step);
     this.#socket = socket;
+    this.#live.clear();
     socket.on('close', () => {
       if (this.#socket === socket) this.#socket = null;
     });
@@ -84,9 +89,7 @@ class Venue {
     if (isPolled(kind)) return false;
     const last = Math.min(this.#steps.length, Math.ceil(this.#steps.length * until));
     let done = 0;
-    // What nobody is told of happens before anybody connects again.
-    const canDo = (step: Step | undefined) =>
-      this.#socket !== null || isFile(kind) || step?.what === 'unsent' || (step?.what === 'frame' && !step.isSent);
+    const canDo = (step: Step | undefined) => this.#socket !== null || isFile(kind) || isUnheard(step);
     while (this.#at < last && done < STEPS_AT_ONCE && canDo(this.#steps[this.#at])) {
       this.#do(this.#steps[this.#at++] as Step);
       done++;
@@ -126,20 +129,23 @@ class Venue {
     switch (step.what) {
       case 'trade':
         this.#happen(step.at, step.trade);
+        this.#live.add(step.at);
         return this.#sendTrade(step.at, step.trade);
       case 'unsent':
         return this.#happen(step.at, step.trade);
       case 'again':
-        // Where trades have no numbers, one of a lost connection that came alone, later, would hide what else was lost with it.
-        if (hasHistory(this.story.kind) && !isNumbered(this.story.kind) && !this.#told.has(nameOf(step.at, step.trade))) return;
-        return this.#sendTrade(step.at, step.trade);
       case 'late':
+        // Without numbers only the first trade on a new connection tells where a hole ends: no venue begins with an old one.
+        if (hasHistory(this.story.kind) && !isNumbered(this.story.kind) && !this.#live.has(step.at)) return;
         return this.#sendTrade(step.at, step.trade);
       case 'frame':
         for (const { at, trade } of step.of) this.#happen(at, trade);
         if (!step.isSent) return;
         this.#socket?.send(step.binary ? Buffer.from(step.text) : step.text);
-        for (const { at, trade } of step.of) this.#note(at, trade);
+        for (const { at, trade } of step.of) {
+          this.#live.add(at);
+          this.#note(at, trade);
+        }
         return;
       case 'candle': {
         const known = this.#candles.get(step.at) ?? new Map<number, GivenCandle>();
@@ -373,4 +379,9 @@ export function factsOf(story: SourceStory): Record<string, unknown>[] {
     { fact: 'instrument', instrument: idOf(at), kind: story.kind, numbered: isNumbered(story.kind) },
     ...at.trades.map((trade) => ({ fact: 'trade', instrument: idOf(at), ...trade })),
   ]);
+}
+
+/** Whether a step needs nobody who listens. */
+function isUnheard(step: Step | undefined): boolean {
+  return step?.what === 'unsent' || step?.what === 'history' || (step?.what === 'frame' && !step.isSent);
 }

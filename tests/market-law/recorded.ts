@@ -21,13 +21,14 @@ const RECORDINGS = [
 export async function recordedStories(seed: number): Promise<SourceStory[]> {
   const random = new Random(seed);
   const kinds = [...new Set(RECORDINGS.map(({ kind }) => kind))];
-  return Promise.all(
-    kinds.map(async (kind) => {
-      const recording = random.pick(RECORDINGS.filter((one) => one.kind === kind));
-      const lines = await recording.lines();
-      return storyOfFrames(kind, framesOf(lines), pairsOfRecording(recording.type, lines), random);
-    }),
-  );
+  const stories: SourceStory[] = [];
+  // One after another, so that a seed gives the same stories each time.
+  for (const kind of kinds) {
+    const recording = random.pick(RECORDINGS.filter((one) => one.kind === kind));
+    const lines = await recording.lines();
+    stories.push(storyOfFrames(kind, framesOf(lines), pairsOfRecording(recording.type, lines), random));
+  }
+  return stories;
 }
 
 function storyOfFrames(
@@ -72,7 +73,8 @@ function troubled(kind: Kind, frames: readonly Step[], random: Random): Step[] {
   let away = 0;
   for (const [index, step] of frames.entries()) {
     if (step.what !== 'frame') continue;
-    for (const due of later.filter(({ after }) => after === index)) all.push(due.step);
+    // Nobody listens to a repeat while the connection is lost.
+    if (away === 0) for (const due of later.filter(({ after }) => after === index)) all.push(due.step);
     if (cuts.has(index)) {
       if (hasHistory(kind) && random.chance(0.3)) all.push({ what: 'history', answers: '503' });
       all.push({ what: 'cut' });

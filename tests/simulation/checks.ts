@@ -39,7 +39,9 @@ export async function checkWorld(
   checkCommands(cluster, mistakes);
   checkWhereabouts(live, players, mistakes);
   checkAnswers(cluster.log, players, circumstances, mistakes);
-  checkBeliefs(live, await liveZones(cluster, answered), players, circumstances, mistakes);
+  // What clients believe now lies between two looks at the zones.
+  const beliefs = players.filter(({ isPlaying }) => isPlaying).map(({ id, model }) => ({ id, ...model.belief() }));
+  checkBeliefs(live, await liveZones(cluster, answered), beliefs, circumstances, mistakes);
   return mistakes;
 }
 

@@ -1,6 +1,6 @@
 import { type Player, type SeenObject, type WorldEvent, ZONE_SIZE } from '@millrace/contracts';
 import type { World } from '@millrace/worlds';
-import { type ClientModel, isCounted, REPEATED } from './client-model.ts';
+import { type Belief, isCounted, REPEATED } from './client-model.ts';
 import type { SimulatedPlayer } from './player.ts';
 import type { SimulatedLog } from './services.ts';
 
@@ -75,18 +75,18 @@ export function checkAnswers(
 /**
  * When nobody acts any more a client knows what its zone is. What has changed between two looks at the zones is not judged.
  * @param before the zones’ states
- * @param later the same, after what was decided by `before` has reached all clients
+ * @param later the same, later
+ * @param beliefs what clients believed between the two, when what was decided by `before` had reached them
  */
 export function checkBeliefs(
   before: ReadonlyMap<string, { readonly state: World }>,
   later: ReadonlyMap<string, { readonly state: World }>,
-  players: readonly SimulatedPlayer[],
+  beliefs: readonly (Belief & { readonly id: string })[],
   { areFramesLost }: { readonly areFramesLost: boolean },
   mistakes: string[],
 ): void {
-  for (const { id, isPlaying, model } of players) {
-    const { zone, you, session } = model;
-    if (!isPlaying || zone === null || !you || !session) continue;
+  for (const { id, zone, you, session, sight } of beliefs) {
+    if (zone === null || !you || !session) continue;
     const [one, other] = [before.get(zone)?.state, later.get(zone)?.state];
     const player = other?.players[id];
     if (!one || !other) continue;
@@ -109,13 +109,13 @@ export function checkBeliefs(
       you.bag.map((carried) => carried.id),
       player.bag.items.map((carried) => carried.id),
     );
-    checkSight(id, model, inSight(one, player), inSight(other, player), mistakes);
+    checkSight(id, sight, inSight(one, player), inSight(other, player), mistakes);
   }
 }
 
 function checkSight(
   id: string,
-  { sight }: ClientModel,
+  sight: ReadonlyMap<string, SeenObject>,
   before: ReadonlyMap<string, string>,
   later: ReadonlyMap<string, string>,
   mistakes: string[],

@@ -38,6 +38,15 @@ interface Place {
   readonly y: number;
 }
 
+/** Where a client believes to be, and what it believes to see. */
+export interface Belief {
+  readonly zone: string | null;
+  readonly you: Yourself | null;
+  readonly sight: ReadonlyMap<string, SeenObject>;
+  /** Its session, and the newest accepted command of that. */
+  readonly session: { readonly id: string; readonly n: number } | null;
+}
+
 /** One session, from its `welcome` on. */
 interface SessionModel {
   readonly id: string;
@@ -76,6 +85,12 @@ export class ClientModel {
   /** The session that the newest `welcome` named. */
   get session(): SessionModel | null {
     return this.#session;
+  }
+
+  /** What the client believes at this moment. */
+  belief(): Belief {
+    const { zone, you, sight } = this;
+    return structuredClone({ zone, you, sight, session: this.#session && { id: this.#session.id, n: this.#session.n } });
   }
 
   /** Commands of the session that have no answer. */

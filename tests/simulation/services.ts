@@ -120,6 +120,7 @@ export class SimulatedLog {
         return () => this.#listeners.delete(listener);
       },
       retain: async () => 0,
+      pauseWrites: (work) => work(),
       deadLetters: this.#deadLetters(),
       consumers: this.#consumers(),
       figures: () => ({

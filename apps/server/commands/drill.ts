@@ -5,13 +5,19 @@ import { type ServingFlags, settingsFor } from './settings.ts';
 interface DrillFlags extends ServingFlags {
   readonly players: number;
   readonly kills: number;
+  readonly allHosts?: boolean;
 }
 
 /** Runs a recovery drill in a world of its own and writes what it measured. Ends with 1 when a promise was not kept. */
-export async function drill({ players, kills, ...flags }: DrillFlags): Promise<void> {
+export async function drill({ players, kills, allHosts = false, ...flags }: DrillFlags): Promise<void> {
   const { data } = settingsFor(flags);
   const fewer = Math.max(1, Math.round(kills / 4));
-  const report = await runDrill({ players, kills: { hot: kills, cold: fewer, replay: fewer }, onProgress: (line) => console.error(line) });
+  const report = await runDrill({
+    players,
+    kills: { hot: kills, cold: fewer, replay: fewer },
+    allHosts,
+    onProgress: (line) => console.error(line),
+  });
   const path = keepDrillReport(data, report);
   console.table(
     report.rungs.map(({ rung, promisedMs, rtoMsMost, rpoMsMost, met, kills: each }) => ({

@@ -21,14 +21,16 @@ const RECORDED_MS = 1_000;
 const JOIN_MS_MAX = 60_000;
 const BACK_MS_MAX = 30_000;
 
-/** What is promised of each rung: everyone plays again within so many ms. */
-const PROMISED_MS: Record<DrillRung, number> = { hot: 3_000, cold: 10_000, replay: 10_000 };
+/** What is promised of each rung: everyone plays again within so many ms, whether one host is killed or all are. */
+const PROMISED_MS: Record<DrillRung, number> = { hot: 2_000, cold: 10_000, replay: 10_000 };
 const RECOVER_FROM: Record<DrillRung, ('hot' | 'cold')[]> = { hot: ['hot', 'cold'], cold: ['cold'], replay: [] };
 
 export interface DrillOrders {
   readonly players: number;
   /** Kills for each rung. */
   readonly kills: Readonly<Record<DrillRung, number>>;
+  /** Every host that has zones is killed at the same moment, instead of one. */
+  readonly allHosts: boolean;
   readonly onProgress: (line: string) => void;
 }
 
@@ -38,13 +40,13 @@ type Kill = DrillReport['rungs'][number]['kills'][number];
  * Ends zone hosts as a power cut would, in a world of its own with players in it, and measures for each rung of the recovery
  * ladder how long anyone could not play (RTO) and what that had been answered was undone (RPO).
  */
-export async function drill({ players, kills, onProgress }: DrillOrders): Promise<DrillReport> {
+export async function drill({ players, kills, allHosts, onProgress }: DrillOrders): Promise<DrillReport> {
   const startedAt = Date.now();
   const rungs: DrillReport['rungs'] = [];
   for (const rung of ['hot', 'cold', 'replay'] as const) {
     if (kills[rung] === 0) continue;
     const done = await inOwnWorld(rung, players, (server, swarm) =>
-      killAgainAndAgain(rung, kills[rung], players, server, swarm, onProgress),
+      killAgainAndAgain(rung, kills[rung], { players, allHosts, onProgress }, server, swarm),
     );
     const rtoMsMost = Math.max(...done.map(({ rtoMs }) => rtoMs));
     rungs.push({
@@ -80,21 +82,20 @@ async function inOwnWorld<T>(rung: DrillRung, players: number, work: (server: Se
 async function killAgainAndAgain(
   rung: DrillRung,
   count: number,
-  players: number,
+  { players, allHosts, onProgress }: Omit<DrillOrders, 'kills'>,
   server: ServerProcess,
   swarm: Swarm,
-  onProgress: (line: string) => void,
 ): Promise<Kill[]> {
   const kills: Kill[] = [];
   if (rung === 'cold') await snapshotAll(server);
   for (let number = 1; number <= count; number++) {
     const playMs = PLAY_MS_MIN + Math.random() * (PLAY_MS_MAX - PLAY_MS_MIN);
     await new Promise((resolve) => setTimeout(resolve, playMs));
-    const host = await victim(server);
-    const zones = ((await read(server, '/worlds/zones')) as ZoneStand[]).filter((zone) => zone.host === host.id);
+    const hosts = await victims(server, allHosts);
+    const zones = ((await read(server, '/worlds/zones')) as ZoneStand[]).filter((zone) => hosts.some(({ id }) => id === zone.host));
     const watched = swarm.watch(WATCH_SECONDS);
     const at = Date.now();
-    process.kill(host.pid, 'SIGKILL');
+    for (const { pid } of hosts) process.kill(pid, 'SIGKILL');
     let { tally } = await watched;
     const deadline = Date.now() + BACK_MS_MAX;
     // Who is still waiting when the watch is over has been silent for longer than it lasted.
@@ -105,7 +106,7 @@ async function killAgainAndAgain(
     const { lost, doubled } = await census(server, players);
     const kill: Kill = {
       at,
-      host: host.id,
+      host: hosts.map(({ id }) => id).join(', '),
       zones: zones.length,
       players: zones.reduce((sum, { sessions }) => sum + sessions, 0),
       rtoMs: Math.round(tally.silenceMsMost),
@@ -132,13 +133,13 @@ function joined(first: Tally, second: Tally): Tally {
   };
 }
 
-/** A host that has zones, so that its end is felt. */
-async function victim(server: ServerProcess): Promise<WorldHostStand> {
+/** Hosts that have zones, so that their end is felt: one of them, or all. */
+async function victims(server: ServerProcess, all: boolean): Promise<WorldHostStand[]> {
   for (;;) {
     const hosts = ((await read(server, '/worlds/hosts')) as WorldHostStand[]).filter(({ open }) => open > 0);
     const evenly = hosts.length === HOSTS && hosts.every(({ open }) => open === (COLUMNS * ROWS) / HOSTS);
     const chosen = hosts[Math.floor(Math.random() * hosts.length)];
-    if (evenly && chosen) return chosen;
+    if (evenly && chosen) return all ? hosts : [chosen];
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
 }

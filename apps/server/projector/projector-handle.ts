@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { DatabaseAddress } from '@millrace/platform/database';
 import type { ConsumerFigures } from '@millrace/platform/log';
 import type { Logger } from '@millrace/platform/telemetry';
+import type { FromOpening, MayOpen, Opening } from '../opening.ts';
 import { SupervisedProcess } from '../supervised-process.ts';
 import type { FromProjector, ProjectorQuery, ToProjector } from './projector.ts';
 
@@ -20,17 +21,19 @@ type Question =
 
 /** The projector as the server holds it: a process that is started again when it ends. Nothing else waits for it. */
 export class ProjectorHandle {
-  readonly #process: SupervisedProcess<ToProjector, FromProjector>;
+  readonly #process: SupervisedProcess<ToProjector | MayOpen, FromProjector | FromOpening>;
   readonly #logger: Logger;
   #asked = new Map<number, Asked>();
   #asks = 0;
   #figures: ConsumerFigures | null = null;
   #isPaused = false;
+  #opening: Opening | null = null;
+  #wantsToOpen = false;
 
   /** @param data folder of the log to read */
   constructor(data: string, database: DatabaseAddress, logger: Logger) {
     this.#logger = logger;
-    this.#process = new SupervisedProcess<ToProjector, FromProjector>(
+    this.#process = new SupervisedProcess<ToProjector | MayOpen, FromProjector | FromOpening>(
       {
         name: 'the projector',
         file: join(import.meta.dirname, 'projector-process.ts'),
@@ -42,6 +45,12 @@ export class ProjectorHandle {
       },
       logger,
     );
+  }
+
+  /** To be called once the server has opened the stores itself: until then no process may. */
+  opensBy(opening: Opening): void {
+    this.#opening = opening;
+    if (this.#wantsToOpen) this.#open();
   }
 
   /** To be called once the tables are there. */
@@ -105,7 +114,14 @@ export class ProjectorHandle {
     });
   }
 
+  #open(): void {
+    this.#wantsToOpen = this.#opening === null;
+    const { pid } = this.#process;
+    if (pid !== undefined) this.#opening?.next(pid, 'log', () => this.#process.send({ type: 'may-open' }));
+  }
+
   #ended(): void {
+    this.#wantsToOpen = false;
     for (const { reject, timer } of this.#asked.values()) {
       clearTimeout(timer);
       reject(new Error('the projector has ended'));
@@ -113,8 +129,9 @@ export class ProjectorHandle {
     this.#asked.clear();
   }
 
-  #received(message: FromProjector): void {
-    if (message.type === 'figures') this.#figures = message.figures;
+  #received(message: FromProjector | FromOpening): void {
+    if (message.type === 'wants-to-open') this.#open();
+    else if (message.type === 'figures') this.#figures = message.figures;
     else if (message.type === 'trouble') this.#logger.warn({ message: message.message }, 'the projector is in trouble');
     else {
       const asked = this.#asked.get(message.ask);

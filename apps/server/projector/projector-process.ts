@@ -1,6 +1,9 @@
 import { Socket } from 'node:net';
+import { join } from 'node:path';
 import { openLink } from '@millrace/platform/cluster';
 import { troubleOf } from '@millrace/platform/database';
+import { openLmdbLog } from '@millrace/platform/log';
+import { type FromOpening, type MayOpen, SHARED_FOLDERS } from '../opening.ts';
 import { handleSignals } from '../own-signals.ts';
 import { type FromProjector, type Projector, runProjector, type ToProjector } from './projector.ts';
 
@@ -11,23 +14,39 @@ import { type FromProjector, type Projector, runProjector, type ToProjector } fr
 
 const STOP_MS_MAX = 8_000;
 
+type Begin = ToProjector & { readonly type: 'begin' };
+
+let begin: Begin | null = null;
 let starting: Promise<Projector> | null = null;
+/** What it was told before it began. */
+const early: ToProjector[] = [];
 let isEnding = false;
 
-const link = openLink<FromProjector, ToProjector>(new Socket({ fd: 3, readable: true, writable: true }), {
+const link = openLink<FromProjector | FromOpening, ToProjector | MayOpen>(new Socket({ fd: 3, readable: true, writable: true }), {
   onMessage: (message) => {
     if (message.type === 'begin') {
-      starting = runProjector(message.data, message.database, (reply) => link.send(reply));
+      begin = message;
+      link.send({ type: 'wants-to-open' });
+    } else if (message.type === 'may-open') {
+      if (begin === null || starting !== null) return;
+      starting = start(begin);
       starting.catch((error) => {
         link.send({ type: 'trouble', message: `the tables cannot be opened: ${troubleOf(error)}` });
         setTimeout(() => process.exit(1), 100);
       });
+      for (const told of early.splice(0)) void starting.then((projector) => projector.received(told)).catch(() => {});
     } else if (message.type === 'stop') void end();
-    else void starting?.then((projector) => projector.received(message));
+    else if (starting !== null) void starting.then((projector) => projector.received(message));
+    else early.push(message);
   },
   // Nobody waits for an orderly end any more: what is not committed is read again.
   onClose: () => process.kill(process.pid, 'SIGKILL'),
 });
+
+async function start({ data, database }: Begin): Promise<Projector> {
+  const log = openLmdbLog(join(data, SHARED_FOLDERS.log));
+  return runProjector(log, database, (reply) => link.send(reply));
+}
 
 async function end(): Promise<void> {
   if (isEnding) return;

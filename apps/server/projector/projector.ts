@@ -1,8 +1,7 @@
-import { join } from 'node:path';
 import type { PlayerId } from '@millrace/contracts';
 import { systemClock } from '@millrace/platform/clock';
 import { connectDatabase, type DatabaseAddress, troubleOf } from '@millrace/platform/database';
-import { type ConsumerFigures, ConsumerGroup, openLmdbLog } from '@millrace/platform/log';
+import { type ConsumerFigures, ConsumerGroup, type EventLog } from '@millrace/platform/log';
 import { allPlayers, historyOf, stepsOf, worldProjection } from '@millrace/worlds/tables';
 
 const FIGURES_MS = 1_000;
@@ -30,8 +29,7 @@ export interface Projector {
 }
 
 /** Keeps the world’s tables up to date from the log, and answers questions about them. */
-export async function runProjector(data: string, address: DatabaseAddress, send: (message: FromProjector) => void): Promise<Projector> {
-  const log = openLmdbLog(join(data, 'log'));
+export async function runProjector(log: EventLog, address: DatabaseAddress, send: (message: FromProjector) => void): Promise<Projector> {
   const trouble = (message: string) => send({ type: 'trouble', message });
   const database = connectDatabase(address, (error) => trouble(troubleOf(error)));
   const consumer = new ConsumerGroup(log, worldProjection(database), systemClock, trouble, troubleOf);

@@ -1,9 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { systemClock } from '@millrace/platform/clock';
 import { openLink } from '@millrace/platform/cluster';
+import type { FromOpening, MayOpen, Opening } from '../opening.ts';
 import { noteProcess } from '../own-processes.ts';
 import { type Begin, type FromHost, runZoneHost, type Stores, spoolOf, type ToHost } from './zone-host.ts';
 
@@ -12,8 +14,12 @@ const PROCESS = join(import.meta.dirname, 'zone-host-process.ts');
 const LEAN = ['--max-semi-space-size=16'];
 const RESTART_FIRST_MS = 200;
 const RESTART_MOST_MS = 10_000;
-/** A process that has lived so long is started anew without delay when it ends. */
-const HEALTHY_MS = 30_000;
+/** A process that has lived so long is started anew without delay when it ends: it is its zones’ opening that fails again and again. */
+const HEALTHY_MS = 4_000;
+/** Hosts that are brought back at a time: one that has its zones soon serves players better than several that come late together. */
+const COMING_MAX = Math.max(1, Math.floor(availableParallelism() / 2));
+/** The next one is not kept waiting longer for one that comes back. */
+const COMING_MS_MAX = 2_000;
 /** A process that stands by is started so long after it is missed. */
 const STANDBY_AFTER_MS = 5_000;
 const STOP_MS_MAX = 9_000;
@@ -47,7 +53,7 @@ interface WaitingProcess {
 }
 
 /** @throws when the system can start no more processes */
-function startProcess(data: string): WaitingProcess {
+function startProcess(data: string, opening: Opening): WaitingProcess {
   const child: ChildProcess = spawn(process.execPath, [...LEAN, PROCESS], { stdio: ['ignore', 'inherit', 'inherit', 'pipe'] });
   const forget = noteProcess(data, child.pid, 'a zone host');
   let received: (message: FromHost) => void = () => {};
@@ -55,7 +61,13 @@ function startProcess(data: string): WaitingProcess {
     child.once('error', () => resolve());
     child.once('exit', () => resolve());
   });
-  const link = openLink<ToHost, FromHost>(child.stdio[3] as Duplex, { onMessage: (message) => received(message), onClose: () => {} });
+  const link = openLink<ToHost | MayOpen, FromHost | FromOpening>(child.stdio[3] as Duplex, {
+    onMessage: (message) => {
+      if (message.type === 'wants-to-open') opening.next(child.pid ?? 0, 'log and hot', () => link.send({ type: 'may-open' }));
+      else received(message);
+    },
+    onClose: () => {},
+  });
   const ended = over.then(() => {
     forget();
     link.close();
@@ -92,7 +104,12 @@ function startProcess(data: string): WaitingProcess {
 function embedZoneHost(stores: Stores): StartHost {
   return (id, terms, events) => {
     const begin: Begin = { type: 'begin', id, incarnation: randomUUID(), ...terms };
-    const send = (message: FromHost) => void setImmediate(() => events.onMessage(handle, message));
+    // A copy of what a zone goes on changing, as over the pipe to another process.
+    const copied = (message: FromHost) => (message.type === 'answer' || message.type === 'deliver' ? structuredClone(message) : message);
+    const send = (message: FromHost) => {
+      const sent = copied(message);
+      setImmediate(() => events.onMessage(handle, sent));
+    };
     const running = runZoneHost(begin, { stores, spool: spoolOf(begin, send), clock: systemClock, send });
     const handle: HostHandle = {
       id,
@@ -116,12 +133,16 @@ function embedZoneHost(stores: Stores): StartHost {
 export class HostProcesses {
   readonly areEmbedded: boolean;
   readonly #hosts = new Map<string, HostHandle>();
+  readonly #opening: Opening;
   readonly #terms: Terms;
   readonly #events: HostEvents;
   readonly #start: StartHost;
   readonly #standbyWanted: number;
   readonly #standby = new Set<WaitingProcess>();
   readonly #waits = new Map<string, number>();
+  /** Hosts that have been brought back and have no zones yet, and those that are to be brought back when they have. */
+  readonly #coming = new Set<HostHandle>();
+  readonly #due: string[] = [];
   readonly #timers = new Set<NodeJS.Timeout>();
   #numbered = 0;
   #isFilling = false;
@@ -131,9 +152,11 @@ export class HostProcesses {
   constructor(
     { hosts: count, standby }: { readonly hosts: number; readonly standby: number },
     stores: Stores,
+    opening: Opening,
     terms: Terms,
     events: HostEvents,
   ) {
+    this.#opening = opening;
     this.#terms = terms;
     this.#events = events;
     this.areEmbedded = count === 0;
@@ -178,8 +201,13 @@ export class HostProcesses {
     this.#hosts.set(
       id,
       this.#start(id, this.#terms, {
-        onMessage: (host, message) => this.#hosts.get(id) === host && this.#events.onMessage(host, message),
+        onMessage: (host, message) => {
+          if (this.#hosts.get(id) !== host) return;
+          if (message.type === 'beat' && message.open.length > 0 && message.open.length === message.holding.length) this.#hasCome(host);
+          this.#events.onMessage(host, message);
+        },
         onEnded: (host, expected) => {
+          this.#hasCome(host);
           this.#events.onEnded(host, expected);
           if (this.#hosts.get(id) === host && !expected && !this.#isStopping) this.#again(host);
         },
@@ -190,13 +218,32 @@ export class HostProcesses {
   #again(host: HostHandle): void {
     const before = Date.now() - host.startedAt > HEALTHY_MS ? 0 : (this.#waits.get(host.id) ?? 0);
     this.#waits.set(host.id, Math.min(RESTART_MOST_MS, before === 0 ? RESTART_FIRST_MS : before * 2));
-    // Unless it has been removed meanwhile.
-    this.#later(before, () => this.#hosts.get(host.id) === host && this.#run(host.id));
+    this.#later(before, () => {
+      // Unless it has been removed meanwhile.
+      if (this.#hosts.get(host.id) !== host) return;
+      this.#due.push(host.id);
+      this.#bringBack();
+    });
+  }
+
+  #bringBack(): void {
+    while (this.#due.length > 0 && (this.#coming.size < COMING_MAX || this.#standby.size > 0)) {
+      const id = this.#due.shift() as string;
+      if (!this.#hosts.has(id)) continue;
+      this.#run(id);
+      const host = this.#hosts.get(id) as HostHandle;
+      this.#coming.add(host);
+      this.#later(COMING_MS_MAX, () => this.#hasCome(host));
+    }
+  }
+
+  #hasCome(host: HostHandle): void {
+    if (this.#coming.delete(host) && !this.#isStopping) this.#bringBack();
   }
 
   #nextProcess(): WaitingProcess {
     const [waiting] = this.#standby;
-    if (!waiting) return startProcess(this.#terms.data);
+    if (!waiting) return startProcess(this.#terms.data, this.#opening);
     this.#standby.delete(waiting);
     this.#fillStandby();
     return waiting;
@@ -209,7 +256,7 @@ export class HostProcesses {
     this.#later(STANDBY_AFTER_MS, () => {
       this.#isFilling = false;
       try {
-        const waiting = startProcess(this.#terms.data);
+        const waiting = startProcess(this.#terms.data, this.#opening);
         this.#standby.add(waiting);
         void waiting.ended.then(() => this.#standby.delete(waiting) && this.#fillStandby());
       } catch {

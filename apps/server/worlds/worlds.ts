@@ -33,6 +33,7 @@ import {
 import type { PlayerOwners } from '@millrace/worlds/tables';
 import { drillReports } from '../drill/reports.ts';
 import type { WorldFigures } from '../metrics.ts';
+import { Opening } from '../opening.ts';
 import { OutboxModes } from '../outbox-modes.ts';
 import type { ProjectorHandle } from '../projector/projector-handle.ts';
 import { ownSecrets, ZONE_RANDOM } from '../secrets.ts';
@@ -104,6 +105,8 @@ export async function startWorlds(
   const { worlds } = settings;
   const data = join(settings.data, WORLDS_FOLDER);
   const stores = openStores(data);
+  const opening = new Opening(data, stores, (error) => logger.error({ err: error }, 'a process could not be let open the world’s stores'));
+  projector.opensBy(opening);
   const plan: WorldPlan = { seed: worlds.seed, columns: worlds.columns, rows: worlds.rows, monsters: worlds.monsters, items: worlds.items };
   const zones = allZones(plan);
   const tokens = playerTokens(new TextEncoder().encode(worlds.tokenSecret ?? (await ownSecrets(settings).secret('world-tokens'))));
@@ -172,6 +175,7 @@ export async function startWorlds(
   const hosts: HostProcesses = new HostProcesses(
     worlds,
     { ...stores, close: async () => {} },
+    opening,
     { data, plan, leaseMs: worlds.leaseMs, spoolMiB: settings.log.spoolMiB, randomSecret, recoverFrom: worlds.recoverFrom },
     {
       onMessage: (host, message) => {

@@ -1,8 +1,9 @@
 import { Socket } from 'node:net';
 import { systemClock } from '@millrace/platform/clock';
 import { openLink } from '@millrace/platform/cluster';
+import type { FromOpening, MayOpen } from '../opening.ts';
 import { handleSignals } from '../own-signals.ts';
-import { type FromHost, openStores, type RunningZoneHost, runZoneHost, spoolOf, type ToHost } from './zone-host.ts';
+import { type Begin, type FromHost, openStores, type RunningZoneHost, runZoneHost, spoolOf, type ToHost } from './zone-host.ts';
 
 /*
  * A zone host as a process of its own. It speaks with the server over the pipe it was started with (descriptor 3), and ends
@@ -12,18 +13,16 @@ import { type FromHost, openStores, type RunningZoneHost, runZoneHost, spoolOf, 
 /** Longest time an orderly end may take; then the record is as a crash leaves it, which is whole as well. */
 const STOP_MS_MAX = 8_000;
 
+let begin: Begin | null = null;
 let running: RunningZoneHost | null = null;
 let isEnding = false;
 
-const link = openLink<FromHost, ToHost>(new Socket({ fd: 3, readable: true, writable: true }), {
+const link = openLink<FromHost | FromOpening, ToHost | MayOpen>(new Socket({ fd: 3, readable: true, writable: true }), {
   onMessage: (message) => {
-    if (message.type === 'begin')
-      running = runZoneHost(message, {
-        stores: openStores(message.data),
-        spool: spoolOf(message, (reply) => link.send(reply)),
-        clock: systemClock,
-        send: (reply) => link.send(reply),
-      });
+    if (message.type === 'begin') {
+      begin = message;
+      link.send({ type: 'wants-to-open' });
+    } else if (message.type === 'may-open') running ??= begin && open(begin);
     else if (message.type === 'stop') void end();
     else running?.received(message);
   },
@@ -31,6 +30,12 @@ const link = openLink<FromHost, ToHost>(new Socket({ fd: 3, readable: true, writ
   // By signal, because an exit waits for threads.
   onClose: () => void (running?.flushed() ?? Promise.resolve()).finally(() => process.kill(process.pid, 'SIGKILL')),
 });
+
+function open(orders: Begin): RunningZoneHost {
+  const send = (reply: FromHost) => link.send(reply);
+  const stores = openStores(orders.data);
+  return runZoneHost(orders, { stores, spool: spoolOf(orders, send), clock: systemClock, send });
+}
 
 async function end(): Promise<void> {
   if (isEnding) return;

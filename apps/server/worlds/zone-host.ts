@@ -4,8 +4,9 @@ import { type Clock, type HostFigures, kindOf, type RecoveryStep, type SnapshotS
 import { type Assignment, type Beat, Member } from '@millrace/platform/cluster';
 import { type EventLog, type FileSpool, openLmdbLog, openSpool } from '@millrace/platform/log';
 import { secretNumbers } from '@millrace/platform/secrets/zone-numbers';
-import { openFileSnapshots, openLmdbSnapshots } from '@millrace/platform/snapshots';
+import { type LmdbSnapshots, openFileSnapshots, openLmdbSnapshots } from '@millrace/platform/snapshots';
 import { type FromZoneHost, type ToZoneHost, WorldHost, type worldZone } from '@millrace/worlds/host';
+import { SHARED_FOLDERS } from '../opening.ts';
 
 const FIGURES_MS = 1_000;
 /** How long a host that stops waits for its zones to be in the log. */
@@ -72,9 +73,9 @@ export interface Stores {
   close(): Promise<void>;
 }
 
-export function openStores(data: string): Stores {
-  const log = openLmdbLog(join(data, 'log'));
-  const hot = openLmdbSnapshots(join(data, 'snapshots', 'hot'));
+export function openStores(data: string): Stores & { readonly hot: LmdbSnapshots } {
+  const log = openLmdbLog(join(data, SHARED_FOLDERS.log));
+  const hot = openLmdbSnapshots(join(data, SHARED_FOLDERS.hot));
   const cold = openFileSnapshots(join(data, 'snapshots', 'cold'));
   return {
     log,

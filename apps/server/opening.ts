@@ -1,0 +1,50 @@
+import { join } from 'node:path';
+import { openedBy } from '@millrace/platform/lmdb';
+import type { EventLog } from '@millrace/platform/log';
+import type { LmdbSnapshots } from '@millrace/platform/snapshots';
+
+/* Stores that the server and its processes share are opened by a process only while nobody writes to them, which the server sees to. */
+
+export type FromOpening = { readonly type: 'wants-to-open' };
+export type MayOpen = { readonly type: 'may-open' };
+
+interface SharedStores {
+  readonly log: Pick<EventLog, 'pauseWrites'>;
+  readonly hot: Pick<LmdbSnapshots, 'pauseWrites'>;
+}
+
+/** Where the log and the hot snapshots lie below the folder of their data. */
+export const SHARED_FOLDERS = { log: 'log', hot: join('snapshots', 'hot') } as const;
+
+/** Lets processes open stores, one at a time. */
+export class Opening {
+  readonly #data: string;
+  readonly #stores: SharedStores;
+  readonly #onTrouble: (error: unknown) => void;
+  #before: Promise<void> = Promise.resolve();
+
+  constructor(data: string, stores: SharedStores, onTrouble: (error: unknown) => void) {
+    this.#data = data;
+    this.#stores = stores;
+    this.#onTrouble = onTrouble;
+  }
+
+  /**
+   * Lets a process open the log, or the log and then the hot snapshots.
+   * @param mayOpen tells it so
+   */
+  next(pid: number, which: 'log' | 'log and hot', mayOpen: () => void): void {
+    const { log, hot } = this.#stores;
+    const openLog = () =>
+      log.pauseWrites(() => {
+        mayOpen();
+        return openedBy(pid, join(this.#data, SHARED_FOLDERS.log));
+      });
+    const openBoth = () =>
+      hot.pauseWrites(async () => {
+        await openLog();
+        await openedBy(pid, join(this.#data, SHARED_FOLDERS.hot));
+      });
+    this.#before = this.#before.then(which === 'log' ? openLog : openBoth).catch(this.#onTrouble);
+  }
+}

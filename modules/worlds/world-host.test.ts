@@ -1,0 +1,121 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { PlayerId, WorldPlan, ZoneId } from '@millrace/contracts';
+import { ZoneHost, zoneAddress } from '@millrace/kernel';
+import { ManualClock, MemoryLog, MemorySnapshots, MemorySpool, openNumbers } from '@millrace/kernel/testing';
+import type { FromZoneHost } from './messages.ts';
+import { WorldHost } from './world-host.ts';
+import { worldZone } from './zone.ts';
+
+/*
+ * The law of what a host says of sessions: one whose zone could not take it, or has lost what it was told, is sent for again; it is never let go of
+ * without a word.
+ */
+
+const PLAN: WorldPlan = { seed: 7, columns: 1, rows: 1, monsters: 0, items: 0 };
+const zone = '0-0' as ZoneId;
+const address = zoneAddress(worldZone.kind, zone);
+const kim = 'p-kim' as PlayerId;
+
+/** A host of one zone. While `breaks` says so, the zone throws on an event. */
+async function openHost() {
+  const clock = new ManualClock();
+  const log = new MemoryLog();
+  const spool = new MemorySpool(0);
+  const told: FromZoneHost[] = [];
+  const fault = { breaks: (_type: string) => false };
+  const world = new WorldHost({ clock, plan: PLAN, send: (message) => told.push(message) });
+  const stores = { log, spool, hot: new MemorySnapshots(), cold: new MemorySnapshots() };
+  const host = new ZoneHost({ ...stores, clock, random: openNumbers, ...world.hooks });
+  world.run(host, {
+    ...worldZone,
+    evolve: (state, event) => {
+      if (fault.breaks(event.type)) throw new Error('a zone throws');
+      worldZone.evolve(state, event);
+    },
+  });
+  const opened = host.open(address);
+  await clock.settle();
+  await opened;
+  world.opened(address);
+  await clock.advance(1_000);
+  /** What was said of sessions since the last time. */
+  const said = async () => {
+    await clock.advance(10);
+    return told.splice(0).flatMap((message) => {
+      if (message.type === 'reply') return [`${message.code ?? 'ok'} ${message.n}`];
+      if (message.type === 'left') return [`left ${message.n} ${message.code}`];
+      return message.type === 'entered' || message.type === 'astray' ? [message.type] : [];
+    });
+  };
+  const enter = (n: number | null, session = 'one') =>
+    world.receive({ type: 'enter', handle: 1, zone, player: kim, name: 'Kim', session, n, isNew: n !== null });
+  const say = (n: number) => world.receive({ type: 'intent', handle: 1, zone, n, intent: { type: 'Say', text: `text ${n}` } });
+  const leave = (n: number) => world.receive({ type: 'leave', handle: 1, zone, player: kim, session: 'one', reason: 'left', n });
+  return { clock, log, fault, world, host, told, said, enter, say, leave };
+}
+
+describe('a session', () => {
+  test('is let in, leaves, and is told so once', async () => {
+    const { said, enter, leave } = await openHost();
+    enter(1);
+    assert.deepEqual(await said(), ['entered']);
+    leave(2);
+    assert.deepEqual(await said(), ['ok 2', 'left 2 null']);
+  });
+
+  test('whose zone fails on its join is refused; one that plays already is sent for again', async () => {
+    const { said, enter, fault } = await openHost();
+    fault.breaks = (type) => type === 'PlayerJoined';
+    enter(1);
+    assert.deepEqual(await said(), ['ZONE_MOVING 1', 'left 1 ZONE_FAILED']);
+    fault.breaks = () => false;
+    enter(2);
+    assert.deepEqual(await said(), ['entered']);
+    fault.breaks = (type) => type === 'PlayerWoke';
+    enter(null, 'two');
+    assert.deepEqual(await said(), ['astray']);
+    fault.breaks = () => false;
+    enter(null, 'two');
+    assert.deepEqual(await said(), ['entered']);
+  });
+
+  test('whose zone fails on its leave has not left, and is sent for again', async () => {
+    const { said, enter, leave, fault } = await openHost();
+    enter(1);
+    await said();
+    fault.breaks = (type) => type === 'PlayerFellAsleep';
+    leave(2);
+    assert.deepEqual(await said(), ['astray']);
+  });
+
+  test('whose zone fails on another’s command stays, unless events were lost with that', async () => {
+    const { clock, said, enter, say, fault, log, told, world } = await openHost();
+    enter(1);
+    assert.deepEqual(await said(), ['entered']);
+    say(2);
+    assert.deepEqual(await said(), ['ok 2']);
+    /** The zone fails on another player. */
+    const fail = async () => {
+      fault.breaks = (type) => type === 'PlayerJoined';
+      world.receive({ type: 'enter', handle: 2, zone, player: 'p-lee' as PlayerId, name: 'Lee', session: 'two', n: 1, isNew: true });
+      const answers = await said();
+      fault.breaks = () => false;
+      return answers;
+    };
+    const failed = ['ZONE_MOVING 1', 'left 1 ZONE_FAILED'];
+    assert.deepEqual(await fail(), failed);
+    // Nothing is recorded any more: the spool has no room.
+    await clock.advance(5_000);
+    log.away = 'the log is away';
+    say(3);
+    assert.deepEqual(await said(), ['ok 3']);
+    log.away = null;
+    assert.deepEqual(await fail(), [...failed, 'astray']);
+    enter(null);
+    await clock.advance(10);
+    const entered = told.find((message) => message.type === 'entered');
+    assert.ok(entered);
+    assert.deepEqual(entered.accepted, [2]);
+  });
+});

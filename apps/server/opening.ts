@@ -38,13 +38,20 @@ export class Opening {
     const openLog = () =>
       log.pauseWrites(() => {
         mayOpen();
-        return openedBy(pid, join(this.#data, SHARED_FOLDERS.log));
+        return this.#opened(pid, SHARED_FOLDERS.log);
       });
     const openBoth = () =>
       hot.pauseWrites(async () => {
         await openLog();
-        await openedBy(pid, join(this.#data, SHARED_FOLDERS.hot));
+        await this.#opened(pid, SHARED_FOLDERS.hot);
       });
     this.#before = this.#before.then(which === 'log' ? openLog : openBoth).catch(this.#onTrouble);
+  }
+
+  async #opened(pid: number, which: string): Promise<void> {
+    if (await openedBy(pid, join(this.#data, which))) return;
+    // It may not open the store any more: others are about to write.
+    process.kill(pid, 'SIGKILL');
+    throw new Error(`process ${pid} took too long to open ${which}, so it was ended`);
   }
 }

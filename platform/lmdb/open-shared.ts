@@ -1,5 +1,16 @@
-import { closeSync, existsSync, fsyncSync, openSync, readdirSync, readlinkSync, statSync, writeSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
+import { join } from 'node:path';
 import { type Key, open, type RootDatabase, type RootDatabaseOptions } from 'lmdb';
 import { PageDamaged, PageFile } from './pages.ts';
 
@@ -61,30 +72,51 @@ function endAtOnce(): void {
 }
 
 const LOOK_MS = 2;
-const OPENING_MS_MAX = 2_000;
-/** Where no system says which files a process has open, this is waited. */
+const OPENING_MS_MAX = 5_000;
+/** Where no system says how a process has files open, this is waited. */
 const OPENING_MS = 100;
+/** In the flags of an open file (`O_ACCMODE`): it is for writing only. */
+const ACCESS_MODE = 0o3;
+const WRITE_ONLY = 0o1;
 
 /**
  * Waits until another process has opened a store, which then waits for `pauseWrites` to be over, for it begins with a write. LMDB opens the data file a
- * second time when it has done with the number of the newest transaction.
+ * second time, for writing only, when it has done with the number of the newest transaction. The first one says nothing: it is inherited by each process
+ * that one with an open store starts.
  * @param pid that process
- * @returns also when it has ended, or takes longer than it may: something else is the matter then
+ * @returns false when it takes longer than it may; it has to be killed then, before others write again. True also when it has ended
  */
-export async function openedBy(pid: number, folder: string): Promise<void> {
-  const path = resolve(folder, DATA_FILE);
-  const deadline = performance.now() + (existsSync('/proc/self/fd') ? OPENING_MS_MAX : OPENING_MS);
-  while (performance.now() < deadline && timesOpen(pid, path) < 2) await new Promise((next) => setTimeout(next, LOOK_MS));
+export async function openedBy(pid: number, folder: string, longestMs = OPENING_MS_MAX): Promise<boolean> {
+  if (!existsSync('/proc/self/fdinfo')) {
+    await new Promise((later) => setTimeout(later, OPENING_MS));
+    return true;
+  }
+  const path = join(realpathSync(folder), DATA_FILE);
+  const deadline = performance.now() + longestMs;
+  while (!hasOpened(pid, path)) {
+    if (performance.now() > deadline) return false;
+    await new Promise((next) => setTimeout(next, LOOK_MS));
+  }
+  return true;
 }
 
-/** How many times a process has a file open; Infinity when it has ended, 0 where no system says. */
-function timesOpen(pid: number, path: string): number {
-  if (!existsSync('/proc/self/fd')) return 0;
-  const folder = `/proc/${pid}/fd`;
+/** @returns true also when it has ended */
+function hasOpened(pid: number, path: string): boolean {
+  const of = `/proc/${pid}`;
   try {
-    return readdirSync(folder).filter((number) => linkOf(join(folder, number)) === path).length;
+    return readdirSync(join(of, 'fd')).some((number) => linkOf(join(of, 'fd', number)) === path && isWriteOnly(join(of, 'fdinfo', number)));
   } catch {
-    return Number.POSITIVE_INFINITY;
+    return true;
+  }
+}
+
+function isWriteOnly(info: string): boolean {
+  try {
+    const flags = /^flags:\s*(\d+)/m.exec(readFileSync(info, 'utf8'))?.[1] ?? '0';
+    return (Number.parseInt(flags, 8) & ACCESS_MODE) === WRITE_ONLY;
+  } catch {
+    // Closed meanwhile.
+    return false;
   }
 }
 

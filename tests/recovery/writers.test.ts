@@ -41,7 +41,7 @@ describe('a log with several writers', () => {
     await until(() => heard.has('ready'), 'a writer is there');
     await log.pauseWrites(async () => {
       child.send('open');
-      await openedBy(child.pid ?? 0, folder);
+      assert.ok(await openedBy(child.pid ?? 0, folder), 'it has opened the log');
     });
     await until(() => writer.seq > 0 || writer.wrong !== null, 'it writes');
   }

@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, test } from 'node:test';
+import { openedBy, openShared } from './open-shared.ts';
+
+const PROGRAM = join(import.meta.dirname, 'open-shared-process.ts');
+
+describe('a process that opens a store which others write to', { skip: process.platform !== 'linux' }, () => {
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-open-shared-'));
+  // Its descriptors are inherited by the processes that are started.
+  const store = openShared(folder, { maxDbs: 4 });
+  const children: ChildProcess[] = [];
+  after(async () => {
+    for (const child of children) child.kill('SIGKILL');
+    await store.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  function start(): { pid: number; child: ChildProcess; tell(order: 'read' | 'open'): Promise<unknown> } {
+    const child = fork(PROGRAM, [folder], { execArgv: [], stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+    children.push(child);
+    const tell = (order: string) => {
+      child.send(order);
+      return once(child, 'message');
+    };
+    return { pid: child.pid as number, child, tell };
+  }
+
+  test('is waited for until it has opened it, not only read its file', async () => {
+    const { pid, tell } = start();
+    let isOpen: boolean | null = null;
+    const opened = openedBy(pid, folder).then((answer) => {
+      isOpen = answer;
+    });
+    for (let time = 0; time < 50; time++) await tell('read');
+    assert.equal(isOpen, null);
+    await tell('open');
+    await opened;
+    assert.equal(isOpen, true);
+  });
+
+  test('is not waited for when it has ended', async () => {
+    const { pid, child, tell } = start();
+    await tell('read');
+    child.kill('SIGKILL');
+    assert.equal(await openedBy(pid, folder), true);
+  });
+
+  test('is not waited for longer than it may take', async () => {
+    const { pid, tell } = start();
+    await tell('read');
+    assert.equal(await openedBy(pid, folder, 20), false);
+  });
+});

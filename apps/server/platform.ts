@@ -2,7 +2,7 @@ import { accessSync, constants } from 'node:fs';
 import { join } from 'node:path';
 import { type AccountSettings, type Accounts, demoRoutes, identifyDemo, mailerOver, openAccounts } from '@millrace/accounts';
 import { Collector, collectorRoutes, type SourceParts } from '@millrace/collector';
-import { ENDPOINTS, type InstrumentId, parseChannel, type Source, type SourceConfig } from '@millrace/contracts';
+import { ENDPOINTS, type InstrumentId, parseChannel, type Source, type SourceConfig, type Trade } from '@millrace/contracts';
 import { type EventBatch, keyOf, messageOf, within, type ZoneAddress, ZoneHost, zoneAddress } from '@millrace/kernel';
 import {
   CandleWatch,
@@ -10,6 +10,7 @@ import {
   type Instrument,
   initialEvents,
   instrumentZone,
+  judgeTrade,
   marketRoutes,
   mendRoutes,
   publishBatch,
@@ -203,6 +204,10 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
       return host.tell(address, command, { correlation: trace });
     },
     lastTrade: (instrument: InstrumentId) => stateOf(instrument)?.last ?? null,
+    isKnown: (instrument: InstrumentId, trade: Trade) => {
+      const state = stateOf(instrument);
+      return state !== undefined && judgeTrade(state.seen, trade, false) !== 'new';
+    },
     filesOf: (instrument: InstrumentId) => stateOf(instrument)?.files ?? {},
   };
   collector = new Collector({

@@ -40,6 +40,7 @@ function setting(options: Partial<IntakeOptions> = {}, last: Trade | null = null
       return !set.full;
     },
     lastTrade: () => last,
+    isKnown: () => false,
     filesOf: () => set.files,
   };
   const intake = new Intake({
@@ -131,6 +132,7 @@ describe('the intake', () => {
     const market = {
       tell: (id: InstrumentId, { type }: InstrumentCommand) => to.push(`${id} ${type}`) > 0,
       lastTrade: () => null,
+      isKnown: () => false,
       filesOf: () => ({}),
     };
     const set = setting({ leavesHoles: false, protocol: { connected: () => [], read }, market, match: (symbol) => matcher.take(symbol) });

@@ -41,6 +41,8 @@ export interface Market {
   tell(instrument: InstrumentId, command: InstrumentCommand, trace: string): boolean;
   /** The newest trade on record, so that a restart can ask for what came after it. */
   lastTrade(instrument: InstrumentId): Trade | null;
+  /** Whether a trade without a number is on record, or so old that its id would have been let go. */
+  isKnown(instrument: InstrumentId, trade: Trade): boolean;
   /** How much has been taken for the instrument of each file. */
   filesOf(instrument: InstrumentId): Readonly<Record<string, number>>;
 }
@@ -57,6 +59,8 @@ export interface IntakeOptions {
   /** What a symbol is that is not among `instruments`; null where no other is taken. */
   readonly match?: ((symbol: string) => Matched) | null;
   readonly fetchTrades: ((symbol: string, hole: Hole) => AsyncIterable<Trade[]>) | null;
+  /** See `History`. */
+  readonly disorderMs?: number;
   readonly fetchCandles: CandleHistory | null;
   readonly get: GetJson;
   readonly fetchBook: ((symbol: string) => Promise<BookUpdate>) | null;
@@ -265,7 +269,7 @@ export class Intake implements Sink {
   }
 
   #lineFor(symbol: string, instrument: InstrumentId): Line {
-    const { clock, fetchTrades, fetchBook, market } = this.#options;
+    const { clock, fetchTrades, disorderMs = 0, fetchBook, market } = this.#options;
     const faults: Line['faults'] = new Map();
     const doubted: Line['doubted'] = new WeakMap();
     const trades = new TradeLine(
@@ -281,6 +285,8 @@ export class Intake implements Sink {
           }),
         outOfOrder: (trade, after) => this.#fault(this.#lines.get(symbol), 'out-of-order', `trade ${trade.id} came after ${after.id}`),
         fetch: fetchTrades && ((hole) => fetchTrades(symbol, hole)),
+        disorderMs,
+        isKnown: (trade) => market.isKnown(instrument, trade),
         recordGap: (gap: Gap) => {
           this.#count('gap');
           this.#tell(instrument, { type: 'RecordGap', gap });

@@ -95,6 +95,11 @@ export interface CandleHistory {
 export interface History {
   /** Trades after `hole.after` and before `hole.before` (or now), oldest first, page by page. */
   trades?(symbol: string, hole: Hole, get: GetJson): AsyncIterable<Trade[]>;
+  /**
+   * Where the venue does not number its trades and sends them out of order: by how much, in ms. What a lost connection has missed may then be older than
+   * what had come before it, and newer than what came first after it.
+   */
+  readonly disorderMs?: number;
   /** The venue’s own candles: the second best, for a hole whose trades cannot be had. */
   readonly candles?: CandleHistory;
   /** The whole book now. */

@@ -93,6 +93,7 @@ export class Supervisor {
       fetchTrades: history?.trades
         ? (symbol: string, hole: Hole): AsyncIterable<Trade[]> => history.trades?.(symbol, hole, get) ?? none()
         : null,
+      disorderMs: history?.disorderMs ?? 0,
       fetchCandles: history?.candles ?? null,
       get,
       fetchBook: history?.book ? (symbol) => history.book?.(symbol, get) ?? Promise.reject(new Error('no book')) : null,

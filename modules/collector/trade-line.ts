@@ -13,8 +13,12 @@ const FILL_AGAIN_MOST_MS = 3_600_000;
 const FILL_AGAIN_TIMES = 16;
 /** Trades kept back while a hole is being filled: minutes of the busiest market. Beyond it the hole is given up. */
 const HELD_TRADES_MAX = 50_000;
+/** Where venues do not number their trades, nothing but a trade says that a connection gives them: none may come for so long before the history is asked. */
+const SUBSCRIBES_MS = 3_000;
+/** How far a venue’s history may be behind what it sends, where it sends trades out of order. */
+const HISTORY_BEHIND_MS = 1_000;
 const NOT_IN_HISTORY = 'the venue’s history does not have it';
-/** Newest numbers of the venue’s history that are remembered, so that what was kept back meanwhile is not handed on twice. */
+/** Newest ids of the venue’s history that are remembered, so that what was kept back meanwhile is not handed on twice. */
 const GIVEN_MAX = 50_000;
 
 export interface TradeLineOptions {
@@ -23,6 +27,10 @@ export interface TradeLineOptions {
   readonly outOfOrder: (trade: Trade, after: Trade) => void;
   /** Asks the venue’s past; null when it has none. Rejects when it cannot be read. */
   readonly fetch: ((hole: Hole) => AsyncIterable<Trade[]>) | null;
+  /** See `History`; 0 where trades come in order. */
+  readonly disorderMs: number;
+  /** Whether a trade without a number is on record, or is so old that it cannot be told. */
+  readonly isKnown: (trade: Trade) => boolean;
   readonly recordGap: (gap: Gap) => void;
   /** `left` are gaps that are left of the one that was filled. */
   readonly recordRepair: (repair: Required<GapRepair> & { readonly left: readonly Gap[] }) => void;
@@ -58,8 +66,8 @@ export class TradeLine {
   #last: Trade | null;
   /** Trades kept back, in order of rank. */
   #held: Held[] = [];
-  /** Numbers that the venue’s history has given while trades are kept back. */
-  readonly #given = new Set<number>();
+  /** Ids of what has been handed on while trades are kept back. */
+  readonly #given = new Set<string>();
   /** Venue time from which trades may be missing; null while none can be. */
   #lostAt: number | null = null;
   #whyLost = '';
@@ -155,10 +163,14 @@ export class TradeLine {
     this.#whyLost = reason;
   }
 
-  /** The connection is back. Where the venue serves its past, the hole is filled now, without waiting for a trade. */
+  /** The connection is back. Where the venue serves its past, the hole is filled without waiting for a trade, or not for long. */
   reconnected(): void {
     this.#isBack = true;
-    if (this.#state === 'interrupted' && this.#options.fetch) void this.#repair(null);
+    if (this.#state !== 'interrupted' || !this.#options.fetch) return;
+    const isNumberedVenue = this.#options.disorderMs === 0 && (this.#last === null || isNumbered(this.#last));
+    if (isNumberedVenue) return void this.#repair(null);
+    this.#stopWaiting();
+    this.#cancelWait = this.#options.clock.after(SUBSCRIBES_MS, () => void this.#repair(null));
   }
 
   #flow(trade: Trade, numbered: boolean): void {
@@ -201,7 +213,11 @@ export class TradeLine {
 
   #hold(trade: Trade, numbered: boolean): void {
     // What comes late ends no hole.
-    if (this.#last !== null && !isAfter(trade, this.#last, numbered)) return this.#pass(trade, numbered, false);
+    if (this.#last !== null && !isAfter(trade, this.#last, numbered)) {
+      if (!numbered && this.#given.has(trade.id)) return;
+      this.#noteGiven(keyOf(trade, numbered));
+      return this.#pass(trade, numbered, false);
+    }
     this.#keepBack({ trade, numbered, losses: this.#losses, arrival: this.#arrivals++ });
   }
 
@@ -242,13 +258,16 @@ export class TradeLine {
 
   /** Fills the hole from the venue’s history, or records it; then hands on what was kept back meanwhile. */
   async #repair(before: Trade | null): Promise<void> {
+    this.#stopWaiting();
     const after = this.#last;
     const since = after?.time ?? this.#lostAt;
     if (since === null) return this.#flowAgain();
     const losses = this.#losses;
     this.#state = 'repairing';
     this.#lostAt = null;
-    const { filled, failure } = await this.#fill({ after, since, before });
+    const { disorderMs, clock } = this.#options;
+    if (disorderMs > 0) await new Promise<void>((later) => clock.after(HISTORY_BEHIND_MS, later));
+    const { filled, failure } = await this.#fill(disorderMs > 0 ? this.#around(since) : { after, since, before });
     if (filled > 0) this.#options.recordRepair({ from: since, to: this.#last?.time ?? since, trades: filled, gap: null, left: [] });
     this.#passOld();
     const first = this.#firstBehindHole();
@@ -262,7 +281,8 @@ export class TradeLine {
     // Where the connection was lost again before the first came, a history that answers is asked once more, for all of it.
     if (stillMissing && first && (failure !== null || first.losses <= losses)) {
       // What could not be asked now may be answered later; what the venue does not have will not be.
-      if (failure !== null) this.#fillLater({ after: this.#last, since: this.#last?.time ?? since, before: first.trade }, first.numbered);
+      const last = this.#last;
+      if (failure !== null) this.#fillLater({ after: last, since: last?.time ?? since, before: first.trade }, first.numbered);
       this.#recordGap(since, first, failure ?? NOT_IN_HISTORY);
     }
     this.#release(failure !== null && first ? first.losses : losses);
@@ -278,14 +298,18 @@ export class TradeLine {
     return this.#held.reduce((first, one) => (one.arrival < first.arrival ? one : first));
   }
 
+  /** What is to be asked for a hole where trades come out of order: a lost one may be older than what is known, or newer than what came since. */
+  #around(since: number): Hole {
+    return { after: null, since: since - this.#options.disorderMs, before: null };
+  }
+
   /** Hands on what history has, in order. Gives up when so much is kept back meanwhile that it cannot wait. */
   async #fill(hole: Hole): Promise<{ filled: number; failure: string | null }> {
     if (!this.#options.fetch) return { filled: 0, failure: 'this source has no history to fill it from' };
     let filled = 0;
     try {
       for await (const page of this.#options.fetch(hole)) {
-        for (const trade of page) this.#passGiven(trade, this.#held[0]?.numbered ?? isNumbered(trade));
-        filled += page.length;
+        for (const trade of page) if (this.#passGiven(trade, this.#held[0]?.numbered ?? isNumbered(trade))) filled++;
         if (this.#held.length > HELD_TRADES_MAX) return { filled, failure: `${this.#held.length} newer trades could not wait any longer` };
       }
       return { filled, failure: null };
@@ -298,21 +322,28 @@ export class TradeLine {
   #passOld(): void {
     for (let [first] = this.#held; first && this.#last && !isAfter(first.trade, this.#last, first.numbered); [first] = this.#held) {
       this.#held.shift();
-      if (!first.numbered || !this.#given.has(first.trade.order)) this.#pass(first.trade, first.numbered, false);
+      if (!this.#given.has(keyOf(first.trade, first.numbered))) this.#pass(first.trade, first.numbered, false);
     }
   }
 
-  /** Hands on a trade of the venue’s history: after those that came before it, and with a gap where the history has one itself. */
-  #passGiven(trade: Trade, numbered: boolean): void {
+  /**
+   * Hands on a trade of the venue’s history: after those that came before it, and with a gap where the history has one itself.
+   * @returns whether it was not known
+   */
+  #passGiven(trade: Trade, numbered: boolean): boolean {
     if (numbered) {
       for (let [first] = this.#held; first && first.trade.order < trade.order; [first] = this.#held) {
         this.#held.shift();
         this.#passNext(first.trade);
       }
-      this.#given.add(trade.order);
-      this.#forgetGiven();
+      this.#noteGiven(keyOf(trade, true));
       this.#passNext(trade);
-    } else this.#pass(trade, false, true);
+      return true;
+    }
+    if (this.#given.has(trade.id) || (this.#options.disorderMs > 0 && this.#options.isKnown(trade))) return false;
+    this.#noteGiven(trade.id);
+    this.#pass(trade, false, true);
+    return true;
   }
 
   #passNext(trade: Trade): void {
@@ -322,7 +353,8 @@ export class TradeLine {
     this.#pass(trade, true, true);
   }
 
-  #forgetGiven(): void {
+  #noteGiven(key: string): void {
+    this.#given.add(key);
     if (this.#given.size <= GIVEN_MAX) return;
     // One of these that comes again is refused by the zone, and counted, as a duplicate.
     for (const oldest of this.#given) {
@@ -333,9 +365,10 @@ export class TradeLine {
 
   /** Tries to fill a hole that is on record as a gap, now and then; the trades go on at once meanwhile. */
   #fillLater(hole: Hole, numbered: boolean, attempt = 0): void {
-    const { clock, fetch, deliver, recordRepair } = this.#options;
+    const { clock, fetch, deliver, recordRepair, disorderMs, isKnown } = this.#options;
     if (!fetch || attempt >= FILL_AGAIN_TIMES) return;
     const waitMs = Math.min(FILL_AGAIN_MOST_MS, FILL_AGAIN_FIRST_MS * 2 ** attempt);
+    const until = (hole.before?.time ?? Number.POSITIVE_INFINITY) + disorderMs;
     const fill = async () => {
       let filled = 0;
       let last = hole.after;
@@ -344,13 +377,13 @@ export class TradeLine {
         if (numbered && last && trade && trade.order > last.order + 1) gaps.push(this.#gapBetween(last, trade, NOT_IN_HISTORY));
         last = trade;
       };
-      for await (const page of fetch(hole)) {
+      for await (const page of fetch(disorderMs > 0 ? this.#around(hole.since) : hole))
         for (const trade of page) {
+          if (disorderMs > 0 && (trade.time > until || isKnown(trade))) continue;
           noteGap(trade);
           deliver(trade, numbered, true);
+          filled++;
         }
-        filled += page.length;
-      }
       if (filled === 0) return;
       noteGap(hole.before);
       const gap = { afterId: hole.after?.id ?? '', beforeId: hole.before?.id ?? '' };
@@ -371,7 +404,7 @@ export class TradeLine {
     this.#flowAgain();
     // A number below the newest may be one that history did not have.
     for (const { trade, numbered, losses: at } of held)
-      if (at <= losses && !(numbered && this.#given.has(trade.order))) this.accept(trade, numbered);
+      if (at <= losses && !this.#given.has(keyOf(trade, numbered))) this.accept(trade, numbered);
     if (losses < this.#losses)
       this.#goOnAfter(
         held.filter((one) => one.losses > losses),
@@ -396,9 +429,11 @@ export class TradeLine {
   #recordGap(since: number, { trade: first, numbered }: Pick<Held, 'trade' | 'numbered'>, reason: string, isCounted = numbered): void {
     const last = this.#last;
     const why = `${this.#whyLost}; ${reason}`;
-    this.#options.recordGap(
-      last ? this.#gapBetween(last, first, why, isCounted) : { from: since, to: first.time, afterId: '', beforeId: first.id, reason: why },
-    );
+    const gap = last
+      ? this.#gapBetween(last, first, why, isCounted)
+      : { from: since, to: first.time, afterId: '', beforeId: first.id, reason: why };
+    const { disorderMs } = this.#options;
+    this.#options.recordGap({ ...gap, from: gap.from - disorderMs, to: gap.to + disorderMs });
     // What comes behind the gap is the next that is due.
     if (numbered && last) this.#last = { ...last, order: first.order - 1 };
   }
@@ -413,6 +448,11 @@ export class TradeLine {
 /** Whether a trade stands behind another: by its number, else by its time and its order within that. */
 function isAfter(one: Trade, other: Trade, numbered = false): boolean {
   return numbered || one.time === other.time ? one.order > other.order : one.time > other.time;
+}
+
+/** What a trade is known by among those of its instrument. */
+function keyOf({ id, order }: Trade, numbered: boolean): string {
+  return numbered ? String(order) : id;
 }
 
 /** Whether a trade’s id is its rank, as it is where venues number them. */

@@ -43,6 +43,8 @@ function setting(last: Trade | null = null, past: (() => readonly Trade[]) | nul
           set.holes.push(hole);
           yield past().filter(({ order }) => order > (hole.after?.order ?? 0) && order < (hole.before?.order ?? Number.POSITIVE_INFINITY));
         },
+      disorderMs: 0,
+      isKnown: () => false,
       recordGap: (gap) => void set.gaps.push(gap),
       recordRepair: () => {},
       doubt: () => {},

@@ -30,8 +30,9 @@ FIRST_MONDAY = 4 * 86_400 * SECOND
 DIFFERENCES_MAX = 300
 # What was sent within so many places of the end of a life that was killed may not have been taken.
 KILLED_PLACES = 400
-ATTEMPTS = 3
 SETTLES_SECONDS = 3
+# So long all judgements together wait for what is on its way: on a busy machine a history that answers late is taken late.
+patience_seconds = 90
 
 folder, seed, url = sys.argv[1:4]
 choose = random.Random(int(seed))
@@ -391,12 +392,14 @@ def judge_store(one, name, rows, candles, stored_since):
 
 def settled(judge):
     """What a judgement gives once nothing moves any more: a hole may be filled again while it is asked, and a watcher be told of it sooner than the store has it."""
-    for attempt in range(ATTEMPTS):
+    global patience_seconds
+    while True:
         before = len(differences)
         result = judge()
-        if len(differences) == before or attempt == ATTEMPTS - 1:
+        if len(differences) == before or patience_seconds <= 0:
             return result
         del differences[before:]
+        patience_seconds -= SETTLES_SECONDS
         sleep(SETTLES_SECONDS)
         load_told()
 

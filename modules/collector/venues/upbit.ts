@@ -10,6 +10,8 @@ import type { History, Hole, Protocol, Sink } from '../source.ts';
 type Channel = 'trades' | 'quotes' | 'book' | 'candles';
 
 const PAGE = 500;
+/** The recorded streams have trades that came up to some seconds after newer ones. */
+const DISORDER_MS = 10_000;
 /** A minute-candle request gives at most this many. */
 const CANDLES_PAGE = 200;
 
@@ -111,6 +113,7 @@ function readBook(message: Message, channels: readonly Channel[], sink: Sink): v
 
 export function upbitHistory(): History {
   return {
+    disorderMs: DISORDER_MS,
     /** Pages go from the newest back by `cursor`, the sequential id; they are turned round here. */
     async *trades(symbol, hole, get) {
       const pages: Trade[][] = [];

@@ -191,7 +191,11 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
   routes.answer(ENDPOINTS.replaceHost, ({ params: { host } }) => {
     requireHost(host);
     if (!hosts.replace(host))
-      throw new ApiProblem('WRONG_STATE', `${host} cannot be replaced now.`, 'It runs within the server, or is being replaced already.');
+      throw new ApiProblem(
+        'WRONG_STATE',
+        `${host} cannot be replaced now.`,
+        'It is starting, is being replaced already, or runs within the server.',
+      );
     return hosts.stands();
   });
 

@@ -145,6 +145,38 @@ describe('zone hosts', () => {
     await everyonePlays();
   });
 
+  test('fault 47: one that is starting cannot be replaced, which changes nothing; once it is there it can, and so can the other', async () => {
+    const ask = (id: string) =>
+      fetch(`${server.url}/api/v1/worlds/hosts/${id}/replace`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: '{}',
+      });
+    const before = (await hosts()).map(({ id }) => id);
+    await until(async () => {
+      const [victim] = await hosts();
+      assert.ok(victim);
+      process.kill(victim.pid, 'SIGKILL');
+      await until(async () => (await hosts()).some(({ id, state }) => id === victim.id && state === 'starting'), 'it is starting');
+      const { status } = await ask(victim.id);
+      // It may have come between the two questions.
+      if (status === 409) return true;
+      assert.equal(status, 200);
+      return false;
+    }, 'a host is asked to be replaced while it is starting');
+    await until(async () => (await hosts()).every(({ open, state }) => open === 2 && state === 'up'), 'the zones are shared again');
+    const after = (await hosts()).map(({ id }) => id);
+    assert.equal(after.length, before.length);
+    for (const id of after) {
+      assert.equal((await ask(id)).status, 200);
+      await until(async () => {
+        const now = await hosts();
+        return now.length === 2 && now.every((host) => host.id !== id && host.open === 2 && host.state === 'up');
+      }, `${id} is replaced`);
+    }
+    await everyonePlays();
+  });
+
   test('edited by an operator, a player is told and the change is on record', async () => {
     const [{ id, client }] = players as [{ id: string; client: WorldClient }];
     const outcome = await post<{ ok: boolean }>(`/worlds/players/${id}/edits`, {

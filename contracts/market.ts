@@ -101,6 +101,7 @@ export type Gap = Static<typeof Gap>;
 export interface GapRepair {
   readonly from: number;
   readonly to: number;
+  /** How many were missing; 0 when the venue’s history says at last that none was. */
   readonly trades: number;
   /** The gap that was filled; null when the hole was filled before it was one. An older record does not say: every gap between those times was meant. */
   readonly gap?: Pick<Gap, 'afterId' | 'beforeId'> | null;

@@ -35,7 +35,17 @@ const QUICK = [
   'worlds/protocol',
 ];
 /** They take longest, so they begin first. */
-const LONGEST = ['simulation/planted', 'console/world-pages', 'recovery/kill', 'commands/bad-input', 'endurance/day', 'worlds/outages'];
+const LONGEST = [
+  'simulation/planted',
+  'console/layout',
+  'market-law',
+  'clients/packages',
+  'console/world-pages',
+  'recovery/kill',
+  'commands/bad-input',
+  'endurance/day',
+  'worlds/outages',
+];
 /** Longest a test or a group of tests takes on a machine of usual speed; what hangs is ended by it. */
 const TEST_MS_MAX = 240_000;
 /** And a file of them, or all unit tests. */

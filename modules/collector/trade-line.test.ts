@@ -38,107 +38,130 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 for (const numbered of [true, false])
   test(`no trade is missed without a gap that says so: ${numbered ? 'numbered' : 'without numbers'}`, () =>
     fc.assert(
-      fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 60 }), fc.boolean(), async (steps, hasHistory) => {
-        const clock = new ManualClock(START);
-        const delivered = new Map<number, number>();
-        const gaps: Gap[] = [];
-        const happened: Trade[] = [];
-        const forgotten = new Set<Trade>();
-        let missed: string | null = null;
-        let answers = true;
-        let isConnected = true;
-        /** Whether a trade has come that happened since this connection was made. */
-        let isNewKnown = true;
-        const line = new TradeLine(
-          {
-            clock,
-            deliver: (trade) => {
-              delivered.set(trade.order, (delivered.get(trade.order) ?? 0) + 1);
-              // What is on record now is all that is known after a crash.
-              if (numbered) missed ??= whatIsMissed();
+      fc.asyncProperty(
+        fc.array(step, { minLength: 5, maxLength: 60 }),
+        fc.boolean(),
+        fc.boolean(),
+        async (steps, hasHistory, isFirstOnRecord) => {
+          const clock = new ManualClock(START);
+          const delivered = new Map<number, number>();
+          const gaps: Gap[] = [];
+          const happened: Trade[] = [];
+          const forgotten = new Set<Trade>();
+          const unsent = new Set<Trade>();
+          let missed: string | null = null;
+          let answers = true;
+          let isConnected = true;
+          /** Whether a trade has come that happened since this connection was made. */
+          let isNewKnown = true;
+          /** The number of the first that ever came: what was before it is not missed, also where an older one comes later. */
+          let first: number | null = null;
+          /** The number of the next trade when a connection was lost before any came: whatever was lost then is missed. */
+          let lostFrom: number | null = null;
+          const line = new TradeLine(
+            {
+              clock,
+              deliver: (trade) => {
+                first ??= trade.order;
+                delivered.set(trade.order, (delivered.get(trade.order) ?? 0) + 1);
+                // What is on record now is all that is known after a crash.
+                if (numbered) missed ??= whatIsMissed();
+              },
+              outOfOrder: () => {},
+              fetch: hasHistory
+                ? async function* (hole) {
+                    await new Promise<void>((resolve) => clock.after(150, resolve));
+                    if (!answers) throw new Error('503');
+                    const isWithin = ({ order }: Trade) =>
+                      order > (hole.after?.order ?? 0) && order < (hole.before?.order ?? Number.POSITIVE_INFINITY);
+                    yield happened.filter((trade) => isWithin(trade) && !forgotten.has(trade));
+                  }
+                : null,
+              disorderMs: 0,
+              isKnown: () => false,
+              recordGap: (gap) => void gaps.push(gap),
+              // As the zone does it: the gap that is repaired is one no more, what is left of it is.
+              recordRepair: ({ gap: repaired, left }) =>
+                gaps.splice(
+                  0,
+                  gaps.length,
+                  ...gaps.filter(({ afterId, beforeId }) => afterId !== repaired?.afterId || beforeId !== repaired?.beforeId),
+                  ...left,
+                ),
+              doubt: () => {},
+              setAside: () => {},
             },
-            outOfOrder: () => {},
-            fetch: hasHistory
-              ? async function* (hole) {
-                  await new Promise<void>((resolve) => clock.after(150, resolve));
-                  if (!answers) throw new Error('503');
-                  const isWithin = ({ order }: Trade) =>
-                    order > (hole.after?.order ?? 0) && order < (hole.before?.order ?? Number.POSITIVE_INFINITY);
-                  yield happened.filter((trade) => isWithin(trade) && !forgotten.has(trade));
-                }
-              : null,
-            disorderMs: 0,
-            isKnown: () => false,
-            recordGap: (gap) => void gaps.push(gap),
-            // As the zone does it: the gap that is repaired is one no more, what is left of it is.
-            recordRepair: ({ gap: repaired, left }) =>
-              gaps.splice(
-                0,
-                gaps.length,
-                ...gaps.filter(({ afterId, beforeId }) => afterId !== repaired?.afterId || beforeId !== repaired?.beforeId),
-                ...left,
-              ),
-            doubt: () => {},
-            setAside: () => {},
-          },
-          null,
-        );
-        const whatIsMissed = () => {
-          const last = Math.max(...delivered.keys());
-          for (const { order, time } of happened) {
-            if (order > last || delivered.has(order)) continue;
-            const isWithin = ({ afterId, beforeId, from, to }: Gap) =>
-              numbered ? Number(afterId) < order && order < Number(beforeId) : from <= time && time <= to;
-            if (!gaps.some(isWithin))
-              return `${order - FIRST} is missing; there are ${[...delivered.keys()].map((number) => number - FIRST)}, gaps ${JSON.stringify(gaps.map(({ afterId, beforeId }) => [Number(afterId) - FIRST, Number(beforeId) - FIRST]))}`;
+            null,
+          );
+          const whatIsMissed = (from = first ?? 0) => {
+            const last = Math.max(...delivered.keys());
+            for (const { order, time } of happened) {
+              if (order < from || order > last || delivered.has(order)) continue;
+              const isWithin = ({ afterId, beforeId, from, to }: Gap) =>
+                numbered ? Number(afterId) < order && order < Number(beforeId) : from <= time && time <= to;
+              if (!gaps.some(isWithin))
+                return `${order - FIRST} is missing; there are ${[...delivered.keys()].map((number) => number - FIRST)}, gaps ${JSON.stringify(gaps.map(({ afterId, beforeId }) => [Number(afterId) - FIRST, Number(beforeId) - FIRST]))}`;
+            }
+            return null;
+          };
+          /** What the history itself lacks before the first trade of all, or a connection that was there did not send, nothing tells. */
+          const tellsFrom = () =>
+            happened.find(
+              (trade) => trade.order >= (lostFrom ?? first ?? 0) && (lostFrom === null || !(forgotten.has(trade) || unsent.has(trade))),
+            )?.order;
+          const next = (isSent: boolean, isForgotten = false, after = 10) => {
+            const order = FIRST + happened.length;
+            // Without numbers nothing but the time says what lies in a gap.
+            const time = (happened.at(-1)?.time ?? START) + (numbered ? after : 10);
+            const trade: Trade = { id: String(order), order, time, price: '1', quantity: '1', side: 'buy' };
+            happened.push(trade);
+            if (isForgotten) forgotten.add(trade);
+            if (!isSent && isConnected) unsent.add(trade);
+            if (!isSent || !isConnected) return;
+            isNewKnown = true;
+            accept(trade);
+          };
+          const accept = (trade: Trade) => {
+            first ??= trade.order;
+            line.accept(trade, numbered);
+            if (delivered.size === 0) missed ??= `${trade.order - FIRST} has come, and nothing is on record that a crash would leave`;
+          };
+          /** A trade comes late, or once more: of this connection, or of one before. Nothing else is sent first after a connection was lost. */
+          const repeat = (of: number) => {
+            const trade = happened.at(-1 - of);
+            if (trade && isConnected && isNewKnown) accept(trade);
+          };
+          if (isFirstOnRecord) next(true);
+          for (const one of steps) {
+            if (one.what === 'trade') next(one.isSent || !numbered, one.isForgotten && numbered, one.after);
+            else if (one.what === 'repeat') repeat(one.of);
+            else if (one.what === 'history') answers = one.answers;
+            else if (one.what === 'pass') await clock.advance(one.ms);
+            else if (one.what === 'lose' && isConnected) {
+              isConnected = isNewKnown = false;
+              if (first === null) lostFrom ??= FIRST + happened.length;
+              line.interrupt('the connection was lost', happened.at(-1)?.time ?? START);
+            } else if (one.what === 'connect' && !isConnected) {
+              isConnected = true;
+              line.reconnected();
+            }
           }
-          return null;
-        };
-        const next = (isSent: boolean, isForgotten = false, after = 10) => {
-          const order = FIRST + happened.length;
-          // Without numbers nothing but the time says what lies in a gap.
-          const time = (happened.at(-1)?.time ?? START) + (numbered ? after : 10);
-          const trade: Trade = { id: String(order), order, time, price: '1', quantity: '1', side: 'buy' };
-          happened.push(trade);
-          if (isForgotten) forgotten.add(trade);
-          if (!isSent || !isConnected) return;
-          isNewKnown = true;
-          line.accept(trade, numbered);
-        };
-        /** A trade comes late, or once more: of this connection, or of one before. Nothing else is sent first after a connection was lost. */
-        const repeat = (of: number) => {
-          const trade = happened.at(-1 - of);
-          if (trade && isConnected && isNewKnown) line.accept(trade, numbered);
-        };
-        next(true);
-        for (const one of steps) {
-          if (one.what === 'trade') next(one.isSent || !numbered, one.isForgotten && numbered, one.after);
-          else if (one.what === 'repeat') repeat(one.of);
-          else if (one.what === 'history') answers = one.answers;
-          else if (one.what === 'pass') await clock.advance(one.ms);
-          else if (one.what === 'lose' && isConnected) {
-            isConnected = isNewKnown = false;
-            line.interrupt('the connection was lost', happened.at(-1)?.time ?? null);
-          } else if (one.what === 'connect' && !isConnected) {
-            isConnected = true;
-            line.reconnected();
-          }
-        }
-        if (!isConnected) line.reconnected();
-        isConnected = true;
-        for (let last = 0; last < 2; last++) next(true);
-        for (let wait = 0; wait < 20; wait++) await clock.advance(500);
-        assert.equal(missed ?? whatIsMissed(), null);
-        assert.equal(Math.max(...delivered.keys()), FIRST + happened.length - 1, 'the newest is handed on');
-        // What could not be asked for is asked for again, and takes away no gap but the one that it fills.
-        answers = true;
-        await clock.advance(40_000);
-        await clock.advance(1_000);
-        assert.equal(missed ?? whatIsMissed(), null);
-        const isInHistory = ({ afterId, beforeId }: Gap) =>
-          happened.every((trade) => trade.order <= Number(afterId) || trade.order >= Number(beforeId) || !forgotten.has(trade));
-        if (numbered && hasHistory) assert.deepEqual(gaps.filter(isInHistory), []);
-      }),
+          if (!isConnected) line.reconnected();
+          isConnected = true;
+          for (let last = 0; last < 2; last++) next(true);
+          for (let wait = 0; wait < 20; wait++) await clock.advance(500);
+          assert.equal(missed ?? whatIsMissed(tellsFrom()), null);
+          assert.equal(Math.max(...delivered.keys()), FIRST + happened.length - 1, 'the newest is handed on');
+          // What could not be asked for is asked for again, and takes away no gap but the one that it fills.
+          answers = true;
+          await clock.advance(40_000);
+          await clock.advance(1_000);
+          assert.equal(missed ?? whatIsMissed(tellsFrom()), null);
+          const isInHistory = ({ afterId, beforeId }: Gap) =>
+            happened.every((trade) => trade.order <= Number(afterId) || trade.order >= Number(beforeId) || !forgotten.has(trade));
+          if (numbered && hasHistory) assert.deepEqual(gaps.filter(isInHistory), []);
+        },
+      ),
       { numRuns: Number(process.env.LINE_RUNS ?? 500) },
     ));
 

@@ -66,6 +66,8 @@ export class TradeLine {
   #last: Trade | null;
   /** Trades kept back, in order of rank. */
   #held: Held[] = [];
+  /** The first trade that ever came, while the venue is asked what was before it, and the newest of that. */
+  #beginning: { readonly first: Held; newestBefore: Trade | null } | null = null;
   /** Ids of what has been handed on while trades are kept back. */
   readonly #given = new Set<string>();
   /** Venue time from which trades may be missing; null while none can be. */
@@ -212,6 +214,7 @@ export class TradeLine {
   }
 
   #hold(trade: Trade, numbered: boolean): void {
+    if (this.#last === null) return this.#begin({ trade, numbered, losses: this.#losses, arrival: this.#arrivals++ });
     // What comes late ends no hole.
     if (this.#last !== null && !isAfter(trade, this.#last, numbered)) {
       if (!numbered && this.#given.has(trade.id)) return;
@@ -219,6 +222,13 @@ export class TradeLine {
       return this.#pass(trade, numbered, false);
     }
     this.#keepBack({ trade, numbered, losses: this.#losses, arrival: this.#arrivals++ });
+  }
+
+  /** The first trade of all goes on at once: while nothing is on record, a crash leaves no trace of what was kept back. */
+  #begin(first: Held): void {
+    this.#beginning = { first, newestBefore: null };
+    this.#noteGiven(keyOf(first.trade, first.numbered));
+    this.#pass(first.trade, first.numbered, false);
   }
 
   #keepBack(one: Held): void {
@@ -259,23 +269,26 @@ export class TradeLine {
   /** Fills the hole from the venue’s history, or records it; then hands on what was kept back meanwhile. */
   async #repair(before: Trade | null): Promise<void> {
     this.#stopWaiting();
-    const after = this.#last;
+    const after = this.#beginning ? null : this.#last;
     const since = after?.time ?? this.#lostAt;
     if (since === null) return this.#flowAgain();
+    const hole = { after, since, before: this.#beginning ? null : before };
     const losses = this.#losses;
     this.#state = 'repairing';
     this.#lostAt = null;
     const { disorderMs, clock } = this.#options;
     if (disorderMs > 0) await new Promise<void>((later) => clock.after(HISTORY_BEHIND_MS, later));
-    const { filled, failure } = await this.#fill(disorderMs > 0 ? this.#around(since) : { after, since, before });
+    const { filled, failure } = await this.#fill(disorderMs > 0 ? this.#around(since) : hole);
     if (filled > 0) this.#options.recordRepair({ from: since, to: this.#last?.time ?? since, trades: filled, gap: null, left: [] });
     this.#passOld();
+    const hasBegun = this.#endBeginning(since, failure);
     const first = this.#firstBehindHole();
-    const stillMissing = first?.numbered && this.#last ? first.trade.order > this.#last.order + 1 : failure !== null;
+    // Behind the first trade of all, only numbers tell of another hole.
+    const stillMissing = first?.numbered && this.#last ? first.trade.order > this.#last.order + 1 : failure !== null && !hasBegun;
     if (stillMissing && !first) {
       // Nothing has come yet that would end the hole: its bounds are known with the next trade.
       this.#state = 'interrupted';
-      this.#lostAt ??= since;
+      this.#lostAt = since;
       return;
     }
     // Where the connection was lost again before the first came, a history that answers is asked once more, for all of it.
@@ -285,7 +298,20 @@ export class TradeLine {
       if (failure !== null) this.#fillLater({ after: last, since: last?.time ?? since, before: first.trade }, first.numbered);
       this.#recordGap(since, first, failure ?? NOT_IN_HISTORY);
     }
-    this.#release(failure !== null && first ? first.losses : losses);
+    this.#release(stillMissing && failure !== null && first ? first.losses : losses);
+  }
+
+  /** The venue was asked what was before the first trade of all: what it could not tell is on record from now on. Returns whether there was such a trade. */
+  #endBeginning(since: number, failure: string | null): boolean {
+    if (!this.#beginning) return false;
+    const { first, newestBefore } = this.#beginning;
+    this.#beginning = null;
+    if (failure !== null) {
+      const hole = { after: newestBefore, since: newestBefore?.time ?? since, before: first.trade };
+      this.#fillLater(hole, first.numbered);
+      this.#recordGapBetween(newestBefore, first, since, failure);
+    } else if (first.numbered && newestBefore) this.#recordHole(newestBefore, first.trade);
+    return true;
   }
 
   /**
@@ -331,6 +357,14 @@ export class TradeLine {
    * @returns whether it was not known
    */
   #passGiven(trade: Trade, numbered: boolean): boolean {
+    const beginning = this.#beginning;
+    if (numbered && beginning && trade.order <= beginning.first.trade.order) {
+      if (trade.order === beginning.first.trade.order) return false;
+      if (beginning.newestBefore) this.#recordHole(beginning.newestBefore, trade);
+      beginning.newestBefore = trade;
+      this.#pass(trade, true, true);
+      return true;
+    }
     if (numbered) {
       for (let [first] = this.#held; first && first.trade.order < trade.order; [first] = this.#held) {
         this.#held.shift();
@@ -347,10 +381,15 @@ export class TradeLine {
   }
 
   #passNext(trade: Trade): void {
-    if (this.#last && trade.order > this.#last.order + 1 && areNear(trade, this.#last))
-      // On record before what comes behind it: whoever goes on from that trade after a crash asks for nothing before.
-      this.#options.recordGap(this.#gapBetween(this.#last, trade, `${this.#whyLost}; ${NOT_IN_HISTORY}`));
+    // On record before what comes behind it: whoever goes on from that trade after a crash asks for nothing before.
+    if (this.#last) this.#recordHole(this.#last, trade);
     this.#pass(trade, true, true);
+  }
+
+  /** What the venue’s history itself lacks between two trades is a gap. */
+  #recordHole(last: Trade, trade: Trade): void {
+    if (trade.order > last.order + 1 && areNear(trade, last))
+      this.#options.recordGap(this.#gapBetween(last, trade, `${this.#whyLost}; ${NOT_IN_HISTORY}`));
   }
 
   #noteGiven(key: string): void {
@@ -384,7 +423,8 @@ export class TradeLine {
           deliver(trade, numbered, true);
           filled++;
         }
-      if (filled === 0) return;
+      // Only numbers that are missing between two trades tell of more than the history has.
+      if (filled === 0 && numbered && hole.after) return;
       noteGap(hole.before);
       const gap = { afterId: hole.after?.id ?? '', beforeId: hole.before?.id ?? '' };
       recordRepair({ from: hole.since, to: hole.before?.time ?? hole.since, trades: filled, gap, left: gaps });
@@ -426,16 +466,26 @@ export class TradeLine {
     else if (this.#isBack) this.reconnected();
   }
 
-  #recordGap(since: number, { trade: first, numbered }: Pick<Held, 'trade' | 'numbered'>, reason: string, isCounted = numbered): void {
+  #recordGap(since: number, first: Pick<Held, 'trade' | 'numbered'>, reason: string, isCounted = first.numbered): void {
     const last = this.#last;
+    this.#recordGapBetween(last, first, since, reason, isCounted);
+    // What comes behind the gap is the next that is due.
+    if (first.numbered && last) this.#last = { ...last, order: first.trade.order - 1 };
+  }
+
+  #recordGapBetween(
+    last: Trade | null,
+    { trade: first, numbered }: Pick<Held, 'trade' | 'numbered'>,
+    since: number,
+    reason: string,
+    isCounted = numbered,
+  ): void {
     const why = `${this.#whyLost}; ${reason}`;
     const gap = last
       ? this.#gapBetween(last, first, why, isCounted)
       : { from: since, to: first.time, afterId: '', beforeId: first.id, reason: why };
     const { disorderMs } = this.#options;
     this.#options.recordGap({ ...gap, from: gap.from - disorderMs, to: gap.to + disorderMs });
-    // What comes behind the gap is the next that is due.
-    if (numbered && last) this.#last = { ...last, order: first.order - 1 };
   }
 
   #gapBetween(last: Trade, first: Trade, reason: string, isCounted = true): Gap {

@@ -190,9 +190,13 @@ def judge_missing(one, stored, first, stored_since):
         return
     gaps = ask(f"/api/v1/instruments/{one.name}/quality")["gaps"]
     if first is None:
-        # What was before the first that ever came is not missed, also where an older one came later: again, after a kill that lost it.
-        kept = [number for number in stored & one.sent.keys() if one.sent[number][1] not in killed]
-        first = min(kept or stored & one.sent.keys(), key=lambda number: one.sent[number][0], default=None)
+        # What was before the first that ever came is not missed, also where an older one came later: again, after a kill that lost it. How much a kill
+        # lost is not told here: the first of each life may be the first of all. The store tells it, and is judged by that.
+        firsts = {}
+        for number in stored & one.sent.keys():
+            place, life = one.sent[number]
+            firsts[life] = min(firsts.get(life, (place, number)), (place, number))
+        first = max((number for _, number in firsts.values()), default=None)
     last = max(stored, default=None)
     for trade in missing:
         number = trade["number"]

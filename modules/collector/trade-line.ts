@@ -258,6 +258,7 @@ export class TradeLine {
   #flowAgain(): void {
     this.#state = 'flowing';
     this.#lostAt = null;
+    this.#beginning = null;
   }
 
   #holeIsReal(): void {

@@ -154,3 +154,21 @@ test('a master key in Vault wraps each data key once and is asked for each once 
   await assert.rejects(stranger.open(sealed[0] ?? '', 'a'), /refused to decrypt with the key "millrace" \(403\): permission denied/);
   vault.close();
 });
+
+test('a response of Vault that has no end is not read to its end', async () => {
+  const server = createServer((_request, response) => {
+    response.writeHead(200, { 'content-type': 'application/json' });
+    const chunk = Buffer.alloc(64 * 1024, 0x20);
+    const write = () => {
+      while (!response.destroyed && response.write(chunk));
+    };
+    response.on('drain', write);
+    write();
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const envelope = new Envelope([vaultMasterKey({ url, key: 'millrace', mount: 'transit', token: 'hvs.good' })]);
+  await assert.rejects(envelope.seal('a', 'a'), /a body of more than 65536 bytes/);
+  server.closeAllConnections();
+  server.close();
+});

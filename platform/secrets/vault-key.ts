@@ -1,4 +1,4 @@
-import { OutsideCall } from '../resilience/index.ts';
+import { OutsideCall, readBodyText } from '../resilience/index.ts';
 import type { MasterKey } from './master-key.ts';
 
 export interface VaultKeyOptions {
@@ -12,7 +12,10 @@ export interface VaultKeyOptions {
   readonly mount: string;
 }
 
-interface Told {
+/** Longest response that is read. A wrapped data key takes some hundred bytes. */
+const RESPONSE_BYTES_MAX = 64 * 1024;
+
+interface VaultResponse {
   readonly data?: Record<string, string>;
   readonly errors?: readonly string[];
 }
@@ -26,16 +29,16 @@ export function vaultMasterKey({ url, token, key, mount }: VaultKeyOptions): Mas
   const calls = new OutsideCall({ name: 'vault', timeoutMs: 5_000, retriesMax: 3, breakAfter: 8, breakMs: 5_000, concurrentMax: 4 });
   async function ask(operation: 'encrypt' | 'decrypt', body: object): Promise<Record<string, string>> {
     // Read within the call: its time is not over before the body is there.
-    const { ok, status, told } = await calls.run(async (signal) => {
-      const answer = await fetch(`${url}/v1/${mount}/${operation}/${encodeURIComponent(key)}`, {
+    const { ok, status, content } = await calls.run(async (signal) => {
+      const response = await fetch(`${url}/v1/${mount}/${operation}/${encodeURIComponent(key)}`, {
         method: 'POST',
         headers: { 'x-vault-token': token, 'content-type': 'application/json' },
         body: JSON.stringify(body),
         signal,
       });
-      return { ok: answer.ok, status: answer.status, told: (await answer.json().catch(() => ({}))) as Told };
+      return { ok: response.ok, status: response.status, content: parseResponse(await readBodyText(response, RESPONSE_BYTES_MAX)) };
     });
-    const { data, errors = [] } = told;
+    const { data, errors = [] } = content;
     if (!ok || !data)
       throw new Error(
         `Vault at ${url} refused to ${operation} with the key "${key}" (${status}): ${errors.join('; ') || 'no reason given'}`,
@@ -53,4 +56,14 @@ export function vaultMasterKey({ url, token, key, mount }: VaultKeyOptions): Mas
       return Buffer.from(plaintext, 'base64');
     },
   };
+}
+
+/** What is no JSON object, such as the page of a proxy, says nothing: the status has to do. */
+function parseResponse(text: string): VaultResponse {
+  try {
+    const value: unknown = JSON.parse(text);
+    return value !== null && typeof value === 'object' ? value : {};
+  } catch {
+    return {};
+  }
 }

@@ -204,6 +204,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
       return host.tell(address, command, { correlation: trace });
     },
     lastTrade: (instrument: InstrumentId) => stateOf(instrument)?.last ?? null,
+    gapsOf: (instrument: InstrumentId) => stateOf(instrument)?.quality.gaps ?? [],
     isKnown: (instrument: InstrumentId, trade: Trade) => {
       const state = stateOf(instrument);
       return state !== undefined && judgeTrade(state.seen, trade, false) !== 'new';

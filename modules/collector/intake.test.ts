@@ -41,6 +41,7 @@ function setting(options: Partial<IntakeOptions> = {}, last: Trade | null = null
     },
     lastTrade: () => last,
     isKnown: () => false,
+    gapsOf: () => [],
     filesOf: () => set.files,
   };
   const intake = new Intake({
@@ -133,6 +134,7 @@ describe('the intake', () => {
       tell: (id: InstrumentId, { type }: InstrumentCommand) => to.push(`${id} ${type}`) > 0,
       lastTrade: () => null,
       isKnown: () => false,
+      gapsOf: () => [],
       filesOf: () => ({}),
     };
     const set = setting({ leavesHoles: false, protocol: { connected: () => [], read }, market, match: (symbol) => matcher.take(symbol) });

@@ -41,6 +41,8 @@ export interface Market {
   tell(instrument: InstrumentId, command: InstrumentCommand, trace: string): boolean;
   /** The newest trade on record, so that a restart can ask for what came after it. */
   lastTrade(instrument: InstrumentId): Trade | null;
+  /** Gaps on record, newest first, at most as many as `Quality` keeps. */
+  gapsOf(instrument: InstrumentId): readonly Gap[];
   /** Whether a trade without a number is on record, or so old that its id would have been let go. */
   isKnown(instrument: InstrumentId, trade: Trade): boolean;
   /** How much has been taken for the instrument of each file. */
@@ -307,6 +309,7 @@ export class Intake implements Sink {
         },
       },
       this.#options.leavesHoles ? market.lastTrade(instrument) : null,
+      this.#options.leavesHoles ? market.gapsOf(instrument) : [],
     );
     const book = new BookLine({
       clock,

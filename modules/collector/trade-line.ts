@@ -11,6 +11,7 @@ const REORDER_TRADES_MAX = 1_000;
 const FILL_AGAIN_FIRST_MS = 30_000;
 const FILL_AGAIN_MOST_MS = 3_600_000;
 const FILL_AGAIN_TIMES = 16;
+const FILL_AGAIN_MS = 12 * 3_600_000;
 /** Trades kept back while a hole is being filled: minutes of the busiest market. Beyond it the hole is given up. */
 const HELD_TRADES_MAX = 50_000;
 /** Where venues do not number their trades, nothing but a trade says that a connection gives them: none may come for so long before the history is asked. */
@@ -83,11 +84,15 @@ export class TradeLine {
   /** Whether a second trade has confirmed the numbers of `#last`. */
   #isConfirmed = false;
 
-  /** @param last the newest trade that is on record, when this line goes on where an earlier one ended */
-  constructor(options: TradeLineOptions, last: Trade | null) {
+  /**
+   * @param last the newest trade that is on record, when this line goes on where an earlier one ended
+   * @param gaps those on record: the young ones are asked for again, as the earlier line would have done
+   */
+  constructor(options: TradeLineOptions, last: Trade | null, gaps: readonly Gap[] = []) {
     this.#options = options;
     this.#last = last;
     this.#doubted = new DoubtedTrades(options.setAside);
+    for (const gap of gaps) if (options.clock.now() - gap.to < FILL_AGAIN_MS) this.#fillRecorded(gap);
     if (last) this.interrupt('the process was restarted', last.time);
   }
 
@@ -403,6 +408,17 @@ export class TradeLine {
     }
   }
 
+  /** A gap keeps the ids of its bounds: that is enough where these are numbers, or where the history is asked by time. */
+  #fillRecorded({ from, to, afterId, beforeId, missing }: Gap): void {
+    const { disorderMs } = this.#options;
+    const isNumberedGap = missing !== undefined && isNumber(afterId) && isNumber(beforeId);
+    if (!isNumberedGap && disorderMs === 0) return;
+    const bound = (id: string, time: number): Trade | null =>
+      id === '' ? null : { id, time, order: isNumberedGap ? Number(id) : 0, price: '', quantity: '', side: 'unknown' };
+    const [since, until] = [from + disorderMs, to - disorderMs];
+    this.#fillLater({ after: bound(afterId, since), since, before: bound(beforeId, until) }, isNumberedGap);
+  }
+
   /** Tries to fill a hole that is on record as a gap, now and then; the trades go on at once meanwhile. */
   #fillLater(hole: Hole, numbered: boolean, attempt = 0): void {
     const { clock, fetch, deliver, recordRepair, disorderMs, isKnown } = this.#options;
@@ -509,4 +525,8 @@ function keyOf({ id, order }: Trade, numbered: boolean): string {
 /** Whether a trade’s id is its rank, as it is where venues number them. */
 function isNumbered(trade: Trade): boolean {
   return trade.id === String(trade.order);
+}
+
+function isNumber(id: string): boolean {
+  return id === String(Number(id));
 }

@@ -15,7 +15,8 @@ const FIRST = 500;
 
 type Step =
   | { what: 'trade'; isSent: boolean; isForgotten: boolean; after: number }
-  | { what: 'lose' | 'connect' }
+  | { what: 'lose'; ahead: number }
+  | { what: 'connect' }
   | { what: 'history'; answers: boolean }
   | { what: 'repeat'; of: number }
   | { what: 'pass'; ms: number };
@@ -29,7 +30,9 @@ const trade = fc.record({
 });
 const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 8, arbitrary: trade },
-  { weight: 2, arbitrary: fc.constantFrom<Step>({ what: 'lose' }, { what: 'connect' }) },
+  { weight: 1, arbitrary: fc.constant<Step>({ what: 'connect' }) },
+  // What the venue’s clock said last may be the time of a quote, or of another instrument.
+  { weight: 1, arbitrary: fc.record({ what: fc.constant('lose' as const), ahead: fc.constantFrom(0, 0, 5, 30, 60, 100, 10_000) }) },
   { weight: 1, arbitrary: fc.record({ what: fc.constant('history' as const), answers: fc.boolean() }) },
   { weight: 1, arbitrary: fc.record({ what: fc.constant('repeat' as const), of: fc.nat(30) }) },
   { weight: 3, arbitrary: fc.record({ what: fc.constant('pass' as const), ms: fc.constantFrom(0, 100, 400) }) },
@@ -56,8 +59,8 @@ for (const numbered of [true, false])
           let isNewKnown = true;
           /** The number of the first that ever came: what was before it is not missed, also where an older one comes later. */
           let first: number | null = null;
-          /** The number of the next trade when a connection was lost before any came: whatever was lost then is missed. */
-          let lostFrom: number | null = null;
+          /** The number of the next trade when a connection was lost before any came, and what the venue’s clock said: whatever was lost from then on is missed. */
+          let lostFrom: { order: number; time: number } | null = null;
           const line = new TradeLine(
             {
               clock,
@@ -72,8 +75,9 @@ for (const numbered of [true, false])
                 ? async function* (hole) {
                     await new Promise<void>((resolve) => clock.after(150, resolve));
                     if (!answers) throw new Error('503');
-                    const isWithin = ({ order }: Trade) =>
-                      order > (hole.after?.order ?? 0) && order < (hole.before?.order ?? Number.POSITIVE_INFINITY);
+                    const isWithin = ({ order, time }: Trade) =>
+                      (hole.after ? order > hole.after.order : time >= hole.since) &&
+                      order < (hole.before?.order ?? Number.POSITIVE_INFINITY);
                     yield happened.filter((trade) => isWithin(trade) && !forgotten.has(trade));
                   }
                 : null,
@@ -105,10 +109,14 @@ for (const numbered of [true, false])
             return null;
           };
           /** What the history itself lacks before the first trade of all, or a connection that was there did not send, nothing tells. */
-          const tellsFrom = () =>
-            happened.find(
-              (trade) => trade.order >= (lostFrom ?? first ?? 0) && (lostFrom === null || !(forgotten.has(trade) || unsent.has(trade))),
-            )?.order;
+          const tellsFrom = () => {
+            if (lostFrom === null) return first ?? 0;
+            const { order, time } = lostFrom;
+            const lost = happened.find(
+              (trade) => trade.order >= order && trade.time >= time && !(forgotten.has(trade) || unsent.has(trade)),
+            );
+            return Math.min(first ?? Number.POSITIVE_INFINITY, lost?.order ?? Number.POSITIVE_INFINITY);
+          };
           const next = (isSent: boolean, isForgotten = false, after = 10) => {
             const order = FIRST + happened.length;
             // Without numbers nothing but the time says what lies in a gap.
@@ -139,8 +147,9 @@ for (const numbered of [true, false])
             else if (one.what === 'pass') await clock.advance(one.ms);
             else if (one.what === 'lose' && isConnected) {
               isConnected = isNewKnown = false;
-              if (first === null) lostFrom ??= FIRST + happened.length;
-              line.interrupt('the connection was lost', happened.at(-1)?.time ?? START);
+              const time = (happened.at(-1)?.time ?? START) + one.ahead;
+              if (first === null) lostFrom ??= { order: FIRST + happened.length, time };
+              line.interrupt('the connection was lost', time);
             } else if (one.what === 'connect' && !isConnected) {
               isConnected = true;
               line.reconnected();

@@ -276,8 +276,10 @@ export class TradeLine {
   async #repair(before: Trade | null): Promise<void> {
     this.#stopWaiting();
     const after = this.#beginning ? null : this.#last;
-    const since = after?.time ?? this.#lostAt;
-    if (since === null) return this.#flowAgain();
+    const lostAt = after?.time ?? this.#lostAt;
+    if (lostAt === null) return this.#flowAgain();
+    // The venue’s clock may be ahead of the trades that it sends.
+    const since = Math.min(lostAt, this.#beginning?.first.trade.time ?? lostAt);
     const hole = { after, since, before: this.#beginning ? null : before };
     const losses = this.#losses;
     this.#state = 'repairing';
@@ -313,9 +315,10 @@ export class TradeLine {
     const { first, newestBefore } = this.#beginning;
     this.#beginning = null;
     if (failure !== null) {
-      const hole = { after: newestBefore, since: newestBefore?.time ?? since, before: first.trade };
+      const from = Math.min(since, first.trade.time);
+      const hole = { after: newestBefore, since: newestBefore?.time ?? from, before: first.trade };
       this.#fillLater(hole, first.numbered);
-      this.#recordGapBetween(newestBefore, first, since, failure);
+      this.#recordGapBetween(newestBefore, first, from, failure);
     } else if (first.numbered && newestBefore) this.#recordHole(newestBefore, first.trade);
     return true;
   }
@@ -341,6 +344,8 @@ export class TradeLine {
     let filled = 0;
     try {
       for await (const page of this.#options.fetch(hole)) {
+        const first = this.#beginning?.first.trade;
+        if (first && first.time < hole.since) return await this.#fill({ ...hole, since: first.time });
         for (const trade of page) if (this.#passGiven(trade, this.#held[0]?.numbered ?? isNumbered(trade))) filled++;
         if (this.#held.length > HELD_TRADES_MAX) return { filled, failure: `${this.#held.length} newer trades could not wait any longer` };
       }

@@ -31,8 +31,11 @@ DIFFERENCES_MAX = 300
 # What was sent within so many places of the end of a life that was killed may not have been taken.
 KILLED_PLACES = 400
 SETTLES_SECONDS = 3
-# So long all judgements together wait for what is on its way: on a busy machine a history that answers late is taken late.
-patience_seconds = 90
+# A difference that stays the same for so long is one: what is still on its way has changed it by then. A venue that may be asked ten times a second
+# gives the candles of a hundred gaps within this time.
+SAME_SECONDS = 45
+# And so long all judgements together wait.
+patience_seconds = 900
 
 folder, seed, url = sys.argv[1:4]
 choose = random.Random(int(seed))
@@ -397,11 +400,16 @@ def judge_store(one, name, rows, candles, stored_since):
 def settled(judge):
     """What a judgement gives once nothing moves any more: a hole may be filled again while it is asked, and a watcher be told of it sooner than the store has it."""
     global patience_seconds
+    samples, last, same_seconds = choose.getstate(), [], 0
     while True:
         before = len(differences)
+        choose.setstate(samples)
         result = judge()
-        if len(differences) == before or patience_seconds <= 0:
+        found = differences[before:]
+        same_seconds = same_seconds + SETTLES_SECONDS if found == last else 0
+        if not found or same_seconds >= SAME_SECONDS or patience_seconds <= 0:
             return result
+        last = found
         del differences[before:]
         patience_seconds -= SETTLES_SECONDS
         sleep(SETTLES_SECONDS)

@@ -23,6 +23,8 @@ const CHECK_MB_MAX = 64;
 const QUIET_MS = 7_000;
 const LOOK_EVERY_MS = 250;
 const TOLD_WITHIN_MS = 1_000;
+/** Watchers stay while the check waits for what is on its way. */
+const SILENT_MS_MAX = 1_800_000;
 /** Instruments whose streams are listened to. */
 const WATCHED_MAX = 60;
 
@@ -137,7 +139,7 @@ function listen(url: string, channels: readonly string[], life: number, tell: (f
   let isEndExpected = false;
   if (channels.length === 0) return { end: () => {}, expectEnd: () => {} };
   const query = `channels=${channels.join(',')}`;
-  void readEvents(`${url}/api/v1/stream?${query}`, { signal: abort.signal }, ({ event, data }) => {
+  void readEvents(`${url}/api/v1/stream?${query}`, { signal: abort.signal, silentMsMax: SILENT_MS_MAX }, ({ event, data }) => {
     const { channel, data: told } = data as { channel: string; data: Record<string, unknown> };
     if (event === 'trade' || event === 'candle') tell({ fact: 'told', life, channel, event, ...told });
     return true;

@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { tcp } from '@millrace/client/tcp';
 import { WorldClient } from '@millrace/client/world';
-import type { PlayerToken, World, WorldHostStand } from '@millrace/contracts';
+import type { PlayerToken, World, WorldHostStatus } from '@millrace/contracts';
 import { until } from '@millrace/platform/testing';
 import { type ServerProcess, startServer } from '../tests/server.ts';
 import { inFolder, median, report } from './measure.ts';
@@ -38,7 +38,7 @@ async function open(folder: string, standby: number): Promise<() => Promise<numb
   }
   return async () => {
     await new Promise((resolve) => setTimeout(resolve, QUIET_MS));
-    const hosts = await api<WorldHostStand[]>('/worlds/hosts');
+    const hosts = await api<WorldHostStatus[]>('/worlds/hosts');
     const killedAt = performance.now();
     for (const { pid } of hosts) process.kill(pid, 'SIGKILL');
     await Promise.all(clients.map((client, index) => until(async () => (await client.say('here')).ok, `player ${index} plays again`)));

@@ -79,7 +79,7 @@ async function whole(): Promise<number> {
     const speed = await rate(FRAMES, async () => {
       begin();
       await done;
-      while (running.host.figures().waitingCommands > 0) await new Promise((resolve) => setImmediate(resolve));
+      while (running.host.stats().waitingCommands > 0) await new Promise((resolve) => setImmediate(resolve));
       await running.host.flushed();
       await running.consumer.caughtUp();
     });

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { setTimeout } from 'node:timers/promises';
-import type { World, WorldHostStand, ZoneStand } from '@millrace/contracts';
+import type { World, WorldHostStatus, WorldZoneStatus } from '@millrace/contracts';
 import { startServerIn } from '../apps/server/drill/server-process.ts';
 import { startSwarm } from '../apps/server/swarm/swarm.ts';
 import { inFolder, quantile, report } from './measure.ts';
@@ -49,11 +49,11 @@ async function loaded(players: number, zones: { columns: number; rows: number })
     try {
       await swarm.joined(JOIN_MS_MAX);
       await swarm.watch(WARM_SECONDS);
-      const pids = [server.pid, ...(await get<WorldHostStand[]>('/worlds/hosts')).map(({ pid }) => pid)];
+      const pids = [server.pid, ...(await get<WorldHostStatus[]>('/worlds/hosts')).map(({ pid }) => pid)];
       const before = pids.map(cpuMsOf);
       const ticks: number[] = [];
       const looking = setInterval(() => {
-        void get<ZoneStand[]>('/worlds/zones').then((stands) => ticks.push(...stands.map(({ tickMsMost }) => tickMsMost)));
+        void get<WorldZoneStatus[]>('/worlds/zones').then((stands) => ticks.push(...stands.map(({ tickMsMost }) => tickMsMost)));
       }, 1_000);
       const seen = await swarm.watch(WATCHED_SECONDS);
       clearInterval(looking);

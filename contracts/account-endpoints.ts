@@ -1,9 +1,9 @@
 import { Type } from 'typebox';
 import * as account from './account.ts';
-import { AccountStand } from './account-events.ts';
+import { AccountStatus } from './account-events.ts';
 import { Code, Done, Email, Password, UserName } from './account-fields.ts';
-import { Moment } from './asked.ts';
 import { endpoint } from './endpoint.ts';
+import { EpochMsParameter } from './request-schema.ts';
 import { SIGN_IN_ENDPOINTS } from './sign-in-endpoints.ts';
 
 const Id = Type.String({ maxLength: 64 });
@@ -122,7 +122,7 @@ export const ACCOUNT_ENDPOINTS = {
     access: 'account:read',
     tag: 'Account',
     summary: 'What one begins with: profile, limits, watchlist; made in the background, so it may still be under way',
-    answer: AccountStand,
+    answer: AccountStatus,
     problems: ['UNKNOWN_USER', 'TABLES_AWAY'],
   }),
   regenerateSnapshot: endpoint({
@@ -131,7 +131,7 @@ export const ACCOUNT_ENDPOINTS = {
     access: 'account:write',
     tag: 'Account',
     summary: 'Make it anew; the channel `user` tells of every step',
-    answer: AccountStand,
+    answer: AccountStatus,
     problems: ['WRONG_STATE', 'UNKNOWN_USER', 'TABLES_AWAY'],
   }),
   getUsage: endpoint({
@@ -180,7 +180,7 @@ export const ACCOUNT_ENDPOINTS = {
     body: Type.Object({
       name: UserName,
       scopes: Type.Array(account.PermissionName, { minItems: 1, uniqueItems: true, description: 'What it may do, of what its owner may.' }),
-      expiresAt: Type.Optional(Moment('By accounts.keyDays of the configuration when left out, accounts.keyDaysMax at most')),
+      expiresAt: Type.Optional(EpochMsParameter('By accounts.keyDays of the configuration when left out, accounts.keyDaysMax at most')),
     }),
     answer: account.NewApiKey,
     problems: ['BAD_REQUEST', 'NOT_ALLOWED', 'SIGN_IN_AGAIN', 'WRONG_STATE', 'TABLES_AWAY'],

@@ -31,16 +31,16 @@ export const SnapshotProgress = Type.Object({
 export type SnapshotProgress = Static<typeof SnapshotProgress>;
 
 /** How an account stands: its snapshot, and the one that is under way. */
-export const AccountStand = Type.Object(
+export const AccountStatus = Type.Object(
   {
     user: Type.String(),
     createdAt: Type.Integer({ description: 'Epoch ms; 0 until it is known here.' }),
     snapshot: Type.Union([AccountSnapshot, Type.Null()]),
     underWay: Type.Union([SnapshotProgress, Type.Null()]),
   },
-  { $id: 'AccountStand' },
+  { $id: 'AccountStatus' },
 );
-export type AccountStand = Static<typeof AccountStand>;
+export type AccountStatus = Static<typeof AccountStatus>;
 
 /** Everything that can have happened to an account. */
 export type AccountEvent =

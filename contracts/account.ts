@@ -33,7 +33,7 @@ export const TierLimits = Type.Object({
 });
 
 /** What came of the wish to come in. */
-export const SignInStand = Type.Object(
+export const SignInStatus = Type.Object(
   {
     status: Type.Unsafe<'signed-in' | 'second-factor' | 'verify-email'>(
       Type.Enum(['signed-in', 'second-factor', 'verify-email'], {
@@ -41,9 +41,9 @@ export const SignInStand = Type.Object(
       }),
     ),
   },
-  { $id: 'SignInStand' },
+  { $id: 'SignInStatus' },
 );
-export type SignInStand = Static<typeof SignInStand>;
+export type SignInStatus = Static<typeof SignInStatus>;
 
 export const SignInOptions = Type.Object(
   {

@@ -254,7 +254,7 @@ export const ENDPOINTS = {
     access: 'platform:read',
     tag: 'Log',
     summary: 'The consumer groups of the log, with their lag',
-    answer: Type.Array(resources.ConsumerStand),
+    answer: Type.Array(resources.ConsumerGroupStatus),
     problems: [],
   }),
   pauseConsumer: endpoint({
@@ -264,7 +264,7 @@ export const ENDPOINTS = {
     tag: 'Log',
     summary: 'Stop a group reading; nobody else is held up',
     params: Type.Object({ group: Type.String() }),
-    answer: Type.Array(resources.ConsumerStand),
+    answer: Type.Array(resources.ConsumerGroupStatus),
     problems: ['NOT_FOUND', 'WRONG_STATE'],
   }),
   resumeConsumer: endpoint({
@@ -274,7 +274,7 @@ export const ENDPOINTS = {
     tag: 'Log',
     summary: 'Let a paused group read on where it stands',
     params: Type.Object({ group: Type.String() }),
-    answer: Type.Array(resources.ConsumerStand),
+    answer: Type.Array(resources.ConsumerGroupStatus),
     problems: ['NOT_FOUND', 'WRONG_STATE'],
   }),
   skipDroppedEvents: endpoint({
@@ -284,7 +284,7 @@ export const ENDPOINTS = {
     tag: 'Log',
     summary: 'Let a group go on after events that retention has dropped before it read them; the gap is recorded',
     params: Type.Object({ group: Type.String() }),
-    answer: Type.Array(resources.ConsumerStand),
+    answer: Type.Array(resources.ConsumerGroupStatus),
     problems: ['NOT_FOUND', 'WRONG_STATE'],
   }),
   listAlerts: endpoint({
@@ -302,7 +302,7 @@ export const ENDPOINTS = {
     access: 'platform:read',
     tag: 'Log',
     summary: 'Events decided by type, and the log they go to',
-    answer: resources.FlowStand,
+    answer: resources.EventStats,
     problems: [],
   }),
   getConnections: endpoint({

@@ -1,11 +1,11 @@
 import { type Static, type TSchema, Type } from 'typebox';
 import { AuditLine } from './account.ts';
-import { AccountSnapshot, AccountStand, SnapshotProgress, TenantEvent } from './account-events.ts';
+import { AccountSnapshot, AccountStatus, SnapshotProgress, TenantEvent } from './account-events.ts';
 import type { Interval } from './interval.ts';
 import { Candle, Reading, Trade } from './market.ts';
-import { Alert, BookResource, ConsumerStand, FlowStand, Instrument, QuoteResource, Source } from './resources.ts';
+import { Alert, BookResource, ConsumerGroupStatus, EventStats, Instrument, QuoteResource, Source } from './resources.ts';
 import type { ChannelKind, OWN_CHANNEL, PLAIN } from './stream.ts';
-import { PlayerStand, World, WorldHostStand, ZoneStand, ZoneView } from './world-resources.ts';
+import { PlayerStatus, World, WorldHostStatus, WorldZoneStatus, ZoneView } from './world-resources.ts';
 
 const { order: _rank, ...shownOfTrade } = Trade.properties;
 const TradeEvent = Type.Object({ ...shownOfTrade, trace: Type.Optional(Type.String()) }, { $id: 'TradeEvent' });
@@ -22,12 +22,12 @@ export const PAYLOADS = {
   readings: Reading,
   tickers: Instrument,
   sources: Source,
-  world: Type.Union([World, Type.Array(ZoneStand), Type.Array(WorldHostStand)]),
+  world: Type.Union([World, Type.Array(WorldZoneStatus), Type.Array(WorldHostStatus)]),
   zones: ZoneView,
-  players: PlayerStand,
-  users: Type.Union([AccountStand, SnapshotProgress, AccountSnapshot, Type.Record(Type.String(), Type.Unknown())]),
+  players: PlayerStatus,
+  users: Type.Union([AccountStatus, SnapshotProgress, AccountSnapshot, Type.Record(Type.String(), Type.Unknown())]),
   tenants: Type.Union([AuditLine, TenantEvent]),
-  operations: Type.Union([FlowStand, Type.Array(ConsumerStand), Type.Array(Alert)]),
+  operations: Type.Union([EventStats, Type.Array(ConsumerGroupStatus), Type.Array(Alert)]),
 } as const satisfies Record<ChannelKind, TSchema>;
 
 /** The events of each kind of channel, and what each carries. */
@@ -39,18 +39,18 @@ export interface ChannelEvents {
   readings: { reading: Reading & { readonly trace?: string } };
   tickers: { ticker: Instrument };
   sources: { source: Source };
-  world: { world: World; zones: ZoneStand[]; hosts: WorldHostStand[] };
+  world: { world: World; zones: WorldZoneStatus[]; hosts: WorldHostStatus[] };
   zones: { zone: ZoneView };
-  players: { player: PlayerStand };
+  players: { player: PlayerStatus };
   users: {
-    account: AccountStand;
+    account: AccountStatus;
     'account.created': { readonly user: string; readonly tenant: string; readonly at: number };
     'snapshots.progressed': SnapshotProgress;
     'snapshots.generated': AccountSnapshot;
     'snapshots.failed': { readonly request: string; readonly reason: string };
   };
   tenants: { audited: AuditLine; decided: TenantEvent };
-  operations: { flow: FlowStand; consumers: ConsumerStand[]; alerts: Alert[] };
+  operations: { flow: EventStats; consumers: ConsumerGroupStatus[]; alerts: Alert[] };
 }
 
 /** The name of a channel: of one of its kind, of one of many, or `user` for one's own. */

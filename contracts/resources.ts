@@ -272,7 +272,7 @@ const ConsumerGap = Type.Object({
   at: EpochMs('When it was noticed, or skipped'),
 });
 
-export const ConsumerStand = Type.Object(
+export const ConsumerGroupStatus = Type.Object(
   {
     group: Type.String(),
     state: Type.Unsafe<'running' | 'paused' | 'away' | 'overtaken'>(
@@ -288,9 +288,9 @@ export const ConsumerStand = Type.Object(
     overtaken: Type.Array(ConsumerGap, { description: 'Events that were dropped before it read them, and wait for a decision.' }),
     gaps: Type.Array(ConsumerGap, { description: 'Events that it went on without.' }),
   },
-  { $id: 'ConsumerStand', description: 'A consumer group of the log.' },
+  { $id: 'ConsumerGroupStatus', description: 'A consumer group of the log.' },
 );
-export type ConsumerStand = Static<typeof ConsumerStand>;
+export type ConsumerGroupStatus = Static<typeof ConsumerGroupStatus>;
 
 const ALERT_RULES = [
   'slow-tick',
@@ -324,7 +324,7 @@ export const Alert = Type.Object(
 );
 export type Alert = Static<typeof Alert>;
 
-export const FlowStand = Type.Object(
+export const EventStats = Type.Object(
   {
     types: Type.Array(Type.Object({ kind: Type.String(), type: Type.String(), perSecond: Type.Number(), total: Type.Integer() }), {
       description: 'Events decided, by zone kind and type; `total` since this server started.',
@@ -337,9 +337,9 @@ export const FlowStand = Type.Object(
       }),
     ),
   },
-  { $id: 'FlowStand', description: 'What flows through the log.' },
+  { $id: 'EventStats', description: 'What flows through the log.' },
 );
-export type FlowStand = Static<typeof FlowStand>;
+export type EventStats = Static<typeof EventStats>;
 
 const TRANSPORTS = ['sse', 'websocket', 'graphql-sse', 'graphql-websocket'] as const;
 /** How a stream reaches its reader. */

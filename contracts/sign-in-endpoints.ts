@@ -23,7 +23,7 @@ export const SIGN_IN_ENDPOINTS = {
     tag: 'Signing in',
     summary: 'Become a user; with an invitation, in the tenant that invites',
     body: Type.Object({ name: UserName, email: Email, password: Password, invitation: Type.Optional(Word) }),
-    answer: account.SignInStand,
+    answer: account.SignInStatus,
     problems: ['BAD_PASSWORD', 'BAD_TOKEN', 'EMAIL_TAKEN', 'NAME_TAKEN', 'NOT_ALLOWED', 'FOREIGN_ORIGIN', 'LOCKED_OUT', 'TABLES_AWAY'],
   }),
   signIn: endpoint({
@@ -33,7 +33,7 @@ export const SIGN_IN_ENDPOINTS = {
     tag: 'Signing in',
     summary: 'Sign in with e-mail and password; the answer sets the session’s cookie',
     body: Type.Object({ email: Email, password: Password }),
-    answer: account.SignInStand,
+    answer: account.SignInStatus,
     problems: ['WRONG_CREDENTIALS', 'LOCKED_OUT', 'NOT_ALLOWED', 'FOREIGN_ORIGIN', 'TABLES_AWAY'],
   }),
   verifySecondFactor: endpoint({
@@ -43,7 +43,7 @@ export const SIGN_IN_ENDPOINTS = {
     tag: 'Signing in',
     summary: 'The second step of signing in: a code of the authenticator, or a recovery code',
     body: Type.Object({ code: Code }),
-    answer: account.SignInStand,
+    answer: account.SignInStatus,
     problems: ['WRONG_CODE', 'LOCKED_OUT', 'FOREIGN_ORIGIN', 'TABLES_AWAY'],
   }),
   startPasskeySignIn: endpoint({
@@ -62,7 +62,7 @@ export const SIGN_IN_ENDPOINTS = {
     tag: 'Signing in',
     summary: 'Sign in with a passkey, which is a second factor in itself; the answer sets the session’s cookie',
     body: Type.Object({ credential: account.ShownCredential }),
-    answer: account.SignInStand,
+    answer: account.SignInStatus,
     problems: ['BAD_PASSKEY', 'WRONG_STATE', 'LOCKED_OUT', 'NOT_ALLOWED', 'FOREIGN_ORIGIN', 'TABLES_AWAY'],
   }),
   startProvider: endpoint({
@@ -104,7 +104,7 @@ export const SIGN_IN_ENDPOINTS = {
     tag: 'Signing in',
     summary: 'Show that an address is one’s own, with the word in the mail',
     body: Type.Object({ token: Word }),
-    answer: account.SignInStand,
+    answer: account.SignInStatus,
     problems: ['BAD_TOKEN', 'FOREIGN_ORIGIN', 'TABLES_AWAY'],
   }),
   resendVerification: endpoint({

@@ -31,7 +31,7 @@ export const CHANNELS = {
     name: 'world',
     delivery: 'conflated',
     access: 'platform:read',
-    carries: 'once a second the world (`World`), its zones (a list of `ZoneStand`) and its hosts (a list of `WorldHostStand`)',
+    carries: 'once a second the world (`World`), its zones (a list of `WorldZoneStatus`) and its hosts (a list of `WorldHostStatus`)',
   },
   zones: {
     name: 'zones:{zone}',
@@ -43,7 +43,7 @@ export const CHANNELS = {
     name: 'players:{player}',
     delivery: 'conflated',
     access: 'platform:read',
-    carries: 'a player with all its components, five times a second, as `PlayerStand`',
+    carries: 'a player with all its components, five times a second, as `PlayerStatus`',
   },
   users: {
     name: 'users:{user}',
@@ -62,7 +62,7 @@ export const CHANNELS = {
     name: 'operations',
     delivery: 'conflated',
     access: 'platform:read',
-    carries: 'once a second what flows (`FlowStand`), who reads (a list of `ConsumerStand`) and what is wrong (a list of `Alert`)',
+    carries: 'once a second what flows (`EventStats`), who reads (a list of `ConsumerGroupStatus`) and what is wrong (a list of `Alert`)',
   },
 } as const;
 export type ChannelKind = keyof typeof CHANNELS;

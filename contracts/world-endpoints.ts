@@ -1,7 +1,7 @@
 import { Type } from 'typebox';
-import { Moment } from './asked.ts';
 import { displayName } from './display-name.ts';
 import { endpoint } from './endpoint.ts';
+import { EpochMsParameter } from './request-schema.ts';
 import { PlayerId, ZoneId } from './world.ts';
 import * as world from './world-resources.ts';
 
@@ -61,7 +61,7 @@ export const WORLD_ENDPOINTS = {
     access: 'platform:read',
     tag: 'Worlds',
     summary: 'All zones with their figures',
-    answer: Type.Array(world.ZoneStand),
+    answer: Type.Array(world.WorldZoneStatus),
     problems: [],
   }),
   getZone: endpoint({
@@ -73,9 +73,9 @@ export const WORLD_ENDPOINTS = {
     params: zoneParams,
     query: Type.Object({
       seq: Type.Optional(Type.Integer({ minimum: 1, description: 'After this event.' })),
-      time: Type.Optional(Moment('After all that was decided up to then')),
+      time: Type.Optional(EpochMsParameter('After all that was decided up to then')),
     }),
-    answer: world.ZoneMoment,
+    answer: world.ZonePointInTime,
     problems: ['UNKNOWN_ZONE', 'ZONE_AWAY', 'NOT_ON_RECORD', 'BAD_TIME', 'BAD_REQUEST'],
   }),
   getZoneRecord: endpoint({
@@ -108,8 +108,8 @@ export const WORLD_ENDPOINTS = {
     summary: 'A stretch of a zone’s past, step by step; what was before its record begins is left out',
     params: zoneParams,
     query: Type.Object({
-      from: Moment('The first one'),
-      to: Moment('The last one'),
+      from: EpochMsParameter('The first one'),
+      to: EpochMsParameter('The last one'),
       stepMs: Type.Optional(Type.Integer({ minimum: 50, default: 250, description: `At most ${REPLAY_STEPS_MAX} steps.` })),
     }),
     answer: world.ZoneReplay,
@@ -125,7 +125,7 @@ export const WORLD_ENDPOINTS = {
     params: zoneParams,
     body: Type.Object({
       seq: Type.Optional(Type.Integer({ minimum: 1 })),
-      time: Type.Optional(Moment('As it was then')),
+      time: Type.Optional(EpochMsParameter('As it was then')),
       dryRun: Type.Optional(Type.Boolean({ default: false, description: 'Changes nothing, and tells what would change.' })),
       ...audited,
     }),
@@ -160,7 +160,7 @@ export const WORLD_ENDPOINTS = {
     tag: 'Worlds',
     summary: 'A zone’s snapshots in both stores, newest first',
     params: zoneParams,
-    answer: Type.Array(world.SnapshotStand),
+    answer: Type.Array(world.SnapshotStatus),
     problems: ['UNKNOWN_ZONE'],
   }),
   takeSnapshot: endpoint({
@@ -171,7 +171,7 @@ export const WORLD_ENDPOINTS = {
     summary: 'Take a snapshot now',
     params: zoneParams,
     body: Type.Object({ store: Store }),
-    answer: Type.Array(world.SnapshotStand),
+    answer: Type.Array(world.SnapshotStatus),
     problems: ['UNKNOWN_ZONE', 'ZONE_AWAY', 'SNAPSHOT_FAILED', 'BAD_REQUEST'],
   }),
   verifySnapshot: endpoint({
@@ -212,7 +212,7 @@ export const WORLD_ENDPOINTS = {
     tag: 'Worlds',
     summary: 'A player live, with all its components',
     params: playerParams,
-    answer: world.PlayerStand,
+    answer: world.PlayerStatus,
     problems: ['UNKNOWN_PLAYER'],
   }),
   getPlayerHistory: endpoint({
@@ -223,7 +223,7 @@ export const WORLD_ENDPOINTS = {
     summary: 'What happened to a player: edits, items, crossings, offences, sessions; newest first',
     params: playerParams,
     query: Type.Object({
-      before: Type.Optional(Moment('Only what happened before')),
+      before: Type.Optional(EpochMsParameter('Only what happened before')),
       limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 500, default: 100 })),
     }),
     answer: world.PlayerHistory,
@@ -237,8 +237,8 @@ export const WORLD_ENDPOINTS = {
     summary: 'Where a player went, oldest first',
     params: playerParams,
     query: Type.Object({
-      from: Moment('The first one'),
-      to: Moment('The last one'),
+      from: EpochMsParameter('The first one'),
+      to: EpochMsParameter('The last one'),
       limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 5_000, default: 1_000, description: 'The newest so many.' })),
     }),
     answer: Type.Array(world.PlayerStep),
@@ -281,7 +281,7 @@ export const WORLD_ENDPOINTS = {
     access: 'platform:read',
     tag: 'Worlds',
     summary: 'The zone host processes',
-    answer: Type.Array(world.WorldHostStand),
+    answer: Type.Array(world.WorldHostStatus),
     problems: [],
   }),
   drainHost: endpoint({
@@ -291,7 +291,7 @@ export const WORLD_ENDPOINTS = {
     tag: 'Worlds',
     summary: 'Move a host’s zones elsewhere and give it no other',
     params: hostParams,
-    answer: Type.Array(world.WorldHostStand),
+    answer: Type.Array(world.WorldHostStatus),
     problems: ['UNKNOWN_HOST', 'WRONG_STATE'],
   }),
   welcomeHost: endpoint({
@@ -301,7 +301,7 @@ export const WORLD_ENDPOINTS = {
     tag: 'Worlds',
     summary: 'Take a drain back',
     params: hostParams,
-    answer: Type.Array(world.WorldHostStand),
+    answer: Type.Array(world.WorldHostStatus),
     problems: ['UNKNOWN_HOST'],
   }),
   replaceHost: endpoint({
@@ -311,7 +311,7 @@ export const WORLD_ENDPOINTS = {
     tag: 'Worlds',
     summary: 'Start a new host, hand over, end the old one: a rolling update without a pause',
     params: hostParams,
-    answer: Type.Array(world.WorldHostStand),
+    answer: Type.Array(world.WorldHostStatus),
     problems: ['UNKNOWN_HOST', 'WRONG_STATE'],
   }),
 } as const;

@@ -32,7 +32,7 @@ export const World = Type.Object(
 );
 export type World = Static<typeof World>;
 
-export const ZoneStand = Type.Object(
+export const WorldZoneStatus = Type.Object(
   {
     zone: ZoneId,
     host: Nullable(Type.String({ description: 'Which zone host has it; null while it is on its way.' })),
@@ -58,11 +58,11 @@ export const ZoneStand = Type.Object(
     hotAt: EpochMs('Newest hot snapshot by the present owner; 0 for none'),
     coldAt: EpochMs('Newest cold snapshot by the present owner; 0 for none'),
   },
-  { $id: 'ZoneStand', description: 'How a zone of the world stands.' },
+  { $id: 'WorldZoneStatus', description: 'How a zone of the world stands.' },
 );
-export type ZoneStand = Static<typeof ZoneStand>;
+export type WorldZoneStatus = Static<typeof WorldZoneStatus>;
 
-export const WorldHostStand = Type.Object(
+export const WorldHostStatus = Type.Object(
   {
     id: Type.String(),
     pid: Type.Integer(),
@@ -84,11 +84,11 @@ export const WorldHostStand = Type.Object(
     cpuPercent: Type.Number({ description: 'Of one core, over the last second.' }),
     memoryBytes: Count('Resident memory.'),
   },
-  { $id: 'WorldHostStand', description: 'A zone host process.' },
+  { $id: 'WorldHostStatus', description: 'A zone host process.' },
 );
-export type WorldHostStand = Static<typeof WorldHostStand>;
+export type WorldHostStatus = Static<typeof WorldHostStatus>;
 
-export const ZoneMoment = Type.Object(
+export const ZonePointInTime = Type.Object(
   {
     zone: ZoneId,
     seq: Type.Integer(),
@@ -101,9 +101,9 @@ export const ZoneMoment = Type.Object(
     inTransit: Type.Array(PlayerId),
     tookMs: Ms('How long it took to find out'),
   },
-  { $id: 'ZoneMoment', description: 'All that stands in a zone at a moment.' },
+  { $id: 'ZonePointInTime', description: 'All that stands in a zone at a moment.' },
 );
-export type ZoneMoment = Static<typeof ZoneMoment>;
+export type ZonePointInTime = Static<typeof ZonePointInTime>;
 
 export const ZoneView = Type.Object(
   { zone: ZoneId, seq: Type.Integer(), time: EpochMs('When it was looked at'), objects: Type.Array(SeenObject) },
@@ -132,11 +132,11 @@ export const ZoneMap = Type.Object(
 );
 export type ZoneMap = Static<typeof ZoneMap>;
 
-export const SnapshotStand = Type.Object(
+export const SnapshotStatus = Type.Object(
   { zone: ZoneId, store: Store, epoch: Type.Integer(), seq: Type.Integer(), time: EpochMs('When it was taken') },
-  { $id: 'SnapshotStand', description: 'A snapshot of a zone.' },
+  { $id: 'SnapshotStatus', description: 'A snapshot of a zone.' },
 );
-export type SnapshotStand = Static<typeof SnapshotStand>;
+export type SnapshotStatus = Static<typeof SnapshotStatus>;
 
 export const SnapshotVerdict = Type.Object(
   {
@@ -150,7 +150,7 @@ export const SnapshotVerdict = Type.Object(
 );
 export type SnapshotVerdict = Static<typeof SnapshotVerdict>;
 
-export const PlayerStand = Type.Object(
+export const PlayerStatus = Type.Object(
   {
     id: PlayerId,
     zone: Nullable(ZoneId),
@@ -163,9 +163,9 @@ export const PlayerStand = Type.Object(
     leftOut: Count('Updates left out because it read too slowly.'),
     player: Nullable(Player),
   },
-  { $id: 'PlayerStand', description: 'A player live, with all its components.' },
+  { $id: 'PlayerStatus', description: 'A player live, with all its components.' },
 );
-export type PlayerStand = Static<typeof PlayerStand>;
+export type PlayerStatus = Static<typeof PlayerStatus>;
 
 export const PlayerLine = Type.Object(
   { id: PlayerId, name: Type.String(), zone: ZoneId, awake: Type.Boolean(), suspicion: Type.Integer() },

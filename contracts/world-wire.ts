@@ -181,7 +181,7 @@ export const REFUSALS: Readonly<Record<string, { readonly offence: boolean; read
 };
 
 /** Every code a `bye` frame may carry. */
-export const GOODBYES = {
+export const DISCONNECT_REASONS = {
   BAD_VERSION: 'The server does not speak that version of the protocol.',
   BAD_TOKEN: 'The token is not valid.',
   BAD_RESUME: 'The session is over or was never here; say hello with a token.',
@@ -199,4 +199,4 @@ export const GOODBYES = {
   WORLD_STARTING: 'The world is not ready for newcomers; try again in a moment.',
   SERVER_STOPPING: 'The server stops.',
 } as const;
-export type Goodbye = keyof typeof GOODBYES;
+export type DisconnectReason = keyof typeof DISCONNECT_REASONS;

@@ -44,11 +44,11 @@ describe('appends', () => {
     log.appends[2]?.land();
     log.appends[1]?.land();
     await clock.settle();
-    assert.equal(host.figures().outbox.appendedEvents, 0, 'the first is not durable yet');
+    assert.equal(host.stats().outbox.appendedEvents, 0, 'the first is not durable yet');
     assert.equal(isFlushed, false);
     log.appends[0]?.land();
     await clock.settle();
-    assert.equal(host.figures().outbox.appendedEvents, 4);
+    assert.equal(host.stats().outbox.appendedEvents, 4);
     assert.equal(isFlushed, true);
   });
 
@@ -89,7 +89,7 @@ describe('appends', () => {
       log.appends[first]?.fail();
       log.appends[first + 1]?.fail();
       await clock.settle();
-      assert.equal(host.figures().outbox.failures, outage);
+      assert.equal(host.stats().outbox.failures, outage);
       await clock.advance(99);
       assert.equal(log.appends.length, first + 2);
       await clock.advance(1);

@@ -47,7 +47,7 @@ describe('fault 7: what a snapshot costs is bounded', () => {
     spool.decoded = 0;
     await settled(clock, host.snapshotAll('hot'));
     assert.equal(spool.decoded, 0);
-    assert.equal(host.figures().snapshotsSkipped, 1);
+    assert.equal(host.stats().snapshotsSkipped, 1);
   });
 });
 
@@ -182,13 +182,13 @@ describe('fault 10: everything that waits has a bound', () => {
     log.away = 'gone';
     const replies = Array.from({ length: 5 }, () => host.submit(gate, admit(), { durable: true }));
     await clock.settle();
-    assert.equal(host.figures().durableWaiting, 3);
+    assert.equal(host.stats().durableWaiting, 3);
     assert.equal(admittedIn(host.view(gate)), 3);
     log.away = null;
     await clock.advance(10_000);
     const codes = (await Promise.all(replies)).map((reply) => (reply.ok ? 'ok' : reply.code));
     assert.deepEqual(codes, ['ok', 'ok', 'ok', 'BUSY', 'BUSY']);
-    assert.equal(host.figures().durableWaiting, 0);
+    assert.equal(host.stats().durableWaiting, 0);
   });
 
   test('a landing looks at those it answers and no others', async () => {
@@ -206,17 +206,17 @@ describe('fault 10: everything that waits has a bound', () => {
     log.away = null;
     await clock.advance(10_000);
     assert.deepEqual([...order].sort(), [0, 1, 2, 3, 4, 5]);
-    assert.equal(host.figures().durableWaiting, 0);
+    assert.equal(host.stats().durableWaiting, 0);
   });
 
   test('a turn takes a bounded number of commands of all zones together, and every zone has its turn', async () => {
     const { host, clock, decided } = newHost([turnstile], { options: { turnCommandsMax: 2, turnTotalMax: 5 } });
     const zones = Array.from({ length: 4 }, (_none, index) => `turnstile/${index}`);
     await settled(clock, Promise.all(zones.map((zone) => host.open(zone))));
-    const turnsBefore = host.figures().turns;
+    const turnsBefore = host.stats().turns;
     for (const zone of zones) for (let count = 0; count < 4; count++) host.tell(zone, admit());
     await clock.settle();
-    assert.equal(host.figures().turns - turnsBefore, 4);
+    assert.equal(host.stats().turns - turnsBefore, 4);
     assert.deepEqual(
       decided.map(({ zone, events }) => `${zone.at(-1)}:${events.length}`),
       ['0:2', '1:2', '2:1', '3:2', '0:2', '1:1', '2:2', '3:2', '1:1', '2:1'],
@@ -235,7 +235,7 @@ describe('a store that fails, is slow, or never answers', () => {
     isHung = true;
     host.tell(gate, admit(4));
     await clock.advance(30_000);
-    assert.equal(host.figures().outbox.mode, 'spooling');
+    assert.equal(host.stats().outbox.mode, 'spooling');
     assert.ok(troubles.some(({ message }) => message.includes('no answer')));
     isHung = false;
     await clock.advance(30_000);
@@ -306,7 +306,7 @@ describe('a store that fails, is slow, or never answers', () => {
     log.away = 'gone';
     host.tell(gate, admit(1));
     await clock.settle();
-    assert.equal(host.figures().outbox.lostEvents, 1);
+    assert.equal(host.stats().outbox.lostEvents, 1);
     log.away = null;
     await clock.advance(30_000);
     assert.equal(admittedIn(host.view(gate)), 1);

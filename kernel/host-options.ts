@@ -30,9 +30,9 @@ export interface HostOptions {
   /** What the log has now, after `onDecided`: for reactors, which must not act on what a crash could still undo. */
   readonly onDurable?: (batch: EventBatch) => void;
   readonly onStatus?: (zone: ZoneAddress, status: ZoneStatus) => void;
-  readonly onTrouble?: (trouble: HostTrouble) => void;
+  readonly onTrouble?: (trouble: HostFailure) => void;
   readonly onTick?: (figures: { zone: ZoneAddress; lateMs: number; ms: number; skippedSteps: number }) => void;
-  readonly onSnapshot?: (figures: SnapshotFigures) => void;
+  readonly onSnapshot?: (figures: SnapshotStats) => void;
   readonly onRecovered?: (zone: ZoneAddress, steps: readonly RecoveryStep[]) => void;
   readonly mailboxMax?: number;
   readonly turnCommandsMax?: number;
@@ -45,13 +45,13 @@ export interface HostOptions {
   readonly outboxMemoryEventsMax?: number;
 }
 
-export interface HostTrouble {
+export interface HostFailure {
   readonly kind: 'zone-failed' | 'zone-stopped' | 'zone-lost' | 'log' | 'snapshot' | 'recovery' | 'observer';
   readonly zone?: ZoneAddress;
   readonly message: string;
 }
 
-export interface HostFigures {
+export interface HostStats {
   readonly zones: number;
   readonly waitingCommands: number;
   /** Durable commands that wait for their turn or for the log. */
@@ -62,10 +62,10 @@ export interface HostFigures {
   readonly zoneFailures: number;
   readonly observerFailures: number;
   readonly snapshotsSkipped: number;
-  readonly outbox: OutboxFigures;
+  readonly outbox: OutboxStats;
 }
 
-export interface OutboxFigures {
+export interface OutboxStats {
   /** `flowing`: straight to the log. `spooling`: by way of the disk, because the log is unavailable or too slow. */
   readonly mode: 'flowing' | 'spooling';
   readonly waitingEvents: number;
@@ -81,7 +81,7 @@ export interface OutboxFigures {
 export type SnapshotKind = 'hot' | 'cold';
 
 /** What became of a snapshot. */
-export interface SnapshotFigures {
+export interface SnapshotStats {
   readonly zone: ZoneAddress;
   readonly store: SnapshotKind;
   readonly seq: number;

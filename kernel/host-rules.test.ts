@@ -43,7 +43,7 @@ describe('a host', () => {
     const { host, clock } = newHost([turnstile]);
     await settled(clock, host.open(gate));
     const reply = host.submit(gate, admitOne());
-    assert.equal(host.figures().waitingCommands, 1);
+    assert.equal(host.stats().waitingCommands, 1);
     assert.equal(host.waiting(gate), 1);
     host.abandon(gate);
     const answer = await reply;
@@ -99,16 +99,16 @@ describe('a host', () => {
     for (let count = 0; count < 12; count++) {
       host.tell(gate, admitOne());
       await clock.settle();
-      if (count === 5) assert.equal(host.figures().outbox.waitingEvents, 5);
+      if (count === 5) assert.equal(host.stats().outbox.waitingEvents, 5);
     }
     assert.ok(troubles.some(({ message }) => message.includes('too slow')));
-    assert.equal(host.figures().outbox.mode, 'spooling');
+    assert.equal(host.stats().outbox.mode, 'spooling');
     assert.ok(spool.batches > 0);
     isSlow = false;
     for (const resolve of held) resolve();
     await clock.advance(20_000);
-    assert.equal(host.figures().outbox.waitingEvents, 0);
-    assert.equal(host.figures().outbox.mode, 'flowing');
+    assert.equal(host.stats().outbox.waitingEvents, 0);
+    assert.equal(host.stats().outbox.mode, 'flowing');
     assert.deepEqual(
       log.batches.flatMap(({ firstSeq, events }) => events.map((_event, index) => firstSeq + index)),
       Array.from({ length: 12 }, (_none, index) => index + 1),
@@ -150,7 +150,7 @@ describe('a host', () => {
       third.host.tell(gate, admitOne());
       await third.clock.settle();
     }
-    assert.equal(third.host.figures().outbox.lostEvents, 1);
+    assert.equal(third.host.stats().outbox.lostEvents, 1);
     third.host.abandon(gate);
     third.log.away = null;
     await third.clock.advance(10_000);

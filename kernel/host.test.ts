@@ -77,7 +77,7 @@ describe('a zone host', () => {
     assert.equal(!refusal.ok && refusal.code, 'BUSY');
     await clock.settle();
     assert.equal(admitted(host.view(gate)), 2);
-    assert.equal(host.figures().refusedBusy, 2);
+    assert.equal(host.stats().refusedBusy, 2);
   });
 
   test('lets no zone starve another: a turn takes a bounded number of commands from each', async () => {

@@ -1,5 +1,5 @@
 import { type AnyZoneDefinition, type CommandMeta, kindOf, type Refused, type Reply, refused, type ZoneAddress } from './definition.ts';
-import type { HostFigures, HostOptions, SnapshotKind, ZoneStatus } from './host-options.ts';
+import type { HostOptions, HostStats, SnapshotKind, ZoneStatus } from './host-options.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { Observers } from './observers.ts';
 import { Outbox } from './outbox.ts';
@@ -149,7 +149,7 @@ export class ZoneHost {
     await this.#outbox.drained();
   }
 
-  figures(): HostFigures {
+  stats(): HostStats {
     return {
       zones: this.#entries.size,
       waitingCommands: [...this.#entries.values()].reduce((sum, { mailbox }) => sum + mailbox.length, 0),
@@ -159,7 +159,7 @@ export class ZoneHost {
       zoneFailures: this.#lifecycle.failures,
       observerFailures: this.#observers.failures,
       snapshotsSkipped: this.#snapshots.skipped,
-      outbox: this.#outbox.figures(),
+      outbox: this.#outbox.stats(),
     };
   }
 

@@ -155,7 +155,7 @@ describe('a zone that fails', () => {
     await settled(clock, host.open('beating/heart'));
     await clock.advance(1_000);
     assert.equal(troubles[0]?.kind, 'zone-failed');
-    assert.equal(host.figures().zoneFailures, 1);
+    assert.equal(host.stats().zoneFailures, 1);
     const { ticks } = host.view('beating/heart')?.state as Turnstile;
     assert.ok(ticks.length > 10);
     // What ticks decide is recorded like any other event, without the tick that failed.

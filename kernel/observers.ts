@@ -1,4 +1,4 @@
-import type { HostOptions, HostTrouble } from './host-options.ts';
+import type { HostFailure, HostOptions } from './host-options.ts';
 import type { ZoneEntry } from './zone-entry.ts';
 
 /** Calls the observers in a host’s options. What they throw is reported and counted, and changes nothing. */
@@ -25,7 +25,7 @@ export class Observers {
     else entry.deferred.push(tell);
   }
 
-  report(trouble: HostTrouble): void {
+  report(trouble: HostFailure): void {
     try {
       this.#options.onTrouble?.(trouble);
     } catch {

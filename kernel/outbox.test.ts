@@ -19,13 +19,13 @@ describe('the outbox', () => {
       host.tell(gate, { type: 'Admit', people: 1 });
       await clock.settle();
     }
-    assert.equal(host.figures().outbox.mode, 'spooling');
+    assert.equal(host.stats().outbox.mode, 'spooling');
     assert.equal(spool.batches, 5);
     log.away = null;
     host.tell(gate, { type: 'Admit', people: 1 });
     await clock.advance(10_000);
     assert.deepEqual(seqs(log, gate), [1, 2, 3, 4, 5, 6]);
-    assert.equal(host.figures().outbox.mode, 'flowing');
+    assert.equal(host.stats().outbox.mode, 'flowing');
     assert.equal(spool.batches, 0);
   });
 
@@ -48,7 +48,7 @@ describe('the outbox', () => {
     assert.deepEqual(seqs(log, gate), [1]);
     const bridge = log.batches.find(({ loss }) => loss);
     assert.deepEqual([bridge?.zone, bridge?.firstSeq, bridge?.loss?.lastSeq], [gate, 2, 3]);
-    assert.equal(host.figures().outbox.mode, 'flowing');
+    assert.equal(host.stats().outbox.mode, 'flowing');
     assert.ok(troubles.some(({ message }) => message.includes('given up')));
     // It was decided, so a person can still find it.
     assert.deepEqual(
@@ -123,7 +123,7 @@ describe('the outbox', () => {
     }
     const reply = await host.submit(gate, { type: 'Admit', people: 1 }, { durable: true });
     assert.equal(!reply.ok && reply.code, 'LOG_UNAVAILABLE');
-    assert.equal(host.figures().outbox.lostEvents, 3);
+    assert.equal(host.stats().outbox.lostEvents, 3);
 
     log.away = null;
     await clock.advance(10_000);

@@ -2,7 +2,7 @@ import { type EventBatch, lastSeqOf, SequenceGap, writerOf } from './batch.ts';
 import { ANSWER_MS_MAX, messageOf, retryDelayMs, within } from './deadline.ts';
 import { type Refused, refused, type ZoneAddress } from './definition.ts';
 import { DurableWaiters } from './durable-waiters.ts';
-import type { HostOptions, OutboxFigures } from './host-options.ts';
+import type { HostOptions, OutboxStats } from './host-options.ts';
 import type { Observers } from './observers.ts';
 import type { Appended } from './ports.ts';
 import type { ZoneEntry } from './zone-entry.ts';
@@ -133,7 +133,7 @@ export class Outbox {
     this.#waiters.settleAll(refused('OUTCOME_UNKNOWN', 'Send the same command with the same id again.'));
   }
 
-  figures(): OutboxFigures {
+  stats(): OutboxStats {
     const { spool } = this.#options;
     return {
       mode: this.#spooling ? 'spooling' : 'flowing',

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { defineZone } from './definition.ts';
-import { type Moment, type RecoveryStep, recover } from './recovery.ts';
+import { type PointInTime, type RecoveryStep, recover } from './recovery.ts';
 import { newHost, stateAt, type Turnstile, turnstile } from './testing/index.ts';
 
 const gate = 'turnstile/gate';
@@ -103,7 +103,7 @@ describe('the recovery ladder', () => {
     const { log } = parts;
     // The third event is gone; the cold snapshot is of the second.
     log.batches.splice(2, 1);
-    const admittedAt = async (moment: Moment) => ((await stateAt(parts, turnstile, gate, moment)).state as Turnstile).admitted;
+    const admittedAt = async (moment: PointInTime) => ((await stateAt(parts, turnstile, gate, moment)).state as Turnstile).admitted;
     for (const moment of [{ time: 2_000 }, { time: 3_999 }, { seq: 3 }])
       await assert.rejects(admittedAt(moment), /continues at seq 4, but seq 3 is needed/, JSON.stringify(moment));
     assert.equal(await admittedAt({ seq: 2 }), 2, 'the snapshot itself');

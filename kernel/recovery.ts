@@ -36,14 +36,19 @@ interface Recovered {
 }
 
 /** A moment of a zone’s past: after the event `seq`, or after everything decided up to `time` (epoch ms). */
-export type Moment = { readonly seq: number } | { readonly time: number };
+export type PointInTime = { readonly seq: number } | { readonly time: number };
 
 /**
  * Brings a zone back: the newest snapshot that is whole, hot or cold, else nothing; then the log’s tail.
  * With `until` the same code answers what the zone was at a past moment: exactly, when it reaches that seq, or is followed.
  * @throws RecordBroken when the log lacks events between what was restored and what it holds
  */
-export async function recover(definition: AnyZoneDefinition, zone: ZoneAddress, record: ZoneRecord, until?: Moment): Promise<Recovered> {
+export async function recover(
+  definition: AnyZoneDefinition,
+  zone: ZoneAddress,
+  record: ZoneRecord,
+  until?: PointInTime,
+): Promise<Recovered> {
   const { clock, log } = record;
   const end = { seq: Number.POSITIVE_INFINITY, time: Number.POSITIVE_INFINITY, ...until };
   const steps: RecoveryStep[] = [];

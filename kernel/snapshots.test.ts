@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { defineZone } from './definition.ts';
-import type { SnapshotFigures } from './host-options.ts';
+import type { SnapshotStats } from './host-options.ts';
 import { HeldLog } from './testing/held-log.ts';
 import { CountingClock, ManualClock, newHost, settled, turnstile } from './testing/index.ts';
 
@@ -9,7 +9,7 @@ const gate = 'turnstile/gate';
 const admit = (people = 1) => ({ type: 'Admit', people }) as const;
 
 async function open(zones: number, options = {}, clock = new ManualClock(1_000)) {
-  const figures: SnapshotFigures[] = [];
+  const figures: SnapshotStats[] = [];
   const parts = newHost([turnstile], { clock, options: { onSnapshot: (one) => figures.push(one), ...options } });
   for (let count = 0; count < zones; count++) {
     await settled(parts.clock, parts.host.open(`turnstile/${count}`));
@@ -91,6 +91,6 @@ describe('snapshots', () => {
     await clock.settle();
     await settled(clock, host.snapshotAll('hot'));
     assert.equal(hot.snapshots.length, 0);
-    assert.equal(host.figures().snapshotsSkipped, 1);
+    assert.equal(host.stats().snapshotsSkipped, 1);
   });
 });

@@ -1,7 +1,7 @@
 import { writerOf } from './batch.ts';
 import { messageOf, within } from './deadline.ts';
 import type { ZoneAddress } from './definition.ts';
-import type { HostOptions, SnapshotFigures, SnapshotKind } from './host-options.ts';
+import type { HostOptions, SnapshotKind, SnapshotStats } from './host-options.ts';
 import type { Observers } from './observers.ts';
 import type { Outbox } from './outbox.ts';
 import type { ZoneEntry } from './zone-entry.ts';
@@ -65,7 +65,7 @@ export class Snapshots {
       failure = messageOf(error);
       this.#observers.report({ kind: 'snapshot', zone: address, message: `${kind} snapshot at seq ${seq}: ${failure}` });
     }
-    const figures: SnapshotFigures = { zone: address, store: kind, seq, time, ms: clock.elapsed() - started, failure };
+    const figures: SnapshotStats = { zone: address, store: kind, seq, time, ms: clock.elapsed() - started, failure };
     this.#observers.notify(({ onSnapshot }) => onSnapshot?.(figures));
     return failure;
   }

@@ -24,7 +24,7 @@ describe('turns', () => {
       decided.map(({ zone }) => zone),
       ['turnstile/a', 'turnstile/b', 'turnstile/c'],
     );
-    assert.equal(host.figures().decidedCommands, 5);
+    assert.equal(host.stats().decidedCommands, 5);
   });
 
   test('a command that changes nothing is accepted, at the seq there is', async () => {

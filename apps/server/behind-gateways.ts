@@ -2,7 +2,7 @@ import type { Server } from '@millrace/contracts';
 import { VOUCH_HEADER, VouchReader } from '@millrace/platform/gateway/vouching';
 import { ApiProblem, type HttpServerOptions } from '@millrace/platform/http';
 import { announceServer, type Redis } from '@millrace/platform/redis';
-import { NODE } from './door.ts';
+import { NODE } from './http-server.ts';
 
 /** Name of the secret that gateways and the servers behind them share. */
 export const LINK_SECRET = 'gateway-link';

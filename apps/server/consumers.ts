@@ -1,6 +1,6 @@
-import type { ConsumerStand } from '@millrace/contracts';
+import type { ConsumerGroupStatus } from '@millrace/contracts';
 import type { Consumer } from '@millrace/operations';
-import type { ConsumerFigures, ConsumerGroup, EventLog } from '@millrace/platform/log';
+import type { ConsumerGroup, ConsumerStats, EventLog } from '@millrace/platform/log';
 import { WORLD_HISTORY } from '@millrace/worlds';
 import type { ProjectorHandle } from './projector/projector-handle.ts';
 
@@ -48,12 +48,12 @@ export function projectorConsumer(projector: ProjectorHandle, log: EventLog): Co
   };
 }
 
-function standOf({ offsets, overtaken, gaps, ...figures }: ConsumerFigures, isPaused: boolean): ConsumerStand {
+function standOf({ offsets, overtaken, gaps, ...figures }: ConsumerStats, isPaused: boolean): ConsumerGroupStatus {
   const state = isPaused ? 'paused' : overtaken.length > 0 ? 'overtaken' : 'running';
   return { ...figures, state, offsets: [...offsets], overtaken: [...overtaken], gaps: [...gaps] };
 }
 
 /** Events that were dropped before a group read them. */
-export function overtakenBy({ overtaken }: ConsumerStand): number {
+export function overtakenBy({ overtaken }: ConsumerGroupStatus): number {
   return overtaken.reduce((sum, { from, to }) => sum + to - from, 0);
 }

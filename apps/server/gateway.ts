@@ -2,7 +2,7 @@ import { openIdentification } from '@millrace/accounts';
 import { ENDPOINTS, type Endpoint, type Server } from '@millrace/contracts';
 import { systemClock } from '@millrace/platform/clock';
 import type { Settings } from '@millrace/platform/config';
-import { connectDatabase, probeDatabase, troubleOf } from '@millrace/platform/database';
+import { connectDatabase, failureReason, probeDatabase } from '@millrace/platform/database';
 import {
   type Forwarded,
   type Forwarding,
@@ -21,7 +21,7 @@ import { SecretError } from '@millrace/platform/secrets';
 import { createLogger, createMetrics } from '@millrace/platform/telemetry';
 import type { FastifyPluginAsync } from 'fastify';
 import { LINK_SECRET } from './behind-gateways.ts';
-import { NODE, openDoor } from './door.ts';
+import { NODE, openHttpServer } from './http-server.ts';
 import { registerGatewayMetrics } from './metrics.ts';
 import { sharedSecrets } from './secrets.ts';
 import { openPlayersPort } from './worlds/players-port.ts';
@@ -76,7 +76,7 @@ export async function startGateway(settings: Settings, consoleFolder: string): P
       onEnded: (whose) => http?.endStreams(whose),
       isShared: true,
       others: (heard) => (redis ? announcements(redis, 'revocations', heard, () => {}) : nobodyElse),
-      onTrouble: (message, detail) => logger.error({ reason: troubleOf(detail) }, message),
+      onTrouble: (message, detail) => logger.error({ reason: failureReason(detail) }, message),
     },
     settings.publicUrl as string,
   );
@@ -85,7 +85,7 @@ export async function startGateway(settings: Settings, consoleFolder: string): P
     return secrets.secret(LINK_SECRET);
   };
   const vouching = new Vouching(
-    await untilItWorks(linkSecret, (error) => logger.error({ reason: troubleOf(error) }, 'the tables cannot be read yet')),
+    await untilItWorks(linkSecret, (error) => logger.error({ reason: failureReason(error) }, 'the tables cannot be read yet')),
     Date.now,
   );
   if (redis) await redisReady(redis);
@@ -140,7 +140,7 @@ export async function startGateway(settings: Settings, consoleFolder: string): P
       onRefused: (reason) => logger.warn({ reason }, 'a player’s connection was not handed on'),
     }),
   );
-  http = await openDoor(settings, {
+  http = await openHttpServer(settings, {
     redis,
     logger,
     console: consoleFolder,

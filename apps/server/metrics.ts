@@ -1,5 +1,5 @@
 import type { Collector } from '@millrace/collector';
-import type { Server, World, WorldHostStand, ZoneStand } from '@millrace/contracts';
+import type { Server, World, WorldHostStatus, WorldZoneStatus } from '@millrace/contracts';
 import type { ZoneHost } from '@millrace/kernel';
 import type { Consumer } from '@millrace/operations';
 import type { HttpServer } from '@millrace/platform/http';
@@ -17,16 +17,16 @@ interface Parts {
 }
 
 /** What the world tells of itself. */
-export interface WorldFigures {
+export interface WorldStats {
   readonly world: () => World;
-  readonly zones: () => ZoneStand[];
-  readonly hosts: () => WorldHostStand[];
+  readonly zones: () => WorldZoneStatus[];
+  readonly hosts: () => WorldHostStatus[];
 }
 
 /** Every bound and how full it is, every count that says that something was refused, lost or late. */
 export function registerMetrics(metrics: Metrics, { host, log, consumers, hub, collector, http }: Parts): void {
   const one = (value: number): [Labels, number][] => [[{}, value]];
-  const figures = () => host.figures();
+  const figures = () => host.stats();
   metrics.read('millrace_zones', 'Zones open on this host', () => one(figures().zones));
   metrics.read('millrace_mailbox_commands', 'Commands waiting in mailboxes', () => one(figures().waitingCommands));
   metrics.read('millrace_commands_decided_total', 'Commands decided', () => one(figures().decidedCommands));
@@ -41,9 +41,9 @@ export function registerMetrics(metrics: Metrics, { host, log, consumers, hub, c
   metrics.read('millrace_spool_bytes_max', 'Bound of the spool', () => one(figures().outbox.spooledBytesMax));
   metrics.read('millrace_events_lost_total', 'Events lost because the spool was full', () => one(figures().outbox.lostEvents));
   metrics.read('millrace_events_appended_total', 'Events written to the log', () => one(figures().outbox.appendedEvents));
-  metrics.read('millrace_log_bytes', 'Size of the log', () => one(log.figures().bytes));
+  metrics.read('millrace_log_bytes', 'Size of the log', () => one(log.stats().bytes));
   metrics.read('millrace_log_end_offset', 'End of each partition of the log', () =>
-    log.figures().partitions.map(({ end }, partition): [Labels, number] => [{ partition: String(partition) }, end]),
+    log.stats().partitions.map(({ end }, partition): [Labels, number] => [{ partition: String(partition) }, end]),
   );
   metrics.read('millrace_consumer_lag_events', 'Events a consumer group has not read yet', () =>
     consumers.map((consumer): [Labels, number] => [{ group: consumer.group }, consumer.stand().lag]),
@@ -91,10 +91,10 @@ export function registerMetrics(metrics: Metrics, { host, log, consumers, hub, c
 }
 
 /** The world: how many play, how healthy its zones are, how full its queues. */
-export function registerWorldMetrics(metrics: Metrics, { world, zones, hosts }: WorldFigures): void {
-  const ofZone = (figure: (zone: ZoneStand) => number) => () =>
+export function registerWorldMetrics(metrics: Metrics, { world, zones, hosts }: WorldStats): void {
+  const ofZone = (figure: (zone: WorldZoneStatus) => number) => () =>
     zones().map((zone): [Labels, number] => [{ zone: zone.zone }, figure(zone)]);
-  const ofHost = (figure: (host: WorldHostStand) => number) => () =>
+  const ofHost = (figure: (host: WorldHostStatus) => number) => () =>
     hosts().map((host): [Labels, number] => [{ host: host.id }, figure(host)]);
   metrics.read('millrace_world_connections', 'Open connections of players', () => [[{}, world().connections]]);
   metrics.read(

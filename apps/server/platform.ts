@@ -21,7 +21,7 @@ import {
 import { AlertWatch, type Consumer, Flow, operationsEvents, operationsRoutes, publishOperations } from '@millrace/operations';
 import { systemClock } from '@millrace/platform/clock';
 import type { Settings } from '@millrace/platform/config';
-import { probeDatabase, troubleOf } from '@millrace/platform/database';
+import { failureReason, probeDatabase } from '@millrace/platform/database';
 import { HealthChecks } from '@millrace/platform/health';
 import type { HttpServer } from '@millrace/platform/http';
 import { ConsumerGroup, openLmdbLog, openSpool } from '@millrace/platform/log';
@@ -38,7 +38,7 @@ import { type AccountZones, openAccountZones } from './account-zones.ts';
 import { BehindGateways } from './behind-gateways.ts';
 import { overtakenBy, ownConsumer, projectorConsumer } from './consumers.ts';
 import { startDatabase } from './database/server-database.ts';
-import { openDoor, serveWatchers } from './door.ts';
+import { openHttpServer, serveWatchers } from './http-server.ts';
 import { InstrumentZones } from './instrument-zones.ts';
 import { registerMetrics, registerWorldMetrics } from './metrics.ts';
 import { OutboxModes } from './outbox-modes.ts';
@@ -142,7 +142,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
     },
   });
   const modes = new OutboxModes(() => performance.now());
-  const outboxOf = (name: string, { outbox }: ReturnType<ZoneHost['figures']>) => ({
+  const outboxOf = (name: string, { outbox }: ReturnType<ZoneHost['stats']>) => ({
     name,
     mode: modes.modeOf(name, outbox),
     spooledBytes: outbox.spooledBytes,
@@ -152,8 +152,8 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
     spoolMiB: settings.log.spoolMiB,
     rules: settings.alerts,
     outboxes: () => [
-      outboxOf('market', host.figures()),
-      ...(accountZones ? [outboxOf('accounts', accountZones.host.figures())] : []),
+      outboxOf('market', host.stats()),
+      ...(accountZones ? [outboxOf('accounts', accountZones.host.stats())] : []),
       ...(worlds?.figures.hosts() ?? []).map(({ id, outbox, spoolBytes }) => ({
         name: id,
         mode: outbox,
@@ -257,7 +257,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
   const snapshots =
     accounts &&
     accountZones &&
-    new ConsumerGroup(accountZones.log, accounts.worker, systemClock, (message) => logger.warn(message), troubleOf);
+    new ConsumerGroup(accountZones.log, accounts.worker, systemClock, (message) => logger.warn(message), failureReason);
   if (snapshots && accountZones) consumers.push(ownConsumer(snapshots, accountZones.log, 'accounts'));
   const projector = settings.worlds.enabled ? new ProjectorHandle(join(settings.data, WORLDS_FOLDER), database.address, logger) : null;
   void database.ready.then(() => projector?.start());
@@ -266,7 +266,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
       return (await accounts?.may(user, 'world:play')) ?? true;
     } catch (error) {
       // Play does not stop because tables are away: the token is ours, and who was kept out meanwhile is sent away when that is told.
-      logger.warn({ reason: troubleOf(error) }, 'a player was let in whose user cannot be looked up');
+      logger.warn({ reason: failureReason(error) }, 'a player was let in whose user cannot be looked up');
       return true;
     }
   };
@@ -320,8 +320,8 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
     () => Date.now(),
     (state) => logger[state.status === 'ok' ? 'info' : 'error'](state, 'a health check changed'),
   );
-  const readyParts = () => ({ log: 'ok', zones: `${host.figures().zones} open`, series: 'ok', outbox: host.figures().outbox.mode });
-  http = await openDoor(settings, {
+  const readyParts = () => ({ log: 'ok', zones: `${host.stats().zones} open`, series: 'ok', outbox: host.stats().outbox.mode });
+  http = await openHttpServer(settings, {
     redis,
     logger,
     console: consoleFolder,
@@ -464,7 +464,7 @@ function accountsOf(
     ...parts
   }: { post: Post | null } & Pick<AccountSettings, 'database' | 'secret' | 'hub' | 'feed' | 'host' | 'instruments' | 'onEnded' | 'others'>,
 ): Accounts {
-  const onTrouble = (message: string, detail: unknown) => logger.error({ reason: troubleOf(detail) }, message);
+  const onTrouble = (message: string, detail: unknown) => logger.error({ reason: failureReason(detail) }, message);
   return openAccounts({
     ...parts,
     clock: systemClock,

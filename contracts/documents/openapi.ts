@@ -1,8 +1,8 @@
 import type { TObject, TSchema } from 'typebox';
-import { asked, askedWhole } from '../asked.ts';
 import type { Endpoint } from '../endpoint.ts';
 import { ENDPOINTS } from '../endpoints.ts';
 import { PROBLEMS, Problem, type ProblemCode } from '../problem.ts';
+import { requestObjectSchema, requestSchema } from '../request-schema.ts';
 
 const VERSION = '0.1.0';
 
@@ -39,7 +39,7 @@ function operation(operationId: string, endpoint: Endpoint, schemas: Record<stri
     tags: [endpoint.tag],
     parameters: [...parameters(endpoint.params, 'path'), ...parameters(endpoint.query, 'query')],
     ...(endpoint.body && {
-      requestBody: { required: true, content: { 'application/json': { schema: plain(askedWhole(endpoint.body)) } } },
+      requestBody: { required: true, content: { 'application/json': { schema: plain(requestObjectSchema(endpoint.body)) } } },
     }),
     security: endpoint.access === 'public' ? [] : Object.keys(SHOWN).map((name) => ({ [name]: [] })),
     responses: { 200: { description: endpoint.summary, content }, ...problems([...endpoint.problems, ...ofTheDoor(endpoint)]) },
@@ -73,7 +73,7 @@ function ofTheDoor({ method, access, cost = 1, params, query, body }: Endpoint):
 
 function parameters(schema: TObject | undefined, place: 'path' | 'query'): object[] {
   return Object.entries(schema?.properties ?? {}).map(([name, property]) => {
-    const { description, examples, ...rest } = plain(asked(property)) as { description?: string; examples?: unknown[] };
+    const { description, examples, ...rest } = plain(requestSchema(property)) as { description?: string; examples?: unknown[] };
     const required = place === 'path' || ((schema?.required ?? []) as string[]).includes(name);
     return {
       name,

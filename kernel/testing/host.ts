@@ -1,8 +1,8 @@
 import type { EventBatch } from '../batch.ts';
 import type { AnyZoneDefinition, ZoneAddress } from '../definition.ts';
 import { ZoneHost } from '../host.ts';
-import type { HostOptions, HostTrouble } from '../host-options.ts';
-import { type Moment, recover } from '../recovery.ts';
+import type { HostFailure, HostOptions } from '../host-options.ts';
+import { type PointInTime, recover } from '../recovery.ts';
 import { ManualClock, MemoryLog, MemorySnapshots, MemorySpool } from './memory.ts';
 import { openNumbers } from './open-numbers.ts';
 
@@ -14,7 +14,7 @@ export interface TestHost {
   readonly cold: MemorySnapshots;
   readonly spool: MemorySpool;
   readonly decided: EventBatch[];
-  readonly troubles: HostTrouble[];
+  readonly troubles: HostFailure[];
 }
 
 /** A host on parts in memory under a manual clock. Parts may be handed over from another host, as after a crash. */
@@ -25,7 +25,7 @@ export function newHost(definitions: AnyZoneDefinition[], parts: Partial<TestHos
   const cold = parts.cold ?? new MemorySnapshots();
   const spool = parts.spool ?? new MemorySpool();
   const decided: EventBatch[] = [];
-  const troubles: HostTrouble[] = [];
+  const troubles: HostFailure[] = [];
   const host = new ZoneHost({
     log,
     spool,
@@ -42,7 +42,7 @@ export function newHost(definitions: AnyZoneDefinition[], parts: Partial<TestHos
 }
 
 /** What a zone was at a moment, as its record tells. */
-export async function stateAt(record: TestHost, definition: AnyZoneDefinition, zone: ZoneAddress, moment: Moment) {
+export async function stateAt(record: TestHost, definition: AnyZoneDefinition, zone: ZoneAddress, moment: PointInTime) {
   const { past, steps } = await recover(definition, zone, record, moment);
   return { state: past.checkpoint().state, seq: past.seq, steps };
 }

@@ -1,6 +1,7 @@
 import { type Account, ENDPOINTS, normalizedName, type Principal, type Role, TIERS, type Tier } from '@millrace/contracts';
 import { ApiProblem, type Routes } from '@millrace/platform/http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { asking, requireStrong } from './auth-problems.ts';
 import {
   type AccountParts,
   attempt,
@@ -12,8 +13,7 @@ import {
   requirePerson,
   requireSession,
   requireShownFactor,
-} from './asked.ts';
-import { asking, requireStrong } from './auth-problems.ts';
+} from './request-checks.ts';
 
 const DAY_MS = 86_400_000;
 

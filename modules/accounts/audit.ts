@@ -10,7 +10,7 @@ const LINES_AT_A_TIME = 1_000;
 /** Any number of ours: lines of one tenant are written one after another. */
 const CHAIN_LOCK = 6_455_224;
 
-export type Deed = Pick<AuditLine, 'actor' | 'user' | 'action' | 'subject' | 'detail' | 'remote' | 'trace'>;
+export type AuditEntry = Pick<AuditLine, 'actor' | 'user' | 'action' | 'subject' | 'detail' | 'remote' | 'trace'>;
 
 /** What was done, in a chain for each tenant: a line’s hash covers the line and the hash before it. */
 export class AuditLog {
@@ -24,7 +24,7 @@ export class AuditLog {
   }
 
   /** @returns the line as it stands now */
-  async append(tenant: string, deed: Deed): Promise<AuditLine> {
+  async append(tenant: string, deed: AuditEntry): Promise<AuditLine> {
     const appended = await this.#database.drizzle.transaction(async (transaction) => {
       await transaction.execute(sql`select pg_advisory_xact_lock(${CHAIN_LOCK}, hashtext(${tenant}))`);
       const [last] = await transaction

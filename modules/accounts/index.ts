@@ -1,13 +1,12 @@
 import { ENDPOINTS, type InstrumentId, type Permission, type Principal, type SignInOptions } from '@millrace/contracts';
 import type { ZoneHost } from '@millrace/kernel';
-import { ApiProblem, type Deed, type Identify, MemoryRateLimiter, type Routes, type TrafficOf } from '@millrace/platform/http';
+import { ApiProblem, type AuditEvent, type Identify, MemoryRateLimiter, type Routes, type TrafficOf } from '@millrace/platform/http';
 import type { Projection } from '@millrace/platform/log';
 import type { FanOut } from '@millrace/platform/redis';
 import type { Hub, InitialEvent } from '@millrace/platform/streams';
 import { AccountRecords } from './account-records.ts';
 import { accountRoutes } from './account-routes.ts';
 import { ApiKeys } from './api-keys.ts';
-import type { AccountParts } from './asked.ts';
 import { AuditLog } from './audit.ts';
 import { type IdentificationSettings, revocationsFor } from './identification.ts';
 import { createIdentity, type Identity, PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN, type Provider } from './identity.ts';
@@ -19,6 +18,7 @@ import { passkeyRoutes } from './passkey-routes.ts';
 import { passkeyOrigin } from './passkeys.ts';
 import { passwordsWith } from './passwords.ts';
 import { Principals } from './principals.ts';
+import type { AccountParts } from './request-checks.ts';
 import { signInRoutes } from './sign-in-routes.ts';
 import { snapshotWorker } from './snapshots.ts';
 import { tenantRoutes } from './tenant-routes.ts';
@@ -66,7 +66,7 @@ export interface Accounts {
   /** What a reader of a user’s own stream is told first. */
   events(user: string): InitialEvent[];
   /** Writes down what an operator did. */
-  operated(deed: Deed): void;
+  operated(deed: AuditEvent): void;
   /** Once the tables are there and the address is known. */
   begin(baseUrl: string): Promise<void>;
   close(): void;

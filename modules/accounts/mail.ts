@@ -1,4 +1,4 @@
-import type { Letter, Post } from '@millrace/platform/mail';
+import type { EmailMessage, Post } from '@millrace/platform/mail';
 
 /** What is told by mail, and why. */
 interface Mail {
@@ -84,13 +84,13 @@ const WORDS = {
 export function mailerOver(post: Post, onTrouble: (message: string, detail: unknown) => void): Mailer {
   return {
     send: (mail) => {
-      post.send(letterOf(mail)).catch((error) => onTrouble(`a mail (${mail.kind}) could not be sent`, error));
+      post.send(emailMessageFor(mail)).catch((error) => onTrouble(`a mail (${mail.kind}) could not be sent`, error));
     },
   };
 }
 
 /** Nothing in it was chosen by a user: whoever signs up with somebody else’s address must not put words or links of its own before that person. */
-export function letterOf({ to, kind, link }: Mail): Letter {
+export function emailMessageFor({ to, kind, link }: Mail): EmailMessage {
   const { en, ko } = WORDS[kind];
   return {
     to,

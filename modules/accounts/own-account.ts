@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import { type AccountStand, ENDPOINTS } from '@millrace/contracts';
+import { type AccountStatus, ENDPOINTS } from '@millrace/contracts';
 import { type ZoneHost, zoneAddress } from '@millrace/kernel';
 import { ApiProblem, type Routes } from '@millrace/platform/http';
 import type { Hub, InitialEvent } from '@millrace/platform/streams';
 import type { AccountRecord, AccountRecords } from './account-records.ts';
 import { channelOf } from './user-stream.ts';
-import { type AccountCommand, type AccountState, accountStand, accountZone, isNewer, isSameSnapshot } from './zone.ts';
+import { type AccountCommand, type AccountState, accountStatus, accountZone, isNewer, isSameSnapshot } from './zone.ts';
 
 interface OwnAccountParts {
   readonly host: ZoneHost;
@@ -28,7 +28,7 @@ export class OwnAccounts {
    * The account of a user; undefined when there is no such user. Creates it where no server has, and takes over what another one has recorded.
    * @param trace the trace of the request that needs it
    */
-  async stand(user: string, trace?: string): Promise<AccountStand | undefined> {
+  async stand(user: string, trace?: string): Promise<AccountStatus | undefined> {
     const { host, records } = this.#parts;
     const zone = zoneAddress(accountZone.kind, user);
     const [record] = await Promise.all([records.get(user), host.open(zone)]);
@@ -36,7 +36,7 @@ export class OwnAccounts {
     const state = host.view(zone)?.state as AccountState | undefined;
     if (state && !agrees(state, record)) await this.#complete(user, state, record, trace);
     const now = host.view(zone)?.state as AccountState | undefined;
-    return now && accountStand(now);
+    return now && accountStatus(now);
   }
 
   /** What a reader of the user’s own stream is told first; what has to be fetched first comes a moment later. */
@@ -44,7 +44,7 @@ export class OwnAccounts {
     const { host, isShared, onTrouble } = this.#parts;
     const state = host.view(zoneAddress(accountZone.kind, user))?.state as AccountState | undefined;
     // Of several servers another one may have recorded a newer snapshot.
-    if (state && state.createdAt !== 0 && !isShared) return [{ event: 'account', key: '', data: accountStand(state) }];
+    if (state && state.createdAt !== 0 && !isShared) return [{ event: 'account', key: '', data: accountStatus(state) }];
     this.stand(user).then(
       (stand) => stand && this.#publish(user, stand),
       (error) => onTrouble('an account cannot be opened', error),
@@ -69,16 +69,16 @@ export class OwnAccounts {
     const snapshot = known && isNewer(known, record.snapshot) ? await this.#parts.records.restore(user, known) : record.snapshot;
     await send({ type: 'RestoreAccount', user, tenant, createdAt, snapshot });
     const stand = host.view(zone)?.state as AccountState | undefined;
-    if (stand) this.#publish(user, accountStand(stand));
+    if (stand) this.#publish(user, accountStatus(stand));
   }
 
   /** Tells those who watch at this server; the others tell theirs when they take the record over. */
-  #publish(user: string, stand: AccountStand): void {
+  #publish(user: string, stand: AccountStatus): void {
     this.#parts.hub.publish(channelOf(user), 'lossless', 'account', '', stand);
   }
 
   register(routes: Routes): void {
-    const standOf = async (user: string | null, trace: string): Promise<AccountStand> => {
+    const standOf = async (user: string | null, trace: string): Promise<AccountStatus> => {
       const stand = await this.stand(user ?? '', trace).catch((error) => {
         this.#parts.onTrouble('an account cannot be opened', error);
         throw new ApiProblem('TABLES_AWAY', 'The account cannot be opened now.', 'Try again in a moment.');

@@ -1,5 +1,7 @@
-import { ENDPOINTS, normalizedName, type Passkey, type SignInStand } from '@millrace/contracts';
+import { ENDPOINTS, normalizedName, type Passkey, type SignInStatus } from '@millrace/contracts';
 import { ApiProblem, type Routes } from '@millrace/platform/http';
+import { asking } from './auth-problems.ts';
+import { passkeyOrigin } from './passkeys.ts';
 import {
   type AccountParts,
   attemptFrom,
@@ -12,9 +14,7 @@ import {
   requirePerson,
   requireSession,
   requireShownFactor,
-} from './asked.ts';
-import { asking } from './auth-problems.ts';
-import { passkeyOrigin } from './passkeys.ts';
+} from './request-checks.ts';
 import { noteSignIn } from './sign-in.ts';
 
 /** Whose they are is known only once they were verified. */
@@ -52,7 +52,7 @@ export function passkeyRoutes(routes: Routes, parts: AccountParts): void {
     return { options: { ...started.response, userVerification: 'required' } };
   });
 
-  routes.answer(ENDPOINTS.signInWithPasskey, async ({ body, raw, reply }): Promise<SignInStand> => {
+  routes.answer(ENDPOINTS.signInWithPasskey, async ({ body, raw, reply }): Promise<SignInStatus> => {
     requirePasskeys();
     const { id, rawId, type, response: signed, clientExtensionResults = {} } = body.credential;
     const { clientDataJSON, authenticatorData, signature } = signed;

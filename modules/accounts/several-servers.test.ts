@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, type TestContext, test } from 'node:test';
-import type { AccountStand } from '@millrace/contracts';
+import type { AccountStatus } from '@millrace/contracts';
 import { ZoneHost } from '@millrace/kernel';
 import { MemoryLog, MemorySnapshots, MemorySpool, openNumbers } from '@millrace/kernel/testing';
 import { systemClock } from '@millrace/platform/clock';
@@ -72,7 +72,7 @@ class Server {
     this.start();
   }
 
-  async read(user: string): Promise<AccountStand> {
+  async read(user: string): Promise<AccountStatus> {
     const found = await this.#accounts?.stand(user);
     assert.ok(found);
     return found;
@@ -200,7 +200,7 @@ for (const engine of ENGINES)
           open.push(...servers);
           const at = (index: number) => servers[index] as Server;
           let newest = 0;
-          const seen = ({ createdAt: told, snapshot }: AccountStand) => {
+          const seen = ({ createdAt: told, snapshot }: AccountStatus) => {
             assert.equal(told, createdAt);
             assert.ok((snapshot?.revision ?? 0) >= newest, `revision ${snapshot?.revision} after ${newest}`);
             newest = snapshot?.revision ?? 0;

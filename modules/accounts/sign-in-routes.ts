@@ -1,9 +1,9 @@
-import { ENDPOINTS, type SignInStand, type SigningKeys } from '@millrace/contracts';
+import { ENDPOINTS, type SignInStatus, type SigningKeys } from '@millrace/contracts';
 import { ApiProblem, type Routes } from '@millrace/platform/http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { type AccountParts, attemptFrom, DONE, headersOf, note, refuseFor, relay, requireSession } from './asked.ts';
 import { asking, badToken, requireStrong } from './auth-problems.ts';
 import { ACCESS_TOKEN_S } from './identity.ts';
+import { type AccountParts, attemptFrom, DONE, headersOf, note, refuseFor, relay, requireSession } from './request-checks.ts';
 import { noteSignIn, signIn } from './sign-in.ts';
 import { signUp } from './sign-up.ts';
 
@@ -19,7 +19,7 @@ export function signInRoutes(routes: Routes, parts: AccountParts): void {
 
   routes.answer(ENDPOINTS.signIn, ({ body, raw, reply }) => signIn(parts, raw, reply, body.email.toLowerCase(), body.password));
 
-  routes.answer(ENDPOINTS.verifySecondFactor, async ({ body, raw, reply }): Promise<SignInStand> => {
+  routes.answer(ENDPOINTS.verifySecondFactor, async ({ body, raw, reply }): Promise<SignInStatus> => {
     const headers = headersOf(raw);
     const isTotp = SIX_DIGITS.test(body.code);
     const verify = async () => {
@@ -85,7 +85,7 @@ export function signInRoutes(routes: Routes, parts: AccountParts): void {
     return DONE;
   });
 
-  routes.answer(ENDPOINTS.verifyEmail, async ({ body, raw, reply }): Promise<SignInStand> => {
+  routes.answer(ENDPOINTS.verifyEmail, async ({ body, raw, reply }): Promise<SignInStatus> => {
     const verified = await asking(() =>
       parts.identity().api.verifyEmail({ query: { token: body.token }, headers: headersOf(raw), returnHeaders: true }),
     );

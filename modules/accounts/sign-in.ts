@@ -1,7 +1,7 @@
-import type { SignInStand } from '@millrace/contracts';
+import type { SignInStatus } from '@millrace/contracts';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { type AccountParts, attempt, headersOf, note, relay } from './asked.ts';
 import { asking } from './auth-problems.ts';
+import { type AccountParts, attempt, headersOf, note, relay } from './request-checks.ts';
 
 /** Signs in with e-mail and password. */
 export async function signIn(
@@ -10,7 +10,7 @@ export async function signIn(
   reply: FastifyReply,
   email: string,
   password: string,
-): Promise<SignInStand> {
+): Promise<SignInStatus> {
   const { lockout } = parts;
   const { headers, response } = await attempt(lockout, reply, email, raw.ip, () =>
     asking(() => parts.identity().api.signInEmail({ body: { email, password }, headers: headersOf(raw), returnHeaders: true })),

@@ -1,10 +1,10 @@
-import { HOME_TENANT, normalizedName, type SignInStand } from '@millrace/contracts';
+import { HOME_TENANT, normalizedName, type SignInStatus } from '@millrace/contracts';
 import { ApiProblem } from '@millrace/platform/http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { type AccountParts, headersOf, note, relay } from './asked.ts';
 import { asking, requireStrong } from './auth-problems.ts';
 import { joining } from './identity.ts';
 import type { Welcome } from './members.ts';
+import { type AccountParts, headersOf, note, relay } from './request-checks.ts';
 import { signIn } from './sign-in.ts';
 
 interface SignUpRequest {
@@ -18,7 +18,7 @@ interface SignUpRequest {
 const WEAK_PASSWORDS = { requestsPerSecond: 0.5, burst: 20 };
 
 /** Makes a user. What costs little is looked at first: who may not sign up learns that before anything is computed. */
-export async function signUp(parts: AccountParts, body: SignUpRequest, raw: FastifyRequest, reply: FastifyReply): Promise<SignInStand> {
+export async function signUp(parts: AccountParts, body: SignUpRequest, raw: FastifyRequest, reply: FastifyReply): Promise<SignInStatus> {
   const { members } = parts;
   const email = body.email.toLowerCase();
   const name = normalizedName(body.name);

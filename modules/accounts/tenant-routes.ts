@@ -1,8 +1,8 @@
 import { Readable } from 'node:stream';
 import { ENDPOINTS, normalizedName, type Principal } from '@millrace/contracts';
 import { ApiProblem, type Routes } from '@millrace/platform/http';
-import { type AccountParts, DONE, note, requireFresh, requirePerson, requireShownFactor } from './asked.ts';
 import { exportedLines } from './audit.ts';
+import { type AccountParts, DONE, note, requireFresh, requirePerson, requireShownFactor } from './request-checks.ts';
 import { makeResetLink } from './reset-links.ts';
 
 /** Tenants, their users, and what was done in them. */

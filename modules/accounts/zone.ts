@@ -1,4 +1,4 @@
-import type { AccountEvent, AccountSnapshot, AccountStand, SnapshotProgress } from '@millrace/contracts';
+import type { AccountEvent, AccountSnapshot, AccountStatus, SnapshotProgress } from '@millrace/contracts';
 import { defineZone } from '@millrace/kernel';
 
 /** After so long without a step a snapshot that is under way may be asked for anew. */
@@ -130,7 +130,7 @@ export const accountZone = defineZone<AccountState, AccountCommand, AccountEvent
   },
 });
 
-export function accountStand({ user, createdAt, snapshot, underWay }: Readonly<AccountState>): AccountStand {
+export function accountStatus({ user, createdAt, snapshot, underWay }: Readonly<AccountState>): AccountStatus {
   if (!underWay) return { user, createdAt, snapshot, underWay };
   const { request, step, done, of } = underWay;
   return { user, createdAt, snapshot, underWay: { request, step, done, of } };

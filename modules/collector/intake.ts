@@ -17,11 +17,11 @@ import {
 import type { Clock } from '@millrace/kernel';
 import { TraceSource } from '@millrace/platform/telemetry';
 import { withAlarms } from './alarms.ts';
-import { BookLine } from './book-line.ts';
+import { BookSynchronizer } from './book-synchronizer.ts';
 import type { Matched } from './matching.ts';
-import { isTime, type PriceRule, troubleOfCandle, troubleOfQuote, troubleOfTrade } from './plausible.ts';
+import { candleProblem, isTime, type PriceRule, quoteProblem, tradeProblem } from './plausible.ts';
 import type { CandleHistory, GetJson, Hole, Protocol, Sink } from './source.ts';
-import { TradeLine } from './trade-line.ts';
+import { TradeSequencer } from './trade-sequencer.ts';
 
 /** Refused frames kept for a look, and how much of each. */
 const QUARANTINE_MAX = 200;
@@ -72,8 +72,8 @@ export interface IntakeOptions {
 }
 
 interface Line extends PriceRule {
-  readonly trades: TradeLine;
-  readonly book: BookLine;
+  readonly trades: TradeSequencer;
+  readonly book: BookSynchronizer;
   readonly faults: Map<FeedFault, { count: number; toldAt: number; detail: string }>;
   /** The file that is being read: how much of it has come for this instrument, and how much had been taken before. */
   file: (FileMark & { at: number; readonly taken: number }) | null;
@@ -207,7 +207,7 @@ export class Intake implements Sink {
   trade(symbol: string, trade: Trade, numbered: boolean): boolean {
     const line = this.#lineOf(symbol);
     if (!line || isTaken(line)) return false;
-    const trouble = troubleOfTrade(trade, line);
+    const trouble = tradeProblem(trade, line);
     if (trouble !== null) return this.#distrust(line, trouble);
     if (this.#isFuture(line, 'trade', trade.time)) return false;
     this.#measure(line, trade.time);
@@ -219,7 +219,7 @@ export class Intake implements Sink {
   quote(symbol: string, quote: Omit<Quote, 'time'> & { readonly time?: number }): void {
     const line = this.#lineOf(symbol);
     if (!line) return;
-    const trouble = troubleOfQuote(quote, line);
+    const trouble = quoteProblem(quote, line);
     if (trouble !== null) return void this.#distrust(line, trouble);
     if (isTimed(quote) && this.#isFuture(line, 'quote', quote.time)) return;
     if (isTimed(quote)) this.#tell(line.instrument, { type: 'ObserveQuote', quote });
@@ -237,7 +237,7 @@ export class Intake implements Sink {
   venueCandle(symbol: string, interval: Interval, candle: Candle, closed: boolean): void {
     const line = this.#lineOf(symbol);
     if (!line) return;
-    const trouble = troubleOfCandle(candle, line);
+    const trouble = candleProblem(candle, line);
     if (trouble !== null) return void this.#distrust(line, trouble);
     if (this.#isFuture(line, 'candle', candle.time)) return;
     this.#tell(line.instrument, { type: 'ObserveVenueCandle', interval, candle, closed });
@@ -246,7 +246,7 @@ export class Intake implements Sink {
   candle(symbol: string, interval: Interval, candle: Candle): boolean {
     const line = this.#lineOf(symbol);
     if (!line || isTaken(line)) return false;
-    const trouble = troubleOfCandle(candle, line);
+    const trouble = candleProblem(candle, line);
     if (trouble !== null) return this.#distrust(line, trouble);
     if (this.#isFuture(line, 'candle', candle.time)) return false;
     const time = openingOf(candle.time, interval);
@@ -274,7 +274,7 @@ export class Intake implements Sink {
     const { clock, fetchTrades, disorderMs = 0, fetchBook, market } = this.#options;
     const faults: Line['faults'] = new Map();
     const doubted: Line['doubted'] = new WeakMap();
-    const trades = new TradeLine(
+    const trades = new TradeSequencer(
       {
         clock,
         deliver: (trade, numbered, backfilled) =>
@@ -311,7 +311,7 @@ export class Intake implements Sink {
       this.#options.leavesHoles ? market.lastTrade(instrument) : null,
       this.#options.leavesHoles ? market.gapsOf(instrument) : [],
     );
-    const book = new BookLine({
+    const book = new BookSynchronizer({
       clock,
       deliver: (update, whole) => this.#tell(instrument, { type: whole ? 'ReplaceBook' : 'UpdateBook', book: update }),
       fetch: fetchBook && (() => fetchBook(symbol)),
@@ -340,7 +340,7 @@ export class Intake implements Sink {
         const page = await history.read(symbol, interval, next, end, this.#options.get);
         for (const candle of page) {
           if (candle.time + length > end) continue;
-          const trouble = troubleOfCandle(candle, { instrument, negativePrices: this.#options.negativePrices?.has(instrument) ?? false });
+          const trouble = candleProblem(candle, { instrument, negativePrices: this.#options.negativePrices?.has(instrument) ?? false });
           if (trouble !== null) this.#fault(this.#lines.get(symbol), 'schema', trouble);
           else this.#tell(instrument, { type: 'RecordCandle', interval, candle, mends: true });
         }

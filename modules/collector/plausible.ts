@@ -20,14 +20,14 @@ export interface PriceRule {
   readonly negativePrices: boolean;
 }
 
-export function troubleOfTrade({ price, quantity, time, order }: Trade, rule: PriceRule): string | null {
+export function tradeProblem({ price, quantity, time, order }: Trade, rule: PriceRule): string | null {
   const told = `a trade with price ${price}, quantity ${quantity}, time ${time}`;
   if (!isFiniteDecimal(price) || !isPositiveDecimal(quantity) || !isTime(time) || !Number.isSafeInteger(order)) return told;
   return mayBe(Number(price), rule) ? null : `${told}: ${remedyFor(rule)}`;
 }
 
 /** A side whose quantity is zero is no offer: its price may be zero. */
-export function troubleOfQuote(quote: Omit<Quote, 'time'> & { readonly time?: number }, rule: PriceRule): string | null {
+export function quoteProblem(quote: Omit<Quote, 'time'> & { readonly time?: number }, rule: PriceRule): string | null {
   const { bid, ask, bidQuantity, askQuantity, time } = quote;
   if (!isDecimal(bid) || !isDecimal(ask) || !isDecimal(bidQuantity) || !isDecimal(askQuantity))
     return `a quote with bid ${bid}, ask ${ask}`;
@@ -37,7 +37,7 @@ export function troubleOfQuote(quote: Omit<Quote, 'time'> & { readonly time?: nu
   return isPossible(bid, bidQuantity) && isPossible(ask, askQuantity) ? null : `a quote with bid ${bid}, ask ${ask}: ${remedyFor(rule)}`;
 }
 
-export function troubleOfCandle(candle: Candle, rule: PriceRule): string | null {
+export function candleProblem(candle: Candle, rule: PriceRule): string | null {
   if (!isCandle(candle)) return `a candle ${JSON.stringify(candle)}`;
   return mayBe(candle.low, rule) ? null : `a candle ${JSON.stringify(candle)}: ${remedyFor(rule)}`;
 }

@@ -4,7 +4,7 @@ import {
   Backoff,
   BodyTooLarge,
   OutsideCall,
-  type OutsideCallFigures,
+  type OutsideCallStats,
   RateLimit,
   readBodyText,
   retryAfterMs,
@@ -161,7 +161,7 @@ export class Supervisor {
   }
 
   /** How calls to the venue’s history fare. */
-  get historyCalls(): OutsideCallFigures {
+  get historyCalls(): OutsideCallStats {
     return this.#rest.figures();
   }
 

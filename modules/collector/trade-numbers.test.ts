@@ -4,7 +4,7 @@ import type { Gap, Trade } from '@millrace/contracts';
 import { ManualClock } from '@millrace/kernel/testing';
 import fc from 'fast-check';
 import type { Hole } from './source.ts';
-import { TradeLine } from './trade-line.ts';
+import { TradeSequencer } from './trade-sequencer.ts';
 
 const START = Date.UTC(2026, 0, 5, 9, 0, 0);
 const FIRST = 1_000_000;
@@ -19,7 +19,7 @@ const tradeOf = (order: number, at: number): Trade => ({
 });
 
 interface Setting {
-  readonly line: TradeLine;
+  readonly line: TradeSequencer;
   readonly clock: ManualClock;
   readonly delivered: Trade[];
   readonly setAside: Trade[];
@@ -32,7 +32,7 @@ interface Setting {
 function setting(last: Trade | null = null, past: (() => readonly Trade[]) | null = null): Setting {
   const clock = new ManualClock(START);
   const set = { delivered: [] as Trade[], setAside: [] as Trade[], reasons: [] as string[], gaps: [] as Gap[], holes: [] as Hole[] };
-  const line = new TradeLine(
+  const line = new TradeSequencer(
     {
       clock,
       deliver: (trade) => void set.delivered.push(trade),

@@ -1,4 +1,4 @@
-import type { FlowStand } from '@millrace/contracts';
+import type { EventStats } from '@millrace/contracts';
 
 /** Seconds that a rate is taken over. */
 const OVER_SECONDS = 10;
@@ -24,7 +24,7 @@ export class Flow {
     if (this.#seconds.length > OVER_SECONDS + 1) this.#seconds.shift();
   }
 
-  types(): FlowStand['types'] {
+  types(): EventStats['types'] {
     const whole = this.#seconds.slice(0, -1);
     return [...this.#totals]
       .map(([name, total]) => {

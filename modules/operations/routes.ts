@@ -1,4 +1,4 @@
-import { type Alert, type ConsumerStand, type DeadLetterContent, ENDPOINTS, type FlowStand } from '@millrace/contracts';
+import { type Alert, type ConsumerGroupStatus, type DeadLetterContent, ENDPOINTS, type EventStats } from '@millrace/contracts';
 import { type EventBatch, messageOf } from '@millrace/kernel';
 import { ApiProblem, operatorOf, type Routes } from '@millrace/platform/http';
 import type { EventLog } from '@millrace/platform/log';
@@ -10,7 +10,7 @@ export interface Consumer {
   /** What it reads, and the log that holds it. */
   readonly topic: string;
   readonly log: EventLog;
-  stand(): ConsumerStand;
+  stand(): ConsumerGroupStatus;
   /** False when the letter is not this group’s; throws what keeps it from being taken. */
   replay(letter: number): Promise<boolean>;
   pause(): void;
@@ -49,7 +49,7 @@ export function operationsRoutes(routes: Routes, { consumers, flow, alerts, audi
     audit('dropped events were skipped', { group, overtaken, operator: principal.name });
     return stands();
   });
-  routes.answer(ENDPOINTS.getFlow, () => flowStand(flow, consumers));
+  routes.answer(ENDPOINTS.getFlow, () => eventStats(flow, consumers));
   routes.answer(ENDPOINTS.listAlerts, alerts);
 
   routes.answer(ENDPOINTS.listDeadLetters, () => consumers.flatMap(({ log, group }) => log.deadLetters.list(group)));
@@ -120,9 +120,9 @@ export function operationsRoutes(routes: Routes, { consumers, flow, alerts, audi
   }
 }
 
-export function flowStand(flow: Flow, consumers: readonly Consumer[]): FlowStand {
+export function eventStats(flow: Flow, consumers: readonly Consumer[]): EventStats {
   const topics = consumers.map(({ topic, log }) => {
-    const { partitions, bytes } = log.figures();
+    const { partitions, bytes } = log.stats();
     return { topic, partitions: partitions.map(({ start, end }) => ({ start, end })), bytes };
   });
   return { types: flow.types(), topics };

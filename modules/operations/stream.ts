@@ -1,7 +1,7 @@
 import type { Alert } from '@millrace/contracts';
 import type { Hub, InitialEvent } from '@millrace/platform/streams';
 import type { Flow } from './flow.ts';
-import { type Consumer, flowStand } from './routes.ts';
+import { type Consumer, eventStats } from './routes.ts';
 
 export interface OperationsStreamParts {
   readonly consumers: readonly Consumer[];
@@ -12,7 +12,7 @@ export interface OperationsStreamParts {
 /** How the log, its readers and the alerts stand: what a reader of the channel is told first, and once a second from then on. */
 export function operationsEvents({ consumers, flow, alerts }: OperationsStreamParts): InitialEvent[] {
   return [
-    { event: 'flow', key: 'flow', data: flowStand(flow, consumers) },
+    { event: 'flow', key: 'flow', data: eventStats(flow, consumers) },
     { event: 'consumers', key: 'consumers', data: consumers.map((consumer) => consumer.stand()) },
     { event: 'alerts', key: 'alerts', data: alerts() },
   ];

@@ -1,10 +1,10 @@
 import {
   CLIENT_FRAME_BYTES_MAX,
   type ClientFrame,
+  DISCONNECT_REASONS,
+  type DisconnectReason,
   FrameSplitter,
   FrameTooLarge,
-  GOODBYES,
-  type Goodbye,
   REFUSALS,
   type ServerFrame,
 } from '@millrace/contracts';
@@ -52,7 +52,7 @@ export interface ConnectionEvents {
   onOffence(code: string): void;
   /** Updates were left out and there is room again. */
   onRecovered(): void;
-  onClosed(code: Goodbye | null): void;
+  onClosed(code: DisconnectReason | null): void;
 }
 
 /**
@@ -189,9 +189,9 @@ export class Connection {
   }
 
   /** Ends the connection; says why first. */
-  bye(code: Goodbye, detail = ''): void {
+  bye(code: DisconnectReason, detail = ''): void {
     if (this.#isClosed) return;
-    this.#write(encodeFrame({ t: 'bye', code, message: `${GOODBYES[code]}${detail && ` (${detail})`}` }));
+    this.#write(encodeFrame({ t: 'bye', code, message: `${DISCONNECT_REASONS[code]}${detail && ` (${detail})`}` }));
     this.#transport.end();
     this.closed(code);
   }
@@ -204,7 +204,7 @@ export class Connection {
   }
 
   /** The connection is gone, whoever ended it. */
-  closed(code: Goodbye | null = null): void {
+  closed(code: DisconnectReason | null = null): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#events.onClosed(code);

@@ -1,7 +1,7 @@
 import {
   type ClientFrame,
   type ClientFrameOf,
-  type Goodbye,
+  type DisconnectReason,
   type PlayerId,
   type PlayerIntent,
   REFUSALS,
@@ -10,18 +10,18 @@ import {
   type ZoneId,
 } from '@millrace/contracts';
 import type { Clock, CommandMeta } from '@millrace/kernel';
-import { Casting } from './casting.ts';
 import { Connection, type RateLimits, type Transport } from './connection.ts';
-import { type DoorLimits, Doorway } from './doorway.ts';
+import { ConnectionLimiter, type ConnectionLimits } from './connection-limiter.ts';
 import { Latencies } from './latencies.ts';
-import type { FromZoneHost, Handle, HostPort, Question, ToZoneHost, ZoneFigures } from './messages.ts';
-import { Pace } from './pace.ts';
+import type { FromZoneHost, Handle, HostPort, Question, ToZoneHost, ZoneStats } from './messages.ts';
 import { Penalties } from './penalties.ts';
 import { PlayerDirectory } from './player-directory.ts';
 import { ASK_MS, Questions } from './questions.ts';
 import { Session } from './session.ts';
 import type { TokenHolder } from './tokens.ts';
 import { Traffic, type ZoneTraffic } from './traffic.ts';
+import { UpdateBroadcast } from './update-broadcast.ts';
+import { UpdateRate } from './update-rate.ts';
 import { encodeFrame } from './wire.ts';
 
 const HEARTBEAT_MS = 10_000;
@@ -40,7 +40,7 @@ const TRANSIT_MS = 3_000;
 /** How long a newcomer waits for the world to be whole. */
 const STARTING_MS = 5_000;
 
-export interface WorldLimits extends RateLimits, DoorLimits {
+export interface WorldLimits extends RateLimits, ConnectionLimits {
   /** How long a session is kept for a client that was cut off. */
   readonly lingerMs: number;
 }
@@ -76,15 +76,15 @@ export class Gateway {
   readonly #sessions = new Map<Handle, Session>();
   readonly #byPlayer = new Map<PlayerId, Session>();
   readonly #byResume = new Map<string, Session>();
-  readonly #doorway: Doorway;
+  readonly #doorway: ConnectionLimiter;
   readonly #questions: Questions;
-  readonly #hostFigures = new Map<ZoneId, ZoneFigures>();
+  readonly #hostFigures = new Map<ZoneId, ZoneStats>();
   readonly #traffic: Traffic;
-  readonly #pace = new Pace();
+  readonly #pace = new UpdateRate();
   readonly #penalties: Penalties;
   readonly #goodbyes = new Map<string, number>();
   readonly #refusals = new Map<string, number>();
-  readonly #casting: Casting;
+  readonly #casting: UpdateBroadcast;
   #answered = 0;
   #failed = 0;
   #leftPlayers = 0;
@@ -100,9 +100,12 @@ export class Gateway {
     this.#parts = parts;
     this.#clock = parts.clock;
     this.#handles = Math.floor(parts.clock.now()) % HANDLES_FIRST_MAX;
-    this.#doorway = new Doorway(parts.limits, parts.clock);
+    this.#doorway = new ConnectionLimiter(parts.limits, parts.clock);
     this.#directory = new PlayerDirectory(parts.zones);
-    this.#casting = new Casting(parts.clock, ({ handle, zone, host }) => zone !== null && host?.send({ type: 'mute', handle, zone }));
+    this.#casting = new UpdateBroadcast(
+      parts.clock,
+      ({ handle, zone, host }) => zone !== null && host?.send({ type: 'mute', handle, zone }),
+    );
     this.#questions = new Questions(parts.clock, (zone) => this.#directory.hostOf(zone));
     this.#penalties = new Penalties(parts.clock);
     this.#traffic = new Traffic(parts.zones);
@@ -546,7 +549,7 @@ export class Gateway {
     return this.#byPlayer.get(player);
   }
 
-  hostFiguresOf(zone: ZoneId): ZoneFigures | undefined {
+  hostFiguresOf(zone: ZoneId): ZoneStats | undefined {
     return this.#directory.hostOf(zone) ? this.#hostFigures.get(zone) : undefined;
   }
 
@@ -692,7 +695,7 @@ function isBound({ stage }: Session): boolean {
   return stage === 'waiting' || stage === 'entering' || stage === 'playing';
 }
 
-function goodbye(connection: Connection, code: Goodbye, detail = ''): null {
+function goodbye(connection: Connection, code: DisconnectReason, detail = ''): null {
   connection.bye(code, detail);
   return null;
 }

@@ -1,12 +1,12 @@
 export { ConservationAudit } from './contents.ts';
 export { Gateway, type WorldLimits } from './gateway.ts';
 export { hashOf } from './inspect.ts';
-export { listenTcp, type TcpListener, webSocketDoor } from './listeners.ts';
+export { listenTcp, listenWebSocket, type TcpListener } from './listeners.ts';
 export type { HostPort } from './messages.ts';
 export { NotOnRecord, type ReplayedMoment, recordOf, replayZone, type WorldRecord, zoneAtMoment } from './past.ts';
 export { restoreZone } from './restore-zone.ts';
 export { type HostControl, worldRoutes } from './routes.ts';
-export { type WorldDoor, worldStand, zoneStands } from './stands.ts';
+export { type WorldConnectionInfo, worldStatus, zoneStatuses } from './status.ts';
 export { streamWorld, worldEvents } from './stream.ts';
 export { allZones } from './terrain.ts';
 export { newPlayerId, newSecret, playerTokens, type TokenHolder } from './tokens.ts';

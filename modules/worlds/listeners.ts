@@ -76,7 +76,7 @@ function serveBehind(gateway: Gateway, socket: Socket, remote: string, first: Bu
 }
 
 /** Takes players in over WebSocket: each message is one frame’s body. Give it the sockets that ask for an upgrade. */
-export function webSocketDoor(
+export function listenWebSocket(
   gateway: Gateway,
 ): Pick<WebSocketServer, 'handleUpgrade' | 'close'> & { serve(socket: WebSocket, remote: string): void } {
   const server = new WebSocketServer({ noServer: true, maxPayload: CLIENT_FRAME_BYTES_MAX * 4, perMessageDeflate: false });

@@ -14,10 +14,10 @@ export interface LiveZone {
 /** @throws ApiProblem ZONE_AWAY when no host answers for the zone */
 export async function liveZone(gateway: Pick<Gateway, 'ask'>, zone: ZoneId): Promise<LiveZone> {
   const live = (await gateway.ask({ about: 'zone', zone })) as LiveZone | null;
-  if (!live) throw zoneAway(zone);
+  if (!live) throw zoneUnavailable(zone);
   return live;
 }
 
-export function zoneAway(zone: ZoneId): ApiProblem {
+export function zoneUnavailable(zone: ZoneId): ApiProblem {
   return new ApiProblem('ZONE_AWAY', `Zone ${zone} cannot be reached now.`, 'It is moving or its host is starting; try again in a moment.');
 }

@@ -62,10 +62,10 @@ export type FromZoneHost =
   | { type: 'kicked'; zone: ZoneId; player: PlayerId; reason: string }
   | { type: 'deliver'; zone: ZoneId; command: WorldCommand; meta: CommandMeta }
   | { type: 'answer'; ask: number; answer: unknown }
-  | { type: 'figures'; zones: ZoneFigures[] };
+  | { type: 'figures'; zones: ZoneStats[] };
 
 /** What a host reports of each of its zones, once a second. */
-export interface ZoneFigures {
+export interface ZoneStats {
   readonly zone: ZoneId;
   readonly awake: number;
   readonly asleep: number;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { WorldPlan, ZoneId } from '@millrace/contracts';
-import { type Moment, zoneAddress } from '@millrace/kernel';
+import { type PointInTime, zoneAddress } from '@millrace/kernel';
 import { ManualClock, newHost } from '@millrace/kernel/testing';
 import { Random } from '@millrace/platform/random';
 import { hashOf } from './inspect.ts';
@@ -68,9 +68,9 @@ test('fault 44: whatever moment is asked for is told exactly, or it is not on re
     const last = seqs.at(-1) as number;
     const random = new Random(seed * 7_919);
     const begun = states.get(seqs[0] as number)?.time as number;
-    const timeOf = (moment: Moment) => ('time' in moment ? moment.time : 0);
+    const timeOf = (moment: PointInTime) => ('time' in moment ? moment.time : 0);
     for (let count = 0; count < QUESTIONS; count++) {
-      const moment: Moment =
+      const moment: PointInTime =
         random.next() < 0.5
           ? { seq: seqs[Math.floor(random.next() * seqs.length)] as number }
           : { time: begun - 50 + Math.floor(random.next() * (end - begun + 50)) };

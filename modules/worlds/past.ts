@@ -1,7 +1,7 @@
 import type { SeenObject, ZoneId, ZoneRecord } from '@millrace/contracts';
 import {
   type Clock,
-  type Moment,
+  type PointInTime,
   RecordBroken,
   recover,
   type SnapshotLabel,
@@ -57,7 +57,7 @@ export interface PastZone {
  * Exactly what a zone was at a past moment, from its record alone; the live zone is asked only how far it is.
  * @throws NotOnRecord when events of that moment are lost or dropped, or it is before the zone’s first event or after its newest
  */
-export async function zoneAtMoment(record: WorldRecord, zone: ZoneId, moment: Moment): Promise<PastZone> {
+export async function zoneAtMoment(record: WorldRecord, zone: ZoneId, moment: PointInTime): Promise<PastZone> {
   return onRecord(record, AGAIN_MAX, async () => {
     const { past, isFollowed } = await recover(worldZone, zoneAddress(worldZone.kind, zone), record, moment);
     const state = past.checkpoint().state as World;
@@ -69,7 +69,7 @@ export async function zoneAtMoment(record: WorldRecord, zone: ZoneId, moment: Mo
 }
 
 /** What the record lacks of a moment. @throws NotOnRecord when it will never have it */
-function lackOf(reached: number, moment: Moment, newest: number | null): string {
+function lackOf(reached: number, moment: PointInTime, newest: number | null): string {
   if (newest === null) throw new NotOnRecord(`it ends at event ${reached}, and the zone cannot be asked now whether there is more`);
   if (!('seq' in moment)) return `it ends at event ${reached}`;
   if (moment.seq > newest) throw new NotOnRecord(`the newest event is ${newest}, not ${moment.seq}`);

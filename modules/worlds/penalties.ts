@@ -1,8 +1,8 @@
-import type { Goodbye, PlayerId } from '@millrace/contracts';
+import type { DisconnectReason, PlayerId } from '@millrace/contracts';
 import type { Clock } from '@millrace/kernel';
 
 /** Goodbyes that a client brings upon itself by what it sends. */
-const FOR_WHAT_IT_SENT: ReadonlySet<Goodbye> = new Set(['FLOOD', 'BAD_FRAMES', 'FRAME_TOO_LARGE']);
+const FOR_WHAT_IT_SENT: ReadonlySet<DisconnectReason> = new Set(['FLOOD', 'BAD_FRAMES', 'FRAME_TOO_LARGE']);
 const FIRST_MS = 5_000;
 const MOST_MS = 300_000;
 /** After so long without another offence the next one counts as a first. */
@@ -28,7 +28,7 @@ export class Penalties {
     this.#clock = clock;
   }
 
-  goodbye(player: PlayerId, code: Goodbye): void {
+  goodbye(player: PlayerId, code: DisconnectReason): void {
     if (!FOR_WHAT_IT_SENT.has(code)) return;
     const now = this.#clock.elapsed();
     const before = this.#given.get(player);

@@ -1,5 +1,5 @@
 import type { CommandOutcome, RestoreOutcome, WorldCommand, ZoneId } from '@millrace/contracts';
-import type { Moment } from '@millrace/kernel';
+import type { PointInTime } from '@millrace/kernel';
 import { itemsElsewhere } from './contents.ts';
 import type { Gateway } from './gateway.ts';
 import { liveZone } from './live-zone.ts';
@@ -18,7 +18,7 @@ export interface RestorePorts {
 }
 
 export interface RestoreRequest {
-  readonly moment: Moment;
+  readonly moment: PointInTime;
   readonly operator: string;
   readonly reason: string;
   /** Only tells what would change. */

@@ -9,24 +9,24 @@ import {
   type PlayerHistory,
   type PlayerId,
   type PlayerLine,
-  type PlayerStand,
+  type PlayerStatus,
   type PlayerStep,
   REPLAY_STEPS_MAX,
-  type SnapshotStand,
+  type SnapshotStatus,
   type WorldCommand,
-  type WorldHostStand,
+  type WorldHostStatus,
   type ZoneId,
-  type ZoneMoment,
+  type ZonePointInTime,
 } from '@millrace/contracts';
-import { type CommandMeta, type Moment, messageOf, type Reply, type Snapshot, zoneAddress } from '@millrace/kernel';
+import { type CommandMeta, messageOf, type PointInTime, type Reply, type Snapshot, zoneAddress } from '@millrace/kernel';
 import { ApiProblem, operatorOf, type Request, type Routes } from '@millrace/platform/http';
 import type { Gateway } from './gateway.ts';
 import { hashOf } from './inspect.ts';
-import { liveZone, zoneAway } from './live-zone.ts';
+import { liveZone, zoneUnavailable } from './live-zone.ts';
 import { NotOnRecord, recordBefore, recordOf, replayZone, type WorldRecord, zoneAtMoment } from './past.ts';
 import { issuePlayerToken, type PlayerTokenParts } from './player-tokens.ts';
 import { restoreZone } from './restore-zone.ts';
-import { playerStand, type WorldDoor, worldStand, zoneStands } from './stands.ts';
+import { playerStatus, type WorldConnectionInfo, worldStatus, zoneStatuses } from './status.ts';
 import { allZones, packedTiles } from './terrain.ts';
 import { type World, worldZone } from './zone.ts';
 
@@ -35,14 +35,14 @@ const OLDER_MAX = 5;
 
 /** The processes that carry the zones, as operators may handle them. */
 export interface HostControl {
-  stands(): WorldHostStand[];
+  stands(): WorldHostStatus[];
   /** False when there is no such host. */
   drain(host: string): boolean;
   welcome(host: string): boolean;
   replace(host: string): boolean;
 }
 
-export interface WorldParts extends WorldDoor, PlayerTokenParts {
+export interface WorldParts extends WorldConnectionInfo, PlayerTokenParts {
   readonly gateway: Gateway;
   readonly hosts: HostControl;
   readonly record: Omit<WorldRecord, 'newest'>;
@@ -63,10 +63,10 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
   const newest = async (zone: ZoneId) => ((await gateway.ask({ about: 'seq', zone })) as { seq: number } | null)?.seq ?? null;
   const record: WorldRecord = { ...parts.record, newest };
 
-  routes.answer(ENDPOINTS.getWorld, () => worldStand(gateway, parts));
+  routes.answer(ENDPOINTS.getWorld, () => worldStatus(gateway, parts));
   routes.answer(ENDPOINTS.createPlayer, ({ body, principal: { user } }) => issuePlayerToken(parts, user, body));
 
-  routes.answer(ENDPOINTS.listZones, () => zoneStands(gateway));
+  routes.answer(ENDPOINTS.listZones, () => zoneStatuses(gateway));
   routes.answer(ENDPOINTS.getZone, async ({ params, query }) => {
     const zone = requireZone(params.zone);
     const started = performance.now();
@@ -119,7 +119,7 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
   routes.answer(ENDPOINTS.takeSnapshot, async ({ params, body: { store } }) => {
     const zone = requireZone(params.zone);
     const taken = (await gateway.ask({ about: 'snapshot', zone, store })) as { readonly failure: string | null } | null;
-    if (taken === null) throw zoneAway(zone);
+    if (taken === null) throw zoneUnavailable(zone);
     if (taken.failure !== null)
       throw new ApiProblem(
         'SNAPSHOT_FAILED',
@@ -153,7 +153,7 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
   });
   routes.answer(ENDPOINTS.getPlayer, async ({ params: { player } }) => {
     requireZoneOf(player);
-    return (await playerStand(gateway, player)) as PlayerStand;
+    return (await playerStatus(gateway, player)) as PlayerStatus;
   });
   routes.answer(ENDPOINTS.getPlayerHistory, async ({ params: { player }, query: { before = Date.now() + 1, limit = 100 } }) => {
     return (await tables({ about: 'history', player, before, limit })) as PlayerHistory;
@@ -255,7 +255,7 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
   async function decide(zone: ZoneId, command: WorldCommand, asked: Asked): Promise<CommandOutcome> {
     const reply = (await gateway.command(zone, command, metaOf(asked))) as CommandOutcome | null;
     if (reply) return reply;
-    if ((await newest(zone)) === null) throw zoneAway(zone);
+    if ((await newest(zone)) === null) throw zoneUnavailable(zone);
     throw new ApiProblem(
       'NOT_CONFIRMED',
       `Zone ${zone} plays on, but its log has not confirmed in time that this is recorded.`,
@@ -263,7 +263,7 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
     );
   }
 
-  async function snapshotsOf(zone: ZoneId): Promise<SnapshotStand[]> {
+  async function snapshotsOf(zone: ZoneId): Promise<SnapshotStatus[]> {
     const address = zoneAddress(worldZone.kind, zone);
     const stands = await Promise.all(
       (['hot', 'cold'] as const).map(async (store) => {
@@ -275,7 +275,7 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
   }
 }
 
-function momentOf({ seq, time }: { seq?: number; time?: number }): Moment | null {
+function momentOf({ seq, time }: { seq?: number; time?: number }): PointInTime | null {
   if (seq !== undefined && time !== undefined)
     throw new ApiProblem('BAD_REQUEST', `seq=${seq} and time=${time} were both named.`, 'Name one of them.');
   if (seq !== undefined) return { seq };
@@ -297,7 +297,7 @@ function momentResource(
   time: number,
   live: boolean,
   started: number,
-): ZoneMoment {
+): ZonePointInTime {
   return {
     zone,
     seq,

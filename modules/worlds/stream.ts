@@ -1,8 +1,8 @@
-import type { WorldHostStand, ZoneView } from '@millrace/contracts';
+import type { WorldHostStatus, ZoneView } from '@millrace/contracts';
 import type { Clock } from '@millrace/kernel';
 import type { Hub, InitialEvent } from '@millrace/platform/streams';
 import type { Gateway } from './gateway.ts';
-import { playerStand, type WorldDoor, worldStand, zoneStands } from './stands.ts';
+import { playerStatus, type WorldConnectionInfo, worldStatus, zoneStatuses } from './status.ts';
 
 /** How often zones and players that someone watches are looked at. */
 const LOOK_MS = 200;
@@ -13,15 +13,15 @@ export interface WorldStreamParts {
   readonly hub: Hub;
   readonly gateway: Gateway;
   readonly clock: Clock;
-  readonly door: WorldDoor;
-  readonly hosts: () => WorldHostStand[];
+  readonly door: WorldConnectionInfo;
+  readonly hosts: () => WorldHostStatus[];
 }
 
 /** What a reader of the world’s channel is told first. */
 export function worldEvents({ gateway, door, hosts }: Omit<WorldStreamParts, 'hub' | 'clock'>): InitialEvent[] {
   return [
-    { event: 'world', key: 'world', data: worldStand(gateway, door) },
-    { event: 'zones', key: 'zones', data: zoneStands(gateway) },
+    { event: 'world', key: 'world', data: worldStatus(gateway, door) },
+    { event: 'zones', key: 'zones', data: zoneStatuses(gateway) },
     { event: 'hosts', key: 'hosts', data: hosts() },
   ];
 }
@@ -53,7 +53,7 @@ export function streamWorld(parts: WorldStreamParts): () => void {
           return view && ({ zone, seq: view.seq, time: clock.now(), objects: view.objects } satisfies ZoneView);
         });
       for (const [channel, player] of watched(hub, 'players:'))
-        look(channel, 'player', async () => (await playerStand(gateway, player)) ?? null);
+        look(channel, 'player', async () => (await playerStatus(gateway, player)) ?? null);
     });
   };
   again();

@@ -1,4 +1,4 @@
-import { type Place, TILE_SIZE, TILES_PER_SIDE, type WorldPlan, walksFree, ZONE_SIZE, type ZoneId } from '@millrace/contracts';
+import { isPathFree, type Place, TILE_SIZE, TILES_PER_SIDE, type WorldPlan, ZONE_SIZE, type ZoneId } from '@millrace/contracts';
 import { mix, Random } from '@millrace/platform/random';
 
 /** Share of tiles with a rock. Few enough that every free tile can be reached. */
@@ -80,7 +80,7 @@ export function isBlocked(shape: Shape, place: Place): boolean {
 
 /** Whether a straight walk touches no blocked tile. */
 export function isFreeWay(shape: Shape, from: Place, to: Place): boolean {
-  return walksFree(from, to, (column, row) => !isBlocked(shape, { x: column * TILE_SIZE, y: row * TILE_SIZE }));
+  return isPathFree(from, to, (column, row) => !isBlocked(shape, { x: column * TILE_SIZE, y: row * TILE_SIZE }));
 }
 
 /** The middle of a free tile of a zone, chosen with the given numbers in [0, 1). */

@@ -24,7 +24,7 @@ import {
 import { acceptedNumbers } from './accepted.ts';
 import { Audience } from './audience.ts';
 import { answerOf } from './inspect.ts';
-import type { FromZoneHost, Handle, ToZoneHost, ZoneFigures } from './messages.ts';
+import type { FromZoneHost, Handle, ToZoneHost, ZoneStats } from './messages.ts';
 import { packedTiles, zoneAt } from './terrain.ts';
 import { yourselfOf } from './views.ts';
 import { encodeFrame } from './wire.ts';
@@ -467,7 +467,7 @@ export class WorldHost {
   }
 
   #report(): void {
-    const zones = [...this.#stages.values()].map((stage): ZoneFigures => {
+    const zones = [...this.#stages.values()].map((stage): ZoneStats => {
       const { counts, zone, hotAt, coldAt } = stage;
       stage.counts = noCounts();
       const address = zoneAddress(worldZone.kind, zone);

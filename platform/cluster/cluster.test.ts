@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { ManualClock } from '@millrace/kernel/testing';
+import { ClusterNode } from './cluster-node.ts';
 import { Coordinator } from './coordinator.ts';
-import { Member } from './member.ts';
-import type { Assignment, Beat, HostId } from './messages.ts';
+import type { Assignment, Heartbeat, HostId } from './messages.ts';
 
 const ZONES = ['world/0-0', 'world/1-0', 'world/2-0', 'world/3-0', 'world/4-0', 'world/5-0'];
 const LEASE_MS = 1_000;
@@ -11,7 +11,7 @@ const LEASE_MS = 1_000;
 /** Hosts that open and release at once, on one clock, with a network that can be cut. */
 function cluster(hostsExpected: number) {
   const clock = new ManualClock(1_000);
-  const members = new Map<HostId, Member>();
+  const members = new Map<HostId, ClusterNode>();
   const cut = new Set<HostId>();
   const placed = new Map<string, HostId | null>();
   const told: string[] = [];
@@ -28,7 +28,7 @@ function cluster(hostsExpected: number) {
   const join = (id: HostId, incarnation = 'first') => {
     const mine = new Set<string>();
     held.set(id, mine);
-    const member = new Member({
+    const member = new ClusterNode({
       id,
       incarnation,
       clock,
@@ -38,7 +38,7 @@ function cluster(hostsExpected: number) {
         release: async (zone) => void mine.delete(zone),
         abandon: (zone) => void mine.delete(zone),
       },
-      send: (beat: Beat) => clock.soon(() => !cut.has(id) && coordinator.received(beat)),
+      send: (beat: Heartbeat) => clock.soon(() => !cut.has(id) && coordinator.received(beat)),
       onOpened: () => {},
       onClosed: () => {},
       onTrouble: () => {},

@@ -1,5 +1,5 @@
 import type { Clock, ZoneAddress } from '@millrace/kernel';
-import type { Assignment, Beat, HostId } from './messages.ts';
+import type { Assignment, Heartbeat, HostId } from './messages.ts';
 
 /** How often leases are looked at. */
 const LOOK_MS = 100;
@@ -47,7 +47,7 @@ interface Placed {
   isOpen: boolean;
 }
 
-export interface HostStand {
+export interface HostStatus {
   readonly id: HostId;
   readonly incarnation: string;
   readonly zones: number;
@@ -79,7 +79,7 @@ export class Coordinator {
     this.#look();
   }
 
-  received(beat: Beat): void {
+  received(beat: Heartbeat): void {
     if (this.#isStopped) return;
     const now = this.#clock.elapsed();
     let member = this.#members.get(beat.host);
@@ -133,7 +133,7 @@ export class Coordinator {
     return member !== undefined;
   }
 
-  hosts(): HostStand[] {
+  hosts(): HostStatus[] {
     const now = this.#clock.elapsed();
     return [...this.#members.values()].map(({ id, incarnation, draining, leaseUntil }) => ({
       id,
@@ -155,7 +155,7 @@ export class Coordinator {
     this.#cancel();
   }
 
-  #note(member: Member, beat: Beat): void {
+  #note(member: Member, beat: Heartbeat): void {
     const open = new Set(beat.open);
     const holding = new Set(beat.holding);
     for (const [zone, placed] of this.#zones) {

@@ -1,4 +1,4 @@
-export { Coordinator, type HostStand } from './coordinator.ts';
+export { ClusterNode } from './cluster-node.ts';
+export { Coordinator, type HostStatus } from './coordinator.ts';
 export { type Link, openLink } from './link.ts';
-export { Member } from './member.ts';
-export type { Assignment, Beat, HostId } from './messages.ts';
+export type { Assignment, Heartbeat, HostId } from './messages.ts';

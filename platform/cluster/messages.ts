@@ -4,7 +4,7 @@ import type { ZoneAddress } from '@millrace/kernel';
 export type HostId = string;
 
 /** A host’s sign of life, several in each lease, and what it has in its hands. */
-export interface Beat {
+export interface Heartbeat {
   readonly type: 'beat';
   readonly host: HostId;
   /** Differs for each run of the process. */

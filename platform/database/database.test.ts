@@ -8,9 +8,9 @@ import pg from 'pg';
 import { OffsetsChanged, type ReadRange } from '../offsets.ts';
 import { connectDatabase, type Database, migrateDatabase } from './database.ts';
 import { serveEmbedded } from './embedded.ts';
+import { failureReason, isDatabaseAway } from './failure-reason.ts';
 import { marksOf, offsetsOf, saveMarks, saveOffsets } from './progress.ts';
 import { EMPTY, ENGINES, type TestDatabase } from './testing/engines.ts';
-import { isDatabaseAway, troubleOf } from './trouble.ts';
 
 const MIGRATIONS = join(import.meta.dirname, '..', '..', 'apps', 'server', 'migrations');
 
@@ -126,8 +126,8 @@ for (const engine of ENGINES)
 
     test('tells what is wrong with a query without what was in it, and whether it is the database that is away', async () => {
       const wrong = await rows(sql`select 1 / ${0}::int as ${sql.identifier('n')}, ${'a secret'}::text`).catch((error) => error);
-      assert.match(troubleOf(wrong), /division by zero/);
-      assert.ok(String(wrong).includes('a secret') && !troubleOf(wrong).includes('a secret'));
+      assert.match(failureReason(wrong), /division by zero/);
+      assert.ok(String(wrong).includes('a secret') && !failureReason(wrong).includes('a secret'));
       assert.equal(isDatabaseAway(wrong), false);
       const nowhere = connectDatabase({ socket: '/nowhere' });
       const away = await nowhere.drizzle.execute(sql`select ${'a secret'}::text`).catch((error) => error);
@@ -135,7 +135,7 @@ for (const engine of ENGINES)
       assert.equal(isDatabaseAway(away), true);
       for (const code of ['EPIPE', 'ECONNRESET'])
         assert.equal(isDatabaseAway(new DrizzleQueryError('select', [], Object.assign(new Error('cut'), { code }))), true, code);
-      assert.ok(!troubleOf(away).includes('a secret'));
+      assert.ok(!failureReason(away).includes('a secret'));
     });
 
     test('keeps how far a group has read', async () => {

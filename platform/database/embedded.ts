@@ -4,7 +4,7 @@ import { setFlagsFromString } from 'node:v8';
 import { PGlite } from '@electric-sql/pglite';
 import { SOCKET } from './database.ts';
 import { type EmptyDatabases, prepareFiles } from './embedded-files.ts';
-import { openPgliteDoor } from './pglite-door.ts';
+import { openPgliteServer } from './pglite-server.ts';
 
 /** Of its pages, what the embedded one keeps in memory of its own; 128 would be its default, and it takes them. What is not there the system still has. */
 const SHARED_BUFFERS_MIB = 32;
@@ -24,7 +24,7 @@ export async function serveEmbedded(folder: string, socket: string, empty: Empty
   mkdirSync(socket, { recursive: true, mode: 0o700 });
   const startParams = [...PGlite.defaultStartParams, '-c', `shared_buffers=${SHARED_BUFFERS_MIB}MB`];
   const pglite = await PGlite.create({ dataDir: folder, startParams });
-  const door = await openPgliteDoor(pglite, join(socket, SOCKET));
+  const door = await openPgliteServer(pglite, join(socket, SOCKET));
   return {
     close: async () => {
       await door.close();

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { EachRequest } from './each-request.ts';
+import type { RequestHook } from './request-hook.ts';
 
 /** A year, as the preload lists ask for. */
 const HSTS = { 'strict-transport-security': 'max-age=31536000; includeSubDomains' };
@@ -14,7 +14,7 @@ const API_HEADERS = {
 };
 
 /** Adds what every answer says: its trace, and what browsers are to do with it. Put together once: there are many answers. */
-export function answerHeaders(consoleFolder: string, isTls: boolean): EachRequest {
+export function answerHeaders(consoleFolder: string, isTls: boolean): RequestHook {
   const api = { ...API_HEADERS, ...(isTls && HSTS) };
   const pages = {
     'content-security-policy': contentPolicy(consoleFolder),

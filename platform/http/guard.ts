@@ -4,10 +4,10 @@ import { type Access, mayAccess, type Principal } from '@millrace/contracts';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { requireBodyDigests } from './body-digest.ts';
 import type { Identify } from './caller.ts';
-import type { EachRequest } from './each-request.ts';
 import { limitGuesses } from './guesses.ts';
 import { ApiProblem } from './problems.ts';
 import { type Allowance, bucketOf, type Counted, type RateLimiter, sayAllowance } from './rate-limit.ts';
+import type { RequestHook } from './request-hook.ts';
 
 /*
  * Every route says beside itself what one needs to be allowed; a route that says nothing keeps the server from starting. Who asks is found
@@ -27,7 +27,7 @@ declare module 'fastify' {
 }
 
 /** Something an operator did, or someone else who may change what concerns others. */
-export interface Deed {
+export interface AuditEvent {
   readonly principal: Principal;
   readonly route: string;
   readonly detail: { readonly params: unknown; readonly body: unknown };
@@ -51,7 +51,7 @@ export interface GuardOptions {
   readonly origins: readonly string[];
   readonly limiter: RateLimiter;
   /** Told of everything that was done by an operator’s right. */
-  readonly onOperated: (deed: Deed) => void;
+  readonly onOperated: (deed: AuditEvent) => void;
 }
 
 const SAFE_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS']);
@@ -73,7 +73,7 @@ export interface Guard {
  * Guards every route of the app that is added from now on, those of plug-ins too.
  * @param first what is done to each request before, in the same step: a step costs as much as most of what is done in it
  */
-export function guardRoutes(app: FastifyInstance, options: GuardOptions, first: readonly EachRequest[] = []): Guard {
+export function guardRoutes(app: FastifyInstance, options: GuardOptions, first: readonly RequestHook[] = []): Guard {
   const declared: { method: string | string[]; url: string; config?: { access?: Access } }[] = [];
   app.addHook('onRoute', (route) => {
     // A browser asks with OPTIONS, without saying who it is, whether another site’s page may ask at all (Fetch Standard, CORS-preflight).

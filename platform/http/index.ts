@@ -2,7 +2,7 @@ export { bodyDigestOf } from './body-digest.ts';
 export type { Caller, Identify } from './caller.ts';
 export { type ChannelOptions, requireChannel, serveChannels } from './channels.ts';
 export {
-  type Deed,
+  type AuditEvent,
   isLoopbackAddress,
   isLoopbackHost,
   operatorOf,

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { PROBLEMS, type Problem, type ProblemCode } from '@millrace/contracts';
 import { DrizzleQueryError } from 'drizzle-orm';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, FastifySchemaValidationError } from 'fastify';
-import { isDatabaseAway, troubleOf } from '../database/index.ts';
+import { failureReason, isDatabaseAway } from '../database/index.ts';
 import { methodsOf } from './methods.ts';
 
 /** Thrown by a route: becomes an RFC 9457 answer. The message names the offending value, the remedy what to do. */
@@ -67,7 +67,7 @@ export function answerWithProblems(app: FastifyInstance, consoleFolder?: string)
     if (request.is404 && problem.status < 500 && !(error instanceof ApiProblem)) return sendNothingThere(request, reply);
     // Of a query only what is wrong with it: its parameters may be anyone’s secrets.
     if (problem.status >= 500)
-      request.log.error({ trace: request.id, ...(isQuery(error) ? { reason: troubleOf(error) } : { err: error }) }, 'a request failed');
+      request.log.error({ trace: request.id, ...(isQuery(error) ? { reason: failureReason(error) } : { err: error }) }, 'a request failed');
     return send(reply, problem);
   });
   app.setNotFoundHandler(sendNothingThere);

@@ -18,7 +18,7 @@ interface Entry {
   making: Promise<CachedAnswer> | null;
 }
 
-export interface CacheFigures {
+export interface CacheStats {
   readonly answers: number;
   readonly bytes: number;
   readonly hits: number;
@@ -88,7 +88,7 @@ export class ResponseCache {
     this.#invalidated++;
   }
 
-  figures(): CacheFigures {
+  figures(): CacheStats {
     return {
       answers: this.#entries.size,
       bytes: this.#bytes,

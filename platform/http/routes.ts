@@ -1,4 +1,4 @@
-import { asked, askedWhole, type CacheRule, type Endpoint, type Principal } from '@millrace/contracts';
+import { type CacheRule, type Endpoint, type Principal, requestObjectSchema, requestSchema } from '@millrace/contracts';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Static, TSchema } from 'typebox';
 import type { ResponseCache } from './response-cache.ts';
@@ -25,9 +25,9 @@ export interface Routes {
 /** @param cache where answers that may be given again are kept */
 export function routesOf(app: FastifyInstance, cache: ResponseCache): Routes {
   const schemaOf = (endpoint: Endpoint) => ({
-    ...(endpoint.params && { params: asked(endpoint.params) }),
-    ...(endpoint.query && { querystring: askedWhole(endpoint.query) }),
-    ...(endpoint.body && { body: askedWhole(endpoint.body) }),
+    ...(endpoint.params && { params: requestSchema(endpoint.params) }),
+    ...(endpoint.query && { querystring: requestObjectSchema(endpoint.query) }),
+    ...(endpoint.body && { body: requestObjectSchema(endpoint.body) }),
   });
   const requestOf = <E extends Endpoint>(raw: FastifyRequest, reply: FastifyReply) =>
     ({ params: raw.params, query: raw.query, body: raw.body, principal: raw.principal, raw, reply }) as unknown as Request<E>;

@@ -15,11 +15,11 @@ import fastify, {
 } from 'fastify';
 import { answerHeaders } from './answer-headers.ts';
 import { serveConsole } from './console.ts';
-import type { EachRequest } from './each-request.ts';
 import { declareFiles, type GuardOptions, guardRoutes } from './guard.ts';
 import { OpenStreams, type StreamsOf } from './open-streams.ts';
 import { answerClientError, answerFrameworkError, answerWithProblems, explainProblem } from './problems.ts';
 import { bucketOf } from './rate-limit.ts';
+import type { RequestHook } from './request-hook.ts';
 import { logRequests, type RequestLog } from './request-log.ts';
 import { normaliseTarget } from './request-target.ts';
 import { ResponseCache } from './response-cache.ts';
@@ -128,7 +128,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
     routerOptions: { maxParamLength: 256 },
   });
   const unfinished = new UnfinishedRequests();
-  const begun: EachRequest = (request, reply) => {
+  const begun: RequestHook = (request, reply) => {
     if (!isForUpgrade(request)) unfinished.begun(request.raw, reply.raw);
   };
   app.setValidatorCompiler(compileSchemas());

@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify';
-import type { EachRequest } from './each-request.ts';
+import type { RequestHook } from './request-hook.ts';
 
 /** What scripts of other sites’ pages may see of an answer’s head. */
 const EXPOSED = 'x-request-id, ratelimit, ratelimit-policy, retry-after, etag';
@@ -18,7 +18,7 @@ export interface SharingOptions {
  * CORS (Fetch Standard, “CORS protocol”): pages of sites that are named may ask with a browser’s session; others, where that is open, with a token or
  * key. Our own instead of @fastify/cors because most requests come from no page at all, and that looks at each of them; see `npm run bench -- gateway`.
  */
-export function shareWithSites(app: FastifyInstance, { origins, isOpenToSites }: SharingOptions): EachRequest {
+export function shareWithSites(app: FastifyInstance, { origins, isOpenToSites }: SharingOptions): RequestHook {
   const named = new Set(origins);
   // What a browser asks before it lets a page ask.
   app.options('*', { config: { access: 'public', cost: 0 } }, (request, reply) => {

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { EachRequest } from './each-request.ts';
 import { ApiProblem } from './problems.ts';
+import type { RequestHook } from './request-hook.ts';
 import { requestHeadProblem } from './request-target.ts';
 
 /** Objects within objects that a body may have: more than any of ours has. */
@@ -10,7 +10,7 @@ const DEPTH_MAX = 32;
  * Refuses what cannot be read in one way only, and text that no table can keep: with a NUL in it, or half of a surrogate pair (PostgreSQL, “Character Types” and “JSON Types”). It would come to light
  * only where it is written, perhaps behind the back of who sent it.
  */
-export function requireSoundRequests(app: FastifyInstance): EachRequest {
+export function requireSoundRequests(app: FastifyInstance): RequestHook {
   app.addHook('onRoute', (route) => {
     if (route.method === 'GET' || route.method === 'HEAD') return;
     const check = ({ body }: FastifyRequest, _reply: FastifyReply, done: (error?: Error) => void) =>

@@ -114,7 +114,7 @@ describe('a consumer group', () => {
     assert.deepEqual(choosy.rows, ['zone/a 1']);
     assert.equal(consumer.figures().lag, 0);
     await consumer.stop();
-    const ends = log.figures().partitions.map(({ end }) => end);
+    const ends = log.stats().partitions.map(({ end }) => end);
     assert.deepEqual(
       ends.map((_end, partition) => choosy.stored.get(partition) ?? 0),
       ends,
@@ -234,7 +234,7 @@ describe('a consumer group', () => {
       await group.stop();
       for (let seq = 9; seq <= 2_000; seq++) await log.append([one('zone/a', seq)]);
       await log.retain({ olderThanMs: 1e12, bytesMax: 4 * 32_768 }, 1);
-      const start = Math.max(...log.figures().partitions.map((partition) => partition.start));
+      const start = Math.max(...log.stats().partitions.map((partition) => partition.start));
       assert.ok(start > 8);
       await group.start();
       return { group, messages, start };

@@ -51,7 +51,7 @@ export class CannotApply extends Error {
   }
 }
 
-export interface ConsumerFigures {
+export interface ConsumerStats {
   readonly group: string;
   /** Events in the log that were not read yet, over all partitions. */
   readonly lag: number;
@@ -163,7 +163,7 @@ export class ConsumerGroup {
 
   /** Resolves once everything that the log holds now has been applied; at once while it is stopped, by whomever. */
   caughtUp(): Promise<void> {
-    const ends = this.#log.figures().partitions.map(({ end }) => end);
+    const ends = this.#log.stats().partitions.map(({ end }) => end);
     if (this.#stopped || this.#overtaken.size > 0 || this.#hasReached(ends)) return Promise.resolve();
     return new Promise((resolve) => {
       this.#awaiting.push({ ends, resolve });
@@ -181,8 +181,8 @@ export class ConsumerGroup {
     return true;
   }
 
-  figures(): ConsumerFigures {
-    const { partitions } = this.#log.figures();
+  figures(): ConsumerStats {
+    const { partitions } = this.#log.stats();
     const lag = partitions.reduce((sum, { end }, index) => sum + end - (this.#offsets[index] ?? 0), 0);
     return {
       group: this.#projection.name,

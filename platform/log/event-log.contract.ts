@@ -130,7 +130,7 @@ export function eventLogContract(name: string, under: LogUnderTest): void {
             offset = logged.next;
           }
         }
-        assert.equal(offset, log.figures().partitions[partition]?.end);
+        assert.equal(offset, log.stats().partitions[partition]?.end);
       }
       assert.deepEqual(
         [...found.values()],
@@ -171,8 +171,8 @@ export function eventLogContract(name: string, under: LogUnderTest): void {
     test('fault 11: what a reader gets is without a gap from its offset on, or an error that says where the log begins', async () => {
       for (let seq = 1; seq <= 2_000; seq++) await log.append([batch('zone/a', 0, seq, 1)]);
       await log.retain({ olderThanMs: 1e12, bytesMax: 4 * 32_768 }, 2_000);
-      const partition = log.figures().partitions.findIndex(({ end }) => end === 2_000);
-      const { start, end } = log.figures().partitions[partition] ?? { start: 0, end: 0 };
+      const partition = log.stats().partitions.findIndex(({ end }) => end === 2_000);
+      const { start, end } = log.stats().partitions[partition] ?? { start: 0, end: 0 };
       assert.ok(start > 0);
       for (const offset of [0, 1, start - 1])
         await assert.rejects(

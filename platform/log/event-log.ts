@@ -55,7 +55,7 @@ export interface ConsumerRegistry {
   gaps(group: string): ConsumerGap[];
 }
 
-export interface LogFigures {
+export interface LogStats {
   readonly partitions: readonly { readonly start: number; readonly end: number }[];
   readonly bytes: number;
 }
@@ -76,7 +76,7 @@ export interface EventLog extends ZoneLog {
   pauseWrites(work: () => Promise<void>): Promise<void>;
   readonly deadLetters: DeadLetterBox;
   readonly consumers: ConsumerRegistry;
-  figures(): LogFigures;
+  stats(): LogStats;
   close(): Promise<void>;
 }
 

@@ -1,13 +1,13 @@
 export { type ReadRange, requireOffsets } from '../offsets.ts';
-export { CannotApply, type ConsumerFigures, ConsumerGroup, type Projection } from './consumer.ts';
+export { CannotApply, ConsumerGroup, type ConsumerStats, type Projection } from './consumer.ts';
 export { envelopesOf } from './envelopes.ts';
 export {
   type ConsumerGap,
   type ConsumerRegistry,
   type DeadLetterBox,
   type EventLog,
-  type LogFigures,
   type LoggedBatch,
+  type LogStats,
   OffsetOutOfRange,
   type RetentionRule,
 } from './event-log.ts';

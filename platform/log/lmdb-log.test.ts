@@ -22,7 +22,7 @@ test('the LMDB log says how far it goes now, even when another process has appen
   const mine = mkdtempSync(join(tmpdir(), 'millrace-log-'));
   const log = openLmdbLog(mine);
   try {
-    const end = () => log.figures().partitions.reduce((sum, one) => sum + one.end, 0);
+    const end = () => log.stats().partitions.reduce((sum, one) => sum + one.end, 0);
     assert.equal(end(), 0);
     const append = `
       const { openLmdbLog } = await import(${JSON.stringify(new URL('./lmdb-log.ts', import.meta.url).href)});

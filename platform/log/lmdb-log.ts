@@ -18,8 +18,8 @@ import {
   type ConsumerRegistry,
   type DeadLetterBox,
   type EventLog,
-  type LogFigures,
   type LoggedBatch,
+  type LogStats,
   OffsetOutOfRange,
   type RetentionRule,
 } from './event-log.ts';
@@ -258,7 +258,7 @@ class LmdbLog implements EventLog {
     return this.#alone(() => pauseWrites(this.#root, work));
   }
 
-  figures(): LogFigures {
+  stats(): LogStats {
     this.#lookAnew();
     return {
       partitions: this.#records.map((records, index) => {

@@ -1,1 +1,1 @@
-export { type Letter, openSmtp, type Post } from './smtp.ts';
+export { type EmailMessage, openSmtp, type Post } from './smtp.ts';

@@ -1,7 +1,7 @@
-import { OutsideCall, type OutsideCallFigures } from '../resilience/index.ts';
+import { OutsideCall, type OutsideCallStats } from '../resilience/index.ts';
 
 /** A letter as text: whoever reads it can see all that is in it. */
-export interface Letter {
+export interface EmailMessage {
   readonly to: string;
   readonly subject: string;
   readonly text: string;
@@ -9,8 +9,8 @@ export interface Letter {
 
 export interface Post {
   /** Resolves when the mail server has taken it; throws when it would not, several times. */
-  send(letter: Letter): Promise<void>;
-  figures(): OutsideCallFigures;
+  send(letter: EmailMessage): Promise<void>;
+  figures(): OutsideCallStats;
   close(): void;
 }
 

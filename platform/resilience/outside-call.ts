@@ -27,7 +27,7 @@ export interface OutsideCallOptions {
   readonly worthRetrying?: (error: Error) => boolean;
 }
 
-export interface OutsideCallFigures {
+export interface OutsideCallStats {
   readonly name: string;
   readonly circuit: 'closed' | 'open' | 'half-open';
   readonly calls: number;
@@ -98,7 +98,7 @@ export class OutsideCall {
     }
   }
 
-  figures(): OutsideCallFigures {
+  figures(): OutsideCallStats {
     const circuit = {
       [CircuitState.Closed]: 'closed',
       [CircuitState.Open]: 'open',

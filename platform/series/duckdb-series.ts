@@ -23,10 +23,10 @@ import type {
   Past,
   PastReads,
   ReadingRow,
-  SeriesFigures,
   SeriesOptions,
   SeriesReader,
   SeriesRows,
+  SeriesStats,
   SeriesStore,
   StoredReading,
   StoredTrade,
@@ -262,7 +262,7 @@ class DuckDbSeries implements SeriesStore {
     return this.#write(() => this.#archive.run(now));
   }
 
-  async figures(): Promise<SeriesFigures> {
+  async figures(): Promise<SeriesStats> {
     const result = await this.#read(() =>
       this.#reader.runAndReadAll('SELECT (SELECT count(*) FROM trades), (SELECT count(*) FROM candles), (SELECT count(*) FROM readings)'),
     );

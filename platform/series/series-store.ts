@@ -89,7 +89,7 @@ export interface CandleColumns {
   readonly version: Float64Array;
 }
 
-export interface SeriesFigures {
+export interface SeriesStats {
   readonly trades: number;
   readonly candles: number;
   readonly readings: number;
@@ -179,6 +179,6 @@ export interface SeriesStore {
   readings(query: PagedQuery & { name?: string }): Promise<StoredReading[]>;
   /** Moves finished days that are old enough into Parquet, and deletes those past their time. Returns the rows moved. */
   archive(now: number): Promise<number>;
-  figures(): Promise<SeriesFigures>;
+  figures(): Promise<SeriesStats>;
   close(): Promise<void>;
 }

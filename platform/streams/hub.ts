@@ -40,7 +40,7 @@ export interface HubOptions {
   readonly historyEventsMax?: number;
 }
 
-export interface HubFigures {
+export interface HubStats {
   readonly readers: number;
   readonly channels: number;
   /** Events kept for readers who come back, over all channels. */
@@ -209,7 +209,7 @@ export class Hub {
     }
   }
 
-  figures(): HubFigures {
+  figures(): HubStats {
     return {
       readers: this.#subscriptions.size,
       channels: this.#channels.size,

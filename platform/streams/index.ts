@@ -1,3 +1,3 @@
-export { type ChannelDelivery, Hub, type HubFigures, type HubOptions, type InitialEvent } from './hub.ts';
+export { type ChannelDelivery, Hub, type HubOptions, type HubStats, type InitialEvent } from './hub.ts';
 export { formatPosition, type HubPosition, parsePosition } from './position.ts';
 export { type Entry, type Format, type Reader, socketFrame } from './reader.ts';

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import type { AccountSnapshot, AccountStand } from '@millrace/contracts';
+import type { AccountSnapshot, AccountStatus } from '@millrace/contracts';
 import { envelopesOf, openLmdbLog } from '@millrace/platform/log';
 import { until } from '@millrace/platform/testing';
 import { EventSource } from 'eventsource';
@@ -90,7 +90,7 @@ describe('a stream of one’s own', () => {
   const snapshotOf = async (visitor: Visitor): Promise<AccountSnapshot> => {
     let made: AccountSnapshot | null = null;
     await until(async () => {
-      made = (await visitor.get<AccountStand>('GET', '/account/snapshot')).snapshot;
+      made = (await visitor.get<AccountStatus>('GET', '/account/snapshot')).snapshot;
       return made !== null;
     }, 'the snapshot is made');
     return made as unknown as AccountSnapshot;
@@ -168,7 +168,7 @@ describe('a stream of one’s own', () => {
         async () => {
           const seen = new Set<string>();
           for (let partition = 0; partition < record.partitions; partition++)
-            for (const { batch } of await record.readFrom(partition, record.figures().partitions[partition]?.start ?? 0, 1_000_000))
+            for (const { batch } of await record.readFrom(partition, record.stats().partitions[partition]?.start ?? 0, 1_000_000))
               for (const event of envelopesOf(batch)) if (event.correlation === trace) seen.add(event.type);
           return types.every((type) => seen.has(type));
         },
@@ -221,7 +221,7 @@ describe('a stream of one’s own', () => {
     assert.ok(answers.filter(({ status }) => status === 409).length >= 1);
     const watcher = watch(member);
     await watcher.until((news) => has('snapshots.generated')(news) || watcher.named('account').some(({ underWay }) => underWay === null));
-    const { snapshot } = await member.get<AccountStand>('GET', '/account/snapshot');
+    const { snapshot } = await member.get<AccountStatus>('GET', '/account/snapshot');
     watcher.close();
     await guarded.server.kill();
     await guarded.startAgain();
@@ -230,7 +230,7 @@ describe('a stream of one’s own', () => {
     // What was told a moment before the crash may not have been on record; then it is made again.
     let kept: AccountSnapshot | null = null;
     await until(async () => {
-      kept = (await back.get<AccountStand>('GET', '/account/snapshot')).snapshot;
+      kept = (await back.get<AccountStatus>('GET', '/account/snapshot')).snapshot;
       return kept?.request === snapshot?.request;
     }, 'the snapshot is back');
     assert.deepEqual({ ...(kept as unknown as AccountSnapshot), generatedAt: 0 }, { ...snapshot, generatedAt: 0 });

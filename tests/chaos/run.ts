@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout } from 'node:timers/promises';
-import type { World, WorldHostStand } from '@millrace/contracts';
+import type { World, WorldHostStatus } from '@millrace/contracts';
 import { freePort, until } from '@millrace/platform/testing';
 import { Random } from '../market-law/random.ts';
 import { type ServerProcess, startServer } from '../server.ts';
@@ -183,7 +183,7 @@ class Stage {
 
   /** Pids of the zone hosts, in random order. */
   async #hosts(): Promise<number[]> {
-    const hosts = await this.get<WorldHostStand[]>('/api/v1/worlds/hosts').catch(() => []);
+    const hosts = await this.get<WorldHostStatus[]>('/api/v1/worlds/hosts').catch(() => []);
     const pids = hosts.map(({ pid }) => pid).filter((pid) => pid !== null && pid > 0) as number[];
     return pids
       .map((pid) => ({ pid, at: this.#random.next() }))

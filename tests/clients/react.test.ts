@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import type { AccountStand, Connections } from '@millrace/contracts';
+import type { AccountStatus, Connections } from '@millrace/contracts';
 import { until } from '@millrace/platform/testing';
 import type { Browser, Page } from 'playwright-core';
 import { type Guarded, startGuarded } from '../accounts/visitor.ts';
@@ -48,7 +48,7 @@ describe('the React hooks, in a page on a server of its own', () => {
     page = await browser.newPage();
     const member = await guarded.member('viewer');
     // A new user's first snapshot is made by itself: it is there before the page counts those that are made.
-    await until(async () => (await member.get<AccountStand>('GET', '/account/snapshot')).snapshot !== null, 'the first snapshot is made');
+    await until(async () => (await member.get<AccountStatus>('GET', '/account/snapshot')).snapshot !== null, 'the first snapshot is made');
     const { key } = await member.key('page', ['market:read', 'account:read', 'account:write']);
     await page.goto(`http://127.0.0.1:${(pages.address() as AddressInfo).port}/?server=${encodeURIComponent(proxy.url)}&key=${key}`);
   });

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { tcp } from '@millrace/client/tcp';
 import { WorldClient } from '@millrace/client/world';
-import { type PlayerToken, type World, ZONE_SIZE, type ZoneMoment } from '@millrace/contracts';
+import { type PlayerToken, type World, ZONE_SIZE, type ZonePointInTime } from '@millrace/contracts';
 import { until } from '@millrace/platform/testing';
 import type { Browser, Page } from 'playwright-core';
 import { fits, openBrowser } from '../browser.ts';
@@ -95,7 +95,7 @@ describe('the world’s pages in a browser', () => {
   async function record(): Promise<void> {
     const until = Date.now() + RECORDED_MS;
     while (Date.now() < until) {
-      const { seq, hash } = await api<ZoneMoment>('/worlds/zones/0-0');
+      const { seq, hash } = await api<ZonePointInTime>('/worlds/zones/0-0');
       recorded.set(seq, hash);
       await new Promise((resolve) => setTimeout(resolve, 20));
     }

@@ -63,7 +63,7 @@ export async function platform(sources: SourceConfig[], folder = mkdtempSync(joi
       return source as Source;
     },
     settled: async () => {
-      while (running.host.figures().waitingCommands > 0) await new Promise((resolve) => setImmediate(resolve));
+      while (running.host.stats().waitingCommands > 0) await new Promise((resolve) => setImmediate(resolve));
       await running.host.flushed();
       await running.consumer.caughtUp();
     },

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
-import type { ZoneStand } from '@millrace/contracts';
+import type { WorldZoneStatus } from '@millrace/contracts';
 import { until } from '@millrace/platform/testing';
 import WebSocket from 'ws';
 import { startGuarded } from '../accounts/visitor.ts';
@@ -52,7 +52,8 @@ for (const [name, signal, isForAll] of [
   test(`fault 39: a stop by ${signal} ${name} is no warning in the log`, async () => {
     const folder = mkdtempSync(join(tmpdir(), 'millrace-stopped-'));
     const server = await startServer(['up', '--port', '0', '--data', 'data'], { cwd: folder, ownGroup: true });
-    const zones = async () => ((await (await fetch(`${server.url}/api/v1/worlds/zones`)).json()) as ZoneStand[]).map(({ host }) => host);
+    const zones = async () =>
+      ((await (await fetch(`${server.url}/api/v1/worlds/zones`)).json()) as WorldZoneStatus[]).map(({ host }) => host);
     await until(async () => (await zones()).every((host) => host !== null), 'every zone has a host');
     const before = server.errors();
     const ended = once(server.child, 'exit');

@@ -50,11 +50,11 @@ describe('a log with several writers', () => {
   test('is written by nobody while it is paused', async () => {
     await Promise.all(Array.from({ length: WRITERS }, (_none, number) => start(number)));
     await log.pauseWrites(async () => {
-      const before = log.figures().partitions.map(({ end }) => end);
+      const before = log.stats().partitions.map(({ end }) => end);
       // Long enough for each writer to write many times.
       await new Promise((resolve) => setTimeout(resolve, 300));
       assert.deepEqual(
-        log.figures().partitions.map(({ end }) => end),
+        log.stats().partitions.map(({ end }) => end),
         before,
       );
     });

@@ -1,5 +1,5 @@
 import type { CommandOutcome, RestoreOutcome, WorldCommand, ZoneId } from '@millrace/contracts';
-import { type Moment, zoneAddress } from '@millrace/kernel';
+import { type PointInTime, zoneAddress } from '@millrace/kernel';
 import { openFileSnapshots } from '@millrace/platform/snapshots';
 import {
   NotOnRecord,
@@ -22,7 +22,7 @@ const BAG_SPACE = 3;
 /** What somebody was told of a zone’s past. */
 export interface Told {
   readonly zone: ZoneId;
-  readonly asked: Moment;
+  readonly asked: PointInTime;
   readonly seq: number;
   readonly hash: string;
   /** Where it was told: a question, a replay, a restore. */
@@ -41,7 +41,7 @@ export class Interventions {
   readonly told: Told[] = [];
   readonly restored: Restored[] = [];
   /** Moments that were refused. */
-  readonly refused: { readonly zone: ZoneId; readonly asked: Moment; readonly why: string }[] = [];
+  readonly refused: { readonly zone: ZoneId; readonly asked: PointInTime; readonly why: string }[] = [];
   readonly #cluster: Cluster;
   #numbered = 0;
 
@@ -155,7 +155,7 @@ export class Interventions {
     return record && recordOf(record, zone);
   }
 
-  async #someMoment(record: WorldRecord, zone: ZoneId): Promise<Moment> {
+  async #someMoment(record: WorldRecord, zone: ZoneId): Promise<PointInTime> {
     const { scheduler, server } = this.#cluster;
     const roll = scheduler.between(0, 1);
     // Before everything; seconds instead of milliseconds.
@@ -166,7 +166,7 @@ export class Interventions {
   }
 
   /** Half the time the moment before somebody took something, as an operator wants it who gives that back: who took it may be elsewhere since. */
-  #beforeSomeTake(zone: ZoneId): Moment | null {
+  #beforeSomeTake(zone: ZoneId): PointInTime | null {
     const { log, scheduler } = this.#cluster;
     const taken = log
       .ofZone(zoneAddress(worldZone.kind, zone))
@@ -175,7 +175,7 @@ export class Interventions {
   }
 
   /** What the record refuses is noted; while services are in trouble anything may fail. */
-  async #refusing(zone: ZoneId, asked: Moment, work: () => Promise<void>): Promise<void> {
+  async #refusing(zone: ZoneId, asked: PointInTime, work: () => Promise<void>): Promise<void> {
     try {
       await work();
     } catch (error) {

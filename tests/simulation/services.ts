@@ -123,7 +123,7 @@ export class SimulatedLog {
       pauseWrites: (work) => work(),
       deadLetters: this.#deadLetters(),
       consumers: this.#consumers(),
-      figures: () => ({
+      stats: () => ({
         partitions: this.#partitions.map((all) => ({ start: all[0]?.offset ?? 0, end: all.at(-1)?.next ?? 0 })),
         bytes: 0,
       }),

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { tcp } from '@millrace/client/tcp';
 import { WorldClient } from '@millrace/client/world';
-import type { PlayerStand, PlayerToken, World, WorldHostStand, ZoneMoment, ZoneStand } from '@millrace/contracts';
+import type { PlayerStatus, PlayerToken, World, WorldHostStatus, WorldZoneStatus, ZonePointInTime } from '@millrace/contracts';
 import { until } from '@millrace/platform/testing';
 import { type ServerProcess, startServer } from '../server.ts';
 
@@ -60,7 +60,7 @@ describe('zone hosts', () => {
     assert.equal(response.status, 200, `${path}: ${response.status}`);
     return (await response.json()) as T;
   }
-  const hosts = () => get<WorldHostStand[]>('/worlds/hosts');
+  const hosts = () => get<WorldHostStatus[]>('/worlds/hosts');
   /** Everyone can speak, and each is in exactly one zone. */
   async function everyonePlays(): Promise<void> {
     await Promise.all(
@@ -74,7 +74,7 @@ describe('zone hosts', () => {
     );
     const seen: string[] = [];
     for (let column = 0; column < 4; column++)
-      seen.push(...(await get<ZoneMoment>(`/worlds/zones/${column}-0`)).players.map(({ id }) => id));
+      seen.push(...(await get<ZonePointInTime>(`/worlds/zones/${column}-0`)).players.map(({ id }) => id));
     assert.deepEqual(seen.sort(), players.map(({ id }) => id).sort());
   }
 
@@ -94,7 +94,7 @@ describe('zone hosts', () => {
   });
 
   test('killed: the other one takes the zones over at once, the players stay connected, and the zones come back to the next', async () => {
-    const epochs = new Map((await get<ZoneStand[]>('/worlds/zones')).map(({ zone, epoch }) => [zone, epoch]));
+    const epochs = new Map((await get<WorldZoneStatus[]>('/worlds/zones')).map(({ zone, epoch }) => [zone, epoch]));
     const [victim] = await hosts();
     assert.ok(victim);
     process.kill(victim.pid, 'SIGKILL');
@@ -104,7 +104,7 @@ describe('zone hosts', () => {
     await until(async () => (await hosts()).every(({ open }) => open === 2), 'the zones are shared again');
     await everyonePlays();
     await until(
-      async () => (await get<ZoneStand[]>('/worlds/zones')).some(({ zone, epoch }) => epoch > (epochs.get(zone) ?? 0)),
+      async () => (await get<WorldZoneStatus[]>('/worlds/zones')).some(({ zone, epoch }) => epoch > (epochs.get(zone) ?? 0)),
       'a zone has a new epoch',
     );
   });
@@ -187,7 +187,7 @@ describe('zone hosts', () => {
     });
     assert.equal(outcome.ok, true);
     await until(() => client.you?.speed === 900, 'the player knows');
-    assert.equal((await get<PlayerStand>(`/worlds/players/${id}`)).player?.motion.speed, 900);
+    assert.equal((await get<PlayerStatus>(`/worlds/players/${id}`)).player?.motion.speed, 900);
     await until(async () => {
       const response = await fetch(`${server.url}/api/v1/worlds/players/${id}/history`);
       return response.ok && JSON.stringify(await response.json()).includes('a test');
@@ -195,9 +195,9 @@ describe('zone hosts', () => {
   });
 
   test('any past moment can be asked for, and is what the zone was then', async () => {
-    const live = await get<ZoneMoment>('/worlds/zones/0-0');
+    const live = await get<ZonePointInTime>('/worlds/zones/0-0');
     await post('/worlds/zones/0-0/announcements', { text: 'the world goes on', operator: 'kim' });
-    await until(async () => (await get<ZoneMoment>(`/worlds/zones/0-0?seq=${live.seq}`)).hash === live.hash, 'the record has it');
+    await until(async () => (await get<ZonePointInTime>(`/worlds/zones/0-0?seq=${live.seq}`)).hash === live.hash, 'the record has it');
   });
 });
 

@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import type { WorldHostStand, ZoneStand } from '@millrace/contracts';
+import type { WorldHostStatus, WorldZoneStatus } from '@millrace/contracts';
 import { until } from '@millrace/platform/testing';
 import { type ServerProcess, startServer } from '../server.ts';
 
@@ -35,7 +35,7 @@ test('fault 46: zone hosts that are stopped when their server is killed do not k
   const start = () => startServer(['up', '--port', '0', '--data', join(folder, 'data')], { cwd: folder });
   const get = async <T>(path: string) => (await (await fetch(`${server?.url}/api/v1${path}`)).json()) as T;
   server = await start();
-  const hosts = await get<WorldHostStand[]>('/worlds/hosts');
+  const hosts = await get<WorldHostStatus[]>('/worlds/hosts');
   assert.equal(hosts.length, 2);
   for (const { pid } of hosts) {
     process.kill(pid, 'SIGSTOP');
@@ -47,5 +47,5 @@ test('fault 46: zone hosts that are stopped when their server is killed do not k
   await ended;
   server = await start();
   assert.deepEqual(stopped.filter(isThere), [], 'they were ended');
-  await until(async () => (await get<ZoneStand[]>('/worlds/zones')).every(({ host }) => host !== null), 'every zone is open');
+  await until(async () => (await get<WorldZoneStatus[]>('/worlds/zones')).every(({ host }) => host !== null), 'every zone is open');
 });

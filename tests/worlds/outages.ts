@@ -72,13 +72,13 @@ export async function takeEachAway(plan: WorldPlan, players: number, calmMs: num
     await until(() => world.gateway.figures().sessions === 0, 'everyone is gone', 30_000);
     await until(() => allZones(plan).every((zone) => world.state(zone).awake === 0), 'everyone is asleep', 30_000);
     for (const host of world.hosts) await host.flushed();
-    await until(() => world.hosts.every((host) => host.figures().outbox.mode === 'flowing'), 'all is in the log', 30_000);
+    await until(() => world.hosts.every((host) => host.stats().outbox.mode === 'flowing'), 'all is in the log', 30_000);
     const [rows] = await told('players');
     return {
       outages,
       differences: differencesOf(world, plan, rows),
       players,
-      lostEvents: world.hosts.reduce((sum, host) => sum + host.figures().outbox.lostEvents, 0),
+      lostEvents: world.hosts.reduce((sum, host) => sum + host.stats().outbox.lostEvents, 0),
     };
   } finally {
     if (flock.connected) flock.disconnect();

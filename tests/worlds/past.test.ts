@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { tcp } from '@millrace/client/tcp';
 import { WorldClient } from '@millrace/client/world';
-import type { PlayerToken, Problem, RestoreOutcome, World, ZoneMoment, ZoneRecord } from '@millrace/contracts';
+import type { PlayerToken, Problem, RestoreOutcome, World, ZonePointInTime, ZoneRecord } from '@millrace/contracts';
 import { until } from '@millrace/platform/testing';
 import { type ServerProcess, startServer } from '../server.ts';
 
@@ -43,7 +43,7 @@ describe('the past of a zone', () => {
     assert.equal(response.status, status, `${path}: ${JSON.stringify(answer)}`);
     return answer as T;
   }
-  const zone = (query = '') => ask<ZoneMoment>('GET', `/worlds/zones/0-0${query}`);
+  const zone = (query = '') => ask<ZonePointInTime>('GET', `/worlds/zones/0-0${query}`);
   const audited = { operator: 'kim', reason: 'a test' };
   const restore = (body: object) => ask<RestoreOutcome>('POST', '/worlds/zones/0-0/restore', { ...body, ...audited });
 

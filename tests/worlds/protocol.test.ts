@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { CLIENT_FRAMES, GOODBYES, REFUSALS, SERVER_FRAMES } from '@millrace/contracts';
+import { CLIENT_FRAMES, DISCONNECT_REASONS, REFUSALS, SERVER_FRAMES } from '@millrace/contracts';
 import { Packr, unpack } from 'msgpackr';
 import { Value } from 'typebox/value';
 
@@ -45,6 +45,6 @@ describe('the protocol’s page', () => {
   test('names every code, as it is', () => {
     for (const [code, { offence, says }] of Object.entries(REFUSALS))
       assert.ok(PAGE.includes(`| \`${code}\`${offence ? ' *' : ''} | ${says} |`), code);
-    for (const [code, says] of Object.entries(GOODBYES)) assert.ok(PAGE.includes(`| \`${code}\` | ${says} |`), code);
+    for (const [code, says] of Object.entries(DISCONNECT_REASONS)) assert.ok(PAGE.includes(`| \`${code}\` | ${says} |`), code);
   });
 });

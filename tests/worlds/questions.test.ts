@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { tcp } from '@millrace/client/tcp';
 import { WorldClient } from '@millrace/client/world';
-import type { PlayerToken, Problem, World, ZoneMoment, ZoneRecord } from '@millrace/contracts';
+import type { PlayerToken, Problem, World, ZonePointInTime, ZoneRecord } from '@millrace/contracts';
 import { openLmdbLog } from '@millrace/platform/log';
 import { Random } from '../market-law/random.ts';
 import { type ServerProcess, startServer } from '../server.ts';
@@ -29,7 +29,7 @@ interface Seen {
   readonly told: number;
 }
 
-const objectsOf = ({ players, monsters, items, inTransit }: ZoneMoment) => JSON.stringify({ players, monsters, items, inTransit });
+const objectsOf = ({ players, monsters, items, inTransit }: ZonePointInTime) => JSON.stringify({ players, monsters, items, inTransit });
 
 describe('questions about the past of a zone whose log has lost its beginning to retention', () => {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-questions-'));
@@ -47,7 +47,7 @@ describe('questions about the past of a zone whose log has lost its beginning to
 
   async function see(): Promise<void> {
     const asked = Date.now();
-    const { answer } = await ask<ZoneMoment>(ZONE);
+    const { answer } = await ask<ZonePointInTime>(ZONE);
     seen.push({ seq: answer.seq, objects: objectsOf(answer), asked, told: Date.now() });
   }
 
@@ -100,7 +100,7 @@ describe('questions about the past of a zone whose log has lost its beginning to
       const seq = random.chance(0.8) ? random.pick(seen).seq : random.integer(1, last.seq);
       const time = random.integer(first.asked - 200, last.told);
       const what = isSeq ? `seq=${seq}` : `time=${time}`;
-      const { status, answer } = await ask<ZoneMoment & Problem>(`${ZONE}?${what}`);
+      const { status, answer } = await ask<ZonePointInTime & Problem>(`${ZONE}?${what}`);
       const isOnRecord = isSeq ? seq >= from.seq || snapshots.some((one) => one.seq === seq) : time >= from.time;
       if (status === 404) {
         assert.ok(!isOnRecord, `${what} is refused: ${answer.detail}`);

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
-import type { Problem, SnapshotStand, ZoneStand } from '@millrace/contracts';
+import type { Problem, SnapshotStatus, WorldZoneStatus } from '@millrace/contracts';
 import { until } from '@millrace/platform/testing';
 import { startServer } from '../server.ts';
 
@@ -19,7 +19,10 @@ test('a snapshot that could not be stored is not answered as if it was', async (
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify({ store }),
     });
-  await until(async () => ((await (await fetch(zones)).json()) as ZoneStand[]).every(({ host }) => host !== null), 'the zone has a host');
+  await until(
+    async () => ((await (await fetch(zones)).json()) as WorldZoneStatus[]).every(({ host }) => host !== null),
+    'the zone has a host',
+  );
   // The folder is a file: nothing can be written into it, not even by root.
   const cold = join(folder, 'data', 'worlds', 'snapshots', 'cold');
   rmSync(cold, { recursive: true, force: true });
@@ -32,7 +35,7 @@ test('a snapshot that could not be stored is not answered as if it was', async (
   rmSync(cold);
   const taken = await take('cold');
   assert.equal(taken.status, 200);
-  assert.ok(((await taken.json()) as SnapshotStand[]).some(({ store }) => store === 'cold'));
+  assert.ok(((await taken.json()) as SnapshotStatus[]).some(({ store }) => store === 'cold'));
   await server.stop();
   rmSync(folder, { recursive: true, force: true });
 });

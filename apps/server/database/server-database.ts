@@ -7,9 +7,9 @@ import {
   connectDatabase,
   type Database,
   type DatabaseAddress,
+  failureReason,
   isSocketFolder,
   migrateDatabase,
-  troubleOf,
 } from '@millrace/platform/database';
 import type { Logger } from '@millrace/platform/telemetry';
 import { sql } from 'drizzle-orm';
@@ -44,7 +44,7 @@ export function startDatabase(data: string, url: string | undefined, startAfterM
       try {
         return await migrateDatabase(database, MIGRATIONS);
       } catch (error) {
-        logger.error({ message: troubleOf(error) }, 'the tables cannot be brought up to date yet');
+        logger.error({ message: failureReason(error) }, 'the tables cannot be brought up to date yet');
         await new Promise((resolve) => setTimeout(resolve, MIGRATE_AGAIN_MS));
       }
     }

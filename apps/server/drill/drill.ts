@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { DrillReport, DrillRung, WorldHostStand, ZoneMoment, ZoneStand } from '@millrace/contracts';
+import type { DrillReport, DrillRung, WorldHostStatus, WorldZoneStatus, ZonePointInTime } from '@millrace/contracts';
 import type { Tally } from '../swarm/bot.ts';
 import { type Swarm, startSwarm } from '../swarm/swarm.ts';
 import { type ServerProcess, startServerIn } from './server-process.ts';
@@ -92,7 +92,7 @@ async function killAgainAndAgain(
     const playMs = PLAY_MS_MIN + Math.random() * (PLAY_MS_MAX - PLAY_MS_MIN);
     await new Promise((resolve) => setTimeout(resolve, playMs));
     const hosts = await victims(server, allHosts);
-    const zones = ((await read(server, '/worlds/zones')) as ZoneStand[]).filter((zone) => hosts.some(({ id }) => id === zone.host));
+    const zones = ((await read(server, '/worlds/zones')) as WorldZoneStatus[]).filter((zone) => hosts.some(({ id }) => id === zone.host));
     const watched = swarm.watch(WATCH_SECONDS);
     const at = Date.now();
     for (const { pid } of hosts) process.kill(pid, 'SIGKILL');
@@ -134,9 +134,9 @@ function joined(first: Tally, second: Tally): Tally {
 }
 
 /** Hosts that have zones, so that their end is felt: one of them, or all. */
-async function victims(server: ServerProcess, all: boolean): Promise<WorldHostStand[]> {
+async function victims(server: ServerProcess, all: boolean): Promise<WorldHostStatus[]> {
   for (;;) {
-    const hosts = ((await read(server, '/worlds/hosts')) as WorldHostStand[]).filter(({ open }) => open > 0);
+    const hosts = ((await read(server, '/worlds/hosts')) as WorldHostStatus[]).filter(({ open }) => open > 0);
     const evenly = hosts.length === HOSTS && hosts.every(({ open }) => open === (COLUMNS * ROWS) / HOSTS);
     const chosen = hosts[Math.floor(Math.random() * hosts.length)];
     if (evenly && chosen) return all ? hosts : [chosen];
@@ -149,7 +149,7 @@ async function zonesOpen(server: ServerProcess): Promise<number> {
 }
 
 async function snapshotAll(server: ServerProcess): Promise<void> {
-  for (const { zone } of (await read(server, '/worlds/zones')) as ZoneStand[]) {
+  for (const { zone } of (await read(server, '/worlds/zones')) as WorldZoneStatus[]) {
     await fetch(`${server.url}/api/v1/worlds/zones/${zone}/snapshots`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
@@ -167,7 +167,7 @@ async function census(server: ServerProcess, players: number): Promise<{ lost: n
   const moment = Date.now() - RECORDED_MS;
   for (let column = 0; column < COLUMNS; column++)
     for (let row = 0; row < ROWS; row++) {
-      const zone = (await read(server, `/worlds/zones/${column}-${row}?time=${moment}`)) as ZoneMoment;
+      const zone = (await read(server, `/worlds/zones/${column}-${row}?time=${moment}`)) as ZonePointInTime;
       for (const { id } of zone.players) seen.set(id, (seen.get(id) ?? 0) + 1);
       // One that is on the way is counted where it left only while nobody else has it.
       for (const id of zone.inTransit) if (!seen.has(id)) seen.set(id, 0);

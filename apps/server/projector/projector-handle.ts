@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { DatabaseAddress } from '@millrace/platform/database';
-import type { ConsumerFigures } from '@millrace/platform/log';
+import type { ConsumerStats } from '@millrace/platform/log';
 import type { Logger } from '@millrace/platform/telemetry';
 import type { FromOpening, MayOpen, Opening } from '../opening.ts';
 import { SupervisedProcess } from '../supervised-process.ts';
@@ -25,7 +25,7 @@ export class ProjectorHandle {
   readonly #logger: Logger;
   #asked = new Map<number, Asked>();
   #asks = 0;
-  #figures: ConsumerFigures | null = null;
+  #figures: ConsumerStats | null = null;
   #isPaused = false;
   #opening: Opening | null = null;
   #wantsToOpen = false;
@@ -59,7 +59,7 @@ export class ProjectorHandle {
   }
 
   /** What it said last; null until it has said something. */
-  get figures(): ConsumerFigures | null {
+  get figures(): ConsumerStats | null {
     return this.#figures;
   }
 

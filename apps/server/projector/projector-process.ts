@@ -1,7 +1,7 @@
 import { Socket } from 'node:net';
 import { join } from 'node:path';
 import { openLink } from '@millrace/platform/cluster';
-import { troubleOf } from '@millrace/platform/database';
+import { failureReason } from '@millrace/platform/database';
 import { openLmdbLog } from '@millrace/platform/log';
 import { type FromOpening, type MayOpen, SHARED_FOLDERS } from '../opening.ts';
 import { handleSignals } from '../own-signals.ts';
@@ -31,7 +31,7 @@ const link = openLink<FromProjector | FromOpening, ToProjector | MayOpen>(new So
       if (begin === null || starting !== null) return;
       starting = start(begin);
       starting.catch((error) => {
-        link.send({ type: 'trouble', message: `the tables cannot be opened: ${troubleOf(error)}` });
+        link.send({ type: 'trouble', message: `the tables cannot be opened: ${failureReason(error)}` });
         setTimeout(() => process.exit(1), 100);
       });
       for (const told of early.splice(0)) void starting.then((projector) => projector.received(told)).catch(() => {});

@@ -1,7 +1,7 @@
 import type { PlayerId } from '@millrace/contracts';
 import { systemClock } from '@millrace/platform/clock';
-import { connectDatabase, type DatabaseAddress, troubleOf } from '@millrace/platform/database';
-import { type ConsumerFigures, ConsumerGroup, type EventLog } from '@millrace/platform/log';
+import { connectDatabase, type DatabaseAddress, failureReason } from '@millrace/platform/database';
+import { ConsumerGroup, type ConsumerStats, type EventLog } from '@millrace/platform/log';
 import { allPlayers, historyOf, stepsOf, worldProjection } from '@millrace/worlds/tables';
 
 const FIGURES_MS = 1_000;
@@ -20,7 +20,7 @@ export type ToProjector =
 
 export type FromProjector =
   | { readonly type: 'answer'; readonly ask: number; readonly answer: unknown; readonly failure: string | null }
-  | { readonly type: 'figures'; readonly figures: ConsumerFigures; readonly paused: boolean }
+  | { readonly type: 'figures'; readonly figures: ConsumerStats; readonly paused: boolean }
   | { readonly type: 'trouble'; readonly message: string };
 
 export interface Projector {
@@ -31,8 +31,8 @@ export interface Projector {
 /** Keeps the world’s tables up to date from the log, and answers questions about them. */
 export async function runProjector(log: EventLog, address: DatabaseAddress, send: (message: FromProjector) => void): Promise<Projector> {
   const trouble = (message: string) => send({ type: 'trouble', message });
-  const database = connectDatabase(address, (error) => trouble(troubleOf(error)));
-  const consumer = new ConsumerGroup(log, worldProjection(database), systemClock, trouble, troubleOf);
+  const database = connectDatabase(address, (error) => trouble(failureReason(error)));
+  const consumer = new ConsumerGroup(log, worldProjection(database), systemClock, trouble, failureReason);
   let isPaused = false;
   await consumer.start();
   // One after another: a pause that is followed by a resume must be over first.
@@ -52,7 +52,7 @@ export async function runProjector(log: EventLog, address: DatabaseAddress, send
   const answering = (ask: number, work: Promise<unknown>) =>
     void work.then(
       (answer) => send({ type: 'answer', ask, answer, failure: null }),
-      (error) => send({ type: 'answer', ask, answer: null, failure: troubleOf(error) }),
+      (error) => send({ type: 'answer', ask, answer: null, failure: failureReason(error) }),
     );
   return {
     received: (message) => {

@@ -20,19 +20,19 @@ import {
   type HostControl,
   type HostPort,
   listenTcp,
+  listenWebSocket,
   newSecret,
   playerTokens,
   streamWorld,
-  webSocketDoor,
   worldEvents,
   worldRoutes,
-  worldStand,
+  worldStatus,
   worldZone,
-  zoneStands,
+  zoneStatuses,
 } from '@millrace/worlds';
 import type { PlayerOwners } from '@millrace/worlds/tables';
 import { drillReports } from '../drill/reports.ts';
-import type { WorldFigures } from '../metrics.ts';
+import type { WorldStats } from '../metrics.ts';
 import { Opening } from '../opening.ts';
 import { OutboxModes } from '../outbox-modes.ts';
 import type { ProjectorHandle } from '../projector/projector-handle.ts';
@@ -72,7 +72,7 @@ export interface Worlds {
   /** How the world stands, for who begins to watch. */
   events(): InitialEvent[];
   /** How the world stands, for metrics. */
-  readonly figures: WorldFigures;
+  readonly figures: WorldStats;
   /** What the alerts look at. */
   sample(): Omit<WorldSample, 'time' | 'lags' | 'storage'>;
   /** Whether every zone is open. */
@@ -214,7 +214,7 @@ export async function startWorlds(
   const closed = () => zones.filter((zone) => gateway.hostOf(zone) === null);
   if (closed().length > 0)
     logger.warn({ closed: closed(), of: zones.length }, 'not every zone is open yet; the others open as soon as a host can');
-  const webSockets = webSocketDoor(gateway);
+  const webSockets = listenWebSocket(gateway);
   const control = hostControl(hosts, coordinator, figures, isDrained);
   const door = { plan, tcpPort: listener.port, socketPath: WORLD_SOCKET_PATH, guests: worlds.guests };
   const watching = { gateway, door, hosts: control.stands };
@@ -235,9 +235,9 @@ export async function startWorlds(
       },
     },
     events: () => worldEvents(watching),
-    figures: { world: () => worldStand(gateway, door), zones: () => zoneStands(gateway), hosts: control.stands },
+    figures: { world: () => worldStatus(gateway, door), zones: () => zoneStatuses(gateway), hosts: control.stands },
     sample: () => {
-      const stands = zoneStands(gateway);
+      const stands = zoneStatuses(gateway);
       const failures = gateway.takeFailures();
       return {
         ...gateway.takePlayers(),

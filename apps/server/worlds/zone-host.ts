@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { WorldPlan } from '@millrace/contracts';
-import { type Clock, type HostFigures, kindOf, type RecoveryStep, type SnapshotStore, ZoneHost } from '@millrace/kernel';
-import { type Assignment, type Beat, Member } from '@millrace/platform/cluster';
+import { type Clock, type HostStats, kindOf, type RecoveryStep, type SnapshotStore, ZoneHost } from '@millrace/kernel';
+import { type Assignment, ClusterNode, type Heartbeat } from '@millrace/platform/cluster';
 import { type EventLog, type FileSpool, openLmdbLog, openSpool } from '@millrace/platform/log';
 import { secretNumbers } from '@millrace/platform/secrets/zone-numbers';
 import { type LmdbSnapshots, openFileSnapshots, openLmdbSnapshots } from '@millrace/platform/snapshots';
@@ -32,7 +32,7 @@ export interface Begin {
 export type ToHost = Begin | Assignment | ToZoneHost | { readonly type: 'stop' };
 
 export type FromHost =
-  | Beat
+  | Heartbeat
   | FromZoneHost
   | { readonly type: 'trouble'; readonly message: string; readonly zone: string | null; readonly kind: string }
   | { readonly type: 'recovered'; readonly zone: string; readonly steps: readonly RecoveryStep[] }
@@ -45,7 +45,7 @@ export type FromHost =
     }
   | {
       readonly type: 'host-figures';
-      readonly figures: HostFigures;
+      readonly figures: HostStats;
       readonly cpuMs: number;
       readonly memoryBytes: number;
       readonly decided: readonly (readonly [name: string, count: number])[];
@@ -138,7 +138,7 @@ export function runZoneHost(begin: Begin, { stores, spool, clock, definition, ho
     },
   });
   world.run(host, definition);
-  const member: Member = new Member({
+  const member: ClusterNode = new ClusterNode({
     id,
     incarnation,
     clock,
@@ -156,7 +156,7 @@ export function runZoneHost(begin: Begin, { stores, spool, clock, definition, ho
     cpuBefore = process.cpuUsage();
     send({
       type: 'host-figures',
-      figures: host.figures(),
+      figures: host.stats(),
       cpuMs: (user + system) / 1_000,
       memoryBytes: process.memoryUsage.rss(),
       decided: [...decided],

@@ -6,7 +6,7 @@ import type {
   CandleFrame,
   CommandOutcome,
   Connections,
-  ConsumerStand,
+  ConsumerGroupStatus,
   DeadLetter,
   DeadLetterContent,
   DrillReport,
@@ -21,7 +21,7 @@ import type {
   Permission,
   PlayerHistory,
   PlayerLine,
-  PlayerStand,
+  PlayerStatus,
   PlayerStep,
   PlayerToken,
   Problem,
@@ -34,8 +34,8 @@ import type {
   SecondFactorSetup,
   Server,
   SignInOptions,
-  SignInStand,
-  SnapshotStand,
+  SignInStatus,
+  SnapshotStatus,
   SnapshotStoreName,
   SnapshotVerdict,
   Source,
@@ -45,7 +45,7 @@ import type {
   Usage,
   UserSession,
   World,
-  WorldHostStand,
+  WorldHostStatus,
   ZoneMap,
   ZoneReplay,
 } from '@millrace/contracts';
@@ -90,18 +90,18 @@ export interface Audit {
 }
 
 /** Which snapshot of a zone. */
-export type SnapshotLabel = Pick<SnapshotStand, 'store' | 'epoch' | 'seq' | 'time'>;
+export type SnapshotLabel = Pick<SnapshotStatus, 'store' | 'epoch' | 'seq' | 'time'>;
 
 export const api = {
   signInOptions: () => ask<SignInOptions>('/auth/options'),
-  signUp: (who: { name: string; email: string; password: string; invitation?: string }) => ask<SignInStand>('/auth/sign-up', 'POST', who),
-  signIn: (email: string, password: string) => ask<SignInStand>('/auth/sign-in', 'POST', { email, password }),
-  secondFactor: (code: string) => ask<SignInStand>('/auth/second-factor', 'POST', { code }),
+  signUp: (who: { name: string; email: string; password: string; invitation?: string }) => ask<SignInStatus>('/auth/sign-up', 'POST', who),
+  signIn: (email: string, password: string) => ask<SignInStatus>('/auth/sign-in', 'POST', { email, password }),
+  secondFactor: (code: string) => ask<SignInStatus>('/auth/second-factor', 'POST', { code }),
   startPasskeySignIn: () => ask<PasskeyOptions>('/auth/passkey/start', 'POST'),
-  signInWithPasskey: (credential: object) => ask<SignInStand>('/auth/passkey', 'POST', { credential }),
+  signInWithPasskey: (credential: object) => ask<SignInStatus>('/auth/passkey', 'POST', { credential }),
   startProvider: (provider: string) => ask<{ url: string }>(`/auth/providers/${provider}`, 'POST'),
   signOut: () => ask<object>('/auth/sign-out', 'POST'),
-  verifyEmail: (token: string) => ask<SignInStand>('/auth/verify-email', 'POST', { token }),
+  verifyEmail: (token: string) => ask<SignInStatus>('/auth/verify-email', 'POST', { token }),
   forgotPassword: (email: string) => ask<object>('/auth/forgot-password', 'POST', { email }),
   resetPassword: (token: string, password: string) => ask<object>('/auth/reset-password', 'POST', { token, password }),
   account: () => ask<Account>('/account'),
@@ -158,20 +158,20 @@ export const api = {
     ask<CommandOutcome>(`${inZone(zone)}/announcements`, 'POST', { text, operator }),
   announceToAll: (text: string, operator: string | undefined) =>
     ask<{ zones: number; missed: string[] }>('/worlds/announcements', 'POST', { text, operator }),
-  snapshots: (zone: string) => ask<SnapshotStand[]>(`${inZone(zone)}/snapshots`),
-  takeSnapshot: (zone: string, store: SnapshotStoreName) => ask<SnapshotStand[]>(`${inZone(zone)}/snapshots`, 'POST', { store }),
+  snapshots: (zone: string) => ask<SnapshotStatus[]>(`${inZone(zone)}/snapshots`),
+  takeSnapshot: (zone: string, store: SnapshotStoreName) => ask<SnapshotStatus[]>(`${inZone(zone)}/snapshots`, 'POST', { store }),
   verifySnapshot: (zone: string, { store, epoch, seq, time }: SnapshotLabel, replay: boolean) =>
     ask<SnapshotVerdict>(`${inZone(zone)}/snapshots/verify`, 'POST', { store, epoch, seq, time, replay }),
   drills: () => ask<DrillReport[]>('/worlds/drills'),
   players: (find: string, suspects: boolean) => ask<PlayerLine[]>(`/worlds/players?find=${encodeURIComponent(find)}&suspects=${suspects}`),
-  player: (player: string) => ask<PlayerStand>(ofPlayer(player)),
+  player: (player: string) => ask<PlayerStatus>(ofPlayer(player)),
   playerHistory: (player: string) => ask<PlayerHistory>(`${ofPlayer(player)}/history`),
   playerSteps: (player: string, from: number, to: number) => ask<PlayerStep[]>(`${ofPlayer(player)}/steps?from=${from}&to=${to}`),
   editPlayer: (player: string, component: string, fields: Record<string, unknown>, audit: Audit) =>
     ask<CommandOutcome>(`${ofPlayer(player)}/edits`, 'POST', { component, fields, ...audit }),
   kick: (player: string, audit: Audit) => ask<CommandOutcome>(`${ofPlayer(player)}/kick`, 'POST', audit),
-  host: (host: string, what: 'drain' | 'welcome' | 'replace') => ask<WorldHostStand[]>(`/worlds/hosts/${host}/${what}`, 'POST'),
-  consumer: (group: string, what: 'pause' | 'resume' | 'skip') => ask<ConsumerStand[]>(`/consumers/${group}/${what}`, 'POST'),
+  host: (host: string, what: 'drain' | 'welcome' | 'replace') => ask<WorldHostStatus[]>(`/worlds/hosts/${host}/${what}`, 'POST'),
+  consumer: (group: string, what: 'pause' | 'resume' | 'skip') => ask<ConsumerGroupStatus[]>(`/consumers/${group}/${what}`, 'POST'),
   deadLetters: () => ask<DeadLetter[]>('/dead-letters'),
   deadLetter: (group: string, id: number) => ask<DeadLetterContent>(`/dead-letters/${group}/${id}`),
   mend: (group: string, id: number, mended: { seq: number; data: unknown } & Audit) =>

@@ -2,7 +2,7 @@ import type { Permission } from '@millrace/contracts';
 import { type ComponentType, lazy, Suspense, useEffect, useState } from 'react';
 import { Link, Redirect, Route, Switch, useLocation } from 'wouter';
 import { useAccount, useIsLeaving } from './identity/account.ts';
-import { DoorPages } from './identity/door-pages.tsx';
+import { SignInPages } from './identity/sign-in-pages.tsx';
 import { useConnection, useIsLost } from './live/connection.ts';
 import { useLive } from './live/live.ts';
 import { ChartPage } from './pages/chart.tsx';
@@ -52,7 +52,7 @@ export function App() {
         <div className="flex justify-end pt-3 text-sm">
           <Appearance />
         </div>
-        <DoorPages />
+        <SignInPages />
       </div>
     );
   return <Console seesSources={account.permissions.includes('platform:read')} />;

@@ -1,6 +1,6 @@
 import {
   type ClientFrame,
-  type GOODBYES,
+  type DISCONNECT_REASONS,
   mayWalk,
   type SeenObject,
   type ServerFrame,
@@ -25,7 +25,7 @@ const FINAL: readonly string[] = [
   'SENT_AWAY',
   'BAD_FRAMES',
   'FRAME_TOO_LARGE',
-] satisfies (keyof typeof GOODBYES)[];
+] satisfies (keyof typeof DISCONNECT_REASONS)[];
 
 /** What became of a command. `LOST`: the connection or the zone’s host went while it was under way, and it had no effect. */
 export type CommandAnswer = { ok: true } | { ok: false; code: string; message: string };

@@ -78,7 +78,7 @@ export function Form({
 }
 
 /** A page before one is in: one thing in the middle, and ways to other such pages. */
-export function DoorPage({
+export function SignInLayout({
   title,
   lead,
   ways = [],

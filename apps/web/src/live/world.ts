@@ -7,7 +7,7 @@ export const useWorld = () => useChannel('world').events;
 export const useZoneView = (zone: string) => useChannel(`zones:${zone}`).events.zone;
 
 /** A player with its components, five times a second. */
-export const usePlayerStand = (player: string) => useChannel(`players:${player}`).events.player;
+export const usePlayerStatus = (player: string) => useChannel(`players:${player}`).events.player;
 
 /** What flows, who reads, what is wrong. */
 export const useOperations = () => useChannel('operations').events;

@@ -1,4 +1,4 @@
-import type { Alert, Connections, ConsumerStand, DeadLetter, FlowStand, Server } from '@millrace/contracts';
+import type { Alert, Connections, ConsumerGroupStatus, DeadLetter, EventStats, Server } from '@millrace/contracts';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import { api } from '../api.ts';
@@ -108,7 +108,7 @@ function Watching() {
   );
 }
 
-function Types({ flow }: { flow: FlowStand }) {
+function Types({ flow }: { flow: EventStats }) {
   const text = useText();
   const { whole } = useFormats();
   const most = Math.max(1, ...flow.types.map(({ perSecond }) => perSecond));
@@ -150,7 +150,7 @@ function Types({ flow }: { flow: FlowStand }) {
   );
 }
 
-function Topics({ flow }: { flow: FlowStand }) {
+function Topics({ flow }: { flow: EventStats }) {
   const text = useText();
   const { whole } = useFormats();
   return (
@@ -174,7 +174,7 @@ function Topics({ flow }: { flow: FlowStand }) {
   );
 }
 
-function Consumers({ consumers }: { consumers: readonly ConsumerStand[] }) {
+function Consumers({ consumers }: { consumers: readonly ConsumerGroupStatus[] }) {
   const text = useText();
   const stateWords = useStateWords();
   const { whole } = useFormats();

@@ -9,7 +9,7 @@ import { Failure, Notice } from '../parts/notice.tsx';
 import { useFormats } from '../parts/numbers.ts';
 import { useText } from '../text/text.ts';
 import { draw, drawRefusal, drawWish } from '../world/drawing.ts';
-import { PlayerLink, type PlayStand, REFUSAL_MS } from '../world/player-link.ts';
+import { PlayerLink, type PlayStatus, REFUSAL_MS } from '../world/player-link.ts';
 import { WorldTabs } from '../world/world-tabs.tsx';
 
 /** How much of the world is in the picture, cm: what is in range on either side. */
@@ -82,7 +82,7 @@ function Playing({ me, world, onLeave }: { me: PlayerToken; world: World; onLeav
   const text = useText();
   const canvas = useRef<HTMLCanvasElement>(null);
   const [link, setLink] = useState<PlayerLink | null>(null);
-  const [stand, setStand] = useState<PlayStand | null>(null);
+  const [stand, setStand] = useState<PlayStatus | null>(null);
   useEffect(() => {
     const opened = new PlayerLink(me.token, world.socketPath, setStand);
     setLink(opened);
@@ -204,7 +204,7 @@ function usePicture(link: PlayerLink | null, canvas: RefObject<HTMLCanvasElement
   }, [link, canvas, me]);
 }
 
-function State({ stand }: { stand: PlayStand | null }) {
+function State({ stand }: { stand: PlayStatus | null }) {
   const text = useText();
   const state = stand?.state ?? 'connecting';
   const isLost = useIsLost();
@@ -244,7 +244,7 @@ function Pad({ onWalk }: { onWalk: (x: number, y: number) => void }) {
   );
 }
 
-function Bag({ stand, link }: { stand: PlayStand | null; link: PlayerLink | null }) {
+function Bag({ stand, link }: { stand: PlayStatus | null; link: PlayerLink | null }) {
   const text = useText();
   const items = stand?.bag ?? [];
   return (
@@ -263,7 +263,7 @@ function Bag({ stand, link }: { stand: PlayStand | null; link: PlayerLink | null
 
 const ITEM_TEXT = { apple: 'apple', boots: 'boots', mushroom: 'mushroom' } as const;
 
-function Talk({ stand, link }: { stand: PlayStand | null; link: PlayerLink | null }) {
+function Talk({ stand, link }: { stand: PlayStatus | null; link: PlayerLink | null }) {
   const text = useText();
   const { clock } = useFormats();
   const [words, setWords] = useState('');

@@ -1,10 +1,10 @@
-import { EDITABLE, type EditableComponent, type Player, type PlayerStand, type PlayerStep } from '@millrace/contracts';
+import { EDITABLE, type EditableComponent, type Player, type PlayerStatus, type PlayerStep } from '@millrace/contracts';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { useMemo, useState } from 'react';
 import { Link } from 'wouter';
 import { api } from '../api.ts';
 import { useIsLost } from '../live/connection.ts';
-import { usePlayerStand, useZoneView } from '../live/world.ts';
+import { usePlayerStatus, useZoneView } from '../live/world.ts';
 import { Audited } from '../parts/audited.tsx';
 import { Button, Panel } from '../parts/controls.tsx';
 import { Figure } from '../parts/figure.tsx';
@@ -22,7 +22,7 @@ const PATH_MS = 10 * 60_000;
 export function PlayerPage({ id }: { id: string }) {
   const text = useText();
   const first = useQuery({ queryKey: ['player', id], queryFn: () => api.player(id) });
-  const stand = usePlayerStand(id) ?? first.data;
+  const stand = usePlayerStatus(id) ?? first.data;
   return (
     <>
       <WorldTabs
@@ -45,7 +45,7 @@ export function PlayerPage({ id }: { id: string }) {
   );
 }
 
-function Inspector({ stand }: { stand: PlayerStand }) {
+function Inspector({ stand }: { stand: PlayerStatus }) {
   const text = useText();
   const isLost = useIsLost();
   const { whole } = useFormats();

@@ -1,4 +1,4 @@
-import type { DrillReport, SnapshotStand, SnapshotStoreName } from '@millrace/contracts';
+import type { DrillReport, SnapshotStatus, SnapshotStoreName } from '@millrace/contracts';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import { useSearchParams } from 'wouter';
@@ -57,7 +57,7 @@ function Snapshots({ zone }: { zone: string }) {
     mutationFn: (store: SnapshotStoreName) => api.takeSnapshot(zone, store),
     onSuccess: (list) => queries.setQueryData(['snapshots', zone], list),
   });
-  const [chosen, setChosen] = useState<SnapshotStand | null>(null);
+  const [chosen, setChosen] = useState<SnapshotStatus | null>(null);
   if (snapshots.isError) return <Failure error={snapshots.error} onRetry={() => void snapshots.refetch()} />;
   if (!snapshots.data) return <Notice title={text.loading} />;
   return (
@@ -116,7 +116,7 @@ function StoreName({ store }: { store: SnapshotStoreName }) {
 }
 
 /** One snapshot: whether it can be read back whole, whether it is what the record says, and the way back to it. */
-function Chosen({ zone, snapshot }: { zone: string; snapshot: SnapshotStand }) {
+function Chosen({ zone, snapshot }: { zone: string; snapshot: SnapshotStatus }) {
   const text = useText();
   const { clock, whole } = useFormats();
   const verdict = useQuery({

@@ -1,4 +1,4 @@
-import type { WorldHostStand, ZoneStand } from '@millrace/contracts';
+import type { WorldHostStatus, WorldZoneStatus } from '@millrace/contracts';
 import { useMutation } from '@tanstack/react-query';
 import { useMemo } from 'react';
 import { Link } from 'wouter';
@@ -67,11 +67,11 @@ export function ZonesPage() {
   );
 }
 
-function ZoneTable({ zones }: { zones: readonly ZoneStand[] }) {
+function ZoneTable({ zones }: { zones: readonly WorldZoneStatus[] }) {
   const text = useText();
   const { whole } = useFormats();
-  const columns = useMemo((): Column<ZoneStand>[] => {
-    const number = (name: string, of: (zone: ZoneStand) => number, show = whole): Column<ZoneStand> => ({
+  const columns = useMemo((): Column<WorldZoneStatus>[] => {
+    const number = (name: string, of: (zone: WorldZoneStatus) => number, show = whole): Column<WorldZoneStatus> => ({
       name,
       by: of,
       cell: (zone) => show(of(zone)),
@@ -121,7 +121,7 @@ function ZoneTable({ zones }: { zones: readonly ZoneStand[] }) {
   );
 }
 
-function Hosts({ hosts }: { hosts: readonly WorldHostStand[] }) {
+function Hosts({ hosts }: { hosts: readonly WorldHostStatus[] }) {
   const text = useText();
   const stateWords = useStateWords();
   const { whole } = useFormats();

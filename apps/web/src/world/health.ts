@@ -1,4 +1,4 @@
-import type { ZoneStand } from '@millrace/contracts';
+import type { WorldZoneStatus } from '@millrace/contracts';
 
 /** How a zone’s ticks do: within their 50 ms, near the thresholds of the alerts, or beyond them. */
 export type Health = 'away' | 'good' | 'busy' | 'slow' | 'critical';
@@ -8,7 +8,7 @@ const GOOD_MS = 20;
 const BUSY_MS = 70;
 const SLOW_MS = 100;
 
-export function healthOf({ host, tickMsMost }: Pick<ZoneStand, 'host' | 'tickMsMost'>): Health {
+export function healthOf({ host, tickMsMost }: Pick<WorldZoneStatus, 'host' | 'tickMsMost'>): Health {
   if (host === null) return 'away';
   if (tickMsMost < GOOD_MS) return 'good';
   if (tickMsMost < BUSY_MS) return 'busy';

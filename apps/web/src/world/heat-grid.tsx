@@ -1,4 +1,4 @@
-import type { World, ZoneStand } from '@millrace/contracts';
+import type { World, WorldZoneStatus } from '@millrace/contracts';
 import { memo } from 'react';
 import { Link } from 'wouter';
 import { useIsLost } from '../live/connection.ts';
@@ -10,7 +10,7 @@ const NUMBERED_COLUMNS_MAX = 16;
 const LEGEND: readonly Health[] = ['good', 'busy', 'slow', 'critical', 'away'];
 
 /** The world as it lies, each zone coloured by its longest tick of the last second. */
-export const HeatGrid = memo(function HeatGrid({ plan, zones }: { plan: World['plan']; zones: readonly ZoneStand[] }) {
+export const HeatGrid = memo(function HeatGrid({ plan, zones }: { plan: World['plan']; zones: readonly WorldZoneStatus[] }) {
   const text = useText();
   const isLost = useIsLost();
   const byId = new Map(zones.map((zone) => [zone.zone, zone]));

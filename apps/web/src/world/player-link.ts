@@ -20,7 +20,7 @@ interface Words {
 }
 
 /** What the page beside the canvas shows; the canvas itself reads the client. */
-export interface PlayStand {
+export interface PlayStatus {
   readonly state: WorldClient['state'];
   readonly zone: string | null;
   readonly health: number;
@@ -45,12 +45,12 @@ export class PlayerLink {
   refused: { x: number; y: number; at: number } | null = null;
   #direction = { x: 0, y: 0 };
   #glide = { fromX: 0, fromY: 0, toX: 0, toY: 0, at: 0 };
-  #stand: PlayStand;
-  readonly #onChange: (stand: PlayStand) => void;
+  #stand: PlayStatus;
+  readonly #onChange: (stand: PlayStatus) => void;
   readonly #timer: ReturnType<typeof setInterval>;
   #numbered = 0;
 
-  constructor(token: string, socketPath: string, onChange: (stand: PlayStand) => void) {
+  constructor(token: string, socketPath: string, onChange: (stand: PlayStatus) => void) {
     this.#onChange = onChange;
     this.#stand = {
       state: 'connecting',
@@ -163,7 +163,7 @@ export class PlayerLink {
     this.#change({ words });
   }
 
-  #change(change: Partial<PlayStand>): void {
+  #change(change: Partial<PlayStatus>): void {
     this.#stand = { ...this.#stand, ...change };
     this.#onChange(this.#stand);
   }

@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { BookUpdate } from '@millrace/contracts';
+import { ManualClock } from '@millrace/kernel/testing';
+import { BookSynchronizer } from './book-synchronizer.ts';
+
+const book = (time: number): BookUpdate => ({ time, bids: [], asks: [] });
+
+function setting(answers: (() => Promise<BookUpdate>)[]) {
+  const clock = new ManualClock();
+  const delivered: string[] = [];
+  const lost: string[] = [];
+  let asked = 0;
+  const line = new BookSynchronizer({
+    clock,
+    deliver: ({ time }, whole) => void delivered.push(whole ? `whole ${time}` : `${time}`),
+    fetch: () => answers[asked++]?.() ?? Promise.reject(new Error('asked too often')),
+    lost: (reason) => void lost.push(reason),
+    onTrouble: () => {},
+  });
+  return { clock, delivered, lost, line, asked: () => asked };
+}
+const fails = () => Promise.reject(new Error('it answered 503'));
+
+test('fault 60: a whole book that could not be fetched is asked for again until it comes, and the changes that came meanwhile follow it', async () => {
+  const set = setting([fails, fails, fails, async () => book(10)]);
+  set.line.updated(book(1));
+  await set.clock.advance(1_000);
+  set.line.updated(book(2));
+  await set.clock.advance(60_000);
+  set.line.updated(book(3));
+  assert.deepEqual(set.delivered, ['whole 10', '1', '2', '3']);
+  assert.equal(set.asked(), 4);
+  assert.equal(set.lost[0], 'the whole book could not be fetched: it answered 503; it is asked for again');
+});
+
+test('a book of a connection that was lost is of no use to the next one', async () => {
+  let answer = (_book: BookUpdate) => {};
+  const late = () =>
+    new Promise<BookUpdate>((resolve) => {
+      answer = resolve;
+    });
+  const set = setting([late, async () => book(20)]);
+  set.line.updated(book(1));
+  set.line.reset('the connection was lost');
+  set.line.updated(book(2));
+  answer(book(10));
+  await set.clock.advance(1);
+  assert.deepEqual(set.delivered, ['whole 20', '2']);
+  assert.deepEqual(set.lost, ['the connection was lost']);
+});
+
+test('nothing is asked any more once it was reset', async () => {
+  const set = setting([fails]);
+  set.line.updated(book(1));
+  await set.clock.advance(1);
+  set.line.reset('the connection was lost');
+  await set.clock.advance(60_000);
+  assert.equal(set.asked(), 1);
+});

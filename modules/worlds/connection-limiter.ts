@@ -1,0 +1,72 @@
+import type { Clock } from '@millrace/kernel';
+import { isLoopbackAddress } from '@millrace/platform/http';
+import type { Connection } from './connection.ts';
+
+/** How long a connection may be open without a hello. */
+const HELLO_WITHIN_MS = 5_000;
+
+export interface ConnectionLimits {
+  readonly connectionsMax: number;
+  readonly connectionsPerAddress: number;
+  /** Whether connections from this machine itself count as well. */
+  readonly limitLoopback: boolean;
+}
+
+/** Who stands in the door: connections there are, from where, and which of them have not said hello yet. */
+export class ConnectionLimiter {
+  readonly #limits: ConnectionLimits;
+  readonly #clock: Clock;
+  readonly #connections = new Set<Connection>();
+  readonly #perAddress = new Map<string, number>();
+  /** Connections that have not said hello, since when. */
+  readonly #greeting = new Map<Connection, number>();
+
+  constructor(limits: ConnectionLimits, clock: Clock) {
+    this.#limits = limits;
+    this.#clock = clock;
+  }
+
+  /** Whether there was room. What there was none for counts for its address, too, until it has closed. */
+  comes(connection: Connection, remote: string): boolean {
+    const { connectionsMax, connectionsPerAddress, limitLoopback } = this.#limits;
+    const fromThere = this.#perAddress.get(remote) ?? 0;
+    this.#perAddress.set(remote, fromThere + 1);
+    const isCounted = limitLoopback || !isLoopbackAddress(remote);
+    if (this.#connections.size >= connectionsMax || (isCounted && fromThere >= connectionsPerAddress)) return false;
+    this.#connections.add(connection);
+    this.#greeting.set(connection, this.#clock.elapsed());
+    return true;
+  }
+
+  /** A connection has said hello; whether it was still to do so. */
+  greets(connection: Connection): boolean {
+    return this.#greeting.delete(connection);
+  }
+
+  closed(connection: Connection, remote: string): void {
+    this.#connections.delete(connection);
+    this.#greeting.delete(connection);
+    const left = (this.#perAddress.get(remote) ?? 1) - 1;
+    if (left === 0) this.#perAddress.delete(remote);
+    else this.#perAddress.set(remote, left);
+  }
+
+  /** Connections that should have said hello by now. */
+  silent(): Connection[] {
+    const now = this.#clock.elapsed();
+    return [...this.#greeting].filter(([, since]) => now - since > HELLO_WITHIN_MS).map(([connection]) => connection);
+  }
+
+  /** So much time counts for none of them. */
+  forgive(ms: number): void {
+    for (const [connection, since] of this.#greeting) this.#greeting.set(connection, since + ms);
+  }
+
+  all(): Connection[] {
+    return [...this.#connections];
+  }
+
+  get size(): number {
+    return this.#connections.size;
+  }
+}

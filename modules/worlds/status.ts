@@ -1,0 +1,73 @@
+import type { Player, PlayerId, PlayerStatus, World, WorldPlan, WorldZoneStatus } from '@millrace/contracts';
+import type { Gateway } from './gateway.ts';
+
+/*
+ * How the world stands, as operators read and watch it.
+ */
+
+/** What the world is, and how it is entered. */
+export interface WorldConnectionInfo {
+  readonly plan: WorldPlan;
+  readonly tcpPort: number;
+  readonly socketPath: string;
+  readonly guests: boolean;
+}
+
+export function worldStatus(gateway: Gateway, { plan, tcpPort, socketPath, guests }: WorldConnectionInfo): World {
+  const { casting: _casting, ...figures } = gateway.figures();
+  const [p50 = null, p99 = null] = gateway.decisions.quantiles([0.5, 0.99]);
+  return { plan, tcpPort, socketPath, guests, decisionMs: { p50, p99 }, ...figures };
+}
+
+/** All zones, from what their hosts report and the gateway counts. */
+export function zoneStatuses(gateway: Gateway): WorldZoneStatus[] {
+  return gateway.zoneTraffic().map(({ zone, sessions, packetsIn, packetsOut, rttMs }) => {
+    const figures = gateway.hostFiguresOf(zone);
+    return {
+      zone,
+      host: gateway.hostOf(zone),
+      sessions,
+      awake: figures?.awake ?? 0,
+      asleep: figures?.asleep ?? 0,
+      inTransit: figures?.inTransit ?? 0,
+      suspects: figures?.suspects ?? 0,
+      seq: figures?.seq ?? 0,
+      epoch: figures?.epoch ?? 0,
+      waiting: figures?.waiting ?? 0,
+      ticks: figures?.ticks ?? 0,
+      tickMsMean: figures?.tickMsMean ?? 0,
+      tickMsMost: figures?.tickMsMost ?? 0,
+      lateMsMost: figures?.lateMsMost ?? 0,
+      skippedTicks: figures?.skippedTicks ?? 0,
+      packetsIn,
+      packetsOut,
+      rttMs,
+      accepted: figures?.accepted ?? 0,
+      refused: figures?.refused ?? 0,
+      events: figures?.events ?? 0,
+      hotAt: figures?.hotAt ?? 0,
+      coldAt: figures?.coldAt ?? 0,
+    };
+  });
+}
+
+/** A player live; undefined when no zone has it. */
+export async function playerStatus(gateway: Gateway, id: PlayerId): Promise<PlayerStatus | undefined> {
+  const zone = gateway.zoneOf(id);
+  if (zone === undefined) return undefined;
+  const session = gateway.sessionOf(id);
+  const live = (await gateway.ask({ about: 'player', zone, player: id })) as { player: Player | null } | null;
+  const { connection } = session ?? {};
+  return {
+    id,
+    zone,
+    host: gateway.hostOf(zone),
+    connected: connection !== null && connection !== undefined,
+    remote: connection?.remote ?? null,
+    rttMs: connection?.rttMs ?? null,
+    framesIn: connection?.counts.framesIn ?? 0,
+    framesOut: connection?.counts.framesOut ?? 0,
+    leftOut: connection?.counts.leftOut ?? 0,
+    player: live?.player ?? null,
+  };
+}

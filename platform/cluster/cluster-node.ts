@@ -1,0 +1,202 @@
+import { type Clock, messageOf, type ZoneAddress, type ZoneHost, type ZoneStatus } from '@millrace/kernel';
+import type { Assignment, Heartbeat, HostId } from './messages.ts';
+
+/** Beats in a lease: so many may be lost before it is over. */
+const BEATS_PER_LEASE = 5;
+/** Beats whose sending time is remembered; an answer to an older one extends no lease. */
+const BEATS_KEPT = 64;
+
+export interface ClusterNodeOptions {
+  readonly id: HostId;
+  readonly incarnation: string;
+  readonly clock: Clock;
+  readonly host: Pick<ZoneHost, 'open' | 'release' | 'abandon'>;
+  /** Length of a lease until the coordinator says otherwise, ms. */
+  readonly leaseMs: number;
+  readonly send: (beat: Heartbeat) => void;
+  readonly onOpened: (zone: ZoneAddress) => void;
+  /** A zone is not here any more, or about to go. */
+  readonly onClosed: (zone: ZoneAddress) => void;
+  readonly onTrouble: (message: string) => void;
+}
+
+/** One attempt to have a zone: what an earlier one still brings about does not count. */
+interface Held {
+  state: 'opening' | 'open' | 'failed' | 'releasing';
+}
+
+/**
+ * The host’s side of placement: opens what it is to have, releases what it is not, and lets go of everything when its lease
+ * is over, because others may have it by then.
+ */
+export class ClusterNode {
+  readonly #options: ClusterNodeOptions;
+  readonly #clock: Clock;
+  readonly #held = new Map<ZoneAddress, Held>();
+  #wanted: ReadonlySet<ZoneAddress> = new Set();
+  #version = 0;
+  #number = 0;
+  readonly #sentAt = new Map<number, number>();
+  #leaseMs: number;
+  #leaseUntil = 0;
+  #cancel: () => void = () => {};
+  #cancelExpiry: () => void = () => {};
+  #isStopped = false;
+
+  constructor(options: ClusterNodeOptions) {
+    this.#options = options;
+    this.#clock = options.clock;
+    this.#leaseMs = options.leaseMs;
+    this.#beat();
+  }
+
+  received(assignment: Assignment): void {
+    if (this.#isStopped || assignment.incarnation !== this.#options.incarnation) return;
+    const sentAt = this.#sentAt.get(assignment.answers);
+    if (sentAt === undefined) return;
+    this.#leaseMs = assignment.leaseMs;
+    const until = sentAt + assignment.leaseMs;
+    // An answer that took longer than the lease is worth nothing.
+    if (until <= this.#clock.elapsed()) return;
+    if (until > this.#leaseUntil) {
+      this.#leaseUntil = until;
+      this.#watchLease();
+    }
+    if (assignment.version < this.#version) return;
+    this.#version = assignment.version;
+    this.#wanted = new Set(assignment.zones);
+    this.#comply();
+  }
+
+  /** Zones that are open here. */
+  get open(): ZoneAddress[] {
+    return [...this.#held].filter(([, { state }]) => state === 'open').map(([zone]) => zone);
+  }
+
+  /** The zone was found to be another’s. Should this host be meant to have it all the same, it is opened anew. */
+  lost(zone: ZoneAddress): void {
+    if (!this.#held.delete(zone)) return;
+    this.#options.onClosed(zone);
+    if (!this.#isStopped) this.#beatNow();
+  }
+
+  /** A zone of this host is in another part of its life. One that failed counts as not open until it is active again. */
+  statusChanged(zone: ZoneAddress, status: ZoneStatus): void {
+    const held = this.#held.get(zone);
+    if (held?.state === 'open' && status === 'failed') {
+      held.state = 'failed';
+      this.#options.onClosed(zone);
+    } else if (held?.state === 'failed' && status === 'active') {
+      held.state = 'open';
+      this.#options.onOpened(zone);
+    } else return;
+    if (!this.#isStopped) this.#beatNow();
+  }
+
+  /**
+   * Hands over what it has, for an orderly end. What the log does not take within `waitMs` stays with this host’s record: its
+   * spool, which the next run writes first.
+   */
+  async stop(waitMs: number): Promise<void> {
+    this.#isStopped = true;
+    this.#cancel();
+    this.#cancelExpiry();
+    let late = () => {};
+    const waited = new Promise<void>((resolve) => {
+      late = this.#clock.after(waitMs, resolve);
+    });
+    await Promise.race([Promise.all(this.#settled.map((zone) => this.#release(zone))), waited]);
+    late();
+  }
+
+  /** Zones that are neither on their way here nor away. */
+  get #settled(): ZoneAddress[] {
+    return [...this.#held].filter(([, { state }]) => state === 'open' || state === 'failed').map(([zone]) => zone);
+  }
+
+  #comply(): void {
+    for (const zone of this.#wanted) if (!this.#held.has(zone)) this.#open(zone);
+    for (const zone of this.#settled) if (!this.#wanted.has(zone)) void this.#release(zone);
+  }
+
+  #open(zone: ZoneAddress): void {
+    const held: Held = { state: 'opening' };
+    this.#held.set(zone, held);
+    this.#options.host.open(zone).then(
+      () => {
+        if (!this.#held.has(zone)) return this.#options.host.abandon(zone);
+        if (this.#held.get(zone) !== held) return;
+        held.state = 'open';
+        if (!this.#wanted.has(zone)) return void this.#release(zone);
+        this.#options.onOpened(zone);
+        this.#beatNow();
+      },
+      (error) => {
+        if (this.#held.get(zone) === held) this.#held.delete(zone);
+        this.#options.onTrouble(`${zone} could not be opened: ${messageOf(error)}`);
+      },
+    );
+  }
+
+  async #release(zone: ZoneAddress): Promise<void> {
+    const held: Held = { state: 'releasing' };
+    this.#held.set(zone, held);
+    this.#options.onClosed(zone);
+    try {
+      await this.#options.host.release(zone);
+    } catch (error) {
+      this.#options.onTrouble(`${zone} was let go of without a snapshot: ${messageOf(error)}`);
+      this.#options.host.abandon(zone);
+    }
+    if (this.#held.get(zone) !== held) return;
+    this.#held.delete(zone);
+    if (!this.#isStopped) this.#beatNow();
+  }
+
+  #watchLease(): void {
+    this.#cancelExpiry();
+    this.#cancelExpiry = this.#clock.after(Math.max(0, this.#leaseUntil - this.#clock.elapsed()), () => {
+      if (this.#clock.elapsed() < this.#leaseUntil) return this.#watchLease();
+      this.#expire();
+    });
+  }
+
+  #expire(): void {
+    if (this.#held.size === 0) return;
+    this.#options.onTrouble('the lease is over: every zone is let go of');
+    const held = [...this.#held.keys()];
+    this.#held.clear();
+    this.#wanted = new Set();
+    for (const zone of held) {
+      this.#options.host.abandon(zone);
+      this.#options.onClosed(zone);
+    }
+  }
+
+  #beat(): void {
+    this.#cancel = this.#clock.after(this.#leaseMs / BEATS_PER_LEASE, () => {
+      if (this.#isStopped) return;
+      // What the lease was for may have gone while this process stood still.
+      if (this.#held.size > 0 && this.#clock.elapsed() >= this.#leaseUntil) this.#expire();
+      if (this.#held.size < this.#wanted.size) this.#comply();
+      this.#beatNow();
+      this.#beat();
+    });
+  }
+
+  #beatNow(): void {
+    const number = ++this.#number;
+    this.#sentAt.set(number, this.#clock.elapsed());
+    this.#sentAt.delete(number - BEATS_KEPT);
+    const { id: host, incarnation } = this.#options;
+    this.#options.send({
+      type: 'beat',
+      host,
+      incarnation,
+      number,
+      version: this.#version,
+      open: this.open,
+      holding: [...this.#held.keys()],
+    });
+  }
+}

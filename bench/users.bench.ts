@@ -146,7 +146,7 @@ async function measure(): Promise<void> {
     bare: null,
     unit: 'of it',
     budget: { kind: '>=', value: 0.4 },
-    note: `${((full - before) / MIB).toFixed(0)} MiB were taken by all, ${hub.figures().readers} streams are left`,
+    note: `${((full - before) / MIB).toFixed(0)} MiB were taken by all, ${hub.stats().readers} streams are left`,
   });
   child.kill('SIGKILL');
   const bare = await timedBare();

@@ -53,7 +53,7 @@ async function loaded(players: number, zones: { columns: number; rows: number })
       const before = pids.map(cpuMsOf);
       const ticks: number[] = [];
       const looking = setInterval(() => {
-        void get<WorldZoneStatus[]>('/worlds/zones').then((stands) => ticks.push(...stands.map(({ tickMsMost }) => tickMsMost)));
+        void get<WorldZoneStatus[]>('/worlds/zones').then((statuses) => ticks.push(...statuses.map(({ tickMsMost }) => tickMsMost)));
       }, 1_000);
       const seen = await swarm.watch(WATCHED_SECONDS);
       clearInterval(looking);

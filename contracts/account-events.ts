@@ -69,7 +69,7 @@ export type TenantEvent = Static<typeof TenantEvent>;
 
 /** What a user’s own stream calls it. */
 export const USER_EVENTS = {
-  account: 'how the account stands, for who begins to watch',
+  account: 'the state of the account, sent first to each new subscriber',
   'account.created': 'the account is there',
   'snapshots.progressed': 'a step of a snapshot is done',
   'snapshots.generated': 'a snapshot is there',

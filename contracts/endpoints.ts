@@ -37,7 +37,7 @@ export const ENDPOINTS = {
     path: '/api/v1/sources',
     access: 'platform:read',
     tag: 'Sources',
-    summary: 'All sources with state and figures',
+    summary: 'All sources with state and statistics',
     answer: Type.Array(resources.Source),
     problems: [],
   }),

@@ -35,7 +35,7 @@ export const Source = Type.Object(
     refused: Type.Record(Type.String(), Type.Integer(), { description: 'Frames put into quarantine, by reason.' }),
     faults: Type.Record(Type.String(), Type.Integer(), { description: 'What went wrong on the way, by kind.' }),
   },
-  { $id: 'Source', description: 'An outside feed, its state and its figures.' },
+  { $id: 'Source', description: 'An outside feed, its state and its statistics.' },
 );
 export type Source = Static<typeof Source>;
 

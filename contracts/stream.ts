@@ -26,7 +26,12 @@ export const CHANNELS = {
     access: 'market:read',
     carries: 'newest price and status of every instrument, as `TickerEvent`',
   },
-  sources: { name: 'sources', delivery: 'conflated', access: 'platform:read', carries: 'state and figures of every source, as `Source`' },
+  sources: {
+    name: 'sources',
+    delivery: 'conflated',
+    access: 'platform:read',
+    carries: 'state and statistics of every source, as `Source`',
+  },
   world: {
     name: 'world',
     delivery: 'conflated',

@@ -60,7 +60,7 @@ export const WORLD_ENDPOINTS = {
     path: '/api/v1/worlds/zones',
     access: 'platform:read',
     tag: 'Worlds',
-    summary: 'All zones with their figures',
+    summary: 'All zones with their statistics',
     answer: Type.Array(world.WorldZoneStatus),
     problems: [],
   }),

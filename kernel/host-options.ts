@@ -31,8 +31,8 @@ export interface HostOptions {
   readonly onDurable?: (batch: EventBatch) => void;
   readonly onStatus?: (zone: ZoneAddress, status: ZoneStatus) => void;
   readonly onTrouble?: (trouble: HostFailure) => void;
-  readonly onTick?: (figures: { zone: ZoneAddress; lateMs: number; ms: number; skippedSteps: number }) => void;
-  readonly onSnapshot?: (figures: SnapshotStats) => void;
+  readonly onTick?: (stats: { zone: ZoneAddress; lateMs: number; ms: number; skippedSteps: number }) => void;
+  readonly onSnapshot?: (stats: SnapshotStats) => void;
   readonly onRecovered?: (zone: ZoneAddress, steps: readonly RecoveryStep[]) => void;
   readonly mailboxMax?: number;
   readonly turnCommandsMax?: number;

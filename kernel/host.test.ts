@@ -173,7 +173,7 @@ describe('ticks', () => {
 
   test('after a pause are caught up with in a bounded number, the rest is skipped and reported', async () => {
     const skipped: number[] = [];
-    const { host, clock } = newHost([beating], { options: { onTick: (figures) => skipped.push(figures.skippedSteps) } });
+    const { host, clock } = newHost([beating], { options: { onTick: (stats) => skipped.push(stats.skippedSteps) } });
     await host.open('beating/heart');
     clock.jump(1_000);
     await clock.advance(0);

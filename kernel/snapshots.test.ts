@@ -9,19 +9,19 @@ const gate = 'turnstile/gate';
 const admit = (people = 1) => ({ type: 'Admit', people }) as const;
 
 async function open(zones: number, options = {}, clock = new ManualClock(1_000)) {
-  const figures: SnapshotStats[] = [];
-  const parts = newHost([turnstile], { clock, options: { onSnapshot: (one) => figures.push(one), ...options } });
+  const stats: SnapshotStats[] = [];
+  const parts = newHost([turnstile], { clock, options: { onSnapshot: (one) => stats.push(one), ...options } });
   for (let count = 0; count < zones; count++) {
     await settled(parts.clock, parts.host.open(`turnstile/${count}`));
     parts.host.tell(`turnstile/${count}`, admit());
   }
   await parts.clock.settle();
-  return { ...parts, figures };
+  return { ...parts, stats };
 }
 
 describe('snapshots', () => {
   test('of one zone are of that zone, and each is reported with how long it took or why it failed', async () => {
-    const { host, clock, hot, cold, figures, troubles } = await open(2);
+    const { host, clock, hot, cold, stats, troubles } = await open(2);
     const save = hot.save.bind(hot);
     hot.save = async (snapshot) => {
       clock.jump(40);
@@ -36,7 +36,7 @@ describe('snapshots', () => {
       hot.snapshots.map(({ zone }) => zone),
       ['turnstile/1'],
     );
-    assert.deepEqual(figures, [
+    assert.deepEqual(stats, [
       { zone: 'turnstile/1', store: 'hot', seq: 1, time: 1_000, ms: 40, failure: null },
       { zone: 'turnstile/1', store: 'cold', seq: 1, time: 1_040, ms: 0, failure: 'disk full' },
     ]);

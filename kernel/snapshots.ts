@@ -65,8 +65,8 @@ export class Snapshots {
       failure = messageOf(error);
       this.#observers.report({ kind: 'snapshot', zone: address, message: `${kind} snapshot at seq ${seq}: ${failure}` });
     }
-    const figures: SnapshotStats = { zone: address, store: kind, seq, time, ms: clock.elapsed() - started, failure };
-    this.#observers.notify(({ onSnapshot }) => onSnapshot?.(figures));
+    const stats: SnapshotStats = { zone: address, store: kind, seq, time, ms: clock.elapsed() - started, failure };
+    this.#observers.notify(({ onSnapshot }) => onSnapshot?.(stats));
     return failure;
   }
 

@@ -69,18 +69,18 @@ describe('ticks', () => {
   });
 
   test('say how late they are and how long they took', async () => {
-    const figures: { lateMs: number; ms: number; skippedSteps: number }[] = [];
+    const stats: { lateMs: number; ms: number; skippedSteps: number }[] = [];
     const clock = new ManualClock(1_000);
     const slow = defineZone({ ...beating, tick: () => clock.jump(3) });
     const { host } = newHost([slow], {
       clock,
-      options: { onTick: ({ lateMs, ms, skippedSteps }) => figures.push({ lateMs, ms, skippedSteps }) },
+      options: { onTick: ({ lateMs, ms, skippedSteps }) => stats.push({ lateMs, ms, skippedSteps }) },
     });
     await settled(clock, host.open(heart));
     await clock.advance(50);
     clock.jump(67);
     await clock.advance(0);
-    assert.deepEqual(figures, [
+    assert.deepEqual(stats, [
       { lateMs: 0, ms: 3, skippedSteps: 0 },
       { lateMs: 17, ms: 3, skippedSteps: 0 },
     ]);

@@ -122,8 +122,8 @@ export class Turns {
     const batches: EventBatch[] = [];
     this.#collect(entry, now, batches);
     this.#outbox.push(batches);
-    const figures = { zone: zone.address, ms: clock.elapsed() - started, ...delay };
-    this.#observers.notify(({ onTick }) => onTick?.(figures));
+    const stats = { zone: zone.address, ms: clock.elapsed() - started, ...delay };
+    this.#observers.notify(({ onTick }) => onTick?.(stats));
   }
 
   #collect(entry: ZoneEntry, now: number, batches: EventBatch[]): void {

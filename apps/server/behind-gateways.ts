@@ -14,17 +14,17 @@ const GATEWAYS_HEAR_MS = 1_500;
 export class BehindGateways {
   readonly #reachedAt: string | undefined;
   readonly #redis: Redis | null;
-  readonly #figures: () => Pick<Server, 'open' | 'worldPort'>;
+  readonly #stats: () => Pick<Server, 'open' | 'worldPort'>;
   readonly #startedAt = Date.now();
   #reader: VouchReader | null = null;
   #isServing = false;
   #withdraw: (() => Promise<void>) | null = null;
 
   /** @param reachedAt where gateways reach it; undefined when there are none */
-  constructor(reachedAt: string | undefined, redis: Redis | null, figures: () => Pick<Server, 'open' | 'worldPort'>) {
+  constructor(reachedAt: string | undefined, redis: Redis | null, stats: () => Pick<Server, 'open' | 'worldPort'>) {
     this.#reachedAt = reachedAt;
     this.#redis = redis;
-    this.#figures = figures;
+    this.#stats = stats;
   }
 
   /** Who makes a request, as a gateway says. What anyone says counts for nothing where there are none. */
@@ -45,7 +45,7 @@ export class BehindGateways {
       requests: 0,
       failures: 0,
       trouble: null,
-      ...this.#figures(),
+      ...this.#stats(),
     };
   }
 

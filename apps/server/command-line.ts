@@ -45,7 +45,7 @@ serving(program.command('replay'))
   .argument('<frames>', 'a file of recorded frames')
   .requiredOption('--source <type>', 'whose frames they are: binance, binance-futures, coinbase, kraken or upbit')
   .option('--speed <factor>', 'how fast: 1 is as recorded, max as fast as possible', speedFactor, 1)
-  .option('--exit', 'print the figures and end when the file is read, instead of serving on')
+  .option('--exit', 'print the statistics and end when the file is read, instead of serving on')
   .description('feed recorded frames through the real adapter and serve what comes of it')
   .action(async (frames, flags) => (await import('./commands/replay.ts')).replay(frames, flags));
 
@@ -101,7 +101,7 @@ program
   .option('--server <url>', 'where the server is', 'http://127.0.0.1:7420')
   .option('--moves <number>', 'moves of each player a second', wholeNumber, 2)
   .option('--processes <number>', 'processes the bots are spread over', wholeNumber, 1)
-  .option('--json', 'print the figures as one line of JSON')
+  .option('--json', 'print the statistics as one line of JSON')
   .option('--key <key>', 'an API key with the scope world:play, where one has to sign in')
   .action(async (flags) => (await import('./commands/swarm.ts')).swarm(flags));
 

@@ -9,10 +9,10 @@ export function ownConsumer(consumer: ConsumerGroup, log: EventLog, topic: strin
   let isPaused = false;
   let changing: Promise<void> = Promise.resolve();
   return {
-    group: consumer.figures().group,
+    group: consumer.stats().group,
     topic,
     log,
-    stand: () => standOf(consumer.figures(), isPaused),
+    status: () => statusOf(consumer.stats(), isPaused),
     replay: (letter) => consumer.replay(letter),
     pause: () => {
       if (isPaused) return;
@@ -35,9 +35,9 @@ export function projectorConsumer(projector: ProjectorHandle, log: EventLog): Co
     group,
     topic: 'worlds',
     log,
-    stand: () => {
-      const { figures } = projector;
-      if (figures) return standOf(figures, projector.isPaused);
+    status: () => {
+      const { stats } = projector;
+      if (stats) return statusOf(stats, projector.isPaused);
       const nothing = { lag: 0, applied: 0, deadLetters: 0, offsets: [], overtaken: [], gaps: [] };
       return { group, state: 'away', trouble: 'It is starting.', ...nothing };
     },
@@ -48,9 +48,9 @@ export function projectorConsumer(projector: ProjectorHandle, log: EventLog): Co
   };
 }
 
-function standOf({ offsets, overtaken, gaps, ...figures }: ConsumerStats, isPaused: boolean): ConsumerGroupStatus {
+function statusOf({ offsets, overtaken, gaps, ...stats }: ConsumerStats, isPaused: boolean): ConsumerGroupStatus {
   const state = isPaused ? 'paused' : overtaken.length > 0 ? 'overtaken' : 'running';
-  return { ...figures, state, offsets: [...offsets], overtaken: [...overtaken], gaps: [...gaps] };
+  return { ...stats, state, offsets: [...offsets], overtaken: [...overtaken], gaps: [...gaps] };
 }
 
 /** Events that were dropped before a group read them. */

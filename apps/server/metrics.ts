@@ -26,46 +26,46 @@ export interface WorldStats {
 /** Every bound and how full it is, every count that says that something was refused, lost or late. */
 export function registerMetrics(metrics: Metrics, { host, log, consumers, hub, collector, http }: Parts): void {
   const one = (value: number): [Labels, number][] => [[{}, value]];
-  const figures = () => host.stats();
-  metrics.read('millrace_zones', 'Zones open on this host', () => one(figures().zones));
-  metrics.read('millrace_mailbox_commands', 'Commands waiting in mailboxes', () => one(figures().waitingCommands));
-  metrics.read('millrace_commands_decided_total', 'Commands decided', () => one(figures().decidedCommands));
-  metrics.read('millrace_commands_refused_busy_total', 'Commands refused because a mailbox was full', () => one(figures().refusedBusy));
-  metrics.read('millrace_zone_failures_total', 'Zones that failed and were rebuilt', () => one(figures().zoneFailures));
+  const stats = () => host.stats();
+  metrics.read('millrace_zones', 'Zones open on this host', () => one(stats().zones));
+  metrics.read('millrace_mailbox_commands', 'Commands waiting in mailboxes', () => one(stats().waitingCommands));
+  metrics.read('millrace_commands_decided_total', 'Commands decided', () => one(stats().decidedCommands));
+  metrics.read('millrace_commands_refused_busy_total', 'Commands refused because a mailbox was full', () => one(stats().refusedBusy));
+  metrics.read('millrace_zone_failures_total', 'Zones that failed and were rebuilt', () => one(stats().zoneFailures));
   metrics.read('millrace_snapshots_skipped_total', 'Snapshots skipped because the log was too far behind', () =>
-    one(figures().snapshotsSkipped),
+    one(stats().snapshotsSkipped),
   );
-  metrics.read('millrace_outbox_events', 'Decided events waiting in memory for the log', () => one(figures().outbox.waitingEvents));
-  metrics.read('millrace_outbox_events_max', 'Bound of the outbox in memory', () => one(figures().outbox.waitingEventsMax));
-  metrics.read('millrace_spool_bytes', 'Decided events waiting on disk for the log', () => one(figures().outbox.spooledBytes));
-  metrics.read('millrace_spool_bytes_max', 'Bound of the spool', () => one(figures().outbox.spooledBytesMax));
-  metrics.read('millrace_events_lost_total', 'Events lost because the spool was full', () => one(figures().outbox.lostEvents));
-  metrics.read('millrace_events_appended_total', 'Events written to the log', () => one(figures().outbox.appendedEvents));
+  metrics.read('millrace_outbox_events', 'Decided events waiting in memory for the log', () => one(stats().outbox.waitingEvents));
+  metrics.read('millrace_outbox_events_max', 'Bound of the outbox in memory', () => one(stats().outbox.waitingEventsMax));
+  metrics.read('millrace_spool_bytes', 'Decided events waiting on disk for the log', () => one(stats().outbox.spooledBytes));
+  metrics.read('millrace_spool_bytes_max', 'Bound of the spool', () => one(stats().outbox.spooledBytesMax));
+  metrics.read('millrace_events_lost_total', 'Events lost because the spool was full', () => one(stats().outbox.lostEvents));
+  metrics.read('millrace_events_appended_total', 'Events written to the log', () => one(stats().outbox.appendedEvents));
   metrics.read('millrace_log_bytes', 'Size of the log', () => one(log.stats().bytes));
   metrics.read('millrace_log_end_offset', 'End of each partition of the log', () =>
     log.stats().partitions.map(({ end }, partition): [Labels, number] => [{ partition: String(partition) }, end]),
   );
   metrics.read('millrace_consumer_lag_events', 'Events a consumer group has not read yet', () =>
-    consumers.map((consumer): [Labels, number] => [{ group: consumer.group }, consumer.stand().lag]),
+    consumers.map((consumer): [Labels, number] => [{ group: consumer.group }, consumer.status().lag]),
   );
   metrics.read('millrace_dead_letters', 'Events set aside by consumers', () => one(log.deadLetters.list().length));
-  metrics.read('millrace_stream_readers', 'Open streams', () => one(hub.figures().readers));
-  metrics.read('millrace_stream_history_events', 'Events kept for readers who come back', () => one(hub.figures().historyEvents));
-  metrics.read('millrace_stream_events_published_total', 'Events published to channels', () => one(hub.figures().published));
-  metrics.read('millrace_stream_events_delivered_total', 'Events delivered to readers', () => one(hub.figures().delivered));
+  metrics.read('millrace_stream_readers', 'Open streams', () => one(hub.stats().readers));
+  metrics.read('millrace_stream_history_events', 'Events kept for readers who come back', () => one(hub.stats().historyEvents));
+  metrics.read('millrace_stream_events_published_total', 'Events published to channels', () => one(hub.stats().published));
+  metrics.read('millrace_stream_events_delivered_total', 'Events delivered to readers', () => one(hub.stats().delivered));
   metrics.read('millrace_stream_events_conflated_total', 'Events replaced by newer ones for slow readers', () =>
-    one(hub.figures().conflated),
+    one(hub.stats().conflated),
   );
   metrics.read('millrace_stream_slow_readers_ended_total', 'Readers disconnected because they were too slow', () =>
-    one(hub.figures().slowReadersEnded),
+    one(hub.stats().slowReadersEnded),
   );
-  metrics.read('millrace_stream_gaps_total', 'Readers told that they missed events', () => one(hub.figures().gaps));
-  metrics.read('millrace_cache_answers', 'Answers kept to be given again', () => one(http.cache.figures().answers));
-  metrics.read('millrace_cache_bytes', 'Their size', () => one(http.cache.figures().bytes));
-  metrics.read('millrace_cache_hits_total', 'Answers given again', () => one(http.cache.figures().hits));
-  metrics.read('millrace_cache_stale_total', 'Answers given again while a newer one was made', () => one(http.cache.figures().stale));
-  metrics.read('millrace_cache_misses_total', 'Answers made', () => one(http.cache.figures().misses));
-  metrics.read('millrace_cache_invalidations_total', 'Events that made answers count no more', () => one(http.cache.figures().invalidated));
+  metrics.read('millrace_stream_gaps_total', 'Readers told that they missed events', () => one(hub.stats().gaps));
+  metrics.read('millrace_cache_answers', 'Answers kept to be given again', () => one(http.cache.stats().answers));
+  metrics.read('millrace_cache_bytes', 'Their size', () => one(http.cache.stats().bytes));
+  metrics.read('millrace_cache_hits_total', 'Answers given again', () => one(http.cache.stats().hits));
+  metrics.read('millrace_cache_stale_total', 'Answers given again while a newer one was made', () => one(http.cache.stats().stale));
+  metrics.read('millrace_cache_misses_total', 'Answers made', () => one(http.cache.stats().misses));
+  metrics.read('millrace_cache_invalidations_total', 'Events that made answers count no more', () => one(http.cache.stats().invalidated));
   metrics.read('millrace_source_frames_total', 'Frames received', () =>
     collector.sources().map((source): [Labels, number] => [{ source: source.id }, source.describe().frames]),
   );

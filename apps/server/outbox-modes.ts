@@ -4,14 +4,14 @@ const WAITING_MS = 2_000;
 /** How events go to a log: at once, not at all for the moment although nothing has failed yet, or by way of the disk. */
 export type OutboxMode = 'flowing' | 'waiting' | 'spooling';
 
-/** What the kernel’s figures of an outbox say. */
+/** What the kernel’s statistics of an outbox say. */
 interface OutboxProgress {
   readonly mode: 'flowing' | 'spooling';
   readonly waitingEvents: number;
   readonly appendedEvents: number;
 }
 
-/** Tells from the figures of outboxes, as they come, which of them the log takes nothing from. */
+/** Tells from the statistics of outboxes, as they come, which of them the log takes nothing from. */
 export class OutboxModes {
   /** By outbox, how many events the log has taken, and since when it has taken no more while some wait; ms of the clock. */
   readonly #known = new Map<string, { appended: number; since: number }>();

@@ -74,7 +74,7 @@ export interface Running {
   ownerLink(): Promise<string | null>;
   /** Stops intake, drains, snapshots, flushes, closes. */
   stop(): Promise<void>;
-  /** What a replay reads its figures from. */
+  /** What a replay reads its statistics from. */
   readonly collector: Collector;
   readonly host: ZoneHost;
   readonly consumer: ConsumerGroup;
@@ -154,7 +154,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
     outboxes: () => [
       outboxOf('market', host.stats()),
       ...(accountZones ? [outboxOf('accounts', accountZones.host.stats())] : []),
-      ...(worlds?.figures.hosts() ?? []).map(({ id, outbox, spoolBytes }) => ({
+      ...(worlds?.stats.hosts() ?? []).map(({ id, outbox, spoolBytes }) => ({
         name: id,
         mode: outbox,
         spooledBytes: spoolBytes,
@@ -288,7 +288,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
     flow.add([...decided].map(([type, count]) => [`instrument/${type}`, count] as const));
     decided.clear();
     flow.turn();
-    const lags = consumers.map((one) => ({ group: one.group, lag: one.stand().lag, overtaken: overtakenBy(one.stand()) }));
+    const lags = consumers.map((one) => ({ group: one.group, lag: one.status().lag, overtaken: overtakenBy(one.status()) }));
     const nobody = { ccu: 0, left: 0, duplicates: [], zones: [], answered: 0, failed: 0 };
     for (const alert of alerts.note({
       time: Date.now(),
@@ -388,7 +388,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
     },
   });
   registerMetrics(metrics, { host, log, consumers, hub, collector, http });
-  if (worlds) registerWorldMetrics(metrics, worlds.figures);
+  if (worlds) registerWorldMetrics(metrics, worlds.stats);
   if (accounts) {
     await database.ready;
     await accounts.begin(settings.publicUrl ?? http.url);

@@ -146,7 +146,7 @@ export function openAccounts(settings: AccountSettings): Accounts {
     if (user) mailer.send({ to: user.email, kind: what, link: `${current().baseUrl}/account` });
   };
   const onCreated = (user: string) => {
-    own.stand(user).catch((error) => onTrouble('an account cannot be created yet; it will be when its user comes', error));
+    own.status(user).catch((error) => onTrouble('an account cannot be created yet; it will be when its user comes', error));
   };
   return {
     identify: principals.identify,

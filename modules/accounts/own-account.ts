@@ -28,7 +28,7 @@ export class OwnAccounts {
    * The account of a user; undefined when there is no such user. Creates it where no server has, and takes over what another one has recorded.
    * @param trace the trace of the request that needs it
    */
-  async stand(user: string, trace?: string): Promise<AccountStatus | undefined> {
+  async status(user: string, trace?: string): Promise<AccountStatus | undefined> {
     const { host, records } = this.#parts;
     const zone = zoneAddress(accountZone.kind, user);
     const [record] = await Promise.all([records.get(user), host.open(zone)]);
@@ -45,8 +45,8 @@ export class OwnAccounts {
     const state = host.view(zoneAddress(accountZone.kind, user))?.state as AccountState | undefined;
     // Of several servers another one may have recorded a newer snapshot.
     if (state && state.createdAt !== 0 && !isShared) return [{ event: 'account', key: '', data: accountStatus(state) }];
-    this.stand(user).then(
-      (stand) => stand && this.#publish(user, stand),
+    this.status(user).then(
+      (status) => status && this.#publish(user, status),
       (error) => onTrouble('an account cannot be opened', error),
     );
     return [];
@@ -68,27 +68,27 @@ export class OwnAccounts {
     const known = state.snapshot;
     const snapshot = known && isNewer(known, record.snapshot) ? await this.#parts.records.restore(user, known) : record.snapshot;
     await send({ type: 'RestoreAccount', user, tenant, createdAt, snapshot });
-    const stand = host.view(zone)?.state as AccountState | undefined;
-    if (stand) this.#publish(user, accountStatus(stand));
+    const status = host.view(zone)?.state as AccountState | undefined;
+    if (status) this.#publish(user, accountStatus(status));
   }
 
   /** Tells those who watch at this server; the others tell theirs when they take the record over. */
-  #publish(user: string, stand: AccountStatus): void {
-    this.#parts.hub.publish(channelOf(user), 'lossless', 'account', '', stand);
+  #publish(user: string, status: AccountStatus): void {
+    this.#parts.hub.publish(channelOf(user), 'lossless', 'account', '', status);
   }
 
   register(routes: Routes): void {
-    const standOf = async (user: string | null, trace: string): Promise<AccountStatus> => {
-      const stand = await this.stand(user ?? '', trace).catch((error) => {
+    const statusOf = async (user: string | null, trace: string): Promise<AccountStatus> => {
+      const status = await this.status(user ?? '', trace).catch((error) => {
         this.#parts.onTrouble('an account cannot be opened', error);
         throw new ApiProblem('TABLES_AWAY', 'The account cannot be opened now.', 'Try again in a moment.');
       });
-      if (!stand) throw new ApiProblem('UNKNOWN_USER', `There is no user "${user}".`, 'Sign in again.');
-      return stand;
+      if (!status) throw new ApiProblem('UNKNOWN_USER', `There is no user "${user}".`, 'Sign in again.');
+      return status;
     };
-    routes.answer(ENDPOINTS.getAccountSnapshot, ({ principal, raw }) => standOf(principal.user, raw.id));
+    routes.answer(ENDPOINTS.getAccountSnapshot, ({ principal, raw }) => statusOf(principal.user, raw.id));
     routes.answer(ENDPOINTS.regenerateSnapshot, async ({ principal, raw }) => {
-      const { user } = await standOf(principal.user, raw.id);
+      const { user } = await statusOf(principal.user, raw.id);
       const command: AccountCommand = { type: 'RequestSnapshot', request: randomUUID() };
       const reply = await this.#parts.host.submit(zoneAddress(accountZone.kind, user), command, {
         actor: user,
@@ -96,7 +96,7 @@ export class OwnAccounts {
         correlation: raw.id,
       });
       if (!reply.ok) throw new ApiProblem('WRONG_STATE', reply.message, 'Wait for snapshots.generated on the channel user.');
-      return standOf(user, raw.id);
+      return statusOf(user, raw.id);
     });
   }
 }

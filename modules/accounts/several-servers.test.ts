@@ -73,7 +73,7 @@ class Server {
   }
 
   async read(user: string): Promise<AccountStatus> {
-    const found = await this.#accounts?.stand(user);
+    const found = await this.#accounts?.status(user);
     assert.ok(found);
     return found;
   }

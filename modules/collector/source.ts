@@ -2,7 +2,7 @@ import type { BookUpdate, Candle, Interval, Quote, Reading, Trade } from '@millr
 
 /*
  * What a new source has to bring: a Feed that moves frames, a Protocol that reads them and, where the venue keeps its past,
- * a History. The supervisor does the rest: connecting, watching, holes, quality, figures.
+ * a History. The supervisor does the rest: connecting, watching, holes, quality, statistics.
  */
 
 /** Moves frames from outside to here; knows nothing of their meaning. */

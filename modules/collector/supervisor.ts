@@ -162,7 +162,7 @@ export class Supervisor {
 
   /** How calls to the venue’s history fare. */
   get historyCalls(): OutsideCallStats {
-    return this.#rest.figures();
+    return this.#rest.stats();
   }
 
   get quarantine(): readonly QuarantinedFrame[] {

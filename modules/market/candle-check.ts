@@ -61,7 +61,7 @@ export async function checkCandles(
   const times: number[] = [];
   for (const age of newest === null ? [] : AGES_MS)
     if (age === 0 || (await newestTrade(series, instrument, (newest ?? 0) - age)) !== null) times.push((newest ?? 0) - age);
-  const isDamaged = (await series.figures()).damaged.length > 0;
+  const isDamaged = (await series.stats()).damaged.length > 0;
   for (const { interval, from, to } of windowsOf(times)) {
     if (isStopped()) break;
     const window = { instrument, interval, from, to };

@@ -10,7 +10,7 @@ export interface Consumer {
   /** What it reads, and the log that holds it. */
   readonly topic: string;
   readonly log: EventLog;
-  stand(): ConsumerGroupStatus;
+  status(): ConsumerGroupStatus;
   /** False when the letter is not this group’s; throws what keeps it from being taken. */
   replay(letter: number): Promise<boolean>;
   pause(): void;
@@ -29,25 +29,25 @@ export interface OperationsParts {
 
 /** The operators’ API of the log and its readers. */
 export function operationsRoutes(routes: Routes, { consumers, flow, alerts, audit }: OperationsParts): void {
-  const stands = () => consumers.map((consumer) => consumer.stand());
-  routes.answer(ENDPOINTS.listConsumers, stands);
+  const statuses = () => consumers.map((consumer) => consumer.status());
+  routes.answer(ENDPOINTS.listConsumers, statuses);
   routes.answer(ENDPOINTS.pauseConsumer, ({ params: { group } }) => {
     consumerOf(group).pause();
     audit('a consumer was paused', { group });
-    return stands();
+    return statuses();
   });
   routes.answer(ENDPOINTS.resumeConsumer, ({ params: { group } }) => {
     consumerOf(group).resume();
     audit('a consumer was resumed', { group });
-    return stands();
+    return statuses();
   });
   routes.answer(ENDPOINTS.skipDroppedEvents, async ({ params: { group }, principal }) => {
     const consumer = consumerOf(group);
-    const { overtaken } = consumer.stand();
+    const { overtaken } = consumer.status();
     if ((await consumer.skipDropped()) === 0)
       throw new ApiProblem('WRONG_STATE', `No event of "${group}" was dropped unread.`, 'There is nothing to skip.');
     audit('dropped events were skipped', { group, overtaken, operator: principal.name });
-    return stands();
+    return statuses();
   });
   routes.answer(ENDPOINTS.getFlow, () => eventStats(flow, consumers));
   routes.answer(ENDPOINTS.listAlerts, alerts);

@@ -13,7 +13,7 @@ export interface OperationsStreamParts {
 export function operationsEvents({ consumers, flow, alerts }: OperationsStreamParts): InitialEvent[] {
   return [
     { event: 'flow', key: 'flow', data: eventStats(flow, consumers) },
-    { event: 'consumers', key: 'consumers', data: consumers.map((consumer) => consumer.stand()) },
+    { event: 'consumers', key: 'consumers', data: consumers.map((consumer) => consumer.status()) },
     { event: 'alerts', key: 'alerts', data: alerts() },
   ];
 }

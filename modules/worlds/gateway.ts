@@ -78,7 +78,7 @@ export class Gateway {
   readonly #byResume = new Map<string, Session>();
   readonly #doorway: ConnectionLimiter;
   readonly #questions: Questions;
-  readonly #hostFigures = new Map<ZoneId, ZoneStats>();
+  readonly #hostStats = new Map<ZoneId, ZoneStats>();
   readonly #traffic: Traffic;
   readonly #pace = new UpdateRate();
   readonly #penalties: Penalties;
@@ -401,9 +401,8 @@ export class Gateway {
         return;
       case 'answer':
         return this.#questions.answered(message.ask, message.answer);
-      case 'figures':
-        for (const figures of message.zones)
-          if (this.#directory.hostOf(figures.zone)?.id === from.id) this.#hostFigures.set(figures.zone, figures);
+      case 'stats':
+        for (const stats of message.zones) if (this.#directory.hostOf(stats.zone)?.id === from.id) this.#hostStats.set(stats.zone, stats);
         return;
     }
   }
@@ -549,8 +548,8 @@ export class Gateway {
     return this.#byPlayer.get(player);
   }
 
-  hostFiguresOf(zone: ZoneId): ZoneStats | undefined {
-    return this.#directory.hostOf(zone) ? this.#hostFigures.get(zone) : undefined;
+  hostStatsOf(zone: ZoneId): ZoneStats | undefined {
+    return this.#directory.hostOf(zone) ? this.#hostStats.get(zone) : undefined;
   }
 
   /** What the gateway counts of each zone, as of the last second. */
@@ -558,7 +557,7 @@ export class Gateway {
     return this.#traffic.newest;
   }
 
-  figures() {
+  stats() {
     return {
       zonesOpen: this.#directory.openZones,
       connections: this.#doorway.size,
@@ -566,7 +565,7 @@ export class Gateway {
       playing: this.#playing(),
       knownPlayers: this.#directory.players,
       updatesPerSecond: this.#pace.updatesPerSecond,
-      casting: this.#casting.figures,
+      casting: this.#casting.stats,
       refusals: Object.fromEntries(this.#refusals),
       goodbyes: Object.fromEntries(this.#goodbyes),
     };

@@ -50,14 +50,14 @@ export async function answerOf(question: Question, host: ZoneHost, isJoining: (p
   const view = host.view(address);
   if (!view) return null;
   const state = view.state as World;
-  const stand = { zone: question.zone, seq: view.seq, epoch: view.epoch };
+  const status = { zone: question.zone, seq: view.seq, epoch: view.epoch };
   switch (question.about) {
     case 'zone':
-      return { ...stand, hash: hashOf(state), state };
+      return { ...status, hash: hashOf(state), state };
     case 'player': {
       const player = state.players[question.player];
       const isBetween = state.departures[question.player] !== undefined || isJoining(question.player);
-      return { ...stand, found: player ? 'here' : isBetween ? 'between' : 'nowhere', player: player ?? null };
+      return { ...status, found: player ? 'here' : isBetween ? 'between' : 'nowhere', player: player ?? null };
     }
     case 'players':
       return Object.values(state.players)
@@ -74,11 +74,11 @@ export async function answerOf(question: Question, host: ZoneHost, isJoining: (p
           }),
         );
     case 'seq':
-      return stand;
+      return status;
     case 'contents':
       return contentsOf(state);
     case 'objects':
-      return { ...stand, objects: objectsOf(state) };
+      return { ...status, objects: objectsOf(state) };
     case 'snapshot':
       return { failure: await host.snapshot(address, question.store) };
   }

@@ -62,7 +62,7 @@ export type FromZoneHost =
   | { type: 'kicked'; zone: ZoneId; player: PlayerId; reason: string }
   | { type: 'deliver'; zone: ZoneId; command: WorldCommand; meta: CommandMeta }
   | { type: 'answer'; ask: number; answer: unknown }
-  | { type: 'figures'; zones: ZoneStats[] };
+  | { type: 'stats'; zones: ZoneStats[] };
 
 /** What a host reports of each of its zones, once a second. */
 export interface ZoneStats {

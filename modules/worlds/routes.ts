@@ -35,7 +35,7 @@ const OLDER_MAX = 5;
 
 /** The processes that carry the zones, as operators may handle them. */
 export interface HostControl {
-  stands(): WorldHostStatus[];
+  statuses(): WorldHostStatus[];
   /** False when there is no such host. */
   drain(host: string): boolean;
   welcome(host: string): boolean;
@@ -175,18 +175,18 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
   );
 
   routes.answer(ENDPOINTS.listDrills, parts.drills);
-  routes.answer(ENDPOINTS.listHosts, () => hosts.stands());
+  routes.answer(ENDPOINTS.listHosts, () => hosts.statuses());
   routes.answer(ENDPOINTS.drainHost, ({ params: { host } }) => {
     requireHost(host);
-    if (hosts.stands().filter(({ id, state }) => id !== host && state === 'up').length === 0)
+    if (hosts.statuses().filter(({ id, state }) => id !== host && state === 'up').length === 0)
       throw new ApiProblem('WRONG_STATE', `${host} is the only host that takes zones.`, 'Replace it instead: that starts another first.');
     hosts.drain(host);
-    return hosts.stands();
+    return hosts.statuses();
   });
   routes.answer(ENDPOINTS.welcomeHost, ({ params: { host } }) => {
     requireHost(host);
     hosts.welcome(host);
-    return hosts.stands();
+    return hosts.statuses();
   });
   routes.answer(ENDPOINTS.replaceHost, ({ params: { host } }) => {
     requireHost(host);
@@ -196,7 +196,7 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
         `${host} cannot be replaced now.`,
         'It is starting, is being replaced already, or runs within the server.',
       );
-    return hosts.stands();
+    return hosts.statuses();
   });
 
   /** What the record says, or a problem that tells what it does say. */
@@ -241,12 +241,12 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
   }
 
   function requireHost(host: string): void {
-    if (!hosts.stands().some(({ id }) => id === host))
+    if (!hosts.statuses().some(({ id }) => id === host))
       throw new ApiProblem(
         'UNKNOWN_HOST',
         `There is no zone host "${host}".`,
         `There are ${hosts
-          .stands()
+          .statuses()
           .map(({ id }) => id)
           .join(', ')}.`,
       );
@@ -265,13 +265,13 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
 
   async function snapshotsOf(zone: ZoneId): Promise<SnapshotStatus[]> {
     const address = zoneAddress(worldZone.kind, zone);
-    const stands = await Promise.all(
+    const statuses = await Promise.all(
       (['hot', 'cold'] as const).map(async (store) => {
         const labels = await record[store].list(address).catch(() => []);
         return labels.map(({ epoch, seq, time }) => ({ zone, store, epoch, seq, time }));
       }),
     );
-    return stands.flat().sort((one, other) => other.time - one.time);
+    return statuses.flat().sort((one, other) => other.time - one.time);
   }
 }
 

@@ -14,39 +14,39 @@ export interface WorldConnectionInfo {
 }
 
 export function worldStatus(gateway: Gateway, { plan, tcpPort, socketPath, guests }: WorldConnectionInfo): World {
-  const { casting: _casting, ...figures } = gateway.figures();
+  const { casting: _casting, ...stats } = gateway.stats();
   const [p50 = null, p99 = null] = gateway.decisions.quantiles([0.5, 0.99]);
-  return { plan, tcpPort, socketPath, guests, decisionMs: { p50, p99 }, ...figures };
+  return { plan, tcpPort, socketPath, guests, decisionMs: { p50, p99 }, ...stats };
 }
 
 /** All zones, from what their hosts report and the gateway counts. */
 export function zoneStatuses(gateway: Gateway): WorldZoneStatus[] {
   return gateway.zoneTraffic().map(({ zone, sessions, packetsIn, packetsOut, rttMs }) => {
-    const figures = gateway.hostFiguresOf(zone);
+    const stats = gateway.hostStatsOf(zone);
     return {
       zone,
       host: gateway.hostOf(zone),
       sessions,
-      awake: figures?.awake ?? 0,
-      asleep: figures?.asleep ?? 0,
-      inTransit: figures?.inTransit ?? 0,
-      suspects: figures?.suspects ?? 0,
-      seq: figures?.seq ?? 0,
-      epoch: figures?.epoch ?? 0,
-      waiting: figures?.waiting ?? 0,
-      ticks: figures?.ticks ?? 0,
-      tickMsMean: figures?.tickMsMean ?? 0,
-      tickMsMost: figures?.tickMsMost ?? 0,
-      lateMsMost: figures?.lateMsMost ?? 0,
-      skippedTicks: figures?.skippedTicks ?? 0,
+      awake: stats?.awake ?? 0,
+      asleep: stats?.asleep ?? 0,
+      inTransit: stats?.inTransit ?? 0,
+      suspects: stats?.suspects ?? 0,
+      seq: stats?.seq ?? 0,
+      epoch: stats?.epoch ?? 0,
+      waiting: stats?.waiting ?? 0,
+      ticks: stats?.ticks ?? 0,
+      tickMsMean: stats?.tickMsMean ?? 0,
+      tickMsMost: stats?.tickMsMost ?? 0,
+      lateMsMost: stats?.lateMsMost ?? 0,
+      skippedTicks: stats?.skippedTicks ?? 0,
       packetsIn,
       packetsOut,
       rttMs,
-      accepted: figures?.accepted ?? 0,
-      refused: figures?.refused ?? 0,
-      events: figures?.events ?? 0,
-      hotAt: figures?.hotAt ?? 0,
-      coldAt: figures?.coldAt ?? 0,
+      accepted: stats?.accepted ?? 0,
+      refused: stats?.refused ?? 0,
+      events: stats?.events ?? 0,
+      hotAt: stats?.hotAt ?? 0,
+      coldAt: stats?.coldAt ?? 0,
     };
   });
 }

@@ -40,7 +40,7 @@ export class UpdateBroadcast {
   }
 
   /** Updates that wait, and how long the oldest has waited, ms. */
-  get figures(): { waiting: number; oldestMs: number } {
+  get stats(): { waiting: number; oldestMs: number } {
     const oldest = this.#queue[this.#first];
     return { waiting: this.#queue.length - this.#first, oldestMs: oldest ? this.#clock.elapsed() - oldest.at : 0 };
   }

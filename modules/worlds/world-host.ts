@@ -38,7 +38,7 @@ const LOST_MS = 45_000;
 const HANDOVER_RETRY_MS = 500;
 const CARE_MS = 250;
 const LOOK_MS = 2_000;
-const FIGURES_MS = 1_000;
+const STATS_MS = 1_000;
 
 interface Guest {
   readonly handle: Handle;
@@ -125,7 +125,7 @@ export class WorldHost {
     this.#every(CARE_MS, () => {
       for (const stage of this.#stages.values()) this.#care(stage);
     });
-    this.#every(FIGURES_MS, () => this.#report());
+    this.#every(STATS_MS, () => this.#report());
   }
 
   stop(): void {
@@ -495,7 +495,7 @@ export class WorldHost {
         coldAt,
       };
     });
-    this.#send({ type: 'figures', zones });
+    this.#send({ type: 'stats', zones });
   }
 
   #notice(handles: Handle[], kind: string, from: string | null, text: string | null, at: number): void {

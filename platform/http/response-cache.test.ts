@@ -21,7 +21,7 @@ test('an answer is given again while it is fresh, and made once however many ask
   pass(1_000);
   assert.equal(await ask(), 1);
   // Those who wait for the one that is being made are given it, too.
-  assert.deepEqual([cache.figures().misses, cache.figures().hits], [1, 3]);
+  assert.deepEqual([cache.stats().misses, cache.stats().hits], [1, 3]);
 });
 
 test('one that is no longer fresh is given at once, while the next is made', async () => {
@@ -73,10 +73,10 @@ test('what cannot be made is not remembered, and a stale answer outlives it', as
 test('no more than a bound is kept, the newest', async () => {
   const cache = new ResponseCache(() => 0);
   for (let index = 0; index < 2_100; index++) await cache.answer(`q${index}`, `t${index}`, RULE, async () => index);
-  assert.equal(cache.figures().answers, 2_000);
+  assert.equal(cache.stats().answers, 2_000);
   const large = 'x'.repeat(10 * 1024 * 1024);
   for (let index = 0; index < 10; index++) await cache.answer(`large${index}`, 'large', RULE, async () => large);
-  assert.ok(cache.figures().bytes <= 64 * 1024 * 1024);
+  assert.ok(cache.stats().bytes <= 64 * 1024 * 1024);
   cache.invalidate('large');
-  assert.ok(cache.figures().bytes < 100_000);
+  assert.ok(cache.stats().bytes < 100_000);
 });

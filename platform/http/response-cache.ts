@@ -88,7 +88,7 @@ export class ResponseCache {
     this.#invalidated++;
   }
 
-  figures(): CacheStats {
+  stats(): CacheStats {
     return {
       answers: this.#entries.size,
       bytes: this.#bytes,

@@ -82,13 +82,13 @@ describe('a consumer group', () => {
     await log.append([one('zone/a', 2)]);
     await consumer.caughtUp();
     assert.deepEqual(table.rows.sort(), ['zone/a 1', 'zone/a 2', 'zone/b 1']);
-    assert.equal(consumer.figures().lag, 0);
+    assert.equal(consumer.stats().lag, 0);
     await consumer.stop();
     await log.append([one('zone/a', 3)]);
-    assert.equal(consumer.figures().lag, 1);
+    assert.equal(consumer.stats().lag, 1);
   });
 
-  test('goes on where its table stands, neither repeating nor skipping', async () => {
+  test('resumes at the offset its table holds, neither repeating nor skipping', async () => {
     const first = new ConsumerGroup(log, table, systemClock);
     await first.start();
     for (let seq = 1; seq <= 50; seq++) await log.append([one('zone/a', seq)]);
@@ -112,7 +112,7 @@ describe('a consumer group', () => {
     await log.append([one('zone/a', 1), one('zone/b', 1), one('zone/c', 1), one('zone/d', 1), one('zone/e', 1)]);
     await consumer.caughtUp();
     assert.deepEqual(choosy.rows, ['zone/a 1']);
-    assert.equal(consumer.figures().lag, 0);
+    assert.equal(consumer.stats().lag, 0);
     await consumer.stop();
     const ends = log.stats().partitions.map(({ end }) => end);
     assert.deepEqual(
@@ -141,7 +141,7 @@ describe('a consumer group', () => {
       await caughtUp(clock, consumer);
       assert.deepEqual(table.rows, [...rows, 'zone/a 10']);
       assert.match(told[0] ?? '', /has lost partition \d+ from offset \d+ to \d+; it is read again/);
-      assert.equal(consumer.figures().lag, 0);
+      assert.equal(consumer.stats().lag, 0);
       await passing(clock, () => true, consumer.stop());
     });
 
@@ -241,31 +241,31 @@ describe('a consumer group', () => {
     }
     test('stops, says which events are missing, and reads nothing beyond them', async () => {
       const { group, messages, start } = await overtaken();
-      await until(() => group.figures().overtaken.length > 0, 'the group is overtaken');
+      await until(() => group.stats().overtaken.length > 0, 'the group is overtaken');
       await log.append([one('zone/a', 2_001)]);
-      const figures = group.figures();
+      const stats = group.stats();
       assert.deepEqual(
-        figures.overtaken.map(({ from, to }) => [from, to]),
+        stats.overtaken.map(({ from, to }) => [from, to]),
         [[8, start]],
       );
       assert.equal(table.rows.length, 8);
-      assert.ok(figures.lag >= 1_992, String(figures.lag));
-      assert.match(figures.trouble ?? '', /retention has dropped/);
+      assert.ok(stats.lag >= 1_992, String(stats.lag));
+      assert.match(stats.trouble ?? '', /retention has dropped/);
       assert.ok(messages.some((message) => message.includes(`8 to ${start - 1}`)));
       await group.stop();
     });
 
     test('goes on when an operator skips them, with the gap on record, and every event after it', async () => {
       const { group, start } = await overtaken();
-      await until(() => group.figures().overtaken.length > 0, 'the group is overtaken');
+      await until(() => group.stats().overtaken.length > 0, 'the group is overtaken');
       assert.equal((await group.skipDropped()).length, 1);
       await group.caughtUp();
       assert.equal(table.rows.length, 8 + 2_000 - start);
       assert.deepEqual(
-        group.figures().gaps.map(({ from, to }) => [from, to]),
+        group.stats().gaps.map(({ from, to }) => [from, to]),
         [[8, start]],
       );
-      assert.deepEqual(group.figures().overtaken, []);
+      assert.deepEqual(group.stats().overtaken, []);
       assert.deepEqual(await group.skipDropped(), []);
       await group.stop();
     });
@@ -274,7 +274,7 @@ describe('a consumer group', () => {
       const { group, start } = await overtaken('skip');
       await group.caughtUp();
       assert.equal(table.rows.length, 8 + 2_000 - start);
-      assert.equal(group.figures().gaps.length, 1);
+      assert.equal(group.stats().gaps.length, 1);
       await group.stop();
     });
   });

@@ -181,7 +181,7 @@ export class ConsumerGroup {
     return true;
   }
 
-  figures(): ConsumerStats {
+  stats(): ConsumerStats {
     const { partitions } = this.#log.stats();
     const lag = partitions.reduce((sum, { end }, index) => sum + end - (this.#offsets[index] ?? 0), 0);
     return {

@@ -10,7 +10,7 @@ export interface EmailMessage {
 export interface Post {
   /** Resolves when the mail server has taken it; throws when it would not, several times. */
   send(letter: EmailMessage): Promise<void>;
-  figures(): OutsideCallStats;
+  stats(): OutsideCallStats;
   close(): void;
 }
 
@@ -45,7 +45,7 @@ export async function openSmtp(url: string, from: string): Promise<Post> {
   });
   return {
     send: (letter) => outside.run(async () => void (await transport.sendMail({ ...letter }))),
-    figures: () => outside.figures(),
+    stats: () => outside.stats(),
     close: () => transport.close(),
   };
 }

@@ -98,7 +98,7 @@ export class OutsideCall {
     }
   }
 
-  figures(): OutsideCallStats {
+  stats(): OutsideCallStats {
     const circuit = {
       [CircuitState.Closed]: 'closed',
       [CircuitState.Open]: 'open',

@@ -114,7 +114,7 @@ export class Archive {
     return this.#keepDays * DAY_MS;
   }
 
-  figures(): { archivedFiles: number; archivedRows: number; damaged: { path: string; reason: string }[] } {
+  stats(): { archivedFiles: number; archivedRows: number; damaged: { path: string; reason: string }[] } {
     return {
       archivedFiles: this.#files.length,
       archivedRows: this.#files.reduce((sum, { rows }) => sum + rows, 0),

@@ -85,12 +85,12 @@ describe('the series store', () => {
         ...Array.from({ length: 8 }, () => store.trades({ instrument: BTC, ...ALL, limit: 20_000 })),
         store.candles({ instrument: BTC, interval: '1m', ...ALL }),
         store.past.tradeSums({ instrument: BTC, interval: '1m', from: 0, to: DAY, covered: [] }),
-        store.figures(),
+        store.stats(),
         store.write(rows({ trades: [trade(ETH, round, round, '1')] }), null),
       ];
       const answers = Promise.allSettled(asked);
       const closed = store.close();
-      await assert.rejects(store.figures(), /the history is closed/);
+      await assert.rejects(store.stats(), /the history is closed/);
       await assert.rejects(store.write(rows({}), null), /the history is closed/);
       for (const answer of await answers) if (answer.status === 'rejected') assert.match(String(answer.reason), /Interrupted|closed/);
       await closed;
@@ -222,7 +222,7 @@ describe('the series store', () => {
       (await store.trades({ instrument: BTC, ...ALL })).map(({ id }) => id),
       ['2'],
     );
-    assert.equal((await store.figures()).damaged.length, 1);
+    assert.equal((await store.stats()).damaged.length, 1);
   });
 
   test('removes a file that a crash left behind unregistered', async () => {

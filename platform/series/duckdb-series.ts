@@ -262,12 +262,12 @@ class DuckDbSeries implements SeriesStore {
     return this.#write(() => this.#archive.run(now));
   }
 
-  async figures(): Promise<SeriesStats> {
+  async stats(): Promise<SeriesStats> {
     const result = await this.#read(() =>
       this.#reader.runAndReadAll('SELECT (SELECT count(*) FROM trades), (SELECT count(*) FROM candles), (SELECT count(*) FROM readings)'),
     );
     const [trades, candles, readings] = (result.getRows()[0] ?? []).map(Number);
-    return { trades: trades ?? 0, candles: candles ?? 0, readings: readings ?? 0, ...this.#archive.figures() };
+    return { trades: trades ?? 0, candles: candles ?? 0, readings: readings ?? 0, ...this.#archive.stats() };
   }
 
   /** Reads that are under way are rejected; what was to be written is. */

@@ -179,6 +179,6 @@ export interface SeriesStore {
   readings(query: PagedQuery & { name?: string }): Promise<StoredReading[]>;
   /** Moves finished days that are old enough into Parquet, and deletes those past their time. Returns the rows moved. */
   archive(now: number): Promise<number>;
-  figures(): Promise<SeriesStats>;
+  stats(): Promise<SeriesStats>;
   close(): Promise<void>;
 }

@@ -63,7 +63,7 @@ describe('the hub', () => {
     assert.deepEqual(reader.numbers, [1, 2, 3]);
   });
 
-  test('begins a conflated channel with how things stand', () => {
+  test('begins a conflated channel with the current state', () => {
     const { hub } = hubWith();
     const reader = new TestReader();
     hub.subscribe(reader, conflated, () => null);
@@ -113,7 +113,7 @@ describe('the hub', () => {
     reader.backlog = 0;
     hub.drained(reader);
     assert.deepEqual(reader.numbers, [98, 99, 100]);
-    assert.equal(hub.figures().conflated, 97);
+    assert.equal(hub.stats().conflated, 97);
   });
 
   test('ends a reader that is too slow for a lossless channel, with a reason, and no other', async () => {
@@ -125,7 +125,7 @@ describe('the hub', () => {
     await clock.settle();
     assert.match(slow.ended ?? '', /slow-reader/);
     assert.deepEqual(quick.numbers, [1]);
-    assert.equal(hub.figures().readers, 1);
+    assert.equal(hub.stats().readers, 1);
   });
 
   test('does not ask for events that nobody would get, but keeps a channel warm for a minute', async () => {
@@ -181,12 +181,12 @@ describe('the hub', () => {
       hub.publish('trades', 'lossless', 'trade', '', 1);
       const position = hub.position;
       hub.publish('users:7', 'lossless', 'account', '', 1);
-      assert.equal(hub.figures().channels, 101);
+      assert.equal(hub.stats().channels, 101);
       await clock.advance(9 * 60_000);
       assert.equal(resumed(hub, position).text.includes('gap'), false);
-      assert.equal(hub.figures().channels, 101);
+      assert.equal(hub.stats().channels, 101);
       await clock.advance(12 * 60_000);
-      assert.equal(hub.figures().channels, 1);
+      assert.equal(hub.stats().channels, 1);
       const late = new TestReader();
       hub.subscribe(late, mine(7), () => parsePosition(position) ?? null);
       assert.match(late.text, /event: gap/);
@@ -203,14 +203,14 @@ describe('the hub', () => {
       const before = hub.position;
       for (let number = 0; number < 400; number++)
         for (let user = 0; user < 5; user++) hub.publish(`users:${user}`, 'lossless', 'x', '', number);
-      assert.ok(hub.figures().historyEvents <= 3_000);
+      assert.ok(hub.stats().historyEvents <= 3_000);
       for (let user = 0; user < 5; user++) {
         const back = new TestReader();
         hub.subscribe(back, mine(user), () => parsePosition(before) ?? null);
         assert.equal(back.numbers.length, 400);
       }
       for (let number = 0; number < 20_000; number++) hub.publish(`users:${number % 5}`, 'lossless', 'x', '', number);
-      assert.ok(hub.figures().historyEvents <= 3_300, String(hub.figures().historyEvents));
+      assert.ok(hub.stats().historyEvents <= 3_300, String(hub.stats().historyEvents));
       assert.equal(readers.length, 5);
     });
   });

@@ -209,7 +209,7 @@ export class Hub {
     }
   }
 
-  figures(): HubStats {
+  stats(): HubStats {
     return {
       readers: this.#subscriptions.size,
       channels: this.#channels.size,

@@ -4,7 +4,7 @@ import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 const LABELS = ['source', 'instrument', 'group', 'kind', 'partition', 'zone', 'host', 'code', 'quantile', 'server'] as const;
 export type Labels = Partial<Record<(typeof LABELS)[number], string>>;
 
-/** Prometheus metrics. Names carry their unit; figures that a part keeps anyway are read when they are asked for. */
+/** Prometheus metrics. Names carry their unit; statistics that a part keeps anyway are read when they are asked for. */
 export interface Metrics {
   /** A figure that a part keeps anyway, read at each scrape: a counter when its name ends in `_total`, else a gauge. */
   read(name: string, help: string, values: () => Iterable<readonly [Labels, number]>): void;

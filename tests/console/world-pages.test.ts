@@ -242,8 +242,8 @@ describe('the world’s pages in a browser', () => {
     await page.getByLabel('Name').fill('Keyboard');
     await page.getByRole('button', { name: 'Enter' }).click();
     await page.locator('[data-state=joined]').waitFor();
-    const stand = page.locator('[data-refusals]');
-    const place = async () => `${await stand.getAttribute('data-x')} ${await stand.getAttribute('data-y')}`;
+    const status = page.locator('[data-refusals]');
+    const place = async () => `${await status.getAttribute('data-x')} ${await status.getAttribute('data-y')}`;
     const before_ = await place();
     for (const key of ['KeyD', 'KeyS', 'KeyA', 'KeyW']) {
       await page.keyboard.down(key);
@@ -254,15 +254,15 @@ describe('the world’s pages in a browser', () => {
             const at = document.querySelector('[data-refusals]');
             return `${at?.getAttribute('data-x')} ${at?.getAttribute('data-y')}` !== seen || at?.getAttribute('data-refusals') !== refused;
           },
-          [await place(), await stand.getAttribute('data-refusals')] as const,
+          [await place(), await status.getAttribute('data-refusals')] as const,
         )
         .finally(() => page.keyboard.up(key));
     }
     assert.ok(before_.length > 3);
-    const refusals = Number(await stand.getAttribute('data-refusals'));
+    const refusals = Number(await status.getAttribute('data-refusals'));
     await page.getByRole('button', { name: /Cheat/ }).click();
     await page.getByText(/^(TOO_FAST|TELEPORT|OUT_OF_BOUNDS):/).waitFor();
-    assert.equal(Number(await stand.getAttribute('data-refusals')), refusals + 1);
+    assert.equal(Number(await status.getAttribute('data-refusals')), refusals + 1);
     await page.getByLabel('Say something').fill('hello from the browser');
     await page.getByRole('button', { name: 'Say', exact: true }).click();
     await page.getByRole('listitem').getByText('hello from the browser').waitFor();

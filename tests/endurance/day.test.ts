@@ -38,7 +38,7 @@ describe('a day of the simulator at full speed', () => {
       await running.settled();
       const source = await running.until(({ state }) => state === 'paused');
       const instruments = await running.get<Instrument[]>('/api/v1/instruments');
-      const stored = await running.series.figures();
+      const stored = await running.series.stats();
       assert.equal(total(source.refused), 0);
       assert.equal(
         instruments.reduce((sum, { trades }) => sum + trades, 0),

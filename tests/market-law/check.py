@@ -91,10 +91,11 @@ class Instrument:
 
 
 def load():
-    instruments, killed, life, newest_place = {}, set(), 0, defaultdict(int)
-    for line in open(os.path.join(folder, "facts.jsonl")):
-        if not line.endswith("\n"):
+    instruments, killed, life, newest_place, read_up_to = {}, set(), 0, defaultdict(int), 0
+    for line in open(os.path.join(folder, "facts.jsonl"), "rb"):
+        if not line.endswith(b"\n"):
             continue
+        read_up_to += len(line)
         fact = json.loads(line)
         what = fact["fact"]
         if what == "instrument":
@@ -114,11 +115,11 @@ def load():
             life += 1
         elif what == "deaf":
             differ(f"the stream of life {fact['life']}: {fact['error']}")
-    return instruments, killed, newest_place, life
+    return instruments, killed, newest_place, life, read_up_to
 
 
-def load_told():
-    """What watchers have been told since this was read last."""
+def load_news():
+    """What watchers have been told, and what the venues have given, since this was read last."""
     global told_up_to
     with open(os.path.join(folder, "facts.jsonl"), "rb") as file:
         file.seek(told_up_to)
@@ -129,11 +130,14 @@ def load_told():
             if line.startswith(b'{"fact":"told"'):
                 fact = json.loads(line)
                 told[fact["channel"]].append(fact)
+            elif told_up_to > read_up_to and line.startswith(b'{"fact":"given"'):
+                fact = json.loads(line)
+                instruments[fact["instrument"]].given[(fact["interval"], fact["time"])].append((fact["values"], fact.get("trades", 0), last_life))
 
 
-instruments, killed, newest_place, last_life = load()
+instruments, killed, newest_place, last_life, read_up_to = load()
 told, told_up_to = defaultdict(list), 0
-load_told()
+load_news()
 
 
 def stored_trades(one):
@@ -413,7 +417,7 @@ def settled(judge):
         del differences[before:]
         patience_seconds -= SETTLES_SECONDS
         sleep(SETTLES_SECONDS)
-        load_told()
+        load_news()
 
 
 def judge_answers(one, is_again):
@@ -423,7 +427,7 @@ def judge_answers(one, is_again):
         return found, 0
     trades = with_places(one, found)
     count, given = judge_candles(one, trades)
-    load_told()
+    load_news()
     judge_told_trades(one, trades)
     if not is_again:
         judge_told_candles(one, trades, given)

@@ -107,7 +107,6 @@ export async function runHistories(options: RunOptions): Promise<Verdict> {
         await dump(folder, 'stored');
         await archive(folder);
         await dump(folder, 'archived');
-        facts.end();
         server = await startServer(['up', '--port', '0', '--data', join(folder, 'data')], { cwd: folder });
         const again = await check(folder, seed + 1, server.url);
         await server.stop();

@@ -202,7 +202,7 @@ export class Cluster {
     const consumer = new ConsumerGroup(this.log.for(this.reader, 'reader'), this.table.for(this.reader), this.reader);
     // An operator who sees that it was overtaken, and lets it go on.
     const look = () => {
-      if (consumer.figures().overtaken.length > 0) void consumer.skipDropped().catch(() => {});
+      if (consumer.stats().overtaken.length > 0) void consumer.skipDropped().catch(() => {});
       this.reader.after(1_000, look);
     };
     this.reader.after(1_000, look);
@@ -242,7 +242,7 @@ export class Cluster {
         case 'recovered':
           return this.tell(`${arrived.zone} came back: ${arrived.steps.map(({ rung, outcome }) => `${rung} ${outcome}`).join(', ')}`);
         case 'snapshot':
-        case 'host-figures':
+        case 'host-stats':
           return;
         default:
           return this.gateway?.received(this.#portOf(host.machine.name), arrived);

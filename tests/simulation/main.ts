@@ -36,11 +36,11 @@ let failed = 0;
 let isFound = false;
 const wanted = new RegExp(values.for);
 for (let seed = Number(values.seed), left = Number(values.seeds); left > 0 && !(values.stop && isFound); seed++, left--) {
-  const { mistakes, story, figures, fingerprint } = await simulate(seed, names as FaultName[]);
+  const { mistakes, story, stats, fingerprint } = await simulate(seed, names as FaultName[]);
   if (mistakes.length === 0) {
     if (Number(values.seeds) === 1)
       console.log(
-        `seed ${seed}: well; ${figures.events} events, ${figures.accepted} commands, ${figures.claims} claims, ${fingerprint.slice(0, 12)}`,
+        `seed ${seed}: well; ${stats.events} events, ${stats.accepted} commands, ${stats.claims} claims, ${fingerprint.slice(0, 12)}`,
       );
     continue;
   }

@@ -33,7 +33,7 @@ export interface Outcome {
   readonly fingerprint: string;
   /** What was done to it, and what those it was done to said. */
   readonly story: readonly string[];
-  readonly figures: { readonly events: number; readonly accepted: number; readonly claims: number };
+  readonly stats: { readonly events: number; readonly accepted: number; readonly claims: number };
 }
 
 /** Kinds of faults in a run: with few of them each comes often, and meets itself and its neighbours (swarm testing). */
@@ -105,7 +105,7 @@ export async function simulate(seed: number, all: readonly FaultName[]): Promise
     mistakes,
     fingerprint: fingerprintOf(cluster),
     story: cluster.story,
-    figures: {
+    stats: {
       events: cluster.log.batches.reduce((sum, { batch }) => sum + batch.events.length, 0),
       accepted: players.reduce((sum, player) => sum + player.accepted, 0),
       claims: cluster.log.claims.size,

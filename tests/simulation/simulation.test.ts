@@ -9,9 +9,9 @@ const SEEDS = process.env.TEST_ALL ? 60 : 20;
 describe('the world under simulated faults', () => {
   test('loses nothing, doubles nothing, and is what its record says, whatever a seed brings', async () => {
     for (let seed = 1; seed <= SEEDS; seed++) {
-      const { mistakes, figures } = await simulate(seed, FAULT_NAMES);
+      const { mistakes, stats } = await simulate(seed, FAULT_NAMES);
       assert.deepEqual(mistakes, [], `npm run simulate -- --seed ${seed}`);
-      assert.ok(figures.accepted > 20, `in seed ${seed} only ${figures.accepted} commands were accepted`);
+      assert.ok(stats.accepted > 20, `in seed ${seed} only ${stats.accepted} commands were accepted`);
     }
   });
 
@@ -23,8 +23,8 @@ describe('the world under simulated faults', () => {
   });
 
   test('goes well when nothing goes wrong', async () => {
-    const { mistakes, figures } = await simulate(1, []);
+    const { mistakes, stats } = await simulate(1, []);
     assert.deepEqual(mistakes, []);
-    assert.equal(figures.claims, 3, 'each zone has one owner all the time');
+    assert.equal(stats.claims, 3, 'each zone has one owner all the time');
   });
 });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { takeEachAway } from './outages.ts';
 
-/* Half a minute each, with the figures: npm run bench -- outages */
+/* Half a minute each, with the statistics: npm run bench -- outages */
 
 test('the log, the snapshots and the database are each taken away: play goes on, and at the end the tables are what the zones are', async () => {
   const plan = { seed: 3, columns: 2, rows: 2, monsters: 4, items: 20 };

@@ -69,7 +69,7 @@ export async function takeEachAway(plan: WorldPlan, players: number, calmMs: num
       outages.push({ service, before, during, after: await bots.latencies(calmMs) });
     }
     flock.disconnect();
-    await until(() => world.gateway.figures().sessions === 0, 'everyone is gone', 30_000);
+    await until(() => world.gateway.stats().sessions === 0, 'everyone is gone', 30_000);
     await until(() => allZones(plan).every((zone) => world.state(zone).awake === 0), 'everyone is asleep', 30_000);
     for (const host of world.hosts) await host.flushed();
     await until(() => world.hosts.every((host) => host.stats().outbox.mode === 'flowing'), 'all is in the log', 30_000);

@@ -27,7 +27,7 @@ export async function swarm({ players, seconds, server, moves, processes, json, 
     const { tally, playing, cores } = await bots.watch(seconds);
     const sorted = tally.latencies.sort((one, other) => one - other);
     const at = (share: number) => Math.round((sorted[Math.floor(sorted.length * share)] ?? Number.NaN) * 100) / 100;
-    const figures = {
+    const stats = {
       playing,
       movesPerSecond: Math.round(tally.moves / seconds),
       accepted: tally.accepted,
@@ -38,7 +38,7 @@ export async function swarm({ players, seconds, server, moves, processes, json, 
       answerMs: { p50: at(0.5), p99: at(0.99), most: at(1 - Number.EPSILON) },
       swarmCores: Math.round(cores * 100) / 100,
     };
-    console.log(json ? JSON.stringify(figures) : figures);
+    console.log(json ? JSON.stringify(stats) : stats);
   } finally {
     bots.end();
   }

@@ -11,7 +11,7 @@ export const CONSOLE_FOLDER = join(import.meta.dirname, '..', '..', 'web', 'dist
 
 export async function up(flags: ServingFlags): Promise<void> {
   const settings = settingsFor(flags);
-  if (settings.role === 'gateway') return stand(settings);
+  if (settings.role === 'gateway') return runGateway(settings);
   const running = await startPlatform({ settings, console: CONSOLE_FOLDER });
   stopOnSignal(running);
   const link = await running.ownerLink();
@@ -21,7 +21,7 @@ export async function up(flags: ServingFlags): Promise<void> {
 }
 
 /** Stands before the servers that do everything else. */
-async function stand(settings: Settings): Promise<void> {
+async function runGateway(settings: Settings): Promise<void> {
   const { startGateway } = await import('../gateway.ts');
   const gateway = await startGateway(settings, CONSOLE_FOLDER);
   stopOnSignal(gateway);

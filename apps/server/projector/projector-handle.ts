@@ -25,7 +25,7 @@ export class ProjectorHandle {
   readonly #logger: Logger;
   #asked = new Map<number, Asked>();
   #asks = 0;
-  #figures: ConsumerStats | null = null;
+  #stats: ConsumerStats | null = null;
   #isPaused = false;
   #opening: Opening | null = null;
   #wantsToOpen = false;
@@ -59,8 +59,8 @@ export class ProjectorHandle {
   }
 
   /** What it said last; null until it has said something. */
-  get figures(): ConsumerStats | null {
-    return this.#figures;
+  get stats(): ConsumerStats | null {
+    return this.#stats;
   }
 
   get isPaused(): boolean {
@@ -131,7 +131,7 @@ export class ProjectorHandle {
 
   #received(message: FromProjector | FromOpening): void {
     if (message.type === 'wants-to-open') this.#open();
-    else if (message.type === 'figures') this.#figures = message.figures;
+    else if (message.type === 'stats') this.#stats = message.stats;
     else if (message.type === 'trouble') this.#logger.warn({ message: message.message }, 'the projector is in trouble');
     else {
       const asked = this.#asked.get(message.ask);

@@ -4,7 +4,7 @@ import { connectDatabase, type DatabaseAddress, failureReason } from '@millrace/
 import { ConsumerGroup, type ConsumerStats, type EventLog } from '@millrace/platform/log';
 import { allPlayers, historyOf, stepsOf, worldProjection } from '@millrace/worlds/tables';
 
-const FIGURES_MS = 1_000;
+const STATS_MS = 1_000;
 
 export type ProjectorQuery =
   | { about: 'history'; player: PlayerId; before: number; limit: number }
@@ -20,7 +20,7 @@ export type ToProjector =
 
 export type FromProjector =
   | { readonly type: 'answer'; readonly ask: number; readonly answer: unknown; readonly failure: string | null }
-  | { readonly type: 'figures'; readonly figures: ConsumerStats; readonly paused: boolean }
+  | { readonly type: 'stats'; readonly stats: ConsumerStats; readonly paused: boolean }
   | { readonly type: 'trouble'; readonly message: string };
 
 export interface Projector {
@@ -37,7 +37,7 @@ export async function runProjector(log: EventLog, address: DatabaseAddress, send
   await consumer.start();
   // One after another: a pause that is followed by a resume must be over first.
   let changing: Promise<void> = Promise.resolve();
-  const figures = setInterval(() => send({ type: 'figures', figures: consumer.figures(), paused: isPaused }), FIGURES_MS);
+  const stats = setInterval(() => send({ type: 'stats', stats: consumer.stats(), paused: isPaused }), STATS_MS);
 
   const query = (asked: ProjectorQuery): Promise<unknown> => {
     switch (asked.about) {
@@ -81,7 +81,7 @@ export async function runProjector(log: EventLog, address: DatabaseAddress, send
       }
     },
     stop: async () => {
-      clearInterval(figures);
+      clearInterval(stats);
       await changing;
       if (!isPaused) await consumer.stop();
       await database.close();

@@ -58,7 +58,7 @@ const LEFT_SPOOL_MS_MAX = 20_000;
 /** Where browsers play. */
 export const WORLD_SOCKET_PATH = '/api/v1/worlds/socket';
 
-type HostFiguresMessage = FromHost & { type: 'host-figures' };
+type HostStatsMessage = FromHost & { type: 'host-stats' };
 
 export interface Worlds {
   /** Takes players in over WebSocket. */
@@ -69,10 +69,10 @@ export interface Worlds {
   /** The world’s own log. */
   readonly log: EventLog;
   readonly zones: readonly ZoneId[];
-  /** How the world stands, for who begins to watch. */
+  /** The state of the world, sent first to each new subscriber. */
   events(): InitialEvent[];
-  /** How the world stands, for metrics. */
-  readonly figures: WorldStats;
+  /** The state of the world, for metrics. */
+  readonly stats: WorldStats;
   /** What the alerts look at. */
   sample(): Omit<WorldSample, 'time' | 'lags' | 'storage'>;
   /** Whether every zone is open. */
@@ -130,7 +130,7 @@ export async function startWorlds(
   });
   await drainLeftSpools(data, settings.log.spoolMiB, stores.log, randomSecret, logger);
 
-  const figures = new Map<string, HostFiguresMessage>();
+  const stats = new Map<string, HostStatsMessage>();
   const snapshotFailures = new Map<string, number>();
   const isDrained = new Map<string, () => void>();
   let isOpen: () => void = () => {};
@@ -191,8 +191,8 @@ export async function startWorlds(
             snapshotFailures.set(message.zone, message.failure === null ? 0 : before + 1);
             return;
           }
-          case 'host-figures':
-            figures.set(host.id, message);
+          case 'host-stats':
+            stats.set(host.id, message);
             onFlow(message.decided);
             return;
           default:
@@ -215,9 +215,9 @@ export async function startWorlds(
   if (closed().length > 0)
     logger.warn({ closed: closed(), of: zones.length }, 'not every zone is open yet; the others open as soon as a host can');
   const webSockets = listenWebSocket(gateway);
-  const control = hostControl(hosts, coordinator, figures, isDrained);
+  const control = hostControl(hosts, coordinator, stats, isDrained);
   const door = { plan, tcpPort: listener.port, socketPath: WORLD_SOCKET_PATH, guests: worlds.guests };
-  const watching = { gateway, door, hosts: control.stands };
+  const watching = { gateway, door, hosts: control.statuses };
   const audit = auditWorld(gateway, zones, logger);
   const stopStream = streamWorld({ ...watching, hub, clock: systemClock });
   return {
@@ -235,14 +235,14 @@ export async function startWorlds(
       },
     },
     events: () => worldEvents(watching),
-    figures: { world: () => worldStatus(gateway, door), zones: () => zoneStatuses(gateway), hosts: control.stands },
+    stats: { world: () => worldStatus(gateway, door), zones: () => zoneStatuses(gateway), hosts: control.statuses },
     sample: () => {
-      const stands = zoneStatuses(gateway);
+      const statuses = zoneStatuses(gateway);
       const failures = gateway.takeFailures();
       return {
         ...gateway.takePlayers(),
         duplicates: audit.found,
-        zones: stands.map(({ zone, tickMsMost, waiting }) => ({
+        zones: statuses.map(({ zone, tickMsMost, waiting }) => ({
           zone,
           tickMs: tickMsMost,
           waiting,
@@ -324,16 +324,16 @@ function auditWorld(
 function hostControl(
   hosts: HostProcesses,
   coordinator: Coordinator,
-  figures: ReadonlyMap<string, HostFiguresMessage>,
+  stats: ReadonlyMap<string, HostStatsMessage>,
   isDrained: Map<string, () => void>,
 ): HostControl {
   const modes = new OutboxModes(() => performance.now());
   return {
-    stands: () => {
+    statuses: () => {
       const members = new Map(coordinator.hosts().map((member) => [member.id, member]));
       return hosts.all().map(({ id, pid, startedAt }) => {
         const member = members.get(id);
-        const figure = figures.get(id);
+        const figure = stats.get(id);
         return {
           id,
           pid,
@@ -342,10 +342,10 @@ function hostControl(
           zones: member?.zones ?? 0,
           open: member?.open ?? 0,
           leaseLeftMs: Math.round(member?.leaseLeftMs ?? 0),
-          outbox: figure ? modes.modeOf(id, figure.figures.outbox) : 'flowing',
-          outboxEvents: figure?.figures.outbox.waitingEvents ?? 0,
-          spoolBytes: figure?.figures.outbox.spooledBytes ?? 0,
-          lostEvents: figure?.figures.outbox.lostEvents ?? 0,
+          outbox: figure ? modes.modeOf(id, figure.stats.outbox) : 'flowing',
+          outboxEvents: figure?.stats.outbox.waitingEvents ?? 0,
+          spoolBytes: figure?.stats.outbox.spooledBytes ?? 0,
+          lostEvents: figure?.stats.outbox.lostEvents ?? 0,
           cpuPercent: Math.round((figure?.cpuMs ?? 0) / 10),
           memoryBytes: figure?.memoryBytes ?? 0,
         };

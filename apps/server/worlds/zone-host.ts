@@ -8,7 +8,7 @@ import { type LmdbSnapshots, openFileSnapshots, openLmdbSnapshots } from '@millr
 import { type FromZoneHost, type ToZoneHost, WorldHost, type worldZone } from '@millrace/worlds/host';
 import { SHARED_FOLDERS } from '../opening.ts';
 
-const FIGURES_MS = 1_000;
+const STATS_MS = 1_000;
 /** How long a host that stops waits for its zones to be in the log. */
 const RELEASE_MS_MAX = 3_000;
 const MIB = 1024 * 1024;
@@ -44,8 +44,8 @@ export type FromHost =
       readonly failure: string | null;
     }
   | {
-      readonly type: 'host-figures';
-      readonly figures: HostStats;
+      readonly type: 'host-stats';
+      readonly stats: HostStats;
       readonly cpuMs: number;
       readonly memoryBytes: number;
       readonly decided: readonly (readonly [name: string, count: number])[];
@@ -150,21 +150,21 @@ export function runZoneHost(begin: Begin, { stores, spool, clock, definition, ho
     onTrouble: (message) => send({ type: 'trouble', kind: 'placement', zone: null, message }),
   });
   let cpuBefore = process.cpuUsage();
-  let cancelFigures = () => {};
+  let cancelStatsTimer = () => {};
   const report = () => {
     const { user, system } = process.cpuUsage(cpuBefore);
     cpuBefore = process.cpuUsage();
     send({
-      type: 'host-figures',
-      figures: host.stats(),
+      type: 'host-stats',
+      stats: host.stats(),
       cpuMs: (user + system) / 1_000,
       memoryBytes: process.memoryUsage.rss(),
       decided: [...decided],
     });
     decided.clear();
-    cancelFigures = clock.after(FIGURES_MS, report);
+    cancelStatsTimer = clock.after(STATS_MS, report);
   };
-  cancelFigures = clock.after(FIGURES_MS, report);
+  cancelStatsTimer = clock.after(STATS_MS, report);
   return {
     received: (message) => {
       if (message.type === 'assign') member.received(message);
@@ -172,7 +172,7 @@ export function runZoneHost(begin: Begin, { stores, spool, clock, definition, ho
     },
     flushed: () => host.flushed(),
     stop: async () => {
-      cancelFigures();
+      cancelStatsTimer();
       await member.stop(RELEASE_MS_MAX);
       world.stop();
       await host.close();

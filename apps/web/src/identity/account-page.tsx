@@ -6,10 +6,10 @@ import { api } from '../api.ts';
 import { confirmFirst } from '../parts/confirm.tsx';
 import { Button, Outcome, Panel } from '../parts/controls.tsx';
 import { Copy } from '../parts/copy.tsx';
-import { Figure } from '../parts/figure.tsx';
 import { Listed } from '../parts/listed.tsx';
 import { Notice } from '../parts/notice.tsx';
 import { useFormats } from '../parts/numbers.ts';
+import { StatTile } from '../parts/stat-tile.tsx';
 import { type Column, Table } from '../parts/table.tsx';
 import { filled, ROLE_TEXT, useText } from '../text/text.ts';
 import { useAccount, useSignOut } from './account.ts';
@@ -74,12 +74,12 @@ function Who({ account }: { account: Account }) {
   return (
     <Panel title={account.kind === 'demo' ? text.demo : account.name}>
       <dl className="grid grid-cols-2 gap-x-6 gap-y-3 px-4 pb-4 sm:grid-cols-3">
-        {account.email && <Figure name={text.email} value={account.email} />}
-        <Figure name={text.tenant} value={account.tenant} />
-        <Figure name={text.role} value={text[ROLE_TEXT[account.role]]} />
-        <Figure name={text.tier} value={account.tier} />
-        {account.kind === 'demo' && <Figure name={text.requestsPerSecond} value={whole(account.limits.requestsPerSecond)} />}
-        {account.kind === 'demo' && <Figure name={text.openStreams} value={whole(account.limits.streams)} />}
+        {account.email && <StatTile name={text.email} value={account.email} />}
+        <StatTile name={text.tenant} value={account.tenant} />
+        <StatTile name={text.role} value={text[ROLE_TEXT[account.role]]} />
+        <StatTile name={text.tier} value={account.tier} />
+        {account.kind === 'demo' && <StatTile name={text.requestsPerSecond} value={whole(account.limits.requestsPerSecond)} />}
+        {account.kind === 'demo' && <StatTile name={text.openStreams} value={whole(account.limits.streams)} />}
       </dl>
       {account.kind !== 'demo' && <UsageMeters />}
       {account.needsSecondFactor && (

@@ -4,9 +4,9 @@ import { type FormEvent, type RefObject, useCallback, useEffect, useRef, useStat
 import { api } from '../api.ts';
 import { useIsLost } from '../live/connection.ts';
 import { Button, Input, Outcome, Panel } from '../parts/controls.tsx';
-import { Figure } from '../parts/figure.tsx';
 import { Failure, Notice } from '../parts/notice.tsx';
 import { useFormats } from '../parts/numbers.ts';
+import { StatTile } from '../parts/stat-tile.tsx';
 import { useText } from '../text/text.ts';
 import { draw, drawRefusal, drawWish } from '../world/drawing.ts';
 import { PlayerLink, type PlayStatus, REFUSAL_MS } from '../world/player-link.ts';
@@ -82,22 +82,22 @@ function Playing({ me, world, onLeave }: { me: PlayerToken; world: World; onLeav
   const text = useText();
   const canvas = useRef<HTMLCanvasElement>(null);
   const [link, setLink] = useState<PlayerLink | null>(null);
-  const [stand, setStand] = useState<PlayStatus | null>(null);
+  const [status, setStatus] = useState<PlayStatus | null>(null);
   useEffect(() => {
-    const opened = new PlayerLink(me.token, world.socketPath, setStand);
+    const opened = new PlayerLink(me.token, world.socketPath, setStatus);
     setLink(opened);
     return () => opened.close();
   }, [me.token, world.socketPath]);
   useKeys(link);
   usePicture(link, canvas, me.player);
   const you = link?.client.you;
-  if (stand?.ended) return <Notice title={text.sessionEnded} hint={stand.ended} onRetry={onLeave} />;
+  if (status?.ended) return <Notice title={text.sessionEnded} hint={status.ended} onRetry={onLeave} />;
   return (
     <div className="grid gap-3 lg:grid-cols-[minmax(0,1fr)_minmax(300px,34%)]">
       <section className="rounded-lg border border-line bg-surface p-3">
         <div className="relative mx-auto max-w-[min(100%,calc(100dvh-160px))]">
           <canvas ref={canvas} role="img" aria-label={text.theWorldAround} className="block aspect-square w-full rounded-md" />
-          <State stand={stand} />
+          <State status={status} />
           <Pad onWalk={(x, y) => link?.walk(x, y)} />
         </div>
         <p className="mt-2 hidden text-muted text-xs sm:block">{text.playKeys}</p>
@@ -107,14 +107,14 @@ function Playing({ me, world, onLeave }: { me: PlayerToken; world: World; onLeav
           className="grid grid-cols-3 gap-x-6 gap-y-3 rounded-lg border border-line bg-surface px-4 py-3"
           data-x={you?.x}
           data-y={you?.y}
-          data-refusals={stand?.refusals}
+          data-refusals={status?.refusals}
         >
-          <Figure name={text.player} value={me.name} />
-          <Figure name={text.zone} value={stand?.zone ?? '–'} />
-          <Figure name={text.health} value={`${stand?.health ?? '–'} / ${stand?.most ?? '–'}`} />
-          <Figure name={text.answer} value={stand?.answerMs === null || !stand ? '–' : stand.answerMs.toFixed(1)} unit="ms" />
-          <Figure name={text.inSight} value={String(stand?.inSight ?? 0)} />
-          <Figure name={text.refused} value={String(stand?.refusals ?? 0)} alarming={(stand?.refusals ?? 0) > 0} />
+          <StatTile name={text.player} value={me.name} />
+          <StatTile name={text.zone} value={status?.zone ?? '–'} />
+          <StatTile name={text.health} value={`${status?.health ?? '–'} / ${status?.most ?? '–'}`} />
+          <StatTile name={text.answer} value={status?.answerMs === null || !status ? '–' : status.answerMs.toFixed(1)} unit="ms" />
+          <StatTile name={text.inSight} value={String(status?.inSight ?? 0)} />
+          <StatTile name={text.refused} value={String(status?.refusals ?? 0)} alarming={(status?.refusals ?? 0) > 0} />
         </dl>
         <div className="flex flex-wrap gap-2">
           <Button onClick={() => void link?.take()}>{text.pickUp} (E)</Button>
@@ -132,10 +132,10 @@ function Playing({ me, world, onLeave }: { me: PlayerToken; world: World; onLeav
           </Button>
         </div>
         <p className="min-h-5 text-sm text-warn" role="status">
-          {stand?.lastRefusal && `${stand.lastRefusal.code}: ${stand.lastRefusal.message}`}
+          {status?.lastRefusal && `${status.lastRefusal.code}: ${status.lastRefusal.message}`}
         </p>
-        <Bag stand={stand} link={link} />
-        <Talk stand={stand} link={link} />
+        <Bag status={status} link={link} />
+        <Talk status={status} link={link} />
       </div>
     </div>
   );
@@ -204,9 +204,9 @@ function usePicture(link: PlayerLink | null, canvas: RefObject<HTMLCanvasElement
   }, [link, canvas, me]);
 }
 
-function State({ stand }: { stand: PlayStatus | null }) {
+function State({ status }: { status: PlayStatus | null }) {
   const text = useText();
-  const state = stand?.state ?? 'connecting';
+  const state = status?.state ?? 'connecting';
   const isLost = useIsLost();
   const isIn = state === 'joined' && !isLost;
   return (
@@ -244,9 +244,9 @@ function Pad({ onWalk }: { onWalk: (x: number, y: number) => void }) {
   );
 }
 
-function Bag({ stand, link }: { stand: PlayStatus | null; link: PlayerLink | null }) {
+function Bag({ status, link }: { status: PlayStatus | null; link: PlayerLink | null }) {
   const text = useText();
-  const items = stand?.bag ?? [];
+  const items = status?.bag ?? [];
   return (
     <Panel title={text.bag}>
       <div className="flex min-h-10 flex-wrap gap-2 px-4 pb-3">
@@ -263,7 +263,7 @@ function Bag({ stand, link }: { stand: PlayStatus | null; link: PlayerLink | nul
 
 const ITEM_TEXT = { apple: 'apple', boots: 'boots', mushroom: 'mushroom' } as const;
 
-function Talk({ stand, link }: { stand: PlayStatus | null; link: PlayerLink | null }) {
+function Talk({ status, link }: { status: PlayStatus | null; link: PlayerLink | null }) {
   const text = useText();
   const { clock } = useFormats();
   const [words, setWords] = useState('');
@@ -276,7 +276,7 @@ function Talk({ stand, link }: { stand: PlayStatus | null; link: PlayerLink | nu
   return (
     <Panel title={text.heard}>
       <ol className="grid max-h-48 min-h-16 content-start gap-1 overflow-y-auto px-4 text-sm">
-        {stand?.words.map(({ id, at, kind, from, text: spoken }) => (
+        {status?.words.map(({ id, at, kind, from, text: spoken }) => (
           <li key={id} ref={end} className={kind === 'said' ? '' : 'text-accent'}>
             <span className="text-muted">{clock(at)}</span> {from && <span className="font-medium">{from}:</span>}{' '}
             {kind === 'died' ? text.died : kind === 'revived' ? text.revived : spoken}

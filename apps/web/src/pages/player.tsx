@@ -7,9 +7,9 @@ import { useIsLost } from '../live/connection.ts';
 import { usePlayerStatus, useZoneView } from '../live/world.ts';
 import { Audited } from '../parts/audited.tsx';
 import { Button, Panel } from '../parts/controls.tsx';
-import { Figure } from '../parts/figure.tsx';
 import { Failure, Notice } from '../parts/notice.tsx';
 import { useFormats } from '../parts/numbers.ts';
+import { StatTile } from '../parts/stat-tile.tsx';
 import { useText } from '../text/text.ts';
 import { WorldTabs } from '../world/world-tabs.tsx';
 import { ZoneMap } from '../world/zone-map.tsx';
@@ -22,20 +22,20 @@ const PATH_MS = 10 * 60_000;
 export function PlayerPage({ id }: { id: string }) {
   const text = useText();
   const first = useQuery({ queryKey: ['player', id], queryFn: () => api.player(id) });
-  const stand = usePlayerStatus(id) ?? first.data;
+  const status = usePlayerStatus(id) ?? first.data;
   return (
     <>
       <WorldTabs
         aside={
-          stand?.player && (
+          status?.player && (
             <h1 className="text-sm">
-              <span className="font-semibold">{stand.player.name}</span> <code className="text-muted text-xs">{id}</code>
+              <span className="font-semibold">{status.player.name}</span> <code className="text-muted text-xs">{id}</code>
             </h1>
           )
         }
       />
-      {stand ? (
-        <Inspector stand={stand} />
+      {status ? (
+        <Inspector status={status} />
       ) : first.isError ? (
         <Failure error={first.error} onRetry={() => void first.refetch()} />
       ) : (
@@ -45,11 +45,11 @@ export function PlayerPage({ id }: { id: string }) {
   );
 }
 
-function Inspector({ stand }: { stand: PlayerStatus }) {
+function Inspector({ status }: { status: PlayerStatus }) {
   const text = useText();
   const isLost = useIsLost();
   const { whole } = useFormats();
-  const { id, zone, host, connected, remote, rttMs, framesIn, framesOut, leftOut, player } = stand;
+  const { id, zone, host, connected, remote, rttMs, framesIn, framesOut, leftOut, player } = status;
   return (
     <div className="grid grid-cols-1 items-start gap-3 lg:grid-cols-[minmax(0,1fr)_minmax(320px,40%)]">
       <div className="grid min-w-0 grid-cols-1 content-start gap-3">
@@ -58,11 +58,11 @@ function Inspector({ stand }: { stand: PlayerStatus }) {
             <dt className="text-muted text-xs">{text.zone}</dt>
             <dd>{zone === null ? '–' : <Link href={`/worlds/zones/${zone}`}>{zone}</Link>}</dd>
           </div>
-          <Figure name={text.host} value={host ?? '–'} />
-          <Figure name={text.connection} value={isLost ? text.unknown : connected ? (remote ?? text.live) : text.noConnection} />
-          <Figure name={text.rtt} value={rttMs === null ? '–' : rttMs.toFixed(1)} unit="ms" />
-          <Figure name={text.packetsInOut} value={`${whole(framesIn)} / ${whole(framesOut)}`} />
-          <Figure name={text.leftOut} value={whole(leftOut)} alarming={leftOut > 0} />
+          <StatTile name={text.host} value={host ?? '–'} />
+          <StatTile name={text.connection} value={isLost ? text.unknown : connected ? (remote ?? text.live) : text.noConnection} />
+          <StatTile name={text.rtt} value={rttMs === null ? '–' : rttMs.toFixed(1)} unit="ms" />
+          <StatTile name={text.packetsInOut} value={`${whole(framesIn)} / ${whole(framesOut)}`} />
+          <StatTile name={text.leftOut} value={whole(leftOut)} alarming={leftOut > 0} />
         </dl>
         {player ? <Components player={player} /> : <Notice title={text.playerOnTheWay} />}
         <History id={id} />

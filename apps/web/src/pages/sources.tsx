@@ -6,9 +6,9 @@ import { useLive } from '../live/live.ts';
 import { SimulatedBadge, StateBadge } from '../parts/badges.tsx';
 import { confirmFirst } from '../parts/confirm.tsx';
 import { Button, Outcome } from '../parts/controls.tsx';
-import { Figure } from '../parts/figure.tsx';
 import { Failure, Notice } from '../parts/notice.tsx';
 import { useFormats } from '../parts/numbers.ts';
+import { StatTile } from '../parts/stat-tile.tsx';
 import { filled, useText } from '../text/text.ts';
 
 /** Every source: whether it lives, how fast, how late, and what it sent that could not be used. */
@@ -53,13 +53,13 @@ function SourceCard({ source }: { source: Source }) {
       </div>
       {source.state !== 'live' && <p className="px-4 pt-1 text-muted text-sm">{source.reason}</p>}
       <dl className="grid grid-cols-2 gap-x-6 gap-y-3 px-4 py-3 sm:grid-cols-4 lg:grid-cols-7">
-        <Figure name={text.rate} value={source.framesPerSecond.toFixed(1)} unit={text.framesPerSecond} />
-        <Figure name={text.latency} value={source.latencyMs === null ? '–' : whole(Math.round(source.latencyMs))} unit="ms" />
-        <Figure name={text.frames} value={whole(source.frames)} />
-        <Figure name={text.lastFrame} value={source.lastFrameAt === null ? '–' : clock(source.lastFrameAt)} />
-        <Figure name={text.connections} value={whole(source.connections)} />
-        <Figure name={text.refused} value={whole(refused)} alarming={refused > 0} />
-        <Figure name={text.faults} value={whole(faults)} alarming={faults > 0} />
+        <StatTile name={text.rate} value={source.framesPerSecond.toFixed(1)} unit={text.framesPerSecond} />
+        <StatTile name={text.latency} value={source.latencyMs === null ? '–' : whole(Math.round(source.latencyMs))} unit="ms" />
+        <StatTile name={text.frames} value={whole(source.frames)} />
+        <StatTile name={text.lastFrame} value={source.lastFrameAt === null ? '–' : clock(source.lastFrameAt)} />
+        <StatTile name={text.connections} value={whole(source.connections)} />
+        <StatTile name={text.refused} value={whole(refused)} alarming={refused > 0} />
+        <StatTile name={text.faults} value={whole(faults)} alarming={faults > 0} />
       </dl>
       <div className="border-line border-t">
         <button

@@ -6,9 +6,9 @@ import { api } from '../api.ts';
 import { useIsLost } from '../live/connection.ts';
 import { useWorld, useZoneView } from '../live/world.ts';
 import { Button, Outcome, Panel } from '../parts/controls.tsx';
-import { Figure } from '../parts/figure.tsx';
 import { Notice } from '../parts/notice.tsx';
 import { showAge, useFormats } from '../parts/numbers.ts';
+import { StatTile } from '../parts/stat-tile.tsx';
 import { useText } from '../text/text.ts';
 import { Announce } from '../world/announce.tsx';
 import { Restore } from '../world/restore.tsx';
@@ -27,7 +27,7 @@ const STALE_MS = 2_000;
 
 type Moment = ZoneReplay['moments'][number];
 
-/** One zone: its live map, a slider into its past, its figures, and what can be done in it. */
+/** One zone: its live map, a slider into its past, its statistics, and what can be done in it. */
 export function ZonePage({ zone }: { zone: string }) {
   const text = useText();
   const live = useZoneView(zone);
@@ -35,7 +35,7 @@ export function ZonePage({ zone }: { zone: string }) {
   const moment = past?.moments[past.index];
   const objects = past ? moment?.objects : live?.objects;
   const { zones } = useWorld();
-  if (zones && !zones.some((stand) => stand.zone === zone))
+  if (zones && !zones.some((status) => status.zone === zone))
     return (
       <>
         <WorldTabs />
@@ -60,7 +60,7 @@ export function ZonePage({ zone }: { zone: string }) {
           <TimeSlider zone={zone} past={past} onPast={setPast} />
         </section>
         <div className="grid min-w-0 grid-cols-1 content-start gap-3">
-          <Figures zone={zone} />
+          <ZoneMetrics zone={zone} />
           <Here objects={objects} />
           {moment ? (
             <RestoreMoment zone={zone} moment={moment} onDone={() => setPast(null)} />
@@ -191,28 +191,28 @@ function TimeSlider({ zone, past, onPast }: TimeSliderProps) {
   );
 }
 
-function Figures({ zone }: { zone: string }) {
+function ZoneMetrics({ zone }: { zone: string }) {
   const text = useText();
   const { whole } = useFormats();
   const { zones } = useWorld();
-  const stand = zones?.find((one) => one.zone === zone);
+  const status = zones?.find((one) => one.zone === zone);
   const ms = (value: number | null | undefined) => (value === null || value === undefined ? '–' : value.toFixed(1));
   const age = (at: number | undefined) => (at ? showAge(Date.now() - at) : '–');
   return (
-    <Panel title={text.zoneFigures} aside={<span className="text-muted text-sm">{stand ? (stand.host ?? text.away) : ''}</span>}>
+    <Panel title={text.zoneStats} aside={<span className="text-muted text-sm">{status ? (status.host ?? text.away) : ''}</span>}>
       <dl className="grid grid-cols-3 gap-x-6 gap-y-3 px-4 pb-3">
-        <Figure name={text.ccu} value={whole(stand?.sessions ?? 0)} />
-        <Figure name={text.asleep} value={whole(stand?.asleep ?? 0)} />
-        <Figure name={text.suspects} value={whole(stand?.suspects ?? 0)} alarming={(stand?.suspects ?? 0) > 0} />
-        <Figure name={text.tickMean} value={ms(stand?.tickMsMean)} unit="ms" />
-        <Figure name={text.tickMost} value={ms(stand?.tickMsMost)} unit="ms" />
-        <Figure name={text.queue} value={whole(stand?.waiting ?? 0)} />
-        <Figure name={text.eventsPerSecond} value={whole(stand?.events ?? 0)} />
-        <Figure name={text.packetsIn} value={whole(stand?.packetsIn ?? 0)} />
-        <Figure name={text.packetsOut} value={whole(stand?.packetsOut ?? 0)} />
-        <Figure name={text.rtt} value={ms(stand?.rttMs)} unit="ms" />
-        <Figure name={text.hotAge} value={age(stand?.hotAt)} />
-        <Figure name={text.coldAge} value={age(stand?.coldAt)} />
+        <StatTile name={text.ccu} value={whole(status?.sessions ?? 0)} />
+        <StatTile name={text.asleep} value={whole(status?.asleep ?? 0)} />
+        <StatTile name={text.suspects} value={whole(status?.suspects ?? 0)} alarming={(status?.suspects ?? 0) > 0} />
+        <StatTile name={text.tickMean} value={ms(status?.tickMsMean)} unit="ms" />
+        <StatTile name={text.tickMost} value={ms(status?.tickMsMost)} unit="ms" />
+        <StatTile name={text.queue} value={whole(status?.waiting ?? 0)} />
+        <StatTile name={text.eventsPerSecond} value={whole(status?.events ?? 0)} />
+        <StatTile name={text.packetsIn} value={whole(status?.packetsIn ?? 0)} />
+        <StatTile name={text.packetsOut} value={whole(status?.packetsOut ?? 0)} />
+        <StatTile name={text.rtt} value={ms(status?.rttMs)} unit="ms" />
+        <StatTile name={text.hotAge} value={age(status?.hotAt)} />
+        <StatTile name={text.coldAge} value={age(status?.coldAt)} />
       </dl>
     </Panel>
   );

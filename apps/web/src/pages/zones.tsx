@@ -7,9 +7,9 @@ import { useOperations, useWorld } from '../live/world.ts';
 import { useStateWords } from '../parts/badges.tsx';
 import { confirmFirst } from '../parts/confirm.tsx';
 import { Button, Outcome, Panel } from '../parts/controls.tsx';
-import { Figure } from '../parts/figure.tsx';
 import { Notice } from '../parts/notice.tsx';
 import { showAge, showBytes, useFormats } from '../parts/numbers.ts';
+import { StatTile } from '../parts/stat-tile.tsx';
 import { type Column, Table } from '../parts/table.tsx';
 import { filled, useText } from '../text/text.ts';
 import { AlertStrip } from '../world/alerts.tsx';
@@ -18,7 +18,7 @@ import { healthOf } from '../world/health.ts';
 import { HeatGrid } from '../world/heat-grid.tsx';
 import { WorldTabs } from '../world/world-tabs.tsx';
 
-/** The world at a glance: every zone by the health of its ticks, the figures behind it, and the hosts that carry it. */
+/** The world at a glance: every zone by the health of its ticks, the statistics behind it, and the hosts that carry it. */
 const OUTBOX_TEXT = { waiting: 'logTakesNothing', spooling: 'spooling' } as const;
 
 export function ZonesPage() {
@@ -41,12 +41,12 @@ export function ZonesPage() {
       <WorldTabs />
       <AlertStrip alerts={alerts} />
       <dl className="mb-3 grid grid-cols-3 gap-x-6 gap-y-3 rounded-lg border border-line bg-surface px-4 py-3 sm:grid-cols-6">
-        <Figure name={text.playing} value={whole(playing)} />
-        <Figure name={text.connectionsNow} value={whole(connections)} />
-        <Figure name={text.zonesOpen} value={`${zonesOpen} / ${all}`} alarming={zonesOpen < all} />
-        <Figure name={text.decisionP99} value={decisionMs.p99 === null ? '–' : decisionMs.p99.toFixed(1)} unit="ms" />
-        <Figure name={text.updates} value={updatesPerSecond.toFixed(1)} unit={text.perSecond} />
-        <Figure name={text.refused} value={whole(refused)} />
+        <StatTile name={text.playing} value={whole(playing)} />
+        <StatTile name={text.connectionsNow} value={whole(connections)} />
+        <StatTile name={text.zonesOpen} value={`${zonesOpen} / ${all}`} alarming={zonesOpen < all} />
+        <StatTile name={text.decisionP99} value={decisionMs.p99 === null ? '–' : decisionMs.p99.toFixed(1)} unit="ms" />
+        <StatTile name={text.updates} value={updatesPerSecond.toFixed(1)} unit={text.perSecond} />
+        <StatTile name={text.refused} value={whole(refused)} />
       </dl>
       <div className="grid grid-cols-1 items-start gap-3 lg:grid-cols-[minmax(280px,38%)_minmax(0,1fr)]">
         <Panel title={text.zones}>
@@ -108,7 +108,7 @@ function ZoneTable({ zones }: { zones: readonly WorldZoneStatus[] }) {
     ];
   }, [text, whole]);
   return (
-    <Panel title={text.zoneFigures} className="mt-3">
+    <Panel title={text.zoneStats} className="mt-3">
       <Table
         rows={zones}
         columns={columns}

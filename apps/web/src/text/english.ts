@@ -97,7 +97,7 @@ export const english = {
   decisionP99: 'Decision p99',
   updates: 'Updates',
   perSecond: '/s',
-  zoneFigures: 'Figures',
+  zoneStats: 'Metrics',
   host: 'Host',
   hosts: 'Zone hosts',
   state: 'State',

@@ -98,7 +98,7 @@ export const korean: Text = {
   decisionP99: '결정 p99',
   updates: '업데이트',
   perSecond: '/초',
-  zoneFigures: '지표',
+  zoneStats: '지표',
   host: '호스트',
   hosts: '존 호스트',
   state: '상태',

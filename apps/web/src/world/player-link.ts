@@ -45,14 +45,14 @@ export class PlayerLink {
   refused: { x: number; y: number; at: number } | null = null;
   #direction = { x: 0, y: 0 };
   #glide = { fromX: 0, fromY: 0, toX: 0, toY: 0, at: 0 };
-  #stand: PlayStatus;
-  readonly #onChange: (stand: PlayStatus) => void;
+  #status: PlayStatus;
+  readonly #onChange: (status: PlayStatus) => void;
   readonly #timer: ReturnType<typeof setInterval>;
   #numbered = 0;
 
-  constructor(token: string, socketPath: string, onChange: (stand: PlayStatus) => void) {
+  constructor(token: string, socketPath: string, onChange: (status: PlayStatus) => void) {
     this.#onChange = onChange;
-    this.#stand = {
+    this.#status = {
       state: 'connecting',
       zone: null,
       health: 0,
@@ -76,7 +76,7 @@ export class PlayerLink {
       onSight: () => this.#sight(),
       onCorrected: ({ code, message }) => {
         if (this.wish) this.refused = { ...this.wish, at: performance.now() };
-        this.#change({ refusals: this.#stand.refusals + 1, lastRefusal: { code, message } });
+        this.#change({ refusals: this.#status.refusals + 1, lastRefusal: { code, message } });
       },
       onNotice: ({ kind, from, text, at }) => this.#hear(kind, from ?? null, text ?? '', at),
       onEnd: (code, message) => this.#change({ ended: `${code}: ${message}` }),
@@ -159,12 +159,12 @@ export class PlayerLink {
   }
 
   #hear(kind: string, from: string | null, text: string, at: number): void {
-    const words = [...this.#stand.words, { id: ++this.#numbered, kind, from, text, at }].slice(-WORDS_KEPT);
+    const words = [...this.#status.words, { id: ++this.#numbered, kind, from, text, at }].slice(-WORDS_KEPT);
     this.#change({ words });
   }
 
   #change(change: Partial<PlayStatus>): void {
-    this.#stand = { ...this.#stand, ...change };
-    this.#onChange(this.#stand);
+    this.#status = { ...this.#status, ...change };
+    this.#onChange(this.#status);
   }
 }

@@ -1,5 +1,5 @@
 /** A named number in a row of them. */
-export function Figure({ name, value, unit, alarming = false }: { name: string; value: string; unit?: string; alarming?: boolean }) {
+export function StatTile({ name, value, unit, alarming = false }: { name: string; value: string; unit?: string; alarming?: boolean }) {
   return (
     <div className="min-w-0">
       <dt className="text-muted text-xs">{name}</dt>

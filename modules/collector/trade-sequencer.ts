@@ -11,6 +11,7 @@ const REORDER_TRADES_MAX = 1_000;
 const FILL_AGAIN_FIRST_MS = 30_000;
 const FILL_AGAIN_MOST_MS = 3_600_000;
 const FILL_AGAIN_TIMES = 16;
+/** Gaps of an earlier process that are older than this are not asked for again. */
 const FILL_AGAIN_MS = 12 * 3_600_000;
 /** Trades kept back while a hole is being filled: minutes of the busiest market. Beyond it the hole is given up. */
 const HELD_TRADES_MAX = 50_000;

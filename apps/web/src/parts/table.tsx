@@ -17,7 +17,7 @@ interface TableProps<Row> {
   readonly keyOf: (row: Row) => string;
   readonly isMarked?: (row: Row) => boolean;
   readonly empty: string;
-  /** Whether it stays a table where it does not fit, and scrolls sideways with its first column in sight: for many columns of statistics. */
+  /** Whether it stays a table where it does not fit, and scrolls sideways with its first column in sight: for many columns of numbers. */
   readonly scrolls?: boolean;
 }
 
@@ -74,7 +74,7 @@ export function Table<Row>({ rows, columns, keyOf, isMarked, empty, scrolls = fa
   );
 }
 
-/** Room that must be left over before cards become a table again, px: statistics change their width while one looks. */
+/** Room that must be left over before cards become a table again, px: numbers change their width while one looks. */
 const ROOM_PX = 24;
 
 /** Whether rows are cards now: a table that was wider than its box becomes one again where there is room for it. */

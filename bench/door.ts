@@ -21,6 +21,6 @@ export function openBenchDoor(measured: Measured): Promise<HttpServer> {
     requestLog: 'none',
     origins: [],
     limiter: new MemoryRateLimiter(() => performance.now()),
-    onOperated: () => {},
+    onAuditEvent: () => {},
   });
 }

@@ -58,7 +58,7 @@ export const WorldZoneStatus = Type.Object(
     hotAt: EpochMs('Newest hot snapshot by the present owner; 0 for none'),
     coldAt: EpochMs('Newest cold snapshot by the present owner; 0 for none'),
   },
-  { $id: 'WorldZoneStatus', description: 'How a zone of the world stands.' },
+  { $id: 'WorldZoneStatus', description: 'State and counters of a zone of the world.' },
 );
 export type WorldZoneStatus = Static<typeof WorldZoneStatus>;
 

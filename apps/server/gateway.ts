@@ -148,7 +148,7 @@ export async function startGateway(settings: Settings, consoleFolder: string): P
     metrics: () => metrics.scrape(),
     identify: identification.identify,
     // The server that did it writes it down.
-    operated: () => {},
+    onAuditEvent: () => {},
     register: (door) => {
       forwardAll(door, { servers, vouching, streams: door.streams, tunnels: new Set() }, relay.port);
       door.routes.answer(ENDPOINTS.live, () => ({ status: 'ok' as const, parts: {}, checks: [] }));

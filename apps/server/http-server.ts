@@ -27,7 +27,7 @@ import { UserError } from './user-error.ts';
 export interface HttpServerParts extends Pick<HttpServerOptions, 'console' | 'metrics' | 'register' | 'identify' | 'vouched'> {
   readonly logger: Logger;
   readonly sockets: NonNullable<HttpServerOptions['sockets']>;
-  readonly operated: (deed: AuditEvent) => void;
+  readonly onAuditEvent: (event: AuditEvent) => void;
   /** Shared with other servers, where there are several. */
   readonly redis: Redis | null;
 }
@@ -36,7 +36,7 @@ export interface HttpServerParts extends Pick<HttpServerOptions, 'console' | 'me
 export const NODE = `${hostname()}/${process.pid}`;
 
 /** Opens the door as the configuration wants it. */
-export async function openHttpServer(settings: Settings, { operated, redis, ...parts }: HttpServerParts): Promise<HttpServer> {
+export async function openHttpServer(settings: Settings, { onAuditEvent, redis, ...parts }: HttpServerParts): Promise<HttpServer> {
   const now = () => performance.now();
   const onTrouble = (error: Error) => parts.logger.warn({ message: error.message }, 'requests are not counted together with other servers');
   try {
@@ -52,7 +52,7 @@ export async function openHttpServer(settings: Settings, { operated, redis, ...p
       trustedProxies: settings.gateway.trustedProxies,
       tls: settings.gateway.tls,
       limiter: redis ? redisRateLimiter(redis, now, onTrouble) : new MemoryRateLimiter(now),
-      onOperated: operated,
+      onAuditEvent,
       isOpenToSites: !settings.demo,
     });
   } catch (error) {

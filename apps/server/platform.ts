@@ -333,7 +333,8 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
       if (vouched?.principal) accounts?.requireNotRevoked(vouched.principal);
       return vouched;
     },
-    operated: (deed) => (accounts ? accounts.operated(deed) : logger.info({ audit: deed.detail, trace: deed.trace }, deed.route)),
+    onAuditEvent: (event) =>
+      accounts ? accounts.onAuditEvent(event) : logger.info({ audit: event.detail, trace: event.trace }, event.route),
     register: (door) => {
       const { routes, app, traffic } = door;
       if (accounts) accounts.register(routes, traffic);

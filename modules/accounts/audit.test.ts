@@ -7,7 +7,7 @@ import { sql } from 'drizzle-orm';
 import { AuditLog } from './audit.ts';
 
 const MIGRATIONS = join(import.meta.dirname, '..', '..', 'apps', 'server', 'migrations');
-const deed = (subject: string) => ({
+const entry = (subject: string) => ({
   actor: 'kim',
   user: 'id-of-kim',
   action: 'role changed',
@@ -35,7 +35,7 @@ for (const engine of ENGINES)
 
     test('numbers lines without gaps, however many are written at once, each tenant for itself', async () => {
       await Promise.all(
-        Array.from({ length: 40 }, (_none, index) => audit.append(index % 4 === 0 ? 'acme' : 'main', deed(`user ${index}`))),
+        Array.from({ length: 40 }, (_none, index) => audit.append(index % 4 === 0 ? 'acme' : 'main', entry(`user ${index}`))),
       );
       assert.partialDeepStrictEqual(await audit.verify('main'), { lines: 30, brokenAt: null });
       assert.partialDeepStrictEqual(await audit.verify('acme'), { lines: 10, brokenAt: null });

@@ -24,7 +24,7 @@ export class AuditLog {
   }
 
   /** @returns the line as it stands now */
-  async append(tenant: string, deed: AuditEntry): Promise<AuditLine> {
+  async append(tenant: string, entry: AuditEntry): Promise<AuditLine> {
     const appended = await this.#database.drizzle.transaction(async (transaction) => {
       await transaction.execute(sql`select pg_advisory_xact_lock(${CHAIN_LOCK}, hashtext(${tenant}))`);
       const [last] = await transaction
@@ -33,7 +33,7 @@ export class AuditLog {
         .where(eq(auditLines.tenant, tenant))
         .orderBy(desc(auditLines.number))
         .limit(1);
-      const line = { number: (last?.number ?? 0) + 1, at: Date.now(), ...deed };
+      const line = { number: (last?.number ?? 0) + 1, at: Date.now(), ...entry };
       const hash = hashOf(tenant, line, last?.hash ?? BEFORE_THE_FIRST);
       await transaction.insert(auditLines).values({ tenant, ...line, hash });
       return { ...line, hash };

@@ -66,7 +66,7 @@ export interface Accounts {
   /** What a reader of a user’s own stream is told first. */
   events(user: string): InitialEvent[];
   /** Writes down what an operator did. */
-  operated(deed: AuditEvent): void;
+  onAuditEvent(event: AuditEvent): void;
   /** Once the tables are there and the address is known. */
   begin(baseUrl: string): Promise<void>;
   close(): void;
@@ -167,7 +167,7 @@ export function openAccounts(settings: AccountSettings): Accounts {
       tenantRoutes(routes, asked);
       own.register(routes);
     },
-    operated: ({ principal, route, detail, remote, trace }) => {
+    onAuditEvent: ({ principal, route, detail, remote, trace }) => {
       audit
         .append(principal.tenant, {
           actor: principal.name,

@@ -76,7 +76,7 @@ export class Gateway {
   readonly #sessions = new Map<Handle, Session>();
   readonly #byPlayer = new Map<PlayerId, Session>();
   readonly #byResume = new Map<string, Session>();
-  readonly #doorway: ConnectionLimiter;
+  readonly #connectionLimiter: ConnectionLimiter;
   readonly #questions: Questions;
   readonly #hostStats = new Map<ZoneId, ZoneStats>();
   readonly #traffic: Traffic;
@@ -100,7 +100,7 @@ export class Gateway {
     this.#parts = parts;
     this.#clock = parts.clock;
     this.#handles = Math.floor(parts.clock.now()) % HANDLES_FIRST_MAX;
-    this.#doorway = new ConnectionLimiter(parts.limits, parts.clock);
+    this.#connectionLimiter = new ConnectionLimiter(parts.limits, parts.clock);
     this.#directory = new PlayerDirectory(parts.zones);
     this.#casting = new UpdateBroadcast(
       parts.clock,
@@ -122,7 +122,7 @@ export class Gateway {
     const connection: Connection = new Connection(transport, this.#clock, this.#parts.limits, {
       onFrame: (frame) => {
         if (session && session.connection === connection) return this.#frame(session, connection, frame);
-        if (frame.t !== 'hello' || !this.#doorway.greets(connection)) return connection.bye('HELLO_FIRST');
+        if (frame.t !== 'hello' || !this.#connectionLimiter.greets(connection)) return connection.bye('HELLO_FIRST');
         void this.#hello(connection, frame).then((greeted) => {
           session = greeted;
         });
@@ -134,21 +134,22 @@ export class Gateway {
       onRecovered: () => session?.zone && session.host?.send({ type: 'refresh', handle: session.handle, zone: session.zone }),
       onClosed: (code) => {
         if (code) this.#count(this.#goodbyes, code);
-        if (code && session) this.#penalties.goodbye(session.player, code);
-        this.#doorway.closed(connection, transport.remote);
+        if (code && session) this.#penalties.recordDisconnect(session.player, code);
+        this.#connectionLimiter.closed(connection, transport.remote);
         if (session?.connection === connection) this.#detached(session);
       },
     });
-    if (this.#doorway.comes(connection, transport.remote)) return connection;
+    if (this.#connectionLimiter.comes(connection, transport.remote)) return connection;
     connection.bye('TOO_MANY_CONNECTIONS');
     return null;
   }
 
   async #hello(connection: Connection, hello: ClientFrameOf<'hello'>): Promise<Session | null> {
-    if (this.#isStopping) return goodbye(connection, 'SERVER_STOPPING');
-    if (hello.v !== WORLD_PROTOCOL) return goodbye(connection, 'BAD_VERSION', `it speaks ${WORLD_PROTOCOL}, the client ${hello.v}`);
+    if (this.#isStopping) return refuseConnection(connection, 'SERVER_STOPPING');
+    if (hello.v !== WORLD_PROTOCOL)
+      return refuseConnection(connection, 'BAD_VERSION', `it speaks ${WORLD_PROTOCOL}, the client ${hello.v}`);
     const resumed = hello.resume === undefined ? undefined : this.#byResume.get(hello.resume);
-    if (hello.resume !== undefined && !resumed) return goodbye(connection, 'BAD_RESUME');
+    if (hello.resume !== undefined && !resumed) return refuseConnection(connection, 'BAD_RESUME');
     if (resumed) {
       if (this.#staysAway(resumed.player, connection)) return null;
       this.#attach(resumed, connection, hello.last ?? 0, true);
@@ -158,8 +159,8 @@ export class Gateway {
     }
     const who = hello.token === undefined ? null : await this.#parts.verify(hello.token);
     if (connection.isClosed) return null;
-    if (!who) return goodbye(connection, 'BAD_TOKEN');
-    if (!(await this.#mayPlay(who.user))) return goodbye(connection, 'NOT_ALLOWED');
+    if (!who) return refuseConnection(connection, 'BAD_TOKEN');
+    if (!(await this.#mayPlay(who.user))) return refuseConnection(connection, 'NOT_ALLOWED');
     if (connection.isClosed) return null;
     if (this.#staysAway(who.player, connection)) return null;
     const before = this.#byPlayer.get(who.player);
@@ -560,7 +561,7 @@ export class Gateway {
   stats() {
     return {
       zonesOpen: this.#directory.openZones,
-      connections: this.#doorway.size,
+      connections: this.#connectionLimiter.size,
       sessions: this.#sessions.size,
       playing: this.#playing(),
       knownPlayers: this.#directory.players,
@@ -575,7 +576,7 @@ export class Gateway {
     this.#isStopping = true;
     for (const cancel of this.#cancels) cancel();
     this.#cancels = [];
-    for (const connection of this.#doorway.all()) connection.bye('SERVER_STOPPING');
+    for (const connection of this.#connectionLimiter.all()) connection.bye('SERVER_STOPPING');
   }
 
   // Care
@@ -584,7 +585,7 @@ export class Gateway {
     this.#forgiveStandstill();
     const now = this.#clock.elapsed();
     for (const [zone, host] of this.#directory.uncounted()) host.send({ type: 'recount', zone });
-    for (const connection of this.#doorway.silent()) connection.bye('HELLO_FIRST');
+    for (const connection of this.#connectionLimiter.silent()) connection.bye('HELLO_FIRST');
     for (const session of [...this.#sessions.values()]) {
       if (!session.connection && now - session.lostAt > this.#parts.limits.lingerMs) this.#abandon(session);
       else this.#careFor(session, now);
@@ -597,7 +598,7 @@ export class Gateway {
     const stoodMs = now - this.#awakeAt - CARE_MS;
     this.#awakeAt = now;
     if (stoodMs < STANDSTILL_MS) return;
-    this.#doorway.forgive(stoodMs);
+    this.#connectionLimiter.forgive(stoodMs);
     for (const session of this.#sessions.values()) {
       session.lostAt += stoodMs;
       session.connection?.forgive(stoodMs);
@@ -694,7 +695,7 @@ function isBound({ stage }: Session): boolean {
   return stage === 'waiting' || stage === 'entering' || stage === 'playing';
 }
 
-function goodbye(connection: Connection, code: DisconnectReason, detail = ''): null {
+function refuseConnection(connection: Connection, code: DisconnectReason, detail = ''): null {
   connection.bye(code, detail);
   return null;
 }

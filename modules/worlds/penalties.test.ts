@@ -11,19 +11,19 @@ test('who is sent away for what it sent stays away, twice as long each time, fiv
   const penalties = new Penalties(clock);
   const waits: number[] = [];
   for (let offence = 0; offence < 8; offence++) {
-    penalties.goodbye(kim, 'FLOOD');
+    penalties.recordDisconnect(kim, 'FLOOD');
     waits.push(penalties.remaining(kim));
     await clock.advance(penalties.remaining(kim));
     assert.equal(penalties.remaining(kim), 0);
   }
   assert.deepEqual(waits, [5_000, 10_000, 20_000, 40_000, 80_000, 160_000, 300_000, 300_000]);
   await clock.advance(600_000);
-  penalties.goodbye(kim, 'BAD_FRAMES');
+  penalties.recordDisconnect(kim, 'BAD_FRAMES');
   assert.equal(penalties.remaining(kim), 5_000);
 });
 
 test('who is ended for other reasons may come back at once', () => {
   const penalties = new Penalties(new ManualClock());
-  for (const code of ['TOO_SLOW', 'SILENT', 'REPLACED', 'KICKED', 'SERVER_STOPPING'] as const) penalties.goodbye(kim, code);
+  for (const code of ['TOO_SLOW', 'SILENT', 'REPLACED', 'KICKED', 'SERVER_STOPPING'] as const) penalties.recordDisconnect(kim, code);
   assert.equal(penalties.remaining(kim), 0);
 });

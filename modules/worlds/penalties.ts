@@ -28,7 +28,7 @@ export class Penalties {
     this.#clock = clock;
   }
 
-  goodbye(player: PlayerId, code: DisconnectReason): void {
+  recordDisconnect(player: PlayerId, code: DisconnectReason): void {
     if (!FOR_WHAT_IT_SENT.has(code)) return;
     const now = this.#clock.elapsed();
     const before = this.#given.get(player);

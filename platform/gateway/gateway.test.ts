@@ -126,7 +126,7 @@ describe('what a gateway vouches for', () => {
       vouched: reader.read,
       origins: [],
       limiter: new MemoryRateLimiter(() => 0),
-      onOperated: () => {},
+      onAuditEvent: () => {},
     });
     app.route({
       method: ['GET', 'POST'],

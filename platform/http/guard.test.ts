@@ -27,7 +27,7 @@ function guarded(who: Principal) {
     identify: async () => who,
     origins: ['https://friend.example'],
     limiter: new MemoryRateLimiter(() => 0),
-    onOperated: () => {},
+    onAuditEvent: () => {},
   });
   return app;
 }
@@ -113,7 +113,7 @@ describe('credentials that are not valid', () => {
       },
       origins: [],
       limiter: new MemoryRateLimiter(() => 0),
-      onOperated: () => {},
+      onAuditEvent: () => {},
     });
     app.get('/prices', { config: { access: 'market:read', cost: 0 } }, () => ({}));
     const ask = async (key: string, from = '10.0.0.1') =>

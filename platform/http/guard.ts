@@ -51,7 +51,7 @@ export interface GuardOptions {
   readonly origins: readonly string[];
   readonly limiter: RateLimiter;
   /** Told of everything that was done by an operator’s right. */
-  readonly onOperated: (deed: AuditEvent) => void;
+  readonly onAuditEvent: (event: AuditEvent) => void;
 }
 
 const SAFE_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS']);
@@ -143,7 +143,7 @@ export function guardRoutes(app: FastifyInstance, options: GuardOptions, first: 
     const operated = (request: FastifyRequest, reply: FastifyReply, done: () => void) => {
       const { principal, params, body, ip: remote, id: trace } = request;
       const name = `${request.method} ${request.routeOptions.url}`;
-      if (reply.statusCode < 400) options.onOperated({ principal, route: name, detail: { params, body: body ?? {} }, remote, trace });
+      if (reply.statusCode < 400) options.onAuditEvent({ principal, route: name, detail: { params, body: body ?? {} }, remote, trace });
       done();
     };
     route.onResponse = [...[route.onResponse ?? []].flat(), operated];

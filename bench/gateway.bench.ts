@@ -44,7 +44,7 @@ const ANSWER = {
 };
 
 function refuse(): never {
-  throw new ApiProblem('BAD_CREDENTIAL', 'There is no such key.', 'Show one that is.');
+  throw new ApiProblem('INVALID_TOKEN', 'Unknown API key.', 'Send a valid API key.');
 }
 
 interface Served {

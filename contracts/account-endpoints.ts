@@ -22,7 +22,7 @@ export const ACCOUNT_ENDPOINTS = {
     tag: 'Account',
     summary: 'Who asks, and what it may do',
     answer: account.Account,
-    problems: ['TABLES_AWAY'],
+    problems: ['DATABASE_UNAVAILABLE'],
   }),
   changeName: endpoint({
     method: 'POST',
@@ -32,7 +32,7 @@ export const ACCOUNT_ENDPOINTS = {
     summary: 'Change one’s name',
     body: Type.Object({ name: UserName }),
     answer: Done,
-    problems: ['NAME_TAKEN', 'NOT_ALLOWED', 'TABLES_AWAY'],
+    problems: ['NAME_TAKEN', 'FORBIDDEN', 'DATABASE_UNAVAILABLE'],
   }),
   changePassword: endpoint({
     method: 'POST',
@@ -46,7 +46,7 @@ export const ACCOUNT_ENDPOINTS = {
       endKeys: Type.Optional(Type.Boolean({ description: 'Whether API keys are revoked as well; they go on otherwise.' })),
     }),
     answer: Done,
-    problems: ['WRONG_CREDENTIALS', 'BAD_PASSWORD', 'NOT_ALLOWED', 'LOCKED_OUT', 'TABLES_AWAY'],
+    problems: ['INVALID_CREDENTIALS', 'PASSWORD_REJECTED', 'FORBIDDEN', 'LOCKED_OUT', 'DATABASE_UNAVAILABLE'],
   }),
   enableSecondFactor: endpoint({
     method: 'POST',
@@ -56,7 +56,7 @@ export const ACCOUNT_ENDPOINTS = {
     summary: 'Begin to use an authenticator; it counts once a code of it was confirmed',
     body: Type.Object({ password: Password }),
     answer: account.SecondFactorSetup,
-    problems: ['WRONG_CREDENTIALS', 'WRONG_STATE', 'NOT_ALLOWED', 'LOCKED_OUT', 'TABLES_AWAY'],
+    problems: ['INVALID_CREDENTIALS', 'CONFLICT', 'FORBIDDEN', 'LOCKED_OUT', 'DATABASE_UNAVAILABLE'],
   }),
   confirmSecondFactor: endpoint({
     method: 'POST',
@@ -66,7 +66,7 @@ export const ACCOUNT_ENDPOINTS = {
     summary: 'Show that the authenticator works; from now on signing in asks for it',
     body: Type.Object({ code: Code }),
     answer: Done,
-    problems: ['WRONG_CODE', 'NOT_ALLOWED', 'LOCKED_OUT', 'TABLES_AWAY'],
+    problems: ['INVALID_CODE', 'FORBIDDEN', 'LOCKED_OUT', 'DATABASE_UNAVAILABLE'],
   }),
   disableSecondFactor: endpoint({
     method: 'POST',
@@ -76,7 +76,7 @@ export const ACCOUNT_ENDPOINTS = {
     summary: 'Sign in with the password alone again',
     body: Type.Object({ password: Password }),
     answer: Done,
-    problems: ['WRONG_CREDENTIALS', 'SIGN_IN_AGAIN', 'NOT_ALLOWED', 'LOCKED_OUT', 'TABLES_AWAY'],
+    problems: ['INVALID_CREDENTIALS', 'REAUTHENTICATION_REQUIRED', 'FORBIDDEN', 'LOCKED_OUT', 'DATABASE_UNAVAILABLE'],
   }),
   listPasskeys: endpoint({
     method: 'GET',
@@ -85,7 +85,7 @@ export const ACCOUNT_ENDPOINTS = {
     tag: 'Account',
     summary: 'One’s passkeys, newest first',
     answer: Type.Array(account.Passkey),
-    problems: ['NOT_ALLOWED', 'TABLES_AWAY'],
+    problems: ['FORBIDDEN', 'DATABASE_UNAVAILABLE'],
   }),
   startPasskey: endpoint({
     method: 'POST',
@@ -94,7 +94,7 @@ export const ACCOUNT_ENDPOINTS = {
     tag: 'Account',
     summary: 'Begin to make a passkey: what to ask the browser for',
     answer: account.PasskeyOptions,
-    problems: ['SIGN_IN_AGAIN', 'WRONG_STATE', 'NOT_ALLOWED', 'FOREIGN_ORIGIN', 'TABLES_AWAY'],
+    problems: ['REAUTHENTICATION_REQUIRED', 'CONFLICT', 'FORBIDDEN', 'ORIGIN_NOT_ALLOWED', 'DATABASE_UNAVAILABLE'],
   }),
   addPasskey: endpoint({
     method: 'POST',
@@ -104,7 +104,7 @@ export const ACCOUNT_ENDPOINTS = {
     summary: 'Keep the passkey that the browser made',
     body: Type.Object({ name: UserName, credential: account.NewCredential }),
     answer: account.Passkey,
-    problems: ['BAD_PASSKEY', 'SIGN_IN_AGAIN', 'WRONG_STATE', 'NOT_ALLOWED', 'FOREIGN_ORIGIN', 'TABLES_AWAY'],
+    problems: ['INVALID_PASSKEY', 'REAUTHENTICATION_REQUIRED', 'CONFLICT', 'FORBIDDEN', 'ORIGIN_NOT_ALLOWED', 'DATABASE_UNAVAILABLE'],
   }),
   removePasskey: endpoint({
     method: 'DELETE',
@@ -114,7 +114,7 @@ export const ACCOUNT_ENDPOINTS = {
     summary: 'Remove a passkey; ends all other sessions',
     params: Type.Object({ passkey: Id }),
     answer: Done,
-    problems: ['NOT_FOUND', 'SIGN_IN_AGAIN', 'NOT_ALLOWED', 'FOREIGN_ORIGIN', 'TABLES_AWAY'],
+    problems: ['NOT_FOUND', 'REAUTHENTICATION_REQUIRED', 'FORBIDDEN', 'ORIGIN_NOT_ALLOWED', 'DATABASE_UNAVAILABLE'],
   }),
   getAccountSnapshot: endpoint({
     method: 'GET',
@@ -123,7 +123,7 @@ export const ACCOUNT_ENDPOINTS = {
     tag: 'Account',
     summary: 'What one begins with: profile, limits, watchlist; made in the background, so it may still be under way',
     answer: AccountStatus,
-    problems: ['UNKNOWN_USER', 'TABLES_AWAY'],
+    problems: ['UNKNOWN_USER', 'DATABASE_UNAVAILABLE'],
   }),
   regenerateSnapshot: endpoint({
     method: 'POST',
@@ -132,7 +132,7 @@ export const ACCOUNT_ENDPOINTS = {
     tag: 'Account',
     summary: 'Make it anew; the channel `user` tells of every step',
     answer: AccountStatus,
-    problems: ['WRONG_STATE', 'UNKNOWN_USER', 'TABLES_AWAY'],
+    problems: ['CONFLICT', 'UNKNOWN_USER', 'DATABASE_UNAVAILABLE'],
   }),
   getUsage: endpoint({
     method: 'GET',
@@ -141,7 +141,7 @@ export const ACCOUNT_ENDPOINTS = {
     tag: 'Account',
     summary: 'What one has used of what one’s tier allows',
     answer: account.Usage,
-    problems: ['TABLES_AWAY'],
+    problems: ['DATABASE_UNAVAILABLE'],
   }),
   listSessions: endpoint({
     method: 'GET',
@@ -150,7 +150,7 @@ export const ACCOUNT_ENDPOINTS = {
     tag: 'Account',
     summary: 'One’s sessions, newest first',
     answer: Type.Array(account.UserSession),
-    problems: ['TABLES_AWAY'],
+    problems: ['DATABASE_UNAVAILABLE'],
   }),
   endSession: endpoint({
     method: 'DELETE',
@@ -160,7 +160,7 @@ export const ACCOUNT_ENDPOINTS = {
     summary: 'End a session of one’s own',
     params: Type.Object({ session: Id }),
     answer: Done,
-    problems: ['NOT_FOUND', 'NOT_ALLOWED', 'TABLES_AWAY'],
+    problems: ['NOT_FOUND', 'FORBIDDEN', 'DATABASE_UNAVAILABLE'],
   }),
   listKeys: endpoint({
     method: 'GET',
@@ -169,7 +169,7 @@ export const ACCOUNT_ENDPOINTS = {
     tag: 'Account',
     summary: 'One’s API keys, newest first',
     answer: Type.Array(account.ApiKey),
-    problems: ['TABLES_AWAY'],
+    problems: ['DATABASE_UNAVAILABLE'],
   }),
   createKey: endpoint({
     method: 'POST',
@@ -183,7 +183,7 @@ export const ACCOUNT_ENDPOINTS = {
       expiresAt: Type.Optional(EpochMsParameter('By accounts.keyDays of the configuration when left out, accounts.keyDaysMax at most')),
     }),
     answer: account.NewApiKey,
-    problems: ['BAD_REQUEST', 'NOT_ALLOWED', 'SIGN_IN_AGAIN', 'WRONG_STATE', 'TABLES_AWAY'],
+    problems: ['BAD_REQUEST', 'FORBIDDEN', 'REAUTHENTICATION_REQUIRED', 'CONFLICT', 'DATABASE_UNAVAILABLE'],
   }),
   revokeKey: endpoint({
     method: 'DELETE',
@@ -193,7 +193,7 @@ export const ACCOUNT_ENDPOINTS = {
     summary: 'Revoke an API key of one’s own',
     params: Type.Object({ key: Id }),
     answer: Done,
-    problems: ['NOT_FOUND', 'NOT_ALLOWED', 'TABLES_AWAY'],
+    problems: ['NOT_FOUND', 'FORBIDDEN', 'DATABASE_UNAVAILABLE'],
   }),
   getAccess: endpoint({
     method: 'GET',
@@ -211,7 +211,7 @@ export const ACCOUNT_ENDPOINTS = {
     tag: 'Tenants',
     summary: 'All tenants',
     answer: Type.Array(account.Tenant),
-    problems: ['TABLES_AWAY'],
+    problems: ['DATABASE_UNAVAILABLE'],
   }),
   createTenant: endpoint({
     method: 'POST',
@@ -221,7 +221,7 @@ export const ACCOUNT_ENDPOINTS = {
     summary: 'Found a tenant; the link lets its first administrator in',
     body: Type.Object({ id: account.TenantId, name: UserName, tier: account.TierName }),
     answer: account.Invitation,
-    problems: ['WRONG_STATE', 'TABLES_AWAY'],
+    problems: ['CONFLICT', 'DATABASE_UNAVAILABLE'],
   }),
   changeTenant: endpoint({
     method: 'POST',
@@ -232,7 +232,7 @@ export const ACCOUNT_ENDPOINTS = {
     params: tenantParams,
     body: Type.Object({ name: Type.Optional(UserName), tier: Type.Optional(account.TierName) }),
     answer: account.Tenant,
-    problems: ['UNKNOWN_TENANT', 'TABLES_AWAY'],
+    problems: ['UNKNOWN_TENANT', 'DATABASE_UNAVAILABLE'],
   }),
   listMembers: endpoint({
     method: 'GET',
@@ -242,7 +242,7 @@ export const ACCOUNT_ENDPOINTS = {
     summary: 'The users of a tenant',
     params: tenantParams,
     answer: Type.Array(account.Member),
-    problems: ['UNKNOWN_TENANT', 'TABLES_AWAY'],
+    problems: ['UNKNOWN_TENANT', 'DATABASE_UNAVAILABLE'],
   }),
   invite: endpoint({
     method: 'POST',
@@ -253,7 +253,7 @@ export const ACCOUNT_ENDPOINTS = {
     params: tenantParams,
     body: Type.Object({ role: account.RoleName, email: Type.Optional(Email) }),
     answer: account.Invitation,
-    problems: ['UNKNOWN_TENANT', 'TABLES_AWAY'],
+    problems: ['UNKNOWN_TENANT', 'DATABASE_UNAVAILABLE'],
   }),
   listInvitations: endpoint({
     method: 'GET',
@@ -263,7 +263,7 @@ export const ACCOUNT_ENDPOINTS = {
     summary: 'Invitations that can still be used, newest first',
     params: tenantParams,
     answer: Type.Array(account.PendingInvitation),
-    problems: ['UNKNOWN_TENANT', 'TABLES_AWAY'],
+    problems: ['UNKNOWN_TENANT', 'DATABASE_UNAVAILABLE'],
   }),
   withdrawInvitation: endpoint({
     method: 'DELETE',
@@ -273,7 +273,7 @@ export const ACCOUNT_ENDPOINTS = {
     summary: 'Withdraw an invitation: its link lets nobody in any more',
     params: Type.Object({ tenant: account.TenantId, invitation: Id }),
     answer: Done,
-    problems: ['UNKNOWN_TENANT', 'NOT_FOUND', 'TABLES_AWAY'],
+    problems: ['UNKNOWN_TENANT', 'NOT_FOUND', 'DATABASE_UNAVAILABLE'],
   }),
   changeMember: endpoint({
     method: 'POST',
@@ -284,7 +284,7 @@ export const ACCOUNT_ENDPOINTS = {
     params: Type.Object({ tenant: account.TenantId, user: Id }),
     body: Type.Object({ role: Type.Optional(account.RoleName), disabled: Type.Optional(Type.Boolean()) }),
     answer: account.Member,
-    problems: ['UNKNOWN_TENANT', 'UNKNOWN_USER', 'WRONG_STATE', 'TABLES_AWAY'],
+    problems: ['UNKNOWN_TENANT', 'UNKNOWN_USER', 'CONFLICT', 'DATABASE_UNAVAILABLE'],
   }),
   createResetLink: endpoint({
     method: 'POST',
@@ -295,7 +295,7 @@ export const ACCOUNT_ENDPOINTS = {
       'A link by which a user chooses a new password, once: for who has forgotten it where no mail is sent. Earlier links count no more',
     params: Type.Object({ tenant: account.TenantId, user: Id }),
     answer: account.ResetLink,
-    problems: ['UNKNOWN_TENANT', 'UNKNOWN_USER', 'WRONG_STATE', 'SIGN_IN_AGAIN', 'TABLES_AWAY'],
+    problems: ['UNKNOWN_TENANT', 'UNKNOWN_USER', 'CONFLICT', 'REAUTHENTICATION_REQUIRED', 'DATABASE_UNAVAILABLE'],
   }),
   listAudit: endpoint({
     method: 'GET',
@@ -309,7 +309,7 @@ export const ACCOUNT_ENDPOINTS = {
       limit: Type.Optional(Type.Integer({ minimum: 1, maximum: AUDIT_LINES_MAX, default: 100 })),
     }),
     answer: Type.Array(account.AuditLine),
-    problems: ['UNKNOWN_TENANT', 'TABLES_AWAY'],
+    problems: ['UNKNOWN_TENANT', 'DATABASE_UNAVAILABLE'],
   }),
   exportAudit: endpoint({
     method: 'GET',
@@ -320,7 +320,7 @@ export const ACCOUNT_ENDPOINTS = {
     params: tenantParams,
     answer: Type.String(),
     contentType: 'application/x-ndjson',
-    problems: ['UNKNOWN_TENANT', 'TABLES_AWAY'],
+    problems: ['UNKNOWN_TENANT', 'DATABASE_UNAVAILABLE'],
   }),
   verifyAudit: endpoint({
     method: 'POST',
@@ -330,6 +330,6 @@ export const ACCOUNT_ENDPOINTS = {
     summary: 'Go through the whole chain: whether a line was changed, taken out or put in',
     params: tenantParams,
     answer: account.AuditVerdict,
-    problems: ['UNKNOWN_TENANT', 'TABLES_AWAY'],
+    problems: ['UNKNOWN_TENANT', 'DATABASE_UNAVAILABLE'],
   }),
 };

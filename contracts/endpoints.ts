@@ -17,7 +17,7 @@ const instrumentParams = Type.Object({
   id: {
     ...InstrumentId,
     'x-problem': 'UNKNOWN_INSTRUMENT' satisfies ProblemCode,
-    'x-remedy': 'Instruments read venue:BASE-QUOTE; GET /api/v1/instruments lists them all.',
+    'x-remedy': 'Instruments read venue:BASE-QUOTE; GET /api/v1/instruments lists all instruments.',
   },
 });
 const sourceParams = Type.Object({ id: Type.String() });
@@ -69,7 +69,7 @@ export const ENDPOINTS = {
     summary: 'Drop the connection and connect anew',
     params: sourceParams,
     answer: resources.Source,
-    problems: ['UNKNOWN_SOURCE', 'WRONG_STATE'],
+    problems: ['UNKNOWN_SOURCE', 'CONFLICT'],
   }),
   pauseSource: endpoint({
     method: 'POST',
@@ -79,7 +79,7 @@ export const ENDPOINTS = {
     summary: 'Disconnect until resumed; its instruments go stale',
     params: sourceParams,
     answer: resources.Source,
-    problems: ['UNKNOWN_SOURCE', 'WRONG_STATE'],
+    problems: ['UNKNOWN_SOURCE', 'CONFLICT'],
   }),
   resumeSource: endpoint({
     method: 'POST',
@@ -89,7 +89,7 @@ export const ENDPOINTS = {
     summary: 'Connect a paused source again',
     params: sourceParams,
     answer: resources.Source,
-    problems: ['UNKNOWN_SOURCE', 'WRONG_STATE'],
+    problems: ['UNKNOWN_SOURCE', 'CONFLICT'],
   }),
   listInstruments: endpoint({
     method: 'GET',
@@ -128,7 +128,7 @@ export const ENDPOINTS = {
       asOf: Type.Optional(Time('Moment of knowledge')),
     }),
     answer: resources.CandleFrame,
-    problems: ['UNKNOWN_INSTRUMENT', 'UNKNOWN_INTERVAL', 'BAD_TIME', 'BAD_REQUEST'],
+    problems: ['UNKNOWN_INSTRUMENT', 'UNKNOWN_INTERVAL', 'INVALID_TIME', 'BAD_REQUEST'],
   }),
   getTrades: endpoint({
     method: 'GET',
@@ -145,7 +145,7 @@ export const ENDPOINTS = {
       cursor: Type.Optional(Cursor),
     }),
     answer: resources.TradeFrame,
-    problems: ['UNKNOWN_INSTRUMENT', 'BAD_TIME', 'BAD_CURSOR', 'BAD_REQUEST'],
+    problems: ['UNKNOWN_INSTRUMENT', 'INVALID_TIME', 'INVALID_CURSOR', 'BAD_REQUEST'],
   }),
   getReadings: endpoint({
     method: 'GET',
@@ -163,7 +163,7 @@ export const ENDPOINTS = {
       cursor: Type.Optional(Cursor),
     }),
     answer: resources.ReadingFrame,
-    problems: ['UNKNOWN_INSTRUMENT', 'BAD_TIME', 'BAD_CURSOR', 'BAD_REQUEST'],
+    problems: ['UNKNOWN_INSTRUMENT', 'INVALID_TIME', 'INVALID_CURSOR', 'BAD_REQUEST'],
   }),
   getQuote: endpoint({
     method: 'GET',
@@ -211,7 +211,7 @@ export const ENDPOINTS = {
       reason: Type.String({ minLength: 1, maxLength: 500 }),
     }),
     answer: resources.MendedInstrument,
-    problems: ['UNKNOWN_INSTRUMENT', 'BAD_TIME', 'BAD_REQUEST', 'WRONG_STATE', 'NOT_CONFIRMED', 'HISTORY_UNAVAILABLE'],
+    problems: ['UNKNOWN_INSTRUMENT', 'INVALID_TIME', 'BAD_REQUEST', 'CONFLICT', 'NOT_CONFIRMED', 'HISTORY_UNAVAILABLE'],
   }),
   listDeadLetters: endpoint({
     method: 'GET',
@@ -265,7 +265,7 @@ export const ENDPOINTS = {
     summary: 'Stop a group reading; nobody else is held up',
     params: Type.Object({ group: Type.String() }),
     answer: Type.Array(resources.ConsumerGroupStatus),
-    problems: ['NOT_FOUND', 'WRONG_STATE'],
+    problems: ['NOT_FOUND', 'CONFLICT'],
   }),
   resumeConsumer: endpoint({
     method: 'POST',
@@ -275,7 +275,7 @@ export const ENDPOINTS = {
     summary: 'Let a paused group read on where it stands',
     params: Type.Object({ group: Type.String() }),
     answer: Type.Array(resources.ConsumerGroupStatus),
-    problems: ['NOT_FOUND', 'WRONG_STATE'],
+    problems: ['NOT_FOUND', 'CONFLICT'],
   }),
   skipDroppedEvents: endpoint({
     method: 'POST',
@@ -285,7 +285,7 @@ export const ENDPOINTS = {
     summary: 'Let a group go on after events that retention has dropped before it read them; the gap is recorded',
     params: Type.Object({ group: Type.String() }),
     answer: Type.Array(resources.ConsumerGroupStatus),
-    problems: ['NOT_FOUND', 'WRONG_STATE'],
+    problems: ['NOT_FOUND', 'CONFLICT'],
   }),
   listAlerts: endpoint({
     method: 'GET',
@@ -322,7 +322,7 @@ export const ENDPOINTS = {
     summary: 'Hand a dead letter to its consumer again',
     params: deadLetterParams,
     answer: Type.Object({ replayed: Type.Boolean() }),
-    problems: ['NOT_FOUND', 'WRONG_STATE'],
+    problems: ['NOT_FOUND', 'CONFLICT'],
   }),
   ...WORLD_ENDPOINTS,
   ...ACCOUNT_ENDPOINTS,
@@ -338,7 +338,7 @@ export const ENDPOINTS = {
     }),
     answer: Type.String(),
     contentType: 'text/event-stream',
-    problems: ['BAD_CHANNEL', 'BAD_POSITION', 'UNKNOWN_INSTRUMENT', 'TOO_MANY_CONNECTIONS'],
+    problems: ['UNKNOWN_CHANNEL', 'INVALID_POSITION', 'UNKNOWN_INSTRUMENT', 'TOO_MANY_CONNECTIONS'],
   }),
   listServers: endpoint({
     method: 'GET',

@@ -24,7 +24,16 @@ export const SIGN_IN_ENDPOINTS = {
     summary: 'Become a user; with an invitation, in the tenant that invites',
     body: Type.Object({ name: UserName, email: Email, password: Password, invitation: Type.Optional(Word) }),
     answer: account.SignInStatus,
-    problems: ['BAD_PASSWORD', 'BAD_TOKEN', 'EMAIL_TAKEN', 'NAME_TAKEN', 'NOT_ALLOWED', 'FOREIGN_ORIGIN', 'LOCKED_OUT', 'TABLES_AWAY'],
+    problems: [
+      'PASSWORD_REJECTED',
+      'INVALID_LINK',
+      'EMAIL_TAKEN',
+      'NAME_TAKEN',
+      'FORBIDDEN',
+      'ORIGIN_NOT_ALLOWED',
+      'LOCKED_OUT',
+      'DATABASE_UNAVAILABLE',
+    ],
   }),
   signIn: endpoint({
     method: 'POST',
@@ -34,7 +43,7 @@ export const SIGN_IN_ENDPOINTS = {
     summary: 'Sign in with e-mail and password; the answer sets the session’s cookie',
     body: Type.Object({ email: Email, password: Password }),
     answer: account.SignInStatus,
-    problems: ['WRONG_CREDENTIALS', 'LOCKED_OUT', 'NOT_ALLOWED', 'FOREIGN_ORIGIN', 'TABLES_AWAY'],
+    problems: ['INVALID_CREDENTIALS', 'LOCKED_OUT', 'FORBIDDEN', 'ORIGIN_NOT_ALLOWED', 'DATABASE_UNAVAILABLE'],
   }),
   verifySecondFactor: endpoint({
     method: 'POST',
@@ -44,7 +53,7 @@ export const SIGN_IN_ENDPOINTS = {
     summary: 'The second step of signing in: a code of the authenticator, or a recovery code',
     body: Type.Object({ code: Code }),
     answer: account.SignInStatus,
-    problems: ['WRONG_CODE', 'LOCKED_OUT', 'FOREIGN_ORIGIN', 'TABLES_AWAY'],
+    problems: ['INVALID_CODE', 'LOCKED_OUT', 'ORIGIN_NOT_ALLOWED', 'DATABASE_UNAVAILABLE'],
   }),
   startPasskeySignIn: endpoint({
     method: 'POST',
@@ -53,7 +62,7 @@ export const SIGN_IN_ENDPOINTS = {
     tag: 'Signing in',
     summary: 'Begin to sign in with a passkey: what to ask the browser for',
     answer: account.PasskeyOptions,
-    problems: ['WRONG_STATE', 'FOREIGN_ORIGIN', 'LOCKED_OUT', 'TABLES_AWAY'],
+    problems: ['CONFLICT', 'ORIGIN_NOT_ALLOWED', 'LOCKED_OUT', 'DATABASE_UNAVAILABLE'],
   }),
   signInWithPasskey: endpoint({
     method: 'POST',
@@ -63,7 +72,7 @@ export const SIGN_IN_ENDPOINTS = {
     summary: 'Sign in with a passkey, which is a second factor in itself; the answer sets the session’s cookie',
     body: Type.Object({ credential: account.ShownCredential }),
     answer: account.SignInStatus,
-    problems: ['BAD_PASSKEY', 'WRONG_STATE', 'LOCKED_OUT', 'NOT_ALLOWED', 'FOREIGN_ORIGIN', 'TABLES_AWAY'],
+    problems: ['INVALID_PASSKEY', 'CONFLICT', 'LOCKED_OUT', 'FORBIDDEN', 'ORIGIN_NOT_ALLOWED', 'DATABASE_UNAVAILABLE'],
   }),
   startProvider: endpoint({
     method: 'POST',
@@ -73,7 +82,7 @@ export const SIGN_IN_ENDPOINTS = {
     summary: 'Begin to sign in with another site’s word: where to send the browser',
     params: Type.Object({ provider: Type.String({ maxLength: 32 }) }),
     answer: Type.Object({ url: Type.String() }),
-    problems: ['NOT_FOUND', 'FOREIGN_ORIGIN', 'TABLES_AWAY'],
+    problems: ['NOT_FOUND', 'ORIGIN_NOT_ALLOWED', 'DATABASE_UNAVAILABLE'],
   }),
   finishProvider: endpoint({
     method: 'GET',
@@ -86,7 +95,7 @@ export const SIGN_IN_ENDPOINTS = {
     params: Type.Object({ provider: Type.String({ maxLength: 32 }) }),
     answer: Type.String(),
     contentType: 'text/html',
-    problems: ['NOT_FOUND', 'TABLES_AWAY'],
+    problems: ['NOT_FOUND', 'DATABASE_UNAVAILABLE'],
   }),
   signOut: endpoint({
     method: 'POST',
@@ -95,7 +104,7 @@ export const SIGN_IN_ENDPOINTS = {
     tag: 'Signing in',
     summary: 'End this session',
     answer: Done,
-    problems: ['FOREIGN_ORIGIN', 'TABLES_AWAY'],
+    problems: ['ORIGIN_NOT_ALLOWED', 'DATABASE_UNAVAILABLE'],
   }),
   verifyEmail: endpoint({
     method: 'POST',
@@ -105,7 +114,7 @@ export const SIGN_IN_ENDPOINTS = {
     summary: 'Show that an address is one’s own, with the word in the mail',
     body: Type.Object({ token: Word }),
     answer: account.SignInStatus,
-    problems: ['BAD_TOKEN', 'FOREIGN_ORIGIN', 'TABLES_AWAY'],
+    problems: ['INVALID_LINK', 'ORIGIN_NOT_ALLOWED', 'DATABASE_UNAVAILABLE'],
   }),
   resendVerification: endpoint({
     method: 'POST',
@@ -115,7 +124,7 @@ export const SIGN_IN_ENDPOINTS = {
     summary: 'Send the mail that verifies an address once more; the answer does not tell whether there is such a user',
     body: Type.Object({ email: Email }),
     answer: Done,
-    problems: ['LOCKED_OUT', 'FOREIGN_ORIGIN', 'TABLES_AWAY'],
+    problems: ['LOCKED_OUT', 'ORIGIN_NOT_ALLOWED', 'DATABASE_UNAVAILABLE'],
   }),
   forgotPassword: endpoint({
     method: 'POST',
@@ -125,7 +134,7 @@ export const SIGN_IN_ENDPOINTS = {
     summary: 'Send a link to choose a new password; the answer does not tell whether there is such a user',
     body: Type.Object({ email: Email }),
     answer: Done,
-    problems: ['LOCKED_OUT', 'FOREIGN_ORIGIN', 'TABLES_AWAY'],
+    problems: ['LOCKED_OUT', 'ORIGIN_NOT_ALLOWED', 'DATABASE_UNAVAILABLE'],
   }),
   resetPassword: endpoint({
     method: 'POST',
@@ -135,7 +144,7 @@ export const SIGN_IN_ENDPOINTS = {
     summary: 'Choose a new password, with the word in the mail; ends all sessions',
     body: Type.Object({ token: Word, password: Password }),
     answer: Done,
-    problems: ['BAD_TOKEN', 'BAD_PASSWORD', 'FOREIGN_ORIGIN', 'TABLES_AWAY'],
+    problems: ['INVALID_LINK', 'PASSWORD_REJECTED', 'ORIGIN_NOT_ALLOWED', 'DATABASE_UNAVAILABLE'],
   }),
   getSigningKeys: endpoint({
     method: 'GET',
@@ -144,7 +153,7 @@ export const SIGN_IN_ENDPOINTS = {
     tag: 'Signing in',
     summary: 'The keys that access tokens are verified with',
     answer: account.SigningKeys,
-    problems: ['TABLES_AWAY'],
+    problems: ['DATABASE_UNAVAILABLE'],
   }),
   createAccessToken: endpoint({
     method: 'POST',
@@ -153,6 +162,6 @@ export const SIGN_IN_ENDPOINTS = {
     tag: 'Signing in',
     summary: 'A short-lived access token of this session, for clients that hold no cookies',
     answer: account.AccessToken,
-    problems: ['NOT_ALLOWED', 'TABLES_AWAY'],
+    problems: ['FORBIDDEN', 'DATABASE_UNAVAILABLE'],
   }),
 } as const;

@@ -53,7 +53,7 @@ export const WORLD_ENDPOINTS = {
       ),
     }),
     answer: world.PlayerToken,
-    problems: ['BAD_REQUEST', 'NOT_ALLOWED', 'UNKNOWN_PLAYER', 'TOO_MANY_PLAYERS'],
+    problems: ['BAD_REQUEST', 'FORBIDDEN', 'UNKNOWN_PLAYER', 'TOO_MANY_PLAYERS'],
   }),
   listZones: endpoint({
     method: 'GET',
@@ -76,7 +76,7 @@ export const WORLD_ENDPOINTS = {
       time: Type.Optional(EpochMsParameter('After all that was decided up to then')),
     }),
     answer: world.ZonePointInTime,
-    problems: ['UNKNOWN_ZONE', 'ZONE_AWAY', 'NOT_ON_RECORD', 'BAD_TIME', 'BAD_REQUEST'],
+    problems: ['UNKNOWN_ZONE', 'ZONE_UNAVAILABLE', 'POINT_IN_TIME_UNAVAILABLE', 'INVALID_TIME', 'BAD_REQUEST'],
   }),
   getZoneRecord: endpoint({
     method: 'GET',
@@ -113,7 +113,7 @@ export const WORLD_ENDPOINTS = {
       stepMs: Type.Optional(Type.Integer({ minimum: 50, default: 250, description: `At most ${REPLAY_STEPS_MAX} steps.` })),
     }),
     answer: world.ZoneReplay,
-    problems: ['UNKNOWN_ZONE', 'NOT_ON_RECORD', 'BAD_REQUEST', 'BAD_TIME'],
+    problems: ['UNKNOWN_ZONE', 'POINT_IN_TIME_UNAVAILABLE', 'BAD_REQUEST', 'INVALID_TIME'],
   }),
   restoreZone: endpoint({
     method: 'POST',
@@ -130,7 +130,7 @@ export const WORLD_ENDPOINTS = {
       ...audited,
     }),
     answer: world.RestoreOutcome,
-    problems: ['UNKNOWN_ZONE', 'ZONE_AWAY', 'NOT_ON_RECORD', 'BAD_TIME', 'BAD_REQUEST'],
+    problems: ['UNKNOWN_ZONE', 'ZONE_UNAVAILABLE', 'POINT_IN_TIME_UNAVAILABLE', 'INVALID_TIME', 'BAD_REQUEST'],
   }),
   announceToZone: endpoint({
     method: 'POST',
@@ -141,7 +141,7 @@ export const WORLD_ENDPOINTS = {
     params: zoneParams,
     body: Type.Object({ text: Type.String({ minLength: 1, maxLength: 500 }), operator: audited.operator }),
     answer: world.CommandOutcome,
-    problems: ['UNKNOWN_ZONE', 'ZONE_AWAY', 'BAD_REQUEST'],
+    problems: ['UNKNOWN_ZONE', 'ZONE_UNAVAILABLE', 'BAD_REQUEST'],
   }),
   announceToAll: endpoint({
     method: 'POST',
@@ -172,7 +172,7 @@ export const WORLD_ENDPOINTS = {
     params: zoneParams,
     body: Type.Object({ store: Store }),
     answer: Type.Array(world.SnapshotStatus),
-    problems: ['UNKNOWN_ZONE', 'ZONE_AWAY', 'SNAPSHOT_FAILED', 'BAD_REQUEST'],
+    problems: ['UNKNOWN_ZONE', 'ZONE_UNAVAILABLE', 'SNAPSHOT_FAILED', 'BAD_REQUEST'],
   }),
   verifySnapshot: endpoint({
     method: 'POST',
@@ -227,7 +227,7 @@ export const WORLD_ENDPOINTS = {
       limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 500, default: 100 })),
     }),
     answer: world.PlayerHistory,
-    problems: ['TABLES_AWAY', 'BAD_REQUEST'],
+    problems: ['DATABASE_UNAVAILABLE', 'BAD_REQUEST'],
   }),
   getPlayerSteps: endpoint({
     method: 'GET',
@@ -242,7 +242,7 @@ export const WORLD_ENDPOINTS = {
       limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 5_000, default: 1_000, description: 'The newest so many.' })),
     }),
     answer: Type.Array(world.PlayerStep),
-    problems: ['TABLES_AWAY', 'BAD_REQUEST'],
+    problems: ['DATABASE_UNAVAILABLE', 'BAD_REQUEST'],
   }),
   editPlayer: endpoint({
     method: 'POST',
@@ -253,7 +253,7 @@ export const WORLD_ENDPOINTS = {
     params: playerParams,
     body: Type.Object({ component: Type.String({ maxLength: 32 }), fields: Type.Record(Type.String(), Type.Unknown()), ...audited }),
     answer: world.CommandOutcome,
-    problems: ['UNKNOWN_PLAYER', 'ZONE_AWAY', 'BAD_REQUEST'],
+    problems: ['UNKNOWN_PLAYER', 'ZONE_UNAVAILABLE', 'BAD_REQUEST'],
   }),
   kickPlayer: endpoint({
     method: 'POST',
@@ -264,7 +264,7 @@ export const WORLD_ENDPOINTS = {
     params: playerParams,
     body: Type.Object(audited),
     answer: world.CommandOutcome,
-    problems: ['UNKNOWN_PLAYER', 'ZONE_AWAY', 'BAD_REQUEST'],
+    problems: ['UNKNOWN_PLAYER', 'ZONE_UNAVAILABLE', 'BAD_REQUEST'],
   }),
   listDrills: endpoint({
     method: 'GET',
@@ -292,7 +292,7 @@ export const WORLD_ENDPOINTS = {
     summary: 'Move a host’s zones elsewhere and give it no other',
     params: hostParams,
     answer: Type.Array(world.WorldHostStatus),
-    problems: ['UNKNOWN_HOST', 'WRONG_STATE'],
+    problems: ['UNKNOWN_HOST', 'CONFLICT'],
   }),
   welcomeHost: endpoint({
     method: 'POST',
@@ -312,6 +312,6 @@ export const WORLD_ENDPOINTS = {
     summary: 'Start a new host, hand over, end the old one: a rolling update without a pause',
     params: hostParams,
     answer: Type.Array(world.WorldHostStatus),
-    problems: ['UNKNOWN_HOST', 'WRONG_STATE'],
+    problems: ['UNKNOWN_HOST', 'CONFLICT'],
   }),
 } as const;

@@ -164,7 +164,7 @@ export type ServerFrame = { [T in keyof typeof SERVER_FRAMES]: ServerFrameOf<T> 
 
 /** Refusals that the door gives before a zone is asked; the zones’ own are in WORLD_REFUSALS. */
 const DOOR_REFUSALS = {
-  BAD_FRAME: { offence: true, says: 'The frame is not as the protocol says.' },
+  INVALID_FRAME: { offence: true, says: 'The frame is not as the protocol says.' },
   NOT_JOINED: { offence: false, says: 'Join the world first.' },
   ALREADY_JOINED: { offence: false, says: 'The player is in the world already.' },
   RATE_LIMITED: { offence: true, says: 'Too many commands in too short a time.' },
@@ -182,20 +182,20 @@ export const REFUSALS: Readonly<Record<string, { readonly offence: boolean; read
 
 /** Every code a `bye` frame may carry. */
 export const DISCONNECT_REASONS = {
-  BAD_VERSION: 'The server does not speak that version of the protocol.',
-  BAD_TOKEN: 'The token is not valid.',
-  BAD_RESUME: 'The session is over or was never here; say hello with a token.',
-  HELLO_FIRST: 'The first frame must be `hello`, within five seconds.',
+  UNSUPPORTED_VERSION: 'The server does not speak that version of the protocol.',
+  INVALID_TOKEN: 'The token is not valid.',
+  UNKNOWN_SESSION: 'The session is over or was never here; say hello with a token.',
+  HELLO_REQUIRED: 'The first frame must be `hello`, within five seconds.',
   FRAME_TOO_LARGE: 'A frame was larger than the protocol allows.',
-  BAD_FRAMES: 'Too many frames were not as the protocol says.',
+  TOO_MANY_INVALID_FRAMES: 'Too many frames were not as the protocol says.',
   FLOOD: 'Far too many frames in too short a time.',
-  SENT_AWAY: 'The player was sent away for what it sent, and may not come back yet.',
-  TOO_SLOW: 'The client did not read what it was sent.',
-  SILENT: 'Nothing was heard from the client for too long.',
+  TEMPORARILY_BANNED: 'The player was sent away for what it sent, and may not come back yet.',
+  SLOW_CONSUMER: 'The client did not read what it was sent.',
+  HEARTBEAT_TIMEOUT: 'Nothing was heard from the client for too long.',
   TOO_MANY_CONNECTIONS: 'No more connections are accepted, or none from this address.',
   REPLACED: 'The player is played from another connection now.',
   KICKED: 'An operator has ended the session.',
-  NOT_ALLOWED: 'Whoever this player belongs to may not play, or not any more.',
+  FORBIDDEN: 'Whoever this player belongs to may not play, or not any more.',
   WORLD_STARTING: 'The world is not ready for newcomers; try again in a moment.',
   SERVER_STOPPING: 'The server stops.',
 } as const;

@@ -245,13 +245,13 @@ export type WorldEvent =
 
 /** Why the world refuses. `offence`: an honest client does not do that; it is counted as suspicion. */
 export const WORLD_REFUSALS = {
-  NOT_FOUNDED: { offence: false, says: 'The zone has no map yet.' },
-  FOUNDED: { offence: false, says: 'The zone has its map already.' },
-  NOT_HERE: { offence: false, says: 'There is no such player in this zone.' },
+  NOT_INITIALIZED: { offence: false, says: 'The zone has no map yet.' },
+  ALREADY_INITIALIZED: { offence: false, says: 'The zone has its map already.' },
+  PLAYER_NOT_IN_ZONE: { offence: false, says: 'There is no such player in this zone.' },
   IN_TRANSIT: { offence: false, says: 'The player is on the way to the next zone.' },
-  OTHER_SESSION: { offence: false, says: 'The player is played from another session.' },
+  SESSION_MISMATCH: { offence: false, says: 'The player is played from another session.' },
   ZONE_FULL: { offence: false, says: 'The zone has as many players as it can carry.' },
-  REPLAYED: { offence: true, says: 'A command with this number, or a higher one, was accepted before.' },
+  DUPLICATE_COMMAND: { offence: true, says: 'A command with this number, or a higher one, was accepted before.' },
   OUT_OF_BOUNDS: { offence: true, says: 'That place is outside the world.' },
   BLOCKED: { offence: false, says: 'Something stands in the way.' },
   THROUGH_WALL: { offence: true, says: 'Something stands between here and there.' },
@@ -260,11 +260,11 @@ export const WORLD_REFUSALS = {
   DEAD: { offence: false, says: 'The player is dead.' },
   STUNNED: { offence: false, says: 'The player is stunned.' },
   COOLDOWN: { offence: false, says: 'It is too soon to do that again.' },
-  NO_SUCH_ITEM: { offence: false, says: 'There is no such item.' },
+  UNKNOWN_ITEM: { offence: false, says: 'There is no such item.' },
   OUT_OF_REACH: { offence: true, says: 'That is too far away to be taken.' },
   BAG_FULL: { offence: false, says: 'The bag is full.' },
   NOT_CARRIED: { offence: false, says: 'The player does not carry that.' },
-  BAD_FIELD: { offence: false, says: 'A component has no such field, or it cannot have that value.' },
+  INVALID_FIELD: { offence: false, says: 'A component has no such field, or it cannot have that value.' },
   PLAYERS_LEFT: { offence: false, says: 'Players have left the zone while the other zones were asked what they have.' },
 } as const;
 export type WorldRefusal = keyof typeof WORLD_REFUSALS;

@@ -31,7 +31,7 @@ export class BehindGateways {
   readonly vouched: NonNullable<HttpServerOptions['vouched']> = (request) => {
     if (this.#reader) return this.#reader.read(request);
     if (this.#reachedAt === undefined || request.headers[VOUCH_HEADER] === undefined) return null;
-    throw new ApiProblem('TABLES_AWAY', 'What gateways say cannot be checked yet.', 'The server is starting; try again in a moment.');
+    throw new ApiProblem('DATABASE_UNAVAILABLE', 'The gateway keys are not loaded yet.', 'The server is starting; try again in a moment.');
   };
 
   describe(): Server {

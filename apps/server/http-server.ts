@@ -115,17 +115,17 @@ function channelCheck(instrumentExists: (id: InstrumentId) => boolean, zoneExist
     const channel = requireChannel(own);
     requireAccess(principal, CHANNELS[channel.kind].access);
     if (channel.kind === 'users' && channel.user !== principal.user)
-      throw new ApiProblem('NOT_ALLOWED', `${name} is another user’s own stream.`, 'The channel "user" is yours.');
+      throw new ApiProblem('FORBIDDEN', `${name} is the private channel of another user.`, 'Use the channel "user" for your own events.');
     if (channel.kind === 'tenants' && channel.tenant !== principal.tenant && !principal.permissions.has('platform:admin'))
-      throw new ApiProblem('NOT_ALLOWED', `${name} is another tenant’s feed.`, `Your own is "tenants:${principal.tenant}".`);
+      throw new ApiProblem('FORBIDDEN', `${name} belongs to another tenant.`, `Use "tenants:${principal.tenant}".`);
     if ('instrument' in channel && !(isInstrumentId(channel.instrument) && instrumentExists(channel.instrument)))
       throw new ApiProblem(
         'UNKNOWN_INSTRUMENT',
-        `There is no instrument "${channel.instrument}".`,
-        'GET /api/v1/instruments lists them all.',
+        `Unknown instrument "${channel.instrument}".`,
+        'GET /api/v1/instruments lists all instruments.',
       );
     if (channel.kind === 'zones' && !zoneExists(channel.zone))
-      throw new ApiProblem('UNKNOWN_ZONE', `There is no zone "${channel.zone}".`, 'GET /api/v1/worlds/zones lists them all.');
+      throw new ApiProblem('UNKNOWN_ZONE', `Unknown zone "${channel.zone}".`, 'GET /api/v1/worlds/zones lists all instruments.');
     return { name: own, delivery: CHANNELS[channel.kind].delivery };
   };
 }

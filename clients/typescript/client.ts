@@ -26,7 +26,7 @@ export interface ClientOptions {
   readonly retryMsMax?: number;
   readonly fetch?: typeof globalThis.fetch;
   /**
-   * Told what keeps a stream from being live, where whoever watches does not ask to be; see `WatchOptions.onError`. With the code SIGN_IN_FIRST the
+   * Told what keeps a stream from being live, where whoever watches does not ask to be; see `WatchOptions.onError`. With the code UNAUTHENTICATED the
    * session is over. On the console when left out.
    */
   readonly onError?: (error: MillraceError) => void;

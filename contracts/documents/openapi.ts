@@ -61,12 +61,12 @@ const SHOWN = {
 /** What the door may say of any request like that, whatever its handler does. */
 function ofTheDoor({ method, access, cost = 1, params, query, body }: Endpoint): ProblemCode[] {
   return [
-    'BAD_CREDENTIAL',
+    'INVALID_TOKEN',
     ...(params || query || body ? (['BAD_REQUEST'] as const) : []),
-    ...(access === 'public' ? [] : (['SIGN_IN_FIRST', 'NOT_ALLOWED'] as const)),
-    ...(method === 'GET' ? [] : (['FOREIGN_ORIGIN'] as const)),
+    ...(access === 'public' ? [] : (['UNAUTHENTICATED', 'FORBIDDEN'] as const)),
+    ...(method === 'GET' ? [] : (['ORIGIN_NOT_ALLOWED'] as const)),
     ...(params || body ? (['TOO_LARGE'] as const) : []),
-    ...(body ? (['UNSUPPORTED_TYPE'] as const) : []),
+    ...(body ? (['UNSUPPORTED_MEDIA_TYPE'] as const) : []),
     ...(cost > 0 ? (['RATE_LIMITED'] as const) : []),
   ];
 }
@@ -87,7 +87,7 @@ function parameters(schema: TObject | undefined, place: 'path' | 'query'): objec
 
 function problems(codes: readonly ProblemCode[]): Record<string, object> {
   const byStatus = new Map<number, string[]>();
-  for (const code of new Set<ProblemCode>([...codes, 'INTERNAL'])) {
+  for (const code of new Set<ProblemCode>([...codes, 'INTERNAL_ERROR'])) {
     const { status, title } = PROBLEMS[code];
     byStatus.set(status, [...(byStatus.get(status) ?? []), `${code}: ${title}.`]);
   }

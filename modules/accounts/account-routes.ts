@@ -126,7 +126,7 @@ export function accountRoutes(routes: Routes, parts: AccountParts): void {
   routes.answer(ENDPOINTS.endSession, async ({ params, raw, principal }) => {
     const { user } = requirePerson(principal);
     if (!(await members.endSession(user, params.session)))
-      throw new ApiProblem('NOT_FOUND', `You have no session "${params.session}".`, 'GET /api/v1/account/sessions lists them.');
+      throw new ApiProblem('NOT_FOUND', `Session "${params.session}" not found.`, 'GET /api/v1/account/sessions lists your sessions.');
     await parts.revocations.changed();
     await note(parts, raw, principal, 'session ended', params.session);
     return DONE;
@@ -141,11 +141,15 @@ export function accountRoutes(routes: Routes, parts: AccountParts): void {
     await requireShownFactor(parts, principal);
     const beyond = body.scopes.filter((scope) => !principal.permissions.has(scope));
     if (beyond.length > 0)
-      throw new ApiProblem('NOT_ALLOWED', `You have not the permission ${beyond.join(', ')} yourself.`, 'Leave it out.');
+      throw new ApiProblem(
+        'FORBIDDEN',
+        `An API key cannot have scopes that its owner lacks: ${beyond.join(', ')}.`,
+        'Remove these scopes.',
+      );
     const expiresAt = expiryOf(body.expiresAt, parts.keyDays);
     const most = TIERS[principal.tier as Tier].keys;
     if ((await keys.count(user)) >= most)
-      throw new ApiProblem('WRONG_STATE', `You have ${most} keys, as many as your tier allows.`, 'Revoke one.');
+      throw new ApiProblem('CONFLICT', `You have ${most} API keys, the limit of your tier.`, 'Revoke one first.');
     const made = await keys.create(user, { name: normalizedName(body.name), scopes: body.scopes, expiresAt });
     await note(parts, raw, principal, 'key made', made.about.id, { name: made.about.name, scopes: made.about.scopes, expiresAt });
     await parts.notify(user, 'keyMade');
@@ -155,7 +159,7 @@ export function accountRoutes(routes: Routes, parts: AccountParts): void {
   routes.answer(ENDPOINTS.revokeKey, async ({ params, raw, principal }) => {
     const { user } = requirePerson(principal);
     if (!(await keys.revoke(user, params.key)))
-      throw new ApiProblem('NOT_FOUND', `You have no key "${params.key}".`, 'GET /api/v1/account/keys lists them.');
+      throw new ApiProblem('NOT_FOUND', `API key "${params.key}" not found.`, 'GET /api/v1/account/keys lists your API keys.');
     await parts.revocations.changed();
     await note(parts, raw, principal, 'key revoked', params.key);
     return DONE;
@@ -166,12 +170,12 @@ export function accountRoutes(routes: Routes, parts: AccountParts): void {
 function expiryOf(wanted: number | undefined, { usual, most }: AccountParts['keyDays']): number {
   const now = Date.now();
   if (wanted === undefined) return now + Math.min(usual, most) * DAY_MS;
-  if (wanted <= now) throw new ApiProblem('BAD_REQUEST', `${wanted} is past.`, 'Name a moment to come, epoch ms.');
+  if (wanted <= now) throw new ApiProblem('BAD_REQUEST', `${wanted} is in the past.`, 'Give a future time in epoch milliseconds.');
   if (wanted > now + most * DAY_MS)
     throw new ApiProblem(
       'BAD_REQUEST',
-      `${wanted} is more than ${most} days away.`,
-      `Name an earlier moment, or raise accounts.keyDaysMax.`,
+      `${wanted} is more than ${most} days in the future.`,
+      `Give an earlier time, or raise accounts.keyDaysMax.`,
     );
   return wanted;
 }

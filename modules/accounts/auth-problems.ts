@@ -9,9 +9,9 @@ export async function requireStrong(password: string, known: readonly string[]):
   if (password.length < PASSWORD_LENGTH_MIN || password.length > PASSWORD_LENGTH_MAX) throw badLength();
   if (await isWeak(password, known))
     throw new ApiProblem(
-      'BAD_PASSWORD',
-      'That password would be among the first to be tried.',
-      'Take a phrase of some words, or let a password manager make one.',
+      'PASSWORD_REJECTED',
+      'The password is too easy to guess.',
+      'Use a phrase of several words, or a password manager.',
     );
 }
 
@@ -23,41 +23,41 @@ const PROBLEMS: Readonly<Record<string, () => ApiProblem>> = {
   INVALID_PASSWORD: wrongCredentials,
   CREDENTIAL_ACCOUNT_NOT_FOUND: wrongCredentials,
   EMAIL_NOT_VERIFIED: () =>
-    new ApiProblem('NOT_ALLOWED', 'The e-mail address is not verified yet.', 'Open the link in the mail, or ask for another one.'),
+    new ApiProblem(
+      'FORBIDDEN',
+      'The e-mail address is not verified yet.',
+      'Open the link in the verification e-mail, or request a new one.',
+    ),
   PASSWORD_TOO_SHORT: badLength,
   PASSWORD_TOO_LONG: badLength,
   USER_ALREADY_EXISTS: emailTaken,
   USER_ALREADY_EXISTS_USE_ANOTHER_EMAIL: emailTaken,
   CHALLENGE_NOT_FOUND: () =>
-    new ApiProblem(
-      'BAD_PASSKEY',
-      'No passkey is waited for, or it was waited for too long.',
-      'Begin again; each begin is good for one passkey.',
-    ),
+    new ApiProblem('INVALID_PASSKEY', 'No passkey request is open, or it has expired.', 'Start again. Each start accepts one passkey.'),
   PASSKEY_NOT_FOUND: badPasskey,
   AUTHENTICATION_FAILED: badPasskey,
   FAILED_TO_VERIFY_REGISTRATION: () =>
-    new ApiProblem('BAD_PASSKEY', 'The browser’s answer does not fit what it was asked for.', 'Begin again, in one browser.'),
+    new ApiProblem('INVALID_PASSKEY', 'The passkey response does not match the request.', 'Start again and finish in the same browser.'),
   USER_NOT_VERIFIED: () =>
     new ApiProblem(
-      'BAD_PASSKEY',
-      'The authenticator did not look who its user is.',
-      'Use one that asks for a PIN, a fingerprint or a face; a security key can be given a PIN.',
+      'INVALID_PASSKEY',
+      'The authenticator did not verify the user.',
+      'Use an authenticator with a PIN, fingerprint or face check. A security key can be given a PIN.',
     ),
   INVALID_TOKEN: badToken,
   TOKEN_EXPIRED: badToken,
   INVALID_CODE: wrongCode,
   INVALID_BACKUP_CODE: wrongCode,
   INVALID_TWO_FACTOR_COOKIE: () =>
-    new ApiProblem('WRONG_CODE', 'No sign-in waits for a code, or it waited too long.', 'Sign in with the password first.'),
+    new ApiProblem('INVALID_CODE', 'No sign-in is waiting for a code, or it has expired.', 'Sign in with your password first.'),
   TOTP_NOT_ENABLED: wrongCode,
   BACKUP_CODES_NOT_ENABLED: wrongCode,
   TOO_MANY_ATTEMPTS_REQUEST_NEW_CODE: lockedOut,
   ACCOUNT_TEMPORARILY_LOCKED: lockedOut,
-  TOTP_ALREADY_ENABLED: () => new ApiProblem('WRONG_STATE', 'The second factor is on already.', 'Turn it off first.'),
+  TOTP_ALREADY_ENABLED: () => new ApiProblem('CONFLICT', 'Two-factor authentication is already enabled.', 'Disable it first.'),
   SESSION_NOT_FRESH: notFresh,
-  SIGN_UP_CLOSED: () => new ApiProblem('NOT_ALLOWED', 'One becomes a user here by invitation.', 'Ask an administrator for a link.'),
-  DISABLED: () => new ApiProblem('NOT_ALLOWED', 'The account is disabled.', 'Ask an administrator.'),
+  SIGN_UP_CLOSED: () => new ApiProblem('FORBIDDEN', 'Sign-up is by invitation only.', 'Ask an administrator for an invitation link.'),
+  DISABLED: () => new ApiProblem('FORBIDDEN', 'The account is disabled.', 'Ask an administrator to enable it.'),
 };
 
 /** Calls better-auth; what it refuses is thrown as a problem of ours. */
@@ -78,48 +78,48 @@ function problemFrom(error: unknown): unknown {
     if (known) return known();
     if (error.statusCode < 500)
       return error.statusCode === 401
-        ? new ApiProblem('SIGN_IN_FIRST', 'There is no session.', 'Sign in.')
-        : new ApiProblem('BAD_REQUEST', error.body?.message ?? code, 'Correct the request; /docs says what it takes.');
+        ? new ApiProblem('UNAUTHENTICATED', 'No session.', 'Sign in.')
+        : new ApiProblem('BAD_REQUEST', error.body?.message ?? code, 'Correct the request. See /docs for its parameters.');
   }
-  return new ApiProblem('TABLES_AWAY', 'Users cannot be looked up now.', TRY_AGAIN);
+  return new ApiProblem('DATABASE_UNAVAILABLE', 'User accounts cannot be read now.', TRY_AGAIN);
 }
 
 function wrongCredentials(): ApiProblem {
-  return new ApiProblem('WRONG_CREDENTIALS', 'E-mail and password do not belong together.', 'Check both, or choose a new password.');
+  return new ApiProblem('INVALID_CREDENTIALS', 'Incorrect e-mail or password.', 'Check both, or reset the password.');
 }
 
 function wrongCode(): ApiProblem {
-  return new ApiProblem('WRONG_CODE', 'That is not the code, or it was used.', 'Use the newest code, or a recovery code.');
+  return new ApiProblem('INVALID_CODE', 'The code is incorrect or was already used.', 'Use the current code, or a recovery code.');
 }
 
 export function notFresh(): ApiProblem {
   return new ApiProblem(
-    'SIGN_IN_AGAIN',
-    'The sign-in is too long ago for that.',
-    'Sign in again, and repeat it within a quarter of an hour.',
+    'REAUTHENTICATION_REQUIRED',
+    'This action needs a sign-in within the last 15 minutes.',
+    'Sign in again and repeat the request.',
   );
 }
 
 function badPasskey(): ApiProblem {
-  return new ApiProblem('BAD_PASSKEY', 'That passkey is not known here, or not any more.', 'Use another one, or the password.');
+  return new ApiProblem('INVALID_PASSKEY', 'Unknown or removed passkey.', 'Use another passkey, or your password.');
 }
 
 export function badToken(): ApiProblem {
-  return new ApiProblem('BAD_TOKEN', 'The link is not valid, was used, or has expired.', 'Ask for a new one.');
+  return new ApiProblem('INVALID_LINK', 'The link is invalid, was already used, or has expired.', 'Request a new link.');
 }
 
 function lockedOut(): ApiProblem {
-  return new ApiProblem('LOCKED_OUT', 'Too many attempts failed.', 'Wait some minutes, then try again.');
+  return new ApiProblem('LOCKED_OUT', 'Too many failed attempts.', 'Wait a few minutes, then try again.');
 }
 
 function emailTaken(): ApiProblem {
-  return new ApiProblem('EMAIL_TAKEN', 'There is a user with that address.', 'Sign in, or use another address.');
+  return new ApiProblem('EMAIL_TAKEN', 'The e-mail address is already in use.', 'Sign in, or use another address.');
 }
 
 function badLength(): ApiProblem {
   return new ApiProblem(
-    'BAD_PASSWORD',
-    `A password has ${PASSWORD_LENGTH_MIN} to ${PASSWORD_LENGTH_MAX} characters.`,
-    'Choose another one; some words in a row are good.',
+    'PASSWORD_REJECTED',
+    `The password must have ${PASSWORD_LENGTH_MIN} to ${PASSWORD_LENGTH_MAX} characters.`,
+    'Choose another password, for example several words in a row.',
   );
 }

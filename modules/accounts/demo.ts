@@ -21,8 +21,8 @@ const DEMO: Principal = {
 export async function identifyDemo({ headers, remote }: Caller): Promise<Principal> {
   if (isLoopbackAddress(remote) && isLoopbackHost(headers.host)) return DEMO;
   throw new ApiProblem(
-    'NOT_ALLOWED',
-    `A demo is only for its own machine; this came from ${remote} for ${headers.host}.`,
+    'FORBIDDEN',
+    `Demo mode accepts requests from this machine only. This one came from ${remote} for ${headers.host}.`,
     'Start without --demo, and sign in.',
   );
 }
@@ -54,7 +54,7 @@ export function demoRoutes(routes: Routes): void {
   for (const endpoint of Object.values(ACCOUNT_ENDPOINTS) as Endpoint[]) {
     if (endpoint === ENDPOINTS.getSignInOptions || endpoint === ENDPOINTS.getAccount || endpoint === ENDPOINTS.getAccess) continue;
     routes.answer(endpoint, () => {
-      throw new ApiProblem('WRONG_STATE', 'This is a demo; there are no users.', 'Start without --demo.');
+      throw new ApiProblem('CONFLICT', 'Demo mode has no users.', 'Start without --demo.');
     });
   }
 }

@@ -48,7 +48,11 @@ export function openIdentification(settings: IdentificationSettings, baseUrl: st
     revocations,
     identity: () => {
       if (!identity)
-        throw new ApiProblem('TABLES_AWAY', 'Users cannot be looked up yet.', 'The gateway is starting; try again in a moment.');
+        throw new ApiProblem(
+          'DATABASE_UNAVAILABLE',
+          'User accounts cannot be read yet.',
+          'The gateway is starting; try again in a moment.',
+        );
       return identity;
     },
     keys: new ApiKeys(database, clock, needsSecondFactor),

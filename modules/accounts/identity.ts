@@ -258,6 +258,5 @@ export function createIdentity({
 
 /** The plugin itself takes a passkey from whoever holds the device. */
 function requireVerified(isVerified: boolean | undefined): void {
-  if (!isVerified)
-    throw new APIError('UNAUTHORIZED', { code: 'USER_NOT_VERIFIED', message: 'The authenticator did not look who its user is.' });
+  if (!isVerified) throw new APIError('UNAUTHORIZED', { code: 'USER_NOT_VERIFIED', message: 'The authenticator did not verify the user.' });
 }

@@ -94,7 +94,8 @@ export function openAccounts(settings: AccountSettings): Accounts {
   } = settings;
   let begun: { identity: Identity; baseUrl: string } | null = null;
   const current = () => {
-    if (!begun) throw new ApiProblem('TABLES_AWAY', 'Users cannot be looked up yet.', 'The server is starting; try again in a moment.');
+    if (!begun)
+      throw new ApiProblem('DATABASE_UNAVAILABLE', 'User accounts cannot be read yet.', 'The server is starting; try again in a moment.');
     return begun;
   };
   const members = new Members(database);

@@ -81,9 +81,9 @@ export class OwnAccounts {
     const statusOf = async (user: string | null, trace: string): Promise<AccountStatus> => {
       const status = await this.status(user ?? '', trace).catch((error) => {
         this.#parts.onTrouble('an account cannot be opened', error);
-        throw new ApiProblem('TABLES_AWAY', 'The account cannot be opened now.', 'Try again in a moment.');
+        throw new ApiProblem('DATABASE_UNAVAILABLE', 'The account cannot be read now.', 'Try again in a moment.');
       });
-      if (!status) throw new ApiProblem('UNKNOWN_USER', `There is no user "${user}".`, 'Sign in again.');
+      if (!status) throw new ApiProblem('UNKNOWN_USER', `Unknown user "${user}".`, 'Sign in again.');
       return status;
     };
     routes.answer(ENDPOINTS.getAccountSnapshot, ({ principal, raw }) => statusOf(principal.user, raw.id));
@@ -95,7 +95,7 @@ export class OwnAccounts {
         tenant: principal.tenant,
         correlation: raw.id,
       });
-      if (!reply.ok) throw new ApiProblem('WRONG_STATE', reply.message, 'Wait for snapshots.generated on the channel user.');
+      if (!reply.ok) throw new ApiProblem('CONFLICT', reply.message, 'Wait for snapshots.generated on the channel user.');
       return statusOf(user, raw.id);
     });
   }

@@ -30,15 +30,15 @@ export function passkeyRoutes(routes: Routes, parts: AccountParts): void {
     const baseUrl = parts.baseUrl();
     if (passkeyOrigin(baseUrl) === null)
       throw new ApiProblem(
-        'WRONG_STATE',
-        `Browsers let no passkeys be used at ${baseUrl}.`,
-        'Serve it over https under a name, and set publicUrl to that address.',
+        'CONFLICT',
+        `Browsers do not allow passkeys at ${baseUrl}.`,
+        'Serve Millrace over https under a host name, and set publicUrl to that address.',
       );
   };
 
   const requireRoom = async (user: string) => {
     if ((await members.passkeys(user)).length >= PASSKEYS_MAX)
-      throw new ApiProblem('WRONG_STATE', `You have ${PASSKEYS_MAX} passkeys, as many as one may have.`, 'Remove one.');
+      throw new ApiProblem('CONFLICT', `You have ${PASSKEYS_MAX} passkeys, the maximum.`, 'Remove one first.');
   };
 
   routes.answer(ENDPOINTS.startPasskeySignIn, async ({ raw, reply }) => {
@@ -111,7 +111,7 @@ export function passkeyRoutes(routes: Routes, parts: AccountParts): void {
     await requireShownFactor(parts, principal);
     await requireFresh(parts, raw);
     if (!(await members.removePasskey(user, params.passkey, principal.credential)))
-      throw new ApiProblem('NOT_FOUND', `You have no passkey "${params.passkey}".`, 'GET /api/v1/account/passkeys lists them.');
+      throw new ApiProblem('NOT_FOUND', `Passkey "${params.passkey}" not found.`, 'GET /api/v1/account/passkeys lists your passkeys.');
     await parts.revocations.changed();
     await note(parts, raw, principal, 'passkey removed', params.passkey);
     await parts.notify(user, 'passkeyRemoved');

@@ -119,7 +119,11 @@ export class Principals {
   #cannotTell(error: unknown): never {
     if (error instanceof ApiProblem) throw error;
     this.#parts.onTrouble('it cannot be looked up who asks', error);
-    throw new ApiProblem('TABLES_AWAY', 'It cannot be looked up who asks.', 'Try again in a moment.');
+    throw new ApiProblem(
+      'DATABASE_UNAVAILABLE',
+      'The credentials cannot be checked: the database is unavailable.',
+      'Try again in a moment.',
+    );
   }
 
   /**
@@ -133,7 +137,7 @@ export class Principals {
     if (this.#parts.revocations.isRevoked({ user: null, version: null, credential })) refuse('The session, token or key was revoked.');
     if (!this.#parts.revocations.isRevoked(principal)) return;
     if (kind === 'token') refuse('The access token was revoked.');
-    throw new ApiProblem('TABLES_AWAY', 'The gateway does not know yet what has changed about this user.', 'Try again in a moment.');
+    throw new ApiProblem('DATABASE_UNAVAILABLE', 'The gateway has not loaded recent changes to this user yet.', 'Try again in a moment.');
   }
 
   /** A user is to be looked up again, but may go on as it is. */
@@ -281,5 +285,5 @@ function credentialIn({ authorization, 'x-api-key': key }: IncomingHttpHeaders):
 }
 
 function refuse(detail: string): never {
-  throw new ApiProblem('BAD_CREDENTIAL', detail, 'Sign in again, or send a valid access token or API key.');
+  throw new ApiProblem('INVALID_TOKEN', detail, 'Sign in again, or send a valid access token or API key.');
 }

@@ -59,15 +59,19 @@ export async function note(
 /** Someone who signed in, in a browser or with an access token; a key may not hand out what it is itself. */
 export function requirePerson(principal: Principal): { user: string } {
   if (principal.user !== null && (principal.kind === 'session' || principal.kind === 'token')) return { user: principal.user };
-  throw new ApiProblem('NOT_ALLOWED', `This is for someone who signed in, not for a ${principal.kind}.`, 'Sign in.');
+  throw new ApiProblem('FORBIDDEN', `This action needs a signed-in user, not a ${principal.kind}.`, 'Sign in.');
 }
 
 export function requireSession(principal: Principal): { user: string } {
   if (principal.user !== null && principal.kind === 'session') return { user: principal.user };
-  throw new ApiProblem('NOT_ALLOWED', `This needs a browser’s session; it came with a ${principal.kind}.`, 'Sign in, and send the cookie.');
+  throw new ApiProblem(
+    'FORBIDDEN',
+    `This action needs a browser session, not a ${principal.kind}.`,
+    'Sign in, and send the session cookie.',
+  );
 }
 
-/** @throws ApiProblem SIGN_IN_AGAIN where the browser signed in too long ago */
+/** @throws ApiProblem REAUTHENTICATION_REQUIRED where the browser signed in too long ago */
 export async function requireFresh({ identity }: AccountParts, raw: FastifyRequest): Promise<void> {
   const found = await asking(() => identity().api.getSession({ headers: headersOf(raw), query: { disableRefresh: true } }));
   if (!found || Date.now() - found.session.createdAt.getTime() >= FRESH_S * 1_000) throw notFresh();
@@ -80,14 +84,14 @@ export async function requireFresh({ identity }: AccountParts, raw: FastifyReque
 export async function requireShownFactor({ members }: AccountParts, { user, lacksSecondFactor }: Principal): Promise<void> {
   if (!lacksSecondFactor || !(await members.user(user ?? ''))?.hasSecondFactor) return;
   throw new ApiProblem(
-    'NOT_ALLOWED',
-    'You have a second factor, and did not sign in with it.',
-    'Sign in with your passkey, or with the password and a code, then change it.',
+    'FORBIDDEN',
+    'This session was not signed in with two-factor authentication.',
+    'Sign in with your passkey, or with your password and a code, then repeat the request.',
   );
 }
 
 /** What an attempt fails by, and is counted for. */
-const FAILURES: ReadonlySet<string> = new Set<ProblemCode>(['WRONG_CREDENTIALS', 'WRONG_CODE', 'BAD_PASSKEY', 'BAD_TOKEN']);
+const FAILURES: ReadonlySet<string> = new Set<ProblemCode>(['INVALID_CREDENTIALS', 'INVALID_CODE', 'INVALID_PASSKEY', 'INVALID_LINK']);
 
 /**
  * Does what shows who one is, where not too many such attempts have failed.
@@ -137,7 +141,7 @@ export function refuseFor(waitMs: number, reply: FastifyReply): void {
   if (waitMs === 0) return;
   const seconds = Math.ceil(waitMs / 1_000);
   void reply.header('retry-after', seconds);
-  throw new ApiProblem('LOCKED_OUT', `Too many attempts failed. The next one is accepted in ${seconds} s.`, 'Wait, then try again.');
+  throw new ApiProblem('LOCKED_OUT', `Too many failed attempts. The next attempt is accepted in ${seconds} s.`, 'Wait, then try again.');
 }
 
 /** What better-auth may know of a request: the session, the browser, and the address it really came from. */

@@ -95,15 +95,15 @@ export class Revocations {
     const { clock, isShared } = this.#parts;
     if (this.#currentAt === null)
       throw new ApiProblem(
-        'TABLES_AWAY',
-        'Revoked sessions, tokens and keys are not known yet.',
+        'DATABASE_UNAVAILABLE',
+        'Revoked sessions, tokens and API keys are not loaded yet.',
         'The server is starting; try again in a moment.',
       );
     const staleMs = clock.elapsed() - this.#currentAt;
     if (this.#isBehind || (isShared && staleMs > STALE_MS_MAX))
       throw new ApiProblem(
-        'TABLES_AWAY',
-        `Sessions, tokens and keys that were revoked in the last ${Math.ceil(staleMs / 1_000)} s are not known: the database cannot be reached.`,
+        'DATABASE_UNAVAILABLE',
+        `Revocations of the last ${Math.ceil(staleMs / 1_000)} s are not loaded: the database cannot be reached.`,
         'Try again in a moment.',
       );
   }

@@ -33,7 +33,7 @@ export function signInRoutes(routes: Routes, parts: AccountParts): void {
         if (token) await (await parts.identity().$context).internalAdapter.deleteSession(token);
         await members.user(user.id).then((found) => found && note(parts, raw, { ...found, user: user.id }, 'code used twice', user.id));
         await parts.notify(user.id, 'codeAgain');
-        throw new ApiProblem('WRONG_CODE', 'That code was used already.', 'Wait for the next one.');
+        throw new ApiProblem('INVALID_CODE', 'The code was already used.', 'Wait for the next code.');
       }
       return verified;
     };
@@ -47,7 +47,7 @@ export function signInRoutes(routes: Routes, parts: AccountParts): void {
   const requireProvider = (id: string) => {
     if (parts.providers.includes(id)) return;
     const known = parts.providers.length === 0 ? 'There are none; see accounts.providers.' : `There are ${parts.providers.join(', ')}.`;
-    throw new ApiProblem('NOT_FOUND', `There is no provider "${id}".`, known);
+    throw new ApiProblem('NOT_FOUND', `Unknown sign-in provider "${id}".`, known);
   };
 
   routes.answer(ENDPOINTS.startProvider, async ({ params, raw, reply }) => {

@@ -24,10 +24,11 @@ export async function signUp(parts: AccountParts, body: SignUpRequest, raw: Fast
   const name = normalizedName(body.name);
   const offered = body.invitation === undefined ? null : await members.invitation(body.invitation, email);
   if (body.invitation !== undefined && !offered) throw badInvitation();
-  if (!offered && !parts.isOpen) throw new ApiProblem('NOT_ALLOWED', 'Sign-up is by invitation.', 'Ask an administrator for a link.');
+  if (!offered && !parts.isOpen)
+    throw new ApiProblem('FORBIDDEN', 'Sign-up is by invitation only.', 'Ask an administrator for an invitation link.');
   await parts.names.requireFree(offered?.tenant ?? HOME_TENANT, name);
   if (parts.limiter.take(raw.ip, WEAK_PASSWORDS, 0).remaining < 1)
-    throw new ApiProblem('RATE_LIMITED', `Too many weak passwords were tried from ${raw.ip}.`, 'Wait some seconds, then try again.');
+    throw new ApiProblem('RATE_LIMITED', `Too many weak passwords were tried from ${raw.ip}.`, 'Wait a few seconds, then try again.');
   await requireStrong(body.password, [name, email]).catch((error) => {
     parts.limiter.take(raw.ip, WEAK_PASSWORDS, 1);
     throw error;
@@ -65,5 +66,9 @@ async function noteJoined(
 }
 
 function badInvitation(): ApiProblem {
-  return new ApiProblem('BAD_TOKEN', 'The invitation is not valid, was used, or is for another address.', 'Ask for a new one.');
+  return new ApiProblem(
+    'INVALID_LINK',
+    'The invitation is invalid, was already used, or is for another e-mail address.',
+    'Request a new invitation.',
+  );
 }

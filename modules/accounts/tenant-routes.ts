@@ -13,7 +13,7 @@ export function tenantRoutes(routes: Routes, parts: AccountParts): void {
   const requireTenant = async (principal: Principal, tenant: string): Promise<void> => {
     const isOwn = principal.tenant === tenant;
     if (isOwn || (principal.permissions.has('platform:admin') && (await members.exists(tenant)))) return;
-    throw new ApiProblem('UNKNOWN_TENANT', `There is no tenant "${tenant}" that you could see.`, `Your own is "${principal.tenant}".`);
+    throw new ApiProblem('UNKNOWN_TENANT', `Unknown tenant "${tenant}", or you cannot access it.`, `Your tenant is "${principal.tenant}".`);
   };
   const linkOf = (word: string) => `${parts.baseUrl()}/sign-up?invitation=${word}`;
 
@@ -23,7 +23,7 @@ export function tenantRoutes(routes: Routes, parts: AccountParts): void {
   routes.answer(ENDPOINTS.createTenant, async ({ body, raw, principal }) => {
     requirePerson(principal);
     if (!(await members.found({ ...body, name: normalizedName(body.name) })))
-      throw new ApiProblem('WRONG_STATE', `There is a tenant "${body.id}" already.`, 'Choose another id.');
+      throw new ApiProblem('CONFLICT', `Tenant "${body.id}" already exists.`, 'Choose another id.');
     await note(parts, raw, principal, 'tenant founded', body.id, { name: body.name, tier: body.tier });
     const { word, expiresAt } = await members.invite({
       tenant: body.id,
@@ -40,7 +40,7 @@ export function tenantRoutes(routes: Routes, parts: AccountParts): void {
     await parts.revocations.changed();
     await note(parts, raw, principal, 'tenant changed', params.tenant, body);
     const changed = (await members.tenants()).find(({ id }) => id === params.tenant);
-    if (!changed) throw new ApiProblem('UNKNOWN_TENANT', `There is no tenant "${params.tenant}".`, 'GET /api/v1/tenants lists them.');
+    if (!changed) throw new ApiProblem('UNKNOWN_TENANT', `Unknown tenant "${params.tenant}".`, 'GET /api/v1/tenants lists all tenants.');
     return changed;
   });
 
@@ -76,8 +76,8 @@ export function tenantRoutes(routes: Routes, parts: AccountParts): void {
     if (withdrawn === null)
       throw new ApiProblem(
         'NOT_FOUND',
-        `There is no pending invitation "${params.invitation}" in ${params.tenant}.`,
-        'It was used, withdrawn or has expired; GET /api/v1/tenants/{tenant}/invitations lists those that are pending.',
+        `No pending invitation "${params.invitation}" in ${params.tenant}.`,
+        'It was used, withdrawn or has expired. GET /api/v1/tenants/{tenant}/invitations lists pending invitations.',
       );
     await note(parts, raw, { ...principal, tenant: params.tenant }, 'invitation withdrawn', withdrawn.email ?? 'whoever has the link', {
       role: withdrawn.role,
@@ -89,10 +89,19 @@ export function tenantRoutes(routes: Routes, parts: AccountParts): void {
     requirePerson(principal);
     await requireTenant(principal, params.tenant);
     const before = await members.member(params.tenant, params.user);
-    if (!before) throw new ApiProblem('UNKNOWN_USER', `There is no user "${params.user}" in ${params.tenant}.`, 'List them first.');
+    if (!before)
+      throw new ApiProblem(
+        'UNKNOWN_USER',
+        `Unknown user "${params.user}" in ${params.tenant}.`,
+        'GET /api/v1/tenants/{tenant}/users lists all users.',
+      );
     const staysAdmin = (body.role ?? before.role) === 'admin' && !(body.disabled ?? before.disabled);
     if (before.role === 'admin' && !before.disabled && !staysAdmin && !(await members.hasOtherAdmin(params.tenant, params.user)))
-      throw new ApiProblem('WRONG_STATE', `${before.name} is the last administrator of ${params.tenant}.`, 'Make someone else one first.');
+      throw new ApiProblem(
+        'CONFLICT',
+        `${before.name} is the last administrator of ${params.tenant}.`,
+        'Make another user an administrator first.',
+      );
     const changed = await members.changeMember(params.tenant, params.user, body);
     await parts.revocations.changed();
     await note(parts, raw, { ...principal, tenant: params.tenant }, 'user changed', before.email, body);
@@ -106,8 +115,13 @@ export function tenantRoutes(routes: Routes, parts: AccountParts): void {
     await requireFresh(parts, raw);
     await requireShownFactor(parts, principal);
     const member = await members.member(params.tenant, params.user);
-    if (!member) throw new ApiProblem('UNKNOWN_USER', `There is no user "${params.user}" in ${params.tenant}.`, 'List them first.');
-    if (member.disabled) throw new ApiProblem('WRONG_STATE', `${member.name} is kept out.`, 'Let the user in again first.');
+    if (!member)
+      throw new ApiProblem(
+        'UNKNOWN_USER',
+        `Unknown user "${params.user}" in ${params.tenant}.`,
+        'GET /api/v1/tenants/{tenant}/users lists all users.',
+      );
+    if (member.disabled) throw new ApiProblem('CONFLICT', `${member.name} is disabled.`, 'Enable the user first.');
     const made = await makeResetLink(parts.database, params.user, parts.baseUrl());
     await note(parts, raw, { ...principal, tenant: params.tenant }, 'password reset link made', member.email);
     return made;

@@ -29,11 +29,11 @@ test('an account is created once, and asks for its first snapshot', () => {
 
 test('one snapshot at a time, unless the one under way was given up', () => {
   const request: AccountCommand = { type: 'RequestSnapshot', request: 'second' };
-  given(accountZone).when(request).refused('NO_ACCOUNT');
+  given(accountZone).when(request).refused('ACCOUNT_NOT_FOUND');
   given(accountZone, ...created)
     .at(2_000)
     .when(request)
-    .refused('UNDER_WAY');
+    .refused('IN_PROGRESS');
   given(accountZone, ...created)
     .at(61_000)
     .when(request)

@@ -7,7 +7,7 @@ export function collectorRoutes(routes: Routes, collector: Collector): void {
   const sourceOf = (id: string): Supervisor => {
     const supervisor = collector.source(id);
     const known = collector.sources().map((source) => source.id);
-    if (!supervisor) throw new ApiProblem('UNKNOWN_SOURCE', `There is no source "${id}".`, `Sources: ${known.join(', ') || 'none'}.`);
+    if (!supervisor) throw new ApiProblem('UNKNOWN_SOURCE', `Unknown source "${id}".`, `Sources: ${known.join(', ') || 'none'}.`);
     return supervisor;
   };
   routes.answer(ENDPOINTS.listSources, () => collector.sources().map((source) => source.describe()));
@@ -20,14 +20,14 @@ export function collectorRoutes(routes: Routes, collector: Collector): void {
   });
   routes.answer(ENDPOINTS.pauseSource, ({ params }) => {
     const source = sourceOf(params.id);
-    if (source.state === 'paused') throw new ApiProblem('WRONG_STATE', `"${params.id}" is paused already.`, 'Resume it first.');
+    if (source.state === 'paused') throw new ApiProblem('CONFLICT', `"${params.id}" is already paused.`, 'Resume it first.');
     source.pause();
     return source.describe();
   });
   routes.answer(ENDPOINTS.resumeSource, ({ params }) => {
     const source = sourceOf(params.id);
     if (source.state !== 'paused')
-      throw new ApiProblem('WRONG_STATE', `"${params.id}" is ${source.state}, not paused.`, 'Pause it first, or restart it.');
+      throw new ApiProblem('CONFLICT', `"${params.id}" is ${source.state}, not paused.`, 'Pause it first, or restart it.');
     source.resume();
     return source.describe();
   });

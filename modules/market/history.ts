@@ -44,7 +44,7 @@ export function historyForRequests(series: History, clock: Clock, onFailure: (me
       tell(`${what} could not be read from the history: ${messageOf(error)}`);
       throw new ApiProblem(
         'HISTORY_UNAVAILABLE',
-        `${what} cannot be read from the history now.`,
+        `${what} cannot be read from storage now.`,
         'Try again in a moment. Quotes, books and streams are not affected.',
       );
     }

@@ -18,13 +18,13 @@ export function mendRoutes(
     const oldest = (Math.floor(now() / DAY_MS) - archiveAfterDays) * DAY_MS;
     if (after < oldest)
       throw new ApiProblem(
-        'BAD_TIME',
-        `after=${body.after} is in days that are archived.`,
+        'INVALID_TIME',
+        `after=${body.after} is within archived days.`,
         `Give ${new Date(oldest).toISOString()} or later: archived trades are not withdrawn.`,
       );
     const settled = () =>
       parts.settled().catch((error: unknown) => {
-        throw new ApiProblem('HISTORY_UNAVAILABLE', `The history is not up to date: ${messageOf(error)}.`, 'Ask for it again in a moment.');
+        throw new ApiProblem('HISTORY_UNAVAILABLE', `The stored history is not up to date: ${messageOf(error)}.`, 'Try again in a moment.');
       });
     const { withdrawn, newestAt } = await mendInstrument({ ...parts, settled }, id, after, body.reason);
     return { instrument: id, after, newestAt, withdrawn: [...withdrawn] };

@@ -40,7 +40,7 @@ export interface Mended {
 /**
  * Withdraws everything of an instrument after a time, and makes its candles again of what is left. Where nothing is after it, nothing changes.
  * @param after epoch ms
- * @throws ApiProblem UNKNOWN_INSTRUMENT, WRONG_STATE
+ * @throws ApiProblem UNKNOWN_INSTRUMENT, CONFLICT
  */
 export async function mendInstrument(parts: MendParts, id: InstrumentId, after: number, reason: string): Promise<Mended> {
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
@@ -55,22 +55,22 @@ export async function mendInstrument(parts: MendParts, id: InstrumentId, after: 
     if (!reply.ok)
       throw new ApiProblem(
         'NOT_CONFIRMED',
-        `"${id}" was not mended for certain: ${reply.message}.`,
-        'Ask for it again: what is done is not done twice.',
+        `The repair of "${id}" is not confirmed: ${reply.message}.`,
+        'Send the request again. Completed steps are not repeated.',
       );
     await parts.settled();
     return { withdrawn: mending.withdrawn, newestAt: mending.newestAt };
   }
   throw new ApiProblem(
-    'WRONG_STATE',
+    'CONFLICT',
     `"${id}" changes faster than its history can be read.`,
-    'Pause its source, mend it, and resume the source.',
+    'Pause its source, repeat the repair, and resume the source.',
   );
 }
 
 function viewOf(parts: MendParts, id: InstrumentId) {
   const view = parts.view(id);
-  if (!view) throw new ApiProblem('UNKNOWN_INSTRUMENT', `There is no instrument "${id}".`, 'GET /api/v1/instruments lists them all.');
+  if (!view) throw new ApiProblem('UNKNOWN_INSTRUMENT', `Unknown instrument "${id}".`, 'GET /api/v1/instruments lists all instruments.');
   return view;
 }
 
@@ -82,7 +82,7 @@ async function mendingOf(parts: MendParts, id: InstrumentId, after: number, reas
   const found = await series.trades({ ...later, limit: WITHDRAWN_MAX + 1 });
   if (found.length > WITHDRAWN_MAX)
     throw new ApiProblem(
-      'WRONG_STATE',
+      'CONFLICT',
       `More than ${WITHDRAWN_MAX} trades of "${id}" are after ${new Date(after).toISOString()}.`,
       'Give a later "after".',
     );

@@ -30,5 +30,5 @@ for (const cursor of ['x', '', 'WzFd', Buffer.from('[1,2,"3"]').toString('base64
   test(`"${cursor}" is refused: it is no cursor`, () =>
     assert.rejects(
       readPage(1, cursor, async () => []),
-      (error) => error instanceof ApiProblem && error.code === 'BAD_CURSOR',
+      (error) => error instanceof ApiProblem && error.code === 'INVALID_CURSOR',
     ));

@@ -35,5 +35,9 @@ function placeOf(cursor: string): RowPlace {
   } catch {
     // Refused below.
   }
-  throw new ApiProblem('BAD_CURSOR', `cursor=${cursor.slice(0, 128)} is no cursor.`, 'Give a nextCursor of an answer, or leave it out.');
+  throw new ApiProblem(
+    'INVALID_CURSOR',
+    `cursor=${cursor.slice(0, 128)} is not a valid cursor.`,
+    'Use the nextCursor of a response, or omit it.',
+  );
 }

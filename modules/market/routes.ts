@@ -55,7 +55,7 @@ export function marketRoutes(routes: Routes, reads: MarketReads): void {
   routes.answer(ENDPOINTS.getQuote, ({ params }) => {
     const quote = describeQuote(params.id, requireInstrument(reads, params.id));
     if (!quote)
-      throw new ApiProblem('NO_DATA', `No quote of "${params.id}" has come yet.`, 'Add "quotes" to the channels of its source, or wait.');
+      throw new ApiProblem('NO_DATA', `No quote of "${params.id}" received yet.`, 'Add "quotes" to the channels of its source, or wait.');
     return quote;
   });
   routes.answer(ENDPOINTS.getBook, ({ params, query }) => {
@@ -63,7 +63,7 @@ export function marketRoutes(routes: Routes, reads: MarketReads): void {
     if (!book)
       throw new ApiProblem(
         'NO_DATA',
-        `No order book of "${params.id}" has come yet.`,
+        `No order book of "${params.id}" received yet.`,
         'Add "book" to the channels of its source, or wait.',
       );
     return book;
@@ -81,12 +81,12 @@ async function requireKept(reads: MarketReads, id: InstrumentId): Promise<Kept> 
 }
 
 function refuseUnknown(id: InstrumentId): never {
-  throw new ApiProblem('UNKNOWN_INSTRUMENT', `There is no instrument "${id}".`, 'GET /api/v1/instruments lists them all.');
+  throw new ApiProblem('UNKNOWN_INSTRUMENT', `Unknown instrument "${id}".`, 'GET /api/v1/instruments lists all instruments.');
 }
 
 function rangeOf({ from, to, limit }: { from?: string; to?: string; limit?: number }): { from: number; to: number; limit: number } {
   const range = { from: from === undefined ? 0 : timeOf('from', from), to: to === undefined ? Number.MAX_SAFE_INTEGER : timeOf('to', to) };
-  if (range.from > range.to) throw new ApiProblem('BAD_TIME', `from (${from}) is later than to (${to}).`, 'Swap them.');
+  if (range.from > range.to) throw new ApiProblem('INVALID_TIME', `from (${from}) is later than to (${to}).`, 'Swap them.');
   return { ...range, limit: limit ?? ROWS_USUAL };
 }
 
@@ -95,9 +95,9 @@ export function timeOf(name: string, text: string): number {
   const time = readTime(text);
   if (Number.isNaN(time))
     throw new ApiProblem(
-      'BAD_TIME',
-      `${name}=${text} is no time.`,
-      'Give epoch milliseconds (1633998480000) or ISO 8601 (2021-10-12T00:28:00Z; without a zone it is UTC).',
+      'INVALID_TIME',
+      `${name}=${text} is not a valid time.`,
+      'Use epoch milliseconds (1633998480000) or ISO 8601 (2021-10-12T00:28:00Z; without a zone it is UTC).',
     );
   return time;
 }

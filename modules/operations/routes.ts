@@ -45,7 +45,7 @@ export function operationsRoutes(routes: Routes, { consumers, flow, alerts, audi
     const consumer = consumerOf(group);
     const { overtaken } = consumer.status();
     if ((await consumer.skipDropped()) === 0)
-      throw new ApiProblem('WRONG_STATE', `No event of "${group}" was dropped unread.`, 'There is nothing to skip.');
+      throw new ApiProblem('CONFLICT', `Consumer group "${group}" has no dropped events.`, 'Nothing to skip.');
     audit('dropped events were skipped', { group, overtaken, operator: principal.name });
     return statuses();
   });
@@ -85,11 +85,7 @@ export function operationsRoutes(routes: Routes, { consumers, flow, alerts, audi
         return { replayed: true };
       }
     } catch (error) {
-      throw new ApiProblem(
-        'WRONG_STATE',
-        `Dead letter ${params.id} still cannot be taken: ${messageOf(error)}.`,
-        'Mend it, or its cause, first.',
-      );
+      throw new ApiProblem('CONFLICT', `Dead letter ${params.id} failed again: ${messageOf(error)}.`, 'Edit it, or fix the cause, first.');
     }
     throw unknownLetter(params.id);
   });
@@ -99,8 +95,8 @@ export function operationsRoutes(routes: Routes, { consumers, flow, alerts, audi
     if (!consumer)
       throw new ApiProblem(
         'NOT_FOUND',
-        `There is no consumer group "${group}".`,
-        `There are ${consumers.map((one) => one.group).join(', ')}.`,
+        `Unknown consumer group "${group}".`,
+        `Consumer groups: ${consumers.map((one) => one.group).join(', ')}.`,
       );
     return consumer;
   }
@@ -129,5 +125,5 @@ export function eventStats(flow: Flow, consumers: readonly Consumer[]): EventSta
 }
 
 function unknownLetter(id: number): ApiProblem {
-  return new ApiProblem('NOT_FOUND', `There is no dead letter ${id}.`, 'GET /api/v1/dead-letters lists them.');
+  return new ApiProblem('NOT_FOUND', `Dead letter ${id} not found.`, 'GET /api/v1/dead-letters lists all dead letters.');
 }

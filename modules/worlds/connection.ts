@@ -103,7 +103,7 @@ export class Connection {
       this.#splitter.push(chunk, (body) => this.#take(body));
     } catch (error) {
       if (!(error instanceof FrameTooLarge)) throw error;
-      this.#events.onOffence('BAD_FRAME');
+      this.#events.onOffence('INVALID_FRAME');
       this.bye('FRAME_TOO_LARGE', error.message);
     }
   }
@@ -113,7 +113,7 @@ export class Connection {
     if (this.#isClosed) return;
     this.counts.bytesIn += body.length;
     if (body.length <= CLIENT_FRAME_BYTES_MAX) return this.#take(body);
-    this.#events.onOffence('BAD_FRAME');
+    this.#events.onOffence('INVALID_FRAME');
     this.bye('FRAME_TOO_LARGE', new FrameTooLarge(body.length, CLIENT_FRAME_BYTES_MAX).message);
   }
 
@@ -152,7 +152,7 @@ export class Connection {
 
   sendBytes(frame: Uint8Array): void {
     if (this.#isClosed) return;
-    if (this.#transport.backlog() > TOO_SLOW_BYTES) return this.bye('TOO_SLOW');
+    if (this.#transport.backlog() > TOO_SLOW_BYTES) return this.bye('SLOW_CONSUMER');
     this.#write(frame);
   }
 
@@ -211,8 +211,8 @@ export class Connection {
   }
 
   #bad(detail: string, n: number): void {
-    this.refuse(n, 'BAD_FRAME', detail);
-    if (++this.#badFrames > BAD_FRAMES_MAX) this.bye('BAD_FRAMES');
+    this.refuse(n, 'INVALID_FRAME', detail);
+    if (++this.#badFrames > BAD_FRAMES_MAX) this.bye('TOO_MANY_INVALID_FRAMES');
   }
 
   #ponged(id: number, now: number): void {

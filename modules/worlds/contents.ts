@@ -19,9 +19,9 @@ export async function itemsElsewhere(gateway: Asked, zones: readonly ZoneId[], z
     )) {
       if (!contents)
         throw new ApiProblem(
-          'ZONE_AWAY',
-          `Zone ${other} cannot say now which items it has.`,
-          'It is moving or its host is starting; try again.',
+          'ZONE_UNAVAILABLE',
+          `Zone ${other} cannot report its items now.`,
+          'It is moving or its host is starting. Try again in a moment.',
         );
       for (const id of [...contents.items, ...contents.leaving.items]) found.add(id);
     }

@@ -139,7 +139,7 @@ describe('fault 41: a player is sent to one zone only', () => {
     await world.join(kim);
     const [again] = world.enters();
     assert.ok(again);
-    world.answer(again, 'NOT_HERE');
+    world.answer(again, 'PLAYER_NOT_IN_ZONE');
     await world.join(kim);
     assert.deepEqual(world.enters(), [], 'it is looked for, too');
   });
@@ -368,6 +368,6 @@ describe('a gateway that stood still for longer than clients may be silent', () 
     const world = new SmallWorld();
     const { told } = world.connect();
     await world.clock.advance(6_000);
-    assert.ok(told.some((frame) => frame.t === 'bye' && frame.code === 'HELLO_FIRST'));
+    assert.ok(told.some((frame) => frame.t === 'bye' && frame.code === 'HELLO_REQUIRED'));
   });
 });

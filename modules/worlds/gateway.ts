@@ -122,7 +122,7 @@ export class Gateway {
     const connection: Connection = new Connection(transport, this.#clock, this.#parts.limits, {
       onFrame: (frame) => {
         if (session && session.connection === connection) return this.#frame(session, connection, frame);
-        if (frame.t !== 'hello' || !this.#connectionLimiter.greets(connection)) return connection.bye('HELLO_FIRST');
+        if (frame.t !== 'hello' || !this.#connectionLimiter.greets(connection)) return connection.bye('HELLO_REQUIRED');
         void this.#hello(connection, frame).then((greeted) => {
           session = greeted;
         });
@@ -147,9 +147,9 @@ export class Gateway {
   async #hello(connection: Connection, hello: ClientFrameOf<'hello'>): Promise<Session | null> {
     if (this.#isStopping) return refuseConnection(connection, 'SERVER_STOPPING');
     if (hello.v !== WORLD_PROTOCOL)
-      return refuseConnection(connection, 'BAD_VERSION', `it speaks ${WORLD_PROTOCOL}, the client ${hello.v}`);
+      return refuseConnection(connection, 'UNSUPPORTED_VERSION', `it speaks ${WORLD_PROTOCOL}, the client ${hello.v}`);
     const resumed = hello.resume === undefined ? undefined : this.#byResume.get(hello.resume);
-    if (hello.resume !== undefined && !resumed) return refuseConnection(connection, 'BAD_RESUME');
+    if (hello.resume !== undefined && !resumed) return refuseConnection(connection, 'UNKNOWN_SESSION');
     if (resumed) {
       if (this.#staysAway(resumed.player, connection)) return null;
       this.#attach(resumed, connection, hello.last ?? 0, true);
@@ -159,8 +159,8 @@ export class Gateway {
     }
     const who = hello.token === undefined ? null : await this.#parts.verify(hello.token);
     if (connection.isClosed) return null;
-    if (!who) return refuseConnection(connection, 'BAD_TOKEN');
-    if (!(await this.#mayPlay(who.user))) return refuseConnection(connection, 'NOT_ALLOWED');
+    if (!who) return refuseConnection(connection, 'INVALID_TOKEN');
+    if (!(await this.#mayPlay(who.user))) return refuseConnection(connection, 'FORBIDDEN');
     if (connection.isClosed) return null;
     if (this.#staysAway(who.player, connection)) return null;
     const before = this.#byPlayer.get(who.player);
@@ -194,7 +194,7 @@ export class Gateway {
 
   #staysAway(player: PlayerId, connection: Connection): boolean {
     const remainingMs = this.#penalties.remaining(player);
-    if (remainingMs > 0) connection.bye('SENT_AWAY', `try again in ${Math.ceil(remainingMs / 1_000)} s`);
+    if (remainingMs > 0) connection.bye('TEMPORARILY_BANNED', `try again in ${Math.ceil(remainingMs / 1_000)} s`);
     return remainingMs > 0;
   }
 
@@ -229,7 +229,7 @@ export class Gateway {
   #frame(session: Session, connection: Connection, frame: ClientFrame): void {
     switch (frame.t) {
       case 'hello':
-        return connection.refuse(0, 'BAD_FRAME', 'hello was said already.');
+        return connection.refuse(0, 'INVALID_FRAME', 'hello was said already.');
       case 'join':
         if (session.stage !== 'lobby') return connection.refuse(frame.n, 'ALREADY_JOINED');
         session.joinN = frame.n;
@@ -457,7 +457,7 @@ export class Gateway {
       session.host = null;
       return session.become('waiting', this.#clock.elapsed());
     }
-    if (code === 'NOT_HERE') {
+    if (code === 'PLAYER_NOT_IN_ZONE') {
       this.#directory.lost(session.player);
       return void this.#seek(session);
     }
@@ -496,7 +496,7 @@ export class Gateway {
     for (const session of [...this.#sessions.values()].filter(isTheirs)) {
       const { connection } = session;
       this.#abandon(session);
-      connection?.bye('NOT_ALLOWED');
+      connection?.bye('FORBIDDEN');
     }
   }
 
@@ -585,7 +585,7 @@ export class Gateway {
     this.#forgiveStandstill();
     const now = this.#clock.elapsed();
     for (const [zone, host] of this.#directory.uncounted()) host.send({ type: 'recount', zone });
-    for (const connection of this.#connectionLimiter.silent()) connection.bye('HELLO_FIRST');
+    for (const connection of this.#connectionLimiter.silent()) connection.bye('HELLO_REQUIRED');
     for (const session of [...this.#sessions.values()]) {
       if (!session.connection && now - session.lostAt > this.#parts.limits.lingerMs) this.#abandon(session);
       else this.#careFor(session, now);
@@ -663,7 +663,7 @@ export class Gateway {
         session.offences = {};
       }
       if (!connection) continue;
-      if (now - connection.heardAt > HEARTBEAT_MS * SILENT_BEATS_MAX) connection.bye('SILENT');
+      if (now - connection.heardAt > HEARTBEAT_MS * SILENT_BEATS_MAX) connection.bye('HEARTBEAT_TIMEOUT');
       else if ((handle + this.#beats) % (HEARTBEAT_MS / 1_000) === 0) connection.ping(this.#beats);
     }
   }

@@ -11,7 +11,7 @@ export interface LiveZone {
   readonly state: World;
 }
 
-/** @throws ApiProblem ZONE_AWAY when no host answers for the zone */
+/** @throws ApiProblem ZONE_UNAVAILABLE when no host answers for the zone */
 export async function liveZone(gateway: Pick<Gateway, 'ask'>, zone: ZoneId): Promise<LiveZone> {
   const live = (await gateway.ask({ about: 'zone', zone })) as LiveZone | null;
   if (!live) throw zoneUnavailable(zone);
@@ -19,5 +19,9 @@ export async function liveZone(gateway: Pick<Gateway, 'ask'>, zone: ZoneId): Pro
 }
 
 export function zoneUnavailable(zone: ZoneId): ApiProblem {
-  return new ApiProblem('ZONE_AWAY', `Zone ${zone} cannot be reached now.`, 'It is moving or its host is starting; try again in a moment.');
+  return new ApiProblem(
+    'ZONE_UNAVAILABLE',
+    `Zone ${zone} cannot be reached now.`,
+    'It is moving or its host is starting. Try again in a moment.',
+  );
 }

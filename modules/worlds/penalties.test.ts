@@ -18,12 +18,13 @@ test('who is sent away for what it sent stays away, twice as long each time, fiv
   }
   assert.deepEqual(waits, [5_000, 10_000, 20_000, 40_000, 80_000, 160_000, 300_000, 300_000]);
   await clock.advance(600_000);
-  penalties.recordDisconnect(kim, 'BAD_FRAMES');
+  penalties.recordDisconnect(kim, 'TOO_MANY_INVALID_FRAMES');
   assert.equal(penalties.remaining(kim), 5_000);
 });
 
 test('who is ended for other reasons may come back at once', () => {
   const penalties = new Penalties(new ManualClock());
-  for (const code of ['TOO_SLOW', 'SILENT', 'REPLACED', 'KICKED', 'SERVER_STOPPING'] as const) penalties.recordDisconnect(kim, code);
+  for (const code of ['SLOW_CONSUMER', 'HEARTBEAT_TIMEOUT', 'REPLACED', 'KICKED', 'SERVER_STOPPING'] as const)
+    penalties.recordDisconnect(kim, code);
   assert.equal(penalties.remaining(kim), 0);
 });

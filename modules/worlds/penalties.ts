@@ -2,7 +2,7 @@ import type { DisconnectReason, PlayerId } from '@millrace/contracts';
 import type { Clock } from '@millrace/kernel';
 
 /** Goodbyes that a client brings upon itself by what it sends. */
-const FOR_WHAT_IT_SENT: ReadonlySet<DisconnectReason> = new Set(['FLOOD', 'BAD_FRAMES', 'FRAME_TOO_LARGE']);
+const FOR_WHAT_IT_SENT: ReadonlySet<DisconnectReason> = new Set(['FLOOD', 'TOO_MANY_INVALID_FRAMES', 'FRAME_TOO_LARGE']);
 const FIRST_MS = 5_000;
 const MOST_MS = 300_000;
 /** After so long without another offence the next one counts as a first. */

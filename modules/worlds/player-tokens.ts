@@ -53,14 +53,14 @@ async function renewPlayer(
 ): Promise<void> {
   const { player } = renewed;
   if (!owners || user === null)
-    throw new ApiProblem('UNKNOWN_PLAYER', `Player "${player}" belongs to no user.`, 'Leave "player" out to play as a new one.');
+    throw new ApiProblem('UNKNOWN_PLAYER', `Player "${player}" belongs to no user.`, 'Omit "player" to create a new player.');
   const now = Date.now();
   if (await owners.renew(user, renewed, now, now + TOKEN_MS)) return;
   if (token === undefined)
     throw new ApiProblem(
       'UNKNOWN_PLAYER',
-      `There is no record that player "${player}" is yours and that its token is still valid.`,
-      'If the player was made before owners were recorded, send its token as "token" while that is valid. Otherwise leave "player" out to play as a new one.',
+      `Player "${player}" is not registered as yours.`,
+      'If the player was made before owners were recorded, send its token as "token" while that is valid. Otherwise omit "player" to create a new player.',
     );
   const holder = await tokens.verify(token);
   if (holder?.player === player && holder.user === user) {
@@ -71,14 +71,14 @@ async function renewPlayer(
   throw new ApiProblem(
     'UNKNOWN_PLAYER',
     `The token does not prove that player "${player}" is yours.`,
-    'Send a token of this player that was given to you and has not ended, or leave "player" out to play as a new one.',
+    'Send a valid token of this player, or omit "player" to create a new player.',
   );
 }
 
 function tooManyPlayers(owned: readonly OwnedPlayer[]): ApiProblem {
   return new ApiProblem(
     'TOO_MANY_PLAYERS',
-    `The user has ${owned.length} players, as many as allowed: ${listed(owned)}.`,
+    `The user has ${owned.length} players, the maximum: ${listed(owned)}.`,
     'Play as one of them: its id as "player" gives a new token. An administrator can raise worlds.playersPerUser.',
   );
 }

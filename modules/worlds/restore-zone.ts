@@ -28,7 +28,7 @@ export interface RestoreRequest {
 /**
  * Brings a zone back to what it was at a past moment, as far as the other zones allow it: what they have stays there.
  * @throws NotOnRecord when the record does not say exactly what the zone was then
- * @throws ApiProblem ZONE_AWAY when the zone or one of the others does not answer
+ * @throws ApiProblem ZONE_UNAVAILABLE when the zone or one of the others does not answer
  */
 export async function restoreZone(
   { gateway, zones, record, decide }: RestorePorts,

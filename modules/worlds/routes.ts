@@ -87,12 +87,12 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
   });
   routes.answer(ENDPOINTS.replayZone, async ({ params, query: { from, to, stepMs = 250 } }) => {
     const zone = requireZone(params.zone);
-    if (to < from) throw new ApiProblem('BAD_TIME', `from=${from} is after to=${to}.`, 'Let the stretch begin before it ends.');
+    if (to < from) throw new ApiProblem('INVALID_TIME', `from=${from} is after to=${to}.`, 'Swap from and to.');
     if ((to - from) / stepMs > REPLAY_STEPS_MAX)
       throw new ApiProblem(
         'BAD_REQUEST',
-        `That is ${Math.ceil((to - from) / stepMs)} steps.`,
-        `Ask for at most ${REPLAY_STEPS_MAX}: a shorter stretch or a larger stepMs.`,
+        `The range has ${Math.ceil((to - from) / stepMs)} steps.`,
+        `At most ${REPLAY_STEPS_MAX} steps are allowed. Use a shorter range or a larger stepMs.`,
       );
     requirePast(from);
     return { zone, moments: await recorded(zone, () => replayZone(record, zone, { from, to, stepMs })) };
@@ -100,7 +100,7 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
   routes.answer(ENDPOINTS.restoreZone, async ({ params, body, principal, raw }) => {
     const zone = requireZone(params.zone);
     const moment = momentOf(body);
-    if (moment === null) throw new ApiProblem('BAD_REQUEST', 'No moment was named.', 'Name seq or time.');
+    if (moment === null) throw new ApiProblem('BAD_REQUEST', 'Neither seq nor time was given.', 'Give one of them.');
     const request = { moment, operator: operatorOf(principal, body), reason: body.reason, dryRun: body.dryRun === true };
     const ports = { gateway, zones, record, decide: (to: ZoneId, command: WorldCommand) => decide(to, command, { principal, raw }) };
     return recorded(zone, () => restoreZone(ports, zone, request));
@@ -124,7 +124,7 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
       throw new ApiProblem(
         'SNAPSHOT_FAILED',
         `No ${store} snapshot of zone ${zone} was stored: ${taken.failure}.`,
-        'Look at GET /health/ready and the alerts; the zone goes on, and it is tried again by itself.',
+        'Check GET /health/ready and the alerts. The zone keeps running, and the snapshot is retried automatically.',
       );
     return snapshotsOf(zone);
   });
@@ -179,7 +179,7 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
   routes.answer(ENDPOINTS.drainHost, ({ params: { host } }) => {
     requireHost(host);
     if (hosts.statuses().filter(({ id, state }) => id !== host && state === 'up').length === 0)
-      throw new ApiProblem('WRONG_STATE', `${host} is the only host that takes zones.`, 'Replace it instead: that starts another first.');
+      throw new ApiProblem('CONFLICT', `${host} is the only host that accepts zones.`, 'Use replace: it starts another host first.');
     hosts.drain(host);
     return hosts.statuses();
   });
@@ -192,9 +192,9 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
     requireHost(host);
     if (!hosts.replace(host))
       throw new ApiProblem(
-        'WRONG_STATE',
+        'CONFLICT',
         `${host} cannot be replaced now.`,
-        'It is starting, is being replaced already, or runs within the server.',
+        'It is starting, is already being replaced, or runs inside the server process.',
       );
     return hosts.statuses();
   });
@@ -211,7 +211,11 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
       const known = from
         ? `Ask for a moment from ${momentText(from)} to ${to ? momentText(to) : 'now'}.${older}`
         : `Nothing else is known.${older}`;
-      throw new ApiProblem('NOT_ON_RECORD', `The record of zone ${zone} does not say that: ${error.message}.`, known);
+      throw new ApiProblem(
+        'POINT_IN_TIME_UNAVAILABLE',
+        `The state of zone ${zone} at that time is not available: ${error.message}.`,
+        known,
+      );
     }
   }
 
@@ -220,23 +224,23 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
       return await parts.history(query);
     } catch (error) {
       throw new ApiProblem(
-        'TABLES_AWAY',
-        `The tables cannot be read: ${messageOf(error)}.`,
-        'Nobody who plays is affected; try again in a moment.',
+        'DATABASE_UNAVAILABLE',
+        `The database cannot be read: ${messageOf(error)}.`,
+        'Players are not affected. Try again in a moment.',
       );
     }
   }
 
   function requireZone(zone: ZoneId): ZoneId {
     if (!zones.includes(zone))
-      throw new ApiProblem('UNKNOWN_ZONE', `There is no zone "${zone}".`, `Zones go from 0-0 to ${plan.columns - 1}-${plan.rows - 1}.`);
+      throw new ApiProblem('UNKNOWN_ZONE', `Unknown zone "${zone}".`, `Zones go from 0-0 to ${plan.columns - 1}-${plan.rows - 1}.`);
     return zone;
   }
 
   function requireZoneOf(player: PlayerId): ZoneId {
     const zone = gateway.zoneOf(player);
     if (zone === undefined)
-      throw new ApiProblem('UNKNOWN_PLAYER', `No zone has a player "${player}".`, 'GET /api/v1/worlds/players?find= looks for one.');
+      throw new ApiProblem('UNKNOWN_PLAYER', `Unknown player "${player}".`, 'GET /api/v1/worlds/players?find= searches players.');
     return zone;
   }
 
@@ -244,7 +248,7 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
     if (!hosts.statuses().some(({ id }) => id === host))
       throw new ApiProblem(
         'UNKNOWN_HOST',
-        `There is no zone host "${host}".`,
+        `Unknown zone host "${host}".`,
         `There are ${hosts
           .statuses()
           .map(({ id }) => id)
@@ -258,8 +262,8 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
     if ((await newest(zone)) === null) throw zoneUnavailable(zone);
     throw new ApiProblem(
       'NOT_CONFIRMED',
-      `Zone ${zone} plays on, but its log has not confirmed in time that this is recorded.`,
-      'It may take effect all the same: look before you send it again. GET /api/v1/health says how the log does.',
+      `Zone ${zone} accepted the command, but the log did not confirm it in time.`,
+      'It may still take effect. Check the state before you send it again. GET /health/ready reports the state of the log.',
     );
   }
 
@@ -277,7 +281,7 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
 
 function momentOf({ seq, time }: { seq?: number; time?: number }): PointInTime | null {
   if (seq !== undefined && time !== undefined)
-    throw new ApiProblem('BAD_REQUEST', `seq=${seq} and time=${time} were both named.`, 'Name one of them.');
+    throw new ApiProblem('BAD_REQUEST', `Both seq=${seq} and time=${time} were given.`, 'Give one of them.');
   if (seq !== undefined) return { seq };
   if (time === undefined) return null;
   requirePast(time);
@@ -285,8 +289,7 @@ function momentOf({ seq, time }: { seq?: number; time?: number }): PointInTime |
 }
 
 function requirePast(time: number): void {
-  if (time > Date.now())
-    throw new ApiProblem('BAD_TIME', `${time} is still to come.`, 'Name a time that has passed, in milliseconds since 1970.');
+  if (time > Date.now()) throw new ApiProblem('INVALID_TIME', `${time} is in the future.`, 'Give a past time in epoch milliseconds.');
 }
 
 const momentText = ({ seq, time }: { seq: number; time: number }) => `event ${seq} (${new Date(time).toISOString()})`;

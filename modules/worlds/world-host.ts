@@ -249,9 +249,9 @@ export class WorldHost {
       const joined = state?.players[player];
       if (!reply.ok || !stage || !joined || !state.plan) {
         const code = reply.ok ? 'ZONE_STOPPED' : reply.code;
-        const isElsewhere = code === 'NOT_HERE' || code === 'IN_TRANSIT';
+        const isElsewhere = code === 'PLAYER_NOT_IN_ZONE' || code === 'IN_TRANSIT';
         // One that plays already comes back as soon as it can be let in.
-        if (code === 'ZONE_STOPPED' || code === 'NOT_FOUNDED' || (n === null && !isElsewhere))
+        if (code === 'ZONE_STOPPED' || code === 'NOT_INITIALIZED' || (n === null && !isElsewhere))
           return this.#send({ type: 'astray', handle, zone });
         if (n !== null && !reply.ok && !isElsewhere) this.#refuse(handle, zone, n, reply.code, reply.message);
         return this.#send({ type: 'left', handle, zone, n, code });

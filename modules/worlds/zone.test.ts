@@ -60,8 +60,8 @@ describe('a zone of the world', () => {
       assert.equal(Object.keys(state.items).length, 3);
       for (const { position } of Object.values(state.monsters)) assert.equal(isBlocked(plan, position), false);
     });
-    world.when({ type: 'FoundZone', plan: { ...plan, seed: 8 } }).refused('FOUNDED');
-    given(zone).when({ type: 'JoinZone', player: 'ann', name: 'Ann', session: 's1', isNew: true }).refused('NOT_FOUNDED');
+    world.when({ type: 'FoundZone', plan: { ...plan, seed: 8 } }).refused('ALREADY_INITIALIZED');
+    given(zone).when({ type: 'JoinZone', player: 'ann', name: 'Ann', session: 's1', isNew: true }).refused('NOT_INITIALIZED');
   });
 
   test('takes newcomers in, wakes sleepers where they fell asleep, and knows a session that is here already', () => {
@@ -98,7 +98,7 @@ test('fault 51: a session that leaves and comes back keeps which of its commands
   world.when(leave).emitsTypes('PlayerFellAsleep');
   world.when(join('s1')).emitsTypes('PlayerWoke');
   accepted(world, [3, 5]);
-  world.when(move(5, 30)).refused('REPLAYED');
+  world.when(move(5, 30)).refused('DUPLICATE_COMMAND');
   world.when(leave).emitsTypes('PlayerFellAsleep');
   world.when(join('s2')).emitsTypes('PlayerWoke');
   accepted(world, []);
@@ -114,7 +114,7 @@ test('fault 41: a player that has gone on is not made anew by a request that com
   ];
   withAnn({}, ...gone)
     .when(join)
-    .refused('NOT_HERE');
+    .refused('PLAYER_NOT_IN_ZONE');
   // Who was forgotten is new again; and so is a name that was new a minute ago, for a host never waits that long.
   const asleep: WorldEvent = { type: 'PlayerFellAsleep', player: 'ann', reason: 'left', at: START, ended: { session: 's1', since: START } };
   withAnn({}, asleep, { type: 'PlayerForgotten', player: 'ann' }).when(join).emitsTypes('PlayerJoined');
@@ -184,8 +184,8 @@ describe('a move', () => {
       .at(START + 1_000)
       .when(move(5, 10))
       .emitsTypes('PlayerMoved');
-    world.when(move(5, 20)).refused('REPLAYED');
-    world.when(move(4, 20)).refused('REPLAYED');
+    world.when(move(5, 20)).refused('DUPLICATE_COMMAND');
+    world.when(move(4, 20)).refused('DUPLICATE_COMMAND');
     world.when(move(6, 20)).emitsTypes('PlayerMoved');
   });
 
@@ -200,10 +200,10 @@ describe('a move', () => {
       .refused('STUNNED');
     withAnn()
       .when({ ...move(1, 10), session: 'other' } as WorldCommand)
-      .refused('OTHER_SESSION');
+      .refused('SESSION_MISMATCH');
     withAnn()
       .when({ ...move(1, 10), player: 'bob' } as WorldCommand)
-      .refused('NOT_HERE');
+      .refused('PLAYER_NOT_IN_ZONE');
   });
 });
 
@@ -223,7 +223,7 @@ describe('items', () => {
       .at(START + 10)
       .when(take('0-0:i1'))
       .emitsTypes('ItemPickedUp');
-    world.when(take('0-0:i1', 2)).refused('NO_SUCH_ITEM');
+    world.when(take('0-0:i1', 2)).refused('UNKNOWN_ITEM');
     world.when(take('0-0:i2', 2)).refused('OUT_OF_REACH');
     world
       .at(START + 30_000)
@@ -364,17 +364,17 @@ describe('an operator', () => {
   test('is told what cannot be', () => {
     withAnn()
       .when(edit('motion', { speed: 'fast' }))
-      .refused('BAD_FIELD');
+      .refused('INVALID_FIELD');
     withAnn()
       .when(edit('motion', { colour: 1 }))
-      .refused('BAD_FIELD');
+      .refused('INVALID_FIELD');
     withAnn()
       .when(edit('conduct', { suspicion: 0 }))
-      .refused('BAD_FIELD');
+      .refused('INVALID_FIELD');
     withAnn()
       .when(edit('position', { x: 9_000_000 }))
-      .refused('BAD_FIELD');
-    withAnn().when(edit('position', findWall())).refused('BAD_FIELD');
+      .refused('INVALID_FIELD');
+    withAnn().when(edit('position', findWall())).refused('INVALID_FIELD');
   });
 
   test('restores what stood here, and brings back nobody who has gone elsewhere', () => {
@@ -452,7 +452,8 @@ describe('an operator', () => {
       .when(edit('health', { points: 50 }))
       .emitsTypes('PlayerEdited')
       .state((state) => assert.deepEqual(ann(state).health, { points: 50, most: 100, stunnedUntil: 0, diedAt: 0 }));
-    for (const fields of [{ points: 101 }, { diedAt: START }, { most: 99 }]) withAnn().when(edit('health', fields)).refused('BAD_FIELD');
+    for (const fields of [{ points: 101 }, { diedAt: START }, { most: 99 }])
+      withAnn().when(edit('health', fields)).refused('INVALID_FIELD');
     const carried = { id: '0-0:i9', item: 'apple' } as const;
     const bag = { items: [carried], most: 2 };
     const items = (...list: unknown[]) => edit('bag', { items: list });
@@ -464,7 +465,7 @@ describe('an operator', () => {
       items(carried, { id: '', item: 'apple' }, { id: '', item: 'apple' }),
       edit('bag', { most: 0 }),
     ])
-      withAnn({ bag }).when(wrong).refused('BAD_FIELD');
+      withAnn({ bag }).when(wrong).refused('INVALID_FIELD');
     withAnn({ bag: { ...bag, most: 3 } })
       .when(items({ id: '', item: 'boots' }, carried, { id: '', item: 'boots' }))
       .emitsTypes('PlayerEdited')
@@ -479,17 +480,17 @@ describe('an operator', () => {
 
   test('kicks who is awake, and speaks to all', () => {
     const kick: WorldCommand = { type: 'KickPlayer', player: 'ann', operator: 'kim', reason: 'cheating' };
-    withAnn().when(kick).emitsTypes('PlayerKicked').when(kick).refused('NOT_HERE');
+    withAnn().when(kick).emitsTypes('PlayerKicked').when(kick).refused('PLAYER_NOT_IN_ZONE');
     withAnn().when({ type: 'Announce', text: 'hello', operator: 'kim' }).emitsTypes('Announced');
   });
 
   test('sees how often a player did what no honest client does', () => {
     withAnn()
       .when(
-        { type: 'CountOffences', player: 'ann', offences: { TELEPORT: 2, REPLAYED: 1 } },
+        { type: 'CountOffences', player: 'ann', offences: { TELEPORT: 2, DUPLICATE_COMMAND: 1 } },
         { type: 'CountOffences', player: 'ann', offences: { TELEPORT: 1 } },
       )
-      .state((state) => assert.deepEqual(ann(state).conduct, { suspicion: 4, offences: { TELEPORT: 3, REPLAYED: 1 } }));
+      .state((state) => assert.deepEqual(ann(state).conduct, { suspicion: 4, offences: { TELEPORT: 3, DUPLICATE_COMMAND: 1 } }));
   });
 });
 

@@ -98,7 +98,7 @@ export const worldZone = defineZone<World, WorldCommand, WorldEvent>({
 
   decide(state, command, context) {
     if (command.type === 'FoundZone') return found(state, command.plan, context);
-    if (state.plan === null) return refuse(context, 'NOT_FOUNDED', `Zone ${state.zone}.`);
+    if (state.plan === null) return refuse(context, 'NOT_INITIALIZED', `Zone ${state.zone}.`);
     switch (command.type) {
       case 'JoinZone':
         return join(state as Founded, command, context);
@@ -124,7 +124,11 @@ export const worldZone = defineZone<World, WorldCommand, WorldEvent>({
     }
     const player = state.players[command.player];
     if (!player)
-      return refuse(context, state.departures[command.player] ? 'IN_TRANSIT' : 'NOT_HERE', `Player ${command.player}, zone ${state.zone}.`);
+      return refuse(
+        context,
+        state.departures[command.player] ? 'IN_TRANSIT' : 'PLAYER_NOT_IN_ZONE',
+        `Player ${command.player}, zone ${state.zone}.`,
+      );
     switch (command.type) {
       case 'LeaveZone':
         // A session that was replaced has nothing to leave any more.
@@ -134,7 +138,7 @@ export const worldZone = defineZone<World, WorldCommand, WorldEvent>({
       case 'CountOffences':
         return context.emit({ type: 'OffencesCounted', player: player.id, offences: command.offences });
       case 'KickPlayer':
-        if (player.presence.session === '') return refuse(context, 'NOT_HERE', `${player.id} is asleep.`);
+        if (player.presence.session === '') return refuse(context, 'PLAYER_NOT_IN_ZONE', `${player.id} is asleep.`);
         return context.emit({
           type: 'PlayerKicked',
           player: player.id,
@@ -331,7 +335,7 @@ function playerOf(state: World, id: PlayerId): Player {
 }
 
 function found(state: World, plan: WorldPlan, context: WorldContext): void {
-  if (state.plan !== null) return refuse(context, 'FOUNDED', `Zone ${state.zone} keeps the map of seed ${state.plan.seed}.`);
+  if (state.plan !== null) return refuse(context, 'ALREADY_INITIALIZED', `Zone ${state.zone} keeps the map of seed ${state.plan.seed}.`);
   const monsters = Array.from({ length: plan.monsters }, (_none, index) => ({
     id: `m${index + 1}`,
     position: freePlace(plan, state.zone, context.random),
@@ -352,7 +356,7 @@ function join(state: Founded, command: WorldCommand & { type: 'JoinZone' }, cont
   const known = state.players[id];
   if (known?.presence.session === session) return;
   if (!known && (!command.isNew || state.newcomers[id] !== undefined))
-    return refuse(context, 'NOT_HERE', `Player ${id}, zone ${state.zone}.`);
+    return refuse(context, 'PLAYER_NOT_IN_ZONE', `Player ${id}, zone ${state.zone}.`);
   if (!(known && known.presence.session !== '') && state.awake >= AWAKE_MAX)
     return refuse(context, 'ZONE_FULL', `${state.awake} are in zone ${state.zone}.`);
   if (known) {
@@ -393,8 +397,8 @@ function decideIntent(
 ): void {
   const { session, n } = command;
   const { presence, health } = player;
-  if (presence.session !== session) return refuse(context, 'OTHER_SESSION', `Session ${session} does not play ${player.id}.`);
-  if (n <= presence.n) return refuse(context, 'REPLAYED', `Number ${n}; ${presence.n} was accepted.`);
+  if (presence.session !== session) return refuse(context, 'SESSION_MISMATCH', `Session ${session} does not play ${player.id}.`);
+  if (n <= presence.n) return refuse(context, 'DUPLICATE_COMMAND', `Number ${n}; ${presence.n} was accepted.`);
   if (health.points === 0) return refuse(context, 'DEAD', `Revives ${DEAD_MS / 1_000} s after its death.`);
   if (health.stunnedUntil > context.now) return refuse(context, 'STUNNED', `For ${health.stunnedUntil - context.now} ms more.`);
   switch (command.type) {
@@ -459,7 +463,7 @@ function reachOf({ speed, boostedUntil, allowance, at }: Motion, now: number): {
 
 function pickUp(state: Founded, player: Player, id: string, n: number, context: WorldContext): void {
   const item = state.items[id];
-  if (!item) return refuse(context, 'NO_SUCH_ITEM', `"${id}" does not lie in zone ${state.zone}.`);
+  if (!item) return refuse(context, 'UNKNOWN_ITEM', `"${id}" does not lie in zone ${state.zone}.`);
   const distance = Math.ceil(Math.hypot(item.position.x - player.position.x, item.position.y - player.position.y));
   if (distance > REACH) return refuse(context, 'OUT_OF_REACH', `${distance} cm; the reach is ${REACH}.`);
   if (isFull(player.bag)) return refuse(context, 'BAG_FULL', `It holds ${player.bag.most}.`);
@@ -488,7 +492,7 @@ function use(player: Player, id: string, n: number, context: WorldContext): void
 function edit(state: Founded, player: Player, command: WorldCommand & { type: 'EditPlayer' }, context: WorldContext): void {
   const { component, operator, reason } = command;
   const fields = editedFields(state, player, component, command.fields, context.random);
-  if (typeof fields === 'string') return refuse(context, 'BAD_FIELD', fields);
+  if (typeof fields === 'string') return refuse(context, 'INVALID_FIELD', fields);
   const present = player[component] as Record<string, unknown>;
   const was = Object.fromEntries(Object.keys(fields).map((field) => [field, structuredClone(present[field])]));
   context.emit({ type: 'PlayerEdited', player: player.id, component, fields, was, operator, reason });

@@ -76,7 +76,7 @@ export interface Forwarded {
 /**
  * Hands a request that was let in to a server behind this gateway, and its answer back. A server that cannot be reached costs nothing but the moment it
  * takes to ask the next; one that was lost after it was asked may have done what it was asked, so only what changes nothing is asked again.
- * @throws ApiProblem NO_SERVER when nobody can be asked, SERVER_LOST when it is not known what became of it
+ * @throws ApiProblem NO_SERVER_AVAILABLE when nobody can be asked, SERVER_CONNECTION_LOST when it is not known what became of it
  */
 export async function forward(
   forwarding: Forwarding,
@@ -214,17 +214,17 @@ async function tryEach<A>(
       if (!isUnanswered(error)) throw error;
       if (isRepeatable && SAFE_METHODS.has(request.method)) continue;
       throw new ApiProblem(
-        'SERVER_LOST',
-        `The server that was asked did not answer (${code ?? name}): it may have done what it was asked.`,
-        'Look whether it was done before you send it again.',
+        'SERVER_CONNECTION_LOST',
+        `The server did not answer (${code ?? name}). It may have processed the request.`,
+        'Check whether it took effect before you send it again.',
       );
     }
   }
   void reply.header('retry-after', '1');
   throw new ApiProblem(
-    'NO_SERVER',
-    world && servers.list().length > 0 ? 'No server that has the world can be reached.' : 'No server of this installation can be reached.',
-    'Try again in a moment; operators see at /api/v1/servers what is wrong.',
+    'NO_SERVER_AVAILABLE',
+    world && servers.list().length > 0 ? 'No server with the world module is reachable.' : 'No server of this installation is reachable.',
+    'Try again in a moment. GET /api/v1/servers shows the cause to operators.',
   );
 }
 

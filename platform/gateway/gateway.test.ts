@@ -57,7 +57,7 @@ describe('what a gateway vouches for', () => {
     const refuses = (by: VouchReader, method: string, url: string, text = header) =>
       assert.throws(
         () => by.read(got(text, url, method)),
-        (error) => error instanceof ApiProblem && error.code === 'BAD_CREDENTIAL',
+        (error) => error instanceof ApiProblem && error.code === 'INVALID_TOKEN',
       );
     refuses(readerAt(1_000_000), 'DELETE', '/api/v1/account');
     refuses(readerAt(1_000_000), 'GET', '/api/v1/account?all');
@@ -250,12 +250,12 @@ describe('servers behind a gateway', () => {
       body: '{"buy":1}',
     });
     assert.equal(posted.status, 502);
-    assert.equal(await codeOf(posted), 'SERVER_LOST');
+    assert.equal(await codeOf(posted), 'SERVER_CONNECTION_LOST');
     assert.equal(one.asked.length + two.asked.length, 1, 'an order is sent once');
     const read = await fetch(`${urlOf(app)}/orders`);
     assert.equal(read.status, 503);
     assert.equal(read.headers.get('retry-after'), '1');
-    assert.equal(await codeOf(read), 'NO_SERVER');
+    assert.equal(await codeOf(read), 'NO_SERVER_AVAILABLE');
     assert.equal(one.asked.length + two.asked.length, 3, 'what is only read is asked of both');
   });
 
@@ -276,7 +276,7 @@ describe('servers behind a gateway', () => {
     for (let time = 0; time < 8; time++) await fetch(`${urlOf(app)}/`, { method: 'POST' });
     assert.equal(failing.asked.length, 5, 'after five failures in a row nothing is sent there for a moment');
     assert.equal(servers.list()[0]?.circuit, 'open');
-    assert.equal(await codeOf(await fetch(`${urlOf(app)}/`, { method: 'POST' })), 'NO_SERVER');
+    assert.equal(await codeOf(await fetch(`${urlOf(app)}/`, { method: 'POST' })), 'NO_SERVER_AVAILABLE');
   });
 
   /** Sends a request that asks for a WebSocket. @returns the status line of the response */
@@ -342,7 +342,7 @@ describe('servers behind a gateway', () => {
       askForWebSocket(app, '/api/v1/socket'),
     ]);
     assert.deepEqual(await read.json(), { name: 3 - name });
-    assert.deepEqual([written.status, await codeOf(written)], [502, 'SERVER_LOST']);
+    assert.deepEqual([written.status, await codeOf(written)], [502, 'SERVER_CONNECTION_LOST']);
     assert.match(upgraded, / 200 /, 'the other server answered; here it knows of no WebSockets');
     assert.deepEqual(await (await fetch(`${urlOf(app)}/orders`, { method: 'POST' })).json(), { name: 3 - name });
   });
@@ -437,7 +437,7 @@ describe('servers behind a gateway', () => {
     const [one, two] = [await behind(lost), await behind(lost)];
     const { app } = await gateway([one.address, two.address]);
     const response = await fetch(`${urlOf(app)}/once`);
-    assert.equal(await codeOf(response), 'SERVER_LOST');
+    assert.equal(await codeOf(response), 'SERVER_CONNECTION_LOST');
     assert.equal(one.asked.length + two.asked.length, 1);
     const paths = Object.values<Endpoint>(ENDPOINTS).filter(({ isRepeatable }) => isRepeatable === false);
     assert.deepEqual(

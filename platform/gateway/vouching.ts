@@ -111,5 +111,5 @@ function sign(secret: string, said: string, method: string, target: string): Buf
 }
 
 function refuse(why: string, remedy: string): never {
-  throw new ApiProblem('BAD_CREDENTIAL', `The header ${VOUCH_HEADER} is not valid. ${why}`, remedy);
+  throw new ApiProblem('INVALID_TOKEN', `The header ${VOUCH_HEADER} is not valid. ${why}`, remedy);
 }

@@ -207,10 +207,14 @@ function resourcesOf(
     watch: (names, from) => {
       try {
         if (names.length === 0 || names.length > CHANNELS_MAX)
-          throw new ApiProblem('BAD_CHANNEL', `${names.length} channels were named.`, `Name 1 to ${CHANNELS_MAX}.`);
+          throw new ApiProblem('UNKNOWN_CHANNEL', `${names.length} channels were given.`, `Give 1 to ${CHANNELS_MAX}.`);
         const position = from === undefined || from === null ? null : parsePosition(from);
         if (position === undefined)
-          throw new ApiProblem('BAD_POSITION', `"${from}" is no position.`, 'Send back one that an event gave, or none.');
+          throw new ApiProblem(
+            'INVALID_POSITION',
+            `"${from}" is not a valid position.`,
+            'Use the position of a received event, or omit it.',
+          );
         const channels = names.map((name) => checkChannel(name, asked.principal));
         // Over a WebSocket the connection has its place already, however many operations it carries.
         return new ChannelEvents(hub, channels, position, (end) =>

@@ -32,7 +32,13 @@ export function requireBodyDigests(app: FastifyInstance): void {
   app.addHook('preValidation', (request, _reply, done) => {
     const { bodyDigest } = request;
     if (bodyDigest === null || bodyDigest === (received.get(request)?.digest('base64url') ?? NO_BODY)) return done();
-    done(new ApiProblem('BAD_CREDENTIAL', 'The body is not the one that a gateway vouched for.', 'Send the request to the gateway again.'));
+    done(
+      new ApiProblem(
+        'INVALID_TOKEN',
+        'The body does not match the digest that the gateway signed.',
+        'Send the request to the gateway again.',
+      ),
+    );
   });
 }
 

@@ -20,12 +20,12 @@ export function serveChannels({ app, routes, upgrade, streams, identify }: Door,
   routes.stream(ENDPOINTS.stream, ({ query, raw, reply, principal }) => {
     const names = [...new Set(query.channels.split(',').filter((name) => name !== ''))];
     if (names.length === 0 || names.length > CHANNELS_MAX)
-      throw new ApiProblem('BAD_CHANNEL', `${names.length} channels were named.`, `Name 1 to ${CHANNELS_MAX}, separated by commas.`);
+      throw new ApiProblem('UNKNOWN_CHANNEL', `${names.length} channels were given.`, `Give 1 to ${CHANNELS_MAX}, separated by commas.`);
     const channels = names.map((name) => checkChannel(name, principal));
     const last = raw.headers['last-event-id'] ?? query.lastEventId;
     const from = last === undefined || last === '' ? null : parsePosition(String(last));
     if (from === undefined)
-      throw new ApiProblem('BAD_POSITION', `"${String(last)}" is no position.`, 'Send back an id that this stream gave, or none.');
+      throw new ApiProblem('INVALID_POSITION', `"${String(last)}" is not a valid position.`, 'Use the id of a received event, or omit it.');
     let end: (reason: string) => void = () => {};
     const place = streams.begin(principal, raw.ip, 'sse', (reason) => end(reason));
     raw.raw.socket.once('close', place.close);
@@ -53,9 +53,9 @@ export function requireChannel(name: string): NonNullable<ReturnType<typeof pars
   const channel = parseChannel(name);
   if (!channel)
     throw new ApiProblem(
-      'BAD_CHANNEL',
-      `"${name}" is no channel.`,
-      'Channels read trades:venue:BASE-QUOTE, candles:venue:BASE-QUOTE:1m, zones:3-4, tickers …; see /docs.',
+      'UNKNOWN_CHANNEL',
+      `"${name}" is not a channel.`,
+      'Channel names: trades:venue:BASE-QUOTE, candles:venue:BASE-QUOTE:1m, zones:3-4, tickers …; see /docs.',
     );
   return channel;
 }

@@ -41,8 +41,8 @@ test('a route that does not say what one needs keeps the server from starting', 
 
 test('who may not is told whether signing in would help', async () => {
   for (const [who, status, code] of [
-    [principal('anonymous'), 401, 'SIGN_IN_FIRST'],
-    [principal('session'), 403, 'NOT_ALLOWED'],
+    [principal('anonymous'), 401, 'UNAUTHENTICATED'],
+    [principal('session'), 403, 'FORBIDDEN'],
     [principal('session', 'market:read'), 200, undefined],
   ] as const) {
     const app = guarded(who);
@@ -108,7 +108,7 @@ describe('credentials that are not valid', () => {
       identify: async ({ headers }) => {
         const key = String(headers['x-api-key']);
         lookedUp.push(key);
-        if (!valid.has(key)) throw new ApiProblem('BAD_CREDENTIAL', 'It is not valid.', 'Send a valid one.');
+        if (!valid.has(key)) throw new ApiProblem('INVALID_TOKEN', 'It is not valid.', 'Send a valid one.');
         return principal('key', 'market:read');
       },
       origins: [],

@@ -164,8 +164,8 @@ function requirePlace(principal: Principal, counted: Counted, allowance: Allowan
   const { requestsPerSecond, burst } = counted.rate;
   throw new ApiProblem(
     'RATE_LIMITED',
-    `${principal.name} may ask ${requestsPerSecond} times a second, ${burst} times at once.`,
-    `Wait ${Math.ceil(allowance.waitMs)} ms, and ask less often.`,
+    `${principal.name} may send ${requestsPerSecond} requests a second, with bursts of ${burst}.`,
+    `Wait ${Math.ceil(allowance.waitMs)} ms, then send fewer requests.`,
   );
 }
 
@@ -179,11 +179,13 @@ export function declareFiles(app: FastifyInstance): void {
 export function requireAccess(principal: Principal, access: Access): void {
   if (mayAccess(principal, access)) return;
   if (principal.kind === 'anonymous')
-    throw new ApiProblem('SIGN_IN_FIRST', `This needs the permission ${access}.`, 'Sign in, or send an access token or an API key.');
+    throw new ApiProblem('UNAUTHENTICATED', `This needs the permission ${access}.`, 'Sign in, or send an access token or an API key.');
   throw new ApiProblem(
-    'NOT_ALLOWED',
-    `${principal.name} has not the permission ${access}.`,
-    principal.kind === 'key' ? 'Use a key with that scope, of someone who may do it.' : 'Ask an administrator for a role that has it.',
+    'FORBIDDEN',
+    `${principal.name} lacks the permission ${access}.`,
+    principal.kind === 'key'
+      ? 'Use an API key with that scope, owned by a user with that permission.'
+      : 'Ask an administrator for a role with that permission.',
   );
 }
 
@@ -198,9 +200,9 @@ export function requireOwnPage(principal: Principal, headers: IncomingHttpHeader
   const isOwn = origin === undefined ? site === undefined || site === 'same-origin' || site === 'none' : isOriginOf(origin, host, origins);
   if (isOwn) return;
   throw new ApiProblem(
-    'FOREIGN_ORIGIN',
-    `A page of ${origin ?? 'another site'} asked for this.`,
-    'Use an access token or an API key from there, or name the site in gateway.origins.',
+    'ORIGIN_NOT_ALLOWED',
+    `Cross-site request from ${origin ?? 'another site'}.`,
+    'Use an access token or an API key, or add the origin to gateway.origins.',
   );
 }
 

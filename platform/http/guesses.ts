@@ -25,7 +25,7 @@ export function limitGuesses(identify: Identify, now: () => number): Identify {
   const valid = new RecentlyValid(now);
   const isOver = (key: string, rate: typeof SAME) => failures.knows(key) && failures.take(key, rate, 0).remaining < 1;
   const failed = (remote: string, credential: string, error: unknown): never => {
-    if (error instanceof ApiProblem && error.code === 'BAD_CREDENTIAL') {
+    if (error instanceof ApiProblem && error.code === 'INVALID_TOKEN') {
       valid.delete(credential);
       const same = sameOf(remote, credential);
       // Only the first time it is another one.
@@ -40,15 +40,11 @@ export function limitGuesses(identify: Identify, now: () => number): Identify {
     if (credential === null) return identify(caller);
     const wasValid = valid.has(credential);
     if (!wasValid && isOver(sameOf(remote, credential), SAME))
-      throw new ApiProblem(
-        'RATE_LIMITED',
-        'This credential was sent too often, and is not valid.',
-        'Wait a minute, then send a valid one.',
-      );
+      throw new ApiProblem('RATE_LIMITED', 'The same invalid credential was sent too often.', 'Wait a minute, then send a valid one.');
     if (!wasValid && isOver(remote, DIFFERENT))
       throw new ApiProblem(
         'RATE_LIMITED',
-        `Too many different credentials from ${remote} were not valid.`,
+        `Too many invalid credentials from ${remote}.`,
         'Wait a minute, then send a valid one. Credentials that were valid in the last ten minutes are not affected.',
       );
     try {

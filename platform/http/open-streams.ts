@@ -65,8 +65,8 @@ export class OpenStreams {
     if (principal.kind !== 'demo' && open >= TIERS[principal.tier as Tier].streams)
       throw new ApiProblem(
         'TOO_MANY_CONNECTIONS',
-        `${principal.name} has ${open} streams open, as many as the tier ${principal.tier} allows.`,
-        'Close some, or put more channels into one.',
+        `${principal.name} has ${open} streams open, the limit of the tier ${principal.tier}.`,
+        'Close some, or subscribe to more channels on one stream.',
       );
     const stream: OpenStream = { principal, key, transport, since: this.#now(), end };
     this.#open.add(stream);

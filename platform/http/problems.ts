@@ -39,7 +39,7 @@ function problemOf(code: ProblemCode, detail: string, remedy: string, instance?:
 export function explainProblem(name: string): { code: string; status: number; title: string } {
   const code = name.toUpperCase().replaceAll('-', '_');
   if (!Object.hasOwn(PROBLEMS, code))
-    throw new ApiProblem('NOT_FOUND', `There is no problem "${name}".`, `Problems: ${Object.keys(PROBLEMS).join(', ')}.`);
+    throw new ApiProblem('NOT_FOUND', `Unknown problem type "${name}".`, `Problem types: ${Object.keys(PROBLEMS).join(', ')}.`);
   return { code, ...PROBLEMS[code as ProblemCode] };
 }
 
@@ -56,10 +56,9 @@ export function answerWithProblems(app: FastifyInstance, consoleFolder?: string)
     const methods = methodsAt(url).join(', ');
     if (methods === '' && isPageAsked(request) && existsSync(page))
       return reply.code(404).type('text/html; charset=utf-8').header('cache-control', 'no-store').send(readFileSync(page));
-    if (methods === '')
-      return send(reply, problemOf('NOT_FOUND', `There is nothing at ${method} ${url}.`, 'See /docs for every address.', id));
+    if (methods === '') return send(reply, problemOf('NOT_FOUND', `No route matches ${method} ${url}.`, 'See /docs for all routes.', id));
     reply.header('allow', methods);
-    return send(reply, problemOf('METHOD_NOT_ALLOWED', `There is no ${method} at ${url}.`, `Use one of: ${methods}.`, id));
+    return send(reply, problemOf('METHOD_NOT_ALLOWED', `${url} does not support ${method}.`, `Use one of: ${methods}.`, id));
   };
   app.setErrorHandler((error: FastifyError | ApiProblem, request, reply) => {
     const problem = toProblem(error, request.id);
@@ -82,8 +81,8 @@ function isPageAsked({ method, url, headers }: FastifyRequest): boolean {
 export function answerFrameworkError(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
   const problem =
     error.statusCode === 414
-      ? problemOf('TOO_LARGE', 'A part of the path is too long.', 'Ids have at most 128 characters.', request.id)
-      : problemOf('BAD_REQUEST', 'The address cannot be read.', 'Encode it as RFC 3986 says.', request.id);
+      ? problemOf('TOO_LARGE', 'A path segment is too long.', 'Ids have at most 128 characters.', request.id)
+      : problemOf('BAD_REQUEST', 'The URL is not valid.', 'Encode it according to RFC 3986.', request.id);
   void reply.code(problem.status).type('application/problem+json').send(problem);
 }
 
@@ -92,10 +91,10 @@ export function answerClientError(error: Error & { code?: string }, socket: Sock
   if (error.code === 'ECONNRESET' || !socket.writable || socket.bytesWritten > 0) return void socket.destroy();
   const problem =
     error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
-      ? { ...problemOf('BAD_REQUEST', 'The request did not come in time.', 'Send it faster.'), status: 408 }
+      ? { ...problemOf('BAD_REQUEST', 'The request was not received in time.', 'Send it faster.'), status: 408 }
       : error.code === 'HPE_HEADER_OVERFLOW'
-        ? { ...problemOf('TOO_LARGE', 'The head of the request is too large.', 'Send fewer or shorter headers.'), status: 431 }
-        : problemOf('BAD_REQUEST', 'That is no HTTP request.', 'See RFC 9112.');
+        ? { ...problemOf('TOO_LARGE', 'The request headers are too large.', 'Send fewer or shorter headers.'), status: 431 }
+        : problemOf('BAD_REQUEST', 'Not a valid HTTP request.', 'See RFC 9112.');
   const body = JSON.stringify(problem);
   const head = `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\ncontent-type: application/problem+json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n`;
   socket.end(head + body);
@@ -105,16 +104,17 @@ const isQuery = (error: unknown) => error instanceof DrizzleQueryError;
 
 function toProblem(error: FastifyError | ApiProblem, instance: string): Problem {
   if (error instanceof ApiProblem) return problemOf(error.code, error.message, error.remedy, instance);
-  if (isDatabaseAway(error)) return problemOf('TABLES_AWAY', 'The tables cannot be read now.', 'Try again in a moment.', instance);
+  if (isDatabaseAway(error))
+    return problemOf('DATABASE_UNAVAILABLE', 'The database cannot be reached now.', 'Try again in a moment.', instance);
   if (error.validation) return fromValidation(error, instance);
-  if (error.statusCode === 413) return problemOf('TOO_LARGE', `${error.message}.`, 'Send less at a time.', instance);
-  if (error.statusCode === 415) return problemOf('UNSUPPORTED_TYPE', error.message, 'Send application/json.', instance);
+  if (error.statusCode === 413) return problemOf('TOO_LARGE', `${error.message}.`, 'Send a smaller body.', instance);
+  if (error.statusCode === 415) return problemOf('UNSUPPORTED_MEDIA_TYPE', error.message, 'Send application/json.', instance);
   if (error.statusCode !== undefined && error.statusCode < 500)
-    return problemOf('BAD_REQUEST', error.message, 'Correct the request; /docs says what it takes.', instance);
+    return problemOf('BAD_REQUEST', error.message, 'Correct the request. See /docs for its parameters.', instance);
   return problemOf(
-    'INTERNAL',
-    'The server failed on this request; its log has the details.',
-    'Try again; report it with the instance id if it stays.',
+    'INTERNAL_ERROR',
+    'The request failed on the server. The server log has the details.',
+    'Try again. If it persists, report the instance id.',
     instance,
   );
 }
@@ -133,7 +133,7 @@ function fromValidation(error: FastifyError, instance: string): Problem {
   const shown = typeof value === 'object' ? '' : ` (${error.validationContext === 'body' ? JSON.stringify(value) : String(value)})`;
   if (field === 'interval') {
     const known = (first?.params?.allowedValues as string[] | undefined)?.join(', ');
-    return problemOf('UNKNOWN_INTERVAL', `There is no interval "${String(value)}".`, `Use one of: ${known}.`, instance);
+    return problemOf('UNKNOWN_INTERVAL', `Unknown interval "${String(value)}".`, `Use one of: ${known}.`, instance);
   }
   const where =
     error.validationContext === 'querystring'
@@ -141,7 +141,7 @@ function fromValidation(error: FastifyError, instance: string): Problem {
       : error.validationContext === 'params'
         ? 'The path part'
         : 'The field';
-  const { 'x-problem': code = 'BAD_REQUEST', 'x-remedy': remedy = 'Correct it; /docs says what it takes.' } = (first?.parentSchema ??
+  const { 'x-problem': code = 'BAD_REQUEST', 'x-remedy': remedy = 'Correct the value. See /docs for its schema.' } = (first?.parentSchema ??
     {}) as SaidOfSchema;
   const detail =
     code === 'BAD_REQUEST'

@@ -31,15 +31,15 @@ export function requestHeadProblem({
   if (!url.startsWith('/') || url.includes('#'))
     return new ApiProblem(
       'BAD_REQUEST',
-      `"${url.slice(0, 200)}" is not a request target that is served here.`,
-      'Send a path that begins with "/", or http:// and a host; encode "#" as %23.',
+      `"${url.slice(0, 200)}" is not a supported request target.`,
+      'Send a path that starts with "/", or an absolute http:// URL. Encode "#" as %23.',
     );
   // Node keeps the first of several and says nothing.
   let hosts = 0;
   for (let index = 0; index < rawHeaders.length; index += 2) {
     const name = rawHeaders[index];
     if (name?.length === 4 && name.toLowerCase() === 'host' && ++hosts > 1)
-      return new ApiProblem('BAD_REQUEST', 'The request has more than one Host field.', 'Send exactly one.');
+      return new ApiProblem('BAD_REQUEST', 'The request has more than one Host header.', 'Send exactly one.');
   }
   if (host === undefined || host === validHost) return null;
   if (HOST.test(host)) {

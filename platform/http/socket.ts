@@ -30,7 +30,7 @@ const PING_EVERY_MS = 25_000;
 /** “Try again later” (RFC 6455’s registry): resuming from the last position is fine. */
 const CLOSED_BY_US = 1013;
 /** “Policy violation” (RFC 6455, 7.4.1). */
-const SENT_AWAY = 1008;
+const POLICY_VIOLATION = 1008;
 /** A close frame has room for 123 bytes of reason. */
 const CLOSE_REASON_MAX = 120;
 
@@ -146,7 +146,7 @@ function serve({ connection, socket, hub, principal: first, check, authenticate,
   connection.on('message', (raw) => attempt(null, () => read(raw as Buffer)));
   const read = (raw: Buffer) => {
     const { isAllowed, waitMs } = allow();
-    if (!isAllowed && ++excess > EXCESS_MAX) return leave(SENT_AWAY, 'too-many-requests: it went on when it was told to wait');
+    if (!isAllowed && ++excess > EXCESS_MAX) return leave(POLICY_VIOLATION, 'too-many-requests: it went on when it was told to wait');
     let message: unknown;
     try {
       message = binary ? unpack(raw) : JSON.parse(raw.toString());
@@ -218,7 +218,7 @@ function serve({ connection, socket, hub, principal: first, check, authenticate,
     if (subscribed.size + channels.length > CHANNELS_MAX)
       throw new ApiProblem(
         'BAD_REQUEST',
-        `${subscribed.size + channels.length} channels are more than a connection may have.`,
+        `${subscribed.size + channels.length} channels exceed the limit of a connection.`,
         `Use at most ${CHANNELS_MAX}, or several connections.`,
       );
     const from = new Map<string, HubPosition | null>();

@@ -28,7 +28,11 @@ export function requireSoundRequests(app: FastifyInstance): RequestHook {
     if (encoding !== undefined && encoding.toLowerCase() !== 'chunked') {
       // Where its body ends cannot be told, nor where the next request begins (RFC 9112, section 6.3).
       void reply.header('connection', 'close');
-      throw new ApiProblem('BAD_REQUEST', `A body in "${encoding}" cannot be read.`, 'Send it chunked, or with its length.');
+      throw new ApiProblem(
+        'BAD_REQUEST',
+        `Transfer-Encoding "${encoding}" is not supported.`,
+        'Send the body chunked, or with Content-Length.',
+      );
     }
     if (url.includes('%00')) throw notSound();
   };
@@ -37,8 +41,8 @@ export function requireSoundRequests(app: FastifyInstance): RequestHook {
 function notSound(): ApiProblem {
   return new ApiProblem(
     'BAD_REQUEST',
-    'The request has text that is none: a NUL, half of a surrogate pair, or too many levels.',
-    'Send well-formed Unicode.',
+    'The request contains a NUL, an unpaired surrogate, or too many levels of nesting.',
+    'Send well-formed Unicode and fewer levels.',
   );
 }
 

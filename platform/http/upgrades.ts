@@ -42,7 +42,11 @@ export function routeUpgrades(app: FastifyInstance, bare: Readonly<Record<string
     app.get(path, { config: { access } }, (request, reply) => {
       const take = connectionOf(request, reply);
       if (!take)
-        throw new ApiProblem('BAD_REQUEST', `${path} is for WebSockets.`, 'Send “Upgrade: websocket”; see docs/api/asyncapi.json.');
+        throw new ApiProblem(
+          'BAD_REQUEST',
+          `${path} accepts WebSocket upgrades only.`,
+          'Send “Upgrade: websocket”. See docs/api/asyncapi.json.',
+        );
       serve(request, take);
     });
   };

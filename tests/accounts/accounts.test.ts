@@ -32,18 +32,18 @@ describe('accounts', () => {
     assert.deepEqual([account.role, account.tenant, account.email, account.kind], ['admin', 'main', 'owner@example.com', 'session']);
     const [link = ''] = /http\S+invitation=\S+/.exec(guarded.server.errors()) ?? [];
     const second = { name: 'Second', email: 'second@example.com', password: PASSWORD, invitation: wordIn(link) };
-    assert.equal(await guarded.visitor().refusal('POST', '/auth/sign-up', second), 'BAD_TOKEN');
+    assert.equal(await guarded.visitor().refusal('POST', '/auth/sign-up', second), 'INVALID_LINK');
   });
 
   test('nobody becomes a user without an invitation, nor with one that is for somebody else', async () => {
     const visitor = guarded.visitor();
     const wish = { name: 'Lee', email: 'lee@example.com', password: PASSWORD };
-    assert.equal(await visitor.refusal('POST', '/auth/sign-up', wish), 'NOT_ALLOWED');
+    assert.equal(await visitor.refusal('POST', '/auth/sign-up', wish), 'FORBIDDEN');
     const { link } = await owner.get<Invitation>('POST', '/tenants/main/invitations', { role: 'trader', email: 'Park@example.com' });
-    assert.equal(await visitor.refusal('POST', '/auth/sign-up', { ...wish, invitation: wordIn(link) }), 'BAD_TOKEN');
+    assert.equal(await visitor.refusal('POST', '/auth/sign-up', { ...wish, invitation: wordIn(link) }), 'INVALID_LINK');
     assert.equal(
       await visitor.refusal('POST', '/auth/sign-up', { ...wish, email: 'park@example.com', password: 'short', invitation: wordIn(link) }),
-      'BAD_PASSWORD',
+      'PASSWORD_REJECTED',
     );
     // What was refused has not used the invitation up.
     await visitor.signUp('Park', 'PARK@example.com', wordIn(link));
@@ -69,7 +69,7 @@ describe('accounts', () => {
     const { email } = await guessed.get<Account>('GET', '/account');
     const guesser = guarded.visitor();
     for (let guess = 0; guess < 5; guess++)
-      assert.equal(await guesser.refusal('POST', '/auth/sign-in', { email, password: `guess number ${guess}` }), 'WRONG_CREDENTIALS');
+      assert.equal(await guesser.refusal('POST', '/auth/sign-in', { email, password: `guess number ${guess}` }), 'INVALID_CREDENTIALS');
     const response = await guesser.ask('POST', '/api/v1/auth/sign-in', { email, password: PASSWORD });
     assert.equal(response.status, 429);
     assert.ok(Number(response.headers.get('retry-after')) > 5);
@@ -79,7 +79,7 @@ describe('accounts', () => {
   test('an authenticator is set up, asked for, and can be replaced by a recovery code once', async () => {
     const member = await guarded.member('trader');
     const { email } = await member.get<Account>('GET', '/account');
-    assert.equal(await member.refusal('POST', '/account/second-factor', { password: 'wrong one, sorry' }), 'WRONG_CREDENTIALS');
+    assert.equal(await member.refusal('POST', '/account/second-factor', { password: 'wrong one, sorry' }), 'INVALID_CREDENTIALS');
     const { uri, recoveryCodes } = await member.get<SecondFactorSetup>('POST', '/account/second-factor', { password: PASSWORD });
     const authenticator = URI.parse(uri) as TOTP;
     assert.equal(authenticator.issuer, 'Millrace');
@@ -87,14 +87,14 @@ describe('accounts', () => {
     // Until a code was confirmed, nothing has changed.
     assert.deepEqual(await guarded.visitor().signIn(email as string), { status: 'signed-in' });
     const wrong = String((Number(authenticator.generate()) + 1) % 1_000_000).padStart(6, '0');
-    assert.equal(await member.refusal('POST', '/account/second-factor/confirm', { code: wrong }), 'WRONG_CODE');
+    assert.equal(await member.refusal('POST', '/account/second-factor/confirm', { code: wrong }), 'INVALID_CODE');
     await member.get('POST', '/account/second-factor/confirm', { code: authenticator.generate() });
     assert.equal((await member.get<Account>('GET', '/account')).secondFactor, true);
 
     const again = guarded.visitor();
     assert.deepEqual(await again.signIn(email as string), { status: 'second-factor' });
-    assert.equal(await again.refusal('GET', '/account'), 'SIGN_IN_FIRST');
-    assert.equal(await again.refusal('POST', '/auth/second-factor', { code: wrong }), 'WRONG_CODE');
+    assert.equal(await again.refusal('GET', '/account'), 'UNAUTHENTICATED');
+    assert.equal(await again.refusal('POST', '/auth/second-factor', { code: wrong }), 'INVALID_CODE');
     const next = authenticator.generate({ timestamp: Date.now() + 30_000 });
     await again.get('POST', '/auth/second-factor', { code: next });
     assert.equal((await again.get<Account>('GET', '/account')).email, email);
@@ -102,8 +102,8 @@ describe('accounts', () => {
     // A code lets in once, also the one that was used to turn it on.
     const looker = guarded.visitor();
     await looker.signIn(email as string);
-    assert.equal(await looker.refusal('POST', '/auth/second-factor', { code: next }), 'WRONG_CODE');
-    assert.equal(await looker.refusal('GET', '/account'), 'SIGN_IN_FIRST');
+    assert.equal(await looker.refusal('POST', '/auth/second-factor', { code: next }), 'INVALID_CODE');
+    assert.equal(await looker.refusal('GET', '/account'), 'UNAUTHENTICATED');
 
     const recovered = guarded.visitor();
     await recovered.signIn(email as string);
@@ -111,7 +111,7 @@ describe('accounts', () => {
     assert.equal((await recovered.get<Account>('GET', '/account')).email, email);
     const twice = guarded.visitor();
     await twice.signIn(email as string);
-    assert.equal(await twice.refusal('POST', '/auth/second-factor', { code: recoveryCodes[0] }), 'WRONG_CODE');
+    assert.equal(await twice.refusal('POST', '/auth/second-factor', { code: recoveryCodes[0] }), 'INVALID_CODE');
 
     await recovered.get('POST', '/account/second-factor/disable', { password: PASSWORD });
     assert.deepEqual(await guarded.visitor().signIn(email as string), { status: 'signed-in' });
@@ -134,7 +134,7 @@ describe('accounts', () => {
     const other = sessions.find(({ isThis }) => !isThis)?.id;
     assert.equal(await owner.refusal('DELETE', `/account/sessions/${other}`), 'NOT_FOUND');
     await member.get('DELETE', `/account/sessions/${other}`);
-    assert.equal(await elsewhere.refusal('GET', '/account'), 'SIGN_IN_FIRST');
+    assert.equal(await elsewhere.refusal('GET', '/account'), 'UNAUTHENTICATED');
     assert.equal((await member.get<UserSession[]>('GET', '/account/sessions')).length, 1);
   });
 
@@ -144,9 +144,9 @@ describe('accounts', () => {
     const elsewhere = guarded.visitor();
     await elsewhere.signIn(email as string);
     await member.get('POST', '/account/password', { current: PASSWORD, next: 'another mill, another stream' });
-    assert.equal(await elsewhere.refusal('GET', '/account'), 'SIGN_IN_FIRST');
+    assert.equal(await elsewhere.refusal('GET', '/account'), 'UNAUTHENTICATED');
     assert.equal((await member.get<Account>('GET', '/account')).email, email);
-    assert.equal(await guarded.visitor().refusal('POST', '/auth/sign-in', { email, password: PASSWORD }), 'WRONG_CREDENTIALS');
+    assert.equal(await guarded.visitor().refusal('POST', '/auth/sign-in', { email, password: PASSWORD }), 'INVALID_CREDENTIALS');
     await guarded.visitor().signIn(email as string, 'another mill, another stream');
   });
 
@@ -160,34 +160,34 @@ describe('accounts', () => {
     assert.ok(Math.abs((payload.exp ?? 0) * 1_000 - expiresAt) < 5_000 && expiresAt - Date.now() < 601_000);
     const program = guarded.visitor({ authorization: `Bearer ${accessToken}` });
     assert.equal((await program.get<Account>('GET', '/account')).kind, 'token');
-    assert.equal(await program.refusal('POST', '/auth/token'), 'NOT_ALLOWED');
+    assert.equal(await program.refusal('POST', '/auth/token'), 'FORBIDDEN');
     await member.get('POST', '/auth/sign-out');
-    assert.equal(await program.refusal('GET', '/account'), 'BAD_CREDENTIAL');
+    assert.equal(await program.refusal('GET', '/account'), 'INVALID_TOKEN');
   });
 
   test('a key does what its scopes say, until it expires or is revoked', async () => {
     const member = await guarded.member('trader');
-    assert.equal(await member.refusal('POST', '/account/keys', { name: 'too much', scopes: ['platform:operate'] }), 'NOT_ALLOWED');
+    assert.equal(await member.refusal('POST', '/account/keys', { name: 'too much', scopes: ['platform:operate'] }), 'FORBIDDEN');
     assert.equal(await member.refusal('POST', '/account/keys', { name: 'past', scopes: ['market:read'], expiresAt: 1 }), 'BAD_REQUEST');
     const { key, about } = await member.key('bot', ['market:read']);
     assert.ok(key.startsWith(about.start) && key.length > 40);
     const program = guarded.visitor({ 'x-api-key': key });
     assert.ok((await program.get<object[]>('GET', '/instruments')).length > 0);
-    assert.equal(await program.refusal('GET', '/account'), 'NOT_ALLOWED');
+    assert.equal(await program.refusal('GET', '/account'), 'FORBIDDEN');
     const [listed] = await member.get<ApiKey[]>('GET', '/account/keys');
     assert.ok(listed?.lastUsedAt && !JSON.stringify(listed).includes(key));
     // A key may not make keys, whatever its scopes are.
     const wide = await member.key('wide', ['account:read', 'account:write', 'market:read']);
     const widely = guarded.visitor({ authorization: `Bearer ${wide.key}` });
-    assert.equal(await widely.refusal('POST', '/account/keys', { name: 'more', scopes: ['market:read'] }), 'NOT_ALLOWED');
+    assert.equal(await widely.refusal('POST', '/account/keys', { name: 'more', scopes: ['market:read'] }), 'FORBIDDEN');
     // Nor let anyone in, who might then do more than it.
     const manager = guarded.visitor({ 'x-api-key': (await owner.key('manager', ['tenant:read', 'tenant:manage', 'platform:admin'])).key });
     await manager.get('GET', '/tenants/main/users');
-    assert.equal(await manager.refusal('POST', '/tenants/main/invitations', { role: 'admin' }), 'NOT_ALLOWED');
-    assert.equal(await manager.refusal('POST', '/tenants', { id: 'x', name: 'x', tier: 'free' }), 'NOT_ALLOWED');
+    assert.equal(await manager.refusal('POST', '/tenants/main/invitations', { role: 'admin' }), 'FORBIDDEN');
+    assert.equal(await manager.refusal('POST', '/tenants', { id: 'x', name: 'x', tier: 'free' }), 'FORBIDDEN');
     assert.equal(await owner.refusal('DELETE', `/account/keys/${about.id}`), 'NOT_FOUND');
     await member.get('DELETE', `/account/keys/${about.id}`);
-    assert.equal(await program.refusal('GET', '/instruments'), 'BAD_CREDENTIAL');
+    assert.equal(await program.refusal('GET', '/instruments'), 'INVALID_TOKEN');
     const brief = await member.get<{ key: string }>('POST', '/account/keys', {
       name: 'brief',
       scopes: ['market:read'],
@@ -196,7 +196,7 @@ describe('accounts', () => {
     const briefly = guarded.visitor({ 'x-api-key': brief.key });
     await briefly.get('GET', '/instruments');
     await until(async () => (await briefly.ask('GET', '/api/v1/instruments')).status !== 200, 'the key expires');
-    assert.equal(await briefly.refusal('GET', '/instruments'), 'BAD_CREDENTIAL');
+    assert.equal(await briefly.refusal('GET', '/instruments'), 'INVALID_TOKEN');
   });
 
   test('a role that is taken away is gone at once, and who is kept out is out at once', async () => {
@@ -208,22 +208,22 @@ describe('accounts', () => {
     const bearer = guarded.visitor({ authorization: `Bearer ${accessToken}` });
     for (const one of [member, program, bearer]) await one.get('GET', '/sources');
     await owner.get('POST', `/tenants/main/users/${user}`, { role: 'viewer' });
-    assert.equal(await member.refusal('GET', '/sources'), 'NOT_ALLOWED');
-    assert.equal(await program.refusal('GET', '/sources'), 'NOT_ALLOWED');
-    assert.equal(await bearer.refusal('GET', '/sources'), 'BAD_CREDENTIAL');
+    assert.equal(await member.refusal('GET', '/sources'), 'FORBIDDEN');
+    assert.equal(await program.refusal('GET', '/sources'), 'FORBIDDEN');
+    assert.equal(await bearer.refusal('GET', '/sources'), 'INVALID_TOKEN');
     await owner.get('POST', `/tenants/main/users/${user}`, { disabled: true });
-    assert.equal(await member.refusal('GET', '/account'), 'SIGN_IN_FIRST');
-    assert.equal(await program.refusal('GET', '/instruments'), 'BAD_CREDENTIAL');
+    assert.equal(await member.refusal('GET', '/account'), 'UNAUTHENTICATED');
+    assert.equal(await program.refusal('GET', '/instruments'), 'INVALID_TOKEN');
     const { email } = (await owner.get<Member[]>('GET', '/tenants/main/users')).find(({ id }) => id === user) as Member;
-    assert.equal(await guarded.visitor().refusal('POST', '/auth/sign-in', { email, password: PASSWORD }), 'NOT_ALLOWED');
+    assert.equal(await guarded.visitor().refusal('POST', '/auth/sign-in', { email, password: PASSWORD }), 'FORBIDDEN');
     await owner.get('POST', `/tenants/main/users/${user}`, { disabled: false });
     await guarded.visitor().signIn(email);
   });
 
   test('the last administrator stays one', async () => {
     const { user } = await owner.get<Account>('GET', '/account');
-    assert.equal(await owner.refusal('POST', `/tenants/main/users/${user}`, { role: 'viewer' }), 'WRONG_STATE');
-    assert.equal(await owner.refusal('POST', `/tenants/main/users/${user}`, { disabled: true }), 'WRONG_STATE');
+    assert.equal(await owner.refusal('POST', `/tenants/main/users/${user}`, { role: 'viewer' }), 'CONFLICT');
+    assert.equal(await owner.refusal('POST', `/tenants/main/users/${user}`, { disabled: true }), 'CONFLICT');
   });
 
   test('what was done is on record in a chain, with who and from where', async () => {
@@ -252,12 +252,12 @@ describe('accounts', () => {
       const response = await visitor.ask('GET', `/api/v1${path}`);
       const text = await response.text();
       assert.equal(response.status, 503, `${path}: ${text}`);
-      assert.match(text, /TABLES_AWAY/);
+      assert.match(text, /DATABASE_UNAVAILABLE/);
       assert.doesNotMatch(text, /select|params|ECONN|never-seen/i);
     }
     await giveBack();
     await until(async () => (await owner.ask('GET', '/api/v1/account/keys')).status === 200, 'the tables answer again');
-    assert.equal(await unknown.refusal('GET', '/instruments'), 'BAD_CREDENTIAL');
+    assert.equal(await unknown.refusal('GET', '/instruments'), 'INVALID_TOKEN');
     assert.doesNotMatch(guarded.server.errors(), /params:|"params"/);
   });
 

@@ -46,12 +46,12 @@ describe('OWASP ASVS 4.0.3, level 2', () => {
       ['qwertyuiop[]', 'a row of keys'],
       ['kyungsoo1234', 'its own name'],
     ] as const)
-      assert.equal(await visitor.refusal('POST', '/auth/sign-up', wish(password)), 'BAD_PASSWORD', why);
+      assert.equal(await visitor.refusal('POST', '/auth/sign-up', wish(password)), 'PASSWORD_REJECTED', why);
     const long = `${'물이 흐르면 🎡 '.repeat(14).slice(0, 127)}!`;
     assert.equal(long.length, 128);
     const { email } = wish('');
     await visitor.get('POST', '/auth/sign-up', { name: 'Lee', email, password: long });
-    assert.equal(await guarded.visitor().refusal('POST', '/auth/sign-in', { email, password: long.slice(0, -1) }), 'WRONG_CREDENTIALS');
+    assert.equal(await guarded.visitor().refusal('POST', '/auth/sign-in', { email, password: long.slice(0, -1) }), 'INVALID_CREDENTIALS');
     assert.deepEqual(await guarded.visitor().signIn(email, long), { status: 'signed-in' });
   });
 
@@ -90,9 +90,9 @@ describe('OWASP ASVS 4.0.3, level 2', () => {
     assert.deepEqual([needsSecondFactor, role], [true, 'admin']);
     const { key } = await guarded.owner.key('early', ['market:read']);
     const token = await guarded.owner.get<{ accessToken: string }>('POST', '/auth/token');
-    assert.equal(await guarded.owner.refusal('GET', '/sources'), 'NOT_ALLOWED');
-    assert.equal(await guarded.visitor({ authorization: `Bearer ${token.accessToken}` }).refusal('GET', '/sources'), 'NOT_ALLOWED');
-    assert.equal(await guarded.visitor({ 'x-api-key': key }).refusal('GET', '/sources'), 'NOT_ALLOWED');
+    assert.equal(await guarded.owner.refusal('GET', '/sources'), 'FORBIDDEN');
+    assert.equal(await guarded.visitor({ authorization: `Bearer ${token.accessToken}` }).refusal('GET', '/sources'), 'FORBIDDEN');
+    assert.equal(await guarded.visitor({ 'x-api-key': key }).refusal('GET', '/sources'), 'FORBIDDEN');
     const { uri } = await guarded.owner.get<SecondFactorSetup>('POST', '/account/second-factor', { password: PASSWORD });
     const secret = new URL(uri).searchParams.get('secret') ?? '';
     await guarded.owner.get('POST', '/account/second-factor/confirm', { code: new TOTP({ secret }).generate() });
@@ -106,7 +106,7 @@ describe('OWASP ASVS 4.0.3, level 2', () => {
         .visitor()
         .ask('POST', '/api/v1/auth/sign-in', { email: 'a@b.c', password: 'x' }, { 'content-type': type });
       assert.equal(answer.status, 415, type);
-      assert.equal(((await answer.json()) as { code: string }).code, 'UNSUPPORTED_TYPE');
+      assert.equal(((await answer.json()) as { code: string }).code, 'UNSUPPORTED_MEDIA_TYPE');
     }
   });
 });

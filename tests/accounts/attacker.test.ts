@@ -36,7 +36,7 @@ describe('an attacker', () => {
   const withToken = (token: string) => guarded.visitor({ authorization: `Bearer ${token}` }).refusal('GET', '/account');
 
   test('forges no access token: not without a signature, with another algorithm, with the public key as a secret, or with a key of its own', async () => {
-    assert.equal(await withToken(new UnsecuredJWT(claims).encode()), 'BAD_CREDENTIAL');
+    assert.equal(await withToken(new UnsecuredJWT(claims).encode()), 'INVALID_TOKEN');
     const { keys } = await guarded.visitor().get<SigningKeys>('GET', '/auth/jwks');
     const published = keys.find((key) => key.kid === kid) as Record<string, string>;
     const pem = await exportSPKI((await importJWK({ ...published }, 'EdDSA')) as CryptoKey);
@@ -44,7 +44,7 @@ describe('an attacker', () => {
       const head = Buffer.from(JSON.stringify({ alg: 'HS256', kid })).toString('base64url');
       const body = Buffer.from(JSON.stringify(claims)).toString('base64url');
       const tag = createHmac('sha256', secret).update(`${head}.${body}`).digest('base64url');
-      assert.equal(await withToken(`${head}.${body}.${tag}`), 'BAD_CREDENTIAL');
+      assert.equal(await withToken(`${head}.${body}.${tag}`), 'INVALID_TOKEN');
     }
     const own = await generateKeyPair('EdDSA', { extractable: true });
     for (const header of [
@@ -53,7 +53,7 @@ describe('an attacker', () => {
       { alg: 'EdDSA', kid: '../../../../dev/null' },
       { alg: 'EdDSA', jku: 'https://evil.example/jwks', kid: 'mine' },
     ])
-      assert.equal(await withToken(await new SignJWT(claims).setProtectedHeader(header).sign(own.privateKey)), 'BAD_CREDENTIAL');
+      assert.equal(await withToken(await new SignJWT(claims).setProtectedHeader(header).sign(own.privateKey)), 'INVALID_TOKEN');
   });
 
   test('changes nothing in a token that it has', async () => {
@@ -61,7 +61,7 @@ describe('an attacker', () => {
     const { accessToken } = await viewer.get<AccessToken>('POST', '/auth/token');
     const [head, payload = '', tag] = accessToken.split('.');
     const risen = { ...JSON.parse(Buffer.from(payload, 'base64url').toString()), role: 'admin' };
-    assert.equal(await withToken(`${head}.${Buffer.from(JSON.stringify(risen)).toString('base64url')}.${tag}`), 'BAD_CREDENTIAL');
+    assert.equal(await withToken(`${head}.${Buffer.from(JSON.stringify(risen)).toString('base64url')}.${tag}`), 'INVALID_TOKEN');
   });
 
   test('gives nobody a session that it knows: signing in makes a new one, and a cookie that is not signed is none', async () => {
@@ -75,15 +75,15 @@ describe('an attacker', () => {
     assert.notEqual(fixed.jar.get('millrace.session_token'), before_);
     const forged = guarded.visitor();
     forged.jar.set('millrace.session_token', (before_ as string).split('.')[0] as string);
-    assert.equal(await forged.refusal('GET', '/account'), 'SIGN_IN_FIRST');
+    assert.equal(await forged.refusal('GET', '/account'), 'UNAUTHENTICATED');
   });
 
   test('uses no session from another site’s page, nor signs anyone in there', async () => {
     for (const headers of [{ origin: 'https://evil.example' }, { origin: 'null' }, { 'sec-fetch-site': 'cross-site' }]) {
-      assert.equal(await victim.refusal('POST', '/account/keys', { name: 'x', scopes: ['market:read'] }, headers), 'FOREIGN_ORIGIN');
+      assert.equal(await victim.refusal('POST', '/account/keys', { name: 'x', scopes: ['market:read'] }, headers), 'ORIGIN_NOT_ALLOWED');
       assert.equal(
         await guarded.visitor().refusal('POST', '/auth/sign-in', { email: 'a@b.example', password: PASSWORD }, headers),
-        'FOREIGN_ORIGIN',
+        'ORIGIN_NOT_ALLOWED',
       );
     }
     await victim.get('POST', '/account', { name: 'Victim' });
@@ -114,7 +114,7 @@ describe('an attacker', () => {
     const codes = new Set<string>();
     for (let guess = 0; guess < 80; guess++)
       codes.add(await guarded.visitor({ 'x-api-key': `mill_${guess}` }).refusal('GET', '/instruments'));
-    assert.deepEqual([...codes], ['BAD_CREDENTIAL', 'RATE_LIMITED']);
+    assert.deepEqual([...codes], ['INVALID_TOKEN', 'RATE_LIMITED']);
     assert.equal(await guarded.visitor({ 'x-api-key': key }).refusal('GET', '/instruments'), 'RATE_LIMITED');
     // Who signed in with a cookie is not held up by an address that guesses.
     await victim.get('GET', '/instruments');

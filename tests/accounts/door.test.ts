@@ -54,7 +54,7 @@ describe('the console’s door in a browser', () => {
     await page.getByText('Accounts here are by invitation').waitFor();
     assert.deepEqual(mistakes, []);
     await fill(page, 'Sign in', { 'E-mail': 'nobody@example.com', Password: 'whatever it was' });
-    await page.getByText('E-mail and password do not belong together.').waitFor();
+    await page.getByText('Incorrect e-mail or password.').waitFor();
     await page.close();
   });
 

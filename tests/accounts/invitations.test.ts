@@ -41,7 +41,7 @@ describe('fault 40: invitations that wait to be used', () => {
       [null],
     );
     const late = { name: 'Late', email: 'withdrawn@example.com', password: PASSWORD, invitation: wordIn(withdrawn.link) };
-    assert.equal(await guarded.visitor().refusal('POST', '/auth/sign-up', late), 'BAD_TOKEN');
+    assert.equal(await guarded.visitor().refusal('POST', '/auth/sign-up', late), 'INVALID_LINK');
     assert.equal(await guarded.owner.refusal('DELETE', `/tenants/main/invitations/${first?.id}`), 'NOT_FOUND');
     const [line] = await guarded.owner.get<AuditLine[]>('GET', '/tenants/main/audit');
     assert.deepEqual([line?.action, line?.subject], ['invitation withdrawn', 'withdrawn@example.com']);
@@ -51,8 +51,8 @@ describe('fault 40: invitations that wait to be used', () => {
     await invite('kept@example.com');
     const [kept] = await pending();
     const viewer = await guarded.member('viewer');
-    assert.equal(await viewer.refusal('GET', '/tenants/main/invitations'), 'NOT_ALLOWED');
-    assert.equal(await viewer.refusal('DELETE', `/tenants/main/invitations/${kept?.id}`), 'NOT_ALLOWED');
+    assert.equal(await viewer.refusal('GET', '/tenants/main/invitations'), 'FORBIDDEN');
+    assert.equal(await viewer.refusal('DELETE', `/tenants/main/invitations/${kept?.id}`), 'FORBIDDEN');
     const stranger = await guarded.tenant('acme');
     assert.equal(await stranger.refusal('GET', '/tenants/main/invitations'), 'UNKNOWN_TENANT');
     assert.equal(await stranger.refusal('DELETE', `/tenants/acme/invitations/${kept?.id}`), 'NOT_FOUND');

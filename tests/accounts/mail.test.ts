@@ -37,11 +37,11 @@ describe('with a mail server', () => {
     const visitor = guarded.visitor();
     const wish = { name: 'Park', email: 'park@example.com', password: PASSWORD };
     assert.deepEqual(await visitor.get('POST', '/auth/sign-up', wish), { status: 'verify-email' });
-    assert.equal(await visitor.refusal('GET', '/account'), 'SIGN_IN_FIRST');
-    assert.equal(await visitor.refusal('POST', '/auth/sign-in', { email: wish.email, password: PASSWORD }), 'NOT_ALLOWED');
+    assert.equal(await visitor.refusal('GET', '/account'), 'UNAUTHENTICATED');
+    assert.equal(await visitor.refusal('POST', '/auth/sign-in', { email: wish.email, password: PASSWORD }), 'FORBIDDEN');
     const text = await letterTo('park@example.com', 'verify-email?');
     assert.match(text, /확인/);
-    assert.equal(await visitor.refusal('POST', '/auth/verify-email', { token: `${tokenIn(text)}x` }), 'BAD_TOKEN');
+    assert.equal(await visitor.refusal('POST', '/auth/verify-email', { token: `${tokenIn(text)}x` }), 'INVALID_LINK');
     assert.deepEqual(await visitor.get('POST', '/auth/verify-email', { token: tokenIn(text) }), { status: 'signed-in' });
     assert.equal((await visitor.get<Account>('GET', '/account')).role, 'viewer');
   });
@@ -64,12 +64,12 @@ describe('with a mail server', () => {
     await guarded.visitor().get('POST', '/auth/forgot-password', { email });
     const token = tokenIn(await letterTo(email as string, 'reset-password?'));
     const next = 'quite another mill this is';
-    assert.equal(await guarded.visitor().refusal('POST', '/auth/reset-password', { token, password: 'short' }), 'BAD_PASSWORD');
+    assert.equal(await guarded.visitor().refusal('POST', '/auth/reset-password', { token, password: 'short' }), 'PASSWORD_REJECTED');
     await guarded.visitor().get('POST', '/auth/reset-password', { token, password: next });
-    assert.equal(await guarded.visitor().refusal('POST', '/auth/reset-password', { token, password: next }), 'BAD_TOKEN');
-    assert.equal(await member.refusal('GET', '/account'), 'SIGN_IN_FIRST');
+    assert.equal(await guarded.visitor().refusal('POST', '/auth/reset-password', { token, password: next }), 'INVALID_LINK');
+    assert.equal(await member.refusal('GET', '/account'), 'UNAUTHENTICATED');
     const bearer = guarded.visitor({ authorization: `Bearer ${accessToken}` });
-    assert.equal(await bearer.refusal('GET', '/account'), 'BAD_CREDENTIAL');
+    assert.equal(await bearer.refusal('GET', '/account'), 'INVALID_TOKEN');
     await guarded.visitor().signIn(email as string, next);
     assert.match(await letterTo(email as string, 'account'), /password was changed just now/);
   });
@@ -87,7 +87,7 @@ describe('with a mail server', () => {
     // Someone has looked over a shoulder.
     const thief = guarded.visitor();
     assert.deepEqual(await thief.signIn(email as string, 'a third mill in the valley'), { status: 'second-factor' });
-    assert.equal(await thief.refusal('POST', '/auth/second-factor', { code }), 'WRONG_CODE');
+    assert.equal(await thief.refusal('POST', '/auth/second-factor', { code }), 'INVALID_CODE');
     assert.match(await letterTo(email as string, 'account'), /had been used already was shown again/);
     const lines = await guarded.owner.get<AuditLine[]>('GET', '/tenants/main/audit');
     assert.ok(lines.some(({ action }) => action === 'code used twice'));

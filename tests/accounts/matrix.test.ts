@@ -54,7 +54,7 @@ describe('who may do what', () => {
     const isProblem = response.headers.get('content-type')?.includes('problem+json');
     const problem = isProblem ? ((await response.json()) as Problem) : null;
     if (!isProblem) await response.body?.cancel();
-    return !(problem && (problem.code === 'SIGN_IN_FIRST' || problem.code === 'NOT_ALLOWED') && problem.detail.includes('permission'));
+    return !(problem && (problem.code === 'UNAUTHENTICATED' || problem.code === 'FORBIDDEN') && problem.detail.includes('permission'));
   }
 
   test('every route lets in exactly those whose role has what it needs', async () => {
@@ -129,9 +129,9 @@ describe('who may do what', () => {
       assert.equal(await stranger.refusal(method, path, body), 'UNKNOWN_TENANT', path);
     const { status } = await stranger.ask('GET', `/api/v1/stream?channels=users:${user}`);
     assert.equal(status, 403);
-    assert.equal(await stranger.refusal('GET', '/stream?channels=tenants:main'), 'NOT_ALLOWED');
-    assert.equal(await stranger.refusal('GET', '/stream?channels=tenants:nowhere'), 'NOT_ALLOWED');
-    assert.equal(await guarded.owner.refusal('GET', '/stream?channels=users:somebody-else'), 'NOT_ALLOWED');
+    assert.equal(await stranger.refusal('GET', '/stream?channels=tenants:main'), 'FORBIDDEN');
+    assert.equal(await stranger.refusal('GET', '/stream?channels=tenants:nowhere'), 'FORBIDDEN');
+    assert.equal(await guarded.owner.refusal('GET', '/stream?channels=users:somebody-else'), 'FORBIDDEN');
     // Nor through one’s own tenant.
     assert.equal(await stranger.refusal('POST', `/tenants/acme/users/${user}`, { disabled: true }), 'UNKNOWN_USER');
     const { about } = await guarded.owner.key('mine', ['market:read']);

@@ -73,7 +73,7 @@ describe('names', () => {
     const { accessToken } = await member.get<AccessToken>('POST', '/auth/token');
     const program = guarded.visitor({ authorization: `Bearer ${accessToken}` });
     const wish = { name: 'bot', scopes: ['market:read'] };
-    assert.equal(await program.refusal('POST', '/account/keys', wish), 'NOT_ALLOWED');
+    assert.equal(await program.refusal('POST', '/account/keys', wish), 'FORBIDDEN');
     const { key, about } = await member.key('bot', ['market:read']);
     assert.ok(Math.abs((about.expiresAt ?? 0) - Date.now() - 90 * DAY_MS) < DAY_MS, String(about.expiresAt));
     assert.equal(await member.refusal('POST', '/account/keys', { ...wish, expiresAt: Date.now() + 400 * DAY_MS }), 'BAD_REQUEST');
@@ -81,21 +81,21 @@ describe('names', () => {
     const bot = guarded.visitor({ 'x-api-key': key });
     await bot.get('GET', '/instruments');
     await member.get('POST', '/account/password', { current: 'another mill, another stream', next: PASSWORD, endKeys: true });
-    assert.equal(await bot.refusal('GET', '/instruments'), 'BAD_CREDENTIAL');
+    assert.equal(await bot.refusal('GET', '/instruments'), 'INVALID_TOKEN');
     assert.deepEqual(await member.get('GET', '/account/keys'), []);
   });
 
   test('fault 26: a password’s strength is looked at only for who may sign up, and not without end', async () => {
     const stranger = guarded.visitor();
     const wish = { name: 'Stranger', email: 'stranger@example.com', password: 'p4$$w0rd'.repeat(16) };
-    assert.equal(await stranger.refusal('POST', '/auth/sign-up', wish), 'NOT_ALLOWED');
-    assert.equal(await stranger.refusal('POST', '/auth/sign-up', { ...wish, invitation: 'made-up' }), 'BAD_TOKEN');
-    assert.equal(await stranger.refusal('POST', '/auth/reset-password', { token: 'made-up', password: wish.password }), 'BAD_TOKEN');
+    assert.equal(await stranger.refusal('POST', '/auth/sign-up', wish), 'FORBIDDEN');
+    assert.equal(await stranger.refusal('POST', '/auth/sign-up', { ...wish, invitation: 'made-up' }), 'INVALID_LINK');
+    assert.equal(await stranger.refusal('POST', '/auth/reset-password', { token: 'made-up', password: wish.password }), 'INVALID_LINK');
     const { link } = await guarded.owner.get<Invitation>('POST', '/tenants/main/invitations', { role: 'viewer' });
     const codes: string[] = [];
     for (let tries = 0; tries < 25; tries++)
       codes.push(await stranger.refusal('POST', '/auth/sign-up', { ...wish, invitation: wordIn(link) }));
-    assert.equal(codes[0], 'BAD_PASSWORD');
+    assert.equal(codes[0], 'PASSWORD_REJECTED');
     assert.ok(codes.includes('RATE_LIMITED'), codes.join());
   });
 });

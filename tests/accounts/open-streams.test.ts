@@ -79,7 +79,7 @@ describe('open streams', () => {
     for (const socket of sockets) socket.close();
     await member.ask('POST', '/api/v1/auth/sign-out');
     await stream.text;
-    assert.equal(await member.refusal('GET', '/connections'), 'SIGN_IN_FIRST');
+    assert.equal(await member.refusal('GET', '/connections'), 'UNAUTHENTICATED');
   });
 
   test('are bounded: one more than the tier allows is refused, over every transport, until another is closed', async () => {
@@ -128,8 +128,8 @@ describe('open streams', () => {
 
   test('go on with a newer credential, and lose what that does not allow', async () => {
     const socket = await connected({});
-    assert.equal((await asked(socket, { op: 'subscribe', channels: ['sources'] })).error?.code, 'SIGN_IN_FIRST');
-    assert.equal((await asked(socket, { op: 'authenticate', token: 'nonsense' })).error?.code, 'BAD_CREDENTIAL');
+    assert.equal((await asked(socket, { op: 'subscribe', channels: ['sources'] })).error?.code, 'UNAUTHENTICATED');
+    assert.equal((await asked(socket, { op: 'authenticate', token: 'nonsense' })).error?.code, 'INVALID_TOKEN');
     const { accessToken } = await guarded.owner.get<AccessToken>('POST', '/auth/token');
     assert.equal((await asked(socket, { op: 'authenticate', token: accessToken })).ok, true);
     assert.equal((await asked(socket, { op: 'subscribe', channels: ['sources', 'tickers'] })).ok, true);
@@ -164,7 +164,7 @@ describe('open streams', () => {
     // One more: that it was exported is on record, too.
     assert.equal(documents.length, verdict.lines + 1);
     assert.deepEqual(documents[verdict.lines - 1]?.hash, verdict.hash);
-    assert.equal(await (await guarded.member('viewer')).refusal('GET', '/tenants/main/audit/export'), 'NOT_ALLOWED');
+    assert.equal(await (await guarded.member('viewer')).refusal('GET', '/tenants/main/audit/export'), 'FORBIDDEN');
   });
 
   test('fault 27: a user has a limited number of players, and is told which', async () => {
@@ -198,13 +198,13 @@ describe('open streams', () => {
     await member.ask('POST', '/api/v1/auth/sign-out');
     assert.deepEqual(await kim.client.say('hello'), { ok: true });
     await guarded.owner.get('POST', `/tenants/main/users/${user}`, { role: 'viewer' });
-    assert.equal(await kim.ended, 'NOT_ALLOWED');
-    assert.equal(await play().ended, 'NOT_ALLOWED');
+    assert.equal(await kim.ended, 'FORBIDDEN');
+    assert.equal(await play().ended, 'FORBIDDEN');
     await guarded.owner.get('POST', `/tenants/main/users/${user}`, { role: 'trader' });
     const again = play();
     assert.deepEqual(await again.client.join(), { ok: true });
     await guarded.owner.get('POST', `/tenants/main/users/${user}`, { disabled: true });
-    assert.equal(await again.ended, 'NOT_ALLOWED');
+    assert.equal(await again.ended, 'FORBIDDEN');
   });
 
   test('by asking more than it may a WebSocket is told to wait, and sent away when it does not', async () => {
@@ -228,7 +228,7 @@ describe('open streams', () => {
     const socket = await connected({});
     const codes = new Set<string | undefined>();
     for (let count = 0; count < 80; count++) codes.add((await asked(socket, { op: 'authenticate', token: `mill_${count}` })).error?.code);
-    assert.deepEqual([...codes], ['BAD_CREDENTIAL', 'RATE_LIMITED']);
+    assert.deepEqual([...codes], ['INVALID_TOKEN', 'RATE_LIMITED']);
     socket.close();
   });
 });

@@ -147,15 +147,15 @@ describe('passkeys', () => {
     const first = await shown(await begin());
     assert.equal((await ask<{ status: string }>('POST', '/auth/passkey', { credential: first })).status, 'signed-in');
     await ask('POST', '/auth/sign-out');
-    assert.equal(await refusal(first), 'BAD_PASSKEY', 'shown before');
+    assert.equal(await refusal(first), 'INVALID_PASSKEY', 'shown before');
     await begin();
-    assert.equal(await refusal(first), 'BAD_PASSKEY', 'of another begin');
+    assert.equal(await refusal(first), 'INVALID_PASSKEY', 'of another begin');
     const changed = await shown(await begin());
     const { signature: genuine } = changed.response as AuthenticatorAssertionResponseJSON;
     const signature = `${genuine.slice(0, -8)}AAAAAAAA`;
-    assert.equal(await refusal({ ...changed, response: { ...changed.response, signature } }), 'BAD_PASSKEY', 'changed');
+    assert.equal(await refusal({ ...changed, response: { ...changed.response, signature } }), 'INVALID_PASSKEY', 'changed');
     const stolen = await shown(await begin());
-    assert.equal(await guarded.visitor().refusal('POST', '/auth/passkey', { credential: stolen }), 'BAD_PASSKEY', 'not begun there');
+    assert.equal(await guarded.visitor().refusal('POST', '/auth/passkey', { credential: stolen }), 'INVALID_PASSKEY', 'not begun there');
     assert.doesNotMatch(guarded.server.errors(), /Failed to verify/, 'no operator is bothered with it');
   });
 
@@ -163,9 +163,9 @@ describe('passkeys', () => {
     await signIn();
     const [passkey] = await ask<Passkey[]>('GET', '/account/passkeys');
     const refusal = async (...asked: Parameters<typeof ask>) => (await ask<{ code: string }>(...asked)).code;
-    assert.equal(await refusal('POST', '/account/passkeys/start'), 'NOT_ALLOWED');
-    assert.equal(await refusal('DELETE', `/account/passkeys/${passkey?.id}`), 'NOT_ALLOWED');
-    assert.equal(await refusal('POST', '/account/second-factor', { password: PASSWORD }), 'NOT_ALLOWED');
+    assert.equal(await refusal('POST', '/account/passkeys/start'), 'FORBIDDEN');
+    assert.equal(await refusal('DELETE', `/account/passkeys/${passkey?.id}`), 'FORBIDDEN');
+    assert.equal(await refusal('POST', '/account/second-factor', { password: PASSWORD }), 'FORBIDDEN');
   });
 
   test('is refused from a device that did not look who its user is', async () => {
@@ -180,7 +180,7 @@ describe('passkeys', () => {
     const selection = { residentKey: 'required', userVerification: 'discouraged' };
     const credential = await made({ options: { ...begun.options, authenticatorSelection: selection, excludeCredentials: [] } });
     const answer = await ask<{ code: string; detail: string }>('POST', '/account/passkeys', { name: 'careless', credential });
-    assert.equal(answer.code, 'BAD_PASSKEY');
+    assert.equal(answer.code, 'INVALID_PASSKEY');
     assert.match(answer.detail, /did not look who its user is/);
     assert.equal((await ask<Passkey[]>('GET', '/account/passkeys')).length, 1);
     await devices.send('WebAuthn.removeVirtualAuthenticator', { authenticatorId: other });
@@ -194,7 +194,7 @@ describe('passkeys', () => {
     const data = JSON.parse(Buffer.from(credential.response.clientDataJSON, 'base64url').toString()) as object;
     const clientDataJSON = Buffer.from(JSON.stringify({ ...data, origin: 'https://mi11race.example' })).toString('base64url');
     const body = { name: 'elsewhere', credential: { ...credential, response: { ...credential.response, clientDataJSON } } };
-    assert.equal((await ask<{ code: string }>('POST', '/account/passkeys', body)).code, 'BAD_PASSKEY');
+    assert.equal((await ask<{ code: string }>('POST', '/account/passkeys', body)).code, 'INVALID_PASSKEY');
     await devices.send('WebAuthn.clearCredentials', { authenticatorId: device });
   });
 
@@ -206,7 +206,7 @@ describe('passkeys', () => {
     await other.get('POST', '/auth/sign-up', { name: 'Other', email: 'other@example.com', password: PASSWORD });
     await other.get('POST', '/auth/verify-email', { token: tokenIn(await mailbox.letterTo('other@example.com', 'verify-email?')) });
     assert.equal(await other.refusal('DELETE', `/account/passkeys/${passkey?.id}`), 'NOT_FOUND');
-    assert.equal(await guarded.visitor().refusal('DELETE', `/account/passkeys/${passkey?.id}`), 'SIGN_IN_FIRST');
+    assert.equal(await guarded.visitor().refusal('DELETE', `/account/passkeys/${passkey?.id}`), 'UNAUTHENTICATED');
     assert.equal((await ask<Passkey[]>('GET', '/account/passkeys')).length, 1);
   });
 
@@ -236,7 +236,7 @@ describe('passkeys', () => {
     await other.close();
     await signOut();
     await button('Sign in with a passkey').click();
-    await page.getByText('That passkey is not known here, or not any more.').waitFor();
+    await page.getByText('Unknown or removed passkey.').waitFor();
     assert.deepEqual(mistakes, []);
   });
 });

@@ -51,9 +51,9 @@ describe('fault 37: a password that was forgotten where no mail is sent', () => 
     assert.equal((await choose(link, 'short')).status, 400);
     assert.equal((await choose(link, NEWER)).status, 200);
     assert.equal((await choose(link, PASSWORD)).status, 400);
-    assert.equal(await member.refusal('GET', '/account'), 'SIGN_IN_FIRST');
+    assert.equal(await member.refusal('GET', '/account'), 'UNAUTHENTICATED');
     const { email = '' } = account as { email: string };
-    assert.equal(await guarded.visitor().refusal('POST', '/auth/sign-in', { email, password: PASSWORD }), 'WRONG_CREDENTIALS');
+    assert.equal(await guarded.visitor().refusal('POST', '/auth/sign-in', { email, password: PASSWORD }), 'INVALID_CREDENTIALS');
     assert.equal((await guarded.visitor().signIn(email, NEWER)).status, 'signed-in');
     const [line] = (await guarded.owner.get<AuditLine[]>('GET', '/tenants/main/audit?limit=50')).filter(
       ({ action }) => action === 'password reset link made',
@@ -65,15 +65,15 @@ describe('fault 37: a password that was forgotten where no mail is sent', () => 
   test('nobody else may: no other role, no other tenant, no key, no one who signed in long ago', async () => {
     const target = await accountOf(await guarded.member('viewer'));
     for (const role of ['viewer', 'operator'] as const)
-      assert.equal(await (await guarded.member(role)).refusal('POST', pathOf(target)), 'NOT_ALLOWED');
+      assert.equal(await (await guarded.member(role)).refusal('POST', pathOf(target)), 'FORBIDDEN');
     const other = await guarded.tenant('other');
     assert.equal(await other.refusal('POST', pathOf(target)), 'UNKNOWN_TENANT');
     assert.equal(await other.refusal('POST', `/tenants/other/users/${target.user}/password-reset`), 'UNKNOWN_USER');
     const { key } = await guarded.owner.key('reset', ['tenant:manage']);
-    assert.equal(await guarded.visitor({ 'x-api-key': key }).refusal('POST', pathOf(target)), 'NOT_ALLOWED');
+    assert.equal(await guarded.visitor({ 'x-api-key': key }).refusal('POST', pathOf(target)), 'FORBIDDEN');
     assert.equal(await guarded.owner.refusal('POST', '/tenants/main/users/nobody/password-reset'), 'UNKNOWN_USER');
     await guarded.owner.get('POST', `/tenants/main/users/${target.user}`, { disabled: true });
-    assert.equal(await guarded.owner.refusal('POST', pathOf(target)), 'WRONG_STATE');
+    assert.equal(await guarded.owner.refusal('POST', pathOf(target)), 'CONFLICT');
   });
 
   test('the last administrator gets back in by the command line, whether or not the server runs', async () => {

@@ -147,9 +147,9 @@ describe('another site vouches for someone', () => {
     await comeInAs(vouched, 'smith');
     const { email, role, needsSecondFactor } = await vouched.get<Account>('GET', '/account');
     assert.deepEqual([email, role, needsSecondFactor], [wish.email, 'operator', true]);
-    assert.equal(await vouched.refusal('GET', '/sources'), 'NOT_ALLOWED');
+    assert.equal(await vouched.refusal('GET', '/sources'), 'FORBIDDEN');
     const { accessToken } = await vouched.get<AccessToken>('POST', '/auth/token');
-    assert.equal(await new Visitor(millrace.url, { authorization: `Bearer ${accessToken}` }).refusal('GET', '/sources'), 'NOT_ALLOWED');
+    assert.equal(await new Visitor(millrace.url, { authorization: `Bearer ${accessToken}` }).refusal('GET', '/sources'), 'FORBIDDEN');
   });
 
   test('is not believed when the answer belongs to no question of this browser', async () => {
@@ -159,7 +159,7 @@ describe('another site vouches for someone', () => {
     const victim = new Visitor(millrace.url);
     const response = await victim.ask('GET', `/api/v1/auth/callback/house?code=stolen&state=${state}`);
     assert.match(response.headers.get('location') ?? '', /\/sign-in\?error=/);
-    assert.equal(await victim.refusal('GET', '/account'), 'SIGN_IN_FIRST');
+    assert.equal(await victim.refusal('GET', '/account'), 'UNAUTHENTICATED');
     assert.equal(await asked.refusal('POST', '/auth/providers/nowhere'), 'NOT_FOUND');
   });
 });

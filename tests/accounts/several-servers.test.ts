@@ -88,15 +88,15 @@ describe('two servers on one database', left, () => {
     await first.get('POST', '/auth/second-factor', { code });
     const second = at('two');
     assert.deepEqual(await second.signIn('kim@example.com'), { status: 'second-factor' });
-    assert.equal(await second.refusal('POST', '/auth/second-factor', { code }), 'WRONG_CODE');
-    assert.equal(await second.refusal('GET', '/account'), 'SIGN_IN_FIRST');
+    assert.equal(await second.refusal('POST', '/auth/second-factor', { code }), 'INVALID_CODE');
+    assert.equal(await second.refusal('GET', '/account'), 'UNAUTHENTICATED');
   });
 
   test('fault 75: failed attempts are counted over all servers, and a restart forgets none', async () => {
     await newUser('lee');
     const wish = { email: 'lee@example.com', password: 'not this one, surely' };
     for (let guess = 0; guess < 5; guess++)
-      assert.equal(await at(guess % 2 ? 'two' : 'one').refusal('POST', '/auth/sign-in', wish), 'WRONG_CREDENTIALS');
+      assert.equal(await at(guess % 2 ? 'two' : 'one').refusal('POST', '/auth/sign-in', wish), 'INVALID_CREDENTIALS');
     for (const name of ['one', 'two'] as const) assert.equal(await at(name).refusal('POST', '/auth/sign-in', wish), 'LOCKED_OUT', name);
     await running.get('two')?.kill();
     await start('two');
@@ -122,6 +122,6 @@ describe('two servers on one database', left, () => {
       const response = await visitor.ask('POST', '/api/v1/tenants/main/invitations', { role: 'admin' });
       assert.equal(response.status, 401, ((await response.json()) as Problem).code);
     }
-    assert.equal(await elsewhere(park, 'one').refusal('GET', '/account'), 'SIGN_IN_FIRST');
+    assert.equal(await elsewhere(park, 'one').refusal('GET', '/account'), 'UNAUTHENTICATED');
   });
 });

@@ -107,9 +107,9 @@ class Player:
                 if frame["t"] == "welcome":
                     acting = asyncio.create_task(self.act(mine))
                 if frame["t"] == "bye":
-                    if frame["code"] in ("BAD_RESUME", "REPLACED", "KICKED"):
+                    if frame["code"] in ("UNKNOWN_SESSION", "REPLACED", "KICKED"):
                         self.resume = None
-                    if frame["code"] not in ("BAD_RESUME", "REPLACED", "KICKED", "SERVER_STOPPING", "WORLD_STARTING", "TOO_SLOW", "SILENT"):
+                    if frame["code"] not in ("UNKNOWN_SESSION", "REPLACED", "KICKED", "SERVER_STOPPING", "WORLD_STARTING", "SLOW_CONSUMER", "SILENT"):
                         self.fault(f"bye {frame['code']}: {frame['message']}")
                     raise ConnectionError
         finally:

@@ -62,8 +62,8 @@ describe('fault 35: a stream that cannot be live says why', () => {
   for (const transport of TRANSPORTS) {
     test(`a key that is not valid ends it, over ${transport}`, async () => {
       const client = opened({ credentials: apiKey(`mill_${'x'.repeat(48)}`), transport });
-      await assert.rejects(client.events(['user']).next(), { name: 'MillraceError', code: 'BAD_CREDENTIAL' });
-      assert.deepEqual((await watched(client)).slice(-2), ['closed BAD_CREDENTIAL', 'BAD_CREDENTIAL']);
+      await assert.rejects(client.events(['user']).next(), { name: 'MillraceError', code: 'INVALID_TOKEN' });
+      assert.deepEqual((await watched(client)).slice(-2), ['closed INVALID_TOKEN', 'INVALID_TOKEN']);
     });
 
     test(`tokens that are refused one after the other end it, over ${transport}`, async () => {
@@ -73,14 +73,14 @@ describe('fault 35: a stream that cannot be live says why', () => {
         expiresAt: Date.now() + 600_000,
         tokenType: 'Bearer',
       }));
-      await assert.rejects(opened({ credentials, transport }).events(['user']).next(), { code: 'BAD_CREDENTIAL' });
+      await assert.rejects(opened({ credentials, transport }).events(['user']).next(), { code: 'INVALID_TOKEN' });
       assert.equal(fetched, 2);
     });
 
     test(`a wrong password is sent once, and locks nobody out, over ${transport}`, async () => {
       const credentials = signIn(url, OWNER, 'not the password');
       for (let attempt = 0; attempt < 12; attempt++)
-        await assert.rejects(opened({ credentials, transport }).events(['user']).next(), { code: 'WRONG_CREDENTIALS' });
+        await assert.rejects(opened({ credentials, transport }).events(['user']).next(), { code: 'INVALID_CREDENTIALS' });
       assert.equal((await guarded.visitor().signIn(OWNER, PASSWORD)).status, 'signed-in');
     });
 
@@ -92,13 +92,13 @@ describe('fault 35: a stream that cannot be live says why', () => {
       });
       const credentials = signIn(addressOf(server), OWNER, PASSWORD);
       for (let attempt = 0; attempt < 2; attempt++)
-        await assert.rejects(opened({ credentials, transport }).events(['user']).next(), { code: 'CODE_NEEDED' });
+        await assert.rejects(opened({ credentials, transport }).events(['user']).next(), { code: 'SECOND_FACTOR_REQUIRED' });
       assert.deepEqual(asked, ['/api/v1/auth/sign-in', '/api/v1/auth/sign-in']);
     });
 
     test(`a channel that is not for one ends it, over ${transport}`, async () => {
       const { key } = await guarded.owner.key('little', ['market:read']);
-      assert.deepEqual((await watched(opened({ credentials: apiKey(key), transport }))).slice(-2), ['closed NOT_ALLOWED', 'NOT_ALLOWED']);
+      assert.deepEqual((await watched(opened({ credentials: apiKey(key), transport }))).slice(-2), ['closed FORBIDDEN', 'FORBIDDEN']);
     });
 
     test(`a server that is not there, or hangs, is told within the time that an answer may take, and gone on with once it is, over ${transport}`, async () => {
@@ -164,7 +164,7 @@ describe('fault 35: a stream that cannot be live says why', () => {
     let asked = 0;
     const server = await serving((_request, response) => {
       if (++asked === 3) return response.writeHead(200, { 'content-type': 'text/event-stream' }).end('event: ready\nid: e-1\ndata: {}\n\n');
-      const [status, code] = asked === 1 ? [503, 'TABLES_AWAY'] : [429, 'RATE_LIMITED'];
+      const [status, code] = asked === 1 ? [503, 'DATABASE_UNAVAILABLE'] : [429, 'RATE_LIMITED'];
       response
         .writeHead(status, { 'content-type': 'application/problem+json' })
         .end(JSON.stringify({ code, status, detail: code, remedy: 'Wait.' }));
@@ -180,6 +180,6 @@ describe('fault 35: a stream that cannot be live says why', () => {
       });
     });
     // Told of each change once: the second reason came while it was waiting already.
-    assert.deepEqual(told, ['connecting', 'waiting TABLES_AWAY', 'live']);
+    assert.deepEqual(told, ['connecting', 'waiting DATABASE_UNAVAILABLE', 'live']);
   });
 });

@@ -226,7 +226,7 @@ describe('the TypeScript client', () => {
       assert.equal(error.code, 'UNKNOWN_INSTRUMENT');
     }
     const nobody = opened({ url, credentials: apiKey('mill_none') });
-    await assert.rejects(nobody.listInstruments(), { code: 'BAD_CREDENTIAL' });
+    await assert.rejects(nobody.listInstruments(), { code: 'INVALID_TOKEN' });
     await assert.rejects(opened({ url: 'http://127.0.0.1:9' }).restartSource({ id: 'x' }), { code: 'UNREACHABLE', status: 0 });
   });
 
@@ -239,9 +239,9 @@ describe('the TypeScript client', () => {
         response
           .writeHead(status, { 'content-type': 'application/problem+json', ...headers })
           .end(JSON.stringify({ code, detail: code, remedy: '', status }));
-      if (request.url === '/api/v1/sources' && times < 3) return refuse(503, 'TABLES_AWAY');
+      if (request.url === '/api/v1/sources' && times < 3) return refuse(503, 'DATABASE_UNAVAILABLE');
       if (request.url === '/api/v1/instruments' && times < 2) return refuse(429, 'RATE_LIMITED', { 'retry-after': '1' });
-      if (request.url?.endsWith('/restart')) return refuse(503, 'ZONE_AWAY');
+      if (request.url?.endsWith('/restart')) return refuse(503, 'ZONE_UNAVAILABLE');
       response.writeHead(200, { 'content-type': 'application/json' }).end('[]');
     });
     server.listen(0, '127.0.0.1');
@@ -249,7 +249,7 @@ describe('the TypeScript client', () => {
     const client = opened({ url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` });
     assert.deepEqual(await client.listSources(), []);
     assert.deepEqual(await client.listInstruments(), []);
-    await assert.rejects(client.restartSource({ id: 'a/b' }), { code: 'ZONE_AWAY' });
+    await assert.rejects(client.restartSource({ id: 'a/b' }), { code: 'ZONE_UNAVAILABLE' });
     assert.deepEqual(asked, [
       'GET /api/v1/sources',
       'GET /api/v1/sources',

@@ -196,8 +196,8 @@ describe('a request with bad input', () => {
   const candles = '/api/v1/instruments/sim:BTC-USDT/candles';
   for (const [path, status, code, detail] of [
     [`${candles}?interval=7m`, 400, 'UNKNOWN_INTERVAL', '7m'],
-    [`${candles}?from=yesterday`, 400, 'BAD_TIME', 'yesterday'],
-    [`${candles}?from=2000&to=1000`, 400, 'BAD_TIME', '2000'],
+    [`${candles}?from=yesterday`, 400, 'INVALID_TIME', 'yesterday'],
+    [`${candles}?from=2000&to=1000`, 400, 'INVALID_TIME', '2000'],
     [`${candles}?limit=0`, 400, 'BAD_REQUEST', 'limit'],
     [`${candles}?limit=1e9`, 400, 'BAD_REQUEST', 'limit'],
     [`${candles}?until=1`, 400, 'BAD_REQUEST', 'until'],
@@ -205,9 +205,9 @@ describe('a request with bad input', () => {
     ['/api/v1/instruments/garbage', 404, 'UNKNOWN_INSTRUMENT', 'garbage'],
     ['/api/v1/instruments/sim:BTC-USDT/book', 404, 'NO_DATA', 'sim:BTC-USDT'],
     ['/api/v1/sources/nope', 404, 'UNKNOWN_SOURCE', 'nope'],
-    ['/api/v1/stream?channels=weather', 400, 'BAD_CHANNEL', 'weather'],
-    ['/api/v1/stream?channels=tickers&lastEventId=x', 400, 'BAD_POSITION', 'x'],
-    [`/api/v1/stream?channels=${Array.from({ length: 257 }, (_, index) => `c${index}`).join(',')}`, 400, 'BAD_CHANNEL', '257'],
+    ['/api/v1/stream?channels=weather', 400, 'UNKNOWN_CHANNEL', 'weather'],
+    ['/api/v1/stream?channels=tickers&lastEventId=x', 400, 'INVALID_POSITION', 'x'],
+    [`/api/v1/stream?channels=${Array.from({ length: 257 }, (_, index) => `c${index}`).join(',')}`, 400, 'UNKNOWN_CHANNEL', '257'],
     [`/api/v1/instruments/${'a'.repeat(257)}`, 413, 'TOO_LARGE', 'path'],
     ['/api/v1/stream', 400, 'BAD_REQUEST', 'channels'],
     ['/nowhere', 404, 'NOT_FOUND', '/nowhere'],

@@ -198,7 +198,7 @@ describe('the world’s pages in a browser', () => {
     await page.getByText('speed: fast is no JSON').waitFor();
     await page.getByLabel('motion.speed').fill('-1');
     await page.getByRole('button', { name: 'Save' }).click();
-    await page.getByText('BAD_FIELD').waitFor();
+    await page.getByText('INVALID_FIELD').waitFor();
     await page.getByLabel('motion.speed').fill('640');
     await page.getByRole('button', { name: 'Save' }).click();
     await page.getByText('640', { exact: true }).waitFor();

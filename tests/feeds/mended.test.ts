@@ -49,7 +49,7 @@ test('fault 57: an operator mends an instrument that a wrong clock has spoilt; i
     });
     return { status: response.status, answer: (await response.json()) as MendedInstrument & { code: string } };
   };
-  assert.deepEqual([(await mend({})).status, (await mend({ reason: 'x', after: '2001-01-01' })).answer.code], [400, 'BAD_TIME']);
+  assert.deepEqual([(await mend({})).status, (await mend({ reason: 'x', after: '2001-01-01' })).answer.code], [400, 'INVALID_TIME']);
   const { status, answer } = await mend({ reason: 'microseconds were taken for milliseconds' });
   assert.equal(status, 200);
   assert.deepEqual([answer.withdrawn.map(({ id }) => id), answer.newestAt], [['wrong'], START + 2_000]);

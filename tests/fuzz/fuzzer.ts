@@ -62,7 +62,7 @@ export interface FuzzReport {
 }
 
 /** Known words of a server that cannot do it now; any other 5xx is a finding. */
-const AWAY = new Set(['TABLES_AWAY', 'ZONE_AWAY', 'TOO_MANY_CONNECTIONS']);
+const AWAY = new Set(['DATABASE_UNAVAILABLE', 'ZONE_UNAVAILABLE', 'TOO_MANY_CONNECTIONS']);
 
 export async function fuzz({ url, document, callers, leftOut, milliseconds, seed }: FuzzOptions): Promise<FuzzReport> {
   const operations = Object.entries(document.paths).flatMap(([path, methods]) =>

@@ -121,8 +121,8 @@ describe('a gateway before two servers', left, () => {
     const asked = new Visitor(gateway.url, { 'x-api-key': key });
     const instruments = await asked.get<{ id: string }[]>('GET', '/instruments');
     assert.ok(instruments.length > 0);
-    assert.equal(await asked.refusal('GET', '/account'), 'NOT_ALLOWED');
-    assert.equal(await new Visitor(gateway.url).refusal('GET', '/instruments'), 'SIGN_IN_FIRST');
+    assert.equal(await asked.refusal('GET', '/account'), 'FORBIDDEN');
+    assert.equal(await new Visitor(gateway.url).refusal('GET', '/instruments'), 'UNAUTHENTICATED');
     const candles = await asked.ask('GET', `/api/v1/instruments/${instruments[0]?.id}/candles?interval=1m&limit=5`);
     const etag = candles.headers.get('etag') ?? '';
     assert.equal(candles.status, 200);
@@ -167,9 +167,9 @@ describe('a gateway before two servers', left, () => {
     const headers = { 'x-millrace-vouch': `${forged}.${'a'.repeat(43)}` };
     // To the gateway it is nothing; to a server it is wrong.
     const atGateway = await fetch(`${gateway.url}/api/v1/sources`, { headers });
-    assert.equal(((await atGateway.json()) as Problem).code, 'SIGN_IN_FIRST');
+    assert.equal(((await atGateway.json()) as Problem).code, 'UNAUTHENTICATED');
     const atServer = await fetch(`http://127.0.0.1:${ports.one}/api/v1/sources`, { headers });
-    assert.equal(((await atServer.json()) as Problem).code, 'BAD_CREDENTIAL');
+    assert.equal(((await atServer.json()) as Problem).code, 'INVALID_TOKEN');
   });
 
   test('one’s own stream goes through it, over server-sent events and over a WebSocket', async () => {
@@ -195,7 +195,7 @@ describe('a gateway before two servers', left, () => {
           (error: Error & { code?: string }) => error.code,
         );
         if (refused === null) break;
-        assert.equal(refused, 'WRONG_STATE');
+        assert.equal(refused, 'CONFLICT');
         await has('snapshots.generated');
       }
       await has('snapshots.generated');
@@ -331,7 +331,7 @@ describe('a gateway before two servers', left, () => {
     stop();
     client.close();
     await untilServers((each) => each.some(({ state }) => state === 'away') || each.length === 1);
-    if (victim === 'one') assert.equal(await owner.refusal('GET', '/worlds'), 'NO_SERVER');
+    if (victim === 'one') assert.equal(await owner.refusal('GET', '/worlds'), 'NO_SERVER_AVAILABLE');
     await (victim === 'one' ? startOne() : startTwo());
     await untilServers((each) => each.filter(({ state }) => state === 'answers').length === 2);
     await user.get('GET', '/instruments');
@@ -346,7 +346,7 @@ describe('a gateway before two servers', left, () => {
     const refused = await fetch(`${gateway.url}/api/v1/instruments`, { headers: { 'x-api-key': operatorKey } });
     assert.equal(refused.status, 503);
     assert.equal(refused.headers.get('retry-after'), '1');
-    assert.equal(((await refused.json()) as Problem).code, 'NO_SERVER');
+    assert.equal(((await refused.json()) as Problem).code, 'NO_SERVER_AVAILABLE');
     const metrics = await fetch(`${gateway.url}/metrics`, { headers: { 'x-api-key': operatorKey } });
     assert.match(await metrics.text(), /millrace_gateway_streams/);
     await startTwo();

@@ -36,7 +36,7 @@ test('fault 78: a server that stops answers what was begun, tells its streams, a
   const ended = server.stop();
   while (await isListening(hostname, Number(port)));
   request.write(body.slice(1));
-  assert.match(await answered, /^HTTP\/1\.1 401 [\s\S]*\r\nconnection: close\r\n[\s\S]*WRONG_CREDENTIALS/i);
+  assert.match(await answered, /^HTTP\/1\.1 401 [\s\S]*\r\nconnection: close\r\n[\s\S]*INVALID_CREDENTIALS/i);
   assert.match(await told, /event: bye\ndata: \{"reason":"the server stops"\}\n\n$/);
   for (const [code] of await closed) assert.equal(code, 1001);
   assert.equal(await ended, 0);

@@ -88,11 +88,11 @@ describe('GraphQL', () => {
   test('lets nobody see or do what the routes behind it do not allow, and gives what is left', async () => {
     const text = `{ sources { id } instruments { id } }`;
     const nobody = await query(guarded.visitor(), text);
-    assert.deepEqual([nobody.data, codeOf(nobody)], [{ sources: null, instruments: null }, 'SIGN_IN_FIRST']);
+    assert.deepEqual([nobody.data, codeOf(nobody)], [{ sources: null, instruments: null }, 'UNAUTHENTICATED']);
     const some = await query(viewer, text);
-    assert.equal(codeOf(some), 'NOT_ALLOWED');
+    assert.equal(codeOf(some), 'FORBIDDEN');
     assert.ok((some.data as never as { instruments: unknown[] }).instruments.length > 0);
-    assert.equal(codeOf(await query(viewer, `mutation { pauseSource(id: "simulator") { id } }`)), 'NOT_ALLOWED');
+    assert.equal(codeOf(await query(viewer, `mutation { pauseSource(id: "simulator") { id } }`)), 'FORBIDDEN');
     assert.equal(codeOf(await query(viewer, `{ instrument(id: "../sources") { id } }`)), 'UNKNOWN_INSTRUMENT');
     const paused = await query(guarded.owner, `mutation { pauseSource(id: "simulator") { state } }`);
     assert.deepEqual(paused.data, { pauseSource: { state: 'paused' } });
@@ -101,7 +101,7 @@ describe('GraphQL', () => {
 
   test('changes nothing for another site’s page, nor by a GET', async () => {
     const foreign = await guarded.owner.refusal('POST', '/graphql', { query: '{ __typename }' }, { origin: 'https://evil.example' });
-    assert.equal(foreign, 'FOREIGN_ORIGIN');
+    assert.equal(foreign, 'ORIGIN_NOT_ALLOWED');
     const text = encodeURIComponent('mutation { pauseSource(id: "simulator") { state } }');
     assert.equal((await guarded.owner.ask('GET', `/api/v1/graphql?query=${text}`)).status, 405);
   });
@@ -226,7 +226,7 @@ describe('GraphQL', () => {
     const refused = await first(1, (sink) => client.subscribe({ query: 'subscription { sources { data { id } } }' }, sink as never)).catch(
       (error) => error,
     );
-    assert.match(JSON.stringify(refused), /NOT_ALLOWED/);
+    assert.match(JSON.stringify(refused), /FORBIDDEN/);
     await client.dispose();
   });
 

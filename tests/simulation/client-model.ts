@@ -18,7 +18,7 @@ const ZONE_SIDE = 6_400;
 /** How far below the newest accepted number a `zone` frame tells which were accepted. */
 const ACCEPTED_BELOW = 48;
 /** A refusal of a repeat says nothing of the first one. */
-export const REPEATED = 'REPLAYED';
+export const REPEATED = 'DUPLICATE_COMMAND';
 const COUNTED: readonly string[] = ['move', 'take', 'use', 'say'];
 
 export type Command = Extract<ClientFrame, { n: number }>;
@@ -157,7 +157,7 @@ export class ClientModel {
     if (!session || !command) return this.#wrong(`command ${n} was answered and never sent`);
     const before = session.answers.get(n);
     if (before !== undefined && !this.#repeats) return this.#wrong(`command ${n} was answered twice: ${before ?? 'ok'}, ${code ?? 'ok'}`);
-    // What was sent again and had been accepted is REPLAYED: the first answer holds.
+    // What was sent again and had been accepted is DUPLICATE_COMMAND: the first answer holds.
     if (before === null) return;
     session.answers.set(n, code);
     if (code !== null) return;

@@ -22,7 +22,7 @@ const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsTyp
 
 /** An answer that takes longer makes the player drop its connection and come back. */
 const PATIENCE_MS = 2_500;
-const UNDER_WAY_MAX = 4;
+const COMMANDS_OPEN_MAX = 4;
 const REACH = 280;
 /** Where the zones of the simulated world meet, cm. */
 const BORDERS = [6_400, 12_800];
@@ -125,7 +125,7 @@ export class SimulatedPlayer {
       case 'ping':
         return this.#send({ t: 'pong', id: frame.id });
       case 'bye':
-        if (frame.code === 'BAD_RESUME' || frame.code === 'KICKED') this.#resume = null;
+        if (frame.code === 'UNKNOWN_SESSION' || frame.code === 'KICKED') this.#resume = null;
         return;
       default:
         return;
@@ -172,7 +172,7 @@ export class SimulatedPlayer {
         this.drop();
       }
       const { you } = this.model;
-      if (this.isActing && this.#isIn && you && this.#underWay.size < UNDER_WAY_MAX) this.#ask(this.#wish(you));
+      if (this.isActing && this.#isIn && you && this.#underWay.size < COMMANDS_OPEN_MAX) this.#ask(this.#wish(you));
     });
   }
 

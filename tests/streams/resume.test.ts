@@ -217,7 +217,7 @@ describe('a stream that is cut', () => {
           [null, false, 'BAD_REQUEST'],
           [7, false, 'BAD_REQUEST'],
           [8, false, 'UNKNOWN_INSTRUMENT'],
-          [9, false, 'BAD_CHANNEL'],
+          [9, false, 'UNKNOWN_CHANNEL'],
           ['last', true, undefined],
         ],
       );

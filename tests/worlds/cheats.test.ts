@@ -111,7 +111,7 @@ describe('who cheats', () => {
     assert.equal((await cheat.answer(n)).t, 'ok');
     cheat.frames.length = 0;
     cheat.send({ t: 'say', text: 'twice', n });
-    assert.equal(await cheat.refusal(n), 'REPLAYED');
+    assert.equal(await cheat.refusal(n), 'DUPLICATE_COMMAND');
     assert.equal(cheat.last('notice'), undefined);
   });
 
@@ -124,7 +124,7 @@ describe('who cheats', () => {
     assert.deepEqual(place('flood'), before_);
     const again = new Cheat({ host: '127.0.0.1', port: world.port });
     again.send({ t: 'hello', v: WORLD_PROTOCOL, token: await world.token('flood') });
-    assert.equal(await again.goodbye(), 'SENT_AWAY');
+    assert.equal(await again.goodbye(), 'TEMPORARILY_BANNED');
     assert.match(again.last('bye')?.message ?? '', /in [1-5] s/);
   });
 
@@ -140,9 +140,12 @@ describe('who cheats', () => {
       { n: 5 },
     ])
       cheat.send(junk);
-    await until(() => cheat.frames.filter((frame) => frame.t === 'refused' && frame.code === 'BAD_FRAME').length === 7, 'all are refused');
+    await until(
+      () => cheat.frames.filter((frame) => frame.t === 'refused' && frame.code === 'INVALID_FRAME').length === 7,
+      'all are refused',
+    );
     for (let count = 0; count < 30; count++) cheat.bytes(Uint8Array.of(0, 0, 0, 1, 0xc1));
-    assert.equal(await cheat.goodbye(), 'BAD_FRAMES');
+    assert.equal(await cheat.goodbye(), 'TOO_MANY_INVALID_FRAMES');
   });
 
   test('by a frame that is far too large is sent away before it is read', async () => {
@@ -156,7 +159,7 @@ describe('who cheats', () => {
     cheats.push(loris);
     const dripping = setInterval(() => !loris.isEnded && loris.bytes(Uint8Array.of(0)), 200);
     try {
-      assert.equal(await loris.goodbye(15_000), 'HELLO_FIRST');
+      assert.equal(await loris.goodbye(15_000), 'HELLO_REQUIRED');
     } finally {
       clearInterval(dripping);
     }

@@ -56,15 +56,18 @@ describe('the past of a zone', () => {
     const seconds = Math.floor(to.time / 1_000);
     for (const moment of [`time=1`, `time=${seconds}`, `time=${from.time - 1}`, `seq=${to.seq + 1_000_000}`]) {
       const problem = await ask<Problem>('GET', `/worlds/zones/0-0?${moment}`, undefined, 404);
-      assert.equal(problem.code, 'NOT_ON_RECORD');
+      assert.equal(problem.code, 'POINT_IN_TIME_UNAVAILABLE');
       assert.match(problem.remedy, /from event 1 \(20..-.*Z\) to event \d+ \(20..-.*Z\)/);
     }
     const before = await zone();
     for (const moment of [{ time: 1 }, { time: seconds }, { seq: to.seq + 1_000_000 }])
-      assert.equal((await ask<Problem>('POST', '/worlds/zones/0-0/restore', { ...moment, ...audited }, 404)).code, 'NOT_ON_RECORD');
+      assert.equal(
+        (await ask<Problem>('POST', '/worlds/zones/0-0/restore', { ...moment, ...audited }, 404)).code,
+        'POINT_IN_TIME_UNAVAILABLE',
+      );
     const later = { time: Date.now() + 60_000 };
-    assert.equal((await ask<Problem>('POST', '/worlds/zones/0-0/restore', { ...later, ...audited }, 400)).code, 'BAD_TIME');
-    assert.equal((await ask<Problem>('GET', `/worlds/zones/0-0?time=${later.time}`, undefined, 400)).code, 'BAD_TIME');
+    assert.equal((await ask<Problem>('POST', '/worlds/zones/0-0/restore', { ...later, ...audited }, 400)).code, 'INVALID_TIME');
+    assert.equal((await ask<Problem>('GET', `/worlds/zones/0-0?time=${later.time}`, undefined, 400)).code, 'INVALID_TIME');
     const now = await zone();
     assert.deepEqual([now.players.length, now.items.length], [before.players.length, before.items.length], 'nothing was brought back');
   });

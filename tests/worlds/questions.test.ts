@@ -104,7 +104,7 @@ describe('questions about the past of a zone whose log has lost its beginning to
       const isOnRecord = isSeq ? seq >= from.seq || snapshots.some((one) => one.seq === seq) : time >= from.time;
       if (status === 404) {
         assert.ok(!isOnRecord, `${what} is refused: ${answer.detail}`);
-        assert.equal(answer.code, 'NOT_ON_RECORD');
+        assert.equal(answer.code, 'POINT_IN_TIME_UNAVAILABLE');
         assert.match(answer.remedy, new RegExp(`from event ${from.seq} `));
         refused++;
         continue;

@@ -15,7 +15,7 @@ export async function reset(email: string, flags: ServingFlags): Promise<void> {
   await withDatabase(settings, createLogger(settings.logging.level), async (database) => {
     const user = await findUser(database, email);
     if (!user) throw new UserError(`there is no user with the address "${email}"`, 'Name the address that the user signs in with.');
-    if (user.disabled) throw new UserError(`${user.name} is kept out`, 'Have an administrator of the tenant let the user in again first.');
+    if (user.disabled) throw new UserError(`${user.name} is disabled`, 'An administrator of the tenant must enable the user first.');
     const { link, expiresAt } = await makeResetLink(database, user.id, settings.publicUrl ?? own);
     await new AuditLog(database).append(user.tenant, {
       actor: 'the command line',

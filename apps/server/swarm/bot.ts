@@ -184,7 +184,7 @@ export class Bot {
       case 'ping':
         return this.#send({ t: 'pong', id: frame.id });
       case 'bye':
-        if (frame.code === 'BAD_RESUME') this.#resume = null;
+        if (frame.code === 'UNKNOWN_SESSION') this.#resume = null;
         return;
       default:
         return;

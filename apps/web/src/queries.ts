@@ -23,7 +23,7 @@ export const queries: QueryClient = new QueryClient({
  * @returns whether that is what the error says
  */
 export function leaveWhenOver(error: Error): boolean {
-  const isOver = (error instanceof ApiError || error instanceof MillraceError) && error.code === 'SIGN_IN_FIRST';
+  const isOver = (error instanceof ApiError || error instanceof MillraceError) && error.code === 'UNAUTHENTICATED';
   if (isOver) void queries.invalidateQueries({ queryKey: ['account'] }, { cancelRefetch: false });
   return isOver;
 }

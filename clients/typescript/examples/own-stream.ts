@@ -16,7 +16,7 @@ async function regenerate() {
     await millrace.regenerateSnapshot();
   } catch (error) {
     // Every refusal has a code, and says what to do.
-    if (!(error instanceof MillraceError) || error.code !== 'WRONG_STATE') throw error;
+    if (!(error instanceof MillraceError) || error.code !== 'CONFLICT') throw error;
     console.log(`${error.message} ${error.remedy}`);
   }
 }

@@ -52,7 +52,7 @@ export function accessTokens(fetchToken: () => Promise<AccessToken>): Credential
  * Signs in with e-mail and password, and lives on access tokens from then on. For programs that act for a person; a key is simpler for others. A password
  * that was wrong once is not sent again: it would lock the account.
  * @param code a code of the authenticator, asked for when the account has a second factor
- * @throws MillraceError when a token is needed: WRONG_CREDENTIALS, WRONG_CODE, LOCKED_OUT, CODE_NEEDED, NOT_SIGNED_IN, UNREACHABLE
+ * @throws MillraceError when a token is needed: INVALID_CREDENTIALS, INVALID_CODE, LOCKED_OUT, SECOND_FACTOR_REQUIRED, SIGN_IN_INCOMPLETE, UNREACHABLE
  */
 export function signIn(url: string, email: string, password: string, code?: () => Promise<string>): Credentials {
   const jar = new Map<string, string>();
@@ -84,16 +84,16 @@ export function signIn(url: string, email: string, password: string, code?: () =
       if (status === 'second-factor' && code) await ask('second-factor', { code: await code() });
       else if (status === 'second-factor')
         throw notSignedIn(
-          'CODE_NEEDED',
+          'SECOND_FACTOR_REQUIRED',
           'The account has a second factor.',
           'Give signIn a function that returns a code of the authenticator.',
         );
       else if (status !== 'signed-in')
-        throw notSignedIn('NOT_SIGNED_IN', `Signing in asks for more: ${status}.`, 'Do that in the console first, or use an API key.');
+        throw notSignedIn('SIGN_IN_INCOMPLETE', `Signing in asks for more: ${status}.`, 'Do that in the console first, or use an API key.');
     } catch (error) {
       // What is left of a sign-in that did not end is none.
       jar.clear();
-      if (error instanceof MillraceError && error.code === 'WRONG_CREDENTIALS') wrong = error;
+      if (error instanceof MillraceError && error.code === 'INVALID_CREDENTIALS') wrong = error;
       throw error;
     }
   }

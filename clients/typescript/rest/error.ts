@@ -44,11 +44,11 @@ export function asError(thrown: unknown): MillraceError {
 const PASSING = new Set([
   'RATE_LIMITED',
   'TOO_MANY_CONNECTIONS',
-  'TABLES_AWAY',
+  'DATABASE_UNAVAILABLE',
   'HISTORY_UNAVAILABLE',
-  'ZONE_AWAY',
-  'NO_SERVER',
-  'INTERNAL',
+  'ZONE_UNAVAILABLE',
+  'NO_SERVER_AVAILABLE',
+  'INTERNAL_ERROR',
 ]);
 
 /** Whether the same request would be refused again, whenever it is made: what is wrong is the request, or who makes it. */

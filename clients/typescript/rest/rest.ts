@@ -64,7 +64,7 @@ async function call(
     if (!(outcome instanceof MillraceError)) return outcome.value;
     signal?.throwIfAborted();
     if (attempt + 1 >= TRIES_MAX || !isWorthRetrying(outcome, method, attempt)) throw outcome;
-    if (outcome.code === 'BAD_CREDENTIAL') options.credentials.refused();
+    if (outcome.code === 'INVALID_TOKEN') options.credentials.refused();
     await pause(waitOf.get(outcome) ?? backoffMs(attempt, RETRY_FIRST_MS, RETRY_MOST_MS), signal);
   }
 }
@@ -107,7 +107,7 @@ async function once(
 
 /** What changes something is asked again only when it is certain that it had no effect. */
 function isWorthRetrying({ code, status }: MillraceError, method: string, attempt: number): boolean {
-  if (code === 'BAD_CREDENTIAL') return attempt === 0;
+  if (code === 'INVALID_TOKEN') return attempt === 0;
   if (code === 'LOCKED_OUT') return false;
   if (status === 429) return true;
   return method === 'GET' && (status === 0 || status === 502 || status === 503 || status === 504);

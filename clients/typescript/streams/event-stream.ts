@@ -36,7 +36,7 @@ export function openEventStreams(
     }).finally(() => clearTimeout(late));
     if (!response.ok || !response.body) {
       const error = await errorOf(response);
-      if (error.code === 'BAD_CREDENTIAL' || !isFinal(error)) throw error;
+      if (error.code === 'INVALID_TOKEN' || !isFinal(error)) throw error;
       return told.refused(id, error);
     }
     const silence = () => ending.abort(unreachable(`Nothing was heard for ${SILENT_MS_MAX / 1_000} s.`));
@@ -71,7 +71,7 @@ export function openEventStreams(
       read(wanted, ending).catch((thrown) => {
         if (!open.delete(wanted)) return;
         const error = asError(thrown);
-        told.closed(error, error.code === 'BAD_CREDENTIAL' && credentials.refused());
+        told.closed(error, error.code === 'INVALID_TOKEN' && credentials.refused());
       });
     },
     remove: (id) => {

@@ -80,10 +80,10 @@ test('fault 35: the loop throws what the server refuses, after what had come bef
   const first = loop.next();
   state.say({ channel: 'tickers', event: 'x', data: null, position: 'e-1' });
   state.options.onStatus?.('closed', null);
-  state.options.onError?.(new MillraceError({ code: 'NOT_ALLOWED', detail: 'no', remedy: '', status: 403 }));
+  state.options.onError?.(new MillraceError({ code: 'FORBIDDEN', detail: 'no', remedy: '', status: 403 }));
   assert.equal((await first).value?.position, 'e-1');
-  await assert.rejects(loop.next(), { code: 'NOT_ALLOWED' });
-  assert.deepEqual(told, ['NOT_ALLOWED']);
+  await assert.rejects(loop.next(), { code: 'FORBIDDEN' });
+  assert.deepEqual(told, ['FORBIDDEN']);
 });
 
 test('fault 35: an aborted signal ends the loop with its reason, while it waits and before it begins', async () => {

@@ -48,7 +48,7 @@ export function openWebSocket(url: string, credentials: Credentials, timeoutMs: 
   };
   const fail = (thrown: unknown) => {
     const error = asError(thrown);
-    told.closed(error, error.code === 'BAD_CREDENTIAL' && credentials.refused());
+    told.closed(error, error.code === 'INVALID_TOKEN' && credentials.refused());
     socket.close();
   };
   const late = setTimeout(() => fail(unreachable(`There was no connection within ${timeoutMs} ms.`)), timeoutMs);

@@ -16,14 +16,14 @@ const RETRY_FIRST_MS = 100;
 const RETRY_MOST_MS = 5_000;
 /** Goodbyes after which coming back would be wrong, or would only lead to the same. */
 const FINAL: readonly string[] = [
-  'BAD_VERSION',
-  'BAD_TOKEN',
+  'UNSUPPORTED_VERSION',
+  'INVALID_TOKEN',
   'REPLACED',
   'KICKED',
-  'NOT_ALLOWED',
+  'FORBIDDEN',
   'FLOOD',
-  'SENT_AWAY',
-  'BAD_FRAMES',
+  'TEMPORARILY_BANNED',
+  'TOO_MANY_INVALID_FRAMES',
   'FRAME_TOO_LARGE',
 ] satisfies (keyof typeof DISCONNECT_REASONS)[];
 
@@ -277,8 +277,8 @@ export class WorldClient {
   }
 
   #bye(code: string, message: string): void {
-    if (code === 'BAD_RESUME' || !this.#isGreeted) this.#resume = null;
-    if (code === 'BAD_RESUME') this.#zone = null;
+    if (code === 'UNKNOWN_SESSION' || !this.#isGreeted) this.#resume = null;
+    if (code === 'UNKNOWN_SESSION') this.#zone = null;
     if (FINAL.includes(code)) this.#end(code, message);
   }
 

@@ -4,6 +4,8 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import { UserError } from './user-error.ts';
 
 const EXIT_USAGE = 2;
+/** Longest a command that failed waits for its open transactions, ms. */
+const TRANSACTIONS_MS_MAX = 3_000;
 /** EX_SOFTWARE of sysexits.h. */
 const EXIT_SOFTWARE = 70;
 
@@ -121,8 +123,11 @@ program
 try {
   await program.parseAsync();
 } catch (error) {
+  const status = report(error);
+  // A process that exits within a transaction of a shared store is killed, and its exit status lost.
+  if (!(error instanceof CommanderError)) await (await import('@millrace/platform/lmdb')).transactionsEnded(TRANSACTIONS_MS_MAX);
   // What was opened before the mistake was found would keep the process alive.
-  process.exit(report(error));
+  process.exit(status);
 }
 
 /** Tells the person at the terminal what is wrong and what to do; returns the status to end with. */

@@ -58,7 +58,10 @@ export class SupervisedProcess<Out extends object, In extends object> {
       this.#child = null;
       onEnded?.();
       if (this.#isStopping) return;
-      this.#logger.error({ code, signal }, `${name} has ended and is started again`);
+      // A terminal sends SIGINT, and systemd SIGTERM, to the whole process group; a process that has just been started does not ignore it yet. The server
+      // may be about to stop, too, so this is no error.
+      const level = signal === 'SIGINT' || signal === 'SIGTERM' ? 'info' : 'error';
+      this.#logger[level]({ code, signal }, `${name} has ended and will be restarted`);
       this.#restart = setTimeout(() => this.start(), RESTART_MS);
     });
   }

@@ -1,3 +1,3 @@
 export { type CheckDepth, checkLmdb } from './check.ts';
-export { openedBy } from './open-shared.ts';
+export { openedBy, transactionsEnded } from './open-shared.ts';
 export { type Node, PageFile } from './pages.ts';

@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
-import { openedBy, openShared } from './open-shared.ts';
+import { inTransaction, openedBy, openShared, transactionsEnded } from './open-shared.ts';
 
 const PROGRAM = join(import.meta.dirname, 'open-shared-process.ts');
 
@@ -55,4 +55,22 @@ describe('a process that opens a store which others write to', { skip: process.p
     await tell('read');
     assert.equal(await openedBy(pid, folder, 20), false);
   });
+});
+
+test('a process that ends waits for its open transactions, but not longer than it may', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-transactions-'));
+  const store = openShared(folder);
+  const work = Promise.withResolvers<void>();
+  const transaction = inTransaction(store, () => work.promise);
+  await transactionsEnded(20);
+  let isOver = false;
+  const ended = transactionsEnded(60_000).then(() => {
+    isOver = true;
+  });
+  await new Promise(setImmediate);
+  assert.equal(isOver, false);
+  work.resolve();
+  await Promise.all([transaction, ended]);
+  await store.close();
+  rmSync(folder, { recursive: true, force: true });
 });

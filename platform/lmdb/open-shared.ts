@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import {
   closeSync,
   existsSync,
@@ -42,7 +43,7 @@ export function pauseWrites(root: Transacting, work: () => Promise<void>): Promi
 type Transacting = Pick<RootDatabase, 'transaction'>;
 
 /** Transactions of this process that wait for their work, or whose work has not ended. */
-let underWay = 0;
+const openTransactions = new Set<Promise<unknown>>();
 
 /**
  * Does something in a transaction of a store that processes share. While it runs in this thread a thread of lmdb’s has the writer's lock and waits for
@@ -51,16 +52,27 @@ let underWay = 0;
  */
 export async function inTransaction<T>(store: Transacting, work: () => T): Promise<Awaited<T>> {
   if (!process.listeners('exit').includes(endAtOnce)) process.on('exit', endAtOnce);
-  underWay++;
+  const transaction = store.transaction(work);
+  openTransactions.add(transaction);
   try {
-    return await store.transaction(work);
+    return await transaction;
   } finally {
-    underWay--;
+    openTransactions.delete(transaction);
   }
 }
 
+/**
+ * Waits until this process may call `process.exit` without being killed: until it has no open transaction of a shared store.
+ * @param msMax resolves after this time in any case
+ */
+export async function transactionsEnded(msMax: number): Promise<void> {
+  const deadline = AbortSignal.timeout(msMax);
+  while (openTransactions.size > 0 && !deadline.aborted)
+    await Promise.race([Promise.allSettled(openTransactions), once(deadline, 'abort')]);
+}
+
 function endAtOnce(): void {
-  if (underWay === 0) return;
+  if (openTransactions.size === 0) return;
   try {
     writeSync(
       process.stderr.fd,

@@ -168,7 +168,7 @@ describe('passkeys', () => {
     assert.equal(await refusal('POST', '/account/second-factor', { password: PASSWORD }), 'FORBIDDEN');
   });
 
-  test('is refused from a device that did not look who its user is', async () => {
+  test('is refused from a device that did not verify its user', async () => {
     await signOut();
     await button('Sign in with a passkey').click();
     await page.getByRole('link', { name: 'Sources' }).waitFor();
@@ -181,7 +181,7 @@ describe('passkeys', () => {
     const credential = await made({ options: { ...begun.options, authenticatorSelection: selection, excludeCredentials: [] } });
     const answer = await ask<{ code: string; detail: string }>('POST', '/account/passkeys', { name: 'careless', credential });
     assert.equal(answer.code, 'INVALID_PASSKEY');
-    assert.match(answer.detail, /did not look who its user is/);
+    assert.match(answer.detail, /did not verify the user/);
     assert.equal((await ask<Passkey[]>('GET', '/account/passkeys')).length, 1);
     await devices.send('WebAuthn.removeVirtualAuthenticator', { authenticatorId: other });
   });

@@ -121,7 +121,7 @@ for (const numbered of [true, false])
             const order = FIRST + happened.length;
             // Without numbers nothing but the time says what lies in a gap.
             const time = (happened.at(-1)?.time ?? START) + (numbered ? after : 10);
-            const trade: Trade = { id: String(order), order, time, price: '1', quantity: '1', side: 'buy' };
+            const trade: Trade = { id: numbered ? String(order) : `t${order}`, order, time, price: '1', quantity: '1', side: 'buy' };
             happened.push(trade);
             if (isForgotten) forgotten.add(trade);
             if (!isSent && isConnected) unsent.add(trade);
@@ -360,3 +360,50 @@ test('a gap between numbers that an earlier process recorded is asked for again,
   assert.deepEqual(delivered, ['4', '5', '6']);
   assert.deepEqual(repaired, [[{ afterId: '3', beforeId: '7' }, 3, 0]]);
 });
+
+for (const sent of [[5, 2], [2, 5], [2]])
+  test(`without numbers, a late repeat does not end a hole: ${sent.join(' before ')} after a connection that was lost while the history was asked`, async () => {
+    const clock = new ManualClock(START);
+    const happened = [0, 1, 2, 3, 4, 5].map(
+      (order): Trade => ({ id: `t${order}`, order, time: START + order * 10, price: '1', quantity: '1', side: 'buy' }),
+    );
+    const at = (order: number) => happened[order] as Trade;
+    const [delivered, gaps] = [new Set<string>(), [] as Gap[]];
+    let until = 1;
+    const line = new TradeSequencer(
+      {
+        clock,
+        deliver: ({ id }) => void delivered.add(id),
+        outOfOrder: () => {},
+        fetch: async function* ({ after, before, since }) {
+          const found = happened.slice(0, until + 1);
+          await new Promise<void>((resolve) => clock.after(150, resolve));
+          yield found.filter(
+            ({ order, time }) => (after ? order > after.order : time >= since) && order < (before?.order ?? Number.POSITIVE_INFINITY),
+          );
+        },
+        disorderMs: 0,
+        isKnown: () => false,
+        recordGap: (gap) => void gaps.push(gap),
+        recordRepair: () => {},
+        doubt: () => {},
+        setAside: () => {},
+      },
+      null,
+    );
+    line.accept(at(0), false);
+    line.interrupt('lost', at(0).time);
+    line.reconnected();
+    // The history is asked, and the connection lost once more before it answers.
+    await clock.advance(3_100);
+    line.interrupt('lost again', at(1).time);
+    line.reconnected();
+    until = 5;
+    for (const order of sent) line.accept(at(order), false);
+    for (let wait = 0; wait < 20; wait++) await clock.advance(500);
+    assert.deepEqual(
+      [...delivered].sort(),
+      happened.map(({ id }) => id),
+    );
+    assert.deepEqual(gaps, []);
+  });

@@ -281,7 +281,9 @@ export class TradeSequencer {
     if (lostAt === null) return this.#flowAgain();
     // The venue’s clock may be ahead of the trades that it sends.
     const since = Math.min(lostAt, this.#beginning?.first.trade.time ?? lostAt);
-    const hole = { after, since, before: this.#beginning ? null : before };
+    // Without numbers the first trade that comes may be a late repeat out of the hole: the history is asked for all that is newer.
+    const isBounded = !this.#beginning && before !== null && isNumbered(before);
+    const hole = { after, since, before: isBounded ? before : null };
     const losses = this.#losses;
     this.#state = 'repairing';
     this.#lostAt = null;
@@ -484,7 +486,7 @@ export class TradeSequencer {
     this.#stopWaiting();
     this.#state = 'interrupted';
     this.#whyLost = this.#whyLostLast;
-    const [first] = this.#held;
+    const first = this.#firstBehindHole();
     if (first) void this.#repair(first.trade);
     else if (this.#isBack) this.reconnected();
   }

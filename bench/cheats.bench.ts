@@ -21,10 +21,10 @@ const CHEATING = join(import.meta.dirname, '..', 'tests', 'worlds', 'cheating-pr
 
 await inFolder(async (folder) => {
   const server = await startServerIn(folder, { sources: [], worlds: { columns: 4, rows: 4, hosts: 1, tcpPort: 0 } });
-  const { tcpPort } = (await (await fetch(`${server.url}/api/v1/worlds`)).json()) as World;
+  const { tcpPort } = (await (await fetch(`${server.url}/api/v1/world`)).json()) as World;
   const tokens: string[] = [];
   for (let index = 1; index <= CHEATS; index++) {
-    const response = await fetch(`${server.url}/api/v1/worlds/tokens`, {
+    const response = await fetch(`${server.url}/api/v1/world/players`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify({ name: `Cheat ${index}` }),

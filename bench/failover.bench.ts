@@ -4,6 +4,7 @@ import { tcp } from '@millrace/client/tcp';
 import { WorldClient } from '@millrace/client/world';
 import type { PlayerToken, World, WorldHostStatus } from '@millrace/contracts';
 import { until } from '@millrace/platform/testing';
+import { contentOf } from '../tests/response.ts';
 import { type ServerProcess, startServer } from '../tests/server.ts';
 import { inFolder, median, report } from './measure.ts';
 
@@ -26,19 +27,19 @@ async function open(folder: string, standby: number): Promise<() => Promise<numb
   const api = async <T>(path: string, body?: object): Promise<T> => {
     const headers = { 'content-type': 'application/json' };
     const answer = await fetch(`${server.url}/api/v1${path}`, body && { method: 'POST', headers, body: JSON.stringify(body) });
-    return (await answer.json()) as T;
+    return (await contentOf(answer)) as T;
   };
-  const { tcpPort } = await api<World>('/worlds');
+  const { tcpPort } = await api<World>('/world');
   const clients: WorldClient[] = [];
   for (let index = 0; index < PLAYERS; index++) {
-    const { token } = await api<PlayerToken>('/worlds/tokens', { name: `Player ${index}` });
+    const { token } = await api<PlayerToken>('/world/players', { name: `Player ${index}` });
     const client = new WorldClient({ connect: tcp({ host: '127.0.0.1', port: tcpPort }), token });
     await client.join();
     clients.push(client);
   }
   return async () => {
     await new Promise((resolve) => setTimeout(resolve, QUIET_MS));
-    const hosts = await api<WorldHostStatus[]>('/worlds/hosts');
+    const hosts = await api<WorldHostStatus[]>('/world/hosts');
     const killedAt = performance.now();
     for (const { pid } of hosts) process.kill(pid, 'SIGKILL');
     await Promise.all(clients.map((client, index) => until(async () => (await client.say('here')).ok, `player ${index} plays again`)));

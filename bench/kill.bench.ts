@@ -1,5 +1,6 @@
 import { killAfter, prepareReplay } from '../tests/recovery/killing.ts';
 import { FIRST_ID } from '../tests/recovery/made-up-frames.ts';
+import { contentOf } from '../tests/response.ts';
 import { inFolder, report } from './measure.ts';
 
 /*
@@ -15,7 +16,7 @@ await inFolder(async (folder) => {
   const lost: number[] = [];
   for (let kill = 1; kill <= KILLS; kill++) {
     const { told, killedAt, again, end } = await killAfter(kill * TRADES_BETWEEN, folder, String(kill));
-    const instruments = (await (await fetch(`${again.url}/api/v1/instruments`)).json()) as { id: string; trades: number }[];
+    const instruments = (await contentOf(await fetch(`${again.url}/api/v1/instruments`))) as { id: string; trades: number }[];
     const recorded = new Map(instruments.map(({ id, trades }) => [id, FIRST_ID + trades]));
     const gone = told.find(({ pair, id }) => id >= (recorded.get(`binance:${pair}`) ?? FIRST_ID));
     lost.push(gone ? killedAt - gone.at : 0);

@@ -60,9 +60,9 @@ const KINDS: readonly Kind[] = [
   http('GET of a list', 1, 200, () => ({ path: '/api/v1/instruments' })),
   http('GET of candles', 1, 200, () => ({ path: `${INSTRUMENT}/candles?interval=1m&limit=5` })),
   http('GET of what is not there, other paths each time', 1, 404, (n) => ({ path: `/api/v1/instruments/none:${n}` })),
-  http('POST with a body that is no JSON', 1, 400, () => ({ method: 'POST', path: '/api/v1/worlds/tokens', body: '{"name"' })),
-  http('GraphQL, the same query', 1, 200, () => graphql('{ instruments { id } }')),
-  http('GraphQL, another query each time', 4, 200, (n) => graphql(`{ a${n}: instruments { id } }`)),
+  http('POST with a body that is no JSON', 1, 400, () => ({ method: 'POST', path: '/api/v1/world/players', body: '{"name"' })),
+  http('GraphQL, the same query', 1, 200, () => graphql('{ instruments { data { id } } }')),
+  http('GraphQL, another query each time', 4, 200, (n) => graphql(`{ a${n}: instruments { data { id } } }`)),
   {
     name: 'WebSockets that subscribe, unsubscribe and are left',
     cost: 4,
@@ -103,7 +103,7 @@ const KINDS: readonly Kind[] = [
     name: 'connections to the world that are refused',
     cost: 4,
     open: async ({ url }) => {
-      const { tcpPort } = (await (await fetch(`${url}/api/v1/worlds`)).json()) as World;
+      const { tcpPort } = (await (await fetch(`${url}/api/v1/world`)).json()) as World;
       return {
         ask: async () => {
           const socket = connect(tcpPort, '127.0.0.1');

@@ -6,6 +6,7 @@ import { setTimeout } from 'node:timers/promises';
 import type { World, WorldHostStatus, WorldZoneStatus } from '@millrace/contracts';
 import { startServerIn } from '../apps/server/drill/server-process.ts';
 import { startSwarm } from '../apps/server/swarm/swarm.ts';
+import { contentOf } from '../tests/response.ts';
 import { inFolder, quantile, report } from './measure.ts';
 
 /*
@@ -44,20 +45,20 @@ async function loaded(players: number, zones: { columns: number; rows: number })
       sources: [],
       worlds: { ...zones, hosts: 1, tcpPort: 0, connectionsMax: 20_000 },
     });
-    const get = async <T>(path: string) => (await (await fetch(`${server.url}/api/v1${path}`)).json()) as T;
+    const get = async <T>(path: string) => (await contentOf(await fetch(`${server.url}/api/v1${path}`))) as T;
     const swarm = await startSwarm({ server: server.url, players, movesPerSecond: MOVES_PER_SECOND, processes: 1 });
     try {
       await swarm.joined(JOIN_MS_MAX);
       await swarm.watch(WARM_SECONDS);
-      const pids = [server.pid, ...(await get<WorldHostStatus[]>('/worlds/hosts')).map(({ pid }) => pid)];
+      const pids = [server.pid, ...(await get<WorldHostStatus[]>('/world/hosts')).map(({ pid }) => pid)];
       const before = pids.map(cpuMsOf);
       const ticks: number[] = [];
       const looking = setInterval(() => {
-        void get<WorldZoneStatus[]>('/worlds/zones').then((statuses) => ticks.push(...statuses.map(({ tickMsMost }) => tickMsMost)));
+        void get<WorldZoneStatus[]>('/world/zones').then((statuses) => ticks.push(...statuses.map(({ tickMsMax }) => tickMsMax)));
       }, 1_000);
       const seen = await swarm.watch(WATCHED_SECONDS);
       clearInterval(looking);
-      const world = await get<World>('/worlds');
+      const world = await get<World>('/world');
       const used = pids.reduce((sum, pid, index) => sum + cpuMsOf(pid) - (before[index] ?? 0), 0);
       return {
         players,

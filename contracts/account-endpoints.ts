@@ -1,17 +1,15 @@
 import { Type } from 'typebox';
 import * as account from './account.ts';
 import { AccountStatus } from './account-events.ts';
-import { Code, Done, Email, Password, UserName } from './account-fields.ts';
-import { endpoint } from './endpoint.ts';
+import { Code, Email, Password, UserName } from './account-fields.ts';
+import { endpoint, NoContent } from './endpoint.ts';
+import { listOf, PageQuery } from './page.ts';
 import { EpochMsParameter } from './request-schema.ts';
 import { SIGN_IN_ENDPOINTS } from './sign-in-endpoints.ts';
 
 const Id = Type.String({ maxLength: 64 });
 
 const tenantParams = Type.Object({ tenant: account.TenantId });
-
-/** Lines one answer of the audit log holds. */
-export const AUDIT_LINES_MAX = 1_000;
 
 export const ACCOUNT_ENDPOINTS = {
   ...SIGN_IN_ENDPOINTS,
@@ -21,17 +19,17 @@ export const ACCOUNT_ENDPOINTS = {
     access: 'account:read',
     tag: 'Account',
     summary: 'Who asks, and what it may do',
-    answer: account.Account,
+    response: account.Account,
     problems: ['DATABASE_UNAVAILABLE'],
   }),
-  changeName: endpoint({
-    method: 'POST',
+  updateAccount: endpoint({
+    method: 'PATCH',
     path: '/api/v1/account',
     access: 'account:write',
     tag: 'Account',
     summary: 'Change one’s name',
     body: Type.Object({ name: UserName }),
-    answer: Done,
+    response: account.Account,
     problems: ['NAME_TAKEN', 'FORBIDDEN', 'DATABASE_UNAVAILABLE'],
   }),
   changePassword: endpoint({
@@ -45,8 +43,9 @@ export const ACCOUNT_ENDPOINTS = {
       next: Password,
       endKeys: Type.Optional(Type.Boolean({ description: 'Whether API keys are revoked as well; they go on otherwise.' })),
     }),
-    answer: Done,
-    problems: ['INVALID_CREDENTIALS', 'PASSWORD_REJECTED', 'FORBIDDEN', 'LOCKED_OUT', 'DATABASE_UNAVAILABLE'],
+    status: 204,
+    response: NoContent,
+    problems: ['INCORRECT_PASSWORD', 'PASSWORD_REJECTED', 'FORBIDDEN', 'LOCKED_OUT', 'DATABASE_UNAVAILABLE'],
   }),
   enableSecondFactor: endpoint({
     method: 'POST',
@@ -55,8 +54,8 @@ export const ACCOUNT_ENDPOINTS = {
     tag: 'Account',
     summary: 'Begin to use an authenticator; it counts once a code of it was confirmed',
     body: Type.Object({ password: Password }),
-    answer: account.SecondFactorSetup,
-    problems: ['INVALID_CREDENTIALS', 'CONFLICT', 'FORBIDDEN', 'LOCKED_OUT', 'DATABASE_UNAVAILABLE'],
+    response: account.SecondFactorSetup,
+    problems: ['INCORRECT_PASSWORD', 'CONFLICT', 'FORBIDDEN', 'LOCKED_OUT', 'DATABASE_UNAVAILABLE'],
   }),
   confirmSecondFactor: endpoint({
     method: 'POST',
@@ -65,8 +64,9 @@ export const ACCOUNT_ENDPOINTS = {
     tag: 'Account',
     summary: 'Show that the authenticator works; from now on signing in asks for it',
     body: Type.Object({ code: Code }),
-    answer: Done,
-    problems: ['INVALID_CODE', 'FORBIDDEN', 'LOCKED_OUT', 'DATABASE_UNAVAILABLE'],
+    status: 204,
+    response: NoContent,
+    problems: ['INCORRECT_CODE', 'FORBIDDEN', 'LOCKED_OUT', 'DATABASE_UNAVAILABLE'],
   }),
   disableSecondFactor: endpoint({
     method: 'POST',
@@ -75,8 +75,9 @@ export const ACCOUNT_ENDPOINTS = {
     tag: 'Account',
     summary: 'Sign in with the password alone again',
     body: Type.Object({ password: Password }),
-    answer: Done,
-    problems: ['INVALID_CREDENTIALS', 'REAUTHENTICATION_REQUIRED', 'FORBIDDEN', 'LOCKED_OUT', 'DATABASE_UNAVAILABLE'],
+    status: 204,
+    response: NoContent,
+    problems: ['INCORRECT_PASSWORD', 'REAUTHENTICATION_REQUIRED', 'FORBIDDEN', 'LOCKED_OUT', 'DATABASE_UNAVAILABLE'],
   }),
   listPasskeys: endpoint({
     method: 'GET',
@@ -84,8 +85,9 @@ export const ACCOUNT_ENDPOINTS = {
     access: 'account:read',
     tag: 'Account',
     summary: 'One’s passkeys, newest first',
-    answer: Type.Array(account.Passkey),
-    problems: ['FORBIDDEN', 'DATABASE_UNAVAILABLE'],
+    query: PageQuery,
+    response: listOf(account.Passkey),
+    problems: ['INVALID_CURSOR', 'FORBIDDEN', 'DATABASE_UNAVAILABLE'],
   }),
   startPasskey: endpoint({
     method: 'POST',
@@ -93,7 +95,7 @@ export const ACCOUNT_ENDPOINTS = {
     access: 'account:write',
     tag: 'Account',
     summary: 'Begin to make a passkey: what to ask the browser for',
-    answer: account.PasskeyOptions,
+    response: account.PasskeyOptions,
     problems: ['REAUTHENTICATION_REQUIRED', 'CONFLICT', 'FORBIDDEN', 'ORIGIN_NOT_ALLOWED', 'DATABASE_UNAVAILABLE'],
   }),
   addPasskey: endpoint({
@@ -103,17 +105,20 @@ export const ACCOUNT_ENDPOINTS = {
     tag: 'Account',
     summary: 'Keep the passkey that the browser made',
     body: Type.Object({ name: UserName, credential: account.NewCredential }),
-    answer: account.Passkey,
+    status: 201,
+    location: '/api/v1/account/passkeys/{id}',
+    response: account.Passkey,
     problems: ['INVALID_PASSKEY', 'REAUTHENTICATION_REQUIRED', 'CONFLICT', 'FORBIDDEN', 'ORIGIN_NOT_ALLOWED', 'DATABASE_UNAVAILABLE'],
   }),
-  removePasskey: endpoint({
+  deletePasskey: endpoint({
     method: 'DELETE',
     path: '/api/v1/account/passkeys/:passkey',
     access: 'account:write',
     tag: 'Account',
     summary: 'Remove a passkey; ends all other sessions',
     params: Type.Object({ passkey: Id }),
-    answer: Done,
+    status: 204,
+    response: NoContent,
     problems: ['NOT_FOUND', 'REAUTHENTICATION_REQUIRED', 'FORBIDDEN', 'ORIGIN_NOT_ALLOWED', 'DATABASE_UNAVAILABLE'],
   }),
   getAccountSnapshot: endpoint({
@@ -122,7 +127,7 @@ export const ACCOUNT_ENDPOINTS = {
     access: 'account:read',
     tag: 'Account',
     summary: 'What one begins with: profile, limits, watchlist; made in the background, so it may still be under way',
-    answer: AccountStatus,
+    response: AccountStatus,
     problems: ['UNKNOWN_USER', 'DATABASE_UNAVAILABLE'],
   }),
   regenerateSnapshot: endpoint({
@@ -131,7 +136,7 @@ export const ACCOUNT_ENDPOINTS = {
     access: 'account:write',
     tag: 'Account',
     summary: 'Make it anew; the channel `user` tells of every step',
-    answer: AccountStatus,
+    response: AccountStatus,
     problems: ['CONFLICT', 'UNKNOWN_USER', 'DATABASE_UNAVAILABLE'],
   }),
   getUsage: endpoint({
@@ -140,7 +145,7 @@ export const ACCOUNT_ENDPOINTS = {
     access: 'account:read',
     tag: 'Account',
     summary: 'What one has used of what one’s tier allows',
-    answer: account.Usage,
+    response: account.Usage,
     problems: ['DATABASE_UNAVAILABLE'],
   }),
   listSessions: endpoint({
@@ -149,29 +154,32 @@ export const ACCOUNT_ENDPOINTS = {
     access: 'account:read',
     tag: 'Account',
     summary: 'One’s sessions, newest first',
-    answer: Type.Array(account.UserSession),
-    problems: ['DATABASE_UNAVAILABLE'],
+    query: PageQuery,
+    response: listOf(account.UserSession),
+    problems: ['INVALID_CURSOR', 'DATABASE_UNAVAILABLE'],
   }),
-  endSession: endpoint({
+  deleteSession: endpoint({
     method: 'DELETE',
     path: '/api/v1/account/sessions/:session',
     access: 'account:write',
     tag: 'Account',
     summary: 'End a session of one’s own',
     params: Type.Object({ session: Id }),
-    answer: Done,
+    status: 204,
+    response: NoContent,
     problems: ['NOT_FOUND', 'FORBIDDEN', 'DATABASE_UNAVAILABLE'],
   }),
-  listKeys: endpoint({
+  listApiKeys: endpoint({
     method: 'GET',
     path: '/api/v1/account/keys',
     access: 'account:read',
     tag: 'Account',
     summary: 'One’s API keys, newest first',
-    answer: Type.Array(account.ApiKey),
-    problems: ['DATABASE_UNAVAILABLE'],
+    query: PageQuery,
+    response: listOf(account.ApiKey),
+    problems: ['INVALID_CURSOR', 'DATABASE_UNAVAILABLE'],
   }),
-  createKey: endpoint({
+  createApiKey: endpoint({
     method: 'POST',
     path: '/api/v1/account/keys',
     access: 'account:write',
@@ -182,17 +190,20 @@ export const ACCOUNT_ENDPOINTS = {
       scopes: Type.Array(account.PermissionName, { minItems: 1, uniqueItems: true, description: 'What it may do, of what its owner may.' }),
       expiresAt: Type.Optional(EpochMsParameter('By accounts.keyDays of the configuration when left out, accounts.keyDaysMax at most')),
     }),
-    answer: account.NewApiKey,
+    status: 201,
+    location: '/api/v1/account/keys/{id}',
+    response: account.NewApiKey,
     problems: ['BAD_REQUEST', 'FORBIDDEN', 'REAUTHENTICATION_REQUIRED', 'CONFLICT', 'DATABASE_UNAVAILABLE'],
   }),
-  revokeKey: endpoint({
+  revokeApiKey: endpoint({
     method: 'DELETE',
     path: '/api/v1/account/keys/:key',
     access: 'account:write',
     tag: 'Account',
     summary: 'Revoke an API key of one’s own',
     params: Type.Object({ key: Id }),
-    answer: Done,
+    status: 204,
+    response: NoContent,
     problems: ['NOT_FOUND', 'FORBIDDEN', 'DATABASE_UNAVAILABLE'],
   }),
   getAccess: endpoint({
@@ -201,7 +212,7 @@ export const ACCOUNT_ENDPOINTS = {
     access: 'platform:admin',
     tag: 'Tenants',
     summary: 'Every route and channel of this server, with what one needs to be allowed',
-    answer: account.AccessTable,
+    response: account.AccessTable,
     problems: [],
   }),
   listTenants: endpoint({
@@ -210,8 +221,9 @@ export const ACCOUNT_ENDPOINTS = {
     access: 'platform:admin',
     tag: 'Tenants',
     summary: 'All tenants',
-    answer: Type.Array(account.Tenant),
-    problems: ['DATABASE_UNAVAILABLE'],
+    query: PageQuery,
+    response: listOf(account.Tenant),
+    problems: ['INVALID_CURSOR', 'DATABASE_UNAVAILABLE'],
   }),
   createTenant: endpoint({
     method: 'POST',
@@ -220,31 +232,34 @@ export const ACCOUNT_ENDPOINTS = {
     tag: 'Tenants',
     summary: 'Found a tenant; the link lets its first administrator in',
     body: Type.Object({ id: account.TenantId, name: UserName, tier: account.TierName }),
-    answer: account.Invitation,
+    status: 201,
+    location: '/api/v1/tenants/{id}',
+    response: account.NewTenant,
     problems: ['CONFLICT', 'DATABASE_UNAVAILABLE'],
   }),
-  changeTenant: endpoint({
-    method: 'POST',
+  updateTenant: endpoint({
+    method: 'PATCH',
     path: '/api/v1/tenants/:tenant',
     access: 'platform:admin',
     tag: 'Tenants',
     summary: 'Change a tenant’s name or tier',
     params: tenantParams,
     body: Type.Object({ name: Type.Optional(UserName), tier: Type.Optional(account.TierName) }),
-    answer: account.Tenant,
+    response: account.Tenant,
     problems: ['UNKNOWN_TENANT', 'DATABASE_UNAVAILABLE'],
   }),
-  listMembers: endpoint({
+  listUsers: endpoint({
     method: 'GET',
     path: '/api/v1/tenants/:tenant/users',
     access: 'tenant:read',
     tag: 'Tenants',
     summary: 'The users of a tenant',
     params: tenantParams,
-    answer: Type.Array(account.Member),
-    problems: ['UNKNOWN_TENANT', 'DATABASE_UNAVAILABLE'],
+    query: PageQuery,
+    response: listOf(account.Member),
+    problems: ['INVALID_CURSOR', 'UNKNOWN_TENANT', 'DATABASE_UNAVAILABLE'],
   }),
-  invite: endpoint({
+  createInvitation: endpoint({
     method: 'POST',
     path: '/api/v1/tenants/:tenant/invitations',
     access: 'tenant:manage',
@@ -252,7 +267,9 @@ export const ACCOUNT_ENDPOINTS = {
     summary: 'Invite someone; the mail is sent where mail can be sent',
     params: tenantParams,
     body: Type.Object({ role: account.RoleName, email: Type.Optional(Email) }),
-    answer: account.Invitation,
+    status: 201,
+    location: '/api/v1/tenants/{tenant}/invitations/{id}',
+    response: account.Invitation,
     problems: ['UNKNOWN_TENANT', 'DATABASE_UNAVAILABLE'],
   }),
   listInvitations: endpoint({
@@ -262,28 +279,30 @@ export const ACCOUNT_ENDPOINTS = {
     tag: 'Tenants',
     summary: 'Invitations that can still be used, newest first',
     params: tenantParams,
-    answer: Type.Array(account.PendingInvitation),
-    problems: ['UNKNOWN_TENANT', 'DATABASE_UNAVAILABLE'],
+    query: PageQuery,
+    response: listOf(account.PendingInvitation),
+    problems: ['INVALID_CURSOR', 'UNKNOWN_TENANT', 'DATABASE_UNAVAILABLE'],
   }),
-  withdrawInvitation: endpoint({
+  deleteInvitation: endpoint({
     method: 'DELETE',
     path: '/api/v1/tenants/:tenant/invitations/:invitation',
     access: 'tenant:manage',
     tag: 'Tenants',
     summary: 'Withdraw an invitation: its link lets nobody in any more',
     params: Type.Object({ tenant: account.TenantId, invitation: Id }),
-    answer: Done,
+    status: 204,
+    response: NoContent,
     problems: ['UNKNOWN_TENANT', 'NOT_FOUND', 'DATABASE_UNAVAILABLE'],
   }),
-  changeMember: endpoint({
-    method: 'POST',
+  updateUser: endpoint({
+    method: 'PATCH',
     path: '/api/v1/tenants/:tenant/users/:user',
     access: 'tenant:manage',
     tag: 'Tenants',
     summary: 'Change a user’s role, or keep it out',
     params: Type.Object({ tenant: account.TenantId, user: Id }),
     body: Type.Object({ role: Type.Optional(account.RoleName), disabled: Type.Optional(Type.Boolean()) }),
-    answer: account.Member,
+    response: account.Member,
     problems: ['UNKNOWN_TENANT', 'UNKNOWN_USER', 'CONFLICT', 'DATABASE_UNAVAILABLE'],
   }),
   createResetLink: endpoint({
@@ -294,7 +313,8 @@ export const ACCOUNT_ENDPOINTS = {
     summary:
       'A link by which a user chooses a new password, once: for who has forgotten it where no mail is sent. Earlier links count no more',
     params: Type.Object({ tenant: account.TenantId, user: Id }),
-    answer: account.ResetLink,
+    status: 201,
+    response: account.ResetLink,
     problems: ['UNKNOWN_TENANT', 'UNKNOWN_USER', 'CONFLICT', 'REAUTHENTICATION_REQUIRED', 'DATABASE_UNAVAILABLE'],
   }),
   listAudit: endpoint({
@@ -304,12 +324,9 @@ export const ACCOUNT_ENDPOINTS = {
     tag: 'Tenants',
     summary: 'What was done, by whom, from where; newest first',
     params: tenantParams,
-    query: Type.Object({
-      before: Type.Optional(Type.Integer({ minimum: 1, description: 'Lines below this number.' })),
-      limit: Type.Optional(Type.Integer({ minimum: 1, maximum: AUDIT_LINES_MAX, default: 100 })),
-    }),
-    answer: Type.Array(account.AuditLine),
-    problems: ['UNKNOWN_TENANT', 'DATABASE_UNAVAILABLE'],
+    query: PageQuery,
+    response: listOf(account.AuditEntry),
+    problems: ['INVALID_CURSOR', 'UNKNOWN_TENANT', 'DATABASE_UNAVAILABLE'],
   }),
   exportAudit: endpoint({
     method: 'GET',
@@ -318,7 +335,7 @@ export const ACCOUNT_ENDPOINTS = {
     tag: 'Tenants',
     summary: 'All of it, oldest first, a JSON document a line; `millrace audit verify --file` checks it',
     params: tenantParams,
-    answer: Type.String(),
+    response: Type.String(),
     contentType: 'application/x-ndjson',
     problems: ['UNKNOWN_TENANT', 'DATABASE_UNAVAILABLE'],
   }),
@@ -329,7 +346,7 @@ export const ACCOUNT_ENDPOINTS = {
     tag: 'Tenants',
     summary: 'Go through the whole chain: whether a line was changed, taken out or put in',
     params: tenantParams,
-    answer: account.AuditVerdict,
+    response: account.AuditVerification,
     problems: ['UNKNOWN_TENANT', 'DATABASE_UNAVAILABLE'],
   }),
 };

@@ -8,4 +8,3 @@ export const Password = Type.String({ minLength: 1, maxLength: 256 });
 /** What a user, a key or a passkey is called. */
 export const UserName = displayName(64);
 export const Code = Type.String({ minLength: 6, maxLength: 32, description: 'Six digits of the authenticator, or a recovery code.' });
-export const Done = Type.Object({ done: Type.Literal(true) });

@@ -197,8 +197,8 @@ export const ApiKey = Type.Object(
 export type ApiKey = Static<typeof ApiKey>;
 
 export const NewApiKey = Type.Object(
-  { key: Type.String({ description: 'The key itself. Shown only here.' }), about: ApiKey },
-  { $id: 'NewApiKey' },
+  { ...ApiKey.properties, key: Type.String({ description: 'The API key itself. Shown only in this response.' }) },
+  { $id: 'NewApiKey', description: 'An API key that was just created.' },
 );
 export type NewApiKey = Static<typeof NewApiKey>;
 
@@ -225,12 +225,22 @@ export type Member = Static<typeof Member>;
 
 export const Invitation = Type.Object(
   {
-    link: Type.String({ description: 'Lets whoever opens it sign up, once. Shown only here.' }),
+    id: Type.String(),
+    role: RoleName,
+    email: Type.Union([Type.String(), Type.Null()], { description: 'Null: anyone who has the link can use it.' }),
+    link: Type.String({ description: 'Sign-up link; works once. Shown only in this response.' }),
+    createdAt: Type.Integer(),
     expiresAt: Type.Integer(),
   },
-  { $id: 'Invitation' },
+  { $id: 'Invitation', description: 'An invitation that was just created.' },
 );
 export type Invitation = Static<typeof Invitation>;
+
+export const NewTenant = Type.Object(
+  { ...Tenant.properties, invitation: Invitation },
+  { $id: 'NewTenant', description: 'A tenant that was just created, and the invitation of its first administrator.' },
+);
+export type NewTenant = Static<typeof NewTenant>;
 
 export const PendingInvitation = Type.Object(
   {
@@ -254,7 +264,7 @@ export const ResetLink = Type.Object(
 );
 export type ResetLink = Static<typeof ResetLink>;
 
-export const AuditLine = Type.Object(
+export const AuditEntry = Type.Object(
   {
     number: Type.Integer({ description: 'From 1, without gaps.' }),
     at: Type.Integer(),
@@ -267,9 +277,9 @@ export const AuditLine = Type.Object(
     trace: Type.String({ description: 'Id of the request.' }),
     hash: Type.String({ description: 'SHA-256 over this line and the hash of the one before it.' }),
   },
-  { $id: 'AuditLine' },
+  { $id: 'AuditEntry' },
 );
-export type AuditLine = Static<typeof AuditLine>;
+export type AuditEntry = Static<typeof AuditEntry>;
 
 export const AccessTable = Type.Object(
   {
@@ -294,12 +304,12 @@ export const Usage = Type.Object(
 );
 export type Usage = Static<typeof Usage>;
 
-export const AuditVerdict = Type.Object(
+export const AuditVerification = Type.Object(
   {
     lines: Type.Integer({ description: 'Sound lines from the beginning.' }),
     brokenAt: Type.Union([Type.Integer({ description: 'The first that is changed, missing or put in.' }), Type.Null()]),
     hash: Type.String({ description: 'Hash of the newest sound line. Kept elsewhere, it shows later that nothing was cut off.' }),
   },
-  { $id: 'AuditVerdict' },
+  { $id: 'AuditVerification' },
 );
-export type AuditVerdict = Static<typeof AuditVerdict>;
+export type AuditVerification = Static<typeof AuditVerification>;

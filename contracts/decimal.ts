@@ -15,6 +15,11 @@ export const Decimal = Type.String({
   examples: ['0.35280000', '127.0', '1E-7'],
 });
 
+/** A computed number (of a candle, a sum) as a decimal, to 15 significant digits: more would show the noise of binary fractions. */
+export function decimalOf(value: number): Decimal {
+  return String(Number(value.toPrecision(15)));
+}
+
 const decimal = new RegExp(DECIMAL_PATTERN);
 
 export function isDecimal(text: unknown): text is Decimal {

@@ -1,38 +1,45 @@
-import type { Type } from 'typebox';
+import { Type } from 'typebox';
 import type { Access } from './access.ts';
 import type { ProblemCode } from './problem.ts';
 
-/** What every path of the API begins with. */
+/** Prefix of every path of the API. */
 export const API_PATH = '/api/v1';
 
-/** How long an answer may be given again, if nothing happens to what it is about. */
+/** How long a response is cached while no event changes its subject. */
 export interface CacheRule {
-  /** What it is about, with `{param}`s of the path: an event about that makes it count no more. */
+  /** Subject of the response, with `{param}`s of the path. An event about this subject invalidates the cached response. */
   readonly about: string;
-  /** Fresh for so long, ms. */
+  /** Fresh for this time, ms. */
   readonly maxAgeMs: number;
-  /** After that given for so long while a new one is made, ms. */
+  /** After that served stale for this time while it is computed again, ms. */
   readonly staleMs: number;
 }
 
-/** One HTTP operation, declared once: the server registers it, OpenAPI documents it, clients are typed by it. */
+/** Response of an operation that returns nothing: status 204, no body. */
+export const NoContent = Type.Unsafe<void>(Type.Null());
+
+/** One HTTP operation, declared once: the server registers it, OpenAPI documents it, clients get their types from it. */
 export interface Endpoint {
-  readonly method: 'GET' | 'POST' | 'DELETE';
+  readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
   readonly path: string;
-  /** What one needs to be allowed. */
+  /** Permission that the caller needs. */
   readonly access: Access;
-  /** How much of one’s rate a request takes; 1 when nothing is said, 0 for what must always be heard. */
+  /** Rate-limit cost of a request, in tokens. Default 1; 0 exempts it. */
   readonly cost?: number;
-  /** That an answer may be given again; the same for everyone who may ask. */
+  /** Set when the response is the same for every caller and may be cached. */
   readonly cache?: CacheRule;
-  /** False for a GET that changes something: gateways never send it to a second server. */
+  /** Status of success: 201 where a resource is created, 204 where there is no body. Default 200. */
+  readonly status?: 200 | 201 | 204;
+  /** Path of the created resource, with `{name}`s of path parameters and of fields of the response: the `Location` header. */
+  readonly location?: string;
+  /** False for a GET that changes something: gateways never retry it on another server. */
   readonly isRepeatable?: false;
   readonly tag: string;
   readonly summary: string;
   readonly params?: Type.TObject;
   readonly query?: Type.TObject;
   readonly body?: Type.TObject;
-  readonly answer: Type.TSchema;
+  readonly response: Type.TSchema;
   readonly contentType?: string;
   readonly problems: readonly ProblemCode[];
 }

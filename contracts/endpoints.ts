@@ -1,8 +1,9 @@
 import { Type } from 'typebox';
 import { ACCOUNT_ENDPOINTS } from './account-endpoints.ts';
-import { endpoint } from './endpoint.ts';
+import { endpoint, NoContent } from './endpoint.ts';
 import { InstrumentId } from './instrument.ts';
 import { Interval } from './interval.ts';
+import { listOf, PageQuery } from './page.ts';
 import type { ProblemCode } from './problem.ts';
 import * as resources from './resources.ts';
 import { WORLD_ENDPOINTS } from './world-endpoints.ts';
@@ -38,8 +39,9 @@ export const ENDPOINTS = {
     access: 'platform:read',
     tag: 'Sources',
     summary: 'All sources with state and statistics',
-    answer: Type.Array(resources.Source),
-    problems: [],
+    query: PageQuery,
+    response: listOf(resources.Source),
+    problems: ['INVALID_CURSOR'],
   }),
   getSource: endpoint({
     method: 'GET',
@@ -48,7 +50,7 @@ export const ENDPOINTS = {
     tag: 'Sources',
     summary: 'One source',
     params: sourceParams,
-    answer: resources.Source,
+    response: resources.Source,
     problems: ['UNKNOWN_SOURCE'],
   }),
   listQuarantine: endpoint({
@@ -58,8 +60,9 @@ export const ENDPOINTS = {
     tag: 'Sources',
     summary: 'The newest frames that were refused, with reasons',
     params: sourceParams,
-    answer: Type.Array(resources.QuarantinedFrame),
-    problems: ['UNKNOWN_SOURCE'],
+    query: PageQuery,
+    response: listOf(resources.QuarantinedFrame),
+    problems: ['INVALID_CURSOR', 'UNKNOWN_SOURCE'],
   }),
   restartSource: endpoint({
     method: 'POST',
@@ -68,7 +71,7 @@ export const ENDPOINTS = {
     tag: 'Sources',
     summary: 'Drop the connection and connect anew',
     params: sourceParams,
-    answer: resources.Source,
+    response: resources.Source,
     problems: ['UNKNOWN_SOURCE', 'CONFLICT'],
   }),
   pauseSource: endpoint({
@@ -78,7 +81,7 @@ export const ENDPOINTS = {
     tag: 'Sources',
     summary: 'Disconnect until resumed; its instruments go stale',
     params: sourceParams,
-    answer: resources.Source,
+    response: resources.Source,
     problems: ['UNKNOWN_SOURCE', 'CONFLICT'],
   }),
   resumeSource: endpoint({
@@ -88,7 +91,7 @@ export const ENDPOINTS = {
     tag: 'Sources',
     summary: 'Connect a paused source again',
     params: sourceParams,
-    answer: resources.Source,
+    response: resources.Source,
     problems: ['UNKNOWN_SOURCE', 'CONFLICT'],
   }),
   listInstruments: endpoint({
@@ -98,8 +101,9 @@ export const ENDPOINTS = {
     cache: { ...ofInstrument, about: 'instruments' },
     tag: 'Instruments',
     summary: 'All instruments with their newest price',
-    answer: Type.Array(resources.Instrument),
-    problems: [],
+    query: PageQuery,
+    response: listOf(resources.Instrument),
+    problems: ['INVALID_CURSOR'],
   }),
   getInstrument: endpoint({
     method: 'GET',
@@ -109,7 +113,7 @@ export const ENDPOINTS = {
     tag: 'Instruments',
     summary: 'One instrument',
     params: instrumentParams,
-    answer: resources.Instrument,
+    response: resources.Instrument,
     problems: ['UNKNOWN_INSTRUMENT'],
   }),
   getCandles: endpoint({
@@ -127,7 +131,7 @@ export const ENDPOINTS = {
       limit: Type.Optional(Limit(ROWS_MAX, ROWS_USUAL)),
       asOf: Type.Optional(Time('Moment of knowledge')),
     }),
-    answer: resources.CandleFrame,
+    response: resources.CandleFrame,
     problems: ['UNKNOWN_INSTRUMENT', 'UNKNOWN_INTERVAL', 'INVALID_TIME', 'BAD_REQUEST'],
   }),
   getTrades: endpoint({
@@ -144,7 +148,7 @@ export const ENDPOINTS = {
       limit: Type.Optional(Limit(ROWS_MAX, ROWS_USUAL)),
       cursor: Type.Optional(Cursor),
     }),
-    answer: resources.TradeFrame,
+    response: resources.TradeFrame,
     problems: ['UNKNOWN_INSTRUMENT', 'INVALID_TIME', 'INVALID_CURSOR', 'BAD_REQUEST'],
   }),
   getReadings: endpoint({
@@ -162,7 +166,7 @@ export const ENDPOINTS = {
       limit: Type.Optional(Limit(ROWS_MAX, ROWS_USUAL)),
       cursor: Type.Optional(Cursor),
     }),
-    answer: resources.ReadingFrame,
+    response: resources.ReadingFrame,
     problems: ['UNKNOWN_INSTRUMENT', 'INVALID_TIME', 'INVALID_CURSOR', 'BAD_REQUEST'],
   }),
   getQuote: endpoint({
@@ -173,7 +177,7 @@ export const ENDPOINTS = {
     tag: 'Instruments',
     summary: 'Best bid and ask',
     params: instrumentParams,
-    answer: resources.QuoteResource,
+    response: resources.QuoteResource,
     problems: ['UNKNOWN_INSTRUMENT', 'NO_DATA'],
   }),
   getBook: endpoint({
@@ -185,7 +189,7 @@ export const ENDPOINTS = {
     summary: 'The order book',
     params: instrumentParams,
     query: Type.Object({ depth: Type.Optional(Type.Integer({ minimum: 1, maximum: 5_000, default: 20 })) }),
-    answer: resources.BookResource,
+    response: resources.BookResource,
     problems: ['UNKNOWN_INSTRUMENT', 'NO_DATA', 'BAD_REQUEST'],
   }),
   getQuality: endpoint({
@@ -195,12 +199,12 @@ export const ENDPOINTS = {
     tag: 'Instruments',
     summary: 'Gaps, duplicates, late trades, outliers and what else was noticed',
     params: instrumentParams,
-    answer: resources.Quality,
+    response: resources.Quality,
     problems: ['UNKNOWN_INSTRUMENT'],
   }),
-  mendInstrument: endpoint({
+  repairInstrument: endpoint({
     method: 'POST',
-    path: '/api/v1/instruments/:id/mend',
+    path: '/api/v1/instruments/:id/repair',
     access: 'platform:operate',
     tag: 'Instruments',
     summary: 'Withdraw what a wrong clock has put into the future of an instrument; its candles are made again of what is left',
@@ -210,7 +214,7 @@ export const ENDPOINTS = {
       operator: Type.Optional(Type.String({ minLength: 1, maxLength: 64, description: 'Who asks for it, in a demo.' })),
       reason: Type.String({ minLength: 1, maxLength: 500 }),
     }),
-    answer: resources.MendedInstrument,
+    response: resources.RepairedInstrument,
     problems: ['UNKNOWN_INSTRUMENT', 'INVALID_TIME', 'BAD_REQUEST', 'CONFLICT', 'NOT_CONFIRMED', 'HISTORY_UNAVAILABLE'],
   }),
   listDeadLetters: endpoint({
@@ -219,22 +223,23 @@ export const ENDPOINTS = {
     access: 'platform:read',
     tag: 'Log',
     summary: 'Events that a consumer could not take',
-    answer: Type.Array(resources.DeadLetter),
-    problems: [],
+    query: PageQuery,
+    response: listOf(resources.DeadLetter),
+    problems: ['INVALID_CURSOR'],
   }),
   getDeadLetter: endpoint({
     method: 'GET',
-    path: '/api/v1/dead-letters/:group/:id',
+    path: '/api/v1/consumer-groups/:group/dead-letters/:id',
     access: 'platform:read',
     tag: 'Log',
     summary: 'A dead letter with its events',
     params: deadLetterParams,
-    answer: resources.DeadLetterContent,
+    response: resources.DeadLetterContent,
     problems: ['NOT_FOUND'],
   }),
-  mendDeadLetter: endpoint({
-    method: 'POST',
-    path: '/api/v1/dead-letters/:group/:id/mend',
+  updateDeadLetter: endpoint({
+    method: 'PATCH',
+    path: '/api/v1/consumer-groups/:group/dead-letters/:id',
     access: 'platform:operate',
     tag: 'Log',
     summary: 'Correct an event of a dead letter, before it is replayed; the log keeps it as it was decided',
@@ -245,46 +250,47 @@ export const ENDPOINTS = {
       operator: Type.Optional(Type.String({ minLength: 1, maxLength: 64, description: 'Who asks for it, in a demo.' })),
       reason: Type.String({ minLength: 1, maxLength: 500 }),
     }),
-    answer: resources.DeadLetterContent,
+    response: resources.DeadLetterContent,
     problems: ['NOT_FOUND', 'BAD_REQUEST'],
   }),
-  listConsumers: endpoint({
+  listConsumerGroups: endpoint({
     method: 'GET',
-    path: '/api/v1/consumers',
+    path: '/api/v1/consumer-groups',
     access: 'platform:read',
     tag: 'Log',
     summary: 'The consumer groups of the log, with their lag',
-    answer: Type.Array(resources.ConsumerGroupStatus),
-    problems: [],
+    query: PageQuery,
+    response: listOf(resources.ConsumerGroupStatus),
+    problems: ['INVALID_CURSOR'],
   }),
-  pauseConsumer: endpoint({
+  pauseConsumerGroup: endpoint({
     method: 'POST',
-    path: '/api/v1/consumers/:group/pause',
+    path: '/api/v1/consumer-groups/:group/pause',
     access: 'platform:operate',
     tag: 'Log',
     summary: 'Stop a group reading; nobody else is held up',
     params: Type.Object({ group: Type.String() }),
-    answer: Type.Array(resources.ConsumerGroupStatus),
+    response: resources.ConsumerGroupStatus,
     problems: ['NOT_FOUND', 'CONFLICT'],
   }),
-  resumeConsumer: endpoint({
+  resumeConsumerGroup: endpoint({
     method: 'POST',
-    path: '/api/v1/consumers/:group/resume',
+    path: '/api/v1/consumer-groups/:group/resume',
     access: 'platform:operate',
     tag: 'Log',
     summary: 'Let a paused group read on where it stands',
     params: Type.Object({ group: Type.String() }),
-    answer: Type.Array(resources.ConsumerGroupStatus),
+    response: resources.ConsumerGroupStatus,
     problems: ['NOT_FOUND', 'CONFLICT'],
   }),
   skipDroppedEvents: endpoint({
     method: 'POST',
-    path: '/api/v1/consumers/:group/skip',
+    path: '/api/v1/consumer-groups/:group/skip',
     access: 'platform:operate',
     tag: 'Log',
     summary: 'Let a group go on after events that retention has dropped before it read them; the gap is recorded',
     params: Type.Object({ group: Type.String() }),
-    answer: Type.Array(resources.ConsumerGroupStatus),
+    response: resources.ConsumerGroupStatus,
     problems: ['NOT_FOUND', 'CONFLICT'],
   }),
   listAlerts: endpoint({
@@ -293,16 +299,17 @@ export const ENDPOINTS = {
     access: 'platform:read',
     tag: 'Log',
     summary: 'What deserves a person’s attention now, and lately',
-    answer: Type.Array(resources.Alert),
-    problems: [],
+    query: PageQuery,
+    response: listOf(resources.Alert),
+    problems: ['INVALID_CURSOR'],
   }),
-  getFlow: endpoint({
+  getEventStats: endpoint({
     method: 'GET',
-    path: '/api/v1/flow',
+    path: '/api/v1/events/stats',
     access: 'platform:read',
     tag: 'Log',
     summary: 'Events decided by type, and the log they go to',
-    answer: resources.EventStats,
+    response: resources.EventStats,
     problems: [],
   }),
   getConnections: endpoint({
@@ -311,17 +318,28 @@ export const ENDPOINTS = {
     access: 'platform:read',
     tag: 'Streams',
     summary: 'Open streams by process, user and transport',
-    answer: resources.Connections,
+    response: resources.Connections,
     problems: [],
+  }),
+  deleteDeadLetter: endpoint({
+    method: 'DELETE',
+    path: '/api/v1/consumer-groups/:group/dead-letters/:id',
+    access: 'platform:operate',
+    tag: 'Log',
+    summary: 'Discards a dead letter: its events are never processed by this group',
+    params: deadLetterParams,
+    status: 204,
+    response: NoContent,
+    problems: ['NOT_FOUND'],
   }),
   replayDeadLetter: endpoint({
     method: 'POST',
-    path: '/api/v1/dead-letters/:group/:id/replay',
+    path: '/api/v1/consumer-groups/:group/dead-letters/:id/replay',
     access: 'platform:operate',
     tag: 'Log',
     summary: 'Hand a dead letter to its consumer again',
     params: deadLetterParams,
-    answer: Type.Object({ replayed: Type.Boolean() }),
+    response: Type.Object({ replayed: Type.Boolean() }),
     problems: ['NOT_FOUND', 'CONFLICT'],
   }),
   ...WORLD_ENDPOINTS,
@@ -336,7 +354,7 @@ export const ENDPOINTS = {
       channels: Type.String({ description: 'Channel names, separated by commas.', examples: ['trades:binance:BTC-USDT,tickers'] }),
       lastEventId: Type.Optional(Type.String({ description: 'Resume after this position; the header Last-Event-ID does the same.' })),
     }),
-    answer: Type.String(),
+    response: Type.String(),
     contentType: 'text/event-stream',
     problems: ['UNKNOWN_CHANNEL', 'INVALID_POSITION', 'UNKNOWN_INSTRUMENT', 'TOO_MANY_CONNECTIONS'],
   }),
@@ -346,8 +364,9 @@ export const ENDPOINTS = {
     access: 'platform:read',
     tag: 'Health',
     summary: 'The server that is asked, then those behind it where it is a gateway',
-    answer: Type.Array(resources.Server),
-    problems: [],
+    query: PageQuery,
+    response: listOf(resources.Server),
+    problems: ['INVALID_CURSOR'],
   }),
   live: endpoint({
     method: 'GET',
@@ -356,7 +375,7 @@ export const ENDPOINTS = {
     cost: 0,
     tag: 'Health',
     summary: 'Whether the process runs',
-    answer: resources.Health,
+    response: resources.Health,
     problems: [],
   }),
   ready: endpoint({
@@ -366,7 +385,7 @@ export const ENDPOINTS = {
     cost: 0,
     tag: 'Health',
     summary: 'Whether the process can serve: 503 while it cannot, with the dependency, since when, and why',
-    answer: resources.Health,
+    response: resources.Health,
     problems: [],
   }),
 } as const;
@@ -382,5 +401,5 @@ type Plain<V> = V extends InstrumentId ? string : V;
 /** What an operation is asked with: what stands in its path, its query and its body, together. */
 export type EndpointArgs<N extends EndpointName> = { [K in keyof Parts<Endpoints[N]>]: Plain<Parts<Endpoints[N]>[K]> };
 
-/** What it answers. */
-export type EndpointAnswer<N extends EndpointName> = Type.Static<Endpoints[N]['answer']>;
+/** Response of an operation. */
+export type EndpointResponse<N extends EndpointName> = Type.Static<Endpoints[N]['response']>;

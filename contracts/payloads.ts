@@ -1,5 +1,5 @@
 import { type Static, type TSchema, Type } from 'typebox';
-import { AuditLine } from './account.ts';
+import { AuditEntry } from './account.ts';
 import { AccountSnapshot, AccountStatus, SnapshotProgress, TenantEvent } from './account-events.ts';
 import type { Interval } from './interval.ts';
 import { Candle, Reading, Trade } from './market.ts';
@@ -26,7 +26,7 @@ export const PAYLOADS = {
   zones: ZoneView,
   players: PlayerStatus,
   users: Type.Union([AccountStatus, SnapshotProgress, AccountSnapshot, Type.Record(Type.String(), Type.Unknown())]),
-  tenants: Type.Union([AuditLine, TenantEvent]),
+  tenants: Type.Union([AuditEntry, TenantEvent]),
   operations: Type.Union([EventStats, Type.Array(ConsumerGroupStatus), Type.Array(Alert)]),
 } as const satisfies Record<ChannelKind, TSchema>;
 
@@ -49,7 +49,7 @@ export interface ChannelEvents {
     'snapshots.generated': AccountSnapshot;
     'snapshots.failed': { readonly request: string; readonly reason: string };
   };
-  tenants: { audited: AuditLine; decided: TenantEvent };
+  tenants: { audited: AuditEntry; decided: TenantEvent };
   operations: { flow: EventStats; consumers: ConsumerGroupStatus[]; alerts: Alert[] };
 }
 

@@ -9,7 +9,19 @@ export const Problem = Type.Object(
     detail: Type.String(),
     remedy: Type.String(),
     code: Type.String({ examples: ['UNKNOWN_INSTRUMENT'] }),
-    instance: Type.Optional(Type.String({ description: 'The request’s id.' })),
+    instance: Type.Optional(Type.String({ description: 'Path of the request (a URI reference).', examples: ['/api/v1/sources/nope'] })),
+    traceId: Type.Optional(Type.String({ description: 'Id of the request, as in the server’s log and in the header `traceparent`.' })),
+    errors: Type.Optional(
+      Type.Array(
+        Type.Object({
+          in: Type.String({ description: '`body`, `query` or `path`.' }),
+          pointer: Type.String({ description: 'The wrong value within that part (RFC 6901).', examples: ['/name'] }),
+          code: Type.String({ description: 'The rule of JSON Schema that it breaks.', examples: ['required'] }),
+          message: Type.String(),
+        }),
+        { description: 'What is not valid in the request. Checking stops at the first error.' },
+      ),
+    ),
   },
   { $id: 'Problem', description: 'What went wrong, with the offending value, and what to do about it (RFC 9457).' },
 );
@@ -40,6 +52,8 @@ export const PROBLEMS = {
   NOT_CONFIRMED: { status: 503, title: 'Accepted, but not confirmed as durable in time' },
   ZONE_UNAVAILABLE: { status: 503, title: 'Zone unavailable' },
   INVALID_CREDENTIALS: { status: 401, title: 'Incorrect e-mail or password' },
+  INCORRECT_PASSWORD: { status: 403, title: 'Incorrect password' },
+  INCORRECT_CODE: { status: 403, title: 'Incorrect code' },
   INVALID_CODE: { status: 401, title: 'Incorrect code' },
   INVALID_PASSKEY: { status: 401, title: 'Passkey not accepted' },
   INVALID_TOKEN: { status: 401, title: 'Invalid access token, API key or session' },

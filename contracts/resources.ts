@@ -3,6 +3,7 @@ import { Decimal } from './decimal.ts';
 import { InstrumentId } from './instrument.ts';
 import { Interval } from './interval.ts';
 import { Candle, Gap, Level, Trade } from './market.ts';
+import { NextCursor } from './page.ts';
 
 const EpochMs = (description: string) => Type.Number({ description: `${description}, epoch ms.` });
 const Nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
@@ -60,23 +61,19 @@ export const Instrument = Type.Object(
     quote: Type.String(),
     simulated: Type.Boolean(),
     status: Freshness,
-    reason: Type.String({ description: 'Why it is stale; empty while live.' }),
+    reason: Nullable(Type.String({ description: 'Why it is stale; null while live.' })),
     asOf: EpochMs('Time of the newest data'),
     price: Nullable(Decimal),
-    dayOpen: Nullable(Type.Number({ description: 'Price at the start of the UTC day.' })),
-    dayHigh: Nullable(Type.Number()),
-    dayLow: Nullable(Type.Number()),
-    dayVolume: Type.Number(),
+    dayOpen: Nullable({ ...Decimal, description: 'First price of the UTC day.' }),
+    dayHigh: Nullable({ ...Decimal, description: 'Highest price of the UTC day.' }),
+    dayLow: Nullable({ ...Decimal, description: 'Lowest price of the UTC day.' }),
+    dayVolume: { ...Decimal, description: 'Quantity traded in the UTC day.' },
     trades: Type.Integer({ description: 'Trades recorded.' }),
     spark: Type.Array(Type.Number(), { description: 'Closes of the newest 1-minute candles, oldest first.' }),
   },
   { $id: 'Instrument', description: 'An instrument, its newest price and its day.' },
 );
 export type Instrument = Static<typeof Instrument>;
-
-const NextCursor = Nullable(
-  Type.String({ description: 'What to ask for as `cursor` to get the rows before these; null when there are none in the range.' }),
-);
 
 const frame = {
   instrument: InstrumentId,
@@ -123,16 +120,16 @@ export const ReadingFrame = Type.Object(
 );
 export type ReadingFrame = Static<typeof ReadingFrame>;
 
-export const MendedInstrument = Type.Object(
+export const RepairedInstrument = Type.Object(
   {
     instrument: InstrumentId,
     after: EpochMs('What is later was withdrawn'),
     newestAt: EpochMs('Time of the newest data that is left'),
     withdrawn: Type.Array(Trade, { description: 'The trades that were withdrawn, oldest first; none where there was nothing to mend.' }),
   },
-  { $id: 'MendedInstrument', description: 'What was withdrawn of an instrument whose event time had run ahead.' },
+  { $id: 'RepairedInstrument', description: 'What was withdrawn of an instrument whose event time had run ahead.' },
 );
-export type MendedInstrument = Static<typeof MendedInstrument>;
+export type RepairedInstrument = Static<typeof RepairedInstrument>;
 
 export const QuoteResource = Type.Object(
   { ...frame, bid: Decimal, bidQuantity: Decimal, ask: Decimal, askQuantity: Decimal },
@@ -143,7 +140,7 @@ export type QuoteResource = Static<typeof QuoteResource>;
 export const BookResource = Type.Object(
   {
     ...frame,
-    reason: Type.String({ description: 'Why it is stale; empty while it is live.' }),
+    reason: Nullable(Type.String({ description: 'Why it is stale; null while live.' })),
     synced: Type.Boolean({ description: 'Whether the book is whole: a snapshot was applied and no update was lost since.' }),
     bids: Type.Array(Level, { description: 'Best first.' }),
     asks: Type.Array(Level, { description: 'Best first.' }),
@@ -222,7 +219,7 @@ export const Server = Type.Object(
     node: Type.Union([Type.String(), Type.Null()], { description: 'What the process is called; null while it was never reached.' }),
     role: Type.Unsafe<'all' | 'gateway'>(Type.Enum(['all', 'gateway'])),
     address: Type.Union([Type.String(), Type.Null()], { description: 'Where gateways reach it; null where none do.' }),
-    state: Type.Unsafe<'answers' | 'away'>(Type.Enum(['answers', 'away'])),
+    state: Type.Unsafe<'available' | 'unavailable'>(Type.Enum(['available', 'unavailable'])),
     circuit: Type.Unsafe<'closed' | 'open' | 'half-open'>(
       Type.Enum(['closed', 'open', 'half-open'], {
         description: 'Open: it failed several times in a row, and is left alone for a moment.',
@@ -233,7 +230,7 @@ export const Server = Type.Object(
     open: Type.Integer({ description: 'Requests, streams and connections that go through to it now.' }),
     requests: Type.Integer({ description: 'Requests that were sent to it so far.' }),
     failures: Type.Integer({ description: 'Of these, how many it did not answer.' }),
-    trouble: Type.Union([Type.String(), Type.Null()], { description: 'Why it is away.' }),
+    failure: Type.Union([Type.String(), Type.Null()], { description: 'Why it is away.' }),
   },
   { $id: 'Server', description: 'A server of the installation, as the one that was asked sees it.' },
 );
@@ -275,15 +272,15 @@ const ConsumerGap = Type.Object({
 export const ConsumerGroupStatus = Type.Object(
   {
     group: Type.String(),
-    state: Type.Unsafe<'running' | 'paused' | 'away' | 'overtaken'>(
-      Type.Enum(['running', 'paused', 'away', 'overtaken'], {
+    state: Type.Unsafe<'running' | 'paused' | 'unavailable' | 'overtaken'>(
+      Type.Enum(['running', 'paused', 'unavailable', 'overtaken'], {
         description: '`overtaken`: retention has dropped events that it has not read; it reads nothing until they are skipped.',
       }),
     ),
     lag: Type.Integer({ description: 'Events in the log that it has not read.' }),
     applied: Type.Integer({ description: 'Events read since it started.' }),
     deadLetters: Type.Integer({ description: 'Events it has set aside since it started.' }),
-    trouble: Nullable(Type.String({ description: 'What keeps it from writing.' })),
+    failure: Nullable(Type.String({ description: 'What keeps it from writing.' })),
     offsets: Type.Array(Type.Integer(), { description: 'Where it stands in each partition.' }),
     overtaken: Type.Array(ConsumerGap, { description: 'Events that were dropped before it read them, and wait for a decision.' }),
     gaps: Type.Array(ConsumerGap, { description: 'Events that it went on without.' }),

@@ -1,7 +1,7 @@
 import { Type } from 'typebox';
 import * as account from './account.ts';
-import { Code, Done, Email, Password, UserName } from './account-fields.ts';
-import { endpoint } from './endpoint.ts';
+import { Code, Email, Password, UserName } from './account-fields.ts';
+import { endpoint, NoContent } from './endpoint.ts';
 
 const Word = Type.String({ minLength: 1, maxLength: 2_048 });
 
@@ -13,7 +13,7 @@ export const SIGN_IN_ENDPOINTS = {
     access: 'public',
     tag: 'Signing in',
     summary: 'How one can sign in here',
-    answer: account.SignInOptions,
+    response: account.SignInOptions,
     problems: [],
   }),
   signUp: endpoint({
@@ -23,7 +23,7 @@ export const SIGN_IN_ENDPOINTS = {
     tag: 'Signing in',
     summary: 'Become a user; with an invitation, in the tenant that invites',
     body: Type.Object({ name: UserName, email: Email, password: Password, invitation: Type.Optional(Word) }),
-    answer: account.SignInStatus,
+    response: account.SignInStatus,
     problems: [
       'PASSWORD_REJECTED',
       'INVALID_LINK',
@@ -42,7 +42,7 @@ export const SIGN_IN_ENDPOINTS = {
     tag: 'Signing in',
     summary: 'Sign in with e-mail and password; the answer sets the session’s cookie',
     body: Type.Object({ email: Email, password: Password }),
-    answer: account.SignInStatus,
+    response: account.SignInStatus,
     problems: ['INVALID_CREDENTIALS', 'LOCKED_OUT', 'FORBIDDEN', 'ORIGIN_NOT_ALLOWED', 'DATABASE_UNAVAILABLE'],
   }),
   verifySecondFactor: endpoint({
@@ -52,7 +52,7 @@ export const SIGN_IN_ENDPOINTS = {
     tag: 'Signing in',
     summary: 'The second step of signing in: a code of the authenticator, or a recovery code',
     body: Type.Object({ code: Code }),
-    answer: account.SignInStatus,
+    response: account.SignInStatus,
     problems: ['INVALID_CODE', 'LOCKED_OUT', 'ORIGIN_NOT_ALLOWED', 'DATABASE_UNAVAILABLE'],
   }),
   startPasskeySignIn: endpoint({
@@ -61,7 +61,7 @@ export const SIGN_IN_ENDPOINTS = {
     access: 'public',
     tag: 'Signing in',
     summary: 'Begin to sign in with a passkey: what to ask the browser for',
-    answer: account.PasskeyOptions,
+    response: account.PasskeyOptions,
     problems: ['CONFLICT', 'ORIGIN_NOT_ALLOWED', 'LOCKED_OUT', 'DATABASE_UNAVAILABLE'],
   }),
   signInWithPasskey: endpoint({
@@ -71,7 +71,7 @@ export const SIGN_IN_ENDPOINTS = {
     tag: 'Signing in',
     summary: 'Sign in with a passkey, which is a second factor in itself; the answer sets the session’s cookie',
     body: Type.Object({ credential: account.ShownCredential }),
-    answer: account.SignInStatus,
+    response: account.SignInStatus,
     problems: ['INVALID_PASSKEY', 'CONFLICT', 'LOCKED_OUT', 'FORBIDDEN', 'ORIGIN_NOT_ALLOWED', 'DATABASE_UNAVAILABLE'],
   }),
   startProvider: endpoint({
@@ -81,7 +81,7 @@ export const SIGN_IN_ENDPOINTS = {
     tag: 'Signing in',
     summary: 'Begin to sign in with another site’s word: where to send the browser',
     params: Type.Object({ provider: Type.String({ maxLength: 32 }) }),
-    answer: Type.Object({ url: Type.String() }),
+    response: Type.Object({ url: Type.String() }),
     problems: ['NOT_FOUND', 'ORIGIN_NOT_ALLOWED', 'DATABASE_UNAVAILABLE'],
   }),
   finishProvider: endpoint({
@@ -93,7 +93,7 @@ export const SIGN_IN_ENDPOINTS = {
     tag: 'Signing in',
     summary: 'Where another site sends the browser back to; leads on to the console',
     params: Type.Object({ provider: Type.String({ maxLength: 32 }) }),
-    answer: Type.String(),
+    response: Type.String(),
     contentType: 'text/html',
     problems: ['NOT_FOUND', 'DATABASE_UNAVAILABLE'],
   }),
@@ -103,7 +103,8 @@ export const SIGN_IN_ENDPOINTS = {
     access: 'public',
     tag: 'Signing in',
     summary: 'End this session',
-    answer: Done,
+    status: 204,
+    response: NoContent,
     problems: ['ORIGIN_NOT_ALLOWED', 'DATABASE_UNAVAILABLE'],
   }),
   verifyEmail: endpoint({
@@ -113,7 +114,7 @@ export const SIGN_IN_ENDPOINTS = {
     tag: 'Signing in',
     summary: 'Show that an address is one’s own, with the word in the mail',
     body: Type.Object({ token: Word }),
-    answer: account.SignInStatus,
+    response: account.SignInStatus,
     problems: ['INVALID_LINK', 'ORIGIN_NOT_ALLOWED', 'DATABASE_UNAVAILABLE'],
   }),
   resendVerification: endpoint({
@@ -123,7 +124,8 @@ export const SIGN_IN_ENDPOINTS = {
     tag: 'Signing in',
     summary: 'Send the mail that verifies an address once more; the answer does not tell whether there is such a user',
     body: Type.Object({ email: Email }),
-    answer: Done,
+    status: 204,
+    response: NoContent,
     problems: ['LOCKED_OUT', 'ORIGIN_NOT_ALLOWED', 'DATABASE_UNAVAILABLE'],
   }),
   forgotPassword: endpoint({
@@ -133,7 +135,8 @@ export const SIGN_IN_ENDPOINTS = {
     tag: 'Signing in',
     summary: 'Send a link to choose a new password; the answer does not tell whether there is such a user',
     body: Type.Object({ email: Email }),
-    answer: Done,
+    status: 204,
+    response: NoContent,
     problems: ['LOCKED_OUT', 'ORIGIN_NOT_ALLOWED', 'DATABASE_UNAVAILABLE'],
   }),
   resetPassword: endpoint({
@@ -143,7 +146,8 @@ export const SIGN_IN_ENDPOINTS = {
     tag: 'Signing in',
     summary: 'Choose a new password, with the word in the mail; ends all sessions',
     body: Type.Object({ token: Word, password: Password }),
-    answer: Done,
+    status: 204,
+    response: NoContent,
     problems: ['INVALID_LINK', 'PASSWORD_REJECTED', 'ORIGIN_NOT_ALLOWED', 'DATABASE_UNAVAILABLE'],
   }),
   getSigningKeys: endpoint({
@@ -152,7 +156,7 @@ export const SIGN_IN_ENDPOINTS = {
     access: 'public',
     tag: 'Signing in',
     summary: 'The keys that access tokens are verified with',
-    answer: account.SigningKeys,
+    response: account.SigningKeys,
     problems: ['DATABASE_UNAVAILABLE'],
   }),
   createAccessToken: endpoint({
@@ -161,7 +165,7 @@ export const SIGN_IN_ENDPOINTS = {
     access: 'account:read',
     tag: 'Signing in',
     summary: 'A short-lived access token of this session, for clients that hold no cookies',
-    answer: account.AccessToken,
+    response: account.AccessToken,
     problems: ['FORBIDDEN', 'DATABASE_UNAVAILABLE'],
   }),
 } as const;

@@ -61,7 +61,7 @@ export const CHANNELS = {
     delivery: 'lossless',
     access: 'tenant:read',
     carries:
-      'what happens in one’s tenant: each line of its audit log (`audited`, an `AuditLine`), each event of its users’ accounts (`decided`, a `TenantEvent`)',
+      'what happens in one’s tenant: each line of its audit log (`audited`, an `AuditEntry`), each event of its users’ accounts (`decided`, a `TenantEvent`)',
   },
   operations: {
     name: 'operations',

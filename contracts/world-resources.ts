@@ -26,7 +26,7 @@ export const World = Type.Object(
       p99: Nullable(Ms('All but a hundredth of them')),
     }),
     refusals: Type.Record(Type.String(), Type.Integer(), { description: 'Commands refused since start, by code.' }),
-    goodbyes: Type.Record(Type.String(), Type.Integer(), { description: 'Connections ended by the server, by code.' }),
+    disconnects: Type.Record(Type.String(), Type.Integer(), { description: 'Connections ended by the server, by code.' }),
   },
   { $id: 'World', description: 'The world and its door.' },
 );
@@ -40,14 +40,14 @@ export const WorldZoneStatus = Type.Object(
     awake: Count('Players awake.'),
     asleep: Count('Players asleep.'),
     inTransit: Count('Players on the way to a neighbour.'),
-    suspects: Count('Players with offences.'),
+    flagged: Count('Players with offences.'),
     seq: Type.Integer(),
     epoch: Type.Integer({ description: 'How often the zone changed its owner.' }),
     waiting: Count('Commands in the mailbox.'),
     ticks: Count('Ticks of the last second; 20 when all is well.'),
     tickMsMean: Ms('Mean length of a tick over the last second'),
-    tickMsMost: Ms('Longest tick of the last second'),
-    lateMsMost: Ms('How late a tick was at most'),
+    tickMsMax: Ms('Longest tick of the last second'),
+    lateMsMax: Ms('How late a tick was at most'),
     skippedTicks: Count('Ticks skipped in the last second.'),
     packetsIn: Count('Frames from players in the last second.'),
     packetsOut: Count('Frames to players in the last second.'),
@@ -138,17 +138,17 @@ export const SnapshotStatus = Type.Object(
 );
 export type SnapshotStatus = Static<typeof SnapshotStatus>;
 
-export const SnapshotVerdict = Type.Object(
+export const SnapshotVerification = Type.Object(
   {
-    good: Type.Boolean(),
+    valid: Type.Boolean({ description: 'Whether it was read back and its checksum matches.' }),
     detail: Type.String(),
     hash: Nullable(Type.String()),
     players: Nullable(Type.Integer()),
     replayedHash: Nullable(Type.String({ description: 'With `replay`: of the state that the log leads to from the snapshot before.' })),
   },
-  { $id: 'SnapshotVerdict', description: 'Whether a snapshot can be restored, and what is in it.' },
+  { $id: 'SnapshotVerification', description: 'Whether a snapshot can be restored, and what is in it.' },
 );
-export type SnapshotVerdict = Static<typeof SnapshotVerdict>;
+export type SnapshotVerification = Static<typeof SnapshotVerification>;
 
 export const PlayerStatus = Type.Object(
   {
@@ -160,41 +160,40 @@ export const PlayerStatus = Type.Object(
     rttMs: Nullable(Ms('Round trip')),
     framesIn: Count('Frames it has sent over this connection.'),
     framesOut: Count('Frames it was sent.'),
-    leftOut: Count('Updates left out because it read too slowly.'),
+    droppedUpdates: Count('Updates left out because it read too slowly.'),
     player: Nullable(Player),
   },
   { $id: 'PlayerStatus', description: 'A player live, with all its components.' },
 );
 export type PlayerStatus = Static<typeof PlayerStatus>;
 
-export const PlayerLine = Type.Object(
+export const PlayerSummary = Type.Object(
   { id: PlayerId, name: Type.String(), zone: ZoneId, awake: Type.Boolean(), suspicion: Type.Integer() },
-  { $id: 'PlayerLine', description: 'A player in a list.' },
+  { $id: 'PlayerSummary', description: 'A player in a list.' },
 );
-export type PlayerLine = Static<typeof PlayerLine>;
+export type PlayerSummary = Static<typeof PlayerSummary>;
 
-export const PlayerHistory = Type.Object(
-  {
-    lines: Type.Array(
-      Type.Object({ at: EpochMs('When'), zone: ZoneId, type: Type.String(), detail: Type.Record(Type.String(), Type.Unknown()) }),
-    ),
-    sessions: Type.Array(
-      Type.Object({
-        session: Type.String(),
-        startedAt: EpochMs('When it began'),
-        startedIn: Type.String(),
-        endedAt: Nullable(EpochMs('When it ended')),
-        endedIn: Nullable(Type.String()),
-        reason: Nullable(Type.String()),
-      }),
-    ),
-  },
-  { $id: 'PlayerHistory', description: 'What happened to a player, newest first.' },
+export const PlayerHistoryEntry = Type.Object(
+  { occurredAt: EpochMs('When it happened'), zone: ZoneId, type: Type.String(), detail: Type.Record(Type.String(), Type.Unknown()) },
+  { $id: 'PlayerHistoryEntry', description: 'Something that happened to a player.' },
 );
-export type PlayerHistory = Static<typeof PlayerHistory>;
+export type PlayerHistoryEntry = Static<typeof PlayerHistoryEntry>;
+
+export const PlayerSession = Type.Object(
+  {
+    id: Type.String(),
+    startedAt: EpochMs('When it began'),
+    startedIn: Type.String({ description: 'Zone in which it began.' }),
+    endedAt: Nullable(EpochMs('When it ended')),
+    endedIn: Nullable(Type.String({ description: 'Zone in which it ended.' })),
+    reason: Nullable(Type.String({ description: 'Why it ended.' })),
+  },
+  { $id: 'PlayerSession', description: 'A session of a player, from joining to leaving the world.' },
+);
+export type PlayerSession = Static<typeof PlayerSession>;
 
 export const PlayerStep = Type.Object(
-  { at: EpochMs('When'), zone: ZoneId, x: Type.Integer(), y: Type.Integer() },
+  { occurredAt: EpochMs('When'), zone: ZoneId, x: Type.Integer(), y: Type.Integer() },
   { $id: 'PlayerStep', description: 'A place a player came to.' },
 );
 export type PlayerStep = Static<typeof PlayerStep>;
@@ -259,8 +258,8 @@ export const PlayerToken = Type.Object(
 );
 export type PlayerToken = Static<typeof PlayerToken>;
 
-export const DrillRung = Type.Unsafe<'hot' | 'cold' | 'replay'>(Type.Enum(['hot', 'cold', 'replay']));
-export type DrillRung = Static<typeof DrillRung>;
+export const RecoverySource = Type.Unsafe<'hot' | 'cold' | 'replay'>(Type.Enum(['hot', 'cold', 'replay']));
+export type RecoverySource = Static<typeof RecoverySource>;
 
 export const DrillReport = Type.Object(
   {
@@ -269,13 +268,13 @@ export const DrillReport = Type.Object(
     players: Count('Bots that played.'),
     zones: Count('Zones of its world.'),
     hosts: Count('Zone hosts of its world.'),
-    rungs: Type.Array(
+    results: Type.Array(
       Type.Object({
-        rung: DrillRung,
-        promisedMs: Ms('Within which everyone must play again'),
-        rtoMsMost: Ms('Longest time any player had no command accepted'),
-        rpoMsMost: Ms('How long before a kill a command that it undid had been answered at most'),
-        met: Type.Boolean({ description: 'Whether the promise was kept, and no player lost or doubled.' }),
+        recoverySource: RecoverySource,
+        targetMs: Ms('Within which everyone must play again'),
+        rtoMsMax: Ms('Longest time any player had no command accepted'),
+        rpoMsMax: Ms('How long before a kill a command that it undid had been answered at most'),
+        met: Type.Boolean({ description: 'Whether the promise was kept, and no player lost or duplicated.' }),
         kills: Type.Array(
           Type.Object({
             at: EpochMs('When'),
@@ -286,7 +285,7 @@ export const DrillReport = Type.Object(
             rpoMs: Ms('How long before the kill an undone command had been answered at most'),
             undone: Count('Answered commands that the world does not know of any more.'),
             lost: Count('Players in no zone.'),
-            doubled: Count('Players in more than one.'),
+            duplicated: Count('Players in more than one.'),
           }),
         ),
       }),

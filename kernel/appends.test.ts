@@ -120,7 +120,7 @@ describe('what is promised and recorded', () => {
   });
 
   test('durable is refused where a record has a hole, and everywhere when the spool is full, whichever of the two it is', async () => {
-    const { host, clock, log, spool, troubles } = newHost([turnstile], { spool: new MemorySpool(2) });
+    const { host, clock, log, spool, failures } = newHost([turnstile], { spool: new MemorySpool(2) });
     await settled(clock, Promise.all([host.open(gate), host.open(other)]));
     const codeOf = async (zone: string) => {
       const reply = await settled(clock, Promise.race([host.submit(zone, admit(), { durable: true }), clock.settle().then(() => null)]));
@@ -134,14 +134,14 @@ describe('what is promised and recorded', () => {
     assert.equal(await codeOf(other), 'LOG_UNAVAILABLE', 'the spool is full');
     host.tell(gate, admit());
     await clock.settle();
-    assert.ok(troubles.some(({ message }) => message.includes('the spool does not keep it: turnstile/gate loses its record from seq 3')));
+    assert.ok(failures.some(({ message }) => message.includes('the spool does not keep it: turnstile/gate loses its record from seq 3')));
     spool.drop(1);
     assert.equal(await codeOf(gate), 'LOG_UNAVAILABLE', 'its record has a hole');
     assert.equal(await codeOf(other), 'waits');
   });
 
   test('a spool that cannot be written is reported', async () => {
-    const { host, clock, log, spool, troubles } = newHost([turnstile]);
+    const { host, clock, log, spool, failures } = newHost([turnstile]);
     await settled(clock, host.open(gate));
     spool.add = () => {
       throw new Error('EIO: i/o error');
@@ -149,7 +149,7 @@ describe('what is promised and recorded', () => {
     log.away = 'gone';
     host.tell(gate, admit());
     await clock.settle();
-    assert.ok(troubles.some(({ message }) => message === 'the spool cannot be written: EIO: i/o error'));
+    assert.ok(failures.some(({ message }) => message === 'the spool cannot be written: EIO: i/o error'));
   });
 
   test('a retry of what the log has is answered at once, also by the next owner while the log is unavailable', async () => {

@@ -230,13 +230,13 @@ describe('a store that fails, is slow, or never answers', () => {
     const append = log.append.bind(log);
     let isHung = false;
     log.append = (batches) => (isHung ? new Promise(() => {}) : append(batches));
-    const { host, clock, troubles } = newHost([turnstile], { log });
+    const { host, clock, failures } = newHost([turnstile], { log });
     await settled(clock, host.open(gate));
     isHung = true;
     host.tell(gate, admit(4));
     await clock.advance(30_000);
     assert.equal(host.stats().outbox.mode, 'spooling');
-    assert.ok(troubles.some(({ message }) => message.includes('no answer')));
+    assert.ok(failures.some(({ message }) => message.includes('no answer')));
     isHung = false;
     await clock.advance(30_000);
     assert.equal(admittedAfter(log.batches, gate, 9), 4);
@@ -275,7 +275,7 @@ describe('a store that fails, is slow, or never answers', () => {
   test('a spool that fails when it is read, dropped or written loses what it cannot keep, says so, and goes on', async () => {
     for (const broken of ['oldest', 'drop', 'ofZone'] as const) {
       const spool = new MemorySpool();
-      const { host, clock, log, troubles } = newHost([turnstile], { spool });
+      const { host, clock, log, failures } = newHost([turnstile], { spool });
       await settled(clock, host.open(gate));
       log.away = 'gone';
       host.tell(gate, admit(1));
@@ -293,7 +293,7 @@ describe('a store that fails, is slow, or never answers', () => {
       await clock.settle();
       assert.equal(admittedAfter(log.batches, gate, 9), 3, broken);
       assert.ok(
-        troubles.some(({ message }) => message.includes('EIO')),
+        failures.some(({ message }) => message.includes('EIO')),
         broken,
       );
     }

@@ -117,14 +117,14 @@ describe('fault 3: a failed zone is retried until it is back', () => {
   });
 
   test('a zone that fails again and again is retried, ever more slowly', async () => {
-    const { host, clock, troubles } = newHost([turnstile]);
+    const { host, clock, failures } = newHost([turnstile]);
     await settled(clock, host.open(gate));
     for (let count = 0; count < 6; count++) {
       host.tell(gate, { type: 'Break' });
       await clock.settle();
     }
     assert.equal(host.status(gate), 'failed');
-    assert.equal(troubles.at(-1)?.kind, 'zone-stopped');
+    assert.equal(failures.at(-1)?.kind, 'zone-stopped');
     await clock.advance(2_000);
     assert.equal(host.status(gate), 'active');
   });
@@ -133,7 +133,7 @@ describe('fault 3: a failed zone is retried until it is back', () => {
 describe('fault 4: an observer that throws changes nothing', () => {
   test('other zones decide, every batch reaches the log, and the failure is reported', async () => {
     let calls = 0;
-    const { host, clock, log, troubles } = newHost([turnstile], {
+    const { host, clock, log, failures } = newHost([turnstile], {
       options: {
         onDecided: () => {
           calls++;
@@ -162,13 +162,13 @@ describe('fault 4: an observer that throws changes nothing', () => {
     assert.equal(calls, 3);
     assert.equal(admittedAfter(log.batches, gate, 9), 1);
     assert.equal(admittedAfter(log.batches, other, 9), 5);
-    assert.ok(troubles.some(({ kind, message }) => kind === 'observer' && message.includes('observer broke')));
+    assert.ok(failures.some(({ kind, message }) => kind === 'observer' && message.includes('observer broke')));
   });
 
   test('an observer of failures that throws does no harm either', async () => {
     const { host, clock } = newHost([turnstile], {
       options: {
-        onTrouble: () => {
+        onFailure: () => {
           throw new Error('observer broke');
         },
       },

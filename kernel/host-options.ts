@@ -30,7 +30,7 @@ export interface HostOptions {
   /** What the log has now, after `onDecided`: for reactors, which must not act on what a crash could still undo. */
   readonly onDurable?: (batch: EventBatch) => void;
   readonly onStatus?: (zone: ZoneAddress, status: ZoneStatus) => void;
-  readonly onTrouble?: (trouble: HostFailure) => void;
+  readonly onFailure?: (failure: HostFailure) => void;
   readonly onTick?: (stats: { zone: ZoneAddress; lateMs: number; ms: number; skippedSteps: number }) => void;
   readonly onSnapshot?: (stats: SnapshotStats) => void;
   readonly onRecovered?: (zone: ZoneAddress, steps: readonly RecoveryStep[]) => void;

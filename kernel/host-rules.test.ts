@@ -94,14 +94,14 @@ describe('a host', () => {
       if (isSlow) await new Promise<void>((resolve) => held.push(resolve));
       return append(batches, ...rest);
     };
-    const { host, clock, spool, troubles } = newHost([turnstile], { log, options: { outboxMemoryEventsMax: 5 } });
+    const { host, clock, spool, failures } = newHost([turnstile], { log, options: { outboxMemoryEventsMax: 5 } });
     await settled(clock, host.open(gate));
     for (let count = 0; count < 12; count++) {
       host.tell(gate, admitOne());
       await clock.settle();
       if (count === 5) assert.equal(host.stats().outbox.waitingEvents, 5);
     }
-    assert.ok(troubles.some(({ message }) => message.includes('too slow')));
+    assert.ok(failures.some(({ message }) => message.includes('too slow')));
     assert.equal(host.stats().outbox.mode, 'spooling');
     assert.ok(spool.batches > 0);
     isSlow = false;

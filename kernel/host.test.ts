@@ -99,7 +99,7 @@ describe('a zone host', () => {
   });
 
   test('a failing command poisons its zone alone, which comes back from its record without it', async () => {
-    const { host, clock, troubles } = newHost([turnstile]);
+    const { host, clock, failures } = newHost([turnstile]);
     await host.open(gate);
     await host.open('turnstile/other');
     host.tell(gate, { type: 'Admit', people: 7 });
@@ -112,17 +112,17 @@ describe('a zone host', () => {
     assert.deepEqual(await behind, { ok: true, seq: 2 });
     assert.equal(admitted(host.view(gate)), 8);
     assert.equal(admitted(host.view('turnstile/other')), 2);
-    assert.equal(troubles[0]?.kind, 'zone-failed');
+    assert.equal(failures[0]?.kind, 'zone-failed');
   });
 
   test('a zone that fails again and again is stopped and says so', async () => {
-    const { host, clock, troubles } = newHost([turnstile]);
+    const { host, clock, failures } = newHost([turnstile]);
     await host.open(gate);
     for (let count = 0; count < 6; count++) {
       host.tell(gate, { type: 'Break' });
       await clock.settle();
     }
-    assert.equal(troubles.at(-1)?.kind, 'zone-stopped');
+    assert.equal(failures.at(-1)?.kind, 'zone-stopped');
     const reply = await host.submit(gate, { type: 'Admit', people: 1 });
     assert.equal(!reply.ok && reply.code, 'ZONE_STOPPED');
     await host.open(gate);
@@ -142,7 +142,7 @@ describe('a zone host', () => {
     await old.clock.settle();
     const reply = await answer;
     assert.equal(!reply.ok && reply.code, 'ZONE_STOPPED');
-    assert.equal(old.troubles[0]?.kind, 'zone-lost');
+    assert.equal(old.failures[0]?.kind, 'zone-lost');
     assert.equal(old.host.view(gate), undefined);
     assert.deepEqual(
       old.log.batches.map((batch) => batch.epoch),

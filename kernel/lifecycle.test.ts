@@ -92,26 +92,26 @@ describe('opening', () => {
   });
 
   test('an opening that fails is reported, and the zone is stopped', async () => {
-    const { host, clock, log, troubles } = newHost([turnstile]);
+    const { host, clock, log, failures } = newHost([turnstile]);
     log.away = 'gone';
     await settled(clock, assert.rejects(host.open(gate), /gone/));
-    assert.deepEqual(troubles, [{ kind: 'recovery', zone: gate, message: 'gone' }]);
+    assert.deepEqual(failures, [{ kind: 'recovery', zone: gate, message: 'gone' }]);
     assert.equal(host.status(gate), 'stopped');
   });
 });
 
 describe('a zone that fails', () => {
   test('answers the commands that wait when it cannot come back, and says when it is tried again', async () => {
-    const { host, clock, log, troubles } = newHost([turnstile]);
+    const { host, clock, log, failures } = newHost([turnstile]);
     await settled(clock, host.open(gate));
     log.away = 'gone';
     host.tell(gate, { type: 'Break' });
     const reply = await settled(clock, host.submit(gate, admit()));
     assert.equal(!reply.ok && reply.code, 'ZONE_STOPPED');
     assert.match(reply.ok ? '' : reply.message, /tried again in \d+ ms/);
-    assert.match(troubles[0]?.message ?? '', /broken on purpose\n +at /, 'the report says where it threw');
+    assert.match(failures[0]?.message ?? '', /broken on purpose\n +at /, 'the report says where it threw');
     assert.deepEqual(
-      troubles.map(({ kind }) => kind),
+      failures.map(({ kind }) => kind),
       ['zone-failed', 'recovery', 'zone-stopped'],
     );
   });
@@ -151,10 +151,10 @@ describe('a zone that fails', () => {
         }
       },
     });
-    const { host, clock, log, troubles } = newHost([fragile]);
+    const { host, clock, log, failures } = newHost([fragile]);
     await settled(clock, host.open('beating/heart'));
     await clock.advance(1_000);
-    assert.equal(troubles[0]?.kind, 'zone-failed');
+    assert.equal(failures[0]?.kind, 'zone-failed');
     assert.equal(host.stats().zoneFailures, 1);
     const { ticks } = host.view('beating/heart')?.state as Turnstile;
     assert.ok(ticks.length > 10);

@@ -25,9 +25,9 @@ export class Observers {
     else entry.deferred.push(tell);
   }
 
-  report(trouble: HostFailure): void {
+  report(failure: HostFailure): void {
     try {
-      this.#options.onTrouble?.(trouble);
+      this.#options.onFailure?.(failure);
     } catch {
       // Nobody is left to be told; the count says that it happened.
       this.failures++;

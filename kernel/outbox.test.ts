@@ -30,7 +30,7 @@ describe('the outbox', () => {
   });
 
   test('fault 23: a record that the spool has lost in between does not keep everything else from the log', async () => {
-    const { host, clock, log, spool, troubles } = newHost([turnstile]);
+    const { host, clock, log, spool, failures } = newHost([turnstile]);
     const other = 'turnstile/other';
     await Promise.all([host.open(gate), host.open(other)]);
     log.away = 'gone';
@@ -49,7 +49,7 @@ describe('the outbox', () => {
     const bridge = log.batches.find(({ loss }) => loss);
     assert.deepEqual([bridge?.zone, bridge?.firstSeq, bridge?.loss?.lastSeq], [gate, 2, 3]);
     assert.equal(host.stats().outbox.mode, 'flowing');
-    assert.ok(troubles.some(({ message }) => message.includes('given up')));
+    assert.ok(failures.some(({ message }) => message.includes('given up')));
     // It was decided, so a person can still find it.
     assert.deepEqual(
       spool.givenUp.map(({ zone, firstSeq }) => [zone, firstSeq]),

@@ -28,7 +28,7 @@ async function reopened(parts: Parts, definition = turnstile, pass: (clock: Manu
   const tried: RecoveryStep[] = [];
   const next = newHost([definition], { ...parts, options: { onRecovered: (_zone, steps) => tried.push(...steps) } });
   await Promise.all([next.host.open(gate), pass(next.clock)]);
-  return { ...next, tried, outcomes: tried.map(({ rung, outcome }) => `${rung} ${outcome}`) };
+  return { ...next, tried, outcomes: tried.map(({ source, outcome }) => `${source} ${outcome}`) };
 }
 
 describe('each step of a recovery', () => {
@@ -49,7 +49,7 @@ describe('each step of a recovery', () => {
     };
     const { tried } = await reopened({ log, hot, cold, clock }, turnstile, () => clock.advance(5_000));
     assert.deepEqual(
-      tried.map(({ rung, ms }) => [rung, ms]),
+      tried.map(({ source, ms }) => [source, ms]),
       [
         ['hot', 5_000],
         ['cold', 70],
@@ -132,7 +132,7 @@ describe('a snapshot', () => {
       const { seq, steps } = await settled(parts.clock, stateAt(parts, turnstile, gate, moment));
       assert.equal(seq, 2);
       assert.deepEqual(
-        steps.map(({ rung, outcome }) => `${rung} ${outcome}`),
+        steps.map(({ source, outcome }) => `${source} ${outcome}`),
         ['cold 2', 'replay 2'],
       );
     }

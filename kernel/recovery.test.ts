@@ -23,16 +23,16 @@ async function history() {
 describe('the recovery ladder', () => {
   test('takes the newest hot snapshot and the log’s tail', async () => {
     const { log, hot, cold } = await history();
-    const rungs: string[] = [];
+    const sources: string[] = [];
     const { host } = newHost([turnstile], {
       log,
       hot,
       cold,
-      options: { onRecovered: (_zone, steps) => rungs.push(...steps.map((step) => `${step.rung} ${step.outcome}`)) },
+      options: { onRecovered: (_zone, steps) => sources.push(...steps.map((step) => `${step.source} ${step.outcome}`)) },
     });
     await host.open(gate);
     assert.equal((host.view(gate)?.state as Turnstile).admitted, 5);
-    assert.deepEqual(rungs, ['hot 4', 'replay 5']);
+    assert.deepEqual(sources, ['hot 4', 'replay 5']);
   });
 
   test('without a hot one falls back to cold, past a damaged one to the one before, and at last to replay', async () => {
@@ -41,15 +41,15 @@ describe('the recovery ladder', () => {
     await clock.settle();
     await first.snapshotAll('cold');
     const steps = async () => {
-      const rungs: string[] = [];
+      const sources: string[] = [];
       const onRecovered = (_zone: string, tried: readonly RecoveryStep[]) =>
-        void rungs.push(...tried.map((step) => `${step.rung} ${step.outcome}`));
+        void sources.push(...tried.map((step) => `${step.source} ${step.outcome}`));
       const { host } = newHost([turnstile], { log, cold, options: { onRecovered } });
       await host.open(gate);
       assert.equal((host.view(gate)?.state as Turnstile).admitted, 6);
-      return rungs;
+      return sources;
     };
-    // What each rung gave, not only that the end is right: replay alone would lead there, too (fault 17).
+    // What each source gave, not only that the end is right: replay alone would lead there, too (fault 17).
     assert.deepEqual(await steps(), ['cold 6', 'replay 6']);
     cold.damaged.add(6);
     assert.deepEqual(await steps(), ['cold snapshot at seq 6 is damaged: checksum differs', 'cold 2', 'replay 6']);

@@ -17,9 +17,9 @@ const SECOND_MS_MAX = 500;
 
 /** One step of the ladder: what was tried, how long it took, what came of it. */
 export interface RecoveryStep {
-  readonly rung: 'hot' | 'cold' | 'replay';
+  readonly source: 'hot' | 'cold' | 'replay';
   readonly ms: number;
-  /** The seq reached, or why the rung did not hold. */
+  /** The seq reached, or why the source did not hold. */
   readonly outcome: number | string;
 }
 
@@ -52,9 +52,9 @@ export async function recover(
   const { clock, log } = record;
   const end = { seq: Number.POSITIVE_INFINITY, time: Number.POSITIVE_INFINITY, ...until };
   const steps: RecoveryStep[] = [];
-  const timed = (rung: RecoveryStep['rung']) => {
+  const timed = (source: RecoveryStep['source']) => {
     const started = clock.elapsed();
-    return (outcome: number | string) => void steps.push({ rung, ms: clock.elapsed() - started, outcome });
+    return (outcome: number | string) => void steps.push({ source, ms: clock.elapsed() - started, outcome });
   };
   const snapshot = await newestOf(record, definition, zone, ({ seq, time }) => seq <= end.seq && time <= end.time, timed);
   const note = timed('replay');
@@ -81,20 +81,20 @@ async function newestOf(
   definition: AnyZoneDefinition,
   zone: ZoneAddress,
   isWanted: (label: SnapshotLabel) => boolean,
-  timed: (rung: 'hot' | 'cold') => (outcome: number | string) => void,
+  timed: (source: 'hot' | 'cold') => (outcome: number | string) => void,
 ): Promise<Snapshot | undefined> {
-  const get = <T>(rung: 'hot' | 'cold', work: Promise<T>, ms = ANSWER_MS_MAX) => within(clock, ms, `the ${rung} store`, work);
-  const labelsOf = async (rung: 'hot' | 'cold', ms: number) => {
-    const note = timed(rung);
-    const labels = await get(rung, stores[rung].list(zone), ms).catch((error) => note(`the store is unavailable: ${messageOf(error)}`));
-    return (labels ?? []).filter(isWanted).map((label) => ({ rung, label }));
+  const get = <T>(source: 'hot' | 'cold', work: Promise<T>, ms = ANSWER_MS_MAX) => within(clock, ms, `the ${source} store`, work);
+  const labelsOf = async (source: 'hot' | 'cold', ms: number) => {
+    const note = timed(source);
+    const labels = await get(source, stores[source].list(zone), ms).catch((error) => note(`the store is unavailable: ${messageOf(error)}`));
+    return (labels ?? []).filter(isWanted).map((label) => ({ source, label }));
   };
   const hot = await labelsOf('hot', ANSWER_MS_MAX);
   const cold = await labelsOf('cold', hot.length > 0 ? SECOND_MS_MAX : ANSWER_MS_MAX);
-  for (const { rung, label } of [...hot, ...cold].sort((one, other) => other.label.seq - one.label.seq)) {
-    const note = timed(rung);
+  for (const { source, label } of [...hot, ...cold].sort((one, other) => other.label.seq - one.label.seq)) {
+    const note = timed(source);
     const skip = (why: string) => note(`snapshot at seq ${label.seq} is ${why}`);
-    const snapshot = await get(rung, stores[rung].load(label)).catch((error) => skip(`damaged: ${messageOf(error)}`));
+    const snapshot = await get(source, stores[source].load(label)).catch((error) => skip(`damaged: ${messageOf(error)}`));
     if (!snapshot) continue;
     const state = stateOf(snapshot, definition);
     if (state === undefined) skip(`of version ${snapshot.version}, this is ${definition.version}`);

@@ -21,7 +21,7 @@ async function open(zones: number, options = {}, clock = new ManualClock(1_000))
 
 describe('snapshots', () => {
   test('of one zone are of that zone, and each is reported with how long it took or why it failed', async () => {
-    const { host, clock, hot, cold, stats, troubles } = await open(2);
+    const { host, clock, hot, cold, stats, failures } = await open(2);
     const save = hot.save.bind(hot);
     hot.save = async (snapshot) => {
       clock.jump(40);
@@ -40,7 +40,7 @@ describe('snapshots', () => {
       { zone: 'turnstile/1', store: 'hot', seq: 1, time: 1_000, ms: 40, failure: null },
       { zone: 'turnstile/1', store: 'cold', seq: 1, time: 1_040, ms: 0, failure: 'disk full' },
     ]);
-    assert.deepEqual(troubles, [{ kind: 'snapshot', zone: 'turnstile/1', message: 'cold snapshot at seq 1: disk full' }]);
+    assert.deepEqual(failures, [{ kind: 'snapshot', zone: 'turnstile/1', message: 'cold snapshot at seq 1: disk full' }]);
   });
 
   test('of a silent store are tried once in a round, not once for each zone', async () => {

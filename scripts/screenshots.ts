@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startSwarm } from '../apps/server/swarm/swarm.ts';
 import { openBrowser } from '../tests/browser.ts';
+import { contentOf } from '../tests/response.ts';
 import { startServer } from '../tests/server.ts';
 
 /* Takes the pictures of the README from a server that it starts itself: npm run pictures */
@@ -51,7 +52,7 @@ async function zoneWithPlayers(): Promise<void> {
 /** The simulator makes up some hours first: the pictures are taken when their last minute is now. */
 async function historyIsThere(url: string): Promise<void> {
   for (;;) {
-    const instruments = (await (await fetch(`${url}/api/v1/instruments`)).json()) as { asOf: number }[];
+    const instruments = (await contentOf(await fetch(`${url}/api/v1/instruments`))) as { asOf: number }[];
     if (instruments.every(({ asOf }) => Date.now() - asOf < 5_000)) return;
     await new Promise((resolve) => setTimeout(resolve, 200));
   }

@@ -37,9 +37,9 @@ export function openAccountZones(
     random,
     zonesMax: settings.accounts.openMax,
     onDecided: (batch, state) => publishAccount(feed, batch, state),
-    onTrouble: (trouble) => {
-      if (trouble.kind === 'log') onLogFailure(trouble.message);
-      logger.error(trouble, 'an account’s zone is in trouble');
+    onFailure: (failure) => {
+      if (failure.kind === 'log') onLogFailure(failure.message);
+      logger.error(failure, 'an account zone failed');
     },
   });
   return {

@@ -39,12 +39,12 @@ export class BehindGateways {
       node: NODE,
       role: 'all',
       address: this.#reachedAt ?? null,
-      state: this.#isServing ? 'answers' : 'away',
+      state: this.#isServing ? 'available' : 'unavailable',
       circuit: 'closed',
       startedAt: this.#startedAt,
       requests: 0,
       failures: 0,
-      trouble: null,
+      failure: null,
       ...this.#stats(),
     };
   }

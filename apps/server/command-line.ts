@@ -109,7 +109,12 @@ program
 
 serving(program.command('drill'))
   .option('--players <number>', 'bots that play meanwhile', wholeNumber, 500)
-  .option('--kills <number>', 'hosts that are killed on the rung of hot snapshots; a quarter as many on the others', wholeNumber, 20)
+  .option(
+    '--kills <number>',
+    'hosts that are killed on the recoverySource of hot snapshots; a quarter as many on the others',
+    wholeNumber,
+    20,
+  )
   .description('kill zone hosts in a world of its own, and measure how it recovers')
   .option('--all-hosts', 'all zone hosts are killed at the same moment, instead of one')
   .action(async (flags) => (await import('./commands/drill.ts')).drill(flags));

@@ -39,7 +39,7 @@ export function projectorConsumer(projector: ProjectorHandle, log: EventLog): Co
       const { stats } = projector;
       if (stats) return statusOf(stats, projector.isPaused);
       const nothing = { lag: 0, applied: 0, deadLetters: 0, offsets: [], overtaken: [], gaps: [] };
-      return { group, state: 'away', trouble: 'It is starting.', ...nothing };
+      return { group, state: 'unavailable', failure: 'It is starting.', ...nothing };
     },
     replay: (letter) => projector.replay(letter),
     pause: () => projector.pause(),

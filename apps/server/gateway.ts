@@ -37,7 +37,7 @@ const OWN: ReadonlySet<Endpoint> = new Set<Endpoint>([
   ENDPOINTS.getConnections,
   ENDPOINTS.listServers,
 ]);
-const WORLD_PATHS = '/api/v1/worlds';
+const WORLD_PATHS = '/api/v1/world';
 
 export interface RunningGateway {
   readonly url: string;
@@ -76,7 +76,7 @@ export async function startGateway(settings: Settings, consoleFolder: string): P
       onEnded: (whose) => http?.endStreams(whose),
       isShared: true,
       others: (heard) => (redis ? announcements(redis, 'revocations', heard, () => {}) : nobodyElse),
-      onTrouble: (message, detail) => logger.error({ reason: failureReason(detail) }, message),
+      onFailure: (message, detail) => logger.error({ reason: failureReason(detail) }, message),
     },
     settings.publicUrl as string,
   );
@@ -93,10 +93,10 @@ export async function startGateway(settings: Settings, consoleFolder: string): P
     addresses: settings.gateway.servers,
     find: redis && (() => findServers(redis)),
     vouching,
-    onChange: ({ address, node, state, trouble }) => {
-      logger[state === 'answers' ? 'info' : 'warn'](
-        { address, node, trouble },
-        `a server ${state === 'answers' ? 'answers' : 'does not answer'}`,
+    onChange: ({ address, node, state, failure }) => {
+      logger[state === 'available' ? 'info' : 'warn'](
+        { address, node, failure },
+        `a server ${state === 'available' ? 'available' : 'does not answer'}`,
       );
       void health?.run('servers');
     },
@@ -108,7 +108,7 @@ export async function startGateway(settings: Settings, consoleFolder: string): P
         name: 'servers',
         isRequired: true,
         check: () => {
-          if (!servers.list().some(({ state }) => state === 'answers')) throw new Error('No server answers; see GET /api/v1/servers.');
+          if (!servers.list().some(({ state }) => state === 'available')) throw new Error('No server answers; see GET /api/v1/servers.');
         },
       },
       // Without it nobody who signed in is known after some seconds.
@@ -123,14 +123,14 @@ export async function startGateway(settings: Settings, consoleFolder: string): P
     node: NODE,
     role: 'gateway',
     address: null,
-    state: isStopping ? 'away' : 'answers',
+    state: isStopping ? 'unavailable' : 'available',
     circuit: 'closed',
     startedAt,
     worldPort: relay.port,
     open: http?.streams.size ?? 0,
     requests: servers.list().reduce((sum, { requests }) => sum + requests, 0),
     failures: servers.list().reduce((sum, { failures }) => sum + failures, 0),
-    trouble: null,
+    failure: null,
   });
   const relay: Relay = await openPlayersPort(settings, (address) =>
     relayPlayers({
@@ -151,9 +151,13 @@ export async function startGateway(settings: Settings, consoleFolder: string): P
     onAuditEvent: () => {},
     register: (door) => {
       forwardAll(door, { servers, vouching, streams: door.streams, tunnels: new Set() }, relay.port);
-      door.routes.answer(ENDPOINTS.live, () => ({ status: 'ok' as const, parts: {}, checks: [] }));
-      door.routes.answer(ENDPOINTS.listServers, () => [self(), ...servers.list()]);
-      door.routes.answer(ENDPOINTS.ready, ({ reply }) => {
+      door.routes.handle(ENDPOINTS.live, () => ({ status: 'ok' as const, parts: {}, checks: [] }));
+      door.routes.list(
+        ENDPOINTS.listServers,
+        ({ address, node }) => address ?? node ?? '',
+        () => [self(), ...servers.list()],
+      );
+      door.routes.handle(ENDPOINTS.ready, ({ reply }) => {
         const report = checks.report();
         // Whoever balances between gateways sends nothing here meanwhile.
         if (report.status !== 'ok') void reply.code(503);

@@ -38,7 +38,7 @@ export const NODE = `${hostname()}/${process.pid}`;
 /** Opens the door as the configuration wants it. */
 export async function openHttpServer(settings: Settings, { onAuditEvent, redis, ...parts }: HttpServerParts): Promise<HttpServer> {
   const now = () => performance.now();
-  const onTrouble = (error: Error) => parts.logger.warn({ message: error.message }, 'requests are not counted together with other servers');
+  const onFailure = (error: Error) => parts.logger.warn({ message: error.message }, 'requests are not counted together with other servers');
   try {
     return await createHttpServer({
       ...parts,
@@ -51,7 +51,7 @@ export async function openHttpServer(settings: Settings, { onAuditEvent, redis, 
       origins: settings.gateway.origins,
       trustedProxies: settings.gateway.trustedProxies,
       tls: settings.gateway.tls,
-      limiter: redis ? redisRateLimiter(redis, now, onTrouble) : new MemoryRateLimiter(now),
+      limiter: redis ? redisRateLimiter(redis, now, onFailure) : new MemoryRateLimiter(now),
       onAuditEvent,
       isOpenToSites: !settings.demo,
     });
@@ -125,7 +125,7 @@ function channelCheck(instrumentExists: (id: InstrumentId) => boolean, zoneExist
         'GET /api/v1/instruments lists all instruments.',
       );
     if (channel.kind === 'zones' && !zoneExists(channel.zone))
-      throw new ApiProblem('UNKNOWN_ZONE', `Unknown zone "${channel.zone}".`, 'GET /api/v1/worlds/zones lists all instruments.');
+      throw new ApiProblem('UNKNOWN_ZONE', `Unknown zone "${channel.zone}".`, 'GET /api/v1/world/zones lists all instruments.');
     return { name: own, delivery: CHANNELS[channel.kind].delivery };
   };
 }

@@ -11,13 +11,13 @@ const OPEN_AGAIN_MS = 2_000;
  */
 export class InstrumentZones {
   readonly #host: ZoneHost;
-  readonly #onTrouble: (message: string) => void;
+  readonly #onFailure: (message: string) => void;
   readonly #waiting = new Set<NodeJS.Timeout>();
   #isOver = false;
 
-  constructor(host: ZoneHost, onTrouble: (message: string) => void) {
+  constructor(host: ZoneHost, onFailure: (message: string) => void) {
     this.#host = host;
-    this.#onTrouble = onTrouble;
+    this.#onFailure = onFailure;
   }
 
   /** Those that sources name, and those on record that a pattern may take again: their record says their symbols. */
@@ -51,7 +51,7 @@ export class InstrumentZones {
   }
 
   #again(id: InstrumentId, error: unknown, attempt: () => void): void {
-    this.#onTrouble(`${zoneAddress('instrument', id)} cannot be opened now, trying again in ${OPEN_AGAIN_MS} ms: ${messageOf(error)}`);
+    this.#onFailure(`${zoneAddress('instrument', id)} cannot be opened now, trying again in ${OPEN_AGAIN_MS} ms: ${messageOf(error)}`);
     if (this.#isOver) return;
     const timer = setTimeout(() => {
       this.#waiting.delete(timer);

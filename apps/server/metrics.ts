@@ -105,12 +105,12 @@ export function registerWorldMetrics(metrics: Metrics, { world, zones, hosts }: 
   metrics.read(
     'millrace_world_tick_longest_seconds',
     'Longest tick of the last second',
-    ofZone(({ tickMsMost }) => tickMsMost / 1_000),
+    ofZone(({ tickMsMax }) => tickMsMax / 1_000),
   );
   metrics.read(
     'millrace_world_tick_late_seconds',
     'How late a tick of the last second was at most',
-    ofZone(({ lateMsMost }) => lateMsMost / 1_000),
+    ofZone(({ lateMsMax }) => lateMsMax / 1_000),
   );
   metrics.read(
     'millrace_world_mailbox_commands',
@@ -128,8 +128,8 @@ export function registerWorldMetrics(metrics: Metrics, { world, zones, hosts }: 
   metrics.read('millrace_world_refusals_total', 'Commands of players refused, by code', () =>
     Object.entries(world().refusals).map(([code, count]): [Labels, number] => [{ code }, count]),
   );
-  metrics.read('millrace_world_goodbyes_total', 'Connections of players ended by the server, by code', () =>
-    Object.entries(world().goodbyes).map(([code, count]): [Labels, number] => [{ code }, count]),
+  metrics.read('millrace_world_disconnects_total', 'Connections of players ended by the server, by code', () =>
+    Object.entries(world().disconnects).map(([code, count]): [Labels, number] => [{ code }, count]),
   );
   metrics.read(
     'millrace_world_host_zones',
@@ -168,7 +168,7 @@ export function registerGatewayMetrics(
   metrics.read(
     'millrace_gateway_server_up',
     'Whether a server behind this gateway answers',
-    ofEach(({ state }) => (state === 'answers' ? 1 : 0)),
+    ofEach(({ state }) => (state === 'available' ? 1 : 0)),
   );
   metrics.read(
     'millrace_gateway_server_left_alone',

@@ -20,13 +20,13 @@ export const SHARED_FOLDERS = { log: 'log', hot: join('snapshots', 'hot') } as c
 export class Opening {
   readonly #data: string;
   readonly #stores: SharedStores;
-  readonly #onTrouble: (error: unknown) => void;
+  readonly #onFailure: (error: unknown) => void;
   #before: Promise<void> = Promise.resolve();
 
-  constructor(data: string, stores: SharedStores, onTrouble: (error: unknown) => void) {
+  constructor(data: string, stores: SharedStores, onFailure: (error: unknown) => void) {
     this.#data = data;
     this.#stores = stores;
-    this.#onTrouble = onTrouble;
+    this.#onFailure = onFailure;
   }
 
   /**
@@ -45,7 +45,7 @@ export class Opening {
         await openLog();
         await this.#opened(pid, SHARED_FOLDERS.hot);
       });
-    this.#before = this.#before.then(which === 'log' ? openLog : openBoth).catch(this.#onTrouble);
+    this.#before = this.#before.then(which === 'log' ? openLog : openBoth).catch(this.#onFailure);
   }
 
   async #opened(pid: number, which: string): Promise<void> {

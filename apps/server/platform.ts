@@ -177,9 +177,9 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
       publishBatch(hub, batch, state);
       collector?.react(batch);
     },
-    onTrouble: (trouble) => {
-      if (trouble.kind === 'log') storage.noteFailure('market', trouble.message);
-      logger.error(trouble, 'a zone is in trouble');
+    onFailure: (failure) => {
+      if (failure.kind === 'log') storage.noteFailure('market', failure.message);
+      logger.error(failure, 'a zone failed');
     },
     onRecovered: (zone, steps) => logger.debug({ zone, steps }, 'a zone is back'),
   });
@@ -219,7 +219,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
       if (hub.isWanted('sources')) hub.publish('sources', 'conflated', 'source', source.id, source);
       onSource?.(source);
     },
-    onTrouble: (message) => logger.warn(message),
+    onFailure: (message) => logger.warn(message),
     recorded: (source) => series.instruments().filter((id) => id.startsWith(`${source}:`)),
     symbolOf: (id) => stateOf(id)?.listed?.symbol,
     onInstrument: (listed) => instrumentZones.take(listed),
@@ -373,9 +373,13 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
         audit: (what, detail) => logger.info({ audit: detail }, what),
       });
       worlds?.register(routes);
-      routes.answer(ENDPOINTS.listServers, () => [behind.describe()]);
-      routes.answer(ENDPOINTS.live, () => ({ status: 'ok' as const, parts: {}, checks: [] }));
-      routes.answer(ENDPOINTS.ready, ({ reply }) => {
+      routes.list(
+        ENDPOINTS.listServers,
+        ({ address, node }) => address ?? node ?? '',
+        () => [behind.describe()],
+      );
+      routes.handle(ENDPOINTS.live, () => ({ status: 'ok' as const, parts: {}, checks: [] }));
+      routes.handle(ENDPOINTS.ready, ({ reply }) => {
         const report = health.report();
         if (report.status !== 'ok') void reply.code(503);
         return { ...report, parts: { ...readyParts(), ...report.parts } };
@@ -465,11 +469,11 @@ function accountsOf(
     ...parts
   }: { post: Post | null } & Pick<AccountSettings, 'database' | 'secret' | 'hub' | 'feed' | 'host' | 'instruments' | 'onEnded' | 'others'>,
 ): Accounts {
-  const onTrouble = (message: string, detail: unknown) => logger.error({ reason: failureReason(detail) }, message);
+  const onFailure = (message: string, detail: unknown) => logger.error({ reason: failureReason(detail) }, message);
   return openAccounts({
     ...parts,
     clock: systemClock,
-    mailer: post && mailerOver(post, onTrouble),
+    mailer: post && mailerOver(post, onFailure),
     providers: settings.accounts.providers,
     isOpen: settings.accounts.signUp === 'open',
     server: settings.database.url === undefined ? null : serverId(settings.data),
@@ -478,7 +482,7 @@ function accountsOf(
     keyDays: { usual: settings.accounts.keyDays, most: settings.accounts.keyDaysMax },
     needsSecondFactor: settings.accounts.secondFactor === 'operators',
     guests: settings.worlds.guests ? ['world:play'] : [],
-    onTrouble,
+    onFailure,
   });
 }
 

@@ -89,6 +89,6 @@ function linesOf({ records, events, gaps, restored, fromSnapshots, setBack, brok
       broken,
       ({ zone, after, next }) => `${zone} cannot be opened: events ${after + 1} to ${next - 1} are lost and no snapshot reaches past them.`,
     ),
-    ...(gaps.length === 0 ? [] : ['Consumer groups that come to a gap stop; POST /api/v1/consumers/{group}/skip lets one go on.']),
+    ...(gaps.length === 0 ? [] : ['Consumer groups that come to a gap stop; POST /api/v1/consumer-groups/{group}/skip lets one go on.']),
   ];
 }

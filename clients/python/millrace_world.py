@@ -68,9 +68,9 @@ def unpack(body, at=0):
 
 class World:
     def __init__(self, server, name):
-        request = urllib.request.Request(server + "/api/v1/worlds/tokens", json.dumps({"name": name}).encode(), {"content-type": "application/json"})
+        request = urllib.request.Request(server + "/api/v1/world/players", json.dumps({"name": name}).encode(), {"content-type": "application/json"})
         token = json.load(urllib.request.urlopen(request))["token"]
-        port = json.load(urllib.request.urlopen(server + "/api/v1/worlds"))["tcpPort"]
+        port = json.load(urllib.request.urlopen(server + "/api/v1/world"))["tcpPort"]
         self.socket = socket.create_connection((server.split("//")[1].split(":")[0], port), timeout=10)
         self.n, self.you, self.zone, self.objects, self.notices = 0, None, None, {}, []
         self.send({"t": "hello", "v": 1, "token": token})

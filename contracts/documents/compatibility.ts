@@ -1,5 +1,5 @@
 /*
- * Whether who was written for one version of the API can go on with another. Additions break nobody: operations, answers’ fields, optional parameters.
+ * Whether a client written for one version of the API works with another. Additions break no client: operations, response fields, optional parameters.
  */
 
 interface Schema {
@@ -26,7 +26,7 @@ export interface ApiDocument {
 /** What is sent must be taken as before; what is answered must be there as before. */
 type Direction = 'sent' | 'answered';
 
-/** Everything that would break whoever was written for `before`; empty when nothing would. */
+/** Everything that would break a client written for `before`; empty when nothing would. */
 export function breakingChanges(before: ApiDocument, after: ApiDocument): string[] {
   const found: string[] = [];
   const compare = (where: string, old: Schema, now: Schema | undefined, direction: Direction, depth = 0): void => {
@@ -61,6 +61,8 @@ export function breakingChanges(before: ApiDocument, after: ApiDocument): string
         if (required && !known.get(name)?.required) found.push(`${where}?${name} must be given now`);
       for (const [name, { schema }] of known)
         compare(`${where}?${name}`, schema, is.parameters?.find((parameter) => parameter.name === name)?.schema, 'sent');
+      const statusOf = ({ responses }: Operation) => ['200', '201', '204'].find((status) => status in responses) ?? 'none';
+      if (statusOf(was) !== statusOf(is)) found.push(`${where} answered ${statusOf(was)} and answers ${statusOf(is)}`);
       const [body, answer] = [bodyOf(was), answerOf(was)];
       if (body) compare(`${where} body`, body, bodyOf(is), 'sent');
       else if (bodyOf(is)) found.push(`${where} must have a body now`);
@@ -70,7 +72,7 @@ export function breakingChanges(before: ApiDocument, after: ApiDocument): string
 }
 
 const bodyOf = ({ requestBody }: Operation) => Object.values(requestBody?.content ?? {})[0]?.schema;
-const answerOf = ({ responses }: Operation) => Object.values(responses['200']?.content ?? {})[0]?.schema;
+const answerOf = ({ responses }: Operation) => Object.values((responses['200'] ?? responses['201'])?.content ?? {})[0]?.schema;
 const differing = (one: ReadonlySet<string>, other: ReadonlySet<string>) => [...one].filter((value) => !other.has(value));
 
 function resolved({ components }: ApiDocument, schema: Schema): Schema {

@@ -32,7 +32,15 @@ export function openApiDocument(): object {
 }
 
 function operation(operationId: string, endpoint: Endpoint, schemas: Record<string, object>): object {
-  const content = { [endpoint.contentType ?? 'application/json']: { schema: reference(endpoint.answer, schemas) } };
+  const { status = 200, location } = endpoint;
+  const content = { [endpoint.contentType ?? 'application/json']: { schema: reference(endpoint.response, schemas) } };
+  const success = {
+    description: endpoint.summary,
+    ...(location !== undefined && {
+      headers: { Location: { description: 'Path of the created resource.', schema: { type: 'string', format: 'uri-reference' } } },
+    }),
+    ...(status !== 204 && { content }),
+  };
   return {
     operationId,
     summary: endpoint.summary,
@@ -42,7 +50,7 @@ function operation(operationId: string, endpoint: Endpoint, schemas: Record<stri
       requestBody: { required: true, content: { 'application/json': { schema: plain(requestObjectSchema(endpoint.body)) } } },
     }),
     security: endpoint.access === 'public' ? [] : Object.keys(SHOWN).map((name) => ({ [name]: [] })),
-    responses: { 200: { description: endpoint.summary, content }, ...problems([...endpoint.problems, ...ofTheDoor(endpoint)]) },
+    responses: { [status]: success, ...problems([...endpoint.problems, ...ofTheDoor(endpoint)]) },
   };
 }
 
@@ -95,14 +103,18 @@ function problems(codes: readonly ProblemCode[]): Record<string, object> {
   return Object.fromEntries([...byStatus].map(([status, lines]) => [status, { description: lines.join(' '), content }]));
 }
 
-/** Named schemas go to the components and are referred to; others stand where they are used. */
+/** The schema with every named schema in it moved to the components and referred to. */
 function reference(schema: TSchema, schemas: Record<string, object>): object {
-  const { $id, items, type } = schema as { $id?: string; items?: TSchema; type?: string };
-  if ($id !== undefined) {
-    schemas[$id] = plain(schema);
+  const withReferences = (value: unknown): unknown => {
+    if (Array.isArray(value)) return value.map(withReferences);
+    if (typeof value !== 'object' || value === null) return value;
+    const { $id, ...rest } = value as { $id?: unknown };
+    const content = Object.fromEntries(Object.entries(rest).map(([key, inner]) => [key, withReferences(inner)]));
+    if (typeof $id !== 'string') return content;
+    schemas[$id] = content;
     return { $ref: `#/components/schemas/${$id}` };
-  }
-  return type === 'array' && items ? { type, items: reference(items, schemas) } : plain(schema);
+  };
+  return withReferences(JSON.parse(JSON.stringify(schema))) as object;
 }
 
 /** A schema as plain JSON, without the ids of the schemas inside it: those would be taken for addresses. */

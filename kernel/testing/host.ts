@@ -14,7 +14,7 @@ export interface TestHost {
   readonly cold: MemorySnapshots;
   readonly spool: MemorySpool;
   readonly decided: EventBatch[];
-  readonly troubles: HostFailure[];
+  readonly failures: HostFailure[];
 }
 
 /** A host on parts in memory under a manual clock. Parts may be handed over from another host, as after a crash. */
@@ -25,7 +25,7 @@ export function newHost(definitions: AnyZoneDefinition[], parts: Partial<TestHos
   const cold = parts.cold ?? new MemorySnapshots();
   const spool = parts.spool ?? new MemorySpool();
   const decided: EventBatch[] = [];
-  const troubles: HostFailure[] = [];
+  const failures: HostFailure[] = [];
   const host = new ZoneHost({
     log,
     spool,
@@ -34,11 +34,11 @@ export function newHost(definitions: AnyZoneDefinition[], parts: Partial<TestHos
     clock,
     random: openNumbers,
     onDecided: (batch) => decided.push(batch),
-    onTrouble: (trouble) => troubles.push(trouble),
+    onFailure: (failure) => failures.push(failure),
     ...parts.options,
   });
   for (const definition of definitions) host.register(definition);
-  return { host, clock, log, hot, cold, spool, decided, troubles };
+  return { host, clock, log, hot, cold, spool, decided, failures };
 }
 
 /** What a zone was at a moment, as its record tells. */

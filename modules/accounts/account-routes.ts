@@ -1,11 +1,10 @@
 import { type Account, ENDPOINTS, normalizedName, type Principal, type Role, TIERS, type Tier } from '@millrace/contracts';
 import { ApiProblem, type Routes } from '@millrace/platform/http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { asking, requireStrong } from './auth-problems.ts';
+import { asking, requireStrong, withinSession } from './auth-problems.ts';
 import {
   type AccountParts,
   attempt,
-  DONE,
   headersOf,
   note,
   relay,
@@ -21,7 +20,7 @@ const DAY_MS = 86_400_000;
 export function accountRoutes(routes: Routes, parts: AccountParts): void {
   const { members, keys, principals, lockout } = parts;
 
-  routes.answer(ENDPOINTS.getAccount, async ({ principal }): Promise<Account> => {
+  const accountOf = async (principal: Principal): Promise<Account> => {
     const { kind, user, name, tenant, role, tier, permissions } = principal;
     const member = kind === 'demo' ? null : await members.member(tenant, user ?? '');
     return {
@@ -37,15 +36,17 @@ export function accountRoutes(routes: Routes, parts: AccountParts): void {
       secondFactor: member?.secondFactor ?? false,
       needsSecondFactor: principal.lacksSecondFactor,
     };
-  });
+  };
 
-  routes.answer(ENDPOINTS.changeName, async ({ body, raw, principal }) => {
+  routes.handle(ENDPOINTS.getAccount, ({ principal }) => accountOf(principal));
+
+  routes.handle(ENDPOINTS.updateAccount, async ({ body, raw, principal }) => {
     const { user } = requireSession(principal);
     const before = await members.user(user);
     const name = await parts.names.change(principal.tenant, user, body.name);
     principals.forgetUser(user);
     await note(parts, raw, { ...principal, name: before?.name ?? principal.name }, 'name changed', user, { from: before?.name, to: name });
-    return DONE;
+    return accountOf(principal);
   });
 
   /** What asks for the password again is guarded like signing in. */
@@ -56,10 +57,12 @@ export function accountRoutes(routes: Routes, parts: AccountParts): void {
     work: (headers: Headers) => Promise<T>,
   ) => {
     const { user } = requireSession(principal);
-    return attempt(lockout, reply, user, raw.ip, () => asking(() => work(headersOf(raw))));
+    return attempt(lockout, reply, user, raw.ip, () => asking(() => work(headersOf(raw)))).catch((error: unknown) => {
+      throw withinSession(error);
+    });
   };
 
-  routes.answer(ENDPOINTS.changePassword, async ({ body, raw, reply, principal }) => {
+  routes.handle(ENDPOINTS.changePassword, async ({ body, raw, reply, principal }) => {
     const own = await members.user(requireSession(principal).user);
     await requireStrong(body.next, [own?.name ?? '', own?.email ?? '']);
     const { headers } = await withPassword(raw, reply, principal, (asked) =>
@@ -74,10 +77,9 @@ export function accountRoutes(routes: Routes, parts: AccountParts): void {
     await parts.revocations.changed();
     await note(parts, raw, principal, 'password changed', principal.user as string, { keysEnded });
     await parts.notify(principal.user as string, 'password');
-    return DONE;
   });
 
-  routes.answer(ENDPOINTS.enableSecondFactor, async ({ body, raw, reply, principal }) => {
+  routes.handle(ENDPOINTS.enableSecondFactor, async ({ body, raw, reply, principal }) => {
     await requireShownFactor(parts, principal);
     const setup = await withPassword(raw, reply, principal, (headers) =>
       parts.identity().api.enableTwoFactor({ body: { password: body.password, method: 'totp' }, headers }),
@@ -86,7 +88,7 @@ export function accountRoutes(routes: Routes, parts: AccountParts): void {
     return { uri: setup.totpURI, recoveryCodes: setup.backupCodes };
   });
 
-  routes.answer(ENDPOINTS.confirmSecondFactor, async ({ body, raw, reply, principal }) => {
+  routes.handle(ENDPOINTS.confirmSecondFactor, async ({ body, raw, reply, principal }) => {
     await requireShownFactor(parts, principal);
     const { headers } = await withPassword(raw, reply, principal, (asked) =>
       parts.identity().api.verifyTOTP({ body: { code: body.code }, headers: asked, returnHeaders: true }),
@@ -96,10 +98,9 @@ export function accountRoutes(routes: Routes, parts: AccountParts): void {
     await parts.consumeCode(principal.user as string, body.code);
     await note(parts, raw, principal, 'second factor turned on', principal.user as string);
     await parts.notify(principal.user as string, 'factorOn');
-    return DONE;
   });
 
-  routes.answer(ENDPOINTS.disableSecondFactor, async ({ body, raw, reply, principal }) => {
+  routes.handle(ENDPOINTS.disableSecondFactor, async ({ body, raw, reply, principal }) => {
     await requireShownFactor(parts, principal);
     const { headers } = await withPassword(raw, reply, principal, (asked) =>
       parts.identity().api.disableTwoFactor({ body: { password: body.password }, headers: asked, returnHeaders: true }),
@@ -108,10 +109,9 @@ export function accountRoutes(routes: Routes, parts: AccountParts): void {
     await parts.revocations.changed();
     await note(parts, raw, principal, 'second factor turned off', principal.user as string);
     await parts.notify(principal.user as string, 'factorOff');
-    return DONE;
   });
 
-  routes.answer(ENDPOINTS.getUsage, async ({ raw, principal }) => {
+  routes.handle(ENDPOINTS.getUsage, async ({ raw, principal }) => {
     const { requests, streams } = await parts.traffic(principal, raw.ip);
     const { requestsPerSecond, burst, streams: streamsMax, keys: keysMax } = TIERS[principal.tier as Tier];
     return {
@@ -121,20 +121,27 @@ export function accountRoutes(routes: Routes, parts: AccountParts): void {
     };
   });
 
-  routes.answer(ENDPOINTS.listSessions, async ({ principal }) => members.sessions(requirePerson(principal).user, principal.credential));
+  routes.list(
+    ENDPOINTS.listSessions,
+    ({ id }) => id,
+    async ({ principal }) => members.sessions(requirePerson(principal).user, principal.credential),
+  );
 
-  routes.answer(ENDPOINTS.endSession, async ({ params, raw, principal }) => {
+  routes.handle(ENDPOINTS.deleteSession, async ({ params, raw, principal }) => {
     const { user } = requirePerson(principal);
-    if (!(await members.endSession(user, params.session)))
+    if (!(await members.deleteSession(user, params.session)))
       throw new ApiProblem('NOT_FOUND', `Session "${params.session}" not found.`, 'GET /api/v1/account/sessions lists your sessions.');
     await parts.revocations.changed();
     await note(parts, raw, principal, 'session ended', params.session);
-    return DONE;
   });
 
-  routes.answer(ENDPOINTS.listKeys, ({ principal }) => keys.list(requirePerson(principal).user));
+  routes.list(
+    ENDPOINTS.listApiKeys,
+    ({ id }) => id,
+    ({ principal }) => keys.list(requirePerson(principal).user),
+  );
 
-  routes.answer(ENDPOINTS.createKey, async ({ body, raw, principal }) => {
+  routes.handle(ENDPOINTS.createApiKey, async ({ body, raw, principal }) => {
     // A key outlives an access token, so an access token alone must not create one.
     const { user } = requireSession(principal);
     await requireFresh(parts, raw);
@@ -151,18 +158,17 @@ export function accountRoutes(routes: Routes, parts: AccountParts): void {
     if ((await keys.count(user)) >= most)
       throw new ApiProblem('CONFLICT', `You have ${most} API keys, the limit of your tier.`, 'Revoke one first.');
     const made = await keys.create(user, { name: normalizedName(body.name), scopes: body.scopes, expiresAt });
-    await note(parts, raw, principal, 'key made', made.about.id, { name: made.about.name, scopes: made.about.scopes, expiresAt });
+    await note(parts, raw, principal, 'key made', made.id, { name: made.name, scopes: made.scopes, expiresAt });
     await parts.notify(user, 'keyMade');
     return made;
   });
 
-  routes.answer(ENDPOINTS.revokeKey, async ({ params, raw, principal }) => {
+  routes.handle(ENDPOINTS.revokeApiKey, async ({ params, raw, principal }) => {
     const { user } = requirePerson(principal);
     if (!(await keys.revoke(user, params.key)))
       throw new ApiProblem('NOT_FOUND', `API key "${params.key}" not found.`, 'GET /api/v1/account/keys lists your API keys.');
     await parts.revocations.changed();
     await note(parts, raw, principal, 'key revoked', params.key);
-    return DONE;
   });
 }
 

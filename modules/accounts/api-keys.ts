@@ -1,5 +1,15 @@
 import { hash, randomBytes, randomUUID } from 'node:crypto';
-import { type ApiKey, actingRole, isRole, type Permission, type Principal, permissionsOf, type Role, type Tier } from '@millrace/contracts';
+import {
+  type ApiKey,
+  actingRole,
+  isRole,
+  type NewApiKey,
+  type Permission,
+  type Principal,
+  permissionsOf,
+  type Role,
+  type Tier,
+} from '@millrace/contracts';
 import type { Clock } from '@millrace/kernel';
 import type { Database } from '@millrace/platform/database';
 import { and, count, desc, eq } from 'drizzle-orm';
@@ -43,10 +53,7 @@ export class ApiKeys {
     this.#needsSecondFactor = needsSecondFactor;
   }
 
-  async create(
-    user: string,
-    about: { name: string; scopes: readonly Permission[]; expiresAt: number },
-  ): Promise<{ key: string; about: ApiKey }> {
+  async create(user: string, about: { name: string; scopes: readonly Permission[]; expiresAt: number }): Promise<NewApiKey> {
     const key = KEY_PREFIX + randomBytes(KEY_BYTES).toString('base64url');
     const row = {
       id: randomUUID(),
@@ -60,7 +67,7 @@ export class ApiKeys {
       lastUsedAt: null,
     };
     await this.#database.drizzle.insert(apiKeys).values(row);
-    return { key, about: shown(row) };
+    return { ...shown(row), key };
   }
 
   async list(user: string): Promise<ApiKey[]> {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { AuditLine, AuditVerdict } from '@millrace/contracts';
+import type { AuditEntry, AuditVerification } from '@millrace/contracts';
 import type { Database } from '@millrace/platform/database';
 import { and, asc, desc, eq, gt, lt, sql } from 'drizzle-orm';
 import { auditLines } from './tables/tables.ts';
@@ -10,21 +10,21 @@ const LINES_AT_A_TIME = 1_000;
 /** Any number of ours: lines of one tenant are written one after another. */
 const CHAIN_LOCK = 6_455_224;
 
-export type AuditEntry = Pick<AuditLine, 'actor' | 'user' | 'action' | 'subject' | 'detail' | 'remote' | 'trace'>;
+export type NewAuditEntry = Pick<AuditEntry, 'actor' | 'user' | 'action' | 'subject' | 'detail' | 'remote' | 'trace'>;
 
 /** What was done, in a chain for each tenant: a line’s hash covers the line and the hash before it. */
 export class AuditLog {
   readonly #database: Database;
-  readonly #onAppended: (tenant: string, line: AuditLine) => void;
+  readonly #onAppended: (tenant: string, line: AuditEntry) => void;
 
   /** @param onAppended told of each line once it is written */
-  constructor(database: Database, onAppended: (tenant: string, line: AuditLine) => void = () => {}) {
+  constructor(database: Database, onAppended: (tenant: string, line: AuditEntry) => void = () => {}) {
     this.#database = database;
     this.#onAppended = onAppended;
   }
 
   /** @returns the line as it stands now */
-  async append(tenant: string, entry: AuditEntry): Promise<AuditLine> {
+  async append(tenant: string, entry: NewAuditEntry): Promise<AuditEntry> {
     const appended = await this.#database.drizzle.transaction(async (transaction) => {
       await transaction.execute(sql`select pg_advisory_xact_lock(${CHAIN_LOCK}, hashtext(${tenant}))`);
       const [last] = await transaction
@@ -43,7 +43,7 @@ export class AuditLog {
   }
 
   /** Lines below a number, newest first. */
-  async list(tenant: string, { before, limit }: { before?: number | undefined; limit: number }): Promise<AuditLine[]> {
+  async list(tenant: string, { before, limit }: { before?: number | undefined; limit: number }): Promise<AuditEntry[]> {
     const rows = await this.#database.drizzle
       .select()
       .from(auditLines)
@@ -54,7 +54,7 @@ export class AuditLog {
   }
 
   /** Every line, oldest first. */
-  async *all(tenant: string): AsyncGenerator<AuditLine> {
+  async *all(tenant: string): AsyncGenerator<AuditEntry> {
     for (let number = 0; ; ) {
       const rows = await this.#database.drizzle
         .select()
@@ -68,13 +68,13 @@ export class AuditLog {
     }
   }
 
-  verify(tenant: string): Promise<AuditVerdict> {
+  verify(tenant: string): Promise<AuditVerification> {
     return verifyChain(tenant, this.all(tenant));
   }
 }
 
 /** Goes through a whole chain: how many lines are sound, and the number of the first that is not, or is missing. */
-export async function verifyChain(tenant: string, chain: AsyncIterable<AuditLine>): Promise<AuditVerdict> {
+export async function verifyChain(tenant: string, chain: AsyncIterable<AuditEntry>): Promise<AuditVerification> {
   let lines = 0;
   let hash = BEFORE_THE_FIRST;
   for await (const { hash: stored, ...line } of chain) {
@@ -90,7 +90,7 @@ export async function* exportedLines(tenant: string, audit: AuditLog): AsyncGene
   for await (const line of audit.all(tenant)) yield `${JSON.stringify({ tenant, ...line })}\n`;
 }
 
-function hashOf(tenant: string, line: Omit<AuditLine, 'hash'>, before: string): string {
+function hashOf(tenant: string, line: Omit<AuditEntry, 'hash'>, before: string): string {
   const { number, at, actor, user = null, action, subject, detail, remote, trace } = line;
   const parts = [before, tenant, number, at, actor, action, subject, canonical(detail), remote, trace];
   // Lines of before ids were written have no such part, and are not changed by that.

@@ -92,6 +92,13 @@ function wrongCode(): ApiProblem {
   return new ApiProblem('INVALID_CODE', 'The code is incorrect or was already used.', 'Use the current code, or a recovery code.');
 }
 
+/** The session is valid, only what was typed is not: 403 instead of 401, so that clients do not sign out. */
+export function withinSession(error: unknown): unknown {
+  if (!(error instanceof ApiProblem)) return error;
+  if (error.code === 'INVALID_CREDENTIALS') return new ApiProblem('INCORRECT_PASSWORD', 'Incorrect password.', 'Check it and try again.');
+  return error.code === 'INVALID_CODE' ? new ApiProblem('INCORRECT_CODE', error.message, error.remedy) : error;
+}
+
 export function notFresh(): ApiProblem {
   return new ApiProblem(
     'REAUTHENTICATION_REQUIRED',

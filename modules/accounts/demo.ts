@@ -29,7 +29,7 @@ export async function identifyDemo({ headers, remote }: Caller): Promise<Princip
 
 /** In a demo there are no users; what would handle them says so. */
 export function demoRoutes(routes: Routes): void {
-  routes.answer(ENDPOINTS.getSignInOptions, () => ({
+  routes.handle(ENDPOINTS.getSignInOptions, () => ({
     demo: true,
     isSignedIn: true,
     signUp: 'invitation' as const,
@@ -38,7 +38,7 @@ export function demoRoutes(routes: Routes): void {
     passkeys: null,
     password: { lengthMin: PASSWORD_LENGTH_MIN, lengthMax: PASSWORD_LENGTH_MAX },
   }));
-  routes.answer(ENDPOINTS.getAccount, () => ({
+  routes.handle(ENDPOINTS.getAccount, () => ({
     kind: 'demo' as const,
     user: DEMO.user ?? '',
     name: DEMO.name,
@@ -53,7 +53,7 @@ export function demoRoutes(routes: Routes): void {
   }));
   for (const endpoint of Object.values(ACCOUNT_ENDPOINTS) as Endpoint[]) {
     if (endpoint === ENDPOINTS.getSignInOptions || endpoint === ENDPOINTS.getAccount || endpoint === ENDPOINTS.getAccess) continue;
-    routes.answer(endpoint, () => {
+    routes.handle(endpoint, () => {
       throw new ApiProblem('CONFLICT', 'Demo mode has no users.', 'Start without --demo.');
     });
   }

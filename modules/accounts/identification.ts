@@ -25,7 +25,7 @@ export interface IdentificationSettings {
   /** Whether other servers of the installation change the same tables. */
   readonly isShared: boolean;
   readonly others: RevocationParts['others'];
-  readonly onTrouble: (message: string, detail: unknown) => void;
+  readonly onFailure: (message: string, detail: unknown) => void;
 }
 
 export interface Identification {

@@ -59,7 +59,7 @@ export interface IdentityParts {
   readonly onReset: (user: string) => Promise<void>;
   /** A user is there now. */
   readonly onCreated: (user: string) => void;
-  readonly onTrouble: (message: string, detail: unknown) => void;
+  readonly onFailure: (message: string, detail: unknown) => void;
 }
 
 /** How a user that is made just now belongs: set around the call that makes it. */
@@ -79,7 +79,7 @@ export function createIdentity({
   isOpen,
   onCreated,
   onReset,
-  onTrouble,
+  onFailure,
 }: IdentityParts) {
   const isSecure = baseUrl.startsWith('https:');
   const passkeysAt = passkeyOrigin(baseUrl);
@@ -153,7 +153,7 @@ export function createIdentity({
     logger: {
       level: 'warn',
       log: (level, message, ...detail) => {
-        if (level === 'error' && !SHOWN_WRONG.has(message)) onTrouble(message, detail[0]);
+        if (level === 'error' && !SHOWN_WRONG.has(message)) onFailure(message, detail[0]);
       },
     },
     advanced: {

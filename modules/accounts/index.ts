@@ -90,7 +90,7 @@ export function openAccounts(settings: AccountSettings): Accounts {
     hub,
     feed,
     instruments,
-    onTrouble,
+    onFailure,
   } = settings;
   let begun: { identity: Identity; baseUrl: string } | null = null;
   const current = () => {
@@ -102,7 +102,7 @@ export function openAccounts(settings: AccountSettings): Accounts {
   const names = new UserNames(database);
   host.register(accountZone);
   const records = new AccountRecords(database, server);
-  const own = new OwnAccounts({ host, hub, records, isShared: settings.isShared, onTrouble });
+  const own = new OwnAccounts({ host, hub, records, isShared: settings.isShared, onFailure });
   const keys = new ApiKeys(database, clock, needsSecondFactor);
   const revocations = revocationsFor(settings, () => principals);
   const principals: Principals = new Principals({
@@ -114,7 +114,7 @@ export function openAccounts(settings: AccountSettings): Accounts {
     guests,
     needsSecondFactor,
     revocations,
-    onTrouble,
+    onFailure,
   });
   const options: Omit<SignInOptions, 'isSignedIn' | 'passkeys'> = {
     demo: false,
@@ -147,7 +147,7 @@ export function openAccounts(settings: AccountSettings): Accounts {
     if (user) mailer.send({ to: user.email, kind: what, link: `${current().baseUrl}/account` });
   };
   const onCreated = (user: string) => {
-    own.status(user).catch((error) => onTrouble('an account cannot be created yet; it will be when its user comes', error));
+    own.status(user).catch((error) => onFailure('an account cannot be created yet; it will be when its user comes', error));
   };
   return {
     identify: principals.identify,
@@ -156,7 +156,7 @@ export function openAccounts(settings: AccountSettings): Accounts {
     worker: snapshotWorker({ database, server, host, members, records, instruments }),
     events: (user) => own.events(user),
     register: (routes, traffic) => {
-      routes.answer(ENDPOINTS.getSignInOptions, ({ principal }) => ({
+      routes.handle(ENDPOINTS.getSignInOptions, ({ principal }) => ({
         ...options,
         isSignedIn: principal.user !== null,
         passkeys: begun && passkeyOrigin(begun.baseUrl),
@@ -179,7 +179,7 @@ export function openAccounts(settings: AccountSettings): Accounts {
           remote,
           trace,
         })
-        .catch((error) => onTrouble(`it could not be written down that ${principal.name} did ${route}`, error));
+        .catch((error) => onFailure(`it could not be written down that ${principal.name} did ${route}`, error));
     },
     begin: async (baseUrl) => {
       await members.begin();
@@ -197,9 +197,9 @@ export function openAccounts(settings: AccountSettings): Accounts {
           onCreated,
           onReset: async (user) => {
             await revocations.changed();
-            notify(user, 'password').catch((error) => onTrouble('a user could not be told of a new password', error));
+            notify(user, 'password').catch((error) => onFailure('a user could not be told of a new password', error));
           },
-          onTrouble,
+          onFailure,
         }),
         baseUrl,
       };

@@ -75,16 +75,16 @@ const WORDS = {
     ],
     ko: ['API 키가 발급되었습니다', '계정에 API 키가 발급되었습니다. 본인이 아니라면 즉시 여기에서 폐기하고 새 비밀번호를 정하세요.'],
   },
-  invite: {
+  invitation: {
     en: ['You are invited', 'Open this link to create your account. It is good for seven days, once.'],
     ko: ['초대받으셨습니다', '계정을 만들려면 링크를 여세요. 7일 동안 한 번 사용할 수 있습니다.'],
   },
 } as const;
 
-export function mailerOver(post: Post, onTrouble: (message: string, detail: unknown) => void): Mailer {
+export function mailerOver(post: Post, onFailure: (message: string, detail: unknown) => void): Mailer {
   return {
     send: (mail) => {
-      post.send(emailMessageFor(mail)).catch((error) => onTrouble(`a mail (${mail.kind}) could not be sent`, error));
+      post.send(emailMessageFor(mail)).catch((error) => onFailure(`a mail (${mail.kind}) could not be sent`, error));
     },
   };
 }

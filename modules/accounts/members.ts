@@ -88,7 +88,7 @@ export class Members {
     return made.length > 0;
   }
 
-  async changeTenant(tenant: string, change: { name?: string | undefined; tier?: Tier | undefined }): Promise<void> {
+  async updateTenant(tenant: string, change: { name?: string | undefined; tier?: Tier | undefined }): Promise<void> {
     if (change.name === undefined && change.tier === undefined) return;
     await this.#database.drizzle.update(tenants).set(change).where(eq(tenants.id, tenant));
     this.#tiers.delete(tenant);
@@ -140,7 +140,7 @@ export class Members {
   }
 
   /** Who is disabled loses all sessions. */
-  async changeMember(
+  async updateUser(
     tenant: string,
     id: string,
     change: { role?: Role | undefined; disabled?: boolean | undefined },
@@ -173,7 +173,7 @@ export class Members {
   }
 
   /** Whether that user had such a session. */
-  async endSession(user: string, id: string): Promise<boolean> {
+  async deleteSession(user: string, id: string): Promise<boolean> {
     const gone = await this.#database.drizzle
       .delete(userSessions)
       .where(and(eq(userSessions.id, id), eq(userSessions.userId, user)))
@@ -196,7 +196,7 @@ export class Members {
   }
 
   /** Removes a passkey of that user, and ends its other sessions: who has the device may have opened them. Whether there was such a passkey. */
-  async removePasskey(user: string, id: string, own: string | null): Promise<boolean> {
+  async deletePasskey(user: string, id: string, own: string | null): Promise<boolean> {
     return this.#database.drizzle.transaction(async (transaction) => {
       const gone = await transaction
         .delete(userPasskeys)
@@ -213,22 +213,23 @@ export class Members {
   }
 
   /** @returns the word that lets someone in once */
-  async invite(invitation: {
+  async createInvitation(invitation: {
     tenant: string;
     role: Role;
     email: string | null;
     invitedBy: string;
-  }): Promise<{ word: string; expiresAt: number }> {
+  }): Promise<{ id: string; word: string; createdAt: number; expiresAt: number }> {
     const word = randomBytes(WORD_BYTES).toString('base64url');
     const now = Date.now();
+    const id = randomUUID();
     await this.#database.drizzle.insert(invitations).values({
-      id: randomUUID(),
+      id,
       wordHash: hashOf(word),
       ...invitation,
       createdAt: new Date(now),
       expiresAt: new Date(now + INVITATION_MS),
     });
-    return { word, expiresAt: now + INVITATION_MS };
+    return { id, word, createdAt: now, expiresAt: now + INVITATION_MS };
   }
 
   /** Invitations of a tenant that can still be used, newest first. */

@@ -13,7 +13,7 @@ interface OwnAccountParts {
   readonly records: AccountRecords;
   /** Whether other servers use the same tables. */
   readonly isShared: boolean;
-  readonly onTrouble: (message: string, detail: unknown) => void;
+  readonly onFailure: (message: string, detail: unknown) => void;
 }
 
 /** Accounts as zones, opened when they are asked for. What a zone says is what the record in the relational store says, at every server. */
@@ -41,13 +41,13 @@ export class OwnAccounts {
 
   /** What a reader of the user’s own stream is told first; what has to be fetched first comes a moment later. */
   events(user: string): InitialEvent[] {
-    const { host, isShared, onTrouble } = this.#parts;
+    const { host, isShared, onFailure } = this.#parts;
     const state = host.view(zoneAddress(accountZone.kind, user))?.state as AccountState | undefined;
     // Of several servers another one may have recorded a newer snapshot.
     if (state && state.createdAt !== 0 && !isShared) return [{ event: 'account', key: '', data: accountStatus(state) }];
     this.status(user).then(
       (status) => status && this.#publish(user, status),
-      (error) => onTrouble('an account cannot be opened', error),
+      (error) => onFailure('an account cannot be opened', error),
     );
     return [];
   }
@@ -80,14 +80,14 @@ export class OwnAccounts {
   register(routes: Routes): void {
     const statusOf = async (user: string | null, trace: string): Promise<AccountStatus> => {
       const status = await this.status(user ?? '', trace).catch((error) => {
-        this.#parts.onTrouble('an account cannot be opened', error);
+        this.#parts.onFailure('an account cannot be opened', error);
         throw new ApiProblem('DATABASE_UNAVAILABLE', 'The account cannot be read now.', 'Try again in a moment.');
       });
       if (!status) throw new ApiProblem('UNKNOWN_USER', `Unknown user "${user}".`, 'Sign in again.');
       return status;
     };
-    routes.answer(ENDPOINTS.getAccountSnapshot, ({ principal, raw }) => statusOf(principal.user, raw.id));
-    routes.answer(ENDPOINTS.regenerateSnapshot, async ({ principal, raw }) => {
+    routes.handle(ENDPOINTS.getAccountSnapshot, ({ principal, raw }) => statusOf(principal.user, raw.id));
+    routes.handle(ENDPOINTS.regenerateSnapshot, async ({ principal, raw }) => {
       const { user } = await statusOf(principal.user, raw.id);
       const command: AccountCommand = { type: 'RequestSnapshot', request: randomUUID() };
       const reply = await this.#parts.host.submit(zoneAddress(accountZone.kind, user), command, {

@@ -5,7 +5,6 @@ import { passkeyOrigin } from './passkeys.ts';
 import {
   type AccountParts,
   attemptFrom,
-  DONE,
   headersOf,
   note,
   refuseFor,
@@ -41,7 +40,7 @@ export function passkeyRoutes(routes: Routes, parts: AccountParts): void {
       throw new ApiProblem('CONFLICT', `You have ${PASSKEYS_MAX} passkeys, the maximum.`, 'Remove one first.');
   };
 
-  routes.answer(ENDPOINTS.startPasskeySignIn, async ({ raw, reply }) => {
+  routes.handle(ENDPOINTS.startPasskeySignIn, async ({ raw, reply }) => {
     requirePasskeys();
     refuseFor(await lockout.waitMs(`${SHOWN_PASSKEYS} from ${raw.ip}`, raw.ip), reply);
     // Whoever is in already is asked for any passkey, too.
@@ -52,7 +51,7 @@ export function passkeyRoutes(routes: Routes, parts: AccountParts): void {
     return { options: { ...started.response, userVerification: 'required' } };
   });
 
-  routes.answer(ENDPOINTS.signInWithPasskey, async ({ body, raw, reply }): Promise<SignInStatus> => {
+  routes.handle(ENDPOINTS.signInWithPasskey, async ({ body, raw, reply }): Promise<SignInStatus> => {
     requirePasskeys();
     const { id, rawId, type, response: signed, clientExtensionResults = {} } = body.credential;
     const { clientDataJSON, authenticatorData, signature } = signed;
@@ -71,9 +70,13 @@ export function passkeyRoutes(routes: Routes, parts: AccountParts): void {
     return { status: 'signed-in' };
   });
 
-  routes.answer(ENDPOINTS.listPasskeys, ({ principal }) => members.passkeys(requirePerson(principal).user));
+  routes.list(
+    ENDPOINTS.listPasskeys,
+    ({ id }) => id,
+    ({ principal }) => members.passkeys(requirePerson(principal).user),
+  );
 
-  routes.answer(ENDPOINTS.startPasskey, async ({ raw, reply, principal }) => {
+  routes.handle(ENDPOINTS.startPasskey, async ({ raw, reply, principal }) => {
     const { user } = requireSession(principal);
     requirePasskeys();
     await requireShownFactor(parts, principal);
@@ -85,7 +88,7 @@ export function passkeyRoutes(routes: Routes, parts: AccountParts): void {
     return { options: { ...started.response } };
   });
 
-  routes.answer(ENDPOINTS.addPasskey, async ({ body, raw, reply, principal }): Promise<Passkey> => {
+  routes.handle(ENDPOINTS.addPasskey, async ({ body, raw, reply, principal }): Promise<Passkey> => {
     const { user } = requireSession(principal);
     requirePasskeys();
     await requireShownFactor(parts, principal);
@@ -106,15 +109,14 @@ export function passkeyRoutes(routes: Routes, parts: AccountParts): void {
     return made;
   });
 
-  routes.answer(ENDPOINTS.removePasskey, async ({ params, raw, principal }) => {
+  routes.handle(ENDPOINTS.deletePasskey, async ({ params, raw, principal }) => {
     const { user } = requireSession(principal);
     await requireShownFactor(parts, principal);
     await requireFresh(parts, raw);
-    if (!(await members.removePasskey(user, params.passkey, principal.credential)))
+    if (!(await members.deletePasskey(user, params.passkey, principal.credential)))
       throw new ApiProblem('NOT_FOUND', `Passkey "${params.passkey}" not found.`, 'GET /api/v1/account/passkeys lists your passkeys.');
     await parts.revocations.changed();
     await note(parts, raw, principal, 'passkey removed', params.passkey);
     await parts.notify(user, 'passkeyRemoved');
-    return DONE;
   });
 }

@@ -27,7 +27,7 @@ interface PrincipalParts {
   readonly guests: readonly Permission[];
   /** Whether who may operate or administrate needs a second factor for it. */
   readonly needsSecondFactor: boolean;
-  readonly onTrouble: (message: string, detail: unknown) => void;
+  readonly onFailure: (message: string, detail: unknown) => void;
 }
 
 interface Remembered {
@@ -118,7 +118,7 @@ export class Principals {
 
   #cannotTell(error: unknown): never {
     if (error instanceof ApiProblem) throw error;
-    this.#parts.onTrouble('it cannot be looked up who asks', error);
+    this.#parts.onFailure('it cannot be looked up who asks', error);
     throw new ApiProblem(
       'DATABASE_UNAVAILABLE',
       'The credentials cannot be checked: the database is unavailable.',

@@ -42,7 +42,6 @@ export interface AccountParts {
 }
 
 const AGENT_CHARACTERS_MAX = 200;
-export const DONE = { done: true } as const;
 
 /** Writes down what was done, in the tenant it was done in. */
 export async function note(

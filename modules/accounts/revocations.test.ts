@@ -41,7 +41,7 @@ for (const engine of ENGINES)
         isOpen: false,
         onReset: async () => {},
         onCreated: () => {},
-        onTrouble: () => {},
+        onFailure: () => {},
       });
     });
     after(async () => {
@@ -64,7 +64,7 @@ for (const engine of ENGINES)
           isShared: true,
           onEnded: (whose) => ended.push(whose),
           others: () => ({ tell: () => {}, close: () => {} }),
-          onTrouble: () => {},
+          onFailure: () => {},
         },
         BASE_URL,
       );
@@ -110,8 +110,8 @@ for (const engine of ENGINES)
 
     test('fault 72: a token that was revoked stays revoked for a server that starts afterwards', async () => {
       const [disabled, signedOut, kept] = [await newUser(), await newUser(), await newUser()];
-      await members.changeMember('main', disabled.user, { disabled: true });
-      await members.endSession(signedOut.user, signedOut.session);
+      await members.updateUser('main', disabled.user, { disabled: true });
+      await members.deleteSession(signedOut.user, signedOut.session);
       const server = await startServer();
       for (const { headers } of [disabled, signedOut]) await assert.rejects(async () => server.identify({ headers, remote }), revoked);
       assert.equal((await server.identify({ headers: kept.headers, remote })).user, kept.user);
@@ -122,9 +122,9 @@ for (const engine of ENGINES)
       const ended: unknown[] = [];
       const server = await startServer(ended);
       for (const { headers, user } of [disabled, demoted, signedOut]) assert.equal((await server.identify({ headers, remote })).user, user);
-      await members.changeMember('main', disabled.user, { disabled: true });
-      await members.changeMember('main', demoted.user, { role: 'viewer' });
-      await members.endSession(signedOut.user, signedOut.session);
+      await members.updateUser('main', disabled.user, { disabled: true });
+      await members.updateUser('main', demoted.user, { role: 'viewer' });
+      await members.deleteSession(signedOut.user, signedOut.session);
       for (const { headers } of [disabled, demoted, signedOut]) await refuses(server, headers);
       for (const whose of [{ user: disabled.user }, { user: demoted.user }, { credential: signedOut.session }])
         assert.ok(
@@ -148,7 +148,7 @@ for (const engine of ENGINES)
       isUnreachable = true;
       await server.clock.advance(9_000);
       assert.equal((await server.identify({ headers, remote })).user, user);
-      await members.changeMember('main', user, { disabled: true });
+      await members.updateUser('main', user, { disabled: true });
       await server.clock.advance(2_000);
       await assert.rejects(async () => server.identify({ headers, remote }), { code: 'DATABASE_UNAVAILABLE' });
       assert.equal((await server.identify({ headers: {}, remote })).kind, 'anonymous');
@@ -186,7 +186,7 @@ for (const engine of ENGINES)
           })
           .catch(failed);
       });
-      await members.changeMember('main', second.user, { disabled: true });
+      await members.updateUser('main', second.user, { disabled: true });
       await refuses(server, second.headers);
       assert.equal((await server.identify({ headers: first.headers, remote })).user, first.user);
       commit();

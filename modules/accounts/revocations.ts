@@ -25,7 +25,7 @@ export interface RevocationParts {
   readonly onRevoked: (revoked: Revoked) => void;
   /** The other servers of the installation: `tell` has them read the table at once, `heard` is called when another one changed it. */
   readonly others: (heard: (message: 'changed') => void) => { tell(message: 'changed'): void; close(): void };
-  readonly onTrouble: (message: string, detail: unknown) => void;
+  readonly onFailure: (message: string, detail: unknown) => void;
 }
 
 export type Revoked = StreamsOf | { readonly tenant: string };
@@ -129,7 +129,7 @@ export class Revocations {
       return true;
     } catch (error) {
       // Once for each outage, not for each second of it.
-      if (!this.#isFailing && !this.#isClosed) this.#parts.onTrouble('revoked sessions, tokens and keys cannot be read', error);
+      if (!this.#isFailing && !this.#isClosed) this.#parts.onFailure('revoked sessions, tokens and keys cannot be read', error);
       this.#isFailing = true;
       return false;
     }

@@ -61,7 +61,7 @@ class Server {
     this.#host.register(accountZone);
     const records = new AccountRecords(this.#database, this.#name);
     const parts = { host: this.#host, members, records, database: this.#database, server: this.#name };
-    this.#accounts = new OwnAccounts({ ...parts, hub: this.#hub, isShared: true, onTrouble: (message) => assert.fail(message) });
+    this.#accounts = new OwnAccounts({ ...parts, hub: this.#hub, isShared: true, onFailure: (message) => assert.fail(message) });
     this.#worker = snapshotWorker({ ...parts, instruments: () => [] });
   }
 

@@ -3,7 +3,7 @@ import { ApiProblem, type Routes } from '@millrace/platform/http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { asking, badToken, requireStrong } from './auth-problems.ts';
 import { ACCESS_TOKEN_S } from './identity.ts';
-import { type AccountParts, attemptFrom, DONE, headersOf, note, refuseFor, relay, requireSession } from './request-checks.ts';
+import { type AccountParts, attemptFrom, headersOf, note, refuseFor, relay, requireSession } from './request-checks.ts';
 import { noteSignIn, signIn } from './sign-in.ts';
 import { signUp } from './sign-up.ts';
 
@@ -13,13 +13,13 @@ const SIX_DIGITS = /^\d{6}$/;
 export function signInRoutes(routes: Routes, parts: AccountParts): void {
   const { members, lockout } = parts;
 
-  routes.answer(ENDPOINTS.signUp, ({ body, raw, reply }) =>
+  routes.handle(ENDPOINTS.signUp, ({ body, raw, reply }) =>
     attemptFrom(lockout, reply, 'sign-up', raw.ip, () => signUp(parts, body, raw, reply)),
   );
 
-  routes.answer(ENDPOINTS.signIn, ({ body, raw, reply }) => signIn(parts, raw, reply, body.email.toLowerCase(), body.password));
+  routes.handle(ENDPOINTS.signIn, ({ body, raw, reply }) => signIn(parts, raw, reply, body.email.toLowerCase(), body.password));
 
-  routes.answer(ENDPOINTS.verifySecondFactor, async ({ body, raw, reply }): Promise<SignInStatus> => {
+  routes.handle(ENDPOINTS.verifySecondFactor, async ({ body, raw, reply }): Promise<SignInStatus> => {
     const headers = headersOf(raw);
     const isTotp = SIX_DIGITS.test(body.code);
     const verify = async () => {
@@ -50,7 +50,7 @@ export function signInRoutes(routes: Routes, parts: AccountParts): void {
     throw new ApiProblem('NOT_FOUND', `Unknown sign-in provider "${id}".`, known);
   };
 
-  routes.answer(ENDPOINTS.startProvider, async ({ params, raw, reply }) => {
+  routes.handle(ENDPOINTS.startProvider, async ({ params, raw, reply }) => {
     requireProvider(params.provider);
     const started = await asking(() =>
       parts.identity().api.signInSocial({
@@ -78,14 +78,13 @@ export function signInRoutes(routes: Routes, parts: AccountParts): void {
     );
   });
 
-  routes.answer(ENDPOINTS.signOut, async ({ raw, reply, principal }) => {
+  routes.handle(ENDPOINTS.signOut, async ({ raw, reply, principal }) => {
     const { headers } = await asking(() => parts.identity().api.signOut({ headers: headersOf(raw), returnHeaders: true }));
     relay(reply, headers);
     if (principal.kind === 'session') await parts.revocations.changed();
-    return DONE;
   });
 
-  routes.answer(ENDPOINTS.verifyEmail, async ({ body, raw, reply }): Promise<SignInStatus> => {
+  routes.handle(ENDPOINTS.verifyEmail, async ({ body, raw, reply }): Promise<SignInStatus> => {
     const verified = await asking(() =>
       parts.identity().api.verifyEmail({ query: { token: body.token }, headers: headersOf(raw), returnHeaders: true }),
     );
@@ -99,21 +98,19 @@ export function signInRoutes(routes: Routes, parts: AccountParts): void {
     await lockout.failed(`mail to ${email}`, raw.ip);
   };
 
-  routes.answer(ENDPOINTS.resendVerification, async ({ body, raw, reply }) => {
+  routes.handle(ENDPOINTS.resendVerification, async ({ body, raw, reply }) => {
     const email = body.email.toLowerCase();
     await countMail(email, raw, reply);
     await quietly(() => parts.identity().api.sendVerificationEmail({ body: { email } }));
-    return DONE;
   });
 
-  routes.answer(ENDPOINTS.forgotPassword, async ({ body, raw, reply }) => {
+  routes.handle(ENDPOINTS.forgotPassword, async ({ body, raw, reply }) => {
     const email = body.email.toLowerCase();
     await countMail(email, raw, reply);
     await quietly(() => parts.identity().api.requestPasswordReset({ body: { email } }));
-    return DONE;
   });
 
-  routes.answer(ENDPOINTS.resetPassword, ({ body, raw, reply }) =>
+  routes.handle(ENDPOINTS.resetPassword, ({ body, raw, reply }) =>
     attemptFrom(lockout, reply, 'password reset', raw.ip, async () => {
       const { internalAdapter } = await parts.identity().$context;
       const link = await asking(() => internalAdapter.findVerificationValue(`reset-password:${body.token}`));
@@ -121,13 +118,12 @@ export function signInRoutes(routes: Routes, parts: AccountParts): void {
       // Before the link is used: whatever is wrong with the password must not use it up.
       await requireStrong(body.password, []);
       await asking(() => parts.identity().api.resetPassword({ body: { token: body.token, newPassword: body.password } }));
-      return DONE;
     }),
   );
 
-  routes.answer(ENDPOINTS.getSigningKeys, async () => (await asking(() => parts.identity().api.getJwks())) as SigningKeys);
+  routes.handle(ENDPOINTS.getSigningKeys, async () => (await asking(() => parts.identity().api.getJwks())) as SigningKeys);
 
-  routes.answer(ENDPOINTS.createAccessToken, async ({ raw, principal }) => {
+  routes.handle(ENDPOINTS.createAccessToken, async ({ raw, principal }) => {
     requireSession(principal);
     const { token } = await asking(() => parts.identity().api.getToken({ headers: headersOf(raw) }));
     return { accessToken: token, expiresAt: Date.now() + ACCESS_TOKEN_S * 1_000 };

@@ -1,8 +1,8 @@
 import { Readable } from 'node:stream';
-import { ENDPOINTS, normalizedName, type Principal } from '@millrace/contracts';
-import { ApiProblem, type Routes } from '@millrace/platform/http';
+import { ENDPOINTS, type Invitation, normalizedName, PAGE_ROWS, type Principal, type Role } from '@millrace/contracts';
+import { ApiProblem, decodeCursor, pageOf, type Routes } from '@millrace/platform/http';
 import { exportedLines } from './audit.ts';
-import { type AccountParts, DONE, note, requireFresh, requirePerson, requireShownFactor } from './request-checks.ts';
+import { type AccountParts, note, requireFresh, requirePerson, requireShownFactor } from './request-checks.ts';
 import { makeResetLink } from './reset-links.ts';
 
 /** Tenants, their users, and what was done in them. */
@@ -15,28 +15,32 @@ export function tenantRoutes(routes: Routes, parts: AccountParts): void {
     if (isOwn || (principal.permissions.has('platform:admin') && (await members.exists(tenant)))) return;
     throw new ApiProblem('UNKNOWN_TENANT', `Unknown tenant "${tenant}", or you cannot access it.`, `Your tenant is "${principal.tenant}".`);
   };
-  const linkOf = (word: string) => `${parts.baseUrl()}/sign-up?invitation=${word}`;
+  const invite = async (offer: { tenant: string; role: Role; email: string | null }, principal: Principal): Promise<Invitation> => {
+    const { word, ...invitation } = await members.createInvitation({ ...offer, invitedBy: principal.user ?? principal.name });
+    return { ...invitation, role: offer.role, email: offer.email, link: `${parts.baseUrl()}/sign-up?invitation=${word}` };
+  };
 
-  routes.answer(ENDPOINTS.listTenants, () => members.tenants());
+  routes.list(
+    ENDPOINTS.listTenants,
+    ({ id }) => id,
+    () => members.tenants(),
+  );
 
   // Whoever lets others in lets in more than a key was made for: that is for people.
-  routes.answer(ENDPOINTS.createTenant, async ({ body, raw, principal }) => {
+  routes.handle(ENDPOINTS.createTenant, async ({ body, raw, principal }) => {
     requirePerson(principal);
     if (!(await members.found({ ...body, name: normalizedName(body.name) })))
       throw new ApiProblem('CONFLICT', `Tenant "${body.id}" already exists.`, 'Choose another id.');
     await note(parts, raw, principal, 'tenant founded', body.id, { name: body.name, tier: body.tier });
-    const { word, expiresAt } = await members.invite({
-      tenant: body.id,
-      role: 'admin',
-      email: null,
-      invitedBy: principal.user ?? principal.name,
-    });
-    return { link: linkOf(word), expiresAt };
+    const invitation = await invite({ tenant: body.id, role: 'admin', email: null }, principal);
+    const tenant = (await members.tenants()).find(({ id }) => id === body.id);
+    if (!tenant) throw new ApiProblem('UNKNOWN_TENANT', `Tenant "${body.id}" was removed meanwhile.`, 'Create it again.');
+    return { ...tenant, invitation };
   });
 
-  routes.answer(ENDPOINTS.changeTenant, async ({ params, body, raw, principal }) => {
+  routes.handle(ENDPOINTS.updateTenant, async ({ params, body, raw, principal }) => {
     await requireTenant(principal, params.tenant);
-    await members.changeTenant(params.tenant, { ...body, ...(body.name !== undefined && { name: normalizedName(body.name) }) });
+    await members.updateTenant(params.tenant, { ...body, ...(body.name !== undefined && { name: normalizedName(body.name) }) });
     await parts.revocations.changed();
     await note(parts, raw, principal, 'tenant changed', params.tenant, body);
     const changed = (await members.tenants()).find(({ id }) => id === params.tenant);
@@ -44,32 +48,35 @@ export function tenantRoutes(routes: Routes, parts: AccountParts): void {
     return changed;
   });
 
-  routes.answer(ENDPOINTS.listMembers, async ({ params, principal }) => {
-    await requireTenant(principal, params.tenant);
-    return members.members(params.tenant);
-  });
+  routes.list(
+    ENDPOINTS.listUsers,
+    ({ id }) => id,
+    async ({ params, principal }) => {
+      await requireTenant(principal, params.tenant);
+      return members.members(params.tenant);
+    },
+  );
 
-  routes.answer(ENDPOINTS.invite, async ({ params, body, raw, principal }) => {
+  routes.handle(ENDPOINTS.createInvitation, async ({ params, body, raw, principal }) => {
     requirePerson(principal);
     await requireTenant(principal, params.tenant);
     const email = body.email?.toLowerCase() ?? null;
-    const { word, expiresAt } = await members.invite({
-      tenant: params.tenant,
-      role: body.role,
-      email,
-      invitedBy: principal.user ?? principal.name,
-    });
+    const invitation = await invite({ tenant: params.tenant, role: body.role, email }, principal);
     await note(parts, raw, { ...principal, tenant: params.tenant }, 'user invited', email ?? 'whoever has the link', { role: body.role });
-    if (email !== null) mailer?.send({ to: email, kind: 'invite', link: linkOf(word) });
-    return { link: linkOf(word), expiresAt };
+    if (email !== null) mailer?.send({ to: email, kind: 'invitation', link: invitation.link });
+    return invitation;
   });
 
-  routes.answer(ENDPOINTS.listInvitations, async ({ params, principal }) => {
-    await requireTenant(principal, params.tenant);
-    return members.pendingInvitations(params.tenant);
-  });
+  routes.list(
+    ENDPOINTS.listInvitations,
+    ({ id }) => id,
+    async ({ params, principal }) => {
+      await requireTenant(principal, params.tenant);
+      return members.pendingInvitations(params.tenant);
+    },
+  );
 
-  routes.answer(ENDPOINTS.withdrawInvitation, async ({ params, raw, principal }) => {
+  routes.handle(ENDPOINTS.deleteInvitation, async ({ params, raw, principal }) => {
     requirePerson(principal);
     await requireTenant(principal, params.tenant);
     const withdrawn = await members.withdraw(params.tenant, params.invitation);
@@ -82,10 +89,9 @@ export function tenantRoutes(routes: Routes, parts: AccountParts): void {
     await note(parts, raw, { ...principal, tenant: params.tenant }, 'invitation withdrawn', withdrawn.email ?? 'whoever has the link', {
       role: withdrawn.role,
     });
-    return DONE;
   });
 
-  routes.answer(ENDPOINTS.changeMember, async ({ params, body, raw, principal }) => {
+  routes.handle(ENDPOINTS.updateUser, async ({ params, body, raw, principal }) => {
     requirePerson(principal);
     await requireTenant(principal, params.tenant);
     const before = await members.member(params.tenant, params.user);
@@ -102,13 +108,13 @@ export function tenantRoutes(routes: Routes, parts: AccountParts): void {
         `${before.name} is the last administrator of ${params.tenant}.`,
         'Make another user an administrator first.',
       );
-    const changed = await members.changeMember(params.tenant, params.user, body);
+    const changed = await members.updateUser(params.tenant, params.user, body);
     await parts.revocations.changed();
     await note(parts, raw, { ...principal, tenant: params.tenant }, 'user changed', before.email, body);
     return changed ?? before;
   });
 
-  routes.answer(ENDPOINTS.createResetLink, async ({ params, raw, principal }) => {
+  routes.handle(ENDPOINTS.createResetLink, async ({ params, raw, principal }) => {
     requirePerson(principal);
     await requireTenant(principal, params.tenant);
     // With it one comes in as somebody else: a browser that was left open must not be enough.
@@ -127,9 +133,11 @@ export function tenantRoutes(routes: Routes, parts: AccountParts): void {
     return made;
   });
 
-  routes.answer(ENDPOINTS.listAudit, async ({ params, query, principal }) => {
+  routes.handle(ENDPOINTS.listAudit, async ({ params, query, principal }) => {
     await requireTenant(principal, params.tenant);
-    return audit.list(params.tenant, { before: query.before, limit: query.limit ?? 100 });
+    const limit = query.limit ?? PAGE_ROWS;
+    const [before] = query.cursor === undefined ? [undefined] : decodeCursor(query.cursor, ['number']);
+    return pageOf(await audit.list(params.tenant, { before, limit: limit + 1 }), limit, ({ number }) => [number]);
   });
 
   routes.stream(ENDPOINTS.exportAudit, async ({ params, raw, reply, principal }) => {
@@ -142,7 +150,7 @@ export function tenantRoutes(routes: Routes, parts: AccountParts): void {
       .send(Readable.from(exportedLines(params.tenant, audit)));
   });
 
-  routes.answer(ENDPOINTS.verifyAudit, async ({ params, principal }) => {
+  routes.handle(ENDPOINTS.verifyAudit, async ({ params, principal }) => {
     await requireTenant(principal, params.tenant);
     return audit.verify(params.tenant);
   });

@@ -16,7 +16,7 @@ function setting(answers: (() => Promise<BookUpdate>)[]) {
     deliver: ({ time }, whole) => void delivered.push(whole ? `whole ${time}` : `${time}`),
     fetch: () => answers[asked++]?.() ?? Promise.reject(new Error('asked too often')),
     lost: (reason) => void lost.push(reason),
-    onTrouble: () => {},
+    onFailure: () => {},
   });
   return { clock, delivered, lost, line, asked: () => asked };
 }

@@ -14,7 +14,7 @@ export interface BookSynchronizerOptions {
   readonly fetch: (() => Promise<BookUpdate>) | null;
   /** The book that was delivered cannot be trusted any more, and why. */
   readonly lost: (reason: string) => void;
-  readonly onTrouble: () => void;
+  readonly onFailure: () => void;
 }
 
 /** `empty`: no whole book. `fetching`: it is asked for, or will be again soon, and changes are kept. `whole`: changes are handed on. */
@@ -78,7 +78,7 @@ export class BookSynchronizer {
       (error: unknown) => {
         if (!isCurrent()) return;
         const waitMs = this.#backoff.next();
-        this.#options.onTrouble();
+        this.#options.onFailure();
         this.#options.lost(`the whole book could not be fetched: ${messageOf(error)}; it is asked for again`);
         this.#cancelRetry = this.#options.clock.after(waitMs, () => this.#fetchWhole(fetch));
       },

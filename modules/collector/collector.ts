@@ -14,7 +14,7 @@ export interface CollectorOptions {
   readonly market: Market;
   readonly clock: Clock;
   readonly onChange: (source: Source) => void;
-  readonly onTrouble: (message: string) => void;
+  readonly onFailure: (message: string) => void;
   /** Instruments of a source that are on record, and the symbols they were listed with: those that were taken by pattern are taken again. */
   readonly recorded?: (source: string) => readonly InstrumentId[];
   readonly symbolOf?: (instrument: InstrumentId) => string | undefined;
@@ -65,7 +65,7 @@ export class Collector {
 
   /** Begins to collect. */
   start(): void {
-    const { sources, market, clock, onChange, onTrouble } = this.#options;
+    const { sources, market, clock, onChange, onFailure } = this.#options;
     for (const config of sources) {
       const parts = this.#partsOf(config);
       const instruments = new Map(parts.symbols.map(({ pair, symbol }) => [symbol, instrumentId(config.id, pair)]));
@@ -83,7 +83,7 @@ export class Collector {
       const reconnectMaxMs = config.reconnectMaxMs ?? RECONNECT_MAX_MS;
       const negativePrices = new Set((config.negativePrices ?? []).map((pair) => instrumentId(config.id, pair)));
       const watched = { id: config.id, type: config.type, parts, staleAfterMs, reconnectMaxMs, negativePrices, match };
-      const options = { ...watched, market, clock, onChange, onTrouble };
+      const options = { ...watched, market, clock, onChange, onFailure };
       const supervisor = new Supervisor(options, instruments);
       this.#supervisors.set(config.id, supervisor);
       supervisor.start();

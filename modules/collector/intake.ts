@@ -207,8 +207,8 @@ export class Intake implements Sink {
   trade(symbol: string, trade: Trade, numbered: boolean): boolean {
     const line = this.#lineOf(symbol);
     if (!line || isTaken(line)) return false;
-    const trouble = tradeProblem(trade, line);
-    if (trouble !== null) return this.#distrust(line, trouble);
+    const failure = tradeProblem(trade, line);
+    if (failure !== null) return this.#distrust(line, failure);
     if (this.#isFuture(line, 'trade', trade.time)) return false;
     this.#measure(line, trade.time);
     const id = trade.id === '' && line.file ? `${line.file.file}:${line.file.at}` : trade.id;
@@ -219,8 +219,8 @@ export class Intake implements Sink {
   quote(symbol: string, quote: Omit<Quote, 'time'> & { readonly time?: number }): void {
     const line = this.#lineOf(symbol);
     if (!line) return;
-    const trouble = quoteProblem(quote, line);
-    if (trouble !== null) return void this.#distrust(line, trouble);
+    const failure = quoteProblem(quote, line);
+    if (failure !== null) return void this.#distrust(line, failure);
     if (isTimed(quote) && this.#isFuture(line, 'quote', quote.time)) return;
     if (isTimed(quote)) this.#tell(line.instrument, { type: 'ObserveQuote', quote });
     else this.#tell(line.instrument, { type: 'ObserveQuote', quote: { ...quote, time: this.#receivedAt }, untimed: true });
@@ -237,8 +237,8 @@ export class Intake implements Sink {
   venueCandle(symbol: string, interval: Interval, candle: Candle, closed: boolean): void {
     const line = this.#lineOf(symbol);
     if (!line) return;
-    const trouble = candleProblem(candle, line);
-    if (trouble !== null) return void this.#distrust(line, trouble);
+    const failure = candleProblem(candle, line);
+    if (failure !== null) return void this.#distrust(line, failure);
     if (this.#isFuture(line, 'candle', candle.time)) return;
     this.#tell(line.instrument, { type: 'ObserveVenueCandle', interval, candle, closed });
   }
@@ -246,8 +246,8 @@ export class Intake implements Sink {
   candle(symbol: string, interval: Interval, candle: Candle): boolean {
     const line = this.#lineOf(symbol);
     if (!line || isTaken(line)) return false;
-    const trouble = candleProblem(candle, line);
-    if (trouble !== null) return this.#distrust(line, trouble);
+    const failure = candleProblem(candle, line);
+    if (failure !== null) return this.#distrust(line, failure);
     if (this.#isFuture(line, 'candle', candle.time)) return false;
     const time = openingOf(candle.time, interval);
     const forming = time + INTERVAL_MS[interval] > this.#receivedAt;
@@ -316,7 +316,7 @@ export class Intake implements Sink {
       deliver: (update, whole) => this.#tell(instrument, { type: whole ? 'ReplaceBook' : 'UpdateBook', book: update }),
       fetch: fetchBook && (() => fetchBook(symbol)),
       lost: (reason) => this.#tell(instrument, { type: 'LoseBook', reason, time: clock.now() }),
-      onTrouble: () => this.#count('book-unavailable'),
+      onFailure: () => this.#count('book-unavailable'),
     });
     const negativePrices = this.#options.negativePrices?.has(instrument) ?? false;
     return { instrument, negativePrices, trades, book, faults, file: null, doubted };
@@ -340,8 +340,8 @@ export class Intake implements Sink {
         const page = await history.read(symbol, interval, next, end, this.#options.get);
         for (const candle of page) {
           if (candle.time + length > end) continue;
-          const trouble = candleProblem(candle, { instrument, negativePrices: this.#options.negativePrices?.has(instrument) ?? false });
-          if (trouble !== null) this.#fault(this.#lines.get(symbol), 'schema', trouble);
+          const failure = candleProblem(candle, { instrument, negativePrices: this.#options.negativePrices?.has(instrument) ?? false });
+          if (failure !== null) this.#fault(this.#lines.get(symbol), 'schema', failure);
           else this.#tell(instrument, { type: 'RecordCandle', interval, candle, mends: true });
         }
         const last = page.at(-1);

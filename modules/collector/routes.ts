@@ -10,21 +10,29 @@ export function collectorRoutes(routes: Routes, collector: Collector): void {
     if (!supervisor) throw new ApiProblem('UNKNOWN_SOURCE', `Unknown source "${id}".`, `Sources: ${known.join(', ') || 'none'}.`);
     return supervisor;
   };
-  routes.answer(ENDPOINTS.listSources, () => collector.sources().map((source) => source.describe()));
-  routes.answer(ENDPOINTS.getSource, ({ params }) => sourceOf(params.id).describe());
-  routes.answer(ENDPOINTS.listQuarantine, ({ params }) => [...sourceOf(params.id).quarantine]);
-  routes.answer(ENDPOINTS.restartSource, ({ params }) => {
+  routes.list(
+    ENDPOINTS.listSources,
+    ({ id }) => id,
+    () => collector.sources().map((source) => source.describe()),
+  );
+  routes.handle(ENDPOINTS.getSource, ({ params }) => sourceOf(params.id).describe());
+  routes.list(
+    ENDPOINTS.listQuarantine,
+    ({ at, reason, detail }) => `${at} ${reason} ${detail}`,
+    ({ params }) => [...sourceOf(params.id).quarantine],
+  );
+  routes.handle(ENDPOINTS.restartSource, ({ params }) => {
     const source = sourceOf(params.id);
     source.restart();
     return source.describe();
   });
-  routes.answer(ENDPOINTS.pauseSource, ({ params }) => {
+  routes.handle(ENDPOINTS.pauseSource, ({ params }) => {
     const source = sourceOf(params.id);
     if (source.state === 'paused') throw new ApiProblem('CONFLICT', `"${params.id}" is already paused.`, 'Resume it first.');
     source.pause();
     return source.describe();
   });
-  routes.answer(ENDPOINTS.resumeSource, ({ params }) => {
+  routes.handle(ENDPOINTS.resumeSource, ({ params }) => {
     const source = sourceOf(params.id);
     if (source.state !== 'paused')
       throw new ApiProblem('CONFLICT', `"${params.id}" is ${source.state}, not paused.`, 'Pause it first, or restart it.');

@@ -38,7 +38,7 @@ export interface SupervisorOptions {
   readonly market: Market;
   readonly clock: Clock;
   readonly onChange: (source: Source) => void;
-  readonly onTrouble: (message: string) => void;
+  readonly onFailure: (message: string) => void;
 }
 
 /** Keeps one source alive: connects, listens for silence, reconnects with patience, fills holes, and says at any time how it is. */
@@ -268,7 +268,7 @@ export class Supervisor {
     this.#reconnectAt = clock.now() + waitMs;
     this.#become('waiting', reason);
     this.#markStale(reason);
-    this.#options.onTrouble(`${this.id}: ${reason}; connecting again in ${waitMs} ms`);
+    this.#options.onFailure(`${this.id}: ${reason}; connecting again in ${waitMs} ms`);
     this.#cancelTimer = clock.after(waitMs, () => this.#connect());
   }
 

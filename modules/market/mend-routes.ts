@@ -1,7 +1,7 @@
 import { ENDPOINTS } from '@millrace/contracts';
 import { messageOf } from '@millrace/kernel';
 import { ApiProblem, type Routes } from '@millrace/platform/http';
-import { type MendParts, mendInstrument } from './mend.ts';
+import { type MendParts, repairInstrument } from './mend.ts';
 import { timeOf } from './routes.ts';
 
 const DAY_MS = 86_400_000;
@@ -13,7 +13,7 @@ export function mendRoutes(
   routes: Routes,
   { now, archiveAfterDays, ...parts }: MendParts & { readonly now: () => number; readonly archiveAfterDays: number },
 ): void {
-  routes.answer(ENDPOINTS.mendInstrument, async ({ params: { id }, body }) => {
+  routes.handle(ENDPOINTS.repairInstrument, async ({ params: { id }, body }) => {
     const after = body.after === undefined ? now() + AHEAD_MS : timeOf('after', body.after);
     const oldest = (Math.floor(now() / DAY_MS) - archiveAfterDays) * DAY_MS;
     if (after < oldest)
@@ -26,7 +26,7 @@ export function mendRoutes(
       parts.settled().catch((error: unknown) => {
         throw new ApiProblem('HISTORY_UNAVAILABLE', `The stored history is not up to date: ${messageOf(error)}.`, 'Try again in a moment.');
       });
-    const { withdrawn, newestAt } = await mendInstrument({ ...parts, settled }, id, after, body.reason);
+    const { withdrawn, newestAt } = await repairInstrument({ ...parts, settled }, id, after, body.reason);
     return { instrument: id, after, newestAt, withdrawn: [...withdrawn] };
   });
 }

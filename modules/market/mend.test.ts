@@ -17,7 +17,7 @@ import { given } from '@millrace/kernel/testing';
 import { openDuckDbSeries, type SeriesStore } from '@millrace/platform/series';
 import fc from 'fast-check';
 import { readCandles } from './candles.ts';
-import { type MendParts, mendInstrument } from './mend.ts';
+import { type MendParts, repairInstrument } from './mend.ts';
 import { seriesProjection } from './projection.ts';
 import { type Instrument, instrumentZone } from './zone.ts';
 
@@ -91,7 +91,7 @@ describe('fault 57: an instrument whose event time ran ahead', () => {
       this.#stored = this.events.length;
     }
 
-    mend(at = AFTER, onSettled = () => {}): ReturnType<typeof mendInstrument> {
+    mend(at = AFTER, onSettled = () => {}): ReturnType<typeof repairInstrument> {
       const parts: MendParts = {
         series,
         view: () => ({ state: this.state, seq: this.events.length, isIdle: true }),
@@ -104,7 +104,7 @@ describe('fault 57: an instrument whose event time ran ahead', () => {
           return { ok: true, seq: this.events.length };
         },
       };
-      return mendInstrument(parts, this.id, at, 'a clock was wrong');
+      return repairInstrument(parts, this.id, at, 'a clock was wrong');
     }
 
     /** The instrument as it comes back from its record. */

@@ -42,7 +42,7 @@ export interface Mended {
  * @param after epoch ms
  * @throws ApiProblem UNKNOWN_INSTRUMENT, CONFLICT
  */
-export async function mendInstrument(parts: MendParts, id: InstrumentId, after: number, reason: string): Promise<Mended> {
+export async function repairInstrument(parts: MendParts, id: InstrumentId, after: number, reason: string): Promise<Mended> {
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
     const seq = viewOf(parts, id).seq;
     await parts.settled();

@@ -20,9 +20,13 @@ export interface MarketReads {
 }
 
 export function marketRoutes(routes: Routes, reads: MarketReads): void {
-  routes.answer(ENDPOINTS.listInstruments, () => [...reads.instruments()].map(([id, state]) => describeInstrument(id, state)));
-  routes.answer(ENDPOINTS.getInstrument, ({ params }) => describeInstrument(params.id, requireInstrument(reads, params.id)));
-  routes.answer(ENDPOINTS.getCandles, async ({ params, query }) => {
+  routes.list(
+    ENDPOINTS.listInstruments,
+    ({ id }) => id,
+    () => [...reads.instruments()].map(([id, state]) => describeInstrument(id, state)),
+  );
+  routes.handle(ENDPOINTS.getInstrument, ({ params }) => describeInstrument(params.id, requireInstrument(reads, params.id)));
+  routes.handle(ENDPOINTS.getCandles, async ({ params, query }) => {
     const state = await requireKept(reads, params.id);
     await reads.caughtUp();
     return readCandles(params.id, state, reads.series, {
@@ -31,7 +35,7 @@ export function marketRoutes(routes: Routes, reads: MarketReads): void {
       asOf: query.asOf === undefined ? undefined : timeOf('asOf', query.asOf),
     });
   });
-  routes.answer(ENDPOINTS.getTrades, async ({ params, query }) => {
+  routes.handle(ENDPOINTS.getTrades, async ({ params, query }) => {
     const { status, asOf } = await requireKept(reads, params.id);
     await reads.caughtUp();
     const { limit, ...range } = rangeOf(query);
@@ -41,7 +45,7 @@ export function marketRoutes(routes: Routes, reads: MarketReads): void {
     const rows = page.rows.map(({ time, price, quantity, side, id }): TradeRow => [time, price, quantity, side, id]);
     return { instrument: params.id, status, asOf, columns: ['time', 'price', 'quantity', 'side', 'id'], rows, nextCursor: page.nextCursor };
   });
-  routes.answer(ENDPOINTS.getReadings, async ({ params, query }) => {
+  routes.handle(ENDPOINTS.getReadings, async ({ params, query }) => {
     const { status, asOf } = await requireKept(reads, params.id);
     await reads.caughtUp();
     const { limit, ...range } = rangeOf(query);
@@ -52,13 +56,13 @@ export function marketRoutes(routes: Routes, reads: MarketReads): void {
     const rows = page.rows.map(({ time, name, value }): ReadingRow => [time, name, value]);
     return { instrument: params.id, status, asOf, columns: ['time', 'name', 'value'], rows, nextCursor: page.nextCursor };
   });
-  routes.answer(ENDPOINTS.getQuote, ({ params }) => {
+  routes.handle(ENDPOINTS.getQuote, ({ params }) => {
     const quote = describeQuote(params.id, requireInstrument(reads, params.id));
     if (!quote)
       throw new ApiProblem('NO_DATA', `No quote of "${params.id}" received yet.`, 'Add "quotes" to the channels of its source, or wait.');
     return quote;
   });
-  routes.answer(ENDPOINTS.getBook, ({ params, query }) => {
+  routes.handle(ENDPOINTS.getBook, ({ params, query }) => {
     const book = describeBook(params.id, requireInstrument(reads, params.id), query.depth ?? DEPTH_USUAL);
     if (!book)
       throw new ApiProblem(
@@ -68,7 +72,7 @@ export function marketRoutes(routes: Routes, reads: MarketReads): void {
       );
     return book;
   });
-  routes.answer(ENDPOINTS.getQuality, ({ params }) => describeQuality(params.id, requireInstrument(reads, params.id)));
+  routes.handle(ENDPOINTS.getQuality, ({ params }) => describeQuality(params.id, requireInstrument(reads, params.id)));
 }
 
 function requireInstrument(reads: MarketReads, id: InstrumentId): Instrument {

@@ -29,32 +29,41 @@ export interface OperationsParts {
 
 /** The operators’ API of the log and its readers. */
 export function operationsRoutes(routes: Routes, { consumers, flow, alerts, audit }: OperationsParts): void {
-  const statuses = () => consumers.map((consumer) => consumer.status());
-  routes.answer(ENDPOINTS.listConsumers, statuses);
-  routes.answer(ENDPOINTS.pauseConsumer, ({ params: { group } }) => {
-    consumerOf(group).pause();
-    audit('a consumer was paused', { group });
-    return statuses();
+  routes.list(
+    ENDPOINTS.listConsumerGroups,
+    ({ group }) => group,
+    () => consumers.map((consumer) => consumer.status()),
+  );
+  routes.handle(ENDPOINTS.pauseConsumerGroup, ({ params: { group } }) => {
+    const consumer = consumerOf(group);
+    consumer.pause();
+    audit('consumer group paused', { group });
+    return consumer.status();
   });
-  routes.answer(ENDPOINTS.resumeConsumer, ({ params: { group } }) => {
-    consumerOf(group).resume();
-    audit('a consumer was resumed', { group });
-    return statuses();
+  routes.handle(ENDPOINTS.resumeConsumerGroup, ({ params: { group } }) => {
+    const consumer = consumerOf(group);
+    consumer.resume();
+    audit('consumer group resumed', { group });
+    return consumer.status();
   });
-  routes.answer(ENDPOINTS.skipDroppedEvents, async ({ params: { group }, principal }) => {
+  routes.handle(ENDPOINTS.skipDroppedEvents, async ({ params: { group }, principal }) => {
     const consumer = consumerOf(group);
     const { overtaken } = consumer.status();
     if ((await consumer.skipDropped()) === 0)
       throw new ApiProblem('CONFLICT', `Consumer group "${group}" has no dropped events.`, 'Nothing to skip.');
-    audit('dropped events were skipped', { group, overtaken, operator: principal.name });
-    return statuses();
+    audit('dropped events skipped', { group, overtaken, operator: principal.name });
+    return consumer.status();
   });
-  routes.answer(ENDPOINTS.getFlow, () => eventStats(flow, consumers));
-  routes.answer(ENDPOINTS.listAlerts, alerts);
+  routes.handle(ENDPOINTS.getEventStats, () => eventStats(flow, consumers));
+  routes.list(ENDPOINTS.listAlerts, ({ id }) => id, alerts);
 
-  routes.answer(ENDPOINTS.listDeadLetters, () => consumers.flatMap(({ log, group }) => log.deadLetters.list(group)));
-  routes.answer(ENDPOINTS.getDeadLetter, ({ params }) => contentOf(params));
-  routes.answer(ENDPOINTS.mendDeadLetter, async ({ params, body, principal }) => {
+  routes.list(
+    ENDPOINTS.listDeadLetters,
+    ({ group, id }) => `${group} ${id}`,
+    () => consumers.flatMap(({ log, group }) => log.deadLetters.list(group)),
+  );
+  routes.handle(ENDPOINTS.getDeadLetter, ({ params }) => contentOf(params));
+  routes.handle(ENDPOINTS.updateDeadLetter, async ({ params, body, principal }) => {
     const { letter, batch } = opened(params);
     const index = body.seq - batch.firstSeq;
     const event = batch.events[index];
@@ -66,7 +75,7 @@ export function operationsRoutes(routes: Routes, { consumers, flow, alerts, audi
       );
     const mended: EventBatch = { ...batch, events: batch.events.with(index, { ...body.data, type: event.type }) };
     await consumerOf(params.group).log.deadLetters.mend(params.id, mended);
-    audit('a dead letter was mended', {
+    audit('dead letter edited', {
       letter: letter.id,
       zone: letter.zone,
       seq: body.seq,
@@ -77,11 +86,16 @@ export function operationsRoutes(routes: Routes, { consumers, flow, alerts, audi
     });
     return contentOf(params);
   });
-  routes.answer(ENDPOINTS.replayDeadLetter, async ({ params, principal }) => {
+  routes.handle(ENDPOINTS.deleteDeadLetter, async ({ params, principal }) => {
+    const { letter } = opened(params);
+    await consumerOf(params.group).log.deadLetters.remove(params.id);
+    audit('dead letter discarded', { letter: params.id, zone: letter.zone, seq: letter.seq, operator: principal.name });
+  });
+  routes.handle(ENDPOINTS.replayDeadLetter, async ({ params, principal }) => {
     opened(params);
     try {
       if (await consumerOf(params.group).replay(params.id)) {
-        audit('a dead letter was replayed', { letter: params.id, operator: operatorOf(principal, {}) });
+        audit('dead letter replayed', { letter: params.id, operator: operatorOf(principal, {}) });
         return { replayed: true };
       }
     } catch (error) {

@@ -43,7 +43,7 @@ export interface ConnectionCounts {
   bytesIn: number;
   bytesOut: number;
   refused: number;
-  leftOut: number;
+  droppedUpdates: number;
 }
 
 export interface ConnectionEvents {
@@ -64,7 +64,7 @@ export interface ConnectionEvents {
  */
 export class Connection {
   readonly remote: string;
-  readonly counts: ConnectionCounts = { framesIn: 0, framesOut: 0, bytesIn: 0, bytesOut: 0, refused: 0, leftOut: 0 };
+  readonly counts: ConnectionCounts = { framesIn: 0, framesOut: 0, bytesIn: 0, bytesOut: 0, refused: 0, droppedUpdates: 0 };
   /** When the last whole frame came, ms of the clock’s `elapsed`. */
   heardAt: number;
   /** Milliseconds between the newest ping and its pong; null until there was one. */
@@ -169,7 +169,7 @@ export class Connection {
 
   /** Counts an update that was not sent; true, unless some were left out before. */
   leaveOut(): boolean {
-    this.counts.leftOut++;
+    this.counts.droppedUpdates++;
     const isFirst = !this.#isSlow;
     this.#isSlow = true;
     // Nothing of it may be waiting any more, and then no `drained` will come.

@@ -27,7 +27,7 @@ test('the items of all other zones are those on the ground, in bags and on the w
   const nothing = contents([], []);
   const moving = zones([nothing, nothing, contents([], ['a'], ['b'])], [nothing, contents([], ['c', 'b']), nothing]);
   assert.deepEqual([...(await itemsElsewhere(moving, ZONES, '0-0'))].sort(), ['a', 'b', 'c']);
-  await assert.rejects(itemsElsewhere(zones([nothing, null, nothing]), ZONES, '0-0'), /Zone 1-0 cannot say/);
+  await assert.rejects(itemsElsewhere(zones([nothing, null, nothing]), ZONES, '0-0'), /Zone 1-0 cannot report its items/);
 });
 
 test('fault 45: the audit finds what is in two zones, or twice in one, when it is found so twice in a row', async () => {

@@ -82,7 +82,7 @@ export class Gateway {
   readonly #traffic: Traffic;
   readonly #pace = new UpdateRate();
   readonly #penalties: Penalties;
-  readonly #goodbyes = new Map<string, number>();
+  readonly #disconnects = new Map<string, number>();
   readonly #refusals = new Map<string, number>();
   readonly #casting: UpdateBroadcast;
   #answered = 0;
@@ -133,7 +133,7 @@ export class Gateway {
       },
       onRecovered: () => session?.zone && session.host?.send({ type: 'refresh', handle: session.handle, zone: session.zone }),
       onClosed: (code) => {
-        if (code) this.#count(this.#goodbyes, code);
+        if (code) this.#count(this.#disconnects, code);
         if (code && session) this.#penalties.recordDisconnect(session.player, code);
         this.#connectionLimiter.closed(connection, transport.remote);
         if (session?.connection === connection) this.#detached(session);
@@ -568,7 +568,7 @@ export class Gateway {
       updatesPerSecond: this.#pace.updatesPerSecond,
       casting: this.#casting.stats,
       refusals: Object.fromEntries(this.#refusals),
-      goodbyes: Object.fromEntries(this.#goodbyes),
+      disconnects: Object.fromEntries(this.#disconnects),
     };
   }
 

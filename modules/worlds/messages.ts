@@ -33,7 +33,7 @@ export type ToZoneHost =
 export type Question =
   | { about: 'zone'; zone: ZoneId }
   | { about: 'player'; zone: ZoneId; player: PlayerId }
-  | { about: 'players'; zone: ZoneId; find: string; suspects: boolean }
+  | { about: 'players'; zone: ZoneId; find: string; flagged: boolean }
   | { about: 'objects'; zone: ZoneId }
   /** Every item in it and on the way from it, and every player. */
   | { about: 'contents'; zone: ZoneId }
@@ -70,15 +70,15 @@ export interface ZoneStats {
   readonly awake: number;
   readonly asleep: number;
   readonly inTransit: number;
-  readonly suspects: number;
+  readonly flagged: number;
   readonly seq: number;
   readonly epoch: number;
   readonly waiting: number;
   /** Of the last second. */
   readonly ticks: number;
   readonly tickMsMean: number;
-  readonly tickMsMost: number;
-  readonly lateMsMost: number;
+  readonly tickMsMax: number;
+  readonly lateMsMax: number;
   readonly skippedTicks: number;
   readonly accepted: number;
   readonly refused: number;

@@ -5,12 +5,14 @@ import {
   type EditableComponent,
   ENDPOINTS,
   type Endpoint,
-  PLAYERS_MAX,
-  type PlayerHistory,
+  PAGE_ROWS,
+  type Page,
+  type PlayerHistoryEntry,
   type PlayerId,
-  type PlayerLine,
+  type PlayerSession,
   type PlayerStatus,
   type PlayerStep,
+  type PlayerSummary,
   REPLAY_STEPS_MAX,
   type SnapshotStatus,
   type WorldCommand,
@@ -19,14 +21,15 @@ import {
   type ZonePointInTime,
 } from '@millrace/contracts';
 import { type CommandMeta, messageOf, type PointInTime, type Reply, type Snapshot, zoneAddress } from '@millrace/kernel';
-import { ApiProblem, operatorOf, type Request, type Routes } from '@millrace/platform/http';
+import { ApiProblem, decodeCursor, operatorOf, pageOf, type Request, type Routes } from '@millrace/platform/http';
 import type { Gateway } from './gateway.ts';
-import { hashOf } from './inspect.ts';
+import { comparePlayers, hashOf } from './inspect.ts';
 import { liveZone, zoneUnavailable } from './live-zone.ts';
 import { NotOnRecord, recordBefore, recordOf, replayZone, type WorldRecord, zoneAtMoment } from './past.ts';
 import { issuePlayerToken, type PlayerTokenParts } from './player-tokens.ts';
 import { restoreZone } from './restore-zone.ts';
 import { playerStatus, type WorldConnectionInfo, worldStatus, zoneStatuses } from './status.ts';
+import type { Placed, PlayerQuery } from './tables/history.ts';
 import { allZones, packedTiles } from './terrain.ts';
 import { type World, worldZone } from './zone.ts';
 
@@ -38,7 +41,8 @@ export interface HostControl {
   statuses(): WorldHostStatus[];
   /** False when there is no such host. */
   drain(host: string): boolean;
-  welcome(host: string): boolean;
+  /** Lets a drained host accept zones again. False when there is no such host. */
+  undrain(host: string): boolean;
   replace(host: string): boolean;
 }
 
@@ -47,14 +51,12 @@ export interface WorldParts extends WorldConnectionInfo, PlayerTokenParts {
   readonly hosts: HostControl;
   readonly record: Omit<WorldRecord, 'newest'>;
   /** Asks the tables; rejects while they are away. */
-  readonly history: (query: HistoryQuery) => Promise<unknown>;
+  readonly history: (query: PlayerQuery) => Promise<unknown>;
   /** Reports of recovery drills, newest first. */
   readonly drills: () => DrillReport[];
 }
 
-type HistoryQuery =
-  | { about: 'history'; player: PlayerId; before: number; limit: number }
-  | { about: 'steps'; player: PlayerId; from: number; to: number; limit: number };
+type Unlimited<Query> = Query extends unknown ? Omit<Query, 'limit'> : never;
 
 /** The operators’ API of the world. */
 export function worldRoutes(routes: Routes, parts: WorldParts): void {
@@ -63,11 +65,15 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
   const newest = async (zone: ZoneId) => ((await gateway.ask({ about: 'seq', zone })) as { seq: number } | null)?.seq ?? null;
   const record: WorldRecord = { ...parts.record, newest };
 
-  routes.answer(ENDPOINTS.getWorld, () => worldStatus(gateway, parts));
-  routes.answer(ENDPOINTS.createPlayer, ({ body, principal: { user } }) => issuePlayerToken(parts, user, body));
+  routes.handle(ENDPOINTS.getWorld, () => worldStatus(gateway, parts));
+  routes.handle(ENDPOINTS.createPlayer, ({ body, principal: { user } }) => issuePlayerToken(parts, user, body));
 
-  routes.answer(ENDPOINTS.listZones, () => zoneStatuses(gateway));
-  routes.answer(ENDPOINTS.getZone, async ({ params, query }) => {
+  routes.list(
+    ENDPOINTS.listZones,
+    ({ zone }) => zone,
+    () => zoneStatuses(gateway),
+  );
+  routes.handle(ENDPOINTS.getZone, async ({ params, query }) => {
     const zone = requireZone(params.zone);
     const started = performance.now();
     const moment = momentOf(query);
@@ -80,12 +86,12 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
       started,
     );
   });
-  routes.answer(ENDPOINTS.getZoneRecord, ({ params }) => recordOf(record, requireZone(params.zone)));
-  routes.answer(ENDPOINTS.getZoneMap, ({ params }) => {
+  routes.handle(ENDPOINTS.getZoneRecord, ({ params }) => recordOf(record, requireZone(params.zone)));
+  routes.handle(ENDPOINTS.getZoneMap, ({ params }) => {
     const zone = requireZone(params.zone);
     return { zone, blocked: Buffer.from(packedTiles(plan, zone)).toString('base64') };
   });
-  routes.answer(ENDPOINTS.replayZone, async ({ params, query: { from, to, stepMs = 250 } }) => {
+  routes.handle(ENDPOINTS.replayZone, async ({ params, query: { from, to, stepMs = 250 } }) => {
     const zone = requireZone(params.zone);
     if (to < from) throw new ApiProblem('INVALID_TIME', `from=${from} is after to=${to}.`, 'Swap from and to.');
     if ((to - from) / stepMs > REPLAY_STEPS_MAX)
@@ -97,7 +103,7 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
     requirePast(from);
     return { zone, moments: await recorded(zone, () => replayZone(record, zone, { from, to, stepMs })) };
   });
-  routes.answer(ENDPOINTS.restoreZone, async ({ params, body, principal, raw }) => {
+  routes.handle(ENDPOINTS.restoreZone, async ({ params, body, principal, raw }) => {
     const zone = requireZone(params.zone);
     const moment = momentOf(body);
     if (moment === null) throw new ApiProblem('BAD_REQUEST', 'Neither seq nor time was given.', 'Give one of them.');
@@ -105,18 +111,22 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
     const ports = { gateway, zones, record, decide: (to: ZoneId, command: WorldCommand) => decide(to, command, { principal, raw }) };
     return recorded(zone, () => restoreZone(ports, zone, request));
   });
-  routes.answer(ENDPOINTS.announceToZone, ({ params, body, principal, raw }) =>
+  routes.handle(ENDPOINTS.createZoneAnnouncement, ({ params, body, principal, raw }) =>
     decide(requireZone(params.zone), { type: 'Announce', text: body.text, operator: operatorOf(principal, body) }, { principal, raw }),
   );
-  routes.answer(ENDPOINTS.announceToAll, async ({ body, principal, raw }) => {
+  routes.handle(ENDPOINTS.createAnnouncement, async ({ body, principal, raw }) => {
     const announcement = { type: 'Announce', text: body.text, operator: operatorOf(principal, body) } as const;
     const outcomes = await Promise.all(zones.map((zone) => gateway.command(zone, announcement, metaOf({ principal, raw }))));
     const missed = zones.filter((_zone, index) => !(outcomes[index] as Reply | null)?.ok);
     return { zones: zones.length - missed.length, missed };
   });
 
-  routes.answer(ENDPOINTS.listSnapshots, ({ params }) => snapshotsOf(requireZone(params.zone)));
-  routes.answer(ENDPOINTS.takeSnapshot, async ({ params, body: { store } }) => {
+  routes.list(
+    ENDPOINTS.listSnapshots,
+    ({ store, epoch, seq, time }) => `${store} ${epoch} ${seq} ${time}`,
+    ({ params }) => snapshotsOf(requireZone(params.zone)),
+  );
+  routes.handle(ENDPOINTS.createSnapshot, async ({ params, body: { store } }) => {
     const zone = requireZone(params.zone);
     const taken = (await gateway.ask({ about: 'snapshot', zone, store })) as { readonly failure: string | null } | null;
     if (taken === null) throw zoneUnavailable(zone);
@@ -126,47 +136,75 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
         `No ${store} snapshot of zone ${zone} was stored: ${taken.failure}.`,
         'Check GET /health/ready and the alerts. The zone keeps running, and the snapshot is retried automatically.',
       );
-    return snapshotsOf(zone);
+    const newest = (await snapshotsOf(zone)).find((snapshot) => snapshot.store === store);
+    if (!newest)
+      throw new ApiProblem(
+        'SNAPSHOT_FAILED',
+        `The ${store} snapshot of zone ${zone} cannot be found.`,
+        'Check the alerts, then try again.',
+      );
+    return newest;
   });
-  routes.answer(ENDPOINTS.verifySnapshot, async ({ params, body: { store, replay = false, ...label } }) => {
+  routes.handle(ENDPOINTS.verifySnapshot, async ({ params, body: { store, replay = false, ...label } }) => {
     const zone = requireZone(params.zone);
     try {
       const snapshot: Snapshot = await record[store].load({ zone: zoneAddress(worldZone.kind, zone), ...label });
       const state = snapshot.state as World;
       const replayed = replay ? await zoneAtMoment(recordBefore(record, label.seq), zone, { seq: label.seq }) : null;
       return {
-        good: true,
-        detail: 'It was read back whole.',
+        valid: true,
+        detail: 'Integrity OK.',
         hash: hashOf(state),
         players: Object.keys(state.players).length,
         replayedHash: replayed?.hash ?? null,
       };
     } catch (error) {
-      return { good: false, detail: messageOf(error), hash: null, players: null, replayedHash: null };
+      return { valid: false, detail: messageOf(error), hash: null, players: null, replayedHash: null };
     }
   });
 
-  routes.answer(ENDPOINTS.listPlayers, async ({ query: { find = '', suspects = false } }) => {
-    const answers = await Promise.all(zones.map((zone) => gateway.ask({ about: 'players', zone, find: find.toLowerCase(), suspects })));
-    const lines = answers.flatMap((answer) => (answer as PlayerLine[] | null) ?? []);
-    return lines.sort((one, other) => other.suspicion - one.suspicion || (one.name < other.name ? -1 : 1)).slice(0, PLAYERS_MAX);
-  });
-  routes.answer(ENDPOINTS.getPlayer, async ({ params: { player } }) => {
+  routes.list(
+    ENDPOINTS.listPlayers,
+    ({ id }) => id,
+    async ({ query: { find = '', flagged = false } }) => {
+      const answers = await Promise.all(zones.map((zone) => gateway.ask({ about: 'players', zone, find: find.toLowerCase(), flagged })));
+      const lines = answers.flatMap((answer) => (answer as PlayerSummary[] | null) ?? []);
+      return lines.sort(comparePlayers);
+    },
+  );
+  routes.handle(ENDPOINTS.getPlayer, async ({ params: { player } }) => {
     requireZoneOf(player);
     return (await playerStatus(gateway, player)) as PlayerStatus;
   });
-  routes.answer(ENDPOINTS.getPlayerHistory, async ({ params: { player }, query: { before = Date.now() + 1, limit = 100 } }) => {
-    return (await tables({ about: 'history', player, before, limit })) as PlayerHistory;
-  });
-  routes.answer(ENDPOINTS.getPlayerSteps, async ({ params: { player }, query: { from, to, limit = 1_000 } }) => {
-    return (await tables({ about: 'steps', player, from, to, limit })) as PlayerStep[];
-  });
-  routes.answer(ENDPOINTS.editPlayer, ({ params: { player }, body: { fields, reason, ...body }, principal, raw }) => {
+  routes.handle(ENDPOINTS.listPlayerHistory, ({ params: { player }, query: { cursor, limit = PAGE_ROWS } }) =>
+    playerPage<PlayerHistoryEntry>(limit, {
+      about: 'history',
+      player,
+      after: cursor === undefined ? null : decodeCursor(cursor, ['number', 'string', 'number', 'number']),
+    }),
+  );
+  routes.handle(ENDPOINTS.listPlayerSessions, ({ params: { player }, query: { cursor, limit = PAGE_ROWS } }) =>
+    playerPage<PlayerSession>(limit, {
+      about: 'sessions',
+      player,
+      after: cursor === undefined ? null : decodeCursor(cursor, ['number', 'string']),
+    }),
+  );
+  routes.handle(ENDPOINTS.listPlayerSteps, ({ params: { player }, query: { from, to, cursor, limit = PAGE_ROWS } }) =>
+    playerPage<PlayerStep>(limit, {
+      about: 'steps',
+      player,
+      from,
+      to,
+      after: cursor === undefined ? null : decodeCursor(cursor, ['number', 'string', 'number']),
+    }),
+  );
+  routes.handle(ENDPOINTS.editPlayer, ({ params: { player }, body: { fields, reason, ...body }, principal, raw }) => {
     const operator = operatorOf(principal, body);
     const component = body.component as EditableComponent;
     return decide(requireZoneOf(player), { type: 'EditPlayer', player, component, fields, operator, reason }, { principal, raw });
   });
-  routes.answer(ENDPOINTS.kickPlayer, ({ params: { player }, body, principal, raw }) =>
+  routes.handle(ENDPOINTS.kickPlayer, ({ params: { player }, body, principal, raw }) =>
     decide(
       requireZoneOf(player),
       { type: 'KickPlayer', player, operator: operatorOf(principal, body), reason: body.reason },
@@ -174,21 +212,25 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
     ),
   );
 
-  routes.answer(ENDPOINTS.listDrills, parts.drills);
-  routes.answer(ENDPOINTS.listHosts, () => hosts.statuses());
-  routes.answer(ENDPOINTS.drainHost, ({ params: { host } }) => {
+  routes.list(ENDPOINTS.listDrills, ({ startedAt }) => startedAt, parts.drills);
+  routes.list(
+    ENDPOINTS.listHosts,
+    ({ id }) => id,
+    () => hosts.statuses(),
+  );
+  routes.handle(ENDPOINTS.drainHost, ({ params: { host } }) => {
     requireHost(host);
     if (hosts.statuses().filter(({ id, state }) => id !== host && state === 'up').length === 0)
       throw new ApiProblem('CONFLICT', `${host} is the only host that accepts zones.`, 'Use replace: it starts another host first.');
     hosts.drain(host);
-    return hosts.statuses();
+    return hostStatus(host);
   });
-  routes.answer(ENDPOINTS.welcomeHost, ({ params: { host } }) => {
+  routes.handle(ENDPOINTS.undrainHost, ({ params: { host } }) => {
     requireHost(host);
-    hosts.welcome(host);
-    return hosts.statuses();
+    hosts.undrain(host);
+    return hostStatus(host);
   });
-  routes.answer(ENDPOINTS.replaceHost, ({ params: { host } }) => {
+  routes.handle(ENDPOINTS.replaceHost, ({ params: { host } }) => {
     requireHost(host);
     if (!hosts.replace(host))
       throw new ApiProblem(
@@ -196,7 +238,7 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
         `${host} cannot be replaced now.`,
         'It is starting, is already being replaced, or runs inside the server process.',
       );
-    return hosts.statuses();
+    return hostStatus(host);
   });
 
   /** What the record says, or a problem that tells what it does say. */
@@ -219,9 +261,12 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
     }
   }
 
-  async function tables(query: HistoryQuery): Promise<unknown> {
+  /** A page of what the database has recorded about a player. */
+  async function playerPage<Row>(limit: number, query: Unlimited<PlayerQuery>): Promise<Page<Row>> {
     try {
-      return await parts.history(query);
+      const found = (await parts.history({ ...query, limit: limit + 1 })) as Placed<Row, readonly (string | number)[]>[];
+      const { data, nextCursor } = pageOf(found, limit, ({ place }) => place);
+      return { data: data.map(({ row }) => row), nextCursor };
     } catch (error) {
       throw new ApiProblem(
         'DATABASE_UNAVAILABLE',
@@ -240,20 +285,26 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
   function requireZoneOf(player: PlayerId): ZoneId {
     const zone = gateway.zoneOf(player);
     if (zone === undefined)
-      throw new ApiProblem('UNKNOWN_PLAYER', `Unknown player "${player}".`, 'GET /api/v1/worlds/players?find= searches players.');
+      throw new ApiProblem('UNKNOWN_PLAYER', `Unknown player "${player}".`, 'GET /api/v1/world/players?find= searches players.');
     return zone;
   }
 
-  function requireHost(host: string): void {
-    if (!hosts.statuses().some(({ id }) => id === host))
+  function hostStatus(host: string): WorldHostStatus {
+    return hosts.statuses().find(({ id }) => id === host) ?? requireHost(host);
+  }
+
+  function requireHost(host: string): WorldHostStatus {
+    const status = hosts.statuses().find(({ id }) => id === host);
+    if (!status)
       throw new ApiProblem(
         'UNKNOWN_HOST',
         `Unknown zone host "${host}".`,
-        `There are ${hosts
+        `Zone hosts: ${hosts
           .statuses()
           .map(({ id }) => id)
           .join(', ')}.`,
       );
+    return status;
   }
 
   async function decide(zone: ZoneId, command: WorldCommand, asked: Asked): Promise<CommandOutcome> {

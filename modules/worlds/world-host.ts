@@ -76,15 +76,15 @@ interface Stage {
 interface Counts {
   ticks: number;
   tickMs: number;
-  tickMsMost: number;
-  lateMsMost: number;
+  tickMsMax: number;
+  lateMsMax: number;
   skippedTicks: number;
   accepted: number;
   refused: number;
   events: number;
 }
 
-const noCounts = (): Counts => ({ ticks: 0, tickMs: 0, tickMsMost: 0, lateMsMost: 0, skippedTicks: 0, accepted: 0, refused: 0, events: 0 });
+const noCounts = (): Counts => ({ ticks: 0, tickMs: 0, tickMsMax: 0, lateMsMax: 0, skippedTicks: 0, accepted: 0, refused: 0, events: 0 });
 
 /**
  * The world’s side of a zone host: brings sessions into zones, their intents into mailboxes, answers and updates back to
@@ -420,8 +420,8 @@ export class WorldHost {
     const whole = ms + this.#clock.elapsed() - started;
     counts.ticks++;
     counts.tickMs += whole;
-    counts.tickMsMost = Math.max(counts.tickMsMost, whole);
-    counts.lateMsMost = Math.max(counts.lateMsMost, lateMs);
+    counts.tickMsMax = Math.max(counts.tickMsMax, whole);
+    counts.lateMsMax = Math.max(counts.lateMsMax, lateMs);
     counts.skippedTicks += skipped;
   }
 
@@ -479,14 +479,14 @@ export class WorldHost {
         awake: state?.awake ?? 0,
         asleep: players.length - (state?.awake ?? 0),
         inTransit: Object.keys(state?.departures ?? {}).length,
-        suspects: players.filter(({ conduct }) => conduct.suspicion > 0).length,
+        flagged: players.filter(({ conduct }) => conduct.suspicion > 0).length,
         seq: view?.seq ?? 0,
         epoch: view?.epoch ?? 0,
         waiting: this.#host?.waiting(address) ?? 0,
         ticks: counts.ticks,
         tickMsMean: counts.ticks === 0 ? 0 : counts.tickMs / counts.ticks,
-        tickMsMost: counts.tickMsMost,
-        lateMsMost: counts.lateMsMost,
+        tickMsMax: counts.tickMsMax,
+        lateMsMax: counts.lateMsMax,
         skippedTicks: counts.skippedTicks,
         accepted: counts.accepted,
         refused: counts.refused,

@@ -17,7 +17,7 @@ export interface ClusterNodeOptions {
   readonly onOpened: (zone: ZoneAddress) => void;
   /** A zone is not here any more, or about to go. */
   readonly onClosed: (zone: ZoneAddress) => void;
-  readonly onTrouble: (message: string) => void;
+  readonly onFailure: (message: string) => void;
 }
 
 /** One attempt to have a zone: what an earlier one still brings about does not count. */
@@ -133,7 +133,7 @@ export class ClusterNode {
       },
       (error) => {
         if (this.#held.get(zone) === held) this.#held.delete(zone);
-        this.#options.onTrouble(`${zone} could not be opened: ${messageOf(error)}`);
+        this.#options.onFailure(`${zone} could not be opened: ${messageOf(error)}`);
       },
     );
   }
@@ -145,7 +145,7 @@ export class ClusterNode {
     try {
       await this.#options.host.release(zone);
     } catch (error) {
-      this.#options.onTrouble(`${zone} was let go of without a snapshot: ${messageOf(error)}`);
+      this.#options.onFailure(`${zone} was let go of without a snapshot: ${messageOf(error)}`);
       this.#options.host.abandon(zone);
     }
     if (this.#held.get(zone) !== held) return;
@@ -163,7 +163,7 @@ export class ClusterNode {
 
   #expire(): void {
     if (this.#held.size === 0) return;
-    this.#options.onTrouble('the lease is over: every zone is let go of');
+    this.#options.onFailure('the lease is over: every zone is let go of');
     const held = [...this.#held.keys()];
     this.#held.clear();
     this.#wanted = new Set();

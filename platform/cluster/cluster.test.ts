@@ -41,7 +41,7 @@ function cluster(hostsExpected: number) {
       send: (beat: Heartbeat) => clock.soon(() => !cut.has(id) && coordinator.received(beat)),
       onOpened: () => {},
       onClosed: () => {},
-      onTrouble: () => {},
+      onFailure: () => {},
     });
     members.set(id, member);
     return member;
@@ -108,7 +108,7 @@ describe('placement', () => {
     await clock.advance(3_000);
     assert.deepEqual([zonesOf('a').length, zonesOf('b').length], [0, 6]);
     assert.ok(told.includes('a drained'));
-    coordinator.welcome('a');
+    coordinator.undrain('a');
     await clock.advance(3_000);
     assert.equal(zonesOf('a').length, 3);
   });

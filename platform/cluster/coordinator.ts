@@ -126,7 +126,7 @@ export class Coordinator {
   }
 
   /** Takes a drain back. */
-  welcome(host: HostId): boolean {
+  undrain(host: HostId): boolean {
     const member = this.#members.get(host);
     if (member) member.draining = false;
     this.#arrange();

@@ -31,7 +31,7 @@ export function isSocketFolder(folder: string): boolean {
 }
 
 /** Connects as it is used, and again after the database was away; a query while it is away is refused. */
-export function connectDatabase(address: DatabaseAddress, onTrouble: (error: Error) => void = () => {}): Database {
+export function connectDatabase(address: DatabaseAddress, onFailure: (error: Error) => void = () => {}): Database {
   const pool = new pg.Pool({
     ...poolAddress(address),
     max: CONNECTIONS_MAX,
@@ -39,9 +39,9 @@ export function connectDatabase(address: DatabaseAddress, onTrouble: (error: Err
     query_timeout: STATEMENT_MS_MAX,
     application_name: 'millrace',
   });
-  pool.on('error', onTrouble);
+  pool.on('error', onFailure);
   // Of one that is in use the pool says nothing; its user is told by the query that fails.
-  pool.on('connect', (client) => client.on('error', onTrouble));
+  pool.on('connect', (client) => client.on('error', onFailure));
   return { drizzle: drizzle(pool), close: () => pool.end() };
 }
 

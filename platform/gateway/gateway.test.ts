@@ -171,7 +171,10 @@ describe('servers behind a gateway', () => {
     const server: NodeServer = createServer((request, response) => {
       if (request.url === '/api/v1/servers' && stuck.has(server)) return;
       if (request.url === '/api/v1/servers')
-        return answer(response, [{ node: 'behind', role: 'all', state: 'answers', worldPort: null } as Server]);
+        return answer(response, {
+          data: [{ node: 'behind', role: 'all', state: 'available', worldPort: null } as Server],
+          nextCursor: null,
+        });
       asked.push(request);
       listener(request, response);
     }).listen(0, '127.0.0.1');
@@ -370,7 +373,7 @@ describe('servers behind a gateway', () => {
     await until(() => lists > emptyFrom + 3);
     assert.deepEqual(
       servers.list().map(({ address: each, state }) => [each, state]),
-      [[address, 'answers']],
+      [[address, 'available']],
     );
     assert.equal((await fetch(`${urlOf(app)}/stream`, { signal })).status, 200);
     stuck.add(server);
@@ -482,7 +485,9 @@ describe('servers behind a gateway', () => {
   });
 
   test('a gateway behind a gateway is refused, and one that does not share the secret', async () => {
-    const wrong = createServer((_request, response) => answer(response, [{ role: 'gateway', state: 'answers' }])).listen(0, '127.0.0.1');
+    const wrong = createServer((_request, response) =>
+      answer(response, { data: [{ role: 'gateway', state: 'available' }], nextCursor: null }),
+    ).listen(0, '127.0.0.1');
     const strange = createServer((_request, response) => {
       response.statusCode = 401;
       answer(response, { detail: 'It was not said by a gateway of this installation.', remedy: 'Let them share.' });
@@ -496,10 +501,10 @@ describe('servers behind a gateway', () => {
     });
     const { servers } = await gateway([wrong, strange].map((server) => `http://127.0.0.1:${(server.address() as AddressInfo).port}`));
     assert.deepEqual(
-      servers.list().map(({ state, trouble }) => [state, trouble]),
+      servers.list().map(({ state, failure }) => [state, failure]),
       [
-        ['away', 'It is a gateway itself. Name the servers behind it.'],
-        ['away', 'It answers 401: It was not said by a gateway of this installation. Let them share.'],
+        ['unavailable', 'It is a gateway itself. Name the servers behind it.'],
+        ['unavailable', 'It answers 401: It was not said by a gateway of this installation. Let them share.'],
       ],
     );
   });

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import { HOME_TENANT, type Principal, type Server } from '@millrace/contracts';
+import { HOME_TENANT, type Page, type Principal, type Server } from '@millrace/contracts';
 import { messageOf } from '@millrace/kernel';
 import { type CircuitBreakerPolicy, CircuitState, ConsecutiveBreaker, circuitBreaker, handleWhen } from 'cockatiel';
 import { type Dispatcher, Pool } from 'undici';
@@ -69,7 +69,7 @@ export class BackServer {
   readonly #breaker: CircuitBreakerPolicy;
   #said: Server | null = null;
   #misses = MISSES_MAX;
-  #trouble: string | null = 'It was not reached yet.';
+  #failure: string | null = 'It was not reached yet.';
   #open = 0;
   #requests = 0;
   #failures = 0;
@@ -139,12 +139,12 @@ export class BackServer {
     try {
       this.#said = await this.#answer(vouching);
       this.#misses = 0;
-      this.#trouble = null;
+      this.#failure = null;
     } catch (error) {
       // One that says so itself need not be asked again, and finishes what it has.
       const isStopping = error instanceof NotServingError;
       this.#misses = isStopping ? MISSES_MAX : this.#misses + 1;
-      this.#trouble = messageOf(error);
+      this.#failure = messageOf(error);
       if (!isStopping && !this.isWell)
         for (const waiting of this.#waiting) waiting.abort(new NoResponseError('it does not answer health checks any more'));
     }
@@ -159,11 +159,11 @@ export class BackServer {
       signal: AbortSignal.timeout(this.#responseMsMax),
     };
     const { statusCode, body } = await this.#pool.request(asked);
-    const answer = (await body.json()) as Server[] & { readonly detail?: string; readonly remedy?: string };
+    const answer = (await body.json()) as Page<Server> & { readonly detail?: string; readonly remedy?: string };
     if (statusCode !== 200) throw new Error(`It answers ${statusCode}: ${answer.detail} ${answer.remedy}`);
-    const [self] = answer;
+    const [self] = answer.data ?? [];
     if (!self || self.role === 'gateway') throw new Error('It is a gateway itself. Name the servers behind it.');
-    if (self.state !== 'answers') throw new NotServingError('It is starting or stopping.');
+    if (self.state !== 'available') throw new NotServingError('It is starting or stopping.');
     return self;
   }
 
@@ -173,14 +173,14 @@ export class BackServer {
       node: this.#said?.node ?? null,
       role: 'all',
       address: this.address,
-      state: this.isWell ? 'answers' : 'away',
+      state: this.isWell ? 'available' : 'unavailable',
       circuit: circuits[this.#breaker.state as keyof typeof circuits] ?? 'open',
       startedAt: this.#said?.startedAt ?? null,
       worldPort: this.worldPort,
       open: this.#open,
       requests: this.#requests,
       failures: this.#failures,
-      trouble: this.#trouble,
+      failure: this.#failure,
     };
   }
 

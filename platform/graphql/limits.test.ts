@@ -84,7 +84,9 @@ function expand(document: DocumentNode): { cost: number; depth: number; fields: 
       const below = getNamedType(defined.type);
       const isList = isListType(isNonNullType(defined.type) ? defined.type.ofType : defined.type);
       if (!inner || !isObjectType(below)) continue;
-      const size = measure(inner, below, times * (isList ? (limit ?? 10) : 1), depth + 1);
+      const isPage = below.name.endsWith('List');
+      const isOfPage = type.name.endsWith('List');
+      const size = measure(inner, below, times * (isPage || (isList && !isOfPage) ? (limit ?? 10) : 1), depth + 1);
       cost += size.cost;
       deepest = Math.max(deepest, size.depth);
     }
@@ -110,7 +112,8 @@ const documents = fc
       const choice = pick % 5;
       if (choice === 0 && later.length > 0) return `...F${later[pick % later.length]}`;
       if (choice === 1 && later.length > 0) return `... { ...F${later[(pick + 1) % later.length]} }`;
-      if (onQuery) return choice === 2 ? `i${pick}: instruments { ${instrument} }` : `i${pick}: instrument(id: "a") { ${instrument} }`;
+      if (onQuery)
+        return choice === 2 ? `i${pick}: instruments { data { ${instrument} } }` : `i${pick}: instrument(id: "a") { ${instrument} }`;
       return choice === 2 ? `c${pick}: candles(interval: "1m", limit: ${pick}) { rows }` : choice === 3 ? 'getQuote { bid }' : 'price';
     };
     const bodies = picks.map((chosen, index) => chosen.map((pick) => selection(index, isQuery(index), pick)).join(' '));
@@ -121,7 +124,7 @@ const documents = fc
 describe('the size of a query', () => {
   test('fault 18: fragments that each spread the next one twice are not expanded', () => {
     const fragments = Array.from({ length: 40 }, (_, index) => `fragment F${index} on Query { ...F${index + 1} ...F${index + 1} }`);
-    const text = `{ ...F0 } ${fragments.join(' ')} fragment F40 on Query { instruments { id } }`;
+    const text = `{ ...F0 } ${fragments.join(' ')} fragment F40 on Query { instruments { data { id } } }`;
     const { document, reads, nodes } = countReads(parse(text));
     assert.equal(queryLimitError(schema, document, {})?.extensions.code, 'QUERY_TOO_LARGE');
     assert.ok(reads() <= nodes, `${reads()} selection sets were read in a document of ${nodes} nodes`);
@@ -165,18 +168,18 @@ describe('the size of a query', () => {
 
   test('stays within the limits for what tools and the console send', () => {
     assert.equal(codeOf(getIntrospectionQuery({ inputValueDeprecation: true, oneOf: true, specifiedByUrl: true })), null);
-    assert.equal(codeOf('{ instruments { id candles(interval: "1m", limit: 10) { rows } } }'), null);
+    assert.equal(codeOf('{ instruments { data { id candles(interval: "1m", limit: 10) { rows } } } }'), null);
   });
 
   test('counts a limit in whatever form it is given', () => {
-    const rows = (limit: string) => `{ instruments { candles(interval: "1m", limit: ${limit}) { rows } } }`;
+    const rows = (limit: string) => `{ instruments { data { candles(interval: "1m", limit: ${limit}) { rows } } } }`;
     for (const limit of ['20000', '"20000"', '2e4']) assert.equal(codeOf(rows(limit)), 'QUERY_TOO_LARGE', limit);
-    const asked = `{ instruments { candles(interval: "1m", limit: $limit) { rows } } }`;
+    const asked = `{ instruments { data { candles(interval: "1m", limit: $limit) { rows } } } }`;
     assert.equal(codeOf(`query ($limit: SafeInt = 20000) ${asked}`), 'QUERY_TOO_LARGE');
     assert.equal(codeOf(`query ($limit: SafeInt = 20000) ${asked}`, { limit: 10 }), null);
     assert.equal(codeOf(`query ($limit: SafeInt) ${asked}`, { limit: '20000' }), 'QUERY_TOO_LARGE');
     const inside = '{ a: instrument(id: "a") { candles(interval: "1m", limit: 0) { rows } } ';
-    assert.equal(codeOf(`${inside} ${'instruments { id } '.repeat(11)} }`), 'QUERY_TOO_LARGE');
+    assert.equal(codeOf(`${inside} ${'instruments { data { id } } '.repeat(11)} }`), 'QUERY_TOO_LARGE');
   });
 
   test('bounds what introspection answers, and what validation compares', () => {

@@ -255,9 +255,19 @@ class Measure {
     return found !== undefined && isIntrospectionType(found);
   }
 
+  #isPage(type: string | undefined): boolean {
+    const object = type === undefined ? undefined : this.#schema.getType(type);
+    return isObjectType(object) && 'data' in object.getFields() && 'nextCursor' in object.getFields();
+  }
+
   /** How many objects a field is assumed to hold. */
   #length(field: GraphQLField<unknown, unknown> | undefined, type: string | undefined, limit: number | null): number {
-    if (!field || !isListType(isNonNullType(field.type) ? field.type.ofType : field.type)) return 1;
+    if (!field) return 1;
+    // A page counts as its rows: its limit is given beside it, and `data` inside it is measured once for all pages of that type.
+    if (!this.#isPage(getNamedType(field.type).name)) {
+      if (!isListType(isNonNullType(field.type) ? field.type.ofType : field.type)) return 1;
+      if (field.name === 'data' && this.#isPage(type)) return 1;
+    }
     if (this.#isIntrospection(type)) return introspectionLengths(this.#schema)[field.name] ?? 1;
     // A limit below 1 is refused by the route; it must not make what is inside free.
     return Math.max(1, limit ?? LIST_LENGTH_ASSUMED);

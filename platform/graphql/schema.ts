@@ -1,5 +1,6 @@
 import { CHANNELS, type ChannelKind, ENDPOINTS, type Endpoint, GapNotice, PAYLOADS } from '@millrace/contracts';
 import {
+  GraphQLBoolean,
   type GraphQLFieldConfig,
   type GraphQLFieldConfigArgumentMap,
   GraphQLList,
@@ -71,7 +72,7 @@ function calling(types: GraphTypes, field: string, endpoint: Endpoint, given?: {
   }
   return {
     // Nullable: what cannot be had leaves the rest of the answer as it is.
-    type: nullable(types.output(endpoint.answer, `${capital(field)}Answer`)),
+    type: endpoint.status === 204 ? GraphQLBoolean : nullable(types.output(endpoint.response, `${capital(field)}Response`)),
     description: `${endpoint.summary}. Needs ${endpoint.access}.`,
     args,
     extensions: { isCall: true },
@@ -83,9 +84,9 @@ function calling(types: GraphTypes, field: string, endpoint: Endpoint, given?: {
 /** Where `/things/:thing` answers with a Thing, `/things/:thing/parts` is a field `parts` of every Thing. */
 function relationsOf(types: GraphTypes): Relations {
   const relations = new Map<string, Record<string, Field>>();
-  for (const [, { method, path, answer }] of OFFERED) {
+  for (const [, { method, path, response }] of OFFERED) {
     const param = /\/:(\w+)$/.exec(path)?.[1];
-    const { $id, properties = {} } = answer as { $id?: string; properties?: object };
+    const { $id, properties = {} } = response as { $id?: string; properties?: object };
     if (method !== 'GET' || param === undefined || $id === undefined) continue;
     const from = [param, 'id'].find((name) => name in properties);
     if (from === undefined) continue;

@@ -55,7 +55,7 @@ describe('the GraphQL server', () => {
     app.addHook('onRequest', async (request) => {
       request.principal = SUBSCRIBER;
     });
-    app.get('/api/v1/instruments', () => instruments);
+    app.get('/api/v1/instruments', () => ({ data: instruments, nextCursor: null }));
     app.get('/api/v1/instruments/:id/quote', () => ({ bid: String(++quotes) }));
     const routes: FastifyPluginAsync = async (scope) => {
       scope.removeAllContentTypeParsers();
@@ -124,11 +124,11 @@ describe('the GraphQL server', () => {
   test('asks at most 1,000 routes for one operation, however long a list turns out', async () => {
     instruments = Array.from({ length: 1_200 }, (_none, index) => ({ id: `sim:${index}` }));
     quotes = 0;
-    const { data, errors } = await post({ query: '{ instruments { getQuote { bid } } }' });
+    const { data, errors } = await post({ query: '{ instruments { data { getQuote { bid } } } }' });
     // One call is the list’s.
     assert.equal(quotes, 999);
     assert.deepEqual([errors?.length, errors?.at(-1)?.extensions?.code], [201, 'QUERY_TOO_LARGE']);
-    assert.equal((data?.instruments as object[]).length, 1_200);
+    assert.equal((data?.instruments as { data: object[] }).data.length, 1_200);
     instruments = [];
   });
 

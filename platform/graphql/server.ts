@@ -248,6 +248,7 @@ async function callRoute(app: FastifyInstance, asked: Asked, endpoint: Endpoint,
     remoteAddress: asked.remote,
     ...(endpoint.body && { payload: named(endpoint.body.properties) }),
   });
+  if (answer.statusCode === 204) return true;
   const value = answer.json() as unknown;
   if (answer.statusCode >= 400) throw errorOf(value as Problem);
   return value;

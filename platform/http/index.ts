@@ -10,6 +10,7 @@ export {
   type Vouched,
 } from './guard.ts';
 export type { OpenStreams, StreamPlace, StreamsOf } from './open-streams.ts';
+export { decodeCursor, encodeCursor, pageOf } from './pagination.ts';
 export { ApiProblem } from './problems.ts';
 export { type Allowance, MemoryRateLimiter, type Rate, type RateLimiter } from './rate-limit.ts';
 export type { Request, Routes } from './routes.ts';

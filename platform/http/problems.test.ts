@@ -17,7 +17,7 @@ async function refusal(endpoint: Endpoint, url: string, payload?: object): Promi
 }
 
 test('fault 16: what is wrong with a part of an address is said in the words of its route', async () => {
-  const letter = await refusal(ENDPOINTS.replayDeadLetter, '/api/v1/dead-letters/series/nope/replay');
+  const letter = await refusal(ENDPOINTS.replayDeadLetter, '/api/v1/consumer-groups/series/dead-letters/nope/replay');
   assert.equal(letter.code, 'BAD_REQUEST');
   assert.match(letter.detail, /"id" \(nope\) must be integer/);
   const instrument = await refusal(ENDPOINTS.getQuote, '/api/v1/instruments/nope/quote');

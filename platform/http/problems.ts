@@ -29,10 +29,15 @@ export class ApiProblem extends Error {
   }
 }
 
-function problemOf(code: ProblemCode, detail: string, remedy: string, instance?: string): Problem {
+/** The request that a problem is about. */
+type About = Pick<FastifyRequest, 'id' | 'url'>;
+
+function problemOf(code: ProblemCode, detail: string, remedy: string, about?: About): Problem {
   const { status, title } = PROBLEMS[code];
   const type = `/problems/${code.toLowerCase().replaceAll('_', '-')}`;
-  return { type, title, status, detail, remedy, code, ...(instance !== undefined && { instance }) };
+  // Without the query: its parameters may be secrets.
+  const where = about && { instance: about.url.replace(/[?#].*$/s, ''), traceId: about.id };
+  return { type, title, status, detail, remedy, code, ...where };
 }
 
 /** What a problem’s `type` stands for. */
@@ -49,19 +54,23 @@ export function explainProblem(name: string): { code: string; status: number; ti
  */
 export function answerWithProblems(app: FastifyInstance, consoleFolder?: string): void {
   const methodsAt = methodsOf(app);
-  const send = (reply: FastifyReply, problem: Problem) => reply.code(problem.status).type('application/problem+json').send(problem);
+  const send = (reply: FastifyReply, problem: Problem) => {
+    if (problem.status === 401) void reply.header('www-authenticate', challengeOf(problem.code));
+    return reply.code(problem.status).type('application/problem+json').send(problem);
+  };
   const page = consoleFolder === undefined ? '' : join(consoleFolder, 'index.html');
   const sendNothingThere = (request: FastifyRequest, reply: FastifyReply) => {
-    const { method, url, id } = request;
+    const { method, url } = request;
     const methods = methodsAt(url).join(', ');
     if (methods === '' && isPageAsked(request) && existsSync(page))
       return reply.code(404).type('text/html; charset=utf-8').header('cache-control', 'no-store').send(readFileSync(page));
-    if (methods === '') return send(reply, problemOf('NOT_FOUND', `No route matches ${method} ${url}.`, 'See /docs for all routes.', id));
+    if (methods === '')
+      return send(reply, problemOf('NOT_FOUND', `No route matches ${method} ${url}.`, 'See /docs for all routes.', request));
     reply.header('allow', methods);
-    return send(reply, problemOf('METHOD_NOT_ALLOWED', `${url} does not support ${method}.`, `Use one of: ${methods}.`, id));
+    return send(reply, problemOf('METHOD_NOT_ALLOWED', `${url} does not support ${method}.`, `Use one of: ${methods}.`, request));
   };
   app.setErrorHandler((error: FastifyError | ApiProblem, request, reply) => {
-    const problem = toProblem(error, request.id);
+    const problem = toProblem(error, request);
     // What is wrong with a body matters to nobody where nobody reads it.
     if (request.is404 && problem.status < 500 && !(error instanceof ApiProblem)) return sendNothingThere(request, reply);
     // Of a query only what is wrong with it: its parameters may be anyone’s secrets.
@@ -70,6 +79,11 @@ export function answerWithProblems(app: FastifyInstance, consoleFolder?: string)
     return send(reply, problem);
   });
   app.setNotFoundHandler(sendNothingThere);
+}
+
+/** Challenge of a 401 response (RFC 6750, section 3). */
+function challengeOf(code: string): string {
+  return `Bearer realm="millrace"${code === 'INVALID_TOKEN' ? ', error="invalid_token"' : ''}`;
 }
 
 /** Whether a browser asks for something to show as a page; files, programs and the API are answered with a problem document. */
@@ -81,8 +95,8 @@ function isPageAsked({ method, url, headers }: FastifyRequest): boolean {
 export function answerFrameworkError(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
   const problem =
     error.statusCode === 414
-      ? problemOf('TOO_LARGE', 'A path segment is too long.', 'Ids have at most 128 characters.', request.id)
-      : problemOf('BAD_REQUEST', 'The URL is not valid.', 'Encode it according to RFC 3986.', request.id);
+      ? problemOf('TOO_LARGE', 'A path segment is too long.', 'Ids have at most 128 characters.', request)
+      : problemOf('BAD_REQUEST', 'The URL is not valid.', 'Encode it according to RFC 3986.', request);
   void reply.code(problem.status).type('application/problem+json').send(problem);
 }
 
@@ -102,20 +116,20 @@ export function answerClientError(error: Error & { code?: string }, socket: Sock
 
 const isQuery = (error: unknown) => error instanceof DrizzleQueryError;
 
-function toProblem(error: FastifyError | ApiProblem, instance: string): Problem {
-  if (error instanceof ApiProblem) return problemOf(error.code, error.message, error.remedy, instance);
+function toProblem(error: FastifyError | ApiProblem, about: About): Problem {
+  if (error instanceof ApiProblem) return problemOf(error.code, error.message, error.remedy, about);
   if (isDatabaseAway(error))
-    return problemOf('DATABASE_UNAVAILABLE', 'The database cannot be reached now.', 'Try again in a moment.', instance);
-  if (error.validation) return fromValidation(error, instance);
-  if (error.statusCode === 413) return problemOf('TOO_LARGE', `${error.message}.`, 'Send a smaller body.', instance);
-  if (error.statusCode === 415) return problemOf('UNSUPPORTED_MEDIA_TYPE', error.message, 'Send application/json.', instance);
+    return problemOf('DATABASE_UNAVAILABLE', 'The database cannot be reached now.', 'Try again in a moment.', about);
+  if (error.validation) return fromValidation(error, about);
+  if (error.statusCode === 413) return problemOf('TOO_LARGE', `${error.message}.`, 'Send a smaller body.', about);
+  if (error.statusCode === 415) return problemOf('UNSUPPORTED_MEDIA_TYPE', error.message, 'Send application/json.', about);
   if (error.statusCode !== undefined && error.statusCode < 500)
-    return problemOf('BAD_REQUEST', error.message, 'Correct the request. See /docs for its parameters.', instance);
+    return problemOf('BAD_REQUEST', error.message, 'Correct the request. See /docs for its parameters.', about);
   return problemOf(
     'INTERNAL_ERROR',
     'The request failed on the server. The server log has the details.',
     'Try again. If it persists, report the instance id.',
-    instance,
+    about,
   );
 }
 
@@ -125,7 +139,7 @@ interface SaidOfSchema {
   readonly 'x-remedy'?: string;
 }
 
-function fromValidation(error: FastifyError, instance: string): Problem {
+function fromValidation(error: FastifyError, about: About): Problem {
   const [first] = (error.validation ?? []) as (FastifySchemaValidationError & { data?: unknown; parentSchema?: object })[];
   const field = first?.instancePath.slice(1) || String(first?.params?.missingProperty ?? first?.params?.additionalProperty ?? '');
   const value = first?.data;
@@ -133,7 +147,10 @@ function fromValidation(error: FastifyError, instance: string): Problem {
   const shown = typeof value === 'object' ? '' : ` (${error.validationContext === 'body' ? JSON.stringify(value) : String(value)})`;
   if (field === 'interval') {
     const known = (first?.params?.allowedValues as string[] | undefined)?.join(', ');
-    return problemOf('UNKNOWN_INTERVAL', `Unknown interval "${String(value)}".`, `Use one of: ${known}.`, instance);
+    return {
+      ...problemOf('UNKNOWN_INTERVAL', `Unknown interval "${String(value)}".`, `Use one of: ${known}.`, about),
+      errors: errorsOf(error),
+    };
   }
   const where =
     error.validationContext === 'querystring'
@@ -147,5 +164,16 @@ function fromValidation(error: FastifyError, instance: string): Problem {
     code === 'BAD_REQUEST'
       ? `${where} "${field}"${shown} ${first?.message ?? 'is not valid'}.`
       : `${PROBLEMS[code].title}: "${String(value)}".`;
-  return problemOf(code, detail, remedy, instance);
+  return { ...problemOf(code, detail, remedy, about), errors: errorsOf(error) };
+}
+
+const PARTS: Readonly<Record<string, string>> = { querystring: 'query', params: 'path' };
+
+/** Each value that is not valid, as a pointer into its part of the request. */
+function errorsOf({ validation = [], validationContext = 'body' }: FastifyError): NonNullable<Problem['errors']> {
+  return validation.map(({ instancePath, keyword, message, params }) => {
+    const missing = params?.missingProperty ?? params?.additionalProperty;
+    const pointer = missing === undefined ? instancePath : `${instancePath}/${String(missing).replaceAll('~', '~0').replaceAll('/', '~1')}`;
+    return { in: PARTS[validationContext] ?? validationContext, pointer, code: keyword, message: message ?? 'is not valid' };
+  });
 }

@@ -1,6 +1,15 @@
-import { type CacheRule, type Endpoint, type Principal, requestObjectSchema, requestSchema } from '@millrace/contracts';
+import {
+  type CacheRule,
+  type Endpoint,
+  type Page,
+  type PageQuery,
+  type Principal,
+  requestObjectSchema,
+  requestSchema,
+} from '@millrace/contracts';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Static, TSchema } from 'typebox';
+import { paginate } from './pagination.ts';
 import type { ResponseCache } from './response-cache.ts';
 
 type Parsed<Schema> = Schema extends TSchema ? Static<Schema> : Record<string, never>;
@@ -15,14 +24,27 @@ export interface Request<E extends Endpoint> {
   readonly reply: FastifyReply;
 }
 
+type ResponseOf<E extends Endpoint> = Static<E['response']>;
+type RowOf<E extends Endpoint> = ResponseOf<E> extends Page<infer Row> ? Row : never;
+
 /** How a module adds its endpoints. */
 export interface Routes {
-  answer<E extends Endpoint>(endpoint: E, handler: (request: Request<E>) => Static<E['answer']> | Promise<Static<E['answer']>>): void;
-  /** For answers that are no JSON: written to the socket as they come, or a way to somewhere else. */
+  /** Responds with what the handler returns, as JSON. */
+  handle<E extends Endpoint>(endpoint: E, handler: (request: Request<E>) => ResponseOf<E> | Promise<ResponseOf<E>>): void;
+  /**
+   * Responds with a page of the rows that the handler returns. For lists that are in memory; a handler that reads pages from a store uses `handle`.
+   * @param keyOf identifies a row
+   */
+  list<E extends Endpoint>(
+    endpoint: E,
+    keyOf: (row: RowOf<E>) => string | number,
+    handler: (request: Request<E>) => readonly RowOf<E>[] | Promise<readonly RowOf<E>[]>,
+  ): void;
+  /** For responses that are not JSON: streams and redirects. The handler sends them itself. */
   stream<E extends Endpoint>(endpoint: E, handler: (request: Request<E>) => unknown): void;
 }
 
-/** @param cache where answers that may be given again are kept */
+/** @param cache holds the responses of endpoints with a cache rule */
 export function routesOf(app: FastifyInstance, cache: ResponseCache): Routes {
   const schemaOf = (endpoint: Endpoint) => ({
     ...(endpoint.params && { params: requestSchema(endpoint.params) }),
@@ -31,19 +53,25 @@ export function routesOf(app: FastifyInstance, cache: ResponseCache): Routes {
   });
   const requestOf = <E extends Endpoint>(raw: FastifyRequest, reply: FastifyReply) =>
     ({ params: raw.params, query: raw.query, body: raw.body, principal: raw.principal, raw, reply }) as unknown as Request<E>;
-  return {
-    answer: (endpoint, handler) => {
+  const routes: Routes = {
+    handle: (endpoint, handler) => {
+      const { access, cost, cache: rule, status = 200 } = endpoint as Endpoint;
+      const respond =
+        status === 200
+          ? (raw: FastifyRequest, reply: FastifyReply) => handler(requestOf(raw, reply))
+          : async (raw: FastifyRequest, reply: FastifyReply) =>
+              sendCreated(endpoint, raw, reply, (await handler(requestOf(raw, reply))) as unknown);
       app.route({
         method: endpoint.method,
         url: endpoint.path,
         schema: schemaOf(endpoint),
-        config: { access: endpoint.access, ...(endpoint.cost !== undefined && { cost: endpoint.cost }) },
+        config: { access, ...(cost !== undefined && { cost }) },
         ...(mayBeLong(endpoint) && { compress: {} }),
-        handler: endpoint.cache
-          ? (raw, reply) => answerAgain(cache, endpoint.cache as CacheRule, raw, reply, async () => handler(requestOf(raw, reply)))
-          : (raw, reply) => handler(requestOf(raw, reply)),
+        handler: rule ? (raw, reply) => sendCached(cache, rule, raw, reply, async () => handler(requestOf(raw, reply))) : respond,
       });
     },
+    list: (endpoint, keyOf, handler) =>
+      routes.handle(endpoint, async (request) => paginate(await handler(request), request.query as PageQuery, keyOf) as never),
     stream: (endpoint, handler) => {
       app.route({
         method: endpoint.method,
@@ -54,10 +82,24 @@ export function routesOf(app: FastifyInstance, cache: ResponseCache): Routes {
       });
     },
   };
+  return routes;
 }
 
-/** Answers with what was answered before, where that still counts; with nothing where whoever asks has it already (RFC 9110, section 13). */
-async function answerAgain(
+/** Sends 201 with `Location`, or 204 without a body. */
+function sendCreated({ status, location }: Endpoint, raw: FastifyRequest, reply: FastifyReply, response: unknown): FastifyReply {
+  if (status === 204) return reply.code(204).send();
+  if (location !== undefined) {
+    const names = { ...(response as Record<string, unknown>), ...(raw.params as Record<string, unknown>) };
+    void reply.header(
+      'location',
+      location.replace(/\{(\w+)\}/g, (_whole, name: string) => encodeURIComponent(String(names[name]))),
+    );
+  }
+  return reply.code(status ?? 200).send(response);
+}
+
+/** Sends the cached response while it is valid; 304 when the client has it already (RFC 9110, section 13). */
+async function sendCached(
   cache: ResponseCache,
   rule: CacheRule,
   raw: FastifyRequest,
@@ -73,7 +115,7 @@ async function answerAgain(
   return reply.type('application/json; charset=utf-8').send(body);
 }
 
-/** Whether an answer may be worth compressing: it is a list, or holds one. */
-function mayBeLong({ answer }: Endpoint): boolean {
-  return JSON.stringify(answer).includes('"type":"array"');
+/** Whether a response may be worth compressing: it is a list, or contains one. */
+function mayBeLong({ response }: Endpoint): boolean {
+  return JSON.stringify(response).includes('"type":"array"');
 }

@@ -159,19 +159,19 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
     return { requests: remaining, streams: streams.countOf(principal, remote) };
   };
   options.register({ app, routes, upgrade, streams, traffic, identify });
-  routes.answer(ENDPOINTS.getAccess, () => ({
+  routes.handle(ENDPOINTS.getAccess, () => ({
     routes: guard.routes(),
     channels: Object.values(CHANNELS).map(({ name, access }) => ({ name, access })),
   }));
-  routes.answer(ENDPOINTS.getConnections, () => streams.list(options.node));
+  routes.handle(ENDPOINTS.getConnections, () => streams.list(options.node));
   await serveConsole(app, options.console);
 
   const expiring = setInterval(() => streams.endExpired(), EXPIRY_MS);
   await app.listen({ host: options.host, port: options.port });
   const stopReloading =
     options.tls &&
-    reloadTls(app.server as never, options.tls, (trouble) => {
-      if (trouble) options.logger.error({ err: trouble }, 'the new certificate cannot be used; the old one stays');
+    reloadTls(app.server as never, options.tls, (failure) => {
+      if (failure) options.logger.error({ err: failure }, 'the new certificate cannot be used; the old one stays');
       else options.logger.info('the certificate was replaced');
     });
   const { port } = app.server.address() as AddressInfo;

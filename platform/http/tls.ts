@@ -21,7 +21,7 @@ export function tlsOptions({ certFile, keyFile }: TlsFiles): SecureContextOption
  * Takes a new certificate into use without a restart, for connections that come after it. One that cannot be used is told of, and the old one stays.
  * @returns stops looking
  */
-export function reloadTls(server: Server, files: TlsFiles, onReload: (trouble: Error | null) => void): () => void {
+export function reloadTls(server: Server, files: TlsFiles, onReload: (failure: Error | null) => void): () => void {
   const reload = () => {
     try {
       server.setSecureContext(tlsOptions(files));

@@ -250,7 +250,7 @@ describe('a consumer group', () => {
       );
       assert.equal(table.rows.length, 8);
       assert.ok(stats.lag >= 1_992, String(stats.lag));
-      assert.match(stats.trouble ?? '', /retention has dropped/);
+      assert.match(stats.failure ?? '', /retention has dropped/);
       assert.ok(messages.some((message) => message.includes(`8 to ${start - 1}`)));
       await group.stop();
     });

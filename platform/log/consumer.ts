@@ -57,7 +57,7 @@ export interface ConsumerStats {
   readonly lag: number;
   readonly applied: number;
   readonly deadLetters: number;
-  readonly trouble: string | null;
+  readonly failure: string | null;
   readonly offsets: readonly number[];
   /** Events that were dropped before they were read; while there are any, the group reads nothing. See `skipDropped`. */
   readonly overtaken: readonly ConsumerGap[];
@@ -70,7 +70,7 @@ export class ConsumerGroup {
   readonly #log: EventLog;
   readonly #projection: Projection;
   readonly #clock: Clock;
-  readonly #onTrouble: (message: string) => void;
+  readonly #onFailure: (message: string) => void;
   readonly #reasonOf: (error: unknown) => string;
   #offsets: number[] = [];
   /** What the store says; behind `#offsets` where there was nothing for it. */
@@ -79,9 +79,9 @@ export class ConsumerGroup {
   #first = 0;
   #applied = 0;
   #deadLetters = 0;
-  #trouble: string | null = null;
+  #failure: string | null = null;
   /** That the store could not be asked how far it is. */
-  #checkTrouble: string | null = null;
+  #checkFailure: string | null = null;
   #checkedAt = 0;
   #running: Promise<void> | null = null;
   #stopped = false;
@@ -101,13 +101,13 @@ export class ConsumerGroup {
     log: EventLog,
     projection: Projection,
     clock: Clock,
-    onTrouble: (message: string) => void = () => {},
+    onFailure: (message: string) => void = () => {},
     reasonOf: (error: unknown) => string = messageOf,
   ) {
     this.#log = log;
     this.#projection = projection;
     this.#clock = clock;
-    this.#onTrouble = onTrouble;
+    this.#onFailure = onFailure;
     this.#reasonOf = reasonOf;
   }
 
@@ -134,7 +134,7 @@ export class ConsumerGroup {
     this.#unsubscribe?.();
     await this.#running;
     await this.#noteProgress().catch((error) =>
-      this.#onTrouble(`${this.#projection.name} will read again what it has skipped: ${this.#reasonOf(error)}`),
+      this.#onFailure(`${this.#projection.name} will read again what it has skipped: ${this.#reasonOf(error)}`),
     );
   }
 
@@ -146,7 +146,7 @@ export class ConsumerGroup {
     const gaps = [...this.#overtaken.values()].map((gap) => ({ ...gap, at: this.#clock.now() }));
     for (const gap of gaps) {
       await this.#log.consumers.recordGap(this.#projection.name, gap);
-      this.#onTrouble(`${this.#projection.name} goes on without offsets ${gap.from} to ${gap.to - 1} of partition ${gap.partition}`);
+      this.#onFailure(`${this.#projection.name} goes on without offsets ${gap.from} to ${gap.to - 1} of partition ${gap.partition}`);
     }
     const read = gaps.map(({ partition, to }) => this.#rangeTo(partition, to));
     await this.#projection.apply([], read);
@@ -155,7 +155,7 @@ export class ConsumerGroup {
       this.#offsets[partition] = to;
       this.#overtaken.delete(partition);
     }
-    if (gaps.length > 0) this.#trouble = null;
+    if (gaps.length > 0) this.#failure = null;
     this.#wake?.();
     this.#hurry?.();
     return gaps;
@@ -189,7 +189,7 @@ export class ConsumerGroup {
       lag,
       applied: this.#applied,
       deadLetters: this.#deadLetters,
-      trouble: this.#trouble ?? this.#checkTrouble,
+      failure: this.#failure ?? this.#checkFailure,
       offsets: [...this.#offsets],
       overtaken: [...this.#overtaken.values()],
       gaps: this.#log.consumers.gaps(this.#projection.name),
@@ -205,7 +205,7 @@ export class ConsumerGroup {
       if (this.#clock.elapsed() - this.#notedAt > NOTED_EVERY_MS) {
         this.#notedAt = this.#clock.elapsed();
         await this.#noteProgress().catch((error) => {
-          this.#trouble = this.#reasonOf(error);
+          this.#failure = this.#reasonOf(error);
         });
       }
       this.#tellWhoWaits();
@@ -297,9 +297,9 @@ export class ConsumerGroup {
   async #check(): Promise<void> {
     try {
       await this.#goOnFromStored();
-      this.#checkTrouble = null;
+      this.#checkFailure = null;
     } catch (error) {
-      this.#checkTrouble = this.#reasonOf(error);
+      this.#checkFailure = this.#reasonOf(error);
     }
     this.#checkedAt = this.#clock.elapsed();
   }
@@ -309,7 +309,7 @@ export class ConsumerGroup {
     for (const [partition, next] of stored.entries()) {
       const believed = this.#stored[partition] ?? 0;
       if (next === believed) continue;
-      this.#onTrouble(
+      this.#onFailure(
         next < believed
           ? `the store of ${this.#projection.name} has lost partition ${partition} from offset ${next} to ${believed - 1}; it is read again`
           : `the store of ${this.#projection.name} has partition ${partition} up to offset ${next - 1}, not ${believed - 1}`,
@@ -346,8 +346,8 @@ export class ConsumerGroup {
   /** Nothing after the gap is read before somebody has decided that it may be left out. */
   async #dropped({ partition, offset, start, message }: OffsetOutOfRange): Promise<void> {
     this.#overtaken.set(partition, { partition, from: offset, to: start, at: this.#clock.now() });
-    this.#trouble = message;
-    this.#onTrouble(`${this.#projection.name} has stopped: ${message}`);
+    this.#failure = message;
+    this.#onFailure(`${this.#projection.name} has stopped: ${message}`);
     if (this.#projection.onOutOfRange !== 'skip') {
       for (const { resolve } of this.#awaiting) resolve();
       this.#awaiting = [];
@@ -357,8 +357,8 @@ export class ConsumerGroup {
   }
 
   #note(what: string, error: unknown): void {
-    this.#trouble = this.#reasonOf(error);
-    this.#onTrouble(`${what}: ${this.#trouble}`);
+    this.#failure = this.#reasonOf(error);
+    this.#onFailure(`${what}: ${this.#failure}`);
   }
 
   #wait(ms: number): Promise<void> {
@@ -386,7 +386,7 @@ export class ConsumerGroup {
           left.map(({ batch }) => batch),
           read,
         );
-        this.#trouble = null;
+        this.#failure = null;
         return true;
       } catch (error) {
         if (error instanceof OffsetsChanged && (await this.#isMoved())) return false;
@@ -407,7 +407,7 @@ export class ConsumerGroup {
   /** Whether it was found out how far the store is; otherwise the write is tried again, and refused again. */
   async #isMoved(): Promise<boolean> {
     await this.#check();
-    return this.#checkTrouble === null;
+    return this.#checkFailure === null;
   }
 
   async #bury({ partition, offset, batch }: LoggedBatch, reason: string): Promise<void> {
@@ -422,6 +422,6 @@ export class ConsumerGroup {
       at: this.#clock.now(),
     };
     await this.#log.deadLetters.put(letter, batch);
-    this.#onTrouble(`${this.#projection.name} set aside ${batch.zone} seq ${batch.firstSeq}: ${reason}`);
+    this.#onFailure(`${this.#projection.name} set aside ${batch.zone} seq ${batch.firstSeq}: ${reason}`);
   }
 }

@@ -18,25 +18,25 @@ export function announcements<T>(
   redis: Redis,
   name: string,
   heard: (message: T) => void,
-  onTrouble: (error: Error) => void,
+  onFailure: (error: Error) => void,
 ): Announcements<T> {
   const channel = `millrace:${name}`;
   const self = crypto.randomUUID();
   const ears = redis.duplicate({ enableOfflineQueue: true });
   ears.on('error', () => {});
-  ears.subscribe(channel).catch(onTrouble);
+  ears.subscribe(channel).catch(onFailure);
   ears.on('message', (_channel, text) => {
     try {
       const { from, message } = JSON.parse(text) as { from: string; message: T };
       if (from !== self) heard(message);
     } catch (error) {
       // Anything may be published in a Redis that others use as well.
-      onTrouble(new Error(`a message on ${channel} cannot be used: ${text.slice(0, 100)}`, { cause: error }));
+      onFailure(new Error(`a message on ${channel} cannot be used: ${text.slice(0, 100)}`, { cause: error }));
     }
   });
   return {
     tell: (message) => {
-      redis.publish(channel, JSON.stringify({ from: self, message })).catch(onTrouble);
+      redis.publish(channel, JSON.stringify({ from: self, message })).catch(onFailure);
     },
     close: () => ears.disconnect(),
   };

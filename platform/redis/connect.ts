@@ -20,7 +20,7 @@ export async function redisReady(redis: Redis): Promise<void> {
 }
 
 /** Connects as it can and again when it was away; commands while it is away are refused at once. */
-export async function connectRedis(url: string, onTrouble: (error: Error) => void): Promise<Redis> {
+export async function connectRedis(url: string, onFailure: (error: Error) => void): Promise<Redis> {
   // Loaded by those who use it.
   const { Redis } = await import('ioredis');
   const redis = new Redis(url, {
@@ -35,7 +35,7 @@ export async function connectRedis(url: string, onTrouble: (error: Error) => voi
     isTold = false;
   });
   redis.on('error', (error: Error) => {
-    if (!isTold) onTrouble(error);
+    if (!isTold) onFailure(error);
     isTold = true;
   });
   return redis;

@@ -30,7 +30,7 @@ const ASK_AGAIN_MS = 1_000;
  * Counts requests for several gateways together. While Redis is away each counts for itself: nobody is kept out by that, and nobody gets more than the
  * rate at each of them. A Redis that hangs is not waited for by one request after another: after the first it is asked in the background.
  */
-export function redisRateLimiter(redis: Redis, now: () => number, onTrouble: (error: Error) => void): RateLimiter {
+export function redisRateLimiter(redis: Redis, now: () => number, onFailure: (error: Error) => void): RateLimiter {
   const alone = new MemoryRateLimiter(now);
   let isAnswering = true;
   const askAgain = () => {
@@ -45,7 +45,7 @@ export function redisRateLimiter(redis: Redis, now: () => number, onTrouble: (er
   const failed = (error: Error) => {
     if (!isAnswering) return;
     isAnswering = false;
-    onTrouble(error);
+    onFailure(error);
     askAgain();
   };
   redis.defineCommand('takeTokens', { numberOfKeys: 1, lua: TAKE });

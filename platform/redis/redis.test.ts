@@ -16,9 +16,9 @@ const left = { skip: redisProgram() || process.env.CI ? false : 'there is no Red
 describe('several servers and one Redis', left, () => {
   let server: TestRedis;
   const open: Redis[] = [];
-  const troubles: string[] = [];
+  const failures: string[] = [];
   const connected = async () => {
-    const redis = await connectRedis(server.url, ({ message }) => troubles.push(message));
+    const redis = await connectRedis(server.url, ({ message }) => failures.push(message));
     open.push(redis);
     if (redis.status !== 'ready') await new Promise((resolve) => redis.once('ready', resolve));
     return redis;
@@ -27,7 +27,7 @@ describe('several servers and one Redis', left, () => {
     redisRateLimiter(
       redis,
       () => performance.now(),
-      ({ message }) => void troubles.push(message),
+      ({ message }) => void failures.push(message),
     );
   before(async () => {
     server = await openTestRedis();
@@ -43,9 +43,9 @@ describe('several servers and one Redis', left, () => {
     let allowed: (Allowance | undefined)[] = [];
     let came = 0;
     // A machine that stands still for as long as a Redis is waited for makes each count alone: then another burst is asked for.
-    for (let attempt = 0, told = -1; told !== troubles.length && attempt < 5; attempt++) {
+    for (let attempt = 0, told = -1; told !== failures.length && attempt < 5; attempt++) {
       await until(() => limiters.every((one) => one.take('ready', RATE, 0) instanceof Promise), 'Redis is asked');
-      told = troubles.length;
+      told = failures.length;
       const started = performance.now();
       allowed = await Promise.all(
         Array.from({ length: 200 }, async (_none, index) => limiters[index % 3]?.take(`user ${attempt}`, RATE, 1)),
@@ -82,7 +82,7 @@ describe('several servers and one Redis', left, () => {
     try {
       assert.equal(await isShared('no room'), false);
       assert.equal((await here.take('no room', RATE, 40)).isAllowed, false, 'alone it counts, too');
-      assert.match(troubles.join('\n'), /OOM/);
+      assert.match(failures.join('\n'), /OOM/);
       assert.equal(await redis.publish('millrace:nobody', 'an announcement'), 0, 'announcements need no room');
     } finally {
       await redis.config('SET', 'maxmemory', '0');
@@ -131,20 +131,20 @@ describe('several servers and one Redis', left, () => {
   });
 
   test('report a message that is none of theirs, and go on', async () => {
-    const troubles: string[] = [];
+    const failures: string[] = [];
     const heard: string[] = [];
     const stranger = await connected();
     const ears = announcements<string>(
       await connected(),
       'strange',
       (word) => heard.push(word),
-      ({ message }) => troubles.push(message),
+      ({ message }) => failures.push(message),
     );
     await until(async () => {
       await stranger.publish('millrace:strange', '{"from":');
-      return troubles.length > 0;
+      return failures.length > 0;
     }, 'the message is reported');
-    assert.match(troubles[0] ?? '', /a message on millrace:strange cannot be used: \{"from":/);
+    assert.match(failures[0] ?? '', /a message on millrace:strange cannot be used: \{"from":/);
     await stranger.publish('millrace:strange', JSON.stringify({ from: 'another', message: 'kim' }));
     await until(() => heard.includes('kim'), 'the next message is heard');
     ears.close();

@@ -86,7 +86,7 @@ describe('an attacker', () => {
         'ORIGIN_NOT_ALLOWED',
       );
     }
-    await victim.get('POST', '/account', { name: 'Victim' });
+    await victim.get('PATCH', '/account', { name: 'Victim' });
     const response = await victim.ask('GET', '/api/v1/account', undefined, { origin: 'https://evil.example' });
     assert.equal(response.headers.get('access-control-allow-credentials'), null);
   });
@@ -105,7 +105,7 @@ describe('an attacker', () => {
         assert.equal(await guarded.visitor().refusal('POST', '/auth/sign-up', { ...wish, ...more }), 'BAD_REQUEST');
     const member = guarded.visitor();
     await member.signUp('M', 'mass@example.com', wordIn(link));
-    assert.equal(await member.refusal('POST', '/account', { name: 'M', role: 'admin' }), 'BAD_REQUEST');
+    assert.equal(await member.refusal('PATCH', '/account', { name: 'M', role: 'admin' }), 'BAD_REQUEST');
     assert.equal((await member.get<Account>('GET', '/account')).role, 'viewer');
   });
 
@@ -178,7 +178,7 @@ describe('an attacker', () => {
     ])
       for (const target of ['/health/live', '/api/v1/nothing', '/']) assert.match(await ask(target, head), /^HTTP\/1\.1 400/, head);
     const upgrade = 'connection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==';
-    for (const target of ['/api/v1/socket', '/api/v1/worlds/socket', '/api/v1/graphql'])
+    for (const target of ['/api/v1/socket', '/api/v1/world/socket', '/api/v1/graphql'])
       assert.match(await ask(target, `host: a\r\nhost: a\r\n${upgrade}`), /^HTTP\/1\.1 400/, target);
   });
 

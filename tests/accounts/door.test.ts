@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import type { UserSession } from '@millrace/contracts';
+import type { Page as ListPage, UserSession } from '@millrace/contracts';
 import { TOTP } from 'otpauth';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { fits, openBrowser } from '../browser.ts';
@@ -51,7 +51,7 @@ describe('the console’s door in a browser', () => {
   test('whoever has not signed in is asked to, and is told what was wrong', async () => {
     const { page, mistakes } = await open(await browser.newContext({ locale: 'en-GB' }), '/worlds');
     await page.getByRole('heading', { name: 'Sign in' }).waitFor();
-    await page.getByText('Accounts here are by invitation').waitFor();
+    await page.getByText('Accounts require an invitation').waitFor();
     assert.deepEqual(mistakes, []);
     await fill(page, 'Sign in', { 'E-mail': 'nobody@example.com', Password: 'whatever it was' });
     await page.getByText('Incorrect e-mail or password.').waitFor();
@@ -65,14 +65,14 @@ describe('the console’s door in a browser', () => {
     const chosen = page.getByLabel('Password', { exact: true });
     assert.equal(await chosen.getAttribute('autocomplete'), 'new-password');
     await chosen.fill('passwordpassword');
-    await page.getByText('guessed at once').waitFor();
+    await page.getByText('Very weak').waitFor();
     await page.getByRole('button', { name: 'Show' }).click();
     assert.equal(await chosen.getAttribute('type'), 'text');
     await chosen.fill(PASSWORD);
-    await page.getByText('strong', { exact: true }).waitFor();
+    await page.getByText('Strong', { exact: true }).waitFor();
     await page.getByRole('button', { name: 'Hide' }).click();
     assert.equal(await chosen.getAttribute('type'), 'password');
-    await fill(page, 'Create an account', { Name: 'Owner', 'E-mail': 'owner@example.com', Password: PASSWORD });
+    await fill(page, 'Create account', { Name: 'Owner', 'E-mail': 'owner@example.com', Password: PASSWORD });
     await page.getByRole('link', { name: 'Account' }).waitFor();
     await page.getByRole('link', { name: 'BTC/USDT' }).first().waitFor();
     assert.deepEqual(mistakes, []);
@@ -84,7 +84,8 @@ describe('the console’s door in a browser', () => {
     await page.getByRole('status').getByText('Live').waitFor();
     // As another browser of theirs would.
     const sessions = `${server.url}/api/v1/account/sessions`;
-    const { id } = ((await (await owner.request.get(sessions)).json()) as UserSession[]).find(({ isThis }) => isThis) ?? assert.fail();
+    const { id } =
+      ((await (await owner.request.get(sessions)).json()) as ListPage<UserSession>).data.find(({ isThis }) => isThis) ?? assert.fail();
     assert.equal((await owner.request.delete(`${sessions}/${id}`)).status(), 200);
     await page.getByRole('heading', { name: 'Sign in' }).waitFor();
     assert.deepEqual(mistakes, []);
@@ -110,8 +111,8 @@ describe('the console’s door in a browser', () => {
     const secret = (await page.locator('p.font-mono').first().textContent()) ?? '';
     authenticator = new TOTP({ secret });
     await fill(page, 'Turn on', { Code: authenticator.generate() });
-    await page.getByText('Signing in asks for a code').waitFor();
-    await fill(page, 'Make a key', { Name: 'notebook' });
+    await page.getByText('Sign-in requires a code').waitFor();
+    await fill(page, 'Create API key', { Name: 'notebook' });
     const key = (await page.locator('[data-key]').textContent()) ?? '';
     assert.equal((await fetch(`${server.url}/api/v1/instruments`, { headers: { authorization: `Bearer ${key}` } })).status, 200);
     await page.getByRole('button', { name: 'Sign out' }).click();
@@ -128,16 +129,16 @@ describe('the console’s door in a browser', () => {
     const link = (await page.locator('[data-link]').first().textContent()) ?? '';
     const viewer = await browser.newContext({ viewport: { width: 1280, height: 800 }, locale: 'en-GB' });
     const theirs = await open(viewer, link);
-    await fill(theirs.page, 'Create an account', { Name: 'Viewer', 'E-mail': 'viewer@example.com', Password: PASSWORD });
+    await fill(theirs.page, 'Create account', { Name: 'Viewer', 'E-mail': 'viewer@example.com', Password: PASSWORD });
     await theirs.page.getByRole('link', { name: 'BTC/USDT' }).first().waitFor();
     for (const name of ['Sources', 'Events', 'Users'])
       assert.equal(await theirs.page.getByRole('link', { name, exact: true }).count(), 0, name);
     assert.deepEqual(theirs.mistakes, []);
     await page.reload();
     await page.getByRole('cell', { name: 'viewer@example.com', exact: true }).first().waitFor();
-    await page.getByRole('row').filter({ hasText: 'viewer@example.com' }).first().getByRole('button', { name: 'Keep out' }).click();
-    await page.getByRole('dialog').getByRole('button', { name: 'Keep out' }).click();
-    await page.getByRole('button', { name: 'Let in again' }).waitFor();
+    await page.getByRole('row').filter({ hasText: 'viewer@example.com' }).first().getByRole('button', { name: 'Disable' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Disable' }).click();
+    await page.getByRole('button', { name: 'Enable' }).waitFor();
     await theirs.page.reload();
     await theirs.page.getByRole('heading', { name: 'Sign in' }).waitFor();
     assert.deepEqual(mistakes, []);
@@ -154,7 +155,7 @@ describe('the console’s door in a browser', () => {
       const look = { viewport: { width: widths[0], height: 844 }, locale: 'ko-KR', colorScheme };
       for (const [path, title, state] of [
         ['/account', '2단계 인증', storageState],
-        ['/tenants', '감사 기록', storageState],
+        ['/tenants', '감사 로그', storageState],
         ['/sign-in', '로그인', undefined],
         ['/sign-up?invitation=x', '계정 만들기', undefined],
         ['/forgot-password', '링크 보내기', undefined],

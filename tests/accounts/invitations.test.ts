@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import type { AuditLine, Invitation, PendingInvitation } from '@millrace/contracts';
+import type { AuditEntry, Invitation, PendingInvitation } from '@millrace/contracts';
 import { WITHOUT_WORLD } from '../server.ts';
 import { type Guarded, PASSWORD, startGuarded, wordIn } from './visitor.ts';
 
@@ -18,14 +18,15 @@ describe('fault 40: invitations that wait to be used', () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  const invite = (email?: string) => guarded.owner.get<Invitation>('POST', '/tenants/main/invitations', { role: 'trader', email });
+  const createInvitation = (email?: string) =>
+    guarded.owner.get<Invitation>('POST', '/tenants/main/invitations', { role: 'trader', email });
   const pending = () => guarded.owner.get<PendingInvitation[]>('GET', '/tenants/main/invitations');
 
   test('are listed without their links, and no more once they were used or withdrawn', async () => {
     assert.deepEqual(await pending(), []);
-    const used = await invite('used@example.com');
-    await invite();
-    const withdrawn = await invite('withdrawn@example.com');
+    const used = await createInvitation('used@example.com');
+    await createInvitation();
+    const withdrawn = await createInvitation('withdrawn@example.com');
     const listed = await pending();
     assert.deepEqual(listed.map(({ email, role, invitedBy }) => [email, role, invitedBy]).sort(), [
       [null, 'trader', 'Owner'],
@@ -35,7 +36,7 @@ describe('fault 40: invitations that wait to be used', () => {
     for (const { link } of [used, withdrawn]) assert.ok(!JSON.stringify(listed).includes(wordIn(link)));
     await guarded.visitor().signUp('Used', 'used@example.com', wordIn(used.link));
     const first = listed.find(({ email }) => email === 'withdrawn@example.com');
-    assert.deepEqual(await guarded.owner.get('DELETE', `/tenants/main/invitations/${first?.id}`), { done: true });
+    assert.deepEqual(await guarded.owner.get('DELETE', `/tenants/main/invitations/${first?.id}`), undefined);
     assert.deepEqual(
       (await pending()).map(({ email }) => email),
       [null],
@@ -43,12 +44,12 @@ describe('fault 40: invitations that wait to be used', () => {
     const late = { name: 'Late', email: 'withdrawn@example.com', password: PASSWORD, invitation: wordIn(withdrawn.link) };
     assert.equal(await guarded.visitor().refusal('POST', '/auth/sign-up', late), 'INVALID_LINK');
     assert.equal(await guarded.owner.refusal('DELETE', `/tenants/main/invitations/${first?.id}`), 'NOT_FOUND');
-    const [line] = await guarded.owner.get<AuditLine[]>('GET', '/tenants/main/audit');
+    const [line] = await guarded.owner.get<AuditEntry[]>('GET', '/tenants/main/audit');
     assert.deepEqual([line?.action, line?.subject], ['invitation withdrawn', 'withdrawn@example.com']);
   });
 
   test('are seen and withdrawn by the administrators of their own tenant only', async () => {
-    await invite('kept@example.com');
+    await createInvitation('kept@example.com');
     const [kept] = await pending();
     const viewer = await guarded.member('viewer');
     assert.equal(await viewer.refusal('GET', '/tenants/main/invitations'), 'FORBIDDEN');

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import type { AccessToken, Account, AuditLine, Invitation, SecondFactorSetup } from '@millrace/contracts';
+import type { AccessToken, Account, AuditEntry, Invitation, SecondFactorSetup } from '@millrace/contracts';
 import { TOTP } from 'otpauth';
 import { WITHOUT_WORLD } from '../server.ts';
 import { type Mailbox, startMailbox, tokenIn } from './mailbox.ts';
@@ -89,7 +89,7 @@ describe('with a mail server', () => {
     assert.deepEqual(await thief.signIn(email as string, 'a third mill in the valley'), { status: 'second-factor' });
     assert.equal(await thief.refusal('POST', '/auth/second-factor', { code }), 'INVALID_CODE');
     assert.match(await letterTo(email as string, 'account'), /had been used already was shown again/);
-    const lines = await guarded.owner.get<AuditLine[]>('GET', '/tenants/main/audit');
+    const lines = await guarded.owner.get<AuditEntry[]>('GET', '/tenants/main/audit');
     assert.ok(lines.some(({ action }) => action === 'code used twice'));
     await member.get('POST', '/account/second-factor/disable', { password: 'a third mill in the valley' });
     assert.match(await letterTo(email as string, 'account'), /was turned off/);

@@ -123,7 +123,7 @@ describe('who may do what', () => {
       ['GET', '/tenants/main/users'],
       ['GET', '/tenants/main/audit'],
       ['POST', '/tenants/main/invitations', { role: 'admin' }],
-      ['POST', `/tenants/main/users/${user}`, { role: 'viewer' }],
+      ['PATCH', `/tenants/main/users/${user}`, { role: 'viewer' }],
       ['GET', '/tenants/nowhere/users'],
     ] as const)
       assert.equal(await stranger.refusal(method, path, body), 'UNKNOWN_TENANT', path);
@@ -133,8 +133,8 @@ describe('who may do what', () => {
     assert.equal(await stranger.refusal('GET', '/stream?channels=tenants:nowhere'), 'FORBIDDEN');
     assert.equal(await guarded.owner.refusal('GET', '/stream?channels=users:somebody-else'), 'FORBIDDEN');
     // Nor through one’s own tenant.
-    assert.equal(await stranger.refusal('POST', `/tenants/acme/users/${user}`, { disabled: true }), 'UNKNOWN_USER');
-    const { about } = await guarded.owner.key('mine', ['market:read']);
+    assert.equal(await stranger.refusal('PATCH', `/tenants/acme/users/${user}`, { disabled: true }), 'UNKNOWN_USER');
+    const about = await guarded.owner.key('mine', ['market:read']);
     assert.equal(await stranger.refusal('DELETE', `/account/keys/${about.id}`), 'NOT_FOUND');
     const [session] = await guarded.owner.get<{ id: string }[]>('GET', '/account/sessions');
     assert.equal(await stranger.refusal('DELETE', `/account/sessions/${session?.id}`), 'NOT_FOUND');

@@ -6,7 +6,17 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { tcp } from '@millrace/client/tcp';
 import { WorldClient } from '@millrace/client/world';
-import type { AccessToken, Account, AuditLine, AuditVerdict, Connections, PlayerToken, Problem, Usage, World } from '@millrace/contracts';
+import type {
+  AccessToken,
+  Account,
+  AuditEntry,
+  AuditVerification,
+  Connections,
+  PlayerToken,
+  Problem,
+  Usage,
+  World,
+} from '@millrace/contracts';
 import { WebSocket } from 'ws';
 import { type Guarded, startGuarded, type Visitor } from './visitor.ts';
 
@@ -101,7 +111,7 @@ describe('open streams', () => {
   test('end with a reason when their user is kept out, its session ends or its key is revoked', async () => {
     const member = await guarded.member('viewer');
     const { user } = await member.get<Account>('GET', '/account');
-    const { key, about } = await member.key('bot', ['market:read']);
+    const { key, ...about } = await member.key('bot', ['market:read']);
     const byKey = await streamed({ 'x-api-key': key });
     const other = guarded.visitor();
     await other.signIn((await member.get<Account>('GET', '/account')).email ?? '');
@@ -121,7 +131,7 @@ describe('open streams', () => {
     assert.equal((await asked(socket, { op: 'subscribe', channels: ['tickers'] })).ok, true);
 
     const closed = once(socket, 'close');
-    await guarded.owner.get('POST', `/tenants/main/users/${user}`, { disabled: true });
+    await guarded.owner.get('PATCH', `/tenants/main/users/${user}`, { disabled: true });
     await closed;
     assert.match(await stream.text, /not-any-more/);
   });
@@ -147,20 +157,20 @@ describe('open streams', () => {
   test('what an operator does is a line of the audit log, which can be exported and verified', async () => {
     await guarded.owner.get('POST', '/sources/simulator/restart');
     const operated = async () =>
-      (await guarded.owner.get<AuditLine[]>('GET', '/tenants/main/audit')).filter(({ action }) => action === 'operated');
+      (await guarded.owner.get<AuditEntry[]>('GET', '/tenants/main/audit')).filter(({ action }) => action === 'operated');
     let lines = await operated();
     while (lines.length === 0) lines = await operated();
     assert.deepEqual(
       [lines[0]?.actor, lines[0]?.subject, lines[0]?.detail],
       ['Owner', 'POST /api/v1/sources/:id/restart', { params: { id: 'simulator' }, body: {} }],
     );
-    const verdict = await guarded.owner.get<AuditVerdict>('POST', '/tenants/main/audit/verify');
+    const verdict = await guarded.owner.get<AuditVerification>('POST', '/tenants/main/audit/verify');
     assert.deepEqual(verdict.brokenAt, null);
     const exported = await (await guarded.owner.ask('GET', '/api/v1/tenants/main/audit/export')).text();
     const documents = exported
       .trim()
       .split('\n')
-      .map((line) => JSON.parse(line) as AuditLine & { tenant: string });
+      .map((line) => JSON.parse(line) as AuditEntry & { tenant: string });
     // One more: that it was exported is on record, too.
     assert.equal(documents.length, verdict.lines + 1);
     assert.deepEqual(documents[verdict.lines - 1]?.hash, verdict.hash);
@@ -169,9 +179,9 @@ describe('open streams', () => {
 
   test('fault 27: a user has a limited number of players, and is told which', async () => {
     const member = await guarded.member('trader');
-    const play = (body: object) => member.ask('POST', '/api/v1/worlds/tokens', body);
+    const play = (body: object) => member.ask('POST', '/api/v1/world/players', body);
     const made = await Promise.all(Array.from({ length: 12 }, (_none, index) => play({ name: `Kim ${index}` })));
-    assert.equal(made.filter(({ status }) => status === 200).length, 10);
+    assert.equal(made.filter(({ status }) => status === 201).length, 10);
     const [{ code, detail, remedy }] = (await Promise.all(made.filter(({ status }) => status === 409).map((one) => one.json()))) as [
       Problem,
     ];
@@ -180,14 +190,14 @@ describe('open streams', () => {
     const [player = ''] = /p-\w+/.exec(detail) ?? [];
     assert.equal(((await (await play({ name: 'Kim again', player })).json()) as PlayerToken).player, player);
     const stranger = await guarded.member('trader');
-    assert.equal(await stranger.refusal('POST', '/worlds/tokens', { name: 'Kim', player }), 'UNKNOWN_PLAYER');
+    assert.equal(await stranger.refusal('POST', '/world/players', { name: 'Kim', player }), 'UNKNOWN_PLAYER');
   });
 
   test('players leave the world when their user may not play any more, and are not let in again', async () => {
     const member = await guarded.member('trader');
     const { user } = await member.get<Account>('GET', '/account');
-    const { tcpPort } = await member.get<World>('GET', '/worlds');
-    const { token } = await member.get<PlayerToken>('POST', '/worlds/tokens', { name: 'Kim' });
+    const { tcpPort } = await member.get<World>('GET', '/world');
+    const { token } = await member.get<PlayerToken>('POST', '/world/players', { name: 'Kim' });
     const play = () => {
       const { promise: ended, resolve: onEnd } = Promise.withResolvers<string>();
       return { client: new WorldClient({ connect: tcp({ host: '127.0.0.1', port: tcpPort }), token, onEnd }), ended };
@@ -197,13 +207,13 @@ describe('open streams', () => {
     // Leaving the console is no reason to leave the world.
     await member.ask('POST', '/api/v1/auth/sign-out');
     assert.deepEqual(await kim.client.say('hello'), { ok: true });
-    await guarded.owner.get('POST', `/tenants/main/users/${user}`, { role: 'viewer' });
+    await guarded.owner.get('PATCH', `/tenants/main/users/${user}`, { role: 'viewer' });
     assert.equal(await kim.ended, 'FORBIDDEN');
     assert.equal(await play().ended, 'FORBIDDEN');
-    await guarded.owner.get('POST', `/tenants/main/users/${user}`, { role: 'trader' });
+    await guarded.owner.get('PATCH', `/tenants/main/users/${user}`, { role: 'trader' });
     const again = play();
     assert.deepEqual(await again.client.join(), { ok: true });
-    await guarded.owner.get('POST', `/tenants/main/users/${user}`, { disabled: true });
+    await guarded.owner.get('PATCH', `/tenants/main/users/${user}`, { disabled: true });
     assert.equal(await again.ended, 'FORBIDDEN');
   });
 

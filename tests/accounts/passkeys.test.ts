@@ -4,9 +4,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import type { Account, AuditLine, Member, Passkey, PasskeyOptions, UserSession } from '@millrace/contracts';
+import type { Account, AuditEntry, Member, Passkey, PasskeyOptions, UserSession } from '@millrace/contracts';
 import type { Browser, BrowserContext, CDPSession, Page } from 'playwright-core';
 import { fits, openBrowser } from '../browser.ts';
+import { rowsOf } from '../response.ts';
 import { WITHOUT_WORLD } from '../server.ts';
 import { type Mailbox, startMailbox, tokenIn } from './mailbox.ts';
 import { type Guarded, PASSWORD, startGuarded, Visitor } from './visitor.ts';
@@ -77,7 +78,7 @@ describe('passkeys', () => {
   /** What this browser’s session is answered, or refused with. */
   const ask = async <T>(method: 'GET' | 'POST' | 'DELETE', path: string, data?: object): Promise<T> => {
     const answer = await context.request.fetch(`${origin}/api/v1${path}`, { method, ...(data && { data }), headers: { origin } });
-    return (await answer.json()) as T;
+    return (answer.status() === 204 ? undefined : rowsOf(await answer.json())) as T;
   };
   /** What the authenticator makes of what it is asked for; the server has not seen it yet. */
   const made = ({ options }: PasskeyOptions) =>
@@ -103,12 +104,12 @@ describe('passkeys', () => {
   test('one is added by whoever signed in, and lets in without a password: as a second factor, too', async () => {
     await signIn();
     await page.goto(`${origin}/account`);
-    await page.getByText('No passkeys yet.').waitFor();
+    await page.getByText('No passkeys').waitFor();
     // Administrators are asked for a second factor here, which a password is not.
-    await page.getByText('come with a second factor').waitFor();
-    const form = page.locator('form').filter({ has: button('Add a passkey') });
+    await page.getByText('requires two-factor authentication').waitFor();
+    const form = page.locator('form').filter({ has: button('Add passkey') });
     await form.getByLabel('Name').fill('this laptop');
-    await button('Add a passkey').click();
+    await button('Add passkey').click();
     await page.getByRole('cell', { name: 'this laptop' }).waitFor();
     await form.locator('input:invalid').waitFor();
     assert.match(await mailbox.letterTo('owner@example.com', 'account'), /A passkey lets its holder sign in/);
@@ -120,7 +121,7 @@ describe('passkeys', () => {
     assert.deepEqual([account.email, account.needsSecondFactor], ['owner@example.com', false]);
     const { accessToken } = await ask<{ accessToken: string }>('POST', '/auth/token');
     await new Visitor(guarded.server.url, { authorization: `Bearer ${accessToken}` }).get('GET', '/sources');
-    const audit = await ask<AuditLine[]>('GET', '/tenants/main/audit');
+    const audit = await ask<AuditEntry[]>('GET', '/tenants/main/audit');
     assert.ok(audit.some(({ action, detail }) => action === 'signed in' && detail.by === 'passkey'));
     assert.ok(audit.some(({ action, detail }) => action === 'passkey added' && detail.name === 'this laptop'));
     const [owner] = await ask<Member[]>('GET', '/tenants/main/users');
@@ -128,8 +129,8 @@ describe('passkeys', () => {
     // The device has one for this account now, and says so instead of making another.
     await page.goto(`${origin}/account`);
     await form.getByLabel('Name').fill('again');
-    await button('Add a passkey').click();
-    await page.getByText('has a passkey for this account already').waitFor();
+    await button('Add passkey').click();
+    await page.getByText('already has a passkey for this account').waitFor();
     assert.deepEqual(mistakes, []);
   });
 

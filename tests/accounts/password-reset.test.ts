@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { after, before, describe, test } from 'node:test';
-import type { Account, AuditLine, AuditVerdict, ResetLink } from '@millrace/contracts';
+import type { Account, AuditEntry, AuditVerification, ResetLink } from '@millrace/contracts';
 import { WITHOUT_WORLD } from '../server.ts';
 import { type Guarded, PASSWORD, startGuarded, type Visitor } from './visitor.ts';
 
@@ -55,7 +55,7 @@ describe('fault 37: a password that was forgotten where no mail is sent', () => 
     const { email = '' } = account as { email: string };
     assert.equal(await guarded.visitor().refusal('POST', '/auth/sign-in', { email, password: PASSWORD }), 'INVALID_CREDENTIALS');
     assert.equal((await guarded.visitor().signIn(email, NEWER)).status, 'signed-in');
-    const [line] = (await guarded.owner.get<AuditLine[]>('GET', '/tenants/main/audit?limit=50')).filter(
+    const [line] = (await guarded.owner.get<AuditEntry[]>('GET', '/tenants/main/audit?limit=50')).filter(
       ({ action }) => action === 'password reset link made',
     );
     assert.deepEqual([line?.subject, line?.actor], [email, 'Owner']);
@@ -86,7 +86,7 @@ describe('fault 37: a password that was forgotten where no mail is sent', () => 
     assert.equal((await guarded.visitor().signIn('owner@example.com', NEWER)).status, 'signed-in');
     const owner = guarded.visitor();
     await owner.signIn('owner@example.com', NEWER);
-    assert.equal((await owner.get<AuditVerdict>('POST', '/tenants/main/audit/verify')).brokenAt, null);
+    assert.equal((await owner.get<AuditVerification>('POST', '/tenants/main/audit/verify')).brokenAt, null);
     await guarded.server.stop();
     isStopped = true;
     const stopped = await millrace('users', 'reset', 'owner@example.com', '--data', 'data');

@@ -115,7 +115,7 @@ describe('two servers on one database', left, () => {
       headers: bearer.headers,
       signal: AbortSignal.timeout(20_000),
     });
-    await owner.get('POST', `/tenants/main/users/${user}`, { disabled: true });
+    await owner.get('PATCH', `/tenants/main/users/${user}`, { disabled: true });
     // The stream that is open there is ended as soon as the other server knows.
     assert.match(await stream.text(), /not-any-more/);
     for (const visitor of [park, bearer]) {

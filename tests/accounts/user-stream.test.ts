@@ -161,7 +161,7 @@ describe('a stream of one’s own', () => {
     const traced = (trace = '') => ({ traceparent: `00-${trace}-${'3'.repeat(16)}-01` });
     assert.equal((await member.ask('POST', '/api/v1/account/snapshot', undefined, traced(asked))).status, 200);
     const text = { text: 'hello', operator: 'kim' };
-    assert.equal((await guarded.owner.ask('POST', '/api/v1/worlds/zones/0-0/announcements', text, traced(announced))).status, 200);
+    assert.equal((await guarded.owner.ask('POST', '/api/v1/world/zones/0-0/announcements', text, traced(announced))).status, 200);
     const found = async (log: string, trace: string | undefined, types: readonly string[]) => {
       const record = openLmdbLog(join(folder, 'data', ...log.split('/')));
       await until(

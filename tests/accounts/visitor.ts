@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import type { Invitation, NewApiKey, Permission, Problem, Role } from '@millrace/contracts';
+import type { Invitation, NewApiKey, NewTenant, Permission, Problem, Role } from '@millrace/contracts';
+import { contentOf } from '../response.ts';
 import { type ServerProcess, startServer } from '../server.ts';
 
 /** Someone with a jar of cookies, as a browser has one; what it sends and gets is JSON. */
@@ -35,15 +36,11 @@ export class Visitor {
     return response;
   }
 
-  /** What the server answers; fails when it refuses. */
+  /** What the server responds with: of a list its first page’s rows. Fails when it refuses. */
   async get<T>(method: string, path: string, body?: unknown): Promise<T> {
     const response = await this.ask(method, `/api/v1${path}`, body);
-    assert.equal(
-      response.status,
-      200,
-      `${method} ${path}: ${response.status} ${response.status === 200 ? '' : await response.clone().text()}`,
-    );
-    return (await response.json()) as T;
+    assert.ok(response.ok, `${method} ${path}: ${response.status} ${response.ok ? '' : await response.clone().text()}`);
+    return (await contentOf(response)) as T;
   }
 
   /** The code it refuses with; fails when it does not. */
@@ -112,9 +109,9 @@ export async function startGuarded(folder: string, env: Record<string, string> =
       return member;
     },
     tenant: async (id) => {
-      const { link: invitation } = await owner.get<Invitation>('POST', '/tenants', { id, name: id, tier: 'premium' });
+      const { invitation } = await owner.get<NewTenant>('POST', '/tenants', { id, name: id, tier: 'premium' });
       const admin = visitor();
-      await admin.signUp(`${id} admin`, `admin@${id}.example`, wordIn(invitation));
+      await admin.signUp(`${id} admin`, `admin@${id}.example`, wordIn(invitation.link));
       admins.set(id, admin);
       return admin;
     },

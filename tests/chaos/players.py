@@ -307,7 +307,7 @@ def ask(path, tries=40):
 
 def new_token(index):
     request = urllib.request.Request(
-        url + "/api/v1/worlds/tokens", json.dumps({"name": f"chaos {index}"}).encode(), {"content-type": "application/json"}
+        url + "/api/v1/world/players", json.dumps({"name": f"chaos {index}"}).encode(), {"content-type": "application/json"}
     )
     with urllib.request.urlopen(request, timeout=10) as answer:
         return json.load(answer)
@@ -353,10 +353,10 @@ async def settle(players):
 
 def judge(players):
     """What the server says of players and items, against what the players were told."""
-    zones = [zone["zone"] for zone in ask("/api/v1/worlds/zones")]
+    zones = [zone["zone"] for zone in ask("/api/v1/world/zones?limit=1000")["data"]]
     places, ground = {}, {}
     for zone in zones:
-        moment = ask(f"/api/v1/worlds/zones/{zone}")
+        moment = ask(f"/api/v1/world/zones/{zone}")
         for player in moment["players"]:
             places.setdefault(player["id"], []).append(zone)
         for item in moment["items"]:
@@ -367,7 +367,7 @@ def judge(players):
     for player in players:
         if len(places.get(player.id, [])) != 1:
             differ(f"{player.id} stands in {places.get(player.id, 'no zone')}")
-        stand = ask(f"/api/v1/worlds/players/{player.id}")
+        stand = ask(f"/api/v1/world/players/{player.id}")
         truth = stand["player"]
         if truth is None:
             differ(f"{player.id} is nowhere, its client believes in {player.zone}")

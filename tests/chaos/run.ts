@@ -8,6 +8,7 @@ import { setTimeout } from 'node:timers/promises';
 import type { World, WorldHostStatus } from '@millrace/contracts';
 import { freePort, until } from '@millrace/platform/testing';
 import { Random } from '../market-law/random.ts';
+import { contentOf } from '../response.ts';
 import { type ServerProcess, startServer } from '../server.ts';
 
 const PLAYERS_PROGRAM = join(import.meta.dirname, 'players.py');
@@ -67,7 +68,7 @@ export async function runChaos({ seed, players, seconds, faults = FAULTS, keep =
   writeFileSync(join(folder, 'millrace.config.json'), JSON.stringify({ sources: [], worlds }));
   const start = () => startServer(['up', '--port', String(port), '--data', join(folder, 'data')], { cwd: folder });
   const stage = new Stage(await start(), start, random);
-  await until(async () => (await stage.get<World>('/api/v1/worlds')).zonesOpen === 6, 'all zones are open');
+  await until(async () => (await stage.get<World>('/api/v1/world')).zonesOpen === 6, 'all zones are open');
   const program = spawn('python3', [PLAYERS_PROGRAM, stage.url, String(tcpPort), String(players), String(seed), folder], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
@@ -174,7 +175,7 @@ class Stage {
   async get<T>(path: string): Promise<T> {
     const response = await fetch(this.url + path);
     if (!response.ok) throw new Error(`${path} answered ${response.status}`);
-    return (await response.json()) as T;
+    return (await contentOf(response)) as T;
   }
 
   stop(): Promise<unknown> {
@@ -183,7 +184,7 @@ class Stage {
 
   /** Pids of the zone hosts, in random order. */
   async #hosts(): Promise<number[]> {
-    const hosts = await this.get<WorldHostStatus[]>('/api/v1/worlds/hosts').catch(() => []);
+    const hosts = await this.get<WorldHostStatus[]>('/api/v1/world/hosts').catch(() => []);
     const pids = hosts.map(({ pid }) => pid).filter((pid) => pid !== null && pid > 0) as number[];
     return pids
       .map((pid) => ({ pid, at: this.#random.next() }))
@@ -194,7 +195,7 @@ class Stage {
   /** Whatever it answers: a refusal has changed nothing. */
   async #post(path: string, body: object): Promise<void> {
     const headers = { 'content-type': 'application/json' };
-    await fetch(`${this.url}/api/v1/worlds/${path}`, { method: 'POST', headers, body: JSON.stringify(body) })
+    await fetch(`${this.url}/api/v1/world/${path}`, { method: 'POST', headers, body: JSON.stringify(body) })
       .then((response) => response.arrayBuffer())
       .catch(() => {});
   }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type Millrace, signIn } from '@millrace/client';
+import { listAll, type Millrace, signIn } from '@millrace/client';
 import type { AccountSnapshot, Candle, QuoteResource, TradeEvent } from '@millrace/contracts';
 import { useChannel, useEvents } from '@millrace/react';
 
@@ -27,6 +27,10 @@ async function narrows(millrace: Millrace, instrument: string): Promise<void> {
   const { rows } = await millrace.getTrades({ id: instrument });
   for (const [time, price, quantity, side, id] of rows)
     [time satisfies number, price, quantity, side satisfies 'buy' | 'sell' | 'unknown', id satisfies string];
+  for await (const { state } of listAll(millrace.listSources)) state satisfies string;
+  for await (const { email } of listAll(millrace.listUsers, { tenant: 'main' })) email satisfies string;
+  // @ts-expect-error The users of which tenant must be said.
+  void listAll(millrace.listUsers, {});
   signIn('', '', '').refused() satisfies boolean;
 }
 

@@ -142,7 +142,7 @@ describe('the TypeScript client', () => {
 
   test('what every channel carries is what its contract says', async () => {
     const client = opened({ url, credentials: signIn(url, 'owner@example.com', PASSWORD) });
-    const [instrument] = await client.listInstruments();
+    const [instrument] = (await client.listInstruments()).data;
     const names = Object.values(CHANNELS)
       .filter(({ name }) => !name.includes('{player}') && !name.startsWith('readings') && !name.startsWith('book'))
       .map(({ name }) =>
@@ -156,7 +156,7 @@ describe('the TypeScript client', () => {
     const missing = new Set<string>(names);
     for await (const { channel, event, data } of client.events(names)) {
       // Something that its tenant’s feed tells of, once all are watched.
-      if (missing.size === names.length) await client.invite({ tenant: 'main', role: 'viewer' });
+      if (missing.size === names.length) await client.createInvitation({ tenant: 'main', role: 'viewer' });
       const kind = channel === 'user' ? 'users' : (parseChannel(channel)?.kind ?? 'tickers');
       const [wrong] = Value.Errors(PAYLOADS[kind], data);
       assert.equal(wrong, undefined, `${channel} ${event}: ${JSON.stringify(wrong)} of ${JSON.stringify(data)?.slice(0, 300)}`);

@@ -220,7 +220,8 @@ describe('a request with bad input', () => {
       assert.equal(problem.code, code);
       assert.ok(problem.detail.includes(detail), problem.detail);
       assert.ok(problem.remedy.length > 0);
-      assert.equal(response.headers.get('x-request-id'), problem.instance);
+      assert.equal(response.headers.get('x-request-id'), problem.traceId);
+      assert.equal(problem.instance, path.split('?')[0]);
     });
 
   for (const [method, path, allowed] of [

@@ -7,6 +7,7 @@ import { test } from 'node:test';
 import type { Source } from '@millrace/contracts';
 import { openDuckDbSeries } from '@millrace/platform/series';
 import { PATIENCE, until } from '@millrace/platform/testing';
+import { contentOf } from '../response.ts';
 import { startServer, WITHOUT_WORLD } from '../server.ts';
 
 const MAIN = join(import.meta.dirname, '..', '..', 'apps', 'server', 'main.ts');
@@ -26,7 +27,7 @@ test('doctor --candles compares stored candles with stored trades, and tells wha
     });
   const server = await startServer(['up', '--port', '0', '--data', 'data'], { cwd: folder, env });
   await until(
-    async () => ((await (await fetch(`${server.url}/api/v1/sources`)).json()) as Source[]).every(({ state }) => state === 'live'),
+    async () => ((await contentOf(await fetch(`${server.url}/api/v1/sources`))) as Source[]).every(({ state }) => state === 'live'),
     'the past has been made up',
   );
   await server.stop();

@@ -124,7 +124,7 @@ describe('the console in a browser', () => {
     await page.getByRole('button', { name: 'Switch to Korean' }).click();
     await page.getByRole('heading', { name: '종목' }).waitFor();
     const theme = await page.evaluate(() => document.documentElement.dataset.theme);
-    await page.getByRole('button', { name: '밝은 화면과' }).click();
+    await page.getByRole('button', { name: '테마 전환' }).click();
     await page.reload();
     await page.getByRole('heading', { name: '종목' }).waitFor();
     assert.notEqual(await page.evaluate(() => document.documentElement.dataset.theme), theme);

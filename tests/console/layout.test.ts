@@ -87,8 +87,8 @@ describe('fault 40: every page of the console', () => {
     });
     await owner.get('POST', '/tenants/main/invitations', { role: 'operator', email: 'somebody.with.a.long.name@trading.example.com' });
     await guarded.member('operator');
-    const { tcpPort } = await owner.get<World>('GET', '/worlds');
-    const made = await owner.get<PlayerToken>('POST', '/worlds/tokens', { name: 'Walker' });
+    const { tcpPort } = await owner.get<World>('GET', '/world');
+    const made = await owner.get<PlayerToken>('POST', '/world/players', { name: 'Walker' });
     player = made.player;
     walker = new WorldClient({ connect: tcp({ host: '127.0.0.1', port: tcpPort }), token: made.token });
     assert.deepEqual(await walker.join(), { ok: true });
@@ -217,19 +217,19 @@ describe('fault 40: every page of the console', () => {
     const role = page.getByRole('combobox', { name: 'Role: operator 1' });
     await role.selectOption('viewer');
     const dialog = page.getByRole('dialog');
-    await dialog.getByText('operator 1 is now Operator, and becomes Viewer.').waitFor();
+    await dialog.getByText('Changes the role of operator 1 from Operator to Viewer.').waitFor();
     await dialog.getByRole('button', { name: 'Cancel' }).click();
     await dialog.waitFor({ state: 'hidden' });
     assert.equal(await role.inputValue(), 'operator');
     await role.selectOption('viewer');
-    await dialog.getByRole('button', { name: 'Change the role' }).click();
+    await dialog.getByRole('button', { name: 'Change role' }).click();
     await page.waitForFunction(
       () => document.querySelector<HTMLSelectElement>('select[aria-label="Role: operator 1"]')?.value === 'viewer',
     );
-    await page.getByRole('button', { name: 'Withdraw' }).click();
+    await page.getByRole('button', { name: 'Revoke' }).click();
     await dialog.getByText('somebody.with.a.long.name@trading.example.com').waitFor();
-    await dialog.getByRole('button', { name: 'Withdraw' }).click();
-    await page.getByText('No invitation is waiting to be used.').waitFor();
+    await dialog.getByRole('button', { name: 'Revoke' }).click();
+    await page.getByText('No pending invitations').waitFor();
     await context.close();
   });
 

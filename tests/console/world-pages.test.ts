@@ -11,6 +11,7 @@ import { type PlayerToken, type World, ZONE_SIZE, type ZonePointInTime } from '@
 import { until } from '@millrace/platform/testing';
 import type { Browser, Page } from 'playwright-core';
 import { fits, openBrowser } from '../browser.ts';
+import { contentOf } from '../response.ts';
 import { type ServerProcess, startServer } from '../server.ts';
 
 /*
@@ -41,7 +42,7 @@ describe('the world’s pages in a browser', () => {
     browser = await openBrowser();
     walker = await enter('Walker');
     // A server is ready before its tables are; a browser’s log would be red with each question that came too early.
-    await answered(`/worlds/players/${walker.id}/history`);
+    await answered(`/world/players/${walker.id}/history`);
     walking = setInterval(() => void step(walker.client), STEP_MS);
     await record();
   });
@@ -57,8 +58,8 @@ describe('the world’s pages in a browser', () => {
     const response = await fetch(`${server.url}/api/v1${path}`, {
       ...(body && { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
     });
-    assert.equal(response.status, 200, `${path}: ${response.status}`);
-    return (await response.json()) as T;
+    assert.ok(response.ok, `${path}: ${response.status}`);
+    return (await contentOf(response)) as T;
   }
 
   async function answered(path: string): Promise<void> {
@@ -66,8 +67,8 @@ describe('the world’s pages in a browser', () => {
   }
 
   async function enter(name: string, onNotice: (notice: { text?: string }) => void = () => {}): Promise<typeof walker> {
-    const { tcpPort } = await api<World>('/worlds');
-    const { player, token } = await api<PlayerToken>('/worlds/tokens', { name });
+    const { tcpPort } = await api<World>('/world');
+    const { player, token } = await api<PlayerToken>('/world/players', { name });
     const client = new WorldClient({ connect: tcp({ host: '127.0.0.1', port: tcpPort }), token, onNotice });
     clients.push(client);
     assert.deepEqual(await client.join(), { ok: true });
@@ -95,7 +96,7 @@ describe('the world’s pages in a browser', () => {
   async function record(): Promise<void> {
     const until = Date.now() + RECORDED_MS;
     while (Date.now() < until) {
-      const { seq, hash } = await api<ZonePointInTime>('/worlds/zones/0-0');
+      const { seq, hash } = await api<ZonePointInTime>('/world/zones/0-0');
       recorded.set(seq, hash);
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
@@ -113,7 +114,7 @@ describe('the world’s pages in a browser', () => {
   /** Fills in who does it and why, and does it. */
   async function sign(page: Page, action: string, scope = page.locator('form')): Promise<void> {
     const form = scope.filter({ has: page.getByRole('button', { name: action, exact: true }) });
-    await form.getByLabel('Your name').fill('kim');
+    await form.getByLabel('Operator name').fill('kim');
     await form.getByLabel('Reason').fill('a test');
     await form.getByRole('button', { name: action, exact: true }).click();
   }
@@ -123,17 +124,17 @@ describe('the world’s pages in a browser', () => {
     const cell = page.locator('[data-health]').filter({ hasText: '1' }).first();
     await cell.waitFor();
     assert.equal(await page.locator('[data-health]').count(), 2);
-    assert.notEqual(await cell.getAttribute('data-health'), 'away');
+    assert.notEqual(await cell.getAttribute('data-health'), 'offline');
     await page.getByRole('cell', { name: 'zones-1' }).first().waitFor();
-    await page.getByLabel('Your name').fill('kim');
+    await page.getByLabel('Operator name').fill('kim');
     await page.getByLabel('Announcement').fill('the mill is running');
     let hear: (words: string | undefined) => void = () => {};
     const heard = new Promise<string | undefined>((resolve) => {
       hear = resolve;
     });
     await enter('Listener', ({ text }) => hear(text));
-    await page.getByRole('button', { name: 'Announce' }).click();
-    await page.getByText('Zones told: 2').waitFor();
+    await page.getByRole('button', { name: 'Send', exact: true }).click();
+    await page.getByText('Zones notified: 2').waitFor();
     assert.equal(await heard, 'the mill is running');
     await cell.click();
     await page.getByRole('img', { name: /Map of zone/ }).waitFor();
@@ -154,7 +155,7 @@ describe('the world’s pages in a browser', () => {
 
   test('the time slider shows a recorded stretch exactly: each state has the hash it had live', async () => {
     const { page, mistakes } = await open('/worlds/zones/0-0');
-    const slider = page.getByLabel('Moment');
+    const slider = page.getByLabel('Point in time');
     const moment = page.locator('[data-hash]');
     let steps = 0;
     // Four moments a second, and none from before there was a world.
@@ -178,11 +179,11 @@ describe('the world’s pages in a browser', () => {
     }
     assert.ok(compared >= 20 && seen.size >= 3, `${compared} moments were compared, ${seen.size} different states`);
     // Fault 43: what a restore would change is told before.
-    await page.getByRole('button', { name: 'What would change?' }).click();
-    await page.locator('[data-restore-plan]').getByText('Items that are here again').waitFor();
-    await page.getByRole('button', { name: 'Play back' }).click();
+    await page.getByRole('button', { name: 'Preview changes' }).click();
+    await page.locator('[data-restore-plan]').getByText('Items restored').waitFor();
+    await page.getByRole('button', { name: 'Play', exact: true }).click();
     await page.getByRole('button', { name: 'Pause' }).waitFor();
-    await page.getByRole('button', { name: 'Back to now' }).click();
+    await page.getByRole('button', { name: 'Back to live' }).click();
     await page.getByText(/^Live \d/).waitFor();
     assert.deepEqual(mistakes, []);
     await page.close();
@@ -190,12 +191,12 @@ describe('the world’s pages in a browser', () => {
 
   test('a player is shown live, edited on record, and its history tells of it', async () => {
     const { page, mistakes } = await open('/worlds/players');
-    await page.getByLabel('Find a player').fill('walker');
+    await page.getByLabel('Search players').fill('walker');
     await page.getByRole('link', { name: 'Walker' }).click();
     await page.getByRole('button', { name: 'Edit motion' }).click();
     await page.getByLabel('motion.speed').fill('fast');
     await sign(page, 'Save');
-    await page.getByText('speed: fast is no JSON').waitFor();
+    await page.getByText('speed: fast is not valid JSON').waitFor();
     await page.getByLabel('motion.speed').fill('-1');
     await page.getByRole('button', { name: 'Save' }).click();
     await page.getByText('INVALID_FIELD').waitFor();
@@ -210,12 +211,12 @@ describe('the world’s pages in a browser', () => {
 
   test('a snapshot is taken, read back, compared with the record, and restored', async () => {
     const { page, mistakes } = await open('/worlds/snapshots?zone=0-0');
-    await page.getByRole('button', { name: 'Take cold' }).click();
+    await page.getByRole('button', { name: 'Create cold snapshot' }).click();
     const row = page.getByRole('row').filter({ hasText: 'Cold' }).first();
     await row.getByRole('button', { name: 'Inspect' }).click();
-    await page.getByText('Read back whole').waitFor();
-    await page.getByRole('button', { name: 'Compare with the record' }).click();
-    await page.getByText('The same as replayed from the log').waitFor();
+    await page.getByText('Integrity OK').waitFor();
+    await page.getByRole('button', { name: 'Verify against log' }).click();
+    await page.getByText('Matches the log').waitFor();
     await sign(page, 'Restore');
     await page.getByText('Done', { exact: true }).waitFor();
     assert.deepEqual(mistakes, []);
@@ -239,7 +240,7 @@ describe('the world’s pages in a browser', () => {
 
   test('one can play: keys walk, the server puts a cheat back, and others are heard', async () => {
     const { page, mistakes } = await open('/worlds/play');
-    await page.getByLabel('Name').fill('Keyboard');
+    await page.getByLabel('Player name').fill('Keyboard');
     await page.getByRole('button', { name: 'Enter' }).click();
     await page.locator('[data-state=joined]').waitFor();
     const status = page.locator('[data-refusals]');
@@ -263,8 +264,8 @@ describe('the world’s pages in a browser', () => {
     await page.getByRole('button', { name: /Cheat/ }).click();
     await page.getByText(/^(TOO_FAST|TELEPORT|OUT_OF_BOUNDS):/).waitFor();
     assert.equal(Number(await status.getAttribute('data-refusals')), refusals + 1);
-    await page.getByLabel('Say something').fill('hello from the browser');
-    await page.getByRole('button', { name: 'Say', exact: true }).click();
+    await page.getByLabel('Message').fill('hello from the browser');
+    await page.getByRole('button', { name: 'Send', exact: true }).click();
     await page.getByRole('listitem').getByText('hello from the browser').waitFor();
     assert.deepEqual(mistakes, []);
     await page.close();
@@ -279,7 +280,7 @@ describe('the world’s pages in a browser', () => {
       for (const [path, title] of [
         ['/worlds', '존 호스트'],
         ['/worlds/zones/0-0', '지표'],
-        ['/worlds/players', '의심만'],
+        ['/worlds/players', '의심 대상만'],
         [`/worlds/players/${walker.id}`, '위치'],
         ['/worlds/snapshots', '복구 훈련'],
         ['/worlds/play', '월드 입장'],

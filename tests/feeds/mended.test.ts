@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import type { CandleFrame, MendedInstrument, Quality, SourceConfig, TradeFrame } from '@millrace/contracts';
+import type { CandleFrame, Quality, RepairedInstrument, SourceConfig, TradeFrame } from '@millrace/contracts';
 import { zoneAddress } from '@millrace/kernel';
 import { WebSocketServer } from 'ws';
 import { platform } from './running.ts';
@@ -42,12 +42,12 @@ test('fault 57: an operator mends an instrument that a wrong clock has spoilt; i
   await first.until((source) => source.frames === frames);
   await first.settled();
   const mend = async (body: object) => {
-    const response = await fetch(`${first.url}${path}/mend`, {
+    const response = await fetch(`${first.url}${path}/repair`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify(body),
     });
-    return { status: response.status, answer: (await response.json()) as MendedInstrument & { code: string } };
+    return { status: response.status, answer: (await response.json()) as RepairedInstrument & { code: string } };
   };
   assert.deepEqual([(await mend({})).status, (await mend({ reason: 'x', after: '2001-01-01' })).answer.code], [400, 'INVALID_TIME']);
   const { status, answer } = await mend({ reason: 'microseconds were taken for milliseconds' });

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import type { CandleFrame, Source, TradeFrame } from '@millrace/contracts';
 import { until } from '@millrace/platform/testing';
+import { contentOf } from '../response.ts';
 import { startServer, WITHOUT_WORLD } from '../server.ts';
 
 const sourceOf = (id: string) => ({ id, type: 'simulator', instruments: ['BTC-USDT'], historyMinutes: 2 });
@@ -14,7 +15,7 @@ test('fault 69: the history of an instrument whose source was removed can still 
   const start = (...ids: string[]) =>
     startServer(['up', '--port', '0'], { cwd: folder, env: { ...WITHOUT_WORLD, MILLRACE_SOURCES: JSON.stringify(ids.map(sourceOf)) } });
   const first = await start('left', 'stays');
-  const get = async <T>(url: string, path: string) => (await (await fetch(`${url}${path}`)).json()) as T;
+  const get = async <T>(url: string, path: string) => (await contentOf(await fetch(`${url}${path}`))) as T;
   await until(async () => (await get<Source[]>(first.url, '/api/v1/sources')).every(({ state }) => state === 'live'), 'both are live');
   const { asOf: to } = await get<TradeFrame>(first.url, '/api/v1/instruments/left:BTC-USDT/trades?limit=1');
   const paths = {

@@ -6,6 +6,7 @@ import type { Source, SourceConfig } from '@millrace/contracts';
 import { loadConfig } from '@millrace/platform/config';
 import { until } from '@millrace/platform/testing';
 import { type Running, startPlatform } from '../../apps/server/platform.ts';
+import { contentOf } from '../response.ts';
 import { type Imitated, imitationOf } from './imitations.ts';
 import { recordedLines } from './player.ts';
 
@@ -50,7 +51,7 @@ export async function platform(sources: SourceConfig[], folder = mkdtempSync(joi
     get: async (path) => {
       const response = await fetch(running.url + path);
       if (!response.ok) throw new Error(`${path} answered ${response.status}: ${await response.text()}`);
-      return response.json() as Promise<never>;
+      return contentOf(response) as Promise<never>;
     },
     until: async (wanted) => {
       let source: Source | undefined;

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Instrument, Source } from '@millrace/contracts';
+import { contentOf } from '../response.ts';
 import { startServer, WITHOUT_WORLD } from '../server.ts';
 
 /** More than passes between two trades of an instrument, even on a busy machine. */
@@ -15,7 +16,7 @@ test('fault 38: from the first answer on, no instrument is live with a price of 
   // Its past is made up at the first start; at the second one, what is missing since then.
   for (let start = 0; start < 2; start++) {
     const server = await startServer(['up', '--port', '0'], { cwd: folder, env: { ...WITHOUT_WORLD, MILLRACE_SOURCES: sources } });
-    const get = async <T>(path: string) => (await (await fetch(`${server.url}/api/v1${path}`)).json()) as T;
+    const get = async <T>(path: string) => (await contentOf(await fetch(`${server.url}/api/v1${path}`))) as T;
     for (;;) {
       const [source] = await get<Source[]>('/sources');
       const instruments = await get<Instrument[]>('/instruments');

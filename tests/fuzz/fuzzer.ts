@@ -48,7 +48,7 @@ export interface FuzzOptions {
   /** Headers that say who asks, by name of the caller; the first two ask most. */
   readonly callers: Readonly<Record<string, Readonly<Record<string, string>>>>;
   /** Operations that would end the run. */
-  readonly leftOut: ReadonlySet<string>;
+  readonly droppedUpdates: ReadonlySet<string>;
   readonly milliseconds: number;
   readonly seed: number;
 }
@@ -64,11 +64,11 @@ export interface FuzzReport {
 /** Known words of a server that cannot do it now; any other 5xx is a finding. */
 const AWAY = new Set(['DATABASE_UNAVAILABLE', 'ZONE_UNAVAILABLE', 'TOO_MANY_CONNECTIONS']);
 
-export async function fuzz({ url, document, callers, leftOut, milliseconds, seed }: FuzzOptions): Promise<FuzzReport> {
+export async function fuzz({ url, document, callers, droppedUpdates, milliseconds, seed }: FuzzOptions): Promise<FuzzReport> {
   const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, operation]) => ({ path, method: method.toUpperCase(), operation })),
   );
-  const wanted = operations.filter(({ operation, path }) => !leftOut.has(operation.operationId) && path !== '/api/v1/stream');
+  const wanted = operations.filter(({ operation, path }) => !droppedUpdates.has(operation.operationId) && path !== '/api/v1/stream');
   const findings: string[] = [];
   const statuses: Record<number, number> = {};
   const asked = new Set<string>();

@@ -98,7 +98,7 @@ const FRAGMENTS_MAX = 6;
 export class GraphQlDocuments {
   readonly #schema: GraphQLSchema;
   readonly #random: Random;
-  readonly #leftOut: ReadonlySet<string>;
+  readonly #droppedUpdates: ReadonlySet<string>;
   /** Types of the fragments of the document that is being made. */
   #fragments: string[] = [];
   /** Aliases given so far: two fields under one name conflict. */
@@ -106,11 +106,11 @@ export class GraphQlDocuments {
   /** How often a place holds what the schema does not allow there, from 0 to 1. */
   #nastiness = 0;
 
-  /** @param leftOut fields of mutations that are never selected */
-  constructor(schema: GraphQLSchema, random: Random, leftOut: ReadonlySet<string>) {
+  /** @param droppedUpdates fields of mutations that are never selected */
+  constructor(schema: GraphQLSchema, random: Random, droppedUpdates: ReadonlySet<string>) {
     this.#schema = schema;
     this.#random = random;
-    this.#leftOut = leftOut;
+    this.#droppedUpdates = droppedUpdates;
   }
 
   next(): GraphQlRequest {
@@ -164,7 +164,7 @@ export class GraphQlDocuments {
   /** @param fragment number of the first fragment that may be spread: spreads of earlier ones would be circles */
   #selections(type: GraphQLNamedType | undefined, depth: number, fragment: number): string {
     if (!isObjectType(type)) return '{ __typename }';
-    const fields = Object.values(type.getFields()).filter(({ name }) => !this.#leftOut.has(name));
+    const fields = Object.values(type.getFields()).filter(({ name }) => !this.#droppedUpdates.has(name));
     const isSubscription = type === this.#schema.getSubscriptionType() && !this.#chance(this.#nastiness);
     const count = isSubscription ? 1 : 1 + this.#below(depth === 0 ? 5 : 3);
     const selected = Array.from({ length: count }, () => {
@@ -219,7 +219,7 @@ export class GraphQlDocuments {
     const many = (of: (index: number) => string) => Array.from({ length: size }, (_none, index) => of(index)).join(' ');
     switch (this.#below(14)) {
       case 0:
-        return `{ ${many((index) => `a${index}: instruments { id }`)} }`;
+        return `{ ${many((index) => `a${index}: instruments { data { id } }`)} }`;
       case 1:
         return `{ ...F0 } ${many((index) => `fragment F${index} on Query { ...F${index + 1} ...F${index + 1} }`)} fragment F${size} on Query { __typename }`;
       case 2:

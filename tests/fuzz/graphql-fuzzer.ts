@@ -22,7 +22,7 @@ export interface GraphQlFuzzOptions {
   readonly url: string;
   /** Headers by name of the caller; the first asks most. */
   readonly callers: Readonly<Record<string, Readonly<Record<string, string>>>>;
-  readonly leftOut: ReadonlySet<string>;
+  readonly droppedUpdates: ReadonlySet<string>;
   readonly milliseconds: number;
   readonly seed: number;
 }
@@ -41,7 +41,7 @@ interface Reply {
   readonly text: string;
 }
 
-export async function fuzzGraphQl({ url, callers, leftOut, milliseconds, seed }: GraphQlFuzzOptions): Promise<GraphQlFuzzReport> {
+export async function fuzzGraphQl({ url, callers, droppedUpdates, milliseconds, seed }: GraphQlFuzzOptions): Promise<GraphQlFuzzReport> {
   const address = `${url}/api/v1/graphql`;
   const names = Object.keys(callers);
   const schema = buildClientSchema(await introspect(address, callers[names[0] ?? ''] ?? {}));
@@ -52,7 +52,7 @@ export async function fuzzGraphQl({ url, callers, leftOut, milliseconds, seed }:
   const lane = async (first: number): Promise<void> => {
     for (let turn = first; performance.now() < end && findings.length < FINDINGS_MAX; turn += CONCURRENT) {
       const random = new Random(mix(seed, turn));
-      const request = new GraphQlDocuments(schema, random, leftOut).next();
+      const request = new GraphQlDocuments(schema, random, droppedUpdates).next();
       const caller = random.next() < 0.95 ? (names[0] ?? '') : (names[Math.floor(random.next() * names.length)] ?? '');
       const transport = transportOf(request, random.next());
       const told = `${transport} as ${caller} (seed ${seed}, turn ${turn}): ${JSON.stringify(request).slice(0, 1_200)}`;

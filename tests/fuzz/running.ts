@@ -10,15 +10,15 @@ import { runSchemathesis } from './schemathesis.ts';
 /** They would end what the run asks with, or wait for what never comes. */
 const LEFT_OUT = new Set([
   'signOut',
-  'endSession',
-  'revokeKey',
+  'deleteSession',
+  'revokeApiKey',
   'changePassword',
   'enableSecondFactor',
   'confirmSecondFactor',
   'replaceHost',
   'drainHost',
   // Would leave the owner with ten requests a second.
-  'changeTenant',
+  'updateTenant',
 ]);
 
 /** What the server logged that an operator would have to look at. */
@@ -33,7 +33,7 @@ export function fuzzServer(milliseconds: number, seed: number): Promise<FuzzRepo
       url: guarded.server.url,
       document: openApiDocument() as never,
       callers: await callersOf(guarded, cookie),
-      leftOut: LEFT_OUT,
+      droppedUpdates: LEFT_OUT,
       milliseconds,
       seed,
     }),
@@ -43,7 +43,7 @@ export function fuzzServer(milliseconds: number, seed: number): Promise<FuzzRepo
 /** Sends GraphQL documents to a server of its own for a while. Throws when it has ended. */
 export function fuzzGraphQlServer(milliseconds: number, seed: number): Promise<GraphQlFuzzReport & Logged> {
   return withServer(async (guarded, cookie) =>
-    fuzzGraphQl({ url: guarded.server.url, callers: await callersOf(guarded, cookie), leftOut: LEFT_OUT, milliseconds, seed }),
+    fuzzGraphQl({ url: guarded.server.url, callers: await callersOf(guarded, cookie), droppedUpdates: LEFT_OUT, milliseconds, seed }),
   );
 }
 
@@ -65,7 +65,7 @@ async function callersOf({ owner }: Guarded, cookie: string): Promise<Record<str
 /** Has Schemathesis ask a server of its own, as its owner. Throws when it has ended. */
 export function schemathesisServer(seconds: number, seed: number): Promise<{ readonly passed: boolean } & Logged> {
   return withServer(async ({ server }, cookie) => ({
-    passed: await runSchemathesis({ url: server.url, cookie, leftOut: [...LEFT_OUT, 'stream'], seconds, seed }),
+    passed: await runSchemathesis({ url: server.url, cookie, droppedUpdates: [...LEFT_OUT, 'stream'], seconds, seed }),
   }));
 }
 

@@ -12,13 +12,13 @@ export interface SchemathesisOptions {
   /** Of someone who may do everything. */
   readonly cookie: string;
   /** Operations that are not asked, by their ids. */
-  readonly leftOut: readonly string[];
+  readonly droppedUpdates: readonly string[];
   readonly seconds: number;
   readonly seed: number;
 }
 
 /** Has Schemathesis compare what a server answers with what its own document promises. It prints what it finds. */
-export async function runSchemathesis({ url, cookie, leftOut, seconds, seed }: SchemathesisOptions): Promise<boolean> {
+export async function runSchemathesis({ url, cookie, droppedUpdates, seconds, seed }: SchemathesisOptions): Promise<boolean> {
   install();
   const running = spawn(
     program,
@@ -28,7 +28,7 @@ export async function runSchemathesis({ url, cookie, leftOut, seconds, seed }: S
       `${url}/api/v1/openapi.json`,
       ...['--url', url],
       ...['--header', `cookie: ${cookie}`],
-      ...leftOut.flatMap((operation) => ['--exclude-operation-id', operation]),
+      ...droppedUpdates.flatMap((operation) => ['--exclude-operation-id', operation]),
       ...['--max-time', String(seconds)],
       ...['--seed', String(seed)],
     ],

@@ -10,13 +10,14 @@ import { after, before, describe, test } from 'node:test';
 import { apiKey, createClient, type StreamMessage } from '@millrace/client';
 import { tcp } from '@millrace/client/tcp';
 import { WorldClient } from '@millrace/client/world';
-import type { Account, AuditLine, Connections, Invitation, Problem, Server, World } from '@millrace/contracts';
+import type { Account, AuditEntry, Connections, Invitation, NewTenant, Page, Problem, Server, World } from '@millrace/contracts';
 import { ENGINES, type TestDatabase } from '@millrace/platform/database/testing';
 import { openTestRedis, redisProgram, type TestRedis } from '@millrace/platform/redis/testing';
 import { freePort, until } from '@millrace/platform/testing';
 import { createClient as createGraphClient } from 'graphql-ws';
 import WebSocket from 'ws';
 import { Visitor, wordIn } from '../accounts/visitor.ts';
+import { contentOf } from '../response.ts';
 import { type ServerProcess, startServer } from '../server.ts';
 
 const postgres = ENGINES.find(({ name }) => name === 'PostgreSQL');
@@ -56,7 +57,7 @@ describe('a gateway before two servers', left, () => {
   const untilServers = async (holds: (behind: Server[]) => boolean) => {
     await until(async () => {
       const answer = await fetch(`${gateway.url}/api/v1/servers`, { headers: { 'x-api-key': operatorKey } });
-      const [, ...behind] = (await answer.json()) as Server[];
+      const [, ...behind] = (await contentOf(answer)) as Server[];
       return holds(behind);
     }, 'the list of servers that is expected');
   };
@@ -98,7 +99,7 @@ describe('a gateway before two servers', left, () => {
   };
 
   test('finds the servers that say they are there, and knows which has the world', async () => {
-    await untilServers((behind) => behind.filter(({ state }) => state === 'answers').length === 2);
+    await untilServers((behind) => behind.filter(({ state }) => state === 'available').length === 2);
     const [self, ...behind] = await servers();
     assert.equal(self?.role, 'gateway');
     assert.deepEqual(
@@ -137,12 +138,12 @@ describe('a gateway before two servers', left, () => {
     }).end(JSON.stringify({ name: 'from elsewhere', scopes: ['market:read'] }));
     const [{ statusCode }] = (await once(made, 'response')) as [IncomingMessage];
     assert.equal(statusCode, 200);
-    const lines = await owner.get<AuditLine[]>('GET', '/tenants/main/audit?limit=5');
+    const lines = await owner.get<AuditEntry[]>('GET', '/tenants/main/audit?limit=5');
     assert.deepEqual(lines.filter(({ actor, remote }) => actor === 'kim' && remote === from).length, 1, JSON.stringify(lines));
   });
 
   test('a request is counted once', async () => {
-    const { link } = await owner.get<Invitation>('POST', '/tenants', { id: 'small', name: 'Small', tier: 'free' });
+    const { link } = (await owner.get<NewTenant>('POST', '/tenants', { id: 'small', name: 'Small', tier: 'free' })).invitation;
     const admin = new Visitor(gateway.url);
     await admin.signUp('Small admin', 'admin@small.example', wordIn(link));
     const { key } = await admin.key('few', ['market:read']);
@@ -205,10 +206,7 @@ describe('a gateway before two servers', left, () => {
   });
 
   test('a stream ends with its reason when what let it in counts no more', async () => {
-    const {
-      key,
-      about: { id },
-    } = await owner.key('short', ['market:read']);
+    const { key, id } = await owner.key('short', ['market:read']);
     const socket = new WebSocket(`${gateway.url.replace('http', 'ws')}/api/v1/socket`, { headers: { 'x-api-key': key } });
     await once(socket, 'open');
     socket.send(JSON.stringify({ op: 'subscribe', id: 1, channels: ['tickers'] }));
@@ -228,10 +226,10 @@ describe('a gateway before two servers', left, () => {
     const answer = await fetch(`${gateway.url}/api/v1/graphql`, {
       method: 'POST',
       headers: { 'content-type': 'application/json', 'x-api-key': operatorKey },
-      body: JSON.stringify({ query: '{ instruments { id } }' }),
+      body: JSON.stringify({ query: '{ instruments { data { id } } }' }),
     });
-    const { data } = (await answer.json()) as { data: { instruments: { id: string }[] } };
-    assert.ok(data.instruments.length > 0);
+    const { data } = (await answer.json()) as { data: { instruments: Page<{ id: string }> } };
+    assert.ok(data.instruments.data.length > 0);
     const client = createGraphClient({
       url: `${gateway.url.replace('http', 'ws')}/api/v1/graphql`,
       webSocketImpl: class extends WebSocket {
@@ -286,10 +284,10 @@ describe('a gateway before two servers', left, () => {
   });
 
   test('players come in through it, over TCP and over a WebSocket', async () => {
-    const world = await owner.get<World>('GET', '/worlds');
+    const world = await owner.get<World>('GET', '/world');
     assert.equal(world.tcpPort, ports.world);
     const kim = await newUser('player');
-    const { token } = await kim.get<{ token: string }>('POST', '/worlds/tokens', { name: 'lee' });
+    const { token } = await kim.get<{ token: string }>('POST', '/world/players', { name: 'lee' });
     const client = new WorldClient({ connect: tcp({ host: '127.0.0.1', port: ports.world }), token });
     assert.deepEqual(await client.join(), { ok: true });
     client.close();
@@ -330,17 +328,17 @@ describe('a gateway before two servers', left, () => {
     await told(2);
     stop();
     client.close();
-    await untilServers((each) => each.some(({ state }) => state === 'away') || each.length === 1);
-    if (victim === 'one') assert.equal(await owner.refusal('GET', '/worlds'), 'NO_SERVER_AVAILABLE');
+    await untilServers((each) => each.some(({ state }) => state === 'unavailable') || each.length === 1);
+    if (victim === 'one') assert.equal(await owner.refusal('GET', '/world'), 'NO_SERVER_AVAILABLE');
     await (victim === 'one' ? startOne() : startTwo());
-    await untilServers((each) => each.filter(({ state }) => state === 'answers').length === 2);
+    await untilServers((each) => each.filter(({ state }) => state === 'available').length === 2);
     await user.get('GET', '/instruments');
   });
 
   test('without any server it says so, and whoever balances between gateways hears it', async () => {
     await running.get('one')?.stop();
     await running.get('two')?.stop();
-    await untilServers((each) => each.every(({ state }) => state === 'away'));
+    await untilServers((each) => each.every(({ state }) => state === 'unavailable'));
     const ready = await fetch(`${gateway.url}/health/ready`);
     assert.equal(ready.status, 503);
     const refused = await fetch(`${gateway.url}/api/v1/instruments`, { headers: { 'x-api-key': operatorKey } });
@@ -350,7 +348,7 @@ describe('a gateway before two servers', left, () => {
     const metrics = await fetch(`${gateway.url}/metrics`, { headers: { 'x-api-key': operatorKey } });
     assert.match(await metrics.text(), /millrace_gateway_streams/);
     await startTwo();
-    await untilServers((each) => each.some(({ state }) => state === 'answers'));
+    await untilServers((each) => each.some(({ state }) => state === 'available'));
     await owner.get('GET', '/instruments');
   });
 

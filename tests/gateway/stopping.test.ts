@@ -10,6 +10,7 @@ import type { WorldZoneStatus } from '@millrace/contracts';
 import { until } from '@millrace/platform/testing';
 import WebSocket from 'ws';
 import { startGuarded } from '../accounts/visitor.ts';
+import { contentOf } from '../response.ts';
 import { startServer, WITHOUT_WORLD } from '../server.ts';
 
 test('fault 78: a server that stops answers what was begun, tells its streams, and only then closes what they use', async () => {
@@ -53,7 +54,7 @@ for (const [name, signal, isForAll] of [
     const folder = mkdtempSync(join(tmpdir(), 'millrace-stopped-'));
     const server = await startServer(['up', '--port', '0', '--data', 'data'], { cwd: folder, ownGroup: true });
     const zones = async () =>
-      ((await (await fetch(`${server.url}/api/v1/worlds/zones`)).json()) as WorldZoneStatus[]).map(({ host }) => host);
+      ((await contentOf(await fetch(`${server.url}/api/v1/world/zones`))) as WorldZoneStatus[]).map(({ host }) => host);
     await until(async () => (await zones()).every((host) => host !== null), 'every zone has a host');
     const before = server.errors();
     const ended = once(server.child, 'exit');

@@ -6,7 +6,7 @@ import { Agent, type IncomingMessage, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import type { AccessToken, Account, Instrument } from '@millrace/contracts';
+import type { AccessToken, Account, Instrument, Page } from '@millrace/contracts';
 import { type ExecutionResult, getIntrospectionQuery } from 'graphql';
 import { serverAudits } from 'graphql-http';
 import { createClient as createSseClient } from 'graphql-sse';
@@ -70,13 +70,13 @@ describe('GraphQL', () => {
   test('answers with the same resources as the HTTP API, and with what belongs to them', async () => {
     const { data, errors } = await query(
       viewer,
-      `query ($limit: SafeInt) { instruments { id status } instrument(id: "${simulator}") { price getQuote { bid } candles(interval: "1m", limit: $limit) { columns rows } } }`,
+      `query ($limit: SafeInt) { instruments { data { id status } } instrument(id: "${simulator}") { price getQuote { bid } candles(interval: "1m", limit: $limit) { columns rows } } }`,
       { limit: 3 },
     );
     assert.equal(errors, undefined);
     const listed = await viewer.get<Instrument[]>('GET', '/instruments');
     assert.deepEqual(
-      (data as never as { instruments: Instrument[] }).instruments.map(({ id }) => id),
+      (data as never as { instruments: Page<Instrument> }).instruments.data.map(({ id }) => id),
       listed.map(({ id }) => id),
     );
     const { instrument } = data as never as { instrument: { getQuote: { bid: string }; candles: { columns: string[]; rows: number[][] } } };
@@ -86,12 +86,12 @@ describe('GraphQL', () => {
   });
 
   test('lets nobody see or do what the routes behind it do not allow, and gives what is left', async () => {
-    const text = `{ sources { id } instruments { id } }`;
+    const text = `{ sources { data { id } } instruments { data { id } } }`;
     const nobody = await query(guarded.visitor(), text);
     assert.deepEqual([nobody.data, codeOf(nobody)], [{ sources: null, instruments: null }, 'UNAUTHENTICATED']);
     const some = await query(viewer, text);
     assert.equal(codeOf(some), 'FORBIDDEN');
-    assert.ok((some.data as never as { instruments: unknown[] }).instruments.length > 0);
+    assert.ok((some.data as never as { instruments: Page<unknown> }).instruments.data.length > 0);
     assert.equal(codeOf(await query(viewer, `mutation { pauseSource(id: "simulator") { id } }`)), 'FORBIDDEN');
     assert.equal(codeOf(await query(viewer, `{ instrument(id: "../sources") { id } }`)), 'UNKNOWN_INSTRUMENT');
     const paused = await query(guarded.owner, `mutation { pauseSource(id: "simulator") { state } }`);
@@ -107,10 +107,10 @@ describe('GraphQL', () => {
   });
 
   test('refuses what asks for too much before looking anything up', async () => {
-    const many = Array.from({ length: 11 }, (_, index) => `a${index}: instruments { id }`).join(' ');
+    const many = Array.from({ length: 11 }, (_, index) => `a${index}: instruments { data { id } }`).join(' ');
     const deep = `{ __schema { types { fields { type { fields { type { fields { type { fields { name } } } } } } } } } }`;
     const long = `{ ${'__typename '.repeat(2_001)} }`;
-    const rows = `query ($limit: SafeInt) { instruments { candles(limit: $limit) { rows } } }`;
+    const rows = `query ($limit: SafeInt) { instruments { data { candles(limit: $limit) { rows } } } }`;
     const circle = `{ ...A } fragment A on Query { ...B } fragment B on Query { ...A }`;
     assert.equal(codeOf(await query(viewer, `{ ${many} }`)), 'QUERY_TOO_LARGE');
     assert.equal(codeOf(await query(viewer, rows, { limit: 20_000 })), 'QUERY_TOO_LARGE');
@@ -138,7 +138,7 @@ describe('GraphQL', () => {
   });
 
   test('takes a query once by its text and then by its hash alone', async () => {
-    const text = `{ instruments { id } }`;
+    const text = `{ instruments { data { id } } }`;
     const extensions = { persistedQuery: { version: 1, sha256Hash: createHash('sha256').update(text).digest('hex') } };
     const ask = async (body: object) => (await (await viewer.ask('POST', '/api/v1/graphql', body)).json()) as Answer;
     assert.match((await ask({ extensions })).errors?.[0]?.message ?? '', /PersistedQueryNotFound/);
@@ -151,7 +151,7 @@ describe('GraphQL', () => {
   test('fault 18: fragments that spread the next one twice are refused over every transport before they are validated', async () => {
     // Not valid, either: what is said first shows what was looked at first.
     const fragments = Array.from({ length: 40 }, (_, index) => `fragment F${index} on Query { ...F${index + 1} ...F${index + 1} nothing }`);
-    const text = `{ ...F0 } ${fragments.join(' ')} fragment F40 on Query { instruments { id } }`;
+    const text = `{ ...F0 } ${fragments.join(' ')} fragment F40 on Query { instruments { data { id } } }`;
     const sha256Hash = createHash('sha256').update(text).digest('hex');
     const extensions = { persistedQuery: { version: 1, sha256Hash } };
     const json = { 'content-type': 'application/json' };
@@ -221,7 +221,7 @@ describe('GraphQL', () => {
       client.subscribe({ query: `subscription { events(channels: ["tickers", "user"]) { channel event data } }` }, sink as never),
     );
     assert.equal(event?.errors, undefined);
-    const answer = await first(1, (sink) => client.subscribe({ query: '{ account { role } sources { id } }' }, sink as never));
+    const answer = await first(1, (sink) => client.subscribe({ query: '{ account { role } sources { data { id } } }' }, sink as never));
     assert.deepEqual(answer[0]?.data, { account: { role: 'viewer' }, sources: null });
     const refused = await first(1, (sink) => client.subscribe({ query: 'subscription { sources { data { id } } }' }, sink as never)).catch(
       (error) => error,
@@ -248,7 +248,7 @@ describe('GraphQL', () => {
       { next: () => onHeard(), error: () => {}, complete: () => {} },
     );
     await heard;
-    await guarded.owner.get('POST', `/tenants/main/users/${user}`, { disabled: true });
+    await guarded.owner.get('PATCH', `/tenants/main/users/${user}`, { disabled: true });
     const { code, reason } = await closed;
     assert.equal(code, 4403);
     assert.match(reason, /^not-any-more/);
@@ -276,7 +276,7 @@ describe('GraphQL', () => {
 
 test('fault 18: where operations are listed, no others are answered over any transport', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-operations-'));
-  const text = '{ instruments { id } }';
+  const text = '{ instruments { data { id } } }';
   const hash = createHash('sha256').update(text).digest('hex');
   writeFileSync(join(folder, 'operations.json'), JSON.stringify({ [hash]: text }));
   const guarded = await startGuarded(folder, { ...WITHOUT_WORLD, MILLRACE_GRAPHQL__OPERATIONS: 'operations.json' });
@@ -287,7 +287,7 @@ test('fault 18: where operations are listed, no others are answered over any tra
     const cookie = [...guarded.owner.jar].map(([name, value]) => `${name}=${value}`).join('; ');
     return overWebSocket(`${guarded.server.url}/api/v1/graphql`, { cookie }, payload);
   };
-  assert.match(JSON.stringify(await overSocket({ query: '{ sources { id } }' })), /PERSISTED_QUERY_NOT_IN_LIST/);
+  assert.match(JSON.stringify(await overSocket({ query: '{ sources { data { id } } }' })), /PERSISTED_QUERY_NOT_IN_LIST/);
   const persistedQuery = { version: 1, sha256Hash: hash };
   assert.match(JSON.stringify(await overSocket({ query: '', extensions: { persistedQuery } })), /"next".*instruments/);
   assert.match(JSON.stringify(await overSocket({ query: text })), /"next".*instruments/);

@@ -438,7 +438,7 @@ def main():
     tables = {name: (load_rows(name, "trades"), load_rows(name, "candles")) for name in ("stored", "archived")}
     is_again = any(rows for rows, _ in tables.values())
     trade_count = candle_count = 0
-    known = {one["id"] for one in ask("/api/v1/instruments")}
+    known = {one["id"] for one in ask("/api/v1/instruments?limit=1000")["data"]}
     for one in instruments.values():
         if one.name not in known:
             differ(f"{one.name} is unknown")

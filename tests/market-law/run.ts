@@ -9,6 +9,7 @@ import type { Instrument, Source } from '@millrace/contracts';
 import { openDuckDbSeries } from '@millrace/platform/series';
 import { until } from '@millrace/platform/testing';
 import { readEvents } from '../event-stream.ts';
+import { contentOf } from '../response.ts';
 import { type ServerProcess, startServer } from '../server.ts';
 import { configOf } from './formats.ts';
 import { factsOf, Outside } from './outside.ts';
@@ -180,7 +181,7 @@ async function quiet(url: string, outside: Outside, isOver: () => boolean): Prom
 async function get<T>(url: string, path: string): Promise<T> {
   const response = await fetch(url + path);
   if (!response.ok) throw new Error(`${path} answered ${response.status}`);
-  return (await response.json()) as T;
+  return (await contentOf(response)) as T;
 }
 
 async function check(folder: string, seed: number, url: string): Promise<Verdict> {

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { Health } from '@millrace/contracts';
+import { contentOf } from '../response.ts';
 import { type ServerProcess, startServer } from '../server.ts';
 
 /*
@@ -37,7 +38,7 @@ describe('fault 19: a server on a full disk', {
   const get = async <T>(path: string): Promise<T> => {
     const response = await fetch(`${server.url}${path}`, { signal: AbortSignal.timeout(10_000) });
     assert.equal(response.status, 200, path);
-    return (await response.json()) as T;
+    return (await contentOf(response)) as T;
   };
   const until = async <T>(path: string, holds: (answer: T) => boolean): Promise<T> => {
     for (;;) {
@@ -79,7 +80,7 @@ describe('fault 19: a server on a full disk', {
     assert.equal(alerts.find(({ rule }) => rule === 'disk-low')?.severity, 'critical');
     rmSync(ballast);
     await until<Health>('/health/ready', (answer) => ['disk', 'log', 'spool'].every((name) => checkOf(answer, name)?.status === 'ok'));
-    await until<{ group: string; lag: number }[]>('/api/v1/consumers', (groups) => groups.every(({ lag }) => lag < 100));
+    await until<{ group: string; lag: number }[]>('/api/v1/consumer-groups', (groups) => groups.every(({ lag }) => lag < 100));
     const { rows } = await get<{ rows: number[][] }>(candles);
     await until<{ rows: number[][] }>(candles, (answer) => String(answer.rows) !== String(rows));
   });

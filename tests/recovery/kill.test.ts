@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { CandleFrame, Instrument, TradeFrame } from '@millrace/contracts';
+import { contentOf } from '../response.ts';
 import { killAfter, metric, PAIRS, prepareReplay } from './killing.ts';
 import type { MadeUpTrade } from './made-up-frames.ts';
 
@@ -65,7 +66,7 @@ describe('kill -9 in the middle of a replay', () => {
 });
 
 async function everything(url: string) {
-  const get = async <T>(path: string): Promise<T> => (await fetch(url + path)).json() as Promise<T>;
+  const get = async <T>(path: string): Promise<T> => contentOf(await fetch(url + path)) as Promise<T>;
   return Promise.all(
     PAIRS.map(async (pair) => {
       const at = `/api/v1/instruments/binance:${pair}`;

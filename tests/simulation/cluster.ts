@@ -214,7 +214,7 @@ export class Cluster {
   }
 
   welcome(host: Host): void {
-    this.#coordinator?.welcome(host.machine.name);
+    this.#coordinator?.undrain(host.machine.name);
   }
 
   #portOf(id: string): HostPort {
@@ -236,11 +236,11 @@ export class Cluster {
       switch (arrived.type) {
         case 'beat':
           return this.#coordinator?.received(arrived);
-        case 'trouble':
+        case 'failure':
           this.tell(`${host.machine.name}: ${arrived.message.split('\n').slice(0, 3).join(' ')}`);
           return;
         case 'recovered':
-          return this.tell(`${arrived.zone} came back: ${arrived.steps.map(({ rung, outcome }) => `${rung} ${outcome}`).join(', ')}`);
+          return this.tell(`${arrived.zone} came back: ${arrived.steps.map(({ source, outcome }) => `${source} ${outcome}`).join(', ')}`);
         case 'snapshot':
         case 'host-stats':
           return;

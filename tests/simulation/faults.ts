@@ -1,7 +1,7 @@
 import type { Cluster } from './cluster.ts';
 import type { Interventions } from './interventions.ts';
 import { type SimulatedPlayer, sayHello } from './player.ts';
-import { noTrouble, type Trouble } from './services.ts';
+import { noFaults, type ServiceFaults } from './services.ts';
 
 /** What happens to the world, and what ends it, if something has to. */
 type Fault = (cluster: Cluster, players: readonly SimulatedPlayer[], interventions: Interventions) => (() => void) | null;
@@ -10,9 +10,9 @@ type Fault = (cluster: Cluster, players: readonly SimulatedPlayer[], interventio
 const NEAR_BORDER = 500;
 const ZONE_SIDE = 6_400;
 
-const begin = (trouble: Trouble, change: Partial<Trouble>) => {
-  Object.assign(trouble, change);
-  return () => void Object.assign(trouble, noTrouble());
+const begin = (faults: ServiceFaults, change: Partial<ServiceFaults>) => {
+  Object.assign(faults, change);
+  return () => void Object.assign(faults, noFaults());
 };
 
 /** Everything that may go wrong, by name, for `--faults`. */
@@ -32,27 +32,27 @@ export const FAULTS = {
     network.set(server, machine, { lost: 1, repeated: 0, delayMs: [0, 1], reordered: false });
     return () => network.set(server, machine, null);
   },
-  'log-away': ({ log }) => begin(log.trouble, { away: true }),
-  'log-slow': ({ log, scheduler }) => begin(log.trouble, { slowMs: scheduler.between(20, 1_500) }),
-  'log-mute': ({ log }) => begin(log.trouble, { mute: true }),
-  'log-hung': ({ log }) => begin(log.trouble, { hung: true }),
-  'log-read-only': ({ log }) => begin(log.trouble, { readOnly: true }),
-  'hot-hung': ({ hot }) => begin(hot.trouble, { hung: true }),
-  'hot-read-only': ({ hot }) => begin(hot.trouble, { readOnly: true }),
-  'cold-hung': ({ files }) => begin(files.trouble, { hung: true }),
-  'cold-read-only': ({ files }) => begin(files.trouble, { readOnly: true }),
+  'log-unavailable': ({ log }) => begin(log.faults, { unavailable: true }),
+  'log-slow': ({ log, scheduler }) => begin(log.faults, { slowMs: scheduler.between(20, 1_500) }),
+  'log-mute': ({ log }) => begin(log.faults, { mute: true }),
+  'log-hung': ({ log }) => begin(log.faults, { hung: true }),
+  'log-read-only': ({ log }) => begin(log.faults, { readOnly: true }),
+  'hot-hung': ({ hot }) => begin(hot.faults, { hung: true }),
+  'hot-read-only': ({ hot }) => begin(hot.faults, { readOnly: true }),
+  'cold-hung': ({ files }) => begin(files.faults, { hung: true }),
+  'cold-read-only': ({ files }) => begin(files.faults, { readOnly: true }),
   'log-retention': ({ log }) => {
     log.dropOldest();
     return null;
   },
-  'hot-away': ({ hot }) => begin(hot.trouble, { away: true }),
-  'hot-slow': ({ hot, scheduler }) => begin(hot.trouble, { slowMs: scheduler.between(20, 2_000) }),
+  'hot-unavailable': ({ hot }) => begin(hot.faults, { unavailable: true }),
+  'hot-slow': ({ hot, scheduler }) => begin(hot.faults, { slowMs: scheduler.between(20, 2_000) }),
   'hot-empty': ({ hot }) => {
     hot.forget();
     return null;
   },
-  'cold-away': ({ files }) => begin(files.trouble, { away: true }),
-  'cold-slow': ({ files, scheduler }) => begin(files.trouble, { slowMs: scheduler.between(20, 2_000) }),
+  'cold-unavailable': ({ files }) => begin(files.faults, { unavailable: true }),
+  'cold-slow': ({ files, scheduler }) => begin(files.faults, { slowMs: scheduler.between(20, 2_000) }),
   'cold-corrupt': ({ files }) => {
     files.corrupt();
     return null;
@@ -61,9 +61,9 @@ export const FAULTS = {
     table.loseNewest(Math.ceil(scheduler.between(0, 20)));
     return null;
   },
-  'database-away': ({ table }) => begin(table.trouble, { away: true }),
-  'database-slow': ({ table, scheduler }) => begin(table.trouble, { slowMs: scheduler.between(20, 1_000) }),
-  'database-mute': ({ table }) => begin(table.trouble, { mute: true }),
+  'database-unavailable': ({ table }) => begin(table.faults, { unavailable: true }),
+  'database-slow': ({ table, scheduler }) => begin(table.faults, { slowMs: scheduler.between(20, 1_000) }),
+  'database-mute': ({ table }) => begin(table.faults, { mute: true }),
   'disk-full': ({ hosts, scheduler }) => {
     const { disk } = scheduler.pick(hosts);
     disk.isFull = true;
@@ -106,7 +106,7 @@ export const FAULTS = {
   // The two that are worst together: a zone is to go elsewhere while nothing can be recorded.
   'drain-in-outage': (cluster) => {
     const host = cluster.scheduler.pick(cluster.hosts);
-    const end = begin(cluster.log.trouble, { away: true });
+    const end = begin(cluster.log.faults, { unavailable: true });
     cluster.drain(host);
     return () => {
       end();
@@ -117,7 +117,7 @@ export const FAULTS = {
   'crash-in-outage': (cluster) => {
     const { scheduler, log } = cluster;
     const host = scheduler.pick(cluster.hosts);
-    const end = begin(log.trouble, { away: true });
+    const end = begin(log.faults, { unavailable: true });
     return () => {
       if (host.machine.isUp) cluster.crashHost(host, true);
       end();

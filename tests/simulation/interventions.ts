@@ -174,7 +174,7 @@ export class Interventions {
     return taken.length > 0 && scheduler.chance(0.5) ? { seq: scheduler.pick(taken) - 1 } : null;
   }
 
-  /** What the record refuses is noted; while services are in trouble anything may fail. */
+  /** What the record refuses is noted; while services have faults anything may fail. */
   async #refusing(zone: ZoneId, asked: PointInTime, work: () => Promise<void>): Promise<void> {
     try {
       await work();

@@ -53,7 +53,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: 'return length > 0 && body.length === length && crc32(body) === content.readUInt32BE(at + 4);',
     to: 'return length > 0;',
     violates: either(UNAVAILABLE, REPLAY, RECORD, TWICE),
-    faults: ['host-crash', 'log-away'],
+    faults: ['host-crash', 'log-unavailable'],
   },
   'the newest command of a session may be repeated': {
     file: 'modules/worlds/zone.ts',
@@ -72,7 +72,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: '    entry.cancelTimer = this.#parts.options.clock.after(ms, () => void this.rebuild(entry).catch(ignored));\n',
     to: '',
     violates: UNAVAILABLE,
-    faults: ['zone-throws', 'log-away'],
+    faults: ['zone-throws', 'log-unavailable'],
   },
   'a zone that failed goes on with its half-changed state': {
     file: 'kernel/lifecycle.ts',
@@ -105,7 +105,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: "    for (const [id, answer] of this.#answered) if (typeof answer === 'number' && answer >= firstSeq) this.#answered.set(id, -answer);\n",
     to: '',
     violates: CONFIRMED,
-    faults: ['log-away', 'log-hung', 'disk-full', 'disk-error'],
+    faults: ['log-unavailable', 'log-hung', 'disk-full', 'disk-error'],
   },
   'a snapshot carries nothing that the log lacks': {
     file: 'kernel/snapshots.ts',
@@ -157,7 +157,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: '          await this.#dropped(error);\n          return [];\n',
     to: '          this.#offsets[partition] = error.start;\n          return [];\n',
     violates: TABLE,
-    faults: ['log-retention', 'reader-crash', 'database-away'],
+    faults: ['log-retention', 'reader-crash', 'database-unavailable'],
   },
   'a repeat in the log is written again': {
     file: 'kernel/batch.ts',

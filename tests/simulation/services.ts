@@ -33,9 +33,9 @@ const PARTITIONS = 2;
 const LOCK_LOOK_MS = 10;
 
 /** What may be wrong with a service for a while. */
-export interface Trouble {
+export interface ServiceFaults {
   /** Nothing reaches it. */
-  away: boolean;
+  unavailable: boolean;
   /** Every answer takes so much longer, ms. */
   slowMs: number;
   /** It does what it is asked, and the answer is lost. */
@@ -46,33 +46,33 @@ export interface Trouble {
   readOnly: boolean;
 }
 
-export const noTrouble = (): Trouble => ({ away: false, slowMs: 0, mute: false, hung: false, readOnly: false });
+export const noFaults = (): ServiceFaults => ({ unavailable: false, slowMs: 0, mute: false, hung: false, readOnly: false });
 
 const never = <T>() => new Promise<T>(() => {});
 
-/** Asks a service that may be in trouble. */
-function asked<T>(machine: Machine, trouble: Trouble, what: string, work: () => T): Promise<T> {
-  const ms = machine.scheduler.between(0.1, 2) + trouble.slowMs;
-  if (trouble.hung) return never();
+/** Asks a service that may have faults. */
+function asked<T>(machine: Machine, faults: ServiceFaults, what: string, work: () => T): Promise<T> {
+  const ms = machine.scheduler.between(0.1, 2) + faults.slowMs;
+  if (faults.hung) return never();
   return machine.ask(ms, () => {
-    if (trouble.away) throw new Error(`${what} is away`);
+    if (faults.unavailable) throw new Error(`${what} is away`);
     const done = work();
-    if (trouble.mute) throw new Error(`${what} did not answer`);
+    if (faults.mute) throw new Error(`${what} did not answer`);
     return done;
   });
 }
 
 /** The same, for what changes something. */
-function askedToChange<T>(machine: Machine, trouble: Trouble, what: string, work: () => T): Promise<T> {
-  return asked(machine, trouble, what, () => {
-    if (trouble.readOnly) throw new Error(`EROFS: ${what} is read-only`);
+function askedToChange<T>(machine: Machine, faults: ServiceFaults, what: string, work: () => T): Promise<T> {
+  return asked(machine, faults, what, () => {
+    if (faults.readOnly) throw new Error(`EROFS: ${what} is read-only`);
     return work();
   });
 }
 
 /** The log as a service that every machine reaches by itself. It judges by the kernel’s own rule. */
 export class SimulatedLog {
-  readonly trouble = noTrouble();
+  readonly faults = noFaults();
   /** What was taken, in order. */
   readonly batches: { batch: EventBatch; by: string }[] = [];
   /** A machine that stands still while it holds the writers’ lock: nobody else can write as long as it lives and stands still. */
@@ -96,12 +96,12 @@ export class SimulatedLog {
    */
   for(machine: Machine, owner: string, { isWhole = true } = {}): EventLog {
     const log = this;
-    const ask = <T>(work: () => T) => asked(machine, this.trouble, 'the log', work);
+    const ask = <T>(work: () => T) => asked(machine, this.faults, 'the log', work);
     return {
       partitions: PARTITIONS,
       claim: async (zone) => {
         await this.#unlocked(machine);
-        return askedToChange(machine, this.trouble, 'the log', () => this.#claim(zone, owner));
+        return askedToChange(machine, this.faults, 'the log', () => this.#claim(zone, owner));
       },
       append: async (batches, onTaken) => {
         const captured = structuredClone(batches);
@@ -145,16 +145,16 @@ export class SimulatedLog {
   /** Appends of one owner are taken in the order they were sent; they are durable a while later. */
   #append(machine: Machine, owner: string, batches: readonly EventBatch[], onTaken?: () => void): Promise<Appended[]> {
     const { scheduler } = machine;
-    const { slowMs } = this.trouble;
-    if (this.trouble.hung) return never();
+    const { slowMs } = this.faults;
+    if (this.faults.hung) return never();
     const turn = Math.max(scheduler.now + scheduler.between(0.1, 2) + slowMs, this.#turns.get(owner) ?? 0);
     this.#turns.set(owner, turn);
     return machine
       .ask(turn - scheduler.now, () => {
-        if (this.trouble.away) throw new Error('the log is away');
-        if (this.trouble.readOnly) throw new Error('EROFS: the log is read-only');
+        if (this.faults.unavailable) throw new Error('the log is away');
+        if (this.faults.readOnly) throw new Error('EROFS: the log is read-only');
         const taken = this.#take(batches, owner);
-        if (this.trouble.mute) throw new Error('the log did not answer');
+        if (this.faults.mute) throw new Error('the log did not answer');
         return taken;
       })
       .then((taken) => {
@@ -259,15 +259,15 @@ export class SimulatedLog {
 
 /** Hot snapshots in the memory of another machine. */
 export class SimulatedHotStore {
-  readonly trouble = noTrouble();
+  readonly faults = noFaults();
   #snapshots: Snapshot[] = [];
 
   for(machine: Machine): SnapshotStore {
-    const ask = <T>(work: () => T) => asked(machine, this.trouble, 'the hot store', work);
+    const ask = <T>(work: () => T) => asked(machine, this.faults, 'the hot store', work);
     return {
       save: (snapshot) => {
         const captured = structuredClone(snapshot);
-        return askedToChange(machine, this.trouble, 'the hot store', () => void this.#snapshots.push(captured));
+        return askedToChange(machine, this.faults, 'the hot store', () => void this.#snapshots.push(captured));
       },
       list: (zone) =>
         ask((): SnapshotLabel[] =>
@@ -293,7 +293,7 @@ export class SimulatedHotStore {
 
 /** Files that all machines see. What is being written when its machine goes may be there in part. */
 export class SimulatedFiles {
-  readonly trouble = noTrouble();
+  readonly faults = noFaults();
   readonly #files = new Map<string, Buffer>();
   readonly #scheduler: Scheduler;
 
@@ -302,7 +302,7 @@ export class SimulatedFiles {
   }
 
   for(machine: Machine): SnapshotFiles {
-    const ask = <T>(work: () => T) => asked(machine, this.trouble, 'the cold store', work);
+    const ask = <T>(work: () => T) => asked(machine, this.faults, 'the cold store', work);
     return {
       compress: async (content) => zstdCompressSync(content),
       decompress: async (content) => zstdDecompressSync(content),
@@ -315,11 +315,11 @@ export class SimulatedFiles {
           return content;
         }),
       write: (folder, name, content) =>
-        askedToChange(machine, this.trouble, 'the cold store', () => {
+        askedToChange(machine, this.faults, 'the cold store', () => {
           const whole = machine.isUp ? content : content.subarray(0, Math.floor(this.#scheduler.between(0, content.length)));
           this.#files.set(`${folder}/${name}`, Buffer.from(whole));
         }),
-      remove: (path) => askedToChange(machine, this.trouble, 'the cold store', () => void this.#files.delete(path)),
+      remove: (path) => askedToChange(machine, this.faults, 'the cold store', () => void this.#files.delete(path)),
     };
   }
 
@@ -430,7 +430,7 @@ const UNDO_MAX = 20;
  * the zone’s mark; one that is missing is never made up for.
  */
 export class SimulatedTable {
-  readonly trouble = noTrouble();
+  readonly faults = noFaults();
   readonly marks = new Map<ZoneAddress, number>();
   readonly rows = new Map<ZoneAddress, string[]>();
   /** Events that were passed over: after `seq` of a zone came `next`. */
@@ -440,7 +440,7 @@ export class SimulatedTable {
   readonly #undo: (() => void)[] = [];
 
   for(machine: Machine): Projection {
-    const ask = <T>(work: () => T) => asked(machine, this.trouble, 'the database', work);
+    const ask = <T>(work: () => T) => asked(machine, this.faults, 'the database', work);
     return {
       name: 'table',
       offsets: () => ask(() => new Map(this.#offsets)),

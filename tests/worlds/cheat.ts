@@ -73,7 +73,7 @@ export class Cheat {
   }
 
   /** The code it was sent away with. */
-  async goodbye(withinMs = 10_000): Promise<string | undefined> {
+  async disconnectReason(withinMs = 10_000): Promise<string | undefined> {
     await until(() => this.isEnded, 'the connection is ended', withinMs);
     return this.last('bye')?.code;
   }

@@ -119,12 +119,12 @@ describe('who cheats', () => {
     const cheat = await enter('flood');
     const before_ = place('flood');
     for (let count = 0; count < 1_000; count++) cheat.command({ t: 'move', x: before_.x, y: before_.y });
-    assert.equal(await cheat.goodbye(), 'FLOOD');
+    assert.equal(await cheat.disconnectReason(), 'FLOOD');
     assert.ok(cheat.frames.some((frame) => frame.t === 'refused' && frame.code === 'RATE_LIMITED'));
     assert.deepEqual(place('flood'), before_);
     const again = new Cheat({ host: '127.0.0.1', port: world.port });
     again.send({ t: 'hello', v: WORLD_PROTOCOL, token: await world.token('flood') });
-    assert.equal(await again.goodbye(), 'TEMPORARILY_BANNED');
+    assert.equal(await again.disconnectReason(), 'TEMPORARILY_BANNED');
     assert.match(again.last('bye')?.message ?? '', /in [1-5] s/);
   });
 
@@ -145,13 +145,13 @@ describe('who cheats', () => {
       'all are refused',
     );
     for (let count = 0; count < 30; count++) cheat.bytes(Uint8Array.of(0, 0, 0, 1, 0xc1));
-    assert.equal(await cheat.goodbye(), 'TOO_MANY_INVALID_FRAMES');
+    assert.equal(await cheat.disconnectReason(), 'TOO_MANY_INVALID_FRAMES');
   });
 
   test('by a frame that is far too large is sent away before it is read', async () => {
     const cheat = await enter('giant');
     cheat.bytes(Uint8Array.of(0x7f, 0xff, 0xff, 0xff));
-    assert.equal(await cheat.goodbye(), 'FRAME_TOO_LARGE');
+    assert.equal(await cheat.disconnectReason(), 'FRAME_TOO_LARGE');
   });
 
   test('by saying hello so slowly that it never ends is sent away', async () => {
@@ -159,7 +159,7 @@ describe('who cheats', () => {
     cheats.push(loris);
     const dripping = setInterval(() => !loris.isEnded && loris.bytes(Uint8Array.of(0)), 200);
     try {
-      assert.equal(await loris.goodbye(15_000), 'HELLO_REQUIRED');
+      assert.equal(await loris.disconnectReason(15_000), 'HELLO_REQUIRED');
     } finally {
       clearInterval(dripping);
     }
@@ -168,10 +168,10 @@ describe('who cheats', () => {
   test('changes nothing for who is honest, and is known to operators', async () => {
     const honest = world.state('0-0').players.honest;
     assert.deepEqual([honest?.conduct.suspicion, honest?.health.points, honest?.bag.items], [0, 100, []]);
-    const suspects = Object.values(world.state('0-0').players).filter(({ conduct }) => conduct.suspicion > 0);
+    const flagged = Object.values(world.state('0-0').players).filter(({ conduct }) => conduct.suspicion > 0);
     for (const id of ['jumper', 'runner', 'ghost', 'echo', 'noise'])
       assert.ok(
-        suspects.some((one) => one.id === id),
+        flagged.some((one) => one.id === id),
         id,
       );
   });

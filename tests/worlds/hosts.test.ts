@@ -7,6 +7,7 @@ import { tcp } from '@millrace/client/tcp';
 import { WorldClient } from '@millrace/client/world';
 import type { PlayerStatus, PlayerToken, World, WorldHostStatus, WorldZoneStatus, ZonePointInTime } from '@millrace/contracts';
 import { until } from '@millrace/platform/testing';
+import { contentOf } from '../response.ts';
 import { type ServerProcess, startServer } from '../server.ts';
 
 /*
@@ -28,9 +29,9 @@ describe('zone hosts', () => {
       JSON.stringify({ sources: [], worlds: { columns: 4, rows: 1, hosts: 2, leaseMs: 1_000 } }),
     );
     server = await startServer(['up', '--port', '0', '--data', join(folder, 'data')], { cwd: folder });
-    const { tcpPort } = await get<World>('/worlds');
+    const { tcpPort } = await get<World>('/world');
     for (let index = 0; index < PLAYERS; index++) {
-      const { player, token } = await post<PlayerToken>('/worlds/tokens', { name: `Player ${index}` });
+      const { player, token } = await post<PlayerToken>('/world/players', { name: `Player ${index}` });
       const client = new WorldClient({
         connect: tcp({ host: '127.0.0.1', port: tcpPort }),
         token,
@@ -48,8 +49,8 @@ describe('zone hosts', () => {
 
   async function get<T>(path: string): Promise<T> {
     const response = await fetch(`${server.url}/api/v1${path}`);
-    assert.equal(response.status, 200, `${path}: ${response.status}`);
-    return (await response.json()) as T;
+    assert.ok(response.ok, `${path}: ${response.status}`);
+    return (await contentOf(response)) as T;
   }
   async function post<T>(path: string, body: object): Promise<T> {
     const response = await fetch(`${server.url}/api/v1${path}`, {
@@ -57,10 +58,10 @@ describe('zone hosts', () => {
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify(body),
     });
-    assert.equal(response.status, 200, `${path}: ${response.status}`);
-    return (await response.json()) as T;
+    assert.ok(response.ok, `${path}: ${response.status}`);
+    return (await contentOf(response)) as T;
   }
-  const hosts = () => get<WorldHostStatus[]>('/worlds/hosts');
+  const hosts = () => get<WorldHostStatus[]>('/world/hosts');
   /** Everyone can speak, and each is in exactly one zone. */
   async function everyonePlays(): Promise<void> {
     await Promise.all(
@@ -74,7 +75,7 @@ describe('zone hosts', () => {
     );
     const seen: string[] = [];
     for (let column = 0; column < 4; column++)
-      seen.push(...(await get<ZonePointInTime>(`/worlds/zones/${column}-0`)).players.map(({ id }) => id));
+      seen.push(...(await get<ZonePointInTime>(`/world/zones/${column}-0`)).players.map(({ id }) => id));
     assert.deepEqual(seen.sort(), players.map(({ id }) => id).sort());
   }
 
@@ -94,7 +95,7 @@ describe('zone hosts', () => {
   });
 
   test('killed: the other one takes the zones over at once, the players stay connected, and the zones come back to the next', async () => {
-    const epochs = new Map((await get<WorldZoneStatus[]>('/worlds/zones')).map(({ zone, epoch }) => [zone, epoch]));
+    const epochs = new Map((await get<WorldZoneStatus[]>('/world/zones')).map(({ zone, epoch }) => [zone, epoch]));
     const [victim] = await hosts();
     assert.ok(victim);
     process.kill(victim.pid, 'SIGKILL');
@@ -104,7 +105,7 @@ describe('zone hosts', () => {
     await until(async () => (await hosts()).every(({ open }) => open === 2), 'the zones are shared again');
     await everyonePlays();
     await until(
-      async () => (await get<WorldZoneStatus[]>('/worlds/zones')).some(({ zone, epoch }) => epoch > (epochs.get(zone) ?? 0)),
+      async () => (await get<WorldZoneStatus[]>('/world/zones')).some(({ zone, epoch }) => epoch > (epochs.get(zone) ?? 0)),
       'a zone has a new epoch',
     );
   });
@@ -137,7 +138,7 @@ describe('zone hosts', () => {
   test('replaced: a new one takes over and the old one ends, while everyone plays on', async () => {
     const [old] = await hosts();
     assert.ok(old);
-    await post(`/worlds/hosts/${old.id}/replace`, {});
+    await post(`/world/hosts/${old.id}/replace`, {});
     await until(async () => {
       const now = await hosts();
       return now.length === 2 && now.every(({ id, open }) => id !== old.id && open === 2);
@@ -147,7 +148,7 @@ describe('zone hosts', () => {
 
   test('fault 47: one that is starting cannot be replaced, which changes nothing; once it is there it can, and so can the other', async () => {
     const ask = (id: string) =>
-      fetch(`${server.url}/api/v1/worlds/hosts/${id}/replace`, {
+      fetch(`${server.url}/api/v1/world/hosts/${id}/replace`, {
         method: 'POST',
         headers: { 'content-type': 'application/json' },
         body: '{}',
@@ -179,7 +180,7 @@ describe('zone hosts', () => {
 
   test('edited by an operator, a player is told and the change is on record', async () => {
     const [{ id, client }] = players as [{ id: string; client: WorldClient }];
-    const outcome = await post<{ ok: boolean }>(`/worlds/players/${id}/edits`, {
+    const outcome = await post<{ ok: boolean }>(`/world/players/${id}/edits`, {
       component: 'motion',
       fields: { speed: 900 },
       operator: 'kim',
@@ -187,17 +188,17 @@ describe('zone hosts', () => {
     });
     assert.equal(outcome.ok, true);
     await until(() => client.you?.speed === 900, 'the player knows');
-    assert.equal((await get<PlayerStatus>(`/worlds/players/${id}`)).player?.motion.speed, 900);
+    assert.equal((await get<PlayerStatus>(`/world/players/${id}`)).player?.motion.speed, 900);
     await until(async () => {
-      const response = await fetch(`${server.url}/api/v1/worlds/players/${id}/history`);
+      const response = await fetch(`${server.url}/api/v1/world/players/${id}/history`);
       return response.ok && JSON.stringify(await response.json()).includes('a test');
     }, 'the tables have it');
   });
 
   test('any past moment can be asked for, and is what the zone was then', async () => {
-    const live = await get<ZonePointInTime>('/worlds/zones/0-0');
-    await post('/worlds/zones/0-0/announcements', { text: 'the world goes on', operator: 'kim' });
-    await until(async () => (await get<ZonePointInTime>(`/worlds/zones/0-0?seq=${live.seq}`)).hash === live.hash, 'the record has it');
+    const live = await get<ZonePointInTime>('/world/zones/0-0');
+    await post('/world/zones/0-0/announcements', { text: 'the world goes on', operator: 'kim' });
+    await until(async () => (await get<ZonePointInTime>(`/world/zones/0-0?seq=${live.seq}`)).hash === live.hash, 'the record has it');
   });
 });
 

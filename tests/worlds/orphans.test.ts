@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import type { WorldHostStatus, WorldZoneStatus } from '@millrace/contracts';
 import { until } from '@millrace/platform/testing';
+import { contentOf } from '../response.ts';
 import { type ServerProcess, startServer } from '../server.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'millrace-left-'));
@@ -33,9 +34,9 @@ test('fault 46: zone hosts that are stopped when their server is killed do not k
     JSON.stringify({ sources: [], worlds: { columns: 2, rows: 1, hosts: 2, standby: 0, leaseMs: 1_000 } }),
   );
   const start = () => startServer(['up', '--port', '0', '--data', join(folder, 'data')], { cwd: folder });
-  const get = async <T>(path: string) => (await (await fetch(`${server?.url}/api/v1${path}`)).json()) as T;
+  const get = async <T>(path: string) => (await contentOf(await fetch(`${server?.url}/api/v1${path}`))) as T;
   server = await start();
-  const hosts = await get<WorldHostStatus[]>('/worlds/hosts');
+  const hosts = await get<WorldHostStatus[]>('/world/hosts');
   assert.equal(hosts.length, 2);
   for (const { pid } of hosts) {
     process.kill(pid, 'SIGSTOP');
@@ -47,5 +48,5 @@ test('fault 46: zone hosts that are stopped when their server is killed do not k
   await ended;
   server = await start();
   assert.deepEqual(stopped.filter(isThere), [], 'they were ended');
-  await until(async () => (await get<WorldZoneStatus[]>('/worlds/zones')).every(({ host }) => host !== null), 'every zone is open');
+  await until(async () => (await get<WorldZoneStatus[]>('/world/zones')).every(({ host }) => host !== null), 'every zone is open');
 });

@@ -7,6 +7,7 @@ import { tcp } from '@millrace/client/tcp';
 import { WorldClient } from '@millrace/client/world';
 import type { PlayerToken, Problem, RestoreOutcome, World, ZonePointInTime, ZoneRecord } from '@millrace/contracts';
 import { until } from '@millrace/platform/testing';
+import { contentOf } from '../response.ts';
 import { type ServerProcess, startServer } from '../server.ts';
 
 /*
@@ -22,8 +23,8 @@ describe('the past of a zone', () => {
   before(async () => {
     writeFileSync(join(folder, 'millrace.config.json'), JSON.stringify({ sources: [], worlds: { columns: 1, rows: 1, hosts: 0 } }));
     server = await startServer(['up', '--port', '0', '--data', join(folder, 'data')], { cwd: folder });
-    const { tcpPort } = await ask<World>('GET', '/worlds');
-    const { token, player: own } = await ask<PlayerToken>('POST', '/worlds/tokens', { name: 'Ann' });
+    const { tcpPort } = await ask<World>('GET', '/world');
+    const { token, player: own } = await ask<PlayerToken>('POST', '/world/players', { name: 'Ann' }, 201);
     id = own;
     player = new WorldClient({ connect: tcp({ host: '127.0.0.1', port: tcpPort }), token });
     assert.deepEqual(await player.join(), { ok: true });
@@ -39,35 +40,35 @@ describe('the past of a zone', () => {
       method,
       ...(body && { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
     });
-    const answer = await response.json();
+    const answer = await contentOf(response);
     assert.equal(response.status, status, `${path}: ${JSON.stringify(answer)}`);
     return answer as T;
   }
-  const zone = (query = '') => ask<ZonePointInTime>('GET', `/worlds/zones/0-0${query}`);
+  const zone = (query = '') => ask<ZonePointInTime>('GET', `/world/zones/0-0${query}`);
   const audited = { operator: 'kim', reason: 'a test' };
-  const restore = (body: object) => ask<RestoreOutcome>('POST', '/worlds/zones/0-0/restore', { ...body, ...audited });
+  const restore = (body: object) => ask<RestoreOutcome>('POST', '/world/zones/0-0/restore', { ...body, ...audited });
 
   test('fault 43, 44: is told exactly, or refused with the moments that are on record', async () => {
-    const { from, to } = await ask<ZoneRecord>('GET', '/worlds/zones/0-0/record');
+    const { from, to } = await ask<ZoneRecord>('GET', '/world/zones/0-0/record');
     assert.equal(from?.seq, 1);
     assert.ok(from && to && to.seq >= 2);
     assert.equal((await zone(`?seq=${to.seq}`)).seq, to.seq);
     assert.equal((await zone(`?time=${to.time}`)).live, false);
     const seconds = Math.floor(to.time / 1_000);
     for (const moment of [`time=1`, `time=${seconds}`, `time=${from.time - 1}`, `seq=${to.seq + 1_000_000}`]) {
-      const problem = await ask<Problem>('GET', `/worlds/zones/0-0?${moment}`, undefined, 404);
+      const problem = await ask<Problem>('GET', `/world/zones/0-0?${moment}`, undefined, 404);
       assert.equal(problem.code, 'POINT_IN_TIME_UNAVAILABLE');
       assert.match(problem.remedy, /from event 1 \(20..-.*Z\) to event \d+ \(20..-.*Z\)/);
     }
     const before = await zone();
     for (const moment of [{ time: 1 }, { time: seconds }, { seq: to.seq + 1_000_000 }])
       assert.equal(
-        (await ask<Problem>('POST', '/worlds/zones/0-0/restore', { ...moment, ...audited }, 404)).code,
+        (await ask<Problem>('POST', '/world/zones/0-0/restore', { ...moment, ...audited }, 404)).code,
         'POINT_IN_TIME_UNAVAILABLE',
       );
     const later = { time: Date.now() + 60_000 };
-    assert.equal((await ask<Problem>('POST', '/worlds/zones/0-0/restore', { ...later, ...audited }, 400)).code, 'INVALID_TIME');
-    assert.equal((await ask<Problem>('GET', `/worlds/zones/0-0?time=${later.time}`, undefined, 400)).code, 'INVALID_TIME');
+    assert.equal((await ask<Problem>('POST', '/world/zones/0-0/restore', { ...later, ...audited }, 400)).code, 'INVALID_TIME');
+    assert.equal((await ask<Problem>('GET', `/world/zones/0-0?time=${later.time}`, undefined, 400)).code, 'INVALID_TIME');
     const now = await zone();
     assert.deepEqual([now.players.length, now.items.length], [before.players.length, before.items.length], 'nothing was brought back');
   });
@@ -75,7 +76,7 @@ describe('the past of a zone', () => {
   test('fault 43: a restore says what it would change before it does', async () => {
     const then = await zone();
     const edit = { component: 'bag', fields: { items: [{ id: '', item: 'apple' }] }, ...audited };
-    await ask('POST', `/worlds/players/${id}/edits`, edit);
+    await ask('POST', `/world/players/${id}/edits`, edit);
     await until(() => player.you?.bag.length === 1, 'the bag has an apple');
     const carried = player.you?.bag[0]?.id;
     const planned = await restore({ seq: then.seq, dryRun: true });

@@ -8,6 +8,7 @@ import { WorldClient } from '@millrace/client/world';
 import type { PlayerToken, Problem, World, ZonePointInTime, ZoneRecord } from '@millrace/contracts';
 import { openLmdbLog } from '@millrace/platform/log';
 import { Random } from '../market-law/random.ts';
+import { contentOf } from '../response.ts';
 import { type ServerProcess, startServer } from '../server.ts';
 
 /*
@@ -15,7 +16,7 @@ import { type ServerProcess, startServer } from '../server.ts';
  * refused with the moments that are on record. What was seen is all that the answers are held against.
  */
 
-const ZONE = '/worlds/zones/0-0';
+const ZONE = '/world/zones/0-0';
 const PLAYERS = 3;
 const SEEN_MIN = 400;
 const QUESTIONS = 1_000;
@@ -42,7 +43,7 @@ describe('questions about the past of a zone whose log has lost its beginning to
       method: body ? 'POST' : 'GET',
       ...(body && { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
     });
-    return { status: response.status, answer: (await response.json()) as T };
+    return { status: response.status, answer: (await contentOf(response)) as T };
   }
 
   async function see(): Promise<void> {
@@ -55,10 +56,10 @@ describe('questions about the past of a zone whose log has lost its beginning to
     const worlds = { columns: 1, rows: 1, hosts: 0, monsters: 2, items: 10 };
     writeFileSync(join(folder, 'millrace.config.json'), JSON.stringify({ sources: [], worlds }));
     server = await start();
-    const { tcpPort } = (await ask<World>('/worlds')).answer;
+    const { tcpPort } = (await ask<World>('/world')).answer;
     const clients: WorldClient[] = [];
     for (let index = 0; index < PLAYERS; index++) {
-      const { token } = (await ask<PlayerToken>('/worlds/tokens', { name: `Player ${index}` })).answer;
+      const { token } = (await ask<PlayerToken>('/world/players', { name: `Player ${index}` })).answer;
       const client = new WorldClient({ connect: tcp({ host: '127.0.0.1', port: tcpPort }), token });
       clients.push(client);
       assert.deepEqual(await client.join(), { ok: true });

@@ -2,7 +2,7 @@ import { createReadStream, existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { AuditLog, exportedLines, verifyChain } from '@millrace/accounts';
-import type { AuditLine } from '@millrace/contracts';
+import type { AuditEntry } from '@millrace/contracts';
 import { createLogger } from '@millrace/platform/telemetry';
 import { withDatabase } from '../database/server-database.ts';
 import { UserError } from '../user-error.ts';
@@ -36,14 +36,14 @@ export async function verify({ tenant, file, ...flags }: AuditFlags): Promise<vo
   process.exitCode = 1;
 }
 
-async function* linesIn(file: string): AsyncGenerator<AuditLine> {
+async function* linesIn(file: string): AsyncGenerator<AuditEntry> {
   if (!existsSync(file)) throw new UserError(`there is no file ${file}`, 'Name one that "millrace audit export" wrote.');
   let number = 0;
   for await (const text of createInterface({ input: createReadStream(file) })) {
     number++;
     if (text === '') continue;
     try {
-      const { tenant: _tenant, ...line } = JSON.parse(text) as AuditLine & { tenant: string };
+      const { tenant: _tenant, ...line } = JSON.parse(text) as AuditEntry & { tenant: string };
       yield line;
     } catch {
       throw new UserError(`line ${number} of ${file} is no JSON`, 'Name a file that "millrace audit export" wrote.');

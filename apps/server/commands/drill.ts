@@ -20,17 +20,17 @@ export async function drill({ players, kills, allHosts = false, ...flags }: Dril
   });
   const path = keepDrillReport(data, report);
   console.table(
-    report.rungs.map(({ rung, promisedMs, rtoMsMost, rpoMsMost, met, kills: each }) => ({
-      rung,
+    report.results.map(({ recoverySource, targetMs, rtoMsMax, rpoMsMax, met, kills: each }) => ({
+      recoverySource,
       kills: each.length,
-      'RTO most, ms': rtoMsMost,
-      'promised, ms': promisedMs,
-      'RPO most, ms': rpoMsMost,
+      'RTO most, ms': rtoMsMax,
+      'promised, ms': targetMs,
+      'RPO most, ms': rpoMsMax,
       lost: each.reduce((sum, { lost }) => sum + lost, 0),
-      doubled: each.reduce((sum, { doubled }) => sum + doubled, 0),
+      duplicated: each.reduce((sum, { duplicated }) => sum + duplicated, 0),
       met,
     })),
   );
   console.log(`report ${path}`);
-  if (report.rungs.some(({ met }) => !met)) process.exitCode = 1;
+  if (report.results.some(({ met }) => !met)) process.exitCode = 1;
 }

@@ -13,7 +13,7 @@ import { handleSignals } from '../own-signals.ts';
 export type ToDatabase =
   | { readonly type: 'begin'; readonly folder: string; readonly socket: string; readonly empty: EmptyDatabases }
   | { readonly type: 'stop' };
-export type FromDatabase = { readonly type: 'ready' } | { readonly type: 'trouble'; readonly message: string };
+export type FromDatabase = { readonly type: 'ready' } | { readonly type: 'failure'; readonly message: string };
 
 const STOP_MS_MAX = 8_000;
 
@@ -30,7 +30,7 @@ const link = openLink<FromDatabase, ToDatabase>(new Socket({ fd: 3, readable: tr
         link.send({ type: 'ready' });
       },
       (error) => {
-        link.send({ type: 'trouble', message: messageOf(error) });
+        link.send({ type: 'failure', message: messageOf(error) });
         setTimeout(() => process.exit(1), 100);
       },
     );

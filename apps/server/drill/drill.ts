@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { DrillReport, DrillRung, WorldHostStatus, WorldZoneStatus, ZonePointInTime } from '@millrace/contracts';
+import type { DrillReport, Page, RecoverySource, WorldHostStatus, WorldZoneStatus, ZonePointInTime } from '@millrace/contracts';
 import type { Tally } from '../swarm/bot.ts';
 import { type Swarm, startSwarm } from '../swarm/swarm.ts';
 import { type ServerProcess, startServerIn } from './server-process.ts';
@@ -21,51 +21,55 @@ const RECORDED_MS = 1_000;
 const JOIN_MS_MAX = 60_000;
 const BACK_MS_MAX = 30_000;
 
-/** What is promised of each rung: everyone plays again within so many ms, whether one host is killed or all are. */
-const PROMISED_MS: Record<DrillRung, number> = { hot: 2_000, cold: 10_000, replay: 10_000 };
-const RECOVER_FROM: Record<DrillRung, ('hot' | 'cold')[]> = { hot: ['hot', 'cold'], cold: ['cold'], replay: [] };
+/** What is promised of each recoverySource: everyone plays again within so many ms, whether one host is killed or all are. */
+const TARGET_MS: Record<RecoverySource, number> = { hot: 2_000, cold: 10_000, replay: 10_000 };
+const RECOVER_FROM: Record<RecoverySource, ('hot' | 'cold')[]> = { hot: ['hot', 'cold'], cold: ['cold'], replay: [] };
 
 export interface DrillOrders {
   readonly players: number;
-  /** Kills for each rung. */
-  readonly kills: Readonly<Record<DrillRung, number>>;
+  /** Kills for each recoverySource. */
+  readonly kills: Readonly<Record<RecoverySource, number>>;
   /** Every host that has zones is killed at the same moment, instead of one. */
   readonly allHosts: boolean;
   readonly onProgress: (line: string) => void;
 }
 
-type Kill = DrillReport['rungs'][number]['kills'][number];
+type Kill = DrillReport['results'][number]['kills'][number];
 
 /**
- * Ends zone hosts as a power cut would, in a world of its own with players in it, and measures for each rung of the recovery
+ * Ends zone hosts as a power cut would, in a world of its own with players in it, and measures for each recoverySource of the recovery
  * ladder how long anyone could not play (RTO) and what that had been answered was undone (RPO).
  */
 export async function drill({ players, kills, allHosts, onProgress }: DrillOrders): Promise<DrillReport> {
   const startedAt = Date.now();
-  const rungs: DrillReport['rungs'] = [];
-  for (const rung of ['hot', 'cold', 'replay'] as const) {
-    if (kills[rung] === 0) continue;
-    const done = await inOwnWorld(rung, players, (server, swarm) =>
-      killAgainAndAgain(rung, kills[rung], { players, allHosts, onProgress }, server, swarm),
+  const results: DrillReport['results'] = [];
+  for (const recoverySource of ['hot', 'cold', 'replay'] as const) {
+    if (kills[recoverySource] === 0) continue;
+    const done = await inOwnWorld(recoverySource, players, (server, swarm) =>
+      killAgainAndAgain(recoverySource, kills[recoverySource], { players, allHosts, onProgress }, server, swarm),
     );
-    const rtoMsMost = Math.max(...done.map(({ rtoMs }) => rtoMs));
-    rungs.push({
-      rung,
-      promisedMs: PROMISED_MS[rung],
-      rtoMsMost,
-      rpoMsMost: Math.max(...done.map(({ rpoMs }) => rpoMs)),
-      met: rtoMsMost < PROMISED_MS[rung] && done.every(({ lost, doubled }) => lost === 0 && doubled === 0),
+    const rtoMsMax = Math.max(...done.map(({ rtoMs }) => rtoMs));
+    results.push({
+      recoverySource,
+      targetMs: TARGET_MS[recoverySource],
+      rtoMsMax,
+      rpoMsMax: Math.max(...done.map(({ rpoMs }) => rpoMs)),
+      met: rtoMsMax < TARGET_MS[recoverySource] && done.every(({ lost, duplicated }) => lost === 0 && duplicated === 0),
       kills: done,
     });
   }
-  return { startedAt, endedAt: Date.now(), players, zones: COLUMNS * ROWS, hosts: HOSTS, rungs };
+  return { startedAt, endedAt: Date.now(), players, zones: COLUMNS * ROWS, hosts: HOSTS, results };
 }
 
-async function inOwnWorld<T>(rung: DrillRung, players: number, work: (server: ServerProcess, swarm: Swarm) => Promise<T>): Promise<T> {
+async function inOwnWorld<T>(
+  recoverySource: RecoverySource,
+  players: number,
+  work: (server: ServerProcess, swarm: Swarm) => Promise<T>,
+): Promise<T> {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-drill-'));
   const server = await startServerIn(folder, {
     sources: [],
-    worlds: { columns: COLUMNS, rows: ROWS, hosts: HOSTS, tcpPort: 0, recoverFrom: RECOVER_FROM[rung] },
+    worlds: { columns: COLUMNS, rows: ROWS, hosts: HOSTS, tcpPort: 0, recoverFrom: RECOVER_FROM[recoverySource] },
   });
   let swarm: Swarm | null = null;
   try {
@@ -80,19 +84,19 @@ async function inOwnWorld<T>(rung: DrillRung, players: number, work: (server: Se
 }
 
 async function killAgainAndAgain(
-  rung: DrillRung,
+  recoverySource: RecoverySource,
   count: number,
   { players, allHosts, onProgress }: Omit<DrillOrders, 'kills'>,
   server: ServerProcess,
   swarm: Swarm,
 ): Promise<Kill[]> {
   const kills: Kill[] = [];
-  if (rung === 'cold') await snapshotAll(server);
+  if (recoverySource === 'cold') await snapshotAll(server);
   for (let number = 1; number <= count; number++) {
     const playMs = PLAY_MS_MIN + Math.random() * (PLAY_MS_MAX - PLAY_MS_MIN);
     await new Promise((resolve) => setTimeout(resolve, playMs));
     const hosts = await victims(server, allHosts);
-    const zones = ((await read(server, '/worlds/zones')) as WorldZoneStatus[]).filter((zone) => hosts.some(({ id }) => id === zone.host));
+    const zones = (await zonesOf(server)).filter((zone) => hosts.some(({ id }) => id === zone.host));
     const watched = swarm.watch(WATCH_SECONDS);
     const at = Date.now();
     for (const { pid } of hosts) process.kill(pid, 'SIGKILL');
@@ -103,22 +107,22 @@ async function killAgainAndAgain(
       const more = await swarm.watch(WATCH_SECONDS);
       tally = joined(tally, more.tally);
     }
-    const { lost, doubled } = await census(server, players);
+    const { lost, duplicated } = await census(server, players);
     const kill: Kill = {
       at,
       host: hosts.map(({ id }) => id).join(', '),
       zones: zones.length,
       players: zones.reduce((sum, { sessions }) => sum + sessions, 0),
-      rtoMs: Math.round(tally.silenceMsMost),
+      rtoMs: Math.round(tally.silenceMsMax),
       rpoMs: tally.undone === 0 ? 0 : Math.round(Math.max(0, at - tally.undoneSince)),
       undone: tally.undone,
       lost,
-      doubled,
+      duplicated,
     };
     kills.push(kill);
     onProgress(
-      `${rung} ${number}/${count}: ${kill.host} with ${kill.zones} zones and ${kill.players} players; silent ${kill.rtoMs} ms at most, ` +
-        `${kill.undone} answered commands undone, ${lost} players lost, ${doubled} doubled`,
+      `${recoverySource} ${number}/${count}: ${kill.host} with ${kill.zones} zones and ${kill.players} players; silent ${kill.rtoMs} ms at most, ` +
+        `${kill.undone} answered commands undone, ${lost} players lost, ${duplicated} duplicated`,
     );
   }
   return kills;
@@ -127,7 +131,7 @@ async function killAgainAndAgain(
 function joined(first: Tally, second: Tally): Tally {
   return {
     ...first,
-    silenceMsMost: Math.max(first.silenceMsMost, second.silenceMsMost),
+    silenceMsMax: Math.max(first.silenceMsMax, second.silenceMsMax),
     undone: first.undone + second.undone,
     undoneSince: Math.min(first.undoneSince, second.undoneSince),
   };
@@ -136,7 +140,7 @@ function joined(first: Tally, second: Tally): Tally {
 /** Hosts that have zones, so that their end is felt: one of them, or all. */
 async function victims(server: ServerProcess, all: boolean): Promise<WorldHostStatus[]> {
   for (;;) {
-    const hosts = ((await read(server, '/worlds/hosts')) as WorldHostStatus[]).filter(({ open }) => open > 0);
+    const hosts = ((await read(server, '/world/hosts')) as Page<WorldHostStatus>).data.filter(({ open }) => open > 0);
     const evenly = hosts.length === HOSTS && hosts.every(({ open }) => open === (COLUMNS * ROWS) / HOSTS);
     const chosen = hosts[Math.floor(Math.random() * hosts.length)];
     if (evenly && chosen) return all ? hosts : [chosen];
@@ -145,12 +149,16 @@ async function victims(server: ServerProcess, all: boolean): Promise<WorldHostSt
 }
 
 async function zonesOpen(server: ServerProcess): Promise<number> {
-  return ((await read(server, '/worlds')) as { zonesOpen: number }).zonesOpen;
+  return ((await read(server, '/world')) as { zonesOpen: number }).zonesOpen;
+}
+
+async function zonesOf(server: ServerProcess): Promise<WorldZoneStatus[]> {
+  return ((await read(server, '/world/zones?limit=1000')) as Page<WorldZoneStatus>).data;
 }
 
 async function snapshotAll(server: ServerProcess): Promise<void> {
-  for (const { zone } of (await read(server, '/worlds/zones')) as WorldZoneStatus[]) {
-    await fetch(`${server.url}/api/v1/worlds/zones/${zone}/snapshots`, {
+  for (const { zone } of await zonesOf(server)) {
+    await fetch(`${server.url}/api/v1/world/zones/${zone}/snapshots`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify({ store: 'cold' }),
@@ -162,18 +170,18 @@ async function snapshotAll(server: ServerProcess): Promise<void> {
  * Counts every player over all zones: each must be in exactly one, or on the way. All zones are asked for the same moment just
  * past, because players cross while one asks.
  */
-async function census(server: ServerProcess, players: number): Promise<{ lost: number; doubled: number }> {
+async function census(server: ServerProcess, players: number): Promise<{ lost: number; duplicated: number }> {
   const seen = new Map<string, number>();
   const moment = Date.now() - RECORDED_MS;
   for (let column = 0; column < COLUMNS; column++)
     for (let row = 0; row < ROWS; row++) {
-      const zone = (await read(server, `/worlds/zones/${column}-${row}?time=${moment}`)) as ZonePointInTime;
+      const zone = (await read(server, `/world/zones/${column}-${row}?time=${moment}`)) as ZonePointInTime;
       for (const { id } of zone.players) seen.set(id, (seen.get(id) ?? 0) + 1);
       // One that is on the way is counted where it left only while nobody else has it.
       for (const id of zone.inTransit) if (!seen.has(id)) seen.set(id, 0);
     }
-  const doubled = [...seen.values()].filter((count) => count > 1).length;
-  return { lost: Math.max(0, players - seen.size), doubled };
+  const duplicated = [...seen.values()].filter((count) => count > 1).length;
+  return { lost: Math.max(0, players - seen.size), duplicated };
 }
 
 async function read(server: ServerProcess, path: string): Promise<unknown> {

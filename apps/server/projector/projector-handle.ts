@@ -132,7 +132,7 @@ export class ProjectorHandle {
   #received(message: FromProjector | FromOpening): void {
     if (message.type === 'wants-to-open') this.#open();
     else if (message.type === 'stats') this.#stats = message.stats;
-    else if (message.type === 'trouble') this.#logger.warn({ message: message.message }, 'the projector is in trouble');
+    else if (message.type === 'failure') this.#logger.warn({ message: message.message }, 'the projector reported a failure');
     else {
       const asked = this.#asked.get(message.ask);
       this.#asked.delete(message.ask);

@@ -31,7 +31,7 @@ const link = openLink<FromProjector | FromOpening, ToProjector | MayOpen>(new So
       if (begin === null || starting !== null) return;
       starting = start(begin);
       starting.catch((error) => {
-        link.send({ type: 'trouble', message: `the tables cannot be opened: ${failureReason(error)}` });
+        link.send({ type: 'failure', message: `the tables cannot be opened: ${failureReason(error)}` });
         setTimeout(() => process.exit(1), 100);
       });
       for (const told of early.splice(0)) void starting.then((projector) => projector.received(told)).catch(() => {});

@@ -1,15 +1,11 @@
-import type { PlayerId } from '@millrace/contracts';
 import { systemClock } from '@millrace/platform/clock';
 import { connectDatabase, type DatabaseAddress, failureReason } from '@millrace/platform/database';
 import { ConsumerGroup, type ConsumerStats, type EventLog } from '@millrace/platform/log';
-import { allPlayers, historyOf, stepsOf, worldProjection } from '@millrace/worlds/tables';
+import { allPlayers, type PlayerQuery, readPlayer, worldProjection } from '@millrace/worlds/tables';
 
 const STATS_MS = 1_000;
 
-export type ProjectorQuery =
-  | { about: 'history'; player: PlayerId; before: number; limit: number }
-  | { about: 'steps'; player: PlayerId; from: number; to: number; limit: number }
-  | { about: 'players' };
+export type ProjectorQuery = PlayerQuery | { about: 'players' };
 
 export type ToProjector =
   | { readonly type: 'begin'; readonly data: string; readonly database: DatabaseAddress }
@@ -21,7 +17,7 @@ export type ToProjector =
 export type FromProjector =
   | { readonly type: 'answer'; readonly ask: number; readonly answer: unknown; readonly failure: string | null }
   | { readonly type: 'stats'; readonly stats: ConsumerStats; readonly paused: boolean }
-  | { readonly type: 'trouble'; readonly message: string };
+  | { readonly type: 'failure'; readonly message: string };
 
 export interface Projector {
   received(message: ToProjector): void;
@@ -30,9 +26,9 @@ export interface Projector {
 
 /** Keeps the world’s tables up to date from the log, and answers questions about them. */
 export async function runProjector(log: EventLog, address: DatabaseAddress, send: (message: FromProjector) => void): Promise<Projector> {
-  const trouble = (message: string) => send({ type: 'trouble', message });
-  const database = connectDatabase(address, (error) => trouble(failureReason(error)));
-  const consumer = new ConsumerGroup(log, worldProjection(database), systemClock, trouble, failureReason);
+  const failure = (message: string) => send({ type: 'failure', message });
+  const database = connectDatabase(address, (error) => failure(failureReason(error)));
+  const consumer = new ConsumerGroup(log, worldProjection(database), systemClock, failure, failureReason);
   let isPaused = false;
   await consumer.start();
   // One after another: a pause that is followed by a resume must be over first.
@@ -40,14 +36,7 @@ export async function runProjector(log: EventLog, address: DatabaseAddress, send
   const stats = setInterval(() => send({ type: 'stats', stats: consumer.stats(), paused: isPaused }), STATS_MS);
 
   const query = (asked: ProjectorQuery): Promise<unknown> => {
-    switch (asked.about) {
-      case 'history':
-        return historyOf(database, asked.player, asked);
-      case 'steps':
-        return stepsOf(database, asked.player, asked);
-      case 'players':
-        return allPlayers(database);
-    }
+    return asked.about === 'players' ? allPlayers(database) : readPlayer(database, asked);
   };
   const answering = (ask: number, work: Promise<unknown>) =>
     void work.then(

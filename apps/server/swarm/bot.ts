@@ -38,7 +38,7 @@ export interface Tally {
   /** When the earliest of them was answered, epoch ms; Infinity when there is none. */
   undoneSince: number;
   /** Longest time a bot that wanted to move had no move accepted, ms. */
-  silenceMsMost: number;
+  silenceMsMax: number;
   /** Milliseconds from sending a move to its answer, as the bots saw it. */
   latencies: number[];
 }
@@ -54,7 +54,7 @@ export function newTally(): Tally {
     zones: 0,
     undone: 0,
     undoneSince: Number.POSITIVE_INFINITY,
-    silenceMsMost: 0,
+    silenceMsMax: 0,
     latencies: [],
   };
 }
@@ -194,7 +194,7 @@ export class Bot {
   #accepted(n: number): void {
     const { tally } = this.#seen;
     const now = performance.now();
-    if (this.#acceptedAt > 0) tally.silenceMsMost = Math.max(tally.silenceMsMost, now - this.#acceptedAt);
+    if (this.#acceptedAt > 0) tally.silenceMsMax = Math.max(tally.silenceMsMax, now - this.#acceptedAt);
     this.#acceptedAt = now;
     this.#answers.push({ n, at: now });
     if (this.#answers.length > ANSWERS_KEPT) this.#answers.shift();

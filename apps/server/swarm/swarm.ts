@@ -37,13 +37,13 @@ export interface Swarm {
 
 /** Bots in processes of their own. */
 export async function startSwarm({ server, players, movesPerSecond, processes, key }: SwarmOrders): Promise<Swarm> {
-  const world = (await asked(`${server}/api/v1/worlds`, key)) as World;
+  const world = (await asked(`${server}/api/v1/world`, key)) as World;
   const tokens: string[] = [];
   while (tokens.length < players) {
     const wanted = Math.min(ASK_AT_A_TIME, players - tokens.length);
     const made = await Promise.all(
       Array.from({ length: wanted }, (_none, index) =>
-        asked(`${server}/api/v1/worlds/tokens`, key, { name: `Bot ${tokens.length + index + 1}` }),
+        asked(`${server}/api/v1/world/players`, key, { name: `Bot ${tokens.length + index + 1}` }),
       ),
     );
     tokens.push(...(made as PlayerToken[]).map(({ token }) => token));
@@ -108,7 +108,7 @@ function summed(reports: readonly FlockReport[], playing: number, seconds: numbe
     tally.zones += part.zones;
     tally.undone += part.undone;
     tally.undoneSince = Math.min(tally.undoneSince, part.undoneSince);
-    tally.silenceMsMost = Math.max(tally.silenceMsMost, part.silenceMsMost);
+    tally.silenceMsMax = Math.max(tally.silenceMsMax, part.silenceMsMax);
     for (const [code, count] of Object.entries(part.refused)) tally.refused[code] = (tally.refused[code] ?? 0) + count;
     for (const latency of part.latencies) tally.latencies.push(latency);
   }

@@ -56,7 +56,7 @@ const OPEN_MS_MAX = 10_000;
 const LEFT_SPOOL_MS_MAX = 20_000;
 
 /** Where browsers play. */
-export const WORLD_SOCKET_PATH = '/api/v1/worlds/socket';
+export const WORLD_SOCKET_PATH = '/api/v1/world/socket';
 
 type HostStatsMessage = FromHost & { type: 'host-stats' };
 
@@ -182,8 +182,8 @@ export async function startWorlds(
         switch (message.type) {
           case 'beat':
             return coordinator.received(message);
-          case 'trouble':
-            return logger.error({ host: host.id, ...message }, 'a zone host is in trouble');
+          case 'failure':
+            return logger.error({ host: host.id, ...message }, 'a zone host reported a failure');
           case 'recovered':
             return logger.debug({ host: host.id, ...message }, 'a zone is back');
           case 'snapshot': {
@@ -242,9 +242,9 @@ export async function startWorlds(
       return {
         ...gateway.takePlayers(),
         duplicates: audit.found,
-        zones: statuses.map(({ zone, tickMsMost, waiting }) => ({
+        zones: statuses.map(({ zone, tickMsMax, waiting }) => ({
           zone,
-          tickMs: tickMsMost,
+          tickMs: tickMsMax,
           waiting,
           snapshotFailures: snapshotFailures.get(zoneAddress(worldZone.kind, zone)) ?? 0,
         })),
@@ -352,7 +352,7 @@ function hostControl(
       });
     },
     drain: (id) => coordinator.drain(id),
-    welcome: (id) => coordinator.welcome(id),
+    undrain: (id) => coordinator.undrain(id),
     // A rolling update: the new one is there before the old one hands over, so that no zone waits for a process to start.
     replace: (id) => {
       const isMember = coordinator.hosts().some((member) => member.id === id);
@@ -380,7 +380,7 @@ async function drainLeftSpools(data: string, spoolMiB: number, log: EventLog, ra
         cold: nothing,
         clock: systemClock,
         random: secretNumbers(randomSecret),
-        onTrouble: (trouble) => logger.warn(trouble),
+        onFailure: (failure) => logger.warn(failure),
       });
       await within(systemClock, LEFT_SPOOL_MS_MAX, 'the log', host.recorded()).catch((error) =>
         logger.error({ spool: name, batches: spool.batches, message: messageOf(error) }, 'a spool could not be written; it is kept'),

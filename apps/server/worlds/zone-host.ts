@@ -34,7 +34,7 @@ export type ToHost = Begin | Assignment | ToZoneHost | { readonly type: 'stop' }
 export type FromHost =
   | Heartbeat
   | FromZoneHost
-  | { readonly type: 'trouble'; readonly message: string; readonly zone: string | null; readonly kind: string }
+  | { readonly type: 'failure'; readonly message: string; readonly zone: string | null; readonly kind: string }
   | { readonly type: 'recovered'; readonly zone: string; readonly steps: readonly RecoveryStep[] }
   | {
       readonly type: 'snapshot';
@@ -90,7 +90,7 @@ export function openStores(data: string): Stores & { readonly hot: LmdbSnapshots
 
 /** The spool of a host: what an earlier run of it left behind is written first. */
 export function spoolOf({ data, id, spoolMiB }: Begin, send: ZoneHostParts['send']): FileSpool {
-  return openSpool(join(data, 'spool', id), spoolMiB * MIB, (message) => send({ type: 'trouble', kind: 'log', zone: null, message }));
+  return openSpool(join(data, 'spool', id), spoolMiB * MIB, (message) => send({ type: 'failure', kind: 'log', zone: null, message }));
 }
 
 export interface ZoneHostParts {
@@ -122,8 +122,8 @@ export function runZoneHost(begin: Begin, { stores, spool, clock, definition, ho
       for (const { type } of batch.events) decided.set(`${kind}/${type}`, (decided.get(`${kind}/${type}`) ?? 0) + 1);
       world.hooks.onDecided?.(batch, state);
     },
-    onTrouble: ({ kind, zone, message }) => {
-      send({ type: 'trouble', kind, zone: zone ?? null, message });
+    onFailure: ({ kind, zone, message }) => {
+      send({ type: 'failure', kind, zone: zone ?? null, message });
       if (kind === 'zone-lost' && zone) member.lost(zone);
     },
     onStatus: (zone, status) => member.statusChanged(zone, status),
@@ -147,7 +147,7 @@ export function runZoneHost(begin: Begin, { stores, spool, clock, definition, ho
     send,
     onOpened: (zone) => world.opened(zone),
     onClosed: (zone) => world.closed(zone),
-    onTrouble: (message) => send({ type: 'trouble', kind: 'placement', zone: null, message }),
+    onFailure: (message) => send({ type: 'failure', kind: 'placement', zone: null, message }),
   });
   let cpuBefore = process.cpuUsage();
   let cancelStatsTimer = () => {};

@@ -1,8 +1,8 @@
 import type {
   Account,
   ApiKey,
-  AuditLine,
-  AuditVerdict,
+  AuditEntry,
+  AuditVerification,
   CandleFrame,
   CommandOutcome,
   Connections,
@@ -15,14 +15,17 @@ import type {
   Invitation,
   Member,
   NewApiKey,
+  NewTenant,
+  Page,
   Passkey,
   PasskeyOptions,
   PendingInvitation,
   Permission,
-  PlayerHistory,
-  PlayerLine,
+  PlayerHistoryEntry,
+  PlayerSession,
   PlayerStatus,
   PlayerStep,
+  PlayerSummary,
   PlayerToken,
   Problem,
   Quality,
@@ -37,7 +40,7 @@ import type {
   SignInStatus,
   SnapshotStatus,
   SnapshotStoreName,
-  SnapshotVerdict,
+  SnapshotVerification,
   Source,
   Tenant,
   Tier,
@@ -65,13 +68,14 @@ export class ApiError extends Error {
   }
 }
 
-async function ask<T>(path: string, method = 'GET', body?: object): Promise<T> {
+async function ask<T>(path: string, method: 'GET' | 'POST' | 'PATCH' | 'DELETE' = 'GET', body?: object): Promise<T> {
   const response = await fetch(`/api/v1${path}`, {
     method,
     ...(body && { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
   }).catch((error: Error) => {
     throw new ApiError({ code: 'UNREACHABLE', detail: error.message, remedy: '', status: 0 });
   });
+  if (response.status === 204) return undefined as T;
   if (response.ok) return response.json();
   const problem = await response
     .json()
@@ -79,9 +83,32 @@ async function ask<T>(path: string, method = 'GET', body?: object): Promise<T> {
   throw new ApiError(problem);
 }
 
+/** Newest entries of the audit log that a page shows. */
+const AUDIT_ROWS = 100;
+/** Newest entries of a player’s history that a page shows. */
+const HISTORY_ROWS = 100;
+/** Rows of one request; a longer list takes several. */
+const PAGE_ROWS = 1_000;
+
+/** All rows of a list, page by page. */
+async function askAll<Row>(path: string): Promise<Row[]> {
+  const rows: Row[] = [];
+  for (let cursor: string | null = ''; cursor !== null; ) {
+    const query = `limit=${PAGE_ROWS}${cursor === '' ? '' : `&cursor=${encodeURIComponent(cursor)}`}`;
+    const page: Page<Row> = await ask(`${path}${path.includes('?') ? '&' : '?'}${query}`);
+    rows.push(...page.data);
+    cursor = page.nextCursor;
+  }
+  return rows;
+}
+
+/** The first rows of a list. */
+const askSome = async <Row>(path: string, limit: number): Promise<Row[]> => (await ask<Page<Row>>(`${path}?limit=${limit}`)).data;
+
 const at = (id: string) => `/instruments/${encodeURIComponent(id)}`;
-const inZone = (zone: string) => `/worlds/zones/${zone}`;
-const ofPlayer = (player: string) => `/worlds/players/${player}`;
+const inZone = (zone: string) => `/world/zones/${zone}`;
+const deadLetterPath = (group: string, id: number) => `/consumer-groups/${group}/dead-letters/${id}`;
+const ofPlayer = (player: string) => `/world/players/${player}`;
 
 /** Who did something and why: it stays on record. */
 export interface Audit {
@@ -109,72 +136,73 @@ export const api = {
   enableSecondFactor: (password: string) => ask<SecondFactorSetup>('/account/second-factor', 'POST', { password }),
   confirmSecondFactor: (code: string) => ask<object>('/account/second-factor/confirm', 'POST', { code }),
   disableSecondFactor: (password: string) => ask<object>('/account/second-factor/disable', 'POST', { password }),
-  passkeys: () => ask<Passkey[]>('/account/passkeys'),
+  passkeys: () => askAll<Passkey>('/account/passkeys'),
   startPasskey: () => ask<PasskeyOptions>('/account/passkeys/start', 'POST'),
   addPasskey: (name: string, credential: object) => ask<Passkey>('/account/passkeys', 'POST', { name, credential }),
-  removePasskey: (passkey: string) => ask<object>(`/account/passkeys/${passkey}`, 'DELETE'),
+  deletePasskey: (passkey: string) => ask<object>(`/account/passkeys/${passkey}`, 'DELETE'),
   usage: () => ask<Usage>('/account/usage'),
-  sessions: () => ask<UserSession[]>('/account/sessions'),
-  endSession: (session: string) => ask<object>(`/account/sessions/${session}`, 'DELETE'),
-  keys: () => ask<ApiKey[]>('/account/keys'),
-  createKey: (key: { name: string; scopes: Permission[]; expiresAt?: number }) => ask<NewApiKey>('/account/keys', 'POST', key),
-  revokeKey: (key: string) => ask<object>(`/account/keys/${key}`, 'DELETE'),
-  tenants: () => ask<Tenant[]>('/tenants'),
-  createTenant: (tenant: { id: string; name: string; tier: Tier }) => ask<Invitation>('/tenants', 'POST', tenant),
-  changeTenant: (tenant: string, change: { tier?: Tier }) => ask<Tenant>(`/tenants/${tenant}`, 'POST', change),
-  members: (tenant: string) => ask<Member[]>(`/tenants/${tenant}/users`),
-  invite: (tenant: string, who: { role: Role; email?: string }) => ask<Invitation>(`/tenants/${tenant}/invitations`, 'POST', who),
-  invitations: (tenant: string) => ask<PendingInvitation[]>(`/tenants/${tenant}/invitations`),
-  withdrawInvitation: (tenant: string, invitation: string) =>
+  sessions: () => askAll<UserSession>('/account/sessions'),
+  deleteSession: (session: string) => ask<object>(`/account/sessions/${session}`, 'DELETE'),
+  keys: () => askAll<ApiKey>('/account/keys'),
+  createApiKey: (key: { name: string; scopes: Permission[]; expiresAt?: number }) => ask<NewApiKey>('/account/keys', 'POST', key),
+  revokeApiKey: (key: string) => ask<object>(`/account/keys/${key}`, 'DELETE'),
+  tenants: () => askAll<Tenant>('/tenants'),
+  createTenant: (tenant: { id: string; name: string; tier: Tier }) => ask<NewTenant>('/tenants', 'POST', tenant),
+  updateTenant: (tenant: string, change: { tier?: Tier }) => ask<Tenant>(`/tenants/${tenant}`, 'PATCH', change),
+  members: (tenant: string) => askAll<Member>(`/tenants/${tenant}/users`),
+  createInvitation: (tenant: string, who: { role: Role; email?: string }) => ask<Invitation>(`/tenants/${tenant}/invitations`, 'POST', who),
+  invitations: (tenant: string) => askAll<PendingInvitation>(`/tenants/${tenant}/invitations`),
+  deleteInvitation: (tenant: string, invitation: string) =>
     ask<object>(`/tenants/${tenant}/invitations/${encodeURIComponent(invitation)}`, 'DELETE'),
-  changeMember: (tenant: string, user: string, change: { role?: Role; disabled?: boolean }) =>
-    ask<Member>(`/tenants/${tenant}/users/${user}`, 'POST', change),
+  updateUser: (tenant: string, user: string, change: { role?: Role; disabled?: boolean }) =>
+    ask<Member>(`/tenants/${tenant}/users/${user}`, 'PATCH', change),
   createResetLink: (tenant: string, user: string) => ask<ResetLink>(`/tenants/${tenant}/users/${user}/password-reset`, 'POST'),
-  audit: (tenant: string) => ask<AuditLine[]>(`/tenants/${tenant}/audit`),
-  verifyAudit: (tenant: string) => ask<AuditVerdict>(`/tenants/${tenant}/audit/verify`, 'POST'),
+  audit: (tenant: string) => askSome<AuditEntry>(`/tenants/${tenant}/audit`, AUDIT_ROWS),
+  verifyAudit: (tenant: string) => ask<AuditVerification>(`/tenants/${tenant}/audit/verify`, 'POST'),
   auditExport: (tenant: string) => `/api/v1/tenants/${tenant}/audit/export`,
   connections: () => ask<Connections>('/connections'),
-  servers: () => ask<Server[]>('/servers'),
+  servers: () => askAll<Server>('/servers'),
 
-  instruments: () => ask<Instrument[]>('/instruments'),
-  sources: () => ask<Source[]>('/sources'),
+  instruments: () => askAll<Instrument>('/instruments'),
+  sources: () => askAll<Source>('/sources'),
   candles: (id: string, interval: Interval, limit: number, to?: number) =>
     ask<CandleFrame>(`${at(id)}/candles?interval=${interval}&limit=${limit}${to === undefined ? '' : `&to=${to}`}`),
   trades: (id: string, limit: number) => ask<TradeFrame>(`${at(id)}/trades?limit=${limit}`),
   quote: (id: string) => ask<QuoteResource>(`${at(id)}/quote`),
   quality: (id: string) => ask<Quality>(`${at(id)}/quality`),
-  quarantine: (id: string) => ask<QuarantinedFrame[]>(`/sources/${id}/quarantine`),
+  quarantine: (id: string) => askAll<QuarantinedFrame>(`/sources/${id}/quarantine`),
   command: (id: string, command: 'restart' | 'pause' | 'resume') => ask<Source>(`/sources/${id}/${command}`, 'POST'),
 
-  world: () => ask<World>('/worlds'),
-  newPlayer: (name: string) => ask<PlayerToken>('/worlds/tokens', 'POST', { name }),
+  world: () => ask<World>('/world'),
+  newPlayer: (name: string) => ask<PlayerToken>('/world/players', 'POST', { name }),
   zoneMap: (zone: string) => ask<ZoneMap>(`${inZone(zone)}/map`),
   replay: (zone: string, from: number, to: number, stepMs: number) =>
     ask<ZoneReplay>(`${inZone(zone)}/replay?from=${from}&to=${to}&stepMs=${stepMs}`),
   restore: (zone: string, seq: number, audit: Audit) => ask<RestoreOutcome>(`${inZone(zone)}/restore`, 'POST', { seq, ...audit }),
   restorePlan: (zone: string, seq: number) =>
     ask<RestoreOutcome>(`${inZone(zone)}/restore`, 'POST', { seq, dryRun: true, reason: 'to see what would change' }),
-  announceToZone: (zone: string, text: string, operator: string | undefined) =>
+  createZoneAnnouncement: (zone: string, text: string, operator: string | undefined) =>
     ask<CommandOutcome>(`${inZone(zone)}/announcements`, 'POST', { text, operator }),
-  announceToAll: (text: string, operator: string | undefined) =>
-    ask<{ zones: number; missed: string[] }>('/worlds/announcements', 'POST', { text, operator }),
-  snapshots: (zone: string) => ask<SnapshotStatus[]>(`${inZone(zone)}/snapshots`),
-  takeSnapshot: (zone: string, store: SnapshotStoreName) => ask<SnapshotStatus[]>(`${inZone(zone)}/snapshots`, 'POST', { store }),
+  createAnnouncement: (text: string, operator: string | undefined) =>
+    ask<{ zones: number; missed: string[] }>('/world/announcements', 'POST', { text, operator }),
+  snapshots: (zone: string) => askAll<SnapshotStatus>(`${inZone(zone)}/snapshots`),
+  createSnapshot: (zone: string, store: SnapshotStoreName) => ask<SnapshotStatus>(`${inZone(zone)}/snapshots`, 'POST', { store }),
   verifySnapshot: (zone: string, { store, epoch, seq, time }: SnapshotLabel, replay: boolean) =>
-    ask<SnapshotVerdict>(`${inZone(zone)}/snapshots/verify`, 'POST', { store, epoch, seq, time, replay }),
-  drills: () => ask<DrillReport[]>('/worlds/drills'),
-  players: (find: string, suspects: boolean) => ask<PlayerLine[]>(`/worlds/players?find=${encodeURIComponent(find)}&suspects=${suspects}`),
+    ask<SnapshotVerification>(`${inZone(zone)}/snapshots/verify`, 'POST', { store, epoch, seq, time, replay }),
+  drills: () => askAll<DrillReport>('/world/drills'),
+  players: (find: string, flagged: boolean) => askAll<PlayerSummary>(`/world/players?find=${encodeURIComponent(find)}&flagged=${flagged}`),
   player: (player: string) => ask<PlayerStatus>(ofPlayer(player)),
-  playerHistory: (player: string) => ask<PlayerHistory>(`${ofPlayer(player)}/history`),
-  playerSteps: (player: string, from: number, to: number) => ask<PlayerStep[]>(`${ofPlayer(player)}/steps?from=${from}&to=${to}`),
+  playerHistory: (player: string) => askSome<PlayerHistoryEntry>(`${ofPlayer(player)}/history`, HISTORY_ROWS),
+  playerSessions: (player: string) => askSome<PlayerSession>(`${ofPlayer(player)}/sessions`, HISTORY_ROWS),
+  playerSteps: (player: string, from: number, to: number) => askAll<PlayerStep>(`${ofPlayer(player)}/steps?from=${from}&to=${to}`),
   editPlayer: (player: string, component: string, fields: Record<string, unknown>, audit: Audit) =>
     ask<CommandOutcome>(`${ofPlayer(player)}/edits`, 'POST', { component, fields, ...audit }),
   kick: (player: string, audit: Audit) => ask<CommandOutcome>(`${ofPlayer(player)}/kick`, 'POST', audit),
-  host: (host: string, what: 'drain' | 'welcome' | 'replace') => ask<WorldHostStatus[]>(`/worlds/hosts/${host}/${what}`, 'POST'),
-  consumer: (group: string, what: 'pause' | 'resume' | 'skip') => ask<ConsumerGroupStatus[]>(`/consumers/${group}/${what}`, 'POST'),
-  deadLetters: () => ask<DeadLetter[]>('/dead-letters'),
-  deadLetter: (group: string, id: number) => ask<DeadLetterContent>(`/dead-letters/${group}/${id}`),
+  host: (host: string, what: 'drain' | 'undrain' | 'replace') => ask<WorldHostStatus>(`/world/hosts/${host}/${what}`, 'POST'),
+  consumer: (group: string, what: 'pause' | 'resume' | 'skip') => ask<ConsumerGroupStatus>(`/consumer-groups/${group}/${what}`, 'POST'),
+  deadLetters: () => askAll<DeadLetter>('/dead-letters'),
+  deadLetter: (group: string, id: number) => ask<DeadLetterContent>(deadLetterPath(group, id)),
   mend: (group: string, id: number, mended: { seq: number; data: unknown } & Audit) =>
-    ask<DeadLetterContent>(`/dead-letters/${group}/${id}/mend`, 'POST', mended),
-  replayDeadLetter: (group: string, id: number) => ask<{ replayed: boolean }>(`/dead-letters/${group}/${id}/replay`, 'POST'),
+    ask<DeadLetterContent>(deadLetterPath(group, id), 'PATCH', mended),
+  replayDeadLetter: (group: string, id: number) => ask<{ replayed: boolean }>(`${deadLetterPath(group, id)}/replay`, 'POST'),
 };

@@ -11,13 +11,13 @@ export class MillraceError extends Error {
   /** The request’s trace id, by which the server’s log knows it; empty where there was no answer. */
   readonly trace: string;
 
-  constructor({ code, detail, status, remedy, instance = '' }: Pick<Problem, 'code' | 'detail' | 'status' | 'remedy' | 'instance'>) {
+  constructor({ code, detail, status, remedy, traceId = '' }: Pick<Problem, 'code' | 'detail' | 'status' | 'remedy' | 'traceId'>) {
     super(detail);
     this.name = 'MillraceError';
     this.code = code;
     this.status = status;
     this.remedy = remedy;
-    this.trace = instance;
+    this.trace = traceId;
   }
 }
 

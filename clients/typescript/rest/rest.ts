@@ -1,4 +1,4 @@
-import type { EndpointAnswer, EndpointArgs } from '@millrace/contracts';
+import type { EndpointArgs, EndpointResponse } from '@millrace/contracts';
 import { backoffMs, pause } from './backoff.ts';
 import type { Credentials } from './credentials.ts';
 import { errorOf, MillraceError } from './error.ts';
@@ -28,10 +28,10 @@ type RouteName = keyof typeof ROUTES;
 /** Every operation of the HTTP API, by its name there: `getCandles({ id, interval: '1m' })`. */
 export type Rest = {
   readonly [N in RouteName]: keyof EndpointArgs<N> extends never
-    ? (args?: Record<string, never>, options?: CallOptions) => Promise<EndpointAnswer<N>>
+    ? (args?: Record<string, never>, options?: CallOptions) => Promise<EndpointResponse<N>>
     : Partial<EndpointArgs<N>> extends EndpointArgs<N>
-      ? (args?: EndpointArgs<N>, options?: CallOptions) => Promise<EndpointAnswer<N>>
-      : (args: EndpointArgs<N>, options?: CallOptions) => Promise<EndpointAnswer<N>>;
+      ? (args?: EndpointArgs<N>, options?: CallOptions) => Promise<EndpointResponse<N>>
+      : (args: EndpointArgs<N>, options?: CallOptions) => Promise<EndpointResponse<N>>;
 };
 
 /** The operations, each ready to be called. They reject with a MillraceError. */
@@ -58,7 +58,7 @@ async function call(
   const query = new URLSearchParams();
   if (method === 'GET') for (const [name, value] of Object.entries(rest)) if (value !== undefined) query.set(name, String(value));
   const address = `${options.url}${API_PATH}${path}${query.size > 0 ? `?${query}` : ''}`;
-  const body = method === 'POST' && Object.keys(rest).length > 0 ? JSON.stringify(rest) : undefined;
+  const body = (method === 'POST' || method === 'PATCH') && Object.keys(rest).length > 0 ? JSON.stringify(rest) : undefined;
   for (let attempt = 0; ; attempt++) {
     const outcome = await once(options, method, address, body, signal);
     if (!(outcome instanceof MillraceError)) return outcome.value;
@@ -93,6 +93,7 @@ async function once(
       ...(body !== undefined && { body }),
       signal: signal ? AbortSignal.any([signal, late]) : late,
     });
+    if (response.status === 204) return { value: undefined };
     if (response.ok) return { value: await response.json() };
     const error = await errorOf(response);
     const after = Number(response.headers.get('retry-after'));

@@ -1,6 +1,6 @@
 import type { Connect } from './transport.ts';
 
-/** The world over WebSocket, for browsers and Node: `webSocket('ws://localhost:7420/api/v1/worlds/socket')`. */
+/** The world over WebSocket, for browsers and Node: `webSocket('ws://localhost:7420/api/v1/world/socket')`. */
 export function webSocket(url: string): Connect {
   return (events) => {
     const socket = new WebSocket(url);

@@ -1,66 +1,133 @@
-import type { PlayerId } from '@millrace/contracts';
+import type { PlayerHistoryEntry, PlayerId, PlayerSession, PlayerStep } from '@millrace/contracts';
 import type { Database } from '@millrace/platform/database';
-import { and, desc, eq, gte, lt, lte } from 'drizzle-orm';
+import { and, asc, desc, eq, gte, lte, type SQL, sql } from 'drizzle-orm';
 import { itemHistory, movements, playerChanges, players, sessions } from './tables.ts';
 
-/** What the tables know of a player that sleeps, moves, or is gone. */
+/** Reads the recorded past of players: also of players that are offline or gone. */
 
 /** Every player’s row, for comparison with the zones. */
 export function allPlayers({ drizzle }: Database) {
   return drizzle.select().from(players);
 }
 
-/** Changes, items and sessions before a moment, newest first. */
-export async function historyOf({ drizzle }: Database, id: PlayerId, { before, limit }: { before: number; limit: number }) {
-  const [changes, items, visits] = await Promise.all([
+/** Place of a history entry in its list: time, zone, event, and table (1 for changes, 0 for items). */
+export type HistoryPlace = readonly [at: number, zone: string, seq: number, table: number];
+/** Place of a session in its list. */
+type SessionPlace = readonly [startedAt: number, id: string];
+/** Place of a step in its list. */
+export type StepPlace = readonly [at: number, zone: string, seq: number];
+
+interface PageOptions<Place> {
+  /** Entries after this place only. */
+  readonly after: Place | null;
+  readonly limit: number;
+}
+
+export interface Placed<Row, Place> {
+  readonly row: Row;
+  readonly place: Place;
+}
+
+/** What is asked about a player’s past. */
+export type PlayerQuery =
+  | ({ readonly about: 'history'; readonly player: PlayerId } & PageOptions<HistoryPlace>)
+  | ({ readonly about: 'sessions'; readonly player: PlayerId } & PageOptions<SessionPlace>)
+  | ({ readonly about: 'steps'; readonly player: PlayerId; readonly from: number; readonly to: number } & PageOptions<StepPlace>);
+
+/** The rows that a query asks for, each with its place. */
+export function readPlayer(database: Database, query: PlayerQuery): Promise<Placed<unknown, readonly (string | number)[]>[]> {
+  switch (query.about) {
+    case 'history':
+      return historyOf(database, query.player, query);
+    case 'sessions':
+      return sessionsOf(database, query.player, query);
+    case 'steps':
+      return stepsOf(database, query.player, query);
+  }
+}
+
+/** Changes and items of a player, newest first. */
+async function historyOf(
+  { drizzle }: Database,
+  id: PlayerId,
+  { after, limit }: PageOptions<HistoryPlace>,
+): Promise<Placed<PlayerHistoryEntry, HistoryPlace>[]> {
+  const within = (table: typeof playerChanges | typeof itemHistory, rank: number): SQL | undefined => {
+    if (after === null) return eq(table.player, id);
+    const [at, zone, seq, last] = after;
+    const operator = rank < last ? sql`<=` : sql`<`;
+    return and(eq(table.player, id), sql`(${table.at}, ${table.zone}, ${table.seq}) ${operator} (${at}, ${zone}, ${seq})`);
+  };
+  const orderOf = (table: typeof playerChanges | typeof itemHistory) => [desc(table.at), desc(table.zone), desc(table.seq)];
+  const [changes, items] = await Promise.all([
     drizzle
       .select()
       .from(playerChanges)
-      .where(and(eq(playerChanges.player, id), lt(playerChanges.at, before)))
-      .orderBy(desc(playerChanges.at), desc(playerChanges.seq))
+      .where(within(playerChanges, 1))
+      .orderBy(...orderOf(playerChanges))
       .limit(limit),
     drizzle
       .select()
       .from(itemHistory)
-      .where(and(eq(itemHistory.player, id), lt(itemHistory.at, before)))
-      .orderBy(desc(itemHistory.at), desc(itemHistory.seq))
-      .limit(limit),
-    drizzle
-      .select()
-      .from(sessions)
-      .where(and(eq(sessions.player, id), lt(sessions.startedAt, before)))
-      .orderBy(desc(sessions.startedAt))
+      .where(within(itemHistory, 0))
+      .orderBy(...orderOf(itemHistory))
       .limit(limit),
   ]);
-  const lines = [
-    ...changes.map(({ at, zone, type, detail }) => ({ at, zone, type, detail: detail as Record<string, unknown> })),
-    ...items.map(({ at, zone, what, item, kind }) => ({
-      at,
-      zone,
-      type: what === 'used' ? 'ItemUsed' : 'ItemPickedUp',
-      detail: { item, kind },
+  const entries: Placed<PlayerHistoryEntry, HistoryPlace>[] = [
+    ...changes.map(({ at, zone, seq, type, detail }) => ({
+      row: { occurredAt: at, zone, type, detail: detail as Record<string, unknown> },
+      place: [at, zone, seq, 1] as const,
+    })),
+    ...items.map(({ at, zone, seq, what, item, kind }) => ({
+      row: { occurredAt: at, zone, type: what === 'used' ? 'ItemUsed' : 'ItemPickedUp', detail: { item, kind } },
+      place: [at, zone, seq, 0] as const,
     })),
   ];
-  return {
-    lines: lines.sort((one, other) => other.at - one.at).slice(0, limit),
-    sessions: visits.map(({ id: session, startedAt, startedIn, endedAt, endedIn, reason }) => ({
-      session,
-      startedAt,
-      startedIn,
-      endedAt,
-      endedIn,
-      reason,
-    })),
-  };
+  return entries.sort((one, other) => comparePlaces(other.place, one.place)).slice(0, limit);
 }
 
-/** A player’s steps in a stretch of time, oldest first; the newest of them when there are more than `limit`. */
-export async function stepsOf({ drizzle }: Database, id: PlayerId, { from, to, limit }: { from: number; to: number; limit: number }) {
-  const steps = await drizzle
-    .select({ at: movements.at, zone: movements.zone, x: movements.x, y: movements.y })
-    .from(movements)
-    .where(and(eq(movements.player, id), gte(movements.at, from), lte(movements.at, to)))
-    .orderBy(desc(movements.at), desc(movements.seq))
+/** Sessions of a player, newest first. */
+async function sessionsOf(
+  { drizzle }: Database,
+  id: PlayerId,
+  { after, limit }: PageOptions<SessionPlace>,
+): Promise<Placed<PlayerSession, SessionPlace>[]> {
+  const found = await drizzle
+    .select()
+    .from(sessions)
+    .where(
+      and(eq(sessions.player, id), after === null ? undefined : sql`(${sessions.startedAt}, ${sessions.id}) < (${after[0]}, ${after[1]})`),
+    )
+    .orderBy(desc(sessions.startedAt), desc(sessions.id))
     .limit(limit);
-  return steps.reverse();
+  return found.map(({ id: session, startedAt, startedIn, endedAt, endedIn, reason }) => ({
+    row: { id: session, startedAt, startedIn, endedAt, endedIn, reason },
+    place: [startedAt, session] as const,
+  }));
+}
+
+/** Steps of a player in a range of time (epoch ms, inclusive), oldest first. */
+async function stepsOf(
+  { drizzle }: Database,
+  id: PlayerId,
+  { from, to, after, limit }: PageOptions<StepPlace> & { readonly from: number; readonly to: number },
+): Promise<Placed<PlayerStep, StepPlace>[]> {
+  const steps = await drizzle
+    .select()
+    .from(movements)
+    .where(
+      and(
+        eq(movements.player, id),
+        gte(movements.at, from),
+        lte(movements.at, to),
+        after === null ? undefined : sql`(${movements.at}, ${movements.zone}, ${movements.seq}) > (${after[0]}, ${after[1]}, ${after[2]})`,
+      ),
+    )
+    .orderBy(asc(movements.at), asc(movements.zone), asc(movements.seq))
+    .limit(limit);
+  return steps.map(({ at, zone, seq, x, y }) => ({ row: { occurredAt: at, zone, x, y }, place: [at, zone, seq] as const }));
+}
+
+function comparePlaces([at, zone, seq, table]: HistoryPlace, [otherAt, otherZone, otherSeq, otherTable]: HistoryPlace): number {
+  return at - otherAt || (zone === otherZone ? 0 : zone < otherZone ? -1 : 1) || seq - otherSeq || table - otherTable;
 }

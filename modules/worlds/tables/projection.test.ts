@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
-import type { Handover, WorldCommand, WorldEvent } from '@millrace/contracts';
+import type { Handover, PlayerHistoryEntry, WorldCommand, WorldEvent } from '@millrace/contracts';
 import type { EventBatch } from '@millrace/kernel';
 import { newHost } from '@millrace/kernel/testing';
 import { systemClock } from '@millrace/platform/clock';
@@ -15,7 +15,7 @@ import { Random } from '@millrace/platform/random';
 import { until } from '@millrace/platform/testing';
 import { sql } from 'drizzle-orm';
 import { WORLD_HISTORY, type World, worldZone } from '../zone.ts';
-import { allPlayers, historyOf, stepsOf } from './history.ts';
+import { allPlayers, type HistoryPlace, type PlayerQuery, readPlayer, type StepPlace } from './history.ts';
 import { worldProjection } from './projection.ts';
 
 const MIGRATIONS = join(import.meta.dirname, '..', '..', '..', 'apps', 'server', 'migrations');
@@ -227,11 +227,29 @@ for (const engine of ENGINES)
       rmSync(folder, { recursive: true, force: true });
     });
 
-    test('tell a player’s history', async () => {
-      const { lines, sessions } = await historyOf(database, 'a', { before: Number.MAX_SAFE_INTEGER, limit: 1_000 });
-      assert.ok(lines.some(({ type, detail }) => type === 'PlayerEdited' && (detail as { operator?: string }).operator === 'kim'));
-      assert.ok(sessions.length > 0);
-      assert.ok((await stepsOf(database, 'a', { from: 0, to: Number.MAX_SAFE_INTEGER, limit: 10 })).length > 0);
+    const queries = [
+      { about: 'history', player: 'a', after: null },
+      { about: 'sessions', player: 'a', after: null },
+      { about: 'steps', player: 'a', from: 0, to: Number.MAX_SAFE_INTEGER, after: null },
+    ] as const;
+    for (const query of queries)
+      test(`list a player’s ${query.about} page by page, each row once`, async () => {
+        const all = await readPlayer(database, { ...query, limit: 1_000 });
+        assert.ok(all.length > 0 && all.length < 1_000, `${all.length} rows`);
+        const paged: typeof all = [];
+        for (let after: HistoryPlace | StepPlace | null = null; ; ) {
+          const page = await readPlayer(database, { ...query, after, limit: 3 } as PlayerQuery);
+          paged.push(...page);
+          if (page.length < 3) break;
+          after = page.at(-1)?.place as HistoryPlace;
+        }
+        assert.deepEqual(paged, all);
+      });
+
+    test('tell in a player’s history who edited it', async () => {
+      const history = await readPlayer(database, { about: 'history', player: 'a', after: null, limit: 1_000 });
+      const edits = history.map(({ row }) => row as PlayerHistoryEntry).filter(({ type }) => type === 'PlayerEdited');
+      assert.ok(edits.some(({ detail }) => detail.operator === 'kim'));
     });
 
     test('name the one batch that no table takes, and take it once it is mended', async () => {

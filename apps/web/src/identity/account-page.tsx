@@ -232,7 +232,7 @@ function Sessions() {
   const { moment } = useFormats();
   const queries = useQueryClient();
   const { data, error, refetch } = useQuery({ queryKey: ['sessions'], queryFn: api.sessions });
-  const ending = useMutation({ mutationFn: api.endSession, onSuccess: () => queries.invalidateQueries({ queryKey: ['sessions'] }) });
+  const ending = useMutation({ mutationFn: api.deleteSession, onSuccess: () => queries.invalidateQueries({ queryKey: ['sessions'] }) });
   const columns: Column<UserSession>[] = [
     { name: text.browser, isText: true, cell: ({ agent }) => <span title={agent}>{browserOf(agent)}</span> },
     { name: text.address, isText: true, cell: ({ remote }) => remote },
@@ -279,7 +279,7 @@ function Keys({ account }: { account: Account }) {
   const [made, setMade] = useState<NewApiKey | null>(null);
   const { data, error, refetch } = useQuery({ queryKey: ['keys'], queryFn: api.keys });
   const again = () => queries.invalidateQueries({ queryKey: ['keys'] });
-  const revoking = useMutation({ mutationFn: api.revokeKey, onSuccess: again });
+  const revoking = useMutation({ mutationFn: api.revokeApiKey, onSuccess: again });
   const columns: Column<ApiKey>[] = [
     { name: text.name, isText: true, cell: ({ name }) => name },
     { name: text.key, isText: true, cell: ({ start }) => <code>{start}…</code> },
@@ -324,7 +324,7 @@ function Keys({ account }: { account: Account }) {
           act={async ({ name = '', days = '', ...rest }) => {
             const scopes = Object.keys(rest).filter((scope): scope is Permission => scope in PERMISSIONS);
             const expiresAt = days === '' ? undefined : Date.now() + Number(days) * DAY_MS;
-            setMade(await api.createKey({ name, scopes, ...(expiresAt !== undefined && { expiresAt }) }));
+            setMade(await api.createApiKey({ name, scopes, ...(expiresAt !== undefined && { expiresAt }) }));
             await again();
           }}
         >

@@ -15,7 +15,7 @@ export function Invitations({ tenant }: { tenant: string }) {
   const queries = useQueryClient();
   const { data, error, refetch } = useQuery({ queryKey: ['invitations', tenant], queryFn: () => api.invitations(tenant) });
   const withdrawing = useMutation({
-    mutationFn: (id: string) => api.withdrawInvitation(tenant, id),
+    mutationFn: (id: string) => api.deleteInvitation(tenant, id),
     onSettled: () => queries.invalidateQueries({ queryKey: ['invitations', tenant] }),
   });
   const ask = ({ id, email }: PendingInvitation) =>

@@ -59,7 +59,7 @@ export function Passkeys() {
   const place = usePasskeyPlace();
   const { data, error, refetch } = useQuery({ queryKey: ['passkeys'], queryFn: api.passkeys });
   const again = () => queries.invalidateQueries({ queryKey: ['passkeys'] });
-  const removing = useMutation({ mutationFn: api.removePasskey, onSuccess: again });
+  const removing = useMutation({ mutationFn: api.deletePasskey, onSuccess: again });
   const columns: Column<Passkey>[] = [
     { name: text.name, isText: true, cell: ({ name }) => name },
     { name: text.passkeyOn, isText: true, cell: ({ isSynced }) => (isSynced ? text.passkeySynced : text.passkeyHere) },

@@ -1,4 +1,4 @@
-import { ALL_ROLES, type AuditLine, type Invitation, type Member, type Role, type Tenant, TIERS, type Tier } from '@millrace/contracts';
+import { ALL_ROLES, type AuditEntry, type Invitation, type Member, type Role, type Tenant, TIERS, type Tier } from '@millrace/contracts';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { type SelectHTMLAttributes, useState } from 'react';
 import { Link } from 'wouter';
@@ -60,7 +60,7 @@ function Members({ tenant }: { tenant: string }) {
   const [invitation, setInvitation] = useState<Invitation | null>(null);
   const { data, error, refetch } = useQuery({ queryKey: ['members', tenant], queryFn: () => api.members(tenant) });
   const changing = useMutation({
-    mutationFn: ({ id, ...change }: { id: string; role?: Role; disabled?: boolean }) => api.changeMember(tenant, id, change),
+    mutationFn: ({ id, ...change }: { id: string; role?: Role; disabled?: boolean }) => api.updateUser(tenant, id, change),
     onSettled: again,
   });
   const resetting = useMutation({
@@ -129,7 +129,7 @@ function Members({ tenant }: { tenant: string }) {
         <Form
           action={text.invite}
           act={async ({ email = '', role = '' }) => {
-            setInvitation(await api.invite(tenant, { role: role as Role, ...(email !== '' && { email }) }));
+            setInvitation(await api.createInvitation(tenant, { role: role as Role, ...(email !== '' && { email }) }));
             await queries.invalidateQueries({ queryKey: ['invitations', tenant] });
           }}
         >
@@ -176,7 +176,7 @@ function Tenants() {
   const again = () => queries.invalidateQueries({ queryKey: ['tenants'] });
   const { data, error, refetch } = useQuery({ queryKey: ['tenants'], queryFn: api.tenants });
   const changing = useMutation({
-    mutationFn: ({ id, tier }: { id: string; tier: Tier }) => api.changeTenant(id, { tier }),
+    mutationFn: ({ id, tier }: { id: string; tier: Tier }) => api.updateTenant(id, { tier }),
     onSettled: again,
   });
   const askTier = (id: string, before: Tier, after: Tier) =>
@@ -222,7 +222,7 @@ function Tenants() {
         <Form
           action={text.foundTenant}
           act={async ({ id = '', name = '', tier = '' }) => {
-            setInvitation(await api.createTenant({ id, name, tier: tier as Tier }));
+            setInvitation((await api.createTenant({ id, name, tier: tier as Tier })).invitation);
             await again();
           }}
         >
@@ -243,7 +243,7 @@ function Audit({ tenant }: { tenant: string }) {
   const text = useText();
   const { moment, whole } = useFormats();
   const { data, error, refetch } = useQuery({ queryKey: ['audit', tenant], queryFn: () => api.audit(tenant) });
-  const columns: Column<AuditLine>[] = [
+  const columns: Column<AuditEntry>[] = [
     { name: '#', cell: ({ number }) => number },
     { name: text.time, cell: ({ at }) => moment(at) },
     { name: text.actor, isText: true, cell: ({ actor, user }) => <span title={user ?? undefined}>{actor}</span> },

@@ -45,7 +45,12 @@ export function EventsPage() {
   );
 }
 
-const SERVER_TEXT = { closed: 'serverAnswers', open: 'serverLeftAlone', 'half-open': 'serverTriedAgain', away: 'serverAway' } as const;
+const SERVER_TEXT = {
+  closed: 'serverAnswers',
+  open: 'serverLeftAlone',
+  'half-open': 'serverTriedAgain',
+  unavailable: 'serverAway',
+} as const;
 
 /** The servers behind this gateway, where it is one. */
 function Servers() {
@@ -65,9 +70,9 @@ function Servers() {
       name: text.state,
       isText: true,
       by: ({ state }) => state,
-      cell: ({ state, circuit, trouble }) => (
-        <span className={state === 'answers' && circuit === 'closed' ? undefined : 'text-alarm'} title={trouble ?? undefined}>
-          {stateWords(text[SERVER_TEXT[state === 'away' ? state : circuit]])}
+      cell: ({ state, circuit, failure }) => (
+        <span className={state === 'available' && circuit === 'closed' ? undefined : 'text-alarm'} title={failure ?? undefined}>
+          {stateWords(text[SERVER_TEXT[state === 'unavailable' ? state : circuit]])}
         </span>
       ),
     },
@@ -198,10 +203,10 @@ function Consumers({ consumers }: { consumers: readonly ConsumerGroupStatus[] })
           {
             name: text.group,
             isText: true,
-            cell: ({ group, trouble }) => (
+            cell: ({ group, failure }) => (
               <>
                 <span className="font-medium">{group}</span>
-                {trouble && <p className="max-w-72 whitespace-normal text-warn text-xs">{trouble}</p>}
+                {failure && <p className="max-w-72 whitespace-normal text-warn text-xs">{failure}</p>}
               </>
             ),
           },
@@ -230,9 +235,9 @@ function Consumers({ consumers }: { consumers: readonly ConsumerGroupStatus[] })
   );
 }
 
-const STATE_TEXT = { running: 'running', paused: 'paused', away: 'away', overtaken: 'overtaken' } as const;
+const STATE_TEXT = { running: 'running', paused: 'paused', unavailable: 'offline', overtaken: 'overtaken' } as const;
 const ORDER_TEXT = { pause: 'pause', resume: 'resume', skip: 'skipDropped' } as const;
-const ORDERS = { running: 'pause', paused: 'resume', away: 'pause', overtaken: 'skip' } as const;
+const ORDERS = { running: 'pause', paused: 'resume', unavailable: 'pause', overtaken: 'skip' } as const;
 
 function DeadLetters() {
   const text = useText();

@@ -91,9 +91,9 @@ const Row = memo(function Row({ instrument }: { instrument: Instrument }) {
         <Change open={dayOpen} price={price} />
       </td>
       <td className="hidden whitespace-nowrap px-3 text-right text-muted lg:table-cell">
-        {dayLow === null || dayHigh === null ? '–' : `${showPrice(dayLow)} – ${showPrice(dayHigh)}`}
+        {dayLow === null || dayHigh === null ? '–' : `${showPrice(Number(dayLow))} – ${showPrice(Number(dayHigh))}`}
       </td>
-      <td className="hidden px-3 text-right text-muted md:table-cell">{compact(dayVolume)}</td>
+      <td className="hidden px-3 text-right text-muted md:table-cell">{compact(Number(dayVolume))}</td>
       <td className="hidden px-3 pl-8 sm:table-cell">
         <Sparkline values={spark} className="h-7 w-full" />
       </td>

@@ -49,7 +49,7 @@ function Inspector({ status }: { status: PlayerStatus }) {
   const text = useText();
   const isLost = useIsLost();
   const { whole } = useFormats();
-  const { id, zone, host, connected, remote, rttMs, framesIn, framesOut, leftOut, player } = status;
+  const { id, zone, host, connected, remote, rttMs, framesIn, framesOut, droppedUpdates, player } = status;
   return (
     <div className="grid grid-cols-1 items-start gap-3 lg:grid-cols-[minmax(0,1fr)_minmax(320px,40%)]">
       <div className="grid min-w-0 grid-cols-1 content-start gap-3">
@@ -62,7 +62,7 @@ function Inspector({ status }: { status: PlayerStatus }) {
           <StatTile name={text.connection} value={isLost ? text.unknown : connected ? (remote ?? text.live) : text.noConnection} />
           <StatTile name={text.rtt} value={rttMs === null ? '–' : rttMs.toFixed(1)} unit="ms" />
           <StatTile name={text.packetsInOut} value={`${whole(framesIn)} / ${whole(framesOut)}`} />
-          <StatTile name={text.leftOut} value={whole(leftOut)} alarming={leftOut > 0} />
+          <StatTile name={text.droppedUpdates} value={whole(droppedUpdates)} alarming={droppedUpdates > 0} />
         </dl>
         {player ? <Components player={player} /> : <Notice title={text.playerOnTheWay} />}
         <History id={id} />
@@ -149,7 +149,7 @@ function changed(fields: object, draft: Readonly<Record<string, string>>): Recor
     try {
       changes[field] = JSON.parse(text);
     } catch {
-      throw new Error(`${field}: ${text} is no JSON. Numbers stand as they are, texts in quotes.`);
+      throw new Error(`${field}: ${text} is not valid JSON. Enter numbers as they are and strings in double quotes.`);
     }
   }
   return changes;
@@ -211,14 +211,10 @@ function stretchesIn(zone: string, steps: readonly PlayerStep[]): PlayerStep[][]
   return stretches;
 }
 
-function useHistory(id: string) {
-  return useQuery({ queryKey: ['history', id], queryFn: () => api.playerHistory(id), refetchInterval: HISTORY_MS });
-}
-
 function History({ id }: { id: string }) {
   const text = useText();
   const { clock } = useFormats();
-  const history = useHistory(id);
+  const history = useQuery({ queryKey: ['history', id], queryFn: () => api.playerHistory(id), refetchInterval: HISTORY_MS });
   const queries = useQueryClient();
   if (history.isError)
     return (
@@ -229,9 +225,12 @@ function History({ id }: { id: string }) {
   return (
     <Panel title={text.history}>
       <ol className="grid max-h-96 gap-1 overflow-y-auto px-4 pb-3 text-sm">
-        {history.data?.lines.map((line) => (
-          <li key={`${line.at} ${line.type} ${JSON.stringify(line.detail)}`} className="grid grid-cols-[auto_auto_minmax(0,1fr)] gap-x-3">
-            <span className="text-muted">{clock(line.at)}</span>
+        {history.data?.map((line) => (
+          <li
+            key={`${line.occurredAt} ${line.type} ${JSON.stringify(line.detail)}`}
+            className="grid grid-cols-[auto_auto_minmax(0,1fr)] gap-x-3"
+          >
+            <span className="text-muted">{clock(line.occurredAt)}</span>
             <span className="font-medium">{line.type}</span>
             <code className="truncate text-muted text-xs leading-5" title={JSON.stringify(line.detail)}>
               {line.zone} {JSON.stringify(line.detail)}
@@ -239,7 +238,7 @@ function History({ id }: { id: string }) {
           </li>
         ))}
       </ol>
-      {history.data?.lines.length === 0 && <p className="px-4 pb-3 text-muted text-sm">{text.none}</p>}
+      {history.data?.length === 0 && <p className="px-4 pb-3 text-muted text-sm">{text.none}</p>}
     </Panel>
   );
 }
@@ -247,11 +246,11 @@ function History({ id }: { id: string }) {
 function Sessions({ id }: { id: string }) {
   const text = useText();
   const { clock } = useFormats();
-  const history = useHistory(id);
+  const sessions = useQuery({ queryKey: ['sessions', id], queryFn: () => api.playerSessions(id), refetchInterval: HISTORY_MS });
   return (
     <Panel title={text.sessions}>
       <ol className="grid gap-1 px-4 pb-3 text-sm">
-        {history.data?.sessions.map(({ session, startedAt, startedIn, endedAt, endedIn, reason }) => (
+        {sessions.data?.map(({ id: session, startedAt, startedIn, endedAt, endedIn, reason }) => (
           <li key={session} className="flex flex-wrap gap-x-2">
             <span>
               {clock(startedAt)} – {endedAt === null ? text.stillThere : clock(endedAt)}
@@ -263,7 +262,7 @@ function Sessions({ id }: { id: string }) {
           </li>
         ))}
       </ol>
-      {history.data?.sessions.length === 0 && <p className="px-4 pb-3 text-muted text-sm">{text.none}</p>}
+      {sessions.data?.length === 0 && <p className="px-4 pb-3 text-muted text-sm">{text.none}</p>}
     </Panel>
   );
 }

@@ -18,10 +18,10 @@ export function PlayersPage() {
   const { whole } = useFormats();
   const stateWords = useStateWords();
   const [find, setFind] = useState('');
-  const [suspects, setSuspects] = useState(false);
+  const [flagged, setFlagged] = useState(false);
   const players = useQuery({
-    queryKey: ['players', find, suspects],
-    queryFn: () => api.players(find.trim(), suspects),
+    queryKey: ['players', find, flagged],
+    queryFn: () => api.players(find.trim(), flagged),
     refetchInterval: AGAIN_MS,
     placeholderData: (before) => before,
   });
@@ -31,8 +31,8 @@ export function PlayersPage() {
         aside={
           <>
             <label className="flex items-center gap-1.5 text-sm">
-              <input type="checkbox" checked={suspects} onChange={(event) => setSuspects(event.target.checked)} className="accent-accent" />
-              {text.onlySuspects}
+              <input type="checkbox" checked={flagged} onChange={(event) => setFlagged(event.target.checked)} className="accent-accent" />
+              {text.onlyFlagged}
             </label>
             <Input type="search" label={text.findPlayer} value={find} maxLength={32} onChange={(event) => setFind(event.target.value)} />
           </>
@@ -47,7 +47,7 @@ export function PlayersPage() {
           <Table
             rows={players.data}
             keyOf={({ id, zone }) => `${id} ${zone}`}
-            empty={find || suspects ? text.noPlayerMatches : text.noPlayers}
+            empty={find || flagged ? text.noPlayerMatches : text.noPlayers}
             columns={[
               {
                 name: text.name,

@@ -54,7 +54,7 @@ function Snapshots({ zone }: { zone: string }) {
   const queries = useQueryClient();
   const snapshots = useQuery({ queryKey: ['snapshots', zone], queryFn: () => api.snapshots(zone), refetchInterval: AGAIN_MS });
   const take = useMutation({
-    mutationFn: (store: SnapshotStoreName) => api.takeSnapshot(zone, store),
+    mutationFn: (store: SnapshotStoreName) => api.createSnapshot(zone, store),
     onSuccess: (list) => queries.setQueryData(['snapshots', zone], list),
   });
   const [chosen, setChosen] = useState<SnapshotStatus | null>(null);
@@ -125,7 +125,7 @@ function Chosen({ zone, snapshot }: { zone: string; snapshot: SnapshotStatus }) 
     staleTime: Number.POSITIVE_INFINITY,
   });
   const record = useMutation({ mutationFn: () => api.verifySnapshot(zone, snapshot, true) });
-  const isSame = record.data?.good && record.data.hash === record.data.replayedHash;
+  const isSame = record.data?.valid && record.data.hash === record.data.replayedHash;
   return (
     <Panel title={`${snapshot.store === 'hot' ? text.hot : text.cold} · ${clock(snapshot.time)}`}>
       <div className="grid gap-3 px-4 pb-4 text-sm">
@@ -136,8 +136,8 @@ function Chosen({ zone, snapshot }: { zone: string; snapshot: SnapshotStatus }) 
         ) : (
           <dl className="grid grid-cols-[auto_minmax(0,1fr)] gap-x-4 gap-y-1">
             <dt className="text-muted">{text.verdict}</dt>
-            <dd className={verdict.data.good ? 'text-accent' : 'text-warn'}>
-              {verdict.data.good ? text.readBackWhole : verdict.data.detail}
+            <dd className={verdict.data.valid ? 'text-accent' : 'text-warn'}>
+              {verdict.data.valid ? text.readBackWhole : verdict.data.detail}
             </dd>
             <dt className="text-muted">{text.afterEvent}</dt>
             <dd>{whole(snapshot.seq)}</dd>
@@ -148,13 +148,13 @@ function Chosen({ zone, snapshot }: { zone: string; snapshot: SnapshotStatus }) 
           </dl>
         )}
         <div className="flex flex-wrap items-center gap-3">
-          <Button disabled={record.isPending || !verdict.data?.good} onClick={() => record.mutate()}>
+          <Button disabled={record.isPending || !verdict.data?.valid} onClick={() => record.mutate()}>
             {text.compareWithRecord}
           </Button>
           <Outcome error={record.error} />
           {record.data && (
             <span className={isSame ? 'text-accent' : 'text-warn'}>
-              {isSame ? text.sameAsRecord : record.data.good ? text.differsFromRecord : record.data.detail}
+              {isSame ? text.sameAsRecord : record.data.valid ? text.differsFromRecord : record.data.detail}
             </span>
           )}
         </div>
@@ -199,17 +199,21 @@ function Drill({ report }: { report: DrillReport }) {
         {report.hosts} {text.hosts}
       </p>
       <Table
-        rows={report.rungs}
-        keyOf={({ rung }) => rung}
+        rows={report.results}
+        keyOf={({ recoverySource }) => recoverySource}
         empty={text.none}
         columns={[
-          { name: text.rung, isText: true, cell: ({ rung }) => ({ hot: text.hot, cold: text.cold, replay: text.onlyReplay })[rung] },
+          {
+            name: text.recoverySource,
+            isText: true,
+            cell: ({ recoverySource }) => ({ hot: text.hot, cold: text.cold, replay: text.onlyReplay })[recoverySource],
+          },
           { name: text.kills, cell: ({ kills }) => kills.length },
-          { name: text.rto, hint: text.rtoHint, cell: ({ rtoMsMost }) => `${(rtoMsMost / 1_000).toFixed(2)} s` },
-          { name: text.promised, cell: ({ promisedMs }) => `${promisedMs / 1_000} s` },
-          { name: text.rpo, hint: text.rpoHint, cell: ({ rpoMsMost }) => `${Math.round(rpoMsMost)} ms` },
+          { name: text.rto, hint: text.rtoHint, cell: ({ rtoMsMax }) => `${(rtoMsMax / 1_000).toFixed(2)} s` },
+          { name: text.promised, cell: ({ targetMs }) => `${targetMs / 1_000} s` },
+          { name: text.rpo, hint: text.rpoHint, cell: ({ rpoMsMax }) => `${Math.round(rpoMsMax)} ms` },
           { name: text.lost, cell: ({ kills }) => sum(kills.map(({ lost }) => lost)) },
-          { name: text.doubled, cell: ({ kills }) => sum(kills.map(({ doubled }) => doubled)) },
+          { name: text.duplicated, cell: ({ kills }) => sum(kills.map(({ duplicated }) => duplicated)) },
           {
             name: text.verdict,
             cell: ({ met }) => <span className={met ? 'text-accent' : 'text-warn'}>{met ? text.kept : text.notKept}</span>,

@@ -68,7 +68,7 @@ export function ZonePage({ zone }: { zone: string }) {
             <Announce
               title={text.announceToZone}
               say={async (words, operator) => {
-                const { ok, code, message } = await api.announceToZone(zone, words, operator);
+                const { ok, code, message } = await api.createZoneAnnouncement(zone, words, operator);
                 if (!ok) throw new Error(`${code}: ${message}`);
                 return text.done;
               }}
@@ -199,13 +199,13 @@ function ZoneMetrics({ zone }: { zone: string }) {
   const ms = (value: number | null | undefined) => (value === null || value === undefined ? '–' : value.toFixed(1));
   const age = (at: number | undefined) => (at ? showAge(Date.now() - at) : '–');
   return (
-    <Panel title={text.zoneStats} aside={<span className="text-muted text-sm">{status ? (status.host ?? text.away) : ''}</span>}>
+    <Panel title={text.zoneStats} aside={<span className="text-muted text-sm">{status ? (status.host ?? text.offline) : ''}</span>}>
       <dl className="grid grid-cols-3 gap-x-6 gap-y-3 px-4 pb-3">
         <StatTile name={text.ccu} value={whole(status?.sessions ?? 0)} />
         <StatTile name={text.asleep} value={whole(status?.asleep ?? 0)} />
-        <StatTile name={text.suspects} value={whole(status?.suspects ?? 0)} alarming={(status?.suspects ?? 0) > 0} />
+        <StatTile name={text.flagged} value={whole(status?.flagged ?? 0)} alarming={(status?.flagged ?? 0) > 0} />
         <StatTile name={text.tickMean} value={ms(status?.tickMsMean)} unit="ms" />
-        <StatTile name={text.tickMost} value={ms(status?.tickMsMost)} unit="ms" />
+        <StatTile name={text.tickMost} value={ms(status?.tickMsMax)} unit="ms" />
         <StatTile name={text.queue} value={whole(status?.waiting ?? 0)} />
         <StatTile name={text.eventsPerSecond} value={whole(status?.events ?? 0)} />
         <StatTile name={text.packetsIn} value={whole(status?.packetsIn ?? 0)} />

@@ -58,7 +58,7 @@ export function ZonesPage() {
           <Hosts hosts={hosts} />
           <Announce
             title={text.announceToAll}
-            say={async (words, operator) => `${text.toldZones}: ${(await api.announceToAll(words, operator)).zones}`}
+            say={async (words, operator) => `${text.toldZones}: ${(await api.createAnnouncement(words, operator)).zones}`}
           />
         </div>
       </div>
@@ -89,19 +89,19 @@ function ZoneTable({ zones }: { zones: readonly WorldZoneStatus[] }) {
           </Link>
         ),
       },
-      { name: text.host, isText: true, by: ({ host }) => host ?? '', cell: ({ host }) => host ?? text.away },
+      { name: text.host, isText: true, by: ({ host }) => host ?? '', cell: ({ host }) => host ?? text.offline },
       number(text.ccu, ({ sessions }) => sessions),
       number(text.asleep, ({ asleep }) => asleep),
       number(text.tickMean, ({ tickMsMean }) => tickMsMean, ms),
-      number(text.tickMost, ({ tickMsMost }) => tickMsMost, ms),
-      number(text.lateBy, ({ lateMsMost }) => lateMsMost, ms),
+      number(text.tickMost, ({ tickMsMax }) => tickMsMax, ms),
+      number(text.lateBy, ({ lateMsMax }) => lateMsMax, ms),
       number(text.queue, ({ waiting }) => waiting),
       number(text.packetsIn, ({ packetsIn }) => packetsIn),
       number(text.packetsOut, ({ packetsOut }) => packetsOut),
       { name: text.rtt, by: ({ rttMs }) => rttMs ?? -1, cell: ({ rttMs }) => (rttMs === null ? '–' : ms(rttMs)) },
       number(text.eventsPerSecond, ({ events }) => events),
       number(text.refused, ({ refused }) => refused),
-      number(text.suspects, ({ suspects }) => suspects),
+      number(text.flagged, ({ flagged }) => flagged),
       { name: text.hotAge, by: ({ hotAt }) => -hotAt, cell: ({ hotAt }) => age(hotAt) },
       { name: text.coldAge, by: ({ coldAt }) => -coldAt, cell: ({ coldAt }) => age(coldAt) },
       number(text.epoch, ({ epoch }) => epoch),
@@ -114,7 +114,7 @@ function ZoneTable({ zones }: { zones: readonly WorldZoneStatus[] }) {
         columns={columns}
         scrolls
         keyOf={({ zone }) => zone}
-        isMarked={(zone) => ['slow', 'critical', 'away'].includes(healthOf(zone))}
+        isMarked={(zone) => ['slow', 'critical', 'offline'].includes(healthOf(zone))}
         empty={text.none}
       />
     </Panel>
@@ -126,7 +126,7 @@ function Hosts({ hosts }: { hosts: readonly WorldHostStatus[] }) {
   const stateWords = useStateWords();
   const { whole } = useFormats();
   const order = useMutation({
-    mutationFn: ({ host, what }: { host: string; what: 'drain' | 'welcome' | 'replace' }) => api.host(host, what),
+    mutationFn: ({ host, what }: { host: string; what: 'drain' | 'undrain' | 'replace' }) => api.host(host, what),
   });
   const ask = (host: string, what: 'drain' | 'replace', says: string) =>
     confirmFirst({
@@ -171,7 +171,7 @@ function Hosts({ hosts }: { hosts: readonly WorldHostStatus[] }) {
               <span className="flex justify-end gap-2">
                 <Button
                   disabled={order.isPending}
-                  onClick={() => (state === 'draining' ? order.mutate({ host: id, what: 'welcome' }) : ask(id, 'drain', text.askDrain))}
+                  onClick={() => (state === 'draining' ? order.mutate({ host: id, what: 'undrain' }) : ask(id, 'drain', text.askDrain))}
                 >
                   {state === 'draining' ? text.welcome : text.drain}
                 </Button>

@@ -6,12 +6,12 @@ import { useText } from '../text/text.ts';
 const BASE = 'inline-flex items-center gap-1.5 whitespace-nowrap rounded-full px-2 py-0.5 text-xs';
 
 /** Live or stale, and on hover why. */
-export function StatusBadge({ status, reason }: { status: 'live' | 'stale'; reason: string }) {
+export function StatusBadge({ status, reason }: { status: 'live' | 'stale'; reason: string | null }) {
   const text = useText();
   const live = status === 'live';
   if (useIsLost()) return <UnknownBadge last={live ? text.live : text.stale} />;
   return (
-    <span className={`${BASE} ${live ? 'bg-accent-soft text-accent' : 'bg-warn-soft text-warn'}`} title={reason}>
+    <span className={`${BASE} ${live ? 'bg-accent-soft text-accent' : 'bg-warn-soft text-warn'}`} title={reason ?? undefined}>
       <span className="size-1.5 rounded-full bg-current" />
       {live ? text.live : text.stale}
     </span>

@@ -19,11 +19,12 @@ export function Price({ price, className = '' }: { price: string | null; classNa
 }
 
 /** The move of the day. */
-export function Change({ open, price }: { open: number | null; price: string | null }) {
+export function Change({ open, price }: { open: string | null; price: string | null }) {
   if (open === null || price === null) return <span className="text-muted">–</span>;
   // Of an open below zero a rise is a rise, too; of zero there is no part.
-  if (open === 0) return <span className="text-muted">–</span>;
-  const ratio = (Number(price) - open) / Math.abs(open);
+  const from = Number(open);
+  if (from === 0) return <span className="text-muted">–</span>;
+  const ratio = (Number(price) - from) / Math.abs(from);
   const colour = ratio > 0 ? 'text-up' : ratio < 0 ? 'text-down' : 'text-muted';
   return <span className={colour}>{showPercent(ratio)}</span>;
 }

@@ -1,23 +1,23 @@
 import type { WorldZoneStatus } from '@millrace/contracts';
 
 /** How a zone’s ticks do: within their 50 ms, near the thresholds of the alerts, or beyond them. */
-export type Health = 'away' | 'good' | 'busy' | 'slow' | 'critical';
+export type Health = 'offline' | 'healthy' | 'busy' | 'slow' | 'critical';
 
 /** Longest tick of a second, ms, below which a zone is as healthy as that; the alerts’ own thresholds come last. */
 const GOOD_MS = 20;
 const BUSY_MS = 70;
 const SLOW_MS = 100;
 
-export function healthOf({ host, tickMsMost }: Pick<WorldZoneStatus, 'host' | 'tickMsMost'>): Health {
-  if (host === null) return 'away';
-  if (tickMsMost < GOOD_MS) return 'good';
-  if (tickMsMost < BUSY_MS) return 'busy';
-  return tickMsMost <= SLOW_MS ? 'slow' : 'critical';
+export function healthOf({ host, tickMsMax }: Pick<WorldZoneStatus, 'host' | 'tickMsMax'>): Health {
+  if (host === null) return 'offline';
+  if (tickMsMax < GOOD_MS) return 'healthy';
+  if (tickMsMax < BUSY_MS) return 'busy';
+  return tickMsMax <= SLOW_MS ? 'slow' : 'critical';
 }
 
 export const HEALTH_STYLE: Readonly<Record<Health, string>> = {
-  away: 'bg-raised text-muted border-dashed',
-  good: 'bg-accent-soft text-accent',
+  offline: 'bg-raised text-muted border-dashed',
+  healthy: 'bg-accent-soft text-accent',
   busy: 'bg-accent/35 text-ink',
   slow: 'bg-warn-soft text-warn border-warn',
   critical: 'bg-alarm text-surface border-alarm',

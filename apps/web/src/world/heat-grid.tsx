@@ -7,7 +7,7 @@ import { HEALTH_STYLE, type Health, healthOf } from './health.ts';
 
 /** Columns up to which a cell has room for its number of players. */
 const NUMBERED_COLUMNS_MAX = 16;
-const LEGEND: readonly Health[] = ['good', 'busy', 'slow', 'critical', 'away'];
+const LEGEND: readonly Health[] = ['healthy', 'busy', 'slow', 'critical', 'offline'];
 
 /** The world as it lies, each zone coloured by its longest tick of the last second. */
 export const HeatGrid = memo(function HeatGrid({ plan, zones }: { plan: World['plan']; zones: readonly WorldZoneStatus[] }) {
@@ -20,12 +20,12 @@ export const HeatGrid = memo(function HeatGrid({ plan, zones }: { plan: World['p
     for (let column = 0; column < plan.columns; column++) {
       const zone = byId.get(`${column}-${row}`);
       if (!zone) continue;
-      const health = isLost ? 'away' : healthOf(zone);
+      const health = isLost ? 'offline' : healthOf(zone);
       cells.push(
         <Link
           key={zone.zone}
           href={`/worlds/zones/${zone.zone}`}
-          title={`${zone.zone}: ${zone.sessions} ${text.playing}, ${zone.tickMsMost.toFixed(1)} ms, ${isLost ? text.unknown : text[health]}`}
+          title={`${zone.zone}: ${zone.sessions} ${text.playing}, ${zone.tickMsMax.toFixed(1)} ms, ${isLost ? text.unknown : text[health]}`}
           data-health={health}
           className={`grid aspect-square max-h-24 min-h-2 w-full place-items-center rounded-[3px] border border-transparent hover:border-accent ${HEALTH_STYLE[health]}`}
         >

@@ -1,0 +1,65 @@
+import { PAGE_ROWS, type Page, type PageQuery } from '@millrace/contracts';
+import { ApiProblem } from './problems.ts';
+
+/** Encodes the place of a row as an opaque cursor. Clients must not build their own: the content may change. */
+export function encodeCursor(place: readonly (string | number)[]): string {
+  return Buffer.from(JSON.stringify(place)).toString('base64url');
+}
+
+/**
+ * Decodes a cursor of `encodeCursor`.
+ * @param types of the parts of the place
+ * @throws ApiProblem INVALID_CURSOR when it is not such a place
+ */
+export function decodeCursor<const Types extends readonly ('string' | 'number')[]>(cursor: string, types: Types): PlaceOf<Types> {
+  try {
+    const place = JSON.parse(Buffer.from(cursor, 'base64url').toString()) as unknown;
+    const isPlace = Array.isArray(place) && place.length === types.length && place.every((part, index) => typeof part === types[index]);
+    if (isPlace && place.every((part) => typeof part === 'string' || Number.isFinite(part))) return place as unknown as PlaceOf<Types>;
+  } catch {
+    // Refused below.
+  }
+  throw new ApiProblem(
+    'INVALID_CURSOR',
+    `cursor=${cursor.slice(0, 128)} is not a valid cursor.`,
+    'Use the nextCursor of a response, or omit it.',
+  );
+}
+
+type PlaceOf<Types extends readonly ('string' | 'number')[]> = {
+  -readonly [I in keyof Types]: Types[I] extends 'string' ? string : number;
+};
+
+/**
+ * One page of a list that is in memory. Following the cursors gives every row once while the list does not change. A row that is inserted or removed
+ * elsewhere meanwhile does not repeat or hide others as long as the last row of the page before is still there.
+ * @param keyOf identifies a row
+ */
+export function paginate<Row>(
+  rows: readonly Row[],
+  { limit = PAGE_ROWS, cursor }: PageQuery,
+  keyOf: (row: Row) => string | number,
+): Page<Row> {
+  const start = cursor === undefined ? 0 : startAfter(rows, decodeCursor(cursor, ['string', 'number']), keyOf);
+  const data = rows.slice(start, start + limit);
+  const last = data.at(-1);
+  const isLast = last === undefined || start + limit >= rows.length;
+  return { data, nextCursor: isLast ? null : encodeCursor([String(keyOf(last)), start + limit]) };
+}
+
+function startAfter<Row>(rows: readonly Row[], [key, index]: [string, number], keyOf: (row: Row) => string | number): number {
+  const at = rows.findIndex((row) => String(keyOf(row)) === key);
+  // The row has been removed: the one that followed it stands where it was.
+  return at === -1 ? Math.max(0, Math.min(index - 1, rows.length)) : at + 1;
+}
+
+/**
+ * One page of rows that are read from a store.
+ * @param found up to `limit` + 1 rows: one more than the page tells whether there is another page
+ * @param placeOf where the next page starts after a row
+ */
+export function pageOf<Row>(found: readonly Row[], limit: number, placeOf: (row: Row) => readonly (string | number)[]): Page<Row> {
+  const data = found.slice(0, limit);
+  const last = data.at(-1);
+  return { data, nextCursor: last !== undefined && found.length > limit ? encodeCursor(placeOf(last)) : null };
+}

@@ -111,7 +111,7 @@ serving(program.command('drill'))
   .option('--players <number>', 'bots that play meanwhile', wholeNumber, 500)
   .option(
     '--kills <number>',
-    'hosts that are killed on the recoverySource of hot snapshots; a quarter as many on the others',
+    'hosts that are killed with hot snapshots as recovery source; a quarter as many with each other source',
     wholeNumber,
     20,
   )

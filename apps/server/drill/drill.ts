@@ -21,13 +21,13 @@ const RECORDED_MS = 1_000;
 const JOIN_MS_MAX = 60_000;
 const BACK_MS_MAX = 30_000;
 
-/** What is promised of each recoverySource: everyone plays again within so many ms, whether one host is killed or all are. */
+/** Target of each recovery source: everyone plays again within this time (ms), whether one host is killed or all are. */
 const TARGET_MS: Record<RecoverySource, number> = { hot: 2_000, cold: 10_000, replay: 10_000 };
 const RECOVER_FROM: Record<RecoverySource, ('hot' | 'cold')[]> = { hot: ['hot', 'cold'], cold: ['cold'], replay: [] };
 
 export interface DrillOrders {
   readonly players: number;
-  /** Kills for each recoverySource. */
+  /** Kills for each recovery source. */
   readonly kills: Readonly<Record<RecoverySource, number>>;
   /** Every host that has zones is killed at the same moment, instead of one. */
   readonly allHosts: boolean;
@@ -37,7 +37,7 @@ export interface DrillOrders {
 type Kill = DrillReport['results'][number]['kills'][number];
 
 /**
- * Ends zone hosts as a power cut would, in a world of its own with players in it, and measures for each recoverySource of the recovery
+ * Ends zone hosts as a power cut would, in a world of its own with players in it, and measures for each source of the recovery
  * ladder how long anyone could not play (RTO) and what that had been answered was undone (RPO).
  */
 export async function drill({ players, kills, allHosts, onProgress }: DrillOrders): Promise<DrillReport> {

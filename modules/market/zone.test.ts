@@ -371,7 +371,7 @@ describe('an order book', () => {
     given(zone).when(lose('never had one')).nothing();
     given(zone)
       .when(whole(5))
-      .state((state) => assert.deepEqual([seen(state)?.status, seen(state)?.reason], ['live', '']))
+      .state((state) => assert.deepEqual([seen(state)?.status, seen(state)?.reason], ['live', null]))
       .when(lose('a new connection'))
       .emitsTypes('BookLost')
       .state((state) => assert.deepEqual([seen(state)?.status, seen(state)?.reason], ['stale', 'a new connection']))

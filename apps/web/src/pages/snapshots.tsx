@@ -55,7 +55,7 @@ function Snapshots({ zone }: { zone: string }) {
   const snapshots = useQuery({ queryKey: ['snapshots', zone], queryFn: () => api.snapshots(zone), refetchInterval: AGAIN_MS });
   const take = useMutation({
     mutationFn: (store: SnapshotStoreName) => api.createSnapshot(zone, store),
-    onSuccess: (list) => queries.setQueryData(['snapshots', zone], list),
+    onSuccess: () => queries.invalidateQueries({ queryKey: ['snapshots', zone] }),
   });
   const [chosen, setChosen] = useState<SnapshotStatus | null>(null);
   if (snapshots.isError) return <Failure error={snapshots.error} onRetry={() => void snapshots.refetch()} />;

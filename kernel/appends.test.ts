@@ -134,7 +134,7 @@ describe('what is promised and recorded', () => {
     assert.equal(await codeOf(other), 'LOG_UNAVAILABLE', 'the spool is full');
     host.tell(gate, admit());
     await clock.settle();
-    assert.ok(failures.some(({ message }) => message.includes('the spool does not keep it: turnstile/gate loses its record from seq 3')));
+    assert.ok(failures.some(({ message }) => message.includes('events of turnstile/gate from seq 3 are lost: the spool is full')));
     spool.drop(1);
     assert.equal(await codeOf(gate), 'LOG_UNAVAILABLE', 'its record has a hole');
     assert.equal(await codeOf(other), 'waits');

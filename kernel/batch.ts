@@ -1,50 +1,52 @@
 import type { CommandMeta, ZoneAddress } from './definition.ts';
 
 /**
- * What one zone decided in one turn: the unit in which events travel to the log, the hub and the consumers. An event’s
- * identity is (zone, epoch, seq); the seq of `events[i]` is `firstSeq + i`.
+ * Events that one zone decided in one turn. Events travel to the log, the hub and the consumers in batches. The identity of
+ * an event is (zone, epoch, seq); the seq of `events[i]` is `firstSeq + i`.
  */
 export interface EventBatch<Event = { type: string }> {
   readonly zone: ZoneAddress;
-  /** Of the owner that decided. */
+  /** Epoch of the owner that decided the events. */
   readonly epoch: number;
-  /** Epoch of the owner that writes what an earlier one decided; it is this one that fencing looks at. */
+  /** Epoch of the owner that writes events of an earlier owner. Fencing compares this epoch; without it, `epoch`. */
   readonly writer?: number;
   readonly firstSeq: number;
   /** Version of the zone kind that decided. */
   readonly version: number;
-  /** When it was decided, epoch ms. */
+  /** Time of the decision, epoch ms. */
   readonly time: number;
   readonly events: readonly Event[];
-  /** What came with each event’s command; null when no command of the batch brought anything. */
+  /** Metadata of the command of each event, null for a command without any. Null when no event of the batch has metadata. */
   readonly metas: readonly (CommandMeta | null)[] | null;
   /**
-   * Set on a batch without events that stands for a range the log never got: the range ends at `lastSeq`, and `state`
-   * is the zone’s state there, so that replay goes on exactly.
+   * Set on a batch without events that replaces a lost range: events that the log never got. The range ends at `lastSeq`.
+   * `checkpoint` is the zone there, so that a replay continues exactly.
    */
   readonly loss?: { readonly lastSeq: number; readonly checkpoint: Checkpoint };
 }
 
-/** Everything that a zone is, at one seq. */
+/** The full state of a zone at one seq, with the ids of its newest accepted commands. */
 export interface Checkpoint {
   readonly state: unknown;
-  /** Ids of the newest answered commands with the seq they were answered at, oldest first; below zero when those events are lost. */
+  /** Ids of accepted commands with the seq of their reply, oldest first. The seq is negative when the events are lost. */
   readonly answered: readonly (readonly [id: string, seq: number])[];
 }
 
+/** Seq of the last event of a batch, or of the lost range that the batch replaces. */
 export function lastSeqOf(batch: EventBatch): number {
   return batch.loss ? batch.loss.lastSeq : batch.firstSeq + batch.events.length - 1;
 }
 
-/** The epoch that a batch is written under. */
+/** Epoch that a batch is written under: that of its writer, else that of the owner that decided it. */
 export function writerOf(batch: EventBatch): number {
   return batch.writer ?? batch.epoch;
 }
 
 /**
- * What a log must do with a batch of a zone that it holds up to `head.seq` under `head.epoch`: refuse it because another
- * owner has claimed the zone since, let it be because it has all of it, or write the part that this returns.
- * @throws SequenceGap when events between the two are missing
+ * Returns what a log must do with a batch of a zone that it holds up to `head.seq` under `head.epoch`.
+ * `stale`: refuse it, because another owner has claimed the zone since. `known`: skip it, because the log has all of it.
+ * A batch: write this part, which the log does not have yet.
+ * @throws SequenceGap when events between the log and the batch are missing
  */
 export function admit(batch: EventBatch, head: { readonly epoch: number; readonly seq: number }): EventBatch | 'stale' | 'known' {
   if (writerOf(batch) < head.epoch) return 'stale';
@@ -54,24 +56,27 @@ export function admit(batch: EventBatch, head: { readonly epoch: number; readonl
   return rest;
 }
 
-/** A batch does not follow what the log has of its zone. It never will: what is between the two is lost. */
+/**
+ * A batch does not follow the last event that the log has of its zone. A retry of this batch alone fails again: the events
+ * between the two are lost, unless an earlier append still brings them.
+ */
 export class SequenceGap extends Error {
   readonly zone: ZoneAddress;
-  /** The seq that should have come. */
+  /** The seq that the log expects next. */
   readonly due: number;
 
   constructor(zone: ZoneAddress, due: number, came: number) {
-    super(`${zone}: the log is at seq ${due - 1}, so seq ${due} is due, but ${came} came`);
+    super(`${zone}: the log ends at seq ${due - 1} and needs seq ${due} next, but the batch starts at seq ${came}`);
     this.zone = zone;
     this.due = due;
   }
 }
 
-/** The part of a batch that comes after `seq`; undefined when nothing of it does. */
+/** The part of a batch after `seq`; undefined when the batch ends at `seq` or before. */
 export function after(batch: EventBatch, seq: number): EventBatch | undefined {
   if (batch.firstSeq > seq) return batch;
   if (lastSeqOf(batch) <= seq) return undefined;
-  // Of a lost range, too, a part may have arrived all the same, when only the answer was lost. It has no events to cut.
+  // The log can hold part of a lost range: an append succeeded, and only its response was lost. There are no events to cut.
   const known = seq - batch.firstSeq + 1;
   return { ...batch, firstSeq: seq + 1, events: batch.events.slice(known), metas: batch.metas?.slice(known) ?? null };
 }

@@ -1,18 +1,18 @@
 import type { Clock } from './ports.ts';
 
-/** A log or store without an answer for so long is taken for unavailable. */
+/** Time limit for a response of a log or store, in ms. After it, the log or store counts as unavailable. */
 export const ANSWER_MS_MAX = 5_000;
-/** The longest wait between two attempts, whatever is tried. */
+/** Longest delay between two attempts of any retry, in ms. */
 const RETRY_MS_MAX = 5_000;
 
-/** How long to wait before attempt number `attempt` + 1: twice as long each time. */
+/** Delay in ms between attempt number `attempt` (from 1) and the next: `firstMs`, doubled with each attempt, at most 5 s. */
 export function retryDelayMs(attempt: number, firstMs: number): number {
   return Math.min(RETRY_MS_MAX, firstMs * 2 ** (attempt - 1));
 }
 
 /**
- * What `work` gives, or a rejection after `ms`: a store that never answers must not hold up what waits for it.
- * @param what the store and the call, for the error
+ * Settles as `work` does, or rejects after `ms`: a store that never responds must not block its callers. Does not cancel `work`.
+ * @param what name of the log or store, for the error message
  */
 export function within<T>(clock: Clock, ms: number, what: string, work: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
@@ -21,7 +21,11 @@ export function within<T>(clock: Clock, ms: number, what: string, work: Promise<
   });
 }
 
-/** Waits for `read` as long as it is given something every `ms`: one timer for all of it, not one for each time. */
+/**
+ * Waits for `read`, which calls `given` for each item. Rejects when a whole period of `ms` passes without an item, so a stalled
+ * read is noticed after `ms` to 2 × `ms`. The total time has no limit. One timer runs per period, not one per item.
+ * @param what name of the log or store, for the error message
+ */
 export function whileItGives(clock: Clock, ms: number, what: string, read: (given: () => void) => Promise<void>): Promise<void> {
   let count = 0;
   let cancel = () => {};
@@ -37,6 +41,7 @@ export function whileItGives(clock: Clock, ms: number, what: string, read: (give
   return Promise.race([read(() => void count++), silence]).finally(() => cancel());
 }
 
+/** The message of an error; any other thrown value as a string. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

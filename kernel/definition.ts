@@ -1,52 +1,58 @@
 /**
- * What a zone is: one state, one owner, changed by events alone. `decide` turns a command into events or a refusal,
- * `evolve` folds an event into the state; neither reads a clock, a file or a random number of its own, so the same
- * inputs give the same events, bit for bit, live and in every replay.
+ * The code of a zone kind: one state with one owner, changed by events only. `decide` turns a command into events or a refusal;
+ * `evolve` applies an event to the state. Neither reads a clock, a file or a random number except through `context`. So the
+ * same inputs give the same events, bit for bit, live and in every replay.
  */
 export interface ZoneDefinition<State, Command, Event> {
-  /** Name of the kind; the first part of every address `kind/key`. */
+  /** Name of the kind, and first part of every address `kind/key`. Lower-case letters, digits and hyphens. */
   readonly kind: string;
-  /** Raised when the shape of events or state changes. */
+  /** Raise it when the shape of events or state changes. */
   readonly version: number;
+  /** Initial state of the zone with this key. */
   create(key: string): State;
-  /** Must not change `state`: it emits, and `evolve` changes. */
+  /** Emits events or refuses the command. Must not change `state`: only `evolve` does. */
   decide(state: Readonly<State>, command: Command, context: Context<Event>): void;
-  /** May change `state` in place, but must copy whatever part of the event it will change later: the log still has to write it. */
+  /** Applies an event. May change `state` in place. Must copy parts of the event that it changes later: the log still writes it. */
   evolve(state: State, event: Event): void;
-  /** Fixed-step zones: length of a step in ms, and what happens in each. */
+  /** Fixed-step zones: length of a step in ms. Must be positive when `tick` is defined. */
   readonly tickMs?: number;
+  /** Fixed-step zones: runs one step. Must not change `state`: it emits events. */
   tick?(state: Readonly<State>, context: Context<Event>): void;
-  /** Makes an event of an older `version` into one of today’s. */
+  /** Converts an event of an older `version` to today’s. Without it, recovery fails on such events. */
   upcast?(event: unknown, version: number): Event;
-  /** Makes a snapshot’s state of an older `version` into one of today’s; without it such snapshots are passed over. */
+  /** Converts a state of an older `version` to today’s. Without it, such snapshots are skipped, and such lost ranges fail. */
   upcastState?(state: unknown, version: number): State;
 }
 
 export interface Context<Event> {
-  /** When the command is decided, epoch ms; for a tick, the moment the tick stands for. */
+  /** Time of the decision, epoch ms. In a tick: the time that the step stands for. */
   readonly now: number;
-  /** The next number in [0, 1) of a sequence that depends on the zone and its inputs only. */
+  /** Next number in [0, 1) of the zone’s sequence. The sequence depends only on the zone and its epoch. */
   random(): number;
-  /** Records a fact; the state has it when this returns. */
+  /** Records an event. The state includes it when the call returns. */
   emit(event: Event): void;
-  /** Refuses the command. Must be the only thing done: a command is refused whole. */
+  /** Refuses the whole command. A `decide` that refuses must not emit events: doing both makes the zone fail. */
   refuse(code: string, message: string): void;
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: a host owns zones of many kinds; each is typed where it is defined and addressed.
 export type AnyZoneDefinition = ZoneDefinition<any, any, any>;
 
+/**
+ * Returns `definition`, checked and typed.
+ * @throws TypeError when `kind` is malformed, or when `tick` is defined without a positive `tickMs`
+ */
 export function defineZone<State, Command, Event extends { type: string }>(
   definition: ZoneDefinition<State, Command, Event>,
 ): ZoneDefinition<State, Command, Event> {
   if (!/^[a-z][a-z0-9-]*$/.test(definition.kind))
-    throw new TypeError(`zone kind "${definition.kind}" must be lower-case letters, digits and hyphens`);
+    throw new TypeError(`Invalid zone kind "${definition.kind}". Use lower-case letters, digits and hyphens, with a letter first.`);
   if (definition.tick && !((definition.tickMs ?? 0) > 0))
-    throw new TypeError(`zone kind "${definition.kind}" has a tick and needs a positive tickMs`);
+    throw new TypeError(`Zone kind "${definition.kind}" has a tick without a positive tickMs. Set tickMs to the step length in ms.`);
   return definition;
 }
 
-/** `kind/key`. */
+/** Kind and key of a zone, joined by a slash: `instrument/binance:BTC-USDT`. */
 export type ZoneAddress = string;
 
 export function zoneAddress(kind: string, key: string): ZoneAddress {
@@ -61,7 +67,10 @@ export function keyOf(address: ZoneAddress): string {
   return address.slice(address.indexOf('/') + 1);
 }
 
-/** What goes with a command: an id makes retries safe, the rest is written beside the events it causes. */
+/**
+ * Metadata of a command, stored with the events that it causes. A retry with an `id` among the newest 1,024 of the zone gets the
+ * first reply and has no second effect.
+ */
 export interface CommandMeta {
   readonly id?: string;
   readonly correlation?: string;
@@ -69,6 +78,7 @@ export interface CommandMeta {
   readonly tenant?: string;
 }
 
+/** Result of a command. */
 export type Reply = Accepted | Refused;
 
 interface Accepted {
@@ -83,16 +93,17 @@ export interface Refused {
   readonly message: string;
 }
 
-/** Refusals the kernel itself gives; every other code is the zone definition’s own. */
+/** Refusals of the kernel. Every other code belongs to a zone definition. */
 export const KERNEL_REFUSALS = {
-  BUSY: 'The zone’s mailbox is full.',
-  ZONE_FAILED: 'The zone failed on this command and was set back to its record.',
-  ZONE_STOPPED: 'The zone does not run here.',
-  LOG_UNAVAILABLE: 'The log is unavailable and the spool is full, so nothing can be promised as durable.',
-  OUTCOME_UNKNOWN: 'The host was closed before the log had confirmed the decision.',
-  NOT_RECORDED: 'The decision stood, but its record was lost while the log was unavailable.',
+  BUSY: 'Too many commands wait. Send more slowly and retry.',
+  ZONE_FAILED: 'The zone threw an error on this command and is rebuilt from its record.',
+  ZONE_STOPPED: 'The zone does not run on this host.',
+  LOG_UNAVAILABLE: 'The log is unavailable and the spool is full, so no durable reply is possible.',
+  OUTCOME_UNKNOWN: 'The host closed before the log confirmed the decision.',
+  NOT_RECORDED: 'The decision was applied, but its record was lost while the log was unavailable.',
 } as const;
 
+/** A refusal with a kernel code. Its message is the text of the code, then `detail`. */
 export function refused(code: keyof typeof KERNEL_REFUSALS, detail: string): Refused {
   return { ok: false, code, message: `${KERNEL_REFUSALS[code]} ${detail}` };
 }

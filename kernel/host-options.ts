@@ -4,33 +4,38 @@ import type { Clock, RandomNumbers, SnapshotStore, Spool, ZoneLog } from './port
 import type { RecoveryStep } from './recovery.ts';
 
 /**
- * Where a zone is in its life on a host. It decides while it is `active`; it is shown while it is `active` or `releasing`;
- * in all others its state is not yet, or no longer, what its record says.
+ * Lifecycle step of a zone on its host. A zone decides while it is `active`. On entering `releasing` it decides the commands that
+ * already wait, and takes no more. Its state is readable and published while it is `active` or `releasing`. In all other steps,
+ * its state does not match its record yet, or no longer.
  *
  *     opening -> active -> releasing -> stopped
  *                active -> rebuilding -> active
  *                          rebuilding -> failed -> rebuilding
+ *
+ * A failed opening, `abandon` and `close` lead to `stopped` from any step.
  */
 export type ZoneStatus = 'opening' | 'active' | 'rebuilding' | 'failed' | 'releasing' | 'stopped';
 
-/** What a host is made of, and who hears of what it does. Observers must not wait; what they throw is reported as `observer`. */
+/** Dependencies, observers and limits of a host. Observers must not block; what they throw is reported as `observer`. */
 export interface HostOptions {
   readonly log: ZoneLog;
   readonly spool: Spool;
   readonly hot: SnapshotStore;
   readonly cold: SnapshotStore;
   readonly clock: Clock;
-  /** Where the random numbers of zones come from. */
+  /** Source of the random numbers of zones. */
   readonly random: RandomNumbers;
   /**
-   * What was decided, at once and in order, with the state that the zone has after it: for streams and views. While a zone is
-   * rebuilt its observers hear nothing; what they missed comes first when it is back.
+   * Receives each batch at once and in order, with the zone’s state after it. For streams and views. While a zone is rebuilt, its
+   * observers get nothing. When it is active again, they first get the missed batches, each with the recovered state.
+   * Batches that were lost meanwhile are left out.
    */
   readonly onDecided?: (batch: EventBatch, state: unknown) => void;
-  /** What the log has now, after `onDecided`: for reactors, which must not act on what a crash could still undo. */
+  /** Receives each batch that the log has, after `onDecided`. For reactors, which must not act on what a crash could still undo. */
   readonly onDurable?: (batch: EventBatch) => void;
   readonly onStatus?: (zone: ZoneAddress, status: ZoneStatus) => void;
   readonly onFailure?: (failure: HostFailure) => void;
+  /** Receives the delay, the duration and the skipped steps of each tick, in ms and steps. */
   readonly onTick?: (stats: { zone: ZoneAddress; lateMs: number; ms: number; skippedSteps: number }) => void;
   readonly onSnapshot?: (stats: SnapshotStats) => void;
   readonly onRecovered?: (zone: ZoneAddress, steps: readonly RecoveryStep[]) => void;
@@ -38,13 +43,14 @@ export interface HostOptions {
   readonly turnCommandsMax?: number;
   readonly turnTotalMax?: number;
   readonly durableWaitingMax?: number;
-  /** Zones that are kept open; beyond it the least recently used that do not tick are released. Without it, all. */
+  /** Limit of open zones. Beyond it, the least recently used zones without ticks are released. Default: no limit. */
   readonly zonesMax?: number;
   readonly hotEveryMs?: number;
   readonly coldEveryMs?: number;
   readonly outboxMemoryEventsMax?: number;
 }
 
+/** A failure that the host survived. `zone` is set when it concerns one zone. */
 export interface HostFailure {
   readonly kind: 'zone-failed' | 'zone-stopped' | 'zone-lost' | 'log' | 'snapshot' | 'recovery' | 'observer';
   readonly zone?: ZoneAddress;
@@ -66,7 +72,7 @@ export interface HostStats {
 }
 
 export interface OutboxStats {
-  /** `flowing`: straight to the log. `spooling`: by way of the disk, because the log is unavailable or too slow. */
+  /** `flowing`: events go straight to the log. `spooling`: they go through the spool: the log is unavailable or too slow. */
   readonly mode: 'flowing' | 'spooling';
   readonly waitingEvents: number;
   readonly waitingEventsMax: number;
@@ -80,7 +86,7 @@ export interface OutboxStats {
 
 export type SnapshotKind = 'hot' | 'cold';
 
-/** What became of a snapshot. */
+/** Result of one snapshot. `time` in epoch ms, `ms` its duration; `failure` is null when it was stored. */
 export interface SnapshotStats {
   readonly zone: ZoneAddress;
   readonly store: SnapshotKind;

@@ -197,7 +197,7 @@ describe('ticks', () => {
     const second = host.open(gate);
     await clock.settle();
     release();
-    await assert.rejects(first, /let go of while it was opened/);
+    await assert.rejects(first, /removed from this host during its recovery/);
     await second;
     assert.equal(host.view(gate)?.epoch, 2);
     const [reply] = await Promise.all([host.submit(gate, { type: 'Admit', people: 1 }), clock.settle()]);

@@ -7,14 +7,14 @@ import { Snapshots } from './snapshots.ts';
 import { Turns } from './turns.ts';
 import type { QueuedCommand, ZoneEntry } from './zone-entry.ts';
 
-/** Commands a zone may have waiting; beyond it the sender is told BUSY. A tenth of a second of work at the usual rates. */
+/** Commands that may wait at one zone; more are refused with `BUSY`. About a tenth of a second of work at the usual rates. */
 const MAILBOX_MAX = 100_000;
-/** Durable commands that may wait for the log together; beyond it the sender is told BUSY. Some tens of MB. */
+/** Durable commands of all zones that may wait for a reply; more are refused with `BUSY`. Some tens of MB. */
 const DURABLE_WAITING_MAX = 100_000;
 
 /**
- * Owns many zones on one thread. Commands wait in each zone’s mailbox until its turn. A zone that throws is stopped alone and
- * rebuilt from its record, again and again until that succeeds. What observers throw is reported and changes nothing.
+ * Owns many zones on one thread. Commands wait in the mailbox of their zone until its turn. A zone that throws stops alone and is
+ * rebuilt from its record, with retries until that succeeds. Exceptions of observers are reported and change nothing.
  */
 export class ZoneHost {
   readonly #options: HostOptions;
@@ -44,15 +44,18 @@ export class ZoneHost {
     this.#lifecycle = new Lifecycle({ options, entries, observers, outbox, snapshots, turns });
   }
 
-  /** Teaches the host a kind of zone. */
+  /** Adds a zone kind. @throws TypeError when the kind is already registered */
   register(definition: AnyZoneDefinition): void {
-    if (this.#definitions.has(definition.kind)) throw new TypeError(`zone kind "${definition.kind}" is registered already`);
+    if (this.#definitions.has(definition.kind)) throw new TypeError(`Zone kind "${definition.kind}" is already registered.`);
     this.#definitions.set(definition.kind, definition);
   }
 
-  /** Becomes the zone’s owner and brings it back from its record; resolves when it is active. Commands sent meanwhile wait. */
+  /**
+   * Claims the zone and recovers it from its record; resolves when it is active. Commands sent meanwhile wait in its mailbox.
+   * @throws Error when the host is closed or the recovery fails, TypeError when the zone kind is not registered
+   */
   async open(address: ZoneAddress): Promise<void> {
-    if (this.#closed !== null) throw new Error(`${address} cannot be opened: this host is closed`);
+    if (this.#closed !== null) throw new Error(`${address} cannot be opened: this host is closed. Open it on a running host.`);
     const entry = this.#entries.get(address) ?? this.#lifecycle.open(this.#definitionOf(address), address);
     entry.usedAt = ++this.#uses;
     if (entry.releasing !== null) return entry.releasing.then(() => this.open(address));
@@ -60,10 +63,10 @@ export class ZoneHost {
     return entry.bringUp;
   }
 
-  /** Sends a command and waits for its answer: at once when decided, or, with `durable`, when the log has it. */
+  /** Sends a command. Resolves with its reply: when it is decided, or, with `durable`, when the log has its events. */
   submit(address: ZoneAddress, command: unknown, options: CommandMeta & { durable?: boolean } = {}): Promise<Reply> {
     const { durable, ...meta } = options;
-    if (durable && !this.#outbox.promises(address)) return Promise.resolve(refused('LOG_UNAVAILABLE', 'Try again when it is back.'));
+    if (durable && !this.#outbox.promises(address)) return Promise.resolve(refused('LOG_UNAVAILABLE', 'Retry when the log is available.'));
     if (durable && this.#durableWaiting >= (this.#options.durableWaitingMax ?? DURABLE_WAITING_MAX))
       return Promise.resolve(this.#busy(`${this.#durableWaiting} durable commands wait for the log.`));
     return new Promise((resolve) => {
@@ -73,12 +76,12 @@ export class ZoneHost {
     });
   }
 
-  /** Sends a command that nobody waits for. False when the zone cannot take it; the sender should slow down. */
+  /** Sends a command without a reply. Returns false when the zone does not accept it; the sender should slow down. */
   tell(address: ZoneAddress, command: unknown, meta: CommandMeta | null = null): boolean {
     return this.#post(address, { command, meta, answer: null }) === null;
   }
 
-  /** What a zone is now; undefined unless its state is what its record says (see `status`). Not a copy: read it and let it go. */
+  /** Current state, seq and epoch of a sound zone, else undefined (see `status`). Not a copy: do not change or keep it. */
   view(address: ZoneAddress): { state: unknown; seq: number; epoch: number } | undefined {
     const entry = this.#entries.get(address);
     if (!entry?.isSound) return undefined;
@@ -87,68 +90,74 @@ export class ZoneHost {
     return { state, seq, epoch };
   }
 
-  /** Where a zone is in its life on this host; `stopped` when it is not here. */
+  /** Lifecycle step of a zone; `stopped` when it is not on this host. */
   status(address: ZoneAddress): ZoneStatus {
     return this.#entries.get(address)?.status ?? 'stopped';
   }
 
-  /** Whether what is decided now goes straight to the log. */
+  /** Whether new events go straight to the log. */
   get isRecording(): boolean {
     return this.#outbox.isFlowing;
   }
 
-  /** Commands that wait at a zone. */
+  /** Number of commands in the mailbox of a zone. */
   waiting(address: ZoneAddress): number {
     return this.#entries.get(address)?.mailbox.length ?? 0;
   }
 
+  /** Addresses of the zones on this host, of all kinds or of one. */
   addresses(kind?: string): ZoneAddress[] {
     return [...this.#entries.keys()].filter((address) => kind === undefined || kindOf(address) === kind);
   }
 
-  /** Snapshots one zone, unless it has not changed since its last one in that store. Resolves with what was in the way, or null. */
+  /** Stores a snapshot of a zone, unless it is unchanged since its last one there. Resolves with null, or with why it was not stored. */
   async snapshot(address: ZoneAddress, into: SnapshotKind): Promise<string | null> {
     const entry = this.#entries.get(address);
     return entry ? this.#snapshots.take(entry, into) : 'the zone is not open';
   }
 
-  /** Snapshots every zone that has changed since its last one in that store. */
+  /** Stores a snapshot of each zone that has changed since its last one in that store. */
   snapshotAll(into: SnapshotKind): Promise<void> {
     return this.#snapshots.takeAll(into);
   }
 
   /**
-   * Gives a zone up for another host to open. Resolves when all that it decided is in the log and it is forgotten here. While the
-   * log is unavailable nobody else could open it, so it goes on deciding until the log is back, or it is abandoned.
+   * Releases a zone, so that another host can open it. Resolves when the log has all its events and it is removed from this host.
+   * While the log is unavailable, no other host could claim it. It then continues to decide until the log is available again, or
+   * until it is abandoned.
    */
   async release(address: ZoneAddress): Promise<void> {
     const entry = this.#entries.get(address);
     if (entry) await this.#lifecycle.release(entry);
   }
 
-  /** Lets go of a zone at once, for another host may own it already: nothing more is decided, snapshotted or answered. */
+  /**
+   * Removes a zone at once, because another host may own it already. It decides and snapshots nothing more. The commands in its
+   * mailbox are refused with `ZONE_STOPPED`.
+   */
   abandon(address: ZoneAddress): void {
     const entry = this.#entries.get(address);
     if (entry) this.#lifecycle.drop(entry, `${address} has another owner now.`);
   }
 
-  /** Stops taking commands, decides what waits, snapshots, and hands everything to the log (or the spool). */
+  /** Refuses new commands, decides those that wait, stores snapshots, and hands all events to the log (or the spool). Idempotent. */
   close(): Promise<void> {
     this.#closed ??= this.#close();
     return this.#closed;
   }
 
-  /** Resolves when everything decided so far is in the log or on the spool. */
+  /** Resolves when all events decided so far are in the log, on the spool, or known to be lost. */
   flushed(): Promise<void> {
     return this.#outbox.drained();
   }
 
-  /** Resolves when the log has everything decided so far, and what an earlier run had left on the spool. */
+  /** Resolves when the log has all events decided so far, and those that an earlier run left on the spool. */
   async recorded(): Promise<void> {
     await this.#outbox.flowing();
     await this.#outbox.drained();
   }
 
+  /** Current load of the host, and its counters since the start. */
   stats(): HostStats {
     return {
       zones: this.#entries.size,
@@ -170,7 +179,7 @@ export class ZoneHost {
     const { mailbox } = entry;
     if (mailbox.length >= (this.#options.mailboxMax ?? MAILBOX_MAX)) return this.#busy(`${mailbox.length} commands wait at ${address}.`);
     entry.usedAt = ++this.#uses;
-    // A zone whose commands wait already has its turn.
+    // A zone with waiting commands is scheduled already, or will be when it is active.
     if (mailbox.push(queued) === 1) this.#turns.schedule(entry);
     return null;
   }
@@ -181,22 +190,22 @@ export class ZoneHost {
     this.#turns.finishAll();
     await this.#outbox.drained();
     await Promise.all([this.snapshotAll('hot'), this.snapshotAll('cold')]);
-    for (const entry of [...this.#entries.values()]) this.#lifecycle.drop(entry, `${entry.zone.address} was closed.`);
+    for (const entry of [...this.#entries.values()]) this.#lifecycle.drop(entry, `${entry.zone.address} closed with its host.`);
     await this.#outbox.close();
   }
 
-  /** The log refused this owner: a new one carries on, and this one must not answer any more. */
+  /** The log refused a batch of this owner: a new owner has claimed the zone, so this host must not answer for it any more. */
   #fenced(address: ZoneAddress, epoch: number): void {
     if (this.#entries.get(address)?.zone.epoch !== epoch) return;
     this.abandon(address);
     this.#observers.report({
       kind: 'zone-lost',
       zone: address,
-      message: `epoch ${epoch} is stale: another owner has claimed the zone`,
+      message: `epoch ${epoch} is stale: another owner has claimed the zone, so this host removed it`,
     });
   }
 
-  /** The answer of a durable command: given when the log has what it decided. Counts among those that wait from now on. */
+  /** Reply callback of a durable command, called when the log has its events. The command counts as waiting from now on. */
   #whenDurable(address: ZoneAddress, resolve: (reply: Reply) => void): (reply: Reply) => void {
     this.#durableWaiting++;
     const answer = (reply: Reply) => {
@@ -215,6 +224,6 @@ export class ZoneHost {
     const definition = this.#definitions.get(kindOf(address));
     if (definition) return definition;
     const known = [...this.#definitions.keys()].join(', ') || 'none';
-    throw new TypeError(`"${address}" is of a kind this host does not know; it knows ${known}`);
+    throw new TypeError(`Unknown zone kind in "${address}". Register it first. Registered kinds: ${known}.`);
   }
 }

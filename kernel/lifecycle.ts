@@ -11,13 +11,14 @@ import type { Turns } from './turns.ts';
 import { Zone } from './zone.ts';
 import { ZoneEntry } from './zone-entry.ts';
 
-/** A zone that fails more often than this within a minute is retried ever more slowly: it would fail for ever. */
+/** Failures of a zone within one minute before retries slow down: a zone that fails more often would fail forever. */
 const QUICK_FAILURES_MAX = 5;
+/** Delay before the first slow retry, in ms. It doubles with each failure. */
 const RETRY_FIRST_MS = 250;
 
 const ignored = () => {};
 
-/** The parts of a host that a zone’s life involves. */
+/** The parts of a host that lifecycle transitions need. */
 export interface LifecycleParts {
   readonly options: HostOptions;
   readonly entries: Map<ZoneAddress, ZoneEntry>;
@@ -27,10 +28,10 @@ export interface LifecycleParts {
   readonly turns: Turns;
 }
 
-/** Takes zones of a host through their life (see `ZoneStatus`). The transitions of an address happen one after another. */
+/** Moves the zones of a host through their lifecycle (see `ZoneStatus`). Except for `drop`, transitions of an address run one by one. */
 export class Lifecycle {
   readonly #parts: LifecycleParts;
-  /** The last transition of each address that has one under way. */
+  /** The last transition of each address that has one in progress. */
   readonly #transitions = new Map<ZoneAddress, Promise<void>>();
   failures = 0;
 
@@ -38,7 +39,7 @@ export class Lifecycle {
     this.#parts = parts;
   }
 
-  /** Claims a zone and brings it back from its record. */
+  /** Claims a zone and recovers it from its record. Returns the entry at once; its `bringUp` settles when the recovery ends. */
   open(definition: AnyZoneDefinition, address: ZoneAddress): ZoneEntry {
     const entry = new ZoneEntry(new Zone(definition, address));
     this.#parts.entries.set(address, entry);
@@ -47,12 +48,15 @@ export class Lifecycle {
     return entry;
   }
 
-  /** Brings a zone back from its record as its owner. */
+  /** Recovers a zone of this host from its record, as its owner. */
   rebuild(entry: ZoneEntry): Promise<void> {
     return this.#bringUp(entry, 'rebuilding');
   }
 
-  /** A zone threw: it is brought back as what was decided before, from its record, and later each time if it fails often. */
+  /**
+   * Handles an exception of a zone: discards the events of the failed command, then recovers the zone from its record. The
+   * recovery waits longer each time if the zone fails often.
+   */
   failed(entry: ZoneEntry, error: unknown): void {
     const { zone } = entry;
     zone.undoFailed();
@@ -63,13 +67,13 @@ export class Lifecycle {
     else void this.rebuild(entry).catch(ignored);
   }
 
-  /** Hands a zone over to the log, and lets go of it. */
+  /** Releases a zone: waits until the log has all its events, then removes it. Repeated calls return the same promise. */
   release(entry: ZoneEntry): Promise<void> {
     entry.releasing ??= this.#serially(entry.zone.address, () => this.#release(entry));
     return entry.releasing;
   }
 
-  /** Lets go of a zone at once. */
+  /** Removes a zone at once, and refuses the commands in its mailbox with `ZONE_STOPPED`. */
   drop(entry: ZoneEntry, why: string): void {
     if (entry.isStopped) return;
     this.#parts.entries.delete(entry.zone.address);
@@ -81,7 +85,7 @@ export class Lifecycle {
   #retryLater(entry: ZoneEntry, failures: number): void {
     const { address } = entry.zone;
     const ms = retryDelayMs(failures, RETRY_FIRST_MS);
-    const message = `it failed and is stopped; it is tried again in ${ms} ms`;
+    const message = `the zone failed and is stopped; the host rebuilds it in ${ms} ms`;
     this.#enter(entry, 'failed');
     entry.answerAll(refused('ZONE_STOPPED', `${address}: ${message}.`));
     this.#parts.observers.report({ kind: 'zone-stopped', zone: address, message });
@@ -90,7 +94,7 @@ export class Lifecycle {
 
   #bringUp(entry: ZoneEntry, as: 'opening' | 'rebuilding'): Promise<void> {
     this.#enter(entry, as);
-    // It begins when what runs now is over, so that all that was decided has been handed on.
+    // It starts asynchronously, after the current turn, so that the outbox has everything that was decided.
     entry.bringUp = this.#serially(entry.zone.address, () => this.#recover(entry)).catch((error) => {
       if (!entry.isStopped) {
         this.#parts.observers.report({ kind: 'recovery', zone: entry.zone.address, message: messageOf(error) });
@@ -102,26 +106,26 @@ export class Lifecycle {
     return entry.bringUp;
   }
 
-  /** Makes the zone what its record says, as its owner. */
+  /** Recovers the zone from its record and activates it, as its owner. */
   async #recover(entry: ZoneEntry): Promise<void> {
     const { zone } = entry;
     const { address } = zone;
     const { outbox, options } = this.#parts;
     requireHere(entry);
-    // What was lost is lost now. Its seqs are given to other events only under another epoch than theirs.
+    // Events lost so far stay lost. Their seqs are reused only under a new epoch, so that an event id stays unique.
     if (zone.epoch === 0 || entry.lostFrom !== null) await this.#claim(entry);
     await outbox.drained();
     const recovered = await recover(zone.definition, address, options);
     requireHere(entry);
     const { takenOver } = entry;
     const { past } = recovered;
-    // What was left on the spool counts, unless another owner has gone on without it. The newest writer there has written
-    // everything anew that came before it; what others left beside it is of a branch that was given up.
+    // Batches left on the spool are part of the record, unless another owner has continued without them. The newest writer there
+    // wrote all earlier batches again under its epoch. Batches that older writers left beside them are of an abandoned branch.
     const left = [...(takenOver?.left ?? []), ...outbox.unrecorded(address)];
     const newest = Math.max(...left.map(writerOf));
     const own = left.filter((batch) => newest >= recovered.epoch && writerOf(batch) === newest);
     for (const batch of own) past.apply(batch);
-    if (entry.lostFrom !== null) throw new Error('events were lost while the zone came back');
+    if (entry.lostFrom !== null) throw new Error('events of the zone were lost during its recovery; recover it again');
     zone.restore(past.checkpoint(), past.seq, recovered.position);
     const missing = takenOver ? missingFrom([...recovered.unrecorded, ...own], takenOver.lastSeq) : [];
     entry.takenOver = null;
@@ -132,7 +136,7 @@ export class Lifecycle {
   async #claim(entry: ZoneEntry): Promise<void> {
     const { address } = entry.zone;
     const { outbox, options } = this.#parts;
-    // What an earlier owner left is looked at first: under its own epoch it is refused as soon as the zone is claimed.
+    // Read the batches of an earlier owner before the claim: after it, the log refuses them under their own epoch.
     const left = [...(entry.takenOver?.left ?? []), ...outbox.unrecorded(address)];
     const claim = await within(options.clock, ANSWER_MS_MAX, 'the log', options.log.claim(address));
     entry.own(claim, left, options.random(address, claim.epoch));
@@ -153,9 +157,9 @@ export class Lifecycle {
     const { outbox, snapshots, turns } = this.#parts;
     const orGone = <T>(work: Promise<T>) => Promise.race([work, entry.gone.promise]);
     const durable = () => new Promise<Refused | null>((resolve) => outbox.whenDurable(address, entry.zone.seq, resolve));
-    // Only a sound state can stand for what was lost. Without one, the next owner has what is on record.
+    // Only a sound state can replace lost events. Without one, the next owner gets what is on record.
     const isBroken = () => entry.lostFrom !== null && !entry.isSound;
-    // A refusal says that events were lost; they are bridged once the outbox flows again.
+    // A refusal means that events were lost. The lost range is queued for the log once the outbox flows again.
     for (let isLost = true; isLost && !isBroken(); ) {
       await orGone(outbox.flowing());
       if (entry.status === 'active') {
@@ -165,10 +169,10 @@ export class Lifecycle {
       isLost = !isBroken() && Boolean(await orGone(durable()));
     }
     await Promise.all([snapshots.take(entry, 'hot'), snapshots.take(entry, 'cold')]);
-    this.drop(entry, `${address} moves to another host.`);
+    this.drop(entry, `${address} was released by this host.`);
   }
 
-  /** Beyond the bound, those that were used least recently go; a tenth more than must, so that not every opening looks for them. */
+  /** Beyond `zonesMax`, releases the least recently used idle zones, and 10 % of `zonesMax` more, so that few openings search. */
   #makeRoom(): void {
     const { entries, observers, options } = this.#parts;
     const { zonesMax = Number.POSITIVE_INFINITY } = options;
@@ -187,7 +191,7 @@ export class Lifecycle {
     this.#parts.observers.notify(({ onStatus }) => onStatus?.(entry.zone.address, status));
   }
 
-  /** One transition of an address after another. */
+  /** Runs `work` after the earlier transitions of the address, whether they succeeded or failed. */
   #serially(address: ZoneAddress, work: () => Promise<void>): Promise<void> {
     const before = this.#transitions.get(address) ?? Promise.resolve();
     const done = before.then(work);
@@ -199,6 +203,7 @@ export class Lifecycle {
   }
 }
 
+/** @throws Error when the zone was removed from the host meanwhile */
 function requireHere(entry: ZoneEntry): void {
-  if (entry.isStopped) throw new Error(`${entry.zone.address} was let go of while it was opened`);
+  if (entry.isStopped) throw new Error(`${entry.zone.address} was removed from this host during its recovery. Open it again.`);
 }

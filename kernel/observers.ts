@@ -1,7 +1,7 @@
 import type { HostFailure, HostOptions } from './host-options.ts';
 import type { ZoneEntry } from './zone-entry.ts';
 
-/** Calls the observers in a host’s options. What they throw is reported and counted, and changes nothing. */
+/** Calls the observers of a host. What they throw is counted and reported as `observer`, and changes nothing. */
 export class Observers {
   readonly #options: HostOptions;
   failures = 0;
@@ -10,6 +10,7 @@ export class Observers {
     this.#options = options;
   }
 
+  /** Calls `tell` with the observers, at once. Never throws. */
   notify(tell: (observers: HostOptions) => void): void {
     try {
       tell(this.#options);
@@ -19,7 +20,7 @@ export class Observers {
     }
   }
 
-  /** Notifies observers of a zone’s events: now, or when its state is again what they are told of. */
+  /** Notifies observers of events of a zone: at once, or, while the zone is not sound, after its recovery. */
   publish(entry: ZoneEntry | undefined, tell: (observers: HostOptions) => void): void {
     if (!entry || entry.isSound) this.notify(tell);
     else entry.deferred.push(tell);
@@ -29,12 +30,13 @@ export class Observers {
     try {
       this.#options.onFailure?.(failure);
     } catch {
-      // Nobody is left to be told; the count says that it happened.
+      // The failure observer itself threw, so no observer is left to report to. The count records it.
       this.failures++;
     }
   }
 }
 
+/** The stack trace of an error; any other thrown value as a string. */
 export function traceOf(error: unknown): string {
   return (error instanceof Error && error.stack) || String(error);
 }

@@ -7,52 +7,53 @@ import type { Observers } from './observers.ts';
 import type { Appended } from './ports.ts';
 import type { ZoneEntry } from './zone-entry.ts';
 
-/** Events in one append: large enough that grouping pays, small enough that an append takes milliseconds. */
+/** Events in one append from memory: large enough that grouping pays, small enough that an append takes milliseconds. */
 const GROUP_EVENTS_MAX = 4_096;
-/** And in one that comes from the spool: it is read back from the disk while everyone waits. */
+/** Events in one append from the spool: fewer, because the read from disk blocks the thread. */
 const SPOOLED_EVENTS_MAX = 512;
-/** Events that wait in memory for a log that is slow; beyond it they go to the spool. About 50 MB of trades. */
+/** Events that wait in memory for a slow log; beyond it, all go to the spool. About 50 MB of trades. */
 const MEMORY_EVENTS_MAX = 200_000;
-/** Appends that the log has taken and not yet made durable: more than a slow disk lets come together. */
+/** Appends that the log has taken but not yet made durable. More than accumulate with a slow disk. */
 const FLIGHTS_MAX = 64;
-/** The first wait before a log that is unavailable is tried again. */
+/** Delay before the first retry of an unavailable log, in ms. It doubles with each failure. */
 const RETRY_FIRST_MS = 100;
 
-/** An append under way. */
+/** An append in progress. */
 interface Flight {
   readonly batches: readonly EventBatch[];
   readonly spooled: boolean;
-  /** The log may be given the next. Of what comes from the spool only once it is durable: the spool forgets it then. */
+  /** Whether the next append may start. From the spool only when this one is durable: then the spool drops its batches. */
   taken: boolean;
+  /** The outcome of each batch; null until the append is durable. */
   appended: readonly Appended[] | null;
 }
 
 /**
- * Decided events on their way to the log, in order. The log takes one append at a time; what is decided meanwhile makes
- * up the next (group commit without a timer). When the log fails, everything goes through the spool until that is
- * drained. When the spool is full or fails too, events are lost: a range for each zone, written to the log as a fact
- * together with the zone’s state as soon as it can be.
+ * Sends decided events to the log, in order. The log takes one append at a time; events decided meanwhile form the next (group
+ * commit without a timer). When the log fails or is too slow, all events go through the spool until the spool is drained. When the
+ * spool is full or fails too, events are lost: one range per zone. As soon as possible, the log gets a batch for each lost range,
+ * with the zone’s state after it.
  */
 export class Outbox {
   readonly #options: HostOptions;
   readonly #entries: ReadonlyMap<ZoneAddress, ZoneEntry>;
   readonly #observers: Observers;
-  /** Another owner has claimed the zone: nothing it decides here counts any more. */
+  /** Called when another owner has claimed the zone: what this host decides for it no longer counts. */
   readonly #onStale: (zone: ZoneAddress, epoch: number) => void;
   #queue: EventBatch[] = [];
   #queuedEvents = 0;
-  /** Appends under way, oldest first. */
+  /** Appends in progress, oldest first. */
   #flights: Flight[] = [];
-  /** Everything goes by way of the spool. Then nothing is queued in memory. */
+  /** Whether all events go through the spool. Then the queue in memory is empty. */
   #spooling: boolean;
-  /** Failures in a row. */
+  /** Consecutive failures. */
   #attempts = 0;
   #cancelRetry: (() => void) | null = null;
   #closed = false;
-  /** Zones of which the spool has lost something in between, with the first seq that is lost: what follows there cannot be recorded any more. */
+  /** Zones with a gap in the spool, and the first missing seq. The log can no longer record the batches after the gap. */
   readonly #gaps = new Map<ZoneAddress, number>();
   readonly #waiters = new DurableWaiters();
-  /** Batches taken so far, and how many of them are in the log, on the spool, or known to be lost: they go in order. */
+  /** Batches taken so far, and how many of them are in the log, on the spool, or known to be lost. They are recorded in order. */
   #taken = 0;
   #recorded = 0;
   #awaiting: { readonly isSo: () => boolean; readonly resolve: () => void }[] = [];
@@ -71,66 +72,69 @@ export class Outbox {
     this.#observers = observers;
     this.#onStale = onStale;
     this.#spooling = options.spool.batches > 0;
-    // What an earlier run left is written whether or not any zone is opened here.
+    // Batches of an earlier run are written even when no zone is opened here.
     options.clock.soon(() => this.#pump());
   }
 
-  /** Takes decided batches; never blocks, never fails. */
+  /** Takes decided batches. Never waits and never throws. */
   push(batches: readonly EventBatch[]): void {
     this.#taken += batches.length;
     if (this.#spooling) this.#spill(batches);
     else for (const batch of batches) this.#enqueue(batch);
     if (this.#queuedEvents > this.#memoryEventsMax) {
-      this.#report('the log is too slow for what is decided');
+      this.#report('the log is slower than the zones decide, so events go to the spool; check the disk of the log');
       this.#leaveMemory();
     }
     this.#pump();
   }
 
-  /** Whether nothing has to go by way of the disk, because the log is unavailable or too slow. */
+  /** Whether events go straight to the log. False while they go through the spool: the log is unavailable or too slow. */
   get isFlowing(): boolean {
     return !this.#spooling;
   }
 
-  /** Whether a `durable` reply may be promised for a zone now. */
+  /** Whether a durable reply is possible for a zone now: no lost range waits for the log, and the spool has room. */
   promises(zone: ZoneAddress): boolean {
     return !this.#hasLoss(zone) && this.#options.spool.bytes < this.#options.spool.bytesMax;
   }
 
-  /** Calls back when the log has the zone’s events up to `seq`, or with a refusal when it never will. */
+  /** Calls `done` with null when the log has the zone’s events up to `seq`, or with a refusal when that never happens. */
   whenDurable(zone: ZoneAddress, seq: number, done: (refusal: Refused | null) => void): void {
     if (seq <= (this.#entries.get(zone)?.durableSeq ?? 0)) done(null);
     else this.#waiters.add(zone, seq, done);
   }
 
-  /** Everything of a zone that the log may not have yet, oldest first. @throws when the spool cannot be read */
+  /** All batches of a zone that the log may lack, oldest first. Reads the disk. @throws when the spool cannot be read */
   unrecorded(zone: ZoneAddress): EventBatch[] {
     return [...this.#options.spool.ofZone(zone), ...this.#inMemory(zone)];
   }
 
-  /** How many events that are; reads nothing from the disk. */
+  /** Number of events in `unrecorded`. Reads nothing from disk. */
   unrecordedEvents(zone: ZoneAddress): number {
     return this.#inMemory(zone).reduce((sum, batch) => sum + batch.events.length, this.#options.spool.eventsOf(zone));
   }
 
-  /** Resolves when everything decided up to now is in the log, or, while the log is unavailable, on the spool’s disk. */
+  /** Resolves when all events decided so far are in the log, on the spool, or known to be lost. */
   drained(): Promise<void> {
     const upTo = this.#taken;
     return this.#when(() => this.#recorded >= upTo);
   }
 
-  /** Resolves when what is decided goes straight to the log, or when this is closed. */
+  /** Resolves when events go straight to the log, or when the outbox is closed. */
   flowing(): Promise<void> {
     return this.#when(() => !this.#spooling || this.#closed);
   }
 
-  /** Stops trying. What is in memory and not in the log goes to the spool. */
+  /**
+   * Waits until all events are in the log, on the spool, or lost; then stops retries. Durable replies that still wait get
+   * `OUTCOME_UNKNOWN`.
+   */
   async close(): Promise<void> {
     await this.drained();
     this.#closed = true;
     this.#cancelRetry?.();
     this.#resolveAwaiting();
-    this.#waiters.settleAll(refused('OUTCOME_UNKNOWN', 'Send the same command with the same id again.'));
+    this.#waiters.settleAll(refused('OUTCOME_UNKNOWN', 'Send the command again with the same id.'));
   }
 
   stats(): OutboxStats {
@@ -152,7 +156,7 @@ export class Outbox {
     return this.#options.outboxMemoryEventsMax ?? MEMORY_EVENTS_MAX;
   }
 
-  /** Appends what waits, unless one is on its way that the log has not taken yet: what comes meanwhile makes up the next. */
+  /** Starts the next append, unless the log has not taken the last one yet: events decided meanwhile form the next append. */
   #pump(): void {
     while (!this.#closed && !this.#cancelRetry && this.#flights.length < FLIGHTS_MAX && this.#flights.every(({ taken }) => taken)) {
       let group: Pick<Flight, 'batches' | 'spooled'>;
@@ -173,7 +177,7 @@ export class Outbox {
       this.#pump();
     };
     const { clock, log } = this.#options;
-    // Should one that fails have been written all the same, the log knows the repeat.
+    // If a failed append was written after all, the log recognizes the repeat.
     within(clock, ANSWER_MS_MAX, 'the log', log.append(flight.batches, onTaken)).then(
       (appended) => {
         flight.taken = true;
@@ -182,19 +186,19 @@ export class Outbox {
         this.#pump();
       },
       (error) => {
-        // One before it failed, and it went to the spool with that.
+        // An append before it failed, and this one went to the spool with it.
         if (!this.#flights.includes(flight)) return;
         this.#leaveMemory();
         if (!flight.spooled || !(error instanceof SequenceGap) || this.#gaps.has(error.zone))
-          return this.#retryLater(`the log took nothing: ${messageOf(error)}`);
+          return this.#retryLater(`the append to the log failed: ${messageOf(error)}`);
         this.#gaps.set(error.zone, error.due);
-        this.#report(`what the spool holds of ${error.zone} does not follow its record and is given up: ${error.message}`);
+        this.#report(`spooled batches of ${error.zone} do not follow its log and are given up, see the spool: ${error.message}`);
         this.#pump();
       },
     );
   }
 
-  /** Flights that are over, in the order in which they began. */
+  /** Handles finished appends, in the order in which they started. */
   #land(): void {
     for (let flight = this.#flights[0]; flight?.appended; flight = this.#flights[0]) {
       this.#flights.shift();
@@ -222,25 +226,26 @@ export class Outbox {
     this.#waiters.settle(zone, seq, null);
   }
 
-  /** What cannot be dropped is offered to the log once more, which knows repeats. */
+  /** Batches that the spool cannot drop are sent again; the log recognizes repeats. */
   #dropSpooled(count: number): void {
     try {
       this.#options.spool.drop(count);
     } catch (error) {
-      this.#retryLater(`the spool cannot be cut: ${messageOf(error)}`);
+      this.#retryLater(`the spool cannot drop recorded batches: ${messageOf(error)}`);
     }
   }
 
   #retryLater(failure: string): void {
     this.#failures++;
     const ms = retryDelayMs(++this.#attempts, RETRY_FIRST_MS);
-    this.#report(`${failure}; trying again in ${ms} ms`);
+    this.#report(`${failure}; retry in ${ms} ms`);
     this.#cancelRetry = this.#options.clock.after(ms, () => {
       this.#cancelRetry = null;
       this.#pump();
     });
   }
 
+  /** Batches of the next append. Leaves the spooling mode when the spool is drained. @throws when the spool fails */
   #nextGroup(): Pick<Flight, 'batches' | 'spooled'> {
     if (this.#spooling) {
       for (let spooled = this.#oldestSpooled(); spooled.length > 0; spooled = this.#oldestSpooled()) {
@@ -260,7 +265,7 @@ export class Outbox {
     return { batches: this.#queue.splice(0, count), spooled: false };
   }
 
-  /** Batches that are alike: all of them behind a gap, or none. */
+  /** The oldest spooled batches, either all after a gap, or all without one. */
   #oldestSpooled(): EventBatch[] {
     const oldest = this.#options.spool.oldest(SPOOLED_EVENTS_MAX);
     const isLost = oldest[0] && this.#isBehindGap(oldest[0]);
@@ -277,7 +282,7 @@ export class Outbox {
     this.#queuedEvents += batch.events.length;
   }
 
-  /** Moves what waits in memory to the disk, in order. What is under way is moved too: the log knows repeats. */
+  /** Moves all batches in memory to the spool, in order. Appends in progress move too: the log recognizes repeats. */
   #leaveMemory(): void {
     const batches = [...this.#flying(), ...this.#queue];
     this.#spooling = true;
@@ -287,7 +292,7 @@ export class Outbox {
     this.#spill(batches);
   }
 
-  /** What is under way and in no other place. */
+  /** Batches of appends in progress that are not on the spool. */
   #flying(): EventBatch[] {
     return this.#flights.flatMap(({ batches, spooled }) => (spooled ? [] : batches));
   }
@@ -300,7 +305,7 @@ export class Outbox {
     return (this.#entries.get(zone)?.lostFrom ?? null) !== null;
   }
 
-  /** Gives batches to the spool; loses those that it has no room for, and those behind a hole in their zone’s record. */
+  /** Adds batches to the spool. Loses those without room, and those after a lost range of their zone. */
   #spill(batches: readonly EventBatch[]): void {
     const whole = batches.filter(({ zone }) => !this.#hasLoss(zone));
     let kept = new Set<EventBatch>();
@@ -313,24 +318,24 @@ export class Outbox {
     this.#noteRecorded(batches.length);
   }
 
-  /** @param firstSeq the first that is lost, when it is one before the batch */
+  /** Counts a batch as lost and refuses its durable replies. @param firstSeq first lost seq, when it is before the batch */
   #lose(batch: EventBatch, firstSeq = batch.firstSeq): void {
     const { zone } = batch;
     const entry = this.#entries.get(zone);
-    // What was decided under an earlier epoch is not part of what the zone is now, so it leaves no hole in it.
+    // Events of an earlier epoch are not part of the zone’s present state, so they leave no lost range in it.
     if (entry && entry.lostFrom === null && entry.zone.epoch === writerOf(batch)) {
       entry.lostFrom = firstSeq;
-      this.#report(`the spool does not keep it: ${zone} loses its record from seq ${firstSeq}`);
+      this.#report(`events of ${zone} from seq ${firstSeq} are lost: the spool is full, failed or has a gap`);
     }
     this.#lostEvents += batch.events.length;
     const seq = lastSeqOf(batch);
     this.#waiters.settle(zone, seq, refused('NOT_RECORDED', `Events up to seq ${seq} of ${zone} are lost.`));
   }
 
-  /** For each zone with a hole: the fact that it was lost, and the state after it. */
+  /** Queues a batch for each zone with a lost range: it records the range and the state after it. */
   #bridgeLosses(): void {
     for (const entry of this.#entries.values()) {
-      // A zone that failed is brought back from its record under a new epoch; until then it decides nothing.
+      // A zone that is not sound recovers from its record under a new epoch. Until then it decides nothing.
       if (entry.lostFrom === null || !entry.isSound) continue;
       this.#enqueue(entry.zone.bridge(entry.lostFrom, this.#options.clock.now()));
       this.#taken++;
@@ -338,7 +343,7 @@ export class Outbox {
     }
   }
 
-  /** Resolves once a condition holds. */
+  /** Resolves when `isSo` holds. It is checked when batches are recorded, when the spool is drained, and at close. */
   #when(isSo: () => boolean): Promise<void> {
     if (isSo()) return Promise.resolve();
     return new Promise((resolve) => this.#awaiting.push({ isSo, resolve }));

@@ -2,13 +2,13 @@ import { after, type Checkpoint, type EventBatch, lastSeqOf } from './batch.ts';
 import { type AnyZoneDefinition, keyOf, type ZoneAddress } from './definition.ts';
 import { ANSWERS_MAX } from './zone.ts';
 
-/** A state that is folded from the record, batch by batch. */
+/** A state that is folded from the record, batch by batch. It changes `from.state` in place. */
 export class Past {
   seq: number;
   readonly #definition: AnyZoneDefinition;
   readonly #zone: ZoneAddress;
   #state: unknown;
-  /** What comes next lies beyond where it ends. */
+  /** Set when the next batch is a lost range that reaches beyond the end: nothing more is applied. */
   #isAtEnd = false;
   #answered: (readonly [string, number])[];
 
@@ -20,7 +20,11 @@ export class Past {
     this.#answered = [...(from?.answered ?? [])];
   }
 
-  /** @param untilSeq where it ends; within a range that was lost, before that range */
+  /**
+   * Applies the events of a batch after `seq`.
+   * @param untilSeq last seq to apply; when it is within a lost range, the state stays before that range
+   * @throws RecordBroken when events before the batch are missing; Error when it has a version that cannot be converted
+   */
   apply(batch: EventBatch, untilSeq = Number.POSITIVE_INFINITY): void {
     const rest = after(batch, this.seq);
     if (!rest || this.#isAtEnd || this.seq >= untilSeq) return;
@@ -36,28 +40,29 @@ export class Past {
     if (this.#answered.length > 2 * ANSWERS_MAX) this.#answered = this.#answered.slice(-ANSWERS_MAX);
   }
 
-  /** @throws RecordBroken when there were events between what was folded and a later batch: they may belong to what was asked for */
+  /** @throws RecordBroken when events before `batch` are missing or lost: they may belong to the requested point in time */
   requireFollowedBy(batch: EventBatch): void {
     const { firstSeq = 0, loss } = after(batch, this.seq) ?? {};
     if (loss || firstSeq > this.seq + 1) throw new RecordBroken(this.#zone, this.seq + 1, loss ? loss.lastSeq + 1 : firstSeq);
   }
 
+  /** The state and the accepted command ids at `seq`. Not a copy. */
   checkpoint(): Checkpoint {
     return { state: this.#state, answered: this.#answered };
   }
 
-  /** Goes on with the state after a range that was lost. */
+  /** Continues with the state after a lost range. */
   #bridge({ version }: EventBatch, { lastSeq, checkpoint }: NonNullable<EventBatch['loss']>, untilSeq: number): void {
     this.#isAtEnd = lastSeq > untilSeq;
     if (this.#isAtEnd) return;
-    // The batch may still have to be written, and this state goes on changing.
+    // A copy: the batch may still have to be written, and this state continues to change.
     this.#state = stateOf({ version, state: structuredClone(checkpoint.state) }, this.#definition);
     if (this.#state === undefined) throw versionUnknown(this.#zone, version, this.#definition, 'upcastState');
     this.#answered = [...checkpoint.answered];
     this.seq = lastSeq;
   }
 
-  /** Events of another version are never folded raw: that would give a state that never was. */
+  /** The event in today’s version. Unconverted events of another version would give a state that never existed. */
   #upcast(event: unknown, written: number): unknown {
     const { upcast, version } = this.#definition;
     if (written < version && upcast) return upcast(event, written);
@@ -66,13 +71,13 @@ export class Past {
   }
 }
 
-/** A state of some version as one of today’s; undefined when it cannot be. */
+/** The state in today’s version; undefined when it is newer, or older without `upcastState`. */
 export function stateOf({ version, state }: { version: number; state: unknown }, definition: AnyZoneDefinition): unknown {
   if (version < definition.version) return definition.upcastState?.(state, version);
   return version === definition.version ? state : undefined;
 }
 
-/** What the log still lacks of a zone, from two copies of it that may overlap; in order, without repeats. */
+/** Batches after `afterSeq`, in order and without repeats. The input may be two overlapping copies, one after the other. */
 export function missingFrom(batches: Iterable<EventBatch>, afterSeq: number): EventBatch[] {
   const missing: EventBatch[] = [];
   let seq = afterSeq;
@@ -85,6 +90,7 @@ export function missingFrom(batches: Iterable<EventBatch>, afterSeq: number): Ev
   return missing;
 }
 
+/** The record of a zone lacks events that no snapshot covers. */
 export class RecordBroken extends Error {
   constructor(zone: ZoneAddress, wanted: number, found: number) {
     super(
@@ -98,6 +104,6 @@ export class RecordBroken extends Error {
 function versionUnknown(zone: ZoneAddress, found: number, { kind, version }: AnyZoneDefinition, missing: 'upcast' | 'upcastState'): Error {
   const remedy = found > version ? '. Run the newer code.' : ` and has no ${missing}. Define it, or run the code of version ${found}.`;
   return new Error(
-    `${zone}: zone kind "${kind}" has events of version ${found} on record, and this code is of version ${version}${remedy}`,
+    `${zone}: the record of zone kind "${kind}" was written by version ${found}, but this code has version ${version}${remedy}`,
   );
 }

@@ -1,50 +1,50 @@
 import type { Checkpoint, EventBatch } from './batch.ts';
 import type { ZoneAddress } from './definition.ts';
 
-/** Time as the kernel is given it: real in production, simulated in tests and replays. */
+/** Source of time for the kernel: real in production, simulated in tests and replays. */
 export interface Clock {
-  /** Epoch ms. */
+  /** Wall-clock time, epoch ms. */
   now(): number;
-  /** Ms since any fixed moment; never goes back. */
+  /** Ms since an arbitrary fixed moment; never goes back. */
   elapsed(): number;
-  /** Calls back once, after everything that is already waiting. */
+  /** Calls back once, after all callbacks that already wait. */
   soon(callback: () => void): void;
-  /** Calls back once after `ms`; the returned function calls it off. */
+  /** Calls back once after `ms`. Returns a function that cancels it. */
   after(ms: number, callback: () => void): () => void;
 }
 
 /**
- * The random numbers of a zone under an epoch: each call gives the next in [0, 1). The same zone and epoch give the same
- * sequence, and since no epoch is owned twice, no number is drawn twice. Keep secret what
- * they are made from.
+ * Gives the random numbers of a zone under an epoch: each call of the result returns the next one in [0, 1). The same zone and
+ * epoch give the same sequence. No epoch is owned twice, so no number is drawn twice. Keep the seed secret.
  */
 export type RandomNumbers = (zone: ZoneAddress, epoch: number) => () => number;
 
-/** A position in the log that reading a zone may start from; only the log that gave it understands it. */
+/** A position in the log at which a read of a zone may start. Only the log that returned it can interpret it. */
 export type LogPosition = number;
 
-/** What the kernel needs of the durable log. */
+/** The durable log, as far as the kernel needs it. */
 export interface ZoneLog {
-  /** Makes the caller the zone’s owner under a new epoch; from now on batches of older epochs are refused. */
+  /** Makes the caller the zone’s owner under a new epoch. From then on, the log refuses batches of older epochs. */
   claim(zone: ZoneAddress): Promise<Claim>;
   /**
-   * Resolves when the batches are durable, with what became of each, in order. A batch that the log has already is
-   * taken as written (so a retry after an unclear failure is safe); one of an older epoch is `stale`.
-   * Rejects when the log cannot be reached; then nothing is known of any of them. Rejects with SequenceGap when one does not
-   * follow what the log has and what comes before it; then none of them is written.
-   * @param onTaken called before, when a crash of this process alone would not lose them any more: the next may follow
+   * Resolves when the batches are durable, with the outcome of each, in order. A batch that the log already has counts as written,
+   * so a retry after an unclear failure is safe. A batch of an older epoch is `stale`.
+   * Rejects when the log cannot be reached; the outcome of every batch is then unknown. Rejects with SequenceGap when a batch does
+   * not follow the log and the batches before it; none of them is then written.
+   * @param onTaken called earlier, once a crash of this process alone cannot lose the batches: the next append may start
    */
   append(batches: readonly EventBatch[], onTaken?: () => void): Promise<Appended[]>;
-  /** The zone’s batches that reach beyond `afterSeq`, in order, looking no earlier than `from`. */
+  /** The zone’s batches with events after `afterSeq`, in order. Reads the log from `from` on, or from its start when null. */
   read(zone: ZoneAddress, afterSeq: number, from: LogPosition | null): AsyncIterable<EventBatch>;
 }
 
 export interface Claim {
   readonly epoch: number;
-  /** The highest seq the log holds of the zone; 0 when it holds none. */
+  /** Highest seq of the zone in the log; 0 when the log has none. */
   readonly lastSeq: number;
 }
 
+/** Outcome of one batch of an append: its position in the log, or `stale` when its epoch is too old. */
 export type Appended = { readonly at: LogPosition } | 'stale';
 
 export interface Snapshot extends Checkpoint {
@@ -52,11 +52,11 @@ export interface Snapshot extends Checkpoint {
   readonly version: number;
   readonly epoch: number;
   readonly seq: number;
-  /** When it was taken, epoch ms. */
+  /** Time of the capture, epoch ms. */
   readonly time: number;
-  /** From where in the log the events after it are found. */
+  /** Where in the log to start reading the events after it. */
   readonly position: LogPosition | null;
-  /** Events up to `seq` that the log did not have yet when the snapshot was taken; a new owner writes them first. */
+  /** Events up to `seq` that the log did not have at the capture. A new owner writes them first. */
   readonly unrecorded: readonly EventBatch[];
 }
 
@@ -70,25 +70,25 @@ export interface SnapshotLabel {
 export interface SnapshotStore {
   /** Captures the snapshot before it returns; resolves when it is stored. */
   save(snapshot: Snapshot): Promise<void>;
-  /** What there is of a zone, newest first: by epoch, then by seq. */
+  /** The stored snapshots of a zone, newest first: by epoch, then by seq. */
   list(zone: ZoneAddress): Promise<SnapshotLabel[]>;
-  /** Rejects when it is gone or damaged. */
+  /** Rejects when the snapshot is missing or damaged. */
   load(label: SnapshotLabel): Promise<Snapshot>;
 }
 
-/** The outbox’s overflow on local disk: a queue that survives the process. */
+/** Overflow of the outbox on local disk: a queue that survives the process. */
 export interface Spool {
-  /** Adds at the end, without waiting for the disk; returns how many of them there was room for. */
+  /** Adds batches at the end, without waiting for the disk. Returns how many of them, from the first on, had room. */
   add(batches: readonly EventBatch[]): number;
-  /** The oldest batches, at least one unless it is empty, up to about `eventsMax` events. */
+  /** The oldest batches, up to about `eventsMax` events; at least one unless the spool is empty. */
   oldest(eventsMax: number): EventBatch[];
-  /** Forgets the `count` oldest. */
+  /** Removes the `count` oldest batches. */
   drop(count: number): void;
-  /** Forgets the `count` oldest, which the log will never take; a person finds them where the spool keeps them. */
+  /** Removes the `count` oldest batches, which the log will never accept. The spool keeps them aside for an operator. */
   giveUp(count: number): void;
   /** All batches of a zone, oldest first. */
   ofZone(zone: ZoneAddress): EventBatch[];
-  /** How many events there are of a zone; reads nothing. */
+  /** Number of events of a zone. Reads nothing from disk. */
   eventsOf(zone: ZoneAddress): number;
   readonly batches: number;
   readonly bytes: number;

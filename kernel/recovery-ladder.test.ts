@@ -63,8 +63,8 @@ describe('each step of a recovery', () => {
     const { log, hot } = await recorded(2, async (_seq, { host }) => host.snapshotAll('hot'));
     const later = defineZone({ ...turnstile, version: 2, upcast: (event) => event as TurnstileEvent });
     assert.deepEqual((await reopened({ log, hot }, later)).outcomes, [
-      'hot snapshot at seq 2 is of version 1, this is 2',
-      'hot snapshot at seq 1 is of version 1, this is 2',
+      'hot snapshot at seq 2 is of version 1, but this code needs version 2',
+      'hot snapshot at seq 1 is of version 1, but this code needs version 2',
       'replay 2',
     ]);
     const first = newHost([turnstile]);
@@ -78,7 +78,7 @@ describe('each step of a recovery', () => {
     second.host.tell(gate, admit());
     await second.clock.settle();
     assert.deepEqual((await reopened({ log: first.log, hot: first.hot })).outcomes, [
-      'hot snapshot at seq 1 is of an owner whose successor decided otherwise',
+      'hot snapshot at seq 1 is of an abandoned branch: a later owner continued without it',
       'replay 1',
     ]);
   });

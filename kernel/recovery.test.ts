@@ -52,7 +52,7 @@ describe('the recovery ladder', () => {
     // What each source gave, not only that the end is right: replay alone would lead there, too (fault 17).
     assert.deepEqual(await steps(), ['cold 6', 'replay 6']);
     cold.damaged.add(6);
-    assert.deepEqual(await steps(), ['cold snapshot at seq 6 is damaged: checksum differs', 'cold 2', 'replay 6']);
+    assert.deepEqual(await steps(), ['cold snapshot at seq 6 cannot be used: checksum differs', 'cold 2', 'replay 6']);
     cold.damaged.add(2);
     assert.deepEqual((await steps()).at(-1), 'replay 6');
     // Where the log does not begin at the beginning any more, nothing but the cold snapshot leads there.

@@ -4,7 +4,7 @@ import type { AnyZoneDefinition, ZoneAddress } from './definition.ts';
 import { Past, stateOf } from './past.ts';
 import type { Clock, LogPosition, Snapshot, SnapshotLabel, SnapshotStore, ZoneLog } from './ports.ts';
 
-/** Where a zone’s past is kept. */
+/** The log and the stores that hold the record of a zone. */
 export interface ZoneRecord {
   readonly log: Pick<ZoneLog, 'read'>;
   readonly hot: SnapshotStore;
@@ -12,36 +12,36 @@ export interface ZoneRecord {
   readonly clock: Clock;
 }
 
-/** How long the cold store has to say what it has, where there is a hot snapshot: one that is unavailable delays nobody much. */
+/** Time limit in ms for the list of the cold store when there is a hot snapshot: an unavailable cold store then delays little. */
 const SECOND_MS_MAX = 500;
 
-/** One step of the ladder: what was tried, how long it took, what came of it. */
+/** One step of a recovery: the source tried, the duration in ms, and the outcome. */
 export interface RecoveryStep {
   readonly source: 'hot' | 'cold' | 'replay';
   readonly ms: number;
-  /** The seq reached, or why the source did not hold. */
+  /** The seq reached, or the reason why the source could not be used. */
   readonly outcome: number | string;
 }
 
 interface Recovered {
   readonly past: Past;
   readonly position: LogPosition | null;
-  /** Of the newest owner that is known to have decided or seen it; 0 when there was none. */
+  /** Highest epoch of the snapshot and of the batches read; 0 when there are none. */
   readonly epoch: number;
-  /** Events a snapshot carried because the log lacked them; they must be written before anything new. */
+  /** Events that the snapshot carries because the log lacked them. They must be written before any new event. */
   readonly unrecorded: readonly EventBatch[];
   readonly steps: readonly RecoveryStep[];
-  /** Whether the log goes on after the moment that was asked for, so that nothing of that moment can be missing. */
+  /** Whether the log continues after the requested time. Then no event up to that time can be missing. */
   readonly isFollowed: boolean;
 }
 
-/** A moment of a zone’s past: after the event `seq`, or after everything decided up to `time` (epoch ms). */
+/** A point in the past of a zone: after the event `seq`, or after all events decided up to `time` (epoch ms). */
 export type PointInTime = { readonly seq: number } | { readonly time: number };
 
 /**
- * Brings a zone back: the newest snapshot that is whole, hot or cold, else nothing; then the log’s tail.
- * With `until` the same code answers what the zone was at a past moment: exactly, when it reaches that seq, or is followed.
- * @throws RecordBroken when the log lacks events between what was restored and what it holds
+ * Recovers a zone from its newest intact snapshot, hot or cold, or without one from the initial state; then from the rest of the
+ * log. With `until`, the same code returns the zone at that point in time. That is exact when it reaches the seq, or `isFollowed`.
+ * @throws RecordBroken when the log lacks events between the restored state and the batches that it holds
  */
 export async function recover(
   definition: AnyZoneDefinition,
@@ -75,7 +75,7 @@ export async function recover(
   return { past, position, epoch, unrecorded, steps, isFollowed };
 }
 
-/** The newest snapshot of both stores that can be used, of two alike the hot one; undefined when there is none. Notes what was tried. */
+/** The newest usable snapshot of both stores, at equal seq the hot one; undefined when there is none. Notes each attempt. */
 async function newestOf(
   { log, clock, ...stores }: ZoneRecord,
   definition: AnyZoneDefinition,
@@ -93,14 +93,14 @@ async function newestOf(
   const cold = await labelsOf('cold', hot.length > 0 ? SECOND_MS_MAX : ANSWER_MS_MAX);
   for (const { source, label } of [...hot, ...cold].sort((one, other) => other.label.seq - one.label.seq)) {
     const note = timed(source);
-    const skip = (why: string) => note(`snapshot at seq ${label.seq} is ${why}`);
-    const snapshot = await get(source, stores[source].load(label)).catch((error) => skip(`damaged: ${messageOf(error)}`));
+    const skip = (why: string) => note(`snapshot at seq ${label.seq} ${why}`);
+    const snapshot = await get(source, stores[source].load(label)).catch((error) => skip(`cannot be used: ${messageOf(error)}`));
     if (!snapshot) continue;
     const state = stateOf(snapshot, definition);
-    if (state === undefined) skip(`of version ${snapshot.version}, this is ${definition.version}`);
-    // A log that fails here fails the recovery: what only this snapshot has must not be passed over for that.
+    if (state === undefined) skip(`is of version ${snapshot.version}, but this code needs version ${definition.version}`);
+    // A log failure here fails the recovery: it must not skip a snapshot that may be the only one with these events.
     else if (await within(clock, ANSWER_MS_MAX, 'the log', isAbandoned(snapshot, log)))
-      skip('of an owner whose successor decided otherwise');
+      skip('is of an abandoned branch: a later owner continued without it');
     else {
       note(snapshot.seq);
       return { ...snapshot, state };
@@ -110,15 +110,15 @@ async function newestOf(
 }
 
 /**
- * Whether the log went on without what only this snapshot had: a successor came back from an older one and decided anew.
- * A snapshot that carries nothing unrecorded cannot be, because the log had refused an owner without a claim.
+ * Whether the log continued without events that only this snapshot had: a later owner recovered from an older state and decided
+ * anew. A snapshot without unrecorded events is never abandoned: the log has its events, and accepts only those of an owner.
  */
 async function isAbandoned(snapshot: Snapshot, log: Pick<ZoneLog, 'read'>): Promise<boolean> {
   const first = snapshot.unrecorded[0];
   if (!first) return false;
   for await (const batch of log.read(snapshot.zone, first.firstSeq - 1, snapshot.position)) {
     if (batch.firstSeq > snapshot.seq) return false;
-    // Events that it carries may have been lost after it was taken: then what was answered is not what it says.
+    // The carried events may be lost since the snapshot was taken. Its list of accepted commands is then no longer valid.
     if (batch.epoch > snapshot.epoch || batch.loss) return true;
   }
   return false;

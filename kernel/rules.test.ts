@@ -39,7 +39,7 @@ describe('what a log does with a batch', () => {
         const given = batch(first, count);
         const seqs = given.events.map((_event, index) => first + index);
         if (first > head + 1) {
-          assert.throws(() => admit(given, { epoch: 1, seq: head }), new RegExp(`seq ${head}, so seq ${head + 1} is due, but ${first}`));
+          assert.throws(() => admit(given, { epoch: 1, seq: head }), new RegExp(`needs seq ${head + 1} next, .* at seq ${first}`));
           return;
         }
         const rest = admit(given, { epoch: 1, seq: head });

@@ -9,14 +9,14 @@ import type { ZoneEntry } from './zone-entry.ts';
 const HOT_EVERY_MS = 5_000;
 const COLD_EVERY_MS = 60_000;
 /**
- * Events the log may lack for a snapshot to carry them; beyond it the snapshot is skipped until the log is back. They are read
- * back from the spool while everyone waits, some milliseconds for so many.
+ * Events missing in the log that a snapshot may carry. With more, the snapshot is skipped until the log has caught up. The read of
+ * so many from the spool blocks the thread for some milliseconds.
  */
 const CARRIED_EVENTS_MAX = 1_000;
-/** A store that has not answered by then holds up the other zones no longer. */
+/** Time limit of one save, in ms. A slower store must not delay the snapshots of other zones. */
 const SAVE_MS_MAX = 4_000;
 
-/** Takes snapshots of a host’s zones, on a schedule and when asked. One that would not count is not taken. */
+/** Takes snapshots of a host’s zones, on a schedule and on request. Skips a snapshot that would not count in a recovery. */
 export class Snapshots {
   readonly #options: HostOptions;
   readonly #outbox: Outbox;
@@ -35,29 +35,29 @@ export class Snapshots {
     this.#schedule('cold', options.coldEveryMs ?? COLD_EVERY_MS);
   }
 
-  /** Ends the schedule. */
+  /** Stops the schedule. */
   stop(): void {
     this.#isStopped = true;
     this.#cancels.hot();
     this.#cancels.cold();
   }
 
-  /** Resolves with null when the zone’s newest state is stored, now or before; else with what is in the way. */
+  /** Resolves with null when the store has the zone’s newest state, from now or before; else with the reason why not. */
   async take(entry: ZoneEntry, kind: SnapshotKind): Promise<string | null> {
     const { zone } = entry;
     const { address, seq } = zone;
     const { clock, [kind]: store } = this.#options;
-    if (!entry.isSound) return 'the zone has failed';
+    if (!entry.isSound) return 'the zone is not active';
     if (seq === entry.snapshotSeq[kind]) return null;
     if (entry.lostFrom !== null || this.#outbox.unrecordedEvents(address) > CARRIED_EVENTS_MAX) {
       this.skipped++;
-      return `the log lacks more than ${CARRIED_EVENTS_MAX} of its events`;
+      return `the log lacks a lost range or more than ${CARRIED_EVENTS_MAX} events of the zone; retry when it has them`;
     }
     const time = clock.now();
     const started = clock.elapsed();
     let failure: string | null = null;
     try {
-      // What an earlier owner left behind is no part of what the zone is now.
+      // Batches left behind by an earlier owner are not part of the zone’s present state.
       const unrecorded = this.#outbox.unrecorded(address).filter((batch) => writerOf(batch) >= zone.epoch);
       await within(clock, SAVE_MS_MAX, `the ${kind} store`, store.save(zone.snapshot(time, unrecorded)));
       entry.snapshotSeq[kind] = seq;
@@ -70,6 +70,7 @@ export class Snapshots {
     return failure;
   }
 
+  /** Takes a snapshot of each zone, all at the same time. */
   async takeAll(kind: SnapshotKind): Promise<void> {
     await Promise.all([...this.#entries.values()].map((entry) => this.take(entry, kind)));
   }
@@ -82,7 +83,7 @@ export class Snapshots {
     });
   }
 
-  /** One zone after another, so that a thousand of them never hold up a turn together. A store that is silent is asked once in a round. */
+  /** Takes snapshots one by one, so that many zones do not block a turn together. Tries a silent store once per round. */
   async #takeEach(kind: SnapshotKind): Promise<void> {
     for (const entry of [...this.#entries.values()]) {
       const started = this.#options.clock.elapsed();

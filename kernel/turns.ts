@@ -7,16 +7,17 @@ import type { Outbox } from './outbox.ts';
 import { startTicks, type TickDelay } from './ticks.ts';
 import type { ZoneEntry } from './zone-entry.ts';
 
-/** Commands a zone may take in one turn before the others have theirs, and all zones together before I/O has its turn. */
+/** Commands of one zone in one turn, so that the other zones get their share. */
 const TURN_COMMANDS_MAX = 512;
+/** Commands of all zones in one turn, so that I/O gets its share. */
 const TURN_TOTAL_MAX = 8_192;
 
-/** Lets zones decide: a turn lets every zone that has commands decide a bounded number, then hands all new events on at once. */
+/** Runs turns. A turn lets each zone with commands decide a bounded number, then pushes all new events to the outbox at once. */
 export class Turns {
   readonly #options: HostOptions;
   readonly #outbox: Outbox;
   readonly #observers: Observers;
-  /** The zone threw, and must be rebuilt. */
+  /** Called when a zone threw; the zone must be rebuilt. */
   readonly #onFailed: (entry: ZoneEntry, error: unknown) => void;
   /** Zones that wait for their part of a turn. */
   readonly #ready = new Set<ZoneEntry>();
@@ -31,14 +32,14 @@ export class Turns {
     this.#onFailed = onFailed;
   }
 
-  /** Gives a zone its part of the next turn, if it decides and has commands. */
+  /** Adds a zone to the next turn, if it is sound and has commands. */
   schedule(entry: ZoneEntry): void {
     if (!entry.isSound || entry.mailbox.length === 0) return;
     this.#ready.add(entry);
     this.#callTurn();
   }
 
-  /** Starts the ticks of a zone that has any. */
+  /** Starts the ticks of a zone whose definition has them. */
   startTicks(entry: ZoneEntry): void {
     const { definition } = entry.zone;
     if (definition.tick && definition.tickMs)
@@ -47,12 +48,12 @@ export class Turns {
       );
   }
 
-  /** Decides everything that waits at a zone. */
+  /** Decides all commands that wait at a zone, before it returns. */
   finish(entry: ZoneEntry): void {
     while (entry.isSound && entry.mailbox.length > 0) this.#turn();
   }
 
-  /** Decides everything that waits at any zone. */
+  /** Decides all commands that wait at any zone, before it returns. */
   finishAll(): void {
     while (this.#ready.size > 0) this.#turn();
   }
@@ -73,7 +74,7 @@ export class Turns {
     const batches: EventBatch[] = [];
     const ready = this.#ready.values();
     let left = turnTotalMax;
-    // Zones that get work meanwhile have the next turn.
+    // Zones that get commands during this turn wait for the next one.
     for (let zones = this.#ready.size; zones > 0 && left > 0; zones--) {
       const entry = ready.next().value as ZoneEntry;
       this.#ready.delete(entry);
@@ -85,7 +86,7 @@ export class Turns {
     if (this.#ready.size > 0) this.#callTurn();
   }
 
-  /** @returns commands decided */
+  /** Decides up to `budget` commands of a zone. @returns number of commands decided, a failed one included */
   #decide(entry: ZoneEntry, now: number, budget: number): number {
     const { zone, mailbox } = entry;
     const commands = entry.isSound ? mailbox.splice(0, budget) : [];
@@ -99,7 +100,7 @@ export class Turns {
           answer?.(reply);
         }
       } catch (error) {
-        // Those behind it wait until the zone is back.
+        // The commands after the failed one wait until the zone is active again.
         mailbox.unshift(...commands.slice(decided));
         this.#onFailed(entry, error);
         answer?.(refused('ZONE_FAILED', messageOf(error)));
@@ -126,13 +127,14 @@ export class Turns {
     this.#observers.notify(({ onTick }) => onTick?.(stats));
   }
 
+  /** Adds the new events of a zone to `batches`, and publishes them to observers. */
   #collect(entry: ZoneEntry, now: number, batches: EventBatch[]): void {
     const { zone } = entry;
     const batch = zone.takeBatch(now);
     if (!batch) return;
     batches.push(batch);
     this.#observers.publish(entry, ({ onDecided }) => {
-      // What was lost before it could be published is no part of what the zone came back as.
+      // A batch that was lost before it could be published is not part of the recovered state.
       if (lastSeqOf(batch) <= zone.seq) onDecided?.(batch, zone.state);
     });
   }

@@ -4,42 +4,42 @@ import type { HostOptions, ZoneStatus } from './host-options.ts';
 import type { Claim } from './ports.ts';
 import type { Zone } from './zone.ts';
 
-/** A command that waits, with what it takes to answer it. */
+/** A command in a mailbox, with its metadata and the callback for its reply (null: no reply is wanted). */
 export interface QueuedCommand {
   readonly command: unknown;
   readonly meta: CommandMeta | null;
   readonly answer: ((reply: Reply) => void) | null;
 }
 
-/** Over this span failures are counted. */
+/** Period over which failures of a zone are counted, in ms. */
 const FAILURES_SPAN_MS = 60_000;
 
-/** What a host keeps of a zone beside the zone itself. */
+/** What a host stores for a zone, beside the zone itself. */
 export class ZoneEntry {
   readonly zone: Zone;
   status: ZoneStatus = 'opening';
   readonly mailbox: QueuedCommand[] = [];
-  /** Stops what is scheduled for its status: its ticks while it is active, its retry while it is failed. */
+  /** Cancels the timer of the current status: the ticks while it is active, the retry while it is failed. */
   cancelTimer: () => void = () => {};
-  /** The log has its events up to this seq. */
+  /** The log has the zone’s events up to this seq. */
   durableSeq = 0;
-  /** First seq of a hole in its record that the log does not know of yet. Its snapshots do not count until the hole is bridged. */
+  /** First seq of a lost range, until its batch is queued for the log; else null. Until then no snapshot is taken. */
   lostFrom: number | null = null;
   /**
-   * Set from a claim until the zone has come back under it, however many attempts that takes: how far the log had it, and what
-   * was in the outbox then. What the log lacks has to be written under the new epoch, once.
+   * Set from a claim until the zone has recovered under it, over any number of attempts. Holds the zone’s last seq in the log and
+   * its batches in the outbox, as they were at the claim. Events that the log lacks must be written under the new epoch, once.
    */
   takenOver: { readonly left: readonly EventBatch[]; readonly lastSeq: number } | null = null;
-  /** The opening or rebuilding that is under way, or was last. */
+  /** The current or last opening or rebuilding. */
   bringUp: Promise<void> = Promise.resolve();
   releasing: Promise<void> | null = null;
-  /** What observers are told once the zone is what they are told of: nothing is published of a zone that is being rebuilt. */
+  /** Notifications that wait until the zone is sound: nothing is published of a zone that is being rebuilt. */
   deferred: ((observers: HostOptions) => void)[] = [];
-  /** The seq at the newest snapshot of each store; a zone that has not changed since needs no other. */
+  /** Seq of the newest snapshot in each store, -1 without one. An unchanged zone needs no other. */
   readonly snapshotSeq = { hot: -1, cold: -1 };
-  /** Rises with each use, over all zones of a host. */
+  /** Number of the last use of the zone. It counts the uses of all zones of a host. */
   usedAt = 0;
-  /** Resolves when it is stopped. */
+  /** Resolves when the zone is stopped. */
   readonly gone = Promise.withResolvers<void>();
   #failures: number[] = [];
 
@@ -47,7 +47,7 @@ export class ZoneEntry {
     this.zone = zone;
   }
 
-  /** Whether its state is what its record says. */
+  /** Whether the state of the zone matches its record. */
   get isSound(): boolean {
     return this.status === 'active' || this.status === 'releasing';
   }
@@ -56,7 +56,7 @@ export class ZoneEntry {
     return this.status === 'stopped';
   }
 
-  /** Begins to be owned under a claim. What was lost under an earlier epoch is no part of it. */
+  /** Takes ownership under a claim. Events lost under an earlier epoch are not part of it. */
   own({ epoch, lastSeq }: Claim, left: readonly EventBatch[], random: () => number): void {
     this.zone.own(epoch, random);
     this.durableSeq = lastSeq;
@@ -64,12 +64,13 @@ export class ZoneEntry {
     this.takenOver = { left, lastSeq };
   }
 
-  /** Notes a failure. @returns how many there were of late, this one included */
+  /** Counts a failure at `now` (elapsed ms). @returns failures within the last minute, this one included */
   countFailure(now: number): number {
     this.#failures = [...this.#failures.filter((at) => now - at < FAILURES_SPAN_MS), now];
     return this.#failures.length;
   }
 
+  /** Gives all commands in the mailbox the same reply, and empties it. */
   answerAll(reply: Reply): void {
     for (const { answer } of this.mailbox.splice(0)) answer?.(reply);
   }

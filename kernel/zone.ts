@@ -11,27 +11,27 @@ import {
 } from './definition.ts';
 import type { LogPosition, Snapshot } from './ports.ts';
 
-/** Answers remembered for retries, per zone. A client that retries after a thousand other commands has waited too long. */
+/** Replies kept for retries, per zone. A client that retries after a thousand other commands has waited too long. */
 export const ANSWERS_MAX = 1_024;
 
-/** One zone in memory: its state and the events of the present turn. All that may change the state goes through `handle` and `tick`. */
+/** One zone in memory: its state and the events of the current turn. Only `handle`, `decide`, `tick` and `restore` change the state. */
 export class Zone {
   readonly address: ZoneAddress;
   readonly definition: AnyZoneDefinition;
   state: unknown;
   seq = 0;
-  /** 0 until it is owned. */
+  /** 0 until the zone is owned. */
   epoch = 0;
-  /** Where the log holds the newest durable event. */
+  /** Position of the newest durable event in the log. */
   position: LogPosition | null = null;
 
   #events: { type: string }[] = [];
   #metas: (CommandMeta | null)[] | null = null;
   #meta: CommandMeta | null = null;
   #refusal: Refused | null = null;
-  /** How many events the turn had before the present command. */
+  /** Number of events in this turn before the current command. */
   #emittedBefore = 0;
-  /** By command id, oldest first: the refusal, or the seq it was accepted at, below zero when its events are lost. */
+  /** By command id, oldest first: the refusal, or the seq of acceptance. The seq is negative when its events are lost. */
   readonly #answered = new Map<string, number | Refused>();
   readonly #context: { -readonly [K in keyof Context<{ type: string }>]: Context<{ type: string }>[K] };
 
@@ -42,7 +42,7 @@ export class Zone {
     this.#context = {
       now: 0,
       random: () => {
-        throw new Error(`${address} has no random numbers before it is owned`);
+        throw new Error(`${address} has no random numbers before it is owned. Open the zone first.`);
       },
       emit: (event) => this.#emit(event),
       refuse: (code, message) => {
@@ -52,15 +52,18 @@ export class Zone {
   }
 
   /**
-   * Begins to be owned under an epoch.
-   * @param random the zone’s numbers under this epoch, a sequence that goes on for as long: not even a rebuild begins it anew
+   * Takes ownership under an epoch.
+   * @param random the zone’s numbers under this epoch; the sequence lasts for the epoch, and even a rebuild does not restart it
    */
   own(epoch: number, random: () => number): void {
     this.epoch = epoch;
     this.#context.random = random;
   }
 
-  /** Decides one command and answers. Throws what the definition throws; the zone must then be rebuilt from its record. */
+  /**
+   * Decides one command and returns the reply. A retry of a known id gets the first reply.
+   * @throws whatever the definition throws; the zone must then be rebuilt from its record
+   */
   handle(command: unknown, meta: CommandMeta | null, now: number): Reply {
     const id = meta?.id;
     const first = id === undefined ? undefined : this.#answered.get(id);
@@ -70,15 +73,16 @@ export class Zone {
     return this.#replyOf(answer);
   }
 
-  /** Decides one command that is no retry; null when it was accepted. For commands that nobody waits for this is all. */
+  /** Decides one command that is not a retry; null when it is accepted. Suffices for commands without an id and a reply. */
   decide(command: unknown, meta: CommandMeta | null, now: number): Refused | null {
     this.#begin(meta, now);
     this.definition.decide(this.state as never, command, this.#context);
     if (this.#refusal !== null && this.#events.length !== this.#emittedBefore)
-      throw new Error(`${this.address}: a command was refused after it had emitted events; decide must do one or the other`);
+      throw new Error(`${this.address}: decide emitted events and refused the same command. Let it do only one of them.`);
     return this.#refusal;
   }
 
+  /** Runs one step for the time `now`, epoch ms. @throws whatever the definition throws */
   tick(now: number): void {
     this.#begin(null, now);
     this.definition.tick?.(this.state as never, this.#context);
@@ -94,12 +98,13 @@ export class Zone {
     return { ...this.#batch(this.seq - events.length + 1, time), events, metas };
   }
 
-  /** A batch that stands for lost events from `firstSeq` on. What they did stands, but a retry is not told that it is on record. */
+  /** A batch that replaces lost events from `firstSeq` on. Their effects remain, but a retry gets `NOT_RECORDED`. */
   bridge(firstSeq: number, time: number): EventBatch {
     for (const [id, answer] of this.#answered) if (typeof answer === 'number' && answer >= firstSeq) this.#answered.set(id, -answer);
     return { ...this.#batch(firstSeq, time), loss: { lastSeq: this.seq, checkpoint: structuredClone(this.checkpoint()) } };
   }
 
+  /** The state and the accepted command ids. Not a copy. */
   checkpoint(): Checkpoint {
     const answered = [...this.#answered].filter((answer): answer is [string, number] => typeof answer[1] === 'number');
     return { state: this.state, answered };
@@ -110,7 +115,7 @@ export class Zone {
     return { ...this.checkpoint(), zone: address, version: definition.version, epoch, seq, time, position, unrecorded };
   }
 
-  /** Becomes what the record says it was. */
+  /** Sets the zone to the state that its record gives. */
   restore(checkpoint: Checkpoint, seq: number, position: LogPosition | null): void {
     this.state = checkpoint.state;
     this.seq = seq;
@@ -120,8 +125,8 @@ export class Zone {
   }
 
   /**
-   * Drops what the failed command emitted, so that only decisions that were answered reach the log. The state may be half
-   * changed: it must be restored before anybody sees it.
+   * Removes the events of the failed command, so that only decisions that were answered reach the log. The state may be half
+   * changed: it must be restored before it is read again.
    */
   undoFailed(): void {
     this.seq -= this.#events.length - this.#emittedBefore;
@@ -137,7 +142,7 @@ export class Zone {
   }
 
   #emit(event: { type: string }): void {
-    // Counted before it is evolved: should evolve throw half-way, the event is among those that are undone.
+    // The event counts before `evolve`: if `evolve` throws half-way, the event is among those that `undoFailed` removes.
     this.#events.push(event);
     this.seq++;
     if (this.#meta !== null && this.#metas === null) this.#metas = new Array(this.#events.length - 1).fill(null);
@@ -152,7 +157,7 @@ export class Zone {
   #replyOf(answer: number | Refused): Reply {
     if (typeof answer !== 'number') return answer;
     if (answer >= 0) return { ok: true, seq: answer };
-    return refused('NOT_RECORDED', `Its events, up to seq ${-answer} of ${this.address}, are lost.`);
+    return refused('NOT_RECORDED', `The events of the command, up to seq ${-answer} of ${this.address}, are lost.`);
   }
 
   #remember(id: string, answer: number | Refused): void {

@@ -3,20 +3,20 @@ import { RoleName, TenantId, TierLimits } from './account.ts';
 import { InstrumentId } from './instrument.ts';
 
 /*
- * What happens to an account, and what its own stream tells of it.
+ * Events of an account, and the events of its stream.
  */
 
-/** What a user begins with, put together once and again when asked for. */
+/** Initial data of a user. Generated once, and again on request. */
 export const AccountSnapshot = Type.Object(
   {
     request: Type.String(),
     revision: Type.Integer({
-      description: 'Counts the snapshots of this user, over all servers: of two the one with the higher revision is newer.',
+      description: 'Number of the snapshot among those of this user, over all servers. A higher revision is newer.',
     }),
-    generatedAt: Type.Integer({ description: 'Epoch ms.' }),
+    generatedAt: Type.Integer({ description: 'Time of the generation, epoch ms.' }),
     profile: Type.Object({ name: Type.String(), email: Type.String(), tenant: TenantId, role: RoleName }),
     limits: TierLimits,
-    watchlist: Type.Array(InstrumentId, { description: 'Instruments to begin with.' }),
+    watchlist: Type.Array(InstrumentId, { description: 'Initial instruments of the watchlist.' }),
   },
   { $id: 'AccountSnapshot' },
 );
@@ -24,17 +24,17 @@ export type AccountSnapshot = Static<typeof AccountSnapshot>;
 
 export const SnapshotProgress = Type.Object({
   request: Type.String(),
-  step: Type.String({ description: 'What was done last.' }),
-  done: Type.Integer({ description: 'Steps so far.' }),
+  step: Type.String({ description: 'Last completed step.' }),
+  done: Type.Integer({ description: 'Number of completed steps.' }),
   of: Type.Integer(),
 });
 export type SnapshotProgress = Static<typeof SnapshotProgress>;
 
-/** How an account stands: its snapshot, and the one that is under way. */
+/** State of an account: its snapshot, and the progress of a snapshot that is being generated. */
 export const AccountStatus = Type.Object(
   {
     user: Type.String(),
-    createdAt: Type.Integer({ description: 'Epoch ms; 0 until it is known here.' }),
+    createdAt: Type.Integer({ description: 'Creation time, epoch ms. 0 until this server knows it.' }),
     snapshot: Type.Union([AccountSnapshot, Type.Null()]),
     underWay: Type.Union([SnapshotProgress, Type.Null()]),
   },
@@ -42,38 +42,38 @@ export const AccountStatus = Type.Object(
 );
 export type AccountStatus = Static<typeof AccountStatus>;
 
-/** Everything that can have happened to an account. */
+/** All events of an account zone. */
 export type AccountEvent =
   | { type: 'AccountCreated'; user: string; tenant: string; at: number }
-  /** The log of this server was behind the record in the relational store: the account is what that says. */
+  /** The log of this server was behind the relational database: the account is restored from the database. */
   | { type: 'AccountRestored'; user: string; tenant: string; createdAt: number; snapshot: AccountSnapshot | null }
   | { type: 'AccountSnapshotRequested'; request: string; at: number }
   | { type: 'AccountSnapshotProgressed'; progress: SnapshotProgress }
-  /** The snapshot may be one that was made for a later request. */
+  /** The snapshot may be the one of a later request. */
   | { type: 'AccountSnapshotGenerated'; request: string; snapshot: AccountSnapshot }
   | { type: 'AccountSnapshotFailed'; request: string; reason: string };
 
-/** An event of a zone that belongs to a tenant’s user, as the tenant’s own feed tells of it: that it happened, not what is in it. */
+/** An event of the account zone of a user, as the stream of the tenant shows it: without its data. */
 export const TenantEvent = Type.Object(
   {
-    id: Type.String({ description: 'The event’s: zone, epoch and seq.' }),
+    id: Type.String({ description: 'Event id: zone, epoch and seq.' }),
     type: Type.String({ examples: ['AccountSnapshotGenerated'] }),
-    zone: Type.String({ description: 'Its kind and key, which is the user.' }),
+    zone: Type.String({ description: 'Zone: its kind and its key, which is the user id.' }),
     seq: Type.Integer(),
-    time: Type.Integer({ description: 'Epoch ms.' }),
-    correlation: Type.Optional(Type.String({ description: 'The trace of the request it came of.' })),
+    time: Type.Integer({ description: 'Time of the event, epoch ms.' }),
+    correlation: Type.Optional(Type.String({ description: 'Trace id of the request that caused it.' })),
   },
   { $id: 'TenantEvent' },
 );
 export type TenantEvent = Static<typeof TenantEvent>;
 
-/** What a user’s own stream calls it. */
+/** Events of the stream of a user, with their meanings. */
 export const USER_EVENTS = {
-  account: 'the state of the account, sent first to each new subscriber',
-  'account.created': 'the account is there',
-  'snapshots.progressed': 'a step of a snapshot is done',
-  'snapshots.generated': 'a snapshot is there',
-  'snapshots.failed': 'a snapshot could not be put together',
+  account: 'state of the account, sent first to each new subscriber',
+  'account.created': 'the account was created',
+  'snapshots.progressed': 'a step of a snapshot was completed',
+  'snapshots.generated': 'a snapshot was generated',
+  'snapshots.failed': 'a snapshot could not be generated',
 } as const;
 export type UserEvent = keyof typeof USER_EVENTS;
 

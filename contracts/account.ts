@@ -2,42 +2,42 @@ import { type Static, Type } from 'typebox';
 import { type Access, ALL_PERMISSIONS, ALL_ROLES, type Permission, type Role } from './access.ts';
 
 /*
- * Users, their tenants, and what lets programs in. All times are epoch ms.
+ * Resources of users, tenants, sessions and API keys. All times are epoch ms.
  */
 
-export const RoleName = Type.Unsafe<Role>(Type.Enum([...ALL_ROLES], { description: 'What a member may do, within its tenant.' }));
+export const RoleName = Type.Unsafe<Role>(Type.Enum([...ALL_ROLES], { description: 'Role of a user in its tenant.' }));
 export const PermissionName = Type.Unsafe<Permission>(Type.Enum([...ALL_PERMISSIONS]));
 
 const TENANT_ID = '^[a-z0-9][a-z0-9-]{0,31}$';
 export const isTenantId = (text: string) => new RegExp(TENANT_ID).test(text);
 export const TenantId = Type.String({
   pattern: TENANT_ID,
-  description: 'Short name of a customer of the installation; `main` runs it.',
+  description: 'Id of a tenant. `main` is the tenant that runs the installation.',
   examples: ['main'],
 });
 
-/** What each tier allows; requests are counted per second, bursts on top at once. */
+/** Limits of each tier: requests per second and burst of a token bucket, open streams and API keys of one user. */
 export const TIERS = {
   free: { requestsPerSecond: 10, burst: 40, streams: 10, keys: 5 },
   premium: { requestsPerSecond: 100, burst: 400, streams: 100, keys: 50 },
   enterprise: { requestsPerSecond: 1_000, burst: 4_000, streams: 2_000, keys: 500 },
 } as const;
 export type Tier = keyof typeof TIERS;
-export const TierName = Type.Unsafe<Tier>(Type.Enum(Object.keys(TIERS), { description: 'What limits a tenant has.' }));
+export const TierName = Type.Unsafe<Tier>(Type.Enum(Object.keys(TIERS), { description: 'Tier of a tenant. It sets the limits.' }));
 
 export const TierLimits = Type.Object({
   requestsPerSecond: Type.Integer(),
-  burst: Type.Integer({ description: 'Requests at once.' }),
-  streams: Type.Integer({ description: 'Open event streams of one user.' }),
-  keys: Type.Integer({ description: 'API keys of one user.' }),
+  burst: Type.Integer({ description: 'Requests that can be sent at once.' }),
+  streams: Type.Integer({ description: 'Maximum number of open event streams of one user.' }),
+  keys: Type.Integer({ description: 'Maximum number of API keys of one user.' }),
 });
 
-/** What came of the wish to come in. */
+/** Result of a sign-in or sign-up step. */
 export const SignInStatus = Type.Object(
   {
     status: Type.Unsafe<'signed-in' | 'second-factor' | 'verify-email'>(
       Type.Enum(['signed-in', 'second-factor', 'verify-email'], {
-        description: 'In; or a code of the second factor is still needed; or the link in a mail.',
+        description: '`second-factor`: send a two-factor code next. `verify-email`: open the link in the e-mail first.',
       }),
     ),
   },
@@ -47,14 +47,13 @@ export type SignInStatus = Static<typeof SignInStatus>;
 
 export const SignInOptions = Type.Object(
   {
-    demo: Type.Boolean({ description: 'Nobody needs to sign in: this server is for its own machine only.' }),
-    isSignedIn: Type.Boolean({ description: 'Whether this request came from someone who is known.' }),
+    demo: Type.Boolean({ description: 'Demo mode: no sign-in is needed, and only this machine can connect.' }),
+    isSignedIn: Type.Boolean({ description: 'True if this request is authenticated.' }),
     signUp: Type.Unsafe<'open' | 'invitation'>(Type.Enum(['open', 'invitation'])),
-    mail: Type.Boolean({ description: 'Whether this server can send mail: to verify addresses and to reset passwords.' }),
+    mail: Type.Boolean({ description: 'True if this server can send e-mail to verify addresses and reset passwords.' }),
     providers: Type.Array(Type.Object({ id: Type.String(), name: Type.String() })),
     passkeys: Type.Union([Type.String(), Type.Null()], {
-      description:
-        'The address at which passkeys can be used; null where they cannot: that takes https, or this machine under the name localhost.',
+      description: 'Origin at which passkeys work. Null if they do not: they need https, or the host name localhost.',
     }),
     password: Type.Object({ lengthMin: Type.Integer(), lengthMax: Type.Integer() }),
   },
@@ -64,7 +63,9 @@ export type SignInOptions = Static<typeof SignInOptions>;
 
 export const AccessToken = Type.Object(
   {
-    accessToken: Type.String({ description: 'A JWT, to be sent as `Authorization: Bearer …`; its keys are at /api/v1/auth/jwks.' }),
+    accessToken: Type.String({
+      description: 'A JWT. Send it as `Authorization: Bearer …`. The keys to verify it are at /api/v1/auth/jwks.',
+    }),
     expiresAt: Type.Integer(),
   },
   { $id: 'AccessToken' },
@@ -74,14 +75,14 @@ export type AccessToken = Static<typeof AccessToken>;
 /** JSON Web Key Set (RFC 7517). */
 export const SigningKeys = Type.Object(
   { keys: Type.Array(Type.Record(Type.String(), Type.Unknown())) },
-  { $id: 'SigningKeys', description: 'The keys that access tokens are verified with (RFC 7517).' },
+  { $id: 'SigningKeys', description: 'Keys to verify access tokens with (RFC 7517).' },
 );
 export type SigningKeys = Static<typeof SigningKeys>;
 
 export const Account = Type.Object(
   {
     kind: Type.Unsafe<'demo' | 'session' | 'token' | 'key'>(
-      Type.Enum(['demo', 'session', 'token', 'key'], { description: 'How it is known who asks.' }),
+      Type.Enum(['demo', 'session', 'token', 'key'], { description: 'How the request was authenticated.' }),
     ),
     user: Type.String(),
     name: Type.String(),
@@ -91,23 +92,27 @@ export const Account = Type.Object(
     tier: TierName,
     limits: TierLimits,
     permissions: Type.Array(PermissionName),
-    secondFactor: Type.Boolean({ description: 'Whether signing in asks for a code as well.' }),
-    needsSecondFactor: Type.Boolean({ description: 'Whether the rights of its role come only with a second factor, which it has not.' }),
+    secondFactor: Type.Boolean({ description: 'True if two-factor authentication is enabled.' }),
+    needsSecondFactor: Type.Boolean({
+      description: 'True if the role needs two-factor authentication, which is not set up. Until then the permissions are limited.',
+    }),
   },
-  { $id: 'Account', description: 'Who asks, and what it may do.' },
+  { $id: 'Account', description: 'The signed-in account and its permissions.' },
 );
 export type Account = Static<typeof Account>;
 
 export const SecondFactorSetup = Type.Object(
   {
-    uri: Type.String({ description: 'otpauth: address for an authenticator; mostly shown as a QR code.' }),
-    recoveryCodes: Type.Array(Type.String(), { description: 'Each lets its owner in once without the authenticator. Shown only here.' }),
+    uri: Type.String({ description: '`otpauth:` URI for an authenticator app, usually shown as a QR code.' }),
+    recoveryCodes: Type.Array(Type.String(), {
+      description: 'Recovery codes. Each works once in place of an authenticator code. Shown only in this response.',
+    }),
   },
   { $id: 'SecondFactorSetup' },
 );
 export type SecondFactorSetup = Static<typeof SecondFactorSetup>;
 
-/** What a browser is asked for; its contents are WebAuthn’s business. */
+/** Options for the WebAuthn API of the browser, passed through as they are. */
 export const PasskeyOptions = Type.Object(
   {
     options: Type.Record(Type.String(), Type.Unknown(), {
@@ -116,13 +121,13 @@ export const PasskeyOptions = Type.Object(
   },
   {
     $id: 'PasskeyOptions',
-    description: 'What to ask a browser’s authenticator for (WebAuthn level 3, 5.4 and 5.5, as JSON). Good for five minutes, once.',
+    description: 'WebAuthn options for the browser, as JSON (WebAuthn level 3, 5.4 and 5.5). Valid once, for 5 minutes.',
   },
 );
 export type PasskeyOptions = Static<typeof PasskeyOptions>;
 
 const bytes = (most: number) => Type.String({ pattern: '^[A-Za-z0-9_-]+$', maxLength: Math.ceil((most * 4) / 3) });
-/** WebAuthn level 3, section 4: a credential’s id has 1,023 bytes at most. */
+/** Maximum length of a credential id: WebAuthn level 3, section 4. */
 const CREDENTIAL_ID_BYTES_MAX = 1_023;
 const CLIENT_DATA_BYTES_MAX = 4_096;
 const AUTHENTICATOR_BYTES_MAX = 8_192;
@@ -162,7 +167,7 @@ export const Passkey = Type.Object(
   {
     id: Type.String(),
     name: Type.String(),
-    isSynced: Type.Boolean({ description: 'Whether its owner’s other devices may have it, too; otherwise it is on one device.' }),
+    isSynced: Type.Boolean({ description: 'True if the passkey is synced between devices. False: it is on one device.' }),
     createdAt: Type.Integer(),
   },
   { $id: 'Passkey' },
@@ -172,11 +177,11 @@ export type Passkey = Static<typeof Passkey>;
 export const UserSession = Type.Object(
   {
     id: Type.String(),
-    isThis: Type.Boolean({ description: 'The one that asks.' }),
+    isThis: Type.Boolean({ description: 'True for the session of this request.' }),
     createdAt: Type.Integer(),
     expiresAt: Type.Integer(),
-    remote: Type.String({ description: 'Address it was begun from.' }),
-    agent: Type.String({ description: 'What the browser said it is.' }),
+    remote: Type.String({ description: 'IP address of the sign-in.' }),
+    agent: Type.String({ description: 'User agent of the browser.' }),
   },
   { $id: 'UserSession' },
 );
@@ -186,7 +191,7 @@ export const ApiKey = Type.Object(
   {
     id: Type.String(),
     name: Type.String(),
-    start: Type.String({ description: 'Its first characters.' }),
+    start: Type.String({ description: 'First characters of the key.' }),
     scopes: Type.Array(PermissionName),
     createdAt: Type.Integer(),
     expiresAt: Type.Union([Type.Integer(), Type.Null()]),
@@ -246,19 +251,19 @@ export const PendingInvitation = Type.Object(
   {
     id: Type.String(),
     role: RoleName,
-    email: Type.Union([Type.String(), Type.Null()], { description: 'Null: for whoever has the link.' }),
-    invitedBy: Type.String({ description: 'The name of who invited; its id where there is no such user any more.' }),
-    createdAt: Type.Integer({ description: 'Epoch ms.' }),
-    expiresAt: Type.Integer({ description: 'Epoch ms.' }),
+    email: Type.Union([Type.String(), Type.Null()], { description: 'Null: anyone who has the link can use it.' }),
+    invitedBy: Type.String({ description: 'Name of the user who created it. The user id if that user no longer exists.' }),
+    createdAt: Type.Integer({ description: 'Creation time, epoch ms.' }),
+    expiresAt: Type.Integer({ description: 'Expiry time, epoch ms.' }),
   },
-  { $id: 'PendingInvitation', description: 'An invitation that was not used yet, and has not expired. The link itself is not kept.' },
+  { $id: 'PendingInvitation', description: 'An invitation that is not used and not expired. The link itself is not stored.' },
 );
 export type PendingInvitation = Static<typeof PendingInvitation>;
 
 export const ResetLink = Type.Object(
   {
-    link: Type.String({ description: 'Lets whoever opens it choose a new password for the user, once. Shown only here.' }),
-    expiresAt: Type.Integer({ description: 'Epoch ms.' }),
+    link: Type.String({ description: 'Link to choose a new password for the user. Works once. Shown only in this response.' }),
+    expiresAt: Type.Integer({ description: 'Expiry time, epoch ms.' }),
   },
   { $id: 'ResetLink' },
 );
@@ -266,16 +271,16 @@ export type ResetLink = Static<typeof ResetLink>;
 
 export const AuditEntry = Type.Object(
   {
-    number: Type.Integer({ description: 'From 1, without gaps.' }),
+    number: Type.Integer({ description: 'Number of the entry, from 1, without gaps.' }),
     at: Type.Integer(),
-    actor: Type.String({ description: 'What the user who did it was called then.' }),
-    user: Type.Union([Type.String(), Type.Null()], { description: 'Id of that user; null in lines that were written before ids were.' }),
+    actor: Type.String({ description: 'Name of the user at that time.' }),
+    user: Type.Union([Type.String(), Type.Null()], { description: 'Id of the user. Null in old entries, which have no id.' }),
     action: Type.String({ examples: ['role changed'] }),
-    subject: Type.String({ description: 'To whom or what.' }),
+    subject: Type.String({ description: 'What the action was applied to.' }),
     detail: Type.Record(Type.String(), Type.Unknown()),
-    remote: Type.String({ description: 'From which address.' }),
-    trace: Type.String({ description: 'Id of the request.' }),
-    hash: Type.String({ description: 'SHA-256 over this line and the hash of the one before it.' }),
+    remote: Type.String({ description: 'IP address of the request.' }),
+    trace: Type.String({ description: 'Trace id of the request.' }),
+    hash: Type.String({ description: 'SHA-256 over this entry and the hash of the previous entry.' }),
   },
   { $id: 'AuditEntry' },
 );
@@ -295,20 +300,23 @@ export const Usage = Type.Object(
     requests: Type.Object({
       perSecond: Type.Integer(),
       burst: Type.Integer(),
-      remaining: Type.Integer({ description: 'Requests that would be answered now, at once.' }),
+      remaining: Type.Integer({ description: 'Requests that can be sent now without a wait.' }),
     }),
     streams: Type.Object({ open: Type.Integer(), limit: Type.Integer() }),
     keys: Type.Object({ made: Type.Integer(), limit: Type.Integer() }),
   },
-  { $id: 'Usage', description: 'What one has used of what one’s tier allows.' },
+  { $id: 'Usage', description: 'Usage of the signed-in user and the limits of its tier.' },
 );
 export type Usage = Static<typeof Usage>;
 
 export const AuditVerification = Type.Object(
   {
-    lines: Type.Integer({ description: 'Sound lines from the beginning.' }),
-    brokenAt: Type.Union([Type.Integer({ description: 'The first that is changed, missing or put in.' }), Type.Null()]),
-    hash: Type.String({ description: 'Hash of the newest sound line. Kept elsewhere, it shows later that nothing was cut off.' }),
+    lines: Type.Integer({ description: 'Number of valid entries before the first invalid one.' }),
+    brokenAt: Type.Union([
+      Type.Integer({ description: 'Number of the first entry that was changed, removed or inserted. Null: none.' }),
+      Type.Null(),
+    ]),
+    hash: Type.String({ description: 'Hash of the last valid entry. Store it elsewhere to detect a truncation later.' }),
   },
   { $id: 'AuditVerification' },
 );

@@ -2,14 +2,14 @@ import { type Static, Type } from 'typebox';
 import { SourceConfig } from './source-config.ts';
 
 /*
- * millrace.config.json. Every key has a default, so an empty file is a working one; every key that is not known is
- * refused. Durations are in milliseconds unless the name says otherwise.
+ * Schema of millrace.config.json. Every key has a default, so an empty file is valid. Unknown keys are rejected.
+ * Durations are in milliseconds unless the name says otherwise.
  */
 
 const strict = { additionalProperties: false };
 
 const client = {
-  clientId: Type.String({ minLength: 1, description: 'What the provider knows this server as.' }),
+  clientId: Type.String({ minLength: 1, description: 'Client id of this server at the provider.' }),
   clientSecret: Type.String({ minLength: 1 }),
 };
 const Provider = Type.Union([
@@ -17,11 +17,11 @@ const Provider = Type.Union([
   Type.Object(
     {
       id: Type.String({ pattern: '^[a-z0-9-]{1,32}$' }),
-      name: Type.String({ minLength: 1, maxLength: 32, description: 'As the button says it.' }),
+      name: Type.String({ minLength: 1, maxLength: 32, description: 'Name of the provider on the sign-in button.' }),
       discoveryUrl: Type.String({ pattern: '^https?://', examples: ['https://id.example/.well-known/openid-configuration'] }),
       ...client,
     },
-    { ...strict, description: 'Any provider of OpenID Connect.' },
+    { ...strict, description: 'Any OpenID Connect provider.' },
   ),
 ]);
 
@@ -29,22 +29,25 @@ const threshold = (usual: number, description: string) => Type.Optional(Type.Num
 
 export const AlertRules = Type.Object(
   {
-    tickCriticalMs: threshold(100, 'A zone’s tick longer than this is critical,'),
-    tickCriticalForMs: threshold(30_000, 'when it lasts so long.'),
-    tickWarningMs: threshold(70, 'Longer than this is a warning,'),
-    tickWarningForMs: threshold(60_000, 'when it lasts so long.'),
-    ccuDropPercent: threshold(30, 'So many of a hundred players gone within a minute are critical.'),
-    errorPercent: threshold(5, 'So many of a hundred commands failed within a minute are critical.'),
-    queueMax: threshold(1_000, 'More commands waiting at a zone are a warning.'),
-    snapshotFailures: threshold(3, 'So many failed snapshots of a zone in a row are a warning.'),
-    lagMax: threshold(10_000, 'More events unread by a consumer group are a warning,'),
-    lagForMs: threshold(10_000, 'when it lasts so long: who is behind after a start has soon caught up.'),
-    diskFreeMiB: threshold(500, 'Less room on the disk of the data folder, MiB, is a warning; less than a fifth of it is critical.'),
-    diskFreePercent: threshold(5, 'Less room of a hundred parts of the disk is a warning as well.'),
-    spoolPercent: threshold(80, 'A spool that is fuller is critical: when it has no room, events are lost.'),
-    unrecordedForMs: threshold(5_000, 'A log that takes nothing for so long is critical.'),
+    tickCriticalMs: threshold(100, 'Critical alert: the ticks of a zone take longer than this, ms, for at least tickCriticalForMs.'),
+    tickCriticalForMs: threshold(30_000, 'Duration for tickCriticalMs, ms.'),
+    tickWarningMs: threshold(70, 'Warning: the ticks of a zone take longer than this, ms, for at least tickWarningForMs.'),
+    tickWarningForMs: threshold(60_000, 'Duration for tickWarningMs, ms.'),
+    ccuDropPercent: threshold(
+      30,
+      'Critical alert: this share of the players or more is lost within one minute, percent. Players who leave do not count.',
+    ),
+    errorPercent: threshold(5, 'Critical alert: more than this share of the commands failed within one minute, percent.'),
+    queueMax: threshold(1_000, 'Warning: more commands than this wait at a zone.'),
+    snapshotFailures: threshold(3, 'Warning: this many snapshots of a zone failed in a row.'),
+    lagMax: threshold(10_000, 'Warning: the lag of a consumer group is more events than this, for at least lagForMs.'),
+    lagForMs: threshold(10_000, 'Duration for lagMax, ms. It allows a group to catch up after a start.'),
+    diskFreeMiB: threshold(500, 'Warning: less free space than this on the disk of the data folder, MiB. Critical below one fifth of it.'),
+    diskFreePercent: threshold(5, 'Warning: less free space than this on the disk of the data folder, percent.'),
+    spoolPercent: threshold(80, 'Critical alert: a spool is fuller than this, percent. A full spool loses events.'),
+    unrecordedForMs: threshold(5_000, 'Critical alert: the log accepts no events for this time, ms.'),
   },
-  { ...strict, description: 'When operators are told.' },
+  { ...strict, description: 'Thresholds of the alerts.' },
 );
 export type AlertRules = { readonly [Key in keyof Static<typeof AlertRules>]-?: number };
 
@@ -52,11 +55,17 @@ export const Config = Type.Object(
   {
     $schema: Type.Optional(Type.String()),
     data: Type.Optional(
-      Type.String({ minLength: 1, default: './data', description: 'Folder that holds the log, the snapshots and the series.' }),
+      Type.String({ minLength: 1, default: './data', description: 'Data folder: log, snapshots, series, database and secrets.' }),
     ),
-    host: Type.Optional(Type.String({ minLength: 1, default: '127.0.0.1', description: 'Address to serve on; 0.0.0.0 for every one.' })),
-    port: Type.Optional(Type.Integer({ minimum: 0, maximum: 65_535, default: 7420, description: '0 takes a free one.' })),
-    sources: Type.Optional(Type.Array(SourceConfig, { maxItems: 256, description: 'Outside feeds. Without any, the simulator runs.' })),
+    host: Type.Optional(
+      Type.String({
+        minLength: 1,
+        default: '127.0.0.1',
+        description: 'IP address or host name to listen on. 0.0.0.0 listens on all IPv4 addresses.',
+      }),
+    ),
+    port: Type.Optional(Type.Integer({ minimum: 0, maximum: 65_535, default: 7420, description: 'HTTP port. 0 selects a free port.' })),
+    sources: Type.Optional(Type.Array(SourceConfig, { maxItems: 256, description: 'Sources of data. Without any, the simulator runs.' })),
     market: Type.Optional(
       Type.Object(
         {
@@ -65,15 +74,14 @@ export const Config = Type.Object(
               minimum: 0,
               maximum: 3_600_000,
               default: 600_000,
-              description: 'How long after its close a candle is still corrected by a late trade.',
+              description: 'Time after its close in which a late trade still corrects a candle, ms.',
             }),
           ),
           outlierPercent: Type.Optional(
             Type.Number({
               exclusiveMinimum: 0,
               default: 20,
-              description:
-                'A trade farther than this from the running mean of the newest ones is marked an outlier; it is kept all the same.',
+              description: 'A trade is marked as an outlier if its price differs by more from the running mean, percent. It is kept.',
             }),
           ),
         },
@@ -87,14 +95,22 @@ export const Config = Type.Object(
             Type.Number({
               exclusiveMinimum: 0,
               default: 72,
-              description: 'Events older than this may be dropped once everyone has read them.',
+              description: 'Events older than this are dropped once every consumer group has read them, hours.',
             }),
           ),
           retentionGiB: Type.Optional(
-            Type.Number({ exclusiveMinimum: 0, default: 8, description: 'The oldest events are dropped beyond this size.' }),
+            Type.Number({
+              exclusiveMinimum: 0,
+              default: 8,
+              description: 'Maximum size of a log, GiB. Above it the oldest events are dropped, read or not.',
+            }),
           ),
           spoolMiB: Type.Optional(
-            Type.Integer({ minimum: 1, default: 512, description: 'How much is kept on disk while the log is away.' }),
+            Type.Integer({
+              minimum: 1,
+              default: 512,
+              description: 'Spool quota, MiB: maximum size of the events on disk while the log is unavailable.',
+            }),
           ),
         },
         strict,
@@ -103,15 +119,15 @@ export const Config = Type.Object(
     series: Type.Optional(
       Type.Object(
         {
-          memoryMiB: Type.Optional(Type.Integer({ minimum: 64, default: 256, description: 'Memory the series store may use.' })),
+          memoryMiB: Type.Optional(Type.Integer({ minimum: 64, default: 256, description: 'Maximum memory of the series store, MiB.' })),
           archiveAfterDays: Type.Optional(
-            Type.Integer({ minimum: 1, default: 2, description: 'Days older than this go to Parquet files.' }),
+            Type.Integer({ minimum: 1, default: 2, description: 'Data older than this is moved to Parquet files, days.' }),
           ),
           keepDays: Type.Optional(
             Type.Integer({
               minimum: 1,
               default: 365,
-              description: 'Archived data is deleted this many days after it became known; imported data, after its import.',
+              description: 'Archived data is deleted this many days after it was received. For imported data: after the import.',
             }),
           ),
         },
@@ -126,10 +142,12 @@ export const Config = Type.Object(
               minimum: 1,
               maximum: 1_000_000,
               default: 4_096,
-              description: 'Events each channel keeps for readers who come back.',
+              description: 'Number of newest events that each channel keeps for resume.',
             }),
           ),
-          connectionsMax: Type.Optional(Type.Integer({ minimum: 1, default: 10_000, description: 'Open streams the server accepts.' })),
+          connectionsMax: Type.Optional(
+            Type.Integer({ minimum: 1, default: 10_000, description: 'Maximum number of open streams of the server.' }),
+          ),
         },
         strict,
       ),
@@ -143,18 +161,25 @@ export const Config = Type.Object(
               minimum: 1,
               maximum: 100,
               default: 2,
-              description: 'Zones from west to east. The map of a zone that exists keeps its shape.',
+              description: 'Number of zones from west to east. Existing zones keep their map.',
             }),
           ),
-          rows: Type.Optional(Type.Integer({ minimum: 1, maximum: 100, default: 2, description: 'Zones from north to south.' })),
-          seed: Type.Optional(Type.Integer({ minimum: 0, maximum: 0xffffffff, default: 1, description: 'What the map is made from.' })),
-          monsters: Type.Optional(Type.Integer({ minimum: 0, maximum: 500, default: 8, description: 'In each zone.' })),
-          items: Type.Optional(Type.Integer({ minimum: 0, maximum: 500, default: 24, description: 'In each zone.' })),
+          rows: Type.Optional(Type.Integer({ minimum: 1, maximum: 100, default: 2, description: 'Number of zones from north to south.' })),
+          seed: Type.Optional(
+            Type.Integer({
+              minimum: 0,
+              maximum: 0xffffffff,
+              default: 1,
+              description: 'Seed of the map. The same seed gives the same map.',
+            }),
+          ),
+          monsters: Type.Optional(Type.Integer({ minimum: 0, maximum: 500, default: 8, description: 'Number of monsters in each zone.' })),
+          items: Type.Optional(Type.Integer({ minimum: 0, maximum: 500, default: 24, description: 'Number of items in each zone.' })),
           tcpPort: Type.Optional(
             Type.Integer({
               minimum: 0,
               maximum: 65_535,
-              description: 'Where players connect over TCP; one above `port` when left out, a free one when that is 0.',
+              description: 'TCP port for players. Default: `port` + 1. If `port` is 0, a free port.',
             }),
           ),
           hosts: Type.Optional(
@@ -162,7 +187,7 @@ export const Config = Type.Object(
               minimum: 0,
               maximum: 64,
               default: 1,
-              description: 'Processes the zones are spread over; 0 keeps them in the server’s own.',
+              description: 'Number of zone host processes. 0 runs the zones in the process of the server.',
             }),
           ),
           standby: Type.Optional(
@@ -170,8 +195,7 @@ export const Config = Type.Object(
               minimum: 0,
               maximum: 64,
               default: 1,
-              description:
-                'Processes that are started and have no zones: the next one that is needed, after a failure or to replace another, is there at once.',
+              description: 'Number of standby hosts: processes without zones, ready to take over after a failure or a replacement.',
             }),
           ),
           leaseMs: Type.Optional(
@@ -179,7 +203,7 @@ export const Config = Type.Object(
               minimum: 200,
               maximum: 60_000,
               default: 3_000,
-              description: 'Silence after which a host’s zones are moved to others.',
+              description: 'Lease time, ms. The zones of a host that sends no heartbeat for this time move to other hosts.',
             }),
           ),
           lingerMs: Type.Optional(
@@ -187,39 +211,41 @@ export const Config = Type.Object(
               minimum: 0,
               maximum: 3_600_000,
               default: 30_000,
-              description: 'How long a player stands in the world without a connection.',
+              description: 'Linger time, ms: how long a player stays in the world without a connection.',
             }),
           ),
           recoverFrom: Type.Optional(
             Type.Array(Type.Enum(['hot', 'cold']), {
               uniqueItems: true,
               default: ['hot', 'cold'],
-              description: 'Snapshots that zones may come back from; without any they are replayed from the log. For drills.',
+              description: 'Snapshot stores that recovery may use. If empty, zones are replayed from the log. For recovery drills.',
             }),
           ),
-          guests: Type.Optional(
-            Type.Boolean({ default: false, description: 'Whether anyone may play as a new player without signing in.' }),
-          ),
+          guests: Type.Optional(Type.Boolean({ default: false, description: 'If true, guests can play without signing in.' })),
           tokenSecret: Type.Optional(
             Type.String({
               minLength: 32,
-              description: 'What players’ tokens are signed with; made and kept in the data folder when left out.',
+              description: 'Key to sign player tokens with. If omitted, one is generated and stored in the data folder.',
             }),
           ),
-          commandsPerSecond: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000, default: 30, description: 'Of one player.' })),
+          commandsPerSecond: Type.Optional(
+            Type.Integer({ minimum: 1, maximum: 1_000, default: 30, description: 'Maximum number of commands per second of one player.' }),
+          ),
           playersPerUser: Type.Optional(
             Type.Integer({
               minimum: 1,
               maximum: 1_000_000,
               default: 10,
               description:
-                'Players one user may have at a time, over all servers on one database. A player counts while its newest token is valid, 30 days.',
+                'Maximum number of players of one user in the installation. A player counts while its newest token is valid (30 days).',
             }),
           ),
           connectionsMax: Type.Optional(Type.Integer({ minimum: 1, default: 20_000 })),
-          connectionsPerAddress: Type.Optional(Type.Integer({ minimum: 1, default: 256, description: 'From one IP address.' })),
+          connectionsPerAddress: Type.Optional(
+            Type.Integer({ minimum: 1, default: 256, description: 'Maximum number of connections from one IP address.' }),
+          ),
           limitLoopback: Type.Optional(
-            Type.Boolean({ default: false, description: 'Whether connections from this machine count as well.' }),
+            Type.Boolean({ default: false, description: 'If true, `connectionsPerAddress` also limits connections from this machine.' }),
           ),
         },
         strict,
@@ -229,17 +255,20 @@ export const Config = Type.Object(
       Type.Unsafe<'all' | 'gateway'>(
         Type.Enum(['all', 'gateway'], {
           default: 'all',
-          description: 'What this process does: everything, or only to stand before the servers that do.',
+          description: 'Role of this node. `all`: runs all modules. `gateway`: only forwards to servers.',
         }),
       ),
     ),
     demo: Type.Optional(
-      Type.Boolean({ default: false, description: 'Everyone on this machine is the owner, without signing in; nobody else is let in.' }),
+      Type.Boolean({
+        default: false,
+        description: 'Demo mode: every user of this machine is the owner without signing in. Other machines cannot connect.',
+      }),
     ),
     publicUrl: Type.Optional(
       Type.String({
         pattern: '^https?://[^/]+$',
-        description: 'Where browsers find this server, for links and cookies; its own address when left out.',
+        description: 'URL of this server for browsers, used in links and cookies. Default: its own address.',
         examples: ['https://millrace.example'],
       }),
     ),
@@ -250,7 +279,7 @@ export const Config = Type.Object(
             Type.Unsafe<'open' | 'invitation'>(
               Type.Enum(['open', 'invitation'], {
                 default: 'invitation',
-                description: 'Whether anyone may become a viewer of the home tenant, or only who has a link.',
+                description: '`open`: anyone can sign up as a viewer of the home tenant. `invitation`: sign-up needs an invitation link.',
               }),
             ),
           ),
@@ -258,8 +287,7 @@ export const Config = Type.Object(
             Type.Integer({
               minimum: 10,
               default: 5_000,
-              description:
-                'Accounts that are kept in memory. Beyond it those that were used least recently are closed, and opened again when needed.',
+              description: 'Maximum number of accounts in memory. Above it the least recently used are closed, and reopened on demand.',
             }),
           ),
           sessionHours: Type.Optional(
@@ -267,26 +295,30 @@ export const Config = Type.Object(
               minimum: 1,
               maximum: 720,
               default: 12,
-              description: 'After so long one signs in again, however much a session is used.',
+              description: 'Maximum lifetime of a session, hours. Use does not extend it.',
             }),
           ),
           keyDays: Type.Optional(
-            Type.Integer({ minimum: 1, maximum: 3_650, default: 90, description: 'After so long an API key ends that does not say when.' }),
+            Type.Integer({
+              minimum: 1,
+              maximum: 3_650,
+              default: 90,
+              description: 'Lifetime of an API key that is created without an expiry time, days.',
+            }),
           ),
           keyDaysMax: Type.Optional(
-            Type.Integer({ minimum: 1, maximum: 3_650, default: 365, description: 'The longest an API key may be asked for.' }),
+            Type.Integer({ minimum: 1, maximum: 3_650, default: 365, description: 'Maximum lifetime of an API key, days.' }),
           ),
           secondFactor: Type.Optional(
             Type.Unsafe<'optional' | 'operators'>(
               Type.Enum(['optional', 'operators'], {
                 default: 'optional',
-                description: 'Whether operators and administrators have a viewer’s rights only, until they have set up a second factor.',
+                description:
+                  '`operators`: operators and admins have the permissions of a viewer until they set up two-factor authentication.',
               }),
             ),
           ),
-          providers: Type.Optional(
-            Type.Array(Provider, { maxItems: 16, default: [], description: 'Other sites that may vouch for who someone is.' }),
-          ),
+          providers: Type.Optional(Type.Array(Provider, { maxItems: 16, default: [], description: 'Providers for single sign-on.' })),
         },
         strict,
       ),
@@ -297,13 +329,11 @@ export const Config = Type.Object(
           url: Type.Optional(
             Type.String({
               pattern: '^smtps?://',
-              description: 'The server that takes mail; without one nobody can verify an address or reset a password.',
+              description: 'URL of the SMTP server. Without it, e-mail verification and password reset by e-mail are not available.',
               examples: ['smtps://user:password@mail.example'],
             }),
           ),
-          from: Type.Optional(
-            Type.String({ minLength: 3, default: 'Millrace <millrace@localhost>', description: 'Whom letters are from.' }),
-          ),
+          from: Type.Optional(Type.String({ minLength: 3, default: 'Millrace <millrace@localhost>', description: 'Sender of e-mails.' })),
         },
         strict,
       ),
@@ -315,14 +345,14 @@ export const Config = Type.Object(
             Type.Array(Type.String({ pattern: '^https?://[^/]+$' }), {
               maxItems: 64,
               default: [],
-              description: 'Other sites whose pages may use a browser’s session here.',
+              description: 'Other origins whose pages may use browser sessions of this server.',
             }),
           ),
           trustedProxies: Type.Optional(
             Type.Array(Type.String({ minLength: 1 }), {
               maxItems: 64,
               default: [],
-              description: 'Addresses or networks of proxies before this server: what they say in X-Forwarded-For counts.',
+              description: 'IP addresses or networks of trusted proxies. Their X-Forwarded-For headers are used.',
               examples: [['10.0.0.0/8']],
             }),
           ),
@@ -330,7 +360,7 @@ export const Config = Type.Object(
             Type.Array(Type.String({ pattern: '^https?://[^/]+$' }), {
               maxItems: 64,
               default: [],
-              description: 'With the role gateway: addresses of the servers behind it, beside those that are found through redis.url.',
+              description: 'For the role `gateway`: URLs of the servers behind it, in addition to those found through redis.url.',
               examples: [['http://10.0.0.5:7420']],
             }),
           ),
@@ -338,7 +368,7 @@ export const Config = Type.Object(
             Type.String({
               pattern: '^https?://[^/]+$',
               description:
-                'This server stands behind gateways, which reach it at this address: what they vouch for counts, and where there is a redis.url they find it.',
+                'URL at which gateways reach this server. If set, it trusts the identities that they assert, and registers at redis.url.',
               examples: ['http://10.0.0.5:7420'],
             }),
           ),
@@ -347,11 +377,11 @@ export const Config = Type.Object(
               {
                 certFile: Type.String({
                   minLength: 1,
-                  description: 'The certificate with its chain, PEM. Read again when it is replaced.',
+                  description: 'File with the certificate and its chain, PEM. Reloaded when it changes.',
                 }),
-                keyFile: Type.String({ minLength: 1, description: 'Its private key, PEM.' }),
+                keyFile: Type.String({ minLength: 1, description: 'File with the private key, PEM.' }),
               },
-              { ...strict, description: 'Serve https and wss, TLS 1.3 only, instead of http and ws.' },
+              { ...strict, description: 'Serves https and wss (TLS 1.3 only) instead of http and ws.' },
             ),
           ),
         },
@@ -364,7 +394,7 @@ export const Config = Type.Object(
           operations: Type.Optional(
             Type.String({
               minLength: 1,
-              description: 'A file of operations by the SHA-256 of their text; when named, no others are answered.',
+              description: 'File of allowed GraphQL operations by the SHA-256 of their text. If set, all others are rejected.',
             }),
           ),
         },
@@ -377,8 +407,7 @@ export const Config = Type.Object(
           url: Type.Optional(
             Type.String({
               pattern: '^rediss?://',
-              description:
-                'A Redis (or Valkey) that several servers of an installation share: what they count together, and tell each other.',
+              description: 'URL of a Redis or Valkey shared by the servers of an installation, for shared counters and messages.',
               examples: ['redis://redis.example:6379'],
             }),
           ),
@@ -392,7 +421,7 @@ export const Config = Type.Object(
           url: Type.Optional(
             Type.String({
               pattern: '^postgres(ql)?://',
-              description: 'A PostgreSQL to keep the tables in, 15 or newer; embedded in the data folder when left out.',
+              description: 'URL of a PostgreSQL database, version 15 or newer. If omitted, an embedded one in the data folder is used.',
               examples: ['postgresql://millrace@db.example/millrace'],
             }),
           ),
@@ -406,32 +435,32 @@ export const Config = Type.Object(
           key: Type.Optional(
             Type.String({
               minLength: 1,
-              description: 'The master key: 32 bytes in base64, best given in the environment. What secrets are sealed with.',
+              description: 'Master key that encrypts the secrets: 32 bytes in base64. Set it in the environment.',
             }),
           ),
           keyFile: Type.Optional(
             Type.String({
               minLength: 1,
-              description: 'A file with the master key; made in the data folder when neither it, nor `key`, nor `vault` is given.',
+              description: 'File with the master key. If `key`, `keyFile` and `vault` are omitted, one is created in the data folder.',
             }),
           ),
           previousKeys: Type.Optional(
             Type.Array(Type.String({ minLength: 1 }), {
               maxItems: 16,
               default: [],
-              description: 'Master keys of before, which only open; `millrace secrets rotate` seals everything with the newest.',
+              description: 'Earlier master keys, used only to decrypt. `millrace secrets rotate` encrypts all secrets with the newest key.',
             }),
           ),
           vault: Type.Optional(
             Type.Object(
               {
                 url: Type.String({ pattern: '^https?://[^/]+$', examples: ['https://vault.example:8200'] }),
-                key: Type.String({ pattern: '^[\\w.-]+$', description: 'Name of a key of the transit engine.' }),
+                key: Type.String({ pattern: '^[\\w.-]+$', description: 'Name of the key in the transit engine.' }),
                 mount: Type.Optional(Type.String({ pattern: '^[\\w./-]+$', default: 'transit' })),
                 token: Type.Optional(Type.String({ minLength: 1 })),
                 tokenFile: Type.Optional(Type.String({ minLength: 1 })),
               },
-              { ...strict, description: 'HashiCorp Vault (or OpenBao) as the keeper of the master key.' },
+              { ...strict, description: 'HashiCorp Vault or OpenBao that holds the master key.' },
             ),
           ),
         },
@@ -446,7 +475,7 @@ export const Config = Type.Object(
           requests: Type.Optional(
             Type.Enum(['none', 'failed', 'all'], {
               default: 'failed',
-              description: 'Which HTTP requests get a line: all, or those that were refused, failed or took longer than a second.',
+              description: 'HTTP requests to log. `failed`: those that were refused, failed or took longer than 1 s.',
             }),
           ),
         },

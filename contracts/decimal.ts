@@ -1,8 +1,8 @@
 import { Type } from 'typebox';
 
 /**
- * A number as the venue wrote it. Prices and quantities stay text from the wire to the archive, so that `127.0` never
- * becomes `127` and eighteen decimals never become sixteen; arithmetic (candles) uses doubles.
+ * A decimal number exactly as the venue sent it. Prices and quantities stay strings from the wire to the archive, so that
+ * `127.0` never becomes `127` and 18 decimals never become 16. Arithmetic (candles) uses doubles.
  */
 export type Decimal = string;
 
@@ -11,11 +11,11 @@ const DECIMAL_PATTERN = '^-?(0|[1-9][0-9]*)(\\.[0-9]+)?([eE][+-]?[0-9]+)?$';
 export const Decimal = Type.String({
   pattern: DECIMAL_PATTERN,
   maxLength: 64,
-  description: 'A decimal number as text, digit for digit as the venue sent it.',
+  description: 'Decimal number as a string, exactly as the venue sent it.',
   examples: ['0.35280000', '127.0', '1E-7'],
 });
 
-/** A computed number (of a candle, a sum) as a decimal, to 15 significant digits: more would show the noise of binary fractions. */
+/** Decimal string of a computed number (candle, sum) with 15 significant digits. More would show rounding errors of doubles. */
 export function decimalOf(value: number): Decimal {
   return String(Number(value.toPrecision(15)));
 }
@@ -26,12 +26,12 @@ export function isDecimal(text: unknown): text is Decimal {
   return typeof text === 'string' && text.length <= 64 && decimal.test(text);
 }
 
-/** A price that may be zero or below, as those of spreads, of power and of some futures: a finite decimal. */
+/** True for a finite decimal. Such prices may be zero or negative, as those of spreads, power and some futures. */
 export function isFiniteDecimal(text: unknown): text is Decimal {
   return isDecimal(text) && Number.isFinite(Number(text));
 }
 
-/** A quantity, or a price where prices are above zero: a finite decimal above zero. */
+/** True for a finite decimal above zero: a quantity, or a price of an instrument without negative prices. */
 export function isPositiveDecimal(text: unknown): text is Decimal {
   return isFiniteDecimal(text) && Number(text) > 0;
 }

@@ -9,16 +9,16 @@ export const API_PATH = '/api/v1';
 export interface CacheRule {
   /** Subject of the response, with `{param}`s of the path. An event about this subject invalidates the cached response. */
   readonly about: string;
-  /** Fresh for this time, ms. */
+  /** Time for which the response is fresh, ms. */
   readonly maxAgeMs: number;
-  /** After that served stale for this time while it is computed again, ms. */
+  /** Time after that for which the stale response is served while it is computed again, ms. */
   readonly staleMs: number;
 }
 
 /** Response of an operation that returns nothing: status 204, no body. */
 export const NoContent = Type.Unsafe<void>(Type.Null());
 
-/** One HTTP operation, declared once: the server registers it, OpenAPI documents it, clients get their types from it. */
+/** An HTTP operation. The server registers it, OpenAPI documents it, and clients get their types from it. */
 export interface Endpoint {
   readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
   readonly path: string;

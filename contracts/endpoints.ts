@@ -11,25 +11,33 @@ import { WORLD_ENDPOINTS } from './world-endpoints.ts';
 const Time = (description: string) =>
   Type.String({ description: `${description}: epoch ms or ISO 8601.`, examples: ['1633998480000', '2021-10-12T00:28:00Z'] });
 const Limit = (most: number, usual: number) =>
-  Type.Integer({ minimum: 1, maximum: most, default: usual, description: `How many at most; the newest ones when more lie in the range.` });
-const Cursor = Type.String({ maxLength: 256, description: 'The `nextCursor` of an answer: only rows before those.' });
+  Type.Integer({
+    minimum: 1,
+    maximum: most,
+    default: usual,
+    description: `Maximum number of rows. If the range has more, the newest ones.`,
+  });
+const Cursor = Type.String({
+  maxLength: 256,
+  description: '`nextCursor` of a response. Returns only rows before the rows of that response.',
+});
 
 const instrumentParams = Type.Object({
   id: {
     ...InstrumentId,
     'x-problem': 'UNKNOWN_INSTRUMENT' satisfies ProblemCode,
-    'x-remedy': 'Instruments read venue:BASE-QUOTE; GET /api/v1/instruments lists all instruments.',
+    'x-remedy': 'An instrument id is venue:BASE-QUOTE. GET /api/v1/instruments lists all instruments.',
   },
 });
 const sourceParams = Type.Object({ id: Type.String() });
 
 const deadLetterParams = Type.Object({ group: Type.String(), id: Type.Integer() });
 
-/** Rows one answer may hold: about 2 MB of JSON, and a decade of daily candles. */
+/** Maximum number of rows in one response: about 2 MB of JSON. */
 export const ROWS_MAX = 20_000;
 const ROWS_USUAL = 500;
 
-/** What markets answer is touched by each of their events, and cannot be older than this where events do not tell of it. */
+/** Cache rule of market data: an event of the instrument invalidates the response, and its age is bounded in any case. */
 const ofInstrument = { about: 'instrument:{id}', maxAgeMs: 1_000, staleMs: 4_000 };
 
 export const ENDPOINTS = {
@@ -38,7 +46,7 @@ export const ENDPOINTS = {
     path: '/api/v1/sources',
     access: 'platform:read',
     tag: 'Sources',
-    summary: 'All sources with state and statistics',
+    summary: 'List sources with their state and statistics',
     query: PageQuery,
     response: listOf(resources.Source),
     problems: ['INVALID_CURSOR'],
@@ -48,7 +56,7 @@ export const ENDPOINTS = {
     path: '/api/v1/sources/:id',
     access: 'platform:read',
     tag: 'Sources',
-    summary: 'One source',
+    summary: 'Get a source',
     params: sourceParams,
     response: resources.Source,
     problems: ['UNKNOWN_SOURCE'],
@@ -58,7 +66,7 @@ export const ENDPOINTS = {
     path: '/api/v1/sources/:id/quarantine',
     access: 'platform:read',
     tag: 'Sources',
-    summary: 'The newest frames that were refused, with reasons',
+    summary: 'List the newest quarantined frames of a source, with the reasons',
     params: sourceParams,
     query: PageQuery,
     response: listOf(resources.QuarantinedFrame),
@@ -69,7 +77,7 @@ export const ENDPOINTS = {
     path: '/api/v1/sources/:id/restart',
     access: 'platform:operate',
     tag: 'Sources',
-    summary: 'Drop the connection and connect anew',
+    summary: 'Restart a source: drop the connection and connect again',
     params: sourceParams,
     response: resources.Source,
     problems: ['UNKNOWN_SOURCE', 'CONFLICT'],
@@ -79,7 +87,7 @@ export const ENDPOINTS = {
     path: '/api/v1/sources/:id/pause',
     access: 'platform:operate',
     tag: 'Sources',
-    summary: 'Disconnect until resumed; its instruments go stale',
+    summary: 'Pause a source: disconnect it until it is resumed; its instruments become stale',
     params: sourceParams,
     response: resources.Source,
     problems: ['UNKNOWN_SOURCE', 'CONFLICT'],
@@ -89,7 +97,7 @@ export const ENDPOINTS = {
     path: '/api/v1/sources/:id/resume',
     access: 'platform:operate',
     tag: 'Sources',
-    summary: 'Connect a paused source again',
+    summary: 'Resume a paused source: connect it again',
     params: sourceParams,
     response: resources.Source,
     problems: ['UNKNOWN_SOURCE', 'CONFLICT'],
@@ -100,7 +108,7 @@ export const ENDPOINTS = {
     access: 'market:read',
     cache: { ...ofInstrument, about: 'instruments' },
     tag: 'Instruments',
-    summary: 'All instruments with their newest price',
+    summary: 'List instruments with their newest prices',
     query: PageQuery,
     response: listOf(resources.Instrument),
     problems: ['INVALID_CURSOR'],
@@ -111,7 +119,7 @@ export const ENDPOINTS = {
     access: 'market:read',
     cache: ofInstrument,
     tag: 'Instruments',
-    summary: 'One instrument',
+    summary: 'Get an instrument',
     params: instrumentParams,
     response: resources.Instrument,
     problems: ['UNKNOWN_INSTRUMENT'],
@@ -122,14 +130,14 @@ export const ENDPOINTS = {
     access: 'market:read',
     cache: ofInstrument,
     tag: 'Instruments',
-    summary: 'Candles; with `asOf`, as they were known at that moment',
+    summary: 'Get candles, oldest first; with `asOf`, as they were known at that time',
     params: instrumentParams,
     query: Type.Object({
       interval: Type.Optional(Interval),
-      from: Type.Optional(Time('First opening')),
-      to: Type.Optional(Time('Openings before this')),
+      from: Type.Optional(Time('Start of the range of opening times, inclusive')),
+      to: Type.Optional(Time('End of the range of opening times, exclusive')),
       limit: Type.Optional(Limit(ROWS_MAX, ROWS_USUAL)),
-      asOf: Type.Optional(Time('Moment of knowledge')),
+      asOf: Type.Optional(Time('Returns the candles as they were known at this time')),
     }),
     response: resources.CandleFrame,
     problems: ['UNKNOWN_INSTRUMENT', 'UNKNOWN_INTERVAL', 'INVALID_TIME', 'BAD_REQUEST'],
@@ -140,11 +148,11 @@ export const ENDPOINTS = {
     access: 'market:read',
     cache: ofInstrument,
     tag: 'Instruments',
-    summary: 'Trades, oldest first, digit for digit: the newest of the range, and with `cursor` those before them',
+    summary: 'Get the newest trades of a range, oldest first; `cursor` gets the trades before them',
     params: instrumentParams,
     query: Type.Object({
-      from: Type.Optional(Time('First trade')),
-      to: Type.Optional(Time('Trades before this')),
+      from: Type.Optional(Time('Start of the range, inclusive')),
+      to: Type.Optional(Time('End of the range, exclusive')),
       limit: Type.Optional(Limit(ROWS_MAX, ROWS_USUAL)),
       cursor: Type.Optional(Cursor),
     }),
@@ -157,12 +165,12 @@ export const ENDPOINTS = {
     access: 'market:read',
     cache: ofInstrument,
     tag: 'Instruments',
-    summary: 'Named readings of a feed that is no market',
+    summary: 'Get the newest readings of a range, oldest first; `cursor` gets the readings before them',
     params: instrumentParams,
     query: Type.Object({
-      name: Type.Optional(Type.String({ maxLength: 128, description: 'Only readings of this name.' })),
-      from: Type.Optional(Time('First reading')),
-      to: Type.Optional(Time('Readings before this')),
+      name: Type.Optional(Type.String({ maxLength: 128, description: 'Returns only readings with this name.' })),
+      from: Type.Optional(Time('Start of the range, inclusive')),
+      to: Type.Optional(Time('End of the range, exclusive')),
       limit: Type.Optional(Limit(ROWS_MAX, ROWS_USUAL)),
       cursor: Type.Optional(Cursor),
     }),
@@ -175,7 +183,7 @@ export const ENDPOINTS = {
     access: 'market:read',
     cache: ofInstrument,
     tag: 'Instruments',
-    summary: 'Best bid and ask',
+    summary: 'Get the best bid and the best ask',
     params: instrumentParams,
     response: resources.QuoteResource,
     problems: ['UNKNOWN_INSTRUMENT', 'NO_DATA'],
@@ -186,7 +194,7 @@ export const ENDPOINTS = {
     access: 'market:read',
     cache: ofInstrument,
     tag: 'Instruments',
-    summary: 'The order book',
+    summary: 'Get the order book',
     params: instrumentParams,
     query: Type.Object({ depth: Type.Optional(Type.Integer({ minimum: 1, maximum: 5_000, default: 20 })) }),
     response: resources.BookResource,
@@ -197,7 +205,7 @@ export const ENDPOINTS = {
     path: '/api/v1/instruments/:id/quality',
     access: 'market:read',
     tag: 'Instruments',
-    summary: 'Gaps, duplicates, late trades, outliers and what else was noticed',
+    summary: 'Get the data quality of an instrument: gaps, duplicates, late trades, outliers and other faults',
     params: instrumentParams,
     response: resources.Quality,
     problems: ['UNKNOWN_INSTRUMENT'],
@@ -207,11 +215,11 @@ export const ENDPOINTS = {
     path: '/api/v1/instruments/:id/repair',
     access: 'platform:operate',
     tag: 'Instruments',
-    summary: 'Withdraw what a wrong clock has put into the future of an instrument; its candles are made again of what is left',
+    summary: 'Repair an instrument: withdraw data with future times that a wrong clock caused, and recompute the candles',
     params: instrumentParams,
     body: Type.Object({
-      after: Type.Optional(Time('Everything later is withdrawn; a minute from now when left out')),
-      operator: Type.Optional(Type.String({ minLength: 1, maxLength: 64, description: 'Who asks for it, in a demo.' })),
+      after: Type.Optional(Time('Data after this time is withdrawn. Default: one minute from now')),
+      operator: Type.Optional(Type.String({ minLength: 1, maxLength: 64, description: 'Name of the operator. Used in demo mode only.' })),
       reason: Type.String({ minLength: 1, maxLength: 500 }),
     }),
     response: resources.RepairedInstrument,
@@ -222,7 +230,7 @@ export const ENDPOINTS = {
     path: '/api/v1/dead-letters',
     access: 'platform:read',
     tag: 'Log',
-    summary: 'Events that a consumer could not take',
+    summary: 'List dead letters: events that a consumer group could not apply',
     query: PageQuery,
     response: listOf(resources.DeadLetter),
     problems: ['INVALID_CURSOR'],
@@ -232,7 +240,7 @@ export const ENDPOINTS = {
     path: '/api/v1/consumer-groups/:group/dead-letters/:id',
     access: 'platform:read',
     tag: 'Log',
-    summary: 'A dead letter with its events',
+    summary: 'Get a dead letter with its events',
     params: deadLetterParams,
     response: resources.DeadLetterContent,
     problems: ['NOT_FOUND'],
@@ -242,12 +250,12 @@ export const ENDPOINTS = {
     path: '/api/v1/consumer-groups/:group/dead-letters/:id',
     access: 'platform:operate',
     tag: 'Log',
-    summary: 'Correct an event of a dead letter, before it is replayed; the log keeps it as it was decided',
+    summary: 'Edit an event of a dead letter before it is replayed; the log keeps the original event',
     params: deadLetterParams,
     body: Type.Object({
-      seq: Type.Integer({ description: 'Which event.' }),
-      data: Type.Record(Type.String(), Type.Unknown(), { description: 'Its fields, in place of those it has.' }),
-      operator: Type.Optional(Type.String({ minLength: 1, maxLength: 64, description: 'Who asks for it, in a demo.' })),
+      seq: Type.Integer({ description: 'Seq of the event to edit.' }),
+      data: Type.Record(Type.String(), Type.Unknown(), { description: 'New data of the event. Replaces all fields.' }),
+      operator: Type.Optional(Type.String({ minLength: 1, maxLength: 64, description: 'Name of the operator. Used in demo mode only.' })),
       reason: Type.String({ minLength: 1, maxLength: 500 }),
     }),
     response: resources.DeadLetterContent,
@@ -258,7 +266,7 @@ export const ENDPOINTS = {
     path: '/api/v1/consumer-groups',
     access: 'platform:read',
     tag: 'Log',
-    summary: 'The consumer groups of the log, with their lag',
+    summary: 'List consumer groups with their lag',
     query: PageQuery,
     response: listOf(resources.ConsumerGroupStatus),
     problems: ['INVALID_CURSOR'],
@@ -268,7 +276,7 @@ export const ENDPOINTS = {
     path: '/api/v1/consumer-groups/:group/pause',
     access: 'platform:operate',
     tag: 'Log',
-    summary: 'Stop a group reading; nobody else is held up',
+    summary: 'Pause a consumer group; other groups are not affected',
     params: Type.Object({ group: Type.String() }),
     response: resources.ConsumerGroupStatus,
     problems: ['NOT_FOUND', 'CONFLICT'],
@@ -278,7 +286,7 @@ export const ENDPOINTS = {
     path: '/api/v1/consumer-groups/:group/resume',
     access: 'platform:operate',
     tag: 'Log',
-    summary: 'Let a paused group read on where it stands',
+    summary: 'Resume a paused consumer group from its stored offsets',
     params: Type.Object({ group: Type.String() }),
     response: resources.ConsumerGroupStatus,
     problems: ['NOT_FOUND', 'CONFLICT'],
@@ -288,7 +296,7 @@ export const ENDPOINTS = {
     path: '/api/v1/consumer-groups/:group/skip',
     access: 'platform:operate',
     tag: 'Log',
-    summary: 'Let a group go on after events that retention has dropped before it read them; the gap is recorded',
+    summary: 'Skip the events that retention dropped before the group read them; the gap is recorded',
     params: Type.Object({ group: Type.String() }),
     response: resources.ConsumerGroupStatus,
     problems: ['NOT_FOUND', 'CONFLICT'],
@@ -298,7 +306,7 @@ export const ENDPOINTS = {
     path: '/api/v1/alerts',
     access: 'platform:read',
     tag: 'Log',
-    summary: 'What deserves a person’s attention now, and lately',
+    summary: 'List active and recent alerts',
     query: PageQuery,
     response: listOf(resources.Alert),
     problems: ['INVALID_CURSOR'],
@@ -308,7 +316,7 @@ export const ENDPOINTS = {
     path: '/api/v1/events/stats',
     access: 'platform:read',
     tag: 'Log',
-    summary: 'Events decided by type, and the log they go to',
+    summary: 'Get event counts by type, and the size of the log',
     response: resources.EventStats,
     problems: [],
   }),
@@ -317,7 +325,7 @@ export const ENDPOINTS = {
     path: '/api/v1/connections',
     access: 'platform:read',
     tag: 'Streams',
-    summary: 'Open streams by process, user and transport',
+    summary: 'Get open streams by process, user and transport',
     response: resources.Connections,
     problems: [],
   }),
@@ -326,7 +334,7 @@ export const ENDPOINTS = {
     path: '/api/v1/consumer-groups/:group/dead-letters/:id',
     access: 'platform:operate',
     tag: 'Log',
-    summary: 'Discards a dead letter: its events are never processed by this group',
+    summary: 'Delete a dead letter: the group never processes its events',
     params: deadLetterParams,
     status: 204,
     response: NoContent,
@@ -337,7 +345,7 @@ export const ENDPOINTS = {
     path: '/api/v1/consumer-groups/:group/dead-letters/:id/replay',
     access: 'platform:operate',
     tag: 'Log',
-    summary: 'Hand a dead letter to its consumer again',
+    summary: 'Replay a dead letter: its consumer group processes the events again',
     params: deadLetterParams,
     response: Type.Object({ replayed: Type.Boolean() }),
     problems: ['NOT_FOUND', 'CONFLICT'],
@@ -349,10 +357,10 @@ export const ENDPOINTS = {
     path: '/api/v1/stream',
     access: 'channels',
     tag: 'Streams',
-    summary: 'Live events of channels as server-sent events',
+    summary: 'Stream the live events of channels as server-sent events',
     query: Type.Object({
       channels: Type.String({ description: 'Channel names, separated by commas.', examples: ['trades:binance:BTC-USDT,tickers'] }),
-      lastEventId: Type.Optional(Type.String({ description: 'Resume after this position; the header Last-Event-ID does the same.' })),
+      lastEventId: Type.Optional(Type.String({ description: 'Position to resume after. The header Last-Event-ID does the same.' })),
     }),
     response: Type.String(),
     contentType: 'text/event-stream',
@@ -363,7 +371,7 @@ export const ENDPOINTS = {
     path: '/api/v1/servers',
     access: 'platform:read',
     tag: 'Health',
-    summary: 'The server that is asked, then those behind it where it is a gateway',
+    summary: 'List this server first and, on a gateway, the servers behind it',
     query: PageQuery,
     response: listOf(resources.Server),
     problems: ['INVALID_CURSOR'],
@@ -374,7 +382,7 @@ export const ENDPOINTS = {
     access: 'public',
     cost: 0,
     tag: 'Health',
-    summary: 'Whether the process runs',
+    summary: 'Check that the process runs',
     response: resources.Health,
     problems: [],
   }),
@@ -384,7 +392,7 @@ export const ENDPOINTS = {
     access: 'public',
     cost: 0,
     tag: 'Health',
-    summary: 'Whether the process can serve: 503 while it cannot, with the dependency, since when, and why',
+    summary: 'Check that the process can serve; 503 lists the failing dependencies, since when and why',
     response: resources.Health,
     problems: [],
   }),
@@ -395,10 +403,10 @@ type Endpoints = typeof ENDPOINTS;
 type Part<E, K extends string> = E extends { readonly [Key in K]: infer S extends Type.TSchema } ? Type.Static<S> : unknown;
 
 type Parts<E> = Part<E, 'params'> & Part<E, 'query'> & Part<E, 'body'>;
-/** Whoever asks need not have proved what an id is; that is the server’s work. */
+/** Callers pass instrument ids as plain strings; the server validates them. */
 type Plain<V> = V extends InstrumentId ? string : V;
 
-/** What an operation is asked with: what stands in its path, its query and its body, together. */
+/** Arguments of an operation: its path parameters, query parameters and body fields in one object. */
 export type EndpointArgs<N extends EndpointName> = { [K in keyof Parts<Endpoints[N]>]: Plain<Parts<Endpoints[N]>[K]> };
 
 /** Response of an operation. */

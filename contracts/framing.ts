@@ -1,24 +1,24 @@
-/** Bytes of the length before each frame: big-endian, not counting itself. */
+/** Size of the length prefix of each frame, bytes. It is big-endian and does not count itself. */
 export const LENGTH_BYTES = 4;
 
-/** A frame longer than was agreed: the stream cannot be trusted any more. */
+/** A frame is longer than allowed. The rest of the stream cannot be read. */
 export class FrameTooLarge extends Error {
   readonly bytes: number;
 
   constructor(bytes: number, bytesMax: number) {
-    super(`a frame of ${bytes} bytes was announced; at most ${bytesMax} are allowed`);
+    super(`frame of ${bytes} bytes exceeds the maximum of ${bytesMax} bytes`);
     this.name = 'FrameTooLarge';
     this.bytes = bytes;
   }
 }
 
 /**
- * Cuts a stream of bytes into the frames it is made of, however the network has cut it. Holds back at most one frame, and
- * refuses one that is too long as soon as its length is known.
+ * Splits a byte stream into frames, whatever the chunks of the network are. Buffers at most one frame. Rejects a frame that
+ * is too long as soon as its length is known.
  */
 export class FrameSplitter {
   readonly #bytesMax: number;
-  /** The beginning of a frame whose rest has not come. */
+  /** Start of an incomplete frame. */
   #held: Uint8Array | null = null;
 
   constructor(bytesMax: number) {
@@ -26,7 +26,7 @@ export class FrameSplitter {
   }
 
   /**
-   * Calls back with the body of each frame that is whole now; valid until the call returns.
+   * Calls `onFrame` with the body of each complete frame. The body is valid only until `onFrame` returns.
    * @throws FrameTooLarge
    */
   push(chunk: Uint8Array, onFrame: (body: Uint8Array) => void): void {
@@ -46,11 +46,11 @@ export class FrameSplitter {
       onFrame(bytes.subarray(at + LENGTH_BYTES, end));
       at = end;
     }
-    // A copy: the caller may use its chunk again.
+    // A copy, because the caller may reuse its chunk.
     if (at < bytes.length) this.#held = bytes.slice(at);
   }
 
-  /** Bytes held back. */
+  /** Number of buffered bytes. */
   get held(): number {
     return this.#held?.length ?? 0;
   }
@@ -60,7 +60,7 @@ function readLength(bytes: Uint8Array, at: number): number {
   return (((bytes[at] ?? 0) << 24) | ((bytes[at + 1] ?? 0) << 16) | ((bytes[at + 2] ?? 0) << 8) | (bytes[at + 3] ?? 0)) >>> 0;
 }
 
-/** Writes a frame’s length into its first four bytes. */
+/** Writes the length of a frame into its first four bytes. */
 export function writeLength(frame: Uint8Array, length: number): void {
   frame[0] = length >>> 24;
   frame[1] = length >>> 16;

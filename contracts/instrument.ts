@@ -11,15 +11,15 @@ const instrument = new RegExp(INSTRUMENT_PATTERN);
 export const InstrumentId = Type.Unsafe<InstrumentId>(
   Type.String({
     pattern: INSTRUMENT_PATTERN,
-    description: 'An instrument: the id of its source, a colon, base and quote currency.',
+    description: 'Id of an instrument: source id, colon, base currency, hyphen, quote currency.',
     examples: ['binance:BTC-USDT', 'upbit:LAMB-KRW'],
   }),
 );
 
-/** `BASE-QUOTE`, the part of an instrument's id that a source's configuration lists. */
+/** `BASE-QUOTE`: the part of an instrument id that the configuration of a source lists. */
 export const PairName = Type.String({
   pattern: '^[A-Z0-9][A-Z0-9._]{0,31}-[A-Z0-9][A-Z0-9._]{0,31}$',
-  description: 'Base and quote currency in capitals, with a hyphen between them.',
+  description: 'Base and quote currency in upper case, joined by a hyphen.',
   examples: ['BTC-USDT', 'BTC-KRW'],
 });
 
@@ -27,10 +27,10 @@ export function isInstrumentId(text: unknown): text is InstrumentId {
   return typeof text === 'string' && instrument.test(text);
 }
 
-/** The one place where an instrument's id is put together; asserts, because its parts were checked at the door. */
+/** Builds an instrument id from validated parts. Throws a TypeError on an invalid id, which is a programming error. */
 export function instrumentId(source: string, pair: string): InstrumentId {
   const id = `${source}:${pair}`;
-  if (!isInstrumentId(id)) throw new TypeError(`"${id}" is no instrument id; it reads venue:BASE-QUOTE`);
+  if (!isInstrumentId(id)) throw new TypeError(`"${id}" is not a valid instrument id: use venue:BASE-QUOTE`);
   return id;
 }
 

@@ -5,7 +5,7 @@ const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 
-/** Every candle interval and its length in milliseconds, shortest first. All are aligned to UTC. */
+/** All candle intervals and their lengths in milliseconds, shortest first. All are aligned to UTC. */
 export const INTERVAL_MS = {
   '1s': SECOND,
   '5s': 5 * SECOND,
@@ -31,17 +31,17 @@ export type Interval = keyof typeof INTERVAL_MS;
 export const INTERVALS = Object.keys(INTERVAL_MS) as Interval[];
 
 export const Interval = Type.Unsafe<Interval>(
-  Type.Enum(INTERVALS, { description: 'The length of a candle, aligned to UTC; weeks start on Monday.', examples: ['1m'] }),
+  Type.Enum(INTERVALS, { description: 'Length of a candle, aligned to UTC. Weeks start on Monday.', examples: ['1m'] }),
 );
 
 export function isInterval(text: unknown): text is Interval {
   return typeof text === 'string' && Object.hasOwn(INTERVAL_MS, text);
 }
 
-/** The epoch was a Thursday: the first Monday after it is where weeks are counted from. */
+/** First Monday after the epoch, which was a Thursday. Weeks are counted from it. */
 const FIRST_MONDAY_MS = 4 * DAY;
 
-/** The opening time (epoch ms) of the candle that holds `time`. */
+/** Opening time (epoch ms) of the candle that contains `time`. */
 export function openingOf(time: number, interval: Interval): number {
   const length = INTERVAL_MS[interval];
   const origin = interval === '1w' ? FIRST_MONDAY_MS : 0;

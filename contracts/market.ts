@@ -2,19 +2,20 @@ import { type Static, Type } from 'typebox';
 import { Decimal } from './decimal.ts';
 import type { Interval } from './interval.ts';
 
-const EpochMs = Type.Number({ description: 'Epoch milliseconds, the venue’s clock.', examples: [1633998523963] });
+const EpochMs = Type.Number({ description: 'Time of the data, epoch ms, by the clock of the venue.', examples: [1633998523963] });
 
-export const Side = Type.Unsafe<'buy' | 'sell' | 'unknown'>(
-  Type.Enum(['buy', 'sell', 'unknown'], { description: 'The side of the taker: who crossed the spread.' }),
-);
+export const Side = Type.Unsafe<'buy' | 'sell' | 'unknown'>(Type.Enum(['buy', 'sell', 'unknown'], { description: 'Side of the taker.' }));
 export type Side = Static<typeof Side>;
 
 export const Trade = Type.Object(
   {
-    id: Type.String({ maxLength: 128, description: 'The venue’s own id; where it gives none, one made of the trade’s fields.' }),
+    id: Type.String({
+      maxLength: 128,
+      description: 'Id of the trade at the venue. If the venue gives none, an id derived from the fields.',
+    }),
     order: Type.Number({
       description:
-        'Place of the trade among those of the same time (a safe integer): the venue’s sequence or id where these rise, else 0; then arrival decides.',
+        'Rank among trades of the same time, a safe integer: ascending sequence or id of the venue. 0 if there is none: order of arrival.',
     }),
     time: EpochMs,
     price: Decimal,
@@ -27,19 +28,19 @@ export type Trade = Static<typeof Trade>;
 
 export const Quote = Type.Object(
   { time: EpochMs, bid: Decimal, bidQuantity: Decimal, ask: Decimal, askQuantity: Decimal },
-  { $id: 'Quote', description: 'The best bid and the best ask.' },
+  { $id: 'Quote', description: 'Best bid and best ask with their quantities.' },
 );
 export type Quote = Static<typeof Quote>;
 
-/** `[price, quantity]`; a quantity of zero removes the level. */
+/** `[price, quantity]`. A quantity of 0 removes the level. */
 export const Level = Type.Unsafe<[Decimal, Decimal]>(
   Type.Array(Decimal, { minItems: 2, maxItems: 2, description: '[price, quantity]', examples: [['0.35280000', '58.0']] }),
 );
 export type Level = Static<typeof Level>;
 
 /**
- * How a venue lets its readers notice a lost book update.
- * `first..last` (Binance): the update covers these ids and must reach the one after the last applied;
+ * Fields by which a lost book update is detected.
+ * `first..last` (Binance): the update covers these ids, which must include the one after the last applied;
  * `previous` (Binance futures): must equal the `last` applied before; `checksum` (Kraken): CRC-32 over the top ten levels.
  */
 export const BookContinuity = Type.Object({
@@ -56,10 +57,10 @@ export const BookUpdate = Type.Object(
     bids: Type.Array(Level),
     asks: Type.Array(Level),
     continuity: Type.Optional(BookContinuity),
-    /** Levels beyond this depth are cut after every update, as the venue’s own book does. */
+    /** Maximum number of levels per side. Levels beyond it are removed after each update, as in the book of the venue. */
     depth: Type.Optional(Type.Integer({ minimum: 1 })),
   },
-  { $id: 'BookUpdate', description: 'Changes to an order book, or the whole of it.' },
+  { $id: 'BookUpdate', description: 'Changes of an order book, or the whole book.' },
 );
 export type BookUpdate = Static<typeof BookUpdate>;
 
@@ -70,8 +71,8 @@ export const Candle = Type.Object(
     high: Type.Number(),
     low: Type.Number(),
     close: Type.Number(),
-    volume: Type.Number({ description: 'In units of the base currency.' }),
-    trades: Type.Integer({ minimum: 0, description: 'How many trades it holds; 0 where the venue did not say.' }),
+    volume: Type.Number({ description: 'Traded quantity in the base currency.' }),
+    trades: Type.Integer({ minimum: 0, description: 'Number of trades. 0 if the venue does not report it.' }),
   },
   { $id: 'Candle', description: 'Open, high, low, close and volume of one interval.' },
 );
@@ -79,64 +80,67 @@ export type Candle = Static<typeof Candle>;
 
 export const Reading = Type.Object(
   { time: EpochMs, name: Type.String({ maxLength: 128 }), value: Type.Number() },
-  { $id: 'Reading', description: 'One named value of a feed that is no market.' },
+  { $id: 'Reading', description: 'One named value of a source that is not a market.' },
 );
 export type Reading = Static<typeof Reading>;
 
-/** Where a stretch of an instrument’s trades is missing: bounds are the last trade before it and the first one after. */
+/** A missing range of trades of an instrument, bounded by the last trade before it and the first trade after it. */
 export const Gap = Type.Object(
   {
-    from: Type.Number({ description: 'Time of the last trade before the hole, epoch ms.' }),
-    to: Type.Number({ description: 'Time of the first trade after it, epoch ms.' }),
-    afterId: Type.String({ description: 'Id of the last trade before the hole.' }),
-    beforeId: Type.String({ description: 'Id of the first trade after it.' }),
-    missing: Type.Optional(Type.Integer({ description: 'How many trades are missing, where the venue numbers them.' })),
-    reason: Type.String({ description: 'Why it could not be filled.' }),
+    from: Type.Number({ description: 'Time of the last trade before the gap, epoch ms.' }),
+    to: Type.Number({ description: 'Time of the first trade after the gap, epoch ms.' }),
+    afterId: Type.String({ description: 'Id of the last trade before the gap.' }),
+    beforeId: Type.String({ description: 'Id of the first trade after the gap.' }),
+    missing: Type.Optional(Type.Integer({ description: 'Number of missing trades. Omitted if the venue does not number its trades.' })),
+    reason: Type.String({ description: 'Reason why it could not be filled.' }),
   },
-  { $id: 'Gap', description: 'A hole in the record that could not be filled.' },
+  { $id: 'Gap', description: 'A range of missing trades that could not be filled.' },
 );
 export type Gap = Static<typeof Gap>;
 
-/** Trades that a venue’s history has given, for a hole between two times (epoch ms). */
+/** Trades from the history of a venue that fill a gap between two times (epoch ms). */
 export interface GapRepair {
   readonly from: number;
   readonly to: number;
-  /** How many were missing; 0 when the venue’s history says at last that none was. */
+  /** Number of trades that were missing. 0 if the history of the venue shows that none was. */
   readonly trades: number;
-  /** The gap that was filled; null when the hole was filled before it was one. An older record does not say: every gap between those times was meant. */
+  /**
+   * The recorded gap that was filled. Null if it was filled before it was recorded. Missing in old records: all gaps between
+   * those times were filled.
+   */
   readonly gap?: Pick<Gap, 'afterId' | 'beforeId'> | null;
 }
 
 export type FeedFault = 'schema' | 'out-of-order' | 'clock-skew';
 
-/** `too-late`: it is older than those whose ids are remembered, so it cannot be told from a repeat. */
+/** `too-late`: the trade is older than the dedup window, so a duplicate could not be detected. */
 export type TradeRefusal = 'duplicate' | 'schema' | 'too-late';
 
-/** Where something stands in a file that is imported: the `at`th of its instrument. What stands before the newest that was taken has been taken. */
+/** Place in an imported file: entry number `at` of its instrument. All entries before the newest imported one are imported. */
 export interface FileMark {
   readonly file: string;
   readonly at: number;
 }
 
-/** A candle that is open again after an instrument was mended: what the stored trades and the venue’s candles make of it. */
+/** A candle that is open again after an instrument repair, computed from the stored trades and the venue candles. */
 export interface ReopenedCandle {
   readonly interval: Interval;
   readonly candle: Candle;
   readonly origin: CandleOrigin;
-  /** Time and order of the trades that open and close it. */
+  /** Time and order of the first and last trade of the candle. */
   readonly firstTime: number;
   readonly firstOrder: number;
   readonly lastTime: number;
   readonly lastOrder: number;
-  /** Most decimals of any quantity in it. */
+  /** Maximum number of decimals of its quantities. */
   readonly decimals: number;
-  /** Of a candle that is the venue’s and over: its stored version. 0 of every other one. */
+  /** Stored version of a closed venue candle. 0 for all others. */
   readonly version: number;
 }
 
 /**
- * What is withdrawn of an instrument whose event time ran ahead, and what it is without it: everything after `after` (epoch ms) is gone, and the newest
- * data is of `newestAt`. `candles` are those that hold `newestAt`, one of an interval at most.
+ * Repair of an instrument whose event time is ahead of the clock. All data after `after` (epoch ms) is withdrawn. `newestAt` is
+ * the time of the newest remaining data. `candles` are the candles that contain `newestAt`, at most one per interval.
  */
 export interface InstrumentMending {
   readonly after: number;
@@ -147,33 +151,34 @@ export interface InstrumentMending {
   readonly candles: readonly ReopenedCandle[];
 }
 
-/** Everything an instrument zone may be asked to do. */
+/** All commands of an instrument zone. */
 export type InstrumentCommand =
-  /** `negativePrices`: its prices may be zero or below. */
+  /** `negativePrices`: prices may be zero or negative. */
   | { type: 'ListInstrument'; source: string; symbol: string; simulated: boolean; negativePrices?: boolean }
   | { type: 'RecordTrade'; trade: Trade; numbered: boolean; backfilled?: boolean; from?: FileMark }
-  /** `untimed`: the venue gives its quotes no time, so theirs is ours and may close no candle. */
+  /** `untimed`: the venue gives no quote times. The time is that of our clock and must not close a candle. */
   | { type: 'ObserveQuote'; quote: Quote; untimed?: boolean }
   | { type: 'ReplaceBook'; book: BookUpdate }
   | { type: 'UpdateBook'; book: BookUpdate }
-  /** The book that there is cannot be trusted until a whole one comes. */
+  /** The book is not valid until a whole book arrives. */
   | { type: 'LoseBook'; reason: string; time: number }
   | { type: 'ObserveVenueCandle'; interval: Interval; candle: Candle; closed: boolean }
-  /** `forming`: the venue may still change it. `mends`: it takes the place of what a gap has spoilt. */
+  /** `forming`: the venue may still change it. `mends`: it replaces a candle that a gap made incomplete. */
   | { type: 'RecordCandle'; interval: Interval; candle: Candle; forming?: boolean; mends?: boolean; from?: FileMark }
   | { type: 'RecordReading'; reading: Reading; from?: FileMark }
   | { type: 'RecordGap'; gap: Gap }
-  /** `left`: gaps that are left of the one that was filled. */
+  /** `left`: gaps that remain of the one that was filled. */
   | ({ type: 'RecordRepair'; left: readonly Gap[] } & GapRepair)
   | { type: 'RecordFault'; fault: FeedFault; detail: string; time: number; count: number }
-  /** Decided outside of what the store has of the instrument; see `InstrumentMended`. */
+  /** Computed outside the zone from the stored data of the instrument; see `InstrumentMended`. */
   | ({ type: 'MendInstrument' } & InstrumentMending)
   | { type: 'MarkStale'; reason: string; time: number }
   | { type: 'MarkLive'; time: number };
 
 /**
- * Everything that can have happened in an instrument zone. `old`: the candle is not in memory, and the store numbers its version. `PastCandlesChanged`:
- * the closed candles of these intervals that hold `time` (epoch ms) have changed, and memory has not all that they are made of: the store makes them anew.
+ * All events of an instrument zone. `old`: the candle is not in memory, and the series store assigns its version.
+ * `PastCandlesChanged`: the closed candles of these intervals that contain `time` (epoch ms) changed. Memory does not have all
+ * their trades, so the series store recomputes them.
  */
 export type InstrumentEvent =
   | { type: 'InstrumentListed'; source: string; symbol: string; simulated: boolean; negativePrices?: true }
@@ -220,5 +225,5 @@ export type InstrumentEvent =
   | { type: 'WentStale'; reason: string; time: number }
   | { type: 'WentLive'; time: number };
 
-/** Whether a candle was made here from trades, is the venue’s own, or is made of smaller ones of which some are the venue’s. */
+/** Origin of a candle: computed from trades, from the venue, or from smaller candles of which some are from the venue. */
 export type CandleOrigin = 'trades' | 'venue' | 'mixed';

@@ -13,7 +13,7 @@ const CandleEvent = Type.Object({ ...Candle.properties, closed: Type.Boolean(), 
 export type TradeEvent = Static<typeof TradeEvent>;
 export type CandleEvent = Static<typeof CandleEvent>;
 
-/** What each channel carries in `data`. */
+/** Schema of the event data of each channel kind. */
 export const PAYLOADS = {
   trades: TradeEvent,
   quotes: QuoteResource,
@@ -30,7 +30,7 @@ export const PAYLOADS = {
   operations: Type.Union([EventStats, Type.Array(ConsumerGroupStatus), Type.Array(Alert)]),
 } as const satisfies Record<ChannelKind, TSchema>;
 
-/** The events of each kind of channel, and what each carries. */
+/** Events of each channel kind, with the types of their data. */
 export interface ChannelEvents {
   trades: { trade: TradeEvent };
   quotes: { quote: QuoteResource };
@@ -53,7 +53,7 @@ export interface ChannelEvents {
   operations: { flow: EventStats; consumers: ConsumerGroupStatus[]; alerts: Alert[] };
 }
 
-/** The name of a channel: of one of its kind, of one of many, or `user` for one's own. */
+/** Name of a channel. `user` is the channel of the signed-in user. */
 export type ChannelName =
   | typeof OWN_CHANNEL
   | (typeof PLAIN)[number]
@@ -61,7 +61,7 @@ export type ChannelName =
   | `candles:${string}:${Interval}`
   | `${'zones' | 'players' | 'users' | 'tenants'}:${string}`;
 
-/** The events of a channel of that name. */
+/** Events of the channel with this name. */
 export type EventsOf<Name extends ChannelName> = Name extends typeof OWN_CHANNEL
   ? ChannelEvents['users']
   : Name extends ChannelKind

@@ -1,6 +1,6 @@
 import { type Static, Type } from 'typebox';
 
-/** RFC 9457. `type` is a path under /docs that explains the problem; `remedy` says what the caller can do. */
+/** Problem details (RFC 9457). `type` is a path under /docs that explains the problem. `remedy` says what the caller can do. */
 export const Problem = Type.Object(
   {
     type: Type.String({ examples: ['/problems/unknown-instrument'] }),
@@ -10,24 +10,24 @@ export const Problem = Type.Object(
     remedy: Type.String(),
     code: Type.String({ examples: ['UNKNOWN_INSTRUMENT'] }),
     instance: Type.Optional(Type.String({ description: 'Path of the request (a URI reference).', examples: ['/api/v1/sources/nope'] })),
-    traceId: Type.Optional(Type.String({ description: 'Id of the request, as in the server’s log and in the header `traceparent`.' })),
+    traceId: Type.Optional(Type.String({ description: 'Trace id of the request, as in the server log and in the header `traceparent`.' })),
     errors: Type.Optional(
       Type.Array(
         Type.Object({
-          in: Type.String({ description: '`body`, `query` or `path`.' }),
-          pointer: Type.String({ description: 'The wrong value within that part (RFC 6901).', examples: ['/name'] }),
-          code: Type.String({ description: 'The rule of JSON Schema that it breaks.', examples: ['required'] }),
+          in: Type.String({ description: 'Part of the request: `body`, `query` or `path`.' }),
+          pointer: Type.String({ description: 'JSON Pointer to the wrong value within that part (RFC 6901).', examples: ['/name'] }),
+          code: Type.String({ description: 'JSON Schema keyword that the value violates.', examples: ['required'] }),
           message: Type.String(),
         }),
-        { description: 'What is not valid in the request. Checking stops at the first error.' },
+        { description: 'Validation errors. Validation stops at the first error.' },
       ),
     ),
   },
-  { $id: 'Problem', description: 'What went wrong, with the offending value, and what to do about it (RFC 9457).' },
+  { $id: 'Problem', description: 'Problem details (RFC 9457): what was wrong with which value, and what to do.' },
 );
 export type Problem = Static<typeof Problem>;
 
-/** The catalogue of all problems the HTTP API may answer with. */
+/** All problems of the HTTP API. */
 export const PROBLEMS = {
   BAD_REQUEST: { status: 400, title: 'Invalid request' },
   UNKNOWN_INTERVAL: { status: 400, title: 'Unknown interval' },

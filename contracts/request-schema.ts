@@ -1,15 +1,15 @@
 import { Type } from 'typebox';
 
-/** The last millisecond of the year 9999, epoch ms: what is written down as text with four digits for the year goes no further. */
+/** Last millisecond of the year 9999, epoch ms: the largest time in a text format with four digits for the year. */
 const LATEST = 253_402_300_799_999;
 
-/** A moment that is asked about, epoch ms. */
+/** Request parameter with a time, epoch ms. */
 export const EpochMsParameter = (description: string) =>
   Type.Integer({ minimum: 0, maximum: LATEST, description: `${description}; epoch ms.` });
 
 /**
- * A schema of a part of a request, as the server checks it and as the document shows it: a whole number without bounds of its own is one that JavaScript
- * and the tables can hold (JSON Schema’s `integer` goes to 1e308).
+ * Schema of a part of a request, as validated by the server and as shown in OpenAPI. Integers without bounds get those of safe
+ * integers, which JavaScript and the database can store (`integer` of JSON Schema goes to 1e308).
  */
 export function requestSchema<S extends object>(schema: S): S {
   if (Array.isArray(schema)) return schema.map((one) => (isSchema(one) ? requestSchema(one) : one)) as unknown as S;
@@ -19,7 +19,7 @@ export function requestSchema<S extends object>(schema: S): S {
   return { ...copy, minimum, maximum } as unknown as S;
 }
 
-/** The same of a whole body or query: with those fields and no others, so that a misspelt one is not overlooked. */
+/** Request schema of a whole body or query. Unknown fields are rejected, so that a misspelled one is not overlooked. */
 export function requestObjectSchema<S extends object>(schema: S): S {
   return { ...requestSchema(schema), additionalProperties: false };
 }

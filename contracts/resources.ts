@@ -9,7 +9,7 @@ const EpochMs = (description: string) => Type.Number({ description: `${descripti
 const Nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
 
 export const Freshness = Type.Unsafe<'live' | 'stale'>(
-  Type.Enum(['live', 'stale'], { description: '`stale`: the source is down or silent; what is served is the last that is known.' }),
+  Type.Enum(['live', 'stale'], { description: '`stale`: the source is unavailable or silent, and the newest known data is served.' }),
 );
 export type Freshness = Static<typeof Freshness>;
 
@@ -20,35 +20,37 @@ export const Source = Type.Object(
   {
     id: Type.String(),
     type: Type.String({ examples: ['binance'] }),
-    simulated: Type.Boolean({ description: 'The data is made up; it comes from no venue.' }),
+    simulated: Type.Boolean({ description: 'True if the data is simulated and comes from no venue.' }),
     state: Type.Unsafe<SourceState>(Type.Enum([...SOURCE_STATES])),
-    reason: Type.String({ description: 'Why it is in this state.' }),
-    since: EpochMs('When it entered this state'),
+    reason: Type.String({ description: 'Reason for the state.' }),
+    since: EpochMs('Start of the current state'),
     instruments: Type.Array(InstrumentId),
-    connections: Type.Integer({ description: 'Connections made since start.' }),
-    reconnectAt: Nullable(EpochMs('When the next attempt is due')),
-    lastFrameAt: Nullable(EpochMs('When the newest frame came')),
-    frames: Type.Integer({ description: 'Frames received since start.' }),
+    connections: Type.Integer({ description: 'Number of connections made since start.' }),
+    reconnectAt: Nullable(EpochMs('Time of the next connection attempt')),
+    lastFrameAt: Nullable(EpochMs('Time of the newest frame')),
+    frames: Type.Integer({ description: 'Number of frames received since start.' }),
     framesPerSecond: Type.Number(),
-    latencyMs: Nullable(Type.Number({ description: 'Receive time minus the venue’s time, median of the newest frames.' })),
-    consumed: Type.Record(Type.String(), Type.Integer(), { description: 'Frames used, by kind.' }),
-    ignored: Type.Record(Type.String(), Type.Integer(), { description: 'Frames known and not used, by kind.' }),
-    refused: Type.Record(Type.String(), Type.Integer(), { description: 'Frames put into quarantine, by reason.' }),
-    faults: Type.Record(Type.String(), Type.Integer(), { description: 'What went wrong on the way, by kind.' }),
+    latencyMs: Nullable(
+      Type.Number({ description: 'Latency, ms: receive time minus the time of the venue. Median of the newest frames.' }),
+    ),
+    consumed: Type.Record(Type.String(), Type.Integer(), { description: 'Frames processed, by kind.' }),
+    ignored: Type.Record(Type.String(), Type.Integer(), { description: 'Frames of known kinds that were ignored, by kind.' }),
+    refused: Type.Record(Type.String(), Type.Integer(), { description: 'Frames rejected to quarantine, by reason.' }),
+    faults: Type.Record(Type.String(), Type.Integer(), { description: 'Faults of the feed, by kind.' }),
   },
-  { $id: 'Source', description: 'An outside feed, its state and its statistics.' },
+  { $id: 'Source', description: 'A source with its state and statistics.' },
 );
 export type Source = Static<typeof Source>;
 
 export const QuarantinedFrame = Type.Object(
   {
-    at: EpochMs('When it was received'),
+    at: EpochMs('Receive time'),
     reason: Type.String(),
     detail: Type.String(),
-    frame: Type.String({ description: 'The first 512 characters of what came.' }),
+    frame: Type.String({ description: 'First 512 characters of the frame.' }),
     bytes: Type.Integer(),
   },
-  { $id: 'QuarantinedFrame', description: 'A frame that was refused.' },
+  { $id: 'QuarantinedFrame', description: 'A frame in quarantine.' },
 );
 export type QuarantinedFrame = Static<typeof QuarantinedFrame>;
 
@@ -56,22 +58,22 @@ export const Instrument = Type.Object(
   {
     id: InstrumentId,
     source: Type.String(),
-    symbol: Type.String({ description: 'The venue’s own name of it.' }),
+    symbol: Type.String({ description: 'Name of the instrument at the venue.' }),
     base: Type.String(),
     quote: Type.String(),
     simulated: Type.Boolean(),
     status: Freshness,
-    reason: Nullable(Type.String({ description: 'Why it is stale; null while live.' })),
+    reason: Nullable(Type.String({ description: 'Reason for the status `stale`. Null while live.' })),
     asOf: EpochMs('Time of the newest data'),
     price: Nullable(Decimal),
     dayOpen: Nullable({ ...Decimal, description: 'First price of the UTC day.' }),
     dayHigh: Nullable({ ...Decimal, description: 'Highest price of the UTC day.' }),
     dayLow: Nullable({ ...Decimal, description: 'Lowest price of the UTC day.' }),
     dayVolume: { ...Decimal, description: 'Quantity traded in the UTC day.' },
-    trades: Type.Integer({ description: 'Trades recorded.' }),
-    spark: Type.Array(Type.Number(), { description: 'Closes of the newest 1-minute candles, oldest first.' }),
+    trades: Type.Integer({ description: 'Number of trades recorded.' }),
+    spark: Type.Array(Type.Number(), { description: 'Closing prices of the newest 1-minute candles, oldest first.' }),
   },
-  { $id: 'Instrument', description: 'An instrument, its newest price and its day.' },
+  { $id: 'Instrument', description: 'An instrument with its newest price and the figures of the UTC day.' },
 );
 export type Instrument = Static<typeof Instrument>;
 
@@ -81,7 +83,7 @@ const frame = {
   asOf: EpochMs('Time of the newest data'),
 };
 
-/** Times in epoch ms; prices and quantities of trades digit for digit. */
+/** Columnar rows. Times are epoch ms. Prices and quantities of trades are decimal strings exactly as received. */
 export type CandleRow = [time: number, open: number, high: number, low: number, close: number, volume: number];
 export type TradeRow = [time: number, price: string, quantity: string, side: Trade['side'], id: string];
 export type ReadingRow = [time: number, name: string, value: number | string];
@@ -92,9 +94,9 @@ export const CandleFrame = Type.Object(
     interval: Interval,
     columns: Type.Array(Type.String(), { examples: [['time', 'open', 'high', 'low', 'close', 'volume']] }),
     rows: Type.Unsafe<CandleRow[]>(Type.Array(Type.Array(Type.Number()))),
-    meta: Type.Object({ closed: Type.Boolean({ description: 'Whether the last row is a closed candle.' }) }),
+    meta: Type.Object({ closed: Type.Boolean({ description: 'True if the last row is a closed candle.' }) }),
   },
-  { $id: 'CandleFrame', description: 'Candles as columns, oldest first; `time` is the opening, epoch ms.' },
+  { $id: 'CandleFrame', description: 'Candles as columnar rows, oldest first. `time` is the opening time, epoch ms.' },
 );
 export type CandleFrame = Static<typeof CandleFrame>;
 
@@ -105,7 +107,10 @@ export const TradeFrame = Type.Object(
     rows: Type.Unsafe<TradeRow[]>(Type.Array(Type.Array(Type.Union([Type.Number(), Type.String()])))),
     nextCursor: NextCursor,
   },
-  { $id: 'TradeFrame', description: 'Trades as columns, oldest first; prices and quantities digit for digit.' },
+  {
+    $id: 'TradeFrame',
+    description: 'Trades as columnar rows, oldest first. Prices and quantities are decimal strings exactly as received.',
+  },
 );
 export type TradeFrame = Static<typeof TradeFrame>;
 
@@ -116,35 +121,35 @@ export const ReadingFrame = Type.Object(
     rows: Type.Unsafe<ReadingRow[]>(Type.Array(Type.Array(Type.Union([Type.Number(), Type.String()])))),
     nextCursor: NextCursor,
   },
-  { $id: 'ReadingFrame', description: 'Named readings as columns, oldest first.' },
+  { $id: 'ReadingFrame', description: 'Readings as columnar rows, oldest first.' },
 );
 export type ReadingFrame = Static<typeof ReadingFrame>;
 
 export const RepairedInstrument = Type.Object(
   {
     instrument: InstrumentId,
-    after: EpochMs('What is later was withdrawn'),
-    newestAt: EpochMs('Time of the newest data that is left'),
-    withdrawn: Type.Array(Trade, { description: 'The trades that were withdrawn, oldest first; none where there was nothing to mend.' }),
+    after: EpochMs('Data after this time was withdrawn'),
+    newestAt: EpochMs('Time of the newest remaining data'),
+    withdrawn: Type.Array(Trade, { description: 'Withdrawn trades, oldest first. Empty if there was nothing to repair.' }),
   },
-  { $id: 'RepairedInstrument', description: 'What was withdrawn of an instrument whose event time had run ahead.' },
+  { $id: 'RepairedInstrument', description: 'Result of an instrument repair.' },
 );
 export type RepairedInstrument = Static<typeof RepairedInstrument>;
 
 export const QuoteResource = Type.Object(
   { ...frame, bid: Decimal, bidQuantity: Decimal, ask: Decimal, askQuantity: Decimal },
-  { $id: 'QuoteResource', description: 'The newest best bid and ask.' },
+  { $id: 'QuoteResource', description: 'The newest best bid and best ask.' },
 );
 export type QuoteResource = Static<typeof QuoteResource>;
 
 export const BookResource = Type.Object(
   {
     ...frame,
-    reason: Nullable(Type.String({ description: 'Why it is stale; null while live.' })),
-    synced: Type.Boolean({ description: 'Whether the book is whole: a snapshot was applied and no update was lost since.' }),
-    bids: Type.Array(Level, { description: 'Best first.' }),
-    asks: Type.Array(Level, { description: 'Best first.' }),
-    breaks: Type.Integer({ description: 'How often an update was lost and the book built anew.' }),
+    reason: Nullable(Type.String({ description: 'Reason for the status `stale`. Null while live.' })),
+    synced: Type.Boolean({ description: 'True if the book is complete: a whole book was received and no update was lost since.' }),
+    bids: Type.Array(Level, { description: 'Bids, best first.' }),
+    asks: Type.Array(Level, { description: 'Asks, best first.' }),
+    breaks: Type.Integer({ description: 'Number of book resyncs after a lost update.' }),
   },
   { $id: 'BookResource', description: 'The order book.' },
 );
@@ -152,17 +157,17 @@ export type BookResource = Static<typeof BookResource>;
 
 export const QualityExample = Type.Object({
   kind: Type.String(),
-  time: EpochMs('When it happened'),
+  time: EpochMs('Time of the event'),
   detail: Type.String(),
 });
 export type QualityExample = Static<typeof QualityExample>;
 
 export const CandleDifference = Type.Object({
   interval: Interval,
-  time: EpochMs('Opening of the candle'),
+  time: EpochMs('Opening time of the candle'),
   ours: Nullable(Candle),
   theirs: Candle,
-  partial: Type.Boolean({ description: 'We did not watch the whole interval, so a difference is expected.' }),
+  partial: Type.Boolean({ description: 'True if we did not receive the whole interval, so a difference is expected.' }),
 });
 export type CandleDifference = Static<typeof CandleDifference>;
 
@@ -173,9 +178,9 @@ export const Quality = Type.Object(
       trades: Type.Integer(),
       duplicates: Type.Integer(),
       gaps: Type.Integer(),
-      repaired: Type.Integer({ description: 'Holes that were filled from the venue’s history.' }),
+      repaired: Type.Integer({ description: 'Gaps that were filled from the history of the venue.' }),
       late: Type.Integer({ description: 'Trades that corrected a closed candle.' }),
-      lateBeyondWindow: Type.Integer({ description: 'Trades too late for their candle; recorded all the same.' }),
+      lateBeyondWindow: Type.Integer({ description: 'Trades too late to correct their candle. They are recorded.' }),
       outOfOrder: Type.Integer(),
       outliers: Type.Integer(),
       clockSkew: Type.Integer(),
@@ -184,70 +189,73 @@ export const Quality = Type.Object(
       candlesCompared: Type.Integer(),
       candlesDiffering: Type.Integer(),
     }),
-    gaps: Type.Array(Gap, { description: 'The newest holes that could not be filled.' }),
-    differences: Type.Array(CandleDifference, { description: 'The newest candles in which we and the venue differ.' }),
-    examples: Type.Array(QualityExample, { description: 'The newest events behind the counts.' }),
+    gaps: Type.Array(Gap, { description: 'Newest gaps that could not be filled.' }),
+    differences: Type.Array(CandleDifference, { description: 'Newest candles that differ from the candles of the venue.' }),
+    examples: Type.Array(QualityExample, { description: 'Newest examples of the counted events.' }),
   },
-  { $id: 'Quality', description: 'How good the data of an instrument is.' },
+  { $id: 'Quality', description: 'Data quality of an instrument.' },
 );
 export type Quality = Static<typeof Quality>;
 
 export const HealthCheckState = Type.Object(
   {
     name: Type.String({ examples: ['database'] }),
-    isRequired: Type.Boolean({ description: 'Whether the process cannot serve without it.' }),
+    isRequired: Type.Boolean({ description: 'True if the process cannot serve without this dependency.' }),
     status: Type.Unsafe<'ok' | 'failing' | 'unknown'>(Type.Enum(['ok', 'failing', 'unknown'])),
-    since: Type.Integer({ description: 'When it got this status, epoch ms.' }),
-    reason: Type.Union([Type.String(), Type.Null()], { description: 'Why it fails.' }),
+    since: Type.Integer({ description: 'Start of the current status, epoch ms.' }),
+    reason: Type.Union([Type.String(), Type.Null()], { description: 'Reason for the failure.' }),
   },
-  { $id: 'HealthCheckState', description: 'How a dependency of the process is.' },
+  { $id: 'HealthCheckState', description: 'Health check of a dependency of the process.' },
 );
 export type HealthCheckState = Static<typeof HealthCheckState>;
 
 export const Health = Type.Object(
   {
     status: Type.Unsafe<'ok' | 'starting' | 'failing'>(Type.Enum(['ok', 'starting', 'failing'])),
-    parts: Type.Record(Type.String(), Type.String(), { description: 'What each part says of itself.' }),
-    checks: Type.Array(HealthCheckState, { description: 'What the process depends on, as of the last seconds.' }),
+    parts: Type.Record(Type.String(), Type.String(), { description: 'Status text of each part.' }),
+    checks: Type.Array(HealthCheckState, { description: 'Health checks of the dependencies, a few seconds old at most.' }),
   },
-  { $id: 'Health', description: 'Whether the process serves.' },
+  { $id: 'Health', description: 'Health of the process.' },
 );
 export type Health = Static<typeof Health>;
 
 export const Server = Type.Object(
   {
-    node: Type.Union([Type.String(), Type.Null()], { description: 'What the process is called; null while it was never reached.' }),
+    node: Type.Union([Type.String(), Type.Null()], { description: 'Name of the node. Null if it was never reached.' }),
     role: Type.Unsafe<'all' | 'gateway'>(Type.Enum(['all', 'gateway'])),
-    address: Type.Union([Type.String(), Type.Null()], { description: 'Where gateways reach it; null where none do.' }),
+    address: Type.Union([Type.String(), Type.Null()], { description: 'Address at which gateways reach it. Null if none is configured.' }),
     state: Type.Unsafe<'available' | 'unavailable'>(Type.Enum(['available', 'unavailable'])),
     circuit: Type.Unsafe<'closed' | 'open' | 'half-open'>(
       Type.Enum(['closed', 'open', 'half-open'], {
-        description: 'Open: it failed several times in a row, and is left alone for a moment.',
+        description: 'Circuit breaker. `open`: it failed several times in a row and gets no requests for a short time.',
       }),
     ),
-    startedAt: Type.Union([Type.Integer(), Type.Null()], { description: 'Epoch ms.' }),
-    worldPort: Type.Union([Type.Integer(), Type.Null()], { description: 'Where it takes players in over TCP; null when it has no world.' }),
-    open: Type.Integer({ description: 'Requests, streams and connections that go through to it now.' }),
-    requests: Type.Integer({ description: 'Requests that were sent to it so far.' }),
-    failures: Type.Integer({ description: 'Requests that it did not answer.' }),
-    failure: Type.Union([Type.String(), Type.Null()], { description: 'Why it is unavailable.' }),
+    startedAt: Type.Union([Type.Integer(), Type.Null()], { description: 'Start time of the process, epoch ms.' }),
+    worldPort: Type.Union([Type.Integer(), Type.Null()], { description: 'TCP port for players. Null if it has no world.' }),
+    open: Type.Integer({ description: 'Number of open requests, streams and connections to it.' }),
+    requests: Type.Integer({ description: 'Number of requests sent to it.' }),
+    failures: Type.Integer({ description: 'Number of failed requests to it.' }),
+    failure: Type.Union([Type.String(), Type.Null()], { description: 'Reason for the state `unavailable`.' }),
   },
-  { $id: 'Server', description: 'A server of the installation, as the one that was asked sees it.' },
+  { $id: 'Server', description: 'A server of the installation, as seen by the server that answers.' },
 );
 export type Server = Static<typeof Server>;
 
 export const DeadLetter = Type.Object(
   {
     id: Type.Integer(),
-    group: Type.String({ description: 'The consumer group that could not take it.' }),
+    group: Type.String({ description: 'Consumer group that could not apply it.' }),
     partition: Type.Integer(),
     offset: Type.Integer(),
     zone: Type.String(),
     seq: Type.Integer(),
     reason: Type.String(),
-    at: EpochMs('When it was set aside'),
+    at: EpochMs('Time at which it was stored as a dead letter'),
   },
-  { $id: 'DeadLetter', description: 'An event that a consumer could not take; kept until it is replayed or dropped.' },
+  {
+    $id: 'DeadLetter',
+    description: 'A batch of events that a consumer group could not apply. It is kept until it is replayed or deleted.',
+  },
 );
 export type DeadLetter = Static<typeof DeadLetter>;
 
@@ -255,18 +263,18 @@ export const DeadLetterContent = Type.Object(
   {
     letter: DeadLetter,
     events: Type.Array(Type.Object({ seq: Type.Integer(), type: Type.String(), data: Type.Unknown() }), {
-      description: 'The events as they were decided.',
+      description: 'Events of the dead letter.',
     }),
   },
-  { $id: 'DeadLetterContent', description: 'A dead letter with what is in it.' },
+  { $id: 'DeadLetterContent', description: 'A dead letter with its events.' },
 );
 export type DeadLetterContent = Static<typeof DeadLetterContent>;
 
 const ConsumerGap = Type.Object({
   partition: Type.Integer(),
-  from: Type.Integer({ description: 'The first offset that was dropped.' }),
-  to: Type.Integer({ description: 'The first offset after the gap.' }),
-  at: EpochMs('When it was noticed, or skipped'),
+  from: Type.Integer({ description: 'First dropped offset.' }),
+  to: Type.Integer({ description: 'First offset after the gap.' }),
+  at: EpochMs('Time at which the gap was detected or skipped'),
 });
 
 export const ConsumerGroupStatus = Type.Object(
@@ -274,18 +282,20 @@ export const ConsumerGroupStatus = Type.Object(
     group: Type.String(),
     state: Type.Unsafe<'running' | 'paused' | 'unavailable' | 'overtaken'>(
       Type.Enum(['running', 'paused', 'unavailable', 'overtaken'], {
-        description: '`overtaken`: retention has dropped events that it has not read; it reads nothing until they are skipped.',
+        description: '`overtaken`: retention dropped events that the group had not read. It stops until they are skipped.',
       }),
     ),
-    lag: Type.Integer({ description: 'Events in the log that it has not read.' }),
-    applied: Type.Integer({ description: 'Events read since it started.' }),
-    deadLetters: Type.Integer({ description: 'Events it has set aside since it started.' }),
-    failure: Nullable(Type.String({ description: 'Why it cannot write.' })),
-    offsets: Type.Array(Type.Integer(), { description: 'Where it stands in each partition.' }),
-    overtaken: Type.Array(ConsumerGap, { description: 'Events that were dropped before it read them, and wait for a decision.' }),
-    gaps: Type.Array(ConsumerGap, { description: 'Events that it went on without.' }),
+    lag: Type.Integer({ description: 'Number of events in the log that the group has not read.' }),
+    applied: Type.Integer({ description: 'Number of events read since start.' }),
+    deadLetters: Type.Integer({ description: 'Number of dead letters since start.' }),
+    failure: Nullable(Type.String({ description: 'Reason why the group cannot apply events. Null if it can.' })),
+    offsets: Type.Array(Type.Integer(), { description: 'Next offset to read in each partition.' }),
+    overtaken: Type.Array(ConsumerGap, {
+      description: 'Ranges that retention dropped before the group read them, and that are not skipped yet.',
+    }),
+    gaps: Type.Array(ConsumerGap, { description: 'Ranges that the group skipped.' }),
   },
-  { $id: 'ConsumerGroupStatus', description: 'A consumer group of the log.' },
+  { $id: 'ConsumerGroupStatus', description: 'A consumer group with its state and lag.' },
 );
 export type ConsumerGroupStatus = Static<typeof ConsumerGroupStatus>;
 
@@ -310,31 +320,31 @@ export const Alert = Type.Object(
     severity: Type.Unsafe<'critical' | 'warning'>(Type.Enum(['critical', 'warning'])),
     rule: Type.Unsafe<(typeof ALERT_RULES)[number]>(Type.Enum([...ALERT_RULES])),
     subject: Type.String({
-      description: 'The zone, the consumer group, the instrument, whose log or spool it is, the player or item, `disk`, or `world`.',
+      description: 'Zone, consumer group, instrument, owner of the log or spool, player or item, `disk` or `world`.',
     }),
     value: Type.Number(),
     threshold: Type.Number(),
-    since: EpochMs('When it began'),
-    until: Nullable(EpochMs('When it was over')),
+    since: EpochMs('Start of the alert'),
+    until: Nullable(EpochMs('End of the alert')),
   },
-  { $id: 'Alert', description: 'Something that deserves a person’s attention.' },
+  { $id: 'Alert', description: 'An alert for operators.' },
 );
 export type Alert = Static<typeof Alert>;
 
 export const EventStats = Type.Object(
   {
     types: Type.Array(Type.Object({ kind: Type.String(), type: Type.String(), perSecond: Type.Number(), total: Type.Integer() }), {
-      description: 'Events decided, by zone kind and type; `total` since this server started.',
+      description: 'Events by zone kind and type. `total` counts from the start of this server.',
     }),
     topics: Type.Array(
       Type.Object({
-        topic: Type.String({ description: '`market` or `worlds`.' }),
+        topic: Type.String({ description: 'Topic: `market` or `worlds`.' }),
         partitions: Type.Array(Type.Object({ start: Type.Integer(), end: Type.Integer() })),
         bytes: Type.Integer(),
       }),
     ),
   },
-  { $id: 'EventStats', description: 'What flows through the log.' },
+  { $id: 'EventStats', description: 'Event counts by type, and the topics of the log.' },
 );
 export type EventStats = Static<typeof EventStats>;
 
@@ -347,7 +357,7 @@ export const Connections = Type.Object(
   {
     nodes: Type.Array(
       Type.Object({
-        node: Type.String({ description: 'The process: its machine and number.' }),
+        node: Type.String({ description: 'Name of the node: host name and process id.' }),
         streams: Type.Integer(),
         transports: Type.Unsafe<Partial<Record<Transport, number>>>(
           Type.Record(Type.String(), Type.Integer(), { description: 'Streams by transport.' }),
@@ -356,17 +366,17 @@ export const Connections = Type.Object(
     ),
     users: Type.Array(
       Type.Object({
-        user: Nullable(Type.String({ description: 'Null for who did not sign in.' })),
+        user: Nullable(Type.String({ description: 'Null for anonymous readers.' })),
         name: Type.String(),
         tenant: Type.String(),
         node: Type.String(),
         transport: TransportName,
         streams: Type.Integer(),
-        since: EpochMs('When the oldest of them was opened'),
+        since: EpochMs('Time at which the oldest of these streams was opened'),
       }),
-      { description: 'Those with the most streams first, a thousand at most.' },
+      { description: 'Users with the most streams first, at most 1,000.' },
     ),
   },
-  { $id: 'Connections', description: 'Who watches, from which process, over what.' },
+  { $id: 'Connections', description: 'Open streams by node, user and transport.' },
 );
 export type Connections = Static<typeof Connections>;

@@ -3,37 +3,36 @@ import { PairName } from './instrument.ts';
 import { Interval } from './interval.ts';
 
 /*
- * What `sources` of the configuration may list: every kind of outside feed with its keys. Durations are in milliseconds unless the name says otherwise.
+ * Schemas of the entries of `sources` in the configuration, by source type. Durations are in milliseconds unless the name says otherwise.
  */
 
 const strict = { additionalProperties: false };
 
 const SourceName = Type.String({
   pattern: '^[a-z0-9][a-z0-9-]{0,31}$',
-  description: 'Name of the source; the first part of its instruments’ ids.',
+  description: 'Id of the source. It is the first part of the ids of its instruments.',
   examples: ['binance'],
 });
 
-/** Keys that every source understands. */
+/** Keys of all source types. */
 const everySource = {
   id: SourceName,
   staleAfterMs: Type.Optional(
     Type.Integer({
       minimum: 100,
       default: 30_000,
-      description: 'Silence after which the source is reconnected and its instruments are stale.',
+      description: 'Time without a frame after which the source reconnects and its instruments become stale, ms.',
     }),
   ),
   reconnectMaxMs: Type.Optional(
-    Type.Integer({ minimum: 100, default: 30_000, description: 'Longest wait between two attempts to connect.' }),
+    Type.Integer({ minimum: 100, default: 30_000, description: 'Longest wait between two connection attempts, ms.' }),
   ),
   negativePrices: Type.Optional(
     Type.Array(PairName, {
       maxItems: 512,
       uniqueItems: true,
       default: [],
-      description:
-        'Pairs of this source whose prices may be zero or below: spreads, power, some futures. Of other pairs such prices are refused.',
+      description: 'Pairs whose prices may be zero or negative: spreads, power, some futures. For other pairs such prices are rejected.',
     }),
   ),
 };
@@ -43,44 +42,47 @@ const exchange = <T extends string>(type: T, description: string, urls: { wsUrl:
     {
       ...everySource,
       type: Type.Literal(type),
-      instruments: Type.Array(PairName, { minItems: 1, maxItems: 512, description: 'Pairs to watch, as BASE-QUOTE.' }),
+      instruments: Type.Array(PairName, { minItems: 1, maxItems: 512, description: 'Pairs to subscribe to, as BASE-QUOTE.' }),
       channels: Type.Optional(
         Type.Array(Type.Enum(['trades', 'quotes', 'book', 'candles']), {
           minItems: 1,
           uniqueItems: true,
           default: ['trades', 'quotes'],
-          description: 'What to subscribe to; `candles` are the venue’s own, for comparison with ours.',
+          description: 'Data to subscribe to. `candles` are venue candles, compared with ours.',
         }),
       ),
-      wsUrl: Type.Optional(Type.String({ default: urls.wsUrl, pattern: '^wss?://', description: 'Where its WebSocket is.' })),
+      wsUrl: Type.Optional(Type.String({ default: urls.wsUrl, pattern: '^wss?://', description: 'URL of the WebSocket.' })),
       restUrl: Type.Optional(
-        Type.String({ default: urls.restUrl, pattern: '^https?://', description: 'Where its history is; holes are filled from there.' }),
+        Type.String({
+          default: urls.restUrl,
+          pattern: '^https?://',
+          description: 'URL of the REST API with the history, used to fill gaps.',
+        }),
       ),
-      backfill: Type.Optional(Type.Boolean({ default: true, description: 'Whether holes are filled from the venue’s history.' })),
+      backfill: Type.Optional(Type.Boolean({ default: true, description: 'If true, gaps are filled from the history of the venue.' })),
     },
     { ...strict, description },
   );
 
 const FieldPath = Type.String({
-  description:
-    'Where a value lies in an item: keys and indices joined by dots; empty for the item itself. A path that begins with "$" starts at the message around it.',
+  description: 'Path of a value in an item: keys and indices joined by dots. Empty: the item itself. "$" starts at the message.',
   examples: ['price', 'data.0.last', '$.channel'],
 });
 
-/** Which symbols are taken as instruments although no mapping names them. */
+/** Rule that accepts unlisted symbols as instruments. */
 export const Matching = Type.Object(
   {
     symbol: Type.String({
       minLength: 1,
       maxLength: 256,
-      description: 'A regular expression that the whole symbol must match; symbols have 64 characters at most.',
+      description: 'Regular expression that the whole symbol must match. Symbols have at most 64 characters.',
       examples: ['([A-Z]{3,5})(USDT|KRW)'],
     }),
     pair: Type.String({
       minLength: 1,
       maxLength: 128,
       description:
-        'The pair, as BASE-QUOTE, with $1 to $9 for the groups of the expression and $0 for the symbol; letters become capitals.',
+        'Template of the pair, as BASE-QUOTE. $1 to $9 are the groups of the expression, $0 is the symbol. The result is upper case.',
       examples: ['$1-$2'],
     }),
     instrumentsMax: Type.Optional(
@@ -88,37 +90,40 @@ export const Matching = Type.Object(
         minimum: 1,
         maximum: 512,
         default: 100,
-        description: 'How many instruments the source takes in this way; of several mappings the largest number counts.',
+        description: 'Maximum number of instruments that the source accepts by such rules. The largest value of all mappings applies.',
       }),
     ),
   },
-  { ...strict, description: 'Symbols that become instruments when they come. Sources of type websocket and http-poll.' },
+  {
+    ...strict,
+    description: 'Accepts unlisted symbols as instruments when they first appear. For sources of type websocket and http-poll.',
+  },
 );
 export type Matching = Static<typeof Matching>;
 
-/** How a message of a feed that we know nothing about becomes trades, quotes, candles or readings. */
+/** Mapping from the messages of any JSON feed or file to trades, quotes, candles or readings. */
 export const Mapping = Type.Object(
   {
     as: Type.Enum(['trades', 'quotes', 'candles', 'readings']),
-    items: Type.Optional(Type.String({ default: '', description: 'Path of the list of items; empty when the message is one item.' })),
+    items: Type.Optional(Type.String({ default: '', description: 'Path of the array of items. Empty: the message is one item.' })),
     where: Type.Optional(
       Type.Record(Type.String(), Type.Union([Type.String(), Type.Number(), Type.Boolean()]), {
-        description: 'Only messages in which each path has this value.',
+        description: 'Conditions: path and value. Only messages in which each path has its value are used.',
       }),
     ),
     instrument: Type.Optional(FieldPath),
     pair: Type.Optional(PairName),
-    pairs: Type.Optional(Type.Record(Type.String(), PairName, { description: 'The feed’s own names, each with its pair.' })),
+    pairs: Type.Optional(Type.Record(Type.String(), PairName, { description: 'Pairs by the symbols of the feed.' })),
     matching: Type.Optional(Matching),
     time: Type.Optional(FieldPath),
     timeUnit: Type.Optional(Type.Enum(['ms', 's', 'us', 'ns', 'iso'], { default: 'ms' })),
     interval: Type.Optional(Interval),
     fields: Type.Record(Type.String(), FieldPath, {
       description:
-        'trades: price, quantity, and where there are such id, side, sequence (a whole number that tells the order of trades of one time); quotes: bid, ask, bidQuantity, askQuantity; candles: open, high, low, close, volume; readings: a name for each value.',
+        'Paths by field. trades: price, quantity, optionally id, side, sequence (an integer, orders trades of one time). quotes: bid, ask, bidQuantity, askQuantity. candles: open, high, low, close, volume. readings: a name for each value.',
     }),
   },
-  { ...strict, description: 'How messages become data.' },
+  { ...strict, description: 'Mapping from messages to data.' },
 );
 export type Mapping = Static<typeof Mapping>;
 
@@ -129,15 +134,25 @@ export const SimulatorSource = Type.Object(
     ...everySource,
     type: Type.Literal('simulator'),
     instruments: Type.Array(PairName, { minItems: 1, maxItems: 512 }),
-    seed: Type.Optional(Type.Integer({ minimum: 0, default: 1, description: 'The same seed gives the same market.' })),
+    seed: Type.Optional(Type.Integer({ minimum: 0, default: 1, description: 'Seed. The same seed gives the same market.' })),
     tradesPerSecond: Type.Optional(
-      Type.Number({ exclusiveMinimum: 0, maximum: 100_000, default: 4, description: 'Mean rate for each instrument.' }),
+      Type.Number({
+        exclusiveMinimum: 0,
+        maximum: 100_000,
+        default: 4,
+        description: 'Mean number of trades per second of each instrument.',
+      }),
     ),
     historyMinutes: Type.Optional(
-      Type.Integer({ minimum: 0, maximum: 1_440, default: 180, description: 'How much past it makes up at the first start.' }),
+      Type.Integer({
+        minimum: 0,
+        maximum: 1_440,
+        default: 180,
+        description: 'Length of the history that is generated at the first start, minutes.',
+      }),
     ),
   },
-  { ...strict, description: 'A made-up market, for trying things out.' },
+  { ...strict, description: 'Simulated market for tests and demos.' },
 );
 export type SimulatorSource = Static<typeof SimulatorSource>;
 
@@ -162,7 +177,7 @@ export const HttpPollSource = Type.Object(
     headers: Type.Optional(Type.Record(Type.String(), Type.String())),
     map: Mappings,
   },
-  { ...strict, description: 'Any JSON document behind a URL, fetched again and again.' },
+  { ...strict, description: 'JSON document at a URL, polled repeatedly.' },
 );
 export type HttpPollSource = Static<typeof HttpPollSource>;
 
@@ -172,11 +187,11 @@ export const WebSocketSource = Type.Object(
     type: Type.Literal('websocket'),
     url: Type.String({ pattern: '^wss?://' }),
     send: Type.Optional(
-      Type.Array(Type.Unknown(), { maxItems: 64, description: 'Messages to send after connecting, such as subscriptions.' }),
+      Type.Array(Type.Unknown(), { maxItems: 64, description: 'Messages to send after each connect, such as subscriptions.' }),
     ),
     map: Mappings,
   },
-  { ...strict, description: 'Any JSON feed over a WebSocket.' },
+  { ...strict, description: 'JSON feed over a WebSocket.' },
 );
 export type WebSocketSource = Static<typeof WebSocketSource>;
 
@@ -185,11 +200,11 @@ export const FileSource = Type.Object(
     ...everySource,
     type: Type.Literal('file'),
     path: Type.String({ minLength: 1 }),
-    format: Type.Optional(Type.Enum(['csv', 'jsonl', 'parquet'], { description: 'Told by the file’s ending when left out.' })),
-    follow: Type.Optional(Type.Boolean({ default: false, description: 'Wait for lines that are appended later.' })),
+    format: Type.Optional(Type.Enum(['csv', 'jsonl', 'parquet'], { description: 'Format of the file. Default: from the file extension.' })),
+    follow: Type.Optional(Type.Boolean({ default: false, description: 'If true, waits for lines that are appended later.' })),
     map: Mappings,
   },
-  { ...strict, description: 'Rows of a file.' },
+  { ...strict, description: 'Rows of a CSV, JSON lines or Parquet file.' },
 );
 export type FileSource = Static<typeof FileSource>;
 

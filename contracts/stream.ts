@@ -6,68 +6,73 @@ import { type Interval, isInterval } from './interval.ts';
 import { isPlayerId, isZoneId, type PlayerId, type ZoneId } from './world.ts';
 
 /**
- * Every live channel. `lossless` channels deliver each event or say `gap`; on `conflated` ones a slow reader gets the
- * newest event of each key.
+ * All live channels. A `lossless` channel delivers each event or a `gap` event. On a `conflated` channel a slow reader gets
+ * only the newest event of each key.
  */
 export const CHANNELS = {
   trades: { name: 'trades:{instrument}', delivery: 'lossless', access: 'market:read', carries: 'every trade, as `TradeEvent`' },
   quotes: { name: 'quotes:{instrument}', delivery: 'conflated', access: 'market:read', carries: 'best bid and ask, as `QuoteEvent`' },
-  book: { name: 'book:{instrument}', delivery: 'conflated', access: 'market:read', carries: 'the top of the order book, as `BookEvent`' },
+  book: {
+    name: 'book:{instrument}',
+    delivery: 'conflated',
+    access: 'market:read',
+    carries: 'top levels of the order book, as `BookEvent`',
+  },
   candles: {
     name: 'candles:{instrument}:{interval}',
     delivery: 'conflated',
     access: 'market:read',
-    carries: 'the open candle, closings and corrections, as `CandleEvent`',
+    carries: 'open candles, closed candles and corrections, as `CandleEvent`',
   },
-  readings: { name: 'readings:{instrument}', delivery: 'lossless', access: 'market:read', carries: 'named readings, as `ReadingEvent`' },
+  readings: { name: 'readings:{instrument}', delivery: 'lossless', access: 'market:read', carries: 'every reading, as `ReadingEvent`' },
   tickers: {
     name: 'tickers',
     delivery: 'conflated',
     access: 'market:read',
-    carries: 'newest price and status of every instrument, as `TickerEvent`',
+    carries: 'newest price and status of each instrument, as `TickerEvent`',
   },
   sources: {
     name: 'sources',
     delivery: 'conflated',
     access: 'platform:read',
-    carries: 'state and statistics of every source, as `Source`',
+    carries: 'state and statistics of each source, as `Source`',
   },
   world: {
     name: 'world',
     delivery: 'conflated',
     access: 'platform:read',
-    carries: 'once a second the world (`World`), its zones (a list of `WorldZoneStatus`) and its hosts (a list of `WorldHostStatus`)',
+    carries: 'once per second: the world (`World`), its zones (array of `WorldZoneStatus`) and its hosts (array of `WorldHostStatus`)',
   },
   zones: {
     name: 'zones:{zone}',
     delivery: 'conflated',
     access: 'platform:read',
-    carries: 'all that can be seen in a zone, five times a second, as `ZoneView`',
+    carries: 'all visible objects of a zone, 5 times per second, as `ZoneView`',
   },
   players: {
     name: 'players:{player}',
     delivery: 'conflated',
     access: 'platform:read',
-    carries: 'a player with all its components, five times a second, as `PlayerStatus`',
+    carries: 'a player with all its components, 5 times per second, as `PlayerStatus`',
   },
   users: {
     name: 'users:{user}',
     delivery: 'lossless',
     access: 'account:read',
-    carries: 'what concerns one’s own account, by the names of `UserEvent`; `user` stands for one’s own, and nobody sees another’s',
+    carries: 'events of your account, named by `UserEvent`; `user` is an alias; channels of other users are not accessible',
   },
   tenants: {
     name: 'tenants:{tenant}',
     delivery: 'lossless',
     access: 'tenant:read',
-    carries:
-      'what happens in one’s tenant: each line of its audit log (`audited`, an `AuditEntry`), each event of its users’ accounts (`decided`, a `TenantEvent`)',
+    carries: 'events of your tenant: each audit log entry (`audited`, `AuditEntry`) and each account event (`decided`, `TenantEvent`)',
   },
   operations: {
     name: 'operations',
     delivery: 'conflated',
     access: 'platform:read',
-    carries: 'once a second what flows (`EventStats`), who reads (a list of `ConsumerGroupStatus`) and what is wrong (a list of `Alert`)',
+    carries:
+      'once per second: event statistics (`EventStats`), consumer groups (array of `ConsumerGroupStatus`) and alerts (array of `Alert`)',
   },
 } as const;
 export type ChannelKind = keyof typeof CHANNELS;
@@ -81,10 +86,10 @@ export type Channel =
   | { kind: 'tenants'; tenant: string }
   | { kind: (typeof PLAIN)[number] };
 
-/** Channels that are one of their kind. */
+/** Channels whose names have no parameters. */
 export const PLAIN = ['tickers', 'sources', 'world', 'operations'] as const;
 
-/** The channel that `user` stands for. */
+/** Alias for the channel of the signed-in user. */
 export const OWN_CHANNEL = 'user' as const;
 
 export function parseChannel(name: string): Channel | undefined {
@@ -106,24 +111,25 @@ export function parseChannel(name: string): Channel | undefined {
   return isInstrumentId(instrument) && isInterval(interval) ? { kind, instrument, interval } : undefined;
 }
 
-/** `epoch-offset`: where a reader stands in the hub’s history. Valid for every channel of that hub. */
+/** `epoch-offset`: place in the history of a hub. Valid for all channels of that hub. */
 export const Position = Type.String({
   pattern: '^[0-9a-z]{1,16}-[0-9]{1,16}$',
-  description: 'A place in the live history: epoch, a hyphen, offset.',
+  description: 'Position in the live history: epoch, hyphen, offset.',
   examples: ['m3k9x2-4711'],
 });
 
-/** What a stream says when it cannot continue where the reader left off. */
+/** Data of a `gap` event: the stream cannot continue without loss at the position of the reader. */
 export const GapNotice = Type.Object(
   {
     channel: Type.String(),
-    from: Type.String({ description: 'The position asked for.' }),
-    to: Type.String({ description: 'The position from which events follow.' }),
+    from: Type.String({ description: 'Position to resume after.' }),
+    to: Type.String({ description: 'Position after which events follow.' }),
     reason: Type.Union([Type.Literal('evicted'), Type.Literal('epoch-changed'), Type.Literal('lost')], {
-      description: '`lost`: events of another server may not have arrived, while the two could not reach each other.',
+      description:
+        '`evicted`: no longer in the history. `epoch-changed`: position of another run. `lost`: events of another server may be missing.',
     }),
   },
-  { $id: 'GapNotice', description: 'Events between the two positions were missed; read them from the API.' },
+  { $id: 'GapNotice', description: 'Events between two positions were missed. Read the current data from the API.' },
 );
 export type GapNotice = Static<typeof GapNotice>;
 
@@ -144,10 +150,10 @@ export const SocketRequest = Type.Union(
     Type.Object({
       op: Type.Literal('authenticate'),
       id: Type.Union([Type.Integer(), Type.String({ maxLength: 64 })]),
-      token: Type.String({ minLength: 1, maxLength: 4_096, description: 'An access token or an API key.' }),
+      token: Type.String({ minLength: 1, maxLength: 4_096, description: 'Access token or API key.' }),
     }),
   ],
-  { $id: 'SocketRequest', description: 'What a client may send over the WebSocket: 50 a second, 1,280 at once.' },
+  { $id: 'SocketRequest', description: 'Request over the WebSocket: 50 per second, in bursts of up to 1,280.' },
 );
 export type SocketRequest = Static<typeof SocketRequest>;
 
@@ -159,12 +165,12 @@ export const SocketReply = Type.Object(
     position: Type.Optional(Position),
     error: Type.Optional(Type.Object({ code: Type.String(), detail: Type.String(), remedy: Type.String() })),
   },
-  { $id: 'SocketReply', description: 'The answer to one request, with the request’s id.' },
+  { $id: 'SocketReply', description: 'Reply to a request, with the id of the request.' },
 );
 export type SocketReply = Static<typeof SocketReply>;
 
 export const SocketEvent = Type.Object(
   { channel: Type.String(), position: Position, event: Type.String(), data: Type.Unknown() },
-  { $id: 'SocketEvent', description: 'One event of a channel.' },
+  { $id: 'SocketEvent', description: 'An event of a channel.' },
 );
 export type SocketEvent = Static<typeof SocketEvent>;

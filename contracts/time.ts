@@ -1,24 +1,24 @@
-/** How a time is written: a number of these since 1970, or as ISO 8601. */
+/** Format of a time: a number of these units since 1970, or ISO 8601. */
 export type TimeUnit = 'ms' | 's' | 'us' | 'ns' | 'iso';
 
-/** A moment, to the nanosecond. */
+/** A time with nanosecond precision. */
 export interface PreciseTime {
-  /** Epoch ms, whole. */
+  /** Epoch ms, an integer. */
   readonly ms: number;
   /** Nanoseconds after that, 0 to 999,999. */
   readonly nanos: number;
 }
 
-/** As far as dates of ECMAScript go, in both directions. */
+/** Maximum distance from the epoch of ECMAScript dates, in both directions, ms. */
 const FURTHEST_MS = 8.64e15;
-/** By how many digits each unit is above the nanosecond. */
+/** Decimal digits from each unit down to the nanosecond. */
 const DIGITS = { s: 9, ms: 6, us: 3, ns: 0 } as const;
 const NANOS_PER_MS = 1_000_000n;
 
 const NUMBER = /^(-?)(\d+)(?:\.(\d+))?$/;
 const DATE = /^(\d{4})-(\d{2})-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:[.,](\d+))?)?)?\s*(Z|[+-]\d{2}(?::?\d{2})?)?$/i;
 
-/** Reads a time exactly; a date without a zone is UTC. Null for what is none, such as 2021-02-30. */
+/** Parses a time exactly. A date without a time zone is UTC. Null if it is not a valid time, such as 2021-02-30. */
 export function preciseTimeOf(text: string, unit: TimeUnit): PreciseTime | null {
   if (unit === 'iso') return dateOf(text);
   const written = NUMBER.exec(/[eE]/.test(text) ? plainOf(text) : text);
@@ -30,7 +30,7 @@ export function preciseTimeOf(text: string, unit: TimeUnit): PreciseTime | null 
   return within({ ms: Number((nanos - beyond) / NANOS_PER_MS), nanos: Number(beyond) });
 }
 
-/** Epoch ms of a time that is a number of them, or ISO 8601; NaN for what is neither. A date without a zone is UTC. */
+/** Parses epoch ms or ISO 8601 to epoch ms. NaN if it is neither. A date without a time zone is UTC. */
 export function timeOf(text: string): number {
   return (preciseTimeOf(text, NUMBER.test(text) ? 'ms' : 'iso') ?? { ms: Number.NaN }).ms;
 }
@@ -56,7 +56,7 @@ function dateOf(text: string): PreciseTime | null {
   return offset === null ? null : within({ ms: date.getTime() + Math.floor(nanos / 1e6) - offset, nanos: nanos % 1e6 });
 }
 
-/** Milliseconds that a zone is ahead of UTC; null when it cannot be. */
+/** Offset of a time zone from UTC in ms. Null if it is not valid. */
 function offsetOf(zone: string): number | null {
   if (/^z$/i.test(zone)) return 0;
   const [hours, minutes] = [Number(zone.slice(1, 3)), Number(zone.slice(3).replace(':', ''))];
@@ -64,7 +64,7 @@ function offsetOf(zone: string): number | null {
   return (zone.startsWith('-') ? -1 : 1) * (hours * 60 + minutes) * 60_000;
 }
 
-/** 1.7e12 as 1700000000000. */
+/** Number without an exponent: 1.7e12 gives 1700000000000. */
 function plainOf(text: string): string {
   const value = Number(text);
   return Math.abs(value) < 1e21 ? value.toLocaleString('en-US', { useGrouping: false, maximumFractionDigits: 12 }) : text;

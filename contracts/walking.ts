@@ -1,13 +1,13 @@
 import { type Place, TILE_SIZE, TILES_PER_SIDE, ZONE_SIZE, type ZoneId } from './world.ts';
 
 /*
- * The rule of walking, the same for the server that decides and for clients that ask only for what can be.
+ * Walking rule, shared by the server, which decides, and by clients, which send only possible moves.
  */
 
 /**
- * Whether a straight walk touches free tiles only: every tile on the line is looked at, in the order of walking (Amanatides
- * and Woo, “A Fast Voxel Traversal Algorithm”). Through the corner between two tiles, both must be free.
- * @param isFree tells of a tile by its column and row in the world
+ * True if a straight walk touches only free tiles. Checks each tile on the line in order (Amanatides and Woo, “A Fast Voxel
+ * Traversal Algorithm”). On a path through the corner between two tiles, both must be free.
+ * @param isFree true if the tile at this column and row of the world is free
  */
 export function isPathFree(from: Place, to: Place, isFree: (column: number, row: number) => boolean): boolean {
   const tileOf = (cm: number) => Math.floor(cm / TILE_SIZE);
@@ -41,13 +41,13 @@ export function isPathFree(from: Place, to: Place, isFree: (column: number, row:
   }
 }
 
-/** A zone’s map as clients get it: `blocked` has a bit for each tile, row by row, highest bit first. */
+/** Map of a zone as clients get it. `blocked` has one bit per tile, row by row, highest bit first. */
 export interface ZoneGround {
   readonly zone: ZoneId;
   readonly blocked: Uint8Array;
 }
 
-/** Whether a straight walk is possible as far as the map of one zone tells; beyond its border only the server knows. */
+/** True if the map of one zone allows a straight walk. Tiles outside the zone count as free; only the server knows them. */
 export function mayWalk({ zone, blocked }: ZoneGround, from: Place, to: Place): boolean {
   const [left = 0, top = 0] = zone.split('-').map((index) => (Number(index) * ZONE_SIZE) / TILE_SIZE);
   return isPathFree(from, to, (column, row) => {

@@ -12,51 +12,53 @@ export type SnapshotStoreName = 'hot' | 'cold';
 export const World = Type.Object(
   {
     plan: WorldPlan,
-    tcpPort: Type.Integer({ description: 'Where players connect over TCP; docs/protocols/world.md says how.' }),
-    socketPath: Type.String({ description: 'Where they connect over WebSocket.' }),
-    guests: Type.Boolean({ description: 'Whether anyone may play as a new player.' }),
-    zonesOpen: Count('Zones that are open, of columns times rows.'),
-    connections: Count('Open connections.'),
-    playing: Count('Sessions in a zone.'),
-    sessions: Count('Sessions, with those that have lost their connection.'),
-    knownPlayers: Count('Players that some zone has, awake or asleep.'),
-    updatesPerSecond: Type.Number({ description: 'How often players are sent what changed: 10, or less while the door is very busy.' }),
+    tcpPort: Type.Integer({ description: 'TCP port for players. Protocol: docs/protocols/world.md.' }),
+    socketPath: Type.String({ description: 'Path of the WebSocket for players.' }),
+    guests: Type.Boolean({ description: 'True if guests can play without a user account.' }),
+    zonesOpen: Count('Number of open zones. The world has columns times rows.'),
+    connections: Count('Number of open player connections.'),
+    playing: Count('Number of sessions in a zone.'),
+    sessions: Count('Number of sessions, including those without a connection.'),
+    knownPlayers: Count('Number of players in all zones, awake or asleep.'),
+    updatesPerSecond: Type.Number({ description: 'Update rate: updates per second to each player. 10, or less under high load.' }),
     decisionMs: Type.Object({
-      p50: Nullable(Ms('Half of the newest decisions took no longer')),
-      p99: Nullable(Ms('All but a hundredth of them')),
+      p50: Nullable(Ms('Median decision time of the newest commands')),
+      p99: Nullable(Ms('99th percentile of the decision time of the newest commands')),
     }),
-    refusals: Type.Record(Type.String(), Type.Integer(), { description: 'Commands refused since start, by code.' }),
-    disconnects: Type.Record(Type.String(), Type.Integer(), { description: 'Connections ended by the server, by code.' }),
+    refusals: Type.Record(Type.String(), Type.Integer(), { description: 'Commands refused since start, by refusal code.' }),
+    disconnects: Type.Record(Type.String(), Type.Integer(), {
+      description: 'Connections ended by the server since start, by disconnect reason.',
+    }),
   },
-  { $id: 'World', description: 'The world and its door.' },
+  { $id: 'World', description: 'The world: its plan, connection addresses and counts.' },
 );
 export type World = Static<typeof World>;
 
 export const WorldZoneStatus = Type.Object(
   {
     zone: ZoneId,
-    host: Nullable(Type.String({ description: 'Which zone host has it; null while it is on its way.' })),
-    sessions: Count('Players attending, the CCU.'),
-    awake: Count('Players awake.'),
-    asleep: Count('Players asleep.'),
-    inTransit: Count('Players on the way to a neighbour.'),
-    flagged: Count('Players with offences.'),
+    host: Nullable(Type.String({ description: 'Id of the zone host. Null while the zone moves between hosts.' })),
+    sessions: Count('Number of players with a session in the zone (CCU).'),
+    awake: Count('Number of players awake.'),
+    asleep: Count('Number of players asleep.'),
+    inTransit: Count('Number of players in transit to a neighbour zone.'),
+    flagged: Count('Number of players with violations.'),
     seq: Type.Integer(),
-    epoch: Type.Integer({ description: 'How often the zone changed its owner.' }),
-    waiting: Count('Commands in the mailbox.'),
-    ticks: Count('Ticks of the last second; 20 when all is well.'),
-    tickMsMean: Ms('Mean length of a tick over the last second'),
-    tickMsMax: Ms('Longest tick of the last second'),
-    lateMsMax: Ms('How late a tick was at most'),
+    epoch: Type.Integer({ description: 'Number of ownership claims of the zone, from 1.' }),
+    waiting: Count('Number of commands in the mailbox.'),
+    ticks: Count('Ticks in the last second. Normally 20.'),
+    tickMsMean: Ms('Mean tick duration in the last second'),
+    tickMsMax: Ms('Longest tick duration in the last second'),
+    lateMsMax: Ms('Longest tick delay in the last second'),
     skippedTicks: Count('Ticks skipped in the last second.'),
     packetsIn: Count('Frames from players in the last second.'),
     packetsOut: Count('Frames to players in the last second.'),
-    rttMs: Nullable(Ms('Mean round trip to its players')),
+    rttMs: Nullable(Ms('Mean round-trip time to the players of the zone')),
     accepted: Count('Commands accepted in the last second.'),
     refused: Count('Commands refused in the last second.'),
     events: Count('Events decided in the last second.'),
-    hotAt: EpochMs('Newest hot snapshot by the present owner; 0 for none'),
-    coldAt: EpochMs('Newest cold snapshot by the present owner; 0 for none'),
+    hotAt: EpochMs('Time of the newest hot snapshot by the current owner (0 if none)'),
+    coldAt: EpochMs('Time of the newest cold snapshot by the current owner (0 if none)'),
   },
   { $id: 'WorldZoneStatus', description: 'State and counters of a zone of the world.' },
 );
@@ -66,23 +68,23 @@ export const WorldHostStatus = Type.Object(
   {
     id: Type.String(),
     pid: Type.Integer(),
-    startedAt: EpochMs('When its process started'),
+    startedAt: EpochMs('Start time of the process'),
     state: Type.Unsafe<'starting' | 'up' | 'draining'>(Type.Enum(['starting', 'up', 'draining'])),
-    zones: Count('Zones it may have in its hands.'),
-    open: Count('Zones it serves.'),
-    leaseLeftMs: Ms('What is left of its lease'),
-    // A string of any kind to clients of the first release.
+    zones: Count('Number of zones that the host owns, open or not.'),
+    open: Count('Number of zones that the host has open.'),
+    leaseLeftMs: Ms('Time left of the lease'),
+    // The schema is a plain string because clients of the first release accept any string.
     outbox: Type.Unsafe<'flowing' | 'waiting' | 'spooling'>(
       Type.String({
         description:
-          '`flowing`; `waiting` when the log has taken nothing for two seconds although events wait; `spooling` while it is unavailable.',
+          '`flowing`: events go to the log. `waiting`: the log has accepted no waiting events for 2 s. `spooling`: the log is unavailable.',
       }),
     ),
-    outboxEvents: Count('Decided events that wait for the log in memory.'),
-    spoolBytes: Count('Decided events that wait for the log on disk, bytes.'),
-    lostEvents: Count('Events lost because the spool was full.'),
-    cpuPercent: Type.Number({ description: 'Of one core, over the last second.' }),
-    memoryBytes: Count('Resident memory.'),
+    outboxEvents: Count('Number of decided events that wait in memory for the log.'),
+    spoolBytes: Count('Size of the decided events that wait on disk for the log, bytes.'),
+    lostEvents: Count('Number of events lost because the spool was full.'),
+    cpuPercent: Type.Number({ description: 'CPU use of the process in the last second, percent of one core.' }),
+    memoryBytes: Count('Resident memory, bytes.'),
   },
   { $id: 'WorldHostStatus', description: 'A zone host process.' },
 );
@@ -92,22 +94,22 @@ export const ZonePointInTime = Type.Object(
   {
     zone: ZoneId,
     seq: Type.Integer(),
-    time: EpochMs('The moment'),
-    live: Type.Boolean({ description: 'Whether it is the zone’s present state, or one of its past.' }),
-    hash: Type.String({ description: 'SHA-256 over the whole state with its keys in order.' }),
+    time: EpochMs('Time of the state (0 if requested by `seq`)'),
+    live: Type.Boolean({ description: 'True for the current state, false for a past state.' }),
+    hash: Type.String({ description: 'State hash: SHA-256 over the whole state with its keys in order.' }),
     players: Type.Array(Player),
     monsters: Type.Array(Monster),
     items: Type.Array(GroundItem),
     inTransit: Type.Array(PlayerId),
-    tookMs: Ms('How long it took to find out'),
+    tookMs: Ms('Time to read the state'),
   },
-  { $id: 'ZonePointInTime', description: 'All that stands in a zone at a moment.' },
+  { $id: 'ZonePointInTime', description: 'State of a zone at a point in time.' },
 );
 export type ZonePointInTime = Static<typeof ZonePointInTime>;
 
 export const ZoneView = Type.Object(
-  { zone: ZoneId, seq: Type.Integer(), time: EpochMs('When it was looked at'), objects: Type.Array(SeenObject) },
-  { $id: 'ZoneView', description: 'All that can be seen in a zone now.' },
+  { zone: ZoneId, seq: Type.Integer(), time: EpochMs('Time of the view'), objects: Type.Array(SeenObject) },
+  { $id: 'ZoneView', description: 'All visible objects of a zone now.' },
 );
 export type ZoneView = Static<typeof ZoneView>;
 
@@ -115,38 +117,40 @@ export const ZoneReplay = Type.Object(
   {
     zone: ZoneId,
     moments: Type.Array(
-      Type.Object({ time: EpochMs('The moment'), seq: Type.Integer(), hash: Type.String(), objects: Type.Array(SeenObject) }),
-      { description: 'Oldest first.' },
+      Type.Object({ time: EpochMs('Time of the step'), seq: Type.Integer(), hash: Type.String(), objects: Type.Array(SeenObject) }),
+      { description: 'Steps, oldest first.' },
     ),
   },
-  { $id: 'ZoneReplay', description: 'A stretch of a zone’s past, in steps.' },
+  { $id: 'ZoneReplay', description: 'Past states of a zone over a time range, in steps.' },
 );
 export type ZoneReplay = Static<typeof ZoneReplay>;
 
 export const ZoneMap = Type.Object(
   {
     zone: ZoneId,
-    blocked: Type.String({ description: 'Base64 of 512 bytes: a bit for each tile, row by row, highest first; 1 is blocked.' }),
+    blocked: Type.String({ description: 'Base64 of 512 bytes: one bit per tile, row by row, highest bit first. 1 means blocked.' }),
   },
-  { $id: 'ZoneMap', description: 'What stands in the way.' },
+  { $id: 'ZoneMap', description: 'Map of a zone: its blocked tiles.' },
 );
 export type ZoneMap = Static<typeof ZoneMap>;
 
 export const SnapshotStatus = Type.Object(
-  { zone: ZoneId, store: Store, epoch: Type.Integer(), seq: Type.Integer(), time: EpochMs('When it was taken') },
+  { zone: ZoneId, store: Store, epoch: Type.Integer(), seq: Type.Integer(), time: EpochMs('Time of the snapshot') },
   { $id: 'SnapshotStatus', description: 'A snapshot of a zone.' },
 );
 export type SnapshotStatus = Static<typeof SnapshotStatus>;
 
 export const SnapshotVerification = Type.Object(
   {
-    valid: Type.Boolean({ description: 'Whether it was read back and its checksum matches.' }),
+    valid: Type.Boolean({ description: 'True if the snapshot could be read and its checksum matches.' }),
     detail: Type.String(),
     hash: Nullable(Type.String()),
     players: Nullable(Type.Integer()),
-    replayedHash: Nullable(Type.String({ description: 'With `replay`: of the state that the log leads to from the snapshot before.' })),
+    replayedHash: Nullable(
+      Type.String({ description: 'With `replay`: hash of the state that the log gives, starting from the previous snapshot.' }),
+    ),
   },
-  { $id: 'SnapshotVerification', description: 'Whether a snapshot can be restored, and what is in it.' },
+  { $id: 'SnapshotVerification', description: 'Result of a snapshot verification.' },
 );
 export type SnapshotVerification = Static<typeof SnapshotVerification>;
 
@@ -156,49 +160,49 @@ export const PlayerStatus = Type.Object(
     zone: Nullable(ZoneId),
     host: Nullable(Type.String()),
     connected: Type.Boolean(),
-    remote: Nullable(Type.String({ description: 'Address of its connection.' })),
-    rttMs: Nullable(Ms('Round trip')),
-    framesIn: Count('Frames it has sent over this connection.'),
-    framesOut: Count('Frames it was sent.'),
-    droppedUpdates: Count('Updates left out because it read too slowly.'),
+    remote: Nullable(Type.String({ description: 'IP address of the connection.' })),
+    rttMs: Nullable(Ms('Round-trip time')),
+    framesIn: Count('Frames received from the player over this connection.'),
+    framesOut: Count('Frames sent to the player over this connection.'),
+    droppedUpdates: Count('Updates dropped because the client reads too slowly.'),
     player: Nullable(Player),
   },
-  { $id: 'PlayerStatus', description: 'A player live, with all its components.' },
+  { $id: 'PlayerStatus', description: 'A player with its live state and all its components.' },
 );
 export type PlayerStatus = Static<typeof PlayerStatus>;
 
 export const PlayerSummary = Type.Object(
   { id: PlayerId, name: Type.String(), zone: ZoneId, awake: Type.Boolean(), suspicion: Type.Integer() },
-  { $id: 'PlayerSummary', description: 'A player in a list.' },
+  { $id: 'PlayerSummary', description: 'Summary of a player in a list.' },
 );
 export type PlayerSummary = Static<typeof PlayerSummary>;
 
 export const PlayerHistoryEntry = Type.Object(
-  { occurredAt: EpochMs('When it happened'), zone: ZoneId, type: Type.String(), detail: Type.Record(Type.String(), Type.Unknown()) },
-  { $id: 'PlayerHistoryEntry', description: 'Something that happened to a player.' },
+  { occurredAt: EpochMs('Time of the event'), zone: ZoneId, type: Type.String(), detail: Type.Record(Type.String(), Type.Unknown()) },
+  { $id: 'PlayerHistoryEntry', description: 'An entry of the history of a player.' },
 );
 export type PlayerHistoryEntry = Static<typeof PlayerHistoryEntry>;
 
 export const PlayerSession = Type.Object(
   {
     id: Type.String(),
-    startedAt: EpochMs('When it began'),
-    startedIn: Type.String({ description: 'Zone in which it began.' }),
-    endedAt: Nullable(EpochMs('When it ended')),
-    endedIn: Nullable(Type.String({ description: 'Zone in which it ended.' })),
-    reason: Nullable(Type.String({ description: 'Why it ended.' })),
+    startedAt: EpochMs('Start of the session'),
+    startedIn: Type.String({ description: 'Zone in which the session started.' }),
+    endedAt: Nullable(EpochMs('End of the session')),
+    endedIn: Nullable(Type.String({ description: 'Zone in which the session ended.' })),
+    reason: Nullable(Type.String({ description: 'Reason for the end of the session.' })),
   },
-  { $id: 'PlayerSession', description: 'A session of a player, from joining to leaving the world.' },
+  { $id: 'PlayerSession', description: 'A session of a player, from join to leave.' },
 );
 export type PlayerSession = Static<typeof PlayerSession>;
 
 export const PlayerStep = Type.Object(
-  { occurredAt: EpochMs('When'), zone: ZoneId, x: Type.Integer(), y: Type.Integer() },
-  { $id: 'PlayerStep', description: 'A place a player came to.' },
+  { occurredAt: EpochMs('Time of the position'), zone: ZoneId, x: Type.Integer(), y: Type.Integer() },
+  { $id: 'PlayerStep', description: 'A recorded position of a player.' },
 );
 export type PlayerStep = Static<typeof PlayerStep>;
 
-const RecordedMoment = Type.Object({ seq: Type.Integer(), time: EpochMs('When') });
+const RecordedMoment = Type.Object({ seq: Type.Integer(), time: EpochMs('Time of the state') });
 
 export const ZoneRecord = Type.Object(
   {
@@ -206,28 +210,28 @@ export const ZoneRecord = Type.Object(
     from: Nullable(RecordedMoment),
     to: Nullable(RecordedMoment),
     snapshots: Type.Array(RecordedMoment, {
-      description: 'Moments before `from` of which there is a snapshot: each can be asked for by its `seq`.',
+      description: 'Older states that have a snapshot. Each can be read by its `seq`.',
     }),
   },
   {
     $id: 'ZoneRecord',
-    description: 'Of which moments a zone’s state is known: all between `from` and `to`, and those of older snapshots.',
+    description: 'Points in time at which the state of a zone can be read: all from `from` to `to`, and those of older snapshots.',
   },
 );
 export type ZoneRecord = Static<typeof ZoneRecord>;
 
 export const RestoreChanges = Type.Object(
   {
-    playersRestored: Type.Array(PlayerId, { description: 'Were here then, and are now: they become what they were.' }),
-    playersKept: Type.Array(PlayerId, { description: 'Came later: they stay as they are.' }),
-    playersElsewhere: Type.Array(PlayerId, { description: 'Were here then and are not now: they are not brought back.' }),
-    itemsBack: Type.Array(Type.String(), { description: 'Are here again.' }),
-    itemsGone: Type.Array(Type.String(), { description: 'Are here no more.' }),
+    playersRestored: Type.Array(PlayerId, { description: 'Players in the zone then and now. They get their past state.' }),
+    playersKept: Type.Array(PlayerId, { description: 'Players that came to the zone later. They keep their state.' }),
+    playersElsewhere: Type.Array(PlayerId, { description: 'Players in the zone then, but not now. They are not moved back.' }),
+    itemsBack: Type.Array(Type.String(), { description: 'Items that the restore adds to the zone.' }),
+    itemsGone: Type.Array(Type.String(), { description: 'Items that the restore removes from the zone.' }),
     itemsElsewhere: Type.Array(Type.String(), {
-      description: 'Were here then, and are in another zone or on the way to one now: they stay there.',
+      description: 'Items in the zone then that are now in another zone or in transit. They stay there.',
     }),
   },
-  { $id: 'RestoreChanges', description: 'What bringing a past moment back changes in a zone.' },
+  { $id: 'RestoreChanges', description: 'Changes that a restore makes in a zone.' },
 );
 export type RestoreChanges = Static<typeof RestoreChanges>;
 
@@ -237,24 +241,24 @@ export const RestoreOutcome = Type.Object(
     seq: Type.Optional(Type.Integer()),
     code: Type.Optional(Type.String()),
     message: Type.Optional(Type.String()),
-    dryRun: Type.Boolean({ description: 'Whether it was only asked what would change.' }),
-    moment: Type.Integer({ description: 'The event after which the zone was what is brought back.' }),
-    hash: Type.String({ description: 'SHA-256 over the whole past state with its keys in order.' }),
+    dryRun: Type.Boolean({ description: 'True if the request was a dry run and changed nothing.' }),
+    moment: Type.Integer({ description: 'Seq of the event after which the zone had the restored state.' }),
+    hash: Type.String({ description: 'State hash of the past state: SHA-256 over the whole state with its keys in order.' }),
     changes: RestoreChanges,
   },
-  { $id: 'RestoreOutcome', description: 'What a restore changes, and what the zone decided.' },
+  { $id: 'RestoreOutcome', description: 'Changes of a restore, and the reply of the zone.' },
 );
 export type RestoreOutcome = Static<typeof RestoreOutcome>;
 
 export const CommandOutcome = Type.Object(
   { ok: Type.Boolean(), seq: Type.Optional(Type.Integer()), code: Type.Optional(Type.String()), message: Type.Optional(Type.String()) },
-  { $id: 'CommandOutcome', description: 'What the zone decided.' },
+  { $id: 'CommandOutcome', description: 'Reply of the zone to a command.' },
 );
 export type CommandOutcome = Static<typeof CommandOutcome>;
 
 export const PlayerToken = Type.Object(
-  { player: PlayerId, name: Type.String(), token: Type.String({ description: 'To say hello with.' }) },
-  { $id: 'PlayerToken', description: 'Who may play as whom.' },
+  { player: PlayerId, name: Type.String(), token: Type.String({ description: 'Player token for the `hello` frame.' }) },
+  { $id: 'PlayerToken', description: 'A player and its token.' },
 );
 export type PlayerToken = Static<typeof PlayerToken>;
 
@@ -263,34 +267,34 @@ export type RecoverySource = Static<typeof RecoverySource>;
 
 export const DrillReport = Type.Object(
   {
-    startedAt: EpochMs('When it began'),
-    endedAt: EpochMs('When it ended'),
-    players: Count('Bots that played.'),
-    zones: Count('Zones of its world.'),
-    hosts: Count('Zone hosts of its world.'),
+    startedAt: EpochMs('Start of the drill'),
+    endedAt: EpochMs('End of the drill'),
+    players: Count('Number of bots that played.'),
+    zones: Count('Number of zones of the test world.'),
+    hosts: Count('Number of zone hosts of the test world.'),
     results: Type.Array(
       Type.Object({
         recoverySource: RecoverySource,
-        targetMs: Ms('Within which everyone must play again'),
-        rtoMsMax: Ms('Longest time any player had no command accepted'),
-        rpoMsMax: Ms('How long before a kill a command that it undid had been answered at most'),
-        met: Type.Boolean({ description: 'Whether the promise was kept, and no player lost or duplicated.' }),
+        targetMs: Ms('RTO target: time in which every player must be able to play again'),
+        rtoMsMax: Ms('RTO: longest time in which a player had no command accepted'),
+        rpoMsMax: Ms('Largest RPO of all kills: age, at the kill, of the oldest answered command that was undone'),
+        met: Type.Boolean({ description: 'True if the target was met and no player was lost or duplicated.' }),
         kills: Type.Array(
           Type.Object({
-            at: EpochMs('When'),
+            at: EpochMs('Time of the kill'),
             host: Type.String(),
-            zones: Count('Zones it had.'),
-            players: Count('Players attending them.'),
-            rtoMs: Ms('Longest time any player had no command accepted'),
-            rpoMs: Ms('How long before the kill an undone command had been answered at most'),
-            undone: Count('Answered commands that the world does not know of any more.'),
-            lost: Count('Players in no zone.'),
-            duplicated: Count('Players in more than one.'),
+            zones: Count('Number of zones that the host had.'),
+            players: Count('Number of players with a session in these zones.'),
+            rtoMs: Ms('RTO: longest time in which a player had no command accepted'),
+            rpoMs: Ms('RPO: age, at the kill, of the oldest answered command that was undone (0 if none)'),
+            undone: Count('Number of answered commands whose effect was lost.'),
+            lost: Count('Number of players in no zone.'),
+            duplicated: Count('Number of players in more than one zone.'),
           }),
         ),
       }),
     ),
   },
-  { $id: 'DrillReport', description: 'What a recovery drill has measured.' },
+  { $id: 'DrillReport', description: 'Report of a recovery drill.' },
 );
 export type DrillReport = Static<typeof DrillReport>;

@@ -2,19 +2,19 @@ import { type Static, Type } from 'typebox';
 import { WORLD_REFUSALS } from './world.ts';
 
 /*
- * The world protocol: what a client and the server send each other over TCP (4-byte big-endian length, then one
- * MessagePack map) and over WebSocket (one map a message). docs/protocols/world.md explains it; a test checks the bytes there.
+ * Frames of the world protocol between client and server: over TCP a 4-byte big-endian length, then one MessagePack map;
+ * over WebSocket one map per message. docs/protocols/world.md explains it; a test checks the bytes there.
  */
 
 export const WORLD_PROTOCOL = 1;
-/** Largest frame a client may send, bytes. A command is below 300. */
+/** Maximum size of a frame from a client, bytes. A command has less than 300. */
 export const CLIENT_FRAME_BYTES_MAX = 2_048;
-/** Largest frame the server sends, bytes: a view of a very crowded place. */
+/** Maximum size of a frame from the server, bytes: a view of a very crowded area. */
 export const SERVER_FRAME_BYTES_MAX = 1_048_576;
-/** Longest text a player may say, in characters. */
+/** Maximum length of a chat text, characters. */
 export const SAY_CHARACTERS_MAX = 200;
 
-/** Commands that a client may name as unanswered when it comes back. */
+/** Maximum number of unanswered commands in a `hello` that resumes a session. */
 export const UNANSWERED_MAX = 64;
 
 const N = Type.Integer({ minimum: 1, maximum: 0xffffffff, description: 'Number of the command in its session, rising.' });
@@ -23,45 +23,49 @@ const ItemId = Type.String({ minLength: 1, maxLength: 40 });
 const frame = <T extends string, P extends Type.TProperties>(t: T, properties: P, description: string) =>
   Type.Object({ t: Type.Literal(t), ...properties }, { additionalProperties: false, description });
 
-/** What a client may send. */
+/** Frames from the client. */
 export const CLIENT_FRAMES = {
   hello: frame(
     'hello',
     {
-      v: Type.Integer({ description: `Version of the protocol; this server speaks ${WORLD_PROTOCOL}.` }),
-      token: Type.Optional(Type.String({ maxLength: 1_024, description: 'Who the player is.' })),
-      resume: Type.Optional(Type.String({ maxLength: 1_024, description: 'The `resume` of an earlier welcome.' })),
-      last: Type.Optional(Type.Integer({ minimum: 0, description: 'With `resume`: the `e` of the newest notice that came.' })),
+      v: Type.Integer({ description: `Protocol version. This server supports ${WORLD_PROTOCOL}.` }),
+      token: Type.Optional(Type.String({ maxLength: 1_024, description: 'Player token.' })),
+      resume: Type.Optional(Type.String({ maxLength: 1_024, description: '`resume` of an earlier `welcome`.' })),
+      last: Type.Optional(Type.Integer({ minimum: 0, description: 'With `resume`: `e` of the newest notice received.' })),
       unanswered: Type.Optional(
         Type.Array(N, {
           maxItems: UNANSWERED_MAX,
-          description: 'With `resume`: commands without an answer so far; each gets the one it had, or will have.',
+          description: 'With `resume`: commands without a reply so far. Each gets its reply again, or when it is decided.',
         }),
       ),
     },
-    'The first frame. Either `token` or `resume`.',
+    'First frame of the client, with either `token` or `resume`.',
   ),
   join: frame('join', { n: N }, 'Enter the world.'),
-  leave: frame('leave', { n: N }, 'Leave the world; the player falls asleep where it stands.'),
-  move: frame('move', { n: N, x: Coordinate, y: Coordinate }, 'Go there in a straight line.'),
+  leave: frame('leave', { n: N }, 'Leave the world. The player falls asleep at its position.'),
+  move: frame('move', { n: N, x: Coordinate, y: Coordinate }, 'Move to this position in a straight line.'),
   take: frame('take', { n: N, item: ItemId }, 'Pick up an item within reach.'),
   use: frame('use', { n: N, item: ItemId }, 'Use an item from the bag.'),
-  say: frame('say', { n: N, text: Type.String({ minLength: 1, maxLength: SAY_CHARACTERS_MAX }) }, 'Say something to those in the zone.'),
-  ping: frame('ping', { id: Type.Integer({ minimum: 0, maximum: 0xffffffff }) }, 'Ask for a sign of life.'),
-  pong: frame('pong', { id: Type.Integer({ minimum: 0, maximum: 0xffffffff }) }, 'The answer to the server’s `ping`.'),
+  say: frame(
+    'say',
+    { n: N, text: Type.String({ minLength: 1, maxLength: SAY_CHARACTERS_MAX }) },
+    'Send a chat text to all players in the zone.',
+  ),
+  ping: frame('ping', { id: Type.Integer({ minimum: 0, maximum: 0xffffffff }) }, 'Ask the server for a `pong` with the same id.'),
+  pong: frame('pong', { id: Type.Integer({ minimum: 0, maximum: 0xffffffff }) }, 'Reply to a `ping` of the server, with the same id.'),
 } as const;
 export type ClientFrameOf<T extends keyof typeof CLIENT_FRAMES> = Static<(typeof CLIENT_FRAMES)[T]>;
 export type ClientFrame = { [T in keyof typeof CLIENT_FRAMES]: ClientFrameOf<T> }[keyof typeof CLIENT_FRAMES];
 
-/** An object as players see it. */
+/** An object in the view of a player. */
 export const SeenObject = Type.Object(
   {
     id: Type.String(),
-    kind: Type.String({ description: '`player`, `monster`, or the kind of an item.' }),
+    kind: Type.String({ description: '`player`, `monster`, or the item kind.' }),
     x: Type.Integer(),
     y: Type.Integer(),
-    name: Type.Optional(Type.String({ description: 'Of a player.' })),
-    health: Type.Optional(Type.Integer({ description: 'Of a player; dead at 0.' })),
+    name: Type.Optional(Type.String({ description: 'Name of a player. Only for players.' })),
+    health: Type.Optional(Type.Integer({ description: 'Health points of a player. Dead at 0. Only for players.' })),
   },
   { description: 'An object in sight.' },
 );
@@ -72,15 +76,15 @@ export const Yourself = Type.Object({
   name: Type.String(),
   x: Type.Integer(),
   y: Type.Integer(),
-  speed: Type.Integer({ description: 'cm/s' }),
+  speed: Type.Integer({ description: 'Walking speed, cm/s.' }),
   health: Type.Integer(),
   most: Type.Integer(),
-  stunnedUntil: Type.Integer({ description: 'epoch ms, the server’s clock' }),
+  stunnedUntil: Type.Integer({ description: 'Time until which the player is stunned, epoch ms, server clock.' }),
   bag: Type.Array(Type.Object({ id: Type.String(), item: Type.String() })),
 });
 export type Yourself = Static<typeof Yourself>;
 
-/** What the server sends. */
+/** Frames from the server. */
 export const SERVER_FRAMES = {
   welcome: frame(
     'welcome',
@@ -88,50 +92,52 @@ export const SERVER_FRAMES = {
       v: Type.Integer(),
       session: Type.String(),
       player: Type.String(),
-      resume: Type.String({ description: 'Brings the session back after a dropped connection.' }),
-      heartbeatMs: Type.Integer({ description: 'The server pings this often, and ends a connection that is silent three times as long.' }),
-      lingerMs: Type.Integer({ description: 'How long the player stands in the world without a connection.' }),
+      resume: Type.String({ description: 'Resume token: restores the session after a lost connection. Keep it secret.' }),
+      heartbeatMs: Type.Integer({
+        description: 'Ping interval of the server, ms. A connection that is silent for three intervals is closed.',
+      }),
+      lingerMs: Type.Integer({ description: 'Time for which the player stays in the world without a connection, ms.' }),
       resumed: Type.Boolean(),
-      gap: Type.Boolean({ description: 'Notices after `last` were missed and are not kept any more.' }),
-      time: Type.Integer({ description: 'The server’s clock, epoch ms.' }),
+      gap: Type.Boolean({ description: 'True if notices after `last` were missed and are no longer available.' }),
+      time: Type.Integer({ description: 'Server clock, epoch ms.' }),
     },
-    'The answer to `hello`.',
+    'Reply to `hello`.',
   ),
   zone: frame(
     'zone',
     {
       zone: Type.String(),
-      n: Type.Integer({ description: 'The newest command that was accepted; those after it had no effect.' }),
+      n: Type.Integer({ description: 'Number of the newest accepted command. Commands after it had no effect.' }),
       accepted: Type.Array(Type.Integer(), {
-        description: 'Of `n` and the 48 numbers below it, those that were accepted, rising; the others of them had no effect.',
+        description: 'Accepted commands among `n` and the 48 numbers below it, ascending. The others had no effect.',
       }),
       plan: Type.Object({ seed: Type.Integer(), columns: Type.Integer(), rows: Type.Integer() }),
       blocked: Type.Unsafe<Uint8Array>(
-        Type.Any({ description: '512 bytes: a bit for each tile, row by row, highest bit first; 1 is blocked.' }),
+        Type.Any({ description: '512 bytes: one bit per tile, row by row, highest bit first. 1 means blocked.' }),
       ),
       you: Yourself,
     },
-    'You are in this zone now; forget what you saw before. A `view` follows with the next update.',
+    'The player is in this zone now. Discard all objects; a `view` follows with the next update.',
   ),
   view: frame(
     'view',
     { tick: Type.Integer(), objects: Type.Array(SeenObject) },
-    'All that is in sight; forget what you saw before. Comes first in a zone, and when updates were left out because you read too slowly.',
+    'All objects in sight. Discard all others. Sent first in a zone, and after updates were dropped because the client reads too slowly.',
   ),
   update: frame(
     'update',
     {
-      tick: Type.Integer({ description: 'Number of the tick: the time it stands for in units of 50 ms.' }),
-      in: Type.Array(SeenObject, { description: 'What came into sight, whole.' }),
-      at: Type.Array(Type.Unsafe<[string, number, number]>(Type.Array(Type.Any())), { description: '[id, x, y] of what moved.' }),
+      tick: Type.Integer({ description: 'Tick number: epoch time in units of 50 ms.' }),
+      in: Type.Array(SeenObject, { description: 'Objects that came into sight, with all fields.' }),
+      at: Type.Array(Type.Unsafe<[string, number, number]>(Type.Array(Type.Any())), { description: '`[id, x, y]` of objects that moved.' }),
       set: Type.Array(Type.Unsafe<[string, Record<string, unknown>]>(Type.Array(Type.Any())), {
-        description: '[id, fields] of what changed otherwise.',
+        description: '`[id, fields]` of objects with other changes.',
       }),
-      out: Type.Array(Type.String(), { description: 'What is out of sight, or gone.' }),
+      out: Type.Array(Type.String(), { description: 'Ids of objects that are out of sight or gone.' }),
     },
-    'What changed in sight since the update before.',
+    'Changes in sight since the previous update.',
   ),
-  you: frame('you', { you: Yourself }, 'Something about yourself changed other than by your own moves.'),
+  you: frame('you', { you: Yourself }, 'Your player changed in another way than by your own moves.'),
   ok: frame('ok', { n: N }, 'The command was accepted.'),
   refused: frame(
     'refused',
@@ -139,7 +145,7 @@ export const SERVER_FRAMES = {
       n: Type.Integer(),
       code: Type.String(),
       message: Type.String(),
-      x: Type.Optional(Type.Integer({ description: 'Where you really are.' })),
+      x: Type.Optional(Type.Integer({ description: 'Real position of the player, cm. Omitted while it is in no zone.' })),
       y: Type.Optional(Type.Integer()),
     },
     'The command was refused and changed nothing.',
@@ -147,56 +153,60 @@ export const SERVER_FRAMES = {
   notice: frame(
     'notice',
     {
-      e: Type.Integer({ description: 'Counts the notices of the session.' }),
-      kind: Type.String({ description: '`said`, `announced`, `died`, `revived`.' }),
+      e: Type.Integer({ description: 'Number of the notice in the session, ascending.' }),
+      kind: Type.String({ description: '`said`, `announced`, `died` or `revived`.' }),
       from: Type.Optional(Type.String()),
       text: Type.Optional(Type.String()),
-      at: Type.Integer({ description: 'epoch ms' }),
+      at: Type.Integer({ description: 'Time of the notice, epoch ms.' }),
     },
-    'Something that is not to be missed.',
+    'A notice that must not be missed: chat, announcement, death or revival.',
   ),
-  ping: frame('ping', { id: Type.Integer() }, 'Answer with `pong` and the same id.'),
-  pong: frame('pong', { id: Type.Integer(), time: Type.Integer() }, 'The answer to your `ping`, with the server’s clock, epoch ms.'),
+  ping: frame('ping', { id: Type.Integer() }, 'Reply with `pong` and the same id.'),
+  pong: frame(
+    'pong',
+    { id: Type.Integer(), time: Type.Integer() },
+    'Reply to a `ping` of the client. `time` is the server clock, epoch ms.',
+  ),
   bye: frame('bye', { code: Type.String(), message: Type.String() }, 'The last frame before the server closes.'),
 } as const;
 export type ServerFrameOf<T extends keyof typeof SERVER_FRAMES> = Static<(typeof SERVER_FRAMES)[T]>;
 export type ServerFrame = { [T in keyof typeof SERVER_FRAMES]: ServerFrameOf<T> }[keyof typeof SERVER_FRAMES];
 
-/** Refusals that the door gives before a zone is asked; the zones’ own are in WORLD_REFUSALS. */
+/** Refusals of the gateway and the zone host, before a zone decides. Those of the zones are in WORLD_REFUSALS. */
 const DOOR_REFUSALS = {
-  INVALID_FRAME: { offence: true, says: 'The frame is not as the protocol says.' },
-  NOT_JOINED: { offence: false, says: 'Join the world first.' },
-  ALREADY_JOINED: { offence: false, says: 'The player is in the world already.' },
-  RATE_LIMITED: { offence: true, says: 'Too many commands in too short a time.' },
-  ZONE_MOVING: { offence: false, says: 'The zone is moving to another host; try again in a moment.' },
-  BORDER_CLOSED: { offence: false, says: 'Nobody can cross to the next zone while the log is away.' },
-  BUSY: { offence: false, says: 'The zone has more commands waiting than it can take, or too many of yours have no answer yet.' },
-  LOST: { offence: false, says: 'It had no effect: the zone went to another host before it was decided, or before that was recorded.' },
+  INVALID_FRAME: { offence: true, says: 'The frame does not match the protocol.' },
+  NOT_JOINED: { offence: false, says: 'The session has not joined the world.' },
+  ALREADY_JOINED: { offence: false, says: 'The player is already in the world.' },
+  RATE_LIMITED: { offence: true, says: 'Too many commands per second.' },
+  ZONE_MOVING: { offence: false, says: 'The zone is moving to another host. Retry soon.' },
+  BORDER_CLOSED: { offence: false, says: 'Players cannot cross to the next zone while the log is unavailable.' },
+  BUSY: { offence: false, says: 'Too many commands wait at the zone, or too many of this client are unanswered.' },
+  LOST: { offence: false, says: 'The command had no effect: the zone moved before it was decided or recorded.' },
 } as const;
 
-/** Every code a `refused` frame may carry. */
+/** All codes of `refused` frames. */
 export const REFUSALS: Readonly<Record<string, { readonly offence: boolean; readonly says: string }>> = {
   ...DOOR_REFUSALS,
   ...WORLD_REFUSALS,
 };
 
-/** Every code a `bye` frame may carry. */
+/** All codes of `bye` frames. */
 export const DISCONNECT_REASONS = {
-  UNSUPPORTED_VERSION: 'The server does not speak that version of the protocol.',
-  INVALID_TOKEN: 'The token is not valid.',
-  UNKNOWN_SESSION: 'The session is over or was never here; say hello with a token.',
-  HELLO_REQUIRED: 'The first frame must be `hello`, within five seconds.',
+  UNSUPPORTED_VERSION: 'The server does not support this protocol version.',
+  INVALID_TOKEN: 'The player token is invalid or expired.',
+  UNKNOWN_SESSION: 'The session has ended or never existed. Send `hello` with a token.',
+  HELLO_REQUIRED: 'The first frame was not `hello`, or did not arrive within 5 s.',
   FRAME_TOO_LARGE: 'A frame was larger than the protocol allows.',
-  TOO_MANY_INVALID_FRAMES: 'Too many frames were not as the protocol says.',
-  FLOOD: 'Far too many frames in too short a time.',
-  TEMPORARILY_BANNED: 'The player was sent away for what it sent, and may not come back yet.',
+  TOO_MANY_INVALID_FRAMES: 'Too many frames did not match the protocol.',
+  FLOOD: 'Far too many frames per second.',
+  TEMPORARILY_BANNED: 'The player is banned for a time because of what it sent.',
   SLOW_CONSUMER: 'The client did not read what it was sent.',
-  HEARTBEAT_TIMEOUT: 'Nothing was heard from the client for too long.',
-  TOO_MANY_CONNECTIONS: 'No more connections are accepted, or none from this address.',
-  REPLACED: 'The player is played from another connection now.',
-  KICKED: 'An operator has ended the session.',
-  FORBIDDEN: 'Whoever this player belongs to may not play, or not any more.',
-  WORLD_STARTING: 'The world is not ready for newcomers; try again in a moment.',
-  SERVER_STOPPING: 'The server stops.',
+  HEARTBEAT_TIMEOUT: 'The client sent nothing for three heartbeats.',
+  TOO_MANY_CONNECTIONS: 'The limit of connections in total or per address is reached.',
+  REPLACED: 'Another connection plays this player now.',
+  KICKED: 'An operator ended the session.',
+  FORBIDDEN: 'The user of this player may not play, or no longer.',
+  WORLD_STARTING: 'The world is starting and accepts no new sessions yet.',
+  SERVER_STOPPING: 'The server is stopping.',
 } as const;
 export type DisconnectReason = keyof typeof DISCONNECT_REASONS;

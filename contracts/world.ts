@@ -1,20 +1,20 @@
 import { type Static, Type } from 'typebox';
 
 /*
- * The world: what stands in it, what may be asked of it, what can have happened in it. Places are whole centimetres from
- * the world’s north-west corner, so that every machine computes the same. The wire protocol is in world-wire.ts.
+ * The world: its objects, commands and events. Positions are whole centimetres from the north-west corner of the world,
+ * so that every machine computes the same. The wire protocol is in world-wire.ts.
  */
 
-/** Length of a zone’s side in cm: 64 tiles of one metre. */
+/** Side length of a zone in cm: 64 tiles of 1 m. */
 export const ZONE_SIZE = 6_400;
 export const TILE_SIZE = 100;
 export const TILES_PER_SIDE = ZONE_SIZE / TILE_SIZE;
-/** Length of a zone’s tick in ms: 20 Hz. */
+/** Tick length of a zone in ms: 20 ticks per second. */
 export const WORLD_TICK_MS = 50;
 
-/** `column-row`, from the north-west. */
+/** `column-row`, counted from the north-west corner. */
 const ZONE_PATTERN = '^[0-9]{1,3}-[0-9]{1,3}$';
-export const ZoneId = Type.String({ pattern: ZONE_PATTERN, description: 'Zone as column-row.', examples: ['3-4'] });
+export const ZoneId = Type.String({ pattern: ZONE_PATTERN, description: 'Id of a zone: `column-row`.', examples: ['3-4'] });
 export type ZoneId = Static<typeof ZoneId>;
 export const isZoneId = (text: string): text is ZoneId => new RegExp(ZONE_PATTERN).test(text);
 
@@ -26,26 +26,29 @@ export const isPlayerId = (text: string): text is PlayerId => new RegExp(PLAYER_
 const Cm = (description: string) => Type.Integer({ minimum: 0, maximum: 10_000_000, description: `${description}, cm.` });
 const EpochMs = (description: string) => Type.Integer({ minimum: 0, description: `${description}, epoch ms.` });
 
-/** What lies about, and what using it does. */
+/** Item kinds, each with the effect of its use. */
 export const ITEM_KINDS = {
   apple: 'restores 20 health',
-  boots: 'makes its user half as fast again for 10 s',
+  boots: 'raises the speed of its user by half for 10 s',
   mushroom: 'costs 40 health and stuns for 3 s',
 } as const;
 export type ItemKind = keyof typeof ITEM_KINDS;
 export const ItemKind = Type.Unsafe<ItemKind>(Type.Enum(['apple', 'boots', 'mushroom']));
 
-/* Components: the named parts that objects are made of. An operator may edit every field that is a number or a text. */
+/* Components: named parts of objects. An operator can edit every field that is a number or a string. */
 
-export const Place = Type.Object({ x: Cm('East of the world’s edge'), y: Cm('South of it') }, { $id: 'Place' });
+export const Place = Type.Object(
+  { x: Cm('Distance from the west edge of the world'), y: Cm('Distance from the north edge of the world') },
+  { $id: 'Place' },
+);
 export type Place = Static<typeof Place>;
 
 export const Motion = Type.Object(
   {
     speed: Type.Integer({ minimum: 0, maximum: 10_000, description: 'Walking speed, cm/s.' }),
-    boostedUntil: EpochMs('Until when it is half as fast again'),
-    allowance: Type.Integer({ minimum: 0, description: 'How far it may go at once, as of `at`, cm; it grows with the speed.' }),
-    at: EpochMs('When it moved last'),
+    boostedUntil: EpochMs('Time until which its speed is raised by half'),
+    allowance: Type.Integer({ minimum: 0, description: 'Distance that it may move at once, as of `at`, cm. It grows with the speed.' }),
+    at: EpochMs('Time of the last move'),
   },
   { $id: 'Motion' },
 );
@@ -53,10 +56,10 @@ export type Motion = Static<typeof Motion>;
 
 export const PlayerHealth = Type.Object(
   {
-    points: Type.Integer({ minimum: 0, maximum: 1_000, description: 'Dead at 0.' }),
+    points: Type.Integer({ minimum: 0, maximum: 1_000, description: 'Health points. Dead at 0.' }),
     most: Type.Integer({ minimum: 1, maximum: 1_000 }),
-    stunnedUntil: EpochMs('Until when it can do nothing'),
-    diedAt: EpochMs('When it died; 0 while it lives'),
+    stunnedUntil: EpochMs('Time until which the player is stunned and cannot act'),
+    diedAt: EpochMs('Time of death (0 while alive)'),
   },
   { $id: 'PlayerHealth' },
 );
@@ -69,21 +72,24 @@ export const Bag = Type.Object({ items: Type.Array(CarriedItem), most: Type.Inte
 export type Bag = Static<typeof Bag>;
 
 export const Cooldown = Type.Object(
-  { useAt: EpochMs('When it may use something again'), sayAt: EpochMs('When it may speak again') },
+  { useAt: EpochMs('Time from which it may use an item again'), sayAt: EpochMs('Time from which it may speak again') },
   { $id: 'Cooldown' },
 );
 export type Cooldown = Static<typeof Cooldown>;
 
 export const Presence = Type.Object(
   {
-    session: Type.String({ description: 'The session that plays it; empty while it sleeps.' }),
-    since: EpochMs('When it came or fell asleep'),
+    session: Type.String({ description: 'Session that plays the player. Empty while it is asleep.' }),
+    since: EpochMs('Start of the session or, while asleep, of the sleep'),
     last: Type.Optional(
-      Type.String({ description: 'While it sleeps: the session that played it last, whose `n` is kept should it come back.' }),
+      Type.String({ description: 'While asleep: the last session that played the player. If it resumes, `n` still applies.' }),
     ),
-    n: Type.Integer({ minimum: 0, description: 'Number of the newest command of the session that was accepted.' }),
+    n: Type.Integer({ minimum: 0, description: 'Number of the newest accepted command of the session.' }),
     before: Type.Optional(
-      Type.Integer({ minimum: 0, description: 'Which of the 48 below it were accepted: the lowest bit is for `n` - 1.' }),
+      Type.Integer({
+        minimum: 0,
+        description: 'Bit set of the accepted commands among the 48 numbers below `n`. The lowest bit is `n` - 1.',
+      }),
     ),
   },
   { $id: 'Presence' },
@@ -92,8 +98,8 @@ export type Presence = Static<typeof Presence>;
 
 export const Conduct = Type.Object(
   {
-    suspicion: Type.Integer({ minimum: 0, description: 'Offences counted so far, all kinds.' }),
-    offences: Type.Record(Type.String(), Type.Integer(), { description: 'How many of each refusal code.' }),
+    suspicion: Type.Integer({ minimum: 0, description: 'Number of violations so far, of all kinds.' }),
+    offences: Type.Record(Type.String(), Type.Integer(), { description: 'Number of violations by refusal code.' }),
   },
   { $id: 'Conduct' },
 );
@@ -115,46 +121,49 @@ export const Player = Type.Object(
 );
 export type Player = Static<typeof Player>;
 
-export const Monster = Type.Object({ id: Type.String(), position: Place }, { $id: 'Monster', description: 'A monster that wanders.' });
+export const Monster = Type.Object(
+  { id: Type.String(), position: Place },
+  { $id: 'Monster', description: 'A monster. It moves by itself.' },
+);
 export type Monster = Static<typeof Monster>;
 
 export const GroundItem = Type.Object(
   { id: Type.String(), item: ItemKind, position: Place },
-  { $id: 'GroundItem', description: 'An item that lies on the ground.' },
+  { $id: 'GroundItem', description: 'An item on the ground.' },
 );
 export type GroundItem = Static<typeof GroundItem>;
 
-/** The components an operator may edit, each with its schema. */
+/** Components that an operator can edit, with their schemas. */
 export const EDITABLE = { position: Place, motion: Motion, health: PlayerHealth, cooldown: Cooldown, bag: Bag } as const;
 export type EditableComponent = keyof typeof EDITABLE;
 
-/** What a zone’s map is made from. The same numbers give the same map everywhere. */
+/** Input of the map generator. The same numbers give the same map on every machine. */
 export const WorldPlan = Type.Object(
   {
     seed: Type.Integer({ minimum: 0, maximum: 0xffffffff }),
     columns: Type.Integer({ minimum: 1, maximum: 100 }),
     rows: Type.Integer({ minimum: 1, maximum: 100 }),
-    monsters: Type.Integer({ minimum: 0, maximum: 500, description: 'In each zone.' }),
-    items: Type.Integer({ minimum: 0, maximum: 500, description: 'In each zone.' }),
+    monsters: Type.Integer({ minimum: 0, maximum: 500, description: 'Number of monsters in each zone.' }),
+    items: Type.Integer({ minimum: 0, maximum: 500, description: 'Number of items in each zone.' }),
   },
-  { $id: 'WorldPlan', description: 'The shape of the world.' },
+  { $id: 'WorldPlan', description: 'Plan of the world: seed, size and contents.' },
 );
 export type WorldPlan = Static<typeof WorldPlan>;
 
-/** A player on the way between two zones: counted where it left until the other side has it on record. */
+/** A player in transit between two zones. It counts in the zone it left until the other zone has recorded the arrival. */
 export interface Handover {
   readonly from: ZoneId;
   readonly to: ZoneId;
-  /** Counts the handovers from `from` to `to`. */
+  /** Number of the handover among those from `from` to `to`. */
   readonly number: number;
-  /** Every handover from `from` to `to` below this one is confirmed; the receiver need not remember them. */
+  /** All handovers from `from` to `to` with a lower number are confirmed, so the receiver can forget them. */
   readonly floor: number;
   readonly player: Player;
-  /** Where it stood before, should it have to turn back. */
+  /** Position before the departure, used if the handover is recalled. */
   readonly origin: Place;
 }
 
-/** All that stands and lies in a zone. */
+/** All objects of a zone. */
 export interface WorldObjects {
   readonly players: Record<PlayerId, Player>;
   readonly monsters: Record<string, Monster>;
@@ -162,16 +171,16 @@ export interface WorldObjects {
   readonly respawns: readonly number[];
 }
 
-/** Everything a zone of the world may be asked to do. */
+/** All commands of a world zone. */
 export type WorldCommand =
   | { type: 'FoundZone'; plan: WorldPlan }
-  /** `isNew`: no zone knows the player, so this one may make it. */
+  /** `isNew`: no zone has the player, so this zone may create it. */
   | { type: 'JoinZone'; player: PlayerId; name: string; session: string; isNew: boolean }
   | { type: 'LeaveZone'; player: PlayerId; session: string; reason: LeaveReason }
   | ({ player: PlayerId; session: string; n: number } & PlayerIntent)
   | { type: 'AdmitPlayer'; handover: Handover }
   | { type: 'ConfirmHandover'; player: PlayerId; to: ZoneId; number: number }
-  /** Only while the handover was never sent. */
+  /** Accepted only if the handover was never sent. */
   | { type: 'RecallPlayer'; player: PlayerId; number: number }
   | { type: 'CountOffences'; player: PlayerId; offences: Record<string, number> }
   | {
@@ -188,7 +197,7 @@ export type WorldCommand =
       type: 'RestoreZone';
       past: WorldObjects;
       moment: number;
-      /** Items of the other zones, as those were asked while the zone had handed over `sent` to each. */
+      /** Items of the other zones, read while this zone had sent `sent` handovers to each of them. */
       elsewhere: readonly string[];
       sent: Readonly<Record<ZoneId, number>>;
       operator: string;
@@ -201,7 +210,7 @@ export type PlayerIntent =
   | { type: 'Use'; item: string }
   | { type: 'Say'; text: string };
 
-/** A session that is over, and when it began. */
+/** An ended session and its start, epoch ms. */
 export interface EndedSession {
   readonly session: string;
   readonly since: number;
@@ -209,7 +218,7 @@ export interface EndedSession {
 
 export type LeaveReason = 'left' | 'lost' | 'replaced' | 'kicked';
 
-/** Everything that can have happened in a zone of the world. */
+/** All events of a world zone. */
 export type WorldEvent =
   | { type: 'ZoneFounded'; plan: WorldPlan; monsters: readonly Monster[]; items: readonly GroundItem[] }
   | { type: 'PlayerJoined'; player: Player }
@@ -218,7 +227,7 @@ export type WorldEvent =
   | { type: 'PlayerForgotten'; player: PlayerId }
   | { type: 'PlayerMoved'; player: PlayerId; n: number; x: number; y: number; allowance: number; at: number }
   | { type: 'ItemPickedUp'; player: PlayerId; n: number; item: string; kind: ItemKind; respawnAt: number }
-  /** `health` is what it has afterwards; `until` when the effect ends, 0 where it has none that lasts. */
+  /** `health`: points after the use. `until`: end of the effect, epoch ms; 0 if the effect does not last. */
   | { type: 'ItemUsed'; player: PlayerId; n: number; item: string; kind: ItemKind; health: number; until: number; at: number }
   | { type: 'ItemSpawned'; item: GroundItem }
   | { type: 'PlayerSaid'; player: PlayerId; n: number; text: string; at: number }
@@ -243,28 +252,28 @@ export type WorldEvent =
   | { type: 'Announced'; text: string; operator: string; at: number }
   | { type: 'ZoneRestored'; objects: WorldObjects; moment: number; operator: string; reason: string; at: number };
 
-/** Why the world refuses. `offence`: an honest client does not do that; it is counted as suspicion. */
+/** Refusals of a world zone. `offence`: a violation, which a correct client never causes; it counts as suspicion. */
 export const WORLD_REFUSALS = {
   NOT_INITIALIZED: { offence: false, says: 'The zone has no map yet.' },
-  ALREADY_INITIALIZED: { offence: false, says: 'The zone has its map already.' },
-  PLAYER_NOT_IN_ZONE: { offence: false, says: 'There is no such player in this zone.' },
+  ALREADY_INITIALIZED: { offence: false, says: 'The zone already has its map.' },
+  PLAYER_NOT_IN_ZONE: { offence: false, says: 'The player is not in this zone.' },
   IN_TRANSIT: { offence: false, says: 'The player is on the way to the next zone.' },
-  SESSION_MISMATCH: { offence: false, says: 'The player is played from another session.' },
-  ZONE_FULL: { offence: false, says: 'The zone has as many players as it can carry.' },
-  DUPLICATE_COMMAND: { offence: true, says: 'A command with this number, or a higher one, was accepted before.' },
-  OUT_OF_BOUNDS: { offence: true, says: 'That place is outside the world.' },
-  BLOCKED: { offence: false, says: 'Something stands in the way.' },
-  THROUGH_WALL: { offence: true, says: 'Something stands between here and there.' },
-  TELEPORT: { offence: true, says: 'That is farther than anybody can go at once.' },
-  TOO_FAST: { offence: true, says: 'That is farther than the player could have come by now.' },
+  SESSION_MISMATCH: { offence: false, says: 'Another session plays this player.' },
+  ZONE_FULL: { offence: false, says: 'The zone has the maximum number of players.' },
+  DUPLICATE_COMMAND: { offence: true, says: 'A command with this number, or a higher one, was already accepted.' },
+  OUT_OF_BOUNDS: { offence: true, says: 'The target is outside the world.' },
+  BLOCKED: { offence: false, says: 'The target or the path is blocked.' },
+  THROUGH_WALL: { offence: true, says: 'A wall is between the player and the target.' },
+  TELEPORT: { offence: true, says: 'The target is farther than any player can move at once.' },
+  TOO_FAST: { offence: true, says: 'The target is farther than this player can have moved by now.' },
   DEAD: { offence: false, says: 'The player is dead.' },
   STUNNED: { offence: false, says: 'The player is stunned.' },
-  COOLDOWN: { offence: false, says: 'It is too soon to do that again.' },
-  UNKNOWN_ITEM: { offence: false, says: 'There is no such item.' },
-  OUT_OF_REACH: { offence: true, says: 'That is too far away to be taken.' },
+  COOLDOWN: { offence: false, says: 'The cooldown has not ended.' },
+  UNKNOWN_ITEM: { offence: false, says: 'No item has this id.' },
+  OUT_OF_REACH: { offence: true, says: 'The item is too far from the player.' },
   BAG_FULL: { offence: false, says: 'The bag is full.' },
-  NOT_CARRIED: { offence: false, says: 'The player does not carry that.' },
-  INVALID_FIELD: { offence: false, says: 'A component has no such field, or it cannot have that value.' },
-  PLAYERS_LEFT: { offence: false, says: 'Players have left the zone while the other zones were asked what they have.' },
+  NOT_CARRIED: { offence: false, says: 'The player does not carry this item.' },
+  INVALID_FIELD: { offence: false, says: 'The component has no such field, or the value is not allowed.' },
+  PLAYERS_LEFT: { offence: false, says: 'Players left the zone while a restore checked the other zones.' },
 } as const;
 export type WorldRefusal = keyof typeof WORLD_REFUSALS;

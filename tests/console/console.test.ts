@@ -133,7 +133,7 @@ describe('the console in a browser', () => {
 
   test('the interactive documentation of the API opens', async () => {
     const { page } = await open('/docs');
-    await page.getByText('All instruments with their newest price').waitFor();
+    await page.getByText('List instruments with their newest prices').waitFor();
     await page.close();
   });
 });

@@ -86,7 +86,7 @@ describe('the console’s door in a browser', () => {
     const sessions = `${server.url}/api/v1/account/sessions`;
     const { id } =
       ((await (await owner.request.get(sessions)).json()) as ListPage<UserSession>).data.find(({ isThis }) => isThis) ?? assert.fail();
-    assert.equal((await owner.request.delete(`${sessions}/${id}`)).status(), 200);
+    assert.equal((await owner.request.delete(`${sessions}/${id}`)).status(), 204);
     await page.getByRole('heading', { name: 'Sign in' }).waitFor();
     assert.deepEqual(mistakes, []);
     await fill(page, 'Sign in', { 'E-mail': 'owner@example.com', Password: PASSWORD });

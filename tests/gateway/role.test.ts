@@ -137,7 +137,7 @@ describe('a gateway before two servers', left, () => {
       headers: { cookie, 'content-type': 'application/json' },
     }).end(JSON.stringify({ name: 'from elsewhere', scopes: ['market:read'] }));
     const [{ statusCode }] = (await once(made, 'response')) as [IncomingMessage];
-    assert.equal(statusCode, 200);
+    assert.equal(statusCode, 201);
     const lines = await owner.get<AuditEntry[]>('GET', '/tenants/main/audit?limit=5');
     assert.deepEqual(lines.filter(({ actor, remote }) => actor === 'kim' && remote === from).length, 1, JSON.stringify(lines));
   });

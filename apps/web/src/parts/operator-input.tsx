@@ -15,7 +15,7 @@ export function OperatorInput() {
       required
       maxLength={64}
       onChange={(event) => setOperator(event.target.value)}
-      className="w-28"
+      className="w-40"
     />
   );
 }

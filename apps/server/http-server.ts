@@ -125,7 +125,7 @@ function channelCheck(instrumentExists: (id: InstrumentId) => boolean, zoneExist
         'GET /api/v1/instruments lists all instruments.',
       );
     if (channel.kind === 'zones' && !zoneExists(channel.zone))
-      throw new ApiProblem('UNKNOWN_ZONE', `Unknown zone "${channel.zone}".`, 'GET /api/v1/world/zones lists all instruments.');
+      throw new ApiProblem('UNKNOWN_ZONE', `Unknown zone "${channel.zone}".`, 'GET /api/v1/world/zones lists all zones.');
     return { name: own, delivery: CHANNELS[channel.kind].delivery };
   };
 }

@@ -27,7 +27,7 @@ export function openApiDocument(): object {
     security: [],
     tags: [...new Set(Object.values(ENDPOINTS).map(({ tag }) => tag))].map((name) => ({ name })),
     paths,
-    components: { schemas, securitySchemes: SHOWN },
+    components: { schemas, headers: HEADERS, securitySchemes: SHOWN },
   };
 }
 
@@ -36,9 +36,10 @@ function operation(operationId: string, endpoint: Endpoint, schemas: Record<stri
   const content = { [endpoint.contentType ?? 'application/json']: { schema: reference(endpoint.response, schemas) } };
   const success = {
     description: endpoint.summary,
-    ...(location !== undefined && {
-      headers: { Location: { description: 'Path of the created resource.', schema: { type: 'string', format: 'uri-reference' } } },
-    }),
+    headers: {
+      ...(location !== undefined && headers('Location')),
+      ...((endpoint.cost ?? 1) > 0 && headers('RateLimit', 'RateLimit-Policy')),
+    },
     ...(status !== 204 && { content }),
   };
   return {
@@ -52,6 +53,20 @@ function operation(operationId: string, endpoint: Endpoint, schemas: Record<stri
     security: endpoint.access === 'public' ? [] : Object.keys(SHOWN).map((name) => ({ [name]: [] })),
     responses: { [status]: success, ...problems([...endpoint.problems, ...ofTheDoor(endpoint)]) },
   };
+}
+
+const text = { type: 'string' };
+/** Headers of responses, as components: the rate limit by draft-ietf-httpapi-ratelimit-headers, the others by RFC 9110. */
+const HEADERS = {
+  'RateLimit-Policy': { description: 'Limit of the caller: `q` requests in `w` seconds.', schema: text },
+  RateLimit: { description: 'Requests left (`r`), and seconds until all are available again (`t`).', schema: text },
+  'Retry-After': { description: 'Seconds to wait before the next request.', schema: { type: 'integer' } },
+  'WWW-Authenticate': { description: 'Scheme to authenticate with (RFC 6750).', schema: text },
+  Location: { description: 'Path of the created resource.', schema: { type: 'string', format: 'uri-reference' } },
+};
+
+function headers(...names: readonly (keyof typeof HEADERS)[]): Record<string, object> {
+  return Object.fromEntries(names.map((name) => [name, { $ref: `#/components/headers/${name}` }]));
 }
 
 /** What a request shows to say who makes it. */
@@ -100,7 +115,13 @@ function problems(codes: readonly ProblemCode[]): Record<string, object> {
     byStatus.set(status, [...(byStatus.get(status) ?? []), `${code}: ${title}.`]);
   }
   const content = { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } };
-  return Object.fromEntries([...byStatus].map(([status, lines]) => [status, { description: lines.join(' '), content }]));
+  const headersOf = (status: number) => (status === 401 ? headers('WWW-Authenticate') : status === 429 ? headers('Retry-After') : null);
+  return Object.fromEntries(
+    [...byStatus].map(([status, lines]) => {
+      const own = headersOf(status);
+      return [status, { description: lines.join(' '), ...(own && { headers: own }), content }];
+    }),
+  );
 }
 
 /** The schema with every named schema in it moved to the components and referred to. */

@@ -163,10 +163,15 @@ export function accountRoutes(routes: Routes, parts: AccountParts): void {
     return made;
   });
 
+  routes.handle(ENDPOINTS.getApiKey, async ({ params, principal }) => {
+    const found = (await keys.list(requirePerson(principal).user)).find(({ id }) => id === params.key);
+    if (!found) throw unknownKey(params.key);
+    return found;
+  });
+
   routes.handle(ENDPOINTS.revokeApiKey, async ({ params, raw, principal }) => {
     const { user } = requirePerson(principal);
-    if (!(await keys.revoke(user, params.key)))
-      throw new ApiProblem('NOT_FOUND', `API key "${params.key}" not found.`, 'GET /api/v1/account/keys lists your API keys.');
+    if (!(await keys.revoke(user, params.key))) throw unknownKey(params.key);
     await parts.revocations.changed();
     await note(parts, raw, principal, 'key revoked', params.key);
   });
@@ -184,4 +189,8 @@ function expiryOf(wanted: number | undefined, { usual, most }: AccountParts['key
       `Give an earlier time, or raise accounts.keyDaysMax.`,
     );
   return wanted;
+}
+
+function unknownKey(key: string): ApiProblem {
+  return new ApiProblem('NOT_FOUND', `API key "${key}" not found.`, 'GET /api/v1/account/keys lists your API keys.');
 }

@@ -109,14 +109,23 @@ export function passkeyRoutes(routes: Routes, parts: AccountParts): void {
     return made;
   });
 
+  routes.handle(ENDPOINTS.getPasskey, async ({ params, principal }) => {
+    const found = (await members.passkeys(requirePerson(principal).user)).find(({ id }) => id === params.passkey);
+    if (!found) throw unknownPasskey(params.passkey);
+    return found;
+  });
+
   routes.handle(ENDPOINTS.deletePasskey, async ({ params, raw, principal }) => {
     const { user } = requireSession(principal);
     await requireShownFactor(parts, principal);
     await requireFresh(parts, raw);
-    if (!(await members.deletePasskey(user, params.passkey, principal.credential)))
-      throw new ApiProblem('NOT_FOUND', `Passkey "${params.passkey}" not found.`, 'GET /api/v1/account/passkeys lists your passkeys.');
+    if (!(await members.deletePasskey(user, params.passkey, principal.credential))) throw unknownPasskey(params.passkey);
     await parts.revocations.changed();
     await note(parts, raw, principal, 'passkey removed', params.passkey);
     await parts.notify(user, 'passkeyRemoved');
   });
+}
+
+function unknownPasskey(passkey: string): ApiProblem {
+  return new ApiProblem('NOT_FOUND', `Passkey "${passkey}" not found.`, 'GET /api/v1/account/passkeys lists your passkeys.');
 }

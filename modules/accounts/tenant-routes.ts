@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream';
-import { ENDPOINTS, type Invitation, normalizedName, PAGE_ROWS, type Principal, type Role } from '@millrace/contracts';
+import { ENDPOINTS, type Invitation, normalizedName, PAGE_ROWS, type Principal, type Role, type Tenant } from '@millrace/contracts';
 import { ApiProblem, decodeCursor, pageOf, type Routes } from '@millrace/platform/http';
 import { exportedLines } from './audit.ts';
 import { type AccountParts, note, requireFresh, requirePerson, requireShownFactor } from './request-checks.ts';
@@ -14,6 +14,11 @@ export function tenantRoutes(routes: Routes, parts: AccountParts): void {
     const isOwn = principal.tenant === tenant;
     if (isOwn || (principal.permissions.has('platform:admin') && (await members.exists(tenant)))) return;
     throw new ApiProblem('UNKNOWN_TENANT', `Unknown tenant "${tenant}", or you cannot access it.`, `Your tenant is "${principal.tenant}".`);
+  };
+  const tenantOf = async (tenant: string): Promise<Tenant> => {
+    const found = (await members.tenants()).find(({ id }) => id === tenant);
+    if (!found) throw new ApiProblem('UNKNOWN_TENANT', `Unknown tenant "${tenant}".`, 'GET /api/v1/tenants lists all tenants.');
+    return found;
   };
   const invite = async (offer: { tenant: string; role: Role; email: string | null }, principal: Principal): Promise<Invitation> => {
     const { word, ...invitation } = await members.createInvitation({ ...offer, invitedBy: principal.user ?? principal.name });
@@ -33,9 +38,12 @@ export function tenantRoutes(routes: Routes, parts: AccountParts): void {
       throw new ApiProblem('CONFLICT', `Tenant "${body.id}" already exists.`, 'Choose another id.');
     await note(parts, raw, principal, 'tenant founded', body.id, { name: body.name, tier: body.tier });
     const invitation = await invite({ tenant: body.id, role: 'admin', email: null }, principal);
-    const tenant = (await members.tenants()).find(({ id }) => id === body.id);
-    if (!tenant) throw new ApiProblem('UNKNOWN_TENANT', `Tenant "${body.id}" was removed meanwhile.`, 'Create it again.');
-    return { ...tenant, invitation };
+    return { ...(await tenantOf(body.id)), invitation };
+  });
+
+  routes.handle(ENDPOINTS.getTenant, async ({ params, principal }) => {
+    await requireTenant(principal, params.tenant);
+    return tenantOf(params.tenant);
   });
 
   routes.handle(ENDPOINTS.updateTenant, async ({ params, body, raw, principal }) => {
@@ -43,9 +51,7 @@ export function tenantRoutes(routes: Routes, parts: AccountParts): void {
     await members.updateTenant(params.tenant, { ...body, ...(body.name !== undefined && { name: normalizedName(body.name) }) });
     await parts.revocations.changed();
     await note(parts, raw, principal, 'tenant changed', params.tenant, body);
-    const changed = (await members.tenants()).find(({ id }) => id === params.tenant);
-    if (!changed) throw new ApiProblem('UNKNOWN_TENANT', `Unknown tenant "${params.tenant}".`, 'GET /api/v1/tenants lists all tenants.');
-    return changed;
+    return tenantOf(params.tenant);
   });
 
   routes.list(
@@ -76,31 +82,31 @@ export function tenantRoutes(routes: Routes, parts: AccountParts): void {
     },
   );
 
+  routes.handle(ENDPOINTS.getInvitation, async ({ params, principal }) => {
+    await requireTenant(principal, params.tenant);
+    return (await members.pendingInvitations(params.tenant)).find(({ id }) => id === params.invitation) ?? refuseInvitation(params);
+  });
+
   routes.handle(ENDPOINTS.deleteInvitation, async ({ params, raw, principal }) => {
     requirePerson(principal);
     await requireTenant(principal, params.tenant);
     const withdrawn = await members.withdraw(params.tenant, params.invitation);
-    if (withdrawn === null)
-      throw new ApiProblem(
-        'NOT_FOUND',
-        `No pending invitation "${params.invitation}" in ${params.tenant}.`,
-        'It was used, withdrawn or has expired. GET /api/v1/tenants/{tenant}/invitations lists pending invitations.',
-      );
+    if (withdrawn === null) return refuseInvitation(params);
     await note(parts, raw, { ...principal, tenant: params.tenant }, 'invitation withdrawn', withdrawn.email ?? 'whoever has the link', {
       role: withdrawn.role,
     });
+  });
+
+  routes.handle(ENDPOINTS.getUser, async ({ params, principal }) => {
+    await requireTenant(principal, params.tenant);
+    return (await members.member(params.tenant, params.user)) ?? refuseUser(params);
   });
 
   routes.handle(ENDPOINTS.updateUser, async ({ params, body, raw, principal }) => {
     requirePerson(principal);
     await requireTenant(principal, params.tenant);
     const before = await members.member(params.tenant, params.user);
-    if (!before)
-      throw new ApiProblem(
-        'UNKNOWN_USER',
-        `Unknown user "${params.user}" in ${params.tenant}.`,
-        'GET /api/v1/tenants/{tenant}/users lists all users.',
-      );
+    if (!before) return refuseUser(params);
     const staysAdmin = (body.role ?? before.role) === 'admin' && !(body.disabled ?? before.disabled);
     if (before.role === 'admin' && !before.disabled && !staysAdmin && !(await members.hasOtherAdmin(params.tenant, params.user)))
       throw new ApiProblem(
@@ -121,12 +127,7 @@ export function tenantRoutes(routes: Routes, parts: AccountParts): void {
     await requireFresh(parts, raw);
     await requireShownFactor(parts, principal);
     const member = await members.member(params.tenant, params.user);
-    if (!member)
-      throw new ApiProblem(
-        'UNKNOWN_USER',
-        `Unknown user "${params.user}" in ${params.tenant}.`,
-        'GET /api/v1/tenants/{tenant}/users lists all users.',
-      );
+    if (!member) return refuseUser(params);
     if (member.disabled) throw new ApiProblem('CONFLICT', `${member.name} is disabled.`, 'Enable the user first.');
     const made = await makeResetLink(parts.database, params.user, parts.baseUrl());
     await note(parts, raw, { ...principal, tenant: params.tenant }, 'password reset link made', member.email);
@@ -154,4 +155,16 @@ export function tenantRoutes(routes: Routes, parts: AccountParts): void {
     await requireTenant(principal, params.tenant);
     return audit.verify(params.tenant);
   });
+}
+
+function refuseUser({ user, tenant }: { user: string; tenant: string }): never {
+  throw new ApiProblem('UNKNOWN_USER', `Unknown user "${user}" in ${tenant}.`, 'GET /api/v1/tenants/{tenant}/users lists all users.');
+}
+
+function refuseInvitation({ invitation, tenant }: { invitation: string; tenant: string }): never {
+  throw new ApiProblem(
+    'NOT_FOUND',
+    `No pending invitation "${invitation}" in ${tenant}.`,
+    'It was used, withdrawn or has expired. GET /api/v1/tenants/{tenant}/invitations lists pending invitations.',
+  );
 }

@@ -1,0 +1,87 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import type { ApiKey, Page, Problem } from '@millrace/contracts';
+import { type Guarded, startGuarded } from './visitor.ts';
+
+/* What a reader of Stripe’s and GitHub’s APIs expects of any API, asked of the resources of accounts. */
+
+describe('the conventions of the API', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-conventions-'));
+  let guarded: Guarded;
+  before(async () => {
+    guarded = await startGuarded(folder, { MILLRACE_WORLDS__ENABLED: 'false' });
+  });
+  after(async () => {
+    await guarded.server.stop();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  for (const [path, body, secrets] of [
+    ['/account/keys', { name: 'bot', scopes: ['market:read'] }, ['key']],
+    ['/tenants', { id: 'acme', name: 'Acme', tier: 'free' }, ['invitation']],
+    ['/tenants/main/invitations', { role: 'viewer', email: 'kim@example.com' }, ['link']],
+  ] as const)
+    test(`POST ${path} answers 201, and the resource is at its Location`, async () => {
+      const response = await guarded.owner.ask('POST', `/api/v1${path}`, body);
+      const created = (await response.json()) as Record<string, unknown>;
+      assert.equal(response.status, 201, JSON.stringify(created));
+      const location = response.headers.get('location') ?? '';
+      assert.ok(location.startsWith(`/api/v1${path}/`), location);
+      const found = await guarded.owner.get<Record<string, unknown>>('GET', location.replace('/api/v1', ''));
+      for (const secret of secrets) {
+        assert.ok(created[secret], `${secret} is shown once`);
+        assert.equal(found[secret], undefined, `${secret} is shown once`);
+        delete created[secret];
+      }
+      for (const [name, value] of Object.entries(created)) assert.deepEqual(found[name], value, name);
+    });
+
+  test('what is deleted answers 204 without a body, and 404 from then on', async () => {
+    const { id } = await guarded.owner.key('short', ['market:read']);
+    const response = await guarded.owner.ask('DELETE', `/api/v1/account/keys/${id}`);
+    assert.deepEqual([response.status, await response.text(), response.headers.get('content-type')], [204, '', null]);
+    assert.equal(await guarded.owner.refusal('GET', `/account/keys/${id}`), 'NOT_FOUND');
+    assert.equal(await guarded.owner.refusal('DELETE', `/account/keys/${id}`), 'NOT_FOUND');
+  });
+
+  test('a list is read page by page, each row once', async () => {
+    for (let number = 0; number < 5; number++) await guarded.owner.key(`page ${number}`, ['market:read']);
+    const all = await guarded.owner.get<ApiKey[]>('GET', '/account/keys?limit=1000');
+    const paged: ApiKey[] = [];
+    let cursor = '';
+    do {
+      const response = await guarded.owner.ask('GET', `/api/v1/account/keys?limit=2${cursor && `&cursor=${cursor}`}`);
+      const { data, nextCursor } = (await response.json()) as Page<ApiKey>;
+      assert.ok(data.length <= 2);
+      paged.push(...data);
+      cursor = nextCursor ?? '';
+    } while (cursor !== '');
+    assert.deepEqual(paged, all);
+    for (const query of ['limit=0', 'limit=1001', 'limit=x'])
+      assert.equal(await guarded.owner.refusal('GET', `/account/keys?${query}`), 'BAD_REQUEST', query);
+    assert.equal(await guarded.owner.refusal('GET', '/account/keys?cursor=made-up'), 'INVALID_CURSOR');
+  });
+
+  test('a problem names the path, the trace and the value; 401 says how to authenticate', async () => {
+    const refused = await guarded.owner.ask('POST', '/api/v1/account/keys?token=secret', { name: 'bot', scopes: ['fly'] });
+    const problem = (await refused.json()) as Problem;
+    assert.deepEqual([problem.status, problem.instance], [400, '/api/v1/account/keys']);
+    assert.equal(problem.traceId, refused.headers.get('x-request-id'));
+    assert.deepEqual(
+      problem.errors?.map(({ in: part, pointer, code }) => [part, pointer, code]),
+      [['body', '/scopes/0', 'enum']],
+    );
+    const missing = (await (await guarded.owner.ask('POST', '/api/v1/account/keys', { name: 'bot' })).json()) as Problem;
+    assert.deepEqual(
+      missing.errors?.map(({ pointer, code }) => [pointer, code]),
+      [['/scopes', 'required']],
+    );
+    const nobody = await guarded.visitor().ask('GET', '/api/v1/account');
+    assert.deepEqual([nobody.status, nobody.headers.get('www-authenticate')], [401, 'Bearer realm="millrace"']);
+    const wrong = await guarded.visitor({ 'x-api-key': 'mill_wrong' }).ask('GET', '/api/v1/account');
+    assert.deepEqual([wrong.status, wrong.headers.get('www-authenticate')], [401, 'Bearer realm="millrace", error="invalid_token"']);
+  });
+});

@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { DrillReport } from '@millrace/contracts';
+import { DrillReport } from '@millrace/contracts';
+import { Value } from 'typebox/value';
 
 /** Reports that are shown; a drill a day fills a season. */
 const SHOWN_MAX = 100;
@@ -16,7 +17,7 @@ export function keepDrillReport(data: string, report: DrillReport): string {
   return path;
 }
 
-/** The newest reports, newest first. */
+/** The newest reports, newest first. Files that are damaged, or of a version that wrote another shape, are left out. */
 export function drillReports(data: string): DrillReport[] {
   if (!existsSync(folderOf(data))) return [];
   return readdirSync(folderOf(data))
@@ -24,5 +25,14 @@ export function drillReports(data: string): DrillReport[] {
     .sort()
     .reverse()
     .slice(0, SHOWN_MAX)
-    .map((name) => JSON.parse(readFileSync(join(folderOf(data), name), 'utf8')) as DrillReport);
+    .flatMap((name) => readReport(join(folderOf(data), name)) ?? []);
+}
+
+function readReport(path: string): DrillReport | null {
+  try {
+    const report = JSON.parse(readFileSync(path, 'utf8')) as unknown;
+    return Value.Check(DrillReport, report) ? report : null;
+  } catch {
+    return null;
+  }
 }

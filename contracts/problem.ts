@@ -10,7 +10,9 @@ export const Problem = Type.Object(
     remedy: Type.String(),
     code: Type.String({ examples: ['UNKNOWN_INSTRUMENT'] }),
     instance: Type.Optional(Type.String({ description: 'Path of the request (a URI reference).', examples: ['/api/v1/sources/nope'] })),
-    traceId: Type.Optional(Type.String({ description: 'Trace id of the request, as in the server log and in the header `traceparent`.' })),
+    traceId: Type.Optional(
+      Type.String({ description: 'Trace id of the request, as in the server log and in the response header `x-request-id`.' }),
+    ),
     errors: Type.Optional(
       Type.Array(
         Type.Object({

@@ -94,10 +94,7 @@ export async function startGateway(settings: Settings, consoleFolder: string): P
     find: redis && (() => findServers(redis)),
     vouching,
     onChange: ({ address, node, state, failure }) => {
-      logger[state === 'available' ? 'info' : 'warn'](
-        { address, node, failure },
-        `a server ${state === 'available' ? 'available' : 'does not answer'}`,
-      );
+      logger[state === 'available' ? 'info' : 'warn']({ address, node, failure }, `a server is ${state}`);
       void health?.run('servers');
     },
   });

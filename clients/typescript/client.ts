@@ -26,8 +26,8 @@ export interface ClientOptions {
   readonly retryMsMax?: number;
   readonly fetch?: typeof globalThis.fetch;
   /**
-   * Told what keeps a stream from being live, where whoever watches does not ask to be; see `WatchOptions.onError`. With the code UNAUTHENTICATED the
-   * session is over. On the console when left out.
+   * Receives the errors of streams whose watcher has no `onError` of its own; see `WatchOptions.onError`. The code UNAUTHENTICATED means that the session
+   * is over. Default: written to the console.
    */
   readonly onError?: (error: MillraceError) => void;
 }

@@ -2,19 +2,10 @@ import { createHash } from 'node:crypto';
 import type { PlayerId, PlayerSummary } from '@millrace/contracts';
 import { type ZoneHost, zoneAddress } from '@millrace/kernel';
 import type { Question } from './messages.ts';
+import { firstPlayers } from './player-list.ts';
 import { itemsOf } from './restore.ts';
 import { objectsOf } from './views.ts';
 import { type World, worldZone } from './zone.ts';
-
-/** Most players that one zone lists. */
-const PLAYERS_LISTED_MAX = 20_000;
-
-/** Order of player lists: most suspicious first, then by name and id. */
-export function comparePlayers(one: PlayerSummary, other: PlayerSummary): number {
-  return other.suspicion - one.suspicion || compareText(one.name, other.name) || compareText(one.id, other.id);
-}
-
-const compareText = (one: string, other: string) => (one < other ? -1 : one > other ? 1 : 0);
 
 /** SHA-256 over a state with its keys in order: equal states have equal hashes, however they came about. */
 export function hashOf(state: unknown): string {
@@ -69,8 +60,8 @@ export async function answerOf(question: Question, host: ZoneHost, isJoining: (p
       const isBetween = state.departures[question.player] !== undefined || isJoining(question.player);
       return { ...status, found: player ? 'here' : isBetween ? 'between' : 'nowhere', player: player ?? null };
     }
-    case 'players':
-      return Object.values(state.players)
+    case 'players': {
+      const found = Object.values(state.players)
         .filter(({ conduct }) => !question.flagged || conduct.suspicion > 0)
         .filter(({ id, name }) => id.includes(question.find) || name.toLowerCase().includes(question.find))
         .map(
@@ -81,9 +72,9 @@ export async function answerOf(question: Question, host: ZoneHost, isJoining: (p
             awake: presence.session !== '',
             suspicion: conduct.suspicion,
           }),
-        )
-        .sort(comparePlayers)
-        .slice(0, PLAYERS_LISTED_MAX);
+        );
+      return firstPlayers(found, question.after, question.limit);
+    }
     case 'seq':
       return status;
     case 'contents':

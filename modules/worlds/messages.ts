@@ -1,5 +1,6 @@
 import type { LeaveReason, PlayerId, PlayerIntent, WorldCommand, ZoneId } from '@millrace/contracts';
 import type { CommandMeta } from '@millrace/kernel';
+import type { PlayerPlace } from './player-list.ts';
 
 /*
  * What the gateway, where the players’ connections end, and the zone hosts say to each other. Messages may come late, twice or
@@ -33,7 +34,7 @@ export type ToZoneHost =
 export type Question =
   | { about: 'zone'; zone: ZoneId }
   | { about: 'player'; zone: ZoneId; player: PlayerId }
-  | { about: 'players'; zone: ZoneId; find: string; flagged: boolean }
+  | { about: 'players'; zone: ZoneId; find: string; flagged: boolean; after: PlayerPlace | null; limit: number }
   | { about: 'objects'; zone: ZoneId }
   /** Every item in it and on the way from it, and every player. */
   | { about: 'contents'; zone: ZoneId }

@@ -23,9 +23,10 @@ import {
 import { type CommandMeta, messageOf, type PointInTime, type Reply, type Snapshot, zoneAddress } from '@millrace/kernel';
 import { ApiProblem, decodeCursor, operatorOf, pageOf, type Request, type Routes } from '@millrace/platform/http';
 import type { Gateway } from './gateway.ts';
-import { comparePlayers, hashOf } from './inspect.ts';
+import { hashOf } from './inspect.ts';
 import { liveZone, zoneUnavailable } from './live-zone.ts';
 import { NotOnRecord, recordBefore, recordOf, replayZone, type WorldRecord, zoneAtMoment } from './past.ts';
+import { firstPlayers, placeOf } from './player-list.ts';
 import { issuePlayerToken, type PlayerTokenParts } from './player-tokens.ts';
 import { restoreZone } from './restore-zone.ts';
 import { playerStatus, type WorldConnectionInfo, worldStatus, zoneStatuses } from './status.ts';
@@ -163,15 +164,13 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
     }
   });
 
-  routes.list(
-    ENDPOINTS.listPlayers,
-    ({ id }) => id,
-    async ({ query: { find = '', flagged = false } }) => {
-      const answers = await Promise.all(zones.map((zone) => gateway.ask({ about: 'players', zone, find: find.toLowerCase(), flagged })));
-      const lines = answers.flatMap((answer) => (answer as PlayerSummary[] | null) ?? []);
-      return lines.sort(comparePlayers);
-    },
-  );
+  routes.handle(ENDPOINTS.listPlayers, async ({ query: { find = '', flagged = false, cursor, limit = PAGE_ROWS } }) => {
+    const after = cursor === undefined ? null : decodeCursor(cursor, ['number', 'string', 'string']);
+    const question = { about: 'players', find: find.toLowerCase(), flagged, after, limit: limit + 1 } as const;
+    const answers = await Promise.all(zones.map((zone) => gateway.ask({ ...question, zone })));
+    const found = answers.flatMap((answer) => (answer as PlayerSummary[] | null) ?? []);
+    return pageOf(firstPlayers(found, after, limit + 1), limit, placeOf);
+  });
   routes.handle(ENDPOINTS.getPlayer, async ({ params: { player } }) => {
     requireZoneOf(player);
     return (await playerStatus(gateway, player)) as PlayerStatus;

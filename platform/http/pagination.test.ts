@@ -63,3 +63,17 @@ for (const cursor of [
   test(`"${cursor}" is not a cursor of a list`, () => {
     assert.throws(() => decodeCursor(cursor, ['string', 'number']), { code: 'INVALID_CURSOR' });
   });
+
+test('rows with equal keys, and with long ones, are each given once', () => {
+  const rows = ['same', 'same', 'x'.repeat(5_000), 'x'.repeat(5_000), 'same'].map((id, number) => ({ id, number }));
+  const found: number[] = [];
+  for (let cursor: string | undefined; ; ) {
+    const page = paginate(rows, { limit: 1, ...(cursor !== undefined && { cursor }) }, keyOf);
+    found.push(...page.data.map(({ number }) => number));
+    if (page.nextCursor === null) break;
+    assert.ok(page.nextCursor.length < 200);
+    assert.ok(found.length < 10, 'it ends');
+    cursor = page.nextCursor;
+  }
+  assert.deepEqual(found, [0, 1, 2, 3, 4]);
+});

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { PAGE_ROWS, type Page, type PageQuery } from '@millrace/contracts';
 import { ApiProblem } from './problems.ts';
 
@@ -44,13 +45,24 @@ export function paginate<Row>(
   const data = rows.slice(start, start + limit);
   const last = data.at(-1);
   const isLast = last === undefined || start + limit >= rows.length;
-  return { data, nextCursor: isLast ? null : encodeCursor([String(keyOf(last)), start + limit]) };
+  return { data, nextCursor: isLast ? null : encodeCursor([shortKey(keyOf(last)), start + limit]) };
 }
 
 function startAfter<Row>(rows: readonly Row[], [key, index]: [string, number], keyOf: (row: Row) => string | number): number {
-  const at = rows.findIndex((row) => String(keyOf(row)) === key);
+  const isLast = (row: Row | undefined) => row !== undefined && shortKey(keyOf(row)) === key;
+  // Where nothing has changed it is still in its place; that also tells rows with equal keys apart.
+  if (isLast(rows[index - 1])) return index;
+  const at = rows.findIndex(isLast);
   // The row has been removed: the one that followed it stands where it was.
   return at === -1 ? Math.max(0, Math.min(index - 1, rows.length)) : at + 1;
+}
+
+/** Longest key that a cursor carries as it is; the hash of a longer one keeps the cursor short. */
+const KEY_CHARACTERS_MAX = 64;
+
+function shortKey(key: string | number): string {
+  const text = String(key);
+  return text.length <= KEY_CHARACTERS_MAX ? text : hash('sha256', text, 'base64url');
 }
 
 /**

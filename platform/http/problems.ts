@@ -128,7 +128,7 @@ function toProblem(error: FastifyError | ApiProblem, about: About): Problem {
   return problemOf(
     'INTERNAL_ERROR',
     'The request failed on the server. The server log has the details.',
-    'Try again. If it persists, report the instance id.',
+    'Try again. If it persists, report the traceId.',
     about,
   );
 }
@@ -169,7 +169,7 @@ function fromValidation(error: FastifyError, about: About): Problem {
 
 const PARTS: Readonly<Record<string, string>> = { querystring: 'query', params: 'path' };
 
-/** Each value that is not valid, as a pointer into its part of the request. */
+/** What is not valid, as pointers into the parts of the request. */
 function errorsOf({ validation = [], validationContext = 'body' }: FastifyError): NonNullable<Problem['errors']> {
   return validation.map(({ instancePath, keyword, message, params }) => {
     const missing = params?.missingProperty ?? params?.additionalProperty;

@@ -60,7 +60,7 @@ export function routesOf(app: FastifyInstance, cache: ResponseCache): Routes {
         status === 200
           ? (raw: FastifyRequest, reply: FastifyReply) => handler(requestOf(raw, reply))
           : async (raw: FastifyRequest, reply: FastifyReply) =>
-              sendCreated(endpoint, raw, reply, (await handler(requestOf(raw, reply))) as unknown);
+              sendWithStatus(endpoint, raw, reply, (await handler(requestOf(raw, reply))) as unknown);
       app.route({
         method: endpoint.method,
         url: endpoint.path,
@@ -86,7 +86,7 @@ export function routesOf(app: FastifyInstance, cache: ResponseCache): Routes {
 }
 
 /** Sends 201 with `Location`, or 204 without a body. */
-function sendCreated({ status, location }: Endpoint, raw: FastifyRequest, reply: FastifyReply, response: unknown): FastifyReply {
+function sendWithStatus({ status, location }: Endpoint, raw: FastifyRequest, reply: FastifyReply, response: unknown): FastifyReply {
   if (status === 204) return reply.code(204).send();
   if (location !== undefined) {
     const names = { ...(response as Record<string, unknown>), ...(raw.params as Record<string, unknown>) };

@@ -55,7 +55,7 @@ function asked<T>(machine: Machine, faults: ServiceFaults, what: string, work: (
   const ms = machine.scheduler.between(0.1, 2) + faults.slowMs;
   if (faults.hung) return never();
   return machine.ask(ms, () => {
-    if (faults.unavailable) throw new Error(`${what} is away`);
+    if (faults.unavailable) throw new Error(`${what} is unavailable`);
     const done = work();
     if (faults.mute) throw new Error(`${what} did not answer`);
     return done;
@@ -151,7 +151,7 @@ export class SimulatedLog {
     this.#turns.set(owner, turn);
     return machine
       .ask(turn - scheduler.now, () => {
-        if (this.faults.unavailable) throw new Error('the log is away');
+        if (this.faults.unavailable) throw new Error('the log is unavailable');
         if (this.faults.readOnly) throw new Error('EROFS: the log is read-only');
         const taken = this.#take(batches, owner);
         if (this.faults.mute) throw new Error('the log did not answer');

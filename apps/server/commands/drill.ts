@@ -23,9 +23,9 @@ export async function drill({ players, kills, allHosts = false, ...flags }: Dril
     report.results.map(({ recoverySource, targetMs, rtoMsMax, rpoMsMax, met, kills: each }) => ({
       recoverySource,
       kills: each.length,
-      'RTO most, ms': rtoMsMax,
-      'promised, ms': targetMs,
-      'RPO most, ms': rpoMsMax,
+      'RTO max, ms': rtoMsMax,
+      'target, ms': targetMs,
+      'RPO max, ms': rpoMsMax,
       lost: each.reduce((sum, { lost }) => sum + lost, 0),
       duplicated: each.reduce((sum, { duplicated }) => sum + duplicated, 0),
       met,

@@ -107,7 +107,7 @@ async function killAgainAndAgain(
       const more = await swarm.watch(WATCH_SECONDS);
       tally = joined(tally, more.tally);
     }
-    const { lost, duplicated } = await census(server, players);
+    const { lost, duplicated } = await countPlayers(server, players);
     const kill: Kill = {
       at,
       host: hosts.map(({ id }) => id).join(', '),
@@ -170,7 +170,7 @@ async function snapshotAll(server: ServerProcess): Promise<void> {
  * Counts every player over all zones: each must be in exactly one, or on the way. All zones are asked for the same moment just
  * past, because players cross while one asks.
  */
-async function census(server: ServerProcess, players: number): Promise<{ lost: number; duplicated: number }> {
+async function countPlayers(server: ServerProcess, players: number): Promise<{ lost: number; duplicated: number }> {
   const seen = new Map<string, number>();
   const moment = Date.now() - RECORDED_MS;
   for (let column = 0; column < COLUMNS; column++)

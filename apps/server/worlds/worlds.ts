@@ -333,7 +333,7 @@ function hostControl(
       const members = new Map(coordinator.hosts().map((member) => [member.id, member]));
       return hosts.all().map(({ id, pid, startedAt }) => {
         const member = members.get(id);
-        const figure = stats.get(id);
+        const latest = stats.get(id);
         return {
           id,
           pid,
@@ -342,12 +342,12 @@ function hostControl(
           zones: member?.zones ?? 0,
           open: member?.open ?? 0,
           leaseLeftMs: Math.round(member?.leaseLeftMs ?? 0),
-          outbox: figure ? modes.modeOf(id, figure.stats.outbox) : 'flowing',
-          outboxEvents: figure?.stats.outbox.waitingEvents ?? 0,
-          spoolBytes: figure?.stats.outbox.spooledBytes ?? 0,
-          lostEvents: figure?.stats.outbox.lostEvents ?? 0,
-          cpuPercent: Math.round((figure?.cpuMs ?? 0) / 10),
-          memoryBytes: figure?.memoryBytes ?? 0,
+          outbox: latest ? modes.modeOf(id, latest.stats.outbox) : 'flowing',
+          outboxEvents: latest?.stats.outbox.waitingEvents ?? 0,
+          spoolBytes: latest?.stats.outbox.spooledBytes ?? 0,
+          lostEvents: latest?.stats.outbox.lostEvents ?? 0,
+          cpuPercent: Math.round((latest?.cpuMs ?? 0) / 10),
+          memoryBytes: latest?.memoryBytes ?? 0,
         };
       });
     },

@@ -85,6 +85,8 @@ async function ask<T>(path: string, method: 'GET' | 'POST' | 'PATCH' | 'DELETE' 
 
 /** Newest entries of the audit log that a page shows. */
 const AUDIT_ROWS = 100;
+/** Players that a page shows; a search narrows them down. */
+const PLAYER_ROWS = 500;
 /** Newest entries of a player’s history that a page shows. */
 const HISTORY_ROWS = 100;
 /** Rows of one request; a longer list takes several. */
@@ -103,7 +105,8 @@ async function askAll<Row>(path: string): Promise<Row[]> {
 }
 
 /** The first rows of a list. */
-const askSome = async <Row>(path: string, limit: number): Promise<Row[]> => (await ask<Page<Row>>(`${path}?limit=${limit}`)).data;
+const askSome = async <Row>(path: string, limit: number): Promise<Row[]> =>
+  (await ask<Page<Row>>(`${path}${path.includes('?') ? '&' : '?'}limit=${limit}`)).data;
 
 const at = (id: string) => `/instruments/${encodeURIComponent(id)}`;
 const inZone = (zone: string) => `/world/zones/${zone}`;
@@ -190,7 +193,8 @@ export const api = {
   verifySnapshot: (zone: string, { store, epoch, seq, time }: SnapshotLabel, replay: boolean) =>
     ask<SnapshotVerification>(`${inZone(zone)}/snapshots/verify`, 'POST', { store, epoch, seq, time, replay }),
   drills: () => askAll<DrillReport>('/world/drills'),
-  players: (find: string, flagged: boolean) => askAll<PlayerSummary>(`/world/players?find=${encodeURIComponent(find)}&flagged=${flagged}`),
+  players: (find: string, flagged: boolean) =>
+    askSome<PlayerSummary>(`/world/players?find=${encodeURIComponent(find)}&flagged=${flagged}`, PLAYER_ROWS),
   player: (player: string) => ask<PlayerStatus>(ofPlayer(player)),
   playerHistory: (player: string) => askSome<PlayerHistoryEntry>(`${ofPlayer(player)}/history`, HISTORY_ROWS),
   playerSessions: (player: string) => askSome<PlayerSession>(`${ofPlayer(player)}/sessions`, HISTORY_ROWS),

@@ -189,7 +189,7 @@ function Whereabouts({ zone, id }: { zone: string; id: string }) {
   });
   const path = useMemo(() => stretchesIn(zone, steps.data ?? []), [steps.data, zone]);
   return (
-    <Panel title={text.whereabouts} aside={<span className="text-muted text-xs">{text.pathHint}</span>}>
+    <Panel title={text.location} aside={<span className="text-muted text-xs">{text.pathHint}</span>}>
       <div className="px-4 pb-4">
         <ZoneMap zone={zone} objects={view?.objects} marked={id} path={path} gliding label={`${text.mapOf} ${zone}`} />
       </div>

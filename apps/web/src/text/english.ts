@@ -200,7 +200,7 @@ export const english = {
   edit: 'Edit',
   cancel: 'Cancel',
   save: 'Save',
-  whereabouts: 'Location',
+  location: 'Location',
   pathHint: 'Path, last 10 min',
   history: 'History',
   sessions: 'Sessions',

@@ -201,7 +201,7 @@ export const korean: Text = {
   edit: '수정',
   cancel: '취소',
   save: '저장',
-  whereabouts: '위치',
+  location: '위치',
   pathHint: '최근 10분 경로',
   history: '이력',
   sessions: '세션',

@@ -1,0 +1,26 @@
+import type { PlayerSummary } from '@millrace/contracts';
+
+/** Place of a player in the list of all: suspicion, name and id. */
+export type PlayerPlace = readonly [suspicion: number, name: string, id: string];
+
+export const placeOf = ({ suspicion, name, id }: PlayerSummary): PlayerPlace => [suspicion, name, id];
+
+/** Order of player lists: most suspicious first, then by name and id. */
+export function comparePlayers(one: PlayerSummary, other: PlayerSummary): number {
+  return comparePlaces(placeOf(one), placeOf(other));
+}
+
+/**
+ * The first players of a list after a place, in order. Each zone gives so many of its own, so that the first of all zones together are among them.
+ * @param after null for the beginning of the list
+ */
+export function firstPlayers(players: readonly PlayerSummary[], after: PlayerPlace | null, limit: number): PlayerSummary[] {
+  const behind = after === null ? [...players] : players.filter((player) => comparePlaces(placeOf(player), after) > 0);
+  return behind.sort(comparePlayers).slice(0, limit);
+}
+
+function comparePlaces([suspicion, name, id]: PlayerPlace, [otherSuspicion, otherName, otherId]: PlayerPlace): number {
+  return otherSuspicion - suspicion || compareText(name, otherName) || compareText(id, otherId);
+}
+
+const compareText = (one: string, other: string) => (one < other ? -1 : one > other ? 1 : 0);

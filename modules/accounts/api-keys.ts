@@ -12,7 +12,7 @@ import {
 } from '@millrace/contracts';
 import type { Clock } from '@millrace/kernel';
 import type { Database } from '@millrace/platform/database';
-import { and, count, desc, eq } from 'drizzle-orm';
+import { and, asc, count, desc, eq } from 'drizzle-orm';
 import { hasSecondFactor } from './members.ts';
 import { apiKeys, tenants, users } from './tables/tables.ts';
 
@@ -71,7 +71,11 @@ export class ApiKeys {
   }
 
   async list(user: string): Promise<ApiKey[]> {
-    const rows = await this.#database.drizzle.select().from(apiKeys).where(eq(apiKeys.userId, user)).orderBy(desc(apiKeys.createdAt));
+    const rows = await this.#database.drizzle
+      .select()
+      .from(apiKeys)
+      .where(eq(apiKeys.userId, user))
+      .orderBy(desc(apiKeys.createdAt), asc(apiKeys.id));
     return rows.map(shown);
   }
 

@@ -70,7 +70,7 @@ export class Members {
       .from(tenants)
       .leftJoin(users, eq(users.tenant, tenants.id))
       .groupBy(tenants.id)
-      .orderBy(asc(tenants.createdAt));
+      .orderBy(asc(tenants.createdAt), asc(tenants.id));
     return rows.map((row) => ({ ...row, tier: row.tier as Tier, createdAt: row.createdAt.getTime() }));
   }
 
@@ -99,7 +99,7 @@ export class Members {
       .select({ user: users, passkeys: passkeyCount })
       .from(users)
       .where(eq(users.tenant, tenant))
-      .orderBy(asc(users.createdAt));
+      .orderBy(asc(users.createdAt), asc(users.id));
     return rows.map(shown);
   }
 
@@ -161,7 +161,7 @@ export class Members {
       .select()
       .from(userSessions)
       .where(and(eq(userSessions.userId, user), gt(userSessions.expiresAt, new Date())))
-      .orderBy(desc(userSessions.createdAt));
+      .orderBy(desc(userSessions.createdAt), asc(userSessions.id));
     return rows.map(({ id, createdAt, expiresAt, ipAddress, userAgent }) => ({
       id,
       isThis: id === own,
@@ -186,7 +186,7 @@ export class Members {
       .select()
       .from(userPasskeys)
       .where(eq(userPasskeys.userId, user))
-      .orderBy(desc(userPasskeys.createdAt));
+      .orderBy(desc(userPasskeys.createdAt), asc(userPasskeys.id));
     return rows.map(({ id, name, backedUp, createdAt }) => ({
       id,
       name: name ?? '',

@@ -80,13 +80,15 @@ function expand(document: DocumentNode): { cost: number; depth: number; fields: 
     for (const { type, field, limit, inner } of fieldsOf(set, parent)) {
       const defined = type.getFields()[field];
       if (!defined) continue;
-      if (defined.extensions.isCall) cost += times * (1 + (limit ?? 0) / 500);
+      const isPage = getNamedType(defined.type).name.endsWith('List');
+      // A page has 100 rows without a limit; of candles, which always have one here, 500 cost a call.
+      const rows = limit ?? (isPage ? 100 : null);
+      if (defined.extensions.isCall) cost += times * (1 + (rows ?? 0) / 500);
       const below = getNamedType(defined.type);
       const isList = isListType(isNonNullType(defined.type) ? defined.type.ofType : defined.type);
       if (!inner || !isObjectType(below)) continue;
-      const isPage = below.name.endsWith('List');
       const isOfPage = type.name.endsWith('List');
-      const size = measure(inner, below, times * (isPage || (isList && !isOfPage) ? (limit ?? 10) : 1), depth + 1);
+      const size = measure(inner, below, times * (isPage || (isList && !isOfPage) ? (rows ?? 10) : 1), depth + 1);
       cost += size.cost;
       deepest = Math.max(deepest, size.depth);
     }

@@ -63,7 +63,7 @@ const QUERY_LIMITS: QueryLimits = {
   fieldsMax: 100,
   sameFieldMax: 10,
 };
-/** Assumed length of a list whose length is not limited by an argument. */
+/** Assumed length of a list that is no page: its length is not known beforehand. */
 const LIST_LENGTH_ASSUMED = 10;
 /** Rows that cost as much as one more call. */
 const ROWS_PER_COST = 500;
@@ -197,7 +197,7 @@ class Measure {
       if (one.kind === Kind.FIELD) {
         select(one.name.value, 1);
         const field = this.#field(type, one.name.value);
-        const limit = this.#limit(one);
+        const limit = this.#limit(one) ?? (field?.extensions.rowsDefault as number | null | undefined) ?? null;
         values++;
         if (field?.extensions.isCall) cost += 1 + (limit ?? 0) / ROWS_PER_COST;
         if (one.selectionSet) {

@@ -75,10 +75,16 @@ function calling(types: GraphTypes, field: string, endpoint: Endpoint, given?: {
     type: endpoint.status === 204 ? GraphQLBoolean : nullable(types.output(endpoint.response, `${capital(field)}Response`)),
     description: `${endpoint.summary}. Needs ${endpoint.access}.`,
     args,
-    extensions: { isCall: true },
+    extensions: { isCall: true, rowsDefault: rowsDefaultOf(endpoint) },
     resolve: (parent, asked: Args, resources) =>
       resources.call(endpoint, given ? { ...asked, [given.param]: (parent as Args)[given.from] } : asked),
   };
+}
+
+/** Rows that the route gives without a `limit`; null where it takes none. */
+function rowsDefaultOf({ query }: Endpoint): number | null {
+  const { limit } = (query?.properties ?? {}) as { readonly limit?: { readonly default?: number } };
+  return limit?.default ?? null;
 }
 
 /** Where `/things/:thing` answers with a Thing, `/things/:thing/parts` is a field `parts` of every Thing. */

@@ -1,5 +1,6 @@
 import {
   GraphQLBoolean,
+  GraphQLError,
   type GraphQLFieldConfig,
   GraphQLFloat,
   GraphQLInputObjectType,
@@ -47,7 +48,9 @@ export const JSON_VALUE = new GraphQLScalarType({
 function safeInt(value: unknown): number {
   const number = typeof value === 'string' ? Number(value) : value;
   if (Number.isSafeInteger(number)) return number as number;
-  throw new TypeError(`${JSON.stringify(value)} is no whole number that JavaScript can hold.`);
+  throw new GraphQLError(`${JSON.stringify(value)} is not a whole number between -2^53 and 2^53.`, {
+    extensions: { code: 'BAD_REQUEST', remedy: 'Send a whole number.', http: { status: 400 } },
+  });
 }
 
 const NAME = /^[_A-Za-z]\w*$/;

@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
 import { PAGE_ROWS, type Page, type PageQuery } from '@millrace/contracts';
 import { ApiProblem } from './problems.ts';
+import { isStorable } from './sound-requests.ts';
 
 /** Encodes the place of a row as an opaque cursor. Clients must not build their own: the content may change. */
 export function encodeCursor(place: readonly (string | number)[]): string {
@@ -16,7 +17,7 @@ export function decodeCursor<const Types extends readonly ('string' | 'number')[
   try {
     const place = JSON.parse(Buffer.from(cursor, 'base64url').toString()) as unknown;
     const isPlace = Array.isArray(place) && place.length === types.length && place.every((part, index) => typeof part === types[index]);
-    if (isPlace && place.every((part) => typeof part === 'string' || Number.isFinite(part))) return place as unknown as PlaceOf<Types>;
+    if (isPlace && place.every(isStored)) return place as unknown as PlaceOf<Types>;
   } catch {
     // Refused below.
   }
@@ -27,13 +28,18 @@ export function decodeCursor<const Types extends readonly ('string' | 'number')[
   );
 }
 
+/** Whether a store can compare with it: a whole number of 64 bits, or text that databases take. Nothing else comes from a cursor of ours. */
+function isStored(part: string | number): boolean {
+  return typeof part === 'string' ? isStorable(part) : Number.isInteger(part) && Math.abs(part) < 2 ** 63;
+}
+
 type PlaceOf<Types extends readonly ('string' | 'number')[]> = {
   -readonly [I in keyof Types]: Types[I] extends 'string' ? string : number;
 };
 
 /**
- * One page of a list that is in memory. Following the cursors gives every row once while the list does not change. A row that is inserted or removed
- * elsewhere meanwhile does not repeat or hide others as long as the last row of the page before is still there.
+ * One page of a list that is in memory. Following the cursors gives every row once while the list does not change, and also when rows are inserted or
+ * removed meanwhile, as long as the last row of the page before is still there. When it was removed, rows may be given twice, but none is left out.
  * @param keyOf identifies a row
  */
 export function paginate<Row>(
@@ -41,20 +47,25 @@ export function paginate<Row>(
   { limit = PAGE_ROWS, cursor }: PageQuery,
   keyOf: (row: Row) => string | number,
 ): Page<Row> {
-  const start = cursor === undefined ? 0 : startAfter(rows, decodeCursor(cursor, ['string', 'number']), keyOf);
+  const start = cursor === undefined ? 0 : startAfter(rows, decodeCursor(cursor, ['string', 'number', 'number']), keyOf);
   const data = rows.slice(start, start + limit);
   const last = data.at(-1);
   const isLast = last === undefined || start + limit >= rows.length;
-  return { data, nextCursor: isLast ? null : encodeCursor([shortKey(keyOf(last)), start + limit]) };
+  return { data, nextCursor: isLast ? null : encodeCursor([shortKey(keyOf(last)), start + limit, rows.length]) };
 }
 
-function startAfter<Row>(rows: readonly Row[], [key, index]: [string, number], keyOf: (row: Row) => string | number): number {
+function startAfter<Row>(
+  rows: readonly Row[],
+  [key, index, length]: [string, number, number],
+  keyOf: (row: Row) => string | number,
+): number {
   const isLast = (row: Row | undefined) => row !== undefined && shortKey(keyOf(row)) === key;
   // Where nothing has changed it is still in its place; that also tells rows with equal keys apart.
   if (isLast(rows[index - 1])) return index;
   const at = rows.findIndex(isLast);
-  // The row has been removed: the one that followed it stands where it was.
-  return at === -1 ? Math.max(0, Math.min(index - 1, rows.length)) : at + 1;
+  if (at !== -1) return at + 1;
+  // The row has been removed, and perhaps others with it: all rows that are missing may have been before it.
+  return Math.min(Math.max(0, index - Math.max(1, length - rows.length)), rows.length);
 }
 
 /** Longest key that a cursor carries as it is; the hash of a longer one keeps the cursor short. */

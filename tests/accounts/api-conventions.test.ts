@@ -62,7 +62,11 @@ describe('the conventions of the API', () => {
     assert.deepEqual(paged, all);
     for (const query of ['limit=0', 'limit=1001', 'limit=x'])
       assert.equal(await guarded.owner.refusal('GET', `/account/keys?${query}`), 'BAD_REQUEST', query);
-    assert.equal(await guarded.owner.refusal('GET', '/account/keys?cursor=made-up'), 'INVALID_CURSOR');
+    for (const path of ['/account/keys', '/tenants/main/audit', '/instruments', '/instruments/simulator:BTC-USDT/trades'])
+      for (const place of ['x', [1.5], [1e300], [2 ** 63], ['\0', 1, 1], [1.5, 0, 0], [1e19, 0, 0]]) {
+        const cursor = Buffer.from(JSON.stringify(place)).toString('base64url');
+        assert.equal(await guarded.owner.refusal('GET', `${path}?cursor=${cursor}`), 'INVALID_CURSOR', `${path} ${JSON.stringify(place)}`);
+      }
   });
 
   test('a problem names the path, the trace and the value; 401 says how to authenticate', async () => {

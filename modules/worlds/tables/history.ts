@@ -1,9 +1,13 @@
 import type { PlayerHistoryEntry, PlayerId, PlayerSession, PlayerStep } from '@millrace/contracts';
 import type { Database } from '@millrace/platform/database';
 import { and, asc, desc, eq, gte, lte, type SQL, sql } from 'drizzle-orm';
+import type { AnyPgColumn } from 'drizzle-orm/pg-core';
 import { itemHistory, movements, playerChanges, players, sessions } from './tables.ts';
 
 /** Reads the recorded past of players: also of players that are offline or gone. */
+
+/** Ordered as JavaScript orders text, whatever the collation of the database: rows of two tables are merged here. */
+const byteOrder = (zone: AnyPgColumn) => sql`${zone} COLLATE "C"`;
 
 /** Every player’s row, for comparison with the zones. */
 export function allPlayers({ drizzle }: Database) {
@@ -56,9 +60,9 @@ async function historyOf(
     if (after === null) return eq(table.player, id);
     const [at, zone, seq, last] = after;
     const operator = rank < last ? sql`<=` : sql`<`;
-    return and(eq(table.player, id), sql`(${table.at}, ${table.zone}, ${table.seq}) ${operator} (${at}, ${zone}, ${seq})`);
+    return and(eq(table.player, id), sql`(${table.at}, ${byteOrder(table.zone)}, ${table.seq}) ${operator} (${at}, ${zone}, ${seq})`);
   };
-  const orderOf = (table: typeof playerChanges | typeof itemHistory) => [desc(table.at), desc(table.zone), desc(table.seq)];
+  const orderOf = (table: typeof playerChanges | typeof itemHistory) => [desc(table.at), desc(byteOrder(table.zone)), desc(table.seq)];
   const [changes, items] = await Promise.all([
     drizzle
       .select()

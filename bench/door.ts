@@ -1,14 +1,24 @@
 import { join } from 'node:path';
 import { openApiDocument } from '@millrace/contracts/documents';
-import { createHttpServer, type HttpServer, type HttpServerOptions, MemoryRateLimiter } from '@millrace/platform/http';
+import {
+  createHttpServer,
+  type HttpServer,
+  type HttpServerOptions,
+  MemoryRateLimiter,
+  OpenStreams,
+  ResponseCache,
+} from '@millrace/platform/http';
 import { createLogger } from '@millrace/platform/telemetry';
 
-type Measured = Pick<HttpServerOptions, 'connectionsMax' | 'identify' | 'register'>;
+type Measured = Pick<HttpServerOptions, 'identify' | 'register'> & { readonly connectionsMax: number };
 
 /** The door as a server has it, on a free port, without a console and without a line for each request. */
-export function openBenchDoor(measured: Measured): Promise<HttpServer> {
+export function openBenchDoor({ connectionsMax, ...measured }: Measured): Promise<HttpServer> {
   return createHttpServer({
     ...measured,
+    streams: new OpenStreams(connectionsMax, () => Date.now()),
+    cache: new ResponseCache(() => performance.now()),
+    channels: [],
     host: '127.0.0.1',
     port: 0,
     node: 'bench',

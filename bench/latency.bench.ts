@@ -7,6 +7,7 @@ import { setTimeout } from 'node:timers/promises';
 import type { Feed } from '@millrace/collector';
 import type { ExchangeSource } from '@millrace/contracts';
 import { loadConfig } from '@millrace/platform/config';
+import { modulesWith } from '../apps/server/modules.ts';
 import { startPlatform } from '../apps/server/platform.ts';
 import { inFolder, quantile, report } from './measure.ts';
 
@@ -49,13 +50,15 @@ async function measure(folder: string): Promise<void> {
   const running = await startPlatform({
     settings: { ...settings, sources: [source] },
     console: folder,
-    adjust: (_config, parts) => ({
-      ...parts,
-      feed,
-      history: null,
-      leavesHoles: false,
-      checkClock: false,
-      protocol: { ...parts.protocol, read: unnumbered(parts.protocol.read) },
+    modules: modulesWith({
+      adjust: (_config, parts) => ({
+        ...parts,
+        feed,
+        history: null,
+        leavesHoles: false,
+        checkClock: false,
+        protocol: { ...parts.protocol, read: unnumbered(parts.protocol.read) },
+      }),
     }),
   });
   const url = `${running.url}/api/v1/stream?channels=${PAIRS.map((pair) => `trades:binance:${pair}`).join(',')}`;

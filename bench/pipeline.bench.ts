@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { type Feed, pairsOfRecording } from '@millrace/collector';
 import type { ExchangeSource } from '@millrace/contracts';
 import { loadConfig } from '@millrace/platform/config';
+import { modulesWith } from '../apps/server/modules.ts';
 import { startPlatform } from '../apps/server/platform.ts';
 import { imitationOf } from '../tests/feeds/imitations.ts';
 import { recordedLines } from '../tests/feeds/player.ts';
@@ -73,15 +74,17 @@ async function whole(): Promise<number> {
       // Without the world, whose processes start and tick on the same cores and have no part in a frame’s way.
       settings: { ...settings, sources: [source], worlds: { ...settings.worlds, enabled: false } },
       console: join(folder, 'none'),
-      adjust: (_config, parts) => ({ ...parts, feed, history: null, leavesHoles: false, checkClock: false }),
+      modules: modulesWith({
+        adjust: (_config, parts) => ({ ...parts, feed, history: null, leavesHoles: false, checkClock: false }),
+      }),
     });
     await new Promise((resolve) => setTimeout(resolve, 300));
     const speed = await rate(FRAMES, async () => {
       begin();
       await done;
-      while (running.host.stats().waitingCommands > 0) await new Promise((resolve) => setImmediate(resolve));
-      await running.host.flushed();
-      await running.consumer.caughtUp();
+      while (running.host('market').stats().waitingCommands > 0) await new Promise((resolve) => setImmediate(resolve));
+      await running.host('market').flushed();
+      await running.group('series').caughtUp();
     });
     await running.stop();
     return speed;

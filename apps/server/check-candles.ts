@@ -1,8 +1,8 @@
 import type { InstrumentId } from '@millrace/contracts';
 import { type CandleReport, checkCandles } from '@millrace/market';
 import type { Settings } from '@millrace/platform/config';
-import { openSeries } from './platform.ts';
-import { UserError } from './user-error.ts';
+import { UserError } from '@millrace/platform/user-error';
+import { openSeries } from './data-folder.ts';
 
 /**
  * Compares samples of the stored candles of each instrument with its stored trades, in order of names, and prints what it found. Ends with 1 when one differs.

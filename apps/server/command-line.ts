@@ -1,7 +1,7 @@
 import { ConfigError } from '@millrace/platform/config';
 import { SecretError } from '@millrace/platform/secrets';
+import { UserError } from '@millrace/platform/user-error';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
-import { UserError } from './user-error.ts';
 
 const EXIT_USAGE = 2;
 /** Longest a command that failed waits for its open transactions, ms. */

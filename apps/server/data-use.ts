@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Settings } from '@millrace/platform/config';
-import { DataFolderInUse, openSeries } from './platform.ts';
-import { UserError } from './user-error.ts';
+import { UserError } from '@millrace/platform/user-error';
+import { DataFolderInUse, openSeries } from './data-folder.ts';
 
 /** Whether a server uses the data folder while something is done with it; `unused` also keeps one from starting until then. */
 export type DataUse = 'unused' | 'in use';

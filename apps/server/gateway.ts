@@ -1,5 +1,5 @@
 import { openIdentification } from '@millrace/accounts';
-import { ENDPOINTS, type Endpoint, type Server } from '@millrace/contracts';
+import { CONTRACTS, ENDPOINTS, type Endpoint, type Server } from '@millrace/contracts';
 import { systemClock } from '@millrace/platform/clock';
 import type { Settings } from '@millrace/platform/config';
 import { connectDatabase, failureReason, probeDatabase } from '@millrace/platform/database';
@@ -15,17 +15,16 @@ import {
 } from '@millrace/platform/gateway';
 import { GRAPHQL_PATH } from '@millrace/platform/graphql';
 import { HealthChecks } from '@millrace/platform/health';
-import { connectionOf, type Door, type HttpServer } from '@millrace/platform/http';
+import { connectionOf, type Door, type HttpServer, OpenStreams, ResponseCache } from '@millrace/platform/http';
 import { announcements, connectRedis, findServers, nobodyElse, redisReady } from '@millrace/platform/redis';
 import { SecretError } from '@millrace/platform/secrets';
 import { createLogger, createMetrics } from '@millrace/platform/telemetry';
+import { openPlayersPort, WORLD_SOCKET_PATH } from '@millrace/worlds/players-port';
 import type { FastifyPluginAsync } from 'fastify';
 import { LINK_SECRET } from './behind-gateways.ts';
 import { NODE, openHttpServer } from './http-server.ts';
 import { registerGatewayMetrics } from './metrics.ts';
 import { sharedSecrets } from './secrets.ts';
-import { openPlayersPort } from './worlds/players-port.ts';
-import { WORLD_SOCKET_PATH } from './worlds/worlds.ts';
 
 const BEGIN_AGAIN_MS = 2_000;
 
@@ -62,6 +61,7 @@ export async function startGateway(settings: Settings, consoleFolder: string): P
       ? null
       : await connectRedis(settings.redis.url, (error) => logger.warn({ message: error.message }, 'Redis cannot be reached'));
   const secrets = sharedSecrets(settings, database);
+  const streams = new OpenStreams(settings.streams.connectionsMax, () => Date.now());
   let http: HttpServer | null = null;
   let isStopping = false;
   let health: HealthChecks | null = null;
@@ -73,7 +73,7 @@ export async function startGateway(settings: Settings, consoleFolder: string): P
       sessionHours: settings.accounts.sessionHours,
       needsSecondFactor: settings.accounts.secondFactor === 'operators',
       guests: settings.worlds.guests ? ['world:play'] : [],
-      onEnded: (whose) => http?.endStreams(whose),
+      onEnded: (whose) => streams.endRevoked(whose),
       isShared: true,
       others: (heard) => (redis ? announcements(redis, 'revocations', heard, () => {}) : nobodyElse),
       onFailure: (message, detail) => logger.error({ reason: failureReason(detail) }, message),
@@ -141,6 +141,9 @@ export async function startGateway(settings: Settings, consoleFolder: string): P
     redis,
     logger,
     console: consoleFolder,
+    contracts: CONTRACTS,
+    streams,
+    cache: new ResponseCache(() => performance.now()),
     sockets: {},
     metrics: () => metrics.scrape(),
     identify: identification.identify,

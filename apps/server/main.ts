@@ -1,4 +1,4 @@
-import './quick-imports.ts';
+import '@millrace/platform/processes/quick-imports';
 import { PRIVATE_UMASK } from './private-files.ts';
 
 process.umask(PRIVATE_UMASK);

@@ -1,160 +1,73 @@
-import type { Collector } from '@millrace/collector';
-import type { Server, World, WorldHostStatus, WorldZoneStatus } from '@millrace/contracts';
-import type { ZoneHost } from '@millrace/kernel';
-import type { Consumer } from '@millrace/operations';
+import type { Server } from '@millrace/contracts';
+import type { HostStats } from '@millrace/kernel';
 import type { HttpServer } from '@millrace/platform/http';
-import type { EventLog } from '@millrace/platform/log';
+import type { Consumer } from '@millrace/platform/module';
 import type { Hub } from '@millrace/platform/streams';
 import type { Labels, Metrics } from '@millrace/platform/telemetry';
+import type { Topic } from '@millrace/platform/topics';
 
 interface Parts {
-  readonly host: ZoneHost;
-  readonly log: EventLog;
-  readonly consumers: readonly Consumer[];
+  readonly topics: () => readonly Topic[];
+  readonly consumers: () => readonly Consumer[];
   readonly hub: Hub;
-  readonly collector: Collector;
-  readonly http: HttpServer;
+  readonly http: Pick<HttpServer, 'cache'>;
 }
 
-/** What the world tells of itself. */
-export interface WorldStats {
-  readonly world: () => World;
-  readonly zones: () => WorldZoneStatus[];
-  readonly hosts: () => WorldHostStatus[];
+/** Metrics of the platform: topics, consumer groups, streams, cached responses. Those of modules are theirs. */
+export function registerMetrics(metrics: Metrics, { topics, consumers, hub, http }: Parts): void {
+  topicMetrics(metrics, topics);
+  metrics.read('millrace_consumer_lag_events', 'Events that a consumer group has not read yet', () =>
+    consumers().map((consumer): [Labels, number] => [{ group: consumer.group }, consumer.status().lag]),
+  );
+  const one = (name: string, help: string, value: () => number) => metrics.read(name, help, () => [[{}, value()]]);
+  one('millrace_stream_readers', 'Open streams', () => hub.stats().readers);
+  one('millrace_stream_history_events', 'Events that are kept for clients that resume', () => hub.stats().historyEvents);
+  one('millrace_stream_events_published_total', 'Events published to channels', () => hub.stats().published);
+  one('millrace_stream_events_delivered_total', 'Events delivered to clients', () => hub.stats().delivered);
+  one('millrace_stream_events_conflated_total', 'Events replaced by newer ones for slow clients', () => hub.stats().conflated);
+  one('millrace_stream_slow_readers_ended_total', 'Clients disconnected because they were too slow', () => hub.stats().slowReadersEnded);
+  one('millrace_stream_gaps_total', 'Gaps reported to clients', () => hub.stats().gaps);
+  one('millrace_cache_answers', 'Cached responses', () => http.cache.stats().answers);
+  one('millrace_cache_bytes', 'Size of the cached responses', () => http.cache.stats().bytes);
+  one('millrace_cache_hits_total', 'Requests answered from the cache', () => http.cache.stats().hits);
+  one(
+    'millrace_cache_stale_total',
+    'Requests answered from the cache while the response was computed again',
+    () => http.cache.stats().stale,
+  );
+  one('millrace_cache_misses_total', 'Requests whose response was computed', () => http.cache.stats().misses);
+  one('millrace_cache_invalidations_total', 'Events that invalidated cached responses', () => http.cache.stats().invalidated);
 }
 
-/** Every bound and how full it is, every count that says that something was refused, lost or late. */
-export function registerMetrics(metrics: Metrics, { host, log, consumers, hub, collector, http }: Parts): void {
-  const one = (value: number): [Labels, number][] => [[{}, value]];
-  const stats = () => host.stats();
-  metrics.read('millrace_zones', 'Zones open on this host', () => one(stats().zones));
-  metrics.read('millrace_mailbox_commands', 'Commands waiting in mailboxes', () => one(stats().waitingCommands));
-  metrics.read('millrace_commands_decided_total', 'Commands decided', () => one(stats().decidedCommands));
-  metrics.read('millrace_commands_refused_busy_total', 'Commands refused because a mailbox was full', () => one(stats().refusedBusy));
-  metrics.read('millrace_zone_failures_total', 'Zones that failed and were rebuilt', () => one(stats().zoneFailures));
-  metrics.read('millrace_snapshots_skipped_total', 'Snapshots skipped because the log was too far behind', () =>
-    one(stats().snapshotsSkipped),
+function topicMetrics(metrics: Metrics, topics: Parts['topics']): void {
+  const ofHost = (name: string, help: string, value: (stats: HostStats) => number) =>
+    metrics.read(name, help, () =>
+      topics().flatMap(({ name: topic, host }): [Labels, number][] => (host ? [[{ topic }, value(host.stats())]] : [])),
+    );
+  ofHost('millrace_zones', 'Open zones', ({ zones }) => zones);
+  ofHost('millrace_mailbox_commands', 'Commands that wait in mailboxes', ({ waitingCommands }) => waitingCommands);
+  ofHost('millrace_commands_decided_total', 'Decided commands', ({ decidedCommands }) => decidedCommands);
+  ofHost('millrace_commands_refused_busy_total', 'Commands refused because a mailbox was full', ({ refusedBusy }) => refusedBusy);
+  ofHost('millrace_zone_failures_total', 'Zones that failed and were rebuilt', ({ zoneFailures }) => zoneFailures);
+  ofHost(
+    'millrace_snapshots_skipped_total',
+    'Snapshots skipped because the log was too far behind',
+    ({ snapshotsSkipped }) => snapshotsSkipped,
   );
-  metrics.read('millrace_outbox_events', 'Decided events waiting in memory for the log', () => one(stats().outbox.waitingEvents));
-  metrics.read('millrace_outbox_events_max', 'Bound of the outbox in memory', () => one(stats().outbox.waitingEventsMax));
-  metrics.read('millrace_spool_bytes', 'Decided events waiting on disk for the log', () => one(stats().outbox.spooledBytes));
-  metrics.read('millrace_spool_bytes_max', 'Bound of the spool', () => one(stats().outbox.spooledBytesMax));
-  metrics.read('millrace_events_lost_total', 'Events lost because the spool was full', () => one(stats().outbox.lostEvents));
-  metrics.read('millrace_events_appended_total', 'Events written to the log', () => one(stats().outbox.appendedEvents));
-  metrics.read('millrace_log_bytes', 'Size of the log', () => one(log.stats().bytes));
-  metrics.read('millrace_log_end_offset', 'End of each partition of the log', () =>
-    log.stats().partitions.map(({ end }, partition): [Labels, number] => [{ partition: String(partition) }, end]),
-  );
-  metrics.read('millrace_consumer_lag_events', 'Events a consumer group has not read yet', () =>
-    consumers.map((consumer): [Labels, number] => [{ group: consumer.group }, consumer.status().lag]),
-  );
-  metrics.read('millrace_dead_letters', 'Events set aside by consumers', () => one(log.deadLetters.list().length));
-  metrics.read('millrace_stream_readers', 'Open streams', () => one(hub.stats().readers));
-  metrics.read('millrace_stream_history_events', 'Events kept for readers who come back', () => one(hub.stats().historyEvents));
-  metrics.read('millrace_stream_events_published_total', 'Events published to channels', () => one(hub.stats().published));
-  metrics.read('millrace_stream_events_delivered_total', 'Events delivered to readers', () => one(hub.stats().delivered));
-  metrics.read('millrace_stream_events_conflated_total', 'Events replaced by newer ones for slow readers', () =>
-    one(hub.stats().conflated),
-  );
-  metrics.read('millrace_stream_slow_readers_ended_total', 'Readers disconnected because they were too slow', () =>
-    one(hub.stats().slowReadersEnded),
-  );
-  metrics.read('millrace_stream_gaps_total', 'Readers told that they missed events', () => one(hub.stats().gaps));
-  metrics.read('millrace_cache_answers', 'Answers kept to be given again', () => one(http.cache.stats().answers));
-  metrics.read('millrace_cache_bytes', 'Their size', () => one(http.cache.stats().bytes));
-  metrics.read('millrace_cache_hits_total', 'Answers given again', () => one(http.cache.stats().hits));
-  metrics.read('millrace_cache_stale_total', 'Answers given again while a newer one was made', () => one(http.cache.stats().stale));
-  metrics.read('millrace_cache_misses_total', 'Answers made', () => one(http.cache.stats().misses));
-  metrics.read('millrace_cache_invalidations_total', 'Events that made answers count no more', () => one(http.cache.stats().invalidated));
-  metrics.read('millrace_source_frames_total', 'Frames received', () =>
-    collector.sources().map((source): [Labels, number] => [{ source: source.id }, source.describe().frames]),
-  );
-  metrics.read('millrace_source_live', 'Whether a source is live', () =>
-    collector.sources().map((source): [Labels, number] => [{ source: source.id }, source.state === 'live' ? 1 : 0]),
-  );
-  metrics.read('millrace_history_calls_total', 'Calls to a source’s history, by what became of them', () =>
-    collector.sources().flatMap((source): [Labels, number][] => {
-      const { calls, failures, retries } = source.historyCalls;
-      return Object.entries({ calls, failures, retries }).map(([kind, count]) => [{ source: source.id, kind }, count]);
-    }),
-  );
-  metrics.read('millrace_history_circuit_open', 'Whether calls to a source’s history are refused because too many failed', () =>
-    collector.sources().map((source): [Labels, number] => [{ source: source.id }, source.historyCalls.circuit === 'open' ? 1 : 0]),
-  );
-  metrics.read('millrace_source_refused_total', 'Frames put into quarantine', () =>
-    collector
-      .sources()
-      .flatMap((source) =>
-        Object.entries(source.describe().refused).map(([kind, count]): [Labels, number] => [{ source: source.id, kind }, count]),
-      ),
-  );
-}
-
-/** The world: how many play, how healthy its zones are, how full its queues. */
-export function registerWorldMetrics(metrics: Metrics, { world, zones, hosts }: WorldStats): void {
-  const ofZone = (figure: (zone: WorldZoneStatus) => number) => () =>
-    zones().map((zone): [Labels, number] => [{ zone: zone.zone }, figure(zone)]);
-  const ofHost = (figure: (host: WorldHostStatus) => number) => () =>
-    hosts().map((host): [Labels, number] => [{ host: host.id }, figure(host)]);
-  metrics.read('millrace_world_connections', 'Open connections of players', () => [[{}, world().connections]]);
-  metrics.read(
-    'millrace_world_players',
-    'Players attending a zone',
-    ofZone(({ sessions }) => sessions),
-  );
-  metrics.read(
-    'millrace_world_tick_longest_seconds',
-    'Longest tick of the last second',
-    ofZone(({ tickMsMax }) => tickMsMax / 1_000),
-  );
-  metrics.read(
-    'millrace_world_tick_late_seconds',
-    'How late a tick of the last second was at most',
-    ofZone(({ lateMsMax }) => lateMsMax / 1_000),
-  );
-  metrics.read(
-    'millrace_world_mailbox_commands',
-    'Commands waiting at a zone',
-    ofZone(({ waiting }) => waiting),
-  );
-  metrics.read(
-    'millrace_world_epoch',
-    'How often a zone changed its owner',
-    ofZone(({ epoch }) => epoch),
-  );
-  metrics.read('millrace_world_decision_seconds', 'From a player’s frame to its answer', () =>
-    Object.entries(world().decisionMs).map(([quantile, ms]): [Labels, number] => [{ quantile }, (ms ?? 0) / 1_000]),
-  );
-  metrics.read('millrace_world_refusals_total', 'Commands of players refused, by code', () =>
-    Object.entries(world().refusals).map(([code, count]): [Labels, number] => [{ code }, count]),
-  );
-  metrics.read('millrace_world_disconnects_total', 'Connections of players ended by the server, by code', () =>
-    Object.entries(world().disconnects).map(([code, count]): [Labels, number] => [{ code }, count]),
-  );
-  metrics.read(
-    'millrace_world_host_zones',
-    'Zones open at a host',
-    ofHost(({ open }) => open),
-  );
-  metrics.read(
-    'millrace_world_host_outbox_events',
-    'Decided events of a host waiting in memory for the log',
-    ofHost(({ outboxEvents }) => outboxEvents),
-  );
-  metrics.read(
-    'millrace_world_host_spool_bytes',
-    'Decided events of a host waiting on disk for the log',
-    ofHost(({ spoolBytes }) => spoolBytes),
-  );
-  metrics.read(
-    'millrace_world_host_events_lost_total',
-    'Events of a host lost because the spool was full',
-    ofHost(({ lostEvents }) => lostEvents),
-  );
-  metrics.read(
-    'millrace_world_host_memory_bytes',
-    'Resident memory of a host',
-    ofHost(({ memoryBytes }) => memoryBytes),
+  ofHost('millrace_outbox_events', 'Decided events that wait in memory for the log', ({ outbox }) => outbox.waitingEvents);
+  ofHost('millrace_outbox_events_max', 'Limit of the outbox in memory', ({ outbox }) => outbox.waitingEventsMax);
+  ofHost('millrace_spool_bytes', 'Decided events that wait on disk for the log', ({ outbox }) => outbox.spooledBytes);
+  ofHost('millrace_spool_bytes_max', 'Limit of the spool', ({ outbox }) => outbox.spooledBytesMax);
+  ofHost('millrace_events_lost_total', 'Events lost because the spool was full', ({ outbox }) => outbox.lostEvents);
+  ofHost('millrace_events_appended_total', 'Events appended to the log', ({ outbox }) => outbox.appendedEvents);
+  const ofTopic = (name: string, help: string, value: (topic: Topic) => number) =>
+    metrics.read(name, help, () => topics().map((topic): [Labels, number] => [{ topic: topic.name }, value(topic)]));
+  ofTopic('millrace_log_bytes', 'Size of the log', ({ log }) => log.stats().bytes);
+  ofTopic('millrace_dead_letters', 'Dead letters', ({ log }) => log.deadLetters.list().length);
+  metrics.read('millrace_log_end_offset', 'End offset of each partition of the log', () =>
+    topics().flatMap(({ name: topic, log }) =>
+      log.stats().partitions.map(({ end }, partition): [Labels, number] => [{ topic, partition: String(partition) }, end]),
+    ),
   );
 }
 

@@ -4,7 +4,7 @@ import type { SnapshotStore } from '@millrace/kernel';
 import type { Settings } from '@millrace/platform/config';
 import { type RepairReport, readSpool, repairLog, type SpooledEvents } from '@millrace/platform/log';
 import { openFileSnapshots, openLmdbSnapshots } from '@millrace/platform/snapshots';
-import { openSeries } from './platform.ts';
+import { openSeries } from './data-folder.ts';
 import { damageOf, isHalfRepaired, type LmdbStore, lmdbStores, repairedOf, setAside } from './stores.ts';
 
 /** Zones and gaps that are listed one by one. */

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Settings } from '@millrace/platform/config';
+import { UserError } from '@millrace/platform/user-error';
 import { ownSecrets } from './secrets.ts';
-import { UserError } from './user-error.ts';
 
 test('fault 28b: a master key that was lost is not replaced; the file is named, and how to restore it', async () => {
   const data = mkdtempSync(join(tmpdir(), 'millrace-master-'));

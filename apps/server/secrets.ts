@@ -14,12 +14,10 @@ import {
   tableSecrets,
   vaultMasterKey,
 } from '@millrace/platform/secrets';
-import { UserError } from './user-error.ts';
+import { UserError } from '@millrace/platform/user-error';
 
 const FOLDER = 'secrets';
 const MASTER_FILE = 'master-key';
-/** Name of the secret that zones’ random numbers are made from. */
-export const ZONE_RANDOM = 'zone-random';
 /** Which master key was made here: a folder that has it had one, whatever was deleted since. */
 const MASTER_ID_FILE = 'master-key.id';
 

@@ -1,8 +1,10 @@
 import { existsSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { CONTRACTS, type ModuleContract, type TopicContract } from '@millrace/contracts';
 import { type CheckDepth, checkLmdb } from '@millrace/platform/lmdb';
 import type { Logger } from '@millrace/platform/telemetry';
-import { UserError } from './user-error.ts';
+import { STORE_FOLDERS } from '@millrace/platform/topics';
+import { UserError } from '@millrace/platform/user-error';
 
 /** Exists while a start is under way, and for a minute after it: what is still there at the next start tells that the last one came to nothing. */
 const MARKER = 'starting';
@@ -21,11 +23,16 @@ export interface LmdbStore {
   readonly kind: 'log' | 'hot snapshots';
 }
 
+/** Folders of the topics of some modules, below the data folder. */
+export function topicFolders(contracts: readonly ModuleContract[]): string[] {
+  return [...new Set(contracts.flatMap(({ topics = {} }) => Object.values<TopicContract>(topics).map(({ folder }) => folder)))];
+}
+
 /** Every LMDB store that a data folder may have. */
-export function lmdbStores(data: string): LmdbStore[] {
-  return ['', 'accounts', 'worlds'].flatMap((part) => {
+export function lmdbStores(data: string, contracts: readonly ModuleContract[] = CONTRACTS): LmdbStore[] {
+  return topicFolders(contracts).flatMap((part) => {
     const store = (kind: LmdbStore['kind'], ...path: string[]) => ({ name: join(part, ...path), folder: join(data, part, ...path), kind });
-    return [store('log', 'log'), store('hot snapshots', 'snapshots', 'hot')];
+    return [store('log', STORE_FOLDERS.log), store('hot snapshots', STORE_FOLDERS.hot)];
   });
 }
 
@@ -39,10 +46,14 @@ interface Starting {
  * are set aside and made anew from the log and the cold snapshots.
  * @throws UserError when a log is damaged
  */
-export async function requireSoundStores(data: string, logger: Pick<Logger, 'error'>): Promise<Starting> {
+export async function requireSoundStores(
+  data: string,
+  contracts: readonly ModuleContract[],
+  logger: Pick<Logger, 'error'>,
+): Promise<Starting> {
   const marker = join(data, MARKER);
   const depth = existsSync(marker) ? 'thorough' : 'quick';
-  for (const store of lmdbStores(data)) {
+  for (const store of lmdbStores(data, contracts)) {
     const damage = await damageOf(store, depth, PAGES_AT_START_MAX);
     if (damage === null) continue;
     if (store.kind === 'log')

@@ -1,19 +1,20 @@
 import type { TSchema } from 'typebox';
-import { PAYLOADS } from '../payloads.ts';
-import { CHANNELS, type ChannelKind, GapNotice, SocketEvent, SocketReply, SocketRequest } from '../stream.ts';
+import type { ModuleContract } from '../module.ts';
+import { CONTRACTS } from '../modules.ts';
+import { GapNotice, SocketEvent, SocketReply, SocketRequest } from '../stream.ts';
 
 const VERSION = '0.1.0';
 
-/** The AsyncAPI 3 document of the streams: the same channels over server-sent events and WebSocket. */
-export function asyncApiDocument(): object {
+/** AsyncAPI 3 document of the streams of some modules: the same channels over server-sent events and WebSocket. */
+export function asyncApiDocument(contracts: readonly ModuleContract[] = CONTRACTS): object {
   const channels: Record<string, object> = {};
   const operations: Record<string, object> = {};
   const messages: Record<string, object> = {};
-  for (const [kind, { name, delivery, carries }] of Object.entries(CHANNELS) as [ChannelKind, (typeof CHANNELS)[ChannelKind]][]) {
+  for (const [kind, { name, delivery, carries, payload }] of contracts.flatMap(({ channels = {} }) => Object.entries(channels))) {
     const parameters = Object.fromEntries(
       [...name.matchAll(/\{(\w+)\}/g)].map(([, parameter]) => [parameter, { description: `The ${parameter}.` }]),
     );
-    messages[kind] = { name: kind, title: `An event of ${name}`, contentType: 'application/json', payload: plain(PAYLOADS[kind]) };
+    messages[kind] = { name: kind, title: `An event of ${name}`, contentType: 'application/json', payload: plain(payload) };
     channels[kind] = {
       address: name,
       description: `${delivery}: ${carries}.`,

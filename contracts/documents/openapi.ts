@@ -1,16 +1,18 @@
 import type { TObject, TSchema } from 'typebox';
 import type { Endpoint } from '../endpoint.ts';
-import { ENDPOINTS } from '../endpoints.ts';
+import type { ModuleContract } from '../module.ts';
+import { CONTRACTS } from '../modules.ts';
 import { PROBLEMS, Problem, type ProblemCode } from '../problem.ts';
 import { requestObjectSchema, requestSchema } from '../request-schema.ts';
 
 const VERSION = '0.1.0';
 
-/** The OpenAPI 3.1 document of the HTTP API, made from the endpoints’ own declarations. */
-export function openApiDocument(): object {
+/** OpenAPI 3.1 document of the HTTP API of some modules. */
+export function openApiDocument(contracts: readonly ModuleContract[] = CONTRACTS): object {
+  const endpoints = contracts.flatMap(({ endpoints }) => Object.entries<Endpoint>(endpoints));
   const schemas: Record<string, object> = { Problem: plain(Problem) };
   const paths: Record<string, Record<string, object>> = {};
-  for (const [name, endpoint] of Object.entries(ENDPOINTS) as [string, Endpoint][]) {
+  for (const [name, endpoint] of endpoints) {
     const path = endpoint.path.replace(/:(\w+)/g, '{$1}');
     paths[path] ??= {};
     paths[path][endpoint.method.toLowerCase()] = operation(name, endpoint, schemas);
@@ -25,7 +27,7 @@ export function openApiDocument(): object {
     },
     servers: [{ url: '/', description: 'This server' }],
     security: [],
-    tags: [...new Set(Object.values(ENDPOINTS).map(({ tag }) => tag))].map((name) => ({ name })),
+    tags: [...new Set(endpoints.map(([, { tag }]) => tag))].map((name) => ({ name })),
     paths,
     components: { schemas, headers: HEADERS, securitySchemes: SHOWN },
   };

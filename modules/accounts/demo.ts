@@ -1,4 +1,4 @@
-import { ACCOUNT_ENDPOINTS, ALL_PERMISSIONS, ENDPOINTS, type Endpoint, HOME_TENANT, type Principal, TIERS } from '@millrace/contracts';
+import { ALL_PERMISSIONS, accountsContract, ENDPOINTS, type Endpoint, HOME_TENANT, type Principal, TIERS } from '@millrace/contracts';
 import { ApiProblem, type Caller, isLoopbackAddress, isLoopbackHost, type Routes } from '@millrace/platform/http';
 import { PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN } from './identity.ts';
 
@@ -51,8 +51,8 @@ export function demoRoutes(routes: Routes): void {
     secondFactor: false,
     needsSecondFactor: false,
   }));
-  for (const endpoint of Object.values(ACCOUNT_ENDPOINTS) as Endpoint[]) {
-    if (endpoint === ENDPOINTS.getSignInOptions || endpoint === ENDPOINTS.getAccount || endpoint === ENDPOINTS.getAccess) continue;
+  for (const endpoint of Object.values<Endpoint>(accountsContract.endpoints)) {
+    if (endpoint === ENDPOINTS.getSignInOptions || endpoint === ENDPOINTS.getAccount) continue;
     routes.handle(endpoint, () => {
       throw new ApiProblem('CONFLICT', 'Demo mode has no users.', 'Start without --demo.');
     });

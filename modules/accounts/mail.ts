@@ -1,4 +1,4 @@
-import type { EmailMessage, Post } from '@millrace/platform/mail';
+import type { MailMessage, MailSender } from '@millrace/platform/module';
 
 /** What is told by mail, and why. */
 interface Mail {
@@ -81,7 +81,7 @@ const WORDS = {
   },
 } as const;
 
-export function mailerOver(post: Post, onFailure: (message: string, detail: unknown) => void): Mailer {
+export function mailerOver(post: MailSender, onFailure: (message: string, detail: unknown) => void): Mailer {
   return {
     send: (mail) => {
       post.send(emailMessageFor(mail)).catch((error) => onFailure(`a mail (${mail.kind}) could not be sent`, error));
@@ -90,7 +90,7 @@ export function mailerOver(post: Post, onFailure: (message: string, detail: unkn
 }
 
 /** Nothing in it was chosen by a user: whoever signs up with somebody else’s address must not put words or links of its own before that person. */
-export function emailMessageFor({ to, kind, link }: Mail): EmailMessage {
+export function emailMessageFor({ to, kind, link }: Mail): MailMessage {
   const { en, ko } = WORDS[kind];
   return {
     to,

@@ -1,14 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { type AccountStatus, ENDPOINTS } from '@millrace/contracts';
-import { type ZoneHost, zoneAddress } from '@millrace/kernel';
 import { ApiProblem, type Routes } from '@millrace/platform/http';
 import type { Hub, InitialEvent } from '@millrace/platform/streams';
+import type { Zones } from '@millrace/platform/topics';
 import type { AccountRecord, AccountRecords } from './account-records.ts';
 import { channelOf } from './user-stream.ts';
-import { type AccountCommand, type AccountState, accountStatus, accountZone, isNewer, isSameSnapshot } from './zone.ts';
+import { type AccountCommand, type AccountState, accountStatus, isNewer, isSameSnapshot } from './zone.ts';
 
 interface OwnAccountParts {
-  readonly host: ZoneHost;
+  readonly zones: Zones<AccountState, AccountCommand>;
   readonly hub: Hub;
   readonly records: AccountRecords;
   /** Whether other servers use the same tables. */
@@ -29,20 +29,19 @@ export class OwnAccounts {
    * @param trace the trace of the request that needs it
    */
   async status(user: string, trace?: string): Promise<AccountStatus | undefined> {
-    const { host, records } = this.#parts;
-    const zone = zoneAddress(accountZone.kind, user);
-    const [record] = await Promise.all([records.get(user), host.open(zone)]);
+    const { zones, records } = this.#parts;
+    const [record] = await Promise.all([records.get(user), zones.open(user)]);
     if (!record) return undefined;
-    const state = host.view(zone)?.state as AccountState | undefined;
+    const state = zones.view(user)?.state;
     if (state && !agrees(state, record)) await this.#complete(user, state, record, trace);
-    const now = host.view(zone)?.state as AccountState | undefined;
+    const now = zones.view(user)?.state;
     return now && accountStatus(now);
   }
 
   /** What a reader of the user’s own stream is told first; what has to be fetched first comes a moment later. */
   events(user: string): InitialEvent[] {
-    const { host, isShared, onFailure } = this.#parts;
-    const state = host.view(zoneAddress(accountZone.kind, user))?.state as AccountState | undefined;
+    const { zones, isShared, onFailure } = this.#parts;
+    const state = zones.view(user)?.state;
     // Of several servers another one may have recorded a newer snapshot.
     if (state && state.createdAt !== 0 && !isShared) return [{ event: 'account', key: '', data: accountStatus(state) }];
     this.status(user).then(
@@ -53,12 +52,11 @@ export class OwnAccounts {
   }
 
   /** Creates the account, or brings this server’s log and the record to the newest snapshot that either has. */
-  async #complete(user: string, state: AccountState, record: AccountRecord, trace: string | undefined): Promise<void> {
-    const { host } = this.#parts;
+  async #complete(user: string, state: Readonly<AccountState>, record: AccountRecord, trace: string | undefined): Promise<void> {
+    const { zones } = this.#parts;
     const { tenant, createdAt, isCreatedHere } = record;
-    const zone = zoneAddress(accountZone.kind, user);
     const meta = { actor: user, tenant, ...(trace !== undefined && { correlation: trace }) };
-    const send = (command: AccountCommand, id?: string) => host.submit(zone, command, { ...meta, ...(id !== undefined && { id }) });
+    const send = (command: AccountCommand, id?: string) => zones.submit(user, command, { ...meta, ...(id !== undefined && { id }) });
     if (state.createdAt === 0 && record.snapshot === null && isCreatedHere) {
       // Several requests at once create it once.
       await send({ type: 'CreateAccount', user, tenant, createdAt }, 'create');
@@ -68,7 +66,7 @@ export class OwnAccounts {
     const known = state.snapshot;
     const snapshot = known && isNewer(known, record.snapshot) ? await this.#parts.records.restore(user, known) : record.snapshot;
     await send({ type: 'RestoreAccount', user, tenant, createdAt, snapshot });
-    const status = host.view(zone)?.state as AccountState | undefined;
+    const status = zones.view(user)?.state;
     if (status) this.#publish(user, accountStatus(status));
   }
 
@@ -90,7 +88,7 @@ export class OwnAccounts {
     routes.handle(ENDPOINTS.regenerateSnapshot, async ({ principal, raw }) => {
       const { user } = await statusOf(principal.user, raw.id);
       const command: AccountCommand = { type: 'RequestSnapshot', request: randomUUID() };
-      const reply = await this.#parts.host.submit(zoneAddress(accountZone.kind, user), command, {
+      const reply = await this.#parts.zones.submit(user, command, {
         actor: user,
         tenant: principal.tenant,
         correlation: raw.id,
@@ -101,6 +99,6 @@ export class OwnAccounts {
   }
 }
 
-function agrees(state: AccountState, record: AccountRecord): boolean {
+function agrees(state: Readonly<AccountState>, record: AccountRecord): boolean {
   return state.createdAt === record.createdAt && isSameSnapshot(state.snapshot, record.snapshot);
 }

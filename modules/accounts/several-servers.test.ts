@@ -10,6 +10,7 @@ import { ENGINES, type TestDatabase } from '@millrace/platform/database/testing'
 import type { Projection } from '@millrace/platform/log';
 import { Hub } from '@millrace/platform/streams';
 import { PATIENCE, until } from '@millrace/platform/testing';
+import { Zones } from '@millrace/platform/topics';
 import { eq } from 'drizzle-orm';
 import fc from 'fast-check';
 import { AccountRecords } from './account-records.ts';
@@ -18,7 +19,7 @@ import { OwnAccounts } from './own-account.ts';
 import { snapshotWorker } from './snapshots.ts';
 import { accountSnapshots, users } from './tables/tables.ts';
 import { publishAccount } from './user-stream.ts';
-import { accountZone } from './zone.ts';
+import { type AccountCommand, type AccountState, accountZone } from './zone.ts';
 
 /*
  * Several servers on one database, each with a log of accounts of its own: a user must find the same account at each of them.
@@ -48,7 +49,7 @@ class Server {
 
   start(): void {
     const members = new Members(this.#database);
-    this.#host = new ZoneHost({
+    const host = new ZoneHost({
       log: this.#log,
       spool: new MemorySpool(),
       hot: new MemorySnapshots(),
@@ -56,11 +57,17 @@ class Server {
       clock: systemClock,
       random: openNumbers,
       onDecided: (batch, state) =>
-        publishAccount({ publish: (channel, event) => channel.startsWith('users:') && this.#published.push(event) }, batch, state),
+        publishAccount(
+          { publish: (channel, event) => channel.startsWith('users:') && this.#published.push(event) },
+          batch,
+          state as AccountState,
+        ),
     });
-    this.#host.register(accountZone);
+    host.register(accountZone);
+    this.#host = host;
+    const zones = new Zones<AccountState, AccountCommand>(accountZone, { name: 'accounts', host, onDecided: () => {} });
     const records = new AccountRecords(this.#database, this.#name);
-    const parts = { host: this.#host, members, records, database: this.#database, server: this.#name };
+    const parts = { host, zones, members, records, database: this.#database, server: this.#name };
     this.#accounts = new OwnAccounts({ ...parts, hub: this.#hub, isShared: true, onFailure: (message) => assert.fail(message) });
     this.#worker = snapshotWorker({ ...parts, instruments: () => [] });
   }

@@ -2,6 +2,7 @@ import { type AccountEvent, type AccountSnapshot, type InstrumentId, TIERS } fro
 import { keyOf, kindOf, type ZoneHost } from '@millrace/kernel';
 import { type Database, offsetsOf, saveOffsets } from '@millrace/platform/database';
 import { type EventReactor, type Projection, type Reaction, reactorProjection } from '@millrace/platform/log';
+import type { Zones } from '@millrace/platform/topics';
 import type { AccountRecords } from './account-records.ts';
 import type { Members } from './members.ts';
 import { type AccountCommand, type AccountState, accountZone } from './zone.ts';
@@ -17,13 +18,14 @@ export interface SnapshotParts {
   /** Which server’s log is read, where several share a database; null where there is one. */
   readonly server: string | null;
   readonly host: ZoneHost;
+  readonly zones: Zones<AccountState, AccountCommand>;
   readonly members: Members;
   readonly records: AccountRecords;
   readonly instruments: () => Iterable<InstrumentId>;
 }
 
 /** Puts snapshots together, behind whoever asked for them: it reads requests from the log and answers with commands. */
-export function snapshotWorker({ database, server, host, members, records, instruments }: SnapshotParts): Projection {
+export function snapshotWorker({ database, server, host, zones, members, records, instruments }: SnapshotParts): Projection {
   const group = server === null ? GROUP : `${GROUP}@${server}`;
   const reactor: EventReactor<AccountEvent> = {
     name: group,
@@ -44,7 +46,7 @@ export function snapshotWorker({ database, server, host, members, records, instr
       const { name, email, tenant, role } = found;
       const snapshot: AccountSnapshot = {
         request,
-        revision: (host.view(zone)?.state as AccountState | undefined)?.snapshot?.revision ?? 0,
+        revision: zones.view(keyOf(zone))?.state.snapshot?.revision ?? 0,
         generatedAt: Date.now(),
         profile: { name, email, tenant, role },
         limits: TIERS[tier],

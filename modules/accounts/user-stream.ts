@@ -1,21 +1,19 @@
 import type { AccountEvent, TenantEvent, UserEvent } from '@millrace/contracts';
-import { type EventBatch, keyOf, kindOf } from '@millrace/kernel';
+import { type EventBatch, keyOf } from '@millrace/kernel';
 import { envelopesOf } from '@millrace/platform/log';
 import type { FanOut } from '@millrace/platform/redis';
-import { type AccountState, accountZone } from './zone.ts';
+import type { AccountState } from './zone.ts';
 
 export const channelOf = (user: string) => `users:${user}`;
 export const tenantChannel = (tenant: string) => `tenants:${tenant}`;
 
 /** Tells a user, wherever it watches, what was decided about its account, and its tenant that it was. */
-export function publishAccount(feed: Pick<FanOut, 'publish'>, batch: EventBatch, state: unknown): void {
-  if (kindOf(batch.zone) !== accountZone.kind) return;
+export function publishAccount(feed: Pick<FanOut, 'publish'>, batch: EventBatch, { tenant }: Readonly<AccountState>): void {
   const channel = channelOf(keyOf(batch.zone));
   for (const event of batch.events as unknown as AccountEvent[]) {
     const news = newsOf(event);
     if (news) feed.publish(channel, news.event, news.data);
   }
-  const { tenant } = state as AccountState;
   for (const { id, type, zone, seq, time, correlation } of envelopesOf(batch))
     feed.publish(tenantChannel(tenant), 'decided', {
       id,

@@ -1,8 +1,7 @@
-import { type ExchangeSource, instrumentId, type SourceConfig } from '@millrace/contracts';
+import { type ExchangeSource, type InstrumentZones, instrumentId, type SourceConfig } from '@millrace/contracts';
 import { type FileFormat, fileFeed, formatOf } from './feeds/file.ts';
 import { pollFeed } from './feeds/poll.ts';
 import { websocketFeed } from './feeds/websocket.ts';
-import type { Market } from './intake.ts';
 import type { History, Protocol, SourceParts } from './source.ts';
 import { binanceHistory, binanceProtocol, binanceSymbol, binanceUrl } from './venues/binance.ts';
 import { coinbaseHistory, coinbaseProtocol } from './venues/coinbase.ts';
@@ -75,7 +74,7 @@ const VENUES: Record<ExchangeSource['type'], Venue> = {
 };
 
 /** Puts together what the configuration of a source asks for. */
-export function partsOf(config: SourceConfig, market: Market, now: () => number): SourceParts {
+export function partsOf(config: SourceConfig, market: InstrumentZones, now: () => number): SourceParts {
   switch (config.type) {
     case 'simulator':
       return {

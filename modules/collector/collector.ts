@@ -1,7 +1,14 @@
-import { type InstrumentEvent, type InstrumentId, instrumentId, isInstrumentId, type Source, type SourceConfig } from '@millrace/contracts';
-import { type Clock, type EventBatch, keyOf } from '@millrace/kernel';
+import {
+  type InstrumentEvent,
+  type InstrumentId,
+  type InstrumentZones,
+  instrumentId,
+  type ListedInstrument,
+  type Source,
+  type SourceConfig,
+} from '@millrace/contracts';
+import type { Clock } from '@millrace/kernel';
 import { partsOf } from './catalogue.ts';
-import type { Market } from './intake.ts';
 import { type Matched, type Matcher, matcherOf } from './matching.ts';
 import type { SourceParts } from './source.ts';
 import { Supervisor } from './supervisor.ts';
@@ -11,7 +18,7 @@ const RECONNECT_MAX_MS = 30_000;
 
 export interface CollectorOptions {
   readonly sources: readonly SourceConfig[];
-  readonly market: Market;
+  readonly market: InstrumentZones;
   readonly clock: Clock;
   readonly onChange: (source: Source) => void;
   readonly onFailure: (message: string) => void;
@@ -22,16 +29,6 @@ export interface CollectorOptions {
   readonly onInstrument?: (listed: ListedInstrument) => void;
   /** Changes how a source is put together: how recorded frames are fed through the real protocol. */
   readonly adjust?: (config: SourceConfig, parts: SourceParts) => SourceParts;
-}
-
-/** An instrument as its source’s configuration names it. */
-export interface ListedInstrument {
-  readonly id: InstrumentId;
-  readonly source: string;
-  readonly symbol: string;
-  readonly simulated: boolean;
-  /** Whether its prices may be zero or below. */
-  readonly negativePrices: boolean;
 }
 
 /** All sources, each under its supervisor. `open` makes them; the zones of `instruments` must be open before `start`. */
@@ -102,16 +99,14 @@ export class Collector {
     return this.#supervisors.get(id);
   }
 
-  /** Reacts to what zones decided: a broken book is asked for again, and what was withdrawn counts for no later trade. */
-  react(batch: EventBatch): void {
-    for (const event of batch.events as unknown as readonly InstrumentEvent[]) {
+  /** Reacts to what an instrument decided: a broken book is requested again, and withdrawn trades are no longer known. */
+  react(instrument: InstrumentId, events: readonly { readonly type: string }[]): void {
+    for (const event of events as readonly InstrumentEvent[]) {
       if (event.type !== 'BookBroken' && event.type !== 'InstrumentMended') continue;
-      const key = keyOf(batch.zone);
-      if (!isInstrumentId(key)) continue;
       for (const supervisor of this.#supervisors.values()) {
-        if (!supervisor.instruments.includes(key)) continue;
-        if (event.type === 'BookBroken') supervisor.resyncBook(key, event.reason);
-        else supervisor.withdraw(key, event.after, event.last);
+        if (!supervisor.instruments.includes(instrument)) continue;
+        if (event.type === 'BookBroken') supervisor.resyncBook(instrument, event.reason);
+        else supervisor.withdraw(instrument, event.after, event.last);
       }
     }
   }

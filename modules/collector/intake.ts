@@ -7,6 +7,7 @@ import {
   INTERVAL_MS,
   type InstrumentCommand,
   type InstrumentId,
+  type InstrumentZones,
   type Interval,
   openingOf,
   type QuarantinedFrame,
@@ -35,22 +36,8 @@ const FUTURE_MS_MAX = 60_000;
 const FAULT_EVERY_MS = 1_000;
 const LATENCIES_KEPT = 256;
 
-/** Where what came in goes: the zones of the instruments. */
-export interface Market {
-  /** False when the zone cannot take more now. */
-  tell(instrument: InstrumentId, command: InstrumentCommand, trace: string): boolean;
-  /** The newest trade on record, so that a restart can ask for what came after it. */
-  lastTrade(instrument: InstrumentId): Trade | null;
-  /** Gaps on record, newest first, at most as many as `Quality` keeps. */
-  gapsOf(instrument: InstrumentId): readonly Gap[];
-  /** Whether a trade without a number is on record, or so old that its id would have been let go. */
-  isKnown(instrument: InstrumentId, trade: Trade): boolean;
-  /** How much has been taken for the instrument of each file. */
-  filesOf(instrument: InstrumentId): Readonly<Record<string, number>>;
-}
-
 export interface IntakeOptions {
-  readonly market: Market;
+  readonly market: InstrumentZones;
   readonly clock: Clock;
   readonly protocol: Protocol;
   readonly checkClock: boolean;

@@ -1,4 +1,4 @@
-import type { InstrumentId, QuarantinedFrame, Source, SourceState, Trade } from '@millrace/contracts';
+import type { InstrumentId, InstrumentZones, QuarantinedFrame, Source, SourceState, Trade } from '@millrace/contracts';
 import type { Clock } from '@millrace/kernel';
 import {
   Backoff,
@@ -11,7 +11,7 @@ import {
   TryLater,
 } from '@millrace/platform/resilience';
 import { parseDigits } from './digits.ts';
-import { Intake, type Market } from './intake.ts';
+import { Intake } from './intake.ts';
 import type { Matched } from './matching.ts';
 import type { Connection, GetJson, Hole, SourceParts } from './source.ts';
 
@@ -35,7 +35,7 @@ export interface SupervisorOptions {
   readonly negativePrices: ReadonlySet<InstrumentId>;
   /** What a symbol is that is not among the source’s instruments; null where no other is taken. */
   readonly match: ((symbol: string) => Matched) | null;
-  readonly market: Market;
+  readonly market: InstrumentZones;
   readonly clock: Clock;
   readonly onChange: (source: Source) => void;
   readonly onFailure: (message: string) => void;

@@ -1,11 +1,5 @@
 export { type CandleReport, checkCandles } from './candle-check.ts';
-export { CandleWatch } from './candle-watch.ts';
-export { initialEvents, publishBatch, publishRemade } from './channels.ts';
-export { historyForRequests } from './history.ts';
-export { mendRoutes } from './mend-routes.ts';
-export { seriesProjection } from './projection.ts';
-export { marketRoutes } from './routes.ts';
-export { judgeTrade } from './seen.ts';
-export { udfRoutes } from './udf.ts';
+export { instrumentKind, marketModule } from './module.ts';
+export { SERIES_GROUP, seriesProjection } from './projection.ts';
 export { describeInstrument } from './views.ts';
 export { type Instrument, instrumentZone, type MarketRules } from './zone.ts';

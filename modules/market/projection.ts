@@ -4,7 +4,8 @@ import { CannotApply, type Projection } from '@millrace/platform/log';
 import type { CandleRow, Past, ReadingRow, SeriesStore, TradeRow, Withdrawal } from '@millrace/platform/series';
 import { type OldCandle, remakeCandles } from './remake.ts';
 
-const GROUP = 'series';
+/** Name of the consumer group. */
+export const SERIES_GROUP = 'series';
 
 /** What the store holds now, and did not hold before. */
 export interface Stored {
@@ -16,9 +17,9 @@ export interface Stored {
 /** Writes trades, closed candles, corrections and readings to the series store as the log brings them. */
 export function seriesProjection(series: SeriesStore, onStored: (stored: Stored) => void = () => {}): Projection {
   return {
-    name: GROUP,
+    name: SERIES_GROUP,
     wants: (zone) => kindOf(zone) === 'instrument',
-    offsets: () => series.offsets(GROUP),
+    offsets: () => series.offsets(SERIES_GROUP),
     apply: async (batches, read) => {
       const rows: Rows = { trades: [], candles: [], readings: [], old: [], given: [], withdrawn: [] };
       for (const batch of batches) addRows(batch, rows);
@@ -27,7 +28,7 @@ export function seriesProjection(series: SeriesStore, onStored: (stored: Stored)
       const remake = async (past: Past) => {
         remade = await remakeCandles(past, old, given);
       };
-      await series.write(rows, read.length > 0 ? { group: GROUP, read } : null, old.length + given.length > 0 ? remake : undefined);
+      await series.write(rows, read.length > 0 ? { group: SERIES_GROUP, read } : null, old.length + given.length > 0 ? remake : undefined);
       const instruments = new Set(batches.map(({ zone }) => keyOf(zone)).filter(isInstrumentId));
       onStored({ instruments, remade });
     },

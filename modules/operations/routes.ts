@@ -1,26 +1,14 @@
-import { type Alert, type ConsumerGroupStatus, type DeadLetterContent, ENDPOINTS, type EventStats } from '@millrace/contracts';
+import { type Alert, type DeadLetterContent, ENDPOINTS, type EventStats } from '@millrace/contracts';
 import { type EventBatch, messageOf } from '@millrace/kernel';
 import { ApiProblem, operatorOf, type Routes } from '@millrace/platform/http';
 import type { EventLog } from '@millrace/platform/log';
+import type { Consumer } from '@millrace/platform/module';
+import type { Topic } from '@millrace/platform/topics';
 import type { Flow } from './flow.ts';
 
-/** A consumer group, wherever it runs. */
-export interface Consumer {
-  readonly group: string;
-  /** What it reads, and the log that holds it. */
-  readonly topic: string;
-  readonly log: EventLog;
-  status(): ConsumerGroupStatus;
-  /** False when the letter is not this group’s; throws what keeps it from being taken. */
-  replay(letter: number): Promise<boolean>;
-  pause(): void;
-  resume(): void;
-  /** Goes on after events that were dropped before they were read; how many gaps that were. */
-  skipDropped(): Promise<number>;
-}
-
 export interface OperationsParts {
-  readonly consumers: readonly Consumer[];
+  readonly consumers: () => readonly Consumer[];
+  readonly topics: () => readonly Topic[];
   readonly flow: Flow;
   readonly alerts: () => Alert[];
   /** Writes what an operator did to the server’s own record. */
@@ -28,11 +16,11 @@ export interface OperationsParts {
 }
 
 /** The operators’ API of the log and its readers. */
-export function operationsRoutes(routes: Routes, { consumers, flow, alerts, audit }: OperationsParts): void {
+export function operationsRoutes(routes: Routes, { consumers, topics, flow, alerts, audit }: OperationsParts): void {
   routes.list(
     ENDPOINTS.listConsumerGroups,
     ({ group }) => group,
-    () => consumers.map((consumer) => consumer.status()),
+    () => consumers().map((consumer) => consumer.status()),
   );
   routes.handle(ENDPOINTS.pauseConsumerGroup, ({ params: { group } }) => {
     const consumer = consumerOf(group);
@@ -54,13 +42,13 @@ export function operationsRoutes(routes: Routes, { consumers, flow, alerts, audi
     audit('dropped events skipped', { group, overtaken, operator: principal.name });
     return consumer.status();
   });
-  routes.handle(ENDPOINTS.getEventStats, () => eventStats(flow, consumers));
+  routes.handle(ENDPOINTS.getEventStats, () => eventStats(flow, topics()));
   routes.list(ENDPOINTS.listAlerts, ({ id }) => id, alerts);
 
   routes.list(
     ENDPOINTS.listDeadLetters,
     ({ group, id }) => `${group} ${id}`,
-    () => consumers.flatMap(({ log, group }) => log.deadLetters.list(group)),
+    () => consumers().flatMap(({ log, group }) => log.deadLetters.list(group)),
   );
   routes.handle(ENDPOINTS.getDeadLetter, ({ params }) => contentOf(params));
   routes.handle(ENDPOINTS.updateDeadLetter, async ({ params, body, principal }) => {
@@ -105,12 +93,14 @@ export function operationsRoutes(routes: Routes, { consumers, flow, alerts, audi
   });
 
   function consumerOf(group: string): Consumer {
-    const consumer = consumers.find((one) => one.group === group);
+    const consumer = consumers().find((one) => one.group === group);
     if (!consumer)
       throw new ApiProblem(
         'NOT_FOUND',
         `Unknown consumer group "${group}".`,
-        `Consumer groups: ${consumers.map((one) => one.group).join(', ')}.`,
+        `Consumer groups: ${consumers()
+          .map((one) => one.group)
+          .join(', ')}.`,
       );
     return consumer;
   }
@@ -130,12 +120,14 @@ export function operationsRoutes(routes: Routes, { consumers, flow, alerts, audi
   }
 }
 
-export function eventStats(flow: Flow, consumers: readonly Consumer[]): EventStats {
-  const topics = consumers.map(({ topic, log }) => {
-    const { partitions, bytes } = log.stats();
-    return { topic, partitions: partitions.map(({ start, end }) => ({ start, end })), bytes };
-  });
-  return { types: flow.types(), topics };
+export function eventStats(flow: Flow, topics: readonly Topic[]): EventStats {
+  return {
+    types: flow.types(),
+    topics: topics.map(({ name, log }) => {
+      const { partitions, bytes } = log.stats();
+      return { topic: name, partitions: partitions.map(({ start, end }) => ({ start, end })), bytes };
+    }),
+  };
 }
 
 function unknownLetter(id: number): ApiProblem {

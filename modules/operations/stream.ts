@@ -1,19 +1,13 @@
-import type { Alert } from '@millrace/contracts';
 import type { Hub, InitialEvent } from '@millrace/platform/streams';
-import type { Flow } from './flow.ts';
-import { type Consumer, eventStats } from './routes.ts';
+import { eventStats, type OperationsParts } from './routes.ts';
 
-export interface OperationsStreamParts {
-  readonly consumers: readonly Consumer[];
-  readonly flow: Flow;
-  readonly alerts: () => Alert[];
-}
+type OperationsStreamParts = Pick<OperationsParts, 'consumers' | 'topics' | 'flow' | 'alerts'>;
 
-/** How the log, its readers and the alerts stand: what a reader of the channel is told first, and once a second from then on. */
-export function operationsEvents({ consumers, flow, alerts }: OperationsStreamParts): InitialEvent[] {
+/** Events, consumer groups and alerts as they are now: the initial events of the channel, and once per second its next ones. */
+export function operationsEvents({ consumers, topics, flow, alerts }: OperationsStreamParts): InitialEvent[] {
   return [
-    { event: 'flow', key: 'flow', data: eventStats(flow, consumers) },
-    { event: 'consumers', key: 'consumers', data: consumers.map((consumer) => consumer.status()) },
+    { event: 'flow', key: 'flow', data: eventStats(flow, topics()) },
+    { event: 'consumers', key: 'consumers', data: consumers().map((consumer) => consumer.status()) },
     { event: 'alerts', key: 'alerts', data: alerts() },
   ];
 }

@@ -1,8 +1,10 @@
+export { ACCEPTED_WINDOW } from './accepted.ts';
 export { ConservationAudit } from './contents.ts';
 export { Gateway, type WorldLimits } from './gateway.ts';
 export { hashOf } from './inspect.ts';
 export { listenTcp, listenWebSocket, type TcpListener } from './listeners.ts';
 export type { HostPort } from './messages.ts';
+export { worldsModule } from './module.ts';
 export { NotOnRecord, type ReplayedMoment, recordOf, replayZone, type WorldRecord, zoneAtMoment } from './past.ts';
 export { restoreZone } from './restore-zone.ts';
 export { type HostControl, worldRoutes } from './routes.ts';

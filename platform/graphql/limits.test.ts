@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { CONTRACTS } from '@millrace/contracts';
 import fc from 'fast-check';
 import {
   type DocumentNode,
@@ -19,7 +20,7 @@ import {
 import { measureDocument, type QueryLimits, queryLimitError, TOKENS_MAX } from './limits.ts';
 import { graphSchema } from './schema.ts';
 
-const schema = graphSchema();
+const schema = graphSchema(CONTRACTS);
 const NO_LIMITS: QueryLimits = {
   depthMax: Number.POSITIVE_INFINITY,
   introspectionDepthMax: Number.POSITIVE_INFINITY,

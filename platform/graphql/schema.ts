@@ -1,4 +1,4 @@
-import { CHANNELS, type ChannelKind, ENDPOINTS, type Endpoint, GapNotice, PAYLOADS } from '@millrace/contracts';
+import { type Endpoint, GapNotice, type ModuleContract } from '@millrace/contracts';
 import {
   GraphQLBoolean,
   type GraphQLFieldConfig,
@@ -30,25 +30,33 @@ const TAGS_LEFT_OUT: ReadonlySet<string> = new Set(['Signing in', 'Streams', 'He
 /** They answer with a cookie as well. */
 const LEFT_OUT: ReadonlySet<string> = new Set(['changePassword', 'enableSecondFactor', 'confirmSecondFactor', 'disableSecondFactor']);
 
-const OFFERED = (Object.entries(ENDPOINTS) as [string, Endpoint][]).filter(
-  ([name, { tag, contentType }]) => !TAGS_LEFT_OUT.has(tag) && !LEFT_OUT.has(name) && contentType === undefined,
-);
+type Offered = readonly [name: string, endpoint: Endpoint];
 
-/** The schema, made from the same declarations as the HTTP API and the streams: what these have, it has. */
-export function graphSchema(): GraphQLSchema {
+/** The endpoints that are fields. */
+function offeredBy(contracts: readonly ModuleContract[]): Offered[] {
+  return contracts
+    .flatMap(({ endpoints }) => Object.entries<Endpoint>(endpoints))
+    .filter(([name, { tag, contentType }]) => !TAGS_LEFT_OUT.has(tag) && !LEFT_OUT.has(name) && contentType === undefined);
+}
+
+/** Schema of some modules, made from the same contracts as the HTTP API and the streams. */
+export function graphSchema(contracts: readonly ModuleContract[]): GraphQLSchema {
+  const offered = offeredBy(contracts);
   const types = new GraphTypes(() => relations);
-  const relations = relationsOf(types);
+  const relations = relationsOf(types, offered);
   const fieldsOf = (isWanted: (endpoint: Endpoint) => boolean) =>
     Object.fromEntries(
-      OFFERED.filter(([, endpoint]) => isWanted(endpoint)).map(([name, endpoint]) => {
-        const field = endpoint.method === 'GET' ? queryName(name) : name;
-        return [field, calling(types, field, endpoint)];
-      }),
+      offered
+        .filter(([, endpoint]) => isWanted(endpoint))
+        .map(([name, endpoint]) => {
+          const field = endpoint.method === 'GET' ? queryName(name) : name;
+          return [field, calling(types, field, endpoint)];
+        }),
     );
   return new GraphQLSchema({
     query: new GraphQLObjectType({ name: 'Query', fields: fieldsOf(({ method }) => method === 'GET') }),
     mutation: new GraphQLObjectType({ name: 'Mutation', fields: fieldsOf(({ method }) => method !== 'GET') }),
-    subscription: new GraphQLObjectType({ name: 'Subscription', fields: subscriptions(types) }),
+    subscription: new GraphQLObjectType({ name: 'Subscription', fields: subscriptions(types, contracts) }),
   });
 }
 
@@ -88,15 +96,15 @@ function rowsDefaultOf({ query }: Endpoint): number | null {
 }
 
 /** Where `/things/:thing` answers with a Thing, `/things/:thing/parts` is a field `parts` of every Thing. */
-function relationsOf(types: GraphTypes): Relations {
+function relationsOf(types: GraphTypes, offered: readonly Offered[]): Relations {
   const relations = new Map<string, Record<string, Field>>();
-  for (const [, { method, path, response }] of OFFERED) {
+  for (const [, { method, path, response }] of offered) {
     const param = /\/:(\w+)$/.exec(path)?.[1];
     const { $id, properties = {} } = response as { $id?: string; properties?: object };
     if (method !== 'GET' || param === undefined || $id === undefined) continue;
     const from = [param, 'id'].find((name) => name in properties);
     if (from === undefined) continue;
-    for (const [name, endpoint] of OFFERED) {
+    for (const [name, endpoint] of offered) {
       const last = endpoint.path.startsWith(`${path}/`) ? endpoint.path.slice(path.length + 1) : '';
       if (endpoint.method !== 'GET' || !/^[a-z]+$/.test(last)) continue;
       // An instrument’s `quote` is a currency, and its `trades` are counted: what is asked for is then called `getQuote`.
@@ -109,7 +117,7 @@ function relationsOf(types: GraphTypes): Relations {
   return relations as unknown as Relations;
 }
 
-function subscriptions(types: GraphTypes): Record<string, Field> {
+function subscriptions(types: GraphTypes, contracts: readonly ModuleContract[]): Record<string, Field> {
   const gap = nullable(types.output(GapNotice, 'GapNotice'));
   const from = { type: GraphQLString, description: 'Resume after this position of an earlier event.' };
   const message = (name: string, data: GraphQLOutputType) =>
@@ -129,10 +137,11 @@ function subscriptions(types: GraphTypes): Record<string, Field> {
         },
       }),
     );
-  const typed = (Object.entries(CHANNELS) as [ChannelKind, (typeof CHANNELS)[ChannelKind]][]).map(([kind, { name, carries, access }]) => {
+  const channels = contracts.flatMap(({ channels = {} }) => Object.entries(channels));
+  const typed = channels.map(([kind, { name, carries, access, payload }]) => {
     const parts = [...name.matchAll(/\{(\w+)\}/g)].map(([, part = '']) => part);
     const field: Field = {
-      type: message(`${capital(kind)}Message`, nullable(types.output(PAYLOADS[kind], `${capital(kind)}Data`))),
+      type: message(`${capital(kind)}Message`, nullable(types.output(payload, `${capital(kind)}Data`))),
       description: `${carries}. Needs ${access}.`,
       args: { ...Object.fromEntries(parts.map((part) => [part, { type: new GraphQLNonNull(GraphQLString) }])), from },
       subscribe: (_parent, args: Args, resources) =>

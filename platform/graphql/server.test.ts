@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { on, once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { after, before, describe, test } from 'node:test';
-import { HOME_TENANT, type Principal } from '@millrace/contracts';
+import { CONTRACTS, HOME_TENANT, type Principal } from '@millrace/contracts';
 import fastify, { type FastifyPluginAsync } from 'fastify';
 import { WebSocket } from 'ws';
 import { systemClock } from '../clock.ts';
@@ -51,7 +51,11 @@ describe('the GraphQL server', () => {
     const streams = new OpenStreams(100, Date.now);
     const logger = { ...app.log, error: (told: unknown) => void logged.push(told) } as never;
     const checkChannel = (name: string) => ({ name, delivery: 'lossless' }) as const;
-    server = openGraphQl({ app, streams, identify: async () => SUBSCRIBER }, { hub, checkChannel, logger, operations: null }, caches);
+    server = openGraphQl(
+      { app, streams, identify: async () => SUBSCRIBER },
+      { hub, checkChannel, logger, operations: null, contracts: CONTRACTS },
+      caches,
+    );
     app.addHook('onRequest', async (request) => {
       request.principal = SUBSCRIBER;
     });

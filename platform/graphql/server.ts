@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { useAPQ as persistedOnDemand } from '@graphql-yoga/plugin-apq';
 import { usePersistedOperations as persisted } from '@graphql-yoga/plugin-persisted-operations';
-import type { Endpoint, Principal, Problem, Transport } from '@millrace/contracts';
+import type { Endpoint, ModuleContract, Principal, Problem, Transport } from '@millrace/contracts';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { type DocumentNode, type ExecutionArgs, GraphQLError, type GraphQLSchema, getOperationAST, parse } from 'graphql';
 import type { SubscribePayload } from 'graphql-ws';
@@ -44,6 +44,8 @@ interface Asked {
 }
 
 export interface GraphQlOptions extends ChannelOptions {
+  /** Modules whose endpoints and channels are fields. */
+  readonly contracts: readonly ModuleContract[];
   /** Operations by the SHA-256 of their text; when given, nothing else is answered. */
   readonly operations: ReadonlyMap<string, string> | null;
 }
@@ -64,10 +66,10 @@ export interface GraphQlServer {
  */
 export function openGraphQl(
   door: Pick<Door, 'app' | 'streams' | 'identify'>,
-  { logger, operations, ...channels }: GraphQlOptions,
+  { logger, operations, contracts, ...channels }: GraphQlOptions,
   caches: DocumentCaches = createDocumentCaches(),
 ): GraphQlServer {
-  const schema = graphSchema();
+  const schema = graphSchema(contracts);
   const yoga = createYoga<{ asked: Asked }, Resources>({
     schema,
     graphqlEndpoint: GRAPHQL_PATH,

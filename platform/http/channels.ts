@@ -1,4 +1,4 @@
-import { ENDPOINTS, parseChannel } from '@millrace/contracts';
+import { ENDPOINTS } from '@millrace/contracts';
 import type { FastifyBaseLogger } from 'fastify';
 import { type Hub, parsePosition } from '../streams/index.ts';
 import { ApiProblem } from './problems.ts';
@@ -46,16 +46,4 @@ export function serveChannels({ app, routes, upgrade, streams, identify }: Door,
     hub.close('the server stops');
     sockets.close();
   });
-}
-
-/** Checks the shape of a channel’s name; whether its instrument exists is for the caller to say. */
-export function requireChannel(name: string): NonNullable<ReturnType<typeof parseChannel>> {
-  const channel = parseChannel(name);
-  if (!channel)
-    throw new ApiProblem(
-      'UNKNOWN_CHANNEL',
-      `"${name}" is not a channel.`,
-      'Channel names: trades:venue:BASE-QUOTE, candles:venue:BASE-QUOTE:1m, zones:3-4, tickers …; see /docs.',
-    );
-  return channel;
 }

@@ -1,6 +1,6 @@
 export { bodyDigestOf } from './body-digest.ts';
 export type { Caller, Identify } from './caller.ts';
-export { type ChannelOptions, requireChannel, serveChannels } from './channels.ts';
+export { type ChannelOptions, serveChannels } from './channels.ts';
 export {
   type AuditEvent,
   isLoopbackAddress,
@@ -9,10 +9,11 @@ export {
   requireAccess,
   type Vouched,
 } from './guard.ts';
-export type { OpenStreams, StreamPlace, StreamsOf } from './open-streams.ts';
+export { OpenStreams, type StreamPlace, type StreamsOf } from './open-streams.ts';
 export { decodeCursor, encodeCursor, pageOf } from './pagination.ts';
 export { ApiProblem } from './problems.ts';
 export { type Allowance, MemoryRateLimiter, type Rate, type RateLimiter } from './rate-limit.ts';
+export { ResponseCache } from './response-cache.ts';
 export type { Request, Routes } from './routes.ts';
 export { createHttpServer, type Door, type HttpServer, type HttpServerOptions, type TrafficOf } from './server.ts';
 export type { ChannelCheck } from './socket.ts';

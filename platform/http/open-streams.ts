@@ -94,6 +94,11 @@ export class OpenStreams {
     }
   }
 
+  /** Ends the streams of credentials or users that were revoked or changed. */
+  endRevoked(whose: StreamsOf): void {
+    this.endOf(whose, 'not-any-more: what let you in counts no more; sign in again');
+  }
+
   /** Ends what was let in by a credential that is past. */
   endExpired(): void {
     const now = this.#now();

@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import compress from '@fastify/compress';
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
-import { CHANNELS, ENDPOINTS, type Principal } from '@millrace/contracts';
+import { type ChannelContract, ENDPOINTS, type Principal } from '@millrace/contracts';
 import fastify, {
   type FastifyBaseLogger,
   type FastifyError,
@@ -16,13 +16,13 @@ import fastify, {
 import { answerHeaders } from './answer-headers.ts';
 import { serveConsole } from './console.ts';
 import { declareFiles, type GuardOptions, guardRoutes } from './guard.ts';
-import { OpenStreams, type StreamsOf } from './open-streams.ts';
+import type { OpenStreams } from './open-streams.ts';
 import { answerClientError, answerFrameworkError, answerWithProblems, explainProblem } from './problems.ts';
 import { bucketOf } from './rate-limit.ts';
 import type { RequestHook } from './request-hook.ts';
 import { logRequests, type RequestLog } from './request-log.ts';
 import { normaliseTarget } from './request-target.ts';
-import { ResponseCache } from './response-cache.ts';
+import type { ResponseCache } from './response-cache.ts';
 import { type Routes, routesOf } from './routes.ts';
 import { shareWithSites } from './sharing.ts';
 import { requireSoundRequests } from './sound-requests.ts';
@@ -51,7 +51,12 @@ export interface HttpServerOptions extends GuardOptions {
   readonly port: number;
   /** Name of this process among several. */
   readonly node: string;
-  readonly connectionsMax: number;
+  /** Open streams. */
+  readonly streams: OpenStreams;
+  /** Cached responses. */
+  readonly cache: ResponseCache;
+  /** Channels of the streams, for the access matrix. */
+  readonly channels: readonly ChannelContract[];
   /** Whether pages of other sites may read what needs no browser’s session. */
   readonly isOpenToSites: boolean;
   /** Addresses of proxies before this server, whose word about where a request comes from counts. */
@@ -86,10 +91,7 @@ export type TrafficOf = (principal: Principal, remote: string) => Promise<{ read
 export interface HttpServer {
   readonly url: string;
   readonly streams: OpenStreams;
-  /** Answers that are given again; tell it what has happened. */
   readonly cache: ResponseCache;
-  /** Ends what someone has open. */
-  endStreams(whose: StreamsOf): void;
   /** Takes no new connections, and waits until what was begun is answered, or for `DRAIN_MS_MAX`; streams stay open. */
   drain(): Promise<void>;
   /** Ends streams with their reason, then closes. */
@@ -149,9 +151,8 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
     return reply.type(contentType).send(text);
   });
 
-  const cache = new ResponseCache(() => performance.now());
+  const { cache, streams } = options;
   const routes = routesOf(app, cache);
-  const streams = new OpenStreams(options.connectionsMax, () => Date.now());
   const upgrade = routeUpgrades(app, options.sockets ?? {});
   const traffic: TrafficOf = async (principal, remote) => {
     const bucket = bucketOf(principal, remote);
@@ -161,7 +162,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   options.register({ app, routes, upgrade, streams, traffic, identify });
   routes.handle(ENDPOINTS.getAccess, () => ({
     routes: guard.routes(),
-    channels: Object.values(CHANNELS).map(({ name, access }) => ({ name, access })),
+    channels: options.channels.map(({ name, access }) => ({ name, access })),
   }));
   routes.handle(ENDPOINTS.getConnections, () => streams.list(options.node));
   await serveConsole(app, options.console);
@@ -180,7 +181,6 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
     url: `${options.tls ? 'https' : 'http'}://${shown.includes(':') ? `[${shown}]` : shown}:${port}`,
     streams,
     cache,
-    endStreams: (whose) => streams.endOf(whose, 'not-any-more: what let you in counts no more; sign in again'),
     drain: async () => {
       app.server.close();
       if (!(await unfinished.finished(() => streams.responses, DRAIN_MS_MAX)))

@@ -1,6 +1,9 @@
 import { type Cipheriv, createCipheriv, createHmac } from 'node:crypto';
 import type { RandomNumbers } from '@millrace/kernel';
 
+/** Name of the secret that the random numbers of zones are made from. */
+export const ZONE_RANDOM = 'zone-random';
+
 const NUMBER_BYTES = 8;
 const BLOCK = Buffer.alloc(128 * NUMBER_BYTES);
 const IV = Buffer.alloc(16);

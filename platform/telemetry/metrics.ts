@@ -1,7 +1,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 
 /** Every label that a metric may have. */
-const LABELS = ['source', 'instrument', 'group', 'kind', 'partition', 'zone', 'host', 'code', 'quantile', 'server'] as const;
+const LABELS = ['source', 'instrument', 'group', 'kind', 'partition', 'zone', 'host', 'code', 'quantile', 'server', 'topic'] as const;
 export type Labels = Partial<Record<(typeof LABELS)[number], string>>;
 
 /** Prometheus metrics. Names carry their unit; statistics that a part keeps anyway are read when they are asked for. */

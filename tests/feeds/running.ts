@@ -1,9 +1,10 @@
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { RecordedLine } from '@millrace/collector';
+import { COLLECTOR, type RecordedLine } from '@millrace/collector';
 import type { Source, SourceConfig } from '@millrace/contracts';
 import { loadConfig } from '@millrace/platform/config';
+import type { ModuleDefinition } from '@millrace/platform/module';
 import { until } from '@millrace/platform/testing';
 import { type Running, startPlatform } from '../../apps/server/platform.ts';
 import { contentOf } from '../response.ts';
@@ -34,18 +35,24 @@ export interface TestPlatform extends Running {
   /** Everything decided so far is in the store. */
   settled(): Promise<void>;
   end(): Promise<void>;
+  /** Stops the server, and keeps its folder. */
+  stop(): Promise<void>;
 }
 
 /** The whole platform in this process, on a free port and a folder of its own. */
-export async function platform(sources: SourceConfig[], folder = mkdtempSync(join(tmpdir(), 'millrace-'))): Promise<TestPlatform> {
+export async function platform(
+  sources: SourceConfig[],
+  folder = mkdtempSync(join(tmpdir(), 'millrace-')),
+  modules?: readonly ModuleDefinition[],
+): Promise<TestPlatform> {
   const settings = loadConfig({
     file: undefined,
     folder,
     environment: { MILLRACE_LOGGING__LEVEL: 'silent', MILLRACE_DEMO: 'true', MILLRACE_WORLDS__ENABLED: 'false' },
     flags: { data: join(folder, 'data'), port: 0 },
   });
-  const running = await startPlatform({ settings: { ...settings, sources }, console: join(folder, 'none') });
-  const supervised = () => running.collector.sources()[0];
+  const running = await startPlatform({ settings: { ...settings, sources }, console: join(folder, 'none'), ...(modules && { modules }) });
+  const supervised = () => running.port(COLLECTOR)?.sources()[0];
   return {
     ...running,
     get: async (path) => {
@@ -64,9 +71,9 @@ export async function platform(sources: SourceConfig[], folder = mkdtempSync(joi
       return source as Source;
     },
     settled: async () => {
-      while (running.host.stats().waitingCommands > 0) await new Promise((resolve) => setImmediate(resolve));
-      await running.host.flushed();
-      await running.consumer.caughtUp();
+      while (running.host('market').stats().waitingCommands > 0) await new Promise((resolve) => setImmediate(resolve));
+      await running.host('market').flushed();
+      await running.group('series').caughtUp();
     },
     end: async () => {
       await running.stop();

@@ -1,5 +1,5 @@
 import { type Player, type SeenObject, type WorldEvent, ZONE_SIZE } from '@millrace/contracts';
-import type { World } from '@millrace/worlds';
+import { ACCEPTED_WINDOW, type World } from '@millrace/worlds';
 import { type Belief, isCounted, REPEATED } from './client-model.ts';
 import type { SimulatedPlayer } from './player.ts';
 import type { SimulatedLog } from './services.ts';
@@ -11,14 +11,24 @@ import type { SimulatedLog } from './services.ts';
 /** Side of a cell of sight, cm: a client sees its own and the eight around it (docs/protocols/world.md). */
 const CELL_SIDE = 1_600;
 
-/** Commands that the record says were accepted, by session. */
-function acceptedBySession({ batches }: SimulatedLog): Map<string, Set<number>> {
-  const accepted = new Map<string, Set<number>>();
+interface Accepted {
+  readonly numbers: Set<number>;
+  /** Of these the log does not say whether they were accepted: they are in a lost range, and before what the state after it remembers. */
+  readonly unknown: Set<number>;
+}
+
+/** Commands that the log says were accepted, by session. */
+function acceptedBySession({ batches }: SimulatedLog): Map<string, Accepted> {
+  const accepted = new Map<string, Accepted>();
   const sessions = new Map<string, string>();
   const note = (session: string | undefined, n: number) => {
     if (session === undefined) return;
-    const numbers = accepted.get(session) ?? new Set();
-    accepted.set(session, numbers.add(n));
+    of(session).numbers.add(n);
+  };
+  const of = (session: string): Accepted => {
+    const known = accepted.get(session) ?? { numbers: new Set(), unknown: new Set() };
+    accepted.set(session, known);
+    return known;
   };
   for (const { batch } of batches) {
     // Events that were lost have had their effect: the state after them tells which commands those were.
@@ -28,6 +38,10 @@ function acceptedBySession({ batches }: SimulatedLog): Map<string, Set<number>> 
       // One that sleeps keeps what the session had that played it last.
       const session = presence.session || presence.last;
       sessions.set(id, presence.session);
+      if (session !== undefined) {
+        const { numbers, unknown } = of(session);
+        for (let n = Math.max(0, ...numbers) + 1; n < presence.n - ACCEPTED_WINDOW; n++) unknown.add(n);
+      }
       if (presence.n > 0) note(session, presence.n);
       for (let bits = BigInt(presence.before ?? 0), n = presence.n - 1; bits > 0n; bits >>= 1n, n--) if (bits & 1n) note(session, n);
     }
@@ -55,14 +69,14 @@ export function checkAnswers(
   for (const { id, isStubborn, isPlaying, model } of players) {
     mistakes.push(...model.mistakes);
     for (const session of model.sessions) {
-      const accepted = recorded.get(session.id) ?? new Set();
+      const { numbers: accepted, unknown } = recorded.get(session.id) ?? { numbers: new Set(), unknown: new Set() };
       const isNewest = session === model.session;
       for (const [n, command] of session.sent) {
         const answer = session.answers.get(n);
         const what = `command ${n} (${command.t}) of ${id}, session ${session.id},`;
         if (answer === undefined) {
           if (isNewest && !isStubborn && isPlaying) mistakes.push(`${what} was never answered`);
-        } else if (!isCounted(command)) continue;
+        } else if (!isCounted(command) || unknown.has(n)) continue;
         else if (answer === null && !accepted.has(n) && !session.undone.has(n) && isNewest && isPlaying)
           mistakes.push(`${what} was answered ok and is not on record`);
         else if (answer !== null && answer !== REPEATED && !areFramesLost && !isStubborn && accepted.has(n))

@@ -4,7 +4,7 @@ import { Coordinator } from '@millrace/platform/cluster';
 import { ConsumerGroup, openSpool } from '@millrace/platform/log';
 import { openFileSnapshots } from '@millrace/platform/snapshots';
 import { allZones, Gateway, type HostPort, worldZone } from '@millrace/worlds';
-import { type FromHost, type RunningZoneHost, runZoneHost, type ToHost } from '../../apps/server/worlds/zone-host.ts';
+import { type FromHost, type RunningZoneHost, runZoneHost, type ToHost } from '@millrace/worlds/zone-host';
 import { Network } from './network.ts';
 import { Machine, type Scheduler } from './scheduler.ts';
 import { SimulatedDisk, SimulatedFiles, SimulatedHotStore, SimulatedLog, SimulatedTable } from './services.ts';

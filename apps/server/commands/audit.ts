@@ -4,8 +4,8 @@ import { createInterface } from 'node:readline';
 import { AuditLog, exportedLines, verifyChain } from '@millrace/accounts';
 import type { AuditEntry } from '@millrace/contracts';
 import { createLogger } from '@millrace/platform/telemetry';
+import { UserError } from '@millrace/platform/user-error';
 import { withDatabase } from '../database/server-database.ts';
-import { UserError } from '../user-error.ts';
 import { type ServingFlags, settingsFor } from './settings.ts';
 
 interface AuditFlags extends ServingFlags {

@@ -1,5 +1,5 @@
+import { keepDrillReport } from '@millrace/worlds/drill-reports';
 import { drill as runDrill } from '../drill/drill.ts';
-import { keepDrillReport } from '../drill/reports.ts';
 import { type ServingFlags, settingsFor } from './settings.ts';
 
 interface DrillFlags extends ServingFlags {

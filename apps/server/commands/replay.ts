@@ -1,9 +1,11 @@
 import { existsSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { type Feed, pairsOfRecording, type RecordedLine, readRecordedLines } from '@millrace/collector';
+import { COLLECTOR, type Feed, pairsOfRecording, type RecordedLine, readRecordedLines } from '@millrace/collector';
 import type { ExchangeSource } from '@millrace/contracts';
+import { instrumentKind, SERIES_GROUP } from '@millrace/market';
+import { UserError } from '@millrace/platform/user-error';
+import { modulesWith } from '../modules.ts';
 import { startPlatform } from '../platform.ts';
-import { UserError } from '../user-error.ts';
 import { type ServingFlags, settingsFor } from './settings.ts';
 import { CONSOLE_FOLDER, stopOnSignal } from './up.ts';
 
@@ -51,15 +53,17 @@ export async function replay(frames: string, { source, speed, exit, ...flags }: 
     // A recording is of a market; no world is needed beside it.
     settings: { ...settings, sources: [config], worlds: { ...settings.worlds, enabled: false } },
     console: CONSOLE_FOLDER,
-    adjust: (_config, parts) => ({ ...parts, feed: recordedFeed(lines, speed), history: null, leavesHoles: false, checkClock: false }),
-    onSource: ({ state }) => state === 'finished' && finished(),
+    modules: modulesWith({
+      adjust: (_config, parts) => ({ ...parts, feed: recordedFeed(lines, speed), history: null, leavesHoles: false, checkClock: false }),
+      onSource: ({ state }) => state === 'finished' && finished(),
+    }),
   });
   stopOnSignal(running);
   console.log(`ready ${running.url}`);
   await done;
-  await running.host.flushed();
-  await running.consumer.caughtUp();
-  console.error(JSON.stringify(running.collector.source(type)?.describe()));
+  await running.host(instrumentKind.topic).flushed();
+  await running.group(SERIES_GROUP).caughtUp();
+  console.error(JSON.stringify(running.port(COLLECTOR)?.source(type)?.describe()));
   if (!exit) return;
   await running.stop();
 }

@@ -1,5 +1,5 @@
+import { UserError } from '@millrace/platform/user-error';
 import { startSwarm } from '../swarm/swarm.ts';
-import { UserError } from '../user-error.ts';
 
 interface SwarmFlags {
   readonly players: number;

@@ -1,7 +1,7 @@
 import { AuditLog, findUser, makeResetLink } from '@millrace/accounts';
 import { createLogger } from '@millrace/platform/telemetry';
+import { UserError } from '@millrace/platform/user-error';
 import { withDatabase } from '../database/server-database.ts';
-import { UserError } from '../user-error.ts';
 import { type ServingFlags, settingsFor } from './settings.ts';
 
 /**

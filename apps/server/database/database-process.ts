@@ -2,8 +2,8 @@ import { Socket } from 'node:net';
 import { messageOf } from '@millrace/kernel';
 import { openLink } from '@millrace/platform/cluster';
 import { type EmbeddedDatabase, type EmptyDatabases, serveEmbedded } from '@millrace/platform/database/embedded';
+import { handleSignals } from '@millrace/platform/processes';
 import { collectGarbage } from '../collect-garbage.ts';
-import { handleSignals } from '../own-signals.ts';
 
 /*
  * The embedded PostgreSQL as a process of its own: it keeps a thread busy for tens of milliseconds at a time, which nobody who plays or trades should

@@ -11,10 +11,10 @@ import {
   isSocketFolder,
   migrateDatabase,
 } from '@millrace/platform/database';
+import { SupervisedProcess } from '@millrace/platform/processes';
 import type { Logger } from '@millrace/platform/telemetry';
+import { UserError } from '@millrace/platform/user-error';
 import { sql } from 'drizzle-orm';
-import { SupervisedProcess } from '../supervised-process.ts';
-import { UserError } from '../user-error.ts';
 import type { FromDatabase, ToDatabase } from './database-process.ts';
 
 const MIGRATIONS = join(import.meta.dirname, '..', 'migrations');

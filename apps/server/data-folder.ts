@@ -1,0 +1,73 @@
+import { accessSync, constants } from 'node:fs';
+import { join } from 'node:path';
+import type { ModuleContract } from '@millrace/contracts';
+import { messageOf } from '@millrace/kernel';
+import type { Settings } from '@millrace/platform/config';
+import { endOrphans } from '@millrace/platform/processes';
+import { openDuckDbSeries, type SeriesStore } from '@millrace/platform/series';
+import type { Logger } from '@millrace/platform/telemetry';
+import { UserError } from '@millrace/platform/user-error';
+import { keepPrivate } from './private-files.ts';
+import { requireSoundStores, topicFolders } from './stores.ts';
+
+/** Another process has the data folder open. */
+export class DataFolderInUse extends UserError {
+  constructor(folder: string) {
+    super(`the data folder ${folder} is in use by another Millrace`, 'Stop that one first, or choose another folder with --data.');
+  }
+}
+
+/** The data folder of a server, checked and locked. */
+export interface DataFolder {
+  /** The series store. One process at a time can have it open: that is the lock of the folder. */
+  readonly series: SeriesStore;
+  /** Call it when the start has succeeded. @returns call it when the server stops in order */
+  ready(): () => void;
+}
+
+/**
+ * Locks the data folder, ends processes that an earlier server left behind, and checks the stores of every topic before they are opened.
+ * @throws DataFolderInUse, UserError
+ */
+export async function openDataFolder(settings: Settings, contracts: readonly ModuleContract[], logger: Logger): Promise<DataFolder> {
+  const { data } = settings;
+  const opened = requireWritable(data);
+  if (opened > 0)
+    logger.warn({ folder: data, opened }, 'other users of this machine had access to files of the data folder; their access was removed');
+  // Only one process has the series store open, so no other server writes to the stores while they are checked.
+  const series = await openSeries(settings);
+  for (const folder of new Set(['.', ...topicFolders(contracts)])) await endOrphans(join(data, folder), logger);
+  const { ready } = await requireSoundStores(data, contracts, logger);
+  return { series, ready };
+}
+
+/** @returns how many files and folders other users of the machine had access to */
+function requireWritable(folder: string): number {
+  try {
+    const opened = keepPrivate(folder);
+    accessSync(folder, constants.W_OK);
+    return opened;
+  } catch (error) {
+    throw new UserError(
+      `the data folder ${folder} cannot be written: ${messageOf(error)}`,
+      'Choose another with --data, or correct its permissions.',
+    );
+  }
+}
+
+/**
+ * Opens the series store, which one process at a time can have open.
+ * @throws DataFolderInUse when another process has it open
+ * @throws UserError when it cannot be opened
+ */
+export async function openSeries(settings: Settings): ReturnType<typeof openDuckDbSeries> {
+  try {
+    return await openDuckDbSeries({ folder: join(settings.data, 'series'), ...settings.series });
+  } catch (error) {
+    if (/lock/i.test(messageOf(error))) throw new DataFolderInUse(settings.data);
+    throw new UserError(
+      `the history in ${join(settings.data, 'series')} cannot be opened: ${messageOf(error)}`,
+      'If it is damaged, move that folder away, or restore it from a backup. Without it a start makes a new one from what the log still holds.',
+    );
+  }
+}

@@ -1,0 +1,72 @@
+import { systemClock } from '@millrace/platform/clock';
+import { type Settings, serverId } from '@millrace/platform/config';
+import { OpenStreams, ResponseCache } from '@millrace/platform/http';
+import { openSmtp } from '@millrace/platform/mail';
+import { ALL_ROLES } from '@millrace/platform/module';
+import type { SharedContext } from '@millrace/platform/module/runtime';
+import { announcements, connectRedis, fanOut, nobodyElse, type Redis } from '@millrace/platform/redis';
+import { secretNumbers, ZONE_RANDOM } from '@millrace/platform/secrets/zone-numbers';
+import type { SeriesStore } from '@millrace/platform/series';
+import { Hub, type InitialEvent } from '@millrace/platform/streams';
+import type { Logger } from '@millrace/platform/telemetry';
+import { startDatabase } from './database/server-database.ts';
+import { ownSecrets, sharedSecrets } from './secrets.ts';
+
+/** In demo mode the database starts a little later, so that whoever plays or trades at once does not share the processor with it. */
+const DATABASE_AFTER_MS = 4_000;
+/** Prefixes of the channels that all servers of the installation publish to. */
+const FAN_OUT_PREFIXES = ['users:', 'tenants:'];
+
+/** Everything that modules share in a process. */
+export interface Services {
+  readonly shared: SharedContext;
+  /** Null where there is one server. */
+  readonly redis: Redis | null;
+  /** Closes them. Modules and topics are closed. */
+  close(): Promise<void>;
+}
+
+/** @param initial initial events of a channel */
+export async function openServices(
+  settings: Settings,
+  { series, logger, initial }: { series: SeriesStore; logger: Logger; initial: (channel: string) => Iterable<InitialEvent> },
+): Promise<Services> {
+  const own = ownSecrets(settings);
+  const random = secretNumbers(await own.secret(ZONE_RANDOM));
+  const hub = new Hub({ clock: systemClock, epoch: Date.now().toString(36), historyEvents: settings.streams.historyEvents, initial });
+  const database = startDatabase(settings.data, settings.database.url, settings.demo ? DATABASE_AFTER_MS : 0, logger);
+  const mail = settings.mail.url === undefined ? null : await openSmtp(settings.mail.url, settings.mail.from);
+  const redis =
+    settings.redis.url === undefined
+      ? null
+      : await connectRedis(settings.redis.url, (error) => logger.warn({ message: error.message }, 'Redis is unavailable'));
+  const fanned = fanOut(hub, redis, FAN_OUT_PREFIXES);
+  return {
+    shared: {
+      settings,
+      clock: systemClock,
+      logger,
+      roles: ALL_ROLES,
+      hub,
+      fanOut: fanned,
+      responses: new ResponseCache(() => performance.now()),
+      streams: new OpenStreams(settings.streams.connectionsMax, () => Date.now()),
+      series,
+      serverId: settings.database.url === undefined ? null : serverId(settings.data),
+      database: { address: database.address, connection: database.database, ready: database.ready },
+      ownSecrets: own,
+      sharedSecrets: sharedSecrets(settings, database.database),
+      random,
+      mail,
+      // connectRedis reports that Redis is unavailable; other servers then read revocations from the database.
+      announcements: (name, onMessage) => (redis ? announcements(redis, name, onMessage, () => {}) : nobodyElse),
+    },
+    redis,
+    close: async () => {
+      mail?.close();
+      fanned.close();
+      redis?.disconnect();
+      await database.stop();
+    },
+  };
+}

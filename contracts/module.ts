@@ -1,0 +1,95 @@
+import type { TSchema } from 'typebox';
+import type { Permission } from './access.ts';
+import type { Endpoint } from './endpoint.ts';
+
+/**
+ * Where the handler of an endpoint reads, and so how current its response is.
+ * `owner`: the zone itself. `projection`: a store that a consumer group fills from the log; it may lag behind.
+ * `database`: the relational database. `process`: memory of the process that answers.
+ */
+export type ReadSource = 'owner' | 'projection' | 'database' | 'process';
+
+/** A live channel. A `lossless` channel delivers each event or a `gap`; on a `conflated` one a slow reader gets the newest event of each key. */
+export interface ChannelContract {
+  /** Name with `{parameter}`s, for example `trades:{instrument}`. */
+  readonly name: string;
+  readonly delivery: 'lossless' | 'conflated';
+  readonly access: Permission;
+  /** What its events are, for the documents. */
+  readonly carries: string;
+  /** Schema of the event data. */
+  readonly payload: TSchema;
+  /** Whether a text is a valid value, for each parameter. A parameter that is not named accepts letters, digits, `-` and `_`. */
+  readonly parameters?: Readonly<Record<string, (text: string) => boolean>>;
+  /** Name under which signed-in users find the channel whose only parameter is their own id. */
+  readonly alias?: string;
+}
+
+/** A topic: zones that share a log. */
+export interface TopicContract {
+  /** Its folder below the data folder; `.` is the data folder itself. */
+  readonly folder: string;
+  /** `here`: its zones are in the server process. `processes`: in processes of their own, which share the log. Default `here`. */
+  readonly zones?: 'here' | 'processes';
+}
+
+/** What a module has that is visible from outside. Documents, clients, GraphQL and the access matrix are derived from it. */
+export interface ModuleContract {
+  readonly name: string;
+  /** Where its GET endpoints read, unless an endpoint says otherwise. */
+  readonly reads: ReadSource;
+  readonly endpoints: Readonly<Record<string, Endpoint>>;
+  readonly channels?: Readonly<Record<string, ChannelContract>>;
+  readonly topics?: Readonly<Record<string, TopicContract>>;
+}
+
+/** Returns `contract` with its exact type. */
+export const moduleContract = <const C extends ModuleContract>(contract: C): C => contract;
+
+/** A channel name that was parsed: its kind, its contract, and the values of its parameters. */
+export interface ParsedChannel {
+  readonly kind: string;
+  readonly contract: ChannelContract;
+  readonly parameters: Readonly<Record<string, string>>;
+}
+
+/** Parses channel names; an alias is no channel name. @returns undefined for a name that is no channel of these contracts */
+export type ChannelParser = (name: string) => ParsedChannel | undefined;
+
+const ANY_PARAMETER = /^[\w-]{1,64}$/;
+
+/** @throws TypeError when two modules declare channels of one kind or name prefix */
+export function channelParser(contracts: readonly ModuleContract[]): ChannelParser {
+  const known = new Map<string, { kind: string; contract: ChannelContract; names: readonly string[] }>();
+  for (const { name: module, channels = {} } of contracts)
+    for (const [kind, contract] of Object.entries(channels)) {
+      const [prefix = '', ...rest] = contract.name.split(':');
+      if (known.has(prefix)) throw new TypeError(`Module "${module}" declares the channel "${contract.name}", and "${prefix}" is taken.`);
+      known.set(prefix, { kind, contract, names: rest.map((part) => part.slice(1, -1)) });
+    }
+  return (name) => {
+    const [prefix = ''] = name.split(':', 1);
+    const found = known.get(prefix);
+    if (!found) return undefined;
+    const { kind, contract, names } = found;
+    if (names.length === 0) return name === prefix ? { kind, contract, parameters: {} } : undefined;
+    const values = splitValues(name.slice(prefix.length + 1), names.length);
+    if (!values) return undefined;
+    const parameters = Object.fromEntries(names.map((parameter, index) => [parameter, values[index] as string]));
+    const isValid = names.every((parameter) => isParameter(contract, parameter, parameters[parameter] as string));
+    return isValid ? { kind, contract, parameters } : undefined;
+  };
+}
+
+/** Splits at the last colons: the first value may contain colons, as instrument ids do. */
+function splitValues(text: string, count: number): string[] | null {
+  const parts = text.split(':');
+  if (parts.length < count) return null;
+  const tail = count === 1 ? [] : parts.slice(1 - count);
+  return [parts.slice(0, parts.length - tail.length).join(':'), ...tail];
+}
+
+function isParameter({ parameters }: ChannelContract, parameter: string, text: string): boolean {
+  const check = parameters?.[parameter];
+  return check ? check(text) : ANY_PARAMETER.test(text);
+}

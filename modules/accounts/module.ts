@@ -1,0 +1,135 @@
+import { type AccountEvent, accountsContract, INSTRUMENTS, USERS } from '@millrace/contracts';
+import { failureReason } from '@millrace/platform/database';
+import { ApiProblem, type StreamsOf } from '@millrace/platform/http';
+import { type ChannelSource, defineModule, IDENTITY, type ModuleContext } from '@millrace/platform/module';
+import { zoneKind } from '@millrace/platform/topics';
+import { type Accounts, openAccounts } from './accounts.ts';
+import { demoRoutes, identifyDemo } from './demo.ts';
+import { mailerOver } from './mail.ts';
+import { publishAccount } from './user-stream.ts';
+import { type AccountCommand, type AccountState, accountZone } from './zone.ts';
+
+const accountKind = zoneKind<AccountState, AccountCommand, AccountEvent>('account', 'accounts', () => accountZone);
+
+/** Users, tenants, API keys and sessions. */
+export const accountsModule = defineModule({
+  contract: accountsContract,
+  zones: [accountKind],
+  zonesMax: ({ accounts }) => accounts.openMax,
+  needs: [INSTRUMENTS],
+  provides: [IDENTITY, USERS],
+  isEnabled: ({ demo }) => !demo,
+  open: (context) => {
+    const { settings, database, fanOut } = context;
+    const changed = new Set<(user: string) => void>();
+    const accounts = openIn(context, (user) => {
+      for (const listener of changed) listener(user);
+    });
+    context.zones(accountKind).onDecided((_user, batch, state) => publishAccount(fanOut, batch, state));
+    context.provide(IDENTITY, {
+      identify: accounts.identify,
+      requireNotRevoked: (principal) => accounts.requireNotRevoked(principal),
+      onAuditEvent: (event) => accounts.onAuditEvent(event),
+      ownerLink: () => accounts.ownerLink(),
+    });
+    context.provide(USERS, {
+      may: (user, permission) => accounts.may(user, permission),
+      onChanged: (listener) => changed.add(listener),
+    });
+    const { topic } = accountKind;
+    return {
+      routes: (routes, { traffic }) => accounts.register(routes, traffic),
+      channels: channelSources(accounts),
+      projections: {
+        [accounts.worker.name]: {
+          topic,
+          projection: accounts.worker,
+          sendsTo: topic,
+          after: database.ready,
+          reasonOf: failureReason,
+        },
+      },
+      services: {
+        accounts: {
+          role: 'api',
+          start: async (url) => {
+            await database.ready;
+            await accounts.begin(settings.publicUrl ?? url);
+          },
+        },
+      },
+      close: () => accounts.close(),
+    };
+  },
+});
+
+/** Demo mode: everyone on this machine is the owner, and nobody signs in. */
+export const demoAccountsModule = defineModule({
+  contract: { ...accountsContract, topics: {} },
+  provides: [IDENTITY],
+  isEnabled: ({ demo }) => demo,
+  open: ({ provide, logger }) => {
+    provide(IDENTITY, {
+      identify: identifyDemo,
+      requireNotRevoked: () => {},
+      onAuditEvent: ({ route, detail, trace }) => logger.info({ audit: detail, trace }, route),
+      ownerLink: async () => null,
+    });
+    return { routes: demoRoutes };
+  },
+});
+
+function openIn(context: ModuleContext, onChanged: (user: string) => void): Accounts {
+  const { settings, clock, database, sharedSecrets, hub, fanOut, mail, streams, logger, serverId } = context;
+  const instruments = context.need(INSTRUMENTS);
+  const { host } = context.topic(accountKind.topic);
+  if (!host) throw new TypeError('The zones of accounts are in another process.');
+  const onFailure = (message: string, detail: unknown) => logger.error({ reason: failureReason(detail) }, message);
+  return openAccounts({
+    clock,
+    database: database.connection,
+    secret: (name) => sharedSecrets.secret(name),
+    hub,
+    feed: fanOut,
+    zones: context.zones(accountKind),
+    host,
+    instruments: () => instruments.ids(),
+    onEnded: (whose: StreamsOf) => {
+      streams.endRevoked(whose);
+      if ('user' in whose) onChanged(whose.user);
+    },
+    others: (onMessage) => context.announcements('revocations', onMessage),
+    mailer: mail && mailerOver(mail, onFailure),
+    providers: settings.accounts.providers,
+    isOpen: settings.accounts.signUp === 'open',
+    server: serverId,
+    isShared: serverId !== null,
+    sessionHours: settings.accounts.sessionHours,
+    keyDays: { usual: settings.accounts.keyDays, most: settings.accounts.keyDaysMax },
+    needsSecondFactor: settings.accounts.secondFactor === 'operators',
+    guests: settings.worlds.guests ? ['world:play'] : [],
+    onFailure,
+  });
+}
+
+function channelSources(accounts: Accounts): Record<string, ChannelSource> {
+  return {
+    users: {
+      initial: ({ user = '' }) => accounts.events(user),
+      check: ({ user }, principal) => {
+        if (user !== principal.user)
+          throw new ApiProblem(
+            'FORBIDDEN',
+            `users:${user} is the private channel of another user.`,
+            'Use the channel "user" for your own events.',
+          );
+      },
+    },
+    tenants: {
+      check: ({ tenant }, principal) => {
+        if (tenant !== principal.tenant && !principal.permissions.has('platform:admin'))
+          throw new ApiProblem('FORBIDDEN', `tenants:${tenant} belongs to another tenant.`, `Use "tenants:${principal.tenant}".`);
+      },
+    },
+  };
+}

@@ -1,0 +1,169 @@
+import {
+  INSTRUMENTS,
+  type InstrumentCommand,
+  type InstrumentId,
+  type Instruments,
+  isInstrumentId,
+  isInterval,
+  marketContract,
+} from '@millrace/contracts';
+import { within } from '@millrace/kernel';
+import { ApiProblem } from '@millrace/platform/http';
+import { type ChannelSource, defineModule, type ModuleContext, type ModuleParts } from '@millrace/platform/module';
+import { coalesced } from '@millrace/platform/resilience';
+import { type Zones, zoneKind } from '@millrace/platform/topics';
+import { CandleWatch } from './candle-watch.ts';
+import { initialEvents, publishBatch, publishRemade } from './channels.ts';
+import { historyForRequests } from './history.ts';
+import { mendRoutes } from './mend-routes.ts';
+import { InstrumentOpener } from './open-instruments.ts';
+import { SERIES_GROUP, seriesProjection } from './projection.ts';
+import { type MarketReads, marketRoutes } from './routes.ts';
+import { judgeTrade } from './seen.ts';
+import { udfRoutes } from './udf.ts';
+import { type Instrument, instrumentZone } from './zone.ts';
+
+/** Longest that a reader waits for rows that are on their way to the store; then it gets what is there. */
+const CATCH_UP_MS = 2_000;
+/** Longest that a repair waits for the store to have what was decided. */
+const REPAIR_MS = 10_000;
+/** How often the stored candles of one instrument are compared with its trades. */
+const CANDLE_CHECK_MS = 60_000;
+/** How often days that are old enough are moved to the archive. */
+const ARCHIVE_MS = 10 * 60_000;
+/** Instruments with differing candles for which there are alerts. */
+const DIFFERING_MAX = 20;
+
+export const instrumentKind = zoneKind('instrument', 'market', ({ market }) => instrumentZone(market));
+
+type InstrumentZones = Zones<Instrument, InstrumentCommand>;
+
+/** Instruments: candles, quotes, books and quality in memory, their history in the series store. */
+export const marketModule = defineModule({
+  contract: marketContract,
+  zones: [instrumentKind],
+  provides: [INSTRUMENTS],
+  open: (context) => {
+    const { hub, responses, series, clock, logger, settings } = context;
+    const zones = context.zones(instrumentKind);
+    const opener = new InstrumentOpener(zones, (message) => logger.error(message));
+    context.provide(INSTRUMENTS, instrumentsOf(context, zones, opener));
+    zones.onDecided((id, batch, state) => {
+      // Before subscribers get the events: a client that requests the instrument then must see what was decided.
+      responses.invalidate(`instrument:${id}`);
+      responses.invalidate('instruments');
+      publishBatch(hub, batch, state);
+    });
+    const projection = seriesProjection(series, ({ instruments, remade }) => {
+      // A response that was computed between the decision and this lacks these rows.
+      for (const id of instruments) responses.invalidate(`instrument:${id}`);
+      publishRemade(hub, remade);
+    });
+    const reads = readsOf(context, zones);
+    const candles = new CandleWatch(
+      series,
+      () => zones.keys() as InstrumentId[],
+      (difference) => logger.error(difference, 'a stored candle differs from its stored trades'),
+    );
+    return {
+      routes: (routes, { app }) => {
+        marketRoutes(routes, reads);
+        udfRoutes(app, reads);
+        mendRoutes(routes, {
+          series,
+          now: () => clock.now(),
+          archiveAfterDays: settings.series.archiveAfterDays,
+          view: (id) => {
+            const view = zones.view(id);
+            return view && { ...view, isIdle: zones.waiting(id) === 0 };
+          },
+          settled: () =>
+            within(
+              clock,
+              REPAIR_MS,
+              'the history',
+              zones.recorded().then(() => context.group(SERIES_GROUP).caughtUp()),
+            ),
+          submit: (id, command) => zones.submit(id, command, { durable: true }),
+        });
+      },
+      channels: channelSources(reads),
+      projections: { [SERIES_GROUP]: { topic: instrumentKind.topic, projection } },
+      jobs: {
+        'candle-check': { role: 'jobs', everyMs: CANDLE_CHECK_MS, run: () => candles.checkNext() },
+        archive: {
+          role: 'jobs',
+          everyMs: ARCHIVE_MS,
+          run: async () => {
+            const archivedRows = await series.archive(clock.now());
+            if (archivedRows > 0) logger.info({ archivedRows }, 'days were moved to the archive');
+          },
+        },
+      },
+      services: { 'instrument-opener': { role: 'zones', start: () => {}, stop: () => opener.stop() } },
+      alerts: function* () {
+        for (const { instrument, candles: value } of candles.differing().slice(0, DIFFERING_MAX)) {
+          const about = { rule: 'candles-differ', severity: 'warning', subject: instrument } as const;
+          yield { ...about, id: `candles-differ/${instrument}`, value, threshold: 0, forMs: 0 };
+        }
+      },
+      status: () => ({ series: 'ok' }),
+    } satisfies ModuleParts;
+  },
+});
+
+function instrumentsOf({ series }: ModuleContext, zones: InstrumentZones, opener: InstrumentOpener): Instruments {
+  const stateOf = (id: InstrumentId) => zones.view(id)?.state;
+  return {
+    tell: (id, command, trace) => zones.send(id, command, { correlation: trace }),
+    lastTrade: (id) => stateOf(id)?.last ?? null,
+    gapsOf: (id) => stateOf(id)?.quality.gaps ?? [],
+    isKnown: (id, trade) => {
+      const state = stateOf(id);
+      return state !== undefined && judgeTrade(state.seen, trade, false) !== 'new';
+    },
+    filesOf: (id) => stateOf(id)?.files ?? {},
+    ids: () => zones.keys() as InstrumentId[],
+    recorded: (source) => series.instruments().filter((id) => id.startsWith(`${source}:`)),
+    symbolOf: (id) => stateOf(id)?.listed?.symbol,
+    open: (listed, recorded) => opener.openAll(listed, recorded),
+    add: (listed) => opener.add(listed),
+    onEvents: (listener) => zones.onDecided((id, { events }) => isInstrumentId(id) && listener(id, events)),
+  };
+}
+
+function readsOf(context: ModuleContext, zones: InstrumentZones): MarketReads {
+  const { series, clock, logger } = context;
+  // One wait for all requests, however many wait while the store does not answer.
+  const caughtUp = coalesced(() => zones.flushed().then(() => context.group(SERIES_GROUP).caughtUp()));
+  return {
+    series: historyForRequests(series, clock, (message) => logger.error(message)),
+    instrument: (id) => zones.view(id)?.state,
+    *instruments() {
+      for (const id of zones.keys()) {
+        const state = zones.view(id)?.state;
+        if (state) yield [id as InstrumentId, state] as const;
+      }
+    },
+    caughtUp: () => within(clock, CATCH_UP_MS, 'the store', caughtUp()).catch(() => {}),
+  };
+}
+
+function channelSources({ instruments, instrument }: MarketReads): Record<string, ChannelSource> {
+  const check: ChannelSource['check'] = ({ instrument: id }) => {
+    if (id !== undefined && isInstrumentId(id) && instrument(id)) return;
+    throw new ApiProblem('UNKNOWN_INSTRUMENT', `Unknown instrument "${id}".`, 'GET /api/v1/instruments lists all instruments.');
+  };
+  const source = (kind: 'trades' | 'quotes' | 'book' | 'readings' | 'candles'): ChannelSource => ({
+    check,
+    initial: ({ instrument: id, interval }) => {
+      if (id === undefined || !isInstrumentId(id)) return [];
+      if (kind !== 'candles') return initialEvents({ kind, instrument: id }, instruments, instrument);
+      return isInterval(interval) ? initialEvents({ kind, instrument: id, interval }, instruments, instrument) : [];
+    },
+  });
+  return {
+    ...Object.fromEntries((['trades', 'quotes', 'book', 'readings', 'candles'] as const).map((kind) => [kind, source(kind)])),
+    tickers: { initial: () => initialEvents({ kind: 'tickers' }, instruments, instrument) },
+  };
+}

@@ -1,0 +1,58 @@
+import { type Alert, operationsContract } from '@millrace/contracts';
+import { defineModule } from '@millrace/platform/module';
+import type { Logger } from '@millrace/platform/telemetry';
+import { AlertWatch } from './alerts.ts';
+import { consumerConditions } from './consumer-conditions.ts';
+import { Flow } from './flow.ts';
+import { operationsRoutes } from './routes.ts';
+import { StorageWatch } from './storage-watch.ts';
+import { operationsEvents, publishOperations } from './stream.ts';
+
+/** How often conditions are checked and rates are computed. */
+const WATCH_MS = 1_000;
+
+/** Operators’ view of the installation: events, consumer groups, dead letters, storage, alerts. */
+export const operationsModule = defineModule({
+  contract: operationsContract,
+  open: ({ settings, installation, hub, clock, logger }) => {
+    const flow = new Flow();
+    const alerts = new AlertWatch();
+    const storage = new StorageWatch({
+      folder: settings.data,
+      spoolMiB: settings.log.spoolMiB,
+      rules: settings.alerts,
+      outboxes: () => installation.outboxes(),
+    });
+    const parts = {
+      consumers: () => installation.consumers(),
+      topics: () => installation.topics(),
+      flow,
+      alerts: () => alerts.list(),
+    };
+    const watch = () => {
+      flow.add(installation.takeDecided());
+      flow.turn();
+      const time = clock.now();
+      for (const alert of alerts.note(time, installation.conditions(time))) logAlert(logger, alert);
+      publishOperations(hub, parts);
+    };
+    return {
+      routes: (routes) => operationsRoutes(routes, { ...parts, audit: (what, detail) => logger.info({ audit: detail }, what) }),
+      channels: { operations: { initial: () => operationsEvents(parts) } },
+      jobs: { watch: { role: 'api', everyMs: WATCH_MS, run: watch } },
+      health: storage.checks(),
+      alerts: function* () {
+        yield* storage.conditions();
+        yield* consumerConditions(
+          installation.consumers().map((consumer) => consumer.status()),
+          settings.alerts,
+        );
+      },
+    };
+  },
+});
+
+function logAlert(logger: Logger, alert: Alert): void {
+  if (alert.until !== null) logger.info(alert, 'alert resolved');
+  else logger[alert.severity === 'critical' ? 'error' : 'warn'](alert, 'alert');
+}

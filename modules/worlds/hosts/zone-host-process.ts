@@ -1,0 +1,48 @@
+import { Socket } from 'node:net';
+import { systemClock } from '@millrace/platform/clock';
+import { openLink } from '@millrace/platform/cluster';
+import { handleSignals } from '@millrace/platform/processes';
+import { type FromOpening, type MayOpen, openStores } from '@millrace/platform/topics';
+import { type Begin, type FromHost, type RunningZoneHost, runZoneHost, spoolOf, type ToHost } from './zone-host.ts';
+
+/*
+ * A zone host as a process of its own. It speaks with the server over the pipe it was started with (descriptor 3), and ends
+ * when that does: without it nobody would extend its lease.
+ */
+
+/** Longest time an orderly end may take; then the record is as a crash leaves it, which is whole as well. */
+const STOP_MS_MAX = 8_000;
+
+let begin: Begin | null = null;
+let running: RunningZoneHost | null = null;
+let isEnding = false;
+
+const link = openLink<FromHost | FromOpening, ToHost | MayOpen>(new Socket({ fd: 3, readable: true, writable: true }), {
+  onMessage: (message) => {
+    if (message.type === 'begin') {
+      begin = message;
+      link.send({ type: 'wants-to-open' });
+    } else if (message.type === 'may-open') running ??= begin && open(begin);
+    else if (message.type === 'stop') void end();
+    else running?.received(message);
+  },
+  // Without the server there is no lease, and the next one may be starting: what was decided goes to the log, nothing else.
+  // By signal, because an exit waits for threads.
+  onClose: () => void (running?.flushed() ?? Promise.resolve()).finally(() => process.kill(process.pid, 'SIGKILL')),
+});
+
+function open(orders: Begin): RunningZoneHost {
+  const send = (reply: FromHost) => link.send(reply);
+  const stores = openStores(orders.data);
+  return runZoneHost(orders, { stores, spool: spoolOf(orders, send), clock: systemClock, send });
+}
+
+async function end(): Promise<void> {
+  if (isEnding) return;
+  isEnding = true;
+  setTimeout(() => process.exit(1), STOP_MS_MAX).unref();
+  await running?.stop();
+  process.exit(0);
+}
+
+handleSignals(end);

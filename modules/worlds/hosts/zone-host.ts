@@ -1,0 +1,157 @@
+import { join } from 'node:path';
+import type { WorldPlan } from '@millrace/contracts';
+import { type Clock, type HostStats, type RecoveryStep, type SnapshotStore, ZoneHost } from '@millrace/kernel';
+import { type Assignment, ClusterNode, type Heartbeat } from '@millrace/platform/cluster';
+import { type FileSpool, openSpool } from '@millrace/platform/log';
+import { secretNumbers } from '@millrace/platform/secrets/zone-numbers';
+import { DecidedEvents, type Stores } from '@millrace/platform/topics';
+import { type FromZoneHost, type ToZoneHost, WorldHost, type worldZone } from '../host.ts';
+
+const STATS_MS = 1_000;
+/** How long a host that stops waits for its zones to be in the log. */
+const RELEASE_MS_MAX = 3_000;
+const MIB = 1024 * 1024;
+
+/** What a zone host is told when it begins. */
+export interface Begin {
+  readonly type: 'begin';
+  readonly id: string;
+  readonly incarnation: string;
+  /** Where the world is recorded; all hosts of the machine share it. */
+  readonly data: string;
+  readonly plan: WorldPlan;
+  readonly leaseMs: number;
+  readonly spoolMiB: number;
+  /** What zones’ random numbers are made from; the same for all hosts of the installation. */
+  readonly randomSecret: string;
+  /** Snapshots that zones may come back from. */
+  readonly recoverFrom: readonly ('hot' | 'cold')[];
+}
+
+export type ToHost = Begin | Assignment | ToZoneHost | { readonly type: 'stop' };
+
+export type FromHost =
+  | Heartbeat
+  | FromZoneHost
+  | { readonly type: 'failure'; readonly message: string; readonly zone: string | null; readonly kind: string }
+  | { readonly type: 'recovered'; readonly zone: string; readonly steps: readonly RecoveryStep[] }
+  | {
+      readonly type: 'snapshot';
+      readonly zone: string;
+      readonly store: 'hot' | 'cold';
+      readonly ms: number;
+      readonly failure: string | null;
+    }
+  | {
+      readonly type: 'host-stats';
+      readonly stats: HostStats;
+      readonly cpuMs: number;
+      readonly memoryBytes: number;
+      readonly decided: readonly (readonly [name: string, count: number])[];
+    };
+
+/** A zone host at work: zones of the world on one thread, with their record beside it. */
+export interface RunningZoneHost {
+  received(message: Exclude<ToHost, Begin>): void;
+  /** Resolves when all that was decided is recorded. */
+  flushed(): Promise<void>;
+  /** Hands its zones over, flushes, closes. */
+  stop(): Promise<void>;
+}
+
+/** A store that is written and never come back from. */
+function unread(store: SnapshotStore): SnapshotStore {
+  return { save: (snapshot) => store.save(snapshot), list: async () => [], load: (label) => store.load(label) };
+}
+
+/** The spool of a host: what an earlier run of it left behind is written first. */
+export function spoolOf({ data, id, spoolMiB }: Begin, send: ZoneHostParts['send']): FileSpool {
+  return openSpool(join(data, 'spool', id), spoolMiB * MIB, (message) => send({ type: 'failure', kind: 'log', zone: null, message }));
+}
+
+export interface ZoneHostParts {
+  readonly stores: Stores;
+  readonly spool: FileSpool;
+  readonly clock: Clock;
+  /** In a simulation, one that fails. */
+  readonly definition?: typeof worldZone;
+  /** Time between two snapshots of a zone, ms. */
+  readonly hotEveryMs?: number;
+  readonly send: (message: FromHost) => void;
+}
+
+export function runZoneHost(begin: Begin, { stores, spool, clock, definition, hotEveryMs, send }: ZoneHostParts): RunningZoneHost {
+  const { id, incarnation, plan, leaseMs } = begin;
+  const world = new WorldHost({ clock, plan, send });
+  const decided = new DecidedEvents();
+  const host: ZoneHost = new ZoneHost({
+    log: stores.log,
+    hot: begin.recoverFrom.includes('hot') ? stores.hot : unread(stores.hot),
+    cold: begin.recoverFrom.includes('cold') ? stores.cold : unread(stores.cold),
+    spool,
+    clock,
+    ...(hotEveryMs !== undefined && { hotEveryMs }),
+    random: secretNumbers(begin.randomSecret),
+    ...world.hooks,
+    onDecided: (batch, state) => {
+      decided.count(batch);
+      world.hooks.onDecided?.(batch, state);
+    },
+    onFailure: ({ kind, zone, message }) => {
+      send({ type: 'failure', kind, zone: zone ?? null, message });
+      if (kind === 'zone-lost' && zone) member.lost(zone);
+    },
+    onStatus: (zone, status) => member.statusChanged(zone, status),
+    onRecovered: (zone, steps) => {
+      world.hooks.onRecovered?.(zone, steps);
+      send({ type: 'recovered', zone, steps });
+    },
+    onSnapshot: (snapshot) => {
+      world.hooks.onSnapshot?.(snapshot);
+      const { zone, store, ms, failure } = snapshot;
+      send({ type: 'snapshot', zone, store, ms, failure });
+    },
+  });
+  world.run(host, definition);
+  const member: ClusterNode = new ClusterNode({
+    id,
+    incarnation,
+    clock,
+    leaseMs,
+    host,
+    send,
+    onOpened: (zone) => world.opened(zone),
+    onClosed: (zone) => world.closed(zone),
+    onFailure: (message) => send({ type: 'failure', kind: 'placement', zone: null, message }),
+  });
+  let cpuBefore = process.cpuUsage();
+  let cancelStatsTimer = () => {};
+  const report = () => {
+    const { user, system } = process.cpuUsage(cpuBefore);
+    cpuBefore = process.cpuUsage();
+    send({
+      type: 'host-stats',
+      stats: host.stats(),
+      cpuMs: (user + system) / 1_000,
+      memoryBytes: process.memoryUsage.rss(),
+      decided: decided.take(),
+    });
+    cancelStatsTimer = clock.after(STATS_MS, report);
+  };
+  cancelStatsTimer = clock.after(STATS_MS, report);
+  return {
+    received: (message) => {
+      if (message.type === 'assign') member.received(message);
+      else if (message.type !== 'stop') world.receive(message);
+    },
+    flushed: () => host.flushed(),
+    stop: async () => {
+      cancelStatsTimer();
+      await member.stop(RELEASE_MS_MAX);
+      world.stop();
+      await host.close();
+      spool.close();
+      await stores.close();
+    },
+  };
+}

@@ -1,0 +1,114 @@
+import { USERS, worldsContract } from '@millrace/contracts';
+import { failureReason } from '@millrace/platform/database';
+import type { HealthCheck } from '@millrace/platform/health';
+import { ApiProblem } from '@millrace/platform/http';
+import { type Consumer, consumerStatus, defineModule, type ModuleContext, type WatchedOutbox } from '@millrace/platform/module';
+import type { openStores } from '@millrace/platform/topics';
+import { worldMetrics } from './metrics.ts';
+import { OpenWorld } from './open-world.ts';
+import { WORLD_SOCKET_PATH } from './players-port.ts';
+import { ProjectorHandle } from './projector/projector-handle.ts';
+import { PlayerOwners } from './tables/index.ts';
+import { WORLD_HISTORY } from './zone.ts';
+
+/** How often the world is checked for players and items that are in more than one place. */
+const CONSERVATION_MS = 10_000;
+/** Zones that a health check names. */
+const NAMED_MAX = 10;
+
+/** A world that players enter over TCP or WebSocket: zones in processes of their own, a gateway here. */
+export const worldsModule = defineModule({
+  contract: worldsContract,
+  uses: [USERS],
+  isEnabled: ({ worlds }) => worlds.enabled,
+  open: async (context) => {
+    const { settings, database, logger } = context;
+    const topic = context.topic('worlds');
+    const users = context.use(USERS);
+    const projector = new ProjectorHandle(topic.folder, database.address, logger);
+    void database.ready.then(() => projector.start());
+    const world = await OpenWorld.open({
+      context,
+      projector,
+      stores: topic.stores as ReturnType<typeof openStores>,
+      mayPlay: mayPlayOf(context),
+      owners: users && new PlayerOwners(database.connection, settings.worlds.playersPerUser),
+    });
+    users?.onChanged((user) => void world.userChanged(user));
+    return {
+      routes: (routes) => world.register(routes),
+      channels: {
+        world: { initial: () => world.events() },
+        zones: {
+          check: ({ zone }) => {
+            if (!world.zones.some((known) => known === zone))
+              throw new ApiProblem('UNKNOWN_ZONE', `Unknown zone "${zone}".`, 'GET /api/v1/world/zones lists all zones.');
+          },
+        },
+      },
+      sockets: { [WORLD_SOCKET_PATH]: world.upgrade },
+      consumers: [projectorConsumer(projector, context)],
+      services: { world: { role: 'zones', start: () => {}, stop: () => world.stop() } },
+      jobs: { conservation: { role: 'zones', everyMs: CONSERVATION_MS, run: () => world.checkConservation() } },
+      metrics: (metrics) => worldMetrics(metrics, world),
+      health: [zonesCheck(world)],
+      alerts: () => world.conditions(),
+      outboxes: () =>
+        world.hosts.control.statuses().map(
+          ({ id, outbox, spoolBytes }): WatchedOutbox => ({
+            name: id,
+            mode: outbox,
+            spooledBytes: spoolBytes,
+            lastFailure: world.hosts.logFailureOf(id),
+          }),
+        ),
+      ports: { players: world.port },
+      close: () => projector.stop(),
+    };
+  },
+});
+
+function mayPlayOf(context: ModuleContext): (user: string) => Promise<boolean> {
+  const users = context.use(USERS);
+  return async (user) => {
+    try {
+      return (await users?.may(user, 'world:play')) ?? true;
+    } catch (error) {
+      // Players go on while the database is unavailable. Their tokens are ours, and revoked users are disconnected when it is available again.
+      context.logger.warn({ reason: failureReason(error) }, 'a player was admitted whose user cannot be looked up');
+      return true;
+    }
+  };
+}
+
+function zonesCheck(world: OpenWorld): HealthCheck {
+  return {
+    name: 'worlds',
+    isRequired: false,
+    check: () => {
+      const closed = world.closedZones();
+      if (closed.length > 0)
+        throw new Error(`${closed.length} of ${world.zones.length} zones have no host: ${closed.slice(0, NAMED_MAX).join(', ')}.`);
+    },
+  };
+}
+
+/** The consumer group that writes the history of players, in its own process. */
+function projectorConsumer(projector: ProjectorHandle, context: ModuleContext): Consumer {
+  const group = WORLD_HISTORY;
+  return {
+    group,
+    topic: 'worlds',
+    log: context.topic('worlds').log,
+    status: () => {
+      const { stats } = projector;
+      if (stats) return consumerStatus(stats, projector.isPaused);
+      const nothing = { lag: 0, applied: 0, deadLetters: 0, offsets: [], overtaken: [], gaps: [] };
+      return { group, state: 'unavailable', failure: 'It is starting.', ...nothing };
+    },
+    replay: (deadLetter) => projector.replay(deadLetter),
+    pause: () => projector.pause(),
+    resume: () => projector.resume(),
+    skipDropped: () => projector.skipDropped(),
+  };
+}

@@ -1,0 +1,22 @@
+import type { Settings } from '@millrace/platform/config';
+import { UserError } from '@millrace/platform/user-error';
+
+/** WebSocket of the world protocol. */
+export const WORLD_SOCKET_PATH = '/api/v1/world/socket';
+
+/** Opens the port for players as the configuration wants it, wherever it then leads; says what to do when it is taken. */
+export async function openPlayersPort<T>(
+  { host, worlds }: Settings,
+  open: (address: { readonly host: string; readonly port: number }) => Promise<T>,
+): Promise<T> {
+  try {
+    return await open({ host, port: worlds.tcpPort });
+  } catch (error) {
+    if ((error as { code?: string }).code === 'EADDRINUSE')
+      throw new UserError(
+        `port ${worlds.tcpPort} on ${host}, for players, is taken`,
+        'Choose another with worlds.tcpPort (0 takes a free one), or stop what uses it.',
+      );
+    throw error;
+  }
+}

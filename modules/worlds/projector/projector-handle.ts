@@ -1,0 +1,145 @@
+import { join } from 'node:path';
+import type { DatabaseAddress } from '@millrace/platform/database';
+import type { ConsumerStats } from '@millrace/platform/log';
+import { SupervisedProcess } from '@millrace/platform/processes';
+import type { Logger } from '@millrace/platform/telemetry';
+import type { FromOpening, MayOpen, Opening } from '@millrace/platform/topics';
+import type { FromProjector, ProjectorQuery, ToProjector } from './projector.ts';
+
+const ANSWER_MS_MAX = 10_000;
+
+interface Asked {
+  resolve(answer: unknown): void;
+  reject(error: Error): void;
+  timer: NodeJS.Timeout;
+}
+
+type Question =
+  | { readonly type: 'query'; readonly query: ProjectorQuery }
+  | { readonly type: 'replay'; readonly letter: number }
+  | { readonly type: 'caught-up' | 'skip-dropped' };
+
+/** The projector as the server holds it: a process that is started again when it ends. Nothing else waits for it. */
+export class ProjectorHandle {
+  readonly #process: SupervisedProcess<ToProjector | MayOpen, FromProjector | FromOpening>;
+  readonly #logger: Logger;
+  #asked = new Map<number, Asked>();
+  #asks = 0;
+  #stats: ConsumerStats | null = null;
+  #isPaused = false;
+  #opening: Opening | null = null;
+  #wantsToOpen = false;
+
+  /** @param data folder of the log to read */
+  constructor(data: string, database: DatabaseAddress, logger: Logger) {
+    this.#logger = logger;
+    this.#process = new SupervisedProcess<ToProjector | MayOpen, FromProjector | FromOpening>(
+      {
+        name: 'the projector',
+        file: join(import.meta.dirname, 'projector-process.ts'),
+        data,
+        begin: () => [{ type: 'begin', data, database }, ...(this.#isPaused ? [{ type: 'pause' } as const] : [])],
+        stop: { type: 'stop' },
+        onMessage: (message) => this.#received(message),
+        onEnded: () => this.#ended(),
+      },
+      logger,
+    );
+  }
+
+  /** To be called once the server has opened the stores itself: until then no process may. */
+  opensBy(opening: Opening): void {
+    this.#opening = opening;
+    if (this.#wantsToOpen) this.#open();
+  }
+
+  /** To be called once the tables are there. */
+  start(): void {
+    this.#process.start();
+  }
+
+  /** What it said last; null until it has said something. */
+  get stats(): ConsumerStats | null {
+    return this.#stats;
+  }
+
+  get isPaused(): boolean {
+    return this.#isPaused;
+  }
+
+  pause(): void {
+    this.#isPaused = true;
+    this.#process.send({ type: 'pause' });
+  }
+
+  resume(): void {
+    this.#isPaused = false;
+    this.#process.send({ type: 'resume' });
+  }
+
+  query(query: ProjectorQuery): Promise<unknown> {
+    return this.#ask({ type: 'query', query });
+  }
+
+  async replay(letter: number): Promise<boolean> {
+    return (await this.#ask({ type: 'replay', letter })) === true;
+  }
+
+  async caughtUp(): Promise<void> {
+    await this.#ask({ type: 'caught-up' });
+  }
+
+  /** How many gaps were skipped. */
+  async skipDropped(): Promise<number> {
+    return Number(await this.#ask({ type: 'skip-dropped' }));
+  }
+
+  stop(): Promise<void> {
+    return this.#process.stop();
+  }
+
+  /** @throws when the projector is away, or fails on it */
+  #ask(question: Question): Promise<unknown> {
+    const ask = ++this.#asks;
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#asked.delete(ask);
+        reject(new Error(`the projector did not answer within ${ANSWER_MS_MAX} ms`));
+      }, ANSWER_MS_MAX);
+      this.#asked.set(ask, { resolve, reject, timer });
+      if (this.#process.send({ ...question, ask })) return;
+      clearTimeout(timer);
+      this.#asked.delete(ask);
+      reject(new Error('the projector is starting'));
+    });
+  }
+
+  #open(): void {
+    this.#wantsToOpen = this.#opening === null;
+    const { pid } = this.#process;
+    if (pid !== undefined) this.#opening?.next(pid, 'log', () => this.#process.send({ type: 'may-open' }));
+  }
+
+  #ended(): void {
+    this.#wantsToOpen = false;
+    for (const { reject, timer } of this.#asked.values()) {
+      clearTimeout(timer);
+      reject(new Error('the projector has ended'));
+    }
+    this.#asked.clear();
+  }
+
+  #received(message: FromProjector | FromOpening): void {
+    if (message.type === 'wants-to-open') this.#open();
+    else if (message.type === 'stats') this.#stats = message.stats;
+    else if (message.type === 'failure') this.#logger.warn({ message: message.message }, 'the projector reported a failure');
+    else {
+      const asked = this.#asked.get(message.ask);
+      this.#asked.delete(message.ask);
+      if (!asked) return;
+      clearTimeout(asked.timer);
+      if (message.failure === null) asked.resolve(message.answer);
+      else asked.reject(new Error(message.failure));
+    }
+  }
+}

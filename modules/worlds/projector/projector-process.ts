@@ -1,0 +1,59 @@
+import { Socket } from 'node:net';
+import { join } from 'node:path';
+import { openLink } from '@millrace/platform/cluster';
+import { failureReason } from '@millrace/platform/database';
+import { openLmdbLog } from '@millrace/platform/log';
+import { handleSignals } from '@millrace/platform/processes';
+import { type FromOpening, type MayOpen, STORE_FOLDERS } from '@millrace/platform/topics';
+import { type FromProjector, type Projector, runProjector, type ToProjector } from './projector.ts';
+
+/*
+ * The projector as a process of its own: reading the log back and making rows of it keeps a thread busy, which nobody who plays
+ * or trades should feel. It speaks with the server over the pipe it was started with (descriptor 3).
+ */
+
+const STOP_MS_MAX = 8_000;
+
+type Begin = ToProjector & { readonly type: 'begin' };
+
+let begin: Begin | null = null;
+let starting: Promise<Projector> | null = null;
+/** What it was told before it began. */
+const early: ToProjector[] = [];
+let isEnding = false;
+
+const link = openLink<FromProjector | FromOpening, ToProjector | MayOpen>(new Socket({ fd: 3, readable: true, writable: true }), {
+  onMessage: (message) => {
+    if (message.type === 'begin') {
+      begin = message;
+      link.send({ type: 'wants-to-open' });
+    } else if (message.type === 'may-open') {
+      if (begin === null || starting !== null) return;
+      starting = start(begin);
+      starting.catch((error) => {
+        link.send({ type: 'failure', message: `the tables cannot be opened: ${failureReason(error)}` });
+        setTimeout(() => process.exit(1), 100);
+      });
+      for (const told of early.splice(0)) void starting.then((projector) => projector.received(told)).catch(() => {});
+    } else if (message.type === 'stop') void end();
+    else if (starting !== null) void starting.then((projector) => projector.received(message));
+    else early.push(message);
+  },
+  // Nobody waits for an orderly end any more: what is not committed is read again.
+  onClose: () => process.kill(process.pid, 'SIGKILL'),
+});
+
+async function start({ data, database }: Begin): Promise<Projector> {
+  const log = openLmdbLog(join(data, STORE_FOLDERS.log));
+  return runProjector(log, database, (reply) => link.send(reply));
+}
+
+async function end(): Promise<void> {
+  if (isEnding) return;
+  isEnding = true;
+  setTimeout(() => process.exit(1), STOP_MS_MAX).unref();
+  await starting?.then((projector) => projector.stop()).catch(() => {});
+  process.exit(0);
+}
+
+handleSignals(end);

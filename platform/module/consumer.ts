@@ -1,0 +1,48 @@
+import type { ConsumerGroupStatus } from '@millrace/contracts';
+import type { ConsumerGroup, ConsumerStats, EventLog } from '../log/index.ts';
+
+/** A consumer group as operators handle it, wherever it runs. */
+export interface Consumer {
+  readonly group: string;
+  /** Topic that it reads. */
+  readonly topic: string;
+  /** Log of the topic. */
+  readonly log: EventLog;
+  status(): ConsumerGroupStatus;
+  /** Processes a dead letter again. Resolves with false when it is not of this group. @throws what keeps it from being processed */
+  replay(deadLetter: number): Promise<boolean>;
+  pause(): void;
+  resume(): void;
+  /** Goes on after events that retention dropped before the group read them. Resolves with the number of gaps. */
+  skipDropped(): Promise<number>;
+}
+
+/** A consumer group that runs in this process. */
+export function consumerOf(group: ConsumerGroup, topic: string, log: EventLog): Consumer {
+  let isPaused = false;
+  let changing: Promise<void> = Promise.resolve();
+  return {
+    group: group.stats().group,
+    topic,
+    log,
+    status: () => consumerStatus(group.stats(), isPaused),
+    replay: (deadLetter) => group.replay(deadLetter),
+    pause: () => {
+      if (isPaused) return;
+      isPaused = true;
+      changing = changing.then(() => group.stop());
+    },
+    resume: () => {
+      if (!isPaused) return;
+      isPaused = false;
+      changing = changing.then(() => group.start());
+    },
+    skipDropped: async () => (await group.skipDropped()).length,
+  };
+}
+
+/** Statistics of a consumer group as the API shows them. */
+export function consumerStatus({ offsets, overtaken, gaps, ...stats }: ConsumerStats, isPaused: boolean): ConsumerGroupStatus {
+  const state = isPaused ? 'paused' : overtaken.length > 0 ? 'overtaken' : 'running';
+  return { ...stats, state, offsets: [...offsets], overtaken: [...overtaken], gaps: [...gaps] };
+}

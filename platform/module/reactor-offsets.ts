@@ -1,0 +1,25 @@
+import { type EventLog, type ReadRange, requireOffsets } from '../log/index.ts';
+
+/** Offsets of a reactor, stored with the log that it reads. A new reactor begins with the oldest events of the log. */
+export function reactorOffsets(
+  log: EventLog,
+  group: string,
+): { offsets(): Promise<ReadonlyMap<number, number>>; saveOffsets(read: readonly ReadRange[]): Promise<void> } {
+  const stored = (): Map<number, number> => {
+    const known = log.consumers.groups().find((one) => one.group === group);
+    return new Map((known?.offsets ?? log.stats().partitions.map(({ start }) => start)).entries());
+  };
+  return {
+    offsets: async () => stored(),
+    saveOffsets: async (read) => {
+      if (read.length === 0) return;
+      const offsets = stored();
+      requireOffsets(group, offsets, read);
+      for (const { partition, next } of read) offsets.set(partition, next);
+      await log.consumers.note(
+        group,
+        Array.from({ length: log.partitions }, (_none, partition) => offsets.get(partition) ?? 0),
+      );
+    },
+  };
+}

@@ -1,0 +1,279 @@
+import type { ModuleContract, Port } from '@millrace/contracts';
+import type { Door } from '../http/index.ts';
+import { ConsumerGroup, type Projection, reactorProjection } from '../log/index.ts';
+import type { InitialEvent } from '../streams/index.ts';
+import type { Metrics } from '../telemetry/index.ts';
+import { type Topic, type ZoneKind, Zones } from '../topics/index.ts';
+import type { AlertCondition } from './alerts.ts';
+import { type Channels, channelsOf } from './channel-check.ts';
+import type { ChannelSource } from './channels.ts';
+import { type Consumer, consumerOf } from './consumer.ts';
+import { every } from './jobs.ts';
+import type {
+  Installation,
+  ModuleContext,
+  ModuleDefinition,
+  ModuleParts,
+  ProjectionPart,
+  ReactorPart,
+  Service,
+  WatchedOutbox,
+} from './module.ts';
+import { orderModules } from './order.ts';
+import { reactorOffsets } from './reactor-offsets.ts';
+import { recordEndpoints, requireServed } from './served-endpoints.ts';
+
+/** What the process gives to every module. */
+export type SharedContext = Omit<ModuleContext, 'zones' | 'topic' | 'group' | 'need' | 'use' | 'provide' | 'countDecided' | 'installation'>;
+
+export interface RuntimeOptions {
+  readonly modules: readonly ModuleDefinition[];
+  readonly shared: SharedContext;
+  /** Topics of the modules, open. */
+  readonly topics: ReadonlyMap<string, Topic>;
+  readonly installation: Installation;
+  readonly countDecided: ModuleContext['countDecided'];
+}
+
+interface Group {
+  readonly name: string;
+  readonly part: ProjectionPart;
+  readonly group: ConsumerGroup;
+  /** Resolves when it has started. Null when it waits for its store. */
+  started: Promise<void> | null;
+}
+
+interface OpenModule {
+  readonly contract: ModuleContract;
+  readonly parts: ModuleParts;
+}
+
+/** The modules of a process: opens, serves and closes them, whatever they are. */
+export class ModuleRuntime {
+  readonly #options: RuntimeOptions;
+  readonly #modules: OpenModule[] = [];
+  readonly #groups = new Map<string, Group>();
+  readonly #ports = new Map<string, unknown>();
+  readonly #running: Service[] = [];
+  #stopJobs: (() => Promise<void>)[] = [];
+  #isStopping = false;
+  #channels: Channels | null = null;
+
+  constructor(options: RuntimeOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Opens the enabled modules, each after those whose ports it uses, and starts their consumer groups.
+   * @throws TypeError when a definition contradicts itself or another, and whatever a module throws
+   */
+  async open(): Promise<void> {
+    const { modules, shared } = this.#options;
+    const enabled = modules.filter(({ isEnabled }) => isEnabled?.(shared.settings) ?? true);
+    for (const definition of orderModules(enabled)) {
+      const { contract } = definition;
+      const parts = await definition.open(this.#contextOf(definition));
+      for (const { name } of definition.provides ?? [])
+        if (!this.#ports.has(name)) throw new TypeError(`Module "${contract.name}" does not provide its port "${name}".`);
+      this.#modules.push({ contract, parts });
+      if (shared.roles.has('projector'))
+        for (const [name, part] of Object.entries(parts.projections ?? {})) await this.#startGroup(contract.name, name, part);
+      if (shared.roles.has('zones'))
+        for (const [name, part] of Object.entries(parts.reactors ?? {}))
+          await this.#startGroup(contract.name, name, this.#reactorPart(name, part as ReactorPart));
+    }
+  }
+
+  /** Contracts of the open modules. */
+  get contracts(): readonly ModuleContract[] {
+    return this.#modules.map(({ contract }) => contract);
+  }
+
+  /** Channels of the modules. Call it when they are open. */
+  channels(): Channels {
+    this.#channels ??= channelsOf(this.contracts, (kind) => this.#channelSource(kind));
+    return this.#channels;
+  }
+
+  /** Initial events of a channel. */
+  initial(name: string): Iterable<InitialEvent> {
+    return this.#channels?.initial(name) ?? [];
+  }
+
+  /** Adds the routes of every module. @throws TypeError when an endpoint of a contract has no handler */
+  register(server: Door): void {
+    for (const { contract, parts } of this.#modules) {
+      const { routes, served } = recordEndpoints(server.routes);
+      parts.routes?.(routes, server);
+      requireServed(contract, served);
+    }
+  }
+
+  get sockets(): NonNullable<ModuleParts['sockets']> {
+    return Object.assign({}, ...this.#modules.map(({ parts }) => parts.sockets ?? {}));
+  }
+
+  get health(): NonNullable<ModuleParts['health']> {
+    return this.#modules.flatMap(({ parts }) => parts.health ?? []);
+  }
+
+  get ports(): Readonly<Record<string, number>> {
+    return Object.assign({}, ...this.#modules.map(({ parts }) => parts.ports ?? {}));
+  }
+
+  status(): Record<string, string> {
+    return Object.assign({}, ...this.#modules.map(({ parts }) => parts.status?.() ?? {}));
+  }
+
+  metrics(metrics: Metrics): void {
+    for (const { parts } of this.#modules) parts.metrics?.(metrics);
+  }
+
+  *conditions(time: number): Generator<AlertCondition> {
+    for (const { parts } of this.#modules) yield* parts.alerts?.(time) ?? [];
+  }
+
+  outboxes(): WatchedOutbox[] {
+    return this.#modules.flatMap(({ parts }) => parts.outboxes?.() ?? []);
+  }
+
+  /** Every consumer group of the modules, in this process and in others. */
+  consumers(): Consumer[] {
+    return [...this.#consumers, ...this.#modules.flatMap(({ parts }) => parts.consumers ?? [])];
+  }
+
+  readonly #consumers: Consumer[] = [];
+
+  /** @throws TypeError when no group of this name runs in this process */
+  group(name: string): ConsumerGroup {
+    const found = this.#groups.get(name);
+    if (!found) throw new TypeError(`No consumer group "${name}" runs in this process.`);
+    return found.group;
+  }
+
+  port<T>({ name }: Port<T>): T | null {
+    return (this.#ports.get(name) as T | undefined) ?? null;
+  }
+
+  /** Starts services and jobs. Call it when the server answers requests. */
+  async start(url: string): Promise<void> {
+    const { roles, logger } = this.#options.shared;
+    for (const { parts } of this.#modules) {
+      for (const service of Object.values(parts.services ?? {})) {
+        if (!roles.has(service.role)) continue;
+        await service.start(url);
+        this.#running.push(service);
+      }
+      for (const [name, { role, everyMs, run }] of Object.entries(parts.jobs ?? {}))
+        if (roles.has(role)) this.#stopJobs.push(every(everyMs, run, (error) => logger.error({ err: error, job: name }, 'a job failed')));
+    }
+  }
+
+  /** Stops services and jobs, in the reverse order of their start. Call it before the server stops to answer requests. */
+  async stopServices(): Promise<void> {
+    this.#isStopping = true;
+    await Promise.all(this.#stopJobs.map((stop) => stop()));
+    this.#stopJobs = [];
+    for (const service of this.#running.splice(0).reverse()) await service.stop?.();
+  }
+
+  /** Lets projections read what the logs have, within a bound that `within` keeps. */
+  async caughtUp(within: (caughtUp: Promise<void>) => Promise<void>): Promise<void> {
+    await Promise.all([...this.#groups.values()].map(({ group, started, part }) => started && !part.sendsTo && within(group.caughtUp())));
+  }
+
+  /** Stops the groups that send commands to zones. */
+  stopReactors(): Promise<void> {
+    return this.#stopGroups(({ sendsTo }) => sendsTo !== undefined);
+  }
+
+  /** Lets projections read what was decided, within a bound that `within` keeps, and stops them. */
+  async stopProjections(within: (caughtUp: Promise<void>) => Promise<void>): Promise<void> {
+    await this.caughtUp(within);
+    await this.#stopGroups(() => true);
+  }
+
+  /** Closes the modules, in the reverse order of their opening. */
+  async close(): Promise<void> {
+    for (const { parts } of this.#modules.toReversed()) await parts.close?.();
+  }
+
+  async #stopGroups(which: (part: ProjectionPart) => boolean): Promise<void> {
+    for (const one of this.#groups.values()) {
+      if (!one.started || !which(one.part)) continue;
+      await one.started;
+      one.started = null;
+      await one.group.stop();
+    }
+  }
+
+  async #startGroup(module: string, name: string, part: ProjectionPart): Promise<void> {
+    const { clock, logger } = this.#options.shared;
+    if (part.projection.name !== name)
+      throw new TypeError(`Module "${module}" lists the consumer group "${part.projection.name}" as "${name}". Use one name.`);
+    if (this.#groups.has(name)) throw new TypeError(`Two modules have a consumer group "${name}".`);
+    const { log } = this.#topic(part.topic);
+    const group = new ConsumerGroup(log, part.projection, clock, (message) => logger.warn(message), part.reasonOf);
+    const entry: Group = { name, part, group, started: null };
+    this.#groups.set(name, entry);
+    this.#consumers.push(consumerOf(group, part.topic, log));
+    const start = () => {
+      if (!this.#isStopping) entry.started = group.start();
+      return entry.started;
+    };
+    if (part.after !== undefined) void part.after.then(start);
+    else await start();
+  }
+
+  #reactorPart(name: string, { from, to, wants, react }: ReactorPart): ProjectionPart {
+    const { log } = this.#topic(from);
+    const { host } = this.#topic(to);
+    if (!host) throw new TypeError(`Reactor "${name}" sends commands to topic "${to}", whose zones are in other processes.`);
+    const { logger } = this.#options.shared;
+    const projection: Projection = reactorProjection({
+      reactor: { name, wants, react },
+      host,
+      ...reactorOffsets(log, name),
+      onRefused: (zone, refusal) => logger.warn({ reactor: name, zone, ...refusal }, 'a zone refused the command of a reactor'),
+    });
+    return { topic: from, projection, sendsTo: to };
+  }
+
+  #channelSource(kind: string): ChannelSource | undefined {
+    return this.#modules.find(({ parts }) => parts.channels?.[kind])?.parts.channels?.[kind];
+  }
+
+  #topic(name: string): Topic {
+    const topic = this.#options.topics.get(name);
+    if (!topic) throw new TypeError(`No enabled module has the topic "${name}".`);
+    return topic;
+  }
+
+  #contextOf(definition: ModuleDefinition): ModuleContext {
+    const { contract } = definition;
+    const declared = (list: readonly Port<unknown>[] | undefined, { name }: Port<unknown>, as: string) => {
+      if (!list?.some((one) => one.name === name))
+        throw new TypeError(`Module "${contract.name}" has no port "${name}" in "${as}". Add it.`);
+    };
+    return {
+      ...this.#options.shared,
+      installation: this.#options.installation,
+      countDecided: this.#options.countDecided,
+      topic: (name) => this.#topic(name),
+      zones: <State, Command>(kind: ZoneKind<State, Command>) => new Zones(kind, this.#topic(kind.topic)),
+      group: (name) => this.group(name),
+      need: <T>(port: Port<T>) => {
+        declared(definition.needs, port, 'needs');
+        return this.#ports.get(port.name) as T;
+      },
+      use: <T>(port: Port<T>) => {
+        declared(definition.uses, port, 'uses');
+        return this.port(port);
+      },
+      provide: (port, implementation) => {
+        declared(definition.provides, port, 'provides');
+        this.#ports.set(port.name, implementation);
+      },
+    };
+  }
+}

@@ -1,0 +1,35 @@
+import type { Endpoint, ModuleContract } from '@millrace/contracts';
+import type { Routes } from '../http/index.ts';
+
+/** `routes`, and the endpoints that were added through it. */
+export function recordEndpoints(routes: Routes): { readonly routes: Routes; readonly served: ReadonlySet<Endpoint> } {
+  const served = new Set<Endpoint>();
+  const recorded: Routes = {
+    handle: (endpoint, handler) => {
+      served.add(endpoint);
+      routes.handle(endpoint, handler);
+    },
+    list: (endpoint, keyOf, handler) => {
+      served.add(endpoint);
+      routes.list(endpoint, keyOf, handler);
+    },
+    stream: (endpoint, handler) => {
+      served.add(endpoint);
+      routes.stream(endpoint, handler);
+    },
+  };
+  return { routes: recorded, served };
+}
+
+/** @throws TypeError when an endpoint of the contract has no handler, or a handler was added for an endpoint of no contract */
+export function requireServed({ name, endpoints }: ModuleContract, served: ReadonlySet<Endpoint>): void {
+  const declared = new Map(Object.entries(endpoints).map(([id, endpoint]) => [endpoint, id]));
+  const missing = [...declared].filter(([endpoint]) => !served.has(endpoint)).map(([, id]) => id);
+  if (missing.length > 0)
+    throw new TypeError(
+      `Module "${name}" has no handler for ${missing.join(', ')}. Add one in "routes", or take them out of the contract.`,
+    );
+  const foreign = [...served].filter((endpoint) => !declared.has(endpoint)).map(({ method, path }) => `${method} ${path}`);
+  if (foreign.length > 0)
+    throw new TypeError(`Module "${name}" handles ${foreign.join(', ')}, which its contract does not have. Add them to the contract.`);
+}

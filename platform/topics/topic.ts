@@ -1,0 +1,123 @@
+import { join } from 'node:path';
+import {
+  type AnyZoneDefinition,
+  type EventBatch,
+  type HostFailure,
+  type HostOptions,
+  kindOf,
+  type RandomNumbers,
+  ZoneHost,
+} from '@millrace/kernel';
+import { systemClock } from '../clock.ts';
+import { type EventLog, openSpool } from '../log/index.ts';
+import { DecidedEvents } from './decided-events.ts';
+import { openStores, type Stores } from './stores.ts';
+
+const MIB = 1024 * 1024;
+
+/** Receives the batches that zones of one kind decided in a turn, each with the state after it. */
+export type DecidedListener = (batch: EventBatch, state: unknown) => void;
+
+/** A topic: zones that share a log, a spool and snapshot stores. */
+export interface Topic {
+  readonly name: string;
+  readonly folder: string;
+  readonly stores: Stores;
+  readonly log: EventLog;
+  /** Owns its zones in this process. Null when they are in processes of their own. */
+  readonly host: ZoneHost | null;
+  /** Why the log could not be written last. */
+  readonly lastFailure: string | null;
+  /** Events decided here since the last call, by `kind/type`. */
+  takeDecided(): [name: string, count: number][];
+  /** Calls `listener` after each turn of a zone of this kind, in the order of the calls of `onDecided`. */
+  onDecided(kind: string, listener: DecidedListener): void;
+  /** Closes the host: it decides what waits, snapshots, and hands its events to the log or the spool. Idempotent. */
+  closeHost(): Promise<void>;
+  /** Closes the stores, after the host. */
+  close(): Promise<void>;
+}
+
+export interface TopicOptions {
+  readonly spoolMiB: number;
+  readonly random: RandomNumbers;
+  readonly zonesMax?: number;
+  readonly logger: {
+    error(detail: object | string, message?: string): void;
+    debug(detail: object, message: string): void;
+  };
+}
+
+/** Opens the stores of a topic whose zones are in other processes. */
+export function openSharedTopic(name: string, folder: string): Topic & { readonly stores: ReturnType<typeof openStores> } {
+  const stores = openStores(folder);
+  return {
+    name,
+    folder,
+    stores,
+    log: stores.log,
+    host: null,
+    lastFailure: null,
+    takeDecided: () => [],
+    onDecided: () => {
+      throw new TypeError(`The zones of topic "${name}" are in other processes, so none decides here.`);
+    },
+    closeHost: async () => {},
+    close: () => stores.close(),
+  };
+}
+
+/** Opens the stores of a topic and a host for its zones, and writes what an earlier run left on the spool. */
+export async function openTopic(
+  name: string,
+  folder: string,
+  kinds: readonly AnyZoneDefinition[],
+  { spoolMiB, random, zonesMax, logger }: TopicOptions,
+): Promise<Topic & { readonly host: ZoneHost }> {
+  const stores = openStores(folder);
+  const spool = openSpool(join(folder, 'spool'), spoolMiB * MIB, (message) => logger.error(message));
+  const decided = new DecidedEvents();
+  const listeners = new Map<string, DecidedListener[]>();
+  let lastFailure: string | null = null;
+  const options: HostOptions = {
+    log: stores.log,
+    hot: stores.hot,
+    cold: stores.cold,
+    spool,
+    clock: systemClock,
+    random,
+    ...(zonesMax !== undefined && { zonesMax }),
+    onDecided: (batch, state) => {
+      decided.count(batch);
+      for (const listener of listeners.get(kindOf(batch.zone)) ?? []) listener(batch, state);
+    },
+    onFailure: (failure: HostFailure) => {
+      if (failure.kind === 'log') lastFailure = failure.message;
+      logger.error({ topic: name, ...failure }, 'a zone failed');
+    },
+    onRecovered: (zone, steps) => logger.debug({ zone, steps }, 'zone recovered'),
+  };
+  const host = new ZoneHost(options);
+  for (const kind of kinds) host.register(kind);
+  await host.flushed();
+  return {
+    name,
+    folder,
+    stores,
+    log: stores.log,
+    host,
+    get lastFailure() {
+      return lastFailure;
+    },
+    takeDecided: () => decided.take(),
+    onDecided: (kind, listener) => {
+      const ofKind = listeners.get(kind) ?? [];
+      listeners.set(kind, [...ofKind, listener]);
+    },
+    closeHost: () => host.close(),
+    close: async () => {
+      spool.close();
+      await stores.close();
+    },
+  };
+}

@@ -1,6 +1,7 @@
 import { Type } from 'typebox';
 import type { Access } from './access.ts';
 import type { ProblemCode } from './problem.ts';
+import type { ReadSource } from './read-source.ts';
 
 /** Prefix of every path of the API. */
 export const API_PATH = '/api/v1';
@@ -24,6 +25,8 @@ export interface Endpoint {
   readonly path: string;
   /** Permission that the caller needs. */
   readonly access: Access;
+  /** Where its handler reads. Default: as its module says. */
+  readonly read?: ReadSource;
   /** Rate-limit cost of a request, in tokens. Default 1; 0 exempts it. */
   readonly cost?: number;
   /** Set when the response is the same for every caller and may be cached. */

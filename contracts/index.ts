@@ -18,6 +18,7 @@ export * from './page.ts';
 export * from './payloads.ts';
 export * from './port.ts';
 export * from './problem.ts';
+export * from './read-source.ts';
 export * from './request-schema.ts';
 export * from './resources.ts';
 export * from './source-config.ts';

@@ -1,13 +1,7 @@
 import type { TSchema } from 'typebox';
 import type { Permission } from './access.ts';
 import type { Endpoint } from './endpoint.ts';
-
-/**
- * Where the handler of an endpoint reads, and so how current its response is.
- * `owner`: the zone itself. `projection`: a store that a consumer group fills from the log; it may lag behind.
- * `database`: the relational database. `process`: memory of the process that answers.
- */
-export type ReadSource = 'owner' | 'projection' | 'database' | 'process';
+import type { ReadSource } from './read-source.ts';
 
 /** A live channel. A `lossless` channel delivers each event or a `gap`; on a `conflated` one a slow reader gets the newest event of each key. */
 export interface ChannelContract {

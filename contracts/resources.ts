@@ -251,6 +251,12 @@ export const DeadLetter = Type.Object(
     seq: Type.Integer(),
     reason: Type.String(),
     at: EpochMs('Time at which it was stored as a dead letter'),
+    resumeAt: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        description: 'For reactors: which of the commands of the event is the first that a replay sends, from 0.',
+      }),
+    ),
   },
   {
     $id: 'DeadLetter',

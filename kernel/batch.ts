@@ -1,4 +1,4 @@
-import type { CommandMeta, ZoneAddress } from './definition.ts';
+import type { CommandMeta, Refused, ZoneAddress } from './definition.ts';
 
 /**
  * Events that one zone decided in one turn. Events travel to the log, the hub and the consumers in batches. The identity of
@@ -25,11 +25,15 @@ export interface EventBatch<Event = { type: string }> {
   readonly loss?: { readonly lastSeq: number; readonly checkpoint: Checkpoint };
 }
 
-/** The full state of a zone at one seq, with the ids of its newest accepted commands. */
+/** The full state of a zone at one seq, with what it remembers of its commands. */
 export interface Checkpoint {
   readonly state: unknown;
-  /** Ids of accepted commands with the seq of their reply, oldest first. The seq is negative when the events are lost. */
-  readonly answered: readonly (readonly [id: string, seq: number])[];
+  /** Ids of accepted commands with the seq of their reply and its time (epoch ms), oldest first. The seq is negative when the events are lost. */
+  readonly answered: readonly (readonly [id: string, seq: number, at?: number])[];
+  /** Ids of refused commands, oldest first, of kinds that keep replies. */
+  readonly refused?: readonly (readonly [id: string, refusal: Refused, at: number])[];
+  /** Newest place of each source of commands. */
+  readonly places?: readonly (readonly [name: string, place: number])[];
 }
 
 /** Seq of the last event of a batch, or of the lost range that the batch replaces. */

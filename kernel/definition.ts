@@ -18,10 +18,21 @@ export interface ZoneDefinition<State, Command, Event> {
   readonly tickMs?: number;
   /** Fixed-step zones: runs one step. Must not change `state`: it emits events. */
   tick?(state: Readonly<State>, context: Context<Event>): void;
+  /**
+   * Makes replies to commands with an id durable: a retry gets the first reply, a refusal too, after any recovery. A reply without events is
+   * recorded as an event of the kernel. Without it, the newest 1,024 acceptances with events are durable, and 1,024 refusals are in memory.
+   */
+  readonly repliesKept?: RepliesKept;
   /** Converts an event of an older `version` to today’s. Without it, recovery fails on such events. */
   upcast?(event: unknown, version: number): Event;
   /** Converts a state of an older `version` to today’s. Without it, such snapshots are skipped, and such lost ranges fail. */
   upcastState?(state: unknown, version: number): State;
+}
+
+/** The newest `number` acceptances and as many refusals; of these, those of the last `ms` (default: any age). */
+export interface RepliesKept {
+  readonly number: number;
+  readonly ms?: number;
 }
 
 export interface Context<Event> {
@@ -67,15 +78,24 @@ export function keyOf(address: ZoneAddress): string {
   return address.slice(address.indexOf('/') + 1);
 }
 
-/**
- * Metadata of a command, stored with the events that it causes. A retry with an `id` among the newest 1,024 of the zone gets the
- * first reply and has no second effect.
- */
+/** Metadata of a command, stored with the events that it causes. */
 export interface CommandMeta {
+  /** A retry with an `id` that the zone remembers (see `repliesKept`) gets the first reply and has no second effect. */
   readonly id?: string;
+  /**
+   * Place of the command among those of one source, from 1 on. A zone expects the places of a source in rising order: it accepts a command whose
+   * place is not higher than the last one without a second effect, however long ago that was.
+   */
+  readonly source?: { readonly name: string; readonly place: number };
   readonly correlation?: string;
   readonly actor?: string;
   readonly tenant?: string;
+}
+
+/** How a command is sent: its metadata, and when its reply is wanted. */
+export interface SubmitOptions extends CommandMeta {
+  readonly durable?: boolean;
+  readonly onDecided?: (reply: Reply) => void;
 }
 
 /** Result of a command. */
@@ -91,6 +111,8 @@ export interface Refused {
   readonly ok: false;
   readonly code: string;
   readonly message: string;
+  /** Seq of the record of the refusal, of kinds with `repliesKept`. */
+  readonly seq?: number;
 }
 
 /** Refusals of the kernel. Every other code belongs to a zone definition. */

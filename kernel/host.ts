@@ -1,4 +1,13 @@
-import { type AnyZoneDefinition, type CommandMeta, kindOf, type Refused, type Reply, refused, type ZoneAddress } from './definition.ts';
+import {
+  type AnyZoneDefinition,
+  type CommandMeta,
+  kindOf,
+  type Refused,
+  type Reply,
+  refused,
+  type SubmitOptions,
+  type ZoneAddress,
+} from './definition.ts';
 import type { HostOptions, HostStats, SnapshotKind, ZoneStatus } from './host-options.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { Observers } from './observers.ts';
@@ -63,15 +72,21 @@ export class ZoneHost {
     return entry.bringUp;
   }
 
-  /** Sends a command. Resolves with its reply: when it is decided, or, with `durable`, when the log has its events. */
-  submit(address: ZoneAddress, command: unknown, options: CommandMeta & { durable?: boolean } = {}): Promise<Reply> {
-    const { durable, ...meta } = options;
-    if (durable && !this.#outbox.promises(address)) return Promise.resolve(refused('LOG_UNAVAILABLE', 'Retry when the log is available.'));
-    if (durable && this.#durableWaiting >= (this.#options.durableWaitingMax ?? DURABLE_WAITING_MAX))
-      return Promise.resolve(this.#busy(`${this.#durableWaiting} durable commands wait for the log.`));
+  /**
+   * Sends a command. Resolves with its reply: when it is decided, or, with `durable`, when the log has its events.
+   * `onDecided` gets the reply in any case when it is decided; it must not throw.
+   */
+  submit(address: ZoneAddress, command: unknown, options: SubmitOptions = {}): Promise<Reply> {
+    const { durable, onDecided, ...meta } = options;
     return new Promise((resolve) => {
-      const answer = durable ? this.#whenDurable(address, resolve) : resolve;
-      const refusal = this.#post(address, { command, meta: Object.keys(meta).length > 0 ? meta : null, answer });
+      const settle = durable ? this.#whenDurable(address, resolve) : resolve;
+      const answer = (reply: Reply) => {
+        onDecided?.(reply);
+        settle(reply);
+      };
+      const refusal =
+        (durable && this.#cannotPromise(address)) ||
+        this.#post(address, { command, meta: Object.keys(meta).length > 0 ? meta : null, answer });
       if (refusal) answer(refusal);
     });
   }
@@ -212,7 +227,18 @@ export class ZoneHost {
       this.#durableWaiting--;
       resolve(reply);
     };
-    return (reply) => (reply.ok ? this.#outbox.whenDurable(address, reply.seq, (refusal) => answer(refusal ?? reply)) : answer(reply));
+    return (reply) => {
+      if (reply.seq === undefined) answer(reply);
+      else this.#outbox.whenDurable(address, reply.seq, (refusal) => answer(refusal ?? reply));
+    };
+  }
+
+  /** Why no durable reply is possible now; null when one is. */
+  #cannotPromise(address: ZoneAddress): Refused | null {
+    if (!this.#outbox.promises(address)) return refused('LOG_UNAVAILABLE', 'Retry when the log is available.');
+    // The command that asks is counted already.
+    if (this.#durableWaiting <= (this.#options.durableWaitingMax ?? DURABLE_WAITING_MAX)) return null;
+    return this.#busy(`${this.#durableWaiting - 1} durable commands wait for the log.`);
   }
 
   #busy(detail: string): Refused {

@@ -6,3 +6,4 @@ export type { HostFailure, HostOptions, HostStats, ZoneStatus } from './host-opt
 export { Past, RecordBroken } from './past.ts';
 export type * from './ports.ts';
 export { type PointInTime, type RecoveryStep, recover } from './recovery.ts';
+export { REPLIED, type RepliedEvent } from './replies.ts';

@@ -164,6 +164,31 @@ describe('a zone that fails', () => {
   });
 });
 
+describe('a zone that fails after another host has claimed it', () => {
+  test('is removed when its record shows that, and a durable retry is told so instead of waiting for ever', async () => {
+    const clock = new ManualClock(1_000);
+    const log = new MemoryLog();
+    const first = newHost([turnstile], { clock, log });
+    await first.host.open(gate);
+    const second = newHost([turnstile], { clock, log });
+    await second.host.open(gate);
+    const source = { name: 'purse/a', place: 1 };
+    assert.equal((await submitted(second.host.submit(gate, admit(), { source, durable: true }), clock)).ok, true);
+    first.host.tell(gate, { type: 'Break' });
+    await clock.settle();
+    assert.equal(first.host.status(gate), 'stopped');
+    assert.ok(first.failures.some(({ kind, message }) => kind === 'zone-lost' && /epoch 1 is stale/.test(message)));
+    const reply = await submitted(first.host.submit(gate, admit(), { source, durable: true }), clock);
+    assert.equal(!reply.ok && reply.code, 'ZONE_STOPPED');
+    assert.equal(admittedIn(second.host.view(gate)), 1);
+  });
+});
+
+async function submitted<T>(reply: Promise<T>, clock: ManualClock): Promise<T> {
+  await clock.settle();
+  return reply;
+}
+
 describe('a release', () => {
   test('refuses commands from then on, and ends only when the log has everything', async () => {
     const held = heldLog('append');

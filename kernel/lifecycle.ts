@@ -116,6 +116,7 @@ export class Lifecycle {
     if (zone.epoch === 0 || entry.lostFrom !== null) await this.#claim(entry);
     await outbox.drained();
     const recovered = await recover(zone.definition, address, options);
+    if (recovered.epoch > zone.epoch) this.#lost(entry, recovered.epoch);
     requireHere(entry);
     const { takenOver } = entry;
     const { past } = recovered;
@@ -131,6 +132,14 @@ export class Lifecycle {
     entry.takenOver = null;
     outbox.push(missing.map((batch) => ({ ...batch, writer: zone.epoch })));
     this.#activate(entry, recovered.steps);
+  }
+
+  /** The record goes on under a later epoch: what this owner decides would never get into the log. */
+  #lost(entry: ZoneEntry, epoch: number): void {
+    const { zone } = entry;
+    const message = `epoch ${zone.epoch} is stale: the log has events of epoch ${epoch}, so this host removed the zone`;
+    this.drop(entry, `${zone.address} has another owner now.`);
+    this.#parts.observers.report({ kind: 'zone-lost', zone: zone.address, message });
   }
 
   async #claim(entry: ZoneEntry): Promise<void> {

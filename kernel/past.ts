@@ -1,6 +1,6 @@
 import { after, type Checkpoint, type EventBatch, lastSeqOf } from './batch.ts';
 import { type AnyZoneDefinition, keyOf, type ZoneAddress } from './definition.ts';
-import { ANSWERS_MAX } from './zone.ts';
+import { REPLIED, type RepliedEvent, Replies } from './replies.ts';
 
 /** A state that is folded from the record, batch by batch. It changes `from.state` in place. */
 export class Past {
@@ -10,14 +10,14 @@ export class Past {
   #state: unknown;
   /** Set when the next batch is a lost range that reaches beyond the end: nothing more is applied. */
   #isAtEnd = false;
-  #answered: (readonly [string, number])[];
+  #replies: Replies;
 
   constructor(definition: AnyZoneDefinition, zone: ZoneAddress, from: (Checkpoint & { seq: number }) | undefined) {
     this.#definition = definition;
     this.#zone = zone;
     this.#state = from ? from.state : definition.create(keyOf(zone));
     this.seq = from?.seq ?? 0;
-    this.#answered = [...(from?.answered ?? [])];
+    this.#replies = new Replies(definition.repliesKept, from);
   }
 
   /**
@@ -32,12 +32,12 @@ export class Past {
     if (rest.firstSeq !== this.seq + 1) throw new RecordBroken(this.#zone, this.seq + 1, rest.firstSeq);
     for (const [index, written] of rest.events.entries()) {
       if (this.seq >= untilSeq) return;
-      this.#definition.evolve(this.#state, this.#upcast(written, rest.version));
+      const { type, refusal } = written as RepliedEvent;
+      if (type !== REPLIED) this.#definition.evolve(this.#state, this.#upcast(written, rest.version));
       this.seq++;
-      const id = rest.metas?.[index]?.id;
-      if (id !== undefined) this.#answered.push([id, this.seq]);
+      const meta = rest.metas?.[index];
+      if (meta) this.#replies.note(meta, type === REPLIED && refusal ? { ok: false, ...refusal, seq: this.seq } : this.seq, rest.time);
     }
-    if (this.#answered.length > 2 * ANSWERS_MAX) this.#answered = this.#answered.slice(-ANSWERS_MAX);
   }
 
   /** @throws RecordBroken when events before `batch` are missing or lost: they may belong to the requested point in time */
@@ -46,9 +46,9 @@ export class Past {
     if (loss || firstSeq > this.seq + 1) throw new RecordBroken(this.#zone, this.seq + 1, loss ? loss.lastSeq + 1 : firstSeq);
   }
 
-  /** The state and the accepted command ids at `seq`. Not a copy. */
+  /** The state at `seq`, and what is remembered of commands. Not a copy. */
   checkpoint(): Checkpoint {
-    return { state: this.#state, answered: this.#answered };
+    return { state: this.#state, ...this.#replies.record() };
   }
 
   /** Continues with the state after a lost range. */
@@ -58,7 +58,7 @@ export class Past {
     // A copy: the batch may still have to be written, and this state continues to change.
     this.#state = stateOf({ version, state: structuredClone(checkpoint.state) }, this.#definition);
     if (this.#state === undefined) throw versionUnknown(this.#zone, version, this.#definition, 'upcastState');
-    this.#answered = [...checkpoint.answered];
+    this.#replies = new Replies(this.#definition.repliesKept, checkpoint);
     this.seq = lastSeq;
   }
 

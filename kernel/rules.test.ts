@@ -6,9 +6,10 @@ import { within } from './deadline.ts';
 import { defineZone, type Refused } from './definition.ts';
 import { DurableWaiters } from './durable-waiters.ts';
 import { missingFrom, Past, RecordBroken } from './past.ts';
+import { REPLIES_MAX } from './replies.ts';
 import { beating, ManualClock, type Turnstile, turnstile } from './testing/index.ts';
 import { startTicks } from './ticks.ts';
-import { ANSWERS_MAX, Zone } from './zone.ts';
+import { Zone } from './zone.ts';
 
 /*
  * The small rules that the kernel’s laws rest on, each held against what it must give in every case.
@@ -121,9 +122,9 @@ describe('a state that is folded from batches', () => {
 
   test('remembers a bounded number of answers, the newest', () => {
     const folded = past();
-    folded.apply(batch(1, 3 * ANSWERS_MAX));
-    assert.deepEqual(folded.checkpoint().answered.at(-1), [`c${3 * ANSWERS_MAX}`, 3 * ANSWERS_MAX]);
-    assert.equal(folded.checkpoint().answered.length, ANSWERS_MAX);
+    folded.apply(batch(1, 3 * REPLIES_MAX));
+    assert.deepEqual(folded.checkpoint().answered.at(-1), [`c${3 * REPLIES_MAX}`, 3 * REPLIES_MAX]);
+    assert.equal(folded.checkpoint().answered.length, REPLIES_MAX);
   });
 });
 
@@ -131,10 +132,10 @@ describe('a zone in memory', () => {
   test('remembers so many answers and no more, the oldest are forgotten first', () => {
     const roomy = defineZone({ ...turnstile, create: () => ({ ...turnstile.create(''), capacity: 1e9 }) });
     const zone = new Zone(roomy, gate);
-    for (let index = 0; index < ANSWERS_MAX + 1; index++) zone.handle(admitOne(), { id: `c${index}` }, 0);
+    for (let index = 0; index < REPLIES_MAX + 1; index++) zone.handle(admitOne(), { id: `c${index}` }, 0);
     assert.deepEqual(zone.handle(admitOne(), { id: 'c1' }, 0), { ok: true, seq: 2 });
-    assert.equal(zone.checkpoint().answered.length, ANSWERS_MAX);
-    assert.deepEqual(zone.handle(admitOne(), { id: 'c0' }, 0), { ok: true, seq: ANSWERS_MAX + 2 });
+    assert.equal(zone.checkpoint().answered.length, REPLIES_MAX);
+    assert.deepEqual(zone.handle(admitOne(), { id: 'c0' }, 0), { ok: true, seq: REPLIES_MAX + 2 });
     zone.restore(
       {
         state: zone.state,

@@ -94,7 +94,7 @@ export class Turns {
     for (const { command, meta, answer } of commands) {
       decided++;
       try {
-        if (answer === null && meta?.id === undefined) zone.decide(command, meta, now);
+        if (answer === null && meta?.id === undefined && meta?.source === undefined) zone.decide(command, meta, now);
         else {
           const reply = zone.handle(command, meta, now);
           answer?.(reply);

@@ -10,9 +10,7 @@ import {
   type ZoneAddress,
 } from './definition.ts';
 import type { LogPosition, Snapshot } from './ports.ts';
-
-/** Replies kept for retries, per zone. A client that retries after a thousand other commands has waited too long. */
-export const ANSWERS_MAX = 1_024;
+import { type FirstReply, REPLIED, Replies } from './replies.ts';
 
 /** One zone in memory: its state and the events of the current turn. Only `handle`, `decide`, `tick` and `restore` change the state. */
 export class Zone {
@@ -31,14 +29,14 @@ export class Zone {
   #refusal: Refused | null = null;
   /** Number of events in this turn before the current command. */
   #emittedBefore = 0;
-  /** By command id, oldest first: the refusal, or the seq of acceptance. The seq is negative when its events are lost. */
-  readonly #answered = new Map<string, number | Refused>();
+  #replies: Replies;
   readonly #context: { -readonly [K in keyof Context<{ type: string }>]: Context<{ type: string }>[K] };
 
   constructor(definition: AnyZoneDefinition, address: ZoneAddress) {
     this.address = address;
     this.definition = definition;
     this.state = definition.create(keyOf(address));
+    this.#replies = new Replies(definition.repliesKept);
     this.#context = {
       now: 0,
       random: () => {
@@ -61,16 +59,16 @@ export class Zone {
   }
 
   /**
-   * Decides one command and returns the reply. A retry of a known id gets the first reply.
+   * Decides one command and returns the reply. A retry of a known id gets the first reply; a place that was passed is accepted.
    * @throws whatever the definition throws; the zone must then be rebuilt from its record
    */
   handle(command: unknown, meta: CommandMeta | null, now: number): Reply {
-    const id = meta?.id;
-    const first = id === undefined ? undefined : this.#answered.get(id);
+    // Durable from the newest event on: the effect of the place is among the events up to it.
+    if (meta?.source !== undefined && this.#replies.isPassed(meta.source)) return this.#replyOf(this.seq);
+    const first = meta?.id === undefined ? undefined : this.#replies.find(meta.id);
     if (first !== undefined) return this.#replyOf(first);
-    const answer = this.decide(command, meta, now) ?? this.seq;
-    if (id !== undefined) this.#remember(id, answer);
-    return this.#replyOf(answer);
+    const reply = this.decide(command, meta, now) ?? this.seq;
+    return this.#replyOf(meta === null ? reply : this.#note(meta, reply, now));
   }
 
   /** Decides one command that is not a retry; null when it is accepted. Suffices for commands without an id and a reply. */
@@ -100,14 +98,13 @@ export class Zone {
 
   /** A batch that replaces lost events from `firstSeq` on. Their effects remain, but a retry gets `NOT_RECORDED`. */
   bridge(firstSeq: number, time: number): EventBatch {
-    for (const [id, answer] of this.#answered) if (typeof answer === 'number' && answer >= firstSeq) this.#answered.set(id, -answer);
+    this.#replies.lose(firstSeq);
     return { ...this.#batch(firstSeq, time), loss: { lastSeq: this.seq, checkpoint: structuredClone(this.checkpoint()) } };
   }
 
-  /** The state and the accepted command ids. Not a copy. */
+  /** The state, and what is remembered of commands. Not a copy. */
   checkpoint(): Checkpoint {
-    const answered = [...this.#answered].filter((answer): answer is [string, number] => typeof answer[1] === 'number');
-    return { state: this.state, answered };
+    return { state: this.state, ...this.#replies.record() };
   }
 
   snapshot(time: number, unrecorded: readonly EventBatch[]): Snapshot {
@@ -120,8 +117,7 @@ export class Zone {
     this.state = checkpoint.state;
     this.seq = seq;
     this.position = position;
-    this.#answered.clear();
-    for (const [id, answeredAt] of checkpoint.answered) this.#remember(id, answeredAt);
+    this.#replies = new Replies(this.definition.repliesKept, checkpoint);
   }
 
   /**
@@ -143,26 +139,34 @@ export class Zone {
 
   #emit(event: { type: string }): void {
     // The event counts before `evolve`: if `evolve` throws half-way, the event is among those that `undoFailed` removes.
+    this.#record(event);
+    this.definition.evolve(this.state, event);
+  }
+
+  #record(event: { type: string }): void {
     this.#events.push(event);
     this.seq++;
     if (this.#meta !== null && this.#metas === null) this.#metas = new Array(this.#events.length - 1).fill(null);
     this.#metas?.push(this.#meta);
-    this.definition.evolve(this.state, event);
+  }
+
+  /** Remembers a reply, and records one without events where the kind keeps replies. @returns the reply as it is remembered */
+  #note(meta: CommandMeta, reply: FirstReply, now: number): FirstReply {
+    const isRecorded = this.#events.length > this.#emittedBefore || meta.id === undefined || this.definition.repliesKept === undefined;
+    if (!isRecorded)
+      this.#record({ type: REPLIED, refusal: typeof reply === 'number' ? null : { code: reply.code, message: reply.message } } as never);
+    const noted = typeof reply === 'number' ? this.seq : isRecorded ? reply : { ...reply, seq: this.seq };
+    this.#replies.note(meta, noted, now);
+    return noted;
   }
 
   #batch(firstSeq: number, time: number): EventBatch {
     return { zone: this.address, epoch: this.epoch, firstSeq, version: this.definition.version, time, events: [], metas: null };
   }
 
-  #replyOf(answer: number | Refused): Reply {
-    if (typeof answer !== 'number') return answer;
-    if (answer >= 0) return { ok: true, seq: answer };
-    return refused('NOT_RECORDED', `The events of the command, up to seq ${-answer} of ${this.address}, are lost.`);
-  }
-
-  #remember(id: string, answer: number | Refused): void {
-    const oldest = this.#answered.size >= ANSWERS_MAX ? this.#answered.keys().next().value : undefined;
-    if (oldest !== undefined) this.#answered.delete(oldest);
-    this.#answered.set(id, answer);
+  #replyOf(reply: FirstReply): Reply {
+    if (typeof reply !== 'number') return reply;
+    if (reply >= 0) return { ok: true, seq: reply };
+    return refused('NOT_RECORDED', `The events of the command, up to seq ${-reply} of ${this.address}, are lost.`);
   }
 }

@@ -13,7 +13,6 @@ export const EXPLAINED: readonly Explained[] = [
   { file: 'kernel/lifecycle.ts', line: 'if (beyond > 0) this.#retryLater', from: '>', why: ONE_OFF },
   { file: 'kernel/outbox.ts', line: 'this.#flights.length < FLIGHTS_MAX', from: '<', why: ONE_OFF },
   { file: 'kernel/outbox.ts', line: 'events < GROUP_EVENTS_MAX', from: '<', why: ONE_OFF },
-  { file: 'kernel/past.ts', line: 'this.#answered.length > 2 * ANSWERS_MAX', from: '>', why: ONE_OFF },
   { file: 'kernel/snapshots.ts', line: 'unrecordedEvents(address) > CARRIED_EVENTS_MAX', from: '>', why: ONE_OFF },
   { file: 'kernel/ticks.ts', line: 'due - now > FAR_STEPS * tickMs', from: '>', why: ONE_OFF },
   { file: 'kernel/zone-entry.ts', line: 'now - at < FAILURES_SPAN_MS', from: '<', why: ONE_OFF },

@@ -33,21 +33,25 @@ export interface Projection {
   offsets(): Promise<ReadonlyMap<number, number>>;
   /**
    * Writes what the batches say and how far the partitions are read now, both or neither. Of one partition they come in its order.
-   * @param read nothing when a dead letter is tried again
+   * @param read nothing when a dead letter is replayed
+   * @param resumeAt of a dead letter of a reactor: the first of its commands that was not done
    * @throws OffsetsChanged when a partition is not read up to where its range begins; CannotApply when one batch can never be taken; any other
    *   error means “try again later”
    */
-  apply(batches: readonly EventBatch[], read: readonly ReadRange[]): Promise<void>;
+  apply(batches: readonly EventBatch[], read: readonly ReadRange[], resumeAt?: number): Promise<void>;
 }
 
 /** A batch that will fail however often it is tried: it goes to the dead letters. */
 export class CannotApply extends Error {
   readonly batch: EventBatch;
+  /** The only event that cannot be applied, and which of its commands was not done; undefined for the whole batch. */
+  readonly only: { readonly index: number; readonly command: number } | undefined;
 
-  constructor(batch: EventBatch, reason: string) {
+  constructor(batch: EventBatch, reason: string, only?: CannotApply['only']) {
     super(reason);
     this.name = 'CannotApply';
     this.batch = batch;
+    this.only = only;
   }
 }
 
@@ -176,7 +180,7 @@ export class ConsumerGroup {
   async replay(id: number): Promise<boolean> {
     const dead = this.#log.deadLetters.open(id);
     if (!dead || dead.letter.group !== this.#projection.name) return false;
-    await this.#projection.apply([dead.batch], []);
+    await this.#projection.apply([dead.batch], [], dead.letter.resumeAt);
     await this.#log.deadLetters.remove(id);
     return true;
   }
@@ -390,10 +394,11 @@ export class ConsumerGroup {
         return true;
       } catch (error) {
         if (error instanceof OffsetsChanged && (await this.#isMoved())) return false;
-        const dead = error instanceof CannotApply ? left.find(({ batch }) => batch === error.batch) : undefined;
-        if (dead) {
-          await this.#bury(dead, messageOf(error));
-          left = left.filter((one) => one !== dead);
+        const failed = error instanceof CannotApply ? left.find(({ batch }) => batch === error.batch) : undefined;
+        if (error instanceof CannotApply && failed) {
+          const { dead, rest } = error.only === undefined ? { dead: failed, rest: [] } : splitAt(failed, error.only.index);
+          await this.#bury(dead, messageOf(error), error.only?.command);
+          left = left.flatMap((one) => (one === failed ? rest : [one]));
           continue;
         }
         this.#note(`${this.#projection.name} could not write, trying again in ${waitMs} ms`, error);
@@ -410,18 +415,40 @@ export class ConsumerGroup {
     return this.#checkFailure === null;
   }
 
-  async #bury({ partition, offset, batch }: LoggedBatch, reason: string): Promise<void> {
+  async #bury({ partition, offset, batch }: LoggedBatch, reason: string, resumeAt?: number): Promise<void> {
+    const { name: group } = this.#projection;
+    // After a crash between this and the commit of the offsets the batch comes, and fails, again.
+    const isKnown = this.#log.deadLetters.list(group).some((one) => one.zone === batch.zone && one.seq === batch.firstSeq);
+    if (isKnown) return;
     this.#deadLetters++;
     const letter = {
-      group: this.#projection.name,
+      group,
       partition,
       offset,
       zone: batch.zone,
       seq: batch.firstSeq,
       reason,
       at: this.#clock.now(),
+      ...(resumeAt !== undefined && { resumeAt }),
     };
     await this.#log.deadLetters.put(letter, batch);
     this.#onFailure(`${this.#projection.name} set aside ${batch.zone} seq ${batch.firstSeq}: ${reason}`);
   }
+}
+
+/** A batch as one event, and what is before and after it. */
+function splitAt({ partition, offset, batch }: LoggedBatch, index: number): { dead: LoggedBatch; rest: LoggedBatch[] } {
+  const part = (from: number, to: number): LoggedBatch => ({
+    partition,
+    offset: offset + from,
+    next: offset + to,
+    batch: {
+      ...batch,
+      firstSeq: batch.firstSeq + from,
+      events: batch.events.slice(from, to),
+      metas: batch.metas?.slice(from, to) ?? null,
+    },
+  });
+  const rest = [part(0, index), part(index + 1, batch.events.length)].filter((one) => one.batch.events.length > 0);
+  return { dead: part(index, index + 1), rest };
 }

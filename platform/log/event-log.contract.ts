@@ -217,6 +217,17 @@ export function eventLogContract(name: string, under: LogUnderTest): void {
       assert.equal(log.deadLetters.open(1)?.letter.reason, 'no price');
       await log.deadLetters.remove(1);
       assert.equal(log.deadLetters.open(1), undefined);
+      assert.deepEqual(
+        (
+          [
+            ['g', 1],
+            ['g', 9],
+            ['elsewhere', 1],
+          ] as const
+        ).map(([group, seq]) => log.deadLetters.wasPut(group, 'zone/a', seq)),
+        [true, false, false],
+        'it is remembered that it was put',
+      );
     });
   });
 }

@@ -88,4 +88,6 @@ export interface DeadLetterBox {
   mend(id: number, batch: EventBatch): Promise<void>;
   open(id: number): { letter: DeadLetter; batch: EventBatch } | undefined;
   remove(id: number): Promise<void>;
+  /** Whether the event was put here for a group at any time: replayed and removed ones count, until retention deletes the event. */
+  wasPut(group: string, zone: string, seq: number): boolean;
 }

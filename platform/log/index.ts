@@ -12,7 +12,7 @@ export {
   type RetentionRule,
 } from './event-log.ts';
 export { openLmdbLog } from './lmdb-log.ts';
-export { type EventReactor, type Reaction, reactorProjection } from './reactor-projection.ts';
+export { type EventReactor, type Reaction, type ReactorParts, reactorProjection } from './reactor-projection.ts';
 export { type RepairReport, type RepairSources, repairLog } from './repair.ts';
 export { type FileSpool, openSpool } from './spool.ts';
 export type { SpoolDisk, SpoolFile } from './spool-disk.ts';

@@ -115,7 +115,10 @@ class LmdbLog implements EventLog {
     this.#records = records;
     this.#heads = root.openDB<Head, string>({ name: 'heads' });
     this.#state = root.openDB<Ends, string>({ name: 'state', useVersions: true });
-    this.deadLetters = new LmdbDeadLetters(root);
+    this.deadLetters = new LmdbDeadLetters(root, (partition) => {
+      const of = records[partition];
+      return (of && startOf(of)) ?? 0;
+    });
     this.consumers = new LmdbConsumers(root);
     this.#state.transactionSync(() => {
       if (!this.#state.doesExist(STATE))
@@ -363,9 +366,14 @@ class LmdbLog implements EventLog {
 
 class LmdbDeadLetters implements DeadLetterBox {
   readonly #letters: Database<{ letter: DeadLetter; batch: EventBatch }, number>;
+  /** Every event that was put, by group, zone and seq, with its place in the log. */
+  readonly #events: Database<{ partition: number; offset: number }, [group: string, zone: string, seq: number]>;
+  readonly #startOf: (partition: number) => number;
 
-  constructor(root: RootDatabase) {
+  constructor(root: RootDatabase, startOf: (partition: number) => number) {
     this.#letters = root.openDB({ name: 'dead-letters' });
+    this.#events = root.openDB({ name: 'dead-events' });
+    this.#startOf = startOf;
   }
 
   async put(letter: Omit<DeadLetter, 'id'>, batch: EventBatch): Promise<void> {
@@ -373,7 +381,16 @@ class LmdbDeadLetters implements DeadLetterBox {
       const [newest] = this.#letters.getKeys({ reverse: true, limit: 1 });
       const id = (newest ?? 0) + 1;
       partOfCommit(this.#letters.put(id, { letter: { id, ...letter }, batch }));
+      const { group, zone, partition, offset } = letter;
+      for (const [index] of batch.events.entries())
+        partOfCommit(this.#events.put([group, zone, batch.firstSeq + index], { partition, offset: offset + index }));
+      for (const { key, value } of this.#events.getRange())
+        if (value.offset < this.#startOf(value.partition)) partOfCommit(this.#events.remove(key));
     });
+  }
+
+  wasPut(group: string, zone: string, seq: number): boolean {
+    return this.#events.get([group, zone, seq]) !== undefined;
   }
 
   list(group?: string): DeadLetter[] {

@@ -26,7 +26,7 @@ const usher = {
 };
 
 /** A hall on a real host, reached through a host that gives the `replies` first. */
-function hall(replies: Reply[] = []) {
+function hall(replies: Reply[] = [], wasDead = (_seq: number) => false) {
   const parts = newHost([turnstile]);
   const saved: ReadRange[] = [];
   const host: Pick<ZoneHost, 'open' | 'submit'> = {
@@ -44,6 +44,7 @@ function hall(replies: Reply[] = []) {
     reactor: usher,
     host,
     offsets: async () => new Map(),
+    wasDead: (_zone, seq) => wasDead(seq),
     saveOffsets: async (read) => void saved.push(...read),
     onRefused: (_to, { code }) => refusals.push(code),
   });
@@ -80,4 +81,12 @@ test('fault 15: a command that makes its zone fail goes to the dead letters with
   const batch = entered(1, 4);
   await assert.rejects(projection.apply([batch], []), (error) => error instanceof CannotApply && error.batch === batch);
   assert.deepEqual(saved, []);
+});
+
+test('an event that became a dead letter is not delivered again with the others, also after it was replayed', async () => {
+  const { projection, people } = hall([], (seq) => seq === 1);
+  await projection.apply([entered(1, 4), entered(2, 5)], []);
+  assert.equal(people(), 5);
+  for (let times = 0; times < 2; times++) await projection.apply([entered(1, 4)], [], 0);
+  assert.equal(people(), 9);
 });

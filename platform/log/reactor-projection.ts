@@ -1,7 +1,24 @@
-import { type CommandMeta, type EventBatch, KERNEL_REFUSALS, type Reply, type ZoneAddress, type ZoneHost } from '@millrace/kernel';
+import {
+  type Clock,
+  type CommandMeta,
+  type EventBatch,
+  KERNEL_REFUSALS,
+  type Reply,
+  within,
+  type ZoneAddress,
+  type ZoneHost,
+} from '@millrace/kernel';
+import { systemClock } from '../clock.ts';
 import type { ReadRange } from '../offsets.ts';
 import { CannotApply, type Projection } from './consumer.ts';
 import { eventId } from './envelopes.ts';
+
+/** Commands that may wait for the log at a time. */
+const IN_FLIGHT_MAX = 256;
+/** Commands that one event may lead to. */
+const REACTIONS_MAX = 1_000;
+/** How long the log may take before the events are read again. */
+const DURABLE_MS_MAX = 10_000;
 
 /** A command that an event leads to. */
 export interface Reaction {
@@ -11,9 +28,8 @@ export interface Reaction {
 }
 
 /**
- * How zones talk: an event of one becomes commands for others. Each command’s id is made from the event’s id, so that an event
- * that is delivered twice has one effect. A reactor may have to fetch what it needs before it knows its next command; those
- * before are sent meanwhile, in order.
+ * Sends commands to zones because of events of other zones. A reactor may have to fetch what it needs before it knows its next command; those
+ * before are sent meanwhile. `react` must give the same commands for the same event each time.
  */
 export interface EventReactor<Event extends { type: string } = { type: string }> {
   /** Name of its consumer group. */
@@ -26,61 +42,150 @@ export interface ReactorParts<Event extends { type: string }> {
   readonly reactor: EventReactor<Event>;
   /** Owns the zones that the commands are for. */
   readonly host: Pick<ZoneHost, 'open' | 'submit'>;
+  readonly clock?: Clock;
   offsets(): Promise<ReadonlyMap<number, number>>;
+  /** Whether an event became a dead letter at any time: its commands are then for a replay only. */
+  wasDead?(zone: ZoneAddress, seq: number): boolean;
   /** @throws OffsetsChanged when a partition is not read up to where its range begins */
   saveOffsets(read: readonly ReadRange[]): Promise<void>;
-  /** A zone’s own rule refused the command: nothing to retry, and perhaps something to know. */
+  /** A rule of the zone refused the command: it is not sent again. */
   readonly onRefused?: (to: ZoneAddress, refusal: Reply & { ok: false }) => void;
 }
 
 /**
- * Runs a reactor as a consumer group. The group goes on only when the log has the effect of each command, or a zone’s rule has
- * refused it: a zone that is busy, away or not recording is asked again, with the same command id, so that each event has its
- * effect exactly once. A command that makes its zone fail goes to the dead letters with its batch.
+ * Runs a reactor as a consumer group. Offsets are saved when the log has the effect of every command, or a zone’s rule has refused it; a zone that is busy,
+ * stopped or without a log gets the command again. Each command carries its place among those of its source zone, so an event has its effect
+ * once, however often it is delivered. Commands for one zone are decided in the order of the events, and those of one event one after the other. An event
+ * whose command makes its zone fail becomes a dead letter, which is resumed at that command.
  */
 export function reactorProjection<Event extends { type: string }>(parts: ReactorParts<Event>): Projection {
-  const { reactor, host } = parts;
-  async function send(batch: EventBatch, index: number, count: number, reaction: Reaction): Promise<void> {
-    await host.open(reaction.to);
-    const meta = reactionMeta(reactor.name, batch, index, count, reaction);
-    const reply = await host.submit(reaction.to, reaction.command, { ...meta, durable: true });
-    const verdict = verdictOf(reply);
-    if (reply.ok) return;
-    if (verdict === 'retry') throw new Error(`${reaction.to} did not take the command ${meta.id}: ${reply.code}, ${reply.message}`);
-    if (verdict === 'never')
-      throw new CannotApply(batch, `${reaction.to} failed on the command ${meta.id}: ${reply.code}, ${reply.message}`);
-    parts.onRefused?.(reaction.to, reply);
-  }
+  const { reactor } = parts;
   return {
     name: reactor.name,
     wants: (zone) => reactor.wants(zone),
     offsets: () => parts.offsets(),
-    apply: async (batches, read) => {
+    apply: async (batches, read, resumeAt) => {
+      const delivery = new Delivery(parts, resumeAt ?? null);
       for (const batch of batches)
         for (const [index, event] of batch.events.entries()) {
+          if (resumeAt === undefined && parts.wasDead?.(batch.zone, batch.firstSeq + index)) continue;
+          delivery.nextEvent();
           let count = 0;
-          for await (const reaction of reactor.react(event as Event, batch.zone)) await send(batch, index, count++, reaction);
+          for await (const reaction of reactor.react(event as Event, batch.zone)) await delivery.send(batch, index, count++, reaction);
         }
+      await delivery.finish();
       await parts.saveOffsets(read);
     },
   };
 }
 
-/** What goes with the command number `count` that a reactor makes of an event: the same each time the event is delivered. */
-function reactionMeta(reactor: string, batch: EventBatch, index: number, count: number, { tenant }: Reaction): CommandMeta {
+/** Sends the commands of some batches: those of one event, and those for one zone, one after the other; all others at the same time. */
+class Delivery<Event extends { type: string }> {
+  readonly #parts: ReactorParts<Event>;
+  /** Of a dead letter, its first command that was not done. */
+  readonly #resumeAt: number | null;
+  /** By zone: resolves when its newest command is decided. */
+  readonly #decided = new Map<ZoneAddress, Promise<void>>();
+  /** Resolves when the newest command of the current event is decided. */
+  #decidedOfEvent: Promise<void> = Promise.resolve();
+  #durable: Promise<void>[] = [];
+
+  constructor(parts: ReactorParts<Event>, resumeAt: number | null) {
+    this.#parts = parts;
+    this.#resumeAt = resumeAt;
+  }
+
+  nextEvent(): void {
+    this.#decidedOfEvent = Promise.resolve();
+  }
+
+  /** @throws what `finish` throws */
+  async send(batch: EventBatch, index: number, count: number, reaction: Reaction): Promise<void> {
+    if (count < (this.#resumeAt ?? 0)) return;
+    if (count >= REACTIONS_MAX)
+      throw new CannotApply(batch, `the event at seq ${batch.firstSeq + index} leads to more than ${REACTIONS_MAX} commands`, {
+        index,
+        command: count,
+      });
+    const before = Promise.all([this.#decided.get(reaction.to) ?? this.#parts.host.open(reaction.to), this.#decidedOfEvent]);
+    const decided = Promise.withResolvers<void>();
+    this.#decided.set(reaction.to, decided.promise);
+    this.#decidedOfEvent = decided.promise;
+    const done = before
+      .then(() => this.#submit(batch, index, count, reaction, decided))
+      .catch((error) => {
+        // The commands after it for this zone must not overtake it.
+        decided.reject(error);
+        throw error;
+      });
+    // `finish` reports the failure, unless something else ends the delivery before.
+    for (const promise of [done, decided.promise]) promise.catch(() => {});
+    this.#durable.push(done);
+    if (this.#durable.length >= IN_FLIGHT_MAX) await this.finish();
+  }
+
+  /** Resolves when all commands sent have their effect, or were refused by a rule. @throws CannotApply, or Error to try again */
+  async finish(): Promise<void> {
+    const sent = this.#durable;
+    this.#durable = [];
+    const work = Promise.allSettled(sent);
+    const outcomes = await within(this.#parts.clock ?? systemClock, DURABLE_MS_MAX, 'the log', work);
+    const errors = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason] : []));
+    // An event is a dead letter only when all that its other commands did is in the log.
+    if (errors.length > 0) throw errors.find((error) => !(error instanceof CannotApply)) ?? errors[0];
+  }
+
+  async #submit(
+    batch: EventBatch,
+    index: number,
+    count: number,
+    { to, command, tenant }: Reaction,
+    decided: PromiseWithResolvers<void>,
+  ): Promise<void> {
+    const { reactor, host, onRefused } = this.#parts;
+    const meta = metaOf(reactor.name, batch, index, count, this.#resumeAt !== null);
+    const reply = await host.submit(to, command, {
+      ...meta,
+      ...(tenant !== undefined && { tenant }),
+      durable: true,
+      onDecided: (first) => {
+        if (first.ok || verdictOf(first) === 'done') decided.resolve();
+      },
+    });
+    if (reply.ok) return decided.resolve();
+    const detail = `the command ${meta.id}: ${reply.code}, ${reply.message}`;
+    switch (verdictOf(reply)) {
+      case 'retry':
+        throw new Error(`${to} did not accept ${detail}`);
+      case 'never':
+        throw new CannotApply(batch, `${to} failed on ${detail}`, { index, command: count });
+      case 'done':
+        decided.resolve();
+        onRefused?.(to, reply);
+    }
+  }
+}
+
+/** Metadata of the command number `count` of an event: the same each time the event is delivered. */
+function metaOf(reactor: string, batch: EventBatch, index: number, count: number, isReplay: boolean): CommandMeta {
   const correlation = batch.metas?.[index]?.correlation;
+  const seq = batch.firstSeq + index;
+  // Later events have passed the place of a dead letter: its commands are a source of their own.
+  const source = isReplay
+    ? { name: `${reactor}/${batch.zone}/${seq}`, place: count + 1 }
+    : { name: `${reactor}/${batch.zone}`, place: seq * REACTIONS_MAX + count };
   return {
     id: `${reactor}/${eventId(batch, index)}/${count}`,
+    source,
     ...(correlation !== undefined && { correlation }),
-    ...(tenant !== undefined && { tenant }),
   };
 }
 
 /**
- * What a reply means for who delivers events: `done`, with or without an effect; `retry`, because the same command may be taken
+ * What a reply means for the delivery: `done`, with or without an effect; `retry`, because the same command may be accepted
  * later; `never`, because it will fail however often it is sent.
  */
 function verdictOf(reply: Reply): 'done' | 'retry' | 'never' {
   if (reply.ok || !(reply.code in KERNEL_REFUSALS)) return 'done';
-  return reply.code === 'ZONE_FAILED' || reply.code === 'NOT_RECORDED' ? 'never' : 'retry';
+  return reply.code === 'ZONE_FAILED' ? 'never' : 'retry';
 }

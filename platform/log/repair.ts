@@ -139,7 +139,13 @@ export async function repairLog(
     const groups = root.openDB<unknown, string>({ name: 'consumers' });
     for (const [group, known] of salvaged.groups) await groups.put(group, known);
     const letters = root.openDB<unknown, number>({ name: 'dead-letters' });
-    for (const [id, letter] of salvaged.deadLetters) await letters.put(id, letter);
+    const deadEvents = root.openDB<object, [group: string, zone: string, seq: number]>({ name: 'dead-events' });
+    for (const [id, dead] of salvaged.deadLetters) {
+      await letters.put(id, dead);
+      const { group, zone, partition, offset } = dead.letter;
+      for (const [index] of dead.batch.events.entries())
+        await deadEvents.put([group, zone, dead.batch.firstSeq + index], { partition, offset: offset + index });
+    }
     const state = root.openDB<readonly number[], string>({ name: 'state', useVersions: true });
     await state.put(STATE, ends, 1);
     await root.flushed;
@@ -267,6 +273,9 @@ function recordsOf(batches: readonly EventBatch[]): EventBatch[][] {
 }
 
 /** Stands for events that are lost, with the state of the zone after them. */
-function stateInstead({ zone, epoch, version, time, seq, state, answered }: Snapshot, firstSeq: number): EventBatch {
-  return { zone, epoch, firstSeq, version, time, events: [], metas: null, loss: { lastSeq: seq, checkpoint: { state, answered } } };
+function stateInstead(
+  { zone, epoch, version, time, seq, position: _position, unrecorded: _unrecorded, ...checkpoint }: Snapshot,
+  firstSeq: number,
+): EventBatch {
+  return { zone, epoch, firstSeq, version, time, events: [], metas: null, loss: { lastSeq: seq, checkpoint } };
 }

@@ -1,15 +1,13 @@
-import { type EventLog, type ReadRange, requireOffsets } from '../log/index.ts';
+import { type EventLog, type ReactorParts, requireOffsets } from '../log/index.ts';
 
 /** Offsets of a reactor, stored with the log that it reads. A new reactor begins with the oldest events of the log. */
-export function reactorOffsets(
-  log: EventLog,
-  group: string,
-): { offsets(): Promise<ReadonlyMap<number, number>>; saveOffsets(read: readonly ReadRange[]): Promise<void> } {
+export function reactorOffsets(log: EventLog, group: string): Pick<ReactorParts<never>, 'offsets' | 'saveOffsets' | 'wasDead'> {
   const stored = (): Map<number, number> => {
     const known = log.consumers.groups().find((one) => one.group === group);
     return new Map((known?.offsets ?? log.stats().partitions.map(({ start }) => start)).entries());
   };
   return {
+    wasDead: (zone, seq) => log.deadLetters.wasPut(group, zone, seq),
     offsets: async () => stored(),
     saveOffsets: async (read) => {
       if (read.length === 0) return;

@@ -3,6 +3,7 @@ import {
   type EventBatch,
   keyOf,
   type Reply,
+  type SubmitOptions,
   type ZoneAddress,
   type ZoneDefinition,
   type ZoneHost,
@@ -62,7 +63,7 @@ export class Zones<State, Command> {
   }
 
   /** Sends a command and resolves with its reply: when it is decided or, with `durable`, when the log has its events. */
-  submit(key: string, command: Command, options?: CommandMeta & { durable?: boolean }): Promise<Reply> {
+  submit(key: string, command: Command, options?: SubmitOptions): Promise<Reply> {
     return this.#host.submit(this.#addressOf(key), command, options);
   }
 

@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { FAULT_NAMES, type FaultName } from './faults.ts';
+import { simulateReactor } from './reactors.ts';
 import { simulate } from './simulate.ts';
 
 const USAGE = `Usage: npm run simulate -- [--seed n] [--seeds n] [--faults all|none|name,name] [--stop [--for text]]
@@ -7,6 +8,7 @@ const USAGE = `Usage: npm run simulate -- [--seed n] [--seeds n] [--faults all|n
   --seed    the first seed (1)
   --seeds   how many, one after another (1)
   --faults  ${FAULT_NAMES.join(', ')} (all)
+  --reactors  simulates a reactor between two topics instead of the world; it has faults of its own
   --stop    ends with the first seed that fails; with --for TEXT, the first with a mistake that matches this regular expression
 
 Ends with 1 when a seed fails; the same seed fails again.`;
@@ -18,6 +20,7 @@ const { values } = parseArgs({
     faults: { type: 'string', default: 'all' },
     stop: { type: 'boolean', default: false },
     for: { type: 'string', default: '' },
+    reactors: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
 });
@@ -30,6 +33,16 @@ const unknown = names.find((name) => !FAULT_NAMES.includes(name as FaultName));
 if (unknown !== undefined || !(Number(values.seed) >= 0) || !(Number(values.seeds) >= 1)) {
   console.error(`${unknown === undefined ? '--seed and --seeds are whole numbers' : `there is no fault "${unknown}"`}\n\n${USAGE}`);
   process.exit(2);
+}
+if (values.reactors) {
+  let wrong = 0;
+  for (let seed = Number(values.seed), left = Number(values.seeds); left > 0; seed++, left--) {
+    const { mistakes, ...run } = await simulateReactor(seed);
+    if (mistakes.length > 0) wrong++;
+    if (mistakes.length > 0 || values.seeds === '1') console.log(`seed ${seed}: ${JSON.stringify(run)}`, mistakes);
+  }
+  console.log(`${values.seeds} seeds, ${wrong} failed`);
+  process.exit(wrong > 0 ? 1 : 0);
 }
 const started = performance.now();
 let failed = 0;

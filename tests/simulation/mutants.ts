@@ -90,8 +90,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
   'a durable command is answered when it is decided': {
     file: 'kernel/host.ts',
-    from: 'return (reply) => (reply.ok ? this.#outbox.whenDurable',
-    to: 'return (reply) => (Math.random() > 2 ? this.#outbox.whenDurable',
+    from: 'if (reply.seq === undefined) answer(reply);',
+    to: 'if (Math.random() < 2) answer(reply);',
     violates: either(CONFIRMED, TWICE),
   },
   'lost events are forgotten': {
@@ -102,7 +102,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
   'commands whose events are lost are still confirmed': {
     file: 'kernel/zone.ts',
-    from: "    for (const [id, answer] of this.#answered) if (typeof answer === 'number' && answer >= firstSeq) this.#answered.set(id, -answer);\n",
+    from: '    this.#replies.lose(firstSeq);\n',
     to: '',
     violates: CONFIRMED,
     faults: ['log-unavailable', 'log-hung', 'disk-full', 'disk-error'],
@@ -129,14 +129,14 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
   'answers are not remembered': {
     file: 'kernel/zone.ts',
-    from: '    if (id !== undefined) this.#remember(id, answer);\n',
+    from: '    this.#replies.note(meta, noted, now);\n',
     to: '',
     violates: TWICE,
   },
   'answers are not recovered': {
     file: 'kernel/past.ts',
-    from: '      if (id !== undefined) this.#answered.push([id, this.seq]);\n',
-    to: '',
+    from: '      if (meta) this.#replies.note(meta,',
+    to: '      if (meta === undefined) this.#replies.note(meta as never,',
     violates: TWICE,
   },
   'a handover is confirmed before the arrival is recorded': {

@@ -1,5 +1,5 @@
 import type { WorldEvent, ZoneId } from '@millrace/contracts';
-import { type EventBatch, lastSeqOf, zoneAddress } from '@millrace/kernel';
+import { type EventBatch, lastSeqOf, messageOf, zoneAddress } from '@millrace/kernel';
 import { hashOf, type World, worldZone } from '@millrace/worlds';
 import type { Cluster } from './cluster.ts';
 import type { Interventions, Told } from './interventions.ts';
@@ -61,7 +61,13 @@ export function checkPast(
     const here = told.filter((answer) => answer.zone === zone);
     if (here.length === 0) continue;
     const truth = new Truth(cluster, zone);
-    const hashes = truth.hashes(here.map(({ seq }) => seq));
+    let hashes: Map<number, string>;
+    try {
+      hashes = truth.hashes(here.map(({ seq }) => seq));
+    } catch (error) {
+      mistakes.push(`${zone} cannot be replayed: ${messageOf(error)}`);
+      continue;
+    }
     for (const answer of here) checkTold(answer, truth, hashes, areClocksSet, mistakes);
   }
   for (const { zone, reason, outcome } of restored) {

@@ -84,7 +84,9 @@ export class SimulatedLog {
   readonly #events: string[][] = Array.from({ length: PARTITIONS }, () => []);
   readonly #heads = new Map<ZoneAddress, { epoch: number; seq: number }>();
   readonly #listeners = new Map<() => void, Machine>();
-  readonly #letters: { letter: DeadLetter; batch: EventBatch }[] = [];
+  #letters: { letter: DeadLetter; batch: EventBatch }[] = [];
+  #lettersPut = 0;
+  readonly #deadEvents = new Set<string>();
   readonly #groups = new Map<string, { offsets: readonly number[]; gaps: ConsumerGap[] }>();
   readonly #turns = new Map<string, number>();
   /** Up to which event of each zone retention has dropped the log. */
@@ -212,6 +214,27 @@ export class SimulatedLog {
       for (const { batch } of all.splice(0, all.length - 1)) this.#dropped.set(batch.zone, lastSeqOf(batch));
   }
 
+  /** Nothing that a crashed machine had running hears of the log any more. */
+  disconnect(machine: Machine): void {
+    for (const [listener, of] of this.#listeners) if (of === machine) this.#listeners.delete(listener);
+  }
+
+  /** The offsets of a group go back, as far as retention allows: the store lost its newest commits. */
+  forgetOffsets(group: string, count: number): void {
+    const known = this.#groups.get(group);
+    if (!known) return;
+    const start = (partition: number) => this.#partitions[partition]?.[0]?.offset ?? 0;
+    const offsets = known.offsets.map((offset, partition) =>
+      Math.min(offset, Math.max(start(partition), this.#beginOf(partition, offset - count))),
+    );
+    this.#groups.set(group, { ...known, offsets });
+  }
+
+  /** Begin of the batch that has an offset. */
+  #beginOf(partition: number, offset: number): number {
+    return this.#partitions[partition]?.find(({ next }) => next > offset)?.offset ?? Math.max(0, offset);
+  }
+
   /** Resolves when nobody else holds the writers’ lock. */
   async #unlocked(machine: Machine): Promise<void> {
     const isLocked = () => this.holder !== null && this.holder !== machine && this.holder.isUp && this.holder.isPaused;
@@ -248,11 +271,17 @@ export class SimulatedLog {
 
   #deadLetters(): DeadLetterBox {
     return {
-      put: async (letter, batch) => void this.#letters.push({ letter: { id: this.#letters.length + 1, ...letter }, batch }),
-      list: () => this.#letters.map(({ letter }) => letter),
+      put: async (letter, batch) => {
+        this.#letters.push({ letter: { id: ++this.#lettersPut, ...letter }, batch });
+        for (const [index] of batch.events.entries()) this.#deadEvents.add(`${letter.group} ${batch.zone} ${batch.firstSeq + index}`);
+      },
+      wasPut: (group, zone, seq) => this.#deadEvents.has(`${group} ${zone} ${seq}`),
+      list: (group) => this.#letters.map(({ letter }) => letter).filter((letter) => group === undefined || letter.group === group),
       mend: async () => {},
       open: (id) => this.#letters.find(({ letter }) => letter.id === id),
-      remove: async () => {},
+      remove: async (id) => {
+        this.#letters = this.#letters.filter(({ letter }) => letter.id !== id);
+      },
     };
   }
 }

@@ -1,0 +1,182 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import fc from 'fast-check';
+import { defineZone, type RepliesKept, type Reply } from './definition.ts';
+import { HeldLog } from './testing/held-log.ts';
+import { newHost, type TestHost } from './testing/index.ts';
+
+type WalletCommand = { readonly type: 'Add'; readonly amount: number } | { readonly type: 'Touch' };
+interface Wallet {
+  balance: number;
+  changes: number;
+}
+
+/** A balance that never goes below zero. `Touch` is accepted without an event. */
+const wallet = (repliesKept?: RepliesKept) =>
+  defineZone<Wallet, WalletCommand, { type: 'Added'; amount: number }>({
+    kind: 'wallet',
+    version: 1,
+    create: () => ({ balance: 0, changes: 0 }),
+    decide: ({ balance }, command, { emit, refuse }) => {
+      if (command.type === 'Touch') return;
+      if (balance + command.amount < 0) refuse('POOR', `there are only ${balance}`);
+      else emit({ type: 'Added', amount: command.amount });
+    },
+    evolve: (state, { amount }) => {
+      state.balance += amount;
+      state.changes++;
+    },
+    ...(repliesKept && { repliesKept }),
+  });
+const ZONE = 'wallet/ann';
+
+const command: fc.Arbitrary<WalletCommand> = fc.oneof(
+  { weight: 5, arbitrary: fc.record({ type: fc.constant('Add' as const), amount: fc.integer({ min: -5, max: 5 }) }) },
+  { weight: 1, arbitrary: fc.constant({ type: 'Touch' as const }) },
+);
+
+/** What the wallet must do, written without the kernel: the newest `number` acceptances and refusals are remembered, for `ms`. */
+class Model {
+  balance = 0;
+  changes = 0;
+  readonly #kept: { accepted: { id: string; at: number }[]; refused: { id: string; at: number }[] } = { accepted: [], refused: [] };
+  readonly #rule: Required<RepliesKept>;
+
+  constructor(rule: Required<RepliesKept>) {
+    this.#rule = rule;
+  }
+
+  submit(id: string, asked: WalletCommand, now: number): 'ok' | 'POOR' {
+    if (this.#kept.accepted.some((one) => one.id === id)) return 'ok';
+    if (this.#kept.refused.some((one) => one.id === id)) return 'POOR';
+    const isPoor = asked.type === 'Add' && this.balance + asked.amount < 0;
+    const list = isPoor ? this.#kept.refused : this.#kept.accepted;
+    list.push({ id, at: now });
+    while (list.length > this.#rule.number || now - (list[0]?.at ?? now) > this.#rule.ms) list.shift();
+    if (!isPoor && asked.type === 'Add') {
+      this.balance += asked.amount;
+      this.changes++;
+    }
+    return isPoor ? 'POOR' : 'ok';
+  }
+}
+
+const outcomeOf = (reply: Reply) => (reply.ok ? 'ok' : reply.code);
+
+async function submit({ host, clock }: TestHost, asked: WalletCommand, meta: object): Promise<Reply> {
+  const reply = host.submit(ZONE, asked, { ...meta, durable: true });
+  await clock.settle();
+  return reply;
+}
+
+/** The same record under a new host: what was in memory only is gone. */
+async function crashed(definition: ReturnType<typeof wallet>, { log, hot, cold, clock }: TestHost): Promise<TestHost> {
+  const next = newHost([definition], { log, hot, cold, clock });
+  await next.host.open(ZONE);
+  return next;
+}
+
+const step = fc.record({
+  id: fc.integer({ min: 1, max: 12 }).map((number) => `c${number}`),
+  command,
+  waitMs: fc.integer({ min: 0, max: 40 }),
+  next: fc.constantFrom('nothing', 'nothing', 'crash', 'hot', 'cold'),
+});
+
+describe('kept replies', () => {
+  test('law: a retry within the bounds gets the first reply and has no effect, whatever was recovered in between', () =>
+    fc.assert(
+      fc.asyncProperty(
+        fc.array(step, { maxLength: 60 }),
+        fc.record({ number: fc.integer({ min: 1, max: 6 }), ms: fc.constantFrom(50, 1_000_000) }),
+        async (steps, rule) => {
+          const definition = wallet(rule);
+          const model = new Model(rule);
+          let parts = newHost([definition]);
+          await parts.host.open(ZONE);
+          for (const { id, command: asked, waitMs, next } of steps) {
+            await parts.clock.advance(waitMs);
+            const expected = model.submit(id, asked, parts.clock.now());
+            assert.equal(outcomeOf(await submit(parts, asked, { id })), expected);
+            if (next === 'crash') parts = await crashed(definition, parts);
+            else if (next !== 'nothing') await parts.host.snapshotAll(next);
+          }
+          const { balance, changes } = model;
+          assert.deepEqual(parts.host.view(ZONE)?.state, { balance, changes });
+        },
+      ),
+      { numRuns: 200 },
+    ));
+
+  test('a durable refusal is answered when the log has it, and not before', async () => {
+    const log = new HeldLog();
+    const { host, clock } = newHost([wallet({ number: 10 })], { log });
+    await host.open(ZONE);
+    let reply: Reply | null = null;
+    void host.submit(ZONE, { type: 'Add', amount: -1 }, { id: 'a', durable: true }).then((given) => {
+      reply = given;
+    });
+    await clock.settle();
+    assert.equal(reply, null);
+    log.appends[0]?.land();
+    await clock.settle();
+    assert.deepEqual(reply, { ok: false, code: 'POOR', message: 'there are only 0', seq: 1 });
+  });
+
+  test('without repliesKept a refusal displaces no acceptance, and leaves nothing in the log', async () => {
+    const parts = newHost([wallet()]);
+    await parts.host.open(ZONE);
+    await submit(parts, { type: 'Add', amount: 1 }, { id: 'first' });
+    for (let index = 0; index < 2_000; index++) parts.host.tell(ZONE, { type: 'Add', amount: -9 }, { id: `refused${index}` });
+    await parts.clock.settle();
+    assert.equal(outcomeOf(await submit(parts, { type: 'Add', amount: 1 }, { id: 'first' })), 'ok');
+    assert.deepEqual(parts.host.view(ZONE), { state: { balance: 1, changes: 1 }, seq: 1, epoch: 1 });
+  });
+});
+
+describe('commands of a source', () => {
+  test('law: each place has one effect, however often and from wherever its source begins again', () =>
+    fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.integer({ min: 0, max: 5 }), { minLength: 1, maxLength: 80 }),
+        fc.array(fc.record({ upTo: fc.nat(80), from: fc.nat(80), crash: fc.boolean(), snapshot: fc.constantFrom('hot', 'cold', null) }), {
+          maxLength: 6,
+        }),
+        async (amounts, deliveries) => {
+          const definition = wallet();
+          let parts = newHost([definition]);
+          await parts.host.open(ZONE);
+          const deliver = async (from: number, upTo: number) => {
+            for (let index = from; index < Math.min(upTo, amounts.length); index++) {
+              const asked = { type: 'Add', amount: amounts[index] as number } as const;
+              const reply = await submit(parts, asked, { source: { name: 'other/zone', place: index + 1 } });
+              assert.equal(outcomeOf(reply), 'ok');
+            }
+          };
+          let reached = 0;
+          for (const { upTo, from, crash, snapshot } of deliveries) {
+            // A source never skips: it begins where it was, or anywhere before.
+            await deliver(Math.min(from, reached), upTo);
+            reached = Math.max(reached, Math.min(upTo, amounts.length));
+            if (snapshot) await parts.host.snapshotAll(snapshot);
+            if (crash) parts = await crashed(definition, parts);
+          }
+          await deliver(0, amounts.length);
+          assert.deepEqual(parts.host.view(ZONE)?.state, {
+            balance: amounts.reduce((sum, amount) => sum + amount, 0),
+            changes: amounts.length,
+          });
+        },
+      ),
+      { numRuns: 200 },
+    ));
+
+  test('places of different sources are independent, and a command without a reply counts as well', async () => {
+    const parts = newHost([wallet()]);
+    await parts.host.open(ZONE);
+    const add = { type: 'Add', amount: 1 } as const;
+    for (const name of ['a', 'b', 'a']) parts.host.tell(ZONE, add, { source: { name, place: 1 } });
+    await parts.clock.settle();
+    assert.deepEqual(parts.host.view(ZONE)?.state, { balance: 2, changes: 2 });
+  });
+});

@@ -1,0 +1,17 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { simulateReactor } from './reactors.ts';
+
+/** More are for the night: `npm run simulate -- --reactors --seeds 500`. */
+const SEEDS = process.env.TEST_ALL ? 120 : 30;
+
+test('law: every event has its effects in another topic exactly once and in order, whatever crashes, hangs or is delivered again', async () => {
+  const sums = { events: 0, effects: 0, deadLetters: 0, skipped: 0 };
+  for (let seed = 1; seed <= SEEDS; seed++) {
+    const { mistakes, ...run } = await simulateReactor(seed);
+    assert.deepEqual(mistakes, [], `npm run simulate -- --reactors --seed ${seed}`);
+    for (const key of ['events', 'effects', 'deadLetters', 'skipped'] as const) sums[key] += run[key];
+  }
+  // What is to be checked did happen.
+  assert.ok(sums.effects > SEEDS * 50 && sums.deadLetters > SEEDS && sums.skipped > 0, JSON.stringify(sums));
+});

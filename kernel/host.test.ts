@@ -126,9 +126,9 @@ describe('a zone host', () => {
     const reply = await host.submit(gate, { type: 'Admit', people: 1 });
     assert.equal(!reply.ok && reply.code, 'ZONE_STOPPED');
     await host.open(gate);
-    const mended = host.submit(gate, { type: 'Admit', people: 1 });
+    const repaired = host.submit(gate, { type: 'Admit', people: 1 });
     await clock.settle();
-    assert.deepEqual(await mended, { ok: true, seq: 1 });
+    assert.deepEqual(await repaired, { ok: true, seq: 1 });
   });
 
   test('a stale owner is fenced: the log refuses its events and it stops answering', async () => {

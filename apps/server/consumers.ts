@@ -13,7 +13,7 @@ export function ownConsumer(consumer: ConsumerGroup, log: EventLog, topic: strin
     topic,
     log,
     status: () => statusOf(consumer.stats(), isPaused),
-    replay: (letter) => consumer.replay(letter),
+    replay: (deadLetter) => consumer.replay(deadLetter),
     pause: () => {
       if (isPaused) return;
       isPaused = true;
@@ -41,7 +41,7 @@ export function projectorConsumer(projector: ProjectorHandle, log: EventLog): Co
       const nothing = { lag: 0, applied: 0, deadLetters: 0, offsets: [], overtaken: [], gaps: [] };
       return { group, state: 'unavailable', failure: 'It is starting.', ...nothing };
     },
-    replay: (letter) => projector.replay(letter),
+    replay: (deadLetter) => projector.replay(deadLetter),
     pause: () => projector.pause(),
     resume: () => projector.resume(),
     skipDropped: () => projector.skipDropped(),

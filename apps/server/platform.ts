@@ -12,9 +12,9 @@ import {
   instrumentZone,
   judgeTrade,
   marketRoutes,
-  mendRoutes,
   publishBatch,
   publishRemade,
+  repairRoutes,
   seriesProjection,
   udfRoutes,
 } from '@millrace/market';
@@ -59,8 +59,8 @@ const HOUR_MS = 3_600_000;
 const HOUSEKEEPING_MS = 10 * 60_000;
 /** Rows that are on their way to the store are waited for by a reader, but not for ever: then it gets what is there. */
 const CATCH_UP_MS = 2_000;
-/** Longest that mending an instrument waits for the store to have what was decided. */
-const MEND_MS = 10_000;
+/** Longest that repairing an instrument waits for the store to have what was decided. */
+const REPAIR_MS_MAX = 10_000;
 /** The tables may come a little later; whoever plays or trades when the server is ready should not share the processor with them. */
 const DATABASE_AFTER_MS = 4_000;
 /** How often the stored candles of one instrument are compared with its trades. */
@@ -350,7 +350,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
       if (collector) collectorRoutes(routes, collector);
       marketRoutes(routes, reads);
       udfRoutes(app, reads);
-      mendRoutes(routes, {
+      repairRoutes(routes, {
         series,
         now: () => Date.now(),
         archiveAfterDays: settings.series.archiveAfterDays,
@@ -362,7 +362,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
         settled: () =>
           within(
             systemClock,
-            MEND_MS,
+            REPAIR_MS_MAX,
             'the history',
             host.recorded().then(() => consumer.caughtUp()),
           ),
@@ -456,7 +456,7 @@ function requireWritable(folder: string): number {
   } catch (error) {
     throw new UserError(
       `the data folder ${folder} cannot be written: ${messageOf(error)}`,
-      'Choose another with --data, or mend its permissions.',
+      'Choose another with --data, or fix its permissions.',
     );
   }
 }

@@ -256,7 +256,7 @@ describe('the intake', () => {
     assert.equal(set.told.filter(({ type }) => type === 'RecordCandle').length, 0);
     await set.clock.advance(60_000);
     assert.deepEqual(
-      set.told.flatMap((command) => (command.type === 'RecordCandle' ? [[command.candle.time - START, command.mends]] : [])),
+      set.told.flatMap((command) => (command.type === 'RecordCandle' ? [[command.candle.time - START, command.replacesIncomplete]] : [])),
       [
         [0, true],
         [60_000, true],

@@ -292,14 +292,14 @@ export class Intake implements Sink {
         recordGap: (gap: Gap) => {
           this.#count('gap');
           this.#tell(instrument, { type: 'RecordGap', gap });
-          this.#mendLater(symbol, instrument, gap);
+          this.#repairLater(symbol, instrument, gap);
         },
         recordRepair: (repair) => {
           this.#count('repair');
           this.#tell(instrument, { ...repair, type: 'RecordRepair' });
           for (const gap of repair.left) {
             this.#count('gap');
-            this.#mendLater(symbol, instrument, gap);
+            this.#repairLater(symbol, instrument, gap);
           }
         },
         doubt: (trade) => void doubted.set(trade, { frame: this.#frame, receivedAt: this.#receivedAt }),
@@ -323,17 +323,17 @@ export class Intake implements Sink {
   }
 
   /** The candles that a gap runs through lie about their volume: the venue’s own take their place once the last is closed. */
-  #mendLater(symbol: string, instrument: InstrumentId, gap: Gap): void {
+  #repairLater(symbol: string, instrument: InstrumentId, gap: Gap): void {
     const { fetchCandles, clock } = this.#options;
     if (!fetchCandles) return;
     const end = openingOf(gap.to, '1m') + INTERVAL_MS['1m'];
     // Where the gap is long past, its candles are final already.
     clock.after(Math.max(0, end - Math.max(gap.to, clock.now())) + CANDLE_SETTLES_MS, () => {
-      this.#mend(fetchCandles, symbol, instrument, gap.from, end).catch(() => this.#count('candles-unavailable'));
+      this.#repairWithCandles(fetchCandles, symbol, instrument, gap.from, end).catch(() => this.#count('candles-unavailable'));
     });
   }
 
-  async #mend(history: CandleHistory, symbol: string, instrument: InstrumentId, from: number, end: number): Promise<void> {
+  async #repairWithCandles(history: CandleHistory, symbol: string, instrument: InstrumentId, from: number, end: number): Promise<void> {
     for (const interval of history.intervals) {
       const length = INTERVAL_MS[interval];
       for (let next = openingOf(from, interval); next + length <= end; ) {
@@ -342,14 +342,14 @@ export class Intake implements Sink {
           if (candle.time + length > end) continue;
           const failure = candleProblem(candle, { instrument, negativePrices: this.#options.negativePrices?.has(instrument) ?? false });
           if (failure !== null) this.#fault(this.#lines.get(symbol), 'schema', failure);
-          else this.#tell(instrument, { type: 'RecordCandle', interval, candle, mends: true });
+          else this.#tell(instrument, { type: 'RecordCandle', interval, candle, replacesIncomplete: true });
         }
         const last = page.at(-1);
         if (!last || last.time < next) break;
         next = last.time + length;
       }
     }
-    this.#count('mended-with-candles');
+    this.#count('repaired-with-candles');
   }
 
   #lineOf(symbol: string): Line | undefined {

@@ -1,11 +1,11 @@
 export { type CandleReport, checkCandles } from './candle-check.ts';
 export { CandleWatch } from './candle-watch.ts';
 export { initialEvents, publishBatch, publishRemade } from './channels.ts';
+export { judgeTrade } from './dedup-window.ts';
 export { historyForRequests } from './history.ts';
-export { mendRoutes } from './mend-routes.ts';
 export { seriesProjection } from './projection.ts';
+export { repairRoutes } from './repair-routes.ts';
 export { marketRoutes } from './routes.ts';
-export { judgeTrade } from './seen.ts';
 export { udfRoutes } from './udf.ts';
 export { describeInstrument } from './views.ts';
 export { type Instrument, instrumentZone, type MarketRules } from './zone.ts';

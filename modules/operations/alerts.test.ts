@@ -111,7 +111,7 @@ describe('alerts', () => {
     assert.deepEqual([alert?.rule, alert?.value], ['ccu-drop', 100]);
   });
 
-  test('fault 45: a player or an item in two places is one, until it is mended', () => {
+  test('fault 45: a player or an item in two places is one, until it is repaired', () => {
     const watch = new AlertWatch(rules);
     const duplicates = [{ what: 'item' as const, id: '0-0:i1', places: 2 }];
     const [alert] = watch.note(sample(0, { duplicates }));

@@ -58,7 +58,7 @@ export interface HostStatus {
 
 /**
  * Says which host has which zone. Works on what is, not on what was said: every beat is answered with all that the host is
- * to have, so a message that is lost, late or repeated changes nothing that the next does not mend. Two hosts are never
+ * to have, so a message that is lost, late or repeated is corrected by the next one. Two hosts are never
  * told to have one zone; should one act on an old word all the same, the log refuses its epoch.
  */
 export class Coordinator {

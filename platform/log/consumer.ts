@@ -175,7 +175,7 @@ export class ConsumerGroup {
   /** Hands a dead letter to the projection once more; throws what the projection throws. */
   async replay(id: number): Promise<boolean> {
     const dead = this.#log.deadLetters.open(id);
-    if (!dead || dead.letter.group !== this.#projection.name) return false;
+    if (!dead || dead.deadLetter.group !== this.#projection.name) return false;
     await this.#projection.apply([dead.batch], []);
     await this.#log.deadLetters.remove(id);
     return true;
@@ -412,7 +412,7 @@ export class ConsumerGroup {
 
   async #bury({ partition, offset, batch }: LoggedBatch, reason: string): Promise<void> {
     this.#deadLetters++;
-    const letter = {
+    const deadLetter = {
       group: this.#projection.name,
       partition,
       offset,
@@ -421,7 +421,7 @@ export class ConsumerGroup {
       reason,
       at: this.#clock.now(),
     };
-    await this.#log.deadLetters.put(letter, batch);
+    await this.#log.deadLetters.put(deadLetter, batch);
     this.#onFailure(`${this.#projection.name} set aside ${batch.zone} seq ${batch.firstSeq}: ${reason}`);
   }
 }

@@ -361,43 +361,50 @@ class LmdbLog implements EventLog {
   }
 }
 
+/** A dead letter as the store holds it. Existing stores have it as `letter`, so the field keeps its name. */
+export interface StoredDeadLetter {
+  readonly letter: DeadLetter;
+  readonly batch: EventBatch;
+}
+
 class LmdbDeadLetters implements DeadLetterBox {
-  readonly #letters: Database<{ letter: DeadLetter; batch: EventBatch }, number>;
+  readonly #deadLetters: Database<StoredDeadLetter, number>;
 
   constructor(root: RootDatabase) {
-    this.#letters = root.openDB({ name: 'dead-letters' });
+    this.#deadLetters = root.openDB({ name: 'dead-letters' });
   }
 
-  async put(letter: Omit<DeadLetter, 'id'>, batch: EventBatch): Promise<void> {
+  async put(deadLetter: Omit<DeadLetter, 'id'>, batch: EventBatch): Promise<void> {
     await this.#write(() => {
-      const [newest] = this.#letters.getKeys({ reverse: true, limit: 1 });
+      const [newest] = this.#deadLetters.getKeys({ reverse: true, limit: 1 });
       const id = (newest ?? 0) + 1;
-      partOfCommit(this.#letters.put(id, { letter: { id, ...letter }, batch }));
+      partOfCommit(this.#deadLetters.put(id, { letter: { id, ...deadLetter }, batch }));
     });
   }
 
   list(group?: string): DeadLetter[] {
-    const letters = [...this.#letters.getRange().map(({ value }) => value.letter)];
-    return group === undefined ? letters : letters.filter((letter) => letter.group === group);
+    const deadLetters = [...this.#deadLetters.getRange().map(({ value }) => value.letter)];
+    return group === undefined ? deadLetters : deadLetters.filter((deadLetter) => deadLetter.group === group);
   }
 
-  async mend(id: number, batch: EventBatch): Promise<void> {
+  async replace(id: number, batch: EventBatch): Promise<void> {
     await this.#write(() => {
-      const known = this.#letters.get(id);
-      if (known) partOfCommit(this.#letters.put(id, { ...known, batch }));
+      const known = this.#deadLetters.get(id);
+      if (known) partOfCommit(this.#deadLetters.put(id, { ...known, batch }));
     });
   }
 
-  open(id: number): { letter: DeadLetter; batch: EventBatch } | undefined {
-    return this.#letters.get(id);
+  open(id: number): { deadLetter: DeadLetter; batch: EventBatch } | undefined {
+    const stored = this.#deadLetters.get(id);
+    return stored && { deadLetter: stored.letter, batch: stored.batch };
   }
 
   async remove(id: number): Promise<void> {
-    await committed('the log', this.#letters.remove(id));
+    await committed('the log', this.#deadLetters.remove(id));
   }
 
   async #write(work: () => void): Promise<void> {
-    await committed('the log', inTransaction(this.#letters, work));
+    await committed('the log', inTransaction(this.#deadLetters, work));
   }
 }
 

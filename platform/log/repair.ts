@@ -138,8 +138,8 @@ export async function repairLog(
     }
     const groups = root.openDB<unknown, string>({ name: 'consumers' });
     for (const [group, known] of salvaged.groups) await groups.put(group, known);
-    const letters = root.openDB<unknown, number>({ name: 'dead-letters' });
-    for (const [id, letter] of salvaged.deadLetters) await letters.put(id, letter);
+    const deadLetters = root.openDB<unknown, number>({ name: 'dead-letters' });
+    for (const [id, deadLetter] of salvaged.deadLetters) await deadLetters.put(id, deadLetter);
     const state = root.openDB<readonly number[], string>({ name: 'state', useVersions: true });
     await state.put(STATE, ends, 1);
     await root.flushed;

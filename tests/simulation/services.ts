@@ -84,7 +84,7 @@ export class SimulatedLog {
   readonly #events: string[][] = Array.from({ length: PARTITIONS }, () => []);
   readonly #heads = new Map<ZoneAddress, { epoch: number; seq: number }>();
   readonly #listeners = new Map<() => void, Machine>();
-  readonly #letters: { letter: DeadLetter; batch: EventBatch }[] = [];
+  readonly #storedDeadLetters: { deadLetter: DeadLetter; batch: EventBatch }[] = [];
   readonly #groups = new Map<string, { offsets: readonly number[]; gaps: ConsumerGap[] }>();
   readonly #turns = new Map<string, number>();
   /** Up to which event of each zone retention has dropped the log. */
@@ -248,10 +248,11 @@ export class SimulatedLog {
 
   #deadLetters(): DeadLetterBox {
     return {
-      put: async (letter, batch) => void this.#letters.push({ letter: { id: this.#letters.length + 1, ...letter }, batch }),
-      list: () => this.#letters.map(({ letter }) => letter),
-      mend: async () => {},
-      open: (id) => this.#letters.find(({ letter }) => letter.id === id),
+      put: async (deadLetter, batch) =>
+        void this.#storedDeadLetters.push({ deadLetter: { id: this.#storedDeadLetters.length + 1, ...deadLetter }, batch }),
+      list: () => this.#storedDeadLetters.map(({ deadLetter }) => deadLetter),
+      replace: async () => {},
+      open: (id) => this.#storedDeadLetters.find(({ deadLetter }) => deadLetter.id === id),
       remove: async () => {},
     };
   }

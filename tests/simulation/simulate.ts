@@ -67,7 +67,7 @@ export async function simulate(seed: number, all: readonly FaultName[]): Promise
     { length: PLAYERS },
     (_none, index) => new SimulatedPlayer(`p${index + 1}`, scheduler, door, { isStubborn: index % 2 === 0, ...circumstances }),
   );
-  const mends = new Set<() => void>();
+  const recoveries = new Set<() => void>();
 
   const strike = () => {
     scheduler.at(scheduler.now - Math.log(1 - scheduler.between(0, 1)) * BETWEEN_FAULTS_MS, () => {
@@ -77,18 +77,18 @@ export async function simulate(seed: number, all: readonly FaultName[]): Promise
       const end = FAULTS[name](cluster, players, interventions);
       cluster.tell(`fault ${name}`);
       if (!end) return;
-      const mend = () => {
-        if (!mends.delete(mend)) return;
+      const recover = () => {
+        if (!recoveries.delete(recover)) return;
         cluster.tell(`end of ${name}`);
         end();
       };
-      mends.add(mend);
-      scheduler.at(scheduler.now + scheduler.between(50, FAULT_MS_MOST), mend);
+      recoveries.add(recover);
+      scheduler.at(scheduler.now + scheduler.between(50, FAULT_MS_MOST), recover);
     });
   };
   if (names.length > 0) strike();
   await scheduler.runUntil(TROUBLED_MS);
-  for (const mend of [...mends]) mend();
+  for (const recover of [...recoveries]) recover();
   for (const host of cluster.hosts) if (!host.machine.isUp) cluster.startHost(host);
   await scheduler.runUntil(TROUBLED_MS + HEALING_MS);
   const healed = players.map((player) => player.acceptedAt);

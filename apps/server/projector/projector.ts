@@ -10,7 +10,7 @@ export type ProjectorQuery = PlayerQuery | { about: 'players' };
 export type ToProjector =
   | { readonly type: 'begin'; readonly data: string; readonly database: DatabaseAddress }
   | { readonly type: 'query'; readonly ask: number; readonly query: ProjectorQuery }
-  | { readonly type: 'replay'; readonly ask: number; readonly letter: number }
+  | { readonly type: 'replay'; readonly ask: number; readonly deadLetter: number }
   | { readonly type: 'caught-up' | 'skip-dropped'; readonly ask: number }
   | { readonly type: 'pause' | 'resume' | 'stop' };
 
@@ -49,7 +49,7 @@ export async function runProjector(log: EventLog, address: DatabaseAddress, send
         case 'query':
           return answering(message.ask, query(message.query));
         case 'replay':
-          return answering(message.ask, consumer.replay(message.letter));
+          return answering(message.ask, consumer.replay(message.deadLetter));
         case 'caught-up':
           return answering(message.ask, consumer.caughtUp());
         case 'skip-dropped':

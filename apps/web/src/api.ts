@@ -206,7 +206,7 @@ export const api = {
   consumer: (group: string, what: 'pause' | 'resume' | 'skip') => ask<ConsumerGroupStatus>(`/consumer-groups/${group}/${what}`, 'POST'),
   deadLetters: () => askAll<DeadLetter>('/dead-letters'),
   deadLetter: (group: string, id: number) => ask<DeadLetterContent>(deadLetterPath(group, id)),
-  mend: (group: string, id: number, mended: { seq: number; data: unknown } & Audit) =>
-    ask<DeadLetterContent>(deadLetterPath(group, id), 'PATCH', mended),
+  editDeadLetter: (group: string, id: number, change: { seq: number; data: unknown } & Audit) =>
+    ask<DeadLetterContent>(deadLetterPath(group, id), 'PATCH', change),
   replayDeadLetter: (group: string, id: number) => ask<{ replayed: boolean }>(`${deadLetterPath(group, id)}/replay`, 'POST'),
 };

@@ -252,7 +252,7 @@ for (const engine of ENGINES)
       assert.ok(edits.some(({ detail }) => detail.operator === 'kim'));
     });
 
-    test('name the one batch that no table takes, and take it once it is mended', async () => {
+    test('name the one batch that no table takes, and take it once it is repaired', async () => {
       await clear();
       const { batches } = await played(9, 60);
       const projection = worldProjection(database);

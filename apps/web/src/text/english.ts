@@ -249,7 +249,7 @@ export const english = {
   applied: 'Processed',
   deadLetters: 'Dead letters',
   noDeadLetters: 'No dead letters',
-  mend: 'Edit',
+  editDeadLetter: 'Edit',
   replay: 'Replay',
   pastAlerts: 'Past alerts',
   enterTheWorld: 'Enter world',

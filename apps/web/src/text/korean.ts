@@ -250,7 +250,7 @@ export const korean: Text = {
   applied: '처리됨',
   deadLetters: '데드 레터',
   noDeadLetters: '데드 레터 없음',
-  mend: '수정',
+  editDeadLetter: '수정',
   replay: '재처리',
   pastAlerts: '지난 알림',
   enterTheWorld: '월드 입장',

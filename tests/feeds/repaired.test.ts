@@ -14,13 +14,13 @@ const HOUR_MS = 3_600_000;
 /** The start of the hour before this one: what follows is in one hour, and in the past. */
 const START = Math.floor(Date.now() / HOUR_MS - 1) * HOUR_MS;
 
-test('fault 57: an operator mends an instrument that a wrong clock has spoilt; it stays so after a restart', async () => {
+test('fault 57: an operator repairs an instrument that a wrong clock has spoilt; it stays so after a restart', async () => {
   const venue = new WebSocketServer({ port: 0, host: '127.0.0.1' });
   await once(venue, 'listening');
   const url = `ws://127.0.0.1:${(venue.address() as AddressInfo).port}`;
   const map = [{ as: 'trades', pair: 'A-B', time: 't', fields: { price: 'p', quantity: 'q', id: 'i' } }];
   const sources = [{ id: 'odd', type: 'websocket', url, map }] as SourceConfig[];
-  const folder = mkdtempSync(join(tmpdir(), 'millrace-mended-'));
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-repaired-'));
   let frames = 0;
   const send = (i: number, at: number, p: number) => {
     for (const client of venue.clients) client.send(JSON.stringify({ i: `x${i}`, t: START + at, p: String(p), q: '1' }));
@@ -41,7 +41,7 @@ test('fault 57: an operator mends an instrument that a wrong clock has spoilt; i
   send(2, 2_000, 12);
   await first.until((source) => source.frames === frames);
   await first.settled();
-  const mend = async (body: object) => {
+  const repair = async (body: object) => {
     const response = await fetch(`${first.url}${path}/repair`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
@@ -49,11 +49,11 @@ test('fault 57: an operator mends an instrument that a wrong clock has spoilt; i
     });
     return { status: response.status, answer: (await response.json()) as RepairedInstrument & { code: string } };
   };
-  assert.deepEqual([(await mend({})).status, (await mend({ reason: 'x', after: '2001-01-01' })).answer.code], [400, 'INVALID_TIME']);
-  const { status, answer } = await mend({ reason: 'microseconds were taken for milliseconds' });
+  assert.deepEqual([(await repair({})).status, (await repair({ reason: 'x', after: '2001-01-01' })).answer.code], [400, 'INVALID_TIME']);
+  const { status, answer } = await repair({ reason: 'microseconds were taken for milliseconds' });
   assert.equal(status, 200);
   assert.deepEqual([answer.withdrawn.map(({ id }) => id), answer.newestAt], [['wrong'], START + 2_000]);
-  assert.deepEqual((await mend({ reason: 'again' })).answer.withdrawn, []);
+  assert.deepEqual((await repair({ reason: 'again' })).answer.withdrawn, []);
   const quality = await first.get<Quality>(`${path}/quality`);
   assert.match(quality.examples.find(({ kind }) => kind === 'withdrawn')?.detail ?? '', /trade wrong at 10, .*microseconds were taken/);
 

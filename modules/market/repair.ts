@@ -2,7 +2,7 @@ import {
   INTERVAL_MS,
   INTERVALS,
   type InstrumentId,
-  type InstrumentMending,
+  type InstrumentRepair,
   openingOf,
   type ReopenedCandle,
   type Trade,
@@ -14,44 +14,44 @@ import { barAt, candleOf, decimalsOf } from './bars.ts';
 import { makeCandles } from './remake.ts';
 import type { Instrument } from './zone.ts';
 
-/** Trades that one call withdraws at most; they are all part of one event. */
+/** Maximum number of trades that one repair withdraws: one event holds them all. */
 const WITHDRAWN_MAX = 1_000;
-/** How often the store is read again because something came in meanwhile. */
+/** Maximum number of attempts when new data arrives while the store is read. */
 const ATTEMPTS_MAX = 20;
 
-/** What mending needs of the process it runs in. */
-export interface MendParts {
+/** What a repair needs from its process. */
+export interface RepairParts {
   readonly series: Pick<SeriesStore, 'trades' | 'past'>;
-  /** The instrument, and its place in its record; `isIdle`: nothing waits to be decided. */
+  /** The instrument and its seq. `isIdle`: its mailbox is empty. */
   view(id: InstrumentId): { readonly state: Instrument; readonly seq: number; readonly isIdle: boolean } | undefined;
-  /** Resolves when the store has everything decided so far. @throws when it cannot be told */
+  /** Resolves when the store has everything decided so far. @throws@throws when the store cannot confirm it */
   settled(): Promise<void>;
-  /** Resolves when the log has what was decided, or with why it was not. */
-  submit(id: InstrumentId, command: { type: 'MendInstrument' } & InstrumentMending): Promise<Reply>;
+  /** Resolves when the log has the events, or with the refusal. */
+  submit(id: InstrumentId, command: { type: 'RepairInstrument' } & InstrumentRepair): Promise<Reply>;
 }
 
-/** What a call has withdrawn. */
-export interface Mended {
+/** What one repair withdrew. */
+export interface RepairResult {
   readonly withdrawn: readonly Trade[];
   /** Time of the newest data that is left, epoch ms. */
   readonly newestAt: number;
 }
 
 /**
- * Withdraws everything of an instrument after a time, and makes its candles again of what is left. Where nothing is after it, nothing changes.
+ * Withdraws all data of an instrument after a time and recomputes its candles from the rest. Changes nothing when there is no such data.
  * @param after epoch ms
  * @throws ApiProblem UNKNOWN_INSTRUMENT, CONFLICT
  */
-export async function repairInstrument(parts: MendParts, id: InstrumentId, after: number, reason: string): Promise<Mended> {
+export async function repairInstrument(parts: RepairParts, id: InstrumentId, after: number, reason: string): Promise<RepairResult> {
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
     const seq = viewOf(parts, id).seq;
     await parts.settled();
     if (viewOf(parts, id).seq !== seq) continue;
-    const mending = await mendingOf(parts, id, after, reason);
+    const repair = await repairOf(parts, id, after, reason);
     const now = viewOf(parts, id);
     if (now.seq !== seq || !now.isIdle) continue;
-    if (mending === null) return { withdrawn: [], newestAt: now.state.newestAt };
-    const reply = await parts.submit(id, { type: 'MendInstrument', ...mending });
+    if (repair === null) return { withdrawn: [], newestAt: now.state.newestAt };
+    const reply = await parts.submit(id, { type: 'RepairInstrument', ...repair });
     if (!reply.ok)
       throw new ApiProblem(
         'NOT_CONFIRMED',
@@ -59,7 +59,7 @@ export async function repairInstrument(parts: MendParts, id: InstrumentId, after
         'Send the request again. Completed steps are not repeated.',
       );
     await parts.settled();
-    return { withdrawn: mending.withdrawn, newestAt: mending.newestAt };
+    return { withdrawn: repair.withdrawn, newestAt: repair.newestAt };
   }
   throw new ApiProblem(
     'CONFLICT',
@@ -68,14 +68,14 @@ export async function repairInstrument(parts: MendParts, id: InstrumentId, after
   );
 }
 
-function viewOf(parts: MendParts, id: InstrumentId) {
+function viewOf(parts: RepairParts, id: InstrumentId) {
   const view = parts.view(id);
   if (!view) throw new ApiProblem('UNKNOWN_INSTRUMENT', `Unknown instrument "${id}".`, 'GET /api/v1/instruments lists all instruments.');
   return view;
 }
 
-/** Null where there is nothing to withdraw. */
-async function mendingOf(parts: MendParts, id: InstrumentId, after: number, reason: string): Promise<InstrumentMending | null> {
+/** Null when there is nothing to withdraw. */
+async function repairOf(parts: RepairParts, id: InstrumentId, after: number, reason: string): Promise<InstrumentRepair | null> {
   const { series } = parts;
   const { state } = viewOf(parts, id);
   const later = { instrument: id, from: after + 1, to: Number.MAX_SAFE_INTEGER };

@@ -17,12 +17,12 @@ import { given } from '@millrace/kernel/testing';
 import { openDuckDbSeries, type SeriesStore } from '@millrace/platform/series';
 import fc from 'fast-check';
 import { readCandles } from './candles.ts';
-import { type MendParts, repairInstrument } from './mend.ts';
 import { seriesProjection } from './projection.ts';
+import { type RepairParts, repairInstrument } from './repair.ts';
 import { type Instrument, instrumentZone } from './zone.ts';
 
 /*
- * The law of mending: after it nothing later than `after` is stored, trades of right times are taken, and candles in memory and in the store
+ * The law of repair: after it nothing later than `after` is stored, trades of right times are taken, and candles in memory and in the store
  * equal those recomputed from the right trades alone, as if the spoilt ones had never come. A second time changes nothing.
  */
 
@@ -34,7 +34,7 @@ const zone = instrumentZone({ lateWindowMs: MINUTE, outlierPercent: 1e9 });
 const record = (trade: Trade, numbered: boolean): InstrumentCommand => ({ type: 'RecordTrade', trade, numbered });
 const INTERVALS_CHECKED = ['1s', '1m', '5m', '1w'] as const;
 /** Each writes and reads the store some hundred times. On a busy machine fewer are made: those that would begin later do nothing. */
-const RUNS = Number(process.env.MEND_RUNS ?? 5);
+const RUNS = Number(process.env.REPAIR_RUNS ?? 5);
 const LAW_MS = RUNS > 5 ? Number.POSITIVE_INFINITY : 1_000;
 const EVER = { from: 0, to: Number.MAX_SAFE_INTEGER, limit: 1_000 };
 
@@ -55,7 +55,7 @@ describe('fault 57: an instrument whose event time ran ahead', () => {
   let folder: string;
   let series: SeriesStore;
   before(async () => {
-    folder = mkdtempSync(join(tmpdir(), 'millrace-mend-'));
+    folder = mkdtempSync(join(tmpdir(), 'millrace-repair-'));
     series = await openDuckDbSeries({ folder, memoryMiB: 64, archiveAfterDays: 1, keepDays: 3_650 });
   });
   after(async () => {
@@ -66,7 +66,7 @@ describe('fault 57: an instrument whose event time ran ahead', () => {
   let runs = 0;
   /** An instrument with its store: what a command decides waits to be stored, as it does on its way through the log. */
   class Running {
-    readonly id: InstrumentId = instrumentId('mend', `A${runs++}-USD`);
+    readonly id: InstrumentId = instrumentId('repair', `A${runs++}-USD`);
     readonly events: InstrumentEvent[] = [];
     readonly #zone = given(zone);
     #stored = 0;
@@ -91,8 +91,8 @@ describe('fault 57: an instrument whose event time ran ahead', () => {
       this.#stored = this.events.length;
     }
 
-    mend(at = AFTER, onSettled = () => {}): ReturnType<typeof repairInstrument> {
-      const parts: MendParts = {
+    repair(at = AFTER, onSettled = () => {}): ReturnType<typeof repairInstrument> {
+      const parts: RepairParts = {
         series,
         view: () => ({ state: this.state, seq: this.events.length, isIdle: true }),
         settled: async () => {
@@ -159,7 +159,7 @@ describe('fault 57: an instrument whose event time ran ahead', () => {
     third: some(0, 5 * MINUTE, 0),
   });
 
-  test('is mended: memory, store and a restart equal what the right trades give', async () => {
+  test('is repaired: memory, store and a restart equal what the right trades give', async () => {
     const end = performance.now() + LAW_MS;
     await fc.assert(
       fc.asyncProperty(history, async ({ numbered, first, spoilt, second, isStoredBetween, third }) => {
@@ -179,14 +179,14 @@ describe('fault 57: an instrument whose event time ran ahead', () => {
         for (const one of wrong) running.tell(record(one, numbered));
         if (isStoredBetween) await running.settle();
         take(second);
-        const mended = await running.mend();
-        assert.deepEqual(new Set(mended.withdrawn.map(({ id }) => id)), new Set(wrong.map(({ id }) => id)));
+        const repaired = await running.repair();
+        assert.deepEqual(new Set(repaired.withdrawn.map(({ id }) => id)), new Set(wrong.map(({ id }) => id)));
         await running.settle();
         await running.check(right);
         assert.equal(running.state.quality.counts.trades, right.length);
         assert.equal(running.state.quality.examples.filter(({ kind }) => kind === 'withdrawn').length, wrong.length);
         const events = running.events.length;
-        assert.deepEqual((await running.mend()).withdrawn, []);
+        assert.deepEqual((await running.repair()).withdrawn, []);
         assert.equal(running.events.length, events, 'a second time changes nothing');
 
         take(third);
@@ -219,7 +219,7 @@ describe('fault 57: an instrument whose event time ran ahead', () => {
       running.tell(record(one, false));
     };
     let times = 0;
-    await running.mend(AFTER, () => {
+    await running.repair(AFTER, () => {
       if (times++ === 0) come();
     });
     await running.settle();
@@ -227,7 +227,7 @@ describe('fault 57: an instrument whose event time ran ahead', () => {
     let bid = 1;
     const quote = () =>
       running.tell({ type: 'ObserveQuote', quote: { time: START, bid: String(bid++), bidQuantity: '1', ask: '2', askQuantity: '1' } });
-    await assert.rejects(running.mend(AFTER, quote), /changes faster/);
+    await assert.rejects(running.repair(AFTER, quote), /changes faster/);
   });
 
   test('quotes, books, readings and the venue’s candles of the future are withdrawn, those of before stay', async () => {
@@ -244,7 +244,7 @@ describe('fault 57: an instrument whose event time ran ahead', () => {
       { type: 'ObserveQuote', quote: { time: far, bid: '1', bidQuantity: '1', ask: '2', askQuantity: '1' } },
       { type: 'ReplaceBook', book: { time: far, bids: [['1', '1']], asks: [] } },
     );
-    await running.mend();
+    await running.repair();
     await running.settle();
     const { state } = running;
     assert.equal(state.asOf, START + MINUTE);

@@ -11,19 +11,19 @@ const IDS_MAX = 4_096;
  * Which trades an instrument has had. Numbered trades leave stretches of numbers, so a repeat is told however old it is;
  * of others the newest ids are remembered, and what is older than those cannot be told from a repeat.
  */
-export interface Seen {
+export interface DedupWindow {
   stretches: [from: number, to: number][];
   ids: Map<string, number>;
   /** Newest time of an id that was let go, epoch ms. */
   forgottenAt: number;
 }
 
-export function nothingSeen(): Seen {
+export function emptyDedupWindow(): DedupWindow {
   return { stretches: [], ids: new Map(), forgottenAt: Number.NEGATIVE_INFINITY };
 }
 
 /** `too-late`: it is not known, but ids of its time have been let go. */
-export function judgeTrade(seen: Seen, trade: Trade, numbered: boolean): 'new' | 'seen' | 'too-late' {
+export function judgeTrade(seen: DedupWindow, trade: Trade, numbered: boolean): 'new' | 'seen' | 'too-late' {
   if (!numbered) {
     if (seen.ids.has(trade.id)) return 'seen';
     return trade.time <= seen.forgottenAt ? 'too-late' : 'new';
@@ -36,7 +36,7 @@ export function judgeTrade(seen: Seen, trade: Trade, numbered: boolean): 'new' |
   return 'new';
 }
 
-export function markSeen(seen: Seen, trade: Trade, numbered: boolean): void {
+export function markSeen(seen: DedupWindow, trade: Trade, numbered: boolean): void {
   if (numbered) return markNumber(seen.stretches, trade.order);
   seen.ids.set(trade.id, trade.time);
   if (seen.ids.size <= IDS_MAX) return;
@@ -47,7 +47,7 @@ export function markSeen(seen: Seen, trade: Trade, numbered: boolean): void {
 }
 
 /** Forgets trades, so that the same ones can be taken again with other times, and times of others that are after `after` (epoch ms). */
-export function forget(seen: Seen, trades: readonly Trade[], after: number): void {
+export function forget(seen: DedupWindow, trades: readonly Trade[], after: number): void {
   for (const { id, order } of trades) {
     seen.ids.delete(id);
     forgetNumber(seen.stretches, order);

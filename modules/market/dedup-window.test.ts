@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Trade } from '@millrace/contracts';
 import fc from 'fast-check';
-import { judgeTrade, markSeen, nothingSeen } from './seen.ts';
+import { emptyDedupWindow, judgeTrade, markSeen } from './dedup-window.ts';
 
 const tradeOf = (order: number): Trade => ({ id: String(order), order, time: 0, price: '1', quantity: '1', side: 'buy' });
 const FIRST = 1_000_000;
@@ -18,7 +18,7 @@ describe('which trades an instrument has had', () => {
         }),
         fc.integer({ min: 1, max: 200 }),
         (wild, count) => {
-          const seen = nothingSeen();
+          const seen = emptyDedupWindow();
           for (let next = 0; next < Math.max(wild.length, count); next++) {
             if (next < count) {
               const trade = tradeOf(FIRST + next);

@@ -1,10 +1,10 @@
-import { INTERVALS, type InstrumentMending, type Quote, type Reading, type Trade } from '@millrace/contracts';
+import { INTERVALS, type InstrumentRepair, type Quote, type Reading, type Trade } from '@millrace/contracts';
 import { type Bars, endOf, noBars, reopenedBar } from './bars.ts';
 import { type Book, emptyBook } from './book.ts';
-import { forget, type Seen } from './seen.ts';
+import { type DedupWindow, forget } from './dedup-window.ts';
 
-/** What mending changes of an instrument; see zone.ts. */
-interface Mendable {
+/** The parts of an instrumentâs state (zone.ts) that a repair changes. */
+interface Repairable {
   last: Trade | null;
   firstAt: number;
   newestAt: number;
@@ -13,14 +13,14 @@ interface Mendable {
   bars: Bars;
   nextClose: number;
   minuteCloses: number[];
-  seen: Seen;
+  seen: DedupWindow;
   quote: Quote | null;
   book: Book;
   readings: Record<string, Reading>;
 }
 
-/** Takes an instrument back to what it is without what was withdrawn. Candles that are not in memory any more are in the store, which corrects them. */
-export function evolveMended(state: Mendable, { after, newestAt, withdrawn, last, candles }: InstrumentMending): void {
+/** Applies a repair: the state becomes what it is without the withdrawn data. Candles that are no longer in memory are corrected in the series store. */
+export function evolveRepaired(state: Repairable, { after, newestAt, withdrawn, last, candles }: InstrumentRepair): void {
   forget(state.seen, withdrawn, after);
   state.last = last;
   state.newestAt = newestAt;

@@ -1,17 +1,17 @@
 import { ENDPOINTS } from '@millrace/contracts';
 import { messageOf } from '@millrace/kernel';
 import { ApiProblem, type Routes } from '@millrace/platform/http';
-import { type MendParts, repairInstrument } from './mend.ts';
+import { type RepairParts, repairInstrument } from './repair.ts';
 import { timeOf } from './routes.ts';
 
 const DAY_MS = 86_400_000;
-/** What is less far ahead of our clock is taken from sources, too. */
+/** Sources may be ahead of our clock by this much, in ms. */
 const AHEAD_MS = 60_000;
 
 /** The operators’ way to mend an instrument whose event time has run ahead. */
-export function mendRoutes(
+export function repairRoutes(
   routes: Routes,
-  { now, archiveAfterDays, ...parts }: MendParts & { readonly now: () => number; readonly archiveAfterDays: number },
+  { now, archiveAfterDays, ...parts }: RepairParts & { readonly now: () => number; readonly archiveAfterDays: number },
 ): void {
   routes.handle(ENDPOINTS.repairInstrument, async ({ params: { id }, body }) => {
     const after = body.after === undefined ? now() + AHEAD_MS : timeOf('after', body.after);

@@ -106,7 +106,7 @@ async function measure(): Promise<void> {
     role: 'viewer',
     tier: 'enterprise',
     permissions: permissionsOf('viewer', HOME_TENANT),
-    lacksSecondFactor: false,
+    lacksTwoFactor: false,
     version: null,
     credential: user,
     expiresAt: null,

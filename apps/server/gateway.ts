@@ -71,7 +71,7 @@ export async function startGateway(settings: Settings, consoleFolder: string): P
       clock: systemClock,
       secret: (name) => secrets.secret(name),
       sessionHours: settings.accounts.sessionHours,
-      needsSecondFactor: settings.accounts.secondFactor === 'operators',
+      twoFactorRequired: settings.accounts.twoFactor === 'operators',
       guests: settings.worlds.guests ? ['world:play'] : [],
       onEnded: (whose) => http?.endStreams(whose),
       isShared: true,

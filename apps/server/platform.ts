@@ -480,7 +480,7 @@ function accountsOf(
     isShared: settings.database.url !== undefined,
     sessionHours: settings.accounts.sessionHours,
     keyDays: { usual: settings.accounts.keyDays, most: settings.accounts.keyDaysMax },
-    needsSecondFactor: settings.accounts.secondFactor === 'operators',
+    twoFactorRequired: settings.accounts.twoFactor === 'operators',
     guests: settings.worlds.guests ? ['world:play'] : [],
     onFailure,
   });

@@ -13,10 +13,10 @@ import { PATIENCE, until } from '@millrace/platform/testing';
 import { eq } from 'drizzle-orm';
 import fc from 'fast-check';
 import { AccountRecords } from './account-records.ts';
-import { Members } from './members.ts';
 import { OwnAccounts } from './own-account.ts';
 import { snapshotWorker } from './snapshots.ts';
 import { accountSnapshots, users } from './tables/tables.ts';
+import { UserStore } from './user-store.ts';
 import { publishAccount } from './user-stream.ts';
 import { accountZone } from './zone.ts';
 
@@ -47,7 +47,7 @@ class Server {
   }
 
   start(): void {
-    const members = new Members(this.#database);
+    const userStore = new UserStore(this.#database);
     this.#host = new ZoneHost({
       log: this.#log,
       spool: new MemorySpool(),
@@ -60,7 +60,7 @@ class Server {
     });
     this.#host.register(accountZone);
     const records = new AccountRecords(this.#database, this.#name);
-    const parts = { host: this.#host, members, records, database: this.#database, server: this.#name };
+    const parts = { host: this.#host, userStore, records, database: this.#database, server: this.#name };
     this.#accounts = new OwnAccounts({ ...parts, hub: this.#hub, isShared: true, onFailure: (message) => assert.fail(message) });
     this.#worker = snapshotWorker({ ...parts, instruments: () => [] });
   }
@@ -148,7 +148,7 @@ for (const engine of ENGINES)
       running = await engine.open();
       database = connectDatabase(running.address);
       await migrateDatabase(database, MIGRATIONS);
-      await new Members(database).begin();
+      await new UserStore(database).createHomeTenant();
     });
     after(async () => {
       await database.close();

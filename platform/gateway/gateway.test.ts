@@ -26,7 +26,7 @@ const kim: Principal = {
   role: 'trader',
   tier: 'free',
   permissions: permissionsOf('trader', HOME_TENANT),
-  lacksSecondFactor: false,
+  lacksTwoFactor: false,
   version: null,
   credential: 'key-1',
   expiresAt: null,

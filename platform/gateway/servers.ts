@@ -29,7 +29,7 @@ const GATEWAY: Principal = {
   role: null,
   tier: 'free',
   permissions: new Set(['platform:read']),
-  lacksSecondFactor: false,
+  lacksTwoFactor: false,
   version: null,
   credential: null,
   expiresAt: null,

@@ -14,7 +14,7 @@ const principal = (kind: Principal['kind'], ...permissions: Permission[]): Princ
   role: null,
   tier: 'free',
   permissions: new Set(permissions),
-  lacksSecondFactor: false,
+  lacksTwoFactor: false,
   version: null,
   credential: 'c',
   expiresAt: null,

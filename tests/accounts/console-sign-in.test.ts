@@ -12,11 +12,11 @@ import { type ServerProcess, startServer, WITHOUT_WORLD } from '../server.ts';
 import { PASSWORD } from './visitor.ts';
 
 /*
- * The console’s door in a real browser: the owner comes in, invites someone, turns the second factor on, makes a key.
+ * Sign-in to the console in a real browser: the owner comes in, invites someone, turns two-factor authentication on, makes a key.
  */
 
-describe('the console’s door in a browser', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'millrace-door-'));
+describe('sign-in to the console, in a browser', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-sign-in-'));
   let server: ServerProcess;
   let browser: Browser;
   let owner: BrowserContext;
@@ -104,7 +104,7 @@ describe('the console’s door in a browser', () => {
     await page.close();
   });
 
-  test('turns the second factor on by the code shown, makes a key that is shown once, and signs in again with both', async () => {
+  test('turns two-factor authentication on with the code shown, makes a key that is shown once, and signs in again with both', async () => {
     const { page, mistakes } = await open(owner, '/account');
     await fill(page, 'Set up', { Password: PASSWORD });
     await page.getByRole('img', { name: 'QR code' }).waitFor();

@@ -1,12 +1,12 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import {
   HOME_TENANT,
-  type Member,
   type Passkey,
   type PendingInvitation,
   type Role,
   type Tenant,
   type Tier,
+  type User,
   type UserSession,
 } from '@millrace/contracts';
 import type { Database } from '@millrace/platform/database';
@@ -14,14 +14,14 @@ import { and, asc, count, desc, eq, gt, isNull, ne, or, type SQL, sql } from 'dr
 import { invitations, tenants, userPasskeys, userSessions, users } from './tables/tables.ts';
 
 const INVITATION_MS = 7 * 86_400_000;
-const WORD_BYTES = 32;
+const TOKEN_BYTES = 32;
 /** Id of the one invitation that is for the first administrator. */
 const FIRST_OWNER = 'first-owner';
-/** Whoever signs up with an invitation is a user by then, or its server is gone. */
+/** Whoever signs up with an invitation is a user by then, or its server is deleted. */
 const SIGN_UP_MS_MAX = 60_000;
 
-/** What an invitation lets one become. */
-export interface Welcome {
+/** The tenant and role that an invitation grants. `email` limits it to one address. */
+export interface InvitationGrant {
   readonly id: string;
   readonly tenant: string;
   readonly role: Role;
@@ -30,11 +30,11 @@ export interface Welcome {
 
 /** How many passkeys a user has. Columns are named in full: of one table alone drizzle would leave its name out. */
 const passkeyCount: SQL<number> = sql`(select count(*) from user_passkeys where user_passkeys.user_id = users.id)`.mapWith(Number);
-/** Whether a user has more than a password to show who it is. */
-export const hasSecondFactor: SQL<boolean> = sql<boolean>`(${users.twoFactorEnabled} or ${passkeyCount} > 0)`;
+/** True if the user has two-factor authentication or a passkey. */
+export const hasTwoFactor: SQL<boolean> = sql<boolean>`(${users.twoFactorEnabled} or ${passkeyCount} > 0)`;
 
-/** Tenants, who belongs to them, and who is invited. */
-export class Members {
+/** Tenants, their users, and invitations, in the relational database. */
+export class UserStore {
   readonly #database: Database;
   readonly #tiers = new Map<string, Tier>();
 
@@ -42,8 +42,8 @@ export class Members {
     this.#database = database;
   }
 
-  /** Makes the home tenant where there is none. */
-  async begin(): Promise<void> {
+  /** Creates the home tenant if it does not exist. */
+  async createHomeTenant(): Promise<void> {
     await this.#database.drizzle
       .insert(tenants)
       .values({ id: HOME_TENANT, name: 'Main', tier: 'enterprise', createdAt: new Date() })
@@ -59,7 +59,7 @@ export class Members {
     return tier;
   }
 
-  /** Another server may have changed them. */
+  /** Clears the tier cache: another server may have changed a tier. */
   forgetTiers(): void {
     this.#tiers.clear();
   }
@@ -74,18 +74,18 @@ export class Members {
     return rows.map((row) => ({ ...row, tier: row.tier as Tier, createdAt: row.createdAt.getTime() }));
   }
 
-  async exists(tenant: string): Promise<boolean> {
+  async tenantExists(tenant: string): Promise<boolean> {
     return (await this.#database.drizzle.select({ id: tenants.id }).from(tenants).where(eq(tenants.id, tenant))).length > 0;
   }
 
-  /** Whether there was none of that name. */
-  async found(tenant: { id: string; name: string; tier: Tier }): Promise<boolean> {
-    const made = await this.#database.drizzle
+  /** Creates a tenant. Returns false when the id is taken. */
+  async createTenant(tenant: { id: string; name: string; tier: Tier }): Promise<boolean> {
+    const created = await this.#database.drizzle
       .insert(tenants)
       .values({ ...tenant, createdAt: new Date() })
       .onConflictDoNothing()
       .returning({ id: tenants.id });
-    return made.length > 0;
+    return created.length > 0;
   }
 
   async updateTenant(tenant: string, change: { name?: string | undefined; tier?: Tier | undefined }): Promise<void> {
@@ -94,27 +94,27 @@ export class Members {
     this.#tiers.delete(tenant);
   }
 
-  async members(tenant: string): Promise<Member[]> {
+  async listUsers(tenant: string): Promise<User[]> {
     const rows = await this.#database.drizzle
       .select({ user: users, passkeys: passkeyCount })
       .from(users)
       .where(eq(users.tenant, tenant))
       .orderBy(asc(users.createdAt), asc(users.id));
-    return rows.map(shown);
+    return rows.map(userOf);
   }
 
-  async member(tenant: string, id: string): Promise<Member | null> {
+  async userIn(tenant: string, id: string): Promise<User | null> {
     const [row] = await this.#database.drizzle
       .select({ user: users, passkeys: passkeyCount })
       .from(users)
       .where(and(eq(users.id, id), eq(users.tenant, tenant)));
-    return row ? shown(row) : null;
+    return row ? userOf(row) : null;
   }
 
-  /** A user, whatever its tenant. */
+  /** A user of any tenant. */
   async user(
     id: string,
-  ): Promise<{ name: string; email: string; tenant: string; role: Role; disabled: boolean; hasSecondFactor: boolean } | null> {
+  ): Promise<{ name: string; email: string; tenant: string; role: Role; disabled: boolean; hasTwoFactor: boolean } | null> {
     const [row] = await this.#database.drizzle
       .select({
         name: users.name,
@@ -122,14 +122,14 @@ export class Members {
         tenant: users.tenant,
         role: users.role,
         disabled: users.disabled,
-        hasSecondFactor,
+        hasTwoFactor,
       })
       .from(users)
       .where(eq(users.id, id));
     return row ?? null;
   }
 
-  /** Whether the tenant would still have an administrator who may come in, without this one. */
+  /** True if the tenant has another enabled administrator. */
   async hasOtherAdmin(tenant: string, id: string): Promise<boolean> {
     const others = await this.#database.drizzle
       .select({ id: users.id })
@@ -139,12 +139,8 @@ export class Members {
     return others.length > 0;
   }
 
-  /** Who is disabled loses all sessions. */
-  async updateUser(
-    tenant: string,
-    id: string,
-    change: { role?: Role | undefined; disabled?: boolean | undefined },
-  ): Promise<Member | null> {
+  /** Changes role or status. Disabling ends all sessions of the user. */
+  async updateUser(tenant: string, id: string, change: { role?: Role | undefined; disabled?: boolean | undefined }): Promise<User | null> {
     await this.#database.drizzle.transaction(async (transaction) => {
       if (change.role !== undefined || change.disabled !== undefined)
         await transaction
@@ -153,7 +149,7 @@ export class Members {
           .where(and(eq(users.id, id), eq(users.tenant, tenant)));
       if (change.disabled) await transaction.delete(userSessions).where(eq(userSessions.userId, id));
     });
-    return this.member(tenant, id);
+    return this.userIn(tenant, id);
   }
 
   async sessions(user: string, own: string | null): Promise<UserSession[]> {
@@ -172,13 +168,13 @@ export class Members {
     }));
   }
 
-  /** Whether that user had such a session. */
+  /** Returns false when the user has no such session. */
   async deleteSession(user: string, id: string): Promise<boolean> {
-    const gone = await this.#database.drizzle
+    const deleted = await this.#database.drizzle
       .delete(userSessions)
       .where(and(eq(userSessions.id, id), eq(userSessions.userId, user)))
       .returning({ id: userSessions.id });
-    return gone.length > 0;
+    return deleted.length > 0;
   }
 
   async passkeys(user: string): Promise<Passkey[]> {
@@ -195,14 +191,14 @@ export class Members {
     }));
   }
 
-  /** Removes a passkey of that user, and ends its other sessions: who has the device may have opened them. Whether there was such a passkey. */
+  /** Deletes a passkey and ends the userâs other sessions, which the device may have opened. Returns false when there is no such passkey. */
   async deletePasskey(user: string, id: string, own: string | null): Promise<boolean> {
     return this.#database.drizzle.transaction(async (transaction) => {
-      const gone = await transaction
+      const deleted = await transaction
         .delete(userPasskeys)
         .where(and(eq(userPasskeys.id, id), eq(userPasskeys.userId, user)))
         .returning({ id: userPasskeys.id });
-      if (gone.length === 0) return false;
+      if (deleted.length === 0) return false;
       await transaction.delete(userSessions).where(and(eq(userSessions.userId, user), ne(userSessions.id, own ?? '')));
       return true;
     });
@@ -212,24 +208,24 @@ export class Members {
     return (await this.#database.drizzle.select({ id: users.id }).from(users).limit(1)).length > 0;
   }
 
-  /** @returns the word that lets someone in once */
+  /** @returns the one-time token of the invitation */
   async createInvitation(invitation: {
     tenant: string;
     role: Role;
     email: string | null;
     invitedBy: string;
-  }): Promise<{ id: string; word: string; createdAt: number; expiresAt: number }> {
-    const word = randomBytes(WORD_BYTES).toString('base64url');
+  }): Promise<{ id: string; token: string; createdAt: number; expiresAt: number }> {
+    const token = randomBytes(TOKEN_BYTES).toString('base64url');
     const now = Date.now();
     const id = randomUUID();
     await this.#database.drizzle.insert(invitations).values({
       id,
-      wordHash: hashOf(word),
+      wordHash: hashOf(token),
       ...invitation,
       createdAt: new Date(now),
       expiresAt: new Date(now + INVITATION_MS),
     });
-    return { id, word, createdAt: now, expiresAt: now + INVITATION_MS };
+    return { id, token, createdAt: now, expiresAt: now + INVITATION_MS };
   }
 
   /** Invitations of a tenant that can still be used, newest first. */
@@ -250,71 +246,71 @@ export class Members {
     }));
   }
 
-  /** Makes a pending invitation useless. @returns whom it was for; null when there is none in that tenant */
-  async withdraw(tenant: string, id: string): Promise<Welcome | null> {
-    const [gone] = await this.#database.drizzle
+  /** Deletes a pending invitation. @returns what it granted; null when the tenant has no such invitation */
+  async deleteInvitation(tenant: string, id: string): Promise<InvitationGrant | null> {
+    const [deleted] = await this.#database.drizzle
       .delete(invitations)
       .where(and(eq(invitations.id, id), eq(invitations.tenant, tenant), isPending()))
-      .returning(welcome);
-    return gone ?? null;
+      .returning(grantColumns);
+    return deleted ?? null;
   }
 
-  /** The invitation that lets someone with that address in; null when there is none, or it was used, has expired, or is for another address. */
-  async invitation(word: string, email: string): Promise<Welcome | null> {
-    const [found] = await this.#database.drizzle.select(welcome).from(invitations).where(isValid(word, email));
+  /** The invitation with this token; null when it is unknown, used, expired, or for another address. */
+  async validInvitation(token: string, email: string): Promise<InvitationGrant | null> {
+    const [found] = await this.#database.drizzle.select(grantColumns).from(invitations).where(isValid(token, email));
     return found ?? null;
   }
 
-  /** Takes it, once; null as above. */
-  async accept(word: string, email: string): Promise<Welcome | null> {
+  /** Marks the invitation as used. Null as in `validInvitation`, so that one token works once. */
+  async acceptInvitation(token: string, email: string): Promise<InvitationGrant | null> {
     const [taken] = await this.#database.drizzle
       .update(invitations)
       .set({ usedAt: new Date() })
-      .where(isValid(word, email))
-      .returning(welcome);
+      .where(isValid(token, email))
+      .returning(grantColumns);
     return taken ?? null;
   }
 
-  /** Gives an invitation back: nothing came of it. */
-  async giveBack({ id }: Welcome): Promise<void> {
+  /** Makes an accepted invitation usable again after a failed sign-up. */
+  async releaseInvitation({ id }: InvitationGrant): Promise<void> {
     await this.#database.drizzle.update(invitations).set({ usedAt: null }).where(eq(invitations.id, id));
   }
 
   /**
-   * Invites the first administrator of the home tenant. There is one such invitation: a newer one replaces it, and none is made once there are users or
+   * Invites the first administrator of the home tenant. There is one such invitation: a newer one replaces it, and none is created once there are users or
    * while somebody signs up with it.
-   * @returns the word that lets someone in once, or null
+   * @returns the one-time token of the invitation, or null
    */
   async inviteFirstOwner(): Promise<string | null> {
-    const word = randomBytes(WORD_BYTES).toString('base64url');
+    const token = randomBytes(TOKEN_BYTES).toString('base64url');
     const now = Date.now();
-    const made = await this.#database.drizzle.execute(sql`
+    const created = await this.#database.drizzle.execute(sql`
       insert into ${invitations} (id, word_hash, tenant, role, email, invited_by, created_at, expires_at, used_at)
-      select ${FIRST_OWNER}, ${hashOf(word)}, ${HOME_TENANT}, 'admin', null, 'the first start', ${new Date(now)}, ${new Date(now + INVITATION_MS)}, null
+      select ${FIRST_OWNER}, ${hashOf(token)}, ${HOME_TENANT}, 'admin', null, 'the first start', ${new Date(now)}, ${new Date(now + INVITATION_MS)}, null
       where not exists (select from ${users})
       on conflict (id) do update
         set word_hash = excluded.word_hash, created_at = excluded.created_at, expires_at = excluded.expires_at, used_at = null
         where invitations.used_at is null or invitations.used_at < ${new Date(now - SIGN_UP_MS_MAX)}
       returning id`);
-    if (made.rows.length > 0) return word;
+    if (created.rows.length > 0) return token;
     await this.#database.drizzle.execute(sql`
       delete from ${invitations} where id = ${FIRST_OWNER} and used_at is null and exists (select from ${users})`);
     return null;
   }
 }
 
-function shown({ user, passkeys }: { user: typeof users.$inferSelect; passkeys: number }): Member {
+function userOf({ user, passkeys }: { user: typeof users.$inferSelect; passkeys: number }): User {
   const { id, name, email, role, disabled, twoFactorEnabled, createdAt } = user;
-  return { id, name, email, role, disabled, secondFactor: twoFactorEnabled, passkeys, createdAt: createdAt.getTime() };
+  return { id, name, email, role, disabled, twoFactorEnabled: twoFactorEnabled, passkeys, createdAt: createdAt.getTime() };
 }
 
-const welcome = { id: invitations.id, tenant: invitations.tenant, role: invitations.role, email: invitations.email };
+const grantColumns = { id: invitations.id, tenant: invitations.tenant, role: invitations.role, email: invitations.email };
 
 const isPending = () => and(isNull(invitations.usedAt), gt(invitations.expiresAt, new Date()));
 
-function isValid(word: string, email: string): SQL | undefined {
+function isValid(token: string, email: string): SQL | undefined {
   const isFor = or(isNull(invitations.email), eq(invitations.email, email));
-  return and(eq(invitations.wordHash, hashOf(word)), isPending(), isFor);
+  return and(eq(invitations.wordHash, hashOf(token)), isPending(), isFor);
 }
 
-const hashOf = (word: string) => createHash('sha256').update(word).digest('base64url');
+const hashOf = (token: string) => createHash('sha256').update(token).digest('base64url');

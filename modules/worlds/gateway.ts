@@ -90,7 +90,7 @@ export class Gateway {
   #leftPlayers = 0;
   /** No handle of an earlier server is given again: what was said to or of that may still be on its way. */
   #handles: number;
-  #beats = 0;
+  #heartbeats = 0;
   /** Counts what has changed about users. */
   #changes = 0;
   #cancels: (() => void)[] = [];
@@ -111,7 +111,7 @@ export class Gateway {
     this.#traffic = new Traffic(parts.zones);
     this.#awakeAt = this.#clock.elapsed();
     this.#every(CARE_MS, () => this.#care());
-    this.#every(1_000, () => this.#beat());
+    this.#every(1_000, () => this.#sendHeartbeats());
   }
 
   // Clients
@@ -649,10 +649,10 @@ export class Gateway {
     if (this.#byPlayer.get(session.player) === session) this.#byPlayer.delete(session.player);
   }
 
-  #beat(): void {
+  #sendHeartbeats(): void {
     this.#forgiveStandstill();
     const now = this.#clock.elapsed();
-    this.#beats++;
+    this.#heartbeats++;
     this.#traffic.count(this.#sessions.values());
     this.#pace.note(this.#parts.busy());
     for (const host of this.#directory.hosts()) host.send({ type: 'pace', updateEveryTicks: this.#pace.ticks });
@@ -664,7 +664,7 @@ export class Gateway {
       }
       if (!connection) continue;
       if (now - connection.heardAt > HEARTBEAT_MS * SILENT_BEATS_MAX) connection.bye('HEARTBEAT_TIMEOUT');
-      else if ((handle + this.#beats) % (HEARTBEAT_MS / 1_000) === 0) connection.ping(this.#beats);
+      else if ((handle + this.#heartbeats) % (HEARTBEAT_MS / 1_000) === 0) connection.ping(this.#heartbeats);
     }
   }
 

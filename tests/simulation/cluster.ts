@@ -234,7 +234,7 @@ export class Cluster {
   #toServer(host: Host, message: FromHost): void {
     this.network.send(host.machine, this.server, message, (arrived) => {
       switch (arrived.type) {
-        case 'beat':
+        case 'heartbeat':
           return this.#coordinator?.received(arrived);
         case 'failure':
           this.tell(`${host.machine.name}: ${arrived.message.split('\n').slice(0, 3).join(' ')}`);

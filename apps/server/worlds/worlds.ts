@@ -180,7 +180,7 @@ export async function startWorlds(
     {
       onMessage: (host, message) => {
         switch (message.type) {
-          case 'beat':
+          case 'heartbeat':
             return coordinator.received(message);
           case 'failure':
             return logger.error({ host: host.id, ...message }, 'a zone host reported a failure');

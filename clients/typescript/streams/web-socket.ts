@@ -52,7 +52,7 @@ export function openWebSocket(url: string, credentials: Credentials, timeoutMs: 
     socket.close();
   };
   const late = setTimeout(() => fail(unreachable(`There was no connection within ${timeoutMs} ms.`)), timeoutMs);
-  const beats = setInterval(
+  const heartbeats = setInterval(
     () => {
       if (socket.readyState !== WebSocket.OPEN) return;
       // Counted from a ping, not from the last message: a browser holds back the timers of a tab that is hidden, and with them the pings.
@@ -80,7 +80,7 @@ export function openWebSocket(url: string, credentials: Credentials, timeoutMs: 
     else enter();
   };
   socket.onclose = ({ reason }) => {
-    clearInterval(beats);
+    clearInterval(heartbeats);
     clearTimeout(renewal);
     clearTimeout(late);
     if (needsNewCredential(reason)) credentials.refused();

@@ -146,7 +146,7 @@ export class Lifecycle {
     const { observers, turns } = this.#parts;
     entry.status = 'active';
     turns.startTicks(entry);
-    for (const tell of entry.deferred.splice(0)) observers.notify(tell);
+    for (const notice of entry.deferred.splice(0)) observers.notify(notice);
     observers.notify(({ onRecovered }) => onRecovered?.(entry.zone.address, steps));
     observers.notify(({ onStatus }) => onStatus?.(entry.zone.address, entry.status));
     turns.schedule(entry);

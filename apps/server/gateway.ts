@@ -16,7 +16,7 @@ import {
 import { GRAPHQL_PATH } from '@millrace/platform/graphql';
 import { HealthChecks } from '@millrace/platform/health';
 import { connectionOf, type Door, type HttpServer } from '@millrace/platform/http';
-import { announcements, connectRedis, findServers, nobodyElse, redisReady } from '@millrace/platform/redis';
+import { announcements, connectRedis, findServers, redisReady, singleServer } from '@millrace/platform/redis';
 import { SecretError } from '@millrace/platform/secrets';
 import { createLogger, createMetrics } from '@millrace/platform/telemetry';
 import type { FastifyPluginAsync } from 'fastify';
@@ -75,7 +75,7 @@ export async function startGateway(settings: Settings, consoleFolder: string): P
       guests: settings.worlds.guests ? ['world:play'] : [],
       onEnded: (whose) => http?.endStreams(whose),
       isShared: true,
-      others: (heard) => (redis ? announcements(redis, 'revocations', heard, () => {}) : nobodyElse),
+      others: (heard) => (redis ? announcements(redis, 'revocations', heard, () => {}) : singleServer),
       onFailure: (message, detail) => logger.error({ reason: failureReason(detail) }, message),
     },
     settings.publicUrl as string,

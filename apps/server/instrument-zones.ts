@@ -30,7 +30,7 @@ export class InstrumentZones {
   take(listed: ListedInstrument): void {
     const opening = this.#host.open(zoneAddress('instrument', listed.id));
     this.#list(listed);
-    this.#host.tell(zoneAddress('instrument', listed.id), { type: 'MarkLive', time: Date.now() });
+    this.#host.send(zoneAddress('instrument', listed.id), { type: 'MarkLive', time: Date.now() });
     opening.catch((error: unknown) => this.#again(listed.id, error, () => this.take(listed)));
   }
 
@@ -61,11 +61,11 @@ export class InstrumentZones {
   }
 
   #list({ id, ...listing }: ListedInstrument): void {
-    this.#host.tell(zoneAddress('instrument', id), { type: 'ListInstrument', ...listing });
+    this.#host.send(zoneAddress('instrument', id), { type: 'ListInstrument', ...listing });
     this.#markStale(id);
   }
 
   #markStale(id: InstrumentId): void {
-    this.#host.tell(zoneAddress('instrument', id), { type: 'MarkStale', reason: 'the source is connecting', time: Date.now() });
+    this.#host.send(zoneAddress('instrument', id), { type: 'MarkStale', reason: 'the source is connecting', time: Date.now() });
   }
 }

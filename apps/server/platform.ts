@@ -26,7 +26,7 @@ import { HealthChecks } from '@millrace/platform/health';
 import type { HttpServer } from '@millrace/platform/http';
 import { ConsumerGroup, openLmdbLog, openSpool } from '@millrace/platform/log';
 import { openSmtp, type Post } from '@millrace/platform/mail';
-import { announcements, connectRedis, fanOut, nobodyElse } from '@millrace/platform/redis';
+import { announcements, connectRedis, fanOut, singleServer } from '@millrace/platform/redis';
 import { coalesced } from '@millrace/platform/resilience';
 import { secretNumbers } from '@millrace/platform/secrets/zone-numbers';
 import { openDuckDbSeries, type SeriesStore } from '@millrace/platform/series';
@@ -195,13 +195,13 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
   await consumer.start();
   const addresses = new Map<InstrumentId, ZoneAddress>();
   const market = {
-    tell: (instrument: InstrumentId, command: unknown, trace: string) => {
+    send: (instrument: InstrumentId, command: unknown, trace: string) => {
       let address = addresses.get(instrument);
       if (address === undefined) {
         address = zoneAddress('instrument', instrument);
         addresses.set(instrument, address);
       }
-      return host.tell(address, command, { correlation: trace });
+      return host.send(address, command, { correlation: trace });
     },
     lastTrade: (instrument: InstrumentId) => stateOf(instrument)?.last ?? null,
     gapsOf: (instrument: InstrumentId) => stateOf(instrument)?.quality.gaps ?? [],
@@ -252,7 +252,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
         if ('user' in whose) void worlds?.userChanged(whose.user);
       },
       // connectRedis reports that Redis is unavailable; other servers then read the revocation from the database.
-      others: (heard) => (redis ? announcements(redis, 'revocations', heard, () => {}) : nobodyElse),
+      others: (heard) => (redis ? announcements(redis, 'revocations', heard, () => {}) : singleServer),
     });
   const snapshots =
     accounts &&

@@ -74,9 +74,9 @@ export class Principals {
     const shown = credentialIn(headers);
     try {
       const found = this.#find(shown, headers.cookie);
-      return found instanceof Promise ? found.catch((error) => this.#cannotTell(error)) : found;
+      return found instanceof Promise ? found.catch((error) => this.#lookupFailed(error)) : found;
     } catch (error) {
-      return this.#cannotTell(error);
+      return this.#lookupFailed(error);
     }
   };
 
@@ -116,7 +116,7 @@ export class Principals {
     return permissionsOf(this.#actingRole(found.role, found.hasTwoFactor), found.tenant);
   }
 
-  #cannotTell(error: unknown): never {
+  #lookupFailed(error: unknown): never {
     if (error instanceof ApiProblem) throw error;
     this.#parts.onFailure('it cannot be looked up who asks', error);
     throw new ApiProblem(

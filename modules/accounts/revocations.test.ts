@@ -63,7 +63,7 @@ for (const engine of ENGINES)
           guests: [],
           isShared: true,
           onEnded: (whose) => ended.push(whose),
-          others: () => ({ tell: () => {}, close: () => {} }),
+          others: () => ({ publish: () => {}, close: () => {} }),
           onFailure: () => {},
         },
         BASE_URL,

@@ -38,7 +38,7 @@ const LATENCIES_KEPT = 256;
 /** Where what came in goes: the zones of the instruments. */
 export interface Market {
   /** False when the zone cannot take more now. */
-  tell(instrument: InstrumentId, command: InstrumentCommand, trace: string): boolean;
+  send(instrument: InstrumentId, command: InstrumentCommand, trace: string): boolean;
   /** The newest trade on record, so that a restart can ask for what came after it. */
   lastTrade(instrument: InstrumentId): Trade | null;
   /** Gaps on record, newest first, at most as many as `Quality` keeps. */
@@ -74,7 +74,7 @@ export interface IntakeOptions {
 interface Line extends PriceRule {
   readonly trades: TradeSequencer;
   readonly book: BookSynchronizer;
-  readonly faults: Map<FeedFault, { count: number; toldAt: number; detail: string }>;
+  readonly faults: Map<FeedFault, { count: number; reportedAt: number; detail: string }>;
   /** The file that is being read: how much of it has come for this instrument, and how much had been taken before. */
   file: (FileMark & { at: number; readonly taken: number }) | null;
   /** Frames of trades that wait for another one to confirm their number. */
@@ -177,8 +177,8 @@ export class Intake implements Sink {
     if (this.#venueTime !== null && this.#venueTime > after) this.#venueTime = last?.time ?? null;
   }
 
-  tellAll(command: InstrumentCommand): void {
-    for (const { instrument } of this.#lines.values()) this.#tell(instrument, command);
+  sendAll(command: InstrumentCommand): void {
+    for (const { instrument } of this.#lines.values()) this.#send(instrument, command);
   }
 
   /** Median of the newest latencies in ms; null before there were any. */
@@ -222,8 +222,8 @@ export class Intake implements Sink {
     const failure = quoteProblem(quote, line);
     if (failure !== null) return void this.#distrust(line, failure);
     if (isTimed(quote) && this.#isFuture(line, 'quote', quote.time)) return;
-    if (isTimed(quote)) this.#tell(line.instrument, { type: 'ObserveQuote', quote });
-    else this.#tell(line.instrument, { type: 'ObserveQuote', quote: { ...quote, time: this.#receivedAt }, untimed: true });
+    if (isTimed(quote)) this.#send(line.instrument, { type: 'ObserveQuote', quote });
+    else this.#send(line.instrument, { type: 'ObserveQuote', quote: { ...quote, time: this.#receivedAt }, untimed: true });
   }
 
   bookReplaced(symbol: string, book: BookUpdate): void {
@@ -240,7 +240,7 @@ export class Intake implements Sink {
     const failure = candleProblem(candle, line);
     if (failure !== null) return void this.#distrust(line, failure);
     if (this.#isFuture(line, 'candle', candle.time)) return;
-    this.#tell(line.instrument, { type: 'ObserveVenueCandle', interval, candle, closed });
+    this.#send(line.instrument, { type: 'ObserveVenueCandle', interval, candle, closed });
   }
 
   candle(symbol: string, interval: Interval, candle: Candle): boolean {
@@ -251,7 +251,7 @@ export class Intake implements Sink {
     if (this.#isFuture(line, 'candle', candle.time)) return false;
     const time = openingOf(candle.time, interval);
     const forming = time + INTERVAL_MS[interval] > this.#receivedAt;
-    this.#tell(line.instrument, {
+    this.#send(line.instrument, {
       type: 'RecordCandle',
       interval,
       candle: { ...candle, time },
@@ -266,7 +266,7 @@ export class Intake implements Sink {
     if (!line || isTaken(line)) return false;
     if (!Number.isFinite(reading.value) || !isTime(reading.time)) return this.#distrust(line, `a reading ${JSON.stringify(reading)}`);
     if (this.#isFuture(line, 'reading', reading.time)) return false;
-    this.#tell(line.instrument, { type: 'RecordReading', reading, ...markOf(line) });
+    this.#send(line.instrument, { type: 'RecordReading', reading, ...markOf(line) });
     return true;
   }
 
@@ -278,7 +278,7 @@ export class Intake implements Sink {
       {
         clock,
         deliver: (trade, numbered, backfilled) =>
-          this.#tell(instrument, {
+          this.#send(instrument, {
             type: 'RecordTrade',
             trade,
             numbered,
@@ -291,12 +291,12 @@ export class Intake implements Sink {
         isKnown: (trade) => market.isKnown(instrument, trade),
         recordGap: (gap: Gap) => {
           this.#count('gap');
-          this.#tell(instrument, { type: 'RecordGap', gap });
+          this.#send(instrument, { type: 'RecordGap', gap });
           this.#repairLater(symbol, instrument, gap);
         },
         recordRepair: (repair) => {
           this.#count('repair');
-          this.#tell(instrument, { ...repair, type: 'RecordRepair' });
+          this.#send(instrument, { ...repair, type: 'RecordRepair' });
           for (const gap of repair.left) {
             this.#count('gap');
             this.#repairLater(symbol, instrument, gap);
@@ -313,9 +313,9 @@ export class Intake implements Sink {
     );
     const book = new BookSynchronizer({
       clock,
-      deliver: (update, whole) => this.#tell(instrument, { type: whole ? 'ReplaceBook' : 'UpdateBook', book: update }),
+      deliver: (update, whole) => this.#send(instrument, { type: whole ? 'ReplaceBook' : 'UpdateBook', book: update }),
       fetch: fetchBook && (() => fetchBook(symbol)),
-      lost: (reason) => this.#tell(instrument, { type: 'LoseBook', reason, time: clock.now() }),
+      lost: (reason) => this.#send(instrument, { type: 'LoseBook', reason, time: clock.now() }),
       onFailure: () => this.#count('book-unavailable'),
     });
     const negativePrices = this.#options.negativePrices?.has(instrument) ?? false;
@@ -342,7 +342,7 @@ export class Intake implements Sink {
           if (candle.time + length > end) continue;
           const failure = candleProblem(candle, { instrument, negativePrices: this.#options.negativePrices?.has(instrument) ?? false });
           if (failure !== null) this.#fault(this.#lines.get(symbol), 'schema', failure);
-          else this.#tell(instrument, { type: 'RecordCandle', interval, candle, replacesIncomplete: true });
+          else this.#send(instrument, { type: 'RecordCandle', interval, candle, replacesIncomplete: true });
         }
         const last = page.at(-1);
         if (!last || last.time < next) break;
@@ -408,28 +408,28 @@ export class Intake implements Sink {
     this.#count(fault);
     if (!line) return;
     const now = this.#options.clock.now();
-    const seen = line.faults.get(fault) ?? { count: 0, toldAt: Number.NEGATIVE_INFINITY, detail };
+    const seen = line.faults.get(fault) ?? { count: 0, reportedAt: Number.NEGATIVE_INFINITY, detail };
     line.faults.set(fault, seen);
     seen.count++;
     seen.detail = detail;
-    if (seen.toldAt === Number.POSITIVE_INFINITY) return;
-    const tell = () => {
-      this.#tell(line.instrument, { type: 'RecordFault', fault, detail: seen.detail, time: this.#options.clock.now(), count: seen.count });
+    if (seen.reportedAt === Number.POSITIVE_INFINITY) return;
+    const report = () => {
+      this.#send(line.instrument, { type: 'RecordFault', fault, detail: seen.detail, time: this.#options.clock.now(), count: seen.count });
       seen.count = 0;
-      seen.toldAt = this.#options.clock.now();
+      seen.reportedAt = this.#options.clock.now();
     };
-    if (now - seen.toldAt >= FAULT_EVERY_MS) return tell();
-    seen.toldAt = Number.POSITIVE_INFINITY;
-    this.#options.clock.after(FAULT_EVERY_MS, tell);
+    if (now - seen.reportedAt >= FAULT_EVERY_MS) return report();
+    seen.reportedAt = Number.POSITIVE_INFINITY;
+    this.#options.clock.after(FAULT_EVERY_MS, report);
   }
 
   #count(fault: string): void {
     this.faults[fault] = (this.faults[fault] ?? 0) + 1;
   }
 
-  #tell(instrument: InstrumentId, command: InstrumentCommand): void {
+  #send(instrument: InstrumentId, command: InstrumentCommand): void {
     if (this.#closed) return;
-    if (this.#waiting.length === 0 && this.#options.market.tell(instrument, command, this.#traceId)) return;
+    if (this.#waiting.length === 0 && this.#options.market.send(instrument, command, this.#traceId)) return;
     this.#waiting.push({ instrument, command, trace: this.#traceId });
     if (this.#waiting.length > 1) return;
     this.#options.onFull();
@@ -441,7 +441,7 @@ export class Intake implements Sink {
       if (this.#closed) return;
       let taken = 0;
       for (const { instrument, command, trace } of this.#waiting) {
-        if (!this.#options.market.tell(instrument, command, trace)) break;
+        if (!this.#options.market.send(instrument, command, trace)) break;
         taken++;
       }
       this.#waiting.splice(0, taken);

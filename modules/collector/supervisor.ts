@@ -240,7 +240,7 @@ export class Supervisor {
 
   #goLive(): void {
     this.#become('live', 'connected');
-    this.#intake.tellAll({ type: 'MarkLive', time: this.#options.clock.now() });
+    this.#intake.sendAll({ type: 'MarkLive', time: this.#options.clock.now() });
   }
 
   /** Frames stop without the connection closing: the commonest way for a feed to die. */
@@ -282,7 +282,7 @@ export class Supervisor {
   }
 
   #markStale(reason: string): void {
-    this.#intake.tellAll({ type: 'MarkStale', reason, time: this.#options.clock.now() });
+    this.#intake.sendAll({ type: 'MarkStale', reason, time: this.#options.clock.now() });
   }
 
   #become(state: SourceState, reason: string): void {

@@ -79,7 +79,7 @@ describe('fault 57: an instrument whose event time ran ahead', () => {
       return state as Instrument;
     }
 
-    tell(...commands: InstrumentCommand[]): void {
+    send(...commands: InstrumentCommand[]): void {
       for (const command of commands) this.events.push(...(this.#zone.when(command).events as InstrumentEvent[]));
     }
 
@@ -100,7 +100,7 @@ describe('fault 57: an instrument whose event time ran ahead', () => {
           onSettled();
         },
         submit: async (_id, command) => {
-          this.tell(command);
+          this.send(command);
           return { ok: true, seq: this.events.length };
         },
       };
@@ -171,12 +171,12 @@ describe('fault 57: an instrument whose event time ran ahead', () => {
           for (const { at, cents, milli } of list) {
             const one = trade(n++, at, cents, milli);
             right.push(one);
-            running.tell(record(one, numbered));
+            running.send(record(one, numbered));
           }
         };
         take(first);
         const wrong = spoilt.map((at) => trade(n++, at, 77_777, 5));
-        for (const one of wrong) running.tell(record(one, numbered));
+        for (const one of wrong) running.send(record(one, numbered));
         if (isStoredBetween) await running.settle();
         take(second);
         const repaired = await running.repair();
@@ -193,14 +193,14 @@ describe('fault 57: an instrument whose event time ran ahead', () => {
         // The same trade, with its right time.
         const again = { ...(wrong[0] as Trade), time: START + 4 * MINUTE };
         right.push(again);
-        running.tell(record(again, numbered));
+        running.send(record(again, numbered));
         await running.settle();
         await running.check(right);
         await running.check(right, running.replayed());
         // Candles of up to an hour are over.
         const close = trade(n++, 2 * 3_600_000);
         right.push(close);
-        running.tell(record(close, numbered));
+        running.send(record(close, numbered));
         await running.settle();
         await running.check(right);
       }),
@@ -211,12 +211,12 @@ describe('fault 57: an instrument whose event time ran ahead', () => {
   test('what comes while the history is read is not lost: it is read again, or refused with the remedy', async () => {
     const running = new Running();
     const right = [trade(1, 0), trade(2, 1_000)];
-    running.tell(...right.map((one) => record(one, true)), record(trade(3, 9 * DAY_MS), true));
+    running.send(...right.map((one) => record(one, true)), record(trade(3, 9 * DAY_MS), true));
     let n = 10;
     const come = () => {
       const one = trade(n++, 2_000 + n);
       right.push(one);
-      running.tell(record(one, false));
+      running.send(record(one, false));
     };
     let times = 0;
     await running.repair(AFTER, () => {
@@ -226,7 +226,7 @@ describe('fault 57: an instrument whose event time ran ahead', () => {
     await running.check(right);
     let bid = 1;
     const quote = () =>
-      running.tell({ type: 'ObserveQuote', quote: { time: START, bid: String(bid++), bidQuantity: '1', ask: '2', askQuantity: '1' } });
+      running.send({ type: 'ObserveQuote', quote: { time: START, bid: String(bid++), bidQuantity: '1', ask: '2', askQuantity: '1' } });
     await assert.rejects(running.repair(AFTER, quote), /changes faster/);
   });
 
@@ -235,7 +235,7 @@ describe('fault 57: an instrument whose event time ran ahead', () => {
     const candle = (time: number, high: number) => ({ time, open: 1, high, low: 1, close: 1, volume: 1, trades: 1 });
     const reading = (time: number): InstrumentCommand => ({ type: 'RecordReading', reading: { time, name: 't', value: time } });
     const far = START + 100 * DAY_MS;
-    running.tell(
+    running.send(
       record(trade(1, 30_000), true),
       { type: 'RecordCandle', interval: '1m', candle: candle(START + MINUTE, 5) },
       { type: 'RecordCandle', interval: '1m', candle: candle(openingOf(far, '1m'), 9) },

@@ -32,13 +32,13 @@ async function history(
   const opening = host.open(address);
   await clock.settle();
   await opening;
-  host.tell(address, { type: 'FoundZone', plan });
-  for (const player of ['ann', 'bob']) host.tell(address, { type: 'JoinZone', player, name: player, session: player, isNew: true });
+  host.send(address, { type: 'FoundZone', plan });
+  for (const player of ['ann', 'bob']) host.send(address, { type: 'JoinZone', player, name: player, session: player, isNew: true });
   for (let step = 0; step < 60; step++) {
     await clock.advance(Math.floor(random.next() * 120));
     const chance = random.next();
     if (chance < 0.1) await host.snapshotAll(chance < 0.05 ? 'hot' : 'cold');
-    else if (chance < 0.5) host.tell(address, { type: 'Announce', text: `${step}`, operator: 'kim' });
+    else if (chance < 0.5) host.send(address, { type: 'Announce', text: `${step}`, operator: 'kim' });
     await clock.settle();
   }
   const newest = host.view(address)?.seq ?? 0;

@@ -156,7 +156,7 @@ export class WorldHost {
     this.#stages.set(zone, stage);
     const state = this.#stateOf(zone);
     if (!state) return;
-    if (state.plan === null) this.#tell(zone, { type: 'FoundZone', plan: this.#plan });
+    if (state.plan === null) this.#sendCommand(zone, { type: 'FoundZone', plan: this.#plan });
     stage.audience.reset(state);
     this.#count(zone);
     // What an earlier owner may or may not have sent is sent again; the other side knows repeats.
@@ -336,12 +336,12 @@ export class WorldHost {
     stage.counts.events += batch.events.length;
     for (const event of batch.events as unknown as WorldEvent[]) {
       stage.audience.apply(event, state);
-      this.#tellOf(event, stage, state);
+      this.#sendToGuests(event, stage, state);
     }
   }
 
   /** What concerns sessions beyond what is seen. */
-  #tellOf(event: WorldEvent, stage: Stage, state: World): void {
+  #sendToGuests(event: WorldEvent, stage: Stage, state: World): void {
     switch (event.type) {
       case 'PlayerSaid': {
         const name = state.players[event.player]?.name ?? event.player;
@@ -352,14 +352,14 @@ export class WorldHost {
       case 'PlayerDied':
       case 'PlayerRevived':
         this.#notice(this.#handlesOf(stage, event.player), event.type === 'PlayerDied' ? 'died' : 'revived', null, null, event.at);
-        return this.#tellOfYourself(stage, event.player, state);
+        return this.#sendSelf(stage, event.player, state);
       case 'ItemPickedUp':
       case 'ItemUsed':
       case 'PlayerEdited':
-        return this.#tellOfYourself(stage, event.player, state);
+        return this.#sendSelf(stage, event.player, state);
       case 'ZoneRestored':
         stage.audience.reset(state);
-        for (const player of stage.guests.keys()) this.#tellOfYourself(stage, player, state);
+        for (const player of stage.guests.keys()) this.#sendSelf(stage, player, state);
         return;
       case 'PlayerDeparted':
         stage.departedAt.set(event.handover.player.id, this.#clock.elapsed());
@@ -430,9 +430,9 @@ export class WorldHost {
     if (!state) return;
     const now = this.#clock.elapsed();
     // The zone may have failed on it when it was opened.
-    if (state.plan === null) return this.#tell(stage.zone, { type: 'FoundZone', plan: this.#plan });
+    if (state.plan === null) return this.#sendCommand(stage.zone, { type: 'FoundZone', plan: this.#plan });
     for (const handover of Object.values(state.departures)) this.#careForDeparture(stage, handover, now);
-    for (const [player, offences] of stage.offences) this.#tell(stage.zone, { type: 'CountOffences', player, offences });
+    for (const [player, offences] of stage.offences) this.#sendCommand(stage.zone, { type: 'CountOffences', player, offences });
     stage.offences.clear();
     if (now - stage.lookedAt < LOOK_MS) return;
     stage.lookedAt = now;
@@ -451,7 +451,7 @@ export class WorldHost {
     const isStuck = this.#host?.isRecording === false && now - (stage.departedAt.get(player) ?? now) > HANDOVER_RETRY_MS;
     if (!isStuck && stage.recalled.get(player) !== number) return;
     stage.recalled.set(player, number);
-    this.#tell(stage.zone, { type: 'RecallPlayer', player, number });
+    this.#sendCommand(stage.zone, { type: 'RecallPlayer', player, number });
   }
 
   #findUnattended(stage: Stage, state: World, now: number): void {
@@ -462,7 +462,8 @@ export class WorldHost {
       }
       const since = stage.unattended.get(id) ?? now;
       stage.unattended.set(id, since);
-      if (now - since > LOST_MS) this.#tell(stage.zone, { type: 'LeaveZone', player: id, session: presence.session, reason: 'lost' });
+      if (now - since > LOST_MS)
+        this.#sendCommand(stage.zone, { type: 'LeaveZone', player: id, session: presence.session, reason: 'lost' });
     }
   }
 
@@ -502,7 +503,7 @@ export class WorldHost {
     if (handles.length > 0) this.#send({ type: 'notice', handles, kind, from, text, at });
   }
 
-  #tellOfYourself(stage: Stage, id: PlayerId, state: World): void {
+  #sendSelf(stage: Stage, id: PlayerId, state: World): void {
     const player = state.players[id];
     const handles = this.#handlesOf(stage, id);
     if (player && handles.length > 0) this.#cast(handles, { t: 'you', you: yourselfOf(player) });
@@ -539,8 +540,8 @@ export class WorldHost {
     return this.#host.submit(zoneAddress(worldZone.kind, zone), command);
   }
 
-  #tell(zone: ZoneId, command: WorldCommand): void {
-    this.#host?.tell(zoneAddress(worldZone.kind, zone), command);
+  #sendCommand(zone: ZoneId, command: WorldCommand): void {
+    this.#host?.send(zoneAddress(worldZone.kind, zone), command);
   }
 
   #stateOf(zone: ZoneId): World | undefined {

@@ -33,7 +33,7 @@ interface HostEntry {
   /** Raised whenever the zones it is to have change. */
   version: number;
   /** The version it was last told. */
-  told: number;
+  sentVersion: number;
   draining: boolean;
 }
 
@@ -95,7 +95,7 @@ export class Coordinator {
         lastHeartbeat: 0,
         // One that was lost and comes back has assignments of before; those from now on must count as newer.
         version: heartbeat.version + 1,
-        told: 0,
+        sentVersion: 0,
         draining: false,
       };
       this.#hosts.set(heartbeat.host, entry);
@@ -187,7 +187,7 @@ export class Coordinator {
   /** Gives every zone a host, moves those of hosts that drain, and evens out, a few at a time. */
   #arrange(): void {
     this.#place();
-    for (const entry of this.#hosts.values()) if (entry.told !== entry.version) this.#answer(entry, entry.lastHeartbeat);
+    for (const entry of this.#hosts.values()) if (entry.sentVersion !== entry.version) this.#answer(entry, entry.lastHeartbeat);
   }
 
   #place(): void {
@@ -256,7 +256,7 @@ export class Coordinator {
   }
 
   #answer(entry: HostEntry, number: number): void {
-    entry.told = entry.version;
+    entry.sentVersion = entry.version;
     const zones = [...this.#zones].filter(([, { owner, target }]) => owner === entry.id && target === entry.id).map(([zone]) => zone);
     this.#options.send(entry.id, {
       type: 'assign',

@@ -82,7 +82,7 @@ export function openGraphQl(
     logging: {
       debug: () => {},
       info: () => {},
-      warn: (...told) => logger.warn({ told }, 'graphql'),
+      warn: (...message) => logger.warn({ message }, 'graphql'),
       error: (told) => logger.error({ err: told }, 'a GraphQL operation failed'),
     },
   });

@@ -208,7 +208,7 @@ export class ConsumerGroup {
           this.#failure = this.#reasonOf(error);
         });
       }
-      this.#tellWhoWaits();
+      this.#resolveWaiters();
       if (this.#clock.elapsed() - this.#checkedAt >= CHECK_EVERY_MS) await this.#check();
       else if (events === 0) await this.#idle(woken);
       if (events < READ_EVENTS_MAX / 2) await this.#gather();
@@ -240,7 +240,7 @@ export class ConsumerGroup {
     return ends.every((end, partition) => (this.#offsets[partition] ?? 0) >= end);
   }
 
-  #tellWhoWaits(): void {
+  #resolveWaiters(): void {
     if (this.#awaiting.length === 0) return;
     const { reached = [], waiting = [] } = Object.groupBy(this.#awaiting, ({ ends }) => (this.#hasReached(ends) ? 'reached' : 'waiting'));
     this.#awaiting = waiting;
@@ -367,11 +367,11 @@ export class ConsumerGroup {
 
   /** Tells the table what was of no use to it, and the log how far the table is. */
   async #noteProgress(): Promise<void> {
-    if (this.#skipped.size > 0) await this.#tellSkipped();
+    if (this.#skipped.size > 0) await this.#reportSkipped();
     await this.#log.consumers.note(this.#projection.name, this.#offsets);
   }
 
-  async #tellSkipped(): Promise<void> {
+  async #reportSkipped(): Promise<void> {
     const skipped = [...this.#skipped].map(([partition, next]) => this.#rangeTo(partition, next));
     await this.#projection.apply([], skipped);
     this.#noteStored(skipped);

@@ -148,7 +148,7 @@ class LmdbLog implements EventLog {
   async append(batches: readonly EventBatch[], onTaken?: () => void): Promise<Appended[]> {
     const outcome = await this.#alone(() => this.#appendAlone(batches));
     onTaken?.();
-    this.#tellListeners();
+    this.#notifyListeners();
     await this.#root.flushed;
     return outcome;
   }
@@ -217,7 +217,7 @@ class LmdbLog implements EventLog {
   onAppended(listener: () => void): () => void {
     this.#listeners.add(listener);
     this.#seen = this.#appendedSoFar();
-    this.#look ??= setInterval(() => this.#appendedSoFar() > this.#seen && this.#tellListeners(), LOOK_MS).unref();
+    this.#look ??= setInterval(() => this.#appendedSoFar() > this.#seen && this.#notifyListeners(), LOOK_MS).unref();
     return () => {
       this.#listeners.delete(listener);
       if (this.#listeners.size > 0 || !this.#look) return;
@@ -333,7 +333,7 @@ class LmdbLog implements EventLog {
     return done;
   }
 
-  #tellListeners(): void {
+  #notifyListeners(): void {
     this.#seen = this.#appendedSoFar();
     for (const listener of this.#listeners) listener();
   }

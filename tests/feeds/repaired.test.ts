@@ -37,7 +37,7 @@ test('fault 57: an operator repairs an instrument that a wrong clock has spoilt;
   await first.until((source) => source.frames === frames);
   // As an older version has taken it: microseconds instead of milliseconds.
   const wrong = { id: 'wrong', order: 0, time: START * 1_000, price: '10', quantity: '1', side: 'buy' };
-  first.host.tell(zoneAddress('instrument', 'odd:A-B'), { type: 'RecordTrade', trade: wrong, numbered: false });
+  first.host.send(zoneAddress('instrument', 'odd:A-B'), { type: 'RecordTrade', trade: wrong, numbered: false });
   send(2, 2_000, 12);
   await first.until((source) => source.frames === frames);
   await first.settled();

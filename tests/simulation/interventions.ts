@@ -88,7 +88,7 @@ export class Interventions {
         return reply;
       };
       const outcome = await restoreZone({ gateway, zones, record, decide }, zone, { moment: asked, operator: 'kim', reason, dryRun });
-      this.#cluster.tell(`${reason} of ${zone} to ${JSON.stringify(asked)}: ${JSON.stringify({ ...outcome, hash: '' }).slice(0, 300)}`);
+      this.#cluster.note(`${reason} of ${zone} to ${JSON.stringify(asked)}: ${JSON.stringify({ ...outcome, hash: '' }).slice(0, 300)}`);
       this.restored.push({ zone, reason, outcome });
       this.told.push({ zone, asked, seq: outcome.moment, hash: outcome.hash, by: reason });
     });
@@ -132,7 +132,7 @@ export class Interventions {
     if (!gateway || zone === undefined) return;
     const command: WorldCommand = { type: 'EditPlayer', player, ...edit, operator: 'kim', reason: 'a test' };
     void gateway.command(zone, command, { id: `operator/edit ${++this.#numbered}` }).then((reply) => {
-      this.#cluster.tell(`edit of ${player} in ${zone}, ${JSON.stringify(edit)}: ${JSON.stringify(reply)}`);
+      this.#cluster.note(`edit of ${player} in ${zone}, ${JSON.stringify(edit)}: ${JSON.stringify(reply)}`);
     });
   }
 

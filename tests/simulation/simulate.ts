@@ -75,11 +75,11 @@ export async function simulate(seed: number, all: readonly FaultName[]): Promise
       strike();
       const name = scheduler.pick(names);
       const end = FAULTS[name](cluster, players, interventions);
-      cluster.tell(`fault ${name}`);
+      cluster.note(`fault ${name}`);
       if (!end) return;
       const recover = () => {
         if (!recoveries.delete(recover)) return;
-        cluster.tell(`end of ${name}`);
+        cluster.note(`end of ${name}`);
         end();
       };
       recoveries.add(recover);

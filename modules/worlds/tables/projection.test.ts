@@ -31,7 +31,7 @@ async function played(seed: number, commands: number): Promise<{ batches: EventB
     const opening = host.open(zone);
     await clock.settle();
     await opening;
-    host.tell(zone, { type: 'FoundZone', plan });
+    host.send(zone, { type: 'FoundZone', plan });
   }
   const where = new Map<string, string>();
   const n = new Map<string, number>();
@@ -86,7 +86,7 @@ async function played(seed: number, commands: number): Promise<{ batches: EventB
       };
     })();
     const seen = decided.length;
-    host.tell(zone, command);
+    host.send(zone, command);
     await clock.settle();
     for (const batch of decided.slice(seen))
       for (const event of batch.events as unknown as WorldEvent[])
@@ -98,11 +98,11 @@ async function played(seed: number, commands: number): Promise<{ batches: EventB
   await clock.advance(10_000);
 
   async function handOver(handover: Handover): Promise<void> {
-    host.tell(`world/${handover.to}`, { type: 'AdmitPlayer', handover });
+    host.send(`world/${handover.to}`, { type: 'AdmitPlayer', handover });
     where.set(handover.player.id, `world/${handover.to}`);
     await clock.settle();
     clock.jump(2);
-    host.tell(`world/${handover.from}`, { type: 'ConfirmHandover', player: handover.player.id, to: handover.to, number: handover.number });
+    host.send(`world/${handover.from}`, { type: 'ConfirmHandover', player: handover.player.id, to: handover.to, number: handover.number });
     await clock.settle();
   }
   return { batches: decided, zones: ZONES.map((zone) => host.view(zone)?.state as World) };

@@ -141,7 +141,7 @@ export const english = {
   announceToZone: 'Announce to zone',
   announcement: 'Announcement',
   announce: 'Send',
-  toldZones: 'Zones notified',
+  notifiedZones: 'Zones notified',
   operatorName: 'Operator name',
   reason: 'Reason',
   done: 'Done',

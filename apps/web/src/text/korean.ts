@@ -142,7 +142,7 @@ export const korean: Text = {
   announceToZone: '존 공지',
   announcement: '공지 내용',
   announce: '보내기',
-  toldZones: '공지한 존',
+  notifiedZones: '공지한 존',
   operatorName: '운영자 이름',
   reason: '사유',
   done: '완료',

@@ -4,7 +4,7 @@ import { lastSeqOf, ZoneHost, zoneAddress } from '@millrace/kernel';
 import { ManualClock, openNumbers } from '@millrace/kernel/testing';
 import { openLmdbLog, openSpool } from '@millrace/platform/log';
 import { openFileSnapshots, openLmdbSnapshots } from '@millrace/platform/snapshots';
-import { hashOf, type World, worldZone, zoneAtMoment } from '@millrace/worlds';
+import { hashOf, type World, worldZone, zoneAtPoint } from '@millrace/worlds';
 import { Packr } from 'msgpackr';
 import { inFolder, quantile, report } from './measure.ts';
 
@@ -51,7 +51,7 @@ await inFolder(async (folder) => {
   });
   host.register(worldZone);
   await host.open(address);
-  host.send(address, { type: 'FoundZone', plan: PLAN });
+  host.send(address, { type: 'CreateZone', plan: PLAN });
   for (let player = 0; player < PLAYERS; player++)
     host.send(address, { type: 'JoinZone', player: `p${player}`, name: `p${player}`, session: `s${player}`, isNew: true });
   const numbers = new Array<number>(PLAYERS).fill(0);
@@ -79,7 +79,7 @@ await inFolder(async (folder) => {
   let same = 0;
   for (const [seq, hash] of live) {
     const started = performance.now();
-    const past = await zoneAtMoment({ log, hot, cold, clock, newest: async () => null }, ZONE, { seq });
+    const past = await zoneAtPoint({ log, hot, cold, clock, newest: async () => null }, ZONE, { seq });
     took.push(performance.now() - started);
     const bareStarted = performance.now();
     hashOf(packr.unpack(packed) as World);

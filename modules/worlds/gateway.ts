@@ -127,7 +127,7 @@ export class Gateway {
           session = greeted;
         });
       },
-      onOffence: (code) => {
+      onViolation: (code) => {
         this.#count(this.#refusals, code);
         session?.offended(code);
       },
@@ -658,9 +658,9 @@ export class Gateway {
     for (const host of this.#directory.hosts()) host.send({ type: 'pace', updateEveryTicks: this.#pace.ticks });
     for (const session of this.#sessions.values()) {
       const { connection, handle, zone, host, player } = session;
-      if (Object.keys(session.offences).length > 0 && zone !== null && host) {
-        host.send({ type: 'offences', zone, player, offences: session.offences });
-        session.offences = {};
+      if (Object.keys(session.violations).length > 0 && zone !== null && host) {
+        host.send({ type: 'violations', zone, player, counts: session.violations });
+        session.violations = {};
       }
       if (!connection) continue;
       if (now - connection.heardAt > HEARTBEAT_MS * SILENT_BEATS_MAX) connection.bye('HEARTBEAT_TIMEOUT');

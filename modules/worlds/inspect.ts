@@ -62,15 +62,15 @@ export async function answerOf(question: Question, host: ZoneHost, isJoining: (p
     }
     case 'players': {
       const found = Object.values(state.players)
-        .filter(({ conduct }) => !question.flagged || conduct.suspicion > 0)
+        .filter(({ violations }) => !question.flagged || violations.total > 0)
         .filter(({ id, name }) => id.includes(question.find) || name.toLowerCase().includes(question.find))
         .map(
-          ({ id, name, presence, conduct }): PlayerSummary => ({
+          ({ id, name, presence, violations }): PlayerSummary => ({
             id,
             name,
             zone: state.zone,
             awake: presence.session !== '',
-            suspicion: conduct.suspicion,
+            violations: violations.total,
           }),
         );
       return firstPlayers(found, question.after, question.limit);

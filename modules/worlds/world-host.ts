@@ -56,7 +56,7 @@ interface Stage {
   /** Players whose `JoinZone` is not decided yet, and how many there are of each. */
   readonly joining: Map<PlayerId, number>;
   ticksUntilUpdate: number;
-  offences: Map<PlayerId, Record<string, number>>;
+  violations: Map<PlayerId, Record<string, number>>;
   /** Awake players that nobody attends, since when. */
   unattended: Map<PlayerId, number>;
   /** Handovers sent by this host, and when. One that is not here was never sent. */
@@ -142,7 +142,7 @@ export class WorldHost {
       guests: new Map(),
       joining: new Map(),
       ticksUntilUpdate: UPDATE_EVERY_TICKS,
-      offences: new Map(),
+      violations: new Map(),
       unattended: new Map(),
       handedOver: new Map(),
       departedAt: new Map(),
@@ -156,7 +156,7 @@ export class WorldHost {
     this.#stages.set(zone, stage);
     const state = this.#stateOf(zone);
     if (!state) return;
-    if (state.plan === null) this.#sendCommand(zone, { type: 'FoundZone', plan: this.#plan });
+    if (state.plan === null) this.#sendCommand(zone, { type: 'CreateZone', plan: this.#plan });
     stage.audience.reset(state);
     this.#count(zone);
     // What an earlier owner may or may not have sent is sent again; the other side knows repeats.
@@ -203,9 +203,9 @@ export class WorldHost {
         return this.#stages.get(message.zone)?.audience.refresh(message.handle);
       case 'mute':
         return this.#stages.get(message.zone)?.audience.mute(message.handle);
-      case 'offences': {
+      case 'violations': {
         const stage = this.#stages.get(message.zone);
-        if (stage) for (const [code, count] of Object.entries(message.offences)) countOffence(stage, message.player, code, count);
+        if (stage) for (const [code, count] of Object.entries(message.counts)) countViolation(stage, message.player, code, count);
         return;
       }
       case 'recount':
@@ -289,7 +289,7 @@ export class WorldHost {
         return this.#send({ type: 'reply', handle, zone, n, code: null, frame: encodeFrame({ t: 'ok', n }) });
       }
       stage.counts.refused++;
-      if (REFUSALS[reply.code]?.offence) countOffence(stage, guest.player, reply.code, 1);
+      if (REFUSALS[reply.code]?.violation) countViolation(stage, guest.player, reply.code, 1);
       this.#refuse(handle, zone, n, reply.code, reply.message);
     });
   }
@@ -430,10 +430,10 @@ export class WorldHost {
     if (!state) return;
     const now = this.#clock.elapsed();
     // The zone may have failed on it when it was opened.
-    if (state.plan === null) return this.#sendCommand(stage.zone, { type: 'FoundZone', plan: this.#plan });
+    if (state.plan === null) return this.#sendCommand(stage.zone, { type: 'CreateZone', plan: this.#plan });
     for (const handover of Object.values(state.departures)) this.#careForDeparture(stage, handover, now);
-    for (const [player, offences] of stage.offences) this.#sendCommand(stage.zone, { type: 'CountOffences', player, offences });
-    stage.offences.clear();
+    for (const [player, counts] of stage.violations) this.#sendCommand(stage.zone, { type: 'CountViolations', player, counts });
+    stage.violations.clear();
     if (now - stage.lookedAt < LOOK_MS) return;
     stage.lookedAt = now;
     this.#findUnattended(stage, state, now);
@@ -480,7 +480,7 @@ export class WorldHost {
         awake: state?.awake ?? 0,
         asleep: players.length - (state?.awake ?? 0),
         inTransit: Object.keys(state?.departures ?? {}).length,
-        flagged: players.filter(({ conduct }) => conduct.suspicion > 0).length,
+        flagged: players.filter(({ violations }) => violations.total > 0).length,
         seq: view?.seq ?? 0,
         epoch: view?.epoch ?? 0,
         waiting: this.#host?.waiting(address) ?? 0,
@@ -560,8 +560,8 @@ export class WorldHost {
   }
 }
 
-function countOffence(stage: Stage, player: PlayerId, code: string, count: number): void {
-  const offences = stage.offences.get(player) ?? {};
-  offences[code] = (offences[code] ?? 0) + count;
-  stage.offences.set(player, offences);
+function countViolation(stage: Stage, player: PlayerId, code: string, count: number): void {
+  const counts = stage.violations.get(player) ?? {};
+  counts[code] = (counts[code] ?? 0) + count;
+  stage.violations.set(player, counts);
 }

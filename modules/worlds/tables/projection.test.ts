@@ -31,7 +31,7 @@ async function played(seed: number, commands: number): Promise<{ batches: EventB
     const opening = host.open(zone);
     await clock.settle();
     await opening;
-    host.send(zone, { type: 'FoundZone', plan });
+    host.send(zone, { type: 'CreateZone', plan });
   }
   const where = new Map<string, string>();
   const n = new Map<string, number>();
@@ -72,7 +72,7 @@ async function played(seed: number, commands: number): Promise<{ batches: EventB
           operator: 'kim',
           reason: 'x',
         };
-      if (roll < 0.3) return { type: 'CountOffences', player: id, offences: { TELEPORT: 1 } };
+      if (roll < 0.3) return { type: 'CountViolations', player: id, counts: { TELEPORT: 1 } };
       if (roll < 0.4) return { type: 'PickUp', player: id, session, n: next, item: nearest(host.view(zone)?.state as World, id) };
       if (roll < 0.5) return { type: 'Use', player: id, session, n: next, item: player.bag.items[0]?.id ?? 'none' };
       if (roll < 0.7) return { type: 'Move', player: id, session, n: next, x: zone === ZONES[0] ? 6_420 : 6_380, y: player.position.y };
@@ -127,7 +127,7 @@ function truthOf(zones: readonly World[]): object[] {
       y: player.position.y,
       health: player.health.points,
       awake: player.presence.session !== '',
-      suspicion: player.conduct.suspicion,
+      violations: player.violations.total,
       bag: player.bag.items,
     }))
     .sort((one, other) => (one.id < other.id ? -1 : 1));
@@ -152,7 +152,7 @@ for (const engine of ENGINES)
       );
     const rows = async () =>
       (await allPlayers(database))
-        .map(({ id, zone, x, y, health, awake, suspicion, bag }) => ({ id, zone, x, y, health, awake, suspicion, bag }))
+        .map(({ id, zone, x, y, health, awake, violations, bag }) => ({ id, zone, x, y, health, awake, violations, bag }))
         .sort((one, other) => (one.id < other.id ? -1 : 1));
 
     test('equal the zones’ truth, however the zones are read apart, cut, and read again', async () => {

@@ -311,7 +311,7 @@ export type Usage = Static<typeof Usage>;
 
 export const AuditVerification = Type.Object(
   {
-    lines: Type.Integer({ description: 'Number of valid entries before the first invalid one.' }),
+    entries: Type.Integer({ description: 'Number of valid entries before the first invalid one.' }),
     brokenAt: Type.Union([
       Type.Integer({ description: 'Number of the first entry that was changed, removed or inserted. Null: none.' }),
       Type.Null(),

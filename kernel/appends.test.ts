@@ -119,7 +119,7 @@ describe('what is promised and recorded', () => {
     assert.equal(isFlushed, true);
   });
 
-  test('durable is refused where a record has a hole, and everywhere when the spool is full, whichever of the two it is', async () => {
+  test('durable is refused where a record has a gap, and everywhere when the spool is full, whichever of the two it is', async () => {
     const { host, clock, log, spool, failures } = newHost([turnstile], { spool: new MemorySpool(2) });
     await settled(clock, Promise.all([host.open(gate), host.open(other)]));
     const codeOf = async (zone: string) => {
@@ -136,7 +136,7 @@ describe('what is promised and recorded', () => {
     await clock.settle();
     assert.ok(failures.some(({ message }) => message.includes('events of turnstile/gate from seq 3 are lost: the spool is full')));
     spool.drop(1);
-    assert.equal(await codeOf(gate), 'LOG_UNAVAILABLE', 'its record has a hole');
+    assert.equal(await codeOf(gate), 'LOG_UNAVAILABLE', 'its record has a gap');
     assert.equal(await codeOf(other), 'waits');
   });
 

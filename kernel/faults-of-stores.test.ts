@@ -76,7 +76,7 @@ describe('a snapshot that carries events which are lost afterwards', () => {
 });
 
 describe('fault 8: a state that is put on record is one that the zone had', () => {
-  test('a zone that fails with a hole in its record comes back from the record, and its broken state is never written', async () => {
+  test('a zone that fails with a gap in its record comes back from the record, and its broken state is never written', async () => {
     const { host, clock, log } = newHost([turnstile], { spool: new MemorySpool(1) });
     await settled(clock, host.open(gate));
     log.away = 'gone';
@@ -89,7 +89,7 @@ describe('fault 8: a state that is put on record is one that the zone had', () =
     log.away = null;
     await clock.advance(120_000);
     assert.equal(host.status(gate), 'active');
-    // The hole is of what was decided under the first epoch; the record ends before it, and a new epoch begins there.
+    // The gap is of what was decided under the first epoch; the record ends before it, and a new epoch begins there.
     assert.equal(host.view(gate)?.epoch, 2);
     assert.equal(admittedIn(host.view(gate)), 1);
     const [reply] = await Promise.all([host.submit(gate, admit(5), { durable: true }), clock.advance(10_000)]);
@@ -346,7 +346,7 @@ describe('a zone that takes several attempts to come back under a new epoch', ()
     }
     await settled(clock, host.snapshotAll('hot'));
     assert.equal(hot.snapshots[0]?.unrecorded.length, 2);
-    // A third has no room: the record has a hole, so the zone comes back under a new epoch, at the second attempt.
+    // A third has no room: the record has a gap, so the zone comes back under a new epoch, at the second attempt.
     host.send(gate, admit(4));
     await clock.settle();
     host.send(gate, { type: 'Break' });

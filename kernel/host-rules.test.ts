@@ -142,7 +142,7 @@ describe('a host', () => {
     await settled(second.clock, second.host.recorded());
     assert.equal(second.host.isRecording, true);
     assert.equal(first.log.batches.length, 1);
-    // Its hole goes with it: it is another owner’s now.
+    // Its gap goes with it: it is another owner’s now.
     const third = newHost([turnstile], { spool: new MemorySpool(1) });
     await settled(third.clock, third.host.open(gate));
     third.log.away = 'gone';

@@ -69,7 +69,7 @@ describe('the recovery ladder', () => {
     }
   });
 
-  test('a hole in the log that no snapshot bridges is an error that names it', async () => {
+  test('a gap in the log that no snapshot bridges is an error that names it', async () => {
     const { log } = await history();
     log.batches.splice(1, 1);
     const { host } = newHost([turnstile], { log });

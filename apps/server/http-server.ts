@@ -11,7 +11,7 @@ import {
   type AuditEvent,
   type ChannelCheck,
   createHttpServer,
-  type Door,
+  type HttpParts,
   type HttpServer,
   type HttpServerOptions,
   MemoryRateLimiter,
@@ -35,7 +35,7 @@ export interface HttpServerParts extends Pick<HttpServerOptions, 'console' | 'me
 /** What this process is called among several. */
 export const NODE = `${hostname()}/${process.pid}`;
 
-/** Opens the door as the configuration wants it. */
+/** Starts the HTTP server with the settings of the configuration. */
 export async function openHttpServer(settings: Settings, { onAuditEvent, redis, ...parts }: HttpServerParts): Promise<HttpServer> {
   const now = () => performance.now();
   const onFailure = (error: Error) => parts.logger.warn({ message: error.message }, 'requests are not counted together with other servers');
@@ -83,11 +83,11 @@ export interface Watched {
   readonly zoneExists: (zone: string) => boolean;
 }
 
-/** Lets watchers in: channels over server-sent events and WebSocket, and GraphQL over all that the door has. Call it last. */
-export function serveWatchers(door: Door, settings: Settings, { hub, logger, instrumentExists, zoneExists }: Watched): void {
+/** Serves channels over server-sent events and WebSocket, and GraphQL over all routes. Call it after all routes are registered. */
+export function serveWatchers(http: HttpParts, settings: Settings, { hub, logger, instrumentExists, zoneExists }: Watched): void {
   const channels = { hub, logger, checkChannel: channelCheck(instrumentExists, zoneExists) };
-  serveChannels(door, channels);
-  serveGraphQl(door, { ...channels, operations: operationsIn(settings.graphql.operations) });
+  serveChannels(http, channels);
+  serveGraphQl(http, { ...channels, operations: operationsIn(settings.graphql.operations) });
 }
 
 /** The operations that alone are answered, from a file of `{ "<SHA-256 of the text>": "<text>" }`. */

@@ -36,21 +36,21 @@ export function registerMetrics(metrics: Metrics, { host, log, consumers, hub, c
     one(stats().snapshotsSkipped),
   );
   metrics.read('millrace_outbox_events', 'Decided events waiting in memory for the log', () => one(stats().outbox.waitingEvents));
-  metrics.read('millrace_outbox_events_max', 'Bound of the outbox in memory', () => one(stats().outbox.waitingEventsMax));
+  metrics.read('millrace_outbox_events_max', 'Maximum number of events in the outbox', () => one(stats().outbox.waitingEventsMax));
   metrics.read('millrace_spool_bytes', 'Decided events waiting on disk for the log', () => one(stats().outbox.spooledBytes));
-  metrics.read('millrace_spool_bytes_max', 'Bound of the spool', () => one(stats().outbox.spooledBytesMax));
+  metrics.read('millrace_spool_bytes_max', 'Maximum size of the spool', () => one(stats().outbox.spooledBytesMax));
   metrics.read('millrace_events_lost_total', 'Events lost because the spool was full', () => one(stats().outbox.lostEvents));
   metrics.read('millrace_events_appended_total', 'Events written to the log', () => one(stats().outbox.appendedEvents));
   metrics.read('millrace_log_bytes', 'Size of the log', () => one(log.stats().bytes));
   metrics.read('millrace_log_end_offset', 'End of each partition of the log', () =>
     log.stats().partitions.map(({ end }, partition): [Labels, number] => [{ partition: String(partition) }, end]),
   );
-  metrics.read('millrace_consumer_lag_events', 'Events a consumer group has not read yet', () =>
+  metrics.read('millrace_consumer_lag_events', 'Lag of a consumer group in events', () =>
     consumers.map((consumer): [Labels, number] => [{ group: consumer.group }, consumer.status().lag]),
   );
-  metrics.read('millrace_dead_letters', 'Events set aside by consumers', () => one(log.deadLetters.list().length));
+  metrics.read('millrace_dead_letters', 'Dead letters', () => one(log.deadLetters.list().length));
   metrics.read('millrace_stream_readers', 'Open streams', () => one(hub.stats().readers));
-  metrics.read('millrace_stream_history_events', 'Events kept for readers who come back', () => one(hub.stats().historyEvents));
+  metrics.read('millrace_stream_history_events', 'Events in stream histories, for resume', () => one(hub.stats().historyEvents));
   metrics.read('millrace_stream_events_published_total', 'Events published to channels', () => one(hub.stats().published));
   metrics.read('millrace_stream_events_delivered_total', 'Events delivered to readers', () => one(hub.stats().delivered));
   metrics.read('millrace_stream_events_conflated_total', 'Events replaced by newer ones for slow readers', () =>
@@ -59,29 +59,29 @@ export function registerMetrics(metrics: Metrics, { host, log, consumers, hub, c
   metrics.read('millrace_stream_slow_readers_ended_total', 'Readers disconnected because they were too slow', () =>
     one(hub.stats().slowReadersEnded),
   );
-  metrics.read('millrace_stream_gaps_total', 'Readers told that they missed events', () => one(hub.stats().gaps));
-  metrics.read('millrace_cache_answers', 'Answers kept to be given again', () => one(http.cache.stats().answers));
-  metrics.read('millrace_cache_bytes', 'Their size', () => one(http.cache.stats().bytes));
-  metrics.read('millrace_cache_hits_total', 'Answers given again', () => one(http.cache.stats().hits));
-  metrics.read('millrace_cache_stale_total', 'Answers given again while a newer one was made', () => one(http.cache.stats().stale));
-  metrics.read('millrace_cache_misses_total', 'Answers made', () => one(http.cache.stats().misses));
-  metrics.read('millrace_cache_invalidations_total', 'Events that made answers count no more', () => one(http.cache.stats().invalidated));
+  metrics.read('millrace_stream_gaps_total', 'Gap events sent to readers', () => one(hub.stats().gaps));
+  metrics.read('millrace_cache_responses', 'Cached responses', () => one(http.cache.stats().answers));
+  metrics.read('millrace_cache_bytes', 'Size of the response cache', () => one(http.cache.stats().bytes));
+  metrics.read('millrace_cache_hits_total', 'Responses served from the cache', () => one(http.cache.stats().hits));
+  metrics.read('millrace_cache_stale_total', 'Stale responses served from the cache during a refresh', () => one(http.cache.stats().stale));
+  metrics.read('millrace_cache_misses_total', 'Responses computed because the cache had none', () => one(http.cache.stats().misses));
+  metrics.read('millrace_cache_invalidations_total', 'Cached responses invalidated by events', () => one(http.cache.stats().invalidated));
   metrics.read('millrace_source_frames_total', 'Frames received', () =>
     collector.sources().map((source): [Labels, number] => [{ source: source.id }, source.describe().frames]),
   );
-  metrics.read('millrace_source_live', 'Whether a source is live', () =>
+  metrics.read('millrace_source_live', '1 if a source is live, else 0', () =>
     collector.sources().map((source): [Labels, number] => [{ source: source.id }, source.state === 'live' ? 1 : 0]),
   );
-  metrics.read('millrace_history_calls_total', 'Calls to a source’s history, by what became of them', () =>
+  metrics.read('millrace_history_calls_total', 'Calls to the history API of a source, by outcome', () =>
     collector.sources().flatMap((source): [Labels, number][] => {
       const { calls, failures, retries } = source.historyCalls;
       return Object.entries({ calls, failures, retries }).map(([kind, count]) => [{ source: source.id, kind }, count]);
     }),
   );
-  metrics.read('millrace_history_circuit_open', 'Whether calls to a source’s history are refused because too many failed', () =>
+  metrics.read('millrace_history_circuit_open', '1 if the circuit breaker of a source’s history API is open, else 0', () =>
     collector.sources().map((source): [Labels, number] => [{ source: source.id }, source.historyCalls.circuit === 'open' ? 1 : 0]),
   );
-  metrics.read('millrace_source_refused_total', 'Frames put into quarantine', () =>
+  metrics.read('millrace_source_refused_total', 'Frames put into quarantine, by kind', () =>
     collector
       .sources()
       .flatMap((source) =>
@@ -99,17 +99,17 @@ export function registerWorldMetrics(metrics: Metrics, { world, zones, hosts }: 
   metrics.read('millrace_world_connections', 'Open connections of players', () => [[{}, world().connections]]);
   metrics.read(
     'millrace_world_players',
-    'Players attending a zone',
+    'Players with an open session in a zone',
     ofZone(({ sessions }) => sessions),
   );
   metrics.read(
     'millrace_world_tick_longest_seconds',
-    'Longest tick of the last second',
+    'Longest tick in the last second',
     ofZone(({ tickMsMax }) => tickMsMax / 1_000),
   );
   metrics.read(
     'millrace_world_tick_late_seconds',
-    'How late a tick of the last second was at most',
+    'Maximum delay of a tick in the last second',
     ofZone(({ lateMsMax }) => lateMsMax / 1_000),
   );
   metrics.read(
@@ -119,10 +119,10 @@ export function registerWorldMetrics(metrics: Metrics, { world, zones, hosts }: 
   );
   metrics.read(
     'millrace_world_epoch',
-    'How often a zone changed its owner',
+    'Epoch of a zone: number of ownership changes',
     ofZone(({ epoch }) => epoch),
   );
-  metrics.read('millrace_world_decision_seconds', 'From a player’s frame to its answer', () =>
+  metrics.read('millrace_world_decision_seconds', 'Time from a player’s frame to its reply', () =>
     Object.entries(world().decisionMs).map(([quantile, ms]): [Labels, number] => [{ quantile }, (ms ?? 0) / 1_000]),
   );
   metrics.read('millrace_world_refusals_total', 'Commands of players refused, by code', () =>
@@ -167,12 +167,12 @@ export function registerGatewayMetrics(
     servers().map((server): [Labels, number] => [{ server: server.address ?? '' }, value(server)]);
   metrics.read(
     'millrace_gateway_server_up',
-    'Whether a server behind this gateway answers',
+    '1 if a server behind this gateway is available, else 0',
     ofEach(({ state }) => (state === 'available' ? 1 : 0)),
   );
   metrics.read(
-    'millrace_gateway_server_left_alone',
-    'Whether a server is left alone because it failed several times in a row',
+    'millrace_gateway_server_circuit_open',
+    '1 if the circuit breaker of a server is open, else 0',
     ofEach(({ circuit }) => (circuit === 'open' ? 1 : 0)),
   );
   metrics.read(
@@ -182,12 +182,12 @@ export function registerGatewayMetrics(
   );
   metrics.read(
     'millrace_gateway_failures_total',
-    'Requests a server did not answer',
+    'Requests that a server did not answer',
     ofEach(({ failures }) => failures),
   );
   metrics.read(
-    'millrace_gateway_open',
-    'Requests, streams and connections that go through to a server',
+    'millrace_gateway_open_exchanges',
+    'Open requests, streams and connections through this gateway, by server',
     ofEach(({ open }) => open),
   );
   metrics.read('millrace_gateway_streams', 'Streams open at this gateway', () => [[{}, http.streams.size]]);

@@ -89,7 +89,7 @@ export interface StartOptions {
   readonly onSource?: (source: Source) => void;
 }
 
-/** Starts every role in this process, from the ground up: record, zones, projections, collector, door. */
+/** Starts every role in this process, in order: log, zones, projections, collector, HTTP server. */
 export async function startPlatform({ settings, console: consoleFolder, adjust, onSource }: StartOptions): Promise<Running> {
   const logger = createLogger(settings.logging.level);
   const metrics = createMetrics();
@@ -335,8 +335,8 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
     },
     onAuditEvent: (event) =>
       accounts ? accounts.onAuditEvent(event) : logger.info({ audit: event.detail, trace: event.trace }, event.route),
-    register: (door) => {
-      const { routes, app, traffic } = door;
+    register: (http) => {
+      const { routes, app, traffic } = http;
       if (accounts) accounts.register(routes, traffic);
       else demoRoutes(routes);
       // However many wait for it while it hangs.
@@ -384,7 +384,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
         if (report.status !== 'ok') void reply.code(503);
         return { ...report, parts: { ...readyParts(), ...report.parts } };
       });
-      serveWatchers(door, settings, {
+      serveWatchers(http, settings, {
         hub,
         logger,
         instrumentExists: (id) => stateOf(id) !== undefined,

@@ -93,7 +93,7 @@ export class Principals {
     return this.#bySession(cookie as string, cookies as string);
   }
 
-  /** Whether a user may do something now: for doors where it shows something else than a credential of ours. */
+  /** Permissions of a user now, for a caller that has its own credential, such as a player token. */
   async may(user: string, permission: Permission): Promise<boolean> {
     const now = this.#parts.clock.elapsed();
     let known = this.#users.get(user);

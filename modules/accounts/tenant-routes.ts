@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import { ENDPOINTS, type Invitation, normalizedName, PAGE_ROWS, type Principal, type Role, type Tenant } from '@millrace/contracts';
 import { ApiProblem, decodeCursor, pageOf, type Routes } from '@millrace/platform/http';
-import { exportedLines } from './audit.ts';
+import { exportedEntries } from './audit.ts';
 import { type AccountParts, note, requireFresh, requirePerson, requireTwoFactor } from './request-checks.ts';
 import { makeResetLink } from './reset-links.ts';
 
@@ -148,7 +148,7 @@ export function tenantRoutes(routes: Routes, parts: AccountParts): void {
     return reply
       .header('content-disposition', `attachment; filename="${name}"`)
       .type('application/x-ndjson')
-      .send(Readable.from(exportedLines(params.tenant, audit)));
+      .send(Readable.from(exportedEntries(params.tenant, audit)));
   });
 
   routes.handle(ENDPOINTS.verifyAudit, async ({ params, principal }) => {

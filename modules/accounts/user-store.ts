@@ -191,7 +191,7 @@ export class UserStore {
     }));
   }
 
-  /** Deletes a passkey and ends the userâs other sessions, which the device may have opened. Returns false when there is no such passkey. */
+  /** Deletes a passkey and ends the user’s other sessions, which the device may have opened. Returns false when there is no such passkey. */
   async deletePasskey(user: string, id: string, own: string | null): Promise<boolean> {
     return this.#database.drizzle.transaction(async (transaction) => {
       const deleted = await transaction

@@ -49,7 +49,7 @@ function setting(options: Partial<IntakeOptions> = {}, last: Trade | null = null
     clock,
     protocol,
     checkClock: false,
-    leavesHoles: true,
+    leavesGaps: true,
     instruments: new Map([['BTC', BTC]]),
     fetchTrades: null,
     fetchCandles: null,
@@ -85,7 +85,7 @@ describe('the intake', () => {
     const kinds = ({ sent }: Setting) => Object.entries(Object.groupBy(sent, ({ type }) => type)).map(([type, of]) => [type, of?.length]);
 
     test('are refused, counted and kept with a reason that names the setting', () => {
-      const set = setting({ leavesHoles: false });
+      const set = setting({ leavesGaps: false });
       feed(set);
       const taken = kinds(set).filter(([type]) => type !== 'RecordFault');
       assert.deepEqual(taken, [
@@ -100,7 +100,7 @@ describe('the intake', () => {
     });
 
     test('are taken where the setting allows them', () => {
-      const set = setting({ leavesHoles: false, negativePrices: new Set([BTC]) });
+      const set = setting({ leavesGaps: false, negativePrices: new Set([BTC]) });
       feed(set);
       assert.deepEqual(kinds(set), [
         ['RecordTrade', 4],
@@ -137,7 +137,7 @@ describe('the intake', () => {
       gapsOf: () => [],
       filesOf: () => ({}),
     };
-    const set = setting({ leavesHoles: false, protocol: { connected: () => [], read }, market, match: (symbol) => matcher.take(symbol) });
+    const set = setting({ leavesGaps: false, protocol: { connected: () => [], read }, market, match: (symbol) => matcher.take(symbol) });
     for (const text of ['tbtcusd 1', 'tbtcusd 2', 'tethkrw 3', 'txrpusd 4', 'other 5', 'odd 6', `t${'x'.repeat(100)} 7`, 'tethkrw 8'])
       set.intake.take(text, START);
     assert.deepEqual(
@@ -182,8 +182,8 @@ describe('the intake', () => {
 
   test('asks history for what is missing, and hands everything on in order', async () => {
     const asked: unknown[] = [];
-    const fetchTrades: IntakeOptions['fetchTrades'] = async function* (_symbol, hole) {
-      asked.push([hole.after?.order, hole.before?.order]);
+    const fetchTrades: IntakeOptions['fetchTrades'] = async function* (_symbol, tradeGap) {
+      asked.push([tradeGap.after?.order, tradeGap.before?.order]);
       yield [2, 3].map((n): Trade => ({ id: String(n), order: n, time: START + n * 1_000, price: '1', quantity: '1', side: 'sell' }));
     };
     const set = setting({ fetchTrades });
@@ -232,8 +232,8 @@ describe('the intake', () => {
   });
 
   test('after a restart asks for what came since the newest trade on record', async () => {
-    const fetchTrades: IntakeOptions['fetchTrades'] = async function* (_symbol, hole) {
-      yield [{ id: '8', order: (hole.after?.order ?? 0) + 1, time: START, price: '1', quantity: '1', side: 'buy' }];
+    const fetchTrades: IntakeOptions['fetchTrades'] = async function* (_symbol, tradeGap) {
+      yield [{ id: '8', order: (tradeGap.after?.order ?? 0) + 1, time: START, price: '1', quantity: '1', side: 'buy' }];
     };
     const set = setting({ fetchTrades }, { id: '7', order: 7, time: START - 1_000, price: '1', quantity: '1', side: 'buy' });
     set.intake.connected();

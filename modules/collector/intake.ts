@@ -20,7 +20,7 @@ import { withAlarms } from './alarms.ts';
 import { BookSynchronizer } from './book-synchronizer.ts';
 import type { Matched } from './matching.ts';
 import { candleProblem, isTime, type PriceRule, quoteProblem, tradeProblem } from './plausible.ts';
-import type { CandleHistory, GetJson, Hole, Protocol, Sink } from './source.ts';
+import type { CandleHistory, GetJson, Protocol, Sink, TradeGap } from './source.ts';
 import { TradeSequencer } from './trade-sequencer.ts';
 
 /** Refused frames kept for a look, and how much of each. */
@@ -54,13 +54,13 @@ export interface IntakeOptions {
   readonly clock: Clock;
   readonly protocol: Protocol;
   readonly checkClock: boolean;
-  readonly leavesHoles: boolean;
+  readonly leavesGaps: boolean;
   readonly instruments: ReadonlyMap<string, InstrumentId>;
   /** Instruments whose prices may be zero or below. */
   readonly negativePrices?: ReadonlySet<InstrumentId>;
   /** What a symbol is that is not among `instruments`; null where no other is taken. */
   readonly match?: ((symbol: string) => Matched) | null;
-  readonly fetchTrades: ((symbol: string, hole: Hole) => AsyncIterable<Trade[]>) | null;
+  readonly fetchTrades: ((symbol: string, tradeGap: TradeGap) => AsyncIterable<Trade[]>) | null;
   /** See `History`. */
   readonly disorderMs?: number;
   readonly fetchCandles: CandleHistory | null;
@@ -124,7 +124,7 @@ export class Intake implements Sink {
   }
 
   /** A frame that the feed itself turned away. */
-  turnAway(reason: 'oversized' | 'schema', detail: string, frame: string): void {
+  quarantineFrame(reason: 'oversized' | 'schema', detail: string, frame: string): void {
     this.frames++;
     this.#frame = frame;
     this.#receivedAt = this.#options.clock.now();
@@ -155,7 +155,7 @@ export class Intake implements Sink {
   }
 
   interrupted(reason: string): void {
-    if (!this.#options.leavesHoles) return;
+    if (!this.#options.leavesGaps) return;
     for (const { trades } of this.#lines.values()) trades.interrupt(reason, this.#venueTime);
   }
 
@@ -286,7 +286,7 @@ export class Intake implements Sink {
             ...markOf(this.#lines.get(symbol)),
           }),
         outOfOrder: (trade, after) => this.#fault(this.#lines.get(symbol), 'out-of-order', `trade ${trade.id} came after ${after.id}`),
-        fetch: fetchTrades && ((hole) => fetchTrades(symbol, hole)),
+        fetch: fetchTrades && ((tradeGap) => fetchTrades(symbol, tradeGap)),
         disorderMs,
         isKnown: (trade) => market.isKnown(instrument, trade),
         recordGap: (gap: Gap) => {
@@ -308,8 +308,8 @@ export class Intake implements Sink {
           this.#fault(this.#lines.get(symbol), 'schema', reason);
         },
       },
-      this.#options.leavesHoles ? market.lastTrade(instrument) : null,
-      this.#options.leavesHoles ? market.gapsOf(instrument) : [],
+      this.#options.leavesGaps ? market.lastTrade(instrument) : null,
+      this.#options.leavesGaps ? market.gapsOf(instrument) : [],
     );
     const book = new BookSynchronizer({
       clock,

@@ -165,7 +165,7 @@ describe('the law of candles', () => {
             if (event.type !== 'CandleClosed' && event.type !== 'CandleCorrected') continue;
             const key = `${event.interval} ${event.candle.time}`;
             const version = event.type === 'CandleClosed' ? 1 : event.version;
-            assert.equal(version, (versions.get(key) ?? 0) + 1, `the versions of ${key} are numbered without a hole`);
+            assert.equal(version, (versions.get(key) ?? 0) + 1, `the versions of ${key} are numbered without a gap`);
             versions.set(key, version);
             recorded.set(key, event.candle);
           }

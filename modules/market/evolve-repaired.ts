@@ -3,7 +3,7 @@ import { type Bars, endOf, noBars, reopenedBar } from './bars.ts';
 import { type Book, emptyBook } from './book.ts';
 import { type DedupWindow, forget } from './dedup-window.ts';
 
-/** The parts of an instrumentâs state (zone.ts) that a repair changes. */
+/** The parts of an instrument’s state (zone.ts) that a repair changes. */
 interface Repairable {
   last: Trade | null;
   firstAt: number;

@@ -151,7 +151,7 @@ export class Gateway {
     const resumed = hello.resume === undefined ? undefined : this.#byResume.get(hello.resume);
     if (hello.resume !== undefined && !resumed) return refuseConnection(connection, 'UNKNOWN_SESSION');
     if (resumed) {
-      if (this.#staysAway(resumed.player, connection)) return null;
+      if (this.#isBanned(resumed.player, connection)) return null;
       this.#attach(resumed, connection, hello.last ?? 0, true);
       for (const [n, code] of resumed.askedAgain(hello.unanswered ?? [], this.#clock.elapsed()))
         connection.send(code === null ? { t: 'ok', n } : { t: 'refused', n, code, message: REFUSALS[code]?.says ?? '' });
@@ -162,7 +162,7 @@ export class Gateway {
     if (!who) return refuseConnection(connection, 'INVALID_TOKEN');
     if (!(await this.#mayPlay(who.user))) return refuseConnection(connection, 'FORBIDDEN');
     if (connection.isClosed) return null;
-    if (this.#staysAway(who.player, connection)) return null;
+    if (this.#isBanned(who.player, connection)) return null;
     const before = this.#byPlayer.get(who.player);
     if (before) {
       this.#forget(before);
@@ -192,7 +192,7 @@ export class Gateway {
     }
   }
 
-  #staysAway(player: PlayerId, connection: Connection): boolean {
+  #isBanned(player: PlayerId, connection: Connection): boolean {
     const remainingMs = this.#penalties.remaining(player);
     if (remainingMs > 0) connection.bye('TEMPORARILY_BANNED', `try again in ${Math.ceil(remainingMs / 1_000)} s`);
     return remainingMs > 0;

@@ -46,7 +46,7 @@ function contentsOf(state: World): ZoneContents {
  * What an operator is told of a live zone: read between two decisions, so it is a state that really was.
  * @param isJoining whether a player may be let in by what the zone is about to decide
  */
-export async function answerOf(question: Question, host: ZoneHost, isJoining: (player: PlayerId) => boolean): Promise<unknown> {
+export async function answerQuestion(question: Question, host: ZoneHost, isJoining: (player: PlayerId) => boolean): Promise<unknown> {
   const address = zoneAddress(worldZone.kind, question.zone);
   const view = host.view(address);
   if (!view) return null;

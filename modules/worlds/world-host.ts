@@ -23,7 +23,7 @@ import {
 } from '@millrace/kernel';
 import { acceptedNumbers } from './accepted.ts';
 import { Audience } from './audience.ts';
-import { answerOf } from './inspect.ts';
+import { answerQuestion } from './inspect.ts';
 import type { FromZoneHost, Handle, ToZoneHost, ZoneStats } from './messages.ts';
 import { packedTiles, zoneAt } from './terrain.ts';
 import { yourselfOf } from './views.ts';
@@ -169,7 +169,7 @@ export class WorldHost {
     const stage = this.#stages.get(zone);
     if (!stage) return;
     this.#stages.delete(zone);
-    this.#sendAway(stage);
+    this.#releaseGuests(stage);
   }
 
   /** A zone threw, and is what its record says again. Under another epoch that is less than what its guests were told: they are told anew. */
@@ -180,11 +180,11 @@ export class WorldHost {
     stage.audience.reset(view.state as World);
     if (view.epoch === stage.epoch) return;
     stage.epoch = view.epoch;
-    this.#sendAway(stage);
+    this.#releaseGuests(stage);
   }
 
   /** The gateway brings the guests back, here or where the zone is by then. */
-  #sendAway({ zone, guests }: Stage): void {
+  #releaseGuests({ zone, guests }: Stage): void {
     for (const { handle } of [...guests.values()]) {
       this.#forget(handle);
       this.#send({ type: 'astray', handle, zone });
@@ -218,7 +218,7 @@ export class WorldHost {
       case 'question': {
         const { ask, question } = message;
         const isJoining = (player: PlayerId) => this.#stages.get(question.zone)?.joining.has(player) === true;
-        if (this.#host) void answerOf(question, this.#host, isJoining).then((answer) => this.#send({ type: 'answer', ask, answer }));
+        if (this.#host) void answerQuestion(question, this.#host, isJoining).then((answer) => this.#send({ type: 'answer', ask, answer }));
         return;
       }
     }

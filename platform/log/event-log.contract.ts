@@ -76,7 +76,7 @@ export function eventLogContract(name: string, under: LogUnderTest): void {
       assert.deepEqual(await seqsOf(log, 'zone/a'), [1, 2, 3, 4, 5]);
     });
 
-    test('refuses a hole', async () => {
+    test('refuses a gap', async () => {
       await log.claim('zone/a');
       await log.append([batch('zone/a', 1, 1, 1)]);
       await assert.rejects(async () => log.append([batch('zone/a', 1, 3, 1)]), /needs seq 2 next, but the batch starts at seq 3/);

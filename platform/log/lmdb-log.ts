@@ -276,7 +276,7 @@ class LmdbLog implements EventLog {
     await this.#root.close();
   }
 
-  /** Sorts batches into their partitions’ groups. @throws when one leaves a hole; then nothing of any is written */
+  /** Sorts batches into their partitions’ groups. @throws when one leaves a gap; then nothing of any is written */
   #judge(batches: readonly EventBatch[]): Writing {
     const heads = new Map<ZoneAddress, Head>();
     const groups: (EventBatch[] | undefined)[] = [];

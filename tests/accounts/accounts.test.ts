@@ -241,7 +241,7 @@ describe('accounts', () => {
   });
 
   test('while the database is away that is said, and nothing of what was asked; afterwards all is as before', async () => {
-    const giveBack = await guarded.server.takeDatabaseAway();
+    const giveBack = await guarded.server.stopDatabase();
     const unknown = guarded.visitor({ 'x-api-key': `mill_never-seen-before${'x'.repeat(26)}` });
     // A key that is not known must be looked up; whose session is remembered has lists that must be read.
     for (const [visitor, path] of [

@@ -181,7 +181,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     faults: ['operator-restore'],
   },
   // Fault 44.
-  'a hole in the log is not noticed behind the moment that was asked for': {
+  'a gap in the log is not noticed behind the moment that was asked for': {
     file: 'kernel/recovery.ts',
     from: 'if (isFollowed) return past.requireFollowedBy(batch);',
     to: 'if (isFollowed) return;',

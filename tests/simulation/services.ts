@@ -164,7 +164,7 @@ export class SimulatedLog {
   }
 
   #take(batches: readonly EventBatch[], owner: string): Appended[] {
-    // All or nothing: what would leave a hole takes the others with it.
+    // All or nothing: what would leave a gap takes the others with it.
     const heads = new Map([...this.#heads].map(([zone, head]) => [zone, { ...head }]));
     const fresh: EventBatch[] = [];
     const outcome = batches.map((batch): Appended => {

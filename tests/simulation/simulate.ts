@@ -55,7 +55,7 @@ export async function simulate(seed: number, all: readonly FaultName[]): Promise
   const scheduler = new Scheduler(seed);
   const names = someOf(all, scheduler);
   const cluster = new Cluster(scheduler, scheduler.pick([1, 2, 3]));
-  const door = { server: cluster.server, gateway: () => cluster.gateway };
+  const access = { server: cluster.server, gateway: () => cluster.gateway };
   const operator = new Operator(cluster);
   const interventions = new Interventions(cluster);
   const circumstances = {
@@ -65,7 +65,7 @@ export async function simulate(seed: number, all: readonly FaultName[]): Promise
   };
   const players = Array.from(
     { length: PLAYERS },
-    (_none, index) => new SimulatedPlayer(`p${index + 1}`, scheduler, door, { isStubborn: index % 2 === 0, ...circumstances }),
+    (_none, index) => new SimulatedPlayer(`p${index + 1}`, scheduler, access, { isStubborn: index % 2 === 0, ...circumstances }),
   );
   const recoveries = new Set<() => void>();
 

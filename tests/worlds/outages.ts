@@ -38,7 +38,7 @@ interface OutageReport {
  * Takes the log, the hot store, the cold store and the database away from a world that is played in, one after the other,
  * and brings each back. At the end the tables are held against the zones.
  */
-export async function takeEachAway(plan: WorldPlan, players: number, calmMs: number, outageMs: number): Promise<OutageReport> {
+export async function stopEachInTurn(plan: WorldPlan, players: number, calmMs: number, outageMs: number): Promise<OutageReport> {
   const away = new Set<Service>();
   const folder = mkdtempSync(join(tmpdir(), 'millrace-outages-'));
   const world = await startSmallWorld(plan, {}, ({ log, hot, cold }) => ({

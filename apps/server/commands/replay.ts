@@ -51,7 +51,7 @@ export async function replay(frames: string, { source, speed, exit, ...flags }: 
     // A recording is of a market; no world is needed beside it.
     settings: { ...settings, sources: [config], worlds: { ...settings.worlds, enabled: false } },
     console: CONSOLE_FOLDER,
-    adjust: (_config, parts) => ({ ...parts, feed: recordedFeed(lines, speed), history: null, leavesHoles: false, checkClock: false }),
+    adjust: (_config, parts) => ({ ...parts, feed: recordedFeed(lines, speed), history: null, leavesGaps: false, checkClock: false }),
     onSource: ({ state }) => state === 'finished' && finished(),
   });
   stopOnSignal(running);

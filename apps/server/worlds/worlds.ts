@@ -216,8 +216,8 @@ export async function startWorlds(
     logger.warn({ closed: closed(), of: zones.length }, 'not every zone is open yet; the others open as soon as a host can');
   const webSockets = listenWebSocket(gateway);
   const control = hostControl(hosts, coordinator, stats, isDrained);
-  const door = { plan, tcpPort: listener.port, socketPath: WORLD_SOCKET_PATH, guests: worlds.guests };
-  const watching = { gateway, door, hosts: control.statuses };
+  const connectionInfo = { plan, tcpPort: listener.port, socketPath: WORLD_SOCKET_PATH, guests: worlds.guests };
+  const watching = { gateway, connectionInfo, hosts: control.statuses };
   const audit = auditWorld(gateway, zones, logger);
   const stopStream = streamWorld({ ...watching, hub, clock: systemClock });
   return {
@@ -235,7 +235,7 @@ export async function startWorlds(
       },
     },
     events: () => worldEvents(watching),
-    stats: { world: () => worldStatus(gateway, door), zones: () => zoneStatuses(gateway), hosts: control.statuses },
+    stats: { world: () => worldStatus(gateway, connectionInfo), zones: () => zoneStatuses(gateway), hosts: control.statuses },
     sample: () => {
       const statuses = zoneStatuses(gateway);
       const failures = gateway.takeFailures();
@@ -255,7 +255,7 @@ export async function startWorlds(
       webSockets.handleUpgrade(request, socket, head, (connection) => webSockets.serve(connection, remoteOf(request, isProxy))),
     register: (routes) =>
       worldRoutes(routes, {
-        ...door,
+        ...connectionInfo,
         gateway,
         tokens,
         owners,

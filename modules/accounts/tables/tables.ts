@@ -183,7 +183,7 @@ export const apiKeys = pgTable(
 );
 
 /** What was done, by whom, from where. Each line’s hash covers the line before it in its tenant: none can be changed or taken out unseen. */
-export const auditLines = pgTable(
+export const auditEntries = pgTable(
   'audit_lines',
   {
     tenant: text('tenant').notNull(),

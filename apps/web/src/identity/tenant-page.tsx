@@ -264,7 +264,7 @@ function Audit({ tenant }: { tenant: string }) {
       {verdict && (
         <span className={`text-xs ${verdict.brokenAt === null ? 'text-accent' : 'text-warn'}`} role="status">
           {verdict.brokenAt === null
-            ? text.chainSound.replace('{n}', whole(verdict.lines))
+            ? text.chainSound.replace('{n}', whole(verdict.entries))
             : text.chainBroken.replace('{n}', whole(verdict.brokenAt))}
         </span>
       )}

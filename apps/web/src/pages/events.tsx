@@ -46,10 +46,10 @@ export function EventsPage() {
 }
 
 const SERVER_TEXT = {
-  closed: 'serverAnswers',
+  closed: 'serverHealthy',
   open: 'serverLeftAlone',
   'half-open': 'serverTriedAgain',
-  unavailable: 'serverAway',
+  unavailable: 'serverOffline',
 } as const;
 
 /** The servers behind this gateway, where it is one. */

@@ -14,7 +14,7 @@ const API_HEADERS = {
 };
 
 /** Adds what every answer says: its trace, and what browsers are to do with it. Put together once: there are many answers. */
-export function answerHeaders(consoleFolder: string, isTls: boolean): RequestHook {
+export function responseHeaders(consoleFolder: string, isTls: boolean): RequestHook {
   const api = { ...API_HEADERS, ...(isTls && HSTS) };
   const pages = {
     'content-security-policy': contentPolicy(consoleFolder),

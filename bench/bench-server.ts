@@ -5,8 +5,8 @@ import { createLogger } from '@millrace/platform/telemetry';
 
 type Measured = Pick<HttpServerOptions, 'connectionsMax' | 'identify' | 'register'>;
 
-/** The door as a server has it, on a free port, without a console and without a line for each request. */
-export function openBenchDoor(measured: Measured): Promise<HttpServer> {
+/** The HTTP server with the guard, on a free port, without console and request log. */
+export function openBenchServer(measured: Measured): Promise<HttpServer> {
   return createHttpServer({
     ...measured,
     host: '127.0.0.1',

@@ -60,7 +60,7 @@ export function registerMetrics(metrics: Metrics, { host, log, consumers, hub, c
     one(hub.stats().slowReadersEnded),
   );
   metrics.read('millrace_stream_gaps_total', 'Gap events sent to readers', () => one(hub.stats().gaps));
-  metrics.read('millrace_cache_responses', 'Cached responses', () => one(http.cache.stats().answers));
+  metrics.read('millrace_cache_responses', 'Cached responses', () => one(http.cache.stats().responses));
   metrics.read('millrace_cache_bytes', 'Size of the response cache', () => one(http.cache.stats().bytes));
   metrics.read('millrace_cache_hits_total', 'Responses served from the cache', () => one(http.cache.stats().hits));
   metrics.read('millrace_cache_stale_total', 'Stale responses served from the cache during a refresh', () => one(http.cache.stats().stale));

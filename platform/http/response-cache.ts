@@ -19,7 +19,7 @@ interface Entry {
 }
 
 export interface CacheStats {
-  readonly answers: number;
+  readonly responses: number;
   readonly bytes: number;
   readonly hits: number;
   readonly stale: number;
@@ -90,7 +90,7 @@ export class ResponseCache {
 
   stats(): CacheStats {
     return {
-      answers: this.#entries.size,
+      responses: this.#entries.size,
       bytes: this.#bytes,
       hits: this.#hits,
       stale: this.#stale,

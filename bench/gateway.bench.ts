@@ -13,11 +13,11 @@ import { ApiProblem } from '@millrace/platform/http';
 import { until } from '@millrace/platform/testing';
 import { sql } from 'drizzle-orm';
 import fastify from 'fastify';
-import { openBenchDoor } from './door.ts';
+import { openBenchServer } from './bench-server.ts';
 import { median, report } from './measure.ts';
 
 /*
- * What the gateway costs: the same handler behind a bare Fastify route, and behind the door with its guard (an API key that is looked up, rights, rate
+ * What the gateway costs: the same handler behind a bare Fastify route, and behind the HTTP server with its guard (an API key that is looked up, rights, rate
  * limits, headers, trace). And whether the rate limit is exact when many are over it at once. The server is a process of its own.
  */
 
@@ -80,7 +80,7 @@ async function serve(): Promise<void> {
     for (let index = 0; index < count; index++)
       made[tier].push((await keys.create(tier, { name: `${index}`, scopes: ['market:read'], expiresAt: Date.now() + 86_400_000 })).key);
   }
-  const gateway = await openBenchDoor({
+  const gateway = await openBenchServer({
     connectionsMax: 1_000,
     identify: ({ headers }) => {
       const known = keys.identify(String(headers['x-api-key']));

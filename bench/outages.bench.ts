@@ -1,4 +1,4 @@
-import { takeEachAway } from '../tests/worlds/outages.ts';
+import { stopEachInTurn } from '../tests/worlds/outages.ts';
 import { quantile, report } from './measure.ts';
 
 /* The log, the hot store, the cold store and the database are each away for half a minute while 300 bots play. */
@@ -7,7 +7,12 @@ const CALM_MS = 10_000;
 const OUTAGE_MS = 30_000;
 const PLAYERS = 300;
 
-const { outages, differences } = await takeEachAway({ seed: 3, columns: 4, rows: 4, monsters: 8, items: 24 }, PLAYERS, CALM_MS, OUTAGE_MS);
+const { outages, differences } = await stopEachInTurn(
+  { seed: 3, columns: 4, rows: 4, monsters: 8, items: 24 },
+  PLAYERS,
+  CALM_MS,
+  OUTAGE_MS,
+);
 for (const { service, before, during, after } of outages) {
   const [calm, away, again] = [before, during, after].map((latencies) => quantile(latencies, 0.99)) as [number, number, number];
   report({

@@ -4,7 +4,7 @@ import { lastSeqOf, ZoneHost, zoneAddress } from '@millrace/kernel';
 import { ManualClock, openNumbers } from '@millrace/kernel/testing';
 import { openLmdbLog, openSpool } from '@millrace/platform/log';
 import { openFileSnapshots, openLmdbSnapshots } from '@millrace/platform/snapshots';
-import { hashOf, type World, worldZone, zoneAtMoment } from '@millrace/worlds';
+import { hashOf, type World, worldZone, zoneAtPoint } from '@millrace/worlds';
 import { Packr } from 'msgpackr';
 import { inFolder, quantile, report } from './measure.ts';
 
@@ -51,9 +51,9 @@ await inFolder(async (folder) => {
   });
   host.register(worldZone);
   await host.open(address);
-  host.tell(address, { type: 'FoundZone', plan: PLAN });
+  host.send(address, { type: 'CreateZone', plan: PLAN });
   for (let player = 0; player < PLAYERS; player++)
-    host.tell(address, { type: 'JoinZone', player: `p${player}`, name: `p${player}`, session: `s${player}`, isNew: true });
+    host.send(address, { type: 'JoinZone', player: `p${player}`, name: `p${player}`, session: `s${player}`, isNew: true });
   const numbers = new Array<number>(PLAYERS).fill(0);
   for (let tick = 0; (host.view(address)?.seq ?? 0) < EVENTS; tick++) {
     const state = host.view(address)?.state as World;
@@ -65,7 +65,7 @@ await inFolder(async (folder) => {
       const direction = Math.random() * 2 * Math.PI;
       const x = Math.round(place.x + Math.cos(direction) * STEP_CM);
       const y = Math.round(place.y + Math.sin(direction) * STEP_CM);
-      host.tell(address, { type: 'Move', player: `p${player}`, session: `s${player}`, n, x, y });
+      host.send(address, { type: 'Move', player: `p${player}`, session: `s${player}`, n, x, y });
     }
     await clock.advance(TICK_MS);
     // Its clock is faster than the disk: without this the log would seem to be silent.
@@ -79,7 +79,7 @@ await inFolder(async (folder) => {
   let same = 0;
   for (const [seq, hash] of live) {
     const started = performance.now();
-    const past = await zoneAtMoment({ log, hot, cold, clock, newest: async () => null }, ZONE, { seq });
+    const past = await zoneAtPoint({ log, hot, cold, clock, newest: async () => null }, ZONE, { seq });
     took.push(performance.now() - started);
     const bareStarted = performance.now();
     hashOf(packr.unpack(packed) as World);

@@ -7,7 +7,7 @@ import { systemClock } from '@millrace/platform/clock';
 import { type HttpServer, serveChannels } from '@millrace/platform/http';
 import { Hub } from '@millrace/platform/streams';
 import { createLogger } from '@millrace/platform/telemetry';
-import { openBenchDoor } from './door.ts';
+import { openBenchServer } from './bench-server.ts';
 import { quantile, report } from './measure.ts';
 
 /*
@@ -106,16 +106,16 @@ async function measure(): Promise<void> {
     role: 'viewer',
     tier: 'enterprise',
     permissions: permissionsOf('viewer', HOME_TENANT),
-    lacksSecondFactor: false,
+    lacksTwoFactor: false,
     version: null,
     credential: user,
     expiresAt: null,
   });
-  const server: HttpServer = await openBenchDoor({
+  const server: HttpServer = await openBenchServer({
     connectionsMax: STREAMS,
     identify: async ({ headers }) => principal(String(headers.authorization).slice('Bearer '.length)),
-    register: (door) =>
-      serveChannels(door, {
+    register: (http) =>
+      serveChannels(http, {
         hub,
         logger: createLogger('warn'),
         checkChannel: (_name, { user }) => ({ name: `users:${user}`, delivery: 'lossless' }),

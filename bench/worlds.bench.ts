@@ -11,7 +11,7 @@ import { inFolder, quantile, report } from './measure.ts';
 
 /*
  * A real server, and a swarm of bots that move twice a second in processes beside it, on the same cores. Decisions are timed
- * at the door: from the frame to its answer. Ticks: the longest of each zone and second.
+ * at the client: from the frame to its answer. Ticks: the longest of each zone and second.
  */
 
 const MOVES_PER_SECOND = 2;

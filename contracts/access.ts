@@ -62,7 +62,7 @@ export interface Principal {
   readonly tier: string;
   readonly permissions: ReadonlySet<Permission>;
   /** True if the role needs two-factor authentication, which is not set up. */
-  readonly lacksSecondFactor: boolean;
+  readonly lacksTwoFactor: boolean;
   /** Id of its session or API key. Null if it has none. */
   readonly credential: string | null;
   /** Expiry of the credential, epoch ms. Null if use extends it. */
@@ -80,9 +80,9 @@ export function permissionsOf(role: Role, tenant: string, scopes: readonly Permi
   );
 }
 
-/** Role in effect: `viewer` while an operator or admin lacks the required second factor. It is enough to set one up. */
-export function actingRole(role: Role, hasSecondFactor: boolean, needsSecondFactor: boolean): Role {
-  return needsSecondFactor && !hasSecondFactor && (role === 'operator' || role === 'admin') ? 'viewer' : role;
+/** Role in effect: `viewer` while an operator or admin lacks the required two-factor authentication. Setting it up is enough. */
+export function actingRole(role: Role, hasTwoFactor: boolean, twoFactorRequired: boolean): Role {
+  return twoFactorRequired && !hasTwoFactor && (role === 'operator' || role === 'admin') ? 'viewer' : role;
 }
 
 export function mayAccess({ permissions }: Principal, access: Access): boolean {

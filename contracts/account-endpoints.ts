@@ -47,19 +47,19 @@ export const ACCOUNT_ENDPOINTS = {
     response: NoContent,
     problems: ['INCORRECT_PASSWORD', 'PASSWORD_REJECTED', 'FORBIDDEN', 'LOCKED_OUT', 'DATABASE_UNAVAILABLE'],
   }),
-  enableSecondFactor: endpoint({
+  enableTwoFactor: endpoint({
     method: 'POST',
-    path: '/api/v1/account/second-factor',
+    path: '/api/v1/account/two-factor',
     access: 'account:write',
     tag: 'Account',
     summary: 'Start two-factor setup; it takes effect when a code is confirmed',
     body: Type.Object({ password: Password }),
-    response: account.SecondFactorSetup,
+    response: account.TwoFactorSetup,
     problems: ['INCORRECT_PASSWORD', 'CONFLICT', 'FORBIDDEN', 'LOCKED_OUT', 'DATABASE_UNAVAILABLE'],
   }),
-  confirmSecondFactor: endpoint({
+  confirmTwoFactor: endpoint({
     method: 'POST',
-    path: '/api/v1/account/second-factor/confirm',
+    path: '/api/v1/account/two-factor/confirm',
     access: 'account:write',
     tag: 'Account',
     summary: 'Confirm two-factor setup with a code; each sign-in with a password then needs a code',
@@ -68,9 +68,9 @@ export const ACCOUNT_ENDPOINTS = {
     response: NoContent,
     problems: ['INCORRECT_CODE', 'FORBIDDEN', 'LOCKED_OUT', 'DATABASE_UNAVAILABLE'],
   }),
-  disableSecondFactor: endpoint({
+  disableTwoFactor: endpoint({
     method: 'POST',
-    path: '/api/v1/account/second-factor/disable',
+    path: '/api/v1/account/two-factor/disable',
     access: 'account:write',
     tag: 'Account',
     summary: 'Disable two-factor authentication',
@@ -292,7 +292,7 @@ export const ACCOUNT_ENDPOINTS = {
     summary: 'List the users of a tenant',
     params: tenantParams,
     query: PageQuery,
-    response: listOf(account.Member),
+    response: listOf(account.User),
     problems: ['INVALID_CURSOR', 'UNKNOWN_TENANT', 'DATABASE_UNAVAILABLE'],
   }),
   createInvitation: endpoint({
@@ -347,7 +347,7 @@ export const ACCOUNT_ENDPOINTS = {
     tag: 'Tenants',
     summary: 'Get a user of a tenant',
     params: Type.Object({ tenant: account.TenantId, user: Id }),
-    response: account.Member,
+    response: account.User,
     problems: ['UNKNOWN_TENANT', 'UNKNOWN_USER', 'DATABASE_UNAVAILABLE'],
   }),
   updateUser: endpoint({
@@ -358,7 +358,7 @@ export const ACCOUNT_ENDPOINTS = {
     summary: 'Change the role of a user, or disable or enable the user',
     params: Type.Object({ tenant: account.TenantId, user: Id }),
     body: Type.Object({ role: Type.Optional(account.RoleName), disabled: Type.Optional(Type.Boolean()) }),
-    response: account.Member,
+    response: account.User,
     problems: ['UNKNOWN_TENANT', 'UNKNOWN_USER', 'CONFLICT', 'DATABASE_UNAVAILABLE'],
   }),
   createResetLink: endpoint({

@@ -35,9 +35,9 @@ export const TierLimits = Type.Object({
 /** Result of a sign-in or sign-up step. */
 export const SignInStatus = Type.Object(
   {
-    status: Type.Unsafe<'signed-in' | 'second-factor' | 'verify-email'>(
-      Type.Enum(['signed-in', 'second-factor', 'verify-email'], {
-        description: '`second-factor`: send a two-factor code next. `verify-email`: open the link in the e-mail first.',
+    status: Type.Unsafe<'signed-in' | 'two-factor' | 'verify-email'>(
+      Type.Enum(['signed-in', 'two-factor', 'verify-email'], {
+        description: '`two-factor`: send a two-factor code next. `verify-email`: open the link in the e-mail first.',
       }),
     ),
   },
@@ -92,8 +92,8 @@ export const Account = Type.Object(
     tier: TierName,
     limits: TierLimits,
     permissions: Type.Array(PermissionName),
-    secondFactor: Type.Boolean({ description: 'True if two-factor authentication is enabled.' }),
-    needsSecondFactor: Type.Boolean({
+    twoFactorEnabled: Type.Boolean({ description: 'True if two-factor authentication is enabled.' }),
+    twoFactorRequired: Type.Boolean({
       description: 'True if the role needs two-factor authentication, which is not set up. Until then the permissions are limited.',
     }),
   },
@@ -101,16 +101,16 @@ export const Account = Type.Object(
 );
 export type Account = Static<typeof Account>;
 
-export const SecondFactorSetup = Type.Object(
+export const TwoFactorSetup = Type.Object(
   {
     uri: Type.String({ description: '`otpauth:` URI for an authenticator app, usually shown as a QR code.' }),
     recoveryCodes: Type.Array(Type.String(), {
       description: 'Recovery codes. Each works once in place of an authenticator code. Shown only in this response.',
     }),
   },
-  { $id: 'SecondFactorSetup' },
+  { $id: 'TwoFactorSetup' },
 );
-export type SecondFactorSetup = Static<typeof SecondFactorSetup>;
+export type TwoFactorSetup = Static<typeof TwoFactorSetup>;
 
 /** Options for the WebAuthn API of the browser, passed through as they are. */
 export const PasskeyOptions = Type.Object(
@@ -213,20 +213,20 @@ export const Tenant = Type.Object(
 );
 export type Tenant = Static<typeof Tenant>;
 
-export const Member = Type.Object(
+export const User = Type.Object(
   {
     id: Type.String(),
     name: Type.String(),
     email: Type.String(),
     role: RoleName,
     disabled: Type.Boolean(),
-    secondFactor: Type.Boolean(),
+    twoFactorEnabled: Type.Boolean(),
     passkeys: Type.Integer(),
     createdAt: Type.Integer(),
   },
-  { $id: 'Member', description: 'A user, as the administrators of its tenant see it.' },
+  { $id: 'User', description: 'A user, as the administrators of its tenant see it.' },
 );
-export type Member = Static<typeof Member>;
+export type User = Static<typeof User>;
 
 export const Invitation = Type.Object(
   {
@@ -311,7 +311,7 @@ export type Usage = Static<typeof Usage>;
 
 export const AuditVerification = Type.Object(
   {
-    lines: Type.Integer({ description: 'Number of valid entries before the first invalid one.' }),
+    entries: Type.Integer({ description: 'Number of valid entries before the first invalid one.' }),
     brokenAt: Type.Union([
       Type.Integer({ description: 'Number of the first entry that was changed, removed or inserted. Null: none.' }),
       Type.Null(),

@@ -309,7 +309,7 @@ export const Config = Type.Object(
           keyDaysMax: Type.Optional(
             Type.Integer({ minimum: 1, maximum: 3_650, default: 365, description: 'Maximum lifetime of an API key, days.' }),
           ),
-          secondFactor: Type.Optional(
+          twoFactor: Type.Optional(
             Type.Unsafe<'optional' | 'operators'>(
               Type.Enum(['optional', 'operators'], {
                 default: 'optional',

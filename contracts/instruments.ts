@@ -15,7 +15,7 @@ export interface ListedInstrument {
 /** What sources send to the zones of instruments, and what they need to know of them. */
 export interface InstrumentZones {
   /** Sends a command. @returns false when the zone cannot accept more now */
-  tell(instrument: InstrumentId, command: InstrumentCommand, trace: string): boolean;
+  send(instrument: InstrumentId, command: InstrumentCommand, trace: string): boolean;
   /** Newest recorded trade, so that a restart can request what came after it. */
   lastTrade(instrument: InstrumentId): Trade | null;
   /** Recorded gaps, newest first, at most as many as `Quality` keeps. */

@@ -142,7 +142,7 @@ export interface ReopenedCandle {
  * Repair of an instrument whose event time is ahead of the clock. All data after `after` (epoch ms) is withdrawn. `newestAt` is
  * the time of the newest remaining data. `candles` are the candles that contain `newestAt`, at most one per interval.
  */
-export interface InstrumentMending {
+export interface InstrumentRepair {
   readonly after: number;
   readonly newestAt: number;
   readonly reason: string;
@@ -163,15 +163,15 @@ export type InstrumentCommand =
   /** The book is not valid until a whole book arrives. */
   | { type: 'LoseBook'; reason: string; time: number }
   | { type: 'ObserveVenueCandle'; interval: Interval; candle: Candle; closed: boolean }
-  /** `forming`: the venue may still change it. `mends`: it replaces a candle that a gap made incomplete. */
-  | { type: 'RecordCandle'; interval: Interval; candle: Candle; forming?: boolean; mends?: boolean; from?: FileMark }
+  /** `forming`: the venue may still change it. `replacesIncomplete`: it replaces a candle that a gap made incomplete. */
+  | { type: 'RecordCandle'; interval: Interval; candle: Candle; forming?: boolean; replacesIncomplete?: boolean; from?: FileMark }
   | { type: 'RecordReading'; reading: Reading; from?: FileMark }
   | { type: 'RecordGap'; gap: Gap }
   /** `left`: gaps that remain of the one that was filled. */
   | ({ type: 'RecordRepair'; left: readonly Gap[] } & GapRepair)
   | { type: 'RecordFault'; fault: FeedFault; detail: string; time: number; count: number }
   /** Computed outside the zone from the stored data of the instrument; see `InstrumentMended`. */
-  | ({ type: 'MendInstrument' } & InstrumentMending)
+  | ({ type: 'RepairInstrument' } & InstrumentRepair)
   | { type: 'MarkStale'; reason: string; time: number }
   | { type: 'MarkLive'; time: number };
 
@@ -221,7 +221,8 @@ export type InstrumentEvent =
   | { type: 'GapRecorded'; gap: Gap }
   | ({ type: 'GapRepaired' } & GapRepair)
   | { type: 'FeedFaulted'; fault: FeedFault; detail: string; time: number; count: number }
-  | ({ type: 'InstrumentMended' } & InstrumentMending)
+  /** A repair. Logs on disk have this name, and several readers read it there, so the type keeps it. */
+  | ({ type: 'InstrumentMended' } & InstrumentRepair)
   | { type: 'WentStale'; reason: string; time: number }
   | { type: 'WentLive'; time: number };
 

@@ -267,7 +267,7 @@ export type DeadLetter = Static<typeof DeadLetter>;
 
 export const DeadLetterContent = Type.Object(
   {
-    letter: DeadLetter,
+    deadLetter: DeadLetter,
     events: Type.Array(Type.Object({ seq: Type.Integer(), type: Type.String(), data: Type.Unknown() }), {
       description: 'Events of the dead letter.',
     }),

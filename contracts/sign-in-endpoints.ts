@@ -45,9 +45,9 @@ export const SIGN_IN_ENDPOINTS = {
     response: account.SignInStatus,
     problems: ['INVALID_CREDENTIALS', 'LOCKED_OUT', 'FORBIDDEN', 'ORIGIN_NOT_ALLOWED', 'DATABASE_UNAVAILABLE'],
   }),
-  verifySecondFactor: endpoint({
+  verifyTwoFactor: endpoint({
     method: 'POST',
-    path: '/api/v1/auth/second-factor',
+    path: '/api/v1/auth/two-factor',
     access: 'public',
     tag: 'Signing in',
     summary: 'Complete a sign-in with a two-factor code or a recovery code',

@@ -116,7 +116,7 @@ export type ZoneView = Static<typeof ZoneView>;
 export const ZoneReplay = Type.Object(
   {
     zone: ZoneId,
-    moments: Type.Array(
+    points: Type.Array(
       Type.Object({ time: EpochMs('Time of the step'), seq: Type.Integer(), hash: Type.String(), objects: Type.Array(SeenObject) }),
       { description: 'Steps, oldest first.' },
     ),
@@ -172,7 +172,7 @@ export const PlayerStatus = Type.Object(
 export type PlayerStatus = Static<typeof PlayerStatus>;
 
 export const PlayerSummary = Type.Object(
-  { id: PlayerId, name: Type.String(), zone: ZoneId, awake: Type.Boolean(), suspicion: Type.Integer() },
+  { id: PlayerId, name: Type.String(), zone: ZoneId, awake: Type.Boolean(), violations: Type.Integer() },
   { $id: 'PlayerSummary', description: 'Summary of a player in a list.' },
 );
 export type PlayerSummary = Static<typeof PlayerSummary>;
@@ -202,14 +202,14 @@ export const PlayerStep = Type.Object(
 );
 export type PlayerStep = Static<typeof PlayerStep>;
 
-const RecordedMoment = Type.Object({ seq: Type.Integer(), time: EpochMs('Time of the state') });
+const RecordedPoint = Type.Object({ seq: Type.Integer(), time: EpochMs('Time of the state') });
 
 export const ZoneRecord = Type.Object(
   {
     zone: ZoneId,
-    from: Nullable(RecordedMoment),
-    to: Nullable(RecordedMoment),
-    snapshots: Type.Array(RecordedMoment, {
+    from: Nullable(RecordedPoint),
+    to: Nullable(RecordedPoint),
+    snapshots: Type.Array(RecordedPoint, {
       description: 'Older states that have a snapshot. Each can be read by its `seq`.',
     }),
   },
@@ -242,7 +242,7 @@ export const RestoreOutcome = Type.Object(
     code: Type.Optional(Type.String()),
     message: Type.Optional(Type.String()),
     dryRun: Type.Boolean({ description: 'True if the request was a dry run and changed nothing.' }),
-    moment: Type.Integer({ description: 'Seq of the event after which the zone had the restored state.' }),
+    restoredSeq: Type.Integer({ description: 'Seq of the event after which the zone had the restored state.' }),
     hash: Type.String({ description: 'State hash of the past state: SHA-256 over the whole state with its keys in order.' }),
     changes: RestoreChanges,
   },

@@ -96,14 +96,14 @@ export const Presence = Type.Object(
 );
 export type Presence = Static<typeof Presence>;
 
-export const Conduct = Type.Object(
+export const Violations = Type.Object(
   {
-    suspicion: Type.Integer({ minimum: 0, description: 'Number of violations so far, of all kinds.' }),
-    offences: Type.Record(Type.String(), Type.Integer(), { description: 'Number of violations by refusal code.' }),
+    total: Type.Integer({ minimum: 0, description: 'Number of violations so far, of all kinds.' }),
+    byCode: Type.Record(Type.String(), Type.Integer(), { description: 'Number of violations by refusal code.' }),
   },
-  { $id: 'Conduct' },
+  { $id: 'Violations' },
 );
-export type Conduct = Static<typeof Conduct>;
+export type Violations = Static<typeof Violations>;
 
 export const Player = Type.Object(
   {
@@ -115,7 +115,7 @@ export const Player = Type.Object(
     bag: Bag,
     cooldown: Cooldown,
     presence: Presence,
-    conduct: Conduct,
+    violations: Violations,
   },
   { $id: 'Player', description: 'A player, awake or asleep, with all its components.' },
 );
@@ -173,7 +173,7 @@ export interface WorldObjects {
 
 /** All commands of a world zone. */
 export type WorldCommand =
-  | { type: 'FoundZone'; plan: WorldPlan }
+  | { type: 'CreateZone'; plan: WorldPlan }
   /** `isNew`: no zone has the player, so this zone may create it. */
   | { type: 'JoinZone'; player: PlayerId; name: string; session: string; isNew: boolean }
   | { type: 'LeaveZone'; player: PlayerId; session: string; reason: LeaveReason }
@@ -182,7 +182,7 @@ export type WorldCommand =
   | { type: 'ConfirmHandover'; player: PlayerId; to: ZoneId; number: number }
   /** Accepted only if the handover was never sent. */
   | { type: 'RecallPlayer'; player: PlayerId; number: number }
-  | { type: 'CountOffences'; player: PlayerId; offences: Record<string, number> }
+  | { type: 'CountViolations'; player: PlayerId; counts: Record<string, number> }
   | {
       type: 'EditPlayer';
       player: PlayerId;
@@ -196,7 +196,7 @@ export type WorldCommand =
   | {
       type: 'RestoreZone';
       past: WorldObjects;
-      moment: number;
+      restoredSeq: number;
       /** Items of the other zones, read while this zone had sent `sent` handovers to each of them. */
       elsewhere: readonly string[];
       sent: Readonly<Record<ZoneId, number>>;
@@ -220,7 +220,7 @@ export type LeaveReason = 'left' | 'lost' | 'replaced' | 'kicked';
 
 /** All events of a world zone. */
 export type WorldEvent =
-  | { type: 'ZoneFounded'; plan: WorldPlan; monsters: readonly Monster[]; items: readonly GroundItem[] }
+  | { type: 'ZoneCreated'; plan: WorldPlan; monsters: readonly Monster[]; items: readonly GroundItem[] }
   | { type: 'PlayerJoined'; player: Player }
   | { type: 'PlayerWoke'; player: PlayerId; name: string; session: string; at: number; replaced: EndedSession | null }
   | { type: 'PlayerFellAsleep'; player: PlayerId; reason: LeaveReason; at: number; ended: EndedSession }
@@ -238,7 +238,7 @@ export type WorldEvent =
   | { type: 'PlayerArrived'; handover: Handover; at: number }
   | { type: 'HandoverConfirmed'; player: PlayerId; to: ZoneId; number: number }
   | { type: 'PlayerRecalled'; player: PlayerId; to: ZoneId; number: number }
-  | { type: 'OffencesCounted'; player: PlayerId; offences: Record<string, number> }
+  | { type: 'ViolationsCounted'; player: PlayerId; counts: Record<string, number> }
   | {
       type: 'PlayerEdited';
       player: PlayerId;
@@ -250,30 +250,30 @@ export type WorldEvent =
     }
   | { type: 'PlayerKicked'; player: PlayerId; operator: string; reason: string; at: number; ended: EndedSession }
   | { type: 'Announced'; text: string; operator: string; at: number }
-  | { type: 'ZoneRestored'; objects: WorldObjects; moment: number; operator: string; reason: string; at: number };
+  | { type: 'ZoneRestored'; objects: WorldObjects; restoredSeq: number; operator: string; reason: string; at: number };
 
-/** Refusals of a world zone. `offence`: a violation, which a correct client never causes; it counts as suspicion. */
+/** Refusals of a world zone. `violation`: a correct client never causes it. Violations are counted per player. */
 export const WORLD_REFUSALS = {
-  NOT_INITIALIZED: { offence: false, says: 'The zone has no map yet.' },
-  ALREADY_INITIALIZED: { offence: false, says: 'The zone already has its map.' },
-  PLAYER_NOT_IN_ZONE: { offence: false, says: 'The player is not in this zone.' },
-  IN_TRANSIT: { offence: false, says: 'The player is on the way to the next zone.' },
-  SESSION_MISMATCH: { offence: false, says: 'Another session plays this player.' },
-  ZONE_FULL: { offence: false, says: 'The zone has the maximum number of players.' },
-  DUPLICATE_COMMAND: { offence: true, says: 'A command with this number, or a higher one, was already accepted.' },
-  OUT_OF_BOUNDS: { offence: true, says: 'The target is outside the world.' },
-  BLOCKED: { offence: false, says: 'The target or the path is blocked.' },
-  THROUGH_WALL: { offence: true, says: 'A wall is between the player and the target.' },
-  TELEPORT: { offence: true, says: 'The target is farther than any player can move at once.' },
-  TOO_FAST: { offence: true, says: 'The target is farther than this player can have moved by now.' },
-  DEAD: { offence: false, says: 'The player is dead.' },
-  STUNNED: { offence: false, says: 'The player is stunned.' },
-  COOLDOWN: { offence: false, says: 'The cooldown has not ended.' },
-  UNKNOWN_ITEM: { offence: false, says: 'No item has this id.' },
-  OUT_OF_REACH: { offence: true, says: 'The item is too far from the player.' },
-  BAG_FULL: { offence: false, says: 'The bag is full.' },
-  NOT_CARRIED: { offence: false, says: 'The player does not carry this item.' },
-  INVALID_FIELD: { offence: false, says: 'The component has no such field, or the value is not allowed.' },
-  PLAYERS_LEFT: { offence: false, says: 'Players left the zone while a restore checked the other zones.' },
+  NOT_INITIALIZED: { violation: false, says: 'The zone has no map yet.' },
+  ALREADY_INITIALIZED: { violation: false, says: 'The zone already has its map.' },
+  PLAYER_NOT_IN_ZONE: { violation: false, says: 'The player is not in this zone.' },
+  IN_TRANSIT: { violation: false, says: 'The player is on the way to the next zone.' },
+  SESSION_MISMATCH: { violation: false, says: 'Another session plays this player.' },
+  ZONE_FULL: { violation: false, says: 'The zone has the maximum number of players.' },
+  DUPLICATE_COMMAND: { violation: true, says: 'A command with this number, or a higher one, was already accepted.' },
+  OUT_OF_BOUNDS: { violation: true, says: 'The target is outside the world.' },
+  BLOCKED: { violation: false, says: 'The target or the path is blocked.' },
+  THROUGH_WALL: { violation: true, says: 'A wall is between the player and the target.' },
+  TELEPORT: { violation: true, says: 'The target is farther than any player can move at once.' },
+  TOO_FAST: { violation: true, says: 'The target is farther than this player can have moved by now.' },
+  DEAD: { violation: false, says: 'The player is dead.' },
+  STUNNED: { violation: false, says: 'The player is stunned.' },
+  COOLDOWN: { violation: false, says: 'The cooldown has not ended.' },
+  UNKNOWN_ITEM: { violation: false, says: 'No item has this id.' },
+  OUT_OF_REACH: { violation: true, says: 'The item is too far from the player.' },
+  BAG_FULL: { violation: false, says: 'The bag is full.' },
+  NOT_CARRIED: { violation: false, says: 'The player does not carry this item.' },
+  INVALID_FIELD: { violation: false, says: 'The component has no such field, or the value is not allowed.' },
+  PLAYERS_LEFT: { violation: false, says: 'Players left the zone while a restore checked the other zones.' },
 } as const;
 export type WorldRefusal = keyof typeof WORLD_REFUSALS;

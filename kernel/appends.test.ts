@@ -16,26 +16,26 @@ async function onHeldLog() {
   const log = new HeldLog();
   const parts = newHost([turnstile], { log });
   await settled(parts.clock, parts.host.open(gate));
-  const tell = async () => {
-    parts.host.tell(gate, admit());
+  const send = async () => {
+    parts.host.send(gate, admit());
     await parts.clock.settle();
   };
-  return { ...parts, log, tell };
+  return { ...parts, log, send };
 }
 
 describe('appends', () => {
   test('follow each other as soon as the log has taken the one before, and those that are durable later are still told in order', async () => {
-    const { host, clock, log, tell } = await onHeldLog();
-    await tell();
-    await tell();
-    await tell();
+    const { host, clock, log, send } = await onHeldLog();
+    await send();
+    await send();
+    await send();
     assert.deepEqual(firstSeqs(log.appends), [1], 'what is decided meanwhile waits');
     log.appends[0]?.taken();
     await clock.settle();
     assert.deepEqual(firstSeqs(log.appends), [1, 2]);
     assert.deepEqual(seqsOf(log.appends[1]?.batches ?? []), [2, 3], 'and makes up one append');
     log.appends[1]?.taken();
-    await tell();
+    await send();
     assert.deepEqual(firstSeqs(log.appends), [1, 2, 4]);
     let isFlushed = false;
     void host.flushed().then(() => {
@@ -53,24 +53,24 @@ describe('appends', () => {
   });
 
   test('follow an append that became durable without having been taken before', async () => {
-    const { clock, log, tell } = await onHeldLog();
-    await tell();
+    const { clock, log, send } = await onHeldLog();
+    await send();
     log.appends[0]?.taken();
-    await tell();
+    await send();
     log.appends[1]?.land();
-    await tell();
+    await send();
     await clock.settle();
     assert.deepEqual(firstSeqs(log.appends), [1, 2, 3]);
   });
 
   test('of the spool go one by one: the spool forgets nothing that is not durable', async () => {
-    const { clock, log, spool, tell } = await onHeldLog();
-    await tell();
+    const { clock, log, spool, send } = await onHeldLog();
+    await send();
     log.appends[0]?.fail();
     await clock.advance(100);
     assert.equal(log.appends.length, 2);
     log.appends[1]?.taken();
-    await tell();
+    await send();
     assert.equal(log.appends.length, 2);
     assert.equal(spool.batches, 2);
     log.appends[1]?.land();
@@ -80,12 +80,12 @@ describe('appends', () => {
   });
 
   test('that fail together are one failure, and the first wait is the shortest after each success', async () => {
-    const { host, clock, log, tell } = await onHeldLog();
+    const { host, clock, log, send } = await onHeldLog();
     for (let outage = 1; outage <= 3; outage++) {
       const first = log.appends.length;
-      await tell();
+      await send();
       log.appends[first]?.taken();
-      await tell();
+      await send();
       log.appends[first]?.fail();
       log.appends[first + 1]?.fail();
       await clock.settle();
@@ -105,9 +105,9 @@ describe('appends', () => {
 
 describe('what is promised and recorded', () => {
   test('a host with nothing left to write records at once, and flushed waits for the log', async () => {
-    const { host, clock, log, tell } = await onHeldLog();
+    const { host, clock, log, send } = await onHeldLog();
     assert.equal(newHost([turnstile]).host.isRecording, true);
-    await tell();
+    await send();
     let isFlushed = false;
     void host.flushed().then(() => {
       isFlushed = true;
@@ -119,7 +119,7 @@ describe('what is promised and recorded', () => {
     assert.equal(isFlushed, true);
   });
 
-  test('durable is refused where a record has a hole, and everywhere when the spool is full, whichever of the two it is', async () => {
+  test('durable is refused where a record has a gap, and everywhere when the spool is full, whichever of the two it is', async () => {
     const { host, clock, log, spool, failures } = newHost([turnstile], { spool: new MemorySpool(2) });
     await settled(clock, Promise.all([host.open(gate), host.open(other)]));
     const codeOf = async (zone: string) => {
@@ -128,15 +128,15 @@ describe('what is promised and recorded', () => {
     };
     log.away = 'gone';
     for (let count = 0; count < 2; count++) {
-      host.tell(gate, admit());
+      host.send(gate, admit());
       await clock.settle();
     }
     assert.equal(await codeOf(other), 'LOG_UNAVAILABLE', 'the spool is full');
-    host.tell(gate, admit());
+    host.send(gate, admit());
     await clock.settle();
     assert.ok(failures.some(({ message }) => message.includes('events of turnstile/gate from seq 3 are lost: the spool is full')));
     spool.drop(1);
-    assert.equal(await codeOf(gate), 'LOG_UNAVAILABLE', 'its record has a hole');
+    assert.equal(await codeOf(gate), 'LOG_UNAVAILABLE', 'its record has a gap');
     assert.equal(await codeOf(other), 'waits');
   });
 
@@ -147,7 +147,7 @@ describe('what is promised and recorded', () => {
       throw new Error('EIO: i/o error');
     };
     log.away = 'gone';
-    host.tell(gate, admit());
+    host.send(gate, admit());
     await clock.settle();
     assert.ok(failures.some(({ message }) => message === 'the spool cannot be written: EIO: i/o error'));
   });
@@ -183,7 +183,7 @@ describe('what is promised and recorded', () => {
     const { host, log, spool } = newHost([turnstile], { clock });
     await settled(clock, host.open(gate));
     log.away = 'gone';
-    host.tell(gate, admit());
+    host.send(gate, admit());
     await settled(clock, host.close());
     assert.equal(spool.batches, 1);
     assert.equal(clock.timers, 0);

@@ -40,7 +40,7 @@ describe('fault 7: what a snapshot costs is bounded', () => {
     await settled(clock, host.open(gate));
     log.away = 'gone';
     for (let count = 0; count < 1_500; count++) {
-      host.tell(gate, admit());
+      host.send(gate, admit());
       if (count % 50 === 0) await clock.settle();
     }
     await clock.settle();
@@ -58,7 +58,7 @@ describe('a snapshot that carries events which are lost afterwards', () => {
     const { host, clock, hot } = newHost([turnstile], { log, spool: new MemorySpool(0) });
     await settled(clock, host.open(gate));
     log.append = () => new Promise(() => {});
-    host.tell(gate, admit(3), { id: 'a' });
+    host.send(gate, admit(3), { id: 'a' });
     await clock.settle();
     await settled(clock, host.snapshotAll('hot'));
     assert.equal(hot.snapshots[0]?.unrecorded.length, 1);
@@ -76,20 +76,20 @@ describe('a snapshot that carries events which are lost afterwards', () => {
 });
 
 describe('fault 8: a state that is put on record is one that the zone had', () => {
-  test('a zone that fails with a hole in its record comes back from the record, and its broken state is never written', async () => {
+  test('a zone that fails with a gap in its record comes back from the record, and its broken state is never written', async () => {
     const { host, clock, log } = newHost([turnstile], { spool: new MemorySpool(1) });
     await settled(clock, host.open(gate));
     log.away = 'gone';
     for (const people of [1, 2, 3]) {
-      host.tell(gate, admit(people));
+      host.send(gate, admit(people));
       await clock.settle();
     }
-    host.tell(gate, { type: 'BreakHalfway' });
+    host.send(gate, { type: 'BreakHalfway' });
     await clock.settle();
     log.away = null;
     await clock.advance(120_000);
     assert.equal(host.status(gate), 'active');
-    // The hole is of what was decided under the first epoch; the record ends before it, and a new epoch begins there.
+    // The gap is of what was decided under the first epoch; the record ends before it, and a new epoch begins there.
     assert.equal(host.view(gate)?.epoch, 2);
     assert.equal(admittedIn(host.view(gate)), 1);
     const [reply] = await Promise.all([host.submit(gate, admit(5), { durable: true }), clock.advance(10_000)]);
@@ -105,7 +105,7 @@ describe('fault 8: a state that is put on record is one that the zone had', () =
     await settled(clock, Promise.all([host.open(gate), host.open(other)]));
     log.away = 'gone';
     for (const people of [1, 2]) {
-      host.tell(gate, admit(people));
+      host.send(gate, admit(people));
       await clock.settle();
     }
     spool.drop(1);
@@ -127,7 +127,7 @@ describe('fault 9: what is released is in the log', () => {
     await settled(first.clock, first.host.open(gate));
     first.log.away = 'gone';
     for (let count = 0; count < 1_500; count++) {
-      first.host.tell(gate, admit());
+      first.host.send(gate, admit());
       if (count % 100 === 0) await first.clock.settle();
     }
     let isReleased = false;
@@ -150,7 +150,7 @@ describe('fault 9: what is released is in the log', () => {
       const { host, clock, log } = newHost([turnstile]);
       await settled(clock, host.open(gate));
       log.away = 'gone';
-      host.tell(gate, admit());
+      host.send(gate, admit());
       await clock.settle();
       const released = host.release(gate);
       await clock.settle();
@@ -214,7 +214,7 @@ describe('fault 10: everything that waits has a bound', () => {
     const zones = Array.from({ length: 4 }, (_none, index) => `turnstile/${index}`);
     await settled(clock, Promise.all(zones.map((zone) => host.open(zone))));
     const turnsBefore = host.stats().turns;
-    for (const zone of zones) for (let count = 0; count < 4; count++) host.tell(zone, admit());
+    for (const zone of zones) for (let count = 0; count < 4; count++) host.send(zone, admit());
     await clock.settle();
     assert.equal(host.stats().turns - turnsBefore, 4);
     assert.deepEqual(
@@ -233,7 +233,7 @@ describe('a store that fails, is slow, or never answers', () => {
     const { host, clock, failures } = newHost([turnstile], { log });
     await settled(clock, host.open(gate));
     isHung = true;
-    host.tell(gate, admit(4));
+    host.send(gate, admit(4));
     await clock.advance(30_000);
     assert.equal(host.stats().outbox.mode, 'spooling');
     assert.ok(failures.some(({ message }) => message.includes('no answer')));
@@ -247,8 +247,8 @@ describe('a store that fails, is slow, or never answers', () => {
     await settled(clock, Promise.all([host.open(gate), host.open(other)]));
     hot.save = () => new Promise(() => {});
     hot.list = () => new Promise(() => {});
-    host.tell(gate, admit(1));
-    host.tell(other, admit(2));
+    host.send(gate, admit(1));
+    host.send(other, admit(2));
     await clock.advance(200_000);
     assert.deepEqual(cold.snapshots.map(({ zone }) => zone).sort(), [gate, other]);
     let isClosed = false;
@@ -262,7 +262,7 @@ describe('a store that fails, is slow, or never answers', () => {
   test('a hot store that never answers is passed over when a zone is opened', async () => {
     const first = newHost([turnstile]);
     await settled(first.clock, first.host.open(gate));
-    first.host.tell(gate, admit(3));
+    first.host.send(gate, admit(3));
     await first.clock.settle();
     const { host, clock, hot } = newHost([turnstile], { log: first.log });
     hot.list = () => new Promise(() => {});
@@ -278,7 +278,7 @@ describe('a store that fails, is slow, or never answers', () => {
       const { host, clock, log, failures } = newHost([turnstile], { spool });
       await settled(clock, host.open(gate));
       log.away = 'gone';
-      host.tell(gate, admit(1));
+      host.send(gate, admit(1));
       await clock.settle();
       const works = spool[broken].bind(spool);
       spool[broken] = () => {
@@ -289,7 +289,7 @@ describe('a store that fails, is slow, or never answers', () => {
       await clock.advance(5_000);
       (spool as unknown as Record<string, unknown>)[broken] = works;
       await clock.advance(30_000);
-      host.tell(gate, admit(2));
+      host.send(gate, admit(2));
       await clock.settle();
       assert.equal(admittedAfter(log.batches, gate, 9), 3, broken);
       assert.ok(
@@ -304,7 +304,7 @@ describe('a store that fails, is slow, or never answers', () => {
     const { host, clock, log } = newHost([turnstile], { spool });
     await settled(clock, host.open(gate));
     log.away = 'gone';
-    host.tell(gate, admit(1));
+    host.send(gate, admit(1));
     await clock.settle();
     assert.equal(host.stats().outbox.lostEvents, 1);
     log.away = null;
@@ -321,7 +321,7 @@ describe('fault 14: zones that are not used are released', () => {
     for (let count = 0; count < 10; count++) {
       const zone = `turnstile/${count}`;
       await settled(clock, host.open(zone));
-      host.tell(zone, admit(count));
+      host.send(zone, admit(count));
       await clock.advance(10);
       if (count > 0) assert.notEqual(host.view('turnstile/0'), undefined, 'it is read again and again');
     }
@@ -341,15 +341,15 @@ describe('a zone that takes several attempts to come back under a new epoch', ()
     await settled(clock, host.open(gate));
     log.away = 'gone';
     for (const people of [1, 2]) {
-      host.tell(gate, admit(people));
+      host.send(gate, admit(people));
       await clock.settle();
     }
     await settled(clock, host.snapshotAll('hot'));
     assert.equal(hot.snapshots[0]?.unrecorded.length, 2);
-    // A third has no room: the record has a hole, so the zone comes back under a new epoch, at the second attempt.
-    host.tell(gate, admit(4));
+    // A third has no room: the record has a gap, so the zone comes back under a new epoch, at the second attempt.
+    host.send(gate, admit(4));
     await clock.settle();
-    host.tell(gate, { type: 'Break' });
+    host.send(gate, { type: 'Break' });
     await clock.settle();
     log.away = null;
     const claim = log.claim.bind(log);

@@ -34,8 +34,8 @@ describe('fault 1: a state that is published is the fold of the events up to its
     });
     const { host, clock, log } = parts;
     await host.open(gate);
-    host.tell(gate, admit(7));
-    host.tell(gate, { type: 'BreakHalfway' });
+    host.send(gate, admit(7));
+    host.send(gate, { type: 'BreakHalfway' });
     await clock.settle();
     assert.deepEqual(seen, [{ seq: 1, admitted: 7 }]);
     assert.equal(admittedAfter(log.batches, gate, 1), 7);
@@ -44,10 +44,10 @@ describe('fault 1: a state that is published is the fold of the events up to its
   test('a zone that is failed serves no state, and says that it is failed', async () => {
     const { host, clock, log } = newHost([turnstile]);
     await host.open(gate);
-    host.tell(gate, admit(7));
+    host.send(gate, admit(7));
     await clock.settle();
     log.away = 'gone';
-    host.tell(gate, { type: 'BreakHalfway' });
+    host.send(gate, { type: 'BreakHalfway' });
     await clock.settle();
     assert.equal(host.view(gate), undefined);
     assert.equal(host.status(gate), 'failed');
@@ -70,7 +70,7 @@ describe('fault 2: an address has one transition at a time', () => {
     const { host, clock } = newHost([beating]);
     const zone = 'beating/heart';
     await settled(clock, host.open(zone));
-    host.tell(zone, { type: 'Break' });
+    host.send(zone, { type: 'Break' });
     // The turn in which it fails is the first to come; right after it, it is opened twice.
     const opened = new Promise<void>((resolve, reject) => {
       clock.soon(() => void Promise.all([host.open(zone), host.open(zone)]).then(() => resolve(), reject));
@@ -87,7 +87,7 @@ describe('fault 2: an address has one transition at a time', () => {
   test('opening a zone while it is released brings it back under a new epoch once it is handed over', async () => {
     const { host, clock } = newHost([turnstile]);
     await settled(clock, host.open(gate));
-    host.tell(gate, admit(3));
+    host.send(gate, admit(3));
     const released = host.release(gate);
     const opened = host.open(gate);
     await settled(clock, Promise.all([released, opened]));
@@ -101,10 +101,10 @@ describe('fault 3: a failed zone is retried until it is back', () => {
     const statuses: string[] = [];
     const { host, clock, log } = newHost([turnstile], { options: { onStatus: (_zone, status) => statuses.push(status) } });
     await settled(clock, host.open(gate));
-    host.tell(gate, admit(2));
+    host.send(gate, admit(2));
     await clock.settle();
     log.away = 'gone';
-    host.tell(gate, { type: 'Break' });
+    host.send(gate, { type: 'Break' });
     await clock.advance(60_000);
     assert.equal(host.status(gate), 'failed');
     log.away = null;
@@ -120,7 +120,7 @@ describe('fault 3: a failed zone is retried until it is back', () => {
     const { host, clock, failures } = newHost([turnstile]);
     await settled(clock, host.open(gate));
     for (let count = 0; count < 6; count++) {
-      host.tell(gate, { type: 'Break' });
+      host.send(gate, { type: 'Break' });
       await clock.settle();
     }
     assert.equal(host.status(gate), 'failed');
@@ -154,10 +154,10 @@ describe('fault 4: an observer that throws changes nothing', () => {
       },
     });
     await settled(clock, Promise.all([host.open(gate), host.open(other)]));
-    host.tell(gate, admit(1));
-    host.tell(other, admit(2));
+    host.send(gate, admit(1));
+    host.send(other, admit(2));
     await clock.settle();
-    host.tell(other, admit(3));
+    host.send(other, admit(3));
     await settled(clock, host.snapshotAll('hot'));
     assert.equal(calls, 3);
     assert.equal(admittedAfter(log.batches, gate, 9), 1);
@@ -174,8 +174,8 @@ describe('fault 4: an observer that throws changes nothing', () => {
       },
     });
     await settled(clock, Promise.all([host.open(gate), host.open(other)]));
-    host.tell(gate, { type: 'Break' });
-    host.tell(other, admit(2));
+    host.send(gate, { type: 'Break' });
+    host.send(other, admit(2));
     await clock.settle();
     assert.equal(admittedIn(host.view(other)), 2);
     assert.equal(admittedIn(host.view(gate)), 0);
@@ -186,8 +186,8 @@ describe('fault 5: a random number of a zone is never drawn twice, and nobody ou
   async function draws(parts: Parameters<typeof newHost>[1], refusedBefore: number, count: number) {
     const running = newHost([turnstile], parts);
     await settled(running.clock, running.host.open(gate));
-    for (let index = 0; index < refusedBefore; index++) running.host.tell(gate, admit(1_000));
-    for (let index = 0; index < count; index++) running.host.tell(gate, { type: 'Draw' });
+    for (let index = 0; index < refusedBefore; index++) running.host.send(gate, admit(1_000));
+    for (let index = 0; index < count; index++) running.host.send(gate, { type: 'Draw' });
     await running.clock.settle();
     return { ...running, drawn: (running.host.view(gate)?.state as Turnstile).drawn };
   }
@@ -200,9 +200,9 @@ describe('fault 5: a random number of a zone is never drawn twice, and nobody ou
 
   test('not after a zone was rebuilt in place', async () => {
     const first = await draws({}, 3, 5);
-    first.host.tell(gate, { type: 'Break' });
+    first.host.send(gate, { type: 'Break' });
     await first.clock.settle();
-    for (let index = 0; index < 30; index++) first.host.tell(gate, { type: 'Draw' });
+    for (let index = 0; index < 30; index++) first.host.send(gate, { type: 'Draw' });
     await first.clock.settle();
     assert.equal(new Set((first.host.view(gate)?.state as Turnstile).drawn).size, 35);
   });
@@ -223,7 +223,7 @@ describe('fault 6: events of another version are never folded raw', () => {
   test('a zone whose record is of an older version does not open without an upcast; the error names kind and versions', async () => {
     const first = newHost([turnstile]);
     await settled(first.clock, first.host.open(gate));
-    first.host.tell(gate, admit(7));
+    first.host.send(gate, admit(7));
     await first.clock.settle();
     const { host, clock } = newHost([later], { log: first.log });
     await assert.rejects(settled(clock, host.open(gate)), /"turnstile".*version 1.*version 2.*upcast/);
@@ -233,7 +233,7 @@ describe('fault 6: events of another version are never folded raw', () => {
   test('nor one whose record is of a later version than the code', async () => {
     const first = newHost([defineZone({ ...turnstile, version: 3 })]);
     await settled(first.clock, first.host.open(gate));
-    first.host.tell(gate, admit(7));
+    first.host.send(gate, admit(7));
     await first.clock.settle();
     const { host, clock } = newHost([defineZone({ ...later, upcast: (event) => event as TurnstileEvent })], { log: first.log });
     await assert.rejects(settled(clock, host.open(gate)), /"turnstile".*version 3.*version 2/);
@@ -243,7 +243,7 @@ describe('fault 6: events of another version are never folded raw', () => {
     const first = newHost([turnstile], { spool: new MemorySpool(0) });
     await settled(first.clock, first.host.open(gate));
     first.log.away = 'gone';
-    first.host.tell(gate, admit(7));
+    first.host.send(gate, admit(7));
     await first.clock.settle();
     first.log.away = null;
     await first.clock.advance(10_000);

@@ -12,15 +12,15 @@ describe('a host', () => {
   test('takes snapshots on its schedule, hot and cold, of what has changed, until it is closed', async () => {
     const { host, clock, hot, cold } = newHost([turnstile], { options: { hotEveryMs: 100, coldEveryMs: 1_000 } });
     await settled(clock, host.open(gate));
-    host.tell(gate, admitOne());
+    host.send(gate, admitOne());
     await clock.advance(100);
     assert.deepEqual([hot.snapshots.length, cold.snapshots.length], [1, 0]);
     await clock.advance(500);
     assert.equal(hot.snapshots.length, 1, 'nothing has changed');
-    host.tell(gate, admitOne());
+    host.send(gate, admitOne());
     await clock.advance(500);
     assert.deepEqual([hot.snapshots.length, cold.snapshots.length], [2, 1]);
-    host.tell(gate, admitOne());
+    host.send(gate, admitOne());
     await settled(clock, host.close());
     const after = [hot.snapshots.length, cold.snapshots.length];
     await clock.advance(5_000);
@@ -32,7 +32,7 @@ describe('a host', () => {
     const { host, clock, hot } = newHost([turnstile]);
     await settled(clock, host.open(gate));
     for (let count = 0; count < 3; count++) {
-      host.tell(gate, admitOne());
+      host.send(gate, admitOne());
       await clock.settle();
     }
     await settled(clock, host.snapshotAll('hot'));
@@ -61,7 +61,7 @@ describe('a host', () => {
     const { host, clock, log } = newHost([turnstile]);
     await settled(clock, host.open(gate));
     log.away = 'gone';
-    host.tell(gate, { type: 'Break' });
+    host.send(gate, { type: 'Break' });
     await clock.settle();
     assert.equal(host.status(gate), 'failed');
     host.abandon(gate);
@@ -75,7 +75,7 @@ describe('a host', () => {
     const zone = 'beating/heart';
     await settled(clock, host.open(zone));
     log.away = 'gone';
-    host.tell(zone, { type: 'Break' });
+    host.send(zone, { type: 'Break' });
     await clock.settle();
     log.away = null;
     await settled(clock, host.open(zone));
@@ -97,7 +97,7 @@ describe('a host', () => {
     const { host, clock, spool, failures } = newHost([turnstile], { log, options: { outboxMemoryEventsMax: 5 } });
     await settled(clock, host.open(gate));
     for (let count = 0; count < 12; count++) {
-      host.tell(gate, admitOne());
+      host.send(gate, admitOne());
       await clock.settle();
       if (count === 5) assert.equal(host.stats().outbox.waitingEvents, 5);
     }
@@ -124,7 +124,7 @@ describe('a host', () => {
       at.push(clock.elapsed());
       throw new Error('gone');
     };
-    host.tell(gate, admitOne());
+    host.send(gate, admitOne());
     await clock.advance(40_000);
     const waits = at.slice(1).map((time, index) => time - (at[index] ?? 0));
     assert.deepEqual(waits.slice(0, 8), [100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000]);
@@ -134,7 +134,7 @@ describe('a host', () => {
     const first = newHost([turnstile]);
     await settled(first.clock, first.host.open(gate));
     first.log.away = 'gone';
-    first.host.tell(gate, admitOne(9));
+    first.host.send(gate, admitOne(9));
     await first.clock.settle();
     first.log.away = null;
     const second = newHost([turnstile], { log: first.log, spool: first.spool });
@@ -142,12 +142,12 @@ describe('a host', () => {
     await settled(second.clock, second.host.recorded());
     assert.equal(second.host.isRecording, true);
     assert.equal(first.log.batches.length, 1);
-    // Its hole goes with it: it is another owner’s now.
+    // Its gap goes with it: it is another owner’s now.
     const third = newHost([turnstile], { spool: new MemorySpool(1) });
     await settled(third.clock, third.host.open(gate));
     third.log.away = 'gone';
     for (let count = 0; count < 2; count++) {
-      third.host.tell(gate, admitOne());
+      third.host.send(gate, admitOne());
       await third.clock.settle();
     }
     assert.equal(third.host.stats().outbox.lostEvents, 1);
@@ -167,12 +167,12 @@ describe('a host', () => {
     });
     await settled(clock, host.open(gate));
     log.away = 'gone';
-    host.tell(gate, admitOne());
+    host.send(gate, admitOne());
     await clock.settle();
     assert.deepEqual(durable, []);
     log.away = null;
     await clock.advance(1_000);
-    host.tell(gate, admitOne());
+    host.send(gate, admitOne());
     await clock.settle();
     assert.deepEqual(durable, ['1+1', '2+1']);
   });

@@ -44,7 +44,7 @@ describe('a zone host', () => {
   test('hands on the events of a turn as one batch', async () => {
     const { host, clock, decided } = newHost([turnstile]);
     await host.open(gate);
-    for (let count = 0; count < 10; count++) host.tell(gate, { type: 'Admit', people: 1 });
+    for (let count = 0; count < 10; count++) host.send(gate, { type: 'Admit', people: 1 });
     await clock.settle();
     assert.equal(decided.length, 1);
     assert.equal(decided[0]?.events.length, 10);
@@ -70,9 +70,9 @@ describe('a zone host', () => {
   test('says BUSY when the mailbox is full, and goes on with what it has', async () => {
     const { host, clock } = newHost([turnstile], { options: { mailboxMax: 2 } });
     await host.open(gate);
-    assert.ok(host.tell(gate, { type: 'Admit', people: 1 }));
-    assert.ok(host.tell(gate, { type: 'Admit', people: 1 }));
-    assert.equal(host.tell(gate, { type: 'Admit', people: 1 }), false);
+    assert.ok(host.send(gate, { type: 'Admit', people: 1 }));
+    assert.ok(host.send(gate, { type: 'Admit', people: 1 }));
+    assert.equal(host.send(gate, { type: 'Admit', people: 1 }), false);
     const refusal = await host.submit(gate, { type: 'Admit', people: 1 });
     assert.equal(!refusal.ok && refusal.code, 'BUSY');
     await clock.settle();
@@ -84,8 +84,8 @@ describe('a zone host', () => {
     const { host, clock, decided } = newHost([turnstile], { options: { turnCommandsMax: 3 } });
     await host.open(gate);
     await host.open('turnstile/other');
-    for (let count = 0; count < 7; count++) host.tell(gate, { type: 'Admit', people: 1 });
-    host.tell('turnstile/other', { type: 'Admit', people: 1 });
+    for (let count = 0; count < 7; count++) host.send(gate, { type: 'Admit', people: 1 });
+    host.send('turnstile/other', { type: 'Admit', people: 1 });
     await clock.settle();
     assert.deepEqual(
       decided.map((batch) => [batch.zone, batch.events.length]),
@@ -102,10 +102,10 @@ describe('a zone host', () => {
     const { host, clock, failures } = newHost([turnstile]);
     await host.open(gate);
     await host.open('turnstile/other');
-    host.tell(gate, { type: 'Admit', people: 7 });
+    host.send(gate, { type: 'Admit', people: 7 });
     const failed = host.submit(gate, { type: 'BreakHalfway' });
     const behind = host.submit(gate, { type: 'Admit', people: 1 });
-    host.tell('turnstile/other', { type: 'Admit', people: 2 });
+    host.send('turnstile/other', { type: 'Admit', people: 2 });
     await clock.settle();
     const reply = await failed;
     assert.equal(!reply.ok && reply.code, 'ZONE_FAILED');
@@ -119,16 +119,16 @@ describe('a zone host', () => {
     const { host, clock, failures } = newHost([turnstile]);
     await host.open(gate);
     for (let count = 0; count < 6; count++) {
-      host.tell(gate, { type: 'Break' });
+      host.send(gate, { type: 'Break' });
       await clock.settle();
     }
     assert.equal(failures.at(-1)?.kind, 'zone-stopped');
     const reply = await host.submit(gate, { type: 'Admit', people: 1 });
     assert.equal(!reply.ok && reply.code, 'ZONE_STOPPED');
     await host.open(gate);
-    const mended = host.submit(gate, { type: 'Admit', people: 1 });
+    const repaired = host.submit(gate, { type: 'Admit', people: 1 });
     await clock.settle();
-    assert.deepEqual(await mended, { ok: true, seq: 1 });
+    assert.deepEqual(await repaired, { ok: true, seq: 1 });
   });
 
   test('a stale owner is fenced: the log refuses its events and it stops answering', async () => {
@@ -136,7 +136,7 @@ describe('a zone host', () => {
     await old.host.open(gate);
     const next = newHost([turnstile], { log: old.log });
     await next.host.open(gate);
-    next.host.tell(gate, { type: 'Admit', people: 1 });
+    next.host.send(gate, { type: 'Admit', people: 1 });
     await next.clock.settle();
     const answer = old.host.submit(gate, { type: 'Admit', people: 50 }, { durable: true });
     await old.clock.settle();
@@ -153,7 +153,7 @@ describe('a zone host', () => {
   test('closing decides what waits and leaves a snapshot, so that the next start replays nothing', async () => {
     const first = newHost([turnstile]);
     await first.host.open(gate);
-    first.host.tell(gate, { type: 'Admit', people: 4 });
+    first.host.send(gate, { type: 'Admit', people: 4 });
     await first.host.close();
     const second = newHost([turnstile], { log: first.log, hot: first.hot, cold: first.cold });
     await second.host.open(gate);

@@ -92,7 +92,7 @@ export class ZoneHost {
   }
 
   /** Sends a command without a reply. Returns false when the zone does not accept it; the sender should slow down. */
-  tell(address: ZoneAddress, command: unknown, meta: CommandMeta | null = null): boolean {
+  send(address: ZoneAddress, command: unknown, meta: CommandMeta | null = null): boolean {
     return this.#post(address, { command, meta, answer: null }) === null;
   }
 

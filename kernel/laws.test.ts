@@ -18,7 +18,7 @@ async function live(input: TurnstileCommand[], pauses: Set<number>, turnCommands
   const parts = newHost([turnstile], { options: { turnCommandsMax } });
   await parts.host.open(gate);
   for (const [index, one] of input.entries()) {
-    parts.host.tell(gate, one);
+    parts.host.send(gate, one);
     if (pauses.has(index)) await parts.clock.settle();
     if (pauses.has(index) && index % 3 === 0) await parts.host.snapshotAll(index % 2 === 0 ? 'hot' : 'cold');
   }
@@ -74,7 +74,7 @@ describe('laws of the kernel', () => {
           await parts.host.open(gate);
           for (const { id, crash, away } of attempts) {
             parts.log.away = away ? 'gone' : null;
-            parts.host.tell(gate, { type: 'Admit', people: 1 }, { id: `c${id}` });
+            parts.host.send(gate, { type: 'Admit', people: 1 }, { id: `c${id}` });
             await parts.clock.settle();
             if (crash) {
               const { log, hot, cold, spool, clock } = parts;
@@ -98,7 +98,7 @@ describe('laws of the kernel', () => {
         await parts.host.open(gate);
         const states = new Map<number, unknown>([[0, structuredClone(parts.host.view(gate)?.state)]]);
         for (const [index, one] of input.entries()) {
-          parts.host.tell(gate, one);
+          parts.host.send(gate, one);
           await parts.clock.settle();
           const view = parts.host.view(gate);
           states.set(view?.seq ?? 0, structuredClone(view?.state));

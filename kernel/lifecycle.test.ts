@@ -105,7 +105,7 @@ describe('a zone that fails', () => {
     const { host, clock, log, failures } = newHost([turnstile]);
     await settled(clock, host.open(gate));
     log.away = 'gone';
-    host.tell(gate, { type: 'Break' });
+    host.send(gate, { type: 'Break' });
     const reply = await settled(clock, host.submit(gate, admit()));
     assert.equal(!reply.ok && reply.code, 'ZONE_STOPPED');
     assert.match(reply.ok ? '' : reply.message, /rebuilds it in \d+ ms/);
@@ -120,11 +120,11 @@ describe('a zone that fails', () => {
     const { host, clock } = newHost([turnstile]);
     await settled(clock, host.open(gate));
     for (let count = 0; count < 5; count++) {
-      host.tell(gate, { type: 'Break' });
+      host.send(gate, { type: 'Break' });
       await clock.settle();
     }
     await clock.advance(61_000);
-    host.tell(gate, { type: 'Break' });
+    host.send(gate, { type: 'Break' });
     await clock.settle();
     assert.equal(host.status(gate), 'active');
   });
@@ -133,7 +133,7 @@ describe('a zone that fails', () => {
     const { host, clock } = newHost([turnstile], { clock: new ManualClock(1_000_000) });
     await settled(clock, host.open(gate));
     for (let count = 0; count < 8; count++) {
-      host.tell(gate, { type: 'Break' });
+      host.send(gate, { type: 'Break' });
       await clock.settle();
     }
     assert.equal(host.status(gate), 'failed');
@@ -174,7 +174,7 @@ describe('a zone that fails after another host has claimed it', () => {
     await second.host.open(gate);
     const source = { name: 'purse/a', place: 1 };
     assert.equal((await submitted(second.host.submit(gate, admit(), { source, durable: true }), clock)).ok, true);
-    first.host.tell(gate, { type: 'Break' });
+    first.host.send(gate, { type: 'Break' });
     await clock.settle();
     assert.equal(first.host.status(gate), 'stopped');
     assert.ok(first.failures.some(({ kind, message }) => kind === 'zone-lost' && /epoch 1 is stale/.test(message)));
@@ -195,14 +195,14 @@ describe('a release', () => {
     const { host, clock } = newHost([turnstile], { log: held.log });
     await settled(clock, host.open(gate));
     held.isHeld = true;
-    host.tell(gate, admit(4));
+    host.send(gate, admit(4));
     let isReleased = false;
     void host.release(gate).then(() => {
       isReleased = true;
     });
     await clock.settle();
     assert.equal(host.status(gate), 'releasing');
-    assert.equal(host.tell(gate, admit()), false);
+    assert.equal(host.send(gate, admit()), false);
     assert.equal(isReleased, false);
     held.next();
     await clock.settle();
@@ -215,8 +215,8 @@ describe('a release', () => {
     const parts = newHost([turnstile], { spool: new MemorySpool(0) });
     const { host, clock, log } = parts;
     await settled(clock, host.open(gate));
-    host.tell(gate, admit(4));
-    host.tell(gate, last);
+    host.send(gate, admit(4));
+    host.send(gate, last);
     const released = host.release(gate);
     log.away = 'gone';
     await clock.settle();
@@ -242,13 +242,13 @@ describe('a release', () => {
   test('that waits for the log, of a zone that lost events and then fails, ends when the log is back', async () => {
     const { host, clock, log } = newHost([turnstile], { spool: new MemorySpool(0) });
     await settled(clock, host.open(gate));
-    host.tell(gate, admit(4));
+    host.send(gate, admit(4));
     await clock.settle();
     log.away = 'gone';
-    host.tell(gate, admit(2));
+    host.send(gate, admit(2));
     await clock.settle();
     const released = host.release(gate);
-    host.tell(gate, { type: 'BreakHalfway' });
+    host.send(gate, { type: 'BreakHalfway' });
     await clock.settle();
     log.away = null;
     await Promise.all([released, clock.advance(10_000)]);
@@ -261,7 +261,7 @@ describe('a release', () => {
     const { host, clock, log } = newHost([turnstile]);
     await settled(clock, host.open(gate));
     log.away = 'gone';
-    host.tell(gate, admit(3));
+    host.send(gate, admit(3));
     await clock.settle();
     const released = host.release(gate);
     await clock.settle();
@@ -289,7 +289,7 @@ describe('room for zones', () => {
     const { host, clock } = newHost([turnstile], { options: { zonesMax: 4 } });
     for (const name of ['opened', 'told', 'viewed', 'idle']) await settled(clock, host.open(`turnstile/${name}`));
     await settled(clock, host.open('turnstile/opened'));
-    host.tell('turnstile/told', admit());
+    host.send('turnstile/told', admit());
     await clock.settle();
     host.view('turnstile/viewed');
     await settled(clock, host.open('turnstile/new'));
@@ -303,8 +303,8 @@ describe('a closed host', () => {
     const parts = newHost([turnstile, beating], { clock });
     await settled(clock, Promise.all([parts.host.open(gate), parts.host.open('beating/heart'), parts.host.open('turnstile/broken')]));
     parts.log.away = 'gone';
-    parts.host.tell(gate, admit());
-    parts.host.tell('turnstile/broken', { type: 'Break' });
+    parts.host.send(gate, admit());
+    parts.host.send('turnstile/broken', { type: 'Break' });
     await clock.settle();
     return parts;
   }

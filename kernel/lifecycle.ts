@@ -79,7 +79,7 @@ export class Lifecycle {
     this.#parts.entries.delete(entry.zone.address);
     this.#enter(entry, 'stopped');
     entry.gone.resolve();
-    entry.answerAll(refused('ZONE_STOPPED', why));
+    entry.replyToAll(refused('ZONE_STOPPED', why));
   }
 
   #retryLater(entry: ZoneEntry, failures: number): void {
@@ -87,7 +87,7 @@ export class Lifecycle {
     const ms = retryDelayMs(failures, RETRY_FIRST_MS);
     const message = `the zone failed and is stopped; the host rebuilds it in ${ms} ms`;
     this.#enter(entry, 'failed');
-    entry.answerAll(refused('ZONE_STOPPED', `${address}: ${message}.`));
+    entry.replyToAll(refused('ZONE_STOPPED', `${address}: ${message}.`));
     this.#parts.observers.report({ kind: 'zone-stopped', zone: address, message });
     entry.cancelTimer = this.#parts.options.clock.after(ms, () => void this.rebuild(entry).catch(ignored));
   }
@@ -155,7 +155,7 @@ export class Lifecycle {
     const { observers, turns } = this.#parts;
     entry.status = 'active';
     turns.startTicks(entry);
-    for (const tell of entry.deferred.splice(0)) observers.notify(tell);
+    for (const notice of entry.deferred.splice(0)) observers.notify(notice);
     observers.notify(({ onRecovered }) => onRecovered?.(entry.zone.address, steps));
     observers.notify(({ onStatus }) => onStatus?.(entry.zone.address, entry.status));
     turns.schedule(entry);

@@ -10,10 +10,10 @@ export class Observers {
     this.#options = options;
   }
 
-  /** Calls `tell` with the observers, at once. Never throws. */
-  notify(tell: (observers: HostOptions) => void): void {
+  /** Calls `send` with the observers, at once. Never throws. */
+  notify(notice: (observers: HostOptions) => void): void {
     try {
-      tell(this.#options);
+      notice(this.#options);
     } catch (error) {
       this.failures++;
       this.report({ kind: 'observer', message: traceOf(error) });
@@ -21,9 +21,9 @@ export class Observers {
   }
 
   /** Notifies observers of events of a zone: at once, or, while the zone is not sound, after its recovery. */
-  publish(entry: ZoneEntry | undefined, tell: (observers: HostOptions) => void): void {
-    if (!entry || entry.isSound) this.notify(tell);
-    else entry.deferred.push(tell);
+  publish(entry: ZoneEntry | undefined, notice: (observers: HostOptions) => void): void {
+    if (!entry || entry.isSound) this.notify(notice);
+    else entry.deferred.push(notice);
   }
 
   report(failure: HostFailure): void {

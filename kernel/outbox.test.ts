@@ -16,13 +16,13 @@ describe('the outbox', () => {
     await host.open(gate);
     log.away = 'gone';
     for (let count = 0; count < 5; count++) {
-      host.tell(gate, { type: 'Admit', people: 1 });
+      host.send(gate, { type: 'Admit', people: 1 });
       await clock.settle();
     }
     assert.equal(host.stats().outbox.mode, 'spooling');
     assert.equal(spool.batches, 5);
     log.away = null;
-    host.tell(gate, { type: 'Admit', people: 1 });
+    host.send(gate, { type: 'Admit', people: 1 });
     await clock.advance(10_000);
     assert.deepEqual(seqs(log, gate), [1, 2, 3, 4, 5, 6]);
     assert.equal(host.stats().outbox.mode, 'flowing');
@@ -35,7 +35,7 @@ describe('the outbox', () => {
     await Promise.all([host.open(gate), host.open(other)]);
     log.away = 'gone';
     for (let count = 0; count < 3; count++) {
-      for (const zone of [gate, other]) host.tell(zone, { type: 'Admit', people: 1 });
+      for (const zone of [gate, other]) host.send(zone, { type: 'Admit', people: 1 });
       await clock.settle();
     }
     // The second of the gate is damaged and set aside.
@@ -55,13 +55,13 @@ describe('the outbox', () => {
       spool.givenUp.map(({ zone, firstSeq }) => [zone, firstSeq]),
       [[gate, 3]],
     );
-    host.tell(gate, { type: 'Admit', people: 1 });
+    host.send(gate, { type: 'Admit', people: 1 });
     await clock.settle();
     assert.deepEqual(seqs(log, gate), [1, 4]);
     // The gap is over: the next time the log is unavailable nothing is given up.
     log.away = 'gone';
     for (let count = 0; count < 2; count++) {
-      host.tell(gate, { type: 'Admit', people: 1 });
+      host.send(gate, { type: 'Admit', people: 1 });
       await clock.settle();
     }
     log.away = null;
@@ -74,10 +74,10 @@ describe('the outbox', () => {
     const { host, clock, log } = newHost([turnstile]);
     await host.open(gate);
     log.failAfterWriting = true;
-    host.tell(gate, { type: 'Admit', people: 1 });
+    host.send(gate, { type: 'Admit', people: 1 });
     await clock.settle();
     log.failAfterWriting = false;
-    host.tell(gate, { type: 'Admit', people: 1 });
+    host.send(gate, { type: 'Admit', people: 1 });
     await clock.advance(10_000);
     assert.deepEqual(seqs(log, gate), [1, 2]);
   });
@@ -87,7 +87,7 @@ describe('the outbox', () => {
     const first = newHost([turnstile]);
     await first.host.open(gate);
     first.log.away = 'gone';
-    first.host.tell(gate, { type: 'Admit', people: 30 });
+    first.host.send(gate, { type: 'Admit', people: 30 });
     await first.clock.settle();
     first.log.away = null;
     const second = newHost([turnstile], { log: first.log, spool: first.spool });
@@ -98,7 +98,7 @@ describe('the outbox', () => {
     const { first, second } = await afterCrash();
     await second.host.flushed();
     await second.host.open(gate);
-    second.host.tell(gate, { type: 'Admit', people: 1 });
+    second.host.send(gate, { type: 'Admit', people: 1 });
     await second.clock.advance(1_000);
     assert.deepEqual(seqs(first.log, gate), [1, 2]);
     assert.equal((second.host.view(gate)?.state as Turnstile).admitted, 31);
@@ -118,7 +118,7 @@ describe('the outbox', () => {
     await host.open('turnstile/quiet');
     log.away = 'gone';
     for (let count = 0; count < 5; count++) {
-      host.tell(gate, { type: 'Admit', people: 10 });
+      host.send(gate, { type: 'Admit', people: 10 });
       await clock.settle();
     }
     const reply = await host.submit(gate, { type: 'Admit', people: 1 }, { durable: true });
@@ -127,7 +127,7 @@ describe('the outbox', () => {
 
     log.away = null;
     await clock.advance(10_000);
-    host.tell(gate, { type: 'Admit', people: 1 });
+    host.send(gate, { type: 'Admit', people: 1 });
     await clock.settle();
     const loss = log.batches.find((batch) => batch.loss);
     assert.deepEqual([loss?.firstSeq, loss && lastSeqOf(loss)], [3, 5]);
@@ -143,18 +143,18 @@ describe('the outbox', () => {
   test('a snapshot taken while the log is away carries what the log lacks, and the next owner writes it first', async () => {
     const first = newHost([turnstile]);
     await first.host.open(gate);
-    first.host.tell(gate, { type: 'Admit', people: 1 });
+    first.host.send(gate, { type: 'Admit', people: 1 });
     await first.clock.settle();
     first.log.away = 'gone';
-    first.host.tell(gate, { type: 'Admit', people: 2 }, { id: 'retry-me' });
+    first.host.send(gate, { type: 'Admit', people: 2 }, { id: 'retry-me' });
     await first.clock.settle();
     await first.host.snapshotAll('hot');
 
     first.log.away = null;
     const second = newHost([turnstile], { log: first.log, hot: first.hot });
     await second.host.open(gate);
-    second.host.tell(gate, { type: 'Admit', people: 4 });
-    second.host.tell(gate, { type: 'Admit', people: 2 }, { id: 'retry-me' });
+    second.host.send(gate, { type: 'Admit', people: 4 });
+    second.host.send(gate, { type: 'Admit', people: 2 }, { id: 'retry-me' });
     await second.clock.settle();
     assert.deepEqual(seqs(first.log, gate), [1, 2, 3]);
     assert.equal((second.host.view(gate)?.state as Turnstile).admitted, 7);
@@ -168,7 +168,7 @@ describe('the outbox', () => {
     await first.host.open(gate);
     first.log.away = 'gone';
     for (let count = 0; count < 3; count++) {
-      first.host.tell(gate, { type: 'Admit', people: 1 });
+      first.host.send(gate, { type: 'Admit', people: 1 });
       await first.clock.settle();
     }
     // The process dies; its spool stays. The log is back before the next run has drained it.
@@ -177,7 +177,7 @@ describe('the outbox', () => {
     const { host, clock } = newHost([turnstile], { log, spool });
     await host.open(gate);
     assert.equal((host.view(gate)?.state as Turnstile).admitted, 3);
-    host.tell(gate, { type: 'Admit', people: 1 });
+    host.send(gate, { type: 'Admit', people: 1 });
     await clock.advance(10_000);
     assert.deepEqual(seqs(log, gate), [1, 2, 3, 4]);
   });
@@ -186,13 +186,13 @@ describe('the outbox', () => {
     const first = newHost([turnstile]);
     await first.host.open(gate);
     first.log.away = 'gone';
-    first.host.tell(gate, { type: 'Admit', people: 7 });
+    first.host.send(gate, { type: 'Admit', people: 7 });
     await first.clock.settle();
     const { log, spool } = first;
     log.away = null;
     const other = newHost([turnstile], { log });
     await other.host.open(gate);
-    other.host.tell(gate, { type: 'Admit', people: 1 });
+    other.host.send(gate, { type: 'Admit', people: 1 });
     await other.clock.settle();
     const parts = newHost([turnstile], { log, spool });
     const { host, clock } = parts;
@@ -207,7 +207,7 @@ describe('the outbox', () => {
     await host.open(gate);
     log.away = 'gone';
     // Two events of one turn, and room for one.
-    host.tell(gate, { type: 'Admit', people: 1 });
+    host.send(gate, { type: 'Admit', people: 1 });
     const answer = host.submit(gate, { type: 'Admit', people: 1 }, { id: 'a', durable: true });
     await clock.settle();
     const [first] = await Promise.all([answer, clock.settle()]);

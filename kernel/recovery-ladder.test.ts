@@ -15,7 +15,7 @@ async function recorded(count: number, each: (seq: number, parts: ReturnType<typ
   const parts = newHost([turnstile]);
   await settled(parts.clock, parts.host.open(gate));
   for (let seq = 1; seq <= count; seq++) {
-    parts.host.tell(gate, admit());
+    parts.host.send(gate, admit());
     await parts.clock.settle();
     await each(seq, parts);
     parts.clock.jump(1_000);
@@ -70,12 +70,12 @@ describe('each step of a recovery', () => {
     const first = newHost([turnstile]);
     await settled(first.clock, first.host.open(gate));
     first.log.away = 'gone';
-    first.host.tell(gate, admit(7));
+    first.host.send(gate, admit(7));
     await first.clock.settle();
     await first.host.snapshotAll('hot');
     first.log.away = null;
     const second = await reopened({ log: first.log });
-    second.host.tell(gate, admit());
+    second.host.send(gate, admit());
     await second.clock.settle();
     assert.deepEqual((await reopened({ log: first.log, hot: first.hot })).outcomes, [
       'hot snapshot at seq 1 is of an abandoned branch: a later owner continued without it',
@@ -115,7 +115,7 @@ describe('a snapshot', () => {
   test('that carried events which have reached the log since counts', async () => {
     const { host, clock, log, hot } = await recorded(1);
     log.away = 'gone';
-    host.tell(gate, admit());
+    host.send(gate, admit());
     await clock.settle();
     await settled(clock, host.snapshotAll('hot'));
     assert.equal(hot.snapshots[0]?.unrecorded.length, 1);
@@ -187,7 +187,7 @@ describe('events that an earlier run left on the spool', () => {
     const parts = await recorded(recordedFirst);
     parts.log.away = 'gone';
     for (let count = 0; count < spooled; count++) {
-      parts.host.tell(gate, admit());
+      parts.host.send(gate, admit());
       await parts.clock.settle();
     }
     parts.log.away = null;
@@ -207,7 +207,7 @@ describe('events that an earlier run left on the spool', () => {
   test('are no part of it when another owner has decided otherwise, even where they reach further', async () => {
     const { log, spool } = await left(1, 3);
     const other = await reopened({ log });
-    other.host.tell(gate, admit(50));
+    other.host.send(gate, admit(50));
     await other.clock.settle();
     const next = await reopened({ log, spool });
     assert.equal(admittedIn(next.host.view(gate)), 51);
@@ -233,7 +233,7 @@ describe('events that an earlier run left on the spool', () => {
   test('are written once, however often the zone is rebuilt', async () => {
     const { host, clock, log, hot } = await recorded(1);
     log.away = 'gone';
-    host.tell(gate, admit());
+    host.send(gate, admit());
     await clock.settle();
     await settled(clock, host.snapshotAll('hot'));
     log.away = null;
@@ -248,7 +248,7 @@ describe('events that an earlier run left on the spool', () => {
     }
     const next = await reopened({ log: new CountingLog(), hot });
     for (let count = 0; count < 2; count++) {
-      next.host.tell(gate, { type: 'Break' });
+      next.host.send(gate, { type: 'Break' });
       await next.clock.settle();
     }
     assert.deepEqual(appended, [2]);

@@ -11,7 +11,7 @@ async function history() {
   const parts = newHost([turnstile]);
   await parts.host.open(gate);
   for (let count = 1; count <= 5; count++) {
-    parts.host.tell(gate, { type: 'Admit', people: 1 });
+    parts.host.send(gate, { type: 'Admit', people: 1 });
     await parts.clock.settle();
     if (count === 2) await parts.host.snapshotAll('cold');
     if (count === 4) await parts.host.snapshotAll('hot');
@@ -37,7 +37,7 @@ describe('the recovery ladder', () => {
 
   test('without a hot one falls back to cold, past a damaged one to the one before, and at last to replay', async () => {
     const { host: first, clock, log, cold } = await history();
-    first.tell(gate, { type: 'Admit', people: 1 });
+    first.send(gate, { type: 'Admit', people: 1 });
     await clock.settle();
     await first.snapshotAll('cold');
     const steps = async () => {
@@ -69,7 +69,7 @@ describe('the recovery ladder', () => {
     }
   });
 
-  test('a hole in the log that no snapshot bridges is an error that names it', async () => {
+  test('a gap in the log that no snapshot bridges is an error that names it', async () => {
     const { log } = await history();
     log.batches.splice(1, 1);
     const { host } = newHost([turnstile], { log });
@@ -78,7 +78,7 @@ describe('the recovery ladder', () => {
 
   test('fault 44: a cold snapshot that is newer than the hot ones is used before them', async () => {
     const { host, clock, log, hot, cold } = await history();
-    host.tell(gate, { type: 'Admit', people: 1 });
+    host.send(gate, { type: 'Admit', people: 1 });
     await clock.settle();
     await host.snapshotAll('cold');
     // What the newest hot snapshot of event 4 would need is gone.
@@ -117,13 +117,13 @@ describe('the recovery ladder', () => {
     const first = newHost([turnstile]);
     await first.host.open(gate);
     first.log.away = 'no route';
-    first.host.tell(gate, { type: 'Admit', people: 7 });
+    first.host.send(gate, { type: 'Admit', people: 7 });
     await first.clock.settle();
     await first.host.snapshotAll('hot');
     first.log.away = null;
     const second = newHost([turnstile], { log: first.log });
     await second.host.open(gate);
-    second.host.tell(gate, { type: 'Admit', people: 1 });
+    second.host.send(gate, { type: 'Admit', people: 1 });
     await second.clock.settle();
     const third = newHost([turnstile], { log: first.log, hot: first.hot });
     await third.host.open(gate);
@@ -133,11 +133,11 @@ describe('the recovery ladder', () => {
   test('a zone that is released can be opened elsewhere at once, with all that was decided', async () => {
     const first = newHost([turnstile]);
     await first.host.open(gate);
-    first.host.tell(gate, { type: 'Admit', people: 7 });
+    first.host.send(gate, { type: 'Admit', people: 7 });
     const released = first.host.release(gate);
     await first.clock.settle();
     await released;
-    assert.equal(first.host.tell(gate, { type: 'Admit', people: 1 }), false);
+    assert.equal(first.host.send(gate, { type: 'Admit', people: 1 }), false);
     const second = newHost([turnstile], { log: first.log, hot: first.hot });
     await second.host.open(gate);
     assert.equal((second.host.view(gate)?.state as Turnstile).admitted, 7);

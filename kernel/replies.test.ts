@@ -127,7 +127,7 @@ describe('kept replies', () => {
     const parts = newHost([wallet()]);
     await parts.host.open(ZONE);
     await submit(parts, { type: 'Add', amount: 1 }, { id: 'first' });
-    for (let index = 0; index < 2_000; index++) parts.host.tell(ZONE, { type: 'Add', amount: -9 }, { id: `refused${index}` });
+    for (let index = 0; index < 2_000; index++) parts.host.send(ZONE, { type: 'Add', amount: -9 }, { id: `refused${index}` });
     await parts.clock.settle();
     assert.equal(outcomeOf(await submit(parts, { type: 'Add', amount: 1 }, { id: 'first' })), 'ok');
     assert.deepEqual(parts.host.view(ZONE), { state: { balance: 1, changes: 1 }, seq: 1, epoch: 1 });
@@ -175,7 +175,7 @@ describe('commands of a source', () => {
     const parts = newHost([wallet()]);
     await parts.host.open(ZONE);
     const add = { type: 'Add', amount: 1 } as const;
-    for (const name of ['a', 'b', 'a']) parts.host.tell(ZONE, add, { source: { name, place: 1 } });
+    for (const name of ['a', 'b', 'a']) parts.host.send(ZONE, add, { source: { name, place: 1 } });
     await parts.clock.settle();
     assert.deepEqual(parts.host.view(ZONE)?.state, { balance: 2, changes: 2 });
   });

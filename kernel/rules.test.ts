@@ -110,7 +110,7 @@ describe('a state that is folded from batches', () => {
     }
   });
 
-  test('a hole is an error that names the zone and what is needed', () => {
+  test('a gap is an error that names the zone and what is needed', () => {
     const folded = past();
     folded.apply(batch(1, 1));
     assert.throws(

@@ -13,7 +13,7 @@ async function open(zones: number, options = {}, clock = new ManualClock(1_000))
   const parts = newHost([turnstile], { clock, options: { onSnapshot: (one) => stats.push(one), ...options } });
   for (let count = 0; count < zones; count++) {
     await settled(parts.clock, parts.host.open(`turnstile/${count}`));
-    parts.host.tell(`turnstile/${count}`, admit());
+    parts.host.send(`turnstile/${count}`, admit());
   }
   await parts.clock.settle();
   return { ...parts, stats };
@@ -87,7 +87,7 @@ describe('snapshots', () => {
     const roomy = defineZone({ ...turnstile, create: () => ({ ...turnstile.create(''), capacity: 1e9 }) });
     const { host, clock, hot } = newHost([roomy], { log: new HeldLog() });
     await settled(clock, host.open(gate));
-    for (let count = 0; count < 1_100; count++) host.tell(gate, admit());
+    for (let count = 0; count < 1_100; count++) host.send(gate, admit());
     await clock.settle();
     await settled(clock, host.snapshotAll('hot'));
     assert.equal(hot.snapshots.length, 0);

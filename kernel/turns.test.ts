@@ -18,7 +18,7 @@ describe('turns', () => {
       ['b', 2],
       ['c', 1],
     ] as const)
-      for (let sent = 0; sent < count; sent++) host.tell(`turnstile/${name}`, admit());
+      for (let sent = 0; sent < count; sent++) host.send(`turnstile/${name}`, admit());
     await clock.settle();
     assert.deepEqual(
       decided.map(({ zone }) => zone),

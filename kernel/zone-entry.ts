@@ -71,7 +71,7 @@ export class ZoneEntry {
   }
 
   /** Gives all commands in the mailbox the same reply, and empties it. */
-  answerAll(reply: Reply): void {
+  replyToAll(reply: Reply): void {
     for (const { answer } of this.mailbox.splice(0)) answer?.(reply);
   }
 }

@@ -1,4 +1,4 @@
-/** Something the person at the terminal can mend: printed without a stack, with the remedy. */
+/** Error that the operator can fix. Printed with its remedy and without a stack. */
 export class UserError extends Error {
   readonly remedy: string;
 

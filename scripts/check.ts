@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 /*
- * Everything that can be said about the code without running it, side by side. Says how to mend what it finds.
+ * Everything that can be said about the code without running it, side by side. Each failure names its remedy.
  */
 
 interface Check {
@@ -19,16 +19,16 @@ const depcruise = ['node_modules/dependency-cruiser/bin/dependency-cruiser.mjs',
 const planted = plantViolation();
 
 const CHECKS: readonly Check[] = [
-  { name: 'types', command: ['node_modules/ts7/bin/tsc', '-p', 'tsconfig.json'], remedy: 'Mend the types at the places named above.' },
+  { name: 'types', command: ['node_modules/ts7/bin/tsc', '-p', 'tsconfig.json'], remedy: 'Fix the types at the places named above.' },
   {
     name: 'types of the console',
     command: ['node_modules/ts7/bin/tsc', '-p', 'apps/web/tsconfig.json'],
-    remedy: 'Mend the types at the places named above.',
+    remedy: 'Fix the types at the places named above.',
   },
   {
     name: 'lint and format',
     command: ['node_modules/@biomejs/biome/bin/biome', 'check', '.', '--error-on-warnings'],
-    remedy: 'Run "npm run fix", then mend what is left.',
+    remedy: 'Run "npm run fix", then fix what is left.',
   },
   {
     name: 'dependency rule',
@@ -38,7 +38,7 @@ const CHECKS: readonly Check[] = [
   {
     name: 'dependency rule bites',
     command: [...depcruise, planted],
-    remedy: 'The rule let a planted violation through: mend .dependency-cruiser.mjs.',
+    remedy: 'The rule let a planted violation through: fix .dependency-cruiser.mjs.',
     mustFail: 'kernel-imports-contracts',
   },
   { name: 'dead code', command: ['node_modules/knip/bin/knip.js'], remedy: 'Delete what nothing uses, or use it.' },
@@ -47,7 +47,7 @@ const CHECKS: readonly Check[] = [
   {
     name: 'documents are valid',
     command: ['scripts/validate-documents.ts'],
-    remedy: 'Mend the schemas in contracts/ that the validator names.',
+    remedy: 'Fix the schemas in contracts/ that the validator names.',
   },
 ];
 

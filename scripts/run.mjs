@@ -172,7 +172,7 @@ async function buildConsole() {
     spawn(node, [vite, 'build', '--logLevel', 'warn'], { cwd: web, env: onOurNode(), stdio: ['ignore', 2, 'inherit'] }),
   );
   if (code !== 0)
-    fail('the console did not build; the reason is above', 'Mend the reported file under apps/web, then run the command again.');
+    fail('the console did not build; the reason is above', 'Fix the reported file under apps/web, then run the command again.');
   writeFileSync(builtStamp, consoleSources());
 }
 

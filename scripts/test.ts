@@ -28,7 +28,7 @@ const QUICK = [
   'console/console',
   'feeds/recorded-feeds',
   'feeds/generic-feeds',
-  'gateway/answers',
+  'gateway/cached-responses',
   'graphql/graphql',
   'streams/resume',
   'worlds/playing',

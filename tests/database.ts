@@ -23,7 +23,7 @@ export async function databaseOf(cwd: string, args: readonly string[]): Promise<
 }
 
 /** Takes the database away from a server. @returns gives it back; an embedded one comes back by itself */
-export async function takeDatabaseAway(pid: number, env: Record<string, string | undefined>): Promise<() => Promise<void>> {
+export async function stopDatabase(pid: number, env: Record<string, string | undefined>): Promise<() => Promise<void>> {
   const url = env.MILLRACE_DATABASE__URL;
   if (url === undefined) {
     const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').map(Number);

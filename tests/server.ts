@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { databaseOf, takeDatabaseAway } from './database.ts';
+import { databaseOf, stopDatabase } from './database.ts';
 
 const MAIN = join(import.meta.dirname, '..', 'apps', 'server', 'main.ts');
 
@@ -13,7 +13,7 @@ export interface ServerProcess {
   /** What it wrote to standard error so far. */
   readonly errors: () => string;
   /** Takes its database away; what this returns gives it back. */
-  takeDatabaseAway(): Promise<() => Promise<void>>;
+  stopDatabase(): Promise<() => Promise<void>>;
   /** Ends the process at once, as a power cut would. */
   kill(): Promise<void>;
   /** Asks it to end, and waits until it has. */
@@ -61,7 +61,7 @@ export async function startServer(
     url,
     child,
     errors: () => errors,
-    takeDatabaseAway: () => takeDatabaseAway(child.pid ?? 0, env),
+    stopDatabase: () => stopDatabase(child.pid ?? 0, env),
     kill: async () => {
       child.kill('SIGKILL');
       await exited;

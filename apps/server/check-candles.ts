@@ -34,8 +34,8 @@ export async function checkStoredCandles(
 }
 
 function linesOf({ instrument, compared, notCompared, differing, differences }: CandleReport): string[] {
-  const { venue, mended, partial } = notCompared;
-  const summary = `${compared} candles compared, ${differing} differ; not compared: ${venue} venue, ${mended} mended, ${partial} partial`;
+  const { venue, repaired, partial } = notCompared;
+  const summary = `${compared} candles compared, ${differing} differ; not compared: ${venue} venue, ${repaired} repaired, ${partial} partial`;
   return [
     `${differing === 0 ? 'ok ' : 'BAD'}  ${instrument.padEnd(22)} ${summary}`,
     ...differences.map(

@@ -15,8 +15,8 @@ import {
 } from '@millrace/platform/gateway';
 import { GRAPHQL_PATH } from '@millrace/platform/graphql';
 import { HealthChecks } from '@millrace/platform/health';
-import { connectionOf, type Door, type HttpServer, OpenStreams, ResponseCache } from '@millrace/platform/http';
-import { announcements, connectRedis, findServers, nobodyElse, redisReady } from '@millrace/platform/redis';
+import { connectionOf, type HttpParts, type HttpServer, OpenStreams, ResponseCache } from '@millrace/platform/http';
+import { announcements, connectRedis, findServers, redisReady, singleServer } from '@millrace/platform/redis';
 import { SecretError } from '@millrace/platform/secrets';
 import { createLogger, createMetrics } from '@millrace/platform/telemetry';
 import { openPlayersPort, WORLD_SOCKET_PATH } from '@millrace/worlds/players-port';
@@ -46,8 +46,8 @@ export interface RunningGateway {
 }
 
 /**
- * Starts the role gateway: the door alone. It finds out who asks and whether they may, counts their requests, and hands them to the servers behind it; it
- * keeps nothing, so there can be as many as are wanted.
+ * Starts the role `gateway`: authenticates requests, checks permissions and rate limits, and forwards them to the servers. It has no zones
+ * and no log.
  */
 export async function startGateway(settings: Settings, consoleFolder: string): Promise<RunningGateway> {
   const logger = createLogger(settings.logging.level);
@@ -71,11 +71,11 @@ export async function startGateway(settings: Settings, consoleFolder: string): P
       clock: systemClock,
       secret: (name) => secrets.secret(name),
       sessionHours: settings.accounts.sessionHours,
-      needsSecondFactor: settings.accounts.secondFactor === 'operators',
+      twoFactorRequired: settings.accounts.twoFactor === 'operators',
       guests: settings.worlds.guests ? ['world:play'] : [],
       onEnded: (whose) => streams.endRevoked(whose),
       isShared: true,
-      others: (heard) => (redis ? announcements(redis, 'revocations', heard, () => {}) : nobodyElse),
+      others: (heard) => (redis ? announcements(redis, 'revocations', heard, () => {}) : singleServer),
       onFailure: (message, detail) => logger.error({ reason: failureReason(detail) }, message),
     },
     settings.publicUrl as string,
@@ -149,15 +149,15 @@ export async function startGateway(settings: Settings, consoleFolder: string): P
     identify: identification.identify,
     // The server that did it writes it down.
     onAuditEvent: () => {},
-    register: (door) => {
-      forwardAll(door, { servers, vouching, streams: door.streams, tunnels: new Set() }, relay.port);
-      door.routes.handle(ENDPOINTS.live, () => ({ status: 'ok' as const, parts: {}, checks: [] }));
-      door.routes.list(
+    register: (http) => {
+      forwardAll(http, { servers, vouching, streams: http.streams, tunnels: new Set() }, relay.port);
+      http.routes.handle(ENDPOINTS.live, () => ({ status: 'ok' as const, parts: {}, checks: [] }));
+      http.routes.list(
         ENDPOINTS.listServers,
         ({ address, node }) => address ?? node ?? '',
         () => [self(), ...servers.list()],
       );
-      door.routes.handle(ENDPOINTS.ready, ({ reply }) => {
+      http.routes.handle(ENDPOINTS.ready, ({ reply }) => {
         const report = checks.report();
         // Whoever balances between gateways sends nothing here meanwhile.
         if (report.status !== 'ok') void reply.code(503);
@@ -188,7 +188,7 @@ export async function startGateway(settings: Settings, consoleFolder: string): P
 }
 
 /** Adds everything the servers behind have: each endpoint of the contracts with what one needs for it, and what is no endpoint. */
-function forwardAll({ app, routes }: Door, forwarding: Forwarding, worldPort: number): void {
+function forwardAll({ app, routes }: HttpParts, forwarding: Forwarding, worldPort: number): void {
   app.addHook('preClose', async () => {
     for (const tunnel of forwarding.tunnels) tunnel.end('the server stops');
   });

@@ -10,7 +10,7 @@ import {
   type AuditEvent,
   type ChannelOptions,
   createHttpServer,
-  type Door,
+  type HttpParts,
   type HttpServer,
   type HttpServerOptions,
   MemoryRateLimiter,
@@ -34,7 +34,7 @@ export interface HttpServerParts
 /** What this process is called among several. */
 export const NODE = `${hostname()}/${process.pid}`;
 
-/** Opens the door as the configuration wants it. */
+/** Opens the server as the configuration wants it. */
 export async function openHttpServer(
   settings: Settings,
   { onAuditEvent, redis, contracts, ...parts }: HttpServerParts,
@@ -80,12 +80,12 @@ export async function openHttpServer(
 
 /** Serves channels over server-sent events and WebSocket, and GraphQL over everything that the server has. Call it after all routes were added. */
 export function serveStreams(
-  door: Door,
+  server: HttpParts,
   settings: Settings,
   options: ChannelOptions & { readonly contracts: readonly ModuleContract[] },
 ): void {
-  serveChannels(door, options);
-  serveGraphQl(door, { ...options, operations: operationsIn(settings.graphql.operations) });
+  serveChannels(server, options);
+  serveGraphQl(server, { ...options, operations: operationsIn(settings.graphql.operations) });
 }
 
 /** The operations that alone are answered, from a file of `{ "<SHA-256 of the text>": "<text>" }`. */

@@ -27,7 +27,7 @@ export function registerMetrics(metrics: Metrics, { topics, consumers, hub, http
   one('millrace_stream_events_conflated_total', 'Events replaced by newer ones for slow clients', () => hub.stats().conflated);
   one('millrace_stream_slow_readers_ended_total', 'Clients disconnected because they were too slow', () => hub.stats().slowReadersEnded);
   one('millrace_stream_gaps_total', 'Gaps reported to clients', () => hub.stats().gaps);
-  one('millrace_cache_answers', 'Cached responses', () => http.cache.stats().answers);
+  one('millrace_cache_responses', 'Cached responses', () => http.cache.stats().responses);
   one('millrace_cache_bytes', 'Size of the cached responses', () => http.cache.stats().bytes);
   one('millrace_cache_hits_total', 'Requests answered from the cache', () => http.cache.stats().hits);
   one(

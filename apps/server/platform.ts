@@ -3,7 +3,7 @@ import { messageOf, within, type ZoneHost } from '@millrace/kernel';
 import type { Settings } from '@millrace/platform/config';
 import { probeDatabase } from '@millrace/platform/database';
 import { HealthChecks } from '@millrace/platform/health';
-import type { Door, HttpServer } from '@millrace/platform/http';
+import type { HttpParts, HttpServer } from '@millrace/platform/http';
 import type { ConsumerGroup } from '@millrace/platform/log';
 import { IDENTITY, type Identity, type Installation, type ModuleDefinition } from '@millrace/platform/module';
 import { every } from '@millrace/platform/module/jobs';
@@ -201,15 +201,15 @@ class Server {
         return vouched;
       },
       onAuditEvent: (event) => identity.onAuditEvent(event),
-      register: (door) => {
-        this.modules.register(door);
-        this.#systemRoutes(door, health);
-        serveStreams(door, settings, { hub, logger, contracts, checkChannel: this.modules.channels().check });
+      register: (server) => {
+        this.modules.register(server);
+        this.#systemRoutes(server, health);
+        serveStreams(server, settings, { hub, logger, contracts, checkChannel: this.modules.channels().check });
       },
     });
   }
 
-  #systemRoutes({ routes }: Door, health: HealthChecks): void {
+  #systemRoutes({ routes }: HttpParts, health: HealthChecks): void {
     routes.list(
       ENDPOINTS.listServers,
       ({ address, node }) => address ?? node ?? '',

@@ -71,7 +71,7 @@ function ownKey(folder: string): Buffer {
   if (existsSync(folder) && readdirSync(folder).length > 0)
     throw new UserError(
       `the master key ${path} is missing, and the secrets of this installation are sealed with it`,
-      'Restore the file from a backup, or give the key in encryption.key. Without it, passwords and second factors cannot be verified any more.',
+      'Restore the file from a backup, or give the key in encryption.key. Without it, passwords and two-factor codes cannot be verified any more.',
     );
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const key = randomBytes(KEY_BYTES);

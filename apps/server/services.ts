@@ -4,7 +4,7 @@ import { OpenStreams, ResponseCache } from '@millrace/platform/http';
 import { openSmtp } from '@millrace/platform/mail';
 import { ALL_ROLES } from '@millrace/platform/module';
 import type { SharedContext } from '@millrace/platform/module/runtime';
-import { announcements, connectRedis, fanOut, nobodyElse, type Redis } from '@millrace/platform/redis';
+import { announcements, connectRedis, fanOut, type Redis, singleServer } from '@millrace/platform/redis';
 import { secretNumbers, ZONE_RANDOM } from '@millrace/platform/secrets/zone-numbers';
 import type { SeriesStore } from '@millrace/platform/series';
 import { Hub, type InitialEvent } from '@millrace/platform/streams';
@@ -59,7 +59,7 @@ export async function openServices(
       random,
       mail,
       // connectRedis reports that Redis is unavailable; other servers then read revocations from the database.
-      announcements: (name, onMessage) => (redis ? announcements(redis, name, onMessage, () => {}) : nobodyElse),
+      announcements: (name, onMessage) => (redis ? announcements(redis, name, onMessage, () => {}) : singleServer),
     },
     redis,
     close: async () => {

@@ -83,7 +83,7 @@ const SHOWN = {
   },
 };
 
-/** What the door may say of any request like that, whatever its handler does. */
+/** Responses that the HTTP server may give to any such request, before or after its handler. */
 function ofTheDoor({ method, access, cost = 1, params, query, body }: Endpoint): ProblemCode[] {
   return [
     'INVALID_TOKEN',

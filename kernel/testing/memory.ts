@@ -103,7 +103,7 @@ export class MemoryLog implements ZoneLog {
       }
       return { at: this.batches.length + taken.length };
     });
-    // All or nothing: what would leave a hole takes the others with it.
+    // All or nothing: what would leave a gap takes the others with it.
     for (const [zone, head] of heads) this.#heads.set(zone, head);
     this.batches.push(...taken);
     if (this.failAfterWriting) throw new Error('the answer was lost');

@@ -11,30 +11,30 @@ import {
   requireFresh,
   requirePerson,
   requireSession,
-  requireShownFactor,
+  requireTwoFactor,
 } from './request-checks.ts';
 
 const DAY_MS = 86_400_000;
 
-/** One’s own account: name, password, second factor, sessions, keys. */
+/** One’s own account: name, password, two-factor authentication, sessions, keys. */
 export function accountRoutes(routes: Routes, parts: AccountParts): void {
-  const { members, keys, principals, lockout } = parts;
+  const { userStore, keys, principals, lockout } = parts;
 
   const accountOf = async (principal: Principal): Promise<Account> => {
     const { kind, user, name, tenant, role, tier, permissions } = principal;
-    const member = kind === 'demo' ? null : await members.member(tenant, user ?? '');
+    const found = kind === 'demo' ? null : await userStore.userIn(tenant, user ?? '');
     return {
       kind: kind as Account['kind'],
       user: user ?? '',
-      name: member?.name ?? name,
-      email: member?.email ?? null,
+      name: found?.name ?? name,
+      email: found?.email ?? null,
       tenant,
       role: role as Role,
       tier: tier as Tier,
       limits: TIERS[tier as Tier],
       permissions: [...permissions],
-      secondFactor: member?.secondFactor ?? false,
-      needsSecondFactor: principal.lacksSecondFactor,
+      twoFactorEnabled: found?.twoFactorEnabled ?? false,
+      twoFactorRequired: principal.lacksTwoFactor,
     };
   };
 
@@ -42,7 +42,7 @@ export function accountRoutes(routes: Routes, parts: AccountParts): void {
 
   routes.handle(ENDPOINTS.updateAccount, async ({ body, raw, principal }) => {
     const { user } = requireSession(principal);
-    const before = await members.user(user);
+    const before = await userStore.user(user);
     const name = await parts.names.change(principal.tenant, user, body.name);
     principals.forgetUser(user);
     await note(parts, raw, { ...principal, name: before?.name ?? principal.name }, 'name changed', user, { from: before?.name, to: name });
@@ -63,7 +63,7 @@ export function accountRoutes(routes: Routes, parts: AccountParts): void {
   };
 
   routes.handle(ENDPOINTS.changePassword, async ({ body, raw, reply, principal }) => {
-    const own = await members.user(requireSession(principal).user);
+    const own = await userStore.user(requireSession(principal).user);
     await requireStrong(body.next, [own?.name ?? '', own?.email ?? '']);
     const { headers } = await withPassword(raw, reply, principal, (asked) =>
       parts.identity().api.changePassword({
@@ -79,8 +79,8 @@ export function accountRoutes(routes: Routes, parts: AccountParts): void {
     await parts.notify(principal.user as string, 'password');
   });
 
-  routes.handle(ENDPOINTS.enableSecondFactor, async ({ body, raw, reply, principal }) => {
-    await requireShownFactor(parts, principal);
+  routes.handle(ENDPOINTS.enableTwoFactor, async ({ body, raw, reply, principal }) => {
+    await requireTwoFactor(parts, principal);
     const setup = await withPassword(raw, reply, principal, (headers) =>
       parts.identity().api.enableTwoFactor({ body: { password: body.password, method: 'totp' }, headers }),
     );
@@ -88,27 +88,27 @@ export function accountRoutes(routes: Routes, parts: AccountParts): void {
     return { uri: setup.totpURI, recoveryCodes: setup.backupCodes };
   });
 
-  routes.handle(ENDPOINTS.confirmSecondFactor, async ({ body, raw, reply, principal }) => {
-    await requireShownFactor(parts, principal);
+  routes.handle(ENDPOINTS.confirmTwoFactor, async ({ body, raw, reply, principal }) => {
+    await requireTwoFactor(parts, principal);
     const { headers } = await withPassword(raw, reply, principal, (asked) =>
       parts.identity().api.verifyTOTP({ body: { code: body.code }, headers: asked, returnHeaders: true }),
     );
     relay(reply, headers);
     await parts.revocations.changed();
     await parts.consumeCode(principal.user as string, body.code);
-    await note(parts, raw, principal, 'second factor turned on', principal.user as string);
-    await parts.notify(principal.user as string, 'factorOn');
+    await note(parts, raw, principal, 'two-factor enabled', principal.user as string);
+    await parts.notify(principal.user as string, 'twoFactorOn');
   });
 
-  routes.handle(ENDPOINTS.disableSecondFactor, async ({ body, raw, reply, principal }) => {
-    await requireShownFactor(parts, principal);
+  routes.handle(ENDPOINTS.disableTwoFactor, async ({ body, raw, reply, principal }) => {
+    await requireTwoFactor(parts, principal);
     const { headers } = await withPassword(raw, reply, principal, (asked) =>
       parts.identity().api.disableTwoFactor({ body: { password: body.password }, headers: asked, returnHeaders: true }),
     );
     relay(reply, headers);
     await parts.revocations.changed();
-    await note(parts, raw, principal, 'second factor turned off', principal.user as string);
-    await parts.notify(principal.user as string, 'factorOff');
+    await note(parts, raw, principal, 'two-factor disabled', principal.user as string);
+    await parts.notify(principal.user as string, 'twoFactorOff');
   });
 
   routes.handle(ENDPOINTS.getUsage, async ({ raw, principal }) => {
@@ -124,12 +124,12 @@ export function accountRoutes(routes: Routes, parts: AccountParts): void {
   routes.list(
     ENDPOINTS.listSessions,
     ({ id }) => id,
-    async ({ principal }) => members.sessions(requirePerson(principal).user, principal.credential),
+    async ({ principal }) => userStore.sessions(requirePerson(principal).user, principal.credential),
   );
 
   routes.handle(ENDPOINTS.deleteSession, async ({ params, raw, principal }) => {
     const { user } = requirePerson(principal);
-    if (!(await members.deleteSession(user, params.session)))
+    if (!(await userStore.deleteSession(user, params.session)))
       throw new ApiProblem('NOT_FOUND', `Session "${params.session}" not found.`, 'GET /api/v1/account/sessions lists your sessions.');
     await parts.revocations.changed();
     await note(parts, raw, principal, 'session ended', params.session);
@@ -145,7 +145,7 @@ export function accountRoutes(routes: Routes, parts: AccountParts): void {
     // A key outlives an access token, so an access token alone must not create one.
     const { user } = requireSession(principal);
     await requireFresh(parts, raw);
-    await requireShownFactor(parts, principal);
+    await requireTwoFactor(parts, principal);
     const beyond = body.scopes.filter((scope) => !principal.permissions.has(scope));
     if (beyond.length > 0)
       throw new ApiProblem(

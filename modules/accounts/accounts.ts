@@ -13,7 +13,6 @@ import { type IdentificationSettings, revocationsFor } from './identification.ts
 import { createIdentity, type Identity, PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN, type Provider } from './identity.ts';
 import { Lockout } from './lockout.ts';
 import type { Mailer, Notice } from './mail.ts';
-import { Members } from './members.ts';
 import { OwnAccounts } from './own-account.ts';
 import { passkeyRoutes } from './passkey-routes.ts';
 import { passkeyOrigin } from './passkeys.ts';
@@ -25,6 +24,7 @@ import { snapshotWorker } from './snapshots.ts';
 import { tenantRoutes } from './tenant-routes.ts';
 import { consumeCode } from './used-codes.ts';
 import { UserNames } from './user-names.ts';
+import { UserStore } from './user-store.ts';
 import { tenantChannel } from './user-stream.ts';
 import type { AccountCommand, AccountState } from './zone.ts';
 
@@ -74,7 +74,7 @@ export function openAccounts(settings: AccountSettings): Accounts {
     clock,
     secret,
     sessionHours,
-    needsSecondFactor,
+    twoFactorRequired,
     mailer,
     providers,
     isOpen,
@@ -93,20 +93,20 @@ export function openAccounts(settings: AccountSettings): Accounts {
       throw new ApiProblem('DATABASE_UNAVAILABLE', 'User accounts cannot be read yet.', 'The server is starting; try again in a moment.');
     return begun;
   };
-  const members = new Members(database);
+  const userStore = new UserStore(database);
   const names = new UserNames(database);
   const records = new AccountRecords(database, server);
   const own = new OwnAccounts({ zones, hub, records, isShared: settings.isShared, onFailure });
-  const keys = new ApiKeys(database, clock, needsSecondFactor);
+  const keys = new ApiKeys(database, clock, twoFactorRequired);
   const revocations = revocationsFor(settings, () => principals);
   const principals: Principals = new Principals({
     identity: () => current().identity,
     keys,
-    members,
+    userStore,
     clock,
     issuer: () => current().baseUrl,
     guests,
-    needsSecondFactor,
+    twoFactorRequired,
     revocations,
     onFailure,
   });
@@ -122,7 +122,7 @@ export function openAccounts(settings: AccountSettings): Accounts {
     identity: () => current().identity,
     baseUrl: () => current().baseUrl,
     database,
-    members,
+    userStore,
     names,
     keys,
     audit,
@@ -137,7 +137,7 @@ export function openAccounts(settings: AccountSettings): Accounts {
     providers: providers.map(({ id }) => id),
   };
   const notify = async (id: string, what: Notice) => {
-    const user = mailer && (await members.user(id));
+    const user = mailer && (await userStore.user(id));
     if (user) mailer.send({ to: user.email, kind: what, link: `${current().baseUrl}/account` });
   };
   const onCreated = (user: string) => {
@@ -147,7 +147,7 @@ export function openAccounts(settings: AccountSettings): Accounts {
     identify: principals.identify,
     requireNotRevoked: (principal) => principals.requireNotRevoked(principal),
     may: (user, permission) => principals.may(user, permission),
-    worker: snapshotWorker({ database, server, host, zones, members, records, instruments }),
+    worker: snapshotWorker({ database, server, host, zones, userStore, records, instruments }),
     events: (user) => own.events(user),
     register: (routes, traffic) => {
       routes.handle(ENDPOINTS.getSignInOptions, ({ principal }) => ({
@@ -176,7 +176,7 @@ export function openAccounts(settings: AccountSettings): Accounts {
         .catch((error) => onFailure(`it could not be written down that ${principal.name} did ${route}`, error));
     },
     begin: async (baseUrl) => {
-      await members.begin();
+      await userStore.createHomeTenant();
       await names.completeAll();
       begun = {
         identity: createIdentity({
@@ -201,8 +201,8 @@ export function openAccounts(settings: AccountSettings): Accounts {
     },
     close: () => revocations.close(),
     ownerLink: async () => {
-      const word = await members.inviteFirstOwner();
-      return word === null ? null : `${current().baseUrl}/sign-up?invitation=${word}`;
+      const token = await userStore.inviteFirstOwner();
+      return token === null ? null : `${current().baseUrl}/sign-up?invitation=${token}`;
     },
   };
 }

@@ -13,8 +13,8 @@ import {
 import type { Clock } from '@millrace/kernel';
 import type { Database } from '@millrace/platform/database';
 import { and, asc, count, desc, eq } from 'drizzle-orm';
-import { hasSecondFactor } from './members.ts';
 import { apiKeys, tenants, users } from './tables/tables.ts';
+import { hasTwoFactor } from './user-store.ts';
 
 /** What every key begins with, so that it is known for what it is wherever it turns up. */
 export const KEY_PREFIX = 'mill_';
@@ -39,18 +39,18 @@ interface Remembered {
 export class ApiKeys {
   readonly #database: Database;
   readonly #clock: Clock;
-  readonly #needsSecondFactor: boolean;
+  readonly #twoFactorRequired: boolean;
   /** By the key itself, as sessions are by their cookie: to hash it again for each request costs as much as all else that is asked about it. */
   readonly #remembered = new Map<string, Remembered>();
   readonly #looking = new Map<string, Promise<Remembered>>();
   /** Counts what was changed. */
   #generation = 0;
 
-  /** @param needsSecondFactor whether who may operate or administrate needs a second factor for it */
-  constructor(database: Database, clock: Clock, needsSecondFactor: boolean) {
+  /** @param twoFactorRequired true if operators and administrators need two-factor authentication */
+  constructor(database: Database, clock: Clock, twoFactorRequired: boolean) {
     this.#database = database;
     this.#clock = clock;
-    this.#needsSecondFactor = needsSecondFactor;
+    this.#twoFactorRequired = twoFactorRequired;
   }
 
   async create(user: string, about: { name: string; scopes: readonly Permission[]; expiresAt: number }): Promise<NewApiKey> {
@@ -155,7 +155,7 @@ export class ApiKeys {
         version: users.version,
         disabled: users.disabled,
         tier: tenants.tier,
-        hasSecondFactor,
+        hasTwoFactor,
       })
       .from(apiKeys)
       .innerJoin(users, eq(users.id, apiKeys.userId))
@@ -164,7 +164,7 @@ export class ApiKeys {
     const found: Remembered = {
       principal:
         row && !row.disabled && isRole(row.role)
-          ? principalOf({ ...row, role: row.role, acting: actingRole(row.role, row.hasSecondFactor, this.#needsSecondFactor) })
+          ? principalOf({ ...row, role: row.role, acting: actingRole(row.role, row.hasTwoFactor, this.#twoFactorRequired) })
           : null,
       id: row?.key.id ?? '',
       expiresAt: row?.key.expiresAt?.getTime() ?? Number.POSITIVE_INFINITY,
@@ -206,7 +206,7 @@ function principalOf({
     role,
     tier: tier as Tier,
     permissions: permissionsOf(acting, tenant, key.scopes),
-    lacksSecondFactor: acting !== role,
+    lacksTwoFactor: acting !== role,
     credential: key.id,
     expiresAt: key.expiresAt?.getTime() ?? null,
     version,

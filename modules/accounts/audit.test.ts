@@ -33,12 +33,12 @@ for (const engine of ENGINES)
       await running.close();
     });
 
-    test('numbers lines without gaps, however many are written at once, each tenant for itself', async () => {
+    test('numbers entries without gaps, however many are written at once, each tenant for itself', async () => {
       await Promise.all(
         Array.from({ length: 40 }, (_none, index) => audit.append(index % 4 === 0 ? 'acme' : 'main', entry(`user ${index}`))),
       );
-      assert.partialDeepStrictEqual(await audit.verify('main'), { lines: 30, brokenAt: null });
-      assert.partialDeepStrictEqual(await audit.verify('acme'), { lines: 10, brokenAt: null });
+      assert.partialDeepStrictEqual(await audit.verify('main'), { entries: 30, brokenAt: null });
+      assert.partialDeepStrictEqual(await audit.verify('acme'), { entries: 10, brokenAt: null });
       const newest = await audit.list('main', { before: 30, limit: 3 });
       assert.deepEqual(
         newest.map(({ number }) => number),
@@ -46,7 +46,7 @@ for (const engine of ENGINES)
       );
     });
 
-    test('shows a line that was changed, taken out, put in, or put elsewhere', async () => {
+    test('shows an entry that was changed, taken out, put in, or put elsewhere', async () => {
       const damages = [
         sql`update audit_lines set actor_id = 'id-of-lee' where tenant = 'main' and number = 12`,
         sql`update audit_lines set actor_id = null where tenant = 'main' and number = 12`,
@@ -63,7 +63,7 @@ for (const engine of ENGINES)
             if (damage === damages.at(-1)) await transaction.execute(sql`delete from audit_lines where tenant = 'main' and number = 12`);
             await transaction.execute(damage);
             assert.partialDeepStrictEqual(await new AuditLog({ ...database, drizzle: transaction as never }).verify('main'), {
-              lines: 11,
+              entries: 11,
               brokenAt: 12,
             });
             throw rollback;
@@ -71,6 +71,6 @@ for (const engine of ENGINES)
           rollback,
         );
       }
-      assert.partialDeepStrictEqual(await audit.verify('main'), { lines: 30, brokenAt: null });
+      assert.partialDeepStrictEqual(await audit.verify('main'), { entries: 30, brokenAt: null });
     });
   });

@@ -2,68 +2,68 @@ import { createHash } from 'node:crypto';
 import type { AuditEntry, AuditVerification } from '@millrace/contracts';
 import type { Database } from '@millrace/platform/database';
 import { and, asc, desc, eq, gt, lt, sql } from 'drizzle-orm';
-import { auditLines } from './tables/tables.ts';
+import { auditEntries } from './tables/tables.ts';
 
-/** The hash that the first line of a tenant follows. */
+/** The hash that the first entry of a tenant follows. */
 const BEFORE_THE_FIRST = '0'.repeat(64);
-const LINES_AT_A_TIME = 1_000;
-/** Any number of ours: lines of one tenant are written one after another. */
+const ENTRIES_PER_READ = 1_000;
+/** Any number of ours: entries of one tenant are written one after another. */
 const CHAIN_LOCK = 6_455_224;
 
 export type NewAuditEntry = Pick<AuditEntry, 'actor' | 'user' | 'action' | 'subject' | 'detail' | 'remote' | 'trace'>;
 
-/** What was done, in a chain for each tenant: a line’s hash covers the line and the hash before it. */
+/** Audit log with one hash chain per tenant: the hash of an entry covers the entry and the hash before it. */
 export class AuditLog {
   readonly #database: Database;
-  readonly #onAppended: (tenant: string, line: AuditEntry) => void;
+  readonly #onAppended: (tenant: string, entry: AuditEntry) => void;
 
-  /** @param onAppended told of each line once it is written */
-  constructor(database: Database, onAppended: (tenant: string, line: AuditEntry) => void = () => {}) {
+  /** @param onAppended called with each entry after it is written */
+  constructor(database: Database, onAppended: (tenant: string, entry: AuditEntry) => void = () => {}) {
     this.#database = database;
     this.#onAppended = onAppended;
   }
 
-  /** @returns the line as it stands now */
-  async append(tenant: string, entry: NewAuditEntry): Promise<AuditEntry> {
+  /** @returns the stored entry */
+  async append(tenant: string, content: NewAuditEntry): Promise<AuditEntry> {
     const appended = await this.#database.drizzle.transaction(async (transaction) => {
       await transaction.execute(sql`select pg_advisory_xact_lock(${CHAIN_LOCK}, hashtext(${tenant}))`);
       const [last] = await transaction
-        .select({ number: auditLines.number, hash: auditLines.hash })
-        .from(auditLines)
-        .where(eq(auditLines.tenant, tenant))
-        .orderBy(desc(auditLines.number))
+        .select({ number: auditEntries.number, hash: auditEntries.hash })
+        .from(auditEntries)
+        .where(eq(auditEntries.tenant, tenant))
+        .orderBy(desc(auditEntries.number))
         .limit(1);
-      const line = { number: (last?.number ?? 0) + 1, at: Date.now(), ...entry };
-      const hash = hashOf(tenant, line, last?.hash ?? BEFORE_THE_FIRST);
-      await transaction.insert(auditLines).values({ tenant, ...line, hash });
-      return { ...line, hash };
+      const entry = { number: (last?.number ?? 0) + 1, at: Date.now(), ...content };
+      const hash = hashOf(tenant, entry, last?.hash ?? BEFORE_THE_FIRST);
+      await transaction.insert(auditEntries).values({ tenant, ...entry, hash });
+      return { ...entry, hash };
     });
     this.#onAppended(tenant, appended);
     return appended;
   }
 
-  /** Lines below a number, newest first. */
+  /** Entries with a lower number than `before`, newest first. */
   async list(tenant: string, { before, limit }: { before?: number | undefined; limit: number }): Promise<AuditEntry[]> {
     const rows = await this.#database.drizzle
       .select()
-      .from(auditLines)
-      .where(and(eq(auditLines.tenant, tenant), before === undefined ? undefined : lt(auditLines.number, before)))
-      .orderBy(desc(auditLines.number))
+      .from(auditEntries)
+      .where(and(eq(auditEntries.tenant, tenant), before === undefined ? undefined : lt(auditEntries.number, before)))
+      .orderBy(desc(auditEntries.number))
       .limit(limit);
-    return rows.map(({ tenant: _tenant, ...line }) => line);
+    return rows.map(({ tenant: _tenant, ...entry }) => entry);
   }
 
-  /** Every line, oldest first. */
+  /** All entries, oldest first. */
   async *all(tenant: string): AsyncGenerator<AuditEntry> {
     for (let number = 0; ; ) {
       const rows = await this.#database.drizzle
         .select()
-        .from(auditLines)
-        .where(and(eq(auditLines.tenant, tenant), gt(auditLines.number, number)))
-        .orderBy(asc(auditLines.number))
-        .limit(LINES_AT_A_TIME);
-      for (const { tenant: _tenant, ...line } of rows) yield line;
-      if (rows.length < LINES_AT_A_TIME) return;
+        .from(auditEntries)
+        .where(and(eq(auditEntries.tenant, tenant), gt(auditEntries.number, number)))
+        .orderBy(asc(auditEntries.number))
+        .limit(ENTRIES_PER_READ);
+      for (const { tenant: _tenant, ...entry } of rows) yield entry;
+      if (rows.length < ENTRIES_PER_READ) return;
       number = rows.at(-1)?.number ?? 0;
     }
   }
@@ -73,27 +73,27 @@ export class AuditLog {
   }
 }
 
-/** Goes through a whole chain: how many lines are sound, and the number of the first that is not, or is missing. */
+/** Verifies a whole chain: counts the valid entries up to the first that is invalid or missing. */
 export async function verifyChain(tenant: string, chain: AsyncIterable<AuditEntry>): Promise<AuditVerification> {
-  let lines = 0;
+  let entries = 0;
   let hash = BEFORE_THE_FIRST;
-  for await (const { hash: stored, ...line } of chain) {
-    if (line.number !== lines + 1 || hashOf(tenant, line, hash) !== stored) return { lines, brokenAt: lines + 1, hash };
-    lines++;
+  for await (const { hash: stored, ...entry } of chain) {
+    if (entry.number !== entries + 1 || hashOf(tenant, entry, hash) !== stored) return { entries, brokenAt: entries + 1, hash };
+    entries++;
     hash = stored;
   }
-  return { lines, brokenAt: null, hash };
+  return { entries, brokenAt: null, hash };
 }
 
-/** Every line of a tenant as a JSON document a line, which stands for itself wherever it is kept. */
-export async function* exportedLines(tenant: string, audit: AuditLog): AsyncGenerator<string> {
-  for await (const line of audit.all(tenant)) yield `${JSON.stringify({ tenant, ...line })}\n`;
+/** All entries of a tenant as JSON Lines. Each has the tenant, so that the file can be verified by itself. */
+export async function* exportedEntries(tenant: string, audit: AuditLog): AsyncGenerator<string> {
+  for await (const entry of audit.all(tenant)) yield `${JSON.stringify({ tenant, ...entry })}\n`;
 }
 
-function hashOf(tenant: string, line: Omit<AuditEntry, 'hash'>, before: string): string {
-  const { number, at, actor, user = null, action, subject, detail, remote, trace } = line;
+function hashOf(tenant: string, entry: Omit<AuditEntry, 'hash'>, before: string): string {
+  const { number, at, actor, user = null, action, subject, detail, remote, trace } = entry;
   const parts = [before, tenant, number, at, actor, action, subject, canonical(detail), remote, trace];
-  // Lines of before ids were written have no such part, and are not changed by that.
+  // Entries from before user ids were stored lack this part, so their hash leaves it out.
   const text = JSON.stringify(user === null ? parts : [...parts, user]);
   return createHash('sha256').update(text).digest('hex');
 }
@@ -103,7 +103,7 @@ function canonical(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(canonical);
   if (typeof value !== 'object' || value === null) return value;
   return Object.entries(value)
-    .filter(([, member]) => member !== undefined)
+    .filter(([, item]) => item !== undefined)
     .sort(([one], [other]) => (one < other ? -1 : 1))
-    .map(([key, member]) => [key, canonical(member)]);
+    .map(([key, item]) => [key, canonical(item)]);
 }

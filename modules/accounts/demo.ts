@@ -11,7 +11,7 @@ const DEMO: Principal = {
   role: 'admin',
   tier: 'enterprise',
   permissions: new Set(ALL_PERMISSIONS),
-  lacksSecondFactor: false,
+  lacksTwoFactor: false,
   credential: null,
   expiresAt: null,
   version: null,
@@ -48,8 +48,8 @@ export function demoRoutes(routes: Routes): void {
     tier: 'enterprise' as const,
     limits: TIERS.enterprise,
     permissions: [...DEMO.permissions],
-    secondFactor: false,
-    needsSecondFactor: false,
+    twoFactorEnabled: false,
+    twoFactorRequired: false,
   }));
   for (const endpoint of Object.values<Endpoint>(accountsContract.endpoints)) {
     if (endpoint === ENDPOINTS.getSignInOptions || endpoint === ENDPOINTS.getAccount) continue;

@@ -4,20 +4,20 @@ import type { Database } from '@millrace/platform/database';
 import { ApiProblem, type Identify, type StreamsOf } from '@millrace/platform/http';
 import { ApiKeys } from './api-keys.ts';
 import { createIdentity, type Identity } from './identity.ts';
-import { Members } from './members.ts';
 import { passwordsWith } from './passwords.ts';
 import { Principals } from './principals.ts';
 import { type RevocationParts, Revocations } from './revocations.ts';
+import { UserStore } from './user-store.ts';
 
 export interface IdentificationSettings {
   readonly database: Database;
   readonly clock: Clock;
-  /** Secrets of the installation: what cookies are signed and second factors are encrypted with; what goes into every password’s hash. */
+  /** Secrets of the installation: what cookies are signed and two-factor secrets are encrypted with; what goes into every password’s hash. */
   readonly secret: (name: 'identity' | 'password-pepper') => Promise<string>;
   /** How long a session lasts. */
   readonly sessionHours: number;
-  /** Whether who may operate or administrate needs a second factor for it. */
-  readonly needsSecondFactor: boolean;
+  /** True if operators and administrators need two-factor authentication. */
+  readonly twoFactorRequired: boolean;
   /** What anyone may do without signing in. */
   readonly guests: readonly Permission[];
   /** What someone has open under what it was is to be ended. */
@@ -40,7 +40,7 @@ export interface Identification {
  * @param baseUrl where browsers find the installation, which is in every token
  */
 export function openIdentification(settings: IdentificationSettings, baseUrl: string): Identification {
-  const { database, clock, secret, needsSecondFactor } = settings;
+  const { database, clock, secret, twoFactorRequired } = settings;
   let identity: Identity | null = null;
   const revocations = revocationsFor(settings, () => principals);
   const principals = new Principals({
@@ -55,8 +55,8 @@ export function openIdentification(settings: IdentificationSettings, baseUrl: st
         );
       return identity;
     },
-    keys: new ApiKeys(database, clock, needsSecondFactor),
-    members: new Members(database),
+    keys: new ApiKeys(database, clock, twoFactorRequired),
+    userStore: new UserStore(database),
     issuer: () => baseUrl,
   });
   return {

@@ -9,7 +9,7 @@ import { genericOAuth, jwt, twoFactor } from 'better-auth/plugins';
 import type { Mailer } from './mail.ts';
 import { passkeyOrigin } from './passkeys.ts';
 import type { Passwords } from './passwords.ts';
-import { signingKeys, userCredentials, userPasskeys, userSecondFactors, userSessions, users, userVerifications } from './tables/tables.ts';
+import { signingKeys, userCredentials, userPasskeys, userSessions, users, userTwoFactors, userVerifications } from './tables/tables.ts';
 
 /** Where better-auth’s own links and cookies belong. None of its routes is served: ours call it. */
 const AUTH_PATH = '/api/v1/auth';
@@ -23,17 +23,17 @@ export const ACCESS_TOKEN_S = 600;
 /** A signing key is replaced after so long, and its tokens are still verified for a while. */
 const SIGNING_KEY_S = 30 * 86_400;
 const SIGNING_KEY_GRACE_S = 86_400;
-const SECOND_FACTOR_S = 600;
+const TWO_FACTOR_S = 600;
 /** Of 62 characters: 119 bits (ASVS 2.6.2 asks for 112). */
 const RECOVERY_CODE_LENGTH = 20;
 const COOKIE_PREFIX = 'millrace';
 /** Where better-auth is shown one: a passkey to sign in with, a code. */
-const SECOND_FACTOR_SHOWN: ReadonlySet<string> = new Set([
+const TWO_FACTOR_SHOWN: ReadonlySet<string> = new Set([
   '/passkey/verify-authentication',
   '/two-factor/verify-totp',
   '/two-factor/verify-backup-code',
 ]);
-const SECOND_FACTOR_OFF = '/two-factor/disable';
+const TWO_FACTOR_OFF = '/two-factor/disable';
 /** What it calls errors and is the browser’s mistake, or an attacker’s: they are told, and no operator needs to be. */
 const SHOWN_WRONG: ReadonlySet<string> = new Set(['Failed to verify registration', 'Failed to verify authentication']);
 
@@ -44,7 +44,7 @@ export type Provider =
 
 export interface IdentityParts {
   readonly database: Database;
-  /** Signs cookies and encrypts what must be read again: second factors, signing keys, others’ tokens. */
+  /** Signs cookies and encrypts what must be read again: two-factor secrets, signing keys, others’ tokens. */
   readonly secret: string;
   readonly passwords: Passwords;
   /** How long a session lasts, however much it is used. */
@@ -67,7 +67,7 @@ export const joining = new AsyncLocalStorage<{ readonly tenant: string; readonly
 
 export type Identity = ReturnType<typeof createIdentity>;
 
-/** Who someone is: users, passwords, second factors, sessions, signing keys, other sites’ word. */
+/** Who someone is: users, passwords, two-factor codes, sessions, signing keys, other sites’ word. */
 export function createIdentity({
   database,
   secret,
@@ -98,7 +98,7 @@ export function createIdentity({
         session: userSessions,
         account: userCredentials,
         verification: userVerifications,
-        twoFactor: userSecondFactors,
+        twoFactor: userTwoFactors,
         passkey: userPasskeys,
         jwks: signingKeys,
       },
@@ -143,7 +143,7 @@ export function createIdentity({
       expiresIn: sessionHours * 3_600,
       disableSessionRefresh: true,
       freshAge: FRESH_S,
-      additionalFields: { secondFactor: { type: 'boolean', required: true, defaultValue: false, input: false } },
+      additionalFields: { twoFactor: { type: 'boolean', required: true, defaultValue: false, input: false } },
     },
     account: { encryptOAuthTokens: true, accountLinking: { enabled: true, trustedProviders: [] } },
     socialProviders: Object.fromEntries(known.map(({ id, clientId, clientSecret }) => [id, { clientId, clientSecret }])),
@@ -183,12 +183,12 @@ export function createIdentity({
         create: {
           before: async (session, context) => {
             // What follows upon a session is as strong as that one: choosing a new password opens another, for instance.
-            const before = context?.context.session?.session as { secondFactor?: boolean } | undefined;
+            const before = context?.context.session?.session as { twoFactor?: boolean } | undefined;
             const path = context?.path ?? '';
             return {
               data: {
                 ...session,
-                secondFactor: SECOND_FACTOR_SHOWN.has(path) || (path !== SECOND_FACTOR_OFF && before?.secondFactor === true),
+                twoFactor: TWO_FACTOR_SHOWN.has(path) || (path !== TWO_FACTOR_OFF && before?.twoFactor === true),
               },
             };
           },
@@ -207,7 +207,7 @@ export function createIdentity({
     plugins: [
       twoFactor({
         issuer: 'Millrace',
-        twoFactorCookieMaxAge: SECOND_FACTOR_S,
+        twoFactorCookieMaxAge: TWO_FACTOR_S,
         backupCodeOptions: { amount: 10, length: RECOVERY_CODE_LENGTH },
       }),
       passkey({
@@ -234,7 +234,7 @@ export function createIdentity({
             role: user.role as string,
             ver: user.version as number,
             sid: session.id,
-            mfa: session.secondFactor === true,
+            mfa: session.twoFactor === true,
           }),
         },
       }),

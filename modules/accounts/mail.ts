@@ -8,7 +8,7 @@ interface Mail {
 }
 
 /** A change to how someone signs in, which its owner should know of. */
-export type Notice = 'password' | 'factorOn' | 'factorOff' | 'codeAgain' | 'passkeyAdded' | 'passkeyRemoved' | 'keyMade';
+export type Notice = 'password' | 'twoFactorOn' | 'twoFactorOff' | 'codeAgain' | 'passkeyAdded' | 'passkeyRemoved' | 'keyMade';
 
 /** Sends mail; nobody waits for it, so that how long it takes tells nothing, and what fails is reported. */
 export interface Mailer {
@@ -36,16 +36,19 @@ const WORDS = {
     en: ['Your password was changed', 'Your password was changed just now. If that was not you, choose a new one here at once.'],
     ko: ['비밀번호가 변경되었습니다', '방금 비밀번호가 변경되었습니다. 본인이 아니라면 즉시 여기에서 새 비밀번호를 정하세요.'],
   },
-  factorOn: {
-    en: ['Signing in asks for a code now', 'A second factor was turned on for your account. If that was not you, look here at once.'],
-    ko: ['로그인에 코드가 필요합니다', '계정의 2단계 인증이 켜졌습니다. 본인이 아니라면 즉시 여기를 확인하세요.'],
-  },
-  factorOff: {
+  twoFactorOn: {
     en: [
-      'Signing in asks for no code any more',
-      'The second factor of your account was turned off. If that was not you, look here at once.',
+      'Two-factor authentication is on',
+      'Two-factor authentication was turned on for your account. If that was not you, check your account now.',
     ],
-    ko: ['로그인에 코드가 더 이상 필요하지 않습니다', '계정의 2단계 인증이 꺼졌습니다. 본인이 아니라면 즉시 여기를 확인하세요.'],
+    ko: ['2단계 인증이 켜졌습니다', '계정의 2단계 인증이 켜졌습니다. 본인이 아니라면 즉시 여기를 확인하세요.'],
+  },
+  twoFactorOff: {
+    en: [
+      'Two-factor authentication is off',
+      'Two-factor authentication was turned off for your account. If that was not you, check your account now.',
+    ],
+    ko: ['2단계 인증이 꺼졌습니다', '계정의 2단계 인증이 꺼졌습니다. 본인이 아니라면 즉시 여기를 확인하세요.'],
   },
   codeAgain: {
     en: [

@@ -106,7 +106,7 @@ function openIn(context: ModuleContext, onChanged: (user: string) => void): Acco
     isShared: serverId !== null,
     sessionHours: settings.accounts.sessionHours,
     keyDays: { usual: settings.accounts.keyDays, most: settings.accounts.keyDaysMax },
-    needsSecondFactor: settings.accounts.secondFactor === 'operators',
+    twoFactorRequired: settings.accounts.twoFactor === 'operators',
     guests: settings.worlds.guests ? ['world:play'] : [],
     onFailure,
   });

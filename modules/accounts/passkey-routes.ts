@@ -12,7 +12,7 @@ import {
   requireFresh,
   requirePerson,
   requireSession,
-  requireShownFactor,
+  requireTwoFactor,
 } from './request-checks.ts';
 import { noteSignIn } from './sign-in.ts';
 
@@ -23,7 +23,7 @@ const PASSKEYS_MAX = 20;
 
 /** Passkeys: made in a browser by someone who signed in lately, and shown instead of a password and a code. */
 export function passkeyRoutes(routes: Routes, parts: AccountParts): void {
-  const { members, lockout, principals } = parts;
+  const { userStore, lockout, principals } = parts;
 
   const requirePasskeys = () => {
     const baseUrl = parts.baseUrl();
@@ -36,7 +36,7 @@ export function passkeyRoutes(routes: Routes, parts: AccountParts): void {
   };
 
   const requireRoom = async (user: string) => {
-    if ((await members.passkeys(user)).length >= PASSKEYS_MAX)
+    if ((await userStore.passkeys(user)).length >= PASSKEYS_MAX)
       throw new ApiProblem('CONFLICT', `You have ${PASSKEYS_MAX} passkeys, the maximum.`, 'Remove one first.');
   };
 
@@ -73,13 +73,13 @@ export function passkeyRoutes(routes: Routes, parts: AccountParts): void {
   routes.list(
     ENDPOINTS.listPasskeys,
     ({ id }) => id,
-    ({ principal }) => members.passkeys(requirePerson(principal).user),
+    ({ principal }) => userStore.passkeys(requirePerson(principal).user),
   );
 
   routes.handle(ENDPOINTS.startPasskey, async ({ raw, reply, principal }) => {
     const { user } = requireSession(principal);
     requirePasskeys();
-    await requireShownFactor(parts, principal);
+    await requireTwoFactor(parts, principal);
     await requireRoom(user);
     const started = await asking(() =>
       parts.identity().api.generatePasskeyRegistrationOptions({ query: {}, headers: headersOf(raw), returnHeaders: true }),
@@ -91,7 +91,7 @@ export function passkeyRoutes(routes: Routes, parts: AccountParts): void {
   routes.handle(ENDPOINTS.addPasskey, async ({ body, raw, reply, principal }): Promise<Passkey> => {
     const { user } = requireSession(principal);
     requirePasskeys();
-    await requireShownFactor(parts, principal);
+    await requireTwoFactor(parts, principal);
     await requireRoom(user);
     const { headers, response } = await asking(() =>
       parts.identity().api.verifyPasskeyRegistration({
@@ -104,22 +104,22 @@ export function passkeyRoutes(routes: Routes, parts: AccountParts): void {
     principals.forgetUser(user);
     await note(parts, raw, principal, 'passkey added', response.id, { name: normalizedName(body.name) });
     await parts.notify(user, 'passkeyAdded');
-    const made = (await members.passkeys(user)).find(({ id }) => id === response.id);
+    const made = (await userStore.passkeys(user)).find(({ id }) => id === response.id);
     if (!made) throw new Error('a passkey that was kept is not there');
     return made;
   });
 
   routes.handle(ENDPOINTS.getPasskey, async ({ params, principal }) => {
-    const found = (await members.passkeys(requirePerson(principal).user)).find(({ id }) => id === params.passkey);
+    const found = (await userStore.passkeys(requirePerson(principal).user)).find(({ id }) => id === params.passkey);
     if (!found) throw unknownPasskey(params.passkey);
     return found;
   });
 
   routes.handle(ENDPOINTS.deletePasskey, async ({ params, raw, principal }) => {
     const { user } = requireSession(principal);
-    await requireShownFactor(parts, principal);
+    await requireTwoFactor(parts, principal);
     await requireFresh(parts, raw);
-    if (!(await members.deletePasskey(user, params.passkey, principal.credential))) throw unknownPasskey(params.passkey);
+    if (!(await userStore.deletePasskey(user, params.passkey, principal.credential))) throw unknownPasskey(params.passkey);
     await parts.revocations.changed();
     await note(parts, raw, principal, 'passkey removed', params.passkey);
     await parts.notify(user, 'passkeyRemoved');

@@ -5,8 +5,8 @@ import { ApiProblem, type Caller } from '@millrace/platform/http';
 import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTPayload, jwtVerify } from 'jose';
 import { type ApiKeys, KEY_PREFIX } from './api-keys.ts';
 import type { Identity } from './identity.ts';
-import type { Members } from './members.ts';
 import type { Revocations, Revoked } from './revocations.ts';
+import type { UserStore } from './user-store.ts';
 
 /** How long a session that was looked up is taken for what it was, unless it is revoked. */
 const REMEMBERED_MS = 10_000;
@@ -19,14 +19,14 @@ const SESSION_COOKIE = /(?:^|; *)(?:__Host-)?millrace\.session_token=([^;]+)/;
 interface PrincipalParts {
   readonly identity: () => Identity;
   readonly keys: ApiKeys;
-  readonly members: Members;
+  readonly userStore: UserStore;
   readonly revocations: Pick<Revocations, 'requireCurrent' | 'isRevoked'>;
   readonly clock: Clock;
   readonly issuer: () => string;
   /** What anyone may do without signing in. */
   readonly guests: readonly Permission[];
-  /** Whether who may operate or administrate needs a second factor for it. */
-  readonly needsSecondFactor: boolean;
+  /** True if operators and administrators need two-factor authentication. */
+  readonly twoFactorRequired: boolean;
   readonly onFailure: (message: string, detail: unknown) => void;
 }
 
@@ -59,7 +59,7 @@ export class Principals {
       role: null,
       tier: 'free',
       permissions: new Set(parts.guests),
-      lacksSecondFactor: false,
+      lacksTwoFactor: false,
       credential: null,
       expiresAt: null,
       version: null,
@@ -74,9 +74,9 @@ export class Principals {
     const shown = credentialIn(headers);
     try {
       const found = this.#find(shown, headers.cookie);
-      return found instanceof Promise ? found.catch((error) => this.#cannotTell(error)) : found;
+      return found instanceof Promise ? found.catch((error) => this.#lookupFailed(error)) : found;
     } catch (error) {
-      return this.#cannotTell(error);
+      return this.#lookupFailed(error);
     }
   };
 
@@ -93,7 +93,7 @@ export class Principals {
     return this.#bySession(cookie as string, cookies as string);
   }
 
-  /** Whether a user may do something now: for doors where it shows something else than a credential of ours. */
+  /** Permissions of a user now, for a caller that has its own credential, such as a player token. */
   async may(user: string, permission: Permission): Promise<boolean> {
     const now = this.#parts.clock.elapsed();
     let known = this.#users.get(user);
@@ -111,12 +111,12 @@ export class Principals {
   }
 
   async #permissionsOf(user: string): Promise<ReadonlySet<Permission>> {
-    const found = await this.#parts.members.user(user);
+    const found = await this.#parts.userStore.user(user);
     if (!found || found.disabled) return new Set();
-    return permissionsOf(this.#actingRole(found.role, found.hasSecondFactor), found.tenant);
+    return permissionsOf(this.#actingRole(found.role, found.hasTwoFactor), found.tenant);
   }
 
-  #cannotTell(error: unknown): never {
+  #lookupFailed(error: unknown): never {
     if (error instanceof ApiProblem) throw error;
     this.#parts.onFailure('it cannot be looked up who asks', error);
     throw new ApiProblem(
@@ -153,7 +153,7 @@ export class Principals {
     else {
       this.#forget(() => true);
       this.#users.clear();
-      this.#parts.members.forgetTiers();
+      this.#parts.userStore.forgetTiers();
     }
   }
 
@@ -191,7 +191,7 @@ export class Principals {
       disabled?: boolean;
       version?: number;
     };
-    const acting = isRole(role) ? this.#actingRole(role, found?.session.secondFactor) : null;
+    const acting = isRole(role) ? this.#actingRole(role, found?.session.twoFactor) : null;
     const principal: Principal | null =
       found && isRole(role) && acting && tenant !== undefined && !disabled
         ? {
@@ -200,9 +200,9 @@ export class Principals {
             name: found.user.name,
             tenant,
             role,
-            tier: await this.#parts.members.tierOf(tenant),
+            tier: await this.#parts.userStore.tierOf(tenant),
             permissions: permissionsOf(acting, tenant),
-            lacksSecondFactor: acting !== role,
+            lacksTwoFactor: acting !== role,
             credential: found.session.id,
             expiresAt: null,
             version: version ?? null,
@@ -240,17 +240,17 @@ export class Principals {
       name: String(name),
       tenant,
       role,
-      tier: await this.#parts.members.tierOf(tenant),
+      tier: await this.#parts.userStore.tierOf(tenant),
       permissions: permissionsOf(acting, tenant),
-      lacksSecondFactor: acting !== role,
+      lacksTwoFactor: acting !== role,
       credential: String(sid),
       expiresAt: exp * 1_000,
       version: ver,
     };
   }
 
-  #actingRole(role: Role, hasSecondFactor: unknown): Role {
-    return actingRole(role, hasSecondFactor === true, this.#parts.needsSecondFactor);
+  #actingRole(role: Role, hasTwoFactor: unknown): Role {
+    return actingRole(role, hasTwoFactor === true, this.#parts.twoFactorRequired);
   }
 
   async #verify(token: string): Promise<JWTPayload> {

@@ -8,16 +8,16 @@ import { asking, notFresh } from './auth-problems.ts';
 import { FRESH_S, type Identity } from './identity.ts';
 import type { Lockout } from './lockout.ts';
 import type { Mailer, Notice } from './mail.ts';
-import type { Members } from './members.ts';
 import type { Principals } from './principals.ts';
 import type { Revocations } from './revocations.ts';
 import type { UserNames } from './user-names.ts';
+import type { UserStore } from './user-store.ts';
 
 /** What the routes of this module work with. */
 export interface AccountParts {
   readonly identity: () => Identity;
   readonly database: Database;
-  readonly members: Members;
+  readonly userStore: UserStore;
   readonly names: UserNames;
   readonly keys: ApiKeys;
   readonly audit: AuditLog;
@@ -77,11 +77,11 @@ export async function requireFresh({ identity }: AccountParts, raw: FastifyReque
 }
 
 /**
- * Where one’s rights come with a second factor, whoever has one changes nothing about how one signs in without it: else a stolen password would
- * be enough to make another.
+ * Where two-factor authentication is required, a session without it must not change how its user signs in: otherwise a stolen password
+ * would be enough to add a new factor. @throws ApiProblem FORBIDDEN
  */
-export async function requireShownFactor({ members }: AccountParts, { user, lacksSecondFactor }: Principal): Promise<void> {
-  if (!lacksSecondFactor || !(await members.user(user ?? ''))?.hasSecondFactor) return;
+export async function requireTwoFactor({ userStore }: AccountParts, { user, lacksTwoFactor }: Principal): Promise<void> {
+  if (!lacksTwoFactor || !(await userStore.user(user ?? ''))?.hasTwoFactor) return;
   throw new ApiProblem(
     'FORBIDDEN',
     'This session was not signed in with two-factor authentication.',

@@ -6,7 +6,7 @@ import { users, userVerifications } from './tables/tables.ts';
 
 /** What such a link begins with in the table of words that were given out; better-auth looks it up by that. */
 const IDENTIFIER = 'reset-password:';
-const WORD_BYTES = 32;
+const TOKEN_BYTES = 32;
 /** A day: whoever gets it may be asleep when it is made. */
 const LINK_MS = 86_400_000;
 
@@ -16,7 +16,7 @@ const LINK_MS = 86_400_000;
  * @param baseUrl where the console is
  */
 export async function makeResetLink(database: Database, user: string, baseUrl: string): Promise<ResetLink> {
-  const word = randomBytes(WORD_BYTES).toString('base64url');
+  const token = randomBytes(TOKEN_BYTES).toString('base64url');
   const now = Date.now();
   const expiresAt = now + LINK_MS;
   await database.drizzle.transaction(async (transaction) => {
@@ -25,14 +25,14 @@ export async function makeResetLink(database: Database, user: string, baseUrl: s
       .where(and(eq(userVerifications.value, user), like(userVerifications.identifier, `${IDENTIFIER}%`)));
     await transaction.insert(userVerifications).values({
       id: randomUUID(),
-      identifier: IDENTIFIER + word,
+      identifier: IDENTIFIER + token,
       value: user,
       expiresAt: new Date(expiresAt),
       createdAt: new Date(now),
       updatedAt: new Date(now),
     });
   });
-  return { link: `${baseUrl}/reset-password?token=${word}`, expiresAt };
+  return { link: `${baseUrl}/reset-password?token=${token}`, expiresAt };
 }
 
 /** The user with an address, whatever its tenant; null when there is none. */

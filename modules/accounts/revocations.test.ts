@@ -8,9 +8,9 @@ import { until } from '@millrace/platform/testing';
 import { eq } from 'drizzle-orm';
 import { type Identification, openIdentification } from './identification.ts';
 import { createIdentity, joining } from './identity.ts';
-import { Members } from './members.ts';
 import { passwordsWith } from './passwords.ts';
 import { users as userTable } from './tables/tables.ts';
+import { UserStore } from './user-store.ts';
 
 const MIGRATIONS = join(import.meta.dirname, '..', '..', 'apps', 'server', 'migrations');
 const BASE_URL = 'http://localhost:7420';
@@ -19,7 +19,7 @@ for (const engine of ENGINES)
   describe(`revocations on ${engine.name}`, () => {
     let running: TestDatabase;
     let database: Database;
-    let members: Members;
+    let userStore: UserStore;
     let identity: ReturnType<typeof createIdentity>;
     const open: Identification[] = [];
     let users = 0;
@@ -28,8 +28,8 @@ for (const engine of ENGINES)
       running = await engine.open();
       database = connectDatabase(running.address);
       await migrateDatabase(database, MIGRATIONS);
-      members = new Members(database);
-      await members.begin();
+      userStore = new UserStore(database);
+      await userStore.createHomeTenant();
       identity = createIdentity({
         database,
         secret: 'identity secret of the test',
@@ -59,11 +59,11 @@ for (const engine of ENGINES)
           clock,
           secret: async (name) => (name === 'identity' ? 'identity secret of the test' : 'pepper'),
           sessionHours: 1,
-          needsSecondFactor: false,
+          twoFactorRequired: false,
           guests: [],
           isShared: true,
           onEnded: (whose) => ended.push(whose),
-          others: () => ({ tell: () => {}, close: () => {} }),
+          others: () => ({ publish: () => {}, close: () => {} }),
           onFailure: () => {},
         },
         BASE_URL,
@@ -86,7 +86,7 @@ for (const engine of ENGINES)
         .map((line) => line.split(';')[0])
         .join('; ');
       const { token } = await identity.api.getToken({ headers: new Headers({ cookie }) });
-      const [session] = await members.sessions(made.response.user.id, null);
+      const [session] = await userStore.sessions(made.response.user.id, null);
       return { user: made.response.user.id, token, session: session?.id ?? '', headers: { authorization: `Bearer ${token}` } };
     }
 
@@ -110,8 +110,8 @@ for (const engine of ENGINES)
 
     test('fault 72: a token that was revoked stays revoked for a server that starts afterwards', async () => {
       const [disabled, signedOut, kept] = [await newUser(), await newUser(), await newUser()];
-      await members.updateUser('main', disabled.user, { disabled: true });
-      await members.deleteSession(signedOut.user, signedOut.session);
+      await userStore.updateUser('main', disabled.user, { disabled: true });
+      await userStore.deleteSession(signedOut.user, signedOut.session);
       const server = await startServer();
       for (const { headers } of [disabled, signedOut]) await assert.rejects(async () => server.identify({ headers, remote }), revoked);
       assert.equal((await server.identify({ headers: kept.headers, remote })).user, kept.user);
@@ -122,9 +122,9 @@ for (const engine of ENGINES)
       const ended: unknown[] = [];
       const server = await startServer(ended);
       for (const { headers, user } of [disabled, demoted, signedOut]) assert.equal((await server.identify({ headers, remote })).user, user);
-      await members.updateUser('main', disabled.user, { disabled: true });
-      await members.updateUser('main', demoted.user, { role: 'viewer' });
-      await members.deleteSession(signedOut.user, signedOut.session);
+      await userStore.updateUser('main', disabled.user, { disabled: true });
+      await userStore.updateUser('main', demoted.user, { role: 'viewer' });
+      await userStore.deleteSession(signedOut.user, signedOut.session);
       for (const { headers } of [disabled, demoted, signedOut]) await refuses(server, headers);
       for (const whose of [{ user: disabled.user }, { user: demoted.user }, { credential: signedOut.session }])
         assert.ok(
@@ -148,7 +148,7 @@ for (const engine of ENGINES)
       isUnreachable = true;
       await server.clock.advance(9_000);
       assert.equal((await server.identify({ headers, remote })).user, user);
-      await members.updateUser('main', user, { disabled: true });
+      await userStore.updateUser('main', user, { disabled: true });
       await server.clock.advance(2_000);
       await assert.rejects(async () => server.identify({ headers, remote }), { code: 'DATABASE_UNAVAILABLE' });
       assert.equal((await server.identify({ headers: {}, remote })).kind, 'anonymous');
@@ -186,7 +186,7 @@ for (const engine of ENGINES)
           })
           .catch(failed);
       });
-      await members.updateUser('main', second.user, { disabled: true });
+      await userStore.updateUser('main', second.user, { disabled: true });
       await refuses(server, second.headers);
       assert.equal((await server.identify({ headers: first.headers, remote })).user, first.user);
       commit();

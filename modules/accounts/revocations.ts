@@ -23,8 +23,8 @@ export interface RevocationParts {
   readonly isShared: boolean;
   /** What is cached of these counts no more, and what they have open is to be ended. */
   readonly onRevoked: (revoked: Revoked) => void;
-  /** The other servers of the installation: `tell` has them read the table at once, `heard` is called when another one changed it. */
-  readonly others: (heard: (message: 'changed') => void) => { tell(message: 'changed'): void; close(): void };
+  /** The other servers of the installation: `send` has them read the table at once, `heard` is called when another one changed it. */
+  readonly others: (heard: (message: 'changed') => void) => { publish(message: 'changed'): void; close(): void };
   readonly onFailure: (message: string, detail: unknown) => void;
 }
 
@@ -84,7 +84,7 @@ export class Revocations {
    * the table cannot be read meanwhile, nothing that is cached counts until it can.
    */
   async changed(): Promise<void> {
-    this.#others.tell('changed');
+    this.#others.publish('changed');
     if (await this.#catchUpQuietly()) return;
     this.#isBehind = true;
     this.#poll();

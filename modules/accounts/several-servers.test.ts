@@ -14,10 +14,10 @@ import { Zones } from '@millrace/platform/topics';
 import { eq } from 'drizzle-orm';
 import fc from 'fast-check';
 import { AccountRecords } from './account-records.ts';
-import { Members } from './members.ts';
 import { OwnAccounts } from './own-account.ts';
 import { snapshotWorker } from './snapshots.ts';
 import { accountSnapshots, users } from './tables/tables.ts';
+import { UserStore } from './user-store.ts';
 import { publishAccount } from './user-stream.ts';
 import { type AccountCommand, type AccountState, accountZone } from './zone.ts';
 
@@ -48,7 +48,7 @@ class Server {
   }
 
   start(): void {
-    const members = new Members(this.#database);
+    const userStore = new UserStore(this.#database);
     const host = new ZoneHost({
       log: this.#log,
       spool: new MemorySpool(),
@@ -67,7 +67,7 @@ class Server {
     this.#host = host;
     const zones = new Zones<AccountState, AccountCommand>(accountZone, { name: 'accounts', host, onDecided: () => {} });
     const records = new AccountRecords(this.#database, this.#name);
-    const parts = { host, zones, members, records, database: this.#database, server: this.#name };
+    const parts = { host, zones, userStore, records, database: this.#database, server: this.#name };
     this.#accounts = new OwnAccounts({ ...parts, hub: this.#hub, isShared: true, onFailure: (message) => assert.fail(message) });
     this.#worker = snapshotWorker({ ...parts, instruments: () => [] });
   }
@@ -155,7 +155,7 @@ for (const engine of ENGINES)
       running = await engine.open();
       database = connectDatabase(running.address);
       await migrateDatabase(database, MIGRATIONS);
-      await new Members(database).begin();
+      await new UserStore(database).createHomeTenant();
     });
     after(async () => {
       await database.close();

@@ -11,7 +11,7 @@ const SIX_DIGITS = /^\d{6}$/;
 
 /** Becoming a user, coming in, going out, and what is needed when one cannot. */
 export function signInRoutes(routes: Routes, parts: AccountParts): void {
-  const { members, lockout } = parts;
+  const { userStore, lockout } = parts;
 
   routes.handle(ENDPOINTS.signUp, ({ body, raw, reply }) =>
     attemptFrom(lockout, reply, 'sign-up', raw.ip, () => signUp(parts, body, raw, reply)),
@@ -19,7 +19,7 @@ export function signInRoutes(routes: Routes, parts: AccountParts): void {
 
   routes.handle(ENDPOINTS.signIn, ({ body, raw, reply }) => signIn(parts, raw, reply, body.email.toLowerCase(), body.password));
 
-  routes.handle(ENDPOINTS.verifySecondFactor, async ({ body, raw, reply }): Promise<SignInStatus> => {
+  routes.handle(ENDPOINTS.verifyTwoFactor, async ({ body, raw, reply }): Promise<SignInStatus> => {
     const headers = headersOf(raw);
     const isTotp = SIX_DIGITS.test(body.code);
     const verify = async () => {
@@ -31,16 +31,16 @@ export function signInRoutes(routes: Routes, parts: AccountParts): void {
       const { user, token } = verified.response;
       if (isTotp && user && !(await parts.consumeCode(user.id, body.code))) {
         if (token) await (await parts.identity().$context).internalAdapter.deleteSession(token);
-        await members.user(user.id).then((found) => found && note(parts, raw, { ...found, user: user.id }, 'code used twice', user.id));
+        await userStore.user(user.id).then((found) => found && note(parts, raw, { ...found, user: user.id }, 'code used twice', user.id));
         await parts.notify(user.id, 'codeAgain');
         throw new ApiProblem('INVALID_CODE', 'The code was already used.', 'Wait for the next code.');
       }
       return verified;
     };
-    const verified = await attemptFrom(lockout, reply, 'second factor', raw.ip, verify);
+    const verified = await attemptFrom(lockout, reply, 'two-factor', raw.ip, verify);
     relay(reply, verified.headers);
     const { user } = verified.response;
-    if (user) await noteSignIn(parts, raw, user.id, isTotp ? 'second factor' : 'recovery code');
+    if (user) await noteSignIn(parts, raw, user.id, isTotp ? 'two-factor code' : 'recovery code');
     return { status: 'signed-in' };
   });
 

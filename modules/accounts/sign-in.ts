@@ -17,12 +17,12 @@ export async function signIn(
   );
   await lockout.succeeded(email, raw.ip);
   relay(reply, headers);
-  if ((response as { twoFactorRedirect?: boolean }).twoFactorRedirect) return { status: 'second-factor' };
+  if ((response as { twoFactorRedirect?: boolean }).twoFactorRedirect) return { status: 'two-factor' };
   await noteSignIn(parts, raw, response.user.id, 'password');
   return { status: 'signed-in' };
 }
 
 export async function noteSignIn(parts: AccountParts, raw: FastifyRequest, id: string, by: string): Promise<void> {
-  const user = await parts.members.user(id);
+  const user = await parts.userStore.user(id);
   if (user) await note(parts, raw, { tenant: user.tenant, name: user.name, user: id }, 'signed in', user.email, { by });
 }

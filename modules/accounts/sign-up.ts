@@ -3,9 +3,9 @@ import { ApiProblem } from '@millrace/platform/http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { asking, requireStrong } from './auth-problems.ts';
 import { joining } from './identity.ts';
-import type { Welcome } from './members.ts';
 import { type AccountParts, headersOf, note, relay } from './request-checks.ts';
 import { signIn } from './sign-in.ts';
+import type { InvitationGrant } from './user-store.ts';
 
 interface SignUpRequest {
   readonly name: string;
@@ -19,10 +19,10 @@ const WEAK_PASSWORDS = { requestsPerSecond: 0.5, burst: 20 };
 
 /** Makes a user. What costs little is looked at first: who may not sign up learns that before anything is computed. */
 export async function signUp(parts: AccountParts, body: SignUpRequest, raw: FastifyRequest, reply: FastifyReply): Promise<SignInStatus> {
-  const { members } = parts;
+  const { userStore } = parts;
   const email = body.email.toLowerCase();
   const name = normalizedName(body.name);
-  const offered = body.invitation === undefined ? null : await members.invitation(body.invitation, email);
+  const offered = body.invitation === undefined ? null : await userStore.validInvitation(body.invitation, email);
   if (body.invitation !== undefined && !offered) throw badInvitation();
   if (!offered && !parts.isOpen)
     throw new ApiProblem('FORBIDDEN', 'Sign-up is by invitation only.', 'Ask an administrator for an invitation link.');
@@ -34,17 +34,17 @@ export async function signUp(parts: AccountParts, body: SignUpRequest, raw: Fast
     throw error;
   });
   // Taken only now: whatever is wrong with the rest must not use it up. Somebody else may have been faster.
-  const invitation = body.invitation === undefined ? null : await members.accept(body.invitation, email);
+  const invitation = body.invitation === undefined ? null : await userStore.acceptInvitation(body.invitation, email);
   if (body.invitation !== undefined && !invitation) throw badInvitation();
   // An address that was invited is vouched for by who invited it; of the first user nobody could ask for more than the terminal.
-  const verified = invitation !== null && (invitation.email !== null || parts.mailer === null || !(await members.hasUsers()));
+  const verified = invitation !== null && (invitation.email !== null || parts.mailer === null || !(await userStore.hasUsers()));
   const make = () =>
     asking(() =>
       parts.identity().api.signUpEmail({ body: { name, email, password: body.password }, headers: headersOf(raw), returnHeaders: true }),
     );
   const { tenant, role } = invitation ?? { tenant: HOME_TENANT, role: 'viewer' as const };
   const made = await joining.run({ tenant, role, verified }, make).catch(async (error) => {
-    if (invitation) await members.giveBack(invitation);
+    if (invitation) await userStore.releaseInvitation(invitation);
     throw error;
   });
   if (invitation) await noteJoined(parts, raw, invitation, { id: made.response.user.id, name, email });
@@ -57,12 +57,12 @@ export async function signUp(parts: AccountParts, body: SignUpRequest, raw: Fast
 async function noteJoined(
   parts: AccountParts,
   raw: FastifyRequest,
-  invitation: Welcome,
+  invitation: InvitationGrant,
   { id, name, email }: { id: string; name: string; email: string },
 ): Promise<void> {
   const { tenant, role } = invitation;
-  if (await parts.members.user(id)) await note(parts, raw, { tenant, name, user: id }, 'user joined', email, { role });
-  else await parts.members.giveBack(invitation);
+  if (await parts.userStore.user(id)) await note(parts, raw, { tenant, name, user: id }, 'user joined', email, { role });
+  else await parts.userStore.releaseInvitation(invitation);
 }
 
 function badInvitation(): ApiProblem {

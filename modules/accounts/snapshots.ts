@@ -4,7 +4,7 @@ import { type Database, offsetsOf, saveOffsets } from '@millrace/platform/databa
 import { type EventReactor, type Projection, type Reaction, reactorProjection } from '@millrace/platform/log';
 import type { Zones } from '@millrace/platform/topics';
 import type { AccountRecords } from './account-records.ts';
-import type { Members } from './members.ts';
+import type { UserStore } from './user-store.ts';
 import { type AccountCommand, type AccountState, accountZone } from './zone.ts';
 
 /** Name of the consumer group; of several servers on one database each reads a log of its own, so each is a group of its own. */
@@ -19,13 +19,13 @@ export interface SnapshotParts {
   readonly server: string | null;
   readonly host: ZoneHost;
   readonly zones: Zones<AccountState, AccountCommand>;
-  readonly members: Members;
+  readonly userStore: UserStore;
   readonly records: AccountRecords;
   readonly instruments: () => Iterable<InstrumentId>;
 }
 
 /** Puts snapshots together, behind whoever asked for them: it reads requests from the log and answers with commands. */
-export function snapshotWorker({ database, server, host, zones, members, records, instruments }: SnapshotParts): Projection {
+export function snapshotWorker({ database, server, host, zones, userStore, records, instruments }: SnapshotParts): Projection {
   const group = server === null ? GROUP : `${GROUP}@${server}`;
   const reactor: EventReactor<AccountEvent> = {
     name: group,
@@ -33,13 +33,13 @@ export function snapshotWorker({ database, server, host, zones, members, records
     async *react(event, zone): AsyncGenerator<Reaction> {
       if (event.type !== 'AccountSnapshotRequested') return;
       const { request } = event;
-      const found = await members.user(keyOf(zone));
+      const found = await userStore.user(keyOf(zone));
       const send = (command: AccountCommand): Reaction => ({ to: zone, command, ...(found && { tenant: found.tenant }) });
       if (!found) return yield send({ type: 'FailSnapshot', request, reason: 'There is no such user.' });
       const step = (done: number) =>
         send({ type: 'NoteProgress', progress: { request, step: STEPS[done - 1] ?? '', done, of: STEPS.length } });
       yield step(1);
-      const tier = await members.tierOf(found.tenant);
+      const tier = await userStore.tierOf(found.tenant);
       yield step(2);
       const watchlist = [...instruments()].slice(0, WATCHED_FIRST);
       yield step(3);

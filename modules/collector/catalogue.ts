@@ -98,7 +98,7 @@ export function partsOf(config: SourceConfig, market: InstrumentZones, now: () =
     case 'http-poll':
       return {
         ...WITHOUT_HISTORY,
-        leavesHoles: true,
+        leavesGaps: true,
         symbols: symbolsOf(config.map),
         feed: pollFeed(config.url, config.everyMs ?? 5_000, config.headers ?? {}),
         protocol: mappedProtocol(config.map, { now, ofDocument: true }),
@@ -106,7 +106,7 @@ export function partsOf(config: SourceConfig, market: InstrumentZones, now: () =
     case 'websocket':
       return {
         ...WITHOUT_HISTORY,
-        leavesHoles: true,
+        leavesGaps: true,
         symbols: symbolsOf(config.map),
         feed: websocketFeed(config.url),
         protocol: mappedProtocol(config.map, { greetings: config.send ?? [], now }),
@@ -137,7 +137,7 @@ function exchangeParts(config: ExchangeSource): SourceParts {
   return {
     simulated: false,
     checkClock: true,
-    leavesHoles: true,
+    leavesGaps: true,
     symbols,
     feed: websocketFeed(venue.url?.(wsUrl, names, channels) ?? wsUrl),
     protocol: venue.protocol(names, channels, wsUrl),
@@ -147,4 +147,4 @@ function exchangeParts(config: ExchangeSource): SourceParts {
   };
 }
 
-const WITHOUT_HISTORY = { simulated: false, checkClock: false, leavesHoles: false, history: null, restUrl: null, restPerSecond: 1 };
+const WITHOUT_HISTORY = { simulated: false, checkClock: false, leavesGaps: false, history: null, restUrl: null, restPerSecond: 1 };

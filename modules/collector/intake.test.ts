@@ -22,7 +22,7 @@ const protocol: Protocol = {
 interface Setting {
   readonly intake: Intake;
   readonly clock: ManualClock;
-  readonly told: InstrumentCommand[];
+  readonly sent: InstrumentCommand[];
   readonly orders: () => number[];
   full: boolean;
   files: Record<string, number>;
@@ -31,12 +31,12 @@ interface Setting {
 
 function setting(options: Partial<IntakeOptions> = {}, last: Trade | null = null): Setting {
   const clock = new ManualClock(START);
-  const told: InstrumentCommand[] = [];
+  const sent: InstrumentCommand[] = [];
   const readings: string[] = [];
   const set: { full: boolean; files: Record<string, number> } = { full: false, files: {} };
   const market = {
-    tell: (_instrument: InstrumentId, command: InstrumentCommand) => {
-      if (!set.full) told.push(command);
+    send: (_instrument: InstrumentId, command: InstrumentCommand) => {
+      if (!set.full) sent.push(command);
       return !set.full;
     },
     lastTrade: () => last,
@@ -49,7 +49,7 @@ function setting(options: Partial<IntakeOptions> = {}, last: Trade | null = null
     clock,
     protocol,
     checkClock: false,
-    leavesHoles: true,
+    leavesGaps: true,
     instruments: new Map([['BTC', BTC]]),
     fetchTrades: null,
     fetchCandles: null,
@@ -59,8 +59,8 @@ function setting(options: Partial<IntakeOptions> = {}, last: Trade | null = null
     onRoom: () => readings.push('room'),
     ...options,
   });
-  const orders = () => told.flatMap((command) => (command.type === 'RecordTrade' ? [command.trade.order] : []));
-  return Object.assign(set, { intake, clock, told, orders, readings });
+  const orders = () => sent.flatMap((command) => (command.type === 'RecordTrade' ? [command.trade.order] : []));
+  return Object.assign(set, { intake, clock, sent, orders, readings });
 }
 
 const frame = (n: number, at = n * 1_000) => JSON.stringify({ n, at });
@@ -82,10 +82,10 @@ describe('the intake', () => {
       for (const low of [-3, 0, 2]) intake.candle('BTC', '1m', candle(low));
       for (const low of [-3, 0, 2]) intake.venueCandle('BTC', '1m', candle(low), true);
     };
-    const kinds = ({ told }: Setting) => Object.entries(Object.groupBy(told, ({ type }) => type)).map(([type, of]) => [type, of?.length]);
+    const kinds = ({ sent }: Setting) => Object.entries(Object.groupBy(sent, ({ type }) => type)).map(([type, of]) => [type, of?.length]);
 
     test('are refused, counted and kept with a reason that names the setting', () => {
-      const set = setting({ leavesHoles: false });
+      const set = setting({ leavesGaps: false });
       feed(set);
       const taken = kinds(set).filter(([type]) => type !== 'RecordFault');
       assert.deepEqual(taken, [
@@ -100,7 +100,7 @@ describe('the intake', () => {
     });
 
     test('are taken where the setting allows them', () => {
-      const set = setting({ leavesHoles: false, negativePrices: new Set([BTC]) });
+      const set = setting({ leavesGaps: false, negativePrices: new Set([BTC]) });
       feed(set);
       assert.deepEqual(kinds(set), [
         ['RecordTrade', 4],
@@ -131,13 +131,13 @@ describe('the intake', () => {
     };
     const to: string[] = [];
     const market = {
-      tell: (id: InstrumentId, { type }: InstrumentCommand) => to.push(`${id} ${type}`) > 0,
+      send: (id: InstrumentId, { type }: InstrumentCommand) => to.push(`${id} ${type}`) > 0,
       lastTrade: () => null,
       isKnown: () => false,
       gapsOf: () => [],
       filesOf: () => ({}),
     };
-    const set = setting({ leavesHoles: false, protocol: { connected: () => [], read }, market, match: (symbol) => matcher.take(symbol) });
+    const set = setting({ leavesGaps: false, protocol: { connected: () => [], read }, market, match: (symbol) => matcher.take(symbol) });
     for (const text of ['tbtcusd 1', 'tbtcusd 2', 'tethkrw 3', 'txrpusd 4', 'other 5', 'odd 6', `t${'x'.repeat(100)} 7`, 'tethkrw 8'])
       set.intake.take(text, START);
     assert.deepEqual(
@@ -176,14 +176,14 @@ describe('the intake', () => {
     assert.deepEqual(set.orders(), [1]);
     await set.clock.advance(300);
     assert.deepEqual(set.orders(), [1, 4, 5]);
-    const gap = set.told.find((command) => command.type === 'RecordGap');
+    const gap = set.sent.find((command) => command.type === 'RecordGap');
     assert.deepEqual(gap?.type === 'RecordGap' && [gap.gap.afterId, gap.gap.beforeId, gap.gap.missing], ['1', '4', 2]);
   });
 
   test('asks history for what is missing, and hands everything on in order', async () => {
     const asked: unknown[] = [];
-    const fetchTrades: IntakeOptions['fetchTrades'] = async function* (_symbol, hole) {
-      asked.push([hole.after?.order, hole.before?.order]);
+    const fetchTrades: IntakeOptions['fetchTrades'] = async function* (_symbol, tradeGap) {
+      asked.push([tradeGap.after?.order, tradeGap.before?.order]);
       yield [2, 3].map((n): Trade => ({ id: String(n), order: n, time: START + n * 1_000, price: '1', quantity: '1', side: 'sell' }));
     };
     const set = setting({ fetchTrades });
@@ -193,11 +193,11 @@ describe('the intake', () => {
     assert.deepEqual(asked, [[1, 4]]);
     assert.deepEqual(set.orders(), [1, 2, 3, 4, 5]);
     assert.equal(
-      set.told.some(({ type }) => type === 'RecordGap'),
+      set.sent.some(({ type }) => type === 'RecordGap'),
       false,
     );
     assert.equal(
-      set.told.some(({ type }) => type === 'RecordRepair'),
+      set.sent.some(({ type }) => type === 'RecordRepair'),
       true,
     );
   });
@@ -217,13 +217,13 @@ describe('the intake', () => {
     await set.clock.advance(300);
     take(set, 5);
     assert.deepEqual(set.orders(), [1, 2, 4, 5], 'what is new does not wait');
-    assert.equal(set.told.filter(({ type }) => type === 'RecordGap').length, 1);
+    assert.equal(set.sent.filter(({ type }) => type === 'RecordGap').length, 1);
     await set.clock.advance(600_000);
     assert.deepEqual([...new Set(set.orders())], [1, 2, 4, 5, 3]);
-    const repairs = set.told.flatMap((command) => (command.type === 'RecordRepair' ? [command] : []));
+    const repairs = set.sent.flatMap((command) => (command.type === 'RecordRepair' ? [command] : []));
     const gap = { afterId: '2', beforeId: '4' };
     assert.deepEqual(repairs.at(-1), { type: 'RecordRepair', from: START + 2_000, to: START + 4_000, trades: 2, gap, left: [] });
-    const recorded = set.told.flatMap((command) => (command.type === 'RecordGap' ? [command.gap] : []));
+    const recorded = set.sent.flatMap((command) => (command.type === 'RecordGap' ? [command.gap] : []));
     assert.deepEqual(
       recorded.map(({ afterId, beforeId }) => ({ afterId, beforeId })),
       [gap],
@@ -232,8 +232,8 @@ describe('the intake', () => {
   });
 
   test('after a restart asks for what came since the newest trade on record', async () => {
-    const fetchTrades: IntakeOptions['fetchTrades'] = async function* (_symbol, hole) {
-      yield [{ id: '8', order: (hole.after?.order ?? 0) + 1, time: START, price: '1', quantity: '1', side: 'buy' }];
+    const fetchTrades: IntakeOptions['fetchTrades'] = async function* (_symbol, tradeGap) {
+      yield [{ id: '8', order: (tradeGap.after?.order ?? 0) + 1, time: START, price: '1', quantity: '1', side: 'buy' }];
     };
     const set = setting({ fetchTrades }, { id: '7', order: 7, time: START - 1_000, price: '1', quantity: '1', side: 'buy' });
     set.intake.connected();
@@ -253,10 +253,10 @@ describe('the intake', () => {
     set.intake.take(frame(1, 10_000), START + 10_000);
     set.intake.take(frame(5, 70_000), START + 70_000);
     await set.clock.advance(300);
-    assert.equal(set.told.filter(({ type }) => type === 'RecordCandle').length, 0);
+    assert.equal(set.sent.filter(({ type }) => type === 'RecordCandle').length, 0);
     await set.clock.advance(60_000);
     assert.deepEqual(
-      set.told.flatMap((command) => (command.type === 'RecordCandle' ? [[command.candle.time - START, command.mends]] : [])),
+      set.sent.flatMap((command) => (command.type === 'RecordCandle' ? [[command.candle.time - START, command.replacesIncomplete]] : [])),
       [
         [0, true],
         [60_000, true],
@@ -282,7 +282,7 @@ describe('the intake', () => {
     set.intake.take('{', START);
     take(set, 4);
     assert.deepEqual(
-      set.told.flatMap((command) => (command.type === 'RecordTrade' ? [[command.trade.order, command.from]] : [])),
+      set.sent.flatMap((command) => (command.type === 'RecordTrade' ? [[command.trade.order, command.from]] : [])),
       [
         [3, { file: 'f', at: 3 }],
         [4, { file: 'f', at: 4 }],
@@ -297,7 +297,7 @@ describe('the intake', () => {
     set.intake.beginFile('g-100', 'g');
   });
 
-  test('fault 57: what is of the future is set aside, counted, and told to its instrument', () => {
+  test('fault 57: what is of the future is set aside, counted, and sent to its instrument', () => {
     const set = setting();
     set.intake.take(frame(1, 59_000), START);
     set.intake.take(frame(2, 60_001), START);
@@ -305,7 +305,7 @@ describe('the intake', () => {
     assert.deepEqual(set.orders(), [1]);
     assert.deepEqual([set.intake.refusedBy['clock-skew'], set.intake.faults['clock-skew']], [2, 2]);
     assert.match(set.intake.quarantine[1]?.detail ?? '', /^a trade of 2026-01-05T09:01:00.001Z, 60001 ms ahead of our clock$/);
-    assert.ok(set.told.some((command) => command.type === 'RecordFault' && command.fault === 'clock-skew'));
+    assert.ok(set.sent.some((command) => command.type === 'RecordFault' && command.fault === 'clock-skew'));
   });
 
   test('fault 32: what is of no instrument of the source is set aside, with its reason', () => {
@@ -326,7 +326,7 @@ describe('the intake', () => {
     const set = setting({ protocol: candles });
     for (const at of [-60_000, -59_999, 0]) set.intake.take(String(at), START);
     assert.deepEqual(
-      set.told.map((command) => command.type === 'RecordCandle' && [command.candle.time - START, command.forming ?? false]),
+      set.sent.map((command) => command.type === 'RecordCandle' && [command.candle.time - START, command.forming ?? false]),
       [
         [-60_000, false],
         [-60_000, false],
@@ -348,7 +348,7 @@ describe('the intake', () => {
       [1, 2, 1, Number.NaN],
     ] as const)
       set.intake.take(JSON.stringify({ open, high, low, close }), START);
-    assert.deepEqual([set.told.filter(({ type }) => type === 'RecordCandle').length, set.intake.refusedBy.schema], [0, 4]);
+    assert.deepEqual([set.sent.filter(({ type }) => type === 'RecordCandle').length, set.intake.refusedBy.schema], [0, 4]);
   });
 
   test('when a zone is full, asks for no more, keeps what it has in order, and goes on when there is room', async () => {
@@ -377,14 +377,14 @@ describe('the intake', () => {
       refused?.detail,
       'the number of trade 9000000000000000 is far from its neighbours: the trades after it go on with the numbers before it',
     );
-    assert.equal(set.told.filter(({ type }) => type === 'RecordFault').length, 1);
+    assert.equal(set.sent.filter(({ type }) => type === 'RecordFault').length, 1);
   });
 
   test('tells a fault at most once a second, with how often it was', async () => {
     const set = setting({ checkClock: true });
     for (let n = 1; n <= 50; n++) set.intake.take(frame(n, -200_000), START);
     await set.clock.advance(1_100);
-    const faults = set.told.flatMap((command) => (command.type === 'RecordFault' ? [[command.fault, command.count]] : []));
+    const faults = set.sent.flatMap((command) => (command.type === 'RecordFault' ? [[command.fault, command.count]] : []));
     assert.deepEqual(faults, [
       ['clock-skew', 1],
       ['clock-skew', 49],

@@ -21,7 +21,7 @@ import { withAlarms } from './alarms.ts';
 import { BookSynchronizer } from './book-synchronizer.ts';
 import type { Matched } from './matching.ts';
 import { candleProblem, isTime, type PriceRule, quoteProblem, tradeProblem } from './plausible.ts';
-import type { CandleHistory, GetJson, Hole, Protocol, Sink } from './source.ts';
+import type { CandleHistory, GetJson, Protocol, Sink, TradeGap } from './source.ts';
 import { TradeSequencer } from './trade-sequencer.ts';
 
 /** Refused frames kept for a look, and how much of each. */
@@ -41,13 +41,13 @@ export interface IntakeOptions {
   readonly clock: Clock;
   readonly protocol: Protocol;
   readonly checkClock: boolean;
-  readonly leavesHoles: boolean;
+  readonly leavesGaps: boolean;
   readonly instruments: ReadonlyMap<string, InstrumentId>;
   /** Instruments whose prices may be zero or below. */
   readonly negativePrices?: ReadonlySet<InstrumentId>;
   /** What a symbol is that is not among `instruments`; null where no other is taken. */
   readonly match?: ((symbol: string) => Matched) | null;
-  readonly fetchTrades: ((symbol: string, hole: Hole) => AsyncIterable<Trade[]>) | null;
+  readonly fetchTrades: ((symbol: string, tradeGap: TradeGap) => AsyncIterable<Trade[]>) | null;
   /** See `History`. */
   readonly disorderMs?: number;
   readonly fetchCandles: CandleHistory | null;
@@ -61,7 +61,7 @@ export interface IntakeOptions {
 interface Line extends PriceRule {
   readonly trades: TradeSequencer;
   readonly book: BookSynchronizer;
-  readonly faults: Map<FeedFault, { count: number; toldAt: number; detail: string }>;
+  readonly faults: Map<FeedFault, { count: number; reportedAt: number; detail: string }>;
   /** The file that is being read: how much of it has come for this instrument, and how much had been taken before. */
   file: (FileMark & { at: number; readonly taken: number }) | null;
   /** Frames of trades that wait for another one to confirm their number. */
@@ -111,7 +111,7 @@ export class Intake implements Sink {
   }
 
   /** A frame that the feed itself turned away. */
-  turnAway(reason: 'oversized' | 'schema', detail: string, frame: string): void {
+  quarantineFrame(reason: 'oversized' | 'schema', detail: string, frame: string): void {
     this.frames++;
     this.#frame = frame;
     this.#receivedAt = this.#options.clock.now();
@@ -142,7 +142,7 @@ export class Intake implements Sink {
   }
 
   interrupted(reason: string): void {
-    if (!this.#options.leavesHoles) return;
+    if (!this.#options.leavesGaps) return;
     for (const { trades } of this.#lines.values()) trades.interrupt(reason, this.#venueTime);
   }
 
@@ -164,8 +164,8 @@ export class Intake implements Sink {
     if (this.#venueTime !== null && this.#venueTime > after) this.#venueTime = last?.time ?? null;
   }
 
-  tellAll(command: InstrumentCommand): void {
-    for (const { instrument } of this.#lines.values()) this.#tell(instrument, command);
+  sendAll(command: InstrumentCommand): void {
+    for (const { instrument } of this.#lines.values()) this.#send(instrument, command);
   }
 
   /** Median of the newest latencies in ms; null before there were any. */
@@ -209,8 +209,8 @@ export class Intake implements Sink {
     const failure = quoteProblem(quote, line);
     if (failure !== null) return void this.#distrust(line, failure);
     if (isTimed(quote) && this.#isFuture(line, 'quote', quote.time)) return;
-    if (isTimed(quote)) this.#tell(line.instrument, { type: 'ObserveQuote', quote });
-    else this.#tell(line.instrument, { type: 'ObserveQuote', quote: { ...quote, time: this.#receivedAt }, untimed: true });
+    if (isTimed(quote)) this.#send(line.instrument, { type: 'ObserveQuote', quote });
+    else this.#send(line.instrument, { type: 'ObserveQuote', quote: { ...quote, time: this.#receivedAt }, untimed: true });
   }
 
   bookReplaced(symbol: string, book: BookUpdate): void {
@@ -227,7 +227,7 @@ export class Intake implements Sink {
     const failure = candleProblem(candle, line);
     if (failure !== null) return void this.#distrust(line, failure);
     if (this.#isFuture(line, 'candle', candle.time)) return;
-    this.#tell(line.instrument, { type: 'ObserveVenueCandle', interval, candle, closed });
+    this.#send(line.instrument, { type: 'ObserveVenueCandle', interval, candle, closed });
   }
 
   candle(symbol: string, interval: Interval, candle: Candle): boolean {
@@ -238,7 +238,7 @@ export class Intake implements Sink {
     if (this.#isFuture(line, 'candle', candle.time)) return false;
     const time = openingOf(candle.time, interval);
     const forming = time + INTERVAL_MS[interval] > this.#receivedAt;
-    this.#tell(line.instrument, {
+    this.#send(line.instrument, {
       type: 'RecordCandle',
       interval,
       candle: { ...candle, time },
@@ -253,7 +253,7 @@ export class Intake implements Sink {
     if (!line || isTaken(line)) return false;
     if (!Number.isFinite(reading.value) || !isTime(reading.time)) return this.#distrust(line, `a reading ${JSON.stringify(reading)}`);
     if (this.#isFuture(line, 'reading', reading.time)) return false;
-    this.#tell(line.instrument, { type: 'RecordReading', reading, ...markOf(line) });
+    this.#send(line.instrument, { type: 'RecordReading', reading, ...markOf(line) });
     return true;
   }
 
@@ -265,7 +265,7 @@ export class Intake implements Sink {
       {
         clock,
         deliver: (trade, numbered, backfilled) =>
-          this.#tell(instrument, {
+          this.#send(instrument, {
             type: 'RecordTrade',
             trade,
             numbered,
@@ -273,20 +273,20 @@ export class Intake implements Sink {
             ...markOf(this.#lines.get(symbol)),
           }),
         outOfOrder: (trade, after) => this.#fault(this.#lines.get(symbol), 'out-of-order', `trade ${trade.id} came after ${after.id}`),
-        fetch: fetchTrades && ((hole) => fetchTrades(symbol, hole)),
+        fetch: fetchTrades && ((tradeGap) => fetchTrades(symbol, tradeGap)),
         disorderMs,
         isKnown: (trade) => market.isKnown(instrument, trade),
         recordGap: (gap: Gap) => {
           this.#count('gap');
-          this.#tell(instrument, { type: 'RecordGap', gap });
-          this.#mendLater(symbol, instrument, gap);
+          this.#send(instrument, { type: 'RecordGap', gap });
+          this.#repairLater(symbol, instrument, gap);
         },
         recordRepair: (repair) => {
           this.#count('repair');
-          this.#tell(instrument, { ...repair, type: 'RecordRepair' });
+          this.#send(instrument, { ...repair, type: 'RecordRepair' });
           for (const gap of repair.left) {
             this.#count('gap');
-            this.#mendLater(symbol, instrument, gap);
+            this.#repairLater(symbol, instrument, gap);
           }
         },
         doubt: (trade) => void doubted.set(trade, { frame: this.#frame, receivedAt: this.#receivedAt }),
@@ -295,14 +295,14 @@ export class Intake implements Sink {
           this.#fault(this.#lines.get(symbol), 'schema', reason);
         },
       },
-      this.#options.leavesHoles ? market.lastTrade(instrument) : null,
-      this.#options.leavesHoles ? market.gapsOf(instrument) : [],
+      this.#options.leavesGaps ? market.lastTrade(instrument) : null,
+      this.#options.leavesGaps ? market.gapsOf(instrument) : [],
     );
     const book = new BookSynchronizer({
       clock,
-      deliver: (update, whole) => this.#tell(instrument, { type: whole ? 'ReplaceBook' : 'UpdateBook', book: update }),
+      deliver: (update, whole) => this.#send(instrument, { type: whole ? 'ReplaceBook' : 'UpdateBook', book: update }),
       fetch: fetchBook && (() => fetchBook(symbol)),
-      lost: (reason) => this.#tell(instrument, { type: 'LoseBook', reason, time: clock.now() }),
+      lost: (reason) => this.#send(instrument, { type: 'LoseBook', reason, time: clock.now() }),
       onFailure: () => this.#count('book-unavailable'),
     });
     const negativePrices = this.#options.negativePrices?.has(instrument) ?? false;
@@ -310,17 +310,17 @@ export class Intake implements Sink {
   }
 
   /** The candles that a gap runs through lie about their volume: the venue’s own take their place once the last is closed. */
-  #mendLater(symbol: string, instrument: InstrumentId, gap: Gap): void {
+  #repairLater(symbol: string, instrument: InstrumentId, gap: Gap): void {
     const { fetchCandles, clock } = this.#options;
     if (!fetchCandles) return;
     const end = openingOf(gap.to, '1m') + INTERVAL_MS['1m'];
     // Where the gap is long past, its candles are final already.
     clock.after(Math.max(0, end - Math.max(gap.to, clock.now())) + CANDLE_SETTLES_MS, () => {
-      this.#mend(fetchCandles, symbol, instrument, gap.from, end).catch(() => this.#count('candles-unavailable'));
+      this.#repairWithCandles(fetchCandles, symbol, instrument, gap.from, end).catch(() => this.#count('candles-unavailable'));
     });
   }
 
-  async #mend(history: CandleHistory, symbol: string, instrument: InstrumentId, from: number, end: number): Promise<void> {
+  async #repairWithCandles(history: CandleHistory, symbol: string, instrument: InstrumentId, from: number, end: number): Promise<void> {
     for (const interval of history.intervals) {
       const length = INTERVAL_MS[interval];
       for (let next = openingOf(from, interval); next + length <= end; ) {
@@ -329,14 +329,14 @@ export class Intake implements Sink {
           if (candle.time + length > end) continue;
           const failure = candleProblem(candle, { instrument, negativePrices: this.#options.negativePrices?.has(instrument) ?? false });
           if (failure !== null) this.#fault(this.#lines.get(symbol), 'schema', failure);
-          else this.#tell(instrument, { type: 'RecordCandle', interval, candle, mends: true });
+          else this.#send(instrument, { type: 'RecordCandle', interval, candle, replacesIncomplete: true });
         }
         const last = page.at(-1);
         if (!last || last.time < next) break;
         next = last.time + length;
       }
     }
-    this.#count('mended-with-candles');
+    this.#count('repaired-with-candles');
   }
 
   #lineOf(symbol: string): Line | undefined {
@@ -395,28 +395,28 @@ export class Intake implements Sink {
     this.#count(fault);
     if (!line) return;
     const now = this.#options.clock.now();
-    const seen = line.faults.get(fault) ?? { count: 0, toldAt: Number.NEGATIVE_INFINITY, detail };
+    const seen = line.faults.get(fault) ?? { count: 0, reportedAt: Number.NEGATIVE_INFINITY, detail };
     line.faults.set(fault, seen);
     seen.count++;
     seen.detail = detail;
-    if (seen.toldAt === Number.POSITIVE_INFINITY) return;
-    const tell = () => {
-      this.#tell(line.instrument, { type: 'RecordFault', fault, detail: seen.detail, time: this.#options.clock.now(), count: seen.count });
+    if (seen.reportedAt === Number.POSITIVE_INFINITY) return;
+    const report = () => {
+      this.#send(line.instrument, { type: 'RecordFault', fault, detail: seen.detail, time: this.#options.clock.now(), count: seen.count });
       seen.count = 0;
-      seen.toldAt = this.#options.clock.now();
+      seen.reportedAt = this.#options.clock.now();
     };
-    if (now - seen.toldAt >= FAULT_EVERY_MS) return tell();
-    seen.toldAt = Number.POSITIVE_INFINITY;
-    this.#options.clock.after(FAULT_EVERY_MS, tell);
+    if (now - seen.reportedAt >= FAULT_EVERY_MS) return report();
+    seen.reportedAt = Number.POSITIVE_INFINITY;
+    this.#options.clock.after(FAULT_EVERY_MS, report);
   }
 
   #count(fault: string): void {
     this.faults[fault] = (this.faults[fault] ?? 0) + 1;
   }
 
-  #tell(instrument: InstrumentId, command: InstrumentCommand): void {
+  #send(instrument: InstrumentId, command: InstrumentCommand): void {
     if (this.#closed) return;
-    if (this.#waiting.length === 0 && this.#options.market.tell(instrument, command, this.#traceId)) return;
+    if (this.#waiting.length === 0 && this.#options.market.send(instrument, command, this.#traceId)) return;
     this.#waiting.push({ instrument, command, trace: this.#traceId });
     if (this.#waiting.length > 1) return;
     this.#options.onFull();
@@ -428,7 +428,7 @@ export class Intake implements Sink {
       if (this.#closed) return;
       let taken = 0;
       for (const { instrument, command, trace } of this.#waiting) {
-        if (!this.#options.market.tell(instrument, command, trace)) break;
+        if (!this.#options.market.send(instrument, command, trace)) break;
         taken++;
       }
       this.#waiting.splice(0, taken);

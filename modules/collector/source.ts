@@ -2,7 +2,7 @@ import type { BookUpdate, Candle, Interval, Quote, Reading, Trade } from '@millr
 
 /*
  * What a new source has to bring: a Feed that moves frames, a Protocol that reads them and, where the venue keeps its past,
- * a History. The supervisor does the rest: connecting, watching, holes, quality, statistics.
+ * a History. The supervisor does the rest: connecting, watching, gaps, quality, statistics.
  */
 
 /** Moves frames from outside to here; knows nothing of their meaning. */
@@ -71,7 +71,7 @@ export interface Sink {
 }
 
 /** A stretch without trades: what was known before it, and, when something has come since, what came first. */
-export interface Hole {
+export interface TradeGap {
   /** The newest trade before it; null when the instrument had none since we began to listen. */
   readonly after: Trade | null;
   /** Venue time from which trades may be missing, epoch ms: that of `after`, else when the connection was lost. */
@@ -79,8 +79,8 @@ export interface Hole {
   readonly before: Trade | null;
 }
 
-/** Whether a trade lies in a hole; for venues whose history can only be asked for by time or page. */
-export function isInHole(trade: Trade, { after, since, before }: Hole): boolean {
+/** Whether a trade lies in a gap; for venues whose history can only be asked for by time or page. */
+export function isInGap(trade: Trade, { after, since, before }: TradeGap): boolean {
   const behind = after ? trade.order > after.order || (trade.order === after.order && trade.id !== after.id) : trade.time >= since;
   return behind && (before === null || trade.order < before.order || (trade.order === before.order && trade.id !== before.id));
 }
@@ -93,14 +93,14 @@ export interface CandleHistory {
 
 /** What a venue serves of its past, over HTTP. */
 export interface History {
-  /** Trades after `hole.after` and before `hole.before` (or now), oldest first, page by page. */
-  trades?(symbol: string, hole: Hole, get: GetJson): AsyncIterable<Trade[]>;
+  /** Trades after `gap.after` and before `gap.before` (or now), oldest first, page by page. */
+  trades?(symbol: string, tradeGap: TradeGap, get: GetJson): AsyncIterable<Trade[]>;
   /**
    * Where the venue does not number its trades and sends them out of order: by how much, in ms. What a lost connection has missed may then be older than
    * what had come before it, and newer than what came first after it.
    */
   readonly disorderMs?: number;
-  /** The venue’s own candles: the second best, for a hole whose trades cannot be had. */
+  /** The venue’s own candles: the second best, for a gap whose trades cannot be had. */
   readonly candles?: CandleHistory;
   /** The whole book now. */
   book?(symbol: string, get: GetJson): Promise<BookUpdate>;
@@ -120,8 +120,8 @@ export interface SourceParts {
   /** Each instrument’s pair (BASE-QUOTE) and the venue’s symbol for it. */
   readonly symbols: readonly { readonly pair: string; readonly symbol: string }[];
   readonly simulated: boolean;
-  /** Whether trades happen while nobody listens, so that a lost connection leaves a hole. */
-  readonly leavesHoles: boolean;
+  /** Whether trades happen while nobody listens, so that a lost connection leaves a gap. */
+  readonly leavesGaps: boolean;
   /** Off for feeds that replay the past: their times are old and that is right. */
   readonly checkClock: boolean;
 }

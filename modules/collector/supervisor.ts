@@ -13,7 +13,7 @@ import {
 import { parseDigits } from './digits.ts';
 import { Intake } from './intake.ts';
 import type { Matched } from './matching.ts';
-import type { Connection, GetJson, Hole, SourceParts } from './source.ts';
+import type { Connection, GetJson, SourceParts, TradeGap } from './source.ts';
 
 const RECONNECT_FIRST_MS = 500;
 /** A connection that lasted this long was a good one: the next failure waits from the beginning again. */
@@ -41,7 +41,7 @@ export interface SupervisorOptions {
   readonly onFailure: (message: string) => void;
 }
 
-/** Keeps one source alive: connects, listens for silence, reconnects with patience, fills holes, and says at any time how it is. */
+/** Keeps one source alive: connects, listens for silence, reconnects with patience, fills gaps, and says at any time how it is. */
 export class Supervisor {
   readonly id: string;
   readonly #options: SupervisorOptions;
@@ -86,12 +86,12 @@ export class Supervisor {
       clock: options.clock,
       protocol: options.parts.protocol,
       checkClock: options.parts.checkClock,
-      leavesHoles: options.parts.leavesHoles,
+      leavesGaps: options.parts.leavesGaps,
       instruments,
       negativePrices: options.negativePrices,
       match: options.match && ((symbol) => this.#match(symbol)),
       fetchTrades: history?.trades
-        ? (symbol: string, hole: Hole): AsyncIterable<Trade[]> => history.trades?.(symbol, hole, get) ?? none()
+        ? (symbol: string, tradeGap: TradeGap): AsyncIterable<Trade[]> => history.trades?.(symbol, tradeGap, get) ?? none()
         : null,
       disorderMs: history?.disorderMs ?? 0,
       fetchCandles: history?.candles ?? null,
@@ -223,7 +223,7 @@ export class Supervisor {
         if (mine()) this.#intake.beginFile(identity, family);
       },
       refused: (reason, detail, frame) => {
-        if (mine()) this.#intake.turnAway(reason, detail, frame);
+        if (mine()) this.#intake.quarantineFrame(reason, detail, frame);
       },
       closed: (reason) => {
         if (mine()) this.#failed(reason);
@@ -240,7 +240,7 @@ export class Supervisor {
 
   #goLive(): void {
     this.#become('live', 'connected');
-    this.#intake.tellAll({ type: 'MarkLive', time: this.#options.clock.now() });
+    this.#intake.sendAll({ type: 'MarkLive', time: this.#options.clock.now() });
   }
 
   /** Frames stop without the connection closing: the commonest way for a feed to die. */
@@ -282,7 +282,7 @@ export class Supervisor {
   }
 
   #markStale(reason: string): void {
-    this.#intake.tellAll({ type: 'MarkStale', reason, time: this.#options.clock.now() });
+    this.#intake.sendAll({ type: 'MarkStale', reason, time: this.#options.clock.now() });
   }
 
   #become(state: SourceState, reason: string): void {

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import type { Gap, Trade } from '@millrace/contracts';
 import { ManualClock } from '@millrace/kernel/testing';
 import fc from 'fast-check';
-import type { Hole } from './source.ts';
+import type { TradeGap } from './source.ts';
 import { TradeSequencer } from './trade-sequencer.ts';
 
 const START = Date.UTC(2026, 0, 5, 9, 0, 0);
@@ -25,13 +25,19 @@ interface Setting {
   readonly setAside: Trade[];
   readonly reasons: string[];
   readonly gaps: Gap[];
-  readonly holes: Hole[];
+  readonly tradeGaps: TradeGap[];
 }
 
 /** @param past what the venue’s history has by now; null when it has none */
 function setting(last: Trade | null = null, past: (() => readonly Trade[]) | null = null): Setting {
   const clock = new ManualClock(START);
-  const set = { delivered: [] as Trade[], setAside: [] as Trade[], reasons: [] as string[], gaps: [] as Gap[], holes: [] as Hole[] };
+  const set = {
+    delivered: [] as Trade[],
+    setAside: [] as Trade[],
+    reasons: [] as string[],
+    gaps: [] as Gap[],
+    tradeGaps: [] as TradeGap[],
+  };
   const line = new TradeSequencer(
     {
       clock,
@@ -39,9 +45,11 @@ function setting(last: Trade | null = null, past: (() => readonly Trade[]) | nul
       outOfOrder: () => {},
       fetch:
         past &&
-        async function* (hole) {
-          set.holes.push(hole);
-          yield past().filter(({ order }) => order > (hole.after?.order ?? 0) && order < (hole.before?.order ?? Number.POSITIVE_INFINITY));
+        async function* (tradeGap) {
+          set.tradeGaps.push(tradeGap);
+          yield past().filter(
+            ({ order }) => order > (tradeGap.after?.order ?? 0) && order < (tradeGap.before?.order ?? Number.POSITIVE_INFINITY),
+          );
         },
       disorderMs: 0,
       isKnown: () => false,
@@ -66,7 +74,7 @@ const wildNumber = fc.oneof(
 );
 
 describe('numbers of trades', () => {
-  test('fault 68: after one wild number, holes among the numbers that follow are found, and nothing enormous is asked for', () =>
+  test('fault 68: after one wild number, gaps among the numbers that follow are found, and nothing enormous is asked for', () =>
     fc.assert(
       fc.asyncProperty(
         wildNumber,
@@ -77,7 +85,10 @@ describe('numbers of trades', () => {
         async (wild, place, left, interruptedBefore, has) => {
           const all = Array.from({ length: 31 }, (_one, index) => tradeOf(FIRST + index, 1_000 + index * 100));
           let happened = 0;
-          const { line, clock, delivered, setAside, gaps, holes } = setting(null, has === 'the past' ? () => all.slice(0, happened) : null);
+          const { line, clock, delivered, setAside, gaps, tradeGaps } = setting(
+            null,
+            has === 'the past' ? () => all.slice(0, happened) : null,
+          );
           const came: Trade[] = [];
           const accept = async (trade: Trade) => {
             came.push(trade);
@@ -102,7 +113,7 @@ describe('numbers of trades', () => {
             'only the wild one is set aside',
           );
           for (const gap of gaps) assert.ok((gap.missing ?? 0) <= 31, `a gap of ${gap.missing}`);
-          for (const { after, before } of holes)
+          for (const { after, before } of tradeGaps)
             if (after && before) assert.ok(Math.abs(before.order - after.order) <= 31, `asked from ${after.order} to ${before.order}`);
           const known = new Set(delivered.map(({ order }) => order));
           for (const index of left) {
@@ -119,7 +130,7 @@ describe('numbers of trades', () => {
       { numRuns: 300 },
     ));
 
-  test('fault 68: the newest trade on record has a wild number: holes are found after the restart', async () => {
+  test('fault 68: the newest trade on record has a wild number: gaps are found after the restart', async () => {
     const { line, clock, delivered, gaps } = setting(tradeOf(9e15, 0));
     for (const [index, order] of [FIRST, FIRST + 1, FIRST + 4, FIRST + 5].entries()) {
       line.accept(tradeOf(order, 1_000 + index * 100), true);
@@ -138,7 +149,7 @@ describe('numbers of trades', () => {
     );
   });
 
-  test('a step that a second trade confirms is a hole: it is asked for, or recorded with its size', async () => {
+  test('a step that a second trade confirms is a tradeGap: it is asked for, or recorded with its size', async () => {
     const { line, clock, delivered, gaps } = setting();
     line.accept(tradeOf(FIRST, 0), true);
     line.accept(tradeOf(FIRST + 1, 10), true);

@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { TradeSequencer } from './trade-sequencer.ts';
 
 /*
- * The law of holes: whatever connections are lost and whenever, each trade between the first and the last that were handed on is handed on itself, or lies in
+ * The law of gaps: whatever connections are lost and whenever, each trade between the first and the last that were handed on is handed on itself, or lies in
  * a gap that is on record, also where the venue’s history lacks it. Where trades are not numbered, only those of lost connections can be missed.
  */
 
@@ -72,12 +72,12 @@ for (const numbered of [true, false])
               },
               outOfOrder: () => {},
               fetch: hasHistory
-                ? async function* (hole) {
+                ? async function* (tradeGap) {
                     await new Promise<void>((resolve) => clock.after(150, resolve));
                     if (!answers) throw new Error('503');
                     const isWithin = ({ order, time }: Trade) =>
-                      (hole.after ? order > hole.after.order : time >= hole.since) &&
-                      order < (hole.before?.order ?? Number.POSITIVE_INFINITY);
+                      (tradeGap.after ? order > tradeGap.after.order : time >= tradeGap.since) &&
+                      order < (tradeGap.before?.order ?? Number.POSITIVE_INFINITY);
                     yield happened.filter((trade) => isWithin(trade) && !forgotten.has(trade));
                   }
                 : null,
@@ -311,7 +311,7 @@ test('no trade is missed without a gap that says so: without numbers, out of ord
       answers = true;
       await clock.advance(40_000);
       await clock.advance(1_000);
-      assert.deepEqual(missing(), [], 'after the holes were tried again');
+      assert.deepEqual(missing(), [], 'after the tradeGaps were tried again');
       assert.deepEqual(wrong, []);
       // Each time that the history did not answer has doubled the wait; a restart begins it anew.
       for (let wait = 0; wait < 40 && gaps.length > 0; wait++) await clock.advance(60_000);
@@ -362,7 +362,7 @@ test('a gap between numbers that an earlier process recorded is asked for again,
 });
 
 for (const sent of [[5, 2], [2, 5], [2]])
-  test(`without numbers, a late repeat does not end a hole: ${sent.join(' before ')} after a connection that was lost while the history was asked`, async () => {
+  test(`without numbers, a late repeat does not end a tradeGap: ${sent.join(' before ')} after a connection that was lost while the history was asked`, async () => {
     const clock = new ManualClock(START);
     const happened = [0, 1, 2, 3, 4, 5].map(
       (order): Trade => ({ id: `t${order}`, order, time: START + order * 10, price: '1', quantity: '1', side: 'buy' }),

@@ -1,19 +1,19 @@
 import type { Gap, GapRepair, Trade } from '@millrace/contracts';
 import { type Clock, messageOf } from '@millrace/kernel';
-import type { Hole } from './source.ts';
+import type { TradeGap } from './source.ts';
 import { areNear, DoubtedTrades, LOST_TRADES_MAX } from './trade-numbers.ts';
 
-/** How long a missing number is waited for before its hole is real: neighbours swap within milliseconds. */
+/** How long a missing number is waited for before its gap is real: neighbours swap within milliseconds. */
 const REORDER_MS = 250;
 /** Trades kept back while a number is waited for. */
 const REORDER_TRADES_MAX = 1_000;
-/** How long after its history could not be read a hole is tried again, doubling, and how often: half a day. */
+/** How long after its history could not be read a gap is tried again, doubling, and how often: half a day. */
 const FILL_AGAIN_FIRST_MS = 30_000;
 const FILL_AGAIN_MOST_MS = 3_600_000;
 const FILL_AGAIN_TIMES = 16;
 /** Gaps of an earlier process that are older than this are not asked for again. */
 const FILL_AGAIN_MS = 12 * 3_600_000;
-/** Trades kept back while a hole is being filled: minutes of the busiest market. Beyond it the hole is given up. */
+/** Trades kept back while a gap is being filled: minutes of the busiest market. Beyond it the gap is given up. */
 const HELD_TRADES_MAX = 50_000;
 /** Where venues do not number their trades, nothing but a trade says that a connection gives them: none may come for so long before the history is asked. */
 const SUBSCRIBES_MS = 3_000;
@@ -28,7 +28,7 @@ export interface TradeSequencerOptions {
   readonly deliver: (trade: Trade, numbered: boolean, backfilled: boolean) => void;
   readonly outOfOrder: (trade: Trade, after: Trade) => void;
   /** Asks the venue’s past; null when it has none. Rejects when it cannot be read. */
-  readonly fetch: ((hole: Hole) => AsyncIterable<Trade[]>) | null;
+  readonly fetch: ((tradeGap: TradeGap) => AsyncIterable<Trade[]>) | null;
   /** See `History`; 0 where trades come in order. */
   readonly disorderMs: number;
   /** Whether a trade without a number is on record, or is so old that it cannot be told. */
@@ -127,7 +127,7 @@ export class TradeSequencer {
     const [first] = confirmed;
     if (!first) return;
     // What waits for a missing number comes before.
-    if (this.#held.length > 0 && this.#state !== 'repairing') this.#holeIsReal();
+    if (this.#held.length > 0 && this.#state !== 'repairing') this.#gapIsReal();
     const missing = first.order - (this.#last?.order ?? 0) - 1;
     const isLoss = this.#isConfirmed && missing >= 0 && missing <= LOST_TRADES_MAX;
     if (this.#state !== 'repairing' && !isLoss) this.#takeNewNumbers(first);
@@ -171,7 +171,7 @@ export class TradeSequencer {
     this.#whyLost = reason;
   }
 
-  /** The connection is back. Where the venue serves its past, the hole is filled without waiting for a trade, or not for long. */
+  /** The connection is back. Where the venue serves its past, the gap is filled without waiting for a trade, or not for long. */
   reconnected(): void {
     this.#isBack = true;
     if (this.#state !== 'interrupted' || !this.#options.fetch) return;
@@ -184,7 +184,7 @@ export class TradeSequencer {
   #flow(trade: Trade, numbered: boolean): void {
     if (this.#last === null || !numbered || trade.order <= this.#last.order + 1) return this.#pass(trade, numbered, false);
     this.#state = 'reordering';
-    this.#cancelWait = this.#options.clock.after(REORDER_MS, () => this.#holeIsReal());
+    this.#cancelWait = this.#options.clock.after(REORDER_MS, () => this.#gapIsReal());
     this.#hold(trade, numbered);
   }
 
@@ -192,7 +192,7 @@ export class TradeSequencer {
     const due = (this.#last?.order ?? 0) + 1;
     if (trade.order > due) {
       this.#hold(trade, numbered);
-      if (this.#held.length > REORDER_TRADES_MAX) this.#holeIsReal();
+      if (this.#held.length > REORDER_TRADES_MAX) this.#gapIsReal();
       return;
     }
     const [first] = this.#held;
@@ -221,7 +221,7 @@ export class TradeSequencer {
 
   #hold(trade: Trade, numbered: boolean): void {
     if (this.#last === null) return this.#begin({ trade, numbered, losses: this.#losses, arrival: this.#arrivals++ });
-    // What comes late ends no hole.
+    // What comes late ends no gap.
     if (this.#last !== null && !isAfter(trade, this.#last, numbered)) {
       if (!numbered && this.#given.has(trade.id)) return;
       this.#noteGiven(keyOf(trade, numbered));
@@ -267,13 +267,13 @@ export class TradeSequencer {
     this.#beginning = null;
   }
 
-  #holeIsReal(): void {
+  #gapIsReal(): void {
     this.#stopWaiting();
     this.#whyLost = 'the venue sent no trade with the number that is due';
     void this.#repair(this.#held[0]?.trade ?? null);
   }
 
-  /** Fills the hole from the venue’s history, or records it; then hands on what was kept back meanwhile. */
+  /** Fills the gap from the venue’s history, or records it; then hands on what was kept back meanwhile. */
   async #repair(before: Trade | null): Promise<void> {
     this.#stopWaiting();
     const after = this.#beginning ? null : this.#last;
@@ -281,23 +281,23 @@ export class TradeSequencer {
     if (lostAt === null) return this.#flowAgain();
     // The venue’s clock may be ahead of the trades that it sends.
     const since = Math.min(lostAt, this.#beginning?.first.trade.time ?? lostAt);
-    // Without numbers the first trade that comes may be a late repeat out of the hole: the history is asked for all that is newer.
+    // Without numbers the first trade that comes may be a late repeat out of the gap: the history is asked for all that is newer.
     const isBounded = !this.#beginning && before !== null && isNumbered(before);
-    const hole = { after, since, before: isBounded ? before : null };
+    const tradeGap = { after, since, before: isBounded ? before : null };
     const losses = this.#losses;
     this.#state = 'repairing';
     this.#lostAt = null;
     const { disorderMs, clock } = this.#options;
     if (disorderMs > 0) await new Promise<void>((later) => clock.after(HISTORY_BEHIND_MS, later));
-    const { filled, failure } = await this.#fill(disorderMs > 0 ? this.#around(since) : hole);
+    const { filled, failure } = await this.#fill(disorderMs > 0 ? this.#around(since) : tradeGap);
     if (filled > 0) this.#options.recordRepair({ from: since, to: this.#last?.time ?? since, trades: filled, gap: null, left: [] });
     this.#passOld();
     const hasBegun = this.#endBeginning(since, failure);
-    const first = this.#firstBehindHole();
-    // Behind the first trade of all, only numbers tell of another hole.
+    const first = this.#firstAfterGap();
+    // Behind the first trade of all, only numbers tell of another gap.
     const stillMissing = first?.numbered && this.#last ? first.trade.order > this.#last.order + 1 : failure !== null && !hasBegun;
     if (stillMissing && !first) {
-      // Nothing has come yet that would end the hole: its bounds are known with the next trade.
+      // Nothing has come yet that would end the gap: its bounds are known with the next trade.
       this.#state = 'interrupted';
       this.#lostAt = since;
       return;
@@ -319,36 +319,36 @@ export class TradeSequencer {
     this.#beginning = null;
     if (failure !== null) {
       const from = Math.min(since, first.trade.time);
-      const hole = { after: newestBefore, since: newestBefore?.time ?? from, before: first.trade };
-      this.#fillLater(hole, first.numbered);
+      const tradeGap = { after: newestBefore, since: newestBefore?.time ?? from, before: first.trade };
+      this.#fillLater(tradeGap, first.numbered);
       this.#recordGapBetween(newestBefore, first, from, failure);
-    } else if (first.numbered && newestBefore) this.#recordHole(newestBefore, first.trade);
+    } else if (first.numbered && newestBefore) this.#noteGap(newestBefore, first.trade);
     return true;
   }
 
   /**
-   * The trade that ends the hole. Without numbers it is the first that came: an earlier one that came later is a late repeat out
-   * of the hole, and says nothing of what was lost with it.
+   * The trade that ends the gap. Without numbers it is the first that came: an earlier one that came later is a late repeat out
+   * of the gap, and says nothing of what was lost with it.
    */
-  #firstBehindHole(): Held | undefined {
+  #firstAfterGap(): Held | undefined {
     const [earliest] = this.#held;
     if (!earliest || earliest.numbered) return earliest;
     return this.#held.reduce((first, one) => (one.arrival < first.arrival ? one : first));
   }
 
-  /** What is to be asked for a hole where trades come out of order: a lost one may be older than what is known, or newer than what came since. */
-  #around(since: number): Hole {
+  /** What is to be asked for a gap where trades come out of order: a lost one may be older than what is known, or newer than what came since. */
+  #around(since: number): TradeGap {
     return { after: null, since: since - this.#options.disorderMs, before: null };
   }
 
   /** Hands on what history has, in order. Gives up when so much is kept back meanwhile that it cannot wait. */
-  async #fill(hole: Hole): Promise<{ filled: number; failure: string | null }> {
+  async #fill(tradeGap: TradeGap): Promise<{ filled: number; failure: string | null }> {
     if (!this.#options.fetch) return { filled: 0, failure: 'this source has no history to fill it from' };
     let filled = 0;
     try {
-      for await (const page of this.#options.fetch(hole)) {
+      for await (const page of this.#options.fetch(tradeGap)) {
         const first = this.#beginning?.first.trade;
-        if (first && first.time < hole.since) return await this.#fill({ ...hole, since: first.time });
+        if (first && first.time < tradeGap.since) return await this.#fill({ ...tradeGap, since: first.time });
         for (const trade of page) if (this.#passGiven(trade, this.#held[0]?.numbered ?? isNumbered(trade))) filled++;
         if (this.#held.length > HELD_TRADES_MAX) return { filled, failure: `${this.#held.length} newer trades could not wait any longer` };
       }
@@ -358,7 +358,7 @@ export class TradeSequencer {
     }
   }
 
-  /** Hands on what is kept back and ends no hole: the history has newer ones. */
+  /** Hands on what is kept back and ends no gap: the history has newer ones. */
   #passOld(): void {
     for (let [first] = this.#held; first && this.#last && !isAfter(first.trade, this.#last, first.numbered); [first] = this.#held) {
       this.#held.shift();
@@ -374,7 +374,7 @@ export class TradeSequencer {
     const beginning = this.#beginning;
     if (numbered && beginning && trade.order <= beginning.first.trade.order) {
       if (trade.order === beginning.first.trade.order) return false;
-      if (beginning.newestBefore) this.#recordHole(beginning.newestBefore, trade);
+      if (beginning.newestBefore) this.#noteGap(beginning.newestBefore, trade);
       beginning.newestBefore = trade;
       this.#pass(trade, true, true);
       return true;
@@ -396,12 +396,12 @@ export class TradeSequencer {
 
   #passNext(trade: Trade): void {
     // On record before what comes behind it: whoever goes on from that trade after a crash asks for nothing before.
-    if (this.#last) this.#recordHole(this.#last, trade);
+    if (this.#last) this.#noteGap(this.#last, trade);
     this.#pass(trade, true, true);
   }
 
   /** What the venue’s history itself lacks between two trades is a gap. */
-  #recordHole(last: Trade, trade: Trade): void {
+  #noteGap(last: Trade, trade: Trade): void {
     if (trade.order > last.order + 1 && areNear(trade, last))
       this.#options.recordGap(this.#gapBetween(last, trade, `${this.#whyLost}; ${NOT_IN_HISTORY}`));
   }
@@ -427,21 +427,21 @@ export class TradeSequencer {
     this.#fillLater({ after: bound(afterId, since), since, before: bound(beforeId, until) }, isNumberedGap);
   }
 
-  /** Tries to fill a hole that is on record as a gap, now and then; the trades go on at once meanwhile. */
-  #fillLater(hole: Hole, numbered: boolean, attempt = 0): void {
+  /** Tries to fill a gap that is on record as a gap, now and then; the trades go on at once meanwhile. */
+  #fillLater(tradeGap: TradeGap, numbered: boolean, attempt = 0): void {
     const { clock, fetch, deliver, recordRepair, disorderMs, isKnown } = this.#options;
     if (!fetch || attempt >= FILL_AGAIN_TIMES) return;
     const waitMs = Math.min(FILL_AGAIN_MOST_MS, FILL_AGAIN_FIRST_MS * 2 ** attempt);
-    const until = (hole.before?.time ?? Number.POSITIVE_INFINITY) + disorderMs;
+    const until = (tradeGap.before?.time ?? Number.POSITIVE_INFINITY) + disorderMs;
     const fill = async () => {
       let filled = 0;
-      let last = hole.after;
+      let last = tradeGap.after;
       const gaps: Gap[] = [];
       const noteGap = (trade: Trade | null) => {
         if (numbered && last && trade && trade.order > last.order + 1) gaps.push(this.#gapBetween(last, trade, NOT_IN_HISTORY));
         last = trade;
       };
-      for await (const page of fetch(disorderMs > 0 ? this.#around(hole.since) : hole))
+      for await (const page of fetch(disorderMs > 0 ? this.#around(tradeGap.since) : tradeGap))
         for (const trade of page) {
           if (disorderMs > 0 && (trade.time > until || isKnown(trade))) continue;
           noteGap(trade);
@@ -449,13 +449,13 @@ export class TradeSequencer {
           filled++;
         }
       // Only numbers that are missing between two trades tell of more than the history has.
-      if (filled === 0 && numbered && hole.after) return;
-      noteGap(hole.before);
-      const gap = { afterId: hole.after?.id ?? '', beforeId: hole.before?.id ?? '' };
-      recordRepair({ from: hole.since, to: hole.before?.time ?? hole.since, trades: filled, gap, left: gaps });
+      if (filled === 0 && numbered && tradeGap.after) return;
+      noteGap(tradeGap.before);
+      const gap = { afterId: tradeGap.after?.id ?? '', beforeId: tradeGap.before?.id ?? '' };
+      recordRepair({ from: tradeGap.since, to: tradeGap.before?.time ?? tradeGap.since, trades: filled, gap, left: gaps });
     };
     // What comes before another failure is known by the next time, and is not taken twice.
-    clock.after(waitMs, () => void fill().catch(() => this.#fillLater(hole, numbered, attempt + 1)));
+    clock.after(waitMs, () => void fill().catch(() => this.#fillLater(tradeGap, numbered, attempt + 1)));
   }
 
   /**
@@ -478,7 +478,7 @@ export class TradeSequencer {
     if (this.#state !== 'repairing') this.#given.clear();
   }
 
-  /** A connection was lost again while the history was asked: that leaves a hole of its own, behind what had come until then. */
+  /** A connection was lost again while the history was asked: that leaves a gap of its own, behind what had come until then. */
   #goOnAfter(later: Held[], lostAt: number | null): void {
     this.#lostAt = this.#last?.time ?? lostAt;
     for (const one of later) this.#keepBack(one);
@@ -486,7 +486,7 @@ export class TradeSequencer {
     this.#stopWaiting();
     this.#state = 'interrupted';
     this.#whyLost = this.#whyLostLast;
-    const first = this.#firstBehindHole();
+    const first = this.#firstAfterGap();
     if (first) void this.#repair(first.trade);
     else if (this.#isBack) this.reconnected();
   }

@@ -74,7 +74,7 @@ describe('the check of stored candles', () => {
     assert.ok((high?.expected ?? 0) > 100 && (high?.expected ?? 0) < 113);
   });
 
-  test('says why it does not compare: the venue’s candles, mended ones, and those whose trades are gone', async () => {
+  test('says why it does not compare: the venue’s candles, repaired ones, and those whose trades are gone', async () => {
     const id = await stored('GIVEN', [{ type: 'RecordCandle', interval: '1m', candle: candle(openingOf(START, '1m'), 5) }]);
     await spoil(id, openingOf(START + 2 * MINUTE, '1m'), 99, 'venue');
     await series.write(
@@ -89,7 +89,7 @@ describe('the check of stored candles', () => {
     );
     const { differing, notCompared } = await checkCandles(series, id);
     assert.equal(notCompared.partial, 1);
-    assert.ok(notCompared.venue + notCompared.mended >= 2, JSON.stringify(notCompared));
+    assert.ok(notCompared.venue + notCompared.repaired >= 2, JSON.stringify(notCompared));
     // Larger candles that hold the one that was put in behind the store’s back are not made of trades alone any more.
     assert.equal(differing, 0);
   });
@@ -110,7 +110,7 @@ describe('the check of stored candles', () => {
       checked.push(instrument);
       const difference = { instrument, interval: '1m', time: START, field: 'high', stored: 9, expected: 8 } as const;
       const found = instrument === wrong ? differing : 0;
-      const notCompared = { venue: 0, mended: 0, partial: 0 };
+      const notCompared = { venue: 0, repaired: 0, partial: 0 };
       return { instrument, compared: 5, notCompared, differing: found, differences: found > 0 ? [difference] : [] };
     };
     const told: string[] = [];

@@ -31,7 +31,7 @@ export interface CandleDifference {
 export interface CandleReport {
   readonly instrument: InstrumentId;
   readonly compared: number;
-  readonly notCompared: { readonly venue: number; readonly mended: number; readonly partial: number };
+  readonly notCompared: { readonly venue: number; readonly repaired: number; readonly partial: number };
   /** Candles that differ, and the first of their fields. */
   readonly differing: number;
   readonly differences: readonly CandleDifference[];
@@ -54,7 +54,7 @@ export async function checkCandles(
   instrument: InstrumentId,
   isStopped: () => boolean = () => false,
 ): Promise<CandleReport> {
-  const counts = { compared: 0, venue: 0, mended: 0, partial: 0 };
+  const counts = { compared: 0, venue: 0, repaired: 0, partial: 0 };
   const differences: CandleDifference[] = [];
   let differing = 0;
   const newest = await newestTrade(series, instrument, Number.MAX_SAFE_INTEGER);
@@ -68,7 +68,7 @@ export async function checkCandles(
     let found = await compare(series, window, isDamaged);
     // What is written between two reads looks like a difference.
     if (found.differences.size > 0) found = onlyLasting(found, await compare(series, window, isDamaged));
-    for (const name of ['compared', 'venue', 'mended', 'partial'] as const) counts[name] += found[name];
+    for (const name of ['compared', 'venue', 'repaired', 'partial'] as const) counts[name] += found[name];
     differing += found.differences.size;
     for (const list of found.differences.values()) differences.push(...list);
   }
@@ -101,18 +101,18 @@ function* windowsOf(times: readonly number[]): Generator<Omit<Window, 'instrumen
 interface Compared {
   readonly compared: number;
   readonly venue: number;
-  readonly mended: number;
+  readonly repaired: number;
   readonly partial: number;
   /** By opening. */
   readonly differences: ReadonlyMap<number, readonly CandleDifference[]>;
 }
 
 async function compare(series: SeriesStore, window: Window, isDamaged: boolean): Promise<Compared> {
-  const counts = { compared: 0, venue: 0, mended: 0, partial: 0 };
+  const counts = { compared: 0, venue: 0, repaired: 0, partial: 0 };
   const differences = new Map<number, CandleDifference[]>();
   for (const [time, { candle, origin, stored, sum }] of await makeCandles(series.past, window)) {
     const given = origin !== 'trades' || (stored !== undefined && stored.origin !== 'trades');
-    if (given && (stored?.version ?? 0) > 1) counts.mended++;
+    if (given && (stored?.version ?? 0) > 1) counts.repaired++;
     else if (given) counts.venue++;
     else if (stored && (isDamaged || stored.trades > candle.trades)) counts.partial++;
     else {

@@ -37,7 +37,7 @@ const zone = instrumentZone({ lateWindowMs: 60 * MINUTE, outlierPercent: 1e9 });
 type Input =
   | { what: 'trade'; at: number; order: number; price: number; quantity: number }
   | { what: 'quote'; at: number }
-  | { what: 'candle'; interval: Interval; at: number; low: number; spread: number; volume: number; forming: boolean; mends: boolean };
+  | { what: 'candle'; interval: Interval; at: number; low: number; spread: number; volume: number; forming: boolean; repairs: boolean };
 
 /** Many of one second and of one moment, so that ties and neighbours are frequent. */
 const at = fc.oneof(
@@ -66,7 +66,7 @@ const input: fc.Arbitrary<Input> = fc.oneof(
       spread: fc.integer({ min: 0, max: 150 }),
       volume: fc.integer({ min: 1, max: 9_999 }),
       forming: fc.boolean(),
-      mends: fc.boolean(),
+      repairs: fc.boolean(),
     }),
   },
 );
@@ -80,7 +80,7 @@ function commandOf(one: Input, arrival: number): InstrumentCommand {
     const trade: Trade = { id: `t${arrival}`, order, time, price: String(price), quantity: (quantity / 1_000).toFixed(3), side: 'buy' };
     return { type: 'RecordTrade', trade, numbered: false };
   }
-  const { interval, low, spread, volume, forming, mends } = one;
+  const { interval, low, spread, volume, forming, repairs } = one;
   const values = {
     open: low + Math.floor(spread / 3),
     high: low + spread,
@@ -89,7 +89,7 @@ function commandOf(one: Input, arrival: number): InstrumentCommand {
     volume: volume / 1_000,
   };
   const candle: Candle = { time: openingOf(time, interval), ...values, trades: 3 };
-  return { type: 'RecordCandle', interval, candle, ...(forming && { forming }), ...(mends && { mends }) };
+  return { type: 'RecordCandle', interval, candle, ...(forming && { forming }), ...(repairs && { replacesIncomplete: true }) };
 }
 
 /** Something that happened from `time` on, until before `end`. */
@@ -165,7 +165,7 @@ describe('the law of candles', () => {
             if (event.type !== 'CandleClosed' && event.type !== 'CandleCorrected') continue;
             const key = `${event.interval} ${event.candle.time}`;
             const version = event.type === 'CandleClosed' ? 1 : event.version;
-            assert.equal(version, (versions.get(key) ?? 0) + 1, `the versions of ${key} are numbered without a hole`);
+            assert.equal(version, (versions.get(key) ?? 0) + 1, `the versions of ${key} are numbered without a gap`);
             versions.set(key, version);
             recorded.set(key, event.candle);
           }

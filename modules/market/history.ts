@@ -8,7 +8,7 @@ const ANSWER_MS_MAX = 10_000;
 export const UNANSWERED_MAX = 1_000;
 
 /** Failures of many requests have one reason: it is told this often. */
-const TELL_EVERY_MS = 1_000;
+const REPORT_EVERY_MS = 1_000;
 
 /** What requests read from the store. */
 export type History = Pick<SeriesStore, 'has' | 'candles' | 'trades' | 'readings'> & {
@@ -22,10 +22,10 @@ export type History = Pick<SeriesStore, 'has' | 'candles' | 'trades' | 'readings
  */
 export function historyForRequests(series: History, clock: Clock, onFailure: (message: string) => void): History {
   let unanswered = 0;
-  let toldAt = Number.NEGATIVE_INFINITY;
-  const tell = (message: string) => {
-    if (clock.elapsed() - toldAt < TELL_EVERY_MS) return;
-    toldAt = clock.elapsed();
+  let reportedAt = Number.NEGATIVE_INFINITY;
+  const report = (message: string) => {
+    if (clock.elapsed() - reportedAt < REPORT_EVERY_MS) return;
+    reportedAt = clock.elapsed();
     onFailure(message);
   };
   const tracked = async <T>(read: () => Promise<T>): Promise<T> => {
@@ -41,7 +41,7 @@ export function historyForRequests(series: History, clock: Clock, onFailure: (me
     try {
       return await within(clock, ANSWER_MS_MAX, 'the history', tracked(read));
     } catch (error) {
-      tell(`${what} could not be read from the history: ${messageOf(error)}`);
+      report(`${what} could not be read from the history: ${messageOf(error)}`);
       throw new ApiProblem(
         'HISTORY_UNAVAILABLE',
         `${what} cannot be read from storage now.`,

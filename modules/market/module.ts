@@ -14,12 +14,12 @@ import { coalesced } from '@millrace/platform/resilience';
 import { type Zones, zoneKind } from '@millrace/platform/topics';
 import { CandleWatch } from './candle-watch.ts';
 import { initialEvents, publishBatch, publishRemade } from './channels.ts';
+import { judgeTrade } from './dedup-window.ts';
 import { historyForRequests } from './history.ts';
-import { mendRoutes } from './mend-routes.ts';
 import { InstrumentOpener } from './open-instruments.ts';
 import { SERIES_GROUP, seriesProjection } from './projection.ts';
+import { repairRoutes } from './repair-routes.ts';
 import { type MarketReads, marketRoutes } from './routes.ts';
-import { judgeTrade } from './seen.ts';
 import { udfRoutes } from './udf.ts';
 import { type Instrument, instrumentZone } from './zone.ts';
 
@@ -69,7 +69,7 @@ export const marketModule = defineModule({
       routes: (routes, { app }) => {
         marketRoutes(routes, reads);
         udfRoutes(app, reads);
-        mendRoutes(routes, {
+        repairRoutes(routes, {
           series,
           now: () => clock.now(),
           archiveAfterDays: settings.series.archiveAfterDays,
@@ -115,7 +115,7 @@ export const marketModule = defineModule({
 function instrumentsOf({ series }: ModuleContext, zones: InstrumentZones, opener: InstrumentOpener): Instruments {
   const stateOf = (id: InstrumentId) => zones.view(id)?.state;
   return {
-    tell: (id, command, trace) => zones.send(id, command, { correlation: trace }),
+    send: (id, command, trace) => zones.send(id, command, { correlation: trace }),
     lastTrade: (id) => stateOf(id)?.last ?? null,
     gapsOf: (id) => stateOf(id)?.quality.gaps ?? [],
     isKnown: (id, trade) => {

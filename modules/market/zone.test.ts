@@ -241,17 +241,17 @@ describe('a reading', () => {
 });
 
 describe('a gap', () => {
-  const mend = (interval: Interval, at: number, volume: number): InstrumentCommand => ({
+  const repair = (interval: Interval, at: number, volume: number): InstrumentCommand => ({
     type: 'RecordCandle',
     interval,
     candle: { time: START + at, open: 100, high: 130, low: 90, close: 101, volume, trades: 9 },
-    mends: true,
+    replacesIncomplete: true,
   });
   const volumes = (state: Instrument, interval: Interval) => candlesOf(state, interval).map(({ volume }) => volume);
 
-  test('is mended with the venue’s candles, in the larger ones too, open or closed', () => {
+  test('is repaired with the venue’s candles, in the larger ones too, open or closed', () => {
     const set = given(zone).when(record(trade(1, 0)), record(trade(9, 4 * MINUTE)), record(trade(10, 6 * MINUTE)));
-    const { events } = set.when(mend('1m', 0, 5)).state((state) => {
+    const { events } = set.when(repair('1m', 0, 5)).state((state) => {
       assert.equal(volumes(state, '1m')[0], 5);
       assert.deepEqual(volumes(state, '5m'), [6, 1]);
       assert.deepEqual(volumes(state, '1h'), [7]);
@@ -260,17 +260,17 @@ describe('a gap', () => {
       events.map((event) => (event.type === 'CandleCorrected' ? `${event.interval} v${event.version}` : event.type)),
       ['CandleRecorded', '1m v2', '3m v2', '5m v2'],
     );
-    set.when(mend('1m', 2 * MINUTE, 3)).state((state) => {
+    set.when(repair('1m', 2 * MINUTE, 3)).state((state) => {
       assert.deepEqual(volumes(state, '1m'), [5, 3, 1, 1]);
       assert.deepEqual(volumes(state, '5m'), [9, 1]);
     });
-    set.when(mend('1m', 2 * MINUTE, 3)).nothing();
+    set.when(repair('1m', 2 * MINUTE, 3)).nothing();
   });
 
-  test('that is older than memory is mended in the store', () => {
+  test('that is older than memory is repaired in the store', () => {
     given(zone)
       .when(record(trade(1, 0)), record(trade(9, 60 * MINUTE)))
-      .when(mend('1m', 5 * MINUTE, 3))
+      .when(repair('1m', 5 * MINUTE, 3))
       .emitsTypes('CandleRecorded', 'CandleCorrected', 'PastCandlesChanged');
   });
 });

@@ -17,9 +17,9 @@ import {
 import { type Context, defineZone, type ZoneDefinition } from '@millrace/kernel';
 import { addTrade, type Bars, barAt, candleOf, decimalsOf, endOf, holds, isInexact, noBars, prune, setCandle, upcastBars } from './bars.ts';
 import { type Book, checksumOf, emptyBook, judge, replace, update } from './book.ts';
-import { evolveMended } from './mended.ts';
+import { type DedupWindow, emptyDedupWindow, judgeTrade, markSeen } from './dedup-window.ts';
+import { evolveRepaired } from './evolve-repaired.ts';
 import { cleanQuality, noteQuality, type QualityState } from './quality.ts';
-import { judgeTrade, markSeen, nothingSeen, type Seen } from './seen.ts';
 
 /** How long after its end a candle waits for its last trades before a quote’s time closes it. */
 const CLOSE_GRACE_MS = 1_000;
@@ -60,11 +60,11 @@ export interface Instrument {
   quote: Quote | null;
   book: Book;
   bars: Bars;
-  /** Nothing from before this is in memory, except candles that hold it (epoch ms); missing where the instrument was never mended. */
+  /** Nothing from before this is in memory, except candles that hold it (epoch ms); missing where the instrument was never repaired. */
   rememberedFrom?: number;
   /** When the first of the open bars ends; nothing needs closing before. */
   nextClose: number;
-  seen: Seen;
+  seen: DedupWindow;
   /** Of each file that was imported, how much of it has been taken. */
   files: Record<string, number>;
   readings: Record<string, Reading>;
@@ -118,7 +118,11 @@ export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, I
   }
 
   /** A candle that is the data itself, or one that takes the place of what a gap has spoilt. */
-  function decideCandle(state: Instrument, { interval, candle, forming = false, mends = false, from }: CandleCommand, emit: Emit): void {
+  function decideCandle(
+    state: Instrument,
+    { interval, candle, forming = false, replacesIncomplete = false, from }: CandleCommand,
+    emit: Emit,
+  ): void {
     const mark = from && { from };
     const known = barAt(state.bars[interval], candle.time);
     const isKnown = known?.origin === 'venue' && isSameCandle(candleOf(known), candle);
@@ -127,7 +131,7 @@ export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, I
       if (forming) return;
       const larger = pastCandles(state, candle.time, interval).filter((one) => one.interval !== interval);
       emit({ type: 'CandleRecorded', interval, candle, ...mark });
-      if (mends) emit({ type: 'CandleCorrected', interval, candle, version: 2, origin: 'venue', old: true });
+      if (replacesIncomplete) emit({ type: 'CandleCorrected', interval, candle, version: 2, origin: 'venue', old: true });
       else emit({ type: 'CandleClosed', interval, candle, origin: 'venue', old: true });
       return correct(state, larger, candle.time, emit);
     }
@@ -209,7 +213,7 @@ export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, I
       book: emptyBook(),
       bars: noBars(),
       nextClose: Number.POSITIVE_INFINITY,
-      seen: nothingSeen(),
+      seen: emptyDedupWindow(),
       files: {},
       readings: {},
       quality: cleanQuality(),
@@ -251,7 +255,7 @@ export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, I
         }
         case 'RecordFault':
           return emit({ type: 'FeedFaulted', fault: command.fault, detail: command.detail, time: command.time, count: command.count });
-        case 'MendInstrument':
+        case 'RepairInstrument':
           return emit({ ...command, type: 'InstrumentMended' });
         case 'MarkStale':
           if (state.status !== 'stale' || state.reason !== command.reason)
@@ -308,7 +312,7 @@ export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, I
           state.asOf = Math.max(state.asOf, event.reading.time);
           return;
         case 'InstrumentMended':
-          return evolveMended(state, event);
+          return evolveRepaired(state, event);
         case 'WentStale':
           state.status = 'stale';
           state.reason = event.reason;

@@ -52,7 +52,7 @@ export function operationsRoutes(routes: Routes, { consumers, topics, flow, aler
   );
   routes.handle(ENDPOINTS.getDeadLetter, ({ params }) => contentOf(params));
   routes.handle(ENDPOINTS.updateDeadLetter, async ({ params, body, principal }) => {
-    const { letter, batch } = opened(params);
+    const { deadLetter, batch } = opened(params);
     const index = body.seq - batch.firstSeq;
     const event = batch.events[index];
     if (!event)
@@ -61,11 +61,11 @@ export function operationsRoutes(routes: Routes, { consumers, topics, flow, aler
         `Dead letter ${params.id} has no event with seq ${body.seq}.`,
         `It holds ${batch.firstSeq} to ${batch.firstSeq + batch.events.length - 1}.`,
       );
-    const mended: EventBatch = { ...batch, events: batch.events.with(index, { ...body.data, type: event.type }) };
-    await consumerOf(params.group).log.deadLetters.mend(params.id, mended);
+    const repaired: EventBatch = { ...batch, events: batch.events.with(index, { ...body.data, type: event.type }) };
+    await consumerOf(params.group).log.deadLetters.replace(params.id, repaired);
     audit('dead letter edited', {
-      letter: letter.id,
-      zone: letter.zone,
+      deadLetter: deadLetter.id,
+      zone: deadLetter.zone,
       seq: body.seq,
       operator: operatorOf(principal, body),
       reason: body.reason,
@@ -75,21 +75,21 @@ export function operationsRoutes(routes: Routes, { consumers, topics, flow, aler
     return contentOf(params);
   });
   routes.handle(ENDPOINTS.deleteDeadLetter, async ({ params, principal }) => {
-    const { letter } = opened(params);
+    const { deadLetter } = opened(params);
     await consumerOf(params.group).log.deadLetters.remove(params.id);
-    audit('dead letter discarded', { letter: params.id, zone: letter.zone, seq: letter.seq, operator: principal.name });
+    audit('dead letter discarded', { deadLetter: params.id, zone: deadLetter.zone, seq: deadLetter.seq, operator: principal.name });
   });
   routes.handle(ENDPOINTS.replayDeadLetter, async ({ params, principal }) => {
     opened(params);
     try {
       if (await consumerOf(params.group).replay(params.id)) {
-        audit('dead letter replayed', { letter: params.id, operator: operatorOf(principal, {}) });
+        audit('dead letter replayed', { deadLetter: params.id, operator: operatorOf(principal, {}) });
         return { replayed: true };
       }
     } catch (error) {
       throw new ApiProblem('CONFLICT', `Dead letter ${params.id} failed again: ${messageOf(error)}.`, 'Edit it, or fix the cause, first.');
     }
-    throw unknownLetter(params.id);
+    throw unknownDeadLetter(params.id);
   });
 
   function consumerOf(group: string): Consumer {
@@ -107,14 +107,14 @@ export function operationsRoutes(routes: Routes, { consumers, topics, flow, aler
 
   function opened({ group, id }: { group: string; id: number }): NonNullable<ReturnType<EventLog['deadLetters']['open']>> {
     const found = consumerOf(group).log.deadLetters.open(id);
-    if (found?.letter.group !== group) throw unknownLetter(id);
+    if (found?.deadLetter.group !== group) throw unknownDeadLetter(id);
     return found;
   }
 
   function contentOf(which: { group: string; id: number }): DeadLetterContent {
-    const { letter, batch } = opened(which);
+    const { deadLetter, batch } = opened(which);
     return {
-      letter,
+      deadLetter,
       events: batch.events.map(({ type, ...data }, index) => ({ seq: batch.firstSeq + index, type, data })),
     };
   }
@@ -130,6 +130,6 @@ export function eventStats(flow: Flow, topics: readonly Topic[]): EventStats {
   };
 }
 
-function unknownLetter(id: number): ApiProblem {
+function unknownDeadLetter(id: number): ApiProblem {
   return new ApiProblem('NOT_FOUND', `Dead letter ${id} not found.`, 'GET /api/v1/dead-letters lists all dead letters.');
 }

@@ -60,7 +60,7 @@ export class StorageWatch {
     const freePercent = blocks === 0 ? 100 : (bavail / blocks) * 100;
     this.#disk = { freeMiB, freePercent };
     await access(folder, constants.W_OK).catch(() => {
-      throw new Error(`The data folder ${folder} cannot be written. Mend its permissions, or mount its file system for writing.`);
+      throw new Error(`The data folder ${folder} cannot be written. Fix its permissions, or mount its file system for writing.`);
     });
     if (freeMiB < rules.diskFreeMiB || freePercent < rules.diskFreePercent)
       throw new Error(

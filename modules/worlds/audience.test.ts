@@ -14,7 +14,7 @@ const player = (id: string, x: number, y: number): Player => ({
   bag: { items: [], most: 12 },
   cooldown: { useAt: 0, sayAt: 0 },
   presence: { session: id, since: 0, n: 0 },
-  conduct: { suspicion: 0, offences: {} },
+  violations: { total: 0, byCode: {} },
 });
 
 /** What a client knows: exactly what it was sent. */

@@ -79,7 +79,7 @@ export class Audience {
   /** Notes what an event changes in what can be seen. */
   apply(event: WorldEvent, state: World): void {
     switch (event.type) {
-      case 'ZoneFounded':
+      case 'ZoneCreated':
         return this.reset(state);
       case 'PlayerMoved':
       case 'PlayerRevived':

@@ -12,7 +12,7 @@ export interface ConnectionLimits {
   readonly limitLoopback: boolean;
 }
 
-/** Who stands in the door: connections there are, from where, and which of them have not said hello yet. */
+/** Open connections by address, and which of them have not sent `hello` yet. */
 export class ConnectionLimiter {
   readonly #limits: ConnectionLimits;
   readonly #clock: Clock;

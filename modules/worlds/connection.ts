@@ -49,7 +49,7 @@ export interface ConnectionCounts {
 export interface ConnectionEvents {
   onFrame(frame: ClientFrame): void;
   /** Something a well-behaved client does not do. */
-  onOffence(code: string): void;
+  onViolation(code: string): void;
   /** Updates were left out and there is room again. */
   onRecovered(): void;
   onClosed(code: DisconnectReason | null): void;
@@ -103,7 +103,7 @@ export class Connection {
       this.#splitter.push(chunk, (body) => this.#take(body));
     } catch (error) {
       if (!(error instanceof FrameTooLarge)) throw error;
-      this.#events.onOffence('INVALID_FRAME');
+      this.#events.onViolation('INVALID_FRAME');
       this.bye('FRAME_TOO_LARGE', error.message);
     }
   }
@@ -113,7 +113,7 @@ export class Connection {
     if (this.#isClosed) return;
     this.counts.bytesIn += body.length;
     if (body.length <= CLIENT_FRAME_BYTES_MAX) return this.#take(body);
-    this.#events.onOffence('INVALID_FRAME');
+    this.#events.onViolation('INVALID_FRAME');
     this.bye('FRAME_TOO_LARGE', new FrameTooLarge(body.length, CLIENT_FRAME_BYTES_MAX).message);
   }
 
@@ -131,7 +131,7 @@ export class Connection {
     this.heardAt = now;
     this.counts.framesIn++;
     if (!this.#frames.take(now)) {
-      this.#events.onOffence('RATE_LIMITED');
+      this.#events.onViolation('RATE_LIMITED');
       return this.bye('FLOOD');
     }
     const decoded = decodeBody(body);
@@ -179,7 +179,7 @@ export class Connection {
 
   refuse(n: number, code: string, detail = ''): void {
     this.counts.refused++;
-    if (REFUSALS[code]?.offence) this.#events.onOffence(code);
+    if (REFUSALS[code]?.violation) this.#events.onViolation(code);
     this.send({ t: 'refused', n, code, message: `${REFUSALS[code]?.says ?? code}${detail && ` ${detail}`}` });
   }
 

@@ -1,7 +1,7 @@
 import { type Bag, EDITABLE, type EditableComponent, type Place, type Player, type PlayerHealth } from '@millrace/contracts';
 import { Value } from 'typebox/value';
 import { isBlocked, isInWorld, zoneAt } from './terrain.ts';
-import type { Founded } from './world-state.ts';
+import type { InitializedWorld } from './world-state.ts';
 
 /** The id of an item that an operator puts into a bag; the zone gives it one of its own. */
 const NEW_ITEM = '';
@@ -13,7 +13,7 @@ const ID_SPACE = 2 ** 48;
  * @returns the fields, or what is wrong with the edit
  */
 export function editedFields(
-  state: Readonly<Founded>,
+  state: Readonly<InitializedWorld>,
   player: Readonly<Player>,
   component: EditableComponent,
   fields: Readonly<Record<string, unknown>>,

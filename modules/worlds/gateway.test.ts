@@ -13,7 +13,7 @@ const FRAME = encodeFrame({ t: 'ping', id: 1 });
 
 interface Client {
   readonly connection: Connection;
-  readonly told: ServerFrame[];
+  readonly received: ServerFrame[];
   say(frame: ClientFrame): void;
   /** What its commands were answered. */
   answers(): string[];
@@ -60,25 +60,25 @@ class SmallWorld {
 
   /** A client connects, and says nothing yet. */
   connect(): Omit<Client, 'answers'> {
-    const told: ServerFrame[] = [];
+    const received: ServerFrame[] = [];
     const connection = this.gateway.connect({
-      send: (frame) => told.push(decodeBody(frame.subarray(4)) as ServerFrame),
+      send: (frame) => received.push(decodeBody(frame.subarray(4)) as ServerFrame),
       backlog: () => 0,
       end: () => {},
       remote: '127.0.0.1',
     }) as Connection;
-    return { connection, told, say: (frame) => connection.receive(encodeFrame(frame as never)) };
+    return { connection, received, say: (frame) => connection.receive(encodeFrame(frame as never)) };
   }
 
   /** A client connects with a player’s token and joins. */
   async join(player: PlayerId, resume?: { resume: string; unanswered: number[] }): Promise<Client> {
-    const { connection, told, say } = this.connect();
+    const { connection, received, say } = this.connect();
     say({ t: 'hello', v: WORLD_PROTOCOL, ...(resume ?? { token: player }) });
     await this.clock.advance(0);
     if (!resume) say({ t: 'join', n: 1 });
     const answers = () =>
-      told.flatMap((frame) => (frame.t === 'ok' ? [`ok ${frame.n}`] : frame.t === 'refused' ? [`${frame.code} ${frame.n}`] : []));
-    return { connection, told, say, answers };
+      received.flatMap((frame) => (frame.t === 'ok' ? [`ok ${frame.n}`] : frame.t === 'refused' ? [`${frame.code} ${frame.n}`] : []));
+    return { connection, received, say, answers };
   }
 
   /** What was asked of zones since the last time: each `enter`. */
@@ -235,7 +235,7 @@ describe('fault 48: each command is answered once', () => {
 
   test('whose answer was lost with the connection, when the client comes back and asks', async () => {
     const { client, world, reply } = await playing();
-    const welcome = client.told.find((frame) => frame.t === 'welcome');
+    const welcome = client.received.find((frame) => frame.t === 'welcome');
     for (const n of [2, 3, 4]) client.say(move(n));
     client.connection.closed();
     reply(2);
@@ -268,7 +268,7 @@ describe('fault 48: each command is answered once', () => {
 
   test('fault 51: when the client comes back after it has left the world, and asks', async () => {
     const { world, client, handle, reply } = await playing();
-    const welcome = client.told.find((frame) => frame.t === 'welcome');
+    const welcome = client.received.find((frame) => frame.t === 'welcome');
     client.say(move(2));
     client.say({ t: 'leave', n: 3 });
     client.connection.closed();
@@ -329,25 +329,25 @@ describe('a gateway that stood still for longer than clients may be silent', () 
   test('reads what came meanwhile first: a hello is in time', async () => {
     const world = new SmallWorld();
     await world.clock.advance(1_000);
-    const { told, say } = world.connect();
+    const { received, say } = world.connect();
     world.clock.jump(20_000);
     await world.clock.advance(0);
     say({ t: 'hello', v: WORLD_PROTOCOL, token: kim });
     await world.clock.advance(0);
     assert.deepEqual(
-      told.map(({ t }) => t),
+      received.map(({ t }) => t),
       ['welcome'],
     );
   });
 
   test('and who comes back has not been away for too long', async () => {
     const { world, client } = await playing();
-    const welcome = client.told.find((frame) => frame.t === 'welcome');
+    const welcome = client.received.find((frame) => frame.t === 'welcome');
     client.connection.closed();
     world.clock.jump(20_000);
     await world.clock.advance(0);
     const again = await world.join(kim, { resume: welcome?.resume ?? '', unanswered: [] });
-    assert.ok(again.told.some((frame) => frame.t === 'welcome' && frame.resumed));
+    assert.ok(again.received.some((frame) => frame.t === 'welcome' && frame.resumed));
   });
 
   test('and what was sent all the time is no flood, though it is read at once', async () => {
@@ -356,18 +356,18 @@ describe('a gateway that stood still for longer than clients may be silent', () 
       [0, 'bye'],
     ] as const) {
       const world = new SmallWorld();
-      const { told, say } = await world.join(kim);
+      const { received, say } = await world.join(kim);
       world.clock.jump(stoodMs);
       await world.clock.advance(0);
       for (let id = 0; id < 400; id++) say({ t: 'ping', id });
-      assert.equal(told.at(-1)?.t, last);
+      assert.equal(received.at(-1)?.t, last);
     }
   });
 
   test('but who says nothing at all is sent away', async () => {
     const world = new SmallWorld();
-    const { told } = world.connect();
+    const { received } = world.connect();
     await world.clock.advance(6_000);
-    assert.ok(told.some((frame) => frame.t === 'bye' && frame.code === 'HELLO_REQUIRED'));
+    assert.ok(received.some((frame) => frame.t === 'bye' && frame.code === 'HELLO_REQUIRED'));
   });
 });

@@ -90,7 +90,7 @@ export class Gateway {
   #leftPlayers = 0;
   /** No handle of an earlier server is given again: what was said to or of that may still be on its way. */
   #handles: number;
-  #beats = 0;
+  #heartbeats = 0;
   /** Counts what has changed about users. */
   #changes = 0;
   #cancels: (() => void)[] = [];
@@ -111,7 +111,7 @@ export class Gateway {
     this.#traffic = new Traffic(parts.zones);
     this.#awakeAt = this.#clock.elapsed();
     this.#every(CARE_MS, () => this.#care());
-    this.#every(1_000, () => this.#beat());
+    this.#every(1_000, () => this.#sendHeartbeats());
   }
 
   // Clients
@@ -127,7 +127,7 @@ export class Gateway {
           session = greeted;
         });
       },
-      onOffence: (code) => {
+      onViolation: (code) => {
         this.#count(this.#refusals, code);
         session?.offended(code);
       },
@@ -151,7 +151,7 @@ export class Gateway {
     const resumed = hello.resume === undefined ? undefined : this.#byResume.get(hello.resume);
     if (hello.resume !== undefined && !resumed) return refuseConnection(connection, 'UNKNOWN_SESSION');
     if (resumed) {
-      if (this.#staysAway(resumed.player, connection)) return null;
+      if (this.#isBanned(resumed.player, connection)) return null;
       this.#attach(resumed, connection, hello.last ?? 0, true);
       for (const [n, code] of resumed.askedAgain(hello.unanswered ?? [], this.#clock.elapsed()))
         connection.send(code === null ? { t: 'ok', n } : { t: 'refused', n, code, message: REFUSALS[code]?.says ?? '' });
@@ -162,7 +162,7 @@ export class Gateway {
     if (!who) return refuseConnection(connection, 'INVALID_TOKEN');
     if (!(await this.#mayPlay(who.user))) return refuseConnection(connection, 'FORBIDDEN');
     if (connection.isClosed) return null;
-    if (this.#staysAway(who.player, connection)) return null;
+    if (this.#isBanned(who.player, connection)) return null;
     const before = this.#byPlayer.get(who.player);
     if (before) {
       this.#forget(before);
@@ -192,7 +192,7 @@ export class Gateway {
     }
   }
 
-  #staysAway(player: PlayerId, connection: Connection): boolean {
+  #isBanned(player: PlayerId, connection: Connection): boolean {
     const remainingMs = this.#penalties.remaining(player);
     if (remainingMs > 0) connection.bye('TEMPORARILY_BANNED', `try again in ${Math.ceil(remainingMs / 1_000)} s`);
     return remainingMs > 0;
@@ -649,22 +649,22 @@ export class Gateway {
     if (this.#byPlayer.get(session.player) === session) this.#byPlayer.delete(session.player);
   }
 
-  #beat(): void {
+  #sendHeartbeats(): void {
     this.#forgiveStandstill();
     const now = this.#clock.elapsed();
-    this.#beats++;
+    this.#heartbeats++;
     this.#traffic.count(this.#sessions.values());
     this.#pace.note(this.#parts.busy());
     for (const host of this.#directory.hosts()) host.send({ type: 'pace', updateEveryTicks: this.#pace.ticks });
     for (const session of this.#sessions.values()) {
       const { connection, handle, zone, host, player } = session;
-      if (Object.keys(session.offences).length > 0 && zone !== null && host) {
-        host.send({ type: 'offences', zone, player, offences: session.offences });
-        session.offences = {};
+      if (Object.keys(session.violations).length > 0 && zone !== null && host) {
+        host.send({ type: 'violations', zone, player, counts: session.violations });
+        session.violations = {};
       }
       if (!connection) continue;
       if (now - connection.heardAt > HEARTBEAT_MS * SILENT_BEATS_MAX) connection.bye('HEARTBEAT_TIMEOUT');
-      else if ((handle + this.#beats) % (HEARTBEAT_MS / 1_000) === 0) connection.ping(this.#beats);
+      else if ((handle + this.#heartbeats) % (HEARTBEAT_MS / 1_000) === 0) connection.ping(this.#heartbeats);
     }
   }
 

@@ -5,7 +5,7 @@ export { hashOf } from './inspect.ts';
 export { listenTcp, listenWebSocket, type TcpListener } from './listeners.ts';
 export type { HostPort } from './messages.ts';
 export { worldsModule } from './module.ts';
-export { NotOnRecord, type ReplayedMoment, recordOf, replayZone, type WorldRecord, zoneAtMoment } from './past.ts';
+export { NotOnRecord, type ReplayedPoint, recordOf, replayZone, type WorldRecord, zoneAtPoint } from './past.ts';
 export { restoreZone } from './restore-zone.ts';
 export { type HostControl, worldRoutes } from './routes.ts';
 export { type WorldConnectionInfo, worldStatus, zoneStatuses } from './status.ts';

@@ -46,7 +46,7 @@ function contentsOf(state: World): ZoneContents {
  * What an operator is told of a live zone: read between two decisions, so it is a state that really was.
  * @param isJoining whether a player may be let in by what the zone is about to decide
  */
-export async function answerOf(question: Question, host: ZoneHost, isJoining: (player: PlayerId) => boolean): Promise<unknown> {
+export async function answerQuestion(question: Question, host: ZoneHost, isJoining: (player: PlayerId) => boolean): Promise<unknown> {
   const address = zoneAddress(worldZone.kind, question.zone);
   const view = host.view(address);
   if (!view) return null;
@@ -62,15 +62,15 @@ export async function answerOf(question: Question, host: ZoneHost, isJoining: (p
     }
     case 'players': {
       const found = Object.values(state.players)
-        .filter(({ conduct }) => !question.flagged || conduct.suspicion > 0)
+        .filter(({ violations }) => !question.flagged || violations.total > 0)
         .filter(({ id, name }) => id.includes(question.find) || name.toLowerCase().includes(question.find))
         .map(
-          ({ id, name, presence, conduct }): PlayerSummary => ({
+          ({ id, name, presence, violations }): PlayerSummary => ({
             id,
             name,
             zone: state.zone,
             awake: presence.session !== '',
-            suspicion: conduct.suspicion,
+            violations: violations.total,
           }),
         );
       return firstPlayers(found, question.after, question.limit);

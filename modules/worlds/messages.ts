@@ -20,8 +20,8 @@ export type ToZoneHost =
   | { type: 'refresh'; handle: Handle; zone: ZoneId }
   /** Nothing needs to be sent to the session for now; it may come back. */
   | { type: 'mute'; handle: Handle; zone: ZoneId }
-  /** Offences the gateway itself has counted. */
-  | { type: 'offences'; zone: ZoneId; player: PlayerId; offences: Record<string, number> }
+  /** Violations that the gateway counted. */
+  | { type: 'violations'; zone: ZoneId; player: PlayerId; counts: Record<string, number> }
   /** The zone has not said yet whom it has: say it again. */
   | { type: 'recount'; zone: ZoneId }
   /** How many ticks lie between two updates, for all zones. */

@@ -190,7 +190,7 @@ export class OpenWorld {
   }
 
   #watched() {
-    return { gateway: this.#gateway, door: this.#connectionInfo, hosts: this.hosts.control.statuses };
+    return { gateway: this.#gateway, connectionInfo: this.#connectionInfo, hosts: this.hosts.control.statuses };
   }
 
   #sample(): WorldSample {

@@ -5,7 +5,7 @@ import { type PointInTime, zoneAddress } from '@millrace/kernel';
 import { ManualClock, newHost } from '@millrace/kernel/testing';
 import { Random } from '@millrace/platform/random';
 import { hashOf } from './inspect.ts';
-import { NotOnRecord, recordOf, replayZone, type WorldRecord, zoneAtMoment } from './past.ts';
+import { NotOnRecord, recordOf, replayZone, type WorldRecord, zoneAtPoint } from './past.ts';
 import { worldZone } from './zone.ts';
 
 const plan: WorldPlan = { seed: 7, columns: 1, rows: 1, monsters: 3, items: 10 };
@@ -32,13 +32,13 @@ async function history(
   const opening = host.open(address);
   await clock.settle();
   await opening;
-  host.tell(address, { type: 'FoundZone', plan });
-  for (const player of ['ann', 'bob']) host.tell(address, { type: 'JoinZone', player, name: player, session: player, isNew: true });
+  host.send(address, { type: 'CreateZone', plan });
+  for (const player of ['ann', 'bob']) host.send(address, { type: 'JoinZone', player, name: player, session: player, isNew: true });
   for (let step = 0; step < 60; step++) {
     await clock.advance(Math.floor(random.next() * 120));
     const chance = random.next();
     if (chance < 0.1) await host.snapshotAll(chance < 0.05 ? 'hot' : 'cold');
-    else if (chance < 0.5) host.tell(address, { type: 'Announce', text: `${step}`, operator: 'kim' });
+    else if (chance < 0.5) host.send(address, { type: 'Announce', text: `${step}`, operator: 'kim' });
     await clock.settle();
   }
   const newest = host.view(address)?.seq ?? 0;
@@ -80,7 +80,7 @@ test('fault 44: whatever moment is asked for is told exactly, or it is not on re
         (from !== null && ('seq' in moment ? moment.seq >= from.seq : moment.time >= from.time)) ||
         ('seq' in moment && snapshots.some(({ seq }) => seq === moment.seq));
       const what = `history ${seed}, ${JSON.stringify(moment)} of ${JSON.stringify(from)} to ${last}`;
-      const answer = await zoneAtMoment(quick(record), zone, moment).catch((error) => error);
+      const answer = await zoneAtPoint(quick(record), zone, moment).catch((error) => error);
       if (isKnown) {
         assert.ok(!(answer instanceof Error), `${what}: ${answer.message}`);
         assert.deepEqual([answer.seq, answer.hash], [wanted, states.get(wanted)?.hash], what);

@@ -57,23 +57,23 @@ export interface PastZone {
  * Exactly what a zone was at a past moment, from its record alone; the live zone is asked only how far it is.
  * @throws NotOnRecord when events of that moment are lost or dropped, or it is before the zone’s first event or after its newest
  */
-export async function zoneAtMoment(record: WorldRecord, zone: ZoneId, moment: PointInTime): Promise<PastZone> {
+export async function zoneAtPoint(record: WorldRecord, zone: ZoneId, point: PointInTime): Promise<PastZone> {
   return onRecord(record, AGAIN_MAX, async () => {
-    const { past, isFollowed } = await recover(worldZone, zoneAddress(worldZone.kind, zone), record, moment);
+    const { past, isFollowed } = await recover(worldZone, zoneAddress(worldZone.kind, zone), record, point);
     const state = past.checkpoint().state as World;
-    const isThere = 'seq' in moment ? past.seq === moment.seq : isFollowed || past.seq === (await record.newest(zone));
-    if (!isThere) return lackOf(past.seq, moment, await record.newest(zone));
+    const isThere = 'seq' in point ? past.seq === point.seq : isFollowed || past.seq === (await record.newest(zone));
+    if (!isThere) return lackOf(past.seq, point, await record.newest(zone));
     if (state.plan === null) throw new NotOnRecord(`zone ${zone} did not exist yet`);
     return { state, seq: past.seq, hash: hashOf(state) };
   });
 }
 
 /** What the record lacks of a moment. @throws NotOnRecord when it will never have it */
-function lackOf(reached: number, moment: PointInTime, newest: number | null): string {
+function lackOf(reached: number, point: PointInTime, newest: number | null): string {
   if (newest === null) throw new NotOnRecord(`it ends at event ${reached}, and the zone cannot be asked now whether there is more`);
-  if (!('seq' in moment)) return `it ends at event ${reached}`;
-  if (moment.seq > newest) throw new NotOnRecord(`the newest event is ${newest}, not ${moment.seq}`);
-  return `it leads to event ${reached}, not to ${moment.seq}`;
+  if (!('seq' in point)) return `it ends at event ${reached}`;
+  if (point.seq > newest) throw new NotOnRecord(`the newest event is ${newest}, not ${point.seq}`);
+  return `it leads to event ${reached}, not to ${point.seq}`;
 }
 
 /** Asks the record until it has what the live zone has decided, for a while. `ask` gives an answer, or says what the record lacks. */
@@ -92,7 +92,7 @@ async function onRecord<T extends object>({ clock }: WorldRecord, againMax: numb
 export async function recordOf(record: WorldRecord, zone: ZoneId): Promise<ZoneRecord> {
   const address = zoneAddress(worldZone.kind, zone);
   const labels = (await Promise.all([record.hot, record.cold].map((store) => store.list(address).catch((): SnapshotLabel[] => [])))).flat();
-  const moments = [...new Map(labels.map(({ seq, time }) => [seq, { seq, time }])).values()].sort((one, other) => one.seq - other.seq);
+  const points = [...new Map(labels.map(({ seq, time }) => [seq, { seq, time }])).values()].sort((one, other) => one.seq - other.seq);
   const newest = await record.newest(zone);
   let first: { seq: number; time: number } | undefined;
   for await (const { firstSeq: seq, time } of record.log.read(address, 0, null)) {
@@ -100,16 +100,16 @@ export async function recordOf(record: WorldRecord, zone: ZoneId): Promise<ZoneR
     break;
   }
   // From the first event on, or from the first snapshot that the log goes on from.
-  const from = first?.seq === 1 ? first : moments.find(({ seq }) => seq >= (first?.seq ?? newest ?? Number.POSITIVE_INFINITY) - 1);
+  const from = first?.seq === 1 ? first : points.find(({ seq }) => seq >= (first?.seq ?? newest ?? Number.POSITIVE_INFINITY) - 1);
   return {
     zone,
     from: from ?? null,
     to: newest === null ? null : { seq: newest, time: Math.floor(record.clock.now()) },
-    snapshots: moments.filter(({ seq }) => seq < (from?.seq ?? Number.POSITIVE_INFINITY)),
+    snapshots: points.filter(({ seq }) => seq < (from?.seq ?? Number.POSITIVE_INFINITY)),
   };
 }
 
-export interface ReplayedMoment {
+export interface ReplayedPoint {
   readonly time: number;
   readonly seq: number;
   readonly hash: string;
@@ -125,7 +125,7 @@ export async function replayZone(
   record: WorldRecord,
   zone: ZoneId,
   stretch: { from: number; to: number; stepMs: number },
-): Promise<ReplayedMoment[]> {
+): Promise<ReplayedPoint[]> {
   const address = zoneAddress(worldZone.kind, zone);
   const { stepMs } = stretch;
   const to = Math.min(stretch.to, record.clock.now());
@@ -135,13 +135,13 @@ export async function replayZone(
   return onRecord(record, REPLAY_AGAIN_MAX, async () => {
     const { past, position } = await recover(worldZone, address, record, { time: from });
     if ((past.checkpoint().state as World).plan === null) throw new NotOnRecord(`zone ${zone} did not exist yet`);
-    const moments: ReplayedMoment[] = [];
+    const points: ReplayedPoint[] = [];
     let due = from;
     const showUpTo = (time: number) => {
       for (; due <= Math.min(time, to); due += stepMs) {
-        const before = moments.at(-1);
-        if (before?.seq === past.seq) moments.push({ ...before, time: due });
-        else moments.push({ time: due, seq: past.seq, ...shown(past.checkpoint().state as World) });
+        const before = points.at(-1);
+        if (before?.seq === past.seq) points.push({ ...before, time: due });
+        else points.push({ time: due, seq: past.seq, ...shown(past.checkpoint().state as World) });
       }
     };
     for await (const batch of record.log.read(address, past.seq, position)) {
@@ -149,13 +149,13 @@ export async function replayZone(
       if (batch.loss || batch.time > to) past.requireFollowedBy(batch);
       // Everything decided at a moment belongs to it, so what is due before this batch is shown first.
       showUpTo(batch.time - 1);
-      if (batch.time > to) return moments;
+      if (batch.time > to) return points;
       past.apply(batch);
     }
     const newest = await record.newest(zone);
     if (past.seq !== newest) return lackOf(past.seq, { time: to }, newest);
     showUpTo(to);
-    return moments;
+    return points;
   });
 }
 

@@ -10,7 +10,7 @@ test('who is sent away for what it sent stays away, twice as long each time, fiv
   const clock = new ManualClock();
   const penalties = new Penalties(clock);
   const waits: number[] = [];
-  for (let offence = 0; offence < 8; offence++) {
+  for (let violation = 0; violation < 8; violation++) {
     penalties.recordDisconnect(kim, 'FLOOD');
     waits.push(penalties.remaining(kim));
     await clock.advance(penalties.remaining(kim));

@@ -5,7 +5,7 @@ import type { Clock } from '@millrace/kernel';
 const FOR_WHAT_IT_SENT: ReadonlySet<DisconnectReason> = new Set(['FLOOD', 'TOO_MANY_INVALID_FRAMES', 'FRAME_TOO_LARGE']);
 const FIRST_MS = 5_000;
 const MOST_MS = 300_000;
-/** After so long without another offence the next one counts as a first. */
+/** After so long without another violation the next one counts as a first. */
 const FORGIVEN_MS = 600_000;
 /** Players remembered; beyond it the one longest ago is forgiven early. */
 const PLAYERS_MAX = 10_000;
@@ -33,7 +33,7 @@ export class Penalties {
     const now = this.#clock.elapsed();
     const before = this.#given.get(player);
     const isRepeated = before !== undefined && now - before.since < FORGIVEN_MS;
-    // Deleted first, so that the map stands in the order of the newest offences.
+    // Deleted first, so that the map stands in the order of the newest violations.
     this.#given.delete(player);
     this.#given.set(player, { ms: isRepeated ? Math.min(MOST_MS, 2 * before.ms) : FIRST_MS, since: now });
     const oldest = this.#given.keys().next();

@@ -10,7 +10,7 @@ const players = fc.uniqueArray(
     name: fc.constantFrom('', 'a', 'A', 'b', '가'),
     zone: fc.constantFrom('0-0', '0-1', '1-0'),
     awake: fc.boolean(),
-    suspicion: fc.nat(2),
+    violations: fc.nat(2),
   }),
   { selector: ({ id }) => id, maxLength: 40 },
 ) as fc.Arbitrary<PlayerSummary[]>;

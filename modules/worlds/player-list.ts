@@ -1,9 +1,9 @@
 import type { PlayerSummary } from '@millrace/contracts';
 
-/** Place of a player in the list of all: suspicion, name and id. */
-export type PlayerPlace = readonly [suspicion: number, name: string, id: string];
+/** Place of a player in the list of all: violations, name and id. */
+export type PlayerPlace = readonly [violations: number, name: string, id: string];
 
-export const placeOf = ({ suspicion, name, id }: PlayerSummary): PlayerPlace => [suspicion, name, id];
+export const placeOf = ({ violations, name, id }: PlayerSummary): PlayerPlace => [violations, name, id];
 
 /** Order of player lists: most suspicious first, then by name and id. */
 export function comparePlayers(one: PlayerSummary, other: PlayerSummary): number {
@@ -19,8 +19,8 @@ export function firstPlayers(players: readonly PlayerSummary[], after: PlayerPla
   return behind.sort(comparePlayers).slice(0, limit);
 }
 
-function comparePlaces([suspicion, name, id]: PlayerPlace, [otherSuspicion, otherName, otherId]: PlayerPlace): number {
-  return otherSuspicion - suspicion || compareText(name, otherName) || compareText(id, otherId);
+function comparePlaces([violations, name, id]: PlayerPlace, [otherViolations, otherName, otherId]: PlayerPlace): number {
+  return otherViolations - violations || compareText(name, otherName) || compareText(id, otherId);
 }
 
 const compareText = (one: string, other: string) => (one < other ? -1 : one > other ? 1 : 0);

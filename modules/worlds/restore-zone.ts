@@ -3,7 +3,7 @@ import type { PointInTime } from '@millrace/kernel';
 import { itemsElsewhere } from './contents.ts';
 import type { Gateway } from './gateway.ts';
 import { liveZone } from './live-zone.ts';
-import { type WorldRecord, zoneAtMoment } from './past.ts';
+import { type WorldRecord, zoneAtPoint } from './past.ts';
 import { restored } from './restore.ts';
 
 /** How often a restore is tried while players keep leaving the zone. */
@@ -18,7 +18,7 @@ export interface RestorePorts {
 }
 
 export interface RestoreRequest {
-  readonly moment: PointInTime;
+  readonly point: PointInTime;
   readonly operator: string;
   readonly reason: string;
   /** Only tells what would change. */
@@ -33,17 +33,17 @@ export interface RestoreRequest {
 export async function restoreZone(
   { gateway, zones, record, decide }: RestorePorts,
   zone: ZoneId,
-  { moment: asked, dryRun, operator, reason }: RestoreRequest,
+  { point: asked, dryRun, operator, reason }: RestoreRequest,
 ): Promise<RestoreOutcome> {
-  const { state: past, seq: moment, hash } = await zoneAtMoment(record, zone, asked);
+  const { state: past, seq: restoredSeq, hash } = await zoneAtPoint(record, zone, asked);
   const { players, monsters, items, respawns } = past;
   const objects = { players, monsters, items, respawns };
   for (let times = 1; ; times++) {
     const { state } = await liveZone(gateway, zone);
     const elsewhere = [...(await itemsElsewhere(gateway, zones, zone))];
     const { changes } = restored(state, objects, elsewhere, record.clock.now());
-    if (dryRun) return { ok: true, dryRun, moment, hash, changes };
-    const outcome = await decide(zone, { type: 'RestoreZone', past: objects, moment, elsewhere, sent: state.sent, operator, reason });
-    if (outcome.code !== 'PLAYERS_LEFT' || times === ATTEMPTS_MAX) return { ...outcome, dryRun, moment, hash, changes };
+    if (dryRun) return { ok: true, dryRun, restoredSeq, hash, changes };
+    const outcome = await decide(zone, { type: 'RestoreZone', past: objects, restoredSeq, elsewhere, sent: state.sent, operator, reason });
+    if (outcome.code !== 'PLAYERS_LEFT' || times === ATTEMPTS_MAX) return { ...outcome, dryRun, restoredSeq, hash, changes };
   }
 }

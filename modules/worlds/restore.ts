@@ -29,9 +29,9 @@ export function restored(state: Readonly<World>, past: WorldObjects, elsewhere: 
     const then = past.players[player.id];
     players[player.id] = structuredClone(player);
     if (!then) continue;
-    const { name, presence, conduct } = structuredClone(player);
+    const { name, presence, violations } = structuredClone(player);
     const bag = { ...then.bag, items: then.bag.items.filter(({ id }) => take(id)) };
-    players[player.id] = { ...structuredClone(then), name, presence, conduct, bag };
+    players[player.id] = { ...structuredClone(then), name, presence, violations, bag };
   }
   const items: Record<string, GroundItem> = {};
   for (const item of Object.values(past.items)) if (take(item.id)) items[item.id] = item;

@@ -25,7 +25,7 @@ import { ApiProblem, decodeCursor, operatorOf, pageOf, type Request, type Routes
 import type { Gateway } from './gateway.ts';
 import { hashOf } from './inspect.ts';
 import { liveZone, zoneUnavailable } from './live-zone.ts';
-import { NotOnRecord, recordBefore, recordOf, replayZone, type WorldRecord, zoneAtMoment } from './past.ts';
+import { NotOnRecord, recordBefore, recordOf, replayZone, type WorldRecord, zoneAtPoint } from './past.ts';
 import { firstPlayers, placeOf } from './player-list.ts';
 import { issuePlayerToken, type PlayerTokenParts } from './player-tokens.ts';
 import { restoreZone } from './restore-zone.ts';
@@ -77,12 +77,12 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
   routes.handle(ENDPOINTS.getZone, async ({ params, query }) => {
     const zone = requireZone(params.zone);
     const started = performance.now();
-    const moment = momentOf(query);
-    if (moment === null) return momentResource(zone, await liveZone(gateway, zone), Date.now(), true, started);
-    return momentResource(
+    const point = pointInTimeOf(query);
+    if (point === null) return zoneResource(zone, await liveZone(gateway, zone), Date.now(), true, started);
+    return zoneResource(
       zone,
-      await recorded(zone, () => zoneAtMoment(record, zone, moment)),
-      'time' in moment ? moment.time : 0,
+      await recorded(zone, () => zoneAtPoint(record, zone, point)),
+      'time' in point ? point.time : 0,
       false,
       started,
     );
@@ -102,13 +102,13 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
         `At most ${REPLAY_STEPS_MAX} steps are allowed. Use a shorter range or a larger stepMs.`,
       );
     requirePast(from);
-    return { zone, moments: await recorded(zone, () => replayZone(record, zone, { from, to, stepMs })) };
+    return { zone, points: await recorded(zone, () => replayZone(record, zone, { from, to, stepMs })) };
   });
   routes.handle(ENDPOINTS.restoreZone, async ({ params, body, principal, raw }) => {
     const zone = requireZone(params.zone);
-    const moment = momentOf(body);
-    if (moment === null) throw new ApiProblem('BAD_REQUEST', 'Neither seq nor time was given.', 'Give one of them.');
-    const request = { moment, operator: operatorOf(principal, body), reason: body.reason, dryRun: body.dryRun === true };
+    const point = pointInTimeOf(body);
+    if (point === null) throw new ApiProblem('BAD_REQUEST', 'Neither seq nor time was given.', 'Give one of them.');
+    const request = { point, operator: operatorOf(principal, body), reason: body.reason, dryRun: body.dryRun === true };
     const ports = { gateway, zones, record, decide: (to: ZoneId, command: WorldCommand) => decide(to, command, { principal, raw }) };
     return recorded(zone, () => restoreZone(ports, zone, request));
   });
@@ -151,7 +151,7 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
     try {
       const snapshot: Snapshot = await record[store].load({ zone: zoneAddress(worldZone.kind, zone), ...label });
       const state = snapshot.state as World;
-      const replayed = replay ? await zoneAtMoment(recordBefore(record, label.seq), zone, { seq: label.seq }) : null;
+      const replayed = replay ? await zoneAtPoint(recordBefore(record, label.seq), zone, { seq: label.seq }) : null;
       return {
         valid: true,
         detail: 'Integrity OK.',
@@ -248,9 +248,9 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
       if (!(error instanceof NotOnRecord)) throw error;
       const { from, to, snapshots } = await recordOf(record, zone);
       const older =
-        snapshots.length > 0 ? ` Before that there are snapshots of ${snapshots.slice(-OLDER_MAX).map(momentText).join(', ')}.` : '';
+        snapshots.length > 0 ? ` Before that there are snapshots of ${snapshots.slice(-OLDER_MAX).map(pointText).join(', ')}.` : '';
       const known = from
-        ? `Ask for a moment from ${momentText(from)} to ${to ? momentText(to) : 'now'}.${older}`
+        ? `Ask for a time or seq from ${pointText(from)} to ${to ? pointText(to) : 'now'}.${older}`
         : `Nothing else is known.${older}`;
       throw new ApiProblem(
         'POINT_IN_TIME_UNAVAILABLE',
@@ -329,7 +329,7 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
   }
 }
 
-function momentOf({ seq, time }: { seq?: number; time?: number }): PointInTime | null {
+function pointInTimeOf({ seq, time }: { seq?: number; time?: number }): PointInTime | null {
   if (seq !== undefined && time !== undefined)
     throw new ApiProblem('BAD_REQUEST', `Both seq=${seq} and time=${time} were given.`, 'Give one of them.');
   if (seq !== undefined) return { seq };
@@ -342,9 +342,9 @@ function requirePast(time: number): void {
   if (time > Date.now()) throw new ApiProblem('INVALID_TIME', `${time} is in the future.`, 'Give a past time in epoch milliseconds.');
 }
 
-const momentText = ({ seq, time }: { seq: number; time: number }) => `event ${seq} (${new Date(time).toISOString()})`;
+const pointText = ({ seq, time }: { seq: number; time: number }) => `event ${seq} (${new Date(time).toISOString()})`;
 
-function momentResource(
+function zoneResource(
   zone: ZoneId,
   { state, seq, hash }: { state: World; seq: number; hash: string },
   time: number,

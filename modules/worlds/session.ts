@@ -33,7 +33,7 @@ export class Session {
   joinN: number | null = null;
   /** No zone knows the player. */
   isNew = false;
-  offences: Record<string, number> = {};
+  violations: Record<string, number> = {};
   /** Counts the times it came to a zone; an update of an earlier visit is not sent. */
   visit = 0;
   #e = 0;
@@ -132,6 +132,6 @@ export class Session {
   }
 
   offended(code: string): void {
-    this.offences[code] = (this.offences[code] ?? 0) + 1;
+    this.violations[code] = (this.violations[code] ?? 0) + 1;
   }
 }

@@ -13,14 +13,14 @@ export interface WorldStreamParts {
   readonly hub: Hub;
   readonly gateway: Gateway;
   readonly clock: Clock;
-  readonly door: WorldConnectionInfo;
+  readonly connectionInfo: WorldConnectionInfo;
   readonly hosts: () => WorldHostStatus[];
 }
 
 /** What a reader of the world’s channel is told first. */
-export function worldEvents({ gateway, door, hosts }: Omit<WorldStreamParts, 'hub' | 'clock'>): InitialEvent[] {
+export function worldEvents({ gateway, connectionInfo, hosts }: Omit<WorldStreamParts, 'hub' | 'clock'>): InitialEvent[] {
   return [
-    { event: 'world', key: 'world', data: worldStatus(gateway, door) },
+    { event: 'world', key: 'world', data: worldStatus(gateway, connectionInfo) },
     { event: 'zones', key: 'zones', data: zoneStatuses(gateway) },
     { event: 'hosts', key: 'hosts', data: hosts() },
   ];

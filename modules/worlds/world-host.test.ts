@@ -22,9 +22,9 @@ async function openHost() {
   const clock = new ManualClock();
   const log = new MemoryLog();
   const spool = new MemorySpool(0);
-  const told: FromZoneHost[] = [];
+  const received: FromZoneHost[] = [];
   const fault = { breaks: (_type: string) => false };
-  const world = new WorldHost({ clock, plan: PLAN, send: (message) => told.push(message) });
+  const world = new WorldHost({ clock, plan: PLAN, send: (message) => received.push(message) });
   const stores = { log, spool, hot: new MemorySnapshots(), cold: new MemorySnapshots() };
   const host = new ZoneHost({ ...stores, clock, random: openNumbers, ...world.hooks });
   world.run(host, {
@@ -42,7 +42,7 @@ async function openHost() {
   /** What was said of sessions since the last time. */
   const said = async () => {
     await clock.advance(10);
-    return told.splice(0).flatMap((message) => {
+    return received.splice(0).flatMap((message) => {
       if (message.type === 'reply') return [`${message.code ?? 'ok'} ${message.n}`];
       if (message.type === 'left') return [`left ${message.n} ${message.code}`];
       return message.type === 'entered' || message.type === 'astray' ? [message.type] : [];
@@ -52,7 +52,7 @@ async function openHost() {
     world.receive({ type: 'enter', handle: 1, zone, player: kim, name: 'Kim', session, n, isNew: n !== null });
   const say = (n: number) => world.receive({ type: 'intent', handle: 1, zone, n, intent: { type: 'Say', text: `text ${n}` } });
   const leave = (n: number) => world.receive({ type: 'leave', handle: 1, zone, player: kim, session: 'one', reason: 'left', n });
-  return { clock, log, fault, world, host, told, said, enter, say, leave };
+  return { clock, log, fault, world, host, received, said, enter, say, leave };
 }
 
 describe('a session', () => {
@@ -90,7 +90,7 @@ describe('a session', () => {
   });
 
   test('whose zone fails on another’s command stays, unless events were lost with that', async () => {
-    const { clock, said, enter, say, fault, log, told, world } = await openHost();
+    const { clock, said, enter, say, fault, log, received, world } = await openHost();
     enter(1);
     assert.deepEqual(await said(), ['entered']);
     say(2);
@@ -114,7 +114,7 @@ describe('a session', () => {
     assert.deepEqual(await fail(), [...failed, 'astray']);
     enter(null);
     await clock.advance(10);
-    const entered = told.find((message) => message.type === 'entered');
+    const entered = received.find((message) => message.type === 'entered');
     assert.ok(entered);
     assert.deepEqual(entered.accepted, [2]);
   });

@@ -23,7 +23,7 @@ import {
 } from '@millrace/kernel';
 import { acceptedNumbers } from './accepted.ts';
 import { Audience } from './audience.ts';
-import { answerOf } from './inspect.ts';
+import { answerQuestion } from './inspect.ts';
 import type { FromZoneHost, Handle, ToZoneHost, ZoneStats } from './messages.ts';
 import { packedTiles, zoneAt } from './terrain.ts';
 import { yourselfOf } from './views.ts';
@@ -56,7 +56,7 @@ interface Stage {
   /** Players whose `JoinZone` is not decided yet, and how many there are of each. */
   readonly joining: Map<PlayerId, number>;
   ticksUntilUpdate: number;
-  offences: Map<PlayerId, Record<string, number>>;
+  violations: Map<PlayerId, Record<string, number>>;
   /** Awake players that nobody attends, since when. */
   unattended: Map<PlayerId, number>;
   /** Handovers sent by this host, and when. One that is not here was never sent. */
@@ -142,7 +142,7 @@ export class WorldHost {
       guests: new Map(),
       joining: new Map(),
       ticksUntilUpdate: UPDATE_EVERY_TICKS,
-      offences: new Map(),
+      violations: new Map(),
       unattended: new Map(),
       handedOver: new Map(),
       departedAt: new Map(),
@@ -156,7 +156,7 @@ export class WorldHost {
     this.#stages.set(zone, stage);
     const state = this.#stateOf(zone);
     if (!state) return;
-    if (state.plan === null) this.#tell(zone, { type: 'FoundZone', plan: this.#plan });
+    if (state.plan === null) this.#sendCommand(zone, { type: 'CreateZone', plan: this.#plan });
     stage.audience.reset(state);
     this.#count(zone);
     // What an earlier owner may or may not have sent is sent again; the other side knows repeats.
@@ -169,7 +169,7 @@ export class WorldHost {
     const stage = this.#stages.get(zone);
     if (!stage) return;
     this.#stages.delete(zone);
-    this.#sendAway(stage);
+    this.#releaseGuests(stage);
   }
 
   /** A zone threw, and is what its record says again. Under another epoch that is less than what its guests were told: they are told anew. */
@@ -180,11 +180,11 @@ export class WorldHost {
     stage.audience.reset(view.state as World);
     if (view.epoch === stage.epoch) return;
     stage.epoch = view.epoch;
-    this.#sendAway(stage);
+    this.#releaseGuests(stage);
   }
 
   /** The gateway brings the guests back, here or where the zone is by then. */
-  #sendAway({ zone, guests }: Stage): void {
+  #releaseGuests({ zone, guests }: Stage): void {
     for (const { handle } of [...guests.values()]) {
       this.#forget(handle);
       this.#send({ type: 'astray', handle, zone });
@@ -203,9 +203,9 @@ export class WorldHost {
         return this.#stages.get(message.zone)?.audience.refresh(message.handle);
       case 'mute':
         return this.#stages.get(message.zone)?.audience.mute(message.handle);
-      case 'offences': {
+      case 'violations': {
         const stage = this.#stages.get(message.zone);
-        if (stage) for (const [code, count] of Object.entries(message.offences)) countOffence(stage, message.player, code, count);
+        if (stage) for (const [code, count] of Object.entries(message.counts)) countViolation(stage, message.player, code, count);
         return;
       }
       case 'recount':
@@ -218,7 +218,7 @@ export class WorldHost {
       case 'question': {
         const { ask, question } = message;
         const isJoining = (player: PlayerId) => this.#stages.get(question.zone)?.joining.has(player) === true;
-        if (this.#host) void answerOf(question, this.#host, isJoining).then((answer) => this.#send({ type: 'answer', ask, answer }));
+        if (this.#host) void answerQuestion(question, this.#host, isJoining).then((answer) => this.#send({ type: 'answer', ask, answer }));
         return;
       }
     }
@@ -289,7 +289,7 @@ export class WorldHost {
         return this.#send({ type: 'reply', handle, zone, n, code: null, frame: encodeFrame({ t: 'ok', n }) });
       }
       stage.counts.refused++;
-      if (REFUSALS[reply.code]?.offence) countOffence(stage, guest.player, reply.code, 1);
+      if (REFUSALS[reply.code]?.violation) countViolation(stage, guest.player, reply.code, 1);
       this.#refuse(handle, zone, n, reply.code, reply.message);
     });
   }
@@ -336,12 +336,12 @@ export class WorldHost {
     stage.counts.events += batch.events.length;
     for (const event of batch.events as unknown as WorldEvent[]) {
       stage.audience.apply(event, state);
-      this.#tellOf(event, stage, state);
+      this.#sendToGuests(event, stage, state);
     }
   }
 
   /** What concerns sessions beyond what is seen. */
-  #tellOf(event: WorldEvent, stage: Stage, state: World): void {
+  #sendToGuests(event: WorldEvent, stage: Stage, state: World): void {
     switch (event.type) {
       case 'PlayerSaid': {
         const name = state.players[event.player]?.name ?? event.player;
@@ -352,14 +352,14 @@ export class WorldHost {
       case 'PlayerDied':
       case 'PlayerRevived':
         this.#notice(this.#handlesOf(stage, event.player), event.type === 'PlayerDied' ? 'died' : 'revived', null, null, event.at);
-        return this.#tellOfYourself(stage, event.player, state);
+        return this.#sendSelf(stage, event.player, state);
       case 'ItemPickedUp':
       case 'ItemUsed':
       case 'PlayerEdited':
-        return this.#tellOfYourself(stage, event.player, state);
+        return this.#sendSelf(stage, event.player, state);
       case 'ZoneRestored':
         stage.audience.reset(state);
-        for (const player of stage.guests.keys()) this.#tellOfYourself(stage, player, state);
+        for (const player of stage.guests.keys()) this.#sendSelf(stage, player, state);
         return;
       case 'PlayerDeparted':
         stage.departedAt.set(event.handover.player.id, this.#clock.elapsed());
@@ -430,10 +430,10 @@ export class WorldHost {
     if (!state) return;
     const now = this.#clock.elapsed();
     // The zone may have failed on it when it was opened.
-    if (state.plan === null) return this.#tell(stage.zone, { type: 'FoundZone', plan: this.#plan });
+    if (state.plan === null) return this.#sendCommand(stage.zone, { type: 'CreateZone', plan: this.#plan });
     for (const handover of Object.values(state.departures)) this.#careForDeparture(stage, handover, now);
-    for (const [player, offences] of stage.offences) this.#tell(stage.zone, { type: 'CountOffences', player, offences });
-    stage.offences.clear();
+    for (const [player, counts] of stage.violations) this.#sendCommand(stage.zone, { type: 'CountViolations', player, counts });
+    stage.violations.clear();
     if (now - stage.lookedAt < LOOK_MS) return;
     stage.lookedAt = now;
     this.#findUnattended(stage, state, now);
@@ -451,7 +451,7 @@ export class WorldHost {
     const isStuck = this.#host?.isRecording === false && now - (stage.departedAt.get(player) ?? now) > HANDOVER_RETRY_MS;
     if (!isStuck && stage.recalled.get(player) !== number) return;
     stage.recalled.set(player, number);
-    this.#tell(stage.zone, { type: 'RecallPlayer', player, number });
+    this.#sendCommand(stage.zone, { type: 'RecallPlayer', player, number });
   }
 
   #findUnattended(stage: Stage, state: World, now: number): void {
@@ -462,7 +462,8 @@ export class WorldHost {
       }
       const since = stage.unattended.get(id) ?? now;
       stage.unattended.set(id, since);
-      if (now - since > LOST_MS) this.#tell(stage.zone, { type: 'LeaveZone', player: id, session: presence.session, reason: 'lost' });
+      if (now - since > LOST_MS)
+        this.#sendCommand(stage.zone, { type: 'LeaveZone', player: id, session: presence.session, reason: 'lost' });
     }
   }
 
@@ -479,7 +480,7 @@ export class WorldHost {
         awake: state?.awake ?? 0,
         asleep: players.length - (state?.awake ?? 0),
         inTransit: Object.keys(state?.departures ?? {}).length,
-        flagged: players.filter(({ conduct }) => conduct.suspicion > 0).length,
+        flagged: players.filter(({ violations }) => violations.total > 0).length,
         seq: view?.seq ?? 0,
         epoch: view?.epoch ?? 0,
         waiting: this.#host?.waiting(address) ?? 0,
@@ -502,7 +503,7 @@ export class WorldHost {
     if (handles.length > 0) this.#send({ type: 'notice', handles, kind, from, text, at });
   }
 
-  #tellOfYourself(stage: Stage, id: PlayerId, state: World): void {
+  #sendSelf(stage: Stage, id: PlayerId, state: World): void {
     const player = state.players[id];
     const handles = this.#handlesOf(stage, id);
     if (player && handles.length > 0) this.#cast(handles, { t: 'you', you: yourselfOf(player) });
@@ -539,8 +540,8 @@ export class WorldHost {
     return this.#host.submit(zoneAddress(worldZone.kind, zone), command);
   }
 
-  #tell(zone: ZoneId, command: WorldCommand): void {
-    this.#host?.tell(zoneAddress(worldZone.kind, zone), command);
+  #sendCommand(zone: ZoneId, command: WorldCommand): void {
+    this.#host?.send(zoneAddress(worldZone.kind, zone), command);
   }
 
   #stateOf(zone: ZoneId): World | undefined {
@@ -559,8 +560,8 @@ export class WorldHost {
   }
 }
 
-function countOffence(stage: Stage, player: PlayerId, code: string, count: number): void {
-  const offences = stage.offences.get(player) ?? {};
-  offences[code] = (offences[code] ?? 0) + count;
-  stage.offences.set(player, offences);
+function countViolation(stage: Stage, player: PlayerId, code: string, count: number): void {
+  const counts = stage.violations.get(player) ?? {};
+  counts[code] = (counts[code] ?? 0) + count;
+  stage.violations.set(player, counts);
 }

@@ -21,4 +21,4 @@ export interface World {
   newcomers: Record<PlayerId, number>;
 }
 
-export type Founded = World & { plan: WorldPlan };
+export type InitializedWorld = World & { plan: WorldPlan };

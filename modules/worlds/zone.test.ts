@@ -26,11 +26,11 @@ const walker = (over: Partial<Player> = {}): Player => ({
   bag: { items: [], most: 12 },
   cooldown: { useAt: 0, sayAt: 0 },
   presence: { session: 's1', since: START, n: 0 },
-  conduct: { suspicion: 0, offences: {} },
+  violations: { total: 0, byCode: {} },
   ...over,
 });
-const founded: WorldEvent = {
-  type: 'ZoneFounded',
+const created: WorldEvent = {
+  type: 'ZoneCreated',
   plan,
   monsters: [{ id: 'm1', position: { x: 3_250, y: 3_250 } }],
   items: [
@@ -41,7 +41,7 @@ const founded: WorldEvent = {
 /** The zone 0-0 with one player in it. */
 const zone = { ...worldZone, create: () => worldZone.create('0-0') };
 const withAnn = (over: Partial<Player> = {}, ...more: WorldEvent[]) =>
-  given(zone, founded, { type: 'PlayerJoined', player: walker(over) }, ...more);
+  given(zone, created, { type: 'PlayerJoined', player: walker(over) }, ...more);
 const move = (n: number, dx: number, dy = 0): WorldCommand => ({
   type: 'Move',
   player: 'ann',
@@ -53,20 +53,20 @@ const move = (n: number, dx: number, dy = 0): WorldCommand => ({
 const ann = (state: World): Player => state.players.ann as Player;
 
 describe('a zone of the world', () => {
-  test('is founded once, with monsters and items on free places', () => {
-    const world = given(zone).when({ type: 'FoundZone', plan });
-    world.emitsTypes('ZoneFounded').state((state) => {
+  test('gets its map once, with monsters and items on free places', () => {
+    const world = given(zone).when({ type: 'CreateZone', plan });
+    world.emitsTypes('ZoneCreated').state((state) => {
       assert.equal(Object.keys(state.monsters).length, 4);
       assert.equal(Object.keys(state.items).length, 3);
       for (const { position } of Object.values(state.monsters)) assert.equal(isBlocked(plan, position), false);
     });
-    world.when({ type: 'FoundZone', plan: { ...plan, seed: 8 } }).refused('ALREADY_INITIALIZED');
+    world.when({ type: 'CreateZone', plan: { ...plan, seed: 8 } }).refused('ALREADY_INITIALIZED');
     given(zone).when({ type: 'JoinZone', player: 'ann', name: 'Ann', session: 's1', isNew: true }).refused('NOT_INITIALIZED');
   });
 
   test('takes newcomers in, wakes sleepers where they fell asleep, and knows a session that is here already', () => {
     const join = (session: string): WorldCommand => ({ type: 'JoinZone', player: 'ann', name: 'Ann', session, isNew: true });
-    const world = given(zone, founded).when(join('s1')).emitsTypes('PlayerJoined');
+    const world = given(zone, created).when(join('s1')).emitsTypes('PlayerJoined');
     world.when(join('s1')).nothing();
     let place: Place | undefined;
     world.state((state) => {
@@ -286,7 +286,7 @@ describe('a player on the way to the next zone', () => {
     assert.deepEqual([handover.from, handover.to, handover.number, handover.player.presence.n], ['0-0', '1-0', 1, 5]);
     west.when({ ...cross, n: 6 } as WorldCommand).refused('IN_TRANSIT');
     west.when({ type: 'JoinZone', player: 'ann', name: 'Ann', session: 's2', isNew: true }).refused('IN_TRANSIT');
-    const east = given(eastern, founded).when({ type: 'AdmitPlayer', handover }).emitsTypes('PlayerArrived');
+    const east = given(eastern, created).when({ type: 'AdmitPlayer', handover }).emitsTypes('PlayerArrived');
     east.when({ type: 'AdmitPlayer', handover }).nothing();
     west
       .when({ type: 'ConfirmHandover', player: 'ann', to: '1-0', number: 1 })
@@ -301,7 +301,7 @@ describe('a player on the way to the next zone', () => {
       type: 'AdmitPlayer',
       handover: { from: '0-0', to: '1-0', number, floor, origin: here, player: walker({ id: `p${number}` }) },
     });
-    const east = given(eastern, founded).when(
+    const east = given(eastern, created).when(
       handover(3, 1),
       handover(1, 1),
       handover(3, 1),
@@ -369,7 +369,7 @@ describe('an operator', () => {
       .when(edit('motion', { colour: 1 }))
       .refused('INVALID_FIELD');
     withAnn()
-      .when(edit('conduct', { suspicion: 0 }))
+      .when(edit('violations', { total: 0 }))
       .refused('INVALID_FIELD');
     withAnn()
       .when(edit('position', { x: 9_000_000 }))
@@ -386,7 +386,7 @@ describe('an operator', () => {
     };
     const arrived: WorldEvent = { type: 'PlayerJoined', player: walker({ id: 'eve' }) };
     withAnn({}, arrived)
-      .when({ type: 'RestoreZone', past, moment: 5, elsewhere: [], sent: {}, operator: 'kim', reason: 'a bug' })
+      .when({ type: 'RestoreZone', past, restoredSeq: 5, elsewhere: [], sent: {}, operator: 'kim', reason: 'a bug' })
       .emitsTypes('ZoneRestored')
       .state((state) => {
         assert.deepEqual(Object.keys(state.players), ['ann', 'eve']);
@@ -404,7 +404,7 @@ describe('an operator', () => {
     };
     withAnn()
       .at(START)
-      .when({ type: 'RestoreZone', past, moment: 5, elsewhere: [], sent: {}, operator: 'kim', reason: 'a bug' })
+      .when({ type: 'RestoreZone', past, restoredSeq: 5, elsewhere: [], sent: {}, operator: 'kim', reason: 'a bug' })
       .emitsTypes('ZoneRestored', 'PlayerDied')
       .state((state) => assert.equal(ann(state).health.diedAt, START));
   });
@@ -428,7 +428,7 @@ describe('an operator', () => {
     const restore = (sent: Record<string, number>): WorldCommand => ({
       type: 'RestoreZone',
       past,
-      moment: 5,
+      restoredSeq: 5,
       elsewhere: ['0-0:i2'],
       sent,
       operator: 'kim',
@@ -487,17 +487,17 @@ describe('an operator', () => {
   test('sees how often a player did what no honest client does', () => {
     withAnn()
       .when(
-        { type: 'CountOffences', player: 'ann', offences: { TELEPORT: 2, DUPLICATE_COMMAND: 1 } },
-        { type: 'CountOffences', player: 'ann', offences: { TELEPORT: 1 } },
+        { type: 'CountViolations', player: 'ann', counts: { TELEPORT: 2, DUPLICATE_COMMAND: 1 } },
+        { type: 'CountViolations', player: 'ann', counts: { TELEPORT: 1 } },
       )
-      .state((state) => assert.deepEqual(ann(state).conduct, { suspicion: 4, offences: { TELEPORT: 3, DUPLICATE_COMMAND: 1 } }));
+      .state((state) => assert.deepEqual(ann(state).violations, { total: 4, byCode: { TELEPORT: 3, DUPLICATE_COMMAND: 1 } }));
   });
 });
 
 describe('monsters', () => {
   test('wander by the tick and the seed alone, around what stands in the way, and rest when nobody is there', () => {
     const wanderWith = (...commands: WorldCommand[]) => {
-      const world = given(zone, { ...founded, monsters: ['m1', 'm2', 'm3'].map((id) => ({ id, position: { ...here } })) } as WorldEvent, {
+      const world = given(zone, { ...created, monsters: ['m1', 'm2', 'm3'].map((id) => ({ id, position: { ...here } })) } as WorldEvent, {
         type: 'PlayerJoined',
         player: walker(),
       });
@@ -516,6 +516,6 @@ describe('monsters', () => {
     assert.deepEqual(alone, wanderWith(move(1, 0), move(1, 0)));
     assert.notDeepEqual(alone[0], alone[1]);
     for (const at of alone) assert.equal(isBlocked(plan, at), false);
-    given(zone, founded).at(START).ticked(10).nothing();
+    given(zone, created).at(START).ticked(10).nothing();
   });
 });

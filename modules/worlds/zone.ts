@@ -25,7 +25,8 @@ import { withAccepted } from './accepted.ts';
 import { editedFields } from './edit.ts';
 import { restored } from './restore.ts';
 import { freePlace, isBlocked, isFreeWay, isInWorld, zoneAt } from './terrain.ts';
-import type { Founded, World } from './world-state.ts';
+import { upcastEvent, upcastState, WORLD_VERSION } from './versions.ts';
+import type { InitializedWorld, World } from './world-state.ts';
 
 const WALKING_SPEED = 500;
 /** An honest client’s clock and network are not exact: a tenth more than the speed is granted. */
@@ -79,7 +80,7 @@ type WorldContext = Context<WorldEvent>;
 /** A zone of the world: what clients and operators ask is decided here, and nowhere else. */
 export const worldZone = defineZone<World, WorldCommand, WorldEvent>({
   kind: 'world',
-  version: 2,
+  version: WORLD_VERSION,
   tickMs: WORLD_TICK_MS,
   create: (zone) => ({
     zone,
@@ -97,11 +98,11 @@ export const worldZone = defineZone<World, WorldCommand, WorldEvent>({
   }),
 
   decide(state, command, context) {
-    if (command.type === 'FoundZone') return found(state, command.plan, context);
+    if (command.type === 'CreateZone') return initialize(state, command.plan, context);
     if (state.plan === null) return refuse(context, 'NOT_INITIALIZED', `Zone ${state.zone}.`);
     switch (command.type) {
       case 'JoinZone':
-        return join(state as Founded, command, context);
+        return join(state as InitializedWorld, command, context);
       case 'AdmitPlayer':
         if (!wasReceived(state, command.handover)) context.emit({ type: 'PlayerArrived', handover: command.handover, at: context.now });
         return;
@@ -118,7 +119,7 @@ export const worldZone = defineZone<World, WorldCommand, WorldEvent>({
         return;
       }
       case 'RestoreZone':
-        return restore(state as Founded, command, context);
+        return restore(state as InitializedWorld, command, context);
       case 'Announce':
         return context.emit({ type: 'Announced', text: command.text, operator: command.operator, at: context.now });
     }
@@ -135,8 +136,8 @@ export const worldZone = defineZone<World, WorldCommand, WorldEvent>({
         if (player.presence.session === command.session)
           context.emit({ type: 'PlayerFellAsleep', player: player.id, reason: command.reason, at: context.now, ended: endedOf(player) });
         return;
-      case 'CountOffences':
-        return context.emit({ type: 'OffencesCounted', player: player.id, offences: command.offences });
+      case 'CountViolations':
+        return context.emit({ type: 'ViolationsCounted', player: player.id, counts: command.counts });
       case 'KickPlayer':
         if (player.presence.session === '') return refuse(context, 'PLAYER_NOT_IN_ZONE', `${player.id} is asleep.`);
         return context.emit({
@@ -148,22 +149,22 @@ export const worldZone = defineZone<World, WorldCommand, WorldEvent>({
           ended: endedOf(player),
         });
       case 'EditPlayer':
-        return edit(state as Founded, player, command, context);
+        return edit(state as InitializedWorld, player, command, context);
       default:
-        return decideIntent(state as Founded, player, command, context);
+        return decideIntent(state as InitializedWorld, player, command, context);
     }
   },
 
   tick(state, context) {
     if (state.plan === null || state.awake === 0) return;
     const tick = Math.floor(context.now / WORLD_TICK_MS);
-    wander(state as Founded, tick, context);
-    if (tick % CARE_EVERY_TICKS === 0) care(state as Founded, context);
+    wander(state as InitializedWorld, tick, context);
+    if (tick % CARE_EVERY_TICKS === 0) care(state as InitializedWorld, context);
   },
 
   evolve(state, event) {
     switch (event.type) {
-      case 'ZoneFounded':
+      case 'ZoneCreated':
         state.plan = event.plan;
         for (const monster of event.monsters) state.monsters[monster.id] = structuredClone(monster);
         for (const item of event.items) state.items[item.id] = item;
@@ -288,11 +289,11 @@ export const worldZone = defineZone<World, WorldCommand, WorldEvent>({
       case 'HandoverConfirmed':
         delete state.departures[event.player];
         return;
-      case 'OffencesCounted': {
-        const { conduct } = playerOf(state, event.player);
-        for (const [code, count] of Object.entries(event.offences)) {
-          conduct.offences[code] = (conduct.offences[code] ?? 0) + count;
-          conduct.suspicion += count;
+      case 'ViolationsCounted': {
+        const { violations } = playerOf(state, event.player);
+        for (const [code, count] of Object.entries(event.counts)) {
+          violations.byCode[code] = (violations.byCode[code] ?? 0) + count;
+          violations.total += count;
         }
         return;
       }
@@ -304,9 +305,8 @@ export const worldZone = defineZone<World, WorldCommand, WorldEvent>({
     }
   },
 
-  // Before version 2 a zone did not remember whom it had made.
-  upcast: (event) => event as WorldEvent,
-  upcastState: (state) => ({ ...(state as World), newcomers: {} }),
+  upcast: upcastEvent,
+  upcastState,
 });
 
 function noteNewcomer(newcomers: World['newcomers'], { id, presence }: Player): void {
@@ -334,14 +334,14 @@ function playerOf(state: World, id: PlayerId): Player {
   return player;
 }
 
-function found(state: World, plan: WorldPlan, context: WorldContext): void {
+function initialize(state: World, plan: WorldPlan, context: WorldContext): void {
   if (state.plan !== null) return refuse(context, 'ALREADY_INITIALIZED', `Zone ${state.zone} keeps the map of seed ${state.plan.seed}.`);
   const monsters = Array.from({ length: plan.monsters }, (_none, index) => ({
     id: `m${index + 1}`,
     position: freePlace(plan, state.zone, context.random),
   }));
   const items = Array.from({ length: plan.items }, (_none, index) => newItem(state.zone, plan, index, context));
-  context.emit({ type: 'ZoneFounded', plan, monsters, items });
+  context.emit({ type: 'ZoneCreated', plan, monsters, items });
 }
 
 function newItem(zone: ZoneId, plan: WorldPlan, number: number, context: WorldContext): GroundItem {
@@ -350,7 +350,7 @@ function newItem(zone: ZoneId, plan: WorldPlan, number: number, context: WorldCo
   return { id: `${zone}:i${number + 1}`, item, position: freePlace(plan, zone, context.random) };
 }
 
-function join(state: Founded, command: WorldCommand & { type: 'JoinZone' }, context: WorldContext): void {
+function join(state: InitializedWorld, command: WorldCommand & { type: 'JoinZone' }, context: WorldContext): void {
   const { player: id, name, session } = command;
   if (state.departures[id]) return refuse(context, 'IN_TRANSIT', `Player ${id}, zone ${state.zone}.`);
   const known = state.players[id];
@@ -374,7 +374,7 @@ function join(state: Founded, command: WorldCommand & { type: 'JoinZone' }, cont
       bag: { items: [], most: BAG_ITEMS },
       cooldown: { useAt: 0, sayAt: 0 },
       presence: { session, since: context.now, n: 0 },
-      conduct: { suspicion: 0, offences: {} },
+      violations: { total: 0, byCode: {} },
     },
   });
 }
@@ -390,7 +390,7 @@ function wasReceived(state: World, { from, number }: Handover): boolean {
 
 /** What a player wants, after what concerns every command: session, number, life. */
 function decideIntent(
-  state: Founded,
+  state: InitializedWorld,
   player: Player,
   command: { player: PlayerId; session: string; n: number } & PlayerIntent,
   context: WorldContext,
@@ -415,7 +415,7 @@ function decideIntent(
   }
 }
 
-function move(state: Founded, player: Player, to: Place, n: number, context: WorldContext): void {
+function move(state: InitializedWorld, player: Player, to: Place, n: number, context: WorldContext): void {
   const { plan } = state;
   const from = player.position;
   const { now } = context;
@@ -461,7 +461,7 @@ function reachOf({ speed, boostedUntil, allowance, at }: Motion, now: number): {
   return { burst, allowed: Math.min(burst, Math.floor(allowance + perMs * Math.max(0, now - at))) };
 }
 
-function pickUp(state: Founded, player: Player, id: string, n: number, context: WorldContext): void {
+function pickUp(state: InitializedWorld, player: Player, id: string, n: number, context: WorldContext): void {
   const item = state.items[id];
   if (!item) return refuse(context, 'UNKNOWN_ITEM', `"${id}" does not lie in zone ${state.zone}.`);
   const distance = Math.ceil(Math.hypot(item.position.x - player.position.x, item.position.y - player.position.y));
@@ -489,7 +489,7 @@ function use(player: Player, id: string, n: number, context: WorldContext): void
   if (outcome.health === 0) context.emit({ type: 'PlayerDied', player: player.id, at: now });
 }
 
-function edit(state: Founded, player: Player, command: WorldCommand & { type: 'EditPlayer' }, context: WorldContext): void {
+function edit(state: InitializedWorld, player: Player, command: WorldCommand & { type: 'EditPlayer' }, context: WorldContext): void {
   const { component, operator, reason } = command;
   const fields = editedFields(state, player, component, command.fields, context.random);
   if (typeof fields === 'string') return refuse(context, 'INVALID_FIELD', fields);
@@ -501,19 +501,19 @@ function edit(state: Founded, player: Player, command: WorldCommand & { type: 'E
 }
 
 /** Only while nobody has left since the other zones were asked: what left took its items there. */
-function restore(state: Founded, command: WorldCommand & { type: 'RestoreZone' }, context: WorldContext): void {
-  const { past, moment, elsewhere, sent, operator, reason } = command;
+function restore(state: InitializedWorld, command: WorldCommand & { type: 'RestoreZone' }, context: WorldContext): void {
+  const { past, restoredSeq, elsewhere, sent, operator, reason } = command;
   const left = Object.keys(state.sent).filter((zone) => state.sent[zone] !== sent[zone]);
   if (left.length > 0) return refuse(context, 'PLAYERS_LEFT', `To ${left.join(', ')}. Try again.`);
   const { objects } = restored(state, past, elsewhere, context.now);
-  context.emit({ type: 'ZoneRestored', objects, moment, operator, reason, at: context.now });
+  context.emit({ type: 'ZoneRestored', objects, restoredSeq, operator, reason, at: context.now });
   // A moment may lie between the loss of the last health and the death: without that one nobody would revive them.
   for (const { id, health } of Object.values(objects.players))
     if (health.points === 0 && health.diedAt === 0) context.emit({ type: 'PlayerDied', player: id, at: context.now });
 }
 
 /** Monsters’ steps follow from the seed and the tick alone, whoever else is about. */
-function wander(state: Founded, tick: number, context: WorldContext): void {
+function wander(state: InitializedWorld, tick: number, context: WorldContext): void {
   const moves: [string, number, number][] = [];
   const seed = mix(state.plan.seed, seedOf(state.zone));
   let index = 0;
@@ -528,7 +528,7 @@ function wander(state: Founded, tick: number, context: WorldContext): void {
 }
 
 /** Revives the dead, brings up items that are due, forgets who has slept longest when there are too many. */
-function care(state: Founded, context: WorldContext): void {
+function care(state: InitializedWorld, context: WorldContext): void {
   const { now } = context;
   for (const player of Object.values(state.players)) {
     if (player.health.diedAt === 0 || now < player.health.diedAt + DEAD_MS) continue;

@@ -1,10 +1,10 @@
 import { type Clock, messageOf, type ZoneAddress, type ZoneHost, type ZoneStatus } from '@millrace/kernel';
 import type { Assignment, Heartbeat, HostId } from './messages.ts';
 
-/** Beats in a lease: so many may be lost before it is over. */
-const BEATS_PER_LEASE = 5;
-/** Beats whose sending time is remembered; an answer to an older one extends no lease. */
-const BEATS_KEPT = 64;
+/** Heartbeats in a lease: so many may be lost before it is over. */
+const HEARTBEATS_PER_LEASE = 5;
+/** Heartbeats whose sending time is remembered; an answer to an older one extends no lease. */
+const HEARTBEATS_KEPT = 64;
 
 export interface ClusterNodeOptions {
   readonly id: HostId;
@@ -13,7 +13,7 @@ export interface ClusterNodeOptions {
   readonly host: Pick<ZoneHost, 'open' | 'release' | 'abandon'>;
   /** Length of a lease until the coordinator says otherwise, ms. */
   readonly leaseMs: number;
-  readonly send: (beat: Heartbeat) => void;
+  readonly send: (heartbeat: Heartbeat) => void;
   readonly onOpened: (zone: ZoneAddress) => void;
   /** A zone is not here any more, or about to go. */
   readonly onClosed: (zone: ZoneAddress) => void;
@@ -47,7 +47,7 @@ export class ClusterNode {
     this.#options = options;
     this.#clock = options.clock;
     this.#leaseMs = options.leaseMs;
-    this.#beat();
+    this.#scheduleHeartbeat();
   }
 
   received(assignment: Assignment): void {
@@ -77,7 +77,7 @@ export class ClusterNode {
   lost(zone: ZoneAddress): void {
     if (!this.#held.delete(zone)) return;
     this.#options.onClosed(zone);
-    if (!this.#isStopped) this.#beatNow();
+    if (!this.#isStopped) this.#sendHeartbeat();
   }
 
   /** A zone of this host is in another part of its life. One that failed counts as not open until it is active again. */
@@ -90,7 +90,7 @@ export class ClusterNode {
       held.state = 'open';
       this.#options.onOpened(zone);
     } else return;
-    if (!this.#isStopped) this.#beatNow();
+    if (!this.#isStopped) this.#sendHeartbeat();
   }
 
   /**
@@ -129,7 +129,7 @@ export class ClusterNode {
         held.state = 'open';
         if (!this.#wanted.has(zone)) return void this.#release(zone);
         this.#options.onOpened(zone);
-        this.#beatNow();
+        this.#sendHeartbeat();
       },
       (error) => {
         if (this.#held.get(zone) === held) this.#held.delete(zone);
@@ -150,7 +150,7 @@ export class ClusterNode {
     }
     if (this.#held.get(zone) !== held) return;
     this.#held.delete(zone);
-    if (!this.#isStopped) this.#beatNow();
+    if (!this.#isStopped) this.#sendHeartbeat();
   }
 
   #watchLease(): void {
@@ -173,24 +173,24 @@ export class ClusterNode {
     }
   }
 
-  #beat(): void {
-    this.#cancel = this.#clock.after(this.#leaseMs / BEATS_PER_LEASE, () => {
+  #scheduleHeartbeat(): void {
+    this.#cancel = this.#clock.after(this.#leaseMs / HEARTBEATS_PER_LEASE, () => {
       if (this.#isStopped) return;
       // What the lease was for may have gone while this process stood still.
       if (this.#held.size > 0 && this.#clock.elapsed() >= this.#leaseUntil) this.#expire();
       if (this.#held.size < this.#wanted.size) this.#comply();
-      this.#beatNow();
-      this.#beat();
+      this.#sendHeartbeat();
+      this.#scheduleHeartbeat();
     });
   }
 
-  #beatNow(): void {
+  #sendHeartbeat(): void {
     const number = ++this.#number;
     this.#sentAt.set(number, this.#clock.elapsed());
-    this.#sentAt.delete(number - BEATS_KEPT);
+    this.#sentAt.delete(number - HEARTBEATS_KEPT);
     const { id: host, incarnation } = this.#options;
     this.#options.send({
-      type: 'beat',
+      type: 'heartbeat',
       host,
       incarnation,
       number,

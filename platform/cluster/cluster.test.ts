@@ -11,7 +11,7 @@ const LEASE_MS = 1_000;
 /** Hosts that open and release at once, on one clock, with a network that can be cut. */
 function cluster(hostsExpected: number) {
   const clock = new ManualClock(1_000);
-  const members = new Map<HostId, ClusterNode>();
+  const nodes = new Map<HostId, ClusterNode>();
   const cut = new Set<HostId>();
   const placed = new Map<string, HostId | null>();
   const told: string[] = [];
@@ -21,14 +21,14 @@ function cluster(hostsExpected: number) {
     zones: ZONES,
     leaseMs: LEASE_MS,
     hostsExpected,
-    send: (host, assignment: Assignment) => clock.soon(() => !cut.has(host) && members.get(host)?.received(assignment)),
+    send: (host, assignment: Assignment) => clock.soon(() => !cut.has(host) && nodes.get(host)?.received(assignment)),
     onPlaced: (zone, host) => placed.set(zone, host),
     onHost: (host, what) => told.push(`${host} ${what}`),
   });
   const join = (id: HostId, incarnation = 'first') => {
     const mine = new Set<string>();
     held.set(id, mine);
-    const member = new ClusterNode({
+    const node = new ClusterNode({
       id,
       incarnation,
       clock,
@@ -38,13 +38,13 @@ function cluster(hostsExpected: number) {
         release: async (zone) => void mine.delete(zone),
         abandon: (zone) => void mine.delete(zone),
       },
-      send: (beat: Heartbeat) => clock.soon(() => !cut.has(id) && coordinator.received(beat)),
+      send: (heartbeat: Heartbeat) => clock.soon(() => !cut.has(id) && coordinator.received(heartbeat)),
       onOpened: () => {},
       onClosed: () => {},
       onFailure: () => {},
     });
-    members.set(id, member);
-    return member;
+    nodes.set(id, node);
+    return node;
   };
   const zonesOf = (id: HostId) => [...placed].filter(([, host]) => host === id).map(([zone]) => zone);
   return { clock, coordinator, join, cut, told, held, zonesOf };
@@ -153,11 +153,11 @@ describe('placement', () => {
     assert.ok(!told.includes('a silent'));
   });
 
-  test('beats and assignments that come twice or late change nothing', async () => {
+  test('heartbeats and assignments that come twice or late change nothing', async () => {
     const { clock, join, coordinator, zonesOf } = cluster(1);
     join('a');
     await clock.advance(1_500);
-    coordinator.received({ type: 'beat', host: 'a', incarnation: 'first', number: 1, version: 0, open: [], holding: [] });
+    coordinator.received({ type: 'heartbeat', host: 'a', incarnation: 'first', number: 1, version: 0, open: [], holding: [] });
     await clock.advance(10);
     assert.equal(zonesOf('a').length, 6);
   });

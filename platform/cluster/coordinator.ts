@@ -25,15 +25,15 @@ export interface CoordinatorOptions {
   readonly onHost?: (host: HostId, what: 'joined' | 'silent' | 'lost' | 'drained', detail: string) => void;
 }
 
-interface Member {
+interface HostEntry {
   readonly id: HostId;
   readonly incarnation: string;
   leaseUntil: number;
-  lastBeat: number;
+  lastHeartbeat: number;
   /** Raised whenever the zones it is to have change. */
   version: number;
   /** The version it was last told. */
-  told: number;
+  sentVersion: number;
   draining: boolean;
 }
 
@@ -57,14 +57,14 @@ export interface HostStatus {
 }
 
 /**
- * Says which host has which zone. Works on what is, not on what was said: every beat is answered with all that the host is
- * to have, so a message that is lost, late or repeated changes nothing that the next does not mend. Two hosts are never
+ * Says which host has which zone. Works on what is, not on what was said: every heartbeat is answered with all that the host is
+ * to have, so a message that is lost, late or repeated is corrected by the next one. Two hosts are never
  * told to have one zone; should one act on an old word all the same, the log refuses its epoch.
  */
 export class Coordinator {
   readonly #options: CoordinatorOptions;
   readonly #clock: Clock;
-  readonly #members = new Map<HostId, Member>();
+  readonly #hosts = new Map<HostId, HostEntry>();
   readonly #zones = new Map<ZoneAddress, Placed>();
   readonly #startedAt: number;
   #cancel: () => void = () => {};
@@ -79,63 +79,63 @@ export class Coordinator {
     this.#look();
   }
 
-  received(beat: Heartbeat): void {
+  received(heartbeat: Heartbeat): void {
     if (this.#isStopped) return;
     const now = this.#clock.elapsed();
-    let member = this.#members.get(beat.host);
-    if (member && member.incarnation !== beat.incarnation) {
-      this.#lose(member, 'lost', 'it was started anew');
-      member = undefined;
+    let entry = this.#hosts.get(heartbeat.host);
+    if (entry && entry.incarnation !== heartbeat.incarnation) {
+      this.#lose(entry, 'lost', 'it was started anew');
+      entry = undefined;
     }
-    if (!member) {
-      member = {
-        id: beat.host,
-        incarnation: beat.incarnation,
+    if (!entry) {
+      entry = {
+        id: heartbeat.host,
+        incarnation: heartbeat.incarnation,
         leaseUntil: 0,
-        lastBeat: 0,
+        lastHeartbeat: 0,
         // One that was lost and comes back has assignments of before; those from now on must count as newer.
-        version: beat.version + 1,
-        told: 0,
+        version: heartbeat.version + 1,
+        sentVersion: 0,
         draining: false,
       };
-      this.#members.set(beat.host, member);
-      this.#options.onHost?.(beat.host, 'joined', beat.incarnation);
+      this.#hosts.set(heartbeat.host, entry);
+      this.#options.onHost?.(heartbeat.host, 'joined', heartbeat.incarnation);
     }
-    if (beat.number <= member.lastBeat) return;
-    member.lastBeat = beat.number;
-    member.leaseUntil = now + this.#options.leaseMs;
-    this.#note(member, beat);
-    this.#answer(member, beat.number);
+    if (heartbeat.number <= entry.lastHeartbeat) return;
+    entry.lastHeartbeat = heartbeat.number;
+    entry.leaseUntil = now + this.#options.leaseMs;
+    this.#note(entry, heartbeat);
+    this.#answer(entry, heartbeat.number);
     this.#arrange();
   }
 
   /** The host’s process is known to have ended. */
   left(host: HostId): void {
-    const member = this.#members.get(host);
-    if (member) this.#lose(member, 'lost', 'its process has ended');
+    const entry = this.#hosts.get(host);
+    if (entry) this.#lose(entry, 'lost', 'its process has ended');
     this.#arrange();
   }
 
   /** The host gets no zone any more and hands over those it has. False when there is no such host. */
   drain(host: HostId): boolean {
-    const member = this.#members.get(host);
-    if (!member) return false;
-    member.draining = true;
+    const entry = this.#hosts.get(host);
+    if (!entry) return false;
+    entry.draining = true;
     this.#arrange();
     return true;
   }
 
   /** Takes a drain back. */
   undrain(host: HostId): boolean {
-    const member = this.#members.get(host);
-    if (member) member.draining = false;
+    const entry = this.#hosts.get(host);
+    if (entry) entry.draining = false;
     this.#arrange();
-    return member !== undefined;
+    return entry !== undefined;
   }
 
   hosts(): HostStatus[] {
     const now = this.#clock.elapsed();
-    return [...this.#members.values()].map(({ id, incarnation, draining, leaseUntil }) => ({
+    return [...this.#hosts.values()].map(({ id, incarnation, draining, leaseUntil }) => ({
       id,
       incarnation,
       draining,
@@ -155,47 +155,47 @@ export class Coordinator {
     this.#cancel();
   }
 
-  #note(member: Member, beat: Heartbeat): void {
-    const open = new Set(beat.open);
-    const holding = new Set(beat.holding);
+  #note(entry: HostEntry, heartbeat: Heartbeat): void {
+    const open = new Set(heartbeat.open);
+    const holding = new Set(heartbeat.holding);
     for (const [zone, placed] of this.#zones) {
-      if (placed.owner !== member.id) continue;
-      const isOpen = open.has(zone) && placed.target === member.id;
+      if (placed.owner !== entry.id) continue;
+      const isOpen = open.has(zone) && placed.target === entry.id;
       if (placed.isOpen !== isOpen) {
         placed.isOpen = isOpen;
-        this.#options.onPlaced(zone, isOpen ? member.id : null);
+        this.#options.onPlaced(zone, isOpen ? entry.id : null);
       }
-      if (placed.target !== member.id && beat.version >= placed.takenAt && !holding.has(zone)) placed.owner = null;
+      if (placed.target !== entry.id && heartbeat.version >= placed.takenAt && !holding.has(zone)) placed.owner = null;
     }
-    if (member.draining && this.#countOf(member.id) === 0) this.#options.onHost?.(member.id, 'drained', '');
+    if (entry.draining && this.#countOf(entry.id) === 0) this.#options.onHost?.(entry.id, 'drained', '');
   }
 
-  #lose(member: Member, what: 'silent' | 'lost', why: string): void {
-    this.#members.delete(member.id);
+  #lose(entry: HostEntry, what: 'silent' | 'lost', why: string): void {
+    this.#hosts.delete(entry.id);
     for (const [zone, placed] of this.#zones) {
-      if (placed.target === member.id) placed.target = null;
-      if (placed.owner !== member.id) continue;
+      if (placed.target === entry.id) placed.target = null;
+      if (placed.owner !== entry.id) continue;
       placed.owner = null;
       if (placed.isOpen) {
         placed.isOpen = false;
         this.#options.onPlaced(zone, null);
       }
     }
-    this.#options.onHost?.(member.id, what, why);
+    this.#options.onHost?.(entry.id, what, why);
   }
 
   /** Gives every zone a host, moves those of hosts that drain, and evens out, a few at a time. */
   #arrange(): void {
     this.#place();
-    for (const member of this.#members.values()) if (member.told !== member.version) this.#answer(member, member.lastBeat);
+    for (const entry of this.#hosts.values()) if (entry.sentVersion !== entry.version) this.#answer(entry, entry.lastHeartbeat);
   }
 
   #place(): void {
-    this.#isStarted ||= this.#members.size >= this.#options.hostsExpected || this.#clock.elapsed() - this.#startedAt >= STARTING_MS;
+    this.#isStarted ||= this.#hosts.size >= this.#options.hostsExpected || this.#clock.elapsed() - this.#startedAt >= STARTING_MS;
     if (!this.#isStarted) return;
     for (const placed of this.#zones.values()) {
       if (placed.owner !== null) continue;
-      const host = placed.target !== null && this.#members.has(placed.target) ? placed.target : this.#leastLoaded();
+      const host = placed.target !== null && this.#hosts.has(placed.target) ? placed.target : this.#leastLoaded();
       if (host === undefined) return;
       placed.owner = host;
       placed.target = host;
@@ -204,7 +204,7 @@ export class Coordinator {
     let moving = [...this.#zones.values()].filter(({ owner, target, isOpen }) => owner !== target || !isOpen).length;
     for (const placed of this.#zones.values()) {
       if (moving >= MOVES_MAX) return;
-      const owner = placed.owner === null ? undefined : this.#members.get(placed.owner);
+      const owner = placed.owner === null ? undefined : this.#hosts.get(placed.owner);
       if (!owner || placed.target !== owner.id) continue;
       const better = this.#betterThan(owner);
       if (better === undefined) continue;
@@ -216,7 +216,7 @@ export class Coordinator {
     }
   }
 
-  #betterThan(owner: Member): HostId | undefined {
+  #betterThan(owner: HostEntry): HostId | undefined {
     const least = this.#leastLoaded(owner.id);
     if (least === undefined) return undefined;
     return owner.draining || this.#loadOf(owner.id) > this.#loadOf(least) + 1 ? least : undefined;
@@ -224,7 +224,7 @@ export class Coordinator {
 
   #leastLoaded(except?: HostId): HostId | undefined {
     let least: HostId | undefined;
-    for (const { id, draining } of this.#members.values()) {
+    for (const { id, draining } of this.#hosts.values()) {
       if (draining || id === except) continue;
       if (least === undefined || this.#loadOf(id) < this.#loadOf(least)) least = id;
     }
@@ -251,18 +251,18 @@ export class Coordinator {
   }
 
   #changed(host: HostId): number {
-    const member = this.#members.get(host);
-    return member ? ++member.version : 0;
+    const entry = this.#hosts.get(host);
+    return entry ? ++entry.version : 0;
   }
 
-  #answer(member: Member, number: number): void {
-    member.told = member.version;
-    const zones = [...this.#zones].filter(([, { owner, target }]) => owner === member.id && target === member.id).map(([zone]) => zone);
-    this.#options.send(member.id, {
+  #answer(entry: HostEntry, number: number): void {
+    entry.sentVersion = entry.version;
+    const zones = [...this.#zones].filter(([, { owner, target }]) => owner === entry.id && target === entry.id).map(([zone]) => zone);
+    this.#options.send(entry.id, {
       type: 'assign',
       answers: number,
-      incarnation: member.incarnation,
-      version: member.version,
+      incarnation: entry.incarnation,
+      version: entry.version,
       zones,
       leaseMs: this.#options.leaseMs,
     });
@@ -272,9 +272,9 @@ export class Coordinator {
     const due = this.#clock.elapsed() + LOOK_MS;
     this.#cancel = this.#clock.after(LOOK_MS, () => {
       const now = this.#clock.elapsed();
-      for (const member of [...this.#members.values()]) {
-        if (now - due > STALL_MS) member.leaseUntil = Math.max(member.leaseUntil, now + STALL_MS);
-        if (member.leaseUntil < now) this.#lose(member, 'silent', 'its lease is over');
+      for (const entry of [...this.#hosts.values()]) {
+        if (now - due > STALL_MS) entry.leaseUntil = Math.max(entry.leaseUntil, now + STALL_MS);
+        if (entry.leaseUntil < now) this.#lose(entry, 'silent', 'its lease is over');
       }
       this.#arrange();
       if (!this.#isStopped) this.#look();

@@ -5,11 +5,11 @@ export type HostId = string;
 
 /** A host’s sign of life, several in each lease, and what it has in its hands. */
 export interface Heartbeat {
-  readonly type: 'beat';
+  readonly type: 'heartbeat';
   readonly host: HostId;
   /** Differs for each run of the process. */
   readonly incarnation: string;
-  /** Counts the beats of the run. */
+  /** Counts the heartbeats of the run. */
   readonly number: number;
   /** The newest assignment that was carried out. */
   readonly version: number;
@@ -19,10 +19,10 @@ export interface Heartbeat {
   readonly holding: readonly ZoneAddress[];
 }
 
-/** The answer to a beat: which zones the host is to have, and how long it may act on that. */
+/** The answer to a heartbeat: which zones the host is to have, and how long it may act on that. */
 export interface Assignment {
   readonly type: 'assign';
-  /** Number of the beat that this answers; the lease runs from when that was sent. */
+  /** Number of the heartbeat that this answers; the lease runs from when that was sent. */
   readonly answers: number;
   readonly incarnation: string;
   readonly version: number;

@@ -34,7 +34,7 @@ export interface Settings {
     readonly sessionHours: number;
     readonly keyDays: number;
     readonly keyDaysMax: number;
-    readonly secondFactor: 'optional' | 'operators';
+    readonly twoFactor: 'optional' | 'operators';
     readonly providers: readonly ProviderConfig[];
   };
   readonly mail: { readonly url?: string; readonly from: string };

@@ -8,7 +8,7 @@ import pg from 'pg';
 import { OffsetsChanged, type ReadRange } from '../offsets.ts';
 import { connectDatabase, type Database, migrateDatabase } from './database.ts';
 import { serveEmbedded } from './embedded.ts';
-import { failureReason, isDatabaseAway } from './failure-reason.ts';
+import { failureReason, isDatabaseUnavailable } from './failure-reason.ts';
 import { marksOf, offsetsOf, saveMarks, saveOffsets } from './progress.ts';
 import { EMPTY, ENGINES, type TestDatabase } from './testing/engines.ts';
 
@@ -128,13 +128,13 @@ for (const engine of ENGINES)
       const wrong = await rows(sql`select 1 / ${0}::int as ${sql.identifier('n')}, ${'a secret'}::text`).catch((error) => error);
       assert.match(failureReason(wrong), /division by zero/);
       assert.ok(String(wrong).includes('a secret') && !failureReason(wrong).includes('a secret'));
-      assert.equal(isDatabaseAway(wrong), false);
+      assert.equal(isDatabaseUnavailable(wrong), false);
       const nowhere = connectDatabase({ socket: '/nowhere' });
       const away = await nowhere.drizzle.execute(sql`select ${'a secret'}::text`).catch((error) => error);
       await nowhere.close();
-      assert.equal(isDatabaseAway(away), true);
+      assert.equal(isDatabaseUnavailable(away), true);
       for (const code of ['EPIPE', 'ECONNRESET'])
-        assert.equal(isDatabaseAway(new DrizzleQueryError('select', [], Object.assign(new Error('cut'), { code }))), true, code);
+        assert.equal(isDatabaseUnavailable(new DrizzleQueryError('select', [], Object.assign(new Error('cut'), { code }))), true, code);
       assert.ok(!failureReason(away).includes('a secret'));
     });
 

@@ -24,10 +24,10 @@ export async function serveEmbedded(folder: string, socket: string, empty: Empty
   mkdirSync(socket, { recursive: true, mode: 0o700 });
   const startParams = [...PGlite.defaultStartParams, '-c', `shared_buffers=${SHARED_BUFFERS_MIB}MB`];
   const pglite = await PGlite.create({ dataDir: folder, startParams });
-  const door = await openPgliteServer(pglite, join(socket, SOCKET));
+  const server = await openPgliteServer(pglite, join(socket, SOCKET));
   return {
     close: async () => {
-      await door.close();
+      await server.close();
       await pglite.close();
     },
   };

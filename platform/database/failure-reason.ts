@@ -7,7 +7,7 @@ export function failureReason(error: unknown): string {
 }
 
 /** Whether a query failed for what the database is, and not for what it was asked: PostgreSQL’s classes 08, 53, 57 and 58, or no answer of its at all. */
-export function isDatabaseAway(error: unknown): boolean {
+export function isDatabaseUnavailable(error: unknown): boolean {
   if (!(error instanceof DrizzleQueryError)) return false;
   const { code = '', severity } = (error.cause ?? {}) as { code?: string; severity?: string };
   // PostgreSQL’s codes have five characters, and a digit among them: EPIPE is none of them.

@@ -7,5 +7,5 @@ export {
   probeDatabase,
   type Transaction,
 } from './database.ts';
-export { failureReason, isDatabaseAway } from './failure-reason.ts';
+export { failureReason, isDatabaseUnavailable } from './failure-reason.ts';
 export { marksOf, offsetsOf, projectionMarks, projectionOffsets, saveMarks, saveOffsets } from './progress.ts';

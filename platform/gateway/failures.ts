@@ -19,7 +19,7 @@ export class NoResponseError extends Error {
 }
 
 /** Whether a request was sent and got no response. */
-export function isUnanswered(error: unknown): boolean {
+export function hasNoResponse(error: unknown): boolean {
   return LOST.has(codeOf(error)) || UNANSWERED.has(codeOf(error));
 }
 

@@ -6,7 +6,7 @@ import { BrokenCircuitError } from 'cockatiel';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Dispatcher } from 'undici';
 import { ApiProblem, type OpenStreams, type StreamPlace, type TakeConnection, traceparentOf } from '../http/index.ts';
-import { isNotSent, isUnanswered, NoResponseError } from './failures.ts';
+import { hasNoResponse, isNotSent, NoResponseError } from './failures.ts';
 import type { BackServer, Servers } from './servers.ts';
 import { VOUCH_HEADER, type Vouching } from './vouching.ts';
 import { closeFrame, FrameBoundary } from './websocket-frames.ts';
@@ -45,7 +45,7 @@ const NOT_HANDED_ON: ReadonlySet<string> = new Set([
   'x-forwarded-proto',
   VOUCH_HEADER,
 ]);
-/** What this door says itself of every answer. */
+/** Headers that the gateway sets itself on every response. */
 const SAID_HERE: ReadonlySet<string> = new Set(['x-request-id', 'access-control-allow-origin', 'access-control-allow-credentials']);
 
 export interface Forwarding {
@@ -211,7 +211,7 @@ async function tryEach<A>(
       if (name === 'AbortError') return null;
       request.log.warn({ trace: request.id, server: server.address, reason: message }, 'a server did not answer');
       if (error instanceof BrokenCircuitError || isNotSent(error)) continue;
-      if (!isUnanswered(error)) throw error;
+      if (!hasNoResponse(error)) throw error;
       if (isRepeatable && SAFE_METHODS.has(request.method)) continue;
       throw new ApiProblem(
         'SERVER_CONNECTION_LOST',
@@ -287,7 +287,7 @@ function placeOf({ streams }: Forwarding, { principal, ip }: FastifyRequest, tra
   }
 }
 
-type UpgradeAnswer =
+type UpgradeResponse =
   | { readonly isRefusal: true; readonly response: IncomingMessage }
   | {
       readonly isRefusal: false;
@@ -301,7 +301,7 @@ function askForUpgrade(
   path: string,
   headers: Record<string, string | string[]>,
   signal: AbortSignal,
-): Promise<UpgradeAnswer> {
+): Promise<UpgradeResponse> {
   const ask = address.startsWith('https:') ? askHttps : askHttp;
   const { protocol, hostname, port } = new URL(address);
   return new Promise((resolve, reject) => {

@@ -9,7 +9,7 @@ import fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastif
 import { guardRoutes } from '../http/guard.ts';
 import { ApiProblem, bodyDigestOf, connectionOf, MemoryRateLimiter } from '../http/index.ts';
 import { OpenStreams } from '../http/open-streams.ts';
-import { answerWithProblems } from '../http/problems.ts';
+import { respondWithProblems } from '../http/problems.ts';
 import { normaliseTarget } from '../http/request-target.ts';
 import { traceOf } from '../http/trace.ts';
 import { routeUpgrades } from '../http/upgrades.ts';
@@ -26,7 +26,7 @@ const kim: Principal = {
   role: 'trader',
   tier: 'free',
   permissions: permissionsOf('trader', HOME_TENANT),
-  lacksSecondFactor: false,
+  lacksTwoFactor: false,
   version: null,
   credential: 'key-1',
   expiresAt: null,
@@ -118,7 +118,7 @@ describe('what a gateway vouches for', () => {
 
   test('fault 81: a body that it is not for is refused before anybody reads it', async () => {
     const app = fastify();
-    answerWithProblems(app);
+    respondWithProblems(app);
     const handled: unknown[] = [];
     const reader = readerAt(1_000_000);
     guardRoutes(app, {
@@ -195,7 +195,7 @@ describe('servers behind a gateway', () => {
     const servers = new Servers({ addresses, find: null, vouching, onChange: () => {}, ...looking });
     await servers.asked();
     const app = fastify({ genReqId: ({ headers }) => traceOf(headers), ...options });
-    answerWithProblems(app);
+    respondWithProblems(app);
     const streams = new OpenStreams(STREAMS_MAX, Date.now);
     const forwarding = { servers, vouching, streams, tunnels: new Set<Tunnel>() };
     app.addHook('onRequest', async (request, reply) => {

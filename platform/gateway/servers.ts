@@ -29,7 +29,7 @@ const GATEWAY: Principal = {
   role: null,
   tier: 'free',
   permissions: new Set(['platform:read']),
-  lacksSecondFactor: false,
+  lacksTwoFactor: false,
   version: null,
   credential: null,
   expiresAt: null,
@@ -81,7 +81,7 @@ export class BackServer {
   constructor(address: string, responseMsMax: number) {
     this.address = address;
     this.#responseMsMax = responseMsMax;
-    // As many connections as there are streams through it; those are counted at the door.
+    // As many connections as there are streams through it; the gateway limits their number.
     this.#pool = new Pool(address, {
       connect: { timeout: CONNECT_MS_MAX },
       headersTimeout: ANSWER_MS_MAX,

@@ -1,5 +1,5 @@
 import type { FastifyPluginAsync } from 'fastify';
-import type { Door } from '../http/index.ts';
+import type { HttpParts } from '../http/index.ts';
 import { GRAPHQL_PATH } from './path.ts';
 import type { GraphQlOptions, GraphQlServer } from './server.ts';
 
@@ -7,11 +7,11 @@ import type { GraphQlOptions, GraphQlServer } from './server.ts';
  * Serves GraphQL over HTTP, server-sent events and WebSocket. What answers it is loaded with the first request: six hundred modules, which many
  * installations never need.
  */
-export function serveGraphQl(door: Door, options: GraphQlOptions): void {
+export function serveGraphQl(http: HttpParts, options: GraphQlOptions): void {
   let loading: Promise<GraphQlServer> | null = null;
   const loaded = () => {
     loading ??= import('./server.ts').then(
-      ({ openGraphQl }) => openGraphQl(door, options),
+      ({ openGraphQl }) => openGraphQl(http, options),
       (error) => {
         // The next request tries again.
         loading = null;
@@ -31,9 +31,9 @@ export function serveGraphQl(door: Door, options: GraphQlOptions): void {
       handler: async (request, reply) => (await loaded()).answer(request, reply),
     });
   };
-  void door.app.register(plugin);
+  void http.app.register(plugin);
   // Before the connections are closed: the server waits for them, and their clients are told why.
-  door.app.addHook('preClose', async () => {
+  http.app.addHook('preClose', async () => {
     await (await loading?.catch(() => null))?.close();
   });
 }

@@ -28,7 +28,7 @@ type Args = Record<string, unknown>;
 /** What signing in is about sets cookies, streams are subscriptions here, and health is for machines that know addresses. */
 const TAGS_LEFT_OUT: ReadonlySet<string> = new Set(['Signing in', 'Streams', 'Health']);
 /** They answer with a cookie as well. */
-const LEFT_OUT: ReadonlySet<string> = new Set(['changePassword', 'enableSecondFactor', 'confirmSecondFactor', 'disableSecondFactor']);
+const LEFT_OUT: ReadonlySet<string> = new Set(['changePassword', 'enableTwoFactor', 'confirmTwoFactor', 'disableTwoFactor']);
 
 type Offered = readonly [name: string, endpoint: Endpoint];
 

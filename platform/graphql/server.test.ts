@@ -26,7 +26,7 @@ const SUBSCRIBER: Principal = {
   role: 'viewer',
   tier: 'free',
   permissions: new Set(),
-  lacksSecondFactor: false,
+  lacksTwoFactor: false,
   version: null,
   credential: 'c',
   expiresAt: null,

@@ -9,7 +9,15 @@ import type { SubscribePayload } from 'graphql-ws';
 import { useServer as serveOver } from 'graphql-ws/use/ws';
 import { createYoga, type Plugin, type YogaInitialContext } from 'graphql-yoga';
 import { WebSocketServer } from 'ws';
-import { ApiProblem, type ChannelOptions, connectionOf, type Door, isStorable, type StreamPlace, traceparentOf } from '../http/index.ts';
+import {
+  ApiProblem,
+  type ChannelOptions,
+  connectionOf,
+  type HttpParts,
+  isStorable,
+  type StreamPlace,
+  traceparentOf,
+} from '../http/index.ts';
 import { parsePosition } from '../streams/index.ts';
 import { ChannelEvents } from './channel-events.ts';
 import { createDocumentCaches, type DocumentCaches } from './document-caches.ts';
@@ -65,7 +73,7 @@ export interface GraphQlServer {
  * @param caches documents that are kept between requests
  */
 export function openGraphQl(
-  door: Pick<Door, 'app' | 'streams' | 'identify'>,
+  http: Pick<HttpParts, 'app' | 'streams' | 'identify'>,
   { logger, operations, contracts, ...channels }: GraphQlOptions,
   caches: DocumentCaches = createDocumentCaches(),
 ): GraphQlServer {
@@ -73,7 +81,7 @@ export function openGraphQl(
   const yoga = createYoga<{ asked: Asked }, Resources>({
     schema,
     graphqlEndpoint: GRAPHQL_PATH,
-    context: ({ asked }) => resourcesOf({ ...door, ...channels }, asked),
+    context: ({ asked }) => resourcesOf({ ...http, ...channels }, asked),
     plugins: [limited(schema), clientErrors(), operations ? onlyThese(operations) : persistedOnDemand({ store: caches.persisted })],
     parserAndValidationCache: { documentCache: caches.parsed as never, errorCache: caches.errors as never },
     // Origins, files and pages are the door’s business.
@@ -84,7 +92,7 @@ export function openGraphQl(
     logging: {
       debug: () => {},
       info: () => {},
-      warn: (...told) => logger.warn({ told }, 'graphql'),
+      warn: (...message) => logger.warn({ message }, 'graphql'),
       error: (told) => logger.error({ err: told }, 'a GraphQL operation failed'),
     },
   });
@@ -104,7 +112,7 @@ export function openGraphQl(
         if (typeof shown !== 'string') return true;
         const headers = { authorization: shown, host: asked.headers.host };
         try {
-          asked.principal = await door.identify({ headers, remote: asked.remote });
+          asked.principal = await http.identify({ headers, remote: asked.remote });
           // From now on the connection is theirs: it ends when what was shown counts no more.
           asked.place?.is(asked.principal);
         } catch (error) {
@@ -150,7 +158,7 @@ export function openGraphQl(
       const take = connectionOf(request, reply);
       if (take) {
         let end: (reason: string) => void = () => {};
-        const place = door.streams.begin(principal, remote, 'graphql-websocket', (reason) => end(reason));
+        const place = http.streams.begin(principal, remote, 'graphql-websocket', (reason) => end(reason));
         const { socket, head } = take();
         end = () => void socket.destroy();
         socket.once('close', place.close);
@@ -196,7 +204,7 @@ function headersFor(headers: IncomingHttpHeaders): Headers {
 
 /** What resolvers may ask, as the one who sent the operation. */
 function resourcesOf(
-  { app, hub, streams, checkChannel }: Pick<Door, 'app' | 'streams'> & Pick<ChannelOptions, 'hub' | 'checkChannel'>,
+  { app, hub, streams, checkChannel }: Pick<HttpParts, 'app' | 'streams'> & Pick<ChannelOptions, 'hub' | 'checkChannel'>,
   asked: Asked,
 ): Resources {
   let calls = 0;

@@ -157,7 +157,7 @@ function withoutNull({ anyOf }: Shape): Shape | null {
 
 function scalarOf(shape: Shape): GraphQLScalarType | null {
   const { type, anyOf } = shape;
-  // Values of a choice read like “1m” and “second-factor”: no names that GraphQL’s enums may have.
+  // Values of a choice read like “1m” and “two-factor”: no names that GraphQL’s enums may have.
   const [value] = shape.enum ?? (shape.const === undefined ? [] : [shape.const]);
   if (value !== undefined) return typeof value === 'string' ? GraphQLString : typeof value === 'boolean' ? GraphQLBoolean : GraphQLFloat;
   if (type === 'string') return GraphQLString;

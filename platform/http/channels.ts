@@ -2,7 +2,7 @@ import { ENDPOINTS } from '@millrace/contracts';
 import type { FastifyBaseLogger } from 'fastify';
 import { type Hub, parsePosition } from '../streams/index.ts';
 import { ApiProblem } from './problems.ts';
-import type { Door } from './server.ts';
+import type { HttpParts } from './server.ts';
 import { type ChannelCheck, createSocketServer } from './socket.ts';
 import { openEventStream } from './sse.ts';
 
@@ -15,8 +15,8 @@ export interface ChannelOptions {
   readonly logger: FastifyBaseLogger;
 }
 
-/** Serves a hub’s channels as server-sent events and over WebSocket; they end when the door is closed. */
-export function serveChannels({ app, routes, upgrade, streams, identify }: Door, { hub, checkChannel, logger }: ChannelOptions): void {
+/** Serves a hub’s channels as server-sent events and over WebSocket; they end when the server closes. */
+export function serveChannels({ app, routes, upgrade, streams, identify }: HttpParts, { hub, checkChannel, logger }: ChannelOptions): void {
   routes.stream(ENDPOINTS.stream, ({ query, raw, reply, principal }) => {
     const names = [...new Set(query.channels.split(',').filter((name) => name !== ''))];
     if (names.length === 0 || names.length > CHANNELS_MAX)

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { HOME_TENANT, type Permission, type Principal } from '@millrace/contracts';
 import fastify from 'fastify';
 import { guardRoutes, isLoopbackHost, requireOwnPage } from './guard.ts';
-import { ApiProblem, answerWithProblems } from './problems.ts';
+import { ApiProblem, respondWithProblems } from './problems.ts';
 import { MemoryRateLimiter } from './rate-limit.ts';
 
 const principal = (kind: Principal['kind'], ...permissions: Permission[]): Principal => ({
@@ -14,7 +14,7 @@ const principal = (kind: Principal['kind'], ...permissions: Permission[]): Princ
   role: null,
   tier: 'free',
   permissions: new Set(permissions),
-  lacksSecondFactor: false,
+  lacksTwoFactor: false,
   version: null,
   credential: 'c',
   expiresAt: null,
@@ -22,7 +22,7 @@ const principal = (kind: Principal['kind'], ...permissions: Permission[]): Princ
 
 function guarded(who: Principal) {
   const app = fastify();
-  answerWithProblems(app);
+  respondWithProblems(app);
   guardRoutes(app, {
     identify: async () => who,
     origins: ['https://friend.example'],
@@ -102,7 +102,7 @@ describe('credentials that are not valid', () => {
   /** An app behind which exactly some keys are valid, and the number of keys that were looked up. */
   function keyed(valid: ReadonlySet<string>) {
     const app = fastify({ trustProxy: true });
-    answerWithProblems(app);
+    respondWithProblems(app);
     const lookedUp: string[] = [];
     guardRoutes(app, {
       identify: async ({ headers }) => {

@@ -15,7 +15,7 @@ export { ApiProblem } from './problems.ts';
 export { type Allowance, MemoryRateLimiter, type Rate, type RateLimiter } from './rate-limit.ts';
 export { ResponseCache } from './response-cache.ts';
 export type { Request, Routes } from './routes.ts';
-export { createHttpServer, type Door, type HttpServer, type HttpServerOptions, type TrafficOf } from './server.ts';
+export { createHttpServer, type HttpParts, type HttpServer, type HttpServerOptions, type TrafficOf } from './server.ts';
 export type { ChannelCheck } from './socket.ts';
 export { isStorable } from './sound-requests.ts';
 export { traceparentOf } from './trace.ts';

@@ -2,14 +2,14 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ENDPOINTS, type Endpoint, type Problem } from '@millrace/contracts';
 import fastify from 'fastify';
-import { answerWithProblems } from './problems.ts';
+import { respondWithProblems } from './problems.ts';
 import { compileSchemas } from './validation.ts';
 
 /** What is refused at a route before anything is done. */
 async function refusal(endpoint: Endpoint, url: string, payload?: object): Promise<Problem> {
   const app = fastify();
   app.setValidatorCompiler(compileSchemas());
-  answerWithProblems(app);
+  respondWithProblems(app);
   const { method, path, params, query, body } = endpoint;
   app.route({ method, url: path, schema: { params, querystring: query, body }, handler: () => assert.fail('it was not refused') });
   const response = await app.inject({ method, url, ...(payload && { payload }) });

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { PROBLEMS, type Problem, type ProblemCode } from '@millrace/contracts';
 import { DrizzleQueryError } from 'drizzle-orm';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, FastifySchemaValidationError } from 'fastify';
-import { failureReason, isDatabaseAway } from '../database/index.ts';
+import { failureReason, isDatabaseUnavailable } from '../database/index.ts';
 import { methodsOf } from './methods.ts';
 
 /** Thrown by a route: becomes an RFC 9457 answer. The message names the offending value, the remedy what to do. */
@@ -52,7 +52,7 @@ export function explainProblem(name: string): { code: string; status: number; ti
  * Every error leaves as a problem document; what the server got wrong itself is logged, and not told outside. A browser that opens an address where nothing is
  * gets the console, which says so on a page with a way on.
  */
-export function answerWithProblems(app: FastifyInstance, consoleFolder?: string): void {
+export function respondWithProblems(app: FastifyInstance, consoleFolder?: string): void {
   const methodsAt = methodsOf(app);
   const send = (reply: FastifyReply, problem: Problem) => {
     if (problem.status === 401) void reply.header('www-authenticate', challengeOf(problem.code));
@@ -92,7 +92,7 @@ function isPageAsked({ method, url, headers }: FastifyRequest): boolean {
 }
 
 /** What is wrong with an address before it is known whose route it is: it is too long, or cannot be read. */
-export function answerFrameworkError(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
+export function respondToFrameworkError(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
   const problem =
     error.statusCode === 414
       ? problemOf('TOO_LARGE', 'A path segment is too long.', 'Ids have at most 128 characters.', request)
@@ -101,7 +101,7 @@ export function answerFrameworkError(error: FastifyError, request: FastifyReques
 }
 
 /** What came is no HTTP, or comes too slowly. What follows an answer that was given is not answered: nobody knows whose it is. */
-export function answerClientError(error: Error & { code?: string }, socket: Socket): void {
+export function respondToClientError(error: Error & { code?: string }, socket: Socket): void {
   if (error.code === 'ECONNRESET' || !socket.writable || socket.bytesWritten > 0) return void socket.destroy();
   const problem =
     error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
@@ -118,7 +118,7 @@ const isQuery = (error: unknown) => error instanceof DrizzleQueryError;
 
 function toProblem(error: FastifyError | ApiProblem, about: About): Problem {
   if (error instanceof ApiProblem) return problemOf(error.code, error.message, error.remedy, about);
-  if (isDatabaseAway(error))
+  if (isDatabaseUnavailable(error))
     return problemOf('DATABASE_UNAVAILABLE', 'The database cannot be reached now.', 'Try again in a moment.', about);
   if (error.validation) return fromValidation(error, about);
   if (error.statusCode === 413) return problemOf('TOO_LARGE', `${error.message}.`, 'Send a smaller body.', about);

@@ -73,7 +73,7 @@ test('what cannot be made is not remembered, and a stale answer outlives it', as
 test('no more than a bound is kept, the newest', async () => {
   const cache = new ResponseCache(() => 0);
   for (let index = 0; index < 2_100; index++) await cache.answer(`q${index}`, `t${index}`, RULE, async () => index);
-  assert.equal(cache.stats().answers, 2_000);
+  assert.equal(cache.stats().responses, 2_000);
   const large = 'x'.repeat(10 * 1024 * 1024);
   for (let index = 0; index < 10; index++) await cache.answer(`large${index}`, 'large', RULE, async () => large);
   assert.ok(cache.stats().bytes <= 64 * 1024 * 1024);

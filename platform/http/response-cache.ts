@@ -5,21 +5,21 @@ import type { CacheRule } from '@millrace/contracts';
 const ANSWERS_MAX = 2_000;
 const BYTES_MAX = 64 * 1024 * 1024;
 
-export interface CachedAnswer {
+export interface CachedResponse {
   readonly body: string;
   readonly etag: string;
 }
 
 interface Entry {
-  answer: CachedAnswer | null;
+  answer: CachedResponse | null;
   madeAt: number;
   tag: string;
   /** Whoever asks meanwhile waits for the same. */
-  making: Promise<CachedAnswer> | null;
+  making: Promise<CachedResponse> | null;
 }
 
 export interface CacheStats {
-  readonly answers: number;
+  readonly responses: number;
   readonly bytes: number;
   readonly hits: number;
   readonly stale: number;
@@ -52,7 +52,7 @@ export class ResponseCache {
     tag: string,
     { maxAgeMs, staleMs }: Pick<CacheRule, 'maxAgeMs' | 'staleMs'>,
     make: () => Promise<unknown>,
-  ): Promise<CachedAnswer> {
+  ): Promise<CachedResponse> {
     const entry = this.#entries.get(question);
     const age = entry?.answer ? this.#now() - entry.madeAt : Number.POSITIVE_INFINITY;
     if (entry?.answer && age <= maxAgeMs) {
@@ -90,7 +90,7 @@ export class ResponseCache {
 
   stats(): CacheStats {
     return {
-      answers: this.#entries.size,
+      responses: this.#entries.size,
       bytes: this.#bytes,
       hits: this.#hits,
       stale: this.#stale,
@@ -99,7 +99,7 @@ export class ResponseCache {
     };
   }
 
-  async #make(question: string, entry: Entry, make: () => Promise<unknown>): Promise<CachedAnswer> {
+  async #make(question: string, entry: Entry, make: () => Promise<unknown>): Promise<CachedResponse> {
     try {
       const body = JSON.stringify(await make());
       const answer = { body, etag: `"${hash('sha1', body, 'base64url')}"` };

@@ -13,16 +13,16 @@ import fastify, {
   type FastifyRequest,
   LogController,
 } from 'fastify';
-import { answerHeaders } from './answer-headers.ts';
 import { serveConsole } from './console.ts';
 import { declareFiles, type GuardOptions, guardRoutes } from './guard.ts';
 import type { OpenStreams } from './open-streams.ts';
-import { answerClientError, answerFrameworkError, answerWithProblems, explainProblem } from './problems.ts';
+import { explainProblem, respondToClientError, respondToFrameworkError, respondWithProblems } from './problems.ts';
 import { bucketOf } from './rate-limit.ts';
 import type { RequestHook } from './request-hook.ts';
 import { logRequests, type RequestLog } from './request-log.ts';
 import { normaliseTarget } from './request-target.ts';
 import type { ResponseCache } from './response-cache.ts';
+import { responseHeaders } from './response-headers.ts';
 import { type Routes, routesOf } from './routes.ts';
 import { shareWithSites } from './sharing.ts';
 import { requireSoundRequests } from './sound-requests.ts';
@@ -70,13 +70,13 @@ export interface HttpServerOptions extends GuardOptions {
   readonly metrics: () => Promise<{ contentType: string; text: string }>;
   readonly logger: FastifyBaseLogger;
   readonly requestLog: RequestLog;
-  readonly register: (door: Door) => void;
+  readonly register: (http: HttpParts) => void;
   /** WebSockets that let nobody in whom they do not know themselves, by path. */
   readonly sockets?: Readonly<Record<string, Upgrade>>;
 }
 
 /** What routes are added to, and what those need that serve at it. */
-export interface Door {
+export interface HttpParts {
   readonly app: FastifyInstance;
   readonly routes: Routes;
   readonly upgrade: AddUpgrade;
@@ -98,10 +98,10 @@ export interface HttpServer {
   close(): Promise<void>;
 }
 
-/** Starts the door: API, streams, metrics, docs and console on one port. Throws when the port is taken. */
+/** Starts the HTTP server: API, streams, metrics, docs and console on one port. Throws when the port is taken. */
 export async function createHttpServer(options: HttpServerOptions): Promise<HttpServer> {
   const { limiter } = options;
-  const headers = answerHeaders(options.console, options.tls !== undefined);
+  const headers = responseHeaders(options.console, options.tls !== undefined);
   const app: FastifyInstance = fastify({
     loggerInstance: oneForAllRequests(options.logger),
     logController: new LogController({ disableRequestLogging: true }),
@@ -124,9 +124,9 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
     // What the router refuses goes through no hook, and says the same of itself as every answer.
     frameworkErrors: ((error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
       headers(request, reply);
-      answerFrameworkError(error, request, reply);
+      respondToFrameworkError(error, request, reply);
     }) as never,
-    clientErrorHandler: answerClientError as never,
+    clientErrorHandler: respondToClientError as never,
     routerOptions: { maxParamLength: 256 },
   });
   const unfinished = new UnfinishedRequests();
@@ -137,7 +137,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   logRequests(app, options.requestLog);
   // What is no JSON is not read.
   app.removeContentTypeParser('text/plain');
-  answerWithProblems(app, options.console);
+  respondWithProblems(app, options.console);
   const guard = guardRoutes(app, options, [begun, headers, shareWithSites(app, options), requireSoundRequests(app)]);
   const { identify } = guard;
   // Only routes whose answers may be long say that they want it; the others are not asked for it with each request either.

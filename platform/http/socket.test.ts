@@ -22,7 +22,7 @@ const GUEST: Principal = {
   role: null,
   tier: 'free',
   permissions: new Set(),
-  lacksSecondFactor: false,
+  lacksTwoFactor: false,
   version: null,
   credential: 'c',
   expiresAt: null,

@@ -205,19 +205,19 @@ describe('a consumer group', () => {
     await group.stop();
   });
 
-  test('sets aside what can never be taken, goes on, and replays it once it is mended', async () => {
+  test('sets aside what can never be taken, goes on, and replays it once it is repaired', async () => {
     table.poison = 'zone/bad';
     await log.append([one('zone/a', 1), one('zone/bad', 1), one('zone/b', 1)]);
     const consumer = new ConsumerGroup(log, table, systemClock);
     await consumer.start();
     await consumer.caughtUp();
     assert.deepEqual(table.rows.sort(), ['zone/a 1', 'zone/b 1']);
-    const [letter] = log.deadLetters.list('table');
-    assert.equal(letter?.reason, 'it is poison');
-    await assert.rejects(consumer.replay(letter?.id ?? 0), /poison/);
+    const [deadLetter] = log.deadLetters.list('table');
+    assert.equal(deadLetter?.reason, 'it is poison');
+    await assert.rejects(consumer.replay(deadLetter?.id ?? 0), /poison/);
     table.poison = null;
-    assert.equal(await consumer.replay(letter?.id ?? 0), true);
-    assert.equal(await consumer.replay(letter?.id ?? 0), false);
+    assert.equal(await consumer.replay(deadLetter?.id ?? 0), true);
+    assert.equal(await consumer.replay(deadLetter?.id ?? 0), false);
     assert.ok(table.rows.includes('zone/bad 1'));
     await consumer.stop();
   });

@@ -179,8 +179,8 @@ export class ConsumerGroup {
   /** Hands a dead letter to the projection once more; throws what the projection throws. */
   async replay(id: number): Promise<boolean> {
     const dead = this.#log.deadLetters.open(id);
-    if (!dead || dead.letter.group !== this.#projection.name) return false;
-    await this.#projection.apply([dead.batch], [], dead.letter.resumeAt);
+    if (!dead || dead.deadLetter.group !== this.#projection.name) return false;
+    await this.#projection.apply([dead.batch], [], dead.deadLetter.resumeAt);
     await this.#log.deadLetters.remove(id);
     return true;
   }
@@ -212,7 +212,7 @@ export class ConsumerGroup {
           this.#failure = this.#reasonOf(error);
         });
       }
-      this.#tellWhoWaits();
+      this.#resolveWaiters();
       if (this.#clock.elapsed() - this.#checkedAt >= CHECK_EVERY_MS) await this.#check();
       else if (events === 0) await this.#idle(woken);
       if (events < READ_EVENTS_MAX / 2) await this.#gather();
@@ -244,7 +244,7 @@ export class ConsumerGroup {
     return ends.every((end, partition) => (this.#offsets[partition] ?? 0) >= end);
   }
 
-  #tellWhoWaits(): void {
+  #resolveWaiters(): void {
     if (this.#awaiting.length === 0) return;
     const { reached = [], waiting = [] } = Object.groupBy(this.#awaiting, ({ ends }) => (this.#hasReached(ends) ? 'reached' : 'waiting'));
     this.#awaiting = waiting;
@@ -371,11 +371,11 @@ export class ConsumerGroup {
 
   /** Tells the table what was of no use to it, and the log how far the table is. */
   async #noteProgress(): Promise<void> {
-    if (this.#skipped.size > 0) await this.#tellSkipped();
+    if (this.#skipped.size > 0) await this.#reportSkipped();
     await this.#log.consumers.note(this.#projection.name, this.#offsets);
   }
 
-  async #tellSkipped(): Promise<void> {
+  async #reportSkipped(): Promise<void> {
     const skipped = [...this.#skipped].map(([partition, next]) => this.#rangeTo(partition, next));
     await this.#projection.apply([], skipped);
     this.#noteStored(skipped);
@@ -421,7 +421,7 @@ export class ConsumerGroup {
     const isKnown = this.#log.deadLetters.list(group).some((one) => one.zone === batch.zone && one.seq === batch.firstSeq);
     if (isKnown) return;
     this.#deadLetters++;
-    const letter = {
+    const deadLetter = {
       group,
       partition,
       offset,
@@ -431,7 +431,7 @@ export class ConsumerGroup {
       at: this.#clock.now(),
       ...(resumeAt !== undefined && { resumeAt }),
     };
-    await this.#log.deadLetters.put(letter, batch);
+    await this.#log.deadLetters.put(deadLetter, batch);
     this.#onFailure(`${this.#projection.name} set aside ${batch.zone} seq ${batch.firstSeq}: ${reason}`);
   }
 }

@@ -90,7 +90,7 @@ describe('fault 23: how a zone goes on after what was read of a damaged log', ()
     assert.equal(follows({ ...readUpTo(4), head: { epoch: 2, seq: 4 } }, { spools: [[batch(5, 8)]] }), '5-8', 'it was only claimed');
   });
 
-  test('events behind a hole that no state fills do not follow, and are known to be missing', () => {
+  test('events behind a gap that no state fills do not follow, and are known to be missing', () => {
     const found = continuationOf(readUpTo(4), { labels: [], snapshots: [], spools: [[batch(7, 8)]] });
     assert.deepEqual([found.parts, found.seq, found.knownSeq], [[], 4, 8]);
   });

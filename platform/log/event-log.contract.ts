@@ -76,7 +76,7 @@ export function eventLogContract(name: string, under: LogUnderTest): void {
       assert.deepEqual(await seqsOf(log, 'zone/a'), [1, 2, 3, 4, 5]);
     });
 
-    test('refuses a hole', async () => {
+    test('refuses a gap', async () => {
       await log.claim('zone/a');
       await log.append([batch('zone/a', 1, 1, 1)]);
       await assert.rejects(async () => log.append([batch('zone/a', 1, 3, 1)]), /needs seq 2 next, but the batch starts at seq 3/);
@@ -205,16 +205,16 @@ export function eventLogContract(name: string, under: LogUnderTest): void {
     });
 
     test('keeps dead letters with their reason until they are removed', async () => {
-      const letter = { group: 'g', partition: 0, offset: 5, zone: 'zone/a', seq: 1, reason: 'no price', at: 1 };
-      await log.deadLetters.put(letter, batch('zone/a', 1, 1, 1));
-      await log.deadLetters.put({ ...letter, group: 'other' }, batch('zone/a', 1, 2, 1));
+      const deadLetter = { group: 'g', partition: 0, offset: 5, zone: 'zone/a', seq: 1, reason: 'no price', at: 1 };
+      await log.deadLetters.put(deadLetter, batch('zone/a', 1, 1, 1));
+      await log.deadLetters.put({ ...deadLetter, group: 'other' }, batch('zone/a', 1, 2, 1));
       await reopen();
-      assert.deepEqual(log.deadLetters.list('g'), [{ id: 1, ...letter }]);
+      assert.deepEqual(log.deadLetters.list('g'), [{ id: 1, ...deadLetter }]);
       assert.equal(log.deadLetters.list().length, 2);
       assert.equal(log.deadLetters.open(1)?.batch.firstSeq, 1);
-      await log.deadLetters.mend(1, batch('zone/a', 1, 1, 3));
+      await log.deadLetters.replace(1, batch('zone/a', 1, 1, 3));
       assert.equal(log.deadLetters.open(1)?.batch.events.length, 3);
-      assert.equal(log.deadLetters.open(1)?.letter.reason, 'no price');
+      assert.equal(log.deadLetters.open(1)?.deadLetter.reason, 'no price');
       await log.deadLetters.remove(1);
       assert.equal(log.deadLetters.open(1), undefined);
       assert.deepEqual(

@@ -82,11 +82,11 @@ export interface EventLog extends ZoneLog {
 
 /** Events that a consumer could not take, kept with their reason until they are replayed. */
 export interface DeadLetterBox {
-  put(letter: Omit<DeadLetter, 'id'>, batch: EventBatch): Promise<void>;
+  put(deadLetter: Omit<DeadLetter, 'id'>, batch: EventBatch): Promise<void>;
   list(group?: string): DeadLetter[];
-  /** Puts another batch in the letter’s place; the log keeps what was decided. */
-  mend(id: number, batch: EventBatch): Promise<void>;
-  open(id: number): { letter: DeadLetter; batch: EventBatch } | undefined;
+  /** Puts another batch in the deadLetter’s place; the log keeps what was decided. */
+  replace(id: number, batch: EventBatch): Promise<void>;
+  open(id: number): { deadLetter: DeadLetter; batch: EventBatch } | undefined;
   remove(id: number): Promise<void>;
   /** Whether the event was put here for a group at any time: replayed and removed ones count, until retention deletes the event. */
   wasPut(group: string, zone: string, seq: number): boolean;

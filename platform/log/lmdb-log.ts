@@ -151,7 +151,7 @@ class LmdbLog implements EventLog {
   async append(batches: readonly EventBatch[], onTaken?: () => void): Promise<Appended[]> {
     const outcome = await this.#alone(() => this.#appendAlone(batches));
     onTaken?.();
-    this.#tellListeners();
+    this.#notifyListeners();
     await this.#root.flushed;
     return outcome;
   }
@@ -220,7 +220,7 @@ class LmdbLog implements EventLog {
   onAppended(listener: () => void): () => void {
     this.#listeners.add(listener);
     this.#seen = this.#appendedSoFar();
-    this.#look ??= setInterval(() => this.#appendedSoFar() > this.#seen && this.#tellListeners(), LOOK_MS).unref();
+    this.#look ??= setInterval(() => this.#appendedSoFar() > this.#seen && this.#notifyListeners(), LOOK_MS).unref();
     return () => {
       this.#listeners.delete(listener);
       if (this.#listeners.size > 0 || !this.#look) return;
@@ -279,7 +279,7 @@ class LmdbLog implements EventLog {
     await this.#root.close();
   }
 
-  /** Sorts batches into their partitions’ groups. @throws when one leaves a hole; then nothing of any is written */
+  /** Sorts batches into their partitions’ groups. @throws when one leaves a gap; then nothing of any is written */
   #judge(batches: readonly EventBatch[]): Writing {
     const heads = new Map<ZoneAddress, Head>();
     const groups: (EventBatch[] | undefined)[] = [];
@@ -336,7 +336,7 @@ class LmdbLog implements EventLog {
     return done;
   }
 
-  #tellListeners(): void {
+  #notifyListeners(): void {
     this.#seen = this.#appendedSoFar();
     for (const listener of this.#listeners) listener();
   }
@@ -364,24 +364,30 @@ class LmdbLog implements EventLog {
   }
 }
 
+/** A dead letter as the store holds it. Existing stores have it as `letter`, so the field keeps its name. */
+export interface StoredDeadLetter {
+  readonly letter: DeadLetter;
+  readonly batch: EventBatch;
+}
+
 class LmdbDeadLetters implements DeadLetterBox {
-  readonly #letters: Database<{ letter: DeadLetter; batch: EventBatch }, number>;
+  readonly #deadLetters: Database<StoredDeadLetter, number>;
   /** Every event that was put, by group, zone and seq, with its place in the log. */
   readonly #events: Database<{ partition: number; offset: number }, [group: string, zone: string, seq: number]>;
   readonly #startOf: (partition: number) => number;
 
   constructor(root: RootDatabase, startOf: (partition: number) => number) {
-    this.#letters = root.openDB({ name: 'dead-letters' });
+    this.#deadLetters = root.openDB({ name: 'dead-letters' });
     this.#events = root.openDB({ name: 'dead-events' });
     this.#startOf = startOf;
   }
 
-  async put(letter: Omit<DeadLetter, 'id'>, batch: EventBatch): Promise<void> {
+  async put(deadLetter: Omit<DeadLetter, 'id'>, batch: EventBatch): Promise<void> {
     await this.#write(() => {
-      const [newest] = this.#letters.getKeys({ reverse: true, limit: 1 });
+      const [newest] = this.#deadLetters.getKeys({ reverse: true, limit: 1 });
       const id = (newest ?? 0) + 1;
-      partOfCommit(this.#letters.put(id, { letter: { id, ...letter }, batch }));
-      const { group, zone, partition, offset } = letter;
+      partOfCommit(this.#deadLetters.put(id, { letter: { id, ...deadLetter }, batch }));
+      const { group, zone, partition, offset } = deadLetter;
       for (const [index] of batch.events.entries())
         partOfCommit(this.#events.put([group, zone, batch.firstSeq + index], { partition, offset: offset + index }));
       for (const { key, value } of this.#events.getRange())
@@ -394,27 +400,28 @@ class LmdbDeadLetters implements DeadLetterBox {
   }
 
   list(group?: string): DeadLetter[] {
-    const letters = [...this.#letters.getRange().map(({ value }) => value.letter)];
-    return group === undefined ? letters : letters.filter((letter) => letter.group === group);
+    const deadLetters = [...this.#deadLetters.getRange().map(({ value }) => value.letter)];
+    return group === undefined ? deadLetters : deadLetters.filter((deadLetter) => deadLetter.group === group);
   }
 
-  async mend(id: number, batch: EventBatch): Promise<void> {
+  async replace(id: number, batch: EventBatch): Promise<void> {
     await this.#write(() => {
-      const known = this.#letters.get(id);
-      if (known) partOfCommit(this.#letters.put(id, { ...known, batch }));
+      const known = this.#deadLetters.get(id);
+      if (known) partOfCommit(this.#deadLetters.put(id, { ...known, batch }));
     });
   }
 
-  open(id: number): { letter: DeadLetter; batch: EventBatch } | undefined {
-    return this.#letters.get(id);
+  open(id: number): { deadLetter: DeadLetter; batch: EventBatch } | undefined {
+    const stored = this.#deadLetters.get(id);
+    return stored && { deadLetter: stored.letter, batch: stored.batch };
   }
 
   async remove(id: number): Promise<void> {
-    await committed('the log', this.#letters.remove(id));
+    await committed('the log', this.#deadLetters.remove(id));
   }
 
   async #write(work: () => void): Promise<void> {
-    await committed('the log', inTransaction(this.#letters, work));
+    await committed('the log', inTransaction(this.#deadLetters, work));
   }
 }
 

@@ -131,17 +131,17 @@ export async function repairLog(
       }
       const lost = Math.max(known?.seq ?? 0, knownSeq) - seq;
       if (lost > 0) report.setBack.push({ zone, lost, seq });
-      const holes = holesIn(zone, read.ranges);
-      const restoredAt = holes.length > 0 ? await restoredSeq(await labelsOf(zone, snapshots), read) : 0;
-      report.broken.push(...holes.filter(({ next }) => restoredAt < next - 1));
+      const seqGaps = seqGapsIn(zone, read.ranges);
+      const restoredAt = seqGaps.length > 0 ? await restoredSeq(await labelsOf(zone, snapshots), read) : 0;
+      report.broken.push(...seqGaps.filter(({ next }) => restoredAt < next - 1));
       await heads.put(zone, head);
     }
     const groups = root.openDB<unknown, string>({ name: 'consumers' });
     for (const [group, known] of salvaged.groups) await groups.put(group, known);
-    const letters = root.openDB<unknown, number>({ name: 'dead-letters' });
+    const deadLetters = root.openDB<unknown, number>({ name: 'dead-letters' });
     const deadEvents = root.openDB<object, [group: string, zone: string, seq: number]>({ name: 'dead-events' });
     for (const [id, dead] of salvaged.deadLetters) {
-      await letters.put(id, dead);
+      await deadLetters.put(id, dead);
       const { group, zone, partition, offset } = dead.letter;
       for (const [index] of dead.batch.events.entries())
         await deadEvents.put([group, zone, dead.batch.firstSeq + index], { partition, offset: offset + index });
@@ -176,15 +176,15 @@ function note(zones: Map<ZoneAddress, ZoneParts>, batch: EventBatch, offset: num
 }
 
 /** Where events are missing, before others. Retention drops the first ones, but only where a snapshot reaches past them. */
-function holesIn(zone: ZoneAddress, ranges: readonly { first: number; last: number }[]) {
-  const holes: { zone: ZoneAddress; after: number; next: number }[] = [];
+function seqGapsIn(zone: ZoneAddress, ranges: readonly { first: number; last: number }[]) {
+  const seqGaps: { zone: ZoneAddress; after: number; next: number }[] = [];
   const sorted = [...ranges].sort((one, other) => one.first - other.first || one.last - other.last);
   let last = 0;
   for (const range of sorted) {
-    if (range.first > last + 1) holes.push({ zone, after: last, next: range.first });
+    if (range.first > last + 1) seqGaps.push({ zone, after: last, next: range.first });
     last = Math.max(last, range.last);
   }
-  return holes;
+  return seqGaps;
 }
 
 interface StoredLabel {
@@ -251,7 +251,7 @@ async function batchesOf(
     const snapshot = await store.load(label);
     batches.push({ ...stateInstead(snapshot, part.firstSeq), writer });
     report.fromSnapshots.push({ zone, after: part.firstSeq - 1, seq: snapshot.seq });
-    // One that carries events which the log has not is passed over, and one before it may not reach past a hole.
+    // One that carries events which the log has not is passed over, and one before it may not reach past a gap.
     for (const each of stores) await each.save({ ...snapshot, time: snapshot.time + 1, position: null, unrecorded: [] });
   }
   return batches;

@@ -1,10 +1,19 @@
 import { join } from 'node:path';
-import type { DeadLetter } from '@millrace/contracts';
 import type { EventBatch } from '@millrace/kernel';
 import { bufferToKeyValue } from 'lmdb';
 import { Packr } from 'msgpackr';
 import { type Node, PageFile } from '../lmdb/index.ts';
-import { type Head, type KnownGroup, PARTITIONS, partitionIndex, SHAPES, SHARED_SHAPES_MAX, STATE, widthOf } from './lmdb-log.ts';
+import {
+  type Head,
+  type KnownGroup,
+  PARTITIONS,
+  partitionIndex,
+  SHAPES,
+  SHARED_SHAPES_MAX,
+  STATE,
+  type StoredDeadLetter,
+  widthOf,
+} from './lmdb-log.ts';
 
 declare module 'lmdb' {
   /** The value that a key stands for; lmdb exports it without a type. */
@@ -25,7 +34,7 @@ export interface Salvaged {
   readonly heads: ReadonlyMap<string, Head>;
   readonly groups: ReadonlyMap<string, KnownGroup>;
   /** Those that were removed lately may be among them. */
-  readonly deadLetters: ReadonlyMap<number, { readonly letter: DeadLetter; readonly batch: EventBatch }>;
+  readonly deadLetters: ReadonlyMap<number, StoredDeadLetter>;
   /** Records, each once, in the order of the file. */
   records(): Iterable<{ readonly partition: number; readonly offset: number; readonly batches: EventBatch[] }>;
   close(): void;
@@ -126,7 +135,7 @@ class SmallEntries {
   readonly ends: number[] = Array.from({ length: PARTITIONS }, () => 0);
   readonly heads = new Map<string, Head>();
   readonly groups = new Map<string, KnownGroup>();
-  readonly deadLetters = new Map<number, { letter: DeadLetter; batch: EventBatch }>();
+  readonly deadLetters = new Map<number, StoredDeadLetter>();
   readonly #groupsOf = new Map<string, number>();
   readonly #packr = new Packr();
 
@@ -137,7 +146,7 @@ class SmallEntries {
       if (Array.isArray(ends)) for (const [index, end] of ends.entries()) this.ends[index] = Math.max(this.ends[index] ?? 0, Number(end));
       return;
     }
-    const value = (decoded(this.#packr, content) ?? {}) as Partial<Head & KnownGroup & { letter: DeadLetter; batch: EventBatch }>;
+    const value = (decoded(this.#packr, content) ?? {}) as Partial<Head & KnownGroup & StoredDeadLetter>;
     const { epoch, seq, at, offsets, gaps, letter, batch } = value;
     if (typeof key === 'string' && epoch !== undefined && seq !== undefined && at !== undefined) {
       const known = this.heads.get(key);

@@ -3,7 +3,7 @@ import type { Clock, RandomNumbers, ZoneAddress } from '@millrace/kernel';
 import type { Settings } from '../config/index.ts';
 import type { Database, DatabaseAddress } from '../database/index.ts';
 import type { HealthCheck } from '../health/index.ts';
-import type { Door, OpenStreams, ResponseCache, Routes, Upgrade } from '../http/index.ts';
+import type { HttpParts, OpenStreams, ResponseCache, Routes, Upgrade } from '../http/index.ts';
 import type { ConsumerGroup, EventReactor, Projection } from '../log/index.ts';
 import type { Announcements, FanOut } from '../redis/index.ts';
 import type { InstallationSecrets } from '../secrets/index.ts';
@@ -134,7 +134,7 @@ export interface WatchedOutbox {
 /** What a module has in a process. Everything is optional. */
 export interface ModuleParts {
   /** Adds a handler for each endpoint of the contract. */
-  readonly routes?: (routes: Routes, server: Door) => void;
+  readonly routes?: (routes: Routes, server: HttpParts) => void;
   /** By kind of channel. A channel without an entry has no initial events, and exists for any valid name. */
   readonly channels?: Readonly<Record<string, ChannelSource>>;
   /** WebSockets that authenticate their clients themselves, by path. */

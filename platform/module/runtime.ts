@@ -1,5 +1,5 @@
 import type { ModuleContract, Port } from '@millrace/contracts';
-import type { Door } from '../http/index.ts';
+import type { HttpParts } from '../http/index.ts';
 import { ConsumerGroup, type Projection, reactorProjection } from '../log/index.ts';
 import type { InitialEvent } from '../streams/index.ts';
 import type { Metrics } from '../telemetry/index.ts';
@@ -101,7 +101,7 @@ export class ModuleRuntime {
   }
 
   /** Adds the routes of every module. @throws TypeError when an endpoint of a contract has no handler */
-  register(server: Door): void {
+  register(server: HttpParts): void {
     for (const { contract, parts } of this.#modules) {
       const { routes, served } = recordEndpoints(server.routes);
       parts.routes?.(routes, server);

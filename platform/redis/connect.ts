@@ -30,13 +30,13 @@ export async function connectRedis(url: string, onFailure: (error: Error) => voi
     retryStrategy: (times) => Math.min(RETRY_MOST_MS, 100 * 2 ** Math.min(times, 10)),
   });
   // One line for each time it goes, not for each attempt to come back.
-  let isTold = false;
+  let isReported = false;
   redis.on('ready', () => {
-    isTold = false;
+    isReported = false;
   });
   redis.on('error', (error: Error) => {
-    if (!isTold) onFailure(error);
-    isTold = true;
+    if (!isReported) onFailure(error);
+    isReported = true;
   });
   return redis;
 }

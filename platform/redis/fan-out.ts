@@ -36,7 +36,7 @@ export function fanOut(hub: Hub, redis: Redis | null, prefixes: readonly string[
   const publish = (channel: string, event: string, data: unknown) => {
     if (hub.isWanted(channel)) hub.publish(channel, 'lossless', event, '', data);
   };
-  const tellGap = () => {
+  const publishGap = () => {
     const at = hub.position;
     for (const prefix of prefixes)
       for (const channel of hub.wanted(prefix))
@@ -48,7 +48,7 @@ export function fanOut(hub: Hub, redis: Redis | null, prefixes: readonly string[
   const heard = ({ sender, count, event }: Told) => {
     const expected = (senders.get(sender)?.count ?? 0) + (event ? 1 : 0);
     senders.set(sender, { count, silentFor: 0 });
-    if (count > expected) tellGap();
+    if (count > expected) publishGap();
     if (event) publish(event.channel, event.event, event.data);
   };
   // connectRedis reports that Redis is unavailable; the readers elsewhere are told of the gap.
@@ -56,10 +56,10 @@ export function fanOut(hub: Hub, redis: Redis | null, prefixes: readonly string[
   const self = crypto.randomUUID();
   let count = 0;
   const counting = setInterval(() => {
-    others.tell({ sender: self, count });
+    others.publish({ sender: self, count });
     for (const [sender, state] of senders) {
       state.silentFor++;
-      if (state.silentFor === SILENT_COUNTS) tellGap();
+      if (state.silentFor === SILENT_COUNTS) publishGap();
       if (state.silentFor >= FORGOTTEN_COUNTS) senders.delete(sender);
     }
   }, countEveryMs);
@@ -67,7 +67,7 @@ export function fanOut(hub: Hub, redis: Redis | null, prefixes: readonly string[
     publish: (channel, event, data) => {
       publish(channel, event, data);
       count++;
-      others.tell({ sender: self, count, event: { channel, event, data } });
+      others.publish({ sender: self, count, event: { channel, event, data } });
     },
     close: () => {
       clearInterval(counting);

@@ -32,26 +32,26 @@ const ASK_AGAIN_MS = 1_000;
  */
 export function redisRateLimiter(redis: Redis, now: () => number, onFailure: (error: Error) => void): RateLimiter {
   const alone = new MemoryRateLimiter(now);
-  let isAnswering = true;
+  let isAvailable = true;
   const askAgain = () => {
     const timer = setTimeout(() => {
       if (redis.status === 'end') return;
       redis.ping().then(() => {
-        isAnswering = true;
+        isAvailable = true;
       }, askAgain);
     }, ASK_AGAIN_MS);
     timer.unref();
   };
   const failed = (error: Error) => {
-    if (!isAnswering) return;
-    isAnswering = false;
+    if (!isAvailable) return;
+    isAvailable = false;
     onFailure(error);
     askAgain();
   };
   redis.defineCommand('takeTokens', { numberOfKeys: 1, lua: TAKE });
   return {
     take: (key, rate, cost) => {
-      if (!isAnswering || redis.status !== 'ready') return alone.take(key, rate, cost);
+      if (!isAvailable || redis.status !== 'ready') return alone.take(key, rate, cost);
       return (redis as Taking).takeTokens(`millrace:rate:${key}`, rate.requestsPerSecond, rate.burst, cost).then(
         ([allowed, tokens]) => allowanceOf(allowed === 1, Number(tokens), rate, cost),
         (error: Error) => {

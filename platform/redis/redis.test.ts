@@ -119,7 +119,7 @@ describe('several servers and one Redis', left, () => {
       ),
     );
     while (heard[1]?.length === 0) {
-      ears[0]?.tell('kim');
+      ears[0]?.publish('kim');
       await new Promise<void>((resolve) => {
         changed = resolve;
         setImmediate(resolve);

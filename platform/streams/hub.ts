@@ -106,7 +106,7 @@ export class Hub {
     this.#options = options;
     this.epoch = options.epoch;
     this.#makeRoomAt = options.historyEventsMax ?? HISTORY_EVENTS_MAX;
-    this.#beat();
+    this.#scheduleHeartbeat();
   }
 
   get position(): string {
@@ -370,11 +370,11 @@ export class Hub {
     this.#kept -= lengthOf(state);
   }
 
-  #beat(): void {
+  #scheduleHeartbeat(): void {
     this.#cancelHeartbeat = this.#options.clock.after(HEARTBEAT_MS, () => {
       for (const { reader } of this.#subscriptions.values()) if (reader.format === 'sse') reader.write(HEARTBEAT, []);
       this.#sweep();
-      this.#beat();
+      this.#scheduleHeartbeat();
     });
   }
 }

@@ -69,7 +69,7 @@ export class Zones<State, Command> {
 
   /** Sends a command without a reply. @returns false when the zone does not accept it; the sender should slow down */
   send(key: string, command: Command, meta?: CommandMeta): boolean {
-    return this.#host.tell(this.#addressOf(key), command, meta ?? null);
+    return this.#host.send(this.#addressOf(key), command, meta ?? null);
   }
 
   /** Number of commands that wait at a zone. */

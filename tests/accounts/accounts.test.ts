@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import type { AccessToken, Account, ApiKey, AuditEntry, Invitation, Member, SecondFactorSetup, UserSession } from '@millrace/contracts';
+import type { AccessToken, Account, ApiKey, AuditEntry, Invitation, TwoFactorSetup, User, UserSession } from '@millrace/contracts';
 import { until } from '@millrace/platform/testing';
 import { createRemoteJWKSet, jwtVerify } from 'jose';
 import { type TOTP, URI } from 'otpauth';
@@ -79,41 +79,41 @@ describe('accounts', () => {
   test('an authenticator is set up, asked for, and can be replaced by a recovery code once', async () => {
     const member = await guarded.member('trader');
     const { email } = await member.get<Account>('GET', '/account');
-    assert.equal(await member.refusal('POST', '/account/second-factor', { password: 'wrong one, sorry' }), 'INCORRECT_PASSWORD');
-    const { uri, recoveryCodes } = await member.get<SecondFactorSetup>('POST', '/account/second-factor', { password: PASSWORD });
+    assert.equal(await member.refusal('POST', '/account/two-factor', { password: 'wrong one, sorry' }), 'INCORRECT_PASSWORD');
+    const { uri, recoveryCodes } = await member.get<TwoFactorSetup>('POST', '/account/two-factor', { password: PASSWORD });
     const authenticator = URI.parse(uri) as TOTP;
     assert.equal(authenticator.issuer, 'Millrace');
     assert.equal(recoveryCodes.length, 10);
     // Until a code was confirmed, nothing has changed.
     assert.deepEqual(await guarded.visitor().signIn(email as string), { status: 'signed-in' });
     const wrong = String((Number(authenticator.generate()) + 1) % 1_000_000).padStart(6, '0');
-    assert.equal(await member.refusal('POST', '/account/second-factor/confirm', { code: wrong }), 'INCORRECT_CODE');
-    await member.get('POST', '/account/second-factor/confirm', { code: authenticator.generate() });
-    assert.equal((await member.get<Account>('GET', '/account')).secondFactor, true);
+    assert.equal(await member.refusal('POST', '/account/two-factor/confirm', { code: wrong }), 'INCORRECT_CODE');
+    await member.get('POST', '/account/two-factor/confirm', { code: authenticator.generate() });
+    assert.equal((await member.get<Account>('GET', '/account')).twoFactorEnabled, true);
 
     const again = guarded.visitor();
-    assert.deepEqual(await again.signIn(email as string), { status: 'second-factor' });
+    assert.deepEqual(await again.signIn(email as string), { status: 'two-factor' });
     assert.equal(await again.refusal('GET', '/account'), 'UNAUTHENTICATED');
-    assert.equal(await again.refusal('POST', '/auth/second-factor', { code: wrong }), 'INVALID_CODE');
+    assert.equal(await again.refusal('POST', '/auth/two-factor', { code: wrong }), 'INVALID_CODE');
     const next = authenticator.generate({ timestamp: Date.now() + 30_000 });
-    await again.get('POST', '/auth/second-factor', { code: next });
+    await again.get('POST', '/auth/two-factor', { code: next });
     assert.equal((await again.get<Account>('GET', '/account')).email, email);
 
     // A code lets in once, also the one that was used to turn it on.
     const looker = guarded.visitor();
     await looker.signIn(email as string);
-    assert.equal(await looker.refusal('POST', '/auth/second-factor', { code: next }), 'INVALID_CODE');
+    assert.equal(await looker.refusal('POST', '/auth/two-factor', { code: next }), 'INVALID_CODE');
     assert.equal(await looker.refusal('GET', '/account'), 'UNAUTHENTICATED');
 
     const recovered = guarded.visitor();
     await recovered.signIn(email as string);
-    await recovered.get('POST', '/auth/second-factor', { code: recoveryCodes[0] });
+    await recovered.get('POST', '/auth/two-factor', { code: recoveryCodes[0] });
     assert.equal((await recovered.get<Account>('GET', '/account')).email, email);
     const twice = guarded.visitor();
     await twice.signIn(email as string);
-    assert.equal(await twice.refusal('POST', '/auth/second-factor', { code: recoveryCodes[0] }), 'INVALID_CODE');
+    assert.equal(await twice.refusal('POST', '/auth/two-factor', { code: recoveryCodes[0] }), 'INVALID_CODE');
 
-    await recovered.get('POST', '/account/second-factor/disable', { password: PASSWORD });
+    await recovered.get('POST', '/account/two-factor/disable', { password: PASSWORD });
     assert.deepEqual(await guarded.visitor().signIn(email as string), { status: 'signed-in' });
   });
 
@@ -214,7 +214,7 @@ describe('accounts', () => {
     await owner.get('PATCH', `/tenants/main/users/${user}`, { disabled: true });
     assert.equal(await member.refusal('GET', '/account'), 'UNAUTHENTICATED');
     assert.equal(await program.refusal('GET', '/instruments'), 'INVALID_TOKEN');
-    const { email } = (await owner.get<Member[]>('GET', '/tenants/main/users')).find(({ id }) => id === user) as Member;
+    const { email } = (await owner.get<User[]>('GET', '/tenants/main/users')).find(({ id }) => id === user) as User;
     assert.equal(await guarded.visitor().refusal('POST', '/auth/sign-in', { email, password: PASSWORD }), 'FORBIDDEN');
     await owner.get('PATCH', `/tenants/main/users/${user}`, { disabled: false });
     await guarded.visitor().signIn(email);
@@ -232,7 +232,7 @@ describe('accounts', () => {
       lines.map(({ number }) => number),
       Array.from({ length: lines.length }, (_none, index) => lines.length - index),
     );
-    for (const action of ['user joined', 'user invited', 'key made', 'key revoked', 'second factor turned on', 'user changed'])
+    for (const action of ['user joined', 'user invited', 'key made', 'key revoked', 'two-factor enabled', 'user changed'])
       assert.ok(
         lines.some((line) => line.action === action && line.remote === '127.0.0.1' && line.trace.length > 10),
         action,
@@ -241,7 +241,7 @@ describe('accounts', () => {
   });
 
   test('while the database is away that is said, and nothing of what was asked; afterwards all is as before', async () => {
-    const giveBack = await guarded.server.takeDatabaseAway();
+    const giveBack = await guarded.server.stopDatabase();
     const unknown = guarded.visitor({ 'x-api-key': `mill_never-seen-before${'x'.repeat(26)}` });
     // A key that is not known must be looked up; whose session is remembered has lists that must be read.
     for (const [visitor, path] of [

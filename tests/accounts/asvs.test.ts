@@ -5,7 +5,7 @@ import { request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import type { Account, SecondFactorSetup } from '@millrace/contracts';
+import type { Account, TwoFactorSetup } from '@millrace/contracts';
 import { TOTP } from 'otpauth';
 import { startServer, WITHOUT_WORLD } from '../server.ts';
 import { type Guarded, PASSWORD, startGuarded, type Visitor, wordIn } from './visitor.ts';
@@ -20,7 +20,7 @@ describe('OWASP ASVS 4.0.3, level 2', () => {
   before(async () => {
     guarded = await startGuarded(folder, {
       ...WITHOUT_WORLD,
-      MILLRACE_ACCOUNTS__SECOND_FACTOR: 'operators',
+      MILLRACE_ACCOUNTS__TWO_FACTOR: 'operators',
       MILLRACE_ACCOUNTS__SIGN_UP: 'open',
     });
   });
@@ -57,7 +57,7 @@ describe('OWASP ASVS 4.0.3, level 2', () => {
 
   test('2.6.2: recovery codes are of more than 112 bits, and no two are alike', async () => {
     const member = await signedUp('codes@example.com');
-    const { recoveryCodes } = await member.get<SecondFactorSetup>('POST', '/account/second-factor', { password: PASSWORD });
+    const { recoveryCodes } = await member.get<TwoFactorSetup>('POST', '/account/two-factor', { password: PASSWORD });
     assert.equal(new Set(recoveryCodes).size, 10);
     for (const code of recoveryCodes) assert.ok(code.replaceAll('-', '').length * Math.log2(62) >= 112, code);
   });
@@ -85,18 +85,18 @@ describe('OWASP ASVS 4.0.3, level 2', () => {
     }
   });
 
-  test('4.3.1: where a second factor is asked of operators, they have no more than a viewer’s rights until they have one', async () => {
-    const { needsSecondFactor, role } = await guarded.owner.get<Account>('GET', '/account');
-    assert.deepEqual([needsSecondFactor, role], [true, 'admin']);
+  test('4.3.1: where operators need two-factor authentication, they have no more than a viewer’s rights until they have one', async () => {
+    const { twoFactorRequired, role } = await guarded.owner.get<Account>('GET', '/account');
+    assert.deepEqual([twoFactorRequired, role], [true, 'admin']);
     const { key } = await guarded.owner.key('early', ['market:read']);
     const token = await guarded.owner.get<{ accessToken: string }>('POST', '/auth/token');
     assert.equal(await guarded.owner.refusal('GET', '/sources'), 'FORBIDDEN');
     assert.equal(await guarded.visitor({ authorization: `Bearer ${token.accessToken}` }).refusal('GET', '/sources'), 'FORBIDDEN');
     assert.equal(await guarded.visitor({ 'x-api-key': key }).refusal('GET', '/sources'), 'FORBIDDEN');
-    const { uri } = await guarded.owner.get<SecondFactorSetup>('POST', '/account/second-factor', { password: PASSWORD });
+    const { uri } = await guarded.owner.get<TwoFactorSetup>('POST', '/account/two-factor', { password: PASSWORD });
     const secret = new URL(uri).searchParams.get('secret') ?? '';
-    await guarded.owner.get('POST', '/account/second-factor/confirm', { code: new TOTP({ secret }).generate() });
-    assert.equal((await guarded.owner.get<Account>('GET', '/account')).needsSecondFactor, false);
+    await guarded.owner.get('POST', '/account/two-factor/confirm', { code: new TOTP({ secret }).generate() });
+    assert.equal((await guarded.owner.get<Account>('GET', '/account')).twoFactorRequired, false);
     await guarded.owner.get('GET', '/sources');
   });
 

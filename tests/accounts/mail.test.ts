@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import type { AccessToken, Account, AuditEntry, Invitation, SecondFactorSetup } from '@millrace/contracts';
+import type { AccessToken, Account, AuditEntry, Invitation, TwoFactorSetup } from '@millrace/contracts';
 import { TOTP } from 'otpauth';
 import { WITHOUT_WORLD } from '../server.ts';
 import { type Mailbox, startMailbox, tokenIn } from './mailbox.ts';
@@ -79,19 +79,19 @@ describe('with a mail server', () => {
     const { email } = await member.get<Account>('GET', '/account');
     await member.get('POST', '/account/password', { current: PASSWORD, next: 'a third mill in the valley' });
     assert.match(await letterTo(email as string, 'account'), /비밀번호가 변경되었습니다/);
-    const { uri } = await member.get<SecondFactorSetup>('POST', '/account/second-factor', { password: 'a third mill in the valley' });
+    const { uri } = await member.get<TwoFactorSetup>('POST', '/account/two-factor', { password: 'a third mill in the valley' });
     const secret = new URL(uri).searchParams.get('secret') ?? '';
     const code = new TOTP({ secret }).generate();
-    await member.get('POST', '/account/second-factor/confirm', { code });
-    assert.match(await letterTo(email as string, 'account'), /second factor was turned on/);
+    await member.get('POST', '/account/two-factor/confirm', { code });
+    assert.match(await letterTo(email as string, 'account'), /Two-factor authentication was turned on/);
     // Someone has looked over a shoulder.
     const thief = guarded.visitor();
-    assert.deepEqual(await thief.signIn(email as string, 'a third mill in the valley'), { status: 'second-factor' });
-    assert.equal(await thief.refusal('POST', '/auth/second-factor', { code }), 'INVALID_CODE');
+    assert.deepEqual(await thief.signIn(email as string, 'a third mill in the valley'), { status: 'two-factor' });
+    assert.equal(await thief.refusal('POST', '/auth/two-factor', { code }), 'INVALID_CODE');
     assert.match(await letterTo(email as string, 'account'), /had been used already was shown again/);
     const lines = await guarded.owner.get<AuditEntry[]>('GET', '/tenants/main/audit');
     assert.ok(lines.some(({ action }) => action === 'code used twice'));
-    await member.get('POST', '/account/second-factor/disable', { password: 'a third mill in the valley' });
+    await member.get('POST', '/account/two-factor/disable', { password: 'a third mill in the valley' });
     assert.match(await letterTo(email as string, 'account'), /was turned off/);
   });
 

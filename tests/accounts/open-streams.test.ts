@@ -172,8 +172,8 @@ describe('open streams', () => {
       .split('\n')
       .map((line) => JSON.parse(line) as AuditEntry & { tenant: string });
     // One more: that it was exported is on record, too.
-    assert.equal(documents.length, verdict.lines + 1);
-    assert.deepEqual(documents[verdict.lines - 1]?.hash, verdict.hash);
+    assert.equal(documents.length, verdict.entries + 1);
+    assert.deepEqual(documents[verdict.entries - 1]?.hash, verdict.hash);
     assert.equal(await (await guarded.member('viewer')).refusal('GET', '/tenants/main/audit/export'), 'FORBIDDEN');
   });
 

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import type { Account, AuditEntry, Member, Passkey, PasskeyOptions, UserSession } from '@millrace/contracts';
+import type { Account, AuditEntry, Passkey, PasskeyOptions, User, UserSession } from '@millrace/contracts';
 import type { Browser, BrowserContext, CDPSession, Page } from 'playwright-core';
 import { fits, openBrowser } from '../browser.ts';
 import { rowsOf } from '../response.ts';
@@ -43,7 +43,7 @@ describe('passkeys', () => {
     guarded = await startGuarded(folder, {
       ...WITHOUT_WORLD,
       ...mailbox.env,
-      MILLRACE_ACCOUNTS__SECOND_FACTOR: 'operators',
+      MILLRACE_ACCOUNTS__TWO_FACTOR: 'operators',
       MILLRACE_ACCOUNTS__SIGN_UP: 'open',
     });
     origin = guarded.server.url.replace('127.0.0.1', 'localhost');
@@ -101,11 +101,11 @@ describe('passkeys', () => {
     await button('Sign in with a passkey').waitFor();
   });
 
-  test('one is added by whoever signed in, and lets in without a password: as a second factor, too', async () => {
+  test('one is added by whoever signed in, and lets in without a password: as two-factor authentication, too', async () => {
     await signIn();
     await page.goto(`${origin}/account`);
     await page.getByText('No passkeys').waitFor();
-    // Administrators are asked for a second factor here, which a password is not.
+    // Administrators need two-factor authentication here, and a password alone is not.
     await page.getByText('requires two-factor authentication').waitFor();
     const form = page.locator('form').filter({ has: button('Add passkey') });
     await form.getByLabel('Name').fill('this laptop');
@@ -113,19 +113,19 @@ describe('passkeys', () => {
     await page.getByRole('cell', { name: 'this laptop' }).waitFor();
     await form.locator('input:invalid').waitFor();
     assert.match(await mailbox.letterTo('owner@example.com', 'account'), /A passkey lets its holder sign in/);
-    assert.equal((await ask<Account>('GET', '/account')).needsSecondFactor, true);
+    assert.equal((await ask<Account>('GET', '/account')).twoFactorRequired, true);
     await signOut();
     await button('Sign in with a passkey').click();
     await page.getByRole('link', { name: 'Sources' }).waitFor();
     const account = await ask<Account>('GET', '/account');
-    assert.deepEqual([account.email, account.needsSecondFactor], ['owner@example.com', false]);
+    assert.deepEqual([account.email, account.twoFactorRequired], ['owner@example.com', false]);
     const { accessToken } = await ask<{ accessToken: string }>('POST', '/auth/token');
     await new Visitor(guarded.server.url, { authorization: `Bearer ${accessToken}` }).get('GET', '/sources');
     const audit = await ask<AuditEntry[]>('GET', '/tenants/main/audit');
     assert.ok(audit.some(({ action, detail }) => action === 'signed in' && detail.by === 'passkey'));
     assert.ok(audit.some(({ action, detail }) => action === 'passkey added' && detail.name === 'this laptop'));
-    const [owner] = await ask<Member[]>('GET', '/tenants/main/users');
-    assert.deepEqual([owner?.secondFactor, owner?.passkeys], [false, 1]);
+    const [owner] = await ask<User[]>('GET', '/tenants/main/users');
+    assert.deepEqual([owner?.twoFactorEnabled, owner?.passkeys], [false, 1]);
     // The device has one for this account now, and says so instead of making another.
     await page.goto(`${origin}/account`);
     await form.getByLabel('Name').fill('again');
@@ -166,7 +166,7 @@ describe('passkeys', () => {
     const refusal = async (...asked: Parameters<typeof ask>) => (await ask<{ code: string }>(...asked)).code;
     assert.equal(await refusal('POST', '/account/passkeys/start'), 'FORBIDDEN');
     assert.equal(await refusal('DELETE', `/account/passkeys/${passkey?.id}`), 'FORBIDDEN');
-    assert.equal(await refusal('POST', '/account/second-factor', { password: PASSWORD }), 'FORBIDDEN');
+    assert.equal(await refusal('POST', '/account/two-factor', { password: PASSWORD }), 'FORBIDDEN');
   });
 
   test('is refused from a device that did not verify its user', async () => {

@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import type { AccessToken, Account, Invitation, SecondFactorSetup, SignInOptions } from '@millrace/contracts';
+import type { AccessToken, Account, Invitation, SignInOptions, TwoFactorSetup } from '@millrace/contracts';
 import { freePort } from '@millrace/platform/testing';
 import Provider from 'oidc-provider';
 import { TOTP } from 'otpauth';
@@ -56,7 +56,7 @@ describe('another site vouches for someone', () => {
         ...WITHOUT_WORLD,
         MILLRACE_DEMO: 'false',
         MILLRACE_ACCOUNTS__SIGN_UP: 'open',
-        MILLRACE_ACCOUNTS__SECOND_FACTOR: 'operators',
+        MILLRACE_ACCOUNTS__TWO_FACTOR: 'operators',
         MILLRACE_ACCOUNTS__PROVIDERS: JSON.stringify([
           {
             id: 'house',
@@ -123,11 +123,11 @@ describe('another site vouches for someone', () => {
     assert.equal(users[0], users[1]);
   });
 
-  test('shows no second factor of ours: an operator who has one has its rights only by it', async () => {
+  test('has no two-factor authentication of ours: an operator who has one has its rights only by it', async () => {
     const withTotp = async (visitor: Visitor): Promise<void> => {
-      const { uri } = await visitor.get<SecondFactorSetup>('POST', '/account/second-factor', { password: PASSWORD });
+      const { uri } = await visitor.get<TwoFactorSetup>('POST', '/account/two-factor', { password: PASSWORD });
       const secret = new URL(uri).searchParams.get('secret') ?? '';
-      await visitor.get('POST', '/account/second-factor/confirm', { code: new TOTP({ secret }).generate() });
+      await visitor.get('POST', '/account/two-factor/confirm', { code: new TOTP({ secret }).generate() });
     };
     const [link = ''] = /http\S+invitation=\S+/.exec(millrace.errors()) ?? [];
     const owner = new Visitor(millrace.url);
@@ -145,8 +145,8 @@ describe('another site vouches for someone', () => {
 
     const vouched = new Visitor(millrace.url);
     await comeInAs(vouched, 'smith');
-    const { email, role, needsSecondFactor } = await vouched.get<Account>('GET', '/account');
-    assert.deepEqual([email, role, needsSecondFactor], [wish.email, 'operator', true]);
+    const { email, role, twoFactorRequired } = await vouched.get<Account>('GET', '/account');
+    assert.deepEqual([email, role, twoFactorRequired], [wish.email, 'operator', true]);
     assert.equal(await vouched.refusal('GET', '/sources'), 'FORBIDDEN');
     const { accessToken } = await vouched.get<AccessToken>('POST', '/auth/token');
     assert.equal(await new Visitor(millrace.url, { authorization: `Bearer ${accessToken}` }).refusal('GET', '/sources'), 'FORBIDDEN');

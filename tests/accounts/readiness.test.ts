@@ -28,7 +28,7 @@ test('fault 22: a server whose tables hang is not ready, says since when and why
     [['database', 'ok']],
   );
   const before = Date.now();
-  const giveBack = process.env.TEST_POSTGRES ? await server.takeDatabaseAway() : hang(databaseOf(server.child.pid ?? 0));
+  const giveBack = process.env.TEST_POSTGRES ? await server.stopDatabase() : hang(databaseOf(server.child.pid ?? 0));
   const { status, checks } = await healthWith(503);
   assert.equal(status, 'failing');
   const [database] = checks;

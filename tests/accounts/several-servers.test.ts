@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import type { AccessToken, Account, Invitation, Problem, SecondFactorSetup } from '@millrace/contracts';
+import type { AccessToken, Account, Invitation, Problem, TwoFactorSetup } from '@millrace/contracts';
 import { ENGINES, type TestDatabase } from '@millrace/platform/database/testing';
 import { type TOTP, URI } from 'otpauth';
 import { type ServerProcess, startServer, WITHOUT_WORLD } from '../server.ts';
@@ -79,16 +79,16 @@ describe('two servers on one database', left, () => {
 
   test('fault 74: a code of an authenticator lets in once, whichever server is shown it, and after a restart', async () => {
     const kim = await newUser('kim');
-    const { uri } = await kim.get<SecondFactorSetup>('POST', '/account/second-factor', { password: PASSWORD });
+    const { uri } = await kim.get<TwoFactorSetup>('POST', '/account/two-factor', { password: PASSWORD });
     const authenticator = URI.parse(uri) as TOTP;
-    await kim.get('POST', '/account/second-factor/confirm', { code: authenticator.generate({ timestamp: Date.now() - 30_000 }) });
+    await kim.get('POST', '/account/two-factor/confirm', { code: authenticator.generate({ timestamp: Date.now() - 30_000 }) });
     const code = authenticator.generate();
     const first = at('one');
-    assert.deepEqual(await first.signIn('kim@example.com'), { status: 'second-factor' });
-    await first.get('POST', '/auth/second-factor', { code });
+    assert.deepEqual(await first.signIn('kim@example.com'), { status: 'two-factor' });
+    await first.get('POST', '/auth/two-factor', { code });
     const second = at('two');
-    assert.deepEqual(await second.signIn('kim@example.com'), { status: 'second-factor' });
-    assert.equal(await second.refusal('POST', '/auth/second-factor', { code }), 'INVALID_CODE');
+    assert.deepEqual(await second.signIn('kim@example.com'), { status: 'two-factor' });
+    assert.equal(await second.refusal('POST', '/auth/two-factor', { code }), 'INVALID_CODE');
     assert.equal(await second.refusal('GET', '/account'), 'UNAUTHENTICATED');
   });
 

@@ -7,7 +7,7 @@ import { after, before, describe, test } from 'node:test';
 import { connect, type TLSSocket } from 'node:tls';
 import { type ServerProcess, startServer, WITHOUT_WORLD } from '../server.ts';
 
-describe('TLS at the door', () => {
+describe('TLS', () => {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-tls-'));
   let server: ServerProcess;
   before(async () => {

@@ -144,7 +144,7 @@ class Stage {
         return note('kill-server (restart)');
       case 'kill-database':
         note(fault);
-        await this.#server.takeDatabaseAway().catch(() => {});
+        await this.#server.stopDatabase().catch(() => {});
         return;
       case 'edit':
         note(`edit ${player}`);

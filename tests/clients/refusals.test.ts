@@ -84,15 +84,15 @@ describe('fault 35: a stream that cannot be live says why', () => {
       assert.equal((await guarded.visitor().signIn(OWNER, PASSWORD)).status, 'signed-in');
     });
 
-    test(`a second factor for which there is no code ends it, over ${transport}`, async () => {
+    test(`two-factor authentication without a code ends it, over ${transport}`, async () => {
       const asked: string[] = [];
       const server = await serving((request, response) => {
         asked.push(String(request.url));
-        response.writeHead(200, { 'content-type': 'application/json', 'set-cookie': 'half=1' }).end('{"status":"second-factor"}');
+        response.writeHead(200, { 'content-type': 'application/json', 'set-cookie': 'half=1' }).end('{"status":"two-factor"}');
       });
       const credentials = signIn(addressOf(server), OWNER, PASSWORD);
       for (let attempt = 0; attempt < 2; attempt++)
-        await assert.rejects(opened({ credentials, transport }).events(['user']).next(), { code: 'SECOND_FACTOR_REQUIRED' });
+        await assert.rejects(opened({ credentials, transport }).events(['user']).next(), { code: 'TWO_FACTOR_REQUIRED' });
       assert.deepEqual(asked, ['/api/v1/auth/sign-in', '/api/v1/auth/sign-in']);
     });
 

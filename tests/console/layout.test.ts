@@ -39,7 +39,7 @@ const PAGES = [
   ['/no/such/page', 'main a[href="/"]'],
 ] as const;
 /** Pages of whoever is not signed in. */
-const DOORS = ['/sign-in', '/sign-up', '/forgot-password', '/reset-password?token=x', '/verify-email?token=x'] as const;
+const SIGNED_OUT_PAGES = ['/sign-in', '/sign-up', '/forgot-password', '/reset-password?token=x', '/verify-email?token=x'] as const;
 
 /** What is cut off on the page as it is now. */
 function cutOff(): string[] {
@@ -141,9 +141,9 @@ describe('fault 40: every page of the console', () => {
       for (const [path, shown] of PAGES) await visit(context, path, shown);
       await context.close();
       const outside = await contextOf({ colorScheme, locale }, false);
-      for (const path of DOORS) await visit(outside, path, 'h1');
+      for (const path of SIGNED_OUT_PAGES) await visit(outside, path, 'h1');
       await outside.close();
-      assert.equal(new Set(titles).size, PAGES.length + DOORS.length, titles.join('\n'));
+      assert.equal(new Set(titles).size, PAGES.length + SIGNED_OUT_PAGES.length, titles.join('\n'));
       for (const title of titles) assert.match(title, / · Millrace$/);
     });
 

@@ -170,22 +170,22 @@ describe('a feed that misbehaves', () => {
     });
 
     for (const rest of [true, false])
-      test(`${name}: a hole of 30 seconds ${rest ? 'is filled exactly from the venue’s history' : 'is recorded as a gap with its bounds'}`, async () => {
+      test(`${name}: a gap of 30 seconds ${rest ? 'is filled exactly from the venue’s history' : 'is recorded as a gap with its bounds'}`, async () => {
         const set = await stage(recording, (honest) => honest, rest, prolonged, 60_000);
         const { player, running, trades, lines } = set;
         try {
-          const hole = holeOf(lines, type);
+          const gap = gapOf(lines, type);
           await running.until(({ state }) => state === 'live');
-          await played(player, hole.from);
-          await running.until(({ frames: seen }) => seen === hole.from);
+          await played(player, gap.from);
+          await running.until(({ frames: seen }) => seen === gap.from);
           player.pauseAt(0);
           const connected = once(player, 'connection');
           player.cut();
-          player.skipTo(hole.to);
+          player.skipTo(gap.to);
           await connected;
           await played(player);
-          const missed = truthOf(type, framesOf(lines).slice(hole.from, hole.to)).trades;
-          assert.ok(missed.length > 0, 'the recording has trades in the hole');
+          const missed = truthOf(type, framesOf(lines).slice(gap.from, gap.to)).trades;
+          assert.ok(missed.length > 0, 'the recording has trades in the gap');
           if (rest) {
             await sameTrades(set);
             const quality = await qualities(set);
@@ -215,13 +215,13 @@ describe('a feed that misbehaves', () => {
         const middle = Math.floor(frames.length / 2);
         await played(player, middle);
         // Whoever notices the silence comes again at once, and a connection is a sign of life.
-        player.isAway = true;
+        player.isUnavailable = true;
         await running.until(({ faults }) => (faults.silence ?? 0) > 0);
         for (const path of ['', '/candles', '/trades', '/quality']) {
           const answer = await running.get<{ status?: string }>(`/api/v1/instruments/${type}:${pair}${path}`);
           if (path !== '/quality') assert.equal(answer.status, 'stale', path);
         }
-        player.isAway = false;
+        player.isUnavailable = false;
         await played(player);
         await sameTrades(set);
       } finally {
@@ -233,9 +233,9 @@ describe('a feed that misbehaves', () => {
 
 /**
  * Frames of 30 seconds that are never sent: the first such stretch in which an instrument has trades that goes on trading
- * afterwards, so that the hole has an end.
+ * afterwards, so that the gap has an end.
  */
-function holeOf(lines: readonly RecordedLine[], type: string): { from: number; to: number } {
+function gapOf(lines: readonly RecordedLine[], type: string): { from: number; to: number } {
   const received = lines.filter(({ kind }) => kind === 'received');
   const frames = framesOf(lines);
   const first = received[0]?.at ?? 0;
@@ -243,11 +243,11 @@ function holeOf(lines: readonly RecordedLine[], type: string): { from: number; t
   const length = 30_000;
   const index = (at: number) => received.findIndex((line) => line.at >= at);
   for (let begin = first + span / 10; begin + length < first + span; begin += span / 50) {
-    const hole = { from: index(begin), to: index(begin + length) };
-    const missed = truthOf(type, frames.slice(hole.from, hole.to)).trades;
-    const behind = truthOf(type, frames.slice(hole.to)).trades;
-    const heard = truthOf(type, frames.slice(0, hole.from)).trades;
-    if (heard.length > 0 && missed.some(({ instrument }) => behind.some((trade) => trade.instrument === instrument))) return hole;
+    const gap = { from: index(begin), to: index(begin + length) };
+    const missed = truthOf(type, frames.slice(gap.from, gap.to)).trades;
+    const behind = truthOf(type, frames.slice(gap.to)).trades;
+    const heard = truthOf(type, frames.slice(0, gap.from)).trades;
+    if (heard.length > 0 && missed.some(({ instrument }) => behind.some((trade) => trade.instrument === instrument))) return gap;
   }
   throw new Error('the recording has no stretch that would do');
 }

@@ -27,7 +27,7 @@ export class Player extends EventEmitter {
   connections = 0;
   sent = 0;
   /** Whether nobody who asks to be connected is. */
-  isAway = false;
+  isUnavailable = false;
 
   constructor(frames: Frame[], startsByItself: boolean, rest: Rest = () => undefined) {
     super();
@@ -38,7 +38,7 @@ export class Player extends EventEmitter {
       response.writeHead(body === undefined ? 404 : 200, { 'content-type': 'application/json' });
       response.end(typeof body === 'string' ? body : JSON.stringify(body ?? {}));
     });
-    this.#sockets = new WebSocketServer({ server: this.#server, verifyClient: () => !this.isAway });
+    this.#sockets = new WebSocketServer({ server: this.#server, verifyClient: () => !this.isUnavailable });
     this.#sockets.on('connection', (socket) => this.#serve(socket));
   }
 

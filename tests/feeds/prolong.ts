@@ -5,7 +5,7 @@ const ROUNDS = 3;
 
 /**
  * The recordings are half a minute long. Their trades three times in a row, each round later and with the numbers that would have
- * followed, make a market of a minute and a half, so that a hole of 30 seconds has something on both sides.
+ * followed, make a market of a minute and a half, so that a gap of 30 seconds has something on both sides.
  */
 export function prolonged(type: string, lines: readonly RecordedLine[]): RecordedLine[] {
   const opening = lines.filter(({ kind }) => kind !== 'received');

@@ -188,7 +188,7 @@ function asking(path: string, { parameters, requestBody }: Operation, callers: r
   return fc.constantFrom(0, 10, 40).chain((nastiness) =>
     fc
       .record({
-        // Those who did not sign in may ask twenty times a second, and are refused at the door beyond that.
+        // Those who did not sign in may ask twenty times a second, and are refused with RATE_LIMITED beyond that.
         caller: fc.oneof(...callers.map((caller, index) => ({ weight: index < 2 ? 20 : 1, arbitrary: fc.constant(caller) }))),
         values: fc.record(Object.fromEntries(parameters.map(({ name, schema: one }) => [name, arbitraryOf(one, nastiness)]))),
         left: fc.array(fc.boolean(), { minLength: parameters.length, maxLength: parameters.length }),

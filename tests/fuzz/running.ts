@@ -13,8 +13,8 @@ const LEFT_OUT = new Set([
   'deleteSession',
   'revokeApiKey',
   'changePassword',
-  'enableSecondFactor',
-  'confirmSecondFactor',
+  'enableTwoFactor',
+  'confirmTwoFactor',
   'replaceHost',
   'drainHost',
   // Would leave the owner with ten requests a second.

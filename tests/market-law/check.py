@@ -402,7 +402,7 @@ def judge_store(one, name, rows, candles, stored_since):
 
 
 def settled(judge):
-    """What a judgement gives once nothing moves any more: a hole may be filled again while it is asked, and a watcher be told of it sooner than the store has it."""
+    """What a judgement gives once nothing moves any more: a gap may be filled again while it is asked, and a watcher be told of it sooner than the store has it."""
     global patience_seconds
     samples, last, same_seconds = choose.getstate(), [], 0
     while True:

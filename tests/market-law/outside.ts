@@ -135,7 +135,7 @@ class Venue {
         return this.#happen(step.at, step.trade);
       case 'again':
       case 'late':
-        // Without numbers only the first trade on a new connection tells where a hole ends: no venue begins with an old one.
+        // Without numbers only the first trade on a new connection tells where a gap ends: no venue begins with an old one.
         if (hasHistory(this.story.kind) && !isNumbered(this.story.kind) && !this.#live.has(step.at)) return;
         return this.#sendTrade(step.at, step.trade);
       case 'frame':

@@ -256,7 +256,7 @@ function instrumentSteps(kind: Kind, at: Instrument, random: Random): Step[] {
   const isUnruly = random.chance(0.3);
   for (const [index, trade] of at.trades.entries()) {
     for (const due of later.filter(({ after }) => after === index)) steps.push(due.step);
-    // The last ones come, so that every hole has an end.
+    // The last ones come, so that every gap has an end.
     const isLast = index >= at.trades.length - 2;
     if (random.chance(0.15)) steps.push({ what: 'quote', at, time: trade.time + random.pick([0, 500, 1_500, 8_000, 70_000]) });
     if (random.chance(0.03)) steps.push({ what: 'bad', at, flaw: random.pick(FLAWS), trade });
@@ -281,18 +281,18 @@ function withOutages(steps: readonly Step[], random: Random, withHistory: boolea
   const cuts = random.integer(0, 3);
   const at = new Set(Array.from({ length: cuts }, () => random.integer(0, steps.length)));
   let missing = 0;
-  let isAway = false;
+  let isUnavailable = false;
   for (const [index, step] of steps.entries()) {
     if (at.has(index)) {
       if (withHistory && random.chance(0.4)) all.push({ what: 'history', answers: '503' });
       all.push({ what: 'cut' });
-      isAway = true;
+      isUnavailable = true;
       missing = random.integer(0, Math.min(200, Math.floor(steps.length / 6)));
     }
     const isNearEnd = index > steps.length * 0.9;
-    if (isAway && (missing-- <= 0 || isNearEnd)) isAway = false;
-    if (isAway && step.what === 'trade') all.push({ ...step, what: 'unsent' });
-    else if (!isAway || step.what === 'unsent' || step.what === 'candle') all.push(step);
+    if (isUnavailable && (missing-- <= 0 || isNearEnd)) isUnavailable = false;
+    if (isUnavailable && step.what === 'trade') all.push({ ...step, what: 'unsent' });
+    else if (!isUnavailable || step.what === 'unsent' || step.what === 'candle') all.push(step);
     if (withHistory && random.chance(0.01)) all.push({ what: 'history', answers: 'right' });
   }
   return all;

@@ -10,7 +10,7 @@ import type { MadeUpTrade } from './made-up-frames.ts';
 
 /*
  * kill -9 in the middle of 20,000 frames a second, again and again. The laws: what is there of each instrument after the restart is a prefix of the truth,
- * it holds every event that the server had reported as written, and what a watcher was told is without a hole, so that only its end can be gone. (Between
+ * it holds every event that the server had reported as written, and what a watcher was told is without a gap, so that only its end can be gone. (Between
  * instruments there is no order: each is a zone with a record of its own.) How many milliseconds are gone depends on the disk: `npm run bench -- kill`.
  */
 

@@ -21,7 +21,7 @@ async function write(): Promise<void> {
   for (let seq = lastSeq; ; seq += EVENTS) {
     const events = Array.from({ length: EVENTS }, () => ({ type: 'Written', text: 'x'.repeat(300) }));
     const batch = { zone, epoch, firstSeq: seq + 1, version: 1, time: seq, events, metas: null };
-    // Refused with a hole, when what the log had taken before is not there any more.
+    // Refused with a gap, when what the log had taken before is not there any more.
     await new Promise<void>((taken, failed) => void log.append([batch], taken).catch(failed));
     tell({ seq: seq + EVENTS });
   }

@@ -54,7 +54,7 @@ async function liveZones({ gateway, zones }: Cluster, answered: <T>(work: Promis
   return live;
 }
 
-/** A zone’s record has no hole and no repeat, and its writers follow each other. */
+/** A zone’s record has no gap and no repeat, and its writers follow each other. */
 function checkOrder(zone: string, batches: readonly EventBatch[], mistakes: string[]): void {
   let seq = 0;
   let writer = 0;

@@ -70,7 +70,7 @@ export class Cluster {
     this.startReader();
   }
 
-  tell(what: string): void {
+  note(what: string): void {
     this.story.push(`${Math.round(this.scheduler.now)} ms ${what}`);
   }
 
@@ -106,11 +106,11 @@ export class Cluster {
       onHost: (id, what) => {
         const host = this.hosts.find(({ machine }) => machine.name === id);
         if (what !== 'silent' || !host || this.log.holder !== host.machine) return;
-        this.tell(`${id} stands still with the lock and is ended`);
+        this.note(`${id} stands still with the lock and is ended`);
         this.crashHost(host, false);
       },
       onPlaced: (address, id) => {
-        this.tell(`${address} is at ${id ?? 'nobody'}`);
+        this.note(`${address} is at ${id ?? 'nobody'}`);
         gateway.placed(keyOf(address), id === null ? null : this.#portOf(id));
       },
     });
@@ -169,7 +169,7 @@ export class Cluster {
       );
     } catch (error) {
       // As a process would: it ends, and is started again later.
-      this.tell(`${owner} did not start: ${error}`);
+      this.note(`${owner} did not start: ${error}`);
       this.crashHost(host, true);
       this.server.after(RESTART_MS, () => this.server.isUp && !machine.isUp && this.startHost(host));
     }
@@ -234,13 +234,13 @@ export class Cluster {
   #toServer(host: Host, message: FromHost): void {
     this.network.send(host.machine, this.server, message, (arrived) => {
       switch (arrived.type) {
-        case 'beat':
+        case 'heartbeat':
           return this.#coordinator?.received(arrived);
         case 'failure':
-          this.tell(`${host.machine.name}: ${arrived.message.split('\n').slice(0, 3).join(' ')}`);
+          this.note(`${host.machine.name}: ${arrived.message.split('\n').slice(0, 3).join(' ')}`);
           return;
         case 'recovered':
-          return this.tell(`${arrived.zone} came back: ${arrived.steps.map(({ source, outcome }) => `${source} ${outcome}`).join(', ')}`);
+          return this.note(`${arrived.zone} came back: ${arrived.steps.map(({ source, outcome }) => `${source} ${outcome}`).join(', ')}`);
         case 'snapshot':
         case 'host-stats':
           return;

@@ -203,8 +203,8 @@ export const FAULTS = {
   'two-connections': ({ scheduler, gateway: first, server }, players) => {
     for (const player of players) if (scheduler.chance(0.4)) player.rival();
     const newcomer = `newcomer-${Math.round(scheduler.now)}`;
-    const door = { gateway: () => (server.isUp ? first : null), server };
-    for (const at of [0, scheduler.between(0, 40)]) scheduler.at(scheduler.now + at, () => sayHello(newcomer, scheduler, door));
+    const access = { gateway: () => (server.isUp ? first : null), server };
+    for (const at of [0, scheduler.between(0, 40)]) scheduler.at(scheduler.now + at, () => sayHello(newcomer, scheduler, access));
     return null;
   },
   'past-question': ({ scheduler, zones }, _players, interventions) => {

@@ -3,13 +3,13 @@ import { type PointInTime, zoneAddress } from '@millrace/kernel';
 import { openFileSnapshots } from '@millrace/platform/snapshots';
 import {
   NotOnRecord,
-  type ReplayedMoment,
+  type ReplayedPoint,
   recordOf,
   replayZone,
   restoreZone,
   type WorldRecord,
   worldZone,
-  zoneAtMoment,
+  zoneAtPoint,
 } from '@millrace/worlds';
 import type { Cluster } from './cluster.ts';
 
@@ -55,7 +55,7 @@ export class Interventions {
     if (!record) return;
     const asked = await this.#someMoment(record, zone);
     await this.#refusing(zone, asked, async () => {
-      const { seq, hash } = await zoneAtMoment(record, zone, asked);
+      const { seq, hash } = await zoneAtPoint(record, zone, asked);
       this.told.push({ zone, asked, seq, hash, by: 'a question' });
     });
   }
@@ -68,8 +68,8 @@ export class Interventions {
     const from = Math.floor(server.now() - scheduler.between(0, PAST_MS));
     const to = Math.floor(from + scheduler.between(0, REPLAY_MS_MAX));
     await this.#refusing(zone, { time: from }, async () => {
-      const moments: ReplayedMoment[] = await replayZone(record, zone, { from, to: Math.min(to, Math.floor(server.now())), stepMs: 250 });
-      for (const { time, seq, hash } of moments) this.told.push({ zone, asked: { time }, seq, hash, by: 'a replay' });
+      const points: ReplayedPoint[] = await replayZone(record, zone, { from, to: Math.min(to, Math.floor(server.now())), stepMs: 250 });
+      for (const { time, seq, hash } of points) this.told.push({ zone, asked: { time }, seq, hash, by: 'a replay' });
     });
   }
 
@@ -87,10 +87,10 @@ export class Interventions {
         if (!reply) throw new Error('it was not confirmed in time');
         return reply;
       };
-      const outcome = await restoreZone({ gateway, zones, record, decide }, zone, { moment: asked, operator: 'kim', reason, dryRun });
-      this.#cluster.tell(`${reason} of ${zone} to ${JSON.stringify(asked)}: ${JSON.stringify({ ...outcome, hash: '' }).slice(0, 300)}`);
+      const outcome = await restoreZone({ gateway, zones, record, decide }, zone, { point: asked, operator: 'kim', reason, dryRun });
+      this.#cluster.note(`${reason} of ${zone} to ${JSON.stringify(asked)}: ${JSON.stringify({ ...outcome, hash: '' }).slice(0, 300)}`);
       this.restored.push({ zone, reason, outcome });
-      this.told.push({ zone, asked, seq: outcome.moment, hash: outcome.hash, by: reason });
+      this.told.push({ zone, asked, seq: outcome.restoredSeq, hash: outcome.hash, by: reason });
     });
   }
 
@@ -132,7 +132,7 @@ export class Interventions {
     if (!gateway || zone === undefined) return;
     const command: WorldCommand = { type: 'EditPlayer', player, ...edit, operator: 'kim', reason: 'a test' };
     void gateway.command(zone, command, { id: `operator/edit ${++this.#numbered}` }).then((reply) => {
-      this.#cluster.tell(`edit of ${player} in ${zone}, ${JSON.stringify(edit)}: ${JSON.stringify(reply)}`);
+      this.#cluster.note(`edit of ${player} in ${zone}, ${JSON.stringify(edit)}: ${JSON.stringify(reply)}`);
     });
   }
 

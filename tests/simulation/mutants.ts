@@ -181,7 +181,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     faults: ['operator-restore'],
   },
   // Fault 44.
-  'a hole in the log is not noticed behind the moment that was asked for': {
+  'a gap in the log is not noticed behind the moment that was asked for': {
     file: 'kernel/recovery.ts',
     from: 'if (isFollowed) return past.requireFollowedBy(batch);',
     to: 'if (isFollowed) return;',
@@ -190,8 +190,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
   'a snapshot is told as the moment after it': {
     file: 'modules/worlds/past.ts',
-    from: "const isThere = 'seq' in moment ? past.seq === moment.seq : ",
-    to: "const isThere = 'seq' in moment ? past.seq <= moment.seq : ",
+    from: "const isThere = 'seq' in point ? past.seq === point.seq : ",
+    to: "const isThere = 'seq' in point ? past.seq <= point.seq : ",
     violates: PAST,
     faults: ['past-question', 'log-retention'],
   },
@@ -205,7 +205,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
   'a dry run of a restore changes the zone': {
     file: 'modules/worlds/restore-zone.ts',
-    from: '    if (dryRun) return { ok: true, dryRun, moment, hash, changes };\n',
+    from: '    if (dryRun) return { ok: true, dryRun, restoredSeq, hash, changes };\n',
     to: '',
     violates: /changed it, at/,
     faults: ['operator-restore'],

@@ -27,7 +27,7 @@ const REACH = 280;
 /** Where the zones of the simulated world meet, cm. */
 const BORDERS = [6_400, 12_800];
 
-export interface Door {
+export interface ServerAccess {
   /** Null while the server is down. */
   gateway(): Gateway | null;
   readonly server: Machine;
@@ -46,7 +46,7 @@ export class SimulatedPlayer {
   readonly isStubborn: boolean;
   readonly model: ClientModel;
   readonly #scheduler: Scheduler;
-  readonly #door: Door;
+  readonly #access: ServerAccess;
   #wire: Wire | null = null;
   #send: (frame: ClientFrame) => void = () => {};
   #resume: string | null = null;
@@ -57,12 +57,17 @@ export class SimulatedPlayer {
   readonly #underWay = new Map<number, { frame: Command; at: number }>();
   #heading = { x: 0, y: 0, until: 0 };
 
-  constructor(id: string, scheduler: Scheduler, door: Door, { isStubborn, ...circumstances }: Circumstances & { isStubborn: boolean }) {
+  constructor(
+    id: string,
+    scheduler: Scheduler,
+    access: ServerAccess,
+    { isStubborn, ...circumstances }: Circumstances & { isStubborn: boolean },
+  ) {
     this.id = id;
     this.isStubborn = isStubborn;
     this.model = new ClientModel(id, circumstances, isStubborn);
     this.#scheduler = scheduler;
-    this.#door = door;
+    this.#access = access;
     scheduler.at(scheduler.between(0, 1_000), () => this.#connect());
     this.#act();
   }
@@ -78,15 +83,15 @@ export class SimulatedPlayer {
 
   /** Another connection of the same player says hello and joins, and stays until it is replaced. */
   rival(): void {
-    sayHello(this.id, this.#scheduler, this.#door);
+    sayHello(this.id, this.#scheduler, this.#access);
   }
 
   #connect(): void {
-    const gateway = this.#door.gateway();
+    const gateway = this.#access.gateway();
     const again = () => this.#scheduler.at(this.#scheduler.now + this.#scheduler.between(50, 800), () => this.#connect());
-    if (!gateway || !this.#door.server.isUp || this.#door.server.isPaused) return void again();
+    if (!gateway || !this.#access.server.isUp || this.#access.server.isPaused) return void again();
     const { wire, say } = open(
-      { gateway, scheduler: this.#scheduler, door: this.#door },
+      { gateway, scheduler: this.#scheduler, access: this.#access },
       (frame) => this.#take(frame),
       () => {
         this.#wire = null;
@@ -232,11 +237,11 @@ function bytesOf(frame: ClientFrame): Buffer {
 }
 
 /** A connection of a player that says hello and joins, and nothing else. */
-export function sayHello(player: string, scheduler: Scheduler, door: Door): void {
-  const gateway = door.gateway();
-  if (!gateway || !door.server.isUp || door.server.isPaused) return;
+export function sayHello(player: string, scheduler: Scheduler, access: ServerAccess): void {
+  const gateway = access.gateway();
+  if (!gateway || !access.server.isUp || access.server.isPaused) return;
   const { say } = open(
-    { gateway, scheduler, door },
+    { gateway, scheduler, access },
     (frame) => frame.t === 'welcome' && say({ t: 'join', n: 1 }),
     () => {},
   );
@@ -245,14 +250,14 @@ export function sayHello(player: string, scheduler: Scheduler, door: Door): void
 
 /** Connects to a gateway. */
 function open(
-  { gateway, scheduler, door }: { gateway: Gateway; scheduler: Scheduler; door: Door },
+  { gateway, scheduler, access }: { gateway: Gateway; scheduler: Scheduler; access: ServerAccess },
   onFrame: (frame: ServerFrame) => void,
   onBroken: () => void,
 ): { wire: Wire; say: (frame: ClientFrame) => void } {
   const splitter = new FrameSplitter(SERVER_FRAME_BYTES_MAX);
   const wire = new Wire(scheduler, () => {
     onBroken();
-    door.server.after(scheduler.between(0, 500), () => connection?.closed());
+    access.server.after(scheduler.between(0, 500), () => connection?.closed());
   });
   const connection = gateway.connect({
     send: (frame) => {
@@ -265,7 +270,7 @@ function open(
   });
   const say = (frame: ClientFrame) => {
     const bytes = bytesOf(frame);
-    wire.carry('there', door.server, () => connection?.receive(bytes));
+    wire.carry('there', access.server, () => connection?.receive(bytes));
   };
   return { wire, say };
 }

@@ -171,7 +171,7 @@ export async function simulateReactor(seed: number): Promise<ReactorRun> {
   from.start(PURSES);
   startTarget();
   for (let amount = 1; amount <= EVENTS; amount++)
-    scheduler.at(scheduler.between(0, FAULTS_MS), () => from.host?.tell(scheduler.pick(PURSES), { amount }));
+    scheduler.at(scheduler.between(0, FAULTS_MS), () => from.host?.send(scheduler.pick(PURSES), { amount }));
   planFaults(scheduler, from, to, startTarget, () => group);
   await scheduler.runUntil(FAULTS_MS);
   for (const side of [from, to]) Object.assign(side.log.faults, noFaults());

@@ -84,8 +84,8 @@ export class SimulatedLog {
   readonly #events: string[][] = Array.from({ length: PARTITIONS }, () => []);
   readonly #heads = new Map<ZoneAddress, { epoch: number; seq: number }>();
   readonly #listeners = new Map<() => void, Machine>();
-  #letters: { letter: DeadLetter; batch: EventBatch }[] = [];
-  #lettersPut = 0;
+  #storedDeadLetters: { deadLetter: DeadLetter; batch: EventBatch }[] = [];
+  #deadLettersPut = 0;
   readonly #deadEvents = new Set<string>();
   readonly #groups = new Map<string, { offsets: readonly number[]; gaps: ConsumerGap[] }>();
   readonly #turns = new Map<string, number>();
@@ -166,7 +166,7 @@ export class SimulatedLog {
   }
 
   #take(batches: readonly EventBatch[], owner: string): Appended[] {
-    // All or nothing: what would leave a hole takes the others with it.
+    // All or nothing: what would leave a gap takes the others with it.
     const heads = new Map([...this.#heads].map(([zone, head]) => [zone, { ...head }]));
     const fresh: EventBatch[] = [];
     const outcome = batches.map((batch): Appended => {
@@ -271,16 +271,17 @@ export class SimulatedLog {
 
   #deadLetters(): DeadLetterBox {
     return {
-      put: async (letter, batch) => {
-        this.#letters.push({ letter: { id: ++this.#lettersPut, ...letter }, batch });
-        for (const [index] of batch.events.entries()) this.#deadEvents.add(`${letter.group} ${batch.zone} ${batch.firstSeq + index}`);
+      put: async (deadLetter, batch) => {
+        this.#storedDeadLetters.push({ deadLetter: { id: ++this.#deadLettersPut, ...deadLetter }, batch });
+        for (const [index] of batch.events.entries()) this.#deadEvents.add(`${deadLetter.group} ${batch.zone} ${batch.firstSeq + index}`);
       },
       wasPut: (group, zone, seq) => this.#deadEvents.has(`${group} ${zone} ${seq}`),
-      list: (group) => this.#letters.map(({ letter }) => letter).filter((letter) => group === undefined || letter.group === group),
-      mend: async () => {},
-      open: (id) => this.#letters.find(({ letter }) => letter.id === id),
+      list: (group) =>
+        this.#storedDeadLetters.map(({ deadLetter }) => deadLetter).filter((one) => group === undefined || one.group === group),
+      replace: async () => {},
+      open: (id) => this.#storedDeadLetters.find(({ deadLetter }) => deadLetter.id === id),
       remove: async (id) => {
-        this.#letters = this.#letters.filter(({ letter }) => letter.id !== id);
+        this.#storedDeadLetters = this.#storedDeadLetters.filter(({ deadLetter }) => deadLetter.id !== id);
       },
     };
   }

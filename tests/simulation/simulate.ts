@@ -55,7 +55,7 @@ export async function simulate(seed: number, all: readonly FaultName[]): Promise
   const scheduler = new Scheduler(seed);
   const names = someOf(all, scheduler);
   const cluster = new Cluster(scheduler, scheduler.pick([1, 2, 3]));
-  const door = { server: cluster.server, gateway: () => cluster.gateway };
+  const access = { server: cluster.server, gateway: () => cluster.gateway };
   const operator = new Operator(cluster);
   const interventions = new Interventions(cluster);
   const circumstances = {
@@ -65,9 +65,9 @@ export async function simulate(seed: number, all: readonly FaultName[]): Promise
   };
   const players = Array.from(
     { length: PLAYERS },
-    (_none, index) => new SimulatedPlayer(`p${index + 1}`, scheduler, door, { isStubborn: index % 2 === 0, ...circumstances }),
+    (_none, index) => new SimulatedPlayer(`p${index + 1}`, scheduler, access, { isStubborn: index % 2 === 0, ...circumstances }),
   );
-  const mends = new Set<() => void>();
+  const recoveries = new Set<() => void>();
 
   const strike = () => {
     scheduler.at(scheduler.now - Math.log(1 - scheduler.between(0, 1)) * BETWEEN_FAULTS_MS, () => {
@@ -75,20 +75,20 @@ export async function simulate(seed: number, all: readonly FaultName[]): Promise
       strike();
       const name = scheduler.pick(names);
       const end = FAULTS[name](cluster, players, interventions);
-      cluster.tell(`fault ${name}`);
+      cluster.note(`fault ${name}`);
       if (!end) return;
-      const mend = () => {
-        if (!mends.delete(mend)) return;
-        cluster.tell(`end of ${name}`);
+      const recover = () => {
+        if (!recoveries.delete(recover)) return;
+        cluster.note(`end of ${name}`);
         end();
       };
-      mends.add(mend);
-      scheduler.at(scheduler.now + scheduler.between(50, FAULT_MS_MOST), mend);
+      recoveries.add(recover);
+      scheduler.at(scheduler.now + scheduler.between(50, FAULT_MS_MOST), recover);
     });
   };
   if (names.length > 0) strike();
   await scheduler.runUntil(TROUBLED_MS);
-  for (const mend of [...mends]) mend();
+  for (const recover of [...recoveries]) recover();
   for (const host of cluster.hosts) if (!host.machine.isUp) cluster.startHost(host);
   await scheduler.runUntil(TROUBLED_MS + HEALING_MS);
   const healed = players.map((player) => player.acceptedAt);

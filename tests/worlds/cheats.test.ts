@@ -30,7 +30,7 @@ describe('who cheats', () => {
     return cheat;
   };
   const place = (id: string) => ({ ...(world.state('0-0').players[id]?.position ?? { x: -1, y: -1 }) });
-  const offences = (id: string) => world.state('0-0').players[id]?.conduct.offences ?? {};
+  const violationsOf = (id: string) => world.state('0-0').players[id]?.violations.byCode ?? {};
 
   test('by jumping is put back, and it is counted', async () => {
     const cheat = await enter('jumper');
@@ -41,7 +41,7 @@ describe('who cheats', () => {
       ['refused', 'TELEPORT', x, y],
     );
     assert.deepEqual(place('jumper'), { x, y });
-    await until(() => offences('jumper').TELEPORT === 1, 'it is counted');
+    await until(() => violationsOf('jumper').TELEPORT === 1, 'it is counted');
   });
 
   test('by walking twice as fast comes no farther than others', async () => {
@@ -167,8 +167,8 @@ describe('who cheats', () => {
 
   test('changes nothing for who is honest, and is known to operators', async () => {
     const honest = world.state('0-0').players.honest;
-    assert.deepEqual([honest?.conduct.suspicion, honest?.health.points, honest?.bag.items], [0, 100, []]);
-    const flagged = Object.values(world.state('0-0').players).filter(({ conduct }) => conduct.suspicion > 0);
+    assert.deepEqual([honest?.violations.total, honest?.health.points, honest?.bag.items], [0, 100, []]);
+    const flagged = Object.values(world.state('0-0').players).filter(({ violations }) => violations.total > 0);
     for (const id of ['jumper', 'runner', 'ghost', 'echo', 'noise'])
       assert.ok(
         flagged.some((one) => one.id === id),

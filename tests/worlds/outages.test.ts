@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { takeEachAway } from './outages.ts';
+import { stopEachInTurn } from './outages.ts';
 
 /* Half a minute each, with the statistics: npm run bench -- outages */
 
 test('the log, the snapshots and the database are each taken away: play goes on, and at the end the tables are what the zones are', async () => {
   const plan = { seed: 3, columns: 2, rows: 2, monsters: 4, items: 20 };
-  const { outages, differences, lostEvents } = await takeEachAway(plan, 40, 500, 2_500);
+  const { outages, differences, lostEvents } = await stopEachInTurn(plan, 40, 500, 2_500);
   for (const { service, during } of outages)
     assert.ok(during.length > 40, `${during.length} moves were answered while the ${service} was away`);
   assert.deepEqual(differences, []);

@@ -38,7 +38,7 @@ interface OutageReport {
  * Takes the log, the hot store, the cold store and the database away from a world that is played in, one after the other,
  * and brings each back. At the end the tables are held against the zones.
  */
-export async function takeEachAway(plan: WorldPlan, players: number, calmMs: number, outageMs: number): Promise<OutageReport> {
+export async function stopEachInTurn(plan: WorldPlan, players: number, calmMs: number, outageMs: number): Promise<OutageReport> {
   const away = new Set<Service>();
   const folder = mkdtempSync(join(tmpdir(), 'millrace-outages-'));
   const world = await startSmallWorld(plan, {}, ({ log, hot, cold }) => ({
@@ -126,14 +126,14 @@ function differencesOf(world: SmallWorld, plan: WorldPlan, answer: FromTables): 
   const rows = answer === 'ready' ? [] : answer.players;
   const truth = new Map<string, string>();
   for (const zone of allZones(plan))
-    for (const { id, name, position, health, presence, conduct, bag } of Object.values(world.state(zone).players))
+    for (const { id, name, position, health, presence, violations, bag } of Object.values(world.state(zone).players))
       truth.set(
         id,
-        JSON.stringify([name, zone, position.x, position.y, health.points, presence.session !== '', conduct.suspicion, bag.items]),
+        JSON.stringify([name, zone, position.x, position.y, health.points, presence.session !== '', violations.total, bag.items]),
       );
   const differences: string[] = [];
-  for (const { id, name, zone, x, y, health, awake, suspicion, bag } of rows) {
-    const row = JSON.stringify([name, zone, x, y, health, awake, suspicion, bag]);
+  for (const { id, name, zone, x, y, health, awake, violations, bag } of rows) {
+    const row = JSON.stringify([name, zone, x, y, health, awake, violations, bag]);
     if (row !== truth.get(id)) differences.push(`${id}: ${row} in the table, ${truth.get(id)} in the zone`);
     truth.delete(id);
   }

@@ -80,7 +80,7 @@ describe('the past of a zone', () => {
     await until(() => player.you?.bag.length === 1, 'the bag has an apple');
     const carried = player.you?.bag[0]?.id;
     const planned = await restore({ seq: then.seq, dryRun: true });
-    assert.deepEqual([planned.ok, planned.dryRun, planned.moment, planned.seq], [true, true, then.seq, undefined]);
+    assert.deepEqual([planned.ok, planned.dryRun, planned.restoredSeq, planned.seq], [true, true, then.seq, undefined]);
     assert.deepEqual(planned.changes.playersRestored, [id]);
     assert.deepEqual(planned.changes.itemsGone, [carried]);
     assert.equal((await zone()).players[0]?.bag.items.length, 1, 'nothing has changed');

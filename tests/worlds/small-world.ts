@@ -40,7 +40,7 @@ export interface SmallWorld {
   stop(): Promise<void>;
 }
 
-/** A world in this process: one host for each column of zones, a real log on disk, a real TCP door. */
+/** A world in this process: one host for each column of zones, a real log on disk, a real TCP listener. */
 export async function startSmallWorld(
   plan: WorldPlan,
   limits: Partial<WorldLimits> = {},

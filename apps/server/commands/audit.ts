@@ -1,7 +1,7 @@
 import { createReadStream, existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { createInterface } from 'node:readline';
-import { AuditLog, exportedLines, verifyChain } from '@millrace/accounts';
+import { AuditLog, exportedEntries, verifyChain } from '@millrace/accounts';
 import type { AuditEntry } from '@millrace/contracts';
 import { createLogger } from '@millrace/platform/telemetry';
 import { UserError } from '@millrace/platform/user-error';
@@ -13,26 +13,26 @@ interface AuditFlags extends ServingFlags {
   readonly file?: string;
 }
 
-/** Writes every line of a tenant’s audit log to standard output, a JSON document a line, oldest first. */
+/** Writes the audit log of a tenant to standard output as JSON Lines, oldest first. */
 export async function exportLines({ tenant, ...flags }: AuditFlags): Promise<void> {
   const settings = settingsFor(flags);
   await withDatabase(settings, createLogger(settings.logging.level), async (database) => {
-    for await (const line of exportedLines(tenant, new AuditLog(database))) process.stdout.write(line);
+    for await (const entry of exportedEntries(tenant, new AuditLog(database))) process.stdout.write(entry);
   });
 }
 
-/** Says whether a tenant’s chain is whole: in the tables, or in a file that was exported. Ends with 1 when it is not. */
+/** Verifies the audit log of a tenant: in the database, or in an exported file. Exits with status 1 if it is invalid. */
 export async function verify({ tenant, file, ...flags }: AuditFlags): Promise<void> {
   const settings = settingsFor(flags);
-  const { lines, brokenAt, hash } =
+  const { entries, brokenAt, hash } =
     file === undefined
       ? await withDatabase(settings, createLogger(settings.logging.level), (database) => new AuditLog(database).verify(tenant))
       : await verifyChain(tenant, linesIn(resolve(process.env.MILLRACE_CWD ?? process.cwd(), file)));
   if (brokenAt === null) {
-    console.log(`${tenant}: ${lines} lines, all sound; the newest has the hash ${hash}`);
+    console.log(`${tenant}: ${entries} entries verified; hash of the newest: ${hash}`);
     return;
   }
-  console.log(`${tenant}: line ${brokenAt} was changed, taken out or put in; the ${lines} before it are sound`);
+  console.log(`${tenant}: entry ${brokenAt} was changed, removed or inserted; the ${entries} entries before it are valid`);
   process.exitCode = 1;
 }
 
@@ -43,10 +43,10 @@ async function* linesIn(file: string): AsyncGenerator<AuditEntry> {
     number++;
     if (text === '') continue;
     try {
-      const { tenant: _tenant, ...line } = JSON.parse(text) as AuditEntry & { tenant: string };
-      yield line;
+      const { tenant: _tenant, ...entry } = JSON.parse(text) as AuditEntry & { tenant: string };
+      yield entry;
     } catch {
-      throw new UserError(`line ${number} of ${file} is no JSON`, 'Name a file that "millrace audit export" wrote.');
+      throw new UserError(`line ${number} of ${file} is not JSON`, 'Name a file that "millrace audit export" wrote.');
     }
   }
 }

@@ -54,7 +54,7 @@ export async function replay(frames: string, { source, speed, exit, ...flags }: 
     settings: { ...settings, sources: [config], worlds: { ...settings.worlds, enabled: false } },
     console: CONSOLE_FOLDER,
     modules: modulesWith({
-      adjust: (_config, parts) => ({ ...parts, feed: recordedFeed(lines, speed), history: null, leavesHoles: false, checkClock: false }),
+      adjust: (_config, parts) => ({ ...parts, feed: recordedFeed(lines, speed), history: null, leavesGaps: false, checkClock: false }),
       onSource: ({ state }) => state === 'finished' && finished(),
     }),
   });

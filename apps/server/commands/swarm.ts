@@ -35,7 +35,7 @@ export async function swarm({ players, seconds, server, moves, processes, json, 
       drops: tally.drops,
       framesPerSecond: Math.round(tally.frames / seconds),
       kilobytesPerSecond: Math.round(tally.bytes / seconds / 1_000),
-      answerMs: { p50: at(0.5), p99: at(0.99), most: at(1 - Number.EPSILON) },
+      latencyMs: { p50: at(0.5), p99: at(0.99), most: at(1 - Number.EPSILON) },
       swarmCores: Math.round(cores * 100) / 100,
     };
     console.log(json ? JSON.stringify(stats) : stats);

@@ -74,7 +74,7 @@ function startEmbedded(data: string, startAfterMs: number, logger: Logger) {
       file: join(import.meta.dirname, 'database-process.ts'),
       data,
       begin: () => {
-        // What a killed one left behind keeps the next from opening its door.
+        // The socket file of a killed process would keep the next one from listening.
         if (existsSync(socket)) rmSync(socket, { recursive: true });
         return [{ type: 'begin', folder, socket, empty: { cache: CACHE, migrations: MIGRATIONS } }];
       },

@@ -51,8 +51,8 @@ export function accessTokens(fetchToken: () => Promise<AccessToken>): Credential
 /**
  * Signs in with e-mail and password, and lives on access tokens from then on. For programs that act for a person; a key is simpler for others. A password
  * that was wrong once is not sent again: it would lock the account.
- * @param code a code of the authenticator, asked for when the account has a second factor
- * @throws MillraceError when a token is needed: INVALID_CREDENTIALS, INVALID_CODE, LOCKED_OUT, SECOND_FACTOR_REQUIRED, SIGN_IN_INCOMPLETE, UNREACHABLE
+ * @param code a code of the authenticator, asked for when the account uses two-factor authentication
+ * @throws MillraceError when a token is needed: INVALID_CREDENTIALS, INVALID_CODE, LOCKED_OUT, TWO_FACTOR_REQUIRED, SIGN_IN_INCOMPLETE, UNREACHABLE
  */
 export function signIn(url: string, email: string, password: string, code?: () => Promise<string>): Credentials {
   const jar = new Map<string, string>();
@@ -81,11 +81,11 @@ export function signIn(url: string, email: string, password: string, code?: () =
     if (wrong) throw wrong;
     try {
       const { status } = await ask<{ status: string }>('sign-in', { email, password });
-      if (status === 'second-factor' && code) await ask('second-factor', { code: await code() });
-      else if (status === 'second-factor')
+      if (status === 'two-factor' && code) await ask('two-factor', { code: await code() });
+      else if (status === 'two-factor')
         throw notSignedIn(
-          'SECOND_FACTOR_REQUIRED',
-          'The account has a second factor.',
+          'TWO_FACTOR_REQUIRED',
+          'The account uses two-factor authentication.',
           'Give signIn a function that returns a code of the authenticator.',
         );
       else if (status !== 'signed-in')

@@ -1,6 +1,6 @@
 import type { Credentials } from '../rest/credentials.ts';
 import { asError, errorOf, isFinal, unreachable } from '../rest/error.ts';
-import { type Connection, needsNewCredential, SILENT_MS_MAX, type Told, type Wanted } from './message.ts';
+import { type Connection, type ConnectionEvents, needsNewCredential, SILENT_MS_MAX, type Wanted } from './message.ts';
 
 /**
  * Server-sent events by fetch, which unlike EventSource can show a token: one response for each watcher.
@@ -11,7 +11,7 @@ export function openEventStreams(
   credentials: Credentials,
   fetch: typeof globalThis.fetch,
   timeoutMs: number,
-  told: Told,
+  events: ConnectionEvents,
 ): Connection {
   const open = new Map<Wanted, AbortController>();
 
@@ -37,18 +37,18 @@ export function openEventStreams(
     if (!response.ok || !response.body) {
       const error = await errorOf(response);
       if (error.code === 'INVALID_TOKEN' || !isFinal(error)) throw error;
-      return told.refused(id, error);
+      return events.refused(id, error);
     }
     const silence = () => ending.abort(unreachable(`Nothing was heard for ${SILENT_MS_MAX / 1_000} s.`));
     let silent = setTimeout(silence, SILENT_MS_MAX);
     try {
       for await (const { event, data, position } of eventsIn(response.body, () => {
-        told.heard();
+        events.heard();
         clearTimeout(silent);
         silent = setTimeout(silence, SILENT_MS_MAX);
       })) {
         if (event === 'ready') {
-          told.taken(id, position);
+          events.taken(id, position);
           continue;
         }
         const content = JSON.parse(data) as { channel: string; data: unknown; reason?: string };
@@ -56,7 +56,7 @@ export function openEventStreams(
           if (needsNewCredential(content.reason)) credentials.refused();
           throw unreachable(content.reason ?? 'The server ended the stream.');
         }
-        told.message(content.channel, event, content.data, position, id);
+        events.message(content.channel, event, content.data, position, id);
       }
     } finally {
       clearTimeout(silent);
@@ -71,7 +71,7 @@ export function openEventStreams(
       read(wanted, ending).catch((thrown) => {
         if (!open.delete(wanted)) return;
         const error = asError(thrown);
-        told.closed(error, error.code === 'INVALID_TOKEN' && credentials.refused());
+        events.closed(error, error.code === 'INVALID_TOKEN' && credentials.refused());
       });
     },
     remove: (id) => {

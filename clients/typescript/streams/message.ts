@@ -29,7 +29,7 @@ export interface AnyMessage {
 export type StreamStatus = 'connecting' | 'live' | 'waiting' | 'closed';
 
 /** What a connection tells whoever opened it. */
-export interface Told {
+export interface ConnectionEvents {
   /** Something came from the server, an answer to a ping included. */
   heard(): void;
   /** @param only the watcher whose own it is; whoever watches the channel when left out */

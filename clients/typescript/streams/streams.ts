@@ -1,16 +1,16 @@
 import type { ChannelName } from '@millrace/contracts';
 import { backoffMs } from '../rest/backoff.ts';
 import { isFinal, type MillraceError, unreachable } from '../rest/error.ts';
-import type { AnyMessage, Connection, StreamMessage, StreamStatus, Told } from './message.ts';
+import type { AnyMessage, Connection, ConnectionEvents, StreamMessage, StreamStatus } from './message.ts';
 
 const RETRY_FIRST_MS = 250;
 const OWN_CHANNEL = 'user';
 
 export interface WatchOptions {
-  /** Told when the connection is there, gone, or back; with `waiting` also why it is not there. */
+  /** Called when the status of the connection changes; with `waiting` also the reason. */
   readonly onStatus?: (status: StreamStatus, reason: MillraceError | null) => void;
   /**
-   * Told what keeps this from being live. That the server refuses the credentials or the channels ends the watching (`closed`). That it could not be
+   * Called with the error that prevents live delivery. That the server refuses the credentials or the channels ends the watching (`closed`). That it could not be
    * reached within the client’s `timeoutMs` at first (UNREACHABLE) is told once, and it is tried again until it is stopped. The client’s own when left out.
    */
   readonly onError?: (error: MillraceError) => void;
@@ -25,18 +25,18 @@ interface Watcher {
   readonly channels: readonly string[];
   readonly positions: Map<string, string>;
   readonly listener: (message: AnyMessage) => void;
-  readonly tell: (status: StreamStatus, reason?: MillraceError) => void;
+  readonly notify: (status: StreamStatus, reason?: MillraceError) => void;
   readonly onError: (error: MillraceError) => void;
-  /** What is left of it when it is over. */
+  /** Removes what the subscription holds. */
   readonly forget: () => void;
 }
 
 /**
- * Everything that a client watches. The connection is there while someone watches, comes back by itself with growing waits, and goes on where
- * it was: nothing is missed or told twice, or a `gap` says what was.
+ * All subscriptions of a client. The connection is open while there is a subscription, reconnects with growing delays, and resumes where
+ * it stopped: no message is lost or repeated without a `gap` message.
  */
 export class Streams {
-  readonly #open: (told: Told) => Connection;
+  readonly #open: (events: ConnectionEvents) => Connection;
   readonly #onError: (error: MillraceError) => void;
   readonly #firstMs: number;
   readonly #retryMsMax: number;
@@ -55,7 +55,12 @@ export class Streams {
    * @param firstMs how long a watcher waits to be live for the first time before it is told that the server cannot be reached
    * @param retryMsMax longest wait between two attempts to connect
    */
-  constructor(open: (told: Told) => Connection, onError: (error: MillraceError) => void, firstMs: number, retryMsMax: number) {
+  constructor(
+    open: (events: ConnectionEvents) => Connection,
+    onError: (error: MillraceError) => void,
+    firstMs: number,
+    retryMsMax: number,
+  ) {
     this.#open = open;
     this.#onError = onError;
     this.#firstMs = firstMs;
@@ -70,9 +75,9 @@ export class Streams {
   ): () => void {
     const id = ++this.#count;
     const stop = () => this.#end(id);
-    const tell = changesOf(onStatus);
+    const notify = changesOf(onStatus);
     if (signal?.aborted) {
-      tell('closed');
+      notify('closed');
       return stop;
     }
     signal?.addEventListener('abort', stop, { once: true });
@@ -82,9 +87,9 @@ export class Streams {
       channels,
       positions: new Map(Object.entries(from)),
       listener: listener as (message: AnyMessage) => void,
-      tell: (status, reason) => {
+      notify: (status, reason) => {
         if (status === 'live') clearTimeout(late);
-        tell(status, reason);
+        notify(status, reason);
       },
       onError,
       forget: () => {
@@ -93,7 +98,7 @@ export class Streams {
       },
     };
     this.#watchers.set(id, watcher);
-    watcher.tell('connecting');
+    watcher.notify('connecting');
     if (this.#connection) this.#ask(watcher);
     else if (this.#retry === undefined) this.#connect();
     return stop;
@@ -128,7 +133,7 @@ export class Streams {
         id,
         watcher.channels.filter((channel) => !this.#isWatched(channel)),
       );
-    watcher.tell('closed', error);
+    watcher.notify('closed', error);
     if (error) watcher.onError(error);
   }
 
@@ -162,7 +167,7 @@ export class Streams {
         if (!watcher || this.#connection !== connection) return;
         // A channel on which nothing happens before a break is gone on with from here.
         for (const channel of watcher.channels) if (!watcher.positions.has(channel)) watcher.positions.set(channel, position);
-        watcher.tell('live');
+        watcher.notify('live');
       },
       refused: (id, error) => {
         if (this.#connection === connection) this.#end(id, error);
@@ -180,7 +185,7 @@ export class Streams {
         }
         this.#lost = reason;
         this.#retry = setTimeout(() => this.#connect(), backoffMs(this.#attempts++, RETRY_FIRST_MS, this.#retryMsMax));
-        for (const { tell } of [...this.#watchers.values()]) tell('waiting', reason);
+        for (const { notify } of [...this.#watchers.values()]) notify('waiting', reason);
       },
     });
     this.#connection = connection;
@@ -199,8 +204,8 @@ export class Streams {
   }
 }
 
-/** Told of each change once. */
-function changesOf(onStatus: NonNullable<WatchOptions['onStatus']>): Watcher['tell'] {
+/** Calls `onStatus` once per change of status. */
+function changesOf(onStatus: NonNullable<WatchOptions['onStatus']>): Watcher['notify'] {
   let last: StreamStatus | null = null;
   return (status, reason) => {
     if (status === last) return;

@@ -1,7 +1,7 @@
 import type { SocketEvent, SocketReply } from '@millrace/contracts';
 import type { Credentials } from '../rest/credentials.ts';
 import { asError, isFinal, MillraceError, unreachable } from '../rest/error.ts';
-import { type Connection, needsNewCredential, type Told, type Wanted } from './message.ts';
+import { type Connection, type ConnectionEvents, needsNewCredential, type Wanted } from './message.ts';
 
 /** Longest between two pings, ms. */
 const PING_MS_MAX = 25_000;
@@ -13,7 +13,13 @@ const PINGS_PER_SILENCE = 3;
  * @param timeoutMs how long the server may take to let it in
  * @param silentMsMax how long a ping may stay without an answer before the connection counts as lost
  */
-export function openWebSocket(url: string, credentials: Credentials, timeoutMs: number, silentMsMax: number, told: Told): Connection {
+export function openWebSocket(
+  url: string,
+  credentials: Credentials,
+  timeoutMs: number,
+  silentMsMax: number,
+  events: ConnectionEvents,
+): Connection {
   const socket = new WebSocket(`${url.replace(/^http/, 'ws')}/api/v1/socket`);
   const waiting: Wanted[] = [];
   /** Which watcher a request was for. */
@@ -48,11 +54,11 @@ export function openWebSocket(url: string, credentials: Credentials, timeoutMs: 
   };
   const fail = (thrown: unknown) => {
     const error = asError(thrown);
-    told.closed(error, error.code === 'INVALID_TOKEN' && credentials.refused());
+    events.closed(error, error.code === 'INVALID_TOKEN' && credentials.refused());
     socket.close();
   };
   const late = setTimeout(() => fail(unreachable(`There was no connection within ${timeoutMs} ms.`)), timeoutMs);
-  const beats = setInterval(
+  const heartbeats = setInterval(
     () => {
       if (socket.readyState !== WebSocket.OPEN) return;
       // Counted from a ping, not from the last message: a browser holds back the timers of a tab that is hidden, and with them the pings.
@@ -67,24 +73,24 @@ export function openWebSocket(url: string, credentials: Credentials, timeoutMs: 
   socket.onopen = () => void authenticate().catch(fail);
   socket.onmessage = ({ data }) => {
     pingedAt = null;
-    told.heard();
+    events.heard();
     const message = JSON.parse(data as string) as SocketEvent | SocketReply;
-    if ('channel' in message) return told.message(message.channel, message.event, message.data, message.position);
+    if ('channel' in message) return events.message(message.channel, message.event, message.data, message.position);
     const watcher = asked.get(message.id as number);
     asked.delete(message.id as number);
     if (watcher === undefined) return;
     const error = message.error && new MillraceError({ ...message.error, status: 0 });
-    if (error && watcher > 0 && isFinal(error)) told.refused(watcher, error);
+    if (error && watcher > 0 && isFinal(error)) events.refused(watcher, error);
     else if (error) fail(error);
-    else if (watcher > 0) told.taken(watcher, message.position ?? '');
+    else if (watcher > 0) events.taken(watcher, message.position ?? '');
     else enter();
   };
   socket.onclose = ({ reason }) => {
-    clearInterval(beats);
+    clearInterval(heartbeats);
     clearTimeout(renewal);
     clearTimeout(late);
     if (needsNewCredential(reason)) credentials.refused();
-    told.closed(unreachable(reason || 'The connection was lost, or could not be made.'));
+    events.closed(unreachable(reason || 'The connection was lost, or could not be made.'));
   };
   return {
     add: (wanted) => {

@@ -73,7 +73,7 @@ export class WorldClient {
   #resume: string | null = null;
   #lastNotice = 0;
   #wantsIn = false;
-  #joinAnswer: ((answer: CommandAnswer) => void)[] = [];
+  #joinWaiters: ((answer: CommandAnswer) => void)[] = [];
   #retryMs = RETRY_FIRST_MS;
   #retry: ReturnType<typeof setTimeout> | null = null;
   #isGreeted = false;
@@ -106,9 +106,9 @@ export class WorldClient {
   join(): Promise<CommandAnswer> {
     this.#wantsIn = true;
     return new Promise((resolve) => {
-      this.#joinAnswer.push(resolve);
+      this.#joinWaiters.push(resolve);
       if (this.#state === 'online') this.#sendJoin();
-      else if (this.#state === 'joined') this.#answerJoin({ ok: true });
+      else if (this.#state === 'joined') this.#resolveJoin({ ok: true });
     });
   }
 
@@ -231,7 +231,7 @@ export class WorldClient {
     }
     this.#moving.clear();
     this.#become('joined');
-    this.#answerJoin({ ok: true });
+    this.#resolveJoin({ ok: true });
     this.#options.onZone?.(frame);
   }
 
@@ -257,8 +257,8 @@ export class WorldClient {
     resolve?.(answer);
   }
 
-  #answerJoin(answer: CommandAnswer): void {
-    for (const resolve of this.#joinAnswer.splice(0)) resolve(answer);
+  #resolveJoin(answer: CommandAnswer): void {
+    for (const resolve of this.#joinWaiters.splice(0)) resolve(answer);
   }
 
   #ask(frameOf: (n: number) => ClientFrame): Promise<CommandAnswer> {
@@ -272,7 +272,7 @@ export class WorldClient {
 
   #sendJoin(): void {
     const n = ++this.#n;
-    this.#answers.set(n, (answer) => !answer.ok && answer.code !== 'ALREADY_JOINED' && answer.code !== 'LOST' && this.#answerJoin(answer));
+    this.#answers.set(n, (answer) => !answer.ok && answer.code !== 'ALREADY_JOINED' && answer.code !== 'LOST' && this.#resolveJoin(answer));
     this.#send({ t: 'join', n });
   }
 
@@ -289,7 +289,7 @@ export class WorldClient {
     this.#transport?.close();
     for (const resolve of this.#answers.values()) resolve({ ok: false, code, message });
     this.#answers.clear();
-    this.#answerJoin({ ok: false, code, message });
+    this.#resolveJoin({ ok: false, code, message });
     this.#options.onEnd?.(code, message);
   }
 

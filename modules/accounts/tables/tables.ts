@@ -3,7 +3,7 @@ import { sql } from 'drizzle-orm';
 import { bigint, bigserial, boolean, index, integer, jsonb, pgTable, primaryKey, text, timestamp, uniqueIndex } from 'drizzle-orm/pg-core';
 
 /*
- * Who may come in. The tables of users, their sessions, credentials, second factors, tokens on their way by mail, and signing keys are of better-auth’s
+ * Who may come in. The tables of users, their sessions, credentials, two-factor secrets, tokens on their way by mail, and signing keys are of better-auth’s
  * shape (1.7), under names of ours; the others are our own.
  */
 
@@ -60,8 +60,8 @@ export const userSessions = pgTable(
     updatedAt: moment('updated_at').notNull(),
     ipAddress: text('ip_address'),
     userAgent: text('user_agent'),
-    /** Whether a second factor was shown for it: a code, or a passkey. */
-    secondFactor: boolean('second_factor').notNull().default(false),
+    /** True if the session was opened or confirmed with a two-factor code or a passkey. */
+    twoFactor: boolean('second_factor').notNull().default(false),
   },
   (table) => [uniqueIndex('user_sessions_token').on(table.token), index('user_sessions_user').on(table.userId)],
 );
@@ -102,7 +102,7 @@ export const userVerifications = pgTable(
   (table) => [index('user_verifications_identifier').on(table.identifier)],
 );
 
-export const userSecondFactors = pgTable(
+export const userTwoFactors = pgTable(
   'user_second_factors',
   {
     id: text('id').primaryKey(),
@@ -183,7 +183,7 @@ export const apiKeys = pgTable(
 );
 
 /** What was done, by whom, from where. Each line’s hash covers the line before it in its tenant: none can be changed or taken out unseen. */
-export const auditLines = pgTable(
+export const auditEntries = pgTable(
   'audit_lines',
   {
     tenant: text('tenant').notNull(),

@@ -110,7 +110,7 @@ async function readFile(options: FileOptions, events: FeedEvents, control: Readi
   // Rows that are added to a file in order follow those it had; in one that is sorted here they may come anywhere.
   if (isSorted) events.file(identity);
   else events.file(`${identity}-${rows}`, identity);
-  const refused: FeedEvents['refused'] = (...told) => events.refused(...told);
+  const refused: FeedEvents['refused'] = (...args) => events.refused(...args);
   const frames = isSorted ? framesOf(options, refused, control) : sortTexts(timed(framesOf(options, refused, control), options.timeOf));
   for await (const batch of frames) {
     for (const frame of batch) events.frame(frame);
@@ -210,7 +210,7 @@ async function followOne(file: FileHandle, path: string, format: FileFormat, eve
       isFirst = false;
       events.frame(frame);
     },
-    refused: (...told) => events.refused(...told),
+    refused: (...args) => events.refused(...args),
   };
   const lines = new Lines(sink);
   const rows = format === 'csv' ? csvRowsAtOnce(sink) : jsonRows(sink);

@@ -1,5 +1,5 @@
 import { type Candle, INTERVAL_MS, INTERVALS, isInterval, type Level } from '@millrace/contracts';
-import type { GetJson, History, Hole, Protocol, Sink } from '../source.ts';
+import type { GetJson, History, Protocol, Sink, TradeGap } from '../source.ts';
 
 /*
  * Binance spot and USD-M futures: combined streams of aggTrade, bookTicker, depth and kline.
@@ -132,7 +132,7 @@ function readKline({ s, k }: Kline, sink: Sink): void {
 export function binanceHistory(market: Market): History {
   const root = market === 'spot' ? '/api/v3' : '/fapi/v1';
   return {
-    async *trades(symbol, { after, since, before }: Hole, get: GetJson) {
+    async *trades(symbol, { after, since, before }: TradeGap, get: GetJson) {
       let from = after ? `fromId=${after.order + 1}` : `startTime=${since}`;
       for (;;) {
         const page = (await get(`${root}/aggTrades?symbol=${symbol}&${from}&limit=${PAGE}`)) as Omit<AggTrade, 'e' | 's'>[];

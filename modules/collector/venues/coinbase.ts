@@ -1,5 +1,5 @@
 import type { Level, Side, Trade } from '@millrace/contracts';
-import { type History, isInHole, type Protocol, type Sink } from '../source.ts';
+import { type History, isInGap, type Protocol, type Sink } from '../source.ts';
 
 /*
  * Coinbase Exchange: matches, ticker and level2_batch, the level2 channel that needs no account.
@@ -105,18 +105,18 @@ interface PastMatch {
 
 export function coinbaseHistory(): History {
   return {
-    /** The venue pages from the newest back; pages are turned round here, because a hole is filled from its start. */
-    async *trades(symbol, hole, get) {
+    /** The venue pages from the newest back; pages are turned round here, because a gap is filled from its start. */
+    async *trades(symbol, tradeGap, get) {
       const pages: Trade[][] = [];
-      for (let cursor = hole.before?.order; ; ) {
+      for (let cursor = tradeGap.before?.order; ; ) {
         const rows = (await get(
           `/products/${symbol}/trades?limit=${PAGE}${cursor === undefined ? '' : `&after=${cursor}`}`,
         )) as PastMatch[];
         const page = rows.map(tradeOf);
-        const wanted = page.filter((trade) => isInHole(trade, hole));
+        const wanted = page.filter((trade) => isInGap(trade, tradeGap));
         pages.push(wanted.reverse());
         const oldest = page.at(-1);
-        if (!oldest || wanted.length < page.length || page.length < PAGE || oldest.order === (hole.after?.order ?? 0) + 1) break;
+        if (!oldest || wanted.length < page.length || page.length < PAGE || oldest.order === (tradeGap.after?.order ?? 0) + 1) break;
         cursor = oldest.order;
       }
       for (const page of pages.reverse()) if (page.length > 0) yield page;

@@ -1,6 +1,6 @@
 import type { Candle, Level, Side, Trade } from '@millrace/contracts';
 import { parseDigits } from '../digits.ts';
-import { type History, isInHole, type Protocol, type Sink } from '../source.ts';
+import { type History, isInGap, type Protocol, type Sink } from '../source.ts';
 
 /*
  * Kraken, both generations of its WebSocket. v1: arrays, text numbers, pairs such as XBT/USD. v2: objects, JSON numbers,
@@ -230,10 +230,10 @@ function readV2Candles(data: readonly Record<string, unknown>[], sink: Sink, new
 export function krakenHistory(version: 1 | 2): History {
   return {
     /** Pages go forward from `since`, in nanoseconds; the last trade known is asked for again and passed over. */
-    async *trades(symbol, hole, get) {
+    async *trades(symbol, tradeGap, get) {
       const pair = encodeURIComponent(symbol);
-      const { after, before } = hole;
-      let since = after && version === 1 ? `${after.order - 1}000` : `${(hole.since - 1) * 1_000}000`;
+      const { after, before } = tradeGap;
+      let since = after && version === 1 ? `${after.order - 1}000` : `${(tradeGap.since - 1) * 1_000}000`;
       for (;;) {
         const answer = (await get(`/0/public/Trades?pair=${pair}&since=${since}&count=${PAGE}`, 'as-text')) as {
           error?: string[];
@@ -243,7 +243,7 @@ export function krakenHistory(version: 1 | 2): History {
         const { last, ...pairs } = answer.result ?? {};
         const rows = (Object.values(pairs)[0] ?? []) as V1Trade[];
         const page = version === 1 ? tradesOf(rows) : rows.map(numbered);
-        const wanted = page.filter((trade) => isInHole(trade, hole));
+        const wanted = page.filter((trade) => isInGap(trade, tradeGap));
         if (wanted.length > 0) yield wanted;
         if (rows.length < PAGE || String(last) === since || (before && (page.at(-1)?.order ?? 0) >= before.order)) return;
         since = String(last);

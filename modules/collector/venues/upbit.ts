@@ -1,6 +1,6 @@
 import { INTERVAL_MS, type Level, type Trade } from '@millrace/contracts';
 import { parseDigits } from '../digits.ts';
-import type { History, Hole, Protocol, Sink } from '../source.ts';
+import type { History, Protocol, Sink, TradeGap } from '../source.ts';
 
 /*
  * Upbit: trade and orderbook in the SIMPLE and the DEFAULT format. Its frames are binary with UTF-8 JSON inside, and its
@@ -88,8 +88,8 @@ function orderOf(id: string, time: string): number {
   return Number(id.startsWith(time) ? id.slice(time.length) : id.slice(0, MILLISECOND_DIGITS + 3));
 }
 
-/** Whether a trade lies in a hole, by the ids of those around it. */
-function isWithin({ id, time }: Trade, { after, since, before }: Hole): boolean {
+/** Whether a trade lies in a gap, by the ids of those around it. */
+function isWithin({ id, time }: Trade, { after, since, before }: TradeGap): boolean {
   const isBehind = after ? BigInt(id) > BigInt(after.id) : time >= since;
   return isBehind && (before === null || BigInt(id) < BigInt(before.id));
 }
@@ -115,9 +115,9 @@ export function upbitHistory(): History {
   return {
     disorderMs: DISORDER_MS,
     /** Pages go from the newest back by `cursor`, the sequential id; they are turned round here. */
-    async *trades(symbol, hole, get) {
+    async *trades(symbol, tradeGap, get) {
       const pages: Trade[][] = [];
-      for (let cursor = hole.before?.id; ; ) {
+      for (let cursor = tradeGap.before?.id; ; ) {
         const rows = (await get(
           `/v1/trades/ticks?market=${symbol}&count=${PAGE}${cursor === undefined ? '' : `&cursor=${cursor}`}`,
           'as-text',
@@ -132,7 +132,7 @@ export function upbitHistory(): History {
             side: row.ask_bid === 'BID' ? 'buy' : 'sell',
           }),
         );
-        const wanted = page.filter((trade) => isWithin(trade, hole));
+        const wanted = page.filter((trade) => isWithin(trade, tradeGap));
         pages.push(wanted);
         const oldest = page.at(-1);
         if (!oldest || wanted.length < page.length || page.length < PAGE) break;

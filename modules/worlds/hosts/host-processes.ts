@@ -203,7 +203,8 @@ export class HostProcesses {
       this.#start(id, this.#terms, {
         onMessage: (host, message) => {
           if (this.#hosts.get(id) !== host) return;
-          if (message.type === 'beat' && message.open.length > 0 && message.open.length === message.holding.length) this.#hasCome(host);
+          if (message.type === 'heartbeat' && message.open.length > 0 && message.open.length === message.holding.length)
+            this.#hasCome(host);
           this.#events.onMessage(host, message);
         },
         onEnded: (host, expected) => {

@@ -99,9 +99,9 @@ export function runZoneHost(begin: Begin, { stores, spool, clock, definition, ho
     },
     onFailure: ({ kind, zone, message }) => {
       send({ type: 'failure', kind, zone: zone ?? null, message });
-      if (kind === 'zone-lost' && zone) member.lost(zone);
+      if (kind === 'zone-lost' && zone) node.lost(zone);
     },
-    onStatus: (zone, status) => member.statusChanged(zone, status),
+    onStatus: (zone, status) => node.statusChanged(zone, status),
     onRecovered: (zone, steps) => {
       world.hooks.onRecovered?.(zone, steps);
       send({ type: 'recovered', zone, steps });
@@ -113,7 +113,7 @@ export function runZoneHost(begin: Begin, { stores, spool, clock, definition, ho
     },
   });
   world.run(host, definition);
-  const member: ClusterNode = new ClusterNode({
+  const node: ClusterNode = new ClusterNode({
     id,
     incarnation,
     clock,
@@ -141,13 +141,13 @@ export function runZoneHost(begin: Begin, { stores, spool, clock, definition, ho
   cancelStatsTimer = clock.after(STATS_MS, report);
   return {
     received: (message) => {
-      if (message.type === 'assign') member.received(message);
+      if (message.type === 'assign') node.received(message);
       else if (message.type !== 'stop') world.receive(message);
     },
     flushed: () => host.flushed(),
     stop: async () => {
       cancelStatsTimer();
-      await member.stop(RELEASE_MS_MAX);
+      await node.stop(RELEASE_MS_MAX);
       world.stop();
       await host.close();
       spool.close();

@@ -127,7 +127,7 @@ export class ZoneHosts {
   #received(host: HostHandle, message: FromHost): void {
     const { logger, gateway, onDecided } = this.#options;
     switch (message.type) {
-      case 'beat':
+      case 'heartbeat':
         return this.#coordinator.received(message);
       case 'failure':
         if (message.kind === 'log') this.#logFailures.set(host.id, message.message);

@@ -16,7 +16,7 @@ interface Asked {
 
 type Question =
   | { readonly type: 'query'; readonly query: ProjectorQuery }
-  | { readonly type: 'replay'; readonly letter: number }
+  | { readonly type: 'replay'; readonly deadLetter: number }
   | { readonly type: 'caught-up' | 'skip-dropped' };
 
 /** The projector as the server holds it: a process that is started again when it ends. Nothing else waits for it. */
@@ -81,8 +81,8 @@ export class ProjectorHandle {
     return this.#ask({ type: 'query', query });
   }
 
-  async replay(letter: number): Promise<boolean> {
-    return (await this.#ask({ type: 'replay', letter })) === true;
+  async replay(deadLetter: number): Promise<boolean> {
+    return (await this.#ask({ type: 'replay', deadLetter })) === true;
   }
 
   async caughtUp(): Promise<void> {

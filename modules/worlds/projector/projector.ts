@@ -10,7 +10,7 @@ export type ProjectorQuery = PlayerQuery | { about: 'players' };
 export type ToProjector =
   | { readonly type: 'begin'; readonly data: string; readonly database: DatabaseAddress }
   | { readonly type: 'query'; readonly ask: number; readonly query: ProjectorQuery }
-  | { readonly type: 'replay'; readonly ask: number; readonly letter: number }
+  | { readonly type: 'replay'; readonly ask: number; readonly deadLetter: number }
   | { readonly type: 'caught-up' | 'skip-dropped'; readonly ask: number }
   | { readonly type: 'pause' | 'resume' | 'stop' };
 
@@ -38,7 +38,7 @@ export async function runProjector(log: EventLog, address: DatabaseAddress, send
   const query = (asked: ProjectorQuery): Promise<unknown> => {
     return asked.about === 'players' ? allPlayers(database) : readPlayer(database, asked);
   };
-  const answering = (ask: number, work: Promise<unknown>) =>
+  const respondWith = (ask: number, work: Promise<unknown>) =>
     void work.then(
       (answer) => send({ type: 'answer', ask, answer, failure: null }),
       (error) => send({ type: 'answer', ask, answer: null, failure: failureReason(error) }),
@@ -47,13 +47,13 @@ export async function runProjector(log: EventLog, address: DatabaseAddress, send
     received: (message) => {
       switch (message.type) {
         case 'query':
-          return answering(message.ask, query(message.query));
+          return respondWith(message.ask, query(message.query));
         case 'replay':
-          return answering(message.ask, consumer.replay(message.letter));
+          return respondWith(message.ask, consumer.replay(message.deadLetter));
         case 'caught-up':
-          return answering(message.ask, consumer.caughtUp());
+          return respondWith(message.ask, consumer.caughtUp());
         case 'skip-dropped':
-          return answering(
+          return respondWith(
             message.ask,
             consumer.skipDropped().then((gaps) => gaps.length),
           );

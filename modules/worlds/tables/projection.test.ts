@@ -31,7 +31,7 @@ async function played(seed: number, commands: number): Promise<{ batches: EventB
     const opening = host.open(zone);
     await clock.settle();
     await opening;
-    host.tell(zone, { type: 'FoundZone', plan });
+    host.send(zone, { type: 'CreateZone', plan });
   }
   const where = new Map<string, string>();
   const n = new Map<string, number>();
@@ -72,7 +72,7 @@ async function played(seed: number, commands: number): Promise<{ batches: EventB
           operator: 'kim',
           reason: 'x',
         };
-      if (roll < 0.3) return { type: 'CountOffences', player: id, offences: { TELEPORT: 1 } };
+      if (roll < 0.3) return { type: 'CountViolations', player: id, counts: { TELEPORT: 1 } };
       if (roll < 0.4) return { type: 'PickUp', player: id, session, n: next, item: nearest(host.view(zone)?.state as World, id) };
       if (roll < 0.5) return { type: 'Use', player: id, session, n: next, item: player.bag.items[0]?.id ?? 'none' };
       if (roll < 0.7) return { type: 'Move', player: id, session, n: next, x: zone === ZONES[0] ? 6_420 : 6_380, y: player.position.y };
@@ -86,7 +86,7 @@ async function played(seed: number, commands: number): Promise<{ batches: EventB
       };
     })();
     const seen = decided.length;
-    host.tell(zone, command);
+    host.send(zone, command);
     await clock.settle();
     for (const batch of decided.slice(seen))
       for (const event of batch.events as unknown as WorldEvent[])
@@ -98,11 +98,11 @@ async function played(seed: number, commands: number): Promise<{ batches: EventB
   await clock.advance(10_000);
 
   async function handOver(handover: Handover): Promise<void> {
-    host.tell(`world/${handover.to}`, { type: 'AdmitPlayer', handover });
+    host.send(`world/${handover.to}`, { type: 'AdmitPlayer', handover });
     where.set(handover.player.id, `world/${handover.to}`);
     await clock.settle();
     clock.jump(2);
-    host.tell(`world/${handover.from}`, { type: 'ConfirmHandover', player: handover.player.id, to: handover.to, number: handover.number });
+    host.send(`world/${handover.from}`, { type: 'ConfirmHandover', player: handover.player.id, to: handover.to, number: handover.number });
     await clock.settle();
   }
   return { batches: decided, zones: ZONES.map((zone) => host.view(zone)?.state as World) };
@@ -127,7 +127,7 @@ function truthOf(zones: readonly World[]): object[] {
       y: player.position.y,
       health: player.health.points,
       awake: player.presence.session !== '',
-      suspicion: player.conduct.suspicion,
+      violations: player.violations.total,
       bag: player.bag.items,
     }))
     .sort((one, other) => (one.id < other.id ? -1 : 1));
@@ -152,7 +152,7 @@ for (const engine of ENGINES)
       );
     const rows = async () =>
       (await allPlayers(database))
-        .map(({ id, zone, x, y, health, awake, suspicion, bag }) => ({ id, zone, x, y, health, awake, suspicion, bag }))
+        .map(({ id, zone, x, y, health, awake, violations, bag }) => ({ id, zone, x, y, health, awake, violations, bag }))
         .sort((one, other) => (one.id < other.id ? -1 : 1));
 
     test('equal the zones’ truth, however the zones are read apart, cut, and read again', async () => {
@@ -252,7 +252,7 @@ for (const engine of ENGINES)
       assert.ok(edits.some(({ detail }) => detail.operator === 'kim'));
     });
 
-    test('name the one batch that no table takes, and take it once it is mended', async () => {
+    test('name the one batch that no table takes, and take it once it is repaired', async () => {
       await clear();
       const { batches } = await played(9, 60);
       const projection = worldProjection(database);

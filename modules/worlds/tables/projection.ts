@@ -3,6 +3,7 @@ import { type EventBatch, keyOf, kindOf, lastSeqOf } from '@millrace/kernel';
 import { type Database, marksOf, offsetsOf, saveMarks, saveOffsets, type Transaction } from '@millrace/platform/database';
 import { CannotApply, type Projection, type ReadRange } from '@millrace/platform/log';
 import { inArray, sql } from 'drizzle-orm';
+import { currentBatch } from '../versions.ts';
 import { WORLD_HISTORY, worldZone } from '../zone.ts';
 import { players } from './tables.ts';
 
@@ -91,11 +92,12 @@ function messageFrom(error: unknown): string {
 
 async function applyBatches(
   transaction: Transaction,
-  batches: readonly EventBatch[],
+  written: readonly EventBatch[],
   markOf: (zone: string) => number,
   isReplay: boolean,
 ): Promise<void> {
-  if (batches.length === 0) return;
+  if (written.length === 0) return;
+  const batches = written.map(currentBatch);
   const ids = new Set<PlayerId>();
   for (const batch of batches) for (const id of playersIn(batch)) ids.add(id);
   const known =
@@ -199,8 +201,8 @@ function addRows(rows: Rows, zone: string, seq: number, time: number, event: Wor
     case 'PlayerRevived':
       change(event.player, {});
       return;
-    case 'OffencesCounted':
-      change(event.player, event.offences);
+    case 'ViolationsCounted':
+      change(event.player, event.counts);
       return;
     case 'PlayerEdited': {
       const { component, fields, was, operator, reason } = event;
@@ -209,7 +211,7 @@ function addRows(rows: Rows, zone: string, seq: number, time: number, event: Wor
     }
     case 'ZoneRestored':
       for (const id of Object.keys(event.objects.players))
-        change(id, { moment: event.moment, operator: event.operator, reason: event.reason });
+        change(id, { restoredSeq: event.restoredSeq, operator: event.operator, reason: event.reason });
       return;
     default:
       return;
@@ -264,10 +266,10 @@ class PlayerFold {
         return this.#change(zone, event.player, time, { health: 0 });
       case 'PlayerRevived':
         return this.#change(zone, event.player, time, { x: event.x, y: event.y, health: event.health });
-      case 'OffencesCounted': {
-        const before = this.#rows.get(event.player)?.suspicion ?? 0;
+      case 'ViolationsCounted': {
+        const before = this.#rows.get(event.player)?.violations ?? 0;
         return this.#change(zone, event.player, time, {
-          suspicion: before + Object.values(event.offences).reduce((sum, one) => sum + one, 0),
+          violations: before + Object.values(event.counts).reduce((sum, one) => sum + one, 0),
         });
       }
       case 'PlayerEdited': {
@@ -299,7 +301,7 @@ class PlayerFold {
       y: player.position.y,
       health: player.health.points,
       awake: player.presence.session !== '',
-      suspicion: player.conduct.suspicion,
+      violations: player.violations.total,
       bag: player.bag.items,
       firstSeenAt: before?.firstSeenAt ?? time,
       arrivedAt: time,
@@ -374,7 +376,7 @@ async function savePlayers(transaction: Transaction, { changed, forgotten }: Pla
     insert into players (id, name, zone, x, y, health, awake, suspicion, bag, first_seen_at, arrived_at, changed_at)
     select id, name, zone, x, y, health, awake, suspicion, bag::jsonb, first_seen_at, arrived_at, changed_at
     from unnest(${column(rows, 'id')}::text[], ${column(rows, 'name')}::text[], ${column(rows, 'zone')}::text[], ${column(rows, 'x')}::int[],
-      ${column(rows, 'y')}::int[], ${column(rows, 'health')}::int[], ${column(rows, 'awake')}::boolean[], ${column(rows, 'suspicion')}::int[],
+      ${column(rows, 'y')}::int[], ${column(rows, 'health')}::int[], ${column(rows, 'awake')}::boolean[], ${column(rows, 'violations')}::int[],
       ${bags}::text[], ${column(rows, 'firstSeenAt')}::bigint[], ${column(rows, 'arrivedAt')}::bigint[], ${column(rows, 'changedAt')}::bigint[])
       as t(id, name, zone, x, y, health, awake, suspicion, bag, first_seen_at, arrived_at, changed_at)
     on conflict (id) do update set name = excluded.name, zone = excluded.zone, x = excluded.x, y = excluded.y, health = excluded.health,

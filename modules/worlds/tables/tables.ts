@@ -19,7 +19,7 @@ export const players = pgTable(
     y: integer('y').notNull(),
     health: integer('health').notNull(),
     awake: boolean('awake').notNull(),
-    suspicion: integer('suspicion').notNull(),
+    violations: integer('suspicion').notNull(),
     bag: jsonb('bag').$type<{ id: string; item: string }[]>().notNull(),
     firstSeenAt: epochMs('first_seen_at').notNull(),
     /** When it came into its zone: an older arrival elsewhere does not count. */
@@ -73,7 +73,7 @@ export const sessions = pgTable(
   (table) => [index('sessions_of_player').on(table.player, table.startedAt)],
 );
 
-/** What else changed a player: edits, offences, deaths, crossings. */
+/** What else changed a player: edits, violations, deaths, crossings. */
 export const playerChanges = pgTable(
   'player_changes',
   {

@@ -54,7 +54,7 @@ export function AccountPage() {
         </div>
         {account.kind === 'session' && (
           <div className="grid min-w-0 gap-3">
-            <SecondFactor account={account} />
+            <TwoFactor account={account} />
             <Passkeys />
           </div>
         )}
@@ -82,9 +82,9 @@ function Who({ account }: { account: Account }) {
         {account.kind === 'demo' && <StatTile name={text.openStreams} value={whole(account.limits.streams)} />}
       </dl>
       {account.kind !== 'demo' && <UsageMeters />}
-      {account.needsSecondFactor && (
+      {account.twoFactorRequired && (
         <p role="alert" className="mx-4 mb-4 rounded-md bg-warn-soft px-3 py-2 text-sm text-warn">
-          {text.secondFactorNeeded.replace('{role}', text[ROLE_TEXT[account.role]])}
+          {text.twoFactorNeeded.replace('{role}', text[ROLE_TEXT[account.role]])}
         </p>
       )}
       {account.kind === 'demo' && <p className="px-4 pb-4 text-muted text-sm">{text.demoHint}</p>}
@@ -122,17 +122,17 @@ function UsageMeters() {
   );
 }
 
-function SecondFactor({ account }: { account: Account }) {
+function TwoFactor({ account }: { account: Account }) {
   const text = useText();
   const queries = useQueryClient();
   const [setup, setSetup] = useState<{ uri: string; recoveryCodes: string[] } | null>(null);
   const again = () => queries.invalidateQueries({ queryKey: ['account'] });
   return (
     <Panel
-      title={text.secondFactor}
+      title={text.twoFactor}
       aside={
-        <span className={account.secondFactor ? 'text-accent text-sm' : 'text-muted text-sm'}>
-          {account.secondFactor ? text.on : text.off}
+        <span className={account.twoFactorEnabled ? 'text-accent text-sm' : 'text-muted text-sm'}>
+          {account.twoFactorEnabled ? text.on : text.off}
         </span>
       }
     >
@@ -158,7 +158,7 @@ function SecondFactor({ account }: { account: Account }) {
             <Form
               action={text.turnOn}
               act={async ({ code = '' }) => {
-                await api.confirmSecondFactor(code.trim());
+                await api.confirmTwoFactor(code.trim());
                 setSetup(null);
                 await again();
               }}
@@ -168,12 +168,12 @@ function SecondFactor({ account }: { account: Account }) {
           </>
         ) : (
           <>
-            <p className="text-muted">{account.secondFactor ? text.secondFactorIsOn : text.secondFactorIsOff}</p>
+            <p className="text-muted">{account.twoFactorEnabled ? text.twoFactorIsOn : text.twoFactorIsOff}</p>
             <Form
-              action={account.secondFactor ? text.turnOff : text.setUp}
+              action={account.twoFactorEnabled ? text.turnOff : text.setUp}
               act={async ({ password = '' }) => {
-                if (account.secondFactor) await api.disableSecondFactor(password).then(again);
-                else setSetup(await api.enableSecondFactor(password));
+                if (account.twoFactorEnabled) await api.disableTwoFactor(password).then(again);
+                else setSetup(await api.enableTwoFactor(password));
               }}
             >
               <Password label={text.password} name="password" required autoComplete="current-password" />

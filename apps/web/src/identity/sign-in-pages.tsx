@@ -31,8 +31,8 @@ function SignInPage() {
   const text = useText();
   const options = useSignInOptions();
   const [waits, setWaits] = useState(false);
-  const go = ({ status }: SignInStatus) => (status === 'second-factor' ? setWaits(true) : beginAnew(pageAfterSignIn()));
-  if (waits) return <SecondFactorPage onBack={() => setWaits(false)} />;
+  const go = ({ status }: SignInStatus) => (status === 'two-factor' ? setWaits(true) : beginAnew(pageAfterSignIn()));
+  if (waits) return <TwoFactorPage onBack={() => setWaits(false)} />;
   const ways = [
     ...(options?.mail ? [{ href: '/forgot-password', label: text.forgotPassword }] : []),
     ...(options?.signUp === 'open' ? [{ href: '/sign-up', label: text.becomeUser }] : []),
@@ -68,15 +68,15 @@ function Providers() {
   );
 }
 
-function SecondFactorPage({ onBack }: { onBack: () => void }) {
+function TwoFactorPage({ onBack }: { onBack: () => void }) {
   const text = useText();
   return (
-    <SignInLayout title={text.secondFactor} lead={text.secondFactorLead}>
+    <SignInLayout title={text.twoFactor} lead={text.twoFactorLead}>
       <Form
         wide
         action={text.continueWord}
         act={async ({ code = '' }) => {
-          await api.secondFactor(code.trim());
+          await api.twoFactor(code.trim());
           beginAnew(pageAfterSignIn());
         }}
       >

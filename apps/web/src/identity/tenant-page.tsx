@@ -1,4 +1,4 @@
-import { ALL_ROLES, type AuditEntry, type Invitation, type Member, type Role, type Tenant, TIERS, type Tier } from '@millrace/contracts';
+import { ALL_ROLES, type AuditEntry, type Invitation, type Role, type Tenant, TIERS, type Tier, type User } from '@millrace/contracts';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { type SelectHTMLAttributes, useState } from 'react';
 import { Link } from 'wouter';
@@ -31,7 +31,7 @@ export function TenantPage({ tenant }: { tenant?: string }) {
         {text.users} <span className="font-normal text-muted">{shown}</span>
       </h1>
       <div className="grid gap-3">
-        <Members tenant={shown} />
+        <Users tenant={shown} />
         {mayManage && <Invitations tenant={shown} />}
         {isAdmin && <Tenants />}
         <Audit tenant={shown} />
@@ -52,13 +52,13 @@ function Select({ label, className = '', ...rest }: SelectHTMLAttributes<HTMLSel
   );
 }
 
-function Members({ tenant }: { tenant: string }) {
+function Users({ tenant }: { tenant: string }) {
   const text = useText();
   const { moment } = useFormats();
   const queries = useQueryClient();
-  const again = () => queries.invalidateQueries({ queryKey: ['members', tenant] });
+  const again = () => queries.invalidateQueries({ queryKey: ['users', tenant] });
   const [invitation, setInvitation] = useState<Invitation | null>(null);
-  const { data, error, refetch } = useQuery({ queryKey: ['members', tenant], queryFn: () => api.members(tenant) });
+  const { data, error, refetch } = useQuery({ queryKey: ['users', tenant], queryFn: () => api.users(tenant) });
   const changing = useMutation({
     mutationFn: ({ id, ...change }: { id: string; role?: Role; disabled?: boolean }) => api.updateUser(tenant, id, change),
     onSettled: again,
@@ -80,7 +80,7 @@ function Members({ tenant }: { tenant: string }) {
       action: text.keepOut,
       act: () => changing.mutate({ id, disabled: true }),
     });
-  const columns: Column<Member>[] = [
+  const columns: Column<User>[] = [
     { name: text.name, isText: true, cell: ({ name }) => name, by: ({ name }) => name },
     { name: text.email, isText: true, cell: ({ email }) => email, by: ({ email }) => email },
     {
@@ -93,10 +93,10 @@ function Members({ tenant }: { tenant: string }) {
       ),
     },
     {
-      name: text.secondFactor,
+      name: text.twoFactor,
       isText: true,
-      cell: ({ secondFactor, passkeys }) =>
-        [...(secondFactor ? [text.on] : []), ...(passkeys > 0 ? [text.passkey] : [])].join(', ') || text.off,
+      cell: ({ twoFactorEnabled, passkeys }) =>
+        [...(twoFactorEnabled ? [text.on] : []), ...(passkeys > 0 ? [text.passkey] : [])].join(', ') || text.off,
     },
     { name: text.sinceWhen, cell: ({ createdAt }) => moment(createdAt), by: ({ createdAt }) => createdAt },
     {
@@ -264,7 +264,7 @@ function Audit({ tenant }: { tenant: string }) {
       {verdict && (
         <span className={`text-xs ${verdict.brokenAt === null ? 'text-accent' : 'text-warn'}`} role="status">
           {verdict.brokenAt === null
-            ? text.chainSound.replace('{n}', whole(verdict.lines))
+            ? text.chainSound.replace('{n}', whole(verdict.entries))
             : text.chainBroken.replace('{n}', whole(verdict.brokenAt))}
         </span>
       )}

@@ -13,7 +13,7 @@ import { type Column, Table } from '../parts/table.tsx';
 import { filled, useText } from '../text/text.ts';
 import { ALERT_TEXT, AlertStrip } from '../world/alerts.tsx';
 
-const LETTERS_MS = 5_000;
+const DEAD_LETTERS_MS = 5_000;
 const CONNECTIONS_MS = 5_000;
 
 /** What flows through the log, how far its readers are, and what they could not take. */
@@ -46,10 +46,10 @@ export function EventsPage() {
 }
 
 const SERVER_TEXT = {
-  closed: 'serverAnswers',
+  closed: 'serverHealthy',
   open: 'serverLeftAlone',
   'half-open': 'serverTriedAgain',
-  unavailable: 'serverAway',
+  unavailable: 'serverOffline',
 } as const;
 
 /** The servers behind this gateway, where it is one. */
@@ -243,14 +243,14 @@ function DeadLetters() {
   const text = useText();
   const { whole, clock } = useFormats();
   const [open, setOpen] = useState<DeadLetter | null>(null);
-  const letters = useQuery({ queryKey: ['dead-letters'], queryFn: api.deadLetters, refetchInterval: LETTERS_MS });
+  const deadLetters = useQuery({ queryKey: ['dead-letters'], queryFn: api.deadLetters, refetchInterval: DEAD_LETTERS_MS });
   return (
-    <Panel title={text.deadLetters} aside={<span className="text-muted text-sm">{whole(letters.data?.length ?? 0)}</span>}>
-      {letters.isError ? (
-        <Failure error={letters.error} onRetry={() => void letters.refetch()} />
+    <Panel title={text.deadLetters} aside={<span className="text-muted text-sm">{whole(deadLetters.data?.length ?? 0)}</span>}>
+      {deadLetters.isError ? (
+        <Failure error={deadLetters.error} onRetry={() => void deadLetters.refetch()} />
       ) : (
         <Table
-          rows={letters.data ?? []}
+          rows={deadLetters.data ?? []}
           keyOf={({ group, id }) => `${group} ${id}`}
           empty={text.noDeadLetters}
           columns={[
@@ -269,8 +269,8 @@ function DeadLetters() {
             },
             {
               name: ' ',
-              cell: (letter) => (
-                <Button onClick={() => setOpen(open?.id === letter.id && open.group === letter.group ? null : letter)}>
+              cell: (deadLetter) => (
+                <Button onClick={() => setOpen(open?.id === deadLetter.id && open.group === deadLetter.group ? null : deadLetter)}>
                   {text.inspect}
                 </Button>
               ),
@@ -278,17 +278,17 @@ function DeadLetters() {
           ]}
         />
       )}
-      {open && <Letter key={`${open.group} ${open.id}`} letter={open} onDone={() => setOpen(null)} />}
+      {open && <DeadLetterPanel key={`${open.group} ${open.id}`} deadLetter={open} onDone={() => setOpen(null)} />}
     </Panel>
   );
 }
 
-/** A dead letter opened: its events as they were decided, each to be corrected, and the way back to its reader. */
-function Letter({ letter, onDone }: { letter: DeadLetter; onDone: () => void }) {
+/** One dead letter: its events, which can be edited, and its replay. */
+function DeadLetterPanel({ deadLetter, onDone }: { deadLetter: DeadLetter; onDone: () => void }) {
   const text = useText();
   const { whole } = useFormats();
   const queries = useQueryClient();
-  const { group, id } = letter;
+  const { group, id } = deadLetter;
   const content = useQuery({ queryKey: ['dead-letter', group, id], queryFn: () => api.deadLetter(group, id) });
   const [draft, setDraft] = useState<{ seq: number; text: string } | null>(null);
   const replay = useMutation({
@@ -301,7 +301,7 @@ function Letter({ letter, onDone }: { letter: DeadLetter; onDone: () => void }) 
   if (content.isError) return <Failure error={content.error} onRetry={() => void content.refetch()} />;
   return (
     <div className="grid gap-3 border-line border-t px-4 py-3 text-sm">
-      <p className="text-warn">{letter.reason}</p>
+      <p className="text-warn">{deadLetter.reason}</p>
       {content.data?.events.map(({ seq, type, data }) => {
         const isOpen = draft?.seq === seq;
         return (
@@ -317,8 +317,8 @@ function Letter({ letter, onDone }: { letter: DeadLetter; onDone: () => void }) 
               <pre className="max-h-48 overflow-auto text-xs">{JSON.stringify(data, null, 2)}</pre>
             ) : (
               <Audited
-                label={text.mend}
-                act={(audit) => api.mend(group, id, { seq, data: JSON.parse(draft.text), ...audit })}
+                label={text.editDeadLetter}
+                act={(audit) => api.editDeadLetter(group, id, { seq, data: JSON.parse(draft.text), ...audit })}
                 onDone={() => {
                   setDraft(null);
                   void content.refetch();

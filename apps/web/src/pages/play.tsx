@@ -112,7 +112,7 @@ function Playing({ me, world, onLeave }: { me: PlayerToken; world: World; onLeav
           <StatTile name={text.player} value={me.name} />
           <StatTile name={text.zone} value={status?.zone ?? '–'} />
           <StatTile name={text.health} value={`${status?.health ?? '–'} / ${status?.most ?? '–'}`} />
-          <StatTile name={text.answer} value={status?.answerMs === null || !status ? '–' : status.answerMs.toFixed(1)} unit="ms" />
+          <StatTile name={text.answer} value={status?.latencyMs === null || !status ? '–' : status.latencyMs.toFixed(1)} unit="ms" />
           <StatTile name={text.inSight} value={String(status?.inSight ?? 0)} />
           <StatTile name={text.refused} value={String(status?.refusals ?? 0)} alarming={(status?.refusals ?? 0) > 0} />
         </dl>

@@ -77,10 +77,10 @@ export function PlayersPage() {
                 cell: ({ awake }) => stateWords(awake ? text.awake : text.sleeping),
               },
               {
-                name: text.suspicion,
-                hint: text.suspicionHint,
-                by: ({ suspicion }) => suspicion,
-                cell: ({ suspicion }) => <span className={suspicion > 0 ? 'text-warn' : 'text-muted'}>{whole(suspicion)}</span>,
+                name: text.violations,
+                hint: text.violationsHint,
+                by: ({ violations }) => violations,
+                cell: ({ violations }) => <span className={violations > 0 ? 'text-warn' : 'text-muted'}>{whole(violations)}</span>,
               },
             ]}
           />

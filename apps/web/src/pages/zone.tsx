@@ -25,15 +25,15 @@ const STRETCHES = [
 /** A view that is older than this is no longer live. */
 const STALE_MS = 2_000;
 
-type Moment = ZoneReplay['moments'][number];
+type Point = ZoneReplay['points'][number];
 
 /** One zone: its live map, a slider into its past, its statistics, and what can be done in it. */
 export function ZonePage({ zone }: { zone: string }) {
   const text = useText();
   const live = useZoneView(zone);
-  const [past, setPast] = useState<{ moments: readonly Moment[]; index: number } | null>(null);
-  const moment = past?.moments[past.index];
-  const objects = past ? moment?.objects : live?.objects;
+  const [past, setPast] = useState<{ points: readonly Point[]; index: number } | null>(null);
+  const point = past?.points[past.index];
+  const objects = past ? point?.objects : live?.objects;
   const { zones } = useWorld();
   if (zones && !zones.some((status) => status.zone === zone))
     return (
@@ -55,15 +55,15 @@ export function ZonePage({ zone }: { zone: string }) {
         <section className="rounded-lg border border-line bg-surface p-3">
           <div className="relative mx-auto max-w-[min(100%,calc(100dvh-240px))]">
             <ZoneMap zone={zone} objects={objects} gliding={past === null} label={`${text.mapOf} ${zone}`} />
-            <Stamp time={past ? moment?.time : live?.time} isPast={past !== null} />
+            <Stamp time={past ? point?.time : live?.time} isPast={past !== null} />
           </div>
           <TimeSlider zone={zone} past={past} onPast={setPast} />
         </section>
         <div className="grid min-w-0 grid-cols-1 content-start gap-3">
           <ZoneMetrics zone={zone} />
           <Here objects={objects} />
-          {moment ? (
-            <RestoreMoment zone={zone} moment={moment} onDone={() => setPast(null)} />
+          {point ? (
+            <RestorePoint zone={zone} point={point} onDone={() => setPast(null)} />
           ) : (
             <Announce
               title={text.announceToZone}
@@ -104,8 +104,8 @@ function Stamp({ time, isPast }: { time: number | undefined; isPast: boolean }) 
 
 interface TimeSliderProps {
   readonly zone: string;
-  readonly past: { moments: readonly Moment[]; index: number } | null;
-  readonly onPast: (past: { moments: readonly Moment[]; index: number } | null) => void;
+  readonly past: { points: readonly Point[]; index: number } | null;
+  readonly onPast: (past: { points: readonly Point[]; index: number } | null) => void;
 }
 
 /** Goes back over a stretch of the zone’s record, by hand or as a film. */
@@ -118,21 +118,21 @@ function TimeSlider({ zone, past, onPast }: TimeSliderProps) {
       const to = Date.now() - STALE_MS;
       return api.replay(zone, to - ms, to, stepMs);
     },
-    onSuccess: ({ moments }) => {
+    onSuccess: ({ points }) => {
       setIsPlaying(false);
-      onPast(moments.length > 0 ? { moments, index: moments.length - 1 } : null);
+      onPast(points.length > 0 ? { points, index: points.length - 1 } : null);
     },
   });
-  const length = past?.moments.length ?? 0;
+  const length = past?.points.length ?? 0;
   const index = past?.index ?? 0;
   useEffect(() => {
     if (!isPlaying || !past) return;
     if (index >= length - 1) return setIsPlaying(false);
-    const [here, next] = [past.moments[index], past.moments[index + 1]];
+    const [here, next] = [past.points[index], past.points[index + 1]];
     const timer = setTimeout(() => onPast({ ...past, index: index + 1 }), (next?.time ?? 0) - (here?.time ?? 0));
     return () => clearTimeout(timer);
   }, [isPlaying, past, index, length, onPast]);
-  const moment = past?.moments[index];
+  const point = past?.points[index];
   return (
     <div className="mt-3 grid gap-2">
       <div className="flex flex-wrap items-center gap-2">
@@ -149,7 +149,7 @@ function TimeSlider({ zone, past, onPast }: TimeSliderProps) {
         )}
       </div>
       <Outcome error={load.error} />
-      {past && moment && (
+      {past && point && (
         <>
           <div className="flex items-center gap-3">
             <Button
@@ -167,22 +167,22 @@ function TimeSlider({ zone, past, onPast }: TimeSliderProps) {
               min={0}
               max={length - 1}
               value={index}
-              aria-label={text.moment}
-              aria-valuetext={clock(moment.time)}
+              aria-label={text.pointInTime}
+              aria-valuetext={clock(point.time)}
               onChange={(event) => {
                 setIsPlaying(false);
                 onPast({ ...past, index: Number(event.target.value) });
               }}
               className="min-w-0 flex-1 accent-accent"
             />
-            <output className="text-sm">{clock(moment.time)}</output>
+            <output className="text-sm">{clock(point.time)}</output>
           </div>
-          <p className="flex flex-wrap gap-x-4 text-muted text-xs" data-seq={moment.seq} data-hash={moment.hash}>
+          <p className="flex flex-wrap gap-x-4 text-muted text-xs" data-seq={point.seq} data-hash={point.hash}>
             <span>
-              {text.afterEvent} {whole(moment.seq)}
+              {text.afterEvent} {whole(point.seq)}
             </span>
             <span className="truncate">
-              {text.stateHash} <code>{moment.hash.slice(0, 16)}…</code>
+              {text.stateHash} <code>{point.hash.slice(0, 16)}…</code>
             </span>
           </p>
         </>
@@ -218,7 +218,7 @@ function ZoneMetrics({ zone }: { zone: string }) {
   );
 }
 
-/** Who and what is in the zone at the moment that is shown. */
+/** Who and what is in the zone at the point that is shown. */
 function Here({ objects }: { objects: readonly SeenObject[] | undefined }) {
   const text = useText();
   const { whole } = useFormats();
@@ -251,13 +251,13 @@ function Here({ objects }: { objects: readonly SeenObject[] | undefined }) {
   );
 }
 
-function RestoreMoment({ zone, moment, onDone }: { zone: string; moment: Moment; onDone: () => void }) {
+function RestorePoint({ zone, point, onDone }: { zone: string; point: Point; onDone: () => void }) {
   const text = useText();
   const { clock } = useFormats();
   return (
-    <Panel title={`${text.restoreTo} ${clock(moment.time)}`}>
+    <Panel title={`${text.restoreTo} ${clock(point.time)}`}>
       <div className="grid gap-2 px-4 pb-3">
-        <Restore zone={zone} seq={moment.seq} onDone={onDone} />
+        <Restore zone={zone} seq={point.seq} onDone={onDone} />
       </div>
     </Panel>
   );

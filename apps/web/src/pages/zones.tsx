@@ -58,7 +58,7 @@ export function ZonesPage() {
           <Hosts hosts={hosts} />
           <Announce
             title={text.announceToAll}
-            say={async (words, operator) => `${text.toldZones}: ${(await api.createAnnouncement(words, operator)).zones}`}
+            say={async (words, operator) => `${text.notifiedZones}: ${(await api.createAnnouncement(words, operator)).zones}`}
           />
         </div>
       </div>

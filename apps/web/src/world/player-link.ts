@@ -27,7 +27,7 @@ export interface PlayStatus {
   readonly most: number;
   readonly bag: readonly { id: string; item: string }[];
   readonly inSight: number;
-  readonly answerMs: number | null;
+  readonly latencyMs: number | null;
   readonly refusals: number;
   readonly lastRefusal: { code: string; message: string } | null;
   readonly words: readonly Words[];
@@ -59,7 +59,7 @@ export class PlayerLink {
       most: 0,
       bag: [],
       inSight: 0,
-      answerMs: null,
+      latencyMs: null,
       refusals: 0,
       lastRefusal: null,
       words: [],
@@ -150,7 +150,7 @@ export class PlayerLink {
     const asked = performance.now();
     const answer: CommandAnswer = await this.client.move(x, y);
     this.wish = null;
-    if (answer.ok) this.#change({ answerMs: performance.now() - asked });
+    if (answer.ok) this.#change({ latencyMs: performance.now() - asked });
   }
 
   #sight(): void {

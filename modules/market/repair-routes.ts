@@ -1,0 +1,32 @@
+import { ENDPOINTS } from '@millrace/contracts';
+import { messageOf } from '@millrace/kernel';
+import { ApiProblem, type Routes } from '@millrace/platform/http';
+import { type RepairParts, repairInstrument } from './repair.ts';
+import { timeOf } from './routes.ts';
+
+const DAY_MS = 86_400_000;
+/** Sources may be ahead of our clock by this much, in ms. */
+const AHEAD_MS = 60_000;
+
+/** The operators’ way to mend an instrument whose event time has run ahead. */
+export function repairRoutes(
+  routes: Routes,
+  { now, archiveAfterDays, ...parts }: RepairParts & { readonly now: () => number; readonly archiveAfterDays: number },
+): void {
+  routes.handle(ENDPOINTS.repairInstrument, async ({ params: { id }, body }) => {
+    const after = body.after === undefined ? now() + AHEAD_MS : timeOf('after', body.after);
+    const oldest = (Math.floor(now() / DAY_MS) - archiveAfterDays) * DAY_MS;
+    if (after < oldest)
+      throw new ApiProblem(
+        'INVALID_TIME',
+        `after=${body.after} is within archived days.`,
+        `Give ${new Date(oldest).toISOString()} or later: archived trades are not withdrawn.`,
+      );
+    const settled = () =>
+      parts.settled().catch((error: unknown) => {
+        throw new ApiProblem('HISTORY_UNAVAILABLE', `The stored history is not up to date: ${messageOf(error)}.`, 'Try again in a moment.');
+      });
+    const { withdrawn, newestAt } = await repairInstrument({ ...parts, settled }, id, after, body.reason);
+    return { instrument: id, after, newestAt, withdrawn: [...withdrawn] };
+  });
+}

@@ -36,6 +36,8 @@ export interface Endpoint {
   readonly isRepeatable?: false;
   readonly tag: string;
   readonly summary: string;
+  /** What the summary does not say. */
+  readonly description?: string;
   readonly params?: Type.TObject;
   readonly query?: Type.TObject;
   readonly body?: Type.TObject;

@@ -3,7 +3,7 @@ import { Decimal } from './decimal.ts';
 import { InstrumentId } from './instrument.ts';
 import { Interval } from './interval.ts';
 import { Candle, Gap, Level, Trade } from './market.ts';
-import { NextCursor } from './page.ts';
+import { HasMore, NextCursor } from './page.ts';
 
 const EpochMs = (description: string) => Type.Number({ description: `${description}, epoch ms.` });
 const Nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
@@ -94,9 +94,11 @@ export const CandleFrame = Type.Object(
     interval: Interval,
     columns: Type.Array(Type.String(), { examples: [['time', 'open', 'high', 'low', 'close', 'volume']] }),
     rows: Type.Unsafe<CandleRow[]>(Type.Array(Type.Array(Type.Number()))),
-    meta: Type.Object({ closed: Type.Boolean({ description: 'True if the last row is a closed candle.' }) }),
+    meta: Type.Object({ closed: Type.Boolean({ description: 'False if a row is a candle that is still open; it is the newest row.' }) }),
+    hasMore: HasMore,
+    nextCursor: NextCursor,
   },
-  { $id: 'CandleFrame', description: 'Candles as columnar rows, oldest first. `time` is the opening time, epoch ms.' },
+  { $id: 'CandleFrame', description: 'Candles as columnar rows, in the order of the request. `time` is the opening time, epoch ms.' },
 );
 export type CandleFrame = Static<typeof CandleFrame>;
 
@@ -105,11 +107,13 @@ export const TradeFrame = Type.Object(
     ...frame,
     columns: Type.Array(Type.String(), { examples: [['time', 'price', 'quantity', 'side', 'id']] }),
     rows: Type.Unsafe<TradeRow[]>(Type.Array(Type.Array(Type.Union([Type.Number(), Type.String()])))),
+    hasMore: HasMore,
     nextCursor: NextCursor,
   },
   {
     $id: 'TradeFrame',
-    description: 'Trades as columnar rows, oldest first. Prices and quantities are decimal strings exactly as received.',
+    description:
+      'Trades as columnar rows, in the order of the request. `time` is epoch ms. Prices and quantities are decimal strings exactly as received.',
   },
 );
 export type TradeFrame = Static<typeof TradeFrame>;
@@ -119,9 +123,10 @@ export const ReadingFrame = Type.Object(
     ...frame,
     columns: Type.Array(Type.String()),
     rows: Type.Unsafe<ReadingRow[]>(Type.Array(Type.Array(Type.Union([Type.Number(), Type.String()])))),
+    hasMore: HasMore,
     nextCursor: NextCursor,
   },
-  { $id: 'ReadingFrame', description: 'Readings as columnar rows, oldest first.' },
+  { $id: 'ReadingFrame', description: 'Readings as columnar rows, in the order of the request. `time` is epoch ms.' },
 );
 export type ReadingFrame = Static<typeof ReadingFrame>;
 

@@ -1,7 +1,7 @@
 import { Type } from 'typebox';
 import { displayName } from './display-name.ts';
 import { endpoint } from './endpoint.ts';
-import { listOf, PageQuery, pageQuery } from './page.ts';
+import { listOf, PageQuery, pageQuery, RowOrder } from './page.ts';
 import { EpochMsParameter } from './request-schema.ts';
 import { PlayerId, ZoneId } from './world.ts';
 import * as world from './world-resources.ts';
@@ -250,9 +250,14 @@ export const WORLD_ENDPOINTS = {
     path: '/api/v1/world/players/:player/steps',
     access: 'platform:read',
     tag: 'Worlds',
-    summary: 'List the recorded positions of a player in a time range, oldest first',
+    summary: 'List the recorded positions of a player in a time range',
     params: playerParams,
-    query: Type.Object({ from: EpochMsParameter('Start of the range'), to: EpochMsParameter('End of the range'), ...pageQuery }),
+    query: Type.Object({
+      from: EpochMsParameter('Start of the range'),
+      to: EpochMsParameter('End of the range'),
+      order: Type.Optional(RowOrder),
+      ...pageQuery,
+    }),
     response: listOf(world.PlayerStep),
     problems: ['INVALID_CURSOR', 'DATABASE_UNAVAILABLE', 'BAD_REQUEST'],
   }),

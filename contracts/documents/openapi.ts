@@ -45,6 +45,7 @@ function operation(operationId: string, endpoint: Endpoint, schemas: Record<stri
   return {
     operationId,
     summary: endpoint.summary,
+    ...(endpoint.description !== undefined && { description: endpoint.description }),
     tags: [endpoint.tag],
     parameters: [...parameters(endpoint.params, 'path'), ...parameters(endpoint.query, 'query')],
     ...(endpoint.body && {

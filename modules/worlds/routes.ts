@@ -189,12 +189,13 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
       after: cursor === undefined ? null : decodeCursor(cursor, ['number', 'string']),
     }),
   );
-  routes.handle(ENDPOINTS.listPlayerSteps, ({ params: { player }, query: { from, to, cursor, limit = PAGE_ROWS } }) =>
+  routes.handle(ENDPOINTS.listPlayerSteps, ({ params: { player }, query: { from, to, order = 'desc', cursor, limit = PAGE_ROWS } }) =>
     playerPage<PlayerStep>(limit, {
       about: 'steps',
       player,
       from,
       to,
+      order,
       after: cursor === undefined ? null : decodeCursor(cursor, ['number', 'string', 'number']),
     }),
   );
@@ -264,8 +265,8 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
   async function playerPage<Row>(limit: number, query: Unlimited<PlayerQuery>): Promise<Page<Row>> {
     try {
       const found = (await parts.history({ ...query, limit: limit + 1 })) as Placed<Row, readonly (string | number)[]>[];
-      const { data, nextCursor } = pageOf(found, limit, ({ place }) => place);
-      return { data: data.map(({ row }) => row), nextCursor };
+      const { data, ...rest } = pageOf(found, limit, ({ place }) => place);
+      return { data: data.map(({ row }) => row), ...rest };
     } catch (error) {
       throw new ApiProblem(
         'DATABASE_UNAVAILABLE',

@@ -173,6 +173,7 @@ describe('servers behind a gateway', () => {
       if (request.url === '/api/v1/servers')
         return answer(response, {
           data: [{ node: 'behind', role: 'all', state: 'available', worldPort: null } as Server],
+          hasMore: false,
           nextCursor: null,
         });
       asked.push(request);
@@ -486,7 +487,7 @@ describe('servers behind a gateway', () => {
 
   test('a gateway behind a gateway is refused, and one that does not share the secret', async () => {
     const wrong = createServer((_request, response) =>
-      answer(response, { data: [{ role: 'gateway', state: 'available' }], nextCursor: null }),
+      answer(response, { data: [{ role: 'gateway', state: 'available' }], hasMore: false, nextCursor: null }),
     ).listen(0, '127.0.0.1');
     const strange = createServer((_request, response) => {
       response.statusCode = 401;

@@ -54,7 +54,8 @@ describe('the conventions of the API', () => {
     let cursor = '';
     do {
       const response = await guarded.owner.ask('GET', `/api/v1/account/keys?limit=2${cursor && `&cursor=${cursor}`}`);
-      const { data, nextCursor } = (await response.json()) as Page<ApiKey>;
+      const { data, hasMore, nextCursor } = (await response.json()) as Page<ApiKey>;
+      assert.equal(hasMore, nextCursor !== null);
       assert.ok(data.length <= 2);
       paged.push(...data);
       cursor = nextCursor ?? '';

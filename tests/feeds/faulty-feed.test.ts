@@ -88,13 +88,13 @@ async function sameTrades({ running, type, trades }: Stage): Promise<void> {
     return instruments.reduce((sum, instrument) => sum + instrument.trades, 0) >= trades.length;
   }, `${trades.length} trades are recorded`);
   for (const [pair, wanted] of expected) {
-    const { rows } = await running.get<TradeFrame>(`/api/v1/instruments/${type}:${pair}/trades?limit=20000`);
+    const { rows } = await running.get<TradeFrame>(`/api/v1/instruments/${type}:${pair}/trades?order=asc&limit=20000`);
     assert.deepEqual(
       rows.map(String),
       wanted.map(({ time, price, quantity, side, id }) => String([time, price, quantity, side, id])),
       pair,
     );
-    const candles = await running.get<TradeFrame>(`/api/v1/instruments/${type}:${pair}/candles?interval=1m&limit=20000`);
+    const candles = await running.get<TradeFrame>(`/api/v1/instruments/${type}:${pair}/candles?interval=1m&order=asc&limit=20000`);
     assert.deepEqual(candles.rows, minuteCandles(wanted), `candles of ${pair}`);
   }
 }

@@ -62,12 +62,12 @@ test('fault 57: an operator mends an instrument that a wrong clock has spoilt; i
   await first.until((source) => source.frames === frames);
   await first.settled();
   const check = async (server: typeof first) => {
-    const trades = await server.get<TradeFrame>(`${path}/trades`);
+    const trades = await server.get<TradeFrame>(`${path}/trades?order=asc`);
     assert.deepEqual(
       trades.rows.map(([time]) => time),
       [1_000, 2_000, 3_000, 61_000].map((at) => START + at),
     );
-    assert.deepEqual((await server.get<CandleFrame>(`${path}/candles?interval=1m`)).rows, expected);
+    assert.deepEqual((await server.get<CandleFrame>(`${path}/candles?interval=1m&order=asc`)).rows, expected);
     assert.deepEqual((await server.get<CandleFrame>(`${path}/candles?interval=1w`)).rows[0]?.slice(1), [10, 12, 9, 11, 4]);
   };
   await check(first);

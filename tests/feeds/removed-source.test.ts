@@ -20,7 +20,7 @@ test('fault 69: the history of an instrument whose source was removed can still 
   const { asOf: to } = await get<TradeFrame>(first.url, '/api/v1/instruments/left:BTC-USDT/trades?limit=1');
   const paths = {
     trades: `/api/v1/instruments/left:BTC-USDT/trades?limit=5000&to=${to}`,
-    candles: `/api/v1/instruments/left:BTC-USDT/candles?interval=1s&limit=5000&to=${to - 1_000}`,
+    candles: `/api/v1/instruments/left:BTC-USDT/candles?interval=1s&order=asc&limit=5000&to=${to - 1_000}`,
   };
   const before = { trades: await get<TradeFrame>(first.url, paths.trades), candles: await get<CandleFrame>(first.url, paths.candles) };
   assert.ok(before.trades.rows.length > 100 && before.candles.rows.length > 50);

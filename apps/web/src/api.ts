@@ -198,7 +198,8 @@ export const api = {
   player: (player: string) => ask<PlayerStatus>(ofPlayer(player)),
   playerHistory: (player: string) => askSome<PlayerHistoryEntry>(`${ofPlayer(player)}/history`, HISTORY_ROWS),
   playerSessions: (player: string) => askSome<PlayerSession>(`${ofPlayer(player)}/sessions`, HISTORY_ROWS),
-  playerSteps: (player: string, from: number, to: number) => askAll<PlayerStep>(`${ofPlayer(player)}/steps?from=${from}&to=${to}`),
+  playerSteps: (player: string, from: number, to: number) =>
+    askAll<PlayerStep>(`${ofPlayer(player)}/steps?from=${from}&to=${to}&order=asc`),
   editPlayer: (player: string, component: string, fields: Record<string, unknown>, audit: Audit) =>
     ask<CommandOutcome>(`${ofPlayer(player)}/edits`, 'POST', { component, fields, ...audit }),
   kick: (player: string, audit: Audit) => ask<CommandOutcome>(`${ofPlayer(player)}/kick`, 'POST', audit),

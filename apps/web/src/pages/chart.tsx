@@ -214,9 +214,7 @@ function useNewestTrades(id: string): readonly ShownTrade[] {
     });
     api.trades(id, TRADES_SHOWN).then(
       ({ rows }) => {
-        const past = rows
-          .map(([time, price, quantity, side, tradeId]) => ({ time, price, quantity, side, id: tradeId }) as ShownTrade)
-          .reverse();
+        const past = rows.map(([time, price, quantity, side, tradeId]) => ({ time, price, quantity, side, id: tradeId }) as ShownTrade);
         setTrades((live) => [...live, ...past.filter(({ id: known }) => !live.some((trade) => trade.id === known))].slice(0, TRADES_SHOWN));
       },
       () => {},

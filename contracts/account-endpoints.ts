@@ -3,8 +3,8 @@ import * as account from './account.ts';
 import { AccountStatus } from './account-events.ts';
 import { Code, Email, Password, UserName } from './account-fields.ts';
 import { endpoint, NoContent } from './endpoint.ts';
+import { DateTime } from './instant.ts';
 import { listOf, PageQuery } from './page.ts';
-import { EpochMsParameter } from './request-schema.ts';
 import { SIGN_IN_ENDPOINTS } from './sign-in-endpoints.ts';
 
 const Id = Type.String({ maxLength: 64 });
@@ -203,7 +203,7 @@ export const ACCOUNT_ENDPOINTS = {
         description: 'Permissions of the key. It never has more than its owner.',
       }),
       expiresAt: Type.Optional(
-        EpochMsParameter('Expiry time. Default: accounts.keyDays days from now. Maximum: accounts.keyDaysMax days from now'),
+        DateTime('Expiry time. Default: accounts.keyDays days from now. Maximum: accounts.keyDaysMax days from now'),
       ),
     }),
     status: 201,

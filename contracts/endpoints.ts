@@ -1,15 +1,13 @@
 import { Type } from 'typebox';
 import { ACCOUNT_ENDPOINTS } from './account-endpoints.ts';
 import { endpoint, NoContent } from './endpoint.ts';
+import { DateTime, TimeParameter, type Wire } from './instant.ts';
 import { InstrumentId } from './instrument.ts';
 import { Interval } from './interval.ts';
 import { listOf, PageQuery, RowOrder } from './page.ts';
 import type { ProblemCode } from './problem.ts';
 import * as resources from './resources.ts';
 import { WORLD_ENDPOINTS } from './world-endpoints.ts';
-
-const Time = (description: string) =>
-  Type.String({ description: `${description}: epoch ms or ISO 8601.`, examples: ['1633998480000', '2021-10-12T00:28:00Z'] });
 
 const instrumentParams = Type.Object({
   id: {
@@ -28,8 +26,8 @@ const ROWS_USUAL = 500;
 
 /** Query parameters of a time series. @param whichTimes the times that the range is about */
 const seriesQuery = (whichTimes: string) => ({
-  from: Type.Optional(Time(`Start of the range${whichTimes}, inclusive`)),
-  to: Type.Optional(Time(`End of the range${whichTimes}, exclusive`)),
+  from: Type.Optional(TimeParameter(`Start of the range${whichTimes}, inclusive`)),
+  to: Type.Optional(TimeParameter(`End of the range${whichTimes}, exclusive`)),
   order: Type.Optional(RowOrder),
   limit: Type.Optional(
     Type.Integer({
@@ -148,7 +146,7 @@ export const ENDPOINTS = {
     query: Type.Object({
       interval: Type.Optional(Interval),
       ...seriesQuery(' of opening times'),
-      asOf: Type.Optional(Time('Returns the candles as they were known at this time')),
+      asOf: Type.Optional(TimeParameter('Returns the candles as they were known at this time')),
     }),
     response: resources.CandleFrame,
     problems: ['UNKNOWN_INSTRUMENT', 'UNKNOWN_INTERVAL', 'INVALID_TIME', 'INVALID_CURSOR', 'BAD_REQUEST', 'HISTORY_UNAVAILABLE'],
@@ -223,7 +221,7 @@ export const ENDPOINTS = {
     summary: 'Repair an instrument: withdraw data with future times that a wrong clock caused, and recompute the candles',
     params: instrumentParams,
     body: Type.Object({
-      after: Type.Optional(Time('Data after this time is withdrawn. Default: one minute from now')),
+      cutoffAt: Type.Optional(DateTime('Data after this time is withdrawn. Default: one minute from now')),
       operator: Type.Optional(Type.String({ minLength: 1, maxLength: 64, description: 'Name of the operator. Used in demo mode only.' })),
       reason: Type.String({ minLength: 1, maxLength: 500 }),
     }),
@@ -409,10 +407,10 @@ type Part<E, K extends string> = E extends { readonly [Key in K]: infer S extend
 
 type Parts<E> = Part<E, 'params'> & Part<E, 'query'> & Part<E, 'body'>;
 /** Callers pass instrument ids as plain strings; the server validates them. */
-type Plain<V> = V extends InstrumentId ? string : V;
+type Plain<V> = V extends InstrumentId ? string : Wire<V>;
 
 /** Arguments of an operation: its path parameters, query parameters and body fields in one object. */
 export type EndpointArgs<N extends EndpointName> = { [K in keyof Parts<Endpoints[N]>]: Plain<Parts<Endpoints[N]>[K]> };
 
 /** Response of an operation. */
-export type EndpointResponse<N extends EndpointName> = Type.Static<Endpoints[N]['response']>;
+export type EndpointResponse<N extends EndpointName> = Wire<Type.Static<Endpoints[N]['response']>>;

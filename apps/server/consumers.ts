@@ -1,6 +1,6 @@
 import type { ConsumerGroupStatus } from '@millrace/contracts';
 import type { Consumer } from '@millrace/operations';
-import type { ConsumerGroup, ConsumerStats, EventLog } from '@millrace/platform/log';
+import type { ConsumerGap, ConsumerGroup, ConsumerStats, EventLog } from '@millrace/platform/log';
 import { WORLD_HISTORY } from '@millrace/worlds';
 import type { ProjectorHandle } from './projector/projector-handle.ts';
 
@@ -50,8 +50,10 @@ export function projectorConsumer(projector: ProjectorHandle, log: EventLog): Co
 
 function statusOf({ offsets, overtaken, gaps, ...stats }: ConsumerStats, isPaused: boolean): ConsumerGroupStatus {
   const state = isPaused ? 'paused' : overtaken.length > 0 ? 'overtaken' : 'running';
-  return { ...stats, state, offsets: [...offsets], overtaken: [...overtaken], gaps: [...gaps] };
+  return { ...stats, state, offsets: [...offsets], overtaken: overtaken.map(gapResource), gaps: gaps.map(gapResource) };
 }
+
+const gapResource = ({ at, ...gap }: ConsumerGap) => ({ ...gap, recordedAt: at });
 
 /** Events that were dropped before a group read them. */
 export function overtakenBy({ overtaken }: ConsumerGroupStatus): number {

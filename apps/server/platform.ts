@@ -297,7 +297,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
       candles: candles.differing(),
       ...(worlds?.sample() ?? nobody),
     }))
-      if (alert.until !== null) logger.info(alert, 'an alert is over');
+      if (alert.endedAt !== null) logger.info(alert, 'an alert is over');
       else logger[alert.severity === 'critical' ? 'error' : 'warn'](alert, 'an alert');
     publishOperations(hub, operations);
   }, WATCH_MS);

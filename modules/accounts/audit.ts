@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { AuditEntry, AuditVerification } from '@millrace/contracts';
+import { AuditEntry, type AuditVerification, fromWire, toWire } from '@millrace/contracts';
 import type { Database } from '@millrace/platform/database';
 import { and, asc, desc, eq, gt, lt, sql } from 'drizzle-orm';
 import { auditLines } from './tables/tables.ts';
@@ -33,9 +33,10 @@ export class AuditLog {
         .where(eq(auditLines.tenant, tenant))
         .orderBy(desc(auditLines.number))
         .limit(1);
-      const line = { number: (last?.number ?? 0) + 1, at: Date.now(), ...entry };
+      const line = { number: (last?.number ?? 0) + 1, occurredAt: Date.now(), ...entry };
       const hash = hashOf(tenant, line, last?.hash ?? BEFORE_THE_FIRST);
-      await transaction.insert(auditLines).values({ tenant, ...line, hash });
+      const { occurredAt: at, ...rest } = line;
+      await transaction.insert(auditLines).values({ tenant, at, ...rest, hash });
       return { ...line, hash };
     });
     this.#onAppended(tenant, appended);
@@ -50,7 +51,7 @@ export class AuditLog {
       .where(and(eq(auditLines.tenant, tenant), before === undefined ? undefined : lt(auditLines.number, before)))
       .orderBy(desc(auditLines.number))
       .limit(limit);
-    return rows.map(({ tenant: _tenant, ...line }) => line);
+    return rows.map(entryOf);
   }
 
   /** Every line, oldest first. */
@@ -62,7 +63,7 @@ export class AuditLog {
         .where(and(eq(auditLines.tenant, tenant), gt(auditLines.number, number)))
         .orderBy(asc(auditLines.number))
         .limit(LINES_AT_A_TIME);
-      for (const { tenant: _tenant, ...line } of rows) yield line;
+      for (const row of rows) yield entryOf(row);
       if (rows.length < LINES_AT_A_TIME) return;
       number = rows.at(-1)?.number ?? 0;
     }
@@ -78,20 +79,33 @@ export async function verifyChain(tenant: string, chain: AsyncIterable<AuditEntr
   let lines = 0;
   let hash = BEFORE_THE_FIRST;
   for await (const { hash: stored, ...line } of chain) {
-    if (line.number !== lines + 1 || hashOf(tenant, line, hash) !== stored) return { lines, brokenAt: lines + 1, hash };
+    if (line.number !== lines + 1 || hashOf(tenant, line, hash) !== stored) return { lines, firstInvalid: lines + 1, hash };
     lines++;
     hash = stored;
   }
-  return { lines, brokenAt: null, hash };
+  return { lines, firstInvalid: null, hash };
 }
 
 /** Every line of a tenant as a JSON document a line, which stands for itself wherever it is kept. */
 export async function* exportedLines(tenant: string, audit: AuditLog): AsyncGenerator<string> {
-  for await (const line of audit.all(tenant)) yield `${JSON.stringify({ tenant, ...line })}\n`;
+  for await (const entry of audit.all(tenant)) yield `${JSON.stringify({ tenant, ...(entryToWire?.(entry) as object) })}\n`;
+}
+
+const entryToWire = toWire(AuditEntry);
+const entryFromWire = fromWire(AuditEntry);
+
+/** An entry of an export, which may be of a time when `occurredAt` was `at`, epoch ms. */
+export function exportedEntry({ tenant: _tenant, at, ...exported }: Record<string, unknown>): AuditEntry {
+  const entry = at === undefined ? entryFromWire?.(exported) : { ...exported, occurredAt: at };
+  return entry as AuditEntry;
+}
+
+function entryOf({ tenant: _tenant, at, ...line }: typeof auditLines.$inferSelect): AuditEntry {
+  return { ...line, occurredAt: at };
 }
 
 function hashOf(tenant: string, line: Omit<AuditEntry, 'hash'>, before: string): string {
-  const { number, at, actor, user = null, action, subject, detail, remote, trace } = line;
+  const { number, occurredAt: at, actor, user = null, action, subject, detail, remote, trace } = line;
   const parts = [before, tenant, number, at, actor, action, subject, canonical(detail), remote, trace];
   // Lines of before ids were written have no such part, and are not changed by that.
   const text = JSON.stringify(user === null ? parts : [...parts, user]);

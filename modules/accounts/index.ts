@@ -28,7 +28,7 @@ import { tenantChannel } from './user-stream.ts';
 import { accountZone } from './zone.ts';
 
 export { ApiKeys } from './api-keys.ts';
-export { AuditLog, exportedLines, verifyChain } from './audit.ts';
+export { AuditLog, exportedEntry, exportedLines, verifyChain } from './audit.ts';
 export { demoRoutes, identifyDemo } from './demo.ts';
 export { type Identification, openIdentification } from './identification.ts';
 export type { Provider } from './identity.ts';

@@ -13,6 +13,7 @@ import type { History } from './history.ts';
 import type { Kept } from './kept.ts';
 import { type PageRequest, readPage } from './pages.ts';
 import { storedPart } from './remake.ts';
+import { timeOrNull } from './views.ts';
 
 export interface CandleRange {
   readonly interval: Interval;
@@ -42,7 +43,7 @@ export async function readCandles(id: InstrumentId, state: Kept, series: History
     instrument: id,
     interval: range.interval,
     status: state.status,
-    asOf: range.asOf ?? state.asOf,
+    updatedAt: range.asOf ?? timeOrNull(state.asOf),
     columns: CANDLE_COLUMNS,
     rows: [...rows],
     meta: { closed: !rows.some(([time]) => time === open) },

@@ -84,7 +84,7 @@ async function mendingOf(parts: MendParts, id: InstrumentId, after: number, reas
     throw new ApiProblem(
       'CONFLICT',
       `More than ${WITHDRAWN_MAX} trades of "${id}" are after ${new Date(after).toISOString()}.`,
-      'Give a later "after".',
+      'Give a later "cutoffAt".',
     );
   if (found.length === 0 && state.newestAt <= after && state.asOf <= after) return null;
   const [stored] = await series.trades({ instrument: id, from: Number.MIN_SAFE_INTEGER, to: after + 1, order: 'desc', limit: 1 });

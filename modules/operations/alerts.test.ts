@@ -32,7 +32,7 @@ const sample = (second: number, over: Partial<WorldSample> = {}): WorldSample =>
   storage: { disk: null, outboxes: [] },
   ...over,
 });
-const namesOf = (watch: AlertWatch) => watch.list().map(({ id, until }) => `${id}${until === null ? '' : ' over'}`);
+const namesOf = (watch: AlertWatch) => watch.list().map(({ id, endedAt }) => `${id}${endedAt === null ? '' : ' over'}`);
 
 describe('alerts', () => {
   test('fault 19: a disk that fills up is one before it is full, and a log that takes nothing is one after it has lasted', () => {
@@ -56,7 +56,7 @@ describe('alerts', () => {
     assert.ok(namesOf(watch).every((name) => name.endsWith('over')));
   });
 
-  test('candles that are not what their trades make are one until a check finds them right', () => {
+  test('candles that are not what their trades make are one endedAt a check finds them right', () => {
     const watch = new AlertWatch(rules);
     const candles = [{ instrument: 'a:B-C', candles: 3 }];
     assert.deepEqual(
@@ -73,7 +73,7 @@ describe('alerts', () => {
     for (let second = 0; second < 30; second++) assert.deepEqual(watch.note(sample(second, slow)), []);
     assert.equal(watch.note(sample(30, slow))[0]?.severity, 'critical');
     assert.deepEqual(watch.note(sample(31, slow)), []);
-    assert.equal(watch.note(sample(32))[0]?.until, 32_000);
+    assert.equal(watch.note(sample(32))[0]?.endedAt, 32_000);
     assert.deepEqual(namesOf(watch), ['slow-tick/critical/0-0 over']);
   });
 
@@ -111,12 +111,12 @@ describe('alerts', () => {
     assert.deepEqual([alert?.rule, alert?.value], ['ccu-drop', 100]);
   });
 
-  test('fault 45: a player or an item in two places is one, until it is mended', () => {
+  test('fault 45: a player or an item in two places is one, endedAt it is mended', () => {
     const watch = new AlertWatch(rules);
     const duplicates = [{ what: 'item' as const, id: '0-0:i1', places: 2 }];
     const [alert] = watch.note(sample(0, { duplicates }));
     assert.deepEqual([alert?.rule, alert?.severity, alert?.subject, alert?.value], ['duplicate', 'critical', 'item 0-0:i1', 2]);
-    assert.equal(watch.note(sample(1))[0]?.until, 1_000);
+    assert.equal(watch.note(sample(1))[0]?.endedAt, 1_000);
   });
 
   test('errors are judged over a minute', () => {

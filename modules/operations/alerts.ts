@@ -90,7 +90,7 @@ export class AlertWatch {
       if (sample.time - since < finding.forMs) continue;
       const { id, severity, rule, subject, value, threshold } = finding;
       const known = this.#active.get(id);
-      const alert: Alert = { id, severity, rule, subject, value, threshold, since, until: null };
+      const alert: Alert = { id, severity, rule, subject, value, threshold, startedAt: since, endedAt: null };
       this.#active.set(id, alert);
       if (!known) changed.push(alert);
     }
@@ -98,7 +98,7 @@ export class AlertWatch {
     for (const [id, alert] of [...this.#active]) {
       if (found.has(id)) continue;
       this.#active.delete(id);
-      const over = { ...alert, until: sample.time };
+      const over = { ...alert, endedAt: sample.time };
       this.#past = [over, ...this.#past].slice(0, PAST_MAX);
       changed.push(over);
     }
@@ -108,7 +108,7 @@ export class AlertWatch {
   /** Those that hold now, the gravest first, then those that are over. */
   list(): Alert[] {
     const active = [...this.#active.values()].sort(
-      (one, other) => Number(other.severity === 'critical') - Number(one.severity === 'critical') || one.since - other.since,
+      (one, other) => Number(other.severity === 'critical') - Number(one.severity === 'critical') || one.startedAt - other.startedAt,
     );
     return [...active, ...this.#past];
   }

@@ -14,18 +14,20 @@ import {
   type PlayerStep,
   type PlayerSummary,
   REPLAY_STEPS_MAX,
+  rfc3339Of,
   type SnapshotStatus,
   type WorldCommand,
   type WorldHostStatus,
   type ZoneId,
   type ZonePointInTime,
+  type ZoneRecord,
 } from '@millrace/contracts';
 import { type CommandMeta, messageOf, type PointInTime, type Reply, type Snapshot, zoneAddress } from '@millrace/kernel';
 import { ApiProblem, decodeCursor, operatorOf, pageOf, type Request, type Routes } from '@millrace/platform/http';
 import type { Gateway } from './gateway.ts';
 import { hashOf } from './inspect.ts';
 import { liveZone, zoneUnavailable } from './live-zone.ts';
-import { NotOnRecord, recordBefore, recordOf, replayZone, type WorldRecord, zoneAtMoment } from './past.ts';
+import { NotOnRecord, type RecordedTimes, recordBefore, recordOf, replayZone, type WorldRecord, zoneAtMoment } from './past.ts';
 import { firstPlayers, placeOf } from './player-list.ts';
 import { issuePlayerToken, type PlayerTokenParts } from './player-tokens.ts';
 import { restoreZone } from './restore-zone.ts';
@@ -82,19 +84,19 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
     return momentResource(
       zone,
       await recorded(zone, () => zoneAtMoment(record, zone, moment)),
-      'time' in moment ? moment.time : 0,
+      'time' in moment ? moment.time : null,
       false,
       started,
     );
   });
-  routes.handle(ENDPOINTS.getZoneRecord, ({ params }) => recordOf(record, requireZone(params.zone)));
+  routes.handle(ENDPOINTS.getZoneRecord, async ({ params }) => recordResource(await recordOf(record, requireZone(params.zone))));
   routes.handle(ENDPOINTS.getZoneMap, ({ params }) => {
     const zone = requireZone(params.zone);
     return { zone, blocked: Buffer.from(packedTiles(plan, zone)).toString('base64') };
   });
   routes.handle(ENDPOINTS.replayZone, async ({ params, query: { from, to, stepMs = 250 } }) => {
     const zone = requireZone(params.zone);
-    if (to < from) throw new ApiProblem('INVALID_TIME', `from=${from} is after to=${to}.`, 'Swap from and to.');
+    if (to < from) throw new ApiProblem('INVALID_TIME', `from=${rfc3339Of(from)} is after to=${rfc3339Of(to)}.`, 'Swap from and to.');
     if ((to - from) / stepMs > REPLAY_STEPS_MAX)
       throw new ApiProblem(
         'BAD_REQUEST',
@@ -102,12 +104,13 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
         `At most ${REPLAY_STEPS_MAX} steps are allowed. Use a shorter range or a larger stepMs.`,
       );
     requirePast(from);
-    return { zone, moments: await recorded(zone, () => replayZone(record, zone, { from, to, stepMs })) };
+    const moments = await recorded(zone, () => replayZone(record, zone, { from, to, stepMs }));
+    return { zone, moments: moments.map(({ time, ...moment }) => ({ stateAt: time, ...moment })) };
   });
   routes.handle(ENDPOINTS.restoreZone, async ({ params, body, principal, raw }) => {
     const zone = requireZone(params.zone);
-    const moment = momentOf(body);
-    if (moment === null) throw new ApiProblem('BAD_REQUEST', 'Neither seq nor time was given.', 'Give one of them.');
+    const moment = momentOf({ ...body, time: body.stateAt });
+    if (moment === null) throw new ApiProblem('BAD_REQUEST', 'Neither seq nor stateAt was given.', 'Give one of them.');
     const request = { moment, operator: operatorOf(principal, body), reason: body.reason, dryRun: body.dryRun === true };
     const ports = { gateway, zones, record, decide: (to: ZoneId, command: WorldCommand) => decide(to, command, { principal, raw }) };
     return recorded(zone, () => restoreZone(ports, zone, request));
@@ -124,7 +127,7 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
 
   routes.list(
     ENDPOINTS.listSnapshots,
-    ({ store, epoch, seq, time }) => `${store} ${epoch} ${seq} ${time}`,
+    ({ store, epoch, seq, takenAt }) => `${store} ${epoch} ${seq} ${takenAt}`,
     ({ params }) => snapshotsOf(requireZone(params.zone)),
   );
   routes.handle(ENDPOINTS.createSnapshot, async ({ params, body: { store } }) => {
@@ -146,7 +149,8 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
       );
     return newest;
   });
-  routes.handle(ENDPOINTS.verifySnapshot, async ({ params, body: { store, replay = false, ...label } }) => {
+  routes.handle(ENDPOINTS.verifySnapshot, async ({ params, body: { store, replay = false, epoch, seq, takenAt } }) => {
+    const label = { epoch, seq, time: takenAt };
     const zone = requireZone(params.zone);
     try {
       const snapshot: Snapshot = await record[store].load({ zone: zoneAddress(worldZone.kind, zone), ...label });
@@ -323,16 +327,16 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
     const statuses = await Promise.all(
       (['hot', 'cold'] as const).map(async (store) => {
         const labels = await record[store].list(address).catch(() => []);
-        return labels.map(({ epoch, seq, time }) => ({ zone, store, epoch, seq, time }));
+        return labels.map(({ epoch, seq, time }) => ({ zone, store, epoch, seq, takenAt: time }));
       }),
     );
-    return statuses.flat().sort((one, other) => other.time - one.time);
+    return statuses.flat().sort((one, other) => other.takenAt - one.takenAt);
   }
 }
 
-function momentOf({ seq, time }: { seq?: number; time?: number }): PointInTime | null {
+function momentOf({ seq, time }: { seq?: number | undefined; time?: number | undefined }): PointInTime | null {
   if (seq !== undefined && time !== undefined)
-    throw new ApiProblem('BAD_REQUEST', `Both seq=${seq} and time=${time} were given.`, 'Give one of them.');
+    throw new ApiProblem('BAD_REQUEST', `Both seq=${seq} and the time ${rfc3339Of(time)} were given.`, 'Give one of them.');
   if (seq !== undefined) return { seq };
   if (time === undefined) return null;
   requirePast(time);
@@ -340,22 +344,27 @@ function momentOf({ seq, time }: { seq?: number; time?: number }): PointInTime |
 }
 
 function requirePast(time: number): void {
-  if (time > Date.now()) throw new ApiProblem('INVALID_TIME', `${time} is in the future.`, 'Give a past time in epoch milliseconds.');
+  if (time > Date.now()) throw new ApiProblem('INVALID_TIME', `${rfc3339Of(time)} is in the future.`, 'Give a past time.');
 }
 
 const momentText = ({ seq, time }: { seq: number; time: number }) => `event ${seq} (${new Date(time).toISOString()})`;
 
+function recordResource({ zone, from, to, snapshots }: RecordedTimes): ZoneRecord {
+  const resourceOf = ({ seq, time }: { seq: number; time: number }) => ({ seq, stateAt: time });
+  return { zone, from: from && resourceOf(from), to: to && resourceOf(to), snapshots: snapshots.map(resourceOf) };
+}
+
 function momentResource(
   zone: ZoneId,
   { state, seq, hash }: { state: World; seq: number; hash: string },
-  time: number,
+  stateAt: number | null,
   live: boolean,
   started: number,
 ): ZonePointInTime {
   return {
     zone,
     seq,
-    time,
+    stateAt,
     live,
     hash,
     players: Object.values(state.players),

@@ -419,7 +419,7 @@ export class ConsumerGroup {
       zone: batch.zone,
       seq: batch.firstSeq,
       reason,
-      at: this.#clock.now(),
+      createdAt: this.#clock.now(),
     };
     await this.#log.deadLetters.put(letter, batch);
     this.#onFailure(`${this.#projection.name} set aside ${batch.zone} seq ${batch.firstSeq}: ${reason}`);

@@ -241,12 +241,8 @@ describe('a request with bad input', () => {
 
   for (const [what, fields, told] of [
     ['a value that only looks like the type of its field', { name: false }, /"name" \(false\) must be string/],
-    ['text in which a number stands', { expiresAt: '5' }, /"expiresAt" \("5"\) must be integer/],
-    [
-      'a moment that no table can hold',
-      { expiresAt: 4_566_000_000_000_000 },
-      /"expiresAt" \(4566000000000000\) must be <= 253402300799999/,
-    ],
+    ['text that is no time', { expiresAt: '5' }, /"expiresAt" \("5"\) must match format "date-time"/],
+    ['a number in place of a time', { expiresAt: 1_700_000_000_000 }, /"expiresAt" \(1700000000000\) must be string/],
   ] as const)
     test(`a body is refused for ${what}`, async () => {
       const response = await fetch(`${server.url}/api/v1/account/keys`, {

@@ -49,10 +49,13 @@ test('fault 57: an operator mends an instrument that a wrong clock has spoilt; i
     });
     return { status: response.status, answer: (await response.json()) as RepairedInstrument & { code: string } };
   };
-  assert.deepEqual([(await mend({})).status, (await mend({ reason: 'x', after: '2001-01-01' })).answer.code], [400, 'INVALID_TIME']);
+  assert.deepEqual(
+    [(await mend({})).status, (await mend({ reason: 'x', cutoffAt: '2001-01-01T00:00:00Z' })).answer.code],
+    [400, 'INVALID_TIME'],
+  );
   const { status, answer } = await mend({ reason: 'microseconds were taken for milliseconds' });
   assert.equal(status, 200);
-  assert.deepEqual([answer.withdrawn.map(({ id }) => id), answer.newestAt], [['wrong'], START + 2_000]);
+  assert.deepEqual([answer.withdrawn.map(({ id }) => id), answer.newestAt], [['wrong'], new Date(START + 2_000).toISOString()]);
   assert.deepEqual((await mend({ reason: 'again' })).answer.withdrawn, []);
   const quality = await first.get<Quality>(`${path}/quality`);
   assert.match(quality.examples.find(({ kind }) => kind === 'withdrawn')?.detail ?? '', /trade wrong at 10, .*microseconds were taken/);

@@ -1,7 +1,7 @@
 import { createReadStream, existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { createInterface } from 'node:readline';
-import { AuditLog, exportedLines, verifyChain } from '@millrace/accounts';
+import { AuditLog, exportedEntry, exportedLines, verifyChain } from '@millrace/accounts';
 import type { AuditEntry } from '@millrace/contracts';
 import { createLogger } from '@millrace/platform/telemetry';
 import { withDatabase } from '../database/server-database.ts';
@@ -24,15 +24,15 @@ export async function exportLines({ tenant, ...flags }: AuditFlags): Promise<voi
 /** Says whether a tenant’s chain is whole: in the tables, or in a file that was exported. Ends with 1 when it is not. */
 export async function verify({ tenant, file, ...flags }: AuditFlags): Promise<void> {
   const settings = settingsFor(flags);
-  const { lines, brokenAt, hash } =
+  const { lines, firstInvalid, hash } =
     file === undefined
       ? await withDatabase(settings, createLogger(settings.logging.level), (database) => new AuditLog(database).verify(tenant))
       : await verifyChain(tenant, linesIn(resolve(process.env.MILLRACE_CWD ?? process.cwd(), file)));
-  if (brokenAt === null) {
+  if (firstInvalid === null) {
     console.log(`${tenant}: ${lines} lines, all sound; the newest has the hash ${hash}`);
     return;
   }
-  console.log(`${tenant}: line ${brokenAt} was changed, taken out or put in; the ${lines} before it are sound`);
+  console.log(`${tenant}: line ${firstInvalid} was changed, taken out or put in; the ${lines} before it are sound`);
   process.exitCode = 1;
 }
 
@@ -43,8 +43,7 @@ async function* linesIn(file: string): AsyncGenerator<AuditEntry> {
     number++;
     if (text === '') continue;
     try {
-      const { tenant: _tenant, ...line } = JSON.parse(text) as AuditEntry & { tenant: string };
-      yield line;
+      yield exportedEntry(JSON.parse(text) as Record<string, unknown>);
     } catch {
       throw new UserError(`line ${number} of ${file} is no JSON`, 'Name a file that "millrace audit export" wrote.');
     }

@@ -55,7 +55,7 @@ export function ZonePage({ zone }: { zone: string }) {
         <section className="rounded-lg border border-line bg-surface p-3">
           <div className="relative mx-auto max-w-[min(100%,calc(100dvh-240px))]">
             <ZoneMap zone={zone} objects={objects} gliding={past === null} label={`${text.mapOf} ${zone}`} />
-            <Stamp time={past ? moment?.time : live?.time} isPast={past !== null} />
+            <Stamp time={past ? moment?.stateAt : live?.stateAt} isPast={past !== null} />
           </div>
           <TimeSlider zone={zone} past={past} onPast={setPast} />
         </section>
@@ -129,7 +129,7 @@ function TimeSlider({ zone, past, onPast }: TimeSliderProps) {
     if (!isPlaying || !past) return;
     if (index >= length - 1) return setIsPlaying(false);
     const [here, next] = [past.moments[index], past.moments[index + 1]];
-    const timer = setTimeout(() => onPast({ ...past, index: index + 1 }), (next?.time ?? 0) - (here?.time ?? 0));
+    const timer = setTimeout(() => onPast({ ...past, index: index + 1 }), (next?.stateAt ?? 0) - (here?.stateAt ?? 0));
     return () => clearTimeout(timer);
   }, [isPlaying, past, index, length, onPast]);
   const moment = past?.moments[index];
@@ -168,14 +168,14 @@ function TimeSlider({ zone, past, onPast }: TimeSliderProps) {
               max={length - 1}
               value={index}
               aria-label={text.moment}
-              aria-valuetext={clock(moment.time)}
+              aria-valuetext={clock(moment.stateAt)}
               onChange={(event) => {
                 setIsPlaying(false);
                 onPast({ ...past, index: Number(event.target.value) });
               }}
               className="min-w-0 flex-1 accent-accent"
             />
-            <output className="text-sm">{clock(moment.time)}</output>
+            <output className="text-sm">{clock(moment.stateAt)}</output>
           </div>
           <p className="flex flex-wrap gap-x-4 text-muted text-xs" data-seq={moment.seq} data-hash={moment.hash}>
             <span>
@@ -197,7 +197,7 @@ function ZoneMetrics({ zone }: { zone: string }) {
   const { zones } = useWorld();
   const status = zones?.find((one) => one.zone === zone);
   const ms = (value: number | null | undefined) => (value === null || value === undefined ? '–' : value.toFixed(1));
-  const age = (at: number | undefined) => (at ? showAge(Date.now() - at) : '–');
+  const age = (at: number | null | undefined) => (at ? showAge(Date.now() - at) : '–');
   return (
     <Panel title={text.zoneStats} aside={<span className="text-muted text-sm">{status ? (status.host ?? text.offline) : ''}</span>}>
       <dl className="grid grid-cols-3 gap-x-6 gap-y-3 px-4 pb-3">
@@ -255,7 +255,7 @@ function RestoreMoment({ zone, moment, onDone }: { zone: string; moment: Moment;
   const text = useText();
   const { clock } = useFormats();
   return (
-    <Panel title={`${text.restoreTo} ${clock(moment.time)}`}>
+    <Panel title={`${text.restoreTo} ${clock(moment.stateAt)}`}>
       <div className="grid gap-2 px-4 pb-3">
         <Restore zone={zone} seq={moment.seq} onDone={onDone} />
       </div>

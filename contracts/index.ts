@@ -5,7 +5,7 @@ export * from './account-events.ts';
 export * from './config.ts';
 export * from './decimal.ts';
 export * from './display-name.ts';
-export { type CacheRule, type Endpoint, NoContent } from './endpoint.ts';
+export { type CacheRule, type Endpoint, NoContent, takesIdempotencyKey } from './endpoint.ts';
 export * from './endpoints.ts';
 export * from './envelope.ts';
 export * from './framing.ts';

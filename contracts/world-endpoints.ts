@@ -185,6 +185,7 @@ export const WORLD_ENDPOINTS = {
     method: 'POST',
     path: '/api/v1/world/zones/:zone/snapshots/verify',
     access: 'platform:operate',
+    isIdempotencyKeyTaken: false,
     cost: 20,
     tag: 'Worlds',
     summary: 'Verify a snapshot: read it and check it; with `replay`, also compare it with the log',

@@ -24,7 +24,8 @@ import type { Hub } from '@millrace/platform/streams';
 import type { Logger } from '@millrace/platform/telemetry';
 import { UserError } from './user-error.ts';
 
-export interface HttpServerParts extends Pick<HttpServerOptions, 'console' | 'metrics' | 'register' | 'identify' | 'vouched'> {
+export interface HttpServerParts
+  extends Pick<HttpServerOptions, 'console' | 'metrics' | 'register' | 'identify' | 'vouched' | 'idempotency'> {
   readonly logger: Logger;
   readonly sockets: NonNullable<HttpServerOptions['sockets']>;
   readonly onAuditEvent: (event: AuditEvent) => void;

@@ -23,7 +23,7 @@ import { systemClock } from '@millrace/platform/clock';
 import type { Settings } from '@millrace/platform/config';
 import { failureReason, probeDatabase } from '@millrace/platform/database';
 import { HealthChecks } from '@millrace/platform/health';
-import type { HttpServer } from '@millrace/platform/http';
+import { type HttpServer, IdempotencyKeys } from '@millrace/platform/http';
 import { ConsumerGroup, openLmdbLog, openSpool } from '@millrace/platform/log';
 import { openSmtp, type Post } from '@millrace/platform/mail';
 import { announcements, connectRedis, fanOut, nobodyElse } from '@millrace/platform/redis';
@@ -45,7 +45,7 @@ import { OutboxModes } from './outbox-modes.ts';
 import { endOrphans } from './own-processes.ts';
 import { keepPrivate } from './private-files.ts';
 import { ProjectorHandle } from './projector/projector-handle.ts';
-import { ownSecrets, sharedSecrets, ZONE_RANDOM } from './secrets.ts';
+import { envelopeOf, ownSecrets, sharedSecrets, ZONE_RANDOM } from './secrets.ts';
 import { serverId } from './server-id.ts';
 import { StorageWatch } from './storage-watch.ts';
 import { requireSoundStores } from './stores.ts';
@@ -328,6 +328,7 @@ export async function startPlatform({ settings, console: consoleFolder, adjust, 
     sockets: worlds ? { [WORLD_SOCKET_PATH]: worlds.upgrade } : {},
     metrics: () => metrics.scrape(),
     identify: accounts?.identify ?? identifyDemo,
+    idempotency: new IdempotencyKeys(database.database, envelopeOf(settings)),
     vouched: (request) => {
       const vouched = behind.vouched(request);
       if (vouched?.principal) accounts?.requireNotRevoked(vouched.principal);

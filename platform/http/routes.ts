@@ -6,9 +6,11 @@ import {
   type Principal,
   requestObjectSchema,
   requestSchema,
+  takesIdempotencyKey,
 } from '@millrace/contracts';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Static, TSchema } from 'typebox';
+import type { IdempotencyHooks } from './idempotency.ts';
 import { paginate } from './pagination.ts';
 import type { ResponseCache } from './response-cache.ts';
 import { type TimeConversions, timeConversionsOf } from './times.ts';
@@ -45,8 +47,11 @@ export interface Routes {
   stream<E extends Endpoint>(endpoint: E, handler: (request: Request<E>) => unknown): void;
 }
 
-/** @param cache holds the responses of endpoints with a cache rule */
-export function routesOf(app: FastifyInstance, cache: ResponseCache): Routes {
+/**
+ * @param cache holds the responses of endpoints with a cache rule
+ * @param idempotent hooks of routes that take an Idempotency-Key; null where requests are not processed here, as in a gateway
+ */
+export function routesOf(app: FastifyInstance, cache: ResponseCache, idempotent: IdempotencyHooks | null): Routes {
   const schemaOf = (endpoint: Endpoint) => ({
     ...(endpoint.params && { params: requestSchema(endpoint.params) }),
     ...(endpoint.query && { querystring: requestObjectSchema(endpoint.query) }),
@@ -75,6 +80,7 @@ export function routesOf(app: FastifyInstance, cache: ResponseCache): Routes {
         url: endpoint.path,
         schema: schemaOf(endpoint),
         config: { access, ...(cost !== undefined && { cost }) },
+        ...(idempotent && takesIdempotencyKey(endpoint) && idempotent),
         ...(mayBeLong(endpoint) && { compress: {} }),
         handler: rule ? (raw, reply) => sendCached(cache, rule, raw, reply, () => make(raw, reply)) : respond,
       });

@@ -13,9 +13,11 @@ import fastify, {
   type FastifyRequest,
   LogController,
 } from 'fastify';
+import { failureReason } from '../database/index.ts';
 import { answerHeaders } from './answer-headers.ts';
 import { serveConsole } from './console.ts';
 import { declareFiles, type GuardOptions, guardRoutes } from './guard.ts';
+import { type IdempotencyStore, idempotencyHooks } from './idempotency.ts';
 import { OpenStreams, type StreamsOf } from './open-streams.ts';
 import { answerClientError, answerFrameworkError, answerWithProblems, explainProblem } from './problems.ts';
 import { bucketOf } from './rate-limit.ts';
@@ -65,6 +67,8 @@ export interface HttpServerOptions extends GuardOptions {
   readonly metrics: () => Promise<{ contentType: string; text: string }>;
   readonly logger: FastifyBaseLogger;
   readonly requestLog: RequestLog;
+  /** Keeps idempotency keys; undefined where requests are handed on, not processed. */
+  readonly idempotency?: IdempotencyStore;
   readonly register: (door: Door) => void;
   /** WebSockets that let nobody in whom they do not know themselves, by path. */
   readonly sockets?: Readonly<Record<string, Upgrade>>;
@@ -150,7 +154,10 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   });
 
   const cache = new ResponseCache(() => performance.now());
-  const routes = routesOf(app, cache);
+  const idempotent =
+    options.idempotency &&
+    idempotencyHooks(options.idempotency, (message, error) => options.logger.warn({ reason: failureReason(error) }, message));
+  const routes = routesOf(app, cache, idempotent ?? null);
   const streams = new OpenStreams(options.connectionsMax, () => Date.now());
   const upgrade = routeUpgrades(app, options.sockets ?? {});
   const traffic: TrafficOf = async (principal, remote) => {

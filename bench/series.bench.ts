@@ -92,7 +92,14 @@ await inFolder(async (folder) => {
     5,
     () =>
       rate(ROWS, async () => {
-        const { time } = await store.candles({ instrument: BTC, interval: '1m', from: 0, to: Number.MAX_SAFE_INTEGER, limit: ROWS });
+        const { time } = await store.candles({
+          instrument: BTC,
+          interval: '1m',
+          from: 0,
+          to: Number.MAX_SAFE_INTEGER,
+          order: 'asc',
+          limit: ROWS,
+        });
         if (time.length !== ROWS) throw new Error(`${time.length} rows`);
       }),
     () =>

@@ -3,8 +3,8 @@ import * as account from './account.ts';
 import { AccountStatus } from './account-events.ts';
 import { Code, Email, Password, UserName } from './account-fields.ts';
 import { endpoint, NoContent } from './endpoint.ts';
+import { DateTime } from './instant.ts';
 import { listOf, PageQuery } from './page.ts';
-import { EpochMsParameter } from './request-schema.ts';
 import { SIGN_IN_ENDPOINTS } from './sign-in-endpoints.ts';
 
 const Id = Type.String({ maxLength: 64 });
@@ -36,6 +36,7 @@ export const ACCOUNT_ENDPOINTS = {
     method: 'POST',
     path: '/api/v1/account/password',
     access: 'account:write',
+    isIdempotencyKeyTaken: false,
     tag: 'Account',
     summary: 'Change your password; ends all other sessions',
     body: Type.Object({
@@ -51,6 +52,7 @@ export const ACCOUNT_ENDPOINTS = {
     method: 'POST',
     path: '/api/v1/account/two-factor',
     access: 'account:write',
+    isIdempotencyKeyTaken: false,
     tag: 'Account',
     summary: 'Start two-factor setup; it takes effect when a code is confirmed',
     body: Type.Object({ password: Password }),
@@ -61,6 +63,7 @@ export const ACCOUNT_ENDPOINTS = {
     method: 'POST',
     path: '/api/v1/account/two-factor/confirm',
     access: 'account:write',
+    isIdempotencyKeyTaken: false,
     tag: 'Account',
     summary: 'Confirm two-factor setup with a code; each sign-in with a password then needs a code',
     body: Type.Object({ code: Code }),
@@ -72,6 +75,7 @@ export const ACCOUNT_ENDPOINTS = {
     method: 'POST',
     path: '/api/v1/account/two-factor/disable',
     access: 'account:write',
+    isIdempotencyKeyTaken: false,
     tag: 'Account',
     summary: 'Disable two-factor authentication',
     body: Type.Object({ password: Password }),
@@ -93,6 +97,7 @@ export const ACCOUNT_ENDPOINTS = {
     method: 'POST',
     path: '/api/v1/account/passkeys/start',
     access: 'account:write',
+    isIdempotencyKeyTaken: false,
     tag: 'Account',
     summary: 'Start to create a passkey: get the options for the browser',
     response: account.PasskeyOptions,
@@ -102,6 +107,7 @@ export const ACCOUNT_ENDPOINTS = {
     method: 'POST',
     path: '/api/v1/account/passkeys',
     access: 'account:write',
+    isIdempotencyKeyTaken: false,
     tag: 'Account',
     summary: 'Register the passkey that the browser created',
     body: Type.Object({ name: UserName, credential: account.NewCredential }),
@@ -203,7 +209,7 @@ export const ACCOUNT_ENDPOINTS = {
         description: 'Permissions of the key. It never has more than its owner.',
       }),
       expiresAt: Type.Optional(
-        EpochMsParameter('Expiry time. Default: accounts.keyDays days from now. Maximum: accounts.keyDaysMax days from now'),
+        DateTime('Expiry time. Default: accounts.keyDays days from now. Maximum: accounts.keyDaysMax days from now'),
       ),
     }),
     status: 201,
@@ -398,6 +404,7 @@ export const ACCOUNT_ENDPOINTS = {
     method: 'POST',
     path: '/api/v1/tenants/:tenant/audit/verify',
     access: 'tenant:read',
+    isIdempotencyKeyTaken: false,
     tag: 'Tenants',
     summary: 'Verify the hash chain of the audit log: detects changed, removed and inserted entries',
     params: tenantParams,

@@ -1,5 +1,6 @@
 import { type Static, Type } from 'typebox';
 import { RoleName, TenantId, TierLimits } from './account.ts';
+import { DateTime } from './instant.ts';
 import { InstrumentId } from './instrument.ts';
 
 /*
@@ -13,7 +14,7 @@ export const AccountSnapshot = Type.Object(
     revision: Type.Integer({
       description: 'Number of the snapshot among those of this user, over all servers. A higher revision is newer.',
     }),
-    generatedAt: Type.Integer({ description: 'Time of the generation, epoch ms.' }),
+    generatedAt: DateTime('Time of the generation'),
     profile: Type.Object({ name: Type.String(), email: Type.String(), tenant: TenantId, role: RoleName }),
     limits: TierLimits,
     watchlist: Type.Array(InstrumentId, { description: 'Initial instruments of the watchlist.' }),
@@ -34,13 +35,23 @@ export type SnapshotProgress = Static<typeof SnapshotProgress>;
 export const AccountStatus = Type.Object(
   {
     user: Type.String(),
-    createdAt: Type.Integer({ description: 'Creation time, epoch ms. 0 until this server knows it.' }),
+    createdAt: Type.Union([DateTime('Creation time'), Type.Null()], { description: 'Null until this server knows it.' }),
     snapshot: Type.Union([AccountSnapshot, Type.Null()]),
     underWay: Type.Union([SnapshotProgress, Type.Null()]),
   },
   { $id: 'AccountStatus' },
 );
 export type AccountStatus = Static<typeof AccountStatus>;
+
+/** Data of the events of the stream of a user that are not resources. */
+export const AccountCreatedNotice = Type.Object(
+  { user: Type.String(), tenant: TenantId, createdAt: DateTime('Creation time') },
+  { $id: 'AccountCreatedNotice', description: 'The account was created.' },
+);
+export const SnapshotFailure = Type.Object(
+  { request: Type.String(), reason: Type.String() },
+  { $id: 'SnapshotFailure', description: 'A snapshot could not be generated.' },
+);
 
 /** All events of an account zone. */
 export type AccountEvent =
@@ -60,7 +71,7 @@ export const TenantEvent = Type.Object(
     type: Type.String({ examples: ['AccountSnapshotGenerated'] }),
     zone: Type.String({ description: 'Zone: its kind and its key, which is the user id.' }),
     seq: Type.Integer(),
-    time: Type.Integer({ description: 'Time of the event, epoch ms.' }),
+    occurredAt: DateTime('Time of the event'),
     correlation: Type.Optional(Type.String({ description: 'Trace id of the request that caused it.' })),
   },
   { $id: 'TenantEvent' },

@@ -1,8 +1,9 @@
 import { type Static, Type } from 'typebox';
 import { type Access, ALL_PERMISSIONS, ALL_ROLES, type Permission, type Role } from './access.ts';
+import { DateTime } from './instant.ts';
 
 /*
- * Resources of users, tenants, sessions and API keys. All times are epoch ms.
+ * Resources of users, tenants, sessions and API keys.
  */
 
 export const RoleName = Type.Unsafe<Role>(Type.Enum([...ALL_ROLES], { description: 'Role of a user in its tenant.' }));
@@ -66,7 +67,7 @@ export const AccessToken = Type.Object(
     accessToken: Type.String({
       description: 'A JWT. Send it as `Authorization: Bearer …`. The keys to verify it are at /api/v1/auth/jwks.',
     }),
-    expiresAt: Type.Integer(),
+    expiresAt: DateTime('Expiry time'),
   },
   { $id: 'AccessToken' },
 );
@@ -168,7 +169,7 @@ export const Passkey = Type.Object(
     id: Type.String(),
     name: Type.String(),
     isSynced: Type.Boolean({ description: 'True if the passkey is synced between devices. False: it is on one device.' }),
-    createdAt: Type.Integer(),
+    createdAt: DateTime('Creation time'),
   },
   { $id: 'Passkey' },
 );
@@ -178,8 +179,8 @@ export const UserSession = Type.Object(
   {
     id: Type.String(),
     isThis: Type.Boolean({ description: 'True for the session of this request.' }),
-    createdAt: Type.Integer(),
-    expiresAt: Type.Integer(),
+    createdAt: DateTime('Creation time'),
+    expiresAt: DateTime('Expiry time'),
     remote: Type.String({ description: 'IP address of the sign-in.' }),
     agent: Type.String({ description: 'User agent of the browser.' }),
   },
@@ -193,9 +194,9 @@ export const ApiKey = Type.Object(
     name: Type.String(),
     start: Type.String({ description: 'First characters of the key.' }),
     scopes: Type.Array(PermissionName),
-    createdAt: Type.Integer(),
-    expiresAt: Type.Union([Type.Integer(), Type.Null()]),
-    lastUsedAt: Type.Union([Type.Integer(), Type.Null()]),
+    createdAt: DateTime('Creation time'),
+    expiresAt: Type.Union([DateTime('Expiry time'), Type.Null()], { description: 'Null: it does not expire.' }),
+    lastUsedAt: Type.Union([DateTime('Time of the newest request'), Type.Null()], { description: 'Null: never.' }),
   },
   { $id: 'ApiKey' },
 );
@@ -208,7 +209,7 @@ export const NewApiKey = Type.Object(
 export type NewApiKey = Static<typeof NewApiKey>;
 
 export const Tenant = Type.Object(
-  { id: TenantId, name: Type.String(), tier: TierName, users: Type.Integer(), createdAt: Type.Integer() },
+  { id: TenantId, name: Type.String(), tier: TierName, users: Type.Integer(), createdAt: DateTime('Creation time') },
   { $id: 'Tenant' },
 );
 export type Tenant = Static<typeof Tenant>;
@@ -222,7 +223,7 @@ export const User = Type.Object(
     disabled: Type.Boolean(),
     twoFactorEnabled: Type.Boolean(),
     passkeys: Type.Integer(),
-    createdAt: Type.Integer(),
+    createdAt: DateTime('Creation time'),
   },
   { $id: 'User', description: 'A user, as the administrators of its tenant see it.' },
 );
@@ -234,8 +235,8 @@ export const Invitation = Type.Object(
     role: RoleName,
     email: Type.Union([Type.String(), Type.Null()], { description: 'Null: anyone who has the link can use it.' }),
     link: Type.String({ description: 'Sign-up link; works once. Shown only in this response.' }),
-    createdAt: Type.Integer(),
-    expiresAt: Type.Integer(),
+    createdAt: DateTime('Creation time'),
+    expiresAt: DateTime('Expiry time'),
   },
   { $id: 'Invitation', description: 'An invitation that was just created.' },
 );
@@ -253,8 +254,8 @@ export const PendingInvitation = Type.Object(
     role: RoleName,
     email: Type.Union([Type.String(), Type.Null()], { description: 'Null: anyone who has the link can use it.' }),
     invitedBy: Type.String({ description: 'Name of the user who created it. The user id if that user no longer exists.' }),
-    createdAt: Type.Integer({ description: 'Creation time, epoch ms.' }),
-    expiresAt: Type.Integer({ description: 'Expiry time, epoch ms.' }),
+    createdAt: DateTime('Creation time'),
+    expiresAt: DateTime('Expiry time'),
   },
   { $id: 'PendingInvitation', description: 'An invitation that is not used and not expired. The link itself is not stored.' },
 );
@@ -263,7 +264,7 @@ export type PendingInvitation = Static<typeof PendingInvitation>;
 export const ResetLink = Type.Object(
   {
     link: Type.String({ description: 'Link to choose a new password for the user. Works once. Shown only in this response.' }),
-    expiresAt: Type.Integer({ description: 'Expiry time, epoch ms.' }),
+    expiresAt: DateTime('Expiry time'),
   },
   { $id: 'ResetLink' },
 );
@@ -272,7 +273,7 @@ export type ResetLink = Static<typeof ResetLink>;
 export const AuditEntry = Type.Object(
   {
     number: Type.Integer({ description: 'Number of the entry, from 1, without gaps.' }),
-    at: Type.Integer(),
+    occurredAt: DateTime('Time of the action'),
     actor: Type.String({ description: 'Name of the user at that time.' }),
     user: Type.Union([Type.String(), Type.Null()], { description: 'Id of the user. Null in old entries, which have no id.' }),
     action: Type.String({ examples: ['role changed'] }),
@@ -280,7 +281,7 @@ export const AuditEntry = Type.Object(
     detail: Type.Record(Type.String(), Type.Unknown()),
     remote: Type.String({ description: 'IP address of the request.' }),
     trace: Type.String({ description: 'Trace id of the request.' }),
-    hash: Type.String({ description: 'SHA-256 over this entry and the hash of the previous entry.' }),
+    hash: Type.String({ description: 'SHA-256 over this entry and the hash of the previous entry. It covers the time as epoch ms.' }),
   },
   { $id: 'AuditEntry' },
 );
@@ -312,7 +313,7 @@ export type Usage = Static<typeof Usage>;
 export const AuditVerification = Type.Object(
   {
     entries: Type.Integer({ description: 'Number of valid entries before the first invalid one.' }),
-    brokenAt: Type.Union([
+    firstInvalid: Type.Union([
       Type.Integer({ description: 'Number of the first entry that was changed, removed or inserted. Null: none.' }),
       Type.Null(),
     ]),

@@ -37,14 +37,23 @@ export interface Endpoint {
   readonly location?: string;
   /** False for a GET that changes something: gateways never retry it on another server. */
   readonly isRepeatable?: false;
+  /** False for a POST that ignores the header Idempotency-Key: it has no effect, or it sets cookies, which are never stored. */
+  readonly isIdempotencyKeyTaken?: false;
   readonly tag: string;
   readonly summary: string;
+  /** What the summary does not say. */
+  readonly description?: string;
   readonly params?: Type.TObject;
   readonly query?: Type.TObject;
   readonly body?: Type.TObject;
   readonly response: Type.TSchema;
   readonly contentType?: string;
   readonly problems: readonly ProblemCode[];
+}
+
+/** True if an operation takes the header Idempotency-Key. */
+export function takesIdempotencyKey(endpoint: Pick<Endpoint, 'method' | 'isIdempotencyKeyTaken'>): boolean {
+  return endpoint.method === 'POST' && endpoint.isIdempotencyKeyTaken !== false;
 }
 
 export const endpoint = <const E extends Endpoint>(declared: E): E => declared;

@@ -1,26 +1,13 @@
 import { Type } from 'typebox';
 import { ACCOUNT_ENDPOINTS } from './account-endpoints.ts';
 import { endpoint, NoContent } from './endpoint.ts';
+import { DateTime, TimeParameter, type Wire } from './instant.ts';
 import { InstrumentId } from './instrument.ts';
 import { Interval } from './interval.ts';
-import { listOf, PageQuery } from './page.ts';
+import { listOf, PageQuery, RowOrder } from './page.ts';
 import type { ProblemCode } from './problem.ts';
 import * as resources from './resources.ts';
 import { WORLD_ENDPOINTS } from './world-endpoints.ts';
-
-const Time = (description: string) =>
-  Type.String({ description: `${description}: epoch ms or ISO 8601.`, examples: ['1633998480000', '2021-10-12T00:28:00Z'] });
-const Limit = (most: number, usual: number) =>
-  Type.Integer({
-    minimum: 1,
-    maximum: most,
-    default: usual,
-    description: `Maximum number of rows. If the range has more, the newest ones.`,
-  });
-const Cursor = Type.String({
-  maxLength: 256,
-  description: '`nextCursor` of a response. Returns only rows before the rows of that response.',
-});
 
 const instrumentParams = Type.Object({
   id: {
@@ -36,6 +23,29 @@ const deadLetterParams = Type.Object({ group: Type.String(), id: Type.Integer() 
 /** Maximum number of rows in one response: about 2 MB of JSON. */
 export const ROWS_MAX = 20_000;
 const ROWS_USUAL = 500;
+
+/** Query parameters of a time series. @param whichTimes the times that the range is about */
+const seriesQuery = (whichTimes: string) => ({
+  from: Type.Optional(TimeParameter(`Start of the range${whichTimes}, inclusive`)),
+  to: Type.Optional(TimeParameter(`End of the range${whichTimes}, exclusive`)),
+  order: Type.Optional(RowOrder),
+  limit: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: ROWS_MAX,
+      default: ROWS_USUAL,
+      description: 'Maximum number of rows of the page: the first rows of the range in the requested `order`.',
+    }),
+  ),
+  cursor: Type.Optional(
+    Type.String({
+      maxLength: 256,
+      description: '`nextCursor` of the previous page. Opaque. Send it with the same parameters. Omit it for the first page.',
+    }),
+  ),
+});
+/** What a caller can rely on while it reads a time series page by page. */
+const PAGES = 'The pages of a range, one after another, hold each row once; rows that arrive meanwhile hide and repeat none.';
 
 /** Cache rule of market data: an event of the instrument invalidates the response, and its age is bounded in any case. */
 const ofInstrument = { about: 'instrument:{id}', maxAgeMs: 1_000, staleMs: 4_000 };
@@ -130,17 +140,16 @@ export const ENDPOINTS = {
     access: 'market:read',
     cache: ofInstrument,
     tag: 'Instruments',
-    summary: 'Get candles, oldest first; with `asOf`, as they were known at that time',
+    summary: 'Get candles; with `asOf`, as they were known at that time',
+    description: PAGES,
     params: instrumentParams,
     query: Type.Object({
       interval: Type.Optional(Interval),
-      from: Type.Optional(Time('Start of the range of opening times, inclusive')),
-      to: Type.Optional(Time('End of the range of opening times, exclusive')),
-      limit: Type.Optional(Limit(ROWS_MAX, ROWS_USUAL)),
-      asOf: Type.Optional(Time('Returns the candles as they were known at this time')),
+      ...seriesQuery(' of opening times'),
+      asOf: Type.Optional(TimeParameter('Returns the candles as they were known at this time')),
     }),
     response: resources.CandleFrame,
-    problems: ['UNKNOWN_INSTRUMENT', 'UNKNOWN_INTERVAL', 'INVALID_TIME', 'BAD_REQUEST'],
+    problems: ['UNKNOWN_INSTRUMENT', 'UNKNOWN_INTERVAL', 'INVALID_TIME', 'INVALID_CURSOR', 'BAD_REQUEST', 'HISTORY_UNAVAILABLE'],
   }),
   getTrades: endpoint({
     method: 'GET',
@@ -148,16 +157,12 @@ export const ENDPOINTS = {
     access: 'market:read',
     cache: ofInstrument,
     tag: 'Instruments',
-    summary: 'Get the newest trades of a range, oldest first; `cursor` gets the trades before them',
+    summary: 'Get the trades of a range',
+    description: PAGES,
     params: instrumentParams,
-    query: Type.Object({
-      from: Type.Optional(Time('Start of the range, inclusive')),
-      to: Type.Optional(Time('End of the range, exclusive')),
-      limit: Type.Optional(Limit(ROWS_MAX, ROWS_USUAL)),
-      cursor: Type.Optional(Cursor),
-    }),
+    query: Type.Object(seriesQuery('')),
     response: resources.TradeFrame,
-    problems: ['UNKNOWN_INSTRUMENT', 'INVALID_TIME', 'INVALID_CURSOR', 'BAD_REQUEST'],
+    problems: ['UNKNOWN_INSTRUMENT', 'INVALID_TIME', 'INVALID_CURSOR', 'BAD_REQUEST', 'HISTORY_UNAVAILABLE'],
   }),
   getReadings: endpoint({
     method: 'GET',
@@ -165,17 +170,15 @@ export const ENDPOINTS = {
     access: 'market:read',
     cache: ofInstrument,
     tag: 'Instruments',
-    summary: 'Get the newest readings of a range, oldest first; `cursor` gets the readings before them',
+    summary: 'Get the readings of a range',
+    description: PAGES,
     params: instrumentParams,
     query: Type.Object({
       name: Type.Optional(Type.String({ maxLength: 128, description: 'Returns only readings with this name.' })),
-      from: Type.Optional(Time('Start of the range, inclusive')),
-      to: Type.Optional(Time('End of the range, exclusive')),
-      limit: Type.Optional(Limit(ROWS_MAX, ROWS_USUAL)),
-      cursor: Type.Optional(Cursor),
+      ...seriesQuery(''),
     }),
     response: resources.ReadingFrame,
-    problems: ['UNKNOWN_INSTRUMENT', 'INVALID_TIME', 'INVALID_CURSOR', 'BAD_REQUEST'],
+    problems: ['UNKNOWN_INSTRUMENT', 'INVALID_TIME', 'INVALID_CURSOR', 'BAD_REQUEST', 'HISTORY_UNAVAILABLE'],
   }),
   getQuote: endpoint({
     method: 'GET',
@@ -218,7 +221,7 @@ export const ENDPOINTS = {
     summary: 'Repair an instrument: withdraw data with future times that a wrong clock caused, and recompute the candles',
     params: instrumentParams,
     body: Type.Object({
-      after: Type.Optional(Time('Data after this time is withdrawn. Default: one minute from now')),
+      cutoffAt: Type.Optional(DateTime('Data after this time is withdrawn. Default: one minute from now')),
       operator: Type.Optional(Type.String({ minLength: 1, maxLength: 64, description: 'Name of the operator. Used in demo mode only.' })),
       reason: Type.String({ minLength: 1, maxLength: 500 }),
     }),
@@ -404,10 +407,10 @@ type Part<E, K extends string> = E extends { readonly [Key in K]: infer S extend
 
 type Parts<E> = Part<E, 'params'> & Part<E, 'query'> & Part<E, 'body'>;
 /** Callers pass instrument ids as plain strings; the server validates them. */
-type Plain<V> = V extends InstrumentId ? string : V;
+type Plain<V> = V extends InstrumentId ? string : Wire<V>;
 
 /** Arguments of an operation: its path parameters, query parameters and body fields in one object. */
 export type EndpointArgs<N extends EndpointName> = { [K in keyof Parts<Endpoints[N]>]: Plain<Parts<Endpoints[N]>[K]> };
 
 /** Response of an operation. */
-export type EndpointResponse<N extends EndpointName> = Type.Static<Endpoints[N]['response']>;
+export type EndpointResponse<N extends EndpointName> = Wire<Type.Static<Endpoints[N]['response']>>;

@@ -1,12 +1,3 @@
-import { Type } from 'typebox';
-
-/** Last millisecond of the year 9999, epoch ms: the largest time in a text format with four digits for the year. */
-const LATEST = 253_402_300_799_999;
-
-/** Request parameter with a time, epoch ms. */
-export const EpochMsParameter = (description: string) =>
-  Type.Integer({ minimum: 0, maximum: LATEST, description: `${description}; epoch ms.` });
-
 /**
  * Schema of a part of a request, as validated by the server and as shown in OpenAPI. Integers without bounds get those of safe
  * integers, which JavaScript and the database can store (`integer` of JSON Schema goes to 1e308).

@@ -1,11 +1,11 @@
 import { type Static, Type } from 'typebox';
 import { Decimal } from './decimal.ts';
+import { DateTime } from './instant.ts';
 import { InstrumentId } from './instrument.ts';
 import { Interval } from './interval.ts';
 import { Candle, Gap, Level, Trade } from './market.ts';
-import { NextCursor } from './page.ts';
+import { HasMore, NextCursor } from './page.ts';
 
-const EpochMs = (description: string) => Type.Number({ description: `${description}, epoch ms.` });
 const Nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
 
 export const Freshness = Type.Unsafe<'live' | 'stale'>(
@@ -23,11 +23,11 @@ export const Source = Type.Object(
     simulated: Type.Boolean({ description: 'True if the data is simulated and comes from no venue.' }),
     state: Type.Unsafe<SourceState>(Type.Enum([...SOURCE_STATES])),
     reason: Type.String({ description: 'Reason for the state.' }),
-    since: EpochMs('Start of the current state'),
+    stateChangedAt: DateTime('Start of the current state'),
     instruments: Type.Array(InstrumentId),
     connections: Type.Integer({ description: 'Number of connections made since start.' }),
-    reconnectAt: Nullable(EpochMs('Time of the next connection attempt')),
-    lastFrameAt: Nullable(EpochMs('Time of the newest frame')),
+    reconnectAt: Nullable(DateTime('Time of the next connection attempt')),
+    lastFrameAt: Nullable(DateTime('Time of the newest frame')),
     frames: Type.Integer({ description: 'Number of frames received since start.' }),
     framesPerSecond: Type.Number(),
     latencyMs: Nullable(
@@ -44,7 +44,7 @@ export type Source = Static<typeof Source>;
 
 export const QuarantinedFrame = Type.Object(
   {
-    at: EpochMs('Receive time'),
+    receivedAt: DateTime('Receive time'),
     reason: Type.String(),
     detail: Type.String(),
     frame: Type.String({ description: 'First 512 characters of the frame.' }),
@@ -64,7 +64,7 @@ export const Instrument = Type.Object(
     simulated: Type.Boolean(),
     status: Freshness,
     reason: Nullable(Type.String({ description: 'Reason for the status `stale`. Null while live.' })),
-    asOf: EpochMs('Time of the newest data'),
+    updatedAt: Nullable(DateTime('Time of the newest data. Null if there is none')),
     price: Nullable(Decimal),
     dayOpen: Nullable({ ...Decimal, description: 'First price of the UTC day.' }),
     dayHigh: Nullable({ ...Decimal, description: 'Highest price of the UTC day.' }),
@@ -80,7 +80,7 @@ export type Instrument = Static<typeof Instrument>;
 const frame = {
   instrument: InstrumentId,
   status: Freshness,
-  asOf: EpochMs('Time of the newest data'),
+  updatedAt: Nullable(DateTime('Time of the newest data. Null if there is none')),
 };
 
 /** Columnar rows. Times are epoch ms. Prices and quantities of trades are decimal strings exactly as received. */
@@ -94,9 +94,11 @@ export const CandleFrame = Type.Object(
     interval: Interval,
     columns: Type.Array(Type.String(), { examples: [['time', 'open', 'high', 'low', 'close', 'volume']] }),
     rows: Type.Unsafe<CandleRow[]>(Type.Array(Type.Array(Type.Number()))),
-    meta: Type.Object({ closed: Type.Boolean({ description: 'True if the last row is a closed candle.' }) }),
+    meta: Type.Object({ closed: Type.Boolean({ description: 'False if a row is a candle that is still open; it is the newest row.' }) }),
+    hasMore: HasMore,
+    nextCursor: NextCursor,
   },
-  { $id: 'CandleFrame', description: 'Candles as columnar rows, oldest first. `time` is the opening time, epoch ms.' },
+  { $id: 'CandleFrame', description: 'Candles as columnar rows, in the order of the request. `time` is the opening time, epoch ms.' },
 );
 export type CandleFrame = Static<typeof CandleFrame>;
 
@@ -105,11 +107,13 @@ export const TradeFrame = Type.Object(
     ...frame,
     columns: Type.Array(Type.String(), { examples: [['time', 'price', 'quantity', 'side', 'id']] }),
     rows: Type.Unsafe<TradeRow[]>(Type.Array(Type.Array(Type.Union([Type.Number(), Type.String()])))),
+    hasMore: HasMore,
     nextCursor: NextCursor,
   },
   {
     $id: 'TradeFrame',
-    description: 'Trades as columnar rows, oldest first. Prices and quantities are decimal strings exactly as received.',
+    description:
+      'Trades as columnar rows, in the order of the request. `time` is epoch ms. Prices and quantities are decimal strings exactly as received.',
   },
 );
 export type TradeFrame = Static<typeof TradeFrame>;
@@ -119,18 +123,26 @@ export const ReadingFrame = Type.Object(
     ...frame,
     columns: Type.Array(Type.String()),
     rows: Type.Unsafe<ReadingRow[]>(Type.Array(Type.Array(Type.Union([Type.Number(), Type.String()])))),
+    hasMore: HasMore,
     nextCursor: NextCursor,
   },
-  { $id: 'ReadingFrame', description: 'Readings as columnar rows, oldest first.' },
+  { $id: 'ReadingFrame', description: 'Readings as columnar rows, in the order of the request. `time` is epoch ms.' },
 );
 export type ReadingFrame = Static<typeof ReadingFrame>;
+
+const { time: _timeOfTrade, ...untimedTrade } = Trade.properties;
+export const WithdrawnTrade = Type.Object(
+  { ...untimedTrade, executedAt: DateTime('Time of the trade, by the clock of the venue') },
+  { $id: 'WithdrawnTrade', description: 'A trade that a repair withdrew.' },
+);
+export type WithdrawnTrade = Static<typeof WithdrawnTrade>;
 
 export const RepairedInstrument = Type.Object(
   {
     instrument: InstrumentId,
-    after: EpochMs('Data after this time was withdrawn'),
-    newestAt: EpochMs('Time of the newest remaining data'),
-    withdrawn: Type.Array(Trade, { description: 'Withdrawn trades, oldest first. Empty if there was nothing to repair.' }),
+    cutoffAt: DateTime('Data after this time was withdrawn'),
+    newestAt: Nullable(DateTime('Time of the newest remaining data. Null if there is none')),
+    withdrawn: Type.Array(WithdrawnTrade, { description: 'Withdrawn trades, oldest first. Empty if there was nothing to repair.' }),
   },
   { $id: 'RepairedInstrument', description: 'Result of an instrument repair.' },
 );
@@ -155,18 +167,32 @@ export const BookResource = Type.Object(
 );
 export type BookResource = Static<typeof BookResource>;
 
+const { time: _opening, ...CandleFields } = Candle.properties;
+const CandleValues = Type.Object(CandleFields, { $id: 'CandleValues', description: 'Open, high, low, close and volume of one interval.' });
+
+const { from: _from, to: _to, ...untimedGap } = Gap.properties;
+export const GapResource = Type.Object(
+  {
+    startedAt: DateTime('Time of the last trade before the gap'),
+    endedAt: DateTime('Time of the first trade after the gap'),
+    ...untimedGap,
+  },
+  { $id: 'GapResource', description: 'A range of missing trades that could not be filled.' },
+);
+export type GapResource = Static<typeof GapResource>;
+
 export const QualityExample = Type.Object({
   kind: Type.String(),
-  time: EpochMs('Time of the event'),
+  occurredAt: DateTime('Time of the event'),
   detail: Type.String(),
 });
 export type QualityExample = Static<typeof QualityExample>;
 
 export const CandleDifference = Type.Object({
   interval: Interval,
-  time: EpochMs('Opening time of the candle'),
-  ours: Nullable(Candle),
-  theirs: Candle,
+  openedAt: DateTime('Opening time of the candle'),
+  ours: Nullable(CandleValues),
+  theirs: CandleValues,
   partial: Type.Boolean({ description: 'True if we did not receive the whole interval, so a difference is expected.' }),
 });
 export type CandleDifference = Static<typeof CandleDifference>;
@@ -189,7 +215,7 @@ export const Quality = Type.Object(
       candlesCompared: Type.Integer(),
       candlesDiffering: Type.Integer(),
     }),
-    gaps: Type.Array(Gap, { description: 'Newest gaps that could not be filled.' }),
+    gaps: Type.Array(GapResource, { description: 'Newest gaps that could not be filled.' }),
     differences: Type.Array(CandleDifference, { description: 'Newest candles that differ from the candles of the venue.' }),
     examples: Type.Array(QualityExample, { description: 'Newest examples of the counted events.' }),
   },
@@ -202,7 +228,7 @@ export const HealthCheckState = Type.Object(
     name: Type.String({ examples: ['database'] }),
     isRequired: Type.Boolean({ description: 'True if the process cannot serve without this dependency.' }),
     status: Type.Unsafe<'ok' | 'failing' | 'unknown'>(Type.Enum(['ok', 'failing', 'unknown'])),
-    since: Type.Integer({ description: 'Start of the current status, epoch ms.' }),
+    statusChangedAt: DateTime('Start of the current status'),
     reason: Type.Union([Type.String(), Type.Null()], { description: 'Reason for the failure.' }),
   },
   { $id: 'HealthCheckState', description: 'Health check of a dependency of the process.' },
@@ -230,7 +256,7 @@ export const Server = Type.Object(
         description: 'Circuit breaker. `open`: it failed several times in a row and gets no requests for a short time.',
       }),
     ),
-    startedAt: Type.Union([Type.Integer(), Type.Null()], { description: 'Start time of the process, epoch ms.' }),
+    startedAt: Nullable(DateTime('Start time of the process')),
     worldPort: Type.Union([Type.Integer(), Type.Null()], { description: 'TCP port for players. Null if it has no world.' }),
     open: Type.Integer({ description: 'Number of open requests, streams and connections to it.' }),
     requests: Type.Integer({ description: 'Number of requests sent to it.' }),
@@ -250,8 +276,8 @@ export const DeadLetter = Type.Object(
     zone: Type.String(),
     seq: Type.Integer(),
     reason: Type.String(),
-    at: EpochMs('Time at which it was stored as a dead letter'),
-    resumeAt: Type.Optional(
+    createdAt: DateTime('Time at which it was stored as a dead letter'),
+    resumeFrom: Type.Optional(
       Type.Integer({
         minimum: 0,
         description: 'For reactors: which of the commands of the event is the first that a replay sends, from 0.',
@@ -280,7 +306,7 @@ const ConsumerGap = Type.Object({
   partition: Type.Integer(),
   from: Type.Integer({ description: 'First dropped offset.' }),
   to: Type.Integer({ description: 'First offset after the gap.' }),
-  at: EpochMs('Time at which the gap was detected or skipped'),
+  recordedAt: DateTime('Time at which the gap was detected or skipped'),
 });
 
 export const ConsumerGroupStatus = Type.Object(
@@ -330,8 +356,8 @@ export const Alert = Type.Object(
     }),
     value: Type.Number(),
     threshold: Type.Number(),
-    since: EpochMs('Start of the alert'),
-    until: Nullable(EpochMs('End of the alert')),
+    startedAt: DateTime('Start of the alert'),
+    endedAt: Nullable(DateTime('End of the alert. Null while it is active')),
   },
   { $id: 'Alert', description: 'An alert for operators.' },
 );
@@ -378,7 +404,7 @@ export const Connections = Type.Object(
         node: Type.String(),
         transport: TransportName,
         streams: Type.Integer(),
-        since: EpochMs('Time at which the oldest of these streams was opened'),
+        openedAt: DateTime('Time at which the oldest of these streams was opened'),
       }),
       { description: 'Users with the most streams first, at most 1,000.' },
     ),

@@ -1,8 +1,8 @@
 import { Type } from 'typebox';
 import { displayName } from './display-name.ts';
 import { endpoint } from './endpoint.ts';
-import { listOf, PageQuery, pageQuery } from './page.ts';
-import { EpochMsParameter } from './request-schema.ts';
+import { DateTime, TimeParameter } from './instant.ts';
+import { listOf, PageQuery, pageQuery, RowOrder } from './page.ts';
 import { PlayerId, ZoneId } from './world.ts';
 import * as world from './world-resources.ts';
 
@@ -76,7 +76,7 @@ export const WORLD_ENDPOINTS = {
     params: zoneParams,
     query: Type.Object({
       seq: Type.Optional(Type.Integer({ minimum: 1, description: 'Returns the state after the event with this seq.' })),
-      time: Type.Optional(EpochMsParameter('Returns the state after all events up to this time')),
+      time: Type.Optional(TimeParameter('Returns the state after all events up to this time')),
     }),
     response: world.ZonePointInTime,
     problems: ['UNKNOWN_ZONE', 'ZONE_UNAVAILABLE', 'POINT_IN_TIME_UNAVAILABLE', 'INVALID_TIME', 'BAD_REQUEST'],
@@ -111,8 +111,8 @@ export const WORLD_ENDPOINTS = {
     summary: 'Replay a time range of a zone in steps; times before its record are omitted',
     params: zoneParams,
     query: Type.Object({
-      from: EpochMsParameter('Start of the range, inclusive'),
-      to: EpochMsParameter('End of the range, inclusive'),
+      from: TimeParameter('Start of the range, inclusive'),
+      to: TimeParameter('End of the range, inclusive'),
       stepMs: Type.Optional(
         Type.Integer({ minimum: 50, default: 250, description: `Length of a step, ms. The range has at most ${REPLAY_STEPS_MAX} steps.` }),
       ),
@@ -130,7 +130,7 @@ export const WORLD_ENDPOINTS = {
     params: zoneParams,
     body: Type.Object({
       seq: Type.Optional(Type.Integer({ minimum: 1 })),
-      time: Type.Optional(EpochMsParameter('Restores the state after all events up to this time')),
+      stateAt: Type.Optional(DateTime('Restores the state after all events up to this time')),
       dryRun: Type.Optional(Type.Boolean({ default: false, description: 'Reports what would change and changes nothing.' })),
       ...audited,
     }),
@@ -185,6 +185,7 @@ export const WORLD_ENDPOINTS = {
     method: 'POST',
     path: '/api/v1/world/zones/:zone/snapshots/verify',
     access: 'platform:operate',
+    isIdempotencyKeyTaken: false,
     cost: 20,
     tag: 'Worlds',
     summary: 'Verify a snapshot: read it and check it; with `replay`, also compare it with the log',
@@ -193,7 +194,7 @@ export const WORLD_ENDPOINTS = {
       store: Store,
       epoch: Type.Integer(),
       seq: Type.Integer(),
-      time: Type.Number(),
+      takenAt: DateTime('`takenAt` of the snapshot'),
       replay: Type.Optional(Type.Boolean()),
     }),
     response: world.SnapshotVerification,
@@ -250,9 +251,14 @@ export const WORLD_ENDPOINTS = {
     path: '/api/v1/world/players/:player/steps',
     access: 'platform:read',
     tag: 'Worlds',
-    summary: 'List the recorded positions of a player in a time range, oldest first',
+    summary: 'List the recorded positions of a player in a time range',
     params: playerParams,
-    query: Type.Object({ from: EpochMsParameter('Start of the range'), to: EpochMsParameter('End of the range'), ...pageQuery }),
+    query: Type.Object({
+      from: TimeParameter('Start of the range'),
+      to: TimeParameter('End of the range'),
+      order: Type.Optional(RowOrder),
+      ...pageQuery,
+    }),
     response: listOf(world.PlayerStep),
     problems: ['INVALID_CURSOR', 'DATABASE_UNAVAILABLE', 'BAD_REQUEST'],
   }),

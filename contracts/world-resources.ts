@@ -1,8 +1,8 @@
 import { type Static, Type } from 'typebox';
+import { DateTime } from './instant.ts';
 import { GroundItem, Monster, Player, PlayerId, WorldPlan, ZoneId } from './world.ts';
 import { SeenObject } from './world-wire.ts';
 
-const EpochMs = (description: string) => Type.Number({ description: `${description}, epoch ms.` });
 const Ms = (description: string) => Type.Number({ description: `${description}, ms.` });
 const Count = (description: string) => Type.Integer({ minimum: 0, description });
 const Nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
@@ -57,8 +57,8 @@ export const WorldZoneStatus = Type.Object(
     accepted: Count('Commands accepted in the last second.'),
     refused: Count('Commands refused in the last second.'),
     events: Count('Events decided in the last second.'),
-    hotAt: EpochMs('Time of the newest hot snapshot by the current owner (0 if none)'),
-    coldAt: EpochMs('Time of the newest cold snapshot by the current owner (0 if none)'),
+    hotAt: Nullable(DateTime('Time of the newest hot snapshot by the current owner. Null if there is none')),
+    coldAt: Nullable(DateTime('Time of the newest cold snapshot by the current owner. Null if there is none')),
   },
   { $id: 'WorldZoneStatus', description: 'State and counters of a zone of the world.' },
 );
@@ -68,7 +68,7 @@ export const WorldHostStatus = Type.Object(
   {
     id: Type.String(),
     pid: Type.Integer(),
-    startedAt: EpochMs('Start time of the process'),
+    startedAt: DateTime('Start time of the process'),
     state: Type.Unsafe<'starting' | 'up' | 'draining'>(Type.Enum(['starting', 'up', 'draining'])),
     zones: Count('Number of zones that the host owns, open or not.'),
     open: Count('Number of zones that the host has open.'),
@@ -94,10 +94,10 @@ export const ZonePointInTime = Type.Object(
   {
     zone: ZoneId,
     seq: Type.Integer(),
-    time: EpochMs('Time of the state (0 if requested by `seq`)'),
+    stateAt: Nullable(DateTime('Time of the state. Null if it was requested by `seq`')),
     live: Type.Boolean({ description: 'True for the current state, false for a past state.' }),
     hash: Type.String({ description: 'State hash: SHA-256 over the whole state with its keys in order.' }),
-    players: Type.Array(Player),
+    players: Type.Array(Player, { description: 'Players as the state has them, with times in epoch ms: `hash` is over this state.' }),
     monsters: Type.Array(Monster),
     items: Type.Array(GroundItem),
     inTransit: Type.Array(PlayerId),
@@ -108,7 +108,7 @@ export const ZonePointInTime = Type.Object(
 export type ZonePointInTime = Static<typeof ZonePointInTime>;
 
 export const ZoneView = Type.Object(
-  { zone: ZoneId, seq: Type.Integer(), time: EpochMs('Time of the view'), objects: Type.Array(SeenObject) },
+  { zone: ZoneId, seq: Type.Integer(), stateAt: DateTime('Time of the view'), objects: Type.Array(SeenObject) },
   { $id: 'ZoneView', description: 'All visible objects of a zone now.' },
 );
 export type ZoneView = Static<typeof ZoneView>;
@@ -117,7 +117,7 @@ export const ZoneReplay = Type.Object(
   {
     zone: ZoneId,
     points: Type.Array(
-      Type.Object({ time: EpochMs('Time of the step'), seq: Type.Integer(), hash: Type.String(), objects: Type.Array(SeenObject) }),
+      Type.Object({ stateAt: DateTime('Time of the step'), seq: Type.Integer(), hash: Type.String(), objects: Type.Array(SeenObject) }),
       { description: 'Steps, oldest first.' },
     ),
   },
@@ -135,7 +135,7 @@ export const ZoneMap = Type.Object(
 export type ZoneMap = Static<typeof ZoneMap>;
 
 export const SnapshotStatus = Type.Object(
-  { zone: ZoneId, store: Store, epoch: Type.Integer(), seq: Type.Integer(), time: EpochMs('Time of the snapshot') },
+  { zone: ZoneId, store: Store, epoch: Type.Integer(), seq: Type.Integer(), takenAt: DateTime('Time of the snapshot') },
   { $id: 'SnapshotStatus', description: 'A snapshot of a zone.' },
 );
 export type SnapshotStatus = Static<typeof SnapshotStatus>;
@@ -178,7 +178,7 @@ export const PlayerSummary = Type.Object(
 export type PlayerSummary = Static<typeof PlayerSummary>;
 
 export const PlayerHistoryEntry = Type.Object(
-  { occurredAt: EpochMs('Time of the event'), zone: ZoneId, type: Type.String(), detail: Type.Record(Type.String(), Type.Unknown()) },
+  { occurredAt: DateTime('Time of the event'), zone: ZoneId, type: Type.String(), detail: Type.Record(Type.String(), Type.Unknown()) },
   { $id: 'PlayerHistoryEntry', description: 'An entry of the history of a player.' },
 );
 export type PlayerHistoryEntry = Static<typeof PlayerHistoryEntry>;
@@ -186,9 +186,9 @@ export type PlayerHistoryEntry = Static<typeof PlayerHistoryEntry>;
 export const PlayerSession = Type.Object(
   {
     id: Type.String(),
-    startedAt: EpochMs('Start of the session'),
+    startedAt: DateTime('Start of the session'),
     startedIn: Type.String({ description: 'Zone in which the session started.' }),
-    endedAt: Nullable(EpochMs('End of the session')),
+    endedAt: Nullable(DateTime('End of the session')),
     endedIn: Nullable(Type.String({ description: 'Zone in which the session ended.' })),
     reason: Nullable(Type.String({ description: 'Reason for the end of the session.' })),
   },
@@ -197,12 +197,12 @@ export const PlayerSession = Type.Object(
 export type PlayerSession = Static<typeof PlayerSession>;
 
 export const PlayerStep = Type.Object(
-  { occurredAt: EpochMs('Time of the position'), zone: ZoneId, x: Type.Integer(), y: Type.Integer() },
+  { occurredAt: DateTime('Time of the position'), zone: ZoneId, x: Type.Integer(), y: Type.Integer() },
   { $id: 'PlayerStep', description: 'A recorded position of a player.' },
 );
 export type PlayerStep = Static<typeof PlayerStep>;
 
-const RecordedPoint = Type.Object({ seq: Type.Integer(), time: EpochMs('Time of the state') });
+const RecordedPoint = Type.Object({ seq: Type.Integer(), stateAt: DateTime('Time of the state') });
 
 export const ZoneRecord = Type.Object(
   {
@@ -267,8 +267,8 @@ export type RecoverySource = Static<typeof RecoverySource>;
 
 export const DrillReport = Type.Object(
   {
-    startedAt: EpochMs('Start of the drill'),
-    endedAt: EpochMs('End of the drill'),
+    startedAt: DateTime('Start of the drill'),
+    endedAt: DateTime('End of the drill'),
     players: Count('Number of bots that played.'),
     zones: Count('Number of zones of the test world.'),
     hosts: Count('Number of zone hosts of the test world.'),
@@ -281,7 +281,7 @@ export const DrillReport = Type.Object(
         met: Type.Boolean({ description: 'True if the target was met and no player was lost or duplicated.' }),
         kills: Type.Array(
           Type.Object({
-            at: EpochMs('Time of the kill'),
+            killedAt: DateTime('Time of the kill'),
             host: Type.String(),
             zones: Count('Number of zones that the host had.'),
             players: Count('Number of players with a session in these zones.'),

@@ -121,7 +121,7 @@ describe('fault 19: stores on a full disk', {
         } as const;
       });
     const rows = (first: number, count: number) => ({ trades: trades(first, count), candles: [], readings: [] });
-    const written = async (from: typeof store) => (await from.trades({ instrument, from: 0, to: 1e9, limit: 1_000 })).length;
+    const written = async (from: typeof store) => (await from.trades({ instrument, from: 0, to: 1e9, order: 'asc', limit: 1_000 })).length;
     await store.write(rows(1, 10), null);
     fill();
     await assert.rejects(store.write(rows(100, 20_000), null), /No space left/);

@@ -4,6 +4,7 @@ export default {
   schema: [
     '../../platform/database/progress.ts',
     '../../platform/secrets/table-secrets.ts',
+    '../../platform/http/idempotency-keys.ts',
     '../../modules/worlds/tables/tables.ts',
     '../../modules/accounts/tables/tables.ts',
   ],

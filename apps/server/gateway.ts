@@ -1,5 +1,5 @@
 import { openIdentification } from '@millrace/accounts';
-import { CONTRACTS, ENDPOINTS, type Endpoint, type Server } from '@millrace/contracts';
+import { CONTRACTS, ENDPOINTS, type Endpoint, type Server, takesIdempotencyKey } from '@millrace/contracts';
 import { systemClock } from '@millrace/platform/clock';
 import type { Settings } from '@millrace/platform/config';
 import { connectDatabase, failureReason, probeDatabase } from '@millrace/platform/database';
@@ -198,6 +198,7 @@ function forwardAll({ app, routes }: HttpParts, forwarding: Forwarding, worldPor
       world: endpoint.path.startsWith(WORLD_PATHS),
       transport: 'sse',
       isRepeatable: endpoint.isRepeatable ?? true,
+      isIdempotencyKeyTaken: takesIdempotencyKey(endpoint),
       ...((endpoint as unknown) === ENDPOINTS.getWorld && { rewrite: (world) => ({ ...world, tcpPort: worldPort }) }),
     };
     routes.stream(endpoint, ({ raw, reply }) => forward(forwarding, forwarded, raw, reply));

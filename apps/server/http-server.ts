@@ -21,7 +21,7 @@ import type { Logger } from '@millrace/platform/telemetry';
 import { UserError } from '@millrace/platform/user-error';
 
 export interface HttpServerParts
-  extends Pick<HttpServerOptions, 'console' | 'metrics' | 'register' | 'identify' | 'vouched' | 'streams' | 'cache'> {
+  extends Pick<HttpServerOptions, 'console' | 'metrics' | 'register' | 'identify' | 'vouched' | 'streams' | 'cache' | 'idempotency'> {
   /** Modules whose endpoints and channels are served. */
   readonly contracts: readonly ModuleContract[];
   readonly logger: Logger;

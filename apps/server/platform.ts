@@ -3,7 +3,7 @@ import { messageOf, within, type ZoneHost } from '@millrace/kernel';
 import type { Settings } from '@millrace/platform/config';
 import { probeDatabase } from '@millrace/platform/database';
 import { HealthChecks } from '@millrace/platform/health';
-import type { HttpParts, HttpServer } from '@millrace/platform/http';
+import { type HttpParts, type HttpServer, IdempotencyKeys } from '@millrace/platform/http';
 import type { ConsumerGroup } from '@millrace/platform/log';
 import { IDENTITY, type Identity, type Installation, type ModuleDefinition } from '@millrace/platform/module';
 import { every } from '@millrace/platform/module/jobs';
@@ -18,6 +18,7 @@ import { openHttpServer, serveStreams } from './http-server.ts';
 import { registerMetrics } from './metrics.ts';
 import { MODULES } from './modules.ts';
 import { openTopics } from './open-topics.ts';
+import { envelopeOf } from './secrets.ts';
 import { openServices, type Services } from './services.ts';
 
 /** How long a start and a stop wait for projections to read what was decided; a store that cannot be written now does not keep a server from serving. */
@@ -182,7 +183,7 @@ class Server {
 
   #serve(health: HealthChecks, consoleFolder: string): Promise<HttpServer> {
     const { settings, services, logger } = this.#parts;
-    const { streams, responses, hub } = services.shared;
+    const { streams, responses, hub, database } = services.shared;
     const contracts: readonly ModuleContract[] = [systemContract, ...this.modules.contracts];
     const identity = this.#identity;
     return openHttpServer(settings, {
@@ -195,6 +196,7 @@ class Server {
       sockets: this.modules.sockets,
       metrics: () => this.#metrics.scrape(),
       identify: identity.identify,
+      idempotency: new IdempotencyKeys(database.connection, envelopeOf(settings)),
       vouched: (request) => {
         const vouched = this.#behind.vouched(request);
         if (vouched) identity.requireNotRevoked(vouched.principal);

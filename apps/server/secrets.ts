@@ -47,7 +47,8 @@ function filesOf({ data }: Settings): SecretStore {
   return fileSecrets(join(data, FOLDER), [MASTER_FILE, MASTER_ID_FILE]);
 }
 
-function envelopeOf({ data, encryption }: Settings): Envelope {
+/** Seals with the master key of this server. */
+export function envelopeOf({ data, encryption }: Settings): Envelope {
   const { key, keyFile, previousKeys, vault } = encryption;
   const previous = previousKeys.map((text, index) => localMasterKey(keyOf(text, `encryption.previousKeys/${index}`)));
   let first: MasterKey;

@@ -1,12 +1,14 @@
-import { API_PATH, type Endpoint } from '../endpoint.ts';
+import { API_PATH, type Endpoint, takesIdempotencyKey } from '../endpoint.ts';
 import { CONTRACTS } from '../modules.ts';
 
 /** The routes as TypeScript for the client, which has no use for the schemas. */
 export function clientRoutes(): string {
   const endpoints = CONTRACTS.flatMap(({ endpoints }) => Object.entries<Endpoint>(endpoints));
-  const lines = endpoints.flatMap(([name, { method, path, contentType }]) => {
+  const lines = endpoints.flatMap(([name, endpoint]) => {
+    const { method, path, contentType } = endpoint;
     if (contentType !== undefined || !path.startsWith(API_PATH)) return [];
-    return `  ${name}: ['${method}', '${path.slice(API_PATH.length)}'],\n`;
+    const key = takesIdempotencyKey(endpoint) ? ", 'key'" : '';
+    return `  ${name}: ['${method}', '${path.slice(API_PATH.length)}'${key}],\n`;
   });
-  return `// Generated from contracts/ by "npm run docs".\n/** Method and path of every operation that answers with JSON; the path goes on from ${API_PATH}. */\nexport const ROUTES = {\n${lines.join('')}} as const;\n`;
+  return `// Generated from contracts/ by "npm run docs".\n/** Method and path of every operation that returns JSON, and \`key\` if it takes an Idempotency-Key. The path continues ${API_PATH}. */\nexport const ROUTES = {\n${lines.join('')}} as const;\n`;
 }

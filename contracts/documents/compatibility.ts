@@ -12,15 +12,25 @@ interface Schema {
   readonly anyOf?: readonly Schema[];
 }
 
+interface Parameter {
+  readonly name: string;
+  readonly in: string;
+  readonly required?: boolean;
+  readonly schema: Schema;
+}
+
 interface Operation {
-  readonly parameters?: readonly { readonly name: string; readonly in: string; readonly required: boolean; readonly schema: Schema }[];
+  readonly parameters?: readonly (Parameter | { readonly $ref: string })[];
   readonly requestBody?: { readonly content: Readonly<Record<string, { readonly schema: Schema }>> };
   readonly responses: Readonly<Record<string, { readonly content?: Readonly<Record<string, { readonly schema: Schema }>> }>>;
 }
 
 export interface ApiDocument {
   readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
-  readonly components: { readonly schemas: Readonly<Record<string, Schema>> };
+  readonly components: {
+    readonly schemas: Readonly<Record<string, Schema>>;
+    readonly parameters?: Readonly<Record<string, Parameter>>;
+  };
 }
 
 /** What is sent must be taken as before; what is answered must be there as before. */
@@ -56,11 +66,11 @@ export function breakingChanges(before: ApiDocument, after: ApiDocument): string
         found.push(`${where} is gone`);
         continue;
       }
-      const known = new Map((was.parameters ?? []).map((parameter) => [parameter.name, parameter]));
-      for (const { name, required } of is.parameters ?? [])
-        if (required && !known.get(name)?.required) found.push(`${where}?${name} must be given now`);
+      const known = new Map(parametersOf(before, was).map((parameter) => [parameter.name, parameter]));
+      const now = parametersOf(after, is);
+      for (const { name, required } of now) if (required && !known.get(name)?.required) found.push(`${where}?${name} must be given now`);
       for (const [name, { schema }] of known)
-        compare(`${where}?${name}`, schema, is.parameters?.find((parameter) => parameter.name === name)?.schema, 'sent');
+        compare(`${where}?${name}`, schema, now.find((parameter) => parameter.name === name)?.schema, 'sent');
       const statusOf = ({ responses }: Operation) => ['200', '201', '204'].find((status) => status in responses) ?? 'none';
       if (statusOf(was) !== statusOf(is)) found.push(`${where} answered ${statusOf(was)} and answers ${statusOf(is)}`);
       const [body, answer] = [bodyOf(was), answerOf(was)];
@@ -69,6 +79,10 @@ export function breakingChanges(before: ApiDocument, after: ApiDocument): string
       if (answer) compare(`${where} answer`, answer, answerOf(is), 'answered');
     }
   return found;
+}
+
+function parametersOf({ components }: ApiDocument, { parameters = [] }: Operation): Parameter[] {
+  return parameters.flatMap((one) => ('$ref' in one ? (components.parameters?.[one.$ref.split('/').at(-1) ?? ''] ?? []) : one));
 }
 
 const bodyOf = ({ requestBody }: Operation) => Object.values(requestBody?.content ?? {})[0]?.schema;

@@ -1,5 +1,5 @@
 import type { TObject, TSchema } from 'typebox';
-import type { Endpoint } from '../endpoint.ts';
+import { type Endpoint, takesIdempotencyKey } from '../endpoint.ts';
 import type { ModuleContract } from '../module.ts';
 import { CONTRACTS } from '../modules.ts';
 import { PROBLEMS, Problem, type ProblemCode } from '../problem.ts';
@@ -29,7 +29,7 @@ export function openApiDocument(contracts: readonly ModuleContract[] = CONTRACTS
     security: [],
     tags: [...new Set(endpoints.map(([, { tag }]) => tag))].map((name) => ({ name })),
     paths,
-    components: { schemas, headers: HEADERS, securitySchemes: SHOWN },
+    components: { schemas, parameters: { IdempotencyKey: IDEMPOTENCY_KEY }, headers: HEADERS, securitySchemes: SHOWN },
   };
 }
 
@@ -40,6 +40,7 @@ function operation(operationId: string, endpoint: Endpoint, schemas: Record<stri
     description: endpoint.summary,
     headers: {
       ...(location !== undefined && headers('Location')),
+      ...(takesIdempotencyKey(endpoint) && headers('Idempotency-Replayed')),
       ...((endpoint.cost ?? 1) > 0 && headers('RateLimit', 'RateLimit-Policy')),
     },
     ...(status !== 204 && { content }),
@@ -47,8 +48,13 @@ function operation(operationId: string, endpoint: Endpoint, schemas: Record<stri
   return {
     operationId,
     summary: endpoint.summary,
+    ...(endpoint.description !== undefined && { description: endpoint.description }),
     tags: [endpoint.tag],
-    parameters: [...parameters(endpoint.params, 'path'), ...parameters(endpoint.query, 'query')],
+    parameters: [
+      ...parameters(endpoint.params, 'path'),
+      ...parameters(endpoint.query, 'query'),
+      ...(takesIdempotencyKey(endpoint) ? [{ $ref: '#/components/parameters/IdempotencyKey' }] : []),
+    ],
     ...(endpoint.body && {
       requestBody: { required: true, content: { 'application/json': { schema: plain(requestObjectSchema(endpoint.body)) } } },
     }),
@@ -64,7 +70,20 @@ const HEADERS = {
   RateLimit: { description: 'Requests left (`r`), and seconds until all are available again (`t`).', schema: text },
   'Retry-After': { description: 'Seconds to wait before the next request.', schema: { type: 'integer' } },
   'WWW-Authenticate': { description: 'Scheme to authenticate with (RFC 6750).', schema: text },
+  'Idempotency-Replayed': { description: '`true`: the response of an earlier request with the same Idempotency-Key.', schema: text },
   Location: { description: 'Path of the created resource.', schema: { type: 'string', format: 'uri-reference' } },
+};
+
+const IDEMPOTENCY_KEY = {
+  name: 'Idempotency-Key',
+  in: 'header',
+  required: false,
+  description:
+    'Makes it safe to repeat the request (draft-ietf-httpapi-idempotency-key-header). Use a new key, such as a UUID, for each request, and the same key, ' +
+    'query and body for a repeat. A repeat within 24 hours returns the first response with `Idempotency-Replayed: true` and has no other effect. ' +
+    'Responses with status 429 or 5xx are not stored: a repeat runs again. Keys are valid for one user, method and path. A request whose server dies ' +
+    'leaves its key in use for at most one minute; a repeat after that runs again. Operations without this parameter ignore the header.',
+  schema: { type: 'string', minLength: 1, maxLength: 255, pattern: '^[!-~]+$', examples: ['8e03978e-40d5-43e8-bc93-6894a57f9324'] },
 };
 
 function headers(...names: readonly (keyof typeof HEADERS)[]): Record<string, object> {
@@ -83,8 +102,17 @@ const SHOWN = {
   },
 };
 
+const IDEMPOTENCY_PROBLEMS = [
+  'BAD_REQUEST',
+  'IDEMPOTENCY_KEY_IN_USE',
+  'IDEMPOTENCY_KEY_REUSED',
+  'TOO_MANY_IDEMPOTENCY_KEYS',
+  'DATABASE_UNAVAILABLE',
+] as const;
+
 /** Responses that the HTTP server may give to any such request, before or after its handler. */
-function ofTheDoor({ method, access, cost = 1, params, query, body }: Endpoint): ProblemCode[] {
+function ofTheDoor(endpoint: Endpoint): ProblemCode[] {
+  const { method, access, cost = 1, params, query, body } = endpoint;
   return [
     'INVALID_TOKEN',
     ...(params || query || body ? (['BAD_REQUEST'] as const) : []),
@@ -93,6 +121,7 @@ function ofTheDoor({ method, access, cost = 1, params, query, body }: Endpoint):
     ...(params || body ? (['TOO_LARGE'] as const) : []),
     ...(body ? (['UNSUPPORTED_MEDIA_TYPE'] as const) : []),
     ...(cost > 0 ? (['RATE_LIMITED'] as const) : []),
+    ...(takesIdempotencyKey(endpoint) ? IDEMPOTENCY_PROBLEMS : []),
   ];
 }
 
@@ -117,7 +146,12 @@ function problems(codes: readonly ProblemCode[]): Record<string, object> {
     byStatus.set(status, [...(byStatus.get(status) ?? []), `${code}: ${title}.`]);
   }
   const content = { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } };
-  const headersOf = (status: number) => (status === 401 ? headers('WWW-Authenticate') : status === 429 ? headers('Retry-After') : null);
+  const headersOf = (status: number) =>
+    status === 401
+      ? headers('WWW-Authenticate')
+      : status === 429 || byStatus.get(status)?.some((line) => line.startsWith('IDEMPOTENCY_KEY_IN_USE'))
+        ? headers('Retry-After')
+        : null;
   return Object.fromEntries(
     [...byStatus].map(([status, lines]) => {
       const own = headersOf(status);

@@ -37,8 +37,8 @@ for (const engine of ENGINES)
       await Promise.all(
         Array.from({ length: 40 }, (_none, index) => audit.append(index % 4 === 0 ? 'acme' : 'main', entry(`user ${index}`))),
       );
-      assert.partialDeepStrictEqual(await audit.verify('main'), { entries: 30, brokenAt: null });
-      assert.partialDeepStrictEqual(await audit.verify('acme'), { entries: 10, brokenAt: null });
+      assert.partialDeepStrictEqual(await audit.verify('main'), { entries: 30, firstInvalid: null });
+      assert.partialDeepStrictEqual(await audit.verify('acme'), { entries: 10, firstInvalid: null });
       const newest = await audit.list('main', { before: 30, limit: 3 });
       assert.deepEqual(
         newest.map(({ number }) => number),
@@ -64,13 +64,13 @@ for (const engine of ENGINES)
             await transaction.execute(damage);
             assert.partialDeepStrictEqual(await new AuditLog({ ...database, drizzle: transaction as never }).verify('main'), {
               entries: 11,
-              brokenAt: 12,
+              firstInvalid: 12,
             });
             throw rollback;
           }),
           rollback,
         );
       }
-      assert.partialDeepStrictEqual(await audit.verify('main'), { entries: 30, brokenAt: null });
+      assert.partialDeepStrictEqual(await audit.verify('main'), { entries: 30, firstInvalid: null });
     });
   });

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { AuditEntry, AuditVerification } from '@millrace/contracts';
+import { AuditEntry, type AuditVerification, fromWire, toWire } from '@millrace/contracts';
 import type { Database } from '@millrace/platform/database';
 import { and, asc, desc, eq, gt, lt, sql } from 'drizzle-orm';
 import { auditEntries } from './tables/tables.ts';
@@ -33,9 +33,10 @@ export class AuditLog {
         .where(eq(auditEntries.tenant, tenant))
         .orderBy(desc(auditEntries.number))
         .limit(1);
-      const entry = { number: (last?.number ?? 0) + 1, at: Date.now(), ...content };
+      const entry = { number: (last?.number ?? 0) + 1, occurredAt: Date.now(), ...content };
       const hash = hashOf(tenant, entry, last?.hash ?? BEFORE_THE_FIRST);
-      await transaction.insert(auditEntries).values({ tenant, ...entry, hash });
+      const { occurredAt: at, ...rest } = entry;
+      await transaction.insert(auditEntries).values({ tenant, at, ...rest, hash });
       return { ...entry, hash };
     });
     this.#onAppended(tenant, appended);
@@ -50,7 +51,7 @@ export class AuditLog {
       .where(and(eq(auditEntries.tenant, tenant), before === undefined ? undefined : lt(auditEntries.number, before)))
       .orderBy(desc(auditEntries.number))
       .limit(limit);
-    return rows.map(({ tenant: _tenant, ...entry }) => entry);
+    return rows.map(entryOf);
   }
 
   /** All entries, oldest first. */
@@ -62,7 +63,7 @@ export class AuditLog {
         .where(and(eq(auditEntries.tenant, tenant), gt(auditEntries.number, number)))
         .orderBy(asc(auditEntries.number))
         .limit(ENTRIES_PER_READ);
-      for (const { tenant: _tenant, ...entry } of rows) yield entry;
+      for (const row of rows) yield entryOf(row);
       if (rows.length < ENTRIES_PER_READ) return;
       number = rows.at(-1)?.number ?? 0;
     }
@@ -78,20 +79,33 @@ export async function verifyChain(tenant: string, chain: AsyncIterable<AuditEntr
   let entries = 0;
   let hash = BEFORE_THE_FIRST;
   for await (const { hash: stored, ...entry } of chain) {
-    if (entry.number !== entries + 1 || hashOf(tenant, entry, hash) !== stored) return { entries, brokenAt: entries + 1, hash };
+    if (entry.number !== entries + 1 || hashOf(tenant, entry, hash) !== stored) return { entries, firstInvalid: entries + 1, hash };
     entries++;
     hash = stored;
   }
-  return { entries, brokenAt: null, hash };
+  return { entries, firstInvalid: null, hash };
 }
 
 /** All entries of a tenant as JSON Lines. Each has the tenant, so that the file can be verified by itself. */
 export async function* exportedEntries(tenant: string, audit: AuditLog): AsyncGenerator<string> {
-  for await (const entry of audit.all(tenant)) yield `${JSON.stringify({ tenant, ...entry })}\n`;
+  for await (const entry of audit.all(tenant)) yield `${JSON.stringify({ tenant, ...(entryToWire?.(entry) as object) })}\n`;
+}
+
+const entryToWire = toWire(AuditEntry);
+const entryFromWire = fromWire(AuditEntry);
+
+/** An entry of an export. In older exports `occurredAt` is `at`, epoch ms. */
+export function exportedEntry({ tenant: _tenant, at, ...exported }: Record<string, unknown>): AuditEntry {
+  const entry = at === undefined ? entryFromWire?.(exported) : { ...exported, occurredAt: at };
+  return entry as AuditEntry;
+}
+
+function entryOf({ tenant: _tenant, at, ...entry }: typeof auditEntries.$inferSelect): AuditEntry {
+  return { ...entry, occurredAt: at };
 }
 
 function hashOf(tenant: string, entry: Omit<AuditEntry, 'hash'>, before: string): string {
-  const { number, at, actor, user = null, action, subject, detail, remote, trace } = entry;
+  const { number, occurredAt: at, actor, user = null, action, subject, detail, remote, trace } = entry;
   const parts = [before, tenant, number, at, actor, action, subject, canonical(detail), remote, trace];
   // Entries from before user ids were stored lack this part, so their hash leaves it out.
   const text = JSON.stringify(user === null ? parts : [...parts, user]);

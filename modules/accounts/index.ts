@@ -1,5 +1,5 @@
 export { ApiKeys } from './api-keys.ts';
-export { AuditLog, exportedEntries, verifyChain } from './audit.ts';
+export { AuditLog, exportedEntries, exportedEntry, verifyChain } from './audit.ts';
 export { type Identification, openIdentification } from './identification.ts';
 export type { Provider } from './identity.ts';
 export { accountsModule, demoAccountsModule } from './module.ts';

@@ -20,7 +20,7 @@ export function publishAccount(feed: Pick<FanOut, 'publish'>, batch: EventBatch,
       type,
       zone,
       seq,
-      time,
+      occurredAt: time,
       ...(correlation !== undefined && { correlation }),
     } satisfies TenantEvent);
 }
@@ -28,7 +28,7 @@ export function publishAccount(feed: Pick<FanOut, 'publish'>, batch: EventBatch,
 function newsOf(event: AccountEvent): { event: UserEvent; data: object } | null {
   switch (event.type) {
     case 'AccountCreated':
-      return { event: 'account.created', data: { user: event.user, tenant: event.tenant, at: event.at } };
+      return { event: 'account.created', data: { user: event.user, tenant: event.tenant, createdAt: event.at } };
     case 'AccountRestored':
     case 'AccountSnapshotRequested':
       return null;

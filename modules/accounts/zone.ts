@@ -130,7 +130,8 @@ export const accountZone = defineZone<AccountState, AccountCommand, AccountEvent
   },
 });
 
-export function accountStatus({ user, createdAt, snapshot, underWay }: Readonly<AccountState>): AccountStatus {
+export function accountStatus({ user, createdAt: created, snapshot, underWay }: Readonly<AccountState>): AccountStatus {
+  const createdAt = created === 0 ? null : created;
   if (!underWay) return { user, createdAt, snapshot, underWay };
   const { request, step, done, of } = underWay;
   return { user, createdAt, snapshot, underWay: { request, step, done, of } };

@@ -383,7 +383,7 @@ export class Intake implements Sink {
     this.refusedBy[reason] = (this.refusedBy[reason] ?? 0) + 1;
     if (this.quarantine.length >= QUARANTINE_MAX) this.quarantine.pop();
     this.quarantine.unshift({
-      at: receivedAt,
+      receivedAt,
       reason,
       detail,
       frame: frame.slice(0, QUARANTINE_CHARACTERS),

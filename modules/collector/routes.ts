@@ -18,7 +18,7 @@ export function collectorRoutes(routes: Routes, collector: Collector): void {
   routes.handle(ENDPOINTS.getSource, ({ params }) => sourceOf(params.id).describe());
   routes.list(
     ENDPOINTS.listQuarantine,
-    ({ at, reason, detail }) => `${at} ${reason} ${detail}`,
+    ({ receivedAt, reason, detail }) => `${receivedAt} ${reason} ${detail}`,
     ({ params }) => [...sourceOf(params.id).quarantine],
   );
   routes.handle(ENDPOINTS.restartSource, ({ params }) => {

@@ -177,7 +177,7 @@ export class Supervisor {
       simulated: parts.simulated,
       state: this.#state,
       reason: this.#reason,
-      since: this.#since,
+      stateChangedAt: this.#since,
       instruments: [...this.instruments],
       connections: this.#connections,
       reconnectAt: this.#reconnectAt,

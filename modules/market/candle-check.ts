@@ -78,7 +78,7 @@ export async function checkCandles(
 
 /** Time of the newest trade before a time, epoch ms; null where there is none. */
 async function newestTrade(series: SeriesStore, instrument: InstrumentId, to: number): Promise<number | null> {
-  const [last] = await series.trades({ instrument, from: Number.MIN_SAFE_INTEGER, to, limit: 1 });
+  const [last] = await series.trades({ instrument, from: Number.MIN_SAFE_INTEGER, to, order: 'desc', limit: 1 });
   return last?.time ?? null;
 }
 

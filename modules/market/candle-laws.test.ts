@@ -205,6 +205,8 @@ const runs = process.env.CANDLE_RUNS
   ? { numRuns: Number(process.env.CANDLE_RUNS) }
   : { numRuns: 100, interruptAfterTimeLimit: 2_500, markInterruptAsFailure: false };
 
+const ALL = { order: 'asc', limit: 100_000, cursor: undefined } as const;
+
 describe('the law of candles, in the store', () => {
   let folder: string;
   let store: SeriesStore;
@@ -243,7 +245,7 @@ describe('the law of candles, in the store', () => {
       state = one;
     });
     for (const interval of INTERVALS) {
-      const range = { interval, from: 0, to: Number.MAX_SAFE_INTEGER, limit: 100_000, asOf: undefined };
+      const range = { interval, from: 0, to: Number.MAX_SAFE_INTEGER, page: ALL, asOf: undefined };
       const frame = await readCandles(id, state as Instrument, store, range);
       for (const row of frame.rows) answers.set(`${interval} ${row[0]}`, row);
     }

@@ -1,14 +1,25 @@
-import { type Candle, type CandleFrame, type CandleRow, INTERVALS, type InstrumentId, type Interval } from '@millrace/contracts';
+import {
+  type Candle,
+  type CandleFrame,
+  type CandleRow,
+  INTERVALS,
+  type InstrumentId,
+  type Interval,
+  type RowOrder,
+} from '@millrace/contracts';
+import type { RowPlace } from '@millrace/platform/series';
 import { type Bar, candleOf, decimalsOf, holds, isInexact, roundedSum } from './bars.ts';
 import type { History } from './history.ts';
 import type { Kept } from './kept.ts';
+import { type PageRequest, readPage } from './pages.ts';
 import { storedPart } from './remake.ts';
+import { timeOrNull } from './views.ts';
 
 export interface CandleRange {
   readonly interval: Interval;
   readonly from: number;
   readonly to: number;
-  readonly limit: number;
+  readonly page: PageRequest;
   readonly asOf: number | undefined;
 }
 
@@ -19,8 +30,39 @@ const CANDLE_COLUMNS = ['time', 'open', 'high', 'low', 'close', 'volume'];
  * asked, because memory knows nothing but now.
  */
 export async function readCandles(id: InstrumentId, state: Kept, series: History, range: CandleRange): Promise<CandleFrame> {
-  const { interval, from, to, limit, asOf } = range;
-  const stored = await series.candles({ instrument: id, interval, from, to, limit, ...(asOf !== undefined && { asOf }) });
+  const { page, ...rest } = range;
+  const read = (limit: number, after: RowPlace | undefined) => {
+    // Opening times are whole, and each candle has its own.
+    const from = page.order === 'asc' && after ? Math.max(range.from, after[0] + 1) : range.from;
+    const to = page.order === 'desc' && after ? Math.min(range.to, after[0]) : range.to;
+    return candleRows(id, state, series, { ...rest, from, to, order: page.order, limit });
+  };
+  const { rows, ...more } = await readPage(page, read, ([time]) => [time, 0, 0]);
+  const open = range.asOf === undefined ? openingOfOpen(state, range.interval) : undefined;
+  return {
+    instrument: id,
+    interval: range.interval,
+    status: state.status,
+    updatedAt: range.asOf ?? timeOrNull(state.asOf),
+    columns: CANDLE_COLUMNS,
+    rows: [...rows],
+    meta: { closed: !rows.some(([time]) => time === open) },
+    ...more,
+  };
+}
+
+/** Opening of the candle that is still open, epoch ms. */
+function openingOfOpen({ bars }: Kept, interval: Interval): number | undefined {
+  const last = bars[interval].at(-1);
+  return last && !last.closed ? last.time : undefined;
+}
+
+type RowQuery = Omit<CandleRange, 'page'> & { readonly order: RowOrder; readonly limit: number };
+
+/** The first `limit` candles of the range in this order. */
+async function candleRows(id: InstrumentId, state: Kept, series: History, query: RowQuery): Promise<CandleRow[]> {
+  const { interval, from, to, order, limit, asOf } = query;
+  const stored = await series.candles({ instrument: id, interval, from, to, order, limit, ...(asOf !== undefined && { asOf }) });
   const rows = new Map<number, CandleRow>();
   for (let index = 0; index < stored.time.length; index++) {
     const time = stored.time[index] as number;
@@ -33,7 +75,6 @@ export async function readCandles(id: InstrumentId, state: Kept, series: History
       stored.volume[index],
     ] as CandleRow);
   }
-  let open = Number.NaN;
   if (asOf === undefined) {
     for (const bar of state.bars[interval]) {
       if (bar.time < from || bar.time >= to) continue;
@@ -41,19 +82,10 @@ export async function readCandles(id: InstrumentId, state: Kept, series: History
       const candle = isInexact(bar) && !bar.closed ? await exactly(id, state, interval, bar, series) : candleOf(bar);
       const { time, open: first, high, low, close, volume } = candle;
       rows.set(time, [time, first, high, low, close, volume]);
-      if (!bar.closed) open = time;
     }
   }
-  const ordered = [...rows.values()].sort((a, b) => a[0] - b[0]).slice(-limit);
-  return {
-    instrument: id,
-    interval,
-    status: state.status,
-    asOf: asOf ?? state.asOf,
-    columns: CANDLE_COLUMNS,
-    rows: ordered,
-    meta: { closed: ordered.at(-1)?.[0] !== open },
-  };
+  const direction = order === 'asc' ? 1 : -1;
+  return [...rows.values()].sort((a, b) => direction * (a[0] - b[0])).slice(0, limit);
 }
 
 /**

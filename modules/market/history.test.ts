@@ -6,7 +6,7 @@ import { ApiProblem } from '@millrace/platform/http';
 import type { CandleColumns } from '@millrace/platform/series';
 import { type History, historyForRequests, UNANSWERED_MAX } from './history.ts';
 
-const QUERY = { instrument: 'simulator:BTC-USDT' as InstrumentId, interval: '1m', from: 0, to: 1, limit: 1 } as const;
+const QUERY = { instrument: 'simulator:BTC-USDT' as InstrumentId, interval: '1m', from: 0, to: 1, order: 'desc', limit: 1 } as const;
 
 function historyWith(candles: History['candles']) {
   const clock = new ManualClock();

@@ -25,7 +25,7 @@ export async function keptOf(
 
 /** Epoch ms; 0 when everything has been deleted since. */
 async function newestTime(series: History, id: InstrumentId): Promise<number> {
-  const newest = { instrument: id, ...EVER, limit: 1 };
+  const newest = { instrument: id, ...EVER, order: 'desc', limit: 1 } as const;
   const [trades, readings] = await Promise.all([series.trades(newest), series.readings(newest)]);
   const time = Math.max(trades.at(-1)?.time ?? 0, readings.at(-1)?.time ?? 0);
   if (time > 0) return time;

@@ -100,14 +100,15 @@ describe('fault 69: prices of zero and below', () => {
   }
 
   async function check(id: InstrumentId, state: Instrument, expected: readonly Trade[]): Promise<void> {
-    const ever = { from: 0, to: Number.MAX_SAFE_INTEGER, limit: 1_000 };
+    const ever = { from: 0, to: Number.MAX_SAFE_INTEGER, order: 'asc', limit: 1_000 } as const;
+    const page = { order: 'asc', limit: 1_000, cursor: undefined } as const;
     const kept = await series.trades({ instrument: id, ...ever });
     assert.deepEqual(
       kept.map((trade) => [trade.id, trade.price]),
       expected.toSorted((a, b) => a.time - b.time || a.order - b.order).map((trade) => [trade.id, trade.price]),
     );
     for (const interval of ['1s', '30s', '1m', '5m', '1w'] as const) {
-      const { rows } = await readCandles(id, state, series, { interval, ...ever, asOf: undefined });
+      const { rows } = await readCandles(id, state, series, { interval, from: ever.from, to: ever.to, page, asOf: undefined });
       assert.deepEqual(
         rows.map((row) => withoutMinusZero(row.slice(0, 6) as number[])),
         recompute(expected, INTERVAL_MS[interval], (time) => openingOf(time, interval)),

@@ -1,24 +1,40 @@
-import { decodeCursor, encodeCursor } from '@millrace/platform/http';
-import type { RowPlace } from '@millrace/platform/series';
+import { ApiProblem, decodeCursor, encodeCursor } from '@millrace/platform/http';
+import type { RowOrder, RowPlace } from '@millrace/platform/series';
 
-/** A page of rows, oldest first, and the cursor of the page before it; null when there is none. */
-export interface Page<Row> {
+/** A page of a time series, in the order of the request. `nextCursor` is null exactly when `hasMore` is false. */
+export interface SeriesPage<Row> {
   readonly rows: readonly Row[];
+  readonly hasMore: boolean;
   readonly nextCursor: string | null;
 }
 
+/** Which rows of a range a request wants. */
+export interface PageRequest {
+  readonly order: RowOrder;
+  readonly limit: number;
+  readonly cursor: string | undefined;
+}
+
 /**
- * The newest `limit` rows before a cursor, or of all.
- * @param read gives the newest rows before a place, oldest first
+ * One page of the rows of a range: the first `limit` rows after the cursor in this order.
+ * @param read returns the first rows after a place in this order
+ * @throws ApiProblem INVALID_CURSOR for a cursor that no page gave, or that a page in the other order gave
  */
-export async function readPage<Row extends { readonly time: number; readonly order?: number; readonly arrival: number }>(
-  limit: number,
-  cursor: string | undefined,
-  read: (limit: number, before: RowPlace | undefined) => Promise<readonly Row[]>,
-): Promise<Page<Row>> {
-  // One more than asked for: it tells whether there is a page before this one.
-  const found = await read(limit + 1, cursor === undefined ? undefined : decodeCursor(cursor, ['number', 'number', 'number']));
-  const rows = found.slice(-limit);
-  const [oldest] = rows;
-  return { rows, nextCursor: oldest && found.length > limit ? encodeCursor([oldest.time, oldest.order ?? 0, oldest.arrival]) : null };
+export async function readPage<Row>(
+  { order, limit, cursor }: PageRequest,
+  read: (limit: number, after: RowPlace | undefined) => Promise<readonly Row[]>,
+  placeOf: (row: Row) => RowPlace,
+): Promise<SeriesPage<Row>> {
+  // One more row than requested tells whether there is another page.
+  const found = await read(limit + 1, cursor === undefined ? undefined : placeAfter(cursor, order));
+  const rows = found.slice(0, limit);
+  const last = rows.at(-1);
+  const hasMore = last !== undefined && found.length > limit;
+  return { rows, hasMore, nextCursor: hasMore ? encodeCursor([order, ...placeOf(last)]) : null };
+}
+
+function placeAfter(cursor: string, order: RowOrder): RowPlace {
+  const [givenIn, ...place] = decodeCursor(cursor, ['string', 'number', 'number', 'number']);
+  if (givenIn === order) return place;
+  throw new ApiProblem('INVALID_CURSOR', `The cursor is not of a page with order=${order}.`, 'Send it with the same parameters as before.');
 }

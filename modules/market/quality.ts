@@ -1,9 +1,28 @@
-import type { CandleDifference, Gap, GapRepair, InstrumentEvent, Quality, QualityExample } from '@millrace/contracts';
+import type { Candle, Gap, GapRepair, InstrumentEvent, Interval, Quality } from '@millrace/contracts';
 
 /** Newest examples kept of each list. */
 const EXAMPLES_MAX = 50;
 
-export type QualityState = Omit<Quality, 'instrument'>;
+interface QualityExample {
+  readonly kind: string;
+  readonly time: number;
+  readonly detail: string;
+}
+
+interface CandleDifference {
+  readonly interval: Interval;
+  readonly time: number;
+  readonly ours: Candle | null;
+  readonly theirs: Candle;
+  readonly partial: boolean;
+}
+
+/** Data quality as the state of the zone has it: times in epoch ms. */
+export interface QualityState extends Pick<Quality, 'counts'> {
+  gaps: Gap[];
+  readonly differences: CandleDifference[];
+  readonly examples: QualityExample[];
+}
 
 export function cleanQuality(): QualityState {
   return {

@@ -1,8 +1,8 @@
-import { ENDPOINTS } from '@millrace/contracts';
+import { ENDPOINTS, rfc3339Of } from '@millrace/contracts';
 import { messageOf } from '@millrace/kernel';
 import { ApiProblem, type Routes } from '@millrace/platform/http';
 import { type RepairParts, repairInstrument } from './repair.ts';
-import { timeOf } from './routes.ts';
+import { timeOrNull } from './views.ts';
 
 const DAY_MS = 86_400_000;
 /** Sources may be ahead of our clock by this much, in ms. */
@@ -14,19 +14,24 @@ export function repairRoutes(
   { now, archiveAfterDays, ...parts }: RepairParts & { readonly now: () => number; readonly archiveAfterDays: number },
 ): void {
   routes.handle(ENDPOINTS.repairInstrument, async ({ params: { id }, body }) => {
-    const after = body.after === undefined ? now() + AHEAD_MS : timeOf('after', body.after);
+    const after = body.cutoffAt ?? now() + AHEAD_MS;
     const oldest = (Math.floor(now() / DAY_MS) - archiveAfterDays) * DAY_MS;
     if (after < oldest)
       throw new ApiProblem(
         'INVALID_TIME',
-        `after=${body.after} is within archived days.`,
-        `Give ${new Date(oldest).toISOString()} or later: archived trades are not withdrawn.`,
+        `cutoffAt=${rfc3339Of(after)} is within archived days.`,
+        `Give ${rfc3339Of(oldest)} or later: archived trades are not withdrawn.`,
       );
     const settled = () =>
       parts.settled().catch((error: unknown) => {
         throw new ApiProblem('HISTORY_UNAVAILABLE', `The stored history is not up to date: ${messageOf(error)}.`, 'Try again in a moment.');
       });
     const { withdrawn, newestAt } = await repairInstrument({ ...parts, settled }, id, after, body.reason);
-    return { instrument: id, after, newestAt, withdrawn: [...withdrawn] };
+    return {
+      instrument: id,
+      cutoffAt: after,
+      newestAt: timeOrNull(newestAt),
+      withdrawn: withdrawn.map(({ time, ...trade }) => ({ ...trade, executedAt: time })),
+    };
   });
 }

@@ -36,7 +36,8 @@ const INTERVALS_CHECKED = ['1s', '1m', '5m', '1w'] as const;
 /** Each writes and reads the store some hundred times. On a busy machine fewer are made: those that would begin later do nothing. */
 const RUNS = Number(process.env.REPAIR_RUNS ?? 5);
 const LAW_MS = RUNS > 5 ? Number.POSITIVE_INFINITY : 1_000;
-const EVER = { from: 0, to: Number.MAX_SAFE_INTEGER, limit: 1_000 };
+const EVER = { from: 0, to: Number.MAX_SAFE_INTEGER, order: 'asc', limit: 1_000 } as const;
+const ALL = { from: 0, to: Number.MAX_SAFE_INTEGER, page: { order: 'asc', limit: 1_000, cursor: undefined }, asOf: undefined } as const;
 
 type Row = [time: number, open: number, high: number, low: number, close: number, volume: number];
 
@@ -123,7 +124,7 @@ describe('fault 57: an instrument whose event time ran ahead', () => {
         expected.toSorted((a, b) => a.time - b.time || a.order - b.order).map(({ id }) => id),
       );
       for (const interval of INTERVALS_CHECKED) {
-        const { rows } = await readCandles(this.id, state, series, { interval, ...EVER, asOf: undefined });
+        const { rows } = await readCandles(this.id, state, series, { interval, ...ALL });
         assert.deepEqual(rows, recompute(expected, interval), interval);
         const newest = state.bars[interval].at(-1);
         if (newest && !newest.closed) assert.ok(newest.time + INTERVAL_MS[interval] > state.newestAt);
@@ -249,7 +250,7 @@ describe('fault 57: an instrument whose event time ran ahead', () => {
     const { state } = running;
     assert.equal(state.asOf, START + MINUTE);
     assert.deepEqual([state.quote, state.book.synced, state.readings], [null, false, {}]);
-    const { rows } = await readCandles(running.id, state, series, { interval: '1m', ...EVER, asOf: undefined });
+    const { rows } = await readCandles(running.id, state, series, { interval: '1m', ...ALL });
     assert.deepEqual(
       rows.map(([time, , high]) => [time, high]),
       [
@@ -257,7 +258,7 @@ describe('fault 57: an instrument whose event time ran ahead', () => {
         [START + MINUTE, 5],
       ],
     );
-    const hour = await readCandles(running.id, state, series, { interval: '1h', ...EVER, asOf: undefined });
+    const hour = await readCandles(running.id, state, series, { interval: '1h', ...ALL });
     assert.deepEqual(hour.rows, [[openingOf(START, '1h'), 1, 5, 1, 1, 1.001]]);
     assert.deepEqual(
       (await series.readings({ instrument: running.id, ...EVER })).map(({ time }) => time),

@@ -78,16 +78,16 @@ function viewOf(parts: RepairParts, id: InstrumentId) {
 async function repairOf(parts: RepairParts, id: InstrumentId, after: number, reason: string): Promise<InstrumentRepair | null> {
   const { series } = parts;
   const { state } = viewOf(parts, id);
-  const later = { instrument: id, from: after + 1, to: Number.MAX_SAFE_INTEGER };
+  const later = { instrument: id, from: after + 1, to: Number.MAX_SAFE_INTEGER, order: 'asc' } as const;
   const found = await series.trades({ ...later, limit: WITHDRAWN_MAX + 1 });
   if (found.length > WITHDRAWN_MAX)
     throw new ApiProblem(
       'CONFLICT',
       `More than ${WITHDRAWN_MAX} trades of "${id}" are after ${new Date(after).toISOString()}.`,
-      'Give a later "after".',
+      'Give a later "cutoffAt".',
     );
   if (found.length === 0 && state.newestAt <= after && state.asOf <= after) return null;
-  const [stored] = await series.trades({ instrument: id, from: Number.MIN_SAFE_INTEGER, to: after + 1, limit: 1 });
+  const [stored] = await series.trades({ instrument: id, from: Number.MIN_SAFE_INTEGER, to: after + 1, order: 'desc', limit: 1 });
   const last = stored ? tradeOf(stored) : null;
   const newestAt = Math.max(last?.time ?? 0, (await series.past.newestOpening({ instrument: id, to: after + 1 })) ?? 0);
   const candles: ReopenedCandle[] = [];

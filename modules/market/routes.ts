@@ -1,10 +1,10 @@
-import { ENDPOINTS, type InstrumentId, type ReadingRow, timeOf as readTime, type TradeRow } from '@millrace/contracts';
+import { ENDPOINTS, type InstrumentId, type ReadingRow, type RowOrder, rfc3339Of, type TradeRow } from '@millrace/contracts';
 import { ApiProblem, type Routes } from '@millrace/platform/http';
 import { readCandles } from './candles.ts';
 import type { History } from './history.ts';
 import { type Kept, keptOf } from './kept.ts';
-import { readPage } from './pages.ts';
-import { describeBook, describeInstrument, describeQuality, describeQuote } from './views.ts';
+import { type PageRequest, readPage } from './pages.ts';
+import { describeBook, describeInstrument, describeQuality, describeQuote, timeOrNull } from './views.ts';
 import type { Instrument } from './zone.ts';
 
 const ROWS_USUAL = 500;
@@ -32,29 +32,42 @@ export function marketRoutes(routes: Routes, reads: MarketReads): void {
     return readCandles(params.id, state, reads.series, {
       interval: query.interval ?? '1m',
       ...rangeOf(query),
-      asOf: query.asOf === undefined ? undefined : timeOf('asOf', query.asOf),
+      page: pageRequestOf(query),
+      asOf: query.asOf,
     });
   });
   routes.handle(ENDPOINTS.getTrades, async ({ params, query }) => {
     const { status, asOf } = await requireKept(reads, params.id);
     await reads.caughtUp();
-    const { limit, ...range } = rangeOf(query);
-    const page = await readPage(limit, query.cursor, (most, before) =>
-      reads.series.trades({ instrument: params.id, ...range, limit: most, ...(before && { before }) }),
+    const range = rangeOf(query);
+    const request = pageRequestOf(query);
+    const page = await readPage(
+      request,
+      (limit, after) => reads.series.trades({ instrument: params.id, ...range, order: request.order, limit, ...(after && { after }) }),
+      ({ time, order, arrival }) => [time, order, arrival],
     );
     const rows = page.rows.map(({ time, price, quantity, side, id }): TradeRow => [time, price, quantity, side, id]);
-    return { instrument: params.id, status, asOf, columns: ['time', 'price', 'quantity', 'side', 'id'], rows, nextCursor: page.nextCursor };
+    return {
+      instrument: params.id,
+      status,
+      updatedAt: timeOrNull(asOf),
+      columns: ['time', 'price', 'quantity', 'side', 'id'],
+      ...page,
+      rows,
+    };
   });
   routes.handle(ENDPOINTS.getReadings, async ({ params, query }) => {
     const { status, asOf } = await requireKept(reads, params.id);
     await reads.caughtUp();
-    const { limit, ...range } = rangeOf(query);
-    const named = query.name !== undefined && { name: query.name };
-    const page = await readPage(limit, query.cursor, (most, before) =>
-      reads.series.readings({ instrument: params.id, ...range, limit: most, ...named, ...(before && { before }) }),
+    const range = { ...rangeOf(query), ...(query.name !== undefined && { name: query.name }) };
+    const request = pageRequestOf(query);
+    const page = await readPage(
+      request,
+      (limit, after) => reads.series.readings({ instrument: params.id, ...range, order: request.order, limit, ...(after && { after }) }),
+      ({ time, arrival }) => [time, 0, arrival],
     );
     const rows = page.rows.map(({ time, name, value }): ReadingRow => [time, name, value]);
-    return { instrument: params.id, status, asOf, columns: ['time', 'name', 'value'], rows, nextCursor: page.nextCursor };
+    return { instrument: params.id, status, updatedAt: timeOrNull(asOf), columns: ['time', 'name', 'value'], ...page, rows };
   });
   routes.handle(ENDPOINTS.getQuote, ({ params }) => {
     const quote = describeQuote(params.id, requireInstrument(reads, params.id));
@@ -88,20 +101,11 @@ function refuseUnknown(id: InstrumentId): never {
   throw new ApiProblem('UNKNOWN_INSTRUMENT', `Unknown instrument "${id}".`, 'GET /api/v1/instruments lists all instruments.');
 }
 
-function rangeOf({ from, to, limit }: { from?: string; to?: string; limit?: number }): { from: number; to: number; limit: number } {
-  const range = { from: from === undefined ? 0 : timeOf('from', from), to: to === undefined ? Number.MAX_SAFE_INTEGER : timeOf('to', to) };
-  if (range.from > range.to) throw new ApiProblem('INVALID_TIME', `from (${from}) is later than to (${to}).`, 'Swap them.');
-  return { ...range, limit: limit ?? ROWS_USUAL };
+function rangeOf({ from = 0, to = Number.MAX_SAFE_INTEGER }: { from?: number; to?: number }): { from: number; to: number } {
+  if (from > to) throw new ApiProblem('INVALID_TIME', `from (${rfc3339Of(from)}) is later than to (${rfc3339Of(to)}).`, 'Swap them.');
+  return { from, to };
 }
 
-/** Epoch ms, or a date as ISO 8601 writes it. */
-export function timeOf(name: string, text: string): number {
-  const time = readTime(text);
-  if (Number.isNaN(time))
-    throw new ApiProblem(
-      'INVALID_TIME',
-      `${name}=${text} is not a valid time.`,
-      'Use epoch milliseconds (1633998480000) or ISO 8601 (2021-10-12T00:28:00Z; without a zone it is UTC).',
-    );
-  return time;
+function pageRequestOf({ order = 'desc', limit = ROWS_USUAL, cursor }: { order?: RowOrder; limit?: number; cursor?: string }): PageRequest {
+  return { order, limit, cursor };
 }

@@ -101,14 +101,20 @@ async function history(
     interval,
     from: countback > 0 ? 0 : from,
     to,
-    limit: countback > 0 ? Math.min(countback, ROWS_MAX) : ROWS_MAX,
+    page: { order: 'desc', limit: countback > 0 ? Math.min(countback, ROWS_MAX) : ROWS_MAX, cursor: undefined },
     asOf: undefined,
-  };
-  const { rows } = await readCandles(id, state, reads.series, range);
+  } as const;
+  const newestFirst = await readCandles(id, state, reads.series, range);
+  const rows = newestFirst.rows.reverse();
   if (rows.length === 0) {
     // Where a chart that scrolls back has to look next: the newest candle before what it asked for.
-    const earlier = await readCandles(id, state, reads.series, { ...range, from: Number.MIN_SAFE_INTEGER, to: from, limit: 1 });
-    const time = earlier.rows.at(-1)?.[0];
+    const earlier = await readCandles(id, state, reads.series, {
+      ...range,
+      from: Number.MIN_SAFE_INTEGER,
+      to: from,
+      page: { ...range.page, limit: 1 },
+    });
+    const time = earlier.rows[0]?.[0];
     return time === undefined ? { s: 'no_data' } : { s: 'no_data', nextTime: time / 1_000 };
   }
   const column = (index: number) => rows.map((row) => row[index]);

@@ -1,5 +1,6 @@
 import {
   type BookResource,
+  type Candle,
   decimalOf,
   type InstrumentId,
   type Instrument as InstrumentResource,
@@ -27,7 +28,7 @@ export function describeInstrument(id: InstrumentId, state: Instrument): Instrum
     simulated: state.listed?.simulated ?? false,
     status: state.status,
     reason: state.reason || null,
-    asOf: state.asOf,
+    updatedAt: timeOrNull(state.asOf),
     price: state.last?.price ?? (minute ? String(minute.close) : null),
     dayOpen: isToday ? decimalOf(day.open) : null,
     dayHigh: isToday ? decimalOf(day.high) : null,
@@ -41,7 +42,7 @@ export function describeInstrument(id: InstrumentId, state: Instrument): Instrum
 export function describeQuote(id: InstrumentId, { quote, status }: Instrument): QuoteResource | undefined {
   if (!quote) return undefined;
   const { time, bid, bidQuantity, ask, askQuantity } = quote;
-  return { instrument: id, status, asOf: time, bid, bidQuantity, ask, askQuantity };
+  return { instrument: id, status, updatedAt: timeOrNull(time), bid, bidQuantity, ask, askQuantity };
 }
 
 export function describeBook(id: InstrumentId, { book, status, reason, quality }: Instrument, depth: number): BookResource | undefined {
@@ -50,7 +51,7 @@ export function describeBook(id: InstrumentId, { book, status, reason, quality }
     instrument: id,
     status: book.synced ? status : 'stale',
     reason: (book.synced ? reason : book.reason) || null,
-    asOf: book.time,
+    updatedAt: timeOrNull(book.time),
     synced: book.synced,
     bids: levelsOf(book.bids, depth),
     asks: levelsOf(book.asks, depth),
@@ -59,5 +60,26 @@ export function describeBook(id: InstrumentId, { book, status, reason, quality }
 }
 
 export function describeQuality(id: InstrumentId, { quality }: Instrument): Quality {
-  return { instrument: id, ...quality };
+  return {
+    instrument: id,
+    counts: quality.counts,
+    gaps: quality.gaps.map(({ from, to, ...gap }) => ({ startedAt: from, endedAt: to, ...gap })),
+    differences: quality.differences.map(({ time, ours, theirs, ...difference }) => ({
+      ...difference,
+      openedAt: time,
+      ours: ours && valuesOf(ours),
+      theirs: valuesOf(theirs),
+    })),
+    examples: quality.examples.map(({ kind, time, detail }) => ({ kind, occurredAt: time, detail })),
+  };
+}
+
+/** A candle without its opening time. */
+function valuesOf({ time: _time, ...values }: Candle): Omit<Candle, 'time'> {
+  return values;
+}
+
+/** A time as resources have it, of a time that is 0 while nothing is known. */
+export function timeOrNull(time: number): number | null {
+  return time > 0 ? time : null;
 }

@@ -14,7 +14,7 @@ const condition = (over: Partial<AlertCondition> = {}): AlertCondition => ({
   forMs: 0,
   ...over,
 });
-const namesOf = (watch: AlertWatch) => watch.list().map(({ id, until }) => `${id}${until === null ? '' : ' over'}`);
+const namesOf = (watch: AlertWatch) => watch.list().map(({ id, endedAt }) => `${id}${endedAt === null ? '' : ' over'}`);
 
 describe('alerts', () => {
   test('a condition is an alert after it has lasted, and resolved as soon as it is over', () => {
@@ -23,7 +23,7 @@ describe('alerts', () => {
     for (let second = 0; second < 30; second++) assert.deepEqual(watch.note(second * 1_000, slow), []);
     assert.equal(watch.note(30_000, slow)[0]?.severity, 'critical');
     assert.deepEqual(watch.note(31_000, slow), []);
-    assert.equal(watch.note(32_000, [])[0]?.until, 32_000);
+    assert.equal(watch.note(32_000, [])[0]?.endedAt, 32_000);
     assert.deepEqual(namesOf(watch), ['slow-tick/0-0 over']);
   });
 
@@ -33,7 +33,7 @@ describe('alerts', () => {
     for (let second = 0; second < 59; second++) watch.note(second * 1_000, slow);
     watch.note(59_000, []);
     for (let second = 60; second < 119; second++) assert.deepEqual(watch.note(second * 1_000, slow), []);
-    assert.equal(watch.note(120_000, slow)[0]?.since, 60_000);
+    assert.equal(watch.note(120_000, slow)[0]?.startedAt, 60_000);
   });
 
   test('the list has critical alerts first, then older ones, then those that are over', () => {
@@ -50,7 +50,7 @@ describe('alerts', () => {
 
   test('a group that lags is a condition that has to last, one that retention has overtaken is one at once', () => {
     const rules = { lagMax: 10_000, lagForMs: 10_000 };
-    const group = (lag: number, overtaken: { partition: number; from: number; to: number; at: number }[] = []) => ({
+    const group = (lag: number, overtaken: { partition: number; from: number; to: number; recordedAt: number }[] = []) => ({
       group: 'series',
       lag,
       overtaken,
@@ -58,7 +58,7 @@ describe('alerts', () => {
     assert.deepEqual([...consumerConditions([group(10_000)], rules)], []);
     const [lag] = consumerConditions([group(10_001)], rules);
     assert.deepEqual([lag?.id, lag?.severity, lag?.forMs], ['lag/series', 'warning', 10_000]);
-    const [overtaken] = consumerConditions([group(0, [{ partition: 0, from: 5, to: 9, at: 0 }])], rules);
+    const [overtaken] = consumerConditions([group(0, [{ partition: 0, from: 5, to: 9, recordedAt: 0 }])], rules);
     assert.deepEqual([overtaken?.id, overtaken?.severity, overtaken?.value, overtaken?.forMs], ['overtaken/series', 'critical', 4, 0]);
   });
 });

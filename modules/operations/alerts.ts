@@ -24,7 +24,7 @@ export class AlertWatch {
       this.#since.set(id, since);
       if (time - since < forMs) continue;
       const known = this.#active.has(id);
-      const alert: Alert = { id, severity, rule, subject, value, threshold, since, until: null };
+      const alert: Alert = { id, severity, rule, subject, value, threshold, startedAt: since, endedAt: null };
       this.#active.set(id, alert);
       if (!known) changed.push(alert);
     }
@@ -32,7 +32,7 @@ export class AlertWatch {
     for (const [id, alert] of [...this.#active]) {
       if (found.has(id)) continue;
       this.#active.delete(id);
-      const resolved = { ...alert, until: time };
+      const resolved = { ...alert, endedAt: time };
       this.#resolved = [resolved, ...this.#resolved].slice(0, RESOLVED_MAX);
       changed.push(resolved);
     }
@@ -42,7 +42,7 @@ export class AlertWatch {
   /** Active alerts, critical and oldest first, then resolved ones, newest first. */
   list(): Alert[] {
     const active = [...this.#active.values()].sort(
-      (one, other) => Number(other.severity === 'critical') - Number(one.severity === 'critical') || one.since - other.since,
+      (one, other) => Number(other.severity === 'critical') - Number(one.severity === 'critical') || one.startedAt - other.startedAt,
     );
     return [...active, ...this.#resolved];
   }

@@ -53,6 +53,6 @@ export const operationsModule = defineModule({
 });
 
 function logAlert(logger: Logger, alert: Alert): void {
-  if (alert.until !== null) logger.info(alert, 'alert resolved');
+  if (alert.endedAt !== null) logger.info(alert, 'alert resolved');
   else logger[alert.severity === 'critical' ? 'error' : 'warn'](alert, 'alert');
 }

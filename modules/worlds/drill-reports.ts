@@ -1,10 +1,13 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { DrillReport } from '@millrace/contracts';
+import { DrillReport, fromWire, toWire } from '@millrace/contracts';
 import { Value } from 'typebox/value';
 
 /** Reports that are shown; a drill a day fills a season. */
 const SHOWN_MAX = 100;
+
+const reportToWire = toWire(DrillReport);
+const reportFromWire = fromWire(DrillReport);
 
 /** Where drills leave their reports, within the data folder. */
 const folderOf = (data: string) => join(data, 'drills');
@@ -13,7 +16,7 @@ const folderOf = (data: string) => join(data, 'drills');
 export function keepDrillReport(data: string, report: DrillReport): string {
   mkdirSync(folderOf(data), { recursive: true });
   const path = join(folderOf(data), `${new Date(report.startedAt).toISOString().replaceAll(':', '-')}.json`);
-  writeFileSync(path, JSON.stringify(report, null, 2));
+  writeFileSync(path, JSON.stringify(reportToWire?.(report), null, 2));
   return path;
 }
 
@@ -31,7 +34,7 @@ export function drillReports(data: string): DrillReport[] {
 function readReport(path: string): DrillReport | null {
   try {
     const report = JSON.parse(readFileSync(path, 'utf8')) as unknown;
-    return Value.Check(DrillReport, report) ? report : null;
+    return Value.Check(DrillReport, report) ? (reportFromWire?.(report) as DrillReport) : null;
   } catch {
     return null;
   }

@@ -1,4 +1,4 @@
-import type { SeenObject, ZoneId, ZoneRecord } from '@millrace/contracts';
+import type { SeenObject, ZoneId } from '@millrace/contracts';
 import {
   type Clock,
   type PointInTime,
@@ -88,8 +88,22 @@ async function onRecord<T extends object>({ clock }: WorldRecord, againMax: numb
   }
 }
 
+/** A recorded state of a zone; `time` is epoch ms. */
+interface RecordedState {
+  readonly seq: number;
+  readonly time: number;
+}
+
+/** The states of a zone that can be read, as the resource `ZoneRecord` describes. */
+export interface RecordedTimes {
+  readonly zone: ZoneId;
+  readonly from: RecordedState | null;
+  readonly to: RecordedState | null;
+  readonly snapshots: readonly RecordedState[];
+}
+
 /** Of which moments the record says what a zone was. */
-export async function recordOf(record: WorldRecord, zone: ZoneId): Promise<ZoneRecord> {
+export async function recordOf(record: WorldRecord, zone: ZoneId): Promise<RecordedTimes> {
   const address = zoneAddress(worldZone.kind, zone);
   const labels = (await Promise.all([record.hot, record.cold].map((store) => store.list(address).catch((): SnapshotLabel[] => [])))).flat();
   const points = [...new Map(labels.map(({ seq, time }) => [seq, { seq, time }])).values()].sort((one, other) => one.seq - other.seq);

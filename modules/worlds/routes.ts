@@ -14,18 +14,20 @@ import {
   type PlayerStep,
   type PlayerSummary,
   REPLAY_STEPS_MAX,
+  rfc3339Of,
   type SnapshotStatus,
   type WorldCommand,
   type WorldHostStatus,
   type ZoneId,
   type ZonePointInTime,
+  type ZoneRecord,
 } from '@millrace/contracts';
 import { type CommandMeta, messageOf, type PointInTime, type Reply, type Snapshot, zoneAddress } from '@millrace/kernel';
 import { ApiProblem, decodeCursor, operatorOf, pageOf, type Request, type Routes } from '@millrace/platform/http';
 import type { Gateway } from './gateway.ts';
 import { hashOf } from './inspect.ts';
 import { liveZone, zoneUnavailable } from './live-zone.ts';
-import { NotOnRecord, recordBefore, recordOf, replayZone, type WorldRecord, zoneAtPoint } from './past.ts';
+import { NotOnRecord, type RecordedTimes, recordBefore, recordOf, replayZone, type WorldRecord, zoneAtPoint } from './past.ts';
 import { firstPlayers, placeOf } from './player-list.ts';
 import { issuePlayerToken, type PlayerTokenParts } from './player-tokens.ts';
 import { restoreZone } from './restore-zone.ts';
@@ -82,19 +84,19 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
     return zoneResource(
       zone,
       await recorded(zone, () => zoneAtPoint(record, zone, point)),
-      'time' in point ? point.time : 0,
+      'time' in point ? point.time : null,
       false,
       started,
     );
   });
-  routes.handle(ENDPOINTS.getZoneRecord, ({ params }) => recordOf(record, requireZone(params.zone)));
+  routes.handle(ENDPOINTS.getZoneRecord, async ({ params }) => recordResource(await recordOf(record, requireZone(params.zone))));
   routes.handle(ENDPOINTS.getZoneMap, ({ params }) => {
     const zone = requireZone(params.zone);
     return { zone, blocked: Buffer.from(packedTiles(plan, zone)).toString('base64') };
   });
   routes.handle(ENDPOINTS.replayZone, async ({ params, query: { from, to, stepMs = 250 } }) => {
     const zone = requireZone(params.zone);
-    if (to < from) throw new ApiProblem('INVALID_TIME', `from=${from} is after to=${to}.`, 'Swap from and to.');
+    if (to < from) throw new ApiProblem('INVALID_TIME', `from=${rfc3339Of(from)} is after to=${rfc3339Of(to)}.`, 'Swap from and to.');
     if ((to - from) / stepMs > REPLAY_STEPS_MAX)
       throw new ApiProblem(
         'BAD_REQUEST',
@@ -102,12 +104,13 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
         `At most ${REPLAY_STEPS_MAX} steps are allowed. Use a shorter range or a larger stepMs.`,
       );
     requirePast(from);
-    return { zone, points: await recorded(zone, () => replayZone(record, zone, { from, to, stepMs })) };
+    const points = await recorded(zone, () => replayZone(record, zone, { from, to, stepMs }));
+    return { zone, points: points.map(({ time, ...point }) => ({ stateAt: time, ...point })) };
   });
   routes.handle(ENDPOINTS.restoreZone, async ({ params, body, principal, raw }) => {
     const zone = requireZone(params.zone);
-    const point = pointInTimeOf(body);
-    if (point === null) throw new ApiProblem('BAD_REQUEST', 'Neither seq nor time was given.', 'Give one of them.');
+    const point = pointInTimeOf({ ...body, time: body.stateAt });
+    if (point === null) throw new ApiProblem('BAD_REQUEST', 'Neither seq nor stateAt was given.', 'Give one of them.');
     const request = { point, operator: operatorOf(principal, body), reason: body.reason, dryRun: body.dryRun === true };
     const ports = { gateway, zones, record, decide: (to: ZoneId, command: WorldCommand) => decide(to, command, { principal, raw }) };
     return recorded(zone, () => restoreZone(ports, zone, request));
@@ -124,7 +127,7 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
 
   routes.list(
     ENDPOINTS.listSnapshots,
-    ({ store, epoch, seq, time }) => `${store} ${epoch} ${seq} ${time}`,
+    ({ store, epoch, seq, takenAt }) => `${store} ${epoch} ${seq} ${takenAt}`,
     ({ params }) => snapshotsOf(requireZone(params.zone)),
   );
   routes.handle(ENDPOINTS.createSnapshot, async ({ params, body: { store } }) => {
@@ -146,7 +149,8 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
       );
     return newest;
   });
-  routes.handle(ENDPOINTS.verifySnapshot, async ({ params, body: { store, replay = false, ...label } }) => {
+  routes.handle(ENDPOINTS.verifySnapshot, async ({ params, body: { store, replay = false, epoch, seq, takenAt } }) => {
+    const label = { epoch, seq, time: takenAt };
     const zone = requireZone(params.zone);
     try {
       const snapshot: Snapshot = await record[store].load({ zone: zoneAddress(worldZone.kind, zone), ...label });
@@ -189,12 +193,13 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
       after: cursor === undefined ? null : decodeCursor(cursor, ['number', 'string']),
     }),
   );
-  routes.handle(ENDPOINTS.listPlayerSteps, ({ params: { player }, query: { from, to, cursor, limit = PAGE_ROWS } }) =>
+  routes.handle(ENDPOINTS.listPlayerSteps, ({ params: { player }, query: { from, to, order = 'desc', cursor, limit = PAGE_ROWS } }) =>
     playerPage<PlayerStep>(limit, {
       about: 'steps',
       player,
       from,
       to,
+      order,
       after: cursor === undefined ? null : decodeCursor(cursor, ['number', 'string', 'number']),
     }),
   );
@@ -264,8 +269,8 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
   async function playerPage<Row>(limit: number, query: Unlimited<PlayerQuery>): Promise<Page<Row>> {
     try {
       const found = (await parts.history({ ...query, limit: limit + 1 })) as Placed<Row, readonly (string | number)[]>[];
-      const { data, nextCursor } = pageOf(found, limit, ({ place }) => place);
-      return { data: data.map(({ row }) => row), nextCursor };
+      const { data, ...rest } = pageOf(found, limit, ({ place }) => place);
+      return { data: data.map(({ row }) => row), ...rest };
     } catch (error) {
       throw new ApiProblem(
         'DATABASE_UNAVAILABLE',
@@ -322,16 +327,16 @@ export function worldRoutes(routes: Routes, parts: WorldParts): void {
     const statuses = await Promise.all(
       (['hot', 'cold'] as const).map(async (store) => {
         const labels = await record[store].list(address).catch(() => []);
-        return labels.map(({ epoch, seq, time }) => ({ zone, store, epoch, seq, time }));
+        return labels.map(({ epoch, seq, time }) => ({ zone, store, epoch, seq, takenAt: time }));
       }),
     );
-    return statuses.flat().sort((one, other) => other.time - one.time);
+    return statuses.flat().sort((one, other) => other.takenAt - one.takenAt);
   }
 }
 
-function pointInTimeOf({ seq, time }: { seq?: number; time?: number }): PointInTime | null {
+function pointInTimeOf({ seq, time }: { seq?: number | undefined; time?: number | undefined }): PointInTime | null {
   if (seq !== undefined && time !== undefined)
-    throw new ApiProblem('BAD_REQUEST', `Both seq=${seq} and time=${time} were given.`, 'Give one of them.');
+    throw new ApiProblem('BAD_REQUEST', `Both seq=${seq} and the time ${rfc3339Of(time)} were given.`, 'Give one of them.');
   if (seq !== undefined) return { seq };
   if (time === undefined) return null;
   requirePast(time);
@@ -339,22 +344,27 @@ function pointInTimeOf({ seq, time }: { seq?: number; time?: number }): PointInT
 }
 
 function requirePast(time: number): void {
-  if (time > Date.now()) throw new ApiProblem('INVALID_TIME', `${time} is in the future.`, 'Give a past time in epoch milliseconds.');
+  if (time > Date.now()) throw new ApiProblem('INVALID_TIME', `${rfc3339Of(time)} is in the future.`, 'Give a past time.');
 }
 
 const pointText = ({ seq, time }: { seq: number; time: number }) => `event ${seq} (${new Date(time).toISOString()})`;
 
+function recordResource({ zone, from, to, snapshots }: RecordedTimes): ZoneRecord {
+  const resourceOf = ({ seq, time }: { seq: number; time: number }) => ({ seq, stateAt: time });
+  return { zone, from: from && resourceOf(from), to: to && resourceOf(to), snapshots: snapshots.map(resourceOf) };
+}
+
 function zoneResource(
   zone: ZoneId,
   { state, seq, hash }: { state: World; seq: number; hash: string },
-  time: number,
+  stateAt: number | null,
   live: boolean,
   started: number,
 ): ZonePointInTime {
   return {
     zone,
     seq,
-    time,
+    stateAt,
     live,
     hash,
     players: Object.values(state.players),

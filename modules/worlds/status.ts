@@ -45,8 +45,8 @@ export function zoneStatuses(gateway: Gateway): WorldZoneStatus[] {
       accepted: stats?.accepted ?? 0,
       refused: stats?.refused ?? 0,
       events: stats?.events ?? 0,
-      hotAt: stats?.hotAt ?? 0,
-      coldAt: stats?.coldAt ?? 0,
+      hotAt: stats?.hotAt || null,
+      coldAt: stats?.coldAt || null,
     };
   });
 }

@@ -50,7 +50,7 @@ export function streamWorld(parts: WorldStreamParts): () => void {
       for (const [channel, zone] of watched(hub, 'zones:'))
         look(channel, 'zone', async () => {
           const view = (await gateway.ask({ about: 'objects', zone })) as Pick<ZoneView, 'seq' | 'objects'> | null;
-          return view && ({ zone, seq: view.seq, time: clock.now(), objects: view.objects } satisfies ZoneView);
+          return view && ({ zone, seq: view.seq, stateAt: clock.now(), objects: view.objects } satisfies ZoneView);
         });
       for (const [channel, player] of watched(hub, 'players:'))
         look(channel, 'player', async () => (await playerStatus(gateway, player)) ?? null);

@@ -67,6 +67,8 @@ export interface Forwarded {
   readonly world: boolean;
   /** False for a GET that changes something: it is never sent to a second server. */
   readonly isRepeatable?: boolean;
+  /** True if the operation takes an Idempotency-Key: a request that has one may be sent to a second server. */
+  readonly isIdempotencyKeyTaken?: boolean;
   /** What of a JSON answer is told otherwise here than behind. */
   readonly rewrite?: (answer: Record<string, unknown>) => Record<string, unknown>;
   /** What the request becomes when it asks for an upgrade, or its answer is a stream of events. */
@@ -188,7 +190,7 @@ export async function forwardUpgrade(
 /** Sends a request to one server after another, as long as that can do no harm. @returns null when nobody waits for an answer any more */
 async function tryEach<A>(
   { servers }: Forwarding,
-  { world, isRepeatable = true }: Forwarded,
+  { world, isRepeatable = true, isIdempotencyKeyTaken = false }: Forwarded,
   request: FastifyRequest,
   reply: FastifyReply,
   send: (server: BackServer) => Promise<A>,
@@ -213,10 +215,12 @@ async function tryEach<A>(
       if (error instanceof BrokenCircuitError || isNotSent(error)) continue;
       if (!hasNoResponse(error)) throw error;
       if (isRepeatable && SAFE_METHODS.has(request.method)) continue;
+      // The servers share their keys: whichever gets the repeat does not do it twice.
+      if (isIdempotencyKeyTaken && request.headers['idempotency-key'] !== undefined) continue;
       throw new ApiProblem(
         'SERVER_CONNECTION_LOST',
         `The server did not answer (${code ?? name}). It may have processed the request.`,
-        'Check whether it took effect before you send it again.',
+        'Check whether it took effect before you send it again. With an Idempotency-Key it can be sent again at once.',
       );
     }
   }

@@ -173,6 +173,7 @@ describe('servers behind a gateway', () => {
       if (request.url === '/api/v1/servers')
         return answer(response, {
           data: [{ node: 'behind', role: 'all', state: 'available', worldPort: null } as Server],
+          hasMore: false,
           nextCursor: null,
         });
       asked.push(request);
@@ -208,7 +209,12 @@ describe('servers behind a gateway', () => {
       const take = connectionOf(request, reply);
       return take
         ? forwardUpgrade(forwarding, { world: false, transport: 'websocket' }, request, reply, take)
-        : forward(forwarding, { world: false, transport: 'sse', isRepeatable: request.url !== '/once' }, request, reply);
+        : forward(
+            forwarding,
+            { world: false, transport: 'sse', isRepeatable: request.url !== '/once', isIdempotencyKeyTaken: request.url === '/orders' },
+            request,
+            reply,
+          );
     });
     await app.listen({ port: 0, host: '127.0.0.1' });
     closing.push(
@@ -260,6 +266,18 @@ describe('servers behind a gateway', () => {
     assert.equal(read.headers.get('retry-after'), '1');
     assert.equal(await codeOf(read), 'NO_SERVER_AVAILABLE');
     assert.equal(one.asked.length + two.asked.length, 3, 'what is only read is asked of both');
+  });
+
+  test('a POST with an Idempotency-Key is sent to another server, if its operation takes one', async () => {
+    const lost: RequestListener = (request) => void request.socket.destroy();
+    const [one, two] = [await behind(lost), await behind(lost)];
+    const { app } = await gateway([one.address, two.address]);
+    const post = (path: string) => fetch(`${urlOf(app)}${path}`, { method: 'POST', headers: { 'idempotency-key': 'a-key' } });
+    assert.equal(await codeOf(await post('/sign-in')), 'SERVER_CONNECTION_LOST');
+    assert.equal(one.asked.length + two.asked.length, 1);
+    assert.equal(await codeOf(await post('/orders')), 'NO_SERVER_AVAILABLE');
+    assert.equal(one.asked.length + two.asked.length, 3);
+    for (const { headers, url } of [...one.asked, ...two.asked]) assert.equal(headers['idempotency-key'], 'a-key', url);
   });
 
   test('one that cannot be reached costs nobody anything, whatever was to be done', async () => {
@@ -486,7 +504,7 @@ describe('servers behind a gateway', () => {
 
   test('a gateway behind a gateway is refused, and one that does not share the secret', async () => {
     const wrong = createServer((_request, response) =>
-      answer(response, { data: [{ role: 'gateway', state: 'available' }], nextCursor: null }),
+      answer(response, { data: [{ role: 'gateway', state: 'available' }], hasMore: false, nextCursor: null }),
     ).listen(0, '127.0.0.1');
     const strange = createServer((_request, response) => {
       response.statusCode = 401;

@@ -59,7 +59,7 @@ describe('the GraphQL server', () => {
     app.addHook('onRequest', async (request) => {
       request.principal = SUBSCRIBER;
     });
-    app.get('/api/v1/instruments', () => ({ data: instruments, nextCursor: null }));
+    app.get('/api/v1/instruments', () => ({ data: instruments, hasMore: false, nextCursor: null }));
     app.get('/api/v1/instruments/:id/quote', () => ({ bid: String(++quotes) }));
     const routes: FastifyPluginAsync = async (scope) => {
       scope.removeAllContentTypeParsers();

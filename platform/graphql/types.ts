@@ -1,3 +1,4 @@
+import { rfc3339Of } from '@millrace/contracts';
 import {
   GraphQLBoolean,
   GraphQLError,
@@ -20,6 +21,9 @@ import type { TSchema } from 'typebox';
 interface Shape {
   readonly $id?: string;
   readonly type?: string;
+  readonly format?: string;
+  /** True for a query parameter with a time. */
+  readonly 'x-time'?: boolean;
   readonly description?: string;
   readonly const?: unknown;
   readonly enum?: readonly unknown[];
@@ -31,11 +35,23 @@ interface Shape {
 
 const SAFE_INT = new GraphQLScalarType({
   name: 'SafeInt',
-  description: 'A whole number up to 2^53 - 1 either way: times (epoch ms), counts, sequence numbers.',
+  description: 'A whole number up to 2^53 - 1 either way: counts, sequence numbers.',
   serialize: safeInt,
   parseValue: safeInt,
   parseLiteral: (node) => safeInt(valueFromASTUntyped(node)),
 });
+
+const DATE_TIME = new GraphQLScalarType({
+  name: 'DateTime',
+  description: 'A time: an RFC 3339 string in UTC with milliseconds. As an argument it may also be a whole number, epoch ms.',
+  parseValue: timeArgument,
+  parseLiteral: (node) => timeArgument(valueFromASTUntyped(node)),
+});
+
+function timeArgument(value: unknown): string {
+  if (typeof value === 'string') return value;
+  return rfc3339Of(safeInt(value));
+}
 
 /** What has no fixed shape: maps by name, tuples, one of several shapes. */
 export const JSON_VALUE = new GraphQLScalarType({
@@ -160,6 +176,7 @@ function scalarOf(shape: Shape): GraphQLScalarType | null {
   // Values of a choice read like “1m” and “two-factor”: no names that GraphQL’s enums may have.
   const [value] = shape.enum ?? (shape.const === undefined ? [] : [shape.const]);
   if (value !== undefined) return typeof value === 'string' ? GraphQLString : typeof value === 'boolean' ? GraphQLBoolean : GraphQLFloat;
+  if (shape.format === 'date-time' || shape['x-time'] === true) return DATE_TIME;
   if (type === 'string') return GraphQLString;
   if (type === 'integer') return SAFE_INT;
   if (type === 'number') return GraphQLFloat;

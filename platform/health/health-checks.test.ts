@@ -28,12 +28,12 @@ describe('health checks', () => {
     assert.equal(health.report().status, 'ok', 'once may be a pause');
     now = 3_000;
     await health.run();
-    const failing = { name: 'database', isRequired: true, status: 'failing', since: 3_000, reason: failure };
+    const failing = { name: 'database', isRequired: true, status: 'failing', statusChangedAt: 3_000, reason: failure };
     assert.deepEqual(health.report(), { status: 'failing', parts: { database: failure }, checks: [failing] });
     [now, failure] = [4_000, null];
     await health.run();
     assert.equal(health.report().status, 'ok');
-    assert.deepEqual(changes, [failing, { ...failing, status: 'ok', since: 4_000, reason: null }]);
+    assert.deepEqual(changes, [failing, { ...failing, status: 'ok', statusChangedAt: 4_000, reason: null }]);
     health.close();
   });
 

@@ -145,5 +145,5 @@ export class HealthChecks {
 }
 
 function stateOf({ check: { name, isRequired }, status, since, reason }: Watched): HealthCheckState {
-  return { name, isRequired, status, since, reason };
+  return { name, isRequired, status, statusChangedAt: since, reason };
 }

@@ -5,6 +5,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { requireBodyDigests } from './body-digest.ts';
 import type { Identify } from './caller.ts';
 import { limitGuesses } from './guesses.ts';
+import { isReplayed } from './idempotency.ts';
 import { ApiProblem } from './problems.ts';
 import { type Allowance, bucketOf, type Counted, type RateLimiter, sayAllowance } from './rate-limit.ts';
 import type { RequestHook } from './request-hook.ts';
@@ -143,7 +144,8 @@ export function guardRoutes(app: FastifyInstance, options: GuardOptions, first: 
     const operated = (request: FastifyRequest, reply: FastifyReply, done: () => void) => {
       const { principal, params, body, ip: remote, id: trace } = request;
       const name = `${request.method} ${request.routeOptions.url}`;
-      if (reply.statusCode < 400) options.onAuditEvent({ principal, route: name, detail: { params, body: body ?? {} }, remote, trace });
+      if (reply.statusCode < 400 && !isReplayed(reply))
+        options.onAuditEvent({ principal, route: name, detail: { params, body: body ?? {} }, remote, trace });
       done();
     };
     route.onResponse = [...[route.onResponse ?? []].flat(), operated];

@@ -9,6 +9,8 @@ export {
   requireAccess,
   type Vouched,
 } from './guard.ts';
+export { type IdempotencyHooks, type IdempotencyStore, idempotencyHooks, type KeyUse, type StoredResponse } from './idempotency.ts';
+export { IdempotencyKeys, idempotencyKeys } from './idempotency-keys.ts';
 export { OpenStreams, type StreamPlace, type StreamsOf } from './open-streams.ts';
 export { decodeCursor, encodeCursor, pageOf } from './pagination.ts';
 export { ApiProblem } from './problems.ts';

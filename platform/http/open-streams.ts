@@ -116,8 +116,17 @@ export class OpenStreams {
       const line = lines.get(key);
       if (line) {
         line.streams++;
-        line.since = Math.min(line.since, since);
-      } else lines.set(key, { user: principal.user, name: principal.name, tenant: principal.tenant, node, transport, streams: 1, since });
+        line.openedAt = Math.min(line.openedAt, since);
+      } else
+        lines.set(key, {
+          user: principal.user,
+          name: principal.name,
+          tenant: principal.tenant,
+          node,
+          transport,
+          streams: 1,
+          openedAt: since,
+        });
     }
     const users = [...lines.values()].sort((one, other) => other.streams - one.streams);
     return { nodes: [{ node, streams: this.#open.size, transports }], users: users.slice(0, SHOWN_MAX) };

@@ -51,7 +51,7 @@ export function paginate<Row>(
   const data = rows.slice(start, start + limit);
   const last = data.at(-1);
   const isLast = last === undefined || start + limit >= rows.length;
-  return { data, nextCursor: isLast ? null : encodeCursor([shortKey(keyOf(last)), start + limit, rows.length]) };
+  return { data, hasMore: !isLast, nextCursor: isLast ? null : encodeCursor([shortKey(keyOf(last)), start + limit, rows.length]) };
 }
 
 function startAfter<Row>(
@@ -84,5 +84,6 @@ function shortKey(key: string | number): string {
 export function pageOf<Row>(found: readonly Row[], limit: number, placeOf: (row: Row) => readonly (string | number)[]): Page<Row> {
   const data = found.slice(0, limit);
   const last = data.at(-1);
-  return { data, nextCursor: last !== undefined && found.length > limit ? encodeCursor(placeOf(last)) : null };
+  const hasMore = last !== undefined && found.length > limit;
+  return { data, hasMore, nextCursor: hasMore ? encodeCursor(placeOf(last)) : null };
 }

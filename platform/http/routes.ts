@@ -6,11 +6,14 @@ import {
   type Principal,
   requestObjectSchema,
   requestSchema,
+  takesIdempotencyKey,
 } from '@millrace/contracts';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Static, TSchema } from 'typebox';
+import type { IdempotencyHooks } from './idempotency.ts';
 import { paginate } from './pagination.ts';
 import type { ResponseCache } from './response-cache.ts';
+import { type TimeConversions, timeConversionsOf } from './times.ts';
 
 type Parsed<Schema> = Schema extends TSchema ? Static<Schema> : Record<string, never>;
 
@@ -44,41 +47,54 @@ export interface Routes {
   stream<E extends Endpoint>(endpoint: E, handler: (request: Request<E>) => unknown): void;
 }
 
-/** @param cache holds the responses of endpoints with a cache rule */
-export function routesOf(app: FastifyInstance, cache: ResponseCache): Routes {
+/**
+ * @param cache holds the responses of endpoints with a cache rule
+ * @param idempotent hooks of routes that take an Idempotency-Key; null where requests are not processed here, as in a gateway
+ */
+export function routesOf(app: FastifyInstance, cache: ResponseCache, idempotent: IdempotencyHooks | null): Routes {
   const schemaOf = (endpoint: Endpoint) => ({
     ...(endpoint.params && { params: requestSchema(endpoint.params) }),
     ...(endpoint.query && { querystring: requestObjectSchema(endpoint.query) }),
     ...(endpoint.body && { body: requestObjectSchema(endpoint.body) }),
   });
-  const requestOf = <E extends Endpoint>(raw: FastifyRequest, reply: FastifyReply) =>
-    ({ params: raw.params, query: raw.query, body: raw.body, principal: raw.principal, raw, reply }) as unknown as Request<E>;
+  const requestOf = <E extends Endpoint>(raw: FastifyRequest, reply: FastifyReply, times: TimeConversions) =>
+    ({
+      params: raw.params,
+      query: times.query(raw.query),
+      body: times.body(raw.body),
+      principal: raw.principal,
+      raw,
+      reply,
+    }) as unknown as Request<E>;
   const routes: Routes = {
     handle: (endpoint, handler) => {
       const { access, cost, cache: rule, status = 200 } = endpoint as Endpoint;
+      const times = timeConversionsOf(endpoint);
+      const make = async (raw: FastifyRequest, reply: FastifyReply) => times.response(await handler(requestOf(raw, reply, times)));
       const respond =
         status === 200
-          ? (raw: FastifyRequest, reply: FastifyReply) => handler(requestOf(raw, reply))
-          : async (raw: FastifyRequest, reply: FastifyReply) =>
-              sendWithStatus(endpoint, raw, reply, (await handler(requestOf(raw, reply))) as unknown);
+          ? make
+          : async (raw: FastifyRequest, reply: FastifyReply) => sendWithStatus(endpoint, raw, reply, await make(raw, reply));
       app.route({
         method: endpoint.method,
         url: endpoint.path,
         schema: schemaOf(endpoint),
         config: { access, ...(cost !== undefined && { cost }) },
+        ...(idempotent && takesIdempotencyKey(endpoint) && idempotent),
         ...(mayBeLong(endpoint) && { compress: {} }),
-        handler: rule ? (raw, reply) => sendCached(cache, rule, raw, reply, async () => handler(requestOf(raw, reply))) : respond,
+        handler: rule ? (raw, reply) => sendCached(cache, rule, raw, reply, () => make(raw, reply)) : respond,
       });
     },
     list: (endpoint, keyOf, handler) =>
       routes.handle(endpoint, async (request) => paginate(await handler(request), request.query as PageQuery, keyOf) as never),
     stream: (endpoint, handler) => {
+      const times = timeConversionsOf(endpoint);
       app.route({
         method: endpoint.method,
         url: endpoint.path,
         schema: schemaOf(endpoint),
         config: { access: endpoint.access, ...(endpoint.cost !== undefined && { cost: endpoint.cost }) },
-        handler: (raw, reply) => handler(requestOf(raw, reply)),
+        handler: (raw, reply) => handler(requestOf(raw, reply, times)),
       });
     },
   };

@@ -13,8 +13,10 @@ import fastify, {
   type FastifyRequest,
   LogController,
 } from 'fastify';
+import { failureReason } from '../database/index.ts';
 import { serveConsole } from './console.ts';
 import { declareFiles, type GuardOptions, guardRoutes } from './guard.ts';
+import { type IdempotencyStore, idempotencyHooks } from './idempotency.ts';
 import type { OpenStreams } from './open-streams.ts';
 import { explainProblem, respondToClientError, respondToFrameworkError, respondWithProblems } from './problems.ts';
 import { bucketOf } from './rate-limit.ts';
@@ -70,6 +72,8 @@ export interface HttpServerOptions extends GuardOptions {
   readonly metrics: () => Promise<{ contentType: string; text: string }>;
   readonly logger: FastifyBaseLogger;
   readonly requestLog: RequestLog;
+  /** Keeps idempotency keys. Undefined where requests are forwarded, not processed. */
+  readonly idempotency?: IdempotencyStore;
   readonly register: (http: HttpParts) => void;
   /** WebSockets that let nobody in whom they do not know themselves, by path. */
   readonly sockets?: Readonly<Record<string, Upgrade>>;
@@ -152,7 +156,10 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   });
 
   const { cache, streams } = options;
-  const routes = routesOf(app, cache);
+  const idempotent =
+    options.idempotency &&
+    idempotencyHooks(options.idempotency, (message, error) => options.logger.warn({ reason: failureReason(error) }, message));
+  const routes = routesOf(app, cache, idempotent ?? null);
   const upgrade = routeUpgrades(app, options.sockets ?? {});
   const traffic: TrafficOf = async (principal, remote) => {
     const bucket = bucketOf(principal, remote);

@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import type { RequestHook } from './request-hook.ts';
 
 /** What scripts of other sites’ pages may see of an answer’s head. */
-const EXPOSED = 'x-request-id, ratelimit, ratelimit-policy, retry-after, etag, location, allow, www-authenticate';
+const EXPOSED = 'x-request-id, ratelimit, ratelimit-policy, retry-after, etag, location, allow, www-authenticate, idempotency-replayed';
 const METHODS = 'GET, HEAD, POST, PATCH, DELETE';
 /** How long a browser may remember what another site’s page may ask. */
 const PREFLIGHT_S = '600';

@@ -1,4 +1,4 @@
-import { DISPLAY_NAME, isDisplayName } from '@millrace/contracts';
+import { DISPLAY_NAME, isDisplayName, isRfc3339 } from '@millrace/contracts';
 import { Ajv } from 'ajv';
 import type { FastifySchemaCompiler } from 'fastify';
 
@@ -8,7 +8,7 @@ const OPTIONS = {
   useDefaults: true,
   removeAdditional: false,
   verbose: true,
-  formats: { [DISPLAY_NAME]: isDisplayName },
+  formats: { [DISPLAY_NAME]: isDisplayName, 'date-time': isRfc3339 },
 } as const;
 
 /**

@@ -34,11 +34,11 @@ export interface Projection {
   /**
    * Writes what the batches say and how far the partitions are read now, both or neither. Of one partition they come in its order.
    * @param read nothing when a dead letter is replayed
-   * @param resumeAt of a dead letter of a reactor: the first of its commands that was not done
+   * @param resumeFrom of a dead letter of a reactor: the first of its commands that was not done
    * @throws OffsetsChanged when a partition is not read up to where its range begins; CannotApply when one batch can never be taken; any other
    *   error means “try again later”
    */
-  apply(batches: readonly EventBatch[], read: readonly ReadRange[], resumeAt?: number): Promise<void>;
+  apply(batches: readonly EventBatch[], read: readonly ReadRange[], resumeFrom?: number): Promise<void>;
 }
 
 /** A batch that will fail however often it is tried: it goes to the dead letters. */
@@ -180,7 +180,7 @@ export class ConsumerGroup {
   async replay(id: number): Promise<boolean> {
     const dead = this.#log.deadLetters.open(id);
     if (!dead || dead.deadLetter.group !== this.#projection.name) return false;
-    await this.#projection.apply([dead.batch], [], dead.deadLetter.resumeAt);
+    await this.#projection.apply([dead.batch], [], dead.deadLetter.resumeFrom);
     await this.#log.deadLetters.remove(id);
     return true;
   }
@@ -415,7 +415,7 @@ export class ConsumerGroup {
     return this.#checkFailure === null;
   }
 
-  async #bury({ partition, offset, batch }: LoggedBatch, reason: string, resumeAt?: number): Promise<void> {
+  async #bury({ partition, offset, batch }: LoggedBatch, reason: string, resumeFrom?: number): Promise<void> {
     const { name: group } = this.#projection;
     // After a crash between this and the commit of the offsets the batch comes, and fails, again.
     const isKnown = this.#log.deadLetters.list(group).some((one) => one.zone === batch.zone && one.seq === batch.firstSeq);
@@ -428,8 +428,8 @@ export class ConsumerGroup {
       zone: batch.zone,
       seq: batch.firstSeq,
       reason,
-      at: this.#clock.now(),
-      ...(resumeAt !== undefined && { resumeAt }),
+      createdAt: this.#clock.now(),
+      ...(resumeFrom !== undefined && { resumeFrom }),
     };
     await this.#log.deadLetters.put(deadLetter, batch);
     this.#onFailure(`${this.#projection.name} set aside ${batch.zone} seq ${batch.firstSeq}: ${reason}`);

@@ -205,7 +205,7 @@ export function eventLogContract(name: string, under: LogUnderTest): void {
     });
 
     test('keeps dead letters with their reason until they are removed', async () => {
-      const deadLetter = { group: 'g', partition: 0, offset: 5, zone: 'zone/a', seq: 1, reason: 'no price', at: 1 };
+      const deadLetter = { group: 'g', partition: 0, offset: 5, zone: 'zone/a', seq: 1, reason: 'no price', createdAt: 1 };
       await log.deadLetters.put(deadLetter, batch('zone/a', 1, 1, 1));
       await log.deadLetters.put({ ...deadLetter, group: 'other' }, batch('zone/a', 1, 2, 1));
       await reopen();

@@ -65,7 +65,10 @@ describe('fault 19: a full disk', {
     }
     assert.match(reasons[0] ?? '', /^the log cannot be written: /);
     await assert.rejects(
-      log.deadLetters.put({ group: 'g', partition: 0, offset: 0, zone: ZONE, seq: 1, reason: 'x'.repeat(4 * MIB), at: 1 }, events(1, 1)),
+      log.deadLetters.put(
+        { group: 'g', partition: 0, offset: 0, zone: ZONE, seq: 1, reason: 'x'.repeat(4 * MIB), createdAt: 1 },
+        events(1, 1),
+      ),
       /cannot be written/,
     );
     const seqs = async () => {

@@ -64,11 +64,11 @@ export function reactorProjection<Event extends { type: string }>(parts: Reactor
     name: reactor.name,
     wants: (zone) => reactor.wants(zone),
     offsets: () => parts.offsets(),
-    apply: async (batches, read, resumeAt) => {
-      const delivery = new Delivery(parts, resumeAt ?? null);
+    apply: async (batches, read, resumeFrom) => {
+      const delivery = new Delivery(parts, resumeFrom ?? null);
       for (const batch of batches)
         for (const [index, event] of batch.events.entries()) {
-          if (resumeAt === undefined && parts.wasDead?.(batch.zone, batch.firstSeq + index)) continue;
+          if (resumeFrom === undefined && parts.wasDead?.(batch.zone, batch.firstSeq + index)) continue;
           delivery.nextEvent();
           let count = 0;
           for await (const reaction of reactor.react(event as Event, batch.zone)) await delivery.send(batch, index, count++, reaction);
@@ -83,16 +83,16 @@ export function reactorProjection<Event extends { type: string }>(parts: Reactor
 class Delivery<Event extends { type: string }> {
   readonly #parts: ReactorParts<Event>;
   /** Of a dead letter, its first command that was not done. */
-  readonly #resumeAt: number | null;
+  readonly #resumeFrom: number | null;
   /** By zone: resolves when its newest command is decided. */
   readonly #decided = new Map<ZoneAddress, Promise<void>>();
   /** Resolves when the newest command of the current event is decided. */
   #decidedOfEvent: Promise<void> = Promise.resolve();
   #durable: Promise<void>[] = [];
 
-  constructor(parts: ReactorParts<Event>, resumeAt: number | null) {
+  constructor(parts: ReactorParts<Event>, resumeFrom: number | null) {
     this.#parts = parts;
-    this.#resumeAt = resumeAt;
+    this.#resumeFrom = resumeFrom;
   }
 
   nextEvent(): void {
@@ -101,7 +101,7 @@ class Delivery<Event extends { type: string }> {
 
   /** @throws what `finish` throws */
   async send(batch: EventBatch, index: number, count: number, reaction: Reaction): Promise<void> {
-    if (count < (this.#resumeAt ?? 0)) return;
+    if (count < (this.#resumeFrom ?? 0)) return;
     if (count >= REACTIONS_MAX)
       throw new CannotApply(batch, `the event at seq ${batch.firstSeq + index} leads to more than ${REACTIONS_MAX} commands`, {
         index,
@@ -143,7 +143,7 @@ class Delivery<Event extends { type: string }> {
     decided: PromiseWithResolvers<void>,
   ): Promise<void> {
     const { reactor, host, onRefused } = this.#parts;
-    const meta = metaOf(reactor.name, batch, index, count, this.#resumeAt !== null);
+    const meta = metaOf(reactor.name, batch, index, count, this.#resumeFrom !== null);
     const reply = await host.submit(to, command, {
       ...meta,
       ...(tenant !== undefined && { tenant }),

@@ -1,5 +1,5 @@
 import type { ConsumerGroupStatus } from '@millrace/contracts';
-import type { ConsumerGroup, ConsumerStats, EventLog } from '../log/index.ts';
+import type { ConsumerGap, ConsumerGroup, ConsumerStats, EventLog } from '../log/index.ts';
 
 /** A consumer group as operators handle it, wherever it runs. */
 export interface Consumer {
@@ -44,5 +44,9 @@ export function consumerOf(group: ConsumerGroup, topic: string, log: EventLog): 
 /** Statistics of a consumer group as the API shows them. */
 export function consumerStatus({ offsets, overtaken, gaps, ...stats }: ConsumerStats, isPaused: boolean): ConsumerGroupStatus {
   const state = isPaused ? 'paused' : overtaken.length > 0 ? 'overtaken' : 'running';
-  return { ...stats, state, offsets: [...offsets], overtaken: [...overtaken], gaps: [...gaps] };
+  return { ...stats, state, offsets: [...offsets], overtaken: overtaken.map(gapOf), gaps: gaps.map(gapOf) };
+}
+
+function gapOf({ at, ...gap }: ConsumerGap): ConsumerGroupStatus['gaps'][number] {
+  return { ...gap, recordedAt: at };
 }

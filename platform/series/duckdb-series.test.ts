@@ -7,12 +7,12 @@ import { type InstrumentId, instrumentId } from '@millrace/contracts';
 import fc from 'fast-check';
 import { openDuckDbSeries } from './duckdb-series.ts';
 import { readParquet } from './parquet.ts';
-import type { CandleRow, RowPlace, SeriesStore, StoredTrade, TradeRow } from './series-store.ts';
+import type { CandleRow, RowOrder, RowPlace, SeriesStore, StoredTrade, TradeRow } from './series-store.ts';
 
 const DAY = 86_400_000;
 const BTC = instrumentId('binance', 'BTC-USDT');
 const ETH = instrumentId('binance', 'ETH-USDT');
-const ALL = { from: 0, to: Number.MAX_SAFE_INTEGER, limit: 1_000 };
+const ALL = { from: 0, to: Number.MAX_SAFE_INTEGER, order: 'asc', limit: 1_000 } as const;
 
 const trade = (instrument: InstrumentId, order: number, time: number, price: string): TradeRow => ({
   instrument,
@@ -55,21 +55,17 @@ describe('the series store', () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  test('keeps every digit, and gives the newest of a range, oldest first', async () => {
+  test('keeps every digit, and gives the first of a range in both orders', async () => {
     await store.write(
       rows({
         trades: [trade(BTC, 3, 3_000, '0.10'), trade(BTC, 1, 1_000, '1E-7'), trade(ETH, 1, 1_000, '9'), trade(BTC, 2, 2_000, '127.0')],
       }),
       null,
     );
-    const found = await store.trades({ instrument: BTC, ...ALL, limit: 2 });
-    assert.deepEqual(
-      found.map(({ price, id, side }) => [price, id, side]),
-      [
-        ['127.0', '2', 'buy'],
-        ['0.10', '3', 'buy'],
-      ],
-    );
+    const pricesOf = async (order: RowOrder) =>
+      (await store.trades({ instrument: BTC, ...ALL, order, limit: 2 })).map(({ price }) => price);
+    assert.deepEqual(await pricesOf('desc'), ['0.10', '127.0']);
+    assert.deepEqual(await pricesOf('asc'), ['1E-7', '127.0']);
     assert.deepEqual(
       (await store.trades({ instrument: BTC, ...ALL, to: 3_000 })).map(({ price }) => price),
       ['1E-7', '127.0'],
@@ -100,7 +96,7 @@ describe('the series store', () => {
     assert.equal((await store.trades({ instrument: ETH, ...ALL })).length, ROUNDS);
   });
 
-  test('faults 31, 63: gives every row once and in order, page by page, through the archive too', () =>
+  test('faults 31, 63: gives every row once and in both orders, page by page, through the archive too', () =>
     fc.assert(
       fc.asyncProperty(
         fc.array(fc.record({ time: fc.integer({ min: 0, max: 3 }), order: fc.integer({ min: 0, max: 2 }), isOld: fc.boolean() }), {
@@ -121,19 +117,20 @@ describe('the series store', () => {
           await store.archive(now);
           await store.write(rows({ trades: written.slice(0, half) }), null);
           await store.archive(now);
-          const read: StoredTrade[] = [];
-          for (let before: RowPlace | undefined; ; ) {
-            const page = await store.trades({ instrument, ...ALL, limit, ...(before && { before }) });
-            read.unshift(...page);
-            const [oldest] = page;
-            if (!oldest) break;
-            before = [oldest.time, oldest.order, oldest.arrival];
-          }
-          const expected = written.toSorted((a, b) => a.time - b.time || a.order - b.order || a.arrival - b.arrival);
-          assert.deepEqual(
-            read.map(({ id }) => id),
-            expected.map(({ id }) => id),
-          );
+          const read = async (order: RowOrder) => {
+            const found: StoredTrade[] = [];
+            for (let after: RowPlace | undefined; ; ) {
+              const page = await store.trades({ instrument, ...ALL, order, limit, ...(after && { after }) });
+              found.push(...page);
+              const last = page.at(-1);
+              if (!last) return found.map(({ id }) => id);
+              after = [last.time, last.order, last.arrival];
+            }
+          };
+          const sorted = written.toSorted((a, b) => a.time - b.time || a.order - b.order || a.arrival - b.arrival);
+          const expected = sorted.map(({ id }) => id);
+          assert.deepEqual(await read('asc'), expected);
+          assert.deepEqual(await read('desc'), expected.toReversed());
         },
       ),
       { numRuns: 25 },

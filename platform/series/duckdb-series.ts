@@ -209,12 +209,12 @@ class DuckDbSeries implements SeriesStore {
       const result = await this.#reader.runAndReadAll(
         `SELECT ${fields} FROM (
            SELECT ${fields}, known FROM candles WHERE instrument = $instrument AND "interval" = $interval AND ${inRange} ${archived}
-         ) QUALIFY row_number() OVER (PARTITION BY time ORDER BY version DESC, known DESC) = 1 ORDER BY time DESC LIMIT $most`,
+         ) QUALIFY row_number() OVER (PARTITION BY time ORDER BY version DESC, known DESC) = 1 ORDER BY time ${query.order === 'asc' ? 'ASC' : 'DESC'} LIMIT $most`,
         files ? values : omit(values, 'instrument_name', 'interval_name'),
       );
       return result.getColumns();
     });
-    const column = (index: number) => Float64Array.from((columns[index] ?? []) as number[]).reverse();
+    const column = (index: number) => Float64Array.from((columns[index] ?? []) as number[]);
     return {
       time: column(0),
       open: column(1),
@@ -287,34 +287,36 @@ class DuckDbSeries implements SeriesStore {
     this.#instance.closeSync();
   }
 
-  /** Rows of one instrument in a time range, the newest `limit` of them, oldest first. */
+  /** The first `limit` rows of one instrument in a time range, in the order of the query. */
   async #range(table: 'trades' | 'readings', query: PagedQuery, how: RangeStatement): Promise<readonly DuckDBValue[][]> {
-    const [time, order, arrival] = query.before ?? [];
+    const [time, order, arrival] = query.after ?? [];
+    const isAscending = query.order === 'asc';
+    const range = rangeAfter(query, isAscending, time);
     const values = {
       instrument: this.#names.get(query.instrument) ?? -1,
       instrument_name: query.instrument,
-      first: query.from,
-      last: query.to,
+      first: range.from,
+      last: range.to,
       most: query.limit,
       ...(time !== undefined && { time, order: order ?? 0, arrival: arrival ?? 0 }),
       ...how.where?.values,
     };
     const conditions = [
       ...(how.where ? [how.where.sql] : []),
-      ...(time === undefined ? [] : ['(time, rank, arrival) < ($time, $order, $arrival)']),
+      ...(time === undefined ? [] : [`(time, rank, arrival) ${isAscending ? '>' : '<'} ($time, $order, $arrival)`]),
     ];
     const inRange = 'time >= $first AND time < $last';
-    const rows = await this.#throughArchive(table, query, async (files) => {
+    const direction = isAscending ? 'ASC' : 'DESC';
+    return this.#throughArchive(table, range, async (files) => {
       const archived = files && `UNION ALL SELECT ${how.archived} FROM ${files} WHERE instrument = $instrument_name AND ${inRange}`;
       const result = await this.#reader.runAndReadAll(
         `SELECT ${how.fields} FROM (SELECT ${how.hot} FROM ${table} WHERE instrument = $instrument AND ${inRange} ${archived})
          ${conditions.length > 0 ? `WHERE ${conditions.join(' AND ')}` : ''}
-         ORDER BY time DESC, rank DESC, arrival DESC LIMIT $most`,
+         ORDER BY time ${direction}, rank ${direction}, arrival ${direction} LIMIT $most`,
         files ? values : omit(values, 'instrument_name'),
       );
       return result.getRows();
     });
-    return rows.reverse();
   }
 
   get past(): PastReads {
@@ -426,6 +428,12 @@ class DuckDbSeries implements SeriesStore {
 async function offsetsIn(connection: DuckDBConnection, group: string): Promise<ReadonlyMap<number, number>> {
   const result = await connection.runAndReadAll('SELECT part, next FROM read_up_to WHERE reader = $1', [group]);
   return new Map(result.getRows().map(([partition, next]) => [Number(partition), Number(next)]));
+}
+
+/** The part of a range in which rows after a time are, in this order. */
+function rangeAfter({ from, to }: PagedQuery, isAscending: boolean, time: number | undefined): { from: number; to: number } {
+  if (time === undefined) return { from, to };
+  return isAscending ? { from: Math.max(from, time), to } : { from, to: Math.min(to, time + 1) };
 }
 
 /** How rows of a table are read. */

@@ -9,6 +9,7 @@ export type {
   PastQuery,
   PastReads,
   ReadingRow,
+  RowOrder,
   RowPlace,
   SeriesOptions,
   SeriesRows,

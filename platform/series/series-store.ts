@@ -59,17 +59,21 @@ export interface Withdrawal {
   readonly reopened: number;
 }
 
-/** `from` inclusive, `to` exclusive, epoch ms. The newest `limit` rows of the range are given, oldest first. */
+/** Order of rows by their place: `asc` is oldest first, `desc` is newest first. */
+export type RowOrder = 'asc' | 'desc';
+
+/** `from` inclusive, `to` exclusive, epoch ms. Returns the first `limit` rows of the range in this order. */
 interface RangeQuery {
   readonly instrument: InstrumentId;
   readonly from: number;
   readonly to: number;
+  readonly order: RowOrder;
   readonly limit: number;
 }
 
-/** Only rows before a place, when there is one: so pages neither repeat nor leave out a row. */
+/** With `after`, only the rows that follow this place in the order of the query: so pages neither repeat nor omit a row. */
 export interface PagedQuery extends RangeQuery {
-  readonly before?: RowPlace;
+  readonly after?: RowPlace;
 }
 
 export interface CandleQuery extends RangeQuery {
@@ -78,7 +82,7 @@ export interface CandleQuery extends RangeQuery {
   readonly asOf?: number;
 }
 
-/** Parallel columns, one entry a candle, oldest first. */
+/** Parallel columns, one entry a candle, in the order of the query. */
 export interface CandleColumns {
   readonly time: Float64Array;
   readonly open: Float64Array;

@@ -1,4 +1,4 @@
-import type { GapNotice } from '@millrace/contracts';
+import { eventToWire, type GapNotice } from '@millrace/contracts';
 import type { Clock } from '@millrace/kernel';
 import { formatPosition, type HubPosition } from './position.ts';
 import { Entry, type Format, type Reader } from './reader.ts';
@@ -129,7 +129,8 @@ export class Hub {
 
   publish(channel: string, delivery: ChannelDelivery, event: string, key: string, data: unknown): void {
     const state = this.#stateOf(channel, delivery);
-    const entry = new Entry(this.epoch, ++this.#offset, channel, event, key, delivery === 'conflated', data);
+    const sent = eventToWire(channel, event, data);
+    const entry = new Entry(this.epoch, ++this.#offset, channel, event, key, delivery === 'conflated', sent);
     this.#published++;
     this.#remember(state, entry);
     for (const group of state.groups) {
@@ -266,7 +267,7 @@ export class Hub {
       }
     }
     for (const { event, key, data } of this.#options.initial(state.name)) {
-      missed.push(new Entry(this.epoch, this.#offset, state.name, event, key, true, data));
+      missed.push(new Entry(this.epoch, this.#offset, state.name, event, key, true, eventToWire(state.name, event, data)));
     }
   }
 

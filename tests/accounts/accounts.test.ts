@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import type { AccessToken, Account, ApiKey, AuditEntry, Invitation, TwoFactorSetup, User, UserSession } from '@millrace/contracts';
+import type { AccessToken, Account, ApiKey, AuditEntry, Invitation, TwoFactorSetup, User, UserSession, Wire } from '@millrace/contracts';
 import { until } from '@millrace/platform/testing';
 import { createRemoteJWKSet, jwtVerify } from 'jose';
 import { type TOTP, URI } from 'otpauth';
@@ -152,12 +152,12 @@ describe('accounts', () => {
 
   test('an access token says who one is, can be verified by anyone with the published keys, and dies with its session', async () => {
     const member = await guarded.member('trader');
-    const { accessToken, expiresAt } = await member.get<AccessToken>('POST', '/auth/token');
+    const { accessToken, expiresAt } = await member.get<Wire<AccessToken>>('POST', '/auth/token');
     const keys = createRemoteJWKSet(new URL(`${guarded.server.url}/api/v1/auth/jwks`));
     const { payload, protectedHeader } = await jwtVerify(accessToken, keys, { issuer: guarded.server.url, audience: guarded.server.url });
     assert.equal(protectedHeader.alg, 'EdDSA');
     assert.deepEqual([payload.tenant, payload.role], ['main', 'trader']);
-    assert.ok(Math.abs((payload.exp ?? 0) * 1_000 - expiresAt) < 5_000 && expiresAt - Date.now() < 601_000);
+    assert.ok(Math.abs((payload.exp ?? 0) * 1_000 - Date.parse(expiresAt)) < 5_000 && Date.parse(expiresAt) - Date.now() < 601_000);
     const program = guarded.visitor({ authorization: `Bearer ${accessToken}` });
     assert.equal((await program.get<Account>('GET', '/account')).kind, 'token');
     assert.equal(await program.refusal('POST', '/auth/token'), 'FORBIDDEN');
@@ -168,7 +168,10 @@ describe('accounts', () => {
   test('a key does what its scopes say, until it expires or is revoked', async () => {
     const member = await guarded.member('trader');
     assert.equal(await member.refusal('POST', '/account/keys', { name: 'too much', scopes: ['platform:operate'] }), 'FORBIDDEN');
-    assert.equal(await member.refusal('POST', '/account/keys', { name: 'past', scopes: ['market:read'], expiresAt: 1 }), 'BAD_REQUEST');
+    assert.equal(
+      await member.refusal('POST', '/account/keys', { name: 'past', scopes: ['market:read'], expiresAt: '1970-01-01T00:00:01Z' }),
+      'BAD_REQUEST',
+    );
     const { key, ...about } = await member.key('bot', ['market:read']);
     assert.ok(key.startsWith(about.start) && key.length > 40);
     const program = guarded.visitor({ 'x-api-key': key });
@@ -191,7 +194,7 @@ describe('accounts', () => {
     const brief = await member.get<{ key: string }>('POST', '/account/keys', {
       name: 'brief',
       scopes: ['market:read'],
-      expiresAt: Date.now() + 1_500,
+      expiresAt: new Date(Date.now() + 1_500).toISOString(),
     });
     const briefly = guarded.visitor({ 'x-api-key': brief.key });
     await briefly.get('GET', '/instruments');

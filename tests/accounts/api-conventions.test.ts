@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import type { ApiKey, Page, Problem } from '@millrace/contracts';
+import type { ApiKey, AuditEntry, Page, Problem } from '@millrace/contracts';
 import { type Guarded, startGuarded } from './visitor.ts';
 
 /* What a reader of Stripe’s and GitHub’s APIs expects of any API, asked of the resources of accounts. */
@@ -54,7 +55,8 @@ describe('the conventions of the API', () => {
     let cursor = '';
     do {
       const response = await guarded.owner.ask('GET', `/api/v1/account/keys?limit=2${cursor && `&cursor=${cursor}`}`);
-      const { data, nextCursor } = (await response.json()) as Page<ApiKey>;
+      const { data, hasMore, nextCursor } = (await response.json()) as Page<ApiKey>;
+      assert.equal(hasMore, nextCursor !== null);
       assert.ok(data.length <= 2);
       paged.push(...data);
       cursor = nextCursor ?? '';
@@ -67,6 +69,33 @@ describe('the conventions of the API', () => {
         const cursor = Buffer.from(JSON.stringify(place)).toString('base64url');
         assert.equal(await guarded.owner.refusal('GET', `${path}?cursor=${cursor}`), 'INVALID_CURSOR', `${path} ${JSON.stringify(place)}`);
       }
+  });
+
+  test('a POST with an Idempotency-Key has its effect once, and is on record once', async () => {
+    const key = { 'idempotency-key': randomUUID() };
+    const wish = { name: 'once', scopes: ['market:read'] };
+    const responses = await Promise.all(Array.from({ length: 5 }, () => guarded.owner.ask('POST', '/api/v1/account/keys', wish, key)));
+    const again = await guarded.owner.ask('POST', '/api/v1/account/keys', wish, key);
+    const bodies = await Promise.all(responses.map(async (response) => [response.status, await response.text()] as const));
+    const created = bodies.filter(([status]) => status === 201).map(([, body]) => body);
+    assert.ok(created.length > 0 && bodies.every(([status]) => status === 201 || status === 409), JSON.stringify(bodies));
+    assert.deepEqual([...new Set([...created, await again.text()])].length, 1, 'all have the same key');
+    assert.deepEqual([again.status, again.headers.get('idempotency-replayed')], [201, 'true']);
+    assert.equal(again.headers.get('location'), responses.find(({ status }) => status === 201)?.headers.get('location'));
+    const keys = await guarded.owner.get<ApiKey[]>('GET', '/account/keys?limit=1000');
+    assert.equal(keys.filter(({ name }) => name === 'once').length, 1);
+    assert.equal(await guarded.owner.refusal('POST', '/account/keys', { ...wish, name: 'other' }, key), 'IDEMPOTENCY_KEY_REUSED');
+    assert.equal(await guarded.owner.refusal('POST', '/account/keys', wish, { 'idempotency-key': 'a b' }), 'BAD_REQUEST');
+    const other = await guarded.member('trader');
+    assert.equal((await other.ask('POST', '/api/v1/account/keys', wish, key)).headers.get('idempotency-replayed'), null);
+    // What operators do is recorded once, however often it is repeated.
+    const pause = { 'idempotency-key': randomUUID() };
+    for (const isRepeat of [false, true]) {
+      const paused = await guarded.owner.ask('POST', '/api/v1/sources/simulator/pause', undefined, pause);
+      assert.deepEqual([paused.status, paused.headers.get('idempotency-replayed')], [200, isRepeat ? 'true' : null]);
+    }
+    const recorded = await guarded.owner.get<AuditEntry[]>('GET', '/tenants/main/audit?limit=1000');
+    assert.equal(recorded.filter(({ subject }) => subject === 'POST /api/v1/sources/:id/pause').length, 1);
   });
 
   test('a problem names the path, the trace and the value; 401 says how to authenticate', async () => {

@@ -73,8 +73,8 @@ describe('OWASP ASVS 4.0.3, level 2', () => {
     assert.match(cookie, /Max-Age=43200/i);
     const [, token = ''] = /=([^.%;]+)/.exec(cookie) ?? [];
     assert.ok(token.length * Math.log2(62) >= 190, token);
-    const sessions = await member.get<{ createdAt: number; expiresAt: number }[]>('GET', '/account/sessions');
-    for (const { createdAt, expiresAt } of sessions) assert.ok(expiresAt - createdAt <= 12 * 3_600_000 + 1_000);
+    const sessions = await member.get<{ createdAt: string; expiresAt: string }[]>('GET', '/account/sessions');
+    for (const { createdAt, expiresAt } of sessions) assert.ok(Date.parse(expiresAt) - Date.parse(createdAt) <= 12 * 3_600_000 + 1_000);
   });
 
   test('3.1.1, 13.1.3: a credential in an address is none', async () => {

@@ -165,7 +165,7 @@ describe('open streams', () => {
       ['Owner', 'POST /api/v1/sources/:id/restart', { params: { id: 'simulator' }, body: {} }],
     );
     const verdict = await guarded.owner.get<AuditVerification>('POST', '/tenants/main/audit/verify');
-    assert.deepEqual(verdict.brokenAt, null);
+    assert.deepEqual(verdict.firstInvalid, null);
     const exported = await (await guarded.owner.ask('GET', '/api/v1/tenants/main/audit/export')).text();
     const documents = exported
       .trim()

@@ -158,7 +158,10 @@ class Stage {
         return this.#post(`players/${player}/kick`, { reason: 'chaos' });
       case 'restore':
         note(fault);
-        await this.#post(`zones/${this.#zone()}/restore`, { time: Date.now() - this.#random.integer(500, 8_000), reason: 'chaos' });
+        await this.#post(`zones/${this.#zone()}/restore`, {
+          stateAt: new Date(Date.now() - this.#random.integer(500, 8_000)).toISOString(),
+          reason: 'chaos',
+        });
         return note(fault);
       case 'replace':
       case 'drain':

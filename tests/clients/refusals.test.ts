@@ -70,7 +70,7 @@ describe('fault 35: a stream that cannot be live says why', () => {
       let fetched = 0;
       const credentials = accessTokens(async () => ({
         accessToken: `none-${++fetched}`,
-        expiresAt: Date.now() + 600_000,
+        expiresAt: new Date(Date.now() + 600_000).toISOString(),
         tokenType: 'Bearer',
       }));
       await assert.rejects(opened({ credentials, transport }).events(['user']).next(), { code: 'INVALID_TOKEN' });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { listAll, type Millrace, signIn } from '@millrace/client';
-import type { AccountSnapshot, Candle, QuoteResource, TradeEvent } from '@millrace/contracts';
+import type { AccountSnapshot, Candle, QuoteResource, TradeEvent, Wire } from '@millrace/contracts';
 import { useChannel, useEvents } from '@millrace/react';
 
 /*
@@ -36,9 +36,9 @@ async function narrows(millrace: Millrace, instrument: string): Promise<void> {
 
 function Hooks(): null {
   const { events, error } = useChannel('quotes:simulator:BTC-USDT');
-  events.quote satisfies QuoteResource | undefined;
+  events.quote satisfies Wire<QuoteResource> | undefined;
   error?.remedy satisfies string | undefined;
-  useEvents(['snapshots.generated'], ({ data }) => data satisfies AccountSnapshot);
+  useEvents(['snapshots.generated'], ({ data }) => data satisfies Wire<AccountSnapshot>);
   // @ts-expect-error There is no such event on one's own channel.
   useEvents(['snapshots.made'], () => {});
   return null;

@@ -233,7 +233,8 @@ describe('the TypeScript client', () => {
   test('asks again when that is safe, and when the server says so', async () => {
     const asked: string[] = [];
     const server = createServer((request, response) => {
-      asked.push(`${request.method} ${request.url}`);
+      const key = request.headers['idempotency-key'];
+      asked.push(`${request.method} ${request.url}${key === undefined ? '' : ` ${key}`}`);
       const times = asked.filter((one) => one === asked.at(-1)).length;
       const refuse = (status: number, code: string, headers = {}) =>
         response
@@ -242,6 +243,8 @@ describe('the TypeScript client', () => {
       if (request.url === '/api/v1/sources' && times < 3) return refuse(503, 'DATABASE_UNAVAILABLE');
       if (request.url === '/api/v1/instruments' && times < 2) return refuse(429, 'RATE_LIMITED', { 'retry-after': '1' });
       if (request.url?.endsWith('/restart')) return refuse(503, 'ZONE_UNAVAILABLE');
+      if (key !== undefined && times === 1) return void request.socket.destroy();
+      if (key !== undefined && times === 2) return refuse(409, 'IDEMPOTENCY_KEY_IN_USE', { 'retry-after': '1' });
       response.writeHead(200, { 'content-type': 'application/json' }).end('[]');
     });
     server.listen(0, '127.0.0.1');
@@ -250,6 +253,8 @@ describe('the TypeScript client', () => {
     assert.deepEqual(await client.listSources(), []);
     assert.deepEqual(await client.listInstruments(), []);
     await assert.rejects(client.restartSource({ id: 'a/b' }), { code: 'ZONE_UNAVAILABLE' });
+    assert.deepEqual(await client.pauseSource({ id: 'a' }, { idempotencyKey: 'key-1' }), []);
+    await assert.rejects(client.signOut({}, { idempotencyKey: 'key-2' }), /signOut takes no idempotencyKey/);
     assert.deepEqual(asked, [
       'GET /api/v1/sources',
       'GET /api/v1/sources',
@@ -257,6 +262,9 @@ describe('the TypeScript client', () => {
       'GET /api/v1/instruments',
       'GET /api/v1/instruments',
       'POST /api/v1/sources/a%2Fb/restart',
+      'POST /api/v1/sources/a/pause key-1',
+      'POST /api/v1/sources/a/pause key-1',
+      'POST /api/v1/sources/a/pause key-1',
     ]);
     await assert.rejects(client.listSources({}, { signal: AbortSignal.abort(new Error('not any more')) }), /not any more/);
     server.close();

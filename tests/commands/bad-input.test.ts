@@ -197,7 +197,7 @@ describe('a request with bad input', () => {
   for (const [path, status, code, detail] of [
     [`${candles}?interval=7m`, 400, 'UNKNOWN_INTERVAL', '7m'],
     [`${candles}?from=yesterday`, 400, 'INVALID_TIME', 'yesterday'],
-    [`${candles}?from=2000&to=1000`, 400, 'INVALID_TIME', '2000'],
+    [`${candles}?from=2000&to=1000`, 400, 'INVALID_TIME', '1970-01-01T00:00:02.000Z'],
     [`${candles}?limit=0`, 400, 'BAD_REQUEST', 'limit'],
     [`${candles}?limit=1e9`, 400, 'BAD_REQUEST', 'limit'],
     [`${candles}?until=1`, 400, 'BAD_REQUEST', 'until'],
@@ -241,12 +241,8 @@ describe('a request with bad input', () => {
 
   for (const [what, fields, told] of [
     ['a value that only looks like the type of its field', { name: false }, /"name" \(false\) must be string/],
-    ['text in which a number stands', { expiresAt: '5' }, /"expiresAt" \("5"\) must be integer/],
-    [
-      'a moment that no table can hold',
-      { expiresAt: 4_566_000_000_000_000 },
-      /"expiresAt" \(4566000000000000\) must be <= 253402300799999/,
-    ],
+    ['text that is no time', { expiresAt: '5' }, /"expiresAt" \("5"\) must match format "date-time"/],
+    ['a number in place of a time', { expiresAt: 1_700_000_000_000 }, /"expiresAt" \(1700000000000\) must be string/],
   ] as const)
     test(`a body is refused for ${what}`, async () => {
       const response = await fetch(`${server.url}/api/v1/account/keys`, {

@@ -38,7 +38,7 @@ test('doctor --candles compares stored candles with stored trades, and tells wha
   const series = await openDuckDbSeries({ folder: join(folder, 'data', 'series'), memoryMiB: 64, archiveAfterDays: 2, keepDays: 365 });
   const [instrument] = series.instruments().filter((id) => id === 'sim:ETH-USDT');
   assert.ok(instrument);
-  const [last] = await series.trades({ instrument, from: 0, to: Number.MAX_SAFE_INTEGER, limit: 1 });
+  const [last] = await series.trades({ instrument, from: 0, to: Number.MAX_SAFE_INTEGER, order: 'desc', limit: 1 });
   const time = Math.floor((last?.time ?? 0) / 60_000 - 2) * 60_000;
   const values = { open: 1, high: 7, low: 1, close: 1, volume: 1, trades: 1 };
   const row = { instrument, interval: '1m', time, ...values, version: 99, origin: 'trades', known: time } as const;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { describe, test } from 'node:test';
 import { pairsOfRecording, type RecordedLine } from '@millrace/collector';
-import type { ExchangeSource, Instrument, Quality, TradeFrame } from '@millrace/contracts';
+import type { ExchangeSource, Instrument, Quality, TradeFrame, Wire } from '@millrace/contracts';
 import { until } from '@millrace/platform/testing';
 import { type Frame, framesOf, Player, type Rest } from './player.ts';
 import { prolonged } from './prolong.ts';
@@ -88,13 +88,13 @@ async function sameTrades({ running, type, trades }: Stage): Promise<void> {
     return instruments.reduce((sum, instrument) => sum + instrument.trades, 0) >= trades.length;
   }, `${trades.length} trades are recorded`);
   for (const [pair, wanted] of expected) {
-    const { rows } = await running.get<TradeFrame>(`/api/v1/instruments/${type}:${pair}/trades?limit=20000`);
+    const { rows } = await running.get<TradeFrame>(`/api/v1/instruments/${type}:${pair}/trades?order=asc&limit=20000`);
     assert.deepEqual(
       rows.map(String),
       wanted.map(({ time, price, quantity, side, id }) => String([time, price, quantity, side, id])),
       pair,
     );
-    const candles = await running.get<TradeFrame>(`/api/v1/instruments/${type}:${pair}/candles?interval=1m&limit=20000`);
+    const candles = await running.get<TradeFrame>(`/api/v1/instruments/${type}:${pair}/candles?interval=1m&order=asc&limit=20000`);
     assert.deepEqual(candles.rows, minuteCandles(wanted), `candles of ${pair}`);
   }
 }
@@ -261,11 +261,13 @@ async function gapsHaveBounds(set: Stage, arrived: readonly TrueTrade[], missed:
   for (const [pair, lost] of tradesByInstrument(missed)) {
     const behind = (tradesByInstrument(arrived).get(pair) ?? []).find(({ rank }) => rank > (lost.at(-1)?.rank ?? 0));
     if (!behind) continue;
-    const { gaps } = await set.running.get<Quality>(`/api/v1/instruments/${set.type}:${pair}/quality`);
+    const { gaps } = await set.running.get<Wire<Quality>>(`/api/v1/instruments/${set.type}:${pair}/quality`);
     const [earliest, latest] = [Math.min(...lost.map(({ time }) => time)), Math.max(...lost.map(({ time }) => time))];
-    const covers = gaps.some(
-      ({ from, to }) => from <= earliest && to >= latest && to <= behind.time + 1_000 + (set.type === 'upbit' ? UPBIT_DISORDER_MS : 0),
-    );
+    const covers = gaps
+      .map(({ startedAt, endedAt }) => ({ from: Date.parse(startedAt), to: Date.parse(endedAt) }))
+      .some(
+        ({ from, to }) => from <= earliest && to >= latest && to <= behind.time + 1_000 + (set.type === 'upbit' ? UPBIT_DISORDER_MS : 0),
+      );
     assert.ok(covers, `${pair}: ${JSON.stringify(gaps)} should cover ${earliest}..${latest} and end at ${behind.time}`);
     checked++;
   }

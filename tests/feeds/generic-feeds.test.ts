@@ -41,10 +41,10 @@ describe('a source of any kind', () => {
     return running(config, async (server) => {
       await server.until(({ state }) => state === 'finished');
       await server.settled();
-      const days = await server.get<CandleFrame>('/api/v1/instruments/csv:ACME-USD/candles?interval=1d&limit=20000');
+      const days = await server.get<CandleFrame>('/api/v1/instruments/csv:ACME-USD/candles?interval=1d&order=asc&limit=20000');
       assert.deepEqual(days.rows, rows);
       assert.equal(days.status, 'stale');
-      const weeks = await server.get<CandleFrame>('/api/v1/instruments/csv:ACME-USD/candles?interval=1w&limit=20000');
+      const weeks = await server.get<CandleFrame>('/api/v1/instruments/csv:ACME-USD/candles?interval=1w&order=asc&limit=20000');
       assert.deepEqual(weeks.rows, weeksOf(rows));
     });
   });
@@ -65,13 +65,13 @@ describe('a source of any kind', () => {
         try {
           await server.until(({ state }) => state === 'finished');
           await server.settled();
-          const { rows: stored } = await server.get<TradeFrame>('/api/v1/instruments/past:A-B/trades?limit=20000');
+          const { rows: stored } = await server.get<TradeFrame>('/api/v1/instruments/past:A-B/trades?order=asc&limit=20000');
           assert.equal(stored.length, count);
           assert.deepEqual(
             stored.map(([time]) => time),
             rows.map((row) => Number(row.split(',')[0])),
           );
-          const { rows: minutes } = await server.get<CandleFrame>('/api/v1/instruments/past:A-B/candles?interval=1m&limit=20000');
+          const { rows: minutes } = await server.get<CandleFrame>('/api/v1/instruments/past:A-B/candles?interval=1m&order=asc&limit=20000');
           assert.deepEqual(
             minutes.map((minute) => minute[5]),
             minutes.map((_minute, index) => (index < minutes.length - 1 ? 600 : count - 600 * (minutes.length - 1))),
@@ -95,7 +95,7 @@ describe('a source of any kind', () => {
       appendFileSync(path, '"q":3}\nnot json\n{"t":1700000002000,"p":1.30,"q":4}\n');
       await server.until(({ frames }) => frames === 4);
       await server.settled();
-      const { rows } = await server.get<TradeFrame>('/api/v1/instruments/deals:A-B/trades');
+      const { rows } = await server.get<TradeFrame>('/api/v1/instruments/deals:A-B/trades?order=asc');
       assert.deepEqual(
         rows.map(([, price]) => price),
         ['1.10', '1.20', '1.30'],
@@ -124,7 +124,9 @@ describe('a source of any kind', () => {
       broken = false;
       await server.until(({ state }) => state === 'live');
       await server.settled();
-      const { rows, columns } = await server.get<ReadingFrame>('/api/v1/instruments/weather:ROOF-WEATHER/readings?name=temperature');
+      const { rows, columns } = await server.get<ReadingFrame>(
+        '/api/v1/instruments/weather:ROOF-WEATHER/readings?name=temperature&order=asc',
+      );
       assert.deepEqual(columns, ['time', 'name', 'value']);
       assert.deepEqual(rows[0], [1_700_000_000_020, 'temperature', 20]);
     });
@@ -202,7 +204,7 @@ describe('a source of any kind', () => {
         ['any:OWN-USD', '1'],
       ],
     );
-    const { rows } = await second.get<TradeFrame>('/api/v1/instruments/any:ETH-USD/trades');
+    const { rows } = await second.get<TradeFrame>('/api/v1/instruments/any:ETH-USD/trades?order=asc');
     assert.deepEqual(
       rows.map(([, price]) => price),
       ['1', '2'],

@@ -42,10 +42,10 @@ describe('a recorded feed, served as its venue would', () => {
         const expected = tradesByInstrument(truth.trades);
         await allRecorded(running, truth.trades.length);
         for (const pair of config.instruments) {
-          const trades = await running.get<TradeFrame>(`/api/v1/instruments/${type}:${pair}/trades?limit=20000`);
+          const trades = await running.get<TradeFrame>(`/api/v1/instruments/${type}:${pair}/trades?order=asc&limit=20000`);
           const wanted = (expected.get(pair) ?? []).map(({ time, price, quantity, side, id }) => [time, price, quantity, side, id]);
           assert.deepEqual(trades.rows, wanted, pair);
-          const candles = await running.get<CandleFrame>(`/api/v1/instruments/${type}:${pair}/candles?interval=1m&limit=20000`);
+          const candles = await running.get<CandleFrame>(`/api/v1/instruments/${type}:${pair}/candles?interval=1m&order=asc&limit=20000`);
           assert.deepEqual(candles.rows, minuteCandles(expected.get(pair) ?? []), `candles of ${pair}`);
         }
         if (type === 'kraken' && channels.includes('book')) await booksAreWhole(running, config.instruments, type);

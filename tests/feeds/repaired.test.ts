@@ -49,10 +49,13 @@ test('fault 57: an operator repairs an instrument that a wrong clock has spoilt;
     });
     return { status: response.status, answer: (await response.json()) as RepairedInstrument & { code: string } };
   };
-  assert.deepEqual([(await repair({})).status, (await repair({ reason: 'x', after: '2001-01-01' })).answer.code], [400, 'INVALID_TIME']);
+  assert.deepEqual(
+    [(await repair({})).status, (await repair({ reason: 'x', cutoffAt: '2001-01-01T00:00:00Z' })).answer.code],
+    [400, 'INVALID_TIME'],
+  );
   const { status, answer } = await repair({ reason: 'microseconds were taken for milliseconds' });
   assert.equal(status, 200);
-  assert.deepEqual([answer.withdrawn.map(({ id }) => id), answer.newestAt], [['wrong'], START + 2_000]);
+  assert.deepEqual([answer.withdrawn.map(({ id }) => id), answer.newestAt], [['wrong'], new Date(START + 2_000).toISOString()]);
   assert.deepEqual((await repair({ reason: 'again' })).answer.withdrawn, []);
   const quality = await first.get<Quality>(`${path}/quality`);
   assert.match(quality.examples.find(({ kind }) => kind === 'withdrawn')?.detail ?? '', /trade wrong at 10, .*microseconds were taken/);
@@ -62,12 +65,12 @@ test('fault 57: an operator repairs an instrument that a wrong clock has spoilt;
   await first.until((source) => source.frames === frames);
   await first.settled();
   const check = async (server: typeof first) => {
-    const trades = await server.get<TradeFrame>(`${path}/trades`);
+    const trades = await server.get<TradeFrame>(`${path}/trades?order=asc`);
     assert.deepEqual(
       trades.rows.map(([time]) => time),
       [1_000, 2_000, 3_000, 61_000].map((at) => START + at),
     );
-    assert.deepEqual((await server.get<CandleFrame>(`${path}/candles?interval=1m`)).rows, expected);
+    assert.deepEqual((await server.get<CandleFrame>(`${path}/candles?interval=1m&order=asc`)).rows, expected);
     assert.deepEqual((await server.get<CandleFrame>(`${path}/candles?interval=1w`)).rows[0]?.slice(1), [10, 12, 9, 11, 4]);
   };
   await check(first);

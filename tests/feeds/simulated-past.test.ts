@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import type { Instrument, Source } from '@millrace/contracts';
+import type { Instrument, Source, Wire } from '@millrace/contracts';
 import { contentOf } from '../response.ts';
 import { startServer, WITHOUT_WORLD } from '../server.ts';
 
@@ -19,11 +19,11 @@ test('fault 38: from the first answer on, no instrument is live with a price of 
     const get = async <T>(path: string) => (await contentOf(await fetch(`${server.url}/api/v1${path}`))) as T;
     for (;;) {
       const [source] = await get<Source[]>('/sources');
-      const instruments = await get<Instrument[]>('/instruments');
-      for (const { id, status, asOf } of instruments)
+      const instruments = await get<Wire<Instrument>[]>('/instruments');
+      for (const { id, status, updatedAt } of instruments)
         assert.ok(
-          status === 'stale' || Date.now() - asOf < OLD_MS,
-          `${id} is ${status} with data of ${Math.round((Date.now() - asOf) / 1_000)} s ago`,
+          status === 'stale' || Date.now() - Date.parse(updatedAt ?? '') < OLD_MS,
+          `${id} is ${status} with data of ${Math.round((Date.now() - Date.parse(updatedAt ?? '')) / 1_000)} s ago`,
         );
       if (source?.state === 'live' && instruments.length === 2 && instruments.every(({ status }) => status === 'live')) break;
     }

@@ -1,5 +1,7 @@
 import { request } from 'node:http';
+import { ENDPOINTS, type Endpoint, type EndpointName } from '@millrace/contracts';
 import fc from 'fast-check';
+import { Value } from 'typebox/value';
 
 /*
  * Asks every operation of an OpenAPI document for what its schemas allow, for what they almost allow, and for nonsense, as several callers, and looks at
@@ -96,10 +98,21 @@ export async function fuzz({ url, document, callers, droppedUpdates, millisecond
       else if (status >= 400 && code === '') findings.push(`${told}: ${status} is no problem document: ${text.slice(0, 200)}`);
       else if (status !== 200 && INSIDE.test(text.replaceAll(sample.address, '')))
         findings.push(`${told}: tells of its inside: ${text.slice(0, 300)}`);
+      const wrong = status < 300 ? mismatchOf(operation.operationId, status, text) : null;
+      if (wrong) findings.push(`${told}: the response is not of its schema: ${wrong}`);
     }
   };
   await Promise.all(Array.from({ length: CONCURRENT }, (_none, lane) => next(lane)));
   return { requests, operations: asked.size, statuses, findings };
+}
+
+/** What is wrong with a successful response according to the schema of its operation, formats of times included. */
+function mismatchOf(operationId: string, status: number, text: string): string | null {
+  const { response, contentType } = ENDPOINTS[operationId as EndpointName] as Endpoint;
+  if (contentType !== undefined) return null;
+  if (status === 204) return text === '' ? null : 'a body with status 204';
+  const [error] = Value.Errors(response, JSON.parse(text));
+  return error ? `${error.instancePath} ${error.message}, of ${text.slice(0, 300)}` : null;
 }
 
 const NASTY = fc.constantFrom<unknown>(

@@ -34,7 +34,7 @@ describe('answers that are given again', () => {
       if (event !== 'trade' || !('id' in data) || data.time < Date.now() - 2_000) continue;
       const { rows, columns } = await millrace.getTrades({ id, limit: 200 });
       const ids = rows.map((row) => row[columns.indexOf('id')]);
-      assert.ok(ids.includes(data.id), `${data.id} was told of, and is not among ${ids.slice(-3)}`);
+      assert.ok(ids.includes(data.id), `${data.id} was told of, and is not among ${ids.slice(0, 3)}`);
       if (++told === 25) break;
     }
   });

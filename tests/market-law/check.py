@@ -141,17 +141,20 @@ load_news()
 
 
 def stored_trades(one):
-    """All trades over the API, page by page, oldest first."""
-    pages, cursor = [], None
+    """All trades over the API, page by page, oldest first, in either order."""
+    rows, cursor = [], None
+    order = choose.choice(["asc", "desc"])
     first = min((trade["time"] for trade in one.trades.values()), default=0)
     while True:
         limit = choose.choice([7, 50, 500, 500, 500])
-        at = f"/api/v1/instruments/{one.name}/trades?limit={limit}&from={first}" + (f"&cursor={cursor}" if cursor else "")
+        at = f"/api/v1/instruments/{one.name}/trades?order={order}&limit={limit}&from={first}" + (f"&cursor={cursor}" if cursor else "")
         answer = ask(at)
-        pages.append(answer["rows"])
+        rows += answer["rows"]
         cursor = answer["nextCursor"]
+        if answer["hasMore"] != (cursor is not None):
+            differ(f"{one.name}: hasMore is {answer['hasMore']} with the cursor {cursor}")
         if cursor is None:
-            return [row for page in reversed(pages) for row in page]
+            return rows if order == "asc" else rows[::-1]
 
 
 def judge_trades(one, rows, first_stored=None, stored_since=frozenset()):
@@ -285,7 +288,7 @@ def given_in_force(one, rows_of, trades, may_be_open=False):
 
 def candle_rows(one, interval):
     first = min([trade["time"] for trade in one.trades.values()] + [time for _, time in one.given], default=0)
-    return ask(f"/api/v1/instruments/{one.name}/candles?interval={interval}&limit=20000&from={opening_of(first, interval)}")["rows"]
+    return ask(f"/api/v1/instruments/{one.name}/candles?interval={interval}&order=asc&limit=20000&from={opening_of(first, interval)}")["rows"]
 
 
 def with_places(one, trades):

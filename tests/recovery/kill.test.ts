@@ -72,9 +72,9 @@ async function everything(url: string) {
       const at = `/api/v1/instruments/binance:${pair}`;
       return {
         pair,
-        trades: await get<TradeFrame>(`${at}/trades?limit=20000`),
-        minutes: await get<CandleFrame>(`${at}/candles?interval=1m&limit=20000`),
-        seconds: await get<CandleFrame>(`${at}/candles?interval=1s&limit=20000`),
+        trades: await get<TradeFrame>(`${at}/trades?order=asc&limit=20000`),
+        minutes: await get<CandleFrame>(`${at}/candles?interval=1m&order=asc&limit=20000`),
+        seconds: await get<CandleFrame>(`${at}/candles?interval=1s&order=asc&limit=20000`),
         instrument: await get<Instrument>(at),
       };
     }),

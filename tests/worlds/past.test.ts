@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { tcp } from '@millrace/client/tcp';
 import { WorldClient } from '@millrace/client/world';
-import type { PlayerToken, Problem, RestoreOutcome, World, ZonePointInTime, ZoneRecord } from '@millrace/contracts';
+import type { PlayerToken, Problem, RestoreOutcome, Wire, World, ZonePointInTime, ZoneRecord } from '@millrace/contracts';
 import { until } from '@millrace/platform/testing';
 import { contentOf } from '../response.ts';
 import { type ServerProcess, startServer } from '../server.ts';
@@ -49,26 +49,30 @@ describe('the past of a zone', () => {
   const restore = (body: object) => ask<RestoreOutcome>('POST', '/world/zones/0-0/restore', { ...body, ...audited });
 
   test('fault 43, 44: is told exactly, or refused with the moments that are on record', async () => {
-    const { from, to } = await ask<ZoneRecord>('GET', '/world/zones/0-0/record');
+    const { from, to } = await ask<Wire<ZoneRecord>>('GET', '/world/zones/0-0/record');
     assert.equal(from?.seq, 1);
     assert.ok(from && to && to.seq >= 2);
     assert.equal((await zone(`?seq=${to.seq}`)).seq, to.seq);
-    assert.equal((await zone(`?time=${to.time}`)).live, false);
-    const seconds = Math.floor(to.time / 1_000);
-    for (const moment of [`time=1`, `time=${seconds}`, `time=${from.time - 1}`, `seq=${to.seq + 1_000_000}`]) {
+    assert.equal((await zone(`?time=${to.stateAt}`)).live, false);
+    const seconds = Math.floor(Date.parse(to.stateAt) / 1_000);
+    for (const moment of [`time=1`, `time=${seconds}`, `time=${Date.parse(from.stateAt) - 1}`, `seq=${to.seq + 1_000_000}`]) {
       const problem = await ask<Problem>('GET', `/world/zones/0-0?${moment}`, undefined, 404);
       assert.equal(problem.code, 'POINT_IN_TIME_UNAVAILABLE');
       assert.match(problem.remedy, /from event 1 \(20..-.*Z\) to event \d+ \(20..-.*Z\)/);
     }
     const before = await zone();
-    for (const moment of [{ time: 1 }, { time: seconds }, { seq: to.seq + 1_000_000 }])
+    for (const moment of [
+      { stateAt: new Date(1).toISOString() },
+      { stateAt: new Date(seconds).toISOString() },
+      { seq: to.seq + 1_000_000 },
+    ])
       assert.equal(
         (await ask<Problem>('POST', '/world/zones/0-0/restore', { ...moment, ...audited }, 404)).code,
         'POINT_IN_TIME_UNAVAILABLE',
       );
-    const later = { time: Date.now() + 60_000 };
+    const later = { stateAt: new Date(Date.now() + 60_000).toISOString() };
     assert.equal((await ask<Problem>('POST', '/world/zones/0-0/restore', { ...later, ...audited }, 400)).code, 'INVALID_TIME');
-    assert.equal((await ask<Problem>('GET', `/world/zones/0-0?time=${later.time}`, undefined, 400)).code, 'INVALID_TIME');
+    assert.equal((await ask<Problem>('GET', `/world/zones/0-0?time=${later.stateAt}`, undefined, 400)).code, 'INVALID_TIME');
     const now = await zone();
     assert.deepEqual([now.players.length, now.items.length], [before.players.length, before.items.length], 'nothing was brought back');
   });

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { tcp } from '@millrace/client/tcp';
 import { WorldClient } from '@millrace/client/world';
-import type { PlayerToken, Problem, World, ZonePointInTime, ZoneRecord } from '@millrace/contracts';
+import type { PlayerToken, Problem, Wire, World, ZonePointInTime, ZoneRecord } from '@millrace/contracts';
 import { openLmdbLog } from '@millrace/platform/log';
 import { Random } from '../market-law/random.ts';
 import { contentOf } from '../response.ts';
@@ -92,7 +92,7 @@ describe('questions about the past of a zone whose log has lost its beginning to
   });
 
   test(`${QUESTIONS} of them are answered exactly, or refused with what is on record`, async () => {
-    const { from, snapshots } = (await ask<ZoneRecord>(`${ZONE}/record`)).answer;
+    const { from, snapshots } = (await ask<Wire<ZoneRecord>>(`${ZONE}/record`)).answer;
     assert.ok(from && from.seq > 1, `the record begins at ${JSON.stringify(from)}`);
     const bySeq = new Map(seen.map((one) => [one.seq, one.objects]));
     const [first, last] = [seen[0] as Seen, seen.at(-1) as Seen];
@@ -104,7 +104,7 @@ describe('questions about the past of a zone whose log has lost its beginning to
       const time = random.integer(first.asked - 200, last.told);
       const what = isSeq ? `seq=${seq}` : `time=${time}`;
       const { status, answer } = await ask<ZonePointInTime & Problem>(`${ZONE}?${what}`);
-      const isOnRecord = isSeq ? seq >= from.seq || snapshots.some((one) => one.seq === seq) : time >= from.time;
+      const isOnRecord = isSeq ? seq >= from.seq || snapshots.some((one) => one.seq === seq) : time >= Date.parse(from.stateAt);
       if (status === 404) {
         assert.ok(!isOnRecord, `${what} is refused: ${answer.detail}`);
         assert.equal(answer.code, 'POINT_IN_TIME_UNAVAILABLE');

@@ -1,7 +1,7 @@
 import { createReadStream, existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { createInterface } from 'node:readline';
-import { AuditLog, exportedEntries, verifyChain } from '@millrace/accounts';
+import { AuditLog, exportedEntries, exportedEntry, verifyChain } from '@millrace/accounts';
 import type { AuditEntry } from '@millrace/contracts';
 import { createLogger } from '@millrace/platform/telemetry';
 import { UserError } from '@millrace/platform/user-error';
@@ -24,15 +24,15 @@ export async function exportLines({ tenant, ...flags }: AuditFlags): Promise<voi
 /** Verifies the audit log of a tenant: in the database, or in an exported file. Exits with status 1 if it is invalid. */
 export async function verify({ tenant, file, ...flags }: AuditFlags): Promise<void> {
   const settings = settingsFor(flags);
-  const { entries, brokenAt, hash } =
+  const { entries, firstInvalid, hash } =
     file === undefined
       ? await withDatabase(settings, createLogger(settings.logging.level), (database) => new AuditLog(database).verify(tenant))
       : await verifyChain(tenant, linesIn(resolve(process.env.MILLRACE_CWD ?? process.cwd(), file)));
-  if (brokenAt === null) {
+  if (firstInvalid === null) {
     console.log(`${tenant}: ${entries} entries verified; hash of the newest: ${hash}`);
     return;
   }
-  console.log(`${tenant}: entry ${brokenAt} was changed, removed or inserted; the ${entries} entries before it are valid`);
+  console.log(`${tenant}: entry ${firstInvalid} was changed, removed or inserted; the ${entries} entries before it are valid`);
   process.exitCode = 1;
 }
 
@@ -43,8 +43,7 @@ async function* linesIn(file: string): AsyncGenerator<AuditEntry> {
     number++;
     if (text === '') continue;
     try {
-      const { tenant: _tenant, ...entry } = JSON.parse(text) as AuditEntry & { tenant: string };
-      yield entry;
+      yield exportedEntry(JSON.parse(text) as Record<string, unknown>);
     } catch {
       throw new UserError(`line ${number} of ${file} is not JSON`, 'Name a file that "millrace audit export" wrote.');
     }

@@ -109,7 +109,7 @@ async function killAgainAndAgain(
     }
     const { lost, duplicated } = await countPlayers(server, players);
     const kill: Kill = {
-      at,
+      killedAt: at,
       host: hosts.map(({ id }) => id).join(', '),
       zones: zones.length,
       players: zones.reduce((sum, { sessions }) => sum + sessions, 0),

@@ -1,57 +1,59 @@
-import type {
-  Account,
-  ApiKey,
-  AuditEntry,
-  AuditVerification,
-  CandleFrame,
-  CommandOutcome,
-  Connections,
-  ConsumerGroupStatus,
-  DeadLetter,
-  DeadLetterContent,
-  DrillReport,
-  Instrument,
-  Interval,
-  Invitation,
-  NewApiKey,
-  NewTenant,
-  Page,
-  Passkey,
-  PasskeyOptions,
-  PendingInvitation,
-  Permission,
-  PlayerHistoryEntry,
-  PlayerSession,
-  PlayerStatus,
-  PlayerStep,
-  PlayerSummary,
-  PlayerToken,
-  Problem,
-  Quality,
-  QuarantinedFrame,
-  QuoteResource,
-  ResetLink,
-  RestoreOutcome,
-  Role,
-  Server,
-  SignInOptions,
-  SignInStatus,
-  SnapshotStatus,
-  SnapshotStoreName,
-  SnapshotVerification,
-  Source,
-  Tenant,
-  Tier,
-  TradeFrame,
-  TwoFactorSetup,
-  Usage,
-  User,
-  UserSession,
-  World,
-  WorldHostStatus,
-  ZoneMap,
-  ZoneReplay,
+import {
+  type Account,
+  type ApiKey,
+  type AuditEntry,
+  type AuditVerification,
+  type CandleFrame,
+  type CommandOutcome,
+  type Connections,
+  type ConsumerGroupStatus,
+  type DeadLetter,
+  type DeadLetterContent,
+  type DrillReport,
+  type Instrument,
+  type Interval,
+  type Invitation,
+  type NewApiKey,
+  type NewTenant,
+  type Page,
+  type Passkey,
+  type PasskeyOptions,
+  type PendingInvitation,
+  type Permission,
+  type PlayerHistoryEntry,
+  type PlayerSession,
+  type PlayerStatus,
+  type PlayerStep,
+  type PlayerSummary,
+  type PlayerToken,
+  type Problem,
+  type Quality,
+  type QuarantinedFrame,
+  type QuoteResource,
+  type ResetLink,
+  type RestoreOutcome,
+  type Role,
+  rfc3339Of,
+  type Server,
+  type SignInOptions,
+  type SignInStatus,
+  type SnapshotStatus,
+  type SnapshotStoreName,
+  type SnapshotVerification,
+  type Source,
+  type Tenant,
+  type Tier,
+  type TradeFrame,
+  type TwoFactorSetup,
+  type Usage,
+  type User,
+  type UserSession,
+  type World,
+  type WorldHostStatus,
+  type ZoneMap,
+  type ZoneReplay,
 } from '@millrace/contracts';
+import { reviveTime } from './live/times.ts';
 
 /** What the server refused, in its own words; or that there was no answer (`code` UNREACHABLE, `status` 0). */
 export class ApiError extends Error {
@@ -76,7 +78,7 @@ async function ask<T>(path: string, method: 'GET' | 'POST' | 'PATCH' | 'DELETE' 
     throw new ApiError({ code: 'UNREACHABLE', detail: error.message, remedy: '', status: 0 });
   });
   if (response.status === 204) return undefined as T;
-  if (response.ok) return response.json();
+  if (response.ok) return JSON.parse(await response.text(), reviveTime);
   const problem = await response
     .json()
     .catch(() => ({ code: '', detail: `The server answered ${response.status}.`, remedy: '', status: response.status }));
@@ -120,7 +122,7 @@ export interface Audit {
 }
 
 /** Which snapshot of a zone. */
-export type SnapshotLabel = Pick<SnapshotStatus, 'store' | 'epoch' | 'seq' | 'time'>;
+export type SnapshotLabel = Pick<SnapshotStatus, 'store' | 'epoch' | 'seq' | 'takenAt'>;
 
 export const api = {
   signInOptions: () => ask<SignInOptions>('/auth/options'),
@@ -147,7 +149,8 @@ export const api = {
   sessions: () => askAll<UserSession>('/account/sessions'),
   deleteSession: (session: string) => ask<object>(`/account/sessions/${session}`, 'DELETE'),
   keys: () => askAll<ApiKey>('/account/keys'),
-  createApiKey: (key: { name: string; scopes: Permission[]; expiresAt?: number }) => ask<NewApiKey>('/account/keys', 'POST', key),
+  createApiKey: (key: { name: string; scopes: Permission[]; expiresAt?: number }) =>
+    ask<NewApiKey>('/account/keys', 'POST', { ...key, ...(key.expiresAt !== undefined && { expiresAt: rfc3339Of(key.expiresAt) }) }),
   revokeApiKey: (key: string) => ask<object>(`/account/keys/${key}`, 'DELETE'),
   tenants: () => askAll<Tenant>('/tenants'),
   createTenant: (tenant: { id: string; name: string; tier: Tier }) => ask<NewTenant>('/tenants', 'POST', tenant),
@@ -190,15 +193,22 @@ export const api = {
     ask<{ zones: number; missed: string[] }>('/world/announcements', 'POST', { text, operator }),
   snapshots: (zone: string) => askAll<SnapshotStatus>(`${inZone(zone)}/snapshots`),
   createSnapshot: (zone: string, store: SnapshotStoreName) => ask<SnapshotStatus>(`${inZone(zone)}/snapshots`, 'POST', { store }),
-  verifySnapshot: (zone: string, { store, epoch, seq, time }: SnapshotLabel, replay: boolean) =>
-    ask<SnapshotVerification>(`${inZone(zone)}/snapshots/verify`, 'POST', { store, epoch, seq, time, replay }),
+  verifySnapshot: (zone: string, { store, epoch, seq, takenAt }: SnapshotLabel, replay: boolean) =>
+    ask<SnapshotVerification>(`${inZone(zone)}/snapshots/verify`, 'POST', {
+      store,
+      epoch,
+      seq,
+      takenAt: rfc3339Of(takenAt),
+      replay,
+    }),
   drills: () => askAll<DrillReport>('/world/drills'),
   players: (find: string, flagged: boolean) =>
     askSome<PlayerSummary>(`/world/players?find=${encodeURIComponent(find)}&flagged=${flagged}`, PLAYER_ROWS),
   player: (player: string) => ask<PlayerStatus>(ofPlayer(player)),
   playerHistory: (player: string) => askSome<PlayerHistoryEntry>(`${ofPlayer(player)}/history`, HISTORY_ROWS),
   playerSessions: (player: string) => askSome<PlayerSession>(`${ofPlayer(player)}/sessions`, HISTORY_ROWS),
-  playerSteps: (player: string, from: number, to: number) => askAll<PlayerStep>(`${ofPlayer(player)}/steps?from=${from}&to=${to}`),
+  playerSteps: (player: string, from: number, to: number) =>
+    askAll<PlayerStep>(`${ofPlayer(player)}/steps?from=${from}&to=${to}&order=asc`),
   editPlayer: (player: string, component: string, fields: Record<string, unknown>, audit: Audit) =>
     ask<CommandOutcome>(`${ofPlayer(player)}/edits`, 'POST', { component, fields, ...audit }),
   kick: (player: string, audit: Audit) => ask<CommandOutcome>(`${ofPlayer(player)}/kick`, 'POST', audit),

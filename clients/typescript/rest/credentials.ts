@@ -1,4 +1,4 @@
-import type { AccessToken } from '@millrace/contracts';
+import type { AccessToken, Wire } from '@millrace/contracts';
 import { errorOf, MillraceError, unreachable } from './error.ts';
 
 /** A token is replaced so long before it ends. */
@@ -25,15 +25,16 @@ export function apiKey(key: string): Credentials {
 }
 
 /** Access tokens from wherever you get them: fetched when first needed, again before each ends, and when the server takes one no more. */
-export function accessTokens(fetchToken: () => Promise<AccessToken>): Credentials {
-  let current: AccessToken | null = null;
-  let fetching: Promise<AccessToken> | null = null;
+export function accessTokens(fetchToken: () => Promise<Wire<AccessToken>>): Credentials {
+  let current: Wire<AccessToken> | null = null;
+  let fetching: Promise<Wire<AccessToken>> | null = null;
+  const renewAt = ({ expiresAt }: Wire<AccessToken>) => Date.parse(expiresAt) - AHEAD_MS;
   return {
     get renewAt() {
-      return current && current.expiresAt - AHEAD_MS;
+      return current && renewAt(current);
     },
     token: async () => {
-      if (current && current.expiresAt - AHEAD_MS > Date.now()) return current.accessToken;
+      if (current && renewAt(current) > Date.now()) return current.accessToken;
       // However many ask at once, one token is fetched.
       fetching ??= fetchToken().finally(() => {
         fetching = null;
@@ -100,13 +101,13 @@ export function signIn(url: string, email: string, password: string, code?: () =
   return accessTokens(async () => {
     if (jar.size === 0) await begin();
     try {
-      return await ask<AccessToken>('token');
+      return await ask<Wire<AccessToken>>('token');
     } catch (error) {
       // The session is over: begin another, once.
       if (!(error instanceof MillraceError) || (error.status !== 401 && error.status !== 403)) throw error;
       jar.clear();
       await begin();
-      return ask<AccessToken>('token');
+      return ask<Wire<AccessToken>>('token');
     }
   });
 }

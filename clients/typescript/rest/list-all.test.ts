@@ -7,7 +7,7 @@ test('a list is read page by page, each page when it is needed', async () => {
   const list = async (args: { tenant: string; limit?: number; cursor?: string }) => {
     asked.push(args);
     const from = Number(args.cursor ?? 0);
-    return { data: [from, from + 1], nextCursor: from >= 4 ? null : String(from + 2) };
+    return { data: [from, from + 1], hasMore: from < 4, nextCursor: from >= 4 ? null : String(from + 2) };
   };
   const rows: number[] = [];
   for await (const row of listAll(list, { tenant: 'main' })) {

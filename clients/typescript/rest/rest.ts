@@ -21,6 +21,20 @@ export interface RestOptions {
 
 interface CallOptions {
   readonly signal?: AbortSignal;
+  /**
+   * Makes it safe to repeat a POST: use a new key, such as `crypto.randomUUID()`, for each operation. A call with a key is retried like a GET. Calling
+   * again with the same key and arguments within 24 hours returns the first response.
+   */
+  readonly idempotencyKey?: string;
+}
+
+/** One HTTP request of a call. */
+interface Sent {
+  readonly method: string;
+  readonly address: string;
+  readonly body: string | undefined;
+  readonly idempotencyKey: string | undefined;
+  readonly signal: AbortSignal | undefined;
 }
 
 type RouteName = keyof typeof ROUTES;
@@ -37,18 +51,21 @@ export type Rest = {
 /** The operations, each ready to be called. They reject with a MillraceError. */
 export function restOver(options: RestOptions): Rest {
   const calls: Record<string, unknown> = {};
-  for (const [name, [method, path]] of Object.entries(ROUTES))
-    calls[name] = (args: Record<string, unknown> = {}, { signal }: CallOptions = {}) => call(options, method, path, args, signal);
+  for (const [name, [method, path, takesKey]] of Object.entries(ROUTES) as [string, readonly [string, string, 'key'?]][])
+    calls[name] = async (args: Record<string, unknown> = {}, { signal, idempotencyKey }: CallOptions = {}) => {
+      if (idempotencyKey !== undefined && takesKey === undefined) throw new TypeError(`${name} takes no idempotencyKey.`);
+      return call(options, { method, signal, idempotencyKey }, path, args);
+    };
   return calls as Rest;
 }
 
 async function call(
   options: RestOptions,
-  method: string,
+  how: Pick<Sent, 'method' | 'signal' | 'idempotencyKey'>,
   pattern: string,
   args: Record<string, unknown>,
-  signal: AbortSignal | undefined,
 ): Promise<unknown> {
+  const { method, signal } = how;
   const rest = { ...args };
   const path = pattern.replace(/:(\w+)/g, (_whole, name: string) => {
     const value = String(rest[name]);
@@ -60,10 +77,10 @@ async function call(
   const address = `${options.url}${API_PATH}${path}${query.size > 0 ? `?${query}` : ''}`;
   const body = (method === 'POST' || method === 'PATCH') && Object.keys(rest).length > 0 ? JSON.stringify(rest) : undefined;
   for (let attempt = 0; ; attempt++) {
-    const outcome = await once(options, method, address, body, signal);
+    const outcome = await once(options, { ...how, address, body });
     if (!(outcome instanceof MillraceError)) return outcome.value;
     signal?.throwIfAborted();
-    if (attempt + 1 >= TRIES_MAX || !isWorthRetrying(outcome, method, attempt)) throw outcome;
+    if (attempt + 1 >= TRIES_MAX || !isWorthRetrying(outcome, method === 'GET' || how.idempotencyKey !== undefined, attempt)) throw outcome;
     if (outcome.code === 'INVALID_TOKEN') options.credentials.refused();
     await pause(waitOf.get(outcome) ?? backoffMs(attempt, RETRY_FIRST_MS, RETRY_MOST_MS), signal);
   }
@@ -74,10 +91,7 @@ const waitOf = new WeakMap<MillraceError, number>();
 
 async function once(
   { credentials, fetch, timeoutMs }: RestOptions,
-  method: string,
-  address: string,
-  body: string | undefined,
-  signal: AbortSignal | undefined,
+  { method, address, body, idempotencyKey, signal }: Sent,
 ): Promise<{ value: unknown } | MillraceError> {
   const token = await credentials.token();
   const late = AbortSignal.timeout(timeoutMs);
@@ -89,6 +103,7 @@ async function once(
       headers: {
         ...(token !== null && { authorization: `Bearer ${token}` }),
         ...(body !== undefined && { 'content-type': 'application/json' }),
+        ...(idempotencyKey !== undefined && { 'idempotency-key': idempotencyKey }),
       },
       ...(body !== undefined && { body }),
       signal: signal ? AbortSignal.any([signal, late]) : late,
@@ -106,10 +121,11 @@ async function once(
   }
 }
 
-/** What changes something is asked again only when it is certain that it had no effect. */
-function isWorthRetrying({ code, status }: MillraceError, method: string, attempt: number): boolean {
+/** @param isRepeatable true if a repeat has no other effect; without that, only a request that certainly had none is sent again */
+function isWorthRetrying({ code, status }: MillraceError, isRepeatable: boolean, attempt: number): boolean {
   if (code === 'INVALID_TOKEN') return attempt === 0;
   if (code === 'LOCKED_OUT') return false;
-  if (status === 429) return true;
-  return method === 'GET' && (status === 0 || status === 502 || status === 503 || status === 504);
+  if (code === 'TOO_MANY_IDEMPOTENCY_KEYS') return false;
+  if (status === 429 || code === 'IDEMPOTENCY_KEY_IN_USE') return true;
+  return isRepeatable && (status === 0 || status === 502 || status === 503 || status === 504);
 }

@@ -1,4 +1,4 @@
-import type { PlayerHistoryEntry, PlayerId, PlayerSession, PlayerStep } from '@millrace/contracts';
+import type { PlayerHistoryEntry, PlayerId, PlayerSession, PlayerStep, RowOrder } from '@millrace/contracts';
 import type { Database } from '@millrace/platform/database';
 import { and, asc, desc, eq, gte, lte, type SQL, sql } from 'drizzle-orm';
 import type { AnyPgColumn } from 'drizzle-orm/pg-core';
@@ -36,7 +36,13 @@ export interface Placed<Row, Place> {
 export type PlayerQuery =
   | ({ readonly about: 'history'; readonly player: PlayerId } & PageOptions<HistoryPlace>)
   | ({ readonly about: 'sessions'; readonly player: PlayerId } & PageOptions<SessionPlace>)
-  | ({ readonly about: 'steps'; readonly player: PlayerId; readonly from: number; readonly to: number } & PageOptions<StepPlace>);
+  | ({
+      readonly about: 'steps';
+      readonly player: PlayerId;
+      readonly from: number;
+      readonly to: number;
+      readonly order: RowOrder;
+    } & PageOptions<StepPlace>);
 
 /** The rows that a query asks for, each with its place. */
 export function readPlayer(database: Database, query: PlayerQuery): Promise<Placed<unknown, readonly (string | number)[]>[]> {
@@ -110,12 +116,13 @@ async function sessionsOf(
   }));
 }
 
-/** Steps of a player in a range of time (epoch ms, inclusive), oldest first. */
+/** Steps of a player in a range of time (epoch ms, inclusive), in this order. */
 async function stepsOf(
   { drizzle }: Database,
   id: PlayerId,
-  { from, to, after, limit }: PageOptions<StepPlace> & { readonly from: number; readonly to: number },
+  { from, to, order, after, limit }: PageOptions<StepPlace> & { readonly from: number; readonly to: number; readonly order: RowOrder },
 ): Promise<Placed<PlayerStep, StepPlace>[]> {
+  const [direction, comparison] = order === 'asc' ? [asc, sql`>`] : [desc, sql`<`];
   const steps = await drizzle
     .select()
     .from(movements)
@@ -124,10 +131,12 @@ async function stepsOf(
         eq(movements.player, id),
         gte(movements.at, from),
         lte(movements.at, to),
-        after === null ? undefined : sql`(${movements.at}, ${movements.zone}, ${movements.seq}) > (${after[0]}, ${after[1]}, ${after[2]})`,
+        after === null
+          ? undefined
+          : sql`(${movements.at}, ${movements.zone}, ${movements.seq}) ${comparison} (${after[0]}, ${after[1]}, ${after[2]})`,
       ),
     )
-    .orderBy(asc(movements.at), asc(movements.zone), asc(movements.seq))
+    .orderBy(direction(movements.at), direction(movements.zone), direction(movements.seq))
     .limit(limit);
   return steps.map(({ at, zone, seq, x, y }) => ({ row: { occurredAt: at, zone, x, y }, place: [at, zone, seq] as const }));
 }

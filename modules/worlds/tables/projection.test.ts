@@ -230,10 +230,11 @@ for (const engine of ENGINES)
     const queries = [
       { about: 'history', player: 'a', after: null },
       { about: 'sessions', player: 'a', after: null },
-      { about: 'steps', player: 'a', from: 0, to: Number.MAX_SAFE_INTEGER, after: null },
+      { about: 'steps', player: 'a', from: 0, to: Number.MAX_SAFE_INTEGER, order: 'asc', after: null },
+      { about: 'steps', player: 'a', from: 0, to: Number.MAX_SAFE_INTEGER, order: 'desc', after: null },
     ] as const;
     for (const query of queries)
-      test(`list a player’s ${query.about} page by page, each row once`, async () => {
+      test(`list a player’s ${query.about}${'order' in query ? ` (${query.order})` : ''} page by page, each row once`, async () => {
         const all = await readPlayer(database, { ...query, limit: 1_000 });
         assert.ok(all.length > 0 && all.length < 1_000, `${all.length} rows`);
         const paged: typeof all = [];

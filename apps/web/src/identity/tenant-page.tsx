@@ -245,7 +245,7 @@ function Audit({ tenant }: { tenant: string }) {
   const { data, error, refetch } = useQuery({ queryKey: ['audit', tenant], queryFn: () => api.audit(tenant) });
   const columns: Column<AuditEntry>[] = [
     { name: '#', cell: ({ number }) => number },
-    { name: text.time, cell: ({ at }) => moment(at) },
+    { name: text.time, cell: ({ occurredAt }) => moment(occurredAt) },
     { name: text.actor, isText: true, cell: ({ actor, user }) => <span title={user ?? undefined}>{actor}</span> },
     { name: text.action, isText: true, cell: ({ action }) => action },
     { name: text.subject, isText: true, wraps: true, cell: ({ subject }) => subject },
@@ -262,10 +262,10 @@ function Audit({ tenant }: { tenant: string }) {
   const aside = (
     <>
       {verdict && (
-        <span className={`text-xs ${verdict.brokenAt === null ? 'text-accent' : 'text-warn'}`} role="status">
-          {verdict.brokenAt === null
+        <span className={`text-xs ${verdict.firstInvalid === null ? 'text-accent' : 'text-warn'}`} role="status">
+          {verdict.firstInvalid === null
             ? text.chainSound.replace('{n}', whole(verdict.entries))
-            : text.chainBroken.replace('{n}', whole(verdict.brokenAt))}
+            : text.chainBroken.replace('{n}', whole(verdict.firstInvalid))}
         </span>
       )}
       <Button disabled={verifying.isPending} onClick={() => verifying.mutate()}>

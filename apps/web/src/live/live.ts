@@ -1,7 +1,8 @@
-import type { Instrument, Source } from '@millrace/contracts';
+import type { Instrument, Source, Wire } from '@millrace/contracts';
 import { create } from 'zustand';
 import { noteStatus } from './connection.ts';
 import { millrace } from './stream.ts';
+import { withTimes } from './times.ts';
 
 interface Live {
   /** Null until the server has told what there is. */
@@ -27,8 +28,8 @@ export const useLive = create<Live>((set, get) => ({
     const stop = millrace.watch(
       seesSources ? ['tickers', 'sources'] : ['tickers'],
       ({ event, data }) => {
-        if (event === 'ticker') instruments.set((data as Instrument).id, data as Instrument);
-        if (event === 'source') sources.set((data as Source).id, data as Source);
+        if (event === 'ticker') instruments.set((data as Wire<Instrument>).id, withTimes(data));
+        if (event === 'source') sources.set((data as Wire<Source>).id, withTimes(data));
         if (frame === 0) frame = requestAnimationFrame(show);
       },
       {

@@ -5,6 +5,7 @@ import { Link } from 'wouter';
 import { api } from '../api.ts';
 import { useLive } from '../live/live.ts';
 import { millrace } from '../live/stream.ts';
+import { withTimes } from '../live/times.ts';
 import { SimulatedBadge, StatusBadge } from '../parts/badges.tsx';
 import { CandleChart } from '../parts/candle-chart.tsx';
 import { Notice } from '../parts/notice.tsx';
@@ -99,7 +100,10 @@ function Panel({ title, children, className = '' }: { title: string; children: R
 function QuotePanel({ id, text }: { id: string; text: Text }) {
   const first = useQuery({ queryKey: ['quote', id], queryFn: () => api.quote(id), retry: false });
   const [live, setLive] = useState<QuoteResource | null>(null);
-  useEffect(() => millrace.watch([`quotes:${id}`], ({ event, data }) => event === 'quote' && setLive(data as QuoteResource)), [id]);
+  useEffect(
+    () => millrace.watch([`quotes:${id}`], ({ event, data }) => event === 'quote' && setLive(withTimes<QuoteResource>(data))),
+    [id],
+  );
   const quote = live ?? first.data;
   const spread = quote ? showPrice(Number(quote.ask) - Number(quote.bid), quote.ask.split('.')[1]?.length ?? 0) : '–';
   return (
@@ -214,9 +218,7 @@ function useNewestTrades(id: string): readonly ShownTrade[] {
     });
     api.trades(id, TRADES_SHOWN).then(
       ({ rows }) => {
-        const past = rows
-          .map(([time, price, quantity, side, tradeId]) => ({ time, price, quantity, side, id: tradeId }) as ShownTrade)
-          .reverse();
+        const past = rows.map(([time, price, quantity, side, tradeId]) => ({ time, price, quantity, side, id: tradeId }) as ShownTrade);
         setTrades((live) => [...live, ...past.filter(({ id: known }) => !live.some((trade) => trade.id === known))].slice(0, TRADES_SHOWN));
       },
       () => {},

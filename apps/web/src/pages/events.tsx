@@ -99,7 +99,7 @@ function Watching() {
     { name: text.transport, isText: true, cell: ({ transport }) => transport, by: ({ transport }) => transport },
     { name: text.node, isText: true, cell: ({ node }) => node, by: ({ node }) => node },
     { name: text.openStreams, cell: ({ streams }) => whole(streams), by: ({ streams }) => streams },
-    { name: text.sinceWhen, cell: ({ since }) => moment(since), by: ({ since }) => since },
+    { name: text.sinceWhen, cell: ({ openedAt }) => moment(openedAt), by: ({ openedAt }) => openedAt },
   ];
   return (
     <Panel title={text.watching} aside={<span className="text-muted text-sm">{whole(total)}</span>}>
@@ -254,7 +254,7 @@ function DeadLetters() {
           keyOf={({ group, id }) => `${group} ${id}`}
           empty={text.noDeadLetters}
           columns={[
-            { name: text.time, isText: true, cell: ({ at }) => clock(at) },
+            { name: text.time, isText: true, cell: ({ createdAt }) => clock(createdAt) },
             { name: text.group, isText: true, cell: ({ group }) => group },
             { name: text.zone, isText: true, cell: ({ zone }) => zone },
             { name: text.afterEvent, cell: ({ seq }) => whole(seq) },
@@ -349,14 +349,14 @@ function DeadLetterPanel({ deadLetter, onDone }: { deadLetter: DeadLetter; onDon
 function PastAlerts({ alerts }: { alerts: readonly Alert[] }) {
   const text = useText();
   const { clock } = useFormats();
-  const past = alerts.filter(({ until }) => until !== null);
+  const past = alerts.filter(({ endedAt }) => endedAt !== null);
   return (
     <Panel title={text.pastAlerts}>
       <ul className="grid max-h-48 gap-1 overflow-y-auto px-4 pb-3 text-sm">
-        {past.map(({ id, rule, subject, since, until }) => (
+        {past.map(({ id, rule, subject, startedAt, endedAt }) => (
           <li key={id} className="flex flex-wrap gap-x-3">
             <span className="text-muted">
-              {clock(since)} – {until !== null && clock(until)}
+              {clock(startedAt)} – {endedAt !== null && clock(endedAt)}
             </span>
             <span>
               {text[ALERT_TEXT[rule]]}: {subject}

@@ -79,12 +79,12 @@ function Snapshots({ zone }: { zone: string }) {
         <div className="max-h-[60dvh] overflow-y-auto">
           <Table
             rows={snapshots.data}
-            keyOf={(snapshot) => `${labelOf(snapshot)} ${snapshot.time}`}
+            keyOf={(snapshot) => `${labelOf(snapshot)} ${snapshot.takenAt}`}
             empty={text.noSnapshots}
             columns={[
               { name: text.store, isText: true, by: ({ store }) => store, cell: ({ store }) => <StoreName store={store} /> },
-              { name: text.time, by: ({ time }) => time, cell: ({ time }) => clock(time) },
-              { name: text.age, by: ({ time }) => -time, cell: ({ time }) => showAge(Date.now() - time) },
+              { name: text.time, by: ({ takenAt }) => takenAt, cell: ({ takenAt }) => clock(takenAt) },
+              { name: text.age, by: ({ takenAt }) => -takenAt, cell: ({ takenAt }) => showAge(Date.now() - takenAt) },
               { name: text.epoch, cell: ({ epoch }) => epoch },
               { name: text.afterEvent, by: ({ seq }) => seq, cell: ({ seq }) => whole(seq) },
               {
@@ -127,7 +127,7 @@ function Chosen({ zone, snapshot }: { zone: string; snapshot: SnapshotStatus }) 
   const record = useMutation({ mutationFn: () => api.verifySnapshot(zone, snapshot, true) });
   const isSame = record.data?.valid && record.data.hash === record.data.replayedHash;
   return (
-    <Panel title={`${snapshot.store === 'hot' ? text.hot : text.cold} · ${clock(snapshot.time)}`}>
+    <Panel title={`${snapshot.store === 'hot' ? text.hot : text.cold} · ${clock(snapshot.takenAt)}`}>
       <div className="grid gap-3 px-4 pb-4 text-sm">
         {verdict.isError ? (
           <Outcome error={verdict.error} />

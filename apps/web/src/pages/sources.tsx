@@ -137,8 +137,8 @@ function Details({ source }: { source: Source }) {
         ) : quarantine.data && quarantine.data.length > 0 ? (
           <ul className="grid gap-1">
             {quarantine.data.slice(0, 10).map((frame) => (
-              <li key={`${frame.at} ${frame.frame}`} className="grid gap-x-3 rounded bg-raised px-2 py-1 sm:grid-cols-[auto_1fr]">
-                <span className="text-muted">{clock(frame.at)}</span>
+              <li key={`${frame.receivedAt} ${frame.frame}`} className="grid gap-x-3 rounded bg-raised px-2 py-1 sm:grid-cols-[auto_1fr]">
+                <span className="text-muted">{clock(frame.receivedAt)}</span>
                 <span>{frame.detail}</span>
                 <code className="truncate text-muted text-xs sm:col-span-2">{frame.frame}</code>
               </li>

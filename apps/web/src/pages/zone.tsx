@@ -55,7 +55,7 @@ export function ZonePage({ zone }: { zone: string }) {
         <section className="rounded-lg border border-line bg-surface p-3">
           <div className="relative mx-auto max-w-[min(100%,calc(100dvh-240px))]">
             <ZoneMap zone={zone} objects={objects} gliding={past === null} label={`${text.mapOf} ${zone}`} />
-            <Stamp time={past ? point?.time : live?.time} isPast={past !== null} />
+            <Stamp time={past ? point?.stateAt : live?.stateAt} isPast={past !== null} />
           </div>
           <TimeSlider zone={zone} past={past} onPast={setPast} />
         </section>
@@ -129,7 +129,7 @@ function TimeSlider({ zone, past, onPast }: TimeSliderProps) {
     if (!isPlaying || !past) return;
     if (index >= length - 1) return setIsPlaying(false);
     const [here, next] = [past.points[index], past.points[index + 1]];
-    const timer = setTimeout(() => onPast({ ...past, index: index + 1 }), (next?.time ?? 0) - (here?.time ?? 0));
+    const timer = setTimeout(() => onPast({ ...past, index: index + 1 }), (next?.stateAt ?? 0) - (here?.stateAt ?? 0));
     return () => clearTimeout(timer);
   }, [isPlaying, past, index, length, onPast]);
   const point = past?.points[index];
@@ -168,14 +168,14 @@ function TimeSlider({ zone, past, onPast }: TimeSliderProps) {
               max={length - 1}
               value={index}
               aria-label={text.pointInTime}
-              aria-valuetext={clock(point.time)}
+              aria-valuetext={clock(point.stateAt)}
               onChange={(event) => {
                 setIsPlaying(false);
                 onPast({ ...past, index: Number(event.target.value) });
               }}
               className="min-w-0 flex-1 accent-accent"
             />
-            <output className="text-sm">{clock(point.time)}</output>
+            <output className="text-sm">{clock(point.stateAt)}</output>
           </div>
           <p className="flex flex-wrap gap-x-4 text-muted text-xs" data-seq={point.seq} data-hash={point.hash}>
             <span>
@@ -197,7 +197,7 @@ function ZoneMetrics({ zone }: { zone: string }) {
   const { zones } = useWorld();
   const status = zones?.find((one) => one.zone === zone);
   const ms = (value: number | null | undefined) => (value === null || value === undefined ? '–' : value.toFixed(1));
-  const age = (at: number | undefined) => (at ? showAge(Date.now() - at) : '–');
+  const age = (at: number | null | undefined) => (at ? showAge(Date.now() - at) : '–');
   return (
     <Panel title={text.zoneStats} aside={<span className="text-muted text-sm">{status ? (status.host ?? text.offline) : ''}</span>}>
       <dl className="grid grid-cols-3 gap-x-6 gap-y-3 px-4 pb-3">
@@ -255,7 +255,7 @@ function RestorePoint({ zone, point, onDone }: { zone: string; point: Point; onD
   const text = useText();
   const { clock } = useFormats();
   return (
-    <Panel title={`${text.restoreTo} ${clock(point.time)}`}>
+    <Panel title={`${text.restoreTo} ${clock(point.stateAt)}`}>
       <div className="grid gap-2 px-4 pb-3">
         <Restore zone={zone} seq={point.seq} onDone={onDone} />
       </div>

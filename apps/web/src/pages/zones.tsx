@@ -77,7 +77,7 @@ function ZoneTable({ zones }: { zones: readonly WorldZoneStatus[] }) {
       cell: (zone) => show(of(zone)),
     });
     const ms = (value: number) => value.toFixed(1);
-    const age = (at: number) => (at === 0 ? '–' : showAge(Date.now() - at));
+    const age = (at: number | null) => (at === null ? '–' : showAge(Date.now() - at));
     return [
       {
         name: text.zone,
@@ -102,8 +102,8 @@ function ZoneTable({ zones }: { zones: readonly WorldZoneStatus[] }) {
       number(text.eventsPerSecond, ({ events }) => events),
       number(text.refused, ({ refused }) => refused),
       number(text.flagged, ({ flagged }) => flagged),
-      { name: text.hotAge, by: ({ hotAt }) => -hotAt, cell: ({ hotAt }) => age(hotAt) },
-      { name: text.coldAge, by: ({ coldAt }) => -coldAt, cell: ({ coldAt }) => age(coldAt) },
+      { name: text.hotAge, by: ({ hotAt }) => -(hotAt ?? 0), cell: ({ hotAt }) => age(hotAt) },
+      { name: text.coldAge, by: ({ coldAt }) => -(coldAt ?? 0), cell: ({ coldAt }) => age(coldAt) },
       number(text.epoch, ({ epoch }) => epoch),
     ];
   }, [text, whole]);

@@ -1,4 +1,4 @@
-import { type Candle, INTERVAL_MS, type Interval } from '@millrace/contracts';
+import { type Candle, type CandleFrame, INTERVAL_MS, type Interval } from '@millrace/contracts';
 import { useQuery } from '@tanstack/react-query';
 import { CandlestickSeries, createChart, HistogramSeries, type IChartApi, type ISeriesApi, type UTCTimestamp } from 'lightweight-charts';
 import { useEffect, useRef, useState } from 'react';
@@ -21,7 +21,7 @@ export function CandleChart({ id, interval }: { id: string; interval: Interval }
   const query = useQuery({ queryKey: ['candles', id, interval], queryFn: () => api.candles(id, interval, PAGE), staleTime: 0, gcTime: 0 });
   if (query.isPending) return <Notice title={text.loading} />;
   if (query.isError) return <Failure error={query.error} onRetry={() => void query.refetch()} />;
-  return <Drawn id={id} interval={interval} first={query.data.rows.map(barOf)} />;
+  return <Drawn id={id} interval={interval} first={barsOf(query.data)} />;
 }
 
 function Drawn({ id, interval, first }: { id: string; interval: Interval; first: Bar[] }) {
@@ -35,15 +35,13 @@ function Drawn({ id, interval, first }: { id: string; interval: Interval; first:
   // biome-ignore lint/correctness/useExhaustiveDependencies: the chart is made once; `first` only begins it.
   useEffect(() => {
     if (!holder.current) return;
-    const drawn = new Chart(holder.current, interval, first, (time) =>
-      api.candles(id, interval, PAGE, time).then(({ rows }) => rows.map(barOf)),
-    );
+    const drawn = new Chart(holder.current, interval, first, (time) => api.candles(id, interval, PAGE, time).then(barsOf));
     chart.current = drawn;
     drawn.onPoint(setPointed);
     // What happened between the first answer and the stream, or while the stream was broken, is asked for once it stands.
     const catchUp = () =>
       api.candles(id, interval, PAGE).then(
-        ({ rows }) => drawn.merge(rows.map(barOf)),
+        (frame) => drawn.merge(barsOf(frame)),
         () => {},
       );
     const stop = millrace.watch(
@@ -234,6 +232,11 @@ class Chart {
       this.#fetching = false;
     }
   }
+}
+
+/** Bars of a page of candles, oldest first. */
+function barsOf({ rows }: CandleFrame): Bar[] {
+  return rows.map(barOf).reverse();
 }
 
 function barOf(row: number[]): Bar {

@@ -6,7 +6,7 @@ import { useText } from '../text/text.ts';
 export function AlertStrip({ alerts }: { alerts: readonly Alert[] | undefined }) {
   const text = useText();
   const { clock } = useFormats();
-  const present = alerts?.filter(({ until }) => until === null) ?? [];
+  const present = alerts?.filter(({ endedAt }) => endedAt === null) ?? [];
   if (present.length === 0) return null;
   return (
     <ul className="mb-3 grid gap-1" role="alert">
@@ -20,7 +20,7 @@ export function AlertStrip({ alerts }: { alerts: readonly Alert[] | undefined })
             {text[ALERT_TEXT[alert.rule]]}: {alert.subject}
           </span>
           <span className="ml-auto">
-            {Math.round(alert.value * 10) / 10} / {alert.threshold} · {text.since} {clock(alert.since)}
+            {Math.round(alert.value * 10) / 10} / {alert.threshold} · {text.since} {clock(alert.startedAt)}
           </span>
         </li>
       ))}

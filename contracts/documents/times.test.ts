@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { TSchema } from 'typebox';
+import { type ChannelKind, ENDPOINTS, type Endpoint, EVENT_SCHEMAS } from '../index.ts';
+import { openApiDocument } from './index.ts';
+
+/* One way for times: RFC 3339 strings in properties named `…At`, wherever a property is a time. */
+
+interface Schema {
+  readonly $ref?: string;
+  readonly $id?: string;
+  readonly format?: string;
+  readonly description?: string;
+  readonly properties?: Readonly<Record<string, Schema>>;
+  readonly [keyword: string]: unknown;
+}
+
+/** Schemas with times in epoch ms, each with the reason. */
+const EPOCH_MS: Readonly<Record<string, string>> = {
+  Motion: 'component of a player: the state of a zone as the log has it, which `hash` covers and edits name',
+  PlayerHealth: 'component of a player',
+  Cooldown: 'component of a player',
+  Presence: 'component of a player',
+  TradeEvent: 'market event',
+  CandleEvent: 'market event',
+  ReadingEvent: 'market event',
+};
+
+const isNamedAt = (name: string) => /[a-z]At$/.test(name);
+/** What names and descriptions give away as a time. Durations end in `Ms`. */
+const looksLikeTime = (name: string, property: Schema) =>
+  isNumber(property) &&
+  (/^(time|at|since|until|asOf|timestamp|date)$|(Time|Since|Until|Date)$/.test(name) || /epoch ms/.test(property.description ?? ''));
+const isNumber = ({ type, anyOf }: Schema): boolean =>
+  type === 'number' || type === 'integer' || (Array.isArray(anyOf) && anyOf.some((one: Schema) => isNumber(one)));
+const isDateTime = ({ format, anyOf }: Schema): boolean =>
+  format === 'date-time' || (Array.isArray(anyOf) && anyOf.some((one: Schema) => one.format === 'date-time'));
+
+/** Each property in a schema, with the name of the named schema that it is in. */
+function* propertiesIn(schema: unknown, within: string): Generator<{ path: string; within: string; name: string; property: Schema }> {
+  if (typeof schema !== 'object' || schema === null) return;
+  if (Array.isArray(schema)) {
+    for (const one of schema) yield* propertiesIn(one, within);
+    return;
+  }
+  const { $id = within, properties, ...rest } = schema as Schema;
+  for (const [name, property] of Object.entries(properties ?? {})) {
+    yield { path: `${$id}.${name}`, within: $id, name, property };
+    yield* propertiesIn(property, $id);
+  }
+  for (const inner of Object.values(rest)) yield* propertiesIn(inner, $id);
+}
+
+function violationsIn(schema: unknown, within: string): string[] {
+  const found = new Set<string>();
+  for (const { path, within: named, name, property } of propertiesIn(schema, within)) {
+    if (Object.hasOwn(EPOCH_MS, named)) continue;
+    if (isDateTime(property) && !isNamedAt(name)) found.add(`${path} is a time whose name does not end in At`);
+    if ((isNamedAt(name) || looksLikeTime(name, property)) && !isDateTime(property)) found.add(`${path} is not format date-time`);
+  }
+  return [...found];
+}
+
+test('every time of a resource is format date-time and named …At, and nothing else is', () => {
+  const { paths, components } = openApiDocument() as { paths: object; components: { schemas: Record<string, object> } };
+  const found = Object.entries(components.schemas).flatMap(([name, schema]) => violationsIn(schema, name));
+  for (const [path, operations] of Object.entries(paths))
+    for (const [method, { requestBody, responses }] of Object.entries(operations as Record<string, Schema>))
+      found.push(...violationsIn([requestBody, responses], `${method} ${path}`));
+  assert.deepEqual(found, []);
+});
+
+test('resources look the same in streams; only market events have epoch ms', () => {
+  for (const [kind, events] of Object.entries(EVENT_SCHEMAS) as [ChannelKind, Record<string, TSchema>][])
+    for (const [event, schema] of Object.entries(events))
+      assert.deepEqual(violationsIn(schema, (schema as { $id?: string }).$id ?? `${kind} ${event}`), [], `${kind} ${event}`);
+});
+
+test('each exception is needed', () => {
+  const needed = new Set<string>();
+  const responses = Object.values(ENDPOINTS).map(({ response }) => response);
+  for (const { within, name, property } of propertiesIn([Object.values(EVENT_SCHEMAS), responses], ''))
+    if ((isNamedAt(name) || looksLikeTime(name, property)) && !isDateTime(property)) needed.add(within);
+  assert.deepEqual([...needed].sort(), Object.keys(EPOCH_MS).sort());
+});
+
+test('every query parameter with a time takes epoch ms and RFC 3339', () => {
+  for (const { method, path, query } of Object.values(ENDPOINTS) as Endpoint[])
+    for (const [name, parameter] of Object.entries((query?.properties ?? {}) as Record<string, Schema>))
+      if (/^(from|to|asOf|time|at|since|until)$/.test(name) || isNamedAt(name))
+        assert.equal(parameter['x-time'], true, `${method} ${path} ${name}`);
+});

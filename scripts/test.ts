@@ -30,6 +30,7 @@ const QUICK = [
   'feeds/generic-feeds',
   'gateway/cached-responses',
   'graphql/graphql',
+  'modules/counter',
   'streams/resume',
   'worlds/playing',
   'worlds/protocol',

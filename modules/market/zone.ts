@@ -292,6 +292,8 @@ export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, I
           return evolveCandle(state, event.interval, event.candle);
         case 'CandleClosed':
           return evolveClosed(state, event.interval, event.candle);
+        case 'PastCandlesChanged':
+          return evolvePast(state, event.intervals, event.time);
         case 'CandleCorrected':
           return evolveCorrected(state, event.interval, event.candle.time, event.version);
         case 'QuoteChanged':
@@ -354,7 +356,7 @@ function closeDue(state: Instrument, time: number, emit: Emit): void {
 interface PastCandle {
   readonly interval: Interval;
   readonly time: number;
-  /** What it was before; null when nothing was known of it. */
+  /** What it was before; null when nothing was known of it, or only a part. */
   readonly before: Candle | null;
 }
 
@@ -368,7 +370,7 @@ function pastCandles(state: Instrument, time: number, from: Interval): PastCandl
     const opening = openingOf(time, interval);
     const bar = barAt(state.bars[interval], opening);
     if (bar ? bar.closed : opening + INTERVAL_MS[interval] <= state.newestAt)
-      found.push({ interval, time: opening, before: bar ? candleOf(bar) : null });
+      found.push({ interval, time: opening, before: bar && !isInexact(bar) ? candleOf(bar) : null });
   }
   return found;
 }
@@ -386,6 +388,14 @@ function correct(state: Instrument, past: readonly PastCandle[], changed: number
     }
   }
   if (intervals.length > 0) emit({ type: 'PastCandlesChanged', time: changed, intervals });
+}
+
+/** The store has these candles, closed: what is known of them here is a part of them. */
+function evolvePast(state: Instrument, intervals: readonly Interval[], time: number): void {
+  for (const interval of intervals) {
+    const bar = barAt(state.bars[interval], openingOf(time, interval));
+    if (bar) bar.closed = true;
+  }
 }
 
 function evolveCorrected(state: Instrument, interval: Interval, time: number, version: number): void {

@@ -10,12 +10,14 @@ prints {"instruments", "trades", "candles", "differences": [...]}
 """
 
 import http.client
+import itertools
 import json
 import os
 import random
 import sys
 import urllib.parse
 from collections import defaultdict
+from datetime import datetime
 from decimal import Decimal
 from time import sleep
 
@@ -57,6 +59,10 @@ def ask(path):
     return json.loads(body)
 
 
+def epoch_ms(text):
+    return round(datetime.fromisoformat(text).timestamp() * 1_000)
+
+
 def opening_of(time, interval):
     origin = FIRST_MONDAY if interval == "1w" else 0
     length = LENGTHS[interval] * SECOND
@@ -68,6 +74,8 @@ class Instrument:
         self.name, self.kind, self.numbered = name, kind, numbered
         self.trades = {}
         self.sent = {}  # number -> (place, life)
+        self.again = set()  # numbers that were sent again in a later life
+        self.adopted = {}  # number -> place, where only the server can know which of two sendings counts
         self.given = defaultdict(list)  # (interval, time) -> [(values, trades, life)]
         self.wild = set()
 
@@ -82,7 +90,7 @@ class Instrument:
 
     def rank(self, trade):
         """The order in which trades count: by time, and within a millisecond as the source tells it."""
-        place = self.sent.get(trade["number"], (1 << 60, 0))[0]
+        place = self.adopted.get(trade["number"], self.sent.get(trade["number"], (1 << 60, 0))[0])
         if self.kind in ("kraken-v1", "micros"):
             return (trade["time"], trade["micros"], place)
         if self.kind in ("arrival", "file-csv", "file-jsonl"):
@@ -106,6 +114,10 @@ def load():
             instruments[fact["instrument"]].sent[fact["number"]] = (fact["place"], life)
             source = fact["instrument"].split(":")[0]
             newest_place[(source, life)] = max(newest_place[(source, life)], fact["place"])
+        elif what == "again":
+            one = instruments[fact["instrument"]]
+            if one.sent[fact["number"]][1] != life:
+                one.again.add(fact["number"])
         elif what == "given":
             instruments[fact["instrument"]].given[(fact["interval"], fact["time"])].append((fact["values"], fact.get("trades", 0), life))
         elif what == "wild":
@@ -177,6 +189,7 @@ def judge_trades(one, rows, first_stored=None, stored_since=frozenset()):
             differ(f"{one.name}: stored as {row}, sent as {trade}")
         found.append(trade)
     numbers = [trade["number"] for trade in found]
+    adopt_places(one, found)
     if len(set(numbers)) != len(numbers):
         differ(f"{one.name}: stored twice: {sorted(n for n in set(numbers) if numbers.count(n) > 1)}")
     if not wild and [one.rank(trade) for trade in found] != sorted(one.rank(trade) for trade in found):
@@ -184,6 +197,18 @@ def judge_trades(one, rows, first_stored=None, stored_since=frozenset()):
     first = by_key.get(one.key(first_stored)) if first_stored else None
     judge_missing(one, set(numbers), first and came_first(one, first["number"], numbers), stored_since)
     return found, wild
+
+
+def adopt_places(one, found):
+    """
+    Where arrival is the order, a trade that a kill took back and that was sent again in the next life may count at either place. Its place among those of
+    its millisecond is then the server's word.
+    """
+    for time, group in itertools.groupby(found, key=lambda trade: trade["time"]):
+        group = list(group)
+        if any(trade["number"] in one.again and one.sent[trade["number"]][1] in killed for trade in group):
+            for place, trade in enumerate(group):
+                one.adopted[trade["number"]] = place
 
 
 def came_first(one, number, stored):
@@ -211,7 +236,7 @@ def judge_missing(one, stored, first, stored_since):
     for trade in missing:
         number = trade["number"]
         place, life = one.sent.get(number, (None, None))
-        if any(gap["from"] <= trade["time"] <= gap["to"] for gap in gaps):
+        if any(epoch_ms(gap["startedAt"]) <= trade["time"] <= epoch_ms(gap["endedAt"]) for gap in gaps):
             continue
         if place is None and (first is None or number < first or number > last):
             continue

@@ -190,7 +190,7 @@ class Venue {
 
   #note(at: Instrument, trade: Trade): void {
     const key = nameOf(at, trade);
-    if (this.#told.has(key)) return;
+    if (this.#told.has(key)) return this.#tell({ fact: 'again', instrument: idOf(at), number: trade.number });
     this.#told.add(key);
     this.#tell({ fact: 'sent', instrument: idOf(at), number: trade.number, place: this.#sent++ });
   }

@@ -9,7 +9,9 @@ const VERSION = '0.1.0';
 
 /** OpenAPI 3.1 document of the HTTP API of some modules. */
 export function openApiDocument(contracts: readonly ModuleContract[] = CONTRACTS): object {
-  const endpoints = contracts.flatMap(({ endpoints }) => Object.entries<Endpoint>(endpoints));
+  const endpoints = contracts.flatMap(({ endpoints, reads }) =>
+    Object.entries<Endpoint>(endpoints).map(([name, endpoint]) => [name, { read: reads, ...endpoint }] as const),
+  );
   const schemas: Record<string, object> = { Problem: plain(Problem) };
   const paths: Record<string, Record<string, object>> = {};
   for (const [name, endpoint] of endpoints) {
@@ -50,6 +52,8 @@ function operation(operationId: string, endpoint: Endpoint, schemas: Record<stri
     summary: endpoint.summary,
     ...(endpoint.description !== undefined && { description: endpoint.description }),
     tags: [endpoint.tag],
+    // Where the handler reads, and so how current the response is.
+    ...(endpoint.method === 'GET' && { 'x-reads': endpoint.read }),
     parameters: [
       ...parameters(endpoint.params, 'path'),
       ...parameters(endpoint.query, 'query'),

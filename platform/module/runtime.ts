@@ -21,7 +21,7 @@ import type {
 } from './module.ts';
 import { orderModules } from './order.ts';
 import { reactorOffsets } from './reactor-offsets.ts';
-import { recordEndpoints, requireServed } from './served-endpoints.ts';
+import { recordEndpoints, requireReadSources, requireServed } from './served-endpoints.ts';
 
 /** What the process gives to every module. */
 export type SharedContext = Omit<ModuleContext, 'zones' | 'topic' | 'group' | 'need' | 'use' | 'provide' | 'countDecided' | 'installation'>;
@@ -75,6 +75,7 @@ export class ModuleRuntime {
       const parts = await definition.open(this.#contextOf(definition));
       for (const { name } of definition.provides ?? [])
         if (!this.#ports.has(name)) throw new TypeError(`Module "${contract.name}" does not provide its port "${name}".`);
+      requireReadSources(contract, parts);
       this.#modules.push({ contract, parts });
       if (shared.roles.has('projector'))
         for (const [name, part] of Object.entries(parts.projections ?? {})) await this.#startGroup(contract.name, name, part);

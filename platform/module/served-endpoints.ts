@@ -1,5 +1,6 @@
 import type { Endpoint, ModuleContract } from '@millrace/contracts';
 import type { Routes } from '../http/index.ts';
+import type { ModuleParts } from './module.ts';
 
 /** `routes`, and the endpoints that were added through it. */
 export function recordEndpoints(routes: Routes): { readonly routes: Routes; readonly served: ReadonlySet<Endpoint> } {
@@ -32,4 +33,15 @@ export function requireServed({ name, endpoints }: ModuleContract, served: Reado
   const foreign = [...served].filter((endpoint) => !declared.has(endpoint)).map(({ method, path }) => `${method} ${path}`);
   if (foreign.length > 0)
     throw new TypeError(`Module "${name}" handles ${foreign.join(', ')}, which its contract does not have. Add them to the contract.`);
+}
+
+/** @throws TypeError when a GET endpoint reads from what the module does not have: zones, or a consumer group */
+export function requireReadSources({ name, reads, endpoints, topics = {} }: ModuleContract, parts: ModuleParts): void {
+  const groups = Object.keys({ ...parts.projections, ...parts.reactors }).length + (parts.consumers?.length ?? 0);
+  const has = { owner: Object.keys(topics).length > 0, projection: groups > 0, database: true, process: true };
+  for (const [id, { method, read = reads }] of Object.entries<Endpoint>(endpoints))
+    if (method === 'GET' && !has[read])
+      throw new TypeError(
+        `Endpoint "${id}" of module "${name}" reads from "${read}", which the module does not have. Name where it reads in its contract.`,
+      );
 }

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import type { AccessTable, ConsumerGroupStatus, EventStats, SourceConfig } from '@millrace/contracts';
+import { type AccessTable, CONTRACTS, type ConsumerGroupStatus, type EventStats, type SourceConfig } from '@millrace/contracts';
 import { until } from '@millrace/platform/testing';
 import { MODULES } from '../../apps/server/modules.ts';
 import { readEvents } from '../event-stream.ts';
@@ -15,6 +15,11 @@ import { counterModule } from './counter/module.ts';
  */
 
 const TRADES = { 'A-B': 400, 'C-D': 250 } as const;
+
+test('the two registries have the same modules: what documents and clients know is what the server opens', () => {
+  const opened = new Set(MODULES.map(({ contract }) => contract.name));
+  assert.deepEqual([...opened, 'system'].sort(), CONTRACTS.map(({ name }) => name).sort());
+});
 
 describe('a module that counts trades, added to those of the server', () => {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-counter-'));

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import { HOME_TENANT, type Page, type Principal, type Server } from '@millrace/contracts';
+import { ENDPOINTS, fromWire, HOME_TENANT, type Page, type Principal, type Server } from '@millrace/contracts';
 import { messageOf } from '@millrace/kernel';
 import { type CircuitBreakerPolicy, CircuitState, ConsecutiveBreaker, circuitBreaker, handleWhen } from 'cockatiel';
 import { type Dispatcher, Pool } from 'undici';
@@ -19,6 +19,7 @@ const ANSWER_MS_MAX = 30_000;
 /** Longest silence within an answer; a stream of events that has nothing to tell says so every 25 s. */
 const SILENCE_MS_MAX = 60_000;
 const SERVERS_PATH = '/api/v1/servers';
+const serversOf = fromWire(ENDPOINTS.listServers.response) ?? ((page: unknown) => page);
 
 /** As whom a gateway asks a server how it is. */
 const GATEWAY: Principal = {
@@ -159,9 +160,9 @@ export class BackServer {
       signal: AbortSignal.timeout(this.#responseMsMax),
     };
     const { statusCode, body } = await this.#pool.request(asked);
-    const answer = (await body.json()) as Page<Server> & { readonly detail?: string; readonly remedy?: string };
+    const answer = (await body.json()) as { readonly detail?: string; readonly remedy?: string };
     if (statusCode !== 200) throw new Error(`It answers ${statusCode}: ${answer.detail} ${answer.remedy}`);
-    const [self] = answer.data ?? [];
+    const [self] = (serversOf(answer) as Page<Server>).data ?? [];
     if (!self || self.role === 'gateway') throw new Error('It is a gateway itself. Name the servers behind it.');
     if (self.state !== 'available') throw new NotServingError('It is starting or stopping.');
     return self;

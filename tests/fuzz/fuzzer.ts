@@ -32,21 +32,26 @@ interface Schema {
   readonly examples?: readonly unknown[];
 }
 
+interface Parameter {
+  readonly name: string;
+  readonly in: 'path' | 'query' | 'header';
+  readonly required: boolean;
+  readonly schema: Schema;
+}
+
 interface Operation {
   readonly operationId: string;
-  readonly parameters: readonly {
-    readonly name: string;
-    readonly in: 'path' | 'query';
-    readonly required: boolean;
-    readonly schema: Schema;
-  }[];
+  readonly parameters: readonly (Parameter | { readonly $ref: string })[];
   readonly requestBody?: { readonly content: Readonly<Record<string, { readonly schema: Schema }>> };
   readonly responses: Readonly<Record<string, { readonly content?: object }>>;
 }
 
 export interface FuzzOptions {
   readonly url: string;
-  readonly document: { readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>> };
+  readonly document: {
+    readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
+    readonly components: { readonly parameters: Readonly<Record<string, Parameter>> };
+  };
   /** Headers that say who asks, by name of the caller; the first two ask most. */
   readonly callers: Readonly<Record<string, Readonly<Record<string, string>>>>;
   /** Operations that would end the run. */
@@ -79,7 +84,10 @@ export async function fuzz({ url, document, callers, droppedUpdates, millisecond
   const next = async (lane: number): Promise<void> => {
     for (let turn = lane; performance.now() < end && findings.length < 20; turn += CONCURRENT) {
       const { path, method, operation } = wanted[turn % wanted.length] as (typeof wanted)[number];
-      const [sample] = fc.sample(asking(path, operation, Object.keys(callers)), { numRuns: 1, seed: seed + turn });
+      const [sample] = fc.sample(asking(path, operation, parametersOf(operation, document.components.parameters), Object.keys(callers)), {
+        numRuns: 1,
+        seed: seed + turn,
+      });
       if (!sample) continue;
       const told = `${method} ${sample.address.slice(0, 300)} as ${sample.caller} with ${sample.body.slice(0, 400)} (seed ${seed}, turn ${turn})`;
       requests++;
@@ -196,7 +204,21 @@ interface Asking {
   readonly body: string;
 }
 
-function asking(path: string, { parameters, requestBody }: Operation, callers: readonly string[]): fc.Arbitrary<Asking> {
+/** The operation's parameters; those that several operations share are in the components of the document. */
+function parametersOf({ parameters }: Operation, shared: Readonly<Record<string, Parameter>>): readonly Parameter[] {
+  return parameters.map((one) => {
+    const parameter = '$ref' in one ? shared[one.$ref.replace('#/components/parameters/', '')] : one;
+    if (!parameter) throw new Error(`unknown parameter: ${JSON.stringify(one)}`);
+    return parameter;
+  });
+}
+
+function asking(
+  path: string,
+  { requestBody }: Operation,
+  parameters: readonly Parameter[],
+  callers: readonly string[],
+): fc.Arbitrary<Asking> {
   const schema = Object.values(requestBody?.content ?? {})[0]?.schema;
   return fc.constantFrom(0, 10, 40).chain((nastiness) =>
     fc
@@ -225,10 +247,18 @@ function asking(path: string, { parameters, requestBody }: Operation, callers: r
           .filter(({ in: place, required }, index) => place === 'query' && (required || left[index]))
           .map(({ name }) => `${name}=${encoded((values as Record<string, unknown>)[name])}`);
         const search = [...query, ...(more === '' ? [] : [more])].join('&');
-        return { caller, address: search === '' ? bare : `${bare}?${search}`, headers: body === '' ? {} : { 'content-type': type }, body };
+        const given = parameters
+          .filter(({ in: place, required }, index) => place === 'header' && (required || left[index]))
+          .map(({ name }) => [name, headerOf((values as Record<string, unknown>)[name])] as const);
+        const headers = Object.fromEntries([...(body === '' ? [] : [['content-type', type] as const]), ...given]);
+        return { caller, address: search === '' ? bare : `${bare}?${search}`, headers, body };
       }),
   );
 }
+
+/** What a header can hold: node:http itself refuses anything else, and this is about what servers refuse. */
+const headerOf = (value: unknown) =>
+  (typeof value === 'string' ? value : String(JSON.stringify(value))).replaceAll(/[^\t\x20-\x7e\x80-\xff]/g, '').trim();
 
 /** Asks as node:http does, which sends paths as they are; fetch would tidy them up. */
 function send(

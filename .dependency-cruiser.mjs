@@ -16,6 +16,13 @@ export default {
       floor(`${room}-imports-no-other-module`, `^modules/${room}/`, `^(contracts|kernel|platform|modules/${room})/`),
     ),
     floor('clients-import-contracts', '^(clients|apps/web)/', '^(contracts|clients|apps/web)/'),
+    // Directly or through other packages: what sends mail or answers GraphQL is for the servers that do.
+    ...['collector', 'market', 'worlds', 'operations'].map((module) => ({
+      name: `${module}-needs-no-mail-no-graphql`,
+      severity: 'error',
+      from: { path: `^modules/${module}/`, pathNot: '\\.test\\.ts$' },
+      to: { path: '^platform/(mail|graphql|gateway)/|/node_modules/(nodemailer|graphql|graphql-yoga|graphql-ws)/', reachable: true },
+    })),
     {
       name: 'kernel-is-pure',
       severity: 'error',

@@ -1,14 +1,7 @@
 import { join } from 'node:path';
 import { openApiDocument } from '@millrace/contracts/documents';
-import {
-  createHttpServer,
-  type HttpServer,
-  type HttpServerOptions,
-  MemoryRateLimiter,
-  OpenStreams,
-  ResponseCache,
-} from '@millrace/platform/http';
-import { createLogger } from '@millrace/platform/telemetry';
+import { createHttpServer, type HttpServer, type HttpServerOptions, MemoryRateLimiter, OpenStreams, ResponseCache } from '@millrace/http';
+import { createLogger } from '@millrace/telemetry';
 
 type Measured = Pick<HttpServerOptions, 'identify' | 'register'> & { readonly connectionsMax: number };
 

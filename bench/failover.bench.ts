@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { tcp } from '@millrace/client/tcp';
 import { WorldClient } from '@millrace/client/world';
 import type { PlayerToken, World, WorldHostStatus } from '@millrace/contracts';
-import { until } from '@millrace/platform/testing';
+import { until } from '@millrace/testing';
 import { contentOf } from '../tests/response.ts';
 import { type ServerProcess, startServer } from '../tests/server.ts';
 import { inFolder, median, report } from './measure.ts';

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { EventBatch } from '@millrace/kernel';
-import { openLmdbLog } from '@millrace/platform/log';
+import { openLmdbLog } from '@millrace/log';
 import { type DatabaseOptions, open } from 'lmdb';
 import { inFolder, paired, rate, report } from './measure.ts';
 

@@ -3,7 +3,7 @@ import { Agent, request } from 'node:http';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import type { World } from '@millrace/contracts';
-import { until } from '@millrace/platform/testing';
+import { until } from '@millrace/testing';
 import WebSocket from 'ws';
 import { type ServerProcess, startServer } from '../tests/server.ts';
 import { inFolder, report } from './measure.ts';

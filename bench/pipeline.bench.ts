@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Feed, pairsOfRecording } from '@millrace/collector';
+import { loadConfig } from '@millrace/config';
 import type { ExchangeSource } from '@millrace/contracts';
-import { loadConfig } from '@millrace/platform/config';
 import { modulesWith } from '../apps/server/modules.ts';
 import { startPlatform } from '../apps/server/platform.ts';
 import { imitationOf } from '../tests/feeds/imitations.ts';

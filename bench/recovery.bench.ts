@@ -1,9 +1,9 @@
 import { join } from 'node:path';
+import { systemClock } from '@millrace/base/clock';
 import { defineZone, ZoneHost } from '@millrace/kernel';
 import { openNumbers } from '@millrace/kernel/testing';
-import { systemClock } from '@millrace/platform/clock';
-import { openLmdbLog, openSpool } from '@millrace/platform/log';
-import { openFileSnapshots, openLmdbSnapshots } from '@millrace/platform/snapshots';
+import { openLmdbLog, openSpool } from '@millrace/log';
+import { openFileSnapshots, openLmdbSnapshots } from '@millrace/snapshots';
 import { Packr } from 'msgpackr';
 import { inFolder, report } from './measure.ts';
 

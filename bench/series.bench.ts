@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { DOUBLE, DuckDBDataChunk, DuckDBInstance, INTEGER, UTINYINT } from '@duckdb/node-api';
 import { instrumentId } from '@millrace/contracts';
-import { type CandleRow, openDuckDbSeries } from '@millrace/platform/series';
+import { type CandleRow, openDuckDbSeries } from '@millrace/series';
 import { inFolder, paired, rate, report } from './measure.ts';
 
 /* Candles into the series store and out as columns, against the same columns handed to DuckDB directly. */

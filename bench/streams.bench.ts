@@ -1,8 +1,8 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
-import { systemClock } from '@millrace/platform/clock';
-import { Hub, type Reader } from '@millrace/platform/streams';
+import { systemClock } from '@millrace/base/clock';
+import { Hub, type Reader } from '@millrace/streams';
 import { paired, rate, report } from './measure.ts';
 
 /*

@@ -2,11 +2,11 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer, type ServerResponse } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
+import { systemClock } from '@millrace/base/clock';
 import { HOME_TENANT, OWN_CHANNEL, type Principal, permissionsOf } from '@millrace/contracts';
-import { systemClock } from '@millrace/platform/clock';
-import { type HttpServer, serveChannels } from '@millrace/platform/http';
-import { Hub } from '@millrace/platform/streams';
-import { createLogger } from '@millrace/platform/telemetry';
+import { type HttpServer, serveChannels } from '@millrace/http';
+import { Hub } from '@millrace/streams';
+import { createLogger } from '@millrace/telemetry';
 import { openBenchServer } from './bench-server.ts';
 import { quantile, report } from './measure.ts';
 

@@ -1,4 +1,4 @@
-import { PATIENCE } from '@millrace/platform/testing';
+import { PATIENCE } from '@millrace/testing';
 
 /** Longest a stream is silent on a machine of usual speed while a test waits for its next event. */
 const SILENT_MS_MAX = 60_000;

@@ -1,7 +1,7 @@
 import type { Server } from '@millrace/contracts';
-import { VOUCH_HEADER, VouchReader } from '@millrace/platform/gateway/vouching';
-import { ApiProblem, type HttpServerOptions } from '@millrace/platform/http';
-import { announceServer, type Redis } from '@millrace/platform/redis';
+import { VOUCH_HEADER, VouchReader } from '@millrace/gateway/vouching';
+import { ApiProblem, type HttpServerOptions } from '@millrace/http';
+import { announceServer, type Redis } from '@millrace/redis';
 import { NODE } from './http-server.ts';
 
 /** Name of the secret that gateways and the servers behind them share. */

@@ -1,7 +1,7 @@
+import { UserError } from '@millrace/base/user-error';
+import type { Settings } from '@millrace/config';
 import type { InstrumentId } from '@millrace/contracts';
 import { type CandleReport, checkCandles } from '@millrace/market';
-import type { Settings } from '@millrace/platform/config';
-import { UserError } from '@millrace/platform/user-error';
 import { openSeries } from './data-folder.ts';
 
 /**

@@ -1,6 +1,6 @@
-import { ConfigError } from '@millrace/platform/config';
-import { SecretError } from '@millrace/platform/secrets';
-import { UserError } from '@millrace/platform/user-error';
+import { UserError } from '@millrace/base/user-error';
+import { ConfigError } from '@millrace/config';
+import { SecretError } from '@millrace/secrets';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 
 const EXIT_USAGE = 2;
@@ -130,7 +130,7 @@ try {
 } catch (error) {
   const status = report(error);
   // A process that exits within a transaction of a shared store is killed, and its exit status lost.
-  if (!(error instanceof CommanderError)) await (await import('@millrace/platform/lmdb')).transactionsEnded(TRANSACTIONS_MS_MAX);
+  if (!(error instanceof CommanderError)) await (await import('@millrace/lmdb')).transactionsEnded(TRANSACTIONS_MS_MAX);
   // What was opened before the mistake was found would keep the process alive.
   process.exit(status);
 }

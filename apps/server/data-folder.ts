@@ -1,12 +1,12 @@
 import { accessSync, constants } from 'node:fs';
 import { join } from 'node:path';
+import { UserError } from '@millrace/base/user-error';
+import type { Settings } from '@millrace/config';
 import type { ModuleContract } from '@millrace/contracts';
 import { messageOf } from '@millrace/kernel';
-import type { Settings } from '@millrace/platform/config';
-import { endOrphans } from '@millrace/platform/processes';
-import { openDuckDbSeries, type SeriesStore } from '@millrace/platform/series';
-import type { Logger } from '@millrace/platform/telemetry';
-import { UserError } from '@millrace/platform/user-error';
+import { endOrphans } from '@millrace/processes';
+import { openDuckDbSeries, type SeriesStore } from '@millrace/series';
+import type { Logger } from '@millrace/telemetry';
 import { keepPrivate } from './private-files.ts';
 import { requireSoundStores, topicFolders } from './stores.ts';
 

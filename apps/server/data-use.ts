@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Settings } from '@millrace/platform/config';
-import { UserError } from '@millrace/platform/user-error';
+import { UserError } from '@millrace/base/user-error';
+import type { Settings } from '@millrace/config';
 import { DataFolderInUse, openSeries } from './data-folder.ts';
 
 /** Whether a server uses the data folder while something is done with it; `unused` also keeps one from starting until then. */

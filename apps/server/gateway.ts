@@ -1,24 +1,15 @@
 import { openIdentification } from '@millrace/accounts';
+import { systemClock } from '@millrace/base/clock';
+import type { Settings } from '@millrace/config';
 import { CONTRACTS, ENDPOINTS, type Endpoint, type Server, takesIdempotencyKey } from '@millrace/contracts';
-import { systemClock } from '@millrace/platform/clock';
-import type { Settings } from '@millrace/platform/config';
-import { connectDatabase, failureReason, probeDatabase } from '@millrace/platform/database';
-import {
-  type Forwarded,
-  type Forwarding,
-  forward,
-  forwardUpgrade,
-  type Relay,
-  relayPlayers,
-  Servers,
-  Vouching,
-} from '@millrace/platform/gateway';
-import { GRAPHQL_PATH } from '@millrace/platform/graphql';
-import { HealthChecks } from '@millrace/platform/health';
-import { connectionOf, type HttpParts, type HttpServer, OpenStreams, ResponseCache } from '@millrace/platform/http';
-import { announcements, connectRedis, findServers, redisReady, singleServer } from '@millrace/platform/redis';
-import { SecretError } from '@millrace/platform/secrets';
-import { createLogger, createMetrics } from '@millrace/platform/telemetry';
+import { connectDatabase, failureReason, probeDatabase } from '@millrace/database';
+import { type Forwarded, type Forwarding, forward, forwardUpgrade, type Relay, relayPlayers, Servers, Vouching } from '@millrace/gateway';
+import { GRAPHQL_PATH } from '@millrace/graphql';
+import { HealthChecks } from '@millrace/health';
+import { connectionOf, type HttpParts, type HttpServer, OpenStreams, ResponseCache } from '@millrace/http';
+import { announcements, connectRedis, findServers, redisReady, singleServer } from '@millrace/redis';
+import { SecretError } from '@millrace/secrets';
+import { createLogger, createMetrics } from '@millrace/telemetry';
 import { openPlayersPort, WORLD_SOCKET_PATH } from '@millrace/worlds/players-port';
 import type { FastifyPluginAsync } from 'fastify';
 import { LINK_SECRET } from './behind-gateways.ts';

@@ -1,6 +1,6 @@
-import type { Settings } from '@millrace/platform/config';
-import type { Logger } from '@millrace/platform/telemetry';
-import type { Topic } from '@millrace/platform/topics';
+import type { Settings } from '@millrace/config';
+import type { Logger } from '@millrace/telemetry';
+import type { Topic } from '@millrace/topics';
 
 const GIB = 1024 ** 3;
 const HOUR_MS = 3_600_000;

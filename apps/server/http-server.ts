@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
+import { UserError } from '@millrace/base/user-error';
+import type { Settings } from '@millrace/config';
 import type { ChannelContract, ModuleContract } from '@millrace/contracts';
 import { openApiDocument } from '@millrace/contracts/documents';
-import { messageOf } from '@millrace/kernel';
-import type { Settings } from '@millrace/platform/config';
-import { serveGraphQl } from '@millrace/platform/graphql';
+import { serveGraphQl } from '@millrace/graphql';
 import {
   type AuditEvent,
   type ChannelOptions,
@@ -15,10 +15,10 @@ import {
   type HttpServerOptions,
   MemoryRateLimiter,
   serveChannels,
-} from '@millrace/platform/http';
-import { type Redis, redisRateLimiter } from '@millrace/platform/redis';
-import type { Logger } from '@millrace/platform/telemetry';
-import { UserError } from '@millrace/platform/user-error';
+} from '@millrace/http';
+import { messageOf } from '@millrace/kernel';
+import { type Redis, redisRateLimiter } from '@millrace/redis';
+import type { Logger } from '@millrace/telemetry';
 
 export interface HttpServerParts
   extends Pick<HttpServerOptions, 'console' | 'metrics' | 'register' | 'identify' | 'vouched' | 'streams' | 'cache' | 'idempotency'> {

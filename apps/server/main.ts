@@ -1,4 +1,4 @@
-import '@millrace/platform/processes/quick-imports';
+import '@millrace/processes/quick-imports';
 import { PRIVATE_UMASK } from './private-files.ts';
 
 process.umask(PRIVATE_UMASK);

@@ -1,10 +1,10 @@
 import type { Server } from '@millrace/contracts';
+import type { HttpServer } from '@millrace/http';
 import type { HostStats } from '@millrace/kernel';
-import type { HttpServer } from '@millrace/platform/http';
-import type { Consumer } from '@millrace/platform/module';
-import type { Hub } from '@millrace/platform/streams';
-import type { Labels, Metrics } from '@millrace/platform/telemetry';
-import type { Topic } from '@millrace/platform/topics';
+import type { Consumer } from '@millrace/module';
+import type { Hub } from '@millrace/streams';
+import type { Labels, Metrics } from '@millrace/telemetry';
+import type { Topic } from '@millrace/topics';
 
 interface Parts {
   readonly topics: () => readonly Topic[];

@@ -1,8 +1,8 @@
 import { accountsModule, demoAccountsModule } from '@millrace/accounts';
 import { type CollectorChanges, collectorModule } from '@millrace/collector';
 import { marketModule } from '@millrace/market';
+import type { ModuleDefinition } from '@millrace/module';
 import { operationsModule } from '@millrace/operations';
-import type { ModuleDefinition } from '@millrace/platform/module';
 import { worldsModule } from '@millrace/worlds';
 
 /** The modules of Millrace. A module is added with one line here, and its contract with one line in `contracts/modules.ts`. */

@@ -1,9 +1,9 @@
 import { join } from 'node:path';
+import type { Settings } from '@millrace/config';
 import type { TopicContract } from '@millrace/contracts';
-import type { Settings } from '@millrace/platform/config';
-import type { ModuleDefinition } from '@millrace/platform/module';
-import type { SharedContext } from '@millrace/platform/module/runtime';
-import { openSharedTopic, openTopic, type Topic } from '@millrace/platform/topics';
+import type { ModuleDefinition } from '@millrace/module';
+import type { SharedContext } from '@millrace/module/runtime';
+import { openSharedTopic, openTopic, type Topic } from '@millrace/topics';
 
 /**
  * Opens the topics of the enabled modules, by name.

@@ -1,9 +1,9 @@
 import { existsSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import type { Settings } from '@millrace/config';
 import type { SnapshotStore } from '@millrace/kernel';
-import type { Settings } from '@millrace/platform/config';
-import { type RepairReport, readSpool, repairLog, type SpooledEvents } from '@millrace/platform/log';
-import { openFileSnapshots, openLmdbSnapshots } from '@millrace/platform/snapshots';
+import { type RepairReport, readSpool, repairLog, type SpooledEvents } from '@millrace/log';
+import { openFileSnapshots, openLmdbSnapshots } from '@millrace/snapshots';
 import { openSeries } from './data-folder.ts';
 import { damageOf, isHalfRepaired, type LmdbStore, lmdbStores, repairedOf, setAside } from './stores.ts';
 

@@ -3,8 +3,8 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import type { Settings } from '@millrace/platform/config';
-import { UserError } from '@millrace/platform/user-error';
+import { UserError } from '@millrace/base/user-error';
+import type { Settings } from '@millrace/config';
 import { ownSecrets } from './secrets.ts';
 
 test('fault 28b: a master key that was lost is not replaced; the file is named, and how to restore it', async () => {

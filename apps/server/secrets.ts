@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Settings } from '@millrace/platform/config';
-import type { Database } from '@millrace/platform/database';
+import { UserError } from '@millrace/base/user-error';
+import type { Settings } from '@millrace/config';
+import type { Database } from '@millrace/database';
 import {
   Envelope,
   fileSecrets,
@@ -13,8 +14,7 @@ import {
   type SecretStore,
   tableSecrets,
   vaultMasterKey,
-} from '@millrace/platform/secrets';
-import { UserError } from '@millrace/platform/user-error';
+} from '@millrace/secrets';
 
 const FOLDER = 'secrets';
 const MASTER_FILE = 'master-key';

@@ -1,14 +1,14 @@
-import { systemClock } from '@millrace/platform/clock';
-import { type Settings, serverId } from '@millrace/platform/config';
-import { OpenStreams, ResponseCache } from '@millrace/platform/http';
-import { openSmtp } from '@millrace/platform/mail';
-import { ALL_ROLES } from '@millrace/platform/module';
-import type { SharedContext } from '@millrace/platform/module/runtime';
-import { announcements, connectRedis, fanOut, type Redis, singleServer } from '@millrace/platform/redis';
-import { secretNumbers, ZONE_RANDOM } from '@millrace/platform/secrets/zone-numbers';
-import type { SeriesStore } from '@millrace/platform/series';
-import { Hub, type InitialEvent } from '@millrace/platform/streams';
-import type { Logger } from '@millrace/platform/telemetry';
+import { systemClock } from '@millrace/base/clock';
+import { type Settings, serverId } from '@millrace/config';
+import { OpenStreams, ResponseCache } from '@millrace/http';
+import { openSmtp } from '@millrace/mail';
+import { ALL_ROLES } from '@millrace/module';
+import type { SharedContext } from '@millrace/module/runtime';
+import { announcements, connectRedis, fanOut, type Redis, singleServer } from '@millrace/redis';
+import { secretNumbers, ZONE_RANDOM } from '@millrace/secrets/zone-numbers';
+import type { SeriesStore } from '@millrace/series';
+import { Hub, type InitialEvent } from '@millrace/streams';
+import type { Logger } from '@millrace/telemetry';
 import { startDatabase } from './database/server-database.ts';
 import { ownSecrets, sharedSecrets } from './secrets.ts';
 

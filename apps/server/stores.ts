@@ -1,10 +1,10 @@
 import { existsSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { UserError } from '@millrace/base/user-error';
 import { CONTRACTS, type ModuleContract, type TopicContract } from '@millrace/contracts';
-import { type CheckDepth, checkLmdb } from '@millrace/platform/lmdb';
-import type { Logger } from '@millrace/platform/telemetry';
-import { STORE_FOLDERS } from '@millrace/platform/topics';
-import { UserError } from '@millrace/platform/user-error';
+import { type CheckDepth, checkLmdb } from '@millrace/lmdb';
+import type { Logger } from '@millrace/telemetry';
+import { STORE_FOLDERS } from '@millrace/topics';
 
 /** Exists while a start is under way, and for a minute after it: what is still there at the next start tells that the last one came to nothing. */
 const MARKER = 'starting';

@@ -1,5 +1,5 @@
 import type { AccountSnapshot } from '@millrace/contracts';
-import type { Database } from '@millrace/platform/database';
+import type { Database } from '@millrace/database';
 import { eq, sql } from 'drizzle-orm';
 import { accountSnapshots, users } from './tables/tables.ts';
 

@@ -1,5 +1,5 @@
 import { type Account, ENDPOINTS, normalizedName, type Principal, type Role, TIERS, type Tier } from '@millrace/contracts';
-import { ApiProblem, type Routes } from '@millrace/platform/http';
+import { ApiProblem, type Routes } from '@millrace/http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { asking, requireStrong, withinSession } from './auth-problems.ts';
 import {

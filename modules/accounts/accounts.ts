@@ -1,10 +1,10 @@
 import { ENDPOINTS, type InstrumentId, type Permission, type Principal, type SignInOptions } from '@millrace/contracts';
+import { ApiProblem, type AuditEvent, type Identify, MemoryRateLimiter, type Routes, type TrafficOf } from '@millrace/http';
 import type { ZoneHost } from '@millrace/kernel';
-import { ApiProblem, type AuditEvent, type Identify, MemoryRateLimiter, type Routes, type TrafficOf } from '@millrace/platform/http';
-import type { Projection } from '@millrace/platform/log';
-import type { FanOut } from '@millrace/platform/redis';
-import type { Hub, InitialEvent } from '@millrace/platform/streams';
-import type { Zones } from '@millrace/platform/topics';
+import type { Projection } from '@millrace/log';
+import type { FanOut } from '@millrace/redis';
+import type { Hub, InitialEvent } from '@millrace/streams';
+import type { Zones } from '@millrace/topics';
 import { AccountRecords } from './account-records.ts';
 import { accountRoutes } from './account-routes.ts';
 import { ApiKeys } from './api-keys.ts';

@@ -10,8 +10,8 @@ import {
   type Role,
   type Tier,
 } from '@millrace/contracts';
+import type { Database } from '@millrace/database';
 import type { Clock } from '@millrace/kernel';
-import type { Database } from '@millrace/platform/database';
 import { and, asc, count, desc, eq } from 'drizzle-orm';
 import { apiKeys, tenants, users } from './tables/tables.ts';
 import { hasTwoFactor } from './user-store.ts';

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { connectDatabase, type Database, migrateDatabase } from '@millrace/platform/database';
-import { ENGINES, type TestDatabase } from '@millrace/platform/database/testing';
+import { connectDatabase, type Database, migrateDatabase } from '@millrace/database';
+import { ENGINES, type TestDatabase } from '@millrace/database/testing';
 import { sql } from 'drizzle-orm';
 import { AuditLog } from './audit.ts';
 

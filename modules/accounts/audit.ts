@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { AuditEntry, type AuditVerification, fromWire, toWire } from '@millrace/contracts';
-import type { Database } from '@millrace/platform/database';
+import type { Database } from '@millrace/database';
 import { and, asc, desc, eq, gt, lt, sql } from 'drizzle-orm';
 import { auditEntries } from './tables/tables.ts';
 

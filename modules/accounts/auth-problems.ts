@@ -1,4 +1,4 @@
-import { ApiProblem } from '@millrace/platform/http';
+import { ApiProblem } from '@millrace/http';
 import { APIError } from 'better-auth';
 import { PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN } from './identity.ts';
 import { TooBusy } from './passwords.ts';

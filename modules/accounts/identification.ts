@@ -1,7 +1,7 @@
 import type { Permission } from '@millrace/contracts';
+import type { Database } from '@millrace/database';
+import { ApiProblem, type Identify, type StreamsOf } from '@millrace/http';
 import type { Clock } from '@millrace/kernel';
-import type { Database } from '@millrace/platform/database';
-import { ApiProblem, type Identify, type StreamsOf } from '@millrace/platform/http';
 import { ApiKeys } from './api-keys.ts';
 import { createIdentity, type Identity } from './identity.ts';
 import { passwordsWith } from './passwords.ts';

@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { passkey } from '@better-auth/passkey';
 import { HOME_TENANT, nameKeyOf, type Role } from '@millrace/contracts';
-import type { Database } from '@millrace/platform/database';
+import type { Database } from '@millrace/database';
 import { APIError, betterAuth } from 'better-auth';
 import { drizzleAdapter } from 'better-auth/adapters/drizzle';
 import { createAuthMiddleware } from 'better-auth/api';

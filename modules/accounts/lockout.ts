@@ -1,5 +1,5 @@
+import type { Database, Transaction } from '@millrace/database';
 import type { Clock } from '@millrace/kernel';
-import type { Database, Transaction } from '@millrace/platform/database';
 import { inArray, lt, sql } from 'drizzle-orm';
 import { failedAttempts } from './tables/tables.ts';
 

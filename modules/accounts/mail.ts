@@ -1,4 +1,4 @@
-import type { MailMessage, MailSender } from '@millrace/platform/module';
+import type { MailMessage, MailSender } from '@millrace/module';
 
 /** What is told by mail, and why. */
 interface Mail {

@@ -1,8 +1,8 @@
 import { type AccountEvent, accountsContract, INSTRUMENTS, USERS } from '@millrace/contracts';
-import { failureReason } from '@millrace/platform/database';
-import { ApiProblem, type StreamsOf } from '@millrace/platform/http';
-import { type ChannelSource, defineModule, IDENTITY, type ModuleContext } from '@millrace/platform/module';
-import { zoneKind } from '@millrace/platform/topics';
+import { failureReason } from '@millrace/database';
+import { ApiProblem, type StreamsOf } from '@millrace/http';
+import { type ChannelSource, defineModule, IDENTITY, type ModuleContext } from '@millrace/module';
+import { zoneKind } from '@millrace/topics';
 import { type Accounts, openAccounts } from './accounts.ts';
 import { demoRoutes, identifyDemo } from './demo.ts';
 import { mailerOver } from './mail.ts';

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { type AccountStatus, ENDPOINTS } from '@millrace/contracts';
-import { ApiProblem, type Routes } from '@millrace/platform/http';
-import type { Hub, InitialEvent } from '@millrace/platform/streams';
-import type { Zones } from '@millrace/platform/topics';
+import { ApiProblem, type Routes } from '@millrace/http';
+import type { Hub, InitialEvent } from '@millrace/streams';
+import type { Zones } from '@millrace/topics';
 import type { AccountRecord, AccountRecords } from './account-records.ts';
 import { channelOf } from './user-stream.ts';
 import { type AccountCommand, type AccountState, accountStatus, isNewer, isSameSnapshot } from './zone.ts';

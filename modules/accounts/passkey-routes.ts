@@ -1,5 +1,5 @@
 import { ENDPOINTS, normalizedName, type Passkey, type SignInStatus } from '@millrace/contracts';
-import { ApiProblem, type Routes } from '@millrace/platform/http';
+import { ApiProblem, type Routes } from '@millrace/http';
 import { asking } from './auth-problems.ts';
 import { passkeyOrigin } from './passkeys.ts';
 import {

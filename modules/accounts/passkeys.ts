@@ -1,5 +1,5 @@
 import { isIP } from 'node:net';
-import { isLoopbackHost } from '@millrace/platform/http';
+import { isLoopbackHost } from '@millrace/http';
 
 /**
  * The address at which browsers let passkeys be used: they belong to a name, never to an IP address (WebAuthn level 3, 5.1.3), and are

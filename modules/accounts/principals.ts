@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { actingRole, HOME_TENANT, isRole, type Permission, type Principal, permissionsOf, type Role } from '@millrace/contracts';
+import { ApiProblem, type Caller } from '@millrace/http';
 import type { Clock } from '@millrace/kernel';
-import { ApiProblem, type Caller } from '@millrace/platform/http';
 import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTPayload, jwtVerify } from 'jose';
 import { type ApiKeys, KEY_PREFIX } from './api-keys.ts';
 import type { Identity } from './identity.ts';

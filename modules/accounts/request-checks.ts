@@ -1,6 +1,6 @@
 import type { Principal, ProblemCode } from '@millrace/contracts';
-import type { Database } from '@millrace/platform/database';
-import { ApiProblem, type MemoryRateLimiter, type TrafficOf } from '@millrace/platform/http';
+import type { Database } from '@millrace/database';
+import { ApiProblem, type MemoryRateLimiter, type TrafficOf } from '@millrace/http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { ApiKeys } from './api-keys.ts';
 import type { AuditLog } from './audit.ts';

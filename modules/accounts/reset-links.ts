@@ -1,6 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import type { ResetLink } from '@millrace/contracts';
-import type { Database } from '@millrace/platform/database';
+import type { Database } from '@millrace/database';
 import { and, eq, like } from 'drizzle-orm';
 import { users, userVerifications } from './tables/tables.ts';
 

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { connectDatabase, type Database, migrateDatabase } from '@millrace/database';
+import { ENGINES, type TestDatabase } from '@millrace/database/testing';
 import { ManualClock } from '@millrace/kernel/testing';
-import { connectDatabase, type Database, migrateDatabase } from '@millrace/platform/database';
-import { ENGINES, type TestDatabase } from '@millrace/platform/database/testing';
-import { until } from '@millrace/platform/testing';
+import { until } from '@millrace/testing';
 import { eq } from 'drizzle-orm';
 import { type Identification, openIdentification } from './identification.ts';
 import { createIdentity, joining } from './identity.ts';

@@ -1,7 +1,7 @@
 import type { Principal } from '@millrace/contracts';
+import type { Database } from '@millrace/database';
+import { ApiProblem, type StreamsOf } from '@millrace/http';
 import type { Clock } from '@millrace/kernel';
-import type { Database } from '@millrace/platform/database';
-import { ApiProblem, type StreamsOf } from '@millrace/platform/http';
 import { sql } from 'drizzle-orm';
 import { ACCESS_TOKEN_S } from './identity.ts';
 import { revocations } from './tables/tables.ts';

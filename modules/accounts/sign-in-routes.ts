@@ -1,5 +1,5 @@
 import { ENDPOINTS, type SignInStatus, type SigningKeys } from '@millrace/contracts';
-import { ApiProblem, type Routes } from '@millrace/platform/http';
+import { ApiProblem, type Routes } from '@millrace/http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { asking, badToken, requireStrong } from './auth-problems.ts';
 import { ACCESS_TOKEN_S } from './identity.ts';

@@ -1,5 +1,5 @@
 import { HOME_TENANT, normalizedName, type SignInStatus } from '@millrace/contracts';
-import { ApiProblem } from '@millrace/platform/http';
+import { ApiProblem } from '@millrace/http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { asking, requireStrong } from './auth-problems.ts';
 import { joining } from './identity.ts';

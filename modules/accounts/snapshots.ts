@@ -1,8 +1,8 @@
 import { type AccountEvent, type AccountSnapshot, type InstrumentId, TIERS } from '@millrace/contracts';
+import { type Database, offsetsOf, saveOffsets } from '@millrace/database';
 import { keyOf, kindOf, type ZoneHost } from '@millrace/kernel';
-import { type Database, offsetsOf, saveOffsets } from '@millrace/platform/database';
-import { type EventReactor, type Projection, type Reaction, reactorProjection } from '@millrace/platform/log';
-import type { Zones } from '@millrace/platform/topics';
+import { type EventReactor, type Projection, type Reaction, reactorProjection } from '@millrace/log';
+import type { Zones } from '@millrace/topics';
 import type { AccountRecords } from './account-records.ts';
 import type { UserStore } from './user-store.ts';
 import { type AccountCommand, type AccountState, accountZone } from './zone.ts';

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { ENDPOINTS, type Invitation, normalizedName, PAGE_ROWS, type Principal, type Role, type Tenant } from '@millrace/contracts';
-import { ApiProblem, decodeCursor, pageOf, type Routes } from '@millrace/platform/http';
+import { ApiProblem, decodeCursor, pageOf, type Routes } from '@millrace/http';
 import { exportedEntries } from './audit.ts';
 import { type AccountParts, note, requireFresh, requirePerson, requireTwoFactor } from './request-checks.ts';
 import { makeResetLink } from './reset-links.ts';

@@ -1,4 +1,4 @@
-import type { Database } from '@millrace/platform/database';
+import type { Database } from '@millrace/database';
 import { sql } from 'drizzle-orm';
 import { usedCodes } from './tables/tables.ts';
 

@@ -1,6 +1,6 @@
 import { isDisplayName, nameKeyOf, normalizedName } from '@millrace/contracts';
-import type { Database } from '@millrace/platform/database';
-import { ApiProblem } from '@millrace/platform/http';
+import type { Database } from '@millrace/database';
+import { ApiProblem } from '@millrace/http';
 import { and, asc, eq, isNull, ne } from 'drizzle-orm';
 import { users } from './tables/tables.ts';
 

@@ -9,7 +9,7 @@ import {
   type User,
   type UserSession,
 } from '@millrace/contracts';
-import type { Database } from '@millrace/platform/database';
+import type { Database } from '@millrace/database';
 import { and, asc, count, desc, eq, gt, isNull, ne, or, type SQL, sql } from 'drizzle-orm';
 import { invitations, tenants, userPasskeys, userSessions, users } from './tables/tables.ts';
 

@@ -1,7 +1,7 @@
 import type { AccountEvent, TenantEvent, UserEvent } from '@millrace/contracts';
 import { type EventBatch, keyOf } from '@millrace/kernel';
-import { envelopesOf } from '@millrace/platform/log';
-import type { FanOut } from '@millrace/platform/redis';
+import { envelopesOf } from '@millrace/log';
+import type { FanOut } from '@millrace/redis';
 import type { AccountState } from './zone.ts';
 
 export const channelOf = (user: string) => `users:${user}`;

@@ -1,6 +1,6 @@
 import type { BookUpdate } from '@millrace/contracts';
 import { type Clock, messageOf } from '@millrace/kernel';
-import { Backoff } from '@millrace/platform/resilience';
+import { Backoff } from '@millrace/resilience';
 
 /** Updates kept while the whole book is fetched: a minute of the busiest one. */
 const WAITING_MAX = 1_000;

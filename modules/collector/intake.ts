@@ -16,7 +16,7 @@ import {
   type Trade,
 } from '@millrace/contracts';
 import type { Clock } from '@millrace/kernel';
-import { TraceSource } from '@millrace/platform/telemetry';
+import { TraceSource } from '@millrace/telemetry';
 import { withAlarms } from './alarms.ts';
 import { BookSynchronizer } from './book-synchronizer.ts';
 import type { Matched } from './matching.ts';

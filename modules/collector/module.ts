@@ -1,6 +1,6 @@
 import { collectorContract, INSTRUMENTS, port, type Source, type SourceConfig } from '@millrace/contracts';
-import { defineModule, type ModuleDefinition } from '@millrace/platform/module';
-import type { Labels } from '@millrace/platform/telemetry';
+import { defineModule, type ModuleDefinition } from '@millrace/module';
+import type { Labels } from '@millrace/telemetry';
 import { Collector } from './collector.ts';
 import { collectorRoutes } from './routes.ts';
 import type { SourceParts } from './source.ts';

@@ -1,5 +1,5 @@
 import { ENDPOINTS } from '@millrace/contracts';
-import { ApiProblem, type Routes } from '@millrace/platform/http';
+import { ApiProblem, type Routes } from '@millrace/http';
 import type { Collector } from './collector.ts';
 import type { Supervisor } from './supervisor.ts';
 

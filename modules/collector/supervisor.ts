@@ -9,7 +9,7 @@ import {
   readBodyText,
   retryAfterMs,
   TryLater,
-} from '@millrace/platform/resilience';
+} from '@millrace/resilience';
 import { parseDigits } from './digits.ts';
 import { Intake } from './intake.ts';
 import type { Matched } from './matching.ts';

@@ -6,7 +6,7 @@ import { after, before, describe, test } from 'node:test';
 import { type InstrumentCommand, type InstrumentId, instrumentId, openingOf } from '@millrace/contracts';
 import { zoneAddress } from '@millrace/kernel';
 import { given } from '@millrace/kernel/testing';
-import { openDuckDbSeries, type SeriesStore } from '@millrace/platform/series';
+import { openDuckDbSeries, type SeriesStore } from '@millrace/series';
 import { checkCandles } from './candle-check.ts';
 import { CandleWatch } from './candle-watch.ts';
 import { seriesProjection } from './projection.ts';

@@ -1,5 +1,5 @@
 import { type Candle, INTERVAL_MS, INTERVALS, type InstrumentId, type Interval, openingOf } from '@millrace/contracts';
-import type { SeriesStore } from '@millrace/platform/series';
+import type { SeriesStore } from '@millrace/series';
 import { makeCandles } from './remake.ts';
 
 const DAY_MS = 86_400_000;

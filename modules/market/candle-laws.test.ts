@@ -16,7 +16,7 @@ import {
 } from '@millrace/contracts';
 import { zoneAddress } from '@millrace/kernel';
 import { given } from '@millrace/kernel/testing';
-import { openDuckDbSeries, type SeriesStore } from '@millrace/platform/series';
+import { openDuckDbSeries, type SeriesStore } from '@millrace/series';
 import fc from 'fast-check';
 import { candleOf, isInexact } from './bars.ts';
 import { readCandles } from './candles.ts';

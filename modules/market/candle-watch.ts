@@ -1,5 +1,5 @@
 import type { InstrumentId } from '@millrace/contracts';
-import type { SeriesStore } from '@millrace/platform/series';
+import type { SeriesStore } from '@millrace/series';
 import { type CandleDifference, checkCandles } from './candle-check.ts';
 
 /** Longest that one instrument is checked, ms. */

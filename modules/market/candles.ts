@@ -7,7 +7,7 @@ import {
   type Interval,
   type RowOrder,
 } from '@millrace/contracts';
-import type { RowPlace } from '@millrace/platform/series';
+import type { RowPlace } from '@millrace/series';
 import { type Bar, candleOf, decimalsOf, holds, isInexact, roundedSum } from './bars.ts';
 import type { History } from './history.ts';
 import type { Kept } from './kept.ts';

@@ -8,8 +8,8 @@ import {
   type Trade,
 } from '@millrace/contracts';
 import { type EventBatch, keyOf } from '@millrace/kernel';
-import type { CandleRow } from '@millrace/platform/series';
-import type { Hub, InitialEvent } from '@millrace/platform/streams';
+import type { CandleRow } from '@millrace/series';
+import type { Hub, InitialEvent } from '@millrace/streams';
 import { type Bar, candleOf } from './bars.ts';
 import { describeBook, describeInstrument, describeQuote } from './views.ts';
 import type { Instrument } from './zone.ts';

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { InstrumentId } from '@millrace/contracts';
+import { ApiProblem } from '@millrace/http';
 import { ManualClock } from '@millrace/kernel/testing';
-import { ApiProblem } from '@millrace/platform/http';
-import type { CandleColumns } from '@millrace/platform/series';
+import type { CandleColumns } from '@millrace/series';
 import { type History, historyForRequests, UNANSWERED_MAX } from './history.ts';
 
 const QUERY = { instrument: 'simulator:BTC-USDT' as InstrumentId, interval: '1m', from: 0, to: 1, order: 'desc', limit: 1 } as const;

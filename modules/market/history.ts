@@ -1,6 +1,6 @@
+import { ApiProblem } from '@millrace/http';
 import { type Clock, messageOf, within } from '@millrace/kernel';
-import { ApiProblem } from '@millrace/platform/http';
-import type { CandleColumns, CandleQuery, PastReads, SeriesStore } from '@millrace/platform/series';
+import type { CandleColumns, CandleQuery, PastReads, SeriesStore } from '@millrace/series';
 
 /** Longest a request waits for the store. */
 const ANSWER_MS_MAX = 10_000;

@@ -7,11 +7,11 @@ import {
   isInterval,
   marketContract,
 } from '@millrace/contracts';
+import { ApiProblem } from '@millrace/http';
 import { within } from '@millrace/kernel';
-import { ApiProblem } from '@millrace/platform/http';
-import { type ChannelSource, defineModule, type ModuleContext, type ModuleParts } from '@millrace/platform/module';
-import { coalesced } from '@millrace/platform/resilience';
-import { type Zones, zoneKind } from '@millrace/platform/topics';
+import { type ChannelSource, defineModule, type ModuleContext, type ModuleParts } from '@millrace/module';
+import { coalesced } from '@millrace/resilience';
+import { type Zones, zoneKind } from '@millrace/topics';
 import { CandleWatch } from './candle-watch.ts';
 import { initialEvents, publishBatch, publishRemade } from './channels.ts';
 import { judgeTrade } from './dedup-window.ts';

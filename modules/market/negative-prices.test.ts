@@ -6,7 +6,7 @@ import { after, before, describe, test } from 'node:test';
 import { INTERVAL_MS, type InstrumentCommand, type InstrumentId, instrumentId, openingOf, type Trade } from '@millrace/contracts';
 import { zoneAddress } from '@millrace/kernel';
 import { given } from '@millrace/kernel/testing';
-import { openDuckDbSeries, type SeriesStore } from '@millrace/platform/series';
+import { openDuckDbSeries, type SeriesStore } from '@millrace/series';
 import fc from 'fast-check';
 import fastify from 'fastify';
 import { readCandles } from './candles.ts';

@@ -1,6 +1,6 @@
 import type { InstrumentCommand, InstrumentId, ListedInstrument } from '@millrace/contracts';
 import { messageOf } from '@millrace/kernel';
-import type { Zones } from '@millrace/platform/topics';
+import type { Zones } from '@millrace/topics';
 import type { Instrument } from './zone.ts';
 
 /** When a zone that could not be opened is tried again. */

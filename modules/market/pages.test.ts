@@ -15,10 +15,10 @@ import {
   type RowOrder,
   type TradeFrame,
 } from '@millrace/contracts';
+import { ApiProblem, encodeCursor, type Routes } from '@millrace/http';
 import { zoneAddress } from '@millrace/kernel';
 import { given } from '@millrace/kernel/testing';
-import { ApiProblem, encodeCursor, type Routes } from '@millrace/platform/http';
-import { openDuckDbSeries, type SeriesStore } from '@millrace/platform/series';
+import { openDuckDbSeries, type SeriesStore } from '@millrace/series';
 import fc from 'fast-check';
 import { readPage } from './pages.ts';
 import { seriesProjection } from './projection.ts';

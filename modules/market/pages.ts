@@ -1,5 +1,5 @@
-import { ApiProblem, decodeCursor, encodeCursor } from '@millrace/platform/http';
-import type { RowOrder, RowPlace } from '@millrace/platform/series';
+import { ApiProblem, decodeCursor, encodeCursor } from '@millrace/http';
+import type { RowOrder, RowPlace } from '@millrace/series';
 
 /** A page of a time series, in the order of the request. `nextCursor` is null exactly when `hasMore` is false. */
 export interface SeriesPage<Row> {

@@ -1,7 +1,7 @@
 import { type InstrumentEvent, type InstrumentId, type Interval, isInstrumentId, openingOf } from '@millrace/contracts';
 import { type EventBatch, keyOf, kindOf } from '@millrace/kernel';
-import { CannotApply, type Projection } from '@millrace/platform/log';
-import type { CandleRow, Past, ReadingRow, SeriesStore, TradeRow, Withdrawal } from '@millrace/platform/series';
+import { CannotApply, type Projection } from '@millrace/log';
+import type { CandleRow, Past, ReadingRow, SeriesStore, TradeRow, Withdrawal } from '@millrace/series';
 import { type OldCandle, remakeCandles } from './remake.ts';
 
 /** Name of the consumer group. */

@@ -1,5 +1,5 @@
 import { type Candle, type CandleOrigin, INTERVAL_MS, type InstrumentId, type Interval, openingOf } from '@millrace/contracts';
-import type { CandleRow, Past, PastQuery, PastReads, StoredCandle, TradeSum } from '@millrace/platform/series';
+import type { CandleRow, Past, PastQuery, PastReads, StoredCandle, TradeSum } from '@millrace/series';
 import { decimalsOf, holds, roundedSum } from './bars.ts';
 
 /** A candle that only the store has, and that something has changed. */

@@ -1,6 +1,6 @@
 import { ENDPOINTS, rfc3339Of } from '@millrace/contracts';
+import { ApiProblem, type Routes } from '@millrace/http';
 import { messageOf } from '@millrace/kernel';
-import { ApiProblem, type Routes } from '@millrace/platform/http';
 import { type RepairParts, repairInstrument } from './repair.ts';
 import { timeOrNull } from './views.ts';
 

@@ -14,7 +14,7 @@ import {
 } from '@millrace/contracts';
 import { zoneAddress } from '@millrace/kernel';
 import { given } from '@millrace/kernel/testing';
-import { openDuckDbSeries, type SeriesStore } from '@millrace/platform/series';
+import { openDuckDbSeries, type SeriesStore } from '@millrace/series';
 import fc from 'fast-check';
 import { readCandles } from './candles.ts';
 import { seriesProjection } from './projection.ts';

@@ -7,9 +7,9 @@ import {
   type ReopenedCandle,
   type Trade,
 } from '@millrace/contracts';
+import { ApiProblem } from '@millrace/http';
 import type { Reply } from '@millrace/kernel';
-import { ApiProblem } from '@millrace/platform/http';
-import type { PastReads, SeriesStore } from '@millrace/platform/series';
+import type { PastReads, SeriesStore } from '@millrace/series';
 import { barAt, candleOf, decimalsOf } from './bars.ts';
 import { makeCandles } from './remake.ts';
 import type { Instrument } from './zone.ts';

@@ -1,5 +1,5 @@
 import { ENDPOINTS, type InstrumentId, type ReadingRow, type RowOrder, rfc3339Of, type TradeRow } from '@millrace/contracts';
-import { ApiProblem, type Routes } from '@millrace/platform/http';
+import { ApiProblem, type Routes } from '@millrace/http';
 import { readCandles } from './candles.ts';
 import type { History } from './history.ts';
 import { type Kept, keptOf } from './kept.ts';

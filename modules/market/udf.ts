@@ -1,5 +1,5 @@
 import { INTERVAL_MS, type InstrumentId, type Interval, isInstrumentId } from '@millrace/contracts';
-import { ApiProblem } from '@millrace/platform/http';
+import { ApiProblem } from '@millrace/http';
 import type { FastifyInstance } from 'fastify';
 import { readCandles } from './candles.ts';
 import { keptOf } from './kept.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { AlertCondition } from '@millrace/platform/module';
+import type { AlertCondition } from '@millrace/module';
 import { AlertWatch } from './alerts.ts';
 import { consumerConditions } from './consumer-conditions.ts';
 

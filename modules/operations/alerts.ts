@@ -1,5 +1,5 @@
 import type { Alert } from '@millrace/contracts';
-import type { AlertCondition } from '@millrace/platform/module';
+import type { AlertCondition } from '@millrace/module';
 
 /** Number of resolved alerts that are kept. */
 const RESOLVED_MAX = 100;

@@ -1,5 +1,5 @@
 import type { AlertRules, ConsumerGroupStatus } from '@millrace/contracts';
-import type { AlertCondition } from '@millrace/platform/module';
+import type { AlertCondition } from '@millrace/module';
 
 /** Consumer groups that lag, or that retention has overtaken. */
 export function* consumerConditions(

@@ -1,6 +1,6 @@
 import { type Alert, operationsContract } from '@millrace/contracts';
-import { defineModule } from '@millrace/platform/module';
-import type { Logger } from '@millrace/platform/telemetry';
+import { defineModule } from '@millrace/module';
+import type { Logger } from '@millrace/telemetry';
 import { AlertWatch } from './alerts.ts';
 import { consumerConditions } from './consumer-conditions.ts';
 import { Flow } from './flow.ts';

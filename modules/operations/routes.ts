@@ -1,9 +1,9 @@
 import { type Alert, type DeadLetterContent, ENDPOINTS, type EventStats } from '@millrace/contracts';
+import { ApiProblem, operatorOf, type Routes } from '@millrace/http';
 import { type EventBatch, messageOf } from '@millrace/kernel';
-import { ApiProblem, operatorOf, type Routes } from '@millrace/platform/http';
-import type { EventLog } from '@millrace/platform/log';
-import type { Consumer } from '@millrace/platform/module';
-import type { Topic } from '@millrace/platform/topics';
+import type { EventLog } from '@millrace/log';
+import type { Consumer } from '@millrace/module';
+import type { Topic } from '@millrace/topics';
 import type { Flow } from './flow.ts';
 
 export interface OperationsParts {

@@ -4,7 +4,7 @@ import { statfs } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
-import type { WatchedOutbox } from '@millrace/platform/module';
+import type { WatchedOutbox } from '@millrace/module';
 import { StorageWatch } from './storage-watch.ts';
 
 const MIB = 1024 * 1024;

@@ -1,8 +1,8 @@
 import { constants } from 'node:fs';
 import { access, statfs } from 'node:fs/promises';
 import type { AlertRules } from '@millrace/contracts';
-import type { HealthCheck } from '@millrace/platform/health';
-import type { AlertCondition, WatchedOutbox } from '@millrace/platform/module';
+import type { HealthCheck } from '@millrace/health';
+import type { AlertCondition, WatchedOutbox } from '@millrace/module';
 
 const MIB = 1024 * 1024;
 

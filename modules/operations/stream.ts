@@ -1,4 +1,4 @@
-import type { Hub, InitialEvent } from '@millrace/platform/streams';
+import type { Hub, InitialEvent } from '@millrace/streams';
 import { eventStats, type OperationsParts } from './routes.ts';
 
 type OperationsStreamParts = Pick<OperationsParts, 'consumers' | 'topics' | 'flow' | 'alerts'>;

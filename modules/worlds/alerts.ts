@@ -1,5 +1,5 @@
 import type { Alert, AlertRules } from '@millrace/contracts';
-import type { AlertCondition } from '@millrace/platform/module';
+import type { AlertCondition } from '@millrace/module';
 
 /** State of the world over the last second. */
 export interface WorldSample {

@@ -1,5 +1,5 @@
+import { isLoopbackAddress } from '@millrace/http';
 import type { Clock } from '@millrace/kernel';
-import { isLoopbackAddress } from '@millrace/platform/http';
 import type { Connection } from './connection.ts';
 
 /** How long a connection may be open without a hello. */

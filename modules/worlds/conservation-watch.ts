@@ -1,5 +1,5 @@
 import type { ZoneId } from '@millrace/contracts';
-import type { Logger } from '@millrace/platform/telemetry';
+import type { Logger } from '@millrace/telemetry';
 import type { WorldSample } from './alerts.ts';
 import { ConservationAudit } from './contents.ts';
 import type { Gateway } from './gateway.ts';

@@ -1,5 +1,5 @@
 import type { PlayerId, ZoneId } from '@millrace/contracts';
-import { ApiProblem } from '@millrace/platform/http';
+import { ApiProblem } from '@millrace/http';
 import type { Gateway } from './gateway.ts';
 import type { ZoneContents } from './inspect.ts';
 

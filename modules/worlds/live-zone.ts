@@ -1,5 +1,5 @@
 import type { ZoneId } from '@millrace/contracts';
-import { ApiProblem } from '@millrace/platform/http';
+import { ApiProblem } from '@millrace/http';
 import type { Gateway } from './gateway.ts';
 import type { World } from './zone.ts';
 

@@ -1,5 +1,5 @@
 import type { WorldHostStatus, WorldZoneStatus } from '@millrace/contracts';
-import type { Labels, Metrics } from '@millrace/platform/telemetry';
+import type { Labels, Metrics } from '@millrace/telemetry';
 import type { OpenWorld } from './open-world.ts';
 
 /** Players, zones and queues of the world. */

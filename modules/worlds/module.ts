@@ -1,9 +1,9 @@
 import { USERS, worldsContract } from '@millrace/contracts';
-import { failureReason } from '@millrace/platform/database';
-import type { HealthCheck } from '@millrace/platform/health';
-import { ApiProblem } from '@millrace/platform/http';
-import { type Consumer, consumerStatus, defineModule, type ModuleContext, type WatchedOutbox } from '@millrace/platform/module';
-import type { openStores } from '@millrace/platform/topics';
+import { failureReason } from '@millrace/database';
+import type { HealthCheck } from '@millrace/health';
+import { ApiProblem } from '@millrace/http';
+import { type Consumer, consumerStatus, defineModule, type ModuleContext, type WatchedOutbox } from '@millrace/module';
+import type { openStores } from '@millrace/topics';
 import { worldMetrics } from './metrics.ts';
 import { OpenWorld } from './open-world.ts';
 import { WORLD_SOCKET_PATH } from './players-port.ts';

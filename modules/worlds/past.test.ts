@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Random } from '@millrace/base/random';
 import type { WorldPlan, ZoneId } from '@millrace/contracts';
 import { type PointInTime, zoneAddress } from '@millrace/kernel';
 import { ManualClock, newHost } from '@millrace/kernel/testing';
-import { Random } from '@millrace/platform/random';
 import { hashOf } from './inspect.ts';
 import { NotOnRecord, recordOf, replayZone, type WorldRecord, zoneAtPoint } from './past.ts';
 import { worldZone } from './zone.ts';

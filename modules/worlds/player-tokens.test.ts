@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { connectDatabase, type Database, migrateDatabase } from '@millrace/platform/database';
-import { ENGINES, type TestDatabase } from '@millrace/platform/database/testing';
-import { ApiProblem } from '@millrace/platform/http';
+import { connectDatabase, type Database, migrateDatabase } from '@millrace/database';
+import { ENGINES, type TestDatabase } from '@millrace/database/testing';
+import { ApiProblem } from '@millrace/http';
 import { issuePlayerToken } from './player-tokens.ts';
 import { PlayerOwners } from './tables/player-owners.ts';
 import { playerTokens } from './tokens.ts';

@@ -1,5 +1,5 @@
 import type { PlayerId, PlayerToken } from '@millrace/contracts';
-import { ApiProblem } from '@millrace/platform/http';
+import { ApiProblem } from '@millrace/http';
 import type { OwnedPlayer, PlayerOwners } from './tables/player-owners.ts';
 import { newPlayerId, type playerTokens, TOKEN_HOURS } from './tokens.ts';
 

@@ -1,5 +1,5 @@
-import type { Settings } from '@millrace/platform/config';
-import { UserError } from '@millrace/platform/user-error';
+import { UserError } from '@millrace/base/user-error';
+import type { Settings } from '@millrace/config';
 
 /** WebSocket of the world protocol. */
 export const WORLD_SOCKET_PATH = '/api/v1/world/socket';

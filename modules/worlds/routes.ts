@@ -22,8 +22,8 @@ import {
   type ZonePointInTime,
   type ZoneRecord,
 } from '@millrace/contracts';
+import { ApiProblem, decodeCursor, operatorOf, pageOf, type Request, type Routes } from '@millrace/http';
 import { type CommandMeta, messageOf, type PointInTime, type Reply, type Snapshot, zoneAddress } from '@millrace/kernel';
-import { ApiProblem, decodeCursor, operatorOf, pageOf, type Request, type Routes } from '@millrace/platform/http';
 import type { Gateway } from './gateway.ts';
 import { hashOf } from './inspect.ts';
 import { liveZone, zoneUnavailable } from './live-zone.ts';

@@ -1,6 +1,6 @@
 import type { WorldHostStatus, ZoneView } from '@millrace/contracts';
 import type { Clock } from '@millrace/kernel';
-import type { Hub, InitialEvent } from '@millrace/platform/streams';
+import type { Hub, InitialEvent } from '@millrace/streams';
 import type { Gateway } from './gateway.ts';
 import { playerStatus, type WorldConnectionInfo, worldStatus, zoneStatuses } from './status.ts';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { Random } from '@millrace/base/random';
 import { type Place, TILE_SIZE, TILES_PER_SIDE } from '@millrace/contracts';
-import { Random } from '@millrace/platform/random';
 import fc from 'fast-check';
 import { allZones, freePlace, isBlocked, isFreeWay, packedTiles, tilesOf, zoneAt } from './terrain.ts';
 

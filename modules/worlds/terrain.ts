@@ -1,5 +1,5 @@
+import { mix, Random } from '@millrace/base/random';
 import { isPathFree, type Place, TILE_SIZE, TILES_PER_SIDE, type WorldPlan, ZONE_SIZE, type ZoneId } from '@millrace/contracts';
-import { mix, Random } from '@millrace/platform/random';
 
 /** Share of tiles with a rock. Few enough that every free tile can be reached. */
 const ROCKS = 0.05;

@@ -1,3 +1,4 @@
+import { mix, Random, seedOf } from '@millrace/base/random';
 import {
   type Bag,
   type EndedSession,
@@ -20,7 +21,6 @@ import {
   type ZoneId,
 } from '@millrace/contracts';
 import { type Context, defineZone } from '@millrace/kernel';
-import { mix, Random, seedOf } from '@millrace/platform/random';
 import { withAccepted } from './accepted.ts';
 import { editedFields } from './edit.ts';
 import { restored } from './restore.ts';

@@ -3,9 +3,9 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { OffsetsChanged, type ReadRange } from '@millrace/base/offsets';
 import { DrizzleQueryError, sql } from 'drizzle-orm';
 import pg from 'pg';
-import { OffsetsChanged, type ReadRange } from '../offsets.ts';
 import { connectDatabase, type Database, migrateDatabase } from './database.ts';
 import { serveEmbedded } from './embedded.ts';
 import { failureReason, isDatabaseUnavailable } from './failure-reason.ts';

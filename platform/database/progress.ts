@@ -1,6 +1,6 @@
+import { OffsetsChanged, type ReadRange } from '@millrace/base/offsets';
 import { eq, sql } from 'drizzle-orm';
 import { bigint, integer, pgTable, primaryKey, text } from 'drizzle-orm/pg-core';
-import { OffsetsChanged, type ReadRange } from '../offsets.ts';
 import type { Database, Transaction } from './database.ts';
 
 /** How far each consumer group has read each partition of the log. */

@@ -4,10 +4,10 @@ import { createServer, type IncomingMessage, type Server as NodeServer, type Req
 import { type AddressInfo, connect } from 'node:net';
 import { afterEach, describe, test } from 'node:test';
 import { ENDPOINTS, type Endpoint, HOME_TENANT, type Principal, type Problem, permissionsOf, type Server } from '@millrace/contracts';
+import { ApiProblem, bodyDigestOf, connectionOf, MemoryRateLimiter } from '@millrace/http';
 import fc from 'fast-check';
 import fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify';
 import { guardRoutes } from '../http/guard.ts';
-import { ApiProblem, bodyDigestOf, connectionOf, MemoryRateLimiter } from '../http/index.ts';
 import { OpenStreams } from '../http/open-streams.ts';
 import { respondWithProblems } from '../http/problems.ts';
 import { normaliseTarget } from '../http/request-target.ts';

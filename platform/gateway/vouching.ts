@@ -1,7 +1,7 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { isPermission, type Permission, type Principal } from '@millrace/contracts';
-import { ApiProblem, bodyDigestOf, type Vouched } from '../http/index.ts';
+import { ApiProblem, bodyDigestOf, type Vouched } from '@millrace/http';
 import { NonceWindow } from './nonce-window.ts';
 
 /** The header a gateway vouches in. Clients’ own are not handed on. */

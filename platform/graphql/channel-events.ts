@@ -1,6 +1,6 @@
+import type { StreamPlace } from '@millrace/http';
+import type { ChannelDelivery, Entry, Hub, HubPosition, Reader } from '@millrace/streams';
 import { GraphQLError } from 'graphql';
-import type { StreamPlace } from '../http/index.ts';
-import type { ChannelDelivery, Entry, Hub, HubPosition, Reader } from '../streams/index.ts';
 
 /** What an entry that waits is taken to weigh; the hub holds back, or ends, who lets a megabyte pile up. */
 const ENTRY_BYTES = 512;

@@ -1,5 +1,5 @@
+import type { HttpParts } from '@millrace/http';
 import type { FastifyPluginAsync } from 'fastify';
-import type { HttpParts } from '../http/index.ts';
 import { GRAPHQL_PATH } from './path.ts';
 import type { GraphQlOptions, GraphQlServer } from './server.ts';
 

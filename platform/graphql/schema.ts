@@ -1,4 +1,5 @@
 import { type Endpoint, GapNotice, type ModuleContract } from '@millrace/contracts';
+import type { Entry } from '@millrace/streams';
 import {
   GraphQLBoolean,
   type GraphQLFieldConfig,
@@ -11,7 +12,6 @@ import {
   GraphQLString,
 } from 'graphql';
 import type { TSchema } from 'typebox';
-import type { Entry } from '../streams/index.ts';
 import { capital, GraphTypes, JSON_VALUE, nullable, type Relations } from './types.ts';
 
 /** What resolvers ask of whoever runs a query. */

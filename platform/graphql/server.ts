@@ -3,22 +3,14 @@ import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { useAPQ as persistedOnDemand } from '@graphql-yoga/plugin-apq';
 import { usePersistedOperations as persisted } from '@graphql-yoga/plugin-persisted-operations';
 import type { Endpoint, ModuleContract, Principal, Problem, Transport } from '@millrace/contracts';
+import { ApiProblem, type ChannelOptions, connectionOf, type HttpParts, isStorable, type StreamPlace, traceparentOf } from '@millrace/http';
+import { parsePosition } from '@millrace/streams';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { type DocumentNode, type ExecutionArgs, GraphQLError, type GraphQLSchema, getOperationAST, parse } from 'graphql';
 import type { SubscribePayload } from 'graphql-ws';
 import { useServer as serveOver } from 'graphql-ws/use/ws';
 import { createYoga, type Plugin, type YogaInitialContext } from 'graphql-yoga';
 import { WebSocketServer } from 'ws';
-import {
-  ApiProblem,
-  type ChannelOptions,
-  connectionOf,
-  type HttpParts,
-  isStorable,
-  type StreamPlace,
-  traceparentOf,
-} from '../http/index.ts';
-import { parsePosition } from '../streams/index.ts';
 import { ChannelEvents } from './channel-events.ts';
 import { createDocumentCaches, type DocumentCaches } from './document-caches.ts';
 import { DOCUMENT_CHARACTERS_MAX, nestingError, queryLimitError, TOKENS_MAX } from './limits.ts';

@@ -1,6 +1,6 @@
 import { ENDPOINTS } from '@millrace/contracts';
+import { type Hub, parsePosition } from '@millrace/streams';
 import type { FastifyBaseLogger } from 'fastify';
-import { type Hub, parsePosition } from '../streams/index.ts';
 import { ApiProblem } from './problems.ts';
 import type { HttpParts } from './server.ts';
 import { type ChannelCheck, createSocketServer } from './socket.ts';

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
+import type { Database } from '@millrace/database';
 import { sql } from 'drizzle-orm';
 import { bigint, index, integer, pgTable, text } from 'drizzle-orm/pg-core';
-import type { Database } from '../database/index.ts';
 import type { IdempotencyStore, KeyUse, Reservation, StoredResponse } from './idempotency.ts';
 
 /** How long a key and its response are kept, ms. */

@@ -3,9 +3,9 @@ import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { PROBLEMS, type Problem, type ProblemCode } from '@millrace/contracts';
+import { failureReason, isDatabaseUnavailable } from '@millrace/database';
 import { DrizzleQueryError } from 'drizzle-orm';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, FastifySchemaValidationError } from 'fastify';
-import { failureReason, isDatabaseUnavailable } from '../database/index.ts';
 import { methodsOf } from './methods.ts';
 
 /** Thrown by a route: becomes an RFC 9457 answer. The message names the offending value, the remedy what to do. */

@@ -4,6 +4,7 @@ import compress from '@fastify/compress';
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import { type ChannelContract, ENDPOINTS, type Principal } from '@millrace/contracts';
+import { failureReason } from '@millrace/database';
 import fastify, {
   type FastifyBaseLogger,
   type FastifyError,
@@ -13,7 +14,6 @@ import fastify, {
   type FastifyRequest,
   LogController,
 } from 'fastify';
-import { failureReason } from '../database/index.ts';
 import { serveConsole } from './console.ts';
 import { declareFiles, type GuardOptions, guardRoutes } from './guard.ts';
 import { type IdempotencyStore, idempotencyHooks } from './idempotency.ts';

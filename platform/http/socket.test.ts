@@ -3,11 +3,11 @@ import { on, once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, describe, test } from 'node:test';
+import { systemClock } from '@millrace/base/clock';
 import { HOME_TENANT, type Principal } from '@millrace/contracts';
+import { Hub } from '@millrace/streams';
 import { pack, unpack } from 'msgpackr';
 import { WebSocket } from 'ws';
-import { systemClock } from '../clock.ts';
-import { Hub } from '../streams/index.ts';
 import { createSocketServer } from './socket.ts';
 
 /*

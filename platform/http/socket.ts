@@ -1,10 +1,10 @@
 import type { Duplex } from 'node:stream';
 import { type Principal, SocketRequest } from '@millrace/contracts';
+import { type ChannelDelivery, type Hub, type HubPosition, parsePosition, type Reader, socketFrame } from '@millrace/streams';
 import type { FastifyRequest } from 'fastify';
 import { pack, unpack } from 'msgpackr';
 import { Compile } from 'typebox/compile';
 import { type WebSocket, WebSocketServer } from 'ws';
-import { type ChannelDelivery, type Hub, type HubPosition, parsePosition, type Reader, socketFrame } from '../streams/index.ts';
 import type { Identify } from './caller.ts';
 import type { StreamPlace } from './open-streams.ts';
 import { ApiProblem } from './problems.ts';

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Hub, HubPosition, Reader } from '../streams/index.ts';
+import type { Hub, HubPosition, Reader } from '@millrace/streams';
 
 /** Tells EventSource how long to wait before it comes back. */
 const RETRY_MS = 1_000;

@@ -1,5 +1,5 @@
+import { OffsetsChanged, type ReadRange } from '@millrace/base/offsets';
 import { type Clock, type EventBatch, messageOf, within, type ZoneAddress } from '@millrace/kernel';
-import { OffsetsChanged, type ReadRange } from '../offsets.ts';
 import { type ConsumerGap, type EventLog, type LoggedBatch, OffsetOutOfRange } from './event-log.ts';
 
 /** Events read in one go, of all partitions together: large enough for columnar writes, small enough to keep the loop responsive. */

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { EventBatch, Snapshot } from '@millrace/kernel';
-import { openLmdbSnapshots } from '../snapshots/index.ts';
+import { openLmdbSnapshots } from '@millrace/snapshots';
 import { openLmdbLog } from './index.ts';
 
 /*

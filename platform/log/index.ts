@@ -1,4 +1,4 @@
-export { type ReadRange, requireOffsets } from '../offsets.ts';
+export { type ReadRange, requireOffsets } from '@millrace/base/offsets';
 export { CannotApply, ConsumerGroup, type ConsumerStats, type Projection } from './consumer.ts';
 export { envelopesOf } from './envelopes.ts';
 export {

@@ -1,3 +1,4 @@
+import { seedOf } from '@millrace/base/random';
 import type { DeadLetter } from '@millrace/contracts';
 import {
   type Appended,
@@ -9,10 +10,9 @@ import {
   writerOf,
   type ZoneAddress,
 } from '@millrace/kernel';
+import { committed, partOfCommit } from '@millrace/lmdb/commit';
+import { inTransaction, openShared, pauseWrites } from '@millrace/lmdb/open-shared';
 import type { Database, DatabaseOptions, RootDatabase } from 'lmdb';
-import { committed, partOfCommit } from '../lmdb/commit.ts';
-import { inTransaction, openShared, pauseWrites } from '../lmdb/open-shared.ts';
-import { seedOf } from '../random.ts';
 import {
   type ConsumerGap,
   type ConsumerRegistry,

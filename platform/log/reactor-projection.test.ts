@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { ReadRange } from '@millrace/base/offsets';
 import type { EventBatch, Reply, ZoneHost } from '@millrace/kernel';
 import { newHost, type Turnstile, turnstile } from '@millrace/kernel/testing';
-import type { ReadRange } from '../offsets.ts';
 import { CannotApply } from './consumer.ts';
 import { reactorProjection } from './reactor-projection.ts';
 

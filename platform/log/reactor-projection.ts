@@ -1,3 +1,5 @@
+import { systemClock } from '@millrace/base/clock';
+import type { ReadRange } from '@millrace/base/offsets';
 import {
   type Clock,
   type CommandMeta,
@@ -8,8 +10,6 @@ import {
   type ZoneAddress,
   type ZoneHost,
 } from '@millrace/kernel';
-import { systemClock } from '../clock.ts';
-import type { ReadRange } from '../offsets.ts';
 import { CannotApply, type Projection } from './consumer.ts';
 import { eventId } from './envelopes.ts';
 

@@ -3,9 +3,9 @@ import { cpSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
+import { systemClock } from '@millrace/base/clock';
 import { defineZone, type EventBatch, lastSeqOf, ZoneHost } from '@millrace/kernel';
 import { MemorySnapshots, openNumbers } from '@millrace/kernel/testing';
-import { systemClock } from '../clock.ts';
 import type { EventLog } from './event-log.ts';
 import { openLmdbLog, partitionIndex } from './lmdb-log.ts';
 import { repairLog } from './repair.ts';

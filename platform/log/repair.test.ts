@@ -3,9 +3,9 @@ import { mkdtempSync, rmSync, statSync, truncateSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
+import { systemClock } from '@millrace/base/clock';
 import { defineZone, type EventBatch, ZoneHost } from '@millrace/kernel';
 import { MemorySnapshots, MemorySpool, openNumbers } from '@millrace/kernel/testing';
-import { systemClock } from '../clock.ts';
 import { openLmdbLog } from './lmdb-log.ts';
 import { repairLog } from './repair.ts';
 

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import type { EventBatch } from '@millrace/kernel';
+import { type Node, PageFile } from '@millrace/lmdb';
 import { bufferToKeyValue } from 'lmdb';
 import { Packr } from 'msgpackr';
-import { type Node, PageFile } from '../lmdb/index.ts';
 import {
   type Head,
   type KnownGroup,

@@ -1,4 +1,4 @@
-import { OutsideCall, type OutsideCallStats } from '../resilience/index.ts';
+import { OutsideCall, type OutsideCallStats } from '@millrace/resilience';
 
 /** A letter as text: whoever reads it can see all that is in it. */
 export interface EmailMessage {

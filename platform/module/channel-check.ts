@@ -1,6 +1,6 @@
 import { channelParser, type ModuleContract, type ParsedChannel, type Principal } from '@millrace/contracts';
-import { ApiProblem, type ChannelCheck, requireAccess } from '../http/index.ts';
-import type { InitialEvent } from '../streams/index.ts';
+import { ApiProblem, type ChannelCheck, requireAccess } from '@millrace/http';
+import type { InitialEvent } from '@millrace/streams';
 import type { ChannelSource } from './channels.ts';
 
 /** The channels of some modules. */

@@ -1,5 +1,5 @@
 import type { Principal } from '@millrace/contracts';
-import type { InitialEvent } from '../streams/index.ts';
+import type { InitialEvent } from '@millrace/streams';
 
 type Parameters = Readonly<Record<string, string>>;
 

@@ -1,5 +1,5 @@
 import type { ConsumerGroupStatus } from '@millrace/contracts';
-import type { ConsumerGap, ConsumerGroup, ConsumerStats, EventLog } from '../log/index.ts';
+import type { ConsumerGap, ConsumerGroup, ConsumerStats, EventLog } from '@millrace/log';
 
 /** A consumer group as operators handle it, wherever it runs. */
 export interface Consumer {

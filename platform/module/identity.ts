@@ -1,5 +1,5 @@
 import { type Principal, port } from '@millrace/contracts';
-import type { AuditEvent, Identify } from '../http/index.ts';
+import type { AuditEvent, Identify } from '@millrace/http';
 
 /** Who makes requests, and who did what. One module of a server provides it. */
 export interface Identity {

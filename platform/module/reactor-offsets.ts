@@ -1,4 +1,4 @@
-import { type EventLog, type ReactorParts, requireOffsets } from '../log/index.ts';
+import { type EventLog, type ReactorParts, requireOffsets } from '@millrace/log';
 
 /** Offsets of a reactor, stored with the log that it reads. A new reactor begins with the oldest events of the log. */
 export function reactorOffsets(log: EventLog, group: string): Pick<ReactorParts<never>, 'offsets' | 'saveOffsets' | 'wasDead'> {

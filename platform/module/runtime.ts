@@ -1,9 +1,9 @@
 import type { ModuleContract, Port } from '@millrace/contracts';
-import type { HttpParts } from '../http/index.ts';
-import { ConsumerGroup, type Projection, reactorProjection } from '../log/index.ts';
-import type { InitialEvent } from '../streams/index.ts';
-import type { Metrics } from '../telemetry/index.ts';
-import { type Topic, type ZoneKind, Zones } from '../topics/index.ts';
+import type { HttpParts } from '@millrace/http';
+import { ConsumerGroup, type Projection, reactorProjection } from '@millrace/log';
+import type { InitialEvent } from '@millrace/streams';
+import type { Metrics } from '@millrace/telemetry';
+import { type Topic, type ZoneKind, Zones } from '@millrace/topics';
 import type { AlertCondition } from './alerts.ts';
 import { type Channels, channelsOf } from './channel-check.ts';
 import type { ChannelSource } from './channels.ts';

@@ -1,5 +1,5 @@
 import type { Endpoint, ModuleContract } from '@millrace/contracts';
-import type { Routes } from '../http/index.ts';
+import type { Routes } from '@millrace/http';
 import type { ModuleParts } from './module.ts';
 
 /** `routes`, and the endpoints that were added through it. */

@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
-import { createLogger } from '@millrace/platform/telemetry';
+import { createLogger } from '@millrace/telemetry';
 import { endOrphans, noteProcess } from './own-processes.ts';
 
 describe('fault 46: processes of an earlier server', () => {

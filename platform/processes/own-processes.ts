@@ -2,7 +2,7 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { messageOf } from '@millrace/kernel';
-import type { Logger } from '../telemetry/index.ts';
+import type { Logger } from '@millrace/telemetry';
 
 /** Below a data folder: a file for each process that a server has started for it, named by its pid. */
 const FOLDER = 'processes';

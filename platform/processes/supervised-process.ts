@@ -2,8 +2,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { constants, setPriority } from 'node:os';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
-import { type Link, openLink } from '../cluster/index.ts';
-import type { Logger } from '../telemetry/index.ts';
+import { type Link, openLink } from '@millrace/cluster';
+import type { Logger } from '@millrace/telemetry';
 import { noteProcess } from './own-processes.ts';
 
 /** These processes may be slower than the server: of the room that V8 keeps for speed, a third and more is given back. */

@@ -1,5 +1,5 @@
 import type { GapNotice } from '@millrace/contracts';
-import type { Hub } from '../streams/index.ts';
+import type { Hub } from '@millrace/streams';
 import { announcements } from './announcements.ts';
 import type { Redis } from './connect.ts';
 

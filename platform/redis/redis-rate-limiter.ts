@@ -1,5 +1,5 @@
+import { type Allowance, MemoryRateLimiter, type Rate, type RateLimiter } from '@millrace/http';
 import type { Redis } from 'ioredis';
-import { type Allowance, MemoryRateLimiter, type Rate, type RateLimiter } from '../http/index.ts';
 
 /**
  * The token bucket of MemoryRateLimiter, in Redis, by its clock: all gateways take from the same one. A bucket that nobody has touched for as long as it

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { systemClock } from '../clock.ts';
-import { type Allowance, MemoryRateLimiter, type Rate } from '../http/index.ts';
-import { Hub, type Reader } from '../streams/index.ts';
+import { systemClock } from '@millrace/base/clock';
+import { type Allowance, MemoryRateLimiter, type Rate } from '@millrace/http';
+import { Hub, type Reader } from '@millrace/streams';
 import { PATIENCE, until } from '../testing/until.ts';
 import { announcements } from './announcements.ts';
 import { connectRedis, type Redis } from './connect.ts';

@@ -1,6 +1,6 @@
+import type { Database } from '@millrace/database';
 import { eq } from 'drizzle-orm';
 import { pgTable, text, timestamp } from 'drizzle-orm/pg-core';
-import type { Database } from '../database/index.ts';
 import type { SecretStore } from './secret-store.ts';
 
 /** Secrets of the installation, for several servers to share. None can be opened without the master key, which is not here. */

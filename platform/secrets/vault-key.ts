@@ -1,4 +1,4 @@
-import { OutsideCall, readBodyText } from '../resilience/index.ts';
+import { OutsideCall, readBodyText } from '@millrace/resilience';
 import type { MasterKey } from './master-key.ts';
 
 export interface VaultKeyOptions {

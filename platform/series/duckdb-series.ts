@@ -10,8 +10,8 @@ import {
   UTINYINT,
   VARCHAR,
 } from '@duckdb/node-api';
+import { requireOffsets } from '@millrace/base/offsets';
 import { type CandleOrigin, type InstrumentId, isInstrumentId, type Side } from '@millrace/contracts';
-import { requireOffsets } from '../offsets.ts';
 import { Archive, type ArchivedTable } from './archive.ts';
 import { appendRows, type Column } from './columns.ts';
 import { candlesOf, newestOpeningOf, tradeSumsOf, withdraw } from './past.ts';

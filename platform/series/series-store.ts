@@ -1,5 +1,5 @@
+import type { ReadRange } from '@millrace/base/offsets';
 import type { CandleOrigin, InstrumentId, Interval, Reading, Trade } from '@millrace/contracts';
-import type { ReadRange } from '../offsets.ts';
 
 /** Rows to write; `known` is when we learned of it (epoch ms), the second of the two times every row has. */
 export interface TradeRow extends StoredTrade {

@@ -1,8 +1,8 @@
 import type { Snapshot, SnapshotLabel, SnapshotStore, ZoneAddress } from '@millrace/kernel';
+import { committed, partOfCommit } from '@millrace/lmdb/commit';
+import { openShared, pauseWrites } from '@millrace/lmdb/open-shared';
 import type { Database } from 'lmdb';
 import { Packr } from 'msgpackr';
-import { committed, partOfCommit } from '../lmdb/commit.ts';
-import { openShared, pauseWrites } from '../lmdb/open-shared.ts';
 
 /** Hot snapshots are for the next few minutes; older ones than this go when a newer one comes. */
 const KEEP_MS = 5 * 60_000;

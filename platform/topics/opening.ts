@@ -1,7 +1,7 @@
 import { join } from 'node:path';
-import { openedBy } from '../lmdb/index.ts';
-import type { EventLog } from '../log/index.ts';
-import type { LmdbSnapshots } from '../snapshots/index.ts';
+import { openedBy } from '@millrace/lmdb';
+import type { EventLog } from '@millrace/log';
+import type { LmdbSnapshots } from '@millrace/snapshots';
 import { STORE_FOLDERS } from './stores.ts';
 
 /* Stores that the server and its processes share are opened by a process only while nobody writes to them, which the server sees to. */

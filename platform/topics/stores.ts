@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { SnapshotStore } from '@millrace/kernel';
-import { type EventLog, openLmdbLog } from '../log/index.ts';
-import { type LmdbSnapshots, openFileSnapshots, openLmdbSnapshots } from '../snapshots/index.ts';
+import { type EventLog, openLmdbLog } from '@millrace/log';
+import { type LmdbSnapshots, openFileSnapshots, openLmdbSnapshots } from '@millrace/snapshots';
 
 /** Folders of the LMDB stores of a topic, below the folder of the topic. */
 export const STORE_FOLDERS = { log: 'log', hot: join('snapshots', 'hot') } as const;

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { systemClock } from '@millrace/base/clock';
 import {
   type AnyZoneDefinition,
   type EventBatch,
@@ -8,8 +9,7 @@ import {
   type RandomNumbers,
   ZoneHost,
 } from '@millrace/kernel';
-import { systemClock } from '../clock.ts';
-import { type EventLog, openSpool } from '../log/index.ts';
+import { type EventLog, openSpool } from '@millrace/log';
 import { DecidedEvents } from './decided-events.ts';
 import { openStores, type Stores } from './stores.ts';
 

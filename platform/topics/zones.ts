@@ -1,3 +1,4 @@
+import type { Settings } from '@millrace/config';
 import {
   type CommandMeta,
   type EventBatch,
@@ -9,7 +10,6 @@ import {
   type ZoneHost,
   zoneAddress,
 } from '@millrace/kernel';
-import type { Settings } from '../config/index.ts';
 import type { Topic } from './topic.ts';
 
 /** A zone kind with its topic. Its type carries the types of state and command, so that `Zones` of it are typed. */

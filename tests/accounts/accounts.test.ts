@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { AccessToken, Account, ApiKey, AuditEntry, Invitation, TwoFactorSetup, User, UserSession, Wire } from '@millrace/contracts';
-import { until } from '@millrace/platform/testing';
+import { until } from '@millrace/testing';
 import { createRemoteJWKSet, jwtVerify } from 'jose';
 import { type TOTP, URI } from 'otpauth';
 import { WITHOUT_WORLD } from '../server.ts';

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { AccessToken, Account, Invitation, SignInOptions, TwoFactorSetup } from '@millrace/contracts';
-import { freePort } from '@millrace/platform/testing';
+import { freePort } from '@millrace/testing';
 import Provider from 'oidc-provider';
 import { TOTP } from 'otpauth';
 import { startServer, WITHOUT_WORLD } from '../server.ts';

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Health } from '@millrace/contracts';
-import { until } from '@millrace/platform/testing';
+import { until } from '@millrace/testing';
 import { WITHOUT_WORLD } from '../server.ts';
 import { startGuarded } from './visitor.ts';
 

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { AccessToken, Account, Invitation, Problem, TwoFactorSetup } from '@millrace/contracts';
-import { ENGINES, type TestDatabase } from '@millrace/platform/database/testing';
+import { ENGINES, type TestDatabase } from '@millrace/database/testing';
 import { type TOTP, URI } from 'otpauth';
 import { type ServerProcess, startServer, WITHOUT_WORLD } from '../server.ts';
 import { PASSWORD, Visitor, wordIn } from './visitor.ts';

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout } from 'node:timers/promises';
 import type { World, WorldHostStatus } from '@millrace/contracts';
-import { freePort, until } from '@millrace/platform/testing';
+import { freePort, until } from '@millrace/testing';
 import { Random } from '../market-law/random.ts';
 import { contentOf } from '../response.ts';
 import { type ServerProcess, startServer } from '../server.ts';

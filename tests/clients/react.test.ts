@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { AccountStatus, Connections } from '@millrace/contracts';
-import { until } from '@millrace/platform/testing';
+import { until } from '@millrace/testing';
 import type { Browser, Page } from 'playwright-core';
 import { type Guarded, startGuarded } from '../accounts/visitor.ts';
 import { openBrowser } from '../browser.ts';

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { Problem, Source } from '@millrace/contracts';
-import { PATIENCE } from '@millrace/platform/testing';
+import { PATIENCE } from '@millrace/testing';
 import { type ServerProcess, startServer } from '../server.ts';
 
 /*

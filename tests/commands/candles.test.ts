@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Source } from '@millrace/contracts';
-import { openDuckDbSeries } from '@millrace/platform/series';
-import { PATIENCE, until } from '@millrace/platform/testing';
+import { openDuckDbSeries } from '@millrace/series';
+import { PATIENCE, until } from '@millrace/testing';
 import { contentOf } from '../response.ts';
 import { startServer, WITHOUT_WORLD } from '../server.ts';
 

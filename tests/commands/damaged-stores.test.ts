@@ -4,8 +4,8 @@ import { closeSync, cpSync, mkdtempSync, openSync, readdirSync, renameSync, rmSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { openDuckDbSeries } from '@millrace/platform/series';
-import { PATIENCE } from '@millrace/platform/testing';
+import { openDuckDbSeries } from '@millrace/series';
+import { PATIENCE } from '@millrace/testing';
 import { startServer, WITHOUT_WORLD } from '../server.ts';
 
 const MAIN = join(import.meta.dirname, '..', '..', 'apps', 'server', 'main.ts');

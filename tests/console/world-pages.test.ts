@@ -8,7 +8,7 @@ import { after, before, describe, test } from 'node:test';
 import { tcp } from '@millrace/client/tcp';
 import { WorldClient } from '@millrace/client/world';
 import { type PlayerToken, type World, ZONE_SIZE, type ZonePointInTime } from '@millrace/contracts';
-import { until } from '@millrace/platform/testing';
+import { until } from '@millrace/testing';
 import type { Browser, Page } from 'playwright-core';
 import { fits, openBrowser } from '../browser.ts';
 import { contentOf } from '../response.ts';

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { describe, test } from 'node:test';
 import { pairsOfRecording, type RecordedLine } from '@millrace/collector';
 import type { ExchangeSource, Instrument, Quality, TradeFrame, Wire } from '@millrace/contracts';
-import { until } from '@millrace/platform/testing';
+import { until } from '@millrace/testing';
 import { type Frame, framesOf, Player, type Rest } from './player.ts';
 import { prolonged } from './prolong.ts';
 import { platform, type Recording, recordings, type TestPlatform } from './running.ts';

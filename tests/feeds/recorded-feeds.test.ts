@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { pairsOfRecording } from '@millrace/collector';
 import type { CandleFrame, ExchangeSource, TradeFrame } from '@millrace/contracts';
-import { until } from '@millrace/platform/testing';
+import { until } from '@millrace/testing';
 import { framesOf, Player } from './player.ts';
 import { platform, recordings, total } from './running.ts';
 import { minuteCandles, tradesByInstrument, truthOf } from './truth.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { PATIENCE } from '@millrace/platform/testing';
+import { PATIENCE } from '@millrace/testing';
 import { fuzzServer } from './running.ts';
 
 /** Long enough to ask every operation several times; `npm run fuzz` goes on for longer, with another seed each time. */

@@ -1,4 +1,4 @@
-import type { Random } from '@millrace/platform/random';
+import type { Random } from '@millrace/base/random';
 import {
   type GraphQLField,
   type GraphQLInputType,

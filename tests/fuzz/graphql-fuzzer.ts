@@ -1,4 +1,4 @@
-import { mix, Random } from '@millrace/platform/random';
+import { mix, Random } from '@millrace/base/random';
 import { buildClientSchema, getIntrospectionQuery, type IntrospectionQuery } from 'graphql';
 import { WebSocket } from 'ws';
 import { INSIDE } from './fuzzer.ts';

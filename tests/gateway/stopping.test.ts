@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import type { WorldZoneStatus } from '@millrace/contracts';
-import { until } from '@millrace/platform/testing';
+import { until } from '@millrace/testing';
 import WebSocket from 'ws';
 import { startGuarded } from '../accounts/visitor.ts';
 import { contentOf } from '../response.ts';

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { type AccessTable, CONTRACTS, type ConsumerGroupStatus, type EventStats, type SourceConfig } from '@millrace/contracts';
-import { until } from '@millrace/platform/testing';
+import { until } from '@millrace/testing';
 import { MODULES } from '../../apps/server/modules.ts';
 import { readEvents } from '../event-stream.ts';
 import { platform, type TestPlatform } from '../feeds/running.ts';

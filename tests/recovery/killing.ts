@@ -1,7 +1,7 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { PATIENCE } from '@millrace/platform/testing';
+import { PATIENCE } from '@millrace/testing';
 import { readEvents } from '../event-stream.ts';
 import { type ServerProcess, startServer } from '../server.ts';
 import { type MadeUpTrade, writeFrames } from './made-up-frames.ts';

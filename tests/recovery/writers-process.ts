@@ -1,4 +1,4 @@
-import { openLmdbLog } from '@millrace/platform/log';
+import { openLmdbLog } from '@millrace/log';
 
 /*
  * Appends to a log for as long as it lives, one batch after another, and tells when something is not as it should be. Opens the log and ends when it is told to.

@@ -4,9 +4,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
-import { openedBy } from '@millrace/platform/lmdb';
-import { openLmdbLog } from '@millrace/platform/log';
-import { until } from '@millrace/platform/testing';
+import { openedBy } from '@millrace/lmdb';
+import { openLmdbLog } from '@millrace/log';
+import { until } from '@millrace/testing';
 
 /*
  * The law of a log that several processes write to: what it has taken stays, whoever is killed and whoever opens it meanwhile.

@@ -1,8 +1,8 @@
+import { Coordinator } from '@millrace/cluster';
 import type { WorldPlan, ZoneId } from '@millrace/contracts';
 import { keyOf, zoneAddress } from '@millrace/kernel';
-import { Coordinator } from '@millrace/platform/cluster';
-import { ConsumerGroup, openSpool } from '@millrace/platform/log';
-import { openFileSnapshots } from '@millrace/platform/snapshots';
+import { ConsumerGroup, openSpool } from '@millrace/log';
+import { openFileSnapshots } from '@millrace/snapshots';
 import { allZones, Gateway, type HostPort, worldZone } from '@millrace/worlds';
 import { type FromHost, type RunningZoneHost, runZoneHost, type ToHost } from '@millrace/worlds/zone-host';
 import { Network } from './network.ts';

@@ -1,6 +1,6 @@
 import type { CommandOutcome, RestoreOutcome, WorldCommand, ZoneId } from '@millrace/contracts';
 import { type PointInTime, zoneAddress } from '@millrace/kernel';
-import { openFileSnapshots } from '@millrace/platform/snapshots';
+import { openFileSnapshots } from '@millrace/snapshots';
 import {
   NotOnRecord,
   type ReplayedPoint,

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { PATIENCE } from '@millrace/platform/testing';
+import { PATIENCE } from '@millrace/testing';
 import { FAULT_NAMES } from './faults.ts';
 import { MUTANTS } from './mutants.ts';
 

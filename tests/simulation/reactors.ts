@@ -1,7 +1,7 @@
 import { defineZone, keyOf, type ZoneAddress, ZoneHost, zoneAddress } from '@millrace/kernel';
 import { MemorySpool, openNumbers } from '@millrace/kernel/testing';
-import { ConsumerGroup, type Reaction, reactorProjection } from '@millrace/platform/log';
-import { reactorOffsets } from '@millrace/platform/module/reactor-offsets';
+import { ConsumerGroup, type Reaction, reactorProjection } from '@millrace/log';
+import { reactorOffsets } from '@millrace/module/reactor-offsets';
 import { Machine, Scheduler } from './scheduler.ts';
 import { noFaults, type ServiceFaults, SimulatedHotStore, SimulatedLog } from './services.ts';
 

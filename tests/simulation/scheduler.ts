@@ -1,5 +1,5 @@
+import { Random } from '@millrace/base/random';
 import type { Clock } from '@millrace/kernel';
-import { Random } from '@millrace/platform/random';
 
 /** When simulated time begins, epoch ms. */
 const EPOCH = Date.UTC(2026, 0, 1);

@@ -1,4 +1,5 @@
 import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import { seedOf } from '@millrace/base/random';
 import type { DeadLetter } from '@millrace/contracts';
 import {
   type Appended,
@@ -23,9 +24,8 @@ import {
   requireOffsets,
   type SpoolDisk,
   type SpoolFile,
-} from '@millrace/platform/log';
-import { seedOf } from '@millrace/platform/random';
-import type { SnapshotFiles } from '@millrace/platform/snapshots';
+} from '@millrace/log';
+import type { SnapshotFiles } from '@millrace/snapshots';
 import type { Machine, Scheduler } from './scheduler.ts';
 
 const PARTITIONS = 2;

@@ -9,7 +9,7 @@ import {
   WORLD_PROTOCOL,
   writeLength,
 } from '@millrace/contracts';
-import { until } from '@millrace/platform/testing';
+import { until } from '@millrace/testing';
 import { pack, unpack } from 'msgpackr';
 
 /** A client that sends whatever it likes. */

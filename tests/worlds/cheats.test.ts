@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { TILE_SIZE, TILES_PER_SIDE, WORLD_PROTOCOL } from '@millrace/contracts';
-import { until } from '@millrace/platform/testing';
+import { until } from '@millrace/testing';
 import { Cheat } from './cheat.ts';
 import { type SmallWorld, startSmallWorld } from './small-world.ts';
 

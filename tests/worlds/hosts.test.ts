@@ -6,7 +6,7 @@ import { after, before, describe, test } from 'node:test';
 import { tcp } from '@millrace/client/tcp';
 import { WorldClient } from '@millrace/client/world';
 import type { PlayerStatus, PlayerToken, World, WorldHostStatus, WorldZoneStatus, ZonePointInTime } from '@millrace/contracts';
-import { until } from '@millrace/platform/testing';
+import { until } from '@millrace/testing';
 import { contentOf } from '../response.ts';
 import { type ServerProcess, startServer } from '../server.ts';
 

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import type { WorldHostStatus, WorldZoneStatus } from '@millrace/contracts';
-import { until } from '@millrace/platform/testing';
+import { until } from '@millrace/testing';
 import { contentOf } from '../response.ts';
 import { type ServerProcess, startServer } from '../server.ts';
 

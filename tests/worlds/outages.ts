@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { WorldPlan } from '@millrace/contracts';
-import { until } from '@millrace/platform/testing';
+import { until } from '@millrace/testing';
 import { allZones } from '@millrace/worlds';
 import type { FlockOrders, FlockReport } from '../../apps/server/swarm/flock.ts';
 import { type SmallWorld, startSmallWorld } from './small-world.ts';

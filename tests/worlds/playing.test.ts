@@ -3,7 +3,7 @@ import { after, before, describe, test } from 'node:test';
 import type { WorldClient } from '@millrace/client/world';
 import type { WorldPlan } from '@millrace/contracts';
 import { ZONE_SIZE } from '@millrace/contracts';
-import { until } from '@millrace/platform/testing';
+import { until } from '@millrace/testing';
 import { type SmallWorld, startSmallWorld } from './small-world.ts';
 
 const plan: WorldPlan = { seed: 7, columns: 2, rows: 1, monsters: 5, items: 20 };

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
-import { PATIENCE } from '@millrace/platform/testing';
+import { PATIENCE } from '@millrace/testing';
 import { startServer } from '../server.ts';
 
 const CLIENT = join(import.meta.dirname, '..', '..', 'clients', 'python', 'millrace_world.py');

@@ -6,7 +6,7 @@ import { after, before, describe, test } from 'node:test';
 import { tcp } from '@millrace/client/tcp';
 import { WorldClient } from '@millrace/client/world';
 import type { PlayerToken, Problem, Wire, World, ZonePointInTime, ZoneRecord } from '@millrace/contracts';
-import { openLmdbLog } from '@millrace/platform/log';
+import { openLmdbLog } from '@millrace/log';
 import { Random } from '../market-law/random.ts';
 import { contentOf } from '../response.ts';
 import { type ServerProcess, startServer } from '../server.ts';

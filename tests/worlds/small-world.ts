@@ -1,14 +1,14 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { systemClock } from '@millrace/base/clock';
 import { tcp } from '@millrace/client/tcp';
 import { WorldClient, type WorldEvents } from '@millrace/client/world';
 import type { WorldPlan, ZoneId } from '@millrace/contracts';
 import { type SnapshotStore, ZoneHost, zoneAddress } from '@millrace/kernel';
 import { openNumbers } from '@millrace/kernel/testing';
-import { systemClock } from '@millrace/platform/clock';
-import { type EventLog, openLmdbLog, openSpool } from '@millrace/platform/log';
-import { openFileSnapshots, openLmdbSnapshots } from '@millrace/platform/snapshots';
+import { type EventLog, openLmdbLog, openSpool } from '@millrace/log';
+import { openFileSnapshots, openLmdbSnapshots } from '@millrace/snapshots';
 import { allZones, Gateway, type HostPort, listenTcp, newSecret, playerTokens, type World, type WorldLimits } from '@millrace/worlds';
 import { WorldHost } from '@millrace/worlds/host';
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import type { Problem, SnapshotStatus, WorldZoneStatus } from '@millrace/contracts';
-import { until } from '@millrace/platform/testing';
+import { until } from '@millrace/testing';
 import { contentOf } from '../response.ts';
 import { startServer } from '../server.ts';
 

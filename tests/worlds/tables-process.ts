@@ -1,8 +1,8 @@
 import { join } from 'node:path';
-import { systemClock } from '@millrace/platform/clock';
-import { connectDatabase, migrateDatabase } from '@millrace/platform/database';
-import { serveEmbedded } from '@millrace/platform/database/embedded';
-import { ConsumerGroup, openLmdbLog } from '@millrace/platform/log';
+import { systemClock } from '@millrace/base/clock';
+import { connectDatabase, migrateDatabase } from '@millrace/database';
+import { serveEmbedded } from '@millrace/database/embedded';
+import { ConsumerGroup, openLmdbLog } from '@millrace/log';
 import { allPlayers, worldProjection } from '@millrace/worlds/tables';
 import { EMPTY } from '../../platform/database/testing/engines.ts';
 

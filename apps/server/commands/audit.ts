@@ -2,9 +2,9 @@ import { createReadStream, existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { AuditLog, exportedEntries, exportedEntry, verifyChain } from '@millrace/accounts';
+import { UserError } from '@millrace/base/user-error';
 import type { AuditEntry } from '@millrace/contracts';
-import { createLogger } from '@millrace/platform/telemetry';
-import { UserError } from '@millrace/platform/user-error';
+import { createLogger } from '@millrace/telemetry';
 import { withDatabase } from '../database/server-database.ts';
 import { type ServingFlags, settingsFor } from './settings.ts';
 

@@ -1,9 +1,9 @@
 import { existsSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { UserError } from '@millrace/base/user-error';
 import { COLLECTOR, type Feed, pairsOfRecording, type RecordedLine, readRecordedLines } from '@millrace/collector';
 import type { ExchangeSource } from '@millrace/contracts';
 import { instrumentKind, SERIES_GROUP } from '@millrace/market';
-import { UserError } from '@millrace/platform/user-error';
 import { modulesWith } from '../modules.ts';
 import { startPlatform } from '../platform.ts';
 import { type ServingFlags, settingsFor } from './settings.ts';

@@ -1,4 +1,4 @@
-import { createLogger } from '@millrace/platform/telemetry';
+import { createLogger } from '@millrace/telemetry';
 import { withDatabase } from '../database/server-database.ts';
 import { ownSecrets, sharedSecrets } from '../secrets.ts';
 import { type ServingFlags, settingsFor } from './settings.ts';

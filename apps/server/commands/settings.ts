@@ -1,4 +1,4 @@
-import { loadConfig, type Settings } from '@millrace/platform/config';
+import { loadConfig, type Settings } from '@millrace/config';
 
 export interface ServingFlags {
   readonly config?: string;

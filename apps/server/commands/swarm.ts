@@ -1,4 +1,4 @@
-import { UserError } from '@millrace/platform/user-error';
+import { UserError } from '@millrace/base/user-error';
 import { startSwarm } from '../swarm/swarm.ts';
 
 interface SwarmFlags {

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { Settings } from '@millrace/platform/config';
+import type { Settings } from '@millrace/config';
 import { collectGarbage } from '../collect-garbage.ts';
 import { type Running, startPlatform } from '../platform.ts';
 import { type ServingFlags, settingsFor } from './settings.ts';

@@ -1,6 +1,6 @@
 import { AuditLog, findUser, makeResetLink } from '@millrace/accounts';
-import { createLogger } from '@millrace/platform/telemetry';
-import { UserError } from '@millrace/platform/user-error';
+import { UserError } from '@millrace/base/user-error';
+import { createLogger } from '@millrace/telemetry';
 import { withDatabase } from '../database/server-database.ts';
 import { type ServingFlags, settingsFor } from './settings.ts';
 

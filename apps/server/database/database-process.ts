@@ -1,8 +1,8 @@
 import { Socket } from 'node:net';
+import { openLink } from '@millrace/cluster';
+import { type EmbeddedDatabase, type EmptyDatabases, serveEmbedded } from '@millrace/database/embedded';
 import { messageOf } from '@millrace/kernel';
-import { openLink } from '@millrace/platform/cluster';
-import { type EmbeddedDatabase, type EmptyDatabases, serveEmbedded } from '@millrace/platform/database/embedded';
-import { handleSignals } from '@millrace/platform/processes';
+import { handleSignals } from '@millrace/processes';
 import { collectGarbage } from '../collect-garbage.ts';
 
 /*

@@ -2,18 +2,11 @@ import { createHash } from 'node:crypto';
 import { existsSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Settings } from '@millrace/platform/config';
-import {
-  connectDatabase,
-  type Database,
-  type DatabaseAddress,
-  failureReason,
-  isSocketFolder,
-  migrateDatabase,
-} from '@millrace/platform/database';
-import { SupervisedProcess } from '@millrace/platform/processes';
-import type { Logger } from '@millrace/platform/telemetry';
-import { UserError } from '@millrace/platform/user-error';
+import { UserError } from '@millrace/base/user-error';
+import type { Settings } from '@millrace/config';
+import { connectDatabase, type Database, type DatabaseAddress, failureReason, isSocketFolder, migrateDatabase } from '@millrace/database';
+import { SupervisedProcess } from '@millrace/processes';
+import type { Logger } from '@millrace/telemetry';
 import { sql } from 'drizzle-orm';
 import type { FromDatabase, ToDatabase } from './database-process.ts';
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { preciseTimeOf } from '@millrace/contracts';
-import { until } from '@millrace/platform/testing';
+import { until } from '@millrace/testing';
 import fc from 'fast-check';
 import { type FileFormat, fileFeed } from './file.ts';
 

@@ -3,7 +3,7 @@ import { existsSync, statSync, watch } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import type { PreciseTime } from '@millrace/contracts';
 import { messageOf } from '@millrace/kernel';
-import { readParquet, sortTexts } from '@millrace/platform/series';
+import { readParquet, sortTexts } from '@millrace/series';
 import { parse as csvParser } from 'csv-parse';
 import { parse as parseCsv } from 'csv-parse/sync';
 import type { Feed, FeedEvents } from '../source.ts';

@@ -1,4 +1,4 @@
-import { BodyTooLarge, readBodyText } from '@millrace/platform/resilience';
+import { BodyTooLarge, readBodyText } from '@millrace/resilience';
 import type { Feed } from '../source.ts';
 
 const BYTES_MAX = 8 * 1024 * 1024;

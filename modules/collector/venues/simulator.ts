@@ -1,4 +1,4 @@
-import { Random, seedOf } from '@millrace/platform/random';
+import { Random, seedOf } from '@millrace/base/random';
 import type { Feed, Protocol } from '../source.ts';
 
 /*

@@ -3,10 +3,10 @@ import { randomUUID } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
-import { systemClock } from '@millrace/platform/clock';
-import { openLink } from '@millrace/platform/cluster';
-import { noteProcess } from '@millrace/platform/processes';
-import type { FromOpening, MayOpen, Opening, Stores } from '@millrace/platform/topics';
+import { systemClock } from '@millrace/base/clock';
+import { openLink } from '@millrace/cluster';
+import { noteProcess } from '@millrace/processes';
+import type { FromOpening, MayOpen, Opening, Stores } from '@millrace/topics';
 import { type Begin, type FromHost, runZoneHost, spoolOf, type ToHost } from './zone-host.ts';
 
 const PROCESS = join(import.meta.dirname, 'zone-host-process.ts');

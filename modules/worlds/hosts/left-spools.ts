@@ -1,9 +1,9 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { systemClock } from '@millrace/base/clock';
 import { messageOf, type RandomNumbers, type SnapshotStore, within, ZoneHost } from '@millrace/kernel';
-import { systemClock } from '@millrace/platform/clock';
-import { type EventLog, openSpool } from '@millrace/platform/log';
-import type { Logger } from '@millrace/platform/telemetry';
+import { type EventLog, openSpool } from '@millrace/log';
+import type { Logger } from '@millrace/telemetry';
 
 const MIB = 1024 * 1024;
 /** How long a start waits for the log to accept what an earlier run left on a spool. */

@@ -1,8 +1,8 @@
 import { Socket } from 'node:net';
-import { systemClock } from '@millrace/platform/clock';
-import { openLink } from '@millrace/platform/cluster';
-import { handleSignals } from '@millrace/platform/processes';
-import { type FromOpening, type MayOpen, openStores } from '@millrace/platform/topics';
+import { systemClock } from '@millrace/base/clock';
+import { openLink } from '@millrace/cluster';
+import { handleSignals } from '@millrace/processes';
+import { type FromOpening, type MayOpen, openStores } from '@millrace/topics';
 import { type Begin, type FromHost, type RunningZoneHost, runZoneHost, spoolOf, type ToHost } from './zone-host.ts';
 
 /*

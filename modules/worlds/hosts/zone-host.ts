@@ -1,10 +1,10 @@
 import { join } from 'node:path';
+import { type Assignment, ClusterNode, type Heartbeat } from '@millrace/cluster';
 import type { WorldPlan } from '@millrace/contracts';
 import { type Clock, type HostStats, type RecoveryStep, type SnapshotStore, ZoneHost } from '@millrace/kernel';
-import { type Assignment, ClusterNode, type Heartbeat } from '@millrace/platform/cluster';
-import { type FileSpool, openSpool } from '@millrace/platform/log';
-import { secretNumbers } from '@millrace/platform/secrets/zone-numbers';
-import { DecidedEvents, type Stores } from '@millrace/platform/topics';
+import { type FileSpool, openSpool } from '@millrace/log';
+import { secretNumbers } from '@millrace/secrets/zone-numbers';
+import { DecidedEvents, type Stores } from '@millrace/topics';
 import { type FromZoneHost, type ToZoneHost, WorldHost, type worldZone } from '../host.ts';
 
 const STATS_MS = 1_000;

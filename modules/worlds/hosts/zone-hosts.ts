@@ -1,10 +1,10 @@
+import { systemClock } from '@millrace/base/clock';
+import { Coordinator } from '@millrace/cluster';
+import type { Settings } from '@millrace/config';
 import type { WorldHostStatus, WorldPlan, ZoneId } from '@millrace/contracts';
 import { keyOf, zoneAddress } from '@millrace/kernel';
-import { systemClock } from '@millrace/platform/clock';
-import { Coordinator } from '@millrace/platform/cluster';
-import type { Settings } from '@millrace/platform/config';
-import type { Logger } from '@millrace/platform/telemetry';
-import { type Opening, OutboxModes, type Stores } from '@millrace/platform/topics';
+import type { Logger } from '@millrace/telemetry';
+import { type Opening, OutboxModes, type Stores } from '@millrace/topics';
 import type { Gateway } from '../gateway.ts';
 import type { HostPort } from '../messages.ts';
 import type { HostControl } from '../routes.ts';

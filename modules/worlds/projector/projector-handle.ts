@@ -1,9 +1,9 @@
 import { join } from 'node:path';
-import type { DatabaseAddress } from '@millrace/platform/database';
-import type { ConsumerStats } from '@millrace/platform/log';
-import { SupervisedProcess } from '@millrace/platform/processes';
-import type { Logger } from '@millrace/platform/telemetry';
-import type { FromOpening, MayOpen, Opening } from '@millrace/platform/topics';
+import type { DatabaseAddress } from '@millrace/database';
+import type { ConsumerStats } from '@millrace/log';
+import { SupervisedProcess } from '@millrace/processes';
+import type { Logger } from '@millrace/telemetry';
+import type { FromOpening, MayOpen, Opening } from '@millrace/topics';
 import type { FromProjector, ProjectorQuery, ToProjector } from './projector.ts';
 
 const ANSWER_MS_MAX = 10_000;

@@ -1,10 +1,10 @@
 import { Socket } from 'node:net';
 import { join } from 'node:path';
-import { openLink } from '@millrace/platform/cluster';
-import { failureReason } from '@millrace/platform/database';
-import { openLmdbLog } from '@millrace/platform/log';
-import { handleSignals } from '@millrace/platform/processes';
-import { type FromOpening, type MayOpen, STORE_FOLDERS } from '@millrace/platform/topics';
+import { openLink } from '@millrace/cluster';
+import { failureReason } from '@millrace/database';
+import { openLmdbLog } from '@millrace/log';
+import { handleSignals } from '@millrace/processes';
+import { type FromOpening, type MayOpen, STORE_FOLDERS } from '@millrace/topics';
 import { type FromProjector, type Projector, runProjector, type ToProjector } from './projector.ts';
 
 /*

@@ -1,6 +1,6 @@
-import { systemClock } from '@millrace/platform/clock';
-import { connectDatabase, type DatabaseAddress, failureReason } from '@millrace/platform/database';
-import { ConsumerGroup, type ConsumerStats, type EventLog } from '@millrace/platform/log';
+import { systemClock } from '@millrace/base/clock';
+import { connectDatabase, type DatabaseAddress, failureReason } from '@millrace/database';
+import { ConsumerGroup, type ConsumerStats, type EventLog } from '@millrace/log';
 import { allPlayers, type PlayerQuery, readPlayer, worldProjection } from '@millrace/worlds/tables';
 
 const STATS_MS = 1_000;

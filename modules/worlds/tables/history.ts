@@ -1,5 +1,5 @@
 import type { PlayerHistoryEntry, PlayerId, PlayerSession, PlayerStep, RowOrder } from '@millrace/contracts';
-import type { Database } from '@millrace/platform/database';
+import type { Database } from '@millrace/database';
 import { and, asc, desc, eq, gte, lte, type SQL, sql } from 'drizzle-orm';
 import type { AnyPgColumn } from 'drizzle-orm/pg-core';
 import { itemHistory, movements, playerChanges, players, sessions } from './tables.ts';

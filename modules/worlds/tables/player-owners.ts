@@ -1,5 +1,5 @@
 import type { PlayerId } from '@millrace/contracts';
-import type { Database, Transaction } from '@millrace/platform/database';
+import type { Database, Transaction } from '@millrace/database';
 import { and, asc, eq, gt, sql } from 'drizzle-orm';
 import { playerOwners } from './tables.ts';
 

@@ -1,7 +1,7 @@
 import type { Player, PlayerId, WorldEvent, WorldObjects } from '@millrace/contracts';
+import { type Database, marksOf, offsetsOf, saveMarks, saveOffsets, type Transaction } from '@millrace/database';
 import { type EventBatch, keyOf, kindOf, lastSeqOf } from '@millrace/kernel';
-import { type Database, marksOf, offsetsOf, saveMarks, saveOffsets, type Transaction } from '@millrace/platform/database';
-import { CannotApply, type Projection, type ReadRange } from '@millrace/platform/log';
+import { CannotApply, type Projection, type ReadRange } from '@millrace/log';
 import { inArray, sql } from 'drizzle-orm';
 import { currentBatch } from '../versions.ts';
 import { WORLD_HISTORY, worldZone } from '../zone.ts';

@@ -1,8 +1,8 @@
+import { ApiProblem } from '@millrace/http';
 import { keyOf, kindOf, zoneAddress } from '@millrace/kernel';
-import { ApiProblem } from '@millrace/platform/http';
-import type { Projection } from '@millrace/platform/log';
-import { defineModule } from '@millrace/platform/module';
-import { zoneKind } from '@millrace/platform/topics';
+import type { Projection } from '@millrace/log';
+import { defineModule } from '@millrace/module';
+import { zoneKind } from '@millrace/topics';
 import { counterContract } from './contract.ts';
 import { type CounterCommand, type CounterEvent, type CounterState, counterZone } from './zone.ts';
 

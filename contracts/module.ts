@@ -1,7 +1,8 @@
-import type { TSchema } from 'typebox';
+import { type TObject, type TSchema, Type } from 'typebox';
 import type { Permission } from './access.ts';
 import type { Endpoint } from './endpoint.ts';
 import type { ReadSource } from './read-source.ts';
+import { type Conversion, toWire } from './wire.ts';
 
 /** A live channel. A `lossless` channel delivers each event or a `gap`; on a `conflated` one a slow reader gets the newest event of each key. */
 export interface ChannelContract {
@@ -11,8 +12,8 @@ export interface ChannelContract {
   readonly access: Permission;
   /** What its events are, for the documents. */
   readonly carries: string;
-  /** Schema of the event data. */
-  readonly payload: TSchema;
+  /** Schema of the data of each event, by the name of the event. Resources look as in the HTTP API. */
+  readonly events: Readonly<Record<string, TSchema>>;
   /** Whether a text is a valid value, for each parameter. A parameter that is not named accepts letters, digits, `-` and `_`. */
   readonly parameters?: Readonly<Record<string, (text: string) => boolean>>;
   /** Name under which signed-in users find the channel whose only parameter is their own id. */
@@ -35,6 +36,8 @@ export interface ModuleContract {
   readonly endpoints: Readonly<Record<string, Endpoint>>;
   readonly channels?: Readonly<Record<string, ChannelContract>>;
   readonly topics?: Readonly<Record<string, TopicContract>>;
+  /** Sections of the configuration, by name. Each key has a default or may be absent. */
+  readonly config?: Readonly<Record<string, TObject>>;
 }
 
 /** Returns `contract` with its exact type. */
@@ -86,4 +89,28 @@ function splitValues(text: string, count: number): string[] | null {
 function isParameter({ parameters }: ChannelContract, parameter: string, text: string): boolean {
   const check = parameters?.[parameter];
   return check ? check(text) : ANY_PARAMETER.test(text);
+}
+
+/** Schema of the data of any event of a channel. */
+export function payloadOf({ events }: ChannelContract): TSchema {
+  const [first, ...others] = Object.values(events) as [TSchema, ...TSchema[]];
+  return others.length === 0 ? first : Type.Union([first, ...others]);
+}
+
+/**
+ * Converts the data of events to what is sent: times of resources become RFC 3339 strings. Data of unknown channels and events stays as it is.
+ * @param channel name of the channel, such as `trades:binance:BTC-USDT`
+ */
+export type EventConversion = (channel: string, event: string, data: unknown) => unknown;
+
+/** The conversion for the channels of some modules. Schemas are compiled once. */
+export function eventConversion(contracts: readonly ModuleContract[]): EventConversion {
+  const conversions = new Map<string, ReadonlyMap<string, Conversion>>();
+  for (const { name, events } of contracts.flatMap(({ channels = {} }) => Object.values(channels)))
+    conversions.set(name.split(':', 1)[0] as string, new Map(Object.entries(events).map(([event, schema]) => [event, toWire(schema)])));
+  return (channel, event, data) => {
+    const colon = channel.indexOf(':');
+    const conversion = conversions.get(colon === -1 ? channel : channel.slice(0, colon))?.get(event);
+    return conversion ? conversion(data) : data;
+  };
 }

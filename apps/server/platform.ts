@@ -56,7 +56,7 @@ export async function startPlatform({ settings, console, modules = MODULES }: St
   const folder = await openDataFolder(settings, contracts, logger);
   const server: { current?: Server } = {};
   const initial = (channel: string) => server.current?.modules.initial(channel) ?? [];
-  const services = await openServices(settings, { series: folder.series, logger, initial });
+  const services = await openServices(settings, { contracts, series: folder.series, logger, initial });
   const topics = await openTopics(enabled, settings, services.shared);
   server.current = new Server({ settings, folder, services, topics, modules: enabled, logger });
   return server.current.start(console);

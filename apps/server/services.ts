@@ -1,5 +1,6 @@
 import { systemClock } from '@millrace/base/clock';
 import { type Settings, serverId } from '@millrace/config';
+import { eventConversion, type ModuleContract } from '@millrace/contracts';
 import { OpenStreams, ResponseCache } from '@millrace/http';
 import { openSmtp } from '@millrace/mail';
 import { ALL_ROLES } from '@millrace/module';
@@ -26,14 +27,25 @@ export interface Services {
   close(): Promise<void>;
 }
 
-/** @param initial initial events of a channel */
-export async function openServices(
-  settings: Settings,
-  { series, logger, initial }: { series: SeriesStore; logger: Logger; initial: (channel: string) => Iterable<InitialEvent> },
-): Promise<Services> {
+interface ServicesOptions {
+  /** Contracts of all modules. */
+  readonly contracts: readonly ModuleContract[];
+  readonly series: SeriesStore;
+  readonly logger: Logger;
+  /** Initial events of a channel. */
+  readonly initial: (channel: string) => Iterable<InitialEvent>;
+}
+
+export async function openServices(settings: Settings, { contracts, series, logger, initial }: ServicesOptions): Promise<Services> {
   const own = ownSecrets(settings);
   const random = secretNumbers(await own.secret(ZONE_RANDOM));
-  const hub = new Hub({ clock: systemClock, epoch: Date.now().toString(36), historyEvents: settings.streams.historyEvents, initial });
+  const hub = new Hub({
+    clock: systemClock,
+    epoch: Date.now().toString(36),
+    historyEvents: settings.streams.historyEvents,
+    initial,
+    convert: eventConversion(contracts),
+  });
   const database = startDatabase(settings.data, settings.database.url, settings.demo ? DATABASE_AFTER_MS : 0, logger);
   const mail = settings.mail.url === undefined ? null : await openSmtp(settings.mail.url, settings.mail.from);
   const redis =

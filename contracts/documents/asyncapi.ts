@@ -1,5 +1,5 @@
 import type { TSchema } from 'typebox';
-import type { ModuleContract } from '../module.ts';
+import { type ModuleContract, payloadOf } from '../module.ts';
 import { CONTRACTS } from '../modules.ts';
 import { GapNotice, SocketEvent, SocketReply, SocketRequest } from '../stream.ts';
 
@@ -10,11 +10,12 @@ export function asyncApiDocument(contracts: readonly ModuleContract[] = CONTRACT
   const channels: Record<string, object> = {};
   const operations: Record<string, object> = {};
   const messages: Record<string, object> = {};
-  for (const [kind, { name, delivery, carries, payload }] of contracts.flatMap(({ channels = {} }) => Object.entries(channels))) {
+  for (const [kind, channel] of contracts.flatMap(({ channels = {} }) => Object.entries(channels))) {
+    const { name, delivery, carries } = channel;
     const parameters = Object.fromEntries(
       [...name.matchAll(/\{(\w+)\}/g)].map(([, parameter]) => [parameter, { description: `The ${parameter}.` }]),
     );
-    messages[kind] = { name: kind, title: `An event of ${name}`, contentType: 'application/json', payload: plain(payload) };
+    messages[kind] = { name: kind, title: `An event of ${name}`, contentType: 'application/json', payload: plain(payloadOf(channel)) };
     channels[kind] = {
       address: name,
       description: `${delivery}: ${carries}.`,

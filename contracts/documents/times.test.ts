@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { TSchema } from 'typebox';
-import { type ChannelKind, ENDPOINTS, type Endpoint, EVENT_SCHEMAS } from '../index.ts';
+import { CHANNELS, ENDPOINTS, type Endpoint } from '../index.ts';
 import { openApiDocument } from './index.ts';
 
 /* One way for times: RFC 3339 strings in properties named `…At`, wherever a property is a time. */
@@ -71,15 +71,15 @@ test('every time of a resource is format date-time and named …At, and nothing 
 });
 
 test('resources look the same in streams; only market events have epoch ms', () => {
-  for (const [kind, events] of Object.entries(EVENT_SCHEMAS) as [ChannelKind, Record<string, TSchema>][])
-    for (const [event, schema] of Object.entries(events))
+  for (const [kind, { events }] of Object.entries(CHANNELS))
+    for (const [event, schema] of Object.entries<TSchema>(events))
       assert.deepEqual(violationsIn(schema, (schema as { $id?: string }).$id ?? `${kind} ${event}`), [], `${kind} ${event}`);
 });
 
 test('each exception is needed', () => {
   const needed = new Set<string>();
   const responses = Object.values(ENDPOINTS).map(({ response }) => response);
-  for (const { within, name, property } of propertiesIn([Object.values(EVENT_SCHEMAS), responses], ''))
+  for (const { within, name, property } of propertiesIn([Object.values(CHANNELS).map(({ events }) => events), responses], ''))
     if ((isNamedAt(name) || looksLikeTime(name, property)) && !isDateTime(property)) needed.add(within);
   assert.deepEqual([...needed].sort(), Object.keys(EPOCH_MS).sort());
 });

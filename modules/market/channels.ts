@@ -1,9 +1,9 @@
 import {
   type Candle,
-  type Channel,
   INTERVALS,
   type InstrumentEvent,
   type InstrumentId,
+  type Interval,
   isInstrumentId,
   type Trade,
 } from '@millrace/contracts';
@@ -17,7 +17,7 @@ import type { Instrument } from './zone.ts';
 /** Levels of a side that the book channel carries. */
 const BOOK_DEPTH = 20;
 
-/** Tells everyone who watches what an instrument decided in a turn. What nobody watches is not even put together. */
+/** Publishes what an instrument decided in a turn. Events of channels without readers are not built. */
 export function publishBatch(hub: Hub, batch: EventBatch, zoneState: unknown): void {
   const id = keyOf(batch.zone);
   if (!isInstrumentId(id)) return;
@@ -67,7 +67,7 @@ export function publishBatch(hub: Hub, batch: EventBatch, zoneState: unknown): v
   publishState(hub, id, state, seen);
 }
 
-/** Tells watchers of candles that the store has made anew. */
+/** Publishes candles that the store has computed again. */
 export function publishRemade(hub: Hub, remade: readonly CandleRow[]): void {
   for (const { instrument, interval, version, time, open, high, low, close, volume, trades } of remade) {
     const channel = `candles:${instrument}:${interval}`;
@@ -76,7 +76,7 @@ export function publishRemade(hub: Hub, remade: readonly CandleRow[]): void {
   }
 }
 
-/** How things stand after the turn: once, however much happened in it. */
+/** Publishes the state after the turn: once, however many events it had. */
 function publishState(hub: Hub, id: InstrumentId, state: Instrument, seen: { trade: boolean; quote: boolean; book: boolean }): void {
   if (seen.trade) {
     for (const interval of INTERVALS) {
@@ -90,9 +90,15 @@ function publishState(hub: Hub, id: InstrumentId, state: Instrument, seen: { tra
   if (seen.book && hub.isWanted(`book:${id}`)) hub.publish(`book:${id}`, 'conflated', 'book', '', describeBook(id, state, BOOK_DEPTH));
 }
 
-/** What a reader of a conflated channel is told first. */
+/** A channel of the market, its name parsed. */
+export type MarketChannel =
+  | { readonly kind: 'tickers' }
+  | { readonly kind: 'trades' | 'quotes' | 'book' | 'readings'; readonly instrument: InstrumentId }
+  | { readonly kind: 'candles'; readonly instrument: InstrumentId; readonly interval: Interval };
+
+/** The initial events of a channel: its current state. Lossless channels have none. */
 export function* initialEvents(
-  channel: Channel,
+  channel: MarketChannel,
   instruments: () => Iterable<readonly [InstrumentId, Instrument]>,
   of: (id: InstrumentId) => Instrument | undefined,
 ): Generator<InitialEvent> {

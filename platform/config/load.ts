@@ -1,7 +1,17 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { type AlertRules, Config, SOURCE_TYPES, SourceConfig } from '@millrace/contracts';
-import { Type } from 'typebox';
+import {
+  type AccountsConfig,
+  type AlertRules,
+  CONTRACTS,
+  Config,
+  type MarketConfig,
+  type ModuleContract,
+  SOURCE_TYPES,
+  SourceConfig,
+  type WorldsConfig,
+} from '@millrace/contracts';
+import { type Static, type TObject, type TSchema, Type } from 'typebox';
 import { Value } from 'typebox/value';
 import { ConfigError, type ConfigProblem } from './problems.ts';
 
@@ -10,105 +20,71 @@ export interface LoadOptions {
   readonly file: string | undefined;
   readonly folder: string;
   readonly environment: Readonly<Record<string, string | undefined>>;
-  /** What flags set; they outrank everything else. */
+  /** Modules of the server, whose sections the configuration has. Default: those of Millrace. */
+  readonly contracts?: readonly ModuleContract[];
+  /** Values of flags. They take precedence over everything else. */
   readonly flags: { readonly data?: string; readonly host?: string; readonly port?: number; readonly role?: string };
 }
 
-/** The configuration with every default filled in and every path absolute. */
+/** The configuration with every default filled in and every path absolute. Sections of modules are read by `settingsOf`. */
 export interface Settings {
   readonly data: string;
   readonly host: string;
   readonly port: number;
   readonly sources: readonly SourceConfig[];
-  readonly market: { readonly lateWindowMs: number; readonly outlierPercent: number };
-  readonly log: { readonly retentionHours: number; readonly retentionGiB: number; readonly spoolMiB: number };
-  readonly series: { readonly memoryMiB: number; readonly archiveAfterDays: number; readonly keepDays: number };
-  readonly streams: { readonly historyEvents: number; readonly connectionsMax: number };
-  readonly worlds: WorldSettings;
+  readonly market: Filled<typeof MarketConfig>;
+  readonly log: Section<'log'>;
+  readonly series: Section<'series'>;
+  readonly streams: Section<'streams'>;
+  readonly worlds: Filled<typeof WorldsConfig, 'tokenSecret'>;
   readonly role: 'all' | 'gateway';
   readonly demo: boolean;
   readonly publicUrl?: string;
-  readonly accounts: {
-    readonly signUp: 'open' | 'invitation';
-    readonly openMax: number;
-    readonly sessionHours: number;
-    readonly keyDays: number;
-    readonly keyDaysMax: number;
-    readonly twoFactor: 'optional' | 'operators';
-    readonly providers: readonly ProviderConfig[];
+  readonly accounts: Filled<typeof AccountsConfig>;
+  readonly mail: Section<'mail', 'url'>;
+  readonly gateway: Section<'gateway', 'tls' | 'reachedAt'>;
+  readonly graphql: Section<'graphql', 'operations'>;
+  readonly redis: Section<'redis', 'url'>;
+  readonly database: Section<'database', 'url'>;
+  readonly encryption: Omit<Section<'encryption', 'key' | 'keyFile' | 'vault'>, 'vault'> & {
+    readonly vault?: WithDefaults<Vault, 'token' | 'tokenFile'>;
   };
-  readonly mail: { readonly url?: string; readonly from: string };
-  readonly gateway: GatewaySettings;
-  readonly graphql: { readonly operations?: string };
-  readonly redis: { readonly url?: string };
-  readonly database: { readonly url?: string };
-  readonly encryption: EncryptionSettings;
   readonly alerts: AlertRules;
-  readonly logging: { readonly level: string; readonly requests: 'none' | 'failed' | 'all' };
+  readonly logging: Section<'logging'>;
 }
 
-type ProviderConfig = NonNullable<NonNullable<Config['accounts']>['providers']>[number];
+/** A section with its defaults. @template Absent keys without a default */
+type Filled<Schema extends TObject, Absent extends keyof Static<Schema> = never> = WithDefaults<Static<Schema>, Absent>;
+type Section<Name extends keyof Config, Absent extends keyof NonNullable<Config[Name]> = never> = WithDefaults<
+  NonNullable<Config[Name]>,
+  Absent
+>;
+type WithDefaults<Values, Absent extends keyof Values> = {
+  readonly [Key in Exclude<keyof Values, Absent>]-?: ReadonlyOf<Exclude<Values[Key], undefined>>;
+} & {
+  readonly [Key in Absent]?: Values[Key];
+};
+type Vault = NonNullable<NonNullable<Config['encryption']>['vault']>;
+type ReadonlyOf<Value> = Value extends (infer Item)[] ? readonly Item[] : Value;
 
-interface GatewaySettings {
-  readonly origins: readonly string[];
-  readonly trustedProxies: readonly string[];
-  readonly tls?: { readonly certFile: string; readonly keyFile: string };
-  readonly servers: readonly string[];
-  readonly reachedAt?: string;
+/** Settings of a module: the sections of its contract, with their defaults. */
+export function settingsOf<const Contract extends ModuleContract>(contract: Contract, settings: Settings): SettingsOf<Contract> {
+  const sections = settings as unknown as Readonly<Record<string, unknown>>;
+  return Object.fromEntries(Object.keys(contract.config ?? {}).map((name) => [name, sections[name]])) as SettingsOf<Contract>;
+}
+type SettingsOf<Contract extends ModuleContract> = {
+  readonly [Name in keyof Contract['config']]: Contract['config'][Name] extends infer Schema extends TObject ? Filled<Schema> : never;
+};
+
+/** Schema of the configuration of a server with these modules. */
+function schemaFor(contracts: readonly ModuleContract[]): TObject {
+  const sections: Record<string, TSchema> = {};
+  for (const { config = {} } of contracts) for (const [name, schema] of Object.entries(config)) sections[name] = Type.Optional(schema);
+  return Type.Object({ ...Config.properties, ...sections }, strict);
 }
 
-interface EncryptionSettings {
-  readonly key?: string;
-  readonly keyFile?: string;
-  readonly previousKeys: readonly string[];
-  readonly vault?: {
-    readonly url: string;
-    readonly key: string;
-    readonly mount: string;
-    readonly token?: string;
-    readonly tokenFile?: string;
-  };
-}
+const strict = { additionalProperties: false };
 
-interface WorldSettings {
-  readonly enabled: boolean;
-  readonly columns: number;
-  readonly rows: number;
-  readonly seed: number;
-  readonly monsters: number;
-  readonly items: number;
-  readonly tcpPort: number;
-  readonly hosts: number;
-  readonly standby: number;
-  readonly leaseMs: number;
-  readonly lingerMs: number;
-  readonly recoverFrom: readonly ('hot' | 'cold')[];
-  readonly guests: boolean;
-  readonly tokenSecret?: string;
-  readonly commandsPerSecond: number;
-  readonly playersPerUser: number;
-  readonly connectionsMax: number;
-  readonly connectionsPerAddress: number;
-  readonly limitLoopback: boolean;
-}
-
-/** Sections that the file may leave out; their keys have defaults of their own. */
-const SECTIONS = [
-  'market',
-  'log',
-  'series',
-  'streams',
-  'worlds',
-  'accounts',
-  'mail',
-  'gateway',
-  'graphql',
-  'redis',
-  'database',
-  'encryption',
-  'alerts',
-  'logging',
-] as const;
 /** Pairs that a message lists. */
 const LISTED_MAX = 20;
 const ENVIRONMENT_PREFIX = 'MILLRACE_';
@@ -124,16 +100,17 @@ const FIRST_SOURCES: SourceConfig[] = [
  * Reads file, environment and flags, each outranking the one before.
  * @throws ConfigError naming path, value and remedy of everything that is wrong
  */
-export function loadConfig({ file, folder, environment, flags }: LoadOptions): Settings {
+export function loadConfig({ file, folder, environment, flags, contracts = CONTRACTS }: LoadOptions): Settings {
+  const schema = schemaFor(contracts);
   const path = resolve(folder, file ?? 'millrace.config.json');
   const origin = existsSync(path) ? path : 'defaults and environment';
   if (file !== undefined && !existsSync(path))
     throw new ConfigError(path, [{ path: '', value: undefined, remedy: 'Check the path given with --config.' }]);
   const raw = existsSync(path) ? parsed(path) : {};
   overlayEnvironment(raw, environment);
-  for (const section of SECTIONS) raw[section] ??= {};
+  for (const [name, { type }] of Object.entries<TSchema & { type?: string }>(schema.properties)) if (type === 'object') raw[name] ??= {};
   for (const [key, value] of Object.entries(flags)) if (value !== undefined) raw[key] = value;
-  const problems = problemsOf(raw);
+  const problems = problemsOf(raw, schema);
   const host = String(raw.host ?? '127.0.0.1');
   if (raw.demo === true && !['127.0.0.1', '::1', 'localhost'].includes(host))
     problems.push({
@@ -143,7 +120,7 @@ export function loadConfig({ file, folder, environment, flags }: LoadOptions): S
     });
   if (problems.length === 0) problems.push(...missingForSeveral(raw as Config));
   if (problems.length > 0) throw new ConfigError(origin, problems);
-  const filled = Value.Default(Config, structuredClone(raw)) as unknown as Settings;
+  const filled = Value.Default(schema, structuredClone(raw)) as unknown as Settings;
   const sources = (raw.sources as SourceConfig[] | undefined) ?? FIRST_SOURCES;
   const worlds = { ...filled.worlds, tcpPort: filled.worlds.tcpPort ?? tcpPortBeside(filled.port) };
   for (const [section, key] of PATHS) {
@@ -240,10 +217,10 @@ function jsonOrText(text: string): unknown {
   }
 }
 
-function problemsOf(raw: Record<string, unknown>): ConfigProblem[] {
+function problemsOf(raw: Record<string, unknown>, schema: TObject): ConfigProblem[] {
   const withoutSources = Type.Object(
-    { ...Config.properties, sources: Type.Optional(Type.Array(Type.Unknown(), { maxItems: 256 })) },
-    { additionalProperties: false },
+    { ...schema.properties, sources: Type.Optional(Type.Array(Type.Unknown(), { maxItems: 256 })) },
+    strict,
   );
   const problems = check(withoutSources, raw, '');
   const sources = Array.isArray(raw.sources) ? (raw.sources as unknown[]) : [];
@@ -296,7 +273,7 @@ function unknownPairs(source: SourceConfig, index: number): ConfigProblem[] {
   return unknown.map((value) => ({ path, value, remedy: `The source has no such pair. Use one of: ${known}.` }));
 }
 
-function check(schema: Type.TSchema, value: unknown, base: string): ConfigProblem[] {
+function check(schema: TSchema, value: unknown, base: string): ConfigProblem[] {
   // An unknown key is an error of the object that has it; that its own schema is `false` says nothing more.
   const errors = [...Value.Errors(schema, value)].filter(({ keyword }) => keyword !== 'boolean');
   return errors.map(({ instancePath, message, keyword, params }) => {
@@ -331,8 +308,8 @@ function valueAt(value: unknown, pointer: string): unknown {
   return here;
 }
 
-function knownKeys(schema: Type.TSchema, pointer: string): string[] {
-  let here = schema as { properties?: Record<string, Type.TSchema>; items?: Type.TSchema };
+function knownKeys(schema: TSchema, pointer: string): string[] {
+  let here = schema as { properties?: Record<string, TSchema>; items?: TSchema };
   for (const key of pointer.split('/').slice(1)) here = (/^\d+$/.test(key) ? here.items : here.properties?.[key]) ?? {};
   return Object.keys(here.properties ?? {}).filter((key) => key !== '$schema');
 }

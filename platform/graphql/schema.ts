@@ -1,4 +1,4 @@
-import { type Endpoint, GapNotice, type ModuleContract } from '@millrace/contracts';
+import { type Endpoint, GapNotice, type ModuleContract, payloadOf } from '@millrace/contracts';
 import type { Entry } from '@millrace/streams';
 import {
   GraphQLBoolean,
@@ -138,10 +138,11 @@ function subscriptions(types: GraphTypes, contracts: readonly ModuleContract[]):
       }),
     );
   const channels = contracts.flatMap(({ channels = {} }) => Object.entries(channels));
-  const typed = channels.map(([kind, { name, carries, access, payload }]) => {
+  const typed = channels.map(([kind, channel]) => {
+    const { name, carries, access } = channel;
     const parts = [...name.matchAll(/\{(\w+)\}/g)].map(([, part = '']) => part);
     const field: Field = {
-      type: message(`${capital(kind)}Message`, nullable(types.output(payload, `${capital(kind)}Data`))),
+      type: message(`${capital(kind)}Message`, nullable(types.output(payloadOf(channel), `${capital(kind)}Data`))),
       description: `${carries}. Needs ${access}.`,
       args: { ...Object.fromEntries(parts.map((part) => [part, { type: new GraphQLNonNull(GraphQLString) }])), from },
       subscribe: (_parent, args: Args, resources) =>

@@ -141,7 +141,9 @@ describe('channel names', () => {
 
   test('two modules cannot have the same', () => {
     const one = contract('a', {
-      channels: { things: { name: 'things:{thing}', delivery: 'lossless', access: 'market:read', carries: '', payload: NoContent } },
+      channels: {
+        things: { name: 'things:{thing}', delivery: 'lossless', access: 'market:read', carries: '', events: { thing: NoContent } },
+      },
     });
     assert.throws(
       () => channelParser([one, { ...one, name: 'b' }]),

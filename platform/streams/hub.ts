@@ -1,4 +1,4 @@
-import { eventToWire, type GapNotice } from '@millrace/contracts';
+import type { EventConversion, GapNotice } from '@millrace/contracts';
 import type { Clock } from '@millrace/kernel';
 import { formatPosition, type HubPosition } from './position.ts';
 import { Entry, type Format, type Reader } from './reader.ts';
@@ -36,6 +36,8 @@ export interface HubOptions {
   readonly historyEvents: number;
   /** What a reader is told first: how things stand now; nothing on a channel of things that only happen. */
   readonly initial: (channel: string) => Iterable<InitialEvent>;
+  /** Converts data of events to what is sent. Default: none. */
+  readonly convert?: EventConversion;
   /** Events kept over all channels; 200,000 by default. */
   readonly historyEventsMax?: number;
 }
@@ -86,6 +88,7 @@ interface Subscription {
 export class Hub {
   readonly epoch: string;
   readonly #options: HubOptions;
+  readonly #convert: EventConversion;
   readonly #channels = new Map<string, ChannelState>();
   readonly #groups = new Map<string, Group>();
   readonly #subscriptions = new Map<Reader, Subscription>();
@@ -104,6 +107,7 @@ export class Hub {
 
   constructor(options: HubOptions) {
     this.#options = options;
+    this.#convert = options.convert ?? ((_channel, _event, data) => data);
     this.epoch = options.epoch;
     this.#makeRoomAt = options.historyEventsMax ?? HISTORY_EVENTS_MAX;
     this.#scheduleHeartbeat();
@@ -129,7 +133,7 @@ export class Hub {
 
   publish(channel: string, delivery: ChannelDelivery, event: string, key: string, data: unknown): void {
     const state = this.#stateOf(channel, delivery);
-    const sent = eventToWire(channel, event, data);
+    const sent = this.#convert(channel, event, data);
     const entry = new Entry(this.epoch, ++this.#offset, channel, event, key, delivery === 'conflated', sent);
     this.#published++;
     this.#remember(state, entry);
@@ -267,7 +271,7 @@ export class Hub {
       }
     }
     for (const { event, key, data } of this.#options.initial(state.name)) {
-      missed.push(new Entry(this.epoch, this.#offset, state.name, event, key, true, eventToWire(state.name, event, data)));
+      missed.push(new Entry(this.epoch, this.#offset, state.name, event, key, true, this.#convert(state.name, event, data)));
     }
   }
 

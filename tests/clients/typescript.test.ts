@@ -18,7 +18,7 @@ import {
   type StreamMessage,
   signIn,
 } from '@millrace/client';
-import { type Account, CHANNELS, type ChannelName, PAYLOADS, parseChannel } from '@millrace/contracts';
+import { type Account, CHANNELS, type ChannelName, CONTRACTS, channelParser, payloadOf } from '@millrace/contracts';
 import { Value } from 'typebox/value';
 import { type Guarded, PASSWORD, startGuarded } from '../accounts/visitor.ts';
 import { type CutProxy, openCutProxy } from './cut-proxy.ts';
@@ -153,12 +153,13 @@ describe('the TypeScript client', () => {
           .replace('users:{user}', 'user')
           .replace('{tenant}', 'main'),
       ) as ChannelName[];
+    const parse = channelParser(CONTRACTS);
     const missing = new Set<string>(names);
     for await (const { channel, event, data } of client.events(names)) {
       // Something that its tenant’s feed tells of, once all are watched.
       if (missing.size === names.length) await client.createInvitation({ tenant: 'main', role: 'viewer' });
-      const kind = channel === 'user' ? 'users' : (parseChannel(channel)?.kind ?? 'tickers');
-      const [wrong] = Value.Errors(PAYLOADS[kind], data);
+      const contract = parse(channel === 'user' ? 'users:0' : channel)?.contract ?? CHANNELS.users;
+      const [wrong] = Value.Errors(payloadOf(contract), data);
       assert.equal(wrong, undefined, `${channel} ${event}: ${JSON.stringify(wrong)} of ${JSON.stringify(data)?.slice(0, 300)}`);
       missing.delete(channel);
       if (missing.size === 0) break;

@@ -50,6 +50,7 @@ export async function platform(
     folder,
     environment: { MILLRACE_LOGGING__LEVEL: 'silent', MILLRACE_DEMO: 'true', MILLRACE_WORLDS__ENABLED: 'false' },
     flags: { data: join(folder, 'data'), port: 0 },
+    ...(modules && { contracts: modules.map(({ contract }) => contract) }),
   });
   const running = await startPlatform({ settings: { ...settings, sources }, console: join(folder, 'none'), ...(modules && { modules }) });
   const supervised = () => running.port(COLLECTOR)?.sources()[0];

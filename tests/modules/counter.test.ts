@@ -3,11 +3,13 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { loadConfig, settingsOf } from '@millrace/config';
 import { type AccessTable, CONTRACTS, type ConsumerGroupStatus, type EventStats, type SourceConfig } from '@millrace/contracts';
 import { until } from '@millrace/testing';
 import { MODULES } from '../../apps/server/modules.ts';
 import { readEvents } from '../event-stream.ts';
 import { platform, type TestPlatform } from '../feeds/running.ts';
+import { counterContract } from './counter/contract.ts';
 import { counterModule } from './counter/module.ts';
 
 /*
@@ -19,6 +21,15 @@ const TRADES = { 'A-B': 400, 'C-D': 250 } as const;
 test('the two registries have the same modules: what documents and clients know is what the server opens', () => {
   const opened = new Set(MODULES.map(({ contract }) => contract.name));
   assert.deepEqual([...opened, 'system'].sort(), CONTRACTS.map(({ name }) => name).sort());
+});
+
+test('its section of the configuration has defaults, is checked, and takes the environment', () => {
+  const load = (environment: Record<string, string>) =>
+    loadConfig({ file: undefined, folder: tmpdir(), environment, flags: {}, contracts: [...CONTRACTS, counterContract] });
+  assert.deepEqual(settingsOf(counterContract, load({})), { counters: { step: 1 } });
+  assert.deepEqual(settingsOf(counterContract, load({ MILLRACE_COUNTERS__STEP: '5' })), { counters: { step: 5 } });
+  assert.throws(() => load({ MILLRACE_COUNTERS__STEP: '0' }), /counters\.step: 0\n/);
+  assert.throws(() => load({ MILLRACE_COUNTERS__STEPS: '5' }), /counters\.steps: 5\n.*known here: step/);
 });
 
 describe('a module that counts trades, added to those of the server', () => {

@@ -2,8 +2,8 @@
 /** Method and path of every operation that returns JSON, and `key` if it takes an Idempotency-Key. The path continues /api/v1. */
 export const ROUTES = {
   getConnections: ['GET', '/connections'],
-  getAccess: ['GET', '/access'],
   listServers: ['GET', '/servers'],
+  getAccess: ['GET', '/access'],
   listInstruments: ['GET', '/instruments'],
   getInstrument: ['GET', '/instruments/:id'],
   getCandles: ['GET', '/instruments/:id/candles'],

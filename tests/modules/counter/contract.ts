@@ -42,6 +42,12 @@ const endpoints = {
   },
 } as const satisfies Record<string, Endpoint>;
 
+/** Section `counters` of the configuration. */
+const CountersConfig = Type.Object(
+  { step: Type.Optional(Type.Integer({ minimum: 1, default: 1, description: 'What an increment over the API adds.' })) },
+  { additionalProperties: false },
+);
+
 /** A module that counts trades: what a module is made of, in as little as it takes. */
 export const counterContract = moduleContract({
   name: 'counter',
@@ -53,8 +59,9 @@ export const counterContract = moduleContract({
       delivery: 'conflated',
       access: 'market:read',
       carries: 'the value of a counter, as `Counter`',
-      payload: Counter,
+      events: { counter: Counter },
     },
   },
   topics: { counters: { folder: 'counters' } },
+  config: { counters: CountersConfig },
 });

@@ -1,3 +1,4 @@
+import { settingsOf } from '@millrace/config';
 import { ApiProblem } from '@millrace/http';
 import { keyOf, kindOf, zoneAddress } from '@millrace/kernel';
 import type { Projection } from '@millrace/log';
@@ -16,6 +17,7 @@ export const counterModule = defineModule({
   open: (context) => {
     const counters = context.zones(counterKind);
     const totals = totalsOf();
+    const { step } = settingsOf(counterContract, context.settings).counters;
     const describe = (id: string) => ({ id, count: counters.view(id)?.state.count ?? 0 });
     counters.onDecided((id) => context.hub.publish(`counters:${id}`, 'conflated', 'counter', '', describe(id)));
     return {
@@ -33,7 +35,7 @@ export const counterModule = defineModule({
         });
         routes.handle(incrementCounter, async ({ params: { id } }) => {
           await counters.open(id);
-          const reply = await counters.submit(id, { type: 'Increment' }, { durable: true });
+          const reply = await counters.submit(id, { type: 'Increment', by: step }, { durable: true });
           if (!reply.ok) throw new ApiProblem('CONFLICT', reply.message, 'Try again.');
           return describe(id);
         });
@@ -47,7 +49,7 @@ export const counterModule = defineModule({
           wants: (zone) => kindOf(zone) === 'instrument',
           *react({ type }, zone) {
             const pair = keyOf(zone).split(':').at(-1) ?? '';
-            if (type === 'TradeRecorded') yield { to: zoneAddress('counter', pair), command: { type: 'Increment' } };
+            if (type === 'TradeRecorded') yield { to: zoneAddress('counter', pair), command: { type: 'Increment', by: 1 } };
           },
         },
       },

@@ -5,17 +5,19 @@ export interface CounterState {
 }
 export interface CounterCommand {
   readonly type: 'Increment';
+  readonly by: number;
 }
 export interface CounterEvent {
   readonly type: 'Incremented';
+  readonly by: number;
 }
 
 export const counterZone = defineZone<CounterState, CounterCommand, CounterEvent>({
   kind: 'counter',
   version: 1,
   create: () => ({ count: 0 }),
-  decide: (_state, _command, { emit }) => emit({ type: 'Incremented' }),
-  evolve: (state) => {
-    state.count++;
+  decide: (_state, { by }, { emit }) => emit({ type: 'Incremented', by }),
+  evolve: (state, { by }) => {
+    state.count += by;
   },
 });

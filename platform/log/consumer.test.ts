@@ -8,9 +8,10 @@ import { type ReadRange, requireOffsets } from '@millrace/base/offsets';
 import type { EventBatch } from '@millrace/kernel';
 import { ManualClock } from '@millrace/kernel/testing';
 import { until } from '../testing/until.ts';
-import { CannotApply, ConsumerGroup, type Projection } from './consumer.ts';
+import { ConsumerGroup } from './consumer.ts';
 import type { EventLog } from './event-log.ts';
 import { openLmdbLog } from './lmdb-log.ts';
+import { CannotApply, type Projection } from './projection.ts';
 
 /** A table in memory that stores its offsets with its rows, as a real one does in a transaction. */
 class Table implements Projection {

@@ -1,6 +1,8 @@
 import { OffsetsChanged, type ReadRange } from '@millrace/base/offsets';
-import { type Clock, type EventBatch, messageOf, within, type ZoneAddress } from '@millrace/kernel';
+import { type Clock, messageOf, within } from '@millrace/kernel';
+import { splitAt, storeDeadLetter } from './dead-letters.ts';
 import { type ConsumerGap, type EventLog, type LoggedBatch, OffsetOutOfRange } from './event-log.ts';
+import { CannotApply, type Projection } from './projection.ts';
 
 /** Events read in one go, of all partitions together: large enough for columnar writes, small enough to keep the loop responsive. */
 const READ_EVENTS_MAX = 8_192;
@@ -14,46 +16,6 @@ const RETRY_FIRST_MS = 50;
 const RETRY_MOST_MS = 5_000;
 /** How often the table is told how far the log was read when there was nothing in it for the table, and the log how far the table is. */
 const NOTED_EVERY_MS = 1_000;
-
-/**
- * A table kept up to date from the log. It stores the offsets it has reached in the same transaction as what it writes, and writes only what
- * continues them: so a crash of either side repeats nothing and skips nothing, whatever a store loses.
- */
-export interface Projection {
-  /** Name of the consumer group. */
-  readonly name: string;
-  /**
-   * What happens when retention has dropped events that it has not read: it stops until an operator decides (the default), or
-   * goes on without them. Either way the gap is on record.
-   */
-  readonly onOutOfRange?: 'stop' | 'skip';
-  /** Whether it has any use for a zone’s events; without it, for all. */
-  wants?(zone: ZoneAddress): boolean;
-  /** The offset from which each partition is to be read; 0 where nothing was read yet. */
-  offsets(): Promise<ReadonlyMap<number, number>>;
-  /**
-   * Writes what the batches say and how far the partitions are read now, both or neither. Of one partition they come in its order.
-   * @param read nothing when a dead letter is replayed
-   * @param resumeFrom of a dead letter of a reactor: the first of its commands that was not done
-   * @throws OffsetsChanged when a partition is not read up to where its range begins; CannotApply when one batch can never be taken; any other
-   *   error means “try again later”
-   */
-  apply(batches: readonly EventBatch[], read: readonly ReadRange[], resumeFrom?: number): Promise<void>;
-}
-
-/** A batch that will fail however often it is tried: it goes to the dead letters. */
-export class CannotApply extends Error {
-  readonly batch: EventBatch;
-  /** The only event that cannot be applied, and which of its commands was not done; undefined for the whole batch. */
-  readonly only: { readonly index: number; readonly command: number } | undefined;
-
-  constructor(batch: EventBatch, reason: string, only?: CannotApply['only']) {
-    super(reason);
-    this.name = 'CannotApply';
-    this.batch = batch;
-    this.only = only;
-  }
-}
 
 export interface ConsumerStats {
   readonly group: string;
@@ -396,8 +358,7 @@ export class ConsumerGroup {
         if (error instanceof OffsetsChanged && (await this.#isMoved())) return false;
         const failed = error instanceof CannotApply ? left.find(({ batch }) => batch === error.batch) : undefined;
         if (error instanceof CannotApply && failed) {
-          const { dead, rest } = error.only === undefined ? { dead: failed, rest: [] } : splitAt(failed, error.only.index);
-          await this.#bury(dead, messageOf(error), error.only?.command);
+          const rest = await this.#toDeadLetters(failed, error);
           left = left.flatMap((one) => (one === failed ? rest : [one]));
           continue;
         }
@@ -415,40 +376,19 @@ export class ConsumerGroup {
     return this.#checkFailure === null;
   }
 
-  async #bury({ partition, offset, batch }: LoggedBatch, reason: string, resumeFrom?: number): Promise<void> {
+  /** @returns the parts of the batch that are still to be applied */
+  async #toDeadLetters(batch: LoggedBatch, { message, only }: CannotApply): Promise<readonly LoggedBatch[]> {
     const { name: group } = this.#projection;
-    // After a crash between this and the commit of the offsets the batch comes, and fails, again.
-    const isKnown = this.#log.deadLetters.list(group).some((one) => one.zone === batch.zone && one.seq === batch.firstSeq);
-    if (isKnown) return;
-    this.#deadLetters++;
-    const deadLetter = {
-      group,
-      partition,
-      offset,
-      zone: batch.zone,
-      seq: batch.firstSeq,
-      reason,
+    const { dead, rest } = only === undefined ? { dead: batch, rest: [] } : splitAt(batch, only.index);
+    const isNew = await storeDeadLetter(this.#log.deadLetters, group, dead, {
+      reason: message,
       createdAt: this.#clock.now(),
-      ...(resumeFrom !== undefined && { resumeFrom }),
-    };
-    await this.#log.deadLetters.put(deadLetter, batch);
-    this.#onFailure(`${this.#projection.name} set aside ${batch.zone} seq ${batch.firstSeq}: ${reason}`);
+      ...(only && { resumeFrom: only.command }),
+    });
+    if (isNew) {
+      this.#deadLetters++;
+      this.#onFailure(`${group} stored ${dead.batch.zone} seq ${dead.batch.firstSeq} as a dead letter: ${message}`);
+    }
+    return rest;
   }
-}
-
-/** A batch as one event, and what is before and after it. */
-function splitAt({ partition, offset, batch }: LoggedBatch, index: number): { dead: LoggedBatch; rest: LoggedBatch[] } {
-  const part = (from: number, to: number): LoggedBatch => ({
-    partition,
-    offset: offset + from,
-    next: offset + to,
-    batch: {
-      ...batch,
-      firstSeq: batch.firstSeq + from,
-      events: batch.events.slice(from, to),
-      metas: batch.metas?.slice(from, to) ?? null,
-    },
-  });
-  const rest = [part(0, index), part(index + 1, batch.events.length)].filter((one) => one.batch.events.length > 0);
-  return { dead: part(index, index + 1), rest };
 }

@@ -1,5 +1,5 @@
 export { type ReadRange, requireOffsets } from '@millrace/base/offsets';
-export { CannotApply, ConsumerGroup, type ConsumerStats, type Projection } from './consumer.ts';
+export { ConsumerGroup, type ConsumerStats } from './consumer.ts';
 export { envelopesOf } from './envelopes.ts';
 export {
   type ConsumerGap,
@@ -12,6 +12,7 @@ export {
   type RetentionRule,
 } from './event-log.ts';
 export { openLmdbLog } from './lmdb-log.ts';
+export { CannotApply, type Projection } from './projection.ts';
 export { type EventReactor, type Reaction, type ReactorParts, reactorProjection } from './reactor-projection.ts';
 export { type RepairReport, type RepairSources, repairLog } from './repair.ts';
 export { type FileSpool, openSpool } from './spool.ts';

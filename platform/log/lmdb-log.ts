@@ -1,5 +1,3 @@
-import { seedOf } from '@millrace/base/random';
-import type { DeadLetter } from '@millrace/contracts';
 import {
   type Appended,
   admit,
@@ -12,9 +10,8 @@ import {
 } from '@millrace/kernel';
 import { committed, partOfCommit } from '@millrace/lmdb/commit';
 import { inTransaction, openShared, pauseWrites } from '@millrace/lmdb/open-shared';
-import type { Database, DatabaseOptions, RootDatabase } from 'lmdb';
+import type { Database, RootDatabase } from 'lmdb';
 import {
-  type ConsumerGap,
   type ConsumerRegistry,
   type DeadLetterBox,
   type EventLog,
@@ -23,16 +20,12 @@ import {
   OffsetOutOfRange,
   type RetentionRule,
 } from './event-log.ts';
+import { LmdbConsumers } from './lmdb-consumers.ts';
+import { LmdbDeadLetters } from './lmdb-dead-letters.ts';
+import { bytesOf, PARTITIONS, partitionIndex, type Records, shapedBy, startOf, widthOf } from './partitions.ts';
 
-/** Enough for one process’s consumers to work side by side; more would only make smaller records. */
-export const PARTITIONS = 4;
 /** Records looked at or dropped in one go, so that nothing else waits long. */
 const CHUNK_RECORDS = 256;
-/** Event shapes that are written by reference. A zone kind has a dozen or two. */
-export const SHARED_SHAPES_MAX = 1_024;
-/** Key of the shapes of a partition’s events. */
-export const SHAPES = 'shapes';
-
 /** How often a log that someone listens to looks whether another process has appended. */
 const LOOK_MS = 20;
 
@@ -52,8 +45,6 @@ const CONTENDED_MS = 500;
 const DATABASES_MAX = 16;
 const NO_HEAD: Head = { epoch: 0, seq: 0, at: 0 };
 
-type Records = Database<EventBatch[], number>;
-
 /**
  * The event log in an LMDB file: one record for each group of batches and partition, keyed by the offset of its first
  * event. An append is a group commit. Several processes may have it open:
@@ -71,12 +62,6 @@ export function logIn(root: RootDatabase): EventLog {
     root,
     Array.from({ length: PARTITIONS }, (_none, index) => root.openDB<EventBatch[], number>(shapedBy(`events-${index}`))),
   );
-}
-
-/** Shapes of events are stored once, beside the records; lmdb’s types do not know the second option. */
-export function shapedBy(name: string): DatabaseOptions & { name: string } {
-  const options = { name, sharedStructuresKey: Symbol.for(SHAPES), maxSharedStructures: SHARED_SHAPES_MAX };
-  return options;
 }
 
 /** Where each partition ends: the offset of its next event. */
@@ -362,138 +347,4 @@ class LmdbLog implements EventLog {
     if (!records) throw new RangeError(`partition ${index} does not exist; there are ${PARTITIONS}`);
     return records;
   }
-}
-
-/** A dead letter as the store holds it. Existing stores have it as `letter`, so the field keeps its name. */
-export interface StoredDeadLetter {
-  readonly letter: DeadLetter;
-  readonly batch: EventBatch;
-}
-
-class LmdbDeadLetters implements DeadLetterBox {
-  readonly #deadLetters: Database<StoredDeadLetter, number>;
-  /** Every event that was put, by group, zone and seq, with its place in the log. */
-  readonly #events: Database<{ partition: number; offset: number }, [group: string, zone: string, seq: number]>;
-  readonly #startOf: (partition: number) => number;
-
-  constructor(root: RootDatabase, startOf: (partition: number) => number) {
-    this.#deadLetters = root.openDB({ name: 'dead-letters' });
-    this.#events = root.openDB({ name: 'dead-events' });
-    this.#startOf = startOf;
-  }
-
-  async put(deadLetter: Omit<DeadLetter, 'id'>, batch: EventBatch): Promise<void> {
-    await this.#write(() => {
-      const [newest] = this.#deadLetters.getKeys({ reverse: true, limit: 1 });
-      const id = (newest ?? 0) + 1;
-      partOfCommit(this.#deadLetters.put(id, { letter: { id, ...deadLetter }, batch }));
-      const { group, zone, partition, offset } = deadLetter;
-      for (const [index] of batch.events.entries())
-        partOfCommit(this.#events.put([group, zone, batch.firstSeq + index], { partition, offset: offset + index }));
-      for (const { key, value } of this.#events.getRange())
-        if (value.offset < this.#startOf(value.partition)) partOfCommit(this.#events.remove(key));
-    });
-  }
-
-  wasPut(group: string, zone: string, seq: number): boolean {
-    return this.#events.get([group, zone, seq]) !== undefined;
-  }
-
-  list(group?: string): DeadLetter[] {
-    const deadLetters = [...this.#deadLetters.getRange().map(({ value }) => value.letter)];
-    return group === undefined ? deadLetters : deadLetters.filter((deadLetter) => deadLetter.group === group);
-  }
-
-  async replace(id: number, batch: EventBatch): Promise<void> {
-    await this.#write(() => {
-      const known = this.#deadLetters.get(id);
-      if (known) partOfCommit(this.#deadLetters.put(id, { ...known, batch }));
-    });
-  }
-
-  open(id: number): { deadLetter: DeadLetter; batch: EventBatch } | undefined {
-    const stored = this.#deadLetters.get(id);
-    return stored && { deadLetter: stored.letter, batch: stored.batch };
-  }
-
-  async remove(id: number): Promise<void> {
-    await committed('the log', this.#deadLetters.remove(id));
-  }
-
-  async #write(work: () => void): Promise<void> {
-    await committed('the log', inTransaction(this.#deadLetters, work));
-  }
-}
-
-export interface KnownGroup {
-  readonly offsets: readonly number[];
-  readonly gaps: readonly ConsumerGap[];
-}
-
-const UNKNOWN_GROUP: KnownGroup = { offsets: [], gaps: [] };
-/** Gaps that are remembered of a group, the newest. */
-const GAPS_MAX = 100;
-
-class LmdbConsumers implements ConsumerRegistry {
-  readonly #groups: Database<KnownGroup, string>;
-
-  constructor(root: RootDatabase) {
-    this.#groups = root.openDB({ name: 'consumers' });
-  }
-
-  async note(group: string, offsets: readonly number[]): Promise<void> {
-    const known = this.#groups.get(group);
-    // Most of the time nothing has happened since.
-    if (known && String(known.offsets) === String(offsets)) return;
-    await this.#change(group, (known) => ({ ...known, offsets: [...offsets] }));
-  }
-
-  async remove(group: string): Promise<void> {
-    await committed('the log', this.#groups.remove(group));
-  }
-
-  groups(): { group: string; offsets: readonly number[] }[] {
-    return [...this.#groups.getRange().map(({ key, value }) => ({ group: key, offsets: value.offsets }))];
-  }
-
-  async recordGap(group: string, gap: ConsumerGap): Promise<void> {
-    await this.#change(group, (known) => ({ ...known, gaps: [...known.gaps, gap].slice(-GAPS_MAX) }));
-  }
-
-  gaps(group: string): ConsumerGap[] {
-    return [...(this.#groups.get(group) ?? UNKNOWN_GROUP).gaps];
-  }
-
-  async #change(group: string, change: (known: KnownGroup) => KnownGroup): Promise<void> {
-    const transaction = inTransaction(this.#groups, () => {
-      partOfCommit(this.#groups.put(group, change(this.#groups.get(group) ?? UNKNOWN_GROUP)));
-    });
-    await committed('the log', transaction);
-  }
-}
-
-const partitionCache = new Map<ZoneAddress, number>();
-
-export function partitionIndex(zone: ZoneAddress): number {
-  let index = partitionCache.get(zone);
-  if (index === undefined) {
-    index = seedOf(zone) % PARTITIONS;
-    partitionCache.set(zone, index);
-  }
-  return index;
-}
-
-/** Offsets a batch takes up. One that stands for a loss has no events, and needs a place all the same. */
-export function widthOf(batch: EventBatch): number {
-  return batch.events.length || 1;
-}
-
-function startOf(records: Database<EventBatch[], number>): number | undefined {
-  const [first] = records.getKeys({ limit: 1 });
-  return first;
-}
-
-function bytesOf(records: Database<EventBatch[], number>): number {
-  const stats = records.getStats() as { pageSize: number; treeBranchPageCount: number; treeLeafPageCount: number; overflowPages: number };
-  return stats.pageSize * (stats.treeBranchPageCount + stats.treeLeafPageCount + stats.overflowPages);
 }

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { ReadRange } from '@millrace/base/offsets';
 import type { EventBatch, Reply, ZoneHost } from '@millrace/kernel';
 import { newHost, type Turnstile, turnstile } from '@millrace/kernel/testing';
-import { CannotApply } from './consumer.ts';
+import { CannotApply } from './projection.ts';
 import { reactorProjection } from './reactor-projection.ts';
 
 const entered = (seq: number, people: number): EventBatch => ({

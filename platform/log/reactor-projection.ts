@@ -10,8 +10,8 @@ import {
   type ZoneAddress,
   type ZoneHost,
 } from '@millrace/kernel';
-import { CannotApply, type Projection } from './consumer.ts';
 import { eventId } from './envelopes.ts';
+import { CannotApply, type Projection } from './projection.ts';
 
 /** Commands that may wait for the log at a time. */
 const IN_FLIGHT_MAX = 256;

@@ -7,7 +7,8 @@ import { defineZone, type EventBatch, lastSeqOf, Past, type SnapshotStore, ZoneH
 import { ManualClock, MemorySnapshots, openNumbers } from '@millrace/kernel/testing';
 import { PageFile } from '@millrace/lmdb';
 import fc from 'fast-check';
-import { openLmdbLog, partitionIndex, STATE } from './lmdb-log.ts';
+import { openLmdbLog, STATE } from './lmdb-log.ts';
+import { partitionIndex } from './partitions.ts';
 import { type RepairReport, repairLog } from './repair.ts';
 import { openSpool } from './spool.ts';
 import { readSpool } from './spooled-events.ts';

@@ -7,10 +7,11 @@ import {
   writerOf,
   type ZoneAddress,
 } from '@millrace/kernel';
-import { open } from 'lmdb';
+import { open, type RootDatabase } from 'lmdb';
 import { continuationOf, type Part, type SnapshotOutline } from './continuation.ts';
-import { type Head, PARTITIONS, partitionIndex, STATE, shapedBy, widthOf } from './lmdb-log.ts';
-import { gapsIn, salvageLog, widthOfRecord } from './salvage.ts';
+import { type Head, STATE } from './lmdb-log.ts';
+import { PARTITIONS, partitionIndex, type Records, shapedBy, widthOf } from './partitions.ts';
+import { gapsIn, type Salvaged, salvageLog, widthOfRecord } from './salvage.ts';
 import type { SpooledEvents } from './spooled-events.ts';
 
 /** Claims that the damaged log may have lost: no epoch is owned twice. */
@@ -73,86 +74,129 @@ export async function repairLog(
   const root = open({ path: into, maxDbs: 16, noSubdir: false });
   try {
     const partitions = Array.from({ length: PARTITIONS }, (_none, index) => root.openDB<EventBatch[], number>(shapedBy(`events-${index}`)));
-    const widths = partitions.map(() => new Map<number, number>());
-    const zones = new Map<ZoneAddress, ZoneParts>();
-    let events = 0;
-    let records = 0;
-    let written: Promise<unknown>[] = [];
-    for (const { partition, offset, batches } of salvaged.records()) {
-      records++;
-      widths[partition]?.set(offset, widthOfRecord(batches));
-      for (const batch of batches) {
-        events += batch.events.length;
-        note(zones, batch, offset);
-      }
-      written.push(partitions[partition]?.put(offset, batches) ?? Promise.resolve());
-      if (written.length < CHUNK_RECORDS) continue;
-      await Promise.all(written);
-      written = [];
-    }
-    await Promise.all(written);
-    const ends = partitions.map((_none, index) => {
-      const read = [...(widths[index] ?? [])].reduce((most, [offset, width]) => Math.max(most, offset + width), 0);
-      const consumed = [...salvaged.groups.values()].reduce((most, { offsets }) => Math.max(most, offsets[index] ?? 0), 0);
-      return Math.max(read, consumed, salvaged.ends[index] ?? 0);
-    });
-    const all = new Set([...snapshotZones, ...zones.keys(), ...salvaged.heads.keys(), ...spools.flatMap((spool) => [...spool.zones])]);
-    for (const zone of all) {
-      const index = partitionIndex(zone);
-      const head = salvaged.heads.get(zone);
-      const known = Math.max(head && head.seq > 0 ? head.at : -1, await newestPosition(zone, snapshots));
-      // What comes next is not looked for before a snapshot’s position.
-      ends[index] = Math.max(ends[index] ?? 0, known + 1);
-    }
+    const copied = await copyRecords(salvaged, partitions);
+    const { records, events, widths, zones: read } = copied;
+    const zones = new Set([...snapshotZones, ...read.keys(), ...salvaged.heads.keys(), ...spools.flatMap((spool) => [...spool.zones])]);
+    const ends = endsOf(widths, salvaged);
+    for (const zone of zones) await raiseEnd(ends, zone, salvaged, snapshots);
     const gaps = widths.flatMap((known, partition) => gapsIn(known, ends[partition] ?? 0).map((gap) => ({ partition, ...gap })));
     const starts = widths.map((known, partition) => [...known.keys()].reduce((least, one) => Math.min(least, one), ends[partition] ?? 0));
-    const heads = root.openDB<Head, string>({ name: 'heads' });
     const report = { records, events, gaps, restored: [], fromSnapshots: [], setBack: [], broken: [] } as Listed<RepairReport>;
-    for (const zone of all) {
-      const read = zones.get(zone) ?? nothingRead();
-      const known = salvaged.heads.get(zone);
-      const index = partitionIndex(zone);
-      const stored = await labelsOf(zone, snapshots);
-      const ahead = await outlinesOf(stored.filter(({ label }) => label.seq > read.seq));
-      // Retention has dropped everything of a zone that was idle since: it lacks nothing.
-      if (known && known.at < (starts[index] ?? 0) && ahead.some(({ seq }) => seq >= known.seq))
-        Object.assign(read, { seq: Math.max(read.seq, known.seq), at: known.at });
-      const spooled = spools.map((spool) => spool.ofZone(zone));
-      const labels = stored.map(({ label }) => label);
-      const usable = ahead.filter((one) => one.seq > read.seq);
-      const { parts, seq, knownSeq } = continuationOf({ ...read, head: known }, { labels, snapshots: usable, spools: spooled });
-      const epochs = [read.epoch, known?.epoch ?? 0, ...labels.map((label) => label.epoch), ...spooled.flat().map(writerOf)];
-      const epoch = epochs.reduce((most, one) => Math.max(most, one), 0) + EPOCHS_SKIPPED;
-      const head = { epoch, seq, at: read.at };
-      for (const batches of recordsOf(await batchesOf(zone, parts, epoch, snapshots, report))) {
-        head.at = ends[index] ?? 0;
-        ends[index] = head.at + widthOfRecord(batches);
-        await partitions[index]?.put(head.at, batches);
-      }
-      const lost = Math.max(known?.seq ?? 0, knownSeq) - seq;
-      if (lost > 0) report.setBack.push({ zone, lost, seq });
-      const seqGaps = seqGapsIn(zone, read.ranges);
-      const restoredAt = seqGaps.length > 0 ? await restoredSeq(await labelsOf(zone, snapshots), read) : 0;
-      report.broken.push(...seqGaps.filter(({ next }) => restoredAt < next - 1));
-      await heads.put(zone, head);
-    }
-    const groups = root.openDB<unknown, string>({ name: 'consumers' });
-    for (const [group, known] of salvaged.groups) await groups.put(group, known);
-    const deadLetters = root.openDB<unknown, number>({ name: 'dead-letters' });
-    const deadEvents = root.openDB<object, [group: string, zone: string, seq: number]>({ name: 'dead-events' });
-    for (const [id, dead] of salvaged.deadLetters) {
-      await deadLetters.put(id, dead);
-      const { group, zone, partition, offset } = dead.letter;
-      for (const [index] of dead.batch.events.entries())
-        await deadEvents.put([group, zone, dead.batch.firstSeq + index], { partition, offset: offset + index });
-    }
-    const state = root.openDB<readonly number[], string>({ name: 'state', useVersions: true });
-    await state.put(STATE, ends, 1);
+    const heads = root.openDB<Head, string>({ name: 'heads' });
+    const repair: Repair = { salvaged, snapshots, spools, partitions, starts, ends, report };
+    for (const zone of zones) await heads.put(zone, await continueZone(zone, read.get(zone) ?? nothingRead(), repair));
+    await copyConsumers(root, salvaged);
+    await root.openDB<readonly number[], string>({ name: 'state', useVersions: true }).put(STATE, ends, 1);
     await root.flushed;
     return report;
   } finally {
     await root.close();
     salvaged.close();
+  }
+}
+
+/** What a repair works on, once the readable records are copied. */
+interface Repair {
+  readonly salvaged: Salvaged;
+  readonly snapshots: readonly SnapshotStore[];
+  readonly spools: readonly SpooledEvents[];
+  readonly partitions: readonly Records[];
+  /** Oldest offset of each partition. */
+  readonly starts: readonly number[];
+  /** Next offset of each partition; raised by what the repair writes. */
+  readonly ends: number[];
+  readonly report: Listed<RepairReport>;
+}
+
+interface Copied {
+  readonly records: number;
+  readonly events: number;
+  /** Width of each record by its offset, for each partition. */
+  readonly widths: readonly Map<number, number>[];
+  readonly zones: ReadonlyMap<ZoneAddress, ZoneParts>;
+}
+
+/** Copies the readable records, at their offsets. */
+async function copyRecords(salvaged: Salvaged, partitions: readonly Records[]): Promise<Copied> {
+  const widths = partitions.map(() => new Map<number, number>());
+  const zones = new Map<ZoneAddress, ZoneParts>();
+  let events = 0;
+  let records = 0;
+  let written: Promise<unknown>[] = [];
+  for (const { partition, offset, batches } of salvaged.records()) {
+    records++;
+    widths[partition]?.set(offset, widthOfRecord(batches));
+    for (const batch of batches) {
+      events += batch.events.length;
+      note(zones, batch, offset);
+    }
+    written.push(partitions[partition]?.put(offset, batches) ?? Promise.resolve());
+    if (written.length < CHUNK_RECORDS) continue;
+    await Promise.all(written);
+    written = [];
+  }
+  await Promise.all(written);
+  return { records, events, widths, zones };
+}
+
+/** Next offset of each partition, by the records, the consumer groups and the state entry. */
+function endsOf(widths: Copied['widths'], { groups, ends }: Salvaged): number[] {
+  return widths.map((known, index) => {
+    const read = [...known].reduce((most, [offset, width]) => Math.max(most, offset + width), 0);
+    const consumed = [...groups.values()].reduce((most, { offsets }) => Math.max(most, offsets[index] ?? 0), 0);
+    return Math.max(read, consumed, ends[index] ?? 0);
+  });
+}
+
+/** Raises the end of a zone's partition above the positions of its head and its snapshots: recovery does not look for later events before them. */
+async function raiseEnd(ends: number[], zone: ZoneAddress, { heads }: Salvaged, snapshots: readonly SnapshotStore[]): Promise<void> {
+  const index = partitionIndex(zone);
+  const head = heads.get(zone);
+  const known = Math.max(head && head.seq > 0 ? head.at : -1, await newestPosition(zone, snapshots));
+  ends[index] = Math.max(ends[index] ?? 0, known + 1);
+}
+
+/** Writes what snapshots and spools have of a zone after what was read. @returns the head of the zone */
+async function continueZone(zone: ZoneAddress, read: ZoneParts, repair: Repair): Promise<Head> {
+  const { salvaged, snapshots, spools, partitions, starts, ends, report } = repair;
+  const known = salvaged.heads.get(zone);
+  const index = partitionIndex(zone);
+  const stored = await labelsOf(zone, snapshots);
+  const ahead = await outlinesOf(stored.filter(({ label }) => label.seq > read.seq));
+  // Retention has dropped all events of a zone that was idle since then: none is missing.
+  if (known && known.at < (starts[index] ?? 0) && ahead.some(({ seq }) => seq >= known.seq))
+    Object.assign(read, { seq: Math.max(read.seq, known.seq), at: known.at });
+  const spooled = spools.map((spool) => spool.ofZone(zone));
+  const labels = stored.map(({ label }) => label);
+  const usable = ahead.filter((one) => one.seq > read.seq);
+  const { parts, seq, knownSeq } = continuationOf({ ...read, head: known }, { labels, snapshots: usable, spools: spooled });
+  const epochs = [read.epoch, known?.epoch ?? 0, ...labels.map((label) => label.epoch), ...spooled.flat().map(writerOf)];
+  const epoch = epochs.reduce((most, one) => Math.max(most, one), 0) + EPOCHS_SKIPPED;
+  const head = { epoch, seq, at: read.at };
+  for (const batches of recordsOf(await batchesOf(zone, parts, epoch, snapshots, report))) {
+    head.at = ends[index] ?? 0;
+    ends[index] = head.at + widthOfRecord(batches);
+    await partitions[index]?.put(head.at, batches);
+  }
+  const lost = Math.max(known?.seq ?? 0, knownSeq) - seq;
+  if (lost > 0) report.setBack.push({ zone, lost, seq });
+  const seqGaps = seqGapsIn(zone, read.ranges);
+  const restoredAt = seqGaps.length > 0 ? await restoredSeq(await labelsOf(zone, snapshots), read) : 0;
+  report.broken.push(...seqGaps.filter(({ next }) => restoredAt < next - 1));
+  return head;
+}
+
+/** Copies consumer groups and dead letters. */
+async function copyConsumers(root: RootDatabase, { groups, deadLetters }: Salvaged): Promise<void> {
+  const groupsTo = root.openDB<unknown, string>({ name: 'consumers' });
+  for (const [group, known] of groups) await groupsTo.put(group, known);
+  const deadLettersTo = root.openDB<unknown, number>({ name: 'dead-letters' });
+  const deadEvents = root.openDB<object, [group: string, zone: string, seq: number]>({ name: 'dead-events' });
+  for (const [id, dead] of deadLetters) {
+    await deadLettersTo.put(id, dead);
+    const { group, zone, partition, offset } = dead.letter;
+    for (const [index] of dead.batch.events.entries())
+      await deadEvents.put([group, zone, dead.batch.firstSeq + index], { partition, offset: offset + index });
   }
 }
 

@@ -3,17 +3,10 @@ import type { EventBatch } from '@millrace/kernel';
 import { type Node, PageFile } from '@millrace/lmdb';
 import { bufferToKeyValue } from 'lmdb';
 import { Packr } from 'msgpackr';
-import {
-  type Head,
-  type KnownGroup,
-  PARTITIONS,
-  partitionIndex,
-  SHAPES,
-  SHARED_SHAPES_MAX,
-  STATE,
-  type StoredDeadLetter,
-  widthOf,
-} from './lmdb-log.ts';
+import type { KnownGroup } from './lmdb-consumers.ts';
+import type { StoredDeadLetter } from './lmdb-dead-letters.ts';
+import { type Head, STATE } from './lmdb-log.ts';
+import { PARTITIONS, partitionIndex, SHAPES, SHARED_SHAPES_MAX, widthOf } from './partitions.ts';
 
 declare module 'lmdb' {
   /** The value that a key stands for; lmdb exports it without a type. */

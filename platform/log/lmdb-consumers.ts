@@ -1,0 +1,53 @@
+import { committed, partOfCommit } from '@millrace/lmdb/commit';
+import { inTransaction } from '@millrace/lmdb/open-shared';
+import type { Database, RootDatabase } from 'lmdb';
+import type { ConsumerGap, ConsumerRegistry } from './event-log.ts';
+
+/** What the log stores of a consumer group. */
+export interface KnownGroup {
+  readonly offsets: readonly number[];
+  readonly gaps: readonly ConsumerGap[];
+}
+
+const UNKNOWN_GROUP: KnownGroup = { offsets: [], gaps: [] };
+/** Number of newest gaps that are kept of a group. */
+const GAPS_MAX = 100;
+
+/** Offsets and gaps of the consumer groups, in the environment of the log: retention waits for them. */
+export class LmdbConsumers implements ConsumerRegistry {
+  readonly #groups: Database<KnownGroup, string>;
+
+  constructor(root: RootDatabase) {
+    this.#groups = root.openDB({ name: 'consumers' });
+  }
+
+  async note(group: string, offsets: readonly number[]): Promise<void> {
+    const known = this.#groups.get(group);
+    // Unchanged offsets need no write.
+    if (known && String(known.offsets) === String(offsets)) return;
+    await this.#change(group, (known) => ({ ...known, offsets: [...offsets] }));
+  }
+
+  async remove(group: string): Promise<void> {
+    await committed('the log', this.#groups.remove(group));
+  }
+
+  groups(): { group: string; offsets: readonly number[] }[] {
+    return [...this.#groups.getRange().map(({ key, value }) => ({ group: key, offsets: value.offsets }))];
+  }
+
+  async recordGap(group: string, gap: ConsumerGap): Promise<void> {
+    await this.#change(group, (known) => ({ ...known, gaps: [...known.gaps, gap].slice(-GAPS_MAX) }));
+  }
+
+  gaps(group: string): ConsumerGap[] {
+    return [...(this.#groups.get(group) ?? UNKNOWN_GROUP).gaps];
+  }
+
+  async #change(group: string, change: (known: KnownGroup) => KnownGroup): Promise<void> {
+    const transaction = inTransaction(this.#groups, () => {
+      partOfCommit(this.#groups.put(group, change(this.#groups.get(group) ?? UNKNOWN_GROUP)));
+    });
+    await committed('the log', transaction);
+  }
+}

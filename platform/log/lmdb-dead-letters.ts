@@ -1,0 +1,68 @@
+import type { DeadLetter } from '@millrace/contracts';
+import type { EventBatch } from '@millrace/kernel';
+import { committed, partOfCommit } from '@millrace/lmdb/commit';
+import { inTransaction } from '@millrace/lmdb/open-shared';
+import type { Database, RootDatabase } from 'lmdb';
+import type { DeadLetterBox } from './event-log.ts';
+
+/** A dead letter as the store holds it. Existing stores have it as `letter`, so the field keeps its name. */
+export interface StoredDeadLetter {
+  readonly letter: DeadLetter;
+  readonly batch: EventBatch;
+}
+
+/** Dead letters in the environment of the log. */
+export class LmdbDeadLetters implements DeadLetterBox {
+  readonly #deadLetters: Database<StoredDeadLetter, number>;
+  /** Every event that was put, by group, zone and seq, with its place in the log. */
+  readonly #events: Database<{ partition: number; offset: number }, [group: string, zone: string, seq: number]>;
+  readonly #startOf: (partition: number) => number;
+
+  constructor(root: RootDatabase, startOf: (partition: number) => number) {
+    this.#deadLetters = root.openDB({ name: 'dead-letters' });
+    this.#events = root.openDB({ name: 'dead-events' });
+    this.#startOf = startOf;
+  }
+
+  async put(deadLetter: Omit<DeadLetter, 'id'>, batch: EventBatch): Promise<void> {
+    await this.#write(() => {
+      const [newest] = this.#deadLetters.getKeys({ reverse: true, limit: 1 });
+      const id = (newest ?? 0) + 1;
+      partOfCommit(this.#deadLetters.put(id, { letter: { id, ...deadLetter }, batch }));
+      const { group, zone, partition, offset } = deadLetter;
+      for (const [index] of batch.events.entries())
+        partOfCommit(this.#events.put([group, zone, batch.firstSeq + index], { partition, offset: offset + index }));
+      for (const { key, value } of this.#events.getRange())
+        if (value.offset < this.#startOf(value.partition)) partOfCommit(this.#events.remove(key));
+    });
+  }
+
+  wasPut(group: string, zone: string, seq: number): boolean {
+    return this.#events.get([group, zone, seq]) !== undefined;
+  }
+
+  list(group?: string): DeadLetter[] {
+    const deadLetters = [...this.#deadLetters.getRange().map(({ value }) => value.letter)];
+    return group === undefined ? deadLetters : deadLetters.filter((deadLetter) => deadLetter.group === group);
+  }
+
+  async replace(id: number, batch: EventBatch): Promise<void> {
+    await this.#write(() => {
+      const known = this.#deadLetters.get(id);
+      if (known) partOfCommit(this.#deadLetters.put(id, { ...known, batch }));
+    });
+  }
+
+  open(id: number): { deadLetter: DeadLetter; batch: EventBatch } | undefined {
+    const stored = this.#deadLetters.get(id);
+    return stored && { deadLetter: stored.letter, batch: stored.batch };
+  }
+
+  async remove(id: number): Promise<void> {
+    await committed('the log', this.#deadLetters.remove(id));
+  }
+
+  async #write(work: () => void): Promise<void> {
+    await committed('the log', inTransaction(this.#deadLetters, work));
+  }
+}

@@ -1,0 +1,52 @@
+import { seedOf } from '@millrace/base/random';
+import type { EventBatch, ZoneAddress } from '@millrace/kernel';
+import type { Database, DatabaseOptions } from 'lmdb';
+
+/*
+ * Partitions of the log in LMDB: a database per partition, with records of batches by the offset of their first event.
+ */
+
+/** Number of partitions. More would only make records smaller: the consumers of one process read them all. */
+export const PARTITIONS = 4;
+/** Event shapes that are written by reference. A zone kind has a dozen or two. */
+export const SHARED_SHAPES_MAX = 1_024;
+/** Key of the shapes of a partition’s events. */
+export const SHAPES = 'shapes';
+
+/** Records of a partition: batches, by the offset of the first event. */
+export type Records = Database<EventBatch[], number>;
+
+/** Shapes of events are stored once, beside the records; lmdb’s types do not know the second option. */
+export function shapedBy(name: string): DatabaseOptions & { name: string } {
+  const options = { name, sharedStructuresKey: Symbol.for(SHAPES), maxSharedStructures: SHARED_SHAPES_MAX };
+  return options;
+}
+
+const partitionCache = new Map<ZoneAddress, number>();
+
+/** Index of the partition that has the events of a zone. */
+export function partitionIndex(zone: ZoneAddress): number {
+  let index = partitionCache.get(zone);
+  if (index === undefined) {
+    index = seedOf(zone) % PARTITIONS;
+    partitionCache.set(zone, index);
+  }
+  return index;
+}
+
+/** Number of offsets that a batch takes. A batch without events stands for a loss, and takes one. */
+export function widthOf(batch: EventBatch): number {
+  return batch.events.length || 1;
+}
+
+/** Offset of the oldest record. Undefined when there is none. */
+export function startOf(records: Records): number | undefined {
+  const [first] = records.getKeys({ limit: 1 });
+  return first;
+}
+
+/** Size of the pages of a partition, bytes. */
+export function bytesOf(records: Records): number {
+  const stats = records.getStats() as { pageSize: number; treeBranchPageCount: number; treeLeafPageCount: number; overflowPages: number };
+  return stats.pageSize * (stats.treeBranchPageCount + stats.treeLeafPageCount + stats.overflowPages);
+}

@@ -36,7 +36,7 @@ test('a route that does not say what one needs keeps the server from starting', 
   const app = guarded(principal('anonymous'));
   app.get('/open', { config: { access: 'public' } }, () => 'open');
   app.get('/forgotten', () => 'secrets');
-  await assert.rejects(Promise.resolve(app.ready()), /do not say what one needs to be allowed: GET \/forgotten/);
+  await assert.rejects(Promise.resolve(app.ready()), /declare no access: GET \/forgotten/);
 });
 
 test('who may not is told whether signing in would help', async () => {

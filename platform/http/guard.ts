@@ -11,15 +11,14 @@ import { type Allowance, bucketOf, type Counted, type RateLimiter, sayAllowance 
 import type { RequestHook } from './request-hook.ts';
 
 /*
- * Every route says beside itself what one needs to be allowed; a route that says nothing keeps the server from starting. Who asks is found
- * out once a request, before its body is read.
+ * Every route declares its access; a route without keeps the server from starting. A request is authenticated once, before its body is read.
  */
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** What one needs to be allowed. */
+    /** Permission that the caller needs. */
     access?: Access;
-    /** How much of one’s rate a request takes; 1 when nothing is said, 0 for what costs us nothing. */
+    /** Rate-limit cost of a request, in tokens. Default 1; 0 exempts it. */
     cost?: number;
   }
   interface FastifyRequest {
@@ -27,7 +26,7 @@ declare module 'fastify' {
   }
 }
 
-/** Something an operator did, or someone else who may change what concerns others. */
+/** An action for the audit log: of an operator, or on users of a tenant. */
 export interface AuditEvent {
   readonly principal: Principal;
   readonly route: string;
@@ -36,28 +35,28 @@ export interface AuditEvent {
   readonly trace: string;
 }
 
-/** What a gateway has found out about a request, which it has counted already. */
+/** What a gateway asserts about a request that it forwards. It has counted the request. */
 export interface Vouched {
   readonly principal: Principal;
-  /** SHA-256 of the body it sent, in base64url. */
+  /** SHA-256 of the body, in base64url. */
   readonly bodyDigest: string;
 }
 
 export interface GuardOptions {
-  /** Who asks. Throws an ApiProblem for a token or key that is not valid: that is never the same as showing none. */
+  /** Authenticates a request. Throws an ApiProblem for an invalid token or key: it is not the same as none. */
   readonly identify: Identify;
-  /** Reads what a gateway vouches for; null for what comes straight from outside. Throws for a vouch that is not valid. */
+  /** Reads the assertion of a gateway. Null for a request that comes from outside. Throws for an invalid assertion. */
   readonly vouched?: (request: IncomingMessage) => Vouched | null;
-  /** Sites beside our own whose pages may use a browser’s session. */
+  /** Other origins whose pages may use a browser session. */
   readonly origins: readonly string[];
   readonly limiter: RateLimiter;
-  /** Told of everything that was done by an operator’s right. */
+  /** Called for every successful action that needs the permission of an operator. */
   readonly onAuditEvent: (event: AuditEvent) => void;
 }
 
 const SAFE_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS']);
 
-/** A route, and what one needs to be allowed. */
+/** A route and the permission that it needs. */
 interface DeclaredRoute {
   readonly method: string;
   readonly url: string;
@@ -66,97 +65,112 @@ interface DeclaredRoute {
 
 export interface Guard {
   routes(): DeclaredRoute[];
-  /** Who asks, as for routes: whoever shows one credential after another that is none is not looked up for a while. */
+  /** Authenticates as for routes, with the limit of invalid credentials per address. */
   readonly identify: Identify;
 }
 
 /**
  * Guards every route of the app that is added from now on, those of plug-ins too.
- * @param first what is done to each request before, in the same step: a step costs as much as most of what is done in it
+ * @param first hooks that run before the guard, in the same step of Fastify: a step costs as much as most hooks
  */
 export function guardRoutes(app: FastifyInstance, options: GuardOptions, first: readonly RequestHook[] = []): Guard {
-  const declared: { method: string | string[]; url: string; config?: { access?: Access } }[] = [];
-  app.addHook('onRoute', (route) => {
-    // A browser asks with OPTIONS, without saying who it is, whether another site’s page may ask at all (Fetch Standard, CORS-preflight).
-    if (route.method === 'OPTIONS') route.config = { ...route.config, access: 'public' };
-    declared.push(route);
-  });
-  app.addHook('onReady', async () => {
-    const silent = declared.filter(({ config }) => config?.access === undefined);
-    if (silent.length > 0)
-      throw new Error(
-        `these routes do not say what one needs to be allowed: ${silent.map(({ method, url }) => `${String(method)} ${url}`).join(', ')}`,
-      );
-  });
+  const routes = requireDeclaredAccess(app);
   app.decorateRequest('principal', null as unknown as Principal);
   if (options.vouched) requireBodyDigests(app);
-  const identified = limitGuesses(options.identify, () => performance.now());
-  const check = (request: FastifyRequest, principal: Principal, access: Access): void => {
-    if (request.is404) return;
-    // A browser sets up a WebSocket for any page, and sends its cookies with it. Nobody’s may be opened from anywhere: it can show a token later.
-    const isSomeonesSocket = request.headers.upgrade !== undefined && principal.kind !== 'anonymous';
-    if (!SAFE_METHODS.has(request.method) || isSomeonesSocket) requireOwnPage(principal, request.headers, options.origins);
-    requireAccess(principal, access);
-  };
-  const admit = (
-    request: FastifyRequest,
-    reply: FastifyReply,
-    principal: Principal,
-    remote: string,
-    isCounted = false,
-  ): undefined | Promise<void> => {
-    request.principal = principal;
-    const { access = 'platform:admin', cost = 1 } = request.routeOptions.config;
-    const bucket = cost > 0 && !isCounted ? bucketOf(principal, remote) : null;
-    if (bucket) {
-      const asked = options.limiter.take(bucket.key, bucket.rate, cost);
-      if (asked instanceof Promise)
-        return asked.then((allowance) => {
-          requirePlace(principal, bucket, allowance, reply);
-          check(request, principal, access);
-        });
-      requirePlace(principal, bucket, asked, reply);
-    }
-    check(request, principal, access);
-    return undefined;
-  };
-  // With callbacks: what is known is answered without a turn of the event loop for each step.
+  const identify = limitGuesses(options.identify, () => performance.now());
+  // With callbacks: a request of a known caller is admitted without a turn of the event loop for each step.
   app.addHook('onRequest', (request, reply, done) => {
     try {
-      for (const doing of first) doing(request, reply);
+      for (const hook of first) hook(request, reply);
       const vouched = options.vouched?.(request.raw);
-      // Where proxies are trusted it is looked for anew each time it is asked for.
+      // Where proxies are trusted, Fastify computes it at each access.
       const remote = request.ip;
       if (vouched) request.bodyDigest = vouched.bodyDigest;
-      const found = vouched?.principal ?? identified({ headers: request.headers, remote });
+      const found = vouched?.principal ?? identify({ headers: request.headers, remote });
       const admitted =
         found instanceof Promise
-          ? found.then((principal) => admit(request, reply, principal, remote))
-          : admit(request, reply, found, remote, found === vouched?.principal);
+          ? found.then((principal) => admit(options, request, reply, { principal, remote, isCounted: false }))
+          : admit(options, request, reply, { principal: found, remote, isCounted: found === vouched?.principal });
       if (admitted === undefined) done();
       else void admitted.then(() => done(), done);
     } catch (error) {
       done(error as Error);
     }
   });
+  auditOperations(app, options.onAuditEvent);
+  return { identify, routes };
+}
+
+/** Keeps a server from starting with a route that declares no access. @returns lists the routes */
+function requireDeclaredAccess(app: FastifyInstance): () => DeclaredRoute[] {
+  const declared: { method: string | string[]; url: string; config?: { access?: Access } }[] = [];
+  app.addHook('onRoute', (route) => {
+    // Browsers send a preflight without credentials (Fetch Standard, CORS-preflight).
+    if (route.method === 'OPTIONS') route.config = { ...route.config, access: 'public' };
+    declared.push(route);
+  });
+  app.addHook('onReady', async () => {
+    const silent = declared.filter(({ config }) => config?.access === undefined);
+    if (silent.length > 0)
+      throw new Error(`these routes declare no access: ${silent.map(({ method, url }) => `${String(method)} ${url}`).join(', ')}`);
+  });
+  return () =>
+    declared.flatMap(({ method, url, config }) =>
+      [method].flat().map((one) => ({ method: one, url, access: config?.access ?? ('platform:admin' as const) })),
+    );
+}
+
+interface Caller {
+  readonly principal: Principal;
+  readonly remote: string;
+  /** True if a gateway has counted the request already. */
+  readonly isCounted: boolean;
+}
+
+/** Counts a request of a caller, and checks its permission. @throws ApiProblem when it is refused; a promise where the limiter is shared */
+function admit(
+  { limiter, origins }: GuardOptions,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  { principal, remote, isCounted }: Caller,
+): undefined | Promise<void> {
+  request.principal = principal;
+  const { access = 'platform:admin', cost = 1 } = request.routeOptions.config;
+  const bucket = cost > 0 && !isCounted ? bucketOf(principal, remote) : null;
+  if (bucket) {
+    const taken = limiter.take(bucket.key, bucket.rate, cost);
+    if (taken instanceof Promise)
+      return taken.then((allowance) => {
+        requirePlace(principal, bucket, allowance, reply);
+        requireAllowed(request, principal, access, origins);
+      });
+    requirePlace(principal, bucket, taken, reply);
+  }
+  requireAllowed(request, principal, access, origins);
+  return undefined;
+}
+
+function requireAllowed(request: FastifyRequest, principal: Principal, access: Access, origins: readonly string[]): void {
+  if (request.is404) return;
+  // A browser opens a WebSocket for any page, with its cookies. A socket of a known user needs our own origin; others may send a token later.
+  const isSocketOfUser = request.headers.upgrade !== undefined && principal.kind !== 'anonymous';
+  if (!SAFE_METHODS.has(request.method) || isSocketOfUser) requireOwnPage(principal, request.headers, origins);
+  requireAccess(principal, access);
+}
+
+/** Reports every successful change that needs the permission of an operator. */
+function auditOperations(app: FastifyInstance, onAuditEvent: GuardOptions['onAuditEvent']): void {
   app.addHook('onRoute', (route) => {
     if (route.config?.access !== 'platform:operate' || route.method === 'GET' || route.method === 'HEAD') return;
     const operated = (request: FastifyRequest, reply: FastifyReply, done: () => void) => {
       const { principal, params, body, ip: remote, id: trace } = request;
       const name = `${request.method} ${request.routeOptions.url}`;
       if (reply.statusCode < 400 && !isReplayed(reply))
-        options.onAuditEvent({ principal, route: name, detail: { params, body: body ?? {} }, remote, trace });
+        onAuditEvent({ principal, route: name, detail: { params, body: body ?? {} }, remote, trace });
       done();
     };
     route.onResponse = [...[route.onResponse ?? []].flat(), operated];
   });
-  return {
-    identify: identified,
-    routes: () =>
-      declared.flatMap(({ method, url, config }) =>
-        [method].flat().map((one) => ({ method: one, url, access: config?.access ?? ('platform:admin' as const) })),
-      ),
-  };
 }
 
 /** Says how many requests are left. Throws when there was no place for this one. */

@@ -1,4 +1,4 @@
-import type { ServerOptions } from 'node:http';
+import type { Server, ServerOptions } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import compress from '@fastify/compress';
 import swagger from '@fastify/swagger';
@@ -8,12 +8,14 @@ import { failureReason } from '@millrace/database';
 import fastify, {
   type FastifyBaseLogger,
   type FastifyError,
+  type FastifyHttpOptions,
   type FastifyInstance,
   type FastifyPluginAsync,
   type FastifyReply,
   type FastifyRequest,
   LogController,
 } from 'fastify';
+import type { Identify } from './caller.ts';
 import { serveConsole } from './console.ts';
 import { declareFiles, type GuardOptions, guardRoutes } from './guard.ts';
 import { type IdempotencyStore, idempotencyHooks } from './idempotency.ts';
@@ -35,17 +37,17 @@ import { type AddUpgrade, isForUpgrade, routeUpgrades, type Upgrade } from './up
 import { compileSchemas } from './validation.ts';
 
 const BODY_BYTES_MAX = 1024 * 1024;
-/** How long a request may take to come in, its body included; what is answered may take as long as it likes. */
+/** Time limit for receiving a request with its body. Responses have none. */
 const REQUEST_MS_MAX = 10_000;
-/** Bytes of a request’s head. */
+/** Maximum size of the head of a request, bytes. */
 const HEAD_BYTES_MAX = 16 * 1024;
-/** What a gateway adds to the head of a request: who makes it, where it comes from, its trace. */
+/** Bytes that a gateway may add to the head of a request: identity, address and trace. */
 const GATEWAY_HEAD_BYTES_MAX = 8 * 1024;
 const CHECK_CONNECTIONS_MS = 2_000;
 const COMPRESSION = { threshold: 2_048, encodings: ['zstd', 'br', 'gzip'] as ('zstd' | 'br' | 'gzip')[] };
-/** Longest a server that stops waits for requests to be answered. */
+/** Longest time that a stopping server waits for open requests. */
 const DRAIN_MS_MAX = 4_000;
-/** How often streams whose credential is past are looked for. */
+/** Interval of the check for streams with expired credentials. */
 const EXPIRY_MS = 5_000;
 
 export interface HttpServerOptions extends GuardOptions {
@@ -59,9 +61,9 @@ export interface HttpServerOptions extends GuardOptions {
   readonly cache: ResponseCache;
   /** Channels of the streams, for the access matrix. */
   readonly channels: readonly ChannelContract[];
-  /** Whether pages of other sites may read what needs no browser’s session. */
+  /** True if pages of other sites may read what needs no browser session. */
   readonly isOpenToSites: boolean;
-  /** Addresses of proxies before this server, whose word about where a request comes from counts. */
+  /** Addresses of trusted proxies, whose X-Forwarded-For is used. */
   readonly trustedProxies: readonly string[];
   /** Serves https with these instead of http. */
   readonly tls?: TlsFiles | undefined;
@@ -75,11 +77,11 @@ export interface HttpServerOptions extends GuardOptions {
   /** Keeps idempotency keys. Undefined where requests are forwarded, not processed. */
   readonly idempotency?: IdempotencyStore;
   readonly register: (http: HttpParts) => void;
-  /** WebSockets that let nobody in whom they do not know themselves, by path. */
+  /** WebSockets that authenticate their clients themselves, by path. */
   readonly sockets?: Readonly<Record<string, Upgrade>>;
 }
 
-/** What routes are added to, and what those need that serve at it. */
+/** The server while routes are added. */
 export interface HttpParts {
   readonly app: FastifyInstance;
   readonly routes: Routes;
@@ -89,14 +91,14 @@ export interface HttpParts {
   readonly identify: GuardOptions['identify'];
 }
 
-/** Requests someone has left now, and streams it has open. */
+/** Requests that a caller has left, and its open streams. */
 export type TrafficOf = (principal: Principal, remote: string) => Promise<{ readonly requests: number; readonly streams: number }>;
 
 export interface HttpServer {
   readonly url: string;
   readonly streams: OpenStreams;
   readonly cache: ResponseCache;
-  /** Takes no new connections, and waits until what was begun is answered, or for `DRAIN_MS_MAX`; streams stay open. */
+  /** Accepts no more connections, and waits for open requests, at most `DRAIN_MS_MAX`. Streams stay open. */
   drain(): Promise<void>;
   /** Ends streams with their reason, then closes. */
   close(): Promise<void>;
@@ -104,94 +106,27 @@ export interface HttpServer {
 
 /** Starts the HTTP server: API, streams, metrics, docs and console on one port. Throws when the port is taken. */
 export async function createHttpServer(options: HttpServerOptions): Promise<HttpServer> {
-  const { limiter } = options;
-  const headers = responseHeaders(options.console, options.tls !== undefined);
-  const app: FastifyInstance = fastify({
-    loggerInstance: oneForAllRequests(options.logger),
-    logController: new LogController({ disableRequestLogging: true }),
-    genReqId: ({ headers }) => traceOf(headers),
-    trustProxy: options.trustedProxies.length > 0 ? [...options.trustedProxies] : false,
-    bodyLimit: BODY_BYTES_MAX,
-    ...(options.tls && { https: tlsOptions(options.tls) as never }),
-    // Before anything looks at it: the router, the guard, and a server behind a gateway then read the same.
-    rewriteUrl: normaliseTarget,
-    requestTimeout: REQUEST_MS_MAX,
-    // What has no body needs none of what reads one.
-    http: {
-      headersTimeout: REQUEST_MS_MAX,
-      connectionsCheckingInterval: CHECK_CONNECTIONS_MS,
-      optimizeEmptyRequests: true,
-      // Whatever a gateway lets in, the servers behind it take, too.
-      maxHeaderSize: HEAD_BYTES_MAX + (options.vouched ? GATEWAY_HEAD_BYTES_MAX : 0),
-    } as ServerOptions,
-    forceCloseConnections: true,
-    // What the router refuses goes through no hook, and says the same of itself as every answer.
-    frameworkErrors: ((error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
-      headers(request, reply);
-      respondToFrameworkError(error, request, reply);
-    }) as never,
-    clientErrorHandler: respondToClientError as never,
-    routerOptions: { maxParamLength: 256 },
-  });
+  const { cache, streams, logger, tls } = options;
+  const headers = responseHeaders(options.console, tls !== undefined);
+  const app: FastifyInstance = fastify(fastifyOptions(options, headers));
   const unfinished = new UnfinishedRequests();
-  const begun: RequestHook = (request, reply) => {
-    if (!isForUpgrade(request)) unfinished.begun(request.raw, reply.raw);
-  };
-  app.setValidatorCompiler(compileSchemas());
-  logRequests(app, options.requestLog);
-  // What is no JSON is not read.
-  app.removeContentTypeParser('text/plain');
-  respondWithProblems(app, options.console);
-  const guard = guardRoutes(app, options, [begun, headers, shareWithSites(app, options), requireSoundRequests(app)]);
-  const { identify } = guard;
-  // Only routes whose answers may be long say that they want it; the others are not asked for it with each request either.
-  app.addHook('onRoute', (route) => {
-    route.compress ??= false;
-  });
-  await app.register(compress, { global: false, ...COMPRESSION });
-  await serveDocuments(app, options.document);
-  app.get('/metrics', { config: { access: 'platform:read' } }, async (_request, reply) => {
-    const { contentType, text } = await options.metrics();
-    return reply.type(contentType).send(text);
-  });
-
-  const { cache, streams } = options;
-  const idempotent =
-    options.idempotency &&
-    idempotencyHooks(options.idempotency, (message, error) => options.logger.warn({ reason: failureReason(error) }, message));
-  const routes = routesOf(app, cache, idempotent ?? null);
-  const upgrade = routeUpgrades(app, options.sockets ?? {});
-  const traffic: TrafficOf = async (principal, remote) => {
-    const bucket = bucketOf(principal, remote);
-    const { remaining } = bucket ? await limiter.take(bucket.key, bucket.rate, 0) : { remaining: Number.MAX_SAFE_INTEGER };
-    return { requests: remaining, streams: streams.countOf(principal, remote) };
-  };
-  options.register({ app, routes, upgrade, streams, traffic, identify });
-  routes.handle(ENDPOINTS.getAccess, () => ({
-    routes: guard.routes(),
-    channels: options.channels.map(({ name, access }) => ({ name, access })),
-  }));
-  routes.handle(ENDPOINTS.getConnections, () => streams.list(options.node));
-  await serveConsole(app, options.console);
-
+  await addRoutes(app, options, headers, unfinished);
   const expiring = setInterval(() => streams.endExpired(), EXPIRY_MS);
   await app.listen({ host: options.host, port: options.port });
   const stopReloading =
-    options.tls &&
-    reloadTls(app.server as never, options.tls, (failure) => {
-      if (failure) options.logger.error({ err: failure }, 'the new certificate cannot be used; the old one stays');
-      else options.logger.info('the certificate was replaced');
+    tls &&
+    reloadTls(app.server as never, tls, (failure) => {
+      if (failure) logger.error({ err: failure }, 'the new certificate cannot be used; the old one stays');
+      else logger.info('the certificate was replaced');
     });
-  const { port } = app.server.address() as AddressInfo;
-  const shown = options.host === '0.0.0.0' || options.host === '::' ? 'localhost' : options.host;
   return {
-    url: `${options.tls ? 'https' : 'http'}://${shown.includes(':') ? `[${shown}]` : shown}:${port}`,
+    url: urlOf(options, (app.server.address() as AddressInfo).port),
     streams,
     cache,
     drain: async () => {
       app.server.close();
       if (!(await unfinished.finished(() => streams.responses, DRAIN_MS_MAX)))
-        options.logger.warn({ withinMs: DRAIN_MS_MAX }, 'requests were not finished in time, and are cut off');
+        logger.warn({ withinMs: DRAIN_MS_MAX }, 'requests were not finished in time, and are cut off');
     },
     close: async () => {
       clearInterval(expiring);
@@ -201,13 +136,103 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   };
 }
 
-/** A logger that is its own child: one for each request costs more than a small answer, and lines that are written name their trace themselves. */
+function urlOf({ host, tls }: HttpServerOptions, port: number): string {
+  const shown = host === '0.0.0.0' || host === '::' ? 'localhost' : host;
+  return `${tls ? 'https' : 'http'}://${shown.includes(':') ? `[${shown}]` : shown}:${port}`;
+}
+
+/** Limits and error responses of the HTTP server. */
+function fastifyOptions(options: HttpServerOptions, headers: RequestHook): FastifyHttpOptions<Server> {
+  return {
+    loggerInstance: oneForAllRequests(options.logger),
+    logController: new LogController({ disableRequestLogging: true }),
+    genReqId: ({ headers }) => traceOf(headers),
+    trustProxy: options.trustedProxies.length > 0 ? [...options.trustedProxies] : false,
+    bodyLimit: BODY_BYTES_MAX,
+    ...(options.tls && { https: tlsOptions(options.tls) as never }),
+    // Before anything reads it: the router, the guard, and a server behind a gateway then see the same target.
+    rewriteUrl: normaliseTarget,
+    requestTimeout: REQUEST_MS_MAX,
+    http: {
+      headersTimeout: REQUEST_MS_MAX,
+      connectionsCheckingInterval: CHECK_CONNECTIONS_MS,
+      optimizeEmptyRequests: true,
+      // Servers behind a gateway accept every head that the gateway accepts.
+      maxHeaderSize: HEAD_BYTES_MAX + (options.vouched ? GATEWAY_HEAD_BYTES_MAX : 0),
+    } as ServerOptions,
+    forceCloseConnections: true,
+    // What the router rejects runs through no hook; it gets the same headers as every response.
+    frameworkErrors: ((error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
+      headers(request, reply);
+      respondToFrameworkError(error, request, reply);
+    }) as never,
+    clientErrorHandler: respondToClientError as never,
+    routerOptions: { maxParamLength: 256 },
+  };
+}
+
+async function addRoutes(
+  app: FastifyInstance,
+  options: HttpServerOptions,
+  headers: RequestHook,
+  unfinished: UnfinishedRequests,
+): Promise<void> {
+  const begun: RequestHook = (request, reply) => {
+    if (!isForUpgrade(request)) unfinished.begun(request.raw, reply.raw);
+  };
+  app.setValidatorCompiler(compileSchemas());
+  logRequests(app, options.requestLog);
+  // Bodies other than JSON are rejected.
+  app.removeContentTypeParser('text/plain');
+  respondWithProblems(app, options.console);
+  const guard = guardRoutes(app, options, [begun, headers, shareWithSites(app, options), requireSoundRequests(app)]);
+  // Only routes with long responses are compressed; others run through no hook for it.
+  app.addHook('onRoute', (route) => {
+    route.compress ??= false;
+  });
+  await app.register(compress, { global: false, ...COMPRESSION });
+  await serveDocuments(app, options.document);
+  app.get('/metrics', { config: { access: 'platform:read' } }, async (_request, reply) => {
+    const { contentType, text } = await options.metrics();
+    return reply.type(contentType).send(text);
+  });
+  const parts = httpParts(app, options, guard.identify);
+  options.register(parts);
+  parts.routes.handle(ENDPOINTS.getAccess, () => ({
+    routes: guard.routes(),
+    channels: options.channels.map(({ name, access }) => ({ name, access })),
+  }));
+  parts.routes.handle(ENDPOINTS.getConnections, () => options.streams.list(options.node));
+  await serveConsole(app, options.console);
+}
+
+function httpParts(app: FastifyInstance, options: HttpServerOptions, identify: Identify): HttpParts {
+  const { cache, streams, limiter, logger } = options;
+  const idempotent =
+    options.idempotency &&
+    idempotencyHooks(options.idempotency, (message, error) => logger.warn({ reason: failureReason(error) }, message));
+  const traffic: TrafficOf = async (principal, remote) => {
+    const bucket = bucketOf(principal, remote);
+    const { remaining } = bucket ? await limiter.take(bucket.key, bucket.rate, 0) : { remaining: Number.MAX_SAFE_INTEGER };
+    return { requests: remaining, streams: streams.countOf(principal, remote) };
+  };
+  return {
+    app,
+    routes: routesOf(app, cache, idempotent ?? null),
+    upgrade: routeUpgrades(app, options.sockets ?? {}),
+    streams,
+    traffic,
+    identify,
+  };
+}
+
+/** A logger that is its own child: one per request costs more than a small response, and log lines name their trace themselves. */
 function oneForAllRequests(logger: FastifyBaseLogger): FastifyBaseLogger {
   const one: FastifyBaseLogger = Object.create(logger, { child: { value: () => one } });
   return one;
 }
 
-/** The OpenAPI document, its page, and what the types of problems stand for. */
+/** The OpenAPI document, its page, and the explanations of problem types. */
 async function serveDocuments(app: FastifyInstance, document: object): Promise<void> {
   await app.register(swagger, { mode: 'static', specification: { document: document as never } });
   const docs: FastifyPluginAsync = async (scope) => {

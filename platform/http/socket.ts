@@ -13,18 +13,18 @@ import { type Allowance, requestsOfOne } from './rate-limit.ts';
 /** The largest request a client may send: 256 channel names with positions fit in. */
 const REQUEST_BYTES_MAX = 64 * 1024;
 const CHANNELS_MAX = 1_024;
-/** Requests of one connection: as many at once as it may have channels, for a client that comes back asks for each. */
+/** Requests of one connection. The burst covers all channels: a client that reconnects subscribes to each. */
 const REQUEST_RATE = { requestsPerSecond: 50, burst: CHANNELS_MAX + 256 } as const;
-/** Requests in excess that are still answered; whoever does not stop is sent away. */
+/** Requests over the limit that are still refused with a reply. Above it the connection is closed. */
 const EXCESS_MAX = 1_000;
-/** Answers that a client may leave unread, bytes; what a channel tells has a bound of its own. */
+/** Maximum size of unread replies, bytes. Events of channels have a limit of their own. */
 const UNREAD_BYTES_MAX = 1024 * 1024;
-/** As much of a request that is none is told back. */
+/** Maximum length of what a refusal repeats of an invalid request. */
 const OP_CHARACTERS_MAX = 64;
 const ID_CHARACTERS_MAX = 64;
-/** Requests that may wait while it is found out who asks. */
+/** Maximum number of requests that wait while the client is authenticated. */
 const WAITING_MAX = 64;
-/** A client that answers no ping between two of these is gone, whatever its network says. */
+/** A client that answers no ping within this time is disconnected. */
 const PING_EVERY_MS = 25_000;
 
 /** “Try again later” (RFC 6455’s registry): resuming from the last position is fine. */
@@ -37,14 +37,14 @@ const CLOSE_REASON_MAX = 120;
 const MSGPACK = 'millrace.msgpack';
 const requestSchema = Compile(SocketRequest);
 
-/** A channel by its own name, which may not be the one it was asked for by, and how it is delivered. */
+/** A channel by its own name, which differs from an alias, and its delivery. */
 interface ResolvedChannel {
   readonly name: string;
   readonly delivery: ChannelDelivery;
 }
 
 export interface SocketServer {
-  /** Makes a connection a WebSocket, which gives its place back when it is gone. @returns ends it from here */
+  /** Upgrades a connection to a WebSocket; its place is free when it closes. @returns ends the connection */
   upgrade(
     asked: Pick<FastifyRequest, 'raw' | 'ip' | 'principal'>,
     connection: { readonly socket: Duplex; readonly head: Buffer },
@@ -53,10 +53,10 @@ export interface SocketServer {
   close(): void;
 }
 
-/** Finds a channel; throws ApiProblem when there is none of that name, or it is not for this one. */
+/** Finds a channel. Throws ApiProblem for an unknown name, and when the principal has no access. */
 export type ChannelCheck = (name: string, principal: Principal) => ResolvedChannel;
 
-/** The WebSocket side of the streams: subscribe, unsubscribe, authenticate, ping, each answered with its id. */
+/** The streams over WebSocket: subscribe, unsubscribe, authenticate and ping, each with a reply that has its id. */
 export function createSocketServer(hub: Hub, check: ChannelCheck, identify: Identify, onFailure: (error: unknown) => void): SocketServer {
   const server = new WebSocketServer({
     noServer: true,
@@ -84,8 +84,9 @@ export function createSocketServer(hub: Hub, check: ChannelCheck, identify: Iden
           place.is(newer);
           return newer;
         };
-        const allow = requestsOfOne(REQUEST_RATE, () => performance.now());
-        end = serve({ connection, socket, hub, principal, check, authenticate, allow, onFailure });
+        const take = requestsOfOne(REQUEST_RATE, () => performance.now());
+        const session = new SocketSession({ connection, socket, hub, principal, check, authenticate, take, onFailure });
+        end = (reason) => session.end(reason);
       });
       return (reason) => end(reason);
     },
@@ -97,151 +98,197 @@ export function createSocketServer(hub: Hub, check: ChannelCheck, identify: Iden
   };
 }
 
-interface Served {
+interface SocketParts {
   readonly connection: WebSocket;
   readonly socket: Duplex;
   readonly hub: Hub;
   readonly principal: Principal;
   readonly check: ChannelCheck;
   readonly authenticate: (token: string) => Promise<Principal>;
-  readonly allow: () => Allowance;
+  /** Counts a request. */
+  readonly take: () => Allowance;
   readonly onFailure: (error: unknown) => void;
 }
 
-/** @returns ends the connection, with a reason */
-function serve({ connection, socket, hub, principal: first, check, authenticate, allow, onFailure }: Served): (reason: string) => void {
-  let principal = first;
-  const binary = connection.protocol === MSGPACK;
-  const reader: Reader = {
-    format: binary ? 'msgpack' : 'json',
-    write: (bytes) => void socket.write(bytes),
-    get backlog() {
-      return socket.writableLength;
-    },
-    end: (reason) => connection.close(CLOSED_BY_US, reason.slice(0, CLOSE_REASON_MAX)),
-  };
-  const subscribed = new Set<string>();
-  /** What channels were asked for by. */
-  const known = new Map<string, string>();
-  /** Bytes of answers since everything was taken. */
-  let unread = 0;
-  const reply = (message: object) => {
-    // After the closing handshake has begun there is nothing to be said any more.
+type Message = Exclude<SocketRequest, { op: 'authenticate' }>;
+
+/** One client: its requests, its replies, and the channels that it is subscribed to. */
+class SocketSession {
+  readonly #parts: SocketParts;
+  readonly #isBinary: boolean;
+  readonly #reader: Reader;
+  #principal: Principal;
+  readonly #subscribed = new Set<string>();
+  /** Channel of each name that the client used: an alias is another name than that of its channel. */
+  readonly #channelOf = new Map<string, string>();
+  /** Bytes of replies since the socket was last drained. */
+  #unreadBytes = 0;
+  #excessRequests = 0;
+  /** Requests that wait until the client is authenticated. */
+  readonly #waiting: SocketRequest[] = [];
+  #isAuthenticating = false;
+
+  constructor(parts: SocketParts) {
+    const { connection, socket, hub, principal } = parts;
+    this.#parts = parts;
+    this.#principal = principal;
+    this.#isBinary = connection.protocol === MSGPACK;
+    this.#reader = {
+      format: this.#isBinary ? 'msgpack' : 'json',
+      write: (bytes) => void socket.write(bytes),
+      get backlog() {
+        return socket.writableLength;
+      },
+      end: (reason) => connection.close(CLOSED_BY_US, reason.slice(0, CLOSE_REASON_MAX)),
+    };
+    // Reading a message may fail in ways that nobody foresaw: that ends the connection, never the server.
+    connection.on('message', (raw) => this.#attempt(null, () => this.#read(raw as Buffer)));
+    socket.on('drain', () => hub.drained(this.#reader));
+    connection.on('close', () => hub.leave(this.#reader));
+    connection.on('error', () => hub.leave(this.#reader));
+  }
+
+  /** Ends the connection. The client may resume from its last position. */
+  end(reason: string): void {
+    this.#leave(CLOSED_BY_US, reason);
+  }
+
+  #leave(code: number, reason: string): void {
+    this.#parts.hub.leave(this.#reader);
+    this.#parts.connection.close(code, reason.slice(0, CLOSE_REASON_MAX));
+  }
+
+  #reply(message: object): void {
+    const { connection, socket } = this.#parts;
+    // After the closing handshake has begun nothing may be sent.
     if (connection.readyState !== connection.OPEN) return;
-    const payload = binary ? pack(message) : Buffer.from(JSON.stringify(message));
-    unread = (socket.writableLength === 0 ? 0 : unread) + payload.length;
-    if (unread > UNREAD_BYTES_MAX) return leave(CLOSED_BY_US, 'slow-reader: answers were not taken');
-    socket.write(socketFrame(payload, binary ? 'binary' : 'text'));
-  };
-  const refuse = (id: unknown, code: string, detail: string, remedy: string) =>
-    reply({ id: id ?? null, ok: false, error: { code, detail, remedy } });
+    const payload = this.#isBinary ? pack(message) : Buffer.from(JSON.stringify(message));
+    this.#unreadBytes = (socket.writableLength === 0 ? 0 : this.#unreadBytes) + payload.length;
+    if (this.#unreadBytes > UNREAD_BYTES_MAX) return this.#leave(CLOSED_BY_US, 'slow-reader: answers were not taken');
+    socket.write(socketFrame(payload, this.#isBinary ? 'binary' : 'text'));
+  }
 
-  const leave = (code: number, reason: string) => {
-    hub.leave(reader);
-    connection.close(code, reason.slice(0, CLOSE_REASON_MAX));
-  };
+  #confirm(id: string | number, op: string): void {
+    this.#reply({ id, ok: true, op, position: this.#parts.hub.position });
+  }
 
-  let excess = 0;
-  // What a message has in it may make reading it fail in ways that nobody thought of: that ends the connection, never the server.
-  connection.on('message', (raw) => attempt(null, () => read(raw as Buffer)));
-  const read = (raw: Buffer) => {
-    const { isAllowed, waitMs } = allow();
-    if (!isAllowed && ++excess > EXCESS_MAX) return leave(POLICY_VIOLATION, 'too-many-requests: it went on when it was told to wait');
+  #refuse(id: unknown, code: string, detail: string, remedy: string): void {
+    this.#reply({ id: id ?? null, ok: false, error: { code, detail, remedy } });
+  }
+
+  #attempt(id: unknown, work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      if (error instanceof ApiProblem) return this.#refuse(id, error.code, error.message, error.remedy);
+      this.#parts.onFailure(error);
+      this.#parts.connection.close(1011, 'the server failed on this request');
+    }
+  }
+
+  #read(raw: Buffer): void {
+    const { isAllowed, waitMs } = this.#parts.take();
+    if (!isAllowed && ++this.#excessRequests > EXCESS_MAX)
+      return this.#leave(POLICY_VIOLATION, 'too-many-requests: it went on when it was told to wait');
     let message: unknown;
     try {
-      message = binary ? unpack(raw) : JSON.parse(raw.toString());
+      message = this.#isBinary ? unpack(raw) : JSON.parse(raw.toString());
     } catch {
-      return refuse(null, 'BAD_REQUEST', `The message is no ${binary ? 'MessagePack' : 'JSON'}.`, 'Send one map with "op" and "id".');
+      return this.#refuse(
+        null,
+        'BAD_REQUEST',
+        `The message is no ${this.#isBinary ? 'MessagePack' : 'JSON'}.`,
+        'Send one map with "op" and "id".',
+      );
     }
     const { id, op } = namedIn(message);
     if (!isAllowed) {
       const { requestsPerSecond, burst } = REQUEST_RATE;
-      return refuse(id, 'RATE_LIMITED', `${burst} requests at once, ${requestsPerSecond} a second.`, `Wait ${Math.ceil(waitMs)} ms.`);
+      return this.#refuse(id, 'RATE_LIMITED', `${burst} requests at once, ${requestsPerSecond} a second.`, `Wait ${Math.ceil(waitMs)} ms.`);
     }
     if (!requestSchema.Check(message))
-      return refuse(
+      return this.#refuse(
         id,
         'BAD_REQUEST',
         `"${op}" with these fields is no request.`,
         'Use op subscribe, unsubscribe, authenticate or ping; see /docs.',
       );
-    if (isAsking && waiting.length >= WAITING_MAX)
-      return refuse(message.id, 'RATE_LIMITED', `${WAITING_MAX} requests wait.`, 'Wait for the answer to "authenticate".');
-    if (isAsking) waiting.push(message);
-    else take(message);
-  };
-  /** What is asked while it is found out who asks, waits for that. */
-  const waiting: SocketRequest[] = [];
-  let isAsking = false;
-  const take = (message: SocketRequest) => {
-    if (message.op !== 'authenticate') return attempt(message.id, () => handle(message));
-    isAsking = true;
-    authenticate(message.token)
+    if (!this.#isAuthenticating) return this.#handle(message);
+    if (this.#waiting.length >= WAITING_MAX)
+      return this.#refuse(message.id, 'RATE_LIMITED', `${WAITING_MAX} requests wait.`, 'Wait for the answer to "authenticate".');
+    this.#waiting.push(message);
+  }
+
+  #handle(message: SocketRequest): void {
+    if (message.op === 'authenticate') this.#authenticate(message.id, message.token);
+    else this.#attempt(message.id, () => this.#serve(message));
+  }
+
+  #authenticate(id: string | number, token: string): void {
+    this.#isAuthenticating = true;
+    this.#parts
+      .authenticate(token)
       .then(
-        (newer) => attempt(message.id, () => become(newer, message.id)),
+        (principal) => this.#attempt(id, () => this.#become(principal, id)),
         (error: unknown) =>
-          attempt(message.id, () => {
+          this.#attempt(id, () => {
             throw error;
           }),
       )
       .finally(() => {
-        isAsking = false;
-        for (let next = waiting.shift(); next; next = isAsking ? undefined : waiting.shift()) take(next);
+        this.#isAuthenticating = false;
+        for (let next = this.#waiting.shift(); next; next = this.#isAuthenticating ? undefined : this.#waiting.shift()) this.#handle(next);
       });
-  };
-  const attempt = (id: unknown, work: () => void) => {
-    try {
-      work();
-    } catch (error) {
-      if (error instanceof ApiProblem) return refuse(id, error.code, error.message, error.remedy);
-      onFailure(error);
-      connection.close(1011, 'the server failed on this request');
+  }
+
+  /** Takes another identity, and ends subscriptions that it may not have. */
+  #become(principal: Principal, id: string | number): void {
+    const { hub, check } = this.#parts;
+    this.#principal = principal;
+    const forbidden = [...this.#subscribed].filter((name) => !isAllowed(() => check(name, principal)));
+    if (forbidden.length > 0) hub.unsubscribe(this.#reader, forbidden);
+    for (const name of forbidden) this.#subscribed.delete(name);
+    this.#confirm(id, 'authenticate');
+  }
+
+  #serve(message: Message): void {
+    if (message.op === 'ping') this.#confirm(message.id, 'pong');
+    else if (message.op === 'subscribe') this.#subscribe(message);
+    else {
+      const names = message.channels.map((name) => this.#channelOf.get(name) ?? name);
+      this.#parts.hub.unsubscribe(this.#reader, names);
+      for (const name of names) this.#subscribed.delete(name);
+      this.#confirm(message.id, message.op);
     }
-  };
-  const become = (newer: Principal, id: string | number) => {
-    principal = newer;
-    // What the newer credential does not allow is watched no more.
-    const forbidden = [...subscribed].filter((name) => !isAllowed(() => check(name, principal)));
-    if (forbidden.length > 0) hub.unsubscribe(reader, forbidden);
-    for (const name of forbidden) subscribed.delete(name);
-    reply({ id, ok: true, op: 'authenticate', position: hub.position });
-  };
-  const handle = (message: Exclude<SocketRequest, { op: 'authenticate' }>) => {
-    if (message.op === 'ping') return reply({ id: message.id, ok: true, op: 'pong', position: hub.position });
-    if (message.op === 'unsubscribe') {
-      const names = message.channels.map((asked) => known.get(asked) ?? asked);
-      hub.unsubscribe(reader, names);
-      for (const name of names) subscribed.delete(name);
-      return reply({ id: message.id, ok: true, op: message.op, position: hub.position });
-    }
-    const channels = message.channels.map((asked) => ({ asked, ...check(asked, principal) }));
-    if (subscribed.size + channels.length > CHANNELS_MAX)
+  }
+
+  #subscribe({ id, op, channels: names, from: positions }: Extract<Message, { op: 'subscribe' }>): void {
+    const { hub, check } = this.#parts;
+    const channels = names.map((alias) => ({ alias, ...check(alias, this.#principal) }));
+    const count = this.#subscribed.size + channels.length;
+    if (count > CHANNELS_MAX)
       throw new ApiProblem(
         'BAD_REQUEST',
-        `${subscribed.size + channels.length} channels exceed the limit of a connection.`,
+        `${count} channels exceed the limit of a connection.`,
         `Use at most ${CHANNELS_MAX}, or several connections.`,
       );
     const from = new Map<string, HubPosition | null>();
-    for (const { asked, name } of channels) {
-      const text = message.from?.[asked] ?? message.from?.[name];
+    for (const { alias, name } of channels) {
+      const text = positions?.[alias] ?? positions?.[name];
       from.set(name, text === undefined ? null : (parsePosition(text) ?? null));
-      subscribed.add(name);
-      known.set(asked, name);
+      this.#subscribed.add(name);
+      this.#channelOf.set(alias, name);
     }
-    reply({ id: message.id, ok: true, op: message.op, position: hub.position });
-    hub.subscribe(reader, channels, (name) => from.get(name) ?? null);
-  };
-  socket.on('drain', () => hub.drained(reader));
-  connection.on('close', () => hub.leave(reader));
-  connection.on('error', () => hub.leave(reader));
-  return (reason) => leave(CLOSED_BY_US, reason);
+    this.#confirm(id, op);
+    hub.subscribe(this.#reader, channels, (name) => from.get(name) ?? null);
+  }
 }
 
-/** What an answer may tell back of a request, whatever else is wrong with it. */
+/** What a reply may repeat of a request, whatever else is wrong with it. */
 function namedIn(message: unknown): { id: number | string | null; op: string } {
   const { id, op } = (message ?? {}) as { id?: unknown; op?: unknown };
   const isId = typeof id === 'number' || (typeof id === 'string' && id.length <= ID_CHARACTERS_MAX);
-  // Only text is told back: an object may have a `toString` of its own that is no function, or be too deep to become text.
+  // Only text is repeated: an object may have a `toString` of its own that is no function, or be too deep to become text.
   return { id: isId ? id : null, op: typeof op === 'string' ? op.slice(0, OP_CHARACTERS_MAX) : typeof op };
 }
 

@@ -1,28 +1,17 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import {
-  DOUBLE,
-  type DuckDBAppender,
-  type DuckDBConnection,
-  DuckDBInstance,
-  type DuckDBValue,
-  INTEGER,
-  UTINYINT,
-  VARCHAR,
-} from '@duckdb/node-api';
+import { type DuckDBAppender, type DuckDBConnection, DuckDBInstance, type DuckDBValue } from '@duckdb/node-api';
 import { requireOffsets } from '@millrace/base/offsets';
-import { type CandleOrigin, type InstrumentId, isInstrumentId, type Side } from '@millrace/contracts';
-import { Archive, type ArchivedTable } from './archive.ts';
-import { appendRows, type Column } from './columns.ts';
+import { type InstrumentId, isInstrumentId, type Side } from '@millrace/contracts';
+import { Archive } from './archive.ts';
+import { appendRows } from './columns.ts';
 import { candlesOf, newestOpeningOf, tradeSumsOf, withdraw } from './past.ts';
 import type {
   CandleColumns,
   CandleQuery,
-  CandleRow,
   PagedQuery,
   Past,
   PastReads,
-  ReadingRow,
   SeriesOptions,
   SeriesReader,
   SeriesRows,
@@ -30,48 +19,9 @@ import type {
   SeriesStore,
   StoredReading,
   StoredTrade,
-  TradeRow,
 } from './series-store.ts';
-
-const SIDES: readonly Side[] = ['buy', 'sell', 'unknown'];
-const ORIGINS: readonly CandleOrigin[] = ['trades', 'venue', 'mixed'];
-
-/*
- * Times are doubles of epoch ms: exact to the microsecond until the year 2255, and they cross into JavaScript as they
- * are. Instruments and intervals are numbers in the rows (see `names`), because text is what costs in a column store.
- */
-const SCHEMA = `
-  CREATE TABLE IF NOT EXISTS names (code INTEGER PRIMARY KEY, name VARCHAR UNIQUE);
-  CREATE TABLE IF NOT EXISTS trades (instrument INTEGER, time DOUBLE, rank DOUBLE, price VARCHAR, quantity VARCHAR, side UTINYINT, id VARCHAR, known DOUBLE);
-  ALTER TABLE trades ADD COLUMN IF NOT EXISTS arrival DOUBLE DEFAULT 0;
-  CREATE TABLE IF NOT EXISTS candles (instrument INTEGER, "interval" INTEGER, time DOUBLE, open DOUBLE, high DOUBLE, low DOUBLE, close DOUBLE, volume DOUBLE,
-    trades INTEGER, version INTEGER, origin UTINYINT, known DOUBLE);
-  CREATE TABLE IF NOT EXISTS readings (instrument INTEGER, time DOUBLE, name INTEGER, value DOUBLE, known DOUBLE);
-  ALTER TABLE readings ADD COLUMN IF NOT EXISTS arrival DOUBLE DEFAULT 0;
-  CREATE TABLE IF NOT EXISTS read_up_to (reader VARCHAR, part INTEGER, next DOUBLE, PRIMARY KEY (reader, part));
-`;
-
-const ARCHIVED: readonly ArchivedTable[] = [
-  {
-    table: 'trades',
-    columns: `i.name AS instrument, t.time, t.rank, t.price, t.quantity, (CASE t.side WHEN 0 THEN 'buy' WHEN 1 THEN 'sell' ELSE 'unknown' END) AS side, t.id, t.known, t.arrival`,
-    joins: 'JOIN names i ON i.code = t.instrument',
-    order: 'instrument, time, rank, arrival',
-  },
-  {
-    table: 'candles',
-    columns: `i.name AS instrument, v.name AS "interval", t.time, t.open, t.high, t.low, t.close, t.volume, t.trades, t.version,
-      (CASE t.origin WHEN 0 THEN 'trades' WHEN 1 THEN 'venue' ELSE 'mixed' END) AS origin, t.known`,
-    joins: 'JOIN names i ON i.code = t.instrument JOIN names v ON v.code = t."interval"',
-    order: 'instrument, "interval", time, version',
-  },
-  {
-    table: 'readings',
-    columns: 'i.name AS instrument, t.time, n.name AS name, t.value, t.known, t.arrival',
-    joins: 'JOIN names i ON i.code = t.instrument JOIN names n ON n.code = t.name',
-    order: 'instrument, time, arrival',
-  },
-];
+import { tableColumns } from './table-columns.ts';
+import { ARCHIVED, SCHEMA } from './tables.ts';
 
 /**
  * Opens (or makes) the series store in a folder.
@@ -110,43 +60,7 @@ class DuckDbSeries implements SeriesStore {
   #writing: Promise<unknown> = Promise.resolve();
   readonly #reads = new Set<Promise<unknown>>();
   #isClosed = false;
-
-  readonly #tradeColumns: readonly Column<TradeRow>[] = [
-    { name: 'instrument', type: INTEGER, of: (row) => this.#codeOf(row.instrument) },
-    { name: 'time', type: DOUBLE, of: (row) => row.time },
-    { name: 'rank', type: DOUBLE, of: (row) => row.order },
-    { name: 'price', type: VARCHAR, of: (row) => row.price },
-    { name: 'quantity', type: VARCHAR, of: (row) => row.quantity },
-    { name: 'side', type: UTINYINT, of: (row) => SIDES.indexOf(row.side) },
-    // Most venues number their trades; then the id is the rank, and the column stays empty.
-    { name: 'id', type: VARCHAR, of: (row) => (row.id === String(row.order) ? null : row.id) },
-    { name: 'known', type: DOUBLE, of: (row) => row.known },
-    { name: 'arrival', type: DOUBLE, of: (row) => row.arrival },
-  ];
-
-  readonly #candleColumns: readonly Column<CandleRow>[] = [
-    { name: 'instrument', type: INTEGER, of: (row) => this.#codeOf(row.instrument) },
-    { name: 'interval', type: INTEGER, of: (row) => this.#codeOf(row.interval) },
-    { name: 'time', type: DOUBLE, of: (row) => row.time },
-    { name: 'open', type: DOUBLE, of: (row) => row.open },
-    { name: 'high', type: DOUBLE, of: (row) => row.high },
-    { name: 'low', type: DOUBLE, of: (row) => row.low },
-    { name: 'close', type: DOUBLE, of: (row) => row.close },
-    { name: 'volume', type: DOUBLE, of: (row) => row.volume },
-    { name: 'trades', type: INTEGER, of: (row) => row.trades },
-    { name: 'version', type: INTEGER, of: (row) => row.version },
-    { name: 'origin', type: UTINYINT, of: (row) => ORIGINS.indexOf(row.origin) },
-    { name: 'known', type: DOUBLE, of: (row) => row.known },
-  ];
-
-  readonly #readingColumns: readonly Column<ReadingRow>[] = [
-    { name: 'instrument', type: INTEGER, of: (row) => this.#codeOf(row.instrument) },
-    { name: 'time', type: DOUBLE, of: (row) => row.time },
-    { name: 'name', type: INTEGER, of: (row) => this.#codeOf(row.name) },
-    { name: 'value', type: DOUBLE, of: (row) => row.value },
-    { name: 'known', type: DOUBLE, of: (row) => row.known },
-    { name: 'arrival', type: DOUBLE, of: (row) => row.arrival },
-  ];
+  readonly #columns = tableColumns((name) => this.#names.get(name) as number);
 
   constructor(
     instance: DuckDBInstance,
@@ -170,9 +84,9 @@ class DuckDbSeries implements SeriesStore {
       try {
         for (const withdrawal of rows.withdrawn ?? []) await withdraw(this.#writer, withdrawal);
         await this.#nameAll(rows);
-        if (rows.trades.length > 0) appendRows(this.#appenders.trades, this.#tradeColumns, rows.trades);
-        if (rows.candles.length > 0) appendRows(this.#appenders.candles, this.#candleColumns, rows.candles);
-        if (rows.readings.length > 0) appendRows(this.#appenders.readings, this.#readingColumns, rows.readings);
+        if (rows.trades.length > 0) appendRows(this.#appenders.trades, this.#columns.trades, rows.trades);
+        if (rows.candles.length > 0) appendRows(this.#appenders.candles, this.#columns.candles, rows.candles);
+        if (rows.readings.length > 0) appendRows(this.#appenders.readings, this.#columns.readings, rows.readings);
         if (remake) await remake(this.#past());
         if (read) await this.#saveOffsets(read);
         await this.#writer.run('COMMIT');
@@ -345,7 +259,7 @@ class DuckDbSeries implements SeriesStore {
       append: async (candles) => {
         if (candles.length === 0) return;
         await this.#nameAll({ trades: [], candles, readings: [] });
-        appendRows(this.#appenders.candles, this.#candleColumns, candles);
+        appendRows(this.#appenders.candles, this.#columns.candles, candles);
       },
     };
   }
@@ -356,10 +270,6 @@ class DuckDbSeries implements SeriesStore {
 
   has(instrument: InstrumentId): boolean {
     return this.#names.has(instrument);
-  }
-
-  #codeOf(name: string): number {
-    return this.#names.get(name) as number;
   }
 
   async #nameAll(rows: SeriesRows): Promise<void> {

@@ -19,6 +19,7 @@ import {
   signIn,
 } from '@millrace/client';
 import { type Account, CHANNELS, type ChannelName, CONTRACTS, channelParser, payloadOf } from '@millrace/contracts';
+import { until } from '@millrace/testing';
 import { Value } from 'typebox/value';
 import { type Guarded, PASSWORD, startGuarded } from '../accounts/visitor.ts';
 import { type CutProxy, openCutProxy } from './cut-proxy.ts';
@@ -184,6 +185,7 @@ describe('the TypeScript client', () => {
     const straight = opened({ url, credentials: apiKey(key) });
     const offset = (position: string) => Number(position.split('-')[1]);
     straight.watch([TRADES], ({ position }) => truth.push(offset(position)));
+    await until(() => truth.length > 0, 'the other client hears trades');
     let ended = false;
     await new Promise<void>((resolve) => {
       client.watch(
@@ -202,6 +204,8 @@ describe('the TypeScript client', () => {
     });
     assert.deepEqual(statuses, ['connecting', 'live', 'waiting', 'live']);
     const [first = 0, last = 0] = [positions[0], positions.at(-1)];
+    // Two connections: what one has heard may still be on its way to the other.
+    await until(() => (truth.at(-1) ?? 0) >= last, 'the other client has heard as much');
     assert.deepEqual(
       positions,
       truth.filter((one) => one >= first && one <= last),

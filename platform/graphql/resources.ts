@@ -1,0 +1,96 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import type { Endpoint, Principal, Problem, Transport } from '@millrace/contracts';
+import { ApiProblem, type ChannelOptions, type HttpParts, type StreamPlace, traceparentOf } from '@millrace/http';
+import { parsePosition } from '@millrace/streams';
+import type { FastifyInstance } from 'fastify';
+import { GraphQLError } from 'graphql';
+import { ChannelEvents } from './channel-events.ts';
+import type { Resources } from './schema.ts';
+
+/** Maximum number of routes that one operation calls, where a list turned out longer than estimated. */
+const CALLS_MAX = 1_000;
+const CHANNELS_MAX = 256;
+/** Headers that identify the caller. They are sent with every route that a query calls. */
+const IDENTITY_HEADERS = ['authorization', 'x-api-key', 'cookie', 'origin', 'host', 'sec-fetch-site', 'user-agent'] as const;
+
+/** The request that an operation came with: over a WebSocket the one that opened it. */
+export interface OperationRequest {
+  principal: Principal;
+  headers: IncomingHttpHeaders;
+  readonly remote: string;
+  readonly trace: string;
+  readonly transport: Transport;
+  /** Place of its WebSocket among the open streams. Null over HTTP. */
+  readonly place: StreamPlace | null;
+}
+
+/** Routes and channels for the resolvers, with the identity of the caller. */
+export function resourcesOf(
+  { app, hub, streams, checkChannel }: Pick<HttpParts, 'app' | 'streams'> & Pick<ChannelOptions, 'hub' | 'checkChannel'>,
+  request: OperationRequest,
+): Resources {
+  let calls = 0;
+  return {
+    call: (endpoint, args) => {
+      if (++calls > CALLS_MAX)
+        throw new GraphQLError(`The query asked for more than ${CALLS_MAX} resources.`, { extensions: { code: 'QUERY_TOO_LARGE' } });
+      return callRoute(app, request, endpoint, args);
+    },
+    watch: (names, from) => {
+      try {
+        if (names.length === 0 || names.length > CHANNELS_MAX)
+          throw new ApiProblem('UNKNOWN_CHANNEL', `${names.length} channels were given.`, `Give 1 to ${CHANNELS_MAX}.`);
+        const position = from === undefined || from === null ? null : parsePosition(from);
+        if (position === undefined)
+          throw new ApiProblem(
+            'INVALID_POSITION',
+            `"${from}" is not a valid position.`,
+            'Use the position of a received event, or omit it.',
+          );
+        const channels = names.map((name) => checkChannel(name, request.principal));
+        // A WebSocket has one place, however many operations it carries.
+        return new ChannelEvents(hub, channels, position, (end) =>
+          request.place ? { close: () => {}, is: () => {} } : streams.begin(request.principal, request.remote, request.transport, end),
+        );
+      } catch (error) {
+        throw error instanceof ApiProblem
+          ? errorOf({ code: error.code, detail: error.message, remedy: error.remedy, status: error.status })
+          : error;
+      }
+    },
+  };
+}
+
+async function callRoute(
+  app: FastifyInstance,
+  request: OperationRequest,
+  endpoint: Endpoint,
+  args: Record<string, unknown>,
+): Promise<unknown> {
+  const path = endpoint.path.replace(/:(\w+)/g, (_whole, name: string) => encodeURIComponent(String(args[name])));
+  const query = new URLSearchParams();
+  for (const name of Object.keys(endpoint.query?.properties ?? {}))
+    if (args[name] !== undefined && args[name] !== null) query.set(name, String(args[name]));
+  const named = (properties: object = {}) =>
+    Object.fromEntries(Object.keys(properties).flatMap((name) => (args[name] === undefined ? [] : [[name, args[name]]])));
+  const headers: Record<string, string> = { traceparent: traceparentOf(request.trace) };
+  for (const name of IDENTITY_HEADERS) {
+    const value = request.headers[name];
+    if (typeof value === 'string') headers[name] = value;
+  }
+  const response = await app.inject({
+    method: endpoint.method,
+    url: query.size > 0 ? `${path}?${query}` : path,
+    headers,
+    remoteAddress: request.remote,
+    ...(endpoint.body && { payload: named(endpoint.body.properties) }),
+  });
+  if (response.statusCode === 204) return true;
+  const value = response.json() as unknown;
+  if (response.statusCode >= 400) throw errorOf(value as Problem);
+  return value;
+}
+
+function errorOf({ code, detail, remedy, status }: Pick<Problem, 'code' | 'detail' | 'remedy' | 'status'>): GraphQLError {
+  return new GraphQLError(detail, { extensions: { code, remedy, status } });
+}

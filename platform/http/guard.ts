@@ -7,7 +7,7 @@ import type { Identify } from './caller.ts';
 import { limitGuesses } from './guesses.ts';
 import { isReplayed } from './idempotency.ts';
 import { ApiProblem } from './problems.ts';
-import { type Allowance, bucketOf, type Counted, type RateLimiter, sayAllowance } from './rate-limit.ts';
+import { type Allowance, bucketOf, type Counted, type RateLimiter, setRateHeaders } from './rate-limit.ts';
 import type { RequestHook } from './request-hook.ts';
 
 /*
@@ -175,7 +175,7 @@ function auditOperations(app: FastifyInstance, onAuditEvent: GuardOptions['onAud
 
 /** Says how many requests are left. Throws when there was no place for this one. */
 function requirePlace(principal: Principal, counted: Counted, allowance: Allowance, reply: FastifyReply): void {
-  sayAllowance(reply, counted, allowance);
+  setRateHeaders(reply, counted, allowance);
   if (allowance.isAllowed) return;
   const { requestsPerSecond, burst } = counted.rate;
   throw new ApiProblem(

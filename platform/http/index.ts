@@ -14,7 +14,7 @@ export { IdempotencyKeys, idempotencyKeys } from './idempotency-keys.ts';
 export { OpenStreams, type StreamPlace, type StreamsOf } from './open-streams.ts';
 export { decodeCursor, encodeCursor, pageOf } from './pagination.ts';
 export { ApiProblem } from './problems.ts';
-export { type Allowance, MemoryRateLimiter, type Rate, type RateLimiter } from './rate-limit.ts';
+export { type Allowance, MemoryRateLimiter, type RateLimiter } from './rate-limit.ts';
 export { ResponseCache } from './response-cache.ts';
 export type { Request, Routes } from './routes.ts';
 export { createHttpServer, type HttpParts, type HttpServer, type HttpServerOptions, type TrafficOf } from './server.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { type Allowance, countedAs, MemoryRateLimiter, sayAllowance } from './rate-limit.ts';
+import { type Allowance, countedAs, MemoryRateLimiter, setRateHeaders } from './rate-limit.ts';
 
 /** The header fields an answer has of an allowance. */
 function said(allowance: Allowance): Record<string, unknown> {
@@ -9,7 +9,7 @@ function said(allowance: Allowance): Record<string, unknown> {
   const header = (name: string, value: unknown) => {
     fields[name] = value;
   };
-  sayAllowance({ header } as never, countedAs('k', rate), allowance);
+  setRateHeaders({ header } as never, countedAs('k', rate), allowance);
   return fields;
 }
 

@@ -1,56 +1,42 @@
+import { type Bucket, fullBucket, type Rate, takeFrom, waitFor } from '@millrace/base/token-bucket';
 import type { Principal, Tier } from '@millrace/contracts';
 import { TIERS } from '@millrace/contracts';
 import type { FastifyReply } from 'fastify';
 
-/** What someone who did not sign in may ask for, from one address. */
+/** Rate of requests without credentials, per address. */
 const ANONYMOUS = { requestsPerSecond: 20, burst: 200 } as const;
-/** Buckets remembered; beyond it those longest untouched are forgotten, which is as good as full. */
+/** Maximum number of buckets. Above it the least recently used are dropped: they are full by then. */
 const BUCKETS_MAX = 200_000;
 
-export interface Rate {
-  readonly requestsPerSecond: number;
-  readonly burst: number;
-}
-
-/** What came of asking for a place. */
+/** Result of counting a request. */
 export interface Allowance {
   readonly isAllowed: boolean;
-  /** Requests that would be allowed right now. */
+  /** Requests that are allowed now. */
   readonly remaining: number;
-  /** Until the next is allowed; 0 when it is now. */
+  /** Time until the request is allowed, ms. 0 when it is now. */
   readonly waitMs: number;
 }
 
-/** Counts requests. In memory for one process; where there are several, they share it. */
+/** Counts requests: in memory, or in Redis where several servers share the limits. */
 export interface RateLimiter {
   take(key: string, rate: Rate, cost: number): Allowance | Promise<Allowance>;
 }
 
-interface Bucket {
-  tokens: number;
-  /** When it was last touched, ms. */
-  at: number;
+function allowanceOf(bucket: Bucket, rate: Rate, cost: number, now: number): Allowance {
+  const isAllowed = takeFrom(bucket, rate, cost, now);
+  return { isAllowed, remaining: Math.floor(bucket.tokens), waitMs: isAllowed ? 0 : waitFor(bucket, rate, cost) };
 }
 
-function takeFrom(bucket: Bucket, rate: Rate, cost: number, now: number): Allowance {
-  bucket.tokens = Math.min(rate.burst, bucket.tokens + ((now - bucket.at) * rate.requestsPerSecond) / 1_000);
-  bucket.at = now;
-  const isAllowed = bucket.tokens >= cost;
-  if (isAllowed) bucket.tokens -= cost;
-  const missing = isAllowed ? 0 : cost - bucket.tokens;
-  return { isAllowed, remaining: Math.floor(bucket.tokens), waitMs: (missing * 1_000) / rate.requestsPerSecond };
-}
-
-/** Counts the requests of one connection; nothing is left of it when that is gone. @param now milliseconds of a clock that never goes back */
+/** Counts the requests of one connection. @param now milliseconds of a clock that never goes back */
 export function requestsOfOne(rate: Rate, now: () => number): () => Allowance {
-  const bucket = { tokens: rate.burst, at: now() };
-  return () => takeFrom(bucket, rate, 1, now());
+  const bucket = fullBucket(rate, now());
+  return () => allowanceOf(bucket, rate, 1, now());
 }
 
-/** Token buckets in memory: each fills by `requestsPerSecond` up to `burst`, and a request takes its cost out. */
+/** Token buckets in memory. A request takes its cost. */
 export class MemoryRateLimiter implements RateLimiter {
   readonly #now: () => number;
-  /** Touched since the generations last changed, and before that. What is in neither is forgotten. */
+  /** Two generations: buckets used since the last change of generations, and before it. */
   #young = new Map<string, Bucket>();
   #old = new Map<string, Bucket>();
 
@@ -61,21 +47,21 @@ export class MemoryRateLimiter implements RateLimiter {
 
   take(key: string, rate: Rate, cost: number): Allowance {
     const now = this.#now();
-    return takeFrom(this.#young.get(key) ?? this.#grown(key, rate, now), rate, cost, now);
+    return allowanceOf(this.#young.get(key) ?? this.#grown(key, rate, now), rate, cost, now);
   }
 
-  /** Whether it was counted for lately. */
+  /** True if the key has a bucket. */
   knows(key: string): boolean {
     return this.#young.has(key) || this.#old.has(key);
   }
 
-  /** How many are counted for. */
+  /** Number of buckets. */
   get size(): number {
     return this.#young.size + this.#old.size;
   }
 
   #grown(key: string, rate: Rate, now: number): Bucket {
-    const bucket = this.#old.get(key) ?? { tokens: rate.burst, at: now };
+    const bucket = this.#old.get(key) ?? fullBucket(rate, now);
     this.#old.delete(key);
     if (this.#young.size >= BUCKETS_MAX / 2) {
       this.#old = this.#young;
@@ -86,21 +72,21 @@ export class MemoryRateLimiter implements RateLimiter {
   }
 }
 
-/** Whose requests are counted together, and how many there may be. */
+/** A key whose requests are counted together, and its rate. */
 export interface Counted {
   readonly key: string;
   readonly rate: Rate;
-  readonly said: SaidOfRate;
+  readonly headers: RateHeaders;
 }
 
 export function countedAs(key: string, rate: Rate): Counted {
-  return { key, rate, said: saidOf(rate) };
+  return { key, rate, headers: headersOf(rate) };
 }
 
-/** Of those who are remembered; most requests come from them. */
+/** By principal: most requests come from principals that are cached. */
 const buckets = new WeakMap<Principal, Counted>();
 
-/** Null where nobody counts. */
+/** Key and rate of a caller. Null when its requests are not counted. */
 export function bucketOf(principal: Principal, remote: string): Counted | null {
   const { kind, user, credential, tier } = principal;
   if (kind === 'demo') return null;
@@ -113,34 +99,37 @@ export function bucketOf(principal: Principal, remote: string): Counted | null {
   return bucket;
 }
 
-/** What answers say of a rate. Every answer says it, and putting it together costs more than the counting: so it is there beforehand. */
-interface SaidOfRate {
+/** Header values of a rate. Every response has them, and building them costs more than the counting: so they are built beforehand. */
+interface RateHeaders {
   /** `q` requests in `w` seconds. */
   readonly policy: string;
-  /** At each number of requests: that so many are left, and in how many seconds there are as many as there can be. */
+  /** By number of requests left (`r`), with the seconds until the bucket is full (`t`). */
   readonly left: string[];
 }
 
-/** There are few of them. */
-const saidOfRates = new WeakMap<Rate, SaidOfRate>();
+const headersOfRates = new WeakMap<Rate, RateHeaders>();
 
-function saidOf(rate: Rate): SaidOfRate {
-  let said = saidOfRates.get(rate);
-  if (!said) {
+function headersOf(rate: Rate): RateHeaders {
+  let headers = headersOfRates.get(rate);
+  if (!headers) {
     const { requestsPerSecond, burst } = rate;
     const untilFull = (remaining: number) => Math.ceil((burst - remaining) / requestsPerSecond);
-    said = {
+    headers = {
       policy: `"requests";q=${burst};w=${Math.max(1, Math.round(burst / requestsPerSecond))}`,
       left: Array.from({ length: burst + 1 }, (_none, remaining) => `"requests";r=${remaining};t=${untilFull(remaining)}`),
     };
-    saidOfRates.set(rate, said);
+    headersOfRates.set(rate, headers);
   }
-  return said;
+  return headers;
 }
 
-/** Says the fields of draft-ietf-httpapi-ratelimit-headers-10 in an answer. */
-export function sayAllowance(reply: Pick<FastifyReply, 'header'>, { said }: Counted, { remaining, waitMs, isAllowed }: Allowance): void {
-  reply.header('ratelimit-policy', said.policy);
-  reply.header('ratelimit', said.left[remaining]);
+/** Sets the headers of draft-ietf-httpapi-ratelimit-headers-10. */
+export function setRateHeaders(
+  reply: Pick<FastifyReply, 'header'>,
+  { headers }: Counted,
+  { remaining, waitMs, isAllowed }: Allowance,
+): void {
+  reply.header('ratelimit-policy', headers.policy);
+  reply.header('ratelimit', headers.left[remaining]);
   if (!isAllowed) reply.header('retry-after', String(Math.max(1, Math.ceil(waitMs / 1_000))));
 }

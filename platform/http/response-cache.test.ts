@@ -9,7 +9,7 @@ function cached() {
   let made = 0;
   const cache = new ResponseCache(() => now);
   const ask = async (question = 'q', tag = 't') => {
-    const { body } = await cache.answer(question, tag, RULE, async () => ({ made: ++made }));
+    const { body } = await cache.get(question, tag, RULE, async () => ({ made: ++made }));
     return (JSON.parse(body) as { made: number }).made;
   };
   return { cache, ask, pass: (ms: number) => (now += ms), made: () => made };
@@ -47,13 +47,13 @@ test('an event makes what it is about count no more at once, and nothing else', 
 test('what was being made when the event came is given only to those who asked before', async () => {
   const cache = new ResponseCache(() => 0);
   let finish: (value: string) => void = () => {};
-  const early = cache.answer('q', 't', RULE, () => new Promise((resolve) => (finish = resolve)));
+  const early = cache.get('q', 't', RULE, () => new Promise((resolve) => (finish = resolve)));
   cache.invalidate('t');
-  const late = cache.answer('q', 't', RULE, async () => 'after');
+  const late = cache.get('q', 't', RULE, async () => 'after');
   finish('before');
   assert.equal((await early).body, '"before"');
   assert.equal((await late).body, '"after"');
-  assert.equal((await cache.answer('q', 't', RULE, async () => 'never')).body, '"after"');
+  assert.equal((await cache.get('q', 't', RULE, async () => 'never')).body, '"after"');
 });
 
 test('what cannot be made is not remembered, and a stale answer outlives it', async () => {
@@ -62,20 +62,20 @@ test('what cannot be made is not remembered, and a stale answer outlives it', as
   const fails = async () => {
     throw new Error('away');
   };
-  await assert.rejects(cache.answer('q', 't', RULE, fails), /away/);
-  assert.equal((await cache.answer('q', 't', RULE, async () => 1)).body, '1');
+  await assert.rejects(cache.get('q', 't', RULE, fails), /away/);
+  assert.equal((await cache.get('q', 't', RULE, async () => 1)).body, '1');
   now = 2_000;
-  assert.equal((await cache.answer('q', 't', RULE, fails)).body, '1');
+  assert.equal((await cache.get('q', 't', RULE, fails)).body, '1');
   await new Promise(setImmediate);
-  assert.equal((await cache.answer('q', 't', RULE, async () => 2)).body, '1');
+  assert.equal((await cache.get('q', 't', RULE, async () => 2)).body, '1');
 });
 
 test('no more than a bound is kept, the newest', async () => {
   const cache = new ResponseCache(() => 0);
-  for (let index = 0; index < 2_100; index++) await cache.answer(`q${index}`, `t${index}`, RULE, async () => index);
+  for (let index = 0; index < 2_100; index++) await cache.get(`q${index}`, `t${index}`, RULE, async () => index);
   assert.equal(cache.stats().responses, 2_000);
   const large = 'x'.repeat(10 * 1024 * 1024);
-  for (let index = 0; index < 10; index++) await cache.answer(`large${index}`, 'large', RULE, async () => large);
+  for (let index = 0; index < 10; index++) await cache.get(`large${index}`, 'large', RULE, async () => large);
   assert.ok(cache.stats().bytes <= 64 * 1024 * 1024);
   cache.invalidate('large');
   assert.ok(cache.stats().bytes < 100_000);

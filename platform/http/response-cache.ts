@@ -1,8 +1,9 @@
 import { hash } from 'node:crypto';
 import type { CacheRule } from '@millrace/contracts';
+import { LRUCache } from 'lru-cache';
 
-/** Answers kept; beyond it the one longest unasked for is let go of. */
-const ANSWERS_MAX = 2_000;
+/** Maximum number of cached responses. Above it the least recently used are dropped. */
+const RESPONSES_MAX = 2_000;
 const BYTES_MAX = 64 * 1024 * 1024;
 
 export interface CachedResponse {
@@ -11,11 +12,11 @@ export interface CachedResponse {
 }
 
 interface Entry {
-  answer: CachedResponse | null;
-  madeAt: number;
-  tag: string;
-  /** Whoever asks meanwhile waits for the same. */
-  making: Promise<CachedResponse> | null;
+  readonly response: CachedResponse | null;
+  readonly computedAt: number;
+  readonly tag: string;
+  /** In progress: later requests wait for the same. */
+  computing: Promise<CachedResponse> | null;
 }
 
 export interface CacheStats {
@@ -28,14 +29,20 @@ export interface CacheStats {
 }
 
 /**
- * Answers that were given, to be given again: to the same question, as long as no event has touched what it is about. What is told on a channel
- * is therefore never newer than what is answered.
+ * Responses that are returned again for the same request until an event invalidates them. A module invalidates before it publishes, so an event
+ * on a channel is never newer than the response.
  */
 export class ResponseCache {
   readonly #now: () => number;
-  readonly #entries = new Map<string, Entry>();
+  readonly #entries = new LRUCache<string, Entry>({
+    max: RESPONSES_MAX,
+    maxSize: BYTES_MAX,
+    sizeCalculation: ({ response }) => Math.max(1, response?.body.length ?? 0),
+    dispose: ({ tag }, request, reason) => {
+      if (reason !== 'set') this.#forgetTag(tag, request);
+    },
+  });
   readonly #byTag = new Map<string, Set<string>>();
-  #bytes = 0;
   #hits = 0;
   #stale = 0;
   #misses = 0;
@@ -46,52 +53,51 @@ export class ResponseCache {
     this.#now = now;
   }
 
-  /** The answer to a question, made anew where there is none that counts. However many ask at once, it is made once. */
-  async answer(
-    question: string,
+  /** The response to a request, computed when no valid one is cached; once, however many callers wait for it. */
+  async get(
+    request: string,
     tag: string,
     { maxAgeMs, staleMs }: Pick<CacheRule, 'maxAgeMs' | 'staleMs'>,
-    make: () => Promise<unknown>,
+    compute: () => Promise<unknown>,
   ): Promise<CachedResponse> {
-    const entry = this.#entries.get(question);
-    const age = entry?.answer ? this.#now() - entry.madeAt : Number.POSITIVE_INFINITY;
-    if (entry?.answer && age <= maxAgeMs) {
+    const entry = this.#entries.get(request);
+    const age = entry?.response ? this.#now() - entry.computedAt : Number.POSITIVE_INFINITY;
+    if (entry?.response && age <= maxAgeMs) {
       this.#hits++;
-      return entry.answer;
+      return entry.response;
     }
-    if (entry?.answer && age <= maxAgeMs + staleMs) {
+    if (entry?.response && age <= maxAgeMs + staleMs) {
       this.#stale++;
-      // Whoever asks next gets what comes of this; if nothing does, the old one for a while longer.
-      entry.making ??= this.#make(question, entry, make);
-      entry.making.catch(() => {});
-      return entry.answer;
+      // Later requests get the new response; when it fails, the old one for a while longer.
+      entry.computing ??= this.#compute(request, entry, compute);
+      entry.computing.catch(() => {});
+      return entry.response;
     }
-    // One is made for all who ask meanwhile.
-    if (entry && entry.making !== null) {
+    if (entry && entry.computing !== null) {
       this.#hits++;
-      return entry.making;
+      return entry.computing;
     }
     this.#misses++;
-    const fresh: Entry = { answer: null, madeAt: 0, tag, making: null };
-    this.#drop(question);
-    this.#entries.set(question, fresh);
-    this.#tagged(tag).add(question);
-    fresh.making = this.#make(question, fresh, make);
-    return fresh.making;
+    const fresh: Entry = { response: null, computedAt: 0, tag, computing: null };
+    this.#entries.delete(request);
+    this.#entries.set(request, fresh);
+    this.#requestsOf(tag).add(request);
+    fresh.computing = this.#compute(request, fresh, compute);
+    return fresh.computing;
   }
 
-  /** Something has happened to what answers with that tag are about. */
+  /** Drops the responses about a subject. */
   invalidate(tag: string): void {
-    const questions = this.#byTag.get(tag);
-    if (!questions) return;
-    for (const question of [...questions]) this.#drop(question);
+    const requests = this.#byTag.get(tag);
+    if (!requests) return;
+    for (const request of [...requests]) this.#entries.delete(request);
     this.#invalidated++;
   }
 
   stats(): CacheStats {
     return {
       responses: this.#entries.size,
-      bytes: this.#bytes,
+      bytes: this.#entries.calculatedSize,
       hits: this.#hits,
       stale: this.#stale,
       misses: this.#misses,
@@ -99,50 +105,35 @@ export class ResponseCache {
     };
   }
 
-  async #make(question: string, entry: Entry, make: () => Promise<unknown>): Promise<CachedResponse> {
+  async #compute(request: string, entry: Entry, compute: () => Promise<unknown>): Promise<CachedResponse> {
     try {
-      const body = JSON.stringify(await make());
-      const answer = { body, etag: `"${hash('sha1', body, 'base64url')}"` };
-      // Something has happened meanwhile: this may be of before. It is good for those who asked before, and for nobody else.
-      if (this.#entries.get(question) !== entry) return answer;
-      this.#bytes += body.length - (entry.answer?.body.length ?? 0);
-      entry.answer = answer;
-      entry.madeAt = this.#now();
-      entry.making = null;
-      this.#bound();
-      return answer;
+      const body = JSON.stringify(await compute());
+      const response = { body, etag: `"${hash('sha1', body, 'base64url')}"` };
+      // Invalidated meanwhile: it may be older than the event. It is valid for the requests before the event, and for no others.
+      if (this.#entries.peek(request) !== entry) return response;
+      this.#entries.set(request, { response, computedAt: this.#now(), tag: entry.tag, computing: null });
+      return response;
     } catch (error) {
-      if (this.#entries.get(question) === entry) {
-        entry.making = null;
-        if (!entry.answer) this.#drop(question);
+      if (this.#entries.peek(request) === entry) {
+        entry.computing = null;
+        if (!entry.response) this.#entries.delete(request);
       }
       throw error;
     }
   }
 
-  #bound(): void {
-    for (const [question, { answer }] of this.#entries) {
-      if (this.#entries.size <= ANSWERS_MAX && this.#bytes <= BYTES_MAX) return;
-      if (answer) this.#drop(question);
+  #requestsOf(tag: string): Set<string> {
+    let requests = this.#byTag.get(tag);
+    if (!requests) {
+      requests = new Set();
+      this.#byTag.set(tag, requests);
     }
+    return requests;
   }
 
-  #drop(question: string): void {
-    const entry = this.#entries.get(question);
-    if (!entry) return;
-    this.#entries.delete(question);
-    this.#bytes -= entry.answer?.body.length ?? 0;
-    const questions = this.#byTag.get(entry.tag);
-    questions?.delete(question);
-    if (questions?.size === 0) this.#byTag.delete(entry.tag);
-  }
-
-  #tagged(tag: string): Set<string> {
-    let questions = this.#byTag.get(tag);
-    if (!questions) {
-      questions = new Set();
-      this.#byTag.set(tag, questions);
-    }
-    return questions;
+  #forgetTag(tag: string, request: string): void {
+    const requests = this.#byTag.get(tag);
+    requests?.delete(request);
+    if (requests?.size === 0) this.#byTag.delete(tag);
   }
 }

@@ -123,7 +123,7 @@ async function sendCached(
   make: () => Promise<unknown>,
 ): Promise<FastifyReply> {
   const about = rule.about.replace(/\{(\w+)\}/g, (_whole, name: string) => String((raw.params as Record<string, unknown>)[name]));
-  const { body, etag } = await cache.answer(raw.url, about, rule, make);
+  const { body, etag } = await cache.get(raw.url, about, rule, make);
   // For whoever asked alone, who asks whether it still counts before it is used again.
   void reply.headers({ etag, 'cache-control': 'private, no-cache' });
   const known = raw.headers['if-none-match'];

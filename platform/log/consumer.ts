@@ -1,5 +1,6 @@
 import { OffsetsChanged, type ReadRange } from '@millrace/base/offsets';
 import { type Clock, messageOf, within } from '@millrace/kernel';
+import { Backoff } from '@millrace/resilience';
 import { splitAt, storeDeadLetter } from './dead-letters.ts';
 import { type ConsumerGap, type EventLog, type LoggedBatch, OffsetOutOfRange } from './event-log.ts';
 import { CannotApply, type Projection } from './projection.ts';
@@ -294,7 +295,8 @@ export class ConsumerGroup {
 
   /** What the log has from there on, as soon as it can be reached; nothing when the group is stopped before that. */
   async #read(partition: number, offset: number, eventsMax: number): Promise<LoggedBatch[]> {
-    for (let waitMs = RETRY_FIRST_MS; !this.#stopped; waitMs = Math.min(waitMs * 2, RETRY_MOST_MS)) {
+    const backoff = new Backoff(RETRY_FIRST_MS, RETRY_MOST_MS, 'none');
+    while (!this.#stopped) {
       try {
         return await within(this.#clock, READ_MS_MAX, 'the log', this.#log.readFrom(partition, offset, eventsMax));
       } catch (error) {
@@ -302,6 +304,7 @@ export class ConsumerGroup {
           await this.#dropped(error);
           return [];
         }
+        const waitMs = backoff.next();
         this.#note(`${this.#projection.name} could not read the log, trying again in ${waitMs} ms`, error);
         await this.#wait(waitMs);
       }
@@ -346,7 +349,8 @@ export class ConsumerGroup {
   /** Whether it is written; not when the group is stopped before that, or the store is not where it was left. */
   async #applyAll(found: readonly LoggedBatch[], read: readonly ReadRange[]): Promise<boolean> {
     let left = found;
-    for (let waitMs = RETRY_FIRST_MS; !this.#stopped; ) {
+    const backoff = new Backoff(RETRY_FIRST_MS, RETRY_MOST_MS, 'none');
+    while (!this.#stopped) {
       try {
         await this.#projection.apply(
           left.map(({ batch }) => batch),
@@ -362,9 +366,9 @@ export class ConsumerGroup {
           left = left.flatMap((one) => (one === failed ? rest : [one]));
           continue;
         }
+        const waitMs = backoff.next();
         this.#note(`${this.#projection.name} could not write, trying again in ${waitMs} ms`, error);
         await this.#wait(waitMs);
-        waitMs = Math.min(waitMs * 2, RETRY_MOST_MS);
       }
     }
     return false;

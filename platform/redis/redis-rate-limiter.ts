@@ -1,4 +1,5 @@
-import { type Allowance, MemoryRateLimiter, type Rate, type RateLimiter } from '@millrace/http';
+import type { Rate } from '@millrace/base/token-bucket';
+import { type Allowance, MemoryRateLimiter, type RateLimiter } from '@millrace/http';
 import type { Redis } from 'ioredis';
 
 /**

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { systemClock } from '@millrace/base/clock';
-import { type Allowance, MemoryRateLimiter, type Rate } from '@millrace/http';
+import type { Rate } from '@millrace/base/token-bucket';
+import { type Allowance, MemoryRateLimiter } from '@millrace/http';
 import { Hub, type Reader } from '@millrace/streams';
 import { PATIENCE, until } from '../testing/until.ts';
 import { announcements } from './announcements.ts';

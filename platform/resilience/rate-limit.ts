@@ -1,28 +1,26 @@
-/** A token bucket: `perSecond` on average, `burst` at once. `take` resolves when the caller may go on. */
+import { type Bucket, fullBucket, type Rate, takeFrom, waitFor } from '@millrace/base/token-bucket';
+
+/** Delays requests to an outside service so that they keep within a rate. */
 export class RateLimit {
-  readonly #perSecond: number;
-  readonly #burst: number;
+  readonly #rate: Rate;
   readonly #elapsed: () => number;
-  #tokens: number;
-  #filledAt: number;
-  #line: Promise<void> = Promise.resolve();
+  readonly #bucket: Bucket;
+  #queue: Promise<void> = Promise.resolve();
 
   constructor(perSecond: number, burst: number, elapsed: () => number = () => performance.now()) {
-    this.#perSecond = perSecond;
-    this.#burst = burst;
-    this.#tokens = burst;
+    this.#rate = { requestsPerSecond: perSecond, burst };
     this.#elapsed = elapsed;
-    this.#filledAt = elapsed();
+    this.#bucket = fullBucket(this.#rate, elapsed());
   }
 
+  /** Resolves when the caller may send a request. Callers are served in order. */
   take(): Promise<void> {
-    this.#line = this.#line.then(async () => {
-      const now = this.#elapsed();
-      this.#tokens = Math.min(this.#burst, this.#tokens + ((now - this.#filledAt) / 1_000) * this.#perSecond);
-      this.#filledAt = now;
-      this.#tokens -= 1;
-      if (this.#tokens < 0) await new Promise((resolve) => setTimeout(resolve, (-this.#tokens / this.#perSecond) * 1_000));
+    this.#queue = this.#queue.then(async () => {
+      while (!takeFrom(this.#bucket, this.#rate, 1, this.#elapsed())) {
+        const ms = Math.max(1, waitFor(this.#bucket, this.#rate, 1));
+        await new Promise((resolve) => setTimeout(resolve, ms));
+      }
     });
-    return this.#line;
+    return this.#queue;
   }
 }

@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
 import { decrypt, encrypt, KEY_BYTES, type MasterKey } from './master-key.ts';
 
 /** What a sealed secret begins with: the kind of envelope it is in. */
 const KIND = 'mse1';
 /** Unwrapped data keys remembered, so that a key management service is asked once for each and not for each secret. */
-const REMEMBERED_MAX = 256;
+const DATA_KEYS_MAX = 256;
 
 export class SecretError extends Error {}
 
@@ -15,7 +16,7 @@ export class SecretError extends Error {}
 export class Envelope {
   readonly #current: MasterKey;
   readonly #masters: ReadonlyMap<string, MasterKey>;
-  readonly #dataKeys = new Map<string, Buffer>();
+  readonly #dataKeys = new LRUCache<string, Buffer>({ max: DATA_KEYS_MAX });
   #own: Promise<{ key: Buffer; wrapped: string }> | null = null;
 
   /** @param masters the first one seals; the others only open what they sealed while they were first */
@@ -59,7 +60,7 @@ export class Envelope {
       );
     try {
       const key = this.#dataKeys.get(wrapped) ?? (await master.unwrap(wrapped));
-      this.#remember(wrapped, key);
+      this.#dataKeys.set(wrapped, key);
       return decrypt(key, ciphertext, context).toString();
     } catch (error) {
       throw new SecretError(`the secret "${context}" cannot be opened with the master key ${id}: ${(error as Error).message}`);
@@ -69,13 +70,7 @@ export class Envelope {
   async #newDataKey(): Promise<{ key: Buffer; wrapped: string }> {
     const key = randomBytes(KEY_BYTES);
     const wrapped = await this.#current.wrap(key);
-    this.#remember(wrapped, key);
-    return { key, wrapped };
-  }
-
-  #remember(wrapped: string, key: Buffer): void {
     this.#dataKeys.set(wrapped, key);
-    const oldest = this.#dataKeys.keys().next();
-    if (this.#dataKeys.size > REMEMBERED_MAX && !oldest.done) this.#dataKeys.delete(oldest.value);
+    return { key, wrapped };
   }
 }

@@ -166,7 +166,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     violates: either(RECORD, TWICE, TABLE, REPLAY),
   },
   'another connection of a newcomer is sent to another zone': {
-    file: 'modules/worlds/gateway.ts',
+    file: 'modules/worlds/player-placement.ts',
     from: '    this.#directory.sent(session.player, zone);\n',
     to: '',
     violates: TWICE,

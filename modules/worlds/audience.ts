@@ -80,6 +80,7 @@ export class Audience {
   apply(event: WorldEvent, state: World): void {
     switch (event.type) {
       case 'ZoneCreated':
+      case 'ZoneRestored':
         return this.reset(state);
       case 'PlayerMoved':
       case 'PlayerRevived':

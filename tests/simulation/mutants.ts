@@ -146,8 +146,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     violates: either(WHEREABOUTS, TWICE, CONFIRMED),
   },
   'a handover that got no answer is not sent again': {
-    file: 'modules/worlds/world-host.ts',
-    from: '      if (now - sent.at > HANDOVER_RETRY_MS) this.#handOver(stage, handover);\n',
+    file: 'modules/worlds/zone-handovers.ts',
+    from: '      if (now - offer.at > RETRY_MS) this.#offer(handover);\n',
     to: '',
     violates: either(WHEREABOUTS, UNAVAILABLE),
     faults: ['network-bad', 'network-cut'],

@@ -3,7 +3,7 @@ import type { FromZoneHost, Handle } from './messages.ts';
 import type { OpenZone } from './open-zone.ts';
 import { yourselfOf } from './views.ts';
 import { encodeFrame } from './wire.ts';
-import type { World } from './zone.ts';
+import type { World } from './world-state.ts';
 
 export interface NoticeParts {
   readonly send: (message: FromZoneHost) => void;

@@ -12,4 +12,5 @@ export { type WorldConnectionInfo, worldStatus, zoneStatuses } from './status.ts
 export { streamWorld, worldEvents } from './stream.ts';
 export { allZones } from './terrain.ts';
 export { newPlayerId, newSecret, playerTokens, type TokenHolder } from './tokens.ts';
-export { WORLD_HISTORY, type World, worldZone } from './zone.ts';
+export type { World } from './world-state.ts';
+export { WORLD_HISTORY, worldZone } from './zone.ts';

@@ -34,7 +34,8 @@ import { restoreZone } from './restore-zone.ts';
 import { playerStatus, type WorldConnectionInfo, worldStatus, zoneStatuses } from './status.ts';
 import type { Placed, PlayerQuery } from './tables/history.ts';
 import { allZones, packedTiles } from './terrain.ts';
-import { type World, worldZone } from './zone.ts';
+import type { World } from './world-state.ts';
+import { worldZone } from './zone.ts';
 
 /** Older snapshots that a refusal names. */
 const OLDER_MAX = 5;

@@ -29,7 +29,8 @@ import { type Guest, OpenZone } from './open-zone.ts';
 import { packedTiles, zoneAt } from './terrain.ts';
 import { yourselfOf } from './views.ts';
 import { encodeFrame } from './wire.ts';
-import { type World, worldZone } from './zone.ts';
+import type { World } from './world-state.ts';
+import { worldZone } from './zone.ts';
 import { ZoneHandovers } from './zone-handovers.ts';
 import { countTick, noCounts, zoneStatsOf } from './zone-stats.ts';
 

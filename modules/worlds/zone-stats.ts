@@ -1,7 +1,8 @@
 import type { ZoneId } from '@millrace/contracts';
 import { type ZoneHost, zoneAddress } from '@millrace/kernel';
 import type { ZoneStats } from './messages.ts';
-import { type World, worldZone } from './zone.ts';
+import type { World } from './world-state.ts';
+import { worldZone } from './zone.ts';
 
 /** What a host counts of a zone since its last report. */
 export interface ZoneCounts {

@@ -56,7 +56,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     faults: ['host-crash', 'log-unavailable'],
   },
   'the newest command of a session may be repeated': {
-    file: 'modules/worlds/zone.ts',
+    file: 'modules/worlds/player-intents.ts',
     from: 'if (n <= presence.n) return',
     to: 'if (n < presence.n) return',
     violates: TWICE,
@@ -122,8 +122,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     faults: ['crash-in-outage'],
   },
   'an item that is taken stays on the ground': {
-    file: 'modules/worlds/zone.ts',
-    from: '        delete state.items[event.item];\n',
+    file: 'modules/worlds/evolve-world.ts',
+    from: '  delete state.items[event.item];\n',
     to: '',
     violates: TWICE,
   },

@@ -14,7 +14,8 @@ import { CannotApply, ConsumerGroup, openLmdbLog } from '@millrace/platform/log'
 import { Random } from '@millrace/platform/random';
 import { until } from '@millrace/platform/testing';
 import { sql } from 'drizzle-orm';
-import { WORLD_HISTORY, type World, worldZone } from '../zone.ts';
+import type { World } from '../world-state.ts';
+import { WORLD_HISTORY, worldZone } from '../zone.ts';
 import { allPlayers, type HistoryPlace, type PlayerQuery, readPlayer, type StepPlace } from './history.ts';
 import { worldProjection } from './projection.ts';
 

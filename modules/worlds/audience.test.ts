@@ -3,7 +3,8 @@ import { describe, test } from 'node:test';
 import type { Player, SeenObject, ServerFrameOf } from '@millrace/contracts';
 import fc from 'fast-check';
 import { Audience } from './audience.ts';
-import { type World, worldZone } from './zone.ts';
+import type { World } from './world-state.ts';
+import { worldZone } from './zone.ts';
 
 const player = (id: string, x: number, y: number): Player => ({
   id,

@@ -2,7 +2,7 @@ import { type PlayerId, type SeenObject, type ServerFrameOf, type WorldEvent, ZO
 import type { Handle } from './messages.ts';
 import { columnAndRow } from './terrain.ts';
 import { seenItem, seenMonster, seenPlayer } from './views.ts';
-import type { World } from './zone.ts';
+import type { World } from './world-state.ts';
 
 /** Length of a cell’s side, cm. A player sees its own cell and the eight around it: 16 m at least, 32 m at most. */
 const CELL_SIZE = 1_600;
@@ -80,6 +80,7 @@ export class Audience {
   apply(event: WorldEvent, state: World): void {
     switch (event.type) {
       case 'ZoneCreated':
+      case 'ZoneRestored':
         return this.reset(state);
       case 'PlayerMoved':
       case 'PlayerRevived':

@@ -5,7 +5,8 @@ import type { Question } from './messages.ts';
 import { firstPlayers } from './player-list.ts';
 import { itemsOf } from './restore.ts';
 import { objectsOf } from './views.ts';
-import { type World, worldZone } from './zone.ts';
+import type { World } from './world-state.ts';
+import { worldZone } from './zone.ts';
 
 /** SHA-256 over a state with its keys in order: equal states have equal hashes, however they came about. */
 export function hashOf(state: unknown): string {

@@ -1,7 +1,7 @@
 import type { ZoneId } from '@millrace/contracts';
 import { ApiProblem } from '@millrace/http';
 import type { Gateway } from './gateway.ts';
-import type { World } from './zone.ts';
+import type { World } from './world-state.ts';
 
 /** What a zone’s host tells of it live. */
 export interface LiveZone {

@@ -17,7 +17,7 @@ import { ZoneHosts } from './hosts/zone-hosts.ts';
 import { listenTcp, listenWebSocket, type TcpListener } from './listeners.ts';
 import { openPlayersPort, WORLD_SOCKET_PATH } from './players-port.ts';
 import type { ProjectorHandle } from './projector/projector-handle.ts';
-import { worldRoutes } from './routes.ts';
+import { worldRoutes } from './routes/world-routes.ts';
 import { type WorldConnectionInfo, worldStatus, zoneStatuses } from './status.ts';
 import { streamWorld, worldEvents } from './stream.ts';
 import type { PlayerOwners } from './tables/index.ts';

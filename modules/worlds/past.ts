@@ -11,7 +11,8 @@ import {
 } from '@millrace/kernel';
 import { hashOf } from './inspect.ts';
 import { objectsOf } from './views.ts';
-import { type World, worldZone } from './zone.ts';
+import type { World } from './world-state.ts';
+import { worldZone } from './zone.ts';
 
 /** How often, and how many times, it is looked again whether the log has what the live zone has decided. */
 const AGAIN_MS = 100;

@@ -1,5 +1,5 @@
 import type { GroundItem, Monster, Player, SeenObject, Yourself } from '@millrace/contracts';
-import type { World } from './zone.ts';
+import type { World } from './world-state.ts';
 
 /*
  * What players see of objects.

@@ -4,7 +4,8 @@ import type { Handover, Place, Player, WorldCommand, WorldEvent, WorldPlan } fro
 import { given } from '@millrace/kernel/testing';
 import { acceptedNumbers } from './accepted.ts';
 import { isBlocked, isFreeWay } from './terrain.ts';
-import { type World, worldZone } from './zone.ts';
+import type { World } from './world-state.ts';
+import { worldZone } from './zone.ts';
 
 const plan: WorldPlan = { seed: 7, columns: 2, rows: 2, monsters: 4, items: 3 };
 const START = 100_000;

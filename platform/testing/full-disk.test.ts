@@ -8,11 +8,11 @@ import { instrumentId } from '@millrace/contracts';
 import type { EventBatch, Snapshot } from '@millrace/kernel';
 import { sql } from 'drizzle-orm';
 import { serveEmbedded } from '../database/embedded.ts';
-import { connectDatabase } from '../database/index.ts';
+import { connectDatabase } from '@millrace/database';
 import { EMPTY } from '../database/testing/engines.ts';
-import { openSpool } from '../log/index.ts';
-import { openDuckDbSeries } from '../series/index.ts';
-import { openFileSnapshots } from '../snapshots/index.ts';
+import { openSpool } from '@millrace/log';
+import { openDuckDbSeries } from '@millrace/series';
+import { openFileSnapshots } from '@millrace/snapshots';
 
 /*
  * Fault 19: every store but those in LMDB (log/full-disk.test.ts) on a file system that is really full, and on one that is read-only: a small one in memory,

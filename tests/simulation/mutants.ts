@@ -56,7 +56,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     faults: ['host-crash', 'log-unavailable'],
   },
   'the newest command of a session may be repeated': {
-    file: 'modules/worlds/zone.ts',
+    file: 'modules/worlds/player-intents.ts',
     from: 'if (n <= presence.n) return',
     to: 'if (n < presence.n) return',
     violates: TWICE,
@@ -122,8 +122,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     faults: ['crash-in-outage'],
   },
   'an item that is taken stays on the ground': {
-    file: 'modules/worlds/zone.ts',
-    from: '        delete state.items[event.item];\n',
+    file: 'modules/worlds/evolve-world.ts',
+    from: '  delete state.items[event.item];\n',
     to: '',
     violates: TWICE,
   },
@@ -146,8 +146,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     violates: either(WHEREABOUTS, TWICE, CONFIRMED),
   },
   'a handover that got no answer is not sent again': {
-    file: 'modules/worlds/world-host.ts',
-    from: '      if (now - sent.at > HANDOVER_RETRY_MS) this.#handOver(stage, handover);\n',
+    file: 'modules/worlds/zone-handovers.ts',
+    from: '      if (now - offer.at > RETRY_MS) this.#offer(handover);\n',
     to: '',
     violates: either(WHEREABOUTS, UNAVAILABLE),
     faults: ['network-bad', 'network-cut'],
@@ -166,7 +166,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     violates: either(RECORD, TWICE, TABLE, REPLAY),
   },
   'another connection of a newcomer is sent to another zone': {
-    file: 'modules/worlds/gateway.ts',
+    file: 'modules/worlds/player-placement.ts',
     from: '    this.#directory.sent(session.player, zone);\n',
     to: '',
     violates: TWICE,

@@ -7,7 +7,7 @@ import type { Logger } from '@millrace/telemetry';
 import { type Opening, OutboxModes, type Stores } from '@millrace/topics';
 import type { Gateway } from '../gateway.ts';
 import type { HostPort } from '../messages.ts';
-import type { HostControl } from '../routes.ts';
+import type { HostControl } from '../routes/host-routes.ts';
 import { worldZone } from '../zone.ts';
 import { type HostHandle, HostProcesses } from './host-processes.ts';
 import type { FromHost } from './zone-host.ts';

@@ -1,0 +1,71 @@
+import { REFUSALS } from '@millrace/contracts';
+import type { Clock } from '@millrace/kernel';
+import { CodeCounts } from './code-counts.ts';
+import { Latencies } from './latencies.ts';
+import type { Session } from './session.ts';
+import { encodeFrame } from './wire.ts';
+
+/** Replies to players’ commands: those that zones decide, and those that the gateway gives for commands that no zone decides any more. */
+export class CommandReplies {
+  /** How long decisions took, from the frame to the reply, ms. */
+  readonly latencies = new Latencies();
+  readonly refusals = new CodeCounts();
+  readonly #clock: Clock;
+  #replied = 0;
+  #failed = 0;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Counts the reply of a zone. */
+  record(ms: number, code: string | null): void {
+    this.latencies.note(ms);
+    this.#replied++;
+    if (code === 'ZONE_MOVING' || code === 'BUSY') this.#failed++;
+    if (code) this.refusals.add(code);
+  }
+
+  /** Commands with a reply since the last call, and those that failed through no fault of the player. */
+  takeFailures(): { answered: number; failed: number } {
+    const taken = { answered: this.#replied, failed: this.#failed };
+    this.#replied = 0;
+    this.#failed = 0;
+    return taken;
+  }
+
+  /**
+   * Replies to what was sent before the session came into its zone: nothing of that is decided any more.
+   * @param accepted numbers that the zone has accepted
+   */
+  settleEntered(session: Session, accepted: readonly number[]): void {
+    for (const n of oldestFirst(session)) {
+      if (n === session.joinN || accepted.includes(n)) this.#accept(session, n);
+      else this.#refuse(session, n, 'LOST');
+    }
+  }
+
+  /**
+   * Replies to what has no reply when a session leaves the world: a `leave` is accepted, a `join` refused, and later commands are not decided.
+   * @param code why it was not admitted; null when it has left
+   */
+  settleLeft(session: Session, code: string | null): void {
+    for (const n of oldestFirst(session)) {
+      if (code === null && session.isUncounted(n)) this.#accept(session, n);
+      else this.#refuse(session, n, n === session.joinN && code !== null ? code : 'LOST');
+    }
+  }
+
+  #accept(session: Session, n: number): void {
+    session.answer(n, null, encodeFrame({ t: 'ok', n }), this.#clock.elapsed());
+  }
+
+  #refuse(session: Session, n: number, code: string): void {
+    this.refusals.add(code);
+    session.answer(n, code, encodeFrame({ t: 'refused', n, code, message: REFUSALS[code]?.says ?? '' }), this.#clock.elapsed());
+  }
+}
+
+function oldestFirst({ unanswered }: Session): number[] {
+  return [...unanswered.keys()].sort((one, other) => one - other);
+}

@@ -1,0 +1,94 @@
+import { mix, Random, seedOf } from '@millrace/base/random';
+import { type GroundItem, ITEM_KINDS, type ItemKind, type WorldPlan, type ZoneId } from '@millrace/contracts';
+import { freePlace, isFreeWay, isInWorld, zoneAt } from './terrain.ts';
+import type { InitializedWorld, World } from './world-state.ts';
+import { refuse, type WorldContext } from './zone-context.ts';
+
+/** How long after its death a player revives. */
+export const DEAD_MS = 5_000;
+/** Each monster takes a step every so many ticks, not all in the same one. */
+const MONSTER_EVERY_TICKS = 10;
+/** Its steps, cm: about 1.2 m to one of eight sides. */
+const MONSTER_STEPS: readonly (readonly [dx: number, dy: number])[] = [
+  [120, 0],
+  [85, 85],
+  [0, 120],
+  [-85, 85],
+  [-120, 0],
+  [-85, -85],
+  [0, -120],
+  [85, -85],
+];
+/** Sleeping players that a zone keeps; beyond it the one that has slept longest is forgotten. */
+const ASLEEP_MAX = 5_000;
+/** Dead players, due items and sleepers are checked this often. */
+const UPKEEP_EVERY_TICKS = 10;
+
+/** Creates the monsters and items of a new zone. */
+export function createZone(state: World, plan: WorldPlan, context: WorldContext): void {
+  if (state.plan !== null) return refuse(context, 'ALREADY_INITIALIZED', `Zone ${state.zone} keeps the map of seed ${state.plan.seed}.`);
+  const monsters = Array.from({ length: plan.monsters }, (_none, index) => ({
+    id: `m${index + 1}`,
+    position: freePlace(plan, state.zone, context.random),
+  }));
+  const items = Array.from({ length: plan.items }, (_none, index) => newItem(state.zone, plan, index, context));
+  context.emit({ type: 'ZoneCreated', plan, monsters, items });
+}
+
+/** What a zone does by itself in a tick: monsters walk; now and then players revive and items come up. */
+export function runTick(state: InitializedWorld, tick: number, context: WorldContext): void {
+  moveMonsters(state, tick, context);
+  if (tick % UPKEEP_EVERY_TICKS !== 0) return;
+  reviveDead(state, context);
+  spawnDueItems(state, context);
+  forgetLongestAsleep(state, context);
+}
+
+/** Monsters’ steps follow from the seed and the tick alone, whatever players do. */
+function moveMonsters(state: InitializedWorld, tick: number, context: WorldContext): void {
+  const moves: [string, number, number][] = [];
+  const seed = mix(state.plan.seed, seedOf(state.zone));
+  let index = 0;
+  for (const { id, position } of Object.values(state.monsters)) {
+    if ((tick + index++) % MONSTER_EVERY_TICKS !== 0) continue;
+    const random = new Random(mix(seed, Math.imul(tick, 1_024) + index));
+    const [dx, dy] = MONSTER_STEPS[Math.floor(random.next() * MONSTER_STEPS.length)] ?? [0, 0];
+    const to = { x: position.x + dx, y: position.y + dy };
+    if (isInWorld(state.plan, to) && zoneAt(to) === state.zone && isFreeWay(state.plan, position, to)) moves.push([id, to.x, to.y]);
+  }
+  if (moves.length > 0) context.emit({ type: 'MonstersMoved', tick, moves });
+}
+
+function reviveDead(state: InitializedWorld, context: WorldContext): void {
+  const { now } = context;
+  for (const player of Object.values(state.players)) {
+    if (player.health.diedAt === 0 || now < player.health.diedAt + DEAD_MS) continue;
+    context.emit({
+      type: 'PlayerRevived',
+      player: player.id,
+      ...freePlace(state.plan, state.zone, context.random),
+      health: player.health.most,
+      at: now,
+    });
+  }
+}
+
+function spawnDueItems(state: InitializedWorld, context: WorldContext): void {
+  while ((state.respawns[0] ?? Number.POSITIVE_INFINITY) <= context.now)
+    context.emit({ type: 'ItemSpawned', item: newItem(state.zone, state.plan, state.itemsEver, context) });
+}
+
+/** Forgets one sleeping player when there are too many. */
+function forgetLongestAsleep(state: InitializedWorld, context: WorldContext): void {
+  const all = Object.values(state.players);
+  if (all.length - state.awake <= ASLEEP_MAX) return;
+  const asleep = all.filter(({ presence }) => presence.session === '');
+  const longest = asleep.reduce((a, b) => (a.presence.since <= b.presence.since ? a : b));
+  context.emit({ type: 'PlayerForgotten', player: longest.id });
+}
+
+function newItem(zone: ZoneId, plan: WorldPlan, number: number, context: WorldContext): GroundItem {
+  const kinds = Object.keys(ITEM_KINDS) as ItemKind[];
+  const item = kinds[Math.floor(context.random() * kinds.length)] ?? 'apple';
+  return { id: `${zone}:i${number + 1}`, item, position: freePlace(plan, zone, context.random) };
+}

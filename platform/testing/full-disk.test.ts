@@ -5,14 +5,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { instrumentId } from '@millrace/contracts';
-import type { EventBatch, Snapshot } from '@millrace/kernel';
-import { sql } from 'drizzle-orm';
-import { serveEmbedded } from '../database/embedded.ts';
 import { connectDatabase } from '@millrace/database';
-import { EMPTY } from '../database/testing/engines.ts';
+import type { EventBatch, Snapshot } from '@millrace/kernel';
 import { openSpool } from '@millrace/log';
 import { openDuckDbSeries } from '@millrace/series';
 import { openFileSnapshots } from '@millrace/snapshots';
+import { sql } from 'drizzle-orm';
+import { serveEmbedded } from '../database/embedded.ts';
+import { EMPTY } from '../database/testing/engines.ts';
 
 /*
  * Fault 19: every store but those in LMDB (log/full-disk.test.ts) on a file system that is really full, and on one that is read-only: a small one in memory,

@@ -2,28 +2,14 @@ import { type ExchangeSource, type InstrumentZones, instrumentId, type SourceCon
 import { type FileFormat, fileFeed, formatOf } from './feeds/file.ts';
 import { pollFeed } from './feeds/poll.ts';
 import { websocketFeed } from './feeds/websocket.ts';
-import type { History, Protocol, SourceParts } from './source.ts';
+import type { SourceParts } from './source.ts';
+import type { Venue, VenueChannel, Venues } from './venue.ts';
 import { binanceHistory, binanceProtocol, binanceSymbol, binanceUrl } from './venues/binance.ts';
 import { coinbaseHistory, coinbaseProtocol } from './venues/coinbase.ts';
 import { krakenHistory, krakenSymbol, krakenV1Protocol, krakenV2Protocol } from './venues/kraken.ts';
 import { mappedProtocol, mappedTime, symbolsOf } from './venues/mapped.ts';
 import { simulatorFeed, simulatorProtocol } from './venues/simulator.ts';
 import { upbitHistory, upbitProtocol, upbitSymbol } from './venues/upbit.ts';
-
-type Channel = 'trades' | 'quotes' | 'book' | 'candles';
-
-/** What is particular to a venue. A new one is a file under venues/ and an entry here. */
-interface Venue {
-  readonly wsUrl: string;
-  readonly restUrl: string;
-  /** Requests per second: half of what the venue’s documentation allows. */
-  readonly restPerSecond: number;
-  symbol(pair: string, wsUrl: string): string;
-  /** Where to connect, when the subscriptions stand in the URL. */
-  url?(wsUrl: string, symbols: readonly string[], channels: readonly Channel[]): string;
-  protocol(symbols: readonly string[], channels: readonly Channel[], wsUrl: string): Protocol;
-  history(wsUrl: string): History;
-}
 
 const krakenVersion = (wsUrl: string): 1 | 2 => (/\/v2\/?$/.test(wsUrl) ? 2 : 1);
 
@@ -73,8 +59,8 @@ const VENUES: Record<ExchangeSource['type'], Venue> = {
   },
 };
 
-/** Puts together what the configuration of a source asks for. */
-export function partsOf(config: SourceConfig, market: InstrumentZones, now: () => number): SourceParts {
+/** Composes a source from its configuration. @param venues venues in addition to those of Millrace */
+export function partsOf(config: SourceConfig, market: InstrumentZones, now: () => number, venues: Venues = {}): SourceParts {
   switch (config.type) {
     case 'simulator':
       return {
@@ -124,14 +110,13 @@ export function partsOf(config: SourceConfig, market: InstrumentZones, now: () =
         protocol: mappedProtocol(config.map, { now, ofFile: true }),
       };
     default:
-      return exchangeParts(config);
+      return exchangeParts(config, venues[config.type] ?? VENUES[config.type]);
   }
 }
 
-function exchangeParts(config: ExchangeSource): SourceParts {
-  const venue = VENUES[config.type];
+function exchangeParts(config: ExchangeSource, venue: Venue): SourceParts {
   const wsUrl = config.wsUrl ?? venue.wsUrl;
-  const channels = (config.channels ?? ['trades', 'quotes']) as Channel[];
+  const channels = (config.channels ?? ['trades', 'quotes']) as VenueChannel[];
   const symbols = config.instruments.map((pair) => ({ pair, symbol: venue.symbol(pair, wsUrl) }));
   const names = symbols.map(({ symbol }) => symbol);
   return {

@@ -12,6 +12,7 @@ import { partsOf } from './catalogue.ts';
 import { type Matched, type Matcher, matcherOf } from './matching.ts';
 import type { SourceParts } from './source.ts';
 import { Supervisor } from './supervisor.ts';
+import type { Venues } from './venue.ts';
 
 const STALE_AFTER_MS = 30_000;
 const RECONNECT_MAX_MS = 30_000;
@@ -27,7 +28,9 @@ export interface CollectorOptions {
   readonly symbolOf?: (instrument: InstrumentId) => string | undefined;
   /** An instrument was taken by pattern: its zone has to be opened, and takes commands when this returns. */
   readonly onInstrument?: (listed: ListedInstrument) => void;
-  /** Changes how a source is put together: how recorded frames are fed through the real protocol. */
+  /** Venues in addition to those of Millrace, by source type. */
+  readonly venues?: Venues;
+  /** Changes how a source is composed: a replay feeds recorded frames through the real protocol. */
   readonly adjust?: (config: SourceConfig, parts: SourceParts) => SourceParts;
 }
 
@@ -125,8 +128,8 @@ export class Collector {
   }
 
   #partsOf(config: SourceConfig): SourceParts {
-    const { market, clock, adjust } = this.#options;
-    const parts = partsOf(config, market, () => clock.now());
+    const { market, clock, venues, adjust } = this.#options;
+    const parts = partsOf(config, market, () => clock.now(), venues);
     return adjust ? adjust(config, parts) : parts;
   }
 }

@@ -5,11 +5,14 @@ import { Collector } from './collector.ts';
 import { collectorRoutes } from './routes.ts';
 import type { SourceParts } from './source.ts';
 import type { Supervisor } from './supervisor.ts';
+import type { Venues } from './venue.ts';
 
 /** The running collector, for commands and tests. */
 export const COLLECTOR = port<Collector>('collector');
 
 export interface CollectorChanges {
+  /** Venues in addition to those of Millrace, by source type. */
+  readonly venues?: Venues;
   /** Changes how a source is composed: a replay feeds recorded frames through the real adapter. */
   readonly adjust?: (config: SourceConfig, parts: SourceParts) => SourceParts;
   /** Receives each state of a source. */
@@ -17,7 +20,7 @@ export interface CollectorChanges {
 }
 
 /** Sources of market data, each under its supervisor. */
-export function collectorModule({ adjust, onSource }: CollectorChanges = {}): ModuleDefinition {
+export function collectorModule({ venues, adjust, onSource }: CollectorChanges = {}): ModuleDefinition {
   return defineModule({
     contract: collectorContract,
     needs: [INSTRUMENTS],
@@ -37,6 +40,7 @@ export function collectorModule({ adjust, onSource }: CollectorChanges = {}): Mo
         recorded: (source) => instruments.recorded(source),
         symbolOf: (id) => instruments.symbolOf(id),
         onInstrument: (listed) => instruments.add(listed),
+        ...(venues && { venues }),
         ...(adjust && { adjust }),
       });
       instruments.onEvents((id, events) => collector.react(id, events));

@@ -19,6 +19,7 @@ import { ApiProblem, encodeCursor, type Routes } from '@millrace/http';
 import { zoneAddress } from '@millrace/kernel';
 import { given } from '@millrace/kernel/testing';
 import { openDuckDbSeries, type SeriesStore } from '@millrace/series';
+import { assertWhileTimeLasts } from '@millrace/testing';
 import fc from 'fast-check';
 import { readPage } from './pages.ts';
 import { seriesProjection } from './projection.ts';
@@ -28,7 +29,7 @@ import { type Instrument, instrumentZone } from './zone.ts';
 const DAY = 86_400_000;
 const ORDERS: readonly RowOrder[] = ['asc', 'desc'];
 /** Each writes to a database many times: as many as there is time for. */
-const RUNS = { numRuns: 40, interruptAfterTimeLimit: 2_500, markInterruptAsFailure: false };
+const RUNS = { numRuns: 40, ms: 2_500 };
 
 /** A trade or a reading of the test: `isOld` ones are archived when the store archives. */
 interface Made {
@@ -124,7 +125,7 @@ describe('the pages of a time series', () => {
     ['readings', ENDPOINTS.getReadings, 1, ([time = 0, , arrival = 0]: readonly number[]) => [time, arrival]],
   ] as const)
     test(`fault 63: ${name}, page by page, are the whole range in either order, also of rows in memory, in the archive and of one millisecond`, () =>
-      fc.assert(
+      assertWhileTimeLasts(
         fc.asyncProperty(
           fc.array(made, { maxLength: 30 }),
           fc.array(made, { maxLength: 10 }),
@@ -145,7 +146,7 @@ describe('the pages of a time series', () => {
       ));
 
   test('rows that arrive between two pages hide and repeat none that was there before', () =>
-    fc.assert(
+    assertWhileTimeLasts(
       fc.asyncProperty(
         fc.array(made, { minLength: 1, maxLength: 20 }),
         fc.array(fc.tuple(fc.array(made, { maxLength: 3 }), fc.boolean()), { maxLength: 12 }),
@@ -175,7 +176,7 @@ describe('the pages of a time series', () => {
 
   const trade = fc.record({ at: fc.integer({ min: 0, max: 3_600_000 }), price: fc.integer({ min: 1, max: 9 }) });
   test('candles, page by page, are the whole range in either order, from memory and store, and while trades arrive', () =>
-    fc.assert(
+    assertWhileTimeLasts(
       fc.asyncProperty(
         fc.array(trade, { minLength: 1, maxLength: 30 }),
         fc.array(trade, { maxLength: 10 }),

@@ -188,10 +188,10 @@ describe('fault 39: the documents’ code blocks', () => {
 
   test('examples of the clients are the files that other tests run', () => {
     const examples = globSync('clients/*/examples/**/*.{ts,tsx}', { cwd: ROOT }).map((path) => readFileSync(join(ROOT, path), 'utf8'));
-    const parts = globSync('tests/modules/counter/*.ts', { cwd: ROOT }).map((path) => readFileSync(join(ROOT, path), 'utf8'));
+    const parts = globSync('tests/modules/{counter,venue}/*.ts', { cwd: ROOT }).map((path) => readFileSync(join(ROOT, path), 'utf8'));
     for (const { where, code, document } of [...all('ts'), ...all('tsx')]) {
-      // How-tos about modules show parts of the module that tests/modules/counter.test.ts adds to a server.
-      const isRun = document.endsWith('modules.md')
+      // How-tos about modules and venues show parts of those that tests/modules adds to a server.
+      const isRun = /(modules|add-a-venue)\.md$/.test(document)
         ? parts.some((part) => onOneLine(part).includes(onOneLine(code)))
         : examples.includes(code);
       assert.ok(isRun, `${where} is no example that is run`);

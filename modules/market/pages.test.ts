@@ -20,10 +20,11 @@ import { given } from '@millrace/kernel/testing';
 import { ApiProblem, encodeCursor, type Routes } from '@millrace/platform/http';
 import { openDuckDbSeries, type SeriesStore } from '@millrace/platform/series';
 import fc from 'fast-check';
+import type { Instrument } from './instrument.ts';
 import { readPage } from './pages.ts';
 import { seriesProjection } from './projection.ts';
 import { type MarketReads, marketRoutes } from './routes.ts';
-import { type Instrument, instrumentZone } from './zone.ts';
+import { instrumentZone } from './zone.ts';
 
 const DAY = 86_400_000;
 const ORDERS: readonly RowOrder[] = ['asc', 'desc'];

@@ -1,4 +1,4 @@
-import type { InstrumentCommand, InstrumentId } from '@millrace/contracts';
+import type { InstrumentCommand, InstrumentId, InstrumentZones } from '@millrace/contracts';
 import type { Clock } from '@millrace/kernel';
 
 /** How often a full zone is asked again. */
@@ -6,8 +6,7 @@ const RETRY_EVERY_MS = 5;
 
 export interface CommandQueueOptions {
   readonly clock: Clock;
-  /** False when the zone is full. */
-  readonly send: (instrument: InstrumentId, command: InstrumentCommand, trace: string) => boolean;
+  readonly market: Pick<InstrumentZones, 'send'>;
   /** Zones are full: no more frames, until everything that waits is taken. */
   readonly onFull: () => void;
   readonly onRoom: () => void;
@@ -30,7 +29,7 @@ export class CommandQueue {
 
   send(instrument: InstrumentId, command: InstrumentCommand, trace: string): void {
     if (this.#isClosed) return;
-    if (this.#waiting.length === 0 && this.#options.send(instrument, command, trace)) return;
+    if (this.#waiting.length === 0 && this.#options.market.send(instrument, command, trace)) return;
     this.#waiting.push({ instrument, command, trace });
     if (this.#waiting.length > 1) return;
     this.#options.onFull();
@@ -48,7 +47,7 @@ export class CommandQueue {
       if (this.#isClosed) return;
       let taken = 0;
       for (const { instrument, command, trace } of this.#waiting) {
-        if (!this.#options.send(instrument, command, trace)) break;
+        if (!this.#options.market.send(instrument, command, trace)) break;
         taken++;
       }
       this.#waiting.splice(0, taken);

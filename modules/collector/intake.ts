@@ -15,16 +15,17 @@ import {
   type Reading,
   type Trade,
 } from '@millrace/contracts';
-import type { Clock } from '@millrace/kernel';
 import { TraceSource } from '@millrace/platform/telemetry';
 import { withAlarms } from './alarms.ts';
 import { BookSynchronizer } from './book-synchronizer.ts';
-import { CommandQueue } from './command-queue.ts';
+import { CommandQueue, type CommandQueueOptions } from './command-queue.ts';
 import { FaultReports } from './fault-reports.ts';
+import { FileProgress } from './file-progress.ts';
 import { GapCandles } from './gap-candles.ts';
 import type { Matched } from './matching.ts';
 import { candleProblem, isTime, type PriceRule, quoteProblem, tradeProblem } from './plausible.ts';
 import { Quarantine } from './quarantine.ts';
+import { RecentLatencies } from './recent-latencies.ts';
 import type { CandleHistory, GetJson, Protocol, Sink, TradeGap } from './source.ts';
 import { TradeSequencer } from './trade-sequencer.ts';
 
@@ -33,11 +34,9 @@ const AHEAD_MS_MAX = 5_000;
 const BEHIND_MS_MAX = 60_000;
 /** News from farther ahead than this is not taken: it would close candles that are not over, and make everything after it late. */
 const FUTURE_MS_MAX = 60_000;
-const LATENCIES_KEPT = 256;
 
-export interface IntakeOptions {
+export interface IntakeOptions extends CommandQueueOptions {
   readonly market: InstrumentZones;
-  readonly clock: Clock;
   readonly protocol: Protocol;
   readonly checkClock: boolean;
   readonly leavesGaps: boolean;
@@ -52,17 +51,14 @@ export interface IntakeOptions {
   readonly fetchCandles: CandleHistory | null;
   readonly get: GetJson;
   readonly fetchBook: ((symbol: string) => Promise<BookUpdate>) | null;
-  /** Zones are full: no more frames, until everything that waits is taken. */
-  readonly onFull: () => void;
-  readonly onRoom: () => void;
 }
 
 interface Line extends PriceRule {
   readonly trades: TradeSequencer;
   readonly book: BookSynchronizer;
   readonly faults: FaultReports;
-  /** The file that is being read: how much of it has come for this instrument, and how much had been taken before. */
-  file: (FileMark & { at: number; readonly taken: number }) | null;
+  /** Progress in the file that is being read; null when the source is no file. */
+  file: FileProgress | null;
   /** Frames of trades that wait for another one to confirm their number. */
   readonly doubted: WeakMap<Trade, { readonly frame: string; readonly receivedAt: number }>;
 }
@@ -85,19 +81,14 @@ export class Intake implements Sink {
   readonly consumedBy: Record<string, number> = {};
   readonly ignoredBy: Record<string, number> = {};
   readonly faults: Record<string, number> = {};
-  #latencies: number[] = [];
+  readonly #latencies = new RecentLatencies();
 
   constructor(options: IntakeOptions) {
     this.#alarms = withAlarms(options.clock);
     const { clock } = this.#alarms;
     const { market, onFull, onRoom, fetchCandles, get } = options;
     this.#options = { ...options, clock };
-    this.#queue = new CommandQueue({
-      clock,
-      send: (instrument, command, trace) => market.send(instrument, command, trace),
-      onFull,
-      onRoom,
-    });
+    this.#queue = new CommandQueue({ clock, market, onFull, onRoom });
     this.#gapCandles =
       fetchCandles &&
       new GapCandles({
@@ -143,17 +134,8 @@ export class Intake implements Sink {
 
   /** See `FeedEvents.file`. */
   beginFile(file: string, family?: string): void {
-    for (const line of this.#lines.values()) {
-      const files = this.#options.market.filesOf(line.instrument);
-      // Also one that was in order when it was imported and is not now, or the other way round.
-      const base = family ?? file;
-      const isKnownOtherwise = Object.keys(files).some((known) => known !== file && (known === base || known.startsWith(`${base}-`)));
-      if (isKnownOtherwise)
-        throw new Error(
-          'Its rows are not, or were not, in order of time, and it has changed since it was imported: which rows are new cannot be told. Put new rows into a file of their own.',
-        );
-      line.file = { file, at: 0, taken: files[file] ?? 0 };
-    }
+    for (const line of this.#lines.values())
+      line.file = new FileProgress(file, family ?? file, this.#options.market.filesOf(line.instrument));
   }
 
   interrupted(reason: string): void {
@@ -184,8 +166,7 @@ export class Intake implements Sink {
 
   /** Median of the newest latencies in ms; null before there were any. */
   get latencyMs(): number | null {
-    const sorted = [...this.#latencies].sort((a, b) => a - b);
-    return sorted[sorted.length >> 1] ?? null;
+    return this.#latencies.median;
   }
 
   /** Commands that wait because their zone is full. */
@@ -358,8 +339,7 @@ export class Intake implements Sink {
   #measure(line: Line, time: number): void {
     this.#venueTime = Math.max(this.#venueTime ?? 0, time);
     const latency = this.#receivedAt - time;
-    if (this.#latencies.length >= LATENCIES_KEPT) this.#latencies.shift();
-    this.#latencies.push(latency);
+    this.#latencies.add(latency);
     if (!this.#options.checkClock || (latency > -AHEAD_MS_MAX && latency < BEHIND_MS_MAX)) return;
     this.#fault(line, 'clock-skew', latency < 0 ? `the venue’s time is ${-latency} ms ahead of ours` : `the news is ${latency} ms old`);
   }
@@ -399,14 +379,14 @@ export class Intake implements Sink {
   }
 }
 
-/** Counts what comes of a file; true for what had been taken before this reading of it. */
+/** Counts a row of the file that is being read, if any; true when it was taken before. */
 function isTaken({ file }: Line): boolean {
-  return file !== null && ++file.at <= file.taken;
+  return file?.countRow() ?? false;
 }
 
-/** Where what is being read stands in its file, when it is of one. */
+/** The position in the file that is being read, if any. */
 function markOf(line: Line | undefined): { from?: FileMark } {
-  return line?.file ? { from: { file: line.file.file, at: line.file.at } } : {};
+  return line?.file ? { from: line.file.mark } : {};
 }
 
 function isTimed(quote: Omit<Quote, 'time'> & { readonly time?: number }): quote is Quote {

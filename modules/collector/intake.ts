@@ -15,30 +15,28 @@ import {
   type Reading,
   type Trade,
 } from '@millrace/contracts';
-import type { Clock } from '@millrace/kernel';
 import { TraceSource } from '@millrace/telemetry';
 import { withAlarms } from './alarms.ts';
 import { BookSynchronizer } from './book-synchronizer.ts';
+import { CommandQueue, type CommandQueueOptions } from './command-queue.ts';
+import { FaultReports } from './fault-reports.ts';
+import { FileProgress } from './file-progress.ts';
+import { GapCandles } from './gap-candles.ts';
 import type { Matched } from './matching.ts';
 import { candleProblem, isTime, type PriceRule, quoteProblem, tradeProblem } from './plausible.ts';
+import { Quarantine } from './quarantine.ts';
+import { RecentLatencies } from './recent-latencies.ts';
 import type { CandleHistory, GetJson, Protocol, Sink, TradeGap } from './source.ts';
 import { TradeSequencer } from './trade-sequencer.ts';
 
-/** Refused frames kept for a look, and how much of each. */
-const QUARANTINE_MAX = 200;
-const QUARANTINE_CHARACTERS = 512;
 /** A venue’s clock this far ahead of ours, or its news this late, is a fault that is worth a count. */
 const AHEAD_MS_MAX = 5_000;
 const BEHIND_MS_MAX = 60_000;
 /** News from farther ahead than this is not taken: it would close candles that are not over, and make everything after it late. */
 const FUTURE_MS_MAX = 60_000;
-/** Faults of one kind are told to the zone at most this often, with their number. */
-const FAULT_EVERY_MS = 1_000;
-const LATENCIES_KEPT = 256;
 
-export interface IntakeOptions {
+export interface IntakeOptions extends CommandQueueOptions {
   readonly market: InstrumentZones;
-  readonly clock: Clock;
   readonly protocol: Protocol;
   readonly checkClock: boolean;
   readonly leavesGaps: boolean;
@@ -53,22 +51,19 @@ export interface IntakeOptions {
   readonly fetchCandles: CandleHistory | null;
   readonly get: GetJson;
   readonly fetchBook: ((symbol: string) => Promise<BookUpdate>) | null;
-  /** Zones are full: no more frames, until everything that waits is taken. */
-  readonly onFull: () => void;
-  readonly onRoom: () => void;
 }
 
 interface Line extends PriceRule {
   readonly trades: TradeSequencer;
   readonly book: BookSynchronizer;
-  readonly faults: Map<FeedFault, { count: number; reportedAt: number; detail: string }>;
-  /** The file that is being read: how much of it has come for this instrument, and how much had been taken before. */
-  file: (FileMark & { at: number; readonly taken: number }) | null;
+  readonly faults: FaultReports;
+  /** Progress in the file that is being read; null when the source is no file. */
+  file: FileProgress | null;
   /** Frames of trades that wait for another one to confirm their number. */
   readonly doubted: WeakMap<Trade, { readonly frame: string; readonly receivedAt: number }>;
 }
 
-/** Reads frames with the source’s protocol, checks what is in them, and tells the zones. Counts everything it sees. */
+/** Reads frames with the source’s protocol, checks what is in them, and sends it to the zones. Counts everything that it receives. */
 export class Intake implements Sink {
   readonly #options: IntakeOptions;
   readonly #alarms: ReturnType<typeof withAlarms>;
@@ -79,19 +74,30 @@ export class Intake implements Sink {
   #traceId = '';
   /** The newest time that the venue has told; null before the first. */
   #venueTime: number | null = null;
-  #closed = false;
-  #waiting: { instrument: InstrumentId; command: InstrumentCommand; trace: string }[] = [];
+  readonly #queue: CommandQueue;
+  readonly #gapCandles: GapCandles | null;
+  readonly #quarantine = new Quarantine();
   frames = 0;
   readonly consumedBy: Record<string, number> = {};
   readonly ignoredBy: Record<string, number> = {};
-  readonly refusedBy: Record<string, number> = {};
   readonly faults: Record<string, number> = {};
-  readonly quarantine: QuarantinedFrame[] = [];
-  #latencies: number[] = [];
+  readonly #latencies = new RecentLatencies();
 
   constructor(options: IntakeOptions) {
     this.#alarms = withAlarms(options.clock);
-    this.#options = { ...options, clock: this.#alarms.clock };
+    const { clock } = this.#alarms;
+    const { market, onFull, onRoom, fetchCandles, get } = options;
+    this.#options = { ...options, clock };
+    this.#queue = new CommandQueue({ clock, market, onFull, onRoom });
+    this.#gapCandles =
+      fetchCandles &&
+      new GapCandles({
+        clock,
+        history: fetchCandles,
+        get,
+        onRepaired: () => this.#count('repaired-with-candles'),
+        onFailure: () => this.#count('candles-unavailable'),
+      });
     for (const [symbol, instrument] of options.instruments) this.#lines.set(symbol, this.#lineFor(symbol, instrument));
   }
 
@@ -128,17 +134,8 @@ export class Intake implements Sink {
 
   /** See `FeedEvents.file`. */
   beginFile(file: string, family?: string): void {
-    for (const line of this.#lines.values()) {
-      const files = this.#options.market.filesOf(line.instrument);
-      // Also one that was in order when it was imported and is not now, or the other way round.
-      const base = family ?? file;
-      const isKnownOtherwise = Object.keys(files).some((known) => known !== file && (known === base || known.startsWith(`${base}-`)));
-      if (isKnownOtherwise)
-        throw new Error(
-          'Its rows are not, or were not, in order of time, and it has changed since it was imported: which rows are new cannot be told. Put new rows into a file of their own.',
-        );
-      line.file = { file, at: 0, taken: files[file] ?? 0 };
-    }
+    for (const line of this.#lines.values())
+      line.file = new FileProgress(file, family ?? file, this.#options.market.filesOf(line.instrument));
   }
 
   interrupted(reason: string): void {
@@ -146,12 +143,11 @@ export class Intake implements Sink {
     for (const { trades } of this.#lines.values()) trades.interrupt(reason, this.#venueTime);
   }
 
-  /** Nothing is told any more: the zones are about to close. */
+  /** Sends nothing any more: the zones are about to close. */
   close(): void {
     for (const { trades } of this.#lines.values()) trades.close();
-    this.#closed = true;
+    this.#queue.close();
     this.#alarms.callOff();
-    this.#waiting = [];
   }
 
   bookBroken(symbol: string, reason: string): void {
@@ -170,13 +166,22 @@ export class Intake implements Sink {
 
   /** Median of the newest latencies in ms; null before there were any. */
   get latencyMs(): number | null {
-    const sorted = [...this.#latencies].sort((a, b) => a - b);
-    return sorted[sorted.length >> 1] ?? null;
+    return this.#latencies.median;
   }
 
   /** Commands that wait because their zone is full. */
   get waiting(): number {
-    return this.#waiting.length;
+    return this.#queue.size;
+  }
+
+  /** Frames that were refused, by reason. */
+  get refusedBy(): Readonly<Record<string, number>> {
+    return this.#quarantine.countBy;
+  }
+
+  /** Refused frames, the newest first. */
+  get quarantine(): readonly QuarantinedFrame[] {
+    return this.#quarantine.frames;
   }
 
   consumed(kind: string): void {
@@ -259,7 +264,7 @@ export class Intake implements Sink {
 
   #lineFor(symbol: string, instrument: InstrumentId): Line {
     const { clock, fetchTrades, disorderMs = 0, fetchBook, market } = this.#options;
-    const faults: Line['faults'] = new Map();
+    const faults = new FaultReports(clock, (report) => this.#send(instrument, { type: 'RecordFault', ...report }));
     const doubted: Line['doubted'] = new WeakMap();
     const trades = new TradeSequencer(
       {
@@ -279,14 +284,14 @@ export class Intake implements Sink {
         recordGap: (gap: Gap) => {
           this.#count('gap');
           this.#send(instrument, { type: 'RecordGap', gap });
-          this.#repairLater(symbol, instrument, gap);
+          this.#replaceGapCandles(symbol, instrument, gap);
         },
         recordRepair: (repair) => {
           this.#count('repair');
           this.#send(instrument, { ...repair, type: 'RecordRepair' });
           for (const gap of repair.left) {
             this.#count('gap');
-            this.#repairLater(symbol, instrument, gap);
+            this.#replaceGapCandles(symbol, instrument, gap);
           }
         },
         doubt: (trade) => void doubted.set(trade, { frame: this.#frame, receivedAt: this.#receivedAt }),
@@ -309,34 +314,12 @@ export class Intake implements Sink {
     return { instrument, negativePrices, trades, book, faults, file: null, doubted };
   }
 
-  /** The candles that a gap runs through lie about their volume: the venue’s own take their place once the last is closed. */
-  #repairLater(symbol: string, instrument: InstrumentId, gap: Gap): void {
-    const { fetchCandles, clock } = this.#options;
-    if (!fetchCandles) return;
-    const end = openingOf(gap.to, '1m') + INTERVAL_MS['1m'];
-    // Where the gap is long past, its candles are final already.
-    clock.after(Math.max(0, end - Math.max(gap.to, clock.now())) + CANDLE_SETTLES_MS, () => {
-      this.#repairWithCandles(fetchCandles, symbol, instrument, gap.from, end).catch(() => this.#count('candles-unavailable'));
+  #replaceGapCandles(symbol: string, instrument: InstrumentId, gap: Gap): void {
+    this.#gapCandles?.readLater(symbol, gap, (interval, candle) => {
+      const failure = candleProblem(candle, { instrument, negativePrices: this.#options.negativePrices?.has(instrument) ?? false });
+      if (failure !== null) this.#fault(this.#lines.get(symbol), 'schema', failure);
+      else this.#send(instrument, { type: 'RecordCandle', interval, candle, replacesIncomplete: true });
     });
-  }
-
-  async #repairWithCandles(history: CandleHistory, symbol: string, instrument: InstrumentId, from: number, end: number): Promise<void> {
-    for (const interval of history.intervals) {
-      const length = INTERVAL_MS[interval];
-      for (let next = openingOf(from, interval); next + length <= end; ) {
-        const page = await history.read(symbol, interval, next, end, this.#options.get);
-        for (const candle of page) {
-          if (candle.time + length > end) continue;
-          const failure = candleProblem(candle, { instrument, negativePrices: this.#options.negativePrices?.has(instrument) ?? false });
-          if (failure !== null) this.#fault(this.#lines.get(symbol), 'schema', failure);
-          else this.#send(instrument, { type: 'RecordCandle', interval, candle, replacesIncomplete: true });
-        }
-        const last = page.at(-1);
-        if (!last || last.time < next) break;
-        next = last.time + length;
-      }
-    }
-    this.#count('repaired-with-candles');
   }
 
   #lineOf(symbol: string): Line | undefined {
@@ -356,8 +339,7 @@ export class Intake implements Sink {
   #measure(line: Line, time: number): void {
     this.#venueTime = Math.max(this.#venueTime ?? 0, time);
     const latency = this.#receivedAt - time;
-    if (this.#latencies.length >= LATENCIES_KEPT) this.#latencies.shift();
-    this.#latencies.push(latency);
+    this.#latencies.add(latency);
     if (!this.#options.checkClock || (latency > -AHEAD_MS_MAX && latency < BEHIND_MS_MAX)) return;
     this.#fault(line, 'clock-skew', latency < 0 ? `the venue’s time is ${-latency} ms ahead of ours` : `the news is ${latency} ms old`);
   }
@@ -380,34 +362,12 @@ export class Intake implements Sink {
   }
 
   #setAside(reason: string, detail: string, { frame, receivedAt } = { frame: this.#frame, receivedAt: this.#receivedAt }): void {
-    this.refusedBy[reason] = (this.refusedBy[reason] ?? 0) + 1;
-    if (this.quarantine.length >= QUARANTINE_MAX) this.quarantine.pop();
-    this.quarantine.unshift({
-      receivedAt,
-      reason,
-      detail,
-      frame: frame.slice(0, QUARANTINE_CHARACTERS),
-      bytes: Buffer.byteLength(frame),
-    });
+    this.#quarantine.add(reason, detail, { frame, receivedAt });
   }
 
   #fault(line: Line | undefined, fault: FeedFault, detail: string): void {
     this.#count(fault);
-    if (!line) return;
-    const now = this.#options.clock.now();
-    const seen = line.faults.get(fault) ?? { count: 0, reportedAt: Number.NEGATIVE_INFINITY, detail };
-    line.faults.set(fault, seen);
-    seen.count++;
-    seen.detail = detail;
-    if (seen.reportedAt === Number.POSITIVE_INFINITY) return;
-    const report = () => {
-      this.#send(line.instrument, { type: 'RecordFault', fault, detail: seen.detail, time: this.#options.clock.now(), count: seen.count });
-      seen.count = 0;
-      seen.reportedAt = this.#options.clock.now();
-    };
-    if (now - seen.reportedAt >= FAULT_EVERY_MS) return report();
-    seen.reportedAt = Number.POSITIVE_INFINITY;
-    this.#options.clock.after(FAULT_EVERY_MS, report);
+    line?.faults.add(fault, detail);
   }
 
   #count(fault: string): void {
@@ -415,42 +375,18 @@ export class Intake implements Sink {
   }
 
   #send(instrument: InstrumentId, command: InstrumentCommand): void {
-    if (this.#closed) return;
-    if (this.#waiting.length === 0 && this.#options.market.send(instrument, command, this.#traceId)) return;
-    this.#waiting.push({ instrument, command, trace: this.#traceId });
-    if (this.#waiting.length > 1) return;
-    this.#options.onFull();
-    this.#retryLater();
-  }
-
-  #retryLater(): void {
-    this.#options.clock.after(ROOM_EVERY_MS, () => {
-      if (this.#closed) return;
-      let taken = 0;
-      for (const { instrument, command, trace } of this.#waiting) {
-        if (!this.#options.market.send(instrument, command, trace)) break;
-        taken++;
-      }
-      this.#waiting.splice(0, taken);
-      if (this.#waiting.length > 0) return this.#retryLater();
-      this.#options.onRoom();
-    });
+    this.#queue.send(instrument, command, this.#traceId);
   }
 }
 
-/** A venue’s candle is final some seconds after its end. */
-const CANDLE_SETTLES_MS = 5_000;
-/** How often a full zone is asked again. */
-const ROOM_EVERY_MS = 5;
-
-/** Counts what comes of a file; true for what had been taken before this reading of it. */
+/** Counts a row of the file that is being read, if any; true when it was taken before. */
 function isTaken({ file }: Line): boolean {
-  return file !== null && ++file.at <= file.taken;
+  return file?.countRow() ?? false;
 }
 
-/** Where what is being read stands in its file, when it is of one. */
+/** The position in the file that is being read, if any. */
 function markOf(line: Line | undefined): { from?: FileMark } {
-  return line?.file ? { from: { file: line.file.file, at: line.file.at } } : {};
+  return line?.file ? { from: line.file.mark } : {};
 }
 
 function isTimed(quote: Omit<Quote, 'time'> & { readonly time?: number }): quote is Quote {

@@ -1,10 +1,9 @@
 import { collectorContract, INSTRUMENTS, port, type Source, type SourceConfig } from '@millrace/contracts';
 import { defineModule, type ModuleDefinition } from '@millrace/module';
-import type { Labels } from '@millrace/telemetry';
 import { Collector } from './collector.ts';
+import { collectorMetrics } from './metrics.ts';
 import { collectorRoutes } from './routes.ts';
 import type { SourceParts } from './source.ts';
-import type { Supervisor } from './supervisor.ts';
 import type { Venues } from './venue.ts';
 
 /** The running collector, for commands and tests. */
@@ -54,41 +53,7 @@ export function collectorModule({ venues, adjust, onSource }: CollectorChanges =
           },
         },
         services: { collector: { role: 'collector', start: () => collector.start(), stop: () => collector.stop() } },
-        metrics: (metrics) => {
-          const ofEach = (values: (source: Supervisor) => Iterable<readonly [Labels, number]>) => () =>
-            collector
-              .sources()
-              .flatMap((source) =>
-                [...values(source)].map(([labels, value]): [Labels, number] => [{ source: source.id, ...labels }, value]),
-              );
-          metrics.read(
-            'millrace_source_frames_total',
-            'Frames received from a source',
-            ofEach((source) => [[{}, source.describe().frames]]),
-          );
-          metrics.read(
-            'millrace_source_live',
-            'Whether a source is live: 1 or 0',
-            ofEach(({ state }) => [[{}, state === 'live' ? 1 : 0]]),
-          );
-          metrics.read(
-            'millrace_history_calls_total',
-            'Calls to the history of a source, by kind',
-            ofEach(({ historyCalls: { calls, failures, retries } }) =>
-              Object.entries({ calls, failures, retries }).map(([kind, count]) => [{ kind }, count] as const),
-            ),
-          );
-          metrics.read(
-            'millrace_history_circuit_open',
-            'Whether calls to the history of a source are refused after repeated failures: 1 or 0',
-            ofEach(({ historyCalls }) => [[{}, historyCalls.circuit === 'open' ? 1 : 0]]),
-          );
-          metrics.read(
-            'millrace_source_refused_total',
-            'Frames in quarantine, by reason',
-            ofEach((source) => Object.entries(source.describe().refused).map(([kind, count]) => [{ kind }, count] as const)),
-          );
-        },
+        metrics: (metrics) => collectorMetrics(metrics, collector),
       };
     },
   });

@@ -21,8 +21,9 @@ import { assertWhileTimeLasts } from '@millrace/testing';
 import fc from 'fast-check';
 import { candleOf, isInexact } from './bars.ts';
 import { readCandles } from './candles.ts';
+import type { Instrument } from './instrument.ts';
 import { seriesProjection } from './projection.ts';
-import { type Instrument, instrumentZone } from './zone.ts';
+import { instrumentZone } from './zone.ts';
 
 /*
  * The law of candles: whatever came in, in whatever order, a candle is what a recomputation from the trades and the venue’s candles gives: in memory, and

@@ -11,8 +11,8 @@ import { type EventBatch, keyOf } from '@millrace/kernel';
 import type { CandleRow } from '@millrace/series';
 import type { Hub, InitialEvent } from '@millrace/streams';
 import { type Bar, candleOf } from './bars.ts';
+import type { Instrument } from './instrument.ts';
 import { describeBook, describeInstrument, describeQuote } from './views.ts';
-import type { Instrument } from './zone.ts';
 
 /** Levels of a side that the book channel carries. */
 const BOOK_DEPTH = 20;

@@ -1,26 +1,11 @@
-import { INTERVALS, type InstrumentRepair, type Quote, type Reading, type Trade } from '@millrace/contracts';
-import { type Bars, endOf, noBars, reopenedBar } from './bars.ts';
-import { type Book, emptyBook } from './book.ts';
-import { type DedupWindow, forget } from './dedup-window.ts';
-
-/** The parts of an instrument’s state (zone.ts) that a repair changes. */
-interface Repairable {
-  last: Trade | null;
-  firstAt: number;
-  newestAt: number;
-  asOf: number;
-  rememberedFrom?: number;
-  bars: Bars;
-  nextClose: number;
-  minuteCloses: number[];
-  seen: DedupWindow;
-  quote: Quote | null;
-  book: Book;
-  readings: Record<string, Reading>;
-}
+import { INTERVALS, type InstrumentRepair } from '@millrace/contracts';
+import { endOf, noBars, reopenedBar } from './bars.ts';
+import { emptyBook } from './book.ts';
+import { forget } from './dedup-window.ts';
+import type { Instrument } from './instrument.ts';
 
 /** Applies a repair: the state becomes what it is without the withdrawn data. Candles that are no longer in memory are corrected in the series store. */
-export function evolveRepaired(state: Repairable, { after, newestAt, withdrawn, last, candles }: InstrumentRepair): void {
+export function evolveRepaired(state: Instrument, { after, newestAt, withdrawn, last, candles }: InstrumentRepair): void {
   forget(state.seen, withdrawn, after);
   state.last = last;
   state.newestAt = newestAt;

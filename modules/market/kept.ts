@@ -1,7 +1,7 @@
 import { INTERVALS, type InstrumentId } from '@millrace/contracts';
 import { noBars } from './bars.ts';
 import type { History } from './history.ts';
-import type { Instrument } from './zone.ts';
+import type { Instrument } from './instrument.ts';
 
 /** What requests about an instrument's history need to know of it. */
 export type Kept = Pick<Instrument, 'status' | 'asOf' | 'bars'>;

@@ -16,12 +16,13 @@ import { CandleWatch } from './candle-watch.ts';
 import { initialEvents, publishBatch, publishRemade } from './channels.ts';
 import { judgeTrade } from './dedup-window.ts';
 import { historyForRequests } from './history.ts';
+import type { Instrument } from './instrument.ts';
 import { InstrumentOpener } from './open-instruments.ts';
 import { SERIES_GROUP, seriesProjection } from './projection.ts';
 import { repairRoutes } from './repair-routes.ts';
 import { type MarketReads, marketRoutes } from './routes.ts';
 import { udfRoutes } from './udf.ts';
-import { type Instrument, instrumentZone } from './zone.ts';
+import { instrumentZone } from './zone.ts';
 
 /** Longest that a reader waits for rows that are on their way to the store; then it gets what is there. */
 const CATCH_UP_MS = 2_000;

@@ -10,9 +10,10 @@ import { openDuckDbSeries, type SeriesStore } from '@millrace/series';
 import fc from 'fast-check';
 import fastify from 'fastify';
 import { readCandles } from './candles.ts';
+import type { Instrument } from './instrument.ts';
 import { seriesProjection } from './projection.ts';
 import { udfRoutes } from './udf.ts';
-import { type Instrument, instrumentZone } from './zone.ts';
+import { instrumentZone } from './zone.ts';
 
 /*
  * The law of prices around zero: with the setting, candles and trades in memory, in the store, in the archive and in the answers equal those recomputed

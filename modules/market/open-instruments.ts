@@ -1,7 +1,7 @@
 import type { InstrumentCommand, InstrumentId, ListedInstrument } from '@millrace/contracts';
 import { messageOf } from '@millrace/kernel';
 import type { Zones } from '@millrace/topics';
-import type { Instrument } from './zone.ts';
+import type { Instrument } from './instrument.ts';
 
 /** When a zone that could not be opened is tried again. */
 const OPEN_AGAIN_MS = 2_000;

@@ -21,10 +21,11 @@ import { given } from '@millrace/kernel/testing';
 import { openDuckDbSeries, type SeriesStore } from '@millrace/series';
 import { assertWhileTimeLasts } from '@millrace/testing';
 import fc from 'fast-check';
+import type { Instrument } from './instrument.ts';
 import { readPage } from './pages.ts';
 import { seriesProjection } from './projection.ts';
 import { type MarketReads, marketRoutes } from './routes.ts';
-import { type Instrument, instrumentZone } from './zone.ts';
+import { instrumentZone } from './zone.ts';
 
 const DAY = 86_400_000;
 const ORDERS: readonly RowOrder[] = ['asc', 'desc'];

@@ -17,9 +17,10 @@ import { given } from '@millrace/kernel/testing';
 import { openDuckDbSeries, type SeriesStore } from '@millrace/series';
 import fc from 'fast-check';
 import { readCandles } from './candles.ts';
+import type { Instrument } from './instrument.ts';
 import { seriesProjection } from './projection.ts';
 import { type RepairParts, repairInstrument } from './repair.ts';
-import { type Instrument, instrumentZone } from './zone.ts';
+import { instrumentZone } from './zone.ts';
 
 /*
  * The law of repair: after it nothing later than `after` is stored, trades of right times are taken, and candles in memory and in the store

@@ -11,8 +11,8 @@ import { ApiProblem } from '@millrace/http';
 import type { Reply } from '@millrace/kernel';
 import type { PastReads, SeriesStore } from '@millrace/series';
 import { barAt, candleOf, decimalsOf } from './bars.ts';
+import type { Instrument } from './instrument.ts';
 import { makeCandles } from './remake.ts';
-import type { Instrument } from './zone.ts';
 
 /** Maximum number of trades that one repair withdraws: one event holds them all. */
 const WITHDRAWN_MAX = 1_000;

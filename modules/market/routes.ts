@@ -2,10 +2,10 @@ import { ENDPOINTS, type InstrumentId, type ReadingRow, type RowOrder, rfc3339Of
 import { ApiProblem, type Routes } from '@millrace/http';
 import { readCandles } from './candles.ts';
 import type { History } from './history.ts';
+import type { Instrument } from './instrument.ts';
 import { type Kept, keptOf } from './kept.ts';
 import { type PageRequest, readPage } from './pages.ts';
 import { describeBook, describeInstrument, describeQuality, describeQuote, timeOrNull } from './views.ts';
-import type { Instrument } from './zone.ts';
 
 const ROWS_USUAL = 500;
 const DEPTH_USUAL = 20;

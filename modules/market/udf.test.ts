@@ -3,9 +3,10 @@ import { test } from 'node:test';
 import { type InstrumentCommand, instrumentId } from '@millrace/contracts';
 import { given } from '@millrace/kernel/testing';
 import Fastify from 'fastify';
+import type { Instrument } from './instrument.ts';
 import type { MarketReads } from './routes.ts';
 import { udfRoutes } from './udf.ts';
-import { type Instrument, instrumentZone } from './zone.ts';
+import { instrumentZone } from './zone.ts';
 
 const ID = instrumentId('venue', 'BTC-USD');
 const START = Date.UTC(2026, 0, 5, 9, 0, 0);

@@ -11,7 +11,7 @@ import {
 } from '@millrace/contracts';
 import { candleOf } from './bars.ts';
 import { levelsOf } from './book.ts';
-import type { Instrument } from './zone.ts';
+import type { Instrument } from './instrument.ts';
 
 /** What an instrument is to the outside: read from the zone’s memory, so it is as fresh as can be and costs no query. */
 export function describeInstrument(id: InstrumentId, state: Instrument): InstrumentResource {

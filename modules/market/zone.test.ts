@@ -12,8 +12,9 @@ import {
 import { given } from '@millrace/kernel/testing';
 import fc from 'fast-check';
 import { candleOf } from './bars.ts';
+import type { Instrument } from './instrument.ts';
 import { describeBook } from './views.ts';
-import { type Instrument, instrumentZone } from './zone.ts';
+import { instrumentZone } from './zone.ts';
 
 const zone = instrumentZone({ lateWindowMs: 600_000, outlierPercent: 20 });
 const START = Date.UTC(2026, 0, 5, 9, 0, 0);

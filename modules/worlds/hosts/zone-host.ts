@@ -124,8 +124,28 @@ export function runZoneHost(begin: Begin, { stores, spool, clock, definition, ho
     onClosed: (zone) => world.closed(zone),
     onFailure: (message) => send({ type: 'failure', kind: 'placement', zone: null, message }),
   });
+  const cancelStats = sendStats(host, decided, clock, send);
+  return {
+    received: (message) => {
+      if (message.type === 'assign') node.received(message);
+      else if (message.type !== 'stop') world.receive(message);
+    },
+    flushed: () => host.flushed(),
+    stop: async () => {
+      cancelStats();
+      await node.stop(RELEASE_MS_MAX);
+      world.stop();
+      await host.close();
+      spool.close();
+      await stores.close();
+    },
+  };
+}
+
+/** Sends stats of the host every second, until the returned function is called. */
+function sendStats(host: ZoneHost, decided: DecidedEvents, clock: Clock, send: ZoneHostParts['send']): () => void {
   let cpuBefore = process.cpuUsage();
-  let cancelStatsTimer = () => {};
+  let cancelTimer = () => {};
   const report = () => {
     const { user, system } = process.cpuUsage(cpuBefore);
     cpuBefore = process.cpuUsage();
@@ -136,22 +156,8 @@ export function runZoneHost(begin: Begin, { stores, spool, clock, definition, ho
       memoryBytes: process.memoryUsage.rss(),
       decided: decided.take(),
     });
-    cancelStatsTimer = clock.after(STATS_MS, report);
+    cancelTimer = clock.after(STATS_MS, report);
   };
-  cancelStatsTimer = clock.after(STATS_MS, report);
-  return {
-    received: (message) => {
-      if (message.type === 'assign') node.received(message);
-      else if (message.type !== 'stop') world.receive(message);
-    },
-    flushed: () => host.flushed(),
-    stop: async () => {
-      cancelStatsTimer();
-      await node.stop(RELEASE_MS_MAX);
-      world.stop();
-      await host.close();
-      spool.close();
-      await stores.close();
-    },
-  };
+  cancelTimer = clock.after(STATS_MS, report);
+  return () => cancelTimer();
 }

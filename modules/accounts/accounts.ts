@@ -7,6 +7,8 @@ import type { Hub, InitialEvent } from '@millrace/platform/streams';
 import type { Zones } from '@millrace/platform/topics';
 import { AccountRecords } from './account-records.ts';
 import { accountRoutes } from './account-routes.ts';
+import type { KeyDays } from './api-key-expiry.ts';
+import { apiKeyRoutes } from './api-key-routes.ts';
 import { ApiKeys } from './api-keys.ts';
 import { AuditLog } from './audit.ts';
 import { type IdentificationSettings, revocationsFor } from './identification.ts';
@@ -19,9 +21,11 @@ import { passkeyOrigin } from './passkeys.ts';
 import { passwordsWith } from './passwords.ts';
 import { Principals } from './principals.ts';
 import type { AccountParts } from './request-checks.ts';
+import { sessionRoutes } from './session-routes.ts';
 import { signInRoutes } from './sign-in-routes.ts';
 import { snapshotWorker } from './snapshots.ts';
 import { tenantRoutes } from './tenant-routes.ts';
+import { twoFactorRoutes } from './two-factor-routes.ts';
 import { consumeCode } from './used-codes.ts';
 import { UserNames } from './user-names.ts';
 import { UserStore } from './user-store.ts';
@@ -32,8 +36,7 @@ export interface AccountSettings extends IdentificationSettings {
   readonly mailer: Mailer | null;
   readonly providers: readonly Provider[];
   readonly isOpen: boolean;
-  /** How long API keys last, and may last at most, days. */
-  readonly keyDays: AccountParts['keyDays'];
+  readonly keyDays: KeyDays;
   /** What this server is called where several share the tables; null where it has them alone. */
   readonly server: string | null;
   /** Zones of accounts. */
@@ -158,6 +161,9 @@ export function openAccounts(settings: AccountSettings): Accounts {
       const asked = { ...parts, traffic, notify };
       signInRoutes(routes, asked);
       accountRoutes(routes, asked);
+      twoFactorRoutes(routes, asked);
+      sessionRoutes(routes, asked);
+      apiKeyRoutes(routes, asked);
       passkeyRoutes(routes, asked);
       tenantRoutes(routes, asked);
       own.register(routes);

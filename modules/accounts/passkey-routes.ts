@@ -1,13 +1,12 @@
 import { ENDPOINTS, normalizedName, type Passkey, type SignInStatus } from '@millrace/contracts';
 import { ApiProblem, type Routes } from '@millrace/platform/http';
+import { attemptFrom, refuseFor } from './attempts.ts';
 import { asking } from './auth-problems.ts';
 import { passkeyOrigin } from './passkeys.ts';
 import {
   type AccountParts,
-  attemptFrom,
   headersOf,
   note,
-  refuseFor,
   relay,
   requireFresh,
   requirePerson,

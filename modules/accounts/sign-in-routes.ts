@@ -1,9 +1,10 @@
 import { ENDPOINTS, type SignInStatus, type SigningKeys } from '@millrace/contracts';
 import { ApiProblem, type Routes } from '@millrace/platform/http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { attemptFrom, refuseFor } from './attempts.ts';
 import { asking, badToken, requireStrong } from './auth-problems.ts';
 import { ACCESS_TOKEN_S } from './identity.ts';
-import { type AccountParts, attemptFrom, headersOf, note, refuseFor, relay, requireSession } from './request-checks.ts';
+import { type AccountParts, headersOf, note, relay, requireSession } from './request-checks.ts';
 import { noteSignIn, signIn } from './sign-in.ts';
 import { signUp } from './sign-up.ts';
 

@@ -1,7 +1,8 @@
 import type { SignInStatus } from '@millrace/contracts';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { attempt } from './attempts.ts';
 import { asking } from './auth-problems.ts';
-import { type AccountParts, attempt, headersOf, note, relay } from './request-checks.ts';
+import { type AccountParts, headersOf, note, relay } from './request-checks.ts';
 
 /** Signs in with e-mail and password. */
 export async function signIn(

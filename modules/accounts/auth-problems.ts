@@ -1,6 +1,6 @@
 import { ApiProblem } from '@millrace/platform/http';
 import { APIError } from 'better-auth';
-import { PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN } from './identity.ts';
+import { PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN } from './password-sign-in.ts';
 import { TooBusy } from './passwords.ts';
 import { isWeak } from './weak-passwords.ts';
 

@@ -1,5 +1,7 @@
 import { isIP } from 'node:net';
+import { passkey } from '@better-auth/passkey';
 import { ApiProblem, isLoopbackHost } from '@millrace/platform/http';
+import { APIError } from 'better-auth';
 
 /**
  * The origin at which browsers allow passkeys: they belong to a host name, never to an IP address (WebAuthn level 3, 5.1.3), and are
@@ -21,4 +23,25 @@ export function requirePasskeySupport(baseUrl: string): void {
       `Browsers do not allow passkeys at ${baseUrl}.`,
       'Serve Millrace over https under a host name, and set publicUrl to that address.',
     );
+}
+
+/** Plugin of better-auth for passkeys. @param baseUrl address of the server for browsers */
+export function passkeyPlugin(baseUrl: string) {
+  const origin = passkeyOrigin(baseUrl);
+  return passkey({
+    rpName: 'Millrace',
+    // Without an origin the routes refuse passkeys, so this value is not used; see requirePasskeySupport.
+    rpID: origin === null ? 'localhost' : new URL(origin).hostname,
+    origin,
+    // Discoverable, so that the user need not give a name first; and the device verifies its user, which makes it two factors in one.
+    authenticatorSelection: { residentKey: 'required', userVerification: 'required' },
+    registration: { afterVerification: async ({ verification }) => requireVerified(verification.registrationInfo?.userVerified) },
+    authentication: { afterVerification: async ({ verification }) => requireVerified(verification.authenticationInfo.userVerified) },
+    advanced: { webAuthnChallengeCookie: 'passkey' },
+  });
+}
+
+/** The plugin itself accepts a passkey of a device that did not verify its user. @throws APIError USER_NOT_VERIFIED */
+function requireVerified(isVerified: boolean | undefined): void {
+  if (!isVerified) throw new APIError('UNAUTHORIZED', { code: 'USER_NOT_VERIFIED', message: 'The authenticator did not verify the user.' });
 }

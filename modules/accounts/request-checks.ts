@@ -6,11 +6,12 @@ import type { KeyDays } from './api-key-expiry.ts';
 import type { ApiKeys } from './api-keys.ts';
 import type { AuditLog } from './audit.ts';
 import { asking, notFresh } from './auth-problems.ts';
-import { FRESH_S, type Identity } from './identity.ts';
+import type { Identity } from './identity.ts';
 import type { Lockout } from './lockout.ts';
 import type { Mailer, Notice } from './mail.ts';
 import type { Principals } from './principals.ts';
 import type { Revocations } from './revocations.ts';
+import { FRESH_S } from './session-rules.ts';
 import type { UserNames } from './user-names.ts';
 import type { UserStore } from './user-store.ts';
 

@@ -7,7 +7,8 @@ import { ENGINES, type TestDatabase } from '@millrace/platform/database/testing'
 import { until } from '@millrace/platform/testing';
 import { eq } from 'drizzle-orm';
 import { type Identification, openIdentification } from './identification.ts';
-import { createIdentity, joining } from './identity.ts';
+import { createIdentity } from './identity.ts';
+import { joining } from './new-users.ts';
 import { passwordsWith } from './passwords.ts';
 import { users as userTable } from './tables/tables.ts';
 import { UserStore } from './user-store.ts';

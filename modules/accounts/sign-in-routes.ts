@@ -1,8 +1,8 @@
 import { ENDPOINTS, type SigningKeys } from '@millrace/contracts';
 import type { Routes } from '@millrace/platform/http';
+import { ACCESS_TOKEN_S } from './access-tokens.ts';
 import { attemptFrom } from './attempts.ts';
 import { asking } from './auth-problems.ts';
-import { ACCESS_TOKEN_S } from './identity.ts';
 import { type AccountParts, headersOf, relay, requireSession } from './request-checks.ts';
 import { confirmSignIn, signIn } from './sign-in.ts';
 import { signUp } from './sign-up.ts';

@@ -2,7 +2,7 @@ import { HOME_TENANT, normalizedName, type SignInStatus } from '@millrace/contra
 import { ApiProblem } from '@millrace/platform/http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { asking, requireStrong } from './auth-problems.ts';
-import { joining } from './identity.ts';
+import { joining } from './new-users.ts';
 import { type AccountParts, headersOf, note, relay } from './request-checks.ts';
 import { signIn } from './sign-in.ts';
 import type { InvitationGrant } from './user-store.ts';

@@ -190,7 +190,7 @@ function openRelay(settings: Settings, servers: Servers, logger: Logger): Promis
       ...address,
       connectionsMax: settings.worlds.connectionsMax,
       servers,
-      onRefused: (reason) => logger.warn({ reason }, 'a player’s connection was not handed on'),
+      onRefused: (reason) => logger.warn({ reason }, 'a connection of a player was refused'),
     }),
   );
 }

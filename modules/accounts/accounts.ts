@@ -88,7 +88,7 @@ export function openAccounts(settings: AccountSettings): Accounts {
     },
     onAuditEvent: (event) => {
       appendOperation(audit, event).catch((error) =>
-        onFailure(`it could not be written down that ${event.principal.name} did ${event.route}`, error),
+        onFailure(`the audit entry of ${event.principal.name} for ${event.route} could not be stored`, error),
       );
     },
     begin: async (baseUrl) => {
@@ -165,11 +165,11 @@ async function identityOf(
     providers,
     isOpen,
     onCreated: (user) => {
-      own.status(user).catch((error) => onFailure('an account cannot be created yet; it will be when its user comes', error));
+      own.status(user).catch((error) => onFailure('an account cannot be created yet; the next request of its user creates it', error));
     },
     onReset: async (user) => {
       await revocations.changed();
-      notify(user, 'password').catch((error) => onFailure('a user could not be told of a new password', error));
+      notify(user, 'password').catch((error) => onFailure('a user could not be notified of a new password', error));
     },
     onFailure,
   });

@@ -1,7 +1,7 @@
 import type { Principal, ProblemCode } from '@millrace/contracts';
 import { ApiProblem } from '@millrace/platform/http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { asking, withinSession } from './auth-problems.ts';
+import { callAuth, withinSession } from './auth-problems.ts';
 import type { Lockout } from './lockout.ts';
 import { type AccountParts, headersOf, requireSession } from './request-checks.ts';
 
@@ -65,7 +65,7 @@ export async function confirmCredential<T>(
   call: (headers: Headers) => Promise<T>,
 ): Promise<T> {
   const { user } = requireSession(principal);
-  return attempt(lockout, reply, user, raw.ip, () => asking(() => call(headersOf(raw)))).catch((error: unknown) => {
+  return attempt(lockout, reply, user, raw.ip, () => callAuth(() => call(headersOf(raw)))).catch((error: unknown) => {
     throw withinSession(error);
   });
 }

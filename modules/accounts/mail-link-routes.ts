@@ -2,7 +2,7 @@ import { ENDPOINTS, type SignInStatus } from '@millrace/contracts';
 import type { Routes } from '@millrace/platform/http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { attemptFrom, refuseFor } from './attempts.ts';
-import { asking, badToken, requireStrong } from './auth-problems.ts';
+import { badToken, callAuth, requireStrong } from './auth-problems.ts';
 import type { Lockout } from './lockout.ts';
 import { type AccountParts, headersOf, relay } from './request-checks.ts';
 
@@ -11,7 +11,7 @@ export function mailLinkRoutes(routes: Routes, parts: AccountParts): void {
   const { lockout } = parts;
 
   routes.handle(ENDPOINTS.verifyEmail, async ({ body, raw, reply }): Promise<SignInStatus> => {
-    const verified = await asking(() =>
+    const verified = await callAuth(() =>
       parts.identity().api.verifyEmail({ query: { token: body.token }, headers: headersOf(raw), returnHeaders: true }),
     );
     relay(reply, verified.headers);
@@ -33,11 +33,11 @@ export function mailLinkRoutes(routes: Routes, parts: AccountParts): void {
   routes.handle(ENDPOINTS.resetPassword, ({ body, raw, reply }) =>
     attemptFrom(lockout, reply, 'password reset', raw.ip, async () => {
       const { internalAdapter } = await parts.identity().$context;
-      const link = await asking(() => internalAdapter.findVerificationValue(`reset-password:${body.token}`));
+      const link = await callAuth(() => internalAdapter.findVerificationValue(`reset-password:${body.token}`));
       if (!link || link.expiresAt < new Date()) throw badToken();
       // Checked before the link is used, because a rejected password must not use it up.
       await requireStrong(body.password, []);
-      await asking(() => parts.identity().api.resetPassword({ body: { token: body.token, newPassword: body.password } }));
+      await callAuth(() => parts.identity().api.resetPassword({ body: { token: body.token, newPassword: body.password } }));
     }),
   );
 }

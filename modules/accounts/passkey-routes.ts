@@ -1,6 +1,6 @@
 import { ENDPOINTS, normalizedName, type Passkey } from '@millrace/contracts';
 import { ApiProblem, type Request, type Routes } from '@millrace/platform/http';
-import { asking } from './auth-problems.ts';
+import { callAuth } from './auth-problems.ts';
 import { requirePasskeySupport } from './passkeys.ts';
 import {
   type AccountParts,
@@ -32,7 +32,7 @@ export function passkeyRoutes(routes: Routes, parts: AccountParts): void {
     requirePasskeySupport(parts.baseUrl());
     await requireTwoFactor(parts, principal);
     await requireFewerPasskeys(userStore, user);
-    const started = await asking(() =>
+    const started = await callAuth(() =>
       parts.identity().api.generatePasskeyRegistrationOptions({ query: {}, headers: headersOf(raw), returnHeaders: true }),
     );
     relay(reply, started.headers);
@@ -64,7 +64,7 @@ async function addPasskey(parts: AccountParts, { body, raw, reply, principal }: 
   await requireTwoFactor(parts, principal);
   await requireFewerPasskeys(parts.userStore, user);
   const name = normalizedName(body.name);
-  const { headers, response } = await asking(() =>
+  const { headers, response } = await callAuth(() =>
     parts.identity().api.verifyPasskeyRegistration({
       body: { response: body.credential, name },
       headers: headersOf(raw),

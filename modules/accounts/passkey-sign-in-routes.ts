@@ -1,7 +1,7 @@
 import { ENDPOINTS, type SignInStatus } from '@millrace/contracts';
 import type { Routes } from '@millrace/platform/http';
 import { attemptFrom, refuseFor } from './attempts.ts';
-import { asking } from './auth-problems.ts';
+import { callAuth } from './auth-problems.ts';
 import { requirePasskeySupport } from './passkeys.ts';
 import { type AccountParts, headersOf, relay } from './request-checks.ts';
 import { noteSignIn } from './sign-in.ts';
@@ -19,7 +19,7 @@ export function passkeySignInRoutes(routes: Routes, parts: AccountParts): void {
     // Without the cookie of a session, better-auth accepts the passkey of any user.
     const headers = headersOf(raw);
     headers.delete('cookie');
-    const started = await asking(() => parts.identity().api.generatePasskeyAuthenticationOptions({ headers, returnHeaders: true }));
+    const started = await callAuth(() => parts.identity().api.generatePasskeyAuthenticationOptions({ headers, returnHeaders: true }));
     relay(reply, started.headers);
     return { options: { ...started.response, userVerification: 'required' } };
   });
@@ -30,7 +30,7 @@ export function passkeySignInRoutes(routes: Routes, parts: AccountParts): void {
     const { clientDataJSON, authenticatorData, signature } = signed;
     const credential = { id, rawId, type, response: { clientDataJSON, authenticatorData, signature }, clientExtensionResults };
     const { headers, response } = await attemptFrom(lockout, reply, PASSKEY_ATTEMPTS, raw.ip, () =>
-      asking(() =>
+      callAuth(() =>
         parts.identity().api.verifyPasskeyAuthentication({
           body: { response: credential },
           headers: headersOf(raw),

@@ -1,13 +1,13 @@
 import { ENDPOINTS } from '@millrace/contracts';
 import { ApiProblem, type Routes } from '@millrace/platform/http';
-import { asking } from './auth-problems.ts';
+import { callAuth } from './auth-problems.ts';
 import { type AccountParts, headersOf, relay } from './request-checks.ts';
 
 /** Adds the endpoints that sign in with an external provider: the start, and the callback that the provider redirects to. */
 export function providerRoutes(routes: Routes, parts: AccountParts): void {
   routes.handle(ENDPOINTS.startProvider, async ({ params, raw, reply }) => {
     requireProvider(parts.providers, params.provider);
-    const started = await asking(() =>
+    const started = await callAuth(() =>
       parts.identity().api.signInSocial({
         body: {
           provider: params.provider,

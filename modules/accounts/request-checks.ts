@@ -5,7 +5,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { KeyDays } from './api-key-expiry.ts';
 import type { ApiKeys } from './api-keys.ts';
 import type { AuditLog } from './audit.ts';
-import { asking, notFresh } from './auth-problems.ts';
+import { callAuth, notFresh } from './auth-problems.ts';
 import type { Identity } from './identity.ts';
 import type { Lockout } from './lockout.ts';
 import type { Mailer, Notice } from './mail.ts';
@@ -77,7 +77,7 @@ export function requireSession(principal: Principal): { user: string } {
 
 /** @throws ApiProblem REAUTHENTICATION_REQUIRED when the session is older than FRESH_S */
 export async function requireFresh({ identity }: AccountParts, raw: FastifyRequest): Promise<void> {
-  const found = await asking(() => identity().api.getSession({ headers: headersOf(raw), query: { disableRefresh: true } }));
+  const found = await callAuth(() => identity().api.getSession({ headers: headersOf(raw), query: { disableRefresh: true } }));
   if (!found || Date.now() - found.session.createdAt.getTime() >= FRESH_S * 1_000) throw notFresh();
 }
 

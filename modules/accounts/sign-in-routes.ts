@@ -2,7 +2,7 @@ import { ENDPOINTS, type SigningKeys } from '@millrace/contracts';
 import type { Routes } from '@millrace/platform/http';
 import { ACCESS_TOKEN_S } from './access-tokens.ts';
 import { attemptFrom } from './attempts.ts';
-import { asking } from './auth-problems.ts';
+import { callAuth } from './auth-problems.ts';
 import { type AccountParts, headersOf, relay, requireSession } from './request-checks.ts';
 import { confirmSignIn, signIn } from './sign-in.ts';
 import { signUp } from './sign-up.ts';
@@ -20,16 +20,16 @@ export function signInRoutes(routes: Routes, parts: AccountParts): void {
   routes.handle(ENDPOINTS.verifyTwoFactor, ({ body, raw, reply }) => confirmSignIn(parts, raw, reply, body.code));
 
   routes.handle(ENDPOINTS.signOut, async ({ raw, reply, principal }) => {
-    const { headers } = await asking(() => parts.identity().api.signOut({ headers: headersOf(raw), returnHeaders: true }));
+    const { headers } = await callAuth(() => parts.identity().api.signOut({ headers: headersOf(raw), returnHeaders: true }));
     relay(reply, headers);
     if (principal.kind === 'session') await parts.revocations.changed();
   });
 
-  routes.handle(ENDPOINTS.getSigningKeys, async () => (await asking(() => parts.identity().api.getJwks())) as SigningKeys);
+  routes.handle(ENDPOINTS.getSigningKeys, async () => (await callAuth(() => parts.identity().api.getJwks())) as SigningKeys);
 
   routes.handle(ENDPOINTS.createAccessToken, async ({ raw, principal }) => {
     requireSession(principal);
-    const { token } = await asking(() => parts.identity().api.getToken({ headers: headersOf(raw) }));
+    const { token } = await callAuth(() => parts.identity().api.getToken({ headers: headersOf(raw) }));
     return { accessToken: token, expiresAt: Date.now() + ACCESS_TOKEN_S * 1_000 };
   });
 }

@@ -2,7 +2,7 @@ import type { SignInStatus } from '@millrace/contracts';
 import { ApiProblem } from '@millrace/platform/http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { attempt, attemptFrom } from './attempts.ts';
-import { asking } from './auth-problems.ts';
+import { callAuth } from './auth-problems.ts';
 import { type AccountParts, headersOf, note, relay } from './request-checks.ts';
 
 const SIX_DIGITS = /^\d{6}$/;
@@ -17,7 +17,7 @@ export async function signIn(
 ): Promise<SignInStatus> {
   const { lockout } = parts;
   const { headers, response } = await attempt(lockout, reply, email, raw.ip, () =>
-    asking(() => parts.identity().api.signInEmail({ body: { email, password }, headers: headersOf(raw), returnHeaders: true })),
+    callAuth(() => parts.identity().api.signInEmail({ body: { email, password }, headers: headersOf(raw), returnHeaders: true })),
   );
   await lockout.succeeded(email, raw.ip);
   relay(reply, headers);
@@ -42,12 +42,12 @@ export async function confirmSignIn(parts: AccountParts, raw: FastifyRequest, re
 }
 
 function verifyRecoveryCode(parts: AccountParts, raw: FastifyRequest, code: string) {
-  return asking(() => parts.identity().api.verifyBackupCode({ body: { code }, headers: headersOf(raw), returnHeaders: true }));
+  return callAuth(() => parts.identity().api.verifyBackupCode({ body: { code }, headers: headersOf(raw), returnHeaders: true }));
 }
 
 /** Verifies a code of an authenticator. A code that was used before is refused, although better-auth accepts it. */
 async function verifyTotp(parts: AccountParts, raw: FastifyRequest, code: string) {
-  const verified = await asking(() => parts.identity().api.verifyTOTP({ body: { code }, headers: headersOf(raw), returnHeaders: true }));
+  const verified = await callAuth(() => parts.identity().api.verifyTOTP({ body: { code }, headers: headersOf(raw), returnHeaders: true }));
   const { user, token } = verified.response;
   if (user && !(await parts.consumeCode(user.id, code))) {
     if (token) await (await parts.identity().$context).internalAdapter.deleteSession(token);

@@ -1,27 +1,27 @@
-import { ENDPOINTS, type InstrumentId, type Permission, type Principal, type SignInOptions } from '@millrace/contracts';
-import { ApiProblem, type AuditEvent, type Identify, MemoryRateLimiter, type Routes, type TrafficOf } from '@millrace/http';
+import type { InstrumentId, Permission, Principal } from '@millrace/contracts';
+import { type AuditEvent, type Identify, MemoryRateLimiter, type Routes, type TrafficOf } from '@millrace/http';
 import type { ZoneHost } from '@millrace/kernel';
 import type { Projection } from '@millrace/log';
 import type { FanOut } from '@millrace/redis';
 import type { Hub, InitialEvent } from '@millrace/streams';
 import type { Zones } from '@millrace/topics';
 import { AccountRecords } from './account-records.ts';
-import { accountRoutes } from './account-routes.ts';
+import type { KeyDays } from './api-key-expiry.ts';
 import { ApiKeys } from './api-keys.ts';
 import { AuditLog } from './audit.ts';
 import { type IdentificationSettings, revocationsFor } from './identification.ts';
-import { createIdentity, type Identity, PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN, type Provider } from './identity.ts';
+import { createIdentity, type Identity } from './identity.ts';
 import { Lockout } from './lockout.ts';
-import type { Mailer, Notice } from './mail.ts';
+import type { Mailer } from './mail.ts';
 import { OwnAccounts } from './own-account.ts';
-import { passkeyRoutes } from './passkey-routes.ts';
-import { passkeyOrigin } from './passkeys.ts';
 import { passwordsWith } from './passwords.ts';
 import { Principals } from './principals.ts';
 import type { AccountParts } from './request-checks.ts';
-import { signInRoutes } from './sign-in-routes.ts';
+import { accountsRoutes } from './routes.ts';
+import { signInOptionsRoute } from './sign-in-options.ts';
+import type { Provider } from './sign-in-providers.ts';
 import { snapshotWorker } from './snapshots.ts';
-import { tenantRoutes } from './tenant-routes.ts';
+import { StartedIdentity } from './started-identity.ts';
 import { consumeCode } from './used-codes.ts';
 import { UserNames } from './user-names.ts';
 import { UserStore } from './user-store.ts';
@@ -32,117 +32,49 @@ export interface AccountSettings extends IdentificationSettings {
   readonly mailer: Mailer | null;
   readonly providers: readonly Provider[];
   readonly isOpen: boolean;
-  /** How long API keys last, and may last at most, days. */
-  readonly keyDays: AccountParts['keyDays'];
-  /** What this server is called where several share the tables; null where it has them alone. */
+  readonly keyDays: KeyDays;
+  /** Id of this server among those that share the tables. Null when it has them to itself. */
   readonly server: string | null;
   /** Zones of accounts. */
   readonly zones: Zones<AccountState, AccountCommand>;
   /** Host of these zones. */
   readonly host: ZoneHost;
   readonly hub: Hub;
-  /** Tells watchers at every server of the installation. */
+  /** Publishes to channels at every server of the installation. */
   readonly feed: Pick<FanOut, 'publish'>;
-  /** Instruments there are, for a user to begin with. */
+  /** Ids of all instruments, for the first snapshot of a user. */
   readonly instruments: () => Iterable<InstrumentId>;
 }
 
 /** Users, tenants and keys of an installation. */
 export interface Accounts {
   identify: Identify;
-  /** Refuses who was revoked, where a gateway says who asks. */
+  /** Refuses a principal that a gateway vouched for and that has been revoked since. @throws ApiProblem */
   requireNotRevoked(principal: Principal): void;
-  /** Whether a user may do something now; rejects while that cannot be looked up. */
+  /** Whether a user has a permission now. Rejects while the database is unavailable. */
   may(user: string, permission: Permission): Promise<boolean>;
   register(routes: Routes, traffic: TrafficOf): void;
-  /** Puts users’ snapshots together from the log of their zones. */
+  /** Builds the snapshots of users that the log of their zones requests. */
   readonly worker: Projection;
-  /** What a reader of a user’s own stream is told first. */
+  /** Initial events of the private channel of a user. */
   events(user: string): InitialEvent[];
-  /** Writes down what an operator did. */
+  /** Appends an action of an operator to the audit log. */
   onAuditEvent(event: AuditEvent): void;
-  /** Once the tables are there and the address is known. */
+  /** Starts it. Call it when the tables exist. @param baseUrl address of the server for browsers */
   begin(baseUrl: string): Promise<void>;
   close(): void;
-  /** A link for whoever becomes the first administrator; null when there is a user. The one made before counts no more. */
+  /** A link to sign up as the first administrator. Null when a user exists. It replaces an earlier link. */
   ownerLink(): Promise<string | null>;
 }
 
+/** Opens the accounts of an installation. Until `begin`, requests about users are refused. */
 export function openAccounts(settings: AccountSettings): Accounts {
-  const {
-    database,
-    clock,
-    secret,
-    sessionHours,
-    twoFactorRequired,
-    mailer,
-    providers,
-    isOpen,
-    server,
-    guests,
-    host,
-    zones,
-    hub,
-    feed,
-    instruments,
-    onFailure,
-  } = settings;
-  let begun: { identity: Identity; baseUrl: string } | null = null;
-  const current = () => {
-    if (!begun)
-      throw new ApiProblem('DATABASE_UNAVAILABLE', 'User accounts cannot be read yet.', 'The server is starting; try again in a moment.');
-    return begun;
-  };
-  const userStore = new UserStore(database);
-  const names = new UserNames(database);
+  const { database, server, host, zones, hub, instruments, onFailure } = settings;
+  const started = new StartedIdentity();
+  const parts = partsOf(settings, started);
+  const { userStore, names, principals, revocations, audit } = parts;
   const records = new AccountRecords(database, server);
   const own = new OwnAccounts({ zones, hub, records, isShared: settings.isShared, onFailure });
-  const keys = new ApiKeys(database, clock, twoFactorRequired);
-  const revocations = revocationsFor(settings, () => principals);
-  const principals: Principals = new Principals({
-    identity: () => current().identity,
-    keys,
-    userStore,
-    clock,
-    issuer: () => current().baseUrl,
-    guests,
-    twoFactorRequired,
-    revocations,
-    onFailure,
-  });
-  const options: Omit<SignInOptions, 'isSignedIn' | 'passkeys'> = {
-    demo: false,
-    signUp: isOpen ? 'open' : 'invitation',
-    mail: mailer !== null,
-    providers: providers.map(({ id, ...rest }) => ({ id, name: 'name' in rest ? rest.name : id })),
-    password: { lengthMin: PASSWORD_LENGTH_MIN, lengthMax: PASSWORD_LENGTH_MAX },
-  };
-  const audit = new AuditLog(database, (tenant, line) => feed.publish(tenantChannel(tenant), 'audited', line));
-  const parts: Omit<AccountParts, 'traffic' | 'notify'> = {
-    identity: () => current().identity,
-    baseUrl: () => current().baseUrl,
-    database,
-    userStore,
-    names,
-    keys,
-    audit,
-    principals,
-    revocations,
-    lockout: new Lockout(database, clock),
-    consumeCode: (user, code) => consumeCode(database, user, code),
-    mailer,
-    isOpen,
-    keyDays: settings.keyDays,
-    limiter: new MemoryRateLimiter(() => clock.elapsed()),
-    providers: providers.map(({ id }) => id),
-  };
-  const notify = async (id: string, what: Notice) => {
-    const user = mailer && (await userStore.user(id));
-    if (user) mailer.send({ to: user.email, kind: what, link: `${current().baseUrl}/account` });
-  };
-  const onCreated = (user: string) => {
-    own.status(user).catch((error) => onFailure('an account cannot be created yet; it will be when its user comes', error));
-  };
   return {
     identify: principals.identify,
     requireNotRevoked: (principal) => principals.requireNotRevoked(principal),
@@ -150,59 +82,107 @@ export function openAccounts(settings: AccountSettings): Accounts {
     worker: snapshotWorker({ database, server, host, zones, userStore, records, instruments }),
     events: (user) => own.events(user),
     register: (routes, traffic) => {
-      routes.handle(ENDPOINTS.getSignInOptions, ({ principal }) => ({
-        ...options,
-        isSignedIn: principal.user !== null,
-        passkeys: begun && passkeyOrigin(begun.baseUrl),
-      }));
-      const asked = { ...parts, traffic, notify };
-      signInRoutes(routes, asked);
-      accountRoutes(routes, asked);
-      passkeyRoutes(routes, asked);
-      tenantRoutes(routes, asked);
+      signInOptionsRoute(routes, settings, () => started.knownBaseUrl);
+      accountsRoutes(routes, { ...parts, traffic });
       own.register(routes);
     },
-    onAuditEvent: ({ principal, route, detail, remote, trace }) => {
-      audit
-        .append(principal.tenant, {
-          actor: principal.name,
-          user: principal.user,
-          action: 'operated',
-          subject: route,
-          detail: { ...detail },
-          remote,
-          trace,
-        })
-        .catch((error) => onFailure(`it could not be written down that ${principal.name} did ${route}`, error));
+    onAuditEvent: (event) => {
+      appendOperation(audit, event).catch((error) =>
+        onFailure(`the audit entry of ${event.principal.name} for ${event.route} could not be stored`, error),
+      );
     },
     begin: async (baseUrl) => {
       await userStore.createHomeTenant();
       await names.completeAll();
-      begun = {
-        identity: createIdentity({
-          database,
-          secret: await secret('identity'),
-          passwords: passwordsWith(await secret('password-pepper')),
-          sessionHours,
-          baseUrl,
-          mailer,
-          providers,
-          isOpen,
-          onCreated,
-          onReset: async (user) => {
-            await revocations.changed();
-            notify(user, 'password').catch((error) => onFailure('a user could not be told of a new password', error));
-          },
-          onFailure,
-        }),
-        baseUrl,
-      };
+      started.start(await identityOf(settings, parts, own, baseUrl), baseUrl);
       await revocations.begin();
     },
     close: () => revocations.close(),
     ownerLink: async () => {
       const token = await userStore.inviteFirstOwner();
-      return token === null ? null : `${current().baseUrl}/sign-up?invitation=${token}`;
+      return token === null ? null : `${started.baseUrl}/sign-up?invitation=${token}`;
     },
   };
+}
+
+/** What the routes use, except for the traffic, which the HTTP server counts. */
+type ServerParts = Omit<AccountParts, 'traffic'>;
+
+function partsOf(settings: AccountSettings, started: StartedIdentity): ServerParts {
+  const { database, clock, twoFactorRequired, guests, mailer, isOpen, keyDays, providers, feed, onFailure } = settings;
+  const userStore = new UserStore(database);
+  const keys = new ApiKeys(database, clock, twoFactorRequired);
+  const identity = () => started.identity;
+  const revocations = revocationsFor(settings, () => principals);
+  const principals: Principals = new Principals({
+    identity,
+    keys,
+    userStore,
+    clock,
+    issuer: () => started.baseUrl,
+    guests,
+    twoFactorRequired,
+    revocations,
+    onFailure,
+  });
+  return {
+    identity,
+    baseUrl: () => started.baseUrl,
+    database,
+    userStore,
+    names: new UserNames(database),
+    keys,
+    audit: new AuditLog(database, (tenant, line) => feed.publish(tenantChannel(tenant), 'audited', line)),
+    principals,
+    revocations,
+    lockout: new Lockout(database, clock),
+    consumeCode: (user, code) => consumeCode(database, user, code),
+    mailer,
+    isOpen,
+    keyDays,
+    limiter: new MemoryRateLimiter(() => clock.elapsed()),
+    providers: providers.map(({ id }) => id),
+    notify: async (id, notice) => {
+      const user = mailer && (await userStore.user(id));
+      if (user) mailer.send({ to: user.email, kind: notice, link: `${started.baseUrl}/account` });
+    },
+  };
+}
+
+async function identityOf(
+  { database, secret, sessionHours, mailer, providers, isOpen, onFailure }: AccountSettings,
+  { revocations, notify }: ServerParts,
+  own: OwnAccounts,
+  baseUrl: string,
+): Promise<Identity> {
+  return createIdentity({
+    database,
+    secret: await secret('identity'),
+    passwords: passwordsWith(await secret('password-pepper')),
+    sessionHours,
+    baseUrl,
+    mailer,
+    providers,
+    isOpen,
+    onCreated: (user) => {
+      own.status(user).catch((error) => onFailure('an account cannot be created yet; the next request of its user creates it', error));
+    },
+    onReset: async (user) => {
+      await revocations.changed();
+      notify(user, 'password').catch((error) => onFailure('a user could not be notified of a new password', error));
+    },
+    onFailure,
+  });
+}
+
+async function appendOperation(audit: AuditLog, { principal, route, detail, remote, trace }: AuditEvent): Promise<void> {
+  await audit.append(principal.tenant, {
+    actor: principal.name,
+    user: principal.user,
+    action: 'operated',
+    subject: route,
+    detail: { ...detail },
+    remote,
+    trace,
+  });
 }

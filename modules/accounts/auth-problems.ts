@@ -1,6 +1,6 @@
 import { ApiProblem } from '@millrace/http';
 import { APIError } from 'better-auth';
-import { PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN } from './identity.ts';
+import { PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN } from './password-sign-in.ts';
 import { TooBusy } from './passwords.ts';
 import { isWeak } from './weak-passwords.ts';
 
@@ -17,7 +17,7 @@ export async function requireStrong(password: string, known: readonly string[]):
 
 const TRY_AGAIN = 'Try again in a moment.';
 
-/** What better-auth refuses, in the words and codes of our catalogue. */
+/** Problems of our catalogue for the error codes of better-auth. */
 const PROBLEMS: Readonly<Record<string, () => ApiProblem>> = {
   INVALID_EMAIL_OR_PASSWORD: wrongCredentials,
   INVALID_PASSWORD: wrongCredentials,
@@ -60,8 +60,8 @@ const PROBLEMS: Readonly<Record<string, () => ApiProblem>> = {
   DISABLED: () => new ApiProblem('FORBIDDEN', 'The account is disabled.', 'Ask an administrator to enable it.'),
 };
 
-/** Calls better-auth; what it refuses is thrown as a problem of ours. */
-export async function asking<T>(call: () => Promise<T>): Promise<T> {
+/** Calls better-auth. @throws ApiProblem for each error of better-auth */
+export async function callAuth<T>(call: () => Promise<T>): Promise<T> {
   try {
     return await call();
   } catch (error) {

@@ -1,6 +1,6 @@
 import { ALL_PERMISSIONS, accountsContract, ENDPOINTS, type Endpoint, HOME_TENANT, type Principal, TIERS } from '@millrace/contracts';
 import { ApiProblem, type Caller, isLoopbackAddress, isLoopbackHost, type Routes } from '@millrace/http';
-import { PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN } from './identity.ts';
+import { PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN } from './password-sign-in.ts';
 
 /** Whoever sits at this machine, while it shows what Millrace is: without signing in, and with every permission. */
 const DEMO: Principal = {

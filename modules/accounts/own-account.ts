@@ -38,7 +38,7 @@ export class OwnAccounts {
     return now && accountStatus(now);
   }
 
-  /** What a reader of the user’s own stream is told first; what has to be fetched first comes a moment later. */
+  /** Initial events of the private channel of a user. Empty while the account has to be read; it is published once it was read. */
   events(user: string): InitialEvent[] {
     const { zones, isShared, onFailure } = this.#parts;
     const state = zones.view(user)?.state;
@@ -70,7 +70,7 @@ export class OwnAccounts {
     if (status) this.#publish(user, accountStatus(status));
   }
 
-  /** Tells those who watch at this server; the others tell theirs when they take the record over. */
+  /** Publishes to the subscribers of this server. Other servers publish to theirs when they take the record over. */
   #publish(user: string, status: AccountStatus): void {
     this.#parts.hub.publish(channelOf(user), 'lossless', 'account', '', status);
   }

@@ -1,14 +1,47 @@
 import { isIP } from 'node:net';
-import { isLoopbackHost } from '@millrace/http';
+import { passkey } from '@better-auth/passkey';
+import { ApiProblem, isLoopbackHost } from '@millrace/http';
+import { APIError } from 'better-auth';
 
 /**
- * The address at which browsers let passkeys be used: they belong to a name, never to an IP address (WebAuthn level 3, 5.1.3), and are
- * made over https only, or on the machine itself. Null where the server has no such address.
- * @param baseUrl where browsers find the server
+ * The origin at which browsers allow passkeys: they belong to a host name, never to an IP address (WebAuthn level 3, 5.1.3), and are
+ * created over https only, or on the machine itself. Null where the server has no such origin.
+ * @param baseUrl address of the server for browsers
  */
 export function passkeyOrigin(baseUrl: string): string | null {
   const url = new URL(baseUrl);
   if (isLoopbackHost(url.host)) url.hostname = 'localhost';
   const isName = isIP(url.hostname.replace(/^\[|\]$/g, '')) === 0;
   return isName && (url.protocol === 'https:' || url.hostname === 'localhost') ? url.origin : null;
+}
+
+/** @param baseUrl address of the server for browsers. @throws ApiProblem CONFLICT when browsers do not allow passkeys there */
+export function requirePasskeySupport(baseUrl: string): void {
+  if (passkeyOrigin(baseUrl) === null)
+    throw new ApiProblem(
+      'CONFLICT',
+      `Browsers do not allow passkeys at ${baseUrl}.`,
+      'Serve Millrace over https under a host name, and set publicUrl to that address.',
+    );
+}
+
+/** Plugin of better-auth for passkeys. @param baseUrl address of the server for browsers */
+export function passkeyPlugin(baseUrl: string) {
+  const origin = passkeyOrigin(baseUrl);
+  return passkey({
+    rpName: 'Millrace',
+    // Without an origin the routes refuse passkeys, so this value is not used; see requirePasskeySupport.
+    rpID: origin === null ? 'localhost' : new URL(origin).hostname,
+    origin,
+    // Discoverable, so that the user need not give a name first; and the device verifies its user, which makes it two factors in one.
+    authenticatorSelection: { residentKey: 'required', userVerification: 'required' },
+    registration: { afterVerification: async ({ verification }) => requireVerified(verification.registrationInfo?.userVerified) },
+    authentication: { afterVerification: async ({ verification }) => requireVerified(verification.authenticationInfo.userVerified) },
+    advanced: { webAuthnChallengeCookie: 'passkey' },
+  });
+}
+
+/** The plugin itself accepts a passkey of a device that did not verify its user. @throws APIError USER_NOT_VERIFIED */
+function requireVerified(isVerified: boolean | undefined): void {
+  if (!isVerified) throw new APIError('UNAUTHORIZED', { code: 'USER_NOT_VERIFIED', message: 'The authenticator did not verify the user.' });
 }

@@ -3,7 +3,7 @@ import type { Database } from '@millrace/database';
 import { ApiProblem, type StreamsOf } from '@millrace/http';
 import type { Clock } from '@millrace/kernel';
 import { sql } from 'drizzle-orm';
-import { ACCESS_TOKEN_S } from './identity.ts';
+import { ACCESS_TOKEN_S } from './access-tokens.ts';
 import { revocations } from './tables/tables.ts';
 
 /** How often the table is read when nothing is heard of a change: the longest that a revocation takes to reach another server. */

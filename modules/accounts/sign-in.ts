@@ -1,7 +1,11 @@
 import type { SignInStatus } from '@millrace/contracts';
+import { ApiProblem } from '@millrace/http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { asking } from './auth-problems.ts';
-import { type AccountParts, attempt, headersOf, note, relay } from './request-checks.ts';
+import { attempt, attemptFrom } from './attempts.ts';
+import { callAuth } from './auth-problems.ts';
+import { type AccountParts, headersOf, note, relay } from './request-checks.ts';
+
+const SIX_DIGITS = /^\d{6}$/;
 
 /** Signs in with e-mail and password. */
 export async function signIn(
@@ -13,7 +17,7 @@ export async function signIn(
 ): Promise<SignInStatus> {
   const { lockout } = parts;
   const { headers, response } = await attempt(lockout, reply, email, raw.ip, () =>
-    asking(() => parts.identity().api.signInEmail({ body: { email, password }, headers: headersOf(raw), returnHeaders: true })),
+    callAuth(() => parts.identity().api.signInEmail({ body: { email, password }, headers: headersOf(raw), returnHeaders: true })),
   );
   await lockout.succeeded(email, raw.ip);
   relay(reply, headers);
@@ -22,6 +26,40 @@ export async function signIn(
   return { status: 'signed-in' };
 }
 
+/**
+ * Completes a sign-in that needs two-factor authentication.
+ * @param code six digits of an authenticator, or a recovery code
+ * @throws ApiProblem INVALID_CODE, LOCKED_OUT after too many failed attempts
+ */
+export async function confirmSignIn(parts: AccountParts, raw: FastifyRequest, reply: FastifyReply, code: string): Promise<SignInStatus> {
+  const isTotp = SIX_DIGITS.test(code);
+  const { headers, response } = await attemptFrom(parts.lockout, reply, 'two-factor', raw.ip, () =>
+    isTotp ? verifyTotp(parts, raw, code) : verifyRecoveryCode(parts, raw, code),
+  );
+  relay(reply, headers);
+  if (response.user) await noteSignIn(parts, raw, response.user.id, isTotp ? 'two-factor code' : 'recovery code');
+  return { status: 'signed-in' };
+}
+
+function verifyRecoveryCode(parts: AccountParts, raw: FastifyRequest, code: string) {
+  return callAuth(() => parts.identity().api.verifyBackupCode({ body: { code }, headers: headersOf(raw), returnHeaders: true }));
+}
+
+/** Verifies a code of an authenticator. A code that was used before is refused, although better-auth accepts it. */
+async function verifyTotp(parts: AccountParts, raw: FastifyRequest, code: string) {
+  const verified = await callAuth(() => parts.identity().api.verifyTOTP({ body: { code }, headers: headersOf(raw), returnHeaders: true }));
+  const { user, token } = verified.response;
+  if (user && !(await parts.consumeCode(user.id, code))) {
+    if (token) await (await parts.identity().$context).internalAdapter.deleteSession(token);
+    const found = await parts.userStore.user(user.id);
+    if (found) await note(parts, raw, { ...found, user: user.id }, 'code used twice', user.id);
+    await parts.notify(user.id, 'codeAgain');
+    throw new ApiProblem('INVALID_CODE', 'The code was already used.', 'Wait for the next code.');
+  }
+  return verified;
+}
+
+/** Writes a sign-in to the audit log of the tenant of the user. */
 export async function noteSignIn(parts: AccountParts, raw: FastifyRequest, id: string, by: string): Promise<void> {
   const user = await parts.userStore.user(id);
   if (user) await note(parts, raw, { tenant: user.tenant, name: user.name, user: id }, 'signed in', user.email, { by });

@@ -1,8 +1,8 @@
 import { HOME_TENANT, normalizedName, type SignInStatus } from '@millrace/contracts';
 import { ApiProblem } from '@millrace/http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { asking, requireStrong } from './auth-problems.ts';
-import { joining } from './identity.ts';
+import { callAuth, requireStrong } from './auth-problems.ts';
+import { joining } from './new-users.ts';
 import { type AccountParts, headersOf, note, relay } from './request-checks.ts';
 import { signIn } from './sign-in.ts';
 import type { InvitationGrant } from './user-store.ts';
@@ -39,7 +39,7 @@ export async function signUp(parts: AccountParts, body: SignUpRequest, raw: Fast
   // An address that was invited is vouched for by who invited it; of the first user nobody could ask for more than the terminal.
   const verified = invitation !== null && (invitation.email !== null || parts.mailer === null || !(await userStore.hasUsers()));
   const make = () =>
-    asking(() =>
+    callAuth(() =>
       parts.identity().api.signUpEmail({ body: { name, email, password: body.password }, headers: headersOf(raw), returnHeaders: true }),
     );
   const { tenant, role } = invitation ?? { tenant: HOME_TENANT, role: 'viewer' as const };

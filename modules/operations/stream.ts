@@ -1,5 +1,6 @@
 import type { Hub, InitialEvent } from '@millrace/streams';
-import { eventStats, type OperationsParts } from './routes.ts';
+import { eventStats } from './event-stats.ts';
+import type { OperationsParts } from './routes.ts';
 
 type OperationsStreamParts = Pick<OperationsParts, 'consumers' | 'topics' | 'flow' | 'alerts'>;
 

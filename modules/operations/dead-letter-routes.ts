@@ -1,0 +1,94 @@
+import { type DeadLetterContent, ENDPOINTS } from '@millrace/contracts';
+import { ApiProblem, operatorOf, type Routes } from '@millrace/http';
+import { type EventBatch, messageOf } from '@millrace/kernel';
+import type { EventLog } from '@millrace/log';
+import type { Consumer } from '@millrace/module';
+import { type ConsumerGroupParts, consumerOf } from './consumer-group-routes.ts';
+
+type OpenDeadLetter = NonNullable<ReturnType<EventLog['deadLetters']['open']>>;
+
+interface DeadLetterAddress {
+  readonly group: string;
+  readonly id: number;
+}
+
+/** Adds the endpoints that list, edit, discard and replay dead letters. */
+export function deadLetterRoutes(routes: Routes, { consumers, audit }: ConsumerGroupParts): void {
+  routes.list(
+    ENDPOINTS.listDeadLetters,
+    ({ group, id }) => `${group} ${id}`,
+    () => consumers().flatMap(({ log, group }) => log.deadLetters.list(group)),
+  );
+  routes.handle(ENDPOINTS.getDeadLetter, ({ params }) => contentOf(openDeadLetter(consumers(), params)));
+  routes.handle(ENDPOINTS.updateDeadLetter, async ({ params, body, principal }) => {
+    const { deadLetter, batch } = openDeadLetter(consumers(), params);
+    const { repaired, was } = withEventData(deadLetter.id, batch, body.seq, body.data);
+    await consumerOf(consumers(), params.group).log.deadLetters.replace(params.id, repaired);
+    audit('dead letter edited', {
+      deadLetter: deadLetter.id,
+      zone: deadLetter.zone,
+      seq: body.seq,
+      operator: operatorOf(principal, body),
+      reason: body.reason,
+      was,
+      is: body.data,
+    });
+    return contentOf(openDeadLetter(consumers(), params));
+  });
+  routes.handle(ENDPOINTS.deleteDeadLetter, async ({ params, principal }) => {
+    const { deadLetter } = openDeadLetter(consumers(), params);
+    await consumerOf(consumers(), params.group).log.deadLetters.remove(params.id);
+    audit('dead letter discarded', { deadLetter: params.id, zone: deadLetter.zone, seq: deadLetter.seq, operator: principal.name });
+  });
+  routes.handle(ENDPOINTS.replayDeadLetter, async ({ params, principal }) => {
+    openDeadLetter(consumers(), params);
+    try {
+      if (await consumerOf(consumers(), params.group).replay(params.id)) {
+        audit('dead letter replayed', { deadLetter: params.id, operator: operatorOf(principal, {}) });
+        return { replayed: true };
+      }
+    } catch (error) {
+      throw new ApiProblem('CONFLICT', `Dead letter ${params.id} failed again: ${messageOf(error)}.`, 'Edit it, or fix the cause, first.');
+    }
+    throw unknownDeadLetter(params.id);
+  });
+}
+
+/** @throws ApiProblem NOT_FOUND */
+function openDeadLetter(consumers: readonly Consumer[], { group, id }: DeadLetterAddress): OpenDeadLetter {
+  const found = consumerOf(consumers, group).log.deadLetters.open(id);
+  if (found?.deadLetter.group !== group) throw unknownDeadLetter(id);
+  return found;
+}
+
+/**
+ * The batch of a dead letter with other data in one event, whose type stays, and that event as it was.
+ * @throws ApiProblem BAD_REQUEST when the batch has no event with this seq
+ */
+function withEventData(
+  id: number,
+  batch: EventBatch,
+  seq: number,
+  data: object,
+): { repaired: EventBatch; was: EventBatch['events'][number] } {
+  const index = seq - batch.firstSeq;
+  const was = batch.events[index];
+  if (!was)
+    throw new ApiProblem(
+      'BAD_REQUEST',
+      `Dead letter ${id} has no event with seq ${seq}.`,
+      `It holds ${batch.firstSeq} to ${batch.firstSeq + batch.events.length - 1}.`,
+    );
+  return { repaired: { ...batch, events: batch.events.with(index, { ...data, type: was.type }) }, was };
+}
+
+function contentOf({ deadLetter, batch }: OpenDeadLetter): DeadLetterContent {
+  return {
+    deadLetter,
+    events: batch.events.map(({ type, ...data }, index) => ({ seq: batch.firstSeq + index, type, data })),
+  };
+}
+
+function unknownDeadLetter(id: number): ApiProblem {
+  return new ApiProblem('NOT_FOUND', `Dead letter ${id} not found.`, 'GET /api/v1/dead-letters lists all dead letters.');
+}

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { ACCEPTED_WINDOW, acceptedNumbers, withAccepted } from './accepted.ts';
 
-test('fault 48: which commands were accepted is known of the newest and the forty-eight numbers below it', () => {
+test('fault 48: the window stores the outcome of the newest command and of the 48 numbers below it', () => {
   fc.assert(
     fc.property(fc.array(fc.oneof(fc.constant(1), fc.integer({ min: 1, max: 60 })), { maxLength: 200 }), (steps) => {
       let presence = { n: 0, before: 0 };

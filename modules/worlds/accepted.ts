@@ -1,20 +1,20 @@
 import type { Presence } from '@millrace/contracts';
 
-/** How many numbers below the newest accepted command are known of, whether they were accepted. They are the bits of one number. */
+/** Number of command numbers below the newest accepted one whose outcome is stored, as the bits of one integer. */
 export const ACCEPTED_WINDOW = 48;
 
 type Accepted = Pick<Presence, 'n' | 'before'>;
 
-/** What is known of a session’s commands once a later one is accepted. */
+/** Returns the window of accepted command numbers after one more command, `accepted`, which is above `n`. */
 export function withAccepted({ n, before = 0 }: Accepted, accepted: number): { n: number; before: number } {
   const distance = accepted - n;
   if (n === 0 || distance > ACCEPTED_WINDOW) return { n: accepted, before: 0 };
-  // Shifted by the distance, with a bit for the one that was the newest; what falls out at the upper end is forgotten.
+  // Shifts by the distance and sets a bit for the previous newest number. Bits beyond the upper end are dropped.
   const kept = (before * 2 + 1) % 2 ** (ACCEPTED_WINDOW - distance + 1);
   return { n: accepted, before: kept * 2 ** (distance - 1) };
 }
 
-/** The accepted commands among the newest and those just below it, rising. */
+/** The numbers of accepted commands in the window, ascending. */
 export function acceptedNumbers({ n, before = 0 }: Accepted): number[] {
   if (n === 0) return [];
   const numbers = [n];

@@ -47,7 +47,7 @@ describe('conditions of the world', () => {
     );
   });
 
-  test('a third of the players missing within a minute is one, a few of a few is not', () => {
+  test('a third of the players missing within a minute is a condition, unless there are few players', () => {
     const next = watching();
     next();
     assert.deepEqual(next({ ccu: 71 }), []);
@@ -58,7 +58,7 @@ describe('conditions of the world', () => {
     assert.deepEqual(small({ ccu: 0 }), []);
   });
 
-  test('fault 50: players that left on their own are no drop, those whose hosts have died are', () => {
+  test('fault 50: players that leave are no drop; players whose host died are', () => {
     const quiet = watching();
     for (let second = 0; second < 10; second++) assert.deepEqual(quiet({ ccu: 100 - second * 10, left: second === 0 ? 0 : 10 }), []);
     const next = watching();
@@ -68,7 +68,7 @@ describe('conditions of the world', () => {
     assert.deepEqual([drop?.rule, drop?.value, drop?.forMs], ['ccu-drop', 100, 3_000]);
   });
 
-  test('fault 45: a player or an item in two places is one', () => {
+  test('fault 45: a player or an item in two places is a condition', () => {
     const [duplicate] = watching()({ duplicates: [{ what: 'item', id: '0-0:i1', places: 2 }] });
     assert.deepEqual(
       [duplicate?.rule, duplicate?.severity, duplicate?.subject, duplicate?.value],

@@ -3,7 +3,7 @@ import type { AlertCondition } from '@millrace/module';
 
 /** State of the world over the last second. */
 export interface WorldSample {
-  /** Players that play: in a zone that is open, and connected. */
+  /** Connected players in open zones. */
   readonly ccu: number;
   /** Players that left on their own in the last second. */
   readonly left: number;
@@ -18,23 +18,23 @@ export interface WorldSample {
     /** Failed snapshots since the last successful one. */
     readonly snapshotFailures: number;
   }[];
-  /** Commands answered, and those that failed without fault of the player. */
+  /** Commands with a reply, and those of them that failed through no fault of the player. */
   readonly answered: number;
   readonly failed: number;
 }
 
-/** Samples over which a drop of players and a rate of errors are computed: a minute. */
+/** Samples in the window for the drop of players and the error rate: one minute. */
 const SAMPLES = 60;
-/** Players below which a drop is no condition. */
+/** Smallest number of players for which a drop is a condition. */
 const CCU_MIN = 10;
-/** How long players may be missing: zones that move to another host are back sooner. */
+/** How long players may be missing. A zone that moves to another host is open again sooner. */
 const CCU_DROP_MS = 3_000;
-/** Duplicates for which there are alerts. */
+/** Largest number of duplicates that get an alert each. */
 const DUPLICATES_MAX = 20;
-/** Answers below which a rate of errors is no condition. */
+/** Smallest number of replies for which the error rate is a condition. */
 const ANSWERED_MIN = 20;
 
-/** Conditions of the world that deserve attention. */
+/** Computes the alert conditions of the world from one sample per second. */
 export class WorldConditions {
   readonly #rules: AlertRules;
   #samples: WorldSample[] = [];
@@ -81,7 +81,7 @@ export class WorldConditions {
     if (snapshotFailures >= rules.snapshotFailures) yield condition('snapshots-fail', 'warning', snapshotFailures, rules.snapshotFailures);
   }
 
-  /** Percentage of players that are missing without having left, compared with any second of the last minute. */
+  /** Largest percentage of players missing without a `leave`, compared with each sample of the last minute. */
   #lostPercent(): number {
     const now = this.#samples.at(-1)?.ccu ?? 0;
     let left = 0;

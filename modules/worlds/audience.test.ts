@@ -18,7 +18,7 @@ const player = (id: string, x: number, y: number): Player => ({
   violations: { total: 0, byCode: {} },
 });
 
-/** What a client knows: exactly what it was sent. */
+/** The objects a client knows from the frames it was sent. */
 class Eyes {
   readonly objects = new Map<string, SeenObject>();
 
@@ -36,13 +36,13 @@ class Eyes {
 
   #change(id: string, fields: object): void {
     const known = this.objects.get(id);
-    assert.ok(known, `${id} changes and was never shown`);
+    assert.ok(known, `${id} changes and was never sent`);
     this.objects.set(id, { ...known, ...fields });
   }
 }
 
 describe('an audience', () => {
-  test('shows each watcher exactly what is around it, whatever moves, comes and goes', () => {
+  test('sends each watcher exactly what is around it, whatever moves, appears and disappears', () => {
     const ids = ['a', 'b', 'c', 'd', 'e', 'f'];
     const step = fc.oneof(
       fc.record({
@@ -131,14 +131,14 @@ describe('an audience', () => {
       {
         numRuns: 300,
         examples: [
-          // Who leaves, comes back and moves within one tick is where it moved to.
+          // A player that leaves, returns and moves within one tick has the position of the move.
           [[{ do: 'flush' }, { do: 'leave', id: 'e' }, { do: 'join', id: 'e' }, { do: 'move', id: 'e', x: 0, y: 0 }]],
         ],
       },
     );
   });
 
-  test('fault 51: who was recalled from a crossing is seen, and sees, again', () => {
+  test('fault 51: a player that was recalled from a crossing is visible, and gets updates, again', () => {
     const state: World = worldZone.create('0-0');
     const eyes = new Map([1, 2].map((handle) => [handle, new Eyes()]));
     const audience = new Audience('0-0', (handles, frame) => {
@@ -173,7 +173,7 @@ describe('an audience', () => {
     assert.equal(eyes.get(2)?.objects.get('ann')?.x, 6_300);
   });
 
-  test('puts one frame together for all who stand in a cell', () => {
+  test('builds one frame for all watchers in a cell', () => {
     const state: World = worldZone.create('0-0');
     const sent: number[][] = [];
     const audience = new Audience('0-0', (handles) => sent.push(handles));

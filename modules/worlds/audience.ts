@@ -12,8 +12,8 @@ const NOWHERE = -1;
 type Update = ServerFrameOf<'update'>;
 type Fields = Record<string, unknown>;
 
-/** An object as the audience has it: where it is, and where it was in the last update. */
-interface Shown {
+/** An object with its current cell, and its cell in the last update. */
+interface TrackedObject {
   object: SeenObject;
   cell: number;
   cellBefore: number;
@@ -24,7 +24,7 @@ interface Shown {
 interface Watcher {
   readonly handle: Handle;
   readonly player: PlayerId;
-  /** The cell whose surroundings it was sent; NOWHERE when it needs all of them. */
+  /** The cell whose surroundings the client was sent last; NOWHERE when it needs a full view. */
   cell: number;
   muted: boolean;
 }
@@ -33,19 +33,19 @@ interface Watcher {
 export type Send = (handles: Handle[], frame: Update | ServerFrameOf<'view'>) => void;
 
 /**
- * Who watches a zone, and what each has been shown. The zone is cut into cells; all who stand in one cell see the same
- * nine, so an update is put together once for each cell and not for each player. Cost: changes times nine, plus one
- * frame for each watcher.
+ * The watchers of a zone and what each was sent (interest management). The zone is a grid of cells. All watchers in one cell
+ * see the same nine cells, so an update is built once per cell and not per player. Cost: nine times the changes, plus one
+ * frame per watcher.
  */
 export class Audience {
   readonly #zone: ZoneId;
   readonly #send: Send;
   readonly #left: number;
   readonly #top: number;
-  readonly #shown = new Map<string, Shown>();
-  readonly #members: Set<Shown>[] = Array.from({ length: CELLS_PER_SIDE ** 2 }, () => new Set());
+  readonly #objects = new Map<string, TrackedObject>();
+  readonly #members: Set<TrackedObject>[] = Array.from({ length: CELLS_PER_SIDE ** 2 }, () => new Set());
   readonly #watchers = new Map<Handle, Watcher>();
-  #dirty = new Set<Shown>();
+  #dirty = new Set<TrackedObject>();
 
   constructor(zone: ZoneId, send: Send) {
     this.#zone = zone;
@@ -63,20 +63,20 @@ export class Audience {
     return this.#watchers.size;
   }
 
-  /** Sees everything as it is, as after the zone was opened or rebuilt. Watchers are shown all of it anew. */
+  /** Loads all objects from the state, after the zone was opened or rebuilt. Every watcher gets a full view at the next flush. */
   reset(state: World): void {
-    this.#shown.clear();
+    this.#objects.clear();
     this.#dirty.clear();
     for (const members of this.#members) members.clear();
     for (const player of Object.values(state.players)) if (player.presence.session !== '') this.#show(seenPlayer(player));
     for (const monster of Object.values(state.monsters)) this.#show(seenMonster(monster));
     for (const item of Object.values(state.items)) this.#show(seenItem(item));
-    for (const shown of this.#dirty) shown.cellBefore = shown.cell;
+    for (const tracked of this.#dirty) tracked.cellBefore = tracked.cell;
     this.#dirty.clear();
     for (const watcher of this.#watchers.values()) watcher.cell = NOWHERE;
   }
 
-  /** Notes what an event changes in what can be seen. */
+  /** Applies the visible changes of an event. `state` is the state after it. */
   apply(event: WorldEvent, state: World): void {
     switch (event.type) {
       case 'ZoneCreated':
@@ -122,7 +122,7 @@ export class Audience {
     }
   }
 
-  /** From the next flush on, the session sees what is around its player. */
+  /** Adds a watcher. The next flush sends it a full view of its player’s surroundings. */
   watch(handle: Handle, player: PlayerId): void {
     this.#watchers.set(handle, { handle, player, cell: NOWHERE, muted: false });
   }
@@ -131,7 +131,7 @@ export class Audience {
     this.#watchers.delete(handle);
   }
 
-  /** While muted, a watcher is sent nothing; afterwards it needs to see everything again. */
+  /** Sends nothing to a watcher until `refresh`. */
   mute(handle: Handle): void {
     const watcher = this.#watchers.get(handle);
     if (watcher) watcher.muted = true;
@@ -144,19 +144,19 @@ export class Audience {
     watcher.cell = NOWHERE;
   }
 
-  /** What a player at its place sees now. */
+  /** The objects in the nine cells around a player; none when the player is not visible in the zone. */
   viewOf(player: PlayerId): SeenObject[] {
-    const cell = this.#shown.get(player)?.cell ?? NOWHERE;
+    const cell = this.#objects.get(player)?.cell ?? NOWHERE;
     return cell === NOWHERE ? [] : surroundings(cell).flatMap((near) => [...this.#at(near)].map(({ object }) => object));
   }
 
-  /** Tells every watcher what has changed in its sight since the last call. */
+  /** Sends every watcher what changed in its nine cells since the last call. */
   flush(tick: number): void {
     const changes = this.#changesByCell(tick);
     const together = new Map<number, Handle[]>();
     for (const watcher of this.#watchers.values()) {
       if (watcher.muted) continue;
-      const cell = this.#shown.get(watcher.player)?.cell ?? NOWHERE;
+      const cell = this.#objects.get(watcher.player)?.cell ?? NOWHERE;
       if (cell === NOWHERE) continue;
       if (watcher.cell === cell) {
         if (!changes.has(cell)) continue;
@@ -170,16 +170,16 @@ export class Audience {
       watcher.cell = cell;
     }
     for (const [cell, handles] of together) this.#send(handles, changes.get(cell) as Update);
-    for (const shown of this.#dirty) {
-      shown.cellBefore = shown.cell;
-      shown.hasMoved = false;
-      shown.fields = null;
-      if (shown.cell === NOWHERE) this.#shown.delete(shown.object.id);
+    for (const tracked of this.#dirty) {
+      tracked.cellBefore = tracked.cell;
+      tracked.hasMoved = false;
+      tracked.fields = null;
+      if (tracked.cell === NOWHERE) this.#objects.delete(tracked.object.id);
     }
     this.#dirty.clear();
   }
 
-  /** For each cell that someone stands in, what has changed in the nine around it. */
+  /** For each cell, the changes in the nine cells around it. Cells without nearby changes are left out. */
   #changesByCell(tick: number): Map<number, Update> {
     const changes = new Map<number, Update>();
     const updateOf = (cell: number) => {
@@ -190,43 +190,44 @@ export class Audience {
       }
       return update;
     };
-    for (const shown of this.#dirty) {
-      const { cell, cellBefore } = shown;
+    for (const tracked of this.#dirty) {
+      const { cell, cellBefore } = tracked;
       if (cell !== NOWHERE)
-        for (const near of surroundings(cell)) addChange(updateOf(near), shown, cellBefore !== NOWHERE && isNear(cellBefore, near));
+        for (const near of surroundings(cell)) addChange(updateOf(near), tracked, cellBefore !== NOWHERE && isNear(cellBefore, near));
       if (cellBefore !== NOWHERE && cellBefore !== cell)
-        for (const near of surroundings(cellBefore)) if (cell === NOWHERE || !isNear(cell, near)) updateOf(near).out.push(shown.object.id);
+        for (const near of surroundings(cellBefore))
+          if (cell === NOWHERE || !isNear(cell, near)) updateOf(near).out.push(tracked.object.id);
     }
     return changes;
   }
 
-  /** What changes for one who has itself gone from one cell to another. */
+  /** The update for a watcher whose player moved from one cell to another. */
   #crossing(tick: number, from: number, to: number): Update {
     const update = emptyUpdate(tick);
     for (const near of surroundings(to))
-      for (const shown of this.#at(near)) {
-        const was = shown.cellBefore !== NOWHERE && isNear(shown.cellBefore, from);
-        if (!was) update.in.push(shown.object);
-        else if (this.#dirty.has(shown)) addChange(update, shown, true);
+      for (const tracked of this.#at(near)) {
+        const was = tracked.cellBefore !== NOWHERE && isNear(tracked.cellBefore, from);
+        if (!was) update.in.push(tracked.object);
+        else if (this.#dirty.has(tracked)) addChange(update, tracked, true);
       }
     for (const far of surroundings(from)) {
       if (isNear(far, to)) continue;
-      for (const shown of this.#at(far))
-        if (shown.cellBefore !== NOWHERE && isNear(shown.cellBefore, from)) update.out.push(shown.object.id);
+      for (const tracked of this.#at(far))
+        if (tracked.cellBefore !== NOWHERE && isNear(tracked.cellBefore, from)) update.out.push(tracked.object.id);
     }
-    for (const shown of this.#dirty) {
-      const wasSeen = shown.cellBefore !== NOWHERE && isNear(shown.cellBefore, from);
-      const isSeen = shown.cell !== NOWHERE && isNear(shown.cell, to);
-      const isCounted = shown.cell !== NOWHERE && isNear(shown.cell, from);
-      if (wasSeen && !isSeen && !isCounted) update.out.push(shown.object.id);
+    for (const tracked of this.#dirty) {
+      const wasSeen = tracked.cellBefore !== NOWHERE && isNear(tracked.cellBefore, from);
+      const isSeen = tracked.cell !== NOWHERE && isNear(tracked.cell, to);
+      const isCounted = tracked.cell !== NOWHERE && isNear(tracked.cell, from);
+      if (wasSeen && !isSeen && !isCounted) update.out.push(tracked.object.id);
     }
     return update;
   }
 
   #show(object: SeenObject): void {
-    const known = this.#shown.get(object.id);
+    const known = this.#objects.get(object.id);
     if (known) {
-      // Shown whole, because all of it may be new. Its place is told as a move is, so that a move in the same tick is not undone.
+      // Sends all fields, because any may have changed. The position goes as a move, so that a later move in the same tick is not undone.
       const { x: _x, y: _y, ...fields } = object;
       known.object = object;
       known.fields = fields;
@@ -235,58 +236,58 @@ export class Audience {
       this.#dirty.add(known);
       return;
     }
-    const shown: Shown = { object, cell: NOWHERE, cellBefore: NOWHERE, hasMoved: false, fields: null };
-    this.#shown.set(object.id, shown);
-    this.#place(shown);
-    this.#dirty.add(shown);
+    const tracked: TrackedObject = { object, cell: NOWHERE, cellBefore: NOWHERE, hasMoved: false, fields: null };
+    this.#objects.set(object.id, tracked);
+    this.#place(tracked);
+    this.#dirty.add(tracked);
   }
 
   #hide(id: string): void {
-    const shown = this.#shown.get(id);
-    if (!shown || shown.cell === NOWHERE) return;
-    this.#at(shown.cell).delete(shown);
-    shown.cell = NOWHERE;
-    this.#dirty.add(shown);
+    const tracked = this.#objects.get(id);
+    if (!tracked || tracked.cell === NOWHERE) return;
+    this.#at(tracked.cell).delete(tracked);
+    tracked.cell = NOWHERE;
+    this.#dirty.add(tracked);
   }
 
   #move(id: string, x: number, y: number): void {
-    const shown = this.#shown.get(id);
-    if (!shown || shown.cell === NOWHERE || (shown.object.x === x && shown.object.y === y)) return;
-    // A new object: the old one may be on its way in a view.
-    shown.object = { ...shown.object, x, y };
-    shown.hasMoved = true;
-    this.#place(shown);
-    this.#dirty.add(shown);
+    const tracked = this.#objects.get(id);
+    if (!tracked || tracked.cell === NOWHERE || (tracked.object.x === x && tracked.object.y === y)) return;
+    // Copied, because the old object may be in a view that was not sent yet.
+    tracked.object = { ...tracked.object, x, y };
+    tracked.hasMoved = true;
+    this.#place(tracked);
+    this.#dirty.add(tracked);
   }
 
   #set(id: string, fields: Fields): void {
-    const shown = this.#shown.get(id);
-    if (!shown) return;
-    shown.object = { ...shown.object, ...fields };
-    shown.fields = { ...shown.fields, ...fields };
-    this.#dirty.add(shown);
+    const tracked = this.#objects.get(id);
+    if (!tracked) return;
+    tracked.object = { ...tracked.object, ...fields };
+    tracked.fields = { ...tracked.fields, ...fields };
+    this.#dirty.add(tracked);
   }
 
-  #place(shown: Shown): void {
-    const { x, y } = shown.object;
+  #place(tracked: TrackedObject): void {
+    const { x, y } = tracked.object;
     const column = clamp(Math.floor((x - this.#left) / CELL_SIZE));
     const row = clamp(Math.floor((y - this.#top) / CELL_SIZE));
     const cell = row * CELLS_PER_SIDE + column;
-    if (cell === shown.cell) return;
-    if (shown.cell !== NOWHERE) this.#at(shown.cell).delete(shown);
-    shown.cell = cell;
-    this.#at(cell).add(shown);
+    if (cell === tracked.cell) return;
+    if (tracked.cell !== NOWHERE) this.#at(tracked.cell).delete(tracked);
+    tracked.cell = cell;
+    this.#at(cell).add(tracked);
   }
 
-  #at(cell: number): Set<Shown> {
+  #at(cell: number): Set<TrackedObject> {
     const members = this.#members[cell];
     if (!members) throw new RangeError(`zone ${this.#zone} has no cell ${cell}`);
     return members;
   }
 }
 
-function addChange(update: Update, shown: Shown, wasSeen: boolean): void {
-  const { object, hasMoved, fields } = shown;
+function addChange(update: Update, tracked: TrackedObject, wasSeen: boolean): void {
+  const { object, hasMoved, fields } = tracked;
   if (!wasSeen) {
     update.in.push(object);
     return;

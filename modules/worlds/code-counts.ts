@@ -1,6 +1,6 @@
 import { REFUSALS } from '@millrace/contracts';
 
-/** Counts by code. The codes are those of a catalogue; the bound holds even if a caller passes others. */
+/** Largest number of codes. Callers pass codes of a fixed list; the bound holds even for others. */
 const CODES_MAX = Object.keys(REFUSALS).length * 2;
 
 /** How often each refusal or disconnect code occurred since the start. */

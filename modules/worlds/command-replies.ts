@@ -5,9 +5,9 @@ import { Latencies } from './latencies.ts';
 import type { Session } from './session.ts';
 import { encodeFrame } from './wire.ts';
 
-/** Replies to players’ commands: those that zones decide, and those that the gateway gives for commands that no zone decides any more. */
+/** Replies to players’ commands: decisions of zones, and the gateway’s own replies to commands that no zone will decide. */
 export class CommandReplies {
-  /** How long decisions took, from the frame to the reply, ms. */
+  /** Times from the frame to the reply, ms. */
   readonly latencies = new Latencies();
   readonly refusals = new CodeCounts();
   readonly #clock: Clock;
@@ -26,7 +26,7 @@ export class CommandReplies {
     if (code) this.refusals.add(code);
   }
 
-  /** Commands with a reply since the last call, and those that failed through no fault of the player. */
+  /** Commands with a reply since the last call, and those of them that failed through no fault of the player. */
   takeFailures(): { answered: number; failed: number } {
     const taken = { answered: this.#replied, failed: this.#failed };
     this.#replied = 0;
@@ -35,7 +35,7 @@ export class CommandReplies {
   }
 
   /**
-   * Replies to what was sent before the session came into its zone: nothing of that is decided any more.
+   * Replies to commands that were sent before the session entered its zone: the zone will not decide them any more.
    * @param accepted numbers that the zone has accepted
    */
   settleEntered(session: Session, accepted: readonly number[]): void {
@@ -46,7 +46,7 @@ export class CommandReplies {
   }
 
   /**
-   * Replies to what has no reply when a session leaves the world: a `leave` is accepted, a `join` refused, and later commands are not decided.
+   * Replies to the pending commands of a session that leaves the world: accepts a `leave`, refuses a `join`, and reports later commands as lost.
    * @param code why it was not admitted; null when it has left
    */
   settleLeft(session: Session, code: string | null): void {
@@ -57,12 +57,12 @@ export class CommandReplies {
   }
 
   #accept(session: Session, n: number): void {
-    session.answer(n, null, encodeFrame({ t: 'ok', n }), this.#clock.elapsed());
+    session.reply(n, null, encodeFrame({ t: 'ok', n }), this.#clock.elapsed());
   }
 
   #refuse(session: Session, n: number, code: string): void {
     this.refusals.add(code);
-    session.answer(n, code, encodeFrame({ t: 'refused', n, code, message: REFUSALS[code]?.says ?? '' }), this.#clock.elapsed());
+    session.reply(n, code, encodeFrame({ t: 'refused', n, code, message: REFUSALS[code]?.says ?? '' }), this.#clock.elapsed());
   }
 }
 

@@ -2,13 +2,13 @@ import { isLoopbackAddress } from '@millrace/http';
 import type { Clock } from '@millrace/kernel';
 import type { Connection } from './connection.ts';
 
-/** How long a connection may be open without a hello. */
+/** How long a connection may be open without a `hello`, ms. */
 const HELLO_WITHIN_MS = 5_000;
 
 export interface ConnectionLimits {
   readonly connectionsMax: number;
   readonly connectionsPerAddress: number;
-  /** Whether connections from this machine itself count as well. */
+  /** Whether connections from this machine count as well. */
   readonly limitLoopback: boolean;
 }
 
@@ -18,7 +18,7 @@ export class ConnectionLimiter {
   readonly #clock: Clock;
   readonly #connections = new Set<Connection>();
   readonly #perAddress = new Map<string, number>();
-  /** Connections that have not said hello, since when. */
+  /** Connections without a `hello`, and when each opened. */
   readonly #greeting = new Map<Connection, number>();
 
   constructor(limits: ConnectionLimits, clock: Clock) {
@@ -26,8 +26,8 @@ export class ConnectionLimiter {
     this.#clock = clock;
   }
 
-  /** Whether there was room. What there was none for counts for its address, too, until it has closed. */
-  comes(connection: Connection, remote: string): boolean {
+  /** Adds a connection. False when a limit is reached; even then it counts for its address until it closes. */
+  add(connection: Connection, remote: string): boolean {
     const { connectionsMax, connectionsPerAddress, limitLoopback } = this.#limits;
     const fromThere = this.#perAddress.get(remote) ?? 0;
     this.#perAddress.set(remote, fromThere + 1);
@@ -38,8 +38,8 @@ export class ConnectionLimiter {
     return true;
   }
 
-  /** A connection has said hello; whether it was still to do so. */
-  greets(connection: Connection): boolean {
+  /** Notes the `hello` of a connection. False when the connection had sent one before. */
+  recordHello(connection: Connection): boolean {
     return this.#greeting.delete(connection);
   }
 
@@ -51,13 +51,13 @@ export class ConnectionLimiter {
     else this.#perAddress.set(remote, left);
   }
 
-  /** Connections that should have said hello by now. */
+  /** Connections whose time for a `hello` is over. */
   silent(): Connection[] {
     const now = this.#clock.elapsed();
     return [...this.#greeting].filter(([, since]) => now - since > HELLO_WITHIN_MS).map(([connection]) => connection);
   }
 
-  /** So much time counts for none of them. */
+  /** Extends the time for a `hello` of all connections by `ms`. */
   forgive(ms: number): void {
     for (const [connection, since] of this.#greeting) this.#greeting.set(connection, since + ms);
   }

@@ -12,18 +12,18 @@ import type { Clock } from '@millrace/kernel';
 import { TokenBucket } from './token-bucket.ts';
 import { checkFrame, decodeBody, encodeFrame } from './wire.ts';
 
-/** Bytes a client has not read at which updates are left out for it. */
+/** Unread bytes of a client from which on updates are dropped for it. */
 const SLOW_BYTES = 64 * 1024;
-/** And at which it is ended: what must not be left out has no more room. */
+/** Unread bytes at which the connection is closed, because frames that must not be dropped no longer fit. */
 const TOO_SLOW_BYTES = 512 * 1024;
-/** Bad frames a connection may send before it is ended. */
+/** Invalid frames after which a connection is closed. */
 const BAD_FRAMES_MAX = 20;
 
-/** What a transport does for a connection: TCP or WebSocket. */
+/** Transport of a connection: TCP or WebSocket. */
 export interface Transport {
-  /** Takes a whole frame, length included. */
+  /** Sends a whole frame, length prefix included. */
   send(frame: Uint8Array): void;
-  /** Bytes sent and not yet taken by the network. */
+  /** Bytes sent and not yet accepted by the network. */
   backlog(): number;
   end(): void;
   readonly remote: string;
@@ -32,11 +32,11 @@ export interface Transport {
 export interface RateLimits {
   readonly commandsPerSecond: number;
   readonly commandsBurst: number;
-  /** Frames of any kind; beyond it the connection is ended. */
+  /** Frames of any kind. Beyond the limit the connection is closed. */
   readonly framesPerSecond: number;
 }
 
-/** What became of a frame; the counts of a connection. */
+/** Frame and byte counts of a connection, by outcome. */
 export interface ConnectionCounts {
   framesIn: number;
   framesOut: number;
@@ -48,26 +48,26 @@ export interface ConnectionCounts {
 
 export interface ConnectionEvents {
   onFrame(frame: ClientFrame): void;
-  /** Something a well-behaved client does not do. */
+  /** The client did something that a correct client never does. */
   onViolation(code: string): void;
-  /** Updates were left out and there is room again. */
+  /** Updates were dropped, and the client can take new ones again. */
   onRecovered(): void;
   onClosed(code: DisconnectReason | null): void;
 }
 
 /**
- * One client’s connection, and the way of what it sends:
+ * One client’s connection, and the path of what it sends:
  *
  *     bytes -> frame -> rate limit -> schema -> (session -> command -> mailbox -> tick)
  *
- * What comes through is a frame the protocol knows; the rest is refused with a code, counted, and changes nothing.
+ * Only valid frames of the protocol pass. Others are refused with a code, counted, and change nothing.
  */
 export class Connection {
   readonly remote: string;
   readonly counts: ConnectionCounts = { framesIn: 0, framesOut: 0, bytesIn: 0, bytesOut: 0, refused: 0, droppedUpdates: 0 };
-  /** When the last whole frame came, ms of the clock’s `elapsed`. */
-  heardAt: number;
-  /** Milliseconds between the newest ping and its pong; null until there was one. */
+  /** When the last whole frame arrived, ms of the clock’s `elapsed`. */
+  lastFrameAt: number;
+  /** Round-trip time of the newest ping, ms; null before the first pong. */
   rttMs: number | null = null;
   readonly #transport: Transport;
   readonly #clock: Clock;
@@ -86,7 +86,7 @@ export class Connection {
     this.#events = events;
     this.remote = transport.remote;
     const now = clock.elapsed();
-    this.heardAt = now;
+    this.lastFrameAt = now;
     this.#commands = new TokenBucket(limits.commandsPerSecond, limits.commandsBurst, now);
     this.#frames = new TokenBucket(limits.framesPerSecond, limits.framesPerSecond, now);
   }
@@ -95,7 +95,7 @@ export class Connection {
     return this.#isClosed;
   }
 
-  /** Bytes as they come from TCP. */
+  /** Receives a chunk of bytes from TCP. */
   receive(chunk: Uint8Array): void {
     if (this.#isClosed) return;
     this.counts.bytesIn += chunk.length;
@@ -108,7 +108,7 @@ export class Connection {
     }
   }
 
-  /** A whole body, as it comes from WebSocket. */
+  /** Receives the body of one frame from WebSocket. */
   receiveBody(body: Uint8Array): void {
     if (this.#isClosed) return;
     this.counts.bytesIn += body.length;
@@ -117,10 +117,10 @@ export class Connection {
     this.bye('FRAME_TOO_LARGE', new FrameTooLarge(body.length, CLIENT_FRAME_BYTES_MAX).message);
   }
 
-  /** So much time counts for nothing: what the client sent in it is read only now. */
+  /** Extends the limits by a pause of this process, in ms: what the client sent during it is read only now. */
   forgive(ms: number): void {
     const now = this.#clock.elapsed();
-    this.heardAt += ms;
+    this.lastFrameAt += ms;
     this.#frames.grant(ms, now);
     this.#commands.grant(ms, now);
   }
@@ -128,7 +128,7 @@ export class Connection {
   #take(body: Uint8Array): void {
     if (this.#isClosed) return;
     const now = this.#clock.elapsed();
-    this.heardAt = now;
+    this.lastFrameAt = now;
     this.counts.framesIn++;
     if (!this.#frames.take(now)) {
       this.#events.onViolation('RATE_LIMITED');
@@ -145,7 +145,7 @@ export class Connection {
     this.#events.onFrame(frame);
   }
 
-  /** Sends a frame that must not be left out. */
+  /** Sends a frame that must not be dropped. */
   send(frame: ServerFrame): void {
     this.sendBytes(encodeFrame(frame));
   }
@@ -156,23 +156,23 @@ export class Connection {
     this.#write(frame);
   }
 
-  /** Sends a frame that a newer one makes worthless. False when it was left out, because the client does not keep up. */
+  /** Sends a frame that a newer one replaces. False when it was dropped, because the client is too slow. */
   offer(frame: Uint8Array): boolean {
     if (this.#isClosed) return true;
     if (!this.#isSlow && this.#transport.backlog() <= SLOW_BYTES) {
       this.#write(frame);
       return true;
     }
-    this.leaveOut();
+    this.recordDroppedUpdate();
     return false;
   }
 
-  /** Counts an update that was not sent; true, unless some were left out before. */
-  leaveOut(): boolean {
+  /** Counts a dropped update. True for the first one since the client kept up. */
+  recordDroppedUpdate(): boolean {
     this.counts.droppedUpdates++;
     const isFirst = !this.#isSlow;
     this.#isSlow = true;
-    // Nothing of it may be waiting any more, and then no `drained` will come.
+    // Without waiting bytes the transport will not call `drained`.
     if (this.#transport.backlog() === 0) this.#clock.soon(() => this.drained());
     return isFirst;
   }
@@ -188,7 +188,7 @@ export class Connection {
     this.send({ t: 'ping', id });
   }
 
-  /** Ends the connection; says why first. */
+  /** Closes the connection after a last frame with the reason. */
   bye(code: DisconnectReason, detail = ''): void {
     if (this.#isClosed) return;
     this.#write(encodeFrame({ t: 'bye', code, message: `${DISCONNECT_REASONS[code]}${detail && ` (${detail})`}` }));
@@ -196,14 +196,14 @@ export class Connection {
     this.closed(code);
   }
 
-  /** The transport has taken what was waiting. */
+  /** Call it when the transport has sent all waiting bytes. */
   drained(): void {
     if (!this.#isSlow || this.#isClosed) return;
     this.#isSlow = false;
     this.#events.onRecovered();
   }
 
-  /** The connection is gone, whoever ended it. */
+  /** Call it when the transport has closed, from either side. */
   closed(code: DisconnectReason | null = null): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
@@ -228,7 +228,7 @@ export class Connection {
   }
 }
 
-/** The number of a frame that is a command; 0 where there is none. */
+/** The command number of a frame; 0 when the frame is no command. */
 function numberOf(decoded: object): number {
   const { n } = decoded as { n?: unknown };
   return typeof n === 'number' && Number.isInteger(n) && n > 0 && n <= 0xffffffff ? n : 0;

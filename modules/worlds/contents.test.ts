@@ -11,26 +11,26 @@ const contents = (players: string[], items: string[], carried: string[] = []): Z
   leaving: { players: carried.map((id) => `who has ${id}`), items: carried },
 });
 
-/** Zones that answer what each has in each round; null for no answer. */
+/** Zones with the contents that each reports in each round; null for no reply. */
 function zones(...rounds: (readonly (ZoneContents | null)[])[]) {
-  const asked = new Map<ZoneId, number>();
+  const roundOf = new Map<ZoneId, number>();
   return {
     ask: async ({ zone }: { zone: ZoneId }) => {
-      const round = asked.get(zone) ?? 0;
-      asked.set(zone, round + 1);
+      const round = roundOf.get(zone) ?? 0;
+      roundOf.set(zone, round + 1);
       return (rounds[round] ?? rounds.at(-1))?.[ZONES.indexOf(zone)] ?? null;
     },
   };
 }
 
-test('the items of all other zones are those on the ground, in bags and on the way, also of who moves meanwhile', async () => {
+test('the items of all other zones include those on the ground, in bags and on the way, even if they move during the query', async () => {
   const nothing = contents([], []);
   const moving = zones([nothing, nothing, contents([], ['a'], ['b'])], [nothing, contents([], ['c', 'b']), nothing]);
   assert.deepEqual([...(await itemsElsewhere(moving, ZONES, '0-0'))].sort(), ['a', 'b', 'c']);
   await assert.rejects(itemsElsewhere(zones([nothing, null, nothing]), ZONES, '0-0'), /Zone 1-0 cannot report its items/);
 });
 
-test('fault 45: the audit finds what is in two zones, or twice in one, when it is found so twice in a row', async () => {
+test('fault 45: the audit reports what is in two zones, or twice in one, after two checks in a row', async () => {
   const first = [contents(['kim'], ['a', 'b', 'b']), contents(['kim', 'lee'], ['c']), contents([], ['c', 'd'], ['e'])];
   const second = [contents(['kim'], ['a', 'b', 'b']), contents(['kim', 'lee'], ['c', 'e']), contents([], ['d'])];
   const audit = new ConservationAudit(zones(first, second, second), ZONES);

@@ -3,14 +3,14 @@ import { ApiProblem } from '@millrace/http';
 import type { Gateway } from './gateway.ts';
 import type { ZoneContents } from './inspect.ts';
 
-type Asked = Pick<Gateway, 'ask'>;
+type ZoneQuerier = Pick<Gateway, 'ask'>;
 
 /**
- * Every item that a zone’s neighbours have, or that is on the way between them. They are asked twice: what moves from one that is asked late to one that
- * was asked early is seen the second time.
- * @throws ApiProblem when one of them does not answer
+ * The ids of all items in the other zones, or on the way between them. Queries every zone twice: an item that moves from a zone queried late to one
+ * queried early is found in the second round.
+ * @throws ApiProblem ZONE_UNAVAILABLE when a zone does not reply
  */
-export async function itemsElsewhere(gateway: Asked, zones: readonly ZoneId[], zone: ZoneId): Promise<Set<string>> {
+export async function itemsElsewhere(gateway: ZoneQuerier, zones: readonly ZoneId[], zone: ZoneId): Promise<Set<string>> {
   const found = new Set<string>();
   for (let round = 0; round < 2; round++)
     for (const [other, contents] of await contentsOfAll(
@@ -36,22 +36,22 @@ export interface Duplicate {
 }
 
 /**
- * Looks whether any player or item is in two zones. One that crosses a border while zones are asked may seem so; so each call gives only what it has found
- * twice in a row.
+ * Checks whether a player or item is in two zones. A border crossing during the check can look like a duplicate, so a call returns only those that two
+ * calls in a row have found.
  */
 export class ConservationAudit {
-  readonly #gateway: Asked;
+  readonly #gateway: ZoneQuerier;
   readonly #zones: readonly ZoneId[];
   #suspected = new Map<string, Duplicate>();
 
-  constructor(gateway: Asked, zones: readonly ZoneId[]) {
+  constructor(gateway: ZoneQuerier, zones: readonly ZoneId[]) {
     this.#gateway = gateway;
     this.#zones = zones;
   }
 
-  /** @returns null when a zone did not answer: then nothing is known */
+  /** @returns the duplicates; null when a zone did not reply, so that the result is unknown */
   async look(): Promise<Duplicate[] | null> {
-    const answers = await contentsOfAll(this.#gateway, this.#zones);
+    const replies = await contentsOfAll(this.#gateway, this.#zones);
     const places = new Map<string, { what: Duplicate['what']; id: string; zones: ZoneId[] }>();
     const put = (what: Duplicate['what'], id: string, zone: ZoneId) => {
       const key = `${what} ${id}`;
@@ -59,9 +59,9 @@ export class ConservationAudit {
       place.zones.push(zone);
       places.set(key, place);
     };
-    for (const [zone, contents] of answers) {
+    for (const [zone, contents] of replies) {
       if (!contents) return null;
-      // Who is on the way counts where it comes to: until then it is nowhere else.
+      // A player on the way is counted in the zone where it arrives; until then it is in no other.
       for (const id of contents.players) put('player', id, zone);
       for (const id of contents.items) put('item', id, zone);
     }
@@ -71,7 +71,7 @@ export class ConservationAudit {
   }
 }
 
-async function contentsOfAll(gateway: Asked, zones: readonly ZoneId[]): Promise<[ZoneId, ZoneContents | null][]> {
+async function contentsOfAll(gateway: ZoneQuerier, zones: readonly ZoneId[]): Promise<[ZoneId, ZoneContents | null][]> {
   return Promise.all(
     zones.map(
       async (zone): Promise<[ZoneId, ZoneContents | null]> => [

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import type { DrillReport } from '@millrace/contracts';
 import { drillReports, keepDrillReport } from './drill-reports.ts';
 
-test('reports are listed newest first; a damaged one, or one of another shape, hides no other', () => {
+test('reports are listed newest first; a damaged one, or one of another format, is skipped', () => {
   const data = mkdtempSync(join(tmpdir(), 'millrace-reports-'));
   assert.deepEqual(drillReports(data), []);
   const reportAt = (startedAt: number): DrillReport => ({ startedAt, endedAt: startedAt + 1, players: 1, zones: 1, hosts: 1, results: [] });

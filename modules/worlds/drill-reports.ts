@@ -3,16 +3,16 @@ import { join } from 'node:path';
 import { DrillReport, fromWire, toWire } from '@millrace/contracts';
 import { Value } from 'typebox/value';
 
-/** Reports that are shown; a drill a day fills a season. */
+/** Largest number of reports in a list: about three months at one drill a day. */
 const SHOWN_MAX = 100;
 
 const reportToWire = toWire(DrillReport);
 const reportFromWire = fromWire(DrillReport);
 
-/** Where drills leave their reports, within the data folder. */
+/** Folder of the reports within the data folder. */
 const folderOf = (data: string) => join(data, 'drills');
 
-/** @returns where the report is now */
+/** Writes a report. @returns the path of its file */
 export function keepDrillReport(data: string, report: DrillReport): string {
   mkdirSync(folderOf(data), { recursive: true });
   const path = join(folderOf(data), `${new Date(report.startedAt).toISOString().replaceAll(':', '-')}.json`);
@@ -20,7 +20,7 @@ export function keepDrillReport(data: string, report: DrillReport): string {
   return path;
 }
 
-/** The newest reports, newest first. Files that are damaged, or of a version that wrote another shape, are left out. */
+/** The newest reports, newest first. Skips damaged files and files of another format. */
 export function drillReports(data: string): DrillReport[] {
   if (!existsSync(folderOf(data))) return [];
   return readdirSync(folderOf(data))

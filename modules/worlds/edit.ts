@@ -3,14 +3,14 @@ import { Value } from 'typebox/value';
 import { isBlocked, isInWorld, zoneAt } from './terrain.ts';
 import type { InitializedWorld } from './world-state.ts';
 
-/** The id of an item that an operator puts into a bag; the zone gives it one of its own. */
+/** Placeholder id of an item that an operator adds to a bag. The zone replaces it with a new id. */
 const NEW_ITEM = '';
 const ID_SPACE = 2 ** 48;
 
 /**
- * What an operator’s edit sets, after what play guarantees as well: an item is in one place, a bag holds no more than it can, and who has health is alive.
+ * Checks and completes an operator’s edit, so that the rules of play hold: an item is in one place, a bag does not overflow, and a player with health is alive.
  * @param random the zone’s next random number, for the ids of new items
- * @returns the fields, or what is wrong with the edit
+ * @returns the fields to set, or the error in the edit
  */
 export function editedFields(
   state: Readonly<InitializedWorld>,

@@ -4,7 +4,7 @@ import type { World } from './world-state.ts';
 
 const USE_COOLDOWN_MS = 1_000;
 const SAY_COOLDOWN_MS = 500;
-/** How long a request to create a player may be on its way: longer than a host that does not reply keeps its zones. */
+/** How long a request to create a player can be in transit: longer than a host without replies keeps its zones. */
 const NEWCOMER_MS = 60_000;
 
 type EventOf<Type extends WorldEvent['type']> = Extract<WorldEvent, { type: Type }>;
@@ -62,7 +62,7 @@ export function evolveWorld(state: World, event: WorldEvent): void {
   }
 }
 
-/** The player that an event names. It is in the zone, because the event was decided so. */
+/** The player that an event names. `decide` made sure that it is in the zone. */
 function playerOf(state: World, id: PlayerId): Player {
   const player = state.players[id];
   if (!player) throw new Error(`the record of zone ${state.zone} speaks of player ${id}, who is not there`);
@@ -120,7 +120,7 @@ function sessionEnded(state: World, { player: id, at }: EventOf<'PlayerFellAslee
   state.awake--;
 }
 
-/** Which commands of a session were accepted: none, unless it plays the player or was the last to do so. */
+/** Numbers of a session’s accepted commands; none unless it is the current or last session of the player. */
 function acceptedOf({ session: playing, last, n, before }: Presence, session: string): Pick<Presence, 'n' | 'before'> {
   if (session !== (playing === '' ? last : playing)) return { n: 0 };
   return before === undefined ? { n } : { n, before };
@@ -204,7 +204,7 @@ function playerDeparted(state: World, { handover }: EventOf<'PlayerDeparted'>): 
 function playerArrived(state: World, { handover: { player, from, number, floor } }: EventOf<'PlayerArrived'>): void {
   state.players[player.id] = structuredClone(player);
   state.awake++;
-  // A player that comes back has arrived where it went, even if that was not confirmed.
+  // A player that returns did arrive in the other zone, even if that was not confirmed.
   delete state.departures[player.id];
   const before = state.received[from] ?? { floor: 1, above: [] };
   const least = Math.max(before.floor, floor);

@@ -15,11 +15,11 @@ interface Client {
   readonly connection: Connection;
   readonly received: ServerFrame[];
   say(frame: ClientFrame): void;
-  /** What its commands were answered. */
-  answers(): string[];
+  /** The replies to its commands. */
+  replies(): string[];
 }
 
-/** A gateway of three zones, whose hosts answer what a test says they answer. */
+/** A gateway of three zones, whose hosts send the replies that a test sets. */
 class SmallWorld {
   readonly clock: ManualClock;
   readonly gateway: Gateway;
@@ -58,8 +58,8 @@ class SmallWorld {
     return this.#hosts.get(zone) as HostPort;
   }
 
-  /** A client connects, and says nothing yet. */
-  connect(): Omit<Client, 'answers'> {
+  /** Connects a client, which sends nothing yet. */
+  connect(): Omit<Client, 'replies'> {
     const received: ServerFrame[] = [];
     const connection = this.gateway.connect({
       send: (frame) => received.push(decodeBody(frame.subarray(4)) as ServerFrame),
@@ -70,30 +70,30 @@ class SmallWorld {
     return { connection, received, say: (frame) => connection.receive(encodeFrame(frame as never)) };
   }
 
-  /** A client connects with a player’s token and joins. */
+  /** Connects a client with a player’s token and joins. */
   async join(player: PlayerId, resume?: { resume: string; unanswered: number[] }): Promise<Client> {
     const { connection, received, say } = this.connect();
     say({ t: 'hello', v: WORLD_PROTOCOL, ...(resume ?? { token: player }) });
     await this.clock.advance(0);
     if (!resume) say({ t: 'join', n: 1 });
-    const answers = () =>
+    const replies = () =>
       received.flatMap((frame) => (frame.t === 'ok' ? [`ok ${frame.n}`] : frame.t === 'refused' ? [`${frame.code} ${frame.n}`] : []));
-    return { connection, received, say, answers };
+    return { connection, received, say, replies };
   }
 
-  /** What was asked of zones since the last time: each `enter`. */
+  /** Each `enter` that zones received since the last call. */
   enters(): (ToZoneHost & { type: 'enter' })[] {
     return this.sent.splice(0).filter((message) => message.type === 'enter');
   }
 
-  answer(enter: ToZoneHost & { type: 'enter' }, code: string | null = null, accepted: number[] = []): void {
+  reply(enter: ToZoneHost & { type: 'enter' }, code: string | null = null, accepted: number[] = []): void {
     const { handle, zone, player, n } = enter;
     const host = this.hostOf(zone);
     if (code === null) this.gateway.received(host, { type: 'entered', handle, zone, player, frame: FRAME, accepted });
     else this.gateway.received(host, { type: 'left', handle, zone, n, code });
   }
 
-  /** Every zone says where a player is that is looked for. */
+  /** Every zone replies to the queries for a player’s location. */
   async locate(found: (zone: ZoneId) => 'here' | 'between' | 'nowhere'): Promise<number> {
     const questions = this.sent.splice(0).filter((message) => message.type === 'question');
     for (const { ask, question } of questions)
@@ -104,7 +104,7 @@ class SmallWorld {
 }
 
 describe('fault 41: a player is sent to one zone only', () => {
-  test('when another connection joins before the zone has answered the first', async () => {
+  test('when another connection joins before the zone has replied to the first', async () => {
     const world = new SmallWorld();
     await world.join(kim);
     const [first] = world.enters();
@@ -115,14 +115,14 @@ describe('fault 41: a player is sent to one zone only', () => {
     assert.notEqual(second.session, first.session);
   });
 
-  test('when the answer comes after its connection was replaced', async () => {
+  test('when the reply arrives after its connection was replaced', async () => {
     const world = new SmallWorld();
     const before = await world.join(kim);
     const [first] = world.enters();
     assert.ok(first);
     before.connection.closed();
     await world.clock.advance(10_000);
-    world.answer(first);
+    world.reply(first);
     assert.equal(world.gateway.zoneOf(kim), first.zone);
     world.enters();
     await world.join(kim);
@@ -130,26 +130,26 @@ describe('fault 41: a player is sent to one zone only', () => {
     assert.deepEqual([second?.zone, second?.isNew], [first.zone, false]);
   });
 
-  test('when it is not where it was believed to be, and another connection joins while it is looked for', async () => {
+  test('when it is not in the expected zone, and another connection joins during the search', async () => {
     const world = new SmallWorld();
     await world.join(kim);
     const [first] = world.enters();
     assert.ok(first);
-    world.answer(first);
+    world.reply(first);
     await world.join(kim);
     const [again] = world.enters();
     assert.ok(again);
-    world.answer(again, 'PLAYER_NOT_IN_ZONE');
+    world.reply(again, 'PLAYER_NOT_IN_ZONE');
     await world.join(kim);
     assert.deepEqual(world.enters(), [], 'it is looked for, too');
   });
 
-  test('when a zone that refused it may have let it in since: it is looked for before it is sent elsewhere', async () => {
+  test('when a zone that refused it may have admitted it since: it is searched for before it is sent elsewhere', async () => {
     const world = new SmallWorld();
     await world.join(kim);
     const [first] = world.enters();
     assert.ok(first);
-    world.answer(first, 'ZONE_FULL');
+    world.reply(first, 'ZONE_FULL');
     const { connection } = await world.join(kim);
     assert.equal(await world.locate((zone) => (zone === first.zone ? 'between' : 'nowhere')), 3);
     assert.deepEqual(world.enters(), []);
@@ -161,12 +161,12 @@ describe('fault 41: a player is sent to one zone only', () => {
   });
 });
 
-test('a newcomer that its zone had no room for goes where there is room', async () => {
+test('a newcomer whose zone is full goes to another zone', async () => {
   const world = new SmallWorld();
   await world.join(kim);
   const [first] = world.enters();
   assert.ok(first);
-  world.answer(first, 'ZONE_FULL');
+  world.reply(first, 'ZONE_FULL');
   await world.join(kim);
   assert.equal(await world.locate(() => 'nowhere'), 3);
   const [second] = world.enters();
@@ -179,8 +179,8 @@ async function playing() {
   const client = await world.join(kim);
   const [enter] = world.enters();
   assert.ok(enter);
-  world.answer(enter);
-  assert.deepEqual(client.answers(), ['ok 1']);
+  world.reply(enter);
+  assert.deepEqual(client.replies(), ['ok 1']);
   const { handle } = enter;
   const reply = (n: number, code: string | null = null) => {
     const frame = encodeFrame(code === null ? { t: 'ok', n } : { t: 'refused', n, code, message: '' });
@@ -189,7 +189,7 @@ async function playing() {
   return { world, client, handle, reply };
 }
 
-describe('fault 48: each command is answered once', () => {
+describe('fault 48: each command gets one reply', () => {
   const move = (n: number): ClientFrame => ({ t: 'move', n, x: 1, y: 1 });
   const [first, second] = ZONES as [ZoneId, ZoneId];
 
@@ -202,12 +202,12 @@ describe('fault 48: each command is answered once', () => {
     world.gateway.received(world.hostOf(second), { type: 'arrived', zone: second, player: kim, session: '' });
     const [enter] = world.enters();
     assert.ok(enter);
-    world.answer(enter, null, [2, 3]);
+    world.reply(enter, null, [2, 3]);
     reply(3);
-    assert.deepEqual(client.answers(), ['ok 1', 'ok 2', 'ok 3', 'LOST 4']);
+    assert.deepEqual(client.replies(), ['ok 1', 'ok 2', 'ok 3', 'LOST 4']);
   });
 
-  test('that was under way when the zone’s host was lost, as the zone says when it is back', async () => {
+  test('that was pending when the zone’s host was lost, as the zone reports after its recovery', async () => {
     const { world, client } = await playing();
     for (const n of [2, 3, 4, 5]) client.say(move(n));
     world.gateway.placed(first, null);
@@ -215,9 +215,9 @@ describe('fault 48: each command is answered once', () => {
     world.gateway.placed(first, world.hostOf(first));
     const enter = world.enters().at(-1);
     assert.ok(enter);
-    // 2 was refused, and 3 was accepted: by the newest number alone both would be taken for accepted.
-    world.answer(enter, null, [3, 4]);
-    assert.deepEqual(client.answers(), ['ok 1', 'ZONE_MOVING 6', 'LOST 2', 'ok 3', 'ok 4', 'LOST 5']);
+    // 2 was refused, and 3 was accepted: by the newest number alone both would count as accepted.
+    world.reply(enter, null, [3, 4]);
+    assert.deepEqual(client.replies(), ['ok 1', 'ZONE_MOVING 6', 'LOST 2', 'ok 3', 'ok 4', 'LOST 5']);
   });
 
   test('by the host that has the zone: what another decides is never recorded', async () => {
@@ -230,10 +230,10 @@ describe('fault 48: each command is answered once', () => {
     assert.ok(enter);
     const { handle, zone, player } = enter;
     world.gateway.received(other, { type: 'entered', handle, zone, player, frame: FRAME, accepted: [] });
-    assert.deepEqual(client.answers(), ['ok 1', 'LOST 2']);
+    assert.deepEqual(client.replies(), ['ok 1', 'LOST 2']);
   });
 
-  test('whose answer was lost with the connection, when the client comes back and asks', async () => {
+  test('whose reply was lost with the connection, when the client resumes and lists it', async () => {
     const { client, world, reply } = await playing();
     const welcome = client.received.find((frame) => frame.t === 'welcome');
     for (const n of [2, 3, 4]) client.say(move(n));
@@ -243,30 +243,30 @@ describe('fault 48: each command is answered once', () => {
     const again = await world.join(kim, { resume: welcome?.resume ?? '', unanswered: [1, 2, 3, 4] });
     const [enter] = world.enters();
     assert.ok(enter);
-    world.answer(enter, null, [2, 4]);
-    assert.deepEqual(again.answers(), ['ok 1', 'BLOCKED 3', 'ok 2', 'ok 4']);
+    world.reply(enter, null, [2, 4]);
+    assert.deepEqual(again.replies(), ['ok 1', 'BLOCKED 3', 'ok 2', 'ok 4']);
   });
 
-  test('fault 51: that came behind a leave, or whose leave had its answer lost on the way', async () => {
+  test('fault 51: that followed a leave, or whose leave lost its reply on the way', async () => {
     const { world, client, handle, reply } = await playing();
     client.say(move(2));
     client.say({ t: 'leave', n: 3 });
     client.say(move(4));
     reply(2);
     world.gateway.received(world.hostOf(first), { type: 'left', handle, zone: first, n: 3, code: null });
-    assert.deepEqual(client.answers(), ['ok 1', 'ok 2', 'ok 3', 'LOST 4']);
+    assert.deepEqual(client.replies(), ['ok 1', 'ok 2', 'ok 3', 'LOST 4']);
   });
 
-  test('fault 51: and who was told that it has left can join again, whatever else of it was lost on the way', async () => {
+  test('fault 51: and a client whose leave had its reply can join again, whatever other messages were lost', async () => {
     const { world, client, reply } = await playing();
     client.say({ t: 'leave', n: 2 });
     reply(2);
     client.say({ t: 'join', n: 3 });
     assert.equal(world.enters().length, 1);
-    assert.deepEqual(client.answers(), ['ok 1', 'ok 2']);
+    assert.deepEqual(client.replies(), ['ok 1', 'ok 2']);
   });
 
-  test('fault 51: when the client comes back after it has left the world, and asks', async () => {
+  test('fault 51: when the client resumes after it has left the world, and lists it', async () => {
     const { world, client, handle, reply } = await playing();
     const welcome = client.received.find((frame) => frame.t === 'welcome');
     client.say(move(2));
@@ -274,12 +274,12 @@ describe('fault 48: each command is answered once', () => {
     client.connection.closed();
     for (const n of [2, 3]) reply(n);
     world.gateway.received(world.hostOf(first), { type: 'left', handle, zone: first, n: 3, code: null });
-    // The server has never seen 4.
+    // The server has never received 4.
     const again = await world.join(kim, { resume: welcome?.resume ?? '', unanswered: [2, 3, 4] });
-    assert.deepEqual(again.answers(), ['ok 2', 'ok 3', 'LOST 4']);
+    assert.deepEqual(again.replies(), ['ok 2', 'ok 3', 'LOST 4']);
   });
 
-  test('once: what is said of a leave that has its answer does not end the next visit', async () => {
+  test('once: a repeated message for a leave that has its reply does not end the next visit', async () => {
     const { world, client, handle, reply } = await playing();
     client.say({ t: 'leave', n: 2 });
     reply(2);
@@ -287,13 +287,13 @@ describe('fault 48: each command is answered once', () => {
     const [enter] = world.enters();
     assert.ok(enter);
     world.gateway.received(world.hostOf(enter.zone), { type: 'left', handle, zone: enter.zone, n: 2, code: null });
-    world.answer(enter);
+    world.reply(enter);
     client.say(move(4));
-    assert.deepEqual(client.answers(), ['ok 1', 'ok 2', 'ok 3']);
+    assert.deepEqual(client.replies(), ['ok 1', 'ok 2', 'ok 3']);
     assert.ok(world.sent.some((message) => message.type === 'intent' && message.n === 4));
   });
 
-  test('by this server: no handle of an earlier one is given again', async () => {
+  test('by this server: no handle of an earlier one is reused', async () => {
     const first = await playing();
     await first.world.clock.advance(1_000);
     const second = new SmallWorld(first.world.clock);
@@ -302,31 +302,31 @@ describe('fault 48: each command is answered once', () => {
     assert.ok(enter && enter.handle > first.handle);
   });
 
-  test('whatever happens to its answer: the zone is asked when none comes', async () => {
+  test('whatever happens to its reply: the zone is queried when none arrives', async () => {
     const { world, client } = await playing();
     client.say(move(2));
     await world.clock.advance(6_000);
     const [enter] = world.enters();
     assert.ok(enter);
-    world.answer(enter, null, [2]);
-    assert.deepEqual(client.answers(), ['ok 1', 'ok 2']);
+    world.reply(enter, null, [2]);
+    assert.deepEqual(client.replies(), ['ok 1', 'ok 2']);
   });
 
-  test('or refused, when it is too far above one without an answer to be told of', async () => {
+  test('or refused, when it is too far above a pending one for its outcome to be kept', async () => {
     const { client } = await playing();
     for (const n of [2, 50, 51]) client.say(move(n));
-    assert.deepEqual(client.answers(), ['ok 1', 'BUSY 51']);
+    assert.deepEqual(client.replies(), ['ok 1', 'BUSY 51']);
   });
 
-  test('or refused, when too many have no answer, whatever their numbers', async () => {
+  test('or refused, when too many are pending, whatever their numbers', async () => {
     const { client } = await playing();
     for (let n = 1_000; n > 940; n--) client.say(move(n));
-    assert.deepEqual(client.answers(), ['ok 1', ...Array.from({ length: 11 }, (_none, index) => `BUSY ${951 - index}`)]);
+    assert.deepEqual(client.replies(), ['ok 1', ...Array.from({ length: 11 }, (_none, index) => `BUSY ${951 - index}`)]);
   });
 });
 
-describe('a gateway that stood still for longer than clients may be silent', () => {
-  test('reads what came meanwhile first: a hello is in time', async () => {
+describe('a gateway that was suspended for longer than clients may be silent', () => {
+  test('reads what arrived meanwhile first: a hello is in time', async () => {
     const world = new SmallWorld();
     await world.clock.advance(1_000);
     const { received, say } = world.connect();
@@ -340,7 +340,7 @@ describe('a gateway that stood still for longer than clients may be silent', () 
     );
   });
 
-  test('and who comes back has not been away for too long', async () => {
+  test('and a client that resumes has not been disconnected for too long', async () => {
     const { world, client } = await playing();
     const welcome = client.received.find((frame) => frame.t === 'welcome');
     client.connection.closed();
@@ -350,21 +350,21 @@ describe('a gateway that stood still for longer than clients may be silent', () 
     assert.ok(again.received.some((frame) => frame.t === 'welcome' && frame.resumed));
   });
 
-  test('and what was sent all the time is no flood, though it is read at once', async () => {
-    for (const [stoodMs, last] of [
+  test('and frames sent during the suspension are no flood, although they are read at once', async () => {
+    for (const [suspendedMs, last] of [
       [20_000, 'pong'],
       [0, 'bye'],
     ] as const) {
       const world = new SmallWorld();
       const { received, say } = await world.join(kim);
-      world.clock.jump(stoodMs);
+      world.clock.jump(suspendedMs);
       await world.clock.advance(0);
       for (let id = 0; id < 400; id++) say({ t: 'ping', id });
       assert.equal(received.at(-1)?.t, last);
     }
   });
 
-  test('but who says nothing at all is sent away', async () => {
+  test('but a client that sends nothing is disconnected', async () => {
     const world = new SmallWorld();
     const { received } = world.connect();
     await world.clock.advance(6_000);

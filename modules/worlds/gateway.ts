@@ -27,19 +27,19 @@ export interface GatewayParts {
   readonly clock: Clock;
   readonly zones: readonly ZoneId[];
   readonly limits: WorldLimits;
-  /** The player and user of a token; null when it is not valid. */
+  /** Returns the player and user of a token; null when it is not valid. */
   readonly verify: (token: string) => Promise<TokenHolder | null>;
   /** Whether a user may play now. */
   readonly mayPlay: (user: string) => Promise<boolean>;
-  /** A random word that cannot be guessed. */
+  /** Returns a random secret. */
   readonly secret: () => string;
-  /** Share of the time since the last call that this thread was at work, 0 to 1. */
+  /** Share of the time since the last call in which this thread worked, 0 to 1. */
   readonly busy: () => number;
 }
 
 /**
- * The end of players’ connections. Knows which zone every player is in and which host has the zone, sends commands there
- * and replies back, and keeps a session while its connection or its zone’s host is replaced.
+ * Terminates players’ connections. Routes commands to the host of each player’s zone, and replies back. Keeps a session
+ * while its connection or its zone’s host is replaced.
  */
 export class Gateway {
   readonly #clock: Clock;
@@ -82,13 +82,13 @@ export class Gateway {
 
   // Clients
 
-  /** A client has connected. Its bytes go to the connection this returns; null when there is no room. */
+  /** Accepts a client. Its bytes go to the returned connection; null when a connection limit is reached. */
   connect(transport: Transport): Connection | null {
     let session: Session | null = null;
     const connection: Connection = new Connection(transport, this.#clock, this.#limits, {
       onFrame: (frame) => {
         if (session && session.connection === connection) return this.#frame(session, connection, frame);
-        if (frame.t !== 'hello' || !this.#connectionLimiter.greets(connection)) return connection.bye('HELLO_REQUIRED');
+        if (frame.t !== 'hello' || !this.#connectionLimiter.recordHello(connection)) return connection.bye('HELLO_REQUIRED');
         if (this.#isStopping) return connection.bye('SERVER_STOPPING');
         void this.#signIn.signIn(connection, frame).then((signedIn) => {
           session = signedIn;
@@ -96,7 +96,7 @@ export class Gateway {
       },
       onViolation: (code) => {
         this.#replies.refusals.add(code);
-        session?.offended(code);
+        session?.addViolation(code);
       },
       onRecovered: () => session?.zone && session.host?.send({ type: 'refresh', handle: session.handle, zone: session.zone }),
       onClosed: (code) => {
@@ -106,7 +106,7 @@ export class Gateway {
         if (session?.connection === connection) this.#detach(session);
       },
     });
-    if (this.#connectionLimiter.comes(connection, transport.remote)) return connection;
+    if (this.#connectionLimiter.add(connection, transport.remote)) return connection;
     connection.bye('TOO_MANY_CONNECTIONS');
     return null;
   }
@@ -124,7 +124,7 @@ export class Gateway {
       case 'join':
         if (session.stage !== 'lobby') return connection.refuse(frame.n, 'ALREADY_JOINED');
         session.joinN = frame.n;
-        session.asked(frame.n, this.#clock.elapsed(), { isCounted: false });
+        session.addPending(frame.n, this.#clock.elapsed(), { isCounted: false });
         return this.#placement.place(session);
       case 'leave':
         return this.#leave(session, connection, frame.n);
@@ -143,8 +143,8 @@ export class Gateway {
     const { stage, zone, host } = session;
     if (stage === 'lobby' || stage === 'starting') return connection.refuse(n, 'NOT_JOINED');
     if (stage !== 'playing' || zone === null || !host) return connection.refuse(n, 'ZONE_MOVING');
-    if (!session.mayAsk(n)) return connection.refuse(n, 'BUSY');
-    session.asked(n, this.#clock.elapsed());
+    if (!session.mayAddPending(n)) return connection.refuse(n, 'BUSY');
+    session.addPending(n, this.#clock.elapsed());
     host.send({ type: 'intent', handle: session.handle, zone, n, intent });
   }
 
@@ -152,20 +152,20 @@ export class Gateway {
     const { zone, host, handle, player, id } = session;
     if (session.stage !== 'playing' || zone === null || !host)
       return connection.refuse(n, session.stage === 'lobby' ? 'NOT_JOINED' : 'ZONE_MOVING');
-    session.asked(n, this.#clock.elapsed(), { isCounted: false });
+    session.addPending(n, this.#clock.elapsed(), { isCounted: false });
     host.send({ type: 'leave', handle, zone, player, session: id, reason: 'left', n });
   }
 
   // Hosts
 
-  /** A zone is open on a host now, or on none. */
+  /** Call it when a zone was opened on a host, or is on none. */
   placed(zone: ZoneId, host: HostPort | null): void {
     this.#directory.placed(zone, host);
     if (host) this.#questions.placed(zone, host);
     this.#placement.zonePlaced(zone, host);
   }
 
-  /** Takes a message of a host. If the zone has moved to another host since, only messages that cannot do harm count. */
+  /** Handles a message from a host. If the zone has moved to another host since, only harmless messages have an effect. */
   received(from: HostPort, message: FromZoneHost): void {
     switch (message.type) {
       case 'reply':
@@ -201,13 +201,14 @@ export class Gateway {
   }
 
   #replied(from: HostPort, { handle, zone, n, code, frame }: FromZoneHost & { type: 'reply' }): void {
-    // A player that has just crossed a border is bound for another zone by now. A host that has the zone no more may have decided what never is recorded.
+    // Checks the zone of the reply: the session of a player that just crossed a border is already bound for the next zone.
+    // A host that has lost the zone may have decided events that are never recorded.
     if (this.#directory.hostOf(zone)?.id !== from.id) return;
     const session = this.#sessions.withHandle(handle);
     if (!session) return;
-    // Of the commands that are not counted, only a `leave` gets such a reply.
+    // Of the uncounted commands, only `leave` gets a reply of this type.
     const hasLeft = code === null && session.isUncounted(n);
-    const tookMs = session.answer(n, code, frame, this.#clock.elapsed());
+    const tookMs = session.reply(n, code, frame, this.#clock.elapsed());
     if (tookMs === null) return;
     if (hasLeft && session.zone === zone) this.#placement.goToLobby(session, null);
     this.#replies.record(tookMs, code);
@@ -238,42 +239,42 @@ export class Gateway {
 
   // Users
 
-  /** Something has changed about a user. When it may not play any more, its sessions end and its players fall asleep. */
+  /** Call it when a user has changed. If the user may not play any more, its sessions end and its players fall asleep. */
   userChanged(user: string): Promise<void> {
     return this.#signIn.userChanged(user);
   }
 
   // Operators
 
-  /** Asks a zone; null when it does not answer in time. While it moves to another host that one is waited for, unless the answer is wanted `now`. */
+  /** Queries a zone; null when no reply arrives in time. While the zone moves, waits for its next host, except with `now`. */
   ask(question: Question, again: 'yes' | 'now' = 'yes'): Promise<unknown> {
     const { zone } = question;
     const message = (ask: number): ToZoneHost => ({ type: 'question', ask, question });
     return this.#questions.ask({ zone, message, again });
   }
 
-  /** Sends a command to a zone; the reply when the log has it, null when none comes in time. While the zone has no host, the next one is waited for. */
+  /** Sends a command to a zone. Resolves with the durable reply; with null when none arrives in time. While the zone has no host, waits for the next one. */
   command(zone: ZoneId, command: WorldCommand, meta: CommandMeta): Promise<unknown> {
     const message = (ask: number): ToZoneHost => ({ type: 'deliver', zone, command, meta, ask });
     return this.#questions.ask({ zone, message, again: 'no' });
   }
 
-  /** How long decisions took, ms. */
+  /** Times from a command’s frame to its reply, ms. */
   get decisions(): Latencies {
     return this.#replies.latencies;
   }
 
-  /** Commands with a reply since the last call, and those that failed through no fault of the player. */
+  /** Commands with a reply since the last call, and those of them that failed through no fault of the player. */
   takeFailures(): { answered: number; failed: number } {
     return this.#replies.takeFailures();
   }
 
-  /** Players that play now, and those that left of their own accord since the last call. */
+  /** Number of connected players, and of players that sent `leave` since the last call. */
   takePlayers(): { ccu: number; left: number } {
     return { ccu: this.#sessions.playing, left: this.#placement.takeLeft() };
   }
 
-  /** Which host has a zone open; null while none has. */
+  /** Id of the host that has a zone open; null while none has. */
   hostOf(zone: ZoneId): string | null {
     return this.#directory.hostOf(zone)?.id ?? null;
   }
@@ -287,12 +288,12 @@ export class Gateway {
     return this.#sessions.ofPlayer(player);
   }
 
-  /** The newest stats of a zone, of the last second; undefined while no host has it. */
+  /** Stats of a zone for the last second, from its host; undefined while no host has it. */
   hostStatsOf(zone: ZoneId): ZoneStats | undefined {
     return this.#directory.hostOf(zone) ? this.#hostStats.get(zone) : undefined;
   }
 
-  /** What the gateway counts of each zone, as of the last second. */
+  /** The gateway’s own counts of each zone for the last second. */
   zoneTraffic(): readonly ZoneTraffic[] {
     return this.#monitor.traffic.newest;
   }
@@ -318,7 +319,7 @@ export class Gateway {
   }
 }
 
-/** The zone sends nothing to the session until it asks for updates again. */
+/** Makes the zone send nothing to the session until a `refresh`. */
 function mute({ handle, zone, host }: Session): void {
   if (zone !== null) host?.send({ type: 'mute', handle, zone });
 }

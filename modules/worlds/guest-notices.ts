@@ -11,7 +11,7 @@ export interface NoticeParts {
   readonly detach: (handle: Handle) => void;
 }
 
-/** Sends sessions what concerns them of a zone’s events, beyond what their players see. */
+/** Sends sessions the zone’s events that are not part of the visible objects: chat, announcements, own state. */
 export class GuestNotices {
   readonly #send: NoticeParts['send'];
   readonly #detach: NoticeParts['detach'];
@@ -52,7 +52,7 @@ export class GuestNotices {
         for (const handle of zone.handlesOf(event.player)) this.#detach(handle);
         return this.#send({ type: 'kicked', zone: zone.zone, player: event.player, reason: event.reason });
       case 'PlayerWoke': {
-        // Another session plays this player now; the earlier one has nothing to watch.
+        // Another session plays this player now, so the earlier one stops watching.
         const before = zone.guests.get(event.player);
         if (before && before.session !== event.session) this.#detach(before.handle);
         return;

@@ -7,7 +7,7 @@ export function admit(state: World, handover: Handover, context: WorldContext): 
   if (!wasReceived(state, handover)) context.emit({ type: 'PlayerArrived', handover, at: context.now });
 }
 
-/** The neighbour has recorded the arrival of a player that departed from here. */
+/** Ends a departure: the neighbour zone has recorded the arrival. */
 export function confirmHandover(state: World, { to, number }: WorldCommand & { type: 'ConfirmHandover' }, context: WorldContext): void {
   const departed = Object.values(state.departures).find((handover) => handover.to === to && handover.number === number);
   if (departed) context.emit({ type: 'HandoverConfirmed', player: departed.player.id, to, number });

@@ -8,7 +8,7 @@ import { objectsOf } from './views.ts';
 import type { World } from './world-state.ts';
 import { worldZone } from './zone.ts';
 
-/** SHA-256 over a state with its keys in order: equal states have equal hashes, however they came about. */
+/** SHA-256 over a state with its keys in order: equal states have equal hashes, whatever events led to them. */
 export function hashOf(state: unknown): string {
   return createHash('sha256')
     .update(JSON.stringify(inOrder(state)))
@@ -26,11 +26,11 @@ function inOrder(value: unknown): unknown {
   );
 }
 
-/** What a zone has, by id: no other zone may have the same. */
+/** Ids of the players and items of a zone. No other zone may have the same ones. */
 export interface ZoneContents {
   readonly players: readonly PlayerId[];
   readonly items: readonly string[];
-  /** Players on the way to another zone, which has them from some moment on, and what they carry. */
+  /** Departed players on the way to another zone, and the items they carry. They may have arrived there already. */
   readonly leaving: { readonly players: readonly PlayerId[]; readonly items: readonly string[] };
 }
 
@@ -44,8 +44,8 @@ function contentsOf(state: World): ZoneContents {
 }
 
 /**
- * What an operator is told of a live zone: read between two decisions, so it is a state that really was.
- * @param isJoining whether a player may be let in by what the zone is about to decide
+ * Replies to a query about a live zone. It is read between two decisions, so the state is consistent.
+ * @param isJoining whether a waiting command may admit the player
  */
 export async function answerQuestion(question: Question, host: ZoneHost, isJoining: (player: PlayerId) => boolean): Promise<unknown> {
   const address = zoneAddress(worldZone.kind, question.zone);

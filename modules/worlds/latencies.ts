@@ -1,7 +1,7 @@
-/** The newest so many are kept: some seconds of a busy gateway. */
+/** Number of newest values that are kept: some seconds of a busy gateway. */
 const KEPT = 8_192;
 
-/** How long decisions took lately. */
+/** Latencies of the newest decisions. */
 export class Latencies {
   readonly #newest = new Float64Array(KEPT);
   #count = 0;
@@ -10,7 +10,7 @@ export class Latencies {
     this.#newest[this.#count++ % KEPT] = ms;
   }
 
-  /** Quantiles over the newest ones, ms; null when there are none. */
+  /** Quantiles over the newest values, ms; null when there are none. */
   quantiles<const Q extends readonly number[]>(shares: Q): (number | null)[] {
     const sorted = this.#newest.slice(0, Math.min(this.#count, KEPT)).sort();
     return shares.map((share) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? null);

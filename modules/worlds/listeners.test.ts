@@ -5,15 +5,15 @@ import { describe, test } from 'node:test';
 import type { Gateway } from './gateway.ts';
 import { listenTcp } from './listeners.ts';
 
-/** What a connection that sends this is taken for: where it is from, and what it said. */
+/** Returns the remote address and the data that the gateway gets for a connection that sends these bytes. */
 async function takenFor(isProxy: boolean, sent: Buffer): Promise<{ remote: string; received: string }> {
-  let told: (taken: { remote: string; received: string }) => void = () => {};
+  let report: (taken: { remote: string; received: string }) => void = () => {};
   const taken = new Promise<{ remote: string; received: string }>((resolve) => {
-    told = resolve;
+    report = resolve;
   });
   const gateway = {
     connect: ({ remote }: { remote: string }) => ({
-      receive: (chunk: Buffer) => told({ remote, received: chunk.toString('latin1') }),
+      receive: (chunk: Buffer) => report({ remote, received: chunk.toString('latin1') }),
       closed: () => {},
       drained: () => {},
     }),
@@ -22,30 +22,30 @@ async function takenFor(isProxy: boolean, sent: Buffer): Promise<{ remote: strin
   const socket = connect(listener.port, '127.0.0.1');
   await once(socket, 'connect');
   socket.write(sent);
-  const seen = await taken;
+  const result = await taken;
   socket.destroy();
   await listener.close();
-  return seen;
+  return result;
 }
 
-describe('where a player’s connection comes from', () => {
+describe('the remote address of a player’s connection', () => {
   const frame = Buffer.from([0, 0, 0, 1, 0x80]);
   const text = frame.toString('latin1');
   const line = (rest: string) => Buffer.concat([Buffer.from(`PROXY ${rest}\r\n`), frame]);
 
-  test('is what a gateway says in its first line, which is no part of what the player says', async () => {
+  test('is the one in a gateway’s PROXY line, which is not part of the player’s data', async () => {
     assert.deepEqual(await takenFor(true, line('TCP4 203.0.113.7 10.0.0.1 51234 7421')), { remote: '203.0.113.7', received: text });
     assert.deepEqual(await takenFor(true, line('TCP6 2001:db8::7 2001:db8::1 51234 7421')), { remote: '2001:db8::7', received: text });
     assert.deepEqual(await takenFor(true, line('UNKNOWN')), { remote: '127.0.0.1', received: text });
   });
 
-  test('is the other end itself where that says nothing, or where nobody believes it', async () => {
+  test('is the address of the socket without that line, or from an address that is no gateway', async () => {
     assert.deepEqual(await takenFor(true, frame), { remote: '127.0.0.1', received: text });
     const claimed = line('TCP4 203.0.113.7 10.0.0.1 51234 7421');
     assert.deepEqual(await takenFor(false, claimed), { remote: '127.0.0.1', received: claimed.toString('latin1') });
   });
 
-  test('a line that is none is taken for what the player said', async () => {
+  test('an invalid line counts as data of the player', async () => {
     for (const nonsense of [line('TCP4 only-one'), line(`TCP4 ${'9'.repeat(200)} a 1 2`), Buffer.from('PROXY')])
       assert.deepEqual(await takenFor(true, nonsense), { remote: '127.0.0.1', received: nonsense.toString('latin1') });
   });

@@ -3,7 +3,7 @@ import { CLIENT_FRAME_BYTES_MAX, LENGTH_BYTES } from '@millrace/contracts';
 import { type WebSocket, WebSocketServer } from 'ws';
 import type { Gateway } from './gateway.ts';
 
-/** Connections that the operating system holds until they are accepted: a crowd that comes back at once. */
+/** Listen backlog: many clients may reconnect at once. */
 const BACKLOG = 4_096;
 
 export interface TcpListener {
@@ -11,15 +11,15 @@ export interface TcpListener {
   close(): Promise<void>;
 }
 
-/** The longest line of the PROXY protocol, version 1, its end included. Who sends it sends it at once, and who reads it may count on that. */
+/** Longest line of the PROXY protocol, version 1, with its CRLF, in bytes. The protocol requires that the sender writes it at once. */
 const PROXY_LINE_MAX = 107;
-/** Nothing of ours begins like it: the first byte of a length is 0. */
+/** No frame of the world protocol begins like this: the first byte of a length is 0. */
 const PROXY_LINE = /^PROXY (?:TCP4|TCP6|UNKNOWN)(?: (\S+) \S+ \d+ \d+)?\r\n/;
 
 /**
- * Takes players in over TCP.
- * @param isProxy whether an address is a gateway’s, whose word about where a connection comes from counts
- * @throws when the address is taken or not of this machine
+ * Accepts players over TCP.
+ * @param isProxy whether an address is a trusted gateway’s, whose PROXY line gives the client’s address
+ * @throws when the address is in use or not of this machine
  */
 export function listenTcp(
   gateway: Gateway,
@@ -29,7 +29,7 @@ export function listenTcp(
   const sockets = new Set<Socket>();
   const server: Server = createServer({ noDelay: true }, (socket) => {
     sockets.add(socket);
-    // A half-closed socket is no player any more.
+    // A half-closed socket counts as disconnected.
     socket.on('end', () => socket.end());
     socket.on('error', () => socket.destroy());
     socket.on('close', () => sockets.delete(socket));
@@ -68,14 +68,14 @@ function serve(gateway: Gateway, socket: Socket, remote: string, first?: Buffer)
   socket.on('data', (chunk) => connection.receive(chunk));
 }
 
-/** Reads where a connection comes from, where a gateway says so first; what comes from its machine without that is of that machine. */
+/** Reads the client’s address from a PROXY line. Without the line, the address of the socket counts. */
 function serveBehind(gateway: Gateway, socket: Socket, remote: string, first: Buffer): void {
   const line = PROXY_LINE.exec(first.toString('latin1', 0, PROXY_LINE_MAX));
   if (line) serve(gateway, socket, line[1] ?? remote, first.subarray(line[0].length));
   else serve(gateway, socket, remote, first);
 }
 
-/** Takes players in over WebSocket: each message is one frame’s body. Give it the sockets that ask for an upgrade. */
+/** Accepts players over WebSocket: each message is the body of one frame. Pass it the sockets of upgrade requests. */
 export function listenWebSocket(
   gateway: Gateway,
 ): Pick<WebSocketServer, 'handleUpgrade' | 'close'> & { serve(socket: WebSocket, remote: string): void } {

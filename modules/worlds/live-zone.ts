@@ -3,7 +3,7 @@ import { ApiProblem } from '@millrace/http';
 import type { Gateway } from './gateway.ts';
 import type { World } from './world-state.ts';
 
-/** What a zone’s host tells of it live. */
+/** Live state of a zone, as its host reports it. */
 export interface LiveZone {
   readonly seq: number;
   readonly epoch: number;
@@ -11,7 +11,7 @@ export interface LiveZone {
   readonly state: World;
 }
 
-/** @throws ApiProblem ZONE_UNAVAILABLE when no host answers for the zone */
+/** @throws ApiProblem ZONE_UNAVAILABLE when no host replies for the zone */
 export async function liveZone(gateway: Pick<Gateway, 'ask'>, zone: ZoneId): Promise<LiveZone> {
   const live = (await gateway.ask({ about: 'zone', zone })) as LiveZone | null;
   if (!live) throw zoneUnavailable(zone);

@@ -13,10 +13,10 @@ import { WORLD_HISTORY } from './zone.ts';
 
 /** How often the world is checked for players and items that are in more than one place. */
 const CONSERVATION_MS = 10_000;
-/** Zones that a health check names. */
+/** Largest number of zones that a health check names. */
 const NAMED_MAX = 10;
 
-/** A world that players enter over TCP or WebSocket: zones in processes of their own, a gateway here. */
+/** The world that players enter over TCP or WebSocket: zones in child processes, the gateway in this one. */
 export const worldsModule = defineModule({
   contract: worldsContract,
   uses: [USERS],
@@ -74,7 +74,7 @@ function mayPlayOf(context: ModuleContext): (user: string) => Promise<boolean> {
     try {
       return (await users?.may(user, 'world:play')) ?? true;
     } catch (error) {
-      // Players go on while the database is unavailable. Their tokens are ours, and revoked users are disconnected when it is available again.
+      // Play continues while the database is unavailable: tokens need none, and revoked users are disconnected when it is available again.
       context.logger.warn({ reason: failureReason(error) }, 'a player was admitted whose user cannot be looked up');
       return true;
     }
@@ -93,7 +93,7 @@ function zonesCheck(world: OpenWorld): HealthCheck {
   };
 }
 
-/** The consumer group that writes the history of players, in its own process. */
+/** The consumer group that writes the players’ history, in its own process. */
 function projectorConsumer(projector: ProjectorHandle, context: ModuleContext): Consumer {
   const group = WORLD_HISTORY;
   return {

@@ -24,7 +24,7 @@ import type { PlayerOwners } from './tables/index.ts';
 import { allZones } from './terrain.ts';
 import { newSecret, playerTokens } from './tokens.ts';
 
-/** Frames of any kind per command that a player may send: pings, and some tolerance. */
+/** Allowed frames of any kind per allowed command: pings and some tolerance. */
 const FRAMES_PER_COMMAND = 10;
 
 export interface WorldParts {
@@ -32,11 +32,11 @@ export interface WorldParts {
   readonly projector: ProjectorHandle;
   readonly stores: ReturnType<typeof openStores>;
   readonly mayPlay: (user: string) => Promise<boolean>;
-  /** Counts the players of each user. Null where nobody signs in. */
+  /** Counts the players of each user. Null without sign-in. */
   readonly owners: PlayerOwners | null;
 }
 
-/** The world in the server process: its gateway, and the hosts of its zones in processes of their own. */
+/** The world in the server process: its gateway, and handles of the zone hosts in child processes. */
 export class OpenWorld {
   readonly #parts: WorldParts;
   readonly #tokens: ReturnType<typeof playerTokens>;

@@ -5,7 +5,7 @@ import type { World } from './world-state.ts';
 import type { ZoneHandovers } from './zone-handovers.ts';
 import { noCounts, type ZoneCounts } from './zone-stats.ts';
 
-/** A player whose session has been missing for this long is put to sleep: its gateway is gone as well. */
+/** A player whose session is missing for this long falls asleep, ms: its gateway has ended as well. */
 const SESSION_LOST_MS = 45_000;
 
 /** A session that plays a player of a zone. */
@@ -16,7 +16,7 @@ export interface Guest {
   readonly zone: ZoneId;
 }
 
-/** What a host keeps of an open zone beside its state. */
+/** A host’s data of an open zone in addition to its state. */
 export class OpenZone {
   readonly zone: ZoneId;
   readonly audience: Audience;
@@ -25,9 +25,9 @@ export class OpenZone {
   readonly guests = new Map<PlayerId, Guest>();
   counts: ZoneCounts = noCounts();
   ticksUntilUpdate: number;
-  /** Under which epoch the zone decides. */
+  /** Epoch under which the zone decides. */
   epoch: number;
-  /** When players without a session were looked for, ms of the clock’s `elapsed`. */
+  /** Time of the last check for players without a session, ms of the clock’s `elapsed`. */
   checkedAt = 0;
   /** Epoch ms of the newest snapshot in each store; 0 when this host has taken none. */
   hotAt = 0;
@@ -35,7 +35,7 @@ export class OpenZone {
   /** How many undecided `JoinZone` commands each player has. */
   readonly #joining = new Map<PlayerId, number>();
   readonly #violations = new Map<PlayerId, Record<string, number>>();
-  /** Awake players without a session, and since when, ms of the clock’s `elapsed`. */
+  /** Awake players without a session, and when each lost it, ms of the clock’s `elapsed`. */
   readonly #unattended = new Map<PlayerId, number>();
 
   constructor(parts: { zone: ZoneId; audience: Audience; handovers: ZoneHandovers; ticksUntilUpdate: number; epoch: number }) {

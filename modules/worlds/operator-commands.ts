@@ -16,14 +16,14 @@ export function edit(state: InitializedWorld, player: Player, command: WorldComm
     context.emit({ type: 'PlayerDied', player: player.id, at: context.now });
 }
 
-/** Restores a zone to an earlier state. Refused when a player has left since the other zones were asked: it took its items there. */
+/** Restores a zone to an earlier state. Refused when a player left after the other zones were checked, because it took its items there. */
 export function restore(state: InitializedWorld, command: WorldCommand & { type: 'RestoreZone' }, context: WorldContext): void {
   const { past, restoredSeq, elsewhere, sent, operator, reason } = command;
   const left = Object.keys(state.sent).filter((zone) => state.sent[zone] !== sent[zone]);
   if (left.length > 0) return refuse(context, 'PLAYERS_LEFT', `To ${left.join(', ')}. Try again.`);
   const { objects } = restored(state, past, elsewhere, context.now);
   context.emit({ type: 'ZoneRestored', objects, restoredSeq, operator, reason, at: context.now });
-  // The state may lie between the loss of the last health and the death: without the death such a player would never revive.
+  // The state may be between the loss of the last health and the death. Without the death such a player would never revive.
   for (const { id, health } of Object.values(objects.players))
     if (health.points === 0 && health.diedAt === 0) context.emit({ type: 'PlayerDied', player: id, at: context.now });
 }

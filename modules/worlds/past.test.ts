@@ -14,7 +14,7 @@ const address = zoneAddress(worldZone.kind, zone);
 const HISTORIES = 12;
 const QUESTIONS = 100;
 
-/** What the zone was after each event, as it was seen when it was decided; and a record of which retention has dropped the beginning. */
+/** The states of the zone after each event, as the live zone had them; and a record whose beginning retention has dropped. */
 async function history(
   seed: number,
 ): Promise<{ record: WorldRecord; states: Map<number, { hash: string; time: number }>; first: number; end: number }> {
@@ -58,8 +58,8 @@ async function history(
   return { record, states, first: kept[0]?.firstSeq ?? 0, end: clock.now() };
 }
 
-test('fault 44: whatever moment is asked for is told exactly, or it is not on record', async () => {
-  let told = 0;
+test('fault 44: every point in time gives the exact state or is not on record', async () => {
+  let exact = 0;
   let refused = 0;
   for (let seed = 1; seed <= HISTORIES; seed++) {
     const { record, states, end } = await history(seed);
@@ -80,16 +80,16 @@ test('fault 44: whatever moment is asked for is told exactly, or it is not on re
         (from !== null && ('seq' in moment ? moment.seq >= from.seq : moment.time >= from.time)) ||
         ('seq' in moment && snapshots.some(({ seq }) => seq === moment.seq));
       const what = `history ${seed}, ${JSON.stringify(moment)} of ${JSON.stringify(from)} to ${last}`;
-      const answer = await zoneAtPoint(quick(record), zone, moment).catch((error) => error);
+      const result = await zoneAtPoint(quick(record), zone, moment).catch((error) => error);
       if (isKnown) {
-        assert.ok(!(answer instanceof Error), `${what}: ${answer.message}`);
-        assert.deepEqual([answer.seq, answer.hash], [wanted, states.get(wanted)?.hash], what);
-        told++;
+        assert.ok(!(result instanceof Error), `${what}: ${result.message}`);
+        assert.deepEqual([result.seq, result.hash], [wanted, states.get(wanted)?.hash], what);
+        exact++;
         continue;
       }
-      assert.ok(answer instanceof NotOnRecord || states.get(wanted)?.hash === answer.hash, `${what}: not exact`);
-      if (answer instanceof NotOnRecord) refused++;
-      assert.ok(answer instanceof NotOnRecord || timeOf(moment) >= begun, what);
+      assert.ok(result instanceof NotOnRecord || states.get(wanted)?.hash === result.hash, `${what}: not exact`);
+      if (result instanceof NotOnRecord) refused++;
+      assert.ok(result instanceof NotOnRecord || timeOf(moment) >= begun, what);
     }
     const stretch = await replayZone(quick(record), zone, { from: from?.time ?? 0, to: end, stepMs: 100 }).catch((error) => error as Error);
     assert.ok(from === null || !(stretch instanceof Error), String(stretch));
@@ -98,10 +98,10 @@ test('fault 44: whatever moment is asked for is told exactly, or it is not on re
       assert.deepEqual([seq, hash], [due, states.get(due)?.hash], `history ${seed} at ${time}`);
     }
   }
-  assert.ok(told > 300 && refused > 100, `${told} told, ${refused} refused`);
+  assert.ok(exact > 300 && refused > 100, `${exact} exact, ${refused} refused`);
 });
 
-/** The same record, for who does not wait for it. */
+/** The same record with a clock that does not wait. */
 function quick(record: WorldRecord): WorldRecord {
   const after = (_ms: number, callback: () => void) => {
     setImmediate(callback);

@@ -14,23 +14,23 @@ import { objectsOf } from './views.ts';
 import type { World } from './world-state.ts';
 import { worldZone } from './zone.ts';
 
-/** How often, and how many times, it is looked again whether the log has what the live zone has decided. */
-const AGAIN_MS = 100;
-const AGAIN_MAX = 20;
-/** A whole stretch costs more than a moment. */
-const REPLAY_AGAIN_MAX = 2;
+/** Delay and number of retries while the log does not have all events that the live zone has decided. */
+const RETRY_MS = 100;
+const RETRIES_MAX = 20;
+/** Fewer retries than for one point in time, because reading a range costs more. */
+const REPLAY_RETRIES_MAX = 2;
 
-/** Where the world’s past is kept. */
+/** Stores of the world’s history. */
 export interface WorldRecord {
   readonly log: Pick<ZoneLog, 'read'>;
   readonly hot: SnapshotStore;
   readonly cold: SnapshotStore;
   readonly clock: Clock;
-  /** The seq that the live zone has reached; null while it cannot be asked. What it has decided is in the log a moment later. */
+  /** The seq of the live zone; null while it is unavailable. The log gets the events a moment later. */
   readonly newest: (zone: ZoneId) => Promise<number | null>;
 }
 
-/** The record does not say exactly what a zone was at a moment. */
+/** The log and snapshots do not contain the exact state of a zone at a point in time. */
 export class NotOnRecord extends Error {
   constructor(message: string) {
     super(message);
@@ -38,7 +38,7 @@ export class NotOnRecord extends Error {
   }
 }
 
-/** The record without the snapshots from an event on: what it leads to does not rest on what is to be verified. */
+/** The record without the snapshots at or after event `seq`, to verify a snapshot without using it. */
 export function recordBefore(record: WorldRecord, seq: number): WorldRecord {
   const earlier = (store: SnapshotStore): SnapshotStore => ({
     save: (snapshot) => store.save(snapshot),
@@ -55,11 +55,11 @@ export interface PastZone {
 }
 
 /**
- * Exactly what a zone was at a past moment, from its record alone; the live zone is asked only how far it is.
- * @throws NotOnRecord when events of that moment are lost or dropped, or it is before the zone’s first event or after its newest
+ * Returns the exact state of a zone at a point in time, from the record. The live zone only provides its newest seq.
+ * @throws NotOnRecord when events up to that point are lost or dropped, or the point is before the zone’s first event or after its newest
  */
 export async function zoneAtPoint(record: WorldRecord, zone: ZoneId, point: PointInTime): Promise<PastZone> {
-  return onRecord(record, AGAIN_MAX, async () => {
+  return onRecord(record, RETRIES_MAX, async () => {
     const { past, isFollowed } = await recover(worldZone, zoneAddress(worldZone.kind, zone), record, point);
     const state = past.checkpoint().state as World;
     const isThere = 'seq' in point ? past.seq === point.seq : isFollowed || past.seq === (await record.newest(zone));
@@ -69,7 +69,7 @@ export async function zoneAtPoint(record: WorldRecord, zone: ZoneId, point: Poin
   });
 }
 
-/** What the record lacks of a moment. @throws NotOnRecord when it will never have it */
+/** Describes what the record lacks for a point in time. @throws NotOnRecord when a retry cannot help */
 function lackOf(reached: number, point: PointInTime, newest: number | null): string {
   if (newest === null) throw new NotOnRecord(`it ends at event ${reached}, and the zone cannot be asked now whether there is more`);
   if (!('seq' in point)) return `it ends at event ${reached}`;
@@ -77,15 +77,15 @@ function lackOf(reached: number, point: PointInTime, newest: number | null): str
   return `it leads to event ${reached}, not to ${point.seq}`;
 }
 
-/** Asks the record until it has what the live zone has decided, for a while. `ask` gives an answer, or says what the record lacks. */
-async function onRecord<T extends object>({ clock }: WorldRecord, againMax: number, ask: () => Promise<T | string>): Promise<T> {
+/** Retries `read` until the log has what the live zone has decided. `read` returns a result, or a text that states what the record lacks. */
+async function onRecord<T extends object>({ clock }: WorldRecord, retriesMax: number, read: () => Promise<T | string>): Promise<T> {
   for (let times = 0; ; times++) {
-    const answer = await ask().catch((error) => {
+    const result = await read().catch((error) => {
       throw error instanceof RecordBroken ? new NotOnRecord(error.message) : error;
     });
-    if (typeof answer === 'object') return answer;
-    if (times === againMax) throw new NotOnRecord(answer);
-    await new Promise<void>((resolve) => void clock.after(AGAIN_MS, resolve));
+    if (typeof result === 'object') return result;
+    if (times === retriesMax) throw new NotOnRecord(result);
+    await new Promise<void>((resolve) => void clock.after(RETRY_MS, resolve));
   }
 }
 
@@ -103,7 +103,7 @@ export interface RecordedTimes {
   readonly snapshots: readonly RecordedState[];
 }
 
-/** Of which moments the record says what a zone was. */
+/** The range of points in time for which the state of a zone can be read, and snapshots outside it. */
 export async function recordOf(record: WorldRecord, zone: ZoneId): Promise<RecordedTimes> {
   const address = zoneAddress(worldZone.kind, zone);
   const labels = (await Promise.all([record.hot, record.cold].map((store) => store.list(address).catch((): SnapshotLabel[] => [])))).flat();
@@ -114,7 +114,7 @@ export async function recordOf(record: WorldRecord, zone: ZoneId): Promise<Recor
     first = { seq, time };
     break;
   }
-  // From the first event on, or from the first snapshot that the log goes on from.
+  // Starts at the first event, or at the first snapshot that the log continues.
   const from = first?.seq === 1 ? first : points.find(({ seq }) => seq >= (first?.seq ?? newest ?? Number.POSITIVE_INFINITY) - 1);
   return {
     zone,
@@ -132,48 +132,48 @@ export interface ReplayedPoint {
 }
 
 /**
- * What a zone was at `from` and every `stepMs` after it up to `to`, epoch ms, in one pass over its record; nothing of what was before that, and nothing
- * of what is still to come.
- * @throws NotOnRecord when events of that stretch are lost, or the record begins after it
+ * The states of a zone at `from` and every `stepMs` after it up to `to`, epoch ms, in one pass over its record. Times before the record’s start and in
+ * the future are left out.
+ * @throws NotOnRecord when events of that range are lost, or the record begins after it
  */
 export async function replayZone(
   record: WorldRecord,
   zone: ZoneId,
-  stretch: { from: number; to: number; stepMs: number },
+  range: { from: number; to: number; stepMs: number },
 ): Promise<ReplayedPoint[]> {
   const address = zoneAddress(worldZone.kind, zone);
-  const { stepMs } = stretch;
-  const to = Math.min(stretch.to, record.clock.now());
+  const { stepMs } = range;
+  const to = Math.min(range.to, record.clock.now());
   const known = (await recordOf(record, zone)).from?.time ?? Number.POSITIVE_INFINITY;
-  const from = stretch.from + Math.max(0, Math.ceil((known - stretch.from) / stepMs)) * stepMs;
+  const from = range.from + Math.max(0, Math.ceil((known - range.from) / stepMs)) * stepMs;
   if (from > to) throw new NotOnRecord('nothing of that stretch is on record');
-  return onRecord(record, REPLAY_AGAIN_MAX, async () => {
+  return onRecord(record, REPLAY_RETRIES_MAX, async () => {
     const { past, position } = await recover(worldZone, address, record, { time: from });
     if ((past.checkpoint().state as World).plan === null) throw new NotOnRecord(`zone ${zone} did not exist yet`);
     const points: ReplayedPoint[] = [];
     let due = from;
-    const showUpTo = (time: number) => {
+    const addPointsUpTo = (time: number) => {
       for (; due <= Math.min(time, to); due += stepMs) {
         const before = points.at(-1);
         if (before?.seq === past.seq) points.push({ ...before, time: due });
-        else points.push({ time: due, seq: past.seq, ...shown(past.checkpoint().state as World) });
+        else points.push({ time: due, seq: past.seq, ...hashAndObjects(past.checkpoint().state as World) });
       }
     };
     for await (const batch of record.log.read(address, past.seq, position)) {
-      // What was lost was decided at some time before it was made up for: of that time nothing can be shown.
+      // Lost events were decided at an unknown time before this batch, so the states of that time are unknown.
       if (batch.loss || batch.time > to) past.requireFollowedBy(batch);
-      // Everything decided at a moment belongs to it, so what is due before this batch is shown first.
-      showUpTo(batch.time - 1);
+      // A state at a time includes everything decided at that time, so points before this batch come first.
+      addPointsUpTo(batch.time - 1);
       if (batch.time > to) return points;
       past.apply(batch);
     }
     const newest = await record.newest(zone);
     if (past.seq !== newest) return lackOf(past.seq, { time: to }, newest);
-    showUpTo(to);
+    addPointsUpTo(to);
     return points;
   });
 }
 
-function shown(state: World): { hash: string; objects: SeenObject[] } {
+function hashAndObjects(state: World): { hash: string; objects: SeenObject[] } {
   return { hash: hashOf(state), objects: objectsOf(state) };
 }

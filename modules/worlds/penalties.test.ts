@@ -6,7 +6,7 @@ import { Penalties } from './penalties.ts';
 
 const kim = 'kim' as PlayerId;
 
-test('who is sent away for what it sent stays away, twice as long each time, five minutes at most', async () => {
+test('a player that is disconnected for what it sent is banned, twice as long each time, five minutes at most', async () => {
   const clock = new ManualClock();
   const penalties = new Penalties(clock);
   const waits: number[] = [];
@@ -22,7 +22,7 @@ test('who is sent away for what it sent stays away, twice as long each time, fiv
   assert.equal(penalties.remaining(kim), 5_000);
 });
 
-test('who is ended for other reasons may come back at once', () => {
+test('a player that is disconnected for other reasons may return at once', () => {
   const penalties = new Penalties(new ManualClock());
   for (const code of ['SLOW_CONSUMER', 'HEARTBEAT_TIMEOUT', 'REPLACED', 'KICKED', 'SERVER_STOPPING'] as const)
     penalties.recordDisconnect(kim, code);

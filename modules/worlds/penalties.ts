@@ -1,13 +1,13 @@
 import type { DisconnectReason, PlayerId } from '@millrace/contracts';
 import type { Clock } from '@millrace/kernel';
 
-/** Goodbyes that a client brings upon itself by what it sends. */
-const FOR_WHAT_IT_SENT: ReadonlySet<DisconnectReason> = new Set(['FLOOD', 'TOO_MANY_INVALID_FRAMES', 'FRAME_TOO_LARGE']);
+/** Disconnect reasons that a client causes by what it sends. */
+const PENALIZED_REASONS: ReadonlySet<DisconnectReason> = new Set(['FLOOD', 'TOO_MANY_INVALID_FRAMES', 'FRAME_TOO_LARGE']);
 const FIRST_MS = 5_000;
 const MOST_MS = 300_000;
-/** After so long without another violation the next one counts as a first. */
+/** After this time without a violation the next one counts as the first, ms. */
 const FORGIVEN_MS = 600_000;
-/** Players remembered; beyond it the one longest ago is forgiven early. */
+/** Largest number of stored penalties; beyond it the oldest is dropped early. */
 const PLAYERS_MAX = 10_000;
 
 interface Penalty {
@@ -17,8 +17,8 @@ interface Penalty {
 }
 
 /**
- * Players that were sent away for what they sent stay away for a while, twice as long each time: coming in is the dearest thing
- * a client can ask for, and who is sent away would otherwise ask for it all the time.
+ * Temporary bans of players that were disconnected for what they sent. Each ban is twice as long as the one before. A sign-in
+ * is the most expensive request, and a disconnected client would otherwise repeat it all the time.
  */
 export class Penalties {
   readonly #clock: Clock;
@@ -29,18 +29,18 @@ export class Penalties {
   }
 
   recordDisconnect(player: PlayerId, code: DisconnectReason): void {
-    if (!FOR_WHAT_IT_SENT.has(code)) return;
+    if (!PENALIZED_REASONS.has(code)) return;
     const now = this.#clock.elapsed();
     const before = this.#given.get(player);
     const isRepeated = before !== undefined && now - before.since < FORGIVEN_MS;
-    // Deleted first, so that the map stands in the order of the newest violations.
+    // Deleted first, so that the map is in the order of the newest violations.
     this.#given.delete(player);
     this.#given.set(player, { ms: isRepeated ? Math.min(MOST_MS, 2 * before.ms) : FIRST_MS, since: now });
     const oldest = this.#given.keys().next();
     if (this.#given.size > PLAYERS_MAX && !oldest.done) this.#given.delete(oldest.value);
   }
 
-  /** How long the player still stays away, ms; 0 when it may come. */
+  /** Remaining time of the player’s ban, ms; 0 when it may connect. */
   remaining(player: PlayerId): number {
     const penalty = this.#given.get(player);
     return penalty ? Math.max(0, penalty.since + penalty.ms - this.#clock.elapsed()) : 0;

@@ -9,7 +9,7 @@ const [one, two, three] = ZONES as [ZoneId, ZoneId, ZoneId];
 const kim = 'p-kim' as PlayerId;
 const host: HostPort = { id: 'host-1', send: () => {} };
 
-test('a newcomer goes where most room is, among the zones that are open', () => {
+test('a newcomer goes to the open zone with the fewest players', () => {
   const directory = new PlayerDirectory(ZONES);
   assert.equal(directory.emptiest(), one, 'the first, as long as none is open');
   directory.placed(two, host);
@@ -23,7 +23,7 @@ test('a newcomer goes where most room is, among the zones that are open', () => 
   assert.equal(directory.emptiest(), three);
 });
 
-test('who is in no zone is known to be new only when every zone has said whom it has', () => {
+test('a player in no zone counts as new only after every zone has reported its players', () => {
   const directory = new PlayerDirectory(ZONES);
   for (const zone of ZONES) directory.placed(zone, host);
   directory.counted(one, [], [kim]);
@@ -35,20 +35,20 @@ test('who is in no zone is known to be new only when every zone has said whom it
   assert.deepEqual(directory.locationOf(kim), 'unknown');
   directory.arrived(kim, two);
   assert.deepEqual([directory.locationOf(kim), directory.players], [{ zone: two, isNew: false }, 1]);
-  // What another zone says late of its departure changes nothing any more.
+  // A late report of its departure from another zone changes nothing.
   directory.counted(one, [], [kim]);
   assert.deepEqual(directory.locationOf(kim), { zone: two, isNew: false });
   directory.lost(kim);
   assert.deepEqual([directory.locationOf(kim), directory.zoneOf(kim)], ['unknown', undefined]);
 });
 
-test('a newcomer is bound for one zone until that one has said whether it has it', () => {
+test('a newcomer is bound for one zone until that zone has reported whether it has it', () => {
   const directory = new PlayerDirectory(ZONES);
   assert.equal(directory.locationOf(kim), 'nowhere');
   directory.sent(kim, two);
   assert.deepEqual(directory.locationOf(kim), { zone: two, isNew: true });
   directory.created(kim, one);
-  assert.deepEqual(directory.locationOf(kim), { zone: two, isNew: true }, 'what another zone says of an earlier time is not heard');
+  assert.deepEqual(directory.locationOf(kim), { zone: two, isNew: true }, 'an earlier report from another zone is ignored');
   directory.created(kim, two);
   assert.deepEqual(directory.locationOf(kim), { zone: two, isNew: false });
 });

@@ -2,21 +2,21 @@ import type { PlayerId, ZoneId } from '@millrace/contracts';
 import type { HostPort } from './messages.ts';
 
 /**
- * What is known of a player: the zone that says it has it; the zone it was sent to as a newcomer, where another connection of it must go, too, for that
- * zone may have it already; that it has to be looked for, since zones have or had it; or that it is in none, so that it is new.
+ * Known location of a player. A zone with `isNew: false` has reported the player. With `isNew: true` the player was sent there as a newcomer; its next
+ * connection must go there, too, because that zone may have it. `unknown`: a zone has or had it, so all must be queried. `nowhere`: it is in no zone.
  */
 export type Location = { readonly zone: ZoneId; readonly isNew: boolean } | 'unknown' | 'nowhere';
 
-/** What is known of the world without asking: which host has each zone, which zone has each player, and how many are in each or bound there. */
+/** The gateway’s own index of the world: the host of each zone, the zone of each player, and the population of each zone with players bound for it. */
 export class PlayerDirectory {
   readonly zones: readonly ZoneId[];
   readonly #hosts = new Map<ZoneId, HostPort>();
-  /** Zones that have said whom they have. */
+  /** Zones that have reported their players. */
   readonly #counted = new Set<ZoneId>();
   readonly #zones = new Map<PlayerId, ZoneId>();
-  /** Newcomers whose zone has not said yet that it has them. */
+  /** Newcomers whose zone has not reported them yet. */
   readonly #newcomers = new Map<PlayerId, ZoneId>();
-  /** Players between two zones when those were counted, or not where they were believed to be. */
+  /** Players that were between two zones at the report, or not found in the expected zone. */
   readonly #unknown = new Set<PlayerId>();
   readonly #population = new Map<ZoneId, number>();
 
@@ -24,7 +24,7 @@ export class PlayerDirectory {
     this.zones = zones;
   }
 
-  /** A zone is open at a host now, or at none. */
+  /** Call it when a zone was opened on a host, or is on none. */
   placed(zone: ZoneId, host: HostPort | null): void {
     if (host) this.#hosts.set(zone, host);
     else this.#hosts.delete(zone);
@@ -43,42 +43,42 @@ export class PlayerDirectory {
     return this.#hosts.size;
   }
 
-  /** A zone has said whom it has, and who may be in it soon, or in another. */
+  /** Stores a zone’s report: the players it has, and those that may be in it, or in another zone, soon. */
   counted(zone: ZoneId, players: readonly PlayerId[], between: readonly PlayerId[]): void {
     this.#counted.add(zone);
     for (const player of players) this.arrived(player, zone);
     for (const player of between) if (this.locationOf(player) === 'nowhere') this.#unknown.add(player);
   }
 
-  /** Open zones that have not said yet whom they have. */
+  /** Open zones that have not reported their players yet. */
   uncounted(): readonly [ZoneId, HostPort][] {
     return [...this.#hosts].filter(([zone]) => !this.#counted.has(zone));
   }
 
-  /** Whether every zone has said whom it has: then whoever is in none is new. */
+  /** Whether every zone has reported its players. Then a player that is in none is new. */
   get isWhole(): boolean {
     return this.zones.every((zone) => this.#counted.has(zone));
   }
 
-  /** A player is in a zone, as that one says. */
+  /** A zone has reported that it has a player. */
   arrived(player: PlayerId, zone: ZoneId): void {
     this.#zones.set(player, zone);
     this.#newcomers.delete(player);
     this.#unknown.delete(player);
   }
 
-  /** A player that is in no zone is sent to one, and to no other until that one has said that it does not have it. */
+  /** A newcomer is sent to a zone. It is sent to no other until that zone has denied that it has it. */
   sent(newcomer: PlayerId, zone: ZoneId): void {
     this.#newcomers.set(newcomer, zone);
     this.#unknown.delete(newcomer);
   }
 
-  /** A zone says that it has let a newcomer in, whose connection is gone by now. What is known from elsewhere is newer. */
+  /** A zone has admitted a newcomer whose connection has closed. A location from another zone is newer and stays. */
   created(newcomer: PlayerId, zone: ZoneId): void {
     if (this.#newcomers.get(newcomer) === zone) this.arrived(newcomer, zone);
   }
 
-  /** A player is not where it was believed to be, or sent. */
+  /** A player is not in the zone where it was expected or sent. */
   lost(player: PlayerId): void {
     this.#zones.delete(player);
     this.#newcomers.delete(player);
@@ -93,7 +93,7 @@ export class PlayerDirectory {
     return this.#unknown.has(player) ? 'unknown' : 'nowhere';
   }
 
-  /** The zone that says it has a player. */
+  /** The zone that reported a player last. */
   zoneOf(player: PlayerId): ZoneId | undefined {
     return this.#zones.get(player);
   }
@@ -102,13 +102,13 @@ export class PlayerDirectory {
     return this.#zones.size;
   }
 
-  /** Someone who was in one zone, or bound there, is bound for another now; null for none. */
+  /** Moves one player from the population of a zone to that of another; null for none. */
   bound(from: ZoneId | null, to: ZoneId | null): void {
     if (from !== null) this.#population.set(from, (this.#population.get(from) ?? 1) - 1);
     if (to !== null) this.#population.set(to, (this.#population.get(to) ?? 0) + 1);
   }
 
-  /** Where a newcomer has most room; of the open zones, when there are any. */
+  /** The zone with the fewest players; among the open zones when there are any. */
   emptiest(): ZoneId {
     const open = this.zones.filter((zone) => this.#hosts.has(zone));
     const candidates = open.length > 0 ? open : this.zones;

@@ -5,22 +5,22 @@ import type { InitializedWorld, World } from './world-state.ts';
 import { refuse, type WorldContext } from './zone-context.ts';
 import { DEAD_MS } from './zone-upkeep.ts';
 
-/** An honest client’s clock and network are not exact: a tenth more than the speed is granted. */
+/** Factor on the speed limit: a tenth more, because the clock and network of an honest client are not exact. */
 const SPEED_TOLERANCE = 1.1;
-/** A player that stood still may go as far at once as it would have come in this time: moves arrive in bunches. */
+/** After a rest, a player may move at once as far as it walks in this time, ms: moves arrive in bursts. */
 const BURST_MS = 1_000;
-/** A move farther than this many bursts is a teleport, not haste. */
+/** A move longer than this many bursts is a teleport, not excess speed. */
 const TELEPORT_BURSTS = 3;
 const BOOST = 1.5;
 const BOOST_MS = 10_000;
 const STUN_MS = 3_000;
 const APPLE_HEALTH = 20;
 const MUSHROOM_HEALTH = 40;
-/** How far a player can reach, cm. */
+/** Largest distance of an item that a player can pick up, cm. */
 const REACH = 300;
 const RESPAWN_MS = 30_000;
 
-/** Decides what a player wants to do, after what concerns every intent: session, number, life. */
+/** Decides a player’s intent, after the checks for every intent: session, command number, alive. */
 export function decideIntent(
   state: InitializedWorld,
   player: Player,
@@ -58,7 +58,7 @@ function move(state: InitializedWorld, player: Player, to: Place, n: number, con
   if (distance > allowed) return refuse(context, 'TOO_FAST', `${distance} cm were asked for, ${allowed} are possible.`);
   const zone = zoneAt(to);
   if (!isFreeWay(plan, from, to)) {
-    // To bump into something is part of walking. To ask for the far side of it, on a map that the client has, is not.
+    // Bumping into an obstacle is normal. A target behind it is not, because the client has the map.
     const isThrough = zone === state.zone && !isBlocked(plan, to);
     return refuse(context, isThrough ? 'THROUGH_WALL' : 'BLOCKED', `On the way from (${from.x}, ${from.y}) to (${to.x}, ${to.y}).`);
   }
@@ -87,7 +87,7 @@ function handoverOf(state: World, player: Player, origin: Place, to: ZoneId): Ha
   };
 }
 
-/** How far a player may go now, and at most at once, cm. */
+/** `allowed`: how far a player may move now; `burst`: how far at most at once. Both cm. */
 function reachOf({ speed, boostedUntil, allowance, at }: Motion, now: number): { burst: number; allowed: number } {
   const perMs = (speed * SPEED_TOLERANCE * (boostedUntil > now ? BOOST : 1)) / 1_000;
   const burst = Math.floor(perMs * BURST_MS);

@@ -1,6 +1,6 @@
 import type { PlayerSummary } from '@millrace/contracts';
 
-/** Place of a player in the list of all: violations, name and id. */
+/** Sort key of a player in the list: violations, name and id. */
 export type PlayerPlace = readonly [violations: number, name: string, id: string];
 
 export const placeOf = ({ violations, name, id }: PlayerSummary): PlayerPlace => [violations, name, id];
@@ -11,7 +11,7 @@ export function comparePlayers(one: PlayerSummary, other: PlayerSummary): number
 }
 
 /**
- * The first players of a list after a place, in order. Each zone gives so many of its own, so that the first of all zones together are among them.
+ * The first players of a list after a sort key, in order. Each zone returns up to `limit` of its own, so the first of all zones are among them.
  * @param after null for the beginning of the list
  */
 export function firstPlayers(players: readonly PlayerSummary[], after: PlayerPlace | null, limit: number): PlayerSummary[] {

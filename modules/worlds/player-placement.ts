@@ -7,13 +7,13 @@ import { ASK_MS } from './questions.ts';
 import type { Session } from './session.ts';
 import type { SessionDirectory } from './session-directory.ts';
 
-/** How long an `enter` may stay without a reply before it is sent again. */
+/** How long an `enter` may stay without a reply before it is sent again, ms. */
 const ENTER_RETRY_MS = 1_000;
-/** How long a command may stay without a reply. */
+/** How long a command may stay without a reply, ms. */
 const REPLY_MS_MAX = 5_000;
-/** How long a session may wait in a crossing before its player is looked for. */
+/** How long a session may wait in a crossing before its player is searched for, ms. */
 const TRANSIT_MS = 3_000;
-/** How long a new session waits until all zones have reported their players. */
+/** How long a new session waits for the reports of all zones, ms. */
 const STARTING_MS = 5_000;
 
 export interface PlacementParts {
@@ -21,7 +21,7 @@ export interface PlacementParts {
   readonly directory: PlayerDirectory;
   readonly sessions: SessionDirectory;
   readonly replies: CommandReplies;
-  /** Asks a zone once; null when it has no host, or does not reply. */
+  /** Queries a zone once; null when it has no host or does not reply. */
   readonly ask: (question: Question) => Promise<unknown>;
 }
 
@@ -71,7 +71,7 @@ export class PlayerPlacement {
     this.enter(session, zone);
   }
 
-  /** Asks a zone to attach the session; a zone without a host is asked as soon as it has one. */
+  /** Requests that a zone attaches the session; as soon as the zone has a host. */
   enter(session: Session, zone: ZoneId): void {
     const host = this.#directory.hostOf(zone) ?? null;
     this.#bind(session, zone);
@@ -82,15 +82,15 @@ export class PlayerPlacement {
     host?.send({ type: 'enter', handle, zone, player, name, session: id, n: joinN, isNew });
   }
 
-  /** Asks every zone whether it has the player. Only when all deny it, the player is new. */
+  /** Queries every zone for the player. It is new only when all deny that they have it. */
   async #seek(session: Session): Promise<void> {
     session.become('seeking', this.#clock.elapsed());
     const { player } = session;
     const { zones } = this.#directory;
-    const answers = await Promise.all(zones.map((zone) => this.#ask({ about: 'player', zone, player })));
+    const replies = await Promise.all(zones.map((zone) => this.#ask({ about: 'player', zone, player })));
     if (!this.#sessions.has(session) || session.stage !== 'seeking') return;
     if (typeof this.#directory.locationOf(player) === 'object') return this.place(session);
-    const found = answers.map((answer) => (answer as { found?: string } | null)?.found);
+    const found = replies.map((reply) => (reply as { found?: string } | null)?.found);
     const here = found.indexOf('here');
     if (here >= 0) {
       session.isNew = false;
@@ -106,7 +106,7 @@ export class PlayerPlacement {
     session.zone = zone;
   }
 
-  /** A zone is open on a host now, or on none. */
+  /** Call it when a zone was opened on a host, or is on none. */
   zonePlaced(zone: ZoneId, host: HostPort | null): void {
     for (const session of this.#sessions.boundFor(zone)) {
       if (host) this.enter(session, zone);
@@ -181,7 +181,7 @@ export class PlayerPlacement {
     session.become('lobby', this.#clock.elapsed());
   }
 
-  /** Ends a session that nobody uses any more: its player falls asleep. */
+  /** Ends a session without a client: its player falls asleep. */
   abandon(session: Session): void {
     const { handle, zone, player, id, host } = session;
     this.forget(session);
@@ -194,7 +194,7 @@ export class PlayerPlacement {
     this.#bind(session, null);
   }
 
-  /** Repeats what a session waits for, when it has waited for too long. `now` in ms of the clock’s `elapsed`. */
+  /** Retries requests that sessions have waited for too long. `now` in ms of the clock’s `elapsed`. */
   retry(session: Session, now: number): void {
     const waitedMs = now - session.since;
     switch (session.stage) {

@@ -6,7 +6,7 @@ import { refuse, type WorldContext } from './zone-context.ts';
 const WALKING_SPEED = 500;
 const BAG_ITEMS = 12;
 const HEALTH = 100;
-/** What a zone can carry at 20 Hz with room to spare. Players that walk in from another zone are always admitted. */
+/** Largest number of players for a join: a zone ticks at 20 Hz with reserve. Players from another zone are always admitted. */
 const AWAKE_MAX = 2_000;
 
 /** Decides whether a session may play a player of this zone: one that is asleep here, or a new one. */
@@ -39,7 +39,7 @@ export function join(state: InitializedWorld, command: WorldCommand & { type: 'J
   });
 }
 
-/** Puts a player to sleep. A session that was replaced has nothing to leave any more. */
+/** Puts a player to sleep. The `leave` of a replaced session has no effect. */
 export function leave(player: Player, command: WorldCommand & { type: 'LeaveZone' }, context: WorldContext): void {
   if (player.presence.session !== command.session) return;
   context.emit({ type: 'PlayerFellAsleep', player: player.id, reason: command.reason, at: context.now, ended: endedSession(player) });

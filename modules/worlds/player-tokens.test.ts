@@ -35,7 +35,7 @@ for (const engine of ENGINES)
       return error;
     };
 
-    test('fault 83: a player that was made before owners were recorded gets a new token for one that is still valid, and is recorded', async () => {
+    test('fault 83: a player without a recorded owner gets a new token for a valid one, and its owner is recorded', async () => {
       const player = `p-${engine.name.toLowerCase()}-old`;
       const token = await tokens.issue({ player, name: 'Kim', user: 'kim' });
       const without = await refusal(issuePlayerToken(parts(), 'kim', { name: 'Kim', player }));
@@ -43,9 +43,9 @@ for (const engine of ENGINES)
       assert.match(`${without.message} ${without.remedy}`, new RegExp(`${player}.*send its token as "token"`));
       const renewed = await issuePlayerToken(parts(), 'kim', { name: 'Kim 2', player, token });
       assert.deepEqual(await tokens.verify(renewed.token), { player, name: 'Kim 2', user: 'kim' });
-      // From now on the record proves it.
+      // From now on the recorded owner is the proof.
       assert.equal((await issuePlayerToken(parts(), 'kim', { name: 'Kim 3', player })).player, player);
-      // Requests at once record it once.
+      // Concurrent requests record it once.
       await Promise.all([1, 2].map(() => issuePlayerToken(parts(1), 'kim', { name: 'Kim 4', player, token })));
     });
 
@@ -62,11 +62,11 @@ for (const engine of ENGINES)
       for (const [user, token, name] of [
         ['mallory', ofLee, 'of another user'],
         ['mallory', ofGuest, 'of a guest'],
-        ['mallory', forged, 'signed by somebody else'],
+        ['mallory', forged, 'signed with another secret'],
         ['mallory', 'no token', 'none'],
         ['lee', await issue({ player: `${player}-2` }), 'of another player'],
         ['lee', await issue({}, -1), 'that has ended'],
-        [null, ofGuest, 'shown by a guest'],
+        [null, ofGuest, 'sent by a guest'],
       ] as const) {
         const { code } = await refusal(issuePlayerToken(parts(), user, { name: 'Lee', player, token }));
         assert.equal(code, 'UNKNOWN_PLAYER', `a token ${name}`);
@@ -78,7 +78,7 @@ for (const engine of ENGINES)
       assert.equal((await issuePlayerToken(parts(), 'lee', { name: 'Lee', player })).player, player);
     });
 
-    test('fault 83: players that are recorded late count like all others', async () => {
+    test('fault 83: players whose owner is recorded later count like all others', async () => {
       const limited = parts(1);
       await issuePlayerToken(limited, 'park', { name: 'Park' });
       const player = `p-${engine.name.toLowerCase()}-park`;

@@ -4,25 +4,25 @@ import type { OwnedPlayer, PlayerOwners } from './tables/player-owners.ts';
 import { newPlayerId, type playerTokens, TOKEN_HOURS } from './tokens.ts';
 
 const TOKEN_MS = TOKEN_HOURS * 3_600_000;
-/** Players that an error names. */
+/** Largest number of players that an error names. */
 const LISTED_MAX = 10;
 
 export interface PlayerTokenParts {
   readonly tokens: ReturnType<typeof playerTokens>;
-  /** Counts the players of each user; null where nobody signs in. */
+  /** Counts the players of each user; null without sign-in. */
   readonly owners: PlayerOwners | null;
 }
 
 interface PlayerTokenRequest {
   readonly name: string;
-  /** The player that gets a new token; a new player when left out. */
+  /** The player that gets a new token; without it, a new player is created. */
   readonly player?: PlayerId;
-  /** A token of that player that is still valid: it proves whose player it is, where no table does. */
+  /** A valid token of that player. It proves the owner of a player that has no row in the table. */
   readonly token?: string;
 }
 
 /**
- * A token for a new player, or a new one for a player that the user has.
+ * Returns a token for a new player, or a new token for one of the user’s players.
  * @param user who makes the request; null for a guest
  * @throws ApiProblem `TOO_MANY_PLAYERS`, or `UNKNOWN_PLAYER` when nothing proves that the player is the user’s
  */

@@ -4,7 +4,7 @@ import type { Settings } from '@millrace/config';
 /** WebSocket of the world protocol. */
 export const WORLD_SOCKET_PATH = '/api/v1/world/socket';
 
-/** Opens the port for players as the configuration wants it, wherever it then leads; says what to do when it is taken. */
+/** Opens the configured port for players. An error for a port in use states what to do. */
 export async function openPlayersPort<T>(
   { host, worlds }: Settings,
   open: (address: { readonly host: string; readonly port: number }) => Promise<T>,

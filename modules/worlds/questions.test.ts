@@ -3,45 +3,45 @@ import { describe, test } from 'node:test';
 import type { ZoneId } from '@millrace/contracts';
 import { ManualClock } from '@millrace/kernel/testing';
 import type { HostPort, ToZoneHost } from './messages.ts';
-import { ASK_MS, type Asked, Questions } from './questions.ts';
+import { ASK_MS, Questions, type ZoneRequest } from './questions.ts';
 
 const zone = '0-0' as ZoneId;
-const question = (again: Asked['again']): Asked => ({
+const question = (again: ZoneRequest['again']): ZoneRequest => ({
   zone,
   message: (ask) => ({ type: 'question', ask, question: { about: 'zone', zone } }),
   again,
 });
 
-/** A host that keeps the numbers of what it was asked. */
-function host(id: string): HostPort & { readonly asked: number[] } {
-  const asked: number[] = [];
-  return { id, asked, send: (message: ToZoneHost) => asked.push((message as { ask: number }).ask) };
+/** A host that records the numbers of the requests it receives. */
+function host(id: string): HostPort & { readonly requests: number[] } {
+  const requests: number[] = [];
+  return { id, requests, send: (message: ToZoneHost) => requests.push((message as { ask: number }).ask) };
 }
 
-describe('what a zone is asked', () => {
+describe('a request to a zone', () => {
   for (const again of ['yes', 'no'] as const)
     test(`is sent to its next host when it has none now (again: ${again})`, async () => {
       const questions = new Questions(new ManualClock(), () => undefined);
       const next = host('next');
-      const answer = questions.ask(question(again));
+      const reply = questions.ask(question(again));
       questions.placed('1-0' as ZoneId, next);
-      assert.equal(next.asked.length, 0, 'it is of another zone');
+      assert.equal(next.requests.length, 0, 'it is of another zone');
       questions.placed(zone, next);
-      assert.equal(next.asked.length, 1);
-      questions.answered(next.asked[0] as number, 'the answer');
-      assert.equal(await answer, 'the answer');
+      assert.equal(next.requests.length, 1);
+      questions.answered(next.requests[0] as number, 'the answer');
+      assert.equal(await reply, 'the answer');
     });
 
   test('goes to the next host when the one that had it does not have the zone any more, or is silent', async () => {
     for (const saysSo of [true, false]) {
       const [first, next] = [host('first'), host('next')];
       const questions = new Questions(new ManualClock(), () => first);
-      const answer = questions.ask(question('yes'));
-      if (saysSo) questions.answered(first.asked[0] as number, null);
+      const reply = questions.ask(question('yes'));
+      if (saysSo) questions.answered(first.requests[0] as number, null);
       questions.placed(zone, next);
-      questions.answered(next.asked[0] as number, 'the answer');
-      assert.equal(await answer, 'the answer');
-      questions.answered(first.asked[0] as number, 'too late');
+      questions.answered(next.requests[0] as number, 'the answer');
+      assert.equal(await reply, 'the answer');
+      questions.answered(first.requests[0] as number, 'too late');
     }
   });
 
@@ -49,43 +49,43 @@ describe('what a zone is asked', () => {
     const clock = new ManualClock();
     const [first, next] = [host('first'), host('next')];
     const questions = new Questions(clock, () => first);
-    const answer = questions.ask(question('no'));
+    const reply = questions.ask(question('no'));
     questions.placed(zone, next);
-    assert.deepEqual(next.asked, []);
+    assert.deepEqual(next.requests, []);
     await clock.advance(ASK_MS);
-    assert.equal(await answer, null);
+    assert.equal(await reply, null);
   });
 
-  test('is asked again soon when its host is rebuilding the zone', async () => {
+  test('is sent again soon when its host is rebuilding the zone', async () => {
     const clock = new ManualClock();
     const only = host('only');
     const questions = new Questions(clock, () => only);
-    const answer = questions.ask(question('yes'));
-    questions.answered(only.asked[0] as number, null);
+    const reply = questions.ask(question('yes'));
+    questions.answered(only.requests[0] as number, null);
     await clock.advance(100);
-    assert.equal(only.asked.length, 2);
-    questions.answered(only.asked[1] as number, 'the answer');
-    assert.equal(await answer, 'the answer');
+    assert.equal(only.requests.length, 2);
+    questions.answered(only.requests[1] as number, 'the answer');
+    assert.equal(await reply, 'the answer');
   });
 
-  test('is null at once where an answer is wanted now, and there is no host or that one cannot say', async () => {
+  test('resolves with null at once for `now`, when there is no host or the host cannot reply', async () => {
     const nowhere = new Questions(new ManualClock(), () => undefined);
     assert.equal(await nowhere.ask(question('now')), null);
     const only = host('only');
     const questions = new Questions(new ManualClock(), () => only);
-    const answer = questions.ask(question('now'));
-    questions.answered(only.asked[0] as number, null);
-    assert.equal(await answer, null);
+    const reply = questions.ask(question('now'));
+    questions.answered(only.requests[0] as number, null);
+    assert.equal(await reply, null);
   });
 
-  test('is null when nobody answers in time, and is forgotten then', async () => {
+  test('resolves with null when no reply arrives in time, and is dropped then', async () => {
     const clock = new ManualClock();
     const questions = new Questions(clock, () => undefined);
     const next = host('next');
-    const answer = questions.ask(question('yes'));
+    const reply = questions.ask(question('yes'));
     await clock.advance(ASK_MS);
-    assert.equal(await answer, null);
+    assert.equal(await reply, null);
     questions.placed(zone, next);
-    assert.deepEqual(next.asked, []);
+    assert.deepEqual(next.requests, []);
   });
 });

@@ -6,14 +6,14 @@ import { liveZone } from './live-zone.ts';
 import { type WorldRecord, zoneAtPoint } from './past.ts';
 import { restored } from './restore.ts';
 
-/** How often a restore is tried while players keep leaving the zone. */
+/** Largest number of attempts while players keep leaving the zone. */
 const ATTEMPTS_MAX = 5;
 
 export interface RestorePorts {
   readonly gateway: Pick<Gateway, 'ask'>;
   readonly zones: readonly ZoneId[];
   readonly record: WorldRecord;
-  /** Sends a command to a zone; resolves with what was decided when that is on record. */
+  /** Sends a command to a zone; resolves with the durable outcome. */
   readonly decide: (zone: ZoneId, command: WorldCommand) => Promise<CommandOutcome>;
 }
 
@@ -21,21 +21,21 @@ export interface RestoreRequest {
   readonly point: PointInTime;
   readonly operator: string;
   readonly reason: string;
-  /** Only tells what would change. */
+  /** Reports the changes without making them. */
   readonly dryRun: boolean;
 }
 
 /**
- * Brings a zone back to what it was at a past moment, as far as the other zones allow it: what they have stays there.
- * @throws NotOnRecord when the record does not say exactly what the zone was then
- * @throws ApiProblem ZONE_UNAVAILABLE when the zone or one of the others does not answer
+ * Restores a zone to its state at a point in time. Players and items that other zones have now stay there.
+ * @throws NotOnRecord when the exact state at that point is not on record
+ * @throws ApiProblem ZONE_UNAVAILABLE when the zone or one of the others does not reply
  */
 export async function restoreZone(
   { gateway, zones, record, decide }: RestorePorts,
   zone: ZoneId,
-  { point: asked, dryRun, operator, reason }: RestoreRequest,
+  { point, dryRun, operator, reason }: RestoreRequest,
 ): Promise<RestoreOutcome> {
-  const { state: past, seq: restoredSeq, hash } = await zoneAtPoint(record, zone, asked);
+  const { state: past, seq: restoredSeq, hash } = await zoneAtPoint(record, zone, point);
   const { players, monsters, items, respawns } = past;
   const objects = { players, monsters, items, respawns };
   for (let times = 1; ; times++) {

@@ -1,7 +1,7 @@
 import type { GroundItem, Player, PlayerId, RestoreChanges, WorldObjects } from '@millrace/contracts';
 import type { World } from './world-state.ts';
 
-/** How long after a restore an item comes up for each that has to stay where it is now. */
+/** Time from a restore to the respawn of an item for each that stays elsewhere, ms. */
 const RESPAWN_MS = 30_000;
 
 export interface Restored {
@@ -10,16 +10,15 @@ export interface Restored {
 }
 
 /**
- * What a zone becomes when a past moment is brought back, and what that changes. A player that is here now stays here: those that have gone elsewhere
- * since are not brought back, and those that have come keep what they have. An item that somebody has elsewhere, or takes there, stays there: no item is
- * in two places afterwards.
+ * Computes a zone’s objects after a restore to a past state, and the changes. Players that left since do not return; players that arrived since keep
+ * what they have. An item that is in another zone, or on the way there, stays there, so that no item is in two places.
  * @param elsewhere items of other zones
  * @param now epoch ms
  */
 export function restored(state: Readonly<World>, past: WorldObjects, elsewhere: Iterable<string>, now: number): Restored {
   const taken = new Set(elsewhere);
   for (const { player } of Object.values(state.departures)) for (const { id } of player.bag.items) taken.add(id);
-  const away = new Set(taken);
+  const elsewhereNow = new Set(taken);
   const here = Object.values(state.players);
   const kept = here.filter(({ id }) => past.players[id] === undefined);
   for (const { bag } of kept) for (const { id } of bag.items) taken.add(id);
@@ -35,7 +34,7 @@ export function restored(state: Readonly<World>, past: WorldObjects, elsewhere: 
   }
   const items: Record<string, GroundItem> = {};
   for (const item of Object.values(past.items)) if (take(item.id)) items[item.id] = item;
-  // As many items lie in a zone or are to come up in it as ever.
+  // Keeps the total number of items on the ground and due to respawn.
   const missing = Object.keys(past.items).length - Object.keys(items).length;
   const respawns = [...past.respawns, ...Array.from({ length: missing }, () => now + RESPAWN_MS)].sort((one, other) => one - other);
   const objects = { players, monsters: past.monsters, items, respawns };
@@ -48,12 +47,12 @@ export function restored(state: Readonly<World>, past: WorldObjects, elsewhere: 
       playersElsewhere: Object.keys(past.players).filter((id) => !state.players[id]),
       itemsBack: [...after].filter((id) => !before.has(id)),
       itemsGone: [...before].filter((id) => !after.has(id)),
-      itemsElsewhere: [...then].filter((id) => away.has(id)),
+      itemsElsewhere: [...then].filter((id) => elsewhereNow.has(id)),
     },
   };
 }
 
-/** Every item on the ground and in bags; one that is in two places twice. */
+/** Ids of all items on the ground and in bags; an item in two places is listed twice. */
 export function itemsOf({ items, players }: Pick<WorldObjects, 'items' | 'players'>): string[] {
   return [...Object.keys(items), ...Object.values(players).flatMap(({ bag }) => bag.items.map(({ id }) => id))];
 }

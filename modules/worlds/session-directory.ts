@@ -52,7 +52,7 @@ export class SessionDirectory {
     return this.#byHandle.values();
   }
 
-  /** Sessions that are in a zone, or on their way to it. */
+  /** Sessions that are in a zone or bound for it. */
   *boundFor(zone: ZoneId): Iterable<Session> {
     for (const session of this.#byHandle.values()) if (session.zone === zone && isBound(session)) yield session;
   }
@@ -65,7 +65,7 @@ export class SessionDirectory {
   }
 }
 
-/** Whether the session is bound to a zone, or on its way there. */
+/** Whether the session is in a zone or bound for it. */
 function isBound({ stage }: Session): boolean {
   return stage === 'waiting' || stage === 'entering' || stage === 'playing';
 }

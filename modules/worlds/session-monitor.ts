@@ -10,9 +10,9 @@ import { UpdateRate } from './update-rate.ts';
 export const HEARTBEAT_MS = 10_000;
 /** Heartbeats that a client may leave without a reply. */
 const MISSED_HEARTBEATS_MAX = 3;
-/** How often sessions that wait are retried. */
+/** How often waiting sessions are retried, ms. */
 const RETRY_EVERY_MS = 250;
-/** A timer that is later than this was held up: the process or the machine was suspended. */
+/** A timer that is later than this, ms, means that the process or the machine was suspended. */
 const SUSPENDED_MS_MIN = 1_000;
 
 export interface MonitorParts {
@@ -23,11 +23,11 @@ export interface MonitorParts {
   readonly placement: PlayerPlacement;
   /** How long a session is kept for a client whose connection was lost. */
   readonly lingerMs: number;
-  /** Share of the time since the last call that this thread was at work, 0 to 1. */
+  /** Share of the time since the last call in which this thread worked, 0 to 1. */
   readonly busy: () => number;
 }
 
-/** What a gateway does by time: heartbeats, retries, the end of silent connections and lost sessions, counts once a second. */
+/** Timers of a gateway: heartbeats, retries, closing of silent connections and lost sessions, counts once a second. */
 export class SessionMonitor {
   readonly traffic: Traffic;
   readonly updateRate = new UpdateRate();
@@ -66,7 +66,7 @@ export class SessionMonitor {
     }
   }
 
-  /** While this process is suspended it reads nothing: what clients sent meanwhile is read only after this. */
+  /** Extends all limits by the time of a suspension: what clients sent during it is read only after this. */
   #forgiveSuspension(): void {
     const now = this.#clock.elapsed();
     const suspendedMs = now - this.#ranAt - RETRY_EVERY_MS;
@@ -95,7 +95,7 @@ export class SessionMonitor {
 
   #checkHeartbeat({ connection, handle }: Session, now: number): void {
     if (!connection) return;
-    if (now - connection.heardAt > HEARTBEAT_MS * MISSED_HEARTBEATS_MAX) connection.bye('HEARTBEAT_TIMEOUT');
+    if (now - connection.lastFrameAt > HEARTBEAT_MS * MISSED_HEARTBEATS_MAX) connection.bye('HEARTBEAT_TIMEOUT');
     else if ((handle + this.#heartbeats) % (HEARTBEAT_MS / 1_000) === 0) connection.ping(this.#heartbeats);
   }
 

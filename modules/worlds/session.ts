@@ -7,8 +7,8 @@ import type { Handle, HostPort } from './messages.ts';
 const NOTICES_MAX = 64;
 
 /**
- * Where a session stands: `lobby` out of the world; `starting` until all zones have said whom they have; `seeking` the zone its
- * player is in; `waiting` for a zone that moves or a crossing; `entering`; `playing`.
+ * Stage of a session. `lobby`: not in the world. `starting`: waits for the reports of all zones. `seeking`: searches for the zone of
+ * its player. `waiting`: for a zone that moves or a crossing. `entering`: an `enter` has no reply yet. `playing`.
  */
 export type SessionStage = 'lobby' | 'starting' | 'seeking' | 'waiting' | 'entering' | 'playing';
 
@@ -19,32 +19,32 @@ export class Session {
   readonly resume: string;
   readonly player: PlayerId;
   readonly name: string;
-  /** Whose player it is; null where nobody had to sign in. */
+  /** Owner of the player; null without sign-in. */
   readonly user: string | null;
   stage: SessionStage = 'lobby';
-  /** When it came into its stage, ms of the clock’s `elapsed`. */
+  /** When the stage began, ms of the clock’s `elapsed`. */
   since: number;
   zone: ZoneId | null = null;
   host: HostPort | null = null;
   connection: Connection | null = null;
-  /** Since when it has no connection. */
+  /** When its connection was lost, ms of the clock’s `elapsed`. */
   lostAt = 0;
-  /** The number of the `join` that waits for its answer. */
+  /** Number of the `join` that waits for its reply. */
   joinN: number | null = null;
   /** No zone knows the player. */
   isNew = false;
   violations: Record<string, number> = {};
-  /** Counts the times it came to a zone; an update of an earlier visit is not sent. */
+  /** Number of times it entered a zone. Updates of an earlier visit are not sent. */
   visit = 0;
   #e = 0;
   #notices: ServerFrameOf<'notice'>[] = [];
-  /** Commands without an answer, in the order they came, and when. */
+  /** Commands without a reply, in order of arrival, with the time of arrival. */
   readonly #pending = new Map<number, number>();
-  /** Those of them that no zone counts: `join` and `leave`. */
+  /** Pending commands that zones do not number: `join` and `leave`. */
   readonly #uncounted = new Set<number>();
-  /** The newest answers that no zone knows of: why a command was refused; null for a `join` or `leave` that was accepted. */
-  readonly #told = new Map<number, string | null>();
-  /** The newest that a zone has accepted: it is asked for them, but not any more when the session has left the world. */
+  /** The newest replies that no zone stores: the code of a refused command; null for an accepted `join` or `leave`. */
+  readonly #outcomes = new Map<number, string | null>();
+  /** Numbers of the newest commands that a zone accepted. Needed after the session has left the world, when no zone reports them. */
   readonly #accepted = new Set<number>();
 
   constructor(parts: { handle: Handle; id: string; resume: string; player: PlayerId; name: string; user: string | null; now: number }) {
@@ -76,62 +76,62 @@ export class Session {
     return { missed, gap: last < this.#e && (missed[0]?.e ?? 0) !== last + 1 };
   }
 
-  /** Whether what becomes of a command could still be told after the zone went to another host: of older ones than that nothing is known. */
-  mayAsk(n: number): boolean {
+  /** Whether the outcome of a command would still be known after the zone moves to another host, which knows a window of numbers only. */
+  mayAddPending(n: number): boolean {
     const [oldest = n] = this.#pending.keys();
     return n - oldest <= ACCEPTED_WINDOW && this.#pending.size <= ACCEPTED_WINDOW;
   }
 
-  asked(n: number, now: number, { isCounted = true } = {}): void {
+  addPending(n: number, now: number, { isCounted = true } = {}): void {
     this.#pending.set(n, now);
     if (!isCounted) this.#uncounted.add(n);
   }
 
   /**
-   * Sends the answer to a command, unless it has had one.
-   * @param code why it is refused; null when it is accepted
-   * @returns how long it has taken, ms; null when it had its answer, or was never asked
+   * Sends the reply to a pending command.
+   * @param code code of the refusal; null when the command is accepted
+   * @returns time from command to reply, ms; null when the command is not pending, and then nothing is sent
    */
-  answer(n: number, code: string | null, frame: Uint8Array, now: number): number | null {
-    const asked = this.#pending.get(n);
-    if (asked === undefined) return null;
+  reply(n: number, code: string | null, frame: Uint8Array, now: number): number | null {
+    const receivedAt = this.#pending.get(n);
+    if (receivedAt === undefined) return null;
     this.#pending.delete(n);
-    if (this.#uncounted.delete(n) || code !== null) this.#told.set(n, code);
+    if (this.#uncounted.delete(n) || code !== null) this.#outcomes.set(n, code);
     else this.#accepted.add(n);
-    if (this.#told.size > ACCEPTED_WINDOW) this.#told.delete(this.#told.keys().next().value as number);
+    if (this.#outcomes.size > ACCEPTED_WINDOW) this.#outcomes.delete(this.#outcomes.keys().next().value as number);
     if (this.#accepted.size > ACCEPTED_WINDOW) this.#accepted.delete(this.#accepted.values().next().value as number);
     this.connection?.sendBytes(frame);
-    return now - asked;
+    return now - receivedAt;
   }
 
-  /** Whether a command is a `join` or `leave` without an answer. */
+  /** Whether a command is a `join` or `leave` without a reply. */
   isUncounted(n: number): boolean {
     return this.#uncounted.has(n);
   }
 
-  /** Commands without an answer, oldest first, and since when. */
+  /** Commands without a reply, oldest first, with the time of arrival. */
   get unanswered(): ReadonlyMap<number, number> {
     return this.#pending;
   }
 
   /**
-   * The client has come back, and has had no answer to these commands. Which of those that a zone counts were accepted is known when the session is
-   * in its zone.
-   * @returns the answers that are known: why it was refused, null when it was accepted
+   * Handles the commands for which a client that resumes has no reply. Those without a known outcome become pending again: the zone reports which it
+   * accepted when the session enters it.
+   * @returns the known outcomes: the code of a refusal, null for an accepted command
    */
-  askedAgain(numbers: readonly number[], now: number): [n: number, code: string | null][] {
+  repliesFor(numbers: readonly number[], now: number): [n: number, code: string | null][] {
     const known: [number, string | null][] = [];
     for (const n of numbers) {
-      const code = this.#told.get(n);
+      const code = this.#outcomes.get(n);
       if (code !== undefined) known.push([n, code]);
-      // Of what was asked before it left the world no zone knows any more; all that came here has had its answer.
+      // No zone knows the commands from before it left the world. All that arrived here have had a reply.
       else if (this.stage === 'lobby') known.push([n, this.#accepted.has(n) ? null : 'LOST']);
       else if (!this.#pending.has(n)) this.#pending.set(n, now);
     }
     return known;
   }
 
-  offended(code: string): void {
+  addViolation(code: string): void {
     this.violations[code] = (this.violations[code] ?? 0) + 1;
   }
 }

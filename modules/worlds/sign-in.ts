@@ -16,11 +16,11 @@ export interface SignInParts {
   readonly sessions: SessionDirectory;
   readonly penalties: Penalties;
   readonly placement: PlayerPlacement;
-  /** The player and user of a token; null when it is not valid. */
+  /** Returns the player and user of a token; null when it is not valid. */
   readonly verify: (token: string) => Promise<TokenHolder | null>;
   /** Whether a user may play now. */
   readonly mayPlay: (user: string) => Promise<boolean>;
-  /** A random word that cannot be guessed. */
+  /** Returns a random secret. */
   readonly secret: () => string;
   /** How long a session is kept for a client whose connection was lost. */
   readonly lingerMs: number;
@@ -74,7 +74,7 @@ export class SignIn {
     if (!session) return refuseConnection(connection, 'UNKNOWN_SESSION');
     if (this.#isBanned(session.player, connection)) return null;
     this.#attach(session, connection, hello.last ?? 0, true);
-    for (const [n, code] of session.askedAgain(hello.unanswered ?? [], this.#clock.elapsed()))
+    for (const [n, code] of session.repliesFor(hello.unanswered ?? [], this.#clock.elapsed()))
       connection.send(code === null ? { t: 'ok', n } : { t: 'refused', n, code, message: REFUSALS[code]?.says ?? '' });
     return session;
   }
@@ -98,7 +98,7 @@ export class SignIn {
     return session;
   }
 
-  /** Asked again when something has changed meanwhile: the answer may be from before the change. */
+  /** Checks again when a user changed during the check, because the result may be from before the change. */
   async #mayPlay(user: string | null): Promise<boolean> {
     if (user === null) return true;
     for (;;) {

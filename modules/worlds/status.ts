@@ -2,10 +2,10 @@ import type { Player, PlayerId, PlayerStatus, World, WorldPlan, WorldZoneStatus 
 import type { Gateway } from './gateway.ts';
 
 /*
- * How the world stands, as operators read and watch it.
+ * Status of the world for operators.
  */
 
-/** What the world is, and how it is entered. */
+/** Plan of the world, and how clients connect. */
 export interface WorldConnectionInfo {
   readonly plan: WorldPlan;
   readonly tcpPort: number;
@@ -19,7 +19,7 @@ export function worldStatus(gateway: Gateway, { plan, tcpPort, socketPath, guest
   return { plan, tcpPort, socketPath, guests, decisionMs: { p50, p99 }, ...stats };
 }
 
-/** All zones, from what their hosts report and the gateway counts. */
+/** Status of all zones, from the reports of their hosts and the counts of the gateway. */
 export function zoneStatuses(gateway: Gateway): WorldZoneStatus[] {
   return gateway.zoneTraffic().map(({ zone, sessions, packetsIn, packetsOut, rttMs }) => {
     const stats = gateway.hostStatsOf(zone);
@@ -51,7 +51,7 @@ export function zoneStatuses(gateway: Gateway): WorldZoneStatus[] {
   });
 }
 
-/** A player live; undefined when no zone has it. */
+/** Live status of a player; undefined when no zone has it. */
 export async function playerStatus(gateway: Gateway, id: PlayerId): Promise<PlayerStatus | undefined> {
   const zone = gateway.zoneOf(id);
   if (zone === undefined) return undefined;

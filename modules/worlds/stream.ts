@@ -4,9 +4,9 @@ import type { Hub, InitialEvent } from '@millrace/streams';
 import type { Gateway } from './gateway.ts';
 import { playerStatus, type WorldConnectionInfo, worldStatus, zoneStatuses } from './status.ts';
 
-/** How often zones and players that someone watches are looked at. */
+/** Interval at which watched zones and players are read, ms. */
 const LOOK_MS = 200;
-/** Looks between two reports on the world as a whole. */
+/** Reads between two reports on the whole world. */
 const LOOKS_PER_REPORT = 5;
 
 export interface WorldStreamParts {
@@ -17,7 +17,7 @@ export interface WorldStreamParts {
   readonly hosts: () => WorldHostStatus[];
 }
 
-/** What a reader of the world’s channel is told first. */
+/** Initial events of the channel `world`. */
 export function worldEvents({ gateway, connectionInfo, hosts }: Omit<WorldStreamParts, 'hub' | 'clock'>): InitialEvent[] {
   return [
     { event: 'world', key: 'world', data: worldStatus(gateway, connectionInfo) },
@@ -26,19 +26,19 @@ export function worldEvents({ gateway, connectionInfo, hosts }: Omit<WorldStream
   ];
 }
 
-/** Tells operators how the world stands, as long as one watches; returns what ends it. What nobody watches is not looked at. */
+/** Publishes the status of the world to its subscribers, until the returned function is called. Channels without subscribers are not read. */
 export function streamWorld(parts: WorldStreamParts): () => void {
   const { hub, gateway, clock } = parts;
-  /** Channels whose last look has no answer yet: a slow host is not asked twice. */
-  const asked = new Set<string>();
+  /** Channels whose last read has no reply yet: a slow host gets no second query. */
+  const pending = new Set<string>();
   let looks = 0;
   let cancel = () => {};
 
   const look = (channel: string, event: string, ask: () => Promise<object | null>) => {
-    if (asked.has(channel)) return;
-    asked.add(channel);
+    if (pending.has(channel)) return;
+    pending.add(channel);
     void ask().then((data) => {
-      asked.delete(channel);
+      pending.delete(channel);
       if (data !== null) hub.publish(channel, 'conflated', event, '', data);
     });
   };

@@ -43,7 +43,7 @@ describe('terrain', () => {
     }
   });
 
-  test('the packed map says the same as the tiles', () => {
+  test('the packed map has the same content as the tiles', () => {
     const tiles = tilesOf(plan, '1-1');
     const packed = packedTiles(plan, '1-1');
     assert.equal(packed.length, 512);
@@ -54,7 +54,7 @@ describe('terrain', () => {
     fc.assert(
       fc.property(place, fc.integer({ min: -900, max: 900 }), fc.integer({ min: -900, max: 900 }), (from, dx, dy) => {
         const to = { x: from.x + dx, y: from.y + dy };
-        // The exact walk may see a corner that steps of a centimetre miss, never the other way round.
+        // The exact walk may find a corner that steps of a centimetre miss, never the reverse.
         if (isFreeWay(plan, from, to)) assert.ok(isFreeOnFoot(from, to));
       }),
       { numRuns: 2_000 },

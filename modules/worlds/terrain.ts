@@ -37,7 +37,7 @@ export function isInWorld({ columns, rows }: Shape, { x, y }: Place): boolean {
 
 const maps = new Map<string, Uint8Array>();
 
-/** A zone’s tiles, row by row, 1 where something stands. Made from the seed alone. */
+/** A zone’s tiles, row by row, 1 for blocked. Derived from the seed alone. */
 export function tilesOf({ seed }: Pick<WorldPlan, 'seed'>, zone: ZoneId): Uint8Array {
   const key = `${seed} ${zone}`;
   const known = maps.get(key);
@@ -70,7 +70,7 @@ export function packedTiles(shape: Pick<WorldPlan, 'seed'>, zone: ZoneId): Uint8
   return packed;
 }
 
-/** Whether something stands at a place; outside the world everything is blocked. */
+/** Whether the tile at a place is blocked; outside the world everything is. */
 export function isBlocked(shape: Shape, place: Place): boolean {
   if (!isInWorld(shape, place)) return true;
   const column = Math.floor((place.x % ZONE_SIZE) / TILE_SIZE);

@@ -1,13 +1,13 @@
-/** How long what was held up may take to be read. */
+/** How long a grant lasts, ms. */
 const GRANTED_MS = 5_000;
 
-/** How often something may happen: `perSecond` on average, `burst` at once. */
+/** Token-bucket rate limiter: `perSecond` on average, `burst` at once. */
 export class TokenBucket {
   readonly #perMs: number;
   readonly #burst: number;
   #tokens: number;
   #filledAt: number;
-  /** Beyond the burst, and until when. */
+  /** Extra tokens beyond the burst, valid until `#grantedUntil`. */
   #granted = 0;
   #grantedUntil = 0;
 
@@ -18,7 +18,7 @@ export class TokenBucket {
     this.#filledAt = now;
   }
 
-  /** Whether one more is within the limit at `now`, ms of any clock that never goes back. */
+  /** Takes a token. False when the limit is reached at `now`, ms of any monotonic clock. */
   take(now: number): boolean {
     this.#tokens = Math.min(this.#burst, this.#tokens + (now - this.#filledAt) * this.#perMs);
     this.#filledAt = now;
@@ -28,7 +28,7 @@ export class TokenBucket {
     return true;
   }
 
-  /** What came within so much time comes at once now: it is no burst. */
+  /** Adds the tokens of `ms` for a while, because what arrived during a suspension of that length is read at once. */
   grant(ms: number, now: number): void {
     this.#granted = ms * this.#perMs;
     this.#grantedUntil = now + GRANTED_MS;

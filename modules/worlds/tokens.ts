@@ -11,15 +11,15 @@ const NAME_CHARACTERS_MAX = 24;
 /** How long a token is valid. */
 export const TOKEN_HOURS = 24 * 30;
 
-/** Who a token stands for. */
+/** Player and user of a token. */
 export interface TokenHolder {
   readonly player: PlayerId;
   readonly name: string;
-  /** Whose player it is; null where nobody had to sign in. */
+  /** Owner of the player; null without sign-in. */
   readonly user: string | null;
 }
 
-/** Makes and reads players’ tokens: JWTs signed with one secret (HS256), good for `hours`. */
+/** Issues and verifies players’ tokens: JWTs signed with one secret (HS256), valid for `hours`. */
 export function playerTokens(
   secret: Uint8Array,
   hours = TOKEN_HOURS,
@@ -47,7 +47,7 @@ export function playerTokens(
   };
 }
 
-/** An id for a player that is new: 50 bits that nobody else has. */
+/** Returns a random id for a new player, about 50 bits. */
 export function newPlayerId(): PlayerId {
   return `p-${BigInt(`0x${randomBytes(7).toString('hex')}`)
     .toString(36)
@@ -55,7 +55,7 @@ export function newPlayerId(): PlayerId {
     .slice(-10)}`;
 }
 
-/** A word that nobody can guess: 128 bits. */
+/** Returns a random secret of 128 bits. */
 export function newSecret(): string {
   return randomBytes(16).toString('base64url');
 }

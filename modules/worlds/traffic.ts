@@ -1,18 +1,18 @@
 import type { ZoneId } from '@millrace/contracts';
 import type { Session } from './session.ts';
 
-/** What the gateway knows of a zone that its host does not. */
+/** The gateway’s counts of a zone. */
 export interface ZoneTraffic {
   readonly zone: ZoneId;
   readonly sessions: number;
-  /** Of the last second. */
+  /** Packets of the last second. */
   readonly packetsIn: number;
   readonly packetsOut: number;
-  /** Mean round trip to its players, ms; null while nobody has answered a ping. */
+  /** Mean round-trip time to its players, ms; null before the first pong. */
   readonly rttMs: number | null;
 }
 
-/** Counts sessions and packets of each zone, once a second, whoever asks and however often. */
+/** Counts sessions and packets of each zone once a second, independent of the readers. */
 export class Traffic {
   readonly #zones: readonly ZoneId[];
   readonly #before = new Map<ZoneId, { in: number; out: number }>();
@@ -46,7 +46,7 @@ export class Traffic {
       return {
         zone,
         sessions: tally.sessions,
-        // Who left has taken its counts along.
+        // A connection that left has taken its counts along, so the difference can be negative.
         packetsIn: Math.max(0, tally.in - before.in),
         packetsOut: Math.max(0, tally.out - before.out),
         rttMs: tally.pings === 0 ? null : tally.rtt / tally.pings,

@@ -1,16 +1,16 @@
 import type { Clock } from '@millrace/kernel';
 import type { Session } from './session.ts';
 
-/** How long updates are written in one go before answers and newcomers have their turn, ms. */
+/** Longest time that updates are written in one slice before replies and new connections get their turn, ms. */
 const SLICE_MS = 3;
-/** An update that has waited longer than this is not worth sending: its reader gets a fresh view instead. */
+/** An update that has waited longer is dropped; its reader gets a full view instead. */
 const STALE_MS = 1_000;
-/** Writes between two looks at the clock. */
+/** Writes between two reads of the clock. */
 const WRITES_PER_LOOK = 32;
 
 interface Cast {
   readonly sessions: readonly Session[];
-  /** For each session, which of its zones the update is of. */
+  /** For each session, its `visit` when the update was queued. */
   readonly visits: readonly number[];
   readonly frame: Uint8Array;
   readonly at: number;
@@ -18,19 +18,19 @@ interface Cast {
 }
 
 /**
- * Updates on their way to their readers. A tick of a hundred zones is thousands of writes; they are made in slices, so that an
- * answer never waits for all of them.
+ * Queue of updates for sessions. A tick of a hundred zones is thousands of writes. They are made in short slices, so that a
+ * reply never waits for all of them.
  */
 export class UpdateBroadcast {
   readonly #clock: Clock;
-  readonly #onLeftOut: (session: Session) => void;
+  readonly #onDropped: (session: Session) => void;
   #queue: Cast[] = [];
   #first = 0;
   #isDue = false;
 
-  constructor(clock: Clock, onLeftOut: (session: Session) => void) {
+  constructor(clock: Clock, onDropped: (session: Session) => void) {
     this.#clock = clock;
-    this.#onLeftOut = onLeftOut;
+    this.#onDropped = onDropped;
   }
 
   add(sessions: readonly Session[], frame: Uint8Array): void {
@@ -39,7 +39,7 @@ export class UpdateBroadcast {
     this.#schedule();
   }
 
-  /** Updates that wait, and how long the oldest has waited, ms. */
+  /** Number of queued updates, and the age of the oldest, ms. */
   get stats(): { waiting: number; oldestMs: number } {
     const oldest = this.#queue[this.#first];
     return { waiting: this.#queue.length - this.#first, oldestMs: oldest ? this.#clock.elapsed() - oldest.at : 0 };
@@ -75,8 +75,8 @@ export class UpdateBroadcast {
   #write(cast: Cast, isStale: boolean): void {
     const index = cast.next++;
     const session = cast.sessions[index] as Session;
-    // Since then it has come to another zone, or to the same one anew: this is of a sight it was told to forget.
+    // The session has entered a zone since, so this update is for a view that the client has discarded.
     if (session.visit !== cast.visits[index] || !session.connection) return;
-    if (isStale ? session.connection.leaveOut() : !session.connection.offer(cast.frame)) this.#onLeftOut(session);
+    if (isStale ? session.connection.recordDroppedUpdate() : !session.connection.offer(cast.frame)) this.#onDropped(session);
   }
 }

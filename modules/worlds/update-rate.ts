@@ -1,15 +1,15 @@
-/** Ticks between two updates: as often as it is of use, and less often the busier the gateway’s thread is. */
+/** Ticks between two updates, from fast to slow. */
 const PACES = [2, 4, 8] as const;
 const TICKS_PER_SECOND = 20;
-/** Share of its time that the thread may be at work before updates come less often, and below which they come more often again. */
+/** Share of busy time above which the update rate falls, and below which it rises again. */
 const BUSY = 0.8;
 const CALM = 0.35;
-/** Seconds of calm before that. */
+/** Seconds below that share before the rate rises. */
 const CALM_BEATS = 5;
 
 /**
- * How often players are told what has changed: ten, five, or two and a half times a second. Updates come less often while they
- * cannot all be written in time, so that answers stay quick.
+ * Rate of updates to players: 10, 5 or 2.5 per second. It falls while the gateway cannot write all updates in time, so that
+ * replies stay fast.
  */
 export class UpdateRate {
   #step = 0;
@@ -23,7 +23,7 @@ export class UpdateRate {
     return TICKS_PER_SECOND / this.ticks;
   }
 
-  /** Call once a second with the share of it that the thread was at work. */
+  /** Call it once a second with the share of that second in which the thread worked. */
   note(busy: number): void {
     this.#calmBeats = busy < CALM ? this.#calmBeats + 1 : 0;
     const isCalm = this.#calmBeats >= CALM_BEATS;

@@ -63,7 +63,7 @@ export function upcastState(state: unknown, version: number): World {
   };
 }
 
-/** A batch of the log with its events and its checkpoint in today’s version, for readers beside the kernel. */
+/** Converts the events and the checkpoint of a batch to today’s version, for readers other than the kernel. */
 export function currentBatch(batch: EventBatch): EventBatch {
   const { version, events, loss } = batch;
   if (version >= WORLD_VERSION) return batch;

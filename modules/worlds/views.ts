@@ -2,7 +2,7 @@ import type { GroundItem, Monster, Player, SeenObject, Yourself } from '@millrac
 import type { World } from './world-state.ts';
 
 /*
- * What players see of objects.
+ * Objects as clients see them.
  */
 
 export function seenPlayer({ id, name, position, health }: Player): SeenObject {
@@ -31,7 +31,7 @@ export function yourselfOf({ id, name, position, motion, health, bag }: Player):
   };
 }
 
-/** All that can be seen in a zone. */
+/** All visible objects of a zone. */
 export function objectsOf(state: World): SeenObject[] {
   return [
     ...Object.values(state.players)

@@ -7,7 +7,7 @@ const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsTyp
 
 const schemas = new Map(Object.entries(CLIENT_FRAMES).map(([t, schema]) => [t, Compile(schema)]));
 
-/** A frame as it goes over TCP: length, then MessagePack. Without its first four bytes it goes over WebSocket. */
+/** Encodes a frame for TCP: length, then MessagePack. WebSocket messages omit the four bytes of length. */
 export function encodeFrame(frame: ServerFrame): Buffer {
   const body = packr.pack(frame);
   const bytes = Buffer.allocUnsafe(LENGTH_BYTES + body.length);
@@ -16,7 +16,7 @@ export function encodeFrame(frame: ServerFrame): Buffer {
   return bytes;
 }
 
-/** What a frame’s body says, before it is checked; undefined when it is no MessagePack map with a `t`. */
+/** Decodes a frame’s body without checks; undefined when it is no MessagePack map with a `t`. */
 export function decodeBody(body: Uint8Array): { t: string } | undefined {
   try {
     const decoded = unpackr.unpack(body) as { t?: unknown } | null;
@@ -26,7 +26,7 @@ export function decodeBody(body: Uint8Array): { t: string } | undefined {
   }
 }
 
-/** The frame, if it is one that a client may send; otherwise what is wrong with it. */
+/** Returns the frame when a client may send it; otherwise the text of the error. */
 export function checkFrame(decoded: { t: string }): ClientFrame | string {
   const schema = schemas.get(decoded.t);
   if (!schema) return `"${decoded.t.slice(0, 32)}" is no frame; there are ${[...schemas.keys()].join(', ')}.`;

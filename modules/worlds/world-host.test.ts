@@ -8,8 +8,8 @@ import { WorldHost } from './world-host.ts';
 import { worldZone } from './zone.ts';
 
 /*
- * The law of what a host says of sessions: one whose zone could not take it, or has lost what it was told, is sent for again; it is never let go of
- * without a word.
+ * Rule for the messages of a host about sessions: a session whose zone could not admit it, or lost events that it was sent, enters again. A host never
+ * releases a session without a message.
  */
 
 const PLAN: WorldPlan = { seed: 7, columns: 1, rows: 1, monsters: 0, items: 0 };
@@ -39,8 +39,8 @@ async function openHost() {
   await opened;
   world.opened(address);
   await clock.advance(1_000);
-  /** What was said of sessions since the last time. */
-  const said = async () => {
+  /** Messages about sessions since the last call. */
+  const messages = async () => {
     await clock.advance(10);
     return received.splice(0).flatMap((message) => {
       if (message.type === 'reply') return [`${message.code ?? 'ok'} ${message.n}`];
@@ -52,64 +52,64 @@ async function openHost() {
     world.receive({ type: 'enter', handle: 1, zone, player: kim, name: 'Kim', session, n, isNew: n !== null });
   const say = (n: number) => world.receive({ type: 'intent', handle: 1, zone, n, intent: { type: 'Say', text: `text ${n}` } });
   const leave = (n: number) => world.receive({ type: 'leave', handle: 1, zone, player: kim, session: 'one', reason: 'left', n });
-  return { clock, log, fault, world, host, received, said, enter, say, leave };
+  return { clock, log, fault, world, host, received, messages, enter, say, leave };
 }
 
 describe('a session', () => {
-  test('is let in, leaves, and is told so once', async () => {
-    const { said, enter, leave } = await openHost();
+  test('enters, leaves, and gets each message once', async () => {
+    const { messages, enter, leave } = await openHost();
     enter(1);
-    assert.deepEqual(await said(), ['entered']);
+    assert.deepEqual(await messages(), ['entered']);
     leave(2);
-    assert.deepEqual(await said(), ['ok 2', 'left 2 null']);
+    assert.deepEqual(await messages(), ['ok 2', 'left 2 null']);
   });
 
-  test('whose zone fails on its join is refused; one that plays already is sent for again', async () => {
-    const { said, enter, fault } = await openHost();
+  test('whose zone fails on its join is refused; one that plays already enters again', async () => {
+    const { messages, enter, fault } = await openHost();
     fault.breaks = (type) => type === 'PlayerJoined';
     enter(1);
-    assert.deepEqual(await said(), ['ZONE_MOVING 1', 'left 1 ZONE_FAILED']);
+    assert.deepEqual(await messages(), ['ZONE_MOVING 1', 'left 1 ZONE_FAILED']);
     fault.breaks = () => false;
     enter(2);
-    assert.deepEqual(await said(), ['entered']);
+    assert.deepEqual(await messages(), ['entered']);
     fault.breaks = (type) => type === 'PlayerWoke';
     enter(null, 'two');
-    assert.deepEqual(await said(), ['astray']);
+    assert.deepEqual(await messages(), ['astray']);
     fault.breaks = () => false;
     enter(null, 'two');
-    assert.deepEqual(await said(), ['entered']);
+    assert.deepEqual(await messages(), ['entered']);
   });
 
-  test('whose zone fails on its leave has not left, and is sent for again', async () => {
-    const { said, enter, leave, fault } = await openHost();
+  test('whose zone fails on its leave has not left, and enters again', async () => {
+    const { messages, enter, leave, fault } = await openHost();
     enter(1);
-    await said();
+    await messages();
     fault.breaks = (type) => type === 'PlayerFellAsleep';
     leave(2);
-    assert.deepEqual(await said(), ['astray']);
+    assert.deepEqual(await messages(), ['astray']);
   });
 
   test('whose zone fails on another’s command stays, unless events were lost with that', async () => {
-    const { clock, said, enter, say, fault, log, received, world } = await openHost();
+    const { clock, messages, enter, say, fault, log, received, world } = await openHost();
     enter(1);
-    assert.deepEqual(await said(), ['entered']);
+    assert.deepEqual(await messages(), ['entered']);
     say(2);
-    assert.deepEqual(await said(), ['ok 2']);
+    assert.deepEqual(await messages(), ['ok 2']);
     /** The zone fails on another player. */
     const fail = async () => {
       fault.breaks = (type) => type === 'PlayerJoined';
       world.receive({ type: 'enter', handle: 2, zone, player: 'p-lee' as PlayerId, name: 'Lee', session: 'two', n: 1, isNew: true });
-      const answers = await said();
+      const sent = await messages();
       fault.breaks = () => false;
-      return answers;
+      return sent;
     };
     const failed = ['ZONE_MOVING 1', 'left 1 ZONE_FAILED'];
     assert.deepEqual(await fail(), failed);
-    // Nothing is recorded any more: the spool has no room.
+    // Nothing is recorded any more: the spool is full.
     await clock.advance(5_000);
-    log.away = 'the log is away';
+    log.away = 'the log is unavailable';
     say(3);
-    assert.deepEqual(await said(), ['ok 3']);
+    assert.deepEqual(await messages(), ['ok 3']);
     log.away = null;
     assert.deepEqual(await fail(), [...failed, 'astray']);
     enter(null);

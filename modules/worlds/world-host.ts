@@ -41,8 +41,8 @@ const LOST_SESSIONS_EVERY_MS = 2_000;
 const STATS_EVERY_MS = 1_000;
 
 /**
- * The world’s side of a zone host: attaches sessions to zones, sends their intents to mailboxes, replies and updates back to
- * the gateway, and players from zone to zone. The zones decide.
+ * Connects the gateway to the zones of a host. Attaches sessions to zones and sends their intents to mailboxes. Sends replies
+ * and updates to the gateway, and players from zone to zone. The zones decide.
  */
 export class WorldHost {
   readonly #clock: Clock;
@@ -62,7 +62,7 @@ export class WorldHost {
     this.#notices = new GuestNotices({ send: parts.send, detach: (handle) => this.#detach(handle) });
   }
 
-  /** What the zone host must call back. */
+  /** Observers for the zone host. */
   readonly hooks: Pick<HostOptions, 'onDecided' | 'onDurable' | 'onTick' | 'onRecovered' | 'onSnapshot'> = {
     onDecided: (batch, state) => this.#decided(batch, state as World),
     onDurable: (batch) => {
@@ -76,7 +76,7 @@ export class WorldHost {
     },
   };
 
-  /** @param definition in a simulation, one that fails now and then */
+  /** @param definition zone definition; a simulation passes one that fails at times */
   run(host: ZoneHost, definition = worldZone): void {
     this.#host = host;
     host.register(definition);
@@ -92,7 +92,7 @@ export class WorldHost {
 
   // Zones
 
-  /** A zone was opened on this host. */
+  /** Call it when a zone was opened on this host. */
   opened(address: string): void {
     if (kindOf(address) !== worldZone.kind) return;
     const zone = keyOf(address);
@@ -122,7 +122,7 @@ export class WorldHost {
     });
   }
 
-  /** A zone is not on this host any more. */
+  /** Call it when a zone is not on this host any more. */
   closed(address: string): void {
     const opened = this.#zones.get(keyOf(address));
     if (!opened) return;
@@ -130,7 +130,7 @@ export class WorldHost {
     this.#releaseGuests(opened);
   }
 
-  /** A zone threw, and has the state of its log again. Under another epoch that is less than what its guests were sent: they enter again. */
+  /** A zone threw and was rebuilt. Under a new epoch the state lacks events that its guests were sent, so they enter again. */
   #recovered(zone: ZoneId): void {
     const opened = this.#zones.get(zone);
     const view = this.#host?.view(zoneAddress(worldZone.kind, zone));
@@ -177,7 +177,7 @@ export class WorldHost {
     const state = this.#stateOf(zone);
     if (!state) return;
     const now = this.#clock.elapsed();
-    // The zone may have failed on it when it was opened.
+    // `CreateZone` may have failed when the zone was opened.
     if (state.plan === null) return this.#sendCommand(zone, { type: 'CreateZone', plan: this.#plan });
     opened.handovers.retry(state, now);
     for (const [player, counts] of opened.takeViolations()) this.#sendCommand(zone, { type: 'CountViolations', player, counts });
@@ -312,7 +312,7 @@ export class WorldHost {
   #leave({ handle, zone, player, session, reason, n }: ToZoneHost & { type: 'leave' }): void {
     this.#detach(handle);
     void this.#submit(zone, { type: 'LeaveZone', player, session, reason }).then((reply) => {
-      // It has not left: the gateway finds out where it is, and reports to its client that the command had no effect.
+      // The player has not left. The gateway locates it and reports to the client that the command had no effect.
       if (!reply.ok) return this.#send({ type: 'astray', handle, zone });
       if (n === null) return;
       this.#send({ type: 'reply', handle, zone, n, code: null, frame: encodeFrame({ t: 'ok', n }) });
@@ -336,7 +336,7 @@ export class WorldHost {
   #answer(ask: number, question: Question): void {
     if (!this.#host) return;
     const isJoining = (player: PlayerId) => this.#zones.get(question.zone)?.isJoining(player) === true;
-    void answerQuestion(question, this.#host, isJoining).then((answer) => this.#send({ type: 'answer', ask, answer }));
+    void answerQuestion(question, this.#host, isJoining).then((reply) => this.#send({ type: 'answer', ask, answer: reply }));
   }
 
   #detach(handle: Handle): void {

@@ -1,6 +1,6 @@
 import type { GroundItem, Handover, Monster, Player, PlayerId, WorldPlan, ZoneId } from '@millrace/contracts';
 
-/** One zone of the world: everything that stands in it. */
+/** State of one zone of the world. */
 export interface World {
   zone: ZoneId;
   plan: WorldPlan | null;
@@ -8,7 +8,7 @@ export interface World {
   awake: number;
   monsters: Record<string, Monster>;
   items: Record<string, GroundItem>;
-  /** When picked-up items come up again elsewhere, epoch ms. */
+  /** When picked-up items respawn elsewhere, epoch ms. */
   respawns: number[];
   itemsEver: number;
   /** Players that left for another zone and are not yet known to have arrived. */
@@ -17,7 +17,7 @@ export interface World {
   sent: Record<ZoneId, number>;
   /** Handovers taken from each neighbour: all below `floor`, and those in `above`. */
   received: Record<ZoneId, { floor: number; above: number[] }>;
-  /** Players that were made here in the last minute, and when, epoch ms. Wherever they have gone since, a request to make them is an old one. */
+  /** Players created here in the last minute, with the time, epoch ms. Another request to create one of them is a repeat, wherever the player is now. */
   newcomers: Record<PlayerId, number>;
 }
 

@@ -1,7 +1,7 @@
 import { WORLD_REFUSALS, type WorldEvent, type WorldRefusal } from '@millrace/contracts';
 import type { Context } from '@millrace/kernel';
 
-/** What decisions of a world zone get beside state and command. */
+/** Context of decisions of a world zone, in addition to state and command. */
 export type WorldContext = Context<WorldEvent>;
 
 /** Refuses a command: with the text of the code, and the values that are wrong. */

@@ -17,10 +17,10 @@ export interface HandoverParts {
   readonly state: () => World | undefined;
 }
 
-/** Players that depart from one zone: offers them to the next zone until it confirms, or recalls them while the log is unavailable. */
+/** Departures of one zone: offers players to the next zone until it confirms, or recalls them while the log is unavailable. */
 export class ZoneHandovers {
   readonly #parts: HandoverParts;
-  /** Offers that this host sent, and when. One that is not here was never sent. */
+  /** Offers that this host sent, with the time. */
   readonly #offers = new Map<PlayerId, { readonly number: number; readonly at: number }>();
   readonly #departedAt = new Map<PlayerId, number>();
   /** Numbers of handovers that are being recalled: they must not be offered any more. */
@@ -30,7 +30,7 @@ export class ZoneHandovers {
     this.#parts = parts;
   }
 
-  /** Offers all departures again: an earlier owner may or may not have done so; the other zone knows repeats. */
+  /** Offers all departures again: an earlier owner may have done so; the other zone detects repeats. */
   offerAll({ departures }: World): void {
     for (const handover of Object.values(departures)) this.#offer(handover);
   }

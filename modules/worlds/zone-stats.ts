@@ -4,7 +4,7 @@ import type { ZoneStats } from './messages.ts';
 import type { World } from './world-state.ts';
 import { worldZone } from './zone.ts';
 
-/** What a host counts of a zone since its last report. */
+/** Counts of a zone since the last report. */
 export interface ZoneCounts {
   ticks: number;
   tickMs: number;

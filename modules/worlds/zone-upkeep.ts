@@ -4,11 +4,11 @@ import { freePlace, isFreeWay, isInWorld, zoneAt } from './terrain.ts';
 import type { InitializedWorld, World } from './world-state.ts';
 import { refuse, type WorldContext } from './zone-context.ts';
 
-/** How long after its death a player revives. */
+/** Time from a player’s death to its revival, ms. */
 export const DEAD_MS = 5_000;
-/** Each monster takes a step every so many ticks, not all in the same one. */
+/** Ticks between two steps of a monster. Not all step in the same tick. */
 const MONSTER_EVERY_TICKS = 10;
-/** Its steps, cm: about 1.2 m to one of eight sides. */
+/** Possible steps, cm: about 1.2 m in one of eight directions. */
 const MONSTER_STEPS: readonly (readonly [dx: number, dy: number])[] = [
   [120, 0],
   [85, 85],
@@ -35,7 +35,7 @@ export function createZone(state: World, plan: WorldPlan, context: WorldContext)
   context.emit({ type: 'ZoneCreated', plan, monsters, items });
 }
 
-/** What a zone does by itself in a tick: monsters walk; now and then players revive and items come up. */
+/** Tick of a zone: monsters walk; at intervals players revive and items respawn. */
 export function runTick(state: InitializedWorld, tick: number, context: WorldContext): void {
   moveMonsters(state, tick, context);
   if (tick % UPKEEP_EVERY_TICKS !== 0) return;

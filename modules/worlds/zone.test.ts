@@ -105,7 +105,7 @@ test('fault 51: a session that leaves and comes back keeps which of its commands
   accepted(world, []);
 });
 
-test('fault 41: a player that has gone on is not made anew by a request that comes late or twice', () => {
+test('fault 41: a player that has moved on is not created again by a late or repeated request', () => {
   const join: WorldCommand = { type: 'JoinZone', player: 'ann', name: 'Ann', session: 's1', isNew: true };
   const player = walker();
   const handover: Handover = { from: '0-0', to: '1-0', number: 1, floor: 1, origin: { ...here }, player };
@@ -116,7 +116,7 @@ test('fault 41: a player that has gone on is not made anew by a request that com
   withAnn({}, ...gone)
     .when(join)
     .refused('PLAYER_NOT_IN_ZONE');
-  // Who was forgotten is new again; and so is a name that was new a minute ago, for a host never waits that long.
+  // A forgotten player is new again; so is an id that was new a minute ago, because no request takes that long.
   const asleep: WorldEvent = { type: 'PlayerFellAsleep', player: 'ann', reason: 'left', at: START, ended: { session: 's1', since: START } };
   withAnn({}, asleep, { type: 'PlayerForgotten', player: 'ann' }).when(join).emitsTypes('PlayerJoined');
   const later = walker({ id: 'bob', presence: { session: 's2', since: START + 61_000, n: 0 } });
@@ -147,7 +147,7 @@ describe('a move', () => {
       .emitsTypes('PlayerMoved');
   });
 
-  test('of three seconds’ walk at once is no haste but a teleport', () => {
+  test('of three seconds’ walk at once is a teleport, not excess speed', () => {
     withAnn()
       .at(START + 60_000)
       .when(move(1, 1_650))
@@ -158,7 +158,7 @@ describe('a move', () => {
       .refused('TELEPORT');
   });
 
-  test('twice as fast as one can walk gets nobody ahead, however finely it is cut', () => {
+  test('at twice the walking speed gains nothing, whatever the length of the steps', () => {
     const world = withAnn();
     for (let step = 1; step <= 100; step++) world.at(START + step * 50).when(move(step, step * 50));
     world.state((state) => assert.ok(ann(state).position.x - here.x <= 5_000 * 0.55 + 50));
@@ -362,7 +362,7 @@ describe('an operator', () => {
       .emitsTypes('PlayerEdited', 'PlayerDied');
   });
 
-  test('is told what cannot be', () => {
+  test('gets the reason when an edit is invalid', () => {
     withAnn()
       .when(edit('motion', { speed: 'fast' }))
       .refused('INVALID_FIELD');
@@ -378,7 +378,7 @@ describe('an operator', () => {
     withAnn().when(edit('position', findWall())).refused('INVALID_FIELD');
   });
 
-  test('restores what stood here, and brings back nobody who has gone elsewhere', () => {
+  test('restores the objects of the zone, but no player that has left it', () => {
     const past = {
       players: { ann: walker({ health: { points: 7, most: 100, stunnedUntil: 0, diedAt: 0 } }), bob: walker({ id: 'bob' }) },
       monsters: {},
@@ -396,7 +396,7 @@ describe('an operator', () => {
       });
   });
 
-  test('fault 51: who is brought back between its last health and its death dies, so that it revives', () => {
+  test('fault 51: a player restored to a state between its last health and its death dies, so that it revives', () => {
     const past = {
       players: { ann: walker({ health: { points: 0, most: 100, stunnedUntil: 0, diedAt: 0 } }) },
       monsters: {},
@@ -447,7 +447,7 @@ describe('an operator', () => {
       });
   });
 
-  test('fault 49: edits keep what play keeps: who has health is alive, an item is in one place, a bag is not overfull', () => {
+  test('fault 49: edits keep the rules of play: a player with health is alive, an item is in one place, a bag does not overflow', () => {
     const dead = withAnn({ health: { points: 0, most: 100, stunnedUntil: 0, diedAt: START } });
     dead
       .when(edit('health', { points: 50 }))
@@ -479,7 +479,7 @@ describe('an operator', () => {
     withAnn({ bag }).when(items()).emitsTypes('PlayerEdited');
   });
 
-  test('kicks who is awake, and speaks to all', () => {
+  test('kicks an awake player, and sends announcements to all', () => {
     const kick: WorldCommand = { type: 'KickPlayer', player: 'ann', operator: 'kim', reason: 'cheating' };
     withAnn().when(kick).emitsTypes('PlayerKicked').when(kick).refused('PLAYER_NOT_IN_ZONE');
     withAnn().when({ type: 'Announce', text: 'hello', operator: 'kim' }).emitsTypes('Announced');
@@ -496,7 +496,7 @@ describe('an operator', () => {
 });
 
 describe('monsters', () => {
-  test('wander by the tick and the seed alone, around what stands in the way, and rest when nobody is there', () => {
+  test('walk by the tick and the seed alone, around obstacles, and rest without players', () => {
     const wanderWith = (...commands: WorldCommand[]) => {
       const world = given(zone, { ...created, monsters: ['m1', 'm2', 'm3'].map((id) => ({ id, position: { ...here } })) } as WorldEvent, {
         type: 'PlayerJoined',

@@ -10,17 +10,17 @@ import type { FromOpening, MayOpen, Opening, Stores } from '@millrace/topics';
 import { type Begin, type FromHost, runZoneHost, spoolOf, type ToHost } from './zone-host.ts';
 
 const PROCESS = join(import.meta.dirname, 'zone-host-process.ts');
-/** Room for young objects: V8 takes four times as much where there is memory, and keeps it; half of this costs a seventh of the processor. */
-const LEAN = ['--max-semi-space-size=16'];
+/** Heap for young objects, MiB per semi-space. V8’s default is up to four times as much and is not returned; half of this costs a seventh of the CPU. */
+const HEAP_OPTIONS = ['--max-semi-space-size=16'];
 const RESTART_FIRST_MS = 200;
 const RESTART_MOST_MS = 10_000;
-/** A process that has lived so long is started anew without delay when it ends: it is its zones’ opening that fails again and again. */
+/** A process that ran this long restarts without delay when it ends. Processes that fail repeatedly do so while they open their zones. */
 const HEALTHY_MS = 4_000;
-/** Hosts that are brought back at a time: one that has its zones soon serves players better than several that come late together. */
-const COMING_MAX = Math.max(1, Math.floor(availableParallelism() / 2));
-/** The next one is not kept waiting longer for one that comes back. */
-const COMING_MS_MAX = 2_000;
-/** A process that stands by is started so long after it is missed. */
+/** Hosts that restart at the same time: a few that open their zones soon serve players better than many that are all late. */
+const RESTARTING_MAX = Math.max(1, Math.floor(availableParallelism() / 2));
+/** Longest time that the next restart waits for one in progress. */
+const RESTARTING_MS_MAX = 2_000;
+/** Delay before a missing standby process is started. */
 const STANDBY_AFTER_MS = 5_000;
 const STOP_MS_MAX = 9_000;
 
@@ -30,7 +30,7 @@ export interface HostHandle {
   readonly pid: number;
   readonly startedAt: number;
   send(message: Exclude<ToHost, Begin>): void;
-  /** Ends it at once, whatever it is at. */
+  /** Ends the host at once, without a flush or handover. */
   kill(): void;
   stop(): Promise<void>;
 }
@@ -42,10 +42,10 @@ export interface HostEvents {
 
 type Terms = Omit<Begin, 'type' | 'id' | 'incarnation'>;
 
-/** How a zone host is begun. */
+/** Starts a zone host. */
 type StartHost = (id: string, terms: Terms, events: HostEvents) => HostHandle;
 
-/** A process that has loaded what a zone host is, and is none yet. */
+/** A standby process: the code is loaded, but no zone host runs in it yet. */
 interface WaitingProcess {
   readonly begin: StartHost;
   readonly ended: Promise<void>;
@@ -54,7 +54,7 @@ interface WaitingProcess {
 
 /** @throws when the system can start no more processes */
 function startProcess(data: string, opening: Opening): WaitingProcess {
-  const child: ChildProcess = spawn(process.execPath, [...LEAN, PROCESS], { stdio: ['ignore', 'inherit', 'inherit', 'pipe'] });
+  const child: ChildProcess = spawn(process.execPath, [...HEAP_OPTIONS, PROCESS], { stdio: ['ignore', 'inherit', 'inherit', 'pipe'] });
   const forget = noteProcess(data, child.pid, 'a zone host');
   let received: (message: FromHost) => void = () => {};
   const over = new Promise<void>((resolve) => {
@@ -100,11 +100,11 @@ function startProcess(data: string, opening: Opening): WaitingProcess {
   };
 }
 
-/** Runs a zone host in this process, on the server’s own stores: for a world that is small. */
+/** Runs a zone host in this process, on the server’s own stores, for small worlds. */
 function embedZoneHost(stores: Stores): StartHost {
   return (id, terms, events) => {
     const begin: Begin = { type: 'begin', id, incarnation: randomUUID(), ...terms };
-    // A copy of what a zone goes on changing, as over the pipe to another process.
+    // Copied as over the pipe to another process, because the zone continues to change the original.
     const copied = (message: FromHost) => (message.type === 'answer' || message.type === 'deliver' ? structuredClone(message) : message);
     const send = (message: FromHost) => {
       const sent = copied(message);
@@ -127,8 +127,8 @@ function embedZoneHost(stores: Stores): StartHost {
 }
 
 /**
- * Keeps a number of zone hosts running: one that ends without being told to is started again, with more patience each time. Some processes stand by, so
- * that the next one that is needed does not have to be started first.
+ * Keeps a number of zone hosts running. A host that ends unexpectedly is restarted with increasing delays. Standby processes wait, so that a new host
+ * needs no process start.
  */
 export class HostProcesses {
   readonly areEmbedded: boolean;
@@ -139,16 +139,16 @@ export class HostProcesses {
   readonly #start: StartHost;
   readonly #standbyWanted: number;
   readonly #standby = new Set<WaitingProcess>();
-  readonly #waits = new Map<string, number>();
-  /** Hosts that have been brought back and have no zones yet, and those that are to be brought back when they have. */
-  readonly #coming = new Set<HostHandle>();
+  readonly #delays = new Map<string, number>();
+  /** Restarted hosts that have not opened their zones yet. The ids in `#due` restart after them. */
+  readonly #restarting = new Set<HostHandle>();
   readonly #due: string[] = [];
   readonly #timers = new Set<NodeJS.Timeout>();
   #numbered = 0;
   #isFilling = false;
   #isStopping = false;
 
-  /** @param count processes with zones; 0 keeps all zones in this process. @param standby processes that wait to be needed */
+  /** @param count processes with zones; 0 runs all zones in this process. @param standby number of standby processes */
   constructor(
     { hosts: count, standby }: { readonly hosts: number; readonly standby: number },
     stores: Stores,
@@ -176,14 +176,14 @@ export class HostProcesses {
     return [...this.#hosts.values()];
   }
 
-  /** Starts one more; returns its id. */
+  /** Starts one more host; returns its id. */
   add(): string {
     const id = `zones-${++this.#numbered}`;
     this.#run(id);
     return id;
   }
 
-  /** Ends one for good. */
+  /** Stops a host and does not restart it. */
   async remove(id: string): Promise<void> {
     const host = this.#hosts.get(id);
     this.#hosts.delete(id);
@@ -204,11 +204,11 @@ export class HostProcesses {
         onMessage: (host, message) => {
           if (this.#hosts.get(id) !== host) return;
           if (message.type === 'heartbeat' && message.open.length > 0 && message.open.length === message.holding.length)
-            this.#hasCome(host);
+            this.#restarted(host);
           this.#events.onMessage(host, message);
         },
         onEnded: (host, expected) => {
-          this.#hasCome(host);
+          this.#restarted(host);
           this.#events.onEnded(host, expected);
           if (this.#hosts.get(id) === host && !expected && !this.#isStopping) this.#again(host);
         },
@@ -217,29 +217,29 @@ export class HostProcesses {
   }
 
   #again(host: HostHandle): void {
-    const before = Date.now() - host.startedAt > HEALTHY_MS ? 0 : (this.#waits.get(host.id) ?? 0);
-    this.#waits.set(host.id, Math.min(RESTART_MOST_MS, before === 0 ? RESTART_FIRST_MS : before * 2));
+    const before = Date.now() - host.startedAt > HEALTHY_MS ? 0 : (this.#delays.get(host.id) ?? 0);
+    this.#delays.set(host.id, Math.min(RESTART_MOST_MS, before === 0 ? RESTART_FIRST_MS : before * 2));
     this.#later(before, () => {
-      // Unless it has been removed meanwhile.
+      // The host may have been removed meanwhile.
       if (this.#hosts.get(host.id) !== host) return;
       this.#due.push(host.id);
-      this.#bringBack();
+      this.#restartDue();
     });
   }
 
-  #bringBack(): void {
-    while (this.#due.length > 0 && (this.#coming.size < COMING_MAX || this.#standby.size > 0)) {
+  #restartDue(): void {
+    while (this.#due.length > 0 && (this.#restarting.size < RESTARTING_MAX || this.#standby.size > 0)) {
       const id = this.#due.shift() as string;
       if (!this.#hosts.has(id)) continue;
       this.#run(id);
       const host = this.#hosts.get(id) as HostHandle;
-      this.#coming.add(host);
-      this.#later(COMING_MS_MAX, () => this.#hasCome(host));
+      this.#restarting.add(host);
+      this.#later(RESTARTING_MS_MAX, () => this.#restarted(host));
     }
   }
 
-  #hasCome(host: HostHandle): void {
-    if (this.#coming.delete(host) && !this.#isStopping) this.#bringBack();
+  #restarted(host: HostHandle): void {
+    if (this.#restarting.delete(host) && !this.#isStopping) this.#restartDue();
   }
 
   #nextProcess(): WaitingProcess {
@@ -250,7 +250,7 @@ export class HostProcesses {
     return waiting;
   }
 
-  /** A little later: what zones and players need now comes first. */
+  /** Starts standby processes after a delay: hosts with zones and players have priority. */
   #fillStandby(): void {
     if (this.#isStopping || this.#standby.size >= this.#standbyWanted || this.#isFilling) return;
     this.#isFilling = true;
@@ -261,7 +261,7 @@ export class HostProcesses {
         this.#standby.add(waiting);
         void waiting.ended.then(() => this.#standby.delete(waiting) && this.#fillStandby());
       } catch {
-        // None is missed until one is needed; it is tried again.
+        // A standby process is not needed yet; the next call tries again.
       }
       this.#fillStandby();
     });

@@ -6,12 +6,12 @@ import { type EventLog, openSpool } from '@millrace/log';
 import type { Logger } from '@millrace/telemetry';
 
 const MIB = 1024 * 1024;
-/** How long a start waits for the log to accept what an earlier run left on a spool. */
+/** How long a start waits for the log to accept the events on an earlier run’s spool, ms. */
 const SPOOL_MS_MAX = 20_000;
 
 const NO_SNAPSHOTS: SnapshotStore = { save: async () => {}, list: async () => [], load: () => Promise.reject(new Error('there is none')) };
 
-/** Writes to the log what hosts of an earlier run left on their spools: events of zones that no other host has claimed since. */
+/** Drains the spools of an earlier run’s hosts to the log: events of zones that no other host has claimed since. */
 export async function drainLeftSpools(
   folder: string,
   { log, spoolMiB, random, logger }: { log: EventLog; spoolMiB: number; random: RandomNumbers; logger: Logger },

@@ -6,11 +6,11 @@ import { type FromOpening, type MayOpen, openStores } from '@millrace/topics';
 import { type Begin, type FromHost, type RunningZoneHost, runZoneHost, spoolOf, type ToHost } from './zone-host.ts';
 
 /*
- * A zone host as a process of its own. It speaks with the server over the pipe it was started with (descriptor 3), and ends
- * when that does: without it nobody would extend its lease.
+ * A zone host in its own process. It exchanges messages with the server over a pipe (descriptor 3). It ends when the pipe
+ * closes, because only the server extends its lease.
  */
 
-/** Longest time an orderly end may take; then the record is as a crash leaves it, which is whole as well. */
+/** Longest time of an orderly stop, ms. After that the process exits as in a crash, which loses no recorded event. */
 const STOP_MS_MAX = 8_000;
 
 let begin: Begin | null = null;
@@ -26,8 +26,8 @@ const link = openLink<FromHost | FromOpening, ToHost | MayOpen>(new Socket({ fd:
     else if (message.type === 'stop') void end();
     else running?.received(message);
   },
-  // Without the server there is no lease, and the next one may be starting: what was decided goes to the log, nothing else.
-  // By signal, because an exit waits for threads.
+  // Without the server there is no lease, and the next server may be starting. So only decided events are flushed to the log.
+  // Ends by a signal, because `process.exit` waits for threads.
   onClose: () => void (running?.flushed() ?? Promise.resolve()).finally(() => process.kill(process.pid, 'SIGKILL')),
 });
 

@@ -8,23 +8,23 @@ import { DecidedEvents, type Stores } from '@millrace/topics';
 import { type FromZoneHost, type ToZoneHost, WorldHost, type worldZone } from '../host.ts';
 
 const STATS_MS = 1_000;
-/** How long a host that stops waits for its zones to be in the log. */
+/** How long a stop waits for the events of the zones to be in the log, ms. */
 const RELEASE_MS_MAX = 3_000;
 const MIB = 1024 * 1024;
 
-/** What a zone host is told when it begins. */
+/** First message to a zone host: its settings. */
 export interface Begin {
   readonly type: 'begin';
   readonly id: string;
   readonly incarnation: string;
-  /** Where the world is recorded; all hosts of the machine share it. */
+  /** Data folder of the world; all hosts of the machine share it. */
   readonly data: string;
   readonly plan: WorldPlan;
   readonly leaseMs: number;
   readonly spoolMiB: number;
-  /** What zones’ random numbers are made from; the same for all hosts of the installation. */
+  /** Secret that the zones’ random numbers derive from; the same for all hosts of the installation. */
   readonly randomSecret: string;
-  /** Snapshots that zones may come back from. */
+  /** Snapshot stores that recovery may use. */
   readonly recoverFrom: readonly ('hot' | 'cold')[];
 }
 
@@ -50,21 +50,21 @@ export type FromHost =
       readonly decided: readonly (readonly [name: string, count: number])[];
     };
 
-/** A zone host at work: zones of the world on one thread, with their record beside it. */
+/** A running zone host: zones of the world on one thread, with their log and snapshots. */
 export interface RunningZoneHost {
   received(message: Exclude<ToHost, Begin>): void;
-  /** Resolves when all that was decided is recorded. */
+  /** Resolves when all decided events are durable. */
   flushed(): Promise<void>;
-  /** Hands its zones over, flushes, closes. */
+  /** Releases the zones, flushes and closes. */
   stop(): Promise<void>;
 }
 
-/** A store that is written and never come back from. */
+/** A snapshot store that recovery does not use: it is written and lists nothing. */
 function unread(store: SnapshotStore): SnapshotStore {
   return { save: (snapshot) => store.save(snapshot), list: async () => [], load: (label) => store.load(label) };
 }
 
-/** The spool of a host: what an earlier run of it left behind is written first. */
+/** Opens the spool of a host. Events that an earlier run left on it are drained first. */
 export function spoolOf({ data, id, spoolMiB }: Begin, send: ZoneHostParts['send']): FileSpool {
   return openSpool(join(data, 'spool', id), spoolMiB * MIB, (message) => send({ type: 'failure', kind: 'log', zone: null, message }));
 }
@@ -73,7 +73,7 @@ export interface ZoneHostParts {
   readonly stores: Stores;
   readonly spool: FileSpool;
   readonly clock: Clock;
-  /** In a simulation, one that fails. */
+  /** Zone definition; a simulation passes one that fails. */
   readonly definition?: typeof worldZone;
   /** Time between two snapshots of a zone, ms. */
   readonly hotEveryMs?: number;

@@ -12,7 +12,7 @@ import { worldZone } from '../zone.ts';
 import { type HostHandle, HostProcesses } from './host-processes.ts';
 import type { FromHost } from './zone-host.ts';
 
-/** How long a start waits for all zones to be open. */
+/** How long a start waits for all zones to be open, ms. */
 const OPEN_MS_MAX = 10_000;
 
 type HostStatsMessage = FromHost & { type: 'host-stats' };
@@ -40,7 +40,7 @@ export class ZoneHosts {
   readonly #stats = new Map<string, HostStatsMessage>();
   readonly #snapshotFailures = new Map<string, number>();
   readonly #logFailures = new Map<string, string>();
-  /** Hosts that are being replaced, and what happens when they have handed their zones over. */
+  /** Hosts that are being replaced, with the callback for when they have released their zones. */
   readonly #draining = new Map<string, () => void>();
   readonly #ports = new Map<string, HostPort>();
   readonly #modes = new OutboxModes(() => performance.now());
@@ -62,7 +62,7 @@ export class ZoneHosts {
     });
     this.#processes = new HostProcesses(
       worlds,
-      // Hosts in this process share its stores, which stay open after them.
+      // Hosts in this process share its stores, which stay open when a host stops.
       { ...stores, close: async () => {} },
       opening,
       { data, plan, leaseMs: worlds.leaseMs, spoolMiB: log.spoolMiB, randomSecret, recoverFrom: worlds.recoverFrom },
@@ -70,7 +70,7 @@ export class ZoneHosts {
     );
   }
 
-  /** Resolves when every zone is open, or after 10 s: a zone that cannot be opened does not keep players from the others. */
+  /** Resolves when every zone is open, or after 10 s: a zone that cannot be opened does not block the others. */
   async opened(): Promise<void> {
     const late = setTimeout(this.#allOpen.resolve, OPEN_MS_MAX);
     await this.#allOpen.promise;
@@ -82,7 +82,7 @@ export class ZoneHosts {
     return this.#snapshotFailures.get(zoneAddress(worldZone.kind, zone)) ?? 0;
   }
 
-  /** Why a host could not write to the log last. Null when it always could. */
+  /** The newest failure of a host to write to the log; null when there was none. */
   logFailureOf(host: string): string | null {
     return this.#logFailures.get(host) ?? null;
   }
@@ -100,7 +100,7 @@ export class ZoneHosts {
     this.#coordinator.stop();
   }
 
-  /** No host that stops is a failure any more. Call it before the listeners are closed. */
+  /** From now on a host that stops is no failure. Call it before the listeners are closed. */
   stopping(): void {
     this.#isStopping = true;
   }
@@ -114,7 +114,7 @@ export class ZoneHosts {
   #hostChanged(id: string, what: string, detail: unknown): void {
     const isExpected = this.#isStopping || what === 'joined' || what === 'drained';
     this.#options.logger[isExpected ? 'info' : 'warn']({ host: id, what, detail }, 'zone host changed');
-    // A process that is stopped in the middle of a write keeps all others from writing to the log for as long as it exists.
+    // A process that is suspended (SIGSTOP) during a write blocks all other writers of the log as long as it exists.
     if (what === 'silent') this.#processes.get(id)?.kill();
     if (what === 'drained') this.#drained(id);
   }
@@ -151,7 +151,7 @@ export class ZoneHosts {
   #ended({ id, pid }: HostHandle, isExpected: boolean): void {
     if (!isExpected) this.#options.logger.warn({ host: id, pid }, 'a zone host has ended');
     this.#coordinator.left(id);
-    // It ended before it had handed all zones over; they go to other hosts, and it need not be started again.
+    // The host ended before it released all zones. They move to other hosts, and it is not restarted.
     this.#drained(id);
   }
 
@@ -161,7 +161,7 @@ export class ZoneHosts {
     return port;
   }
 
-  /** A rolling update: the new host is started before the old one hands its zones over, so that no zone waits for a process to start. */
+  /** Rolling update: starts the new host before the old one releases its zones, so that no zone waits for a process start. */
   #replace(id: string): boolean {
     const isMember = this.#coordinator.hosts().some((member) => member.id === id);
     if (!this.#processes.get(id) || !isMember || this.#draining.has(id) || this.#processes.areEmbedded) return false;

@@ -6,25 +6,25 @@ import type { Logger } from '@millrace/telemetry';
 import type { FromOpening, MayOpen, Opening } from '@millrace/topics';
 import type { FromProjector, ProjectorQuery, ToProjector } from './projector.ts';
 
-const ANSWER_MS_MAX = 10_000;
+const REPLY_MS_MAX = 10_000;
 
-interface Asked {
+interface PendingRequest {
   resolve(answer: unknown): void;
   reject(error: Error): void;
   timer: NodeJS.Timeout;
 }
 
-type Question =
+type ProjectorRequest =
   | { readonly type: 'query'; readonly query: ProjectorQuery }
   | { readonly type: 'replay'; readonly deadLetter: number }
   | { readonly type: 'caught-up' | 'skip-dropped' };
 
-/** The projector as the server holds it: a process that is started again when it ends. Nothing else waits for it. */
+/** The server’s handle of the projector process, which is restarted when it ends. */
 export class ProjectorHandle {
   readonly #process: SupervisedProcess<ToProjector | MayOpen, FromProjector | FromOpening>;
   readonly #logger: Logger;
-  #asked = new Map<number, Asked>();
-  #asks = 0;
+  #pending = new Map<number, PendingRequest>();
+  #requests = 0;
   #stats: ConsumerStats | null = null;
   #isPaused = false;
   #opening: Opening | null = null;
@@ -47,18 +47,18 @@ export class ProjectorHandle {
     );
   }
 
-  /** To be called once the server has opened the stores itself: until then no process may. */
+  /** Call it after the server has opened the stores itself; until then no child process may open them. */
   opensBy(opening: Opening): void {
     this.#opening = opening;
     if (this.#wantsToOpen) this.#open();
   }
 
-  /** To be called once the tables are there. */
+  /** Starts the process. Call it after the tables have been created. */
   start(): void {
     this.#process.start();
   }
 
-  /** What it said last; null until it has said something. */
+  /** The newest stats of the projector; null before the first ones. */
   get stats(): ConsumerStats | null {
     return this.#stats;
   }
@@ -98,18 +98,18 @@ export class ProjectorHandle {
     return this.#process.stop();
   }
 
-  /** @throws when the projector is away, or fails on it */
-  #ask(question: Question): Promise<unknown> {
-    const ask = ++this.#asks;
+  /** @throws when the projector is unavailable, does not reply in time, or fails on the request */
+  #ask(request: ProjectorRequest): Promise<unknown> {
+    const ask = ++this.#requests;
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
-        this.#asked.delete(ask);
-        reject(new Error(`the projector did not answer within ${ANSWER_MS_MAX} ms`));
-      }, ANSWER_MS_MAX);
-      this.#asked.set(ask, { resolve, reject, timer });
-      if (this.#process.send({ ...question, ask })) return;
+        this.#pending.delete(ask);
+        reject(new Error(`the projector did not answer within ${REPLY_MS_MAX} ms`));
+      }, REPLY_MS_MAX);
+      this.#pending.set(ask, { resolve, reject, timer });
+      if (this.#process.send({ ...request, ask })) return;
       clearTimeout(timer);
-      this.#asked.delete(ask);
+      this.#pending.delete(ask);
       reject(new Error('the projector is starting'));
     });
   }
@@ -122,11 +122,11 @@ export class ProjectorHandle {
 
   #ended(): void {
     this.#wantsToOpen = false;
-    for (const { reject, timer } of this.#asked.values()) {
+    for (const { reject, timer } of this.#pending.values()) {
       clearTimeout(timer);
       reject(new Error('the projector has ended'));
     }
-    this.#asked.clear();
+    this.#pending.clear();
   }
 
   #received(message: FromProjector | FromOpening): void {
@@ -134,12 +134,12 @@ export class ProjectorHandle {
     else if (message.type === 'stats') this.#stats = message.stats;
     else if (message.type === 'failure') this.#logger.warn({ message: message.message }, 'the projector reported a failure');
     else {
-      const asked = this.#asked.get(message.ask);
-      this.#asked.delete(message.ask);
-      if (!asked) return;
-      clearTimeout(asked.timer);
-      if (message.failure === null) asked.resolve(message.answer);
-      else asked.reject(new Error(message.failure));
+      const pending = this.#pending.get(message.ask);
+      this.#pending.delete(message.ask);
+      if (!pending) return;
+      clearTimeout(pending.timer);
+      if (message.failure === null) pending.resolve(message.answer);
+      else pending.reject(new Error(message.failure));
     }
   }
 }

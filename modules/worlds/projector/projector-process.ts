@@ -8,8 +8,8 @@ import { type FromOpening, type MayOpen, STORE_FOLDERS } from '@millrace/topics'
 import { type FromProjector, type Projector, runProjector, type ToProjector } from './projector.ts';
 
 /*
- * The projector as a process of its own: reading the log back and making rows of it keeps a thread busy, which nobody who plays
- * or trades should feel. It speaks with the server over the pipe it was started with (descriptor 3).
+ * The projector in its own process: reading the log and writing rows keeps a thread busy, which must not delay players and
+ * trades. It exchanges messages with the server over a pipe (descriptor 3).
  */
 
 const STOP_MS_MAX = 8_000;
@@ -18,7 +18,7 @@ type Begin = ToProjector & { readonly type: 'begin' };
 
 let begin: Begin | null = null;
 let starting: Promise<Projector> | null = null;
-/** What it was told before it began. */
+/** Messages that arrived before the start. */
 const early: ToProjector[] = [];
 let isEnding = false;
 
@@ -34,12 +34,12 @@ const link = openLink<FromProjector | FromOpening, ToProjector | MayOpen>(new So
         link.send({ type: 'failure', message: `the tables cannot be opened: ${failureReason(error)}` });
         setTimeout(() => process.exit(1), 100);
       });
-      for (const told of early.splice(0)) void starting.then((projector) => projector.received(told)).catch(() => {});
+      for (const message of early.splice(0)) void starting.then((projector) => projector.received(message)).catch(() => {});
     } else if (message.type === 'stop') void end();
     else if (starting !== null) void starting.then((projector) => projector.received(message));
     else early.push(message);
   },
-  // Nobody waits for an orderly end any more: what is not committed is read again.
+  // Without the server no orderly stop is needed: what is not committed is read again.
   onClose: () => process.kill(process.pid, 'SIGKILL'),
 });
 

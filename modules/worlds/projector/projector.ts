@@ -24,19 +24,19 @@ export interface Projector {
   stop(): Promise<void>;
 }
 
-/** Keeps the world’s tables up to date from the log, and answers questions about them. */
+/** Keeps the world’s tables up to date from the log, and serves queries of them. */
 export async function runProjector(log: EventLog, address: DatabaseAddress, send: (message: FromProjector) => void): Promise<Projector> {
   const failure = (message: string) => send({ type: 'failure', message });
   const database = connectDatabase(address, (error) => failure(failureReason(error)));
   const consumer = new ConsumerGroup(log, worldProjection(database), systemClock, failure, failureReason);
   let isPaused = false;
   await consumer.start();
-  // One after another: a pause that is followed by a resume must be over first.
+  // Pauses and resumes run one after another.
   let changing: Promise<void> = Promise.resolve();
   const stats = setInterval(() => send({ type: 'stats', stats: consumer.stats(), paused: isPaused }), STATS_MS);
 
-  const query = (asked: ProjectorQuery): Promise<unknown> => {
-    return asked.about === 'players' ? allPlayers(database) : readPlayer(database, asked);
+  const query = (request: ProjectorQuery): Promise<unknown> => {
+    return request.about === 'players' ? allPlayers(database) : readPlayer(database, request);
   };
   const respondWith = (ask: number, work: Promise<unknown>) =>
     void work.then(

@@ -27,8 +27,8 @@ export function playerRoutes(routes: Routes, zones: ZoneAccess, history: QueryHi
   routes.handle(ENDPOINTS.listPlayers, async ({ query: { find = '', flagged = false, cursor, limit = PAGE_ROWS } }) => {
     const after = cursor === undefined ? null : decodeCursor(cursor, ['number', 'string', 'string']);
     const question = { about: 'players', find: find.toLowerCase(), flagged, after, limit: limit + 1 } as const;
-    const answers = await Promise.all(zones.zones.map((zone) => gateway.ask({ ...question, zone })));
-    const found = answers.flatMap((answer) => (answer as PlayerSummary[] | null) ?? []);
+    const replies = await Promise.all(zones.zones.map((zone) => gateway.ask({ ...question, zone })));
+    const found = replies.flatMap((answer) => (answer as PlayerSummary[] | null) ?? []);
     return pageOf(firstPlayers(found, after, limit + 1), limit, placeOf);
   });
   routes.handle(ENDPOINTS.getPlayer, async ({ params: { player } }) => {
@@ -50,7 +50,7 @@ export function playerRoutes(routes: Routes, zones: ZoneAccess, history: QueryHi
   );
 }
 
-/** What the database has recorded about a player. */
+/** Recorded data of a player from the database. */
 function historyRoutes(routes: Routes, history: QueryHistory): void {
   routes.handle(ENDPOINTS.listPlayerHistory, ({ params: { player }, query: { cursor, limit = PAGE_ROWS } }) =>
     historyPage<PlayerHistoryEntry>(history, limit, {

@@ -3,11 +3,11 @@ import { ApiProblem } from '@millrace/http';
 import type { PointInTime } from '@millrace/kernel';
 import { NotOnRecord, type RecordedTimes, recordOf, type WorldRecord } from '../past.ts';
 
-/** Older snapshots that a refusal names. */
+/** Largest number of older snapshots that a refusal names. */
 const OLDER_MAX = 5;
 
 /**
- * The past state that a request asks for; null when it asks for the live one.
+ * The point in time of a request; null when it requests the live state.
  * @throws ApiProblem BAD_REQUEST, INVALID_TIME
  */
 export function pointInTimeOf({ seq, time }: { seq?: number | undefined; time?: number | undefined }): PointInTime | null {
@@ -25,7 +25,7 @@ export function requirePast(time: number): void {
 }
 
 /**
- * The result of a read of past states.
+ * Runs a read of past states and returns its result.
  * @throws ApiProblem POINT_IN_TIME_UNAVAILABLE when the record does not have them; it names the states that are available
  */
 export async function readPast<T>(record: WorldRecord, zone: ZoneId, read: () => Promise<T>): Promise<T> {

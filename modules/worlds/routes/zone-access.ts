@@ -57,13 +57,13 @@ export class ZoneAccess {
     );
   }
 
-  /** The seq that a live zone has reached; null while it cannot be asked. */
+  /** The seq of a live zone; null while it is unavailable. */
   async #newestSeq(zone: ZoneId): Promise<number | null> {
     return ((await this.gateway.ask({ about: 'seq', zone })) as { seq: number } | null)?.seq ?? null;
   }
 }
 
-/** What is stored with the events of an operator’s command: the request that it came in, and its sender. */
+/** Metadata of an operator’s command, stored with its events: the request and its sender. */
 export function commandMeta({ principal, raw }: Sender): CommandMeta {
   return { id: randomUUID(), correlation: raw.id, tenant: principal.tenant, ...(principal.user !== null && { actor: principal.user }) };
 }

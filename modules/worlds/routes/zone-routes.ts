@@ -21,7 +21,7 @@ import { commandMeta, type Sender, type ZoneAccess } from './zone-access.ts';
 /** Time between two states of a replay, ms, when the request does not set it. */
 const REPLAY_STEP_MS = 250;
 
-/** Routes of zones: their state now and in the past, maps, restores and announcements. */
+/** Routes of zones: live and past state, maps, restores and announcements. */
 export function zoneRoutes(routes: Routes, zones: ZoneAccess, plan: WorldPlan): void {
   const { gateway, record } = zones;
   routes.list(

@@ -4,7 +4,7 @@ import { and, asc, desc, eq, gte, lte, type SQL, sql } from 'drizzle-orm';
 import type { AnyPgColumn } from 'drizzle-orm/pg-core';
 import { itemHistory, movements, playerChanges, players, sessions } from './tables.ts';
 
-/** Reads the recorded past of players: also of players that are offline or gone. */
+/** Reads the recorded history of players, including players that are offline or deleted. */
 
 /** Ordered as JavaScript orders text, whatever the collation of the database: rows of two tables are merged here. */
 const byteOrder = (zone: AnyPgColumn) => sql`${zone} COLLATE "C"`;
@@ -32,7 +32,7 @@ export interface Placed<Row, Place> {
   readonly place: Place;
 }
 
-/** What is asked about a player’s past. */
+/** A query of a player’s history. */
 export type PlayerQuery =
   | ({ readonly about: 'history'; readonly player: PlayerId } & PageOptions<HistoryPlace>)
   | ({ readonly about: 'sessions'; readonly player: PlayerId } & PageOptions<SessionPlace>)
@@ -44,7 +44,7 @@ export type PlayerQuery =
       readonly order: RowOrder;
     } & PageOptions<StepPlace>);
 
-/** The rows that a query asks for, each with its place. */
+/** The rows of a query, each with its place. */
 export function readPlayer(database: Database, query: PlayerQuery): Promise<Placed<unknown, readonly (string | number)[]>[]> {
   switch (query.about) {
     case 'history':

@@ -21,7 +21,7 @@ for (const engine of ENGINES)
       await running.close();
     });
 
-    test('fault 27: two servers that are asked at once give a user as many players as allowed together', async () => {
+    test('fault 27: two servers with concurrent requests give a user no more players than allowed in total', async () => {
       const owners = servers.map((server) => new PlayerOwners(server, 10));
       const added = await Promise.all(
         Array.from({ length: 30 }, (_none, index) =>

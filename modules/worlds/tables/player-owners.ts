@@ -9,7 +9,7 @@ export interface OwnedPlayer {
   readonly name: string;
 }
 
-/** Which players a user has. Every server on the same tables counts the same players. */
+/** The players of each user. All servers that share the tables count the same players. */
 export class PlayerOwners {
   readonly #database: Database;
   readonly #playersMax: number;
@@ -34,7 +34,7 @@ export class PlayerOwners {
   }
 
   /**
-   * Records the owner of a player that was made before owners were recorded. What proves the ownership is for the caller to check; a recorded owner stays.
+   * Records the owner of a player without one. The caller checks the proof of ownership. A recorded owner is not replaced.
    * @param until when the new token of the player ends, epoch ms
    * @returns the players of the user when it has as many as allowed without this one
    */
@@ -58,7 +58,7 @@ export class PlayerOwners {
 
   #withPlayersOf<T>(user: string, now: number, work: (transaction: Transaction, owned: readonly OwnedPlayer[]) => Promise<T>): Promise<T> {
     return this.#database.drizzle.transaction(async (transaction) => {
-      // Requests of one user are counted one after another, at whichever server they are.
+      // Serializes the requests of one user over all servers.
       await transaction.execute(sql`select pg_advisory_xact_lock(hashtextextended(${`players of ${user}`}, 0))`);
       await transaction.delete(playerOwners).where(and(eq(playerOwners.user, user), sql`${playerOwners.until} <= ${now}`));
       const owned = await transaction
@@ -70,7 +70,7 @@ export class PlayerOwners {
     });
   }
 
-  /** Records that a player got a new token. Whether it is a player of that user. */
+  /** Records a new token of a player. False when the player is not one of that user’s. */
   async renew(user: string, { player, name }: OwnedPlayer, now: number, until: number): Promise<boolean> {
     const renewed = await this.#database.drizzle
       .update(playerOwners)

@@ -23,7 +23,7 @@ const MIGRATIONS = join(import.meta.dirname, '..', '..', '..', 'apps', 'server',
 const plan = { seed: 7, columns: 2, rows: 1, monsters: 2, items: 200 };
 const ZONES = ['world/0-0', 'world/1-0'];
 
-/** Lets players play at random in two zones, handing over by hand; returns what was decided and what the zones are at the end. */
+/** Runs random play in two zones with manual handovers; returns the decided batches and the final states. */
 async function played(seed: number, commands: number): Promise<{ batches: EventBatch[]; zones: World[] }> {
   const { host, clock, decided } = newHost([worldZone]);
   const random = new Random(seed);
@@ -86,10 +86,10 @@ async function played(seed: number, commands: number): Promise<{ batches: EventB
         y: Math.max(0, player.position.y + step.dy),
       };
     })();
-    const seen = decided.length;
+    const before = decided.length;
     host.send(zone, command);
     await clock.settle();
-    for (const batch of decided.slice(seen))
+    for (const batch of decided.slice(before))
       for (const event of batch.events as unknown as WorldEvent[])
         if (event.type === 'PlayerDeparted') {
           await clock.advance(5);
@@ -156,7 +156,7 @@ for (const engine of ENGINES)
         .map(({ id, zone, x, y, health, awake, violations, bag }) => ({ id, zone, x, y, health, awake, violations, bag }))
         .sort((one, other) => (one.id < other.id ? -1 : 1));
 
-    test('equal the zones’ truth, however the zones are read apart, cut, and read again', async () => {
+    test('equal the states of the zones, however their events are interleaved, split, and read again', async () => {
       for (let seed = 1; seed <= 6; seed++) {
         await clear();
         const { batches, zones } = await played(seed, 300);
@@ -167,7 +167,7 @@ for (const engine of ENGINES)
         const lanes = ZONES.map((zone) => batches.filter((batch) => batch.zone === zone));
         assert.ok(
           batches.some((batch) => batch.events.some(({ type }) => type === 'PlayerArrived')),
-          'somebody crosses',
+          'a player crosses',
         );
         while (lanes.some((lane, index) => (next[index] ?? 0) < lane.length)) {
           const lane = random.next() < 0.5 ? 0 : 1;
@@ -248,13 +248,13 @@ for (const engine of ENGINES)
         assert.deepEqual(paged, all);
       });
 
-    test('tell in a player’s history who edited it', async () => {
+    test('name the operator of an edit in a player’s history', async () => {
       const history = await readPlayer(database, { about: 'history', player: 'a', after: null, limit: 1_000 });
       const edits = history.map(({ row }) => row as PlayerHistoryEntry).filter(({ type }) => type === 'PlayerEdited');
       assert.ok(edits.some(({ detail }) => detail.operator === 'kim'));
     });
 
-    test('name the one batch that no table takes, and take it once it is repaired', async () => {
+    test('name the one batch that no table accepts, and accept it once it is repaired', async () => {
       await clear();
       const { batches } = await played(9, 60);
       const projection = worldProjection(database);

@@ -9,22 +9,22 @@ import { players } from './tables.ts';
 
 type PlayerRow = typeof players.$inferSelect;
 
-/** What one group of batches adds to the tables. */
+/** Rows that one group of batches adds to the tables. */
 interface Rows {
   readonly movements: { zone: string; seq: number; at: number; player: string; x: number; y: number }[];
   readonly items: { zone: string; seq: number; at: number; player: string; item: string; kind: string; what: 'picked up' | 'used' }[];
   readonly changes: { zone: string; seq: number; at: number; player: string; type: string; detail: object }[];
-  /** By session: one that fell asleep and woke begins once more. */
+  /** By session; one that fell asleep and woke starts again. */
   readonly started: Map<string, { id: string; player: string; at: number; zone: string }>;
   readonly ended: Map<string, { id: string; player: string; since: number; at: number; zone: string; reason: string }>;
 }
 
 /**
- * Writes players, movements, items, sessions and changes as the log brings them. A zone’s events are applied once, whatever is
- * read twice: each zone has a mark. Between zones there is no order, so a player’s row follows its newest arrival.
+ * Writes players, movements, items, sessions and changes from the log. Each zone has a high-water mark, so events that are read
+ * twice are applied once. There is no order between zones, so a player’s row follows its newest arrival.
  */
 export function worldProjection(database: Database): Projection {
-  /** Null while it is not known what the tables hold: at first, and after a write that may or may not have come about. */
+  /** High-water marks; null while unknown: at first, and after a failed write, which may have been committed. */
   let marks: Map<string, number> | null = null;
 
   async function write(batches: readonly EventBatch[], read: readonly ReadRange[], isReplay: boolean): Promise<void> {
@@ -34,7 +34,7 @@ export function worldProjection(database: Database): Projection {
     const fresh = isReplay ? batches : batches.filter((batch) => isNew(batch, known, reached));
     try {
       await database.drizzle.transaction(async (transaction) => {
-        // What is committed may be lost by a crash of the database: its reader finds that the offsets are lost with it, and reads it again from the log.
+        // A crash of the database may lose this commit. The offsets are lost with it, so the consumer reads the events from the log again.
         if (!isReplay) await transaction.execute(sql`set local synchronous_commit = off`);
         await saveOffsets(transaction, WORLD_HISTORY, read);
         await applyBatches(transaction, fresh, isReplay ? () => 0 : (zone) => known.get(zone) ?? 0, isReplay);
@@ -67,7 +67,7 @@ export function worldProjection(database: Database): Projection {
         await write(batches, read, isReplay);
       } catch (error) {
         if (error instanceof CannotApply || !isAboutTheData(error)) throw error;
-        // One of them holds what no table takes. Alone, each shows whether it is the one; those that are not are written.
+        // One of the batches has data that no table accepts. Applied one by one, the others are written and that one is found.
         for (const batch of batches) {
           await write([batch], [], isReplay).catch((reason) => {
             throw isAboutTheData(reason) ? new CannotApply(batch, messageFrom(reason)) : reason;
@@ -79,7 +79,7 @@ export function worldProjection(database: Database): Projection {
   };
 }
 
-/** PostgreSQL’s classes 22 (data exception) and 23 (integrity): trying again would not help. */
+/** PostgreSQL’s error classes 22 (data exception) and 23 (integrity constraint violation): a retry would fail again. */
 function isAboutTheData(error: unknown): boolean {
   const { code, cause } = error as { code?: unknown; cause?: { code?: unknown } };
   return /^2[23]/.test(String(code ?? cause?.code ?? ''));
@@ -351,7 +351,7 @@ async function insertRows(transaction: Transaction, { movements, items, changes,
         as t(zone, seq, at, player, type, detail)
       on conflict do nothing`);
   }
-  // A session’s end may be read before its beginning, which was in another zone.
+  // The end of a session may be read before its start in another zone.
   if (started.length > 0)
     await transaction.execute(sql`
       insert into sessions (id, player, started_at, started_in)

@@ -2,13 +2,13 @@ import type { PlayerId } from '@millrace/contracts';
 import { bigint, boolean, index, integer, jsonb, pgTable, primaryKey, text } from 'drizzle-orm/pg-core';
 
 /*
- * What the log says of the world, as tables. They follow the zones and never lead them.
+ * Tables of the world, projected from the log. Zones never read them.
  */
 
 const epochMs = (name: string) => bigint(name, { mode: 'number' });
 const seq = bigint('seq', { mode: 'number' });
 
-/** Every player, where and how it was last known to be. */
+/** Every player with its last known position and status. */
 export const players = pgTable(
   'players',
   {
@@ -22,7 +22,7 @@ export const players = pgTable(
     violations: integer('suspicion').notNull(),
     bag: jsonb('bag').$type<{ id: string; item: string }[]>().notNull(),
     firstSeenAt: epochMs('first_seen_at').notNull(),
-    /** When it came into its zone: an older arrival elsewhere does not count. */
+    /** When it arrived in its zone; an older arrival elsewhere is ignored. */
     arrivedAt: epochMs('arrived_at').notNull(),
     changedAt: epochMs('changed_at').notNull(),
   },
@@ -87,7 +87,7 @@ export const playerChanges = pgTable(
   (table) => [primaryKey({ columns: [table.zone, table.seq, table.player] }), index('player_changes_of_player').on(table.player, table.at)],
 );
 
-/** Whose players are, where users sign in; those of guests and of programs that sign tokens themselves are nobody’s. */
+/** Owner of each player. Players of guests, and of programs that sign tokens themselves, have no owner. */
 export const playerOwners = pgTable(
   'player_owners',
   {

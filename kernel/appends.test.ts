@@ -11,7 +11,7 @@ const seqsOf = (batches: readonly EventBatch[]) =>
   batches.flatMap(({ firstSeq, events }) => events.map((_event, index) => firstSeq + index));
 const firstSeqs = (appends: readonly HeldAppend[]) => appends.map(({ batches }) => batches[0]?.firstSeq);
 
-/** An open zone on a log whose appends are let through one by one. */
+/** An open zone on a log whose appends the test settles one by one. */
 async function onHeldLog() {
   const log = new HeldLog();
   const parts = newHost([turnstile], { log });
@@ -24,7 +24,7 @@ async function onHeldLog() {
 }
 
 describe('appends', () => {
-  test('follow each other as soon as the log has taken the one before, and those that are durable later are still told in order', async () => {
+  test('start as soon as the log has taken the one before; observers get them in order, whichever is durable first', async () => {
     const { host, clock, log, send } = await onHeldLog();
     await send();
     await send();
@@ -52,7 +52,7 @@ describe('appends', () => {
     assert.equal(isFlushed, true);
   });
 
-  test('follow an append that became durable without having been taken before', async () => {
+  test('follow an append that became durable without a call of onTaken', async () => {
     const { clock, log, send } = await onHeldLog();
     await send();
     log.appends[0]?.taken();
@@ -63,7 +63,7 @@ describe('appends', () => {
     assert.deepEqual(firstSeqs(log.appends), [1, 2, 3]);
   });
 
-  test('of the spool go one by one: the spool forgets nothing that is not durable', async () => {
+  test('of the spool run one by one: the spool drops only durable batches', async () => {
     const { clock, log, spool, send } = await onHeldLog();
     await send();
     log.appends[0]?.fail();
@@ -103,8 +103,8 @@ describe('appends', () => {
   });
 });
 
-describe('what is promised and recorded', () => {
-  test('a host with nothing left to write records at once, and flushed waits for the log', async () => {
+describe('durable replies', () => {
+  test('recorded resolves at once without waiting batches, and flushed waits for the log', async () => {
     const { host, clock, log, send } = await onHeldLog();
     assert.equal(newHost([turnstile]).host.isRecording, true);
     await send();
@@ -119,7 +119,7 @@ describe('what is promised and recorded', () => {
     assert.equal(isFlushed, true);
   });
 
-  test('durable is refused where a record has a gap, and everywhere when the spool is full, whichever of the two it is', async () => {
+  test('are refused for a zone with a gap in its record, and for all zones when the spool is full', async () => {
     const { host, clock, log, spool, failures } = newHost([turnstile], { spool: new MemorySpool(2) });
     await settled(clock, Promise.all([host.open(gate), host.open(other)]));
     const codeOf = async (zone: string) => {
@@ -152,7 +152,7 @@ describe('what is promised and recorded', () => {
     assert.ok(failures.some(({ message }) => message === 'the spool cannot be written: EIO: i/o error'));
   });
 
-  test('a retry of what the log has is answered at once, also by the next owner while the log is unavailable', async () => {
+  test('a retry of a recorded command gets its reply at once, also from the next owner while the log is unavailable', async () => {
     const first = newHost([turnstile]);
     await settled(first.clock, first.host.open(gate));
     assert.deepEqual(await settled(first.clock, first.host.submit(gate, admit(), { id: 'a', durable: true })), { ok: true, seq: 1 });
@@ -162,7 +162,7 @@ describe('what is promised and recorded', () => {
     assert.deepEqual(await settled(clock, host.submit(gate, admit(), { id: 'a', durable: true })), { ok: true, seq: 1 });
   });
 
-  test('a loss changes only the answers of what was lost', async () => {
+  test('a loss changes only the replies to lost commands', async () => {
     const { host, clock, log } = newHost([turnstile], { spool: new MemorySpool(0) });
     await settled(clock, host.open(gate));
     const submit = (id: string) => settled(clock, host.submit(gate, admit(), { id }));
@@ -178,7 +178,7 @@ describe('what is promised and recorded', () => {
     assert.deepEqual((host.view(gate)?.state as Turnstile).admitted, 2);
   });
 
-  test('closing while the log is unavailable leaves everything on the spool and no timer', async () => {
+  test('closing while the log is unavailable leaves all events on the spool, and no timer', async () => {
     const clock = new CountingClock(1_000);
     const { host, log, spool } = newHost([turnstile], { clock });
     await settled(clock, host.open(gate));

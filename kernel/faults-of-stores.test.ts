@@ -5,8 +5,8 @@ import { defineZone, type Reply } from './definition.ts';
 import { beating, MemoryLog, MemorySpool, newHost, settled, type Turnstile, type TurnstileEvent, turnstile } from './testing/index.ts';
 
 /*
- * What failing and slow stores, a full spool and too many commands do to a host, by the number of the fault in the review of commit
- * d4ce28a, where each of these tests fails. The law is named in the test’s title.
+ * A host with failing and slow stores, a full spool and too many commands. Each number is that of the fault in the review of commit d4ce28a, where the
+ * test fails. The title of the test states the law.
  */
 
 const gate = 'turnstile/gate';
@@ -14,7 +14,7 @@ const other = 'turnstile/other';
 const admittedIn = (view: { state: unknown } | undefined) => (view?.state as Turnstile | undefined)?.admitted;
 const admit = (people = 1) => ({ type: 'Admit', people }) as const;
 
-/** The state that the batches of a zone lead to, folded independently of the kernel. */
+/** The state after the batches of a zone, computed independently of the kernel. */
 function admittedAfter(batches: readonly EventBatch[], zone: string, seq: number): number {
   let sum = 0;
   for (const batch of batches)
@@ -23,8 +23,8 @@ function admittedAfter(batches: readonly EventBatch[], zone: string, seq: number
   return sum;
 }
 
-describe('fault 7: what a snapshot costs is bounded', () => {
-  test('of a spool that holds more of the zone than a snapshot carries, nothing is decoded', async () => {
+describe('fault 7: the cost of a snapshot is bounded', () => {
+  test('if the spool has more events of the zone than a snapshot may carry, none is decoded', async () => {
     class CountingSpool extends MemorySpool {
       decoded = 0;
       override ofZone(zone: string): EventBatch[] {
@@ -52,7 +52,7 @@ describe('fault 7: what a snapshot costs is bounded', () => {
 });
 
 describe('a snapshot that carries events which are lost afterwards', () => {
-  test('is passed over: a command whose events it carries is not confirmed as recorded', async () => {
+  test('is skipped: a command whose events it carries is not confirmed as recorded', async () => {
     const log = new MemoryLog();
     const append = log.append.bind(log);
     const { host, clock, hot } = newHost([turnstile], { log, spool: new MemorySpool(0) });
@@ -75,8 +75,8 @@ describe('a snapshot that carries events which are lost afterwards', () => {
   });
 });
 
-describe('fault 8: a state that is put on record is one that the zone had', () => {
-  test('a zone that fails with a gap in its record comes back from the record, and its broken state is never written', async () => {
+describe('fault 8: a recorded state is one that the zone had', () => {
+  test('a zone that fails with a gap in its record is rebuilt from the record, and its broken state is never written', async () => {
     const { host, clock, log } = newHost([turnstile], { spool: new MemorySpool(1) });
     await settled(clock, host.open(gate));
     log.away = 'gone';
@@ -89,7 +89,7 @@ describe('fault 8: a state that is put on record is one that the zone had', () =
     log.away = null;
     await clock.advance(120_000);
     assert.equal(host.status(gate), 'active');
-    // The gap is of what was decided under the first epoch; the record ends before it, and a new epoch begins there.
+    // The gap has events of the first epoch; the record ends before it, and a new epoch begins there.
     assert.equal(host.view(gate)?.epoch, 2);
     assert.equal(admittedIn(host.view(gate)), 1);
     const [reply] = await Promise.all([host.submit(gate, admit(5), { durable: true }), clock.advance(10_000)]);
@@ -100,7 +100,7 @@ describe('fault 8: a state that is put on record is one that the zone had', () =
     assert.equal(admittedIn(next.host.view(gate)), 6);
   });
 
-  test('a zone that cannot be bridged yet holds up no durable command of another', async () => {
+  test('a zone whose lost range cannot be recorded yet delays no durable command of another', async () => {
     const { host, clock, log, spool } = newHost([turnstile], { spool: new MemorySpool(1) });
     await settled(clock, Promise.all([host.open(gate), host.open(other)]));
     log.away = 'gone';
@@ -120,8 +120,8 @@ describe('fault 8: a state that is put on record is one that the zone had', () =
   });
 });
 
-describe('fault 9: what is released is in the log', () => {
-  test('a release while the log is unavailable waits for it, and the zone goes on deciding meanwhile', async () => {
+describe('fault 9: the log has all events of a released zone', () => {
+  test('a release while the log is unavailable waits for it, and the zone continues to decide meanwhile', async () => {
     const roomy = defineZone({ ...turnstile, create: () => ({ ...turnstile.create(''), capacity: 1e9 }) });
     const first = newHost([roomy]);
     await settled(first.clock, first.host.open(gate));
@@ -139,13 +139,13 @@ describe('fault 9: what is released is in the log', () => {
     assert.deepEqual(await settled(first.clock, first.host.submit(gate, admit())), { ok: true, seq: 1_501 });
     first.log.away = null;
     await Promise.all([released, first.clock.advance(20_000)]);
-    // Nothing but the log: neither the spool nor a snapshot of the first host reaches the next one.
+    // Only the log: the next host has neither the spool nor a snapshot of the first one.
     const second = newHost([roomy], { log: first.log });
     await settled(second.clock, second.host.open(gate));
     assert.equal(admittedIn(second.host.view(gate)), 1_501);
   });
 
-  test('a release that waits for the log ends when the zone is given up or the host is closed', async () => {
+  test('a release that waits for the log ends when the zone is abandoned or the host is closed', async () => {
     for (const end of ['abandon', 'close'] as const) {
       const { host, clock, log } = newHost([turnstile]);
       await settled(clock, host.open(gate));
@@ -163,20 +163,20 @@ describe('fault 9: what is released is in the log', () => {
 });
 
 describe('closing', () => {
-  test('answers durable commands that wait for the log: nobody knows their outcome', async () => {
+  test('gives durable commands that wait for the log the reply OUTCOME_UNKNOWN', async () => {
     const { host, clock, log } = newHost([turnstile]);
     await settled(clock, host.open(gate));
     log.away = 'gone';
     const reply = host.submit(gate, admit(), { durable: true });
     await clock.settle();
     await settled(clock, host.close());
-    const answer = await reply;
-    assert.equal(!answer.ok && answer.code, 'OUTCOME_UNKNOWN');
+    const outcome = await reply;
+    assert.equal(!outcome.ok && outcome.code, 'OUTCOME_UNKNOWN');
   });
 });
 
-describe('fault 10: everything that waits has a bound', () => {
-  test('durable commands that wait for the log are refused beyond the bound, before they are decided', async () => {
+describe('fault 10: all queues are bounded', () => {
+  test('above the limit, durable commands are refused before they are decided', async () => {
     const { host, clock, log } = newHost([turnstile], { options: { durableWaitingMax: 3 } });
     await settled(clock, host.open(gate));
     log.away = 'gone';
@@ -191,13 +191,13 @@ describe('fault 10: everything that waits has a bound', () => {
     assert.equal(host.stats().durableWaiting, 0);
   });
 
-  test('a landing looks at those it answers and no others', async () => {
+  test('a durable append visits only the waiters that it settles', async () => {
     const roomy = defineZone({ ...turnstile, create: () => ({ ...turnstile.create(''), capacity: 1e9 }) });
     const { host, clock, log } = newHost([roomy]);
     await settled(clock, host.open(gate));
     log.away = 'gone';
     const order: number[] = [];
-    // A command that is sent again waits for an earlier event than those sent in between.
+    // A retry waits for an earlier event than the commands sent in between.
     const ids = [1, 2, 3, 1, 4, 2];
     for (const [index, id] of ids.entries()) {
       void host.submit(gate, admit(), { id: `c${id}`, durable: true }).then(() => order.push(index));
@@ -209,7 +209,7 @@ describe('fault 10: everything that waits has a bound', () => {
     assert.equal(host.stats().durableWaiting, 0);
   });
 
-  test('a turn takes a bounded number of commands of all zones together, and every zone has its turn', async () => {
+  test('a turn decides a bounded number of commands of all zones together, and every zone gets a turn', async () => {
     const { host, clock, decided } = newHost([turnstile], { options: { turnCommandsMax: 2, turnTotalMax: 5 } });
     const zones = Array.from({ length: 4 }, (_none, index) => `turnstile/${index}`);
     await settled(clock, Promise.all(zones.map((zone) => host.open(zone))));
@@ -224,8 +224,8 @@ describe('fault 10: everything that waits has a bound', () => {
   });
 });
 
-describe('a store that fails, is slow, or never answers', () => {
-  test('a log that never answers is left for the spool, and nothing is lost when it answers again', async () => {
+describe('a store that fails, is slow, or never responds', () => {
+  test('events for a log that never responds go to the spool, and none is lost when it responds again', async () => {
     const log = new MemoryLog();
     const append = log.append.bind(log);
     let isHung = false;
@@ -242,7 +242,7 @@ describe('a store that fails, is slow, or never answers', () => {
     assert.equal(admittedAfter(log.batches, gate, 9), 4);
   });
 
-  test('a snapshot store that never answers holds up neither the other zones nor the close', async () => {
+  test('a snapshot store that never responds delays neither the other zones nor the close', async () => {
     const { host, clock, hot, cold } = newHost([turnstile]);
     await settled(clock, Promise.all([host.open(gate), host.open(other)]));
     hot.save = () => new Promise(() => {});
@@ -259,7 +259,7 @@ describe('a store that fails, is slow, or never answers', () => {
     assert.ok(isClosed);
   });
 
-  test('a hot store that never answers is passed over when a zone is opened', async () => {
+  test('a hot store that never responds is skipped when a zone is opened', async () => {
     const first = newHost([turnstile]);
     await settled(first.clock, first.host.open(gate));
     first.host.send(gate, admit(3));
@@ -272,7 +272,7 @@ describe('a store that fails, is slow, or never answers', () => {
     assert.equal(admittedIn(host.view(gate)), 3);
   });
 
-  test('a spool that fails when it is read, dropped or written loses what it cannot keep, says so, and goes on', async () => {
+  test('a spool that fails on read, drop or write loses the batches that it cannot store, reports it, and continues', async () => {
     for (const broken of ['oldest', 'drop', 'ofZone'] as const) {
       const spool = new MemorySpool();
       const { host, clock, log, failures } = newHost([turnstile], { spool });
@@ -314,8 +314,8 @@ describe('a store that fails, is slow, or never answers', () => {
   });
 });
 
-describe('fault 14: zones that are not used are released', () => {
-  test('beyond the bound the least recently used go, with nothing lost, and those that tick or have work stay', async () => {
+describe('fault 14: unused zones are released', () => {
+  test('above the limit the least recently used are released without loss, and those with ticks or work stay', async () => {
     const { host, clock, log } = newHost([turnstile, beating], { options: { zonesMax: 4 } });
     await settled(clock, host.open('beating/heart'));
     for (let count = 0; count < 10; count++) {
@@ -335,8 +335,8 @@ describe('fault 14: zones that are not used are released', () => {
   });
 });
 
-describe('a zone that takes several attempts to come back under a new epoch', () => {
-  test('writes what the log lacks all the same, whichever attempt succeeds', async () => {
+describe('a zone that needs several attempts to recover under a new epoch', () => {
+  test('writes the events that the log lacks, whichever attempt succeeds', async () => {
     const { host, clock, log, hot } = newHost([turnstile], { spool: new MemorySpool(2) });
     await settled(clock, host.open(gate));
     log.away = 'gone';
@@ -346,7 +346,7 @@ describe('a zone that takes several attempts to come back under a new epoch', ()
     }
     await settled(clock, host.snapshotAll('hot'));
     assert.equal(hot.snapshots[0]?.unrecorded.length, 2);
-    // A third has no room: the record has a gap, so the zone comes back under a new epoch, at the second attempt.
+    // The spool has no space for a third: the record has a gap, so the zone recovers under a new epoch, at the second attempt.
     host.send(gate, admit(4));
     await clock.settle();
     host.send(gate, { type: 'Break' });
@@ -355,7 +355,7 @@ describe('a zone that takes several attempts to come back under a new epoch', ()
     const claim = log.claim.bind(log);
     const read = log.read.bind(log);
     const append = log.append.bind(log);
-    // The zone is claimed before the spool gets through.
+    // The zone is claimed before the spool is drained.
     log.append = () => Promise.reject(new Error('not yet'));
     log.claim = async (zone) => {
       log.append = append;

@@ -5,8 +5,7 @@ import { defineZone } from './definition.ts';
 import { beating, MemorySpool, newHost, settled, type Turnstile, type TurnstileEvent, turnstile } from './testing/index.ts';
 
 /*
- * Faults that were found in the kernel, by their number in the review of commit d4ce28a, where each of these tests fails.
- * The law is named in the test's title.
+ * Faults of the kernel, by their number in the review of commit d4ce28a, where each of these tests fails. The title of the test states the law.
  */
 
 const gate = 'turnstile/gate';
@@ -14,7 +13,7 @@ const other = 'turnstile/other';
 const admittedIn = (view: { state: unknown } | undefined) => (view?.state as Turnstile | undefined)?.admitted;
 const admit = (people = 1) => ({ type: 'Admit', people }) as const;
 
-/** The state that the batches of a zone lead to, folded independently of the kernel. */
+/** The state after the batches of a zone, computed independently of the kernel. */
 function admittedAfter(batches: readonly EventBatch[], zone: string, seq: number): number {
   let sum = 0;
   for (const batch of batches)
@@ -23,13 +22,13 @@ function admittedAfter(batches: readonly EventBatch[], zone: string, seq: number
   return sum;
 }
 
-describe('fault 1: a state that is published is the fold of the events up to its seq', () => {
-  test('observers of a zone that fails half-way see the state without the failed command, or nothing', async () => {
-    const seen: { seq: number; admitted: number }[] = [];
+describe('fault 1: a published state is the fold of the events up to its seq', () => {
+  test('observers of a zone that fails half-way get the state without the failed command, or nothing', async () => {
+    const published: { seq: number; admitted: number }[] = [];
     const parts = newHost([turnstile], {
       options: {
         onDecided: (batch, state) =>
-          void seen.push({ seq: batch.firstSeq + batch.events.length - 1, admitted: (state as Turnstile).admitted }),
+          void published.push({ seq: batch.firstSeq + batch.events.length - 1, admitted: (state as Turnstile).admitted }),
       },
     });
     const { host, clock, log } = parts;
@@ -37,11 +36,11 @@ describe('fault 1: a state that is published is the fold of the events up to its
     host.send(gate, admit(7));
     host.send(gate, { type: 'BreakHalfway' });
     await clock.settle();
-    assert.deepEqual(seen, [{ seq: 1, admitted: 7 }]);
+    assert.deepEqual(published, [{ seq: 1, admitted: 7 }]);
     assert.equal(admittedAfter(log.batches, gate, 1), 7);
   });
 
-  test('a zone that is failed serves no state, and says that it is failed', async () => {
+  test('a failed zone serves no state, and its status is failed', async () => {
     const { host, clock, log } = newHost([turnstile]);
     await host.open(gate);
     host.send(gate, admit(7));
@@ -55,7 +54,7 @@ describe('fault 1: a state that is published is the fold of the events up to its
     assert.equal(!reply.ok && reply.code, 'ZONE_STOPPED');
   });
 
-  test('a zone that is being opened serves no state before it has its own', async () => {
+  test('a zone that is opening serves no state before its recovery', async () => {
     const { host, clock } = newHost([turnstile]);
     const opening = host.open(gate);
     assert.equal(host.view(gate), undefined);
@@ -71,7 +70,7 @@ describe('fault 2: an address has one transition at a time', () => {
     const zone = 'beating/heart';
     await settled(clock, host.open(zone));
     host.send(zone, { type: 'Break' });
-    // The turn in which it fails is the first to come; right after it, it is opened twice.
+    // It fails in the next turn; right after that, it is opened twice.
     const opened = new Promise<void>((resolve, reject) => {
       clock.soon(() => void Promise.all([host.open(zone), host.open(zone)]).then(() => resolve(), reject));
     });
@@ -84,7 +83,7 @@ describe('fault 2: an address has one transition at a time', () => {
     assert.equal(host.view(zone)?.epoch, 1);
   });
 
-  test('opening a zone while it is released brings it back under a new epoch once it is handed over', async () => {
+  test('opening a zone during its release opens it again under a new epoch after the release', async () => {
     const { host, clock } = newHost([turnstile]);
     await settled(clock, host.open(gate));
     host.send(gate, admit(3));
@@ -96,8 +95,8 @@ describe('fault 2: an address has one transition at a time', () => {
   });
 });
 
-describe('fault 3: a failed zone is retried until it is back', () => {
-  test('a zone that fails while the log is unavailable comes back with the log, and its status is true all the time', async () => {
+describe('fault 3: a failed zone is retried until it is active', () => {
+  test('a zone that fails while the log is unavailable recovers with the log, and its status is always correct', async () => {
     const statuses: string[] = [];
     const { host, clock, log } = newHost([turnstile], { options: { onStatus: (_zone, status) => statuses.push(status) } });
     await settled(clock, host.open(gate));
@@ -116,7 +115,7 @@ describe('fault 3: a failed zone is retried until it is back', () => {
     assert.equal(statuses.at(-1), 'active');
   });
 
-  test('a zone that fails again and again is retried, ever more slowly', async () => {
+  test('a zone that fails repeatedly is retried with growing delays', async () => {
     const { host, clock, failures } = newHost([turnstile]);
     await settled(clock, host.open(gate));
     for (let count = 0; count < 6; count++) {
@@ -165,7 +164,7 @@ describe('fault 4: an observer that throws changes nothing', () => {
     assert.ok(failures.some(({ kind, message }) => kind === 'observer' && message.includes('observer broke')));
   });
 
-  test('an observer of failures that throws does no harm either', async () => {
+  test('an observer of failures that throws changes nothing either', async () => {
     const { host, clock } = newHost([turnstile], {
       options: {
         onFailure: () => {
@@ -182,7 +181,7 @@ describe('fault 4: an observer that throws changes nothing', () => {
   });
 });
 
-describe('fault 5: a random number of a zone is never drawn twice, and nobody outside can compute it', () => {
+describe('fault 5: a random number of a zone is never drawn twice, and cannot be computed without the secret', () => {
   async function draws(parts: Parameters<typeof newHost>[1], refusedBefore: number, count: number) {
     const running = newHost([turnstile], parts);
     await settled(running.clock, running.host.open(gate));
@@ -192,7 +191,7 @@ describe('fault 5: a random number of a zone is never drawn twice, and nobody ou
     return { ...running, drawn: (running.host.view(gate)?.state as Turnstile).drawn };
   }
 
-  test('not after a recovery, whatever was refused before', async () => {
+  test('not after a recovery, even if commands were refused before', async () => {
     const first = await draws({}, 20, 5);
     const second = await draws({ log: first.log, clock: first.clock }, 0, 40);
     assert.equal(new Set(second.drawn).size, 45);
@@ -207,7 +206,7 @@ describe('fault 5: a random number of a zone is never drawn twice, and nobody ou
     assert.equal(new Set((first.host.view(gate)?.state as Turnstile).drawn).size, 35);
   });
 
-  test('the numbers come from what the installation keeps secret', async () => {
+  test('the numbers depend on the secret of the installation', async () => {
     const secretly = (secret: string) => ({
       options: { random: (zone: string, epoch: number) => () => Number(`0.${secret}${zone.length}${epoch}`) },
     });
@@ -217,7 +216,7 @@ describe('fault 5: a random number of a zone is never drawn twice, and nobody ou
   });
 });
 
-describe('fault 6: events of another version are never folded raw', () => {
+describe('fault 6: events of another version are never applied without an upcast', () => {
   const later = defineZone<Turnstile, never, TurnstileEvent>({ ...turnstile, version: 2, decide: () => {} });
 
   test('a zone whose record is of an older version does not open without an upcast; the error names kind and versions', async () => {
@@ -239,7 +238,7 @@ describe('fault 6: events of another version are never folded raw', () => {
     await assert.rejects(settled(clock, host.open(gate)), /"turnstile".*version 3.*version 2/);
   });
 
-  test('nor a state that stands for lost events', async () => {
+  test('nor a state that replaces lost events', async () => {
     const first = newHost([turnstile], { spool: new MemorySpool(0) });
     await settled(first.clock, first.host.open(gate));
     first.log.away = 'gone';

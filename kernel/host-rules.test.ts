@@ -3,13 +3,13 @@ import { describe, test } from 'node:test';
 import { lastSeqOf } from './batch.ts';
 import { beating, MemoryLog, MemorySpool, newHost, settled, type Turnstile, turnstile } from './testing/index.ts';
 
-/* What a host does with snapshots, spool, retries and moments of the past when everything goes its way, and when not. */
+/* Snapshots, spool, retries and points in time of a host, with and without failures. */
 
 const gate = 'turnstile/gate';
 const admitOne = (people = 1) => ({ type: 'Admit', people }) as const;
 
 describe('a host', () => {
-  test('takes snapshots on its schedule, hot and cold, of what has changed, until it is closed', async () => {
+  test('takes hot and cold snapshots of changed zones on its schedule, until it is closed', async () => {
     const { host, clock, hot, cold } = newHost([turnstile], { options: { hotEveryMs: 100, coldEveryMs: 1_000 } });
     await settled(clock, host.open(gate));
     host.send(gate, admitOne());
@@ -28,7 +28,7 @@ describe('a host', () => {
     assert.equal(hot.snapshots[0]?.seq, 3);
   });
 
-  test('a snapshot says from where in the log the events after it are found', async () => {
+  test('a snapshot has the log position of the events after it', async () => {
     const { host, clock, hot } = newHost([turnstile]);
     await settled(clock, host.open(gate));
     for (let count = 0; count < 3; count++) {
@@ -39,15 +39,15 @@ describe('a host', () => {
     assert.equal(hot.snapshots[0]?.position, 3);
   });
 
-  test('says how much waits, and gives up on commands of a zone that it lets go of', async () => {
+  test('reports how many commands wait, and refuses those of an abandoned zone', async () => {
     const { host, clock } = newHost([turnstile]);
     await settled(clock, host.open(gate));
     const reply = host.submit(gate, admitOne());
     assert.equal(host.stats().waitingCommands, 1);
     assert.equal(host.waiting(gate), 1);
     host.abandon(gate);
-    const answer = await reply;
-    assert.equal(!answer.ok && answer.code, 'ZONE_STOPPED');
+    const outcome = await reply;
+    assert.equal(!outcome.ok && outcome.code, 'ZONE_STOPPED');
     assert.equal(host.status(gate), 'stopped');
     await host.release(gate);
     await host.snapshot(gate, 'hot');
@@ -57,7 +57,7 @@ describe('a host', () => {
     assert.throws(() => host.register(turnstile), /already registered/);
   });
 
-  test('a zone that was abandoned while it was to be retried is not brought back', async () => {
+  test('a zone that was abandoned before its retry is not rebuilt', async () => {
     const { host, clock, log } = newHost([turnstile]);
     await settled(clock, host.open(gate));
     log.away = 'gone';
@@ -70,7 +70,7 @@ describe('a host', () => {
     assert.equal(host.status(gate), 'stopped');
   });
 
-  test('a failed zone that is opened comes back at once, and once', async () => {
+  test('a failed zone that is opened is rebuilt at once, and only once', async () => {
     const { host, clock, log } = newHost([beating]);
     const zone = 'beating/heart';
     await settled(clock, host.open(zone));
@@ -85,7 +85,7 @@ describe('a host', () => {
     assert.equal((host.view(zone)?.state as Turnstile).ticks.length - before, 20);
   });
 
-  test('more than memory holds goes to the spool while the log is slow, and no event twice to the log', async () => {
+  test('events above the memory limit go to the spool while the log is slow, and none goes to the log twice', async () => {
     const log = new MemoryLog();
     const append = log.append.bind(log);
     const held: (() => void)[] = [];
@@ -115,7 +115,7 @@ describe('a host', () => {
     );
   });
 
-  test('tries a log that is unavailable again after 100 ms, and then ever more slowly, up to 5 s', async () => {
+  test('retries an unavailable log after 100 ms, then with growing delays up to 5 s', async () => {
     const log = new MemoryLog();
     const { host, clock } = newHost([turnstile], { log });
     await settled(clock, host.open(gate));
@@ -130,7 +130,7 @@ describe('a host', () => {
     assert.deepEqual(waits.slice(0, 8), [100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000]);
   });
 
-  test('writes what an earlier run left on the spool without anything new, and forgets a zone that it lets go of', async () => {
+  test('writes the spool of an earlier run without new events, and drops the lost range of an abandoned zone', async () => {
     const first = newHost([turnstile]);
     await settled(first.clock, first.host.open(gate));
     first.log.away = 'gone';
@@ -142,7 +142,7 @@ describe('a host', () => {
     await settled(second.clock, second.host.recorded());
     assert.equal(second.host.isRecording, true);
     assert.equal(first.log.batches.length, 1);
-    // Its gap goes with it: it is another owner’s now.
+    // Its lost range is dropped too: it has another owner now.
     const third = newHost([turnstile], { spool: new MemorySpool(1) });
     await settled(third.clock, third.host.open(gate));
     third.log.away = 'gone';
@@ -160,7 +160,7 @@ describe('a host', () => {
     assert.deepEqual(reply, { ok: true, seq: 2 });
   });
 
-  test('tells durable events in order, each once, and only when the log has them', async () => {
+  test('notifies observers of durable events in order, each once, and only when the log has them', async () => {
     const durable: string[] = [];
     const { host, clock, log } = newHost([turnstile], {
       options: { onDurable: ({ firstSeq, events }) => void durable.push(`${firstSeq}+${events.length}`) },
@@ -177,7 +177,7 @@ describe('a host', () => {
     assert.deepEqual(durable, ['1+1', '2+1']);
   });
 
-  test('commands are answered whether anything goes with them or not', async () => {
+  test('commands get a reply with and without metadata', async () => {
     const { host, clock, decided } = newHost([turnstile]);
     await settled(clock, host.open(gate));
     for (const meta of [{}, { id: 'a' }, { correlation: 'c' }, { actor: 'x' }, { tenant: 't' }])

@@ -14,7 +14,7 @@ describe('a rule’s test reads as a sentence', () => {
 });
 
 describe('a zone host', () => {
-  test('decides in memory and answers in the turn, before the log has anything', async () => {
+  test('decides in memory and replies in the same turn, before the log has the events', async () => {
     const { host, clock, log } = newHost([turnstile]);
     await host.open(gate);
     log.away = 'gone';
@@ -25,7 +25,7 @@ describe('a zone host', () => {
     assert.equal(log.batches.length, 0);
   });
 
-  test('answers durable commands when the log has the events, not before', async () => {
+  test('replies to durable commands when the log has the events, not before', async () => {
     const { host, clock, log } = newHost([turnstile]);
     await host.open(gate);
     log.away = 'gone';
@@ -41,7 +41,7 @@ describe('a zone host', () => {
     assert.equal(log.batches.length, 1);
   });
 
-  test('hands on the events of a turn as one batch', async () => {
+  test('publishes the events of a turn as one batch', async () => {
     const { host, clock, decided } = newHost([turnstile]);
     await host.open(gate);
     for (let count = 0; count < 10; count++) host.send(gate, { type: 'Admit', people: 1 });
@@ -50,7 +50,7 @@ describe('a zone host', () => {
     assert.equal(decided[0]?.events.length, 10);
   });
 
-  test('gives a retried command its first answer and no second effect, also after a crash', async () => {
+  test('gives a retried command its first reply and no second effect, also after a crash', async () => {
     const first = newHost([turnstile]);
     await first.host.open(gate);
     const once = first.host.submit(gate, { type: 'Admit', people: 5 }, { id: 'c1' });
@@ -67,7 +67,7 @@ describe('a zone host', () => {
     assert.equal(admitted(second.host.view(gate)), 5);
   });
 
-  test('says BUSY when the mailbox is full, and goes on with what it has', async () => {
+  test('replies BUSY when the mailbox is full, and decides the waiting commands', async () => {
     const { host, clock } = newHost([turnstile], { options: { mailboxMax: 2 } });
     await host.open(gate);
     assert.ok(host.send(gate, { type: 'Admit', people: 1 }));
@@ -80,7 +80,7 @@ describe('a zone host', () => {
     assert.equal(host.stats().refusedBusy, 2);
   });
 
-  test('lets no zone starve another: a turn takes a bounded number of commands from each', async () => {
+  test('lets no zone starve another: a turn decides a bounded number of commands of each', async () => {
     const { host, clock, decided } = newHost([turnstile], { options: { turnCommandsMax: 3 } });
     await host.open(gate);
     await host.open('turnstile/other');
@@ -98,7 +98,7 @@ describe('a zone host', () => {
     );
   });
 
-  test('a failing command poisons its zone alone, which comes back from its record without it', async () => {
+  test('a failing command affects only its zone, which is rebuilt from its record without the command', async () => {
     const { host, clock, failures } = newHost([turnstile]);
     await host.open(gate);
     await host.open('turnstile/other');
@@ -115,7 +115,7 @@ describe('a zone host', () => {
     assert.equal(failures[0]?.kind, 'zone-failed');
   });
 
-  test('a zone that fails again and again is stopped and says so', async () => {
+  test('a zone that fails repeatedly is stopped, and the host reports it', async () => {
     const { host, clock, failures } = newHost([turnstile]);
     await host.open(gate);
     for (let count = 0; count < 6; count++) {
@@ -131,16 +131,16 @@ describe('a zone host', () => {
     assert.deepEqual(await repaired, { ok: true, seq: 1 });
   });
 
-  test('a stale owner is fenced: the log refuses its events and it stops answering', async () => {
+  test('a stale owner is fenced: the log refuses its events, and it refuses commands', async () => {
     const old = newHost([turnstile]);
     await old.host.open(gate);
     const next = newHost([turnstile], { log: old.log });
     await next.host.open(gate);
     next.host.send(gate, { type: 'Admit', people: 1 });
     await next.clock.settle();
-    const answer = old.host.submit(gate, { type: 'Admit', people: 50 }, { durable: true });
+    const submitted = old.host.submit(gate, { type: 'Admit', people: 50 }, { durable: true });
     await old.clock.settle();
-    const reply = await answer;
+    const reply = await submitted;
     assert.equal(!reply.ok && reply.code, 'ZONE_STOPPED');
     assert.equal(old.failures[0]?.kind, 'zone-lost');
     assert.equal(old.host.view(gate), undefined);
@@ -150,7 +150,7 @@ describe('a zone host', () => {
     );
   });
 
-  test('closing decides what waits and leaves a snapshot, so that the next start replays nothing', async () => {
+  test('closing decides waiting commands and stores a snapshot, so that the next start replays nothing', async () => {
     const first = newHost([turnstile]);
     await first.host.open(gate);
     first.host.send(gate, { type: 'Admit', people: 4 });
@@ -163,7 +163,7 @@ describe('a zone host', () => {
 });
 
 describe('ticks', () => {
-  test('come in fixed steps, and each stands for its own moment', async () => {
+  test('run in fixed steps, each with its own time', async () => {
     const { host, clock } = newHost([beating]);
     await host.open('beating/heart');
     await clock.advance(200);
@@ -171,7 +171,7 @@ describe('ticks', () => {
     assert.deepEqual(ticks, [1_050, 1_100, 1_150, 1_200]);
   });
 
-  test('after a pause are caught up with in a bounded number, the rest is skipped and reported', async () => {
+  test('after a pause a bounded number of steps is caught up, the rest is skipped and reported', async () => {
     const skipped: number[] = [];
     const { host, clock } = newHost([beating], { options: { onTick: (stats) => skipped.push(stats.skippedSteps) } });
     await host.open('beating/heart');
@@ -182,7 +182,7 @@ describe('ticks', () => {
     assert.equal(skipped[0], 15);
   });
 
-  test('a zone that is let go of while it is opened can be opened anew at once, and the first attempt counts for nothing', async () => {
+  test('a zone that is abandoned during its opening can be opened again at once, and the first attempt has no effect', async () => {
     const { host, clock, log } = newHost([turnstile]);
     const claim = log.claim.bind(log);
     let release: () => void = () => {};
@@ -204,7 +204,7 @@ describe('ticks', () => {
     assert.equal(reply.ok, true);
   });
 
-  test('ticks go on when the wall clock is set back', async () => {
+  test('ticks continue when the wall clock is set back', async () => {
     const { host, clock } = newHost([beating]);
     const zone = 'beating/heart';
     await host.open(zone);

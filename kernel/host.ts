@@ -80,20 +80,20 @@ export class ZoneHost {
     const { durable, onDecided, ...meta } = options;
     return new Promise((resolve) => {
       const settle = durable ? this.#whenDurable(address, resolve) : resolve;
-      const answer = (reply: Reply) => {
+      const onReply = (reply: Reply) => {
         onDecided?.(reply);
         settle(reply);
       };
       const refusal =
         (durable && this.#cannotPromise(address)) ||
-        this.#post(address, { command, meta: Object.keys(meta).length > 0 ? meta : null, answer });
-      if (refusal) answer(refusal);
+        this.#post(address, { command, meta: Object.keys(meta).length > 0 ? meta : null, onReply });
+      if (refusal) onReply(refusal);
     });
   }
 
   /** Sends a command without a reply. Returns false when the zone does not accept it; the sender should slow down. */
   send(address: ZoneAddress, command: unknown, meta: CommandMeta | null = null): boolean {
-    return this.#post(address, { command, meta, answer: null }) === null;
+    return this.#post(address, { command, meta, onReply: null }) === null;
   }
 
   /** Current state, seq and epoch of a sound zone, else undefined (see `status`). Not a copy: do not change or keep it. */
@@ -125,7 +125,7 @@ export class ZoneHost {
     return [...this.#entries.keys()].filter((address) => kind === undefined || kindOf(address) === kind);
   }
 
-  /** Stores a snapshot of a zone, unless it is unchanged since its last one there. Resolves with null, or with why it was not stored. */
+  /** Stores a snapshot of a zone, unless it is unchanged since its last one there. Resolves with null, or with the reason of a failure. */
   async snapshot(address: ZoneAddress, into: SnapshotKind): Promise<string | null> {
     const entry = this.#entries.get(address);
     return entry ? this.#snapshots.take(entry, into) : 'the zone is not open';
@@ -209,7 +209,7 @@ export class ZoneHost {
     await this.#outbox.close();
   }
 
-  /** The log refused a batch of this owner: a new owner has claimed the zone, so this host must not answer for it any more. */
+  /** The log refused a batch of this owner: a new owner has claimed the zone, so this host must stop deciding for it. */
   #fenced(address: ZoneAddress, epoch: number): void {
     if (this.#entries.get(address)?.zone.epoch !== epoch) return;
     this.abandon(address);
@@ -223,20 +223,20 @@ export class ZoneHost {
   /** Reply callback of a durable command, called when the log has its events. The command counts as waiting from now on. */
   #whenDurable(address: ZoneAddress, resolve: (reply: Reply) => void): (reply: Reply) => void {
     this.#durableWaiting++;
-    const answer = (reply: Reply) => {
+    const settle = (reply: Reply) => {
       this.#durableWaiting--;
       resolve(reply);
     };
     return (reply) => {
-      if (reply.seq === undefined) answer(reply);
-      else this.#outbox.whenDurable(address, reply.seq, (refusal) => answer(refusal ?? reply));
+      if (reply.seq === undefined) settle(reply);
+      else this.#outbox.whenDurable(address, reply.seq, (refusal) => settle(refusal ?? reply));
     };
   }
 
-  /** Why no durable reply is possible now; null when one is. */
+  /** Refusal when no durable reply is possible now; else null. */
   #cannotPromise(address: ZoneAddress): Refused | null {
     if (!this.#outbox.promises(address)) return refused('LOG_UNAVAILABLE', 'Retry when the log is available.');
-    // The command that asks is counted already.
+    // The current command is counted already.
     if (this.#durableWaiting <= (this.#options.durableWaitingMax ?? DURABLE_WAITING_MAX)) return null;
     return this.#busy(`${this.#durableWaiting - 1} durable commands wait for the log.`);
   }

@@ -13,7 +13,7 @@ const command: fc.Arbitrary<TurnstileCommand> = fc.oneof(
 const commands = fc.array(command, { maxLength: 60 });
 const RUNS = { numRuns: 60 };
 
-/** Runs commands, letting time pass after those whose index is in `pauses`. */
+/** Runs commands, and advances the time after those whose index is in `pauses`. */
 async function live(input: TurnstileCommand[], pauses: Set<number>, turnCommandsMax = 512) {
   const parts = newHost([turnstile], { options: { turnCommandsMax } });
   await parts.host.open(gate);
@@ -39,7 +39,7 @@ describe('laws of the kernel', () => {
       RUNS,
     ));
 
-  test('a snapshot and the tail equal replay', () =>
+  test('a snapshot plus the tail of the log equals replay', () =>
     fc.assert(
       fc.asyncProperty(commands, fc.uniqueArray(fc.nat(59)), fc.boolean(), async (input, pauses, keepHot) => {
         const { host, log, hot, cold } = await live(input, new Set(pauses));
@@ -65,7 +65,7 @@ describe('laws of the kernel', () => {
       RUNS,
     ));
 
-  test('a retried command has one effect, whenever it is retried and whatever fails in between', () =>
+  test('a retried command has one effect, whenever it is retried and whichever failures occur in between', () =>
     fc.assert(
       fc.asyncProperty(
         fc.array(fc.record({ id: fc.nat(8), crash: fc.boolean(), away: fc.boolean() }), { maxLength: 30 }),
@@ -91,7 +91,7 @@ describe('laws of the kernel', () => {
       RUNS,
     ));
 
-  test('the state at every seq, from the record, equals the state that was live then', () =>
+  test('the state at every seq, from the record, equals the live state at that seq', () =>
     fc.assert(
       fc.asyncProperty(commands, fc.uniqueArray(fc.nat(59)), async (input, pauses) => {
         const parts = newHost([turnstile], { options: { turnCommandsMax: 1 } });

@@ -17,7 +17,7 @@ const gate = 'turnstile/gate';
 const admit = (people = 1) => ({ type: 'Admit', people }) as const;
 const admittedIn = (view: { state: unknown } | undefined) => (view?.state as Turnstile | undefined)?.admitted;
 
-/** A log whose claims or appends wait until they are let through. */
+/** A log whose claims or appends wait until the test releases them. */
 function heldLog(what: 'claim' | 'append') {
   const log = new MemoryLog();
   const waiting: (() => void)[] = [];
@@ -36,7 +36,7 @@ function heldLog(what: 'claim' | 'append') {
 }
 
 describe('opening', () => {
-  test('a zone that is let go of before its opening begins is not claimed', async () => {
+  test('a zone that is abandoned before its opening begins is not claimed', async () => {
     const held = heldLog('claim');
     const { host, clock } = newHost([turnstile], { log: held.log });
     const opening = host.open(gate);
@@ -45,7 +45,7 @@ describe('opening', () => {
     assert.equal(held.calls, 0);
   });
 
-  test('a zone that is let go of while its record is read never becomes active, and does not tick', async () => {
+  test('a zone that is abandoned while its record is read never becomes active, and does not tick', async () => {
     const statuses: string[] = [];
     const { host, clock, log } = newHost([beating], { options: { onStatus: (_zone, status) => statuses.push(status) } });
     const read = log.read.bind(log);
@@ -66,7 +66,7 @@ describe('opening', () => {
     assert.deepEqual(log.batches, []);
   });
 
-  test('an address has one transition at a time, however often it is opened and let go of', async () => {
+  test('an address has one transition at a time, however often it is opened and abandoned', async () => {
     const held = heldLog('claim');
     const { host, clock } = newHost([turnstile], { log: held.log });
     held.isHeld = true;
@@ -74,7 +74,7 @@ describe('opening', () => {
     for (let count = 0; count < 4; count++) {
       void host.open(gate).then(
         () => outcomes.push('opened'),
-        () => outcomes.push('let go of'),
+        () => outcomes.push('abandoned'),
       );
       await clock.settle();
       if (count === 1) held.next();
@@ -88,7 +88,7 @@ describe('opening', () => {
       await clock.settle();
     }
     assert.equal(held.mostUnderWay, 1);
-    assert.deepEqual(outcomes, ['let go of', 'let go of', 'let go of', 'opened']);
+    assert.deepEqual(outcomes, ['abandoned', 'abandoned', 'abandoned', 'opened']);
   });
 
   test('an opening that fails is reported, and the zone is stopped', async () => {
@@ -101,7 +101,7 @@ describe('opening', () => {
 });
 
 describe('a zone that fails', () => {
-  test('answers the commands that wait when it cannot come back, and says when it is tried again', async () => {
+  test('replies to waiting commands when it cannot be rebuilt, and reports the delay of the next attempt', async () => {
     const { host, clock, log, failures } = newHost([turnstile]);
     await settled(clock, host.open(gate));
     log.away = 'gone';
@@ -109,14 +109,14 @@ describe('a zone that fails', () => {
     const reply = await settled(clock, host.submit(gate, admit()));
     assert.equal(!reply.ok && reply.code, 'ZONE_STOPPED');
     assert.match(reply.ok ? '' : reply.message, /rebuilds it in \d+ ms/);
-    assert.match(failures[0]?.message ?? '', /broken on purpose\n +at /, 'the report says where it threw');
+    assert.match(failures[0]?.message ?? '', /broken on purpose\n +at /, 'the report has the stack trace');
     assert.deepEqual(
       failures.map(({ kind }) => kind),
       ['zone-failed', 'recovery', 'zone-stopped'],
     );
   });
 
-  test('comes back at once again when its last failures were more than a minute ago', async () => {
+  test('is rebuilt at once again when its last failures were more than a minute ago', async () => {
     const { host, clock } = newHost([turnstile]);
     await settled(clock, host.open(gate));
     for (let count = 0; count < 5; count++) {
@@ -129,7 +129,7 @@ describe('a zone that fails', () => {
     assert.equal(host.status(gate), 'active');
   });
 
-  test('often is retried later and later, at any time of the host’s life', async () => {
+  test('repeatedly is retried with growing delays, at any uptime of the host', async () => {
     const { host, clock } = newHost([turnstile], { clock: new ManualClock(1_000_000) });
     await settled(clock, host.open(gate));
     for (let count = 0; count < 8; count++) {
@@ -139,7 +139,7 @@ describe('a zone that fails', () => {
     assert.equal(host.status(gate), 'failed');
   });
 
-  test('on a tick is rebuilt, and ticks on', async () => {
+  test('on a tick is rebuilt, and continues to tick', async () => {
     let isBroken = true;
     const fragile = defineZone({
       ...beating,
@@ -158,14 +158,14 @@ describe('a zone that fails', () => {
     assert.equal(host.stats().zoneFailures, 1);
     const { ticks } = host.view('beating/heart')?.state as Turnstile;
     assert.ok(ticks.length > 10);
-    // What ticks decide is recorded like any other event, without the tick that failed.
+    // Events of ticks are recorded like all others, without those of the failed tick.
     const recorded = log.batches.flatMap(({ events }) => events.map((event) => (event as unknown as { at: number }).at));
     assert.deepEqual(recorded, ticks);
   });
 });
 
 describe('a zone that fails after another host has claimed it', () => {
-  test('is removed when its record shows that, and a durable retry is told so instead of waiting for ever', async () => {
+  test('is removed when its record shows that, and a durable retry gets a refusal instead of waiting forever', async () => {
     const clock = new ManualClock(1_000);
     const log = new MemoryLog();
     const first = newHost([turnstile], { clock, log });
@@ -190,7 +190,7 @@ async function submitted<T>(reply: Promise<T>, clock: ManualClock): Promise<T> {
 }
 
 describe('a release', () => {
-  test('refuses commands from then on, and ends only when the log has everything', async () => {
+  test('refuses new commands, and ends only when the log has all events', async () => {
     const held = heldLog('append');
     const { host, clock } = newHost([turnstile], { log: held.log });
     await settled(clock, host.open(gate));
@@ -210,7 +210,7 @@ describe('a release', () => {
     assert.equal(held.log.batches.length, 1);
   });
 
-  /** A zone whose events are lost while it is released: the log fails and the spool has no room. */
+  /** A zone whose events are lost during its release: the log fails and the spool is full. */
   async function releasedWithLoss(last: { type: 'Admit'; people: number } | { type: 'BreakHalfway' }) {
     const parts = newHost([turnstile], { spool: new MemorySpool(0) });
     const { host, clock, log } = parts;
@@ -223,7 +223,7 @@ describe('a release', () => {
     return { ...parts, released };
   }
 
-  test('during which events are lost ends when the loss is on record, with the state after it', async () => {
+  test('during which events are lost ends when the lost range is recorded, with the state after it', async () => {
     const { host, clock, log, released } = await releasedWithLoss(admit(2));
     assert.equal(host.status(gate), 'releasing');
     log.away = null;
@@ -239,7 +239,7 @@ describe('a release', () => {
     assert.equal(host.status(gate), 'stopped');
   });
 
-  test('that waits for the log, of a zone that lost events and then fails, ends when the log is back', async () => {
+  test('that waits for the log, of a zone that lost events and then failed, ends when the log is available', async () => {
     const { host, clock, log } = newHost([turnstile], { spool: new MemorySpool(0) });
     await settled(clock, host.open(gate));
     host.send(gate, admit(4));
@@ -257,7 +257,7 @@ describe('a release', () => {
     assert.equal(admittedIn(next.host.view(gate)), 4);
   });
 
-  test('that ends because the zone was let go of leaves the zone alone that was opened since', async () => {
+  test('that ends because the zone was abandoned does not affect the zone that was opened since', async () => {
     const { host, clock, log } = newHost([turnstile]);
     await settled(clock, host.open(gate));
     log.away = 'gone';
@@ -274,8 +274,8 @@ describe('a release', () => {
   });
 });
 
-describe('room for zones', () => {
-  test('is made only beyond the bound, and then for a tenth of it', async () => {
+describe('zones above the limit', () => {
+  test('are released, and a tenth of the limit more', async () => {
     const { host, clock } = newHost([turnstile], { options: { zonesMax: 10 } });
     for (let count = 0; count < 10; count++) await settled(clock, host.open(`turnstile/${count}`));
     await clock.settle();
@@ -285,16 +285,16 @@ describe('room for zones', () => {
     assert.equal(host.addresses().length, 9);
   });
 
-  test('is made by those that were not opened, sent a command or viewed for longest', async () => {
+  test('are those that were not opened, sent a command or viewed for longest', async () => {
     const { host, clock } = newHost([turnstile], { options: { zonesMax: 4 } });
-    for (const name of ['opened', 'told', 'viewed', 'idle']) await settled(clock, host.open(`turnstile/${name}`));
+    for (const name of ['opened', 'commanded', 'viewed', 'idle']) await settled(clock, host.open(`turnstile/${name}`));
     await settled(clock, host.open('turnstile/opened'));
-    host.send('turnstile/told', admit());
+    host.send('turnstile/commanded', admit());
     await clock.settle();
     host.view('turnstile/viewed');
     await settled(clock, host.open('turnstile/new'));
     await clock.settle();
-    assert.deepEqual(host.addresses().sort(), ['turnstile/new', 'turnstile/opened', 'turnstile/told', 'turnstile/viewed']);
+    assert.deepEqual(host.addresses().sort(), ['turnstile/commanded', 'turnstile/new', 'turnstile/opened', 'turnstile/viewed']);
   });
 });
 
@@ -309,7 +309,7 @@ describe('a closed host', () => {
     return parts;
   }
 
-  test('leaves no timer behind: of ticks, retries, snapshots, or an unavailable log', async () => {
+  test('leaves no timer: of ticks, retries, snapshots, or an unavailable log', async () => {
     const clock = new CountingClock(1_000);
     const { host } = await running(clock);
     assert.equal(host.status('turnstile/broken'), 'failed');

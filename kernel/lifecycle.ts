@@ -74,12 +74,12 @@ export class Lifecycle {
   }
 
   /** Removes a zone at once, and refuses the commands in its mailbox with `ZONE_STOPPED`. */
-  drop(entry: ZoneEntry, why: string): void {
+  drop(entry: ZoneEntry, reason: string): void {
     if (entry.isStopped) return;
     this.#parts.entries.delete(entry.zone.address);
     this.#enter(entry, 'stopped');
     entry.gone.resolve();
-    entry.replyToAll(refused('ZONE_STOPPED', why));
+    entry.replyToAll(refused('ZONE_STOPPED', reason));
   }
 
   #retryLater(entry: ZoneEntry, failures: number): void {
@@ -121,7 +121,7 @@ export class Lifecycle {
     const { takenOver } = entry;
     const { past } = recovered;
     // Batches left on the spool are part of the record, unless another owner has continued without them. The newest writer there
-    // wrote all earlier batches again under its epoch. Batches that older writers left beside them are of an abandoned branch.
+    // wrote all earlier batches again under its epoch. Batches of older writers next to them are of an abandoned branch.
     const left = [...(takenOver?.left ?? []), ...outbox.unrecorded(address)];
     const newest = Math.max(...left.map(writerOf));
     const own = left.filter((batch) => newest >= recovered.epoch && writerOf(batch) === newest);
@@ -134,7 +134,7 @@ export class Lifecycle {
     this.#activate(entry, recovered.steps);
   }
 
-  /** The record goes on under a later epoch: what this owner decides would never get into the log. */
+  /** The record continues under a later epoch: the log would refuse all events of this owner. */
   #lost(entry: ZoneEntry, epoch: number): void {
     const { zone } = entry;
     const message = `epoch ${zone.epoch} is stale: the log has events of epoch ${epoch}, so this host removed the zone`;

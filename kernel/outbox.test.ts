@@ -5,13 +5,13 @@ import { MemorySpool, newHost, stateAt, type Turnstile, turnstile } from './test
 
 const gate = 'turnstile/gate';
 
-/** The seqs the log holds of a zone, in its order. */
+/** The seqs of a zone in the log, in order. */
 function seqs(log: { batches: readonly { zone: string; firstSeq: number; events: readonly unknown[] }[] }, zone: string): number[] {
   return log.batches.filter((batch) => batch.zone === zone).flatMap((batch) => batch.events.map((_event, index) => batch.firstSeq + index));
 }
 
 describe('the outbox', () => {
-  test('while the log is away, goes through the spool, and drains it in order afterwards', async () => {
+  test('while the log is unavailable, uses the spool, and drains it in order afterwards', async () => {
     const { host, clock, log, spool } = newHost([turnstile]);
     await host.open(gate);
     log.away = 'gone';
@@ -29,7 +29,7 @@ describe('the outbox', () => {
     assert.equal(spool.batches, 0);
   });
 
-  test('fault 23: a record that the spool has lost in between does not keep everything else from the log', async () => {
+  test('fault 23: a lost record in the middle of the spool does not keep other events from the log', async () => {
     const { host, clock, log, spool, failures } = newHost([turnstile]);
     const other = 'turnstile/other';
     await Promise.all([host.open(gate), host.open(other)]);
@@ -38,7 +38,7 @@ describe('the outbox', () => {
       for (const zone of [gate, other]) host.send(zone, { type: 'Admit', people: 1 });
       await clock.settle();
     }
-    // The second of the gate is damaged and set aside.
+    // The second batch of the gate is damaged and set aside.
     const kept = spool.oldest(100).filter(({ zone, firstSeq }) => zone !== gate || firstSeq !== 2);
     spool.drop(100);
     spool.add(kept);
@@ -50,7 +50,7 @@ describe('the outbox', () => {
     assert.deepEqual([bridge?.zone, bridge?.firstSeq, bridge?.loss?.lastSeq], [gate, 2, 3]);
     assert.equal(host.stats().outbox.mode, 'flowing');
     assert.ok(failures.some(({ message }) => message.includes('given up')));
-    // It was decided, so a person can still find it.
+    // Its events were decided, so the spool stores them for an operator.
     assert.deepEqual(
       spool.givenUp.map(({ zone, firstSeq }) => [zone, firstSeq]),
       [[gate, 3]],
@@ -58,7 +58,7 @@ describe('the outbox', () => {
     host.send(gate, { type: 'Admit', people: 1 });
     await clock.settle();
     assert.deepEqual(seqs(log, gate), [1, 4]);
-    // The gap is over: the next time the log is unavailable nothing is given up.
+    // The gap is closed: in the next outage no batch is given up.
     log.away = 'gone';
     for (let count = 0; count < 2; count++) {
       host.send(gate, { type: 'Admit', people: 1 });
@@ -70,7 +70,7 @@ describe('the outbox', () => {
     assert.equal(spool.givenUp.length, 1);
   });
 
-  test('a failure whose outcome is unknown leads to no repeat', async () => {
+  test('an append with an unknown outcome causes no repeat', async () => {
     const { host, clock, log } = newHost([turnstile]);
     await host.open(gate);
     log.failAfterWriting = true;
@@ -94,7 +94,7 @@ describe('the outbox', () => {
     return { first, second };
   }
 
-  test('a spool that a crash left behind is written before anything new', async () => {
+  test('the spool of a crashed host is written before new events', async () => {
     const { first, second } = await afterCrash();
     await second.host.flushed();
     await second.host.open(gate);
@@ -104,7 +104,7 @@ describe('the outbox', () => {
     assert.equal((second.host.view(gate)?.state as Turnstile).admitted, 31);
   });
 
-  test('a spool that a crash left behind is written though no zone is opened', async () => {
+  test('the spool of a crashed host is written although no zone is opened', async () => {
     const { first, second } = await afterCrash();
     await second.clock.settle();
     assert.deepEqual(seqs(first.log, gate), [1]);
@@ -132,7 +132,7 @@ describe('the outbox', () => {
     const loss = log.batches.find((batch) => batch.loss);
     assert.deepEqual([loss?.firstSeq, loss && lastSeqOf(loss)], [3, 5]);
     assert.deepEqual(seqs(log, gate), [1, 2, 6]);
-    assert.deepEqual(spool.givenUp, [], 'the log took the loss as it was first told');
+    assert.deepEqual(spool.givenUp, [], 'the log accepted the first batch for the loss');
 
     const again = newHost([turnstile], { log });
     await again.host.open(gate);
@@ -140,7 +140,7 @@ describe('the outbox', () => {
     assert.equal(again.host.view(gate)?.seq, 6);
   });
 
-  test('a snapshot taken while the log is away carries what the log lacks, and the next owner writes it first', async () => {
+  test('a snapshot taken while the log is unavailable carries the missing events, and the next owner writes them first', async () => {
     const first = newHost([turnstile]);
     await first.host.open(gate);
     first.host.send(gate, { type: 'Admit', people: 1 });
@@ -163,7 +163,7 @@ describe('the outbox', () => {
     assert.equal((third.host.view(gate)?.state as Turnstile).admitted, 7);
   });
 
-  test('what an earlier run left on the spool is written under the epoch of the next, and nothing of it is lost', async () => {
+  test('batches of an earlier run on the spool are written under the epoch of the next run, without loss', async () => {
     const first = newHost([turnstile]);
     await first.host.open(gate);
     first.log.away = 'gone';
@@ -171,7 +171,7 @@ describe('the outbox', () => {
       first.host.send(gate, { type: 'Admit', people: 1 });
       await first.clock.settle();
     }
-    // The process dies; its spool stays. The log is back before the next run has drained it.
+    // The process dies; its spool stays. The log is available before the next run has drained the spool.
     const { log, spool } = first;
     log.away = null;
     const { host, clock } = newHost([turnstile], { log, spool });
@@ -182,7 +182,7 @@ describe('the outbox', () => {
     assert.deepEqual(seqs(log, gate), [1, 2, 3, 4]);
   });
 
-  test('what an earlier run left is let be when another owner has gone on without it', async () => {
+  test('batches of an earlier run are ignored when another owner has continued without them', async () => {
     const first = newHost([turnstile]);
     await first.host.open(gate);
     first.log.away = 'gone';
@@ -202,15 +202,15 @@ describe('the outbox', () => {
     assert.equal((await stateAt(parts, turnstile, gate, { seq: 9 })).seq, 1);
   });
 
-  test('a command whose record was lost is not confirmed as durable when it is sent again, also not by the next owner', async () => {
+  test('a retry of a command whose record was lost is not confirmed as durable, also not by the next owner', async () => {
     const { host, clock, log } = newHost([turnstile], { spool: new MemorySpool(1) });
     await host.open(gate);
     log.away = 'gone';
-    // Two events of one turn, and room for one.
+    // Two events of one turn, and space for one.
     host.send(gate, { type: 'Admit', people: 1 });
-    const answer = host.submit(gate, { type: 'Admit', people: 1 }, { id: 'a', durable: true });
+    const submitted = host.submit(gate, { type: 'Admit', people: 1 }, { id: 'a', durable: true });
     await clock.settle();
-    const [first] = await Promise.all([answer, clock.settle()]);
+    const [first] = await Promise.all([submitted, clock.settle()]);
     assert.equal(!first.ok && first.code, 'NOT_RECORDED');
     log.away = null;
     await clock.advance(10_000);

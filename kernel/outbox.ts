@@ -38,7 +38,7 @@ export class Outbox {
   readonly #options: HostOptions;
   readonly #entries: ReadonlyMap<ZoneAddress, ZoneEntry>;
   readonly #observers: Observers;
-  /** Called when another owner has claimed the zone: what this host decides for it no longer counts. */
+  /** Called when another owner has claimed the zone: the decisions of this host are no longer valid. */
   readonly #onStale: (zone: ZoneAddress, epoch: number) => void;
   #queue: EventBatch[] = [];
   #queuedEvents = 0;

@@ -46,7 +46,7 @@ export class Past {
     if (loss || firstSeq > this.seq + 1) throw new RecordBroken(this.#zone, this.seq + 1, loss ? loss.lastSeq + 1 : firstSeq);
   }
 
-  /** The state at `seq`, and what is remembered of commands. Not a copy. */
+  /** The state at `seq`, and the remembered replies to commands. Not a copy. */
   checkpoint(): Checkpoint {
     return { state: this.#state, ...this.#replies.record() };
   }

@@ -32,7 +32,7 @@ async function reopened(parts: Parts, definition = turnstile, pass: (clock: Manu
 }
 
 describe('each step of a recovery', () => {
-  test('says how long it took and what came of it, also that a store is unavailable', async () => {
+  test('reports its duration and outcome, also that a store is unavailable', async () => {
     const { log, hot, cold, clock } = await recorded(3, async (seq, parts) => {
       if (seq === 2) await parts.host.snapshotAll('cold');
     });
@@ -59,7 +59,7 @@ describe('each step of a recovery', () => {
     assert.match(String(tried[0]?.outcome), /the store is unavailable: no answer from the hot store within 5000 ms/);
   });
 
-  test('says why a snapshot is passed over: its version, or an owner whose successor decided otherwise', async () => {
+  test('reports why a snapshot is skipped: its version, or an abandoned branch', async () => {
     const { log, hot } = await recorded(2, async (_seq, { host }) => host.snapshotAll('hot'));
     const later = defineZone({ ...turnstile, version: 2, upcast: (event) => event as TurnstileEvent });
     assert.deepEqual((await reopened({ log, hot }, later)).outcomes, [
@@ -85,7 +85,7 @@ describe('each step of a recovery', () => {
 });
 
 describe('events', () => {
-  test('of this version are folded as they are, whatever the upcast of older ones does', async () => {
+  test('of this version are applied without the upcast of older ones', async () => {
     const { log } = await recorded(3);
     const definition = defineZone({ ...turnstile, upcast: () => ({ type: 'Admitted' as const, people: 100 }) });
     assert.equal(admittedIn((await reopened({ log }, definition)).host.view(gate)), 3);
@@ -93,7 +93,7 @@ describe('events', () => {
 });
 
 describe('a snapshot', () => {
-  test('of an older version is used with an upcast of the state, one of this version as it is, and one of a newer not at all', async () => {
+  test('of an older version is used with an upcast of the state, one of this version unchanged, and one of a newer not at all', async () => {
     const doubled = (version: number) =>
       defineZone({
         ...turnstile,
@@ -112,7 +112,7 @@ describe('a snapshot', () => {
     assert.equal(admittedIn(newer.host.view(gate)), 2);
   });
 
-  test('that carried events which have reached the log since counts', async () => {
+  test('whose carried events have reached the log since is used', async () => {
     const { host, clock, log, hot } = await recorded(1);
     log.away = 'gone';
     host.send(gate, admit());
@@ -124,7 +124,7 @@ describe('a snapshot', () => {
     assert.deepEqual((await reopened({ log, hot })).outcomes, ['hot 2', 'replay 2']);
   });
 
-  test('at the moment that is asked for is where its answer starts, by seq and by time', async () => {
+  test('at the requested point in time is used for it, by seq and by time', async () => {
     const parts = await recorded(4, async (seq, parts) => {
       if (seq === 2) await parts.host.snapshotAll('cold');
     });
@@ -140,7 +140,7 @@ describe('a snapshot', () => {
 });
 
 describe('the log', () => {
-  test('is read no further than the moment that is asked for', async () => {
+  test('is read only up to the requested point in time', async () => {
     const parts = await recorded(9);
     const { clock, log } = parts;
     const read = log.read.bind(log);
@@ -155,7 +155,7 @@ describe('the log', () => {
     assert.equal(count, 3);
   });
 
-  test('is given up when it gives nothing for five seconds, at first or later, and not while it gives anything', async () => {
+  test('counts as unavailable after five seconds without a batch, at first or later, and not while batches arrive', async () => {
     for (const [pausesMs, isGivenUp] of [
       [[4_000, 4_000, 4_000, 4_000], false],
       [[11_000], true],
@@ -194,7 +194,7 @@ describe('events that an earlier run left on the spool', () => {
     return parts;
   };
 
-  test('are part of the zone when nobody has owned it since, whether the log has events of the same owner or not', async () => {
+  test('are part of the zone when it had no other owner since, whether the log has events of the same owner or not', async () => {
     for (const recordedFirst of [0, 2]) {
       const { log, spool } = await left(recordedFirst, 2);
       const next = await reopened({ log, spool });
@@ -204,7 +204,7 @@ describe('events that an earlier run left on the spool', () => {
     }
   });
 
-  test('are no part of it when another owner has decided otherwise, even where they reach further', async () => {
+  test('are not part of it when another owner has decided other events, even if they reach further', async () => {
     const { log, spool } = await left(1, 3);
     const other = await reopened({ log });
     other.host.send(gate, admit(50));
@@ -214,7 +214,7 @@ describe('events that an earlier run left on the spool', () => {
     assert.equal(next.host.view(gate)?.seq, 2);
   });
 
-  test('count only by their newest writer: what an earlier one left beside it was given up', async () => {
+  test('are used only of the newest writer: those of earlier ones were abandoned', async () => {
     const { log, spool } = await left(1, 1);
     const abandoned = spool.ofZone(gate)[0] as EventBatch;
     spool.drop(1);

@@ -35,7 +35,7 @@ describe('the recovery ladder', () => {
     assert.deepEqual(sources, ['hot 4', 'replay 5']);
   });
 
-  test('without a hot one falls back to cold, past a damaged one to the one before, and at last to replay', async () => {
+  test('falls back from hot to cold, from a damaged snapshot to the one before, and at last to replay', async () => {
     const { host: first, clock, log, cold } = await history();
     first.send(gate, { type: 'Admit', people: 1 });
     await clock.settle();
@@ -49,19 +49,19 @@ describe('the recovery ladder', () => {
       assert.equal((host.view(gate)?.state as Turnstile).admitted, 6);
       return sources;
     };
-    // What each source gave, not only that the end is right: replay alone would lead there, too (fault 17).
+    // Checks the outcome of each source, not only the end: replay alone would give the same state (fault 17).
     assert.deepEqual(await steps(), ['cold 6', 'replay 6']);
     cold.damaged.add(6);
     assert.deepEqual(await steps(), ['cold snapshot at seq 6 cannot be used: checksum differs', 'cold 2', 'replay 6']);
     cold.damaged.add(2);
     assert.deepEqual((await steps()).at(-1), 'replay 6');
-    // Where the log does not begin at the beginning any more, nothing but the cold snapshot leads there.
+    // When retention has dropped the start of the log, only the cold snapshot gives the state.
     cold.damaged.clear();
     log.batches.splice(0, 2);
     assert.deepEqual(await steps(), ['cold 6', 'replay 6']);
   });
 
-  test('answers what a zone was for any seq and any time, with the same code', async () => {
+  test('returns the state of a zone at any seq and any time, with the same code', async () => {
     const parts = await history();
     for (let seq = 0; seq <= 5; seq++) {
       assert.equal(((await stateAt(parts, turnstile, gate, { seq })).state as Turnstile).admitted, seq);
@@ -81,14 +81,14 @@ describe('the recovery ladder', () => {
     host.send(gate, { type: 'Admit', people: 1 });
     await clock.settle();
     await host.snapshotAll('cold');
-    // What the newest hot snapshot of event 4 would need is gone.
+    // The events after the newest hot snapshot, of event 4, are dropped.
     log.batches.splice(4, 2);
     const next = newHost([turnstile], { log, hot, cold });
     await next.host.open(gate);
     assert.equal((next.host.view(gate)?.state as Turnstile).admitted, 6);
   });
 
-  test('a cold store that does not answer delays a zone that has a hot snapshot by half a second', async () => {
+  test('a cold store that does not respond delays a zone with a hot snapshot by half a second', async () => {
     const { log, hot, cold } = await history();
     cold.list = () => new Promise(() => {});
     const { host, clock } = newHost([turnstile], { log, hot, cold });
@@ -98,10 +98,10 @@ describe('the recovery ladder', () => {
     assert.equal((host.view(gate)?.state as Turnstile).admitted, 5);
   });
 
-  test('fault 44: a past moment is told only when nothing of it can be missing', async () => {
+  test('fault 44: a point in time is returned only when none of its events can be missing', async () => {
     const parts = await history();
     const { log } = parts;
-    // The third event is gone; the cold snapshot is of the second.
+    // The third event is missing; the cold snapshot is of the second.
     log.batches.splice(2, 1);
     const admittedAt = async (moment: PointInTime) => ((await stateAt(parts, turnstile, gate, moment)).state as Turnstile).admitted;
     for (const moment of [{ time: 2_000 }, { time: 3_999 }, { seq: 3 }])
@@ -113,7 +113,7 @@ describe('the recovery ladder', () => {
     assert.deepEqual([await followed(4_999), await followed(5_000)], [true, false]);
   });
 
-  test('a snapshot of an owner whose successor decided otherwise is passed over by the third', async () => {
+  test('a third owner skips a snapshot of the first if the second decided other events', async () => {
     const first = newHost([turnstile]);
     await first.host.open(gate);
     first.log.away = 'no route';
@@ -130,7 +130,7 @@ describe('the recovery ladder', () => {
     assert.equal((third.host.view(gate)?.state as Turnstile).admitted, 1);
   });
 
-  test('a zone that is released can be opened elsewhere at once, with all that was decided', async () => {
+  test('a released zone can be opened on another host at once, with all events', async () => {
     const first = newHost([turnstile]);
     await first.host.open(gate);
     first.host.send(gate, { type: 'Admit', people: 7 });
@@ -144,7 +144,7 @@ describe('the recovery ladder', () => {
     assert.equal(second.hot.snapshots.length, 1);
   });
 
-  test('events of an older version are upcast, and snapshots of one without an upcast are passed over', async () => {
+  test('events of an older version are upcast, and snapshots of one without an upcast are skipped', async () => {
     const { log, hot } = await history();
     const second = defineZone<{ heads: number }, never, { type: 'HeadsCounted'; heads: number }>({
       kind: 'turnstile',

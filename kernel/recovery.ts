@@ -93,7 +93,7 @@ async function newestOf(
   const cold = await labelsOf('cold', hot.length > 0 ? SECOND_MS_MAX : ANSWER_MS_MAX);
   for (const { source, label } of [...hot, ...cold].sort((one, other) => other.label.seq - one.label.seq)) {
     const note = timed(source);
-    const skip = (why: string) => note(`snapshot at seq ${label.seq} ${why}`);
+    const skip = (reason: string) => note(`snapshot at seq ${label.seq} ${reason}`);
     const snapshot = await get(source, stores[source].load(label)).catch((error) => skip(`cannot be used: ${messageOf(error)}`));
     if (!snapshot) continue;
     const state = stateOf(snapshot, definition);
@@ -111,7 +111,7 @@ async function newestOf(
 
 /**
  * Whether the log continued without events that only this snapshot had: a later owner recovered from an older state and decided
- * anew. A snapshot without unrecorded events is never abandoned: the log has its events, and accepts only those of an owner.
+ * other events. A snapshot without unrecorded events is never abandoned: the log has its events, and accepts only those of an owner.
  */
 async function isAbandoned(snapshot: Snapshot, log: Pick<ZoneLog, 'read'>): Promise<boolean> {
   const first = snapshot.unrecorded[0];

@@ -35,7 +35,7 @@ const command: fc.Arbitrary<WalletCommand> = fc.oneof(
   { weight: 1, arbitrary: fc.constant({ type: 'Touch' as const }) },
 );
 
-/** What the wallet must do, written without the kernel: the newest `number` acceptances and refusals are remembered, for `ms`. */
+/** Model of the wallet, without the kernel: the newest `number` acceptances and refusals are remembered, for `ms`. */
 class Model {
   balance = 0;
   changes = 0;
@@ -46,15 +46,15 @@ class Model {
     this.#rule = rule;
   }
 
-  submit(id: string, asked: WalletCommand, now: number): 'ok' | 'POOR' {
+  submit(id: string, command: WalletCommand, now: number): 'ok' | 'POOR' {
     if (this.#kept.accepted.some((one) => one.id === id)) return 'ok';
     if (this.#kept.refused.some((one) => one.id === id)) return 'POOR';
-    const isPoor = asked.type === 'Add' && this.balance + asked.amount < 0;
+    const isPoor = command.type === 'Add' && this.balance + command.amount < 0;
     const list = isPoor ? this.#kept.refused : this.#kept.accepted;
     list.push({ id, at: now });
     while (list.length > this.#rule.number || now - (list[0]?.at ?? now) > this.#rule.ms) list.shift();
-    if (!isPoor && asked.type === 'Add') {
-      this.balance += asked.amount;
+    if (!isPoor && command.type === 'Add') {
+      this.balance += command.amount;
       this.changes++;
     }
     return isPoor ? 'POOR' : 'ok';
@@ -63,13 +63,13 @@ class Model {
 
 const outcomeOf = (reply: Reply) => (reply.ok ? 'ok' : reply.code);
 
-async function submit({ host, clock }: TestHost, asked: WalletCommand, meta: object): Promise<Reply> {
-  const reply = host.submit(ZONE, asked, { ...meta, durable: true });
+async function submit({ host, clock }: TestHost, command: WalletCommand, meta: object): Promise<Reply> {
+  const reply = host.submit(ZONE, command, { ...meta, durable: true });
   await clock.settle();
   return reply;
 }
 
-/** The same record under a new host: what was in memory only is gone. */
+/** A new host on the same record: data in memory is lost. */
 async function crashed(definition: ReturnType<typeof wallet>, { log, hot, cold, clock }: TestHost): Promise<TestHost> {
   const next = newHost([definition], { log, hot, cold, clock });
   await next.host.open(ZONE);
@@ -84,7 +84,7 @@ const step = fc.record({
 });
 
 describe('kept replies', () => {
-  test('law: a retry within the bounds gets the first reply and has no effect, whatever was recovered in between', () =>
+  test('law: a retry within the limits gets the first reply and has no effect, also after recoveries', () =>
     fc.assert(
       fc.asyncProperty(
         fc.array(step, { maxLength: 60 }),
@@ -94,10 +94,10 @@ describe('kept replies', () => {
           const model = new Model(rule);
           let parts = newHost([definition]);
           await parts.host.open(ZONE);
-          for (const { id, command: asked, waitMs, next } of steps) {
+          for (const { id, command, waitMs, next } of steps) {
             await parts.clock.advance(waitMs);
-            const expected = model.submit(id, asked, parts.clock.now());
-            assert.equal(outcomeOf(await submit(parts, asked, { id })), expected);
+            const expected = model.submit(id, command, parts.clock.now());
+            assert.equal(outcomeOf(await submit(parts, command, { id })), expected);
             if (next === 'crash') parts = await crashed(definition, parts);
             else if (next !== 'nothing') await parts.host.snapshotAll(next);
           }
@@ -108,7 +108,7 @@ describe('kept replies', () => {
       { numRuns: 200 },
     ));
 
-  test('a durable refusal is answered when the log has it, and not before', async () => {
+  test('a durable refusal is returned when the log has it, and not before', async () => {
     const log = new HeldLog();
     const { host, clock } = newHost([wallet({ number: 10 })], { log });
     await host.open(ZONE);
@@ -135,7 +135,7 @@ describe('kept replies', () => {
 });
 
 describe('commands of a source', () => {
-  test('law: each place has one effect, however often and from wherever its source begins again', () =>
+  test('law: each place has one effect, however often and from whichever place its source starts again', () =>
     fc.assert(
       fc.asyncProperty(
         fc.array(fc.integer({ min: 0, max: 5 }), { minLength: 1, maxLength: 80 }),
@@ -148,14 +148,14 @@ describe('commands of a source', () => {
           await parts.host.open(ZONE);
           const deliver = async (from: number, upTo: number) => {
             for (let index = from; index < Math.min(upTo, amounts.length); index++) {
-              const asked = { type: 'Add', amount: amounts[index] as number } as const;
-              const reply = await submit(parts, asked, { source: { name: 'other/zone', place: index + 1 } });
+              const command = { type: 'Add', amount: amounts[index] as number } as const;
+              const reply = await submit(parts, command, { source: { name: 'other/zone', place: index + 1 } });
               assert.equal(outcomeOf(reply), 'ok');
             }
           };
           let reached = 0;
           for (const { upTo, from, crash, snapshot } of deliveries) {
-            // A source never skips: it begins where it was, or anywhere before.
+            // A source never skips places: it starts again at its last place, or before.
             await deliver(Math.min(from, reached), upTo);
             reached = Math.max(reached, Math.min(upTo, amounts.length));
             if (snapshot) await parts.host.snapshotAll(snapshot);

@@ -18,7 +18,7 @@ export type FirstReply = number | Refused;
 
 type Remembered<Reply> = Map<string, readonly [reply: Reply, at: number]>;
 
-/** What a zone remembers of commands: replies by id, and the newest place of each source. */
+/** Replies that a zone remembers, by command id, and the newest place of each source. */
 export class Replies {
   readonly #kept: RepliesKept | undefined;
   /** Both with the oldest first. Refusals have a limit of their own, so that they displace no acceptance. */
@@ -56,7 +56,7 @@ export class Replies {
     for (const [id, [seq, at]] of this.#accepted) if (seq >= firstSeq) this.#accepted.set(id, [-seq, at]);
   }
 
-  /** As it goes into checkpoints. Refusals and times are in those of kinds with `repliesKept`. */
+  /** The remembered replies for a checkpoint. It has refusals and times only for kinds with `repliesKept`. */
   record(): Omit<Checkpoint, 'state'> {
     const isKept = this.#kept !== undefined;
     return {

@@ -12,7 +12,7 @@ import { startTicks } from './ticks.ts';
 import { Zone } from './zone.ts';
 
 /*
- * The small rules that the kernel’s laws rest on, each held against what it must give in every case.
+ * The small rules that the laws of the kernel depend on, each tested in all cases.
  */
 
 const gate = 'turnstile/gate';
@@ -33,8 +33,8 @@ const loss = (firstSeq: number, lastSeq: number, admitted: number): EventBatch =
     loss: { lastSeq, checkpoint: { state: { admitted, capacity: 100, drawn: [], ticks: [] }, answered: [['lost', -lastSeq]] } },
   });
 
-describe('what a log does with a batch', () => {
-  test('writes exactly the events after its head, with what came with them', () =>
+describe('the log', () => {
+  test('writes exactly the events of a batch after its head, with their metadata', () =>
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 9 }), fc.integer({ min: 1, max: 9 }), fc.integer({ min: 0, max: 12 }), (first, count, head) => {
         const given = batch(first, count);
@@ -59,13 +59,13 @@ describe('what a log does with a batch', () => {
       }),
     ));
 
-  test('refuses a writer that is stale, by who writes and not by who decided', () => {
+  test('refuses a stale writer by the epoch of the writer, not of the owner that decided', () => {
     assert.equal(admit(batch(1, 1), { epoch: 2, seq: 0 }), 'stale');
     assert.equal(typeof admit(batch(1, 1, { writer: 2 }), { epoch: 2, seq: 0 }), 'object');
     assert.equal(typeof admit(batch(1, 1), { epoch: 1, seq: 0 }), 'object');
   });
 
-  test('takes of a lost range the part that it does not have, whatever of it arrived after all', () => {
+  test('writes the part of a lost range that it does not have, even if another part arrived', () => {
     const rest = after(loss(3, 9, 5), 5);
     assert.deepEqual([rest?.firstSeq, rest && lastSeqOf(rest), rest?.loss?.checkpoint.answered], [6, 9, [['lost', -9]]]);
     assert.equal(after(loss(3, 9, 5), 9), undefined);
@@ -73,7 +73,7 @@ describe('what a log does with a batch', () => {
     assert.equal(after(batch(3, 2), 2)?.events.length, 2);
   });
 
-  test('what is missing from two copies that overlap is taken once, in order', () => {
+  test('the missing events of two overlapping copies are returned once, in order', () => {
     const missing = missingFrom([batch(1, 3), batch(2, 4), batch(5, 1), batch(6, 2)], 2);
     assert.deepEqual(
       missing.flatMap(({ firstSeq, events }) => events.map((_event, index) => firstSeq + index)),
@@ -85,7 +85,7 @@ describe('what a log does with a batch', () => {
 describe('a state that is folded from batches', () => {
   const past = () => new Past(turnstile, gate, undefined);
 
-  test('is that after every event up to the last, or up to the one that is asked for', () => {
+  test('includes all events up to the last, or up to the requested one', () => {
     for (let until = 0; until <= 6; until++) {
       const folded = past();
       for (const one of [batch(1, 2), batch(2, 3), batch(5, 2)]) folded.apply(one, until);
@@ -98,7 +98,7 @@ describe('a state that is folded from batches', () => {
     }
   });
 
-  test('jumps over what was lost to the state after it, not before it is asked for', () => {
+  test('jumps over a lost range to the state after it, if the requested seq is after it', () => {
     for (const [until, seq, admitted] of [
       [4, 2, 3],
       [5, 5, 70],
@@ -110,7 +110,7 @@ describe('a state that is folded from batches', () => {
     }
   });
 
-  test('a gap is an error that names the zone and what is needed', () => {
+  test('a gap is an error with the zone and the missing seq', () => {
     const folded = past();
     folded.apply(batch(1, 1));
     assert.throws(
@@ -120,7 +120,7 @@ describe('a state that is folded from batches', () => {
     );
   });
 
-  test('remembers a bounded number of answers, the newest', () => {
+  test('remembers a bounded number of replies, the newest', () => {
     const folded = past();
     folded.apply(batch(1, 3 * REPLIES_MAX));
     assert.deepEqual(folded.checkpoint().answered.at(-1), [`c${3 * REPLIES_MAX}`, 3 * REPLIES_MAX]);
@@ -129,7 +129,7 @@ describe('a state that is folded from batches', () => {
 });
 
 describe('a zone in memory', () => {
-  test('remembers so many answers and no more, the oldest are forgotten first', () => {
+  test('remembers a bounded number of replies, and drops the oldest first', () => {
     const roomy = defineZone({ ...turnstile, create: () => ({ ...turnstile.create(''), capacity: 1e9 }) });
     const zone = new Zone(roomy, gate);
     for (let index = 0; index < REPLIES_MAX + 1; index++) zone.handle(admitOne(), { id: `c${index}` }, 0);
@@ -156,7 +156,7 @@ describe('a zone in memory', () => {
     assert.deepEqual(zone.handle(admitOne(), { id: 'y' }, 0), { ok: true, seq: 4 });
   });
 
-  test('drops what a failed command emitted together with what came with it', () => {
+  test('drops the events of a failed command, with their metadata', () => {
     const zone = new Zone(turnstile, gate);
     zone.handle(admitOne(), { id: 'a' }, 0);
     assert.throws(() => zone.handle({ type: 'BreakHalfway' }, { id: 'b', actor: 'kim' }, 0));
@@ -171,14 +171,14 @@ describe('a zone in memory', () => {
     assert.throws(() => new Zone(turnstile, gate).handle({ type: 'Draw' }, null, 0), /before it is owned/);
   });
 
-  test('a kind of zone is refused whose name cannot be part of an address, or that ticks without a step', () => {
+  test('a zone kind is refused whose name cannot be part of an address, or that has a tick without tickMs', () => {
     assert.throws(() => defineZone({ ...turnstile, kind: 'Gate/1' }), /lower-case letters/);
     for (const tickMs of [0, -1]) assert.throws(() => defineZone({ ...beating, tickMs }), /positive tickMs/);
   });
 });
 
-describe('those who wait for the log', () => {
-  test('are answered once, in the order of their events, when the log has come so far', () =>
+describe('replies that wait for the log', () => {
+  test('are returned once, in the order of their events, when the log has these', () =>
     fc.assert(
       fc.property(
         fc.array(
@@ -195,7 +195,7 @@ describe('those who wait for the log', () => {
           let ids = 0;
           for (const step of steps) {
             if ('add' in step) {
-              // Many at once: what is answered is cut off only now and then.
+              // Many at once.
               for (let more = 0; more < 40; more++) {
                 const id = ids++;
                 wanted.push({ seq: step.add, id });
@@ -220,7 +220,7 @@ describe('those who wait for the log', () => {
       { numRuns: 60 },
     ));
 
-  test('hear why it never will be', () => {
+  test('are refused with a reason when the log will never have the events', () => {
     const waiters = new DurableWaiters();
     const refusal: Refused = { ok: false, code: 'X', message: '' };
     const got: (Refused | null)[] = [];
@@ -232,7 +232,7 @@ describe('those who wait for the log', () => {
 });
 
 describe('waiting', () => {
-  test('ends with what comes first, and leaves no timer behind', async () => {
+  test('ends with the result or the time limit, and leaves no timer', async () => {
     const clock = new ManualClock();
     let timers = 0;
     const counting = Object.assign(Object.create(clock) as ManualClock, {
@@ -254,7 +254,7 @@ describe('waiting', () => {
     await rejected;
   });
 
-  test('a zone’s steps end when they are stopped, from within a step too, and those of other zones go on', async () => {
+  test('the ticks of a zone end when they are stopped, also from within a tick, and those of other zones continue', async () => {
     const clock = new ManualClock();
     const steps = { a: 0, b: 0, c: 0 };
     const stopA = startTicks(clock, 50, 0, () => void steps.a++);

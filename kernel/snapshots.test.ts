@@ -20,7 +20,7 @@ async function open(zones: number, options = {}, clock = new ManualClock(1_000))
 }
 
 describe('snapshots', () => {
-  test('of one zone are of that zone, and each is reported with how long it took or why it failed', async () => {
+  test('of one zone contain that zone only, and each is reported with its duration or failure', async () => {
     const { host, clock, hot, cold, stats, failures } = await open(2);
     const save = hot.save.bind(hot);
     hot.save = async (snapshot) => {
@@ -43,7 +43,7 @@ describe('snapshots', () => {
     assert.deepEqual(failures, [{ kind: 'snapshot', zone: 'turnstile/1', message: 'cold snapshot at seq 1: disk full' }]);
   });
 
-  test('of a silent store are tried once in a round, not once for each zone', async () => {
+  test('in a store that does not respond are tried once per round, not once per zone', async () => {
     const { clock, hot } = await open(3, { hotEveryMs: 10_000 });
     let calls = 0;
     hot.save = () => {
@@ -58,7 +58,7 @@ describe('snapshots', () => {
     assert.equal(calls, 2);
   });
 
-  test('of a round that is under way when the host is closed are the last: no other round is planned', async () => {
+  test('of a round in progress when the host is closed are the last: no other round is scheduled', async () => {
     const clock = new CountingClock(1_000);
     const { host, hot } = await open(3, { hotEveryMs: 10_000 }, clock);
     const save = hot.save.bind(hot);
@@ -78,12 +78,12 @@ describe('snapshots', () => {
     goOn();
     await settled(clock, closing);
     await clock.settle();
-    // The first zone’s, under way twice, and one each for the others.
+    // Two of the first zone, in progress, and one of each other zone.
     assert.equal(calls, 4);
     assert.equal(clock.timers, 0);
   });
 
-  test('are skipped, and counted, while memory holds more of the zone than one may carry', async () => {
+  test('are skipped and counted while the memory has more events of the zone than a snapshot may carry', async () => {
     const roomy = defineZone({ ...turnstile, create: () => ({ ...turnstile.create(''), capacity: 1e9 }) });
     const { host, clock, hot } = newHost([roomy], { log: new HeldLog() });
     await settled(clock, host.open(gate));

@@ -42,7 +42,7 @@ export class Snapshots {
     this.#cancels.cold();
   }
 
-  /** Resolves with null when the store has the zone’s newest state, from now or before; else with the reason why not. */
+  /** Resolves with null when the store has the zone’s newest state, from now or before; else with the reason of the failure. */
   async take(entry: ZoneEntry, kind: SnapshotKind): Promise<string | null> {
     const { zone } = entry;
     const { address, seq } = zone;

@@ -10,7 +10,7 @@ const admit = (people = 1) => ({ type: 'Admit', people }) as const;
 const ticksIn = (view: { state: unknown } | undefined) => (view?.state as Turnstile).ticks;
 
 describe('turns', () => {
-  test('go on until every zone has decided what waits, also where the first zones use up a turn', async () => {
+  test('continue until every zone has decided its commands, also when the first zones use up a turn', async () => {
     const { host, clock, decided } = newHost([turnstile], { options: { turnTotalMax: 2 } });
     await settled(clock, Promise.all(['a', 'b', 'c'].map((name) => host.open(`turnstile/${name}`))));
     for (const [name, count] of [
@@ -27,7 +27,7 @@ describe('turns', () => {
     assert.equal(host.stats().decidedCommands, 5);
   });
 
-  test('a command that changes nothing is accepted, at the seq there is', async () => {
+  test('a command without events is accepted, at the current seq', async () => {
     const idle = defineZone<Turnstile, unknown, never>({
       kind: 'turnstile',
       version: 1,
@@ -41,7 +41,7 @@ describe('turns', () => {
     assert.deepEqual(await settled(clock, host.submit(gate, {}, { id: 'a' })), { ok: true, seq: 0 });
   });
 
-  test('zones are listed by their kind, and the key of an address is all that follows the kind', async () => {
+  test('zones are listed by kind, and the key of an address is the text after the kind', async () => {
     const { host, clock } = newHost([turnstile, beating]);
     await settled(clock, Promise.all([host.open(gate), host.open(heart)]));
     assert.deepEqual(host.addresses('beating'), [heart]);
@@ -51,7 +51,7 @@ describe('turns', () => {
 });
 
 describe('ticks', () => {
-  test('of zones that are opened together begin within one step, spread over it', () => {
+  test('of zones that are opened together begin within one step, spread evenly', () => {
     const due: number[] = [];
     class NotingClock extends ManualClock {
       override after(ms: number, callback: () => void) {
@@ -68,7 +68,7 @@ describe('ticks', () => {
     assert.ok(new Set(due).size >= 10);
   });
 
-  test('say how late they are and how long they took', async () => {
+  test('report their delay and duration', async () => {
     const stats: { lateMs: number; ms: number; skippedSteps: number }[] = [];
     const clock = new ManualClock(1_000);
     const slow = defineZone({ ...beating, tick: () => clock.jump(3) });
@@ -86,7 +86,7 @@ describe('ticks', () => {
     ]);
   });
 
-  test('are for zones that have any: a step without a tick starts nothing', async () => {
+  test('run only for zones with a tick: tickMs alone starts no timer', async () => {
     let count = 0;
     const { host, clock } = newHost([defineZone({ ...turnstile, tickMs: 50 })], { options: { onTick: () => count++ } });
     await settled(clock, host.open(gate));
@@ -94,7 +94,7 @@ describe('ticks', () => {
     assert.equal(count, 0);
   });
 
-  test('end with the zone, and leave no timer behind', async () => {
+  test('end with the zone, and leave no timer', async () => {
     const clock = new CountingClock();
     const { host } = newHost([beating], { clock });
     const before = clock.timers;
@@ -105,7 +105,7 @@ describe('ticks', () => {
     assert.equal(clock.timers, before);
   });
 
-  test('after the wall clock is set back stand for moments from then on, at their rate', async () => {
+  test('after the wall clock is set back continue from the new time, at their rate', async () => {
     const late: number[] = [];
     const { host, clock } = newHost([beating], { options: { onTick: ({ lateMs }) => late.push(lateMs) } });
     await settled(clock, host.open(heart));
@@ -117,6 +117,6 @@ describe('ticks', () => {
     const since = ticksIn(host.view(heart)).slice(before);
     assert.ok(since.length >= 20 && since.length <= 61, String(since.length));
     assert.ok(since.every((at) => at >= setBackTo && at <= clock.now()));
-    assert.deepEqual([...new Set(late)], [0], 'none stands for a moment that had passed');
+    assert.deepEqual([...new Set(late)], [0], 'no tick has an earlier time');
   });
 });

@@ -91,19 +91,19 @@ export class Turns {
     const { zone, mailbox } = entry;
     const commands = entry.isSound ? mailbox.splice(0, budget) : [];
     let decided = 0;
-    for (const { command, meta, answer } of commands) {
+    for (const { command, meta, onReply } of commands) {
       decided++;
       try {
-        if (answer === null && meta?.id === undefined && meta?.source === undefined) zone.decide(command, meta, now);
+        if (onReply === null && meta?.id === undefined && meta?.source === undefined) zone.decide(command, meta, now);
         else {
           const reply = zone.handle(command, meta, now);
-          answer?.(reply);
+          onReply?.(reply);
         }
       } catch (error) {
         // The commands after the failed one wait until the zone is active again.
         mailbox.unshift(...commands.slice(decided));
         this.#onFailed(entry, error);
-        answer?.(refused('ZONE_FAILED', messageOf(error)));
+        onReply?.(refused('ZONE_FAILED', messageOf(error)));
         break;
       }
     }

@@ -8,13 +8,13 @@ import type { Zone } from './zone.ts';
 export interface QueuedCommand {
   readonly command: unknown;
   readonly meta: CommandMeta | null;
-  readonly answer: ((reply: Reply) => void) | null;
+  readonly onReply: ((reply: Reply) => void) | null;
 }
 
 /** Period over which failures of a zone are counted, in ms. */
 const FAILURES_SPAN_MS = 60_000;
 
-/** What a host stores for a zone, beside the zone itself. */
+/** Data of a host about one of its zones. */
 export class ZoneEntry {
   readonly zone: Zone;
   status: ZoneStatus = 'opening';
@@ -72,6 +72,6 @@ export class ZoneEntry {
 
   /** Gives all commands in the mailbox the same reply, and empties it. */
   replyToAll(reply: Reply): void {
-    for (const { answer } of this.mailbox.splice(0)) answer?.(reply);
+    for (const { onReply } of this.mailbox.splice(0)) onReply?.(reply);
   }
 }

@@ -121,7 +121,7 @@ export class Zone {
   }
 
   /**
-   * Removes the events of the failed command, so that only decisions that were answered reach the log. The state may be half
+   * Removes the events of the failed command, so that only decisions with a reply reach the log. The state may be half
    * changed: it must be restored before it is read again.
    */
   undoFailed(): void {

@@ -56,14 +56,14 @@ class Given<State, Command, Event extends { type: string }> {
     return this;
   }
 
-  /** The last command gave exactly these events. */
+  /** Asserts that the last command emitted exactly these events. */
   emits(...events: Event[]): this {
     assert.equal(this.#refusal, null);
     assert.deepEqual(this.#emitted, events);
     return this;
   }
 
-  /** The last command gave events of exactly these types. */
+  /** Asserts that the last command emitted events of exactly these types. */
   emitsTypes(...types: Event['type'][]): this {
     assert.equal(this.#refusal, null);
     assert.deepEqual(
@@ -83,7 +83,7 @@ class Given<State, Command, Event extends { type: string }> {
     return this;
   }
 
-  /** Looks at the state after all of it. */
+  /** Passes the current state to assertions. */
   state(look: (state: State) => void): this {
     look(this.#zone.state as State);
     return this;

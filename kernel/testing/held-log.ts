@@ -2,17 +2,17 @@ import type { EventBatch } from '../batch.ts';
 import type { Appended } from '../ports.ts';
 import { MemoryLog } from './memory.ts';
 
-/** An append that waits for its end. */
+/** An append in progress. */
 export interface HeldAppend {
   readonly batches: readonly EventBatch[];
-  /** The log says that it has taken it. */
+  /** Calls `onTaken`: the next append may start. */
   taken(): void;
-  /** It becomes durable. */
+  /** Makes it durable. */
   land(): void;
   fail(): void;
 }
 
-/** A log in memory that writes at once, and ends each append only when it is told to. */
+/** A log in memory that writes at once, and settles each append only when the test calls for it. */
 export class HeldLog extends MemoryLog {
   readonly appends: HeldAppend[] = [];
 

@@ -17,7 +17,7 @@ export interface TestHost {
   readonly failures: HostFailure[];
 }
 
-/** A host on parts in memory under a manual clock. Parts may be handed over from another host, as after a crash. */
+/** A host on parts in memory under a manual clock. Parts of another host may be reused, as after a crash. */
 export function newHost(definitions: AnyZoneDefinition[], parts: Partial<TestHost> & { options?: Partial<HostOptions> } = {}): TestHost {
   const clock = parts.clock ?? new ManualClock(1_000);
   const log = parts.log ?? new MemoryLog();
@@ -41,7 +41,7 @@ export function newHost(definitions: AnyZoneDefinition[], parts: Partial<TestHos
   return { host, clock, log, hot, cold, spool, decided, failures };
 }
 
-/** What a zone was at a moment, as its record tells. */
+/** The state of a zone at a point in time, from its record. */
 export async function stateAt(record: TestHost, definition: AnyZoneDefinition, zone: ZoneAddress, moment: PointInTime) {
   const { past, steps } = await recover(definition, zone, record, moment);
   return { state: past.checkpoint().state, seq: past.seq, steps };

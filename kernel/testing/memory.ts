@@ -2,7 +2,7 @@ import { admit, type EventBatch, lastSeqOf } from '../batch.ts';
 import type { ZoneAddress } from '../definition.ts';
 import type { Appended, Claim, Clock, LogPosition, Snapshot, SnapshotLabel, SnapshotStore, Spool, ZoneLog } from '../ports.ts';
 
-/** A clock that stands still until it is moved. */
+/** A clock that only the test advances. */
 export class ManualClock implements Clock {
   #now: number;
   /** How far the wall clock was set back, ms. */
@@ -34,7 +34,7 @@ export class ManualClock implements Clock {
     };
   }
 
-  /** Runs everything that waits for `soon`, and what that brings about, promises included. */
+  /** Runs all callbacks of `soon`, and those that they cause, promises included. */
   async settle(): Promise<void> {
     for (let quiet = 0; quiet < 3; ) {
       await new Promise<void>((resolve) => setImmediate(resolve));
@@ -45,7 +45,7 @@ export class ManualClock implements Clock {
     }
   }
 
-  /** Lets time pass, timer by timer. */
+  /** Advances the time, timer by timer. */
   async advance(ms: number): Promise<void> {
     const until = this.#now + ms;
     await this.settle();
@@ -61,24 +61,24 @@ export class ManualClock implements Clock {
     await this.settle();
   }
 
-  /** Someone sets the wall clock back; no less time has passed. */
+  /** Sets the wall clock back. `elapsed` is not affected. */
   setBack(ms: number): void {
     this.#behind += ms;
   }
 
-  /** Time passes and nothing gets to run: a long pause of the process. */
+  /** Advances the time without running timers: a long pause of the process. */
   jump(ms: number): void {
     this.#now += ms;
   }
 }
 
-/** A log in memory. What it was given is copied, as a real one would. */
+/** A log in memory. It copies batches, like a real one. */
 export class MemoryLog implements ZoneLog {
   readonly batches: EventBatch[] = [];
   readonly #heads = new Map<ZoneAddress, { epoch: number; seq: number }>();
-  /** While set, nothing can be reached; the text is the reason. */
+  /** While set, the log is unavailable; the text is the reason. */
   away: string | null = null;
-  /** Writes, then fails: an answer that was lost on the way. */
+  /** Writes, then fails: the response is lost. */
   failAfterWriting = false;
 
   async claim(zone: ZoneAddress): Promise<Claim> {
@@ -103,7 +103,7 @@ export class MemoryLog implements ZoneLog {
       }
       return { at: this.batches.length + taken.length };
     });
-    // All or nothing: what would leave a gap takes the others with it.
+    // All or nothing: a batch that leaves a gap fails the whole append.
     for (const [zone, head] of heads) this.#heads.set(zone, head);
     this.batches.push(...taken);
     if (this.failAfterWriting) throw new Error('the answer was lost');

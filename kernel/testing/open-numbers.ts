@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { RandomNumbers } from '../ports.ts';
 
-/** Numbers that everyone can compute: the hash of zone, epoch and count. For tests only. */
+/** Predictable numbers: the hash of zone, epoch and count. For tests only. */
 export const openNumbers: RandomNumbers = (zone, epoch) => {
   let count = 0;
   return () => createHash('sha256').update(`${zone}\n${epoch}\n${count++}`).digest().readUInt32BE() / 2 ** 32;

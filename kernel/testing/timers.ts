@@ -1,6 +1,6 @@
 import { ManualClock } from './memory.ts';
 
-/** A manual clock that knows how many timers are set. */
+/** A manual clock that counts its timers. */
 export class CountingClock extends ManualClock {
   timers = 0;
 
@@ -22,7 +22,7 @@ export class CountingClock extends ManualClock {
   }
 }
 
-/** Waits for a promise while everything that is due happens. */
+/** Waits for a promise while due timers run. */
 export async function settled<T>(clock: ManualClock, promise: Promise<T>): Promise<T> {
   const [result] = await Promise.all([promise, clock.settle()]);
   return result;

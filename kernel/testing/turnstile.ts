@@ -9,7 +9,7 @@ export interface Turnstile {
   ticks: number[];
 }
 
-/** The smallest zone that has rules: what the kernel’s own tests run on. */
+/** The smallest zone with rules, for the kernel’s own tests. */
 export const turnstile = defineZone<Turnstile, TurnstileCommand, TurnstileEvent>({
   kind: 'turnstile',
   version: 1,
@@ -36,7 +36,7 @@ export const turnstile = defineZone<Turnstile, TurnstileCommand, TurnstileEvent>
   },
 });
 
-/** The same, with a heart that beats twenty times a second. */
+/** The same, with 20 ticks per second. */
 export const beating = defineZone<Turnstile, TurnstileCommand, TurnstileEvent>({
   ...turnstile,
   kind: 'beating',

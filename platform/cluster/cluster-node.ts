@@ -1,9 +1,9 @@
 import { type Clock, messageOf, type ZoneAddress, type ZoneHost, type ZoneStatus } from '@millrace/kernel';
 import type { Assignment, Heartbeat, HostId } from './messages.ts';
 
-/** Heartbeats in a lease: so many may be lost before it is over. */
+/** Heartbeats per lease. If so many in a row are lost, the lease expires. */
 const HEARTBEATS_PER_LEASE = 5;
-/** Heartbeats whose sending time is remembered; an answer to an older one extends no lease. */
+/** Heartbeats whose sending time is kept. An assignment for an older one does not extend the lease. */
 const HEARTBEATS_KEPT = 64;
 
 export interface ClusterNodeOptions {
@@ -11,29 +11,29 @@ export interface ClusterNodeOptions {
   readonly incarnation: string;
   readonly clock: Clock;
   readonly host: Pick<ZoneHost, 'open' | 'release' | 'abandon'>;
-  /** Length of a lease until the coordinator says otherwise, ms. */
+  /** Length of a lease until the first assignment states another, ms. */
   readonly leaseMs: number;
   readonly send: (heartbeat: Heartbeat) => void;
   readonly onOpened: (zone: ZoneAddress) => void;
-  /** A zone is not here any more, or about to go. */
+  /** A zone was released, or its release has begun. */
   readonly onClosed: (zone: ZoneAddress) => void;
   readonly onFailure: (message: string) => void;
 }
 
-/** One attempt to have a zone: what an earlier one still brings about does not count. */
+/** One attempt to own a zone. Results of earlier attempts are ignored. */
 interface Held {
   state: 'opening' | 'open' | 'failed' | 'releasing';
 }
 
 /**
- * The host’s side of placement: opens what it is to have, releases what it is not, and lets go of everything when its lease
- * is over, because others may have it by then.
+ * The host’s side of placement: opens the zones that are assigned to it, and releases all others. When its lease expires, it abandons all zones,
+ * because other hosts may own them then.
  */
 export class ClusterNode {
   readonly #options: ClusterNodeOptions;
   readonly #clock: Clock;
   readonly #held = new Map<ZoneAddress, Held>();
-  #wanted: ReadonlySet<ZoneAddress> = new Set();
+  #assigned: ReadonlySet<ZoneAddress> = new Set();
   #version = 0;
   #number = 0;
   readonly #sentAt = new Map<number, number>();
@@ -56,7 +56,7 @@ export class ClusterNode {
     if (sentAt === undefined) return;
     this.#leaseMs = assignment.leaseMs;
     const until = sentAt + assignment.leaseMs;
-    // An answer that took longer than the lease is worth nothing.
+    // The assignment took longer than the lease that it grants.
     if (until <= this.#clock.elapsed()) return;
     if (until > this.#leaseUntil) {
       this.#leaseUntil = until;
@@ -64,8 +64,8 @@ export class ClusterNode {
     }
     if (assignment.version < this.#version) return;
     this.#version = assignment.version;
-    this.#wanted = new Set(assignment.zones);
-    this.#comply();
+    this.#assigned = new Set(assignment.zones);
+    this.#applyAssignment();
   }
 
   /** Zones that are open here. */
@@ -73,14 +73,14 @@ export class ClusterNode {
     return [...this.#held].filter(([, { state }]) => state === 'open').map(([zone]) => zone);
   }
 
-  /** The zone was found to be another’s. Should this host be meant to have it all the same, it is opened anew. */
+  /** Another host owns the zone. If it is still assigned to this host, it is opened again. */
   lost(zone: ZoneAddress): void {
     if (!this.#held.delete(zone)) return;
     this.#options.onClosed(zone);
     if (!this.#isStopped) this.#sendHeartbeat();
   }
 
-  /** A zone of this host is in another part of its life. One that failed counts as not open until it is active again. */
+  /** Reports the new status of a zone of this host. A failed zone counts as closed until it is active again. */
   statusChanged(zone: ZoneAddress, status: ZoneStatus): void {
     const held = this.#held.get(zone);
     if (held?.state === 'open' && status === 'failed') {
@@ -94,8 +94,8 @@ export class ClusterNode {
   }
 
   /**
-   * Hands over what it has, for an orderly end. What the log does not take within `waitMs` stays with this host’s record: its
-   * spool, which the next run writes first.
+   * Releases all zones for an orderly shutdown. Events that the log does not accept within `waitMs` stay in the spool of this host, which the next run
+   * writes first.
    */
   async stop(waitMs: number): Promise<void> {
     this.#isStopped = true;
@@ -109,14 +109,14 @@ export class ClusterNode {
     late();
   }
 
-  /** Zones that are neither on their way here nor away. */
+  /** Zones that are neither opening nor releasing. */
   get #settled(): ZoneAddress[] {
     return [...this.#held].filter(([, { state }]) => state === 'open' || state === 'failed').map(([zone]) => zone);
   }
 
-  #comply(): void {
-    for (const zone of this.#wanted) if (!this.#held.has(zone)) this.#open(zone);
-    for (const zone of this.#settled) if (!this.#wanted.has(zone)) void this.#release(zone);
+  #applyAssignment(): void {
+    for (const zone of this.#assigned) if (!this.#held.has(zone)) this.#open(zone);
+    for (const zone of this.#settled) if (!this.#assigned.has(zone)) void this.#release(zone);
   }
 
   #open(zone: ZoneAddress): void {
@@ -127,7 +127,7 @@ export class ClusterNode {
         if (!this.#held.has(zone)) return this.#options.host.abandon(zone);
         if (this.#held.get(zone) !== held) return;
         held.state = 'open';
-        if (!this.#wanted.has(zone)) return void this.#release(zone);
+        if (!this.#assigned.has(zone)) return void this.#release(zone);
         this.#options.onOpened(zone);
         this.#sendHeartbeat();
       },
@@ -145,7 +145,7 @@ export class ClusterNode {
     try {
       await this.#options.host.release(zone);
     } catch (error) {
-      this.#options.onFailure(`${zone} was let go of without a snapshot: ${messageOf(error)}`);
+      this.#options.onFailure(`${zone} was released without a snapshot: ${messageOf(error)}`);
       this.#options.host.abandon(zone);
     }
     if (this.#held.get(zone) !== held) return;
@@ -163,10 +163,10 @@ export class ClusterNode {
 
   #expire(): void {
     if (this.#held.size === 0) return;
-    this.#options.onFailure('the lease is over: every zone is let go of');
+    this.#options.onFailure('the lease has expired: all zones are released');
     const held = [...this.#held.keys()];
     this.#held.clear();
-    this.#wanted = new Set();
+    this.#assigned = new Set();
     for (const zone of held) {
       this.#options.host.abandon(zone);
       this.#options.onClosed(zone);
@@ -176,9 +176,9 @@ export class ClusterNode {
   #scheduleHeartbeat(): void {
     this.#cancel = this.#clock.after(this.#leaseMs / HEARTBEATS_PER_LEASE, () => {
       if (this.#isStopped) return;
-      // What the lease was for may have gone while this process stood still.
+      // The lease may have expired while this process was paused.
       if (this.#held.size > 0 && this.#clock.elapsed() >= this.#leaseUntil) this.#expire();
-      if (this.#held.size < this.#wanted.size) this.#comply();
+      if (this.#held.size < this.#assigned.size) this.#applyAssignment();
       this.#sendHeartbeat();
       this.#scheduleHeartbeat();
     });

@@ -8,13 +8,13 @@ import type { Assignment, Heartbeat, HostId } from './messages.ts';
 const ZONES = ['world/0-0', 'world/1-0', 'world/2-0', 'world/3-0', 'world/4-0', 'world/5-0'];
 const LEASE_MS = 1_000;
 
-/** Hosts that open and release at once, on one clock, with a network that can be cut. */
+/** Hosts that open and release zones immediately, on one clock, with a network that can be cut. */
 function cluster(hostsExpected: number) {
   const clock = new ManualClock(1_000);
   const nodes = new Map<HostId, ClusterNode>();
   const cut = new Set<HostId>();
   const placed = new Map<string, HostId | null>();
-  const told: string[] = [];
+  const hostEvents: string[] = [];
   const held = new Map<HostId, Set<string>>();
   const coordinator: Coordinator = new Coordinator({
     clock,
@@ -23,7 +23,7 @@ function cluster(hostsExpected: number) {
     hostsExpected,
     send: (host, assignment: Assignment) => clock.soon(() => !cut.has(host) && nodes.get(host)?.received(assignment)),
     onPlaced: (zone, host) => placed.set(zone, host),
-    onHost: (host, what) => told.push(`${host} ${what}`),
+    onHost: (host, what) => hostEvents.push(`${host} ${what}`),
   });
   const join = (id: HostId, incarnation = 'first') => {
     const mine = new Set<string>();
@@ -47,11 +47,11 @@ function cluster(hostsExpected: number) {
     return node;
   };
   const zonesOf = (id: HostId) => [...placed].filter(([, host]) => host === id).map(([zone]) => zone);
-  return { clock, coordinator, join, cut, told, held, zonesOf };
+  return { clock, coordinator, join, cut, hostEvents, held, zonesOf };
 }
 
 describe('placement', () => {
-  test('gives every zone one host, evenly', async () => {
+  test('distributes zones evenly, each to one host', async () => {
     const { clock, join, zonesOf, held } = cluster(2);
     join('a');
     join('b');
@@ -60,8 +60,8 @@ describe('placement', () => {
     assert.deepEqual(zonesOf('a').sort(), [...(held.get('a') ?? [])].sort());
   });
 
-  test('moves the zones of a host that is not heard of, once its lease is over and not before', async () => {
-    const { clock, join, cut, zonesOf, held, told } = cluster(2);
+  test('moves the zones of a silent host when its lease has expired, and not before', async () => {
+    const { clock, join, cut, zonesOf, held, hostEvents } = cluster(2);
     join('a');
     join('b');
     await clock.advance(1_500);
@@ -70,11 +70,11 @@ describe('placement', () => {
     assert.equal(zonesOf('b').length, 3);
     await clock.advance(600);
     assert.equal(zonesOf('b').length, 6);
-    assert.equal(held.get('a')?.size, 0, 'the host that was cut off has let go by itself');
-    assert.ok(told.includes('a silent'));
+    assert.equal(held.get('a')?.size, 0, 'the disconnected host has abandoned its zones');
+    assert.ok(hostEvents.includes('a silent'));
   });
 
-  test('moves them at once when the process is known to have ended', async () => {
+  test('moves the zones of a host at once when its process has ended', async () => {
     const { clock, join, coordinator, cut, zonesOf } = cluster(2);
     join('a');
     join('b');
@@ -85,7 +85,7 @@ describe('placement', () => {
     assert.equal(zonesOf('b').length, 6);
   });
 
-  test('evens out when a host comes, and a zone is never in two hands', async () => {
+  test('rebalances when a host joins, and no zone is at two hosts at a time', async () => {
     const { clock, join, zonesOf, held } = cluster(1);
     join('a');
     await clock.advance(1_500);
@@ -93,27 +93,27 @@ describe('placement', () => {
     join('b');
     for (let step = 0; step < 40; step++) {
       await clock.advance(50);
-      for (const zone of held.get('a') ?? []) assert.ok(!held.get('b')?.has(zone), `${zone} is in two hands`);
+      for (const zone of held.get('a') ?? []) assert.ok(!held.get('b')?.has(zone), `${zone} is at two hosts`);
     }
     assert.deepEqual([zonesOf('a').length, zonesOf('b').length], [3, 3]);
   });
 
-  test('drains a host: its zones go elsewhere and it is given no other', async () => {
-    const { clock, join, coordinator, zonesOf, told } = cluster(2);
+  test('drains a host: its zones move to others, and it gets no more', async () => {
+    const { clock, join, coordinator, zonesOf, hostEvents } = cluster(2);
     join('a');
     join('b');
     await clock.advance(1_500);
     assert.equal(coordinator.drain('a'), true);
-    assert.equal(coordinator.drain('nobody'), false);
+    assert.equal(coordinator.drain('unknown'), false);
     await clock.advance(3_000);
     assert.deepEqual([zonesOf('a').length, zonesOf('b').length], [0, 6]);
-    assert.ok(told.includes('a drained'));
+    assert.ok(hostEvents.includes('a drained'));
     coordinator.undrain('a');
     await clock.advance(3_000);
     assert.equal(zonesOf('a').length, 3);
   });
 
-  test('a host that stood still finds its lease over and lets go before it does anything else', async () => {
+  test('a host that was paused abandons its zones before anything else, because its lease has expired', async () => {
     const { clock, join, cut, held, coordinator } = cluster(1);
     join('a');
     await clock.advance(1_500);
@@ -129,7 +129,7 @@ describe('placement', () => {
     assert.equal(coordinator.hosts()[0]?.open, 6);
   });
 
-  test('a host that was lost and comes back as it was is given zones again', async () => {
+  test('a host that was silent and returns gets zones again', async () => {
     const { clock, join, cut, zonesOf } = cluster(2);
     join('a');
     join('b');
@@ -144,16 +144,16 @@ describe('placement', () => {
     }
   });
 
-  test('a coordinator that stood still takes nobody for silent before it has read what was sent meanwhile', async () => {
-    const { clock, join, told } = cluster(1);
+  test('a coordinator that was paused reads waiting heartbeats before it expires leases', async () => {
+    const { clock, join, hostEvents } = cluster(1);
     join('a');
     await clock.advance(1_500);
     clock.jump(5_000);
     await clock.advance(2_000);
-    assert.ok(!told.includes('a silent'));
+    assert.ok(!hostEvents.includes('a silent'));
   });
 
-  test('heartbeats and assignments that come twice or late change nothing', async () => {
+  test('repeated and late heartbeats change nothing', async () => {
     const { clock, join, coordinator, zonesOf } = cluster(1);
     join('a');
     await clock.advance(1_500);

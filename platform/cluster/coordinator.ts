@@ -1,27 +1,27 @@
 import type { Clock, ZoneAddress } from '@millrace/kernel';
 import type { Assignment, Heartbeat, HostId } from './messages.ts';
 
-/** How often leases are looked at. */
-const LOOK_MS = 100;
-/** A look that comes so late says that this process stood still, and has beats to read before it may judge anyone. */
+/** Interval of lease checks, ms. */
+const CHECK_MS = 100;
+/** If a check is this late, ms, the process was paused, and has to read waiting heartbeats before it expires leases. */
 const STALL_MS = 500;
-/** How long zones wait at the start for all the hosts that are expected: a process takes a second or two to come up. */
+/** Maximum time that placement waits for the expected hosts at the start, ms: a process takes a second or two to start. */
 const STARTING_MS = 5_000;
-/** Zones on the move at a time: each is away for some milliseconds, and not all at once should be. */
+/** Maximum number of zones that move at a time: a zone is unavailable for some milliseconds while it moves. */
 const MOVES_MAX = 4;
 
 export interface CoordinatorOptions {
   readonly clock: Clock;
-  /** Every zone that must be somewhere. */
+  /** All zones to place. */
   readonly zones: readonly ZoneAddress[];
-  /** How long a host may act without a word from here. Its zones are placed elsewhere when it is over, not before. */
+  /** Length of a lease, ms. The zones of a host that sends no heartbeat are placed elsewhere only when its lease has expired. */
   readonly leaseMs: number;
-  /** At the start, zones wait for so many hosts to come before they are placed, but not for ever. */
+  /** Number of hosts that placement waits for at the start, for 5 s at most. */
   readonly hostsExpected: number;
   readonly send: (host: HostId, assignment: Assignment) => void;
-  /** A zone is open at a host now, or at none. */
+  /** A zone is open at a host now, or (null) at no host. */
   readonly onPlaced: (zone: ZoneAddress, host: HostId | null) => void;
-  /** `silent` is a host whose lease is over: it may stand still, holding what others wait for. `lost` is one that is known to have ended. */
+  /** `silent`: the lease of the host has expired; its process may be paused and still hold resources. `lost`: its process has ended. */
   readonly onHost?: (host: HostId, what: 'joined' | 'silent' | 'lost' | 'drained', detail: string) => void;
 }
 
@@ -30,19 +30,19 @@ interface HostEntry {
   readonly incarnation: string;
   leaseUntil: number;
   lastHeartbeat: number;
-  /** Raised whenever the zones it is to have change. */
+  /** Version of its assignment, incremented when the assignment changes. */
   version: number;
-  /** The version it was last told. */
+  /** The version that was last sent. */
   sentVersion: number;
   draining: boolean;
 }
 
 interface Placed {
-  /** Who may have it in its hands. Nobody else is given it until this one has let go, or its lease is over. */
+  /** Host that may hold the zone. No other host gets it before this one has released it, or its lease has expired. */
   owner: HostId | null;
-  /** Who is to have it. */
+  /** Host that the zone is assigned to. */
   target: HostId | null;
-  /** The owner’s assignment that took it away. */
+  /** Version of the owner’s assignment from which the zone is no longer assigned to it. */
   takenAt: number;
   isOpen: boolean;
 }
@@ -57,9 +57,8 @@ export interface HostStatus {
 }
 
 /**
- * Says which host has which zone. Works on what is, not on what was said: every heartbeat is answered with all that the host is
- * to have, so a message that is lost, late or repeated is corrected by the next one. Two hosts are never
- * told to have one zone; should one act on an old word all the same, the log refuses its epoch.
+ * Places zones on hosts. It compares state, not messages: the reply to every heartbeat has the full assignment of the host, so the next one corrects a
+ * message that is lost, late or repeated. A zone is never assigned to two hosts. If a host acts on an old assignment, the log refuses its epoch.
  */
 export class Coordinator {
   readonly #options: CoordinatorOptions;
@@ -76,7 +75,7 @@ export class Coordinator {
     this.#clock = options.clock;
     this.#startedAt = options.clock.elapsed();
     for (const zone of options.zones) this.#zones.set(zone, { owner: null, target: null, takenAt: 0, isOpen: false });
-    this.#look();
+    this.#checkLeases();
   }
 
   received(heartbeat: Heartbeat): void {
@@ -84,7 +83,7 @@ export class Coordinator {
     const now = this.#clock.elapsed();
     let entry = this.#hosts.get(heartbeat.host);
     if (entry && entry.incarnation !== heartbeat.incarnation) {
-      this.#lose(entry, 'lost', 'it was started anew');
+      this.#lose(entry, 'lost', 'its process was restarted');
       entry = undefined;
     }
     if (!entry) {
@@ -93,7 +92,7 @@ export class Coordinator {
         incarnation: heartbeat.incarnation,
         leaseUntil: 0,
         lastHeartbeat: 0,
-        // One that was lost and comes back has assignments of before; those from now on must count as newer.
+        // A host that returns after a loss has an older assignment; new ones need a higher version.
         version: heartbeat.version + 1,
         sentVersion: 0,
         draining: false,
@@ -104,32 +103,32 @@ export class Coordinator {
     if (heartbeat.number <= entry.lastHeartbeat) return;
     entry.lastHeartbeat = heartbeat.number;
     entry.leaseUntil = now + this.#options.leaseMs;
-    this.#note(entry, heartbeat);
-    this.#answer(entry, heartbeat.number);
-    this.#arrange();
+    this.#recordHeartbeat(entry, heartbeat);
+    this.#sendAssignment(entry, heartbeat.number);
+    this.#rebalance();
   }
 
-  /** The host’s process is known to have ended. */
+  /** Reports that the process of a host has ended. */
   left(host: HostId): void {
     const entry = this.#hosts.get(host);
     if (entry) this.#lose(entry, 'lost', 'its process has ended');
-    this.#arrange();
+    this.#rebalance();
   }
 
-  /** The host gets no zone any more and hands over those it has. False when there is no such host. */
+  /** Drains a host: its zones move to others, and it gets no more. False for an unknown host. */
   drain(host: HostId): boolean {
     const entry = this.#hosts.get(host);
     if (!entry) return false;
     entry.draining = true;
-    this.#arrange();
+    this.#rebalance();
     return true;
   }
 
-  /** Takes a drain back. */
+  /** Ends the drain of a host. False for an unknown host. */
   undrain(host: HostId): boolean {
     const entry = this.#hosts.get(host);
     if (entry) entry.draining = false;
-    this.#arrange();
+    this.#rebalance();
     return entry !== undefined;
   }
 
@@ -155,7 +154,7 @@ export class Coordinator {
     this.#cancel();
   }
 
-  #note(entry: HostEntry, heartbeat: Heartbeat): void {
+  #recordHeartbeat(entry: HostEntry, heartbeat: Heartbeat): void {
     const open = new Set(heartbeat.open);
     const holding = new Set(heartbeat.holding);
     for (const [zone, placed] of this.#zones) {
@@ -170,7 +169,7 @@ export class Coordinator {
     if (entry.draining && this.#countOf(entry.id) === 0) this.#options.onHost?.(entry.id, 'drained', '');
   }
 
-  #lose(entry: HostEntry, what: 'silent' | 'lost', why: string): void {
+  #lose(entry: HostEntry, what: 'silent' | 'lost', reason: string): void {
     this.#hosts.delete(entry.id);
     for (const [zone, placed] of this.#zones) {
       if (placed.target === entry.id) placed.target = null;
@@ -181,13 +180,13 @@ export class Coordinator {
         this.#options.onPlaced(zone, null);
       }
     }
-    this.#options.onHost?.(entry.id, what, why);
+    this.#options.onHost?.(entry.id, what, reason);
   }
 
-  /** Gives every zone a host, moves those of hosts that drain, and evens out, a few at a time. */
-  #arrange(): void {
+  /** Places zones without a host, moves zones off draining hosts, and balances the load, a few zones at a time. */
+  #rebalance(): void {
     this.#place();
-    for (const entry of this.#hosts.values()) if (entry.sentVersion !== entry.version) this.#answer(entry, entry.lastHeartbeat);
+    for (const entry of this.#hosts.values()) if (entry.sentVersion !== entry.version) this.#sendAssignment(entry, entry.lastHeartbeat);
   }
 
   #place(): void {
@@ -231,14 +230,14 @@ export class Coordinator {
     return least;
   }
 
-  /** Zones a host is to have. */
+  /** Number of zones that are assigned to a host. */
   #loadOf(host: HostId): number {
     let load = 0;
     for (const { target } of this.#zones.values()) if (target === host) load++;
     return load;
   }
 
-  /** Zones a host may have in its hands. */
+  /** Number of zones that a host may hold. */
   #countOf(host: HostId): number {
     let count = 0;
     for (const { owner } of this.#zones.values()) if (owner === host) count++;
@@ -255,7 +254,7 @@ export class Coordinator {
     return entry ? ++entry.version : 0;
   }
 
-  #answer(entry: HostEntry, number: number): void {
+  #sendAssignment(entry: HostEntry, number: number): void {
     entry.sentVersion = entry.version;
     const zones = [...this.#zones].filter(([, { owner, target }]) => owner === entry.id && target === entry.id).map(([zone]) => zone);
     this.#options.send(entry.id, {
@@ -268,16 +267,16 @@ export class Coordinator {
     });
   }
 
-  #look(): void {
-    const due = this.#clock.elapsed() + LOOK_MS;
-    this.#cancel = this.#clock.after(LOOK_MS, () => {
+  #checkLeases(): void {
+    const due = this.#clock.elapsed() + CHECK_MS;
+    this.#cancel = this.#clock.after(CHECK_MS, () => {
       const now = this.#clock.elapsed();
       for (const entry of [...this.#hosts.values()]) {
         if (now - due > STALL_MS) entry.leaseUntil = Math.max(entry.leaseUntil, now + STALL_MS);
-        if (entry.leaseUntil < now) this.#lose(entry, 'silent', 'its lease is over');
+        if (entry.leaseUntil < now) this.#lose(entry, 'silent', 'its lease has expired');
       }
-      this.#arrange();
-      if (!this.#isStopped) this.#look();
+      this.#rebalance();
+      if (!this.#isStopped) this.#checkLeases();
     });
   }
 }

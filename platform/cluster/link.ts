@@ -2,19 +2,19 @@ import type { Duplex } from 'node:stream';
 import { FrameSplitter, LENGTH_BYTES, writeLength } from '@millrace/contracts';
 import { Packr } from 'msgpackr';
 
-/** Largest group of messages. */
+/** Maximum size of a group of messages, bytes. */
 const GROUP_BYTES_MAX = 64 * 1024 * 1024;
-/** What the other side may leave unread before it is taken for gone. */
+/** Unread bytes above which the link is closed: the other process does not read. */
 const BACKLOG_BYTES_MAX = 64 * 1024 * 1024;
 
-/** Messages to and from another process of this machine, in order, until one of them ends. */
+/** Ordered messages to and from another process of this machine, until one of them ends. */
 export interface Link<Out extends object> {
   send(message: Out): void;
   close(): void;
 }
 
 /**
- * A link over a pipe. All messages of a turn travel as one group, so that a message costs no system call.
+ * A link over a pipe. All messages of a turn are written as one group, so that a single message costs no system call.
  * @param onMessage must not throw
  */
 export function openLink<Out extends object, In extends object>(

@@ -3,26 +3,26 @@ import type { ZoneAddress } from '@millrace/kernel';
 /** Name of a host process; the same after a restart. */
 export type HostId = string;
 
-/** A host’s sign of life, several in each lease, and what it has in its hands. */
+/** Heartbeat of a host, several per lease, with the zones that it holds. */
 export interface Heartbeat {
   readonly type: 'heartbeat';
   readonly host: HostId;
-  /** Differs for each run of the process. */
+  /** Id of the run of the process. */
   readonly incarnation: string;
-  /** Counts the heartbeats of the run. */
+  /** Number of the heartbeat in this run, from 1. */
   readonly number: number;
-  /** The newest assignment that was carried out. */
+  /** Version of the newest assignment that the host has applied. */
   readonly version: number;
   /** Zones that are open. */
   readonly open: readonly ZoneAddress[];
-  /** Zones it cannot be given up for: open, being opened, or being released. */
+  /** Zones that the host holds: opening, open, failed or releasing. No other host may get them. */
   readonly holding: readonly ZoneAddress[];
 }
 
-/** The answer to a heartbeat: which zones the host is to have, and how long it may act on that. */
+/** Reply to a heartbeat: the zones of the host, and the length of its lease. */
 export interface Assignment {
   readonly type: 'assign';
-  /** Number of the heartbeat that this answers; the lease runs from when that was sent. */
+  /** Number of the heartbeat that this is the reply to. The lease starts when that heartbeat was sent. */
   readonly answers: number;
   readonly incarnation: string;
   readonly version: number;

@@ -20,7 +20,7 @@ describe('the files of an embedded database', () => {
   const socket = join(folder, 'socket');
   after(() => rmSync(folder, { recursive: true, force: true }));
 
-  test('appear whole, with every table, also after a start that was interrupted; what they hold afterwards is kept', async () => {
+  test('are created atomically with every table, also after an interrupted start, and keep their data', async () => {
     mkdirSync(`${data}.new`);
     writeFileSync(join(`${data}.new`, 'postgresql.conf'), 'half of a');
     const first = await serveEmbedded(data, socket, EMPTY);
@@ -34,12 +34,12 @@ describe('the files of an embedded database', () => {
     await second.close();
   });
 
-  test('are their owner’s alone', () => {
-    // What the engine itself makes lies in a folder that is private.
+  test('are accessible to their owner only', () => {
+    // Files that the engine creates are in a private folder.
     for (const path of [data, join(data, 'PG_VERSION'), join(data, 'base')]) assert.equal(statSync(path).mode & 0o077, 0, path);
   });
 
-  test('are not touched where they are no whole database', async () => {
+  test('are not touched if they are not a complete database', async () => {
     const damaged = join(folder, 'damaged');
     mkdirSync(damaged);
     writeFileSync(join(damaged, 'users'), 'all of them');
@@ -47,7 +47,7 @@ describe('the files of an embedded database', () => {
     assert.equal(readFileSync(join(damaged, 'users'), 'utf8'), 'all of them');
   });
 
-  test('are made where none can be kept to be copied', async () => {
+  test('are created without a cache', async () => {
     writeFileSync(join(folder, 'file'), '');
     const served = await serveEmbedded(join(folder, 'alone'), socket, { ...EMPTY, cache: join(folder, 'file', 'cache') });
     const database = connectDatabase({ socket });
@@ -73,7 +73,7 @@ for (const engine of ENGINES)
     });
     const rows = async (query: ReturnType<typeof sql>) => (await database.drizzle.execute(query)).rows;
 
-    test('is migrated once, by however many at the same time, and again without effect', async () => {
+    test('is migrated once by concurrent processes; another migration has no effect', async () => {
       const others = Array.from({ length: 3 }, () => connectDatabase(running.address));
       await Promise.all(others.map((other) => migrateDatabase(other, MIGRATIONS)));
       await migrateDatabase(database, MIGRATIONS);
@@ -82,14 +82,14 @@ for (const engine of ENGINES)
     });
 
     test('keeps statements of many connections apart', async () => {
-      const answers = await Promise.all(Array.from({ length: 300 }, (_none, index) => rows(sql`select ${index}::int as n`)));
+      const results = await Promise.all(Array.from({ length: 300 }, (_none, index) => rows(sql`select ${index}::int as n`)));
       assert.deepEqual(
-        answers.map(([row]) => row?.n),
-        answers.map((_row, index) => index),
+        results.map(([row]) => row?.n),
+        results.map((_row, index) => index),
       );
     });
 
-    test('loses no update of transactions that run at once', async () => {
+    test('loses no update of concurrent transactions', async () => {
       await Promise.all(
         Array.from({ length: 20 }, () =>
           database.drizzle.transaction(async (transaction) => {
@@ -101,7 +101,7 @@ for (const engine of ENGINES)
       assert.deepEqual(await rows(sql`select n from counters where id = 1`), [{ n: 20 }]);
     });
 
-    test('takes back a transaction that fails, and one whose client dies', async () => {
+    test('rolls back a transaction that fails, and one whose client disconnects', async () => {
       await assert.rejects(
         database.drizzle.transaction(async (transaction) => {
           await transaction.execute(sql`update counters set n = 1000`);
@@ -119,23 +119,23 @@ for (const engine of ENGINES)
       assert.deepEqual(await rows(sql`select n from counters where id = 1`), [{ n: 20 }]);
     });
 
-    test('says what is wrong with a statement, and takes the next', async () => {
+    test('reports an invalid statement, and processes the next', async () => {
       await assert.rejects(rows(sql`selec 1`), (error) => (error as { cause?: { code?: string } }).cause?.code === '42601');
       assert.deepEqual(await rows(sql`select 1::int as one`), [{ one: 1 }]);
     });
 
-    test('tells what is wrong with a query without what was in it, and whether it is the database that is away', async () => {
+    test('reports the reason of a failed query without its parameters, and whether the database is unavailable', async () => {
       const wrong = await rows(sql`select 1 / ${0}::int as ${sql.identifier('n')}, ${'a secret'}::text`).catch((error) => error);
       assert.match(failureReason(wrong), /division by zero/);
       assert.ok(String(wrong).includes('a secret') && !failureReason(wrong).includes('a secret'));
       assert.equal(isDatabaseUnavailable(wrong), false);
       const nowhere = connectDatabase({ socket: '/nowhere' });
-      const away = await nowhere.drizzle.execute(sql`select ${'a secret'}::text`).catch((error) => error);
+      const failure = await nowhere.drizzle.execute(sql`select ${'a secret'}::text`).catch((error) => error);
       await nowhere.close();
-      assert.equal(isDatabaseUnavailable(away), true);
+      assert.equal(isDatabaseUnavailable(failure), true);
       for (const code of ['EPIPE', 'ECONNRESET'])
         assert.equal(isDatabaseUnavailable(new DrizzleQueryError('select', [], Object.assign(new Error('cut'), { code }))), true, code);
-      assert.ok(!failureReason(away).includes('a secret'));
+      assert.ok(!failureReason(failure).includes('a secret'));
     });
 
     test('keeps how far a group has read', async () => {
@@ -146,7 +146,7 @@ for (const engine of ENGINES)
       });
       const stored = [[3, 2 ** 40]];
       assert.deepEqual([...(await offsetsOf(database, 'g'))], stored);
-      // Fault 42: what does not continue what is stored is not written, nor is anything else with it.
+      // Fault 42: a range that does not continue the stored offset aborts the whole transaction.
       for (const wrong of [0, 2 ** 40 - 1, 2 ** 40 + 1])
         await assert.rejects(save({ partition: 1, from: 0, next: 5 }, { partition: 3, from: wrong, next: 2 ** 42 }), OffsetsChanged);
       assert.deepEqual([...(await offsetsOf(database, 'g'))], stored);

@@ -4,16 +4,16 @@ import { drizzle, type NodePgDatabase } from 'drizzle-orm/node-postgres';
 import { migrate } from 'drizzle-orm/node-postgres/migrator';
 import pg from 'pg';
 
-/** Connections a process holds at most. */
+/** Maximum number of connections of a process. */
 const CONNECTIONS_MAX = 8;
 const CONNECT_MS_MAX = 5_000;
 const STATEMENT_MS_MAX = 30_000;
 const PROBE_MS_MAX = 1_500;
-/** What a PostgreSQL client makes of a folder: the socket’s name for port 5432. */
+/** Name of the socket in its folder, as PostgreSQL clients derive it from port 5432. */
 export const SOCKET = '.s.PGSQL.5432';
-/** The longest path a Unix socket may have on Linux is 107 bytes, on macOS 103. */
+/** Maximum length of a socket path, bytes. Linux allows 107, macOS 103. */
 const SOCKET_PATH_MAX = 100;
-/** Any number of ours: processes that migrate one database at once do it one after another. */
+/** Id of the advisory lock that serialises concurrent migrations of a database. An arbitrary number. */
 const MIGRATION_LOCK = 6_455_223;
 
 /** PostgreSQL as a URL, or the folder of the socket of an embedded one. */
@@ -25,12 +25,12 @@ export interface Database {
   close(): Promise<void>;
 }
 
-/** Whether a socket may lie in that folder. */
+/** Whether the path of a socket in this folder is short enough. */
 export function isSocketFolder(folder: string): boolean {
   return Buffer.byteLength(join(folder, SOCKET)) <= SOCKET_PATH_MAX;
 }
 
-/** Connects as it is used, and again after the database was away; a query while it is away is refused. */
+/** Connects on first use, and reconnects after an outage. Queries are rejected while the database is unavailable. */
 export function connectDatabase(address: DatabaseAddress, onFailure: (error: Error) => void = () => {}): Database {
   const pool = new pg.Pool({
     ...poolAddress(address),
@@ -40,14 +40,14 @@ export function connectDatabase(address: DatabaseAddress, onFailure: (error: Err
     application_name: 'millrace',
   });
   pool.on('error', onFailure);
-  // Of one that is in use the pool says nothing; its user is told by the query that fails.
+  // The pool reports no errors of connections in use; the query that fails reports them to its caller.
   pool.on('connect', (client) => client.on('error', onFailure));
   return { drizzle: drizzle(pool), close: () => pool.end() };
 }
 
-/** Asks a database whether it answers, over a connection of its own: those of a pool may all be taken. */
+/** Checks whether a database responds, over its own connection: those of a pool may all be in use. */
 export interface DatabaseProbe {
-  /** Rejects with the reason when it does not answer in time. */
+  /** Rejects with the reason when the database does not respond within 1.5 s. */
   check(): Promise<void>;
   close(): Promise<void>;
 }
@@ -60,7 +60,7 @@ export function probeDatabase(address: DatabaseAddress): DatabaseProbe {
     query_timeout: PROBE_MS_MAX,
     application_name: 'millrace health',
   });
-  // The next check fails of it.
+  // The next check reports it.
   pool.on('error', () => {});
   return { check: async () => void (await pool.query('select 1')), close: () => pool.end() };
 }
@@ -70,8 +70,8 @@ function poolAddress(address: DatabaseAddress): pg.PoolConfig {
 }
 
 /**
- * Brings the tables up to date.
- * @param migrations folder of SQL files with their journal, as drizzle-kit makes it
+ * Applies pending migrations, in one transaction.
+ * @param migrations folder of SQL files with their journal, as drizzle-kit generates it
  */
 export async function migrateDatabase({ drizzle: database }: Database, migrations: string): Promise<void> {
   await database.transaction(async (transaction) => {

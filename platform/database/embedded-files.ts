@@ -7,32 +7,32 @@ import { dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 
 const INITIALIZE = join(import.meta.dirname, 'initialize-process.ts');
-/** Code that runs once is not worth the optimizing compiler. */
-const QUICKLY = '--liftoff-only';
+/** Skips the optimizing WebAssembly compiler, which does not pay off for code that runs once. */
+const BASELINE_COMPILER = '--liftoff-only';
 /** A file that every database has. */
 const MARK = 'PG_VERSION';
-/** Bits of a mode that let anybody else change a file. */
+/** Mode bits that allow other users to change a file. */
 const WRITABLE_BY_OTHERS = 0o022;
 
-/** Databases without rows, kept to be copied. */
+/** Cache of empty databases, which new ones are copied from. */
 export interface EmptyDatabases {
-  /** Folder in which they are kept; nothing in it is missed when it is deleted, and one that cannot be written is done without. */
+  /** Folder of the cache. It may be deleted at any time. Without write access nothing is cached. */
   readonly cache: string;
-  /** Folder of the migrations that have been applied to them. */
+  /** Folder of the migrations that they include. */
   readonly migrations: string;
 }
 
 /**
- * Gives an embedded database its files, unless it has some: a copy of those of an empty one, which takes a tenth of the time of initdb and
- * the migrations. The empty one is made once for each version of PGlite and of the migrations.
- * @param folder where the files belong; appears whole or not at all
- * @throws when it holds files that are no database: they may be what is left of one, and are not touched
+ * Creates the files of an embedded database, unless they exist, as a copy of a cached empty one: a tenth of the time of initdb and the migrations.
+ * The empty one is created once per version of PGlite and of the migrations.
+ * @param folder folder of the database; created atomically
+ * @throws when it has files that are not a complete database; they may be remains of one, and are not touched
  */
 export async function prepareFiles(folder: string, kept: EmptyDatabases): Promise<void> {
   if (existsSync(join(folder, MARK))) return;
   if (existsSync(folder) && (await readdir(folder)).length > 0)
     throw new Error(
-      `${folder} has files, but no ${MARK}: it is no whole database. Restore it from a backup, or move it aside to begin with an empty one.`,
+      `${folder} has files, but no ${MARK}: it is not a complete database. Restore it from a backup, or move it aside to begin with an empty one.`,
     );
   const copy = `${folder}.new`;
   await rm(copy, { recursive: true, force: true });
@@ -45,14 +45,14 @@ export async function prepareFiles(folder: string, kept: EmptyDatabases): Promis
   await rename(copy, folder);
 }
 
-/** The kept one, made when there is none; null where none can be kept, or where somebody else could have changed it. */
+/** The cached empty database, created if missing. Null when it cannot be cached, or when another user could have changed it. */
 async function emptyDatabase(kept: EmptyDatabases): Promise<string | null> {
   const empty = await emptyDatabaseIn(kept);
   if (!existsSync(empty)) await initialize([kept.cache, kept.migrations]).catch(() => {});
   return isOurs(empty) ? empty : null;
 }
 
-/** Whether a folder is there that belongs to this user, and nobody else can write to. */
+/** Whether a folder exists, belongs to this user, and is not writable by other users. */
 function isOurs(folder: string): boolean {
   if (!existsSync(folder)) return false;
   const found = lstatSync(folder);
@@ -60,7 +60,7 @@ function isOurs(folder: string): boolean {
   return found.isDirectory() && (found.mode & WRITABLE_BY_OTHERS) === 0 && (user === undefined || found.uid === user);
 }
 
-/** PGlite gives its files to everybody. */
+/** Removes all access by other users, which PGlite grants. */
 export function makePrivate(folder: string): void {
   chmodSync(folder, 0o700);
   for (const entry of readdirSync(folder, { withFileTypes: true }))
@@ -68,14 +68,14 @@ export function makePrivate(folder: string): void {
     else if (entry.isFile()) chmodSync(join(folder, entry.name), 0o600);
 }
 
-/** In a process of its own: the memory that initdb takes, 100 MB and more, would stay with this one. */
+/** Runs initdb in a child process, because this one would keep its memory, 100 MB and more. */
 async function initialize(args: readonly [string, string]): Promise<void> {
-  const child = spawn(process.execPath, [QUICKLY, INITIALIZE, ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
+  const child = spawn(process.execPath, [BASELINE_COMPILER, INITIALIZE, ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
   const [errors, [code]] = await Promise.all([text(child.stderr), once(child, 'exit')]);
-  if (code !== 0) throw new Error(`an empty database could not be made: ${errors.trim()}`);
+  if (code !== 0) throw new Error(`an empty database could not be created: ${errors.trim()}`);
 }
 
-/** Where the empty database is, or will be, that fits this version of PGlite and of the migrations. */
+/** Folder of the empty database for this version of PGlite and of the migrations, whether it exists or not. */
 export async function emptyDatabaseIn({ cache, migrations }: EmptyDatabases): Promise<string> {
   const manifest = new URL('../package.json', import.meta.resolve('@electric-sql/pglite'));
   const { version } = JSON.parse(await readFile(manifest, 'utf8')) as { version: string };

@@ -6,7 +6,7 @@ import { SOCKET } from './database.ts';
 import { type EmptyDatabases, prepareFiles } from './embedded-files.ts';
 import { openPgliteServer } from './pglite-server.ts';
 
-/** Of its pages, what the embedded one keeps in memory of its own; 128 would be its default, and it takes them. What is not there the system still has. */
+/** Page cache of the embedded database, MiB; its default, 128, would be fully used. The page cache of the system has the rest. */
 const SHARED_BUFFERS_MIB = 32;
 
 export interface EmbeddedDatabase {
@@ -14,12 +14,12 @@ export interface EmbeddedDatabase {
 }
 
 /**
- * Runs PostgreSQL within this process, its files in `folder`, and lets clients in at a socket in the folder `socket`.
- * Where there are no files, the database begins as a copy of an empty one.
+ * Runs PostgreSQL within this process, with its files in `folder`, and accepts clients at a socket in the folder `socket`.
+ * A new database is a copy of an empty one.
  */
 export async function serveEmbedded(folder: string, socket: string, empty: EmptyDatabases): Promise<EmbeddedDatabase> {
   await prepareFiles(folder, empty);
-  // What the optimizing compiler makes of PostgreSQL's code is no quicker than the first compiler's, and takes 100 MB and a second of every start.
+  // The optimizing compiler makes PostgreSQL no faster, and costs 100 MB and a second at each start.
   setFlagsFromString('--liftoff-only');
   mkdirSync(socket, { recursive: true, mode: 0o700 });
   const startParams = [...PGlite.defaultStartParams, '-c', `shared_buffers=${SHARED_BUFFERS_MIB}MB`];

@@ -8,13 +8,13 @@ import { serveEmbedded } from './embedded.ts';
 import { emptyDatabaseIn, makePrivate } from './embedded-files.ts';
 
 /*
- * Makes an empty database. Its arguments: `into` and a folder; or the folder in which empty databases with all tables are kept, and that of the
- * migrations. Of several processes that make one to keep, the others wait for the first, which only saves work: each makes it in a folder of its own, and
- * what appears is whole.
+ * Creates an empty database. Arguments: `into` and a folder; or the cache folder of empty databases with all tables, and the folder of the migrations.
+ * If several processes create a cached one, the others wait for the first. That only saves work: each uses its own folder, and the result appears
+ * atomically.
  */
 
-const LOOK_AGAIN_MS = 50;
-/** Longer than it ever takes. */
+const POLL_MS = 50;
+/** Age from which a lock is ignored, ms: longer than a creation takes. */
 const LOCK_MS_MAX = 120_000;
 
 const [first, second] = process.argv.slice(2);
@@ -28,7 +28,7 @@ async function makeKept(cache: string, migrations: string): Promise<void> {
   const folder = await emptyDatabaseIn({ cache, migrations });
   const lock = `${folder}.pid`;
   mkdirSync(dirname(folder), { recursive: true, mode: 0o700 });
-  while (!existsSync(folder) && !takeLock(lock)) await setTimeout(LOOK_AGAIN_MS);
+  while (!existsSync(folder) && !takeLock(lock)) await setTimeout(POLL_MS);
   if (existsSync(folder)) return;
   const unfinished = mkdtempSync(`${folder}-`);
   const socket = mkdtempSync(join(tmpdir(), 'millrace-'));
@@ -42,14 +42,14 @@ async function makeKept(cache: string, migrations: string): Promise<void> {
     makePrivate(unfinished);
     renameSync(unfinished, folder);
   } catch (error) {
-    // Another process may have been quicker.
+    // Another process may have finished first.
     if (!existsSync(folder)) throw error;
   } finally {
     for (const left of [unfinished, socket, lock]) rmSync(left, { recursive: true, force: true });
   }
 }
 
-/** @returns whether this process is the one that makes it */
+/** @returns whether this process has the lock now */
 function takeLock(lock: string): boolean {
   try {
     writeFileSync(lock, String(process.pid), { flag: 'wx' });
@@ -61,12 +61,12 @@ function takeLock(lock: string): boolean {
   }
 }
 
-/** Whether the process that has the lock still runs; one that was killed left it. */
+/** Whether the process that took the lock still runs; a killed process leaves its lock. */
 function isHeld(lock: string): boolean {
   const found = statSync(lock, { throwIfNoEntry: false });
   if (!found || Date.now() - found.mtimeMs > LOCK_MS_MAX) return false;
   try {
-    // Signal 0 only asks. Before a number is written it is nobody's yet.
+    // Signal 0 only checks for existence. The file is empty until the process id is written; then the lock counts as held.
     process.kill(Number(readFileSync(lock, 'utf8')) || process.pid, 0);
     return true;
   } catch (error) {

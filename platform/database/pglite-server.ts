@@ -3,17 +3,17 @@ import { createServer, type Server, type Socket } from 'node:net';
 import type { PGlite } from '@electric-sql/pglite';
 
 /*
- * PostgreSQL’s own protocol (version 3, “Frontend/Backend Protocol” in its manual) in front of a PGlite, so that every process speaks to the embedded
- * database with the client it would use for a server.
+ * Serves a PGlite over the PostgreSQL protocol (version 3, “Frontend/Backend Protocol” in its manual), so that every process uses the same client for the
+ * embedded database as for a server.
  *
- * PGlite is one session. A connection therefore has it for itself from the first message of a request to the last (Sync or Query), and while its
- * transaction is open: messages of two connections that mingle would take each other’s statements. What a session keeps beyond a transaction (SET,
- * prepared statements with a name, advisory locks) is shared by all connections; use `set local` and statements without a name.
+ * PGlite is one session. So a connection has exclusive access from the first message of a request to the last (Sync or Query), and while its transaction
+ * is open: interleaved messages would mix up the statements of two connections. All connections share what a session keeps beyond a transaction (SET,
+ * named prepared statements, advisory locks); use `set local` and unnamed statements.
  */
 
-/** Largest message a client may send: a batch of rows is a few megabytes. */
+/** Maximum size of a message, bytes: a batch of rows has a few megabytes. */
 const MESSAGE_BYTES_MAX = 64 * 1024 * 1024;
-/** A transaction that nothing was heard of for so long is rolled back: nobody else has the database meanwhile. */
+/** A transaction without messages for this time is rolled back, ms: it blocks all other connections. */
 const IDLE_IN_TRANSACTION_MS = 10_000;
 const PROTOCOL_3 = 196_608;
 const SSL_REQUEST = 80_877_103;
@@ -27,7 +27,7 @@ export interface PgliteServer {
   close(): Promise<void>;
 }
 
-/** Lets clients in at a Unix socket. */
+/** Accepts clients at a Unix socket. */
 export async function openPgliteServer(pglite: PGlite, path: string): Promise<PgliteServer> {
   const turns = new Turns();
   const connections = new Set<Socket>();
@@ -50,11 +50,11 @@ export async function openPgliteServer(pglite: PGlite, path: string): Promise<Pg
   };
 }
 
-/** One after another, in the order they asked. */
+/** Exclusive access, in the order of the calls. */
 class Turns {
   #last: Promise<void> = Promise.resolve();
 
-  /** Resolves when it is one’s turn, with what ends it. */
+  /** Resolves when it is the caller’s turn, with a function that ends the turn. */
   async take(): Promise<() => void> {
     const before = this.#last;
     let end: () => void = () => {};
@@ -82,9 +82,9 @@ function serve(socket: Socket, pglite: PGlite, turns: Turns): void {
     let status: string = IDLE;
     try {
       for (const message of messages) {
-        const answer = Buffer.from(await pglite.execProtocolRaw(message));
-        status = statusIn(answer) ?? status;
-        if (answer.length > 0 && socket.writable) socket.write(answer);
+        const response = Buffer.from(await pglite.execProtocolRaw(message));
+        status = statusIn(response) ?? status;
+        if (response.length > 0 && socket.writable) socket.write(response);
       }
     } finally {
       if (status === IDLE || socket.destroyed) await leave();
@@ -92,7 +92,7 @@ function serve(socket: Socket, pglite: PGlite, turns: Turns): void {
     }
   }
 
-  /** Gives the session back as it was found. */
+  /** Rolls back an open transaction, and ends the turn. */
   async function leave(): Promise<void> {
     clearTimeout(idle);
     if (!endTurn) return;
@@ -109,11 +109,11 @@ function serve(socket: Socket, pglite: PGlite, turns: Turns): void {
       if (code === SSL_REQUEST || code === GSS_REQUEST) socket.write('N');
       else if (code === PROTOCOL_3) {
         hasBegun = true;
-        socket.write(WELCOME());
+        socket.write(startupResponse());
         return;
       } else {
-        // A cancel request has no answer, and nothing here that could be cancelled; anything else is no PostgreSQL client.
-        if (code !== CANCEL_REQUEST) socket.write(errorResponse('08P01', `protocol ${code} is not spoken here`));
+        // A cancel request gets no response, and nothing can be cancelled; any other code is an unsupported protocol version.
+        if (code !== CANCEL_REQUEST) socket.write(errorResponse('08P01', `protocol ${code} is not supported`));
         socket.end();
         return;
       }
@@ -143,7 +143,7 @@ function serve(socket: Socket, pglite: PGlite, turns: Turns): void {
   });
 }
 
-/** What has come in and is not taken yet. */
+/** Splits received bytes into packets. */
 class Incoming {
   #bytes: Buffer = Buffer.alloc(0);
 
@@ -151,12 +151,12 @@ class Incoming {
     this.#bytes = this.#bytes.length === 0 ? chunk : Buffer.concat([this.#bytes, chunk]);
   }
 
-  /** The packet a connection begins with: a length, a code, and what belongs to it. */
+  /** The first packet of a connection: length, code and parameters. Null while it is incomplete. */
   startup(): Buffer | null {
     return this.#bytes.length < 8 ? null : this.#take(this.#bytes.readInt32BE(0));
   }
 
-  /** A message with its type. */
+  /** The next message, with its type byte. Null while it is incomplete. */
   message(): Buffer | null {
     return this.#bytes.length < 5 ? null : this.#take(1 + this.#bytes.readInt32BE(1));
   }
@@ -170,11 +170,11 @@ class Incoming {
   }
 }
 
-/** The transaction status of the last ReadyForQuery in an answer. */
-function statusIn(answer: Buffer): string | null {
+/** The transaction status of the last ReadyForQuery in a response. Null without one. */
+function statusIn(response: Buffer): string | null {
   let status: string | null = null;
-  for (let at = 0; at + 5 <= answer.length; at += 1 + answer.readInt32BE(at + 1))
-    if (answer[at] === TYPE.readyForQuery.charCodeAt(0)) status = String.fromCharCode(answer[at + 5] as number);
+  for (let at = 0; at + 5 <= response.length; at += 1 + response.readInt32BE(at + 1))
+    if (response[at] === TYPE.readyForQuery.charCodeAt(0)) status = String.fromCharCode(response[at + 5] as number);
   return status;
 }
 
@@ -185,10 +185,10 @@ function message(type: string, body: Buffer): Buffer {
   return Buffer.concat([head, body]);
 }
 
-const text = (...words: string[]) => Buffer.from(words.map((word) => `${word}\0`).join(''));
+const text = (...strings: string[]) => Buffer.from(strings.map((string) => `${string}\0`).join(''));
 
-/** Whoever can open the socket is the owner of its folder: no password is asked. */
-const WELCOME = () => {
+/** Messages after a startup packet. No password is required: only the owner of the folder can open the socket. */
+const startupResponse = () => {
   const authenticated = Buffer.alloc(4);
   const key = Buffer.alloc(8);
   key.writeInt32BE(process.pid & 0x7fffffff, 0);
@@ -204,6 +204,6 @@ const WELCOME = () => {
   ]);
 };
 
-function errorResponse(code: string, words: string): Buffer {
-  return message('E', Buffer.concat([text('SFATAL', 'VFATAL', `C${code}`, `M${words}`), Buffer.alloc(1)]));
+function errorResponse(code: string, detail: string): Buffer {
+  return message('E', Buffer.concat([text('SFATAL', 'VFATAL', `C${code}`, `M${detail}`), Buffer.alloc(1)]));
 }

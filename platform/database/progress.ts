@@ -3,7 +3,7 @@ import { eq, sql } from 'drizzle-orm';
 import { bigint, integer, pgTable, primaryKey, text } from 'drizzle-orm/pg-core';
 import type { Database, Transaction } from './database.ts';
 
-/** How far each consumer group has read each partition of the log. */
+/** Next offset of each consumer group in each partition of the log. */
 export const projectionOffsets = pgTable(
   'projection_offsets',
   {
@@ -14,7 +14,7 @@ export const projectionOffsets = pgTable(
   (table) => [primaryKey({ columns: [table.group, table.partition] })],
 );
 
-/** The newest event of each zone that a group has applied: what is not above it is a repeat. */
+/** Seq of the newest event of each zone that a group has applied. Events up to it are repeats. */
 export const projectionMarks = pgTable(
   'projection_marks',
   {
@@ -35,7 +35,7 @@ export async function marksOf({ drizzle }: Database, group: string): Promise<Map
   return new Map(rows.map(({ zone, seq }) => [zone, seq]));
 }
 
-/** @throws OffsetsChanged when a partition is not read up to where its range begins */
+/** Stores the next offsets of a group. @throws OffsetsChanged when a stored offset is not the start of its range: another consumer has moved it */
 export async function saveOffsets(transaction: Transaction, group: string, read: readonly ReadRange[]): Promise<void> {
   if (read.length === 0) return;
   const begun = read.filter(({ from }) => from === 0);

@@ -1,4 +1,4 @@
-/** Failures before a connection was there: nothing was sent, so whatever it was may go elsewhere. */
+/** Failures before a connection was established: nothing was sent, so any request may be sent to another server. */
 const NOT_SENT: ReadonlySet<string> = new Set([
   'ECONNREFUSED',
   'EHOSTUNREACH',
@@ -7,10 +7,10 @@ const NOT_SENT: ReadonlySet<string> = new Set([
   'EAI_AGAIN',
   'UND_ERR_CONNECT_TIMEOUT',
 ]);
-/** Failures of a connection that was there. */
+/** Failures of an established connection. */
 const LOST: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'UND_ERR_SOCKET']);
 
-/** No response in time. Others of the same server may be answered. */
+/** No response in time. The server may still respond to other requests. */
 const UNANSWERED: ReadonlySet<string> = new Set(['UND_ERR_HEADERS_TIMEOUT', 'NO_RESPONSE']);
 
 /** A server did not respond to a request, or to its health checks while a request waited. */
@@ -29,9 +29,8 @@ export function isNotSent(error: unknown): boolean {
 }
 
 /**
- * Whether a request failed by the server’s own fault: it cannot be reached, or cut the connection. Everything else may be the request’s fault, and one
- * client’s requests must not take a server away from the others: what cannot be sent, who gave up waiting, and an answer that takes long. A server that
- * is stuck is found by its health check.
+ * Whether the server caused the failure: it cannot be reached, or it closed the connection. Other failures may be caused by the request: it cannot be
+ * sent, its client disconnected, or its response takes long. They must not open the circuit for other clients. The health check detects a stuck server.
  */
 export function isServerFailure(error: unknown): boolean {
   return isNotSent(error) || LOST.has(codeOf(error));

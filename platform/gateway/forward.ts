@@ -1,5 +1,5 @@
-import { request as askHttp, type IncomingMessage } from 'node:http';
-import { request as askHttps } from 'node:https';
+import { type IncomingMessage, request as requestHttp } from 'node:http';
+import { request as requestHttps } from 'node:https';
 import { type Duplex, finished, pipeline } from 'node:stream';
 import type { Transport } from '@millrace/contracts';
 import { ApiProblem, type OpenStreams, type StreamPlace, type TakeConnection, traceparentOf } from '@millrace/http';
@@ -11,22 +11,22 @@ import type { BackServer, Servers } from './servers.ts';
 import { VOUCH_HEADER, type Vouching } from './vouching.ts';
 import { closeFrame, FrameBoundary } from './websocket-frames.ts';
 
-/** Servers a request is sent to at most, one after another. */
+/** Maximum number of servers that a request is sent to, one after another. */
 const TRIES_MAX = 3;
-/** How long a stream that is over may take to say so itself. */
-const LAST_WORDS_MS = 2_000;
+/** Time that the server has to end a stream with a reason before the gateway cuts it, ms. */
+const STREAM_END_MS_MAX = 2_000;
 const UPGRADE_MS_MAX = 5_000;
 /** “Going away” (RFC 6455, section 7.4.1): clients connect again. */
 const GOING_AWAY = 1001;
-/** What ends an event of a stream. */
+/** End of an event in a stream of server-sent events. */
 const EVENT_END = Buffer.from('\n\n');
-/** Silence after which a connection is asked whether the other side is still there: what goes through it need not say anything. */
+/** Idle time before TCP keep-alive probes a connection, ms: a stream may have nothing to send. */
 export const KEEP_ALIVE_MS = 30_000;
 
-/** Methods that may be repeated, for they change nothing (RFC 9110, section 9.2.1). */
+/** Safe methods, which may be retried (RFC 9110, section 9.2.1). */
 const SAFE_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD']);
-/** What concerns one connection only (RFC 9110, section 7.6.1), what is said anew, and what only a gateway may say. */
-const NOT_HANDED_ON: ReadonlySet<string> = new Set([
+/** Hop-by-hop headers (RFC 9110, section 7.6.1), headers that the gateway sets again, and headers that only a gateway may set. */
+const NOT_FORWARDED: ReadonlySet<string> = new Set([
   'connection',
   'keep-alive',
   'proxy-authenticate',
@@ -46,39 +46,39 @@ const NOT_HANDED_ON: ReadonlySet<string> = new Set([
   VOUCH_HEADER,
 ]);
 /** Headers that the gateway sets itself on every response. */
-const SAID_HERE: ReadonlySet<string> = new Set(['x-request-id', 'access-control-allow-origin', 'access-control-allow-credentials']);
+const SET_BY_GATEWAY: ReadonlySet<string> = new Set(['x-request-id', 'access-control-allow-origin', 'access-control-allow-credentials']);
 
 export interface Forwarding {
   readonly servers: Servers;
   readonly vouching: Vouching;
   readonly streams: OpenStreams;
-  /** Streams and WebSockets that go through it, to be ended with it. */
+  /** Open streams and WebSockets, which end when the gateway stops. */
   readonly tunnels: Set<Tunnel>;
 }
 
-/** Something open between a client and a server. */
+/** A stream or WebSocket that is open between a client and a server. */
 export interface Tunnel {
-  /** Tells the client why it ends, where that does not break what is being told, and ends it. */
+  /** Ends it. Sends the reason to the client, unless that would split an event or frame. */
   end(reason: string): void;
 }
 
 export interface Forwarded {
-  /** Whether only a server that has the world can answer. */
+  /** True if the request needs a server with the world module. */
   readonly world: boolean;
-  /** False for a GET that changes something: it is never sent to a second server. */
+  /** False for a GET with an effect: it is never sent to a second server. */
   readonly isRepeatable?: boolean;
   /** True if the operation takes an Idempotency-Key: a request that has one may be sent to a second server. */
   readonly isIdempotencyKeyTaken?: boolean;
-  /** What of a JSON answer is told otherwise here than behind. */
-  readonly rewrite?: (answer: Record<string, unknown>) => Record<string, unknown>;
-  /** What the request becomes when it asks for an upgrade, or its answer is a stream of events. */
+  /** Changes the body of a JSON response with status 200. */
+  readonly rewrite?: (response: Record<string, unknown>) => Record<string, unknown>;
+  /** Transport of the stream, if the request is an upgrade or its response is an event stream. */
   readonly transport: Transport;
 }
 
 /**
- * Hands a request that was let in to a server behind this gateway, and its answer back. A server that cannot be reached costs nothing but the moment it
- * takes to ask the next; one that was lost after it was asked may have done what it was asked, so only what changes nothing is asked again.
- * @throws ApiProblem NO_SERVER_AVAILABLE when nobody can be asked, SERVER_CONNECTION_LOST when it is not known what became of it
+ * Forwards an admitted request to a server, and returns its response. If the server cannot be reached, the next one is tried. If the connection is lost
+ * after the request was sent, the request may have taken effect: only safe requests, and those with an Idempotency-Key, are retried.
+ * @throws ApiProblem NO_SERVER_AVAILABLE when no server can be reached, SERVER_CONNECTION_LOST when the outcome is unknown
  */
 export async function forward(
   forwarding: Forwarding,
@@ -87,8 +87,8 @@ export async function forward(
   reply: FastifyReply,
 ): Promise<FastifyReply> {
   const { body } = request;
-  const gone = new AbortController();
-  reply.raw.once('close', () => gone.abort());
+  const disconnected = new AbortController();
+  reply.raw.once('close', () => disconnected.abort());
   const text = body === undefined || body === null ? '' : typeof body === 'string' ? body : JSON.stringify(body);
   const { rewrite } = forwarded;
   const requestFor = (server: BackServer): Dispatcher.RequestOptions => {
@@ -102,41 +102,41 @@ export async function forward(
     };
   };
   const sent = await tryEach(forwarding, forwarded, request, reply, (one) =>
-    one.send((pool, signal) => pool.request({ ...requestFor(one), signal }), gone.signal),
+    one.send((pool, signal) => pool.request({ ...requestFor(one), signal }), disconnected.signal),
   );
   if (!sent) return reply.hijack();
-  const { answer, server } = sent;
+  const { response: upstream, server } = sent;
   const close = server.begin();
-  finished(answer.body, close);
-  void reply.code(answer.statusCode);
-  if (rewrite && answer.statusCode === 200) return reply.send(rewrite((await answer.body.json()) as Record<string, unknown>));
-  passHeaders(reply, answer.headers);
-  const { 'content-length': length } = answer.headers;
+  finished(upstream.body, close);
+  void reply.code(upstream.statusCode);
+  if (rewrite && upstream.statusCode === 200) return reply.send(rewrite((await upstream.body.json()) as Record<string, unknown>));
+  passHeaders(reply, upstream.headers);
+  const { 'content-length': length } = upstream.headers;
   if (length !== undefined) void reply.header('content-length', length);
-  if (!String(answer.headers['content-type']).startsWith('text/event-stream')) return reply.send(answer.body);
-  const place = placeOf(forwarding, request, forwarded.transport, () => answer.body.destroy());
-  finished(answer.body, place.close);
+  if (!String(upstream.headers['content-type']).startsWith('text/event-stream')) return reply.send(upstream.body);
+  const place = placeOf(forwarding, request, forwarded.transport, () => upstream.body.destroy());
+  finished(upstream.body, place.close);
   const headers = reply.getHeaders() as Record<string, string>;
   reply.hijack();
-  reply.raw.writeHead(answer.statusCode, headers);
-  // Whoever opened it is told so before there is anything to tell.
+  reply.raw.writeHead(upstream.statusCode, headers);
+  // The client gets the headers before the first event.
   reply.raw.flushHeaders();
   let isBetweenEvents = true;
-  answer.body.on('data', (chunk: Buffer) => {
+  upstream.body.on('data', (chunk: Buffer) => {
     isBetweenEvents = chunk.subarray(-2).equals(EVENT_END);
   });
   const tunnel: Tunnel = {
     end: (reason) => {
-      answer.body.unpipe(reply.raw);
-      reply.raw.end(isBetweenEvents ? `event: bye\ndata: ${JSON.stringify({ reason })}\n\n` : undefined, () => answer.body.destroy());
+      upstream.body.unpipe(reply.raw);
+      reply.raw.end(isBetweenEvents ? `event: bye\ndata: ${JSON.stringify({ reason })}\n\n` : undefined, () => upstream.body.destroy());
     },
   };
   forwarding.tunnels.add(tunnel);
-  pipeline(answer.body, reply.raw, () => forwarding.tunnels.delete(tunnel));
+  pipeline(upstream.body, reply.raw, () => forwarding.tunnels.delete(tunnel));
   return reply;
 }
 
-/** Hands a connection that asks to become a WebSocket to a server, and then whatever goes through it, both ways. */
+/** Forwards a WebSocket upgrade to a server, then all bytes in both directions. @throws ApiProblem as `forward` does */
 export async function forwardUpgrade(
   forwarding: Forwarding,
   forwarded: Forwarded,
@@ -150,15 +150,15 @@ export async function forwardUpgrade(
     upgrade: 'websocket',
   });
   const sent = await tryEach(forwarding, forwarded, request, reply, (one) =>
-    one.send((_pool, signal) => askForUpgrade(one.address, request.raw.url ?? '/', headersTo(one), signal)),
+    one.send((_pool, signal) => requestUpgrade(one.address, request.raw.url ?? '/', headersTo(one), signal)),
   );
   if (!sent) return reply.hijack();
-  const { answer, server } = sent;
-  if (answer.isRefusal) {
-    passHeaders(reply, answer.response.headers);
-    return reply.code(answer.response.statusCode ?? 502).send(answer.response);
+  const { response: upstream, server } = sent;
+  if (upstream.isRefusal) {
+    passHeaders(reply, upstream.response.headers);
+    return reply.code(upstream.response.statusCode ?? 502).send(upstream.response);
   }
-  const { socket: behind, head: firstBehind, response } = answer;
+  const { socket: behind, head: firstBehind, response } = upstream;
   const place = placeOf(forwarding, request, forwarded.transport, () => behind.destroy());
   const close = server.begin();
   const { socket, head } = take();
@@ -187,17 +187,17 @@ export async function forwardUpgrade(
   return reply;
 }
 
-/** Sends a request to one server after another, as long as that can do no harm. @returns null when nobody waits for an answer any more */
+/** Sends a request to one server after another, while a retry is safe. @returns null when the client has disconnected */
 async function tryEach<A>(
   { servers }: Forwarding,
   { world, isRepeatable = true, isIdempotencyKeyTaken = false }: Forwarded,
   request: FastifyRequest,
   reply: FastifyReply,
   send: (server: BackServer) => Promise<A>,
-): Promise<{ readonly answer: A; readonly server: BackServer } | null> {
+): Promise<{ readonly response: A; readonly server: BackServer } | null> {
   const { principal } = request;
   const whose = principal.user ?? request.ip;
-  // Who looks after the whole is to see it whole, so that is where the world is, if there is one.
+  // Operators get a server with the world module, if there is one: it has the full status.
   const choose = (tried: ReadonlySet<BackServer>) =>
     (principal.permissions.has('platform:read') ? servers.choose({ whose, world: true }, tried) : null) ??
     servers.choose({ whose, world }, tried);
@@ -207,15 +207,15 @@ async function tryEach<A>(
     if (!server) break;
     tried.add(server);
     try {
-      return { answer: await send(server), server };
+      return { response: await send(server), server };
     } catch (error) {
       const { name, code, message } = error as Error & { code?: string };
       if (name === 'AbortError') return null;
-      request.log.warn({ trace: request.id, server: server.address, reason: message }, 'a server did not answer');
+      request.log.warn({ trace: request.id, server: server.address, reason: message }, 'server did not respond');
       if (error instanceof BrokenCircuitError || isNotSent(error)) continue;
       if (!hasNoResponse(error)) throw error;
       if (isRepeatable && SAFE_METHODS.has(request.method)) continue;
-      // The servers share their keys: whichever gets the repeat does not do it twice.
+      // The servers share the idempotency keys, so a retry at another server has no second effect.
       if (isIdempotencyKeyTaken && request.headers['idempotency-key'] !== undefined) continue;
       throw new ApiProblem(
         'SERVER_CONNECTION_LOST',
@@ -241,7 +241,7 @@ function headersFor(
   const headers: Record<string, string | string[]> = {};
   const own = namedIn(request.headers.connection);
   for (const [name, value] of Object.entries(request.headers))
-    if (value !== undefined && !NOT_HANDED_ON.has(name) && !own.has(name)) headers[name] = value;
+    if (value !== undefined && !NOT_FORWARDED.has(name) && !own.has(name)) headers[name] = value;
   headers['x-forwarded-for'] = request.ip;
   headers['x-forwarded-proto'] = request.protocol;
   headers.traceparent = traceparentOf(request.id);
@@ -258,8 +258,8 @@ function headersFor(
 function passHeaders(reply: FastifyReply, headers: Readonly<Record<string, string | string[] | undefined>>): void {
   const own = namedIn(headers.connection);
   for (const [name, value] of Object.entries(headers)) {
-    if (value === undefined || own.has(name) || NOT_HANDED_ON.has(name) || SAID_HERE.has(name)) continue;
-    // What this response depends on here, it depends on as well.
+    if (value === undefined || own.has(name) || NOT_FORWARDED.has(name) || SET_BY_GATEWAY.has(name)) continue;
+    // The response varies by what the gateway added and by what the server states.
     if (name === 'vary') void reply.header(name, [...namedIn([reply.getHeader(name) ?? [], value].flat().join(','))].join(', '));
     else void reply.header(name, value);
   }
@@ -276,15 +276,15 @@ function namedIn(field: string | string[] | undefined): Set<string> {
 }
 
 /**
- * A place among the streams that are open here. The server behind has one for it, too, knows when what let it in is past or was renewed, and says why it
- * ends; this one bounds how many there are, and cuts off whom an end was not told.
- * @throws ApiProblem when there are too many; what was begun behind is cut off then
+ * Registers a stream with the open streams of this gateway, which limit their number. The server behind also registers it, checks the expiry of its
+ * credential, and ends it with a reason. If that end does not arrive in time, the gateway cuts the stream.
+ * @throws ApiProblem when too many streams are open; the stream to the server is cut then
  */
 function placeOf({ streams }: Forwarding, { principal, ip }: FastifyRequest, transport: Transport, cut: () => void): StreamPlace {
-  const mayShowAnother = transport !== 'sse' && transport !== 'graphql-sse';
-  const held = mayShowAnother ? { ...principal, credential: null, expiresAt: null } : principal;
+  const canReauthenticate = transport !== 'sse' && transport !== 'graphql-sse';
+  const held = canReauthenticate ? { ...principal, credential: null, expiresAt: null } : principal;
   try {
-    return streams.begin(held, ip, transport, () => setTimeout(cut, LAST_WORDS_MS).unref());
+    return streams.begin(held, ip, transport, () => setTimeout(cut, STREAM_END_MS_MAX).unref());
   } catch (error) {
     cut();
     throw error;
@@ -300,17 +300,17 @@ type UpgradeResponse =
       readonly head: Buffer;
     };
 
-function askForUpgrade(
+function requestUpgrade(
   address: string,
   path: string,
   headers: Record<string, string | string[]>,
   signal: AbortSignal,
 ): Promise<UpgradeResponse> {
-  const ask = address.startsWith('https:') ? askHttps : askHttp;
+  const request = address.startsWith('https:') ? requestHttps : requestHttp;
   const { protocol, hostname, port } = new URL(address);
   return new Promise((resolve, reject) => {
-    // By its parts: as a whole URL it would be parsed again, and the target become another than the one that was vouched for.
-    const asked = ask({
+    // In parts: a whole URL would be parsed again, and the target could differ from the one that was signed.
+    const outgoing = request({
       protocol,
       hostname: hostname.replace(/^\[|\]$/g, ''),
       port,
@@ -319,23 +319,23 @@ function askForUpgrade(
       timeout: UPGRADE_MS_MAX,
       agent: false,
     });
-    asked.once('upgrade', (response, socket, head) => {
+    outgoing.once('upgrade', (response, socket, head) => {
       socket.setTimeout(0);
       socket.setKeepAlive(true, KEEP_ALIVE_MS);
       socket.on('error', () => {});
       resolve({ isRefusal: false, response, socket, head });
     });
-    asked.once('response', (response) => resolve({ isRefusal: true, response }));
-    asked.once('timeout', () => asked.destroy(new NoResponseError(`it did not respond within ${UPGRADE_MS_MAX} ms`)));
-    const abort = () => asked.destroy(signal.reason as Error);
+    outgoing.once('response', (response) => resolve({ isRefusal: true, response }));
+    outgoing.once('timeout', () => outgoing.destroy(new NoResponseError(`it did not respond within ${UPGRADE_MS_MAX} ms`)));
+    const abort = () => outgoing.destroy(signal.reason as Error);
     signal.addEventListener('abort', abort);
-    asked.once('close', () => signal.removeEventListener('abort', abort));
-    asked.once('error', reject);
-    asked.end();
+    outgoing.once('close', () => signal.removeEventListener('abort', abort));
+    outgoing.once('error', reject);
+    outgoing.end();
   });
 }
 
-/** The head of the answer that makes a connection something else (RFC 9110, section 15.2.2), as the server gave it. */
+/** The head of a 101 Switching Protocols response (RFC 9110, section 15.2.2), as the server sent it. */
 function switching({ statusMessage, rawHeaders }: IncomingMessage): string {
   const lines = [`HTTP/1.1 101 ${statusMessage}`];
   for (let index = 0; index < rawHeaders.length; index += 2) lines.push(`${rawHeaders[index]}: ${rawHeaders[index + 1]}`);

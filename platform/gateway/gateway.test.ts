@@ -41,18 +41,18 @@ const got = (header: string | undefined, url: string, method = 'GET') => ({
   url,
 });
 
-describe('what a gateway vouches for', () => {
+describe('the vouch of a gateway', () => {
   const vouching = new Vouching('secret', () => 1_000_000);
   const readerAt = (now: number, secret = 'secret') => new VouchReader(secret, () => now, SERVER);
 
-  test('is read as it was said', () => {
+  test('has the principal that the gateway signed', () => {
     const reader = readerAt(1_000_000);
     const header = vouching.vouch(kim, sentTo('/api/v1/account'));
     assert.deepEqual(reader.read(got(header, '/api/v1/account'))?.principal, kim);
     assert.equal(reader.read(got(undefined, '/')), null);
   });
 
-  test('counts for no other request, from nobody else, and not for long', () => {
+  test('is valid for no other request, from no other installation, and for 30 s', () => {
     const header = vouching.vouch(kim, sentTo('/api/v1/account'));
     const refuses = (by: VouchReader, method: string, url: string, text = header) =>
       assert.throws(
@@ -68,7 +68,7 @@ describe('what a gateway vouches for', () => {
       refuses(readerAt(1_000_000), 'GET', '/api/v1/account', text);
   });
 
-  test('fault 81: counts once, at the server it is for', () => {
+  test('fault 81: is accepted once, at the server it is for', () => {
     const reader = readerAt(1_000_000);
     const header = vouching.vouch(kim, sentTo('/x'));
     assert.ok(reader.read(got(header, '/x')));
@@ -79,7 +79,7 @@ describe('what a gateway vouches for', () => {
     for (const each of [one, other, one]) assert.ok(reader.read(got(each.vouch(kim, sentTo('/x')), '/x')));
   });
 
-  test('fault 81: no nonce is accepted twice, however many there are, and few are remembered', () => {
+  test('fault 81: no nonce is accepted twice, however many there are, and a bounded number is kept', () => {
     const used = fc.record({ nonce: fc.nat(30).map(String), age: fc.integer({ min: -5, max: 5 }), passed: fc.nat(3) });
     fc.assert(
       fc.property(fc.array(used, { maxLength: 200 }), fc.integer({ min: 1, max: 20 }), (uses, max) => {
@@ -89,7 +89,7 @@ describe('what a gateway vouches for', () => {
         let now = 1_000_000;
         for (const { nonce, age, passed } of uses) {
           now += passed * 1_000;
-          // A vouch says when it was made, and that is signed with its nonce.
+          // The creation time is signed together with the nonce.
           const at = madeAt.get(nonce) ?? now - age * 1_000;
           madeAt.set(nonce, at);
           if (Math.abs(now - at) > 5_000) continue;
@@ -104,19 +104,19 @@ describe('what a gateway vouches for', () => {
     assert.ok(Array.from({ length: 1_000 }, (_, index) => window.accept(String(index), 1_000_000, 1_000_000)).every((one) => one));
   });
 
-  test('says nothing when a letter of it is changed', () => {
+  test('is refused when a character of it is changed', () => {
     const header = vouching.vouch(kim, sentTo('/'));
-    const [said = ''] = header.split('.');
+    const [payload = ''] = header.split('.');
     fc.assert(
-      fc.property(fc.nat(said.length - 1), fc.constantFrom(...'ABCxyz019-_'), (at, letter) => {
-        fc.pre(header[at] !== letter);
-        const changed = header.slice(0, at) + letter + header.slice(at + 1);
+      fc.property(fc.nat(payload.length - 1), fc.constantFrom(...'ABCxyz019-_'), (at, character) => {
+        fc.pre(header[at] !== character);
+        const changed = header.slice(0, at) + character + header.slice(at + 1);
         assert.throws(() => readerAt(1_000_000).read(got(changed, '/')));
       }),
     );
   });
 
-  test('fault 81: a body that it is not for is refused before anybody reads it', async () => {
+  test('fault 81: a request with another body is refused before its handler runs', async () => {
     const app = fastify();
     respondWithProblems(app);
     const handled: unknown[] = [];
@@ -160,23 +160,23 @@ describe('servers behind a gateway', () => {
     for (const close of closing.splice(0).reverse()) await close();
   });
 
-  /** Servers that do not say how they are any more, as one that was stopped (SIGSTOP). */
+  /** Servers that no longer respond to health checks, like a stopped process (SIGSTOP). */
   const stuck = new WeakSet<NodeServer>();
-  /** In which health checks of these tests come, and have to be answered. */
+  /** Interval and time limit of health checks in these tests, ms. */
   const HEALTH = { everyMs: 20, responseMsMax: 300 };
 
-  /** A server that is well and does with other requests what the test wants. */
-  async function behind(listener: RequestListener): Promise<{ address: string; server: NodeServer; asked: IncomingMessage[] }> {
-    const asked: IncomingMessage[] = [];
+  /** A healthy server that passes other requests to the listener of the test, and records them. */
+  async function behind(listener: RequestListener): Promise<{ address: string; server: NodeServer; received: IncomingMessage[] }> {
+    const received: IncomingMessage[] = [];
     const server: NodeServer = createServer((request, response) => {
       if (request.url === '/api/v1/servers' && stuck.has(server)) return;
       if (request.url === '/api/v1/servers')
-        return answer(response, {
+        return respond(response, {
           data: [{ node: 'behind', role: 'all', state: 'available', worldPort: null } as Server],
           hasMore: false,
           nextCursor: null,
         });
-      asked.push(request);
+      received.push(request);
       listener(request, response);
     }).listen(0, '127.0.0.1');
     await once(server, 'listening');
@@ -184,7 +184,7 @@ describe('servers behind a gateway', () => {
       server.closeAllConnections();
       server.close();
     });
-    return { address: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, server, asked };
+    return { address: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, server, received };
   }
 
   async function gateway(
@@ -224,12 +224,12 @@ describe('servers behind a gateway', () => {
     return { app, servers, streams };
   }
   const urlOf = (app: FastifyInstance) => `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`;
-  const answer = (response: ServerResponse, value: unknown) =>
+  const respond = (response: ServerResponse, value: unknown) =>
     void response.setHeader('content-type', 'application/json').end(JSON.stringify(value));
   const codeOf = async (response: Response) => ((await response.json()) as Problem).code;
 
-  test('the same one is for the same user; when it goes, only its users go elsewhere', async () => {
-    const all = await Promise.all([1, 2, 3].map(() => behind((_request, response) => answer(response, {}))));
+  test('a user gets the same server; when it disconnects, only its users move to others', async () => {
+    const all = await Promise.all([1, 2, 3].map(() => behind((_request, response) => respond(response, {}))));
     const { servers } = await gateway(all.map(({ address }) => address));
     const placeOf = (whose: string, without?: string) => {
       const tried = new Set(
@@ -242,14 +242,14 @@ describe('servers behind a gateway', () => {
     for (const user of users) {
       assert.equal(placeOf(user), placeOf(user));
       counts.set(placeOf(user), (counts.get(placeOf(user)) ?? 0) + 1);
-      // As if the first user’s server were gone.
+      // As if the server of the first user were unavailable.
       if (placeOf(user) !== placeOf('user-0')) assert.equal(placeOf(user, 'user-0'), placeOf(user));
     }
     for (const [address, count] of counts) assert.ok(count > 60, `${address} has ${count} of 300`);
     assert.equal(servers.choose({ whose: 'kim', world: true }, new Set()), null);
   });
 
-  test('one that is lost in the middle of an answer is asked again only for what changes nothing', async () => {
+  test('after a lost connection only a safe request is sent to another server', async () => {
     const lost: RequestListener = (request) => void request.socket.destroy();
     const [one, two] = [await behind(lost), await behind(lost)];
     const { app } = await gateway([one.address, two.address]);
@@ -260,12 +260,12 @@ describe('servers behind a gateway', () => {
     });
     assert.equal(posted.status, 502);
     assert.equal(await codeOf(posted), 'SERVER_CONNECTION_LOST');
-    assert.equal(one.asked.length + two.asked.length, 1, 'an order is sent once');
+    assert.equal(one.received.length + two.received.length, 1, 'an order is sent once');
     const read = await fetch(`${urlOf(app)}/orders`);
     assert.equal(read.status, 503);
     assert.equal(read.headers.get('retry-after'), '1');
     assert.equal(await codeOf(read), 'NO_SERVER_AVAILABLE');
-    assert.equal(one.asked.length + two.asked.length, 3, 'what is only read is asked of both');
+    assert.equal(one.received.length + two.received.length, 3, 'a read is sent to both');
   });
 
   test('a POST with an Idempotency-Key is sent to another server, if its operation takes one', async () => {
@@ -274,14 +274,14 @@ describe('servers behind a gateway', () => {
     const { app } = await gateway([one.address, two.address]);
     const post = (path: string) => fetch(`${urlOf(app)}${path}`, { method: 'POST', headers: { 'idempotency-key': 'a-key' } });
     assert.equal(await codeOf(await post('/sign-in')), 'SERVER_CONNECTION_LOST');
-    assert.equal(one.asked.length + two.asked.length, 1);
+    assert.equal(one.received.length + two.received.length, 1);
     assert.equal(await codeOf(await post('/orders')), 'NO_SERVER_AVAILABLE');
-    assert.equal(one.asked.length + two.asked.length, 3);
-    for (const { headers, url } of [...one.asked, ...two.asked]) assert.equal(headers['idempotency-key'], 'a-key', url);
+    assert.equal(one.received.length + two.received.length, 3);
+    for (const { headers, url } of [...one.received, ...two.received]) assert.equal(headers['idempotency-key'], 'a-key', url);
   });
 
-  test('one that cannot be reached costs nobody anything, whatever was to be done', async () => {
-    const [one, two] = await Promise.all([1, 2].map((name) => behind((_request, response) => answer(response, { name }))));
+  test('a POST to a server that cannot be reached is sent to another server', async () => {
+    const [one, two] = await Promise.all([1, 2].map((name) => behind((_request, response) => respond(response, { name }))));
     const { app } = await gateway([one?.address ?? '', two?.address ?? '']);
     const first = (await (await fetch(`${urlOf(app)}/orders`, { method: 'POST' })).json()) as { name: number };
     const victim = first.name === 1 ? one : two;
@@ -291,17 +291,17 @@ describe('servers behind a gateway', () => {
     assert.notEqual(second.name, first.name);
   });
 
-  test('one that fails again and again is left alone', async () => {
+  test('repeated failures open the circuit of a server', async () => {
     const failing = await behind((request) => void request.socket.destroy());
     const { app, servers } = await gateway([failing.address]);
     for (let time = 0; time < 8; time++) await fetch(`${urlOf(app)}/`, { method: 'POST' });
-    assert.equal(failing.asked.length, 5, 'after five failures in a row nothing is sent there for a moment');
+    assert.equal(failing.received.length, 5, 'after five failures in a row nothing is sent for two seconds');
     assert.equal(servers.list()[0]?.circuit, 'open');
     assert.equal(await codeOf(await fetch(`${urlOf(app)}/`, { method: 'POST' })), 'NO_SERVER_AVAILABLE');
   });
 
-  /** Sends a request that asks for a WebSocket. @returns the status line of the response */
-  async function askForWebSocket(app: FastifyInstance, target: string): Promise<string> {
+  /** Sends a request for a WebSocket upgrade. @returns the status line of the response */
+  async function requestWebSocket(app: FastifyInstance, target: string): Promise<string> {
     const { port } = app.server.address() as AddressInfo;
     const socket = connect(port, '127.0.0.1').setEncoding('latin1');
     const lines = ['Connection: Upgrade', 'Upgrade: websocket', 'Sec-WebSocket-Version: 13', 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=='];
@@ -312,11 +312,11 @@ describe('servers behind a gateway', () => {
   }
 
   test('fault 70: a request that cannot be sent counts against no server', async () => {
-    const { address } = await behind((_request, response) => answer(response, {}));
-    // As if nothing looked at targets before: no request line can have this one.
+    const { address } = await behind((_request, response) => respond(response, {}));
+    // As if targets were not validated before: no request line can contain this one.
     const { app, servers } = await gateway([address], { rewriteUrl: () => '/\u0100' });
     for (let count = 0; count < 8; count++) {
-      assert.match(await askForWebSocket(app, '/api/v1/socket'), / 500 /);
+      assert.match(await requestWebSocket(app, '/api/v1/socket'), / 500 /);
       assert.equal((await fetch(`${urlOf(app)}/instruments`)).status, 500);
     }
     assert.deepEqual(
@@ -325,32 +325,32 @@ describe('servers behind a gateway', () => {
     );
   });
 
-  test('fault 70: a server gets the target in origin-form, character by character as it was vouched for', async () => {
-    const { address, asked, server } = await behind((_request, response) => answer(response, {}));
+  test('fault 70: a server gets the target in origin-form, exactly as the gateway signed it', async () => {
+    const { address, received, server } = await behind((_request, response) => respond(response, {}));
     server.on('upgrade', (request, socket) => {
-      asked.push(request);
+      received.push(request);
       socket.end('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n');
     });
     const { app } = await gateway([address]);
     const targets = ['http://x/api/v1/socket', "/api/v1/socket?name='a'|[b]", '//x/y', '/a/../b?c=%00'];
-    for (const target of targets) assert.match(await askForWebSocket(app, target), / 101 /, target);
+    for (const target of targets) assert.match(await requestWebSocket(app, target), / 101 /, target);
     assert.deepEqual(
-      asked.map(({ url }) => url),
+      received.map(({ url }) => url),
       ['/api/v1/socket', ...targets.slice(1)],
     );
     const reader = new VouchReader('secret', Date.now, address);
-    for (const request of asked) assert.deepEqual(reader.read(request)?.principal, kim, request.url);
-    assert.equal(asked[0]?.headers.host, 'x');
+    for (const request of received) assert.deepEqual(reader.read(request)?.principal, kim, request.url);
+    assert.equal(received[0]?.headers.host, 'x');
   });
 
-  test('fault 79: what waits for a server that stopped is moved to another where that does no harm, or told so', {
+  test('fault 79: requests that wait for a stuck server move to another if that is safe; others fail', {
     timeout: 20_000,
   }, async () => {
     const listener =
       (name: number): RequestListener =>
       (_request, response) => {
         const each = [one, two][name - 1];
-        if (each && !stuck.has(each.server)) answer(response, { name });
+        if (each && !stuck.has(each.server)) respond(response, { name });
       };
     const one = await behind(listener(1));
     const two = await behind(listener(2));
@@ -360,15 +360,15 @@ describe('servers behind a gateway', () => {
     const [read, written, upgraded] = await Promise.all([
       fetch(`${urlOf(app)}/orders`),
       fetch(`${urlOf(app)}/orders`, { method: 'POST' }),
-      askForWebSocket(app, '/api/v1/socket'),
+      requestWebSocket(app, '/api/v1/socket'),
     ]);
     assert.deepEqual(await read.json(), { name: 3 - name });
     assert.deepEqual([written.status, await codeOf(written)], [502, 'SERVER_CONNECTION_LOST']);
-    assert.match(upgraded, / 200 /, 'the other server answered; here it knows of no WebSockets');
+    assert.match(upgraded, / 200 /, 'the other server responded; in this test it has no WebSockets');
     assert.deepEqual(await (await fetch(`${urlOf(app)}/orders`, { method: 'POST' })).json(), { name: 3 - name });
   });
 
-  test('fault 76: servers that are listed no more stay as long as they answer, and so do their streams', async () => {
+  test('fault 76: servers that are no longer listed stay while they respond, and so do their streams', async () => {
     const { address, server } = await behind((_request, response) => {
       response.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: 1\n\n');
     });
@@ -385,7 +385,7 @@ describe('servers behind a gateway', () => {
     const leaving = new AbortController();
     const { signal } = leaving;
     const stream = await fetch(`${urlOf(app)}/stream`, { signal });
-    // As after FLUSHALL, until servers have announced themselves again.
+    // As after FLUSHALL, until the servers have registered again.
     listed = [];
     const emptyFrom = lists;
     await until(() => lists > emptyFrom + 3);
@@ -396,14 +396,14 @@ describe('servers behind a gateway', () => {
     assert.equal((await fetch(`${urlOf(app)}/stream`, { signal })).status, 200);
     stuck.add(server);
     await until(() => servers.list().length === 0);
-    // It may be slow only: what goes through it is not cut.
+    // The server may only be slow: its streams are not cut.
     const { value } = (await stream.body?.getReader().read()) ?? {};
     assert.equal(Buffer.from(value ?? []).toString(), 'data: 1\n\n');
     leaving.abort();
   });
 
-  test('hands on what was sent, says who sent it, and nothing that only a gateway may say', async () => {
-    const { address, asked } = await behind((request, response) => {
+  test('forwards a request with its sender, without headers that only a gateway may set', async () => {
+    const { address, received } = await behind((request, response) => {
       let text = '';
       request.on('data', (chunk) => {
         text += chunk;
@@ -412,7 +412,7 @@ describe('servers behind a gateway', () => {
         response.setHeader('set-cookie', ['a=1', 'b=2']);
         response.setHeader('x-request-id', 'of the server');
         response.statusCode = 201;
-        answer(response, { text });
+        respond(response, { text });
       });
     });
     const { app } = await gateway([address]);
@@ -425,7 +425,7 @@ describe('servers behind a gateway', () => {
     assert.deepEqual(await response.json(), { text: '{"buy":1}' });
     assert.deepEqual(response.headers.getSetCookie(), ['a=1', 'b=2']);
     assert.notEqual(response.headers.get('x-request-id'), 'of the server');
-    const [request] = asked;
+    const [request] = received;
     assert.equal(request?.url, '/orders?x=%20y');
     assert.equal(request?.headers.cookie, 'c=3');
     assert.equal(request?.headers.host, new URL(urlOf(app)).host);
@@ -435,13 +435,13 @@ describe('servers behind a gateway', () => {
     assert.deepEqual(vouched, { principal: kim, bodyDigest: bodyDigestOf('{"buy":1}') });
   });
 
-  test('fault 81: hands on what a response varies by, and nothing that was for the connection alone', async () => {
+  test('fault 81: forwards Vary, and no hop-by-hop header', async () => {
     const { address } = await behind((_request, response) => {
       response.setHeader('vary', 'Accept-Encoding, origin');
       response.setHeader('connection', 'keep-alive, X-Private');
       response.setHeader('x-private', 'between gateway and server');
       response.setHeader('x-public', 'for the client');
-      answer(response, {});
+      respond(response, {});
     });
     const { app } = await gateway([address]);
     const { headers } = await fetch(`${urlOf(app)}/x`);
@@ -453,13 +453,13 @@ describe('servers behind a gateway', () => {
     assert.equal(merged.headers.get('vary'), 'origin, cookie, accept-encoding');
   });
 
-  test('fault 81: a GET that uses something up is sent to one server only', async () => {
+  test('fault 81: a GET with an effect is sent to one server only', async () => {
     const lost: RequestListener = (request) => void request.socket.destroy();
     const [one, two] = [await behind(lost), await behind(lost)];
     const { app } = await gateway([one.address, two.address]);
     const response = await fetch(`${urlOf(app)}/once`);
     assert.equal(await codeOf(response), 'SERVER_CONNECTION_LOST');
-    assert.equal(one.asked.length + two.asked.length, 1);
+    assert.equal(one.received.length + two.received.length, 1);
     const paths = Object.values<Endpoint>(ENDPOINTS).filter(({ isRepeatable }) => isRepeatable === false);
     assert.deepEqual(
       paths.map(({ path }) => path),
@@ -467,8 +467,8 @@ describe('servers behind a gateway', () => {
     );
   });
 
-  test('a stream has a place here as long as it is open; who leaves is let go of behind, too', async () => {
-    const { address, asked } = await behind((_request, response) => {
+  test('a stream is counted while it is open; when the client disconnects, the server is disconnected too', async () => {
+    const { address, received } = await behind((_request, response) => {
       response.writeHead(200, { 'content-type': 'text/event-stream' }).flushHeaders();
     });
     const { app, servers, streams } = await gateway([address]);
@@ -477,15 +477,15 @@ describe('servers behind a gateway', () => {
     assert.equal(response.headers.get('content-type'), 'text/event-stream');
     assert.equal(streams.size, 1);
     assert.equal(servers.list()[0]?.open, 1);
-    const [behindIt] = asked;
+    const [behindIt] = received;
     const gone = once(behindIt?.socket as never, 'close');
     leaving.abort();
     await gone;
     while (streams.size > 0 || servers.list()[0]?.open !== 0) await new Promise((resolve) => setImmediate(resolve));
   });
 
-  test('one stream more than may be open is refused, and let go of behind as well', async () => {
-    const { address, server, asked } = await behind((_request, response) => {
+  test('a stream over the limit is refused, and disconnected from the server', async () => {
+    const { address, server, received } = await behind((_request, response) => {
       response.writeHead(200, { 'content-type': 'text/event-stream' }).flushHeaders();
     });
     const { app, servers } = await gateway([address]);
@@ -495,7 +495,7 @@ describe('servers behind a gateway', () => {
     const arriving = once(server, 'request');
     const refused = fetch(`${urlOf(app)}/stream`, { signal });
     await arriving;
-    const gone = once(asked.at(-1)?.socket as never, 'close');
+    const gone = once(received.at(-1)?.socket as never, 'close');
     assert.equal(await codeOf(await refused), 'TOO_MANY_CONNECTIONS');
     await gone;
     assert.equal(servers.list()[0]?.open, STREAMS_MAX);
@@ -504,11 +504,11 @@ describe('servers behind a gateway', () => {
 
   test('a gateway behind a gateway is refused, and one that does not share the secret', async () => {
     const wrong = createServer((_request, response) =>
-      answer(response, { data: [{ role: 'gateway', state: 'available' }], hasMore: false, nextCursor: null }),
+      respond(response, { data: [{ role: 'gateway', state: 'available' }], hasMore: false, nextCursor: null }),
     ).listen(0, '127.0.0.1');
     const strange = createServer((_request, response) => {
       response.statusCode = 401;
-      answer(response, { detail: 'It was not said by a gateway of this installation.', remedy: 'Let them share.' });
+      respond(response, { detail: 'No gateway of this installation made it.', remedy: 'Let them share.' });
     }).listen(0, '127.0.0.1');
     await Promise.all([once(wrong, 'listening'), once(strange, 'listening')]);
     closing.push(async () => {
@@ -522,7 +522,7 @@ describe('servers behind a gateway', () => {
       servers.list().map(({ state, failure }) => [state, failure]),
       [
         ['unavailable', 'It is a gateway itself. Name the servers behind it.'],
-        ['unavailable', 'It answers 401: It was not said by a gateway of this installation. Let them share.'],
+        ['unavailable', 'It responds with 401: No gateway of this installation made it. Let them share.'],
       ],
     );
   });

@@ -1,18 +1,18 @@
-/** Nonces remembered: 60 s of 10,000 requests a second would be more, but then only what is newer counts. About 100 bytes each. */
+/** Maximum number of nonces kept, about 100 bytes each. Above it (10,000 requests per second for 60 s, for example) the window becomes shorter. */
 const NONCES_MAX = 500_000;
 const SECOND_MS = 1_000;
 
 /**
- * Accepts each nonce once. It remembers all of a window of time; when there are more than it can hold, the window becomes shorter, so that what it no
- * longer remembers is refused as too old: a nonce is never accepted twice.
+ * Accepts each nonce once. It keeps all nonces of a window of time. When there are too many, the window becomes shorter, and nonces before it are
+ * refused as too old: a nonce is never accepted twice.
  */
 export class NonceWindow {
   readonly #validMs: number;
   readonly #max: number;
-  /** By the second they were made in. */
+  /** By second of creation, epoch s. */
   readonly #seconds = new Map<number, Set<string>>();
   #size = 0;
-  /** What was made before this second is refused. */
+  /** Nonces from before this second are refused. */
   #from = Number.NEGATIVE_INFINITY;
 
   /** @param validMs how long a nonce is valid, and how far a clock may be ahead */
@@ -25,7 +25,7 @@ export class NonceWindow {
     return this.#size;
   }
 
-  /** @param at when the nonce was made. @param now both epoch ms */
+  /** @param at creation time of the nonce, epoch ms. @param now epoch ms. @returns false for a nonce that was used before or is too old */
   accept(nonce: string, at: number, now: number): boolean {
     this.#forgetBefore(Math.floor((now - this.#validMs) / SECOND_MS));
     const second = Math.floor(at / SECOND_MS);

@@ -3,7 +3,7 @@ import { pipeline } from 'node:stream';
 import { KEEP_ALIVE_MS } from './forward.ts';
 import type { BackServer, Servers } from './servers.ts';
 
-/** Connections that the operating system holds until they are accepted: a crowd that comes back at once. */
+/** Maximum number of connections that wait to be accepted: after a restart all players reconnect at once. */
 const BACKLOG = 4_096;
 const CONNECT_MS_MAX = 1_000;
 const TRIES_MAX = 3;
@@ -18,13 +18,13 @@ export interface RelayOptions {
   readonly port: number;
   readonly connectionsMax: number;
   readonly servers: Servers;
-  /** A connection was not handed on. */
+  /** Called when a connection is refused: too many are open, or no server can be reached. */
   readonly onRefused: (reason: string) => void;
 }
 
 /**
- * Takes players’ connections in and hands them to the server that has the world, byte for byte, behind one line that says where they come from
- * (the PROXY protocol, version 1, of HAProxy).
+ * Accepts connections of players and relays their bytes to a server with the world module. The first line that the server gets has the address of the
+ * player (HAProxy PROXY protocol, version 1). Rejects when the port is taken.
  */
 export function relayPlayers({ host, port, connectionsMax, servers, onRefused }: RelayOptions): Promise<Relay> {
   const open = new Set<Socket>();
@@ -39,7 +39,7 @@ export function relayPlayers({ host, port, connectionsMax, servers, onRefused }:
       }
       open.add(client);
       client.once('close', () => open.delete(client));
-      void handOn(client, servers).then((reason) => {
+      void relay(client, servers).then((reason) => {
         if (reason === null) return;
         onRefused(reason);
         client.destroy();
@@ -62,10 +62,10 @@ export function relayPlayers({ host, port, connectionsMax, servers, onRefused }:
   });
 }
 
-/** @returns why it could not be handed on; null when it was */
-async function handOn(client: Socket, servers: Servers): Promise<string | null> {
+/** @returns null on success, else the reason of the failure */
+async function relay(client: Socket, servers: Servers): Promise<string | null> {
   const tried = new Set<BackServer>();
-  let reason = 'no server that has the world can be reached';
+  let reason = 'no server with the world module is reachable';
   while (tried.size < TRIES_MAX && !client.destroyed) {
     const server = servers.choose({ whose: client.remoteAddress ?? '', world: true }, tried);
     if (!server) return reason;

@@ -6,22 +6,23 @@ import { type Dispatcher, Pool } from 'undici';
 import { isServerFailure, NoResponseError } from './failures.ts';
 import { VOUCH_HEADER, type Vouching } from './vouching.ts';
 
-/** How often servers are asked how they are, and looked for. */
+/** Interval and time limit of health checks, ms. Each interval also discovers servers. */
 const HEALTH: HealthTiming = { everyMs: 1_000, responseMsMax: 2_000 };
-/** Times in a row that a server does not say it is well before nothing is sent there any more; one alone may be a pause. */
+/** Failed health checks in a row after which a server gets no more requests. One alone may be a pause. */
 const MISSES_MAX = 2;
-/** Requests in a row that a server fails before it is left alone, and for how long. */
+/** Failed requests in a row that open the circuit. */
 const FAILURES_MAX = 5;
-const LEFT_ALONE_MS = 2_000;
+/** Time that the circuit stays open, ms. */
+const CIRCUIT_OPEN_MS = 2_000;
 const CONNECT_MS_MAX = 1_000;
-/** Longest an answer may take to begin: a large audit log is read in one query. */
-const ANSWER_MS_MAX = 30_000;
-/** Longest silence within an answer; a stream of events that has nothing to tell says so every 25 s. */
+/** Time limit for the head of a response, ms: a large audit log is read in one query. */
+const RESPONSE_MS_MAX = 30_000;
+/** Maximum pause within a response, ms. An idle event stream sends a heartbeat every 25 s. */
 const SILENCE_MS_MAX = 60_000;
 const SERVERS_PATH = '/api/v1/servers';
 const serversOf = fromWire(ENDPOINTS.listServers.response) ?? ((page: unknown) => page);
 
-/** As whom a gateway asks a server how it is. */
+/** Principal of the gateway’s own health checks. */
 const GATEWAY: Principal = {
   kind: 'token',
   user: null,
@@ -37,14 +38,14 @@ const GATEWAY: Principal = {
 };
 
 export interface ServersOptions {
-  /** Addresses of servers that are always there. */
+  /** Configured addresses, which are never removed. */
   readonly addresses: readonly string[];
-  /** Finds addresses of others; rejects while it cannot. */
+  /** Discovers more addresses. Rejects while discovery is unavailable. Null without discovery. */
   readonly find: (() => Promise<readonly string[]>) | null;
   readonly vouching: Vouching;
-  /** A server has come, gone away, or come back. */
+  /** Called when a server becomes available or unavailable, or is removed. */
   readonly onChange: (server: Server) => void;
-  /** How often servers are asked how they are, and how long they may take; tests are in a hurry. */
+  /** Timing of health checks. Default: every 1 s, with a limit of 2 s. */
   readonly health?: HealthTiming;
 }
 
@@ -53,13 +54,14 @@ interface HealthTiming {
   readonly responseMsMax: number;
 }
 
-/** It says itself that it takes no requests. */
+/** The server reports that it accepts no requests. */
 class NotServingError extends Error {}
 
-/** What a request needs of the server it goes to. */
+/** Requirements of a request for its server. */
 export interface Need {
-  /** Whose requests go to one server as long as that one is there: a user, or an address. */
+  /** User or address whose requests go to the same server while it is available. */
   readonly whose: string;
+  /** True if the server must have the world module. */
   readonly world: boolean;
 }
 
@@ -68,29 +70,29 @@ export class BackServer {
   readonly address: string;
   readonly #pool: Pool;
   readonly #breaker: CircuitBreakerPolicy;
-  #said: Server | null = null;
+  #status: Server | null = null;
   #misses = MISSES_MAX;
   #failure: string | null = 'It was not reached yet.';
   #open = 0;
   #requests = 0;
   #failures = 0;
-  /** Of requests that wait for the head of their response. */
+  /** Abort controllers of requests that wait for the head of their response. */
   readonly #waiting = new Set<AbortController>();
   readonly #responseMsMax: number;
 
-  /** @param responseMsMax how long it may take to say how it is */
+  /** @param responseMsMax time limit of a health check, ms */
   constructor(address: string, responseMsMax: number) {
     this.address = address;
     this.#responseMsMax = responseMsMax;
     // As many connections as there are streams through it; the gateway limits their number.
     this.#pool = new Pool(address, {
       connect: { timeout: CONNECT_MS_MAX },
-      headersTimeout: ANSWER_MS_MAX,
+      headersTimeout: RESPONSE_MS_MAX,
       bodyTimeout: SILENCE_MS_MAX,
       connections: null,
     });
     this.#breaker = circuitBreaker(handleWhen(isServerFailure), {
-      halfOpenAfter: LEFT_ALONE_MS,
+      halfOpenAfter: CIRCUIT_OPEN_MS,
       breaker: new ConsecutiveBreaker(FAILURES_MAX),
     });
   }
@@ -100,21 +102,20 @@ export class BackServer {
   }
 
   get worldPort(): number | null {
-    return this.#said?.worldPort ?? null;
+    return this.#status?.worldPort ?? null;
   }
 
   /**
-   * Sends something there. Rejects with BrokenCircuitError, at once, while it is left alone; with NoResponseError when it is found to be unavailable
-   * before it has responded.
-   * @param gone aborted when nobody waits for the response any more
+   * Sends a request. Rejects with BrokenCircuitError at once while the circuit is open; with NoResponseError when health checks fail before the response.
+   * @param disconnected aborted when the client has disconnected
    */
-  async send<T>(through: (pool: Pool, signal: AbortSignal) => Promise<T>, gone?: AbortSignal): Promise<T> {
+  async send<T>(through: (pool: Pool, signal: AbortSignal) => Promise<T>, disconnected?: AbortSignal): Promise<T> {
     return this.#breaker.execute(async () => {
       this.#requests++;
       const waiting = new AbortController();
       this.#waiting.add(waiting);
       try {
-        return await through(this.#pool, gone ? AbortSignal.any([waiting.signal, gone]) : waiting.signal);
+        return await through(this.#pool, disconnected ? AbortSignal.any([waiting.signal, disconnected]) : waiting.signal);
       } catch (error) {
         if (isServerFailure(error)) this.#failures++;
         throw error;
@@ -124,7 +125,7 @@ export class BackServer {
     });
   }
 
-  /** Something that goes through to it is open until what this returns is called. */
+  /** Counts a request or stream as open. @returns a function that ends it; further calls do nothing */
   begin(): () => void {
     this.#open++;
     let isOpen = true;
@@ -134,35 +135,35 @@ export class BackServer {
     };
   }
 
-  /** Asks it how it is. @returns whether that is another answer than before */
-  async ask(vouching: Vouching): Promise<boolean> {
+  /** Checks the health of the server. @returns whether its health has changed */
+  async checkHealth(vouching: Vouching): Promise<boolean> {
     const before = this.isWell;
     try {
-      this.#said = await this.#answer(vouching);
+      this.#status = await this.#fetchStatus(vouching);
       this.#misses = 0;
       this.#failure = null;
     } catch (error) {
-      // One that says so itself need not be asked again, and finishes what it has.
+      // A server that reports a stop needs no second check, and completes its open requests.
       const isStopping = error instanceof NotServingError;
       this.#misses = isStopping ? MISSES_MAX : this.#misses + 1;
       this.#failure = messageOf(error);
       if (!isStopping && !this.isWell)
-        for (const waiting of this.#waiting) waiting.abort(new NoResponseError('it does not answer health checks any more'));
+        for (const waiting of this.#waiting) waiting.abort(new NoResponseError('it no longer responds to health checks'));
     }
     return before !== this.isWell;
   }
 
-  async #answer(vouching: Vouching): Promise<Server> {
-    const asked: Dispatcher.RequestOptions = {
+  async #fetchStatus(vouching: Vouching): Promise<Server> {
+    const request: Dispatcher.RequestOptions = {
       method: 'GET',
       path: SERVERS_PATH,
       headers: { [VOUCH_HEADER]: vouching.vouch(GATEWAY, { server: this.address, method: 'GET', target: SERVERS_PATH, body: '' }) },
       signal: AbortSignal.timeout(this.#responseMsMax),
     };
-    const { statusCode, body } = await this.#pool.request(asked);
-    const answer = (await body.json()) as { readonly detail?: string; readonly remedy?: string };
-    if (statusCode !== 200) throw new Error(`It answers ${statusCode}: ${answer.detail} ${answer.remedy}`);
-    const [self] = (serversOf(answer) as Page<Server>).data ?? [];
+    const { statusCode, body } = await this.#pool.request(request);
+    const response = (await body.json()) as { readonly detail?: string; readonly remedy?: string };
+    if (statusCode !== 200) throw new Error(`It responds with ${statusCode}: ${response.detail} ${response.remedy}`);
+    const [self] = (serversOf(response) as Page<Server>).data ?? [];
     if (!self || self.role === 'gateway') throw new Error('It is a gateway itself. Name the servers behind it.');
     if (self.state !== 'available') throw new NotServingError('It is starting or stopping.');
     return self;
@@ -171,12 +172,12 @@ export class BackServer {
   describe(): Server {
     const circuits = { [CircuitState.Closed]: 'closed', [CircuitState.HalfOpen]: 'half-open' } as const;
     return {
-      node: this.#said?.node ?? null,
+      node: this.#status?.node ?? null,
       role: 'all',
       address: this.address,
       state: this.isWell ? 'available' : 'unavailable',
       circuit: circuits[this.#breaker.state as keyof typeof circuits] ?? 'open',
-      startedAt: this.#said?.startedAt ?? null,
+      startedAt: this.#status?.startedAt ?? null,
       worldPort: this.worldPort,
       open: this.#open,
       requests: this.#requests,
@@ -185,7 +186,7 @@ export class BackServer {
     };
   }
 
-  /** Sends nothing more there; what is under way comes to its end. */
+  /** Closes the connections after their open requests. New requests are rejected. */
   retire(): Promise<void> {
     return this.#pool.close();
   }
@@ -195,32 +196,32 @@ export class BackServer {
   }
 }
 
-/** The servers behind this gateway: which there are, how they are, and which of them is for whom. */
+/** The servers behind this gateway: discovery, health checks, and the choice of a server for a request. */
 export class Servers {
   readonly #options: ServersOptions;
   readonly #servers = new Map<string, BackServer>();
-  readonly #asking = new Set<BackServer>();
+  readonly #checking = new Set<BackServer>();
   readonly #timer: NodeJS.Timeout;
   readonly #first: Promise<void>;
 
   constructor(options: ServersOptions) {
     this.#options = options;
     for (const address of options.addresses) this.#add(address);
-    this.#first = this.#look().then(() => {
+    this.#first = this.#refresh().then(() => {
       for (const server of this.#servers.values()) if (!server.isWell) options.onChange(server.describe());
     });
-    this.#timer = setInterval(() => void this.#look(), (options.health ?? HEALTH).everyMs);
+    this.#timer = setInterval(() => void this.#refresh(), (options.health ?? HEALTH).everyMs);
   }
 
-  /** Resolves when all that can be found were asked once. */
+  /** Resolves after the first health check of all known servers. */
   asked(): Promise<void> {
     return this.#first;
   }
 
   /**
-   * The server for a request: the same one for the same user or address, as long as it is well (rendezvous hashing: when one goes, only those
-   * who were there go elsewhere). Null when there is none left.
-   * @param tried those it was sent to already
+   * The server for a request: the same one for the same user or address while it is available. With rendezvous hashing, only the users of a lost server
+   * move to others. Null when no server is left.
+   * @param tried servers that the request was already sent to
    */
   choose({ whose, world }: Need, tried: ReadonlySet<BackServer>): BackServer | null {
     let best: BackServer | null = null;
@@ -242,24 +243,24 @@ export class Servers {
     await Promise.all([...this.#servers.values()].map((server) => server.close()));
   }
 
-  async #look(): Promise<void> {
+  async #refresh(): Promise<void> {
     const listed = await this.#find();
-    await Promise.all([...this.#servers.values()].map((server) => this.#ask(server)));
-    if (listed) this.#dropGone(listed);
+    await Promise.all([...this.#servers.values()].map((server) => this.#check(server)));
+    if (listed) this.#removeLost(listed);
   }
 
   #add(address: string): void {
     this.#servers.set(address, new BackServer(address, (this.#options.health ?? HEALTH).responseMsMax));
   }
 
-  async #ask(server: BackServer): Promise<void> {
-    if (this.#asking.has(server)) return;
-    this.#asking.add(server);
-    if (await server.ask(this.#options.vouching)) this.#options.onChange(server.describe());
-    this.#asking.delete(server);
+  async #check(server: BackServer): Promise<void> {
+    if (this.#checking.has(server)) return;
+    this.#checking.add(server);
+    if (await server.checkHealth(this.#options.vouching)) this.#options.onChange(server.describe());
+    this.#checking.delete(server);
   }
 
-  /** @returns the addresses that are listed now; null when that cannot be found out */
+  /** Adds discovered servers. @returns all current addresses; null when discovery is unavailable */
   async #find(): Promise<readonly string[] | null> {
     const { find, addresses } = this.#options;
     const found = await find?.().catch(() => null);
@@ -268,8 +269,8 @@ export class Servers {
     return [...found, ...addresses];
   }
 
-  /** Drops servers that are neither listed nor answer. Not being listed alone says nothing: Redis forgets the list when it is flushed or restarted. */
-  #dropGone(listed: readonly string[]): void {
+  /** Removes servers that are not listed and do not respond. Both: Redis loses the list when it is flushed or restarted. */
+  #removeLost(listed: readonly string[]): void {
     for (const [address, server] of this.#servers) {
       if (server.isWell || listed.includes(address)) continue;
       this.#servers.delete(address);

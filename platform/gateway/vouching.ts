@@ -4,17 +4,17 @@ import { isPermission, type Permission, type Principal } from '@millrace/contrac
 import { ApiProblem, bodyDigestOf, type Vouched } from '@millrace/http';
 import { NonceWindow } from './nonce-window.ts';
 
-/** The header a gateway vouches in. Clients’ own are not handed on. */
+/** Header with the signed assertion of a gateway (a “vouch”). It is removed from requests of clients. */
 export const VOUCH_HEADER = 'x-millrace-vouch';
 
-/** How long a vouch is valid, and how far the clocks of two machines may be apart. */
+/** How long a vouch is valid, and how far the clocks of two machines may differ, ms. */
 const VALID_MS = 30_000;
-/** Bytes of the number that tells one process from all others. */
+/** Length of the random id of a process, bytes. */
 const PROCESS_BYTES = 9;
 
 /** The request that a vouch is for. */
 export interface VouchedRequest {
-  /** Address of the server it is sent to. */
+  /** Address of the server that gets the request. */
   readonly server: string;
   readonly method: string;
   /** In origin-form. */
@@ -23,13 +23,13 @@ export interface VouchedRequest {
   readonly body: string;
 }
 
-/** What a vouch says; `method` and `target` are signed with it, but stand in the request already. */
+/** Content of a vouch. Method and target are signed too, but not repeated: the request has them. */
 interface Claims {
-  /** When it was made, epoch ms. */
+  /** Creation time, epoch ms. */
   readonly at: number;
-  /** Never the same twice. */
+  /** Unique among all vouches. */
   readonly nonce: string;
-  /** Origin of the server it is for. */
+  /** Origin of the server that may accept it. */
   readonly server: string;
   /** SHA-256 of the body. */
   readonly body: string;
@@ -37,8 +37,8 @@ interface Claims {
 }
 
 /**
- * What a gateway tells a server behind it of a request: who makes it, and that it was counted. Signed with a secret of the installation (HMAC, SHA-256)
- * for one request (server, method, target and body), for half a minute, and to be used once.
+ * Signs a vouch: the assertion of a gateway about the principal of a request that it has counted. It is signed with a secret of the installation
+ * (HMAC-SHA-256), is valid for one request (server, method, target and body) and for 30 s, and can be used once.
  */
 export class Vouching {
   readonly #secret: string;
@@ -60,19 +60,19 @@ export class Vouching {
       body: bodyDigestOf(body),
       principal: { ...principal, permissions: [...principal.permissions] },
     };
-    const said = Buffer.from(JSON.stringify(claims)).toString('base64url');
-    return `${said}.${sign(this.#secret, said, method, target).toString('base64url')}`;
+    const payload = Buffer.from(JSON.stringify(claims)).toString('base64url');
+    return `${payload}.${sign(this.#secret, payload, method, target).toString('base64url')}`;
   }
 }
 
-/** Reads what gateways vouch for, at a server behind them. */
+/** Verifies the vouches of gateways, at a server behind them. */
 export class VouchReader {
   readonly #secret: string;
   readonly #now: () => number;
   readonly #server: string;
   readonly #nonces = new NonceWindow(VALID_MS);
 
-  /** @param now epoch ms. @param address where gateways reach this server */
+  /** @param now epoch ms. @param address address of this server for gateways */
   constructor(secret: string, now: () => number, address: string) {
     this.#secret = secret;
     this.#now = now;
@@ -80,18 +80,18 @@ export class VouchReader {
   }
 
   /**
-   * Who makes a request, and the digest that its body must have; null when no gateway vouches for it.
-   * @throws ApiProblem for a vouch of nobody of the installation, of another request or for another server, too old, or used before
+   * The principal of a request, and the digest that its body must have. Null for a request without a vouch.
+   * @throws ApiProblem INVALID_TOKEN for a vouch of another installation, request or server, or one that is too old or was used before
    */
   readonly read = ({ headers, method = '', url = '' }: Pick<IncomingMessage, 'headers' | 'method' | 'url'>): Vouched | null => {
     const header = headers[VOUCH_HEADER];
     if (header === undefined) return null;
-    const [said = '', signature = ''] = String(header).split('.');
-    const shown = Buffer.from(signature, 'base64url');
-    const expected = sign(this.#secret, said, method, url);
-    if (shown.length !== expected.length || !timingSafeEqual(shown, expected))
+    const [payload = '', signature = ''] = String(header).split('.');
+    const actual = Buffer.from(signature, 'base64url');
+    const expected = sign(this.#secret, payload, method, url);
+    if (actual.length !== expected.length || !timingSafeEqual(actual, expected))
       return refuse('No gateway of this installation made it for this request.', 'Let gateways and servers share tables and master key.');
-    const { at, nonce, server, body, principal } = JSON.parse(Buffer.from(said, 'base64url').toString()) as Claims;
+    const { at, nonce, server, body, principal } = JSON.parse(Buffer.from(payload, 'base64url').toString()) as Claims;
     if (server !== this.#server)
       return refuse(
         `It is for ${server}, and this is ${this.#server}.`,
@@ -106,10 +106,10 @@ export class VouchReader {
   };
 }
 
-function sign(secret: string, said: string, method: string, target: string): Buffer {
-  return createHmac('sha256', secret).update(`${said}.${method} ${target}`).digest();
+function sign(secret: string, payload: string, method: string, target: string): Buffer {
+  return createHmac('sha256', secret).update(`${payload}.${method} ${target}`).digest();
 }
 
-function refuse(why: string, remedy: string): never {
-  throw new ApiProblem('INVALID_TOKEN', `The header ${VOUCH_HEADER} is not valid. ${why}`, remedy);
+function refuse(reason: string, remedy: string): never {
+  throw new ApiProblem('INVALID_TOKEN', `The header ${VOUCH_HEADER} is not valid. ${reason}`, remedy);
 }

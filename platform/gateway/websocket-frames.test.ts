@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { closeFrame, FrameBoundary } from './websocket-frames.ts';
 
-/** A frame with a header of each length there is, masked or not. */
+/** A frame with each possible length of header, masked or not. */
 const frames = fc
   .record({ length: fc.constantFrom(0, 1, 125, 126, 300, 65_535, 65_536, 70_000), isMasked: fc.boolean() })
   .map(({ length, isMasked }) => {
@@ -17,7 +17,7 @@ const frames = fc
     return Buffer.concat([Buffer.from([0x82, ...size, ...(isMasked ? [1, 2, 3, 4] : [])]), Buffer.alloc(length, 0x81)]);
   });
 
-test('fault 78: the end of each frame is known, however its bytes come', () => {
+test('fault 78: the end of each frame is found, however its bytes are split', () => {
   fc.assert(
     fc.property(fc.array(frames, { minLength: 1, maxLength: 4 }), fc.array(fc.nat(), { maxLength: 12 }), (sent, cuts) => {
       const bytes = Buffer.concat(sent);

@@ -1,4 +1,4 @@
-/** Follows the frames of one direction of a WebSocket (RFC 6455, section 5.2), to know where one ends and another may be put in. */
+/** Follows the frames of one direction of a WebSocket (RFC 6455, section 5.2), to know when another frame may be inserted. */
 export class FrameBoundary {
   #header: number[] = [];
   /** Bytes of payload still to come. */

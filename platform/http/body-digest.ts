@@ -4,23 +4,23 @@ import { ApiProblem } from './problems.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** The digest that the body must have; null when nobody vouches for it. */
+    /** SHA-256 that the body must have, in base64url. Null for a request without a gateway’s assertion. */
     bodyDigest: string | null;
   }
 }
 
 const NO_BODY = hash('sha256', '', 'base64url');
 
-/** SHA-256 of a body as it is sent, in base64url. */
+/** SHA-256 of the bytes of a body, in base64url. */
 export function bodyDigestOf(body: string): string {
   return body === '' ? NO_BODY : hash('sha256', body, 'base64url');
 }
 
-/** Refuses a request whose body is not the one that `request.bodyDigest` names, before any handler or schema sees it. */
+/** Refuses a request whose body does not match `request.bodyDigest`, before validation and the handler. */
 export function requireBodyDigests(app: FastifyInstance): void {
   const received = new WeakMap<FastifyRequest, Hash>();
   app.decorateRequest('bodyDigest', null);
-  // The bytes as they come, beside whoever parses them: both begin to listen in the same turn.
+  // Hashes the same stream as the body parser: both listeners are added in the same turn, so neither misses a byte.
   app.addHook('preParsing', (request, _reply, payload, done) => {
     if (request.bodyDigest !== null && mayHaveBody(request)) {
       const digest = createHash('sha256');
@@ -42,7 +42,7 @@ export function requireBodyDigests(app: FastifyInstance): void {
   });
 }
 
-/** Whether anything reads a body of this request: of other requests it is thrown away unread. */
+/** Whether the server reads a body of this request. It discards the body of other requests. */
 function mayHaveBody({ method, headers }: FastifyRequest): boolean {
   if (method === 'GET' || method === 'HEAD') return false;
   return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;

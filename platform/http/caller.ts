@@ -1,12 +1,12 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Principal } from '@millrace/contracts';
 
-/** Who makes requests, as far as it can be known before it is known who it is. */
+/** The sender of a request before authentication. */
 export interface Caller {
   readonly headers: IncomingHttpHeaders;
-  /** The address it comes from. */
+  /** Client address. */
   readonly remote: string;
 }
 
-/** At once where it is remembered who that is: most requests are one of many. */
+/** Authenticates a caller. Synchronous for a cached credential, which most requests have. Throws an ApiProblem for an invalid one. */
 export type Identify = (caller: Caller) => Principal | Promise<Principal>;

@@ -6,7 +6,7 @@ import type { HttpParts } from './server.ts';
 import { type ChannelCheck, createSocketServer } from './socket.ts';
 import { openEventStream } from './sse.ts';
 
-/** Channels one event stream may carry. */
+/** Maximum number of channels of one event stream. */
 const CHANNELS_MAX = 256;
 
 export interface ChannelOptions {
@@ -15,7 +15,7 @@ export interface ChannelOptions {
   readonly logger: FastifyBaseLogger;
 }
 
-/** Serves a hub’s channels as server-sent events and over WebSocket; they end when the server closes. */
+/** Serves the channels of a hub as server-sent events and over WebSocket. The streams end when the server closes. */
 export function serveChannels({ app, routes, upgrade, streams, identify }: HttpParts, { hub, checkChannel, logger }: ChannelOptions): void {
   routes.stream(ENDPOINTS.stream, ({ query, raw, reply, principal }) => {
     const names = [...new Set(query.channels.split(',').filter((name) => name !== ''))];
@@ -35,13 +35,13 @@ export function serveChannels({ app, routes, upgrade, streams, identify }: HttpP
   });
 
   const sockets = createSocketServer(hub, checkChannel, identify, (error) => logger.error({ err: error }, 'a WebSocket request failed'));
-  upgrade('/api/v1/socket', 'channels', (asked, take) => {
+  upgrade('/api/v1/socket', 'channels', (request, take) => {
     let end: (reason: string) => void = () => {};
-    const place = streams.begin(asked.principal, asked.ip, 'websocket', (reason) => end(reason));
-    end = sockets.upgrade(asked, take(), place);
+    const place = streams.begin(request.principal, request.ip, 'websocket', (reason) => end(reason));
+    end = sockets.upgrade(request, take(), place);
   });
 
-  // Before the connections are closed: whoever watches is told why.
+  // Before the connections are closed: clients get the reason.
   app.addHook('preClose', async () => {
     hub.close('the server stops');
     sockets.close();

@@ -3,7 +3,7 @@ import statics from '@fastify/static';
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify';
 import { declareFiles } from './guard.ts';
 
-/** Addresses of the console that are no files: all show its one page, before one is in and after. */
+/** Paths of the console that are not files: each gets its single page, signed in or not. */
 const PAGES = [
   '/instruments/*',
   '/sources',
@@ -21,7 +21,7 @@ const PAGES = [
   '/verify-email',
 ];
 
-/** The console’s built files; none are served when the folder is missing. */
+/** Serves the built files of the console. Serves none when the folder is missing. */
 export async function serveConsole(app: FastifyInstance, folder: string): Promise<void> {
   if (!existsSync(folder)) return;
   const pages: FastifyPluginAsync = async (scope) => {

@@ -32,14 +32,14 @@ function guarded(who: Principal) {
   return app;
 }
 
-test('a route that does not say what one needs keeps the server from starting', async () => {
+test('a route that declares no access keeps the server from starting', async () => {
   const app = guarded(principal('anonymous'));
   app.get('/open', { config: { access: 'public' } }, () => 'open');
   app.get('/forgotten', () => 'secrets');
   await assert.rejects(Promise.resolve(app.ready()), /declare no access: GET \/forgotten/);
 });
 
-test('who may not is told whether signing in would help', async () => {
+test('a caller without the permission gets 401 when signing in can help, else 403', async () => {
   for (const [who, status, code] of [
     [principal('anonymous'), 401, 'UNAUTHENTICATED'],
     [principal('session'), 403, 'FORBIDDEN'],
@@ -47,18 +47,18 @@ test('who may not is told whether signing in would help', async () => {
   ] as const) {
     const app = guarded(who);
     app.get('/prices', { config: { access: 'market:read' } }, () => ({ price: 1 }));
-    const answer = await app.inject('/prices');
-    assert.deepEqual([answer.statusCode, answer.json().code], [status, code]);
+    const response = await app.inject('/prices');
+    assert.deepEqual([response.statusCode, response.json().code], [status, code]);
   }
 });
 
-test('who asks too often is told when to come back, and an address that signed in is counted by its user', async () => {
+test('a request over the rate limit gets Retry-After, and requests of a signed-in user are counted by user', async () => {
   const app = guarded(principal('session', 'market:read'));
   app.get('/prices', { config: { access: 'market:read' } }, () => ({ price: 1 }));
   app.get('/file', { config: { access: 'public', cost: 0 } }, () => ({}));
-  const answers = await Promise.all(Array.from({ length: 50 }, () => app.inject('/prices')));
-  assert.equal(answers.filter(({ statusCode }) => statusCode === 200).length, 40);
-  const late = answers.at(-1);
+  const responses = await Promise.all(Array.from({ length: 50 }, () => app.inject('/prices')));
+  assert.equal(responses.filter(({ statusCode }) => statusCode === 200).length, 40);
+  const late = responses.at(-1);
   assert.deepEqual(
     [late?.statusCode, late?.json().code, late?.headers['retry-after'], late?.headers.ratelimit],
     [429, 'RATE_LIMITED', '1', '"requests";r=0;t=4'],
@@ -66,7 +66,7 @@ test('who asks too often is told when to come back, and an address that signed i
   assert.equal((await app.inject('/file')).statusCode, 200);
 });
 
-test('a browser’s session is used by our own pages, and by those of sites that are named', () => {
+test('a browser session is accepted from our own pages and from configured origins only', () => {
   const session = principal('session');
   const passes = (headers: Record<string, string>, who = session) => {
     try {
@@ -87,19 +87,19 @@ test('a browser’s session is used by our own pages, and by those of sites that
     { 'sec-fetch-site': 'cross-site' },
   ])
     assert.ok(!passes(headers), JSON.stringify(headers));
-  // What a page must know to send is no browser’s session.
+  // A token or key that a page has to know is not a browser session.
   assert.ok(passes({ origin: 'https://evil.example' }, principal('key')));
   assert.ok(passes({ origin: 'https://evil.example' }, principal('token')));
 });
 
-test('a name is loopback’s or it is not', () => {
+test('only loopback names and addresses are loopback hosts', () => {
   for (const host of ['localhost', 'localhost:7420', '127.0.0.1:7420', '[::1]:7420']) assert.ok(isLoopbackHost(host), host);
   for (const host of [undefined, '', 'evil.example', '127.0.0.1.evil.example', 'localhost.evil.example:7420', '10.0.0.1', '0.0.0.0'])
     assert.ok(!isLoopbackHost(host), String(host));
 });
 
 describe('credentials that are not valid', () => {
-  /** An app behind which exactly some keys are valid, and the number of keys that were looked up. */
+  /** An app that accepts the given keys, and the keys that it looked up. */
   function keyed(valid: ReadonlySet<string>) {
     const app = fastify({ trustProxy: true });
     respondWithProblems(app);
@@ -121,7 +121,7 @@ describe('credentials that are not valid', () => {
     return { ask, lookedUp };
   }
 
-  test('fault 29: many wrong keys from an address refuse no key that was valid there or elsewhere lately', async () => {
+  test('fault 29: many wrong keys from an address do not block keys that were recently valid, there or elsewhere', async () => {
     const valid = new Set(['mill_alice0-key', 'mill_bob000-key', 'mill_carol0-key']);
     const { ask } = keyed(valid);
     assert.equal(await ask('mill_alice0-key'), 200);
@@ -131,20 +131,20 @@ describe('credentials that are not valid', () => {
     assert.ok(wrong.includes(429));
     assert.equal(await ask('mill_alice0-key'), 200);
     assert.equal(await ask('mill_bob000-key'), 200);
-    // One that nobody has seen yet waits there, and nowhere else.
+    // A key that was never used before is refused from that address only.
     assert.equal(await ask('mill_carol0-key'), 429);
     assert.equal(await ask('mill_carol0-key', '10.0.0.2'), 200);
     assert.equal(await ask('mill_carol0-key'), 200);
-    // What is valid no more is looked up once more, and is then one of the wrong ones.
+    // A key that is no longer valid is looked up once more, then counts as wrong.
     valid.delete('mill_bob000-key');
     assert.deepEqual([await ask('mill_bob000-key'), await ask('mill_bob000-key')], [401, 429]);
   });
 
-  test('fault 29: a program that sends one wrong key again and again refuses nobody but itself', async () => {
+  test('fault 29: a program that repeats one wrong key blocks no other key', async () => {
     const { ask, lookedUp } = keyed(new Set(['mill_new000-key']));
-    const answers = [];
-    for (let count = 0; count < 200; count++) answers.push(await ask('mill_expired-key'));
-    assert.ok(answers.at(-1) === 429 && lookedUp.length < 20, `${lookedUp.length} lookups`);
+    const responses = [];
+    for (let count = 0; count < 200; count++) responses.push(await ask('mill_expired-key'));
+    assert.ok(responses.at(-1) === 429 && lookedUp.length < 20, `${lookedUp.length} lookups`);
     assert.equal(await ask('mill_new000-key'), 200);
   });
 });

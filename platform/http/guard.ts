@@ -101,7 +101,7 @@ export function guardRoutes(app: FastifyInstance, options: GuardOptions, first: 
   return { identify, routes };
 }
 
-/** Keeps a server from starting with a route that declares no access. @returns lists the routes */
+/** Keeps a server from starting with a route that declares no access. @returns a function that lists the routes */
 function requireDeclaredAccess(app: FastifyInstance): () => DeclaredRoute[] {
   const declared: { method: string | string[]; url: string; config?: { access?: Access } }[] = [];
   app.addHook('onRoute', (route) => {
@@ -110,9 +110,9 @@ function requireDeclaredAccess(app: FastifyInstance): () => DeclaredRoute[] {
     declared.push(route);
   });
   app.addHook('onReady', async () => {
-    const silent = declared.filter(({ config }) => config?.access === undefined);
-    if (silent.length > 0)
-      throw new Error(`these routes declare no access: ${silent.map(({ method, url }) => `${String(method)} ${url}`).join(', ')}`);
+    const undeclared = declared.filter(({ config }) => config?.access === undefined);
+    if (undeclared.length > 0)
+      throw new Error(`these routes declare no access: ${undeclared.map(({ method, url }) => `${String(method)} ${url}`).join(', ')}`);
   });
   return () =>
     declared.flatMap(({ method, url, config }) =>
@@ -127,7 +127,7 @@ interface Caller {
   readonly isCounted: boolean;
 }
 
-/** Counts a request of a caller, and checks its permission. @throws ApiProblem when it is refused; a promise where the limiter is shared */
+/** Counts a request of a caller, and checks its permission. Returns a promise if the limiter is shared. @throws ApiProblem when it is refused */
 function admit(
   { limiter, origins }: GuardOptions,
   request: FastifyRequest,
@@ -141,10 +141,10 @@ function admit(
     const taken = limiter.take(bucket.key, bucket.rate, cost);
     if (taken instanceof Promise)
       return taken.then((allowance) => {
-        requirePlace(principal, bucket, allowance, reply);
+        requireAllowance(principal, bucket, allowance, reply);
         requireAllowed(request, principal, access, origins);
       });
-    requirePlace(principal, bucket, taken, reply);
+    requireAllowance(principal, bucket, taken, reply);
   }
   requireAllowed(request, principal, access, origins);
   return undefined;
@@ -162,19 +162,19 @@ function requireAllowed(request: FastifyRequest, principal: Principal, access: A
 function auditOperations(app: FastifyInstance, onAuditEvent: GuardOptions['onAuditEvent']): void {
   app.addHook('onRoute', (route) => {
     if (route.config?.access !== 'platform:operate' || route.method === 'GET' || route.method === 'HEAD') return;
-    const operated = (request: FastifyRequest, reply: FastifyReply, done: () => void) => {
+    const audit = (request: FastifyRequest, reply: FastifyReply, done: () => void) => {
       const { principal, params, body, ip: remote, id: trace } = request;
       const name = `${request.method} ${request.routeOptions.url}`;
       if (reply.statusCode < 400 && !isReplayed(reply))
         onAuditEvent({ principal, route: name, detail: { params, body: body ?? {} }, remote, trace });
       done();
     };
-    route.onResponse = [...[route.onResponse ?? []].flat(), operated];
+    route.onResponse = [...[route.onResponse ?? []].flat(), audit];
   });
 }
 
-/** Says how many requests are left. Throws when there was no place for this one. */
-function requirePlace(principal: Principal, counted: Counted, allowance: Allowance, reply: FastifyReply): void {
+/** Sets the rate-limit headers. @throws ApiProblem RATE_LIMITED for a request over the limit */
+function requireAllowance(principal: Principal, counted: Counted, allowance: Allowance, reply: FastifyReply): void {
   setRateHeaders(reply, counted, allowance);
   if (allowance.isAllowed) return;
   const { requestsPerSecond, burst } = counted.rate;
@@ -185,7 +185,7 @@ function requirePlace(principal: Principal, counted: Counted, allowance: Allowan
   );
 }
 
-/** Lets everyone have the files of a plug-in, whose own code does not know of access. */
+/** Makes the files of a plug-in public, because its routes declare no access. */
 export function declareFiles(app: FastifyInstance): void {
   app.addHook('onRoute', (route) => {
     route.config = { ...route.config, access: 'public', cost: 0 };
@@ -206,8 +206,8 @@ export function requireAccess(principal: Principal, access: Access): void {
 }
 
 /**
- * A browser sends a session’s cookie with whatever another site’s page makes it ask for; so what has effects must come from a page
- * of ours. Clients that are no browsers send neither header.
+ * Requires that a request with a browser session comes from an own page or a configured origin: a browser also sends the cookie with requests that
+ * pages of other sites make. Clients other than browsers send neither header. @throws ApiProblem ORIGIN_NOT_ALLOWED
  */
 export function requireOwnPage(principal: Principal, headers: IncomingHttpHeaders, origins: readonly string[]): void {
   if (principal.kind !== 'session' && principal.kind !== 'demo' && principal.kind !== 'anonymous') return;
@@ -226,12 +226,12 @@ function isOriginOf(origin: string, host: string | undefined, origins: readonly 
   return origins.includes(origin) || (URL.canParse(origin) && new URL(origin).host === host);
 }
 
-/** Who does something that stays on record: the name and the id of who signed in, for a name can be changed; in a demo, whoever the request says. */
+/** Name of an operator for the record: name and id of the user, because a name can change. In a demo, the name that the request gives. */
 export function operatorOf(principal: Principal, { operator }: { readonly operator?: string }): string {
   return principal.kind === 'demo' ? (operator ?? principal.name) : `${principal.name} (${principal.user})`;
 }
 
-/** Whether a Host header names this machine itself: what a page that has its name resolved to 127.0.0.1 cannot make a browser send. */
+/** Whether a Host header names this machine. A page whose name resolves to 127.0.0.1 (DNS rebinding) cannot make a browser send such a header. */
 export function isLoopbackHost(host: string | undefined): boolean {
   const name = URL.canParse(`http://${host}`) ? new URL(`http://${host}`).hostname.replace(/^\[|\]$/g, '') : '';
   return name === 'localhost' || isLoopbackAddress(name);

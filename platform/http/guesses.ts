@@ -3,22 +3,22 @@ import type { Caller, Identify } from './caller.ts';
 import { ApiProblem } from './problems.ts';
 import { MemoryRateLimiter } from './rate-limit.ts';
 
-/** Different credentials from one address that are not valid. */
+/** Rate of different invalid credentials from one address. */
 const DIFFERENT = { requestsPerSecond: 1, burst: 60 };
-/** The same one, again and again: a program whose key has ended. */
+/** Rate of the same invalid credential: a program whose key has expired. */
 const SAME = { requestsPerSecond: 1, burst: 10 };
-/** What is compared of a credential: a key’s prefix, `mill_` and six characters, or as much of the end of a token. */
+/** Compared length of a credential: `mill_` and six characters of a key, or as many from the end of a token. */
 const COMPARED_CHARACTERS = 11;
 const KEY_PREFIX = 'mill_';
 
-/** How long a credential counts as valid lately, at least. */
-const VALID_LATELY_MS = 600_000;
-const VALID_LATELY_MAX = 10_000;
+/** Minimum time that a credential counts as recently valid, ms, unless there are too many. */
+const RECENTLY_VALID_MS = 600_000;
+const RECENTLY_VALID_MAX = 10_000;
 
 /**
- * Looks up who makes a request, but not for an address that shows one credential after another that is not valid. Whoever shares that address is not
- * kept out by it: what was valid lately, from wherever, is looked up all the same, and a credential that comes again counts against itself alone.
- * @param now ms of a clock that never goes back
+ * Limits invalid credentials per address: over the limit a credential is refused without a lookup. Other users of that address are not blocked: a
+ * credential that was recently valid, from any address, is always looked up, and a repeated one counts only against itself.
+ * @param now monotonic clock, ms
  */
 export function limitGuesses(identify: Identify, now: () => number): Identify {
   const failures = new MemoryRateLimiter(now);
@@ -28,7 +28,7 @@ export function limitGuesses(identify: Identify, now: () => number): Identify {
     if (error instanceof ApiProblem && error.code === 'INVALID_TOKEN') {
       valid.delete(credential);
       const same = sameOf(remote, credential);
-      // Only the first time it is another one.
+      // A repeated credential is not counted as a different one.
       if (!failures.knows(same)) failures.take(remote, DIFFERENT, 1);
       failures.take(same, SAME, 1);
     }
@@ -66,7 +66,7 @@ export function limitGuesses(identify: Identify, now: () => number): Identify {
   };
 }
 
-/** What a request shows to say who makes it; null when nothing but perhaps a cookie. */
+/** The API key or Authorization header of a request. Null when it has neither; cookies do not count. */
 function credentialIn({ authorization, 'x-api-key': key }: IncomingHttpHeaders): string | null {
   return key !== undefined ? String(key) : (authorization ?? null);
 }
@@ -77,7 +77,7 @@ function sameOf(remote: string, credential: string): string {
   return `${remote} ${compared}`;
 }
 
-/** Credentials that were valid lately. Bounded: when there are too many, the older half is forgotten. */
+/** Credentials that were recently valid. Bounded: when there are too many, the older half is dropped. */
 class RecentlyValid {
   readonly #now: () => number;
   #young = new Set<string>();
@@ -92,14 +92,14 @@ class RecentlyValid {
   has(credential: string): boolean {
     if (this.#young.has(credential)) return true;
     if (!this.#old.has(credential)) return false;
-    // Asked for again: it is remembered as long as if it were new, for it is deleted if it turns out not to be valid any more.
+    // Renewed by use. The caller deletes it if its lookup fails.
     this.add(credential);
     return true;
   }
 
   add(credential: string): void {
     const now = this.#now();
-    if (this.#young.size >= VALID_LATELY_MAX || now - this.#changedAt > VALID_LATELY_MS) {
+    if (this.#young.size >= RECENTLY_VALID_MAX || now - this.#changedAt > RECENTLY_VALID_MS) {
       this.#old = this.#young;
       this.#young = new Set();
       this.#changedAt = now;

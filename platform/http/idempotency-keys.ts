@@ -157,7 +157,7 @@ export class IdempotencyKeys implements IdempotencyStore {
     const attempts = [...this.#running.keys()];
     const ids = [...this.#running.values()];
     if (attempts.length === 0) return;
-    // If this fails, the next one may not; a reservation lasts for several.
+    // The next renewal may succeed: a reservation outlives several failures.
     await this.#database.drizzle
       .execute(
         sql`update ${idempotencyKeys} k set reserved_until = ${NOW} + ${this.#reservedMs}::bigint

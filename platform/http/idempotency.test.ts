@@ -108,7 +108,7 @@ for (const engine of ENGINES)
       );
     });
 
-    test('the same key is another one for another user and another path; another body or query with it is refused', async () => {
+    test('a key is separate per user and path; a request with the same key and another body or query is refused', async () => {
       const server = serverWith(database, create);
       const count = made;
       const first = await server.post({ key: 'b', body: { n: 1 } });
@@ -144,14 +144,14 @@ for (const engine of ENGINES)
     });
 
     test('a refusal of the handler is kept; a rate limit and a server error are not', async () => {
-      const answers: unknown[] = [
+      const outcomes: unknown[] = [
         new ApiProblem('RATE_LIMITED', 'Too many.', 'Wait.'),
-        new ApiProblem('ZONE_UNAVAILABLE', 'Away.', 'Wait.'),
+        new ApiProblem('ZONE_UNAVAILABLE', 'Moving.', 'Wait.'),
         new Error('broken'),
         new ApiProblem('NOT_FOUND', 'No such thing.', 'List them.'),
       ];
       const server = serverWith(database, async () => {
-        throw answers.shift() ?? new Error('asked once more');
+        throw outcomes.shift() ?? new Error('called once more');
       });
       const found: [number, boolean][] = [];
       for (let times = 0; times < 6; times++) {
@@ -168,7 +168,7 @@ for (const engine of ENGINES)
       ]);
     });
 
-    test('what is stored is sealed', async () => {
+    test('stored responses are sealed', async () => {
       const server = serverWith(database, create);
       const { body } = await server.post({ key: 'sealed-key', body: { password: 'hunter2hunter2' } });
       const { secret } = JSON.parse(body) as { secret: string };
@@ -182,7 +182,7 @@ for (const engine of ENGINES)
       ['', 'an empty key'],
       ['a'.repeat(256), '256 characters'],
       ['a b', 'a space'],
-      ['ü', 'a letter that is not ASCII'],
+      ['ü', 'a character that is not ASCII'],
     ] as const)
       test(`${what} is refused`, async () => {
         const server = serverWith(database, create);
@@ -203,16 +203,16 @@ for (const engine of ENGINES)
     });
 
     test('while the database is unavailable a request with a key is not processed', async () => {
-      const away = connectDatabase({ socket: '/nowhere' });
-      const server = serverWith(away, create);
+      const unavailable = connectDatabase({ socket: '/nowhere' });
+      const server = serverWith(unavailable, create);
       const count = made;
       const refused = await server.post({ key: 'e' });
       assert.deepEqual([refused.status, refused.code, refused.retryAfter, made - count], [503, 'DATABASE_UNAVAILABLE', '1', 0]);
       assert.equal((await server.post({})).status, 201, 'without a key it needs no database');
-      await away.close();
+      await unavailable.close();
     });
 
-    /** What a client does: repeats until the response is final. */
+    /** Sends a request, as a client does, until the response is final. */
     async function untilFinal(server: TestServer, key: string, delayMs: number) {
       await setTimeout(delayMs);
       for (;;) {
@@ -222,7 +222,7 @@ for (const engine of ENGINES)
       }
     }
 
-    test('law: however many servers get a request however often, it has one effect and one response; one more effect at most for each that is killed after it', () =>
+    test('law: a request has one effect and one response, however many servers get it and how often; a server killed after the effect adds one at most', () =>
       assertWhileTimeLasts(
         fc.asyncProperty(
           fc.array(fc.record({ server: fc.nat(2), delayMs: fc.nat(30) }), { minLength: 2, maxLength: 10 }),
@@ -257,7 +257,7 @@ for (const engine of ENGINES)
                 { reservedMs: 1_500 },
               ),
             );
-            // The killed one may have the reservation when the others ask, or ask after them.
+            // The killed server may hold the reservation before or after the requests of the others.
             if (kill) void doomed.post({ key });
             const responses = await Promise.all(
               requests.map(({ server, delayMs }) => untilFinal(servers[server] as TestServer, key, delayMs)),

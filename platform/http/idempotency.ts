@@ -5,7 +5,7 @@ import { ApiProblem } from './problems.ts';
 
 /*
  * Idempotency-Key (draft-ietf-httpapi-idempotency-key-header): a POST that is repeated with the same key has its effect once, and every repeat gets the
- * first response. A key is reserved before the handler runs; the response is stored before it is sent. So whoever has seen a response gets it again.
+ * first response. A key is reserved before the handler runs; the response is stored before it is sent. So a client that received a response gets it again.
  */
 
 /** Longest key, characters. */
@@ -15,7 +15,7 @@ const KEY = /^[\x21-\x7e]+$/;
 const STORED_HEADERS = ['content-type', 'location', 'retry-after', 'www-authenticate'] as const;
 /** Largest response that is stored, bytes: more than any POST of the API returns. */
 const RESPONSE_BYTES_MAX = 1024 * 1024;
-/** When a client that repeats a request which still runs should ask again, seconds. */
+/** Retry-After of a repeat whose first request still runs, seconds. */
 const RETRY_AFTER_S = 1;
 
 export interface StoredResponse {
@@ -25,11 +25,11 @@ export interface StoredResponse {
   readonly body: string | null;
 }
 
-/** Who uses a key for what. A repeat has the same id and the same fingerprint. */
+/** A key with the request that it is for. A repeat has the same id and the same fingerprint. */
 export interface KeyUse {
   /** Hash of principal, method, path and key. */
   readonly id: string;
-  /** Whose keys are counted together. */
+  /** Principal whose keys are counted together. */
   readonly principal: string;
   /** Hash of query and body. */
   readonly fingerprint: string;
@@ -55,7 +55,7 @@ export interface IdempotencyStore {
 
 export type IdempotencyHooks = Pick<RouteOptions, 'preHandler' | 'onSend'>;
 
-/** Hooks of a route whose requests may have an Idempotency-Key. @param onFailure told why a key could not be reserved, or a response not stored */
+/** Hooks of a route whose requests may have an Idempotency-Key. @param onFailure called when a key cannot be reserved or a response cannot be stored */
 export function idempotencyHooks(store: IdempotencyStore, onFailure: (message: string, error: unknown) => void): IdempotencyHooks {
   const running = new WeakMap<FastifyRequest, { readonly use: KeyUse; readonly attempt: string }>();
   return {
@@ -85,7 +85,7 @@ export function idempotencyHooks(store: IdempotencyStore, onFailure: (message: s
         ? store.finish(run.use, run.attempt, responseOf(reply, payload))
         : store.release(run.use, run.attempt)
       ).catch(
-        // The effect is there and the client is told of it. A repeat is refused until the reservation expires.
+        // The request took effect and the client gets its response. A repeat is refused until the reservation expires.
         (error: unknown) => onFailure('the response to a request with an idempotency key could not be stored', error),
       );
       return payload;
@@ -93,7 +93,7 @@ export function idempotencyHooks(store: IdempotencyStore, onFailure: (message: s
   };
 }
 
-/** @throws ApiProblem BAD_REQUEST for what is no key */
+/** The key of a request; null without the header. @throws ApiProblem BAD_REQUEST for an invalid key */
 function keyOf({ headers }: FastifyRequest): string | null {
   const key = headers['idempotency-key'];
   if (key === undefined) return null;
@@ -115,14 +115,14 @@ function keyUseOf(request: FastifyRequest, key: string): KeyUse {
   };
 }
 
-/** Whose key it is: the user, with whatever credential; where nobody is signed in, the address. */
+/** Owner of a key: the user, whatever the credential; for anonymous requests, the address. */
 function principalOf({ tenant, user }: Principal, ip: string): string {
   return user === null ? `anonymous:${ip}` : `${tenant}:${user}`;
 }
 
 const digest = (parts: readonly string[]) => createHash('sha256').update(JSON.stringify(parts)).digest('base64url');
 
-/** The same for bodies that differ only in the order of their fields. */
+/** Gives the same value for bodies that differ only in the order of their fields. */
 function sorted(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(sorted);
   if (typeof value !== 'object' || value === null) return value;
@@ -130,7 +130,7 @@ function sorted(value: unknown): unknown {
   return fields.map(([name, member]) => [name, sorted(member)]);
 }
 
-/** A server error says nothing of the request, and a rate limit passes: a repeat runs again. */
+/** Server errors and rate limits are temporary: their responses are not kept, and a repeat runs again. */
 const isKept = (status: number) => status < 500 && status !== 429;
 
 function responseOf(reply: FastifyReply, payload: unknown): StoredResponse {

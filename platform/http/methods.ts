@@ -1,25 +1,25 @@
 import type { FastifyInstance } from 'fastify';
 
-/** Listens for the routes that are added from now on, and tells which methods there are at an address; none where there is nothing. */
+/** Records the routes that are added from now on. @returns a function that lists the methods of a URL; none when no route matches */
 export function methodsOf(app: FastifyInstance): (url: string) => string[] {
-  const addresses = new Map<string, Set<string>>();
+  const methodsByRoute = new Map<string, Set<string>>();
   app.addHook('onRoute', ({ url, method }) => {
-    // Behind a wildcard are files, and not at each of its addresses.
+    // Wildcard routes serve files; not every matching URL exists.
     if (url.includes('*')) return;
-    const methods = addresses.get(url) ?? new Set();
+    const methods = methodsByRoute.get(url) ?? new Set();
     for (const one of [method].flat()) methods.add(one);
-    addresses.set(url, methods);
+    methodsByRoute.set(url, methods);
   });
   return (url) => {
     const [path = ''] = url.split('?');
-    const found = [...addresses].filter(([address]) => isAt(address, path)).flatMap(([, methods]) => [...methods]);
+    const found = [...methodsByRoute].filter(([route]) => matches(route, path)).flatMap(([, methods]) => [...methods]);
     return [...new Set(found)];
   };
 }
 
-/** Whether `/zones/0-0/events` is at `/zones/:zone/events`. */
-function isAt(address: string, path: string): boolean {
-  const [wanted, parts] = [address.split('/'), path.split('/')];
+/** Whether a path matches a route: `/zones/0-0/events` matches `/zones/:zone/events`. */
+function matches(route: string, path: string): boolean {
+  const [wanted, parts] = [route.split('/'), path.split('/')];
   return (
     wanted.length === parts.length && wanted.every((one, index) => one === parts[index] || (one.startsWith(':') && parts[index] !== ''))
   );

@@ -1,8 +1,8 @@
 import { type Connections, type Principal, TIERS, type Tier, type Transport } from '@millrace/contracts';
 import { ApiProblem } from './problems.ts';
 
-/** Users an answer about connections may name: those with the most streams. */
-const SHOWN_MAX = 1_000;
+/** Maximum number of users that the list of connections contains: those with the most streams. */
+const LISTED_MAX = 1_000;
 
 interface OpenStream {
   readonly transport: Transport;
@@ -12,25 +12,25 @@ interface OpenStream {
   key: string;
 }
 
-/** A stream that was let in. */
+/** The registration of an open stream. */
 export interface StreamPlace {
-  /** The connection is gone. */
+  /** Removes the stream when its connection has closed. Further calls do nothing. */
   close(): void;
-  /** Who is at the other end has shown a newer credential. */
+  /** Counts the stream for another principal, after the client authenticated again. */
   is(principal: Principal): void;
 }
 
-/** Whose streams are meant: all of a user, those that were let in by one session, access token or key, or those of everyone who showed something. */
+/** Selects streams: of a user, of one credential (session, access token or key), or of all callers with a credential. */
 export type StreamsOf = { readonly user: string } | { readonly credential: string } | { readonly everyone: true };
 
-/** The streams that are open, whose they are, and how many each user or address may have. */
+/** The open streams of this server. Limits their number in total, and per user or address. */
 export class OpenStreams {
   readonly #open = new Set<OpenStream>();
   readonly #counts = new Map<string, number>();
   readonly #most: number;
   readonly #now: () => number;
 
-  /** @param most streams of all together. @param now epoch ms */
+  /** @param most maximum number of streams in total. @param now epoch ms */
   constructor(most: number, now: () => number) {
     this.#most = most;
     this.#now = now;
@@ -40,22 +40,22 @@ export class OpenStreams {
     return this.#open.size;
   }
 
-  /** Streams that are responses; WebSockets have connections of their own. */
+  /** Number of streams that are HTTP responses: all but WebSockets. */
   get responses(): number {
     let count = 0;
     for (const { transport } of this.#open) if (transport === 'sse' || transport === 'graphql-sse') count++;
     return count;
   }
 
-  /** How many streams someone has open. */
+  /** Number of open streams of a user; for anonymous callers, of the address. */
   countOf(principal: Principal, remote: string): number {
     return this.#counts.get(keyOf(principal, remote)) ?? 0;
   }
 
   /**
-   * Takes one more in.
-   * @param end ends it from here, with a reason for the other side
-   * @throws ApiProblem when there are as many as the tier, or the server, allows
+   * Registers a stream.
+   * @param end called to end the stream, with a reason for the client
+   * @throws ApiProblem TOO_MANY_CONNECTIONS at the limit of the tier or the server
    */
   begin(principal: Principal, remote: string, transport: Transport, end: (reason: string) => void): StreamPlace {
     if (this.#open.size >= this.#most)
@@ -85,12 +85,13 @@ export class OpenStreams {
     };
   }
 
-  /** Ends what someone has open: it may not watch any more, or not as the one it was. */
+  /** Ends the selected streams. The reason is sent to their clients. */
   endOf(whose: StreamsOf, reason: string): void {
     for (const stream of [...this.#open]) {
       const { user, credential } = stream.principal;
-      const isMeant = 'user' in whose ? user === whose.user : 'credential' in whose ? credential === whose.credential : credential !== null;
-      if (isMeant) stream.end(reason);
+      const isSelected =
+        'user' in whose ? user === whose.user : 'credential' in whose ? credential === whose.credential : credential !== null;
+      if (isSelected) stream.end(reason);
     }
   }
 
@@ -99,14 +100,14 @@ export class OpenStreams {
     this.endOf(whose, 'not-any-more: what let you in counts no more; sign in again');
   }
 
-  /** Ends what was let in by a credential that is past. */
+  /** Ends the streams whose credential has expired. */
   endExpired(): void {
     const now = this.#now();
     for (const stream of [...this.#open])
       if (stream.principal.expiresAt !== null && stream.principal.expiresAt <= now) stream.end('credential-expired: show a newer one');
   }
 
-  /** Who has how many open, over what, most first. */
+  /** Number of streams per user and transport, most first. */
   list(node: string): Connections {
     const lines = new Map<string, Connections['users'][number]>();
     const transports: Partial<Record<Transport, number>> = {};
@@ -129,7 +130,7 @@ export class OpenStreams {
         });
     }
     const users = [...lines.values()].sort((one, other) => other.streams - one.streams);
-    return { nodes: [{ node, streams: this.#open.size, transports }], users: users.slice(0, SHOWN_MAX) };
+    return { nodes: [{ node, streams: this.#open.size, transports }], users: users.slice(0, LISTED_MAX) };
   }
 
   #count(key: string, change: 1 | -1): void {

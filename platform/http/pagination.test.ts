@@ -24,7 +24,7 @@ function walk(ids: string[], limit: number, between: (ids: string[], last: strin
 
 const someIds = fc.uniqueArray(fc.string({ minLength: 1, maxLength: 3 }), { maxLength: 40 });
 
-test('the pages of a list that does not change are the list', () => {
+test('the pages of an unchanged list contain each row once, in order', () => {
   fc.assert(fc.property(someIds, fc.integer({ min: 1, max: 50 }), (ids, limit) => assert.deepEqual(walk(ids, limit), ids)));
 });
 
@@ -67,7 +67,7 @@ for (const cursor of [
     assert.throws(() => decodeCursor(cursor, ['string', 'number']), { code: 'INVALID_CURSOR' });
   });
 
-test('rows with equal keys, and with long ones, are each given once', () => {
+test('rows with equal or long keys are each returned once', () => {
   const rows = ['same', 'same', 'x'.repeat(5_000), 'x'.repeat(5_000), 'same'].map((id, number) => ({ id, number }));
   const found: number[] = [];
   for (let cursor: string | undefined; ; ) {
@@ -81,7 +81,7 @@ test('rows with equal keys, and with long ones, are each given once', () => {
   assert.deepEqual(found, [0, 1, 2, 3, 4]);
 });
 
-test('rows that are removed while one reads hide no other, also when the last row of a page is among them', () => {
+test('rows that are removed during reading hide no other, also when the last row of a page is among them', () => {
   fc.assert(
     fc.property(
       someIds,

@@ -28,7 +28,7 @@ export function decodeCursor<const Types extends readonly ('string' | 'number')[
   );
 }
 
-/** Whether a store can compare with it: a whole number of 64 bits, or text that databases take. Nothing else comes from a cursor of ours. */
+/** Whether a store can compare with a value: an integer of 64 bits, or text that databases accept. Our own cursors have no other values. */
 function isStored(part: string | number): boolean {
   return typeof part === 'string' ? isStorable(part) : Number.isInteger(part) && Math.abs(part) < 2 ** 63;
 }
@@ -60,11 +60,11 @@ function startAfter<Row>(
   keyOf: (row: Row) => string | number,
 ): number {
   const isLast = (row: Row | undefined) => row !== undefined && shortKey(keyOf(row)) === key;
-  // Where nothing has changed it is still in its place; that also tells rows with equal keys apart.
+  // If nothing has changed, the row is still at its index. That also distinguishes rows with equal keys.
   if (isLast(rows[index - 1])) return index;
   const at = rows.findIndex(isLast);
   if (at !== -1) return at + 1;
-  // The row has been removed, and perhaps others with it: all rows that are missing may have been before it.
+  // The row was removed, perhaps with others: all missing rows may have been before it.
   return Math.min(Math.max(0, index - Math.max(1, length - rows.length)), rows.length);
 }
 
@@ -78,7 +78,7 @@ function shortKey(key: string | number): string {
 
 /**
  * One page of rows that are read from a store.
- * @param found up to `limit` + 1 rows: one more than the page tells whether there is another page
+ * @param found up to `limit` + 1 rows: the extra row shows that another page exists
  * @param placeOf where the next page starts after a row
  */
 export function pageOf<Row>(found: readonly Row[], limit: number, placeOf: (row: Row) => readonly (string | number)[]): Page<Row> {

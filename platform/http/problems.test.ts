@@ -5,7 +5,7 @@ import fastify from 'fastify';
 import { respondWithProblems } from './problems.ts';
 import { compileSchemas } from './validation.ts';
 
-/** What is refused at a route before anything is done. */
+/** The problem that a request gets before its handler runs. */
 async function refusal(endpoint: Endpoint, url: string, payload?: object): Promise<Problem> {
   const app = fastify();
   app.setValidatorCompiler(compileSchemas());
@@ -16,10 +16,10 @@ async function refusal(endpoint: Endpoint, url: string, payload?: object): Promi
   return response.json();
 }
 
-test('fault 16: what is wrong with a part of an address is said in the words of its route', async () => {
-  const letter = await refusal(ENDPOINTS.replayDeadLetter, '/api/v1/consumer-groups/series/dead-letters/nope/replay');
-  assert.equal(letter.code, 'BAD_REQUEST');
-  assert.match(letter.detail, /"id" \(nope\) must be integer/);
+test('fault 16: a problem with a path parameter names the parameter of its route', async () => {
+  const deadLetter = await refusal(ENDPOINTS.replayDeadLetter, '/api/v1/consumer-groups/series/dead-letters/nope/replay');
+  assert.equal(deadLetter.code, 'BAD_REQUEST');
+  assert.match(deadLetter.detail, /"id" \(nope\) must be integer/);
   const instrument = await refusal(ENDPOINTS.getQuote, '/api/v1/instruments/nope/quote');
   assert.equal(instrument.code, 'UNKNOWN_INSTRUMENT');
   assert.match(instrument.detail, /"nope"/);

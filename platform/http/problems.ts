@@ -8,7 +8,7 @@ import { DrizzleQueryError } from 'drizzle-orm';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, FastifySchemaValidationError } from 'fastify';
 import { methodsOf } from './methods.ts';
 
-/** Thrown by a route: becomes an RFC 9457 answer. The message names the offending value, the remedy what to do. */
+/** Error of a route, sent as an RFC 9457 problem document. The message names the invalid value, the remedy states what to do. */
 export class ApiProblem extends Error {
   readonly code: ProblemCode;
   readonly remedy: string;
@@ -18,7 +18,7 @@ export class ApiProblem extends Error {
   }
 
   constructor(code: ProblemCode, detail: string, remedy: string) {
-    // An answer, not a mistake of ours: to write down where it was thrown would make a refusal dearer than what it refuses.
+    // No stack trace: a refusal is not a bug, and the trace would cost more than the refused request.
     const { stackTraceLimit } = Error;
     Error.stackTraceLimit = 0;
     super(detail);
@@ -40,7 +40,7 @@ function problemOf(code: ProblemCode, detail: string, remedy: string, about?: Ab
   return { type, title, status, detail, remedy, code, ...where };
 }
 
-/** What a problem’s `type` stands for. */
+/** Code, status and title of a problem type. @throws ApiProblem NOT_FOUND for an unknown type */
 export function explainProblem(name: string): { code: string; status: number; title: string } {
   const code = name.toUpperCase().replaceAll('-', '_');
   if (!Object.hasOwn(PROBLEMS, code))
@@ -49,8 +49,8 @@ export function explainProblem(name: string): { code: string; status: number; ti
 }
 
 /**
- * Every error leaves as a problem document; what the server got wrong itself is logged, and not told outside. A browser that opens an address where nothing is
- * gets the console, which says so on a page with a way on.
+ * Sends every error as a problem document. Internal errors are logged, and the client does not get their details. A browser that opens an unknown URL
+ * gets the console, which shows a "not found" page.
  */
 export function respondWithProblems(app: FastifyInstance, consoleFolder?: string): void {
   const methodsAt = methodsOf(app);
@@ -59,10 +59,10 @@ export function respondWithProblems(app: FastifyInstance, consoleFolder?: string
     return reply.code(problem.status).type('application/problem+json').send(problem);
   };
   const page = consoleFolder === undefined ? '' : join(consoleFolder, 'index.html');
-  const sendNothingThere = (request: FastifyRequest, reply: FastifyReply) => {
+  const sendNotFound = (request: FastifyRequest, reply: FastifyReply) => {
     const { method, url } = request;
     const methods = methodsAt(url).join(', ');
-    if (methods === '' && isPageAsked(request) && existsSync(page))
+    if (methods === '' && isPageRequest(request) && existsSync(page))
       return reply.code(404).type('text/html; charset=utf-8').header('cache-control', 'no-store').send(readFileSync(page));
     if (methods === '')
       return send(reply, problemOf('NOT_FOUND', `No route matches ${method} ${url}.`, 'See /docs for all routes.', request));
@@ -71,14 +71,14 @@ export function respondWithProblems(app: FastifyInstance, consoleFolder?: string
   };
   app.setErrorHandler((error: FastifyError | ApiProblem, request, reply) => {
     const problem = toProblem(error, request);
-    // What is wrong with a body matters to nobody where nobody reads it.
-    if (request.is404 && problem.status < 500 && !(error instanceof ApiProblem)) return sendNothingThere(request, reply);
-    // Of a query only what is wrong with it: its parameters may be anyone’s secrets.
+    // Without a route, an invalid body is irrelevant.
+    if (request.is404 && problem.status < 500 && !(error instanceof ApiProblem)) return sendNotFound(request, reply);
+    // Of a database query only the reason is logged: its parameters may be secrets.
     if (problem.status >= 500)
       request.log.error({ trace: request.id, ...(isQuery(error) ? { reason: failureReason(error) } : { err: error }) }, 'a request failed');
     return send(reply, problem);
   });
-  app.setNotFoundHandler(sendNothingThere);
+  app.setNotFoundHandler(sendNotFound);
 }
 
 /** Challenge of a 401 response (RFC 6750, section 3). */
@@ -86,12 +86,12 @@ function challengeOf(code: string): string {
   return `Bearer realm="millrace"${code === 'INVALID_TOKEN' ? ', error="invalid_token"' : ''}`;
 }
 
-/** Whether a browser asks for something to show as a page; files, programs and the API are answered with a problem document. */
-function isPageAsked({ method, url, headers }: FastifyRequest): boolean {
+/** Whether a browser requests a page. Requests for files, by programs and of the API get a problem document. */
+function isPageRequest({ method, url, headers }: FastifyRequest): boolean {
   return method === 'GET' && !url.startsWith('/api/') && (headers.accept?.includes('text/html') ?? false);
 }
 
-/** What is wrong with an address before it is known whose route it is: it is too long, or cannot be read. */
+/** Responds to a URL that the router cannot process: a segment is too long, or the encoding is invalid. */
 export function respondToFrameworkError(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
   const problem =
     error.statusCode === 414
@@ -100,7 +100,7 @@ export function respondToFrameworkError(error: FastifyError, request: FastifyReq
   void reply.code(problem.status).type('application/problem+json').send(problem);
 }
 
-/** What came is no HTTP, or comes too slowly. What follows an answer that was given is not answered: nobody knows whose it is. */
+/** Responds to bytes that are not HTTP, or arrive too slowly. After a response only closes: the client could take a second one for another request’s. */
 export function respondToClientError(error: Error & { code?: string }, socket: Socket): void {
   if (error.code === 'ECONNRESET' || !socket.writable || socket.bytesWritten > 0) return void socket.destroy();
   const problem =
@@ -133,8 +133,8 @@ function toProblem(error: FastifyError | ApiProblem, about: About): Problem {
   );
 }
 
-/** What a schema of the contracts says of values that are not valid: another code than BAD_REQUEST, and what to do. */
-interface SaidOfSchema {
+/** Code and remedy that a schema of the contracts declares for invalid values, instead of BAD_REQUEST. */
+interface SchemaProblem {
   readonly 'x-problem'?: ProblemCode;
   readonly 'x-remedy'?: string;
 }
@@ -143,8 +143,8 @@ function fromValidation(error: FastifyError, about: About): Problem {
   const [first] = (error.validation ?? []) as (FastifySchemaValidationError & { data?: unknown; parentSchema?: object })[];
   const field = first?.instancePath.slice(1) || String(first?.params?.missingProperty ?? first?.params?.additionalProperty ?? '');
   const value = first?.data;
-  // In JSON "5" is not 5; an address holds nothing but text.
-  const shown = typeof value === 'object' ? '' : ` (${error.validationContext === 'body' ? JSON.stringify(value) : String(value)})`;
+  // JSON distinguishes "5" from 5; a URL contains only text.
+  const display = typeof value === 'object' ? '' : ` (${error.validationContext === 'body' ? JSON.stringify(value) : String(value)})`;
   if (field === 'interval') {
     const known = (first?.params?.allowedValues as string[] | undefined)?.join(', ');
     return {
@@ -159,17 +159,17 @@ function fromValidation(error: FastifyError, about: About): Problem {
         ? 'The path part'
         : 'The field';
   const { 'x-problem': code = 'BAD_REQUEST', 'x-remedy': remedy = 'Correct the value. See /docs for its schema.' } = (first?.parentSchema ??
-    {}) as SaidOfSchema;
+    {}) as SchemaProblem;
   const detail =
     code === 'BAD_REQUEST'
-      ? `${where} "${field}"${shown} ${first?.message ?? 'is not valid'}.`
+      ? `${where} "${field}"${display} ${first?.message ?? 'is not valid'}.`
       : `${PROBLEMS[code].title}: "${String(value)}".`;
   return { ...problemOf(code, detail, remedy, about), errors: errorsOf(error) };
 }
 
 const PARTS: Readonly<Record<string, string>> = { querystring: 'query', params: 'path' };
 
-/** What is not valid, as pointers into the parts of the request. */
+/** The invalid values, as JSON pointers into the parts of the request. */
 function errorsOf({ validation = [], validationContext = 'body' }: FastifyError): NonNullable<Problem['errors']> {
   return validation.map(({ instancePath, keyword, message, params }) => {
     const missing = params?.missingProperty ?? params?.additionalProperty;

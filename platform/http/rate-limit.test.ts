@@ -3,8 +3,8 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { type Allowance, countedAs, MemoryRateLimiter, setRateHeaders } from './rate-limit.ts';
 
-/** The header fields an answer has of an allowance. */
-function said(allowance: Allowance): Record<string, unknown> {
+/** The rate-limit headers of a response. */
+function headersOf(allowance: Allowance): Record<string, unknown> {
   const fields: Record<string, unknown> = {};
   const header = (name: string, value: unknown) => {
     fields[name] = value;
@@ -15,7 +15,7 @@ function said(allowance: Allowance): Record<string, unknown> {
 
 const rate = { requestsPerSecond: 10, burst: 40 };
 
-test('a burst at once, and from then on the rate', () => {
+test('allows a burst at once, then the rate', () => {
   let now = 0;
   const limiter = new MemoryRateLimiter(() => now);
   const allowed = (times: number) =>
@@ -27,7 +27,7 @@ test('a burst at once, and from then on the rate', () => {
   assert.equal(allowed(100), 40);
 });
 
-test('never more than the burst and what the time brought, nor less, however requests come', () => {
+test('law: never allows more than the burst plus the refill, and allows a request after its wait', () => {
   fc.assert(
     fc.property(
       fc.array(fc.record({ waitMs: fc.integer({ min: 0, max: 400 }), cost: fc.integer({ min: 1, max: 5 }) }), {
@@ -44,7 +44,7 @@ test('never more than the burst and what the time brought, nor less, however req
           if (isAllowed) spent += cost;
           else {
             assert.ok(remaining < cost && toWait > 0);
-            // It says truly when the next is allowed.
+            // The reported wait is enough.
             now += Math.ceil(toWait);
             assert.ok(limiter.take('k', rate, cost).isAllowed);
             spent += cost;
@@ -56,21 +56,21 @@ test('never more than the burst and what the time brought, nor less, however req
   );
 });
 
-test('keys do not take from each other', () => {
+test('keys have separate buckets', () => {
   const limiter = new MemoryRateLimiter(() => 0);
   for (let count = 0; count < 50; count++) limiter.take('one', rate, 1);
   assert.equal(limiter.take('other', rate, 1).isAllowed, true);
   assert.equal(limiter.size, 2);
 });
 
-test('the headers say how many there are, how many are left, and when to come back', () => {
+test('the headers contain the limit, the requests left and Retry-After', () => {
   const limiter = new MemoryRateLimiter(() => 0);
-  assert.deepEqual(said(limiter.take('k', rate, 1)), {
+  assert.deepEqual(headersOf(limiter.take('k', rate, 1)), {
     'ratelimit-policy': '"requests";q=40;w=4',
     ratelimit: '"requests";r=39;t=1',
   });
   limiter.take('k', rate, 39);
-  assert.deepEqual(said(limiter.take('k', rate, 15)), {
+  assert.deepEqual(headersOf(limiter.take('k', rate, 15)), {
     'ratelimit-policy': '"requests";q=40;w=4',
     ratelimit: '"requests";r=0;t=4',
     'retry-after': '2',

@@ -27,7 +27,7 @@ function allowanceOf(bucket: Bucket, rate: Rate, cost: number, now: number): All
   return { isAllowed, remaining: Math.floor(bucket.tokens), waitMs: isAllowed ? 0 : waitFor(bucket, rate, cost) };
 }
 
-/** Counts the requests of one connection. @param now milliseconds of a clock that never goes back */
+/** Counts the requests of one connection. @param now monotonic clock, ms */
 export function requestsOfOne(rate: Rate, now: () => number): () => Allowance {
   const bucket = fullBucket(rate, now());
   return () => allowanceOf(bucket, rate, 1, now());
@@ -40,7 +40,7 @@ export class MemoryRateLimiter implements RateLimiter {
   #young = new Map<string, Bucket>();
   #old = new Map<string, Bucket>();
 
-  /** @param now milliseconds of a clock that never goes back */
+  /** @param now monotonic clock, ms */
   constructor(now: () => number) {
     this.#now = now;
   }

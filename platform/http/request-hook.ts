@@ -1,4 +1,4 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 
-/** Something done to each request as it comes in, before it is known who asks. Throws to refuse it. */
+/** Runs for each request before authentication. Throws to refuse the request. */
 export type RequestHook = (request: FastifyRequest, reply: FastifyReply) => void;

@@ -1,12 +1,12 @@
 import type { FastifyInstance } from 'fastify';
 
-/** Which requests are written to the log. `failed`: those that were refused, that failed, or that took long. */
+/** Which requests are logged. `failed`: refused, failed and slow requests. */
 export type RequestLog = 'none' | 'failed' | 'all';
 
-/** Beyond it an answer is slow enough to be looked at. */
+/** Duration from which a request counts as slow, ms. */
 const SLOW_MS = 1_000;
 
-/** One line a request, with its trace id: who asked for what, what became of it and how long it took. Never its query or its body. */
+/** Logs one line per request: trace id, user, route, status and duration. Never its query or body, which may contain secrets. */
 export function logRequests(app: FastifyInstance, which: RequestLog): void {
   if (which === 'none') return;
   app.addHook('onResponse', (request, reply, done) => {
@@ -27,5 +27,5 @@ export function logRequests(app: FastifyInstance, which: RequestLog): void {
   });
 }
 
-/** Where nothing is, the address says what was looked for; its query may hold anything. */
+/** The path of a request without a route, without its query. */
 const pathOf = (url: string) => url.split('?')[0]?.slice(0, 256);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { normaliseTarget, requestHeadProblem } from './request-target.ts';
 
-/** What becomes of a request: its target and host, or the status it is refused with. */
+/** Target and host of a request after normalisation, or the status of its refusal. */
 function read(url: string, ...hosts: string[]): { url: string; host: string | undefined } | number {
   const request = { url, headers: hosts[0] === undefined ? {} : { host: hosts[0] }, rawHeaders: hosts.flatMap((host) => ['Host', host]) };
   request.url = normaliseTarget(request);
@@ -42,10 +42,10 @@ describe('the target of a request', () => {
 });
 
 describe('the Host field', () => {
-  test('fault 28: is there once, and names a host', () => {
+  test('fault 28: is required once, with a valid host', () => {
     for (const host of ['a', 'a.b-c.example:7420', '127.0.0.1', '[::1]:80', '[fe80::1]', 'a_b'])
       assert.deepEqual(read('/', host), { url: '/', host });
-    // HTTP/1.0 need not have one; of HTTP/1.1 Node sees to it.
+    // HTTP/1.0 does not require it; for HTTP/1.1 Node checks it.
     assert.deepEqual(read('/'), { url: '/', host: undefined });
     for (const host of ['', 'a b', 'a/b', 'me@a', 'a:b', '[::1', 'a,b/', 'http://a', 'a?b', 'a#b', 'a"b', 'a:123456'])
       assert.equal(read('/', host), 400, host);

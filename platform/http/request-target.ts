@@ -3,15 +3,15 @@ import { ApiProblem } from './problems.ts';
 
 /** `http://host/path?query`, without user and fragment. */
 const ABSOLUTE_FORM = /^https?:\/\/([^/?#]*)([^#]*)$/i;
-/** A host as RFC 3986, section 3.2.2, has it, and a port. */
+/** A host (RFC 3986, section 3.2.2) with an optional port. */
 const HOST = /^(?:\[[\da-f:.]+\]|[\w.~!$&'()*+,;=%-]+)(?::\d{0,5})?$/i;
 
-/** The last Host field that was found to be one: most requests of a server have the same. */
+/** The last valid Host field: most requests of a server have the same. */
 let validHost: string | undefined;
 
 /**
- * The target of a request in origin-form, which is the only form that anything behind this looks at (RFC 9112, section 3.2). A request in absolute-form
- * gets the host of its target, whatever its Host field says (section 3.2.2). Any other target is returned as it is, for `requestHeadProblem` to refuse.
+ * The target of a request in origin-form, the only form that the server processes (RFC 9112, section 3.2). A request in absolute-form gets the host of
+ * its target instead of its Host field (section 3.2.2). Any other target is returned unchanged, and `requestHeadProblem` refuses it.
  */
 export function normaliseTarget(request: Pick<IncomingMessage, 'url' | 'headers'>): string {
   const { url = '' } = request;
@@ -22,7 +22,7 @@ export function normaliseTarget(request: Pick<IncomingMessage, 'url' | 'headers'
   return rest.startsWith('/') ? rest : `/${rest}`;
 }
 
-/** What is wrong with the target and the Host field of a request, after `normaliseTarget`; null when nothing is (RFC 9112, sections 3.2 and 3.2.4). */
+/** The problem of an invalid target or Host field, after `normaliseTarget`; null when both are valid (RFC 9112, sections 3.2 and 3.2.4). */
 export function requestHeadProblem({
   url = '',
   headers: { host },
@@ -34,7 +34,7 @@ export function requestHeadProblem({
       `"${url.slice(0, 200)}" is not a supported request target.`,
       'Send a path that starts with "/", or an absolute http:// URL. Encode "#" as %23.',
     );
-  // Node keeps the first of several and says nothing.
+  // Node silently keeps the first of several.
   let hosts = 0;
   for (let index = 0; index < rawHeaders.length; index += 2) {
     const name = rawHeaders[index];

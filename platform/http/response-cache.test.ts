@@ -15,16 +15,16 @@ function cached() {
   return { cache, ask, pass: (ms: number) => (now += ms), made: () => made };
 }
 
-test('an answer is given again while it is fresh, and made once however many ask', async () => {
+test('a fresh response is returned again, and computed once for concurrent requests', async () => {
   const { ask, pass, cache } = cached();
   assert.deepEqual(await Promise.all([ask(), ask(), ask()]), [1, 1, 1]);
   pass(1_000);
   assert.equal(await ask(), 1);
-  // Those who wait for the one that is being made are given it, too.
+  // Requests that wait for a computation in progress count as hits.
   assert.deepEqual([cache.stats().misses, cache.stats().hits], [1, 3]);
 });
 
-test('one that is no longer fresh is given at once, while the next is made', async () => {
+test('a stale response is returned at once, while the next is computed', async () => {
   const { ask, pass, made } = cached();
   await ask();
   pass(1_001);
@@ -35,7 +35,7 @@ test('one that is no longer fresh is given at once, while the next is made', asy
   assert.equal(await ask(), 3);
 });
 
-test('an event makes what it is about count no more at once, and nothing else', async () => {
+test('an event invalidates the responses about its subject at once, and no others', async () => {
   const { ask, cache } = cached();
   assert.equal(await ask('a', 'one'), 1);
   assert.equal(await ask('b', 'other'), 2);
@@ -44,7 +44,7 @@ test('an event makes what it is about count no more at once, and nothing else', 
   assert.equal(await ask('b', 'other'), 2);
 });
 
-test('what was being made when the event came is given only to those who asked before', async () => {
+test('a response in progress during an event is returned only to requests before the event', async () => {
   const cache = new ResponseCache(() => 0);
   let finish: (value: string) => void = () => {};
   const early = cache.get('q', 't', RULE, () => new Promise((resolve) => (finish = resolve)));
@@ -56,13 +56,13 @@ test('what was being made when the event came is given only to those who asked b
   assert.equal((await cache.get('q', 't', RULE, async () => 'never')).body, '"after"');
 });
 
-test('what cannot be made is not remembered, and a stale answer outlives it', async () => {
+test('a failed computation is not cached, and a stale response outlives it', async () => {
   let now = 0;
   const cache = new ResponseCache(() => now);
   const fails = async () => {
-    throw new Error('away');
+    throw new Error('unavailable');
   };
-  await assert.rejects(cache.get('q', 't', RULE, fails), /away/);
+  await assert.rejects(cache.get('q', 't', RULE, fails), /unavailable/);
   assert.equal((await cache.get('q', 't', RULE, async () => 1)).body, '1');
   now = 2_000;
   assert.equal((await cache.get('q', 't', RULE, fails)).body, '1');
@@ -70,7 +70,7 @@ test('what cannot be made is not remembered, and a stale answer outlives it', as
   assert.equal((await cache.get('q', 't', RULE, async () => 2)).body, '1');
 });
 
-test('no more than a bound is kept, the newest', async () => {
+test('a bounded number of responses is kept, the most recent ones', async () => {
   const cache = new ResponseCache(() => 0);
   for (let index = 0; index < 2_100; index++) await cache.get(`q${index}`, `t${index}`, RULE, async () => index);
   assert.equal(cache.stats().responses, 2_000);

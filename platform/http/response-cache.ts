@@ -48,7 +48,7 @@ export class ResponseCache {
   #misses = 0;
   #invalidated = 0;
 
-  /** @param now milliseconds of a clock that never goes back */
+  /** @param now monotonic clock, ms */
   constructor(now: () => number) {
     this.#now = now;
   }

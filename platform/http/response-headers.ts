@@ -3,17 +3,17 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RequestHook } from './request-hook.ts';
 
-/** A year, as the preload lists ask for. */
+/** One year, as the HSTS preload lists require. */
 const HSTS = { 'strict-transport-security': 'max-age=31536000; includeSubDomains' };
 
-/** What answers of the API say to a browser that shows them as a page, or to whoever would keep them (OWASP REST Security Cheat Sheet). */
+/** Headers of API responses for browsers that show them as a page, and for caches (OWASP REST Security Cheat Sheet). */
 const API_HEADERS = {
   'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
   'x-content-type-options': 'nosniff',
   'cache-control': 'no-store',
 };
 
-/** Adds what every answer says: its trace, and what browsers are to do with it. Put together once: there are many answers. */
+/** Adds the headers of every response: its trace id and the security headers. They are built once, in advance. */
 export function responseHeaders(consoleFolder: string, isTls: boolean): RequestHook {
   const api = { ...API_HEADERS, ...(isTls && HSTS) };
   const pages = {
@@ -32,8 +32,8 @@ export function responseHeaders(consoleFolder: string, isTls: boolean): RequestH
 }
 
 /**
- * What a page of ours may load and run: only what comes from here, and the one script that stands in the console’s page itself. Whatever
- * text gets into a page, it runs nothing and sends nothing away.
+ * Content security policy of our pages: resources of this server only, and the inline script of the console’s page. Injected text cannot run scripts or
+ * send data elsewhere.
  */
 function contentPolicy(consoleFolder: string): string {
   const page = join(consoleFolder, 'index.html');

@@ -124,7 +124,7 @@ async function sendCached(
 ): Promise<FastifyReply> {
   const about = rule.about.replace(/\{(\w+)\}/g, (_whole, name: string) => String((raw.params as Record<string, unknown>)[name]));
   const { body, etag } = await cache.get(raw.url, about, rule, make);
-  // For whoever asked alone, who asks whether it still counts before it is used again.
+  // For this client only, which revalidates the response before it is used again.
   void reply.headers({ etag, 'cache-control': 'private, no-cache' });
   const known = raw.headers['if-none-match'];
   if (known?.split(/, */).some((one) => one.replace(/^W\//, '') === etag)) return reply.code(304).send();

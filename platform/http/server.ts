@@ -61,7 +61,7 @@ export interface HttpServerOptions extends GuardOptions {
   readonly cache: ResponseCache;
   /** Channels of the streams, for the access matrix. */
   readonly channels: readonly ChannelContract[];
-  /** True if pages of other sites may read what needs no browser session. */
+  /** True if pages of other sites may read responses that need no browser session. */
   readonly isOpenToSites: boolean;
   /** Addresses of trusted proxies, whose X-Forwarded-For is used. */
   readonly trustedProxies: readonly string[];
@@ -81,7 +81,7 @@ export interface HttpServerOptions extends GuardOptions {
   readonly sockets?: Readonly<Record<string, Upgrade>>;
 }
 
-/** The server while routes are added. */
+/** The parts of the server that modules use to add routes. */
 export interface HttpParts {
   readonly app: FastifyInstance;
   readonly routes: Routes;
@@ -137,8 +137,8 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
 }
 
 function urlOf({ host, tls }: HttpServerOptions, port: number): string {
-  const shown = host === '0.0.0.0' || host === '::' ? 'localhost' : host;
-  return `${tls ? 'https' : 'http'}://${shown.includes(':') ? `[${shown}]` : shown}:${port}`;
+  const displayHost = host === '0.0.0.0' || host === '::' ? 'localhost' : host;
+  return `${tls ? 'https' : 'http'}://${displayHost.includes(':') ? `[${displayHost}]` : displayHost}:${port}`;
 }
 
 /** Limits and error responses of the HTTP server. */
@@ -150,7 +150,7 @@ function fastifyOptions(options: HttpServerOptions, headers: RequestHook): Fasti
     trustProxy: options.trustedProxies.length > 0 ? [...options.trustedProxies] : false,
     bodyLimit: BODY_BYTES_MAX,
     ...(options.tls && { https: tlsOptions(options.tls) as never }),
-    // Before anything reads it: the router, the guard, and a server behind a gateway then see the same target.
+    // Before anything reads it: the router, the guard, and a server behind a gateway then get the same target.
     rewriteUrl: normaliseTarget,
     requestTimeout: REQUEST_MS_MAX,
     http: {
@@ -161,7 +161,7 @@ function fastifyOptions(options: HttpServerOptions, headers: RequestHook): Fasti
       maxHeaderSize: HEAD_BYTES_MAX + (options.vouched ? GATEWAY_HEAD_BYTES_MAX : 0),
     } as ServerOptions,
     forceCloseConnections: true,
-    // What the router rejects runs through no hook; it gets the same headers as every response.
+    // Requests that the router rejects run no hooks; their responses get the same headers as all others.
     frameworkErrors: ((error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
       headers(request, reply);
       respondToFrameworkError(error, request, reply);
@@ -240,14 +240,14 @@ async function serveDocuments(app: FastifyInstance, document: object): Promise<v
     await scope.register(swaggerUi, {
       routePrefix: '/docs',
       staticCSP: true,
-      // Where there is no TLS there would be no page; and it sets a style on itself.
+      // Without TLS an upgrade to https would break the page, and the page sets inline styles.
       transformStaticCSP: (policy) =>
         policy.replace('upgrade-insecure-requests;', '').replace("style-src 'self'", "style-src 'self' 'unsafe-inline'"),
     });
   };
   await app.register(docs);
   app.get('/api/v1/openapi.json', { config: { access: 'public' } }, async () => document);
-  // Where the `type` of a problem document points.
+  // Target of the `type` of a problem document.
   app.get('/problems/:name', { config: { access: 'public' } }, async (request) =>
     explainProblem((request.params as { name: string }).name),
   );

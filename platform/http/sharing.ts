@@ -1,26 +1,26 @@
 import type { FastifyInstance } from 'fastify';
 import type { RequestHook } from './request-hook.ts';
 
-/** What scripts of other sites’ pages may see of an answer’s head. */
+/** Response headers that scripts of other sites may read. */
 const EXPOSED = 'x-request-id, ratelimit, ratelimit-policy, retry-after, etag, location, allow, www-authenticate, idempotency-replayed';
 const METHODS = 'GET, HEAD, POST, PATCH, DELETE';
-/** How long a browser may remember what another site’s page may ask. */
+/** How long a browser may cache a preflight response, seconds. */
 const PREFLIGHT_S = '600';
 
 export interface SharingOptions {
-  /** Sites whose pages may use a browser’s session here. */
+  /** Origins whose pages may use a browser session. */
   readonly origins: readonly string[];
-  /** Whether pages of other sites may read what needs no browser’s session. */
+  /** Whether pages of other origins may read responses that need no browser session. */
   readonly isOpenToSites: boolean;
 }
 
 /**
- * CORS (Fetch Standard, “CORS protocol”): pages of sites that are named may ask with a browser’s session; others, where that is open, with a token or
- * key. Our own instead of @fastify/cors because most requests come from no page at all, and that looks at each of them; see `npm run bench -- gateway`.
+ * CORS (Fetch Standard, “CORS protocol”): pages of configured origins may use a browser session; if `isOpenToSites`, other pages may use a token or key.
+ * Not @fastify/cors: it processes every request, and most come from no page; see `npm run bench -- gateway`.
  */
 export function shareWithSites(app: FastifyInstance, { origins, isOpenToSites }: SharingOptions): RequestHook {
   const named = new Set(origins);
-  // What a browser asks before it lets a page ask.
+  // Preflight requests.
   app.options('*', { config: { access: 'public', cost: 0 } }, (request, reply) => {
     const wanted = request.headers['access-control-request-headers'];
     void reply.headers({

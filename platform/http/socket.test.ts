@@ -11,7 +11,7 @@ import { WebSocket } from 'ws';
 import { createSocketServer } from './socket.ts';
 
 /*
- * What a WebSocket may send. tests/accounts/open-streams.test.ts asks a whole server.
+ * Requests that a WebSocket may send. tests/accounts/open-streams.test.ts tests a whole server.
  */
 
 const GUEST: Principal = {
@@ -28,7 +28,7 @@ const GUEST: Principal = {
   expiresAt: null,
 };
 const MSGPACK = 'millrace.msgpack';
-/** Longest message that is read. */
+/** Maximum size of a message, bytes. */
 const MESSAGE_BYTES_MAX = 64 * 1024;
 
 interface Reply {
@@ -62,7 +62,7 @@ describe('requests over a WebSocket', () => {
     server.close();
   });
 
-  /** Sends messages as they are. @returns the replies, and how the connection ended when it did before all were answered */
+  /** Sends messages unchanged. @returns the replies, and the close code if the connection closed before all replies */
   async function send(
     protocol: string,
     messages: readonly (string | Uint8Array)[],
@@ -89,9 +89,9 @@ describe('requests over a WebSocket', () => {
     return { replies, closedWith };
   }
 
-  /** MessagePack of arrays within arrays. */
+  /** MessagePack of nested arrays. */
   const nested = (levels: number) => Buffer.concat([Buffer.alloc(levels, 0x91), Buffer.from([0xc0])]);
-  /** A MessagePack map with these values under their names. */
+  /** A MessagePack map of names and encoded values. */
   const mapOf = (values: Readonly<Record<string, Uint8Array>>) =>
     Buffer.concat([
       Buffer.from([0x80 | Object.keys(values).length]),
@@ -99,7 +99,7 @@ describe('requests over a WebSocket', () => {
     ]);
   const ping = { op: 'ping', id: 'after' };
 
-  test('fault 84: an op that is no text is told back as none, and fails nothing', async () => {
+  test('fault 84: an op that is not text is refused, and causes no failure', async () => {
     const deep = `${'['.repeat(30_000)}${']'.repeat(30_000)}`;
     const ops = ['{"toString":1,"valueOf":1}', '{"toString":null}', deep, '[]', '1', 'null', '"x"', '{}', '[{"toString":1}]'];
     const { replies, closedWith } = await send('', [...ops.map((op) => `{"id":7,"op":${op}}`), JSON.stringify(ping)]);
@@ -109,7 +109,7 @@ describe('requests over a WebSocket', () => {
     assert.deepEqual(failures, []);
   });
 
-  test('fault 84: MessagePack that is too deep, or has values that JSON lacks, is refused, and the connection goes on', async () => {
+  test('fault 84: MessagePack that is too deep, or has values that JSON lacks, is refused, and the connection stays open', async () => {
     const messages = [
       nested(MESSAGE_BYTES_MAX - 1),
       mapOf({ id: pack(7), op: nested(50_000) }),
@@ -120,10 +120,10 @@ describe('requests over a WebSocket', () => {
       pack({ id: 7, op: new Set([1]) }),
       pack({ id: 7, op: 2n ** 63n }),
       Buffer.from('83a26964 07a26f70 d6690000000191 d67000000001'.replaceAll(' ', ''), 'hex'),
-      // Lengths that the message does not have: an array, a map, a text and bytes of four thousand million.
+      // Lengths beyond the end of the message: an array, a map, a text and bytes with 2³² - 1 elements.
       ...[0xdd, 0xdf, 0xdb, 0xc6].map((token) => Buffer.from([token, 0xff, 0xff, 0xff, 0xff])),
       Buffer.from([]),
-      // 64, and not the record that another message defined under this number.
+      // The number 64, not the record that another message defined under this id.
       Buffer.from([0x40]),
     ];
     const record = Buffer.from('d4724092a26964a26f7007a470696e67', 'hex');
@@ -137,13 +137,13 @@ describe('requests over a WebSocket', () => {
     assert.deepEqual(failures, []);
   });
 
-  test('a message of more than 64 KiB ends the connection before it is read', async () => {
+  test('a message of more than 64 KiB ends the connection before it is parsed', async () => {
     for (const protocol of ['', MSGPACK]) {
       const whole = `{"op":"ping","id":"${'x'.repeat(10)}"}`;
       const { replies, closedWith } = await send(protocol, [whole.padEnd(MESSAGE_BYTES_MAX + 1)]);
       assert.deepEqual([replies.length, closedWith], [0, 1009], protocol);
     }
-    // One of just 64 KiB is read.
+    // A message of exactly 64 KiB is accepted.
     const { replies } = await send('', [JSON.stringify(ping).padEnd(MESSAGE_BYTES_MAX)]);
     assert.equal(replies[0]?.op, 'pong');
   });

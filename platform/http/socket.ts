@@ -10,7 +10,7 @@ import type { StreamPlace } from './open-streams.ts';
 import { ApiProblem } from './problems.ts';
 import { type Allowance, requestsOfOne } from './rate-limit.ts';
 
-/** The largest request a client may send: 256 channel names with positions fit in. */
+/** Maximum size of a request, bytes: enough for 256 channel names with positions. */
 const REQUEST_BYTES_MAX = 64 * 1024;
 const CHANNELS_MAX = 1_024;
 /** Requests of one connection. The burst covers all channels: a client that reconnects subscribes to each. */
@@ -24,14 +24,14 @@ const OP_CHARACTERS_MAX = 64;
 const ID_CHARACTERS_MAX = 64;
 /** Maximum number of requests that wait while the client is authenticated. */
 const WAITING_MAX = 64;
-/** A client that answers no ping within this time is disconnected. */
+/** A client that sends no pong within this time is disconnected, ms. */
 const PING_EVERY_MS = 25_000;
 
 /** “Try again later” (RFC 6455’s registry): resuming from the last position is fine. */
 const CLOSED_BY_US = 1013;
 /** “Policy violation” (RFC 6455, 7.4.1). */
 const POLICY_VIOLATION = 1008;
-/** A close frame has room for 123 bytes of reason. */
+/** Maximum length of the reason in a close frame, bytes. */
 const CLOSE_REASON_MAX = 120;
 
 const MSGPACK = 'millrace.msgpack';
@@ -46,7 +46,7 @@ interface ResolvedChannel {
 export interface SocketServer {
   /** Upgrades a connection to a WebSocket; its place is free when it closes. @returns ends the connection */
   upgrade(
-    asked: Pick<FastifyRequest, 'raw' | 'ip' | 'principal'>,
+    request: Pick<FastifyRequest, 'raw' | 'ip' | 'principal'>,
     connection: { readonly socket: Duplex; readonly head: Buffer },
     place: StreamPlace,
   ): (reason: string) => void;
@@ -141,7 +141,7 @@ class SocketSession {
       },
       end: (reason) => connection.close(CLOSED_BY_US, reason.slice(0, CLOSE_REASON_MAX)),
     };
-    // Reading a message may fail in ways that nobody foresaw: that ends the connection, never the server.
+    // An unexpected error in a message ends the connection, never the server.
     connection.on('message', (raw) => this.#attempt(null, () => this.#read(raw as Buffer)));
     socket.on('drain', () => hub.drained(this.#reader));
     connection.on('close', () => hub.leave(this.#reader));
@@ -160,7 +160,7 @@ class SocketSession {
 
   #reply(message: object): void {
     const { connection, socket } = this.#parts;
-    // After the closing handshake has begun nothing may be sent.
+    // No message may be sent after the closing handshake has begun.
     if (connection.readyState !== connection.OPEN) return;
     const payload = this.#isBinary ? pack(message) : Buffer.from(JSON.stringify(message));
     this.#unreadBytes = (socket.writableLength === 0 ? 0 : this.#unreadBytes) + payload.length;
@@ -241,7 +241,7 @@ class SocketSession {
       });
   }
 
-  /** Takes another identity, and ends subscriptions that it may not have. */
+  /** Changes the principal of the connection, and ends subscriptions that it lacks permission for. */
   #become(principal: Principal, id: string | number): void {
     const { hub, check } = this.#parts;
     this.#principal = principal;
@@ -284,11 +284,11 @@ class SocketSession {
   }
 }
 
-/** What a reply may repeat of a request, whatever else is wrong with it. */
+/** Id and op of a request, for its reply. Safe for any value, valid or not. */
 function namedIn(message: unknown): { id: number | string | null; op: string } {
   const { id, op } = (message ?? {}) as { id?: unknown; op?: unknown };
   const isId = typeof id === 'number' || (typeof id === 'string' && id.length <= ID_CHARACTERS_MAX);
-  // Only text is repeated: an object may have a `toString` of its own that is no function, or be too deep to become text.
+  // Only text is repeated: an object may have a `toString` that is not a function, or be too deep to convert.
   return { id: isId ? id : null, op: typeof op === 'string' ? op.slice(0, OP_CHARACTERS_MAX) : typeof op };
 }
 

@@ -3,12 +3,12 @@ import { ApiProblem } from './problems.ts';
 import type { RequestHook } from './request-hook.ts';
 import { requestHeadProblem } from './request-target.ts';
 
-/** Objects within objects that a body may have: more than any of ours has. */
+/** Maximum nesting depth of a body. No body of the API needs more. */
 const DEPTH_MAX = 32;
 
 /**
- * Refuses what cannot be read in one way only, and text that no table can keep: with a NUL in it, or half of a surrogate pair (PostgreSQL, “Character Types” and “JSON Types”). It would come to light
- * only where it is written, perhaps behind the back of who sent it.
+ * Refuses ambiguous requests (request smuggling), and text that PostgreSQL cannot store: with a NUL or an unpaired surrogate (“Character Types”, “JSON
+ * Types”). Otherwise the error would occur only when the text is written, perhaps after the response.
  */
 export function requireSoundRequests(app: FastifyInstance): RequestHook {
   app.addHook('onRoute', (route) => {
@@ -20,13 +20,13 @@ export function requireSoundRequests(app: FastifyInstance): RequestHook {
   return ({ url, headers, raw }, reply) => {
     const problem = requestHeadProblem(raw);
     if (problem) {
-      // Whoever is before this server may have read it in another way, and what follows it, too.
+      // A proxy may have parsed this request, and the bytes after it, in another way.
       void reply.header('connection', 'close');
       throw problem;
     }
     const encoding = headers['transfer-encoding'];
     if (encoding !== undefined && encoding.toLowerCase() !== 'chunked') {
-      // Where its body ends cannot be told, nor where the next request begins (RFC 9112, section 6.3).
+      // The end of the body, and the start of the next request, are unknown (RFC 9112, section 6.3).
       void reply.header('connection', 'close');
       throw new ApiProblem(
         'BAD_REQUEST',
@@ -46,7 +46,7 @@ function notSound(): ApiProblem {
   );
 }
 
-/** Whether a value read from JSON can be kept in tables: well-formed text without NUL, in at most 32 levels. */
+/** Whether tables can store a value from JSON: well-formed text without NUL, in at most 32 levels. */
 export function isStorable(value: unknown): boolean {
   return soundIn(value, DEPTH_MAX);
 }

@@ -1,13 +1,13 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Hub, HubPosition, Reader } from '@millrace/streams';
 
-/** Tells EventSource how long to wait before it comes back. */
+/** Time that EventSource waits before it reconnects, ms. */
 const RETRY_MS = 1_000;
 
 /**
- * Turns a request into a stream of server-sent events. The body is framed by the end of the connection, not in chunks, so
- * that one prepared buffer goes to every socket as it is.
- * @returns ends it from here
+ * Responds to a request with a stream of server-sent events. The body ends with the connection and is not chunked, so that every socket gets the same
+ * prepared buffer.
+ * @returns a function that ends the stream, with a reason for the client
  */
 export function openEventStream(
   request: IncomingMessage,

@@ -7,7 +7,7 @@ export interface TimeConversions {
   readonly query: (query: unknown) => unknown;
   /** A validated body. */
   readonly body: (body: unknown) => unknown;
-  /** What a handler returned. */
+  /** Converts the value that a handler returned. */
   readonly response: (response: unknown) => unknown;
 }
 

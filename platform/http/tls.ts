@@ -2,15 +2,15 @@ import { readFileSync, unwatchFile, watchFile } from 'node:fs';
 import type { Server } from 'node:https';
 import { createSecureContext, type SecureContextOptions } from 'node:tls';
 
-/** Certificates are replaced by renaming, linking or writing over: looking is what notices all of them. */
-const LOOK_EVERY_MS = 2_000;
+/** Interval at which the files are polled, ms. Only polling notices all ways to replace them: renaming, linking and overwriting. */
+const POLL_MS = 2_000;
 
 export interface TlsFiles {
   readonly certFile: string;
   readonly keyFile: string;
 }
 
-/** @throws when a file cannot be read, or key and certificate do not belong together */
+/** Reads certificate and key. @throws when a file cannot be read, or the key does not match the certificate */
 export function tlsOptions({ certFile, keyFile }: TlsFiles): SecureContextOptions {
   const options = { cert: readFileSync(certFile), key: readFileSync(keyFile), minVersion: 'TLSv1.3' } as const;
   createSecureContext(options);
@@ -18,8 +18,8 @@ export function tlsOptions({ certFile, keyFile }: TlsFiles): SecureContextOption
 }
 
 /**
- * Takes a new certificate into use without a restart, for connections that come after it. One that cannot be used is told of, and the old one stays.
- * @returns stops looking
+ * Loads a new certificate without a restart, for new connections. If it is not valid, `onReload` gets the error and the old one stays in use.
+ * @returns a function that stops the polling
  */
 export function reloadTls(server: Server, files: TlsFiles, onReload: (failure: Error | null) => void): () => void {
   const reload = () => {
@@ -30,7 +30,7 @@ export function reloadTls(server: Server, files: TlsFiles, onReload: (failure: E
       onReload(error as Error);
     }
   };
-  for (const file of [files.certFile, files.keyFile]) watchFile(file, { interval: LOOK_EVERY_MS, persistent: false }, reload);
+  for (const file of [files.certFile, files.keyFile]) watchFile(file, { interval: POLL_MS, persistent: false }, reload);
   return () => {
     for (const file of [files.certFile, files.keyFile]) unwatchFile(file, reload);
   };

@@ -1,23 +1,23 @@
 import { randomBytes } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 
-/** `traceparent` of W3C Trace Context: version, trace, span, flags. All zeros stand for nothing. */
+/** `traceparent` of W3C Trace Context: version, trace, span, flags. All-zero ids are invalid. */
 const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:$|-)/;
 const TRACE_BYTES = 16;
 const SPAN_BYTES = 8;
 
-/** The trace a request belongs to: its caller’s, or a new one. 32 hexadecimal digits. */
+/** Trace id of a request: the one of its `traceparent`, or a new one. 32 hexadecimal digits. */
 export function traceOf({ traceparent }: IncomingHttpHeaders): string {
   const [, trace] = typeof traceparent === 'string' ? (TRACEPARENT.exec(traceparent) ?? []) : [];
   return trace ?? randomHex(TRACE_BYTES);
 }
 
-/** What is handed on to whoever works for this request next: the same trace, a span of our own. */
+/** `traceparent` for calls that a request causes: the same trace, a new span. */
 export function traceparentOf(trace: string): string {
   return `00-${trace}-${randomHex(SPAN_BYTES)}-01`;
 }
 
-/** Made for some hundred at a time: each call into the system’s generator costs as much as a small answer. */
+/** Random bytes are fetched for some hundred ids at a time: each system call costs as much as a small response. */
 const POOL_BYTES = 8_192;
 let digits = '';
 let taken = 0;

@@ -39,7 +39,7 @@ describe('requests that are not finished', () => {
     assert.equal(await finished, true);
   });
 
-  test('are waited for when a stream was asked for behind them, on the same connection', async () => {
+  test('are waited for when a stream was requested after them on the same connection', async () => {
     await get('/slow', '/stream');
     responses[1]?.write('an event');
     assert.equal(await unfinished.finished(() => 1, 0), false);
@@ -48,7 +48,7 @@ describe('requests that are not finished', () => {
     assert.equal(await finished, true);
   });
 
-  test('are no more once their connection is gone', async () => {
+  test('are dropped when their connection closes', async () => {
     await get('/slow', '/slow');
     socket.destroy();
     assert.equal(await unfinished.finished(() => 0, 60_000), true);

@@ -1,18 +1,18 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
-/** How often it is looked whether everything is finished while a server stops. */
-const LOOK_MS = 20;
+/** Interval of checks for unfinished requests while a server stops, ms. */
+const CHECK_MS = 20;
 
-/** Knows the requests whose responses are not finished yet, so that a server that stops can wait for them. */
+/** Requests with unfinished responses, which a stopping server waits for. */
 export class UnfinishedRequests {
   /** The newest response of each open connection, finished or not. A listener on each response would slow every request. */
   readonly #newest = new Map<Socket, ServerResponse>();
-  /** Those that were not finished when the next request of their connection came. */
+  /** Responses that were unfinished when the next request of their connection arrived. */
   readonly #earlier = new Set<ServerResponse>();
   #isClosing = false;
 
-  /** A request has come in. A listener of the server's would be a second one for each request. */
+  /** Called for each request. A separate listener of the server would cost a second call per request. */
   begun({ socket }: IncomingMessage, response: ServerResponse): void {
     const before = this.#newest.get(socket);
     if (!before) socket.once('close', () => this.#newest.delete(socket));
@@ -22,9 +22,10 @@ export class UnfinishedRequests {
   }
 
   /**
-   * Waits until no more responses are unfinished than there are streams; connections are closed after their response.
-   * @param streams how many responses have no end of their own
-   * @returns whether all were finished in time
+   * Waits until only streams are unfinished. Connections close after their response.
+   * @param streams number of responses that are streams, which do not end by themselves
+   * @param withinMs time limit, ms
+   * @returns whether all other responses were finished in time
    */
   async finished(streams: () => number, withinMs: number): Promise<boolean> {
     this.#isClosing = true;
@@ -32,7 +33,7 @@ export class UnfinishedRequests {
     const until = performance.now() + withinMs;
     while (this.#unfinished() > streams()) {
       if (performance.now() > until) return false;
-      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+      await new Promise((resolve) => setTimeout(resolve, CHECK_MS));
     }
     return true;
   }

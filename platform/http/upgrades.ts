@@ -5,34 +5,34 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { ApiProblem } from './problems.ts';
 import { normaliseTarget, requestHeadProblem } from './request-target.ts';
 
-/** Takes over a connection that asks to become a WebSocket. */
+/** Handles a WebSocket upgrade. */
 export type Upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
 
-/** Adds an address at which connections become WebSockets: a route like any other, which the guard looks at first. */
-export type AddUpgrade = (path: string, access: Access, serve: (asked: FastifyRequest, take: TakeConnection) => void) => void;
+/** Adds a route for WebSocket upgrades. The guard checks its requests like those of any other route. */
+export type AddUpgrade = (path: string, access: Access, serve: (request: FastifyRequest, take: TakeConnection) => void) => void;
 
-/** Makes the connection one’s own. Whatever may be refused is to be refused before: from then on nobody else answers. */
+/** Takes over the connection. Refuse the request before this call: afterwards Fastify sends no response. */
 export type TakeConnection = () => { readonly socket: Duplex; readonly head: Buffer };
 
 const TAKEN = Symbol('the connection behind a request for an upgrade');
 type Upgrading = IncomingMessage & { [TAKEN]?: { socket: Duplex; head: Buffer } };
 
 /**
- * Lets requests for an upgrade take the way of all requests, so that who asks, from which page and how often is found out in one place. Node
- * hands them out apart from the others; they get an answer to be refused with.
- * @param bare addresses that see to everything themselves
+ * Routes upgrade requests through Fastify, so that authentication, origin checks and rate limits apply to them. Node emits them apart from other
+ * requests, without a response; they get one for refusals.
+ * @param bare handlers by path that do these checks themselves
  */
 export function routeUpgrades(app: FastifyInstance, bare: Readonly<Record<string, Upgrade>>): AddUpgrade {
   app.server.on('upgrade', (request: Upgrading, socket, head) => {
     request.url = normaliseTarget(request);
     const [path = ''] = request.url.split('?');
-    // What is wrong with its head is said by the way of all requests.
+    // A request with an invalid head goes to the router, which refuses it.
     const upgrade = requestHeadProblem(request) ? undefined : bare[path];
     if (upgrade) return upgrade(request, socket, head);
     socket.on('error', () => {});
     request[TAKEN] = { socket, head };
     const response = new ServerResponse(request);
-    // Refused is answered, and then over.
+    // A refusal ends the connection.
     response.shouldKeepAlive = false;
     response.assignSocket(socket as never);
     response.once('finish', () => socket.end());
@@ -52,12 +52,12 @@ export function routeUpgrades(app: FastifyInstance, bare: Readonly<Record<string
   };
 }
 
-/** Whether a request is for an upgrade: its connection may be taken, and its response then has no end. */
+/** Whether a request is a WebSocket upgrade. Its connection may be taken over, and its response then does not end. */
 export function isForUpgrade({ raw }: FastifyRequest): boolean {
   return (raw as Upgrading)[TAKEN] !== undefined;
 }
 
-/** The connection of a request for an upgrade, to be taken; null for any other request. */
+/** Takes over the connection of an upgrade request; null for any other request. */
 export function connectionOf(request: FastifyRequest, reply: FastifyReply): TakeConnection | null {
   const taken = (request.raw as Upgrading)[TAKEN];
   if (!taken) return null;

@@ -2,7 +2,7 @@ import { DISPLAY_NAME, isDisplayName, isRfc3339 } from '@millrace/contracts';
 import { Ajv } from 'ajv';
 import type { FastifySchemaCompiler } from 'fastify';
 
-/** Problem documents name the value that is wrong. */
+// `verbose`: problem documents name the invalid value.
 const OPTIONS = {
   strict: false,
   useDefaults: true,
@@ -12,8 +12,8 @@ const OPTIONS = {
 } as const;
 
 /**
- * What is asked is checked against the schemas of its endpoint. Addresses hold nothing but text, so numbers and such are read out of it there; JSON says
- * itself what is a number, and `false` is no name.
+ * Compiles the schemas that requests are validated against. Path and query contain only text, so their values are converted to the declared types.
+ * Values of a JSON body have types and are not converted.
  */
 export function compileSchemas(): FastifySchemaCompiler<object> {
   const text = new Ajv({ ...OPTIONS, coerceTypes: true });

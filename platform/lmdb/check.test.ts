@@ -31,7 +31,7 @@ describe('fault 23: the check of an LMDB store', () => {
         ]);
       }
     }
-    // Pages that are free are in no tree.
+    // Free pages are in no tree.
     await log.retain({ olderThanMs: 1, bytesMax: 100_000 }, 1);
     await log.close();
   });
@@ -45,14 +45,14 @@ describe('fault 23: the check of an LMDB store', () => {
     return join(folder, name);
   };
 
-  test('finds nothing wrong with a sound store, nor where there is none', () => {
+  test('reports no damage for a sound store, nor for a missing one', () => {
     for (const depth of ['quick', 'thorough'] as const) {
       assert.equal(checkLmdb(sound, depth), null);
       assert.equal(checkLmdb(join(folder, 'none'), depth), null);
     }
   });
 
-  test('finds a store that was cut off, at whatever page', () => {
+  test('reports a truncated store, at any page', () => {
     const pages = statSync(join(sound, 'data.mdb')).size / 4_096;
     const found = Array.from({ length: 20 }, (_none, index) => {
       const kept = Math.floor((pages * index) / 20);
@@ -72,7 +72,7 @@ describe('fault 23: the check of an LMDB store', () => {
     );
   });
 
-  test('finds garbage at the beginning', () => {
+  test('reports garbage at the beginning', () => {
     const reason = checkLmdb(
       damaged('garbage', (path) => writeSync(openSync(path, 'r+'), Buffer.alloc(8_192, 0xaa), 0, 8_192, 0)),
       'quick',
@@ -80,7 +80,7 @@ describe('fault 23: the check of an LMDB store', () => {
     assert.match(reason ?? '', /the first page is not that of an LMDB file/);
   });
 
-  test('finds garbage within, when it is thorough, and never fails itself', () => {
+  test('a thorough check reports garbage at any place, and never crashes', () => {
     const size = statSync(join(sound, 'data.mdb')).size;
     let found = 0;
     for (let page = 2; page < size / 4_096; page++) {

@@ -5,17 +5,17 @@ import { PageDamaged, PageFile } from './pages.ts';
 const DATA_FILE = 'data.mdb';
 
 /**
- * `meta` looks only at the first pages, which is all that can be judged while a process writes to the store: it uses pages again that a slow reader still
- * follows, and makes the file longer. `quick` also compares the size, and follows the trees only where the file is shorter than the first pages say.
- * `thorough` always follows the trees.
+ * `meta` checks only the meta pages. No more is possible while a process writes to the store: it reuses pages that a slow reader still follows, and
+ * extends the file. `quick` also checks the size, and follows the trees only if the file is shorter than the meta pages state. `thorough` always follows
+ * the trees.
  */
 export type CheckDepth = 'meta' | 'quick' | 'thorough';
 
 /**
- * What is wrong with the LMDB store in a folder, without LMDB, which a damaged file ends the process with.
+ * Checks the LMDB store in a folder without LMDB, which crashes the process on a damaged file.
  * @param depth only `meta` while the store is open in some process
- * @param pagesMax pages that are looked at
- * @returns null when nothing is wrong that this finds, or there is no store
+ * @param pagesMax maximum number of pages to check
+ * @returns a description of the damage; null when none was found, or there is no store
  */
 export function checkLmdb(folder: string, depth: CheckDepth, pagesMax = Number.POSITIVE_INFINITY): string | null {
   const path = join(folder, DATA_FILE);
@@ -25,7 +25,7 @@ export function checkLmdb(folder: string, depth: CheckDepth, pagesMax = Number.P
   try {
     file = new PageFile(path);
     const { pages, pageBytes } = file.meta();
-    // Pages at the end that are free need not be there.
+    // Free pages at the end of the file may be missing.
     if (depth === 'thorough' || (depth === 'quick' && file.size < pages * pageBytes)) file.walk(pagesMax);
     return null;
   } catch (error) {

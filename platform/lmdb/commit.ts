@@ -1,12 +1,12 @@
-/** What lmdb rejects a write with when its commit failed: the reason comes by a promise of its own. */
+/** Error of a write whose commit failed. A separate promise has the reason. */
 interface CommitFailure extends Error {
   readonly commitError?: Promise<unknown>;
 }
 
 /**
- * A commit, with its reason when it fails: a full disk, an I/O error, a file system that is read-only. Nothing of it is
- * written then, and the next commit may succeed.
- * @param store what is written, for the error
+ * Waits for a commit. Rejects with the reason of a failure: a full disk, an I/O error, a read-only file system. Then nothing of it is written, and the
+ * next commit may succeed.
+ * @param store name of the store, for the error
  */
 export async function committed<T>(store: string, commit: Promise<T>): Promise<T> {
   try {
@@ -22,7 +22,7 @@ export async function committed<T>(store: string, commit: Promise<T>): Promise<T
   }
 }
 
-/** A write within a transaction: it is the transaction that succeeds or fails, and whoever waits for that is told. */
+/** Ignores the failure of a write within a transaction: the caller that waits for the transaction gets it. */
 export function partOfCommit(write: Promise<unknown>): void {
   write.catch(() => {});
 }

@@ -2,7 +2,7 @@ import { openSync } from 'node:fs';
 import { join } from 'node:path';
 import { openShared } from './open-shared.ts';
 
-/* Reads the data file of a store and opens the store when it is told to, for open-shared.test.ts. */
+/* Reads the data file of a store, or opens the store, on request of open-shared.test.ts. */
 
 const [folder = ''] = process.argv.slice(2);
 

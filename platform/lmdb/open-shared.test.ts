@@ -20,44 +20,44 @@ describe('a process that opens a store which others write to', { skip: process.p
     rmSync(folder, { recursive: true, force: true });
   });
 
-  function start(): { pid: number; child: ChildProcess; tell(order: 'read' | 'open'): Promise<unknown> } {
+  function start(): { pid: number; child: ChildProcess; send(order: 'read' | 'open'): Promise<unknown> } {
     const child = fork(PROGRAM, [folder], { execArgv: [], stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
     children.push(child);
-    const tell = (order: string) => {
+    const send = (order: string) => {
       child.send(order);
       return once(child, 'message');
     };
-    return { pid: child.pid as number, child, tell };
+    return { pid: child.pid as number, child, send };
   }
 
-  test('is waited for until it has opened it, not only read its file', async () => {
-    const { pid, tell } = start();
+  test('is waited for until it has opened the store, not only read its file', async () => {
+    const { pid, send } = start();
     let isOpen: boolean | null = null;
-    const opened = openedBy(pid, folder).then((answer) => {
-      isOpen = answer;
+    const opened = openedBy(pid, folder).then((result) => {
+      isOpen = result;
     });
-    for (let time = 0; time < 50; time++) await tell('read');
+    for (let time = 0; time < 50; time++) await send('read');
     assert.equal(isOpen, null);
-    await tell('open');
+    await send('open');
     await opened;
     assert.equal(isOpen, true);
   });
 
   test('is not waited for when it has ended', async () => {
-    const { pid, child, tell } = start();
-    await tell('read');
+    const { pid, child, send } = start();
+    await send('read');
     child.kill('SIGKILL');
     assert.equal(await openedBy(pid, folder), true);
   });
 
-  test('is not waited for longer than it may take', async () => {
-    const { pid, tell } = start();
-    await tell('read');
+  test('is not waited for longer than the time limit', async () => {
+    const { pid, send } = start();
+    await send('read');
     assert.equal(await openedBy(pid, folder, 20), false);
   });
 });
 
-test('a process that ends waits for its open transactions, but not longer than it may', async () => {
+test('a process that ends waits for its open transactions, up to the time limit', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-transactions-'));
   const store = openShared(folder);
   const work = Promise.withResolvers<void>();

@@ -18,10 +18,10 @@ import { PageDamaged, PageFile } from './pages.ts';
 const DATA_FILE = 'data.mdb';
 
 /**
- * Opens an LMDB store that several processes write to, any of which may be killed at any moment; while others write, see `pauseWrites`. Each commit is flushed within its transaction: with
- * `overlappingSync` lmdb 3.5 flushes under a second lock, and when a process dies that holds it, the next one sets the number of the newest transaction
- * without being the writer; a commit of a third process may then be undone.
- * @param folder where `data.mdb` is, made if missing
+ * Opens an LMDB store that several processes write to, any of which may be killed at any moment. If other processes write, open it within `pauseWrites`.
+ * Each commit is flushed within its transaction: with `overlappingSync`, lmdb 3.5 flushes under a second lock. When a process dies that holds it, the next
+ * one sets the number of the newest transaction without being the writer, which may undo a commit of a third process.
+ * @param folder folder of `data.mdb`, created if missing
  */
 export function openShared<Value = unknown, ByKey extends Key = Key>(
   folder: string,
@@ -32,9 +32,9 @@ export function openShared<Value = unknown, ByKey extends Key = Key>(
 }
 
 /**
- * Does something while no process writes to a store. Only then may another process open it: lmdb 3.5 reads the newest transaction's number from the file
- * when it opens it, and writes it a moment later where all processes count their transactions (`mdb_env_open2` in mdb.c). A commit in between would be
- * undone, and its pages used twice.
+ * Runs work while no process writes to a store. Only then may another process open it: on opening, lmdb 3.5 reads the number of the newest transaction
+ * from the file, and writes it to the shared transaction counter a moment later (`mdb_env_open2` in mdb.c). A commit in between would be undone, and its
+ * pages used twice.
  */
 export function pauseWrites(root: Transacting, work: () => Promise<void>): Promise<void> {
   return inTransaction(root, work);
@@ -42,13 +42,13 @@ export function pauseWrites(root: Transacting, work: () => Promise<void>): Promi
 
 type Transacting = Pick<RootDatabase, 'transaction'>;
 
-/** Transactions of this process that wait for their work, or whose work has not ended. */
+/** Transactions of this process that have not ended. */
 const openTransactions = new Set<Promise<unknown>>();
 
 /**
- * Does something in a transaction of a store that processes share. While it runs in this thread a thread of lmdb’s has the writer's lock and waits for
- * it; were the process to end now, by `process.exit` or an uncaught error, it would wait for that thread for ever, and keep all others from writing. So
- * it is ended by SIGKILL then, and the transaction with it.
+ * Runs work in a transaction of a shared store. Meanwhile a thread of lmdb holds the writer lock and waits for the work. If the process ended now, by
+ * `process.exit` or an uncaught error, it would wait for that thread forever, and block all other writers. So it is then ended by SIGKILL, which also
+ * ends the transaction.
  */
 export async function inTransaction<T>(store: Transacting, work: () => T): Promise<Awaited<T>> {
   if (!process.listeners('exit').includes(endAtOnce)) process.on('exit', endAtOnce);
@@ -62,7 +62,7 @@ export async function inTransaction<T>(store: Transacting, work: () => T): Promi
 }
 
 /**
- * Waits until this process may call `process.exit` without being killed: until it has no open transaction of a shared store.
+ * Waits until this process has no open transaction of a shared store, so that `process.exit` does not kill it.
  * @param msMax resolves after this time in any case
  */
 export async function transactionsEnded(msMax: number): Promise<void> {
@@ -83,20 +83,21 @@ function endAtOnce(): void {
   }
 }
 
-const LOOK_MS = 2;
+const POLL_MS = 2;
 const OPENING_MS_MAX = 5_000;
-/** Where no system says how a process has files open, this is waited. */
+/** Fixed wait on systems without /proc, ms. */
 const OPENING_MS = 100;
-/** In the flags of an open file (`O_ACCMODE`): it is for writing only. */
+/** Access mode in the flags of an open file (`O_ACCMODE`). */
 const ACCESS_MODE = 0o3;
 const WRITE_ONLY = 0o1;
 
 /**
- * Waits until another process has opened a store, which then waits for `pauseWrites` to be over, for it begins with a write. LMDB opens the data file a
- * second time, for writing only, when it has done with the number of the newest transaction. The first one says nothing: it is inherited by each process
- * that one with an open store starts.
- * @param pid that process
- * @returns false when it takes longer than it may; it has to be killed then, before others write again. True also when it has ended
+ * Waits until another process has opened a store. That process then waits for the end of `pauseWrites`, because it begins with a write. LMDB opens the
+ * data file a second time, write-only, after it has set the number of the newest transaction. The first descriptor proves nothing: child processes of a
+ * process with an open store inherit it.
+ * @param pid id of that process
+ * @param longestMs time limit, ms
+ * @returns false after the time limit: then kill the process before others write again. True also when the process has ended
  */
 export async function openedBy(pid: number, folder: string, longestMs = OPENING_MS_MAX): Promise<boolean> {
   if (!existsSync('/proc/self/fdinfo')) {
@@ -107,12 +108,12 @@ export async function openedBy(pid: number, folder: string, longestMs = OPENING_
   const deadline = performance.now() + longestMs;
   while (!hasOpened(pid, path)) {
     if (performance.now() > deadline) return false;
-    await new Promise((next) => setTimeout(next, LOOK_MS));
+    await new Promise((next) => setTimeout(next, POLL_MS));
   }
   return true;
 }
 
-/** @returns true also when it has ended */
+/** @returns true also when the process has ended */
 function hasOpened(pid: number, path: string): boolean {
   const of = `/proc/${pid}`;
   try {
@@ -142,8 +143,8 @@ function linkOf(path: string): string {
 }
 
 /**
- * Earlier versions wrote with `overlappingSync`. After a power cut the newest transactions of such a store may lead to pages that never reached the
- * disk; LMDB with that option goes back to the last one that was flushed, and without it has to be brought there.
+ * Resets a store to its last flushed transaction, if needed. Earlier versions wrote with `overlappingSync`. After a power cut the newest transactions of
+ * such a store may point to pages that were not written. LMDB with that option goes back by itself; without it the meta pages have to be rewritten.
  */
 function goBackToFlushed(folder: string): void {
   const path = join(folder, DATA_FILE);
@@ -153,7 +154,7 @@ function goBackToFlushed(folder: string): void {
   try {
     pages = file.flushedMetas();
   } catch (error) {
-    // What is damaged is judged by the check of the store, with a remedy.
+    // The check of the store reports damage, with a remedy.
     if (!(error instanceof PageDamaged)) throw error;
   } finally {
     file.close();

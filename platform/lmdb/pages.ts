@@ -2,8 +2,8 @@ import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { bootId } from './boot-id.ts';
 
 /*
- * Reads the pages of an LMDB file (lmdb 3.5, data version 2: `dependencies/lmdb/libraries/liblmdb/mdb.c` in that package) without mapping it. LMDB itself
- * trusts what it maps: a page that is missing or damaged ends the process with SIGBUS or SIGSEGV. Everything here is checked before it is used.
+ * Reads the pages of an LMDB file (lmdb 3.5, data version 2: `dependencies/lmdb/libraries/liblmdb/mdb.c` in that package) without mapping it. LMDB does
+ * not check the pages that it maps: a missing or damaged page crashes the process with SIGBUS or SIGSEGV. This code checks all values before use.
  */
 
 const MAGIC = 0xbeefc0de;
@@ -20,14 +20,14 @@ const NO_PAGE = 0xffff_ffff_ffff_ffffn;
 const META_PAGES = 2;
 /** In a meta page: magic number, version, address and size of the map come before the trees. */
 const TREES_AT = HEADER_BYTES + 24;
-/** What is written of a meta page at each commit: the size of the map, the trees, the newest page, transaction and boot. */
+/** The part of a meta page that each commit writes: the size of the map, the trees, the newest page, transaction and boot. */
 const MAP_SIZE_AT = HEADER_BYTES + 16;
 const META_BYTES = 8 + 2 * TREE_BYTES + 3 * 8;
 
 const PAGE = { branch: 0x01, leaf: 0x02, overflow: 0x04, meta: 0x08 } as const;
 const NODE = { overflow: 0x01, tree: 0x02 } as const;
 
-/** The file is not what LMDB wrote; the message says where. */
+/** The file is damaged. The message states the page. */
 export class PageDamaged extends Error {
   constructor(message: string) {
     super(message);
@@ -41,7 +41,7 @@ const NOT_FLUSHED = 0x1000;
 /** A description of the whole file, as of one transaction. */
 interface Meta {
   readonly pageBytes: number;
-  /** Pages that the file should have, at most. */
+  /** Maximum number of pages that the file should have. */
   readonly pages: number;
   readonly transaction: number;
   readonly isFlushed: boolean;
@@ -73,9 +73,9 @@ export class PageFile {
   }
 
   /**
-   * The meta that LMDB will go on from when it opens the file and nobody else has it open: the newest, or, when that was not flushed before the machine
-   * went down, the last one that was. Of that there is a copy in the second half of the first page.
-   * @throws PageDamaged when one of the two meta pages is none
+   * The meta that LMDB uses when it opens the file and no other process has it open: the newest; or, if that was not flushed before the machine went down,
+   * the last flushed one, whose copy is in the second half of the first page.
+   * @throws PageDamaged when one of the two meta pages is not valid
    */
   meta(): Meta {
     const first = this.#metaAt(0, null);
@@ -84,9 +84,9 @@ export class PageFile {
   }
 
   /**
-   * What the two meta pages must be to lead to the last transaction that was flushed, where the newest was not and the machine has gone down since.
-   * @returns where to write what; nothing where the newest transaction counts
-   * @throws PageDamaged when one of the two meta pages is none
+   * The changes of the two meta pages that reset the file to the last flushed transaction, if the newest was not flushed before the machine went down.
+   * @returns bytes with their offsets; empty if the newest transaction is valid
+   * @throws PageDamaged when one of the two meta pages is not valid
    */
   flushedMetas(): { at: number; bytes: Buffer }[] {
     const { pageBytes, transaction: newest } = newestOf(this.#metaAt(0, null), this.#metaAt(this.pageBytes(), null));
@@ -116,19 +116,19 @@ export class PageFile {
 
   /**
    * Follows every tree from its root to its leaves.
-   * @param pagesMax pages that are looked at; beyond it the rest is taken for sound
-   * @throws PageDamaged at the first page that is not what it should be
+   * @param pagesMax maximum number of pages to check; the rest counts as sound
+   * @throws PageDamaged at the first damaged page
    */
   walk(pagesMax = Number.POSITIVE_INFINITY): void {
     const { pageBytes, roots } = this.meta();
     const waiting = [...roots];
-    for (let seen = 0; seen < pagesMax; seen++) {
+    for (let checked = 0; checked < pagesMax; checked++) {
       const number = waiting.pop();
       if (number === undefined) return;
-      if (seen * pageBytes > this.size) throw new PageDamaged('a page of a tree leads back to one above it');
+      if (checked * pageBytes > this.size) throw new PageDamaged('the pages of a tree form a cycle');
       const page = this.page(number, pageBytes);
       if (!page) throw new PageDamaged(`page ${number} of ${Math.ceil(this.size / pageBytes)} is missing or damaged`);
-      if (page.kind === 'overflow') throw new PageDamaged(`page ${number} is no page of a tree`);
+      if (page.kind === 'overflow') throw new PageDamaged(`page ${number} is not a tree page`);
       for (const at of page.nodes()) {
         const flags = page.bytes.readUInt16LE(at + 4);
         if (page.kind === 'branch') waiting.push(childAt(page.bytes, at));
@@ -139,7 +139,7 @@ export class PageFile {
     }
   }
 
-  /** Every node of every leaf that can be read, of older transactions as well: what is newest of a key has the highest transaction. */
+  /** All nodes of all readable leaves, including older transactions. The newest node of a key has the highest transaction. */
   *leafNodes(pageBytes: number): Generator<Node> {
     for (let number = META_PAGES; number * pageBytes < this.size; number++) {
       const page = this.page(number, pageBytes);
@@ -182,7 +182,7 @@ export class PageFile {
     const pageBytes = bytes.readUInt32LE(TREES_AT);
     const isPower = (pageBytes & (pageBytes - 1)) === 0;
     if (!isPower || pageBytes < PAGE_BYTES_MIN || pageBytes > PAGE_BYTES_MAX || (expectedPageBytes ?? pageBytes) !== pageBytes)
-      throw new PageDamaged(`${where} tells of pages of ${pageBytes} bytes`);
+      throw new PageDamaged(`${where} states a page size of ${pageBytes} bytes`);
     return metaIn(bytes);
   }
 
@@ -214,11 +214,11 @@ function metaIn(bytes: Buffer): Meta {
 
 const newestOf = (one: Meta, other: Meta) => (one.transaction >= other.transaction ? one : other);
 
-/** As `mdb_pick_meta` in mdb.c chooses with the flags that lmdb opens an environment with, step by step. */
+/** Chooses between two metas like `mdb_pick_meta` in mdb.c with the flags that lmdb uses. */
 function chosen(one: Meta, other: Meta): Meta {
   if (other.transaction === 0) return one;
   const newest = newestOf(one, other);
-  // What this boot has written is in the page cache at least, flushed or not.
+  // Writes of this boot are at least in the page cache, flushed or not.
   const isOfThisBoot = newest.bootId !== 0n && newest.bootId === bootId() && process.env.LMDB_RESTORE !== 'safe';
   if (newest.isFlushed || isOfThisBoot) return newest;
   return one.transaction > other.transaction ? other : one;

@@ -25,9 +25,9 @@ describe('fault 23: the check of an LMDB store after a power cut', () => {
   const file = (name: string) => join(folder, name, 'data.mdb');
   after(() => rmSync(folder, { recursive: true, force: true }));
 
-  /** Appends fifty events in as few transactions as can be: those do not use pages again that the flushed trees still have. */
+  /** Appends fifty events in as few transactions as possible, so that no page of the flushed trees is reused. */
   async function append(name: string, first: number): Promise<void> {
-    // As earlier versions wrote it.
+    // With the options of earlier versions.
     const log = logIn(open({ path: join(folder, name), maxDbs: 16, overlappingSync: true, eventTurnBatching: false, noSubdir: false }));
     const { epoch } = await log.claim(ZONE);
     const batches = Array.from({ length: 50 }, (_none, index) => {
@@ -45,8 +45,8 @@ describe('fault 23: the check of an LMDB store after a power cut', () => {
   });
 
   /**
-   * What a power cut leaves: the two meta pages of the newest transactions have reached the disk, and the pages that they lead to have not.
-   * @param change what else is different in the file
+   * Simulates a power cut: the two meta pages of the newest transactions were written, and the pages that they point to were not.
+   * @param change further change of the file
    */
   function afterPowerCut(name: string, change: (content: Buffer) => void): string {
     const flushed = readFileSync(file('flushed'));
@@ -67,7 +67,7 @@ describe('fault 23: the check of an LMDB store after a power cut', () => {
     return join(folder, name);
   }
 
-  /** How many events LMDB itself reads, in a process of its own, which a damaged page would end. */
+  /** Number of events that LMDB reads, in a separate process, because a damaged page would crash it. */
   function eventsRead(path: string): number | string {
     const script = `
       import { openLmdbLog } from ${JSON.stringify(new URL('../log/lmdb-log.ts', import.meta.url).href)};
@@ -87,7 +87,7 @@ describe('fault 23: the check of an LMDB store after a power cut', () => {
     assert.equal(eventsRead(path), 50);
   });
 
-  test('damage to what was flushed is found, although the newest transaction would be sound', () => {
+  test('damage to the flushed transaction is reported, although the newest would be sound', () => {
     const path = afterPowerCut('flushed-damaged', (content) => {
       readFileSync(file('newest')).copy(content, 2 * PAGE_BYTES, 2 * PAGE_BYTES);
       content.writeBigUInt64LE(BigInt(content.length), FLUSHED_COPY_AT + MAIN_ROOT_AT);
@@ -95,7 +95,7 @@ describe('fault 23: the check of an LMDB store after a power cut', () => {
     assert.match(checkLmdb(path, 'thorough') ?? '', /missing or damaged/);
   });
 
-  test('within the same boot nothing was lost, and the newest transaction is judged', () => {
+  test('within the same boot nothing was lost, and the newest transaction is checked', () => {
     const ofThisBoot = (content: Buffer) => {
       for (const at of [0, PAGE_BYTES]) content.writeBigInt64LE(bootId(), at + BOOT_ID_AT);
     };
@@ -108,7 +108,7 @@ describe('fault 23: the check of an LMDB store after a power cut', () => {
     assert.equal(eventsRead(whole), 100);
   });
 
-  test('the newest transaction is judged also after another boot when it was flushed', () => {
+  test('after another boot the newest transaction is checked if it was flushed', () => {
     const path = afterPowerCut('clean', (content) => {
       readFileSync(file('newest')).copy(content);
       for (const at of [0, FLUSHED_COPY_AT, PAGE_BYTES]) content.writeBigInt64LE(OTHER_BOOT, at + BOOT_ID_AT);

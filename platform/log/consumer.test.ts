@@ -13,12 +13,12 @@ import type { EventLog } from './event-log.ts';
 import { openLmdbLog } from './lmdb-log.ts';
 import { CannotApply, type Projection } from './projection.ts';
 
-/** A table in memory that stores its offsets with its rows, as a real one does in a transaction. */
+/** A table in memory that stores its offsets together with its rows, like a real one in a transaction. */
 class Table implements Projection {
   readonly name = 'table';
   rows: string[] = [];
   stored = new Map<number, number>();
-  /** Thrown by the next applies, one each. */
+  /** Errors of the next calls of `apply`, one each. */
   failures: Error[] = [];
   poison: string | null = null;
 
@@ -47,7 +47,7 @@ const one = (zone: string, seq: number): EventBatch => ({
   metas: null,
 });
 
-/** Lets time pass until something is so. */
+/** Advances the clock until a condition holds. */
 async function passing(clock: ManualClock, isSo: () => boolean, work?: Promise<unknown>): Promise<void> {
   let isDone = work === undefined;
   void work?.then(() => {
@@ -76,7 +76,7 @@ describe('a consumer group', () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  test('applies what is there and what comes, and knows its lag', async () => {
+  test('applies existing and new events, and reports its lag', async () => {
     await log.append([one('zone/a', 1), one('zone/b', 1)]);
     const consumer = new ConsumerGroup(log, table, systemClock);
     await consumer.start();
@@ -89,7 +89,7 @@ describe('a consumer group', () => {
     assert.equal(consumer.stats().lag, 1);
   });
 
-  test('resumes at the offset its table holds, neither repeating nor skipping', async () => {
+  test('resumes at the stored offset of its table, without repeats or gaps', async () => {
     const first = new ConsumerGroup(log, table, systemClock);
     await first.start();
     for (let seq = 1; seq <= 50; seq++) await log.append([one('zone/a', seq)]);
@@ -106,7 +106,7 @@ describe('a consumer group', () => {
     );
   });
 
-  test('passes over what it has no use for, and does not read it again after a stop', async () => {
+  test('skips events that it does not want, and does not read them again after a stop', async () => {
     const choosy = Object.assign(new Table(), { wants: (zone: string) => zone === 'zone/a' });
     const consumer = new ConsumerGroup(log, choosy, systemClock);
     await consumer.start();
@@ -124,9 +124,9 @@ describe('a consumer group', () => {
 
   for (const what of ['an older copy of it', 'an empty one'])
     test(`fault 42: a store in whose place is ${what} gets again what it lacks, with or without anything new`, async () => {
-      const told: string[] = [];
+      const messages: string[] = [];
       const clock = new ManualClock();
-      const consumer = new ConsumerGroup(log, table, clock, (message) => told.push(message));
+      const consumer = new ConsumerGroup(log, table, clock, (message) => messages.push(message));
       await consumer.start();
       for (let seq = 1; seq <= 5; seq++) await log.append([one('zone/a', seq)]);
       await caughtUp(clock, consumer);
@@ -141,17 +141,17 @@ describe('a consumer group', () => {
       await log.append([one('zone/a', 10)]);
       await caughtUp(clock, consumer);
       assert.deepEqual(table.rows, [...rows, 'zone/a 10']);
-      assert.match(told[0] ?? '', /has lost partition \d+ from offset \d+ to \d+; it is read again/);
+      assert.match(messages[0] ?? '', /has lost partition \d+ from offset \d+ to \d+; it is read again/);
       assert.equal(consumer.stats().lag, 0);
       await passing(clock, () => true, consumer.stop());
     });
 
-  test('fault 42: a write that went through without an answer is not written again', async () => {
+  test('fault 42: a write whose response was lost is not written again', async () => {
     const apply = table.apply.bind(table);
-    let answers = 0;
+    let responses = 0;
     table.apply = async (batches, read) => {
       await apply(batches, read);
-      if (++answers === 1) throw new Error('the connection was cut');
+      if (++responses === 1) throw new Error('the connection was cut');
     };
     await log.append([one('zone/a', 1)]);
     const consumer = new ConsumerGroup(log, table, systemClock);
@@ -161,36 +161,36 @@ describe('a consumer group', () => {
     assert.deepEqual(table.rows, ['zone/a 1']);
   });
 
-  test('says what is wrong in the words it is given, and nothing of what was being written', async () => {
-    table.failures = [new Error('Failed query: insert … params: a secret', { cause: new Error('it is away') })];
-    const told: string[] = [];
+  test('reports the reason of a failure, without the written data', async () => {
+    table.failures = [new Error('Failed query: insert … params: a secret', { cause: new Error('it is unavailable') })];
+    const messages: string[] = [];
     const reasonOf = (error: unknown) => String(((error as Error).cause as Error).message);
-    const consumer = new ConsumerGroup(log, table, systemClock, (message) => told.push(message), reasonOf);
+    const consumer = new ConsumerGroup(log, table, systemClock, (message) => messages.push(message), reasonOf);
     await log.append([one('zone/a', 1)]);
     await consumer.start();
     await consumer.caughtUp();
     await consumer.stop();
-    assert.equal(told.length, 1);
-    assert.match(told[0] ?? '', /: it is away$/);
+    assert.equal(messages.length, 1);
+    assert.match(messages[0] ?? '', /: it is unavailable$/);
   });
 
-  test('tries again while its table cannot be written', async () => {
+  test('retries while its table cannot be written', async () => {
     table.failures = [new Error('the disk is full'), new Error('the disk is full')];
-    const told: string[] = [];
-    const consumer = new ConsumerGroup(log, table, systemClock, (message) => told.push(message));
+    const messages: string[] = [];
+    const consumer = new ConsumerGroup(log, table, systemClock, (message) => messages.push(message));
     await log.append([one('zone/a', 1)]);
     await consumer.start();
     await consumer.caughtUp();
     await consumer.stop();
     assert.deepEqual(table.rows, ['zone/a 1']);
-    assert.match(told[0] ?? '', /the disk is full/);
+    assert.match(messages[0] ?? '', /the disk is full/);
     assert.equal(log.deadLetters.list().length, 0);
   });
 
-  test('writes what came while its table hung, once, when it answers; until then nobody may drop it', async () => {
-    let answer = () => {};
+  test('writes events that came while its table hung, once; until then retention does not drop them', async () => {
+    let respond = () => {};
     const hung = new Promise<void>((resolve) => {
-      answer = resolve;
+      respond = resolve;
     });
     const apply = table.apply.bind(table);
     table.apply = (batches, read) => hung.then(() => apply(batches, read));
@@ -200,13 +200,13 @@ describe('a consumer group', () => {
     await log.append([one('zone/a', 2), one('zone/b', 1)]);
     assert.equal(await log.retain({ olderThanMs: 0, bytesMax: Number.MAX_SAFE_INTEGER }, Date.now() + 1_000), 0);
     assert.deepEqual(table.rows, []);
-    answer();
+    respond();
     await group.caughtUp();
     assert.deepEqual(table.rows.sort(), ['zone/a 1', 'zone/a 2', 'zone/b 1']);
     await group.stop();
   });
 
-  test('sets aside what can never be taken, goes on, and replays it once it is repaired', async () => {
+  test('stores a batch that can never be applied as a dead letter, continues, and replays the repaired batch', async () => {
     table.poison = 'zone/bad';
     await log.append([one('zone/a', 1), one('zone/bad', 1), one('zone/b', 1)]);
     const consumer = new ConsumerGroup(log, table, systemClock);
@@ -223,7 +223,7 @@ describe('a consumer group', () => {
     await consumer.stop();
   });
 
-  describe('fault 11: when retention has dropped what it has not read', () => {
+  describe('fault 11: when retention has dropped unread events', () => {
     /** 2,000 events, of which the group has read 8 when most are dropped. */
     async function overtaken(onOutOfRange?: 'skip'): Promise<{ group: ConsumerGroup; messages: string[]; start: number }> {
       for (let seq = 1; seq <= 8; seq++) await log.append([one('zone/a', seq)]);
@@ -240,7 +240,7 @@ describe('a consumer group', () => {
       await group.start();
       return { group, messages, start };
     }
-    test('stops, says which events are missing, and reads nothing beyond them', async () => {
+    test('stops, reports which events are missing, and reads no later ones', async () => {
       const { group, messages, start } = await overtaken();
       await until(() => group.stats().overtaken.length > 0, 'the group is overtaken');
       await log.append([one('zone/a', 2_001)]);
@@ -256,7 +256,7 @@ describe('a consumer group', () => {
       await group.stop();
     });
 
-    test('goes on when an operator skips them, with the gap on record, and every event after it', async () => {
+    test('continues when an operator skips them: records the gap, and reads all events after it', async () => {
       const { group, start } = await overtaken();
       await until(() => group.stats().overtaken.length > 0, 'the group is overtaken');
       assert.equal((await group.skipDropped()).length, 1);
@@ -271,7 +271,7 @@ describe('a consumer group', () => {
       await group.stop();
     });
 
-    test('goes on by itself where its projection says so, with the gap on record', async () => {
+    test('continues by itself if its projection skips gaps, and records the gap', async () => {
       const { group, start } = await overtaken('skip');
       await group.caughtUp();
       assert.equal(table.rows.length, 8 + 2_000 - start);

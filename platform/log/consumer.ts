@@ -5,34 +5,34 @@ import { splitAt, storeDeadLetter } from './dead-letters.ts';
 import { type ConsumerGap, type EventLog, type LoggedBatch, OffsetOutOfRange } from './event-log.ts';
 import { CannotApply, type Projection } from './projection.ts';
 
-/** Events read in one go, of all partitions together: large enough for columnar writes, small enough to keep the loop responsive. */
+/** Maximum number of events per read, over all partitions: enough for columnar writes, few enough to keep the event loop responsive. */
 const READ_EVENTS_MAX = 8_192;
-/** How long a group that is not behind lets events gather before it reads them, unless someone waits: a write costs nearly the same for one as for a thousand. */
+/** Time that a group without lag collects events before it reads them, ms, unless a caller waits: a write of one event costs nearly as much as of a thousand. */
 const GATHER_MS = 100;
-/** A read without an answer for so long is tried again. */
+/** Time limit of a read, ms. A read that takes longer is retried. */
 const READ_MS_MAX = 10_000;
-/** How often a store is asked how far it is: one that lost its newest writes in a crash gets them again, also when nothing new comes. */
+/** Interval at which the stored offsets are checked, ms: a store that lost its newest writes in a crash gets them again, also without new events. */
 const CHECK_EVERY_MS = 2_000;
 const RETRY_FIRST_MS = 50;
 const RETRY_MOST_MS = 5_000;
-/** How often the table is told how far the log was read when there was nothing in it for the table, and the log how far the table is. */
+/** Interval at which skipped offsets are saved to the table, and the group’s offsets to the log, ms. */
 const NOTED_EVERY_MS = 1_000;
 
 export interface ConsumerStats {
   readonly group: string;
-  /** Events in the log that were not read yet, over all partitions. */
+  /** Unread events in the log, over all partitions. */
   readonly lag: number;
   readonly applied: number;
   readonly deadLetters: number;
   readonly failure: string | null;
   readonly offsets: readonly number[];
-  /** Events that were dropped before they were read; while there are any, the group reads nothing. See `skipDropped`. */
+  /** Ranges that retention dropped before the group read them. While there are any, the group reads nothing. See `skipDropped`. */
   readonly overtaken: readonly ConsumerGap[];
-  /** Those it went on without. */
+  /** Ranges that the group has skipped. */
   readonly gaps: readonly ConsumerGap[];
 }
 
-/** Reads the log for one projection for as long as it is not stopped: what is new of all partitions together, for a write costs nearly the same however much is in it. */
+/** Reads the log for one projection until it is stopped. New events of all partitions are applied together, because the cost of a write hardly depends on its size. */
 export class ConsumerGroup {
   readonly #log: EventLog;
   readonly #projection: Projection;
@@ -40,30 +40,30 @@ export class ConsumerGroup {
   readonly #onFailure: (message: string) => void;
   readonly #reasonOf: (error: unknown) => string;
   #offsets: number[] = [];
-  /** What the store says; behind `#offsets` where there was nothing for it. */
+  /** Stored offsets; behind `#offsets` where events were skipped. */
   #stored: number[] = [];
-  /** The partition that is read first the next time. */
+  /** Partition that the next read begins with. */
   #first = 0;
   #applied = 0;
   #deadLetters = 0;
   #failure: string | null = null;
-  /** That the store could not be asked how far it is. */
+  /** Reason why the stored offsets could not be checked. */
   #checkFailure: string | null = null;
   #checkedAt = 0;
   #running: Promise<void> | null = null;
   #stopped = false;
   #wake: (() => void) | null = null;
-  /** Ends the gathering at once. */
-  #hurry: (() => void) | null = null;
+  /** Ends the wait of `#gather` at once. */
+  #endGathering: (() => void) | null = null;
   #unsubscribe: (() => void) | null = null;
-  /** Read and of no use, and not told the table yet: offsets by partition. */
+  /** Offsets by partition up to which events were skipped, and that are not saved to the table yet. */
   readonly #skipped = new Map<number, number>();
   #notedAt = 0;
-  /** By partition, what retention has dropped before it was read. */
+  /** By partition, the range that retention dropped before the group read it. */
   readonly #overtaken = new Map<number, ConsumerGap>();
   #awaiting: { ends: readonly number[]; resolve: () => void }[] = [];
 
-  /** @param reasonOf says what is wrong, and nothing of what was being written: it goes into the log */
+  /** @param reasonOf gives the reason of an error without the written data, for the server log */
   constructor(
     log: EventLog,
     projection: Projection,
@@ -86,7 +86,7 @@ export class ConsumerGroup {
     this.#skipped.clear();
     this.#overtaken.clear();
     this.#checkedAt = this.#clock.elapsed();
-    // From now on retention waits for it, also while it does not run. A log that cannot be written now is told later.
+    // From now on retention waits for this group, whether it runs or not. If the log cannot be written now, the offsets are saved later.
     await this.#log.consumers
       .note(this.#projection.name, this.#offsets)
       .catch((error) => this.#note(`${this.#projection.name} could not be registered with the log`, error));
@@ -97,7 +97,7 @@ export class ConsumerGroup {
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#wake?.();
-    this.#hurry?.();
+    this.#endGathering?.();
     this.#unsubscribe?.();
     await this.#running;
     await this.#noteProgress().catch((error) =>
@@ -106,8 +106,8 @@ export class ConsumerGroup {
   }
 
   /**
-   * Goes on after events that retention has dropped before they were read; the gap is recorded first.
-   * @returns the gaps; none when nothing had been dropped
+   * Skips the events that retention dropped before the group read them. Records the gap first.
+   * @returns the gaps; none when no events were dropped
    */
   async skipDropped(): Promise<ConsumerGap[]> {
     const gaps = [...this.#overtaken.values()].map((gap) => ({ ...gap, at: this.#clock.now() }));
@@ -124,22 +124,22 @@ export class ConsumerGroup {
     }
     if (gaps.length > 0) this.#failure = null;
     this.#wake?.();
-    this.#hurry?.();
+    this.#endGathering?.();
     return gaps;
   }
 
-  /** Resolves once everything that the log holds now has been applied; at once while it is stopped, by whomever. */
+  /** Resolves when all events that the log has now are applied; at once while the group is stopped, by a caller or by dropped events. */
   caughtUp(): Promise<void> {
     const ends = this.#log.stats().partitions.map(({ end }) => end);
     if (this.#stopped || this.#overtaken.size > 0 || this.#hasReached(ends)) return Promise.resolve();
     return new Promise((resolve) => {
       this.#awaiting.push({ ends, resolve });
       this.#wake?.();
-      this.#hurry?.();
+      this.#endGathering?.();
     });
   }
 
-  /** Hands a dead letter to the projection once more; throws what the projection throws. */
+  /** Applies a dead letter again, and removes it. False for an unknown id. Throws the errors of the projection. */
   async replay(id: number): Promise<boolean> {
     const dead = this.#log.deadLetters.open(id);
     if (!dead || dead.deadLetter.group !== this.#projection.name) return false;
@@ -183,24 +183,24 @@ export class ConsumerGroup {
     for (const { resolve } of this.#awaiting) resolve();
   }
 
-  /** Until something has come, or it is time to ask the store again. */
+  /** Waits for new events, or for the next check of the stored offsets. */
   async #idle(woken: Promise<void>): Promise<void> {
     const cancel = this.#clock.after(CHECK_EVERY_MS, () => this.#wake?.());
     await woken;
     cancel();
   }
 
-  /** Nothing to do for a moment, unless someone is waiting for what there is. */
+  /** Waits for more events, unless a caller waits for `caughtUp`. */
   async #gather(): Promise<void> {
     if (this.#stopped || this.#awaiting.length > 0) return;
     await new Promise<void>((resolve) => {
       const cancel = this.#clock.after(GATHER_MS, resolve);
-      this.#hurry = () => {
+      this.#endGathering = () => {
         cancel();
         resolve();
       };
     });
-    this.#hurry = null;
+    this.#endGathering = null;
   }
 
   #hasReached(ends: readonly number[]): boolean {
@@ -214,7 +214,7 @@ export class ConsumerGroup {
     for (const { resolve } of reached) resolve();
   }
 
-  /** @returns events that it has gone on by */
+  /** Reads and applies new events. @returns number of events that were read */
   async #readOnce(): Promise<number> {
     const found: LoggedBatch[] = [];
     const read: ReadRange[] = [];
@@ -234,13 +234,13 @@ export class ConsumerGroup {
         read.push(this.#rangeTo(partition, next));
       } else {
         this.#skipped.set(partition, next);
-        this.#goneOn(partition, next);
+        this.#advance(partition, next);
       }
     }
     if (read.length === 0) return events;
     if (!(await this.#applyAll(found, read))) return 0;
     this.#noteStored(read);
-    for (const { partition, next } of read) this.#goneOn(partition, next);
+    for (const { partition, next } of read) this.#advance(partition, next);
     return events;
   }
 
@@ -260,7 +260,7 @@ export class ConsumerGroup {
     return Array.from({ length: this.#log.partitions }, (_none, partition) => known.get(partition) ?? 0);
   }
 
-  /** Whether the store is where it was left. If not, what it lacks is read again. */
+  /** Checks the stored offsets. If they differ from the expected ones, continues from them. */
   async #check(): Promise<void> {
     try {
       await this.#goOnFromStored();
@@ -288,12 +288,12 @@ export class ConsumerGroup {
     }
   }
 
-  #goneOn(partition: number, next: number): void {
+  #advance(partition: number, next: number): void {
     this.#applied += next - (this.#offsets[partition] ?? 0);
     this.#offsets[partition] = next;
   }
 
-  /** What the log has from there on, as soon as it can be reached; nothing when the group is stopped before that. */
+  /** Reads the log from an offset, with retries until it is available. Empty when the group is stopped before. */
   async #read(partition: number, offset: number, eventsMax: number): Promise<LoggedBatch[]> {
     const backoff = new Backoff(RETRY_FIRST_MS, RETRY_MOST_MS, 'none');
     while (!this.#stopped) {
@@ -312,7 +312,7 @@ export class ConsumerGroup {
     return [];
   }
 
-  /** Nothing after the gap is read before somebody has decided that it may be left out. */
+  /** Stops the group at a gap until an operator skips it, unless its projection skips gaps by itself. */
   async #dropped({ partition, offset, start, message }: OffsetOutOfRange): Promise<void> {
     this.#overtaken.set(partition, { partition, from: offset, to: start, at: this.#clock.now() });
     this.#failure = message;
@@ -325,16 +325,16 @@ export class ConsumerGroup {
     await this.skipDropped().catch((error) => this.#note(`${this.#projection.name} could not skip what was dropped`, error));
   }
 
-  #note(what: string, error: unknown): void {
+  #note(message: string, error: unknown): void {
     this.#failure = this.#reasonOf(error);
-    this.#onFailure(`${what}: ${this.#failure}`);
+    this.#onFailure(`${message}: ${this.#failure}`);
   }
 
   #wait(ms: number): Promise<void> {
     return new Promise((resolve) => void this.#clock.after(ms, resolve));
   }
 
-  /** Tells the table what was of no use to it, and the log how far the table is. */
+  /** Saves skipped offsets to the table, and the group’s offsets to the log. */
   async #noteProgress(): Promise<void> {
     if (this.#skipped.size > 0) await this.#reportSkipped();
     await this.#log.consumers.note(this.#projection.name, this.#offsets);
@@ -346,7 +346,7 @@ export class ConsumerGroup {
     this.#noteStored(skipped);
   }
 
-  /** Whether it is written; not when the group is stopped before that, or the store is not where it was left. */
+  /** Applies batches, with retries. @returns false when the group was stopped before, or the stored offsets have changed */
   async #applyAll(found: readonly LoggedBatch[], read: readonly ReadRange[]): Promise<boolean> {
     let left = found;
     const backoff = new Backoff(RETRY_FIRST_MS, RETRY_MOST_MS, 'none');
@@ -374,13 +374,13 @@ export class ConsumerGroup {
     return false;
   }
 
-  /** Whether it was found out how far the store is; otherwise the write is tried again, and refused again. */
+  /** Reads the stored offsets again. @returns false when that fails; then the write is retried */
   async #isMoved(): Promise<boolean> {
     await this.#check();
     return this.#checkFailure === null;
   }
 
-  /** @returns the parts of the batch that are still to be applied */
+  /** Stores the failed event, or the whole batch, as a dead letter. @returns the parts of the batch that are still to be applied */
   async #toDeadLetters(batch: LoggedBatch, { message, only }: CannotApply): Promise<readonly LoggedBatch[]> {
     const { name: group } = this.#projection;
     const { dead, rest } = only === undefined ? { dead: batch, rest: [] } : splitAt(batch, only.index);

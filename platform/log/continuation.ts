@@ -1,25 +1,25 @@
 import { after, type EventBatch, lastSeqOf, type Snapshot, writerOf } from '@millrace/kernel';
 
-/** What a snapshot tells without its state. */
+/** A snapshot without its state. */
 export type SnapshotOutline = Pick<Snapshot, 'epoch' | 'seq' | 'unrecorded'>;
 
-/** How far a zone was read from a damaged log. */
+/** The part of a zone’s history that was read from a damaged log. */
 export interface ReadUpTo {
   /** Highest seq that was read; 0 for none. */
   readonly seq: number;
-  /** By the epoch of the owner that decided them: the first seq that was read. */
+  /** First seq that was read, by the epoch of the owner that decided it. */
   readonly firstSeqs: ReadonlyMap<number, number>;
-  /** What the log knew of the zone when it was sound, as far as that was read: its newest owner, and how far it went. */
+  /** Newest epoch and seq of the zone before the damage, if they could be read. */
   readonly head?: { readonly epoch: number; readonly seq: number } | undefined;
 }
 
-/** What exists of a zone outside its log. */
+/** Data of a zone outside the log. */
 export interface Elsewhere<Outline> {
-  /** Every snapshot that there is or was, damaged ones too: its owner had not decided more by then. */
+  /** Labels of all snapshots, including damaged ones: each proves how far its owner had decided. */
   readonly labels: readonly { readonly epoch: number; readonly seq: number }[];
-  /** Snapshots that are ahead of what was read. */
+  /** Readable snapshots that are ahead of the events that were read. */
   readonly snapshots: readonly Outline[];
-  /** Of each spool, the zone’s batches, oldest first. */
+  /** Batches of the zone in each spool, oldest first. */
   readonly spools: readonly (readonly EventBatch[])[];
 }
 
@@ -30,30 +30,30 @@ export type Part<Outline> =
 
 export interface Continuation<Outline> {
   readonly parts: readonly Part<Outline>[];
-  /** The seq that the zone goes on after. */
+  /** The seq after which the zone continues. */
   readonly seq: number;
-  /** The highest seq that the zone is known to have had, as far as snapshots and spools tell. */
+  /** The highest seq of the zone that snapshots and spools prove. */
   readonly knownSeq: number;
 }
 
 /**
- * Continues a zone’s history from what exists outside its log. Events come first: a state takes the place of events only where no copy of them exists.
- * That a snapshot is ahead of the log is no loss by itself: while the log was unavailable the events went to a spool, and the snapshot carries them. A
- * snapshot whose carried events begin later than the log ends proves that the log had those in between.
+ * Continues the history of a zone from data outside its log. Events come first: a state replaces events only if no copy of them exists. A snapshot that
+ * is ahead of the log does not prove a loss: while the log was unavailable, the events went to a spool, and the snapshot carries them. A snapshot whose
+ * carried events begin later than the log ends proves that the log had the events in between.
  */
 export function continuationOf<Outline extends SnapshotOutline>(
   read: ReadUpTo,
   { labels, snapshots, spools }: Elsewhere<Outline>,
 ): Continuation<Outline> {
-  const spooled = spools.flatMap(ofNewestWriter).filter((batch) => !isDecidedAnew(batch, read));
+  const spooled = spools.flatMap(ofNewestWriter).filter((batch) => !isSuperseded(batch, read));
   const carried = snapshots.flatMap(({ unrecorded }) => unrecorded);
-  /** By epoch: from which seq on everything was decided by that owner or a newer one. */
+  /** By epoch: the seq from which all events were decided by that owner or a newer one. */
   const ownedFrom = new Map<number, number>();
   const own = (epoch: number, seq: number) => ownedFrom.set(epoch, Math.min(ownedFrom.get(epoch) ?? seq, seq));
   for (const [epoch, firstSeq] of read.firstSeqs) own(epoch, firstSeq);
   for (const { epoch, seq } of labels) own(epoch, seq + 1);
   for (const { epoch, firstSeq } of [...carried, ...spooled]) own(epoch, firstSeq);
-  // A newer owner that went on from an earlier seq did so without these.
+  // A newer owner that continued from an earlier seq has discarded these events.
   const isGivenUp = (epoch: number, lastSeq: number) => [...ownedFrom].some(([newer, from]) => newer > epoch && from <= lastSeq);
   const states = snapshots.filter(({ epoch, seq }) => !isGivenUp(epoch, seq)).sort((one, other) => one.seq - other.seq);
   const batches = [...states.flatMap(({ unrecorded }) => unrecorded), ...spooled].filter(
@@ -71,7 +71,7 @@ export function continuationOf<Outline extends SnapshotOutline>(
       continue;
     }
     const ahead = states.filter((state) => state.seq > seq);
-    // The earliest that events follow: the fewer are replaced.
+    // The earliest state that events follow: it replaces the fewest events.
     const snapshot = ahead.find((state) => following(state.seq)) ?? ahead.at(-1);
     if (!snapshot) break;
     parts.push({ kind: 'state', firstSeq: seq + 1, snapshot });
@@ -81,21 +81,21 @@ export function continuationOf<Outline extends SnapshotOutline>(
   return { parts, seq, knownSeq };
 }
 
-/** The newest writer on a spool has written everything anew that counts of those before it; a host that finds them there judges in the same way. */
+/** The batches of the newest writer on a spool: it has rewritten all valid batches of earlier writers. A host that opens the spool does the same. */
 function ofNewestWriter(batches: readonly EventBatch[]): readonly EventBatch[] {
   const newest = batches.reduce((most, batch) => Math.max(most, writerOf(batch)), 0);
   return batches.filter((batch) => writerOf(batch) === newest);
 }
 
 /**
- * Whether the log had events in a batch’s place that are lost now, and a newer owner. That one does not see the spool of another host, so it went on
- * without the batch, unless it is what the log had.
+ * Whether a newer owner decided other events in place of a batch, which the log has lost. The newer owner could not read the spool of another host, so
+ * it continued without the batch, unless the log had it.
  */
-function isDecidedAnew(batch: EventBatch, { seq, head }: ReadUpTo): boolean {
+function isSuperseded(batch: EventBatch, { seq, head }: ReadUpTo): boolean {
   return head !== undefined && writerOf(batch) < head.epoch && batch.firstSeq <= head.seq && head.seq > seq && lastSeqOf(batch) > seq;
 }
 
-/** Finds what follows a seq; to be called with seqs that never go back, since there may be very many batches. */
+/** @returns a function that finds the batch after a seq. Call it with ascending seqs: it passes once over the batches, of which there may be many. */
 function followers(batches: readonly EventBatch[]): (seq: number) => EventBatch | undefined {
   const sorted = [...batches].sort((one, other) => one.firstSeq - other.firstSeq);
   const longest: { events?: EventBatch; state?: EventBatch } = {};

@@ -1,7 +1,7 @@
 import type { DeadLetter } from '@millrace/contracts';
 import type { DeadLetterBox, LoggedBatch } from './event-log.ts';
 
-/** Stores a batch as a dead letter. @returns false when it is stored already: the process died before the offsets were */
+/** Stores a batch as a dead letter. @returns false when it is stored already: the process died before it saved the offsets */
 export async function storeDeadLetter(
   box: DeadLetterBox,
   group: string,

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { EventBatch } from '@millrace/kernel';
 import { envelopesOf } from './envelopes.ts';
 
-test('events of a batch become envelopes with everything that came with them, and nothing that did not', () => {
+test('events of a batch become envelopes with exactly the metadata that they have', () => {
   const meta = { id: 'i', correlation: 'c', actor: 'a', tenant: 't' };
   const batch: EventBatch = {
     zone: 'turnstile/gate',

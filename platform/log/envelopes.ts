@@ -1,7 +1,7 @@
 import type { EventEnvelope } from '@millrace/contracts';
 import { type EventBatch, kindOf } from '@millrace/kernel';
 
-/** The events of a batch as the outside sees them. */
+/** The events of a batch as envelopes, for clients and operators. */
 export function* envelopesOf(batch: EventBatch): Generator<EventEnvelope> {
   const kind = kindOf(batch.zone);
   for (const [index, event] of batch.events.entries()) {

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, test } from 'node:test';
 import type { EventBatch } from '@millrace/kernel';
 import { type EventLog, OffsetOutOfRange } from './event-log.ts';
 
-/** How a log under test is opened, and opened again after a stop. */
+/** Opens a log under test, also again after a stop. */
 export interface LogUnderTest {
   open(): Promise<EventLog>;
   /** Removes everything. */
@@ -26,7 +26,7 @@ async function seqsOf(log: EventLog, zone: string, afterSeq = 0, from: number | 
   return seqs;
 }
 
-/** What every event log must do, whatever it is made of. */
+/** The contract of every event log. */
 export function eventLogContract(name: string, under: LogUnderTest): void {
   describe(`${name} as an event log`, () => {
     let log: EventLog;
@@ -42,7 +42,7 @@ export function eventLogContract(name: string, under: LogUnderTest): void {
       log = await under.open();
     };
 
-    test('gives back what was appended, in order, also after it was opened again', async () => {
+    test('returns appended batches in order, also after it was opened again', async () => {
       const { epoch, lastSeq } = await log.claim('zone/a');
       assert.deepEqual([epoch, lastSeq], [1, 0]);
       await log.append([batch('zone/a', 1, 1, 3), batch('zone/a', 1, 4, 2)]);
@@ -53,13 +53,13 @@ export function eventLogContract(name: string, under: LogUnderTest): void {
       assert.deepEqual(await log.claim('zone/a'), { epoch: 2, lastSeq: 6 });
     });
 
-    test('keeps events, metas and losses as they are', async () => {
+    test('stores events, metadata and lost ranges unchanged', async () => {
       await log.claim('zone/a');
       const events = [{ type: 'Told', text: '한글', list: [1.5, null, { deep: 'x' }] }];
-      const told: EventBatch = { ...batch('zone/a', 1, 1, 0), events, metas: [{ id: 'c1', correlation: 't1' }] };
+      const withMetas: EventBatch = { ...batch('zone/a', 1, 1, 0), events, metas: [{ id: 'c1', correlation: 't1' }] };
       const checkpoint = { state: { count: 9 }, answered: [['c1', 1] as const] };
       const loss: EventBatch = { ...batch('zone/a', 1, 2, 0), loss: { lastSeq: 7, checkpoint } };
-      await log.append([told, loss, batch('zone/a', 1, 8, 1)]);
+      await log.append([withMetas, loss, batch('zone/a', 1, 8, 1)]);
       const read: EventBatch[] = [];
       for await (const one of log.read('zone/a', 0, null)) read.push(one);
       assert.deepEqual(read[0]?.events, events);
@@ -68,7 +68,7 @@ export function eventLogContract(name: string, under: LogUnderTest): void {
       assert.equal(read[2]?.firstSeq, 8);
     });
 
-    test('takes a repeat for what it is, and keeps only what is new of an overlap', async () => {
+    test('ignores a repeat, and appends only the new part of an overlap', async () => {
       await log.claim('zone/a');
       await log.append([batch('zone/a', 1, 1, 3)]);
       const again = await log.append([batch('zone/a', 1, 1, 3), batch('zone/a', 1, 2, 4)]);
@@ -82,7 +82,7 @@ export function eventLogContract(name: string, under: LogUnderTest): void {
       await assert.rejects(async () => log.append([batch('zone/a', 1, 3, 1)]), /needs seq 2 next, but the batch starts at seq 3/);
     });
 
-    test('takes nothing of an append that fails, and takes all of it when it is tried again', async () => {
+    test('writes nothing of an append that fails, and all of it when it is retried', async () => {
       const zones = ['zone/a', 'zone/b', 'zone/c', 'zone/d', 'zone/e', 'zone/f'];
       const good = zones.map((zone) => batch(zone, 1, 1, 2));
       await assert.rejects(log.append([...good, batch('zone/a', 1, 9, 1)]), /needs seq 3 next/);
@@ -92,7 +92,7 @@ export function eventLogContract(name: string, under: LogUnderTest): void {
       for (const zone of zones) assert.deepEqual(await seqsOf(log, zone), [1, 2]);
     });
 
-    test('fences: an owner of an older epoch is stale, now and after it was opened again', async () => {
+    test('fences: the owner of an older epoch is stale, also after the log was opened again', async () => {
       await log.claim('zone/a');
       await log.claim('zone/a');
       const [stale, other] = await log.append([batch('zone/a', 1, 1, 1), batch('zone/b', 1, 1, 1)]);
@@ -103,7 +103,7 @@ export function eventLogContract(name: string, under: LogUnderTest): void {
       assert.deepEqual(await seqsOf(log, 'zone/a'), []);
     });
 
-    test('reads a zone from any seq, from the position an append gave', async () => {
+    test('reads a zone from any seq, from the position that an append returned', async () => {
       await log.claim('zone/a');
       let position: number | null = null;
       for (let seq = 1; seq <= 1_000; seq++) {
@@ -114,7 +114,7 @@ export function eventLogContract(name: string, under: LogUnderTest): void {
       assert.equal((await seqsOf(log, 'zone/a', 0)).length, 1_000);
     });
 
-    test('shows every partition to consumers once, in order, with offsets that join', async () => {
+    test('gives consumers every partition once, in order, with contiguous offsets', async () => {
       const zones = ['zone/a', 'zone/b', 'zone/c', 'zone/d', 'zone/e', 'zone/f'];
       for (let seq = 1; seq <= 20; seq += 2) await log.append(zones.map((zone) => batch(zone, 0, seq, 2)));
       const found = new Map<string, number>();
@@ -138,16 +138,16 @@ export function eventLogContract(name: string, under: LogUnderTest): void {
       );
     });
 
-    test('tells its listeners of each append', async () => {
-      let told = 0;
-      const stop = log.onAppended(() => told++);
+    test('notifies its listeners of each append', async () => {
+      let notified = 0;
+      const stop = log.onAppended(() => notified++);
       await log.append([batch('zone/a', 0, 1, 1)]);
       stop();
       await log.append([batch('zone/a', 0, 2, 1)]);
-      assert.equal(told, 1);
+      assert.equal(notified, 1);
     });
 
-    test('lets go of what is old and read by all, and of nothing else', async () => {
+    test('drops old events that all groups have read, and no others', async () => {
       for (let seq = 1; seq <= 10; seq++) await log.append([batch('zone/a', 0, seq, 1, seq * 1_000)]);
       const rule = { olderThanMs: 5_000, bytesMax: Number.MAX_SAFE_INTEGER };
       const readUpTo = (offset: number) => Array.from({ length: log.partitions }, () => offset);
@@ -160,7 +160,7 @@ export function eventLogContract(name: string, under: LogUnderTest): void {
       assert.deepEqual(await log.claim('zone/a'), { epoch: 1, lastSeq: 10 });
     });
 
-    test('lets go of the oldest beyond its size, and keeps the newest', async () => {
+    test('drops the oldest events above its maximum size, and keeps the newest', async () => {
       for (let seq = 1; seq <= 2_000; seq++) await log.append([batch('zone/a', 0, seq, 1)]);
       await log.consumers.note('reader', []);
       const dropped = await log.retain({ olderThanMs: 1e12, bytesMax: 4 * 32_768 }, 2_000);
@@ -168,7 +168,7 @@ export function eventLogContract(name: string, under: LogUnderTest): void {
       assert.equal((await seqsOf(log, 'zone/a')).at(-1), 2_000);
     });
 
-    test('fault 11: what a reader gets is without a gap from its offset on, or an error that says where the log begins', async () => {
+    test('fault 11: a reader gets events from its offset on without a gap, or an error with the start of the log', async () => {
       for (let seq = 1; seq <= 2_000; seq++) await log.append([batch('zone/a', 0, seq, 1)]);
       await log.retain({ olderThanMs: 1e12, bytesMax: 4 * 32_768 }, 2_000);
       const partition = log.stats().partitions.findIndex(({ end }) => end === 2_000);
@@ -183,7 +183,7 @@ export function eventLogContract(name: string, under: LogUnderTest): void {
       assert.deepEqual(await log.readFrom(partition, end, 10), []);
     });
 
-    test('fault 12: nothing that a registered group has not read is dropped for its age, whichever group asks and whether it runs', async () => {
+    test('fault 12: events that a registered group has not read are not dropped by age, whether the group runs or not', async () => {
       for (let seq = 1; seq <= 10; seq++) await log.append([batch('zone/a', 0, seq, 1, seq)]);
       await log.consumers.note('stopped', []);
       await log.consumers.note('running', Array(log.partitions).fill(10));
@@ -195,7 +195,7 @@ export function eventLogContract(name: string, under: LogUnderTest): void {
       assert.equal(await log.retain(rule, 1e6), 9);
     });
 
-    test('keeps the gaps that a group went on without', async () => {
+    test('stores the gaps that a group has skipped', async () => {
       const gap = { partition: 1, from: 3, to: 9, at: 5 };
       await log.consumers.recordGap('g', gap);
       await log.consumers.note('g', [1, 9]);
@@ -204,7 +204,7 @@ export function eventLogContract(name: string, under: LogUnderTest): void {
       assert.deepEqual(log.consumers.gaps('other'), []);
     });
 
-    test('keeps dead letters with their reason until they are removed', async () => {
+    test('stores dead letters with their reason until they are removed', async () => {
       const deadLetter = { group: 'g', partition: 0, offset: 5, zone: 'zone/a', seq: 1, reason: 'no price', createdAt: 1 };
       await log.deadLetters.put(deadLetter, batch('zone/a', 1, 1, 1));
       await log.deadLetters.put({ ...deadLetter, group: 'other' }, batch('zone/a', 1, 2, 1));

@@ -1,7 +1,7 @@
 import type { DeadLetter } from '@millrace/contracts';
 import type { EventBatch, ZoneLog } from '@millrace/kernel';
 
-/** A batch with its place: `offset` counts the events of the partition, so `next - offset` is the batch’s width. */
+/** A batch with its position. Offsets count the events of the partition; `next` is the offset after the batch. */
 export interface LoggedBatch {
   readonly partition: number;
   readonly offset: number;
@@ -12,14 +12,14 @@ export interface LoggedBatch {
 export interface RetentionRule {
   /** Older events that every registered group has read are dropped. */
   readonly olderThanMs: number;
-  /** Beyond it the oldest are dropped, read or not: a group that has not read them is told (`OffsetOutOfRange`). */
+  /** Above this size the oldest events are dropped, read or not. A group that has not read them gets `OffsetOutOfRange`. */
   readonly bytesMax: number;
 }
 
-/** What a consumer group reads from next does not exist any more: retention has dropped it (Kafka’s OFFSET_OUT_OF_RANGE). */
+/** Retention has dropped the events that a consumer group would read next (Kafka’s OFFSET_OUT_OF_RANGE). */
 export class OffsetOutOfRange extends Error {
   readonly partition: number;
-  /** What was asked for, and the oldest offset there is. */
+  /** The requested offset, and the oldest one in the log (`start`). */
   readonly offset: number;
   readonly start: number;
 
@@ -35,20 +35,20 @@ export class OffsetOutOfRange extends Error {
   }
 }
 
-/** Events that a group went on without: offsets `from` up to, and without, `to`. */
+/** Events that a group has skipped: offsets from `from` (inclusive) to `to` (exclusive). */
 export interface ConsumerGap {
   readonly partition: number;
   readonly from: number;
   readonly to: number;
-  /** When that was decided, epoch ms. */
+  /** When they were skipped, epoch ms. */
   readonly at: number;
 }
 
 /** The groups that read the log. Retention waits for all of them, whether they run or not. */
 export interface ConsumerRegistry {
-  /** Notes how far a group has read, and makes it known if it is not. The group’s own store has the truth; this may lag behind it. */
+  /** Saves the offsets of a group, and registers a new group. The group’s own store is authoritative; this copy may lag behind it. */
   note(group: string, offsets: readonly number[]): Promise<void>;
-  /** Forgets a group that will not read any more. */
+  /** Unregisters a group: retention no longer waits for it. */
   remove(group: string): Promise<void>;
   groups(): { readonly group: string; readonly offsets: readonly number[] }[];
   recordGap(group: string, gap: ConsumerGap): Promise<void>;
@@ -64,15 +64,15 @@ export interface LogStats {
 export interface EventLog extends ZoneLog {
   readonly partitions: number;
   /**
-   * Batches from `offset` on, in order and without a gap, about `eventsMax` events of them; none when there is nothing newer.
+   * Batches from `offset` on, in order and without a gap, about `eventsMax` events of them; none at the end of the log.
    * @throws OffsetOutOfRange when events from `offset` on were dropped
    */
   readFrom(partition: number, offset: number, eventsMax: number): Promise<LoggedBatch[]>;
   /** Calls back after each append that is durable; the returned function ends it. */
   onAppended(listener: () => void): () => void;
-  /** Drops the oldest events by the rule; returns how many. */
+  /** Drops the oldest events by the rule. @returns number of dropped events */
   retain(rule: RetentionRule, now: number): Promise<number>;
-  /** Keeps every process from writing while `work` is done: another one may open the log only then. */
+  /** Runs `work` while no process writes. Another process may open the log only then. */
   pauseWrites(work: () => Promise<void>): Promise<void>;
   readonly deadLetters: DeadLetterBox;
   readonly consumers: ConsumerRegistry;
@@ -80,14 +80,14 @@ export interface EventLog extends ZoneLog {
   close(): Promise<void>;
 }
 
-/** Events that a consumer could not take, kept with their reason until they are replayed. */
+/** Dead letters: events that a consumer could not apply, with the reason, until they are replayed or removed. */
 export interface DeadLetterBox {
   put(deadLetter: Omit<DeadLetter, 'id'>, batch: EventBatch): Promise<void>;
   list(group?: string): DeadLetter[];
-  /** Puts another batch in the deadLetter’s place; the log keeps what was decided. */
+  /** Replaces the batch of a dead letter. The log keeps the original events. */
   replace(id: number, batch: EventBatch): Promise<void>;
   open(id: number): { deadLetter: DeadLetter; batch: EventBatch } | undefined;
   remove(id: number): Promise<void>;
-  /** Whether the event was put here for a group at any time: replayed and removed ones count, until retention deletes the event. */
+  /** Whether the event was ever a dead letter of a group, including replayed and removed ones, until retention deletes the event. */
   wasPut(group: string, zone: string, seq: number): boolean;
 }

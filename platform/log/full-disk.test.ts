@@ -33,7 +33,7 @@ describe('fault 19: a full disk', {
 }, () => {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-full-'));
   const ballast = join(folder, 'ballast');
-  /** Rejections that nobody waits for would end the process. */
+  /** Unhandled rejections would end the process. */
   const unhandled: unknown[] = [];
   const note = (error: unknown) => void unhandled.push(error);
 
@@ -48,7 +48,7 @@ describe('fault 19: a full disk', {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  test('rejects appends with the reason, reads on, loses nothing that was acknowledged, and goes on when there is room', async () => {
+  test('rejects appends with the reason, still reads, loses no acknowledged event, and accepts appends when there is space', async () => {
     writeFileSync(ballast, Buffer.alloc(6 * MIB));
     const log = openLmdbLog(join(folder, 'log'));
     await log.claim(ZONE);
@@ -91,7 +91,7 @@ describe('fault 19: a full disk', {
     assert.deepEqual(unhandled, []);
   });
 
-  test('rejects a hot snapshot, keeps those before it, and takes the next when there is room', async () => {
+  test('rejects a hot snapshot, keeps earlier ones, and accepts the next when there is space', async () => {
     const store = openLmdbSnapshots(join(folder, 'hot'));
     const snapshot = (seq: number, bytes: number): Snapshot => ({
       zone: ZONE,

@@ -18,7 +18,7 @@ eventLogContract('LMDB', {
   },
 });
 
-test('the LMDB log says how far it goes now, even when another process has appended since it was last asked in this turn', async () => {
+test('the LMDB log reports its current end, even if another process has appended since the last call in this turn', async () => {
   const mine = mkdtempSync(join(tmpdir(), 'millrace-log-'));
   const log = openLmdbLog(mine);
   try {

@@ -24,12 +24,12 @@ import { LmdbConsumers } from './lmdb-consumers.ts';
 import { LmdbDeadLetters } from './lmdb-dead-letters.ts';
 import { bytesOf, PARTITIONS, partitionIndex, type Records, shapedBy, startOf, widthOf } from './partitions.ts';
 
-/** Records looked at or dropped in one go, so that nothing else waits long. */
+/** Maximum number of records that are read or dropped at a time, to keep the event loop responsive. */
 const CHUNK_RECORDS = 256;
-/** How often a log that someone listens to looks whether another process has appended. */
-const LOOK_MS = 20;
+/** Interval at which a log with listeners checks for appends of other processes, ms. */
+const POLL_MS = 20;
 
-/** What the log knows of a zone without reading: whose it is, and how far it goes. */
+/** Newest epoch and seq of a zone, with the position of its newest record. */
 export interface Head {
   readonly epoch: number;
   readonly seq: number;
@@ -39,17 +39,16 @@ export interface Head {
 
 /** Key of the one entry that every write changes. */
 export const STATE = 'state';
-/** After another process has written in between, how long it is taken for likely that it does so again. */
+/** Time after a write conflict with another process in which more conflicts are likely, ms. */
 const CONTENDED_MS = 500;
 
 const DATABASES_MAX = 16;
 const NO_HEAD: Head = { epoch: 0, seq: 0, at: 0 };
 
 /**
- * The event log in an LMDB file: one record for each group of batches and partition, keyed by the offset of its first
- * event. An append is a group commit. Several processes may have it open:
- * what decides about a batch (whose zone it is, which seq is due, where the partition ends) is read in the transaction that writes it.
- * @param folder where `data.mdb` is, made if missing
+ * The event log in an LMDB file: one record per group of batches and partition, keyed by the offset of its first event. An append is a group commit.
+ * Several processes may have it open: epoch and seq of the zone and the end of the partition are checked in the transaction that writes a batch.
+ * @param folder folder of `data.mdb`, created if missing
  * @throws when the folder cannot be written
  */
 export function openLmdbLog(folder: string): EventLog {
@@ -67,7 +66,7 @@ export function logIn(root: RootDatabase): EventLog {
 /** Where each partition ends: the offset of its next event. */
 type Ends = readonly number[];
 
-/** What is put at once, when what was judged by still holds. */
+/** A prepared write, valid while the state that it is based on is unchanged. */
 interface Writing {
   readonly outcome: Appended[];
   readonly groups: readonly (EventBatch[] | undefined)[];
@@ -83,17 +82,17 @@ class LmdbLog implements EventLog {
   readonly #root: RootDatabase;
   readonly #records: readonly Records[];
   readonly #heads: Database<Head, string>;
-  /** One entry; its version is raised by every claim and every append, of whichever process. */
+  /** A single entry. Every claim and append of any process increments its version. */
   readonly #state: Database<Ends, string>;
-  /** What is known of the log, as of this version. */
+  /** Version of the state entry that the cached ends and heads belong to. */
   #version = 0;
   #ends: Ends = [];
   readonly #known = new Map<ZoneAddress, Head>();
   #contendedUntil = 0;
   #appending: Promise<unknown> = Promise.resolve();
   readonly #listeners = new Set<() => void>();
-  #look: NodeJS.Timeout | null = null;
-  #seen = 0;
+  #poll: NodeJS.Timeout | null = null;
+  #eventsNotified = 0;
 
   constructor(root: RootDatabase, records: readonly Records[]) {
     this.#root = root;
@@ -117,7 +116,7 @@ class LmdbLog implements EventLog {
   }
 
   claim(zone: ZoneAddress): Promise<Claim> {
-    return this.#alone(async () => {
+    return this.#serialize(async () => {
       const { head, version } = await inTransaction(this.#root, () => {
         this.#refresh();
         const before = this.#headOf(zone);
@@ -132,9 +131,9 @@ class LmdbLog implements EventLog {
     });
   }
 
-  /** Commits survive this process at once, and the machine once they are flushed; the next commit does not wait for that. */
+  /** Resolves when the commit is flushed, so that it survives a crash of the machine. The next commit does not wait for the flush. */
   async append(batches: readonly EventBatch[], onTaken?: () => void): Promise<Appended[]> {
-    const outcome = await this.#alone(() => this.#appendAlone(batches));
+    const outcome = await this.#serialize(() => this.#appendSerialized(batches));
     onTaken?.();
     this.#notifyListeners();
     await this.#root.flushed;
@@ -142,42 +141,42 @@ class LmdbLog implements EventLog {
   }
 
   /**
-   * Judges by what this process knows and writes on the condition that it still holds, which costs this thread nothing. When
-   * another process has written meanwhile, judges within the transaction: slower, and always right.
+   * Prepares the write from cached state, and commits it if the state is unchanged, which does not block this thread. If another process has written
+   * meanwhile, prepares it again within a transaction: slower, but without conflicts.
    */
-  async #appendAlone(batches: readonly EventBatch[]): Promise<Appended[]> {
+  async #appendSerialized(batches: readonly EventBatch[]): Promise<Appended[]> {
     if (performance.now() >= this.#contendedUntil) {
-      const writing = this.#judge(batches);
+      const writing = this.#prepare(batches);
       const version = this.#version;
       if (await this.#state.ifVersion(STATE, version, () => this.#put(writing, version + 1))) {
-        this.#remember(writing, version + 1);
+        this.#cache(writing, version + 1);
         return writing.outcome;
       }
       this.#contendedUntil = performance.now() + CONTENDED_MS;
     }
     const { writing, version } = await inTransaction(this.#root, () => {
       this.#refresh();
-      const judged = this.#judge(batches);
-      this.#put(judged, this.#version + 1);
-      return { writing: judged, version: this.#version + 1 };
+      const prepared = this.#prepare(batches);
+      this.#put(prepared, this.#version + 1);
+      return { writing: prepared, version: this.#version + 1 };
     });
-    this.#remember(writing, version);
+    this.#cache(writing, version);
     return writing.outcome;
   }
 
   async *read(zone: ZoneAddress, afterSeq: number, from: LogPosition | null): AsyncIterable<EventBatch> {
     const records = this.#at(partitionIndex(zone));
-    this.#lookAnew();
+    this.#refreshView();
     const head = this.#heads.get(zone) ?? NO_HEAD;
     if (head.seq <= afterSeq) return;
     for (let start = from ?? 0; ; ) {
-      let seen = 0;
+      let recordsRead = 0;
       for (const { key, value } of records.getRange({ start, limit: CHUNK_RECORDS })) {
-        seen++;
+        recordsRead++;
         start = key + 1;
         for (const batch of value) if (batch.zone === zone && lastSeqOf(batch) > afterSeq) yield batch;
       }
-      if (seen < CHUNK_RECORDS || start > head.at) return;
+      if (recordsRead < CHUNK_RECORDS || start > head.at) return;
       await new Promise((resolve) => setImmediate(resolve));
     }
   }
@@ -204,19 +203,19 @@ class LmdbLog implements EventLog {
 
   onAppended(listener: () => void): () => void {
     this.#listeners.add(listener);
-    this.#seen = this.#appendedSoFar();
-    this.#look ??= setInterval(() => this.#appendedSoFar() > this.#seen && this.#notifyListeners(), LOOK_MS).unref();
+    this.#eventsNotified = this.#eventsAppended();
+    this.#poll ??= setInterval(() => this.#eventsAppended() > this.#eventsNotified && this.#notifyListeners(), POLL_MS).unref();
     return () => {
       this.#listeners.delete(listener);
-      if (this.#listeners.size > 0 || !this.#look) return;
-      clearInterval(this.#look);
-      this.#look = null;
+      if (this.#listeners.size > 0 || !this.#poll) return;
+      clearInterval(this.#poll);
+      this.#poll = null;
     };
   }
 
   async retain(rule: RetentionRule, now: number): Promise<number> {
     let dropped = 0;
-    this.#lookAnew();
+    this.#refreshView();
     const groups = this.consumers.groups();
     for (const [index, records] of this.#records.entries()) {
       const readByAll = groups.reduce((least, { offsets }) => Math.min(least, offsets[index] ?? 0), Number.POSITIVE_INFINITY);
@@ -243,11 +242,11 @@ class LmdbLog implements EventLog {
   }
 
   pauseWrites(work: () => Promise<void>): Promise<void> {
-    return this.#alone(() => pauseWrites(this.#root, work));
+    return this.#serialize(() => pauseWrites(this.#root, work));
   }
 
   stats(): LogStats {
-    this.#lookAnew();
+    this.#refreshView();
     return {
       partitions: this.#records.map((records, index) => {
         const end = this.#endOf(index);
@@ -258,14 +257,14 @@ class LmdbLog implements EventLog {
   }
 
   async close(): Promise<void> {
-    if (this.#look) clearInterval(this.#look);
+    if (this.#poll) clearInterval(this.#poll);
     await this.#appending;
     await this.#root.flushed;
     await this.#root.close();
   }
 
-  /** Sorts batches into their partitions’ groups. @throws when one leaves a gap; then nothing of any is written */
-  #judge(batches: readonly EventBatch[]): Writing {
+  /** Checks batches and groups them by partition. @throws when a batch leaves a gap; then none is written */
+  #prepare(batches: readonly EventBatch[]): Writing {
     const heads = new Map<ZoneAddress, Head>();
     const groups: (EventBatch[] | undefined)[] = [];
     const before = this.#ends;
@@ -293,18 +292,18 @@ class LmdbLog implements EventLog {
     partOfCommit(this.#state.put(STATE, ends, version));
   }
 
-  #remember({ heads, ends }: Writing, version: number): void {
+  #cache({ heads, ends }: Writing, version: number): void {
     this.#version = version;
     this.#ends = ends;
     for (const [zone, head] of heads) this.#known.set(zone, head);
   }
 
-  /** Another process may have appended: within one turn lmdb goes on showing what it saw first in it. */
-  #lookAnew(): void {
+  /** Makes appends of other processes visible: within one turn of the event loop, lmdb otherwise returns the same view. */
+  #refreshView(): void {
     this.#root.resetReadTxn();
   }
 
-  /** Learns what the log holds now. */
+  /** Updates the cached ends, and drops the cached heads, if another process has written. */
   #refresh(): void {
     const entry = this.#state.getEntry(STATE);
     if (entry?.version === undefined) throw new Error('the log has lost its state entry');
@@ -314,19 +313,19 @@ class LmdbLog implements EventLog {
     this.#known.clear();
   }
 
-  /** One write at a time: each is judged by what the one before has left. */
-  #alone<T>(work: () => Promise<T>): Promise<T> {
+  /** Runs one write at a time: each depends on the state after the one before. */
+  #serialize<T>(work: () => Promise<T>): Promise<T> {
     const done = this.#appending.then(() => committed('the log', work()));
     this.#appending = done.catch(() => {});
     return done;
   }
 
   #notifyListeners(): void {
-    this.#seen = this.#appendedSoFar();
+    this.#eventsNotified = this.#eventsAppended();
     for (const listener of this.#listeners) listener();
   }
 
-  #appendedSoFar(): number {
+  #eventsAppended(): number {
     return (this.#state.get(STATE) ?? []).reduce((sum, end) => sum + end, 0);
   }
 

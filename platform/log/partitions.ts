@@ -16,7 +16,7 @@ export const SHAPES = 'shapes';
 /** Records of a partition: batches, by the offset of the first event. */
 export type Records = Database<EventBatch[], number>;
 
-/** Shapes of events are stored once, beside the records; lmdb’s types do not know the second option. */
+/** Options of a partition. The shapes of events are stored once, next to the records. The types of lmdb lack the second option. */
 export function shapedBy(name: string): DatabaseOptions & { name: string } {
   const options = { name, sharedStructuresKey: Symbol.for(SHAPES), maxSharedStructures: SHARED_SHAPES_MAX };
   return options;
@@ -34,7 +34,7 @@ export function partitionIndex(zone: ZoneAddress): number {
   return index;
 }
 
-/** Number of offsets that a batch takes. A batch without events stands for a loss, and takes one. */
+/** Number of offsets that a batch takes. A batch without events represents a lost range, and takes one. */
 export function widthOf(batch: EventBatch): number {
   return batch.events.length || 1;
 }

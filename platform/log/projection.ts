@@ -2,8 +2,8 @@ import type { ReadRange } from '@millrace/base/offsets';
 import type { EventBatch, ZoneAddress } from '@millrace/kernel';
 
 /**
- * A table kept up to date from the log. It stores the offsets it has reached in the same transaction as its rows, and writes only what
- * continues them. So a crash of either side repeats nothing and skips nothing, whatever a store loses.
+ * A table that is kept up to date from the log. It stores its offsets in the same transaction as its rows, and accepts only batches that continue
+ * them. So each event is applied exactly once, even if a crash loses newest writes of the table.
  */
 export interface Projection {
   /** Name of the consumer group. */
@@ -15,19 +15,19 @@ export interface Projection {
   readonly onOutOfRange?: 'stop' | 'skip';
   /** True if it needs the events of a zone. Default: it needs all. */
   wants?(zone: ZoneAddress): boolean;
-  /** The offset from which each partition is to be read; 0 where nothing was read yet. */
+  /** Next offset of each partition; missing or 0 for a partition that was not read yet. */
   offsets(): Promise<ReadonlyMap<number, number>>;
   /**
-   * Writes what the batches say and the offsets up to which the partitions are read, both or neither. Batches of a partition are in its order.
-   * @param read empty when a dead letter is replayed
-   * @param resumeFrom of a dead letter of a reactor: the first of its commands that was not done
-   * @throws OffsetsChanged when a partition is not read up to where its range begins; CannotApply when a batch can never be applied; after any
-   *   other error it is called again
+   * Applies batches and stores the offsets of `read`, atomically. Batches of a partition are in order.
+   * @param read empty for the replay of a dead letter
+   * @param resumeFrom for a dead letter of a reactor: index of its first command that was not done
+   * @throws OffsetsChanged when a stored offset is not the start of its range; CannotApply when a batch can never be applied; after any other error the
+   *   call is repeated
    */
   apply(batches: readonly EventBatch[], read: readonly ReadRange[], resumeFrom?: number): Promise<void>;
 }
 
-/** A batch that fails however often it is tried: it goes to the dead letters. */
+/** A batch can never be applied. It becomes a dead letter. */
 export class CannotApply extends Error {
   readonly batch: EventBatch;
   /** The only event that cannot be applied, and which of its commands was not done. Undefined for the whole batch. */

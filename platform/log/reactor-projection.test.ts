@@ -16,7 +16,7 @@ const entered = (seq: number, people: number): EventBatch => ({
   metas: null,
 });
 
-/** Everybody who passes the gate goes on to the hall. */
+/** Each player who passes the gate enters the hall. */
 const usher = {
   name: 'usher',
   wants: () => true,
@@ -25,7 +25,7 @@ const usher = {
   },
 };
 
-/** A hall on a real host, reached through a host that gives the `replies` first. */
+/** A hall on a real host, behind a host that first returns the `replies`. */
 function hall(replies: Reply[] = [], wasDead = (_seq: number) => false) {
   const parts = newHost([turnstile]);
   const saved: ReadRange[] = [];
@@ -53,7 +53,7 @@ function hall(replies: Reply[] = [], wasDead = (_seq: number) => false) {
 }
 
 for (const code of ['BUSY', 'ZONE_STOPPED', 'LOG_UNAVAILABLE', 'OUTCOME_UNKNOWN'])
-  test(`fault 15: a command that is answered ${code} is sent again, and the offset waits for it`, async () => {
+  test(`fault 15: a command with the reply ${code} is sent again, and the offset waits for it`, async () => {
     const { projection, saved, people } = hall([{ ok: false, code, message: '' }]);
     const read = [{ partition: 0, from: 0, next: 1 }];
     await assert.rejects(projection.apply([entered(1, 4)], read), new RegExp(code));
@@ -69,14 +69,14 @@ test('fault 15: an event that is delivered again has one effect', async () => {
   assert.equal(people(), 9);
 });
 
-test('fault 15: what a zone’s own rule refuses is done, and told', async () => {
+test('fault 15: a command that a rule of its zone refuses is done, and reported', async () => {
   const { projection, saved, refusals } = hall();
   await projection.apply([entered(1, 400)], [{ partition: 0, from: 0, next: 1 }]);
   assert.deepEqual(refusals, ['FULL']);
   assert.equal(saved.length, 1);
 });
 
-test('fault 15: a command that makes its zone fail goes to the dead letters with its batch', async () => {
+test('fault 15: an event whose command makes its zone fail becomes a dead letter', async () => {
   const { projection, saved } = hall([{ ok: false, code: 'ZONE_FAILED', message: 'broken' }]);
   const batch = entered(1, 4);
   await assert.rejects(projection.apply([batch], []), (error) => error instanceof CannotApply && error.batch === batch);

@@ -13,14 +13,14 @@ import {
 import { eventId } from './envelopes.ts';
 import { CannotApply, type Projection } from './projection.ts';
 
-/** Commands that may wait for the log at a time. */
+/** Maximum number of commands that wait for the log at a time. */
 const IN_FLIGHT_MAX = 256;
-/** Commands that one event may lead to. */
+/** Maximum number of commands that one event causes. */
 const REACTIONS_MAX = 1_000;
-/** How long the log may take before the events are read again. */
+/** Time limit for the log to store the effects, ms. After it the events are read again. */
 const DURABLE_MS_MAX = 10_000;
 
-/** A command that an event leads to. */
+/** A command that an event causes. */
 export interface Reaction {
   readonly to: ZoneAddress;
   readonly command: unknown;
@@ -28,8 +28,8 @@ export interface Reaction {
 }
 
 /**
- * Sends commands to zones because of events of other zones. A reactor may have to fetch what it needs before it knows its next command; those
- * before are sent meanwhile. `react` must give the same commands for the same event each time.
+ * Turns events of zones into commands to other zones. `react` may load data between commands; earlier commands are sent meanwhile. It must give the
+ * same commands for the same event each time.
  */
 export interface EventReactor<Event extends { type: string } = { type: string }> {
   /** Name of its consumer group. */
@@ -46,17 +46,17 @@ export interface ReactorParts<Event extends { type: string }> {
   offsets(): Promise<ReadonlyMap<number, number>>;
   /** Whether an event became a dead letter at any time: its commands are then for a replay only. */
   wasDead?(zone: ZoneAddress, seq: number): boolean;
-  /** @throws OffsetsChanged when a partition is not read up to where its range begins */
+  /** @throws OffsetsChanged when a stored offset is not the start of its range */
   saveOffsets(read: readonly ReadRange[]): Promise<void>;
   /** A rule of the zone refused the command: it is not sent again. */
   readonly onRefused?: (to: ZoneAddress, refusal: Reply & { ok: false }) => void;
 }
 
 /**
- * Runs a reactor as a consumer group. Offsets are saved when the log has the effect of every command, or a zone’s rule has refused it; a zone that is busy,
- * stopped or without a log gets the command again. Each command carries its place among those of its source zone, so an event has its effect
- * once, however often it is delivered. Commands for one zone are decided in the order of the events, and those of one event one after the other. An event
- * whose command makes its zone fail becomes a dead letter, which is resumed at that command.
+ * Runs a reactor as a consumer group. Offsets are saved when each command is in the log, or was refused by a rule of its zone. Commands to a zone that is
+ * busy, stopped or without a log are sent again. Each command has its number among those of its source zone, so an event has its effect once, however
+ * often it is delivered. Commands for one zone are decided in the order of the events, and those of one event one after the other. An event whose command
+ * makes its zone fail becomes a dead letter, which resumes at that command.
  */
 export function reactorProjection<Event extends { type: string }>(parts: ReactorParts<Event>): Projection {
   const { reactor } = parts;
@@ -82,7 +82,7 @@ export function reactorProjection<Event extends { type: string }>(parts: Reactor
 /** Sends the commands of some batches: those of one event, and those for one zone, one after the other; all others at the same time. */
 class Delivery<Event extends { type: string }> {
   readonly #parts: ReactorParts<Event>;
-  /** Of a dead letter, its first command that was not done. */
+  /** For a dead letter: index of its first command that was not done. */
   readonly #resumeFrom: number | null;
   /** By zone: resolves when its newest command is decided. */
   readonly #decided = new Map<ZoneAddress, Promise<void>>();
@@ -131,7 +131,7 @@ class Delivery<Event extends { type: string }> {
     const work = Promise.allSettled(sent);
     const outcomes = await within(this.#parts.clock ?? systemClock, DURABLE_MS_MAX, 'the log', work);
     const errors = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason] : []));
-    // An event is a dead letter only when all that its other commands did is in the log.
+    // An event becomes a dead letter only when the effects of its other commands are in the log.
     if (errors.length > 0) throw errors.find((error) => !(error instanceof CannotApply)) ?? errors[0];
   }
 
@@ -170,7 +170,7 @@ class Delivery<Event extends { type: string }> {
 function metaOf(reactor: string, batch: EventBatch, index: number, count: number, isReplay: boolean): CommandMeta {
   const correlation = batch.metas?.[index]?.correlation;
   const seq = batch.firstSeq + index;
-  // Later events have passed the place of a dead letter: its commands are a source of their own.
+  // Later events have higher numbers than a dead letter, so its commands need their own source.
   const source = isReplay
     ? { name: `${reactor}/${batch.zone}/${seq}`, place: count + 1 }
     : { name: `${reactor}/${batch.zone}`, place: seq * REACTIONS_MAX + count };

@@ -15,7 +15,7 @@ import { readSpool } from './spooled-events.ts';
 
 const MIB = 1024 * 1024;
 
-/** The order of the values is part of the state, so that no two histories have the same state by accident. */
+/** The order of the values is part of the state, so that no two histories have the same state. */
 const recorder = defineZone<
   { values: number[] },
   { type: 'Add'; value: number; text?: string },
@@ -30,7 +30,7 @@ const recorder = defineZone<
   },
 });
 
-/** A log that takes no appends while `isUnavailable`. */
+/** A log that rejects appends while `isUnavailable`. */
 function withOutages(log: EventLog) {
   const outage = { isUnavailable: false };
   const append: EventLog['append'] = (...given) =>
@@ -42,7 +42,7 @@ describe('fault 23: a repair and events that still exist', () => {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-repair-existing-'));
   after(() => rmSync(folder, { recursive: true, force: true }));
 
-  /** A host as the server makes it, over a log’s folder and a spool’s. */
+  /** A host as in the server, with a folder for the log and one for the spool. */
   const openHost = (path: string, snapshots: { hot: MemorySnapshots; cold: MemorySnapshots }) => {
     const opened = openLmdbLog(path);
     const { outage, log } = withOutages(opened);
@@ -70,7 +70,7 @@ describe('fault 23: a repair and events that still exist', () => {
   };
   const seqsOf = (batches: readonly EventBatch[]) => batches.map((batch) => [batch.firstSeq, lastSeqOf(batch), Boolean(batch.loss)]);
 
-  test('a snapshot that is ahead of the log because its events are on the spool replaces none of them', async () => {
+  test('a snapshot that is ahead of the log, with its events on the spool, replaces no events', async () => {
     const path = join(folder, 'spooled');
     const snapshots = { hot: new MemorySnapshots(), cold: new MemorySnapshots() };
     const { host, outage, close } = openHost(path, snapshots);
@@ -101,7 +101,7 @@ describe('fault 23: a repair and events that still exist', () => {
     }
   });
 
-  test('a state that takes the place of lost events says whose it is, and the zone opens also where events before are lost', async () => {
+  test('a state that replaces lost events has its owner’s epoch, and the zone opens even if earlier events are lost', async () => {
     const path = join(folder, 'lost');
     const zone = 'recorder/a';
     const snapshots = { hot: new MemorySnapshots(), cold: new MemorySnapshots() };
@@ -138,7 +138,7 @@ describe('fault 23: a repair and events that still exist', () => {
     await next.close();
   });
 
-  test('a zone that only a snapshot still tells of goes on from it, and is recorded again', async () => {
+  test('a zone that only has a snapshot continues from it, and is recorded again', async () => {
     const path = join(folder, 'forgotten');
     const snapshots = { hot: new MemorySnapshots(), cold: new MemorySnapshots() };
     const zone = 'recorder/a';
@@ -146,7 +146,7 @@ describe('fault 23: a repair and events that still exist', () => {
     await whole.host.open(zone);
     for (let value = 1; value <= 3; value++) await whole.host.submit(zone, { type: 'Add', value }, { durable: true });
     await whole.close();
-    // A log that lacks all of the zone, as when the pages with its events and its head are damaged.
+    // A log without the zone, as when the pages with its events and its head are damaged.
     await openLmdbLog(path).close();
     const sources = { snapshots: [snapshots.hot, snapshots.cold], spools: [], zones: [zone] };
     const report = await repairLog(path, `${path}-new`, sources);
@@ -158,7 +158,7 @@ describe('fault 23: a repair and events that still exist', () => {
     await next.close();
   });
 
-  test('a zone of which retention has dropped everything lacks nothing', async () => {
+  test('a zone whose events were all dropped by retention lacks no events', async () => {
     const path = join(folder, 'retained');
     const snapshots = { hot: new MemorySnapshots(), cold: new MemorySnapshots() };
     const { host, close } = openHost(path, snapshots);

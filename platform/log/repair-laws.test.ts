@@ -25,7 +25,7 @@ interface Recorded {
 }
 type Added = { type: 'Added'; value: number; text: string };
 
-/** The values in their order are the state: no two histories have the same one. */
+/** The state is the list of values in order: no two histories have the same one. */
 const recorder = defineZone<Recorded, { type: 'Add'; value: number; text: string }, Added>({
   kind: 'recorder',
   version: 1,
@@ -40,12 +40,12 @@ type Step =
   | { readonly step: 'add'; readonly zone: number; readonly count: number }
   | { readonly step: 'outage'; readonly isUnavailable: boolean }
   | { readonly step: 'snapshot'; readonly store: 'hot' | 'cold' }
-  /** The owner crashes; a new one comes, which may have another spool, and may not see the snapshots. */
+  /** The owner crashes. A new one may have another spool, and may lack access to the snapshots. */
   | { readonly step: 'crash'; readonly spool: number; readonly seesSnapshots: boolean };
 
 const crashes = {
   sameSpool: fc.constant<Step>({ step: 'crash', spool: 0, seesSnapshots: true }),
-  /** The new owner goes on without what lies on another spool, or in a snapshot that it does not see. */
+  /** The new owner continues without events on another spool, or in a snapshot that it cannot access. */
   any: fc.record({ step: fc.constant('crash' as const), spool: fc.nat(1), seesSnapshots: fc.boolean() }),
 };
 const histories = (crash: fc.Arbitrary<Step>): fc.Arbitrary<Step[]> =>
@@ -69,7 +69,7 @@ const damages = fc.array(
 
 const NOTHING: SnapshotStore = { save: async () => {}, list: async () => [], load: () => Promise.reject(new Error('there is none')) };
 
-/** Lets everything happen that is due until a promise is settled. */
+/** Runs due work until a promise is settled. */
 async function settle<T>(clock: ManualClock, promise: Promise<T>): Promise<T> {
   let isOver = false;
   const end = () => {
@@ -113,7 +113,7 @@ class Installation {
     const { clock } = this;
     const host = new ZoneHost({ log, spool, hot, cold, clock, random: openNumbers, hotEveryMs: never, coldEveryMs: never });
     host.register(recorder);
-    /** The process ends; what it has decided is in the log or on the spool. */
+    /** Ends the process, with its decided events in the log or on the spool. */
     const crash = async () => {
       await settle(clock, host.flushed());
       outage.isUnavailable = true;
@@ -124,7 +124,7 @@ class Installation {
   }
 
   async openZones(host: ZoneHost): Promise<void> {
-    // One whose spool does not follow its log any more is opened once the log has refused what is on the spool, which is tried again after a while.
+    // If the spool no longer continues the log, the zone opens when the log has refused the batches on the spool, at a later attempt.
     for (const zone of ZONES)
       for (let attempt = 0; attempt < OPENED_WITHIN; attempt++) {
         const isOpen = await settle(this.clock, host.open(zone)).then(
@@ -143,7 +143,7 @@ class Installation {
     for (const step of history) {
       if (step.step === 'outage') {
         owner.outage.isUnavailable = step.isUnavailable;
-        // The next attempt to write what is on the spool.
+        // The next attempt to write the spool to the log.
         await this.clock.advance(1_000);
       }
       if (step.step === 'snapshot') await settle(this.clock, owner.host.snapshotAll(step.store));
@@ -151,7 +151,7 @@ class Installation {
         await owner.crash();
         owner = this.open(step.spool, step.seesSnapshots);
         await this.openZones(owner.host);
-        // An owner that has decided nothing has given nothing up.
+        // An owner without decided events has discarded none.
         for (const zone of ZONES) await this.#add(owner.host, zone);
       } else if (step.step === 'add')
         for (let count = 0; count < step.count; count++) await this.#add(owner.host, ZONES[step.zone] as string);
@@ -165,11 +165,11 @@ class Installation {
     const text = 'x'.repeat(200 + 37 * (this.#value % 40));
     const reply = await settle(this.clock, host.submit(zone, { type: 'Add', value: ++this.#value, text }));
     assert.ok(reply.ok, JSON.stringify(reply));
-    // Each goes to the log alone, so that the file has many records.
+    // Separate appends, so that the file has many records.
     await settle(this.clock, host.flushed());
   }
 
-  /** @returns zones of whose end nothing is left: neither their newest head nor the newest ends of all partitions */
+  /** @returns zones whose end is unknown: both their newest head and the newest ends of the partitions are lost */
   damage(places: readonly number[]): string[] {
     const path = join(this.logFolder, 'data.mdb');
     const content = readFileSync(path);
@@ -196,7 +196,7 @@ class Installation {
   async repair(): Promise<RepairReport> {
     const spools = [0, 1].flatMap((name) => readSpool(join(this.folder, `spool-${name}`), assert.fail) ?? []);
     const made = join(this.folder, 'repaired');
-    // The log may have lost all that tells of a zone which has snapshots.
+    // The log may have lost all data of a zone that has snapshots.
     const zones = [...new Set([this.hot, this.cold].flatMap(({ snapshots }) => snapshots.map(({ zone }) => zone)))];
     const report = await repairLog(this.logFolder, made, { snapshots: [this.hot, this.cold], spools, zones });
     for (const spool of spools) spool.close();
@@ -213,7 +213,7 @@ class Installation {
     return found;
   }
 
-  /** What lies on the spools and in snapshots, by zone and seq. */
+  /** Events on the spools and in snapshots, by zone and seq. */
   elsewhere(zone: string): Map<number, number[]> {
     const found = new Map<number, number[]>();
     const note = (batch: EventBatch) => {
@@ -240,14 +240,14 @@ describe('fault 23: laws of the repair', () => {
   after(() => rmSync(folder, { recursive: true, force: true }));
   let runs = 0;
 
-  /** Repairs the log that a history has left, and compares what comes back with what was decided. */
+  /** Repairs the log of a history, and compares the restored zones with the decided events. */
   async function check(history: readonly Step[], places: readonly number[]): Promise<void> {
     const installation = new Installation(join(folder, String(runs++)));
     const decided = await installation.live(history);
     const lost = installation.damage(places);
     const report = await installation.repair();
     if (places.length === 0) assert.deepEqual([report.gaps, report.fromSnapshots, report.setBack, report.broken], [[], [], [], []]);
-    // Where the newest head of a zone is lost as well, a gap in its partition is all that tells of its newest events; and nothing where the ends are lost, too.
+    // If the newest head of a zone is also lost, only a gap in its partition shows its newest events; and nothing does if the ends are lost too.
     const endOf = (zone: string, reached: number) =>
       report.setBack.find((one) => one.zone === zone)?.seq ??
       (lost.includes(zone) || report.gaps.some(({ partition }) => partition === partitionIndex(zone))
@@ -261,7 +261,7 @@ describe('fault 23: laws of the repair', () => {
         for (const [index, event] of batch.events.entries())
           assert.equal(event.value, values[batch.firstSeq - 1 + index], `${zone}: event ${batch.firstSeq + index}`);
         if (!batch.loss) continue;
-        // Its last event may exist only in the snapshot whose state stands for it, and no state is known before.
+        // Its last event may exist only in the state of the snapshot, without a known state before it.
         const last = lastSeqOf(batch);
         const states = [...installation.hot.snapshots, ...installation.cold.snapshots].filter((one) => one.zone === zone);
         const hasEarlier = states.some(({ seq, state }) => seq === last - 1 && seq >= batch.firstSeq && isPrefix(state, values));
@@ -290,13 +290,13 @@ describe('fault 23: laws of the repair', () => {
     await owner.crash();
   }
 
-  test('of a sound log nothing is replaced by a state, and nothing of a branch that was given up gets into it', () =>
+  test('the repair of a sound log replaces no events by a state, and adds none of an abandoned branch', () =>
     fc.assert(
       fc.asyncProperty(histories(crashes.any), (history) => check(history, [])),
       RUNS,
     ));
 
-  test('of a damaged log zones come back as what was decided, replay agrees, and no event that exists is replaced by a state', () =>
+  test('zones of a damaged log have only decided events, replay agrees, and no existing event is replaced by a state', () =>
     fc.assert(
       fc.asyncProperty(histories(crashes.sameSpool), damages, (history, places) => check(history, places)),
       RUNS,

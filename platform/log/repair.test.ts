@@ -53,7 +53,7 @@ describe('fault 23: the repair of a log', () => {
     return found;
   };
 
-  test('of a log that is sound loses nothing', async () => {
+  test('of a sound log loses nothing', async () => {
     const path = join(folder, 'sound');
     await written(path, new MemorySnapshots(), 120);
     const report = await repairLog(path, `${path}-new`, { snapshots: [], spools: [], zones: [] });
@@ -68,7 +68,7 @@ describe('fault 23: the repair of a log', () => {
     await log.close();
   });
 
-  test('of a log that was cut off keeps what is left, and zones go on from their snapshots', async () => {
+  test('of a truncated log keeps the rest, and zones continue from their snapshots', async () => {
     const path = join(folder, 'cut');
     const cold = new MemorySnapshots();
     await written(path, cold, 200);
@@ -88,7 +88,7 @@ describe('fault 23: the repair of a log', () => {
     await log.close();
   });
 
-  test('says which zones cannot be brought back', async () => {
+  test('reports which zones cannot be opened', async () => {
     const path = join(folder, 'no-snapshots');
     await written(path, new MemorySnapshots(), 200);
     truncateSync(join(path, 'data.mdb'), Math.floor(statSync(join(path, 'data.mdb')).size * 0.6));

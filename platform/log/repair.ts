@@ -14,40 +14,40 @@ import { PARTITIONS, partitionIndex, type Records, shapedBy, widthOf } from './p
 import { gapsIn, type Salvaged, salvageLog, widthOfRecord } from './salvage.ts';
 import type { SpooledEvents } from './spooled-events.ts';
 
-/** Claims that the damaged log may have lost: no epoch is owned twice. */
+/** Number of epochs to skip: the damaged log may have lost claims, and no two owners may have the same epoch. */
 const EPOCHS_SKIPPED = 1_000;
-/** Records written in one go. */
+/** Records that are written at a time. */
 const CHUNK_RECORDS = 256;
-/** Events in a record that the repair makes. */
+/** Maximum number of events in a record that the repair creates. */
 const RECORD_EVENTS_MAX = 512;
 
-/** Where events and states are beside the damaged log. */
+/** Sources of events and states other than the damaged log. */
 export interface RepairSources {
-  /** In the order in which a zone is brought back from them. */
+  /** In the order in which recovery uses them. */
   readonly snapshots: readonly SnapshotStore[];
   readonly spools: readonly SpooledEvents[];
-  /** Zones that have snapshots; the log may have lost all that tells of them. */
+  /** Zones with snapshots; the log may have lost all their events. */
   readonly zones: readonly ZoneAddress[];
 }
 
 export interface RepairReport {
   readonly records: number;
   readonly events: number;
-  /** Offsets that nothing could be read of, by partition. */
+  /** Unreadable offsets, by partition. */
   readonly gaps: readonly { readonly partition: number; readonly from: number; readonly to: number }[];
-  /** Events that the log lacked and that a snapshot or a spool has: they are in the new log. */
+  /** Events that the log lacked and that were restored from a snapshot or spool. */
   readonly restored: readonly { readonly zone: ZoneAddress; readonly first: number; readonly last: number }[];
-  /** Zones that have lost events, and whose state is taken from a snapshot: from the seq after which they are lost to that of the snapshot. */
+  /** Zones that lost events after `after`, and got their state from the snapshot at `seq`. */
   readonly fromSnapshots: readonly { readonly zone: ZoneAddress; readonly after: number; readonly seq: number }[];
-  /** Zones whose newest events are lost and that no snapshot reaches: they go on from an earlier state, after event `seq`. */
+  /** Zones that lost their newest events and have no snapshot after them. They continue from an earlier state, after event `seq`. */
   readonly setBack: readonly { readonly zone: ZoneAddress; readonly lost: number; readonly seq: number }[];
-  /** Zones that lack events which no snapshot reaches past: they cannot be opened. */
+  /** Zones that lack events between `after` and `next`, without a later snapshot. They cannot be opened. */
   readonly broken: readonly { readonly zone: ZoneAddress; readonly after: number; readonly next: number }[];
 }
 
-/** What of a zone was read. */
+/** Events of a zone that were read. */
 interface ZoneParts {
-  /** Highest of those who wrote. */
+  /** Highest epoch of a writer. */
   epoch: number;
   seq: number;
   at: number;
@@ -60,9 +60,9 @@ interface ZoneParts {
 interface StoredOutline extends SnapshotOutline, StoredLabel {}
 
 /**
- * Makes a new log of what can be read of a damaged one, and of events that it lacks and that snapshots or spools have. Records keep their offsets, so
- * consumer groups go on where they were; where nothing could be read they stop, as after retention, and an operator lets them skip the gap. Only where
- * no copy of a zone’s newest events exists, a state from a snapshot takes their place.
+ * Creates a new log from the readable part of a damaged one, and from snapshots and spools. Records keep their offsets, so consumer groups continue at
+ * their offsets. At unreadable offsets they stop, as after retention, until an operator skips the gap. A state from a snapshot replaces the newest events
+ * of a zone only if no copy of them exists.
  * @param into folder of the new log, which must not exist
  */
 export async function repairLog(
@@ -95,7 +95,7 @@ export async function repairLog(
   }
 }
 
-/** What a repair works on, once the readable records are copied. */
+/** Data of a repair after the readable records are copied. */
 interface Repair {
   readonly salvaged: Salvaged;
   readonly snapshots: readonly SnapshotStore[];
@@ -103,7 +103,7 @@ interface Repair {
   readonly partitions: readonly Records[];
   /** Oldest offset of each partition. */
   readonly starts: readonly number[];
-  /** Next offset of each partition; raised by what the repair writes. */
+  /** Next offset of each partition; grows as the repair writes. */
   readonly ends: number[];
   readonly report: Listed<RepairReport>;
 }
@@ -139,7 +139,7 @@ async function copyRecords(salvaged: Salvaged, partitions: readonly Records[]): 
   return { records, events, widths, zones };
 }
 
-/** Next offset of each partition, by the records, the consumer groups and the state entry. */
+/** Next offset of each partition: the highest of the records, the consumer groups and the state entry. */
 function endsOf(widths: Copied['widths'], { groups, ends }: Salvaged): number[] {
   return widths.map((known, index) => {
     const read = [...known].reduce((most, [offset, width]) => Math.max(most, offset + width), 0);
@@ -156,14 +156,14 @@ async function raiseEnd(ends: number[], zone: ZoneAddress, { heads }: Salvaged, 
   ends[index] = Math.max(ends[index] ?? 0, known + 1);
 }
 
-/** Writes what snapshots and spools have of a zone after what was read. @returns the head of the zone */
+/** Continues a zone after the events that were read, from snapshots and spools. @returns the new head of the zone */
 async function continueZone(zone: ZoneAddress, read: ZoneParts, repair: Repair): Promise<Head> {
   const { salvaged, snapshots, spools, partitions, starts, ends, report } = repair;
   const known = salvaged.heads.get(zone);
   const index = partitionIndex(zone);
   const stored = await labelsOf(zone, snapshots);
   const ahead = await outlinesOf(stored.filter(({ label }) => label.seq > read.seq));
-  // Retention has dropped all events of a zone that was idle since then: none is missing.
+  // Retention has dropped all events of an idle zone: none is missing.
   if (known && known.at < (starts[index] ?? 0) && ahead.some(({ seq }) => seq >= known.seq))
     Object.assign(read, { seq: Math.max(read.seq, known.seq), at: known.at });
   const spooled = spools.map((spool) => spool.ofZone(zone));
@@ -200,7 +200,7 @@ async function copyConsumers(root: RootDatabase, { groups, deadLetters }: Salvag
   }
 }
 
-/** A report that is being made. */
+/** A report with lists that can grow. */
 type Listed<T> = { readonly [K in keyof T]: T[K] extends readonly (infer One)[] ? One[] : T[K] };
 
 const nothingRead = (): ZoneParts => ({ epoch: 0, seq: 0, at: 0, ranges: [], firstSeqs: new Map() });
@@ -219,7 +219,7 @@ function note(zones: Map<ZoneAddress, ZoneParts>, batch: EventBatch, offset: num
   else known.ranges.push({ first: batch.loss ? 1 : firstSeq, last });
 }
 
-/** Where events are missing, before others. Retention drops the first ones, but only where a snapshot reaches past them. */
+/** Gaps before later events. Retention may drop the first events, but only if a later snapshot exists. */
 function seqGapsIn(zone: ZoneAddress, ranges: readonly { first: number; last: number }[]) {
   const seqGaps: { zone: ZoneAddress; after: number; next: number }[] = [];
   const sorted = [...ranges].sort((one, other) => one.first - other.first || one.last - other.last);
@@ -236,13 +236,13 @@ interface StoredLabel {
   readonly store: SnapshotStore;
 }
 
-/** The labels of a zone’s snapshots in all stores, newest first, as a zone is brought back from them. */
+/** The labels of a zone’s snapshots in all stores, newest first, the order of recovery. */
 async function labelsOf(zone: ZoneAddress, stores: readonly SnapshotStore[]): Promise<StoredLabel[]> {
   const lists = stores.map(async (store) => (await store.list(zone).catch(() => [])).map((label) => ({ label, store })));
   return (await Promise.all(lists)).flat().sort((one, other) => other.label.seq - one.label.seq);
 }
 
-/** Those that can be read. */
+/** The readable snapshots among those of the labels, without their states. */
 async function outlinesOf(stored: readonly StoredLabel[]): Promise<StoredOutline[]> {
   const found: StoredOutline[] = [];
   for (const { label, store } of stored) {
@@ -252,7 +252,7 @@ async function outlinesOf(stored: readonly StoredLabel[]): Promise<StoredOutline
   return found;
 }
 
-/** The highest position in the log that the newest snapshots of a zone tell; -1 for none. */
+/** The highest log position in the newest snapshots of a zone; -1 for none. */
 async function newestPosition(zone: ZoneAddress, stores: readonly SnapshotStore[]): Promise<number> {
   const positions = stores.map(async (store) => {
     for (const label of await store.list(zone).catch(() => [])) {
@@ -264,7 +264,7 @@ async function newestPosition(zone: ZoneAddress, stores: readonly SnapshotStore[
   return Math.max(...(await Promise.all(positions)), -1);
 }
 
-/** The seq of the snapshot that the zone will be brought back from; 0 when there is none. */
+/** The seq of the snapshot that recovery of the zone will use; 0 without one. */
 async function restoredSeq(stored: readonly StoredLabel[], read: ZoneParts): Promise<number> {
   for (const { label, store } of stored) {
     const isGivenUp = [...read.firstSeqs].some(([epoch, firstSeq]) => epoch > label.epoch && firstSeq <= label.seq);
@@ -273,7 +273,7 @@ async function restoredSeq(stored: readonly StoredLabel[], read: ZoneParts): Pro
   return 0;
 }
 
-/** What is written after what was read of a zone. @param writer the epoch that fencing looks at */
+/** The batches that continue a zone after the events that were read. @param writer epoch of the writer, for fencing */
 async function batchesOf(
   zone: ZoneAddress,
   parts: readonly Part<StoredOutline>[],
@@ -293,9 +293,9 @@ async function batchesOf(
     }
     const { label, store } = part.snapshot;
     const snapshot = await store.load(label);
-    batches.push({ ...stateInstead(snapshot, part.firstSeq), writer });
+    batches.push({ ...lossBatch(snapshot, part.firstSeq), writer });
     report.fromSnapshots.push({ zone, after: part.firstSeq - 1, seq: snapshot.seq });
-    // One that carries events which the log has not is passed over, and one before it may not reach past a gap.
+    // Recovery skips a snapshot that carries events which the log lacks, and an earlier one may end before a gap.
     for (const each of stores) await each.save({ ...snapshot, time: snapshot.time + 1, position: null, unrecorded: [] });
   }
   return batches;
@@ -316,8 +316,8 @@ function recordsOf(batches: readonly EventBatch[]): EventBatch[][] {
   return records;
 }
 
-/** Stands for events that are lost, with the state of the zone after them. */
-function stateInstead(
+/** A batch that represents lost events, with the state of the zone after them. */
+function lossBatch(
   { zone, epoch, version, time, seq, position: _position, unrecorded: _unrecorded, ...checkpoint }: Snapshot,
   firstSeq: number,
 ): EventBatch {

@@ -9,24 +9,24 @@ import { type Head, STATE } from './lmdb-log.ts';
 import { PARTITIONS, partitionIndex, SHAPES, SHARED_SHAPES_MAX, widthOf } from './partitions.ts';
 
 declare module 'lmdb' {
-  /** The value that a key stands for; lmdb exports it without a type. */
+  /** Decodes a key. lmdb exports it without a type. */
   export function bufferToKeyValue(key: Buffer): unknown;
 }
 
-/** How a symbol begins as a key. */
+/** First byte of an encoded symbol key. */
 const SYMBOL_KEY = 0x02;
 /** The version of an entry comes before its value. */
 const VERSION_BYTES = 8;
 
-/** What can be read of a damaged log. */
+/** The readable data of a damaged log. */
 export interface Salvaged {
-  /** Of each partition, the offsets of its records, in order. */
+  /** Offsets of the records of each partition, ascending. */
   readonly offsets: readonly (readonly number[])[];
-  /** How far each partition went, as far as is known. */
+  /** Next offset of each partition, if it could be read; else 0. */
   readonly ends: readonly number[];
   readonly heads: ReadonlyMap<string, Head>;
   readonly groups: ReadonlyMap<string, KnownGroup>;
-  /** Those that were removed lately may be among them. */
+  /** May include recently removed ones. */
   readonly deadLetters: ReadonlyMap<number, StoredDeadLetter>;
   /** Records, each once, in the order of the file. */
   records(): Iterable<{ readonly partition: number; readonly offset: number; readonly batches: EventBatch[] }>;
@@ -34,8 +34,8 @@ export interface Salvaged {
 }
 
 /**
- * Reads what can be read of a log’s file, page by page, whether or not the trees still lead there. It needs no LMDB, which would end the process at the
- * first damaged page. Of what was written more than once the newest counts.
+ * Reads all readable pages of a log’s file, whether or not the trees still point to them. It does not use LMDB, which would crash the process at the
+ * first damaged page. The newest version of each record is used.
  * @throws when the file cannot be read at all
  */
 export function salvageLog(folder: string): Salvaged {
@@ -72,8 +72,8 @@ export function salvageLog(folder: string): Salvaged {
 }
 
 /**
- * The shapes of each partition’s events, without which its records cannot be decoded. A page does not say which tree it is of: it is the records beside
- * the shapes, by their zones.
+ * The shapes of each partition’s events, which decoding its records requires. A page does not contain the name of its tree; the zones of the records next
+ * to the shapes identify the partition.
  */
 function shapesIn(file: PageFile, pageBytes: number): (Packr | undefined)[] {
   const found: { readonly transaction: number; readonly packr: Packr }[] = [];
@@ -123,7 +123,7 @@ function isBatch(value: unknown): value is EventBatch {
   return typeof zone === 'string' && Number.isInteger(epoch) && Number.isInteger(firstSeq) && Array.isArray(events);
 }
 
-/** What a log has beside its records. */
+/** The entries of a log other than its records. */
 class SmallEntries {
   readonly ends: number[] = Array.from({ length: PARTITIONS }, () => 0);
   readonly heads = new Map<string, Head>();
@@ -167,7 +167,7 @@ function decoded(packr: Packr, bytes: Buffer): unknown {
   }
 }
 
-/** Where records are missing, by offset. Those before the first may have been dropped by retention, which always leaves one. */
+/** Ranges of missing records, by offset. The range before the first record is not included: retention may have dropped it, and always leaves one record. */
 export function gapsIn(records: ReadonlyMap<number, number>, end: number): { readonly from: number; readonly to: number }[] {
   const gaps: { from: number; to: number }[] = [];
   const offsets = [...records.keys()].sort((one, other) => one - other);

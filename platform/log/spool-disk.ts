@@ -13,23 +13,23 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 
-/** A file of a spool’s folder, held open. */
+/** An open file in the folder of a spool. */
 export interface SpoolFile {
   size(): number;
   read(at: number, length: number): Buffer;
-  /** @throws when there is no room; then nothing is said of what was written */
+  /** @throws when the disk is full; the file may then have any part of the bytes */
   write(bytes: Buffer, at: number): void;
   close(): void;
 }
 
-/** The folder a spool lives in: the file system, or in tests one that fails. */
+/** The folder of a spool: in the file system, or in tests one that fails. */
 export interface SpoolDisk {
-  /** Names of its files; the folder is made if missing. */
+  /** Names of its files. Creates a missing folder. */
   list(): string[];
-  /** Opens a file, made if missing. */
+  /** Opens a file, created if missing. */
   open(name: string): SpoolFile;
   remove(name: string): void;
-  /** Undefined where there is no such file. */
+  /** Undefined for a missing file. */
   readText(name: string): string | undefined;
   writeText(name: string, text: string): void;
 }

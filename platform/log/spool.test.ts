@@ -42,7 +42,7 @@ describe('the spool', () => {
     second.close();
   });
 
-  test('takes no more than its quota', () => {
+  test('accepts no more than its quota', () => {
     const spool = openSpool(folder, 1_000);
     assert.equal(spool.add([batch(1, 300), batch(2, 300), batch(3, 300)]), 2);
     assert.ok(spool.bytes <= spool.bytesMax);
@@ -51,7 +51,7 @@ describe('the spool', () => {
     spool.close();
   });
 
-  test('rolls over to new segments and deletes those that are read', () => {
+  test('rolls over to new segments, and deletes drained ones', () => {
     const spool = openSpool(folder, 64 * MIB);
     for (let seq = 1; seq <= 20; seq++) spool.add([batch(seq, MIB)]);
     assert.ok(readdirSync(folder).length >= 2);
@@ -61,7 +61,7 @@ describe('the spool', () => {
     spool.close();
   });
 
-  test('ends at a record that was torn off, and keeps all before it', () => {
+  test('ends at a torn record, and keeps all before it', () => {
     const first = openSpool(folder, MIB);
     first.add([batch(1), batch(2), batch(3)]);
     first.close();
@@ -75,7 +75,7 @@ describe('the spool', () => {
     second.close();
   });
 
-  test('fault 23: a damaged record is told and set aside, those after it are read, when it is opened and while it runs', () => {
+  test('fault 23: a damaged record is reported and set aside, and later ones are read, when it is opened and while it runs', () => {
     const damage = (seqBytes: number) => {
       const path = join(folder, readdirSync(folder).find((name) => name.endsWith('.spool')) ?? '');
       const content = readFileSync(path);
@@ -83,8 +83,8 @@ describe('the spool', () => {
       content[at] = 0;
       writeFileSync(path, content);
     };
-    const told: string[] = [];
-    const first = openSpool(folder, MIB, (message) => told.push(message));
+    const messages: string[] = [];
+    const first = openSpool(folder, MIB, (message) => messages.push(message));
     first.add([batch(1, 40), batch(2, 50), batch(3, 60), batch(4, 20)]);
     damage(60);
     assert.throws(() => first.ofZone('zone/odd'), /damaged/);
@@ -92,11 +92,11 @@ describe('the spool', () => {
     assert.equal(first.batches, 3);
     first.close();
     damage(50);
-    const second = openSpool(folder, MIB, (message) => told.push(message));
+    const second = openSpool(folder, MIB, (message) => messages.push(message));
     assert.deepEqual(seqs(second.oldest(100)), [1, 4]);
-    assert.equal(told.length, 2);
+    assert.equal(messages.length, 2);
     assert.match(
-      told[0] ?? '',
+      messages[0] ?? '',
       /\d+ bytes at byte \d+ of 00000001.spool in the spool are damaged and were set aside as 00000001.spool.damaged-at-\d+$/,
     );
     assert.equal(readdirSync(folder).filter((name) => name.includes('damaged')).length, 2);
@@ -105,7 +105,7 @@ describe('the spool', () => {
     second.close();
   });
 
-  test('fault 23: a record whose length is damaged takes only itself with it, however it is damaged', () => {
+  test('fault 23: a record with a damaged length affects no other record', () => {
     fc.assert(
       fc.property(
         fc.array(fc.integer({ min: 1, max: 400 }), { minLength: 2, maxLength: 12 }),
@@ -129,14 +129,14 @@ describe('the spool', () => {
           writeFileSync(path, content);
           const isDamaged = content.subarray(at, at + garbage.length).toString('hex') !== before;
           const expected = sizes.map((_size, index) => index + 1).filter((seq) => !isDamaged || seq !== victim + 1);
-          const told: string[] = [];
-          const second = openSpool(folder, MIB, (message) => told.push(message));
+          const messages: string[] = [];
+          const second = openSpool(folder, MIB, (message) => messages.push(message));
           assert.deepEqual(seqs(second.oldest(10_000)), expected);
-          assert.equal(told.length, isDamaged ? 1 : 0);
+          assert.equal(messages.length, isDamaged ? 1 : 0);
           const aside = readdirSync(folder).find((name) => name.includes('damaged-at'));
           if (isDamaged)
             assert.deepEqual(readFileSync(join(folder, aside ?? '')), content.subarray(at, starts[victim + 1] ?? content.length));
-          // What is added now and read again is whole.
+          // Batches that are added now are read back complete.
           second.add([batch(99)]);
           second.close();
           const third = openSpool(folder, MIB);
@@ -148,9 +148,9 @@ describe('the spool', () => {
     );
   });
 
-  test('keeps what is given up beside it, as it was written', () => {
-    const told: string[] = [];
-    const spool = openSpool(folder, MIB, (message) => told.push(message));
+  test('stores batches that are given up in a file next to it, unchanged', () => {
+    const messages: string[] = [];
+    const spool = openSpool(folder, MIB, (message) => messages.push(message));
     spool.add([batch(1), batch(2), batch(3)]);
     const written = readFileSync(join(folder, '00000001.spool'));
     spool.drop(1);
@@ -159,11 +159,11 @@ describe('the spool', () => {
     const [name = ''] = readdirSync(folder).filter((each) => each.includes('given-up-at'));
     const kept = readFileSync(join(folder, name));
     assert.ok(kept.length > 0 && written.includes(kept));
-    assert.match(told[0] ?? '', /^1 batches of zone\/even are given up and were set aside as 00000001.spool.given-up-at-\d+$/);
+    assert.match(messages[0] ?? '', /^1 batches of zone\/even are given up and were set aside as 00000001.spool.given-up-at-\d+$/);
     spool.close();
   });
 
-  test('ends where a file has grown and was not written: zeros are no record', () => {
+  test('ends where a file has grown and was not written: zeros are not a record', () => {
     const first = openSpool(folder, MIB);
     first.add([batch(1), batch(2)]);
     first.close();
@@ -174,7 +174,7 @@ describe('the spool', () => {
     second.close();
   });
 
-  test('takes no more when the disk is full, and goes on when there is room', () => {
+  test('accepts no more when the disk is full, and continues when there is space', () => {
     let isFull = false;
     const disk = diskOf(folder);
     const spool = openSpool(

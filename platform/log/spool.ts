@@ -6,9 +6,9 @@ import { diskOf, type SpoolDisk, type SpoolFile } from './spool-disk.ts';
 const SEGMENT_BYTES = 8 * 1024 * 1024;
 /** Length and CRC-32, four bytes each, before every batch. */
 const HEADER_BYTES = 8;
-/** What msgpackr writes first of an object. */
+/** First bytes of an encoded batch. */
 const BODY_BEGINS = new Packr().pack({ zone: '' }).subarray(0, 2);
-/** Says which record is the oldest that counts. */
+/** File with the position of the oldest record that is not dropped. */
 const MARK = 'read-up-to';
 
 interface Segment {
@@ -26,14 +26,14 @@ interface Entry {
   readonly zone: ZoneAddress;
 }
 
-/** Told of what the log will not get, and where its bytes are kept: beside the segments. */
+/** Called with a message about bytes that the log will not get, and the file next to the segments that has them. */
 type OnDamage = (message: string) => void;
 
 /**
- * The outbox’s overflow: segment files of length-prefixed, checksummed batches. Writes go to the operating system and
- * are not waited for on the disk, so they survive a crash of the process. What is damaged is set aside, and what follows it is read.
- * @param bytesMax quota; beyond it, or when the disk is full, `add` takes no more
- * @param onDamage is told of what is damaged, and of what is given up
+ * The overflow of the outbox: segment files of length-prefixed, checksummed batches. Writes are not flushed: they survive a crash of the process, not of
+ * the machine. Damaged records are set aside, and later ones are read.
+ * @param bytesMax quota, bytes; above it, or when the disk is full, `add` accepts no more batches
+ * @param onDamage called for damaged records, and for batches that are given up
  */
 export function openSpool(folder: string | SpoolDisk, bytesMax: number, onDamage: OnDamage = () => {}): FileSpool {
   return new FileSpool(typeof folder === 'string' ? diskOf(folder) : folder, bytesMax, onDamage);
@@ -48,7 +48,7 @@ export class FileSpool implements Spool {
   #first = 0;
   #bytes = 0;
   #segments: Segment[] = [];
-  /** Of each zone that has some. */
+  /** Number of events of each zone in the spool. */
   readonly #events = new Map<ZoneAddress, number>();
 
   constructor(disk: SpoolDisk, bytesMax: number, onDamage: OnDamage) {
@@ -123,7 +123,7 @@ export class FileSpool implements Spool {
     try {
       this.#disk.writeText(MARK, `${oldest.segment.number} ${oldest.at}`);
     } catch {
-      // An old mark only means that some of it is offered to the log once more, which knows repeats.
+      // With an old mark, some batches are appended again, and the log ignores repeats.
     }
   }
 
@@ -143,7 +143,7 @@ export class FileSpool implements Spool {
       .filter((entry) => entry.zone === zone)
       .map((entry) => {
         const body = this.#bodyOf(entry);
-        // What the zone is would not be what was decided; the outbox gives the record up.
+        // The state of the zone would be wrong; the outbox gives the record up.
         if (body === null) throw new Error(`a record of ${zone} in the spool is damaged`);
         return this.#packr.unpack(body) as EventBatch;
       });
@@ -171,7 +171,7 @@ export class FileSpool implements Spool {
     else this.#events.delete(zone);
   }
 
-  /** Where the record stands now; undefined when the disk has no room for it. */
+  /** Writes a record at the end of the newest segment. Undefined when the disk is full. */
   #write(record: Buffer): Segment | undefined {
     try {
       const segment = this.#segmentWithRoom();
@@ -200,7 +200,7 @@ export class FileSpool implements Spool {
     this.#disk.remove(segment.name);
   }
 
-  /** What was written; null when it is damaged since, which is told once and kept aside. */
+  /** The body of a record; null for a damaged one, which is set aside and reported once. */
   #bodyOf({ segment, at, bytes }: Entry): Buffer | null {
     const record = segment.file.read(at, bytes);
     if (isSound(record, 0)) return record.subarray(HEADER_BYTES);
@@ -215,7 +215,7 @@ export class FileSpool implements Spool {
     this.#onDamage(`${bytes.length} bytes at byte ${at} of ${segment.name} in the spool are damaged and ${kept}`);
   }
 
-  /** @returns what became of it, in words */
+  /** Writes bytes to a file next to the segments. @returns the outcome, for a message */
   #keep(name: string, bytes: Buffer): string {
     try {
       const file = this.#disk.open(name);
@@ -230,7 +230,7 @@ export class FileSpool implements Spool {
     }
   }
 
-  /** What an earlier process left behind, from its mark on. A repeat does no harm: the log knows what it has. */
+  /** Reads the records of an earlier process from its mark on. Repeats are harmless: the log ignores them. */
   #readAll(): void {
     const numbers = this.#disk
       .list()
@@ -247,7 +247,7 @@ export class FileSpool implements Spool {
         if (!isSound(content, at)) {
           const next = nextSound(content, at + 1);
           const damaged = content.subarray(at, next);
-          // A file may have grown before it was written, and then ends with zeros.
+          // A file that grew before it was written ends with zeros.
           if (isLeft(next) && damaged.some((byte) => byte !== 0)) this.#setAsideDamaged(segment, at, damaged);
           at = next;
           continue;
@@ -264,14 +264,14 @@ export class FileSpool implements Spool {
   }
 }
 
-/** Where the next sound record begins, wherever a damaged one ends: its length may be what is damaged. The end, where none follows. */
+/** Offset of the next sound record after a damaged one, whose length may be wrong. The end of the content if none follows. */
 function nextSound(content: Buffer, from: number): number {
   for (let body = content.indexOf(BODY_BEGINS, from + HEADER_BYTES); body >= 0; body = content.indexOf(BODY_BEGINS, body + 1))
     if (isSound(content, body - HEADER_BYTES)) return body - HEADER_BYTES;
   return content.length;
 }
 
-/** Whether a whole record with its checksum is there. Zeros, as a file that grew before it was written has them, are none. */
+/** Whether a complete record with a valid checksum is at an offset. Zeros, at the end of a file that grew before it was written, are not a record. */
 function isSound(content: Buffer, at: number): boolean {
   if (at + HEADER_BYTES > content.length) return false;
   const length = content.readUInt32BE(at);

@@ -3,10 +3,10 @@ import type { EventBatch, ZoneAddress } from '@millrace/kernel';
 import { openSpool } from './spool.ts';
 import { diskOf } from './spool-disk.ts';
 
-/** Batches that are looked at in one go. */
+/** Number of events that are read at a time. */
 const CHUNK_EVENTS = 512;
 
-/** What lies on a spool that no host has open. */
+/** The events of a spool that no host has open. */
 export interface SpooledEvents {
   readonly zones: ReadonlySet<ZoneAddress>;
   /** Oldest first. */
@@ -15,9 +15,9 @@ export interface SpooledEvents {
 }
 
 /**
- * Reads a spool and removes nothing from it. Never holds more than one zone’s events in memory: a spool may be as large as its quota.
- * @param onDamage is told of each record that is damaged, and is left out
- * @returns undefined where there is no such folder
+ * Reads a spool, and removes nothing from it. Keeps the events of one zone at most in memory: a spool may be as large as its quota.
+ * @param onDamage called for each damaged record, which is left out
+ * @returns undefined for a missing folder
  */
 export function readSpool(folder: string, onDamage: (message: string) => void): SpooledEvents | undefined {
   if (!existsSync(folder)) return undefined;

@@ -6,13 +6,13 @@ export interface Announcements<T> {
   close(): void;
 }
 
-/** For an installation of one server: messages go nowhere. */
+/** For an installation of one server: messages are dropped. */
 export const singleServer: Announcements<unknown> = { publish: () => {}, close: () => {} };
 
 /**
  * Publishes messages to the other servers of an installation through Redis, and receives theirs. A message is lost while Redis is
  * unavailable, so caches that depend on it must expire.
- * @param name of what is told about
+ * @param name topic of the messages; part of the name of the Redis channel
  */
 export function announcements<T>(
   redis: Redis,
@@ -30,7 +30,7 @@ export function announcements<T>(
       const { from, message } = JSON.parse(text) as { from: string; message: T };
       if (from !== self) onMessage(message);
     } catch (error) {
-      // Anything may be published in a Redis that others use as well.
+      // Other programs may publish to the same Redis.
       onFailure(new Error(`a message on ${channel} cannot be used: ${text.slice(0, 100)}`, { cause: error }));
     }
   });

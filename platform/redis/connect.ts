@@ -4,12 +4,12 @@ import type { Redis } from 'ioredis';
 
 export type { Redis };
 
-/** An answer that takes longer is worth less than going on without. */
+/** Time limit of a command, ms: the platform works without Redis, and a longer wait costs more. */
 const COMMAND_MS_MAX = 250;
-const RETRY_MOST_MS = 5_000;
+const RETRY_MS_MAX = 5_000;
 const READY_MS_MAX = 2_000;
 
-/** Resolves when Redis answers, or after a while in which it did not: then things begin without it. */
+/** Resolves when Redis is ready, or after 2 s: the server then starts without it. */
 export async function redisReady(redis: Redis): Promise<void> {
   if (redis.status === 'ready') return;
   const waiting = new AbortController();
@@ -19,17 +19,17 @@ export async function redisReady(redis: Redis): Promise<void> {
   waiting.abort();
 }
 
-/** Connects as it can and again when it was away; commands while it is away are refused at once. */
+/** Connects in the background, and reconnects after an outage. Commands are rejected at once while Redis is unavailable. */
 export async function connectRedis(url: string, onFailure: (error: Error) => void): Promise<Redis> {
-  // Loaded by those who use it.
+  // Loaded only by installations that use Redis.
   const { Redis } = await import('ioredis');
   const redis = new Redis(url, {
     enableOfflineQueue: false,
     commandTimeout: COMMAND_MS_MAX,
     maxRetriesPerRequest: 0,
-    retryStrategy: (times) => Math.min(RETRY_MOST_MS, 100 * 2 ** Math.min(times, 10)),
+    retryStrategy: (times) => Math.min(RETRY_MS_MAX, 100 * 2 ** Math.min(times, 10)),
   });
-  // One line for each time it goes, not for each attempt to come back.
+  // Reports once per outage, not once per reconnect attempt.
   let isReported = false;
   redis.on('ready', () => {
     isReported = false;

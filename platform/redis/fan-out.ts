@@ -3,34 +3,36 @@ import type { Hub } from '@millrace/streams';
 import { announcements } from './announcements.ts';
 import type { Redis } from './connect.ts';
 
-/** How often a server says how many events it has sent, so that others notice the last ones missing, too. */
+/** Interval at which a server publishes its event count, ms. It lets others notice that its last events were lost. */
 const COUNT_EVERY_MS = 1_000;
-/** A server that says nothing for so many counts may have sent something that was lost with it. */
+/** Missed intervals after which a server counts as silent: events that it sent may be lost. */
 const SILENT_COUNTS = 5;
-/** Servers that are gone for so many counts are forgotten. */
-const FORGOTTEN_COUNTS = 3_600;
+/** Missed intervals after which a server is removed. */
+const REMOVED_COUNTS = 3_600;
 
-interface Told {
-  /** Which run of which server. */
+/** A message between servers. */
+interface FanOutMessage {
+  /** Random id of the sending process. */
   readonly sender: string;
-  /** How many events it has sent, this one included. */
+  /** Number of events that it has sent, including this one. */
   readonly count: number;
-  /** Missing where only the count is told. */
+  /** Missing in a message with the count only. */
   readonly event?: { readonly channel: string; readonly event: string; readonly data: unknown };
 }
 
-/** Tells whoever watches a lossless channel, at whichever server of the installation. */
+/** Publishes to the readers of lossless channels at all servers of the installation. */
 export interface FanOut {
   publish(channel: string, event: string, data: unknown): void;
   close(): void;
 }
 
 /**
- * Publishes to this server’s hub and, through Redis, to the others’. Positions are each hub’s own: who goes on at another server is told so by a `gap`.
- * What Redis loses is told by a `gap`, too: each server numbers what it sends, and a number that is missing, or a server that falls silent, means that
- * something may be missing on any channel that servers tell each other about.
- * @param redis null where there is one server
- * @param prefixes what the names of the channels begin with that are published here
+ * Publishes to the hub of this server and, through Redis, to the hubs of the others. Each hub has its own positions: a reader that resumes at another
+ * server gets a `gap`. Readers also get a `gap` for events that Redis loses. Each server numbers its events; after a missing number, or when a server
+ * falls silent, events may be missing on any of these channels.
+ * @param redis null for an installation of one server
+ * @param prefixes prefixes of the names of these channels
+ * @param countEveryMs interval of the counts, ms
  */
 export function fanOut(hub: Hub, redis: Redis | null, prefixes: readonly string[], countEveryMs = COUNT_EVERY_MS): FanOut {
   const publish = (channel: string, event: string, data: unknown) => {
@@ -45,14 +47,14 @@ export function fanOut(hub: Hub, redis: Redis | null, prefixes: readonly string[
   if (!redis) return { publish, close: () => {} };
 
   const senders = new Map<string, { count: number; silentFor: number }>();
-  const heard = ({ sender, count, event }: Told) => {
+  const receive = ({ sender, count, event }: FanOutMessage) => {
     const expected = (senders.get(sender)?.count ?? 0) + (event ? 1 : 0);
     senders.set(sender, { count, silentFor: 0 });
     if (count > expected) publishGap();
     if (event) publish(event.channel, event.event, event.data);
   };
-  // connectRedis reports that Redis is unavailable; the readers elsewhere are told of the gap.
-  const others = announcements<Told>(redis, 'streams', heard, () => {});
+  // connectRedis reports an outage of Redis; the readers at other servers get a gap.
+  const others = announcements<FanOutMessage>(redis, 'streams', receive, () => {});
   const self = crypto.randomUUID();
   let count = 0;
   const counting = setInterval(() => {
@@ -60,7 +62,7 @@ export function fanOut(hub: Hub, redis: Redis | null, prefixes: readonly string[
     for (const [sender, state] of senders) {
       state.silentFor++;
       if (state.silentFor === SILENT_COUNTS) publishGap();
-      if (state.silentFor >= FORGOTTEN_COUNTS) senders.delete(sender);
+      if (state.silentFor >= REMOVED_COUNTS) senders.delete(sender);
     }
   }, countEveryMs);
   return {

@@ -3,8 +3,8 @@ import { type Allowance, MemoryRateLimiter, type RateLimiter } from '@millrace/h
 import type { Redis } from 'ioredis';
 
 /**
- * The token bucket of MemoryRateLimiter, in Redis, by its clock: all gateways take from the same one. A bucket that nobody has touched for as long as it
- * takes to fill is gone: a full one is what there is when there is none.
+ * The token bucket of MemoryRateLimiter in Redis, by the clock of Redis: all gateways share it. An unused bucket expires when it is full, because a
+ * missing bucket counts as full.
  */
 const TAKE = `
 local bucket = redis.call('HMGET', KEYS[1], 'tokens', 'at')
@@ -24,40 +24,42 @@ return { allowed, tostring(tokens) }
 
 type Taking = Redis & { takeTokens(key: string, rate: number, burst: number, cost: number): Promise<[allowed: number, tokens: string]> };
 
-/** How often a Redis that did not answer is asked whether it does again. */
-const ASK_AGAIN_MS = 1_000;
+/** Interval of the pings after Redis failed, ms. */
+const PING_MS = 1_000;
 
 /**
- * Counts requests for several gateways together. While Redis is away each counts for itself: nobody is kept out by that, and nobody gets more than the
- * rate at each of them. A Redis that hangs is not waited for by one request after another: after the first it is asked in the background.
+ * Counts requests for several gateways together. While Redis is unavailable, each gateway counts alone: requests are admitted up to the rate at each of
+ * them. When Redis hangs, only the first request waits for it; then a ping in the background checks when it responds again.
+ * @param now monotonic clock, ms
+ * @param onFailure called once per outage
  */
 export function redisRateLimiter(redis: Redis, now: () => number, onFailure: (error: Error) => void): RateLimiter {
-  const alone = new MemoryRateLimiter(now);
+  const local = new MemoryRateLimiter(now);
   let isAvailable = true;
-  const askAgain = () => {
+  const schedulePing = () => {
     const timer = setTimeout(() => {
       if (redis.status === 'end') return;
       redis.ping().then(() => {
         isAvailable = true;
-      }, askAgain);
-    }, ASK_AGAIN_MS);
+      }, schedulePing);
+    }, PING_MS);
     timer.unref();
   };
   const failed = (error: Error) => {
     if (!isAvailable) return;
     isAvailable = false;
     onFailure(error);
-    askAgain();
+    schedulePing();
   };
   redis.defineCommand('takeTokens', { numberOfKeys: 1, lua: TAKE });
   return {
     take: (key, rate, cost) => {
-      if (!isAvailable || redis.status !== 'ready') return alone.take(key, rate, cost);
+      if (!isAvailable || redis.status !== 'ready') return local.take(key, rate, cost);
       return (redis as Taking).takeTokens(`millrace:rate:${key}`, rate.requestsPerSecond, rate.burst, cost).then(
         ([allowed, tokens]) => allowanceOf(allowed === 1, Number(tokens), rate, cost),
         (error: Error) => {
           failed(error);
-          return alone.take(key, rate, cost);
+          return local.take(key, rate, cost);
         },
       );
     },

@@ -38,15 +38,15 @@ describe('several servers and one Redis', left, () => {
     await server.close();
   });
 
-  test('count requests together: a burst is one burst, whichever server is asked', async () => {
+  test('share rate limits: all servers together allow one burst', async () => {
     const gateways = await Promise.all([connected(), connected(), connected()]);
     const limiters = gateways.map(limiter);
     let allowed: (Allowance | undefined)[] = [];
     let came = 0;
-    // A machine that stands still for as long as a Redis is waited for makes each count alone: then another burst is asked for.
-    for (let attempt = 0, told = -1; told !== failures.length && attempt < 5; attempt++) {
-      await until(() => limiters.every((one) => one.take('ready', RATE, 0) instanceof Promise), 'Redis is asked');
-      told = failures.length;
+    // If the machine stalls for longer than the time limit of a command, each server counts alone: then the test sends another burst.
+    for (let attempt = 0, failuresBefore = -1; failuresBefore !== failures.length && attempt < 5; attempt++) {
+      await until(() => limiters.every((one) => one.take('ready', RATE, 0) instanceof Promise), 'Redis is used');
+      failuresBefore = failures.length;
       const started = performance.now();
       allowed = await Promise.all(
         Array.from({ length: 200 }, async (_none, index) => limiters[index % 3]?.take(`user ${attempt}`, RATE, 1)),
@@ -59,7 +59,7 @@ describe('several servers and one Redis', left, () => {
     assert.ok(refused && refused.waitMs > 0 && refused.waitMs <= 100, `${refused?.waitMs}`);
   });
 
-  test('fault 81: wait once for a Redis that hangs, and count alone until it answers again', async () => {
+  test('fault 81: wait once for a Redis that hangs, and count alone until it responds again', async () => {
     const counting = limiter(await connected());
     const pausing = await connected();
     await counting.take('waits', RATE, 1);
@@ -67,11 +67,11 @@ describe('several servers and one Redis', left, () => {
     assert.ok(counting.take('waits', RATE, 0) instanceof Promise);
     await counting.take('waits', RATE, 0);
     for (let count = 0; count < 20; count++) assert.ok(!(counting.take('waits', RATE, 0) instanceof Promise), `request ${count} waits`);
-    await until(() => counting.take('waits', RATE, 0) instanceof Promise, 'Redis is asked again');
+    await until(() => counting.take('waits', RATE, 0) instanceof Promise, 'Redis is used again');
     assert.ok(await counting.take('waits', RATE, 0));
   });
 
-  test('count alone while Redis has no room, say why, and count together again when it has', async () => {
+  test('count alone while Redis is out of memory, report it, and count together again afterwards', async () => {
     const redis = await connected();
     const [here, there] = [limiter(redis), limiter(await connected())];
     const isShared = async (key: string) => {
@@ -82,9 +82,9 @@ describe('several servers and one Redis', left, () => {
     await redis.config('SET', 'maxmemory', '1');
     try {
       assert.equal(await isShared('no room'), false);
-      assert.equal((await here.take('no room', RATE, 40)).isAllowed, false, 'alone it counts, too');
+      assert.equal((await here.take('no room', RATE, 40)).isAllowed, false, 'a server alone also counts');
       assert.match(failures.join('\n'), /OOM/);
-      assert.equal(await redis.publish('millrace:nobody', 'an announcement'), 0, 'announcements need no room');
+      assert.equal(await redis.publish('millrace:nobody', 'an announcement'), 0, 'announcements need no memory');
     } finally {
       await redis.config('SET', 'maxmemory', '0');
     }
@@ -92,7 +92,7 @@ describe('several servers and one Redis', left, () => {
     await until(() => isShared(`room again ${tries++}`), 'they count together');
   });
 
-  test('count as one server alone does', async () => {
+  test('count like a limiter in memory', async () => {
     const redis = limiter(await connected());
     const memory = new MemoryRateLimiter(() => 0);
     for (const cost of [1, 5, 30, 10, 1, 1, 1]) {
@@ -103,42 +103,42 @@ describe('several servers and one Redis', left, () => {
     assert.equal((await redis.take('looked at', RATE, 0)).remaining, 40);
   });
 
-  test('tell each other what to forget, and hear nothing of their own', async () => {
-    const heard: string[][] = [[], []];
+  test('receive the announcements of other servers, and not their own', async () => {
+    const received: string[][] = [[], []];
     let changed = () => {};
-    const ears = await Promise.all(
+    const subscribers = await Promise.all(
       [0, 1].map(async (index) =>
         announcements<string>(
           await connected(),
           'test',
           (word) => {
-            heard[index]?.push(word);
+            received[index]?.push(word);
             changed();
           },
           () => {},
         ),
       ),
     );
-    while (heard[1]?.length === 0) {
-      ears[0]?.publish('kim');
+    while (received[1]?.length === 0) {
+      subscribers[0]?.publish('kim');
       await new Promise<void>((resolve) => {
         changed = resolve;
         setImmediate(resolve);
       });
     }
-    assert.deepEqual(heard[0], []);
-    assert.equal(heard[1]?.[0], 'kim');
-    for (const one of ears) one.close();
+    assert.deepEqual(received[0], []);
+    assert.equal(received[1]?.[0], 'kim');
+    for (const one of subscribers) one.close();
   });
 
-  test('report a message that is none of theirs, and go on', async () => {
+  test('report an invalid message, and receive the next', async () => {
     const failures: string[] = [];
-    const heard: string[] = [];
+    const received: string[] = [];
     const stranger = await connected();
-    const ears = announcements<string>(
+    const subscribers = announcements<string>(
       await connected(),
       'strange',
-      (word) => heard.push(word),
+      (word) => received.push(word),
       ({ message }) => failures.push(message),
     );
     await until(async () => {
@@ -147,14 +147,14 @@ describe('several servers and one Redis', left, () => {
     }, 'the message is reported');
     assert.match(failures[0] ?? '', /a message on millrace:strange cannot be used: \{"from":/);
     await stranger.publish('millrace:strange', JSON.stringify({ from: 'another', message: 'kim' }));
-    await until(() => heard.includes('kim'), 'the next message is heard');
-    ears.close();
+    await until(() => received.includes('kim'), 'the next message is received');
+    subscribers.close();
   });
 
-  test('fault 77: a reader is told of a gap where events of another server did not arrive, and of none where they did', {
+  test('fault 77: a reader gets a gap for events of another server that did not arrive, and none otherwise', {
     timeout: 30_000 * PATIENCE,
   }, async (context) => {
-    const seen: { event: string; data: unknown }[] = [];
+    const received: { event: string; data: unknown }[] = [];
     let changed = () => {};
     const until = async (holds: () => boolean) => {
       while (!holds())
@@ -173,43 +173,43 @@ describe('several servers and one Redis', left, () => {
       format: 'entries',
       backlog: 0,
       write: (_bytes, entries) => {
-        for (const { event, data } of entries) seen.push({ event, data });
+        for (const { event, data } of entries) received.push({ event, data });
         changed();
       },
       end: () => {},
     };
     hubs[1]?.subscribe(reader, [{ name: 'tenants:main', delivery: 'lossless' }], () => null);
-    // It may take a moment until they hear each other; from the first event on nothing is missing.
-    const asking = setInterval(() => here.publish('tenants:main', 'begun', 0), 10);
-    await until(() => seen.some(({ event }) => event === 'begun'));
-    clearInterval(asking);
+    // The subscription takes a moment; no event after the first received one is missing.
+    const publishing = setInterval(() => here.publish('tenants:main', 'begun', 0), 10);
+    await until(() => received.some(({ event }) => event === 'begun'));
+    clearInterval(publishing);
     here.publish('tenants:main', 'audited', 1);
-    await until(() => seen.some(({ event }) => event === 'audited'));
-    seen.length = 0;
+    await until(() => received.some(({ event }) => event === 'audited'));
+    received.length = 0;
     await server.stop();
     here.publish('tenants:main', 'audited', 2);
     await server.start();
-    // Nothing more is said on the channel: the gap has to come by itself.
-    await until(() => seen.some(({ event }) => event === 'gap'));
+    // Nothing more is published on the channel: the count has to cause the gap.
+    await until(() => received.some(({ event }) => event === 'gap'));
     assert.deepEqual(
-      seen.filter(({ event }) => event !== 'gap'),
+      received.filter(({ event }) => event !== 'gap'),
       [],
     );
-    assert.partialDeepStrictEqual(seen[0], { data: { channel: 'tenants:main', reason: 'lost' } });
-    // The gap may have been told before Redis was back: what is published until then does not arrive.
+    assert.partialDeepStrictEqual(received[0], { data: { channel: 'tenants:main', reason: 'lost' } });
+    // The gap may precede the return of Redis: events that are published until then do not arrive.
     const again = setInterval(() => here.publish('tenants:main', 'audited', 3), 10);
     context.after(() => clearInterval(again));
-    await until(() => seen.some(({ event }) => event === 'audited'));
-    assert.deepEqual(seen.at(-1), { event: 'audited', data: 3 });
+    await until(() => received.some(({ event }) => event === 'audited'));
+    assert.deepEqual(received.at(-1), { event: 'audited', data: 3 });
   });
 
-  test('each counts for itself while Redis is away, and together again when it is back', async () => {
+  test('count alone while Redis is unavailable, and together again when it is back', async () => {
     const redis = await connected();
     const counting = limiter(redis);
     await counting.take('outage', RATE, 40);
-    const away = new Promise((resolve) => redis.once('close', resolve));
+    const closed = new Promise((resolve) => redis.once('close', resolve));
     await server.stop();
-    await away;
+    await closed;
     assert.equal((await counting.take('outage', RATE, 1)).isAllowed, true);
     const back = new Promise((resolve) => redis.once('ready', resolve));
     await server.start();

@@ -1,12 +1,12 @@
 import type { Redis } from 'ioredis';
 
 const KEY = 'millrace:servers';
-const SAY_EVERY_MS = 2_000;
-/** Who says nothing for so long is taken for gone. */
-const GONE_AFTER_MS = 7_000;
+const REGISTER_MS = 2_000;
+/** Time after which a server that has not registered again is removed from the list, ms. */
+const EXPIRES_MS = 7_000;
 
-/** Redis’s own time, so that clocks of servers do not matter. Keeps the list free of who is long gone. */
-const SAY = `
+/** Uses the clock of Redis, so that the clocks of servers do not matter. Also removes expired servers. */
+const REGISTER = `
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('ZADD', KEYS[1], now, ARGV[1])
@@ -18,20 +18,20 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 return redis.call('ZRANGEBYSCORE', KEYS[1], now - ARGV[1], '+inf')
 `;
 
-/** Tells gateways that there is a server at an address, again and again. @returns says that it goes */
+/** Registers a server for the gateways, every 2 s. @returns a function that removes it from the list */
 export function announceServer(redis: Redis, address: string): () => Promise<void> {
-  // Whoever connected hears that Redis is away.
-  const say = () => void redis.eval(SAY, 1, KEY, address, GONE_AFTER_MS).catch(() => {});
-  const saying = setInterval(say, SAY_EVERY_MS);
-  if (redis.status === 'ready') say();
-  else redis.once('ready', say);
+  // connectRedis reports an outage of Redis.
+  const register = () => void redis.eval(REGISTER, 1, KEY, address, EXPIRES_MS).catch(() => {});
+  const timer = setInterval(register, REGISTER_MS);
+  if (redis.status === 'ready') register();
+  else redis.once('ready', register);
   return async () => {
-    clearInterval(saying);
+    clearInterval(timer);
     await redis.zrem(KEY, address).catch(() => {});
   };
 }
 
-/** Addresses of the servers that said within the last seconds that they are there. */
+/** Addresses of the registered servers. Rejects while Redis is unavailable. */
 export async function findServers(redis: Redis): Promise<string[]> {
-  return (await redis.eval(FIND, 1, KEY, GONE_AFTER_MS)) as string[];
+  return (await redis.eval(FIND, 1, KEY, EXPIRES_MS)) as string[];
 }

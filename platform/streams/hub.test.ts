@@ -5,7 +5,7 @@ import { Hub } from './hub.ts';
 import { parsePosition } from './position.ts';
 import type { Reader } from './reader.ts';
 
-/** A connection whose other side takes bytes only while `taking`. */
+/** A connection whose client reads only while `taking`. */
 class TestReader implements Reader {
   readonly format = 'sse';
   backlog = 0;
@@ -49,7 +49,7 @@ const lossless = [{ name: 'trades', delivery: 'lossless' as const }];
 const conflated = [{ name: 'quotes', delivery: 'conflated' as const }];
 
 describe('the hub', () => {
-  test('sends what is published to those who subscribed, several events in one write', async () => {
+  test('sends published events to subscribers, several events in one write', async () => {
     const { hub, clock } = hubWith();
     const reader = new TestReader();
     hub.subscribe(reader, lossless, () => null);
@@ -88,7 +88,7 @@ describe('the hub', () => {
     }
   });
 
-  test('says gap when the history does not reach back, and goes on with what it has', () => {
+  test('sends a gap when the history does not reach back, then the history that it has', () => {
     const { hub } = hubWith(3);
     hub.subscribe(new TestReader(), lossless, () => null);
     for (let number = 1; number <= 10; number++) hub.publish('trades', 'lossless', 'trade', '', number);
@@ -101,7 +101,7 @@ describe('the hub', () => {
     assert.match(stranger.text, /"reason":"epoch-changed"/);
   });
 
-  test('conflates for a slow reader: the newest of each key, in order, once it takes again', async () => {
+  test('conflates for a slow reader: the newest of each key, in order, when it reads again', async () => {
     const { hub, clock } = hubWith();
     const reader = new TestReader();
     hub.subscribe(reader, conflated, () => null);
@@ -128,7 +128,7 @@ describe('the hub', () => {
     assert.equal(hub.stats().readers, 1);
   });
 
-  test('does not ask for events that nobody would get, but keeps a channel warm for a minute', async () => {
+  test('wants no events for channels without readers, after one minute', async () => {
     const { hub, clock } = hubWith();
     assert.equal(hub.isWanted('quotes'), false);
     const reader = new TestReader();
@@ -148,7 +148,7 @@ describe('the hub', () => {
     assert.equal(reader.text.match(/^: /gm)?.length, 2);
   });
 
-  describe('fault 13: what is kept for readers who come back', () => {
+  describe('fault 13: the history for readers that resume', () => {
     const mine = (user: number) => [{ name: `users:${user}`, delivery: 'lossless' as const }];
     const resumed = (hub: Hub, from: string) => {
       const reader = new TestReader();
@@ -156,7 +156,7 @@ describe('the hub', () => {
       return reader;
     };
 
-    test('is not shortened by channels whose readers have left, however many there were', () => {
+    test('is not shortened by channels without readers, however many there are', () => {
       const { hub } = hubWith(2_000);
       const watcher = new TestReader();
       hub.subscribe(watcher, lossless, () => null);
@@ -171,7 +171,7 @@ describe('the hub', () => {
       assert.equal(resumed(hub, before).numbers.length, 2_000);
     });
 
-    test('is forgotten on channels that nobody used for ten minutes, and a reader that comes back is told of the gap', async () => {
+    test('is dropped on channels that were unused for ten minutes, and a reader that resumes gets a gap', async () => {
       const { hub, clock } = hubWith(2_000);
       for (let user = 0; user < 100; user++) {
         const reader = new TestReader();
@@ -192,7 +192,7 @@ describe('the hub', () => {
       assert.match(late.text, /event: gap/);
     });
 
-    test('has a bound over all channels; those that nobody reads give first, those that are read keep the minimum', () => {
+    test('has a limit over all channels; those without readers are evicted first, those with readers keep the minimum', () => {
       const { hub } = hubWith(2_000, 3_000);
       const readers = Array.from({ length: 5 }, (_none, user) => {
         const reader = new TestReader();

@@ -5,19 +5,19 @@ import { Entry, type Format, type Reader } from './reader.ts';
 
 /** Unread bytes at which a reader counts as slow: some seconds of a busy channel. */
 const BACKLOG_BYTES_MAX = 1024 * 1024;
-/** Keys held for one slow reader of conflated channels. */
+/** Maximum number of keys that are held for a slow reader of conflated channels. */
 const HELD_KEYS_MAX = 10_000;
-/** How long a channel that nobody reads any more is still kept up, so that its readers can come back. */
+/** Time that a channel without readers still receives events, ms, so that its readers can resume. */
 const WARM_MS = 60_000;
 /**
- * Events kept over all channels, about 150 MB of them. Beyond it channels that nobody reads lose their history, the one that was
- * used longest ago first; only then do those that are read, and none of them goes below the minimum.
+ * Maximum number of events in the histories of all channels, about 150 MB. Above it, channels without readers lose their history, least recently used
+ * first; then the histories of the other channels are cut, longest first, down to the minimum.
  */
 const HISTORY_EVENTS_MAX = 200_000;
 const HISTORY_EVENTS_MIN = 256;
-/** A channel that nobody has read and nothing was published on for so long is forgotten; a reader that comes back later is told of a gap. */
+/** Time after which a channel without readers and events is dropped, ms. A reader that resumes later gets a gap. */
 const IDLE_MS_MAX = 10 * 60_000;
-/** Proxies close connections that are silent for 30 s or 60 s. */
+/** Interval of heartbeats, ms: proxies close connections that are idle for 30 s or 60 s. */
 const HEARTBEAT_MS = 25_000;
 
 export type ChannelDelivery = 'lossless' | 'conflated';
@@ -30,22 +30,22 @@ export interface InitialEvent {
 
 export interface HubOptions {
   readonly clock: Clock;
-  /** Distinguishes this history from that of another run: positions of one mean nothing in the other. */
+  /** Id of this history. A position is valid only in the history that it comes from. */
   readonly epoch: string;
-  /** Events each channel keeps for readers who come back. */
+  /** Maximum number of events in the history of a channel, for readers that resume. */
   readonly historyEvents: number;
-  /** What a reader is told first: how things stand now; nothing on a channel of things that only happen. */
+  /** The events that a new reader gets first: the current state. None for channels without state. */
   readonly initial: (channel: string) => Iterable<InitialEvent>;
-  /** Converts data of events to what is sent. Default: none. */
+  /** Converts the data of an event before it is sent. Default: unchanged. */
   readonly convert?: EventConversion;
-  /** Events kept over all channels; 200,000 by default. */
+  /** Maximum number of events in the histories of all channels. Default 200,000. */
   readonly historyEventsMax?: number;
 }
 
 export interface HubStats {
   readonly readers: number;
   readonly channels: number;
-  /** Events kept for readers who come back, over all channels. */
+  /** Events in the histories of all channels. */
   readonly historyEvents: number;
   readonly published: number;
   readonly delivered: number;
@@ -58,17 +58,17 @@ interface ChannelState {
   readonly name: string;
   readonly delivery: ChannelDelivery;
   readonly groups: Set<Group>;
-  /** The newest entries, oldest first; those before `first` are let go of. */
+  /** The history, oldest first. Entries before `first` are evicted. */
   entries: Entry[];
   first: number;
-  /** Everything up to this offset is let go of, or was never published because nobody read. */
+  /** Events up to this offset were evicted, or not published because the channel had no readers. */
   missedUpTo: number;
   wantedUntil: number;
-  /** When something was last published on it or a reader left it, epoch ms. */
+  /** Time of the last event, or when the last reader left, epoch ms. */
   usedAt: number;
 }
 
-/** Readers of the same channels in the same format: what they are sent is put together once. */
+/** Readers of the same channels in the same format. They share the same bytes. */
 interface Group {
   readonly signature: string;
   readonly channels: readonly ChannelState[];
@@ -84,7 +84,7 @@ interface Subscription {
   held: Map<string, Entry> | null;
 }
 
-/** Carries what was decided to everyone who watches: channels with history, each reader at its own pace, none slowing another. */
+/** Publishes events to readers, on channels with history. A slow reader does not slow others. */
 export class Hub {
   readonly epoch: string;
   readonly #options: HubOptions;
@@ -95,8 +95,8 @@ export class Hub {
   #dirty = new Set<Group>();
   #offset = 0;
   #kept = 0;
-  /** When so many events are kept, room is made. */
-  #makeRoomAt: number;
+  /** Number of kept events at which the next eviction begins. */
+  #evictAt: number;
   #flushIsDue = false;
   #published = 0;
   #delivered = 0;
@@ -109,7 +109,7 @@ export class Hub {
     this.#options = options;
     this.#convert = options.convert ?? ((_channel, _event, data) => data);
     this.epoch = options.epoch;
-    this.#makeRoomAt = options.historyEventsMax ?? HISTORY_EVENTS_MAX;
+    this.#evictAt = options.historyEventsMax ?? HISTORY_EVENTS_MAX;
     this.#scheduleHeartbeat();
   }
 
@@ -117,16 +117,16 @@ export class Hub {
     return formatPosition(this.epoch, this.#offset);
   }
 
-  /** Whether an event of this conflated channel would reach anyone; if not, it need not be made, and its history ends here. */
+  /** Whether events of a channel would reach a reader. If not, they need not be created, and the history of the channel is dropped. */
   isWanted(channel: string): boolean {
     const state = this.#channels.get(channel);
     if (state === undefined) return false;
     if (state.groups.size > 0 || state.wantedUntil > this.#options.clock.now()) return true;
-    this.#forget(state);
+    this.#drop(state);
     return false;
   }
 
-  /** Channels whose name begins so and whose events would reach someone. */
+  /** Channels with this prefix whose events would reach a reader. */
   wanted(prefix: string): string[] {
     return [...this.#channels.keys()].filter((name) => name.startsWith(prefix) && this.isWanted(name));
   }
@@ -136,7 +136,7 @@ export class Hub {
     const sent = this.#convert(channel, event, data);
     const entry = new Entry(this.epoch, ++this.#offset, channel, event, key, delivery === 'conflated', sent);
     this.#published++;
-    this.#remember(state, entry);
+    this.#append(state, entry);
     for (const group of state.groups) {
       group.pending.push(entry);
       this.#dirty.add(group);
@@ -147,7 +147,7 @@ export class Hub {
     }
   }
 
-  /** Sends what was published; happens by itself soon after. */
+  /** Sends the published events. `publish` schedules it. */
   flush(): void {
     this.#flushIsDue = false;
     const dirty = this.#dirty;
@@ -161,8 +161,8 @@ export class Hub {
   }
 
   /**
-   * Begins or extends what a reader gets. With `from`, everything after that position follows, or a `gap` notice for
-   * each channel where that is not possible any more; without it, conflated channels begin with how things stand.
+   * Adds channels to the subscription of a reader. With `from`, the reader gets the events after that position, or a `gap` notice for each channel whose
+   * history does not reach back so far. Without it, conflated channels begin with their current state.
    */
   subscribe(
     reader: Reader,
@@ -174,10 +174,10 @@ export class Hub {
     const old = new Set(before?.group.channels.map(({ name }) => name));
     const added = channels.filter(({ name }) => !old.has(name)).map(({ name, delivery }) => this.#stateOf(name, delivery));
     const missed: Entry[] = [];
-    // Whoever subscribes again without a position wants to be told once more how things stand.
+    // A reader that subscribes again without a position gets the current state again.
     for (const { name, delivery } of channels)
-      if (old.has(name) && from(name) === null) this.#welcome(reader, this.#stateOf(name, delivery), null, missed);
-    for (const state of added) this.#welcome(reader, state, from(state.name), missed);
+      if (old.has(name) && from(name) === null) this.#catchUp(reader, this.#stateOf(name, delivery), null, missed);
+    for (const state of added) this.#catchUp(reader, state, from(state.name), missed);
     missed.sort((a, b) => a.offset - b.offset);
     if (missed.length > 0) reader.write(joined(missed, reader.format), missed);
     this.#delivered += missed.length;
@@ -190,12 +190,12 @@ export class Hub {
     this.#regroup(reader, left);
   }
 
-  /** The connection is gone. */
+  /** Removes a reader whose connection has closed. */
   leave(reader: Reader): void {
     this.#regroup(reader, []);
   }
 
-  /** A slow reader has caught up: what was held for it goes out, newest of each key. */
+  /** Sends a slow reader that has caught up its held events, the newest of each key. */
   drained(reader: Reader): void {
     const subscription = this.#subscriptions.get(reader);
     if (!subscription?.held) return;
@@ -248,7 +248,7 @@ export class Hub {
     }
   }
 
-  #welcome(reader: Reader, state: ChannelState, from: HubPosition | null, missed: Entry[]): void {
+  #catchUp(reader: Reader, state: ChannelState, from: HubPosition | null, missed: Entry[]): void {
     const current = from !== null && from.epoch === this.epoch && from.offset <= this.#offset;
     if (current && from.offset >= state.missedUpTo) {
       for (const entry of entriesOf(state)) if (entry.offset > from.offset) missed.push(entry);
@@ -332,45 +332,45 @@ export class Hub {
     return state;
   }
 
-  #remember(state: ChannelState, entry: Entry): void {
+  #append(state: ChannelState, entry: Entry): void {
     state.entries.push(entry);
     state.usedAt = this.#options.clock.now();
     this.#kept++;
     this.#trim(state, this.#options.historyEvents);
-    if (this.#kept > this.#makeRoomAt) this.#makeRoom();
+    if (this.#kept > this.#evictAt) this.#evict();
   }
 
-  /** Leaves a channel so many events at most. */
-  #trim(state: ChannelState, most: number): void {
-    const surplus = state.entries.length - state.first - most;
+  /** Cuts the history of a channel to a maximum number of events. */
+  #trim(state: ChannelState, eventsMax: number): void {
+    const surplus = state.entries.length - state.first - eventsMax;
     if (surplus <= 0) return;
     state.first += surplus;
     state.missedUpTo = (state.entries[state.first - 1] as Entry).offset;
     this.#kept -= surplus;
-    // Moved together only now and then, so that letting go costs nothing on average.
+    // Copied only when half of the array is unused, so that eviction has constant cost on average.
     if (state.first < 64 || state.first < state.entries.length / 2) return;
     state.entries = state.entries.slice(state.first);
     state.first = 0;
   }
 
-  #makeRoom(): void {
-    const most = this.#options.historyEventsMax ?? HISTORY_EVENTS_MAX;
-    // A tenth more than must, so that not every event makes room.
-    const wanted = most * 0.9;
+  #evict(): void {
+    const eventsMax = this.#options.historyEventsMax ?? HISTORY_EVENTS_MAX;
+    // A tenth more than necessary, so that not every event causes an eviction.
+    const target = eventsMax * 0.9;
     const states = [...this.#channels.values()].sort((one, other) => one.usedAt - other.usedAt);
-    for (const state of states) if (this.#kept > wanted && state.groups.size === 0) this.#forget(state);
+    for (const state of states) if (this.#kept > target && state.groups.size === 0) this.#drop(state);
     const longest = states.filter(({ groups }) => groups.size > 0).sort((one, other) => lengthOf(other) - lengthOf(one));
-    for (const state of longest) if (this.#kept > wanted) this.#trim(state, HISTORY_EVENTS_MIN);
-    this.#makeRoomAt = Math.max(most, this.#kept * 1.1);
+    for (const state of longest) if (this.#kept > target) this.#trim(state, HISTORY_EVENTS_MIN);
+    this.#evictAt = Math.max(eventsMax, this.#kept * 1.1);
   }
 
-  /** Channels that nobody has used for long. */
+  /** Drops channels that were not used for 10 minutes. */
   #sweep(): void {
     const before = this.#options.clock.now() - IDLE_MS_MAX;
-    for (const state of [...this.#channels.values()]) if (state.groups.size === 0 && state.usedAt < before) this.#forget(state);
+    for (const state of [...this.#channels.values()]) if (state.groups.size === 0 && state.usedAt < before) this.#drop(state);
   }
 
-  #forget(state: ChannelState): void {
+  #drop(state: ChannelState): void {
     this.#channels.delete(state.name);
     this.#kept -= lengthOf(state);
   }

@@ -1,4 +1,4 @@
-/** Where a reader stands: everything up to and with `offset` has been seen, in the history that began with `epoch`. */
+/** Position of a reader: it has received all events up to and including `offset` in the history `epoch`. */
 export interface HubPosition {
   readonly epoch: string;
   readonly offset: number;

@@ -1,26 +1,26 @@
 import { pack } from 'msgpackr';
 import { formatPosition } from './position.ts';
 
-/** `entries`: as they are, for a reader in this process that makes something else of them. */
+/** `entries`: not encoded, for a reader in this process. */
 export type Format = 'sse' | 'json' | 'msgpack' | 'entries';
 
-/** A connection as the hub sees it. */
+/** A connection of the hub. */
 export interface Reader {
   readonly format: Format;
-  /** Hands bytes to the connection, or takes the entries they stand for; never blocks. */
+  /** Writes bytes to the connection, or processes the entries that they encode. Never blocks. */
   write(bytes: Buffer, entries: readonly Entry[]): void;
-  /** Bytes handed over that the other side has not taken yet. */
+  /** Written bytes that the connection has not sent yet. */
   readonly backlog: number;
-  /** Ends the connection and tells the other side why. */
+  /** Ends the connection, with a reason for the client. */
   end(reason: string): void;
 }
 
-/** One published event. Its bytes are made once for each format, however many read it. */
+/** A published event. It is encoded once per format, for all readers. */
 export class Entry {
   readonly offset: number;
   readonly channel: string;
   readonly event: string;
-  /** What a newer event with the same key replaces, on a conflated channel. */
+  /** On a conflated channel, a newer event with the same key replaces this one. */
   readonly key: string;
   readonly conflated: boolean;
   readonly data: unknown;
@@ -42,8 +42,8 @@ export class Entry {
   }
 
   bytes(format: Format): Buffer {
-    const made = this.#bytes[format];
-    if (made) return made;
+    const encoded = this.#bytes[format];
+    if (encoded) return encoded;
     const bytes = this.#encode(format);
     this.#bytes[format] = bytes;
     return bytes;
@@ -65,7 +65,7 @@ const OPCODE = { text: 0x1, binary: 0x2 };
 const SHORT_MAX = 125;
 const MIDDLE_MAX = 0xffff;
 
-/** A whole, unmasked WebSocket frame of a server: built once, written to every socket as it is (RFC 6455, section 5.2). */
+/** A complete, unmasked WebSocket frame of a server, which can be written to any number of sockets (RFC 6455, section 5.2). */
 export function socketFrame(payload: Buffer, kind: keyof typeof OPCODE): Buffer {
   const { length } = payload;
   const header = Buffer.alloc(length <= SHORT_MAX ? 2 : length <= MIDDLE_MAX ? 4 : 10);

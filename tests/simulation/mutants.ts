@@ -90,8 +90,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
   'a durable command is answered when it is decided': {
     file: 'kernel/host.ts',
-    from: 'if (reply.seq === undefined) answer(reply);',
-    to: 'if (Math.random() < 2) answer(reply);',
+    from: 'if (reply.seq === undefined) settle(reply);',
+    to: 'if (Math.random() < 2) settle(reply);',
     violates: either(CONFIRMED, TWICE),
   },
   'lost events are forgotten': {

@@ -7,22 +7,22 @@ import pg from 'pg';
 import type { DatabaseAddress } from '../database.ts';
 import { serveEmbedded } from '../embedded.ts';
 
-/** A database for tests, its files in a folder that is gone when it is closed. */
+/** A database for tests. Closing it deletes its files. */
 export interface TestDatabase {
   readonly address: DatabaseAddress;
-  /** Ends at once, without its checkpoint, and starts again: what was committed without waiting for the disk is lost. @throws Error where it has no process of its own */
+  /** Stops without a checkpoint, and starts again: commits that did not wait for the disk are lost. Rejects for an embedded database. */
   crash(): Promise<void>;
   close(): Promise<void>;
 }
 
 const ROOT = join(import.meta.dirname, '..', '..', '..');
-/** The same that servers begin with. */
+/** The empty databases that servers use. */
 export const EMPTY = { cache: join(ROOT, '.runtime'), migrations: join(ROOT, 'apps', 'server', 'migrations') };
 
-/** The two engines that everything which keeps tables is held against. */
+/** The two engines that code with tables is tested with. */
 export const ENGINES: readonly { readonly name: string; open(): Promise<TestDatabase> }[] = [
   { name: 'PGlite', open: openEmbedded },
-  // Where there is none and none can be installed, `npm test` says so; CI must have one.
+  // `npm test` reports a machine without PostgreSQL. CI must have it.
   ...(postgresPrograms() || process.env.CI ? [{ name: 'PostgreSQL', open: openServer }] : []),
 ];
 
@@ -40,7 +40,7 @@ async function openEmbedded(): Promise<TestDatabase> {
   };
 }
 
-/** Starts a real server at a socket of its own, no TCP port. It refuses to run as root, so root starts it as the user Debian makes for it. */
+/** Starts a real server at its own socket, without a TCP port. PostgreSQL refuses to run as root, so root starts it as Debian’s user for it. */
 async function openServer(): Promise<TestDatabase> {
   const programs = requirePrograms();
   const folder = mkdtempSync(join(tmpdir(), 'millrace-postgres-'));
@@ -52,23 +52,23 @@ async function openServer(): Promise<TestDatabase> {
     chmodSync(each, 0o755);
     if (owner) chownSync(each, owner.uid, owner.gid);
   }
-  const who = owner ?? {};
+  const identity = owner ?? {};
   execFileSync(join(programs, 'initdb'), ['-D', data, '-U', 'postgres', '-A', 'trust', '--no-sync', '-E', 'UTF8', '--locale=C.UTF-8'], {
-    ...who,
+    ...identity,
     stdio: 'pipe',
   });
-  // What does not wait for the disk is there after seconds at the earliest, so that a crash loses it.
+  // Commits that do not wait for the disk are written after seconds at the earliest, so that a crash loses them.
   const settings = ["listen_addresses = ''", `unix_socket_directories = '${socket}'`, 'fsync = off', 'wal_writer_delay = 10s'];
   writeFileSync(join(data, 'postgresql.auto.conf'), `${settings.join('\n')}\n`);
   const url = `postgresql://postgres@/postgres?host=${encodeURIComponent(socket)}`;
   const start = async () => {
-    const server = spawn(join(programs, 'postgres'), ['-D', data], { ...who, stdio: ['ignore', 'ignore', 'pipe'] });
-    let said = '';
+    const server = spawn(join(programs, 'postgres'), ['-D', data], { ...identity, stdio: ['ignore', 'ignore', 'pipe'] });
+    let errors = '';
     server.stderr.on('data', (text) => {
-      said += text;
+      errors += text;
     });
     const ended = once(server, 'exit');
-    await Promise.race([takesConnections(url), ended.then(() => Promise.reject(new Error(`PostgreSQL did not start:\n${said}`)))]);
+    await Promise.race([acceptsConnections(url), ended.then(() => Promise.reject(new Error(`PostgreSQL did not start:\n${errors}`)))]);
     return { server, ended };
   };
   let running = await start();
@@ -84,14 +84,14 @@ async function openServer(): Promise<TestDatabase> {
       running = await start();
     },
     close: async () => {
-      // Fast shutdown: whoever is connected is let go.
+      // Fast shutdown: clients are disconnected.
       await end('SIGINT');
       rmSync(folder, { recursive: true, force: true });
     },
   };
 }
 
-/** The newest PostgreSQL that Debian has installed; scripts/test.ts installs one where it can. */
+/** Folder of the programs of the newest installed PostgreSQL (Debian). scripts/test.ts installs one if possible. */
 export function postgresPrograms(): string | undefined {
   return globSync('/usr/lib/postgresql/*/bin/postgres')
     .sort()
@@ -111,8 +111,8 @@ function ownerOfServer(): { uid: number; gid: number } | null {
   return { uid: id('-u'), gid: id('-g') };
 }
 
-/** Resolves when it takes connections: before, there is no socket, or it says that it is starting up. */
-async function takesConnections(url: string): Promise<void> {
+/** Resolves when the server accepts connections. Before, there is no socket, or connections are refused. */
+async function acceptsConnections(url: string): Promise<void> {
   for (;;) {
     const client = new pg.Client(url);
     const isOpen = await client.connect().then(

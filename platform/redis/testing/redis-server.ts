@@ -7,23 +7,23 @@ import { Redis } from 'ioredis';
 
 const PROGRAMS = ['/usr/bin/redis-server', '/usr/bin/valkey-server', '/usr/local/bin/redis-server'];
 
-/** A Redis for tests, its files in a folder that is gone when it is closed. */
+/** A Redis for tests. Closing it deletes its files. */
 export interface TestRedis {
   readonly url: string;
-  /** The same one over TCP, where it was asked for. */
+  /** Its URL over TCP, if a port was given. */
   readonly tcpUrl: string;
-  /** Stops it, as an outage would; what it held is gone. */
+  /** Kills it, as in an outage. Its data is lost. */
   stop(): Promise<void>;
   start(): Promise<void>;
   close(): Promise<void>;
 }
 
-/** The Redis that Debian has installed; scripts/test.ts installs one where it can. */
+/** Path of the installed Redis (Debian). scripts/test.ts installs one if possible. */
 export function redisProgram(): string | undefined {
   return PROGRAMS.find((path) => existsSync(path));
 }
 
-/** Starts a real server at a socket of its own. @param port over TCP, too; 0 is none */
+/** Starts a real server at its own socket. @param port additional TCP port; 0 for none */
 export async function openTestRedis(port = 0): Promise<TestRedis> {
   const program = redisProgram();
   if (!program) throw new Error('there is no Redis on this machine; on Debian: apt-get install redis-server');
@@ -44,14 +44,14 @@ export async function openTestRedis(port = 0): Promise<TestRedis> {
     child.kill('SIGKILL');
     await once(child, 'exit');
   };
-  await answers(socket);
+  await whenReady(socket);
   return {
     url: socket,
     tcpUrl: `redis://127.0.0.1:${port}`,
     stop,
     start: async () => {
       child = run();
-      await answers(socket);
+      await whenReady(socket);
     },
     close: async () => {
       await stop();
@@ -60,7 +60,8 @@ export async function openTestRedis(port = 0): Promise<TestRedis> {
   };
 }
 
-async function answers(socket: string): Promise<void> {
+/** Resolves when Redis responds. */
+async function whenReady(socket: string): Promise<void> {
   const redis = new Redis(socket, { retryStrategy: () => 20, maxRetriesPerRequest: null });
   redis.on('error', () => {});
   await redis.ping();

@@ -17,9 +17,9 @@ import { NODE, openHttpServer } from './http-server.ts';
 import { registerGatewayMetrics } from './metrics.ts';
 import { sharedSecrets } from './secrets.ts';
 
-const BEGIN_AGAIN_MS = 2_000;
+const RETRY_MS = 2_000;
 
-/** What a gateway answers itself; everything else is for the servers behind it. */
+/** Endpoints that the gateway handles itself; it forwards all others. */
 const OWN: ReadonlySet<Endpoint> = new Set<Endpoint>([
   ENDPOINTS.live,
   ENDPOINTS.ready,
@@ -31,7 +31,7 @@ const WORLD_PATHS = '/api/v1/world';
 
 export interface RunningGateway {
   readonly url: string;
-  /** Where players come in over TCP. */
+  /** TCP port for players. */
   readonly worldPort: number;
   stop(): Promise<void>;
 }
@@ -76,7 +76,7 @@ export async function startGateway(settings: Settings, consoleFolder: string): P
     return secrets.secret(LINK_SECRET);
   };
   const vouching = new Vouching(
-    await untilItWorks(linkSecret, (error) => logger.error({ reason: failureReason(error) }, 'the tables cannot be read yet')),
+    await retryUntilDone(linkSecret, (error) => logger.error({ reason: failureReason(error) }, 'the database cannot be read yet')),
     Date.now,
   );
   if (redis) await redisReady(redis);
@@ -96,10 +96,11 @@ export async function startGateway(settings: Settings, consoleFolder: string): P
         name: 'servers',
         isRequired: true,
         check: () => {
-          if (!servers.list().some(({ state }) => state === 'available')) throw new Error('No server answers; see GET /api/v1/servers.');
+          if (!servers.list().some(({ state }) => state === 'available'))
+            throw new Error('No server is available; see GET /api/v1/servers.');
         },
       },
-      // Without it nobody who signed in is known after some seconds.
+      // Without it signed-in users cannot be identified after some seconds.
       { name: 'database', isRequired: true, check: () => probe.check() },
       ...(redis ? [{ name: 'redis', isRequired: false, check: () => redis.ping() }] : []),
     ],
@@ -125,7 +126,7 @@ export async function startGateway(settings: Settings, consoleFolder: string): P
       ...address,
       connectionsMax: settings.worlds.connectionsMax,
       servers,
-      onRefused: (reason) => logger.warn({ reason }, 'a player’s connection was not handed on'),
+      onRefused: (reason) => logger.warn({ reason }, 'a player’s connection was not forwarded'),
     }),
   );
   http = await openHttpServer(settings, {
@@ -138,7 +139,7 @@ export async function startGateway(settings: Settings, consoleFolder: string): P
     sockets: {},
     metrics: () => metrics.scrape(),
     identify: identification.identify,
-    // The server that did it writes it down.
+    // The server that handles the request writes the audit log.
     onAuditEvent: () => {},
     register: (http) => {
       forwardAll(http, { servers, vouching, streams: http.streams, tunnels: new Set() }, relay.port);
@@ -150,7 +151,7 @@ export async function startGateway(settings: Settings, consoleFolder: string): P
       );
       http.routes.handle(ENDPOINTS.ready, ({ reply }) => {
         const report = checks.report();
-        // Whoever balances between gateways sends nothing here meanwhile.
+        // Load balancers then send no requests to this gateway.
         if (report.status !== 'ok') void reply.code(503);
         return report;
       });
@@ -178,7 +179,7 @@ export async function startGateway(settings: Settings, consoleFolder: string): P
   };
 }
 
-/** Adds everything the servers behind have: each endpoint of the contracts with what one needs for it, and what is no endpoint. */
+/** Adds a forwarding route for each endpoint of the contracts with its permission, and for UDF, WebSockets and GraphQL. */
 function forwardAll({ app, routes }: HttpParts, forwarding: Forwarding, worldPort: number): void {
   app.addHook('preClose', async () => {
     for (const tunnel of forwarding.tunnels) tunnel.end('the server stops');
@@ -204,7 +205,7 @@ function forwardAll({ app, routes }: HttpParts, forwarding: Forwarding, worldPor
       return forward(forwarding, { world, transport: 'graphql-sse' }, request, reply);
     });
   const graphql: FastifyPluginAsync = async (scope) => {
-    // What is wrong with a body is said in GraphQL’s own words, behind.
+    // The server validates the body and reports errors in the format of GraphQL.
     scope.removeAllContentTypeParsers();
     scope.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => done(null, body));
     scope.post(GRAPHQL_PATH, { config: { access: 'fields' } }, (request, reply) =>
@@ -217,18 +218,18 @@ function forwardAll({ app, routes }: HttpParts, forwarding: Forwarding, worldPor
 const UPGRADES = [
   { path: '/api/v1/socket', access: 'channels', transport: 'websocket', world: false },
   { path: GRAPHQL_PATH, access: 'fields', transport: 'graphql-websocket', world: false },
-  // Who plays is told by what the first frame shows.
+  // The first frame authenticates the player.
   { path: WORLD_SOCKET_PATH, access: 'public', transport: 'websocket', world: true },
 ] as const;
 
-async function untilItWorks<T>(work: () => Promise<T>, onFailure: (error: unknown) => void): Promise<T> {
+async function retryUntilDone<T>(work: () => Promise<T>, onFailure: (error: unknown) => void): Promise<T> {
   for (;;) {
     try {
       return await work();
     } catch (error) {
       if (error instanceof SecretError) throw error;
       onFailure(error);
-      await new Promise((resolve) => setTimeout(resolve, BEGIN_AGAIN_MS));
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
     }
   }
 }

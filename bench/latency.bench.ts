@@ -22,7 +22,7 @@ const FRAMES_PER_SECOND = 10_000;
 const SECONDS_OF_A_TURN = 2;
 /** Turns of each; the first is a warm-up. */
 const TURNS = 8;
-/** After a turn, ms: its last events are read before the other one's first are written. */
+/** Pause after a turn, ms: its last events are read before the next turn begins. */
 const PAUSE_MS = 200;
 /** Newest trade id. Ids are unique, also within one microsecond. */
 let lastMicros = 0;
@@ -62,13 +62,13 @@ async function measure(folder: string): Promise<void> {
   });
   const url = `${running.url}/api/v1/stream?channels=${PAIRS.map((pair) => `trades:binance:${pair}`).join(',')}`;
   const bare = await bareSocket();
-  const latenciesOf = await read(url);
+  const latencies = await read(url);
   for (let turn = 0; turn < TURNS; turn++) {
     await steadily(bare.write);
     await steadily((index) => give?.(frameAt(index)));
   }
   await running.stop();
-  const [measured, bareMeasured] = [await latenciesOf(), await bare.close()];
+  const [measured, bareMeasured] = [await latencies(), await bare.close()];
   const p = (share: number) => quantile(measured, share);
   report({
     what: `frame received -> event at the client, p99 at ${FRAMES_PER_SECOND.toLocaleString('en')} frames/s`,
@@ -84,8 +84,8 @@ async function measure(folder: string): Promise<void> {
 async function read(url: string): Promise<() => Promise<number[]>> {
   const reader = fork(join(import.meta.dirname, 'latency-reader.ts'), [url], { execArgv: [] });
   await once(reader, 'message');
-  const latenciesOf = once(reader, 'message');
-  return async () => ((await latenciesOf) as [number[]])[0].slice(FRAMES_PER_SECOND * SECONDS_OF_A_TURN);
+  const message = once(reader, 'message');
+  return async () => ((await message) as [number[]])[0].slice(FRAMES_PER_SECOND * SECONDS_OF_A_TURN);
 }
 
 /** Calls back at the measured rate, for one turn. */
@@ -106,13 +106,13 @@ async function bareSocket(): Promise<{ write(): void; close(): Promise<number[]>
     opened.resolve(response);
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
-  const latenciesOf = await read(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
+  const readLatencies = await read(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
   const stream = await opened.promise;
   return {
     write: () => stream.write(`event: trade\ndata: {"channel":"trades:binance:AAA-USDT","data":{"id":"${moment()}","price":"100.50"}}\n\n`),
     close: async () => {
       stream.end();
-      const latencies = await latenciesOf();
+      const latencies = await readLatencies();
       server.close();
       return latencies;
     },

@@ -9,13 +9,13 @@ import { type ServerProcess, startServer } from '../tests/server.ts';
 import { inFolder, median, report } from './measure.ts';
 
 /*
- * Every zone host killed at once (SIGKILL): how long until every player has moved again, with a process that stands by against without one, where the
- * next process has to be started first.
+ * Time until every player has moved again after all zone hosts were killed at once (SIGKILL): with a standby process, against without one, where
+ * a new process has to start first.
  */
 
 const ROUNDS = 5;
 const PLAYERS = 20;
-/** Long enough for the process that stands by to be there, and for the zones to be shared again. */
+/** Time for the standby process to start and for the zones to be distributed again, ms. */
 const QUIET_MS = 8_000;
 
 async function open(folder: string, standby: number): Promise<() => Promise<number>> {
@@ -26,8 +26,8 @@ async function open(folder: string, standby: number): Promise<() => Promise<numb
   closing.push(server);
   const api = async <T>(path: string, body?: object): Promise<T> => {
     const headers = { 'content-type': 'application/json' };
-    const answer = await fetch(`${server.url}/api/v1${path}`, body && { method: 'POST', headers, body: JSON.stringify(body) });
-    return (await contentOf(answer)) as T;
+    const response = await fetch(`${server.url}/api/v1${path}`, body && { method: 'POST', headers, body: JSON.stringify(body) });
+    return (await contentOf(response)) as T;
   };
   const { tcpPort } = await api<World>('/world');
   const clients: WorldClient[] = [];

@@ -17,23 +17,23 @@ import { openBenchServer } from './bench-server.ts';
 import { median, report } from './measure.ts';
 
 /*
- * What the gateway costs: the same handler behind a bare Fastify route, and behind the HTTP server with its guard (an API key that is looked up, rights, rate
- * limits, headers, trace). And whether the rate limit is exact when many are over it at once. The server is a process of its own.
+ * Overhead of the HTTP server: the same handler behind a bare Fastify route, and behind the guard (API key lookup, permissions, rate limits, headers,
+ * trace). Also the accuracy of the rate limit when many keys exceed it at once. The server is a separate process.
  */
 
 const CONNECTIONS = 64;
-/** One after the other: how fast a process is depends on how it came to lie in memory. */
+/** Server processes, one after the other: the speed of a process depends on its memory layout. */
 const SERVERS = 5;
-/** With each of them. */
+/** Turns per server process. */
 const TURNS = 500;
 const WARM_TURNS = 100;
 const TURN_REQUESTS = 8;
-/** Keys of a tenant that may ask for much, and of one that may not. */
+/** API keys of a tenant with a high rate limit, and of one with a low limit. */
 const KEYS = { enterprise: 64, free: 250 } as const;
-/** Each of the 250 asks for twice what it may: 20 a second, of 10 a second and 40 at once. */
-const ASKED_PER_SECOND = 5_000;
+/** Each of the 250 keys sends twice its limit: 20 per second, with a limit of 10 per second and a burst of 40. */
+const REQUESTS_PER_SECOND = 5_000;
 const LIMIT_SECONDS = 20;
-const ANSWER = {
+const RESPONSE = {
   id: 'binance:BTC-USDT',
   status: 'live',
   price: '64033.60',
@@ -53,7 +53,7 @@ interface Served {
   readonly keys: Record<keyof typeof KEYS, string[]>;
 }
 
-/** The tables are a process of their own, as a server’s are: what they take is not the gateway’s. */
+/** Runs the database in a separate process, as a server does, so that its CPU time is not measured. */
 async function keepTables(): Promise<void> {
   const running = await ENGINES[0]?.open();
   process.send?.(running?.address);
@@ -62,7 +62,7 @@ async function keepTables(): Promise<void> {
 
 async function serve(): Promise<void> {
   const plain = fastify();
-  plain.get('/value', () => ANSWER);
+  plain.get('/value', () => RESPONSE);
   await plain.listen({ port: 0, host: '127.0.0.1' });
 
   const tables = fork(import.meta.filename, ['database'], { execArgv: [] });
@@ -88,8 +88,8 @@ async function serve(): Promise<void> {
       return known instanceof Promise ? known.then(valid) : valid(known);
     },
     register: ({ app }) => {
-      app.get('/api/v1/counted', { config: { access: 'market:read' } }, () => ANSWER);
-      app.get('/api/v1/uncounted', { config: { access: 'market:read', cost: 0 } }, () => ANSWER);
+      app.get('/api/v1/counted', { config: { access: 'market:read' } }, () => RESPONSE);
+      app.get('/api/v1/uncounted', { config: { access: 'market:read', cost: 0 } }, () => RESPONSE);
     },
   });
   const served: Served = {
@@ -114,10 +114,10 @@ async function measure(): Promise<void> {
     const { served, stop, busy } = await openServer();
     const { bare, gateway, keys } = served;
     const rest = stayAwake();
-    const counted = await asking(gateway, '/api/v1/counted', keys.enterprise);
+    const counted = await openRequests(gateway, '/api/v1/counted', keys.enterprise);
     await busy();
-    await overhead.byTurns(counted, await asking(bare, '/value', keys.enterprise));
-    await limiting.byTurns(counted, await asking(gateway, '/api/v1/uncounted', keys.enterprise));
+    await overhead.byTurns(counted, await openRequests(bare, '/value', keys.enterprise));
+    await limiting.byTurns(counted, await openRequests(gateway, '/api/v1/uncounted', keys.enterprise));
     busyShares.push(await busy());
     rest();
     stop();
@@ -144,14 +144,14 @@ async function measure(): Promise<void> {
     bare: null,
     unit: '% of what a key may ask',
     budget: { kind: '<=', value: 2 },
-    note: `${ASKED_PER_SECOND} requests/s of ${KEYS.free} keys for ${LIMIT_SECONDS} s, twice what they may`,
+    note: `${REQUESTS_PER_SECOND} requests/s of ${KEYS.free} keys for ${LIMIT_SECONDS} s, twice what they may`,
   });
   stop();
 }
 
 interface OpenServer {
   readonly served: Served;
-  /** What share of the time it had something to do since it was asked last. Where that is not all of it, whoever asks is what is measured. */
+  /** Share of the time that the server was busy since the last call. Much below 1, the client is the bottleneck. */
   busy(): Promise<number>;
   stop(): void;
 }
@@ -162,15 +162,15 @@ async function openServer(): Promise<OpenServer> {
   return {
     served,
     busy: async () => {
-      const told = once(child, 'message') as Promise<[number]>;
+      const reply = once(child, 'message') as Promise<[number]>;
       child.send('busy?');
-      return (await told)[0];
+      return (await reply)[0];
     },
     stop: () => child.disconnect(),
   };
 }
 
-/** Has whoever asks never sleep: to wake it costs the server more than what is measured, and the slower it is the more often. Gives what lets it rest again. */
+/** Keeps the client from sleeping, because waking it would cost the server more than the measured difference. Returns a function that ends this. */
 function stayAwake(): () => void {
   let isAwake = true;
   const again = () => void (isAwake && setImmediate(again));
@@ -181,8 +181,8 @@ function stayAwake(): () => void {
 }
 
 /**
- * Two ways to be answered, by turns of a hundredth of a second. The machine’s speed changes by half within a run, but more slowly than that: so what counts is
- * how each turn compares with its neighbour, and the median of that.
+ * Compares two handlers in alternating turns of about 10 ms. The speed of the machine changes by half within a run, but more slowly than that: the result is
+ * the median ratio of adjacent turns.
  */
 class Comparison {
   readonly #shares: number[] = [];
@@ -190,7 +190,7 @@ class Comparison {
 
   async byTurns(ours: Ask, bare: Ask): Promise<void> {
     for (let count = 0; count < TURNS; count++) {
-      // Now one first, now the other: who comes second finds what the first has left to be cleared away.
+      // Alternates the order: the second turn also pays for the garbage of the first.
       const [first, second] = count % 2 === 0 ? [ours, bare] : [bare, ours];
       const firstMs = await turn(first);
       const secondMs = await turn(second);
@@ -207,7 +207,7 @@ class Comparison {
   }
 }
 
-/** How long it takes, ms. */
+/** Duration of a turn, ms. */
 async function turn(ask: Ask): Promise<number> {
   const started = performance.now();
   await ask(TURN_REQUESTS);
@@ -216,11 +216,11 @@ async function turn(ask: Ask): Promise<number> {
 
 const percent = (share: number) => `${Math.round(share * 100)} %`;
 
-/** Has each connection ask so many times, one after the other; resolves when all are answered. */
+/** Sends `times` sequential requests on each connection; resolves after all responses. */
 type Ask = (times: number) => Promise<void>;
 
-/** Open connections with a request each, already written out: whoever asks is never what is waited for. */
-async function asking(port: number, path: string, keys: readonly string[]): Promise<Ask> {
+/** Opens connections with prepared request bytes, so that the client is not the bottleneck. */
+async function openRequests(port: number, path: string, keys: readonly string[]): Promise<Ask> {
   let waiting = 0;
   let done: () => void = () => {};
   const connections = await Promise.all(
@@ -229,8 +229,8 @@ async function asking(port: number, path: string, keys: readonly string[]): Prom
       const socket = connect(port, '127.0.0.1').setNoDelay();
       await once(socket, 'connect');
       let left = 0;
-      socket.on('data', (answer: Buffer) => {
-        if (answer.indexOf('HTTP/1.1 200') !== 0) throw new Error(`no 200: ${answer.toString().slice(0, 200)}`);
+      socket.on('data', (response: Buffer) => {
+        if (response.indexOf('HTTP/1.1 200') !== 0) throw new Error(`no 200: ${response.toString().slice(0, 200)}`);
         if (--left > 0) socket.write(request);
         else if (--waiting === 0) done();
       });
@@ -249,26 +249,26 @@ async function asking(port: number, path: string, keys: readonly string[]): Prom
 }
 
 /**
- * Has every key ask for twice what it may, and compares what it got with burst and rate over the time it asked. On a connection of its own with requests
- * already written out: where the one who asks is slow, it takes down other times than those at which the server counted.
+ * Largest error of the rate limit, %: every key sends twice its limit, and the accepted requests are compared with burst and rate over that time. Each key has its
+ * own connection and prepared request bytes: a slow client would record other times than the server.
  */
 async function exactness(port: number, keys: readonly string[]): Promise<number> {
-  const asking = await Promise.all(keys.map((key) => countingConnection(port, key)));
-  // Each key is looked up once before it counts, and gets back what that took.
-  for (const { ask } of asking) ask();
-  await until(() => asking.every(({ answers }) => answers() === 1), 'every key is known');
+  const openRequests = await Promise.all(keys.map((key) => countingConnection(port, key)));
+  // One request per key loads it into the cache; the pause refills its bucket.
+  for (const { ask } of openRequests) ask();
+  await until(() => openRequests.every(({ responses }) => responses() === 1), 'every key is cached');
   await setTimeout(1_000);
-  for (const { begin } of asking) begin();
+  for (const { begin } of openRequests) begin();
   const started = performance.now();
-  const total = ASKED_PER_SECOND * LIMIT_SECONDS;
-  for (let asked = 0; asked < total; await setTimeout(1)) {
-    const due = Math.min(total, ((performance.now() - started) / 1_000) * ASKED_PER_SECOND);
-    for (; asked < due; asked++) asking[asked % asking.length]?.ask();
+  const total = REQUESTS_PER_SECOND * LIMIT_SECONDS;
+  for (let sent = 0; sent < total; await setTimeout(1)) {
+    const due = Math.min(total, ((performance.now() - started) / 1_000) * REQUESTS_PER_SECOND);
+    for (; sent < due; sent++) openRequests[sent % openRequests.length]?.ask();
   }
-  await until(() => asking.every(({ answers }) => answers() === total / asking.length), 'everything is answered');
+  await until(() => openRequests.every(({ responses }) => responses() === total / openRequests.length), 'all responses arrived');
   const { requestsPerSecond, burst } = { requestsPerSecond: 10, burst: 40 };
   return Math.max(
-    ...asking.map(({ end }) => {
+    ...openRequests.map(({ end }) => {
       const { allowed, first, last } = end();
       const may = burst + ((last - first) / 1_000) * requestsPerSecond;
       return (Math.abs(allowed - may) / may) * 100;
@@ -290,12 +290,12 @@ async function countingConnection(port: number, key: string) {
       else if (status === '429') counts.refused++;
       else throw new Error(`neither 200 nor 429: ${status}`);
     }
-    // Shorter than a whole status line, so none is counted twice.
+    // Keeps less than a status line, so that none is counted twice.
     rest = (rest + text).slice(1 - 'HTTP/1.1 200'.length);
   });
   return {
     ask: () => void socket.write(request),
-    answers: () => counts.allowed + counts.refused,
+    responses: () => counts.allowed + counts.refused,
     begin: () => Object.assign(counts, { allowed: 0, refused: 0, first: 0, last: 0 }),
     end: () => {
       socket.destroy();

@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs';
 
 /*
- * Loaded into a server before its own code: at SIGUSR2 it collects all garbage and writes what is left to standard error, bytes: heap, and resident memory
- * without the pages of files that are mapped, which the system takes back when it needs them (LMDB maps all of the log).
+ * Preloaded into a server: on SIGUSR2 it runs a full garbage collection and writes two sizes to standard error, bytes: heap, and resident memory
+ * without mapped file pages, which the system can reclaim (LMDB maps the whole log).
  */
 
 process.on('SIGUSR2', () => {
-  // Twice: what finalizers let go of is collected by the second.
+  // Twice: the second run collects what finalizers released.
   globalThis.gc?.();
   setImmediate(() => {
     globalThis.gc?.();

@@ -37,7 +37,7 @@ async function ours(): Promise<number> {
     for (let sent = 0; sent < COMMANDS; sent += PER_TURN) {
       for (let index = 0; index < PER_TURN; index++) host.send('turnstile/gate', commandAt(index));
       for (let turn = turns.pop(); turn; turn = turns.pop()) turn();
-      // The outbox’s append is a promise: let it land, as it does in life.
+      // Lets the asynchronous append of the outbox complete, as in production.
       await null;
     }
   });

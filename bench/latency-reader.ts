@@ -1,8 +1,8 @@
 import { request } from 'node:http';
 
 /*
- * The client of `latency.bench.ts`: reads the stream at the address it is given, and tells how old each event was when it came, ms. The moment an
- * event was handed in is in its trade’s id: microseconds since the epoch.
+ * The client of `latency.bench.ts`: reads the stream at a URL, and reports the age of each event on arrival, ms. The trade id of an event is the
+ * time at which its frame was sent, epoch microseconds.
  */
 
 const latencies: number[] = [];

@@ -12,20 +12,19 @@ import { startPlatform } from '../apps/server/platform.ts';
 import { inFolder, quantile, report } from './measure.ts';
 
 /*
- * From a source’s frame received to its event’s bytes written, at 10,000 frames a second. The frame carries the moment it was handed in;
- * a client in another process reads the stream and compares with its own clock, which is the same machine’s: what it sees includes the
- * way through the socket, so it is an upper bound. The bare ceiling is the same events at the same rate, written to such a stream by a server that does
- * nothing else, by turns of two seconds: what a neighbour on the machine takes disturbs both alike. The world is off: its processes would start on the
- * same two cores while this is measured.
+ * Latency from a received frame to its event at a client, at 10,000 frames per second. The frame contains the time at which it was sent;
+ * a client in another process on the same machine compares that with its clock. The result includes the socket, so it is an upper
+ * bound. The bare ceiling is the same events at the same rate, written to a stream by a server that does nothing else, in alternating turns of two
+ * seconds: other load affects both equally. The world is disabled, because its processes would use the same two cores.
  */
 
 const FRAMES_PER_SECOND = 10_000;
 const SECONDS_OF_A_TURN = 2;
-/** Turns of each; the first is not counted. */
+/** Turns of each; the first is a warm-up. */
 const TURNS = 8;
-/** After a turn, ms: its last events are read before the other one's first are written. */
+/** Pause after a turn, ms: its last events are read before the next turn begins. */
 const PAUSE_MS = 200;
-/** The newest trade’s id: two trades of one moment are two trades. */
+/** Newest trade id. Ids are unique, also within one microsecond. */
 let lastMicros = 0;
 const PAIRS = ['AAA-USDT', 'BBB-USDT', 'CCC-USDT', 'DDD-USDT'];
 
@@ -63,13 +62,13 @@ async function measure(folder: string): Promise<void> {
   });
   const url = `${running.url}/api/v1/stream?channels=${PAIRS.map((pair) => `trades:binance:${pair}`).join(',')}`;
   const bare = await bareSocket();
-  const heard = await read(url);
+  const latencies = await read(url);
   for (let turn = 0; turn < TURNS; turn++) {
     await steadily(bare.write);
     await steadily((index) => give?.(frameAt(index)));
   }
   await running.stop();
-  const [measured, bareMeasured] = [await heard(), await bare.close()];
+  const [measured, bareMeasured] = [await latencies(), await bare.close()];
   const p = (share: number) => quantile(measured, share);
   report({
     what: `frame received -> event at the client, p99 at ${FRAMES_PER_SECOND.toLocaleString('en')} frames/s`,
@@ -81,15 +80,15 @@ async function measure(folder: string): Promise<void> {
   });
 }
 
-/** Starts a reader of a stream. @returns what ends with the stream, in ms: how old each event was when it came, after the first turn */
+/** Starts a reader of a stream. Returns a function that waits for its end and returns the age of each event on arrival, ms, without the first turn. */
 async function read(url: string): Promise<() => Promise<number[]>> {
   const reader = fork(join(import.meta.dirname, 'latency-reader.ts'), [url], { execArgv: [] });
   await once(reader, 'message');
-  const heard = once(reader, 'message');
-  return async () => ((await heard) as [number[]])[0].slice(FRAMES_PER_SECOND * SECONDS_OF_A_TURN);
+  const message = once(reader, 'message');
+  return async () => ((await message) as [number[]])[0].slice(FRAMES_PER_SECOND * SECONDS_OF_A_TURN);
 }
 
-/** Calls back at the rate that is measured at, for a turn. */
+/** Calls back at the measured rate, for one turn. */
 async function steadily(give: (index: number) => void): Promise<void> {
   const started = performance.now();
   for (let sent = 0; sent < FRAMES_PER_SECOND * SECONDS_OF_A_TURN; await setTimeout(1)) {
@@ -99,7 +98,7 @@ async function steadily(give: (index: number) => void): Promise<void> {
   await setTimeout(PAUSE_MS);
 }
 
-/** A server that does nothing but write events to a stream, with a reader. */
+/** A server that only writes events to a stream, with a reader. */
 async function bareSocket(): Promise<{ write(): void; close(): Promise<number[]> }> {
   const opened = Promise.withResolvers<ServerResponse>();
   const server = createServer((_request, response) => {
@@ -107,13 +106,13 @@ async function bareSocket(): Promise<{ write(): void; close(): Promise<number[]>
     opened.resolve(response);
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
-  const heard = await read(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
+  const readLatencies = await read(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
   const stream = await opened.promise;
   return {
     write: () => stream.write(`event: trade\ndata: {"channel":"trades:binance:AAA-USDT","data":{"id":"${moment()}","price":"100.50"}}\n\n`),
     close: async () => {
       stream.end();
-      const latencies = await heard();
+      const latencies = await readLatencies();
       server.close();
       return latencies;
     },
@@ -132,7 +131,7 @@ function frameAt(index: number): string {
   return `{"stream":"${pair.toLowerCase()}@aggTrade","data":{"e":"aggTrade","E":${Date.now()},"s":"${pair}","a":${micros},"p":"${100 + (index % 50)}.50","q":"1.000","f":1,"l":1,"T":${Date.now()},"m":true}}`;
 }
 
-/** Ids that are moments have gaps, which is not what is measured here: trades are taken as a venue without numbers sends them. */
+/** Removes `numbered`: ids that are times have gaps, and filling gaps is not measured here. */
 function unnumbered(read: (frame: string, sink: never) => void) {
   return (frame: string, sink: object) => {
     const inner = sink as { trade(symbol: string, trade: object, numbered: boolean): void };

@@ -91,24 +91,24 @@ await inFolder(async (folder) => {
     7,
     () =>
       rate(EVENTS, async () => {
-        let seen = 0;
+        let count = 0;
         for (let partition = 0; partition < log.partitions; partition++) {
           for (let offset = 0; ; ) {
             const read = await log.readFrom(partition, offset, 4_096);
             if (read.length === 0) break;
             for (const { batch, next } of read) {
-              seen += batch.events.length;
+              count += batch.events.length;
               offset = next;
             }
           }
         }
-        if (seen !== EVENTS) throw new Error(`${seen} events were read`);
+        if (count !== EVENTS) throw new Error(`${count} events were read`);
       }),
     () =>
       rate(EVENTS, () => {
-        let seen = 0;
-        for (const { value } of bare.getRange()) seen += (value as unknown[]).length;
-        if (seen !== EVENTS) throw new Error(`${seen} events were read`);
+        let count = 0;
+        for (const { value } of bare.getRange()) count += (value as unknown[]).length;
+        if (count !== EVENTS) throw new Error(`${count} events were read`);
       }),
   );
   report({

@@ -2,23 +2,23 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-/** One row of the table: what we do against what the bare machine does, in the same run. */
+/** One row of the table: a result of Millrace and of a bare implementation, from the same run. */
 export interface Result {
   readonly what: string;
   readonly ours: number;
   readonly bare: number | null;
   readonly unit: string;
-  /** The least (`>=`) or most (`<=`) that the budget of DESIGN section 8 allows; of the ratio where there is a bare figure, else of ours. */
+  /** Minimum (`>=`) or maximum (`<=`) of the ratio to `bare`; of `ours` if `bare` is null. */
   readonly budget: { readonly kind: '>=' | '<='; readonly value: number };
   readonly note?: string;
 }
 
-/** Tells the runner a result. */
+/** Reports a result to the runner. */
 export function report(result: Result): void {
   console.log(`RESULT ${JSON.stringify(result)}`);
 }
 
-/** Runs two variants in turn, several times, and gives the median rate of each (units per second): neighbours on the machine disturb both alike. */
+/** Runs two variants alternately and returns the median rate of each, units per second: other load on the machine affects both equally. */
 export async function paired(
   rounds: number,
   ours: () => Promise<number> | number,
@@ -37,8 +37,8 @@ export async function paired(
 }
 
 /**
- * The same for what costs a few microseconds: neighbours on the machine only ever slow a round down, by more than what is measured, so of many short rounds
- * those count that were hardly disturbed (the ninth decile of each).
+ * Like `paired`, for work of a few microseconds: other load slows a round down by more than the measured difference, so the result is that of the least
+ * disturbed of many short rounds (the ninth decile of each).
  */
 export async function pairedUndisturbed(
   rounds: number,
@@ -53,7 +53,7 @@ export async function pairedUndisturbed(
   return { ours: quantile(rates.ours, 0.9), bare: quantile(rates.bare, 0.9) };
 }
 
-/** Units per second of a piece of work that handles `units`. */
+/** Rate of work that processes `units`, units per second. */
 export async function rate(units: number, work: () => Promise<void> | void): Promise<number> {
   const started = performance.now();
   await work();
@@ -69,7 +69,7 @@ export function quantile(values: readonly number[], share: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
 }
 
-/** A folder that is gone afterwards. */
+/** Runs `work` in a temporary folder and deletes it afterwards. */
 export async function inFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-bench-'));
   try {

@@ -9,28 +9,28 @@ import { type ServerProcess, startServer } from '../tests/server.ts';
 import { inFolder, report } from './measure.ts';
 
 /*
- * What a server keeps of requests that are over: its heap after many of a kind, all garbage collected, against its heap after the first tenth of them.
- * REQUESTS=1000000 npm run bench -- memory, and with KIND=GraphQL those with that in their name alone.
+ * Memory leaks of requests: the heap of a server after many requests of a kind and a full garbage collection, against its heap after the first tenth of them.
+ * REQUESTS=1000000 npm run bench -- memory; KIND=GraphQL selects kinds by name.
  */
 
 const REQUESTS = Number(process.env.REQUESTS ?? 20_000);
-/** Only those with this in their name; without it, all. */
+/** Runs only kinds with this text in their name; default: all. */
 const KIND = process.env.KIND ?? '';
 const AT_ONCE = 32;
 const PROBE = join(import.meta.dirname, 'heap-probe.ts');
 const MIB = 1024 * 1024;
 
-/** Asks one request, the nth, and resolves when it is answered. */
+/** Sends the nth request, and resolves after its response. */
 type Ask = (n: number) => Promise<void>;
 
 interface Kind {
   readonly name: string;
-  /** What one costs against a plain request: of what costs more, fewer are asked. */
+  /** Cost relative to a plain request: fewer requests are sent of expensive kinds. */
   readonly cost: number;
   readonly open: (server: ServerProcess) => Promise<{ ask: Ask; close: () => void }>;
 }
 
-/** Requests over connections that are kept. */
+/** Requests over keep-alive connections. */
 function http(name: string, cost: number, status: number, of: (n: number) => { method?: string; path: string; body?: string }): Kind {
   return {
     name,
@@ -42,11 +42,11 @@ function http(name: string, cost: number, status: number, of: (n: number) => { m
         new Promise<void>((resolve, reject) => {
           const { method = 'GET', path, body } = of(n);
           const headers = body === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
-          const asked = request({ hostname, port, agent, method, path, headers }, (answer) => {
-            if (answer.statusCode !== status) reject(new Error(`${name}: ${answer.statusCode} instead of ${status}`));
-            answer.resume().once('end', resolve);
+          const clientRequest = request({ hostname, port, agent, method, path, headers }, (response) => {
+            if (response.statusCode !== status) reject(new Error(`${name}: ${response.statusCode} instead of ${status}`));
+            response.resume().once('end', resolve);
           });
-          asked.once('error', reject).end(body);
+          clientRequest.once('error', reject).end(body);
         });
       return { ask, close: () => agent.destroy() };
     },
@@ -71,11 +71,11 @@ const KINDS: readonly Kind[] = [
         const socket = new WebSocket(`${url.replace('http', 'ws')}/api/v1/socket`);
         await once(socket, 'open');
         for (const op of ['subscribe', 'unsubscribe']) {
-          const answered = new Promise<void>((resolve) =>
+          const replied = new Promise<void>((resolve) =>
             socket.on('message', (text) => (JSON.parse(String(text)) as { id?: string }).id === op && resolve()),
           );
           socket.send(JSON.stringify({ op, id: op, channels: ['ticker:simulator:BTC-USDT'] }));
-          await answered;
+          await replied;
         }
         socket.terminate();
         await once(socket, 'close');
@@ -89,12 +89,12 @@ const KINDS: readonly Kind[] = [
     open: async ({ url }) => ({
       ask: () =>
         new Promise((resolve, reject) => {
-          const asked = request(`${url}/api/v1/stream?channels=ticker:simulator:BTC-USDT`, { agent: false }, (answer) => {
-            answer.once('data', () => asked.destroy());
-            answer.once('close', resolve);
-            answer.on('error', () => {});
+          const clientRequest = request(`${url}/api/v1/stream?channels=ticker:simulator:BTC-USDT`, { agent: false }, (response) => {
+            response.once('data', () => clientRequest.destroy());
+            response.once('close', resolve);
+            response.on('error', () => {});
           });
-          asked.once('error', reject).end();
+          clientRequest.once('error', reject).end();
         }),
       close: () => {},
     }),
@@ -107,9 +107,9 @@ const KINDS: readonly Kind[] = [
       return {
         ask: async () => {
           const socket = connect(tcpPort, '127.0.0.1');
-          // A frame of 8 bytes that is no MessagePack of a hello.
+          // A frame of 8 bytes that is not a `hello`.
           socket.write(Buffer.from([0, 0, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8]));
-          // It is told why, and ends.
+          // The server sends the reason and closes the connection.
           socket.on('error', () => {}).once('data', () => socket.destroy());
           await once(socket, 'close');
         },
@@ -130,9 +130,9 @@ async function askMany(ask: Ask, from: number, to: number): Promise<void> {
 async function heapOf(server: ServerProcess): Promise<{ heap: number; resident: number }> {
   const before = server.errors().length;
   server.child.kill('SIGUSR2');
-  const told = () => /HEAP (\d+) (\d+)/.exec(server.errors().slice(before));
-  await until(() => told() !== null, 'the heap of the server is told');
-  const [, heap, resident] = told() ?? [];
+  const heapLine = () => /HEAP (\d+) (\d+)/.exec(server.errors().slice(before));
+  await until(() => heapLine() !== null, 'the server reports its heap');
+  const [, heap, resident] = heapLine() ?? [];
   return { heap: Number(heap) / MIB, resident: Number(resident) / MIB };
 }
 

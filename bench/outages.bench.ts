@@ -1,7 +1,7 @@
 import { stopEachInTurn } from '../tests/worlds/outages.ts';
 import { quantile, report } from './measure.ts';
 
-/* The log, the hot store, the cold store and the database are each away for half a minute while 300 bots play. */
+/* Response times of 300 bots while the log, the hot store, the cold store and the database are unavailable, for 30 s each. */
 
 const CALM_MS = 10_000;
 const OUTAGE_MS = 30_000;
@@ -14,14 +14,14 @@ const { outages, differences } = await stopEachInTurn(
   OUTAGE_MS,
 );
 for (const { service, before, during, after } of outages) {
-  const [calm, away, again] = [before, during, after].map((latencies) => quantile(latencies, 0.99)) as [number, number, number];
+  const [calm, during99, after99] = [before, during, after].map((latencies) => quantile(latencies, 0.99)) as [number, number, number];
   report({
     what: `answers while the ${service} is away against before: p99`,
-    ours: away,
+    ours: during99,
     bare: calm,
     unit: 'ms',
     budget: { kind: '<=', value: 1.5 },
-    note: `afterwards ${again.toFixed(1)} ms, ${during.length} answers`,
+    note: `afterwards ${after99.toFixed(1)} ms, ${during.length} answers`,
   });
 }
 report({

@@ -10,8 +10,8 @@ import { recordedLines } from '../tests/feeds/player.ts';
 import { inFolder, pairedUndisturbed, rate, report } from './measure.ts';
 
 /*
- * A frame’s whole way - adapter, zone, log, store - against JSON.parse of the same frames alone. The frames are the recorded
- * ones of Binance futures, repeated with new ids and later times until there are enough.
+ * The whole pipeline of a frame - adapter, zone, log, store - against JSON.parse of the same frames alone. The frames are recorded
+ * from Binance futures, repeated with new ids and later times.
  */
 
 const FRAMES = 200_000;
@@ -19,7 +19,7 @@ const RECORDING = join(import.meta.dirname, '..', '..', 'shared', 'data', 'frame
 const SPAN_MS = 60_000;
 const ROUNDS = 9;
 
-// Real frames where there are some, else those of our imitation of the venue.
+// Real frames if available, else those of the simulated venue.
 const lines = existsSync(RECORDING) ? await recordedLines(RECORDING) : imitationOf('binance-futures');
 const received = lines.filter((line) => line.kind === 'received').map(({ text }) => text);
 const pairs = pairsOfRecording('binance-futures', lines);
@@ -28,7 +28,7 @@ const frames = Array.from({ length: FRAMES }, (_none, index) =>
   later(received[index % received.length] as string, Math.floor(index / received.length)),
 );
 
-/** The same frame some minutes later: ids and times go on as if the market had. */
+/** The same frame some minutes later, with continuing ids and times. */
 function later(text: string, round: number): string {
   if (round === 0) return text;
   return text
@@ -71,7 +71,7 @@ async function whole(): Promise<number> {
       flags: { data: join(folder, 'data'), port: 0 },
     });
     const running = await startPlatform({
-      // Without the world, whose processes start and tick on the same cores and have no part in a frame’s way.
+      // Without the world: its processes would use the same cores.
       settings: { ...settings, sources: [source], worlds: { ...settings.worlds, enabled: false } },
       console: join(folder, 'none'),
       modules: modulesWith({

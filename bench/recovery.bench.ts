@@ -8,8 +8,8 @@ import { Packr } from 'msgpackr';
 import { inFolder, report } from './measure.ts';
 
 /*
- * A zone of 10,000 entities comes back: from a hot snapshot, from a cold one, and by replaying a million events. Bare is what no recovery can do without:
- * a state of that size unpacked, a million events unpacked in batches and folded.
+ * Recovery of a zone with 10,000 entities: from a hot snapshot, from a cold snapshot, and by replaying a million events. The bare ceiling is the minimum of any
+ * recovery: unpacking a state of that size, or unpacking a million events in batches and applying them.
  */
 
 const ENTITIES = 10_000;

@@ -5,7 +5,8 @@ import { basename, join } from 'node:path';
 import type { Result } from './measure.ts';
 
 /*
- * Every benchmark in a process of its own, a table at the end, and bench/results/*.json. Names choose: npm run bench -- kernel log
+ * Runs every benchmark in a separate process, so that none warms up or fills memory for another. Prints a table and writes bench/results/*.json.
+ * Names select benchmarks: npm run bench -- kernel log
  */
 
 const wanted = process.argv.slice(2);
@@ -25,7 +26,7 @@ const machine = {
 console.log(`${machine.processors} x ${machine.processor}, ${machine.memoryGiB} GiB, Node ${machine.node}\n`);
 mkdirSync(join(import.meta.dirname, 'results'), { recursive: true });
 
-/** Those that measure a whole server run with the flags that `npm start` gives it. */
+/** Benchmarks of a whole server run with the flags of `npm start`. */
 const SERVERS = ['latency', 'pipeline'];
 const AS_STARTED = ['--max-semi-space-size=16'];
 
@@ -60,15 +61,15 @@ function rowOf({ what, ours, bare, unit, budget, note }: Result): string[] {
   const met = budget.kind === '>=' ? measured >= budget.value : measured <= budget.value;
   return [
     what + (note ? ` (${note})` : ''),
-    `${shown(ours)} ${unit}`,
-    bare === null ? '-' : `${shown(bare)} ${unit}`,
+    `${formatted(ours)} ${unit}`,
+    bare === null ? '-' : `${formatted(bare)} ${unit}`,
     bare === null ? '-' : (ours / bare).toFixed(2),
     `${budget.kind} ${budget.value}`,
     met ? 'met' : 'MISSED',
   ];
 }
 
-function shown(value: number): string {
+function formatted(value: number): string {
   if (value >= 1e6) return `${(value / 1e6).toFixed(2)} M`;
   if (value >= 1e4) return `${(value / 1e3).toFixed(0)} k`;
   return value >= 100 ? value.toFixed(0) : value.toFixed(2);

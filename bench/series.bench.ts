@@ -4,7 +4,7 @@ import { instrumentId } from '@millrace/contracts';
 import { type CandleRow, openDuckDbSeries } from '@millrace/series';
 import { inFolder, paired, rate, report } from './measure.ts';
 
-/* Candles into the series store and out as columns, against the same columns handed to DuckDB directly. */
+/* Writing candles to the series store and reading them as columns, against the same columns in DuckDB directly. */
 
 const ROWS = 204_800;
 const CHUNK = 2_048;
@@ -41,7 +41,7 @@ await inFolder(async (folder) => {
     );
     return connection;
   };
-  /** Typed arrays that are ready, copied into chunks: the least that any writer must do. */
+  /** Copies prepared typed arrays into chunks: the minimum work of any writer. */
   const times = Float64Array.from(rows, ({ time }) => time);
   const ones = new Float64Array(CHUNK).fill(1);
   const fill = async (connection: Awaited<ReturnType<typeof bareTable>>) => {

@@ -5,7 +5,7 @@ import { startServer } from '../tests/server.ts';
 import { inFolder, median, report } from './measure.ts';
 
 /*
- * From the command to `ready`, everything installed and data present, against a bare process that serves HTTP; and the memory of a server that nobody uses.
+ * Time from the command to `ready`, with everything installed and data present, against a bare process that serves HTTP. Also the memory of an idle server.
  */
 
 const STARTS = 5;
@@ -15,7 +15,7 @@ const MIB = 1024 * 1024;
 
 await inFolder(async (folder) => {
   const args = ['up', '--port', '0', '--data', 'data'];
-  // As scripts/run.mjs starts it, with users.
+  // The command of scripts/run.mjs, with users.
   const env = { MILLRACE_DEMO: 'false', MALLOC_ARENA_MAX: '1' };
   const options = { cwd: folder, env, nodeFlags: ['--max-semi-space-size=16'] };
   const filled = await startServer(args, options);
@@ -52,7 +52,7 @@ await inFolder(async (folder) => {
   });
 });
 
-/** How long a process takes that does nothing but listen. */
+/** Start time of a process that only listens, ms. */
 async function bareStart(): Promise<number> {
   const started = performance.now();
   const child = spawn(process.execPath, ['-e', BARE], { stdio: ['ignore', 'pipe', 'inherit'] });
@@ -62,13 +62,13 @@ async function bareStart(): Promise<number> {
   return ms;
 }
 
-/** A process and all that it started. */
+/** A process and its descendants. */
 function familyOf(pid: number): number[] {
   const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
   return [pid, ...children.flatMap(familyOf)];
 }
 
-/** Proportional set size: what processes share is counted once, in parts (proc(5), smaps_rollup). */
+/** Proportional set size, KiB: shared pages are divided among their processes (proc(5), smaps_rollup). */
 function residentKib(pid: number): number {
   return Number(/^Pss:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1]);
 }

@@ -7,13 +7,13 @@ import { paired, rate, report } from './measure.ts';
 
 /*
  * Deliveries to 2,000 connections, ten events of 200 bytes coalesced, on one core: the hub against one prepared buffer
- * written to each socket. The readers are another process that takes the bytes and throws them away.
+ * written to each socket. The readers are a separate process that discards the bytes.
  */
 
 const CONNECTIONS = 2_000;
 const EVENTS_PER_FLUSH = 10;
 const FLUSHES = 120;
-/** Bytes a socket may have waiting before a round pauses for it; well below where the hub calls a reader slow. */
+/** Buffered bytes of a socket for which a round pauses; well below the limit for slow readers of the hub. */
 const BACKLOG_BYTES = 256 * 1024;
 
 if (process.send === undefined || process.argv[2] !== 'readers') await measure();

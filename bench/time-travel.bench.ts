@@ -9,16 +9,16 @@ import { Packr } from 'msgpackr';
 import { inFolder, quantile, report } from './measure.ts';
 
 /*
- * A zone in which 100 players walk for as long as it takes to a million events, its snapshots taken as they are in service.
- * Then it is asked what it was at 100 random moments, and each answer is held against the hash it had live.
+ * 100 players walk in a zone until it has a million events, with snapshots as in production. Then the state at 100 random points in time is
+ * read, and its hash is compared with the live one.
  */
 
 const EVENTS = 1_000_000;
 const packr = new Packr();
-const MOMENTS = 100;
+const POINTS = 100;
 const PLAYERS = 100;
 const TICK_MS = 50;
-/** A player moves every so many ticks. */
+/** Ticks between two moves of a player. */
 const TICKS_PER_MOVE = 10;
 const TICKS_PER_FLUSH = 20;
 const STEP_CM = 200;
@@ -30,7 +30,7 @@ await inFolder(async (folder) => {
   const log = openLmdbLog(join(folder, 'log'));
   const hot = openLmdbSnapshots(join(folder, 'hot'));
   const cold = openFileSnapshots(join(folder, 'cold'));
-  const chosen = new Set(Array.from({ length: MOMENTS }, () => 1 + Math.floor(Math.random() * EVENTS)));
+  const chosen = new Set(Array.from({ length: POINTS }, () => 1 + Math.floor(Math.random() * EVENTS)));
   const live = new Map<number, string>();
   let nextChosen = [...chosen].sort((one, other) => one - other);
   const address = zoneAddress(worldZone.kind, ZONE);
@@ -44,7 +44,7 @@ await inFolder(async (folder) => {
     onDecided: (batch, state) => {
       const last = lastSeqOf(batch);
       if (nextChosen[0] === undefined || last < nextChosen[0]) return;
-      // A state can be had between two turns; the moment is the one it was chosen for, or the next.
+      // The state is available between two turns only: uses the chosen event or the next one.
       live.set(last, hashOf(state));
       nextChosen = nextChosen.filter((seq) => seq > last);
     },
@@ -68,12 +68,12 @@ await inFolder(async (folder) => {
       host.send(address, { type: 'Move', player: `p${player}`, session: `s${player}`, n, x, y });
     }
     await clock.advance(TICK_MS);
-    // Its clock is faster than the disk: without this the log would seem to be silent.
+    // The manual clock is faster than the disk: without this the log would time out.
     if (tick % TICKS_PER_FLUSH === 0) await host.recorded();
   }
   await host.recorded();
   const took: number[] = [];
-  // What no answer can do without: a state of that size unpacked, and the hash of it.
+  // The minimum work of any result: unpacking a state of that size and hashing it.
   const bare: number[] = [];
   const packed = packr.pack(host.view(address)?.state);
   let same = 0;

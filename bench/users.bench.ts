@@ -11,23 +11,23 @@ import { openBenchServer } from './bench-server.ts';
 import { quantile, report } from './measure.ts';
 
 /*
- * 10,000 event streams of 1,000 users at one process: every user is told of what is theirs, on each of their ten streams, and of nothing else; then 5,000
- * clients are killed, as a network would, and what they took is given back. The clients are another process.
+ * 10,000 event streams of 1,000 users at one process: every user receives their own events on each of their ten streams, and no others. Then 5,000
+ * connections are reset, and their memory must be released. The clients are a separate process.
  */
 
 const USERS = 1_000;
 const STREAMS_PER_USER = 10;
 const STREAMS = USERS * STREAMS_PER_USER;
 const SECONDS = 10;
-/** Each user is told of something so often: 2,000 events a second, 20,000 deliveries. */
+/** In total 2,000 events and 20,000 deliveries per second. */
 const EVENTS_PER_USER_PER_SECOND = 2;
 const MIB = 1024 * 1024;
 
-interface Heard {
+interface ClientReport {
   readonly deliveries: number;
   readonly strangers: number;
   readonly latenciesMs: readonly number[];
-  /** Fewest and most events that a stream heard of. */
+  /** Minimum and maximum number of events of a stream. */
   readonly least: number;
   readonly most: number;
 }
@@ -35,10 +35,10 @@ interface Heard {
 if (process.send && process.argv[2] === 'clients') clients(Number(process.argv[3]));
 else await measure();
 
-/** Streams read as bytes: what is measured is the server. */
+/** Clients that parse raw bytes, so that they are not the bottleneck. */
 function clients(port: number): void {
   const sockets: Socket[] = [];
-  const heard = new Uint32Array(STREAMS);
+  const received = new Uint32Array(STREAMS);
   let strangers = 0;
   let latencies: number[] = [];
   let open = 0;
@@ -64,13 +64,13 @@ function clients(port: number): void {
         if (!line.startsWith('data: {"channel"')) continue;
         const { channel, data } = JSON.parse(line.slice('data: '.length)) as { channel: string; data: { for: string; at: number } };
         if (channel !== `users:${user}` || data.for !== user) strangers++;
-        heard[index] = (heard[index] ?? 0) + 1;
+        received[index] = (received[index] ?? 0) + 1;
         latencies.push(performance.timeOrigin + performance.now() - data.at);
       }
     });
     socket.on('error', () => {});
   };
-  // Some at a time, so that none waits for the others’ handshakes.
+  // Opens them in groups, so that handshakes do not delay each other.
   let begun = 0;
   const more = setInterval(() => {
     for (let count = 0; count < 200 && begun < STREAMS; count++) begin(begun++);
@@ -78,20 +78,20 @@ function clients(port: number): void {
   }, 20);
   process.on('message', (message) => {
     if (message === 'forget') {
-      heard.fill(0);
+      received.fill(0);
       latencies = [];
     }
-    if (message === 'tell') {
-      const told: Heard = {
+    if (message === 'report') {
+      const counts: ClientReport = {
         deliveries: latencies.length,
         strangers,
         latenciesMs: [0.5, 0.99, 1].map((share) => quantile(latencies, share)),
-        least: Math.min(...heard),
-        most: Math.max(...heard),
+        least: Math.min(...received),
+        most: Math.max(...received),
       };
-      process.send?.(told);
+      process.send?.(counts);
     }
-    // Reset, not closed: as when a machine is gone.
+    // Reset, not closed: like the failure of a machine.
     if (message === 'kill') for (const socket of sockets.splice(0, STREAMS / 2)) socket.resetAndDestroy();
   });
 }
@@ -135,7 +135,7 @@ async function measure(): Promise<void> {
   });
 
   const ours = await timed((user) => hub.publish(`users:${user}`, 'lossless', 'news', '', newsFor(user)), child);
-  // The history of what was told stays; what connections took is asked for.
+  // The history of the hub stays; only the memory of connections is measured.
   const loaded = await memory();
   child.send('kill');
   while (server.streams.size > STREAMS / 2) await new Promise((resolve) => setTimeout(resolve, 20));
@@ -171,36 +171,36 @@ async function measure(): Promise<void> {
 interface Timed {
   readonly median: number;
   readonly p99: number;
-  /** Deliveries at the usual rate, and as fast as they go. */
+  /** Deliveries per second at the usual rate, and the maximum. */
   readonly perSecond: number;
   readonly fastest: number;
 }
 
-type Tell = (user: string) => void;
+type Publish = (user: string) => void;
 
 function newsFor(user: string) {
   return { for: user, at: performance.timeOrigin + performance.now(), text: 'x'.repeat(100) };
 }
 
-/** Tells users of something for some seconds, then as fast as it goes. */
-async function timed(tell: Tell, child: ChildProcess): Promise<Timed> {
+/** Publishes at the usual rate for some seconds, then as fast as possible. */
+async function timed(publish: Publish, child: ChildProcess): Promise<Timed> {
   const started = performance.now();
-  let told = 0;
+  let published = 0;
   while (performance.now() - started < SECONDS * 1_000) {
     const due = ((performance.now() - started) / 1_000) * USERS * EVENTS_PER_USER_PER_SECOND;
-    for (; told < due; told++) tell(`user-${told % USERS}`);
+    for (; published < due; published++) publish(`user-${published % USERS}`);
     await new Promise((resolve) => setTimeout(resolve, 1));
   }
-  const heard = await ask(child, told * STREAMS_PER_USER);
-  if (heard.strangers > 0) throw new Error(`${heard.strangers} deliveries were somebody else’s`);
-  const each = Math.floor(told / USERS);
-  if (heard.least < each || heard.most > each + 1)
-    throw new Error(`streams heard of ${heard.least} to ${heard.most} events, not of ${each}`);
-  const [median = 0, p99 = 0] = heard.latenciesMs;
-  return { median, p99, perSecond: heard.deliveries / SECONDS, fastest: await burst(tell, child) };
+  const received = await ask(child, published * STREAMS_PER_USER);
+  if (received.strangers > 0) throw new Error(`${received.strangers} deliveries went to the wrong user`);
+  const each = Math.floor(published / USERS);
+  if (received.least < each || received.most > each + 1)
+    throw new Error(`streams received ${received.least} to ${received.most} events, not ${each}`);
+  const [median = 0, p99 = 0] = received.latenciesMs;
+  return { median, p99, perSecond: received.deliveries / SECONDS, fastest: await burst(publish, child) };
 }
 
-/** The same events to the same clients from a server that knows nothing but whose stream is whose. */
+/** The same events to the same clients from a bare server that only maps users to streams. */
 async function timedBare(): Promise<Timed> {
   const streams = new Map<string, ServerResponse[]>();
   const server = createServer({ keepAliveTimeout: 0 }, ({ headers }, response) => {
@@ -219,30 +219,30 @@ async function timedBare(): Promise<Timed> {
   return result;
 }
 
-/** Tells every user ten times, as fast as it goes, and waits until all have heard. */
-async function burst(tell: Tell, child: ChildProcess): Promise<number> {
+/** Publishes ten events to every user as fast as possible. Returns deliveries per second. */
+async function burst(publish: Publish, child: ChildProcess): Promise<number> {
   child.send('forget');
   await ask(child, 0);
   const rounds = 10;
   const started = performance.now();
   for (let round = 0; round < rounds; round++) {
-    for (let user = 0; user < USERS; user++) tell(`user-${user}`);
+    for (let user = 0; user < USERS; user++) publish(`user-${user}`);
     await new Promise((resolve) => setImmediate(resolve));
   }
   const { deliveries } = await ask(child, rounds * STREAMS);
   return (deliveries / (performance.now() - started)) * 1_000;
 }
 
-/** What the clients have heard, once it is as much as it should be. */
-async function ask(child: ChildProcess, deliveries: number): Promise<Heard> {
+/** Waits for `deliveries`, and returns the report of the clients. */
+async function ask(child: ChildProcess, deliveries: number): Promise<ClientReport> {
   for (;;) {
-    child.send('tell');
-    const [heard] = (await once(child, 'message')) as [Heard];
-    if (heard.deliveries >= deliveries) return heard;
+    child.send('report');
+    const [received] = (await once(child, 'message')) as [ClientReport];
+    if (received.deliveries >= deliveries) return received;
   }
 }
 
-/** Memory of this process after what is garbage is gone, bytes. */
+/** Memory of this process after garbage collection, bytes. */
 async function memory(): Promise<number> {
   for (let pass = 0; pass < 3; pass++) {
     globalThis.gc?.();

@@ -10,8 +10,8 @@ import { contentOf } from '../tests/response.ts';
 import { inFolder, quantile, report } from './measure.ts';
 
 /*
- * A real server, and a swarm of bots that move twice a second in processes beside it, on the same cores. Decisions are timed
- * at the client: from the frame to its answer. Ticks: the longest of each zone and second.
+ * A real server, and bots in separate processes on the same cores that move twice per second. Decisions are timed
+ * at the client: from the frame to its reply. Ticks: the longest of each zone and second.
  */
 
 const MOVES_PER_SECOND = 2;
@@ -31,7 +31,7 @@ interface Load {
   readonly playing: number;
   readonly decisionP50: number;
   readonly decisionP99: number;
-  readonly seenP99: number;
+  readonly clientP99: number;
   readonly tickP99: number;
   readonly updatesPerSecond: number;
   /** Cores that the server and its hosts used, and the swarm. */
@@ -56,20 +56,20 @@ async function loaded(players: number, zones: { columns: number; rows: number })
       const looking = setInterval(() => {
         void get<WorldZoneStatus[]>('/world/zones').then((statuses) => ticks.push(...statuses.map(({ tickMsMax }) => tickMsMax)));
       }, 1_000);
-      const seen = await swarm.watch(WATCHED_SECONDS);
+      const watched = await swarm.watch(WATCHED_SECONDS);
       clearInterval(looking);
       const world = await get<World>('/world');
       const used = pids.reduce((sum, pid, index) => sum + cpuMsOf(pid) - (before[index] ?? 0), 0);
       return {
         players,
-        playing: seen.playing,
+        playing: watched.playing,
         decisionP50: world.decisionMs.p50 ?? Number.NaN,
         decisionP99: world.decisionMs.p99 ?? Number.NaN,
-        seenP99: quantile(seen.tally.latencies, 0.99),
+        clientP99: quantile(watched.tally.latencies, 0.99),
         tickP99: quantile(ticks, 0.99),
         updatesPerSecond: world.updatesPerSecond,
         cores: used / 1_000 / WATCHED_SECONDS,
-        swarmCores: seen.cores,
+        swarmCores: watched.cores,
       };
     } finally {
       swarm.end();
@@ -87,11 +87,11 @@ function cpuMsOf(pid: number): number {
 const show = (load: Load) =>
   console.error(
     `${load.players} players: ${load.playing} play; decision p50 ${load.decisionP50.toFixed(1)} ms, p99 ${load.decisionP99.toFixed(1)} ms ` +
-      `(the bots saw ${load.seenP99.toFixed(1)}); tick p99 ${load.tickP99.toFixed(1)} ms; ${load.updatesPerSecond} updates/s; ` +
+      `(the bots measured ${load.clientP99.toFixed(1)}); tick p99 ${load.tickP99.toFixed(1)} ms; ${load.updatesPerSecond} updates/s; ` +
       `server ${load.cores.toFixed(2)} cores (${((load.cores * 1_000) / load.players).toFixed(2)} per thousand), swarm ${load.swarmCores.toFixed(2)}`,
   );
 
-/** The same commands over as many bare connections to a process that sends each back at once: how long that takes, p99, ms. */
+/** Round trip of the same commands over as many bare connections to an echo process, p99, ms. */
 async function echoed(players: number): Promise<number> {
   const child = fork(import.meta.filename, ['echo'], { execArgv: [] });
   const [port] = (await once(child, 'message')) as [number];
@@ -138,7 +138,7 @@ async function reportCrowd(what: string, load: Load, note: string): Promise<void
   const bare = await echoed(load.players);
   report({
     what: `${what}: a move answered at its bot, p99`,
-    ours: load.seenP99,
+    ours: load.clientP99,
     bare,
     unit: 'ms',
     budget: { kind: '<=', value: 20 },

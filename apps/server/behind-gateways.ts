@@ -4,13 +4,13 @@ import { ApiProblem, type HttpServerOptions } from '@millrace/http';
 import { announceServer, type Redis } from '@millrace/redis';
 import { NODE } from './http-server.ts';
 
-/** Name of the secret that gateways and the servers behind them share. */
+/** Name of the secret that gateways and servers share. */
 export const LINK_SECRET = 'gateway-link';
 
-/** Gateways ask a server once a second how it is. */
-const GATEWAYS_HEAR_MS = 1_500;
+/** Time for all gateways to check a stopping server, ms. They check once per second. */
+const GATEWAY_CHECK_MS = 1_500;
 
-/** What a server is to gateways, and they to it, where it stands behind some. */
+/** The relation of a server to its gateways: its registration, its status, and the vouches that it accepts. */
 export class BehindGateways {
   readonly #reachedAt: string | undefined;
   readonly #redis: Redis | null;
@@ -20,14 +20,14 @@ export class BehindGateways {
   #isServing = false;
   #withdraw: (() => Promise<void>) | null = null;
 
-  /** @param reachedAt where gateways reach it; undefined when there are none */
+  /** @param reachedAt URL at which gateways reach this server; undefined without gateways */
   constructor(reachedAt: string | undefined, redis: Redis | null, stats: () => Pick<Server, 'open' | 'worldPort'>) {
     this.#reachedAt = reachedAt;
     this.#redis = redis;
     this.#stats = stats;
   }
 
-  /** Who makes a request, as a gateway says. What anyone says counts for nothing where there are none. */
+  /** Principal of a request from a gateway; null without a vouch. Without gateways the header is ignored. */
   readonly vouched: NonNullable<HttpServerOptions['vouched']> = (request) => {
     if (this.#reader) return this.#reader.read(request);
     if (this.#reachedAt === undefined || request.headers[VOUCH_HEADER] === undefined) return null;
@@ -49,7 +49,7 @@ export class BehindGateways {
     };
   }
 
-  /** From now on there is everything to answer with. @param secret the one by that name */
+  /** Registers the server; call it when the server is ready. @param secret returns the secret of a name */
   async begin(secret: (name: string) => Promise<string>): Promise<void> {
     if (this.#reachedAt !== undefined) {
       this.#reader = new VouchReader(await secret(LINK_SECRET), Date.now, this.#reachedAt);
@@ -58,10 +58,10 @@ export class BehindGateways {
     this.#isServing = true;
   }
 
-  /** Says that it stops. Resolves when gateways have heard that, and send nothing more. */
+  /** Unregisters the server. Resolves when gateways have noticed and send no more requests. */
   async end(): Promise<void> {
     this.#isServing = false;
     await this.#withdraw?.();
-    if (this.#reachedAt !== undefined) await new Promise((resolve) => setTimeout(resolve, GATEWAYS_HEAR_MS));
+    if (this.#reachedAt !== undefined) await new Promise((resolve) => setTimeout(resolve, GATEWAY_CHECK_MS));
   }
 }

@@ -5,9 +5,9 @@ import { type CandleReport, checkCandles } from '@millrace/market';
 import { openSeries } from './data-folder.ts';
 
 /**
- * Compares samples of the stored candles of each instrument with its stored trades, in order of names, and prints what it found. Ends with 1 when one differs.
- * When the time is over it says with which instrument to go on.
- * @throws UserError while a server uses the data folder, or when there is no such instrument to begin with
+ * Compares samples of the stored candles of each instrument with its stored trades, in order of names, and prints the results. Sets exit code 1 if one differs.
+ * After `seconds` it stops and prints the instrument to continue from.
+ * @throws UserError while a server uses the data folder, or if the instrument `from` is unknown
  */
 export async function checkStoredCandles(
   settings: Settings,
@@ -18,12 +18,12 @@ export async function checkStoredCandles(
     const all = series.instruments().sort();
     const first = from === undefined ? 0 : all.indexOf(from as InstrumentId);
     if (first < 0)
-      throw new UserError(`no instrument "${from}" is stored`, `Give one of: ${all.slice(0, 20).join(', ') || 'none is stored'}.`);
+      throw new UserError(`no instrument "${from}" is stored`, `Use one of: ${all.slice(0, 20).join(', ') || 'none is stored'}.`);
     const end = performance.now() + seconds * 1_000;
-    const isOver = () => performance.now() > end;
+    const isTimeUp = () => performance.now() > end;
     for (const instrument of all.slice(first)) {
-      if (isOver()) return console.log(`The time is over. Go on with: doctor --candles --from ${instrument}`);
-      const report = await checkCandles(series, instrument, isOver);
+      if (isTimeUp()) return console.log(`The time limit is reached. Continue with: doctor --candles --from ${instrument}`);
+      const report = await checkCandles(series, instrument, isTimeUp);
       for (const line of linesOf(report)) console.log(line);
       if (report.differing > 0) process.exitCode = 1;
     }

@@ -2,8 +2,8 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
 /**
- * Gives back what a start took and nothing needs any more (hundreds of megabytes, where the embedded PostgreSQL made its files). V8 would keep it until it
- * needs room, which a process that idles never does. It takes some tens of milliseconds, in which nothing else happens.
+ * Runs a full garbage collection, to release the memory of the start (hundreds of megabytes when the embedded PostgreSQL created its files). In an idle
+ * process V8 would keep it. Blocks the process for some tens of milliseconds.
  */
 export function collectGarbage(): void {
   setFlagsFromString('--expose-gc');

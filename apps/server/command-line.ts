@@ -4,7 +4,7 @@ import { SecretError } from '@millrace/secrets';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 
 const EXIT_USAGE = 2;
-/** Longest a command that failed waits for its open transactions, ms. */
+/** Maximum time that a failed command waits for its open transactions, ms. */
 const TRANSACTIONS_MS_MAX = 3_000;
 /** EX_SOFTWARE of sysexits.h. */
 const EXIT_SOFTWARE = 70;
@@ -12,7 +12,7 @@ const EXIT_SOFTWARE = 70;
 function portNumber(text: string): number {
   const port = Number(text);
   if (!Number.isInteger(port) || port < 0 || port > 65_535)
-    throw new InvalidArgumentError('A port is a whole number from 0 to 65535; 0 takes a free one.');
+    throw new InvalidArgumentError('A port is a whole number from 0 to 65535; 0 selects a free port.');
   return port;
 }
 
@@ -24,39 +24,42 @@ function wholeNumber(text: string): number {
 
 function speedFactor(text: string): number {
   const speed = text === 'max' ? Number.POSITIVE_INFINITY : Number(text);
-  if (!(speed > 0)) throw new InvalidArgumentError('Speed is a number above 0 (1 is as recorded, 10 ten times as fast) or "max".');
+  if (!(speed > 0))
+    throw new InvalidArgumentError('Speed is a number above 0 (1 is the recorded speed, 10 is ten times as fast) or "max".');
   return speed;
 }
 
-const program = new Command('millrace').description('Live data in, decisions in memory, everyone told at once.').exitOverride();
+const program = new Command('millrace')
+  .description('Live data in, decisions in memory, every change streamed within milliseconds.')
+  .exitOverride();
 
 const serving = (command: Command) =>
   command
     .option('--config <file>', 'configuration file (default: millrace.config.json)')
-    .option('--data <folder>', 'where log, snapshots and series live')
-    .option('--host <address>', 'address to serve on')
-    .option('--port <number>', 'port to serve on; 0 takes a free one', portNumber)
-    .option('--demo', 'no users: everyone on this machine is the owner, and nobody else is let in');
+    .option('--data <folder>', 'data folder: log, snapshots, series')
+    .option('--host <address>', 'address to listen on')
+    .option('--port <number>', 'port to listen on; 0 selects a free port', portNumber)
+    .option('--demo', 'no users: every user of this machine is the owner; other machines cannot connect');
 
 serving(program.command('up'))
-  .addOption(new Option('--role <role>', 'what this process does').choices(['all', 'gateway']))
-  .description('start every role in this process and serve; with --role gateway, stand before the servers that do')
+  .addOption(new Option('--role <role>', 'role of this process').choices(['all', 'gateway']))
+  .description('start the server; with --role gateway, start a gateway in front of other servers')
   .action(async (flags) => (await import('./commands/up.ts')).up(flags));
 
 serving(program.command('replay'))
   .argument('<frames>', 'a file of recorded frames')
-  .requiredOption('--source <type>', 'whose frames they are: binance, binance-futures, coinbase, kraken or upbit')
-  .option('--speed <factor>', 'how fast: 1 is as recorded, max as fast as possible', speedFactor, 1)
-  .option('--exit', 'print the statistics and end when the file is read, instead of serving on')
-  .description('feed recorded frames through the real adapter and serve what comes of it')
+  .requiredOption('--source <type>', 'venue of the frames: binance, binance-futures, coinbase, kraken or upbit')
+  .option('--speed <factor>', 'replay speed: 1 is the recorded speed, max is as fast as possible', speedFactor, 1)
+  .option('--exit', 'print the statistics and exit at the end of the file')
+  .description('feed recorded frames through the real adapter and serve the resulting data')
   .action(async (frames, flags) => (await import('./commands/replay.ts')).replay(frames, flags));
 
-const config = program.command('config').description('look at the configuration');
+const config = program.command('config').description('check or print the configuration');
 serving(config.command('check'))
-  .description('say whether the configuration can be used')
+  .description('check whether the configuration is valid')
   .action(async (flags) => (await import('./commands/config.ts')).check(flags));
 serving(config.command('print'))
-  .description('print the configuration with every default filled in')
+  .description('print the configuration with all defaults')
   .action(async (flags) => (await import('./commands/config.ts')).print(flags));
 config
   .command('schema')
@@ -64,65 +67,60 @@ config
   .action(async () => (await import('./commands/config.ts')).schema());
 
 serving(program.command('doctor'))
-  .option('--repair', 'make a new log of what can be read of a damaged one; the damaged one is kept')
+  .option('--repair', 'create a new log from the readable records of a damaged one; the damaged log is kept')
   .option('--candles', 'compare samples of the stored candles with the stored trades, while the server is stopped')
-  .option('--from <instrument>', 'with --candles: begin with this instrument')
-  .option('--seconds <number>', 'with --candles: how long it may take', wholeNumber, 60)
-  .description('check what this machine and the data folder are like')
+  .option('--from <instrument>', 'with --candles: start with this instrument')
+  .option('--seconds <number>', 'with --candles: time limit', wholeNumber, 60)
+  .description('check this machine and the data folder')
   .action(async (flags) => (await import('./commands/doctor.ts')).doctor(flags));
 
-const audit = program.command('audit').description('what was done, by whom: the audit log');
-const ofTenant = (command: Command) => serving(command).option('--tenant <id>', 'whose', 'main');
+const audit = program.command('audit').description('export or verify the audit log');
+const ofTenant = (command: Command) => serving(command).option('--tenant <id>', 'id of the tenant', 'main');
 ofTenant(audit.command('export'))
-  .description('write every line to standard output, a JSON document a line')
+  .description('write all entries to standard output as JSON Lines')
   .action(async (flags) => (await import('./commands/audit.ts')).exportLines(flags));
 ofTenant(audit.command('verify'))
-  .option('--file <file>', 'one that was exported, instead of the tables')
-  .description('say whether a line was changed, taken out or put in')
+  .option('--file <file>', 'an exported file, instead of the database')
+  .description('check whether an entry was changed, removed or inserted')
   .action(async (flags) => (await import('./commands/audit.ts')).verify(flags));
 
-const secrets = program.command('secrets').description('the secrets of this installation, and the master key they are sealed with');
+const secrets = program.command('secrets').description('list or rotate the secrets of this installation');
 serving(secrets.command('list'))
-  .description('say which there are, and which master key each needs')
+  .description('list the secrets and the master key that each needs')
   .action(async (flags) => (await import('./commands/secrets.ts')).list(flags));
 serving(secrets.command('rotate'))
-  .description('seal them all anew under the newest master key')
+  .description('encrypt all secrets again with the newest master key')
   .action(async (flags) => (await import('./commands/secrets.ts')).rotate(flags));
 
-const users = program.command('users').description('who signs in here');
+const users = program.command('users').description('manage users');
 serving(users.command('reset'))
   .argument('<email>', 'the address that the user signs in with')
-  .description('print a link by which a user chooses a new password, once')
+  .description('print a single-use link to set a new password')
   .action(async (email, flags) => (await import('./commands/users.ts')).reset(email, flags));
 
 program
   .command('swarm')
-  .description('let many bots play, and say how they fared')
-  .option('--players <number>', 'how many', wholeNumber, 100)
-  .option('--seconds <number>', 'for how long', wholeNumber, 60)
-  .option('--server <url>', 'where the server is', 'http://127.0.0.1:7420')
-  .option('--moves <number>', 'moves of each player a second', wholeNumber, 2)
-  .option('--processes <number>', 'processes the bots are spread over', wholeNumber, 1)
+  .description('run bots in the world and print their statistics')
+  .option('--players <number>', 'number of bots', wholeNumber, 100)
+  .option('--seconds <number>', 'duration', wholeNumber, 60)
+  .option('--server <url>', 'URL of the server', 'http://127.0.0.1:7420')
+  .option('--moves <number>', 'moves per bot and second', wholeNumber, 2)
+  .option('--processes <number>', 'number of bot processes', wholeNumber, 1)
   .option('--json', 'print the statistics as one line of JSON')
-  .option('--key <key>', 'an API key with the scope world:play, where one has to sign in')
+  .option('--key <key>', 'API key with the scope world:play; not needed in demo mode')
   .action(async (flags) => (await import('./commands/swarm.ts')).swarm(flags));
 
 serving(program.command('drill'))
-  .option('--players <number>', 'bots that play meanwhile', wholeNumber, 500)
-  .option(
-    '--kills <number>',
-    'hosts that are killed with hot snapshots as recovery source; a quarter as many with each other source',
-    wholeNumber,
-    20,
-  )
-  .description('kill zone hosts in a world of its own, and measure how it recovers')
-  .option('--all-hosts', 'all zone hosts are killed at the same moment, instead of one')
+  .option('--players <number>', 'number of bots', wholeNumber, 500)
+  .option('--kills <number>', 'number of kills with recovery from hot snapshots; a quarter as many for each other source', wholeNumber, 20)
+  .description('kill zone hosts of a separate world and measure the recovery')
+  .option('--all-hosts', 'kill all zone hosts at the same moment, instead of one')
   .action(async (flags) => (await import('./commands/drill.ts')).drill(flags));
 
 program
   .command('bench')
-  .argument('[names...]', 'which benchmarks (default: all)')
-  .description('measure against the bare ceiling of this machine')
+  .argument('[names...]', 'names of benchmarks (default: all)')
+  .description('run benchmarks as ratios to bare implementations')
   .action(async (names) => (await import('./commands/bench.ts')).bench(names));
 
 try {
@@ -131,11 +129,11 @@ try {
   const status = report(error);
   // A process that exits within a transaction of a shared store is killed, and its exit status lost.
   if (!(error instanceof CommanderError)) await (await import('@millrace/lmdb')).transactionsEnded(TRANSACTIONS_MS_MAX);
-  // What was opened before the mistake was found would keep the process alive.
+  // Resources that were opened before the error would keep the process alive.
   process.exit(status);
 }
 
-/** Tells the person at the terminal what is wrong and what to do; returns the status to end with. */
+/** Prints an error and its remedy. Returns the exit code. */
 function report(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE;
   if (error instanceof UserError) {
@@ -143,13 +141,15 @@ function report(error: unknown): number {
     return 1;
   }
   if (error instanceof SecretError) {
-    console.error(`millrace: ${error.message}\n  Give the master key it was sealed with, first or among encryption.previousKeys.`);
+    console.error(
+      `millrace: ${error.message}\n  Configure the master key that encrypted it, as encryption.key or in encryption.previousKeys.`,
+    );
     return 1;
   }
   if (error instanceof ConfigError) {
     console.error(`millrace: ${error.message}`);
     return 1;
   }
-  console.error('millrace: something that should not happen has happened; please report it.\n', error);
+  console.error('millrace: internal error; please report it.\n', error);
   return EXIT_SOFTWARE;
 }

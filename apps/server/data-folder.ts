@@ -13,15 +13,15 @@ import { requireSoundStores, topicFolders } from './stores.ts';
 /** Another process has the data folder open. */
 export class DataFolderInUse extends UserError {
   constructor(folder: string) {
-    super(`the data folder ${folder} is in use by another Millrace`, 'Stop that one first, or choose another folder with --data.');
+    super(`the data folder ${folder} is in use by another Millrace`, 'Stop that server first, or choose another folder with --data.');
   }
 }
 
 /** The data folder of a server, checked and locked. */
 export interface DataFolder {
-  /** The series store. One process at a time can have it open: that is the lock of the folder. */
+  /** The series store. Only one process can have it open, so it is also the lock of the folder. */
   readonly series: SeriesStore;
-  /** Call it when the start has succeeded. @returns call it when the server stops in order */
+  /** Call it after a successful start. Returns a function to call after an orderly stop. */
   ready(): () => void;
 }
 
@@ -34,7 +34,7 @@ export async function openDataFolder(settings: Settings, contracts: readonly Mod
   const opened = requireWritable(data);
   if (opened > 0)
     logger.warn({ folder: data, opened }, 'other users of this machine had access to files of the data folder; their access was removed');
-  // Only one process has the series store open, so no other server writes to the stores while they are checked.
+  // Opening the series store excludes other servers, so none writes to the stores during the check.
   const series = await openSeries(settings);
   for (const folder of new Set(['.', ...topicFolders(contracts)])) await endOrphans(join(data, folder), logger);
   const { ready } = await requireSoundStores(data, contracts, logger);
@@ -56,7 +56,7 @@ function requireWritable(folder: string): number {
 }
 
 /**
- * Opens the series store, which one process at a time can have open.
+ * Opens the series store. Only one process can have it open.
  * @throws DataFolderInUse when another process has it open
  * @throws UserError when it cannot be opened
  */
@@ -67,7 +67,7 @@ export async function openSeries(settings: Settings): ReturnType<typeof openDuck
     if (/lock/i.test(messageOf(error))) throw new DataFolderInUse(settings.data);
     throw new UserError(
       `the history in ${join(settings.data, 'series')} cannot be opened: ${messageOf(error)}`,
-      'If it is damaged, move that folder away, or restore it from a backup. Without it a start makes a new one from what the log still holds.',
+      'If it is damaged, move that folder elsewhere, or restore it from a backup. Without it a start creates a new one from the remaining log.',
     );
   }
 }

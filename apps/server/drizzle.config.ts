@@ -1,4 +1,4 @@
-/** For drizzle-kit, which writes a migration from what the tables have become: `npx drizzle-kit@0.31 generate` in this folder. */
+/** Configuration of drizzle-kit, which generates migrations from changes of the tables: `npx drizzle-kit@0.31 generate` in this folder. */
 export default {
   dialect: 'postgresql',
   schema: [

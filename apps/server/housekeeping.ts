@@ -4,7 +4,7 @@ import type { Topic } from '@millrace/topics';
 
 const GIB = 1024 ** 3;
 const HOUR_MS = 3_600_000;
-/** How often old events are looked for. */
+/** Interval of retention, ms. */
 export const RETENTION_MS = 10 * 60_000;
 
 /** Deletes events that are old enough and that every consumer group has read, in the logs of all topics. */

@@ -27,20 +27,20 @@ export interface HttpServerParts
   readonly logger: Logger;
   readonly sockets: NonNullable<HttpServerOptions['sockets']>;
   readonly onAuditEvent: (event: AuditEvent) => void;
-  /** Shared with other servers, where there are several. */
+  /** Shared with other servers; null for a single server. */
   readonly redis: Redis | null;
 }
 
-/** What this process is called among several. */
+/** Name of this process among several: host name and process id. */
 export const NODE = `${hostname()}/${process.pid}`;
 
-/** Opens the server as the configuration wants it. */
+/** Opens the HTTP server as configured. @throws UserError if the address, the port or the TLS files cannot be used */
 export async function openHttpServer(
   settings: Settings,
   { onAuditEvent, redis, contracts, ...parts }: HttpServerParts,
 ): Promise<HttpServer> {
   const now = () => performance.now();
-  const onFailure = (error: Error) => parts.logger.warn({ message: error.message }, 'requests are not counted together with other servers');
+  const onFailure = (error: Error) => parts.logger.warn({ message: error.message }, 'rate limits are not shared with other servers');
   try {
     return await createHttpServer({
       ...parts,
@@ -62,23 +62,23 @@ export async function openHttpServer(
     if (settings.gateway.tls && (code === 'ENOENT' || code?.startsWith('ERR_OSSL') || code?.startsWith('ERR_SSL')))
       throw new UserError(
         `gateway.tls: ${messageOf(error)}`,
-        'Name a certificate and the private key that belongs to it, both PEM and readable.',
+        'Configure a certificate and its private key, both readable and in PEM format.',
       );
     if (code === 'EADDRINUSE')
       throw new UserError(
         `port ${settings.port} on ${settings.host} is taken`,
-        'Choose another with --port (0 takes a free one), or stop what uses it.',
+        'Choose another port with --port (0 selects a free port), or stop the program that uses it.',
       );
     if (code === 'EADDRNOTAVAIL' || code === 'EACCES' || code === 'ENOTFOUND')
       throw new UserError(
-        `cannot serve on ${settings.host}:${settings.port} (${code})`,
+        `cannot listen on ${settings.host}:${settings.port} (${code})`,
         'Choose an address of this machine with --host and a port above 1023 with --port.',
       );
     throw error;
   }
 }
 
-/** Serves channels over server-sent events and WebSocket, and GraphQL over everything that the server has. Call it after all routes were added. */
+/** Serves channels over server-sent events and WebSocket, and GraphQL over all routes and channels. Call it after all routes were added. */
 export function serveStreams(
   server: HttpParts,
   settings: Settings,
@@ -88,10 +88,10 @@ export function serveStreams(
   serveGraphQl(server, { ...options, operations: operationsIn(settings.graphql.operations) });
 }
 
-/** The operations that alone are answered, from a file of `{ "<SHA-256 of the text>": "<text>" }`. */
+/** The permitted GraphQL operations, from a file of `{ "<SHA-256 of the text>": "<text>" }`; null permits all. */
 function operationsIn(file: string | undefined): ReadonlyMap<string, string> | null {
   if (file === undefined) return null;
-  const remedy = 'Name a file of JSON: each operation’s text under its SHA-256 in hexadecimal digits.';
+  const remedy = 'Use a JSON file with the text of each operation under its SHA-256 in hexadecimal digits.';
   let read: unknown;
   try {
     read = JSON.parse(readFileSync(file, 'utf8'));

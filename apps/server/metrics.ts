@@ -13,7 +13,7 @@ interface Parts {
   readonly http: Pick<HttpServer, 'cache'>;
 }
 
-/** Metrics of the platform: topics, consumer groups, streams, cached responses. Those of modules are theirs. */
+/** Metrics of the platform: topics, consumer groups, streams, cached responses. Modules register their own. */
 export function registerMetrics(metrics: Metrics, { topics, consumers, hub, http }: Parts): void {
   topicMetrics(metrics, topics);
   metrics.read('millrace_consumer_lag_events', 'Events that a consumer group has not read yet', () =>
@@ -21,7 +21,7 @@ export function registerMetrics(metrics: Metrics, { topics, consumers, hub, http
   );
   const one = (name: string, help: string, value: () => number) => metrics.read(name, help, () => [[{}, value()]]);
   one('millrace_stream_readers', 'Open streams', () => hub.stats().readers);
-  one('millrace_stream_history_events', 'Events that are kept for clients that resume', () => hub.stats().historyEvents);
+  one('millrace_stream_history_events', 'Events stored for clients that resume', () => hub.stats().historyEvents);
   one('millrace_stream_events_published_total', 'Events published to channels', () => hub.stats().published);
   one('millrace_stream_events_delivered_total', 'Events delivered to clients', () => hub.stats().delivered);
   one('millrace_stream_events_conflated_total', 'Events replaced by newer ones for slow clients', () => hub.stats().conflated);
@@ -29,12 +29,8 @@ export function registerMetrics(metrics: Metrics, { topics, consumers, hub, http
   one('millrace_stream_gaps_total', 'Gaps reported to clients', () => hub.stats().gaps);
   one('millrace_cache_responses', 'Cached responses', () => http.cache.stats().responses);
   one('millrace_cache_bytes', 'Size of the cached responses', () => http.cache.stats().bytes);
-  one('millrace_cache_hits_total', 'Requests answered from the cache', () => http.cache.stats().hits);
-  one(
-    'millrace_cache_stale_total',
-    'Requests answered from the cache while the response was computed again',
-    () => http.cache.stats().stale,
-  );
+  one('millrace_cache_hits_total', 'Responses from the cache', () => http.cache.stats().hits);
+  one('millrace_cache_stale_total', 'Responses from the cache while the response was computed again', () => http.cache.stats().stale);
   one('millrace_cache_misses_total', 'Requests whose response was computed', () => http.cache.stats().misses);
   one('millrace_cache_invalidations_total', 'Events that invalidated cached responses', () => http.cache.stats().invalidated);
 }
@@ -71,7 +67,7 @@ function topicMetrics(metrics: Metrics, topics: Parts['topics']): void {
   );
 }
 
-/** The servers behind a gateway, and what goes through to them. */
+/** Metrics of a gateway: its servers, and the requests and streams to them. */
 export function registerGatewayMetrics(
   metrics: Metrics,
   { servers, http }: { readonly servers: () => Server[]; readonly http: HttpServer },
@@ -80,12 +76,12 @@ export function registerGatewayMetrics(
     servers().map((server): [Labels, number] => [{ server: server.address ?? '' }, value(server)]);
   metrics.read(
     'millrace_gateway_server_up',
-    'Whether a server behind this gateway answers',
+    '1 if a server behind this gateway is available, else 0',
     ofEach(({ state }) => (state === 'available' ? 1 : 0)),
   );
   metrics.read(
     'millrace_gateway_server_left_alone',
-    'Whether a server is left alone because it failed several times in a row',
+    '1 if the circuit breaker of a server is open, else 0',
     ofEach(({ circuit }) => (circuit === 'open' ? 1 : 0)),
   );
   metrics.read(
@@ -95,12 +91,12 @@ export function registerGatewayMetrics(
   );
   metrics.read(
     'millrace_gateway_failures_total',
-    'Requests a server did not answer',
+    'Requests without a response of the server',
     ofEach(({ failures }) => failures),
   );
   metrics.read(
     'millrace_gateway_open',
-    'Requests, streams and connections that go through to a server',
+    'Open requests, streams and connections to a server',
     ofEach(({ open }) => open),
   );
   metrics.read('millrace_gateway_streams', 'Streams open at this gateway', () => [[{}, http.streams.size]]);

@@ -8,7 +8,7 @@ import { worldsModule } from '@millrace/worlds';
 /** The modules of Millrace. A module is added with one line here, and its contract with one line in `contracts/modules.ts`. */
 export const MODULES: readonly ModuleDefinition[] = modulesWith({});
 
-/** The modules, with another composition of sources: a replay feeds recorded frames through the real adapters. */
+/** The modules with a changed collector: a replay feeds recorded frames through the real adapters. */
 export function modulesWith(collector: CollectorChanges): ModuleDefinition[] {
   return [marketModule, collectorModule(collector), accountsModule, demoAccountsModule, worldsModule, operationsModule];
 }

@@ -21,7 +21,7 @@ import { openTopics } from './open-topics.ts';
 import { envelopeOf } from './secrets.ts';
 import { openServices, type Services } from './services.ts';
 
-/** How long a start and a stop wait for projections to read what was decided; a store that cannot be written now does not keep a server from serving. */
+/** Maximum time that a start and a stop wait for projections, ms. A store that cannot be written must not block the server. */
 const CATCH_UP_MS = 2_000;
 
 export interface StartOptions {
@@ -36,19 +36,19 @@ export interface StartOptions {
 export interface Running {
   readonly url: string;
   readonly series: SeriesStore;
-  /** Link that makes its reader the first owner. Null when there is a user, or in demo mode. */
+  /** Link to create the account of the first owner. Null if a user exists, or in demo mode. */
   ownerLink(): Promise<string | null>;
-  /** What a module provides. Null when no enabled module provides it. */
+  /** The provider of a port. Null when no enabled module provides it. */
   port<T>(port: Port<T>): T | null;
   /** Host of the zones of a topic. @throws TypeError when there is none in this process */
   host(topic: string): ZoneHost;
   /** A consumer group in this process. @throws TypeError when there is none of this name */
   group(name: string): ConsumerGroup;
-  /** Stops intake, decides what waits, snapshots, flushes, closes. */
+  /** Stops intake, decides waiting commands, writes snapshots, flushes, closes. */
   stop(): Promise<void>;
 }
 
-/** Opens everything that a server has, in the order of dependence: data folder, services, topics, modules, HTTP. */
+/** Opens the parts of a server in the order of their dependencies: data folder, services, topics, modules, HTTP. */
 export async function startPlatform({ settings, console, modules = MODULES }: StartOptions): Promise<Running> {
   const logger = createLogger(settings.logging.level);
   const enabled = modules.filter(({ isEnabled }) => isEnabled?.(settings) ?? true);
@@ -236,7 +236,7 @@ class Server {
     };
   }
 
-  /** Requests first, then intake, streams, zones, projections, stores. What the others use is closed last. */
+  /** Stops requests first, then intake, streams, zones, projections, stores: parts that others use are closed last. */
   async #stop(http: HttpServer, health: HealthChecks, stopRetention: () => Promise<void>): Promise<void> {
     const { topics, folder, services } = this.#parts;
     health.stopping();
@@ -256,7 +256,7 @@ class Server {
     await services.close();
   }
 
-  /** Waits for a promise, within a bound. */
+  /** Waits for a promise, at most `CATCH_UP_MS`. */
   async #inTime(caughtUp: Promise<void>): Promise<void> {
     const { clock, logger } = this.#parts.services.shared;
     await within(clock, CATCH_UP_MS, 'projections', caughtUp).catch((error) =>

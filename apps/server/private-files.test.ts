@@ -7,7 +7,7 @@ import { accessibleToOthers, keepPrivate } from './private-files.ts';
 
 const modeOf = (path: string) => (statSync(path).mode & 0o777).toString(8);
 
-test('fault 21: what other users could read or write in a data folder is theirs no more', () => {
+test('fault 21: keepPrivate() removes the access of other users to files of a data folder', () => {
   const data = join(mkdtempSync(join(tmpdir(), 'millrace-private-')), 'data');
   mkdirSync(join(data, 'database', 'base'), { recursive: true });
   const file = join(data, 'database', 'base', 'table');
@@ -22,7 +22,7 @@ test('fault 21: what other users could read or write in a data folder is theirs 
   rmSync(join(data, '..'), { recursive: true });
 });
 
-test('fault 21: a data folder that is not there yet is made for its owner alone', () => {
+test('fault 21: a new data folder is accessible to its owner only', () => {
   const data = join(mkdtempSync(join(tmpdir(), 'millrace-private-')), 'new', 'data');
   assert.equal(keepPrivate(data), 0);
   assert.equal(modeOf(data), '700');

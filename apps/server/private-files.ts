@@ -1,15 +1,16 @@
 import { chmodSync, existsSync, lstatSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** Of a file’s mode, what other users of the machine may do with it. */
+/** Bits of a file mode with the access of other users. */
 const OTHERS = 0o077;
-/** Of new files nothing is theirs: processes that are started from here inherit it. */
+/** New files are accessible to the owner only. Child processes inherit this umask. */
 export const PRIVATE_UMASK = 0o077;
 
 /**
- * Makes a data folder its owner’s alone, and all that is in it. Once it is, what is in it cannot be reached by others, and is not looked through again.
- * @returns how many files and folders others had access to
- * @throws where they belong to another user
+ * Restricts a data folder and its content to the owner. Creates the folder if it does not exist. A private folder is not scanned again, because others cannot
+ * reach its content.
+ * @returns number of files and folders that others had access to
+ * @throws if a file belongs to another user
  */
 export function keepPrivate(folder: string): number {
   if (!existsSync(folder)) {
@@ -24,12 +25,12 @@ export function keepPrivate(folder: string): number {
   return found;
 }
 
-/** How many files and folders of a data folder other users have access to. */
+/** Number of files and folders of a data folder that other users have access to. */
 export function accessibleToOthers(folder: string): number {
   return [...openTo(folder)].length;
 }
 
-/** Changes the content of a folder before the folder itself, so that an interrupted run is repeated by the next start. */
+/** Yields the content of a folder before the folder itself, so that the next start repeats an interrupted run. */
 function* openTo(folder: string): Generator<{ path: string; mode: number }> {
   const { mode } = lstatSync(folder);
   if ((mode & OTHERS) === 0) return;

@@ -7,23 +7,23 @@ import { openFileSnapshots, openLmdbSnapshots } from '@millrace/snapshots';
 import { openSeries } from './data-folder.ts';
 import { damageOf, isHalfRepaired, type LmdbStore, lmdbStores, repairedOf, setAside } from './stores.ts';
 
-/** Zones and gaps that are listed one by one. */
+/** Maximum number of zones and gaps that are printed. */
 const LISTED_MAX = 20;
 
 /**
- * Makes a new log of what can be read of each damaged one, and sets damaged hot snapshots aside; prints what it did. Damaged files are kept.
+ * Creates a new log from the readable records of each damaged one, and renames damaged hot snapshots. Prints the result. Damaged files are kept.
  * @throws UserError while a server uses the data folder
  */
 export async function repairStores(settings: Settings): Promise<void> {
-  // The history can be open in one process only: while a server runs, this fails.
+  // Only one process can have the series store open: this fails while a server runs.
   const series = await openSeries(settings);
   try {
     const damaged: LmdbStore[] = [];
     for (const store of lmdbStores(settings.data)) if ((await damageOf(store, 'thorough')) !== null) damaged.push(store);
-    if (damaged.length === 0) console.log('Every store is sound; nothing was changed.');
-    // Snapshots first: a log is repaired with those that are sound.
+    if (damaged.length === 0) console.log('All stores are intact; nothing was changed.');
+    // Snapshots first: the repair of a log uses intact ones.
     for (const store of damaged.filter(({ kind }) => kind === 'hot snapshots'))
-      console.log(`${store.name}: set aside, kept in ${setAside(store.folder)}. Zones come back from the log and the cold snapshots.`);
+      console.log(`${store.name}: renamed to ${setAside(store.folder)}. Zones recover from the log and the cold snapshots.`);
     for (const store of damaged.filter(({ kind }) => kind === 'log')) await repairOne(store);
   } finally {
     await series.close();
@@ -31,12 +31,12 @@ export async function repairStores(settings: Settings): Promise<void> {
 }
 
 async function repairOne({ name, folder }: LmdbStore): Promise<void> {
-  const made = repairedOf(folder);
+  const repairedFolder = repairedOf(folder);
   if (isHalfRepaired(folder)) {
-    renameSync(made, folder);
+    renameSync(repairedFolder, folder);
     return console.log(`${name}: the repair that was interrupted is finished.`);
   }
-  rmSync(made, { recursive: true, force: true });
+  rmSync(repairedFolder, { recursive: true, force: true });
   const part = dirname(folder);
   const hotFolder = join(part, 'snapshots', 'hot');
   const hot = existsSync(hotFolder) ? openLmdbSnapshots(hotFolder) : null;
@@ -45,18 +45,22 @@ async function repairOne({ name, folder }: LmdbStore): Promise<void> {
   const spools = readSpools(join(part, 'spool'), (message) => console.log(`${name}: ${message}`));
   let report: RepairReport;
   try {
-    report = await repairLog(folder, made, { snapshots, spools, zones: [...new Set([...(hot?.zones() ?? []), ...(await cold.zones())])] });
+    report = await repairLog(folder, repairedFolder, {
+      snapshots,
+      spools,
+      zones: [...new Set([...(hot?.zones() ?? []), ...(await cold.zones())])],
+    });
   } finally {
     for (const spool of spools) spool.close();
     await hot?.close();
   }
   const kept = setAside(folder, true);
-  renameSync(made, folder);
+  renameSync(repairedFolder, folder);
   for (const line of linesOf(report)) console.log(`${name}: ${line}`);
-  console.log(`${name}: the damaged log is kept in ${kept}; remove it when nothing more is needed of it.`);
+  console.log(`${name}: the damaged log is kept in ${kept}; remove it when you no longer need it.`);
 }
 
-/** The spool of a part of the server, or, in folders below it, of each of its hosts. */
+/** The spool of a topic, or the spools of its hosts in folders below it. */
 function readSpools(folder: string, onDamage: (message: string) => void): SpooledEvents[] {
   if (!existsSync(folder)) return [];
   const hosts = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory());
@@ -67,7 +71,7 @@ function readSpools(folder: string, onDamage: (message: string) => void): Spoole
 function linesOf({ records, events, gaps, restored, fromSnapshots, setBack, broken }: RepairReport): string[] {
   const listed = <T>(list: readonly T[], line: (one: T) => string) => [
     ...list.slice(0, LISTED_MAX).map(line),
-    ...(list.length > LISTED_MAX ? [`... and ${list.length - LISTED_MAX} more like that`] : []),
+    ...(list.length > LISTED_MAX ? [`... and ${list.length - LISTED_MAX} more`] : []),
   ];
   return [
     `${records} records with ${events} events were read.`,
@@ -83,12 +87,12 @@ function linesOf({ records, events, gaps, restored, fromSnapshots, setBack, brok
     ),
     ...listed(
       setBack,
-      ({ zone, lost, seq }) => `${zone}: its last ${lost} events are lost and no snapshot has them; it goes on after event ${seq}.`,
+      ({ zone, lost, seq }) => `${zone}: its last ${lost} events are lost and no snapshot has them; it continues after event ${seq}.`,
     ),
     ...listed(
       broken,
       ({ zone, after, next }) => `${zone} cannot be opened: events ${after + 1} to ${next - 1} are lost and no snapshot reaches past them.`,
     ),
-    ...(gaps.length === 0 ? [] : ['Consumer groups that come to a gap stop; POST /api/v1/consumer-groups/{group}/skip lets one go on.']),
+    ...(gaps.length === 0 ? [] : ['Consumer groups stop at a gap; POST /api/v1/consumer-groups/{group}/skip continues after it.']),
   ];
 }

@@ -7,7 +7,7 @@ import { UserError } from '@millrace/base/user-error';
 import type { Settings } from '@millrace/config';
 import { ownSecrets } from './secrets.ts';
 
-test('fault 28b: a master key that was lost is not replaced; the file is named, and how to restore it', async () => {
+test('fault 28b: a missing master key is not replaced; the error names the file and the remedy', async () => {
   const data = mkdtempSync(join(tmpdir(), 'millrace-master-'));
   const settings = { data, database: {}, encryption: { previousKeys: [] } } as unknown as Settings;
   const file = join(data, 'secrets', 'master-key');
@@ -22,7 +22,7 @@ test('fault 28b: a master key that was lost is not replaced; the file is named, 
   assert.equal(existsSync(file), false);
   writeFileSync(file, key);
   assert.equal(await ownSecrets(settings).secret('identity'), await ownSecrets(settings).secret('identity'));
-  // One that sealed nothing yet is no less the installation’s: its secrets may be sealed in the tables.
+  // A key without secrets in this folder must not be replaced either: it may have encrypted secrets in the database.
   rmSync(join(data, 'secrets', 'identity'));
   rmSync(file);
   assert.throws(() => ownSecrets(settings), UserError);

@@ -18,15 +18,15 @@ import {
 
 const FOLDER = 'secrets';
 const MASTER_FILE = 'master-key';
-/** Which master key was made here: a folder that has it had one, whatever was deleted since. */
+/** Id of the master key that was created here. It shows that a key existed, even if the key file was deleted. */
 const MASTER_ID_FILE = 'master-key.id';
 
-/** Secrets of this server’s own, in its data folder. */
+/** Secrets of this server, in its data folder. */
 export function ownSecrets(settings: Settings): InstallationSecrets {
   return new InstallationSecrets(filesOf(settings), envelopeOf(settings));
 }
 
-/** Secrets that all servers of the installation share: where their tables are, if that is a server; else in the data folder. */
+/** Secrets that all servers of the installation share: in an external database, else in the data folder. */
 export function sharedSecrets(settings: Settings, database: Database): InstallationSecrets {
   const files = filesOf(settings);
   return new InstallationSecrets(
@@ -35,7 +35,7 @@ export function sharedSecrets(settings: Settings, database: Database): Installat
   );
 }
 
-/** Takes over what an installation had in its data folder before it had a database server. */
+/** Copies secrets from the data folder when an installation moves to an external database. */
 function inheriting(store: SecretStore, before: SecretStore): SecretStore {
   return {
     ...store,
@@ -47,7 +47,7 @@ function filesOf({ data }: Settings): SecretStore {
   return fileSecrets(join(data, FOLDER), [MASTER_FILE, MASTER_ID_FILE]);
 }
 
-/** Seals with the master key of this server. */
+/** Encrypts with the configured master key. @throws UserError if the key or the token of the vault is missing or invalid */
 export function envelopeOf({ data, encryption }: Settings): Envelope {
   const { key, keyFile, previousKeys, vault } = encryption;
   const previous = previousKeys.map((text, index) => localMasterKey(keyOf(text, `encryption.previousKeys/${index}`)));
@@ -58,21 +58,24 @@ export function envelopeOf({ data, encryption }: Settings): Envelope {
   return new Envelope([first, ...previous]);
 }
 
-/** The master key in a file of its owner’s. */
+/** The master key in `encryption.keyFile`. */
 function keyIn(path: string): Buffer {
   if (!existsSync(path))
-    throw new UserError(`encryption.keyFile: there is no ${path}`, 'Make one: openssl rand -base64 32, and let only this user read it.');
+    throw new UserError(
+      `encryption.keyFile: there is no ${path}`,
+      'Create it with: openssl rand -base64 32. Make it readable for this user only.',
+    );
   return keyOf(readFileSync(path, 'utf8'), path);
 }
 
-/** The data folder’s own master key; made at the first start, and never again: what a lost one has sealed, no other can open. */
+/** The master key of the data folder. Created at the first start only: another key could not decrypt the secrets of a lost one. */
 function ownKey(folder: string): Buffer {
   const path = join(folder, MASTER_FILE);
   if (existsSync(path)) return keyOf(readFileSync(path, 'utf8'), path);
   if (existsSync(folder) && readdirSync(folder).length > 0)
     throw new UserError(
-      `the master key ${path} is missing, and the secrets of this installation are sealed with it`,
-      'Restore the file from a backup, or give the key in encryption.key. Without it, passwords and two-factor codes cannot be verified any more.',
+      `the master key ${path} is missing, and the secrets of this installation are encrypted with it`,
+      'Restore the file from a backup, or set the key in encryption.key. Without it, passwords and two-factor codes cannot be verified.',
     );
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const key = randomBytes(KEY_BYTES);
@@ -84,10 +87,10 @@ function ownKey(folder: string): Buffer {
 function keyOf(text: string, where: string): Buffer {
   const key = Buffer.from(text.trim(), 'base64');
   if (key.length === KEY_BYTES) return key;
-  // The value is a secret, even one that is none: only its length is told.
+  // The value may be a mistyped secret: print only its length.
   throw new UserError(
     `${where}: a master key is ${KEY_BYTES} bytes in base64; this is ${key.length}`,
-    'Make one: openssl rand -base64 32.',
+    'Create one with: openssl rand -base64 32.',
   );
 }
 
@@ -95,6 +98,6 @@ function tokenIn(path: string | undefined): string {
   if (path !== undefined && existsSync(path)) return readFileSync(path, 'utf8').trim();
   throw new UserError(
     path === undefined ? 'encryption.vault has no token' : `encryption.vault.tokenFile: there is no ${path}`,
-    'Set encryption.vault.token in the environment (MILLRACE_ENCRYPTION__VAULT__TOKEN), or name a tokenFile.',
+    'Set encryption.vault.token in the environment (MILLRACE_ENCRYPTION__VAULT__TOKEN), or configure encryption.vault.tokenFile.',
   );
 }

@@ -13,17 +13,17 @@ import type { Logger } from '@millrace/telemetry';
 import { startDatabase } from './database/server-database.ts';
 import { ownSecrets, sharedSecrets } from './secrets.ts';
 
-/** In demo mode the database starts a little later, so that whoever plays or trades at once does not share the processor with it. */
+/** Delay of the database start in demo mode, ms: the first players and charts then do not share the processor with it. */
 const DATABASE_AFTER_MS = 4_000;
 /** Prefixes of the channels that all servers of the installation publish to. */
 const FAN_OUT_PREFIXES = ['users:', 'tenants:'];
 
-/** Everything that modules share in a process. */
+/** Services that the modules of a process share. */
 export interface Services {
   readonly shared: SharedContext;
-  /** Null where there is one server. */
+  /** Null without Redis. */
   readonly redis: Redis | null;
-  /** Closes them. Modules and topics are closed. */
+  /** Closes the services. Close modules and topics first. */
   close(): Promise<void>;
 }
 

@@ -6,12 +6,12 @@ import { type CheckDepth, checkLmdb } from '@millrace/lmdb';
 import type { Logger } from '@millrace/telemetry';
 import { STORE_FOLDERS } from '@millrace/topics';
 
-/** Exists while a start is under way, and for a minute after it: what is still there at the next start tells that the last one came to nothing. */
+/** This file exists during a start and for one minute after it. If the next start finds it, the last one failed. */
 const MARKER = 'starting';
 const MARKER_MS = 60_000;
-/** Pages that a start looks at after one that came to nothing: 256 MiB of a store. */
+/** Pages that a start checks after a failed one: 256 MiB of a store. */
 const PAGES_AT_START_MAX = 65_536;
-/** A process of a server that was killed may still be writing. */
+/** Number of checks before a store counts as damaged: a process of a killed server may still be writing. */
 const CHECKS = 3;
 const CHECK_AGAIN_MS = 200;
 
@@ -19,7 +19,7 @@ const CHECK_AGAIN_MS = 200;
 export interface LmdbStore {
   readonly name: string;
   readonly folder: string;
-  /** Of the hot snapshots nothing is lost with the store: the log and the cold snapshots have it. */
+  /** Hot snapshots can be deleted without loss: the log and the cold snapshots have the same data. */
   readonly kind: 'log' | 'hot snapshots';
 }
 
@@ -37,13 +37,13 @@ export function lmdbStores(data: string, contracts: readonly ModuleContract[] = 
 }
 
 interface Starting {
-  /** The start has succeeded. @returns to be called when the server stops in order */
+  /** Call it after a successful start. Returns a function to call after an orderly stop. */
   ready(): () => void;
 }
 
 /**
- * Checks every LMDB store before it is opened: LMDB ends the process with a signal, without a word, when it comes to a damaged page. Damaged hot snapshots
- * are set aside and made anew from the log and the cold snapshots.
+ * Checks every LMDB store before it is opened: on a damaged page LMDB kills the process with a signal, without a message. Damaged hot snapshots
+ * are renamed and created again from the log and the cold snapshots.
  * @throws UserError when a log is damaged
  */
 export async function requireSoundStores(
@@ -59,15 +59,15 @@ export async function requireSoundStores(
     if (store.kind === 'log')
       throw new UserError(
         `the ${store.name} of the data folder ${data} is damaged: ${damage}`,
-        `"npm run millrace -- doctor --repair --data ${data}" makes a new log of what can be read, and keeps the damaged one.`,
+        `"npm run millrace -- doctor --repair --data ${data}" creates a new log from the readable records, and keeps the damaged one.`,
       );
     const kept = setAside(store.folder);
     logger.error(
       { store: store.name, damage, kept },
-      'damaged hot snapshots were set aside; zones come back from the log and the cold snapshots',
+      'damaged hot snapshots were set aside; zones recover from the log and the cold snapshots',
     );
   }
-  // On a full disk there is no marker, and no reason to fail.
+  // The marker is optional: a start must succeed on a full disk.
   tryTo(() => writeFileSync(marker, String(process.pid)));
   const remove = () => tryTo(() => rmSync(marker, { force: true }));
   return {
@@ -81,7 +81,7 @@ export async function requireSoundStores(
   };
 }
 
-/** Renames a damaged store, so that a new one can take its place. Of those renamed before none is kept. @returns its new path */
+/** Renames a damaged store, so that a new one can replace it. Deletes earlier renamed stores unless `keepOlder`. @returns its new path */
 export function setAside(folder: string, keepOlder = false): string {
   const prefix = `${basename(folder)}.damaged-`;
   const older = readdirSync(dirname(folder)).filter((name) => name.startsWith(prefix));
@@ -91,13 +91,13 @@ export function setAside(folder: string, keepOlder = false): string {
   return kept;
 }
 
-/** Where a repair makes the new store. */
+/** Folder in which a repair creates the new store. */
 export const repairedOf = (folder: string) => `${folder}.repaired`;
 
-/** Whether a repair has set the damaged store aside, and was interrupted before the new one, which is whole then, had its name. */
+/** True if a repair renamed the damaged store and was interrupted before it renamed the new one, which is complete. */
 export const isHalfRepaired = (folder: string) => !existsSync(folder) && existsSync(repairedOf(folder));
 
-/** What is wrong with a store, also a few moments later; null when nothing is. */
+/** Describes the damage of a store, if repeated checks find it; null for an intact store. */
 export async function damageOf({ folder }: LmdbStore, depth: CheckDepth, pagesMax?: number): Promise<string | null> {
   if (isHalfRepaired(folder)) return `a repair was interrupted before ${repairedOf(folder)} took its place`;
   for (let check = 1; ; check++) {
@@ -111,6 +111,6 @@ function tryTo(work: () => void): void {
   try {
     work();
   } catch {
-    // It helps to find damage sooner; nothing depends on it.
+    // The marker only makes the next start check more.
   }
 }

@@ -3,7 +3,7 @@
 
     python3 millrace_world.py http://127.0.0.1:7420 Kim
 
-It joins, looks around, takes a few steps, tries to walk where nobody can, and is put right.
+It joins, prints the visible objects, takes a few steps, tries an impossible move, and has its position corrected.
 """
 import json
 import socket
@@ -14,7 +14,7 @@ import urllib.request
 
 
 def pack(value):
-    """The part of MessagePack that a client needs to send: maps with text keys, whole numbers from 0 on, texts."""
+    """Encodes the part of MessagePack that a client sends: maps with string keys, 32-bit integers, strings."""
     if isinstance(value, dict):
         return bytes([0x80 | len(value)]) + b"".join(pack(key) + pack(entry) for key, entry in value.items())
     if isinstance(value, str):
@@ -33,7 +33,7 @@ LENGTHS = {0xD9: (">B", "text"), 0xDA: (">H", "text"), 0xDB: (">I", "text"), 0xC
 
 
 def unpack(body, at=0):
-    """Returns a value and where the next one begins."""
+    """Decodes one value. Returns it and the offset of the next one."""
     first = body[at]
     at += 1
     if first < 0x80 or first >= 0xE0:
@@ -90,7 +90,7 @@ class World:
         return data
 
     def receive(self):
-        """The next frame; what it says of the world is noted."""
+        """Receives the next frame and updates the state. Replies to pings. Raises ConnectionError after `bye`."""
         frame, _ = unpack(self.read(struct.unpack(">I", self.read(4))[0]))
         kind = frame["t"]
         if kind == "ping":
@@ -123,21 +123,21 @@ class World:
                 return frame
 
     def command(self, kind, **fields):
-        """Sends a command and returns its answer."""
+        """Sends a command and returns its reply."""
         self.n += 1
         self.send({"t": kind, "n": self.n, **fields})
         while True:
-            answer = self.wait_for("ok", "refused")
-            if answer["n"] == self.n:
-                if "x" in answer:
-                    self.you.update(x=answer["x"], y=answer["y"])
-                return answer
+            reply = self.wait_for("ok", "refused")
+            if reply["n"] == self.n:
+                if "x" in reply:
+                    self.you.update(x=reply["x"], y=reply["y"])
+                return reply
 
     def move(self, x, y):
-        answer = self.command("move", x=x, y=y)
-        if answer["t"] == "ok":
+        reply = self.command("move", x=x, y=y)
+        if reply["t"] == "ok":
             self.you.update(x=x, y=y)
-        return answer
+        return reply
 
 
 def main(server, name):
@@ -149,11 +149,11 @@ def main(server, name):
     x, y = world.you["x"], world.you["y"]
     for dx, dy in ((60, 0), (-60, 0), (0, 60), (0, -60)):
         time.sleep(0.2)
-        answer = world.move(world.you["x"] + dx, world.you["y"] + dy)
-        print("step", answer["t"], answer.get("code", ""))
+        reply = world.move(world.you["x"] + dx, world.you["y"] + dy)
+        print("step", reply["t"], reply.get("code", ""))
     here = (world.you["x"], world.you["y"])
-    answer = world.move(x, y + 3000 if y < 3000 else y - 3000)
-    print("leap", answer["t"], answer["code"], "put right", (answer["x"], answer["y"]) == here)
+    reply = world.move(x, y + 3000 if y < 3000 else y - 3000)
+    print("leap", reply["t"], reply["code"], "put right", (reply["x"], reply["y"]) == here)
     said = world.command("say", text="안녕")["t"]
     while not world.notices:
         world.receive()

@@ -4,22 +4,22 @@ import { useEffect, useState } from 'react';
 import { useMillrace } from './provider.ts';
 
 export interface ChannelState<Channel extends ChannelName> {
-  /** The newest data of each event; what has not come yet is missing. */
+  /** The newest data of each event; undefined for events that have not arrived. */
   readonly events: Partial<EventsOf<Channel>>;
   readonly status: StreamStatus;
-  /** Why it is not live: what the server refuses, or that it cannot be reached. */
+  /** Reason why the stream is not live: refused by the server, or server unreachable. */
   readonly error: MillraceError | null;
 }
 
 /**
- * The newest data of each event of a channel, drawn at most once a frame however fast it comes.
+ * The newest data of each event of a channel. Renders at most once per animation frame.
  * @example const { events: { quote }, status, error } = useChannel('quotes:binance:BTC-USDT')
  */
 export function useChannel<const Channel extends ChannelName>(channel: Channel): ChannelState<Channel> {
   const millrace = useMillrace();
-  const [drawn, setDrawn] = useState({ channel, state: beginning<Channel>() });
+  const [drawn, setDrawn] = useState({ channel, state: initialState<Channel>() });
   useEffect(() => {
-    let state = beginning<Channel>();
+    let state = initialState<Channel>();
     let frame = 0;
     const change = (changed: Partial<ChannelState<Channel>>) => {
       state = { ...state, ...changed };
@@ -43,7 +43,7 @@ export function useChannel<const Channel extends ChannelName>(channel: Channel):
       stop();
     };
   }, [millrace, channel]);
-  return drawn.channel === channel ? drawn.state : beginning();
+  return drawn.channel === channel ? drawn.state : initialState();
 }
 
-const beginning = <Channel extends ChannelName>(): ChannelState<Channel> => ({ events: {}, status: 'connecting', error: null });
+const initialState = <Channel extends ChannelName>(): ChannelState<Channel> => ({ events: {}, status: 'connecting', error: null });

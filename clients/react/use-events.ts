@@ -5,13 +5,13 @@ import { useMillrace } from './provider.ts';
 
 export interface ConnectionState {
   readonly status: StreamStatus;
-  /** Why it is not live: what the server refuses, or that it cannot be reached. */
+  /** Reason why the stream is not live: refused by the server, or server unreachable. */
   readonly error: MillraceError | null;
 }
 
 /**
- * Calls `handler` for each event of those names, on one’s own channel or on others, while the component is shown. After a break it goes on where it
- * was: the handler hears of each event once. The handler may change from render to render; nothing is subscribed anew for it.
+ * Calls `handler` for each event with one of these names, on the channel of the user or on others, while the component is mounted. After a
+ * reconnect it resumes: the handler receives each event once. A new handler per render does not subscribe again.
  * @example const { status, error } = useEvents(['snapshots.generated'], ({ data }) => setSnapshot(data))
  */
 export function useEvents<const Event extends StreamMessage<Channel>['event'], const Channel extends ChannelName = 'user'>(
@@ -27,22 +27,22 @@ export function useEvents<const Event extends StreamMessage<Channel>['event'], c
   });
   const names = channels.join('\n');
   useEffect(() => {
-    let isShown = true;
+    let isMounted = true;
     const stop = millrace.watch(
       names.split('\n') as ChannelName[],
       (message) => {
-        const { events: wanted, handler: handle } = newest.current;
-        if ((wanted as readonly string[]).includes(message.event)) handle(message as Parameters<typeof handle>[0]);
+        const { events: eventNames, handler: handle } = newest.current;
+        if ((eventNames as readonly string[]).includes(message.event)) handle(message as Parameters<typeof handle>[0]);
       },
       {
         onStatus: (status, error) => {
-          if (isShown) setState((before) => ({ status, error: status === 'live' ? null : (error ?? before.error) }));
+          if (isMounted) setState((before) => ({ status, error: status === 'live' ? null : (error ?? before.error) }));
         },
         onError: (error) => setState((before) => ({ ...before, error })),
       },
     );
     return () => {
-      isShown = false;
+      isMounted = false;
       stop();
     };
   }, [millrace, names]);

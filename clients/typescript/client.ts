@@ -12,47 +12,47 @@ const TIMEOUT_MS = 10_000;
 const RETRY_MS_MAX = 15_000;
 
 export interface ClientOptions {
-  /** Where the server is; in a browser, where the page comes from when left out. */
+  /** URL of the server. Default in a browser: the origin of the page. */
   readonly url?: string;
-  /** `apiKey(…)`, `signIn(…)`, `accessTokens(…)`; a browser’s own session when left out. */
+  /** `apiKey(…)`, `signIn(…)` or `accessTokens(…)`. Default: the browser session. */
   readonly credentials?: Credentials;
-  /** How streams come: over one WebSocket for all, or as server-sent events, one response for each watcher. */
+  /** Transport of streams: one WebSocket for all, or server-sent events with one response per subscription. Default: `websocket`. */
   readonly transport?: 'websocket' | 'sse';
-  /** Longest that an answer, or a stream’s first connection, may take, ms. */
+  /** Timeout of a response, and of the first connection of a stream, ms. Default 10,000. */
   readonly timeoutMs?: number;
-  /** Over a WebSocket: how long the server may leave a ping without an answer before the connection counts as lost, ms. Default 60,000. */
+  /** Over a WebSocket: time without a reply to a ping after which the connection counts as lost, ms. Default 60,000. */
   readonly silentMsMax?: number;
-  /** Longest wait between two attempts to connect, ms. Default 15,000. */
+  /** Maximum delay between two attempts to connect, ms. Default 15,000. */
   readonly retryMsMax?: number;
   readonly fetch?: typeof globalThis.fetch;
   /**
-   * Receives the errors of streams whose watcher has no `onError` of its own; see `WatchOptions.onError`. The code UNAUTHENTICATED means that the session
-   * is over. Default: written to the console.
+   * Receives the errors of streams without an `onError` in their `WatchOptions`. The code UNAUTHENTICATED means that the session
+   * has ended. Default: logs to the console.
    */
   readonly onError?: (error: MillraceError) => void;
 }
 
-/** A server: its operations, and its channels. */
+/** The operations and channels of one server. */
 export interface Millrace extends Rest {
   /**
-   * Watches channels until what this returns is called; see `WatchOptions`.
+   * Subscribes to channels. Returns a function that unsubscribes. See `WatchOptions`.
    * @example const stop = millrace.watch(['tickers'], ({ event, data }) => …)
    */
   watch: Streams['watch'];
   /**
-   * The same as an endless loop: `for await (const message of millrace.events(['user']))`. Leaving the loop ends it. Who reads slowly is told with `gap`
-   * which messages were dropped, beyond 10,000 that wait.
-   * @throws MillraceError when the server refuses credentials or channels, or cannot be reached within `timeoutMs` at first; what the signal was aborted with
+   * Like `watch`, as an endless loop: `for await (const message of millrace.events(['user']))`. Leaving the loop unsubscribes. Buffers 10,000 messages; when
+   * a slow reader exceeds that, the oldest are dropped and a `gap` message names them.
+   * @throws MillraceError if the server refuses credentials or channels, or cannot be reached within `timeoutMs` at first; the reason of an aborted signal
    */
   events<const Channel extends ChannelName>(
     channels: readonly Channel[],
     options?: WatchOptions,
   ): AsyncGenerator<StreamMessage<Channel>, void>;
-  /** When a stream last heard of the server, an answer to a ping included, ms since the epoch; null before that. */
+  /** Time of the last message from the server on a stream, including replies to pings, epoch ms; null before the first. */
   readonly heardAt: number | null;
-  /** Connects lost streams at once instead of at the next attempt: for when there is reason to believe that the server is back. */
+  /** Reconnects lost streams at once instead of after the retry delay. */
   reconnect(): void;
-  /** Ends everything that is watched. */
+  /** Unsubscribes from all channels and closes the connection. */
   close(): void;
 }
 
@@ -65,10 +65,10 @@ export function createClient(options: ClientOptions = {}): Millrace {
   const { silentMsMax = SILENT_MS_MAX, retryMsMax = RETRY_MS_MAX } = options;
   const fetch = options.fetch ?? globalThis.fetch.bind(globalThis);
   const streams = new Streams(
-    (told) =>
+    (connectionEvents) =>
       transport === 'sse'
-        ? openEventStreams(url, credentials, fetch, timeoutMs, told)
-        : openWebSocket(url, credentials, timeoutMs, silentMsMax, told),
+        ? openEventStreams(url, credentials, fetch, timeoutMs, connectionEvents)
+        : openWebSocket(url, credentials, timeoutMs, silentMsMax, connectionEvents),
     options.onError ?? ((error) => console.error(error)),
     timeoutMs,
     retryMsMax,

@@ -37,7 +37,7 @@ export async function verify({ tenant, file, ...flags }: AuditFlags): Promise<vo
 }
 
 async function* linesIn(file: string): AsyncGenerator<AuditEntry> {
-  if (!existsSync(file)) throw new UserError(`there is no file ${file}`, 'Name one that "millrace audit export" wrote.');
+  if (!existsSync(file)) throw new UserError(`there is no file ${file}`, 'Use a file that "millrace audit export" wrote.');
   let number = 0;
   for await (const text of createInterface({ input: createReadStream(file) })) {
     number++;
@@ -45,7 +45,7 @@ async function* linesIn(file: string): AsyncGenerator<AuditEntry> {
     try {
       yield exportedEntry(JSON.parse(text) as Record<string, unknown>);
     } catch {
-      throw new UserError(`line ${number} of ${file} is not JSON`, 'Name a file that "millrace audit export" wrote.');
+      throw new UserError(`line ${number} of ${file} is not JSON`, 'Use a file that "millrace audit export" wrote.');
     }
   }
 }

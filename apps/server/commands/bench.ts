@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 
-/** Runs the benchmarks, each in a process of its own so that none heats up or fills memory for another. */
+/** Runs the benchmarks. Sets the exit code of the run. */
 export function bench(names: string[]): void {
   const { status } = spawnSync(
     process.execPath,

@@ -3,14 +3,14 @@ import { type ServingFlags, settingsFor } from './settings.ts';
 
 export function check(flags: ServingFlags): void {
   const { sources, data } = settingsFor(flags);
-  console.log(`the configuration is good: ${sources.length} source(s), data in ${data}`);
+  console.log(`the configuration is valid: ${sources.length} source(s), data in ${data}`);
 }
 
 export function print(flags: ServingFlags): void {
   console.log(JSON.stringify(settingsFor(flags), hidden, 2));
 }
 
-/** What is printed ends up in tickets and chats: secrets, and the passwords within addresses, do not. */
+/** JSON.stringify replacer that hides secrets and the passwords in URLs, because printed configurations get shared. */
 function hidden(key: string, value: unknown): unknown {
   if (key === 'previousKeys') return (value as string[]).map(() => '…');
   if (typeof value !== 'string') return value;

@@ -12,7 +12,7 @@ const MIB = 1024 * 1024;
 const DISK_MIB_MIN = 2_048;
 const MEMORY_MIB_MIN = 1_024;
 
-/** Looks at everything a start needs, and says of each what it found. Ends with 1 when something would keep it from starting. */
+/** Checks the requirements of a start and prints the results. Sets exit code 1 if a check fails. */
 export async function doctor({
   repair,
   candles,
@@ -23,7 +23,7 @@ export async function doctor({
   const settings = settingsFor(flags);
   if (repair) return (await import('../repair-stores.ts')).repairStores(settings);
   if (candles) return (await import('../check-candles.ts')).checkStoredCandles(settings, { from, seconds });
-  const findings: [name: string, good: boolean, found: string][] = [
+  const findings: [name: string, ok: boolean, found: string][] = [
     ['Node', Number(process.versions.node.split('.')[0]) >= 24, process.version],
     ['processors', availableParallelism() >= 2, String(availableParallelism())],
     ['memory', totalmem() / MIB >= MEMORY_MIB_MIN, `${Math.round(totalmem() / MIB)} MiB`],
@@ -35,8 +35,8 @@ export async function doctor({
     await portFinding('port', settings.host, settings.port),
     ...(settings.worlds.enabled ? [await portFinding('players’ port', settings.host, settings.worlds.tcpPort)] : []),
   ];
-  for (const [name, good, found] of findings) console.log(`${good ? 'ok ' : 'BAD'}  ${name.padEnd(22)} ${found}`);
-  if (findings.some(([, good]) => !good)) process.exitCode = 1;
+  for (const [name, ok, found] of findings) console.log(`${ok ? 'ok ' : 'BAD'}  ${name.padEnd(22)} ${found}`);
+  if (findings.some(([, ok]) => !ok)) process.exitCode = 1;
 }
 
 function folderFinding(folder: string): [string, boolean, string] {
@@ -54,8 +54,8 @@ function folderFinding(folder: string): [string, boolean, string] {
 async function storeFinding(store: LmdbStore, use: DataUse): Promise<[string, boolean, string]> {
   if (!existsSync(store.folder)) return [store.name, true, 'none yet'];
   const damage = await damageOf(store, use === 'in use' ? 'meta' : 'thorough');
-  if (damage === null) return [store.name, true, use === 'in use' ? 'quick check passed; stop the server for a thorough check' : 'sound'];
-  const remedy = store.kind === 'log' ? 'run "doctor --repair" while the server is stopped' : 'a start makes them anew';
+  if (damage === null) return [store.name, true, use === 'in use' ? 'quick check passed; stop the server for a thorough check' : 'intact'];
+  const remedy = store.kind === 'log' ? 'run "doctor --repair" while the server is stopped' : 'a start creates them again';
   return [store.name, false, `${damage}; ${remedy}`];
 }
 

@@ -8,13 +8,13 @@ interface DrillFlags extends ServingFlags {
   readonly allHosts?: boolean;
 }
 
-/** Runs a recovery drill in a world of its own and writes what it measured. Ends with 1 when a promise was not kept. */
+/** Runs a recovery drill in a separate world and stores its report. Sets exit code 1 if a target was missed. */
 export async function drill({ players, kills, allHosts = false, ...flags }: DrillFlags): Promise<void> {
   const { data } = settingsFor(flags);
-  const fewer = Math.max(1, Math.round(kills / 4));
+  const killsOfOtherSources = Math.max(1, Math.round(kills / 4));
   const report = await runDrill({
     players,
-    kills: { hot: kills, cold: fewer, replay: fewer },
+    kills: { hot: kills, cold: killsOfOtherSources, replay: killsOfOtherSources },
     allHosts,
     onProgress: (line) => console.error(line),
   });

@@ -10,8 +10,8 @@ import { type ServingFlags, settingsFor } from './settings.ts';
 import { CONSOLE_FOLDER, stopOnSignal } from './up.ts';
 
 const TYPES = ['binance', 'binance-futures', 'coinbase', 'kraken', 'upbit'] as const;
-/** Frames between two breaths at full speed, so that what they bring is carried on meanwhile. */
-const BREATH_FRAMES = 500;
+/** At full speed the feed yields to the event loop after this many frames. */
+const FRAMES_PER_YIELD = 500;
 
 interface ReplayFlags extends ServingFlags {
   readonly source: string;
@@ -19,25 +19,25 @@ interface ReplayFlags extends ServingFlags {
   readonly exit?: boolean;
 }
 
-/** Feeds recorded frames through the real adapter, and serves what comes of it like any other source. */
+/** Feeds recorded frames through the real adapter, and serves the resulting data like any other source. */
 export async function replay(frames: string, { source, speed, exit, ...flags }: ReplayFlags): Promise<void> {
   const type = TYPES.find((known) => known === source);
   if (!type) throw new UserError(`there is no adapter "${source}" for recorded frames`, `Use one of: ${TYPES.join(', ')}.`);
   const path = resolve(process.env.MILLRACE_CWD ?? process.cwd(), frames);
   if (!existsSync(path) || !statSync(path).isFile())
-    throw new UserError(`${path} does not exist`, 'Name a file of recorded frames; docs/how-to/replay.md says where to get some.');
+    throw new UserError(`${path} does not exist`, 'Use a file of recorded frames; docs/how-to/replay.md describes the format.');
   const lines: RecordedLine[] = [];
   for await (const line of readRecordedLines(path)) lines.push(line);
   const pairs = pairsOfRecording(type, lines);
   if (pairs.length === 0)
     throw new UserError(
       `${path} names no instruments`,
-      `Check that it is a recording of ${type}: its first lines must show the subscriptions.`,
+      `Check that it is a recording of ${type}: its first lines must contain the subscriptions.`,
     );
 
-  let finished: () => void = () => {};
+  let finish: () => void = () => {};
   const done = new Promise<void>((resolveDone) => {
-    finished = resolveDone;
+    finish = resolveDone;
   });
   const v1 = type === 'kraken' ? { wsUrl: 'wss://ws.kraken.com' } : {};
   const config = {
@@ -50,12 +50,12 @@ export async function replay(frames: string, { source, speed, exit, ...flags }: 
   } as ExchangeSource;
   const settings = settingsFor(flags);
   const running = await startPlatform({
-    // A recording is of a market; no world is needed beside it.
+    // A recording contains market data only; the world is not needed.
     settings: { ...settings, sources: [config], worlds: { ...settings.worlds, enabled: false } },
     console: CONSOLE_FOLDER,
     modules: modulesWith({
       adjust: (_config, parts) => ({ ...parts, feed: recordedFeed(lines, speed), history: null, leavesGaps: false, checkClock: false }),
-      onSource: ({ state }) => state === 'finished' && finished(),
+      onSource: ({ state }) => state === 'finished' && finish(),
     }),
   });
   stopOnSignal(running);
@@ -68,7 +68,7 @@ export async function replay(frames: string, { source, speed, exit, ...flags }: 
   await running.stop();
 }
 
-/** Gives the recorded frames at the pace they came, or faster. */
+/** A feed of recorded frames at the recorded speed times `speed`. */
 function recordedFeed(lines: readonly RecordedLine[], speed: number): Feed {
   return {
     open(events) {
@@ -78,16 +78,16 @@ function recordedFeed(lines: readonly RecordedLine[], speed: number): Feed {
         events.opened();
         const begin = performance.now();
         const first = lines[0]?.at ?? 0;
-        let given = 0;
+        let sentFrames = 0;
         for (const line of lines) {
           if (line.kind !== 'received') continue;
           const waitMs = Number.isFinite(speed) ? (line.at - first) / speed - (performance.now() - begin) : 0;
           if (waitMs > 1) await new Promise((resolveWait) => setTimeout(resolveWait, waitMs));
-          else if (given % BREATH_FRAMES === 0) await new Promise((resolveWait) => setImmediate(resolveWait));
+          else if (sentFrames % FRAMES_PER_YIELD === 0) await new Promise((resolveWait) => setImmediate(resolveWait));
           while (paused && !closed) await new Promise((resolveWait) => setTimeout(resolveWait, 1));
           if (closed) return;
           events.frame(line.text, line.at);
-          given++;
+          sentFrames++;
         }
         events.finished();
       };

@@ -3,20 +3,20 @@ import { withDatabase } from '../database/server-database.ts';
 import { ownSecrets, sharedSecrets } from '../secrets.ts';
 import { type ServingFlags, settingsFor } from './settings.ts';
 
-/** Says which secrets of the installation there are and which master key each needs; never what they are. */
+/** Prints the names of the secrets and the master key of each; never their values. */
 export async function list(flags: ServingFlags): Promise<void> {
   await forEach(flags, async (secrets) => {
     for (const { name, master } of await secrets.list()) console.log(`${name.padEnd(16)} ${master}`);
   });
 }
 
-/** Seals every secret anew, with a new data key under the first master key. The server may be running: it holds what it has opened. */
+/** Encrypts every secret again, with a new data key under the first master key. A running server is not affected: it keeps decrypted secrets in memory. */
 export async function rotate(flags: ServingFlags): Promise<void> {
   let resealed = 0;
   await forEach(flags, async (secrets) => {
     resealed += await secrets.reseal();
   });
-  console.log(`${resealed} secrets are sealed anew; master keys that "millrace secrets list" does not name any more can be taken away`);
+  console.log(`${resealed} secrets were encrypted again; master keys that "millrace secrets list" no longer names can be removed`);
 }
 
 async function forEach(flags: ServingFlags, work: (secrets: ReturnType<typeof ownSecrets>) => Promise<void>): Promise<void> {

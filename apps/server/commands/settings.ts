@@ -9,7 +9,7 @@ export interface ServingFlags {
   readonly role?: string;
 }
 
-/** Settings for a command: relative paths mean the folder in which the person typed it. */
+/** Settings of a command. Relative paths refer to the current folder of the user. @throws ConfigError */
 export function settingsFor({ config, data, host, port, demo, role }: ServingFlags): Settings {
   return loadConfig({
     file: config,

@@ -13,12 +13,12 @@ interface SwarmFlags {
 
 const JOIN_MS_MAX = 60_000;
 
-/** Lets bots play on a running server for a while, and prints what they saw. */
+/** Runs bots on a running server, and prints their statistics. */
 export async function swarm({ players, seconds, server, moves, processes, json, key }: SwarmFlags): Promise<void> {
   const bots = await startSwarm({ server, players, movesPerSecond: moves, processes, ...(key !== undefined && { key }) }).catch((error) => {
     throw new UserError(
-      `no swarm can play at ${server}: ${error.message}`,
-      'Start the server first ("npm start"), or name another with --server; where one has to sign in, give a key with --key.',
+      `the bots cannot play at ${server}: ${error.message}`,
+      'Start the server first ("npm start"), or select another with --server. Without demo mode, pass an API key with --key.',
     );
   });
   try {

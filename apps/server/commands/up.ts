@@ -4,7 +4,7 @@ import { collectGarbage } from '../collect-garbage.ts';
 import { type Running, startPlatform } from '../platform.ts';
 import { type ServingFlags, settingsFor } from './settings.ts';
 
-/** Longest an orderly end may take; then the process ends anyway, and the log is what it is. */
+/** Timeout of an orderly stop, ms; after it the process exits. */
 const STOP_MS_MAX = 25_000;
 
 export const CONSOLE_FOLDER = join(import.meta.dirname, '..', '..', 'web', 'dist');
@@ -15,12 +15,12 @@ export async function up(flags: ServingFlags): Promise<void> {
   const running = await startPlatform({ settings, console: CONSOLE_FOLDER });
   stopOnSignal(running);
   const link = await running.ownerLink();
-  if (link !== null) console.error(`\nNobody can sign in yet. Become the owner, within seven days, at\n  ${link}\n`);
+  if (link !== null) console.error(`\nThere is no user yet. Create the owner’s account within seven days at\n  ${link}\n`);
   collectGarbage();
   console.log(`ready ${running.url}`);
 }
 
-/** Stands before the servers that do everything else. */
+/** Runs a gateway in front of other servers. */
 async function runGateway(settings: Settings): Promise<void> {
   const { startGateway } = await import('../gateway.ts');
   const gateway = await startGateway(settings, CONSOLE_FOLDER);
@@ -38,7 +38,7 @@ export function stopOnSignal(running: Pick<Running, 'stop'>): void {
     running.stop().then(
       () => process.exit(0),
       (error) => {
-        console.error('millrace: the end was not orderly:', error);
+        console.error('millrace: the stop failed:', error);
         process.exit(1);
       },
     );

@@ -6,8 +6,8 @@ import { handleSignals } from '@millrace/processes';
 import { collectGarbage } from '../collect-garbage.ts';
 
 /*
- * The embedded PostgreSQL as a process of its own: it keeps a thread busy for tens of milliseconds at a time, which nobody who plays or trades should
- * feel. Its clients come to a socket; the server speaks with it over the pipe it was started with (descriptor 3).
+ * The embedded PostgreSQL runs in a separate process, because it blocks its thread for tens of milliseconds at a time. Clients connect over a
+ * socket; the server controls it over the pipe on descriptor 3.
  */
 
 export type ToDatabase =
@@ -35,8 +35,8 @@ const link = openLink<FromDatabase, ToDatabase>(new Socket({ fd: 3, readable: tr
       },
     );
   },
-  // Nobody waits for an orderly end any more, and the next server may be starting: the tables are as whole as their last commit.
-  // An exit would wait for threads of PostgreSQL’s that are being made, and has been seen to wait for ever.
+  // The server has exited, and the next one may be starting. Committed transactions survive the kill.
+  // process.exit() would wait for starting threads of PostgreSQL, sometimes forever.
   onClose: () => process.kill(process.pid, 'SIGKILL'),
 });
 

@@ -11,21 +11,21 @@ import { sql } from 'drizzle-orm';
 import type { FromDatabase, ToDatabase } from './database-process.ts';
 
 const MIGRATIONS = join(import.meta.dirname, '..', 'migrations');
-/** Where the runtime and what was compiled are kept, too: nothing in it is missed when it is deleted. */
+/** Cache folder for empty databases. It can be deleted at any time. */
 const CACHE = join(import.meta.dirname, '..', '..', '..', '.runtime');
-const MIGRATE_AGAIN_MS = 2_000;
-const REMEDY = 'It is tried again. If this goes on while the disk has room, the folder is damaged: restore it from a backup.';
+const MIGRATE_RETRY_MS = 2_000;
+const REMEDY = 'The server retries. If this continues while the disk has space, the folder is damaged: restore it from a backup.';
 
-/** The relational store as the server has it: embedded in a process of its own, or a PostgreSQL elsewhere. */
+/** The relational database of a server: embedded in a separate process, or an external PostgreSQL. */
 export interface ServerDatabase {
   readonly address: DatabaseAddress;
   readonly database: Database;
-  /** Resolves when the tables are there and up to date. */
+  /** Resolves when the tables are migrated. */
   readonly ready: Promise<void>;
   stop(): Promise<void>;
 }
 
-/** @param url a PostgreSQL; embedded when undefined. @param startAfterMs how long an embedded one leaves the processor to others at the start */
+/** @param url of an external PostgreSQL; undefined for an embedded one. @param startAfterMs delay of the start of an embedded one, ms */
 export function startDatabase(data: string, url: string | undefined, startAfterMs: number, logger: Logger): ServerDatabase {
   const embedded = url === undefined ? startEmbedded(data, startAfterMs, logger) : null;
   const address = embedded?.address ?? { url: url as string };
@@ -37,8 +37,8 @@ export function startDatabase(data: string, url: string | undefined, startAfterM
       try {
         return await migrateDatabase(database, MIGRATIONS);
       } catch (error) {
-        logger.error({ message: failureReason(error) }, 'the tables cannot be brought up to date yet');
-        await new Promise((resolve) => setTimeout(resolve, MIGRATE_AGAIN_MS));
+        logger.error({ message: failureReason(error) }, 'the database cannot be migrated yet');
+        await new Promise((resolve) => setTimeout(resolve, MIGRATE_RETRY_MS));
       }
     }
   };
@@ -90,7 +90,7 @@ function startEmbedded(data: string, startAfterMs: number, logger: Logger) {
   };
 }
 
-/** Within the data folder, unless its path is too long for a socket’s. */
+/** In the data folder, or in the temporary folder if the path is too long for a socket. */
 function socketFolder(data: string): string {
   const inside = join(data, 'database-socket');
   if (isSocketFolder(inside)) return inside;
@@ -98,8 +98,8 @@ function socketFolder(data: string): string {
 }
 
 /**
- * The relational store for a command: that of the server which is running, or opened for as long as the work takes.
- * @throws UserError when there is none: a command makes no installation
+ * The relational database for a command: that of the running server, or opened for the duration of the work.
+ * @throws UserError if the data folder has no database: a command does not create an installation
  */
 export async function withDatabase<T>(
   { data, database: { url } }: Settings,

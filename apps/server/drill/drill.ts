@@ -14,14 +14,14 @@ const MOVES_PER_SECOND = 5;
 /** Play before each kill: snapshots of all ages, and none. */
 const PLAY_MS_MIN = 500;
 const PLAY_MS_MAX = 6_000;
-/** How long after a kill it is watched who plays again. */
+/** Duration of the measurement after a kill. */
 const WATCH_SECONDS = 4;
-/** What was decided so long ago is on record. */
+/** Age at which every decision is in the log, ms. */
 const RECORDED_MS = 1_000;
 const JOIN_MS_MAX = 60_000;
 const BACK_MS_MAX = 30_000;
 
-/** Target of each recovery source: everyone plays again within this time (ms), whether one host is killed or all are. */
+/** Target of each recovery source: all players play again within this time, ms, after the kill of one host or of all. */
 const TARGET_MS: Record<RecoverySource, number> = { hot: 2_000, cold: 10_000, replay: 10_000 };
 const RECOVER_FROM: Record<RecoverySource, ('hot' | 'cold')[]> = { hot: ['hot', 'cold'], cold: ['cold'], replay: [] };
 
@@ -29,7 +29,7 @@ export interface DrillOrders {
   readonly players: number;
   /** Kills for each recovery source. */
   readonly kills: Readonly<Record<RecoverySource, number>>;
-  /** Every host that has zones is killed at the same moment, instead of one. */
+  /** Every host that has zones is killed at the same time, instead of one. */
   readonly allHosts: boolean;
   readonly onProgress: (line: string) => void;
 }
@@ -37,8 +37,8 @@ export interface DrillOrders {
 type Kill = DrillReport['results'][number]['kills'][number];
 
 /**
- * Ends zone hosts as a power cut would, in a world of its own with players in it, and measures for each source of the recovery
- * ladder how long anyone could not play (RTO) and what that had been answered was undone (RPO).
+ * Kills zone hosts with SIGKILL, in a separate world with bots, and measures for each recovery source the longest time without play (RTO)
+ * and the age of the oldest lost command that had a reply (RPO).
  */
 export async function drill({ players, kills, allHosts, onProgress }: DrillOrders): Promise<DrillReport> {
   const startedAt = Date.now();
@@ -46,7 +46,7 @@ export async function drill({ players, kills, allHosts, onProgress }: DrillOrder
   for (const recoverySource of ['hot', 'cold', 'replay'] as const) {
     if (kills[recoverySource] === 0) continue;
     const done = await inOwnWorld(recoverySource, players, (server, swarm) =>
-      killAgainAndAgain(recoverySource, kills[recoverySource], { players, allHosts, onProgress }, server, swarm),
+      killRepeatedly(recoverySource, kills[recoverySource], { players, allHosts, onProgress }, server, swarm),
     );
     const rtoMsMax = Math.max(...done.map(({ rtoMs }) => rtoMs));
     results.push({
@@ -83,7 +83,7 @@ async function inOwnWorld<T>(
   }
 }
 
-async function killAgainAndAgain(
+async function killRepeatedly(
   recoverySource: RecoverySource,
   count: number,
   { players, allHosts, onProgress }: Omit<DrillOrders, 'kills'>,
@@ -102,7 +102,7 @@ async function killAgainAndAgain(
     for (const { pid } of hosts) process.kill(pid, 'SIGKILL');
     let { tally } = await watched;
     const deadline = Date.now() + BACK_MS_MAX;
-    // Who is still waiting when the watch is over has been silent for longer than it lasted.
+    // Continues while zones are closed: players without play would otherwise be measured too short.
     for (let open = await zonesOpen(server); open < COLUMNS * ROWS && Date.now() < deadline; open = await zonesOpen(server)) {
       const more = await swarm.watch(WATCH_SECONDS);
       tally = joined(tally, more.tally);
@@ -122,7 +122,7 @@ async function killAgainAndAgain(
     kills.push(kill);
     onProgress(
       `${recoverySource} ${number}/${count}: ${kill.host} with ${kill.zones} zones and ${kill.players} players; silent ${kill.rtoMs} ms at most, ` +
-        `${kill.undone} answered commands undone, ${lost} players lost, ${duplicated} duplicated`,
+        `${kill.undone} accepted commands lost, ${lost} players lost, ${duplicated} duplicated`,
     );
   }
   return kills;
@@ -137,7 +137,7 @@ function joined(first: Tally, second: Tally): Tally {
   };
 }
 
-/** Hosts that have zones, so that their end is felt: one of them, or all. */
+/** Hosts to kill: one host with zones, or all. Waits until the zones are evenly distributed. */
 async function victims(server: ServerProcess, all: boolean): Promise<WorldHostStatus[]> {
   for (;;) {
     const hosts = ((await read(server, '/world/hosts')) as Page<WorldHostStatus>).data.filter(({ open }) => open > 0);
@@ -167,28 +167,28 @@ async function snapshotAll(server: ServerProcess): Promise<void> {
 }
 
 /**
- * Counts every player over all zones: each must be in exactly one, or on the way. All zones are asked for the same moment just
- * past, because players cross while one asks.
+ * Counts every player over all zones: each must be in exactly one, or in transit. Reads all zones at the same point in time, because players
+ * cross borders during the requests.
  */
 async function countPlayers(server: ServerProcess, players: number): Promise<{ lost: number; duplicated: number }> {
-  const seen = new Map<string, number>();
-  const moment = Date.now() - RECORDED_MS;
+  const counts = new Map<string, number>();
+  const time = Date.now() - RECORDED_MS;
   for (let column = 0; column < COLUMNS; column++)
     for (let row = 0; row < ROWS; row++) {
-      const zone = (await read(server, `/world/zones/${column}-${row}?time=${moment}`)) as ZonePointInTime;
-      for (const { id } of zone.players) seen.set(id, (seen.get(id) ?? 0) + 1);
-      // One that is on the way is counted where it left only while nobody else has it.
-      for (const id of zone.inTransit) if (!seen.has(id)) seen.set(id, 0);
+      const zone = (await read(server, `/world/zones/${column}-${row}?time=${time}`)) as ZonePointInTime;
+      for (const { id } of zone.players) counts.set(id, (counts.get(id) ?? 0) + 1);
+      // A player in transit counts in the zone that it left, unless another zone has it.
+      for (const id of zone.inTransit) if (!counts.has(id)) counts.set(id, 0);
     }
-  const duplicated = [...seen.values()].filter((count) => count > 1).length;
-  return { lost: Math.max(0, players - seen.size), duplicated };
+  const duplicated = [...counts.values()].filter((count) => count > 1).length;
+  return { lost: Math.max(0, players - counts.size), duplicated };
 }
 
 async function read(server: ServerProcess, path: string): Promise<unknown> {
   for (let tries = 0; ; tries++) {
     const response = await fetch(`${server.url}/api/v1${path}`);
     if (response.ok) return response.json();
-    if (tries > 100) throw new Error(`${path} answered ${response.status}: ${await response.text()}`);
+    if (tries > 100) throw new Error(`${path} returned ${response.status}: ${await response.text()}`);
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
 }

@@ -13,7 +13,7 @@ export interface ServerProcess {
   stop(): Promise<void>;
 }
 
-/** Starts a server of its own in a folder, on free ports. */
+/** Starts a separate server in a folder, on free ports. Rejects if it exits before it is ready. */
 export async function startServerIn(folder: string, config: Config): Promise<ServerProcess> {
   const file = join(folder, 'millrace.config.json');
   writeFileSync(file, JSON.stringify(config));
@@ -25,7 +25,7 @@ export async function startServerIn(folder: string, config: Config): Promise<Ser
   const exited = once(child, 'exit');
   const url = await new Promise<string>((resolve, reject) => {
     createInterface({ input: child.stdout }).on('line', (line) => line.startsWith('ready ') && resolve(line.slice('ready '.length)));
-    void exited.then(([code]) => reject(new Error(`the drill’s server ended with ${code} before it was ready`)));
+    void exited.then(([code]) => reject(new Error(`the server of the drill exited with ${code} before it was ready`)));
   });
   return {
     url,

@@ -16,14 +16,14 @@ import { Packr, Unpackr } from 'msgpackr';
 const packr = new Packr({ useRecords: false, variableMapSize: true });
 const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsType: 'number' });
 
-/** Where `update` begins in the body of such a frame: after the map’s header and the key `t`. */
+/** Offset of the frame type in a body: after the map header and the key `t`. */
 const TYPE_AT = 4;
 const UPDATE = 'update'.charCodeAt(0);
 const RETRY_MS = 200;
-/** Answers remembered, to know which of them the world forgets: some seconds of them. */
-const ANSWERS_KEPT = 64;
+/** Accepted commands that are remembered to detect lost ones: those of some seconds. */
+const ACCEPTED_KEPT = 64;
 
-/** What all bots of a process have seen together. */
+/** Sums over all bots of a process. */
 export interface Tally {
   frames: number;
   bytes: number;
@@ -31,15 +31,15 @@ export interface Tally {
   accepted: number;
   refused: Record<string, number>;
   drops: number;
-  /** Times a zone was entered, for the first time or again. */
+  /** Number of `zone` frames. */
   zones: number;
-  /** Accepted commands that the world does not know of any more. */
+  /** Accepted commands that were lost by a recovery. */
   undone: number;
-  /** When the earliest of them was answered, epoch ms; Infinity when there is none. */
+  /** Time of the reply to the earliest lost command, epoch ms; Infinity without one. */
   undoneSince: number;
-  /** Longest time a bot that wanted to move had no move accepted, ms. */
+  /** Longest time between two accepted moves of a bot, ms. */
   silenceMsMax: number;
-  /** Milliseconds from sending a move to its answer, as the bots saw it. */
+  /** Round trip of each move, ms. */
   latencies: number[];
 }
 
@@ -60,13 +60,13 @@ export function newTally(): Tally {
 }
 
 /**
- * An honest player that cannot stand still: walks where its map says it may, at the pace it is allowed. Lean, so that ten thousand
- * fit into a process: updates are counted and not decoded.
+ * An honest player that walks continuously where its map allows, at the allowed speed. Ten thousand fit into a process, because updates are
+ * counted and not decoded.
  */
 export class Bot {
   readonly #address: { host: string; port: number };
   readonly #token: string;
-  readonly #seen: { tally: Tally };
+  readonly #shared: { tally: Tally };
   readonly #stepCm: number;
   #socket: Socket | null = null;
   #resume: string | null = null;
@@ -77,30 +77,30 @@ export class Bot {
   #ground: ZoneGround | null = null;
   #columns = 1;
   #rows = 1;
-  #asked: { n: number; at: number; x: number; y: number } | null = null;
-  #isOver = false;
-  #answers: { n: number; at: number }[] = [];
+  #pendingMove: { n: number; at: number; x: number; y: number } | null = null;
+  #isEnded = false;
+  #acceptedMoves: { n: number; at: number }[] = [];
   #acceptedAt = 0;
   isPlaying = false;
 
-  constructor(address: { host: string; port: number }, token: string, seen: { tally: Tally }, stepCm: number) {
+  constructor(address: { host: string; port: number }, token: string, shared: { tally: Tally }, stepCm: number) {
     this.#address = address;
     this.#token = token;
-    this.#seen = seen;
+    this.#shared = shared;
     this.#stepCm = stepCm;
     this.#connect();
   }
 
-  /** One step onwards, unless the last one is not answered yet. */
+  /** Takes one step, unless the last one has no reply yet. */
   step(): void {
-    if (!this.isPlaying || this.#asked) return;
+    if (!this.isPlaying || this.#pendingMove) return;
     for (let turn = 0; turn < 8; turn++) {
       const x = Math.round(this.#x + Math.cos(this.#heading) * this.#stepCm);
       const y = Math.round(this.#y + Math.sin(this.#heading) * this.#stepCm);
       if (this.#mayWalk(x, y)) {
         const n = ++this.#n;
-        this.#asked = { n, at: performance.now(), x, y };
-        this.#seen.tally.moves++;
+        this.#pendingMove = { n, at: performance.now(), x, y };
+        this.#shared.tally.moves++;
         return this.#send({ t: 'move', n, x, y });
       }
       this.#heading = Math.random() * 2 * Math.PI;
@@ -108,7 +108,7 @@ export class Bot {
   }
 
   end(): void {
-    this.#isOver = true;
+    this.#isEnded = true;
     this.#send({ t: 'leave', n: ++this.#n });
     this.#socket?.end();
   }
@@ -125,36 +125,36 @@ export class Bot {
       ),
     );
     socket.on('data', (chunk) => {
-      this.#seen.tally.bytes += chunk.length;
+      this.#shared.tally.bytes += chunk.length;
       splitter.push(chunk, (body) => {
-        this.#seen.tally.frames++;
-        if (body[TYPE_AT] !== UPDATE) this.#take(unpackr.unpack(body) as ServerFrame);
+        this.#shared.tally.frames++;
+        if (body[TYPE_AT] !== UPDATE) this.#handle(unpackr.unpack(body) as ServerFrame);
       });
     });
     socket.on('error', () => socket.destroy());
     socket.on('close', () => {
       this.isPlaying = false;
-      this.#asked = null;
-      if (this.#isOver) return;
-      this.#seen.tally.drops++;
-      setTimeout(() => !this.#isOver && this.#connect(), RETRY_MS * (1 + Math.random()));
+      this.#pendingMove = null;
+      if (this.#isEnded) return;
+      this.#shared.tally.drops++;
+      setTimeout(() => !this.#isEnded && this.#connect(), RETRY_MS * (1 + Math.random()));
     });
   }
 
-  #take(frame: ServerFrame): void {
+  #handle(frame: ServerFrame): void {
     switch (frame.t) {
       case 'welcome':
         this.#resume = frame.resume;
         if (!frame.resumed) this.#send({ t: 'join', n: ++this.#n });
         return;
       case 'zone':
-        this.#recognise(frame.n);
+        this.#countLost(frame.n);
         this.#ground = { zone: frame.zone, blocked: Uint8Array.from(frame.blocked) };
         this.#columns = frame.plan.columns;
         this.#rows = frame.plan.rows;
         this.#x = frame.you.x;
         this.#y = frame.you.y;
-        this.#asked = null;
+        this.#pendingMove = null;
         this.isPlaying = true;
         return;
       case 'you':
@@ -162,23 +162,23 @@ export class Bot {
         this.#y = frame.you.y;
         return;
       case 'ok':
-        if (this.#asked?.n !== frame.n) return;
-        this.#x = this.#asked.x;
-        this.#y = this.#asked.y;
+        if (this.#pendingMove?.n !== frame.n) return;
+        this.#x = this.#pendingMove.x;
+        this.#y = this.#pendingMove.y;
         this.#accepted(frame.n);
-        this.#seen.tally.accepted++;
-        this.#seen.tally.latencies.push(performance.now() - this.#asked.at);
-        this.#asked = null;
+        this.#shared.tally.accepted++;
+        this.#shared.tally.latencies.push(performance.now() - this.#pendingMove.at);
+        this.#pendingMove = null;
         return;
       case 'refused':
-        this.#seen.tally.refused[frame.code] = (this.#seen.tally.refused[frame.code] ?? 0) + 1;
+        this.#shared.tally.refused[frame.code] = (this.#shared.tally.refused[frame.code] ?? 0) + 1;
         if (frame.x !== undefined && frame.y !== undefined) {
           this.#x = frame.x;
           this.#y = frame.y;
         }
-        if (this.#asked?.n !== frame.n) return;
-        this.#seen.tally.latencies.push(performance.now() - this.#asked.at);
-        this.#asked = null;
+        if (this.#pendingMove?.n !== frame.n) return;
+        this.#shared.tally.latencies.push(performance.now() - this.#pendingMove.at);
+        this.#pendingMove = null;
         this.#heading = Math.random() * 2 * Math.PI;
         return;
       case 'ping':
@@ -192,24 +192,24 @@ export class Bot {
   }
 
   #accepted(n: number): void {
-    const { tally } = this.#seen;
+    const { tally } = this.#shared;
     const now = performance.now();
     if (this.#acceptedAt > 0) tally.silenceMsMax = Math.max(tally.silenceMsMax, now - this.#acceptedAt);
     this.#acceptedAt = now;
-    this.#answers.push({ n, at: now });
-    if (this.#answers.length > ANSWERS_KEPT) this.#answers.shift();
+    this.#acceptedMoves.push({ n, at: now });
+    if (this.#acceptedMoves.length > ACCEPTED_KEPT) this.#acceptedMoves.shift();
   }
 
-  /** Compares what was accepted with what the zone knows: `n` is the newest command that has an effect there. */
-  #recognise(n: number): void {
-    const { tally } = this.#seen;
+  /** Counts accepted commands that the zone lost: `n` is the newest command with an effect there. */
+  #countLost(n: number): void {
+    const { tally } = this.#shared;
     tally.zones++;
-    for (const answer of this.#answers) {
-      if (answer.n <= n) continue;
+    for (const accepted of this.#acceptedMoves) {
+      if (accepted.n <= n) continue;
       tally.undone++;
-      tally.undoneSince = Math.min(tally.undoneSince, performance.timeOrigin + answer.at);
+      tally.undoneSince = Math.min(tally.undoneSince, performance.timeOrigin + accepted.at);
     }
-    this.#answers = [];
+    this.#acceptedMoves = [];
   }
 
   #mayWalk(x: number, y: number): boolean {

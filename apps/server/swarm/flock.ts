@@ -1,7 +1,7 @@
 import { Bot, newTally, type Tally } from './bot.ts';
 
 /*
- * A flock of bots in a process of its own, told by its parent what to do and reporting once a second.
+ * A process of bots. Its parent sends it orders; it reports once per second.
  */
 
 export interface FlockOrders {
@@ -20,21 +20,21 @@ export interface FlockReport {
 }
 
 const REPORT_MS = 1_000;
-/** How long what was sent last has to go out. */
+/** Time to send the last frames before the exit, ms. */
 const LEAVE_MS = 300;
-/** The steps of all bots are spread over the time between two of one bot, in so many parts. */
+/** The steps of all bots are spread evenly, in so many parts per second. */
 const PARTS_PER_SECOND = 50;
 const WALKING_CM_PER_SECOND = 500;
 
 function run({ host, port, tokens, movesPerSecond, joinsPerSecond }: FlockOrders): void {
-  const seen = { tally: newTally() };
+  const shared = { tally: newTally() };
   const bots: Bot[] = [];
   const stepCm = Math.floor(WALKING_CM_PER_SECOND / movesPerSecond);
   const parts = Math.max(1, Math.round(PARTS_PER_SECOND / movesPerSecond));
   let part = 0;
   const joining = setInterval(() => {
     const end = Math.min(tokens.length, bots.length + Math.max(1, Math.round(joinsPerSecond / PARTS_PER_SECOND)));
-    while (bots.length < end) bots.push(new Bot({ host, port }, tokens[bots.length] as string, seen, stepCm));
+    while (bots.length < end) bots.push(new Bot({ host, port }, tokens[bots.length] as string, shared, stepCm));
     if (bots.length === tokens.length) clearInterval(joining);
   }, 1_000 / PARTS_PER_SECOND);
   setInterval(() => {
@@ -47,13 +47,13 @@ function run({ host, port, tokens, movesPerSecond, joinsPerSecond }: FlockOrders
     cpu = process.cpuUsage();
     const report: FlockReport = {
       playing: bots.filter(({ isPlaying }) => isPlaying).length,
-      tally: seen.tally,
+      tally: shared.tally,
       cpuMs: (user + system) / 1_000,
     };
-    seen.tally = newTally();
+    shared.tally = newTally();
     process.send?.(report);
   }, REPORT_MS);
-  // Who leaves says so: it is no player that was lost.
+  // Bots leave explicitly, so that they do not count as lost players.
   process.once('disconnect', () => {
     clearInterval(joining);
     for (const bot of bots) bot.end();

@@ -5,8 +5,8 @@ import { newTally, type Tally } from './bot.ts';
 import type { FlockOrders, FlockReport } from './flock.ts';
 
 const FLOCK = join(import.meta.dirname, 'flock.ts');
-/** Tokens asked for at a time. */
-const ASK_AT_A_TIME = 32;
+/** Concurrent token requests. */
+const CONCURRENT_REQUESTS = 32;
 const JOINS_PER_SECOND = 1_000;
 
 export interface SwarmOrders {
@@ -14,7 +14,7 @@ export interface SwarmOrders {
   readonly players: number;
   readonly movesPerSecond: number;
   readonly processes: number;
-  /** An API key with the scope world:play, where one has to sign in. */
+  /** API key with the scope world:play; not needed in demo mode. */
   readonly key?: string;
 }
 
@@ -29,24 +29,24 @@ interface SwarmReport {
 export interface Swarm {
   /** Resolves when every bot plays, or rejects when they do not within `ms`. */
   joined(ms: number): Promise<void>;
-  /** What happened in the next `seconds`. */
+  /** Sums over the next `seconds`. */
   watch(seconds: number): Promise<SwarmReport>;
   readonly playing: number;
   end(): void;
 }
 
-/** Bots in processes of their own. */
+/** Starts bots in separate processes. Rejects if the server refuses a player. */
 export async function startSwarm({ server, players, movesPerSecond, processes, key }: SwarmOrders): Promise<Swarm> {
-  const world = (await asked(`${server}/api/v1/world`, key)) as World;
+  const world = (await request(`${server}/api/v1/world`, key)) as World;
   const tokens: string[] = [];
   while (tokens.length < players) {
-    const wanted = Math.min(ASK_AT_A_TIME, players - tokens.length);
-    const made = await Promise.all(
-      Array.from({ length: wanted }, (_none, index) =>
-        asked(`${server}/api/v1/world/players`, key, { name: `Bot ${tokens.length + index + 1}` }),
+    const count = Math.min(CONCURRENT_REQUESTS, players - tokens.length);
+    const created = await Promise.all(
+      Array.from({ length: count }, (_none, index) =>
+        request(`${server}/api/v1/world/players`, key, { name: `Bot ${tokens.length + index + 1}` }),
       ),
     );
-    tokens.push(...(made as PlayerToken[]).map(({ token }) => token));
+    tokens.push(...(created as PlayerToken[]).map(({ token }) => token));
   }
   const host = new URL(server).hostname;
   let reports: FlockReport[] = [];
@@ -76,10 +76,10 @@ export async function startSwarm({ server, players, movesPerSecond, processes, k
     },
     joined: (ms) =>
       new Promise((resolve, reject) => {
-        const late = setTimeout(() => reject(new Error(`${all()} of ${players} bots play after ${ms} ms`)), ms);
+        const timeout = setTimeout(() => reject(new Error(`${all()} of ${players} bots play after ${ms} ms`)), ms);
         onReport = () => {
           if (all() < players) return;
-          clearTimeout(late);
+          clearTimeout(timeout);
           onReport = () => {};
           resolve();
         };
@@ -115,9 +115,9 @@ function summed(reports: readonly FlockReport[], playing: number, seconds: numbe
   return { playing, seconds, tally, cores: cpuMs / 1_000 / seconds };
 }
 
-async function asked(url: string, key: string | undefined, body?: object): Promise<unknown> {
+async function request(url: string, key: string | undefined, body?: object): Promise<unknown> {
   const headers = { ...(key !== undefined && { 'x-api-key': key }), ...(body && { 'content-type': 'application/json' }) };
   const response = await fetch(url, { headers, ...(body && { method: 'POST', body: JSON.stringify(body) }) });
-  if (!response.ok) throw new Error(`${url} answered ${response.status}: ${await response.text()}`);
+  if (!response.ok) throw new Error(`${url} returned ${response.status}: ${await response.text()}`);
   return response.json();
 }

@@ -55,9 +55,9 @@ import {
 } from '@millrace/contracts';
 import { reviveTime } from './live/times.ts';
 
-/** What the server refused, in its own words; or that there was no answer (`code` UNREACHABLE, `status` 0). */
+/** An error response of the server; or no response (`code` UNREACHABLE, `status` 0). */
 export class ApiError extends Error {
-  /** Of the catalogue at /problems; empty when something between answered instead. */
+  /** A code of the catalogue at /problems; empty if a proxy responded instead of the server. */
   readonly code: string;
   readonly remedy: string;
   readonly status: number;
@@ -85,13 +85,13 @@ async function ask<T>(path: string, method: 'GET' | 'POST' | 'PATCH' | 'DELETE' 
   throw new ApiError(problem);
 }
 
-/** Newest entries of the audit log that a page shows. */
+/** Number of newest audit log entries on a page. */
 const AUDIT_ROWS = 100;
-/** Players that a page shows; a search narrows them down. */
+/** Maximum number of players on a page; a search filters them. */
 const PLAYER_ROWS = 500;
-/** Newest entries of a player’s history that a page shows. */
+/** Number of newest entries of a player’s history on a page. */
 const HISTORY_ROWS = 100;
-/** Rows of one request; a longer list takes several. */
+/** Rows per request; a longer list needs several requests. */
 const PAGE_ROWS = 1_000;
 
 /** All rows of a list, page by page. */
@@ -115,13 +115,13 @@ const inZone = (zone: string) => `/world/zones/${zone}`;
 const deadLetterPath = (group: string, id: number) => `/consumer-groups/${group}/dead-letters/${id}`;
 const ofPlayer = (player: string) => `/world/players/${player}`;
 
-/** Who did something and why: it stays on record. */
+/** Operator and reason of an action, for the audit log. */
 export interface Audit {
   readonly operator?: string;
   readonly reason: string;
 }
 
-/** Which snapshot of a zone. */
+/** Identifies a snapshot of a zone. */
 export type SnapshotLabel = Pick<SnapshotStatus, 'store' | 'epoch' | 'seq' | 'takenAt'>;
 
 export const api = {

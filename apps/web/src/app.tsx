@@ -16,9 +16,9 @@ import { usePreferences } from './preferences.ts';
 import { filled, useText } from './text/text.ts';
 import { usePageTitle } from './titles.ts';
 
-/** Pages that not everyone opens are fetched when they are. */
+/** Loads the code of rarely used pages on demand. */
 function page<Props extends object>(load: () => Promise<ComponentType<Props>>) {
-  // Nothing more is shown of a page that did not come: what is here is about to be loaded anew (`reloadWhenReachable`).
+  // A page that could not be loaded renders nothing: `reloadWhenReachable` is about to reload the console.
   return lazy(async () => ({ default: await load().catch(() => new Promise<never>(() => {})) }));
 }
 const AccountPage = page(async () => (await import('./identity/account-page.tsx')).AccountPage);
@@ -31,7 +31,7 @@ const PlayerPage = page(async () => (await import('./pages/player.tsx')).PlayerP
 const SnapshotsPage = page(async () => (await import('./pages/snapshots.tsx')).SnapshotsPage);
 const PlayPage = page(async () => (await import('./pages/play.tsx')).PlayPage);
 
-/** Pages for which the word in their link is enough. */
+/** Pages that need only the token in their link, and no session. */
 const BY_LINK = /^\/(reset-password|verify-email)$/;
 
 export function App() {
@@ -45,7 +45,7 @@ export function App() {
     document.documentElement.lang = language;
   }, [language]);
   if (account === undefined || isLeaving) return <Notice title={text.loading} />;
-  // A link from a mail is for whoever opens it, signed in or not.
+  // Links from e-mails work with and without a session.
   if (account === null || BY_LINK.test(here))
     return (
       <div className="flex min-h-dvh flex-col px-4">
@@ -100,7 +100,7 @@ function TopBar() {
   const may = (permission: Permission) => account?.permissions.includes(permission) ?? false;
   const [here] = useLocation();
   const [openAt, setOpenAt] = useState<string | null>(null);
-  // Wherever one goes from the menu, it is closed there.
+  // Any navigation closes the menu.
   const isOpen = openAt === here;
   return (
     <header className="sticky top-0 z-20 border-line border-b bg-surface/90 backdrop-blur">
@@ -147,7 +147,7 @@ function TopBar() {
   );
 }
 
-/** Language and light. */
+/** Switches of language and theme. */
 function Appearance() {
   const text = useText();
   const { theme, language, toggleTheme, toggleLanguage } = usePreferences();
@@ -206,7 +206,7 @@ function Tab({ href, label, others }: { href: string; label: string; others?: Re
   );
 }
 
-/** Whether this console itself hears from the server. */
+/** Status of the connection to the server. */
 function LiveDot() {
   const text = useText();
   const connected = useConnection(({ status }) => status === 'live');
@@ -222,7 +222,7 @@ function LiveDot() {
   );
 }
 
-/** For an address where no page is: says so, and leads on. */
+/** Page for unknown addresses, with a link to the start page. */
 function NothingHere() {
   const text = useText();
   const [here] = useLocation();

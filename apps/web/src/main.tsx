@@ -8,7 +8,7 @@ import { queries } from './queries.ts';
 import { reloadWhenReachable } from './reload.ts';
 import './style.css';
 
-// A tab that is older than the server asks for pages that are no more: it becomes as new as the server, once there is one.
+// After an update of the server, an old tab requests files that no longer exist: reload it when the server is reachable.
 addEventListener('vite:preloadError', () => void reloadWhenReachable());
 
 const root = document.getElementById('root');

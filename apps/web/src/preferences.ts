@@ -8,14 +8,14 @@ interface Preferences {
   readonly language: Language;
   toggleTheme(): void;
   toggleLanguage(): void;
-  /** Who works here: written beside what is done to the world. */
+  /** Name of the operator, recorded with actions in the world. */
   readonly operator: string;
   setOperator(operator: string): void;
 }
 
 const storedLanguage = localStorage.getItem('millrace.language');
 
-/** What a person chose for this browser; the system’s choice until then. */
+/** Preferences stored in this browser; by default those of the system. */
 export const usePreferences = create<Preferences>((set, get) => ({
   theme: document.documentElement.dataset.theme === 'dark' ? 'dark' : 'light',
   language: storedLanguage === 'ko' || storedLanguage === 'en' ? storedLanguage : navigator.language.startsWith('ko') ? 'ko' : 'en',

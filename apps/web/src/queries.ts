@@ -4,23 +4,23 @@ import { ApiError } from './api.ts';
 
 const RETRIES_MAX = 2;
 
-/** What the server refused once it refuses again; only what never got an answer, or a server’s failure, is worth another try. */
+/** Retries only requests without a response, and server errors: other errors would repeat. */
 const mayHelp = (error: Error) => !(error instanceof ApiError) || error.status === 0 || error.status >= 500;
 
-/** What the console has asked the server for, and keeps for a while. */
+/** Query cache of the console. */
 export const queries: QueryClient = new QueryClient({
   queryCache: new QueryCache({ onError: (error) => void leaveWhenOver(error) }),
   mutationCache: new MutationCache({ onError: (error) => void leaveWhenOver(error) }),
   defaultOptions: {
     queries: { staleTime: 30_000, retry: (failures, error) => failures < RETRIES_MAX && mayHelp(error), refetchOnWindowFocus: false },
-    // An order that could not be given fails at once: it is never kept and given later.
+    // A mutation without a connection fails at once: it is never queued.
     mutations: { networkMode: 'always' },
   },
 });
 
 /**
- * A session may end while one looks on, by a timer or from elsewhere: it is asked again who is here, and the console shows the way in.
- * @returns whether that is what the error says
+ * Handles the end of a session, by expiry or from another session: loads the account again, and the console displays the sign-in page.
+ * @returns true if the error means that the session has ended
  */
 export function leaveWhenOver(error: Error): boolean {
   const isOver = (error instanceof ApiError || error instanceof MillraceError) && error.code === 'UNAUTHENTICATED';

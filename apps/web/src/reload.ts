@@ -3,7 +3,7 @@ import { api } from './api.ts';
 const AGAIN_MS = 1_000;
 let isWaiting = false;
 
-/** Loads the page anew as soon as the server answers; while it does not, the page stays, where a reload would leave the browser’s own error. */
+/** Reloads the page when the server is available. Until then the page stays, because a reload would display an error page of the browser. */
 export async function reloadWhenReachable(): Promise<void> {
   if (isWaiting) return;
   isWaiting = true;

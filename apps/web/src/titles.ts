@@ -2,7 +2,7 @@ import { useEffect } from 'react';
 import { useLocation } from 'wouter';
 import { type Text, useText } from './text/text.ts';
 
-/** What each page is called, the most special address first; what follows an address stands before its name. */
+/** Title of each page, most specific path first; the rest of the path precedes the title. */
 const TITLES: readonly (readonly [address: RegExp, name: keyof Text])[] = [
   [/^\/$/, 'instruments'],
   [/^\/instruments\/([^/]+)$/, 'instrument'],
@@ -24,7 +24,7 @@ const TITLES: readonly (readonly [address: RegExp, name: keyof Text])[] = [
   [/^\/verify-email$/, 'verifyEmail'],
 ];
 
-/** Names the browser’s tab after the page, in the chosen language. */
+/** Sets the title of the browser tab, in the selected language. */
 export function usePageTitle(): void {
   const text = useText();
   const [here] = useLocation();
@@ -42,7 +42,7 @@ function titleOf(here: string, text: Text): string {
   return text.pageNotFound;
 }
 
-/** A part of an address as it was before it was encoded; as it stands where it cannot be read. */
+/** Decodes a path segment; returns it unchanged if the encoding is invalid. */
 function readable(part: string): string {
   try {
     return decodeURIComponent(part);

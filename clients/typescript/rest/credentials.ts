@@ -1,30 +1,30 @@
 import type { AccessToken, Wire } from '@millrace/contracts';
 import { errorOf, MillraceError, unreachable } from './error.ts';
 
-/** A token is replaced so long before it ends. */
+/** Time before its expiry at which a token is replaced. */
 const AHEAD_MS = 60_000;
-/** Longest that signing in may take for each answer. */
-const ANSWER_MS_MAX = 10_000;
+/** Timeout of each response during sign-in. */
+const RESPONSE_MS_MAX = 10_000;
 
-/** What a client shows to be let in. */
+/** Authenticates the requests of a client. */
 export interface Credentials {
-  /** What goes into `Authorization: Bearer`; null when a browser’s cookie, or nothing, will do. */
+  /** Token for `Authorization: Bearer`; null for the browser’s cookie or an anonymous request. */
   token(): Promise<string | null>;
-  /** When that one should be replaced, epoch ms; null for never. */
+  /** Time at which to replace the current token, epoch ms; null for never. */
   readonly renewAt: number | null;
-  /** The server did not take it: the next is to be a new one. Returns whether it will be. */
+  /** The server refused the token. Returns whether `token()` will return a new one. */
   refused(): boolean;
 }
 
-/** A browser’s session: its cookie goes with every request by itself. Without one, whoever asks is nobody. */
+/** The browser session: the browser adds its cookie to every request. Without a cookie, requests are anonymous. */
 export const browserSession: Credentials = { token: async () => null, renewAt: null, refused: () => false };
 
-/** A key for programs. */
+/** Authenticates with an API key. */
 export function apiKey(key: string): Credentials {
   return { token: async () => key, renewAt: null, refused: () => false };
 }
 
-/** Access tokens from wherever you get them: fetched when first needed, again before each ends, and when the server takes one no more. */
+/** Authenticates with access tokens from `fetchToken`: called before the first request, before each token expires, and when the server refuses one. */
 export function accessTokens(fetchToken: () => Promise<Wire<AccessToken>>): Credentials {
   let current: Wire<AccessToken> | null = null;
   let fetching: Promise<Wire<AccessToken>> | null = null;
@@ -35,7 +35,7 @@ export function accessTokens(fetchToken: () => Promise<Wire<AccessToken>>): Cred
     },
     token: async () => {
       if (current && renewAt(current) > Date.now()) return current.accessToken;
-      // However many ask at once, one token is fetched.
+      // Concurrent callers share one request.
       fetching ??= fetchToken().finally(() => {
         fetching = null;
       });
@@ -50,15 +50,15 @@ export function accessTokens(fetchToken: () => Promise<Wire<AccessToken>>): Cred
 }
 
 /**
- * Signs in with e-mail and password, and lives on access tokens from then on. For programs that act for a person; a key is simpler for others. A password
- * that was wrong once is not sent again: it would lock the account.
- * @param code a code of the authenticator, asked for when the account uses two-factor authentication
- * @throws MillraceError when a token is needed: INVALID_CREDENTIALS, INVALID_CODE, LOCKED_OUT, TWO_FACTOR_REQUIRED, SIGN_IN_INCOMPLETE, UNREACHABLE
+ * Signs in with e-mail and password, then uses access tokens. For programs that act for a user; for others an API key is simpler. A wrong
+ * password is sent only once, because repeated attempts would lock the account.
+ * @param code returns a code of the authenticator; called if the account uses two-factor authentication
+ * @throws MillraceError from `token()`: INVALID_CREDENTIALS, INVALID_CODE, LOCKED_OUT, TWO_FACTOR_REQUIRED, SIGN_IN_INCOMPLETE, UNREACHABLE
  */
 export function signIn(url: string, email: string, password: string, code?: () => Promise<string>): Credentials {
   const jar = new Map<string, string>();
-  let wrong: MillraceError | null = null;
-  async function ask<T>(path: string, body?: object): Promise<T> {
+  let wrongPassword: MillraceError | null = null;
+  async function post<T>(path: string, body?: object): Promise<T> {
     const response = await fetch(`${url}/api/v1/auth/${path}`, {
       method: 'POST',
       headers: {
@@ -66,7 +66,7 @@ export function signIn(url: string, email: string, password: string, code?: () =
         ...(body && { 'content-type': 'application/json' }),
       },
       ...(body && { body: JSON.stringify(body) }),
-      signal: AbortSignal.timeout(ANSWER_MS_MAX),
+      signal: AbortSignal.timeout(RESPONSE_MS_MAX),
     }).catch((error: Error) => {
       throw unreachable(`The server cannot be reached to sign in: ${error.message}.`);
     });
@@ -78,36 +78,40 @@ export function signIn(url: string, email: string, password: string, code?: () =
     if (!response.ok) throw await errorOf(response);
     return (await response.json()) as T;
   }
-  async function begin(): Promise<void> {
-    if (wrong) throw wrong;
+  async function startSession(): Promise<void> {
+    if (wrongPassword) throw wrongPassword;
     try {
-      const { status } = await ask<{ status: string }>('sign-in', { email, password });
-      if (status === 'two-factor' && code) await ask('two-factor', { code: await code() });
+      const { status } = await post<{ status: string }>('sign-in', { email, password });
+      if (status === 'two-factor' && code) await post('two-factor', { code: await code() });
       else if (status === 'two-factor')
         throw notSignedIn(
           'TWO_FACTOR_REQUIRED',
           'The account uses two-factor authentication.',
-          'Give signIn a function that returns a code of the authenticator.',
+          'Pass signIn a function that returns a code of the authenticator.',
         );
       else if (status !== 'signed-in')
-        throw notSignedIn('SIGN_IN_INCOMPLETE', `Signing in asks for more: ${status}.`, 'Do that in the console first, or use an API key.');
+        throw notSignedIn(
+          'SIGN_IN_INCOMPLETE',
+          `Sign-in requires another step: ${status}.`,
+          'Complete it in the console first, or use an API key.',
+        );
     } catch (error) {
-      // What is left of a sign-in that did not end is none.
+      // Discards the cookies of an incomplete sign-in.
       jar.clear();
-      if (error instanceof MillraceError && error.code === 'INVALID_CREDENTIALS') wrong = error;
+      if (error instanceof MillraceError && error.code === 'INVALID_CREDENTIALS') wrongPassword = error;
       throw error;
     }
   }
   return accessTokens(async () => {
-    if (jar.size === 0) await begin();
+    if (jar.size === 0) await startSession();
     try {
-      return await ask<Wire<AccessToken>>('token');
+      return await post<Wire<AccessToken>>('token');
     } catch (error) {
-      // The session is over: begin another, once.
+      // The session has ended: sign in again, once.
       if (!(error instanceof MillraceError) || (error.status !== 401 && error.status !== 403)) throw error;
       jar.clear();
-      await begin();
-      return ask<Wire<AccessToken>>('token');
+      await startSession();
+      return post<Wire<AccessToken>>('token');
     }
   });
 }

@@ -1,14 +1,14 @@
 import type { Problem } from '@millrace/contracts';
 
-/** What the server refused, in its own words; or that it could not be reached (`code` UNREACHABLE, `status` 0). */
+/** An error response of the server; or no response (`code` UNREACHABLE, `status` 0). */
 export class MillraceError extends Error {
-  /** Of the catalogue at /problems, such as UNKNOWN_INSTRUMENT. */
+  /** A code of the catalogue at /problems, such as UNKNOWN_INSTRUMENT. */
   readonly code: string;
-  /** HTTP status; 0 where there was no answer, or where it came over a stream. */
+  /** HTTP status; 0 without a response, and for errors from a stream. */
   readonly status: number;
-  /** What to do about it. */
+  /** What the caller can do. */
   readonly remedy: string;
-  /** The request’s trace id, by which the server’s log knows it; empty where there was no answer. */
+  /** Trace id of the request in the server log; empty without a response. */
   readonly trace: string;
 
   constructor({ code, detail, status, remedy, traceId = '' }: Pick<Problem, 'code' | 'detail' | 'status' | 'remedy' | 'traceId'>) {
@@ -21,27 +21,34 @@ export class MillraceError extends Error {
   }
 }
 
-/** Reads what a response refuses with. */
+/** The error of a response that is not ok. */
 export async function errorOf(response: Response): Promise<MillraceError> {
   const { status } = response;
   const problem = (await response.json().catch(() => null)) as Problem | null;
   return new MillraceError(
-    problem?.code ? problem : { code: 'UNEXPECTED', detail: `The server answered ${status}.`, status, remedy: 'See what stands between.' },
+    problem?.code
+      ? problem
+      : {
+          code: 'UNEXPECTED',
+          detail: `The server returned status ${status}.`,
+          status,
+          remedy: 'Check the proxies between client and server.',
+        },
   );
 }
 
-/** That there was no answer. */
+/** An error without a response. */
 export function unreachable(detail: string): MillraceError {
   return new MillraceError({ code: 'UNREACHABLE', detail, status: 0, remedy: 'Check the address and the network, and try again.' });
 }
 
-/** What was thrown, where nobody knows by what: a MillraceError as it is, anything else as UNREACHABLE. */
+/** Converts any thrown value to a MillraceError; values of other types become UNREACHABLE. */
 export function asError(thrown: unknown): MillraceError {
   return thrown instanceof MillraceError ? thrown : unreachable(thrown instanceof Error ? thrown.message : String(thrown));
 }
 
-/** Codes of refusals that will not last. Over a stream they come without a status. */
-const PASSING = new Set([
+/** Codes of temporary errors. Needed for errors from a stream, which have no status. */
+const TEMPORARY = new Set([
   'RATE_LIMITED',
   'TOO_MANY_CONNECTIONS',
   'DATABASE_UNAVAILABLE',
@@ -51,10 +58,10 @@ const PASSING = new Set([
   'INTERNAL_ERROR',
 ]);
 
-/** Whether the same request would be refused again, whenever it is made: what is wrong is the request, or who makes it. */
+/** True if a retry would fail in the same way: the request or its credentials are wrong. */
 export function isFinal({ code, status }: MillraceError): boolean {
   return (
     code === 'LOCKED_OUT' ||
-    (status === 0 ? code !== 'UNREACHABLE' && !PASSING.has(code) : status < 500 && status !== 408 && status !== 429)
+    (status === 0 ? code !== 'UNREACHABLE' && !TEMPORARY.has(code) : status < 500 && status !== 408 && status !== 429)
   );
 }

@@ -1,13 +1,13 @@
 import type { Page } from '@millrace/contracts';
 
-/** Rows of one request: the most that the API gives. */
+/** Rows per request: the maximum of the API. */
 const PAGE_ROWS = 1_000;
 
 /**
- * All rows of a list, page by page; the next page is asked for when the rows of the one before are read.
+ * All rows of a list. Requests the next page when the rows of the current one are read.
  * @param list an operation whose name begins with `list`
  * @param args its arguments, without `limit` and `cursor`
- * @throws MillraceError what the operation rejects with
+ * @throws MillraceError the error of the operation
  * @example for await (const source of listAll(millrace.listSources)) console.log(source.id, source.state);
  */
 export async function* listAll<Row, Args extends { readonly limit?: number; readonly cursor?: string }>(

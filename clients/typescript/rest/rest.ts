@@ -8,14 +8,14 @@ const API_PATH = '/api/v1';
 const TRIES_MAX = 4;
 const RETRY_FIRST_MS = 250;
 const RETRY_MOST_MS = 8_000;
-/** Longest that a server’s word about when to come back is taken for. */
+/** Maximum delay from a `Retry-After` header. */
 const RETRY_AFTER_MOST_MS = 60_000;
 
 export interface RestOptions {
   readonly url: string;
   readonly credentials: Credentials;
   readonly fetch: typeof globalThis.fetch;
-  /** Longest an answer may take, ms. */
+  /** Timeout of a response, ms. */
   readonly timeoutMs: number;
 }
 
@@ -29,7 +29,7 @@ interface CallOptions {
 }
 
 /** One HTTP request of a call. */
-interface Sent {
+interface HttpRequest {
   readonly method: string;
   readonly address: string;
   readonly body: string | undefined;
@@ -48,7 +48,7 @@ export type Rest = {
       : (args: EndpointArgs<N>, options?: CallOptions) => Promise<EndpointResponse<N>>;
 };
 
-/** The operations, each ready to be called. They reject with a MillraceError. */
+/** The operations of a server. They reject with a MillraceError, or with the reason of an aborted signal. */
 export function restOver(options: RestOptions): Rest {
   const calls: Record<string, unknown> = {};
   for (const [name, [method, path, takesKey]] of Object.entries(ROUTES) as [string, readonly [string, string, 'key'?]][])
@@ -61,7 +61,7 @@ export function restOver(options: RestOptions): Rest {
 
 async function call(
   options: RestOptions,
-  how: Pick<Sent, 'method' | 'signal' | 'idempotencyKey'>,
+  how: Pick<HttpRequest, 'method' | 'signal' | 'idempotencyKey'>,
   pattern: string,
   args: Record<string, unknown>,
 ): Promise<unknown> {
@@ -86,19 +86,19 @@ async function call(
   }
 }
 
-/** How long the server wants to be left alone after an error. */
+/** `Retry-After` of error responses, ms. */
 const waitOf = new WeakMap<MillraceError, number>();
 
 async function once(
   { credentials, fetch, timeoutMs }: RestOptions,
-  { method, address, body, idempotencyKey, signal }: Sent,
+  { method, address, body, idempotencyKey, signal }: HttpRequest,
 ): Promise<{ value: unknown } | MillraceError> {
   const token = await credentials.token();
   const late = AbortSignal.timeout(timeoutMs);
   try {
     const response = await fetch(address, {
       method,
-      // A cookie would be a second answer to who asks.
+      // With a token, a cookie would be a second credential.
       credentials: token === null ? 'include' : 'omit',
       headers: {
         ...(token !== null && { authorization: `Bearer ${token}` }),
@@ -116,12 +116,12 @@ async function once(
     return error;
   } catch (error) {
     signal?.throwIfAborted();
-    const detail = late.aborted ? `No answer within ${timeoutMs} ms.` : `The server cannot be reached: ${(error as Error).message}.`;
+    const detail = late.aborted ? `No response within ${timeoutMs} ms.` : `The server cannot be reached: ${(error as Error).message}.`;
     return new MillraceError({ code: 'UNREACHABLE', detail, status: 0, remedy: 'Check the address, and try again.' });
   }
 }
 
-/** @param isRepeatable true if a repeat has no other effect; without that, only a request that certainly had none is sent again */
+/** @param isRepeatable true if a repeat has no further effect. Otherwise only requests that certainly had no effect are retried. */
 function isWorthRetrying({ code, status }: MillraceError, isRepeatable: boolean, attempt: number): boolean {
   if (code === 'INVALID_TOKEN') return attempt === 0;
   if (code === 'LOCKED_OUT') return false;

@@ -1,10 +1,10 @@
 import type { Credentials } from '../rest/credentials.ts';
 import { asError, errorOf, isFinal, unreachable } from '../rest/error.ts';
-import { type Connection, type ConnectionEvents, needsNewCredential, SILENT_MS_MAX, type Wanted } from './message.ts';
+import { type Connection, type ConnectionEvents, needsNewCredential, SILENT_MS_MAX, type Subscription } from './message.ts';
 
 /**
- * Server-sent events by fetch, which unlike EventSource can show a token: one response for each watcher.
- * @param timeoutMs how long the server may take to begin an answer
+ * Server-sent events over fetch, which unlike EventSource can send a token. One response per subscription.
+ * @param timeoutMs timeout of the response headers, ms
  */
 export function openEventStreams(
   url: string,
@@ -13,18 +13,18 @@ export function openEventStreams(
   timeoutMs: number,
   events: ConnectionEvents,
 ): Connection {
-  const open = new Map<Wanted, AbortController>();
+  const open = new Map<Subscription, AbortController>();
 
-  async function read(wanted: Wanted, ending: AbortController): Promise<void> {
-    const { id, channels, from } = wanted;
-    // The newest of them: each id stands for everything up to it, on all channels of the connection.
+  async function read(subscription: Subscription, ending: AbortController): Promise<void> {
+    const { id, channels, from } = subscription;
+    // The newest position: it covers all earlier events of all channels of the connection.
     const last = channels
       .map(from)
       .filter((one) => one !== undefined)
       .sort((one, other) => offsetOf(one) - offsetOf(other))
       .at(-1);
     const token = await credentials.token();
-    const late = setTimeout(() => ending.abort(unreachable(`There was no answer within ${timeoutMs} ms.`)), timeoutMs);
+    const late = setTimeout(() => ending.abort(unreachable(`No response within ${timeoutMs} ms.`)), timeoutMs);
     const response = await fetch(`${url}/api/v1/stream?channels=${channels.map(encodeURIComponent).join(',')}`, {
       credentials: token === null ? 'include' : 'omit',
       headers: {
@@ -39,16 +39,16 @@ export function openEventStreams(
       if (error.code === 'INVALID_TOKEN' || !isFinal(error)) throw error;
       return events.refused(id, error);
     }
-    const silence = () => ending.abort(unreachable(`Nothing was heard for ${SILENT_MS_MAX / 1_000} s.`));
+    const silence = () => ending.abort(unreachable(`No message received for ${SILENT_MS_MAX / 1_000} s.`));
     let silent = setTimeout(silence, SILENT_MS_MAX);
     try {
       for await (const { event, data, position } of eventsIn(response.body, () => {
-        events.heard();
+        events.received();
         clearTimeout(silent);
         silent = setTimeout(silence, SILENT_MS_MAX);
       })) {
         if (event === 'ready') {
-          events.taken(id, position);
+          events.subscribed(id, position);
           continue;
         }
         const content = JSON.parse(data) as { channel: string; data: unknown; reason?: string };
@@ -65,19 +65,19 @@ export function openEventStreams(
   }
 
   return {
-    add: (wanted) => {
+    add: (subscription) => {
       const ending = new AbortController();
-      open.set(wanted, ending);
-      read(wanted, ending).catch((thrown) => {
-        if (!open.delete(wanted)) return;
+      open.set(subscription, ending);
+      read(subscription, ending).catch((thrown) => {
+        if (!open.delete(subscription)) return;
         const error = asError(thrown);
         events.closed(error, error.code === 'INVALID_TOKEN' && credentials.refused());
       });
     },
     remove: (id) => {
-      for (const [wanted, ending] of open)
-        if (wanted.id === id) {
-          open.delete(wanted);
+      for (const [subscription, ending] of open)
+        if (subscription.id === id) {
+          open.delete(subscription);
           ending.abort();
         }
     },
@@ -90,10 +90,10 @@ export function openEventStreams(
 
 const offsetOf = (position: string) => Number(position.slice(position.indexOf('-') + 1));
 
-/** The events in a body (HTML Standard, “Server-sent events”). */
+/** Parses the events of a response body (HTML Standard, “Server-sent events”). `received` is called for each chunk. */
 async function* eventsIn(
   body: ReadableStream<Uint8Array>,
-  heard: () => void,
+  received: () => void,
 ): AsyncGenerator<{ event: string; data: string; position: string }> {
   const reader = body.pipeThrough(new TextDecoderStream() as never).getReader() as ReadableStreamDefaultReader<string>;
   let text = '';
@@ -103,7 +103,7 @@ async function* eventsIn(
   for (;;) {
     const { done, value } = await reader.read();
     if (done) return;
-    heard();
+    received();
     const lines = (text + value).split('\n');
     text = lines.pop() ?? '';
     for (const line of lines) {

@@ -9,11 +9,11 @@ import type { Streams, WatchOptions } from './streams.ts';
 const CHANNELS = ['tickers', 'sources', 'user'] as const;
 const TICK = () => new Promise<void>((resolve) => setImmediate(resolve));
 
-/** A way to watch by which a test says what comes. */
+/** A `watch` whose messages the test sends. */
 function controlled() {
-  const state = { say: (_message: AnyMessage) => {}, options: {} as WatchOptions, isStopped: false };
+  const state = { send: (_message: AnyMessage) => {}, options: {} as WatchOptions, isStopped: false };
   const watch = ((_channels, listener, options = {}) => {
-    Object.assign(state, { say: listener, options });
+    Object.assign(state, { send: listener, options });
     return () => {
       state.isStopped = true;
       options.onStatus?.('closed', null);
@@ -22,10 +22,10 @@ function controlled() {
   return { state, watch };
 }
 
-test('fault 35: what a slow reader is not told, a gap names: every message is read once and in order, or lies within a gap', () =>
+test('fault 35: a slow reader reads every message once and in order, or receives a gap that covers it', () =>
   fc.assert(
     fc.asyncProperty(
-      fc.array(fc.record({ come: fc.integer({ min: 0, max: 14_000 }), read: fc.integer({ min: 0, max: 9_000 }) }), { maxLength: 6 }),
+      fc.array(fc.record({ receive: fc.integer({ min: 0, max: 14_000 }), read: fc.integer({ min: 0, max: 9_000 }) }), { maxLength: 6 }),
       fc.integer({ min: 1, max: 3 }),
       async (turns, channelCount) => {
         const { state, watch } = controlled();
@@ -33,10 +33,10 @@ test('fault 35: what a slow reader is not told, a gap names: every message is re
         let sent = 0;
         const read: AnyMessage[] = [];
         let next = loop.next();
-        const come = (count: number) => {
+        const receive = (count: number) => {
           for (let index = 0; index < count; index++) {
             const channel = CHANNELS[sent % channelCount] as string;
-            state.say({ channel, event: 'x', data: null, position: `e-${++sent}` });
+            state.send({ channel, event: 'x', data: null, position: `e-${++sent}` });
           }
         };
         const take = async () => {
@@ -44,7 +44,7 @@ test('fault 35: what a slow reader is not told, a gap names: every message is re
           next = loop.next();
         };
         for (const turn of turns) {
-          come(turn.come);
+          receive(turn.receive);
           for (let index = 0; index < turn.read && numberOf(read.at(-1)) < sent; index++) await take();
         }
         if (sent > 0) while (numberOf(read.at(-1)) < sent) await take();
@@ -57,13 +57,13 @@ test('fault 35: what a slow reader is not told, a gap names: every message is re
             if (message.event === 'gap') {
               const { from, to } = message.data as Gap;
               assert.deepEqual([from, to], [`e-${known}`, `e-${number}`]);
-            } else assert.equal(number, known === 0 ? index + 1 : known + channelCount, `${channel}: missed without a word`);
+            } else assert.equal(number, known === 0 ? index + 1 : known + channelCount, `${channel}: missed without a gap`);
             known = number;
           }
           assert.ok(sent - known < channelCount || sent < channelCount, `${channel}: the newest is known`);
         }
         const waits = loop.return(undefined);
-        state.say({ channel: 'user', event: 'x', data: null, position: `e-${sent + 1}` });
+        state.send({ channel: 'user', event: 'x', data: null, position: `e-${sent + 1}` });
         await waits;
         assert.equal(state.isStopped, true);
       },
@@ -73,17 +73,17 @@ test('fault 35: what a slow reader is not told, a gap names: every message is re
 
 const numberOf = (message: AnyMessage | undefined) => Number(message?.position.split('-')[1] ?? 0);
 
-test('fault 35: the loop throws what the server refuses, after what had come before', async () => {
+test('fault 35: the loop throws the error of the server, after the earlier messages', async () => {
   const { state, watch } = controlled();
-  const told: string[] = [];
-  const loop = eventsOf(watch, ['tickers'], { onError: ({ code }) => told.push(code) });
+  const codes: string[] = [];
+  const loop = eventsOf(watch, ['tickers'], { onError: ({ code }) => codes.push(code) });
   const first = loop.next();
-  state.say({ channel: 'tickers', event: 'x', data: null, position: 'e-1' });
+  state.send({ channel: 'tickers', event: 'x', data: null, position: 'e-1' });
   state.options.onStatus?.('closed', null);
   state.options.onError?.(new MillraceError({ code: 'FORBIDDEN', detail: 'no', remedy: '', status: 403 }));
   assert.equal((await first).value?.position, 'e-1');
   await assert.rejects(loop.next(), { code: 'FORBIDDEN' });
-  assert.deepEqual(told, ['FORBIDDEN']);
+  assert.deepEqual(codes, ['FORBIDDEN']);
 });
 
 test('fault 35: an aborted signal ends the loop with its reason, while it waits and before it begins', async () => {
@@ -93,7 +93,7 @@ test('fault 35: an aborted signal ends the loop with its reason, while it waits 
   const next = loop.next();
   await TICK();
   abort.abort(new Error('enough'));
-  // As `watch` does with the signal that it was given.
+  // As `watch` does when its signal is aborted.
   state.options.onStatus?.('closed', null);
   await assert.rejects(next, /enough/);
   assert.equal(state.isStopped, true);

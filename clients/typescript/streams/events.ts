@@ -2,10 +2,10 @@ import type { ChannelName } from '@millrace/contracts';
 import type { AnyMessage, Gap, StreamMessage } from './message.ts';
 import type { Streams, WatchOptions } from './streams.ts';
 
-/** Messages that may wait for a reader; beyond it the oldest are dropped. */
-const WAITING_MAX = 10_000;
+/** Maximum number of buffered messages; beyond it the oldest are dropped. */
+const BUFFERED_MAX = 10_000;
 
-/** What is watched, as a loop that waits for each message. */
+/** A subscription as an async loop over its messages. */
 export async function* eventsOf<const Channel extends ChannelName>(
   watch: Streams['watch'],
   channels: readonly Channel[],
@@ -13,14 +13,14 @@ export async function* eventsOf<const Channel extends ChannelName>(
 ): AsyncGenerator<StreamMessage<Channel>, void> {
   const { signal } = options;
   signal?.throwIfAborted();
-  const waiting = new Waiting(options.from ?? {});
+  const buffer = new MessageBuffer(options.from ?? {});
   let failure: Error | null = null;
-  let isOver = false;
+  let isClosed = false;
   let wake: () => void = () => {};
   const stop = watch(
     channels,
     (message) => {
-      waiting.add(message);
+      buffer.add(message);
       wake();
     },
     {
@@ -31,7 +31,7 @@ export async function* eventsOf<const Channel extends ChannelName>(
         wake();
       },
       onStatus: (status, reason) => {
-        isOver = status === 'closed';
+        isClosed = status === 'closed';
         options.onStatus?.(status, reason);
         wake();
       },
@@ -40,10 +40,10 @@ export async function* eventsOf<const Channel extends ChannelName>(
   try {
     for (;;) {
       signal?.throwIfAborted();
-      const message = waiting.take();
+      const message = buffer.take();
       if (message) yield message as StreamMessage<Channel>;
       else if (failure) throw failure;
-      else if (isOver) return;
+      else if (isClosed) return;
       else
         await new Promise<void>((resolve) => {
           wake = resolve;
@@ -54,37 +54,37 @@ export async function* eventsOf<const Channel extends ChannelName>(
   }
 }
 
-/** Messages that nobody has read yet, in their order, and what was dropped of each channel. */
-class Waiting {
+/** Unread messages in order of arrival, and the dropped range of each channel. */
+class MessageBuffer {
   readonly #messages: AnyMessage[] = [];
-  /** How many at the beginning of the list were taken or dropped. */
+  /** Index of the first message that was neither read nor dropped. */
   #start = 0;
-  /** Where the reader is on each channel. */
-  readonly #read: Map<string, string>;
-  readonly #dropped = new Map<string, string>();
+  /** Position of the last read message or gap, by channel. */
+  readonly #readPositions: Map<string, string>;
+  readonly #droppedTo = new Map<string, string>();
 
   constructor(from: Readonly<Record<string, string>>) {
-    this.#read = new Map(Object.entries(from));
+    this.#readPositions = new Map(Object.entries(from));
   }
 
   add(message: AnyMessage): void {
     this.#messages.push(message);
-    if (this.#messages.length - this.#start > WAITING_MAX) {
+    if (this.#messages.length - this.#start > BUFFERED_MAX) {
       const { channel, position } = this.#next() as AnyMessage;
-      this.#dropped.set(channel, position);
+      this.#droppedTo.set(channel, position);
     }
   }
 
-  /** What was dropped comes first: it is older than what waits. */
+  /** The next message, or undefined. Gaps come first: dropped messages are older than buffered ones. */
   take(): AnyMessage | undefined {
-    for (const [channel, to] of this.#dropped) {
-      this.#dropped.delete(channel);
-      const data: Gap = { channel, from: this.#read.get(channel) ?? to, to, reason: 'slow-reader' };
-      this.#read.set(channel, to);
+    for (const [channel, to] of this.#droppedTo) {
+      this.#droppedTo.delete(channel);
+      const data: Gap = { channel, from: this.#readPositions.get(channel) ?? to, to, reason: 'slow-reader' };
+      this.#readPositions.set(channel, to);
       return { channel, event: 'gap', data, position: to };
     }
     const message = this.#next();
-    if (message) this.#read.set(message.channel, message.position);
+    if (message) this.#readPositions.set(message.channel, message.position);
     return message;
   }
 
@@ -92,8 +92,8 @@ class Waiting {
     const message = this.#messages[this.#start];
     if (message === undefined) return undefined;
     this.#start++;
-    // Not with each: to move what is left costs as much as there is.
-    if (this.#start > WAITING_MAX) {
+    // Only now and then: removing from the front moves all remaining messages.
+    if (this.#start > BUFFERED_MAX) {
       this.#messages.splice(0, this.#start);
       this.#start = 0;
     }

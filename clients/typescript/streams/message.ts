@@ -1,12 +1,12 @@
 import type { ChannelName, EventsOf, GapNotice } from '@millrace/contracts';
 import type { MillraceError } from '../rest/error.ts';
 
-/** Which events of a channel were missed. `slow-reader`: whoever reads `events` left too many waiting, and the oldest were dropped. */
+/** The range of missed events of a channel. `slow-reader`: the buffer of `events()` was full, and the oldest messages were dropped. */
 export interface Gap extends Omit<GapNotice, 'reason'> {
   readonly reason: GapNotice['reason'] | 'slow-reader';
 }
 
-/** What happens on a channel. `event` names it, and tells what is in `data`; `gap` says that events were missed, and which. */
+/** A message of a channel. `event` determines the type of `data`; `gap` reports missed events. */
 export type StreamMessage<Channel extends ChannelName = ChannelName> = Channel extends ChannelName
   ?
       | { readonly channel: Channel; readonly event: 'gap'; readonly data: Gap; readonly position: string }
@@ -17,7 +17,7 @@ type EventMessage<Channel, Events> = {
   [Event in keyof Events]: { readonly channel: Channel; readonly event: Event; readonly data: Events[Event]; readonly position: string };
 }[keyof Events];
 
-/** A message of which nothing is known before. */
+/** A message whose channel and event are not known at compile time. */
 export interface AnyMessage {
   readonly channel: string;
   readonly event: string;
@@ -25,39 +25,39 @@ export interface AnyMessage {
   readonly position: string;
 }
 
-/** `live`: connected and told of everything. `waiting`: there is no connection, and it is tried again. `closed`: the watching is over. */
+/** `live`: connected, all messages are delivered. `waiting`: disconnected, a retry is scheduled. `closed`: the subscription has ended. */
 export type StreamStatus = 'connecting' | 'live' | 'waiting' | 'closed';
 
-/** What a connection tells whoever opened it. */
+/** Callbacks of a connection. */
 export interface ConnectionEvents {
-  /** Something came from the server, an answer to a ping included. */
-  heard(): void;
-  /** @param only the watcher whose own it is; whoever watches the channel when left out */
+  /** The server sent something, including replies to pings. */
+  received(): void;
+  /** @param only id of the only subscription that receives the message; default: all subscriptions of the channel */
   message(channel: string, event: string, data: unknown, position: string, only?: number): void;
-  /** The server has taken a watcher’s channels. @param position where the history stood then */
-  taken(id: number, position: string): void;
-  /** The server will not have a watcher’s channels. */
+  /** The server accepted the channels of a subscription. @param position current position of the server */
+  subscribed(id: number, position: string): void;
+  /** The server refused the channels of a subscription. */
   refused(id: number, error: MillraceError): void;
-  /** The connection is gone, or was never there. @param isRenewable the credential was refused, and the next one will be another */
+  /** The connection was lost or not established. @param isRenewable true if the credential was refused and the next one will be a new one */
   closed(reason: MillraceError, isRenewable?: boolean): void;
 }
 
-/** What someone watches: its channels, and from where on it wants to be told. */
-export interface Wanted {
+/** A subscription: its channels, and the position from which to resume each. */
+export interface Subscription {
   readonly id: number;
   readonly channels: readonly string[];
   from(channel: string): string | undefined;
 }
 
 export interface Connection {
-  add(wanted: Wanted): void;
-  /** A watcher is gone. @param left channels that nobody watches any more */
-  remove(id: number, left: readonly string[]): void;
+  add(subscription: Subscription): void;
+  /** Removes a subscription. @param unused channels without any other subscription */
+  remove(id: number, unused: readonly string[]): void;
   close(): void;
 }
 
-/** Connections that say nothing for so long are taken for dead: a server is heard of every 25 s. */
+/** Silence after which a connection counts as lost, ms. Servers send a heartbeat every 25 s. */
 export const SILENT_MS_MAX = 60_000;
 
-/** Reasons for which a server ends what a credential let in: the next connection needs another. */
+/** True if a close reason means that the credential is no longer valid: the next connection needs a new one. */
 export const needsNewCredential = (reason: string | undefined) => /^(not-any-more|credential-expired)/.test(reason ?? '');

@@ -10,13 +10,13 @@ export interface WatchOptions {
   /** Called when the status of the connection changes; with `waiting` also the reason. */
   readonly onStatus?: (status: StreamStatus, reason: MillraceError | null) => void;
   /**
-   * Called with the error that prevents live delivery. That the server refuses the credentials or the channels ends the watching (`closed`). That it could not be
-   * reached within the client’s `timeoutMs` at first (UNREACHABLE) is told once, and it is tried again until it is stopped. The client’s own when left out.
+   * Receives the error that prevents live delivery. Refused credentials or channels end the subscription (`closed`). A server that cannot be reached within
+   * `timeoutMs` at first (UNREACHABLE) is reported once, and retried until the subscription ends. Default: `onError` of the client.
    */
   readonly onError?: (error: MillraceError) => void;
-  /** Where to go on, by channel: positions of earlier messages. */
+  /** Positions to resume from, by channel: `position` of earlier messages. */
   readonly from?: Readonly<Record<string, string>>;
-  /** Ends the watching when it is aborted. */
+  /** Ends the subscription when it is aborted. */
   readonly signal?: AbortSignal;
 }
 
@@ -27,8 +27,8 @@ interface Watcher {
   readonly listener: (message: AnyMessage) => void;
   readonly notify: (status: StreamStatus, reason?: MillraceError) => void;
   readonly onError: (error: MillraceError) => void;
-  /** Removes what the subscription holds. */
-  readonly forget: () => void;
+  /** Clears the timer and the listener of the subscription. */
+  readonly dispose: () => void;
 }
 
 /**
@@ -46,14 +46,14 @@ export class Streams {
   #attempts = 0;
   #heardAt: number | null = null;
   #count = 0;
-  /** Why there is no connection. */
-  #lost: MillraceError | undefined;
-  /** The last credential was refused, and the server has not taken anything since. */
+  /** Cause of the lost connection. */
+  #disconnectCause: MillraceError | undefined;
+  /** The last credential was refused, and no subscription has been accepted since. */
   #wasRenewed = false;
 
   /**
-   * @param firstMs how long a watcher waits to be live for the first time before it is told that the server cannot be reached
-   * @param retryMsMax longest wait between two attempts to connect
+   * @param firstMs time until a new subscription that is not live reports an error, ms
+   * @param retryMsMax maximum delay between two attempts to connect, ms
    */
   constructor(
     open: (events: ConnectionEvents) => Connection,
@@ -67,7 +67,7 @@ export class Streams {
     this.#retryMsMax = retryMsMax;
   }
 
-  /** Watches channels until what this returns is called. Conflated ones begin with how things stand. */
+  /** Subscribes to channels. Returns a function that unsubscribes. Conflated channels begin with the current state. */
   watch<const Channel extends ChannelName>(
     channels: readonly Channel[],
     listener: (message: StreamMessage<Channel>) => void,
@@ -81,35 +81,38 @@ export class Streams {
       return stop;
     }
     signal?.addEventListener('abort', stop, { once: true });
-    const late = setTimeout(() => onError(this.#lost ?? unreachable(`There was no connection within ${this.#firstMs} ms.`)), this.#firstMs);
+    const firstTimer = setTimeout(
+      () => onError(this.#disconnectCause ?? unreachable(`No connection within ${this.#firstMs} ms.`)),
+      this.#firstMs,
+    );
     const watcher: Watcher = {
       id,
       channels,
       positions: new Map(Object.entries(from)),
       listener: listener as (message: AnyMessage) => void,
       notify: (status, reason) => {
-        if (status === 'live') clearTimeout(late);
+        if (status === 'live') clearTimeout(firstTimer);
         notify(status, reason);
       },
       onError,
-      forget: () => {
-        clearTimeout(late);
+      dispose: () => {
+        clearTimeout(firstTimer);
         signal?.removeEventListener('abort', stop);
       },
     };
     this.#watchers.set(id, watcher);
     watcher.notify('connecting');
-    if (this.#connection) this.#ask(watcher);
+    if (this.#connection) this.#subscribe(watcher);
     else if (this.#retry === undefined) this.#connect();
     return stop;
   }
 
-  /** When the server was last heard of, ms since the epoch; null before that. */
+  /** Time of the last message from the server, epoch ms; null before the first. */
   get heardAt(): number | null {
     return this.#heardAt;
   }
 
-  /** Connects at once where the next attempt would come later; nothing where there is a connection, or nothing is watched. */
+  /** Makes a scheduled retry now. Has no effect while connected or without subscriptions. */
   reconnect(): void {
     if (this.#retry === undefined) return;
     clearTimeout(this.#retry);
@@ -117,7 +120,7 @@ export class Streams {
     this.#connect();
   }
 
-  /** Ends everything that is watched. */
+  /** Ends all subscriptions. */
   close(): void {
     for (const id of [...this.#watchers.keys()]) this.#end(id);
   }
@@ -126,7 +129,7 @@ export class Streams {
     const watcher = this.#watchers.get(id);
     if (!watcher) return;
     this.#watchers.delete(id);
-    watcher.forget();
+    watcher.dispose();
     if (this.#watchers.size === 0) this.#stop();
     else
       this.#connection?.remove(
@@ -141,7 +144,7 @@ export class Streams {
     clearTimeout(this.#retry);
     this.#retry = undefined;
     this.#attempts = 0;
-    this.#lost = undefined;
+    this.#disconnectCause = undefined;
     this.#wasRenewed = false;
     const connection = this.#connection;
     this.#connection = null;
@@ -151,7 +154,7 @@ export class Streams {
   #connect(): void {
     this.#retry = undefined;
     const connection: Connection = this.#open({
-      heard: () => {
+      received: () => {
         if (this.#connection === connection) this.#heardAt = Date.now();
       },
       message: (channel, event, data, position, only) => {
@@ -159,13 +162,13 @@ export class Streams {
         for (const watcher of [...this.#watchers.values()])
           if (only === undefined || only === watcher.id) deliver(watcher, channel, event, data, position);
       },
-      taken: (id, position) => {
+      subscribed: (id, position) => {
         this.#attempts = 0;
-        this.#lost = undefined;
+        this.#disconnectCause = undefined;
         this.#wasRenewed = false;
         const watcher = this.#watchers.get(id);
         if (!watcher || this.#connection !== connection) return;
-        // A channel on which nothing happens before a break is gone on with from here.
+        // A channel without messages before the next disconnect resumes from here.
         for (const channel of watcher.channels) if (!watcher.positions.has(channel)) watcher.positions.set(channel, position);
         watcher.notify('live');
       },
@@ -176,25 +179,25 @@ export class Streams {
         if (this.#connection !== connection) return;
         this.#connection = null;
         connection.close();
-        const hasHope = isRenewable && !this.#wasRenewed;
+        const canRenew = isRenewable && !this.#wasRenewed;
         this.#wasRenewed = isRenewable;
-        if (isFinal(reason) && !hasHope) {
-          // Whoever begins to watch from here on is asked for anew.
+        if (isFinal(reason) && !canRenew) {
+          // A copy of the ids: callbacks may add subscriptions, which need a new connection.
           for (const id of [...this.#watchers.keys()]) this.#end(id, reason);
           return;
         }
-        this.#lost = reason;
+        this.#disconnectCause = reason;
         this.#retry = setTimeout(() => this.#connect(), backoffMs(this.#attempts++, RETRY_FIRST_MS, this.#retryMsMax));
         for (const { notify } of [...this.#watchers.values()]) notify('waiting', reason);
       },
     });
     this.#connection = connection;
-    // Who has a place to go on from asks first: where two watch the same, the first one’s counts.
+    // Subscriptions with positions go first: for a shared channel the server uses the first position.
     const watchers = [...this.#watchers.values()].sort((one, other) => other.positions.size - one.positions.size);
-    for (const watcher of watchers) this.#ask(watcher);
+    for (const watcher of watchers) this.#subscribe(watcher);
   }
 
-  #ask({ id, channels, positions }: Watcher): void {
+  #subscribe({ id, channels, positions }: Watcher): void {
     this.#connection?.add({ id, channels, from: (channel) => positions.get(channel) });
   }
 
@@ -215,7 +218,7 @@ function changesOf(onStatus: NonNullable<WatchOptions['onStatus']>): Watcher['no
 }
 
 function deliver({ channels, positions, listener }: Watcher, channel: string, event: string, data: unknown, position: string): void {
-  // `user` is told of as users:{user}: only one’s own can be watched.
+  // Messages of `user` arrive on users:{user}; a client can subscribe only to that of its own user.
   const name = channels.includes(channel) ? channel : channel.startsWith('users:') && channels.includes(OWN_CHANNEL) ? OWN_CHANNEL : null;
   if (name === null) return;
   positions.set(name, position);

@@ -9,7 +9,7 @@ import type { StreamStatus } from './message.ts';
 const SILENT_MS_MAX = 90;
 const DEADLINE_MS = 5_000;
 
-/** A server of streams that can stop to answer without closing anything, as one that hangs. */
+/** A stream server that can stop replying without closing its connections, like a hung process. */
 async function startServer() {
   const server = new WebSocketServer({ port: 0, host: '127.0.0.1' });
   const state = { hangs: false, pings: 0 };
@@ -31,7 +31,7 @@ async function startServer() {
   };
 }
 
-/** Statuses as they come, to wait for. */
+/** Waits for the next change to a status. */
 function statuses() {
   const waiting = new Map<StreamStatus, () => void>();
   return {
@@ -47,7 +47,7 @@ function statuses() {
   };
 }
 
-test('fault 33: a server that hangs without closing the connection is noticed, and a connection is made when it answers again', async () => {
+test('fault 33: the client detects a server that hangs without closing the connection, and reconnects when it replies again', async () => {
   const server = await startServer();
   const client = createClient({ url: server.url, silentMsMax: SILENT_MS_MAX, retryMsMax: 250 });
   const status = statuses();
@@ -58,14 +58,14 @@ test('fault 33: a server that hangs without closing the connection is noticed, a
     await live;
     const heardAt = client.heardAt ?? 0;
     assert.ok(heardAt > 0);
-    const waits = status.next('waiting');
+    const disconnected = status.next('waiting');
     server.state.hangs = true;
-    await waits;
-    assert.ok(server.state.pings > 0, 'it was asked for a sign of life');
-    const again = status.next('live');
+    await disconnected;
+    assert.ok(server.state.pings > 0, 'the client sent pings');
+    const reconnected = status.next('live');
     server.state.hangs = false;
     client.reconnect();
-    await again;
+    await reconnected;
     assert.ok((client.heardAt ?? 0) >= heardAt);
   } finally {
     client.close();
@@ -73,27 +73,27 @@ test('fault 33: a server that hangs without closing the connection is noticed, a
   }
 });
 
-test('fault 33: reconnect() makes no second connection where there is one, and none where nothing is watched', async () => {
+test('fault 33: reconnect() makes no second connection, and none without subscriptions', async () => {
   const server = await startServer();
-  let made = 0;
+  let connections = 0;
   const Native = globalThis.WebSocket;
   globalThis.WebSocket = class extends Native {
     constructor(url: string | URL) {
       super(url);
-      made++;
+      connections++;
     }
   } as typeof WebSocket;
   const client = createClient({ url: server.url });
   const status = statuses();
   try {
     client.reconnect();
-    assert.equal(made, 0);
+    assert.equal(connections, 0);
     const live = status.next('live');
     client.watch(['tickers'], () => {}, { onStatus: status.onStatus });
     client.reconnect();
     await live;
     client.reconnect();
-    assert.equal(made, 1);
+    assert.equal(connections, 1);
   } finally {
     globalThis.WebSocket = Native;
     client.close();

@@ -1,17 +1,17 @@
 import type { SocketEvent, SocketReply } from '@millrace/contracts';
 import type { Credentials } from '../rest/credentials.ts';
 import { asError, isFinal, MillraceError, unreachable } from '../rest/error.ts';
-import { type Connection, type ConnectionEvents, needsNewCredential, type Wanted } from './message.ts';
+import { type Connection, type ConnectionEvents, needsNewCredential, type Subscription } from './message.ts';
 
-/** Longest between two pings, ms. */
+/** Maximum interval of pings, ms. */
 const PING_MS_MAX = 25_000;
-/** Pings within the silence after which a connection counts as lost. */
+/** Pings within `silentMsMax`. */
 const PINGS_PER_SILENCE = 3;
 
 /**
- * One WebSocket for everything that is watched; see docs/api/asyncapi.json.
- * @param timeoutMs how long the server may take to let it in
- * @param silentMsMax how long a ping may stay without an answer before the connection counts as lost
+ * One WebSocket for all subscriptions; see docs/api/asyncapi.json.
+ * @param timeoutMs timeout of connecting and authenticating, ms
+ * @param silentMsMax time without a reply to a ping after which the connection counts as lost, ms
  */
 export function openWebSocket(
   url: string,
@@ -21,12 +21,12 @@ export function openWebSocket(
   events: ConnectionEvents,
 ): Connection {
   const socket = new WebSocket(`${url.replace(/^http/, 'ws')}/api/v1/socket`);
-  const waiting: Wanted[] = [];
-  /** Which watcher a request was for. */
-  const asked = new Map<number, number>();
+  const waiting: Subscription[] = [];
+  /** Subscription id of each pending request; 0 for `authenticate`. */
+  const pending = new Map<number, number>();
   let requests = 0;
-  let isIn = false;
-  /** When the first ping was sent since the server was last heard of; null when nothing is owed. */
+  let isReady = false;
+  /** Time of the first ping since the last message from the server, epoch ms; null when no reply is due. */
   let pingedAt: number | null = null;
   let renewal: ReturnType<typeof setTimeout> | undefined;
 
@@ -35,20 +35,20 @@ export function openWebSocket(
     if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ id, ...message }));
     return id;
   };
-  const subscribe = ({ id, channels, from }: Wanted) => {
+  const subscribe = ({ id, channels, from }: Subscription) => {
     const positions = Object.fromEntries(channels.flatMap((name) => (from(name) === undefined ? [] : [[name, from(name)]])));
-    asked.set(send({ op: 'subscribe', channels, from: positions }), id);
+    pending.set(send({ op: 'subscribe', channels, from: positions }), id);
   };
-  const enter = () => {
-    isIn = true;
+  const becomeReady = () => {
+    isReady = true;
     clearTimeout(late);
-    for (const wanted of waiting.splice(0)) subscribe(wanted);
+    for (const subscription of waiting.splice(0)) subscribe(subscription);
   };
-  /** Shows a token, and again before it ends. */
+  /** Sends a token, and a new one before it expires. */
   const authenticate = async () => {
     const token = await credentials.token();
-    if (token === null) return enter();
-    asked.set(send({ op: 'authenticate', token }), 0);
+    if (token === null) return becomeReady();
+    pending.set(send({ op: 'authenticate', token }), 0);
     const { renewAt } = credentials;
     if (renewAt !== null) renewal = setTimeout(() => void authenticate().catch(fail), Math.max(1_000, renewAt - Date.now()));
   };
@@ -57,13 +57,13 @@ export function openWebSocket(
     events.closed(error, error.code === 'INVALID_TOKEN' && credentials.refused());
     socket.close();
   };
-  const late = setTimeout(() => fail(unreachable(`There was no connection within ${timeoutMs} ms.`)), timeoutMs);
+  const late = setTimeout(() => fail(unreachable(`No connection within ${timeoutMs} ms.`)), timeoutMs);
   const heartbeats = setInterval(
     () => {
       if (socket.readyState !== WebSocket.OPEN) return;
-      // Counted from a ping, not from the last message: a browser holds back the timers of a tab that is hidden, and with them the pings.
+      // Measured from a ping, not from the last message: a browser delays the timers of a hidden tab, and with them the pings.
       if (pingedAt !== null && Date.now() - pingedAt >= silentMsMax)
-        return fail(unreachable(`Nothing was heard for ${silentMsMax / 1_000} s.`));
+        return fail(unreachable(`No message received for ${silentMsMax / 1_000} s.`));
       pingedAt ??= Date.now();
       send({ op: 'ping' });
     },
@@ -73,34 +73,34 @@ export function openWebSocket(
   socket.onopen = () => void authenticate().catch(fail);
   socket.onmessage = ({ data }) => {
     pingedAt = null;
-    events.heard();
+    events.received();
     const message = JSON.parse(data as string) as SocketEvent | SocketReply;
     if ('channel' in message) return events.message(message.channel, message.event, message.data, message.position);
-    const watcher = asked.get(message.id as number);
-    asked.delete(message.id as number);
+    const watcher = pending.get(message.id as number);
+    pending.delete(message.id as number);
     if (watcher === undefined) return;
     const error = message.error && new MillraceError({ ...message.error, status: 0 });
     if (error && watcher > 0 && isFinal(error)) events.refused(watcher, error);
     else if (error) fail(error);
-    else if (watcher > 0) events.taken(watcher, message.position ?? '');
-    else enter();
+    else if (watcher > 0) events.subscribed(watcher, message.position ?? '');
+    else becomeReady();
   };
   socket.onclose = ({ reason }) => {
     clearInterval(heartbeats);
     clearTimeout(renewal);
     clearTimeout(late);
     if (needsNewCredential(reason)) credentials.refused();
-    events.closed(unreachable(reason || 'The connection was lost, or could not be made.'));
+    events.closed(unreachable(reason || 'The connection was lost or could not be established.'));
   };
   return {
-    add: (wanted) => {
-      if (isIn) subscribe(wanted);
-      else waiting.push(wanted);
+    add: (subscription) => {
+      if (isReady) subscribe(subscription);
+      else waiting.push(subscription);
     },
-    remove: (id, left) => {
-      const index = waiting.findIndex((wanted) => wanted.id === id);
+    remove: (id, unused) => {
+      const index = waiting.findIndex((subscription) => subscription.id === id);
       if (index >= 0) waiting.splice(index, 1);
-      else if (left.length > 0) send({ op: 'unsubscribe', channels: left });
+      else if (unused.length > 0) send({ op: 'unsubscribe', channels: unused });
     },
     close: () => socket.close(),
   };

@@ -14,7 +14,7 @@ import type { Connect, Transport } from './transport.ts';
 
 const RETRY_FIRST_MS = 100;
 const RETRY_MOST_MS = 5_000;
-/** Goodbyes after which coming back would be wrong, or would only lead to the same. */
+/** Disconnect reasons after which the client does not reconnect: it would be disconnected again. */
 const FINAL: readonly string[] = [
   'UNSUPPORTED_VERSION',
   'INVALID_TOKEN',
@@ -27,20 +27,20 @@ const FINAL: readonly string[] = [
   'FRAME_TOO_LARGE',
 ] satisfies (keyof typeof DISCONNECT_REASONS)[];
 
-/** What became of a command. `LOST`: the connection or the zone’s host went while it was under way, and it had no effect. */
+/** Result of a command. `LOST`: the connection or the host of the zone failed before it took effect. */
 export type CommandAnswer = { ok: true } | { ok: false; code: string; message: string };
 
 export interface WorldEvents {
-  /** `online` once the server has said welcome; `joined` once the player is in a zone. */
+  /** `online` after the `welcome` of the server; `joined` when the player is in a zone. */
   onState?(state: WorldClient['state']): void;
-  /** You are in a zone, for the first time or again. */
+  /** The player entered a zone, or resumed in it. */
   onZone?(zone: ServerFrameOf<'zone'>): void;
-  /** What is in sight has changed: read `objects` and `you`. */
+  /** The visible objects changed: read `objects` and `you`. */
   onSight?(tick: number): void;
   onNotice?(notice: ServerFrameOf<'notice'>): void;
-  /** The server has put you back: `you` is where you really are. */
+  /** A command was refused: `you` has the actual position. */
   onCorrected?(refused: ServerFrameOf<'refused'>): void;
-  /** The end: the server will not have this client back. */
+  /** The client has ended and does not reconnect. */
   onEnd?(code: string, message: string): void;
 }
 
@@ -50,13 +50,13 @@ export interface WorldClientOptions extends WorldEvents {
 }
 
 /**
- * A player’s client. Sends what the player wants, keeps what the server says is so, and comes back by itself when the
- * connection drops. Positions are whole centimetres; nothing is shown that the server has not approved.
+ * The client of one player. Sends commands, keeps the state that the server confirms, and reconnects automatically. Commands
+ * resolve with a result and do not reject. Positions are whole centimetres.
  *
  *     const world = new WorldClient({ connect: tcp({ host, port }), token, onSight: () => draw(world.you, world.objects) });
  *     await world.join();
- *     const answer = await world.move(world.you.x + 100, world.you.y);
- *     if (!answer.ok) console.log(answer.code);
+ *     const result = await world.move(world.you.x + 100, world.you.y);
+ *     if (!result.ok) console.log(result.code);
  */
 export class WorldClient {
   readonly #options: WorldClientOptions;
@@ -67,16 +67,16 @@ export class WorldClient {
   #you: Yourself | null = null;
   #zone: ServerFrameOf<'zone'> | null = null;
   readonly #objects = new Map<string, SeenObject>();
-  readonly #answers = new Map<number, (answer: CommandAnswer) => void>();
+  readonly #pending = new Map<number, (result: CommandAnswer) => void>();
   #moving = new Map<number, { x: number; y: number }>();
   #n = 0;
   #resume: string | null = null;
   #lastNotice = 0;
-  #wantsIn = false;
-  #joinWaiters: ((answer: CommandAnswer) => void)[] = [];
+  #shouldJoin = false;
+  #joinWaiters: ((result: CommandAnswer) => void)[] = [];
   #retryMs = RETRY_FIRST_MS;
   #retry: ReturnType<typeof setTimeout> | null = null;
-  #isGreeted = false;
+  #isWelcomed = false;
 
   constructor(options: WorldClientOptions) {
     this.#options = options;
@@ -87,24 +87,24 @@ export class WorldClient {
     return this.#state;
   }
 
-  /** Your player as the server has it; null until you joined. */
+  /** State of the player on the server; null before the first zone. */
   get you(): Yourself | null {
     return this.#you;
   }
 
-  /** The zone you are in, with its map. */
+  /** Current zone, with its map; null before the first zone. */
   get zone(): ServerFrameOf<'zone'> | null {
     return this.#zone;
   }
 
-  /** All that is in sight, by id; yourself included. */
+  /** Visible objects by id, including the player. */
   get objects(): ReadonlyMap<string, SeenObject> {
     return this.#objects;
   }
 
-  /** Enters the world, and stays in it across dropped connections until `leave`. */
+  /** Joins the world, and joins again after reconnects, until `leave`. */
   join(): Promise<CommandAnswer> {
-    this.#wantsIn = true;
+    this.#shouldJoin = true;
     return new Promise((resolve) => {
       this.#joinWaiters.push(resolve);
       if (this.#state === 'online') this.#sendJoin();
@@ -113,57 +113,57 @@ export class WorldClient {
   }
 
   leave(): Promise<CommandAnswer> {
-    this.#wantsIn = false;
-    return this.#ask((n) => ({ t: 'leave', n }));
+    this.#shouldJoin = false;
+    return this.#command((n) => ({ t: 'leave', n }));
   }
 
-  /** Walks in a straight line to a place, cm. */
+  /** Walks in a straight line to a position, cm. */
   move(x: number, y: number): Promise<CommandAnswer> {
-    return this.#ask((n) => {
+    return this.#command((n) => {
       this.#moving.set(n, { x, y });
       return { t: 'move', n, x, y };
     });
   }
 
-  /** Whether the way to a place is free, as far as the map of your zone tells: the server counts it against you to ask for what is not. */
+  /** True if the map of the current zone has a free path to the position, cm. The server counts moves through walls as violations. */
   mayMove(x: number, y: number): boolean {
     return this.#you !== null && this.#zone !== null && mayWalk(this.#zone, this.#you, { x, y });
   }
 
   take(item: string): Promise<CommandAnswer> {
-    return this.#ask((n) => ({ t: 'take', n, item }));
+    return this.#command((n) => ({ t: 'take', n, item }));
   }
 
   use(item: string): Promise<CommandAnswer> {
-    return this.#ask((n) => ({ t: 'use', n, item }));
+    return this.#command((n) => ({ t: 'use', n, item }));
   }
 
   say(text: string): Promise<CommandAnswer> {
-    return this.#ask((n) => ({ t: 'say', n, text }));
+    return this.#command((n) => ({ t: 'say', n, text }));
   }
 
-  /** Drops the connection, as a network would; the client comes back. */
+  /** Closes the connection, like a network failure; the client reconnects. */
   drop(): void {
     this.#transport?.close();
   }
 
-  /** Ends for good. */
+  /** Closes the client. It does not reconnect. */
   close(): void {
     this.#end('CLOSED', 'closed here');
   }
 
   #connect(): void {
-    this.#isGreeted = false;
+    this.#isWelcomed = false;
     const transport: Transport = this.#options.connect({
       onOpen: () => {
         if (this.#state === 'ended') return transport.close();
         if (this.#resume === null) this.#send({ t: 'hello', v: WORLD_PROTOCOL, token: this.#options.token });
         else {
-          const unanswered = [...this.#answers.keys()].slice(-UNANSWERED_MAX);
+          const unanswered = [...this.#pending.keys()].slice(-UNANSWERED_MAX);
           this.#send({ t: 'hello', v: WORLD_PROTOCOL, resume: this.#resume, last: this.#lastNotice, unanswered });
         }
       },
-      onBody: (body) => this.#transport === transport && this.#take(this.#unpackr.unpack(body) as ServerFrame),
+      onBody: (body) => this.#transport === transport && this.#handle(this.#unpackr.unpack(body) as ServerFrame),
       onClose: () => this.#transport === transport && this.#closed(),
     });
     this.#transport = transport;
@@ -178,16 +178,16 @@ export class WorldClient {
     this.#retry = setTimeout(() => this.#connect(), waitMs);
   }
 
-  #take(frame: ServerFrame): void {
+  #handle(frame: ServerFrame): void {
     switch (frame.t) {
       case 'welcome':
         this.#resume = frame.resume;
         if (!frame.resumed) this.#lastNotice = 0;
-        this.#isGreeted = true;
+        this.#isWelcomed = true;
         this.#retryMs = RETRY_FIRST_MS;
         this.#become('online');
-        // A session that was resumed is in its zone already, and is told so.
-        if (this.#wantsIn && (!frame.resumed || this.#zone === null)) this.#sendJoin();
+        // A resumed session is still in its zone, and receives a `zone` frame.
+        if (this.#shouldJoin && (!frame.resumed || this.#zone === null)) this.#sendJoin();
         return;
       case 'zone':
         return this.#entered(frame);
@@ -201,12 +201,12 @@ export class WorldClient {
         this.#you = frame.you;
         return this.#options.onSight?.(0);
       case 'ok':
-        return this.#answered(frame.n, { ok: true });
+        return this.#complete(frame.n, { ok: true });
       case 'refused': {
         this.#moving.delete(frame.n);
         if (this.#you && frame.x !== undefined && frame.y !== undefined) this.#you = { ...this.#you, x: frame.x, y: frame.y };
         this.#options.onCorrected?.(frame);
-        return this.#answered(frame.n, { ok: false, code: frame.code, message: frame.message });
+        return this.#complete(frame.n, { ok: false, code: frame.code, message: frame.message });
       }
       case 'notice':
         this.#lastNotice = frame.e;
@@ -224,10 +224,10 @@ export class WorldClient {
     this.#zone = frame;
     this.#you = frame.you;
     this.#objects.clear();
-    // What was asked before and is not among the accepted had no effect; the rest did. The server has said so of each, but to who has come back.
-    for (const n of [...this.#answers.keys()].sort((one, other) => one - other)) {
-      if (frame.accepted.includes(n)) this.#answered(n, { ok: true });
-      else this.#answered(n, { ok: false, code: 'LOST', message: 'It had no effect: the zone or the connection went away.' });
+    // Earlier commands took effect only if they are in `accepted`. Replies that the lost connection did not deliver are completed here.
+    for (const n of [...this.#pending.keys()].sort((one, other) => one - other)) {
+      if (frame.accepted.includes(n)) this.#complete(n, { ok: true });
+      else this.#complete(n, { ok: false, code: 'LOST', message: 'The command had no effect: the zone or the connection was lost.' });
     }
     this.#moving.clear();
     this.#become('joined');
@@ -235,8 +235,8 @@ export class WorldClient {
     this.#options.onZone?.(frame);
   }
 
-  #update({ tick, in: shown, at, set, out }: ServerFrameOf<'update'>): void {
-    for (const object of shown) this.#objects.set(object.id, object);
+  #update({ tick, in: entered, at, set, out }: ServerFrameOf<'update'>): void {
+    for (const object of entered) this.#objects.set(object.id, object);
     for (const [id, x, y] of at) this.#change(id, { x, y });
     for (const [id, fields] of set) this.#change(id, fields);
     for (const id of out) this.#objects.delete(id);
@@ -248,36 +248,36 @@ export class WorldClient {
     if (known) this.#objects.set(id, { ...known, ...fields });
   }
 
-  #answered(n: number, answer: CommandAnswer): void {
+  #complete(n: number, result: CommandAnswer): void {
     const to = this.#moving.get(n);
     this.#moving.delete(n);
-    if (to && answer.ok && this.#you) this.#you = { ...this.#you, ...to };
-    const resolve = this.#answers.get(n);
-    this.#answers.delete(n);
-    resolve?.(answer);
+    if (to && result.ok && this.#you) this.#you = { ...this.#you, ...to };
+    const resolve = this.#pending.get(n);
+    this.#pending.delete(n);
+    resolve?.(result);
   }
 
-  #resolveJoin(answer: CommandAnswer): void {
-    for (const resolve of this.#joinWaiters.splice(0)) resolve(answer);
+  #resolveJoin(result: CommandAnswer): void {
+    for (const resolve of this.#joinWaiters.splice(0)) resolve(result);
   }
 
-  #ask(frameOf: (n: number) => ClientFrame): Promise<CommandAnswer> {
+  #command(frameOf: (n: number) => ClientFrame): Promise<CommandAnswer> {
     if (this.#state !== 'joined') return Promise.resolve({ ok: false, code: 'NOT_JOINED', message: `The client is ${this.#state}.` });
     const n = ++this.#n;
     return new Promise((resolve) => {
-      this.#answers.set(n, resolve);
+      this.#pending.set(n, resolve);
       this.#send(frameOf(n));
     });
   }
 
   #sendJoin(): void {
     const n = ++this.#n;
-    this.#answers.set(n, (answer) => !answer.ok && answer.code !== 'ALREADY_JOINED' && answer.code !== 'LOST' && this.#resolveJoin(answer));
+    this.#pending.set(n, (result) => !result.ok && result.code !== 'ALREADY_JOINED' && result.code !== 'LOST' && this.#resolveJoin(result));
     this.#send({ t: 'join', n });
   }
 
   #bye(code: string, message: string): void {
-    if (code === 'UNKNOWN_SESSION' || !this.#isGreeted) this.#resume = null;
+    if (code === 'UNKNOWN_SESSION' || !this.#isWelcomed) this.#resume = null;
     if (code === 'UNKNOWN_SESSION') this.#zone = null;
     if (FINAL.includes(code)) this.#end(code, message);
   }
@@ -287,8 +287,8 @@ export class WorldClient {
     this.#become('ended');
     if (this.#retry) clearTimeout(this.#retry);
     this.#transport?.close();
-    for (const resolve of this.#answers.values()) resolve({ ok: false, code, message });
-    this.#answers.clear();
+    for (const resolve of this.#pending.values()) resolve({ ok: false, code, message });
+    this.#pending.clear();
     this.#resolveJoin({ ok: false, code, message });
     this.#options.onEnd?.(code, message);
   }

@@ -1,4 +1,4 @@
-/** One connection to the server that carries whole frames; TCP and WebSocket each have theirs. */
+/** One connection to the server that transports whole frames; implemented for TCP and WebSocket. */
 export interface Transport {
   /** The body of a frame: one MessagePack map. */
   send(body: Uint8Array): void;
@@ -13,5 +13,5 @@ export interface TransportEvents {
   onClose(): void;
 }
 
-/** Opens a connection; called again for each attempt to come back. */
+/** Opens a connection; called again for each attempt to reconnect. */
 export type Connect = (events: TransportEvents) => Transport;

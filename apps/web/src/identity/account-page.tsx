@@ -25,7 +25,7 @@ const EMPTY_USAGE: Usage = {
   keys: { made: 0, limit: 1 },
 };
 
-/** One’s own account: who one is, how one signs in, where one is signed in, and the keys of one’s programs. */
+/** The user’s own account: profile, sign-in methods, sessions, API keys. */
 export function AccountPage() {
   const text = useText();
   const account = useAccount();
@@ -92,23 +92,23 @@ function Who({ account }: { account: Account }) {
   );
 }
 
-/** How much of what one may is used, now. */
+/** Current use of the account’s limits. */
 function UsageMeters() {
   const text = useText();
   const { whole } = useFormats();
   const { data } = useQuery({ queryKey: ['usage'], queryFn: api.usage, refetchInterval: USAGE_MS });
   const { requests, streams, keys } = data ?? EMPTY_USAGE;
   const meters = [
-    { name: text.requestsPerSecond, used: requests.burst - requests.remaining, of: requests.burst, says: `${whole(requests.perSecond)}` },
-    { name: text.openStreams, used: streams.open, of: streams.limit, says: `${whole(streams.open)} / ${whole(streams.limit)}` },
-    { name: text.apiKeys, used: keys.made, of: keys.limit, says: `${whole(keys.made)} / ${whole(keys.limit)}` },
+    { name: text.requestsPerSecond, used: requests.burst - requests.remaining, of: requests.burst, label: `${whole(requests.perSecond)}` },
+    { name: text.openStreams, used: streams.open, of: streams.limit, label: `${whole(streams.open)} / ${whole(streams.limit)}` },
+    { name: text.apiKeys, used: keys.made, of: keys.limit, label: `${whole(keys.made)} / ${whole(keys.limit)}` },
   ];
   return (
     <dl className="grid gap-3 px-4 pb-4 sm:grid-cols-3">
-      {meters.map(({ name, used, of, says }) => (
+      {meters.map(({ name, used, of, label }) => (
         <div key={name}>
           <dt className="flex justify-between gap-2 text-muted text-xs">
-            {name} <span className="text-ink">{data ? says : '–'}</span>
+            {name} <span className="text-ink">{data ? label : '–'}</span>
           </dt>
           <dd className="mt-1.5 h-1 overflow-hidden rounded-full bg-line">
             <div
@@ -247,7 +247,7 @@ function Sessions() {
             onClick={() =>
               confirmFirst({
                 title: text.end,
-                says: filled(text.askEndSession, { name: `${browserOf(agent)} (${remote})` }),
+                message: filled(text.askEndSession, { name: `${browserOf(agent)} (${remote})` }),
                 action: text.end,
                 act: () => ending.mutate(id),
               })
@@ -265,7 +265,7 @@ function Sessions() {
   );
 }
 
-/** The browser and the system that a user agent names, as far as one can tell; else its beginning. */
+/** Browser and operating system of a user agent, if recognized; else its first characters. */
 function browserOf(agent: string): string {
   const browser = /(Edg|OPR|Firefox|HeadlessChrome|Chrome|Safari)\/(\d+)/.exec(agent);
   const system = /Windows|Android|iPhone|iPad|Mac OS X|Linux/.exec(agent)?.[0];
@@ -293,7 +293,7 @@ function Keys({ account }: { account: Account }) {
           onClick={() =>
             confirmFirst({
               title: `${text.revoke}: ${name}`,
-              says: filled(text.askRevokeKey, { name, start }),
+              message: filled(text.askRevokeKey, { name, start }),
               action: text.revoke,
               act: () => revoking.mutate(id),
             })

@@ -4,7 +4,7 @@ import { Link } from 'wouter';
 import { Button, Outcome } from '../parts/controls.tsx';
 import { Logo } from '../parts/logo.tsx';
 
-/** A field with its name above it. */
+/** An input field with its label. */
 export function Field({
   label,
   hint,
@@ -14,7 +14,7 @@ export function Field({
 }: InputHTMLAttributes<HTMLInputElement> & {
   label: string;
   hint?: string;
-  /** What may be done with it. */
+  /** Optional control next to the field. */
   beside?: ReactNode;
 }) {
   const id = useId();
@@ -41,7 +41,7 @@ export function Field({
   );
 }
 
-/** A form that does one thing, and says what came of it. */
+/** A form with one action. Displays its result or error. */
 export function Form({
   action,
   act,
@@ -52,7 +52,7 @@ export function Form({
   action: string;
   act: (fields: Readonly<Record<string, string>>) => Promise<unknown>;
   done?: string;
-  /** Whether its button is as wide as its fields. */
+  /** True for a button as wide as the fields. */
   wide?: boolean;
   children: ReactNode;
 }) {
@@ -60,7 +60,7 @@ export function Form({
   const submit = (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault();
     const fields = Object.fromEntries([...new FormData(event.currentTarget)].map(([name, value]) => [name, String(value)]));
-    // What was done needs to be typed no more; above all no password.
+    // Clears the fields after success, above all passwords.
     const form = event.currentTarget;
     acting.mutate(fields, { onSuccess: () => form.reset() });
   };
@@ -77,7 +77,7 @@ export function Form({
   );
 }
 
-/** A page before one is in: one thing in the middle, and ways to other such pages. */
+/** Layout of pages before sign-in: one form in the middle, and links to the other pages. */
 export function SignInLayout({
   title,
   lead,

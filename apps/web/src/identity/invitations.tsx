@@ -8,7 +8,7 @@ import { useFormats } from '../parts/numbers.ts';
 import { type Column, Table } from '../parts/table.tsx';
 import { filled, ROLE_TEXT, useText } from '../text/text.ts';
 
-/** Invitations to a tenant that nobody has used yet. */
+/** Open invitations to a tenant. */
 export function Invitations({ tenant }: { tenant: string }) {
   const text = useText();
   const { moment } = useFormats();
@@ -21,7 +21,7 @@ export function Invitations({ tenant }: { tenant: string }) {
   const ask = ({ id, email }: PendingInvitation) =>
     confirmFirst({
       title: text.withdraw,
-      says: filled(text.askWithdraw, { name: email ?? text.anyone }),
+      message: filled(text.askWithdraw, { name: email ?? text.anyone }),
       action: text.withdraw,
       act: () => withdrawing.mutate(id),
     });

@@ -17,7 +17,7 @@ import { filled, useText } from '../text/text.ts';
 import { beginAnew, pageAfterSignIn, useSignInOptions } from './account.ts';
 import { Field, Form } from './form.tsx';
 
-/** Where passkeys can be used: `here`, at another address of this server, or nowhere; undefined until it is known. */
+/** Where passkeys can be used: `here`, at another address of this server, or nowhere; undefined while loading. */
 function usePasskeyPlace(): 'here' | { elsewhere: string } | 'nowhere' | undefined {
   const options = useSignInOptions();
   if (!options) return undefined;
@@ -26,7 +26,7 @@ function usePasskeyPlace(): 'here' | { elsewhere: string } | 'nowhere' | undefin
   return browserSupportsWebAuthn() ? 'here' : 'nowhere';
 }
 
-/** A button that lets in whoever has a passkey; nothing where there are none. */
+/** Button to sign in with a passkey; renders nothing if passkeys cannot be used. */
 export function SignInWithPasskey() {
   const text = useText();
   const place = usePasskeyPlace();
@@ -51,7 +51,7 @@ export function SignInWithPasskey() {
   );
 }
 
-/** One’s passkeys: what is there, and another one. */
+/** The user’s passkeys, and a form to add one. */
 export function Passkeys() {
   const text = useText();
   const { moment } = useFormats();
@@ -71,7 +71,7 @@ export function Passkeys() {
           onClick={() =>
             confirmFirst({
               title: `${text.remove}: ${name}`,
-              says: filled(text.askRemovePasskey, { name }),
+              message: filled(text.askRemovePasskey, { name }),
               action: text.remove,
               act: () => removing.mutate(id),
             })

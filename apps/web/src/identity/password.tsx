@@ -4,7 +4,7 @@ import { useSignInOptions } from './account.ts';
 import { Field } from './form.tsx';
 import { strengthOf } from './strength.ts';
 
-/** A field for a password, which its owner may look at. */
+/** Password field with a button to make the password visible. */
 export function Password({ label, ...rest }: Omit<ComponentProps<typeof Field>, 'type'>) {
   const text = useText();
   const [isShown, setShown] = useState(false);
@@ -29,7 +29,7 @@ export function Password({ label, ...rest }: Omit<ComponentProps<typeof Field>, 
   );
 }
 
-/** A field for a password that is chosen now, and how soon it would be guessed. */
+/** Field for a new password, with its strength. */
 export function NewPassword({ label }: { label?: string }) {
   const text = useText();
   const { lengthMin = 12, lengthMax = 128 } = useSignInOptions()?.password ?? {};

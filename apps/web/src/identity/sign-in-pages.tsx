@@ -10,7 +10,7 @@ import { Field, Form, SignInLayout } from './form.tsx';
 import { SignInWithPasskey } from './passkeys.tsx';
 import { NewPassword, Password } from './password.tsx';
 
-/** What is there for whoever has not signed in. */
+/** Pages for users without a session. */
 export function SignInPages() {
   const [here] = useLocation();
   return (
@@ -49,7 +49,7 @@ function SignInPage() {
   );
 }
 
-/** Other sites that may say who one is, and what became of asking one. */
+/** Buttons of identity providers, and the error of a failed sign-in. */
 function Providers() {
   const text = useText();
   const options = useSignInOptions();

@@ -16,7 +16,7 @@ import { useAccount, useMay } from './account.ts';
 import { Field, Form } from './form.tsx';
 import { Invitations } from './invitations.tsx';
 
-/** The users of a tenant, and what was done in it; the installation’s administrators also see the other tenants. */
+/** Users and audit log of a tenant. Administrators of the installation also see the other tenants. */
 export function TenantPage({ tenant }: { tenant?: string }) {
   const text = useText();
   const account = useAccount();
@@ -24,17 +24,17 @@ export function TenantPage({ tenant }: { tenant?: string }) {
   const mayManage = useMay('tenant:manage');
   if (!account) return <Notice title={text.loading} />;
   if (account.kind === 'demo') return <Notice title={text.demo} hint={text.demoHint} />;
-  const shown = tenant ?? account.tenant;
+  const tenantId = tenant ?? account.tenant;
   return (
     <>
       <h1 className="py-4 font-semibold text-lg">
-        {text.users} <span className="font-normal text-muted">{shown}</span>
+        {text.users} <span className="font-normal text-muted">{tenantId}</span>
       </h1>
       <div className="grid gap-3">
-        <Users tenant={shown} />
-        {mayManage && <Invitations tenant={shown} />}
+        <Users tenant={tenantId} />
+        {mayManage && <Invitations tenant={tenantId} />}
         {isAdmin && <Tenants />}
-        <Audit tenant={shown} />
+        <Audit tenant={tenantId} />
       </div>
     </>
   );
@@ -69,14 +69,14 @@ function Users({ tenant }: { tenant: string }) {
   const askRole = (id: string, name: string, before: Role, after: Role) =>
     confirmFirst({
       title: `${text.changeRole}: ${name}`,
-      says: filled(text.askRole, { name, before: text[ROLE_TEXT[before]], after: text[ROLE_TEXT[after]] }),
+      message: filled(text.askRole, { name, before: text[ROLE_TEXT[before]], after: text[ROLE_TEXT[after]] }),
       action: text.changeRole,
       act: () => changing.mutate({ id, role: after }),
     });
   const askKeepOut = (id: string, name: string) =>
     confirmFirst({
       title: `${text.keepOut}: ${name}`,
-      says: filled(text.askKeepOut, { name }),
+      message: filled(text.askKeepOut, { name }),
       action: text.keepOut,
       act: () => changing.mutate({ id, disabled: true }),
     });
@@ -182,7 +182,7 @@ function Tenants() {
   const askTier = (id: string, before: Tier, after: Tier) =>
     confirmFirst({
       title: `${text.changeTier}: ${id}`,
-      says: filled(text.askTier, { name: id, before, after }),
+      message: filled(text.askTier, { name: id, before, after }),
       action: text.changeTier,
       act: () => changing.mutate({ id, tier: after }),
     });

@@ -5,26 +5,26 @@ import { queries } from '../queries.ts';
 import { millrace } from './stream.ts';
 
 interface Connection {
-  /** `lost`: the server does not answer, and is tried again. */
+  /** `lost`: the server is unavailable, and the client retries. */
   readonly status: 'connecting' | 'live' | 'lost';
-  /** When the server was last heard of, ms since the epoch, while it is lost. */
+  /** Time of the last message from the server while the connection is lost, epoch ms. */
   readonly since: number | null;
 }
 
-/** Whether this tab hears from the server. */
+/** Connection status of this tab. */
 export const useConnection = create<Connection>(() => ({ status: 'connecting', since: null }));
 
-/** Whether what is shown may be out of date and nothing can be asked of the server. */
+/** True while the connection is lost: displayed data may be stale, and requests fail. */
 export const useIsLost = () => useConnection(({ status }) => status === 'lost');
 
 const tabs = new BroadcastChannel('millrace.connection');
 tabs.onmessage = () => millrace.reconnect();
 addEventListener('online', () => millrace.reconnect());
 document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && millrace.reconnect());
-// The stream says whether the server answers; a browser only knows of its own network.
+// The stream detects whether the server is available; the browser only knows the state of its own network.
 onlineManager.setEventListener(() => () => {});
 
-/** Takes over what the stream says of its connection. Queries wait while it is lost, and are asked again when it is back. */
+/** Stores the status of the stream. Queries pause while the connection is lost, and run again after a reconnect. */
 export function noteStatus(stream: StreamStatus): void {
   const { status } = useConnection.getState();
   if (stream === 'waiting') {

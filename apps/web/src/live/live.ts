@@ -5,15 +5,15 @@ import { millrace } from './stream.ts';
 import { withTimes } from './times.ts';
 
 interface Live {
-  /** Null until the server has told what there is. */
+  /** Null until the server has sent the list. */
   readonly instruments: ReadonlyMap<string, Instrument> | null;
   readonly sources: ReadonlyMap<string, Source> | null;
-  /** Begins to listen, to the sources only where one may see them; returns what ends it. */
+  /** Subscribes to prices, and to sources if the user may read them. Returns a function that unsubscribes. */
   connect(seesSources: boolean): () => void;
   setSource(source: Source): void;
 }
 
-/** What the whole console watches: every instrument’s newest price, every source’s state. Shown once a frame, however fast it comes. */
+/** Live data of the whole console: newest price of every instrument, state of every source. Updated at most once per animation frame. */
 export const useLive = create<Live>((set, get) => ({
   instruments: null,
   sources: null,
@@ -35,7 +35,7 @@ export const useLive = create<Live>((set, get) => ({
       {
         onStatus: (status) => {
           noteStatus(status);
-          // Where there is nothing, nothing comes: that is shown too.
+          // Without instruments no event arrives: render the empty state.
           if (status === 'live' && frame === 0) frame = requestAnimationFrame(show);
         },
       },

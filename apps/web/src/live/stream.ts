@@ -1,14 +1,14 @@
 import { createClient } from '@millrace/client';
 import { leaveWhenOver } from '../queries.ts';
 
-/** How long the server may leave a ping without an answer, ms: what it says then is no longer taken for the present. */
+/** Time without a reply to a ping after which the connection counts as lost, ms. */
 const SILENT_MS_MAX = 6_000;
-/** Longest wait between two attempts, ms: somebody looks at this page. */
+/** Maximum delay between two reconnects, ms; short, because a user is waiting. */
 const RETRY_MS_MAX = 2_000;
 
 /**
- * The server that this page comes from. One WebSocket carries everything that a tab watches: a browser allows six event streams to a server over all
- * tabs, and a second chart in another tab would wait for ever.
+ * The client for the server of this page. One WebSocket carries all channels of a tab: browsers allow six event streams per server over all
+ * tabs, and further tabs would wait forever.
  */
 export const millrace = createClient({
   silentMsMax: SILENT_MS_MAX,

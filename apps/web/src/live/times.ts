@@ -1,4 +1,4 @@
-/** RFC 3339 in UTC with milliseconds, as the server writes times of resources. */
+/** RFC 3339 in UTC with milliseconds, the format of times in resources. */
 const RFC_3339 = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$/;
 
 /** For `JSON.parse`: times of resources become epoch ms. Their names end in `At`. */
@@ -6,7 +6,7 @@ export function reviveTime(name: string, value: unknown): unknown {
   return typeof value === 'string' && name.endsWith('At') && RFC_3339.test(value) ? Date.parse(value) : value;
 }
 
-/** A copy of what a stream sent, with times in epoch ms. */
+/** A copy of stream data, with times in epoch ms. */
 export function withTimes<T>(data: unknown): T {
   return copyOf('', data) as T;
 }

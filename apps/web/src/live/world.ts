@@ -21,13 +21,13 @@ function useEventsWithTimes<T>(events: object): Partial<T> {
 export const useWorld = () =>
   useEventsWithTimes<{ world: World; zones: WorldZoneStatus[]; hosts: WorldHostStatus[] }>(useChannel('world').events);
 
-/** What stands in a zone, five times a second. */
+/** The objects in a zone, five times per second. */
 export const useZoneView = (zone: string) => useEventsWithTimes<{ zone: ZoneView }>(useChannel(`zones:${zone}`).events).zone;
 
 /** A player with its components, five times a second. */
 export const usePlayerStatus = (player: string) =>
   useEventsWithTimes<{ player: PlayerStatus }>(useChannel(`players:${player}`).events).player;
 
-/** What flows, who reads, what is wrong. */
+/** Event rates, consumer groups and alerts. */
 export const useOperations = () =>
   useEventsWithTimes<{ flow: EventStats; consumers: ConsumerGroupStatus[]; alerts: Alert[] }>(useChannel('operations').events);

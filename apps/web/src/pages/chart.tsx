@@ -15,7 +15,7 @@ import { type Text, useText } from '../text/text.ts';
 
 const INTERVAL_KEY = 'millrace.interval';
 
-/** One instrument: its chart, quote, trades and how good its data is. */
+/** One instrument: chart, quote, trades and data quality. */
 export function ChartPage({ id }: { id: string }) {
   const text = useText();
   const instruments = useLive((live) => live.instruments);
@@ -199,7 +199,7 @@ function TradesPanel({ id, text }: { id: string; text: Text }) {
   );
 }
 
-/** Newest first; what came before this page was opened is asked for, the rest arrives. */
+/** Trades, newest first: earlier ones from the API, later ones from the stream. */
 function useNewestTrades(id: string): readonly ShownTrade[] {
   const [trades, setTrades] = useState<readonly ShownTrade[]>([]);
   useEffect(() => {

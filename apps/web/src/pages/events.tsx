@@ -16,7 +16,7 @@ import { ALERT_TEXT, AlertStrip } from '../world/alerts.tsx';
 const DEAD_LETTERS_MS = 5_000;
 const CONNECTIONS_MS = 5_000;
 
-/** What flows through the log, how far its readers are, and what they could not take. */
+/** Event rates, consumer groups with their lag, and dead letters. */
 export function EventsPage() {
   const text = useText();
   const { flow, consumers, alerts } = useOperations();
@@ -52,7 +52,7 @@ const SERVER_TEXT = {
   unavailable: 'serverOffline',
 } as const;
 
-/** The servers behind this gateway, where it is one. */
+/** The servers behind this gateway; renders nothing on a server. */
 function Servers() {
   const text = useText();
   const stateWords = useStateWords();
@@ -87,7 +87,7 @@ function Servers() {
   );
 }
 
-/** Who has streams open, over what. */
+/** Open streams by user and transport. */
 function Watching() {
   const text = useText();
   const { whole, moment } = useFormats();
@@ -190,8 +190,8 @@ function Consumers({ consumers }: { consumers: readonly ConsumerGroupStatus[] })
     const act = () => order.mutate({ group, what });
     if (what === 'resume') return act();
     const action = text[ORDER_TEXT[what]];
-    const says = what === 'skip' ? text.askSkipDropped : text.askPauseGroup;
-    confirmFirst({ title: `${action}: ${group}`, says: filled(says, { name: group }), action, act });
+    const message = what === 'skip' ? text.askSkipDropped : text.askPauseGroup;
+    confirmFirst({ title: `${action}: ${group}`, message: filled(message, { name: group }), action, act });
   };
   return (
     <Panel title={text.consumerGroups} aside={<Outcome error={order.error} />}>

@@ -9,13 +9,13 @@ import { Change, Price } from '../parts/price.tsx';
 import { Sparkline } from '../parts/sparkline.tsx';
 import { useText } from '../text/text.ts';
 
-/** Every instrument with its newest price, in an order that does not change under the reader’s eyes. */
+/** All instruments with their newest prices, in a stable order. */
 export function InstrumentsPage() {
   const text = useText();
   const instruments = useLive((live) => live.instruments);
   const [wanted, setWanted] = useState('');
   const ids = useMemo(() => [...(instruments?.keys() ?? [])].sort((a, b) => a.localeCompare(b)).join(' '), [instruments]);
-  const shown = ids === '' ? [] : ids.split(' ').filter((id) => id.toLowerCase().includes(wanted.trim().toLowerCase()));
+  const matching = ids === '' ? [] : ids.split(' ').filter((id) => id.toLowerCase().includes(wanted.trim().toLowerCase()));
   return (
     <>
       <div className="flex flex-wrap items-center justify-between gap-3 py-4">
@@ -34,7 +34,7 @@ export function InstrumentsPage() {
           <Notice title={text.loading} />
         ) : ids === '' ? (
           <Notice title={text.noInstruments} hint={text.noInstrumentsHint} />
-        ) : shown.length === 0 ? (
+        ) : matching.length === 0 ? (
           <Notice title={`${text.noMatch}: ${wanted}`} />
         ) : (
           <table className="w-full table-fixed text-sm">
@@ -52,7 +52,7 @@ export function InstrumentsPage() {
               </tr>
             </thead>
             <tbody>
-              {shown.map((id) => {
+              {matching.map((id) => {
                 const instrument = instruments.get(id);
                 return instrument && <Row key={id} instrument={instrument} />;
               })}

@@ -12,9 +12,9 @@ import { draw, drawRefusal, drawWish } from '../world/drawing.ts';
 import { PlayerLink, type PlayStatus, REFUSAL_MS } from '../world/player-link.ts';
 import { WorldTabs } from '../world/world-tabs.tsx';
 
-/** How much of the world is in the picture, cm: what is in range on either side. */
+/** Side of the visible part of the world, cm: the range of view on either side. */
 const PICTURE = 3_200;
-/** How far the button that cheats tries to jump, cm. */
+/** Distance of the jump that the cheat button tries, cm. */
 const CHEAT = 1_000;
 const KEPT = 'millrace.player';
 
@@ -29,7 +29,7 @@ const KEYS: Readonly<Record<string, readonly [x: number, y: number]>> = {
   ArrowRight: [1, 0],
 };
 
-/** The world to walk in: what is drawn is what the server has approved. */
+/** Page to play in the world. It draws only state that the server has confirmed. */
 export function PlayPage() {
   const text = useText();
   const world = useQuery({ queryKey: ['world'], queryFn: api.world });
@@ -181,14 +181,14 @@ function useKeys(link: PlayerLink | null): void {
   }, [link]);
 }
 
-/** Draws the world around the player, a picture a frame. */
+/** Draws the world around the player, once per animation frame. */
 function usePicture(link: PlayerLink | null, canvas: RefObject<HTMLCanvasElement | null>, me: string): void {
   useEffect(() => {
     if (!link) return;
     let frame = 0;
     const show = () => {
       frame = requestAnimationFrame(show);
-      const at = link.shown();
+      const at = link.position();
       const { zone, objects } = link.client;
       if (!canvas.current || !at || !zone) return;
       const view = { left: at.x - PICTURE / 2, top: at.y - PICTURE / 2, span: PICTURE };
@@ -219,7 +219,7 @@ function State({ status }: { status: PlayStatus | null }) {
   );
 }
 
-/** Directions for who has no keys. */
+/** Direction buttons for devices without a keyboard. */
 function Pad({ onWalk }: { onWalk: (x: number, y: number) => void }) {
   const text = useText();
   const arrow = (label: string, name: string, x: number, y: number, place: string) => (

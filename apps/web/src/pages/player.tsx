@@ -15,10 +15,10 @@ import { WorldTabs } from '../world/world-tabs.tsx';
 import { ZoneMap } from '../world/zone-map.tsx';
 
 const HISTORY_MS = 3_000;
-/** How far back the path on the map goes. */
+/** Length of the path on the map. */
 const PATH_MS = 10 * 60_000;
 
-/** One player: every component live, each field editable on record, where it is and what happened to it. */
+/** One player: live components with editable fields, position and history. */
 export function PlayerPage({ id }: { id: string }) {
   const text = useText();
   const first = useQuery({ queryKey: ['player', id], queryFn: () => api.player(id) });
@@ -91,7 +91,7 @@ function Components({ player }: { player: Player }) {
   );
 }
 
-/** A component with its fields as they are now; those that an operator may change open for editing. */
+/** A component with its current fields; those that an operator may change are editable. */
 function Component({ id, component, fields }: { id: string; component: string; fields: object }) {
   const text = useText();
   const [draft, setDraft] = useState<Record<string, string> | null>(null);
@@ -140,7 +140,7 @@ function Component({ id, component, fields }: { id: string; component: string; f
   );
 }
 
-/** The fields that were changed. @throws when one is no JSON, or none was changed */
+/** The changed fields. @throws if a value is not JSON, or no field was changed */
 function changed(fields: object, draft: Readonly<Record<string, string>>): Record<string, unknown> {
   const changes: Record<string, unknown> = {};
   for (const [field, value] of Object.entries(fields)) {
@@ -155,7 +155,7 @@ function changed(fields: object, draft: Readonly<Record<string, string>>): Recor
   return changes;
 }
 
-/** Fields that hold a moment, epoch ms. */
+/** Fields with a time, epoch ms. */
 const MOMENT = /(^at|At|Until|^since)$/;
 
 function Value({ field, value }: { field: string; value: unknown }) {
@@ -178,7 +178,7 @@ function Value({ field, value }: { field: string; value: unknown }) {
   );
 }
 
-/** The zone the player is in, with the way it came. */
+/** The zone of the player, with its path. */
 function Whereabouts({ zone, id }: { zone: string; id: string }) {
   const text = useText();
   const view = useZoneView(zone);
@@ -197,7 +197,7 @@ function Whereabouts({ zone, id }: { zone: string; id: string }) {
   );
 }
 
-/** The stretches of a way that lie in one zone. */
+/** The segments of a path in one zone. */
 function stretchesIn(zone: string, steps: readonly PlayerStep[]): PlayerStep[][] {
   const stretches: PlayerStep[][] = [];
   let before: PlayerStep | undefined;

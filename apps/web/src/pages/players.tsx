@@ -12,7 +12,7 @@ import { WorldTabs } from '../world/world-tabs.tsx';
 
 const AGAIN_MS = 3_000;
 
-/** Everyone the world knows, those who have offended first. */
+/** All players, those with violations first. */
 export function PlayersPage() {
   const text = useText();
   const { whole } = useFormats();

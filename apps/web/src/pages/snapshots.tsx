@@ -14,7 +14,7 @@ import { WorldTabs } from '../world/world-tabs.tsx';
 
 const AGAIN_MS = 5_000;
 
-/** What a zone can come back from, and what the drills have shown of coming back. */
+/** Snapshots of zones, and results of recovery drills. */
 export function SnapshotsPage() {
   const text = useText();
   const [search, setSearch] = useSearchParams();
@@ -115,7 +115,7 @@ function StoreName({ store }: { store: SnapshotStoreName }) {
   return <span className={store === 'hot' ? 'text-warn' : 'text-accent'}>{store === 'hot' ? text.hot : text.cold}</span>;
 }
 
-/** One snapshot: whether it can be read back whole, whether it is what the record says, and the way back to it. */
+/** One snapshot: read check, comparison with the log, and restore. */
 function Chosen({ zone, snapshot }: { zone: string; snapshot: SnapshotStatus }) {
   const text = useText();
   const { clock, whole } = useFormats();

@@ -11,7 +11,7 @@ import { useFormats } from '../parts/numbers.ts';
 import { StatTile } from '../parts/stat-tile.tsx';
 import { filled, useText } from '../text/text.ts';
 
-/** Every source: whether it lives, how fast, how late, and what it sent that could not be used. */
+/** All sources: status, rate, delay and quarantine. */
 export function SourcesPage() {
   const text = useText();
   const sources = useLive((live) => live.sources);
@@ -81,10 +81,10 @@ function Commands({ source }: { source: Source }) {
   const setSource = useLive((live) => live.setSource);
   const command = useMutation({ mutationFn: (name: 'restart' | 'pause' | 'resume') => api.command(source.id, name), onSuccess: setSource });
   const paused = source.state === 'paused';
-  const ask = (name: 'restart' | 'pause', says: string) =>
+  const ask = (name: 'restart' | 'pause', message: string) =>
     confirmFirst({
       title: `${text[name]}: ${source.id}`,
-      says: filled(says, { name: source.id }),
+      message: filled(message, { name: source.id }),
       action: text[name],
       act: () => command.mutate(name),
     });
@@ -101,7 +101,7 @@ function Commands({ source }: { source: Source }) {
   );
 }
 
-/** Counts down to the next attempt, so that nobody presses restart in vain. */
+/** Counts down to the next attempt, so that users need not press restart. */
 function Countdown({ until }: { until: number | null }) {
   const text = useText();
   const [now, setNow] = useState(Date.now());

@@ -15,7 +15,7 @@ import { Restore } from '../world/restore.tsx';
 import { WorldTabs } from '../world/world-tabs.tsx';
 import { ZoneMap } from '../world/zone-map.tsx';
 
-/** Stretches that can be gone back over, ms, with the step of each. */
+/** Ranges of the slider, ms, with the step of each. */
 const STRETCHES = [
   { ms: 60_000, stepMs: 250, label: '1 min' },
   { ms: 300_000, stepMs: 250, label: '5 min' },
@@ -27,7 +27,7 @@ const STALE_MS = 2_000;
 
 type Point = ZoneReplay['points'][number];
 
-/** One zone: its live map, a slider into its past, its statistics, and what can be done in it. */
+/** One zone: live map, slider over its history, statistics and operator actions. */
 export function ZonePage({ zone }: { zone: string }) {
   const text = useText();
   const live = useZoneView(zone);
@@ -81,7 +81,7 @@ export function ZonePage({ zone }: { zone: string }) {
   );
 }
 
-/** Says whether what is shown is now, or when it was. */
+/** Displays `live`, or the time of the displayed state. */
 function Stamp({ time, isPast }: { time: number | undefined; isPast: boolean }) {
   const text = useText();
   const { clock } = useFormats();
@@ -108,7 +108,7 @@ interface TimeSliderProps {
   readonly onPast: (past: { points: readonly Point[]; index: number } | null) => void;
 }
 
-/** Goes back over a stretch of the zone’s record, by hand or as a film. */
+/** Slider over a range of the zone’s record, with playback. */
 function TimeSlider({ zone, past, onPast }: TimeSliderProps) {
   const text = useText();
   const { clock, whole } = useFormats();
@@ -218,7 +218,7 @@ function ZoneMetrics({ zone }: { zone: string }) {
   );
 }
 
-/** Who and what is in the zone at the point that is shown. */
+/** Players and objects in the zone at the displayed time. */
 function Here({ objects }: { objects: readonly SeenObject[] | undefined }) {
   const text = useText();
   const { whole } = useFormats();

@@ -18,7 +18,7 @@ import { healthOf } from '../world/health.ts';
 import { HeatGrid } from '../world/heat-grid.tsx';
 import { WorldTabs } from '../world/world-tabs.tsx';
 
-/** The world at a glance: every zone by the health of its ticks, the statistics behind it, and the hosts that carry it. */
+/** World overview: zones coloured by the duration of their ticks, statistics, and zone hosts. */
 const OUTBOX_TEXT = { waiting: 'logTakesNothing', spooling: 'spooling' } as const;
 
 export function ZonesPage() {
@@ -128,10 +128,10 @@ function Hosts({ hosts }: { hosts: readonly WorldHostStatus[] }) {
   const order = useMutation({
     mutationFn: ({ host, what }: { host: string; what: 'drain' | 'undrain' | 'replace' }) => api.host(host, what),
   });
-  const ask = (host: string, what: 'drain' | 'replace', says: string) =>
+  const ask = (host: string, what: 'drain' | 'replace', message: string) =>
     confirmFirst({
       title: `${text[what]}: ${host}`,
-      says: filled(says, { name: host }),
+      message: filled(message, { name: host }),
       action: text[what],
       act: () => order.mutate({ host, what }),
     });

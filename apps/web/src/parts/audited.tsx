@@ -7,14 +7,14 @@ import { OperatorInput, useOperator } from './operator-input.tsx';
 
 interface AuditedProps {
   readonly label: string;
-  /** Does it; `ok: false` is the world’s refusal. */
+  /** Runs the action; `ok: false` is a refusal of the world. */
   readonly act: (audit: Audit) => Promise<{ ok?: boolean; code?: string; message?: string } | object>;
   readonly onDone?: () => void;
   readonly grave?: boolean;
   readonly children?: ReactNode;
 }
 
-/** A form for what stays on record: who does it and why. */
+/** Form of an audited action: operator and reason. */
 export function Audited({ label, act, onDone, grave = false, children }: AuditedProps) {
   const text = useText();
   const operator = useOperator();

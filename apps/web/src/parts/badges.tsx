@@ -5,7 +5,7 @@ import { useText } from '../text/text.ts';
 
 const BASE = 'inline-flex items-center gap-1.5 whitespace-nowrap rounded-full px-2 py-0.5 text-xs';
 
-/** Live or stale, and on hover why. */
+/** Badge `live` or `stale`, with the reason on hover. */
 export function StatusBadge({ status, reason }: { status: 'live' | 'stale'; reason: string | null }) {
   const text = useText();
   const live = status === 'live';
@@ -18,7 +18,7 @@ export function StatusBadge({ status, reason }: { status: 'live' | 'stale'; reas
   );
 }
 
-/** A state that cannot be known: there is no connection to the server. */
+/** Badge of an unknown state, without a connection to the server. */
 function UnknownBadge({ last }: { last: string }) {
   const text = useText();
   return (
@@ -28,7 +28,7 @@ function UnknownBadge({ last }: { last: string }) {
   );
 }
 
-/** A state in words; while there is no connection it is not known, and the last one is told on hover. */
+/** Badge of a state. Without a connection it is unknown, with the last state on hover. */
 export function useStateWords(): (words: string) => ReactNode {
   const text = useText();
   const isLost = useIsLost();
@@ -42,7 +42,7 @@ export function useStateWords(): (words: string) => ReactNode {
     );
 }
 
-/** Made-up data never passes for real: this stands wherever it is shown. */
+/** Badge of simulated data, so that it is never taken for real data. */
 export function SimulatedBadge() {
   const text = useText();
   return (

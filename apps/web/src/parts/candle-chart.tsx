@@ -9,13 +9,13 @@ import { useText } from '../text/text.ts';
 import { Failure, Notice } from './notice.tsx';
 import { decimalsFor, showPrice, useFormats } from './numbers.ts';
 
-/** Candles fetched at a time; older ones follow when the reader scrolls to them. */
+/** Candles per request; scrolling back loads older ones. */
 const PAGE = 600;
 const SCROLL_MARGIN = 30;
 
 type Bar = Pick<Candle, 'time' | 'open' | 'high' | 'low' | 'close' | 'volume'>;
 
-/** Candles and volume: history first, then each change as it happens, the open candle included. */
+/** Chart of candles and volume: history, then live updates, including the open candle. */
 export function CandleChart({ id, interval }: { id: string; interval: Interval }) {
   const text = useText();
   const query = useQuery({ queryKey: ['candles', id, interval], queryFn: () => api.candles(id, interval, PAGE), staleTime: 0, gcTime: 0 });
@@ -38,7 +38,7 @@ function Drawn({ id, interval, first }: { id: string; interval: Interval; first:
     const drawn = new Chart(holder.current, interval, first, (time) => api.candles(id, interval, PAGE, time).then(barsOf));
     chart.current = drawn;
     drawn.onPoint(setPointed);
-    // What happened between the first answer and the stream, or while the stream was broken, is asked for once it stands.
+    // Loads candles again when the stream is live: some may have changed before it connected.
     const catchUp = () =>
       api.candles(id, interval, PAGE).then(
         (frame) => drawn.merge(barsOf(frame)),
@@ -95,7 +95,7 @@ function Legend({ bar }: { bar: Bar | null }) {
   );
 }
 
-/** The drawing library behind three verbs: put a bar, dress in the page’s colours, fetch older bars when they come into view. */
+/** Wraps the chart library: updates bars, applies the colours of the page, and loads older bars when they come into view. */
 class Chart {
   readonly #chart: IChartApi;
   readonly #candles: ISeriesApi<'Candlestick'>;
@@ -125,8 +125,8 @@ class Chart {
     this.#chart.timeScale().subscribeVisibleLogicalRangeChange((range) => {
       if (range && range.from < SCROLL_MARGIN) void this.#fetchOlder();
     });
-    const shown = Math.min(this.#bars.length, Math.max(40, Math.floor(holder.clientWidth / 8)));
-    this.#chart.timeScale().setVisibleLogicalRange({ from: this.#bars.length - shown, to: this.#bars.length + 3 });
+    const visibleBars = Math.min(this.#bars.length, Math.max(40, Math.floor(holder.clientWidth / 8)));
+    this.#chart.timeScale().setVisibleLogicalRange({ from: this.#bars.length - visibleBars, to: this.#bars.length + 3 });
   }
 
   put(bar: Bar): void {
@@ -145,7 +145,7 @@ class Chart {
     this.#volumes.update(volumePoint(bar));
   }
 
-  /** Takes bars as they are stored; the open one may be newer here already. */
+  /** Adds stored bars; the open bar may be newer here already. */
   merge(bars: readonly Bar[]): void {
     const byTime = new Map(this.#bars.map((bar) => [bar.time, bar]));
     const newest = this.#bars.at(-1)?.time ?? 0;
@@ -154,9 +154,9 @@ class Chart {
     this.#drawAll();
   }
 
-  onPoint(tell: (bar: Bar | null) => void): void {
+  onPoint(listener: (bar: Bar | null) => void): void {
     this.#chart.subscribeCrosshairMove(({ time }) =>
-      tell(time === undefined ? null : (this.#bars.find((bar) => bar.time === Number(time) * 1_000) ?? null)),
+      listener(time === undefined ? null : (this.#bars.find((bar) => bar.time === Number(time) * 1_000) ?? null)),
     );
   }
 
@@ -209,7 +209,7 @@ class Chart {
   }
 
   #drawAll(): void {
-    // An answer may come when the reader has long gone elsewhere.
+    // The response may arrive after the chart was closed.
     if (this.#removed) return;
     this.#candles.setData(this.#bars.map(candlePoint));
     this.#volumes.setData(this.#bars.map(volumePoint));
@@ -227,7 +227,7 @@ class Chart {
         this.#drawAll();
       }
     } catch {
-      // The reader can scroll again; what is drawn stays.
+      // A failed request changes nothing; scrolling retries it.
     } finally {
       this.#fetching = false;
     }

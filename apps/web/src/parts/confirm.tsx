@@ -5,16 +5,16 @@ import { Button } from './controls.tsx';
 
 interface Question {
   readonly title: string;
-  /** What will happen, to what. */
-  readonly says: string;
-  /** The word on the button that does it. */
+  /** Effect of the action and the affected object. */
+  readonly message: string;
+  /** Label of the confirm button. */
   readonly action: string;
   readonly act: () => void;
 }
 
 const useQuestion = create<{ question: Question | null }>(() => ({ question: null }));
 
-/** Asks before something is done that others notice, or that cannot be taken back. */
+/** Opens a confirmation dialog for an action that affects others or cannot be undone. */
 export function confirmFirst(question: Question): void {
   useQuestion.setState({ question });
 }
@@ -41,7 +41,7 @@ export function ConfirmDialog() {
           <h2 id={id} className="font-semibold">
             {question.title}
           </h2>
-          <p className="mt-2 text-sm [overflow-wrap:anywhere]">{question.says}</p>
+          <p className="mt-2 text-sm [overflow-wrap:anywhere]">{question.message}</p>
           <div className="mt-5 flex justify-end gap-2">
             <Button isLocal autoFocus onClick={close}>
               {text.cancel}

@@ -6,7 +6,7 @@ import { showAge, useFormats } from './numbers.ts';
 
 const TICK_MS = 1_000;
 
-/** Says on every page that nothing comes from the server, and since when. */
+/** Banner on every page while the connection is lost, with its duration. */
 export function ConnectionBanner() {
   const text = useText();
   const { clock } = useFormats();
@@ -36,7 +36,7 @@ export function ConnectionBanner() {
   );
 }
 
-/** How old the values on the page are. Not read out: it changes every second. */
+/** Age of the data on the page. Hidden from screen readers: it changes every second. */
 function Age({ since }: { since: number }) {
   const text = useText();
   const [now, setNow] = useState(Date.now());

@@ -3,8 +3,8 @@ import { useIsLost } from '../live/connection.ts';
 import { useErrorWords } from './error-words.ts';
 
 /**
- * A button of the console; `main` for what one is here to do, `grave` for what cannot be taken back. Disabled while there is no connection, unless what it
- * does needs no server (`isLocal`).
+ * A button; `main` for the primary action, `grave` for one that cannot be undone. Disabled without a connection, unless it needs no
+ * server (`isLocal`).
  */
 export function Button({
   tone = 'plain',
@@ -40,7 +40,7 @@ export function Input({ label, className = '', ...rest }: InputHTMLAttributes<HT
   );
 }
 
-/** A box with a title, what may be done with it, and what is in it. */
+/** A panel with title, actions and content. */
 export function Panel({
   title,
   aside,
@@ -66,7 +66,7 @@ export function Panel({
   );
 }
 
-/** What came of something that was asked for, in the server’s words. */
+/** Result of an action, as text of the server. */
 export function Outcome({ error, done }: { error: Error | null; done?: string | undefined }) {
   const wordsFor = useErrorWords();
   if (error) return <p className="text-sm text-warn">{wordsFor(error)}</p>;

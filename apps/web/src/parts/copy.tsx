@@ -2,7 +2,7 @@ import { useState } from 'react';
 import { useText } from '../text/text.ts';
 import { Button } from './controls.tsx';
 
-/** Puts a text into the clipboard, and says whether it is there. */
+/** Button that copies a text to the clipboard and displays the result. */
 export function Copy({ value }: { value: string }) {
   const text = useText();
   const [outcome, setOutcome] = useState<'copied' | 'notCopied' | null>(null);
@@ -19,7 +19,7 @@ export function Copy({ value }: { value: string }) {
   );
 }
 
-/** Browsers give the clipboard API to secure pages only; elsewhere the text is selected and copied as a person would. */
+/** Browsers offer the clipboard API on secure pages only; elsewhere the text is selected and copied with `execCommand`. */
 async function written(value: string): Promise<boolean> {
   if (navigator.clipboard)
     return navigator.clipboard.writeText(value).then(

@@ -4,15 +4,15 @@ import { KOREAN_ERRORS, WITH_DETAIL } from '../text/korean/errors.ts';
 import { useText } from '../text/text.ts';
 
 /**
- * Says what went wrong, with what to do: in English in the server’s words, in Korean by the code. That there was no answer is said in words of ours; browsers
- * have some that nobody understands.
+ * Message and remedy of an error: in English the text of the server, in Korean a text by code. Without a response the console has its own text, because
+ * messages of browsers are unclear.
  */
 export function useErrorWords(): (error: Error) => string {
   const text = useText();
   const { language } = usePreferences();
   return (error) => {
     if (error instanceof ApiError && error.code === 'UNREACHABLE') return text.unreachable;
-    // Browsers do not tell apart why nothing came of it, so that no page learns which passkeys there are.
+    // Browsers report one error for all causes, so that a page cannot find out which passkeys exist.
     if (error.name === 'NotAllowedError' || error.name === 'AbortError') return text.passkeyNotShown;
     if (error.name === 'InvalidStateError') return text.passkeyKnown;
     const words = 'remedy' in error ? `${error.message} ${error.remedy}` : error.message;

@@ -3,7 +3,7 @@ import { useText } from '../text/text.ts';
 import { Outcome, Panel } from './controls.tsx';
 import { Failure, Notice } from './notice.tsx';
 
-/** A panel around a list that may be loading, or may have failed. */
+/** Panel of a list with its loading and error states. */
 export function Listed({
   title,
   aside,

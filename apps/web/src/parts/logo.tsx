@@ -1,4 +1,4 @@
-/** Water in a channel. */
+/** The logo: water in a channel. */
 export function Logo() {
   return (
     <svg viewBox="0 0 24 24" className="size-6" aria-hidden="true">

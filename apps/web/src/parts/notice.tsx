@@ -2,7 +2,7 @@ import { Link } from 'wouter';
 import { useText } from '../text/text.ts';
 import { useErrorWords } from './error-words.ts';
 
-/** What stands where nothing else can: nothing yet, loading, or failed with a way on. */
+/** Placeholder of an empty, loading or failed panel. */
 export function Notice({
   title,
   hint,
@@ -12,7 +12,7 @@ export function Notice({
   title: string;
   hint?: string;
   onRetry?: () => void;
-  /** Where to go on from here. */
+  /** Action or link below the text. */
   way?: { href: string; label: string };
 }) {
   const text = useText();

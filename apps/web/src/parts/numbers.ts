@@ -1,13 +1,13 @@
 import { usePreferences } from '../preferences.ts';
 
-/** A price as the venue wrote it, with its thousands apart: no digit is added or lost. */
+/** A price with all digits of the venue, and thousands separators. */
 export function showDecimal(text: string): string {
   const [whole = '', fraction] = text.split('.');
   const apart = whole.replace(/\B(?=(\d{3})+(?!\d))/g, ',');
   return fraction === undefined ? apart : `${apart}.${fraction}`;
 }
 
-/** Digits behind the point that suit a price of this size. */
+/** Number of decimals for a price of this magnitude. */
 export function decimalsFor(price: number): number {
   return Math.max(0, Math.min(8, 5 - Math.floor(Math.log10(Math.abs(price) || 1))));
 }
@@ -28,7 +28,7 @@ export function showBytes(bytes: number): string {
   return `${value < 10 && power > 0 ? value.toFixed(1) : Math.round(value)} ${BYTE_UNITS[power]}`;
 }
 
-/** How long ago, in the largest unit that says something. */
+/** Age in the largest suitable unit. */
 export function showAge(ms: number): string {
   const seconds = Math.max(0, Math.round(ms / 1_000));
   if (seconds < 120) return `${seconds} s`;
@@ -40,11 +40,11 @@ interface Formats {
   whole(value: number): string;
   clock(time: number): string;
   day(time: number): string;
-  /** Day and time of day. */
+  /** Date and time. */
   moment(time: number): string;
 }
 
-/** Numbers and times as people of the chosen language write them. */
+/** Number and time formats of the selected language. */
 export function useFormats(): Formats {
   const { language } = usePreferences();
   return FORMATS[language];

@@ -3,7 +3,7 @@ import { usePreferences } from '../preferences.ts';
 import { useText } from '../text/text.ts';
 import { Input } from './controls.tsx';
 
-/** Who works here, where nobody signs in: kept in this browser. Elsewhere the server knows it. */
+/** Name of the operator in demo mode, stored in this browser. With users the server knows it. */
 export function OperatorInput() {
   const text = useText();
   const { operator, setOperator } = usePreferences();
@@ -20,7 +20,7 @@ export function OperatorInput() {
   );
 }
 
-/** The name to send with what stays on record; undefined where the server knows it. */
+/** Operator name to send with audited actions; undefined if the server knows the user. */
 export function useOperator(): string | undefined {
   const { operator } = usePreferences();
   return useAccount()?.kind === 'demo' ? operator : undefined;

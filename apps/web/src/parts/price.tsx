@@ -1,7 +1,7 @@
 import { useEffect, useRef, useState } from 'react';
 import { showDecimal, showPercent } from './numbers.ts';
 
-/** A price that glows for a moment when it changes, in a box that does not move. */
+/** A price that is highlighted briefly when it changes, without layout shift. */
 export function Price({ price, className = '' }: { price: string | null; className?: string }) {
   const before = useRef(price);
   const [change, setChange] = useState<{ direction: 'up' | 'down'; count: number } | null>(null);
@@ -18,10 +18,10 @@ export function Price({ price, className = '' }: { price: string | null; classNa
   );
 }
 
-/** The move of the day. */
+/** Change of the price today. */
 export function Change({ open, price }: { open: string | null; price: string | null }) {
   if (open === null || price === null) return <span className="text-muted">–</span>;
-  // Of an open below zero a rise is a rise, too; of zero there is no part.
+  // With a negative open a rise is still positive; with an open of zero there is no percentage.
   const from = Number(open);
   if (from === 0) return <span className="text-muted">–</span>;
   const ratio = (Number(price) - from) / Math.abs(from);

@@ -2,7 +2,7 @@ const WIDTH = 120;
 const HEIGHT = 28;
 const MARGIN = 2;
 
-/** The last hour at a glance; coloured by whether it rose. */
+/** Sparkline of the last hour, coloured by direction. */
 export function Sparkline({ values, className = '' }: { values: readonly number[]; className?: string }) {
   if (values.length < 2) return <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} className={className} aria-hidden="true" />;
   const low = Math.min(...values);

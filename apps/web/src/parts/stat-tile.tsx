@@ -1,4 +1,4 @@
-/** A named number in a row of them. */
+/** Tile with a label and a number. */
 export function StatTile({ name, value, unit, alarming = false }: { name: string; value: string; unit?: string; alarming?: boolean }) {
   return (
     <div className="min-w-0">

@@ -1,13 +1,13 @@
 import { type ReactNode, useLayoutEffect, useRef, useState } from 'react';
 
-/** A column: what stands in it, and what it is sorted by. */
+/** A column: content and sort key. */
 export interface Column<Row> {
   readonly name: string;
   readonly hint?: string;
   readonly cell: (row: Row) => ReactNode;
   readonly by?: (row: Row) => number | string;
   readonly isText?: boolean;
-  /** Whether long content goes on in a next line. */
+  /** True if long content wraps. */
   readonly wraps?: boolean;
 }
 
@@ -17,7 +17,7 @@ interface TableProps<Row> {
   readonly keyOf: (row: Row) => string;
   readonly isMarked?: (row: Row) => boolean;
   readonly empty: string;
-  /** Whether it stays a table where it does not fit, and scrolls sideways with its first column in sight: for many columns of numbers. */
+  /** True if a table that does not fit scrolls sideways with a fixed first column, instead of becoming cards: for many numeric columns. */
   readonly scrolls?: boolean;
 }
 
@@ -74,10 +74,10 @@ export function Table<Row>({ rows, columns, keyOf, isMarked, empty, scrolls = fa
   );
 }
 
-/** Room that must be left over before cards become a table again, px: numbers change their width while one looks. */
+/** Spare width needed before cards become a table again, px: the width of numbers changes. */
 const ROOM_PX = 24;
 
-/** Whether rows are cards now: a table that was wider than its box becomes one again where there is room for it. */
+/** True while rows are cards: a table wider than its box becomes cards, and a table again when it fits. */
 function useStacking(mayStack: boolean) {
   const box = useRef<HTMLDivElement>(null);
   const [neededPx, setNeededPx] = useState<number | null>(null);

@@ -2,7 +2,7 @@ import type { Alert } from '@millrace/contracts';
 import { useFormats } from '../parts/numbers.ts';
 import { useText } from '../text/text.ts';
 
-/** What deserves attention now; nothing at all when all is well. */
+/** Current alerts; renders nothing without alerts. */
 export function AlertStrip({ alerts }: { alerts: readonly Alert[] | undefined }) {
   const text = useText();
   const { clock } = useFormats();

@@ -6,11 +6,11 @@ import { useText } from '../text/text.ts';
 
 interface AnnounceProps {
   readonly title: string;
-  /** Says it; resolves with what is to be shown then. */
+  /** Sends the announcement; resolves with the text to display. */
   readonly say: (text: string, operator: string | undefined) => Promise<string>;
 }
 
-/** Words from an operator to those who play. */
+/** Form to send an announcement to players. */
 export function Announce({ title, say }: AnnounceProps) {
   const text = useText();
   const operator = useOperator();

@@ -1,10 +1,10 @@
 import { type SeenObject, TILE_SIZE, TILES_PER_SIDE, ZONE_SIZE, type ZoneGround } from '@millrace/contracts';
 
 /*
- * How a zone is drawn: the same on the operators’ map and for who plays. Places are centimetres of the world.
+ * Drawing of a zone, for the map of operators and the play page. Positions are centimetres of the world.
  */
 
-/** What of the world is shown: its north-west corner and the length of its side, cm. */
+/** The visible square of the world: its north-west corner and the length of its side, cm. */
 export interface Frame {
   readonly left: number;
   readonly top: number;
@@ -20,9 +20,9 @@ export interface Drawn {
   readonly frame: Frame;
   readonly ground: ZoneGround | null;
   readonly objects: Iterable<SeenObject>;
-  /** The player that stands out. */
+  /** The highlighted player. */
   readonly marked?: string | undefined;
-  /** Where a player has been: each stretch oldest first. */
+  /** Path of a player: segments, each oldest first. */
   readonly path?: readonly (readonly Point[])[];
 }
 
@@ -31,12 +31,12 @@ export function frameOf(zone: string): Frame {
   return { left: column * ZONE_SIZE, top: row * ZONE_SIZE, span: ZONE_SIZE };
 }
 
-/** The map as it comes over the API. */
+/** Map of a zone in the format of the API. */
 export function groundFrom(zone: string, base64: string): ZoneGround {
   return { zone, blocked: Uint8Array.from(atob(base64), (character) => character.charCodeAt(0)) };
 }
 
-/** Fits a canvas to its box on this screen; returns its side in CSS pixels. */
+/** Fits a canvas to its box and the pixel ratio; returns its side in CSS pixels. */
 function fit(canvas: HTMLCanvasElement): number {
   const side = canvas.clientWidth;
   const pixels = Math.round(side * devicePixelRatio);
@@ -82,12 +82,12 @@ export function draw(canvas: HTMLCanvasElement, { frame, ground, objects, marked
   }
 }
 
-/** A step that is asked for and not approved: a hollow ring ahead of the player. */
+/** Draws a step without a reply: a hollow ring ahead of the player. */
 export function drawWish(canvas: HTMLCanvasElement, frame: Frame, from: Point, to: Point): void {
   line(canvas, frame, from, to, colours().muted, 0.7);
 }
 
-/** A step that was refused: where it would have led, fading; `age` from 0 to 1. */
+/** Draws the target of a refused step, fading; `age` from 0 to 1. */
 export function drawRefusal(canvas: HTMLCanvasElement, frame: Frame, from: Point, to: Point, age: number): void {
   line(canvas, frame, from, to, colours().alarm, 1 - age);
 }

@@ -1,9 +1,9 @@
 import type { WorldZoneStatus } from '@millrace/contracts';
 
-/** How a zone’s ticks do: within their 50 ms, near the thresholds of the alerts, or beyond them. */
+/** Health of a zone, by its longest tick of the last second; `offline` without a host. */
 export type Health = 'offline' | 'healthy' | 'busy' | 'slow' | 'critical';
 
-/** Longest tick of a second, ms, below which a zone is as healthy as that; the alerts’ own thresholds come last. */
+/** Upper bound of the longest tick per second for each health level, ms; the last ones are the alert thresholds. */
 const GOOD_MS = 20;
 const BUSY_MS = 70;
 const SLOW_MS = 100;

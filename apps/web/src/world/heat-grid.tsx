@@ -5,11 +5,11 @@ import { useIsLost } from '../live/connection.ts';
 import { useText } from '../text/text.ts';
 import { HEALTH_STYLE, type Health, healthOf } from './health.ts';
 
-/** Columns up to which a cell has room for its number of players. */
+/** Maximum number of columns with player counts in the cells. */
 const NUMBERED_COLUMNS_MAX = 16;
 const LEGEND: readonly Health[] = ['healthy', 'busy', 'slow', 'critical', 'offline'];
 
-/** The world as it lies, each zone coloured by its longest tick of the last second. */
+/** Grid of zones, each coloured by its longest tick of the last second. */
 export const HeatGrid = memo(function HeatGrid({ plan, zones }: { plan: World['plan']; zones: readonly WorldZoneStatus[] }) {
   const text = useText();
   const isLost = useIsLost();

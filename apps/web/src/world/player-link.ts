@@ -1,14 +1,14 @@
 import { type CommandAnswer, WorldClient, webSocket } from '@millrace/client/world';
 import { type SeenObject, ZONE_SIZE } from '@millrace/contracts';
 
-/** How often a step is asked for while a direction is held. */
+/** Interval of steps while a direction is held, ms. */
 const STEP_MS = 100;
-/** How long a refused step is shown. */
+/** Time for which a refused step is drawn, ms. */
 export const REFUSAL_MS = 900;
-/** How long it takes to draw a player from one approved place to the next. */
+/** Duration of the animation between two confirmed positions, ms. */
 const GLIDE_MS = STEP_MS;
 const WORDS_KEPT = 30;
-/** How far an item may lie to be picked up, cm; the server decides in the end. */
+/** Maximum distance of an item to pick up, cm; the server decides. */
 const REACH = 300;
 
 interface Words {
@@ -19,7 +19,7 @@ interface Words {
   readonly text: string;
 }
 
-/** What the page beside the canvas shows; the canvas itself reads the client. */
+/** State for the page around the canvas; the canvas reads the client directly. */
 export interface PlayStatus {
   readonly state: WorldClient['state'];
   readonly zone: string | null;
@@ -35,12 +35,12 @@ export interface PlayStatus {
 }
 
 /**
- * A player at the keys: asks for steps, and keeps what the server has approved. A step that is under way is known apart, so
- * that it can be drawn as the wish it is.
+ * Controls a player by keyboard: sends steps, and keeps the confirmed position. The pending step is separate, so
+ * that it can be drawn as pending.
  */
 export class PlayerLink {
   readonly client: WorldClient;
-  /** The step that is asked for and not answered. */
+  /** Target of the step without a reply. */
   wish: { x: number; y: number } | null = null;
   refused: { x: number; y: number; at: number } | null = null;
   #direction = { x: 0, y: 0 };
@@ -81,21 +81,21 @@ export class PlayerLink {
       onNotice: ({ kind, from, text, at }) => this.#hear(kind, from ?? null, text ?? '', at),
       onEnd: (code, message) => this.#change({ ended: `${code}: ${message}` }),
     });
-    void this.client.join().then((answer) => !answer.ok && this.#change({ lastRefusal: answer }));
+    void this.client.join().then((result) => !result.ok && this.#change({ lastRefusal: result }));
     this.#timer = setInterval(() => void this.#step(), STEP_MS);
   }
 
-  /** Where to walk, as long as it is not said otherwise: −1, 0 or 1 each way. */
+  /** Sets the walking direction until the next call: −1, 0 or 1 per axis. */
   walk(x: number, y: number): void {
     this.#direction = { x, y };
   }
 
-  /** Asks for a place at once, however far: what a cheat would do. */
+  /** Requests a move of any distance, as a cheat would. */
   jump(x: number, y: number): Promise<void> {
     return this.#ask(x, y);
   }
 
-  /** Picks up what lies nearest. */
+  /** Picks up the nearest item. */
   async take(): Promise<void> {
     const { you, objects } = this.client;
     if (!you) return;
@@ -106,8 +106,8 @@ export class PlayerLink {
     if (nearest) await this.client.take(nearest.id);
   }
 
-  /** Where to draw the player: at an approved place, or on the way from one to the next. */
-  shown(): { x: number; y: number } | null {
+  /** Position to draw the player at: a confirmed one, or interpolated between two. */
+  position(): { x: number; y: number } | null {
     const { you } = this.client;
     if (!you) return null;
     if (you.x !== this.#glide.toX || you.y !== this.#glide.toY) {
@@ -137,7 +137,7 @@ export class PlayerLink {
     const within = (place: number, zones: number) => Math.max(0, Math.min(zones * ZONE_SIZE - 1, Math.round(place)));
     const east = within(you.x + x * length, columns);
     const south = within(you.y + y * length, rows);
-    // What stands in the way of one direction leaves the other. When nothing is left one bumps, and is put right.
+    // If one axis is blocked, try the other. If both are, send the step anyway: the server refuses it.
     const ways = [[east, south] as const, [east, you.y] as const, [you.x, south] as const];
     const straight = x === 0 ? ways[2] : ways[1];
     const [toX, toY] = ways.find(([wayX, wayY]) => (wayX !== you.x || wayY !== you.y) && this.client.mayMove(wayX, wayY)) ??
@@ -147,10 +147,10 @@ export class PlayerLink {
 
   async #ask(x: number, y: number): Promise<void> {
     this.wish = { x, y };
-    const asked = performance.now();
-    const answer: CommandAnswer = await this.client.move(x, y);
+    const sentAt = performance.now();
+    const result: CommandAnswer = await this.client.move(x, y);
     this.wish = null;
-    if (answer.ok) this.#change({ latencyMs: performance.now() - asked });
+    if (result.ok) this.#change({ latencyMs: performance.now() - sentAt });
   }
 
   #sight(): void {

@@ -6,12 +6,12 @@ import { Button, Outcome } from '../parts/controls.tsx';
 import { useFormats } from '../parts/numbers.ts';
 import { useText } from '../text/text.ts';
 
-/** Tells what bringing a moment of a zone back would change, and does it. */
+/** Form to restore a zone to a point in time, with a preview of the changes. */
 export function Restore({ zone, seq, onDone }: { zone: string; seq: number; onDone?: () => void }) {
   const text = useText();
   const { whole } = useFormats();
   const { mutate: look, reset, ...plan } = useMutation({ mutationFn: () => api.restorePlan(zone, seq) });
-  // What was found out is of another moment.
+  // The preview belongs to another point in time.
   useEffect(() => reset(), [reset]);
   const changes = plan.data?.changes;
   return (

@@ -2,7 +2,7 @@ import type { ReactNode } from 'react';
 import { Link, useLocation } from 'wouter';
 import { useText } from '../text/text.ts';
 
-/** The world’s pages, above each of them. */
+/** Tabs of the world pages. */
 export function WorldTabs({ aside }: { aside?: ReactNode }) {
   const text = useText();
   const [here] = useLocation();

@@ -5,16 +5,16 @@ import { api } from '../api.ts';
 import { usePreferences } from '../preferences.ts';
 import { draw, frameOf, groundFrom, type Point } from './drawing.ts';
 
-/** Objects glide for so long from where they were to where they are. */
+/** Duration of the animation of objects between two states, ms. */
 const GLIDE_MS = 200;
 
 interface ZoneMapProps {
   readonly zone: string;
-  /** Undefined while nothing is known. */
+  /** Undefined while loading. */
   readonly objects: readonly SeenObject[] | undefined;
   readonly marked?: string | undefined;
   readonly path?: readonly (readonly Point[])[] | undefined;
-  /** Whether objects glide between two states; a past that is scrubbed through does not. */
+  /** True if objects are animated between two states; false for the history slider. */
   readonly gliding?: boolean;
   readonly label: string;
 }

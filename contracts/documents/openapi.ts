@@ -24,7 +24,7 @@ export function openApiDocument(contracts: readonly ModuleContract[] = CONTRACTS
     info: {
       title: 'Millrace',
       version: VERSION,
-      summary: 'Live data in, decisions in memory, everyone told at once.',
+      summary: 'live data in, decisions in memory, every change streamed within milliseconds.',
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
     servers: [{ url: '/', description: 'This server' }],

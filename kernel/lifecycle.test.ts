@@ -164,6 +164,50 @@ describe('a zone that fails', () => {
   });
 });
 
+describe('a zone that an observer removes while it fails', () => {
+  const heart = 'beating/heart';
+  /** Removes the zone at the first notification that matches, then opens it again, and lets ten minutes pass. */
+  async function removedAt(matches: (notification: string) => boolean) {
+    const notifications: string[] = [];
+    const log = new MemoryLog();
+    const note = (notification: string) => {
+      notifications.push(notification);
+      if (!matches(notification) || notifications.includes('stopped')) return;
+      test.host.abandon(heart);
+    };
+    const test = newHost([beating], {
+      log,
+      options: { onStatus: (_zone, status) => note(status), onFailure: ({ kind }) => note(kind) },
+    });
+    const { host, clock } = test;
+    await settled(clock, host.open(heart));
+    log.away = 'gone';
+    host.send(heart, { type: 'Break' });
+    await clock.settle();
+    assert.equal(host.status(heart), 'stopped');
+    log.away = null;
+    await settled(clock, host.open(heart));
+    await clock.advance(600_000);
+    return { notifications, host, log };
+  }
+
+  for (const at of ['zone-failed', 'rebuilding', 'recovery', 'failed', 'zone-stopped'])
+    test(`at "${at}" it stays removed: it is not rebuilt, and does not tick beside the zone that is opened next`, async () => {
+      const { notifications, host, log } = await removedAt((notification) => notification === at);
+      assert.ok(notifications.includes(at), `${notifications}`);
+      const after = notifications.slice(notifications.indexOf('stopped') + 1);
+      assert.deepEqual(
+        after.filter((notification) => ['opening', 'rebuilding', 'failed', 'zone-lost', 'active'].includes(notification)),
+        ['opening', 'active'],
+      );
+      assert.equal(host.status(heart), 'active');
+      const { state, epoch } = host.view(heart) as { state: Turnstile; epoch: number };
+      assert.equal(epoch, 2);
+      assert.equal(new Set(state.ticks).size, state.ticks.length);
+      assert.ok(log.batches.every((batch) => batch.epoch <= 2));
+    });
+});
+
 describe('a zone that fails after another host has claimed it', () => {
   test('is removed when its record shows that, and a durable retry gets a refusal instead of waiting forever', async () => {
     const clock = new ManualClock(1_000);

@@ -88,7 +88,8 @@ export class Lifecycle {
     const message = `the zone failed and is stopped; the host rebuilds it in ${ms} ms`;
     this.#enter(entry, 'failed');
     entry.replyToAll(refused('ZONE_STOPPED', `${address}: ${message}.`));
-    this.#parts.observers.report({ kind: 'zone-stopped', zone: address, message });
+    if (!entry.isStopped) this.#parts.observers.report({ kind: 'zone-stopped', zone: address, message });
+    if (entry.isStopped) return;
     entry.cancelTimer = this.#parts.options.clock.after(ms, () => void this.rebuild(entry).catch(ignored));
   }
 
@@ -194,7 +195,9 @@ export class Lifecycle {
       void this.release(entry).catch((error) => observers.report({ kind: 'log', message: messageOf(error) }));
   }
 
+  /** Observers may remove a zone at any notification, and a removed one never comes back: another may have its address by then. */
   #enter(entry: ZoneEntry, status: ZoneStatus): void {
+    if (entry.isStopped) return;
     entry.cancelTimer();
     entry.status = status;
     this.#parts.observers.notify(({ onStatus }) => onStatus?.(entry.zone.address, status));

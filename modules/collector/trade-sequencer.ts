@@ -45,6 +45,8 @@ export class TradeSequencer {
   #beginning: { readonly first: HeldTrade; newestBefore: Trade | null } | null = null;
   /** Venue time from which trades may be missing; null while none can be. */
   #lostAt: number | null = null;
+  /** Venue time of the first connection that was lost while no trade had come yet: its trades may be older than what the venue’s clock said at a later loss. */
+  #firstLostAt: number | null = null;
   /** Connections lost so far, why the newest was, and whether there has been another one since. */
   #losses = 0;
   #arrivals = 0;
@@ -72,6 +74,7 @@ export class TradeSequencer {
   withdraw(after: number, last: Trade | null): void {
     if (this.#output.last && this.#output.last.time > after) this.#output.last = last;
     if (this.#lostAt !== null && this.#lostAt > after) this.#lostAt = last?.time ?? null;
+    if (this.#firstLostAt !== null && this.#firstLostAt > after) this.#firstLostAt = null;
   }
 
   /** Takes a trade of the venue. `numbered`: its order is a number without gaps. */
@@ -137,7 +140,8 @@ export class TradeSequencer {
    * @param at the venue’s time, as far as it is known; null when nothing was ever heard of it
    */
   interrupt(reason: string, at: number | null): void {
-    this.#lostAt ??= this.#output.last?.time ?? at;
+    if (this.#output.last === null) this.#firstLostAt ??= at;
+    this.#lostAt ??= this.#output.last?.time ?? this.#firstLostAt;
     if (this.#lostAt === null) return;
     this.#losses++;
     this.#whyLostLast = reason;

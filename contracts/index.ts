@@ -36,6 +36,7 @@ export * from './problem.ts';
 export * from './read-source.ts';
 export * from './request-schema.ts';
 export * from './stream.ts';
+export { strict } from './strict.ts';
 export { systemContract } from './system/contract.ts';
 export * from './system/resources.ts';
 export * from './time.ts';

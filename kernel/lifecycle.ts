@@ -86,11 +86,9 @@ export class Lifecycle {
     const { address } = entry.zone;
     const ms = retryDelayMs(failures, RETRY_FIRST_MS);
     const message = `the zone failed and is stopped; the host rebuilds it in ${ms} ms`;
-    this.#enter(entry, 'failed');
+    this.#enter(entry, 'failed', () => this.#parts.options.clock.after(ms, () => void this.rebuild(entry).catch(ignored)));
     entry.replyToAll(refused('ZONE_STOPPED', `${address}: ${message}.`));
     if (!entry.isStopped) this.#parts.observers.report({ kind: 'zone-stopped', zone: address, message });
-    if (entry.isStopped) return;
-    entry.cancelTimer = this.#parts.options.clock.after(ms, () => void this.rebuild(entry).catch(ignored));
   }
 
   #bringUp(entry: ZoneEntry, as: 'opening' | 'rebuilding'): Promise<void> {
@@ -195,11 +193,15 @@ export class Lifecycle {
       void this.release(entry).catch((error) => observers.report({ kind: 'log', message: messageOf(error) }));
   }
 
-  /** Observers may remove a zone at any notification, and a removed one never comes back: another may have its address by then. */
-  #enter(entry: ZoneEntry, status: ZoneStatus): void {
+  /**
+   * Observers may remove a zone at any notification. A removed zone never comes back: another one may have its address by then.
+   * @param startTimer starts the timer of the status, and returns what cancels it
+   */
+  #enter(entry: ZoneEntry, status: ZoneStatus, startTimer?: () => () => void): void {
     if (entry.isStopped) return;
     entry.cancelTimer();
     entry.status = status;
+    if (startTimer) entry.cancelTimer = startTimer();
     this.#parts.observers.notify(({ onStatus }) => onStatus?.(entry.zone.address, status));
   }
 

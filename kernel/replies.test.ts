@@ -123,6 +123,52 @@ describe('kept replies', () => {
     assert.deepEqual(reply, { ok: false, code: 'POOR', message: 'there are only 0', seq: 1 });
   });
 
+  test('a durable command calls `onDecided` when it is decided, before the log has it', async () => {
+    const log = new HeldLog();
+    const { host, clock } = newHost([wallet()], { log });
+    await host.open(ZONE);
+    const replies: string[] = [];
+    const onDecided = (reply: Reply) => replies.push(`decided ${outcomeOf(reply)}`);
+    void host
+      .submit(ZONE, { type: 'Add', amount: 1 }, { durable: true, onDecided })
+      .then((reply) => replies.push(`durable ${outcomeOf(reply)}`));
+    await clock.settle();
+    assert.deepEqual(replies, ['decided ok']);
+    log.appends[0]?.land();
+    await clock.settle();
+    assert.deepEqual(replies, ['decided ok', 'durable ok']);
+    void host.submit('wallet/closed', { type: 'Touch' }, { onDecided });
+    assert.equal(replies.at(-1), 'decided ZONE_STOPPED');
+  });
+
+  test('a reply is remembered for exactly `ms`', async () => {
+    const parts = newHost([wallet({ number: 10, ms: 100 })]);
+    await parts.host.open(ZONE);
+    const add = { type: 'Add', amount: 1 } as const;
+    await submit(parts, add, { id: 'a' });
+    await parts.clock.advance(100);
+    await submit(parts, add, { id: 'b' });
+    assert.equal((await submit(parts, add, { id: 'a' })).ok, true);
+    assert.deepEqual(parts.host.view(ZONE)?.state, { balance: 2, changes: 2 });
+    await parts.clock.advance(1);
+    await submit(parts, add, { id: 'c' });
+    await submit(parts, add, { id: 'a' });
+    assert.deepEqual(parts.host.view(ZONE)?.state, { balance: 4, changes: 4 });
+  });
+
+  test('with repliesKept only replies with an id and without events are recorded', async () => {
+    const parts = newHost([wallet({ number: 10 })]);
+    await parts.host.open(ZONE);
+    await submit(parts, { type: 'Touch' }, {});
+    await submit(parts, { type: 'Touch' }, { source: { name: 'other/zone', place: 1 } });
+    await submit(parts, { type: 'Add', amount: 1 }, { id: 'add' });
+    await submit(parts, { type: 'Touch' }, { id: 'touch' });
+    assert.deepEqual(
+      parts.log.batches.flatMap(({ events }) => (events as { type: string }[]).map(({ type }) => type)),
+      ['Added', '$replied'],
+    );
+  });
+
   test('without repliesKept a refusal displaces no acceptance, and leaves nothing in the log', async () => {
     const parts = newHost([wallet()]);
     await parts.host.open(ZONE);

@@ -43,6 +43,22 @@ describe('snapshots', () => {
     assert.deepEqual(failures, [{ kind: 'snapshot', zone: 'turnstile/1', message: 'cold snapshot at seq 1: disk full' }]);
   });
 
+  test('of a zone that failed are not taken', async () => {
+    const { host, clock, hot } = await open(1);
+    await settled(clock, host.snapshot('turnstile/0', 'hot'));
+    host.send('turnstile/0', admit());
+    for (let times = 0; times < 6; times++) {
+      host.send('turnstile/0', { type: 'Break' });
+      await clock.settle();
+    }
+    assert.equal(host.status('turnstile/0'), 'failed');
+    assert.equal(await settled(clock, host.snapshot('turnstile/0', 'hot')), 'the zone is not active');
+    assert.deepEqual(
+      hot.snapshots.map(({ seq }) => seq),
+      [1],
+    );
+  });
+
   test('in a store that does not respond are tried once per round, not once per zone', async () => {
     const { clock, hot } = await open(3, { hotEveryMs: 10_000 });
     let calls = 0;

@@ -1,12 +1,11 @@
 import { type Static, Type } from 'typebox';
 import { PairName } from '../market/instrument.ts';
 import { Interval } from '../market/interval.ts';
+import { strict } from '../strict.ts';
 
 /*
  * Schemas of the entries of `sources` in the configuration, by source type. Durations are in milliseconds unless the name says otherwise.
  */
-
-const strict = { additionalProperties: false };
 
 const SourceName = Type.String({
   pattern: '^[a-z0-9][a-z0-9-]{0,31}$',
@@ -37,7 +36,14 @@ const everySource = {
   ),
 };
 
-const exchange = <T extends string>(type: T, description: string, urls: { wsUrl: string; restUrl: string }) =>
+/** Default URLs of a venue. */
+export interface VenueUrls {
+  readonly wsUrl: string;
+  readonly restUrl: string;
+}
+
+/** Schema of the sources of a venue. @param type source type, for example `binance` */
+export const exchangeSource = <T extends string>(type: T, description: string, urls: VenueUrls) =>
   Type.Object(
     {
       ...everySource,
@@ -157,14 +163,17 @@ export const SimulatorSource = Type.Object(
 export type SimulatorSource = Static<typeof SimulatorSource>;
 
 export const ExchangeSource = Type.Union([
-  exchange('binance', 'Binance spot', { wsUrl: 'wss://stream.binance.com:9443', restUrl: 'https://api.binance.com' }),
-  exchange('binance-futures', 'Binance USD-M futures', { wsUrl: 'wss://fstream.binance.com', restUrl: 'https://fapi.binance.com' }),
-  exchange('coinbase', 'Coinbase Exchange', { wsUrl: 'wss://ws-feed.exchange.coinbase.com', restUrl: 'https://api.exchange.coinbase.com' }),
-  exchange('kraken', 'Kraken, WebSocket v2 (v1 where the URL has no /v2)', {
+  exchangeSource('binance', 'Binance spot', { wsUrl: 'wss://stream.binance.com:9443', restUrl: 'https://api.binance.com' }),
+  exchangeSource('binance-futures', 'Binance USD-M futures', { wsUrl: 'wss://fstream.binance.com', restUrl: 'https://fapi.binance.com' }),
+  exchangeSource('coinbase', 'Coinbase Exchange', {
+    wsUrl: 'wss://ws-feed.exchange.coinbase.com',
+    restUrl: 'https://api.exchange.coinbase.com',
+  }),
+  exchangeSource('kraken', 'Kraken, WebSocket v2 (v1 where the URL has no /v2)', {
     wsUrl: 'wss://ws.kraken.com/v2',
     restUrl: 'https://api.kraken.com',
   }),
-  exchange('upbit', 'Upbit', { wsUrl: 'wss://api.upbit.com/websocket/v1', restUrl: 'https://api.upbit.com' }),
+  exchangeSource('upbit', 'Upbit', { wsUrl: 'wss://api.upbit.com/websocket/v1', restUrl: 'https://api.upbit.com' }),
 ]);
 export type ExchangeSource = Static<typeof ExchangeSource>;
 
@@ -210,15 +219,3 @@ export type FileSource = Static<typeof FileSource>;
 
 export const SourceConfig = Type.Union([SimulatorSource, ...ExchangeSource.anyOf, HttpPollSource, WebSocketSource, FileSource]);
 export type SourceConfig = Static<typeof SourceConfig>;
-
-export const SOURCE_TYPES = [
-  'simulator',
-  'binance',
-  'binance-futures',
-  'coinbase',
-  'kraken',
-  'upbit',
-  'http-poll',
-  'websocket',
-  'file',
-] as const;

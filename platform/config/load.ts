@@ -5,10 +5,12 @@ import {
   type AlertRules,
   CONTRACTS,
   Config,
+  exchangeSource,
   type MarketConfig,
   type ModuleContract,
-  SOURCE_TYPES,
   SourceConfig,
+  strict,
+  type VenueUrls,
   type WorldsConfig,
 } from '@millrace/contracts';
 import { type Static, type TObject, type TSchema, Type } from 'typebox';
@@ -22,6 +24,8 @@ export interface LoadOptions {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Modules of the server, whose sections the configuration has. Default: those of Millrace. */
   readonly contracts?: readonly ModuleContract[];
+  /** Venues of the server in addition to those of Millrace, by source type. */
+  readonly venues?: Readonly<Record<string, VenueUrls>>;
   /** Values of flags. They take precedence over everything else. */
   readonly flags: { readonly data?: string; readonly host?: string; readonly port?: number; readonly role?: string };
 }
@@ -76,14 +80,22 @@ type SettingsOf<Contract extends ModuleContract> = {
   readonly [Name in keyof Contract['config']]: Contract['config'][Name] extends infer Schema extends TObject ? Filled<Schema> : never;
 };
 
-/** Schema of the configuration of a server with these modules. */
+/**
+ * Schema of the configuration of a server with these modules.
+ * @throws TypeError when a module declares a section that another module, or the server itself, has
+ */
 function schemaFor(contracts: readonly ModuleContract[]): TObject {
-  const sections: Record<string, TSchema> = {};
-  for (const { config = {} } of contracts) for (const [name, schema] of Object.entries(config)) sections[name] = Type.Optional(schema);
-  return Type.Object({ ...Config.properties, ...sections }, strict);
+  const ofMillrace = new Set(CONTRACTS.flatMap(({ config = {} }: ModuleContract) => Object.keys(config)));
+  const sections = new Map<string, TSchema>();
+  for (const { name: module, config = {} } of contracts)
+    for (const [name, schema] of Object.entries(config)) {
+      const isTaken = sections.has(name) ? sections.get(name) !== schema : name in Config.properties && !ofMillrace.has(name);
+      if (isTaken) throw new TypeError(`Module "${module}" declares the configuration section "${name}", which exists already. Rename it.`);
+      sections.set(name, schema);
+    }
+  const optional = [...sections].map(([name, schema]) => [name, Type.Optional(schema)] as const);
+  return Type.Object({ ...Config.properties, ...Object.fromEntries(optional) }, strict);
 }
-
-const strict = { additionalProperties: false };
 
 /** Pairs that a message lists. */
 const LISTED_MAX = 20;
@@ -100,7 +112,7 @@ const FIRST_SOURCES: SourceConfig[] = [
  * Reads file, environment and flags, each outranking the one before.
  * @throws ConfigError naming path, value and remedy of everything that is wrong
  */
-export function loadConfig({ file, folder, environment, flags, contracts = CONTRACTS }: LoadOptions): Settings {
+export function loadConfig({ file, folder, environment, flags, contracts = CONTRACTS, venues = {} }: LoadOptions): Settings {
   const schema = schemaFor(contracts);
   const path = resolve(folder, file ?? 'millrace.config.json');
   const origin = existsSync(path) ? path : 'defaults and environment';
@@ -110,7 +122,7 @@ export function loadConfig({ file, folder, environment, flags, contracts = CONTR
   overlayEnvironment(raw, environment);
   for (const [name, { type }] of Object.entries<TSchema & { type?: string }>(schema.properties)) if (type === 'object') raw[name] ??= {};
   for (const [key, value] of Object.entries(flags)) if (value !== undefined) raw[key] = value;
-  const problems = problemsOf(raw, schema);
+  const problems = problemsOf(raw, schema, sourceSchemas(venues));
   const host = String(raw.host ?? '127.0.0.1');
   if (raw.demo === true && !['127.0.0.1', '::1', 'localhost'].includes(host))
     problems.push({
@@ -217,7 +229,17 @@ function jsonOrText(text: string): unknown {
   }
 }
 
-function problemsOf(raw: Record<string, unknown>, schema: TObject): ConfigProblem[] {
+type SourceSchemas = Readonly<Record<string, TSchema>>;
+
+/** Schemas of sources, by source type. */
+function sourceSchemas(venues: Readonly<Record<string, VenueUrls>>): SourceSchemas {
+  return Object.fromEntries<TSchema>([
+    ...SourceConfig.anyOf.map((schema) => [schema.properties.type.const, schema] as const),
+    ...Object.entries(venues).map(([type, urls]) => [type, exchangeSource(type, type, urls)] as const),
+  ]);
+}
+
+function problemsOf(raw: Record<string, unknown>, schema: TObject, sourceTypes: SourceSchemas): ConfigProblem[] {
   const withoutSources = Type.Object(
     { ...schema.properties, sources: Type.Optional(Type.Array(Type.Unknown(), { maxItems: 256 })) },
     strict,
@@ -228,9 +250,9 @@ function problemsOf(raw: Record<string, unknown>, schema: TObject): ConfigProble
   for (const [index, source] of sources.entries()) {
     const path = `sources[${index}]`;
     const type = (source as { type?: unknown } | null)?.type;
-    const schema = SourceConfig.anyOf.find((candidate) => candidate.properties.type.const === type);
+    const schema = Object.hasOwn(sourceTypes, String(type)) ? sourceTypes[String(type)] : undefined;
     if (!schema) {
-      problems.push({ path: `${path}.type`, value: type, remedy: `Use one of: ${SOURCE_TYPES.join(', ')}.` });
+      problems.push({ path: `${path}.type`, value: type, remedy: `Use one of: ${Object.keys(sourceTypes).join(', ')}.` });
       continue;
     }
     problems.push(...check(schema, source, path));

@@ -4,8 +4,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { loadConfig, settingsOf } from '@millrace/config';
-import { type AccessTable, CONTRACTS, type ConsumerGroupStatus, type EventStats, type SourceConfig } from '@millrace/contracts';
+import {
+  type AccessTable,
+  CONTRACTS,
+  type ConsumerGroupStatus,
+  type EventStats,
+  type ModuleContract,
+  type SourceConfig,
+} from '@millrace/contracts';
 import { until } from '@millrace/testing';
+import { Type } from 'typebox';
 import { MODULES } from '../../apps/server/modules.ts';
 import { readEvents } from '../event-stream.ts';
 import { platform, type TestPlatform } from '../feeds/running.ts';
@@ -30,6 +38,14 @@ test('its section of the configuration has defaults, is checked, and takes the e
   assert.deepEqual(settingsOf(counterContract, load({ MILLRACE_COUNTERS__STEP: '5' })), { counters: { step: 5 } });
   assert.throws(() => load({ MILLRACE_COUNTERS__STEP: '0' }), /counters\.step: 0\n/);
   assert.throws(() => load({ MILLRACE_COUNTERS__STEPS: '5' }), /counters\.steps: 5\n.*known here: step/);
+});
+
+test('a section of the configuration that exists already is refused, with the name of the module', () => {
+  const load = (...contracts: ModuleContract[]) => loadConfig({ file: undefined, folder: tmpdir(), environment: {}, flags: {}, contracts });
+  const other = { ...counterContract, name: 'other', config: { counters: Type.Object({}) } };
+  assert.throws(() => load(...CONTRACTS, counterContract, other), /Module "other" declares the configuration section "counters"/);
+  const taken = { ...counterContract, config: { redis: counterContract.config.counters } };
+  assert.throws(() => load(...CONTRACTS, taken), /Module "counter" declares the configuration section "redis"/);
 });
 
 describe('a module that counts trades, added to those of the server', () => {

@@ -6,7 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { collectorModule } from '@millrace/collector';
-import type { Source, SourceConfig } from '@millrace/contracts';
+import { loadConfig } from '@millrace/config';
+import type { Source } from '@millrace/contracts';
 import { WebSocketServer } from 'ws';
 import { MODULES } from '../../apps/server/modules.ts';
 import { platform, type TestPlatform } from '../feeds/running.ts';
@@ -24,6 +25,18 @@ const TRADES = Array.from({ length: 500 }, (_none, index) => ({
   side: index % 2 ? 'buy' : 'sell',
 }));
 
+const venues = { example: exampleVenue };
+const load = (sources: object[]) =>
+  loadConfig({ file: undefined, folder: tmpdir(), environment: { MILLRACE_SOURCES: JSON.stringify(sources) }, flags: {}, venues });
+
+test('the configuration checks its sources like those of other venues', () => {
+  const source = { id: 'example', type: 'example', instruments: ['BTC-USD'] };
+  assert.deepEqual(load([source]).sources, [source]);
+  assert.throws(() => load([{ ...source, instrument: 'BTC-USD' }]), /sources\[0\]\.instrument: .*\n.*known here: .*wsUrl/);
+  assert.throws(() => load([{ ...source, type: 'exampel' }]), /sources\[0\]\.type: .*\n.*Use one of: simulator, binance, .*example\./);
+  assert.throws(() => load([{ ...source, type: 'constructor' }]), /sources\[0\]\.type: .*\n.*Use one of/);
+});
+
 describe('a venue from outside the product', () => {
   const subscriptions: unknown[] = [];
   let venue: WebSocketServer;
@@ -40,12 +53,10 @@ describe('a venue from outside the product', () => {
     );
     await once(venue, 'listening');
     const wsUrl = `ws://127.0.0.1:${(venue.address() as AddressInfo).port}`;
-    const source = { id: 'example', type: 'example', wsUrl, instruments: ['BTC-USD'], channels: ['trades'] } as unknown as SourceConfig;
+    const config = { id: 'example', type: 'example', wsUrl, instruments: ['BTC-USD'], channels: ['trades'] };
+    const { sources } = load([config]);
     const others = MODULES.filter(({ contract }) => contract.name !== 'collector');
-    server = await platform([source], mkdtempSync(join(tmpdir(), 'millrace-venue-')), [
-      ...others,
-      collectorModule({ venues: { example: exampleVenue } }),
-    ]);
+    server = await platform([...sources], mkdtempSync(join(tmpdir(), 'millrace-venue-')), [...others, collectorModule({ venues })]);
     await server.until(({ consumed }) => consumed.trade === TRADES.length);
     await server.settled();
   });

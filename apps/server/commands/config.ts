@@ -10,9 +10,10 @@ export function print(flags: ServingFlags): void {
   console.log(JSON.stringify(settingsFor(flags), hidden, 2));
 }
 
-/** JSON.stringify replacer that hides secrets and the passwords in URLs, because printed configurations get shared. */
+/** JSON.stringify replacer that hides secrets, HTTP headers and the passwords in URLs, because printed configurations get shared. */
 function hidden(key: string, value: unknown): unknown {
   if (key === 'previousKeys') return (value as string[]).map(() => '…');
+  if (key === 'headers') return Object.fromEntries(Object.keys(value as object).map((name) => [name, '…']));
   if (typeof value !== 'string') return value;
   return /(secret|token)$|^key$/i.test(key) ? '…' : value.replace(/^(\w+:\/\/[^:/@]+):[^@]+@/, '$1:…@');
 }

@@ -9,7 +9,7 @@ import {
   type ServerFrame,
 } from '@millrace/contracts';
 import type { Clock } from '@millrace/kernel';
-import { TokenBucket } from './token-bucket.ts';
+import { FrameLimiter } from './frame-limiter.ts';
 import { checkFrame, decodeBody, encodeFrame } from './wire.ts';
 
 /** Unread bytes of a client from which on updates are dropped for it. */
@@ -73,8 +73,8 @@ export class Connection {
   readonly #clock: Clock;
   readonly #events: ConnectionEvents;
   readonly #splitter = new FrameSplitter(CLIENT_FRAME_BYTES_MAX);
-  readonly #commands: TokenBucket;
-  readonly #frames: TokenBucket;
+  readonly #commands: FrameLimiter;
+  readonly #frames: FrameLimiter;
   #badFrames = 0;
   #isSlow = false;
   #isClosed = false;
@@ -87,8 +87,8 @@ export class Connection {
     this.remote = transport.remote;
     const now = clock.elapsed();
     this.lastFrameAt = now;
-    this.#commands = new TokenBucket(limits.commandsPerSecond, limits.commandsBurst, now);
-    this.#frames = new TokenBucket(limits.framesPerSecond, limits.framesPerSecond, now);
+    this.#commands = new FrameLimiter({ requestsPerSecond: limits.commandsPerSecond, burst: limits.commandsBurst }, now);
+    this.#frames = new FrameLimiter({ requestsPerSecond: limits.framesPerSecond, burst: limits.framesPerSecond }, now);
   }
 
   get isClosed(): boolean {

@@ -3,7 +3,7 @@ import { withAccepted } from './accepted.ts';
 import { isBlocked, isFreeWay, isInWorld, zoneAt } from './terrain.ts';
 import type { InitializedWorld, World } from './world-state.ts';
 import { refuse, type WorldContext } from './zone-context.ts';
-import { DEAD_MS } from './zone-upkeep.ts';
+import { DEAD_MS, RESPAWN_MS } from './zone-upkeep.ts';
 
 /** Factor on the speed limit: a tenth more, because the clock and network of an honest client are not exact. */
 const SPEED_TOLERANCE = 1.1;
@@ -18,7 +18,6 @@ const APPLE_HEALTH = 20;
 const MUSHROOM_HEALTH = 40;
 /** Largest distance of an item that a player can pick up, cm. */
 const REACH = 300;
-const RESPAWN_MS = 30_000;
 
 /** Decides a player’s intent, after the checks for every intent: session, command number, alive. */
 export function decideIntent(

@@ -1,8 +1,6 @@
 import type { GroundItem, Player, PlayerId, RestoreChanges, WorldObjects } from '@millrace/contracts';
 import type { World } from './world-state.ts';
-
-/** Time from a restore to the respawn of an item for each that stays elsewhere, ms. */
-const RESPAWN_MS = 30_000;
+import { RESPAWN_MS } from './zone-upkeep.ts';
 
 export interface Restored {
   readonly objects: WorldObjects;

@@ -6,6 +6,8 @@ import { refuse, type WorldContext } from './zone-context.ts';
 
 /** Time from a player’s death to its revival, ms. */
 export const DEAD_MS = 5_000;
+/** Time until an item that was taken from the ground respawns, ms. */
+export const RESPAWN_MS = 30_000;
 /** Ticks between two steps of a monster. Not all step in the same tick. */
 const MONSTER_EVERY_TICKS = 10;
 /** Possible steps, cm: about 1.2 m in one of eight directions. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ResponseCache } from './response-cache.ts';
+import { BYTES_MAX, ResponseCache } from './response-cache.ts';
 
 const RULE = { maxAgeMs: 1_000, staleMs: 5_000 };
 
@@ -79,4 +79,13 @@ test('a bounded number of responses is kept, the most recent ones', async () => 
   assert.ok(cache.stats().bytes <= 64 * 1024 * 1024);
   cache.invalidate('large');
   assert.ok(cache.stats().bytes < 100_000);
+});
+
+test('a response larger than the cache is returned, and leaves nothing in it', async () => {
+  const cache = new ResponseCache(() => 0);
+  const { body } = await cache.get('q', 't', RULE, async () => 'x'.repeat(BYTES_MAX));
+  assert.equal(body.length, BYTES_MAX + 2);
+  cache.invalidate('t');
+  const { responses, bytes, invalidated } = cache.stats();
+  assert.deepEqual({ responses, bytes, invalidated }, { responses: 0, bytes: 0, invalidated: 0 });
 });

@@ -4,7 +4,7 @@ import { LRUCache } from 'lru-cache';
 
 /** Maximum number of cached responses. Above it the least recently used are dropped. */
 const RESPONSES_MAX = 2_000;
-const BYTES_MAX = 64 * 1024 * 1024;
+export const BYTES_MAX = 64 * 1024 * 1024;
 
 export interface CachedResponse {
   readonly body: string;
@@ -112,6 +112,8 @@ export class ResponseCache {
       // Invalidated meanwhile: it may be older than the event. It is valid for the requests before the event, and for no others.
       if (this.#entries.peek(request) !== entry) return response;
       this.#entries.set(request, { response, computedAt: this.#now(), tag: entry.tag, computing: null });
+      // The cache does not store a response that is larger than itself.
+      if (!this.#entries.has(request)) this.#forgetTag(entry.tag, request);
       return response;
     } catch (error) {
       if (this.#entries.peek(request) === entry) {

@@ -119,10 +119,25 @@ describe('a command with bad input', () => {
   });
 
   test('the configuration is printed without its secrets', () => {
-    const secrets = { password: 'pass-of-mail', client: 'secret-of-client', master: 'A'.repeat(43), token: 'hvs.of-vault' };
+    const secrets = {
+      password: 'pass-of-mail',
+      client: 'secret-of-client',
+      master: 'A'.repeat(43),
+      token: 'hvs.of-vault',
+      header: 'key-of-feed',
+    };
     const { status, output } = millrace(['config', 'print'], {
       MILLRACE_MAIL__URL: `smtps://millrace:${secrets.password}@mail.example`,
       MILLRACE_ACCOUNTS__PROVIDERS: JSON.stringify([{ id: 'github', clientId: 'x', clientSecret: secrets.client }]),
+      MILLRACE_SOURCES: JSON.stringify([
+        {
+          id: 'f',
+          type: 'http-poll',
+          url: 'http://x',
+          headers: { 'X-Key': secrets.header },
+          map: [{ as: 'readings', pair: 'A-B', fields: {} }],
+        },
+      ]),
       MILLRACE_ENCRYPTION: JSON.stringify({
         key: `${secrets.master}=`,
         previousKeys: [`${secrets.master}=`],

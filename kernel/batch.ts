@@ -1,4 +1,4 @@
-import type { CommandMeta, Refused, ZoneAddress } from './definition.ts';
+import type { CommandMeta, Refused, ZoneAddress } from './command.ts';
 
 /**
  * Events that one zone decided in one turn. Events travel to the log, the hub and the consumers in batches. The identity of

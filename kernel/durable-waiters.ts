@@ -1,4 +1,4 @@
-import type { Refused, ZoneAddress } from './definition.ts';
+import type { Refused, ZoneAddress } from './command.ts';
 
 type Done = (refusal: Refused | null) => void;
 

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { EventBatch } from './batch.ts';
-import { defineZone, type Reply } from './definition.ts';
+import type { Reply } from './command.ts';
+import { defineZone } from './definition.ts';
 import { beating, MemoryLog, MemorySpool, newHost, settled, type Turnstile, type TurnstileEvent, turnstile } from './testing/index.ts';
 
 /*

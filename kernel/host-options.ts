@@ -1,5 +1,5 @@
 import type { EventBatch } from './batch.ts';
-import type { ZoneAddress } from './definition.ts';
+import type { ZoneAddress } from './command.ts';
 import type { Clock, RandomNumbers, SnapshotStore, Spool, ZoneLog } from './ports.ts';
 import type { RecoveryStep } from './recovery.ts';
 

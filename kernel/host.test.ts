@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { Reply } from './definition.ts';
+import type { Reply } from './command.ts';
 import { beating, given, newHost, type Turnstile, turnstile } from './testing/index.ts';
 
 const gate = 'turnstile/gate';

@@ -1,13 +1,5 @@
-import {
-  type AnyZoneDefinition,
-  type CommandMeta,
-  kindOf,
-  type Refused,
-  type Reply,
-  refused,
-  type SubmitOptions,
-  type ZoneAddress,
-} from './definition.ts';
+import { type CommandMeta, kindOf, type Refused, type Reply, refused, type SubmitOptions, type ZoneAddress } from './command.ts';
+import type { AnyZoneDefinition } from './definition.ts';
 import type { HostOptions, HostStats, SnapshotKind, ZoneStatus } from './host-options.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { Observers } from './observers.ts';
@@ -40,17 +32,16 @@ export class ZoneHost {
   #refusedBusy = 0;
 
   constructor(options: HostOptions) {
-    const entries = this.#entries;
-    const observers = new Observers(options);
-    const outbox = new Outbox(options, entries, observers, (address, epoch) => this.#fenced(address, epoch));
-    const snapshots = new Snapshots(options, outbox, entries, observers);
-    const turns = new Turns(options, outbox, observers, (entry, error) => this.#lifecycle.failed(entry, error));
     this.#options = options;
-    this.#observers = observers;
+    this.#observers = new Observers(options);
+    const parts = { options, entries: this.#entries, observers: this.#observers };
+    const outbox = new Outbox({ ...parts, onStale: (address, epoch) => this.#fenced(address, epoch) });
+    const snapshots = new Snapshots({ ...parts, outbox });
+    const turns = new Turns({ ...parts, outbox, onFailed: (entry, error) => this.#lifecycle.failed(entry, error) });
     this.#outbox = outbox;
     this.#snapshots = snapshots;
     this.#turns = turns;
-    this.#lifecycle = new Lifecycle({ options, entries, observers, outbox, snapshots, turns });
+    this.#lifecycle = new Lifecycle({ ...parts, outbox, snapshots, turns });
   }
 
   /** Adds a zone kind. @throws TypeError when the kind is already registered */

@@ -1,4 +1,5 @@
 export { admit, after, type Checkpoint, type EventBatch, lastSeqOf, writerOf } from './batch.ts';
+export * from './command.ts';
 export { messageOf, within } from './deadline.ts';
 export * from './definition.ts';
 export { ZoneHost } from './host.ts';

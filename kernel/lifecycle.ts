@@ -1,13 +1,12 @@
 import { writerOf } from './batch.ts';
+import { type Refused, refused, type ZoneAddress } from './command.ts';
 import { ANSWER_MS_MAX, messageOf, retryDelayMs, within } from './deadline.ts';
-import { type AnyZoneDefinition, type Refused, refused, type ZoneAddress } from './definition.ts';
-import type { HostOptions, ZoneStatus } from './host-options.ts';
-import { type Observers, traceOf } from './observers.ts';
-import type { Outbox } from './outbox.ts';
+import type { AnyZoneDefinition } from './definition.ts';
+import type { ZoneStatus } from './host-options.ts';
+import type { HostParts } from './host-parts.ts';
+import { traceOf } from './observers.ts';
 import { missingFrom } from './past.ts';
 import { type RecoveryStep, recover } from './recovery.ts';
-import type { Snapshots } from './snapshots.ts';
-import type { Turns } from './turns.ts';
 import { Zone } from './zone.ts';
 import { ZoneEntry } from './zone-entry.ts';
 
@@ -18,24 +17,16 @@ const RETRY_FIRST_MS = 250;
 
 const ignored = () => {};
 
-/** The parts of a host that lifecycle transitions need. */
-export interface LifecycleParts {
-  readonly options: HostOptions;
-  readonly entries: Map<ZoneAddress, ZoneEntry>;
-  readonly observers: Observers;
-  readonly outbox: Outbox;
-  readonly snapshots: Snapshots;
-  readonly turns: Turns;
-}
+type Parts = Omit<HostParts, 'onStale' | 'onFailed'>;
 
 /** Moves the zones of a host through their lifecycle (see `ZoneStatus`). Except for `drop`, transitions of an address run one by one. */
 export class Lifecycle {
-  readonly #parts: LifecycleParts;
+  readonly #parts: Parts;
   /** The last transition of each address that has one in progress. */
   readonly #transitions = new Map<ZoneAddress, Promise<void>>();
   failures = 0;
 
-  constructor(parts: LifecycleParts) {
+  constructor(parts: Parts) {
     this.#parts = parts;
   }
 

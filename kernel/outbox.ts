@@ -1,11 +1,10 @@
 import { type EventBatch, lastSeqOf, SequenceGap, writerOf } from './batch.ts';
+import { type Refused, refused, type ZoneAddress } from './command.ts';
 import { ANSWER_MS_MAX, messageOf, retryDelayMs, within } from './deadline.ts';
-import { type Refused, refused, type ZoneAddress } from './definition.ts';
 import { DurableWaiters } from './durable-waiters.ts';
-import type { HostOptions, OutboxStats } from './host-options.ts';
-import type { Observers } from './observers.ts';
+import type { OutboxStats } from './host-options.ts';
+import type { HostParts } from './host-parts.ts';
 import type { Appended } from './ports.ts';
-import type { ZoneEntry } from './zone-entry.ts';
 
 /** Events in one append from memory: large enough that grouping pays, small enough that an append takes milliseconds. */
 const GROUP_EVENTS_MAX = 4_096;
@@ -28,6 +27,8 @@ interface Flight {
   appended: readonly Appended[] | null;
 }
 
+type Parts = Pick<HostParts, 'options' | 'entries' | 'observers' | 'onStale'>;
+
 /**
  * Sends decided events to the log, in order. The log takes one append at a time; events decided meanwhile form the next (group
  * commit without a timer). When the log fails or is too slow, all events go through the spool until the spool is drained. When the
@@ -35,11 +36,7 @@ interface Flight {
  * with the zone’s state after it.
  */
 export class Outbox {
-  readonly #options: HostOptions;
-  readonly #entries: ReadonlyMap<ZoneAddress, ZoneEntry>;
-  readonly #observers: Observers;
-  /** Called when another owner has claimed the zone: the decisions of this host are no longer valid. */
-  readonly #onStale: (zone: ZoneAddress, epoch: number) => void;
+  readonly #parts: Parts;
   #queue: EventBatch[] = [];
   #queuedEvents = 0;
   /** Appends in progress, oldest first. */
@@ -61,19 +58,11 @@ export class Outbox {
   #appendedEvents = 0;
   #failures = 0;
 
-  constructor(
-    options: HostOptions,
-    entries: ReadonlyMap<ZoneAddress, ZoneEntry>,
-    observers: Observers,
-    onStale: (zone: ZoneAddress, epoch: number) => void,
-  ) {
-    this.#options = options;
-    this.#entries = entries;
-    this.#observers = observers;
-    this.#onStale = onStale;
-    this.#spooling = options.spool.batches > 0;
+  constructor(parts: Parts) {
+    this.#parts = parts;
+    this.#spooling = parts.options.spool.batches > 0;
     // Batches of an earlier run are written even when no zone is opened here.
-    options.clock.soon(() => this.#pump());
+    parts.options.clock.soon(() => this.#pump());
   }
 
   /** Takes decided batches. Never waits and never throws. */
@@ -95,23 +84,23 @@ export class Outbox {
 
   /** Whether a durable reply is possible for a zone now: no lost range waits for the log, and the spool has room. */
   promises(zone: ZoneAddress): boolean {
-    return !this.#hasLoss(zone) && this.#options.spool.bytes < this.#options.spool.bytesMax;
+    return !this.#hasLoss(zone) && this.#parts.options.spool.bytes < this.#parts.options.spool.bytesMax;
   }
 
   /** Calls `done` with null when the log has the zone’s events up to `seq`, or with a refusal when that never happens. */
   whenDurable(zone: ZoneAddress, seq: number, done: (refusal: Refused | null) => void): void {
-    if (seq <= (this.#entries.get(zone)?.durableSeq ?? 0)) done(null);
+    if (seq <= (this.#parts.entries.get(zone)?.durableSeq ?? 0)) done(null);
     else this.#waiters.add(zone, seq, done);
   }
 
   /** All batches of a zone that the log may lack, oldest first. Reads the disk. @throws when the spool cannot be read */
   unrecorded(zone: ZoneAddress): EventBatch[] {
-    return [...this.#options.spool.ofZone(zone), ...this.#inMemory(zone)];
+    return [...this.#parts.options.spool.ofZone(zone), ...this.#inMemory(zone)];
   }
 
   /** Number of events in `unrecorded`. Reads nothing from disk. */
   unrecordedEvents(zone: ZoneAddress): number {
-    return this.#inMemory(zone).reduce((sum, batch) => sum + batch.events.length, this.#options.spool.eventsOf(zone));
+    return this.#inMemory(zone).reduce((sum, batch) => sum + batch.events.length, this.#parts.options.spool.eventsOf(zone));
   }
 
   /** Resolves when all events decided so far are in the log, on the spool, or known to be lost. */
@@ -138,7 +127,7 @@ export class Outbox {
   }
 
   stats(): OutboxStats {
-    const { spool } = this.#options;
+    const { spool } = this.#parts.options;
     return {
       mode: this.#spooling ? 'spooling' : 'flowing',
       waitingEvents: this.#queuedEvents,
@@ -153,7 +142,7 @@ export class Outbox {
   }
 
   get #memoryEventsMax(): number {
-    return this.#options.outboxMemoryEventsMax ?? MEMORY_EVENTS_MAX;
+    return this.#parts.options.outboxMemoryEventsMax ?? MEMORY_EVENTS_MAX;
   }
 
   /** Starts the next append, unless the log has not taken the last one yet: events decided meanwhile form the next append. */
@@ -176,7 +165,7 @@ export class Outbox {
       flight.taken = !flight.spooled;
       this.#pump();
     };
-    const { clock, log } = this.#options;
+    const { clock, log } = this.#parts.options;
     // If a failed append was written after all, the log recognizes the repeat.
     within(clock, ANSWER_MS_MAX, 'the log', log.append(flight.batches, onTaken)).then(
       (appended) => {
@@ -214,22 +203,22 @@ export class Outbox {
     const seq = lastSeqOf(batch);
     if (outcome === 'stale') {
       this.#waiters.settle(zone, seq, refused('ZONE_STOPPED', `${zone} has another owner now.`));
-      return this.#onStale(zone, writerOf(batch));
+      return this.#parts.onStale(zone, writerOf(batch));
     }
     this.#appendedEvents += batch.events.length;
-    const entry = this.#entries.get(zone);
+    const entry = this.#parts.entries.get(zone);
     if (entry) {
       entry.durableSeq = Math.max(seq, entry.durableSeq);
       entry.zone.position = outcome.at;
     }
-    this.#observers.publish(entry, ({ onDurable }) => onDurable?.(batch));
+    this.#parts.observers.publish(entry, ({ onDurable }) => onDurable?.(batch));
     this.#waiters.settle(zone, seq, null);
   }
 
   /** Batches that the spool cannot drop are sent again; the log recognizes repeats. */
   #dropSpooled(count: number): void {
     try {
-      this.#options.spool.drop(count);
+      this.#parts.options.spool.drop(count);
     } catch (error) {
       this.#retryLater(`the spool cannot drop recorded batches: ${messageOf(error)}`);
     }
@@ -239,7 +228,7 @@ export class Outbox {
     this.#failures++;
     const ms = retryDelayMs(++this.#attempts, RETRY_FIRST_MS);
     this.#report(`${failure}; retry in ${ms} ms`);
-    this.#cancelRetry = this.#options.clock.after(ms, () => {
+    this.#cancelRetry = this.#parts.options.clock.after(ms, () => {
       this.#cancelRetry = null;
       this.#pump();
     });
@@ -250,7 +239,7 @@ export class Outbox {
     if (this.#spooling) {
       for (let spooled = this.#oldestSpooled(); spooled.length > 0; spooled = this.#oldestSpooled()) {
         if (!this.#isBehindGap(spooled[0] as EventBatch)) return { batches: spooled, spooled: true };
-        this.#options.spool.giveUp(spooled.length);
+        this.#parts.options.spool.giveUp(spooled.length);
         for (const batch of spooled) this.#lose(batch, this.#gaps.get(batch.zone));
       }
       this.#gaps.clear();
@@ -267,7 +256,7 @@ export class Outbox {
 
   /** The oldest spooled batches, either all after a gap, or all without one. */
   #oldestSpooled(): EventBatch[] {
-    const oldest = this.#options.spool.oldest(SPOOLED_EVENTS_MAX);
+    const oldest = this.#parts.options.spool.oldest(SPOOLED_EVENTS_MAX);
     const isLost = oldest[0] && this.#isBehindGap(oldest[0]);
     const end = oldest.findIndex((batch) => this.#isBehindGap(batch) !== isLost);
     return end < 0 ? oldest : oldest.slice(0, end);
@@ -302,7 +291,7 @@ export class Outbox {
   }
 
   #hasLoss(zone: ZoneAddress): boolean {
-    return (this.#entries.get(zone)?.lostFrom ?? null) !== null;
+    return (this.#parts.entries.get(zone)?.lostFrom ?? null) !== null;
   }
 
   /** Adds batches to the spool. Loses those without room, and those after a lost range of their zone. */
@@ -310,7 +299,7 @@ export class Outbox {
     const whole = batches.filter(({ zone }) => !this.#hasLoss(zone));
     let kept = new Set<EventBatch>();
     try {
-      kept = new Set(whole.slice(0, this.#options.spool.add(whole)));
+      kept = new Set(whole.slice(0, this.#parts.options.spool.add(whole)));
     } catch (error) {
       this.#report(`the spool cannot be written: ${messageOf(error)}`);
     }
@@ -321,7 +310,7 @@ export class Outbox {
   /** Counts a batch as lost and refuses its durable replies. @param firstSeq first lost seq, when it is before the batch */
   #lose(batch: EventBatch, firstSeq = batch.firstSeq): void {
     const { zone } = batch;
-    const entry = this.#entries.get(zone);
+    const entry = this.#parts.entries.get(zone);
     // Events of an earlier epoch are not part of the zone’s present state, so they leave no lost range in it.
     if (entry && entry.lostFrom === null && entry.zone.epoch === writerOf(batch)) {
       entry.lostFrom = firstSeq;
@@ -334,10 +323,10 @@ export class Outbox {
 
   /** Queues a batch for each zone with a lost range: it records the range and the state after it. */
   #bridgeLosses(): void {
-    for (const entry of this.#entries.values()) {
+    for (const entry of this.#parts.entries.values()) {
       // A zone that is not sound recovers from its record under a new epoch. Until then it decides nothing.
       if (entry.lostFrom === null || !entry.isSound) continue;
-      this.#enqueue(entry.zone.bridge(entry.lostFrom, this.#options.clock.now()));
+      this.#enqueue(entry.zone.bridge(entry.lostFrom, this.#parts.options.clock.now()));
       this.#taken++;
       entry.lostFrom = null;
     }
@@ -361,6 +350,6 @@ export class Outbox {
   }
 
   #report(message: string): void {
-    this.#observers.report({ kind: 'log', message });
+    this.#parts.observers.report({ kind: 'log', message });
   }
 }

@@ -1,5 +1,6 @@
 import { after, type Checkpoint, type EventBatch, lastSeqOf } from './batch.ts';
-import { type AnyZoneDefinition, keyOf, type ZoneAddress } from './definition.ts';
+import { keyOf, type ZoneAddress } from './command.ts';
+import type { AnyZoneDefinition } from './definition.ts';
 import { REPLIED, type RepliedEvent, Replies } from './replies.ts';
 
 /** A state that is folded from the record, batch by batch. It changes `from.state` in place. */

@@ -1,5 +1,5 @@
 import type { Checkpoint, EventBatch } from './batch.ts';
-import type { ZoneAddress } from './definition.ts';
+import type { ZoneAddress } from './command.ts';
 
 /** Source of time for the kernel: real in production, simulated in tests and replays. */
 export interface Clock {

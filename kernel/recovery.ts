@@ -1,6 +1,7 @@
 import type { EventBatch } from './batch.ts';
+import type { ZoneAddress } from './command.ts';
 import { ANSWER_MS_MAX, messageOf, whileItGives, within } from './deadline.ts';
-import type { AnyZoneDefinition, ZoneAddress } from './definition.ts';
+import type { AnyZoneDefinition } from './definition.ts';
 import { Past, stateOf } from './past.ts';
 import type { Clock, LogPosition, Snapshot, SnapshotLabel, SnapshotStore, ZoneLog } from './ports.ts';
 

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { defineZone, type RepliesKept, type Reply } from './definition.ts';
+import type { Reply } from './command.ts';
+import { defineZone, type RepliesKept } from './definition.ts';
 import { HeldLog } from './testing/held-log.ts';
 import { newHost, type TestHost } from './testing/index.ts';
 

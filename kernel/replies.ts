@@ -1,5 +1,6 @@
 import type { Checkpoint } from './batch.ts';
-import type { CommandMeta, Refused, RepliesKept } from './definition.ts';
+import type { CommandMeta, Refused } from './command.ts';
+import type { RepliesKept } from './definition.ts';
 
 /** Replies that a zone remembers for retries, unless its kind says otherwise. A client that retries after a thousand other commands is too late. */
 export const REPLIES_MAX = 1_024;

@@ -1,9 +1,7 @@
 import { writerOf } from './batch.ts';
 import { messageOf, within } from './deadline.ts';
-import type { ZoneAddress } from './definition.ts';
-import type { HostOptions, SnapshotKind, SnapshotStats } from './host-options.ts';
-import type { Observers } from './observers.ts';
-import type { Outbox } from './outbox.ts';
+import type { SnapshotKind, SnapshotStats } from './host-options.ts';
+import type { HostParts } from './host-parts.ts';
 import type { ZoneEntry } from './zone-entry.ts';
 
 const HOT_EVERY_MS = 5_000;
@@ -16,23 +14,19 @@ const CARRIED_EVENTS_MAX = 1_000;
 /** Time limit of one save, in ms. A slower store must not delay the snapshots of other zones. */
 const SAVE_MS_MAX = 4_000;
 
+type Parts = Pick<HostParts, 'options' | 'entries' | 'observers' | 'outbox'>;
+
 /** Takes snapshots of a host’s zones, on a schedule and on request. Skips a snapshot that would not count in a recovery. */
 export class Snapshots {
-  readonly #options: HostOptions;
-  readonly #outbox: Outbox;
-  readonly #entries: ReadonlyMap<ZoneAddress, ZoneEntry>;
-  readonly #observers: Observers;
+  readonly #parts: Parts;
   readonly #cancels = { hot: () => {}, cold: () => {} };
   #isStopped = false;
   skipped = 0;
 
-  constructor(options: HostOptions, outbox: Outbox, entries: ReadonlyMap<ZoneAddress, ZoneEntry>, observers: Observers) {
-    this.#options = options;
-    this.#outbox = outbox;
-    this.#entries = entries;
-    this.#observers = observers;
-    this.#schedule('hot', options.hotEveryMs ?? HOT_EVERY_MS);
-    this.#schedule('cold', options.coldEveryMs ?? COLD_EVERY_MS);
+  constructor(parts: Parts) {
+    this.#parts = parts;
+    this.#schedule('hot', parts.options.hotEveryMs ?? HOT_EVERY_MS);
+    this.#schedule('cold', parts.options.coldEveryMs ?? COLD_EVERY_MS);
   }
 
   /** Stops the schedule. */
@@ -46,10 +40,10 @@ export class Snapshots {
   async take(entry: ZoneEntry, kind: SnapshotKind): Promise<string | null> {
     const { zone } = entry;
     const { address, seq } = zone;
-    const { clock, [kind]: store } = this.#options;
+    const { clock, [kind]: store } = this.#parts.options;
     if (!entry.isSound) return 'the zone is not active';
     if (seq === entry.snapshotSeq[kind]) return null;
-    if (entry.lostFrom !== null || this.#outbox.unrecordedEvents(address) > CARRIED_EVENTS_MAX) {
+    if (entry.lostFrom !== null || this.#parts.outbox.unrecordedEvents(address) > CARRIED_EVENTS_MAX) {
       this.skipped++;
       return `the log lacks a lost range or more than ${CARRIED_EVENTS_MAX} events of the zone; retry when it has them`;
     }
@@ -58,25 +52,25 @@ export class Snapshots {
     let failure: string | null = null;
     try {
       // Batches left behind by an earlier owner are not part of the zone’s present state.
-      const unrecorded = this.#outbox.unrecorded(address).filter((batch) => writerOf(batch) >= zone.epoch);
+      const unrecorded = this.#parts.outbox.unrecorded(address).filter((batch) => writerOf(batch) >= zone.epoch);
       await within(clock, SAVE_MS_MAX, `the ${kind} store`, store.save(zone.snapshot(time, unrecorded)));
       entry.snapshotSeq[kind] = seq;
     } catch (error) {
       failure = messageOf(error);
-      this.#observers.report({ kind: 'snapshot', zone: address, message: `${kind} snapshot at seq ${seq}: ${failure}` });
+      this.#parts.observers.report({ kind: 'snapshot', zone: address, message: `${kind} snapshot at seq ${seq}: ${failure}` });
     }
     const stats: SnapshotStats = { zone: address, store: kind, seq, time, ms: clock.elapsed() - started, failure };
-    this.#observers.notify(({ onSnapshot }) => onSnapshot?.(stats));
+    this.#parts.observers.notify(({ onSnapshot }) => onSnapshot?.(stats));
     return failure;
   }
 
   /** Takes a snapshot of each zone, all at the same time. */
   async takeAll(kind: SnapshotKind): Promise<void> {
-    await Promise.all([...this.#entries.values()].map((entry) => this.take(entry, kind)));
+    await Promise.all([...this.#parts.entries.values()].map((entry) => this.take(entry, kind)));
   }
 
   #schedule(kind: SnapshotKind, everyMs: number): void {
-    this.#cancels[kind] = this.#options.clock.after(everyMs, () => {
+    this.#cancels[kind] = this.#parts.options.clock.after(everyMs, () => {
       void this.#takeEach(kind).finally(() => {
         if (!this.#isStopped) this.#schedule(kind, everyMs);
       });
@@ -85,10 +79,10 @@ export class Snapshots {
 
   /** Takes snapshots one by one, so that many zones do not block a turn together. Tries a silent store once per round. */
   async #takeEach(kind: SnapshotKind): Promise<void> {
-    for (const entry of [...this.#entries.values()]) {
-      const started = this.#options.clock.elapsed();
+    for (const entry of [...this.#parts.entries.values()]) {
+      const started = this.#parts.options.clock.elapsed();
       await this.take(entry, kind);
-      if (this.#options.clock.elapsed() - started >= SAVE_MS_MAX) return;
+      if (this.#parts.options.clock.elapsed() - started >= SAVE_MS_MAX) return;
     }
   }
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { defineZone, keyOf } from './definition.ts';
+import { keyOf } from './command.ts';
+import { defineZone } from './definition.ts';
 import { beating, CountingClock, ManualClock, newHost, settled, type Turnstile, turnstile } from './testing/index.ts';
 import { startTicks } from './ticks.ts';
 

@@ -1,9 +1,7 @@
 import { type EventBatch, lastSeqOf } from './batch.ts';
+import { refused } from './command.ts';
 import { messageOf } from './deadline.ts';
-import { refused } from './definition.ts';
-import type { HostOptions } from './host-options.ts';
-import type { Observers } from './observers.ts';
-import type { Outbox } from './outbox.ts';
+import type { HostParts } from './host-parts.ts';
 import { startTicks, type TickDelay } from './ticks.ts';
 import type { ZoneEntry } from './zone-entry.ts';
 
@@ -12,24 +10,19 @@ const TURN_COMMANDS_MAX = 512;
 /** Commands of all zones in one turn, so that I/O gets its share. */
 const TURN_TOTAL_MAX = 8_192;
 
+type Parts = Pick<HostParts, 'options' | 'observers' | 'outbox' | 'onFailed'>;
+
 /** Runs turns. A turn lets each zone with commands decide a bounded number, then pushes all new events to the outbox at once. */
 export class Turns {
-  readonly #options: HostOptions;
-  readonly #outbox: Outbox;
-  readonly #observers: Observers;
-  /** Called when a zone threw; the zone must be rebuilt. */
-  readonly #onFailed: (entry: ZoneEntry, error: unknown) => void;
+  readonly #parts: Parts;
   /** Zones that wait for their part of a turn. */
   readonly #ready = new Set<ZoneEntry>();
   #isDue = false;
   #tickers = 0;
   readonly counts = { turns: 0, decidedCommands: 0 };
 
-  constructor(options: HostOptions, outbox: Outbox, observers: Observers, onFailed: (entry: ZoneEntry, error: unknown) => void) {
-    this.#options = options;
-    this.#outbox = outbox;
-    this.#observers = observers;
-    this.#onFailed = onFailed;
+  constructor(parts: Parts) {
+    this.#parts = parts;
   }
 
   /** Adds a zone to the next turn, if it is sound and has commands. */
@@ -43,7 +36,7 @@ export class Turns {
   startTicks(entry: ZoneEntry): void {
     const { definition } = entry.zone;
     if (definition.tick && definition.tickMs)
-      entry.cancelTimer = startTicks(this.#options.clock, definition.tickMs, this.#tickers++, (now, delay) =>
+      entry.cancelTimer = startTicks(this.#parts.options.clock, definition.tickMs, this.#tickers++, (now, delay) =>
         this.#tick(entry, now, delay),
       );
   }
@@ -61,7 +54,7 @@ export class Turns {
   #callTurn(): void {
     if (this.#isDue) return;
     this.#isDue = true;
-    this.#options.clock.soon(() => {
+    this.#parts.options.clock.soon(() => {
       this.#isDue = false;
       this.#turn();
     });
@@ -69,7 +62,7 @@ export class Turns {
 
   #turn(): void {
     this.counts.turns++;
-    const { clock, turnCommandsMax = TURN_COMMANDS_MAX, turnTotalMax = TURN_TOTAL_MAX } = this.#options;
+    const { clock, turnCommandsMax = TURN_COMMANDS_MAX, turnTotalMax = TURN_TOTAL_MAX } = this.#parts.options;
     const now = clock.now();
     const batches: EventBatch[] = [];
     const ready = this.#ready.values();
@@ -82,7 +75,7 @@ export class Turns {
       this.#collect(entry, now, batches);
       this.schedule(entry);
     }
-    this.#outbox.push(batches);
+    this.#parts.outbox.push(batches);
     if (this.#ready.size > 0) this.#callTurn();
   }
 
@@ -102,7 +95,7 @@ export class Turns {
       } catch (error) {
         // The commands after the failed one wait until the zone is active again.
         mailbox.unshift(...commands.slice(decided));
-        this.#onFailed(entry, error);
+        this.#parts.onFailed(entry, error);
         onReply?.(refused('ZONE_FAILED', messageOf(error)));
         break;
       }
@@ -113,18 +106,18 @@ export class Turns {
 
   #tick(entry: ZoneEntry, now: number, delay: TickDelay): void {
     const { zone } = entry;
-    const { clock } = this.#options;
+    const { clock } = this.#parts.options;
     const started = clock.elapsed();
     try {
       zone.tick(now);
     } catch (error) {
-      this.#onFailed(entry, error);
+      this.#parts.onFailed(entry, error);
     }
     const batches: EventBatch[] = [];
     this.#collect(entry, now, batches);
-    this.#outbox.push(batches);
+    this.#parts.outbox.push(batches);
     const stats = { zone: zone.address, ms: clock.elapsed() - started, ...delay };
-    this.#observers.notify(({ onTick }) => onTick?.(stats));
+    this.#parts.observers.notify(({ onTick }) => onTick?.(stats));
   }
 
   /** Adds the new events of a zone to `batches`, and publishes them to observers. */
@@ -133,7 +126,7 @@ export class Turns {
     const batch = zone.takeBatch(now);
     if (!batch) return;
     batches.push(batch);
-    this.#observers.publish(entry, ({ onDecided }) => {
+    this.#parts.observers.publish(entry, ({ onDecided }) => {
       // A batch that was lost before it could be published is not part of the recovered state.
       if (lastSeqOf(batch) <= zone.seq) onDecided?.(batch, zone.state);
     });

@@ -1,5 +1,5 @@
 import type { EventBatch } from './batch.ts';
-import type { CommandMeta, Reply } from './definition.ts';
+import type { CommandMeta, Reply } from './command.ts';
 import type { HostOptions, ZoneStatus } from './host-options.ts';
 import type { Claim } from './ports.ts';
 import type { Zone } from './zone.ts';

@@ -1,14 +1,6 @@
 import type { Checkpoint, EventBatch } from './batch.ts';
-import {
-  type AnyZoneDefinition,
-  type CommandMeta,
-  type Context,
-  keyOf,
-  type Refused,
-  type Reply,
-  refused,
-  type ZoneAddress,
-} from './definition.ts';
+import { type CommandMeta, keyOf, type Refused, type Reply, refused, type ZoneAddress } from './command.ts';
+import type { AnyZoneDefinition, Context } from './definition.ts';
 import type { LogPosition, Snapshot } from './ports.ts';
 import { type FirstReply, REPLIED, Replies } from './replies.ts';
 

@@ -1,5 +1,6 @@
 import type { EventBatch } from '../batch.ts';
-import type { AnyZoneDefinition, ZoneAddress } from '../definition.ts';
+import type { ZoneAddress } from '../command.ts';
+import type { AnyZoneDefinition } from '../definition.ts';
 import { ZoneHost } from '../host.ts';
 import type { HostFailure, HostOptions } from '../host-options.ts';
 import { type PointInTime, recover } from '../recovery.ts';

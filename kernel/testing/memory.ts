@@ -1,5 +1,5 @@
 import { admit, type EventBatch, lastSeqOf } from '../batch.ts';
-import type { ZoneAddress } from '../definition.ts';
+import type { ZoneAddress } from '../command.ts';
 import type { Appended, Claim, Clock, LogPosition, Snapshot, SnapshotLabel, SnapshotStore, Spool, ZoneLog } from '../ports.ts';
 
 /** A clock that only the test advances. */

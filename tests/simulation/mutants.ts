@@ -10,6 +10,8 @@ export interface Mutant {
   readonly to: string;
   /** What the check that it violates says. */
   readonly violates: RegExp;
+  /** A seed that shows it. */
+  readonly seed: number;
   /** Faults that bring it out; any, where it is left out. */
   readonly faults?: readonly FaultName[];
 }
@@ -32,6 +34,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: '    let left = found;\n',
     to: '    let left = found;\n    await this.#projection.apply([], read).catch(() => {});\n',
     violates: TABLE,
+    seed: 1,
     faults: ['reader-crash', 'database-slow'],
   },
   'a store that has lost its newest writes is believed to have them': {
@@ -39,6 +42,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: '      const believed = this.#stored[partition] ?? 0;\n',
     to: '      const believed = next;\n',
     violates: TABLE,
+    seed: 1,
     faults: ['database-loses'],
   },
   'the epoch of a writer is not checked': {
@@ -46,6 +50,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: "  if (writerOf(batch) < head.epoch) return 'stale';\n",
     to: '',
     violates: either(RECORD, REPLAY),
+    seed: 1,
     faults: ['crash-in-outage', 'host-drain'],
   },
   'a torn record is taken for a whole one': {
@@ -53,6 +58,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: 'return length > 0 && body.length === length && crc32(body) === content.readUInt32BE(at + 4);',
     to: 'return length > 0;',
     violates: either(UNAVAILABLE, REPLAY, RECORD, TWICE),
+    seed: 1,
     faults: ['host-crash', 'log-unavailable'],
   },
   'the newest command of a session may be repeated': {
@@ -60,18 +66,21 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: 'if (n <= presence.n) return',
     to: 'if (n < presence.n) return',
     violates: TWICE,
+    seed: 2,
   },
   'the spool is drained out of order': {
     file: 'kernel/outbox.ts',
-    from: 'this.#options.spool.oldest(SPOOLED_EVENTS_MAX);',
-    to: 'this.#options.spool.oldest(SPOOLED_EVENTS_MAX).reverse();',
+    from: 'this.#parts.options.spool.oldest(SPOOLED_EVENTS_MAX);',
+    to: 'this.#parts.options.spool.oldest(SPOOLED_EVENTS_MAX).reverse();',
     violates: either(UNAVAILABLE, RECORD, CONFIRMED, TABLE, REPLAY),
+    seed: 11,
   },
   'a zone that failed is not retried': {
     file: 'kernel/lifecycle.ts',
-    from: '    entry.cancelTimer = this.#parts.options.clock.after(ms, () => void this.rebuild(entry).catch(ignored));\n',
-    to: '',
+    from: ', () => this.#parts.options.clock.after(ms, () => void this.rebuild(entry).catch(ignored)));',
+    to: ');',
     violates: UNAVAILABLE,
+    seed: 1,
     faults: ['zone-throws', 'log-unavailable'],
   },
   'a zone that failed goes on with its half-changed state': {
@@ -79,6 +88,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: '    else void this.rebuild(entry).catch(ignored);\n',
     to: '',
     violates: either(REPLAY, TWICE, WHEREABOUTS),
+    seed: 1,
     faults: ['zone-throws'],
   },
   'of a turn only the first batch is recorded': {
@@ -86,6 +96,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: '    batches.push(batch);\n',
     to: '    if (batches.length === 0) batches.push(batch);\n',
     violates: either(UNAVAILABLE, REPLAY, TABLE, CONFIRMED, RECORD),
+    seed: 22,
     faults: ['host-busy'],
   },
   'a durable command is answered when it is decided': {
@@ -93,18 +104,21 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: 'if (reply.seq === undefined) settle(reply);',
     to: 'if (Math.random() < 2) settle(reply);',
     violates: either(CONFIRMED, TWICE),
+    seed: 1,
   },
   'lost events are forgotten': {
     file: 'kernel/outbox.ts',
     from: '      entry.lostFrom = firstSeq;\n',
     to: '',
     violates: either(UNAVAILABLE, RECORD, REPLAY, TABLE),
+    seed: 3,
   },
   'commands whose events are lost are still confirmed': {
     file: 'kernel/zone.ts',
     from: '    this.#replies.lose(firstSeq);\n',
     to: '',
     violates: CONFIRMED,
+    seed: 4,
     faults: ['log-unavailable', 'log-hung', 'disk-full', 'disk-error'],
   },
   'a snapshot carries nothing that the log lacks': {
@@ -112,6 +126,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: '.filter((batch) => writerOf(batch) >= zone.epoch);',
     to: '.filter(() => false);',
     violates: either(RECORD, REPLAY, UNAVAILABLE, CONFIRMED, TABLE),
+    seed: 3,
     faults: ['crash-in-outage'],
   },
   'what an earlier owner left unwritten is not written by the next': {
@@ -119,6 +134,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: '    outbox.push(missing.map((batch) => ({ ...batch, writer: zone.epoch })));\n',
     to: '',
     violates: either(RECORD, REPLAY, UNAVAILABLE, TABLE, CONFIRMED),
+    seed: 88,
     faults: ['crash-in-outage'],
   },
   'an item that is taken stays on the ground': {
@@ -126,30 +142,35 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: '  delete state.items[event.item];\n',
     to: '',
     violates: TWICE,
+    seed: 1,
   },
   'answers are not remembered': {
     file: 'kernel/zone.ts',
     from: '    this.#replies.note(meta, noted, now);\n',
     to: '',
     violates: TWICE,
+    seed: 3,
   },
   'answers are not recovered': {
     file: 'kernel/past.ts',
     from: '      if (meta) this.#replies.note(meta,',
     to: '      if (Math.random() > 2) this.#replies.note(meta as never,',
     violates: TWICE,
+    seed: 5,
   },
   'a handover is confirmed before the arrival is recorded': {
     file: 'modules/worlds/world-host.ts',
     from: '{ ...meta, durable: true }',
     to: '{ ...meta }',
     violates: either(WHEREABOUTS, TWICE, CONFIRMED),
+    seed: 1,
   },
   'a handover that got no answer is not sent again': {
     file: 'modules/worlds/zone-handovers.ts',
     from: '      if (now - offer.at > RETRY_MS) this.#offer(handover);\n',
     to: '',
     violates: either(WHEREABOUTS, UNAVAILABLE),
+    seed: 10,
     faults: ['network-bad', 'network-cut'],
   },
   'a reader that was overtaken goes on in silence': {
@@ -157,6 +178,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: '          await this.#dropped(error);\n          return [];\n',
     to: '          this.#offsets[partition] = error.start;\n          return [];\n',
     violates: TABLE,
+    seed: 1,
     faults: ['log-retention', 'reader-crash', 'database-unavailable'],
   },
   'a repeat in the log is written again': {
@@ -164,12 +186,14 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: "  if (!rest) return 'known';\n",
     to: '  if (!rest) return batch;\n',
     violates: either(RECORD, TWICE, TABLE, REPLAY),
+    seed: 3,
   },
   'another connection of a newcomer is sent to another zone': {
     file: 'modules/worlds/player-placement.ts',
     from: '    this.#directory.sent(session.player, zone);\n',
     to: '',
     violates: TWICE,
+    seed: 2,
     faults: ['two-connections', 'network-bad'],
   },
   // Fault 43.
@@ -178,6 +202,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: 'if (state.plan === null) throw',
     to: 'if (past.seq < 0) throw',
     violates: PAST,
+    seed: 1,
     faults: ['operator-restore'],
   },
   // Fault 44.
@@ -186,6 +211,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: 'if (isFollowed) return past.requireFollowedBy(batch);',
     to: 'if (isFollowed) return;',
     violates: PAST,
+    seed: 1,
     faults: ['past-question', 'log-retention'],
   },
   'a snapshot is told as the moment after it': {
@@ -193,6 +219,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: "const isThere = 'seq' in point ? past.seq === point.seq : ",
     to: "const isThere = 'seq' in point ? past.seq <= point.seq : ",
     violates: PAST,
+    seed: 1,
     faults: ['past-question', 'log-retention'],
   },
   // Fault 45.
@@ -201,6 +228,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: 'const taken = new Set(elsewhere);',
     to: 'const taken = new Set<string>();',
     violates: TWICE,
+    seed: 12,
     faults: ['operator-restore'],
   },
   'a dry run of a restore changes the zone': {
@@ -208,6 +236,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: '    if (dryRun) return { ok: true, dryRun, restoredSeq, hash, changes };\n',
     to: '',
     violates: /changed it, at/,
+    seed: 1,
     faults: ['operator-restore'],
   },
   'who is recalled from a crossing is not shown': {
@@ -215,6 +244,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: "      case 'PlayerRecalled': {\n",
     to: '      {\n',
     violates: BELIEFS,
+    seed: 7,
     faults: ['log-hung', 'log-slow'],
   },
   'of an answer that is lost with its connection nothing is known': {
@@ -222,6 +252,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: '      else if (!this.#pending.has(n)) this.#pending.set(n, now);\n',
     to: '',
     violates: either(ANSWERS, UNAVAILABLE),
+    seed: 3,
     faults: ['connection-drop'],
   },
 };

@@ -6,16 +6,17 @@ import { PATIENCE } from '@millrace/testing';
 import { FAULT_NAMES } from './faults.ts';
 import { MUTANTS } from './mutants.ts';
 
-/** Within so many seeds a planted bug must show. Each shows in a tenth of them or more, so that one is missed once in a thousand million runs. */
-const MUTANT_SEEDS = 200;
+/** A bug must be found within this many seeds, when the simulation has changed and the known seed does not show it any more. */
+const OTHER_SEEDS = 200;
 const MUTANT_MS_MAX = 120_000 * PATIENCE;
 
-describe('a bug that is planted is found:', () => {
-  // Other seeds each time: a bug that only certain seeds show is not found.
-  const first = String(Date.now() % 1_000_000_000);
-  for (const [mutant, { violates, faults = FAULT_NAMES }] of Object.entries(MUTANTS))
+describe('a planted bug is found:', () => {
+  for (const [mutant, { violates, seed, faults = FAULT_NAMES }] of Object.entries(MUTANTS))
     test(mutant, async () => {
-      const { code, output } = await simulateMutant(mutant, ['--seed', first, '--for', violates.source, '--faults', faults.join(',')]);
+      const options = ['--stop', '--for', violates.source, '--faults', faults.join(',')];
+      let { code, output } = await simulateMutant(mutant, ['--seed', String(seed), '--seeds', '2', ...options]);
+      if (code === 0 || !violates.test(output))
+        ({ code, output } = await simulateMutant(mutant, ['--seed', '1', '--seeds', String(OTHER_SEEDS), ...options]));
       assert.equal(code, 1, output);
       // Not just any failure, a crash of the simulation least of all.
       assert.match(output, /^seed \d+: \d+ mistakes$/m);
@@ -26,7 +27,7 @@ describe('a bug that is planted is found:', () => {
 /** Runs seeds with a bug planted, until one fails the check that it violates. */
 function simulateMutant(mutant: string, options: string[]): Promise<{ code: number | null; output: string }> {
   const files = ['--import', join(import.meta.dirname, 'plant.ts'), join(import.meta.dirname, 'main.ts')];
-  const child = spawn(process.execPath, [...files, '--seeds', String(MUTANT_SEEDS), '--stop', ...options], {
+  const child = spawn(process.execPath, [...files, ...options], {
     env: { ...process.env, MUTANT: mutant },
     timeout: MUTANT_MS_MAX,
   });

@@ -74,16 +74,6 @@ serving(program.command('doctor'))
   .description('check this machine and the data folder')
   .action(async (flags) => (await import('./commands/doctor.ts')).doctor(flags));
 
-const audit = program.command('audit').description('export or verify the audit log');
-const ofTenant = (command: Command) => serving(command).option('--tenant <id>', 'id of the tenant', 'main');
-ofTenant(audit.command('export'))
-  .description('write all entries to standard output as JSON Lines')
-  .action(async (flags) => (await import('./commands/audit.ts')).exportLines(flags));
-ofTenant(audit.command('verify'))
-  .option('--file <file>', 'an exported file, instead of the database')
-  .description('check whether an entry was changed, removed or inserted')
-  .action(async (flags) => (await import('./commands/audit.ts')).verify(flags));
-
 const secrets = program.command('secrets').description('list or rotate the secrets of this installation');
 serving(secrets.command('list'))
   .description('list the secrets and the master key that each needs')
@@ -91,12 +81,6 @@ serving(secrets.command('list'))
 serving(secrets.command('rotate'))
   .description('encrypt all secrets again with the newest master key')
   .action(async (flags) => (await import('./commands/secrets.ts')).rotate(flags));
-
-const users = program.command('users').description('manage users');
-serving(users.command('reset'))
-  .argument('<email>', 'the address that the user signs in with')
-  .description('print a single-use link to set a new password')
-  .action(async (email, flags) => (await import('./commands/users.ts')).reset(email, flags));
 
 program
   .command('swarm')
@@ -124,6 +108,8 @@ program
   .action(async (names) => (await import('./commands/bench.ts')).bench(names));
 
 try {
+  // Commands of the server start without loading the modules.
+  if (!program.commands.some((command) => command.name() === process.argv[2])) await addCommandsOfModules();
   await program.parseAsync();
 } catch (error) {
   const status = report(error);
@@ -131,6 +117,13 @@ try {
   if (!(error instanceof CommanderError)) await (await import('@millrace/lmdb')).transactionsEnded(TRANSACTIONS_MS_MAX);
   // Resources that were opened before the error would keep the process alive.
   process.exit(status);
+}
+
+async function addCommandsOfModules(): Promise<void> {
+  const { MODULES } = await import('./modules.ts');
+  const { addModuleCommands } = await import('./module-commands.ts');
+  const { commandContext } = await import('./commands/module-context.ts');
+  addModuleCommands(program, MODULES, serving, commandContext);
 }
 
 /** Prints an error and its remedy. Returns the exit code. */

@@ -4,6 +4,7 @@ import { ApiProblem, type StreamsOf } from '@millrace/http';
 import { type ChannelSource, defineModule, IDENTITY, type ModuleContext } from '@millrace/module';
 import { zoneKind } from '@millrace/topics';
 import { type Accounts, openAccounts } from './accounts.ts';
+import { accountCommands } from './commands.ts';
 import { demoRoutes, identifyDemo } from './demo.ts';
 import { mailerOver } from './mail.ts';
 import { publishAccount } from './user-stream.ts';
@@ -18,6 +19,7 @@ export const accountsModule = defineModule({
   zonesMax: ({ accounts }) => accounts.openMax,
   needs: [INSTRUMENTS],
   provides: [IDENTITY, USERS],
+  commands: accountCommands,
   isEnabled: ({ demo }) => !demo,
   open: (context) => {
     const { settings, database, fanOut } = context;

@@ -1,5 +1,6 @@
 export type { AlertCondition, AlertSource } from './alerts.ts';
 export type { ChannelSource } from './channels.ts';
+export type { CommandContext, CommandDefinition, CommandGroup, CommandGroups, CommandOption } from './command.ts';
 export { type Consumer, consumerOf, consumerStatus } from './consumer.ts';
 export { IDENTITY, type Identity } from './identity.ts';
 export {

@@ -13,6 +13,7 @@ import type { Logger, Metrics } from '@millrace/telemetry';
 import type { OutboxMode, Topic, ZoneKind, Zones } from '@millrace/topics';
 import type { AlertSource } from './alerts.ts';
 import type { ChannelSource } from './channels.ts';
+import type { CommandGroups } from './command.ts';
 import type { Consumer } from './consumer.ts';
 import type { ProcessRole } from './roles.ts';
 
@@ -36,6 +37,8 @@ export interface ModuleDefinition {
   readonly uses?: readonly Port<unknown>[];
   /** Interfaces that it provides to other modules. */
   readonly provides?: readonly Port<unknown>[];
+  /** Commands of the command line, by group: `millrace <group> <command>`. */
+  readonly commands?: CommandGroups;
   /** Whether it runs with these settings. Default: always. */
   readonly isEnabled?: (settings: Settings) => boolean;
   /** Opens it and returns its parts. Topics are open, and the modules that it needs. */

@@ -14,6 +14,7 @@ import {
 } from '@millrace/contracts';
 import { until } from '@millrace/testing';
 import { Type } from 'typebox';
+import { addModuleCommands, Command } from '../../apps/server/module-commands.ts';
 import { MODULES } from '../../apps/server/modules.ts';
 import { readEvents } from '../event-stream.ts';
 import { platform, type TestPlatform } from '../feeds/running.ts';
@@ -46,6 +47,50 @@ test('a section of the configuration that exists already is refused, with the na
   assert.throws(() => load(...CONTRACTS, counterContract, other), /Module "other" declares the configuration section "counters"/);
   const taken = { ...counterContract, config: { redis: counterContract.config.counters } };
   assert.throws(() => load(...CONTRACTS, taken), /Module "counter" declares the configuration section "redis"/);
+});
+
+describe('its command', () => {
+  const run = async (...args: string[]) => {
+    const written: string[] = [];
+    const program = new Command('millrace').exitOverride().configureOutput({ writeErr: (text) => written.push(text) });
+    addModuleCommands(
+      program,
+      [counterModule],
+      (command) => command.option('--data <folder>', 'data folder'),
+      () => ({
+        settings: loadConfig({
+          file: undefined,
+          folder: tmpdir(),
+          environment: { MILLRACE_COUNTERS__STEP: '7' },
+          flags: {},
+          contracts: [...CONTRACTS, counterContract],
+        }),
+        folder: tmpdir(),
+        write: (text) => written.push(text),
+        fail: () => {},
+        withDatabase: () => Promise.reject(new Error('there is none')),
+      }),
+    );
+    await program.parseAsync(['node', 'millrace', ...args]).catch(() => {});
+    return written.join('');
+  };
+
+  test('runs with the settings, and refuses what it does not know', async () => {
+    assert.equal(await run('counters', 'step'), '7\n');
+    assert.match(await run('counters', 'stop'), /unknown command 'stop'/);
+    assert.match(await run('counters', 'step', '--steps', '1'), /unknown option '--steps'/);
+  });
+
+  test('may not have the group of another module', () => {
+    const add = () =>
+      addModuleCommands(
+        new Command(),
+        [counterModule, counterModule],
+        (command) => command,
+        () => assert.fail(),
+      );
+    assert.throws(add, /Module "counter" declares the commands "counters", which exist already/);
+  });
 });
 
 describe('a module that counts trades, added to those of the server', () => {

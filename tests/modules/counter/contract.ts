@@ -1,4 +1,4 @@
-import { type Endpoint, listOf, moduleContract, PageQuery } from '@millrace/contracts';
+import { type ChannelContract, type Endpoint, listOf, moduleContract, PageQuery } from '@millrace/contracts';
 import { Type } from 'typebox';
 
 /** A counter and its value. */
@@ -42,6 +42,16 @@ const endpoints = {
   },
 } as const satisfies Record<string, Endpoint>;
 
+const channels = {
+  counters: {
+    name: 'counters:{counter}',
+    delivery: 'conflated',
+    access: 'market:read',
+    carries: 'the value of a counter, as `Counter`',
+    events: { counter: Counter },
+  },
+} as const satisfies Record<string, ChannelContract>;
+
 /** Section `counters` of the configuration. */
 const CountersConfig = Type.Object(
   { step: Type.Optional(Type.Integer({ minimum: 1, default: 1, description: 'What an increment over the API adds.' })) },
@@ -53,15 +63,7 @@ export const counterContract = moduleContract({
   name: 'counter',
   reads: 'owner',
   endpoints,
-  channels: {
-    counters: {
-      name: 'counters:{counter}',
-      delivery: 'conflated',
-      access: 'market:read',
-      carries: 'the value of a counter, as `Counter`',
-      events: { counter: Counter },
-    },
-  },
+  channels,
   topics: { counters: { folder: 'counters' } },
   config: { counters: CountersConfig },
 });

@@ -14,6 +14,17 @@ const { listCounters, getCounter, incrementCounter } = counterContract.endpoints
 export const counterModule = defineModule({
   contract: counterContract,
   zones: [counterKind],
+  commands: {
+    counters: {
+      summary: 'counters of trades',
+      commands: {
+        step: {
+          summary: 'print what an increment over the API adds',
+          run: ({ settings, write }) => write(`${settingsOf(counterContract, settings).counters.step}\n`),
+        },
+      },
+    },
+  },
   open: (context) => {
     const counters = context.zones(counterKind);
     const totals = totalsOf();
@@ -30,8 +41,7 @@ export const counterModule = defineModule({
         routes.handle(getCounter, async ({ params: { id } }) => {
           if (!totals.counts.has(id))
             throw new ApiProblem('NOT_FOUND', `Unknown counter "${id}".`, 'GET /api/v1/counters lists all counters.');
-          await counters.open(id);
-          return describe(id);
+          return counters.open(id).then(() => describe(id));
         });
         routes.handle(incrementCounter, async ({ params: { id } }) => {
           await counters.open(id);

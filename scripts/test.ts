@@ -10,7 +10,7 @@ import { redisProgram } from '../platform/redis/testing/redis-server.ts';
 
 /*
  * The tests. Unit tests share one process, which is ten times as fast as one each; tests that start servers, browsers or threads have a process of their
- * own, as many at once as there are processors. What a passing file says is one line, what a failing one says is all of it.
+ * own, one more at once than there are processors. What a passing file says is one line, what a failing one says is all of it.
  *
  *   npm test                the unit tests, and of the others those that find most faults soonest
  *   npm run test:all        all of them, with more seeds and more kills
@@ -37,9 +37,9 @@ const QUICK = [
 ];
 /** They take longest, so they begin first. */
 const LONGEST = [
-  'simulation/planted',
-  'console/layout',
   'market-law',
+  'console/layout',
+  'simulation/planted',
   'clients/packages',
   'console/world-pages',
   'recovery/kill',
@@ -47,6 +47,8 @@ const LONGEST = [
   'endurance/day',
   'worlds/outages',
 ];
+/** Processes at once in addition to one for each processor: tests with servers wait for a fifth of their time. */
+const MORE_THAN_PROCESSORS = 1;
 /** Longest a test or a group of tests takes on a machine of usual speed; what hangs is ended by it. */
 const TEST_MS_MAX = 240_000;
 /** And a file of them, or all unit tests. */
@@ -93,7 +95,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
   });
 const failed: string[] = [];
 const counts = { tests: 0, pass: 0, fail: 0, skipped: 0 };
-await Promise.all(Array.from({ length: availableParallelism() }, work));
+await Promise.all(Array.from({ length: availableParallelism() + MORE_THAN_PROCESSORS }, work));
 await postgres?.close();
 const seconds = Math.round((performance.now() - started) / 1_000);
 console.log(`${counts.tests} tests in ${seconds} s${counts.skipped > 0 ? `, ${counts.skipped} of them skipped` : ''}`);

@@ -55,8 +55,6 @@ await inFolder(async (folder) => {
       random: openNumbers,
       hot: stores.hot ?? nothing,
       cold: stores.cold ?? nothing,
-      hotEveryMs: 1e9,
-      coldEveryMs: 1e9,
     });
     host.register(field);
     return host;

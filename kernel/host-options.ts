@@ -45,8 +45,6 @@ export interface HostOptions {
   readonly durableWaitingMax?: number;
   /** Limit of open zones. Beyond it, the least recently used zones without ticks are released. Default: no limit. */
   readonly zonesMax?: number;
-  readonly hotEveryMs?: number;
-  readonly coldEveryMs?: number;
   readonly outboxMemoryEventsMax?: number;
 }
 
@@ -55,33 +53,6 @@ export interface HostFailure {
   readonly kind: 'zone-failed' | 'zone-stopped' | 'zone-lost' | 'log' | 'snapshot' | 'recovery' | 'observer';
   readonly zone?: ZoneAddress;
   readonly message: string;
-}
-
-export interface HostStats {
-  readonly zones: number;
-  readonly waitingCommands: number;
-  /** Durable commands that wait for their turn or for the log. */
-  readonly durableWaiting: number;
-  readonly decidedCommands: number;
-  readonly refusedBusy: number;
-  readonly turns: number;
-  readonly zoneFailures: number;
-  readonly observerFailures: number;
-  readonly snapshotsSkipped: number;
-  readonly outbox: OutboxStats;
-}
-
-export interface OutboxStats {
-  /** `flowing`: events go straight to the log. `spooling`: they go through the spool: the log is unavailable or too slow. */
-  readonly mode: 'flowing' | 'spooling';
-  readonly waitingEvents: number;
-  readonly waitingEventsMax: number;
-  readonly spooledBatches: number;
-  readonly spooledBytes: number;
-  readonly spooledBytesMax: number;
-  readonly lostEvents: number;
-  readonly appendedEvents: number;
-  readonly failures: number;
 }
 
 export type SnapshotKind = 'hot' | 'cold';

@@ -9,25 +9,6 @@ const gate = 'turnstile/gate';
 const admitOne = (people = 1) => ({ type: 'Admit', people }) as const;
 
 describe('a host', () => {
-  test('takes hot and cold snapshots of changed zones on its schedule, until it is closed', async () => {
-    const { host, clock, hot, cold } = newHost([turnstile], { options: { hotEveryMs: 100, coldEveryMs: 1_000 } });
-    await settled(clock, host.open(gate));
-    host.send(gate, admitOne());
-    await clock.advance(100);
-    assert.deepEqual([hot.snapshots.length, cold.snapshots.length], [1, 0]);
-    await clock.advance(500);
-    assert.equal(hot.snapshots.length, 1, 'nothing has changed');
-    host.send(gate, admitOne());
-    await clock.advance(500);
-    assert.deepEqual([hot.snapshots.length, cold.snapshots.length], [2, 1]);
-    host.send(gate, admitOne());
-    await settled(clock, host.close());
-    const after = [hot.snapshots.length, cold.snapshots.length];
-    await clock.advance(5_000);
-    assert.deepEqual([hot.snapshots.length, cold.snapshots.length], after);
-    assert.equal(hot.snapshots[0]?.seq, 3);
-  });
-
   test('a snapshot has the log position of the events after it', async () => {
     const { host, clock, hot } = newHost([turnstile]);
     await settled(clock, host.open(gate));

@@ -1,12 +1,14 @@
 import { type CommandMeta, kindOf, type Refused, type Reply, refused, type SubmitOptions, type ZoneAddress } from './command.ts';
 import type { AnyZoneDefinition } from './definition.ts';
-import type { HostOptions, HostStats, SnapshotKind, ZoneStatus } from './host-options.ts';
+import type { HostOptions, SnapshotKind, ZoneStatus } from './host-options.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { Observers } from './observers.ts';
 import { Outbox } from './outbox.ts';
 import { Snapshots } from './snapshots.ts';
 import { Turns } from './turns.ts';
 import type { QueuedCommand, ZoneEntry } from './zone-entry.ts';
+
+export type HostStats = Readonly<ReturnType<ZoneHost['stats']>>;
 
 /** Commands that may wait at one zone; more are refused with `BUSY`. About a tenth of a second of work at the usual rates. */
 const MAILBOX_MAX = 100_000;
@@ -164,10 +166,11 @@ export class ZoneHost {
   }
 
   /** Current load of the host, and its counters since the start. */
-  stats(): HostStats {
+  stats() {
     return {
       zones: this.#entries.size,
       waitingCommands: [...this.#entries.values()].reduce((sum, { mailbox }) => sum + mailbox.length, 0),
+      /** Durable commands that wait for their turn or for the log. */
       durableWaiting: this.#durableWaiting,
       ...this.#turns.counts,
       refusedBusy: this.#refusedBusy,
@@ -191,7 +194,6 @@ export class ZoneHost {
   }
 
   async #close(): Promise<void> {
-    this.#snapshots.stop();
     for (const entry of this.#entries.values()) entry.cancelTimer();
     this.#turns.finishAll();
     await this.#outbox.drained();

@@ -2,7 +2,6 @@ import { type EventBatch, lastSeqOf, SequenceGap, writerOf } from './batch.ts';
 import { type Refused, refused, type ZoneAddress } from './command.ts';
 import { ANSWER_MS_MAX, messageOf, retryDelayMs, within } from './deadline.ts';
 import { DurableWaiters } from './durable-waiters.ts';
-import type { OutboxStats } from './host-options.ts';
 import type { HostParts } from './host-parts.ts';
 import type { Appended } from './ports.ts';
 
@@ -39,6 +38,7 @@ export class Outbox {
   readonly #parts: Parts;
   #queue: EventBatch[] = [];
   #queuedEvents = 0;
+  readonly #memoryEventsMax: number;
   /** Appends in progress, oldest first. */
   #flights: Flight[] = [];
   /** Whether all events go through the spool. Then the queue in memory is empty. */
@@ -53,13 +53,15 @@ export class Outbox {
   /** Batches taken so far, and how many of them are in the log, on the spool, or known to be lost. They are recorded in order. */
   #taken = 0;
   #recorded = 0;
-  #awaiting: { readonly isSo: () => boolean; readonly resolve: () => void }[] = [];
+  /** Resolves when batches are recorded, when the spool is drained, and at close. */
+  #changed = Promise.withResolvers<void>();
   #lostEvents = 0;
   #appendedEvents = 0;
   #failures = 0;
 
   constructor(parts: Parts) {
     this.#parts = parts;
+    this.#memoryEventsMax = parts.options.outboxMemoryEventsMax ?? MEMORY_EVENTS_MAX;
     this.#spooling = parts.options.spool.batches > 0;
     // Batches of an earlier run are written even when no zone is opened here.
     parts.options.clock.soon(() => this.#pump());
@@ -106,12 +108,12 @@ export class Outbox {
   /** Resolves when all events decided so far are in the log, on the spool, or known to be lost. */
   drained(): Promise<void> {
     const upTo = this.#taken;
-    return this.#when(() => this.#recorded >= upTo);
+    return this.#until(() => this.#recorded >= upTo);
   }
 
   /** Resolves when events go straight to the log, or when the outbox is closed. */
   flowing(): Promise<void> {
-    return this.#when(() => !this.#spooling || this.#closed);
+    return this.#until(() => !this.#spooling || this.#closed);
   }
 
   /**
@@ -122,14 +124,15 @@ export class Outbox {
     await this.drained();
     this.#closed = true;
     this.#cancelRetry?.();
-    this.#resolveAwaiting();
+    this.#noteChange();
     this.#waiters.settleAll(refused('OUTCOME_UNKNOWN', 'Send the command again with the same id.'));
   }
 
-  stats(): OutboxStats {
+  stats() {
     const { spool } = this.#parts.options;
     return {
-      mode: this.#spooling ? 'spooling' : 'flowing',
+      /** `flowing`: events go straight to the log. `spooling`: they go through the spool: the log is unavailable or too slow. */
+      mode: this.#spooling ? ('spooling' as const) : ('flowing' as const),
       waitingEvents: this.#queuedEvents,
       waitingEventsMax: this.#memoryEventsMax,
       spooledBatches: spool.batches,
@@ -139,10 +142,6 @@ export class Outbox {
       appendedEvents: this.#appendedEvents,
       failures: this.#failures,
     };
-  }
-
-  get #memoryEventsMax(): number {
-    return this.#parts.options.outboxMemoryEventsMax ?? MEMORY_EVENTS_MAX;
   }
 
   /** Starts the next append, unless the log has not taken the last one yet: events decided meanwhile form the next append. */
@@ -245,7 +244,7 @@ export class Outbox {
       this.#gaps.clear();
       this.#spooling = false;
       this.#bridgeLosses();
-      this.#resolveAwaiting();
+      this.#noteChange();
     }
     let events = 0;
     let count = 0;
@@ -332,21 +331,18 @@ export class Outbox {
     }
   }
 
-  /** Resolves when `isSo` holds. It is checked when batches are recorded, when the spool is drained, and at close. */
-  #when(isSo: () => boolean): Promise<void> {
-    if (isSo()) return Promise.resolve();
-    return new Promise((resolve) => this.#awaiting.push({ isSo, resolve }));
+  async #until(holds: () => boolean): Promise<void> {
+    while (!holds()) await this.#changed.promise;
   }
 
-  #resolveAwaiting(): void {
-    const over = this.#awaiting.filter(({ isSo }) => isSo());
-    this.#awaiting = this.#awaiting.filter((one) => !over.includes(one));
-    for (const { resolve } of over) resolve();
+  #noteChange(): void {
+    this.#changed.resolve();
+    this.#changed = Promise.withResolvers();
   }
 
   #noteRecorded(batches: number): void {
     this.#recorded += batches;
-    this.#resolveAwaiting();
+    this.#noteChange();
   }
 
   #report(message: string): void {

@@ -1,9 +1,8 @@
-import type { EventBatch } from './batch.ts';
 import type { ZoneAddress } from './command.ts';
 import { ANSWER_MS_MAX, messageOf, whileItGives, within } from './deadline.ts';
 import type { AnyZoneDefinition } from './definition.ts';
 import { Past, stateOf } from './past.ts';
-import type { Clock, LogPosition, Snapshot, SnapshotLabel, SnapshotStore, ZoneLog } from './ports.ts';
+import type { Clock, Snapshot, SnapshotLabel, SnapshotStore, ZoneLog } from './ports.ts';
 
 /** The log and the stores that hold the record of a zone. */
 export interface ZoneRecord {
@@ -24,32 +23,17 @@ export interface RecoveryStep {
   readonly outcome: number | string;
 }
 
-interface Recovered {
-  readonly past: Past;
-  readonly position: LogPosition | null;
-  /** Highest epoch of the snapshot and of the batches read; 0 when there are none. */
-  readonly epoch: number;
-  /** Events that the snapshot carries because the log lacked them. They must be written before any new event. */
-  readonly unrecorded: readonly EventBatch[];
-  readonly steps: readonly RecoveryStep[];
-  /** Whether the log continues after the requested time. Then no event up to that time can be missing. */
-  readonly isFollowed: boolean;
-}
-
 /** A point in the past of a zone: after the event `seq`, or after all events decided up to `time` (epoch ms). */
 export type PointInTime = { readonly seq: number } | { readonly time: number };
 
 /**
  * Recovers a zone from its newest intact snapshot, hot or cold, or without one from the initial state; then from the rest of the
  * log. With `until`, the same code returns the zone at that point in time. That is exact when it reaches the seq, or `isFollowed`.
+ * @returns `epoch`: the highest of the snapshot and of the batches read, or 0. `unrecorded`: events that the snapshot carries because the log lacked
+ *   them; they must be written before any new event. `isFollowed`: the log continues after the requested time, so no event up to it can be missing.
  * @throws RecordBroken when the log lacks events between the restored state and the batches that it holds
  */
-export async function recover(
-  definition: AnyZoneDefinition,
-  zone: ZoneAddress,
-  record: ZoneRecord,
-  until?: PointInTime,
-): Promise<Recovered> {
+export async function recover(definition: AnyZoneDefinition, zone: ZoneAddress, record: ZoneRecord, until?: PointInTime) {
   const { clock, log } = record;
   const end = { seq: Number.POSITIVE_INFINITY, time: Number.POSITIVE_INFINITY, ...until };
   const steps: RecoveryStep[] = [];

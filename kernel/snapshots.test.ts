@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { defineZone } from './definition.ts';
 import type { SnapshotStats } from './host-options.ts';
 import { HeldLog } from './testing/held-log.ts';
-import { CountingClock, ManualClock, newHost, settled, turnstile } from './testing/index.ts';
+import { ManualClock, newHost, settled, turnstile } from './testing/index.ts';
 
 const gate = 'turnstile/gate';
 const admit = (people = 1) => ({ type: 'Admit', people }) as const;
@@ -57,46 +57,6 @@ describe('snapshots', () => {
       hot.snapshots.map(({ seq }) => seq),
       [1],
     );
-  });
-
-  test('in a store that does not respond are tried once per round, not once per zone', async () => {
-    const { clock, hot } = await open(3, { hotEveryMs: 10_000 });
-    let calls = 0;
-    hot.save = () => {
-      calls++;
-      return new Promise(() => {});
-    };
-    await clock.advance(10_000);
-    assert.equal(calls, 1);
-    await clock.advance(13_999);
-    assert.equal(calls, 1);
-    await clock.advance(1);
-    assert.equal(calls, 2);
-  });
-
-  test('of a round in progress when the host is closed are the last: no other round is scheduled', async () => {
-    const clock = new CountingClock(1_000);
-    const { host, hot } = await open(3, { hotEveryMs: 10_000 }, clock);
-    const save = hot.save.bind(hot);
-    let goOn = () => {};
-    let calls = 0;
-    hot.save = async (snapshot) => {
-      calls++;
-      if (calls === 1)
-        await new Promise<void>((resolve) => {
-          goOn = resolve;
-        });
-      return save(snapshot);
-    };
-    await clock.advance(10_000);
-    assert.equal(calls, 1);
-    const closing = host.close();
-    goOn();
-    await settled(clock, closing);
-    await clock.settle();
-    // Two of the first zone, in progress, and one of each other zone.
-    assert.equal(calls, 4);
-    assert.equal(clock.timers, 0);
   });
 
   test('are skipped and counted while the memory has more events of the zone than a snapshot may carry', async () => {

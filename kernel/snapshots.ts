@@ -4,8 +4,6 @@ import type { SnapshotKind, SnapshotStats } from './host-options.ts';
 import type { HostParts } from './host-parts.ts';
 import type { ZoneEntry } from './zone-entry.ts';
 
-const HOT_EVERY_MS = 5_000;
-const COLD_EVERY_MS = 60_000;
 /**
  * Events missing in the log that a snapshot may carry. With more, the snapshot is skipped until the log has caught up. The read of
  * so many from the spool blocks the thread for some milliseconds.
@@ -16,24 +14,13 @@ const SAVE_MS_MAX = 4_000;
 
 type Parts = Pick<HostParts, 'options' | 'entries' | 'observers' | 'outbox'>;
 
-/** Takes snapshots of a host’s zones, on a schedule and on request. Skips a snapshot that would not count in a recovery. */
+/** Takes snapshots of a host’s zones. Skips a snapshot that would not count in a recovery. */
 export class Snapshots {
   readonly #parts: Parts;
-  readonly #cancels = { hot: () => {}, cold: () => {} };
-  #isStopped = false;
   skipped = 0;
 
   constructor(parts: Parts) {
     this.#parts = parts;
-    this.#schedule('hot', parts.options.hotEveryMs ?? HOT_EVERY_MS);
-    this.#schedule('cold', parts.options.coldEveryMs ?? COLD_EVERY_MS);
-  }
-
-  /** Stops the schedule. */
-  stop(): void {
-    this.#isStopped = true;
-    this.#cancels.hot();
-    this.#cancels.cold();
   }
 
   /** Resolves with null when the store has the zone’s newest state, from now or before; else with the reason of the failure. */
@@ -67,22 +54,5 @@ export class Snapshots {
   /** Takes a snapshot of each zone, all at the same time. */
   async takeAll(kind: SnapshotKind): Promise<void> {
     await Promise.all([...this.#parts.entries.values()].map((entry) => this.take(entry, kind)));
-  }
-
-  #schedule(kind: SnapshotKind, everyMs: number): void {
-    this.#cancels[kind] = this.#parts.options.clock.after(everyMs, () => {
-      void this.#takeEach(kind).finally(() => {
-        if (!this.#isStopped) this.#schedule(kind, everyMs);
-      });
-    });
-  }
-
-  /** Takes snapshots one by one, so that many zones do not block a turn together. Tries a silent store once per round. */
-  async #takeEach(kind: SnapshotKind): Promise<void> {
-    for (const entry of [...this.#parts.entries.values()]) {
-      const started = this.#parts.options.clock.elapsed();
-      await this.take(entry, kind);
-      if (this.#parts.options.clock.elapsed() - started >= SAVE_MS_MAX) return;
-    }
   }
 }

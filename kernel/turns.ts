@@ -116,8 +116,7 @@ export class Turns {
     const batches: EventBatch[] = [];
     this.#collect(entry, now, batches);
     this.#parts.outbox.push(batches);
-    const stats = { zone: zone.address, ms: clock.elapsed() - started, ...delay };
-    this.#parts.observers.notify(({ onTick }) => onTick?.(stats));
+    this.#parts.observers.notify(({ onTick }) => onTick?.({ zone: zone.address, ms: clock.elapsed() - started, ...delay }));
   }
 
   /** Adds the new events of a zone to `batches`, and publishes them to observers. */

@@ -25,8 +25,6 @@ async function history(
     clock,
     options: {
       onDecided: ({ firstSeq, events, time }, state) => states.set(firstSeq + events.length - 1, { hash: hashOf(state), time }),
-      hotEveryMs: 1_000_000_000,
-      coldEveryMs: 1_000_000_000,
     },
   });
   const opening = host.open(address);

@@ -109,9 +109,8 @@ class Installation {
     const { hot, cold } = seesSnapshots
       ? this
       : { hot: { ...NOTHING, save: this.hot.save.bind(this.hot) }, cold: { ...NOTHING, save: this.cold.save.bind(this.cold) } };
-    const never = Number.MAX_SAFE_INTEGER;
     const { clock } = this;
-    const host = new ZoneHost({ log, spool, hot, cold, clock, random: openNumbers, hotEveryMs: never, coldEveryMs: never });
+    const host = new ZoneHost({ log, spool, hot, cold, clock, random: openNumbers });
     host.register(recorder);
     /** Ends the process, with its decided events in the log or on the spool. */
     const crash = async () => {

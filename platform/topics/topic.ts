@@ -10,6 +10,7 @@ import {
   ZoneHost,
 } from '@millrace/kernel';
 import { type EventLog, openSpool } from '@millrace/log';
+import { scheduleSnapshots } from '@millrace/snapshots';
 import { DecidedEvents } from './decided-events.ts';
 import { openStores, type Stores } from './stores.ts';
 
@@ -100,6 +101,7 @@ export async function openTopic(
   const host = new ZoneHost(options);
   for (const kind of kinds) host.register(kind);
   await host.flushed();
+  const stopSnapshots = scheduleSnapshots(host, systemClock);
   return {
     name,
     folder,
@@ -114,7 +116,10 @@ export async function openTopic(
       const ofKind = listeners.get(kind) ?? [];
       listeners.set(kind, [...ofKind, listener]);
     },
-    closeHost: () => host.close(),
+    closeHost: () => {
+      stopSnapshots();
+      return host.close();
+    },
     close: async () => {
       spool.close();
       await stores.close();

@@ -150,7 +150,7 @@ export class Cluster {
             close: async () => {},
           },
           spool: openSpool(disk, SPOOL_BYTES),
-          hotEveryMs: this.#hotEveryMs,
+          snapshotTimes: { hotEveryMs: this.#hotEveryMs },
           clock: machine,
           definition: {
             ...worldZone,

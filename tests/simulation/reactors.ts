@@ -2,6 +2,7 @@ import { defineZone, keyOf, type ZoneAddress, ZoneHost, zoneAddress } from '@mil
 import { MemorySpool, openNumbers } from '@millrace/kernel/testing';
 import { ConsumerGroup, type Reaction, reactorProjection } from '@millrace/log';
 import { reactorOffsets } from '@millrace/module/reactor-offsets';
+import { scheduleSnapshots } from '@millrace/snapshots';
 import { Machine, Scheduler } from './scheduler.ts';
 import { noFaults, type ServiceFaults, SimulatedHotStore, SimulatedLog } from './services.ts';
 
@@ -98,7 +99,8 @@ class Side {
     const hot = this.#hot.for(machine);
     const log = this.log.for(machine, machine.name);
     const cold = { save: async () => {}, list: async () => [], load: () => Promise.reject(new Error('there is none')) };
-    const host = new ZoneHost({ log, hot, cold, spool: this.#spool, clock: machine, random: openNumbers, hotEveryMs: 700 });
+    const host = new ZoneHost({ log, hot, cold, spool: this.#spool, clock: machine, random: openNumbers });
+    scheduleSnapshots(host, machine, { hotEveryMs: 700 });
     host.register(this.#definition);
     this.host = host;
     for (const zone of zones) this.#open(host, zone);

@@ -4,6 +4,7 @@ import type { WorldPlan } from '@millrace/contracts';
 import { type Clock, type HostStats, type RecoveryStep, type SnapshotStore, ZoneHost } from '@millrace/kernel';
 import { type FileSpool, openSpool } from '@millrace/log';
 import { secretNumbers } from '@millrace/secrets/zone-numbers';
+import { type SnapshotTimes, scheduleSnapshots } from '@millrace/snapshots';
 import { DecidedEvents, type Stores } from '@millrace/topics';
 import { type FromZoneHost, type ToZoneHost, WorldHost, type worldZone } from '../host.ts';
 
@@ -75,12 +76,12 @@ export interface ZoneHostParts {
   readonly clock: Clock;
   /** Zone definition; a simulation passes one that fails. */
   readonly definition?: typeof worldZone;
-  /** Time between two snapshots of a zone, ms. */
-  readonly hotEveryMs?: number;
+  /** Times between two snapshots of a zone; a simulation takes them often. */
+  readonly snapshotTimes?: SnapshotTimes;
   readonly send: (message: FromHost) => void;
 }
 
-export function runZoneHost(begin: Begin, { stores, spool, clock, definition, hotEveryMs, send }: ZoneHostParts): RunningZoneHost {
+export function runZoneHost(begin: Begin, { stores, spool, clock, definition, snapshotTimes, send }: ZoneHostParts): RunningZoneHost {
   const { id, incarnation, plan, leaseMs } = begin;
   const world = new WorldHost({ clock, plan, send });
   const decided = new DecidedEvents();
@@ -90,7 +91,6 @@ export function runZoneHost(begin: Begin, { stores, spool, clock, definition, ho
     cold: begin.recoverFrom.includes('cold') ? stores.cold : unread(stores.cold),
     spool,
     clock,
-    ...(hotEveryMs !== undefined && { hotEveryMs }),
     random: secretNumbers(begin.randomSecret),
     ...world.hooks,
     onDecided: (batch, state) => {
@@ -124,6 +124,7 @@ export function runZoneHost(begin: Begin, { stores, spool, clock, definition, ho
     onClosed: (zone) => world.closed(zone),
     onFailure: (message) => send({ type: 'failure', kind: 'placement', zone: null, message }),
   });
+  const stopSnapshots = scheduleSnapshots(host, clock, snapshotTimes);
   const cancelStats = sendStats(host, decided, clock, send);
   return {
     received: (message) => {
@@ -135,6 +136,7 @@ export function runZoneHost(begin: Begin, { stores, spool, clock, definition, ho
       cancelStats();
       await node.stop(RELEASE_MS_MAX);
       world.stop();
+      stopSnapshots();
       await host.close();
       spool.close();
       await stores.close();

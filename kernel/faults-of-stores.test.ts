@@ -187,8 +187,12 @@ describe('fault 10: all queues are bounded', () => {
     assert.equal(admittedIn(host.view(gate)), 3);
     log.away = null;
     await clock.advance(10_000);
-    const codes = (await Promise.all(replies)).map((reply) => (reply.ok ? 'ok' : reply.code));
-    assert.deepEqual(codes, ['ok', 'ok', 'ok', 'BUSY', 'BUSY']);
+    const outcomes = await Promise.all(replies);
+    assert.deepEqual(
+      outcomes.map((reply) => (reply.ok ? 'ok' : reply.code)),
+      ['ok', 'ok', 'ok', 'BUSY', 'BUSY'],
+    );
+    assert.match(JSON.stringify(outcomes.at(-1)), /3 durable commands wait for the log/);
     assert.equal(host.stats().durableWaiting, 0);
   });
 

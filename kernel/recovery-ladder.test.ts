@@ -84,6 +84,29 @@ describe('each step of a recovery', () => {
   });
 });
 
+describe('a cold store that takes a second', () => {
+  const slow = async (withHot: boolean) => {
+    const parts = await recorded(3, async (seq, { host }) => {
+      if (seq === 1 && withHot) await host.snapshotAll('hot');
+      if (seq === 2) await host.snapshotAll('cold');
+    });
+    const { clock, cold } = parts;
+    const list = cold.list.bind(cold);
+    cold.list = async (zone) => {
+      await new Promise<void>((resolve) => void clock.after(1_000, resolve));
+      return list(zone);
+    };
+    return reopened(parts, turnstile, () => clock.advance(5_000));
+  };
+
+  test('is waited for when there is no hot snapshot, and else not', async () => {
+    assert.deepEqual((await slow(false)).outcomes, ['cold 2', 'replay 3']);
+    const { outcomes } = await slow(true);
+    assert.match(String(outcomes[0]), /cold the store is unavailable: no answer from the cold store within 500 ms/);
+    assert.deepEqual(outcomes.slice(1), ['hot 1', 'replay 3']);
+  });
+});
+
 describe('events', () => {
   test('of this version are applied without the upcast of older ones', async () => {
     const { log } = await recorded(3);

@@ -41,7 +41,10 @@ describe('the log', () => {
         const given = batch(first, count);
         const seqs = given.events.map((_event, index) => first + index);
         if (first > head + 1) {
-          assert.throws(() => admit(given, { epoch: 1, seq: head }), new RegExp(`needs seq ${head + 1} next, .* at seq ${first}`));
+          assert.throws(
+            () => admit(given, { epoch: 1, seq: head }),
+            new RegExp(`ends at seq ${head} and needs seq ${head + 1} next, .* at seq ${first}`),
+          );
           return;
         }
         const rest = admit(given, { epoch: 1, seq: head });
@@ -119,6 +122,18 @@ describe('a state that is folded from batches', () => {
       (error) =>
         error instanceof RecordBroken && error.name === 'RecordBroken' && /turnstile\/gate.*seq 3, but seq 2 is needed/.test(error.message),
     );
+  });
+
+  test('a batch that does not follow directly is an error with the first seq that exists', () => {
+    const folded = past();
+    folded.apply(batch(1, 1));
+    folded.requireFollowedBy(batch(2, 1));
+    assert.throws(() => folded.requireFollowedBy(batch(3, 1)), /continues at seq 3, but seq 2 is needed/);
+    assert.throws(() => folded.requireFollowedBy(loss(2, 5, 70)), /continues at seq 6, but seq 2 is needed/);
+  });
+
+  test('a checkpoint has places only of zones that got commands of a source', () => {
+    assert.equal('places' in past().checkpoint(), false);
   });
 
   test('remembers a bounded number of replies, the newest', () => {

@@ -1,19 +1,13 @@
 import type { ZoneAddress } from './command.ts';
 import type { HostOptions } from './host-options.ts';
 import type { Observers } from './observers.ts';
-import type { Outbox } from './outbox.ts';
-import type { Snapshots } from './snapshots.ts';
-import type { Turns } from './turns.ts';
 import type { ZoneEntry } from './zone-entry.ts';
 
-/** The parts of a host. Each part names those that it uses. */
+/** What the parts of a host share. Each part names what it uses. */
 export interface HostParts {
   readonly options: HostOptions;
   readonly entries: Map<ZoneAddress, ZoneEntry>;
   readonly observers: Observers;
-  readonly outbox: Outbox;
-  readonly snapshots: Snapshots;
-  readonly turns: Turns;
   /** Called when another owner has claimed a zone: the decisions of this host under `epoch` are no longer valid. */
   readonly onStale: (zone: ZoneAddress, epoch: number) => void;
   /** Called when a zone threw; the zone must be rebuilt. */

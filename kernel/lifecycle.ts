@@ -5,8 +5,11 @@ import type { AnyZoneDefinition } from './definition.ts';
 import type { ZoneStatus } from './host-options.ts';
 import type { HostParts } from './host-parts.ts';
 import { traceOf } from './observers.ts';
+import type { Outbox } from './outbox.ts';
 import { missingFrom } from './past.ts';
 import { type RecoveryStep, recover } from './recovery.ts';
+import type { Snapshots } from './snapshots.ts';
+import type { Turns } from './turns.ts';
 import { Zone } from './zone.ts';
 import { ZoneEntry } from './zone-entry.ts';
 
@@ -17,7 +20,7 @@ const RETRY_FIRST_MS = 250;
 
 const ignored = () => {};
 
-type Parts = Omit<HostParts, 'onStale' | 'onFailed'>;
+type Parts = Pick<HostParts, 'options' | 'entries' | 'observers'> & { outbox: Outbox; snapshots: Snapshots; turns: Turns };
 
 /** Moves the zones of a host through their lifecycle (see `ZoneStatus`). Except for `drop`, transitions of an address run one by one. */
 export class Lifecycle {

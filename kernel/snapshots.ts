@@ -2,6 +2,7 @@ import { writerOf } from './batch.ts';
 import { messageOf, within } from './deadline.ts';
 import type { SnapshotKind, SnapshotStats } from './host-options.ts';
 import type { HostParts } from './host-parts.ts';
+import type { Outbox } from './outbox.ts';
 import type { ZoneEntry } from './zone-entry.ts';
 
 /**
@@ -12,7 +13,7 @@ const CARRIED_EVENTS_MAX = 1_000;
 /** Time limit of one save, in ms. A slower store must not delay the snapshots of other zones. */
 const SAVE_MS_MAX = 4_000;
 
-type Parts = Pick<HostParts, 'options' | 'entries' | 'observers' | 'outbox'>;
+type Parts = Pick<HostParts, 'options' | 'entries' | 'observers'> & { outbox: Outbox };
 
 /** Takes snapshots of a host’s zones. Skips a snapshot that would not count in a recovery. */
 export class Snapshots {

@@ -2,6 +2,7 @@ import { type EventBatch, lastSeqOf } from './batch.ts';
 import { refused } from './command.ts';
 import { messageOf } from './deadline.ts';
 import type { HostParts } from './host-parts.ts';
+import type { Outbox } from './outbox.ts';
 import { startTicks, type TickDelay } from './ticks.ts';
 import type { ZoneEntry } from './zone-entry.ts';
 
@@ -10,7 +11,7 @@ const TURN_COMMANDS_MAX = 512;
 /** Commands of all zones in one turn, so that I/O gets its share. */
 const TURN_TOTAL_MAX = 8_192;
 
-type Parts = Pick<HostParts, 'options' | 'observers' | 'outbox' | 'onFailed'>;
+type Parts = Pick<HostParts, 'options' | 'observers' | 'onFailed'> & { outbox: Outbox };
 
 /** Runs turns. A turn lets each zone with commands decide a bounded number, then pushes all new events to the outbox at once. */
 export class Turns {

@@ -4,7 +4,7 @@ import { ANSWER_MS_MAX, messageOf, retryDelayMs, within } from './deadline.ts';
 import type { AnyZoneDefinition } from './definition.ts';
 import type { ZoneStatus } from './host-options.ts';
 import type { HostParts } from './host-parts.ts';
-import { traceOf } from './observers.ts';
+import { stackOf } from './observers.ts';
 import type { Outbox } from './outbox.ts';
 import { missingFrom } from './past.ts';
 import { type RecoveryStep, recover } from './recovery.ts';
@@ -55,7 +55,7 @@ export class Lifecycle {
     const { zone } = entry;
     zone.undoFailed();
     this.failures++;
-    this.#parts.observers.report({ kind: 'zone-failed', zone: zone.address, message: traceOf(error) });
+    this.#parts.observers.report({ kind: 'zone-failed', zone: zone.address, message: stackOf(error) });
     const beyond = entry.countFailure(this.#parts.options.clock.elapsed()) - QUICK_FAILURES_MAX;
     if (beyond > 0) this.#retryLater(entry, beyond);
     else void this.rebuild(entry).catch(ignored);

@@ -16,7 +16,7 @@ export class Observers {
       notice(this.#options);
     } catch (error) {
       this.failures++;
-      this.report({ kind: 'observer', message: traceOf(error) });
+      this.report({ kind: 'observer', message: stackOf(error) });
     }
   }
 
@@ -37,6 +37,6 @@ export class Observers {
 }
 
 /** The stack trace of an error; any other thrown value as a string. */
-export function traceOf(error: unknown): string {
+export function stackOf(error: unknown): string {
   return (error instanceof Error && error.stack) || String(error);
 }

@@ -15,7 +15,7 @@ import {
   type Reading,
   type Trade,
 } from '@millrace/contracts';
-import { TraceSource } from '@millrace/telemetry';
+import { RecentValues, TraceSource } from '@millrace/telemetry';
 import { withAlarms } from './alarms.ts';
 import { BookSynchronizer } from './book-synchronizer.ts';
 import { CommandQueue, type CommandQueueOptions } from './command-queue.ts';
@@ -25,7 +25,6 @@ import { GapCandles } from './gap-candles.ts';
 import type { Matched } from './matching.ts';
 import { candleProblem, isTime, type PriceRule, quoteProblem, tradeProblem } from './plausible.ts';
 import { Quarantine } from './quarantine.ts';
-import { RecentLatencies } from './recent-latencies.ts';
 import type { CandleHistory, GetJson, Protocol, Sink, TradeGap } from './source.ts';
 import { TradeSequencer } from './trade-sequencer.ts';
 
@@ -34,6 +33,8 @@ const AHEAD_MS_MAX = 5_000;
 const BEHIND_MS_MAX = 60_000;
 /** News from farther ahead than this is not taken: it would close candles that are not over, and make everything after it late. */
 const FUTURE_MS_MAX = 60_000;
+/** Newest latencies that are kept for the median. */
+const LATENCIES = 256;
 
 export interface IntakeOptions extends CommandQueueOptions {
   readonly market: InstrumentZones;
@@ -81,7 +82,7 @@ export class Intake implements Sink {
   readonly consumedBy: Record<string, number> = {};
   readonly ignoredBy: Record<string, number> = {};
   readonly faults: Record<string, number> = {};
-  readonly #latencies = new RecentLatencies();
+  readonly #latencies = new RecentValues(LATENCIES);
 
   constructor(options: IntakeOptions) {
     this.#alarms = withAlarms(options.clock);
@@ -166,7 +167,7 @@ export class Intake implements Sink {
 
   /** Median of the newest latencies in ms; null before there were any. */
   get latencyMs(): number | null {
-    return this.#latencies.median;
+    return this.#latencies.quantiles([0.5])[0] ?? null;
   }
 
   /** Commands that wait because their zone is full. */

@@ -1,14 +1,17 @@
 import { REFUSALS } from '@millrace/contracts';
 import type { Clock } from '@millrace/kernel';
+import { RecentValues } from '@millrace/telemetry';
 import { CodeCounts } from './code-counts.ts';
-import { Latencies } from './latencies.ts';
 import type { Session } from './session.ts';
 import { encodeFrame } from './wire.ts';
+
+/** Newest reply times that are kept: some seconds of a busy gateway. */
+const LATENCIES = 8_192;
 
 /** Replies to players’ commands: decisions of zones, and the gateway’s own replies to commands that no zone will decide. */
 export class CommandReplies {
   /** Times from the frame to the reply, ms. */
-  readonly latencies = new Latencies();
+  readonly latencies = new RecentValues(LATENCIES);
   readonly refusals = new CodeCounts();
   readonly #clock: Clock;
   #replied = 0;
@@ -20,7 +23,7 @@ export class CommandReplies {
 
   /** Counts the reply of a zone. */
   record(ms: number, code: string | null): void {
-    this.latencies.note(ms);
+    this.latencies.add(ms);
     this.#replied++;
     if (code === 'ZONE_MOVING' || code === 'BUSY') this.#failed++;
     if (code) this.refusals.add(code);

@@ -1,10 +1,10 @@
 import type { ClientFrame, PlayerId, PlayerIntent, WorldCommand, ZoneId } from '@millrace/contracts';
 import type { Clock, CommandMeta } from '@millrace/kernel';
+import type { RecentValues } from '@millrace/telemetry';
 import { CodeCounts } from './code-counts.ts';
 import { CommandReplies } from './command-replies.ts';
 import { Connection, type RateLimits, type Transport } from './connection.ts';
 import { ConnectionLimiter, type ConnectionLimits } from './connection-limiter.ts';
-import type { Latencies } from './latencies.ts';
 import type { FromZoneHost, HostPort, Question, ToZoneHost, ZoneStats } from './messages.ts';
 import { Penalties } from './penalties.ts';
 import { PlayerDirectory } from './player-directory.ts';
@@ -260,7 +260,7 @@ export class Gateway {
   }
 
   /** Times from a command’s frame to its reply, ms. */
-  get decisions(): Latencies {
+  get decisions(): RecentValues {
     return this.#replies.latencies;
   }
 

@@ -11,7 +11,7 @@ import { guardRoutes } from '../http/guard.ts';
 import { OpenStreams } from '../http/open-streams.ts';
 import { respondWithProblems } from '../http/problems.ts';
 import { normaliseTarget } from '../http/request-target.ts';
-import { traceOf } from '../http/trace.ts';
+import { traceIdOf } from '../http/trace.ts';
 import { routeUpgrades } from '../http/upgrades.ts';
 import { forward, forwardUpgrade, type Tunnel } from './forward.ts';
 import { NonceWindow } from './nonce-window.ts';
@@ -195,7 +195,7 @@ describe('servers behind a gateway', () => {
     const vouching = new Vouching('secret', Date.now);
     const servers = new Servers({ addresses, find: null, vouching, onChange: () => {}, ...looking });
     await servers.asked();
-    const app = fastify({ genReqId: ({ headers }) => traceOf(headers), ...options });
+    const app = fastify({ genReqId: ({ headers }) => traceIdOf(headers), ...options });
     respondWithProblems(app);
     const streams = new OpenStreams(STREAMS_MAX, Date.now);
     const forwarding = { servers, vouching, streams, tunnels: new Set<Tunnel>() };

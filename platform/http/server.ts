@@ -31,7 +31,7 @@ import { type Routes, routesOf } from './routes.ts';
 import { shareWithSites } from './sharing.ts';
 import { requireSoundRequests } from './sound-requests.ts';
 import { reloadTls, type TlsFiles, tlsOptions } from './tls.ts';
-import { traceOf } from './trace.ts';
+import { traceIdOf } from './trace.ts';
 import { UnfinishedRequests } from './unfinished.ts';
 import { type AddUpgrade, isForUpgrade, routeUpgrades, type Upgrade } from './upgrades.ts';
 import { compileSchemas } from './validation.ts';
@@ -146,7 +146,7 @@ function fastifyOptions(options: HttpServerOptions, headers: RequestHook): Fasti
   return {
     loggerInstance: oneForAllRequests(options.logger),
     logController: new LogController({ disableRequestLogging: true }),
-    genReqId: ({ headers }) => traceOf(headers),
+    genReqId: ({ headers }) => traceIdOf(headers),
     trustProxy: options.trustedProxies.length > 0 ? [...options.trustedProxies] : false,
     bodyLimit: BODY_BYTES_MAX,
     ...(options.tls && { https: tlsOptions(options.tls) as never }),

@@ -1,13 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 
-/** `traceparent` of W3C Trace Context: version, trace, span, flags. All-zero ids are invalid. */
-const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:$|-)/;
+/** `traceparent` of W3C Trace Context: version, trace, span, flags. All-zero ids are invalid, and only later versions than 00 may have more parts. */
+const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:$|(?<!^00.{53})-)/;
 const TRACE_BYTES = 16;
 const SPAN_BYTES = 8;
 
 /** Trace id of a request: the one of its `traceparent`, or a new one. 32 hexadecimal digits. */
-export function traceOf({ traceparent }: IncomingHttpHeaders): string {
+export function traceIdOf({ traceparent }: IncomingHttpHeaders): string {
   const [, trace] = typeof traceparent === 'string' ? (TRACEPARENT.exec(traceparent) ?? []) : [];
   return trace ?? randomHex(TRACE_BYTES);
 }

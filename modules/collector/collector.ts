@@ -23,21 +23,21 @@ export interface CollectorOptions {
   readonly clock: Clock;
   readonly onChange: (source: Source) => void;
   readonly onFailure: (message: string) => void;
-  /** Instruments of a source that are on record, and the symbols they were listed with: those that were taken by pattern are taken again. */
+  /** Recorded instruments of a source with their symbols. Those accepted by pattern are accepted again. */
   readonly recorded?: (source: string) => readonly InstrumentId[];
   readonly symbolOf?: (instrument: InstrumentId) => string | undefined;
-  /** An instrument was taken by pattern: its zone has to be opened, and takes commands when this returns. */
+  /** Called for an instrument that was accepted by pattern. Must open its zone; commands for it may be sent when this returns. */
   readonly onInstrument?: (listed: ListedInstrument) => void;
   /** Venues in addition to those of Millrace, by source type. */
   readonly venues?: Venues;
-  /** Changes how a source is composed: a replay feeds recorded frames through the real protocol. */
+  /** Replaces parts of a source: a replay feeds recorded frames through the real protocol. */
   readonly adjust?: (config: SourceConfig, parts: SourceParts) => SourceParts;
 }
 
-/** All sources, each under its supervisor. `open` makes them; the zones of `instruments` must be open before `start`. */
+/** All sources, each with its supervisor. The zones of `instruments` must be open before `start`. */
 export class Collector {
   readonly #listed = new Map<InstrumentId, ListedInstrument>();
-  /** Instruments on record that a pattern may take again; their symbols are known once their zones are open. */
+  /** Recorded instruments that a pattern may accept again. Their symbols are known when their zones are open. */
   readonly recorded: readonly InstrumentId[];
   readonly #options: CollectorOptions;
   readonly #supervisors = new Map<string, Supervisor>();
@@ -63,7 +63,7 @@ export class Collector {
     return [...this.#listed.values()];
   }
 
-  /** Begins to collect. */
+  /** Starts all sources. */
   start(): void {
     const { sources, market, clock, onChange, onFailure } = this.#options;
     for (const config of sources) {
@@ -102,7 +102,7 @@ export class Collector {
     return this.#supervisors.get(id);
   }
 
-  /** Reacts to what an instrument decided: a broken book is requested again, and withdrawn trades are no longer known. */
+  /** Reacts to events of an instrument: requests a broken book again, and forgets withdrawn trades. */
   react(instrument: InstrumentId, events: readonly { readonly type: string }[]): void {
     for (const event of events as readonly InstrumentEvent[]) {
       if (event.type !== 'BookBroken' && event.type !== 'InstrumentMended') continue;

@@ -1,18 +1,18 @@
 import type { InstrumentCommand, InstrumentId, InstrumentZones } from '@millrace/contracts';
 import type { Clock } from '@millrace/kernel';
 
-/** How often a full zone is asked again. */
+/** Interval of retries while a mailbox is full, ms. */
 const RETRY_EVERY_MS = 5;
 
 export interface CommandQueueOptions {
   readonly clock: Clock;
   readonly market: Pick<InstrumentZones, 'send'>;
-  /** Zones are full: no more frames, until everything that waits is taken. */
+  /** Called when a mailbox is full: stop the delivery of frames until `onRoom` is called. */
   readonly onFull: () => void;
   readonly onRoom: () => void;
 }
 
-/** Sends commands to zones, in order. While a zone is full, commands wait; the source has to stop sending meanwhile. */
+/** Sends commands to zones, in order. While the mailbox of a zone is full, commands wait, and the source must pause. */
 export class CommandQueue {
   readonly #options: CommandQueueOptions;
   #waiting: { readonly instrument: InstrumentId; readonly command: InstrumentCommand; readonly trace: string }[] = [];
@@ -22,7 +22,7 @@ export class CommandQueue {
     this.#options = options;
   }
 
-  /** Commands that wait because their zone is full. */
+  /** Number of commands that wait because the mailbox of their zone is full. */
   get size(): number {
     return this.#waiting.length;
   }
@@ -36,7 +36,7 @@ export class CommandQueue {
     this.#retryLater();
   }
 
-  /** Sends nothing any more; what waits is dropped. */
+  /** Stops sending and drops the waiting commands. */
   close(): void {
     this.#isClosed = true;
     this.#waiting = [];

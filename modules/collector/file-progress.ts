@@ -1,20 +1,20 @@
 import type { FileMark } from '@millrace/contracts';
 
-/** How much of a file has been read for one instrument. */
+/** Import progress of a file for one instrument. */
 export class FileProgress {
   readonly file: string;
   /** Rows read so far. */
   at = 0;
-  /** Rows taken before this reading of the file. */
+  /** Rows imported before this read. */
   readonly #taken: number;
 
   /**
-   * @param family name that the file has when its rows are in order, see `FeedEvents.file`
-   * @param known rows taken of each file that was imported
-   * @throws Error when the file was imported in another order: then it is not known which rows are new
+   * @param family see `FeedEvents.file`
+   * @param known number of imported rows, by identity of the file
+   * @throws Error when the file was imported in another order: its new rows cannot be told from the old ones
    */
   constructor(file: string, family: string, known: Readonly<Record<string, number>>) {
-    // Also one that was in order when it was imported and is not now, or the other way round.
+    // Also when it was in order at its import and is not now, or the reverse.
     const isKnownOtherwise = Object.keys(known).some((other) => other !== file && (other === family || other.startsWith(`${family}-`)));
     if (isKnownOtherwise)
       throw new Error(
@@ -24,7 +24,7 @@ export class FileProgress {
     this.#taken = known[file] ?? 0;
   }
 
-  /** Counts a row; true when it was taken before. */
+  /** Counts a row. @returns whether it was imported before */
   countRow(): boolean {
     return ++this.at <= this.#taken;
   }

@@ -1,17 +1,17 @@
 import type { Trade } from '@millrace/contracts';
 import { isAfter } from './trade-order.ts';
 
-/** A trade that is kept back. */
+/** A held trade: it is passed on later. */
 export interface HeldTrade {
   readonly trade: Trade;
   readonly numbered: boolean;
-  /** How many connections had been lost when it came: before the first of each connection trades may be missing. */
+  /** Number of connections lost before its arrival. Trades may be missing before the first trade of each connection. */
   readonly losses: number;
-  /** Counts what is kept back, in the order in which it came. */
+  /** Sequence number of its arrival. */
   readonly arrival: number;
 }
 
-/** Trades kept back, in order of rank. */
+/** Held trades in their order. */
 export class HeldTrades {
   #trades: HeldTrade[] = [];
 
@@ -37,14 +37,14 @@ export class HeldTrades {
     this.#trades.shift();
   }
 
-  /** Removes and returns all of them. */
+  /** Removes and returns all held trades. */
   takeAll(): HeldTrade[] {
     const taken = this.#trades;
     this.#trades = [];
     return taken;
   }
 
-  /** Passes on the trades that follow each other by number, from `due` on, without a gap; removes them. */
+  /** Passes on and removes the trades with consecutive numbers from `due` on. */
   passFollowing(pass: (one: HeldTrade) => void, due: () => number): void {
     let count = 0;
     for (const one of this.#trades) {
@@ -56,8 +56,8 @@ export class HeldTrades {
   }
 
   /**
-   * The trade that ends the gap. Without numbers it is the first that came: an earlier one that came later is a late repeat out
-   * of the gap, and does not show what was lost with it.
+   * The trade that ends the gap. Without numbers it is the first to arrive: an older one that arrives later is a late repeat from within the
+   * gap, and does not bound it.
    */
   firstAfterGap(): HeldTrade | undefined {
     const { first } = this;

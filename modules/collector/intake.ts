@@ -28,10 +28,10 @@ import { Quarantine } from './quarantine.ts';
 import type { CandleHistory, GetJson, Protocol, Sink, TradeGap } from './source.ts';
 import { TradeSequencer } from './trade-sequencer.ts';
 
-/** A venue’s clock this far ahead of ours, or its news this late, is a fault that is worth a count. */
+/** Event times this far ahead of our clock, or behind it, count as clock skew, ms. */
 const AHEAD_MS_MAX = 5_000;
 const BEHIND_MS_MAX = 60_000;
-/** News from farther ahead than this is not taken: it would close candles that are not over, and make everything after it late. */
+/** Events farther in the future are rejected, ms: they would close open candles, and make all later events late. */
 const FUTURE_MS_MAX = 60_000;
 /** Newest latencies that are kept for the median. */
 const LATENCIES = 256;
@@ -42,9 +42,9 @@ export interface IntakeOptions extends CommandQueueOptions {
   readonly checkClock: boolean;
   readonly leavesGaps: boolean;
   readonly instruments: ReadonlyMap<string, InstrumentId>;
-  /** Instruments whose prices may be zero or below. */
+  /** Instruments whose prices may be zero or negative. */
   readonly negativePrices?: ReadonlySet<InstrumentId>;
-  /** What a symbol is that is not among `instruments`; null where no other is taken. */
+  /** Accepts symbols that are not in `instruments`. Null when there is no such rule. */
   readonly match?: ((symbol: string) => Matched) | null;
   readonly fetchTrades: ((symbol: string, tradeGap: TradeGap) => AsyncIterable<Trade[]>) | null;
   /** See `History`. */
@@ -58,13 +58,13 @@ interface Line extends PriceRule {
   readonly trades: TradeSequencer;
   readonly book: BookSynchronizer;
   readonly faults: FaultReports;
-  /** Progress in the file that is being read; null when the source is no file. */
+  /** Progress in the file that is read; null for other sources. */
   file: FileProgress | null;
-  /** Frames of trades that wait for another one to confirm their number. */
+  /** Frames of trades whose number is not confirmed by another trade yet. */
   readonly doubted: WeakMap<Trade, { readonly frame: string; readonly receivedAt: number }>;
 }
 
-/** Reads frames with the source’s protocol, checks what is in them, and sends it to the zones. Counts everything that it receives. */
+/** Parses the frames of a source, checks their content, and sends it to the zones. Counts all that it receives. */
 export class Intake implements Sink {
   readonly #options: IntakeOptions;
   readonly #alarms: ReturnType<typeof withAlarms>;
@@ -73,7 +73,7 @@ export class Intake implements Sink {
   #frame = '';
   #receivedAt = 0;
   #traceId = '';
-  /** The newest time that the venue has told; null before the first. */
+  /** The newest event time of the venue; null before the first event. */
   #venueTime: number | null = null;
   readonly #queue: CommandQueue;
   readonly #gapCandles: GapCandles | null;
@@ -102,7 +102,7 @@ export class Intake implements Sink {
     for (const [symbol, instrument] of options.instruments) this.#lines.set(symbol, this.#lineFor(symbol, instrument));
   }
 
-  /** Takes one frame, whatever it is. */
+  /** Handles one frame. Never throws. */
   take(frame: string, receivedAt: number): void {
     this.frames++;
     this.#frame = frame;
@@ -117,7 +117,7 @@ export class Intake implements Sink {
     }
   }
 
-  /** A frame that the feed itself turned away. */
+  /** Counts a frame that the feed rejected. */
   quarantineFrame(reason: 'oversized' | 'schema', detail: string, frame: string): void {
     this.frames++;
     this.#frame = frame;
@@ -144,7 +144,7 @@ export class Intake implements Sink {
     for (const { trades } of this.#lines.values()) trades.interrupt(reason, this.#venueTime);
   }
 
-  /** Sends nothing any more: the zones are about to close. */
+  /** Stops sending: the zones are about to close. */
   close(): void {
     for (const { trades } of this.#lines.values()) trades.close();
     this.#queue.close();
@@ -155,7 +155,7 @@ export class Intake implements Sink {
     this.#lines.get(symbol)?.book.reset(reason);
   }
 
-  /** Everything of an instrument after a time (epoch ms) was withdrawn; `last` is the newest trade that is left on record. */
+  /** The data of an instrument after a time (epoch ms) was withdrawn. `last` is the newest remaining trade. */
   withdraw(instrument: InstrumentId, after: number, last: Trade | null): void {
     for (const line of this.#lines.values()) if (line.instrument === instrument) line.trades.withdraw(after, last);
     if (this.#venueTime !== null && this.#venueTime > after) this.#venueTime = last?.time ?? null;
@@ -170,17 +170,17 @@ export class Intake implements Sink {
     return this.#latencies.quantiles([0.5])[0] ?? null;
   }
 
-  /** Commands that wait because their zone is full. */
+  /** Number of commands that wait because the mailbox of their zone is full. */
   get waiting(): number {
     return this.#queue.size;
   }
 
-  /** Frames that were refused, by reason. */
+  /** Number of rejected frames, by reason. */
   get refusedBy(): Readonly<Record<string, number>> {
     return this.#quarantine.countBy;
   }
 
-  /** Refused frames, the newest first. */
+  /** Rejected frames, newest first. */
   get quarantine(): readonly QuarantinedFrame[] {
     return this.#quarantine.frames;
   }
@@ -345,7 +345,7 @@ export class Intake implements Sink {
     this.#fault(line, 'clock-skew', latency < 0 ? `the venue’s time is ${-latency} ms ahead of ours` : `the news is ${latency} ms old`);
   }
 
-  /** Whether something claims to be from the future of our clock, not of a recording’s; then it is set aside. */
+  /** Quarantines an event whose time is in the future. Recordings are not checked. @returns whether it was quarantined */
   #isFuture(line: Line, what: string, time: number): boolean {
     const aheadMs = time - Math.max(this.#receivedAt, this.#options.clock.now());
     if (aheadMs <= FUTURE_MS_MAX) return false;
@@ -355,7 +355,7 @@ export class Intake implements Sink {
     return true;
   }
 
-  /** A value that cannot be: the frame is set aside, and the instrument told. @returns false, for it is not taken */
+  /** Quarantines a frame with an impossible value, and counts it for the instrument. @returns false: it is rejected */
   #distrust(line: Line, detail: string): false {
     this.#setAside('schema', detail);
     this.#fault(line, 'schema', detail);
@@ -380,12 +380,12 @@ export class Intake implements Sink {
   }
 }
 
-/** Counts a row of the file that is being read, if any; true when it was taken before. */
+/** Counts a row of the file that is read, if any. @returns whether it was imported before */
 function isTaken({ file }: Line): boolean {
   return file?.countRow() ?? false;
 }
 
-/** The position in the file that is being read, if any. */
+/** The position in the file that is read, if any. */
 function markOf(line: Line | undefined): { from?: FileMark } {
   return line?.file ? { from: line.file.mark } : {};
 }

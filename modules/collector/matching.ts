@@ -1,13 +1,13 @@
 import { type InstrumentId, instrumentId, isInstrumentId, type Matching, type SourceConfig } from '@millrace/contracts';
 
-/** A longer symbol is refused unread: patterns may take long on long texts. */
+/** Longer symbols are rejected before matching: a pattern may take long on a long text. */
 const SYMBOL_CHARACTERS_MAX = 64;
 const INSTRUMENTS_USUAL = 100;
 
-/** What a symbol that no mapping names is: a new instrument, or why it is none. */
+/** Result for a symbol that no mapping lists: a new instrument, or the reason of its rejection. */
 export type Matched = { readonly instrument: InstrumentId } | { readonly reason: string; readonly detail: string };
 
-/** Instruments that a source takes by pattern. Null where none of its mappings has one. */
+/** Accepts instruments by pattern. Null when no mapping of the source has a pattern. */
 export function matcherOf(config: SourceConfig): Matcher | null {
   if (config.type !== 'websocket' && config.type !== 'http-poll') return null;
   const rules = config.map.flatMap(({ matching }) => matching ?? []);
@@ -18,7 +18,7 @@ export class Matcher {
   readonly #source: string;
   readonly #rules: readonly { readonly symbol: RegExp; readonly pair: string }[];
   readonly #instrumentsMax: number;
-  /** The instruments taken so far, each with its symbol. */
+  /** The accepted instruments with their symbols. */
   readonly #taken = new Map<InstrumentId, string>();
 
   constructor(source: string, rules: readonly Matching[]) {
@@ -31,7 +31,7 @@ export class Matcher {
     return this.#instrumentsMax;
   }
 
-  /** Takes the instrument of a symbol, unless the bound is reached or another symbol has it. */
+  /** Accepts the instrument of a symbol, unless the limit is reached or another symbol has the instrument. */
   take(symbol: string): Matched {
     const found = this.#idOf(symbol);
     if (typeof found !== 'string') return found;

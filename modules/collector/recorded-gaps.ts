@@ -3,27 +3,27 @@ import type { Clock } from '@millrace/kernel';
 import type { TradeGap } from './source.ts';
 import { gapBetween, NOT_IN_HISTORY } from './trade-order.ts';
 
-/** How long after its history could not be read a gap is tried again, doubling, and how often: half a day. */
+/** Delay of the first retry when the history for a gap cannot be read, ms. It doubles; all retries together take half a day. */
 const RETRY_FIRST_MS = 30_000;
 const RETRY_MS_MAX = 3_600_000;
 const RETRIES_MAX = 16;
-/** Gaps of an earlier process that are older than this are not asked for again. */
+/** Recorded gaps older than this, ms, are not retried after a restart. */
 const RETRIED_AGE_MS_MAX = 12 * 3_600_000;
 
 export interface RecordedGapsOptions {
   readonly clock: Clock;
   readonly deliver: (trade: Trade, numbered: boolean, backfilled: boolean) => void;
-  /** Asks the venue’s past; null when it has none. Rejects when it cannot be read. */
+  /** Reads the history of the venue; null when it has none. Rejects when it cannot be read. */
   readonly fetch: ((tradeGap: TradeGap) => AsyncIterable<Trade[]>) | null;
-  /** See `History`; 0 where trades come in order. */
+  /** See `History`; 0 when trades arrive in order. */
   readonly disorderMs: number;
-  /** Whether a trade without a number is on record, or is so old that this is not known. */
+  /** Whether a trade without a number is recorded, or too old to know. */
   readonly isKnown: (trade: Trade) => boolean;
-  /** `left` are gaps that are left of the one that was filled. */
+  /** `left` are the gaps that remain of the filled one. */
   readonly recordRepair: (repair: Required<GapRepair> & { readonly left: readonly Gap[] }) => void;
 }
 
-/** Gaps that are on record, and are filled later from the venue’s history; new trades do not wait for that. */
+/** Recorded gaps that are filled later from the history of the venue. New trades do not wait for it. */
 export class RecordedGaps {
   readonly #options: RecordedGapsOptions;
 
@@ -31,7 +31,7 @@ export class RecordedGaps {
     this.#options = options;
   }
 
-  /** Fills a gap of an earlier process. Its bounds are ids: enough where these are numbers, or where the history is asked by time. */
+  /** Fills a gap that an earlier process recorded, by its ids and times. */
   fillRecorded({ from, to, afterId, beforeId, missing }: Gap): void {
     const { clock, disorderMs } = this.#options;
     if (clock.now() - to >= RETRIED_AGE_MS_MAX) return;
@@ -43,12 +43,12 @@ export class RecordedGaps {
     this.fillLater({ after: bound(afterId, since), since, before: bound(beforeId, until) }, isNumberedGap);
   }
 
-  /** Fills a gap after a while; again, when the history cannot be read. */
+  /** Fills a gap after a delay, and retries when the history cannot be read. */
   fillLater(tradeGap: TradeGap, numbered: boolean, attempt = 0): void {
     const { clock, fetch } = this.#options;
     if (!fetch || attempt >= RETRIES_MAX) return;
     const waitMs = Math.min(RETRY_MS_MAX, RETRY_FIRST_MS * 2 ** attempt);
-    // What comes before another failure is known by the next time, and is not taken twice.
+    // Trades that were read before a failure are known at the next retry, and not recorded twice.
     clock.after(waitMs, () => void this.#fill(fetch, tradeGap, numbered).catch(() => this.fillLater(tradeGap, numbered, attempt + 1)));
   }
 
@@ -69,7 +69,7 @@ export class RecordedGaps {
         deliver(trade, numbered, true);
         filled++;
       }
-    // Only numbers that are missing between two trades show more than the history has.
+    // Only missing numbers show that the history itself has a gap.
     if (filled === 0 && numbered && tradeGap.after) return;
     follow(tradeGap.before);
     const gap = { afterId: tradeGap.after?.id ?? '', beforeId: tradeGap.before?.id ?? '' };
@@ -77,7 +77,7 @@ export class RecordedGaps {
   }
 }
 
-/** What to ask for where trades come out of order: a lost one may be older than what is known, or newer than what came since. */
+/** The range to read when trades arrive out of order: a lost trade may be older than the last known one, or newer than the first one since. */
 export function aroundGap(since: number, disorderMs: number): TradeGap {
   return { after: null, since: since - disorderMs, before: null };
 }

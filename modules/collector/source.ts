@@ -1,85 +1,90 @@
 import type { BookUpdate, Candle, Interval, Quote, Reading, Trade } from '@millrace/contracts';
 
 /*
- * What a new source has to bring: a Feed that moves frames, a Protocol that reads them and, where the venue keeps its past,
- * a History. The supervisor does the rest: connecting, watching, gaps, quality, statistics.
+ * The interfaces of a source: a Feed transports frames, a Protocol parses them, and a History reads past data, where the venue serves it.
+ * The supervisor does the rest: connecting, watching, gaps, quality, statistics.
  */
 
-/** Moves frames from outside to here; knows nothing of their meaning. */
+/** Transports frames. It does not parse them. */
 export interface Feed {
-  /** Begins at once and tells how it goes; the connection is used until `closed` or `finished` was told. */
+  /** Starts to connect and reports its events. The connection is used until `closed` or `finished` is called. */
   open(events: FeedEvents): Connection;
 }
 
 export interface FeedEvents {
-  /** Frames can come now. @param isBehind those of the past come first, and `caughtUp` is told after them: no instrument is live before */
+  /** The connection is open. @param isBehind past frames come first; no instrument is live before `caughtUp` is called */
   opened(isBehind?: boolean): void;
-  /** The frames that follow are of now. */
+  /** The following frames are live. */
   caughtUp(): void;
   /**
-   * Frames that follow are of a file, from its beginning: those that have been taken before are passed over.
-   * @param identity the same for the same file, and no other
-   * @param family given where rows that are added to the file make it another one: what identities of it begin with, and a "-"
-   * @throws when another one of the family has been taken: which of its rows are new cannot be told
+   * The following frames are the rows of a file, from its first row. Rows that were imported before are skipped.
+   * @param identity identifies the file by its content
+   * @param family prefix of the identities of a file whose identity changes when rows are added; ends with "-"
+   * @throws Error when another identity of the family was imported: its new rows cannot be told from the old ones
    */
   file(identity: string, family?: string): void;
-  /** A frame as it came; `receivedAt` in epoch ms, for feeds that are not live. */
+  /** A frame as it was received. `receivedAt` is in epoch ms, for feeds that are not live. */
   frame(frame: string, receivedAt?: number): void;
-  /** A frame that was not even looked at, such as one that is too large. */
+  /** A frame that was rejected without parsing, for example because it is too large. */
   refused(reason: 'oversized' | 'schema', detail: string, frame: string): void;
   closed(reason: string): void;
-  /** There is nothing more to come, now or later. */
+  /** The feed has ended; no frame will follow. */
   finished(): void;
 }
 
 export interface Connection {
   send(text: string): void;
   close(): void;
-  /** Asks for no more frames for now, because those that came cannot be taken fast enough. */
+  /** Stops the delivery of frames: the consumer is too slow. */
   pause(): void;
   resume(): void;
 }
 
-/** Reads frames. Pure but for what it remembers of one connection; what it finds goes to the sink. */
+/** Parses frames and passes their content to a sink. Its only state is that of the current connection. */
 export interface Protocol {
-  /** What to send once connected; also forgets the connection before. */
+  /** Returns the messages to send after connecting, and resets the state of the previous connection. */
   connected(): string[];
-  /** Reads one frame and tells the sink what it was. Must not throw for anything a venue could send. */
+  /** Parses one frame and passes its content to the sink. Must not throw, whatever the venue sends. */
   read(frame: string, sink: Sink): void;
-  /** What to send so that a symbol’s book is sent whole again; none when only History can give it. */
+  /** Returns the messages that request a full order book of a symbol. Absent when only `History.book` serves one. */
   resync?(symbol: string): string[];
 }
 
-/** Takes what a protocol finds in a frame. Symbols are the venue’s own. */
+/** Receives the content of frames. Symbols are those of the venue. */
 export interface Sink {
-  /** A trade of a file may have an empty id. `numbered`: the venue numbers this instrument’s trades without gaps, and `order` is that number. False where it is not taken. */
+  /**
+   * A trade. Trades of files may have an empty id.
+   * @param numbered the venue numbers the trades of this instrument without gaps, and `order` is that number
+   * @returns false when it is rejected
+   */
   trade(symbol: string, trade: Trade, numbered: boolean): boolean;
-  /** A quote without `time` is one that the venue gives none. */
+  /** A quote. It has no `time` when the venue does not send one. */
   quote(symbol: string, quote: Omit<Quote, 'time'> & { readonly time?: number }): void;
   bookReplaced(symbol: string, book: BookUpdate): void;
   bookUpdated(symbol: string, book: BookUpdate): void;
-  /** The venue’s own candle, for comparison. */
+  /** A candle of the venue, to compare ours with. */
   venueCandle(symbol: string, interval: Interval, candle: Candle, closed: boolean): void;
-  /** A candle that is the data itself, because the feed has no trades. False where it is not taken, or may still change. */
+  /** A candle of a feed without trades. Returns false when it is rejected or may still change. */
   candle(symbol: string, interval: Interval, candle: Candle): boolean;
-  /** False where it is not taken. */
+  /** Returns false when it is rejected. */
   reading(symbol: string, reading: Reading): boolean;
-  /** What the frame was: used, known and not used, or not understood. Exactly one of the three for every frame. */
+  /** Outcome of the frame: used, known but not used, or not understood. Exactly one of the three is called for each frame. */
   consumed(kind: string): void;
   ignored(kind: string): void;
   refused(detail: string): void;
 }
 
-/** A stretch without trades: what was known before it, and, when something has come since, what came first. */
+/** A range in which trades may be missing, with the known trades around it. */
 export interface TradeGap {
-  /** The newest trade before it; null when the instrument had none since we began to listen. */
+  /** The newest trade before the gap; null when the instrument has had none. */
   readonly after: Trade | null;
-  /** Venue time from which trades may be missing, epoch ms: that of `after`, else when the connection was lost. */
+  /** Venue time from which trades may be missing, epoch ms: the time of `after`, else that of the lost connection. */
   readonly since: number;
+  /** The first trade after the gap; null when none has been received. */
   readonly before: Trade | null;
 }
 
-/** Whether a trade lies in a gap; for venues whose history can only be asked for by time or page. */
+/** Whether a trade lies in a gap. For venues whose history is read by time or by page. */
 export function isInGap(trade: Trade, { after, since, before }: TradeGap): boolean {
   const behind = after ? trade.order > after.order || (trade.order === after.order && trade.id !== after.id) : trade.time >= since;
   return behind && (before === null || trade.order < before.order || (trade.order === before.order && trade.id !== before.id));
@@ -87,41 +92,41 @@ export function isInGap(trade: Trade, { after, since, before }: TradeGap): boole
 
 export interface CandleHistory {
   readonly intervals: readonly Interval[];
-  /** Candles with openings in [from, to), oldest first; one page of them at most. */
+  /** Candles that open in [from, to), oldest first, at most one page. */
   read(symbol: string, interval: Interval, from: number, to: number, get: GetJson): Promise<Candle[]>;
 }
 
-/** What a venue serves of its past, over HTTP. */
+/** Past data that a venue serves over HTTP. */
 export interface History {
   /** Trades after `gap.after` and before `gap.before` (or now), oldest first, page by page. */
   trades?(symbol: string, tradeGap: TradeGap, get: GetJson): AsyncIterable<Trade[]>;
   /**
-   * Where the venue does not number its trades and sends them out of order: by how much, in ms. What a lost connection has missed may then be older than
-   * what had come before it, and newer than what came first after it.
+   * How far the venue sends unnumbered trades out of order, ms. Trades missed by a lost connection may then be older than the last trade before
+   * it, and newer than the first trade after it.
    */
   readonly disorderMs?: number;
-  /** The venue’s own candles: the second best, for a gap whose trades cannot be had. */
+  /** Candles of the venue, for gaps whose trades are not available. */
   readonly candles?: CandleHistory;
-  /** The whole book now. */
+  /** The current full order book. */
   book?(symbol: string, get: GetJson): Promise<BookUpdate>;
 }
 
-/** Fetches JSON, within the source’s rate limit, with every number as text where `digits` is set. */
+/** Fetches JSON within the rate limit of the source. With `digits`, numbers are returned as text. */
 export type GetJson = (path: string, digits?: 'as-text') => Promise<unknown>;
 
-/** A source, ready to be supervised. */
+/** The parts of a source, for its supervisor. */
 export interface SourceParts {
   readonly feed: Feed;
   readonly protocol: Protocol;
   readonly history: History | null;
   readonly restUrl: string | null;
-  /** Requests per second the venue allows to everyone, with a margin. */
+  /** Requests per second to the REST API; below the limit of the venue. */
   readonly restPerSecond: number;
-  /** Each instrument’s pair (BASE-QUOTE) and the venue’s symbol for it. */
+  /** Pair (BASE-QUOTE) and symbol of the venue, for each instrument. */
   readonly symbols: readonly { readonly pair: string; readonly symbol: string }[];
   readonly simulated: boolean;
-  /** Whether trades happen while nobody listens, so that a lost connection leaves a gap. */
+  /** Whether a lost connection leaves a gap: the venue trades on without us. */
   readonly leavesGaps: boolean;
-  /** Off for feeds that replay the past: their times are old and that is right. */
+  /** Whether event times are compared with our clock. False for replays, whose times are in the past. */
   readonly checkClock: boolean;
 }

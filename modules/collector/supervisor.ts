@@ -16,12 +16,12 @@ import type { Matched } from './matching.ts';
 import type { Connection, GetJson, SourceParts, TradeGap } from './source.ts';
 
 const RECONNECT_FIRST_MS = 500;
-/** A connection that lasted this long was a good one: the next failure waits from the beginning again. */
+/** After a connection that lasted this long, ms, the backoff starts again with its first delay. */
 const GOOD_CONNECTION_MS = 30_000;
 const CONNECT_TIMEOUT_MS = 10_000;
 const REST_TIMEOUT_MS = 10_000;
 const REST_BYTES_MAX = 32 * 1024 * 1024;
-/** Requests at once after a quiet time; every venue allows more. */
+/** Burst of requests; each venue allows more. */
 const REST_BURST = 5;
 const RATE_WINDOW_MS = 5_000;
 
@@ -31,9 +31,9 @@ export interface SupervisorOptions {
   readonly parts: SourceParts;
   readonly staleAfterMs: number;
   readonly reconnectMaxMs: number;
-  /** Instruments whose prices may be zero or below. */
+  /** Instruments whose prices may be zero or negative. */
   readonly negativePrices: ReadonlySet<InstrumentId>;
-  /** What a symbol is that is not among the source’s instruments; null where no other is taken. */
+  /** Accepts symbols that are not in the configuration of the source. Null when there is no such rule. */
   readonly match: ((symbol: string) => Matched) | null;
   readonly market: InstrumentZones;
   readonly clock: Clock;
@@ -41,7 +41,7 @@ export interface SupervisorOptions {
   readonly onFailure: (message: string) => void;
 }
 
-/** Keeps one source alive: connects, listens for silence, reconnects with patience, fills gaps, and says at any time how it is. */
+/** Runs one source: connects, detects silence, reconnects with backoff, fills gaps, and reports its state. */
 export class Supervisor {
   readonly id: string;
   readonly #options: SupervisorOptions;
@@ -133,7 +133,7 @@ export class Supervisor {
     this.#intake.close();
   }
 
-  /** The zone found its book broken: it is asked for again, whole. */
+  /** Requests the full order book: the zone reported its book as broken. */
   resyncBook(instrument: InstrumentId, reason: string): void {
     const symbol = this.#symbols.get(instrument);
     if (symbol === undefined) return;
@@ -160,7 +160,7 @@ export class Supervisor {
     return this.#state;
   }
 
-  /** How calls to the venue’s history fare. */
+  /** State of the circuit breaker for the history of the venue. */
   get historyCalls(): OutsideCallStats {
     return this.#rest.stats();
   }
@@ -243,7 +243,7 @@ export class Supervisor {
     this.#intake.sendAll({ type: 'MarkLive', time: this.#options.clock.now() });
   }
 
-  /** Frames stop without the connection closing: the commonest way for a feed to die. */
+  /** Detects a connection that is open but silent: the most common failure of a feed. */
   #listenForSilence(): void {
     const { clock, staleAfterMs } = this.#options;
     this.#cancelTimer?.();
@@ -301,7 +301,7 @@ export class Supervisor {
       const frames = this.#intake.frames - this.#framesAtRate;
       this.#framesAtRate = this.#intake.frames;
       const rate = (frames * 5_000) / RATE_WINDOW_MS;
-      // A moving average over about the window, so that the figure is calm enough to read.
+      // A moving average over about the window, so that the displayed rate is stable.
       this.#framesPerSecond += (rate - this.#framesPerSecond) * 0.4;
       if (frames > 0 || this.#framesPerSecond > 0.05) this.#options.onChange(this.describe());
       this.#watchRate();
@@ -329,7 +329,7 @@ export class Supervisor {
   };
 }
 
-/** An answer that will not change by asking again. */
+/** A response that a retry would not change. */
 class NotServed extends Error {}
 
 async function* none(): AsyncIterable<Trade[]> {}

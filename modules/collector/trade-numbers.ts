@@ -1,33 +1,33 @@
 import type { Trade } from '@millrace/contracts';
 
-/** Numbers that two trades of one moment may lie apart without a second trade to confirm it: what is put in order at most. */
+/** Largest step between the numbers of two trades of the same time that needs no confirmation: at most so many trades are reordered. */
 const NUMBERS_APART_MAX = 1_000;
-/** And for each millisecond between them: a thousand trades a second is more than any market has for long. */
+/** Further step per millisecond between them: no market has a thousand trades a second for long. */
 const NUMBERS_PER_MS = 1;
-/** Most trades that can have been lost where more came than that. A larger step is another numbering. */
+/** Largest number of lost trades. A larger step means that the venue numbers its trades differently now. */
 export const LOST_TRADES_MAX = 100_000;
-/** Trades that wait for another one that confirms their number. Beyond it the oldest is set aside. */
+/** Maximum number of trades that wait for a confirmation of their number. Beyond it the oldest is quarantined. */
 const DOUBTED_MAX = 16;
 
-/** Whether one trade’s number can follow from the other’s, given the time between them. */
+/** Whether the numbers of two trades are plausible for the time between them. */
 export function areNear(one: Trade, other: Trade): boolean {
   return Math.abs(one.order - other.order) <= NUMBERS_APART_MAX + Math.abs(one.time - other.time) * NUMBERS_PER_MS;
 }
 
 /**
- * Numbers that one trade alone claims, far from those before it. Such a trade waits for the next one: another number near
- * its own confirms it, a number that goes on from before refutes it.
+ * Trades whose number is far from the previous ones. Each waits for the next trade: a number near its own confirms it, a number that
+ * continues the previous ones refutes it.
  */
 export class DoubtedTrades {
   readonly #setAside: (trade: Trade, reason: string) => void;
   #trades: Trade[] = [];
 
-  /** @param setAside is given each trade that was refuted, with the reason */
+  /** @param setAside receives each refuted trade, with the reason */
   constructor(setAside: (trade: Trade, reason: string) => void) {
     this.#setAside = setAside;
   }
 
-  /** Takes a trade whose number is far from the newest; gives those that confirm each other, by number, or none. */
+  /** Adds a trade whose number is far from the newest. @returns the trades that confirm each other, in order of their numbers, or none */
   add(trade: Trade): Trade[] {
     const confirmed = this.#trades.filter((other) => other.order !== trade.order && areNear(other, trade));
     if (confirmed.length > 0) {
@@ -41,7 +41,7 @@ export class DoubtedTrades {
     return [];
   }
 
-  /** Sets all of them aside. */
+  /** Quarantines all waiting trades. */
   refute(reason: string): void {
     if (this.#trades.length === 0) return;
     const refuted = this.#trades;

@@ -3,25 +3,25 @@ import type { HeldTrade } from './held-trades.ts';
 import { areNear } from './trade-numbers.ts';
 import { gapBetween, isAfter, NOT_IN_HISTORY } from './trade-order.ts';
 
-/** Newest trades that are remembered while others are kept back, so that none is passed on twice. */
+/** Number of newest trades that are remembered while trades are held, so that none is passed on twice. */
 const REMEMBERED_MAX = 50_000;
 
 export interface TradeOutputOptions {
   readonly deliver: (trade: Trade, numbered: boolean, backfilled: boolean) => void;
   readonly outOfOrder: (trade: Trade, after: Trade) => void;
   readonly recordGap: (gap: Gap) => void;
-  /** See `History`; 0 where trades come in order. */
+  /** See `History`; 0 when trades arrive in order. */
   readonly disorderMs: number;
 }
 
-/** What a trade sequencer passes on: trades, and the gaps between them. */
+/** Output of a trade sequencer: trades, and the gaps between them. */
 export class TradeOutput {
-  /** The newest trade passed on, by rank. */
+  /** The newest trade that was passed on. */
   last: Trade | null;
-  /** Why trades may be missing; part of the reason of a gap. */
+  /** Why trades may be missing, for the reason of a gap. */
   whyLost = '';
   readonly #options: TradeOutputOptions;
-  /** What has been passed on while trades are kept back. */
+  /** Keys of the trades that were passed on while trades are held. */
   readonly #remembered = new Set<string>();
 
   constructor(options: TradeOutputOptions, last: Trade | null) {
@@ -36,19 +36,19 @@ export class TradeOutput {
     this.#options.deliver(trade, numbered, backfilled);
   }
 
-  /** Passes on a numbered trade of the venue’s history, after the gap before it: a process that goes on from that trade asks for nothing before it. */
+  /** Passes on a numbered trade of the history, after the gap before it: a process that continues from this trade asks for nothing before it. */
   passNext(trade: Trade): void {
     if (this.last) this.recordMissing(this.last, trade);
     this.pass(trade, true, true);
   }
 
-  /** Records as a gap what the venue’s history itself lacks between two trades. */
+  /** Records a gap for the trades between two that the history lacks as well. */
   recordMissing(last: Trade, trade: Trade): void {
     if (trade.order > last.order + 1 && areNear(trade, last))
       this.#options.recordGap(gapBetween(last, trade, `${this.whyLost}; ${NOT_IN_HISTORY}`));
   }
 
-  /** Records a gap before `first`; the next trade that is due is the one behind the gap. */
+  /** Records a gap before `first`. The next expected trade is the one after the gap. */
   recordGap(since: number, first: Pick<HeldTrade, 'trade' | 'numbered'>, reason: string, isCounted = first.numbered): void {
     const { last } = this;
     this.recordGapBetween(last, first, since, reason, isCounted);
@@ -75,7 +75,7 @@ export class TradeOutput {
   remember(trade: Trade, numbered: boolean): void {
     this.#remembered.add(keyOf(trade, numbered));
     if (this.#remembered.size <= REMEMBERED_MAX) return;
-    // If one of these comes again, the zone refuses it, and counts it, as a duplicate.
+    // The zone refuses and counts a repeat of a forgotten trade as a duplicate.
     for (const oldest of this.#remembered) {
       this.#remembered.delete(oldest);
       return;
@@ -91,7 +91,7 @@ export class TradeOutput {
   }
 }
 
-/** What identifies a trade among those of its instrument. */
+/** Identifies a trade among those of its instrument. */
 function keyOf({ id, order }: Trade, numbered: boolean): string {
   return numbered ? String(order) : id;
 }

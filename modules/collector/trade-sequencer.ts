@@ -7,33 +7,33 @@ import { areNear, DoubtedTrades, LOST_TRADES_MAX } from './trade-numbers.ts';
 import { isAfter, isNumbered, NOT_IN_HISTORY } from './trade-order.ts';
 import { TradeOutput, type TradeOutputOptions } from './trade-output.ts';
 
-/** How long a missing number is waited for before its gap is real: neighbours swap within milliseconds. */
+/** Time to wait for a missing number before it counts as a gap, ms. Neighbours swap within milliseconds. */
 const REORDER_MS = 250;
-/** Trades kept back while a number is waited for. */
+/** Maximum number of held trades while a number is missing. */
 const REORDER_TRADES_MAX = 1_000;
-/** Trades kept back while a gap is being filled: minutes of the busiest market. Beyond it the gap is given up. */
+/** Maximum number of held trades while a gap is filled: minutes of the busiest market. Beyond it the gap is recorded. */
 const HELD_TRADES_MAX = 50_000;
-/** Where venues do not number their trades, nothing but a trade says that a connection gives them: none may come for so long before the history is asked. */
+/** Without trade numbers only a trade shows that a subscription works. After this time without one, ms, the history is read. */
 const SUBSCRIBES_MS = 3_000;
-/** How far a venue’s history may be behind what it sends, where it sends trades out of order. */
+/** Maximum delay of the history behind the stream, ms, for venues that send trades out of order. */
 const HISTORY_BEHIND_MS = 1_000;
 
 export interface TradeSequencerOptions extends TradeOutputOptions, RecordedGapsOptions {
-  /** A trade waits because its number is far from those before it: it is passed on, or set aside, later. */
+  /** Called for a trade whose number is far from the previous ones. It is passed on or quarantined later. */
   readonly doubt: (trade: Trade) => void;
   readonly setAside: (trade: Trade, reason: string) => void;
 }
 
 /**
- * `flowing`: trades pass. `reordering`: a number is missing and waited for. `interrupted`: the connection was lost, and
- * nothing is known of what happened since. `repairing`: the venue’s history is being asked.
+ * `flowing`: trades are passed on. `reordering`: waits for a missing number. `interrupted`: the connection was lost, so trades may be
+ * missing. `repairing`: reads the history of the venue.
  */
 type State = 'flowing' | 'reordering' | 'interrupted' | 'repairing';
 
 /**
- * One instrument’s trades on their way in. Where the venue numbers them, a number that is missing is waited for, then
- * asked for, and only then given up; after a lost connection what was missed is asked for before anything new is passed
- * on. So the zone behind it sees every trade once, in order, or is told of a gap with its bounds.
+ * Puts the received trades of one instrument in order. It waits for a missing number, then reads it from the history, then records a gap.
+ * After a lost connection it reads the missed trades before it passes on new ones. So the zone gets each trade once and in order, or a gap
+ * with its bounds.
  */
 export class TradeSequencer {
   readonly #options: TradeSequencerOptions;
@@ -41,25 +41,25 @@ export class TradeSequencer {
   readonly #recordedGaps: RecordedGaps;
   readonly #held = new HeldTrades();
   #state: State = 'flowing';
-  /** The first trade that ever came, while the venue is asked what was before it, and the newest of that. */
+  /** While the history before the first trade of all is read: that trade, and the newest one before it. */
   #beginning: { readonly first: HeldTrade; newestBefore: Trade | null } | null = null;
-  /** Venue time from which trades may be missing; null while none can be. */
+  /** Venue time from which trades may be missing, epoch ms; null while none can be missing. */
   #lostAt: number | null = null;
-  /** Venue time of the first connection that was lost while no trade had come yet: its trades may be older than what the venue’s clock said at a later loss. */
+  /** Venue time of the first lost connection before the first trade, epoch ms. Missed trades may be older than the venue’s clock at a later loss. */
   #firstLostAt: number | null = null;
-  /** Connections lost so far, why the newest was, and whether there has been another one since. */
+  /** Number of lost connections, the reason of the newest loss, and whether a connection was made since. */
   #losses = 0;
   #arrivals = 0;
   #whyLostLast = '';
   #isBack = true;
   #cancelWait: (() => void) | null = null;
   readonly #doubted: DoubtedTrades;
-  /** Whether a second trade has confirmed the numbers of the newest. */
+  /** Whether a second trade has confirmed the current numbers. */
   #isConfirmed = false;
 
   /**
-   * @param last the newest trade that is on record, when this sequencer continues where an earlier one ended
-   * @param gaps those on record: the recent ones are asked for again, as the earlier sequencer would have done
+   * @param last the newest recorded trade, when this sequencer continues an earlier one
+   * @param gaps the recorded gaps. Recent ones are retried.
    */
   constructor(options: TradeSequencerOptions, last: Trade | null, gaps: readonly Gap[] = []) {
     this.#options = options;
@@ -70,14 +70,14 @@ export class TradeSequencer {
     if (last) this.interrupt('the process was restarted', last.time);
   }
 
-  /** Everything after a time (epoch ms) was withdrawn; `last` is the newest trade that is left on record. */
+  /** The data after a time (epoch ms) was withdrawn. `last` is the newest remaining trade. */
   withdraw(after: number, last: Trade | null): void {
     if (this.#output.last && this.#output.last.time > after) this.#output.last = last;
     if (this.#lostAt !== null && this.#lostAt > after) this.#lostAt = last?.time ?? null;
     if (this.#firstLostAt !== null && this.#firstLostAt > after) this.#firstLostAt = null;
   }
 
-  /** Takes a trade of the venue. `numbered`: its order is a number without gaps. */
+  /** Accepts a trade of the venue. @param numbered `order` is its number, and the numbers have no gaps */
   accept(trade: Trade, numbered: boolean): void {
     if (!numbered || this.#output.last === null) return this.#take(trade, numbered);
     if (!this.#isNear(trade)) return this.#doubt(trade);
@@ -86,7 +86,7 @@ export class TradeSequencer {
     this.#take(trade, numbered);
   }
 
-  /** No trade comes any more: what still waits for a confirmation of its number is set aside. */
+  /** Ends the sequence: quarantines the trades whose number is not confirmed. */
   close(): void {
     this.#doubted.refute('no other trade came');
   }
@@ -101,7 +101,7 @@ export class TradeSequencer {
     const confirmed = this.#doubted.add(trade);
     const [first] = confirmed;
     if (!first) return;
-    // What waits for a missing number comes before.
+    // Trades that wait for a missing number come first.
     if (this.#held.size > 0 && this.#state !== 'repairing') this.#gapIsReal();
     const missing = first.order - (this.#output.last?.order ?? 0) - 1;
     const isLoss = this.#isConfirmed && missing >= 0 && missing <= LOST_TRADES_MAX;
@@ -109,7 +109,7 @@ export class TradeSequencer {
     for (const one of confirmed) this.#take(one, true);
   }
 
-  /** The venue numbers its trades differently from here on: how many are missing, if any, cannot be told from the numbers. */
+  /** The venue numbers its trades differently from now on. The numbers do not show how many are missing, if any. */
   #takeNewNumbers(first: Trade): void {
     this.#output.whyLost = `the venue’s numbers went from ${this.#output.last?.order} to ${first.order}`;
     this.#output.recordGap(
@@ -136,8 +136,8 @@ export class TradeSequencer {
   }
 
   /**
-   * The connection is lost: trades may be missing from here on.
-   * @param at the venue’s time, as far as it is known; null when nothing was ever heard of it
+   * The connection is lost: trades may be missing from now on.
+   * @param at newest known venue time, epoch ms; null before the first event of the venue
    */
   interrupt(reason: string, at: number | null): void {
     if (this.#output.last === null) this.#firstLostAt ??= at;
@@ -152,7 +152,7 @@ export class TradeSequencer {
     this.#output.whyLost = reason;
   }
 
-  /** The connection is back. Where the venue serves its past, the gap is filled without waiting for a trade, or not for long. */
+  /** The connection is back. If the venue serves its history, the gap is filled now, or after `SUBSCRIBES_MS` without numbers. */
   reconnected(): void {
     this.#isBack = true;
     if (this.#state !== 'interrupted' || !this.#options.fetch) return;
@@ -183,7 +183,7 @@ export class TradeSequencer {
     this.#passWhatFollows();
   }
 
-  /** The first trade after an interruption, when history was not or could not be asked. */
+  /** Handles the first trade after an interruption whose history was not read. */
   #beginAgain(trade: Trade, numbered: boolean): void {
     const last = this.#output.last;
     const follows = last !== null && numbered && trade.order === last.order + 1;
@@ -196,7 +196,7 @@ export class TradeSequencer {
 
   #hold(trade: Trade, numbered: boolean): void {
     if (this.#output.last === null) return this.#begin({ trade, numbered, losses: this.#losses, arrival: this.#arrivals++ });
-    // What comes late ends no gap.
+    // A late trade does not end a gap.
     if (this.#output.last !== null && !isAfter(trade, this.#output.last, numbered)) {
       if (!numbered && this.#output.remembers(trade, false)) return;
       this.#output.remember(trade, numbered);
@@ -205,7 +205,7 @@ export class TradeSequencer {
     this.#held.add({ trade, numbered, losses: this.#losses, arrival: this.#arrivals++ });
   }
 
-  /** The first trade of all goes on at once: while nothing is on record, a crash leaves no trace of what was kept back. */
+  /** Passes on the first trade of all at once: as long as nothing is recorded, a crash would lose held trades without a trace. */
   #begin(first: HeldTrade): void {
     this.#beginning = { first, newestBefore: null };
     this.#output.remember(first.trade, first.numbered);
@@ -237,15 +237,15 @@ export class TradeSequencer {
     void this.#repair(this.#held.first?.trade ?? null);
   }
 
-  /** Fills the gap from the venue’s history, or records it; then passes on what was kept back meanwhile. */
+  /** Fills the gap from the history, or records it. Then passes on the held trades. */
   async #repair(before: Trade | null): Promise<void> {
     this.#stopWaiting();
     const after = this.#beginning ? null : this.#output.last;
     const lostAt = after?.time ?? this.#lostAt;
     if (lostAt === null) return this.#flowAgain();
-    // The venue’s clock may be ahead of the trades that it sends.
+    // The clock of the venue may be ahead of its trades.
     const since = Math.min(lostAt, this.#beginning?.first.trade.time ?? lostAt);
-    // Without numbers the first trade that comes may be a late repeat out of the gap: the history is asked for all that is newer.
+    // Without numbers the first trade may be a late repeat from within the gap: read all newer trades.
     const isBounded = !this.#beginning && before !== null && isNumbered(before);
     const tradeGap = { after, since, before: isBounded ? before : null };
     const losses = this.#losses;
@@ -258,18 +258,18 @@ export class TradeSequencer {
     this.#passOld();
     const hasBegun = this.#endBeginning(since, failure);
     const first = this.#held.firstAfterGap();
-    // Behind the first trade of all, only numbers tell of another gap.
+    // After the first trade of all, only numbers show another gap.
     const stillMissing =
       first?.numbered && this.#output.last ? first.trade.order > this.#output.last.order + 1 : failure !== null && !hasBegun;
     if (stillMissing && !first) {
-      // Nothing has come yet that would end the gap: its bounds are known with the next trade.
+      // No trade ends the gap yet. Its bounds are known with the next trade.
       this.#state = 'interrupted';
       this.#lostAt = since;
       return;
     }
-    // Where the connection was lost again before the first came, a history that answers is asked once more, for all of it.
+    // If the connection was lost again before the first trade, and the history can be read, it is read again for the whole gap.
     if (stillMissing && first && (failure !== null || first.losses <= losses)) {
-      // What could not be asked now may be answered later; what the venue does not have will not be.
+      // A failed read is retried later. Trades that the venue does not have are not.
       const last = this.#output.last;
       if (failure !== null) this.#recordedGaps.fillLater({ after: last, since: last?.time ?? since, before: first.trade }, first.numbered);
       this.#output.recordGap(since, first, failure ?? NOT_IN_HISTORY);
@@ -277,7 +277,7 @@ export class TradeSequencer {
     this.#release(stillMissing && failure !== null && first ? first.losses : losses);
   }
 
-  /** The venue was asked what was before the first trade of all: what it could not tell is on record from now on. Returns whether there was such a trade. */
+  /** Ends the read of the history before the first trade of all, and records what is missing. @returns whether there was such a read */
   #endBeginning(since: number, failure: string | null): boolean {
     if (!this.#beginning) return false;
     const { first, newestBefore } = this.#beginning;
@@ -291,7 +291,7 @@ export class TradeSequencer {
     return true;
   }
 
-  /** Passes on what history has, in order. Gives up when so much is kept back meanwhile that it cannot wait. */
+  /** Passes on the trades of the history, in order. Fails when too many trades are held meanwhile. */
   async #fill(tradeGap: TradeGap): Promise<{ filled: number; failure: string | null }> {
     if (!this.#options.fetch) return { filled: 0, failure: 'this source has no history to fill it from' };
     let filled = 0;
@@ -308,7 +308,7 @@ export class TradeSequencer {
     }
   }
 
-  /** Passes on what is kept back and ends no gap: the history has newer ones. */
+  /** Passes on held trades that are older than the newest of the history: they end no gap. */
   #passOld(): void {
     for (
       let { first } = this.#held;
@@ -321,8 +321,8 @@ export class TradeSequencer {
   }
 
   /**
-   * Passes on a trade of the venue’s history: after those that came before it, and with a gap where the history has one itself.
-   * @returns whether it was not known
+   * Passes on a trade of the history, after the held trades before it. Records a gap that the history itself has.
+   * @returns whether the trade was new
    */
   #passGiven(trade: Trade, numbered: boolean): boolean {
     const beginning = this.#beginning;
@@ -349,14 +349,14 @@ export class TradeSequencer {
   }
 
   /**
-   * Everything kept back goes on; what history has given already does not go twice.
-   * @param losses connections whose loss is made good, or is on record as a gap; what came later waits for a repair of its own
+   * Passes on the held trades, except those that the history had.
+   * @param losses number of lost connections whose gap is filled or recorded. Trades after later losses wait for their own repair.
    */
   #release(losses: number): void {
     const held = this.#held.takeAll();
     const lostAt = this.#lostAt;
     this.#flowAgain();
-    // A number below the newest may be one that history did not have.
+    // A lower number than the newest may be one that the history lacked.
     for (const { trade, numbered, losses: at } of held)
       if (at <= losses && !this.#output.remembers(trade, numbered)) this.accept(trade, numbered);
     if (losses < this.#losses)
@@ -367,7 +367,7 @@ export class TradeSequencer {
     if (this.#state !== 'repairing') this.#output.forgetAll();
   }
 
-  /** A connection was lost again while the history was asked: that leaves a gap of its own, behind what had come until then. */
+  /** A connection was lost again while the history was read. This leaves another gap, after the trades received until then. */
   #goOnAfter(later: HeldTrade[], lostAt: number | null): void {
     this.#lostAt = this.#output.last?.time ?? lostAt;
     for (const one of later) this.#held.add(one);

@@ -12,13 +12,13 @@ export type FileFormat = 'csv' | 'jsonl' | 'parquet';
 
 const READ_BYTES = 64 * 1024;
 const LINE_CHARACTERS_MAX = 1024 * 1024;
-/** File systems that tell of no change are looked at this often in follow mode. */
+/** Polling interval of followed files, ms, for file systems without change notifications. */
 const LOOK_EVERY_MS = 1_000;
-/** A file that is followed and begins differently has been written anew. */
+/** Number of first bytes that identify a followed file. When they change, the file was rewritten. */
 const BEGINNING_BYTES = 256;
 const CSV = { relax_quotes: true, relax_column_count: true, skip_empty_lines: true } as const;
 
-/** The format that a file’s ending tells; undefined when it tells none. */
+/** Format by the file extension; undefined for an unknown one. */
 export function formatOf(path: string): FileFormat | undefined {
   if (/\.csv$/i.test(path)) return 'csv';
   if (/\.(jsonl|ndjson)$/i.test(path)) return 'jsonl';
@@ -28,15 +28,15 @@ export function formatOf(path: string): FileFormat | undefined {
 export interface FileOptions {
   readonly path: string;
   readonly format: FileFormat;
-  /** Whether lines that are appended later come too. */
+  /** Whether to deliver lines that are appended later. */
   readonly follow: boolean;
-  /** The time of a frame; null when it has none. */
+  /** Time of a frame; null when it has none. */
   readonly timeOf: (frame: string) => PreciseTime | null;
 }
 
 /**
- * Rows of a file, each a JSON frame (CSV rows become objects by column name), in order of time: a file that is not is sorted first. With `follow`, rows come
- * in the order of the file, and lines that are appended later come too, also of a file that takes its place.
+ * Rows of a file, each as a JSON frame (CSV rows become objects by column name), in order of time; an unsorted file is sorted first. With
+ * `follow`, rows are delivered in the order of the file, and lines that are appended later as well, also those of a file that replaces it.
  */
 export function fileFeed(options: FileOptions): Feed {
   return {
@@ -70,13 +70,13 @@ function whatIsWrong({ path, format, follow }: FileOptions): string | undefined 
   return undefined;
 }
 
-/** What the supervisor asks of a file that is being read. */
+/** Pauses and ends the reading of a file for its supervisor. */
 class ReadingControl {
   closed = false;
   #paused = false;
   #wake = () => {};
 
-  /** Resolves when more may be read, or nothing more is to be. */
+  /** Resolves when reading may continue, or is closed. */
   async mayGoOn(): Promise<void> {
     while (this.#paused && !this.closed)
       await new Promise<void>((resolve) => {
@@ -99,7 +99,7 @@ class ReadingControl {
   }
 }
 
-/** Where the rows of a file go. */
+/** Receives the rows of a file. */
 type RowSink = Pick<FeedEvents, 'frame' | 'refused'>;
 
 // A file that is whole
@@ -107,7 +107,7 @@ type RowSink = Pick<FeedEvents, 'frame' | 'refused'>;
 async function readFile(options: FileOptions, events: FeedEvents, control: ReadingControl): Promise<void> {
   const { identity, rows, isSorted } = await examine(options, control);
   if (control.closed) return;
-  // Rows that are added to a file in order follow those it had; in one that is sorted here they may come anywhere.
+  // Rows added to a sorted file follow the earlier ones. In a file that is sorted here they may be at any place.
   if (isSorted) events.file(identity);
   else events.file(`${identity}-${rows}`, identity);
   const refused: FeedEvents['refused'] = (...args) => events.refused(...args);
@@ -120,7 +120,7 @@ async function readFile(options: FileOptions, events: FeedEvents, control: Readi
   }
 }
 
-/** Reads a file once through: what tells it from others, how many rows it has, and whether their times rise. */
+/** Reads a whole file: its identity, its number of rows, and whether their times rise. */
 async function examine(options: FileOptions, control: ReadingControl): Promise<{ identity: string; rows: number; isSorted: boolean }> {
   let identity = '';
   let newest: PreciseTime | null = null;
@@ -137,7 +137,7 @@ async function examine(options: FileOptions, control: ReadingControl): Promise<{
   return { identity, rows, isSorted };
 }
 
-/** What tells a file from others, also when rows have been added to it: its first row, with the names of its columns. */
+/** Identity of a file that stays when rows are added: its first row with its column names. */
 function identityOf(firstFrame: string): string {
   return createHash('sha256').update(firstFrame).digest('hex').slice(0, 16);
 }
@@ -150,7 +150,7 @@ async function* timed(frames: AsyncIterable<readonly string[]>, timeOf: FileOpti
     });
 }
 
-/** The frames of a file as it is now, some at a time. */
+/** The frames of the present content of a file, in chunks. */
 async function* framesOf(
   { path, format }: FileOptions,
   refused: FeedEvents['refused'],
@@ -171,7 +171,7 @@ async function* framesOf(
       if (text === null) break;
       at += text.bytes;
       for (const line of text.lines) rows.take(line);
-      // Rows of CSV come when they like, also while these are being used.
+      // The CSV parser emits rows at any time, also while these are processed.
       const ready = frames;
       frames = [];
       yield ready;
@@ -187,7 +187,7 @@ async function* framesOf(
 
 // A file that grows
 
-/** Reads what is appended, until it is closed. A file that was renamed is read to its end before the one that has its name now; one that was written anew is read anew. */
+/** Reads appended content until it is closed. A renamed file is read to its end before the new file of that name. A rewritten file is read from its start. */
 async function followFile({ path, format }: FileOptions, events: FeedEvents, control: ReadingControl): Promise<void> {
   while (!control.closed) {
     const file = await open(path, 'r');
@@ -196,12 +196,12 @@ async function followFile({ path, format }: FileOptions, events: FeedEvents, con
     } finally {
       await file.close();
     }
-    // Between a rename and the new file there may be none for a moment.
+    // Between a rename and the creation of the new file there is none.
     while (!control.closed && !existsSync(path)) await changed(path);
   }
 }
 
-/** Resolves when there is another file behind the path, or this one was written anew. */
+/** Resolves when the path names another file, or the file was rewritten. */
 async function followOne(file: FileHandle, path: string, format: FileFormat, events: FeedEvents, control: ReadingControl): Promise<void> {
   let isFirst = true;
   const sink: RowSink = {
@@ -217,7 +217,7 @@ async function followOne(file: FileHandle, path: string, format: FileFormat, eve
   let at = 0;
   let beginning: Buffer = Buffer.alloc(0);
   for (;;) {
-    // Asked before reading: what is written to it until then is read.
+    // Checked before reading, so that all that was written to the old file is read.
     const hasAnother = await isAnother(file, path);
     for (;;) {
       const text = await lines.read(file, at);
@@ -245,7 +245,7 @@ async function beginningOf(file: FileHandle, bytes: number): Promise<Buffer> {
   return buffer.subarray(0, bytesRead);
 }
 
-/** Whether the path leads to another file than the one that is open. */
+/** Whether the path names another file than the open one. */
 async function isAnother(file: FileHandle, path: string): Promise<boolean> {
   const [mine, there] = await Promise.all([file.stat(), stat(path).catch(() => null)]);
   return there !== null && (there.ino !== mine.ino || there.dev !== mine.dev);
@@ -269,7 +269,7 @@ function changed(path: string): Promise<void> {
 
 // Lines and rows
 
-/** Makes lines of bytes. */
+/** Splits bytes into lines. */
 class Lines {
   readonly #decoder = new TextDecoder();
   readonly #buffer = Buffer.allocUnsafe(READ_BYTES);
@@ -280,7 +280,7 @@ class Lines {
     this.#sink = sink;
   }
 
-  /** The lines that end in the next bytes of a file; null when there are none. */
+  /** The lines that end in the next bytes; null at the end of the file. */
   async read(file: FileHandle, at: number): Promise<{ bytes: number; lines: readonly string[] } | null> {
     const { bytesRead } = await file.read(this.#buffer, 0, READ_BYTES, at);
     if (bytesRead === 0) return null;
@@ -293,13 +293,13 @@ class Lines {
     return { bytes: bytesRead, lines: lines.map((line) => (line.endsWith('\r') ? line.slice(0, -1) : line)) };
   }
 
-  /** What follows the last line’s end. */
+  /** Bytes after the end of the last line. */
   rest(): string {
     return this.#rest;
   }
 }
 
-/** Takes lines and makes frames of them; `end` resolves when the last one is made. */
+/** Converts lines to frames. `end` resolves after the last one. */
 interface RowReader {
   take(line: string): void;
   end(): Promise<void>;
@@ -309,7 +309,7 @@ function jsonRows({ frame }: RowSink): RowReader {
   return { take: (line) => void (line.trim() !== '' && frame(line)), end: async () => {} };
 }
 
-/** Rows of CSV, as fast as can be: the newest is held back until another line comes. */
+/** Fast parser of CSV rows. It holds the newest row until the next line. */
 function csvRows(sink: RowSink): RowReader {
   const row = csvRow(sink);
   const parser = csvParser(CSV);
@@ -327,13 +327,13 @@ function csvRows(sink: RowSink): RowReader {
   };
 }
 
-/** Rows of CSV, each as soon as it is whole. */
+/** Parser of CSV rows that emits each row as soon as it is complete. */
 function csvRowsAtOnce(sink: RowSink): RowReader {
   const row = csvRow(sink);
   let begun = '';
   const take = (line: string) => {
     begun = begun === '' ? line : `${begun}\n${line}`;
-    // A quoted field may go over several lines.
+    // A quoted field may contain line breaks.
     if ((begun.match(/"/g)?.length ?? 0) % 2 === 1 && begun.length <= LINE_CHARACTERS_MAX) return;
     const whole = begun;
     begun = '';
@@ -346,7 +346,7 @@ function csvRowsAtOnce(sink: RowSink): RowReader {
   return { take, end: async () => {} };
 }
 
-/** The first row names the columns; an unnamed one is called `column0`, `column1`, … */
+/** Column names of the first row. Columns without a name are called `column0`, `column1`, … */
 function csvRow({ frame }: RowSink): (values: readonly string[]) => void {
   let columns: string[] | null = null;
   return (values) => {

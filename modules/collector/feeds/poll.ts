@@ -3,10 +3,10 @@ import type { Feed } from '../source.ts';
 
 const BYTES_MAX = 8 * 1024 * 1024;
 const TIMEOUT_MS = 10_000;
-/** There is nothing new: headers of the configuration may ask for this answer. */
+/** Status "Not Modified", which conditional headers of the configuration may cause. */
 const NOT_MODIFIED = 304;
 
-/** A document behind a URL, fetched again and again; each body is a frame. One failed request ends the connection: the supervisor waits and tries again. */
+/** Fetches a document periodically; each body is a frame. A failed request closes the connection: the supervisor retries with backoff. */
 export function pollFeed(url: string, everyMs: number, headers: Record<string, string>): Feed {
   return {
     open(events) {

@@ -1,12 +1,12 @@
 import { WebSocket } from 'ws';
 import type { Feed } from '../source.ts';
 
-/** A frame larger than any venue sends: the deepest order book is a tenth of it. */
+/** Maximum size of a frame, bytes: ten times that of the deepest order book. */
 const FRAME_BYTES_MAX = 8 * 1024 * 1024;
-/** Venues that hear nothing from a client close the connection after a minute or so. */
+/** Interval of pings, ms. Venues close silent connections after about a minute. */
 const PING_EVERY_MS = 20_000;
 
-/** Frames of a WebSocket. Text or binary, they arrive as text: venues that send binary frames put UTF-8 JSON into them. */
+/** Frames of a WebSocket, as text. Binary frames are decoded as UTF-8: venues send JSON in them. */
 export function websocketFeed(url: string): Feed {
   return {
     open(events) {

@@ -10,7 +10,7 @@ type Market = 'spot' | 'futures';
 type Channel = 'trades' | 'quotes' | 'book' | 'candles';
 
 const STREAM: Record<Channel, string> = { trades: '@aggTrade', quotes: '@bookTicker', book: '@depth@100ms', candles: '@kline_1m' };
-/** Trades one page of history holds at most. */
+/** Maximum number of trades in a page of history. */
 const PAGE = 1_000;
 const BOOK_DEPTH = 1_000;
 
@@ -18,7 +18,7 @@ export function binanceSymbol(pair: string): string {
   return pair.replace('-', '');
 }
 
-/** The subscriptions stand in the URL: nothing needs to be sent after connecting. */
+/** The subscriptions are part of the URL: no message is needed after connecting. */
 export function binanceUrl(base: string, symbols: readonly string[], channels: readonly Channel[]): string {
   const streams = symbols.flatMap((symbol) => channels.map((channel) => symbol.toLowerCase() + STREAM[channel]));
   return `${base.replace(/\/+$/, '')}/stream?streams=${streams.join('/')}`;
@@ -101,7 +101,7 @@ function readTrade({ s, a, p, q, T, m }: AggTrade, sink: Sink): void {
 
 function readTicker({ s, b, B, a, A, T }: BookTicker, sink: Sink): void {
   sink.consumed('bookTicker');
-  // Spot tickers carry no time at all.
+  // Spot tickers have no time.
   sink.quote(
     s,
     T === undefined ? { bid: b, bidQuantity: B, ask: a, askQuantity: A } : { time: T, bid: b, bidQuantity: B, ask: a, askQuantity: A },

@@ -14,7 +14,7 @@ const PAGE = 1_000;
 interface Match {
   readonly type: 'match' | 'last_match';
   readonly trade_id: number;
-  /** The maker’s side; the taker was on the other. */
+  /** Side of the maker; the taker is on the other. */
   readonly side: 'buy' | 'sell';
   readonly size: string;
   readonly price: string;
@@ -105,7 +105,7 @@ interface PastMatch {
 
 export function coinbaseHistory(): History {
   return {
-    /** The venue pages from the newest back; pages are turned round here, because a gap is filled from its start. */
+    /** Pages go back from the newest trade. Their order is reversed here, because a gap is filled from its start. */
     async *trades(symbol, tradeGap, get) {
       const pages: Trade[][] = [];
       for (let cursor = tradeGap.before?.order; ; ) {

@@ -66,8 +66,8 @@ function readV1Trades(rows: readonly V1Trade[], symbol: string, sink: Sink): voi
 }
 
 /**
- * v1 trades have no id. Their time is exact to the microsecond, so the fields make one; trades of one message that agree in
- * all of them are numbered, so that none is taken for a repeat of another.
+ * Trades of v1 have no id. Their time has microseconds, so the id is made of their fields. Equal trades of one message are numbered, so
+ * that none counts as a duplicate.
  */
 function tradesOf(rows: readonly V1Trade[]): Trade[] {
   const seen = new Map<string, number>();
@@ -81,7 +81,7 @@ function tradesOf(rows: readonly V1Trade[]): Trade[] {
   });
 }
 
-/** Decimal seconds as text into whole microseconds, without going through a double that cannot hold them. */
+/** Converts decimal seconds, as text, to microseconds. A double could not hold them exactly. */
 function microsOf(seconds: string): number {
   const [whole = '0', fraction = ''] = seconds.split('.');
   return Number(whole) * 1_000_000 + Number(fraction.slice(0, 6).padEnd(6, '0'));
@@ -142,7 +142,7 @@ interface V2Message {
 export function krakenV2Protocol(symbols: readonly string[], channels: readonly Channel[]): Protocol {
   const request = (method: 'subscribe' | 'unsubscribe', symbol: readonly string[], channel: Channel) =>
     JSON.stringify({ method, params: { ...V2_NAME[channel], symbol } });
-  /** The open candle of each symbol as it was last told: when the next one begins, it is closed. */
+  /** The newest state of the open candle of each symbol. It is closed when the next one begins. */
   const newestCandles = new Map<string, Candle>();
   return {
     connected: () => {
@@ -229,7 +229,7 @@ function readV2Candles(data: readonly Record<string, unknown>[], sink: Sink, new
 
 export function krakenHistory(version: 1 | 2): History {
   return {
-    /** Pages go forward from `since`, in nanoseconds; the last trade known is asked for again and passed over. */
+    /** Pages go forward from `since`, in nanoseconds. The first page repeats the last known trade, which is skipped. */
     async *trades(symbol, tradeGap, get) {
       const pair = encodeURIComponent(symbol);
       const { after, before } = tradeGap;
@@ -252,7 +252,7 @@ export function krakenHistory(version: 1 | 2): History {
   };
 }
 
-/** A REST row, as v2 names the same trade: the id stands seventh. */
+/** Id of a REST row, equal to that of the same trade in v2: the seventh field. */
 function numbered(row: V1Trade): Trade {
   const id = String(row[6]);
   const [price, quantity, seconds, letter] = row;

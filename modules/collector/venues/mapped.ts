@@ -4,11 +4,11 @@ import { parseDigits } from '../digits.ts';
 import type { Protocol, Sink } from '../source.ts';
 
 /*
- * Any JSON feed, by configuration alone: each mapping says which messages it is for, where the items are, and which field
- * of an item, or of the message around it, is which value.
+ * Protocol of any JSON feed, by configuration. A mapping selects messages, locates their items, and maps fields of an item, or of its
+ * message, to values.
  */
 
-/** The symbol of an item that names no instrument: the mapping’s own pair. */
+/** Symbol of an item without an instrument: the pair of its mapping. */
 export function symbolsOf(mappings: readonly Mapping[]): { pair: string; symbol: string }[] {
   const symbols = new Map<string, string>();
   for (const mapping of mappings) {
@@ -19,13 +19,13 @@ export function symbolsOf(mappings: readonly Mapping[]): { pair: string; symbol:
 }
 
 export interface MappedOptions {
-  /** What is sent after connecting. */
+  /** Messages to send after connecting. */
   readonly greetings?: readonly unknown[];
-  /** The time of what has none of its own. */
+  /** Time of items without a time, epoch ms. */
   readonly now: () => number;
-  /** Frames are rows of a file: a trade without an id is left without one, for its row tells it from others. */
+  /** Frames are rows of a file: trades without an id get none, because their row identifies them. */
   readonly ofFile?: boolean;
-  /** Each frame is one document fetched again: what was in the one before is neither news nor a fault. */
+  /** Each frame is the same document, fetched again: items of the previous one are skipped, and not counted as duplicates. */
   readonly ofDocument?: boolean;
 }
 
@@ -34,9 +34,9 @@ export function mappedProtocol(
   { greetings = [], now, ofFile = false, ofDocument = false }: MappedOptions,
 ): Protocol {
   const ids = new RisingIds();
-  /** By mapping, what has been taken of the last document. */
+  /** Items used from the previous document, by mapping. */
   const lastDocuments = new Map<Mapping, ReadonlySet<string>>();
-  /** Mappings whose times have shown digits beyond the millisecond: these tell the order, zeros included. */
+  /** Mappings with times finer than a millisecond. Their times give the order, also when the further digits are zero. */
   const precise = new Set(mappings.filter(({ timeUnit }) => timeUnit === 'us' || timeUnit === 'ns'));
   return {
     connected: () => greetings.map((message) => (typeof message === 'string' ? message : JSON.stringify(message))),
@@ -59,7 +59,7 @@ export function mappedProtocol(
   };
 }
 
-/** Takes what the document before did not have. */
+/** Uses the items that the previous document did not have. */
 function newsAfter(last: ReadonlySet<string> | undefined, sink: Sink): Pick<Sink, Data> & { readonly taken: ReadonlySet<string> } {
   const taken = new Set<string>();
   const unlessKnown = (name: string, take: () => boolean) => {
@@ -80,7 +80,7 @@ function newsAfter(last: ReadonlySet<string> | undefined, sink: Sink): Pick<Sink
 
 type Data = 'trade' | 'candle' | 'reading' | 'refused';
 
-/** Tells the time of a message: that of its first item. Null when there is none that can be read. */
+/** Returns the time of a message: that of its first item, or null when it has no valid time. */
 export function mappedTime(mappings: readonly Mapping[]): (frame: string) => PreciseTime | null {
   return (frame) => {
     try {
@@ -100,10 +100,10 @@ function mappingFor(mappings: readonly Mapping[], message: unknown): Mapping | u
   return mappings.find(({ where = {} }) => Object.entries(where).every(([path, value]) => String(at(message, path)) === String(value)));
 }
 
-/** One item of a message, read by its mapping. */
+/** An item of a message, read by its mapping. */
 class Item {
   readonly symbol: string;
-  /** NaN ms when it has none that can be read. */
+  /** NaN ms when the item has no valid time. */
   readonly time: PreciseTime;
   readonly #message: unknown;
   readonly #item: unknown;
@@ -120,13 +120,13 @@ class Item {
         : (preciseTimeOf(this.#at(mapping.time), mapping.timeUnit ?? 'ms') ?? { ms: Number.NaN, nanos: 0 });
   }
 
-  /** A field as it was written; empty when there is none. */
+  /** A field as text; empty when it is absent. */
   text(name: string): string {
     const path = this.#fields[name];
     return path === undefined ? '' : this.#at(path);
   }
 
-  /** A field as a number; NaN when there is none. */
+  /** A field as a number; NaN when it is absent. */
   number(name: string): number {
     const text = this.text(name);
     return text === '' ? Number.NaN : Number(text);
@@ -138,12 +138,12 @@ class Item {
   }
 }
 
-/** What a path begins with that starts at the message instead of the item. */
+/** Prefix of paths that start at the message instead of the item. */
 const ROOT = '$';
 
 /**
- * Trades of one message, oldest first: where it has the newest first, it is turned round.
- * @param ids what tells the order of trades of one millisecond; null where the time does
+ * Trades of one message, oldest first. Reverses messages that have the newest first.
+ * @param ids gives the order of trades of one millisecond; null when their times do
  */
 function readTrades(items: readonly Item[], ids: RisingIds | null, ofFile: boolean, sink: Pick<Sink, Data>): void {
   const times = items.map(({ time }) => time.ms);
@@ -157,16 +157,16 @@ function readTrades(items: readonly Item[], ids: RisingIds | null, ofFile: boole
     const id = item.text('id') || (ofFile ? '' : idOf({ ...values, nanos }, repeats));
     const sequence = item.text('sequence');
     const order = sequence === '' ? (ids?.orderOf(item.symbol, id, time) ?? nanos) : Number(sequence);
-    // What is refused says nothing of the others: its time may be a wrong one.
+    // A rejected trade does not count for the order: its time may be wrong.
     if (sink.trade(item.symbol, { ...values, id, order }, false)) ids?.note(item.symbol, id, time);
   }
 }
 
-/** Whether a feed’s ids rise with time, as far as has been seen: then they tell the order of trades of one time. */
+/** Tracks whether the ids of a feed have risen with time so far. If so, they give the order of trades of one time. */
 class RisingIds {
   readonly #newest = new Map<string, { id: number; time: number; rise: boolean }>();
 
-  /** The id as a number where ids rise, else 0. */
+  /** The id as a number if ids rise, else 0. */
   orderOf(symbol: string, text: string, time: number): number {
     const id = numberOf(text);
     const newest = this.#newest.get(symbol);
@@ -174,7 +174,7 @@ class RisingIds {
     return rise && !Number.isNaN(id) ? id : 0;
   }
 
-  /** A trade that was taken. */
+  /** Notes an accepted trade. */
   note(symbol: string, text: string, time: number): void {
     const id = numberOf(text);
     const newest = this.#newest.get(symbol);
@@ -184,12 +184,12 @@ class RisingIds {
   }
 }
 
-/** NaN when an id is no number. */
+/** An id as a number; NaN if it is none. */
 function numberOf(id: string): number {
   return /^\d{1,15}$/.test(id) ? Number(id) : Number.NaN;
 }
 
-/** Whether of two trades the later one has the higher id. */
+/** Whether the later of two trades has the higher id. */
 function areInStep(newest: { readonly id: number; readonly time: number }, id: number, time: number): boolean {
   return (time > newest.time && id > newest.id) || (time < newest.time && id < newest.id) || time === newest.time;
 }
@@ -214,7 +214,7 @@ function readReadings(item: Item, { fields }: Mapping, sink: Pick<Sink, Data>): 
   for (const name of Object.keys(fields)) sink.reading(item.symbol, { time: item.time.ms, name, value: item.number(name) });
 }
 
-/** A trade without an id is told from others by its fields, and by how many there were like it in the message. */
+/** Id of a trade without one: its fields, and its number among equal trades of the message. */
 function idOf(trade: Omit<Trade, 'id' | 'order'> & { nanos: number }, repeats: Map<string, number>): string {
   const { nanos, ...fields } = trade;
   const id = createHash('sha1')

@@ -2,20 +2,20 @@ import { Random, seedOf } from '@millrace/base/random';
 import type { Feed, Protocol } from '../source.ts';
 
 /*
- * A made-up market that behaves like one: log-normal prices with volatility that clusters, arrivals that come in bursts,
- * sizes with a heavy tail, sides that follow the move. The same seed gives the same market, trade for trade.
+ * A simulated market with realistic statistics: log-normal prices with clustered volatility, arrivals in bursts, heavy-tailed sizes, sides
+ * that follow the move. The same seed gives the same trades.
  */
 
 const MINUTE_MS = 60_000;
-/** Trades in one go while the past is made up. */
+/** Trades per step while the past is simulated. */
 const HISTORY_BATCH = 500;
-/** Volatility of a year’s log return, of a lively crypto pair. */
+/** Annualised volatility of the log return, of a volatile crypto pair. */
 const VOLATILITY_YEARLY = 0.9;
 const MS_PER_YEAR = 365 * 24 * 60 * MINUTE_MS;
-/** How often the live market is let run up to now. */
+/** Interval of steps of the live market, ms. */
 const STEP_MS = 50;
 
-/** Prices that look right for names people know. */
+/** First prices of well-known assets, USD. */
 const KNOWN_PRICE: Record<string, number> = { BTC: 64_000, ETH: 3_200, SOL: 150, XRP: 0.6, DOGE: 0.12, ADA: 0.45, BNB: 560, LINK: 14 };
 const KRW_PER_USD = 1_380;
 
@@ -32,7 +32,7 @@ interface SimulatedFrame {
   readonly ask: string;
 }
 
-/** One instrument’s market: each call of `next` is the next trade. */
+/** The market of one instrument. `next` returns the next trade. */
 export class SimulatedMarket {
   readonly #pair: string;
   readonly #random: Random;
@@ -55,7 +55,7 @@ export class SimulatedMarket {
     this.#time = start;
   }
 
-  /** Time of the trade that `next` gave last. */
+  /** Time of the last trade, epoch ms. */
   get time(): number {
     return this.#time;
   }
@@ -65,7 +65,7 @@ export class SimulatedMarket {
     const before = Math.floor(this.#time);
     this.#time += gap;
     this.#inSameMs = Math.floor(this.#time) === before ? this.#inSameMs + 1 : 0;
-    // Volatility is pulled back to its mean and now and then jumps: calm and storm, as in real markets.
+    // Volatility reverts to its mean, and jumps at times.
     this.#excitement += (1 - this.#excitement) * 0.02 + (this.#random.next() < 0.004 ? this.#random.next() * 3 : 0);
     const sigma = VOLATILITY_YEARLY * this.#excitement * Math.sqrt(gap / MS_PER_YEAR);
     const move = sigma * this.#gaussian();
@@ -87,7 +87,7 @@ export class SimulatedMarket {
     };
   }
 
-  /** Box and Muller. */
+  /** A normally distributed number, by the Box-Muller transform. */
   #gaussian(): number {
     return Math.sqrt(-2 * Math.log(1 - this.#random.next())) * Math.cos(2 * Math.PI * this.#random.next());
   }
@@ -99,15 +99,15 @@ export interface SimulatorOptions {
   readonly tradesPerSecond: number;
   readonly historyMinutes: number;
   readonly now: () => number;
-  /** The newest trade on record of a pair: its market goes on from there. */
+  /** The newest recorded trade of a pair, from which its market continues. */
   readonly goOnFrom: (pair: string) => { time: number; price: number } | null;
-  /** Runs to this moment as fast as it can and ends there; null runs along with the clock for ever. */
+  /** Time at which it ends, epoch ms; it runs as fast as possible. Null: it follows the clock without an end. */
   readonly until: number | null;
 }
 
 /**
- * Frames of the simulated venue. Where there is no record yet, it makes up a past first; else it goes on from the newest trade
- * on record, over a pause as well as over a restart.
+ * Frames of the simulated venue. Without recorded trades it simulates a past first; else it continues from the newest one, also after a pause
+ * or a restart.
  */
 export function simulatorFeed(options: SimulatorOptions): Feed {
   const markets = options.pairs.map((pair) => {

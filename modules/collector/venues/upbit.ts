@@ -3,19 +3,19 @@ import { parseDigits } from '../digits.ts';
 import type { History, Protocol, Sink, TradeGap } from '../source.ts';
 
 /*
- * Upbit: trade and orderbook in the SIMPLE and the DEFAULT format. Its frames are binary with UTF-8 JSON inside, and its
- * numbers are JSON numbers, so they are read as text. Source: docs.upbit.com, "WebSocket" and "Trades Ticks".
+ * Upbit: trade and orderbook in the SIMPLE and the DEFAULT format. Its frames are binary and contain UTF-8 JSON. Its JSON numbers are read
+ * as text, so that no digit is lost. Source: docs.upbit.com, "WebSocket" and "Trades Ticks".
  */
 
 type Channel = 'trades' | 'quotes' | 'book' | 'candles';
 
 const PAGE = 500;
-/** The recorded streams have trades that came up to some seconds after newer ones. */
+/** How far trades arrive out of order, ms: some seconds in the recorded streams. */
 const DISORDER_MS = 10_000;
-/** A minute-candle request gives at most this many. */
+/** Maximum number of candles in one response. */
 const CANDLES_PAGE = 200;
 
-/** `LAMB-KRW` is `KRW-LAMB` here: the quote currency comes first. */
+/** Symbol of a pair: the quote currency comes first, `KRW-LAMB` for `LAMB-KRW`. */
 export function upbitSymbol(pair: string): string {
   const [base, quote] = pair.split('-');
   return `${quote}-${base}`;
@@ -81,14 +81,14 @@ function readTrade(message: Message, sink: Sink): void {
 }
 
 /**
- * A sequential id is the millisecond and a counter of three digits, in some markets four: then it is too long for a double. The counter tells the order within
- * the millisecond.
+ * Order within a millisecond, from a sequential id: the millisecond and a counter of three digits, in some markets four. With four it is
+ * too long for a double.
  */
 function orderOf(id: string, time: string): number {
   return Number(id.startsWith(time) ? id.slice(time.length) : id.slice(0, MILLISECOND_DIGITS + 3));
 }
 
-/** Whether a trade lies in a gap, by the ids of those around it. */
+/** Whether a trade lies in a gap, by the ids of the trades around it. */
 function isWithin({ id, time }: Trade, { after, since, before }: TradeGap): boolean {
   const isBehind = after ? BigInt(id) > BigInt(after.id) : time >= since;
   return isBehind && (before === null || BigInt(id) < BigInt(before.id));
@@ -96,7 +96,7 @@ function isWithin({ id, time }: Trade, { after, since, before }: TradeGap): bool
 
 const MILLISECOND_DIGITS = 13;
 
-/** Every order book message is the whole of the fifteen (or thirty) best levels. */
+/** An order book message: a snapshot of the fifteen (or thirty) best levels. */
 function readBook(message: Message, channels: readonly Channel[], sink: Sink): void {
   sink.consumed('orderbook');
   const symbol = field(message, 'cd');
@@ -114,7 +114,7 @@ function readBook(message: Message, channels: readonly Channel[], sink: Sink): v
 export function upbitHistory(): History {
   return {
     disorderMs: DISORDER_MS,
-    /** Pages go from the newest back by `cursor`, the sequential id; they are turned round here. */
+    /** Pages go back from the newest trade by `cursor`, the sequential id. Their order is reversed here. */
     async *trades(symbol, tradeGap, get) {
       const pages: Trade[][] = [];
       for (let cursor = tradeGap.before?.id; ; ) {
@@ -144,7 +144,7 @@ export function upbitHistory(): History {
       intervals: ['1m', '3m', '5m', '15m', '30m', '1h', '4h'],
       async read(symbol, interval, from, to, get) {
         const minutes = INTERVAL_MS[interval] / INTERVAL_MS['1m'];
-        // Pages reach back from `to`; this one is the first of the range.
+        // Pages go back from `to`. This page has the start of the range.
         const until = new Date(Math.min(to, from + CANDLES_PAGE * INTERVAL_MS[interval])).toISOString().slice(0, 19);
         const rows = (await get(`/v1/candles/minutes/${minutes}?market=${symbol}&to=${until}Z&count=${CANDLES_PAGE}`)) as Record<
           string,

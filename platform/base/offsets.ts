@@ -9,7 +9,8 @@ export interface ReadRange {
 
 /**
  * The stored offsets differ from those that the reader expects. Causes: the store lost its last writes in a crash, an older copy of it took over,
- * another reader of the group writes to it, or the reply to a successful write was lost. Nothing was written; the reader continues at the stored offsets.
+ * another reader of the group writes to it, or the reply to a successful write was lost. Nothing was written. The reader continues at the stored
+ * offsets.
  */
 export class OffsetsChanged extends Error {
   constructor(group: string) {

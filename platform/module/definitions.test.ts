@@ -147,7 +147,7 @@ describe('channel names', () => {
     });
     assert.throws(
       () => channelParser([first, { ...first, name: 'b' }]),
-      /Module "b" declares the channel "things:\{thing\}", and "things" is taken/,
+      /Module "b" declares the channel "things:\{thing\}", but another channel has the prefix "things"/,
     );
   });
 });

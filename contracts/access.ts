@@ -8,7 +8,7 @@ export const HOME_TENANT = 'main';
 
 /**
  * `installation`: the permission is about things that all tenants share (sources, hosts, the log). Only users of the home
- * tenant have it, whatever the role.
+ * tenant have it, independent of their role.
  */
 export const PERMISSIONS = {
   'market:read': { installation: false, says: 'Read instruments, candles, trades, quotes, books and their streams.' },

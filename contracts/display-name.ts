@@ -2,7 +2,7 @@ import { Type } from 'typebox';
 
 /*
  * Display names of users, tenants, API keys, passkeys and players: the Nickname profile of PRECIS (RFC 8266) as far as Unicode
- * properties can express it. Others see the name, so it must be visible, stay within its line and not look like another one.
+ * properties can express it. Other users see the name, so it must be visible, stay within its line and not look like another name.
  */
 
 /** Maximum number of combining marks in a row: more than any language needs, too few to cover the lines above and below. */

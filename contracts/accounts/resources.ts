@@ -114,7 +114,7 @@ export const TwoFactorSetup = Type.Object(
 );
 export type TwoFactorSetup = Static<typeof TwoFactorSetup>;
 
-/** Options for the WebAuthn API of the browser, passed through as they are. */
+/** Options for the WebAuthn API of the browser, passed through unchanged. */
 export const PasskeyOptions = Type.Object(
   {
     options: Type.Record(Type.String(), Type.Unknown(), {

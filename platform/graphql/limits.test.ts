@@ -63,19 +63,21 @@ function nodesIn(document: DocumentNode): number {
 function expand(document: DocumentNode): { cost: number; depth: number; fields: number } {
   const fragments = new Map(
     document.definitions
-      .filter((one): one is FragmentDefinitionNode => one.kind === Kind.FRAGMENT_DEFINITION)
-      .map((one) => [one.name.value, one]),
+      .filter((definition): definition is FragmentDefinitionNode => definition.kind === Kind.FRAGMENT_DEFINITION)
+      .map((fragment) => [fragment.name.value, fragment]),
   );
   const expandedFields = (
     set: SelectionSetNode,
     type: GraphQLObjectType,
   ): { type: GraphQLObjectType; field: string; limit: number | null; inner: SelectionSetNode | undefined }[] =>
-    set.selections.flatMap((one) => {
-      if (one.kind === Kind.INLINE_FRAGMENT) return expandedFields(one.selectionSet, type);
-      if (one.kind === Kind.FRAGMENT_SPREAD)
-        return expandedFields((fragments.get(one.name.value) as FragmentDefinitionNode).selectionSet, type);
-      const value = one.arguments?.find(({ name }) => name.value === 'limit')?.value;
-      return [{ type, field: one.name.value, limit: value?.kind === Kind.INT ? Number(value.value) : null, inner: one.selectionSet }];
+    set.selections.flatMap((selection) => {
+      if (selection.kind === Kind.INLINE_FRAGMENT) return expandedFields(selection.selectionSet, type);
+      if (selection.kind === Kind.FRAGMENT_SPREAD)
+        return expandedFields((fragments.get(selection.name.value) as FragmentDefinitionNode).selectionSet, type);
+      const value = selection.arguments?.find(({ name }) => name.value === 'limit')?.value;
+      return [
+        { type, field: selection.name.value, limit: value?.kind === Kind.INT ? Number(value.value) : null, inner: selection.selectionSet },
+      ];
     });
   const measure = (set: SelectionSetNode, parent: GraphQLObjectType, times: number, depth: number): { cost: number; depth: number } => {
     let [cost, deepest] = [0, depth];
@@ -96,7 +98,9 @@ function expand(document: DocumentNode): { cost: number; depth: number; fields: 
     }
     return { cost, depth: deepest };
   };
-  const operation = document.definitions.find((one): one is OperationDefinitionNode => one.kind === Kind.OPERATION_DEFINITION);
+  const operation = document.definitions.find(
+    (definition): definition is OperationDefinitionNode => definition.kind === Kind.OPERATION_DEFINITION,
+  );
   const root = schema.getQueryType() as GraphQLObjectType;
   const set = (operation as OperationDefinitionNode).selectionSet;
   return { ...measure(set, root, 1, 1), fields: expandedFields(set, root).length };

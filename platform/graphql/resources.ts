@@ -39,7 +39,7 @@ export function resourcesOf(
     subscribe: (names, from) => {
       try {
         if (names.length === 0 || names.length > CHANNELS_MAX)
-          throw new ApiProblem('UNKNOWN_CHANNEL', `${names.length} channels were given.`, `Give 1 to ${CHANNELS_MAX}.`);
+          throw new ApiProblem('UNKNOWN_CHANNEL', `The subscription names ${names.length} channels.`, `Use 1 to ${CHANNELS_MAX} channels.`);
         const position = from === undefined || from === null ? null : parsePosition(from);
         if (position === undefined)
           throw new ApiProblem(
@@ -48,7 +48,7 @@ export function resourcesOf(
             'Use the position of a received event, or omit it.',
           );
         const channels = names.map((name) => checkChannel(name, request.principal));
-        // A WebSocket counts as one open stream, whatever its number of operations.
+        // A WebSocket counts as one open stream, for any number of operations.
         return new ChannelEvents(hub, channels, position, (end) =>
           request.place ? { close: () => {}, is: () => {} } : streams.begin(request.principal, request.remote, request.transport, end),
         );

@@ -38,7 +38,7 @@ describe('fault 46: orphaned child processes of an earlier server', () => {
   test('a record that cannot be written or removed does not stop the server', () => {
     const forget = noteProcess(data, child.pid, 'a zone host');
     rmSync(join(data, 'processes', String(child.pid)));
-    // A folder cannot be removed as a file: this stands for a file on a read-only disk.
+    // A folder cannot be removed as a file: it simulates a file on a read-only disk.
     mkdirSync(join(data, 'processes', String(child.pid)));
     forget();
     writeFileSync(join(data, 'no-folder'), '');

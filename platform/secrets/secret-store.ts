@@ -64,7 +64,7 @@ export class InstallationSecrets {
   /** Id of the master key of each secret, sorted by name; `none` for a secret in plain text. */
   async list(): Promise<{ name: string; master: string }[]> {
     const found: { name: string; master: string }[] = [];
-    for (const name of (await this.#store.names()).sort((one, other) => (one < other ? -1 : 1))) {
+    for (const name of (await this.#store.names()).sort((a, b) => (a < b ? -1 : 1))) {
       const sealed = (await this.#store.read(name)) ?? '';
       found.push({ name, master: Envelope.isSealed(sealed) ? Envelope.masterOf(sealed) : 'none' });
     }

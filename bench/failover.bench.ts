@@ -9,8 +9,8 @@ import { type ServerProcess, startServer } from '../tests/server.ts';
 import { inFolder, median, report } from './measure.ts';
 
 /*
- * Time until every player has moved again after all zone hosts were killed at once (SIGKILL): with a standby process, against without one, where
- * a new process has to start first.
+ * Time from the kill of all zone hosts at once (SIGKILL) until a command of every player is accepted again: with a standby host, and without one.
+ * Without a standby host, a new process has to start first.
  */
 
 const ROUNDS = 5;
@@ -56,7 +56,7 @@ await inFolder(async (folder) => {
     times.withStandby.push(await withStandby());
   }
   report({
-    what: 'all zone hosts killed: players speak again, one process standing by (bare: none)',
+    what: 'all zone hosts killed: time until all players are served again, 1 standby host (bare: none)',
     ours: median(times.withStandby),
     bare: median(times.without),
     unit: 'ms',

@@ -48,13 +48,14 @@ function refuse(): never {
 }
 
 interface Served {
+  /** TCP ports of the two servers. */
   readonly bare: number;
   readonly gateway: number;
   readonly keys: Record<keyof typeof KEYS, string[]>;
 }
 
 /** Runs the database in a separate process, as a server does, so that its CPU time is not measured. */
-async function keepTables(): Promise<void> {
+async function runDatabase(): Promise<void> {
   const running = await ENGINES[0]?.open();
   process.send?.(running?.address);
   process.on('disconnect', () => void running?.close().then(() => process.exit()));
@@ -65,20 +66,20 @@ async function serve(): Promise<void> {
   plain.get('/value', () => RESPONSE);
   await plain.listen({ port: 0, host: '127.0.0.1' });
 
-  const tables = fork(import.meta.filename, ['database'], { execArgv: [] });
-  const [address] = (await once(tables, 'message')) as [DatabaseAddress];
+  const databaseProcess = fork(import.meta.filename, ['database'], { execArgv: [] });
+  const [address] = (await once(databaseProcess, 'message')) as [DatabaseAddress];
   const database = connectDatabase(address);
   await migrateDatabase(database, join(import.meta.dirname, '..', 'apps', 'server', 'migrations'));
   const keys = new ApiKeys(database, systemClock, false);
-  const made: Record<string, string[]> = {};
+  const created: Record<string, string[]> = {};
   for (const [tier, count] of Object.entries(KEYS)) {
     await database.drizzle.execute(sql`insert into tenants values (${tier}, ${tier}, ${tier}, now())`);
     await database.drizzle.execute(
       sql`insert into users (id, name, email, created_at, updated_at, tenant, role) values (${tier}, ${tier}, ${`${tier}@example.com`}, now(), now(), ${tier}, 'viewer')`,
     );
-    made[tier] = [];
+    created[tier] = [];
     for (let index = 0; index < count; index++)
-      made[tier].push((await keys.create(tier, { name: `${index}`, scopes: ['market:read'], expiresAt: Date.now() + 86_400_000 })).key);
+      created[tier].push((await keys.create(tier, { name: `${index}`, scopes: ['market:read'], expiresAt: Date.now() + 86_400_000 })).key);
   }
   const gateway = await openBenchServer({
     connectionsMax: 1_000,
@@ -95,7 +96,7 @@ async function serve(): Promise<void> {
   const served: Served = {
     bare: (plain.server.address() as AddressInfo).port,
     gateway: Number(new URL(gateway.url).port),
-    keys: made as Served['keys'],
+    keys: created as Served['keys'],
   };
   process.send?.(served);
   let before = performance.eventLoopUtilization();
@@ -113,13 +114,13 @@ async function measure(): Promise<void> {
   for (let count = 0; count < SERVERS; count++) {
     const { served, stop, busy } = await openServer();
     const { bare, gateway, keys } = served;
-    const rest = stayAwake();
+    const stopBusyLoop = startBusyLoop();
     const counted = await openRequests(gateway, '/api/v1/counted', keys.enterprise);
     await busy();
     await overhead.byTurns(counted, await openRequests(bare, '/value', keys.enterprise));
     await limiting.byTurns(counted, await openRequests(gateway, '/api/v1/uncounted', keys.enterprise));
     busyShares.push(await busy());
-    rest();
+    stopBusyLoop();
     stop();
   }
   const turns = `turns of ${CONNECTIONS * TURN_REQUESTS} requests on ${CONNECTIONS} connections, an API key on each`;
@@ -128,23 +129,23 @@ async function measure(): Promise<void> {
     ...overhead.rates(),
     unit: 'requests/s',
     budget: { kind: '>=', value: 0.75 },
-    note: `bare is a Fastify route; ${turns}; the server was busy for ${percent(median(busyShares))} of it`,
+    note: `bare is a Fastify route; ${turns}; the server was busy ${percent(median(busyShares))} of the time`,
   });
   report({
     what: 'requests with rate limits and their headers',
     ...limiting.rates(),
     unit: 'requests/s',
     budget: { kind: '>=', value: 0.95 },
-    note: `bare is the same route uncounted; ${turns}`,
+    note: `bare is the same route without a rate limit; ${turns}`,
   });
   const { served, stop } = await openServer();
   report({
-    what: 'rate limit, furthest from exact',
-    ours: await exactness(served.gateway, served.keys.free),
+    what: 'rate limit, largest error of a key',
+    ours: await largestLimitError(served.gateway, served.keys.free),
     bare: null,
-    unit: '% of what a key may ask',
+    unit: '% of the allowed requests',
     budget: { kind: '<=', value: 2 },
-    note: `${REQUESTS_PER_SECOND} requests/s of ${KEYS.free} keys for ${LIMIT_SECONDS} s, twice what they may`,
+    note: `${REQUESTS_PER_SECOND} requests/s of ${KEYS.free} keys for ${LIMIT_SECONDS} s, twice the limit`,
   });
   stop();
 }
@@ -170,25 +171,25 @@ async function openServer(): Promise<OpenServer> {
   };
 }
 
-/** Keeps the client from sleeping, because waking it would cost the server more than the measured difference. Returns a function that ends this. */
-function stayAwake(): () => void {
-  let isAwake = true;
-  const again = () => void (isAwake && setImmediate(again));
+/** Keeps the client awake: waking it would cost the server more than the measured difference. Returns a function that stops the loop. */
+function startBusyLoop(): () => void {
+  let isRunning = true;
+  const again = () => void (isRunning && setImmediate(again));
   again();
   return () => {
-    isAwake = false;
+    isRunning = false;
   };
 }
 
 /**
- * Compares two handlers in alternating turns of about 10 ms. The speed of the machine changes by half within a run, but more slowly than that: the result is
- * the median ratio of adjacent turns.
+ * Compares two handlers in alternating turns of about 10 ms. The speed of the machine changes by half within a run, but more slowly than the turns.
+ * The result is therefore the median ratio of adjacent turns.
  */
 class Comparison {
   readonly #shares: number[] = [];
   readonly #bareMs: number[] = [];
 
-  async byTurns(ours: Ask, bare: Ask): Promise<void> {
+  async byTurns(ours: SendRequests, bare: SendRequests): Promise<void> {
     for (let count = 0; count < TURNS; count++) {
       // Alternates the order: the second turn also pays for the garbage of the first.
       const [first, second] = count % 2 === 0 ? [ours, bare] : [bare, ours];
@@ -208,19 +209,19 @@ class Comparison {
 }
 
 /** Duration of a turn, ms. */
-async function turn(ask: Ask): Promise<number> {
+async function turn(send: SendRequests): Promise<number> {
   const started = performance.now();
-  await ask(TURN_REQUESTS);
+  await send(TURN_REQUESTS);
   return performance.now() - started;
 }
 
 const percent = (share: number) => `${Math.round(share * 100)} %`;
 
 /** Sends `times` sequential requests on each connection; resolves after all responses. */
-type Ask = (times: number) => Promise<void>;
+type SendRequests = (times: number) => Promise<void>;
 
 /** Opens connections with prepared request bytes, so that the client is not the bottleneck. */
-async function openRequests(port: number, path: string, keys: readonly string[]): Promise<Ask> {
+async function openRequests(port: number, path: string, keys: readonly string[]): Promise<SendRequests> {
   let waiting = 0;
   let done: () => void = () => {};
   const connections = await Promise.all(
@@ -244,38 +245,39 @@ async function openRequests(port: number, path: string, keys: readonly string[])
     new Promise((resolve) => {
       waiting = connections.length;
       done = resolve;
-      for (const ask of connections) ask(times);
+      for (const sendOn of connections) sendOn(times);
     });
 }
 
 /**
- * Largest error of the rate limit, %: every key sends twice its limit, and the accepted requests are compared with burst and rate over that time. Each key has its
- * own connection and prepared request bytes: a slow client would record other times than the server.
+ * Largest error of the rate limit, %. Every key sends twice its limit; the accepted requests are compared with burst and rate over that time.
+ * Each key has a separate connection and prepared request bytes, because a slow client would record other times than the server.
  */
-async function exactness(port: number, keys: readonly string[]): Promise<number> {
-  const openRequests = await Promise.all(keys.map((key) => countingConnection(port, key)));
+async function largestLimitError(port: number, keys: readonly string[]): Promise<number> {
+  const connections = await Promise.all(keys.map((key) => countingConnection(port, key)));
   // One request per key loads it into the cache; the pause refills its bucket.
-  for (const { ask } of openRequests) ask();
-  await until(() => openRequests.every(({ responses }) => responses() === 1), 'every key is cached');
+  for (const { send } of connections) send();
+  await until(() => connections.every(({ responses }) => responses() === 1), 'every key is cached');
   await setTimeout(1_000);
-  for (const { begin } of openRequests) begin();
+  for (const { begin } of connections) begin();
   const started = performance.now();
   const total = REQUESTS_PER_SECOND * LIMIT_SECONDS;
   for (let sent = 0; sent < total; await setTimeout(1)) {
     const due = Math.min(total, ((performance.now() - started) / 1_000) * REQUESTS_PER_SECOND);
-    for (; sent < due; sent++) openRequests[sent % openRequests.length]?.ask();
+    for (; sent < due; sent++) connections[sent % connections.length]?.send();
   }
-  await until(() => openRequests.every(({ responses }) => responses() === total / openRequests.length), 'all responses arrived');
+  await until(() => connections.every(({ responses }) => responses() === total / connections.length), 'all responses arrived');
   const { requestsPerSecond, burst } = { requestsPerSecond: 10, burst: 40 };
   return Math.max(
-    ...openRequests.map(({ end }) => {
+    ...connections.map(({ end }) => {
       const { allowed, first, last } = end();
-      const may = burst + ((last - first) / 1_000) * requestsPerSecond;
-      return (Math.abs(allowed - may) / may) * 100;
+      const expected = burst + ((last - first) / 1_000) * requestsPerSecond;
+      return (Math.abs(allowed - expected) / expected) * 100;
     }),
   );
 }
 
+/** A connection that sends requests of one key and counts the accepted and the refused ones. */
 async function countingConnection(port: number, key: string) {
   const request = `GET /api/v1/counted HTTP/1.1\r\nhost: 127.0.0.1\r\nx-api-key: ${key}\r\n\r\n`;
   const socket = connect(port, '127.0.0.1').setNoDelay();
@@ -290,11 +292,11 @@ async function countingConnection(port: number, key: string) {
       else if (status === '429') counts.refused++;
       else throw new Error(`neither 200 nor 429: ${status}`);
     }
-    // Keeps less than a status line, so that none is counted twice.
+    // Keeps less than a complete status line, so that no response is counted twice.
     rest = (rest + text).slice(1 - 'HTTP/1.1 200'.length);
   });
   return {
-    ask: () => void socket.write(request),
+    send: () => void socket.write(request),
     responses: () => counts.allowed + counts.refused,
     begin: () => Object.assign(counts, { allowed: 0, refused: 0, first: 0, last: 0 }),
     end: () => {
@@ -305,5 +307,5 @@ async function countingConnection(port: number, key: string) {
 }
 
 if (process.send && process.argv[2] === 'server') await serve();
-else if (process.send && process.argv[2] === 'database') await keepTables();
+else if (process.send && process.argv[2] === 'database') await runDatabase();
 else await measure();

@@ -15,7 +15,7 @@ process.on('SIGUSR2', () => {
   });
 });
 
-/** As Linux counts it; undefined elsewhere. */
+/** Resident anonymous memory, bytes. Undefined on systems other than Linux. */
 function anonymousBytes(): number | undefined {
   try {
     const kib = /^RssAnon:\s+(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1];

@@ -12,17 +12,17 @@ import { startPlatform } from '../apps/server/platform.ts';
 import { inFolder, quantile, report } from './measure.ts';
 
 /*
- * Latency from a received frame to its event at a client, at 10,000 frames per second. The frame contains the time at which it was sent;
- * a client in another process on the same machine compares that with its clock. The result includes the socket, so it is an upper
- * bound. The bare ceiling is the same events at the same rate, written to a stream by a server that does nothing else, in alternating turns of two
- * seconds: other load affects both equally. The world is disabled, because its processes would use the same two cores.
+ * Latency from a received frame to its event at a client, at 10,000 frames per second. The frame contains the time at which it was sent.
+ * A client in another process on the same machine compares that time with its clock. The result includes the socket, so it is an upper bound.
+ * The bare ceiling is a server that only writes the same events to a stream at the same rate. Both run in alternating turns of two seconds, so that
+ * other load affects them equally. The world is disabled, because its processes would use the same two cores.
  */
 
 const FRAMES_PER_SECOND = 10_000;
-const SECONDS_OF_A_TURN = 2;
-/** Turns of each; the first is a warm-up. */
+const TURN_SECONDS = 2;
+/** Turns of each variant; the first is a warm-up. */
 const TURNS = 8;
-/** Pause after a turn, ms: its last events are read before the next turn begins. */
+/** Pause after a turn, ms, so that its last events are read before the next turn starts. */
 const PAUSE_MS = 200;
 /** Newest trade id. Ids are unique, also within one microsecond. */
 let lastMicros = 0;
@@ -31,11 +31,11 @@ const PAIRS = ['AAA-USDT', 'BBB-USDT', 'CCC-USDT', 'DDD-USDT'];
 await inFolder(measure);
 
 async function measure(folder: string): Promise<void> {
-  let give: ((frame: string) => void) | null = null;
+  let sendFrame: ((frame: string) => void) | null = null;
   const feed: Feed = {
     open(events) {
       setImmediate(() => events.opened());
-      give = (frame) => events.frame(frame);
+      sendFrame = (frame) => events.frame(frame);
       return { send: () => {}, close: () => {}, pause: () => {}, resume: () => {} };
     },
   };
@@ -64,8 +64,8 @@ async function measure(folder: string): Promise<void> {
   const bare = await bareSocket();
   const latencies = await read(url);
   for (let turn = 0; turn < TURNS; turn++) {
-    await steadily(bare.write);
-    await steadily((index) => give?.(frameAt(index)));
+    await runTurn(bare.write);
+    await runTurn((index) => sendFrame?.(frameAt(index)));
   }
   await running.stop();
   const [measured, bareMeasured] = [await latencies(), await bare.close()];
@@ -80,20 +80,20 @@ async function measure(folder: string): Promise<void> {
   });
 }
 
-/** Starts a reader of a stream. Returns a function that waits for its end and returns the age of each event on arrival, ms, without the first turn. */
+/** Starts a reader of a stream. Returns a function that waits for its end and gives the age of each event on arrival, ms, without the first turn. */
 async function read(url: string): Promise<() => Promise<number[]>> {
   const reader = fork(join(import.meta.dirname, 'latency-reader.ts'), [url], { execArgv: [] });
   await once(reader, 'message');
   const message = once(reader, 'message');
-  return async () => ((await message) as [number[]])[0].slice(FRAMES_PER_SECOND * SECONDS_OF_A_TURN);
+  return async () => ((await message) as [number[]])[0].slice(FRAMES_PER_SECOND * TURN_SECONDS);
 }
 
-/** Calls back at the measured rate, for one turn. */
-async function steadily(give: (index: number) => void): Promise<void> {
+/** Calls `send` at the measured rate, for one turn. */
+async function runTurn(send: (index: number) => void): Promise<void> {
   const started = performance.now();
-  for (let sent = 0; sent < FRAMES_PER_SECOND * SECONDS_OF_A_TURN; await setTimeout(1)) {
+  for (let sent = 0; sent < FRAMES_PER_SECOND * TURN_SECONDS; await setTimeout(1)) {
     const due = Math.floor(((performance.now() - started) / 1_000) * FRAMES_PER_SECOND);
-    for (; sent < due; sent++) give(sent);
+    for (; sent < due; sent++) send(sent);
   }
   await setTimeout(PAUSE_MS);
 }
@@ -109,7 +109,8 @@ async function bareSocket(): Promise<{ write(): void; close(): Promise<number[]>
   const readLatencies = await read(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
   const stream = await opened.promise;
   return {
-    write: () => stream.write(`event: trade\ndata: {"channel":"trades:binance:AAA-USDT","data":{"id":"${moment()}","price":"100.50"}}\n\n`),
+    write: () =>
+      stream.write(`event: trade\ndata: {"channel":"trades:binance:AAA-USDT","data":{"id":"${uniqueMicros()}","price":"100.50"}}\n\n`),
     close: async () => {
       stream.end();
       const latencies = await readLatencies();
@@ -119,25 +120,25 @@ async function bareSocket(): Promise<{ write(): void; close(): Promise<number[]>
   };
 }
 
-/** Now in microseconds since the epoch, later each time. */
-function moment(): number {
+/** Current time in microseconds since 1970, increasing with each call. */
+function uniqueMicros(): number {
   lastMicros = Math.max(lastMicros + 1, Math.floor((performance.timeOrigin + performance.now()) * 1_000));
   return lastMicros;
 }
 
 function frameAt(index: number): string {
   const pair = (PAIRS[index % PAIRS.length] as string).replace('-', '');
-  const micros = moment();
+  const micros = uniqueMicros();
   return `{"stream":"${pair.toLowerCase()}@aggTrade","data":{"e":"aggTrade","E":${Date.now()},"s":"${pair}","a":${micros},"p":"${100 + (index % 50)}.50","q":"1.000","f":1,"l":1,"T":${Date.now()},"m":true}}`;
 }
 
-/** Removes `numbered`: ids that are times have gaps, and filling gaps is not measured here. */
+/** Makes the trades unnumbered: their ids are times and have gaps, and filling gaps is not measured here. */
 function unnumbered(read: (frame: string, sink: never) => void) {
   return (frame: string, sink: object) => {
     const inner = sink as { trade(symbol: string, trade: object, numbered: boolean): void };
     const wrapped = Object.create(inner, { trade: { value: (symbol: string, trade: object) => inner.trade(symbol, trade, false) } });
     for (const name of ['consumed', 'ignored', 'refused'] as const)
-      wrapped[name] = (what: string) => (inner as unknown as Record<string, (text: string) => void>)[name]?.(what);
+      wrapped[name] = (text: string) => (inner as unknown as Record<string, (text: string) => void>)[name]?.(text);
     read(frame, wrapped as never);
   };
 }

@@ -4,7 +4,7 @@ import { openLmdbLog } from '@millrace/log';
 import { type DatabaseOptions, open } from 'lmdb';
 import { inFolder, paired, rate, report } from './measure.ts';
 
-/* The embedded log against bare LMDB: the same events, the same grouping, each group awaited until it is on disk. */
+/* The embedded log against bare LMDB, with the same events in the same groups. Each group is awaited until it is on disk. */
 
 const EVENTS = 300_000;
 const GROUP = 1_000;

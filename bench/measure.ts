@@ -37,8 +37,8 @@ export async function paired(
 }
 
 /**
- * Like `paired`, for work of a few microseconds: other load slows a round down by more than the measured difference, so the result is that of the least
- * disturbed of many short rounds (the ninth decile of each).
+ * Like `paired`, for work of a few microseconds. Other load slows a round by more than the measured difference, so the result is the ninth decile of
+ * many short rounds: the rounds with the least other load.
  */
 export async function pairedUndisturbed(
   rounds: number,
@@ -60,10 +60,12 @@ export async function rate(units: number, work: () => Promise<void> | void): Pro
   return (units / (performance.now() - started)) * 1_000;
 }
 
+/** Median of the values. NaN without values. */
 export function median(values: readonly number[]): number {
   return quantile(values, 0.5);
 }
 
+/** Quantile of the values. @param share 0 to 1. @returns NaN without values */
 export function quantile(values: readonly number[], share: number): number {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;

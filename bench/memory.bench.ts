@@ -9,25 +9,25 @@ import { type ServerProcess, startServer } from '../tests/server.ts';
 import { inFolder, report } from './measure.ts';
 
 /*
- * Memory leaks of requests: the heap of a server after many requests of a kind and a full garbage collection, against its heap after the first tenth of them.
- * REQUESTS=1000000 npm run bench -- memory; KIND=GraphQL selects kinds by name.
+ * Memory leaks of requests: the heap of a server after many requests of a kind and a full garbage collection, against its heap after the first tenth
+ * of them. Example: REQUESTS=1000000 KIND=GraphQL npm run bench -- memory
  */
 
 const REQUESTS = Number(process.env.REQUESTS ?? 20_000);
-/** Runs only kinds with this text in their name; default: all. */
+/** Runs only kinds with this text in their name. Default: all. */
 const KIND = process.env.KIND ?? '';
-const AT_ONCE = 32;
+const CONCURRENT = 32;
 const PROBE = join(import.meta.dirname, 'heap-probe.ts');
 const MIB = 1024 * 1024;
 
 /** Sends the nth request, and resolves after its response. */
-type Ask = (n: number) => Promise<void>;
+type SendRequest = (n: number) => Promise<void>;
 
 interface Kind {
   readonly name: string;
   /** Cost relative to a plain request: fewer requests are sent of expensive kinds. */
   readonly cost: number;
-  readonly open: (server: ServerProcess) => Promise<{ ask: Ask; close: () => void }>;
+  readonly open: (server: ServerProcess) => Promise<{ send: SendRequest; close: () => void }>;
 }
 
 /** Requests over keep-alive connections. */
@@ -36,9 +36,9 @@ function http(name: string, cost: number, status: number, of: (n: number) => { m
     name,
     cost,
     open: async ({ url }) => {
-      const agent = new Agent({ keepAlive: true, maxSockets: AT_ONCE });
+      const agent = new Agent({ keepAlive: true, maxSockets: CONCURRENT });
       const { hostname, port } = new URL(url);
-      const ask = (n: number) =>
+      const send = (n: number) =>
         new Promise<void>((resolve, reject) => {
           const { method = 'GET', path, body } = of(n);
           const headers = body === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
@@ -48,7 +48,7 @@ function http(name: string, cost: number, status: number, of: (n: number) => { m
           });
           clientRequest.once('error', reject).end(body);
         });
-      return { ask, close: () => agent.destroy() };
+      return { send, close: () => agent.destroy() };
     },
   };
 }
@@ -59,15 +59,15 @@ const graphql = (query: string) => ({ method: 'POST', path: '/api/v1/graphql', b
 const KINDS: readonly Kind[] = [
   http('GET of a list', 1, 200, () => ({ path: '/api/v1/instruments' })),
   http('GET of candles', 1, 200, () => ({ path: `${INSTRUMENT}/candles?interval=1m&limit=5` })),
-  http('GET of what is not there, other paths each time', 1, 404, (n) => ({ path: `/api/v1/instruments/none:${n}` })),
-  http('POST with a body that is no JSON', 1, 400, () => ({ method: 'POST', path: '/api/v1/world/players', body: '{"name"' })),
+  http('GET of an unknown resource, a different path each time', 1, 404, (n) => ({ path: `/api/v1/instruments/none:${n}` })),
+  http('POST with a body that is not JSON', 1, 400, () => ({ method: 'POST', path: '/api/v1/world/players', body: '{"name"' })),
   http('GraphQL, the same query', 1, 200, () => graphql('{ instruments { data { id } } }')),
-  http('GraphQL, another query each time', 4, 200, (n) => graphql(`{ a${n}: instruments { data { id } } }`)),
+  http('GraphQL, a different query each time', 4, 200, (n) => graphql(`{ a${n}: instruments { data { id } } }`)),
   {
-    name: 'WebSockets that subscribe, unsubscribe and are left',
+    name: 'WebSockets that subscribe, unsubscribe and disconnect',
     cost: 4,
     open: async ({ url }) => ({
-      ask: async () => {
+      send: async () => {
         const socket = new WebSocket(`${url.replace('http', 'ws')}/api/v1/socket`);
         await once(socket, 'open');
         for (const op of ['subscribe', 'unsubscribe']) {
@@ -84,10 +84,10 @@ const KINDS: readonly Kind[] = [
     }),
   },
   {
-    name: 'streams that are opened and left',
+    name: 'streams that are opened and aborted',
     cost: 4,
     open: async ({ url }) => ({
-      ask: () =>
+      send: () =>
         new Promise((resolve, reject) => {
           const clientRequest = request(`${url}/api/v1/stream?channels=ticker:simulator:BTC-USDT`, { agent: false }, (response) => {
             response.once('data', () => clientRequest.destroy());
@@ -100,12 +100,12 @@ const KINDS: readonly Kind[] = [
     }),
   },
   {
-    name: 'connections to the world that are refused',
+    name: 'refused connections to the world',
     cost: 4,
     open: async ({ url }) => {
       const { tcpPort } = (await (await fetch(`${url}/api/v1/world`)).json()) as World;
       return {
-        ask: async () => {
+        send: async () => {
           const socket = connect(tcpPort, '127.0.0.1');
           // A frame of 8 bytes that is not a `hello`.
           socket.write(Buffer.from([0, 0, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8]));
@@ -119,12 +119,12 @@ const KINDS: readonly Kind[] = [
   },
 ];
 
-async function askMany(ask: Ask, from: number, to: number): Promise<void> {
+async function sendMany(send: SendRequest, from: number, to: number): Promise<void> {
   let next = from;
   const work = async () => {
-    while (next < to) await ask(next++);
+    while (next < to) await send(next++);
   };
-  await Promise.all(Array.from({ length: AT_ONCE }, work));
+  await Promise.all(Array.from({ length: CONCURRENT }, work));
 }
 
 async function heapOf(server: ServerProcess): Promise<{ heap: number; resident: number }> {
@@ -146,18 +146,18 @@ await inFolder(async (folder) => {
     let resident = 0;
     for (const kind of KINDS.filter(({ name }) => name.includes(KIND))) {
       const count = Math.ceil(REQUESTS / kind.cost);
-      const { ask, close } = await kind.open(server);
+      const { send, close } = await kind.open(server);
       const warm = Math.ceil(count / 10);
-      await askMany(ask, 0, warm);
+      await sendMany(send, 0, warm);
       const bare = await heapOf(server);
       resident ||= bare.resident;
       const started = performance.now();
-      await askMany(ask, warm, count);
+      await sendMany(send, warm, count);
       const seconds = (performance.now() - started) / 1_000;
       const ours = await heapOf(server);
       close();
       report({
-        what: `heap after ${count} requests against ${warm}: ${kind.name}`,
+        what: `heap after ${count} requests (bare: after ${warm}): ${kind.name}`,
         ours: ours.heap,
         bare: bare.heap,
         unit: 'MiB',
@@ -167,7 +167,7 @@ await inFolder(async (folder) => {
     }
     const end = await heapOf(server);
     report({
-      what: 'resident memory after all of them against after the first',
+      what: 'resident memory after all kinds (bare: after the first tenth of the first kind)',
       ours: end.resident,
       bare: resident,
       unit: 'MiB',

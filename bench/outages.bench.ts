@@ -1,7 +1,7 @@
 import { stopEachInTurn } from '../tests/worlds/outages.ts';
 import { quantile, report } from './measure.ts';
 
-/* Response times of 300 bots while the log, the hot store, the cold store and the database are unavailable, for 30 s each. */
+/* Response times of 300 bots while the log, the hot store, the cold store or the database is unavailable, for 30 s each. */
 
 const CALM_MS = 10_000;
 const OUTAGE_MS = 30_000;
@@ -14,18 +14,22 @@ const { outages, differences } = await stopEachInTurn(
   OUTAGE_MS,
 );
 for (const { service, before, during, after } of outages) {
-  const [calm, during99, after99] = [before, during, after].map((latencies) => quantile(latencies, 0.99)) as [number, number, number];
+  const [p99Before, p99During, p99After] = [before, during, after].map((latencies) => quantile(latencies, 0.99)) as [
+    number,
+    number,
+    number,
+  ];
   report({
-    what: `answers while the ${service} is away against before: p99`,
-    ours: during99,
-    bare: calm,
+    what: `response time p99 while a store is unavailable: ${service} (bare: before)`,
+    ours: p99During,
+    bare: p99Before,
     unit: 'ms',
     budget: { kind: '<=', value: 1.5 },
-    note: `afterwards ${after99.toFixed(1)} ms, ${during.length} answers`,
+    note: `afterwards ${p99After.toFixed(1)} ms, ${during.length} responses`,
   });
 }
 report({
-  what: 'players’ rows that differ from their zones afterwards',
+  what: 'rows of players that differ from their zones afterwards',
   ours: differences.length,
   bare: null,
   unit: 'rows',

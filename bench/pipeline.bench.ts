@@ -10,8 +10,8 @@ import { recordedLines } from '../tests/feeds/player.ts';
 import { inFolder, pairedUndisturbed, rate, report } from './measure.ts';
 
 /*
- * The whole pipeline of a frame - adapter, zone, log, store - against JSON.parse of the same frames alone. The frames are recorded
- * from Binance futures, repeated with new ids and later times.
+ * The complete pipeline of a frame (adapter, zone, log, store) against JSON.parse alone of the same frames. The frames are a recording of
+ * Binance futures, repeated with new ids and later times.
  */
 
 const FRAMES = 200_000;
@@ -36,7 +36,7 @@ function later(text: string, round: number): string {
     .replace(/"a":(\d+),/g, (_all, id) => `"a":${Number(id) + round * counts.trades * 10},`);
 }
 
-async function whole(): Promise<number> {
+async function pipeline(): Promise<number> {
   return inFolder(async (folder) => {
     let finished: () => void = () => {};
     let begin: () => void = () => {};
@@ -48,12 +48,12 @@ async function whole(): Promise<number> {
         setImmediate(() => events.opened());
         begin = () => {
           let index = 0;
-          const some = () => {
+          const sendBatch = () => {
             for (const end = Math.min(index + 1_000, FRAMES); index < end; index++) events.frame(frames[index] as string);
-            if (index < FRAMES) return void setImmediate(some);
+            if (index < FRAMES) return void setImmediate(sendBatch);
             finished();
           };
-          some();
+          sendBatch();
         };
         return { send: () => {}, close: () => {}, pause: () => {}, resume: () => {} };
       },
@@ -97,8 +97,8 @@ const parse = async () =>
   });
 
 await parse();
-await whole();
-const result = await pairedUndisturbed(ROUNDS, whole, parse);
+await pipeline();
+const result = await pairedUndisturbed(ROUNDS, pipeline, parse);
 report({
   what: 'frame -> zone -> log -> store',
   ...result,

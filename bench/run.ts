@@ -5,15 +5,15 @@ import { basename, join } from 'node:path';
 import type { Result } from './measure.ts';
 
 /*
- * Runs every benchmark in a separate process, so that none warms up or fills memory for another. Prints a table and writes bench/results/*.json.
- * Names select benchmarks: npm run bench -- kernel log
+ * Runs each benchmark in a separate process, so that they do not share compiled code or memory. Prints a table and writes bench/results/*.json.
+ * Arguments select benchmarks by name: npm run bench -- kernel log
  */
 
-const wanted = process.argv.slice(2);
+const names = process.argv.slice(2);
 const files = globSync('*.bench.ts', { cwd: import.meta.dirname }).sort();
-const chosen = files.filter((file) => wanted.length === 0 || wanted.includes(basename(file, '.bench.ts')));
+const chosen = files.filter((file) => names.length === 0 || names.includes(basename(file, '.bench.ts')));
 if (chosen.length === 0) {
-  console.error(`there is no benchmark ${wanted.join(' ')}; there are ${files.map((file) => basename(file, '.bench.ts')).join(', ')}`);
+  console.error(`Unknown benchmark "${names.join(' ')}". Use one of: ${files.map((file) => basename(file, '.bench.ts')).join(', ')}.`);
   process.exit(2);
 }
 
@@ -26,15 +26,15 @@ const machine = {
 console.log(`${machine.processors} x ${machine.processor}, ${machine.memoryGiB} GiB, Node ${machine.node}\n`);
 mkdirSync(join(import.meta.dirname, 'results'), { recursive: true });
 
-/** Benchmarks of a whole server run with the flags of `npm start`. */
+/** Benchmarks that run the server in their own process. They use the Node flags of `npm start`. */
 const SERVERS = ['latency', 'pipeline'];
-const AS_STARTED = ['--max-semi-space-size=16'];
+const SERVER_FLAGS = ['--max-semi-space-size=16'];
 
 const rows: string[][] = [['what', 'ours', 'bare ceiling', 'ratio', 'budget', '']];
 for (const file of chosen) {
   const run = spawnSync(
     process.execPath,
-    ['--expose-gc', ...(SERVERS.includes(basename(file, '.bench.ts')) ? AS_STARTED : []), join(import.meta.dirname, file)],
+    ['--expose-gc', ...(SERVERS.includes(basename(file, '.bench.ts')) ? SERVER_FLAGS : []), join(import.meta.dirname, file)],
     {
       encoding: 'utf8',
       maxBuffer: 64 * 2 ** 20,

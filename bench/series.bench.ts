@@ -4,7 +4,7 @@ import { instrumentId } from '@millrace/contracts';
 import { type CandleRow, openDuckDbSeries } from '@millrace/series';
 import { inFolder, paired, rate, report } from './measure.ts';
 
-/* Writing candles to the series store and reading them as columns, against the same columns in DuckDB directly. */
+/* Writing candles to the series store and reading them as columns, against DuckDB with the same columns. */
 
 const ROWS = 204_800;
 const CHUNK = 2_048;
@@ -82,7 +82,7 @@ await inFolder(async (folder) => {
       return rate(ROWS, () => fill(connection));
     },
   );
-  report({ what: 'candles into DuckDB', ...written, unit: 'rows/s', budget: { kind: '>=', value: 0.5 } });
+  report({ what: 'candles written to the series store', ...written, unit: 'rows/s', budget: { kind: '>=', value: 0.5 } });
 
   const store = await openDuckDbSeries(options('read'));
   await store.write({ trades: [], candles: rows, readings: [] }, null);
@@ -114,11 +114,11 @@ await inFolder(async (folder) => {
       }),
   );
   report({
-    what: 'candles out of DuckDB as columns',
+    what: 'candles read from the series store as columns',
     ...read,
     unit: 'rows/s',
     budget: { kind: '>=', value: 0.5 },
-    note: 'ours picks the newest version',
+    note: 'ours selects the newest version',
   });
   await store.close();
 });

@@ -5,7 +5,8 @@ import { startServer } from '../tests/server.ts';
 import { inFolder, median, report } from './measure.ts';
 
 /*
- * Time from the command to `ready`, with everything installed and data present, against a bare process that serves HTTP. Also the memory of an idle server.
+ * Time from the command to `ready`, with all dependencies installed and an existing data folder, against a bare process that serves HTTP. Also the
+ * memory of an idle server.
  */
 
 const STARTS = 5;
@@ -15,7 +16,7 @@ const MIB = 1024 * 1024;
 
 await inFolder(async (folder) => {
   const args = ['up', '--port', '0', '--data', 'data'];
-  // The command of scripts/run.mjs, with users.
+  // As scripts/run.mjs starts the server, with users.
   const env = { MILLRACE_DEMO: 'false', MALLOC_ARENA_MAX: '1' };
   const options = { cwd: folder, env, nodeFlags: ['--max-semi-space-size=16'] };
   const filled = await startServer(args, options);
@@ -32,9 +33,9 @@ await inFolder(async (folder) => {
     if (start < STARTS - 1) await server.stop();
     else {
       await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
-      const resident = familyOf(server.child.pid as number).reduce((sum, pid) => sum + residentKib(pid), 0);
+      const resident = processTree(server.child.pid as number).reduce((sum, pid) => sum + residentKib(pid), 0);
       report({
-        what: 'idle memory, every process of every role of today, simulator running',
+        what: 'memory of an idle server, all processes, simulator running',
         ours: (resident * 1_024) / MIB,
         bare: null,
         unit: 'MiB',
@@ -44,7 +45,7 @@ await inFolder(async (folder) => {
     }
   }
   report({
-    what: 'start to ready, data present (bare: a process that serves HTTP)',
+    what: 'start to ready, existing data folder (bare: a process that serves HTTP)',
     ours: median(times),
     bare: median(bare),
     unit: 'ms',
@@ -63,9 +64,9 @@ async function bareStart(): Promise<number> {
 }
 
 /** A process and its descendants. */
-function familyOf(pid: number): number[] {
+function processTree(pid: number): number[] {
   const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
-  return [pid, ...children.flatMap(familyOf)];
+  return [pid, ...children.flatMap(processTree)];
 }
 
 /** Proportional set size, KiB: shared pages are divided among their processes (proc(5), smaps_rollup). */

@@ -6,14 +6,14 @@ import { Hub, type Reader } from '@millrace/streams';
 import { paired, rate, report } from './measure.ts';
 
 /*
- * Deliveries to 2,000 connections, ten events of 200 bytes coalesced, on one core: the hub against one prepared buffer
- * written to each socket. The readers are a separate process that discards the bytes.
+ * Deliveries to 2,000 connections on one core, with ten events of 200 bytes per write: the hub against one prepared buffer that is written to each
+ * socket. The readers are a separate process that discards the bytes.
  */
 
 const CONNECTIONS = 2_000;
 const EVENTS_PER_FLUSH = 10;
 const FLUSHES = 120;
-/** Buffered bytes of a socket for which a round pauses; well below the limit for slow readers of the hub. */
+/** A round pauses while a socket has more buffered bytes than this. It is well below the hub’s limit for slow readers. */
 const BACKLOG_BYTES = 256 * 1024;
 
 if (process.send === undefined || process.argv[2] !== 'readers') await measure();
@@ -47,7 +47,7 @@ async function measure(): Promise<void> {
     `id: mgo2k3x1-1234567\nevent: trade\ndata: ${JSON.stringify({ channel: 'trades:binance:BTC-USDT', data: trade })}\n\n`,
   );
   const deliveries = CONNECTIONS * EVENTS_PER_FLUSH * FLUSHES;
-  const taken = async () => {
+  const drained = async () => {
     while (sockets.some((socket) => socket.writableLength > BACKLOG_BYTES)) await new Promise((resolve) => setImmediate(resolve));
   };
 
@@ -56,7 +56,7 @@ async function measure(): Promise<void> {
       for (let flush = 0; flush < FLUSHES; flush++) {
         const bytes = Buffer.concat(Array.from({ length: EVENTS_PER_FLUSH }, () => sample));
         for (const socket of sockets) socket.write(bytes);
-        await taken();
+        await drained();
       }
     });
 
@@ -69,7 +69,7 @@ async function measure(): Promise<void> {
         return socket.writableLength;
       },
       end: (reason) => {
-        throw new Error(`a reader was ended: ${reason}`);
+        throw new Error(`the hub disconnected a reader: ${reason}`);
       },
     }),
   );
@@ -80,7 +80,7 @@ async function measure(): Promise<void> {
       for (let flush = 0; flush < FLUSHES; flush++) {
         for (let event = 0; event < EVENTS_PER_FLUSH; event++) hub.publish('trades:binance:BTC-USDT', 'lossless', 'trade', '', trade);
         hub.flush();
-        await taken();
+        await drained();
       }
     });
 

@@ -9,8 +9,8 @@ import { Packr } from 'msgpackr';
 import { inFolder, quantile, report } from './measure.ts';
 
 /*
- * 100 players walk in a zone until it has a million events, with snapshots as in production. Then the state at 100 random points in time is
- * read, and its hash is compared with the live one.
+ * 100 players walk in a zone until it has a million events, with snapshots as in production. Then the state at 100 random points in time is read, and
+ * its hash is compared with the hash of the live state at that time.
  */
 
 const EVENTS = 1_000_000;
@@ -30,9 +30,9 @@ await inFolder(async (folder) => {
   const log = openLmdbLog(join(folder, 'log'));
   const hot = openLmdbSnapshots(join(folder, 'hot'));
   const cold = openFileSnapshots(join(folder, 'cold'));
-  const chosen = new Set(Array.from({ length: POINTS }, () => 1 + Math.floor(Math.random() * EVENTS)));
+  const points = new Set(Array.from({ length: POINTS }, () => 1 + Math.floor(Math.random() * EVENTS)));
   const live = new Map<number, string>();
-  let nextChosen = [...chosen].sort((one, other) => one - other);
+  let nextPoints = [...points].sort((a, b) => a - b);
   const address = zoneAddress(worldZone.kind, ZONE);
   const host = new ZoneHost({
     log,
@@ -43,10 +43,10 @@ await inFolder(async (folder) => {
     spool: openSpool(join(folder, 'spool'), 1e9),
     onDecided: (batch, state) => {
       const last = lastSeqOf(batch);
-      if (nextChosen[0] === undefined || last < nextChosen[0]) return;
-      // The state is available between two turns only: uses the chosen event or the next one.
+      if (nextPoints[0] === undefined || last < nextPoints[0]) return;
+      // The state is available only after a turn: uses the first batch that reaches the chosen seq.
       live.set(last, hashOf(state));
-      nextChosen = nextChosen.filter((seq) => seq > last);
+      nextPoints = nextPoints.filter((seq) => seq > last);
     },
   });
   host.register(worldZone);
@@ -58,29 +58,29 @@ await inFolder(async (folder) => {
   for (let tick = 0; (host.view(address)?.seq ?? 0) < EVENTS; tick++) {
     const state = host.view(address)?.state as World;
     for (let player = tick % TICKS_PER_MOVE; player < PLAYERS; player += TICKS_PER_MOVE) {
-      const place = state.players[`p${player}`]?.position;
-      if (!place) continue;
+      const position = state.players[`p${player}`]?.position;
+      if (!position) continue;
       const n = (numbers[player] ?? 0) + 1;
       numbers[player] = n;
       const direction = Math.random() * 2 * Math.PI;
-      const x = Math.round(place.x + Math.cos(direction) * STEP_CM);
-      const y = Math.round(place.y + Math.sin(direction) * STEP_CM);
+      const x = Math.round(position.x + Math.cos(direction) * STEP_CM);
+      const y = Math.round(position.y + Math.sin(direction) * STEP_CM);
       host.send(address, { type: 'Move', player: `p${player}`, session: `s${player}`, n, x, y });
     }
     await clock.advance(TICK_MS);
-    // The manual clock is faster than the disk: without this the log would time out.
+    // The manual clock is faster than the disk: without this wait, the log would time out.
     if (tick % TICKS_PER_FLUSH === 0) await host.recorded();
   }
   await host.recorded();
-  const took: number[] = [];
-  // The minimum work of any result: unpacking a state of that size and hashing it.
+  const durations: number[] = [];
+  // The minimum work of any implementation: to unpack a state of that size and hash it.
   const bare: number[] = [];
   const packed = packr.pack(host.view(address)?.state);
   let same = 0;
   for (const [seq, hash] of live) {
     const started = performance.now();
     const past = await zoneAtPoint({ log, hot, cold, clock, newest: async () => null }, ZONE, { seq });
-    took.push(performance.now() - started);
+    durations.push(performance.now() - started);
     const bareStarted = performance.now();
     hashOf(packr.unpack(packed) as World);
     bare.push(performance.now() - bareStarted);
@@ -88,19 +88,19 @@ await inFolder(async (folder) => {
   }
   const minutes = Math.round((clock.now() - Date.UTC(2026, 0, 1)) / 60_000);
   report({
-    what: `time travel: random moments of ${EVENTS.toLocaleString('en')} events that are what they were live`,
+    what: `time travel: points in time within ${EVENTS.toLocaleString('en')} events whose state equals the live state`,
     ours: same,
     bare: live.size,
-    unit: 'moments',
+    unit: 'points',
     budget: { kind: '>=', value: 1 },
   });
   report({
-    what: 'time travel: what a zone was then, p99',
-    ours: quantile(took, 0.99),
+    what: 'time travel: time to read a past state of a zone, p99',
+    ours: quantile(durations, 0.99),
     bare: quantile(bare, 0.99),
     unit: 'ms',
     budget: { kind: '<=', value: 500 },
-    note: `p50 ${quantile(took, 0.5).toFixed(0)} ms; ${PLAYERS} players, ${minutes} minutes of play`,
+    note: `p50 ${quantile(durations, 0.5).toFixed(0)} ms; ${PLAYERS} players, ${minutes} minutes of play`,
   });
 });
 process.exit();

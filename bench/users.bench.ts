@@ -25,11 +25,12 @@ const MIB = 1024 * 1024;
 
 interface ClientReport {
   readonly deliveries: number;
-  readonly strangers: number;
+  /** Events of other users. */
+  readonly misdelivered: number;
   readonly latenciesMs: readonly number[];
   /** Minimum and maximum number of events of a stream. */
-  readonly least: number;
-  readonly most: number;
+  readonly eventsMin: number;
+  readonly eventsMax: number;
 }
 
 if (process.send && process.argv[2] === 'clients') clients(Number(process.argv[3]));
@@ -39,15 +40,15 @@ else await measure();
 function clients(port: number): void {
   const sockets: Socket[] = [];
   const received = new Uint32Array(STREAMS);
-  let strangers = 0;
+  let misdelivered = 0;
   let latencies: number[] = [];
   let open = 0;
-  const begin = (index: number) => {
+  const openStream = (index: number) => {
     const user = `user-${index % USERS}`;
     const socket = connect(port, '127.0.0.1');
     sockets.push(socket);
     let text = '';
-    let isIn = false;
+    let isOpen = false;
     socket.setEncoding('latin1');
     socket.on('connect', () =>
       socket.write(`GET /api/v1/stream?channels=${OWN_CHANNEL} HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer ${user}\r\n\r\n`),
@@ -57,37 +58,37 @@ function clients(port: number): void {
       const lines = text.split('\n');
       text = lines.pop() ?? '';
       for (const line of lines) {
-        if (!isIn && line === 'event: ready') {
-          isIn = true;
+        if (!isOpen && line === 'event: ready') {
+          isOpen = true;
           if (++open === STREAMS) process.send?.('open');
         }
         if (!line.startsWith('data: {"channel"')) continue;
         const { channel, data } = JSON.parse(line.slice('data: '.length)) as { channel: string; data: { for: string; at: number } };
-        if (channel !== `users:${user}` || data.for !== user) strangers++;
+        if (channel !== `users:${user}` || data.for !== user) misdelivered++;
         received[index] = (received[index] ?? 0) + 1;
         latencies.push(performance.timeOrigin + performance.now() - data.at);
       }
     });
     socket.on('error', () => {});
   };
-  // Opens them in groups, so that handshakes do not delay each other.
-  let begun = 0;
-  const more = setInterval(() => {
-    for (let count = 0; count < 200 && begun < STREAMS; count++) begin(begun++);
-    if (begun === STREAMS) clearInterval(more);
+  // Opens the streams in groups, so that handshakes do not delay each other.
+  let opened = 0;
+  const timer = setInterval(() => {
+    for (let count = 0; count < 200 && opened < STREAMS; count++) openStream(opened++);
+    if (opened === STREAMS) clearInterval(timer);
   }, 20);
   process.on('message', (message) => {
-    if (message === 'forget') {
+    if (message === 'reset') {
       received.fill(0);
       latencies = [];
     }
     if (message === 'report') {
       const counts: ClientReport = {
         deliveries: latencies.length,
-        strangers,
+        misdelivered,
         latenciesMs: [0.5, 0.99, 1].map((share) => quantile(latencies, share)),
-        least: Math.min(...received),
-        most: Math.max(...received),
+        eventsMin: Math.min(...received),
+        eventsMax: Math.max(...received),
       };
       process.send?.(counts);
     }
@@ -126,7 +127,7 @@ async function measure(): Promise<void> {
   await once(child, 'message');
   const full = await memory();
   report({
-    what: `memory of a stream, ${STREAMS} of ${USERS} users`,
+    what: `memory per stream, ${STREAMS} streams of ${USERS} users`,
     ours: (full - before) / STREAMS / 1024,
     bare: null,
     unit: 'KiB',
@@ -134,32 +135,32 @@ async function measure(): Promise<void> {
     note: 'sockets, HTTP and hub together',
   });
 
-  const ours = await timed((user) => hub.publish(`users:${user}`, 'lossless', 'news', '', newsFor(user)), child);
+  const ours = await measureDeliveries((user) => hub.publish(`users:${user}`, 'lossless', 'news', '', newsFor(user)), child);
   // The history of the hub stays; only the memory of connections is measured.
   const loaded = await memory();
   child.send('kill');
   while (server.streams.size > STREAMS / 2) await new Promise((resolve) => setTimeout(resolve, 20));
   const halved = await memory();
   report({
-    what: 'memory given back when half the clients are gone',
+    what: 'memory released when half of the clients disconnect',
     ours: (loaded - halved) / (full - before),
     bare: null,
-    unit: 'of it',
+    unit: 'of the memory of all streams',
     budget: { kind: '>=', value: 0.4 },
-    note: `${((full - before) / MIB).toFixed(0)} MiB were taken by all, ${hub.stats().readers} streams are left`,
+    note: `${((full - before) / MIB).toFixed(0)} MiB for all streams, ${hub.stats().readers} streams left`,
   });
   child.kill('SIGKILL');
-  const bare = await timedBare();
+  const bare = await measureBareDeliveries();
   report({
-    what: 'event told -> read by its user, p99',
+    what: 'event published -> read by its user, p99',
     ours: ours.p99,
     bare: bare.p99,
     unit: 'ms',
     budget: { kind: '<=', value: 3 },
-    note: `median ${ours.median.toFixed(2)} ms; ${Math.round(ours.perSecond)} deliveries/s, none to anyone else; bare writes to the same sockets`,
+    note: `median ${ours.median.toFixed(2)} ms; ${Math.round(ours.perSecond)} deliveries/s, none to other users; bare writes to the same sockets`,
   });
   report({
-    what: 'deliveries to users’ own streams, as fast as they go',
+    what: 'deliveries to users’ own streams, maximum rate',
     ours: ours.fastest,
     bare: bare.fastest,
     unit: 'deliveries/s',
@@ -168,7 +169,7 @@ async function measure(): Promise<void> {
   process.exit();
 }
 
-interface Timed {
+interface DeliveryTimes {
   readonly median: number;
   readonly p99: number;
   /** Deliveries per second at the usual rate, and the maximum. */
@@ -183,7 +184,7 @@ function newsFor(user: string) {
 }
 
 /** Publishes at the usual rate for some seconds, then as fast as possible. */
-async function timed(publish: Publish, child: ChildProcess): Promise<Timed> {
+async function measureDeliveries(publish: Publish, child: ChildProcess): Promise<DeliveryTimes> {
   const started = performance.now();
   let published = 0;
   while (performance.now() - started < SECONDS * 1_000) {
@@ -191,17 +192,17 @@ async function timed(publish: Publish, child: ChildProcess): Promise<Timed> {
     for (; published < due; published++) publish(`user-${published % USERS}`);
     await new Promise((resolve) => setTimeout(resolve, 1));
   }
-  const received = await ask(child, published * STREAMS_PER_USER);
-  if (received.strangers > 0) throw new Error(`${received.strangers} deliveries went to the wrong user`);
+  const received = await reportAfter(child, published * STREAMS_PER_USER);
+  if (received.misdelivered > 0) throw new Error(`${received.misdelivered} deliveries went to the wrong user`);
   const each = Math.floor(published / USERS);
-  if (received.least < each || received.most > each + 1)
-    throw new Error(`streams received ${received.least} to ${received.most} events, not ${each}`);
+  if (received.eventsMin < each || received.eventsMax > each + 1)
+    throw new Error(`streams received ${received.eventsMin} to ${received.eventsMax} events, not ${each}`);
   const [median = 0, p99 = 0] = received.latenciesMs;
   return { median, p99, perSecond: received.deliveries / SECONDS, fastest: await burst(publish, child) };
 }
 
 /** The same events to the same clients from a bare server that only maps users to streams. */
-async function timedBare(): Promise<Timed> {
+async function measureBareDeliveries(): Promise<DeliveryTimes> {
   const streams = new Map<string, ServerResponse[]>();
   const server = createServer({ keepAliveTimeout: 0 }, ({ headers }, response) => {
     const user = String(headers.authorization).slice('Bearer '.length);
@@ -211,7 +212,7 @@ async function timedBare(): Promise<Timed> {
   await once(server, 'listening');
   const child = fork(import.meta.filename, ['clients', String((server.address() as AddressInfo).port)], { execArgv: [] });
   await once(child, 'message');
-  const result = await timed((user) => {
+  const result = await measureDeliveries((user) => {
     const text = `event: news\ndata: ${JSON.stringify({ channel: `users:${user}`, data: newsFor(user) })}\n\n`;
     for (const stream of streams.get(user) ?? []) stream.write(text);
   }, child);
@@ -221,20 +222,20 @@ async function timedBare(): Promise<Timed> {
 
 /** Publishes ten events to every user as fast as possible. Returns deliveries per second. */
 async function burst(publish: Publish, child: ChildProcess): Promise<number> {
-  child.send('forget');
-  await ask(child, 0);
+  child.send('reset');
+  await reportAfter(child, 0);
   const rounds = 10;
   const started = performance.now();
   for (let round = 0; round < rounds; round++) {
     for (let user = 0; user < USERS; user++) publish(`user-${user}`);
     await new Promise((resolve) => setImmediate(resolve));
   }
-  const { deliveries } = await ask(child, rounds * STREAMS);
+  const { deliveries } = await reportAfter(child, rounds * STREAMS);
   return (deliveries / (performance.now() - started)) * 1_000;
 }
 
 /** Waits for `deliveries`, and returns the report of the clients. */
-async function ask(child: ChildProcess, deliveries: number): Promise<ClientReport> {
+async function reportAfter(child: ChildProcess, deliveries: number): Promise<ClientReport> {
   for (;;) {
     child.send('report');
     const [received] = (await once(child, 'message')) as [ClientReport];

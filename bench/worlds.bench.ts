@@ -10,8 +10,8 @@ import { contentOf } from '../tests/response.ts';
 import { inFolder, quantile, report } from './measure.ts';
 
 /*
- * A real server, and bots in separate processes on the same cores that move twice per second. Decisions are timed
- * at the client: from the frame to its reply. Ticks: the longest of each zone and second.
+ * A real server, with bots in separate processes on the same cores that move twice per second. The latency of a decision is measured at the client,
+ * from the frame to its reply. The tick duration is the longest of each zone per second.
  */
 
 const MOVES_PER_SECOND = 2;
@@ -22,7 +22,7 @@ const JOIN_MS_MAX = 60_000;
 const JIFFY_MS = 10;
 const DECISION_MS_MAX = 50;
 const TICK_MS = 50;
-/** As long as a move. */
+/** Has the size of a move command. */
 const COMMAND = Buffer.alloc(40, 1);
 const CROWDS = [100, 500, 1_000, 2_000, 3_000, 4_000, 5_000, 6_000, 8_000, 10_000];
 
@@ -39,7 +39,8 @@ interface Load {
   readonly swarmCores: number;
 }
 
-async function loaded(players: number, zones: { columns: number; rows: number }): Promise<Load> {
+/** Runs a server with this number of players, and measures it. */
+async function measureLoad(players: number, zones: { columns: number; rows: number }): Promise<Load> {
   return inFolder(async (folder) => {
     const server = await startServerIn(folder, {
       sources: [],
@@ -53,11 +54,11 @@ async function loaded(players: number, zones: { columns: number; rows: number })
       const pids = [server.pid, ...(await get<WorldHostStatus[]>('/world/hosts')).map(({ pid }) => pid)];
       const before = pids.map(cpuMsOf);
       const ticks: number[] = [];
-      const looking = setInterval(() => {
+      const polling = setInterval(() => {
         void get<WorldZoneStatus[]>('/world/zones').then((statuses) => ticks.push(...statuses.map(({ tickMsMax }) => tickMsMax)));
       }, 1_000);
       const watched = await swarm.watch(WATCHED_SECONDS);
-      clearInterval(looking);
+      clearInterval(polling);
       const world = await get<World>('/world');
       const used = pids.reduce((sum, pid, index) => sum + cpuMsOf(pid) - (before[index] ?? 0), 0);
       return {
@@ -84,15 +85,15 @@ function cpuMsOf(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) * JIFFY_MS;
 }
 
-const show = (load: Load) =>
+const printLoad = (load: Load) =>
   console.error(
-    `${load.players} players: ${load.playing} play; decision p50 ${load.decisionP50.toFixed(1)} ms, p99 ${load.decisionP99.toFixed(1)} ms ` +
-      `(the bots measured ${load.clientP99.toFixed(1)}); tick p99 ${load.tickP99.toFixed(1)} ms; ${load.updatesPerSecond} updates/s; ` +
+    `${load.players} players: ${load.playing} playing; decision p50 ${load.decisionP50.toFixed(1)} ms, p99 ${load.decisionP99.toFixed(1)} ms ` +
+      `(at the bots ${load.clientP99.toFixed(1)}); tick p99 ${load.tickP99.toFixed(1)} ms; ${load.updatesPerSecond} updates/s; ` +
       `server ${load.cores.toFixed(2)} cores (${((load.cores * 1_000) / load.players).toFixed(2)} per thousand), swarm ${load.swarmCores.toFixed(2)}`,
   );
 
-/** Round trip of the same commands over as many bare connections to an echo process, p99, ms. */
-async function echoed(players: number): Promise<number> {
+/** Round trip time of the same commands over the same number of bare connections to an echo process, p99, ms. */
+async function measureEcho(players: number): Promise<number> {
   const child = fork(import.meta.filename, ['echo'], { execArgv: [] });
   const [port] = (await once(child, 'message')) as [number];
   const sockets = await Promise.all(
@@ -102,11 +103,11 @@ async function echoed(players: number): Promise<number> {
       return socket;
     }),
   );
-  const took: number[] = [];
+  const durations: number[] = [];
   const sentAt = new Map<Socket, number>();
   for (const socket of sockets)
     socket.on('data', () => {
-      took.push(performance.now() - (sentAt.get(socket) ?? 0));
+      durations.push(performance.now() - (sentAt.get(socket) ?? 0));
     });
   const started = performance.now();
   const total = players * MOVES_PER_SECOND * WARM_SECONDS;
@@ -120,7 +121,7 @@ async function echoed(players: number): Promise<number> {
   }
   for (const socket of sockets) socket.destroy();
   child.kill();
-  return quantile(took, 0.99);
+  return quantile(durations, 0.99);
 }
 
 function echo(): void {
@@ -135,17 +136,17 @@ function echo(): void {
 }
 
 async function reportCrowd(what: string, load: Load, note: string): Promise<void> {
-  const bare = await echoed(load.players);
+  const bare = await measureEcho(load.players);
   report({
-    what: `${what}: a move answered at its bot, p99`,
+    what: `${what}: response time of a move at the bot, p99`,
     ours: load.clientP99,
     bare,
     unit: 'ms',
     budget: { kind: '<=', value: 20 },
-    note: `bare sends as many bytes back; decided within ${load.decisionP99.toFixed(1)} ms${note}`,
+    note: `bare echoes the bytes; decision p99 ${load.decisionP99.toFixed(1)} ms${note}`,
   });
   report({
-    what: `${what}: tick p99 against its length`,
+    what: `${what}: duration of a tick, p99 (bare: the tick interval)`,
     ours: load.tickP99,
     bare: TICK_MS,
     unit: 'ms',
@@ -157,35 +158,35 @@ if (process.send && process.argv[2] === 'echo') echo();
 else await measure();
 
 async function measure(): Promise<void> {
-  const one = await loaded(100, { columns: 1, rows: 1 });
-  show(one);
-  await reportCrowd('one zone, 100 players', one, '');
+  const singleZone = await measureLoad(100, { columns: 1, rows: 1 });
+  printLoad(singleZone);
+  await reportCrowd('one zone, 100 players', singleZone, '');
 
   const loads: Load[] = [];
   for (const players of CROWDS) {
-    const load = await loaded(players, { columns: 10, rows: 10 }).catch((error: Error) => {
+    const load = await measureLoad(players, { columns: 10, rows: 10 }).catch((error: Error) => {
       console.error(`${players} players: ${error.message}`);
       return null;
     });
     if (!load) break;
-    show(load);
+    printLoad(load);
     if (load.playing < players || load.decisionP99 > DECISION_MS_MAX) break;
     loads.push(load);
   }
-  const most = loads.at(-1);
-  const least = loads[0];
-  if (!most || !least) process.exit(1);
+  const largest = loads.at(-1);
+  const smallest = loads[0];
+  if (!largest || !smallest) process.exit(1);
   await reportCrowd(
-    `100 zones, ${most.playing.toLocaleString('en')} players`,
-    most,
-    `; server ${most.cores.toFixed(2)} cores, swarm ${most.swarmCores.toFixed(2)}`,
+    `100 zones, ${largest.playing.toLocaleString('en')} players`,
+    largest,
+    `; server ${largest.cores.toFixed(2)} cores, swarm ${largest.swarmCores.toFixed(2)}`,
   );
-  const dearest = Math.max(...loads.slice(1).map(({ cores, players }) => cores / players));
-  const first = (loads[1] ?? least).cores / (loads[1] ?? least).players;
+  const costMax = Math.max(...loads.slice(1).map(({ cores, players }) => cores / players));
+  const costAt500 = (loads[1] ?? smallest).cores / (loads[1] ?? smallest).players;
   report({
-    what: 'cost of a player, dearest crowd of 500 and more against 500',
-    ours: dearest * 1_000,
-    bare: first * 1_000,
+    what: 'cost of a player, maximum of 500 and more players (bare: 500)',
+    ours: costMax * 1_000,
+    bare: costAt500 * 1_000,
     unit: 'cores per 1,000',
     budget: { kind: '<=', value: 1.2 },
   });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ALL_PERMISSIONS, ALL_ROLES, HOME_TENANT, PERMISSIONS, permissionsOf } from './access.ts';
 
-test('a higher role may do all that a lower one may', () => {
+test('each role has all permissions of the lower roles', () => {
   for (const [index, role] of ALL_ROLES.slice(1).entries()) {
     const below = permissionsOf(ALL_ROLES[index] ?? 'viewer', HOME_TENANT);
     assert.deepEqual(
@@ -13,13 +13,13 @@ test('a higher role may do all that a lower one may', () => {
   assert.deepEqual([...permissionsOf('admin', HOME_TENANT)].sort(), [...ALL_PERMISSIONS].sort());
 });
 
-test('what is about the installation is for its own tenant alone, whatever the role', () => {
+test('no role outside the home tenant has installation permissions', () => {
   for (const role of ALL_ROLES)
     for (const permission of permissionsOf(role, 'acme'))
       assert.equal(PERMISSIONS[permission].installation, false, `${role} ${permission}`);
 });
 
-test('a key may do no more than its scopes say, and no more than its owner', () => {
+test('an API key has only permissions that are both in its scopes and among those of its owner', () => {
   assert.deepEqual([...permissionsOf('admin', HOME_TENANT, ['market:read'])], ['market:read']);
   assert.deepEqual([...permissionsOf('viewer', HOME_TENANT, ['market:read', 'platform:admin'])], ['market:read']);
   assert.deepEqual([...permissionsOf('admin', 'acme', ['platform:read'])], []);

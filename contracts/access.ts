@@ -8,7 +8,7 @@ export const HOME_TENANT = 'main';
 
 /**
  * `installation`: the permission is about things that all tenants share (sources, hosts, the log). Only users of the home
- * tenant have it, whatever the role.
+ * tenant have it, independent of their role.
  */
 export const PERMISSIONS = {
   'market:read': { installation: false, says: 'Read instruments, candles, trades, quotes, books and their streams.' },
@@ -24,6 +24,7 @@ export const PERMISSIONS = {
 export type Permission = keyof typeof PERMISSIONS;
 export const ALL_PERMISSIONS = Object.keys(PERMISSIONS) as readonly Permission[];
 
+/** True if a text is the name of a permission. */
 export function isPermission(text: string): text is Permission {
   return Object.hasOwn(PERMISSIONS, text);
 }
@@ -42,6 +43,7 @@ export const ROLES = {
 export type Role = keyof typeof ROLES;
 export const ALL_ROLES = Object.keys(ROLES) as readonly Role[];
 
+/** True if a value is the name of a role. */
 export function isRole(text: unknown): text is Role {
   return typeof text === 'string' && Object.hasOwn(ROLES, text);
 }
@@ -85,6 +87,7 @@ export function actingRole(role: Role, hasTwoFactor: boolean, twoFactorRequired:
   return twoFactorRequired && !hasTwoFactor && (role === 'operator' || role === 'admin') ? 'viewer' : role;
 }
 
+/** True if a principal may use an endpoint or channel. `channels` and `fields` pass: their permissions are checked one by one later. */
 export function mayAccess({ permissions }: Principal, access: Access): boolean {
   return access === 'public' || access === 'channels' || access === 'fields' || permissions.has(access);
 }

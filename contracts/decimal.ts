@@ -22,6 +22,7 @@ export function decimalOf(value: number): Decimal {
 
 const decimal = new RegExp(DECIMAL_PATTERN);
 
+/** True for a decimal string of at most 64 characters. */
 export function isDecimal(text: unknown): text is Decimal {
   return typeof text === 'string' && text.length <= 64 && decimal.test(text);
 }

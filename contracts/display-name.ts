@@ -2,23 +2,24 @@ import { Type } from 'typebox';
 
 /*
  * Display names of users, tenants, API keys, passkeys and players: the Nickname profile of PRECIS (RFC 8266) as far as Unicode
- * properties can express it. Others see the name, so it must be visible, stay within its line and not look like another one.
+ * properties can express it. Other users see the name, so it must be visible, stay within its line and not look like another name.
  */
 
 /** Maximum number of combining marks in a row: more than any language needs, too few to cover the lines above and below. */
 const MARKS_MAX = 4;
-/** Control, format (also bidirectional), surrogate, private, unassigned, line separator, ignorable and blank characters. */
+/** Control, format (including bidirectional), surrogate, private, unassigned, line separator, ignorable and blank characters; too many marks. */
 const FORBIDDEN = new RegExp(`[\\p{C}\\p{Zl}\\p{Zp}\\p{Default_Ignorable_Code_Point}\\u2800]|\\p{M}{${MARKS_MAX + 1}}`, 'u');
 const VISIBLE = /[\p{L}\p{N}\p{Extended_Pictographic}]/u;
 
 /** Name of the format in schemas. */
 export const DISPLAY_NAME = 'display-name';
 
+/** True if a normalized text is valid as a display name. Does not check its length. */
 export function isDisplayName(text: string): boolean {
   return VISIBLE.test(text) && !FORBIDDEN.test(text);
 }
 
-/** The name as it is stored: in NFKC, trimmed, with single spaces for all kinds of spaces. */
+/** The stored form of a name: in NFKC, trimmed, with a single space for each run of spaces of any kind. */
 export function normalizedName(text: string): string {
   return text
     .normalize('NFKC')
@@ -27,12 +28,12 @@ export function normalizedName(text: string): string {
 }
 
 /**
- * Key of a name. Names that differ only in case, width or spaces have the same key, which is unique within a tenant. Marks are
- * put in order before the case is folded: the small iota below a Greek letter is a mark in lower case and a letter in upper
- * case, so marks after it would belong to another letter.
+ * Key of a name. Names that differ only in case, width or spaces have the same key, which is unique within a tenant. The marks
+ * are sorted before case folding: the iota below a Greek letter is a mark in lower case but a letter in upper case. Marks after
+ * it would then belong to the wrong letter.
  */
 export function nameKeyOf(text: string): string {
-  // Lower case turns the capital sharp s into the small one; upper case turns that into SS, and both small sigmas into one.
+  // Lower case maps the capital sharp s to the small one. Upper case maps that to SS, and both small sigmas to one.
   return normalizedName(normalizedName(text).toLowerCase().toUpperCase().toLowerCase());
 }
 

@@ -25,7 +25,7 @@ export interface Endpoint {
   readonly path: string;
   /** Permission that the caller needs. */
   readonly access: Access;
-  /** Where its handler reads. Default: as its module says. */
+  /** Read source of its handler. Default: the one of its module. */
   readonly read?: ReadSource;
   /** Rate-limit cost of a request, in tokens. Default 1; 0 exempts it. */
   readonly cost?: number;
@@ -41,7 +41,7 @@ export interface Endpoint {
   readonly isIdempotencyKeyTaken?: false;
   readonly tag: string;
   readonly summary: string;
-  /** What the summary does not say. */
+  /** Details that are not in the summary. */
   readonly description?: string;
   readonly params?: Type.TObject;
   readonly query?: Type.TObject;
@@ -56,4 +56,5 @@ export function takesIdempotencyKey(endpoint: Pick<Endpoint, 'method' | 'isIdemp
   return endpoint.method === 'POST' && endpoint.isIdempotencyKeyTaken !== false;
 }
 
+/** Returns the endpoint with its exact type. */
 export const endpoint = <const E extends Endpoint>(declared: E): E => declared;

@@ -53,7 +53,7 @@ export function rfc3339Of(time: number): string {
 
 const RFC_3339 = /^\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?:[Zz]|[+-]\d{2}:\d{2})$/;
 
-/** True for a time as RFC 3339, section 5.6 has it. */
+/** True for a valid time in the format of RFC 3339, section 5.6. */
 export function isRfc3339(text: string): boolean {
   return RFC_3339.test(text) && !Number.isNaN(timeOf(text));
 }

@@ -4,19 +4,19 @@ import type { Endpoint } from './endpoint.ts';
 import type { ReadSource } from './read-source.ts';
 import { type Conversion, toWire } from './wire.ts';
 
-/** A live channel. A `lossless` channel delivers each event or a `gap`; on a `conflated` one a slow reader gets the newest event of each key. */
+/** A live channel. A `lossless` channel delivers each event or a `gap`. On a `conflated` one, a slow reader gets the newest event of each key. */
 export interface ChannelContract {
   /** Name with `{parameter}`s, for example `trades:{instrument}`. */
   readonly name: string;
   readonly delivery: 'lossless' | 'conflated';
   readonly access: Permission;
-  /** What its events are, for the documents. */
+  /** Description of its events, for the documents. */
   readonly carries: string;
-  /** Schema of the data of each event, by the name of the event. Resources look as in the HTTP API. */
+  /** Schema of the data of each event, by the name of the event. Resources have the same format as in the HTTP API. */
   readonly events: Readonly<Record<string, TSchema>>;
-  /** Whether a text is a valid value, for each parameter. A parameter that is not named accepts letters, digits, `-` and `_`. */
+  /** Check of the values, by parameter. A parameter without a check accepts letters, digits, `-` and `_`. */
   readonly parameters?: Readonly<Record<string, (text: string) => boolean>>;
-  /** Name under which signed-in users find the channel whose only parameter is their own id. */
+  /** Alias for the channel of the signed-in user. For channels whose only parameter is a user id. */
   readonly alias?: string;
 }
 
@@ -24,19 +24,19 @@ export interface ChannelContract {
 export interface TopicContract {
   /** Its folder below the data folder; `.` is the data folder itself. */
   readonly folder: string;
-  /** `here`: its zones are in the server process. `processes`: in processes of their own, which share the log. Default `here`. */
+  /** `here`: its zones are in the server process. `processes`: in separate processes, which share the log. Default `here`. */
   readonly zones?: 'here' | 'processes';
 }
 
-/** What a module has that is visible from outside. Documents, clients, GraphQL and the access matrix are derived from it. */
+/** The public interface of a module. Documents, clients, GraphQL and the access matrix are derived from it. */
 export interface ModuleContract {
   readonly name: string;
-  /** Where its GET endpoints read, unless an endpoint says otherwise. */
+  /** Default read source of its GET endpoints. */
   readonly reads: ReadSource;
   readonly endpoints: Readonly<Record<string, Endpoint>>;
   readonly channels?: Readonly<Record<string, ChannelContract>>;
   readonly topics?: Readonly<Record<string, TopicContract>>;
-  /** Sections of the configuration, by name. Each key has a default or may be absent. */
+  /** Sections of the configuration, by name. All keys are optional. */
   readonly config?: Readonly<Record<string, TObject>>;
 }
 
@@ -50,18 +50,19 @@ export interface ParsedChannel {
   readonly parameters: Readonly<Record<string, string>>;
 }
 
-/** Parses channel names; an alias is no channel name. @returns undefined for a name that is no channel of these contracts */
+/** Parses channel names, but not aliases. @returns undefined for a name that is not a channel of the contracts */
 export type ChannelParser = (name: string) => ParsedChannel | undefined;
 
 const ANY_PARAMETER = /^[\w-]{1,64}$/;
 
-/** @throws TypeError when two modules declare channels of one kind or name prefix */
+/** A parser for the channels of the contracts. @throws TypeError when two channels have the same name prefix (the text before the first colon) */
 export function channelParser(contracts: readonly ModuleContract[]): ChannelParser {
   const known = new Map<string, { kind: string; contract: ChannelContract; names: readonly string[] }>();
   for (const { name: module, channels = {} } of contracts)
     for (const [kind, contract] of Object.entries(channels)) {
       const [prefix = '', ...rest] = contract.name.split(':');
-      if (known.has(prefix)) throw new TypeError(`Module "${module}" declares the channel "${contract.name}", and "${prefix}" is taken.`);
+      if (known.has(prefix))
+        throw new TypeError(`Module "${module}" declares the channel "${contract.name}", but another channel has the prefix "${prefix}".`);
       known.set(prefix, { kind, contract, names: rest.map((part) => part.slice(1, -1)) });
     }
   return (name) => {
@@ -98,12 +99,12 @@ export function payloadOf({ events }: ChannelContract): TSchema {
 }
 
 /**
- * Converts the data of events to what is sent: times of resources become RFC 3339 strings. Data of unknown channels and events stays as it is.
+ * Converts the data of an event to its JSON format: times of resources become RFC 3339 strings. Does not change data of unknown channels or events.
  * @param channel name of the channel, such as `trades:binance:BTC-USDT`
  */
 export type EventConversion = (channel: string, event: string, data: unknown) => unknown;
 
-/** The conversion for the channels of some modules. Schemas are compiled once. */
+/** The conversion for the channels of the contracts. Compiles the schemas once. */
 export function eventConversion(contracts: readonly ModuleContract[]): EventConversion {
   const conversions = new Map<string, ReadonlyMap<string, Conversion>>();
   for (const { name, events } of contracts.flatMap(({ channels = {} }) => Object.values(channels)))

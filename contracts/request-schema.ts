@@ -1,16 +1,16 @@
 /**
- * Schema of a part of a request, as validated by the server and as shown in OpenAPI. Integers without bounds get those of safe
- * integers, which JavaScript and the database can store (`integer` of JSON Schema goes to 1e308).
+ * Schema of a part of a request, for the validation in the server and for OpenAPI. Limits integers without bounds to safe
+ * integers, which JavaScript and the database can store: `integer` of JSON Schema allows up to 1e308.
  */
 export function requestSchema<S extends object>(schema: S): S {
-  if (Array.isArray(schema)) return schema.map((one) => (isSchema(one) ? requestSchema(one) : one)) as unknown as S;
+  if (Array.isArray(schema)) return schema.map((item) => (isSchema(item) ? requestSchema(item) : item)) as unknown as S;
   const copy = Object.fromEntries(Object.entries(schema).map(([key, value]) => [key, isSchema(value) ? requestSchema(value) : value]));
   if (copy.type !== 'integer') return copy as S;
   const { minimum = Number.MIN_SAFE_INTEGER, maximum = Number.MAX_SAFE_INTEGER } = copy;
   return { ...copy, minimum, maximum } as unknown as S;
 }
 
-/** Request schema of a whole body or query. Unknown fields are rejected, so that a misspelled one is not overlooked. */
+/** Request schema of a complete body or query. Rejects unknown fields, so that a misspelled field causes an error. */
 export function requestObjectSchema<S extends object>(schema: S): S {
   return { ...requestSchema(schema), additionalProperties: false };
 }

@@ -1,6 +1,6 @@
 import { type Static, Type } from 'typebox';
 
-/** `epoch-offset`: place in the history of a hub. Valid for all channels of that hub. */
+/** `epoch-offset`: position in the history of a hub. Valid for all channels of that hub. */
 export const Position = Type.String({
   pattern: '^[0-9a-z]{1,16}-[0-9]{1,16}$',
   description: 'Position in the live history: epoch, hyphen, offset.',

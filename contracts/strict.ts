@@ -1,2 +1,2 @@
-/** Option of an object schema that rejects unknown keys: a misspelt key would have no effect. */
+/** Option of an object schema that rejects unknown keys. Without it, a misspelled key would be ignored. */
 export const strict = { additionalProperties: false } as const;

@@ -3,8 +3,8 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { preciseTimeOf, type TimeUnit, timeOf } from './time.ts';
 
-describe('a time', () => {
-  test('fault 65: is read exactly, whatever its unit', () =>
+describe('time parsing', () => {
+  test('fault 65: is exact for every unit', () =>
     fc.assert(
       fc.property(
         fc.bigInt({ min: -8_640_000_000_000_000_000n, max: 8_640_000_000_000_000_000n }),
@@ -20,7 +20,7 @@ describe('a time', () => {
       ),
     ));
 
-  test('is read as JavaScript writes it', () =>
+  test('reads the formats that JavaScript writes', () =>
     fc.assert(
       fc.property(
         fc.date({ min: new Date('0000-01-01T00:00:00Z'), max: new Date('9999-12-31T23:59:59Z'), noInvalidDate: true }),
@@ -41,9 +41,10 @@ describe('a time', () => {
     ['2024-02-29T23:59:59.5z', '2024-02-29T23:59:59.500Z'],
     ['0099-01-01', '0099-01-01T00:00:00.000Z'],
   ] as const)
-    test(`fault 69: ${text} is ${expected}, wherever the server is`, () => assert.equal(new Date(timeOf(text)).toISOString(), expected));
+    test(`fault 69: ${text} is ${expected} in every time zone of the server`, () =>
+      assert.equal(new Date(timeOf(text)).toISOString(), expected));
 
-  test('keeps the digits beyond the millisecond', () => {
+  test('keeps the digits below the millisecond', () => {
     assert.deepEqual(preciseTimeOf('2021-10-12T00:28:03.123456789Z', 'iso'), { ms: Date.UTC(2021, 9, 12, 0, 28, 3, 123), nanos: 456_789 });
     assert.deepEqual(preciseTimeOf('1633998483123456789', 'ns'), { ms: 1_633_998_483_123, nanos: 456_789 });
     assert.deepEqual(preciseTimeOf('1.633998483123e12', 'ms'), { ms: 1_633_998_483_123, nanos: 0 });
@@ -59,9 +60,9 @@ describe('a time', () => {
     '10/12/2021',
     '2021-10-12T09:28+99:00',
   ])
-    test(`fault 69: "${text}" is none`, () => assert.ok(Number.isNaN(timeOf(text))));
+    test(`fault 69: "${text}" is not a time`, () => assert.ok(Number.isNaN(timeOf(text))));
 
-  test('beyond what a date can be is none', () => {
+  test('rejects times outside the range of ECMAScript dates', () => {
     assert.equal(preciseTimeOf('9999999999999999999', 's'), null);
     assert.equal(preciseTimeOf('NaN', 'ms'), null);
     assert.equal(preciseTimeOf('1e400', 'ms'), null);

@@ -9,8 +9,8 @@ export interface PreciseTime {
   readonly nanos: number;
 }
 
-/** Maximum distance from the epoch of ECMAScript dates, in both directions, ms. */
-const FURTHEST_MS = 8.64e15;
+/** Maximum distance of ECMAScript dates from 1970, before and after, ms. */
+const DISTANCE_MS_MAX = 8.64e15;
 /** Decimal digits from each unit down to the nanosecond. */
 const DIGITS = { s: 9, ms: 6, us: 3, ns: 0 } as const;
 const NANOS_PER_MS = 1_000_000n;
@@ -21,13 +21,13 @@ const DATE = /^(\d{4})-(\d{2})-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:[.,](\
 /** Parses a time exactly. A date without a time zone is UTC. Null if it is not a valid time, such as 2021-02-30. */
 export function preciseTimeOf(text: string, unit: TimeUnit): PreciseTime | null {
   if (unit === 'iso') return dateOf(text);
-  const written = NUMBER.exec(/[eE]/.test(text) ? plainOf(text) : text);
-  if (!written) return null;
-  const [, sign, whole = '', fraction = ''] = written;
+  const match = NUMBER.exec(/[eE]/.test(text) ? plainOf(text) : text);
+  if (!match) return null;
+  const [, sign, whole = '', fraction = ''] = match;
   const digits = DIGITS[unit];
   const nanos = BigInt(`${sign}${whole}${fraction.slice(0, digits).padEnd(digits, '0')}`);
-  const beyond = ((nanos % NANOS_PER_MS) + NANOS_PER_MS) % NANOS_PER_MS;
-  return within({ ms: Number((nanos - beyond) / NANOS_PER_MS), nanos: Number(beyond) });
+  const nanosBelowMs = ((nanos % NANOS_PER_MS) + NANOS_PER_MS) % NANOS_PER_MS;
+  return validTime({ ms: Number((nanos - nanosBelowMs) / NANOS_PER_MS), nanos: Number(nanosBelowMs) });
 }
 
 /** Parses epoch ms or ISO 8601 to epoch ms. NaN if it is neither. A date without a time zone is UTC. */
@@ -36,9 +36,9 @@ export function timeOf(text: string): number {
 }
 
 function dateOf(text: string): PreciseTime | null {
-  const written = DATE.exec(text);
-  if (!written) return null;
-  const [, year, month, day, hour = '0', minute = '0', second = '0', fraction = '', zone = 'Z'] = written;
+  const match = DATE.exec(text);
+  if (!match) return null;
+  const [, year, month, day, hour = '0', minute = '0', second = '0', fraction = '', zone = 'Z'] = match;
   const parts = [Number(year), Number(month) - 1, Number(day), Number(hour), Number(minute), Number(second)] as const;
   const date = new Date(Date.UTC(...parts));
   date.setUTCFullYear(parts[0]);
@@ -53,7 +53,7 @@ function dateOf(text: string): PreciseTime | null {
   if (found.some((part, index) => part !== parts[index])) return null;
   const nanos = Number(fraction.slice(0, 9).padEnd(9, '0'));
   const offset = offsetOf(zone);
-  return offset === null ? null : within({ ms: date.getTime() + Math.floor(nanos / 1e6) - offset, nanos: nanos % 1e6 });
+  return offset === null ? null : validTime({ ms: date.getTime() + Math.floor(nanos / 1e6) - offset, nanos: nanos % 1e6 });
 }
 
 /** Offset of a time zone from UTC in ms. Null if it is not valid. */
@@ -70,6 +70,6 @@ function plainOf(text: string): string {
   return Math.abs(value) < 1e21 ? value.toLocaleString('en-US', { useGrouping: false, maximumFractionDigits: 12 }) : text;
 }
 
-function within(time: PreciseTime): PreciseTime | null {
-  return Math.abs(time.ms) <= FURTHEST_MS ? time : null;
+function validTime(time: PreciseTime): PreciseTime | null {
+  return Math.abs(time.ms) <= DISTANCE_MS_MAX ? time : null;
 }

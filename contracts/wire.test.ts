@@ -25,7 +25,7 @@ const nested = fc.record(
   { requiredKeys: ['rows', 'byName', 'time'], noNullPrototype: true },
 );
 
-test('times become RFC 3339 in UTC with milliseconds, and come back the same; everything else stays', () =>
+test('times become RFC 3339 in UTC with milliseconds, and convert back without loss; other values do not change', () =>
   fc.assert(
     fc.property(nested, (value) => {
       const before = structuredClone(value);
@@ -40,11 +40,11 @@ test('a schema without times needs no conversion', () => {
   assert.equal(toWire(Type.Object({ time: Type.Number(), names: Type.Array(Type.String()) })), null);
 });
 
-test('a schema with times in several alternatives is refused: it could not be told which one a value is', () => {
+test('a schema with times in several alternatives is refused, because the alternative of a value would be ambiguous', () => {
   assert.throws(() => toWire(Type.Union([Row, Type.Object({ createdAt: DateTime('Creation') })])), /several alternatives/);
 });
 
-test('a time that RFC 3339 cannot write is the nearest that it can', () => {
+test('a time outside the range of RFC 3339 becomes the nearest time in the range', () => {
   assert.equal(rfc3339Of(8.64e15), '9999-12-31T23:59:59.999Z');
   assert.equal(rfc3339Of(-8.64e15), '0000-01-01T00:00:00.000Z');
 });

@@ -5,7 +5,7 @@ import { timeOf } from './time.ts';
 /** Converts a value. Null stands for a conversion that changes nothing. */
 export type Conversion = ((value: unknown) => unknown) | null;
 
-/** The part of JSON Schema that contracts are written in. */
+/** The subset of JSON Schema that the contracts use. */
 interface Shape {
   readonly $id?: string;
   readonly type?: string;
@@ -22,7 +22,7 @@ export const toWire = (schema: TSchema): Conversion => compile(schema as Shape, 
 /** Conversion of valid JSON to a value of the server: times of the schema become epoch ms. */
 export const fromWire = (schema: TSchema): Conversion => compile(schema as Shape, (text) => timeOf(text as string));
 
-/** Walks the schema once, so that a value is walked only where it has times. Values are copied, never changed. */
+/** Compiles the schema once, so that a conversion visits only the parts of a value that have times. Conversions copy values and never change them. */
 function compile(shape: Shape, convert: (time: unknown) => unknown): Conversion {
   if (shape.format === 'date-time') return (value) => (value === null || value === undefined ? value : convert(value));
   if (shape.anyOf) return alternative(shape.anyOf, convert);
@@ -36,9 +36,9 @@ function compile(shape: Shape, convert: (time: unknown) => unknown): Conversion 
   return values ? entries(compile(values, convert)) : null;
 }
 
-/** At most one alternative may have times: which of several a value is would be a guess. */
+/** Conversion of a union. At most one alternative may have times, because the alternative of a value would be ambiguous. */
 function alternative(shapes: readonly Shape[], convert: (time: unknown) => unknown): Conversion {
-  const [conversion = null, ...others] = shapes.map((shape) => compile(shape, convert)).filter((one) => one !== null);
+  const [conversion = null, ...others] = shapes.map((shape) => compile(shape, convert)).filter((conversion) => conversion !== null);
   if (others.length > 0) throw new Error(`several alternatives of a schema have times: ${JSON.stringify(shapes)}`);
   return conversion && ((value) => (value === null ? null : conversion(value)));
 }

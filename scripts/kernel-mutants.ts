@@ -2,15 +2,15 @@ import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import ts from 'typescript';
 
-/** A change of one place in a source file. */
+/** A change at one position of a source file. */
 export interface Mutant {
   readonly file: string;
   readonly start: number;
   readonly end: number;
   readonly line: number;
-  /** The text of the line, without its indentation. */
+  /** Text of the line, without indentation. */
   readonly context: string;
-  /** Where in that it is. */
+  /** Position of the change in `context`. */
   readonly column: number;
   readonly from: string;
   readonly to: string;
@@ -31,7 +31,7 @@ const SWAPPED: Readonly<Partial<Record<ts.SyntaxKind, string>>> = {
   [ts.SyntaxKind.MinusToken]: '+',
 };
 
-/** All mutants of the kernel’s source, by file and place. */
+/** All mutants of the kernel’s source, sorted by file and position. */
 export function kernelMutants(): Mutant[] {
   const files = globSync('kernel/*.ts', { cwd: root }).filter((file) => !file.endsWith('.test.ts'));
   return files.sort().flatMap(mutantsOf);
@@ -51,7 +51,7 @@ function mutantsOf(file: string): Mutant[] {
     found.push({ file, start, end: node.getEnd(), line: line + 1, context: text.trim(), column, from: node.getText(source), to });
   };
   const visit = (node: ts.Node): void => {
-    // Types are not there when it runs; constants are bounds, whose exact value no test should know; messages are for people.
+    // Not changed: types, which do not exist at run time; constants, whose exact value no test should depend on; texts of messages.
     if (ts.isTypeNode(node) || ts.isInterfaceDeclaration(node) || ts.isTypeAliasDeclaration(node) || ts.isImportDeclaration(node)) return;
     if (ts.isVariableStatement(node) && node.parent === source) return;
     if (ts.isBinaryExpression(node)) {
@@ -68,7 +68,7 @@ function mutantsOf(file: string): Mutant[] {
   return found;
 }
 
-/** `count` of the mutants, in their order; the same for the same seed. */
+/** A random sample of `count` mutants in their original order. The same seed gives the same sample. */
 export function sampleOf(mutants: readonly Mutant[], count: number, seed: number): Mutant[] {
   let state = seed >>> 0;
   const next = () => {
@@ -77,7 +77,7 @@ export function sampleOf(mutants: readonly Mutant[], count: number, seed: number
   };
   const chosen = mutants
     .map((mutant) => ({ mutant, at: next() }))
-    .sort((one, other) => one.at - other.at)
+    .sort((a, b) => a.at - b.at)
     .slice(0, count)
     .map(({ mutant }) => mutant);
   return mutants.filter((mutant) => chosen.includes(mutant));

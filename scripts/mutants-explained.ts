@@ -1,14 +1,15 @@
-/** A mutant that no test notices, and why that may be so: what it changes is not a rule. */
+/** A mutant that no test needs to detect, with the reason. */
 interface Explained {
   readonly file: string;
-  /** The part of its line that it is in. */
+  /** Part of the source line that contains the change. */
   readonly line: string;
   readonly from: string;
   readonly why: string;
 }
 
-const ONE_OFF = 'A bound one off: its exact value is a choice, and no test should know it.';
+const ONE_OFF = 'A limit changes by one: its exact value is arbitrary, and no test should depend on it.';
 
+/** Mutants that may survive. */
 export const EXPLAINED: readonly Explained[] = [
   { file: 'kernel/lifecycle.ts', line: 'if (beyond > 0) this.#retryLater', from: '>', why: ONE_OFF },
   { file: 'kernel/outbox.ts', line: 'this.#flights.length < FLIGHTS_MAX', from: '<', why: ONE_OFF },
@@ -20,30 +21,30 @@ export const EXPLAINED: readonly Explained[] = [
     file: 'kernel/outbox.ts',
     line: 'return end < 0 ? oldest',
     from: '<',
-    why: 'Equivalent: the first batch is like itself, so it is never the first that differs.',
+    why: 'Equivalent: the first batch is compared with itself, so it is never the first one that differs.',
   },
   {
     file: 'kernel/outbox.ts',
     line: 'return lastSeqOf(batch) >= (this.#gaps.get(batch.zone)',
     from: '>=',
-    why: 'Equivalent: a batch that ends at the seq that is due holds it, and so leaves no gap.',
+    why: 'Equivalent: a batch that ends at the expected seq contains it, so there is no gap.',
   },
   {
     file: 'kernel/past.ts',
     line: "found > version ? '. Run the newer code.'",
     from: '>',
-    why: 'Equivalent: the text of an error that is made only where the two versions differ.',
+    why: 'Equivalent: the error is created only when the two versions differ.',
   },
   {
     file: 'kernel/durable-waiters.ts',
     line: 'this.#waiters.delete(zone);',
     from: 'this.#waiters.delete(zone);',
-    why: 'Memory only: a list without waiters gives the same answers as none.',
+    why: 'Memory only: an empty list of waiters has the same effect as no list.',
   },
   {
     file: 'kernel/lifecycle.ts',
     line: 'this.#transitions.delete(address);',
     from: 'this.#transitions.delete(address);',
-    why: 'Memory only: a transition that is over delays nothing.',
+    why: 'Memory only: a completed transition delays nothing.',
   },
 ];

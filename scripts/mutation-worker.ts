@@ -8,36 +8,38 @@ import { takeTests } from './collected-tests.ts';
 import type { Mutant } from './kernel-mutants.ts';
 
 /*
- * A thread of a mutation run: loads the kernel and its tests anew for each mutant, runs the tests until one fails, and says which.
- * A thread serves many mutants, because a process for each would take longer to start than its tests take to run.
+ * Thread of a mutation run. For each mutant it loads the kernel and its tests again, runs the tests until one fails, and reports that test.
+ * A thread tests many mutants, because starting a process for each would take longer than its tests.
  */
 
+/** One test run. */
 export interface Task {
-  /** null: the kernel as it is. */
+  /** Null: the unchanged kernel. */
   readonly mutant: Mutant | null;
   /** Names of tests to run first. */
   readonly first: readonly string[];
 }
 
+/** Message of a thread to the main thread. */
 export type Message =
   | { readonly type: 'ready' }
-  /** A test begins; it hangs if nothing follows. */
+  /** A test starts. It hangs if no other message follows. */
   | { readonly type: 'test'; readonly name: string }
-  /** The run proves nothing. */
+  /** The run has no valid result. */
   | { readonly type: 'broken'; readonly why: string }
-  | { readonly type: 'done'; readonly noticedBy: string | null; readonly why: string };
+  | { readonly type: 'done'; readonly detectedBy: string | null; readonly why: string };
 
-/** Turns of the event loop in which nothing is due before a test that is not over counts as hanging. */
+/** Turns of the event loop without pending work after which an unfinished test counts as hanging. */
 const IDLE_TURNS_MAX = 30;
-/** Turns of the event loop that are left to a mutant’s unfinished work, so that it does not fall into the next one’s run. */
-const LEFT_TURNS = 50;
+/** Turns of the event loop to let unfinished work of a mutant end before the next run. */
+const DRAIN_TURNS = 50;
 
 const root = join(import.meta.dirname, '..');
 const kernel = pathToFileURL(join(root, 'kernel/')).href;
 const collector = pathToFileURL(join(import.meta.dirname, 'collected-tests.ts')).href;
 const files = globSync('kernel/*.test.ts', { cwd: root }).sort();
 const stripped = new Map<string, string>();
-let planted: Mutant | null = null;
+let currentMutant: Mutant | null = null;
 let generation = 0;
 let failOnStray: (error: unknown) => void = () => {};
 
@@ -55,11 +57,11 @@ registerHooks({
   },
 });
 
-/** The source of a file of the kernel without its types; with the change, where it is the mutant’s. */
+/** Source of a kernel file without types. Includes the change when the current mutant is in this file. */
 function sourceOf(path: string): string {
-  if (planted && path === join(root, planted.file)) {
+  if (currentMutant && path === join(root, currentMutant.file)) {
     const source = readFileSync(path, 'utf8');
-    return stripTypeScriptTypes(source.slice(0, planted.start) + planted.to + source.slice(planted.end));
+    return stripTypeScriptTypes(source.slice(0, currentMutant.start) + currentMutant.to + source.slice(currentMutant.end));
   }
   let source = stripped.get(path);
   if (source === undefined) {
@@ -69,7 +71,7 @@ function sourceOf(path: string): string {
   return source;
 }
 
-/** Runs a test. Rejects when it fails, and when the event loop has nothing to do any more: then it would never be over. */
+/** Runs a test. Rejects when it fails, and when the event loop has no more work: the test would then never end. */
 async function outcomeOf(run: () => unknown): Promise<void> {
   const stray = new Promise<never>((_resolve, reject) => {
     failOnStray = reject;
@@ -85,7 +87,7 @@ async function outcomeOf(run: () => unknown): Promise<void> {
       const isDue = process.getActiveResourcesInfo().some((resource) => resource === 'Immediate' || resource === 'Timeout');
       idle = isDue ? 0 : idle + 1;
     }
-    throw new Error('the test waits for something that never comes');
+    throw new Error('the test waits, but no work is pending');
   })();
   await Promise.race([stray, Promise.all([test, watch])]);
 }
@@ -93,27 +95,27 @@ async function outcomeOf(run: () => unknown): Promise<void> {
 async function run({ mutant, first }: Task): Promise<Message> {
   if (mutant && readFileSync(join(root, mutant.file), 'utf8').slice(mutant.start, mutant.end) !== mutant.from)
     throw new Error(`${mutant.file} was changed during the run. Start it again.`);
-  planted = mutant;
+  currentMutant = mutant;
   generation++;
   try {
     for (const file of files) await import(`${pathToFileURL(join(root, file)).href}?mutant=${generation}`);
   } catch (error) {
     takeTests();
-    return { type: 'done', noticedBy: 'loading the kernel', why: String(error) };
+    return { type: 'done', detectedBy: 'loading the kernel', why: String(error) };
   }
   const rank = new Map(first.map((name, index) => [name, index]));
   const rankOf = ({ name }: { name: string }) => rank.get(name) ?? first.length;
-  for (const { name, run } of takeTests().sort((one, other) => rankOf(one) - rankOf(other))) {
+  for (const { name, run } of takeTests().sort((a, b) => rankOf(a) - rankOf(b))) {
     send({ type: 'test', name });
     try {
       await outcomeOf(run);
     } catch (error) {
       failOnStray = () => {};
-      for (let turn = 0; turn < LEFT_TURNS; turn++) await new Promise((resolve) => setImmediate(resolve));
-      return { type: 'done', noticedBy: name, why: String(error).split('\n')[0] ?? '' };
+      for (let turn = 0; turn < DRAIN_TURNS; turn++) await new Promise((resolve) => setImmediate(resolve));
+      return { type: 'done', detectedBy: name, why: String(error).split('\n')[0] ?? '' };
     }
   }
-  return { type: 'done', noticedBy: null, why: '' };
+  return { type: 'done', detectedBy: null, why: '' };
 }
 
 function send(message: Message): void {
@@ -123,7 +125,7 @@ function send(message: Message): void {
 process.removeAllListeners('warning');
 process.on('unhandledRejection', (error) => failOnStray(error));
 process.on('uncaughtException', (error) => failOnStray(error));
-// The same examples for each mutant, and none smaller of one that fails: only that it fails counts.
+// The same examples for each mutant. No shrinking: the smallest counterexample is not needed.
 fc.configureGlobal({ seed: 1, endOnFailure: true });
 parentPort?.on('message', (task: Task) => {
   run(task).then(send, (error) => send({ type: 'broken', why: String(error) }));

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { dirname, join, relative, sep } from 'node:path';
 
 /*
- * Makes of a client’s folder what `npm pack` packs, and back: in the workspace it is TypeScript that Node runs as it is; in a package it is JavaScript with
- * types, which needs nothing of the workspace. Called by npm before and after packing (`prepack`, `postpack`).
+ * Prepares the folder of a client for `npm pack`, and restores it afterwards. In the workspace, a client is TypeScript that Node runs directly.
+ * A package has JavaScript with type declarations and no dependency on the workspace. npm calls this as `prepack` and `postpack`.
  */
 
 interface Manifest {
@@ -21,27 +21,27 @@ interface Manifest {
 
 const ROOT = join(import.meta.dirname, '..');
 const CONTRACTS = '@millrace/contracts';
-/** Whose package has the contracts in it; the others take them from there. */
+/** The package that includes the contracts. The other clients import them from it. */
 const CLIENT = '@millrace/client';
 const NODE_MIN = '>=22';
 
 const [folder = '', direction] = process.argv.slice(2);
 const manifestPath = join(folder, 'package.json');
-const keptPath = join(folder, 'package.workspace.json');
+const savedManifestPath = join(folder, 'package.workspace.json');
 const dist = join(folder, 'dist');
 
 if (direction === '--restore') restore();
 else prepare();
 
 function restore(): void {
-  if (existsSync(keptPath)) renameSync(keptPath, manifestPath);
+  if (existsSync(savedManifestPath)) renameSync(savedManifestPath, manifestPath);
   rmSync(dist, { recursive: true, force: true });
   rmSync(join(folder, 'LICENSE'), { force: true });
 }
 
 function prepare(): void {
-  // An earlier one that was cut off has left the package’s manifest behind.
-  if (existsSync(keptPath)) renameSync(keptPath, manifestPath);
+  // An interrupted earlier run left the package’s manifest in place of the workspace’s.
+  if (existsSync(savedManifestPath)) renameSync(savedManifestPath, manifestPath);
   rmSync(dist, { recursive: true, force: true });
   const manifest = JSON.parse(readFileSync(manifestPath, 'utf8')) as Manifest;
   const hasContracts = manifest.name === CLIENT;
@@ -56,21 +56,21 @@ function prepare(): void {
   for (const file of globSync('**/*.{js,d.ts}', { cwd: dist })) {
     const path = join(dist, file);
     const contracts = hasContracts ? `${toRoot(path)}contracts/index.js` : `${CLIENT}/contracts`;
-    writeFileSync(path, rewritten(readFileSync(path, 'utf8'), contracts));
+    writeFileSync(path, withPackageImports(readFileSync(path, 'utf8'), contracts));
   }
-  requireWhole();
+  requireComplete();
   cpSync(join(ROOT, 'LICENSE'), join(folder, 'LICENSE'));
-  cpSync(manifestPath, keptPath);
-  writeFileSync(manifestPath, `${JSON.stringify(published(manifest, hasContracts), null, 2)}\n`);
+  cpSync(manifestPath, savedManifestPath);
+  writeFileSync(manifestPath, `${JSON.stringify(publishedManifest(manifest, hasContracts), null, 2)}\n`);
 }
 
-/** Compiles files and what they need; returns the folder with the output, laid out as the repository is. */
+/** Compiles files and their imports. Returns the output folder, which has the layout of the repository. */
 function emit(files: readonly string[]): string {
   const out = mkdtempSync(join(tmpdir(), 'millrace-pack-'));
   const options = ['--outDir', out, '--rootDir', ROOT, '--noEmit', 'false', '--declaration', '--rewriteRelativeImportExtensions'];
   const libraries = ['--lib', 'es2024,dom,dom.iterable', '--target', 'es2022', '--module', 'nodenext', '--moduleResolution', 'nodenext'];
   const checks = ['--strict', '--exactOptionalPropertyTypes', '--skipLibCheck', '--verbatimModuleSyntax', '--types', 'node'];
-  // Each file of the contracts by name: what the compiler first meets through node_modules it may take for somebody else’s, and leave out.
+  // Lists each file of the contracts: the compiler may omit files that it first finds through node_modules, as external ones.
   const contracts = globSync('*.ts', { cwd: join(ROOT, 'contracts') }).filter((file) => !file.endsWith('.test.ts'));
   const entries = [...contracts.map((file) => join(ROOT, 'contracts', file)), ...files];
   const compiler = join(ROOT, 'node_modules', 'ts7', 'bin', 'tsc');
@@ -78,36 +78,37 @@ function emit(files: readonly string[]): string {
     cwd: ROOT,
     encoding: 'utf8',
   });
-  if (status !== 0) throw new Error(`the client does not compile:\n${stdout}`);
+  if (status !== 0) throw new Error(`The client does not compile:\n${stdout}`);
   mkdirSync(out, { recursive: true });
   return out;
 }
 
-/** @throws when a file of the package imports one that is not in it */
-function requireWhole(): void {
+/** Checks that all relative imports of the package exist. @throws Error with the first missing one */
+function requireComplete(): void {
   for (const file of globSync('**/*.{js,d.ts}', { cwd: dist }))
     for (const [, path = ''] of readFileSync(join(dist, file), 'utf8').matchAll(/(?:from|import)\s*\(?\s*['"](\.{1,2}\/[^'"]+\.js)['"]/g)) {
       const target = join(dist, dirname(file), path);
       const found = file.endsWith('.d.ts') ? target.replace(/js$/, 'd.ts') : target;
-      if (!existsSync(found)) throw new Error(`${file} imports ${path}, which the compiler did not write`);
+      if (!existsSync(found)) throw new Error(`${file} imports ${path}, which is not in the package.`);
     }
 }
 
-/** The way from a file to `dist`. */
+/** Relative path from a file’s folder to `dist`, ending in a slash. */
 function toRoot(path: string): string {
-  const way = relative(dirname(path), dist).split(sep).join('/');
-  return way === '' ? './' : `${way}/`;
+  const relativePath = relative(dirname(path), dist).split(sep).join('/');
+  return relativePath === '' ? './' : `${relativePath}/`;
 }
 
-/** What a file imports, as it is called in the package. The compiler renames only what it emits as JavaScript. */
-function rewritten(code: string, contracts: string): string {
+/** Code with the import paths of the package. The compiler rewrites extensions only in JavaScript, not in declarations. */
+function withPackageImports(code: string, contracts: string): string {
   return code
     .replaceAll(`'${CONTRACTS}'`, `'${contracts}'`)
     .replaceAll(`"${CONTRACTS}"`, `"${contracts}"`)
     .replaceAll(/((?:from|import)\s*\(?\s*['"]\.{1,2}\/[^'"]+)\.ts(['"])/g, '$1.js$2');
 }
 
-function published(manifest: Manifest, hasContracts: boolean): object {
+/** Manifest of the published package. */
+function publishedManifest(manifest: Manifest, hasContracts: boolean): object {
   const { name, version, description, license, keywords } = manifest;
   const built = (file: string) => ({
     types: file.replace(/^\.\/(.*)\.ts$/, './dist/client/$1.d.ts'),

@@ -1,6 +1,6 @@
-// Runs every npm script. It works with whatever Node (>= 18) the machine has, and brings everything else: the pinned Node 24 runtime, the locked
-// dependencies (those that running needs; all of them and the pinned npm, where something is tested or built) and a fresh build of the console. Each step
-// is skipped when its stamp says that it is done, so once installed nothing here touches the network.
+// Runs every npm script. It needs only Node 18 or newer, and installs the rest: the pinned Node 24 runtime, the locked dependencies and a build of the
+// console. Running installs the production dependencies; tests and builds install all of them and the pinned npm. A stamp file records each completed
+// step, so after the installation nothing here uses the network.
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
@@ -21,11 +21,11 @@ const installedStamp = join(root, 'node_modules', '.millrace-installed');
 const web = join(root, 'apps', 'web');
 const builtStamp = join(web, 'dist', '.millrace-built');
 const main = join(root, 'apps', 'server', 'main.ts');
-// Room for young objects that V8 would take threefold: some 150 MB of a server that idles. With 8 a tenth of the frames
-// that get into the store in a second was gone (`npm run bench -- pipeline`).
-const LEAN = ['--max-semi-space-size=16'];
+// Limits the space for young objects. V8 would use three times as much: some 150 MB more in an idle server. A value of 8 reduced the throughput of
+// frames by a tenth (`npm run bench -- pipeline`).
+const MEMORY_OPTIONS = ['--max-semi-space-size=16'];
 const tasks = {
-  up: (rest) => [[...LEAN, main, 'up', ...rest]],
+  up: (rest) => [[...MEMORY_OPTIONS, main, 'up', ...rest]],
   millrace: (rest) => [[main, ...rest]],
   bench: (rest) => [[main, 'bench', ...rest]],
   check: () => [['scripts/check.ts']],
@@ -36,7 +36,7 @@ const tasks = {
   law: (rest) => [['tests/market-law/main.ts', ...rest]],
   mutate: (rest) => [['scripts/mutate.ts', ...rest]],
   fuzz: (rest) => [['tests/fuzz/main.ts', ...rest]],
-  // Builds the console, as every task but checking does that finds it older than its sources.
+  // Only builds the console. Most other tasks build it too when its sources have changed.
   console: () => [],
   'pack-client': (rest) => [['scripts/pack-client.ts', ...rest]],
   pictures: () => [['scripts/screenshots.ts']],
@@ -48,27 +48,27 @@ function fail(message, remedy) {
   process.exit(1);
 }
 
-/** @param withNpm whether our own npm is needed, too: to install what is built and tested with */
-async function bringRuntime(withNpm) {
-  const wanted = [
+/** Installs the pinned Node runtime. @param withNpm whether to install the pinned npm too, which installs the development dependencies */
+async function installRuntime(withNpm) {
+  const missing = [
     ...(existsSync(node) ? [] : [`${runtimePackage}@${NODE_VERSION}`]),
     ...(!withNpm || existsSync(npmCli) ? [] : [`npm@${NPM_VERSION}`]),
   ];
-  if (wanted.length === 0) return;
+  if (missing.length === 0) return;
   mkdirSync(runtimeFolder, { recursive: true });
   writeFileSync(join(runtimeFolder, 'package.json'), '{"private":true}\n');
   const flags = ['--prefix', runtimeFolder, '--no-save', '--no-audit', '--no-fund', '--ignore-scripts', '--workspaces=false'];
-  // What is there already is named, too: npm removes what is not.
+  // Lists installed packages too: npm removes packages that are not listed.
   const packages = [`${runtimePackage}@${NODE_VERSION}`, ...(withNpm || existsSync(npmCli) ? [`npm@${NPM_VERSION}`] : [])];
   const code = await npmOfMachine(['install', ...flags, ...packages], runtimeFolder);
   if (code !== 0 || !existsSync(node))
     fail(
-      `could not fetch ${wanted.join(' and ')} with npm`,
+      `could not install ${missing.join(' and ')} with npm`,
       'Check that npm reaches its registry ("npm ping"); Node 24 is published there for Linux, macOS and Windows on x64 and arm64.',
     );
 }
 
-/** What the stamp of an installation says. @param part "all", or "production" for what running needs */
+/** Content of the stamp file of an installation. @param part "all" or "production" */
 function installationOf(part) {
   const lock = readFileSync(join(root, 'package-lock.json'));
   return `${part} ${createHash('sha256').update(lock).update(NODE_VERSION).digest('hex')}`;
@@ -80,15 +80,18 @@ function isInstalled(part) {
   return found === installationOf('all') || found === installationOf(part);
 }
 
-/** @param part "all" installs with our npm, so the runtime comes first; "production" with the machine's, so both come at once */
+/**
+ * Installs the dependencies. "all" uses the pinned npm, so the runtime must be installed first. "production" uses the machine's npm, so it can run in
+ * parallel with the installation of the runtime.
+ */
 async function installDependencies(part) {
-  // Not "npm ci": it refuses a lock file that lacks another platform's optional package, as registries that mirror only some
-  // platforms leave it. "install --no-save" keeps to the locked versions as well, and writes nothing.
+  // Not "npm ci": it refuses a lock file without the optional packages of other platforms, which some registry mirrors produce.
+  // "install --no-save" uses the locked versions too, and does not write the lock file.
   const flags = ['install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error'];
   const code =
     part === 'all'
-      ? await ended(spawn(node, [npmCli, ...flags], { cwd: root, env: onOurNode(), stdio: ['ignore', 'ignore', 'inherit'] }))
-      : // No package that running needs has a script it needs: native code comes built.
+      ? await ended(spawn(node, [npmCli, ...flags], { cwd: root, env: pinnedNodeEnvironment(), stdio: ['ignore', 'ignore', 'inherit'] }))
+      : // Production dependencies need no install scripts: native code is prebuilt.
         await npmOfMachine([...flags, '--omit=dev', '--ignore-scripts', '--workspace=apps/server'], root);
   if (code !== 0)
     fail(
@@ -98,7 +101,7 @@ async function installDependencies(part) {
   writeFileSync(installedStamp, installationOf(part));
 }
 
-/** Runs the npm that came with the machine's Node. @returns its exit code */
+/** Runs the npm of the machine's Node. @returns its exit code */
 function npmOfMachine(args, cwd) {
   const cli = process.env.npm_execpath;
   const [program, ...first] = cli ? [process.execPath, cli] : [windows ? 'npm.cmd' : 'npm'];
@@ -112,43 +115,43 @@ function ended(child) {
   });
 }
 
-/** Brings what a task needs; the first time with a line that says how far it is. */
+/** Installs the runtime and the dependencies that a task needs, with a progress line. */
 async function prepare(part) {
   const hasRuntime = existsSync(node) && (part !== 'all' || existsSync(npmCli));
   const hasDependencies = isInstalled(part);
   if (hasRuntime && hasDependencies) return;
-  const stopTelling = tellProgress(part, hasRuntime);
+  const stopProgress = showProgress(part, hasRuntime);
   if (part === 'all') {
-    await bringRuntime(true);
+    await installRuntime(true);
     if (!hasDependencies) await installDependencies('all');
-  } else await Promise.all([bringRuntime(false), hasDependencies ? null : installDependencies('production')]);
-  stopTelling();
+  } else await Promise.all([installRuntime(false), hasDependencies ? null : installDependencies('production')]);
+  stopProgress();
 }
 
-/** Says each second what is there: on one line where a person looks on, else now and then. @returns ends it */
-function tellProgress(part, hasRuntime) {
+/** Prints the progress of the installation: each second on one line in a terminal, else every 5 s. @returns function that stops it */
+function showProgress(part, hasRuntime) {
   const { packages } = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8'));
-  // Optional packages are mostly those of other platforms.
-  const wanted = Object.entries(packages).filter(
+  // Optional packages are not counted: most are for other platforms.
+  const required = Object.entries(packages).filter(
     ([path, { dev, optional, link }]) => path.startsWith('node_modules/') && !link && !optional && (part === 'all' || !dev),
   );
-  const begun = Date.now();
+  const startedAt = Date.now();
   const line = () => {
-    const there = wanted.filter(([path]) => existsSync(join(root, path, 'package.json'))).length;
-    const runtime = hasRuntime || existsSync(node) ? `Node ${NODE_VERSION} is there` : `fetching Node ${NODE_VERSION}`;
-    return `millrace: preparing (once): ${runtime}, ${there} of ${wanted.length} packages, ${Math.round((Date.now() - begun) / 1_000)} s`;
+    const installed = required.filter(([path]) => existsSync(join(root, path, 'package.json'))).length;
+    const runtime = hasRuntime || existsSync(node) ? `Node ${NODE_VERSION} installed` : `installing Node ${NODE_VERSION}`;
+    return `millrace: installing (first run only): ${runtime}, ${installed} of ${required.length} packages, ${Math.round((Date.now() - startedAt) / 1_000)} s`;
   };
   const inPlace = process.stderr.isTTY;
-  const tell = () => process.stderr.write(inPlace ? `\r${line()}` : `${line()}\n`);
-  tell();
-  const telling = setInterval(tell, inPlace ? 1_000 : 5_000);
+  const print = () => process.stderr.write(inPlace ? `\r${line()}` : `${line()}\n`);
+  print();
+  const timer = setInterval(print, inPlace ? 1_000 : 5_000);
   return () => {
-    clearInterval(telling);
-    process.stderr.write(`${inPlace ? '\r\u001b[K' : ''}millrace: prepared in ${Math.round((Date.now() - begun) / 1_000)} s\n`);
+    clearInterval(timer);
+    process.stderr.write(`${inPlace ? '\r\u001b[K' : ''}millrace: installed in ${Math.round((Date.now() - startedAt) / 1_000)} s\n`);
   };
 }
 
-/** What the console is built from; it is built when that has changed, and what was built is part of the repository. */
+/** Hash of the console's sources. The console is built when it changes; the build output is part of the repository. */
 function consoleSources() {
   return fingerprint([
     join(web, 'src'),
@@ -169,10 +172,10 @@ async function buildConsole() {
   console.error('millrace: building the console');
   const vite = join(root, 'node_modules', 'vite', 'bin', 'vite.js');
   const code = await ended(
-    spawn(node, [vite, 'build', '--logLevel', 'warn'], { cwd: web, env: onOurNode(), stdio: ['ignore', 2, 'inherit'] }),
+    spawn(node, [vite, 'build', '--logLevel', 'warn'], { cwd: web, env: pinnedNodeEnvironment(), stdio: ['ignore', 2, 'inherit'] }),
   );
   if (code !== 0)
-    fail('the console did not build; the reason is above', 'Fix the reported file under apps/web, then run the command again.');
+    fail('the build of the console failed; the reason is above', 'Fix the reported file under apps/web, then run the command again.');
   writeFileSync(builtStamp, consoleSources());
 }
 
@@ -187,15 +190,15 @@ function fingerprint(paths) {
   return hash.digest('hex');
 }
 
-/** Children must find our Node first, whatever the machine's own is called. */
-function onOurNode() {
+/** Environment in which child processes find the pinned Node first. */
+function pinnedNodeEnvironment() {
   return {
     ...process.env,
     PATH: `${dirname(node)}${windows ? ';' : ':'}${process.env.PATH ?? ''}`,
     npm_config_scripts_prepend_node_path: 'true',
-    // What was compiled once is not compiled again by the next start: a quarter of the time it takes.
+    // Caches compiled code, which saves a quarter of the start time.
     NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? join(root, '.runtime', 'compile-cache'),
-    // glibc gives each thread a heap of its own and keeps what was freed: a hundred megabytes of a server that idles.
+    // Without this, glibc uses one heap per thread and keeps freed memory: some 100 MB of an idle server.
     MALLOC_ARENA_MAX: process.env.MALLOC_ARENA_MAX ?? '1',
   };
 }
@@ -205,7 +208,7 @@ function run(argumentLists) {
   if (!first) return;
   const child = spawn(node, first, {
     cwd: root,
-    env: { ...onOurNode(), MILLRACE_CWD: process.env.INIT_CWD ?? process.cwd() },
+    env: { ...pinnedNodeEnvironment(), MILLRACE_CWD: process.env.INIT_CWD ?? process.cwd() },
     stdio: 'inherit',
   });
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
@@ -225,17 +228,17 @@ if (task === 'console' && rest.includes('--check')) {
   if (!isConsoleBuilt()) fail('apps/web/dist was not built from these sources', 'Run "npm run console" and commit apps/web/dist.');
   process.exit(0);
 }
-// Running needs least, as long as the console that came with the sources is that of the sources; but what is installed already is not taken away.
+// To run, production dependencies suffice if the console in the repository is up to date. Installed development dependencies are not removed.
 const hadAll = existsSync(installedStamp) && readFileSync(installedStamp, 'utf8').startsWith('all');
 const part = ['up', 'millrace'].includes(task) && isConsoleBuilt() && !hadAll ? 'production' : 'all';
 await prepare(part);
-// Checking and formatting must work on sources that do not build.
+// Checking and formatting must work even when the sources do not build.
 if (!['check', 'fix', 'docs', 'mutate', 'pack-client'].includes(task)) await buildConsole();
 if (task === 'up' && !rest.includes('gateway') && !existsSync(join(root, '.runtime', 'empty-databases'))) {
-  // What takes longest of a first start, beside it: the server waits for it, or makes it itself.
+  // Creates the empty databases, the longest step of a first start, in parallel. The server waits for them, or creates them itself.
   const initialize = join(root, 'platform', 'database', 'initialize-process.ts');
   const folders = [join(root, '.runtime'), join(root, 'apps', 'server', 'migrations')];
-  spawn(node, ['--liftoff-only', initialize, ...folders], { env: onOurNode(), stdio: 'ignore' })
+  spawn(node, ['--liftoff-only', initialize, ...folders], { env: pinnedNodeEnvironment(), stdio: 'ignore' })
     .on('error', () => {})
     .unref();
 }

@@ -6,12 +6,12 @@ import { openBrowser } from '../tests/browser.ts';
 import { contentOf } from '../tests/response.ts';
 import { startServer } from '../tests/server.ts';
 
-/* Takes the pictures of the README from a server that it starts itself: npm run pictures */
+/* Takes the screenshots of the README from a new server: npm run pictures */
 
 const images = join(import.meta.dirname, '..', 'docs', 'images');
 const folder = mkdtempSync(join(tmpdir(), 'millrace-pictures-'));
 const server = await startServer(['up', '--port', '0', '--data', 'data'], { cwd: folder });
-await historyIsThere(server.url);
+await historyReady(server.url);
 const browser = await openBrowser();
 try {
   for (const { name, path, theme, width } of [
@@ -21,26 +21,27 @@ try {
     const page = await browser.newPage({ viewport: { width, height: 760 }, colorScheme: theme, locale: 'en-GB' });
     await page.goto(server.url + path);
     await page.getByText(path === '/' ? 'ETH/USDT' : 'Recent trades').waitFor();
-    // Some trades of this very minute, so that the picture shows it running.
+    // Waits for some live trades, so that the screenshot shows activity.
     await page.waitForTimeout(6_000);
     await page.screenshot({ path: join(images, `${name}.png`) });
     await page.close();
   }
-  await zoneWithPlayers();
+  await captureZoneWithPlayers();
 } finally {
   await browser.close();
   await server.kill();
   rmSync(folder, { recursive: true, force: true });
 }
 
-async function zoneWithPlayers(): Promise<void> {
+/** Takes a screenshot of a zone with 120 bots. */
+async function captureZoneWithPlayers(): Promise<void> {
   const swarm = await startSwarm({ server: server.url, players: 120, movesPerSecond: 2, processes: 1 });
   try {
     await swarm.joined(30_000);
     const page = await browser.newPage({ viewport: { width: 1280, height: 760 }, colorScheme: 'dark', locale: 'en-GB' });
     await page.goto(`${server.url}/worlds/zones/1-1`);
     await page.getByText(/^Live \d/).waitFor();
-    // Some seconds of play, so that every figure has a value.
+    // Waits for some seconds of play, so that every metric has a value.
     await page.waitForTimeout(8_000);
     await page.screenshot({ path: join(images, 'zone-dark.png') });
     await page.close();
@@ -49,8 +50,8 @@ async function zoneWithPlayers(): Promise<void> {
   }
 }
 
-/** The simulator makes up some hours first: the pictures are taken when their last minute is now. */
-async function historyIsThere(url: string): Promise<void> {
+/** Resolves when the simulator has generated its initial hours of history up to the present. */
+async function historyReady(url: string): Promise<void> {
   for (;;) {
     const instruments = (await contentOf(await fetch(`${url}/api/v1/instruments`))) as { asOf: number }[];
     if (instruments.every(({ asOf }) => Date.now() - asOf < 5_000)) return;

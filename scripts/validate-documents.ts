@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { Parser } from '@asyncapi/parser';
 import { BaseResolver, createConfig, lintDocument, makeDocumentFromString } from '@redocly/openapi-core';
 
-/* Holds the generated documents against validators that know nothing of us. */
+/* Validates the generated OpenAPI and AsyncAPI documents with third-party validators. */
 
 const folder = join(import.meta.dirname, '..', 'docs', 'api');
 const problems: string[] = [];

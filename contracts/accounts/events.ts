@@ -89,4 +89,5 @@ export const USER_EVENTS = {
 export type UserEvent = keyof typeof USER_EVENTS;
 
 const USER_ID = /^[A-Za-z0-9_-]{1,64}$/;
+/** True if a text has the form of a user id. */
 export const isUserId = (text: string) => USER_ID.test(text);

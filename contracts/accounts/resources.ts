@@ -10,6 +10,7 @@ export const RoleName = Type.Unsafe<Role>(Type.Enum([...ALL_ROLES], { descriptio
 export const PermissionName = Type.Unsafe<Permission>(Type.Enum([...ALL_PERMISSIONS]));
 
 const TENANT_ID = '^[a-z0-9][a-z0-9-]{0,31}$';
+/** True if a text has the form of a tenant id. */
 export const isTenantId = (text: string) => new RegExp(TENANT_ID).test(text);
 export const TenantId = Type.String({
   pattern: TENANT_ID,
@@ -113,7 +114,7 @@ export const TwoFactorSetup = Type.Object(
 );
 export type TwoFactorSetup = Static<typeof TwoFactorSetup>;
 
-/** Options for the WebAuthn API of the browser, passed through as they are. */
+/** Options for the WebAuthn API of the browser, passed through unchanged. */
 export const PasskeyOptions = Type.Object(
   {
     options: Type.Record(Type.String(), Type.Unknown(), {

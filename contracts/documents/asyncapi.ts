@@ -5,7 +5,7 @@ import { GapNotice, SocketEvent, SocketReply, SocketRequest } from '../stream.ts
 
 const VERSION = '0.1.0';
 
-/** AsyncAPI 3 document of the streams of some modules: the same channels over server-sent events and WebSocket. */
+/** AsyncAPI 3 document of the channels of the modules. The channels are the same over server-sent events and WebSocket. */
 export function asyncApiDocument(contracts: readonly ModuleContract[] = CONTRACTS): object {
   const channels: Record<string, object> = {};
   const operations: Record<string, object> = {};
@@ -22,7 +22,7 @@ export function asyncApiDocument(contracts: readonly ModuleContract[] = CONTRACT
       ...(Object.keys(parameters).length > 0 && { parameters }),
       messages: { [kind]: { $ref: `#/components/messages/${kind}` }, gap: { $ref: '#/components/messages/gap' } },
     };
-    operations[`receive-${kind}`] = { action: 'send', channel: { $ref: `#/channels/${kind}` }, summary: `Watch ${name}` };
+    operations[`receive-${kind}`] = { action: 'send', channel: { $ref: `#/channels/${kind}` }, summary: `Receive events of ${name}` };
   }
   messages.gap = { name: 'gap', title: 'Events were missed', contentType: 'application/json', payload: plain(GapNotice) };
   for (const [name, schema] of Object.entries({ socketRequest: SocketRequest, socketReply: SocketReply, socketEvent: SocketEvent }))
@@ -34,7 +34,7 @@ export function asyncApiDocument(contracts: readonly ModuleContract[] = CONTRACT
     };
   channels.socket = {
     address: '/api/v1/socket',
-    description: 'The WebSocket: requests, their answers, and the events of the channels subscribed to.',
+    description: 'The WebSocket: requests, their replies, and the events of the subscribed channels.',
     messages: Object.fromEntries(
       ['socketRequest', 'socketReply', 'socketEvent'].map((name) => [name, { $ref: `#/components/messages/${name}` }]),
     ),
@@ -43,7 +43,7 @@ export function asyncApiDocument(contracts: readonly ModuleContract[] = CONTRACT
   return {
     asyncapi: '3.0.0',
     info: { title: 'Millrace streams', version: VERSION, license: { name: 'Apache-2.0' } },
-    servers: { embedded: { host: 'localhost:7420', protocol: 'ws', description: 'A server started with its defaults' } },
+    servers: { embedded: { host: 'localhost:7420', protocol: 'ws', description: 'A server with the default configuration' } },
     channels,
     operations,
     components: { messages },

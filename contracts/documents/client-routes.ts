@@ -1,7 +1,7 @@
 import { API_PATH, type Endpoint, takesIdempotencyKey } from '../endpoint.ts';
 import { CONTRACTS } from '../modules.ts';
 
-/** The routes as TypeScript for the client, which has no use for the schemas. */
+/** TypeScript source of the route table of the client, which does not need the schemas. */
 export function clientRoutes(): string {
   const endpoints = CONTRACTS.flatMap(({ endpoints }) => Object.entries<Endpoint>(endpoints));
   const lines = endpoints.flatMap(([name, endpoint]) => {

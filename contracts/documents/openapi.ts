@@ -7,7 +7,7 @@ import { requestObjectSchema, requestSchema } from '../request-schema.ts';
 
 const VERSION = '0.1.0';
 
-/** OpenAPI 3.1 document of the HTTP API of some modules. */
+/** OpenAPI 3.1 document of the HTTP API of the modules. */
 export function openApiDocument(contracts: readonly ModuleContract[] = CONTRACTS): object {
   const endpoints = contracts.flatMap(({ endpoints, reads }) =>
     Object.entries<Endpoint>(endpoints).map(([name, endpoint]) => [name, { read: reads, ...endpoint }] as const),
@@ -31,7 +31,7 @@ export function openApiDocument(contracts: readonly ModuleContract[] = CONTRACTS
     security: [],
     tags: [...new Set(endpoints.map(([, { tag }]) => tag))].map((name) => ({ name })),
     paths,
-    components: { schemas, parameters: { IdempotencyKey: IDEMPOTENCY_KEY }, headers: HEADERS, securitySchemes: SHOWN },
+    components: { schemas, parameters: { IdempotencyKey: IDEMPOTENCY_KEY }, headers: HEADERS, securitySchemes: SECURITY_SCHEMES },
   };
 }
 
@@ -52,7 +52,7 @@ function operation(operationId: string, endpoint: Endpoint, schemas: Record<stri
     summary: endpoint.summary,
     ...(endpoint.description !== undefined && { description: endpoint.description }),
     tags: [endpoint.tag],
-    // Where the handler reads, and so how current the response is.
+    // The read source of the handler, which determines how current the response is.
     ...(endpoint.method === 'GET' && { 'x-reads': endpoint.read }),
     parameters: [
       ...parameters(endpoint.params, 'path'),
@@ -62,8 +62,8 @@ function operation(operationId: string, endpoint: Endpoint, schemas: Record<stri
     ...(endpoint.body && {
       requestBody: { required: true, content: { 'application/json': { schema: plain(requestObjectSchema(endpoint.body)) } } },
     }),
-    security: endpoint.access === 'public' ? [] : Object.keys(SHOWN).map((name) => ({ [name]: [] })),
-    responses: { [status]: success, ...problems([...endpoint.problems, ...ofTheDoor(endpoint)]) },
+    security: endpoint.access === 'public' ? [] : Object.keys(SECURITY_SCHEMES).map((name) => ({ [name]: [] })),
+    responses: { [status]: success, ...problems([...endpoint.problems, ...serverProblems(endpoint)]) },
   };
 }
 
@@ -94,15 +94,20 @@ function headers(...names: readonly (keyof typeof HEADERS)[]): Record<string, ob
   return Object.fromEntries(names.map((name) => [name, { $ref: `#/components/headers/${name}` }]));
 }
 
-/** What a request shows to say who makes it. */
-const SHOWN = {
-  apiKey: { type: 'apiKey', in: 'header', name: 'x-api-key', description: 'A key, made under one’s account.' },
-  accessToken: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: 'From POST /api/v1/auth/token; ten minutes.' },
+/** Security schemes: the credentials that a request can have. */
+const SECURITY_SCHEMES = {
+  apiKey: { type: 'apiKey', in: 'header', name: 'x-api-key', description: 'API key of a user.' },
+  accessToken: {
+    type: 'http',
+    scheme: 'bearer',
+    bearerFormat: 'JWT',
+    description: 'Access token from POST /api/v1/auth/token, valid for ten minutes.',
+  },
   session: {
     type: 'apiKey',
     in: 'cookie',
     name: 'millrace.session_token',
-    description: 'A browser’s; with https its name begins with __Host-.',
+    description: 'Session cookie of a browser. With https, its name starts with `__Host-`.',
   },
 };
 
@@ -114,8 +119,8 @@ const IDEMPOTENCY_PROBLEMS = [
   'DATABASE_UNAVAILABLE',
 ] as const;
 
-/** Responses that the HTTP server may give to any such request, before or after its handler. */
-function ofTheDoor(endpoint: Endpoint): ProblemCode[] {
+/** Problems that the HTTP server itself can return for an endpoint, outside of the handler. */
+function serverProblems(endpoint: Endpoint): ProblemCode[] {
   const { method, access, cost = 1, params, query, body } = endpoint;
   return [
     'INVALID_TOKEN',
@@ -164,7 +169,7 @@ function problems(codes: readonly ProblemCode[]): Record<string, object> {
   );
 }
 
-/** The schema with every named schema in it moved to the components and referred to. */
+/** The schema with references. Moves each named schema in it to the components. */
 function reference(schema: TSchema, schemas: Record<string, object>): object {
   const withReferences = (value: unknown): unknown => {
     if (Array.isArray(value)) return value.map(withReferences);
@@ -178,7 +183,7 @@ function reference(schema: TSchema, schemas: Record<string, object>): object {
   return withReferences(JSON.parse(JSON.stringify(schema))) as object;
 }
 
-/** A schema as plain JSON, without the ids of the schemas inside it: those would be taken for addresses. */
+/** A schema as plain JSON, without the `$id`s of inner schemas: validators would resolve those as URIs. */
 function plain(schema: TSchema): object {
   return JSON.parse(JSON.stringify(schema, (key, value) => (key === '$id' ? undefined : value)));
 }

@@ -4,7 +4,7 @@ import type { TSchema } from 'typebox';
 import { CHANNELS, ENDPOINTS, type Endpoint } from '../index.ts';
 import { openApiDocument } from './index.ts';
 
-/* One way for times: RFC 3339 strings in properties named `…At`, wherever a property is a time. */
+/* All times of resources are RFC 3339 strings in properties named `…At`. */
 
 interface Schema {
   readonly $ref?: string;
@@ -17,7 +17,7 @@ interface Schema {
 
 /** Schemas with times in epoch ms, each with the reason. */
 const EPOCH_MS: Readonly<Record<string, string>> = {
-  Motion: 'component of a player: the state of a zone as the log has it, which `hash` covers and edits name',
+  Motion: 'component of a player: part of the zone state in the log, which `hash` covers and edits refer to',
   PlayerHealth: 'component of a player',
   Cooldown: 'component of a player',
   Presence: 'component of a player',
@@ -27,20 +27,20 @@ const EPOCH_MS: Readonly<Record<string, string>> = {
 };
 
 const isNamedAt = (name: string) => /[a-z]At$/.test(name);
-/** What names and descriptions give away as a time. Durations end in `Ms`. */
+/** True for a number whose name or description indicates a time. Durations end in `Ms`. */
 const looksLikeTime = (name: string, property: Schema) =>
   isNumber(property) &&
   (/^(time|at|since|until|asOf|timestamp|date)$|(Time|Since|Until|Date)$/.test(name) || /epoch ms/.test(property.description ?? ''));
 const isNumber = ({ type, anyOf }: Schema): boolean =>
-  type === 'number' || type === 'integer' || (Array.isArray(anyOf) && anyOf.some((one: Schema) => isNumber(one)));
+  type === 'number' || type === 'integer' || (Array.isArray(anyOf) && anyOf.some((option: Schema) => isNumber(option)));
 const isDateTime = ({ format, anyOf }: Schema): boolean =>
-  format === 'date-time' || (Array.isArray(anyOf) && anyOf.some((one: Schema) => one.format === 'date-time'));
+  format === 'date-time' || (Array.isArray(anyOf) && anyOf.some((option: Schema) => option.format === 'date-time'));
 
-/** Each property in a schema, with the name of the named schema that it is in. */
+/** All properties in a schema, each with the name of the innermost named schema around it. */
 function* propertiesIn(schema: unknown, within: string): Generator<{ path: string; within: string; name: string; property: Schema }> {
   if (typeof schema !== 'object' || schema === null) return;
   if (Array.isArray(schema)) {
-    for (const one of schema) yield* propertiesIn(one, within);
+    for (const item of schema) yield* propertiesIn(item, within);
     return;
   }
   const { $id = within, properties, ...rest } = schema as Schema;
@@ -61,7 +61,7 @@ function violationsIn(schema: unknown, within: string): string[] {
   return [...found];
 }
 
-test('every time of a resource is format date-time and named …At, and nothing else is', () => {
+test('in resources, exactly the times have the format date-time and names that end in At', () => {
   const { paths, components } = openApiDocument() as { paths: object; components: { schemas: Record<string, object> } };
   const found = Object.entries(components.schemas).flatMap(([name, schema]) => violationsIn(schema, name));
   for (const [path, operations] of Object.entries(paths))
@@ -70,13 +70,13 @@ test('every time of a resource is format date-time and named …At, and nothing 
   assert.deepEqual(found, []);
 });
 
-test('resources look the same in streams; only market events have epoch ms', () => {
+test('resources in streams have RFC 3339 times too; only market events have epoch ms', () => {
   for (const [kind, { events }] of Object.entries(CHANNELS))
     for (const [event, schema] of Object.entries<TSchema>(events))
       assert.deepEqual(violationsIn(schema, (schema as { $id?: string }).$id ?? `${kind} ${event}`), [], `${kind} ${event}`);
 });
 
-test('each exception is needed', () => {
+test('each exception in EPOCH_MS is still necessary', () => {
   const needed = new Set<string>();
   const responses = Object.values(ENDPOINTS).map(({ response }) => response);
   for (const { within, name, property } of propertiesIn([Object.values(CHANNELS).map(({ events }) => events), responses], ''))
@@ -84,7 +84,7 @@ test('each exception is needed', () => {
   assert.deepEqual([...needed].sort(), Object.keys(EPOCH_MS).sort());
 });
 
-test('every query parameter with a time takes epoch ms and RFC 3339', () => {
+test('every query parameter with a time accepts epoch ms and RFC 3339', () => {
   for (const { method, path, query } of Object.values(ENDPOINTS) as Endpoint[])
     for (const [name, parameter] of Object.entries((query?.properties ?? {}) as Record<string, Schema>))
       if (/^(from|to|asOf|time|at|since|until)$/.test(name) || isNamedAt(name))

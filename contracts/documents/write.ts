@@ -4,7 +4,8 @@ import { type ApiDocument, breakingChanges } from './compatibility.ts';
 import { asyncApiDocument, clientRoutes, configSchema, openApiDocument } from './index.ts';
 
 /*
- * Writes what is generated from the contracts: the documents of docs/api, and the routes that the client knows. With --check nothing is written: it fails when one of them is stale.
+ * Generates files from the contracts: the documents in docs/api, and the route table of the client. With --check it writes nothing, and fails when a
+ * file is out of date.
  */
 
 const root = dirname(dirname(import.meta.dirname));
@@ -15,26 +16,26 @@ const files = {
   'docs/api/config.schema.json': json(configSchema()),
   'clients/typescript/rest/routes.ts': clientRoutes(),
 };
-const checking = process.argv.includes('--check');
+const checkOnly = process.argv.includes('--check');
 
 for (const [name, text] of Object.entries(files)) {
   const path = join(root, name);
   mkdirSync(dirname(path), { recursive: true });
-  if (!checking) writeFileSync(path, text);
+  if (!checkOnly) writeFileSync(path, text);
   else if (read(path) !== text) {
-    console.error(`${name} is stale. Run "npm run docs" and commit what it writes.`);
+    console.error(`${name} is out of date. Run "npm run docs" and commit the changes.`);
     process.exitCode = 1;
   }
 }
 
-// What users were promised: changed only where a change that breaks them is meant, or a version is released.
-const promised = JSON.parse(read(join(root, 'docs/api/openapi.v1.json')) || 'null') as ApiDocument | null;
-if (promised === null || process.argv.includes('--release'))
+// The released API. Update it only for a release, or for an intended breaking change.
+const released = JSON.parse(read(join(root, 'docs/api/openapi.v1.json')) || 'null') as ApiDocument | null;
+if (released === null || process.argv.includes('--release'))
   writeFileSync(join(root, 'docs/api/openapi.v1.json'), files['docs/api/openapi.json']);
 else
-  for (const change of breakingChanges(promised, openApiDocument() as ApiDocument)) {
+  for (const change of breakingChanges(released, openApiDocument() as ApiDocument)) {
     console.error(
-      `${change}: that breaks who was written for /api/v1 (docs/api/openapi.v1.json). Add beside it, or write contracts/documents/write.ts --release.`,
+      `Breaking change of /api/v1: ${change} (see docs/api/openapi.v1.json). Add a new field or operation instead. If the change is intended, run contracts/documents/write.ts --release.`,
     );
     process.exitCode = 1;
   }

@@ -16,9 +16,9 @@ const instrumentParams = Type.Object({
 });
 /** Maximum number of rows in one response: about 2 MB of JSON. */
 export const ROWS_MAX = 20_000;
-const ROWS_USUAL = 500;
+const ROWS_DEFAULT = 500;
 
-/** Query parameters of a time series. @param whichTimes the times that the range is about */
+/** Query parameters of a time series. @param whichTimes text for the descriptions of `from` and `to`: the times that the range selects by */
 const seriesQuery = (whichTimes: string) => ({
   from: Type.Optional(TimeParameter(`Start of the range${whichTimes}, inclusive`)),
   to: Type.Optional(TimeParameter(`End of the range${whichTimes}, exclusive`)),
@@ -27,7 +27,7 @@ const seriesQuery = (whichTimes: string) => ({
     Type.Integer({
       minimum: 1,
       maximum: ROWS_MAX,
-      default: ROWS_USUAL,
+      default: ROWS_DEFAULT,
       description: 'Maximum number of rows of the page: the first rows of the range in the requested `order`.',
     }),
   ),
@@ -38,8 +38,8 @@ const seriesQuery = (whichTimes: string) => ({
     }),
   ),
 });
-/** What a caller can rely on while it reads a time series page by page. */
-const PAGES = 'The pages of a range, one after another, hold each row once; rows that arrive meanwhile hide and repeat none.';
+/** Guarantee for reading a time series page by page. */
+const PAGES = 'The pages of a range contain each row exactly once. Rows that arrive meanwhile do not cause missing or repeated rows.';
 
 /** Cache rule of market data: an event of the instrument invalidates the response, and its age is bounded in any case. */
 const ofInstrument = { about: 'instrument:{id}', maxAgeMs: 1_000, staleMs: 4_000 };

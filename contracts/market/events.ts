@@ -116,7 +116,7 @@ export type FeedFault = 'schema' | 'out-of-order' | 'clock-skew';
 /** `too-late`: the trade is older than the dedup window, so a duplicate could not be detected. */
 export type TradeRefusal = 'duplicate' | 'schema' | 'too-late';
 
-/** Place in an imported file: entry number `at` of its instrument. All entries before the newest imported one are imported. */
+/** Position in an imported file: entry number `at` of its instrument. All entries before the newest imported one are imported. */
 export interface FileMark {
   readonly file: string;
   readonly at: number;
@@ -167,7 +167,7 @@ export type InstrumentCommand =
   | { type: 'RecordCandle'; interval: Interval; candle: Candle; forming?: boolean; replacesIncomplete?: boolean; from?: FileMark }
   | { type: 'RecordReading'; reading: Reading; from?: FileMark }
   | { type: 'RecordGap'; gap: Gap }
-  /** `left`: gaps that remain of the one that was filled. */
+  /** `left`: parts of the filled gap that are still missing. */
   | ({ type: 'RecordRepair'; left: readonly Gap[] } & GapRepair)
   | { type: 'RecordFault'; fault: FeedFault; detail: string; time: number; count: number }
   /** Computed outside the zone from the stored data of the instrument; see `InstrumentMended`. */
@@ -221,7 +221,7 @@ export type InstrumentEvent =
   | { type: 'GapRecorded'; gap: Gap }
   | ({ type: 'GapRepaired' } & GapRepair)
   | { type: 'FeedFaulted'; fault: FeedFault; detail: string; time: number; count: number }
-  /** A repair. Logs on disk have this name, and several readers read it there, so the type keeps it. */
+  /** A repair of the instrument. The old name stays, because existing logs contain it and several consumers read it. */
   | ({ type: 'InstrumentMended' } & InstrumentRepair)
   | { type: 'WentStale'; reason: string; time: number }
   | { type: 'WentLive'; time: number };

@@ -23,6 +23,7 @@ export const PairName = Type.String({
   examples: ['BTC-USDT', 'BTC-KRW'],
 });
 
+/** True if a value is a valid instrument id. */
 export function isInstrumentId(text: unknown): text is InstrumentId {
   return typeof text === 'string' && instrument.test(text);
 }
@@ -34,6 +35,7 @@ export function instrumentId(source: string, pair: string): InstrumentId {
   return id;
 }
 
+/** Splits an instrument id into its source, base currency and quote currency. */
 export function pairOf(id: InstrumentId): { source: string; base: string; quote: string } {
   const colon = id.indexOf(':');
   const hyphen = id.lastIndexOf('-');

@@ -8,21 +8,21 @@ export interface ListedInstrument {
   readonly source: string;
   readonly symbol: string;
   readonly simulated: boolean;
-  /** Whether its prices may be zero or below. */
+  /** Whether its prices may be zero or negative. */
   readonly negativePrices: boolean;
 }
 
-/** What sources send to the zones of instruments, and what they need to know of them. */
+/** The zones of instruments as sources use them. */
 export interface InstrumentZones {
   /** Sends a command. @returns false when the zone cannot accept more now */
   send(instrument: InstrumentId, command: InstrumentCommand, trace: string): boolean;
-  /** Newest recorded trade, so that a restart can request what came after it. */
+  /** Newest recorded trade. After a restart, a source requests the trades after it. */
   lastTrade(instrument: InstrumentId): Trade | null;
   /** Recorded gaps, newest first, at most as many as `Quality` keeps. */
   gapsOf(instrument: InstrumentId): readonly Gap[];
-  /** Whether a trade without a number is recorded, or so old that its id would have been dropped. */
+  /** Whether an unnumbered trade is recorded, or is too old to know: its id is no longer in the dedup window. */
   isKnown(instrument: InstrumentId, trade: Trade): boolean;
-  /** How much of each file was imported for the instrument. */
+  /** Number of imported entries of the instrument, by file. */
   filesOf(instrument: InstrumentId): Readonly<Record<string, number>>;
 }
 
@@ -34,11 +34,11 @@ export interface Instruments extends InstrumentZones {
   recorded(source: string): InstrumentId[];
   /** Symbol that an instrument was listed with. */
   symbolOf(instrument: InstrumentId): string | undefined;
-  /** Opens the zones of instruments that sources name, and of recorded ones that a pattern may take again. One that cannot be opened is retried. */
+  /** Opens the zones of listed instruments, and of recorded ones that a pattern may accept again. A failed opening is retried. */
   open(listed: readonly ListedInstrument[], recorded: readonly InstrumentId[]): Promise<void>;
   /** Opens the zone of an instrument that a pattern matched; it accepts commands at once. */
   add(listed: ListedInstrument): void;
-  /** Calls `listener` with the events that an instrument decided in a turn. */
+  /** Calls `listener` after each turn of an instrument, with the events of the turn. */
   onEvents(listener: (instrument: InstrumentId, events: readonly { readonly type: string }[]) => void): void;
 }
 

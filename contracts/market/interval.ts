@@ -34,11 +34,12 @@ export const Interval = Type.Unsafe<Interval>(
   Type.Enum(INTERVALS, { description: 'Length of a candle, aligned to UTC. Weeks start on Monday.', examples: ['1m'] }),
 );
 
+/** True if a value is the name of a candle interval. */
 export function isInterval(text: unknown): text is Interval {
   return typeof text === 'string' && Object.hasOwn(INTERVAL_MS, text);
 }
 
-/** First Monday after the epoch, which was a Thursday. Weeks are counted from it. */
+/** First Monday after 1970-01-01, which was a Thursday. Weeks are counted from it. */
 const FIRST_MONDAY_MS = 4 * DAY;
 
 /** Opening time (epoch ms) of the candle that contains `time`. */

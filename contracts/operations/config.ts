@@ -1,7 +1,8 @@
 import { type Static, Type } from 'typebox';
 import { strict } from '../strict.ts';
 
-const threshold = (usual: number, description: string) => Type.Optional(Type.Number({ minimum: 0, default: usual, description }));
+const threshold = (defaultValue: number, description: string) =>
+  Type.Optional(Type.Number({ minimum: 0, default: defaultValue, description }));
 
 /** Section `alerts` of the configuration. */
 export const AlertRules = Type.Object(

@@ -16,7 +16,7 @@ export const DeadLetter = Type.Object(
     resumeFrom: Type.Optional(
       Type.Integer({
         minimum: 0,
-        description: 'For reactors: which of the commands of the event is the first that a replay sends, from 0.',
+        description: 'For reactors: index of the first command of the event that a replay sends, from 0.',
       }),
     ),
   },

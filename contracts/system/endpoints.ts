@@ -4,7 +4,7 @@ import { endpoint } from '../endpoint.ts';
 import { listOf, PageQuery } from '../page.ts';
 import * as resources from './resources.ts';
 
-/** Operations that every server has, whatever its modules. */
+/** Operations that every server has, independent of its modules. */
 export const SYSTEM_ENDPOINTS = {
   stream: endpoint({
     method: 'GET',

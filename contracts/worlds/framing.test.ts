@@ -11,7 +11,7 @@ function framed(body: Uint8Array): Uint8Array {
 }
 
 describe('frames', () => {
-  test('come out as they went in, however the stream is cut', () => {
+  test('are returned unchanged, however the stream is split into chunks', () => {
     fc.assert(
       fc.property(
         fc.array(fc.uint8Array({ maxLength: 300 })),
@@ -35,7 +35,7 @@ describe('frames', () => {
     );
   });
 
-  test('that are too long are refused as soon as their length is known', () => {
+  test('above the maximum length are refused as soon as their length is known', () => {
     const splitter = new FrameSplitter(100);
     assert.throws(() => splitter.push(Uint8Array.of(0xff, 0xff, 0xff, 0xff), () => {}), FrameTooLarge);
     assert.throws(() => new FrameSplitter(100).push(framed(new Uint8Array(101)), () => {}), /101 bytes/);

@@ -13,13 +13,13 @@ export class FrameTooLarge extends Error {
 }
 
 /**
- * Splits a byte stream into frames, whatever the chunks of the network are. Buffers at most one frame. Rejects a frame that
- * is too long as soon as its length is known.
+ * Splits a byte stream into frames, independent of the chunks of the network. Buffers at most one frame. Rejects a frame above
+ * the maximum length as soon as its length is known.
  */
 export class FrameSplitter {
   readonly #bytesMax: number;
   /** Start of an incomplete frame. */
-  #held: Uint8Array | null = null;
+  #partial: Uint8Array | null = null;
 
   constructor(bytesMax: number) {
     this.#bytesMax = bytesMax;
@@ -31,11 +31,11 @@ export class FrameSplitter {
    */
   push(chunk: Uint8Array, onFrame: (body: Uint8Array) => void): void {
     let bytes = chunk;
-    if (this.#held) {
-      bytes = new Uint8Array(this.#held.length + chunk.length);
-      bytes.set(this.#held);
-      bytes.set(chunk, this.#held.length);
-      this.#held = null;
+    if (this.#partial) {
+      bytes = new Uint8Array(this.#partial.length + chunk.length);
+      bytes.set(this.#partial);
+      bytes.set(chunk, this.#partial.length);
+      this.#partial = null;
     }
     let at = 0;
     while (bytes.length - at >= LENGTH_BYTES) {
@@ -47,12 +47,12 @@ export class FrameSplitter {
       at = end;
     }
     // A copy, because the caller may reuse its chunk.
-    if (at < bytes.length) this.#held = bytes.slice(at);
+    if (at < bytes.length) this.#partial = bytes.slice(at);
   }
 
   /** Number of buffered bytes. */
   get held(): number {
-    return this.#held?.length ?? 0;
+    return this.#partial?.length ?? 0;
   }
 }
 

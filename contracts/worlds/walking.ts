@@ -1,7 +1,7 @@
 import { type Place, TILE_SIZE, TILES_PER_SIDE, ZONE_SIZE, type ZoneId } from './world.ts';
 
 /*
- * Walking rule, shared by the server, which decides, and by clients, which send only possible moves.
+ * Rule for walking. The server uses it to decide moves, and clients use it to send only possible moves.
  */
 
 /**

@@ -172,8 +172,8 @@ export const SERVER_FRAMES = {
 export type ServerFrameOf<T extends keyof typeof SERVER_FRAMES> = Static<(typeof SERVER_FRAMES)[T]>;
 export type ServerFrame = { [T in keyof typeof SERVER_FRAMES]: ServerFrameOf<T> }[keyof typeof SERVER_FRAMES];
 
-/** Refusals of the gateway and the zone host, before a zone decides. Those of the zones are in WORLD_REFUSALS. */
-const DOOR_REFUSALS = {
+/** Refusals of the gateway and the zone host, before a zone decides. The refusals of zones are in WORLD_REFUSALS. */
+const CONNECTION_REFUSALS = {
   INVALID_FRAME: { violation: true, says: 'The frame does not match the protocol.' },
   NOT_JOINED: { violation: false, says: 'The session has not joined the world.' },
   ALREADY_JOINED: { violation: false, says: 'The player is already in the world.' },
@@ -186,7 +186,7 @@ const DOOR_REFUSALS = {
 
 /** All codes of `refused` frames. */
 export const REFUSALS: Readonly<Record<string, { readonly violation: boolean; readonly says: string }>> = {
-  ...DOOR_REFUSALS,
+  ...CONNECTION_REFUSALS,
   ...WORLD_REFUSALS,
 };
 

@@ -77,7 +77,7 @@ export class Supervisor {
       breakAfter: 5,
       breakMs: 30_000,
       concurrentMax: 4,
-      worthRetrying: (error) => !(error instanceof NotServed),
+      isRetryable: (error) => !(error instanceof NotServed),
     });
     const { history } = options.parts;
     const get = this.#getJson;

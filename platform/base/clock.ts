@@ -1,6 +1,6 @@
 import type { Clock } from '@millrace/kernel';
 
-/** The machine’s clock. */
+/** Real time, for production. */
 export const systemClock: Clock = {
   now: () => Date.now(),
   elapsed: () => performance.now(),

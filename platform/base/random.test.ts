@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { mix, Random, seedOf } from './random.ts';
 
-test('random numbers are those of Mulberry32 and MurmurHash3’s finaliser over FNV-1a', () => {
-  // Computed apart from this code: mulberry32(7) in its published form, fmix32, and FNV-1a of the text.
+test('the functions equal the published Mulberry32, MurmurHash3 finalizer and FNV-1a', () => {
+  // Independent reference: mulberry32 and fmix32 in their published form, and known FNV-1a hashes.
   const random = new Random(7);
   const mulberry = (seed: number) => () => {
     seed += 0x6d2b79f5;
@@ -12,8 +12,8 @@ test('random numbers are those of Mulberry32 and MurmurHash3’s finaliser over 
     t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
     return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
   };
-  const truth = mulberry(7);
-  for (let count = 0; count < 50; count++) assert.equal(random.next(), truth());
+  const reference = mulberry(7);
+  for (let count = 0; count < 50; count++) assert.equal(random.next(), reference());
   const fmix32 = (h: number) => {
     h ^= h >>> 16;
     h = Math.imul(h, 0x85ebca6b);

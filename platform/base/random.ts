@@ -1,11 +1,11 @@
-/** FNV-1a over the text’s UTF-16 units: a 32-bit seed that is the same on every machine. */
+/** A 32-bit seed from a text, the same on every machine: FNV-1a over its UTF-16 code units. */
 export function seedOf(text: string): number {
   let hash = 0x811c9dc5;
   for (let index = 0; index < text.length; index++) hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193);
   return hash >>> 0;
 }
 
-/** Two 32-bit numbers into one, so that neighbours are far apart (the finaliser of MurmurHash3). */
+/** Hash of two 32-bit numbers; adjacent inputs give unrelated results (MurmurHash3 finalizer). */
 export function mix(seed: number, counter: number): number {
   let hash = seed ^ Math.imul(counter, 0x9e3779b1);
   hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
@@ -13,7 +13,7 @@ export function mix(seed: number, counter: number): number {
   return (hash ^ (hash >>> 16)) >>> 0;
 }
 
-/** A deterministic generator (Mulberry32): 2^32 numbers in [0, 1), set back by assigning `state`. */
+/** Deterministic generator of numbers in [0, 1) with a period of 2^32 (Mulberry32). Assigning `state` restores an earlier position. */
 export class Random {
   state: number;
 
@@ -21,6 +21,7 @@ export class Random {
     this.state = seed >>> 0;
   }
 
+  /** Next number in [0, 1). */
   next(): number {
     this.state = (this.state + 0x6d2b79f5) >>> 0;
     let mixed = Math.imul(this.state ^ (this.state >>> 15), 1 | this.state);

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { fullBucket, takeFrom, waitFor } from './token-bucket.ts';
 
-test('law: in any window as many are taken as the burst and the rate allow, and never one that was refused too early', () =>
+test('law: no window has more requests than burst and rate allow, and a refused request succeeds after the returned delay', () =>
   fc.assert(
     fc.property(
       fc.record({ requestsPerSecond: fc.integer({ min: 1, max: 1_000 }), burst: fc.integer({ min: 1, max: 500 }) }),

@@ -7,7 +7,7 @@ export interface Rate {
 /** A token bucket. It fills by `requestsPerSecond` up to `burst`. */
 export interface Bucket {
   tokens: number;
-  /** Time of the last change, ms of a clock that never goes back. */
+  /** Time of the last change, ms of a monotonic clock. */
   at: number;
 }
 
@@ -16,7 +16,7 @@ export function fullBucket({ burst }: Rate, now: number): Bucket {
   return { tokens: burst, at: now };
 }
 
-/** Takes tokens at `now`. @returns false, and takes none, when there are too few */
+/** Takes tokens at `now`. @returns false, without taking any, when there are too few */
 export function takeFrom(bucket: Bucket, { requestsPerSecond, burst }: Rate, tokens: number, now: number): boolean {
   bucket.tokens = Math.min(burst, bucket.tokens + ((now - bucket.at) * requestsPerSecond) / 1_000);
   bucket.at = now;
@@ -25,7 +25,7 @@ export function takeFrom(bucket: Bucket, { requestsPerSecond, burst }: Rate, tok
   return true;
 }
 
-/** Time until so many tokens are available, ms. 0 when they are now. */
+/** Time until this number of tokens is available, ms. 0 when they are available now. */
 export function waitFor(bucket: Bucket, { requestsPerSecond }: Rate, tokens: number): number {
   return (Math.max(0, tokens - bucket.tokens) * 1_000) / requestsPerSecond;
 }

@@ -6,7 +6,7 @@ import { after, before, describe, test } from 'node:test';
 import { loadConfig } from './load.ts';
 import { ConfigError } from './problems.ts';
 
-describe('a configuration that cannot be used', () => {
+describe('an invalid configuration', () => {
   let folder: string;
   before(() => {
     folder = mkdtempSync(join(tmpdir(), 'millrace-config-'));
@@ -21,10 +21,10 @@ describe('a configuration that cannot be used', () => {
       assert.ok(error instanceof ConfigError);
       return error;
     }
-    return assert.fail('it was used');
+    return assert.fail('it was accepted');
   };
 
-  test('fault 28b: an unknown key is said once, with the keys there are', () => {
+  test('fault 28b: an unknown key is reported once, with the known keys', () => {
     for (const [text, path] of [
       ['{ "prot": 7420 }', 'prot'],
       ['{ "log": { "days": 3 } }', 'log.days'],
@@ -39,7 +39,7 @@ describe('a configuration that cannot be used', () => {
     }
   });
 
-  test('fault 69: a pair of "negativePrices" that the source does not have is refused, with those it has', () => {
+  test('fault 69: a pair in "negativePrices" that the source does not have is refused, with a list of its pairs', () => {
     const sources = [
       { id: 's', type: 'simulator', instruments: ['BTC-USDT', 'CL-USD'], negativePrices: ['CL-USD', 'LC-USD'] },
       {
@@ -60,7 +60,7 @@ describe('a configuration that cannot be used', () => {
     );
   });
 
-  test('fault 32: a pattern that cannot be used is refused', () => {
+  test('fault 32: an invalid pattern is refused', () => {
     const map = (matching: object, instrument?: string) => [{ as: 'trades', matching, ...(instrument && { instrument }), fields: {} }];
     const sources = [
       { id: 'a', type: 'websocket', url: 'ws://x', map: map({ symbol: '(', pair: '$1-USD' }, 's') },
@@ -73,7 +73,7 @@ describe('a configuration that cannot be used', () => {
     );
   });
 
-  test('fault 28b: text that is no JSON is called that, and not missing', () => {
+  test('fault 28b: a file that is not JSON is reported as such, not as missing', () => {
     const { message } = refused('{ "port": ');
     assert.match(message, /\(the whole file\): is no JSON/);
     assert.doesNotMatch(message, /is missing/);

@@ -1,13 +1,13 @@
-/** One thing that is wrong: where, what stands there, what to do. */
+/** One problem of a configuration: the path of the key, its value, and the remedy. */
 export interface ConfigProblem {
   readonly path: string;
   readonly value: unknown;
   readonly remedy: string;
-  /** What is there, in words, where that says more than the value. */
+  /** Description to print instead of the value. */
   readonly found?: string;
 }
 
-/** Everything that is wrong with a configuration, in one message that a person can act on. */
+/** All problems of a configuration, in one message with remedies. */
 export class ConfigError extends Error {
   readonly problems: readonly ConfigProblem[];
 
@@ -15,7 +15,7 @@ export class ConfigError extends Error {
     const lines = problems.map(
       ({ path, value, remedy, found }) => `  ${path || '(the whole file)'}: ${found ?? shown(value)}\n    ${remedy}`,
     );
-    super(`the configuration (${origin}) cannot be used:\n${lines.join('\n')}`);
+    super(`The configuration (${origin}) is invalid:\n${lines.join('\n')}`);
     this.name = 'ConfigError';
     this.problems = problems;
   }

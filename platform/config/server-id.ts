@@ -3,10 +3,10 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 const FILE = 'server-id';
-/** Enough to tell a few servers apart. */
+/** Enough bits for a few servers. */
 const ID_BYTES = 4;
 
-/** What the server of a data folder is called among several; made at its first start, and moved with the folder. */
+/** Id of the server of a data folder, unique in the installation. Created at the first start and stored in the folder. */
 export function serverId(data: string): string {
   const path = join(data, FILE);
   if (!existsSync(path)) writeFileSync(path, randomBytes(ID_BYTES).toString('hex'), { flag: 'wx' });

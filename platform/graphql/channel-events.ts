@@ -2,19 +2,19 @@ import type { StreamPlace } from '@millrace/http';
 import type { ChannelDelivery, Entry, Hub, HubPosition, Reader } from '@millrace/streams';
 import { GraphQLError } from 'graphql';
 
-/** What an entry that waits is taken to weigh; the hub holds back, or ends, who lets a megabyte pile up. */
+/** Assumed size of a buffered entry, bytes. The hub conflates or disconnects a reader whose backlog exceeds 1 MiB. */
 const ENTRY_BYTES = 512;
 
-/** What is published on channels, one after the other, at the pace of whoever asks for the next. */
+/** Async iterator over the events of channels. The consumer sets the pace: each `next()` returns one event. */
 export class ChannelEvents implements AsyncIterableIterator<Entry> {
   readonly #hub: Hub;
   readonly #reader: Reader;
   readonly #place: StreamPlace;
-  #waiting: Entry[] = [];
+  #buffered: Entry[] = [];
   #ended: string | null = null;
   #wake: (() => void) | null = null;
 
-  /** @param begin takes a place among the streams that are open; what it is given ends this one */
+  /** @param begin counts this stream as open; the server calls its argument to end the stream */
   constructor(
     hub: Hub,
     channels: readonly { name: string; delivery: ChannelDelivery }[],
@@ -23,15 +23,15 @@ export class ChannelEvents implements AsyncIterableIterator<Entry> {
   ) {
     this.#hub = hub;
     this.#place = begin((reason) => this.#end(reason));
-    const waiting = () => this.#waiting.length * ENTRY_BYTES;
+    const backlogBytes = () => this.#buffered.length * ENTRY_BYTES;
     this.#reader = {
       format: 'entries',
       write: (_bytes, entries) => {
-        for (const entry of entries) this.#waiting.push(entry);
+        for (const entry of entries) this.#buffered.push(entry);
         this.#wake?.();
       },
       get backlog() {
-        return waiting();
+        return backlogBytes();
       },
       end: (reason) => this.#end(reason),
     };
@@ -44,7 +44,7 @@ export class ChannelEvents implements AsyncIterableIterator<Entry> {
 
   async next(): Promise<IteratorResult<Entry, undefined>> {
     for (;;) {
-      const entry = this.#waiting.shift();
+      const entry = this.#buffered.shift();
       if (entry) return { done: false, value: entry };
       if (this.#ended !== null) {
         if (this.#ended === '') return { done: true, value: undefined };
@@ -53,7 +53,7 @@ export class ChannelEvents implements AsyncIterableIterator<Entry> {
         throw new GraphQLError(reason, { extensions: { code: 'STREAM_ENDED' } });
       }
       this.#hub.drained(this.#reader);
-      if (this.#waiting.length > 0) continue;
+      if (this.#buffered.length > 0) continue;
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
@@ -63,7 +63,7 @@ export class ChannelEvents implements AsyncIterableIterator<Entry> {
 
   async return(): Promise<IteratorResult<Entry, undefined>> {
     this.#end('');
-    this.#waiting = [];
+    this.#buffered = [];
     return { done: true, value: undefined };
   }
 

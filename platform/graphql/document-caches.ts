@@ -1,14 +1,15 @@
 import { createLRUCache } from 'graphql-yoga';
 
-/** Documents kept parsed, and as many that cannot be parsed; one of `TOKENS_MAX` tokens takes about a megabyte. */
+/** Maximum number of cached parsed documents, and of cached parse errors. A document of `TOKENS_MAX` tokens takes about 1 MB. */
 const PARSED_MAX = 100;
-/** Documents that clients send once and then name by their hash; each has at most `DOCUMENT_CHARACTERS_MAX` characters. */
+/** Maximum number of automatic persisted queries: sent once, then named by hash. Each has at most `DOCUMENT_CHARACTERS_MAX` characters. */
 const PERSISTED_MAX = 1_000;
 const PERSISTED_MS = 36_000;
 
-/** Documents that a server keeps between requests. The least recently used ones go first. */
+/** Documents that a server caches between requests. The least recently used ones are evicted first. */
 export type DocumentCaches = ReturnType<typeof createDocumentCaches>;
 
+/** Empty caches for one server. */
 export function createDocumentCaches() {
   return {
     parsed: createLRUCache({ max: PARSED_MAX }),

@@ -32,7 +32,7 @@ const NO_LIMITS: QueryLimits = {
 const codeOf = (text: string, variables = {}) =>
   queryLimitError(schema, parse(text, { maxTokens: TOKENS_MAX }), variables)?.extensions.code ?? null;
 
-/** Counts how often a selection set of the document is read. */
+/** A copy of the document that counts how often its selection sets are read. */
 function countReads(document: DocumentNode): { document: DocumentNode; reads: () => number; nodes: number } {
   let reads = 0;
   const counted = visit(document, {
@@ -59,30 +59,33 @@ function nodesIn(document: DocumentNode): number {
   return nodes;
 }
 
-/** The same measures by expanding every fragment wherever it is spread: plain, and exponential. */
+/** Reference implementation of the measures: expands every fragment at each spread, in exponential time. */
 function expand(document: DocumentNode): { cost: number; depth: number; fields: number } {
   const fragments = new Map(
     document.definitions
-      .filter((one): one is FragmentDefinitionNode => one.kind === Kind.FRAGMENT_DEFINITION)
-      .map((one) => [one.name.value, one]),
+      .filter((definition): definition is FragmentDefinitionNode => definition.kind === Kind.FRAGMENT_DEFINITION)
+      .map((fragment) => [fragment.name.value, fragment]),
   );
-  const fieldsOf = (
+  const expandedFields = (
     set: SelectionSetNode,
     type: GraphQLObjectType,
   ): { type: GraphQLObjectType; field: string; limit: number | null; inner: SelectionSetNode | undefined }[] =>
-    set.selections.flatMap((one) => {
-      if (one.kind === Kind.INLINE_FRAGMENT) return fieldsOf(one.selectionSet, type);
-      if (one.kind === Kind.FRAGMENT_SPREAD) return fieldsOf((fragments.get(one.name.value) as FragmentDefinitionNode).selectionSet, type);
-      const value = one.arguments?.find(({ name }) => name.value === 'limit')?.value;
-      return [{ type, field: one.name.value, limit: value?.kind === Kind.INT ? Number(value.value) : null, inner: one.selectionSet }];
+    set.selections.flatMap((selection) => {
+      if (selection.kind === Kind.INLINE_FRAGMENT) return expandedFields(selection.selectionSet, type);
+      if (selection.kind === Kind.FRAGMENT_SPREAD)
+        return expandedFields((fragments.get(selection.name.value) as FragmentDefinitionNode).selectionSet, type);
+      const value = selection.arguments?.find(({ name }) => name.value === 'limit')?.value;
+      return [
+        { type, field: selection.name.value, limit: value?.kind === Kind.INT ? Number(value.value) : null, inner: selection.selectionSet },
+      ];
     });
   const measure = (set: SelectionSetNode, parent: GraphQLObjectType, times: number, depth: number): { cost: number; depth: number } => {
     let [cost, deepest] = [0, depth];
-    for (const { type, field, limit, inner } of fieldsOf(set, parent)) {
+    for (const { type, field, limit, inner } of expandedFields(set, parent)) {
       const defined = type.getFields()[field];
       if (!defined) continue;
       const isPage = getNamedType(defined.type).name.endsWith('List');
-      // A page has 100 rows without a limit; of candles, which always have one here, 500 cost a call.
+      // A page without a limit has 100 rows. Candles always have a limit here; 500 of them cost as much as one call.
       const rows = limit ?? (isPage ? 100 : null);
       if (defined.extensions.isCall) cost += times * (1 + (rows ?? 0) / 500);
       const below = getNamedType(defined.type);
@@ -95,13 +98,15 @@ function expand(document: DocumentNode): { cost: number; depth: number; fields: 
     }
     return { cost, depth: deepest };
   };
-  const operation = document.definitions.find((one): one is OperationDefinitionNode => one.kind === Kind.OPERATION_DEFINITION);
+  const operation = document.definitions.find(
+    (definition): definition is OperationDefinitionNode => definition.kind === Kind.OPERATION_DEFINITION,
+  );
   const root = schema.getQueryType() as GraphQLObjectType;
   const set = (operation as OperationDefinitionNode).selectionSet;
-  return { ...measure(set, root, 1, 1), fields: fieldsOf(set, root).length };
+  return { ...measure(set, root, 1, 1), fields: expandedFields(set, root).length };
 }
 
-/** Documents whose fragments spread each other, and themselves never: the first spread later ones, on two types. */
+/** Documents without fragment cycles: each fragment spreads only later ones. Fragments are on two types. */
 const documents = fc
   .record({
     picks: fc.array(fc.array(fc.nat(99), { minLength: 1, maxLength: 5 }), { minLength: 2, maxLength: 9 }),
@@ -124,8 +129,8 @@ const documents = fc
     return `{ ${root} } ${others.map((body, index) => `fragment F${index + 1} on ${isQuery(index + 1) ? 'Query' : 'Instrument'} { ${body} }`).join(' ')}`;
   });
 
-describe('the size of a query', () => {
-  test('fault 18: fragments that each spread the next one twice are not expanded', () => {
+describe('GraphQL query limits', () => {
+  test('fault 18: a chain of fragments that each spread the next one twice is not expanded', () => {
     const fragments = Array.from({ length: 40 }, (_, index) => `fragment F${index} on Query { ...F${index + 1} ...F${index + 1} }`);
     const text = `{ ...F0 } ${fragments.join(' ')} fragment F40 on Query { instruments { data { id } } }`;
     const { document, reads, nodes } = countReads(parse(text));
@@ -133,7 +138,7 @@ describe('the size of a query', () => {
     assert.ok(reads() <= nodes, `${reads()} selection sets were read in a document of ${nodes} nodes`);
   });
 
-  test('fault 18: is the same as when every fragment is expanded', () => {
+  test('fault 18: the measured size equals the size with every fragment expanded', () => {
     fc.assert(
       fc.property(documents, (text) => {
         const document = parse(text);
@@ -148,8 +153,8 @@ describe('the size of a query', () => {
     );
   });
 
-  test('fault 18: is found in steps that are linear in the size of the document', () => {
-    // A chain of fragments that spread the next twice, each with fields of its own: what grows fastest when it is expanded.
+  test('fault 18: the number of measuring steps is linear in the size of the document', () => {
+    // The worst case for expansion: each fragment spreads the next one twice and adds its own fields.
     const documentOf = (length: number) =>
       parse(
         `{ ...F0 } ${Array.from({ length }, (_, index) => `fragment F${index} on Query { i${index}: instrument(id: "a") { id ...G${index} } ${index + 1 < length ? `...F${index + 1} ...F${index + 1}` : ''} } fragment G${index} on Instrument { id price }`).join(' ')}`,
@@ -163,29 +168,29 @@ describe('the size of a query', () => {
       fc.property(documents, (text) => {
         const document = parse(text);
         const { steps } = measureDocument(schema, document, {}, NO_LIMITS);
-        // A spread adds the names that its fragment selects: six on each type here.
+        // A spread adds one step per field name of its fragment: at most six per type here.
         assert.ok(steps <= 7 * nodesIn(document), `${steps} ${text}`);
       }),
     );
   });
 
-  test('stays within the limits for what tools and the console send', () => {
+  test('accepts the introspection query of tools and a query for the candles of all instruments', () => {
     assert.equal(codeOf(getIntrospectionQuery({ inputValueDeprecation: true, oneOf: true, specifiedByUrl: true })), null);
     assert.equal(codeOf('{ instruments { data { id candles(interval: "1m", limit: 10) { rows } } } }'), null);
   });
 
-  test('counts a limit in whatever form it is given', () => {
+  test('counts the argument `limit` as a number, a string, a variable or a variable default', () => {
     const rows = (limit: string) => `{ instruments { data { candles(interval: "1m", limit: ${limit}) { rows } } } }`;
     for (const limit of ['20000', '"20000"', '2e4']) assert.equal(codeOf(rows(limit)), 'QUERY_TOO_LARGE', limit);
-    const asked = `{ instruments { data { candles(interval: "1m", limit: $limit) { rows } } } }`;
-    assert.equal(codeOf(`query ($limit: SafeInt = 20000) ${asked}`), 'QUERY_TOO_LARGE');
-    assert.equal(codeOf(`query ($limit: SafeInt = 20000) ${asked}`, { limit: 10 }), null);
-    assert.equal(codeOf(`query ($limit: SafeInt) ${asked}`, { limit: '20000' }), 'QUERY_TOO_LARGE');
+    const withVariable = `{ instruments { data { candles(interval: "1m", limit: $limit) { rows } } } }`;
+    assert.equal(codeOf(`query ($limit: SafeInt = 20000) ${withVariable}`), 'QUERY_TOO_LARGE');
+    assert.equal(codeOf(`query ($limit: SafeInt = 20000) ${withVariable}`, { limit: 10 }), null);
+    assert.equal(codeOf(`query ($limit: SafeInt) ${withVariable}`, { limit: '20000' }), 'QUERY_TOO_LARGE');
     const inside = '{ a: instrument(id: "a") { candles(interval: "1m", limit: 0) { rows } } ';
     assert.equal(codeOf(`${inside} ${'instruments { data { id } } '.repeat(11)} }`), 'QUERY_TOO_LARGE');
   });
 
-  test('bounds what introspection answers, and what validation compares', () => {
+  test('limits the size of introspection responses, and the fragments, operations and fields that validation compares', () => {
     const ten = (of: (index: number) => string) => Array.from({ length: 10 }, (_, index) => of(index)).join(' ');
     assert.equal(
       codeOf(`{ ${ten((a) => `a${a}: __schema { types { ${ten((b) => `b${b}: fields { name type { name } }`)} } }`)} }`),
@@ -202,13 +207,13 @@ describe('the size of a query', () => {
       'QUERY_TOO_LARGE',
     );
     assert.equal(codeOf(Array.from({ length: 21 }, (_, index) => `query Q${index} { __typename }`).join(' ')), 'QUERY_TOO_LARGE');
-    // In a fragment that nothing uses, and in an operation that is not the one to run.
+    // In an unused fragment, and in an operation that is not executed.
     const conflicts = Array.from({ length: 300 }, (_, index) => `a: ${index % 2 ? '__typename' : '__schema'}`).join(' ');
     assert.equal(codeOf(`{ __typename } fragment F on Query { ${conflicts} }`), 'QUERY_TOO_LARGE');
     assert.equal(codeOf(`query A { __typename } query B { ${conflicts} }`), 'QUERY_TOO_LARGE');
   });
 
-  test('leaves circles and what does not exist to validation', () => {
+  test('leaves fragment cycles and unknown fields to validation', () => {
     assert.equal(codeOf('{ ...A } fragment A on Query { ...B } fragment B on Query { ...A }'), null);
     assert.equal(codeOf('{ nothing { at { all } } ...Missing }'), null);
     assert.equal(codeOf(`{ ${'a { '.repeat(13)} b ${'}'.repeat(13)} }`), 'QUERY_TOO_LARGE');

@@ -21,37 +21,37 @@ import {
 } from 'graphql';
 
 /*
- * How large a GraphQL document may be, decided before it is validated: validation and execution both do more work than a document has characters.
- * Every fragment is measured once, however often it is spread, so the work done here is linear in the size of the document.
+ * Limits for GraphQL documents, checked before validation: the work of validation and execution grows faster than the document.
+ * Every fragment is measured only once, so measuring is linear in the size of the document.
  */
 
-/** Characters of a document; comments count, tokens do not tell of them. */
+/** Maximum number of characters of a document. Comments count; the token limit does not include them. */
 export const DOCUMENT_CHARACTERS_MAX = 32 * 1024;
-/** Tokens of a document; the longest that the console’s users would write has some hundred. */
+/** Maximum number of tokens of a document. Queries written by hand have some hundreds. */
 export const TOKENS_MAX = 2_000;
-/** Brackets within brackets: the parser calls itself for each level. The query that every tool sends has 16. */
+/** Maximum nesting of brackets: the parser recurses for each level. The introspection query of tools has 16. */
 const NESTING_MAX = 100;
-/** Validation compares every fragment with every other one. */
+/** Maximum number of fragments. Validation compares every fragment with every other one. */
 const FRAGMENTS_MAX = 50;
-/** Validation follows the fragments of each operation. */
+/** Maximum number of operations. Validation visits the fragments of each operation. */
 const OPERATIONS_MAX = 20;
 
 const OPENING: ReadonlySet<TokenKind> = new Set([TokenKind.BRACE_L, TokenKind.BRACKET_L, TokenKind.PAREN_L]);
 const CLOSING: ReadonlySet<TokenKind> = new Set([TokenKind.BRACE_R, TokenKind.BRACKET_R, TokenKind.PAREN_R]);
 
-/** Bounds of one operation. Only tests use others than `QUERY_LIMITS`. */
+/** Limits of one operation. Only tests use values other than `QUERY_LIMITS`. */
 export interface QueryLimits {
-  /** Objects within objects. */
+  /** Nesting of objects. */
   readonly depthMax: number;
-  /** The same within `__schema` and `__type`; the query that every tool sends has 14. */
+  /** Nesting of objects within `__schema` and `__type`. The introspection query of tools has 14. */
   readonly introspectionDepthMax: number;
-  /** Routes it may call, as far as can be told beforehand; a response of many rows counts as several. */
+  /** Estimated number of route calls. `ROWS_PER_COST` rows of a response count as one more call. */
   readonly costMax: number;
-  /** Values its response may hold, as far as can be told beforehand. */
+  /** Estimated number of values in the response. */
   readonly valuesMax: number;
-  /** Fields of one object, under whatever names. */
+  /** Fields selected of one object, aliases included. */
   readonly fieldsMax: number;
-  /** The same field of one object, under several names. */
+  /** Selections of the same field of one object, under several aliases. */
   readonly sameFieldMax: number;
 }
 
@@ -63,12 +63,12 @@ const QUERY_LIMITS: QueryLimits = {
   fieldsMax: 100,
   sameFieldMax: 10,
 };
-/** Assumed length of a list that is no page: its length is not known beforehand. */
+/** Assumed length of a list that is not a page: its length is unknown before execution. */
 const LIST_LENGTH_ASSUMED = 10;
-/** Rows that cost as much as one more call. */
+/** Number of rows that costs as much as one more call. */
 const ROWS_PER_COST = 500;
 
-/** What a selection set asks for, its fragments expanded. */
+/** Size of a selection set with its fragments expanded. The numbers are estimates in the units of `QueryLimits`. */
 export interface QuerySize {
   readonly cost: number;
   readonly values: number;
@@ -78,16 +78,16 @@ export interface QuerySize {
 }
 
 /**
- * Checks a document against the limits.
- * @param variables as the client sent them, not checked yet
- * @returns null when it may be validated and executed
+ * Checks a parsed document against the limits.
+ * @param variables as the client sent them, before validation
+ * @returns null when the document may be validated and executed
  */
 export function queryLimitError(
   schema: GraphQLSchema,
   document: DocumentNode,
   variables: Readonly<Record<string, unknown>>,
 ): GraphQLError | null {
-  const count = (kind: Kind) => document.definitions.filter((one) => one.kind === kind).length;
+  const count = (kind: Kind) => document.definitions.filter((definition) => definition.kind === kind).length;
   const fragments = count(Kind.FRAGMENT_DEFINITION);
   if (fragments > FRAGMENTS_MAX)
     return refusal(`The query has ${fragments} fragments; the limit is ${FRAGMENTS_MAX}.`, 'Send several smaller queries.');
@@ -95,7 +95,7 @@ export function queryLimitError(
   if (operations > OPERATIONS_MAX)
     return refusal(
       `The document has ${operations} operations; the limit is ${OPERATIONS_MAX}.`,
-      'Send each operation in a document of its own.',
+      'Send each operation in a separate document.',
     );
   try {
     measureDocument(schema, document, variables);
@@ -107,8 +107,8 @@ export function queryLimitError(
 }
 
 /**
- * Checks how deep the brackets of a document are nested, without parsing it.
- * @returns null when it may be parsed; what cannot be read is for the parser to tell
+ * Checks the nesting of brackets in a document without parsing it.
+ * @returns null when the document may be parsed. Syntax errors also give null: the parser reports them.
  */
 export function nestingError(text: string): GraphQLError | null {
   const lexer = new Lexer(new Source(text));
@@ -118,7 +118,7 @@ export function nestingError(text: string): GraphQLError | null {
       if (OPENING.has(token.kind)) levels++;
       else if (CLOSING.has(token.kind)) levels--;
       if (levels > NESTING_MAX)
-        return refusal(`The document is more than ${NESTING_MAX} brackets deep.`, 'Send what is inside as variables.');
+        return refusal(`The document is more than ${NESTING_MAX} brackets deep.`, 'Send nested values as variables.');
     }
   } catch (error) {
     if (!(error instanceof GraphQLError)) throw error;
@@ -127,9 +127,9 @@ export function nestingError(text: string): GraphQLError | null {
 }
 
 /**
- * Measures each operation of a document, and the fragments that none uses: validation reads those, too.
- * @throws GraphQLError as soon as a limit is passed
- * @returns the sizes of the operations, and the number of steps it took to find them
+ * Measures each operation of a document, and unused fragments, which validation reads too.
+ * @throws GraphQLError as soon as a limit is exceeded
+ * @returns the sizes of the operations, and the number of measuring steps
  */
 export function measureDocument(
   schema: GraphQLSchema,
@@ -139,10 +139,10 @@ export function measureDocument(
 ): { readonly operations: readonly QuerySize[]; readonly steps: number } {
   const measure = new Measure(schema, document, variables, limits);
   const operations: QuerySize[] = [];
-  for (const one of document.definitions) {
-    if (one.kind === Kind.OPERATION_DEFINITION)
-      operations.push(measure.selectionSet(one.selectionSet, schema.getRootType(one.operation)?.name));
-    if (one.kind === Kind.FRAGMENT_DEFINITION) measure.fragment(one.name.value);
+  for (const definition of document.definitions) {
+    if (definition.kind === Kind.OPERATION_DEFINITION)
+      operations.push(measure.selectionSet(definition.selectionSet, schema.getRootType(definition.operation)?.name));
+    if (definition.kind === Kind.FRAGMENT_DEFINITION) measure.fragment(definition.name.value);
   }
   return { operations, steps: measure.steps };
 }
@@ -156,24 +156,24 @@ class Measure {
   readonly #fragments = new Map<string, FragmentDefinitionNode>();
   /** The largest default of each variable in any operation, so that a fragment has one size in all of them. */
   readonly #defaults = new Map<string, number>();
-  /** By fragment; null while it is being measured. */
+  /** Size by fragment name; null while the fragment is being measured. */
   readonly #measured = new Map<string, QuerySize | null>();
 
   constructor(schema: GraphQLSchema, document: DocumentNode, variables: Readonly<Record<string, unknown>>, limits: QueryLimits) {
     this.#schema = schema;
     this.#limits = limits;
     this.#variables = variables;
-    for (const one of document.definitions) {
-      if (one.kind === Kind.FRAGMENT_DEFINITION) this.#fragments.set(one.name.value, one);
-      if (one.kind !== Kind.OPERATION_DEFINITION) continue;
-      for (const { variable, defaultValue } of one.variableDefinitions ?? []) {
-        const value = numberIn(defaultValue && 'value' in defaultValue ? defaultValue.value : null);
+    for (const definition of document.definitions) {
+      if (definition.kind === Kind.FRAGMENT_DEFINITION) this.#fragments.set(definition.name.value, definition);
+      if (definition.kind !== Kind.OPERATION_DEFINITION) continue;
+      for (const { variable, defaultValue } of definition.variableDefinitions ?? []) {
+        const value = countFrom(defaultValue && 'value' in defaultValue ? defaultValue.value : null);
         if (value !== null) this.#defaults.set(variable.name.value, Math.max(value, this.#defaults.get(variable.name.value) ?? 0));
       }
     }
   }
 
-  /** @param type name of the object’s type; undefined where the schema has none, which validation will refuse */
+  /** @param type name of the object’s type; undefined when the schema has no such type, which validation refuses */
   selectionSet({ selections }: SelectionSetNode, type: string | undefined): QuerySize {
     const { costMax, valuesMax, fieldsMax, sameFieldMax, depthMax, introspectionDepthMax } = this.#limits;
     const fields = new Map<string, number>();
@@ -192,43 +192,43 @@ class Measure {
       values += inner.values * times;
       depth = Math.max(depth, inner.depth + levels);
     };
-    for (const one of selections) {
+    for (const selection of selections) {
       this.steps++;
-      if (one.kind === Kind.FIELD) {
-        select(one.name.value, 1);
-        const field = this.#field(type, one.name.value);
-        const limit = this.#limit(one) ?? (field?.extensions.rowsDefault as number | null | undefined) ?? null;
+      if (selection.kind === Kind.FIELD) {
+        select(selection.name.value, 1);
+        const field = this.#field(type, selection.name.value);
+        const limit = this.#limit(selection) ?? (field?.extensions.rowsDefault as number | null | undefined) ?? null;
         values++;
         if (field?.extensions.isCall) cost += 1 + (limit ?? 0) / ROWS_PER_COST;
-        if (one.selectionSet) {
-          const inner = this.selectionSet(one.selectionSet, field && getNamedType(field.type).name);
-          // Introspection is deep by nature, and bounded by a depth of its own.
-          const isOwnDepth = field === SchemaMetaFieldDef || field === TypeMetaFieldDef;
-          add(isOwnDepth ? { ...inner, depth: 0 } : inner, this.#length(field, type, limit), 1);
+        if (selection.selectionSet) {
+          const inner = this.selectionSet(selection.selectionSet, field && getNamedType(field.type).name);
+          // Introspection queries are deep, so introspection has a separate depth limit.
+          const isIntrospection = field === SchemaMetaFieldDef || field === TypeMetaFieldDef;
+          add(isIntrospection ? { ...inner, depth: 0 } : inner, this.#length(field, type, limit), 1);
         }
       } else {
         const inner =
-          one.kind === Kind.INLINE_FRAGMENT
-            ? this.selectionSet(one.selectionSet, one.typeCondition?.name.value ?? type)
-            : this.fragment(one.name.value);
+          selection.kind === Kind.INLINE_FRAGMENT
+            ? this.selectionSet(selection.selectionSet, selection.typeCondition?.name.value ?? type)
+            : this.fragment(selection.name.value);
         if (!inner) continue;
         for (const [name, times] of inner.fields) select(name, times);
         add(inner, 1, 0);
       }
     }
     const levelsMax = this.#isIntrospection(type) ? introspectionDepthMax : depthMax;
-    if (depth > levelsMax) throw refusal(`The query is more than ${levelsMax} objects deep.`, 'Query what is inside on its own.');
+    if (depth > levelsMax) throw refusal(`The query is more than ${levelsMax} objects deep.`, 'Query the inner objects separately.');
     if (cost > costMax)
-      throw refusal(`The query costs about ${Math.ceil(cost)}; the limit is ${costMax}.`, 'Query less at once, or give a smaller limit.');
+      throw refusal(`The query costs about ${Math.ceil(cost)}; the limit is ${costMax}.`, 'Select fewer fields, or set a smaller "limit".');
     if (values > valuesMax)
       throw refusal(
         `The response would hold about ${Math.ceil(values)} values; the limit is ${valuesMax}.`,
-        'Query less at once, or give a smaller limit.',
+        'Select fewer fields, or set a smaller "limit".',
       );
     return { cost, values, depth, fields };
   }
 
-  /** Null for one that there is not, and for one within itself: validation refuses both. */
+  /** Size of a fragment. Null when the fragment does not exist or is part of a cycle: validation refuses both. */
   fragment(name: string): QuerySize | null {
     const known = this.#measured.get(name);
     if (known !== undefined) return known;
@@ -260,45 +260,45 @@ class Measure {
     return isObjectType(object) && 'data' in object.getFields() && 'nextCursor' in object.getFields();
   }
 
-  /** How many objects a field is assumed to hold. */
+  /** Estimated number of objects in a field. */
   #length(field: GraphQLField<unknown, unknown> | undefined, type: string | undefined, limit: number | null): number {
     if (!field) return 1;
-    // A page counts as its rows: its limit is given beside it, and `data` inside it is measured once for all pages of that type.
+    // A page counts as its rows: the limit is an argument of the page’s field. Its inner field `data` then counts once.
     if (!this.#isPage(getNamedType(field.type).name)) {
       if (!isListType(isNonNullType(field.type) ? field.type.ofType : field.type)) return 1;
       if (field.name === 'data' && this.#isPage(type)) return 1;
     }
     if (this.#isIntrospection(type)) return introspectionLengths(this.#schema)[field.name] ?? 1;
-    // A limit below 1 is refused by the route; it must not make what is inside free.
+    // The route refuses a limit below 1. Counting such a limit would give the inner objects a cost of 0.
     return Math.max(1, limit ?? LIST_LENGTH_ASSUMED);
   }
 
-  /** The argument `limit` of a field, in every form in which the scalar of whole numbers takes it. */
-  #limit({ arguments: given = [] }: FieldNode): number | null {
-    const value = given.find((one) => one.name.value === 'limit')?.value;
+  /** The argument `limit` of a field, in every form that the scalar `SafeInt` accepts. Null without one. */
+  #limit({ arguments: args = [] }: FieldNode): number | null {
+    const value = args.find((arg) => arg.name.value === 'limit')?.value;
     if (!value) return null;
-    if (value.kind !== Kind.VARIABLE) return numberIn('value' in value ? value.value : null);
+    if (value.kind !== Kind.VARIABLE) return countFrom('value' in value ? value.value : null);
     const name = value.name.value;
-    return Object.hasOwn(this.#variables, name) ? numberIn(this.#variables[name]) : (this.#defaults.get(name) ?? null);
+    return Object.hasOwn(this.#variables, name) ? countFrom(this.#variables[name]) : (this.#defaults.get(name) ?? null);
   }
 }
 
-/** A number of things, given as a number or in digits; null for anything else. */
-function numberIn(value: unknown): number | null {
+/** A count from a number or a numeric string. Null for any other value. */
+function countFrom(value: unknown): number | null {
   const number = typeof value === 'number' || typeof value === 'string' ? Number(value) : Number.NaN;
   return number >= 0 ? number : null;
 }
 
 const lengths = new WeakMap<GraphQLSchema, Readonly<Record<string, number>>>();
 
-/** How long the lists of introspection are on average. */
+/** Average length of each list in an introspection response, by field name. */
 function introspectionLengths(schema: GraphQLSchema): Readonly<Record<string, number>> {
   let known = lengths.get(schema);
   if (!known) {
     const types = Object.values(schema.getTypeMap());
     const fields = types.filter(isObjectType).map((type) => Object.values(type.getFields()));
     const inputs = types.filter(isInputObjectType).map((type) => Object.keys(type.getFields()).length);
-    const mean = (counts: readonly number[]) => counts.reduce((sum, one) => sum + one, 0) / Math.max(1, counts.length);
+    const mean = (counts: readonly number[]) => counts.reduce((sum, count) => sum + count, 0) / Math.max(1, counts.length);
     known = {
       types: types.length,
       fields: mean(fields.map(({ length }) => length)),

@@ -9,8 +9,8 @@ import { subscriptionFieldRule } from './subscription-rule.ts';
 type Context = YogaInitialContext & Resources;
 
 /**
- * Answers what a client got wrong as the client’s error, over all transports alike: without this, parameters that are no JSON are a failure of the server
- * (500), and what throws while a document is parsed or validated has no code, or ends a WebSocket with all its operations.
+ * Reports mistakes in a request as client errors with a code, over every transport. Without this plugin, parameters that are not JSON cause a 500.
+ * An error while a document is parsed or validated would have no code, or close a WebSocket with all its operations.
  */
 export function clientErrors(): Plugin<Context> {
   return {
@@ -36,7 +36,7 @@ export function clientErrors(): Plugin<Context> {
     },
     onValidate: ({ validateFn, setValidationFn, addValidationRule }) => {
       addValidationRule(subscriptionFieldRule);
-      // The rule for subscriptions reads their directives, and throws where their arguments are wrong.
+      // The built-in rule for subscriptions reads their directives, and throws when the directives’ arguments are invalid.
       setValidationFn((...args) => {
         try {
           return validateFn(...args);
@@ -49,8 +49,9 @@ export function clientErrors(): Plugin<Context> {
   };
 }
 
+/** The error for a document in which the operation to execute cannot be determined. */
 export function operationError(name: string | null | undefined): GraphQLError {
-  const detail = name ? `The document has no operation "${name.slice(0, 64)}".` : 'The document has several operations, or none.';
+  const detail = name ? `The document has no operation "${name.slice(0, 64)}".` : 'The document has no operation or several operations.';
   return new GraphQLError(detail, {
     extensions: { code: 'OPERATION_RESOLUTION_FAILURE', remedy: 'Name one of its operations in "operationName".' },
   });
@@ -63,10 +64,10 @@ function parametersError({ message }: SyntaxError): GraphQLError {
 }
 
 /**
- * Refuses documents that are too large, over all transports alike: before they are kept as a persisted query, before they are parsed, and, once they
- * are parsed and the variables are known, before they are validated.
+ * Refuses documents that are too large, over every transport. Checks the length before a document is stored as a persisted query, the nesting before
+ * it is parsed, and the estimated cost before it is validated.
  */
-export function limited(schema: GraphQLSchema): Plugin<Context> {
+export function queryLimits(schema: GraphQLSchema): Plugin<Context> {
   return {
     onParams: ({ params }) => requireShortDocument(params.query),
     onParse: ({ params: { source }, setParseFn }) => {
@@ -79,14 +80,18 @@ export function limited(schema: GraphQLSchema): Plugin<Context> {
       return ({ result, context: { params } }) => {
         if (result === null || result instanceof Error) return;
         const error = variablesError(params?.variables) ?? queryLimitError(schema, result, params?.variables ?? {});
-        // Thrown, not put in place of the document: yoga would keep it for the document, whatever its variables are.
+        // Thrown, not returned as the parse result: yoga would cache the error for the document, and it depends on the variables.
         if (error) throw error;
       };
     },
   };
 }
 
-/** @param text as the client sent it; may be missing where it is named by its hash */
+/**
+ * Checks the type and the length of a document.
+ * @param text as the client sent it; may be missing when the client names the document by its hash
+ * @throws GraphQLError with `BAD_REQUEST` or `QUERY_TOO_LARGE`
+ */
 export function requireShortDocument(text: unknown): void {
   if (text === undefined || text === null) return;
   if (typeof text !== 'string')
@@ -106,7 +111,7 @@ function variablesError(variables: unknown): GraphQLError | null {
   });
 }
 
-/** Rejects every operation that is not listed. @param operations documents by SHA-256 */
-export function onlyListed(operations: ReadonlyMap<string, string>): Plugin {
+/** Rejects every operation that is not in the configured list. @param operations documents by SHA-256 */
+export function onlyConfiguredOperations(operations: ReadonlyMap<string, string>): Plugin {
   return persisted({ getPersistedOperation: (hash) => operations.get(hash) ?? null }) as Plugin;
 }

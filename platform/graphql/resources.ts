@@ -7,20 +7,20 @@ import { GraphQLError } from 'graphql';
 import { ChannelEvents } from './channel-events.ts';
 import type { Resources } from './schema.ts';
 
-/** Maximum number of routes that one operation calls, where a list turned out longer than estimated. */
+/** Maximum number of route calls of one operation. The cost estimate can be too low, because lists can be longer than estimated. */
 const CALLS_MAX = 1_000;
 const CHANNELS_MAX = 256;
-/** Headers that identify the caller. They are sent with every route that a query calls. */
+/** Headers that identify the caller. They are sent with every route call of a query. */
 const IDENTITY_HEADERS = ['authorization', 'x-api-key', 'cookie', 'origin', 'host', 'sec-fetch-site', 'user-agent'] as const;
 
-/** The request that an operation came with: over a WebSocket the one that opened it. */
+/** The HTTP request of an operation. Over a WebSocket, the request that opened the connection. */
 export interface OperationRequest {
   principal: Principal;
   headers: IncomingHttpHeaders;
   readonly remote: string;
   readonly trace: string;
   readonly transport: Transport;
-  /** Place of its WebSocket among the open streams. Null over HTTP. */
+  /** Entry of its WebSocket among the open streams. Null over HTTP. */
   readonly place: StreamPlace | null;
 }
 
@@ -33,13 +33,13 @@ export function resourcesOf(
   return {
     call: (endpoint, args) => {
       if (++calls > CALLS_MAX)
-        throw new GraphQLError(`The query asked for more than ${CALLS_MAX} resources.`, { extensions: { code: 'QUERY_TOO_LARGE' } });
+        throw new GraphQLError(`The query reads more than ${CALLS_MAX} resources.`, { extensions: { code: 'QUERY_TOO_LARGE' } });
       return callRoute(app, request, endpoint, args);
     },
-    watch: (names, from) => {
+    subscribe: (names, from) => {
       try {
         if (names.length === 0 || names.length > CHANNELS_MAX)
-          throw new ApiProblem('UNKNOWN_CHANNEL', `${names.length} channels were given.`, `Give 1 to ${CHANNELS_MAX}.`);
+          throw new ApiProblem('UNKNOWN_CHANNEL', `The subscription names ${names.length} channels.`, `Use 1 to ${CHANNELS_MAX} channels.`);
         const position = from === undefined || from === null ? null : parsePosition(from);
         if (position === undefined)
           throw new ApiProblem(
@@ -48,7 +48,7 @@ export function resourcesOf(
             'Use the position of a received event, or omit it.',
           );
         const channels = names.map((name) => checkChannel(name, request.principal));
-        // A WebSocket has one place, however many operations it carries.
+        // A WebSocket counts as one open stream, for any number of operations.
         return new ChannelEvents(hub, channels, position, (end) =>
           request.place ? { close: () => {}, is: () => {} } : streams.begin(request.principal, request.remote, request.transport, end),
         );
@@ -71,7 +71,7 @@ async function callRoute(
   const query = new URLSearchParams();
   for (const name of Object.keys(endpoint.query?.properties ?? {}))
     if (args[name] !== undefined && args[name] !== null) query.set(name, String(args[name]));
-  const named = (properties: object = {}) =>
+  const argsIn = (properties: object = {}) =>
     Object.fromEntries(Object.keys(properties).flatMap((name) => (args[name] === undefined ? [] : [[name, args[name]]])));
   const headers: Record<string, string> = { traceparent: traceparentOf(request.trace) };
   for (const name of IDENTITY_HEADERS) {
@@ -83,7 +83,7 @@ async function callRoute(
     url: query.size > 0 ? `${path}?${query}` : path,
     headers,
     remoteAddress: request.remote,
-    ...(endpoint.body && { payload: named(endpoint.body.properties) }),
+    ...(endpoint.body && { payload: argsIn(endpoint.body.properties) }),
   });
   if (response.statusCode === 204) return true;
   const value = response.json() as unknown;

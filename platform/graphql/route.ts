@@ -4,8 +4,8 @@ import { GRAPHQL_PATH } from './path.ts';
 import type { GraphQlOptions, GraphQlServer } from './server.ts';
 
 /**
- * Serves GraphQL over HTTP, server-sent events and WebSocket. What answers it is loaded with the first request: six hundred modules, which many
- * installations never need.
+ * Serves GraphQL over HTTP, server-sent events and WebSocket. The GraphQL server is loaded with the first request: it has about 600 modules, and many
+ * installations never use it.
  */
 export function serveGraphQl(http: HttpParts, options: GraphQlOptions): void {
   let loading: Promise<GraphQlServer> | null = null;
@@ -21,18 +21,18 @@ export function serveGraphQl(http: HttpParts, options: GraphQlOptions): void {
     return loading;
   };
   const plugin: FastifyPluginAsync = async (scope) => {
-    // Yoga says itself what is wrong with a body, in GraphQL’s own words.
+    // Yoga parses the body, and reports errors in it in the GraphQL format.
     scope.removeAllContentTypeParsers();
     scope.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => done(null, body));
     scope.route({
       method: ['GET', 'POST'],
       url: GRAPHQL_PATH,
       config: { access: 'fields' },
-      handler: async (request, reply) => (await loaded()).answer(request, reply),
+      handler: async (request, reply) => (await loaded()).handle(request, reply),
     });
   };
   void http.app.register(plugin);
-  // Before the connections are closed: the server waits for them, and their clients are told why.
+  // `preClose`, because the HTTP server waits until all connections are closed. Clients get the reason.
   http.app.addHook('preClose', async () => {
     await (await loading?.catch(() => null))?.close();
   });

@@ -12,45 +12,45 @@ import {
   GraphQLString,
 } from 'graphql';
 import type { TSchema } from 'typebox';
-import { capital, GraphTypes, JSON_VALUE, nullable, type Relations } from './types.ts';
+import { capitalize, GraphTypes, JSON_VALUE, nullable, type Relations } from './types.ts';
 
-/** What resolvers ask of whoever runs a query. */
+/** Data access for resolvers, with the identity of the caller. */
 export interface Resources {
-  /** Asks a route of the HTTP API, as whoever sent the query. */
+  /** Calls a route of the HTTP API as the caller of the query. Returns the body of the response, or true for 204. */
   call(endpoint: Endpoint, args: Record<string, unknown>): Promise<unknown>;
-  /** Watches channels. */
-  watch(channels: readonly string[], from: string | undefined): AsyncIterableIterator<Entry>;
+  /** Subscribes to channels. @param from position to resume after */
+  subscribe(channels: readonly string[], from: string | undefined): AsyncIterableIterator<Entry>;
 }
 
 type Field = GraphQLFieldConfig<unknown, Resources>;
 type Args = Record<string, unknown>;
 
-/** What signing in is about sets cookies, streams are subscriptions here, and health is for machines that know addresses. */
-const TAGS_LEFT_OUT: ReadonlySet<string> = new Set(['Signing in', 'Streams', 'Health']);
-/** They answer with a cookie as well. */
-const LEFT_OUT: ReadonlySet<string> = new Set(['changePassword', 'enableTwoFactor', 'confirmTwoFactor', 'disableTwoFactor']);
+/** Tags whose endpoints are not fields: sign-in sets cookies, streams are subscriptions, and health checks use fixed URLs. */
+const EXCLUDED_TAGS: ReadonlySet<string> = new Set(['Signing in', 'Streams', 'Health']);
+/** Endpoints that set a cookie too. */
+const EXCLUDED_ENDPOINTS: ReadonlySet<string> = new Set(['changePassword', 'enableTwoFactor', 'confirmTwoFactor', 'disableTwoFactor']);
 
-type Offered = readonly [name: string, endpoint: Endpoint];
+type NamedEndpoint = readonly [name: string, endpoint: Endpoint];
 
-/** The endpoints that are fields. */
-function offeredBy(contracts: readonly ModuleContract[]): Offered[] {
+/** The endpoints that become fields. */
+function includedEndpoints(contracts: readonly ModuleContract[]): NamedEndpoint[] {
   return contracts
     .flatMap(({ endpoints }) => Object.entries<Endpoint>(endpoints))
-    .filter(([name, { tag, contentType }]) => !TAGS_LEFT_OUT.has(tag) && !LEFT_OUT.has(name) && contentType === undefined);
+    .filter(([name, { tag, contentType }]) => !EXCLUDED_TAGS.has(tag) && !EXCLUDED_ENDPOINTS.has(name) && contentType === undefined);
 }
 
-/** Schema of some modules, made from the same contracts as the HTTP API and the streams. */
+/** GraphQL schema of the modules, built from the contracts of the HTTP API and the streams. */
 export function graphSchema(contracts: readonly ModuleContract[]): GraphQLSchema {
-  const offered = offeredBy(contracts);
+  const endpoints = includedEndpoints(contracts);
   const types = new GraphTypes(() => relations);
-  const relations = relationsOf(types, offered);
+  const relations = relationsOf(types, endpoints);
   const fieldsOf = (isWanted: (endpoint: Endpoint) => boolean) =>
     Object.fromEntries(
-      offered
+      endpoints
         .filter(([, endpoint]) => isWanted(endpoint))
         .map(([name, endpoint]) => {
           const field = endpoint.method === 'GET' ? queryName(name) : name;
-          return [field, calling(types, field, endpoint)];
+          return [field, routeField(types, field, endpoint)];
         }),
     );
   return new GraphQLSchema({
@@ -60,57 +60,60 @@ export function graphSchema(contracts: readonly ModuleContract[]): GraphQLSchema
   });
 }
 
-/** `listSources` is what GraphQL calls `sources`. */
+/** Name of a query field: the endpoint `listSources` becomes `sources`. */
 function queryName(operation: string): string {
-  const bare = operation.replace(/^(get|list)(?=[A-Z])/, '');
-  return bare.charAt(0).toLowerCase() + bare.slice(1);
+  const noun = operation.replace(/^(get|list)(?=[A-Z])/, '');
+  return noun.charAt(0).toLowerCase() + noun.slice(1);
 }
 
-/** A field whose value is the answer of a route. @param given arguments that the object it stands on has itself */
-function calling(types: GraphTypes, field: string, endpoint: Endpoint, given?: { param: string; from: string }): Field {
+/**
+ * A field whose value is the response of a route.
+ * @param relation for a field of an object: the route parameter `param` gets the value of the object’s property `from`
+ */
+function routeField(types: GraphTypes, field: string, endpoint: Endpoint, relation?: { param: string; from: string }): Field {
   const args: GraphQLFieldConfigArgumentMap = {};
-  for (const place of [endpoint.params, endpoint.query, endpoint.body]) {
-    const required = new Set((place?.required ?? []) as string[]);
-    for (const [name, schema] of Object.entries((place?.properties ?? {}) as Record<string, TSchema>)) {
-      if (name === given?.param) continue;
-      const type = types.input(schema, capital(field) + capital(name));
+  for (const part of [endpoint.params, endpoint.query, endpoint.body]) {
+    const required = new Set((part?.required ?? []) as string[]);
+    for (const [name, schema] of Object.entries((part?.properties ?? {}) as Record<string, TSchema>)) {
+      if (name === relation?.param) continue;
+      const type = types.input(schema, capitalize(field) + capitalize(name));
       const { description } = schema as { description?: string };
       args[name] = { type: required.has(name) ? type : (nullable(type) as never), description: description ?? null };
     }
   }
   return {
-    // Nullable: what cannot be had leaves the rest of the answer as it is.
-    type: endpoint.status === 204 ? GraphQLBoolean : nullable(types.output(endpoint.response, `${capital(field)}Response`)),
+    // Nullable, so that an error of this route does not remove the rest of the response.
+    type: endpoint.status === 204 ? GraphQLBoolean : nullable(types.output(endpoint.response, `${capitalize(field)}Response`)),
     description: `${endpoint.summary}. Needs ${endpoint.access}.`,
     args,
     extensions: { isCall: true, rowsDefault: rowsDefaultOf(endpoint) },
-    resolve: (parent, asked: Args, resources) =>
-      resources.call(endpoint, given ? { ...asked, [given.param]: (parent as Args)[given.from] } : asked),
+    resolve: (parent, args: Args, resources) =>
+      resources.call(endpoint, relation ? { ...args, [relation.param]: (parent as Args)[relation.from] } : args),
   };
 }
 
-/** Rows that the route gives without a `limit`; null where it takes none. */
+/** Number of rows that the route returns without a `limit`. Null when the route has no `limit`. */
 function rowsDefaultOf({ query }: Endpoint): number | null {
   const { limit } = (query?.properties ?? {}) as { readonly limit?: { readonly default?: number } };
   return limit?.default ?? null;
 }
 
-/** Where `/things/:thing` answers with a Thing, `/things/:thing/parts` is a field `parts` of every Thing. */
-function relationsOf(types: GraphTypes, offered: readonly Offered[]): Relations {
+/** Fields that link objects: if `/things/:thing` returns a Thing, `/things/:thing/parts` becomes the field `parts` of Thing. */
+function relationsOf(types: GraphTypes, endpoints: readonly NamedEndpoint[]): Relations {
   const relations = new Map<string, Record<string, Field>>();
-  for (const [, { method, path, response }] of offered) {
+  for (const [, { method, path, response }] of endpoints) {
     const param = /\/:(\w+)$/.exec(path)?.[1];
     const { $id, properties = {} } = response as { $id?: string; properties?: object };
     if (method !== 'GET' || param === undefined || $id === undefined) continue;
     const from = [param, 'id'].find((name) => name in properties);
     if (from === undefined) continue;
-    for (const [name, endpoint] of offered) {
+    for (const [name, endpoint] of endpoints) {
       const last = endpoint.path.startsWith(`${path}/`) ? endpoint.path.slice(path.length + 1) : '';
       if (endpoint.method !== 'GET' || !/^[a-z]+$/.test(last)) continue;
-      // An instrument’s `quote` is a currency, and its `trades` are counted: what is asked for is then called `getQuote`.
+      // If the object has a property of this name, the field has the endpoint’s name: `getQuote`, as an instrument’s `quote` is a currency.
       const field = last in properties ? name : last;
       const fields = relations.get($id) ?? {};
-      fields[field] = calling(types, $id + capital(field), endpoint, { param, from });
+      fields[field] = routeField(types, $id + capitalize(field), endpoint, { param, from });
       relations.set($id, fields);
     }
   }
@@ -142,20 +145,20 @@ function subscriptions(types: GraphTypes, contracts: readonly ModuleContract[]):
     const { name, carries, access } = channel;
     const parts = [...name.matchAll(/\{(\w+)\}/g)].map(([, part = '']) => part);
     const field: Field = {
-      type: message(`${capital(kind)}Message`, nullable(types.output(payloadOf(channel), `${capital(kind)}Data`))),
+      type: message(`${capitalize(kind)}Message`, nullable(types.output(payloadOf(channel), `${capitalize(kind)}Data`))),
       description: `${carries}. Needs ${access}.`,
       args: { ...Object.fromEntries(parts.map((part) => [part, { type: new GraphQLNonNull(GraphQLString) }])), from },
       subscribe: (_parent, args: Args, resources) =>
-        resources.watch([name.replace(/\{(\w+)\}/g, (_whole, part: string) => String(args[part]))], args.from as string | undefined),
+        resources.subscribe([name.replace(/\{(\w+)\}/g, (_whole, part: string) => String(args[part]))], args.from as string | undefined),
       resolve: (entry) => entry,
     };
     return [kind, field] as const;
   });
   const events: Field = {
     type: message('StreamMessage', JSON_VALUE),
-    description: 'Any channels together; `user` is one’s own.',
+    description: 'Events of several channels. `user` is the channel of the signed-in user.',
     args: { channels: { type: new GraphQLNonNull(new GraphQLList(new GraphQLNonNull(GraphQLString))) }, from },
-    subscribe: (_parent, args: Args, resources) => resources.watch(args.channels as string[], args.from as string | undefined),
+    subscribe: (_parent, args: Args, resources) => resources.subscribe(args.channels as string[], args.from as string | undefined),
     resolve: (entry) => entry,
   };
   return { events, ...Object.fromEntries(typed) };

@@ -15,7 +15,7 @@ import { GRAPHQL_PATH } from './path.ts';
 import { type GraphQlServer, openGraphQl } from './server.ts';
 
 /*
- * GraphQL in this process, over routes that answer at once. tests/graphql asks a whole server.
+ * The GraphQL server with stub routes, in this process. tests/graphql tests it within a complete server.
  */
 
 const SUBSCRIBER: Principal = {
@@ -32,11 +32,11 @@ const SUBSCRIBER: Principal = {
   expiresAt: null,
 };
 
-interface Answer {
+interface GraphQlResponse {
   readonly data?: Record<string, unknown> | null;
   readonly errors?: readonly { readonly message: string; readonly extensions?: { readonly code?: string } }[];
 }
-const codeOf = ({ errors }: Answer) => errors?.[0]?.extensions?.code;
+const codeOf = ({ errors }: GraphQlResponse) => errors?.[0]?.extensions?.code;
 
 describe('the GraphQL server', () => {
   const app = fastify();
@@ -49,7 +49,7 @@ describe('the GraphQL server', () => {
   before(async () => {
     routeUpgrades(app, {});
     const streams = new OpenStreams(100, Date.now);
-    const logger = { ...app.log, error: (told: unknown) => void logged.push(told) } as never;
+    const logger = { ...app.log, error: (entry: unknown) => void logged.push(entry) } as never;
     const checkChannel = (name: string) => ({ name, delivery: 'lossless' }) as const;
     server = openGraphQl(
       { app, streams, identify: async () => SUBSCRIBER },
@@ -64,7 +64,7 @@ describe('the GraphQL server', () => {
     const routes: FastifyPluginAsync = async (scope) => {
       scope.removeAllContentTypeParsers();
       scope.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => done(null, body));
-      scope.route({ method: ['GET', 'POST'], url: GRAPHQL_PATH, handler: (request, reply) => server.answer(request, reply) });
+      scope.route({ method: ['GET', 'POST'], url: GRAPHQL_PATH, handler: (request, reply) => server.handle(request, reply) });
     };
     await app.register(routes);
     await app.listen({ host: '127.0.0.1', port: 0 });
@@ -75,9 +75,10 @@ describe('the GraphQL server', () => {
     await app.close();
   });
 
-  const post = async (body: object): Promise<Answer> => (await app.inject({ method: 'POST', url: GRAPHQL_PATH, payload: body })).json();
+  const post = async (body: object): Promise<GraphQlResponse> =>
+    (await app.inject({ method: 'POST', url: GRAPHQL_PATH, payload: body })).json();
 
-  /** Messages of one connection: each request is sent once the one before is answered. */
+  /** Responses of one connection, in order. Each request is sent after the response to the previous one. */
   async function overWebSocket(...payloads: object[]): Promise<{ type: string; payload: unknown }[]> {
     const { port } = app.server.address() as AddressInfo;
     const socket = new WebSocket(`ws://127.0.0.1:${port}${GRAPHQL_PATH}`, 'graphql-transport-ws');
@@ -87,7 +88,7 @@ describe('the GraphQL server', () => {
     await once(socket, 'open');
     socket.send('{"type":"connection_init"}');
     await messages.next();
-    const answers: { type: string; payload: unknown }[] = [];
+    const responses: { type: string; payload: unknown }[] = [];
     for (const [index, payload] of payloads.entries()) {
       socket.send(JSON.stringify({ id: String(index), type: 'subscribe', payload }));
       for (;;) {
@@ -96,16 +97,16 @@ describe('the GraphQL server', () => {
         });
         const message = JSON.parse(String(value?.[0])) as { id: string; type: string; payload: unknown };
         if (message.type !== 'complete') {
-          answers.push(message);
+          responses.push(message);
           break;
         }
       }
     }
     socket.terminate();
-    return answers;
+    return responses;
   }
 
-  test('keeps 100 parsed documents, and 100 that cannot be parsed', async () => {
+  test('caches 100 parsed documents and 100 parse errors', async () => {
     for (let index = 0; index < 110; index++) {
       assert.ok((await post({ query: `{ a${index}: __typename }` })).data);
       assert.equal(codeOf(await post({ query: `{ a${index}: ` })), 'GRAPHQL_PARSE_FAILED');
@@ -113,7 +114,7 @@ describe('the GraphQL server', () => {
     assert.deepEqual([caches.parsed.size, caches.errors.size], [100, 100]);
   });
 
-  test('keeps 1,000 persisted documents', async () => {
+  test('stores 1,000 persisted documents', async () => {
     const persisted = (index: number) => {
       const query = `{ b${index}: __typename }`;
       return { query, extensions: { persistedQuery: { version: 1, sha256Hash: createHash('sha256').update(query).digest('hex') } } };
@@ -125,11 +126,11 @@ describe('the GraphQL server', () => {
     assert.equal(caches.persisted.size, 1_000);
   });
 
-  test('asks at most 1,000 routes for one operation, however long a list turns out', async () => {
+  test('calls at most 1,000 routes for one operation, even when a list is longer than estimated', async () => {
     instruments = Array.from({ length: 1_200 }, (_none, index) => ({ id: `sim:${index}` }));
     quotes = 0;
     const { data, errors } = await post({ query: '{ instruments { data { getQuote { bid } } } }' });
-    // One call is the list’s.
+    // The list itself is the first of the 1,000 calls.
     assert.equal(quotes, 999);
     assert.deepEqual([errors?.length, errors?.at(-1)?.extensions?.code], [201, 'QUERY_TOO_LARGE']);
     assert.equal((data?.instruments as { data: object[] }).data.length, 1_200);
@@ -146,7 +147,7 @@ describe('the GraphQL server', () => {
     const query = 'subscription { tickers { event } }';
     for (let id = 0; id < 300; id++) socket.send(JSON.stringify({ id: String(id), type: 'subscribe', payload: { query } }));
     for (let refused = 0; refused < 44; refused++) {
-      const { payload } = JSON.parse(String((await messages.next()).value?.[0])) as { payload: Answer['errors'] };
+      const { payload } = JSON.parse(String((await messages.next()).value?.[0])) as { payload: GraphQlResponse['errors'] };
       assert.equal(payload?.[0]?.extensions?.code, 'RATE_LIMITED');
     }
     socket.send('{"type":"ping"}');
@@ -156,7 +157,7 @@ describe('the GraphQL server', () => {
     assert.equal((await closed)[0], 1009);
   });
 
-  test('fault 82: parameters that are no JSON are refused as a bad request, and are no failure', async () => {
+  test('fault 82: parameters that are not JSON are refused with BAD_REQUEST and are not logged as a server error', async () => {
     for (const name of ['variables', 'extensions'])
       for (const value of ['text', '{', '\ud800', '[1,]']) {
         const form = `query=${encodeURIComponent('{ __typename }')}&${name}=${encodeURIComponent(value.toWellFormed())}`;
@@ -176,7 +177,7 @@ describe('the GraphQL server', () => {
     assert.deepEqual(logged, []);
   });
 
-  test('fault 82: a document that is no text is refused before anything is done with it', async () => {
+  test('fault 82: a document that is not a string is refused before it is processed', async () => {
     const extensions = { persistedQuery: { version: 1, sha256Hash: '0'.repeat(64) } };
     for (const query of [1.5, true, {}, { length: 0 }, { length: 1e9 }, [], ['{ __typename }'], 0, false])
       for (const body of [{ query }, { query, extensions }]) {
@@ -186,47 +187,47 @@ describe('the GraphQL server', () => {
     assert.deepEqual(logged, []);
   });
 
-  test('fault 82: a document of many levels is refused before it is parsed: the parser calls itself for each of them', async () => {
-    const within = (levels: number, [open, close]: readonly [string, string]) => `${open.repeat(levels)}1${close.repeat(levels)}`;
+  test('fault 82: a deeply nested document is refused before it is parsed, because the parser is recursive', async () => {
+    const nested = (levels: number, [open, close]: readonly [string, string]) => `${open.repeat(levels)}1${close.repeat(levels)}`;
     for (const brackets of [
       ['[', ']'],
       ['{a:', '}'],
       ['[{a:', '}]'],
     ] as const)
       for (const levels of [101, 900, 1_900]) {
-        const query = `{ instrument(id: ${within(levels, brackets)}) { id } }`;
+        const query = `{ instrument(id: ${nested(levels, brackets)}) { id } }`;
         assert.equal(codeOf(await post({ query })), 'QUERY_TOO_LARGE', `${levels} ${brackets}`);
-        const [answer] = await overWebSocket({ query });
-        assert.equal(codeOf({ errors: answer?.payload as never }), 'QUERY_TOO_LARGE', `${levels} ${brackets}`);
+        const [response] = await overWebSocket({ query });
+        assert.equal(codeOf({ errors: response?.payload as never }), 'QUERY_TOO_LARGE', `${levels} ${brackets}`);
       }
     assert.equal(codeOf(await post({ query: `{ ${'... { '.repeat(101)} __typename ${'}'.repeat(101)} }` })), 'QUERY_TOO_LARGE');
     assert.equal(codeOf(await post({ query: `query ($a: ${'['.repeat(1_500)}Int) { __typename }` })), 'QUERY_TOO_LARGE');
-    // Brackets in texts and comments are no levels.
+    // Brackets in strings and comments do not count as levels.
     const text = '['.repeat(1_000);
     assert.ok((await post({ query: `{ a: __typename @include(if: true) # ${text}\n }` })).data);
     assert.notEqual(codeOf(await post({ query: `{ instrument(id: "${text}") { id } }` })), 'QUERY_TOO_LARGE');
     assert.deepEqual(logged, []);
   });
 
-  test('fault 82: a directive of a subscription that cannot be read is an error of that operation, with a code', async () => {
+  test('fault 82: an invalid directive of a subscription fails only that operation, with a code', async () => {
     const query = 'subscription { tickers @include(if: 1) { event } }';
     assert.equal(codeOf(await post({ query })), 'GRAPHQL_VALIDATION_FAILED');
-    // The connection goes on, with the operations of other components.
+    // The connection stays open for other operations.
     const [refused, next] = await overWebSocket({ query }, { query: '{ __typename }' });
     assert.equal(refused?.type, 'error');
     assert.equal(codeOf({ errors: refused?.payload as never }), 'GRAPHQL_VALIDATION_FAILED');
     assert.deepEqual(next?.payload, { data: { __typename: 'Query' } });
   });
 
-  test('fault 82: a document that cannot be parsed has the same code over every transport', async () => {
+  test('fault 82: a syntax error has the same code over HTTP and WebSocket', async () => {
     for (const query of ['{', '{ a(b: "\\ud800") }', `{ ${'a '.repeat(2_001)} }`]) {
-      const [answer] = await overWebSocket({ query });
-      assert.equal(codeOf({ errors: answer?.payload as never }), 'GRAPHQL_PARSE_FAILED', query.slice(0, 50));
+      const [response] = await overWebSocket({ query });
+      assert.equal(codeOf({ errors: response?.payload as never }), 'GRAPHQL_PARSE_FAILED', query.slice(0, 50));
       assert.equal(codeOf(await post({ query })), 'GRAPHQL_PARSE_FAILED', query.slice(0, 50));
     }
   });
 
-  test('fault 82: a subscription whose field is left out by a directive is refused, and is no failure', async () => {
+  test('fault 82: a subscription whose field a directive can remove is refused and is not logged as a server error', async () => {
     for (const query of [
       'subscription { tickers @skip(if: true) { event } }',
       'subscription ($no: Boolean = false) { tickers @include(if: $no) { event } }',
@@ -235,11 +236,11 @@ describe('the GraphQL server', () => {
       'subscription { ...F } fragment F on Subscription { ...G } fragment G on Subscription { tickers @skip(if: true) { event } }',
     ]) {
       assert.equal(codeOf(await post({ query })), 'GRAPHQL_VALIDATION_FAILED', query);
-      const [answer] = await overWebSocket({ query });
-      assert.equal(codeOf({ errors: answer?.payload as never }), 'GRAPHQL_VALIDATION_FAILED', query);
+      const [response] = await overWebSocket({ query });
+      assert.equal(codeOf({ errors: response?.payload as never }), 'GRAPHQL_VALIDATION_FAILED', query);
     }
     assert.deepEqual(logged, []);
-    // Below the field they are usual.
+    // Inside the field, the same directives are allowed.
     const [allowed] = await overWebSocket({ query: 'subscription A { tickers { event @skip(if: true) } } query B { __typename }' });
     assert.equal(codeOf({ errors: allowed?.payload as never }), 'OPERATION_RESOLUTION_FAILURE');
   });

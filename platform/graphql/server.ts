@@ -6,29 +6,30 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { createYoga } from 'graphql-yoga';
 import { createDocumentCaches, type DocumentCaches } from './document-caches.ts';
 import { GRAPHQL_PATH } from './path.ts';
-import { clientErrors, limited, onlyListed } from './plugins.ts';
+import { clientErrors, onlyConfiguredOperations, queryLimits } from './plugins.ts';
 import { type OperationRequest, resourcesOf } from './resources.ts';
 import { graphSchema, type Resources } from './schema.ts';
 import { graphQlSockets } from './websocket.ts';
 
+/** Options of the GraphQL server. */
 export interface GraphQlOptions extends ChannelOptions {
-  /** Modules whose endpoints and channels are fields. */
+  /** Modules whose endpoints and channels become fields. */
   readonly contracts: readonly ModuleContract[];
-  /** Operations by the SHA-256 of their text; when given, nothing else is answered. */
+  /** Allowed operations by the SHA-256 of their text. Null allows every operation. */
   readonly operations: ReadonlyMap<string, string> | null;
 }
 
-/** Answers the requests of one route. */
+/** Handler of the GraphQL route. */
 export interface GraphQlServer {
-  answer(request: FastifyRequest, reply: FastifyReply): Promise<unknown>;
-  /** Ends what goes on over WebSockets, and says why. */
+  handle(request: FastifyRequest, reply: FastifyReply): Promise<unknown>;
+  /** Closes all WebSockets with a reason. */
   close(): Promise<void>;
 }
 
 /**
- * GraphQL over HTTP, server-sent events (the distinct connections of graphql-sse) and WebSocket (graphql-transport-ws), over the same resources and
- * channels: every field calls a route of the HTTP API in this process, so the guard of the routes applies.
- * @param caches documents that are kept between requests
+ * GraphQL over HTTP, server-sent events (graphql-sse in distinct connections mode) and WebSocket (graphql-transport-ws). Every field calls a route of
+ * the HTTP API in this process, so the access checks of the routes apply.
+ * @param caches documents that are cached between requests
  */
 export function openGraphQl(
   http: Pick<HttpParts, 'app' | 'streams' | 'identify'>,
@@ -40,7 +41,11 @@ export function openGraphQl(
     schema,
     graphqlEndpoint: GRAPHQL_PATH,
     context: ({ operationRequest }) => resourcesOf({ ...http, ...channels }, operationRequest),
-    plugins: [limited(schema), clientErrors(), operations ? onlyListed(operations) : persistedOnDemand({ store: caches.persisted })],
+    plugins: [
+      queryLimits(schema),
+      clientErrors(),
+      operations ? onlyConfiguredOperations(operations) : persistedOnDemand({ store: caches.persisted }),
+    ],
     parserAndValidationCache: { documentCache: caches.parsed as never, errorCache: caches.errors as never },
     // The HTTP server checks origins; files and pages are not served here.
     cors: false,
@@ -51,24 +56,24 @@ export function openGraphQl(
       debug: () => {},
       info: () => {},
       warn: (...message) => logger.warn({ message }, 'graphql'),
-      error: (error) => logger.error({ err: error }, 'a GraphQL operation failed'),
+      error: (error) => logger.error({ err: error }, 'GraphQL operation failed'),
     },
   });
   const sockets = graphQlSockets(http, yoga, operations);
   return {
-    answer: async (request, reply) => {
+    handle: async (request, reply) => {
       const take = connectionOf(request, reply);
       if (take) return sockets.upgrade(request, take);
       const { principal, headers, ip: remote, id: trace } = request;
-      const ended = new AbortController();
-      // Of the response, not of the socket, which carries later requests too.
-      reply.raw.once('close', () => ended.abort());
+      const aborted = new AbortController();
+      // `close` of the response, not of the socket: a socket with keep-alive stays open for later requests.
+      reply.raw.once('close', () => aborted.abort());
       const response = await yoga.fetch(
         `http://${GRAPHQL_HOST}${request.url}`,
         {
           method: request.method,
           headers: headersFor(headers),
-          signal: ended.signal,
+          signal: aborted.signal,
           ...(request.method === 'POST' && { body: (request.body as string | undefined) ?? '' }),
         },
         { operationRequest: { principal, headers, remote, trace, transport: 'graphql-sse', place: null } },
@@ -84,7 +89,7 @@ export function openGraphQl(
 const GRAPHQL_HOST = 'graphql.invalid';
 
 function headersFor(headers: IncomingHttpHeaders): Headers {
-  const copied = new Headers();
-  for (const name of ['accept', 'content-type'] as const) if (headers[name] !== undefined) copied.set(name, headers[name]);
-  return copied;
+  const forwarded = new Headers();
+  for (const name of ['accept', 'content-type'] as const) if (headers[name] !== undefined) forwarded.set(name, headers[name]);
+  return forwarded;
 }

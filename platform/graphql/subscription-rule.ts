@@ -1,10 +1,10 @@
 import { type FragmentDefinitionNode, GraphQLError, Kind, OperationTypeNode, type SelectionSetNode, type ValidationRule } from 'graphql';
 
-const LEAVE_OUT: ReadonlySet<string> = new Set(['skip', 'include']);
+const FORBIDDEN_DIRECTIVES: ReadonlySet<string> = new Set(['skip', 'include']);
 
 /**
- * A subscription has one field, which no directive may leave out (GraphQL specification of September 2025, section 5.2.4.1): there would be nothing to
- * subscribe to, and the executor fails on that.
+ * Validation rule: `@skip` and `@include` must not remove the only field of a subscription (GraphQL specification, September 2025,
+ * section 5.2.4.1). The executor would fail, because no field is left to subscribe to.
  */
 export const subscriptionFieldRule: ValidationRule = (context) => ({
   [Kind.OPERATION_DEFINITION]: ({ operation, selectionSet }) => {
@@ -12,7 +12,7 @@ export const subscriptionFieldRule: ValidationRule = (context) => ({
     const visited = new Set<FragmentDefinitionNode>();
     const check = ({ selections }: SelectionSetNode): void => {
       for (const selection of selections) {
-        const directive = selection.directives?.find(({ name }) => LEAVE_OUT.has(name.value));
+        const directive = selection.directives?.find(({ name }) => FORBIDDEN_DIRECTIVES.has(name.value));
         if (directive) {
           const message = `The field of a subscription cannot have the directive "@${directive.name.value}".`;
           context.reportError(new GraphQLError(message, { nodes: directive }));

@@ -17,12 +17,12 @@ import {
 } from 'graphql';
 import type { TSchema } from 'typebox';
 
-/** The part of JSON Schema that our contracts are written in. */
+/** The subset of JSON Schema that the contracts use. */
 interface Shape {
   readonly $id?: string;
   readonly type?: string;
   readonly format?: string;
-  /** True for a query parameter with a time. */
+  /** True for a query parameter that is a time. */
   readonly 'x-time'?: boolean;
   readonly description?: string;
   readonly const?: unknown;
@@ -53,7 +53,7 @@ function timeArgument(value: unknown): string {
   return rfc3339Of(safeInt(value));
 }
 
-/** What has no fixed shape: maps by name, tuples, one of several shapes. */
+/** Scalar for values without a fixed shape: maps by name, tuples, unions. */
 export const JSON_VALUE = new GraphQLScalarType({
   name: 'JSON',
   description: 'Any JSON value.',
@@ -73,18 +73,18 @@ const NAME = /^[_A-Za-z]\w*$/;
 
 export type Relations = ReadonlyMap<string, Readonly<Record<string, GraphQLFieldConfig<unknown, unknown>>>>;
 
-/** Makes GraphQL types of the contracts’ schemas, each named one once. */
+/** Converts the contracts’ schemas to GraphQL types. Each named schema gives one type. */
 export class GraphTypes {
   readonly #outputs = new Map<string, GraphQLObjectType>();
   readonly #inputs = new Map<string, GraphQLInputObjectType>();
   readonly #relations: () => Relations;
 
-  /** @param relations fields that lead on from an object to what belongs to it, by the object’s name */
+  /** @param relations additional fields of object types that link to related resources, by the type’s name */
   constructor(relations: () => Relations) {
     this.#relations = relations;
   }
 
-  /** @param name of the object, where the schema has none of its own */
+  /** @param name of the type, when the schema has no `$id` */
   output(schema: TSchema, name: string): GraphQLOutputType {
     return this.#output(schema as Shape, name);
   }
@@ -102,28 +102,28 @@ export class GraphTypes {
     if (items) return new GraphQLNonNull(new GraphQLList(this.#output(items, name)));
     const { properties } = shape;
     if (!properties || !Object.keys(properties).every((key) => NAME.test(key))) return new GraphQLNonNull(JSON_VALUE);
-    const called = shape.$id ?? name;
-    const made = this.#outputs.get(called) ?? this.#object(shape, properties, called);
-    return new GraphQLNonNull(made);
+    const typeName = shape.$id ?? name;
+    const type = this.#outputs.get(typeName) ?? this.#object(shape, properties, typeName);
+    return new GraphQLNonNull(type);
   }
 
   #object(shape: Shape, properties: Readonly<Record<string, Shape>>, name: string): GraphQLObjectType {
     const required = new Set(shape.required ?? []);
-    const made: GraphQLObjectType = new GraphQLObjectType({
+    const objectType: GraphQLObjectType = new GraphQLObjectType({
       name,
       description: shape.description ?? null,
       fields: () => ({
         ...Object.fromEntries(
           Object.entries(properties).map(([key, property]) => {
-            const type = this.#output(property, name + capital(key));
+            const type = this.#output(property, name + capitalize(key));
             return [key, { type: required.has(key) ? type : nullable(type), description: property.description ?? null }];
           }),
         ),
         ...this.#relations().get(name),
       }),
     });
-    this.#outputs.set(name, made);
-    return made;
+    this.#outputs.set(name, objectType);
+    return objectType;
   }
 
   #input(shape: Shape, name: string): GraphQLInputType {
@@ -136,14 +136,14 @@ export class GraphTypes {
     const { properties } = shape;
     if (!properties) return new GraphQLNonNull(JSON_VALUE);
     const required = new Set(shape.required ?? []);
-    const called = `${shape.$id ?? name}Input`;
-    let made = this.#inputs.get(called);
-    if (!made) {
-      made = new GraphQLInputObjectType({
-        name: called,
+    const typeName = `${shape.$id ?? name}Input`;
+    let inputType = this.#inputs.get(typeName);
+    if (!inputType) {
+      inputType = new GraphQLInputObjectType({
+        name: typeName,
         fields: Object.fromEntries(
           Object.entries(properties).map(([key, property]) => {
-            const type = this.#input(property, name + capital(key));
+            const type = this.#input(property, name + capitalize(key));
             return [
               key,
               { type: (required.has(key) ? type : nullable(type)) as GraphQLInputType, description: property.description ?? null },
@@ -151,20 +151,20 @@ export class GraphTypes {
           }),
         ),
       });
-      this.#inputs.set(called, made);
+      this.#inputs.set(typeName, inputType);
     }
-    return new GraphQLNonNull(made);
+    return new GraphQLNonNull(inputType);
   }
 }
 
-/** The type with and without its “!”. */
+/** The nullable form of a type: `T` for `T!`. */
 export function nullable(type: GraphQLOutputType | GraphQLInputType): GraphQLNullableType & GraphQLOutputType {
   return (type instanceof GraphQLNonNull ? type.ofType : type) as GraphQLNullableType & GraphQLOutputType;
 }
 
-export const capital = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);
+export const capitalize = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);
 
-/** What is left of “this or null”. */
+/** The other type of a union with null. Null for every other schema. */
 function withoutNull({ anyOf }: Shape): Shape | null {
   if (anyOf?.length !== 2) return null;
   const others = anyOf.filter(({ type }) => type !== 'null');
@@ -173,7 +173,7 @@ function withoutNull({ anyOf }: Shape): Shape | null {
 
 function scalarOf(shape: Shape): GraphQLScalarType | null {
   const { type, anyOf } = shape;
-  // Values of a choice read like “1m” and “two-factor”: no names that GraphQL’s enums may have.
+  // Enum values such as “1m” and “two-factor” are not valid names in GraphQL, so an enum becomes a plain scalar.
   const [value] = shape.enum ?? (shape.const === undefined ? [] : [shape.const]);
   if (value !== undefined) return typeof value === 'string' ? GraphQLString : typeof value === 'boolean' ? GraphQLBoolean : GraphQLFloat;
   if (shape.format === 'date-time' || shape['x-time'] === true) return DATE_TIME;
@@ -181,7 +181,7 @@ function scalarOf(shape: Shape): GraphQLScalarType | null {
   if (type === 'integer') return SAFE_INT;
   if (type === 'number') return GraphQLFloat;
   if (type === 'boolean') return GraphQLBoolean;
-  if (anyOf?.every((one) => scalarOf(one) === GraphQLString)) return GraphQLString;
+  if (anyOf?.every((option) => scalarOf(option) === GraphQLString)) return GraphQLString;
   return anyOf ? JSON_VALUE : null;
 }
 

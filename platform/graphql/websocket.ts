@@ -11,11 +11,11 @@ import { operationError, requireShortDocument } from './plugins.ts';
 import type { OperationRequest } from './resources.ts';
 import type { Resources } from './schema.ts';
 
-/** Maximum size of a message with a query and its variables, bytes. REST bodies may be as large. */
+/** Maximum size of a message with a query and its variables, bytes. The limit of REST bodies is the same. */
 const MESSAGE_BYTES_MAX = 1024 * 1024;
-/** Operations in progress over one WebSocket. */
+/** Maximum number of running operations of one WebSocket. */
 const OPERATIONS_MAX = 256;
-/** Close code “Forbidden” of GraphQL over WebSocket: clients connect again, with their newest credentials. */
+/** Close code “Forbidden” of graphql-transport-ws. Clients reconnect with their current credentials. */
 const FORBIDDEN = 4403;
 /** A close frame has room for 123 bytes of reason. */
 const CLOSE_REASON_MAX = 120;
@@ -25,13 +25,17 @@ type Enveloped = ExecutionArgs & { rootValue: { execute: (args: ExecutionArgs) =
 
 /** GraphQL over WebSocket (graphql-transport-ws). */
 export interface GraphQlSockets {
-  /** @param take takes the connection over from the HTTP server. @throws ApiProblem, and leaves it there, when it may not be opened */
+  /**
+   * Opens a WebSocket for a request.
+   * @param take takes the connection over from the HTTP server
+   * @throws ApiProblem when too many streams are open; the HTTP server then keeps the connection
+   */
   upgrade(request: FastifyRequest, take: TakeConnection): void;
   /** Closes all connections. */
   close(): Promise<void>;
 }
 
-/** @param operations listed documents by SHA-256; when given, all others are rejected */
+/** GraphQL over WebSocket for one server. @param operations allowed documents by SHA-256; null allows every document */
 export function graphQlSockets(
   { streams, identify }: Pick<HttpParts, 'streams' | 'identify'>,
   yoga: Yoga,
@@ -56,7 +60,11 @@ export function graphQlSockets(
       subscribe: (args) => (args as Enveloped).rootValue.subscribe(args),
       onSubscribe: async ({ extra: { request }, subscriptions }, _id, params) =>
         Object.keys(subscriptions).length > OPERATIONS_MAX
-          ? [new GraphQLError(`${OPERATIONS_MAX} operations are under way.`, { extensions: { code: 'RATE_LIMITED' } })]
+          ? [
+              new GraphQLError(`The connection has ${OPERATIONS_MAX} running operations, the maximum.`, {
+                extensions: { code: 'RATE_LIMITED' },
+              }),
+            ]
           : executionOf(yoga.getEnveloped({ operationRequest: requests.get(request), params }), params, operations),
     },
     sockets,
@@ -80,13 +88,13 @@ export function graphQlSockets(
   };
 }
 
-/** Gives a connection the identity behind its `authorization` parameter, if it has one. @returns false for invalid credentials */
+/** Sets the identity of a connection from its connection parameter `authorization`, if present. @returns false for invalid credentials */
 async function authenticate(request: OperationRequest, authorization: unknown, identify: HttpParts['identify']): Promise<boolean> {
   if (typeof authorization !== 'string') return true;
   const headers = { authorization, host: request.headers.host };
   try {
     request.principal = await identify({ headers, remote: request.remote });
-    // From now on the connection belongs to this credential, and ends with it.
+    // The connection now belongs to this credential, and closes when the credential expires or is revoked.
     request.place?.is(request.principal);
   } catch (error) {
     if (error instanceof ApiProblem) return false;
@@ -96,7 +104,7 @@ async function authenticate(request: OperationRequest, authorization: unknown, i
   return true;
 }
 
-/** What executes an operation, or why it is rejected. */
+/** Arguments to execute an operation, or the errors for which it is rejected. */
 async function executionOf(
   { schema, execute, subscribe, contextFactory, parse, validate }: ReturnType<Yoga['getEnveloped']>,
   params: SubscribePayload,
@@ -124,17 +132,17 @@ async function executionOf(
 }
 
 /**
- * The document of an operation that came over a WebSocket, which yoga’s plugins for persisted operations do not see: where operations are listed it must
- * be one of them, by its hash or by its text.
+ * The document of an operation over WebSocket, which yoga’s plugins for persisted operations do not see. If the configuration lists the allowed
+ * operations, the document must be one of them, by hash or by text.
  */
 function documentOf({ query, extensions }: SubscribePayload, operations: ReadonlyMap<string, string> | null): string {
   if (!operations) return query;
-  const shown = (extensions?.persistedQuery as { sha256Hash?: unknown } | undefined)?.sha256Hash;
-  const named = typeof shown === 'string' ? shown : '';
-  const listed = operations.get(query ? hash('sha256', query, 'hex') : named);
-  if (listed !== undefined) return listed;
+  const sha256Hash = (extensions?.persistedQuery as { sha256Hash?: unknown } | undefined)?.sha256Hash;
+  const requestedHash = typeof sha256Hash === 'string' ? sha256Hash : '';
+  const document = operations.get(query ? hash('sha256', query, 'hex') : requestedHash);
+  if (document !== undefined) return document;
   throw new GraphQLError(
-    query ? 'This operation is not one of those that are listed here.' : `No operation has the SHA-256 "${named.slice(0, 64)}".`,
+    query ? 'This operation is not in the list of allowed operations.' : `No operation has the SHA-256 "${requestedHash.slice(0, 64)}".`,
     {
       extensions: { code: 'PERSISTED_QUERY_NOT_IN_LIST', remedy: 'Use one of the operations of graphql.operations.' },
     },

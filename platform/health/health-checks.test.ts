@@ -3,11 +3,11 @@ import { describe, test } from 'node:test';
 import type { HealthCheckState } from '@millrace/contracts';
 import { HealthChecks } from './health-checks.ts';
 
-/** Checks that are run by hand; only what hangs takes time. */
+/** The tests run the checks themselves: the interval is too long to elapse. */
 const TIMING = { everyMs: 3_600_000, checkMsMax: 20, startingMsMax: 0 };
 
 describe('health checks', () => {
-  test('fault 22: a required dependency that fails makes the process not ready, and says which, since when and why', async () => {
+  test('fault 22: a failing required dependency makes the process not ready; the report has its name, time and reason', async () => {
     let now = 1_000;
     let failure: string | null = null;
     const changes: HealthCheckState[] = [];
@@ -25,7 +25,7 @@ describe('health checks', () => {
     assert.equal(health.report().status, 'ok');
     [now, failure] = [2_000, 'the database system is shutting down'];
     await health.run();
-    assert.equal(health.report().status, 'ok', 'once may be a pause');
+    assert.equal(health.report().status, 'ok', 'a single failure may be a pause');
     now = 3_000;
     await health.run();
     const failing = { name: 'database', isRequired: true, status: 'failing', statusChangedAt: 3_000, reason: failure };
@@ -37,7 +37,7 @@ describe('health checks', () => {
     health.close();
   });
 
-  test('one that has never been well is starting, and fails when that takes too long', async () => {
+  test('a check that has never succeeded is starting, and fails after the maximum start time', async () => {
     let now = 1_000;
     const changes: string[] = [];
     const health = new HealthChecks(
@@ -53,13 +53,13 @@ describe('health checks', () => {
     health.close();
   });
 
-  test('fault 22: one that hangs fails, keeps nobody waiting, and is not asked again before it has answered', async () => {
-    let asked = 0;
-    let answer: () => void = () => {};
+  test('fault 22: a check that hangs fails without delaying the report, and is not started again before it ends', async () => {
+    let started = 0;
+    let end: () => void = () => {};
     const check = () => {
-      asked++;
+      started++;
       return new Promise<void>((resolve) => {
-        answer = resolve;
+        end = resolve;
       });
     };
     const health = new HealthChecks(
@@ -69,18 +69,18 @@ describe('health checks', () => {
       TIMING,
     );
     for (let count = 0; count < 5; count++) await health.run();
-    assert.equal(asked, 1);
-    assert.deepEqual([health.report().status, health.report().checks[0]?.reason], ['failing', 'It did not answer within 20 ms.']);
-    answer();
+    assert.equal(started, 1);
+    assert.deepEqual([health.report().status, health.report().checks[0]?.reason], ['failing', 'No response within 20 ms.']);
+    end();
     await new Promise((resolve) => setImmediate(resolve));
     const again = health.run();
-    answer();
+    end();
     await again;
-    assert.deepEqual([asked, health.report().status], [2, 'ok']);
+    assert.deepEqual([started, health.report().status], [2, 'ok']);
     health.close();
   });
 
-  test('fault 22: one that is not required is shown, and what is known at once counts at once', async () => {
+  test('fault 22: a failing optional dependency is only reported; a synchronous failure counts at once', async () => {
     let servers = 0;
     const health = new HealthChecks(
       [

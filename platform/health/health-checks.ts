@@ -1,24 +1,24 @@
 import type { Health, HealthCheckState } from '@millrace/contracts';
 
 const EVERY_MS = 1_000;
-/** Longest a check may take; one that takes longer has failed, and is not started again before it has ended. */
+/** Maximum duration of a check. A longer check fails, and is not started again before it ends. */
 const CHECK_MS_MAX = 2_000;
-/** Failures in a row before a check is failing; one alone may be a pause. */
+/** Consecutive failures before the status is `failing`. A single failure may be a pause. */
 const FAILURES_MAX = 2;
-/** A dependency that has never been well may be starting for so long before it counts as failing. */
+/** Maximum start time of a dependency. A check that has never succeeded fails after it. */
 const STARTING_MS_MAX = 60_000;
 
-/** One thing that a process depends on. */
+/** Check of entry dependency of a process. */
 export interface HealthCheck {
-  /** As it is shown: `database`. */
+  /** Name in the report, such as `database`. */
   readonly name: string;
-  /** Whether the process cannot serve without it. */
+  /** Whether the process is not ready without it. */
   readonly isRequired: boolean;
-  /** Throws, or rejects, with the reason while it is not well. One that returns at once is failing with its first failure. */
+  /** Throws or rejects with the reason while the dependency does not work. A synchronous check fails with its first failure. */
   check(): undefined | Promise<unknown>;
 }
 
-interface Watched {
+interface CheckEntry {
   readonly check: HealthCheck;
   status: HealthCheckState['status'];
   since: number;
@@ -27,6 +27,7 @@ interface Watched {
   isRunning: boolean;
 }
 
+/** Interval and limits of the checks, ms. */
 export interface HealthTiming {
   readonly everyMs: number;
   readonly checkMsMax: number;
@@ -34,18 +35,17 @@ export interface HealthTiming {
 }
 
 /**
- * Asks everything that a process depends on how it is, again and again in the background: whoever asks for the health of the process is answered at once,
- * also while a dependency hangs.
+ * Runs the checks of all dependencies periodically in the background. The report returns at once, even while a dependency hangs.
  */
 export class HealthChecks {
-  readonly #watched: readonly Watched[];
+  readonly #entries: readonly CheckEntry[];
   readonly #now: () => number;
   readonly #onChange: (state: HealthCheckState) => void;
   readonly #timing: HealthTiming;
   readonly #timer: NodeJS.Timeout;
   #isStopping = false;
 
-  /** @param now epoch ms. @param onChange a check has begun to fail, or is well again */
+  /** @param now epoch ms. @param onChange called when a check starts to fail, and when it succeeds again */
   constructor(
     checks: readonly HealthCheck[],
     now: () => number,
@@ -57,93 +57,94 @@ export class HealthChecks {
       if (!this.#isStopping) onChange(state);
     };
     this.#timing = timing;
-    this.#watched = checks.map((check) => ({ check, status: 'unknown', since: now(), reason: null, failures: 0, isRunning: false }));
+    this.#entries = checks.map((check) => ({ check, status: 'unknown', since: now(), reason: null, failures: 0, isRunning: false }));
     this.#timer = setInterval(() => void this.run(), timing.everyMs);
     this.#timer.unref();
   }
 
-  /** Runs every check that is not under way, or those of a name. Resolves when they have ended, or taken too long. */
+  /** Runs every check that is not running, or only the checks with this name. Resolves when they have ended or timed out. */
   async run(name?: string): Promise<void> {
-    await Promise.all(this.#watched.filter(({ check }) => name === undefined || check.name === name).map((one) => this.#run(one)));
+    await Promise.all(this.#entries.filter(({ check }) => name === undefined || check.name === name).map((entry) => this.#run(entry)));
   }
 
-  /** What readiness answers: `failing` while a required check fails, `starting` until all of them were well once. */
+  /** State for the readiness endpoint: `failing` while a required check fails, `starting` until each has succeeded once. */
   report(): Health {
-    const checks = this.#watched.map(stateOf);
+    const checks = this.#entries.map(stateOf);
     const required = checks.filter(({ isRequired }) => isRequired);
     const status =
-      this.#isStopping || required.some((one) => one.status === 'failing')
+      this.#isStopping || required.some((entry) => entry.status === 'failing')
         ? 'failing'
-        : required.some((one) => one.status === 'unknown')
+        : required.some((entry) => entry.status === 'unknown')
           ? 'starting'
           : 'ok';
-    const parts = Object.fromEntries(checks.map((one) => [one.name, one.reason ?? one.status]));
+    const parts = Object.fromEntries(checks.map((entry) => [entry.name, entry.reason ?? entry.status]));
     return { status, parts: { ...parts, ...(this.#isStopping && { process: 'stopping' }) }, checks };
   }
 
-  /** From now on the process is not ready, whatever its dependencies are: that they end, too, is no news. */
+  /** Makes the process not ready and stops the checks. No change is reported from then on: the dependencies stop too. */
   stopping(): void {
     this.#isStopping = true;
     clearInterval(this.#timer);
   }
 
+  /** Stops the checks. */
   close(): void {
     clearInterval(this.#timer);
   }
 
-  async #run(one: Watched): Promise<void> {
-    if (one.isRunning) return;
+  async #run(entry: CheckEntry): Promise<void> {
+    if (entry.isRunning) return;
     let checking: undefined | Promise<unknown>;
     try {
-      checking = one.check.check();
+      checking = entry.check.check();
     } catch (error) {
-      return this.#failed(one, error, 1);
+      return this.#failed(entry, error, 1);
     }
-    if (!(checking instanceof Promise)) return this.#well(one);
-    one.isRunning = true;
+    if (!(checking instanceof Promise)) return this.#succeeded(entry);
+    entry.isRunning = true;
     const ended = checking.finally(() => {
-      one.isRunning = false;
+      entry.isRunning = false;
     });
     let late: NodeJS.Timeout | undefined;
     const timeout = new Promise<never>((_resolve, reject) => {
-      late = setTimeout(() => reject(new Error(`It did not answer within ${this.#timing.checkMsMax} ms.`)), this.#timing.checkMsMax);
+      late = setTimeout(() => reject(new Error(`No response within ${this.#timing.checkMsMax} ms.`)), this.#timing.checkMsMax);
     });
-    // What takes too long fails at once: it had the time of several.
+    // A timeout counts as enough failures: it lasted longer than several checks.
     let isLate = false;
     timeout.catch(() => {
       isLate = true;
     });
     await Promise.race([ended, timeout]).then(
-      () => this.#well(one),
-      (error) => this.#failed(one, error, isLate ? 1 : FAILURES_MAX),
+      () => this.#succeeded(entry),
+      (error) => this.#failed(entry, error, isLate ? 1 : FAILURES_MAX),
     );
     clearTimeout(late);
     ended.catch(() => {});
   }
 
-  #well(one: Watched): void {
-    one.failures = 0;
-    this.#set(one, 'ok', null);
+  #succeeded(entry: CheckEntry): void {
+    entry.failures = 0;
+    this.#set(entry, 'ok', null);
   }
 
-  #failed(one: Watched, error: unknown, failuresMax: number): void {
-    one.failures++;
+  #failed(entry: CheckEntry, error: unknown, failuresMax: number): void {
+    entry.failures++;
     const reason = error instanceof Error ? error.message : String(error);
-    const isStarting = one.status === 'unknown' && this.#now() - one.since < this.#timing.startingMsMax;
-    if (isStarting) one.reason = reason;
-    else if (one.failures >= failuresMax) this.#set(one, 'failing', reason);
+    const isStarting = entry.status === 'unknown' && this.#now() - entry.since < this.#timing.startingMsMax;
+    if (isStarting) entry.reason = reason;
+    else if (entry.failures >= failuresMax) this.#set(entry, 'failing', reason);
   }
 
-  #set(one: Watched, status: HealthCheckState['status'], reason: string | null): void {
-    one.reason = reason;
-    if (one.status === status) return;
-    const wasUnknown = one.status === 'unknown';
-    one.status = status;
-    one.since = this.#now();
-    if (!(wasUnknown && status === 'ok')) this.#onChange(stateOf(one));
+  #set(entry: CheckEntry, status: HealthCheckState['status'], reason: string | null): void {
+    entry.reason = reason;
+    if (entry.status === status) return;
+    const wasUnknown = entry.status === 'unknown';
+    entry.status = status;
+    entry.since = this.#now();
+    if (!(wasUnknown && status === 'ok')) this.#onChange(stateOf(entry));
   }
 }
 
-function stateOf({ check: { name, isRequired }, status, since, reason }: Watched): HealthCheckState {
+function stateOf({ check: { name, isRequired }, status, since, reason }: CheckEntry): HealthCheckState {
   return { name, isRequired, status, statusChangedAt: since, reason };
 }

@@ -1,1 +1,1 @@
-export { type EmailMessage, openSmtp, type Post } from './smtp.ts';
+export { openSmtp, type SmtpClient, type TextMail } from './smtp.ts';

@@ -1,27 +1,28 @@
 import { OutsideCall, type OutsideCallStats } from '@millrace/resilience';
 
-/** A letter as text: whoever reads it can see all that is in it. */
-export interface EmailMessage {
+/** A plain-text mail: it has no hidden content such as tracking images. */
+export interface TextMail {
   readonly to: string;
   readonly subject: string;
   readonly text: string;
 }
 
-export interface Post {
-  /** Resolves when the mail server has taken it; throws when it would not, several times. */
-  send(letter: EmailMessage): Promise<void>;
+/** Connection to a mail server. */
+export interface SmtpClient {
+  /** Resolves when the mail server has accepted the mail. @throws when the retries are used up, or the refusal is permanent */
+  send(mail: TextMail): Promise<void>;
   stats(): OutsideCallStats;
   close(): void;
 }
 
 const TIMEOUT_MS = 15_000;
 const CONNECTIONS_MAX = 4;
-/** SMTP’s replies from 500 on are final (RFC 5321, section 4.2.1). */
-const FINAL_REPLY = 500;
+/** SMTP replies from 500 on are permanent failures (RFC 5321, section 4.2.1). */
+const PERMANENT_FAILURE = 500;
 
-/** @param url smtp://user:password@host:port, or smtps:// for TLS from the first byte */
-export async function openSmtp(url: string, from: string): Promise<Post> {
-  // Loaded by those who use it.
+/** Opens a client for a mail server. @param url smtp://user:password@host:port; smtps:// for TLS from the start. @param from sender address */
+export async function openSmtp(url: string, from: string): Promise<SmtpClient> {
+  // Loaded on demand: only servers with a configured mail server need it.
   const { createTransport } = await import('nodemailer');
   const transport = createTransport(
     {
@@ -34,18 +35,18 @@ export async function openSmtp(url: string, from: string): Promise<Post> {
     },
     { from },
   );
-  const outside = new OutsideCall({
+  const calls = new OutsideCall({
     name: 'smtp',
     timeoutMs: TIMEOUT_MS,
     retriesMax: 3,
     breakAfter: 5,
     breakMs: 30_000,
     concurrentMax: CONNECTIONS_MAX,
-    worthRetrying: (error) => ((error as { responseCode?: number }).responseCode ?? 0) < FINAL_REPLY,
+    isRetryable: (error) => ((error as { responseCode?: number }).responseCode ?? 0) < PERMANENT_FAILURE,
   });
   return {
-    send: (letter) => outside.run(async () => void (await transport.sendMail({ ...letter }))),
-    stats: () => outside.stats(),
+    send: (mail) => calls.run(async () => void (await transport.sendMail({ ...mail }))),
+    stats: () => calls.stats(),
     close: () => transport.close(),
   };
 }

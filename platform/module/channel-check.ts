@@ -3,7 +3,7 @@ import { ApiProblem, type ChannelCheck, requireAccess } from '@millrace/http';
 import type { InitialEvent } from '@millrace/streams';
 import type { ChannelSource } from './channels.ts';
 
-/** The channels of some modules. */
+/** The channels of the modules. */
 export interface Channels {
   /** Checks that a channel exists and is for this principal. @throws ApiProblem */
   readonly check: ChannelCheck;
@@ -11,7 +11,7 @@ export interface Channels {
   initial(name: string): Iterable<InitialEvent>;
 }
 
-/** @param sourceOf how a kind of channel is served; undefined for a channel without initial events and checks */
+/** Channels of the contracts. @param sourceOf source of a channel kind; undefined for a kind without initial events and checks */
 export function channelsOf(contracts: readonly ModuleContract[], sourceOf: (kind: string) => ChannelSource | undefined): Channels {
   const parse = channelParser(contracts);
   const all = contracts.flatMap(({ channels = {} }) => Object.values(channels));
@@ -27,8 +27,8 @@ export function channelsOf(contracts: readonly ModuleContract[], sourceOf: (kind
     return { name: full, channel };
   };
   return {
-    check: (asked, principal) => {
-      const { name, channel } = resolve(asked, principal);
+    check: (requested, principal) => {
+      const { name, channel } = resolve(requested, principal);
       const { contract, kind, parameters } = channel;
       requireAccess(principal, contract.access);
       sourceOf(kind)?.check?.(parameters, principal);

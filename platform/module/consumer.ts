@@ -1,7 +1,7 @@
 import type { ConsumerGroupStatus } from '@millrace/contracts';
 import type { ConsumerGap, ConsumerGroup, ConsumerStats, EventLog } from '@millrace/log';
 
-/** A consumer group as operators handle it, wherever it runs. */
+/** Operations on a consumer group, in this process or in another one. */
 export interface Consumer {
   readonly group: string;
   /** Topic that it reads. */
@@ -9,11 +9,11 @@ export interface Consumer {
   /** Log of the topic. */
   readonly log: EventLog;
   status(): ConsumerGroupStatus;
-  /** Processes a dead letter again. Resolves with false when it is not of this group. @throws what keeps it from being processed */
+  /** Processes a dead letter again. Resolves with false when it belongs to another group. @throws the error of the processing */
   replay(deadLetter: number): Promise<boolean>;
   pause(): void;
   resume(): void;
-  /** Goes on after events that retention dropped before the group read them. Resolves with the number of gaps. */
+  /** Continues after events that retention dropped before the group read them. Resolves with the number of gaps. */
   skipDropped(): Promise<number>;
 }
 

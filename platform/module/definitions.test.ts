@@ -16,11 +16,11 @@ const module = (name: string, more: Partial<ModuleDefinition> = {}): ModuleDefin
 const namesOf = (modules: readonly ModuleDefinition[]) => modules.map(({ contract }) => contract.name);
 
 describe('the order of modules', () => {
-  test('law: each comes after those whose ports it needs or uses, all are there once, and otherwise the order is as given', () =>
+  test('law: each module comes once, after the modules whose ports it needs or uses', () =>
     fc.assert(
       fc.property(fc.uniqueArray(fc.nat(9), { minLength: 1, maxLength: 10 }), fc.infiniteStream(fc.nat(9)), (names, more) => {
         const choices = more[Symbol.iterator]();
-        // A module needs or uses those of lower numbers only: so no two need each other.
+        // A module needs or uses only modules with lower numbers, so there is no cycle.
         const modules = names.map((number) => {
           const others = names.filter((other) => other < number && Number(choices.next().value) < 3).map((other) => port(`p${other}`));
           const half = Math.floor(others.length / 2);
@@ -36,22 +36,22 @@ describe('the order of modules', () => {
       }),
     ));
 
-  test('modules without ports stay as they are given', () => {
+  test('modules without ports keep their order', () => {
     assert.deepEqual(namesOf(orderModules(['c', 'a', 'b'].map((name) => module(name)))), ['c', 'a', 'b']);
   });
 
-  test('what cannot be is said, with the names and the remedy', () => {
+  test('invalid combinations are refused with the names of the modules and ports', () => {
     const users = port('users');
     assert.throws(() => orderModules([module('a', { needs: [users] })]), /"a" needs the port "users", which no enabled module provides/);
     assert.deepEqual(namesOf(orderModules([module('a', { uses: [users] })])), ['a'], 'a port that is only used may be missing');
     assert.throws(() => orderModules([module('a'), module('a')]), /Two modules have the name "a"/);
     assert.throws(() => orderModules([module('a', { provides: [users] }), module('b', { provides: [users] })]), /"a" and "b" both provide/);
-    const circle = [module('a', { provides: [port('x')], needs: [port('y')] }), module('b', { provides: [port('y')], needs: [port('x')] })];
-    assert.throws(() => orderModules(circle), /a → b → a/);
+    const cycle = [module('a', { provides: [port('x')], needs: [port('y')] }), module('b', { provides: [port('y')], needs: [port('x')] })];
+    assert.throws(() => orderModules(cycle), /a → b → a/);
   });
 });
 
-describe('a definition', () => {
+describe('a module definition', () => {
   const endpoint: Endpoint = {
     method: 'GET',
     path: '/api/v1/things',
@@ -62,23 +62,23 @@ describe('a definition', () => {
     problems: [],
   };
 
-  test('names only topics of its contract', () => {
+  test('is refused when a zone kind has a topic that is not in the contract', () => {
     const zones = [{ kind: 'thing', topic: 'things', definition: () => ({}) as never }];
     assert.throws(() => defineModule(module('a', { zones })), /"thing" of module "a" names the topic "things"/);
     assert.ok(defineModule(module('a', { zones, contract: contract('a', { topics: { things: { folder: 'things' } } }) })));
   });
 
-  test('has a handler for each endpoint, and no others', () => {
-    const has = contract('a', { endpoints: { listThings: endpoint } });
-    requireServed(has, new Set([endpoint]));
-    assert.throws(() => requireServed(has, new Set()), /no handler for listThings/);
+  test('must have a handler for each endpoint of the contract, and no other handlers', () => {
+    const served = contract('a', { endpoints: { listThings: endpoint } });
+    requireServed(served, new Set([endpoint]));
+    assert.throws(() => requireServed(served, new Set()), /no handler for listThings/);
     assert.throws(
       () => requireServed(contract('a'), new Set([endpoint])),
       /handles GET \/api\/v1\/things, which its contract does not have/,
     );
   });
 
-  test('reads only from what it has', () => {
+  test('is refused when an endpoint reads from zones or projections that the module does not have', () => {
     const reading = (read: Endpoint['read']) => contract('a', { endpoints: { listThings: { ...endpoint, ...(read && { read }) } } });
     requireReadSources(reading(undefined), {});
     assert.throws(() => requireReadSources(reading('owner'), {}), /"listThings" of module "a" reads from "owner"/);
@@ -91,7 +91,7 @@ describe('a definition', () => {
 describe('channel names', () => {
   const parse = channelParser(CONTRACTS);
 
-  test('law: a name made of valid parameters is parsed into these', () =>
+  test('law: parsing a name returns the parameters that it was built from', () =>
     fc.assert(
       fc.property(
         fc.constantFrom('binance:BTC-USDT', 'a:B-C', 'x9:ETH-KRW'),
@@ -104,7 +104,7 @@ describe('channel names', () => {
       ),
     ));
 
-  test('law: no text makes it fail, and what it takes is made of its channel’s name', () =>
+  test('law: parsing never throws, and a parsed name equals its pattern with the parameters filled in', () =>
     fc.assert(
       fc.property(
         fc.oneof(
@@ -123,7 +123,7 @@ describe('channel names', () => {
       { numRuns: 1_000 },
     ));
 
-  test('wrong ones are none', () => {
+  test('invalid names are not parsed', () => {
     for (const name of [
       '',
       'weather',
@@ -139,27 +139,27 @@ describe('channel names', () => {
       assert.equal(parse(name), undefined, name);
   });
 
-  test('two modules cannot have the same', () => {
-    const one = contract('a', {
+  test('two modules cannot have the same channel name', () => {
+    const first = contract('a', {
       channels: {
         things: { name: 'things:{thing}', delivery: 'lossless', access: 'market:read', carries: '', events: { thing: NoContent } },
       },
     });
     assert.throws(
-      () => channelParser([one, { ...one, name: 'b' }]),
-      /Module "b" declares the channel "things:\{thing\}", and "things" is taken/,
+      () => channelParser([first, { ...first, name: 'b' }]),
+      /Module "b" declares the channel "things:\{thing\}", but another channel has the prefix "things"/,
     );
   });
 });
 
-test('a job runs again and again, never twice at a time; a failure is reported and ends nothing', async () => {
-  let [running, most, runs] = [0, 0, 0];
+test('a job runs repeatedly and never concurrently; a failure is reported and does not stop it', async () => {
+  let [running, runningMax, runs] = [0, 0, 0];
   const failures: unknown[] = [];
   const { promise, resolve } = Promise.withResolvers<void>();
   const stop = every(
     1,
     async () => {
-      most = Math.max(most, ++running);
+      runningMax = Math.max(runningMax, ++running);
       await new Promise((done) => setTimeout(done, 5));
       running--;
       if (++runs === 4) resolve();
@@ -169,5 +169,5 @@ test('a job runs again and again, never twice at a time; a failure is reported a
   );
   await promise;
   await stop();
-  assert.deepEqual([running, most, failures.length], [0, 1, 1]);
+  assert.deepEqual([running, runningMax, failures.length], [0, 1, 1]);
 });

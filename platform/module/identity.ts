@@ -1,16 +1,17 @@
 import { type Principal, port } from '@millrace/contracts';
 import type { AuditEvent, Identify } from '@millrace/http';
 
-/** Who makes requests, and who did what. One module of a server provides it. */
+/** Identifies callers and records audit events. One module of a server provides it. */
 export interface Identity {
-  /** @throws ApiProblem for credentials that are not valid */
+  /** Principal of a request. @throws ApiProblem for invalid credentials */
   readonly identify: Identify;
-  /** Refuses a principal that a gateway vouched for and that was revoked since. @throws ApiProblem */
+  /** Refuses a principal that a gateway authenticated and that was revoked since. @throws ApiProblem */
   requireNotRevoked(principal: Principal): void;
-  /** Records what an operator did. */
+  /** Records an action of an operator. */
   onAuditEvent(event: AuditEvent): void;
-  /** Link that makes its reader the first owner. Null when there is a user, or where nobody signs in. */
+  /** Link that creates the first owner. Null when a user exists, or when sign-in is not used. */
   ownerLink(): Promise<string | null>;
 }
 
+/** Port of the module that provides `Identity`. */
 export const IDENTITY = port<Identity>('identity');

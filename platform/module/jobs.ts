@@ -1,4 +1,7 @@
-/** Runs work again and again, `everyMs` apart, never twice at a time. @returns stops it; resolves when a run that goes on has ended */
+/**
+ * Runs work periodically, never concurrently. A run that takes longer than the interval delays the next one.
+ * @returns function that stops it; resolves when the current run has ended
+ */
 export function every(everyMs: number, run: () => unknown, onFailure: (error: unknown) => void): () => Promise<void> {
   let running: Promise<void> | null = null;
   const timer = setInterval(() => {

@@ -18,18 +18,19 @@ import type { Consumer } from './consumer.ts';
 import type { ProcessRole } from './roles.ts';
 
 /*
- * A module: one definition that says what it has. The server opens the modules of its registry in a loop and knows none of them by name.
+ * A module is one definition of its contract and its parts. The server opens the modules of its registry in a loop and knows none of them by name.
  * Documents, clients, GraphQL, the access matrix and the console are derived from the contracts of the modules.
  */
 
 // biome-ignore lint/suspicious/noExplicitAny: a definition lists kinds of many types; each is typed where it is defined and used.
 export type AnyZoneKind = ZoneKind<any, any>;
 
+/** Definition of a module: its contract, its zone kinds, the ports between modules, and the function that opens it. */
 export interface ModuleDefinition {
   readonly contract: ModuleContract;
   /** Kinds of its zones. Their topics are topics of its contract. */
   readonly zones?: readonly AnyZoneKind[];
-  /** Limit of open zones of each topic, for topics whose zones are released when they are not used. */
+  /** Maximum number of open zones per topic, for topics that release unused zones. */
   readonly zonesMax?: (settings: Settings) => number;
   /** Interfaces of other modules that it needs. A module that provides one is opened before. */
   readonly needs?: readonly Port<unknown>[];
@@ -41,7 +42,7 @@ export interface ModuleDefinition {
   readonly commands?: CommandGroups;
   /** Whether it runs with these settings. Default: always. */
   readonly isEnabled?: (settings: Settings) => boolean;
-  /** Opens it and returns its parts. Topics are open, and the modules that it needs. */
+  /** Opens the module and returns its parts. The topics and the modules that it needs are already open. */
   open(context: ModuleContext): ModuleParts | Promise<ModuleParts>;
 }
 
@@ -54,7 +55,7 @@ export function defineModule(definition: ModuleDefinition): ModuleDefinition {
   return definition;
 }
 
-/** What a module gets from the process that it runs in. */
+/** Services of the process for a module. */
 export interface ModuleContext {
   readonly settings: Settings;
   readonly clock: Clock;
@@ -97,11 +98,11 @@ export interface ModuleContext {
   provide<T>(port: Port<T>, implementation: T): void;
   /** Counts events that zones in other processes decided, by `kind/type`. */
   countDecided(counts: Iterable<readonly [name: string, count: number]>): void;
-  /** All that runs in this process. For modules that watch the others. */
+  /** Everything that runs in this process, for modules that monitor the others. */
   readonly installation: Installation;
 }
 
-/** A mail of plain text. */
+/** A plain-text mail. */
 export interface MailMessage {
   readonly to: string;
   readonly subject: string;
@@ -109,11 +110,11 @@ export interface MailMessage {
 }
 
 export interface MailSender {
-  /** Resolves when the mail server has accepted it. @throws when it has refused it several times */
+  /** Resolves when the mail server has accepted the mail. @throws when the retries are used up, or the refusal is permanent */
   send(message: MailMessage): Promise<void>;
 }
 
-/** All that runs in this process, as it is when it is read. */
+/** Everything that runs in this process, at the time of the call. */
 export interface Installation {
   topics(): readonly Topic[];
   consumers(): readonly Consumer[];
@@ -124,17 +125,17 @@ export interface Installation {
   takeDecided(): Iterable<readonly [name: string, count: number]>;
 }
 
-/** What of an outbox tells whether its log can be written. */
+/** State of an outbox that shows whether its log can be written. */
 export interface WatchedOutbox {
   /** Topic, or process that has the outbox. */
   readonly name: string;
   readonly mode: OutboxMode;
   readonly spooledBytes: number;
-  /** Why the log could not be written last. Null when that is not known. */
+  /** Message of the last write error of the log. Null when unknown. */
   readonly lastFailure: string | null;
 }
 
-/** What a module has in a process. Everything is optional. */
+/** Parts of a module in one process. All are optional. */
 export interface ModuleParts {
   /** Adds a handler for each endpoint of the contract. */
   readonly routes?: (routes: Routes, server: HttpParts) => void;
@@ -161,15 +162,15 @@ export interface ModuleParts {
   close?(): Promise<void> | void;
 }
 
-/** A consumer group that writes what it reads to a store. */
+/** A consumer group that applies events to a store. */
 export interface ProjectionPart {
   readonly topic: string;
   readonly projection: Projection;
   /** Topic whose zones it sends commands to: it stops before they do. */
   readonly sendsTo?: string;
-  /** Resolves when its store can be read; the group starts then. Default: at once. */
+  /** The group starts when this resolves: its store can be read. Default: at once. */
   readonly after?: Promise<unknown>;
-  /** Describes a failure for the log. Default: the message of the error. It must not contain data that was written. */
+  /** Text of an error for the server’s log output. It must not contain row data. Default: the message of the error. */
   readonly reasonOf?: (error: unknown) => string;
 }
 
@@ -183,12 +184,12 @@ export interface ReactorPart<Event extends { type: string } = { type: string }> 
   readonly react: EventReactor<Event>['react'];
 }
 
-/** Work that goes on while the server runs. */
+/** Continuous work while the server runs. */
 export interface Service {
   readonly role: ProcessRole;
-  /** Called when the server answers requests. @param url its address */
+  /** Called when the server accepts requests. @param url its base URL */
   start(url: string): Promise<void> | void;
-  /** Called before the server stops to answer requests. */
+  /** Called before the server stops accepting requests. */
   stop?(): Promise<void> | void;
 }
 

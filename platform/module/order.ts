@@ -2,8 +2,8 @@ import type { Port } from '@millrace/contracts';
 import type { ModuleDefinition } from './module.ts';
 
 /**
- * Orders modules so that each comes after those whose ports it needs or uses, and otherwise as given.
- * @throws TypeError for a name or port that two modules have, for a needed port that none provides, and for modules that need each other
+ * Sorts modules so that each comes after the modules whose ports it needs or uses. The order is otherwise unchanged.
+ * @throws TypeError for a duplicate module name or port, for a needed port that no module provides, and for a cycle
  */
 export function orderModules(modules: readonly ModuleDefinition[]): ModuleDefinition[] {
   const providers = providersOf(modules);

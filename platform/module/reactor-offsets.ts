@@ -3,7 +3,7 @@ import { type EventLog, type ReactorParts, requireOffsets } from '@millrace/log'
 /** Offsets of a reactor, stored with the log that it reads. A new reactor begins with the oldest events of the log. */
 export function reactorOffsets(log: EventLog, group: string): Pick<ReactorParts<never>, 'offsets' | 'saveOffsets' | 'wasDead'> {
   const stored = (): Map<number, number> => {
-    const known = log.consumers.groups().find((one) => one.group === group);
+    const known = log.consumers.groups().find((status) => status.group === group);
     return new Map((known?.offsets ?? log.stats().partitions.map(({ start }) => start)).entries());
   };
   return {

@@ -1,6 +1,6 @@
 /**
- * What a process does. `api`: answers requests and streams. `zones`: owns zones. `projector`: runs projections.
- * `collector`: connects to sources. `jobs`: runs what one process of the installation does at intervals.
+ * Role of a process. `api`: serves requests and streams. `zones`: owns zones. `projector`: runs projections.
+ * `collector`: connects to sources. `jobs`: runs jobs that only one process of the installation may run.
  */
 export type ProcessRole = 'api' | 'zones' | 'projector' | 'collector' | 'jobs';
 

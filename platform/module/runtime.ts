@@ -23,9 +23,10 @@ import { orderModules } from './order.ts';
 import { reactorOffsets } from './reactor-offsets.ts';
 import { recordEndpoints, requireReadSources, requireServed } from './served-endpoints.ts';
 
-/** What the process gives to every module. */
+/** The part of the context that all modules share. */
 export type SharedContext = Omit<ModuleContext, 'zones' | 'topic' | 'group' | 'need' | 'use' | 'provide' | 'countDecided' | 'installation'>;
 
+/** Modules of a process, with what they need. */
 export interface RuntimeOptions {
   readonly modules: readonly ModuleDefinition[];
   readonly shared: SharedContext;
@@ -39,7 +40,7 @@ interface Group {
   readonly name: string;
   readonly part: ProjectionPart;
   readonly group: ConsumerGroup;
-  /** Resolves when it has started. Null when it waits for its store. */
+  /** Resolves when it has started. Null while it waits for its store, and after it was stopped. */
   started: Promise<void> | null;
 }
 
@@ -48,7 +49,7 @@ interface OpenModule {
   readonly parts: ModuleParts;
 }
 
-/** The modules of a process: opens, serves and closes them, whatever they are. */
+/** Opens, serves and closes the modules of a process. */
 export class ModuleRuntime {
   readonly #options: RuntimeOptions;
   readonly #modules: OpenModule[] = [];
@@ -64,8 +65,8 @@ export class ModuleRuntime {
   }
 
   /**
-   * Opens the enabled modules, each after those whose ports it uses, and starts their consumer groups.
-   * @throws TypeError when a definition contradicts itself or another, and whatever a module throws
+   * Opens the enabled modules, each after the modules whose ports it uses, and starts their consumer groups.
+   * @throws TypeError when a definition is invalid or conflicts with another one; any error of a module
    */
   async open(): Promise<void> {
     const { modules, shared } = this.#options;
@@ -90,7 +91,7 @@ export class ModuleRuntime {
     return this.#modules.map(({ contract }) => contract);
   }
 
-  /** Channels of the modules. Call it when they are open. */
+  /** Channels of the modules. Call it after `open`. */
   channels(): Channels {
     this.#channels ??= channelsOf(this.contracts, (kind) => this.#channelSource(kind));
     return this.#channels;
@@ -156,7 +157,7 @@ export class ModuleRuntime {
     return (this.#ports.get(name) as T | undefined) ?? null;
   }
 
-  /** Starts services and jobs. Call it when the server answers requests. */
+  /** Starts services and jobs. Call it when the server accepts requests. @param url base URL of the server */
   async start(url: string): Promise<void> {
     const { roles, logger } = this.#options.shared;
     for (const { parts } of this.#modules) {
@@ -166,11 +167,11 @@ export class ModuleRuntime {
         this.#running.push(service);
       }
       for (const [name, { role, everyMs, run }] of Object.entries(parts.jobs ?? {}))
-        if (roles.has(role)) this.#stopJobs.push(every(everyMs, run, (error) => logger.error({ err: error, job: name }, 'a job failed')));
+        if (roles.has(role)) this.#stopJobs.push(every(everyMs, run, (error) => logger.error({ err: error, job: name }, 'job failed')));
     }
   }
 
-  /** Stops services and jobs, in the reverse order of their start. Call it before the server stops to answer requests. */
+  /** Stops jobs, then services in the reverse order of their start. Call it before the server stops accepting requests. */
   async stopServices(): Promise<void> {
     this.#isStopping = true;
     await Promise.all(this.#stopJobs.map((stop) => stop()));
@@ -178,7 +179,7 @@ export class ModuleRuntime {
     for (const service of this.#running.splice(0).reverse()) await service.stop?.();
   }
 
-  /** Lets projections read what the logs have, within a bound that `within` keeps. */
+  /** Waits until projections have read all events of the logs. @param within adds a time limit to a wait */
   async caughtUp(within: (caughtUp: Promise<void>) => Promise<void>): Promise<void> {
     await Promise.all([...this.#groups.values()].map(({ group, started, part }) => started && !part.sendsTo && within(group.caughtUp())));
   }
@@ -188,7 +189,7 @@ export class ModuleRuntime {
     return this.#stopGroups(({ sendsTo }) => sendsTo !== undefined);
   }
 
-  /** Lets projections read what was decided, within a bound that `within` keeps, and stops them. */
+  /** Waits until projections have read all events of the logs, then stops all groups. @param within adds a time limit to a wait */
   async stopProjections(within: (caughtUp: Promise<void>) => Promise<void>): Promise<void> {
     await this.caughtUp(within);
     await this.#stopGroups(() => true);
@@ -200,11 +201,11 @@ export class ModuleRuntime {
   }
 
   async #stopGroups(which: (part: ProjectionPart) => boolean): Promise<void> {
-    for (const one of this.#groups.values()) {
-      if (!one.started || !which(one.part)) continue;
-      await one.started;
-      one.started = null;
-      await one.group.stop();
+    for (const entry of this.#groups.values()) {
+      if (!entry.started || !which(entry.part)) continue;
+      await entry.started;
+      entry.started = null;
+      await entry.group.stop();
     }
   }
 
@@ -235,7 +236,7 @@ export class ModuleRuntime {
       reactor: { name, wants, react },
       host,
       ...reactorOffsets(log, name),
-      onRefused: (zone, refusal) => logger.warn({ reactor: name, zone, ...refusal }, 'a zone refused the command of a reactor'),
+      onRefused: (zone, refusal) => logger.warn({ reactor: name, zone, ...refusal }, 'zone refused the command of a reactor'),
     });
     return { topic: from, projection, sendsTo: to };
   }
@@ -252,9 +253,9 @@ export class ModuleRuntime {
 
   #contextOf(definition: ModuleDefinition): ModuleContext {
     const { contract } = definition;
-    const declared = (list: readonly Port<unknown>[] | undefined, { name }: Port<unknown>, as: string) => {
-      if (!list?.some((one) => one.name === name))
-        throw new TypeError(`Module "${contract.name}" has no port "${name}" in "${as}". Add it.`);
+    const requireDeclared = (list: readonly Port<unknown>[] | undefined, { name }: Port<unknown>, listName: string) => {
+      if (!list?.some((port) => port.name === name))
+        throw new TypeError(`Module "${contract.name}" has no port "${name}" in "${listName}". Add it.`);
     };
     return {
       ...this.#options.shared,
@@ -264,15 +265,15 @@ export class ModuleRuntime {
       zones: <State, Command>(kind: ZoneKind<State, Command>) => new Zones(kind, this.#topic(kind.topic)),
       group: (name) => this.group(name),
       need: <T>(port: Port<T>) => {
-        declared(definition.needs, port, 'needs');
+        requireDeclared(definition.needs, port, 'needs');
         return this.#ports.get(port.name) as T;
       },
       use: <T>(port: Port<T>) => {
-        declared(definition.uses, port, 'uses');
+        requireDeclared(definition.uses, port, 'uses');
         return this.port(port);
       },
       provide: (port, implementation) => {
-        declared(definition.provides, port, 'provides');
+        requireDeclared(definition.provides, port, 'provides');
         this.#ports.set(port.name, implementation);
       },
     };

@@ -2,7 +2,7 @@ import type { Endpoint, ModuleContract } from '@millrace/contracts';
 import type { Routes } from '@millrace/http';
 import type { ModuleParts } from './module.ts';
 
-/** `routes`, and the endpoints that were added through it. */
+/** Wraps `routes` to record the endpoints that get a handler. */
 export function recordEndpoints(routes: Routes): { readonly routes: Routes; readonly served: ReadonlySet<Endpoint> } {
   const served = new Set<Endpoint>();
   const recorded: Routes = {
@@ -22,26 +22,24 @@ export function recordEndpoints(routes: Routes): { readonly routes: Routes; read
   return { routes: recorded, served };
 }
 
-/** @throws TypeError when an endpoint of the contract has no handler, or a handler was added for an endpoint of no contract */
+/** @throws TypeError when an endpoint of the contract has no handler, or a handler is for an endpoint that is not in the contract */
 export function requireServed({ name, endpoints }: ModuleContract, served: ReadonlySet<Endpoint>): void {
   const declared = new Map(Object.entries(endpoints).map(([id, endpoint]) => [endpoint, id]));
   const missing = [...declared].filter(([endpoint]) => !served.has(endpoint)).map(([, id]) => id);
   if (missing.length > 0)
-    throw new TypeError(
-      `Module "${name}" has no handler for ${missing.join(', ')}. Add one in "routes", or take them out of the contract.`,
-    );
+    throw new TypeError(`Module "${name}" has no handler for ${missing.join(', ')}. Add one in "routes", or remove it from the contract.`);
   const foreign = [...served].filter((endpoint) => !declared.has(endpoint)).map(({ method, path }) => `${method} ${path}`);
   if (foreign.length > 0)
     throw new TypeError(`Module "${name}" handles ${foreign.join(', ')}, which its contract does not have. Add them to the contract.`);
 }
 
-/** @throws TypeError when a GET endpoint reads from what the module does not have: zones, or a consumer group */
+/** @throws TypeError when a GET endpoint reads from zones or a consumer group, and the module has none */
 export function requireReadSources({ name, reads, endpoints, topics = {} }: ModuleContract, parts: ModuleParts): void {
   const groups = Object.keys({ ...parts.projections, ...parts.reactors }).length + (parts.consumers?.length ?? 0);
   const has = { owner: Object.keys(topics).length > 0, projection: groups > 0, database: true, process: true };
   for (const [id, { method, read = reads }] of Object.entries<Endpoint>(endpoints))
     if (method === 'GET' && !has[read])
       throw new TypeError(
-        `Endpoint "${id}" of module "${name}" reads from "${read}", which the module does not have. Name where it reads in its contract.`,
+        `Endpoint "${id}" of module "${name}" reads from "${read}", which the module does not have. Set "read" of the endpoint in the contract.`,
       );
 }

@@ -1,3 +1,3 @@
 export { endOrphans, noteProcess } from './own-processes.ts';
 export { handleSignals } from './own-signals.ts';
-export { type ProcessOrders, SupervisedProcess } from './supervised-process.ts';
+export { SupervisedProcess, type SupervisedProcessOptions } from './supervised-process.ts';

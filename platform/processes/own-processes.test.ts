@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, test } from 'node:test';
 import { createLogger } from '@millrace/telemetry';
 import { endOrphans, noteProcess } from './own-processes.ts';
 
-describe('fault 46: processes of an earlier server', () => {
+describe('fault 46: orphaned child processes of an earlier server', () => {
   const logger = createLogger('silent');
   let data: string;
   let child: ChildProcess;
@@ -24,35 +24,35 @@ describe('fault 46: processes of an earlier server', () => {
     await ended;
     rmSync(data, { recursive: true, force: true });
   });
-  const notes = () => readdirSync(join(data, 'processes'));
+  const recordFiles = () => readdirSync(join(data, 'processes'));
 
-  test('are ended by the next one, also when they are stopped', async () => {
+  test('the next server kills them, even when they are suspended', async () => {
     noteProcess(data, child.pid, 'a zone host');
     child.kill('SIGSTOP');
     assert.equal(await endOrphans(data, logger), 1);
     await ended;
     assert.equal(child.signalCode, 'SIGKILL');
-    assert.deepEqual(notes(), []);
+    assert.deepEqual(recordFiles(), []);
   });
 
-  test('are noted where that is possible, and a note that cannot be taken back ends no server', () => {
+  test('a record that cannot be written or removed does not stop the server', () => {
     const forget = noteProcess(data, child.pid, 'a zone host');
     rmSync(join(data, 'processes', String(child.pid)));
-    // A folder in its place cannot be removed as a file, as a file of a read-only disk cannot.
+    // A folder cannot be removed as a file: it simulates a file on a read-only disk.
     mkdirSync(join(data, 'processes', String(child.pid)));
     forget();
     writeFileSync(join(data, 'no-folder'), '');
     noteProcess(join(data, 'no-folder'), child.pid, 'a zone host')();
   });
 
-  test('that have ended are none, nor is another process that has got the number of one', async () => {
+  test('ended processes, and other processes that got the same pid, are not killed', async () => {
     const forget = noteProcess(data, child.pid, 'a zone host');
     forget();
     assert.equal(await endOrphans(data, logger), 0);
     writeFileSync(join(data, 'processes', String(child.pid)), JSON.stringify({ name: 'a zone host', startedAt: 'another boot 5' }));
     writeFileSync(join(data, 'processes', '1'), 'torn');
     assert.equal(await endOrphans(data, logger), 0);
-    assert.deepEqual(notes(), []);
+    assert.deepEqual(recordFiles(), []);
     assert.ok(existsSync(`/proc/${child.pid}`));
     assert.equal(await endOrphans(join(data, 'nowhere'), logger), 0);
   });

@@ -4,16 +4,16 @@ import { setTimeout } from 'node:timers/promises';
 import { messageOf } from '@millrace/kernel';
 import type { Logger } from '@millrace/telemetry';
 
-/** Below a data folder: a file for each process that a server has started for it, named by its pid. */
+/** Folder in the data folder with one record file per child process of the server, named by its pid. */
 const FOLDER = 'processes';
-const LOOK_MS = 20;
-/** How long the system may take to end a process that is killed. */
+const POLL_MS = 20;
+/** Maximum time until a killed process has ended. */
 const END_MS_MAX = 5_000;
 
 /**
- * Notes that a process was started, so that the next server finds it should this one be killed and the process not end by itself: one that is stopped
- * keeps the locks of the stores.
- * @returns what takes the note back, to be called when the process has ended
+ * Writes a record file for a child process. If this server is killed and the child does not end, the next server finds it: a suspended process keeps
+ * the locks of the stores.
+ * @returns function that removes the record; call it when the process has ended
  */
 export function noteProcess(data: string, pid: number | undefined, name: string): () => void {
   const startedAt = pid === undefined ? null : startOf(pid);
@@ -23,46 +23,49 @@ export function noteProcess(data: string, pid: number | undefined, name: string)
     mkdirSync(join(data, FOLDER), { recursive: true });
     writeFileSync(file, JSON.stringify({ name, startedAt }));
   } catch {
-    // On a disk that is full there is no note, and that keeps nothing from running.
+    // On a full disk there is no record. The process runs all the same.
   }
-  return () => forget(file);
+  return () => removeRecord(file);
 }
 
-/** On a disk that cannot be written a note stays; the next server finds that the process is gone. */
-function forget(file: string): void {
+/** Removes a record file. On a read-only disk it stays, and the next server finds that the process has ended. */
+function removeRecord(file: string): void {
   try {
     rmSync(file, { force: true });
   } catch {
-    // See above: that ends no server.
+    // Not an error, see above.
   }
 }
 
 /**
- * Ends what is left of an earlier server of a data folder. Only a server that has the folder for itself may call it.
- * @returns how many processes were ended
+ * Kills child processes of an earlier server of a data folder. The caller must have exclusive use of the folder.
+ * @returns number of killed processes
  */
 export async function endOrphans(data: string, logger: Logger): Promise<number> {
   let ended = 0;
-  for (const entry of notesIn(data)) {
+  for (const entry of recordsIn(data)) {
     const file = join(data, FOLDER, entry);
     const pid = Number(entry);
-    const note = readNote(file);
-    if (note && startOf(pid) === note.startedAt) {
-      logger.warn({ pid, name: note.name }, 'a process of an earlier server is still there, and is ended');
+    const record = readRecord(file);
+    if (record && startOf(pid) === record.startedAt) {
+      logger.warn({ pid, name: record.name }, 'killing an orphaned process of an earlier server');
       try {
         process.kill(pid, 'SIGKILL');
-        for (let waited = 0; startOf(pid) === note.startedAt && waited < END_MS_MAX; waited += LOOK_MS) await setTimeout(LOOK_MS);
+        for (let waited = 0; startOf(pid) === record.startedAt && waited < END_MS_MAX; waited += POLL_MS) await setTimeout(POLL_MS);
         ended++;
       } catch (error) {
-        logger.error({ pid, name: note.name, reason: messageOf(error) }, 'it cannot be ended; end it by hand if the server does not start');
+        logger.error(
+          { pid, name: record.name, reason: messageOf(error) },
+          'cannot kill an orphaned process; kill it if the server does not start',
+        );
       }
     }
-    forget(file);
+    removeRecord(file);
   }
   return ended;
 }
 
-function notesIn(data: string): string[] {
+function recordsIn(data: string): string[] {
   try {
     return readdirSync(join(data, FOLDER)).filter((entry) => /^\d+$/.test(entry));
   } catch {
@@ -70,7 +73,7 @@ function notesIn(data: string): string[] {
   }
 }
 
-function readNote(file: string): { name: string; startedAt: string } | null {
+function readRecord(file: string): { name: string; startedAt: string } | null {
   try {
     return JSON.parse(readFileSync(file, 'utf8'));
   } catch {
@@ -79,12 +82,12 @@ function readNote(file: string): { name: string; startedAt: string } | null {
 }
 
 /**
- * When a process was started, so that it is told from a later one with the same number: the boot, and the ticks since. Null when
- * there is none, when it has ended and only its parent has not noticed, or where the system does not say (proc(5)).
+ * Start of a process: the boot id and the clock ticks since the boot. It distinguishes the process from a later one with the same pid.
+ * Null when there is no such process, when it is a zombie, or when the system has no /proc (see proc(5)).
  */
 function startOf(pid: number): string | null {
   try {
-    // After the program’s name, in brackets, which may have spaces and brackets in it: the state, and as the 22nd field of all the start in ticks.
+    // The fields after the program’s name, which is in parentheses and may contain spaces. First the state; the start is field 22 of the line.
     const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
       .replace(/^.*\) /s, '')
       .split(' ');

@@ -1,9 +1,9 @@
-/** Longer than a server takes to stop what uses this process. */
+/** Longer than a server needs to stop everything that uses this process. */
 const SERVER_MS_MAX = 5_000;
 
 /**
- * Signals of a process of the server’s. A terminal sends SIGINT, and systemd SIGTERM, to all processes of the group: the server stops this one when nothing
- * needs it any more. Where only this process was meant, it ends by itself a little later.
+ * Handles the signals of a child process of the server. A terminal sends SIGINT, and systemd SIGTERM, to the whole process group. The server stops
+ * the child when nothing needs it any more. A SIGTERM to the child alone ends it after `SERVER_MS_MAX`.
  */
 export function handleSignals(end: () => Promise<void>): void {
   process.on('SIGINT', () => {});

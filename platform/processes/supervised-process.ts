@@ -6,46 +6,50 @@ import { type Link, openLink } from '@millrace/cluster';
 import type { Logger } from '@millrace/telemetry';
 import { noteProcess } from './own-processes.ts';
 
-/** These processes may be slower than the server: of the room that V8 keeps for speed, a third and more is given back. */
-const LEAN = ['--optimize-for-size', '--max-semi-space-size=4'];
-const QUICKLY = ['--import', join(import.meta.dirname, 'quick-imports.ts')];
+/** V8 options that reduce memory by a third or more. They cost speed, which matters less in these processes than in the server. */
+const MEMORY_OPTIONS = ['--optimize-for-size', '--max-semi-space-size=4'];
+const IMPORT_OPTIONS = ['--import', join(import.meta.dirname, 'quick-imports.ts')];
 const RESTART_MS = 1_000;
 const STOP_MS_MAX = 9_000;
 
-export interface ProcessOrders<Out extends object, In extends object> {
-  /** What it is called in the log. */
+/** How to run a child process. */
+export interface SupervisedProcessOptions<Out extends object, In extends object> {
+  /** Name in log messages. */
   readonly name: string;
   readonly file: string;
-  /** The data folder that it works on. */
+  /** Data folder of the process. */
   readonly data: string;
-  /** What a process is told first, each time one starts. */
+  /** First messages to the process after each start. */
   readonly begin: () => readonly Out[];
-  /** What ends it in good order. */
+  /** Message that makes the process stop gracefully. */
   readonly stop: Out;
   readonly onMessage: (message: In) => void;
   readonly onEnded?: () => void;
 }
 
-/** A process of the server’s that is started again when it ends. They speak over a pipe, descriptor 3 on the other side. */
+/** A child process that restarts when it ends. Messages go over a pipe, which is file descriptor 3 of the child. */
 export class SupervisedProcess<Out extends object, In extends object> {
-  readonly #orders: ProcessOrders<Out, In>;
+  readonly #options: SupervisedProcessOptions<Out, In>;
   readonly #logger: Logger;
   #child: ChildProcess | null = null;
   #link: Link<Out> | null = null;
   #restart: NodeJS.Timeout | null = null;
   #isStopping = false;
 
-  constructor(orders: ProcessOrders<Out, In>, logger: Logger) {
-    this.#orders = orders;
+  constructor(options: SupervisedProcessOptions<Out, In>, logger: Logger) {
+    this.#options = options;
     this.#logger = logger;
   }
 
+  /** Starts the process unless it runs. */
   start(): void {
     if (this.#isStopping || this.#child) return;
-    const { name, file, data, begin, onMessage, onEnded } = this.#orders;
-    const child = spawn(process.execPath, [...LEAN, ...QUICKLY, file], { stdio: ['ignore', 'inherit', 'inherit', 'pipe'] });
+    const { name, file, data, begin, onMessage, onEnded } = this.#options;
+    const child = spawn(process.execPath, [...MEMORY_OPTIONS, ...IMPORT_OPTIONS, file], {
+      stdio: ['ignore', 'inherit', 'inherit', 'pipe'],
+    });
     this.#child = child;
-    yieldToOthers(child.pid);
+    lowerPriority(child.pid);
     const forget = noteProcess(data, child.pid, name);
     const link = openLink<Out, In>(child.stdio[3] as Duplex, { onMessage, onClose: () => {} });
     this.#link = link;
@@ -58,43 +62,44 @@ export class SupervisedProcess<Out extends object, In extends object> {
       this.#child = null;
       onEnded?.();
       if (this.#isStopping) return;
-      // A terminal sends SIGINT, and systemd SIGTERM, to the whole process group; a process that has just been started does not ignore it yet. The server
-      // may be about to stop, too, so this is no error.
+      // A terminal sends SIGINT, and systemd SIGTERM, to the whole process group. A process that has just started does not ignore them yet.
+      // The server is probably stopping too, so this is not an error.
       const level = signal === 'SIGINT' || signal === 'SIGTERM' ? 'info' : 'error';
       this.#logger[level]({ code, signal }, `${name} has ended and will be restarted`);
       this.#restart = setTimeout(() => this.start(), RESTART_MS);
     });
   }
 
-  /** Of the process that runs now. */
+  /** Pid of the running process. Undefined while none runs. */
   get pid(): number | undefined {
     return this.#child?.pid;
   }
 
-  /** @returns whether there is a process that may hear it */
+  /** Sends a message. @returns false when no process runs */
   send(message: Out): boolean {
     this.#link?.send(message);
     return this.#link !== null;
   }
 
+  /** Stops the process for good: gracefully, or with SIGKILL after `STOP_MS_MAX`. */
   async stop(): Promise<void> {
     this.#isStopping = true;
     if (this.#restart) clearTimeout(this.#restart);
     const child = this.#child;
     if (!child) return;
     const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
-    this.#link?.send(this.#orders.stop);
+    this.#link?.send(this.#options.stop);
     const late = setTimeout(() => child.kill('SIGKILL'), STOP_MS_MAX);
     await ended;
     clearTimeout(late);
   }
 }
 
-/** Lets a process have what the server and its zones leave it: tables may come a little later, decisions may not. */
-function yieldToOthers(pid: number | undefined): void {
+/** Runs a process below the priority of the server and its zones: projections may be late, decisions may not. */
+function lowerPriority(pid: number | undefined): void {
   try {
     if (pid !== undefined) setPriority(pid, constants.priority.PRIORITY_BELOW_NORMAL);
   } catch {
-    // It has ended already, or the system does not allow it; then it runs like the others.
+    // The process has ended already, or the system does not allow it. The process then runs with normal priority.
   }
 }

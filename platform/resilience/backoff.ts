@@ -1,18 +1,19 @@
 import { ExponentialBackoff, halfJitterGenerator, type IBackoff, noJitterGenerator } from 'cockatiel';
 
 /**
- * Delays between attempts: exponential up to a maximum. With jitter each is between half and all of that, so that a thousand clients of
- * a venue do not reconnect at the same moment; without it, delays are the same in each run.
+ * Delays between attempts: exponential up to a maximum. With jitter, each delay is between half and all of that value, so that clients do not
+ * reconnect to a venue at the same time. Without jitter, the delays are deterministic.
  */
 export class Backoff {
   readonly #factory: ExponentialBackoff<unknown>;
   #backoff: IBackoff<unknown> | null = null;
   #attempts = 0;
 
-  constructor(firstMs: number, mostMs: number, jitter: 'half' | 'none' = 'half') {
+  /** @param firstMs first delay, ms. @param maxMs largest delay, ms */
+  constructor(firstMs: number, maxMs: number, jitter: 'half' | 'none' = 'half') {
     this.#factory = new ExponentialBackoff({
       initialDelay: firstMs,
-      maxDelay: mostMs,
+      maxDelay: maxMs,
       generator: jitter === 'half' ? halfJitterGenerator : noJitterGenerator,
     });
   }
@@ -29,7 +30,7 @@ export class Backoff {
     return this.#attempts;
   }
 
-  /** The last attempt has succeeded. */
+  /** Starts again with the first delay. Call it when an attempt has succeeded. */
   reset(): void {
     this.#backoff = null;
     this.#attempts = 0;

@@ -10,7 +10,7 @@ import { BodyTooLarge, readBodyText } from './body-text.ts';
 const BYTES_MAX = 1024 * 1024;
 const CHUNK = Buffer.alloc(64 * 1024, 'a');
 
-describe('the text of a body', () => {
+describe('readBodyText', () => {
   let server: Server;
   let url: string;
   const closed: Promise<unknown>[] = [];
@@ -39,7 +39,7 @@ describe('the text of a body', () => {
     server.close();
   });
 
-  test('fault 85: is not read beyond its bound, however long or compressed it is, and the connection ends', async () => {
+  test('fault 85: reads no more than the limit of an endless or compressed body, and closes the connection', async () => {
     for (const path of ['/endless', '/bomb']) {
       const response = await fetch(url + path);
       await assert.rejects(readBodyText(response, BYTES_MAX), (error: unknown) => {
@@ -51,7 +51,7 @@ describe('the text of a body', () => {
     }
   });
 
-  test('is what was sent, wherever its chunks end, up to exactly its bound', async () => {
+  test('returns the text that was sent, for any chunk boundaries, up to exactly the limit', async () => {
     const text = '가'.repeat(100_000);
     assert.equal(await readBodyText(await fetch(`${url}/100000`), 300_000), text);
     await assert.rejects(readBodyText(await fetch(`${url}/100000`), 299_999), BodyTooLarge);

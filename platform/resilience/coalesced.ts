@@ -1,24 +1,24 @@
 /**
- * Work that many ask for at once, done for all of them together. Who asks while it is under way is served by the next time, which begins then: it has
- * begun after they asked. So no more than two are ever owed, however long one takes.
+ * Wraps `work` so that concurrent calls share runs. A call during a run waits for the next run, so each run starts after the calls that it serves.
+ * At most one run is active and one is queued.
  */
 export function coalesced(work: () => Promise<void>): () => Promise<void> {
   let current: Promise<void> | null = null;
   let next: Promise<void> | null = null;
-  const begin = (): Promise<void> => {
-    const begun = work().finally(() => {
-      if (current === begun) current = null;
+  const start = (): Promise<void> => {
+    const run = work().finally(() => {
+      if (current === run) current = null;
     });
-    current = begun;
-    return begun;
+    current = run;
+    return run;
   };
   return () => {
-    if (!current) return begin();
+    if (!current) return start();
     next ??= current
       .catch(() => {})
       .then(() => {
         next = null;
-        return begin();
+        return start();
       });
     return next;
   };

@@ -14,19 +14,22 @@ import {
   wrap,
 } from 'cockatiel';
 
+/** Timeout, retries and limits for the calls to one outside service. */
 export interface OutsideCallOptions {
+  /** Name in statistics. */
   readonly name: string;
   readonly timeoutMs: number;
   readonly retriesMax: number;
-  /** Failures in a row after which calls are refused at once, and for how long. */
+  /** Consecutive failures that open the circuit breaker, and for how long it stays open. Calls then fail at once. */
   readonly breakAfter: number;
   readonly breakMs: number;
-  /** Calls at a time; others wait in a queue of ten times that. */
+  /** Maximum number of concurrent calls. Ten times as many can wait in the queue. */
   readonly concurrentMax: number;
-  /** Which failures are worth another try; all of them when left out. */
-  readonly worthRetrying?: (error: Error) => boolean;
+  /** Whether to retry after an error. Default: always. */
+  readonly isRetryable?: (error: Error) => boolean;
 }
 
+/** Statistics of the calls to one outside service. */
 export interface OutsideCallStats {
   readonly name: string;
   readonly circuit: 'closed' | 'open' | 'half-open';
@@ -36,12 +39,12 @@ export interface OutsideCallStats {
 }
 
 const QUEUE_FACTOR = 10;
-const WAIT_FIRST_MS = 200;
-const WAIT_MOST_MS = 5_000;
-/** An answer that asks to wait longer than this ends the call. */
-const ASKED_WAIT_MOST_MS = 60_000;
+const FIRST_DELAY_MS = 200;
+const DELAY_MS_MAX = 5_000;
+/** A response with a longer `Retry-After` fails the call. */
+const RETRY_AFTER_MS_MAX = 60_000;
 
-/** A failure whose answer said when to try again (`Retry-After`). */
+/** A failure whose response says when to retry (`Retry-After`). */
 export class TryLater extends Error {
   readonly afterMs: number;
 
@@ -51,14 +54,14 @@ export class TryLater extends Error {
   }
 }
 
-/** What a `Retry-After` asks for, ms: a number of seconds or a date; 0 when there is none that can be read. */
+/** Delay that a `Retry-After` header requests, ms. The header has seconds or a date. 0 when it is missing or invalid. @param now epoch ms */
 export function retryAfterMs(header: string | null, now: number): number {
   if (header === null) return 0;
   const ms = /^\d+$/.test(header.trim()) ? Number(header) * 1_000 : Date.parse(header) - now;
   return Number.isNaN(ms) ? 0 : Math.max(ms, 0);
 }
 
-/** Everything that asks the outside goes through one of these: a timeout, retries with jitter, a circuit breaker, a bound on how many at a time. */
+/** Calls an outside service with a timeout, retries with jitter, a circuit breaker and a limit of concurrent calls. */
 export class OutsideCall {
   readonly #name: string;
   readonly #policy: IPolicy;
@@ -69,17 +72,17 @@ export class OutsideCall {
 
   constructor(options: OutsideCallOptions) {
     this.#name = options.name;
-    const counts = handleWhen((error) => !(error instanceof BrokenCircuitError) && (options.worthRetrying?.(error as Error) ?? true));
-    const worth = handleWhen((error) => counts.options.errorFilter(error) && askedWaitOf(error) <= ASKED_WAIT_MOST_MS);
-    const retries = retry(worth, {
+    const countedErrors = handleWhen((error) => !(error instanceof BrokenCircuitError) && (options.isRetryable?.(error as Error) ?? true));
+    const retriedErrors = handleWhen((error) => countedErrors.options.errorFilter(error) && retryAfterOf(error) <= RETRY_AFTER_MS_MAX);
+    const retries = retry(retriedErrors, {
       maxAttempts: options.retriesMax,
       backoff: new DelegateBackoff(({ attempt, result }) => {
-        const wait = Math.min(WAIT_MOST_MS, WAIT_FIRST_MS * 2 ** (attempt - 1)) * (0.5 + Math.random() / 2);
-        return Math.max(wait, 'error' in result ? askedWaitOf(result.error) : 0);
+        const delay = Math.min(DELAY_MS_MAX, FIRST_DELAY_MS * 2 ** (attempt - 1)) * (0.5 + Math.random() / 2);
+        return Math.max(delay, 'error' in result ? retryAfterOf(result.error) : 0);
       }),
     });
     retries.onRetry(() => this.#retries++);
-    this.#breaker = circuitBreaker(counts, { halfOpenAfter: options.breakMs, breaker: new ConsecutiveBreaker(options.breakAfter) });
+    this.#breaker = circuitBreaker(countedErrors, { halfOpenAfter: options.breakMs, breaker: new ConsecutiveBreaker(options.breakAfter) });
     this.#policy = wrap(
       bulkhead(options.concurrentMax, options.concurrentMax * QUEUE_FACTOR),
       retries,
@@ -88,6 +91,7 @@ export class OutsideCall {
     );
   }
 
+  /** Runs a call. @param call must stop when its signal aborts. @throws the last error of the call, or an error of the policies */
   async run<T>(call: (signal: AbortSignal) => Promise<T>): Promise<T> {
     this.#calls++;
     try {
@@ -115,6 +119,6 @@ export class OutsideCall {
   }
 }
 
-function askedWaitOf(error: unknown): number {
+function retryAfterOf(error: unknown): number {
   return error instanceof TryLater ? error.afterMs : 0;
 }

@@ -1,6 +1,6 @@
 import { type Bucket, fullBucket, type Rate, takeFrom, waitFor } from '@millrace/base/token-bucket';
 
-/** Delays requests to an outside service so that they keep within a rate. */
+/** Delays requests to an outside service so that they stay within a rate. */
 export class RateLimit {
   readonly #rate: Rate;
   readonly #elapsed: () => number;

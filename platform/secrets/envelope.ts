@@ -2,61 +2,64 @@ import { randomBytes } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { decrypt, encrypt, KEY_BYTES, type MasterKey } from './master-key.ts';
 
-/** What a sealed secret begins with: the kind of envelope it is in. */
-const KIND = 'mse1';
-/** Unwrapped data keys remembered, so that a key management service is asked once for each and not for each secret. */
+/** Format and version of a sealed secret: its first part. */
+const FORMAT = 'mse1';
+/** Maximum number of cached data keys. With the cache, a key management service unwraps each data key once, not once per secret. */
 const DATA_KEYS_MAX = 256;
 
+/** A sealed secret cannot be opened. */
 export class SecretError extends Error {}
 
 /**
- * Seals secrets and opens them. A sealed one carries everything but the master key: `mse1.<master key>.<wrapped data key>.<ciphertext>`, so that it
- * may lie in a file, a row or a bucket.
+ * Encrypts (seals) and decrypts (opens) secrets. A sealed secret is the text `mse1.<master key id>.<wrapped data key>.<ciphertext>`.
+ * It can be stored anywhere: only the master key opens it.
  */
 export class Envelope {
   readonly #current: MasterKey;
   readonly #masters: ReadonlyMap<string, MasterKey>;
   readonly #dataKeys = new LRUCache<string, Buffer>({ max: DATA_KEYS_MAX });
-  #own: Promise<{ key: Buffer; wrapped: string }> | null = null;
+  /** Data key with which this instance seals. */
+  #sealingKey: Promise<{ key: Buffer; wrapped: string }> | null = null;
 
-  /** @param masters the first one seals; the others only open what they sealed while they were first */
+  /** @param masters the first one seals; the others are previous keys and only open */
   constructor([current, ...previous]: readonly [MasterKey, ...MasterKey[]]) {
     this.#current = current;
     this.#masters = new Map([current, ...previous].map((master) => [master.id, master]));
   }
 
-  /** The master key that seals now. */
+  /** Id of the master key that seals. */
   get master(): string {
     return this.#current.id;
   }
 
+  /** Whether a text is a sealed secret. */
   static isSealed(text: string): boolean {
-    return text.startsWith(`${KIND}.`);
+    return text.startsWith(`${FORMAT}.`);
   }
 
-  /** Which master key a sealed secret needs. */
+  /** Id of the master key that a sealed secret needs. */
   static masterOf(sealed: string): string {
     return sealed.split('.')[1] ?? '';
   }
 
-  /** @param context what the secret is for; it can be opened for nothing else */
+  /** Seals a text. @param context purpose of the secret; `open` needs the same context */
   async seal(plain: string, context: string): Promise<string> {
-    this.#own ??= this.#newDataKey();
-    const { key, wrapped } = await this.#own.catch((error) => {
-      this.#own = null;
+    this.#sealingKey ??= this.#newDataKey();
+    const { key, wrapped } = await this.#sealingKey.catch((error) => {
+      this.#sealingKey = null;
       throw error;
     });
-    return [KIND, this.#current.id, wrapped, encrypt(key, Buffer.from(plain), context)].join('.');
+    return [FORMAT, this.#current.id, wrapped, encrypt(key, Buffer.from(plain), context)].join('.');
   }
 
-  /** @throws SecretError when its master key is not configured, it is for something else, or it was changed */
+  /** Opens a sealed secret. @throws SecretError when its master key is not configured, the context differs, or a byte was changed */
   async open(sealed: string, context: string): Promise<string> {
-    const [kind, id = '', wrapped = '', ciphertext = ''] = sealed.split('.');
-    if (kind !== KIND) throw new SecretError(`the secret "${context}" is not sealed`);
+    const [format, id = '', wrapped = '', ciphertext = ''] = sealed.split('.');
+    if (format !== FORMAT) throw new SecretError(`the secret "${context}" is not sealed`);
     const master = this.#masters.get(id);
     if (!master)
       throw new SecretError(
-        `the secret "${context}" was sealed with the master key ${id}; configured ${this.#masters.size === 1 ? 'is' : 'are'} ${[...this.#masters.keys()].join(', ')}`,
+        `the secret "${context}" was sealed with the master key ${id}, which is not configured. Configured: ${[...this.#masters.keys()].join(', ')}`,
       );
     try {
       const key = this.#dataKeys.get(wrapped) ?? (await master.unwrap(wrapped));

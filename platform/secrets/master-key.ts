@@ -1,27 +1,28 @@
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto';
 
 /*
- * Envelope encryption (NIST SP 800-57 calls it key wrapping): what is secret is encrypted with a data key, the data key with a master key that is
- * kept somewhere else. All with AES-256-GCM: 96-bit random nonces, 128-bit tags (NIST SP 800-38D).
+ * Envelope encryption (key wrapping in NIST SP 800-57): a data key encrypts the secret, and a master key encrypts the data key. The master key is
+ * stored separately. The cipher is AES-256-GCM with 96-bit random nonces and 128-bit tags (NIST SP 800-38D).
  */
 
+/** Length of a master key and of a data key. */
 export const KEY_BYTES = 32;
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 
-/** What wraps data keys. A key in a file or the environment, or one that a key management service never lets out. */
+/** Key that wraps data keys: a key in a file or in the environment, or a key that never leaves a key management service. */
 export interface MasterKey {
-  /** By which what it wrapped is known again. */
+  /** Stored with each wrapped data key, to find the master key that unwraps it. */
   readonly id: string;
   wrap(dataKey: Buffer): Promise<string>;
-  /** @throws when it was not wrapped by this key, or changed since */
+  /** @throws when another key wrapped it, or a byte was changed */
   unwrap(wrapped: string): Promise<Buffer>;
 }
 
-/** A master key that is known to this process. @param key 32 bytes */
+/** A master key in the memory of this process. @param key 32 bytes */
 export function localMasterKey(key: Buffer): MasterKey {
-  if (key.length !== KEY_BYTES) throw new Error(`a master key has ${KEY_BYTES} bytes; this one has ${key.length}`);
-  // Tells keys apart and says nothing of them.
+  if (key.length !== KEY_BYTES) throw new Error(`A master key must have ${KEY_BYTES} bytes; this one has ${key.length}.`);
+  // A hash identifies the key without revealing it.
   const id = `local-${createHash('sha256').update('millrace master key').update(key).digest('hex').slice(0, 12)}`;
   return {
     id,
@@ -31,7 +32,8 @@ export function localMasterKey(key: Buffer): MasterKey {
 }
 
 /**
- * @param context what the secret belongs to: the same one is needed to read it, so that it cannot be put somewhere else
+ * Encrypts bytes with AES-256-GCM.
+ * @param context purpose of the secret; `decrypt` needs the same context, so a ciphertext cannot be moved to another purpose
  * @returns nonce, ciphertext and tag in base64url
  */
 export function encrypt(key: Buffer, plain: Buffer, context: string): string {
@@ -40,10 +42,10 @@ export function encrypt(key: Buffer, plain: Buffer, context: string): string {
   return Buffer.concat([nonce, cipher.update(plain), cipher.final(), cipher.getAuthTag()]).toString('base64url');
 }
 
-/** @throws when key or context are others, or a bit was changed */
+/** Decrypts the result of `encrypt`. @throws when the key or the context differs, or a bit was changed */
 export function decrypt(key: Buffer, sealed: string, context: string): Buffer {
   const bytes = Buffer.from(sealed, 'base64url');
-  if (bytes.length < NONCE_BYTES + TAG_BYTES) throw new Error('too short to be a sealed secret');
+  if (bytes.length < NONCE_BYTES + TAG_BYTES) throw new Error('the text is too short for a sealed secret');
   const decipher = createDecipheriv('aes-256-gcm', key, bytes.subarray(0, NONCE_BYTES), { authTagLength: TAG_BYTES })
     .setAAD(Buffer.from(context))
     .setAuthTag(bytes.subarray(-TAG_BYTES));

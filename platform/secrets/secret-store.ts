@@ -5,16 +5,16 @@ import { Envelope } from './envelope.ts';
 
 const SECRET_BYTES = 32;
 
-/** Where sealed secrets of the installation lie. */
+/** Storage for sealed secrets, by name. */
 export interface SecretStore {
   read(name: string): Promise<string | null>;
-  /** Keeps it unless there is one already; returns the one there is. */
+  /** Stores a secret unless one of this name exists. Returns the stored one. */
   add(name: string, sealed: string): Promise<string>;
   replace(name: string, sealed: string): Promise<void>;
   names(): Promise<string[]>;
 }
 
-/** Files of a folder that only this user can read. */
+/** Secret store in a folder, one file per secret, readable by this user only. @param ignored names of other files in the folder */
 export function fileSecrets(folder: string, ignored: readonly string[] = []): SecretStore {
   const pathOf = (name: string) => join(folder, name);
   const read = async (name: string) => (existsSync(pathOf(name)) ? readFileSync(pathOf(name), 'utf8') : null);
@@ -31,16 +31,16 @@ export function fileSecrets(folder: string, ignored: readonly string[] = []): Se
       }
     },
     replace: async (name, sealed) => {
-      // In one step: whoever reads meanwhile reads one or the other.
-      const beside = `${pathOf(name)}.new`;
-      writeFileSync(beside, sealed, { mode: 0o600 });
-      renameSync(beside, pathOf(name));
+      // Atomic: a concurrent reader gets the old or the new secret.
+      const temporary = `${pathOf(name)}.new`;
+      writeFileSync(temporary, sealed, { mode: 0o600 });
+      renameSync(temporary, pathOf(name));
     },
     names: async () => (existsSync(folder) ? readdirSync(folder).filter((name) => !ignored.includes(name) && !name.endsWith('.new')) : []),
   };
 }
 
-/** The installation’s own secrets, made when they are first asked for. */
+/** Secrets of the installation itself. Each is created at random when it is first read. */
 export class InstallationSecrets {
   readonly #store: SecretStore;
   readonly #envelope: Envelope;
@@ -50,27 +50,28 @@ export class InstallationSecrets {
     this.#envelope = envelope;
   }
 
-  /** @throws SecretError when it cannot be opened with the master keys there are */
+  /** The secret of a name, in plain text. @throws SecretError when the configured master keys cannot open it */
   async secret(name: string): Promise<string> {
-    const kept = await this.#store.read(name);
-    const sealed = kept ?? (await this.#store.add(name, await this.#envelope.seal(randomBytes(SECRET_BYTES).toString('base64url'), name)));
+    const stored = await this.#store.read(name);
+    const sealed =
+      stored ?? (await this.#store.add(name, await this.#envelope.seal(randomBytes(SECRET_BYTES).toString('base64url'), name)));
     if (Envelope.isSealed(sealed)) return this.#envelope.open(sealed, name);
-    // One of the time before secrets were sealed.
+    // Older versions stored secrets in plain text.
     await this.#store.replace(name, await this.#envelope.seal(sealed, name));
     return sealed;
   }
 
-  /** Which master key each secret needs now. */
+  /** Id of the master key of each secret, sorted by name; `none` for a secret in plain text. */
   async list(): Promise<{ name: string; master: string }[]> {
     const found: { name: string; master: string }[] = [];
-    for (const name of (await this.#store.names()).sort((one, other) => (one < other ? -1 : 1))) {
+    for (const name of (await this.#store.names()).sort((a, b) => (a < b ? -1 : 1))) {
       const sealed = (await this.#store.read(name)) ?? '';
       found.push({ name, master: Envelope.isSealed(sealed) ? Envelope.masterOf(sealed) : 'none' });
     }
     return found;
   }
 
-  /** Seals every secret anew: with a new data key, under the master key that is first now. Returns how many. */
+  /** Seals every secret again with a new data key under the current master key. Returns the number of secrets. */
   async reseal(): Promise<number> {
     const names = await this.#store.names();
     for (const name of names) await this.#store.replace(name, await this.#envelope.seal(await this.secret(name), name));

@@ -19,7 +19,7 @@ const MIGRATIONS = join(import.meta.dirname, '..', '..', 'apps', 'server', 'migr
 const master = () => localMasterKey(randomBytes(KEY_BYTES));
 
 describe('an envelope', () => {
-  test('gives back what was put in, whatever it is, and never looks the same twice', async () => {
+  test('opens what it sealed, for any text, and seals the same text differently each time', async () => {
     const envelope = new Envelope([master()]);
     await fc.assert(
       fc.asyncProperty(fc.string({ unit: 'binary' }), fc.string(), async (plain, context) => {
@@ -30,18 +30,18 @@ describe('an envelope', () => {
     );
   });
 
-  test('cannot be opened for something else, without its master key, or when any character was changed', async () => {
+  test('a secret cannot be opened for another context, without its master key, or after any character was changed', async () => {
     const key = master();
     const envelope = new Envelope([key]);
     const sealed = await envelope.seal('the miller’s daughter', 'broker/kim');
     await assert.rejects(envelope.open(sealed, 'broker/lee'), SecretError);
     await assert.rejects(
       new Envelope([master()]).open(sealed, 'broker/kim'),
-      /was sealed with the master key local-[0-9a-f]{12}; configured is/,
+      /was sealed with the master key local-[0-9a-f]{12}, which is not configured/,
     );
     for (let at = 0; at < sealed.length; at++) {
       const changed = sealed.slice(0, at) + (sealed[at] === 'A' ? 'B' : 'A') + sealed.slice(at + 1);
-      // A fresh one: what was unwrapped before must not help. The last character of base64url may hold unused bits.
+      // A new envelope, because cached data keys would hide changes. The last character of base64url may have unused bits.
       const bytes = (text: string) =>
         text
           .split('.')
@@ -52,7 +52,7 @@ describe('an envelope', () => {
     }
   });
 
-  test('opens what earlier master keys sealed, and seals with the newest', async () => {
+  test('opens secrets of previous master keys, and seals with the current one', async () => {
     const [old, newer] = [master(), master()];
     const sealed = await new Envelope([old]).seal('secret', 'x');
     const both = new Envelope([newer, old]);
@@ -60,7 +60,7 @@ describe('an envelope', () => {
     assert.equal(Envelope.masterOf(await both.seal('secret', 'x')), newer.id);
   });
 
-  test('a nonce is never used twice, and nonces and tags are of the sizes that GCM asks for', () => {
+  test('no nonce repeats, and nonces and tags have the sizes that GCM requires', () => {
     const key = randomBytes(KEY_BYTES);
     const nonces = new Set(
       Array.from({ length: 2_000 }, () =>
@@ -75,14 +75,14 @@ describe('an envelope', () => {
   });
 });
 
-/** What every store of sealed secrets must do. */
-async function keepsSecrets(store: SecretStore): Promise<void> {
+/** Contract of every secret store. */
+async function checkSecretStore(store: SecretStore): Promise<void> {
   const [old, newer] = [master(), master()];
   const secrets = new InstallationSecrets(store, new Envelope([old]));
   const first = await secrets.secret('identity');
   assert.ok(Buffer.from(first, 'base64url').length >= 32);
   assert.equal(await new InstallationSecrets(store, new Envelope([old])).secret('identity'), first);
-  // Whoever comes second gets what the first one kept.
+  // The second of two concurrent callers gets the secret that the first one stored.
   const together = await Promise.all([secrets.secret('other'), new InstallationSecrets(store, new Envelope([old])).secret('other')]);
   assert.equal(together[0], await secrets.secret('other'));
   assert.equal(together[1], together[0]);
@@ -97,9 +97,9 @@ async function keepsSecrets(store: SecretStore): Promise<void> {
 }
 
 describe('secrets of the installation', () => {
-  test('in files that only this user can read, and what was plain before is sealed', async () => {
+  test('are stored in files that only this user can read; plain secrets of older versions are sealed', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'millrace-secrets-'));
-    await keepsSecrets(fileSecrets(join(folder, 'secrets')));
+    await checkSecretStore(fileSecrets(join(folder, 'secrets')));
     assert.equal(statSync(join(folder, 'secrets', 'identity')).mode & 0o777, 0o600);
     const store = fileSecrets(folder);
     writeFileSync(join(folder, 'plain'), 'of old');
@@ -111,51 +111,51 @@ describe('secrets of the installation', () => {
   });
 
   for (const { name, open } of ENGINES)
-    test(`in the tables of ${name}`, async () => {
+    test(`are stored in the tables of ${name}`, async () => {
       const running = await open();
       const database = connectDatabase(running.address);
       await migrateDatabase(database, MIGRATIONS);
-      await keepsSecrets(tableSecrets(database));
+      await checkSecretStore(tableSecrets(database));
       await database.close();
       await running.close();
     });
 });
 
-/** As much of Vault’s transit engine as we speak, after its API documentation. */
-async function imitatedVault(): Promise<{ url: string; asked: string[]; close(): void }> {
+/** Stub of Vault’s transit engine with the requests that we use, after its API documentation. */
+async function startVaultStub(): Promise<{ url: string; requests: string[]; close(): void }> {
   const key = randomBytes(KEY_BYTES);
-  const asked: string[] = [];
+  const requests: string[] = [];
   const server = createServer(async (request, response) => {
     const body = JSON.parse((await request.toArray()).join('') || '{}');
-    asked.push(`${request.method} ${request.url}`);
-    const answer = (status: number, value: object) =>
+    requests.push(`${request.method} ${request.url}`);
+    const respond = (status: number, value: object) =>
       response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(value));
-    if (request.headers['x-vault-token'] !== 'hvs.good') return answer(403, { errors: ['permission denied'] });
+    if (request.headers['x-vault-token'] !== 'hvs.good') return respond(403, { errors: ['permission denied'] });
     if (request.url === '/v1/transit/encrypt/millrace')
-      return answer(200, { data: { ciphertext: `vault:v1:${encrypt(key, Buffer.from(body.plaintext, 'base64'), '')}` } });
+      return respond(200, { data: { ciphertext: `vault:v1:${encrypt(key, Buffer.from(body.plaintext, 'base64'), '')}` } });
     if (request.url === '/v1/transit/decrypt/millrace')
-      return answer(200, { data: { plaintext: decrypt(key, body.ciphertext.slice('vault:v1:'.length), '').toString('base64') } });
-    answer(404, { errors: [] });
+      return respond(200, { data: { plaintext: decrypt(key, body.ciphertext.slice('vault:v1:'.length), '').toString('base64') } });
+    respond(404, { errors: [] });
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, asked, close: () => server.close() };
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, requests, close: () => server.close() };
 }
 
-test('a master key in Vault wraps each data key once and is asked for each once more', async () => {
-  const vault = await imitatedVault();
+test('Vault wraps and unwraps each data key once, not once per secret', async () => {
+  const vault = await startVaultStub();
   const options = { url: vault.url, key: 'millrace', mount: 'transit' };
   const envelope = new Envelope([vaultMasterKey({ ...options, token: 'hvs.good' })]);
   const sealed = await Promise.all(['a', 'b', 'c'].map((plain) => envelope.seal(plain, plain)));
-  assert.deepEqual(vault.asked, ['POST /v1/transit/encrypt/millrace']);
+  assert.deepEqual(vault.requests, ['POST /v1/transit/encrypt/millrace']);
   const another = new Envelope([vaultMasterKey({ ...options, token: 'hvs.good' })]);
   for (const [index, plain] of ['a', 'b', 'c'].entries()) assert.equal(await another.open(sealed[index] ?? '', plain), plain);
-  assert.equal(vault.asked.length, 2);
-  const stranger = new Envelope([vaultMasterKey({ ...options, token: 'hvs.bad' })]);
-  await assert.rejects(stranger.open(sealed[0] ?? '', 'a'), /refused to decrypt with the key "millrace" \(403\): permission denied/);
+  assert.equal(vault.requests.length, 2);
+  const unauthorized = new Envelope([vaultMasterKey({ ...options, token: 'hvs.bad' })]);
+  await assert.rejects(unauthorized.open(sealed[0] ?? '', 'a'), /refused to decrypt with the key "millrace" \(403\): permission denied/);
   vault.close();
 });
 
-test('a response of Vault that has no end is not read to its end', async () => {
+test('an endless response of Vault is read only up to the size limit', async () => {
   const server = createServer((_request, response) => {
     response.writeHead(200, { 'content-type': 'application/json' });
     const chunk = Buffer.alloc(64 * 1024, 0x20);
@@ -168,7 +168,7 @@ test('a response of Vault that has no end is not read to its end', async () => {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const envelope = new Envelope([vaultMasterKey({ url, key: 'millrace', mount: 'transit', token: 'hvs.good' })]);
-  await assert.rejects(envelope.seal('a', 'a'), /a body of more than 65536 bytes/);
+  await assert.rejects(envelope.seal('a', 'a'), /the response body exceeds 65536 bytes/);
   server.closeAllConnections();
   server.close();
 });

@@ -3,14 +3,14 @@ import { eq } from 'drizzle-orm';
 import { pgTable, text, timestamp } from 'drizzle-orm/pg-core';
 import type { SecretStore } from './secret-store.ts';
 
-/** Secrets of the installation, for several servers to share. None can be opened without the master key, which is not here. */
+/** Sealed secrets that all servers of the installation share. The master key is not in the database. */
 export const sealedSecrets = pgTable('sealed_secrets', {
   name: text('name').primaryKey(),
   sealed: text('sealed').notNull(),
   changedAt: timestamp('changed_at', { withTimezone: true, mode: 'date' }).notNull(),
 });
 
-/** Rows of the relational store. */
+/** Secret store in the database. */
 export function tableSecrets({ drizzle }: Database): SecretStore {
   const read = async (name: string) => {
     const [row] = await drizzle.select({ sealed: sealedSecrets.sealed }).from(sealedSecrets).where(eq(sealedSecrets.name, name));

@@ -1,18 +1,19 @@
 import { OutsideCall, readBodyText } from '@millrace/resilience';
 import type { MasterKey } from './master-key.ts';
 
+/** Connection to a key of Vault’s transit engine. */
 export interface VaultKeyOptions {
-  /** Where Vault (or OpenBao) listens. */
+  /** Base URL of Vault or OpenBao. */
   readonly url: string;
-  /** A token that may `update` transit/encrypt/<key> and transit/decrypt/<key>. */
+  /** Token with the capability `update` on transit/encrypt/<key> and transit/decrypt/<key>. */
   readonly token: string;
   /** Name of a key of the transit engine. */
   readonly key: string;
-  /** Where the transit engine is mounted. */
+  /** Mount path of the transit engine. */
   readonly mount: string;
 }
 
-/** Longest response that is read. A wrapped data key takes some hundred bytes. */
+/** Maximum size of a response. A wrapped data key has some hundreds of bytes. */
 const RESPONSE_BYTES_MAX = 64 * 1024;
 
 interface VaultResponse {
@@ -21,14 +22,14 @@ interface VaultResponse {
 }
 
 /**
- * A master key that HashiCorp Vault keeps: data keys are sent there to be wrapped and unwrapped, the master key never leaves it. Vault replaces it
- * by `vault write -f transit/keys/<key>/rotate`; what was wrapped before stays readable.
+ * A master key in HashiCorp Vault, which wraps and unwraps data keys. The master key never leaves Vault. To rotate it, run
+ * `vault write -f transit/keys/<key>/rotate`; data keys wrapped before stay readable.
  * See https://developer.hashicorp.com/vault/api-docs/secret/transit
  */
 export function vaultMasterKey({ url, token, key, mount }: VaultKeyOptions): MasterKey {
   const calls = new OutsideCall({ name: 'vault', timeoutMs: 5_000, retriesMax: 3, breakAfter: 8, breakMs: 5_000, concurrentMax: 4 });
-  async function ask(operation: 'encrypt' | 'decrypt', body: object): Promise<Record<string, string>> {
-    // Read within the call: its time is not over before the body is there.
+  async function request(operation: 'encrypt' | 'decrypt', body: object): Promise<Record<string, string>> {
+    // Read the body within the call, so that the timeout covers it.
     const { ok, status, content } = await calls.run(async (signal) => {
       const response = await fetch(`${url}/v1/${mount}/${operation}/${encodeURIComponent(key)}`, {
         method: 'POST',
@@ -41,24 +42,24 @@ export function vaultMasterKey({ url, token, key, mount }: VaultKeyOptions): Mas
     const { data, errors = [] } = content;
     if (!ok || !data)
       throw new Error(
-        `Vault at ${url} refused to ${operation} with the key "${key}" (${status}): ${errors.join('; ') || 'no reason given'}`,
+        `Vault at ${url} refused to ${operation} with the key "${key}" (${status}): ${errors.join('; ') || 'no error message'}`,
       );
     return data;
   }
   return {
     id: `vault-${key}`,
     wrap: async (dataKey) => {
-      const { ciphertext = '' } = await ask('encrypt', { plaintext: dataKey.toString('base64') });
+      const { ciphertext = '' } = await request('encrypt', { plaintext: dataKey.toString('base64') });
       return Buffer.from(ciphertext).toString('base64url');
     },
     unwrap: async (wrapped) => {
-      const { plaintext = '' } = await ask('decrypt', { ciphertext: Buffer.from(wrapped, 'base64url').toString() });
+      const { plaintext = '' } = await request('decrypt', { ciphertext: Buffer.from(wrapped, 'base64url').toString() });
       return Buffer.from(plaintext, 'base64');
     },
   };
 }
 
-/** What is no JSON object, such as the page of a proxy, says nothing: the status has to do. */
+/** The body as an object. Empty for anything else, such as the error page of a proxy: the caller then reports the status. */
 function parseResponse(text: string): VaultResponse {
   try {
     const value: unknown = JSON.parse(text);

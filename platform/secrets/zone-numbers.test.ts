@@ -7,20 +7,20 @@ const draw = (secret: string, zone: string, epoch: number, count: number) => {
   return Array.from({ length: count }, next);
 };
 
-test('fault 5: the numbers of a zone follow from secret, zone and epoch, and from nothing less', () => {
+test('fault 5: the same secret, zone and epoch give the same numbers; a change of any of them gives others', () => {
   const numbers = draw('s', 'world/0-0', 1, 1_000);
   assert.deepEqual(draw('s', 'world/0-0', 1, 1_000), numbers);
   for (const others of [draw('t', 'world/0-0', 1, 1_000), draw('s', 'world/0-1', 1, 1_000), draw('s', 'world/0-0', 2, 1_000)])
     assert.equal(others.filter((number) => numbers.includes(number)).length, 0);
 });
 
-test('the numbers are spread evenly over [0, 1) and do not repeat', () => {
+test('the numbers are uniform over [0, 1) and do not repeat', () => {
   const numbers = draw('s', 'world/0-0', 1, 100_000);
   assert.ok(numbers.every((number) => number >= 0 && number < 1));
   assert.equal(new Set(numbers).size, numbers.length);
   const tenths = new Array(10).fill(0);
   for (const number of numbers) tenths[Math.floor(number * 10)]++;
-  // Six standard deviations of a tenth.
+  // Six standard deviations of the count in one tenth.
   assert.ok(
     tenths.every((count) => Math.abs(count - 10_000) < 570),
     String(tenths),

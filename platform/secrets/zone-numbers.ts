@@ -1,7 +1,7 @@
 import { type Cipheriv, createCipheriv, createHmac } from 'node:crypto';
 import type { RandomNumbers } from '@millrace/kernel';
 
-/** Name of the secret that the random numbers of zones are made from. */
+/** Name of the secret that seeds the random numbers of zones. */
 export const ZONE_RANDOM = 'zone-random';
 
 const NUMBER_BYTES = 8;
@@ -9,8 +9,8 @@ const BLOCK = Buffer.alloc(128 * NUMBER_BYTES);
 const IV = Buffer.alloc(16);
 
 /**
- * Random numbers of zones that nobody can predict who does not know the secret, however many of them they have seen: the
- * keystream of AES-256 in counter mode, under a key that is made from the secret, the zone and the epoch.
+ * Random numbers of zones in [0, 1). They cannot be predicted from earlier numbers without the secret: they are the keystream of AES-256 in counter
+ * mode, with a key derived from the secret, the zone and the epoch.
  */
 export function secretNumbers(secret: string): RandomNumbers {
   return (zone, epoch) => {
@@ -19,7 +19,7 @@ export function secretNumbers(secret: string): RandomNumbers {
     let at = BLOCK.length;
     return () => {
       if (at === BLOCK.length) {
-        // Most zones never draw a number.
+        // Created on first use: most zones never draw a number.
         cipher ??= createCipheriv('aes-256-ctr', createHmac('sha256', secret).update(`${zone}\n${epoch}`).digest(), IV);
         block = cipher.update(BLOCK);
         at = 0;

@@ -5,10 +5,10 @@ import { messageOf } from '@millrace/kernel';
 
 const DAY_MS = 86_400_000;
 
-/** A table whose old days go to Parquet. */
+/** A table whose old days are moved to Parquet files. */
 export interface ArchivedTable {
   readonly table: string;
-  /** What a row looks like in the file, with the names in place of codes; `t` is the table. */
+  /** Columns of the file as SQL, with names instead of codes; `t` is the table. */
   readonly columns: string;
   readonly joins: string;
   readonly order: string;
@@ -16,23 +16,23 @@ export interface ArchivedTable {
 
 interface ArchiveFile {
   readonly table: string;
-  /** UTC day numbers, days since the epoch: of the first row and of the last. */
+  /** UTC days of the first and of the last row, in days since 1970. */
   readonly day: number;
   readonly lastDay: number;
   readonly path: string;
   readonly rows: number;
-  /** When the newest of its rows became known, epoch ms. */
+  /** Newest `known` time of its rows, epoch ms. */
   readonly known: number;
 }
 
-/** Rows that go into one file, unless one day has more: history that is imported may be of thousands of days. */
+/** Maximum number of rows of a file with several days. A single day is never split. Imported history may have thousands of days. */
 const FILE_ROWS_MAX = 250_000;
 
 /**
- * Days that have left the database, as `archive/<table>/<first day>-<part>.parquet`: one day in each file, or several that have few rows. Rows are written aside,
- * renamed, then deleted from the table and registered in one transaction: a crash in between leaves a file that nobody knows,
- * which the next start removes. A correction of an archived day becomes another part of it. How long a file is kept counts from when its rows became known: what
- * was imported today is not old, however old the data is.
+ * Old days as Parquet files, `archive/<table>/<first day>-<part>.parquet`: one day per file, or several days with few rows.
+ * Rows are written to a temporary file, which is renamed. One transaction then deletes them from the table and registers the file. A crash before it
+ * leaves an unregistered file, which the next start removes. Corrections of an archived day become another part of that day.
+ * Retention counts from the `known` time of the rows: data imported today is kept for the full time, even when its event times are old.
  */
 export class Archive {
   readonly #connection: DuckDBConnection;
@@ -41,10 +41,11 @@ export class Archive {
   readonly #archiveAfterDays: number;
   readonly #keepDays: number;
   #files: ArchiveFile[] = [];
-  /** Raised when a day moves: a question that was under way may have seen it nowhere, and is asked again. */
+  /** Raised when a day is moved. A query that ran during the move may have missed that day, so it runs again. */
   #generation = 0;
   readonly #damaged = new Map<string, string>();
 
+  /** Opens the archive of a folder and removes files that are not registered. */
   static async open(
     connection: DuckDBConnection,
     options: { folder: string; archiveAfterDays: number; keepDays: number },
@@ -55,7 +56,7 @@ export class Archive {
     await connection.run('ALTER TABLE archived ADD COLUMN IF NOT EXISTS known DOUBLE');
     const archive = new Archive(connection, options, tables);
     await archive.#readRegister();
-    archive.#removeStrangers();
+    archive.#removeUnregistered();
     return archive;
   }
 
@@ -73,10 +74,11 @@ export class Archive {
   }
 
   /**
-   * Asks a question of the database and of the files whose days touch the range. `ask` is given the files as a SQL table
-   * expression, or '' when there are none. A file that cannot be read is left out from then on and reported.
+   * Runs a query over the database and the files whose days overlap the range.
+   * @param query receives the files as a SQL table expression, or '' without files. It may be called again.
+   * A file that cannot be read is skipped from then on, and listed in `stats().damaged`.
    */
-  async through<T>(table: string, range: { from: number; to: number }, ask: (files: string) => Promise<T>): Promise<T> {
+  async through<T>(table: string, range: { from: number; to: number }, query: (files: string) => Promise<T>): Promise<T> {
     for (;;) {
       const generation = this.#generation;
       const files = this.#files.filter(
@@ -85,15 +87,19 @@ export class Archive {
       );
       const list = files.map(({ path }) => `'${join(this.#folder, path).replaceAll("'", "''")}'`).join(', ');
       try {
-        const answer = await ask(files.length > 0 ? `read_parquet([${list}], union_by_name = true)` : '');
-        if (generation === this.#generation) return answer;
+        const result = await query(files.length > 0 ? `read_parquet([${list}], union_by_name = true)` : '');
+        if (generation === this.#generation) return result;
       } catch (error) {
         if (!(await this.#findDamaged(files))) throw error;
       }
     }
   }
 
-  /** Must not run while anything else writes. */
+  /**
+   * Moves old days to files and deletes expired files. Must not run concurrently with writes.
+   * @param now epoch ms
+   * @returns number of moved rows
+   */
   async run(now: number): Promise<number> {
     const firstHotDay = Math.floor(now / DAY_MS) - this.#archiveAfterDays;
     let moved = 0;
@@ -103,13 +109,13 @@ export class Archive {
         [firstHotDay * DAY_MS],
       );
       const days = result.getRows().map(([day, rows]) => ({ day: Number(day), rows: Number(rows) }));
-      for (const { first, last } of stretchesOf(days)) moved += await this.#move(table, first, last);
+      for (const { first, last } of groupDays(days)) moved += await this.#move(table, first, last);
     }
     await this.#deleteKnownBefore(now - this.#keepDays * DAY_MS);
     return moved;
   }
 
-  /** How long rows are kept from when they became known. */
+  /** Retention of rows from their `known` time, ms. */
   get keepMs(): number {
     return this.#keepDays * DAY_MS;
   }
@@ -178,7 +184,7 @@ export class Archive {
     for (const { path } of this.#files) if (!existsSync(join(this.#folder, path))) this.#damaged.set(path, 'the file is missing');
   }
 
-  #removeStrangers(): void {
+  #removeUnregistered(): void {
     const known = new Set(this.#files.map(({ path }) => path));
     for (const { table } of this.#tables)
       for (const name of readdirSync(join(this.#folder, table)))
@@ -198,13 +204,13 @@ export class Archive {
   }
 }
 
-/** Days in order, several together as long as a file has room for them. */
-function stretchesOf(days: readonly { day: number; rows: number }[]): { first: number; last: number }[] {
-  const stretches: { first: number; last: number; rows: number }[] = [];
+/** Groups consecutive entries of a sorted list of days, up to `FILE_ROWS_MAX` rows per group. */
+function groupDays(days: readonly { day: number; rows: number }[]): { first: number; last: number }[] {
+  const groups: { first: number; last: number; rows: number }[] = [];
   for (const { day, rows } of days) {
-    const open = stretches.at(-1);
+    const open = groups.at(-1);
     if (open && open.rows + rows <= FILE_ROWS_MAX) Object.assign(open, { last: day, rows: open.rows + rows });
-    else stretches.push({ first: day, last: day, rows });
+    else groups.push({ first: day, last: day, rows });
   }
-  return stretches;
+  return groups;
 }

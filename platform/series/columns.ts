@@ -1,9 +1,9 @@
 import { type DuckDBAppender, DuckDBDataChunk, type DuckDBType, type DuckDBValue, type DuckDBVector } from '@duckdb/node-api';
 
-/** Rows of one chunk: DuckDB’s own vector size. */
+/** Rows of one chunk: the vector size of DuckDB. */
 const CHUNK_ROWS = 2_048;
 
-/** How one column is taken from a row. */
+/** A column, with the function that reads its value from a row. */
 export interface Column<Row> {
   readonly name: string;
   readonly type: DuckDBType;
@@ -29,8 +29,8 @@ export function appendRows<Row>(appender: DuckDBAppender, columns: readonly Colu
 }
 
 /**
- * The typed array behind a column of numbers. Writing to it directly is twice as fast as `setItem`, which marks every value as
- * present (they all are in a new chunk). It is a private field of the exact version we use; without it `setItem` is used.
+ * The typed array behind a column of numbers. Writing to it is twice as fast as `setItem`, which also marks each value as valid. In a new chunk all
+ * values are valid. The array is a private field of DuckDB’s client: null when the installed version does not have it.
  */
 function numbersOf(vector: DuckDBVector): Float64Array | Int32Array | Uint8Array | null {
   const { items } = vector as unknown as { items?: unknown };

@@ -55,7 +55,7 @@ describe('the series store', () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  test('keeps every digit, and gives the first of a range in both orders', async () => {
+  test('keeps every digit of a price, and returns the first rows of a range in both orders', async () => {
     await store.write(
       rows({
         trades: [trade(BTC, 3, 3_000, '0.10'), trade(BTC, 1, 1_000, '1E-7'), trade(ETH, 1, 1_000, '9'), trade(BTC, 2, 2_000, '127.0')],
@@ -73,30 +73,30 @@ describe('the series store', () => {
     assert.deepEqual(await store.trades({ instrument: instrumentId('x', 'A-B'), ...ALL }), []);
   });
 
-  test('answers each question when it is closed meanwhile, with the rows or an error, and takes none after that', async () => {
+  test('during close, each pending query returns its rows or an error; after close, every call is refused', async () => {
     await store.write(rows({ trades: Array.from({ length: 20_000 }, (_none, order) => trade(BTC, order, order, '1')) }), null);
     const ROUNDS = 5;
     for (let round = 0; round < ROUNDS; round++) {
-      const asked = [
+      const queries = [
         ...Array.from({ length: 8 }, () => store.trades({ instrument: BTC, ...ALL, limit: 20_000 })),
         store.candles({ instrument: BTC, interval: '1m', ...ALL }),
         store.past.tradeSums({ instrument: BTC, interval: '1m', from: 0, to: DAY, covered: [] }),
         store.stats(),
         store.write(rows({ trades: [trade(ETH, round, round, '1')] }), null),
       ];
-      const answers = Promise.allSettled(asked);
+      const results = Promise.allSettled(queries);
       const closed = store.close();
-      await assert.rejects(store.stats(), /the history is closed/);
-      await assert.rejects(store.write(rows({}), null), /the history is closed/);
-      for (const answer of await answers) if (answer.status === 'rejected') assert.match(String(answer.reason), /Interrupted|closed/);
+      await assert.rejects(store.stats(), /The series store is closed/);
+      await assert.rejects(store.write(rows({}), null), /The series store is closed/);
+      for (const result of await results) if (result.status === 'rejected') assert.match(String(result.reason), /Interrupted|closed/);
       await closed;
       store = await open();
     }
-    // What was to be written when it was closed has been.
+    // Writes that were pending at the close are stored.
     assert.equal((await store.trades({ instrument: ETH, ...ALL })).length, ROUNDS);
   });
 
-  test('faults 31, 63: gives every row once and in both orders, page by page, through the archive too', () =>
+  test('faults 31, 63: paging returns every row exactly once in both orders, including archived rows', () =>
     fc.assert(
       fc.asyncProperty(
         fc.array(fc.record({ time: fc.integer({ min: 0, max: 3 }), order: fc.integer({ min: 0, max: 2 }), isOld: fc.boolean() }), {
@@ -136,7 +136,7 @@ describe('the series store', () => {
       { numRuns: 25 },
     ));
 
-  test('commits rows and offset together, and has both after it was opened again', async () => {
+  test('commits rows and offsets together; both are there after a reopen', async () => {
     await store.write(rows({ trades: [trade(BTC, 1, 1_000, '1')] }), { group: 'g', read: [{ partition: 2, from: 0, next: 17 }] });
     await store.close();
     store = await open();
@@ -144,7 +144,7 @@ describe('the series store', () => {
     assert.equal((await store.trades({ instrument: BTC, ...ALL })).length, 1);
   });
 
-  test('answers with the newest version, or with what was known at a moment', async () => {
+  test('returns the newest version of a candle, or the version known at a point in time', async () => {
     await store.write(rows({ candles: [candle(0, 5), candle(60_000, 6)] }), null);
     await store.write(rows({ candles: [candle(0, 7, 2, 500_000)] }), null);
     const closes = async (asOf?: number) => [
@@ -156,7 +156,7 @@ describe('the series store', () => {
     assert.deepEqual(await closes(1), []);
   });
 
-  test('moves old days to Parquet and answers through both, corrections of archived days included', async () => {
+  test('moves old days to Parquet and queries database and files together, including corrections of archived days', async () => {
     const now = 100 * DAY;
     const times = [now - 5 * DAY, now - 5 * DAY + 1, now - 3 * DAY, now - 1 * DAY, now];
     await store.write(
@@ -182,7 +182,7 @@ describe('the series store', () => {
 
   const ids = async () => (await store.trades({ instrument: BTC, ...ALL })).map(({ id }) => id);
 
-  test('deletes archived days past their time', async () => {
+  test('deletes expired archive files', async () => {
     const now = 100 * DAY;
     await store.write(rows({ trades: [trade(BTC, 1, now - 50 * DAY, '1')] }), null);
     await store.archive(now - 40 * DAY);
@@ -192,7 +192,7 @@ describe('the series store', () => {
     assert.equal(readdirSync(join(folder, 'archive', 'trades')).length, 1);
   });
 
-  test('fault 53: what was imported is kept from then on, however old it is, and thousands of days are few files', async () => {
+  test('fault 53: retention of imported data starts at the import, and thousands of days share few files', async () => {
     const now = 20_000 * DAY;
     const imported = Array.from({ length: 3_000 }, (_none, index) => ({
       ...trade(BTC, index, now - (9_000 - index) * DAY, '1'),
@@ -209,7 +209,7 @@ describe('the series store', () => {
     assert.deepEqual(await ids(), []);
   });
 
-  test('leaves a damaged archive file out, says so, and answers with the rest', async () => {
+  test('skips a damaged archive file, reports it, and returns the other rows', async () => {
     const now = 100 * DAY;
     await store.write(rows({ trades: [trade(BTC, 1, now - 5 * DAY, '1'), trade(BTC, 2, now, '2')] }), null);
     await store.archive(now);
@@ -222,14 +222,14 @@ describe('the series store', () => {
     assert.equal((await store.stats()).damaged.length, 1);
   });
 
-  test('removes a file that a crash left behind unregistered', async () => {
+  test('removes an unregistered file of a crash', async () => {
     writeFileSync(join(folder, 'archive', 'trades', '1970-01-01-1.parquet.part'), 'half');
     await store.close();
     store = await open();
     assert.deepEqual(readdirSync(join(folder, 'archive', 'trades')), []);
   });
 
-  test('reads any Parquet file, and says what is wrong with one that is none', async () => {
+  test('reads any Parquet file, and reports why a file is not one', async () => {
     const now = 100 * DAY;
     await store.write(rows({ trades: [trade(BTC, 1, now - 5 * DAY, '1.50')] }), null);
     await store.archive(now);

@@ -24,8 +24,8 @@ import { tableColumns } from './table-columns.ts';
 import { ARCHIVED, SCHEMA } from './tables.ts';
 
 /**
- * Opens (or makes) the series store in a folder.
- * @throws when another process has it open, or the folder cannot be written
+ * Opens the series store of a folder. Creates it when it does not exist.
+ * @throws when another process has it open, or the folder is not writable
  */
 export async function openDuckDbSeries(options: SeriesOptions): Promise<SeriesStore> {
   mkdirSync(options.folder, { recursive: true });
@@ -56,8 +56,8 @@ class DuckDbSeries implements SeriesStore {
   readonly #archive: Archive;
   readonly #names: Map<string, number>;
   readonly #appenders: { trades: DuckDBAppender; candles: DuckDBAppender; readings: DuckDBAppender };
-  /** The writer is one connection: its transactions follow one another. */
-  #writing: Promise<unknown> = Promise.resolve();
+  /** Resolves when the last queued write has ended. The writer is one connection, so writes run one after the other. */
+  #lastWrite: Promise<unknown> = Promise.resolve();
   readonly #reads = new Set<Promise<unknown>>();
   #isClosed = false;
   readonly #columns = tableColumns((name) => this.#names.get(name) as number);
@@ -78,7 +78,7 @@ class DuckDbSeries implements SeriesStore {
     this.#appenders = appenders;
   }
 
-  write(rows: SeriesRows, read: SeriesReader | null, remake?: (past: Past) => Promise<void>): Promise<void> {
+  write(rows: SeriesRows, read: SeriesReader | null, recompute?: (past: Past) => Promise<void>): Promise<void> {
     return this.#write(async () => {
       await this.#writer.run('BEGIN');
       try {
@@ -87,7 +87,7 @@ class DuckDbSeries implements SeriesStore {
         if (rows.trades.length > 0) appendRows(this.#appenders.trades, this.#columns.trades, rows.trades);
         if (rows.candles.length > 0) appendRows(this.#appenders.candles, this.#columns.candles, rows.candles);
         if (rows.readings.length > 0) appendRows(this.#appenders.readings, this.#columns.readings, rows.readings);
-        if (remake) await remake(this.#past());
+        if (recompute) await recompute(this.#past());
         if (read) await this.#saveOffsets(read);
         await this.#writer.run('COMMIT');
       } catch (error) {
@@ -184,14 +184,14 @@ class DuckDbSeries implements SeriesStore {
     return { trades: trades ?? 0, candles: candles ?? 0, readings: readings ?? 0, ...this.#archive.stats() };
   }
 
-  /** Reads that are under way are rejected; what was to be written is. */
+  /** Completes queued writes, rejects running reads, and closes the database. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    await this.#alone(async () => {
+    await this.#afterWrites(async () => {
       for (const appender of Object.values(this.#appenders)) appender.closeSync();
       await this.#writer.run('CHECKPOINT');
     });
-    // DuckDB frees a connection at once, also under a statement that runs, which then waits for itself or uses what has been freed.
+    // DuckDB frees a connection even while a statement runs on it: the statement then deadlocks or reads freed memory.
     while (this.#reads.size > 0) {
       this.#reader.interrupt();
       await Promise.race([...this.#reads].map((read) => read.catch(() => {})));
@@ -201,8 +201,8 @@ class DuckDbSeries implements SeriesStore {
     this.#instance.closeSync();
   }
 
-  /** The first `limit` rows of one instrument in a time range, in the order of the query. */
-  async #range(table: 'trades' | 'readings', query: PagedQuery, how: RangeStatement): Promise<readonly DuckDBValue[][]> {
+  /** The first `limit` rows of an instrument in a time range, in the order of the query. */
+  async #range(table: 'trades' | 'readings', query: PagedQuery, statement: RangeStatement): Promise<readonly DuckDBValue[][]> {
     const [time, order, arrival] = query.after ?? [];
     const isAscending = query.order === 'asc';
     const range = rangeAfter(query, isAscending, time);
@@ -213,18 +213,18 @@ class DuckDbSeries implements SeriesStore {
       last: range.to,
       most: query.limit,
       ...(time !== undefined && { time, order: order ?? 0, arrival: arrival ?? 0 }),
-      ...how.where?.values,
+      ...statement.where?.values,
     };
     const conditions = [
-      ...(how.where ? [how.where.sql] : []),
+      ...(statement.where ? [statement.where.sql] : []),
       ...(time === undefined ? [] : [`(time, rank, arrival) ${isAscending ? '>' : '<'} ($time, $order, $arrival)`]),
     ];
     const inRange = 'time >= $first AND time < $last';
     const direction = isAscending ? 'ASC' : 'DESC';
     return this.#throughArchive(table, range, async (files) => {
-      const archived = files && `UNION ALL SELECT ${how.archived} FROM ${files} WHERE instrument = $instrument_name AND ${inRange}`;
+      const archived = files && `UNION ALL SELECT ${statement.archived} FROM ${files} WHERE instrument = $instrument_name AND ${inRange}`;
       const result = await this.#reader.runAndReadAll(
-        `SELECT ${how.fields} FROM (SELECT ${how.hot} FROM ${table} WHERE instrument = $instrument AND ${inRange} ${archived})
+        `SELECT ${statement.fields} FROM (SELECT ${statement.hot} FROM ${table} WHERE instrument = $instrument AND ${inRange} ${archived})
          ${conditions.length > 0 ? `WHERE ${conditions.join(' AND ')}` : ''}
          ORDER BY time ${direction}, rank ${direction}, arrival ${direction} LIMIT $most`,
         files ? values : omit(values, 'instrument_name'),
@@ -252,7 +252,7 @@ class DuckDbSeries implements SeriesStore {
     };
   }
 
-  /** The store as the transaction that is being written sees it. */
+  /** Reads and writes within the current transaction. */
   #past(): Past {
     return {
       ...this.#readsThrough(this.#writer),
@@ -293,9 +293,9 @@ class DuckDbSeries implements SeriesStore {
   async #saveOffsets({ group, read }: SeriesReader): Promise<void> {
     if (read.length === 0) return;
     requireOffsets(group, await offsetsIn(this.#writer, group), read);
-    const places = read.map((_one, index) => `($1, $${index * 2 + 2}, $${index * 2 + 3})`);
+    const placeholders = read.map((_range, index) => `($1, $${index * 2 + 2}, $${index * 2 + 3})`);
     const values = read.flatMap(({ partition, next }) => [partition, next]);
-    await this.#writer.run(`INSERT OR REPLACE INTO read_up_to VALUES ${places.join(', ')}`, [group, ...values]);
+    await this.#writer.run(`INSERT OR REPLACE INTO read_up_to VALUES ${placeholders.join(', ')}`, [group, ...values]);
   }
 
   async #readNames(): Promise<void> {
@@ -315,22 +315,22 @@ class DuckDbSeries implements SeriesStore {
     }
   }
 
-  #throughArchive<T>(table: string, range: { from: number; to: number }, ask: (files: string) => Promise<T>): Promise<T> {
-    return this.#read(() => this.#archive.through(table, range, ask));
+  #throughArchive<T>(table: string, range: { from: number; to: number }, query: (files: string) => Promise<T>): Promise<T> {
+    return this.#read(() => this.#archive.through(table, range, query));
   }
 
   async #write<T>(work: () => Promise<T>): Promise<T> {
     this.#requireOpen();
-    return this.#alone(work);
+    return this.#afterWrites(work);
   }
 
   #requireOpen(): void {
-    if (this.#isClosed) throw new Error('the history is closed');
+    if (this.#isClosed) throw new Error('The series store is closed.');
   }
 
-  #alone<T>(work: () => Promise<T>): Promise<T> {
-    const done = this.#writing.then(work);
-    this.#writing = done.catch(() => {});
+  #afterWrites<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#lastWrite.then(work);
+    this.#lastWrite = done.catch(() => {});
     return done;
   }
 }
@@ -340,22 +340,22 @@ async function offsetsIn(connection: DuckDBConnection, group: string): Promise<R
   return new Map(result.getRows().map(([partition, next]) => [Number(partition), Number(next)]));
 }
 
-/** The part of a range in which rows after a time are, in this order. */
+/** The part of a range that can contain rows after `time` in this order. */
 function rangeAfter({ from, to }: PagedQuery, isAscending: boolean, time: number | undefined): { from: number; to: number } {
   if (time === undefined) return { from, to };
   return isAscending ? { from: Math.max(from, time), to } : { from, to: Math.min(to, time + 1) };
 }
 
-/** How rows of a table are read. */
+/** SQL that reads rows of a table. */
 interface RangeStatement {
-  /** The columns wanted, as the database has them, and as the archive has them. */
+  /** Selected columns; their expressions in the database (`hot`) and in the archive files (`archived`). */
   readonly fields: string;
   readonly hot: string;
   readonly archived: string;
   readonly where?: { readonly sql: string; readonly values: Record<string, DuckDBValue> };
 }
 
-/** DuckDB refuses a named value that the statement does not mention. */
+/** The values without some names. DuckDB refuses named values that the statement does not use. */
 function omit<T extends Record<string, DuckDBValue>>(values: T, ...names: (keyof T)[]): Record<string, DuckDBValue> {
   return Object.fromEntries(Object.entries(values).filter(([name]) => !names.includes(name)));
 }

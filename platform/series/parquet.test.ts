@@ -9,7 +9,7 @@ import { readParquet } from './parquet.ts';
 const folder = mkdtempSync(join(tmpdir(), 'millrace-parquet-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
-/** The rows of a file that a query writes. */
+/** Writes the result of a query to a Parquet file and reads the file back. */
 async function rowsOf(query: string): Promise<Record<string, unknown>[]> {
   const path = join(folder, `${Math.random()}.parquet`);
   const instance = await DuckDBInstance.create(':memory:');
@@ -20,17 +20,17 @@ async function rowsOf(query: string): Promise<Record<string, unknown>[]> {
   return (await Array.fromAsync(readParquet(path))).flat();
 }
 
-test('fault 55: a whole number beyond 2^53 keeps its digits', async () => {
+test('fault 55: an integer beyond 2^53 keeps its digits', async () => {
   assert.deepEqual(await rowsOf('SELECT 9007199254740993::BIGINT AS id, 12::BIGINT AS small, 18446744073709551615::UBIGINT AS large'), [
     { id: '9007199254740993', small: 12, large: '18446744073709551615' },
   ]);
 });
 
-test('fault 69: moments are epoch ms with all their digits, whatever their column', async () => {
-  const moment = '2021-10-12 00:28:03.123456';
+test('fault 69: timestamps of every column type become epoch ms with all their digits', async () => {
+  const timestamp = '2021-10-12 00:28:03.123456';
   assert.deepEqual(
     await rowsOf(
-      `SELECT TIMESTAMP '${moment}' AS us, TIMESTAMP_NS '${moment}789' AS ns, TIMESTAMP '1969-12-31 23:59:59.9999' AS before, DATE '2021-10-12' AS day`,
+      `SELECT TIMESTAMP '${timestamp}' AS us, TIMESTAMP_NS '${timestamp}789' AS ns, TIMESTAMP '1969-12-31 23:59:59.9999' AS before, DATE '2021-10-12' AS day`,
     ),
     [
       {

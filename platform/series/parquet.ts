@@ -7,16 +7,16 @@ import {
   DuckDBTimestampValue,
 } from '@duckdb/node-api';
 
-/** Rows handed on at a time. */
+/** Maximum number of rows per batch. */
 const ROWS_MAX = 2_048;
 
 /**
- * Reads any Parquet file, some thousand rows at a time, each an object by column name.
- * @throws with the path and what to do, when it is missing, empty or no Parquet
+ * Reads a Parquet file in batches of at most `ROWS_MAX` rows. Each row is an object by column name.
+ * @throws Error with the path when the file does not exist, is empty, or is not a Parquet file
  */
 export async function* readParquet(path: string): AsyncGenerator<Record<string, unknown>[]> {
   if (!existsSync(path)) throw new Error(`${path} does not exist. Check the path of the source.`);
-  if (statSync(path).size === 0) throw new Error(`${path} is empty (0 bytes), so it is no Parquet file. Write it again, or remove it.`);
+  if (statSync(path).size === 0) throw new Error(`${path} is empty (0 bytes), so it is not a Parquet file. Write it again, or remove it.`);
   const instance = await DuckDBInstance.create(':memory:', { memory_limit: '256MB', threads: '1' });
   const connection = await instance.connect();
   try {
@@ -25,7 +25,7 @@ export async function* readParquet(path: string): AsyncGenerator<Record<string, 
     let rows: Record<string, unknown>[] = [];
     for (let chunk = await result.fetchChunk(); chunk && chunk.rowCount > 0; chunk = await result.fetchChunk()) {
       for (const values of chunk.getRows()) {
-        rows.push(Object.fromEntries(names.map((name, index) => [name, plain(values[index])])));
+        rows.push(Object.fromEntries(names.map((name, index) => [name, jsonValue(values[index])])));
         if (rows.length >= ROWS_MAX) {
           yield rows;
           rows = [];
@@ -41,8 +41,8 @@ export async function* readParquet(path: string): AsyncGenerator<Record<string, 
   }
 }
 
-/** A value as JSON has it: whole numbers beyond 2^53 as text, moments as epoch ms with all their digits. */
-function plain(value: unknown): unknown {
+/** A value for JSON: integers beyond 2^53 as strings; timestamps as strings of epoch ms with all their digits; dates as epoch ms. */
+function jsonValue(value: unknown): unknown {
   if (typeof value === 'bigint') return Number.isSafeInteger(Number(value)) ? Number(value) : String(value);
   if (value instanceof DuckDBTimestampValue || value instanceof DuckDBTimestampTZValue) return millisecondsOf(value.micros, 3);
   if (value instanceof DuckDBTimestampNanosecondsValue) return millisecondsOf(value.nanos, 6);
@@ -53,7 +53,7 @@ function plain(value: unknown): unknown {
 
 const DAY_MS = 86_400_000;
 
-/** @param digits of the unit, beyond the millisecond */
+/** A count of smaller units as a decimal string of ms. @param digits decimals: 3 for microseconds, 6 for nanoseconds */
 function millisecondsOf(count: bigint, digits: number): string {
   const size = String(count < 0n ? -count : count).padStart(digits + 1, '0');
   return `${count < 0n ? '-' : ''}${size.slice(0, -digits)}.${size.slice(-digits)}`;

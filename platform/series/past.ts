@@ -5,7 +5,7 @@ import type { Past, PastQuery, StoredCandle, TradeSum, Withdrawal } from './seri
 
 const ORIGINS: readonly CandleOrigin[] = ['trades', 'venue', 'mixed'];
 
-/** Reads for `Past.candles`, through the connection of the transaction. */
+/** Implements `Past.candles` on a connection. */
 export async function candlesOf(
   connection: DuckDBConnection,
   archive: Archive,
@@ -33,7 +33,7 @@ export async function candlesOf(
   });
 }
 
-/** Reads for `Past.tradeSums`. */
+/** Implements `Past.tradeSums` on a connection. */
 export async function tradeSumsOf(
   connection: DuckDBConnection,
   archive: Archive,
@@ -75,7 +75,7 @@ export async function tradeSumsOf(
   });
 }
 
-/** Reads for `Past.newestOpening`. */
+/** Implements `Past.newestOpening` on a connection. */
 export async function newestOpeningOf(
   connection: DuckDBConnection,
   archive: Archive,
@@ -95,7 +95,7 @@ export async function newestOpeningOf(
   });
 }
 
-/** Deletes for `SeriesRows.withdrawn`, through the connection of the transaction. */
+/** Deletes the rows of a withdrawal, on the connection of the transaction. Archived rows stay. */
 export async function withdraw(connection: DuckDBConnection, { instrument, after, reopened }: Withdrawal): Promise<void> {
   const ofInstrument = 'instrument = (SELECT code FROM names WHERE name = $instrument)';
   for (const table of ['trades', 'readings'])

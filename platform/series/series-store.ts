@@ -1,17 +1,18 @@
 import type { ReadRange } from '@millrace/base/offsets';
 import type { CandleOrigin, InstrumentId, Interval, Reading, Trade } from '@millrace/contracts';
 
-/** Rows to write; `known` is when we learned of it (epoch ms), the second of the two times every row has. */
+/** A trade to write. `known` is the time at which this installation learned of it, epoch ms. */
 export interface TradeRow extends StoredTrade {
   readonly instrument: InstrumentId;
   readonly known: number;
 }
 
-/** A trade with its place among those of its time and order: the seq of its event in the instrument’s zone. */
+/** A stored trade. `arrival` is the seq of its event in the instrument’s zone: it orders trades with equal time and order. */
 export interface StoredTrade extends Trade {
   readonly arrival: number;
 }
 
+/** One version of a candle to write. `time` (its opening) and `known` are epoch ms. */
 export interface CandleRow {
   readonly instrument: InstrumentId;
   readonly interval: Interval;
@@ -28,30 +29,32 @@ export interface CandleRow {
   readonly known: number;
 }
 
+/** A reading to write. `known` as in `TradeRow`. */
 export interface ReadingRow extends StoredReading {
   readonly instrument: InstrumentId;
   readonly known: number;
 }
 
-/** A reading with its place among those of its time. */
+/** A stored reading. `arrival` orders readings with equal time. */
 export interface StoredReading extends Reading {
   readonly arrival: number;
 }
 
-/** Where a row stands among all of its instrument: by time, the venue’s order, arrival. Readings have the order 0. */
+/** Sort key of a row within its instrument: time, the venue’s order, arrival. The order of readings is 0. */
 export type RowPlace = readonly [time: number, order: number, arrival: number];
 
+/** Rows of one write. */
 export interface SeriesRows {
   readonly trades: readonly TradeRow[];
   readonly candles: readonly CandleRow[];
   readonly readings: readonly ReadingRow[];
-  /** What is deleted before these rows are written. */
+  /** Deletions to apply before the rows are written. */
   readonly withdrawn?: readonly Withdrawal[];
 }
 
 /**
- * Trades and readings of an instrument after a time, and the venue’s candles that open after it. Of other candles, those that are not over at `reopened`
- * (both epoch ms). Rows that are archived already stay.
+ * Deletes trades and readings of an instrument with a time after `after`, and candles that open after it. Also deletes candles of the origins
+ * `trades` and `mixed` that end after `reopened`. Both times are epoch ms. Archived rows stay.
  */
 export interface Withdrawal {
   readonly instrument: InstrumentId;
@@ -59,10 +62,10 @@ export interface Withdrawal {
   readonly reopened: number;
 }
 
-/** Order of rows by their place: `asc` is oldest first, `desc` is newest first. */
+/** Order of rows by their sort key (`RowPlace`): `asc` is oldest first, `desc` is newest first. */
 export type RowOrder = 'asc' | 'desc';
 
-/** `from` inclusive, `to` exclusive, epoch ms. Returns the first `limit` rows of the range in this order. */
+/** Selects the first `limit` rows of a time range in this order. `from` is inclusive, `to` exclusive, both epoch ms. */
 interface RangeQuery {
   readonly instrument: InstrumentId;
   readonly from: number;
@@ -71,18 +74,19 @@ interface RangeQuery {
   readonly limit: number;
 }
 
-/** With `after`, only the rows that follow this place in the order of the query: so pages neither repeat nor omit a row. */
+/** With `after`, only rows after this sort key in the order of the query: pages neither repeat nor omit a row. */
 export interface PagedQuery extends RangeQuery {
   readonly after?: RowPlace;
 }
 
+/** Selects candles of one interval, each in one version. */
 export interface CandleQuery extends RangeQuery {
   readonly interval: Interval;
-  /** Answers with what was known at this moment; epoch ms. */
+  /** Selects the newest versions known at this time, epoch ms. Default: the newest versions. */
   readonly asOf?: number;
 }
 
-/** Parallel columns, one entry a candle, in the order of the query. */
+/** Candles as parallel columns, in the order of the query. */
 export interface CandleColumns {
   readonly time: Float64Array;
   readonly open: Float64Array;
@@ -93,16 +97,18 @@ export interface CandleColumns {
   readonly version: Float64Array;
 }
 
+/** Number of rows in the database by table, and the files and rows of the archive. */
 export interface SeriesStats {
   readonly trades: number;
   readonly candles: number;
   readonly readings: number;
   readonly archivedFiles: number;
   readonly archivedRows: number;
-  /** Archive files that could not be read and are left out of every answer, with the reason. */
+  /** Archive files that cannot be read, with the reason. Queries skip them. */
   readonly damaged: readonly { path: string; reason: string }[];
 }
 
+/** Folder, memory limit and retention of a series store. */
 export interface SeriesOptions {
   readonly folder: string;
   readonly memoryMiB: number;
@@ -110,17 +116,17 @@ export interface SeriesOptions {
   readonly keepDays: number;
 }
 
-/** How far a consumer group has read the log. */
+/** A consumer group, with the offset ranges that it has read. */
 export interface SeriesReader {
   readonly group: string;
   readonly read: readonly ReadRange[];
 }
 
-/** What the trades of one period sum up to. */
+/** Aggregate of the trades of one period. */
 export interface TradeSum {
-  /** Where the period begins, epoch ms. */
+  /** Start of the period, epoch ms. */
   readonly opening: number;
-  /** Times and prices of the first and of the last trade by (time, order, arrival). */
+  /** Time (epoch ms), order and price of the first and of the last trade, sorted by time, order and arrival. */
   readonly firstTime: number;
   readonly firstOrder: number;
   readonly open: number;
@@ -130,13 +136,15 @@ export interface TradeSum {
   readonly high: number;
   readonly low: number;
   readonly volume: number;
-  /** Most decimals of any quantity; above 12 where one is in exponential notation. */
+  /** Largest number of decimals of a quantity. 99 when a quantity has exponential notation. */
   readonly decimals: number;
   readonly trades: number;
 }
 
+/** Newest version of a candle of one instrument. */
 export type StoredCandle = Omit<CandleRow, 'instrument' | 'known'>;
 
+/** Selects candles or trades of an instrument and interval. */
 export interface PastQuery {
   readonly instrument: InstrumentId;
   readonly interval: Interval;
@@ -145,43 +153,44 @@ export interface PastQuery {
   readonly to: number;
 }
 
-/** What candles are made anew of. */
+/** Reads of stored rows from which candles are recomputed. */
 export interface PastReads {
-  /** How long rows are kept from when they became known, ms. */
+  /** Retention of rows from their `known` time, ms. */
   readonly keepMs: number;
-  /** Newest versions of the interval’s candles and of the venue’s own candles of any interval, that open in the range. */
+  /** Newest versions of candles that open in the range: all candles of the interval, and candles by the venue of any interval. */
   candles(query: PastQuery): Promise<StoredCandle[]>;
-  /** Opening of the newest candle of any interval that opens before `to` (epoch ms); null where there is none. */
+  /** Opening of the newest candle of any interval that opens before `to`, epoch ms. Null without such a candle. */
   newestOpening(query: { readonly instrument: InstrumentId; readonly to: number }): Promise<number | null>;
-  /** What the trades of each period of the interval sum up to, those at times in `covered` ([from, to)) left out. Periods without trades are left out. */
+  /** Trade aggregates of the periods of the interval. Omits trades with a time in a `covered` range ([from, to)), and periods without trades. */
   tradeSums(query: PastQuery & { readonly covered: readonly (readonly [from: number, to: number])[] }): Promise<TradeSum[]>;
 }
 
-/** The store as a transaction sees it, with the rows that it has written itself. */
+/** Reads and writes within a transaction. Reads include the rows that the transaction wrote. */
 export interface Past extends PastReads {
   /** Writes candles in the same transaction. */
   append(candles: readonly CandleRow[]): Promise<void>;
 }
 
-/** Where candles, trades and readings live for years: hot rows in a database, older days in Parquet files, one view of both. */
+/** Long-term storage of candles, trades and readings: new rows in a database, older days in Parquet files. Queries read both. */
 export interface SeriesStore {
   /**
-   * Writes the rows and, in the same transaction, what `remake` adds and how far the group has read its partitions.
-   * @param remake is given the store with the new rows
-   * @throws OffsetsChanged when a partition is not read up to where its range begins
+   * Writes rows, the candles that `recompute` adds, and the offsets of the consumer group, in one transaction.
+   * @param recompute is called after the rows are written
+   * @throws OffsetsChanged when the stored offset of a partition is not the start of its range
    */
-  write(rows: SeriesRows, read: SeriesReader | null, remake?: (past: Past) => Promise<void>): Promise<void>;
-  /** What `remake` is given to read, outside of a transaction. */
+  write(rows: SeriesRows, read: SeriesReader | null, recompute?: (past: Past) => Promise<void>): Promise<void>;
+  /** The reads of `Past`, outside of a transaction. */
   readonly past: PastReads;
+  /** Next offset to read by partition, for a consumer group. */
   offsets(group: string): Promise<ReadonlyMap<number, number>>;
-  /** Instruments of which there ever was something. */
+  /** Instruments that ever had a row. */
   instruments(): InstrumentId[];
-  /** Whether there ever was something of an instrument. */
+  /** Whether an instrument ever had a row. */
   has(instrument: InstrumentId): boolean;
   candles(query: CandleQuery): Promise<CandleColumns>;
   trades(query: PagedQuery): Promise<StoredTrade[]>;
   readings(query: PagedQuery & { name?: string }): Promise<StoredReading[]>;
-  /** Moves finished days that are old enough into Parquet, and deletes those past their time. Returns the rows moved. */
+  /** Moves old days to Parquet files and deletes expired files. Returns the number of moved rows. @param now epoch ms */
   archive(now: number): Promise<number>;
   stats(): Promise<SeriesStats>;
   close(): Promise<void>;

@@ -4,21 +4,21 @@ import { join } from 'node:path';
 import { DOUBLE, DuckDBInstance, VARCHAR } from '@duckdb/node-api';
 import { appendRows, type Column } from './columns.ts';
 
-/** A text with what it is sorted by: `first`, then `second`, then the order it came in. */
+/** A text with its sort keys: `first`, then `second`, then the input order. */
 export interface SortedBy {
   readonly first: number;
   readonly second: number;
   readonly text: string;
 }
 
-const COLUMNS: readonly Column<SortedBy & { readonly place: number }>[] = [
+const COLUMNS: readonly Column<SortedBy & { readonly position: number }>[] = [
   { name: 'first', type: DOUBLE, of: (row) => row.first },
   { name: 'second', type: DOUBLE, of: (row) => row.second },
-  { name: 'place', type: DOUBLE, of: (row) => row.place },
+  { name: 'position', type: DOUBLE, of: (row) => row.position },
   { name: 'text', type: VARCHAR, of: (row) => row.text },
 ];
 
-/** Sorts texts, on disk where they do not fit into 256 MiB of memory; hands them on some thousand at a time. */
+/** Sorts texts and yields them in batches of some thousands. Uses at most 256 MB of memory, then the disk. */
 export async function* sortTexts(batches: AsyncIterable<readonly SortedBy[]>): AsyncGenerator<readonly string[]> {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-sort-'));
   const instance = await DuckDBInstance.create(join(folder, 'sort.duckdb'), {
@@ -28,17 +28,17 @@ export async function* sortTexts(batches: AsyncIterable<readonly SortedBy[]>): A
   });
   const connection = await instance.connect();
   try {
-    await connection.run('CREATE TABLE texts ("first" DOUBLE, "second" DOUBLE, place DOUBLE, text VARCHAR)');
+    await connection.run('CREATE TABLE texts ("first" DOUBLE, "second" DOUBLE, position DOUBLE, text VARCHAR)');
     const appender = await connection.createAppender('texts');
-    let place = 0;
+    let position = 0;
     for await (const batch of batches)
       appendRows(
         appender,
         COLUMNS,
-        batch.map((row) => ({ ...row, place: place++ })),
+        batch.map((row) => ({ ...row, position: position++ })),
       );
     appender.closeSync();
-    const sorted = await connection.stream('SELECT text FROM texts ORDER BY "first", "second", place');
+    const sorted = await connection.stream('SELECT text FROM texts ORDER BY "first", "second", position');
     for (let chunk = await sorted.fetchChunk(); chunk && chunk.rowCount > 0; chunk = await sorted.fetchChunk())
       yield chunk.getRows().map(([text]) => String(text));
   } finally {

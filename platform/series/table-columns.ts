@@ -13,7 +13,7 @@ export interface TableColumns {
   readonly readings: readonly Column<ReadingRow>[];
 }
 
-/** @param codeOf number of a name in the table `names` */
+/** The columns, with codes for names. @param codeOf code of a name in the table `names` */
 export function tableColumns(codeOf: (name: string) => number): TableColumns {
   const trades: readonly Column<TradeRow>[] = [
     { name: 'instrument', type: INTEGER, of: (row) => codeOf(row.instrument) },
@@ -22,7 +22,7 @@ export function tableColumns(codeOf: (name: string) => number): TableColumns {
     { name: 'price', type: VARCHAR, of: (row) => row.price },
     { name: 'quantity', type: VARCHAR, of: (row) => row.quantity },
     { name: 'side', type: UTINYINT, of: (row) => SIDES.indexOf(row.side) },
-    // Most venues number their trades; then the id is the rank, and the column stays empty.
+    // Most venues number their trades. The id then equals the rank and is stored as null.
     { name: 'id', type: VARCHAR, of: (row) => (row.id === String(row.order) ? null : row.id) },
     { name: 'known', type: DOUBLE, of: (row) => row.known },
     { name: 'arrival', type: DOUBLE, of: (row) => row.arrival },

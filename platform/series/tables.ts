@@ -1,10 +1,10 @@
 import type { ArchivedTable } from './archive.ts';
 
 /*
- * Times are doubles of epoch ms: exact to the microsecond until the year 2255, and they cross into JavaScript as they
- * are. Instruments and intervals are numbers in the rows (see `names`), because text is what costs in a column store.
+ * Times are doubles of epoch ms: exact to the microsecond until the year 2255, and JavaScript numbers without conversion.
+ * Instruments and intervals are integer codes (see the table `names`), because text columns cost the most space.
  */
-/** Statements that create the tables, and add what older stores lack. */
+/** Statements that create the tables, and add columns that older stores lack. */
 export const SCHEMA = `
   CREATE TABLE IF NOT EXISTS names (code INTEGER PRIMARY KEY, name VARCHAR UNIQUE);
   CREATE TABLE IF NOT EXISTS trades (instrument INTEGER, time DOUBLE, rank DOUBLE, price VARCHAR, quantity VARCHAR, side UTINYINT, id VARCHAR, known DOUBLE);
@@ -16,7 +16,7 @@ export const SCHEMA = `
   CREATE TABLE IF NOT EXISTS read_up_to (reader VARCHAR, part INTEGER, next DOUBLE, PRIMARY KEY (reader, part));
 `;
 
-/** How the rows of each table become archive files. */
+/** How the rows of each table are written to archive files. */
 export const ARCHIVED: readonly ArchivedTable[] = [
   {
     table: 'trades',

@@ -9,17 +9,18 @@ const HASH_BYTES = 32;
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 
+/** A store of cold snapshots. */
 export interface ColdStore extends SnapshotStore {
-  /** Zones that have, or had, a snapshot. */
+  /** Zones that have or had a snapshot. */
   zones(): Promise<ZoneAddress[]>;
-  /** Recomputes a snapshot’s checksum; throws with what is wrong. */
+  /** Verifies the checksum of a snapshot. @throws Error with the path and the reason */
   verify(label: SnapshotLabel): Promise<void>;
 }
 
 /**
- * Cold snapshots as files, one folder a zone: MessagePack, zstd, SHA-256. A file is written aside, synced and renamed,
- * so it is whole or not there. Kept: everything of the last hour, then one an hour for two days, one a day for a month,
- * and always the newest two.
+ * Opens a store of cold snapshots: files in one folder per zone, as MessagePack with zstd and SHA-256. Each file is written under a temporary name,
+ * synced and renamed, so no incomplete file is visible. Retention: all of the last hour, then hourly for two days, daily for 30 days, and always the
+ * newest two.
  */
 export function openFileSnapshots(folder: string, files: SnapshotFiles = zstdFiles): ColdStore {
   return new FileSnapshots(folder, files);
@@ -44,7 +45,7 @@ class FileSnapshots implements ColdStore {
 
   async zones(): Promise<ZoneAddress[]> {
     const names = await this.#files.list(this.#folder);
-    // Anything else in that folder is not ours: an address has a slash.
+    // Other names in the folder are not zones: the address of a zone has a slash.
     return names.filter((name) => name.includes('%2F')).map((name) => decodeURIComponent(name));
   }
 
@@ -65,7 +66,7 @@ class FileSnapshots implements ColdStore {
     const path = join(this.#folderOf(label.zone), nameOf(label));
     const content = await this.#files.read(path);
     const start = MAGIC.length + HASH_BYTES;
-    if (content.length < start || !content.subarray(0, MAGIC.length).equals(MAGIC)) throw new Error(`${path} is no snapshot file`);
+    if (content.length < start || !content.subarray(0, MAGIC.length).equals(MAGIC)) throw new Error(`${path} is not a snapshot file`);
     const body = content.subarray(start);
     if (!createHash('sha256').update(body).digest().equals(content.subarray(MAGIC.length, start)))
       throw new Error(`${path} is damaged: its checksum differs`);

@@ -4,20 +4,21 @@ import { openShared, pauseWrites } from '@millrace/lmdb/open-shared';
 import type { Database } from 'lmdb';
 import { Packr } from 'msgpackr';
 
-/** Hot snapshots are for the next few minutes; older ones than this go when a newer one comes. */
+/** Retention of hot snapshots. Saving a snapshot of a zone deletes the zone’s older ones. */
 const KEEP_MS = 5 * 60_000;
 
 type Key = [zone: ZoneAddress, epoch: number, seq: number, time: number];
 
+/** A store of hot snapshots. */
 export interface LmdbSnapshots extends SnapshotStore {
   /** Zones that have a snapshot. */
   zones(): ZoneAddress[];
-  /** Keeps every process from writing while `work` is done: another one may open the store only then. */
+  /** Blocks writes of every process while `work` runs. Another process may open the store only during that time. */
   pauseWrites(work: () => Promise<void>): Promise<void>;
   close(): Promise<void>;
 }
 
-/** Hot snapshots in an LMDB file: memory speed, and still there after a crash of the process. */
+/** Opens a store of hot snapshots in an LMDB file: writes at memory speed that survive a crash of the process. */
 export function openLmdbSnapshots(folder: string): LmdbSnapshots {
   const packr = new Packr();
   const entries: Database<Buffer, Key> = openShared(folder, { encoding: 'binary' });
@@ -36,7 +37,7 @@ export function openLmdbSnapshots(folder: string): LmdbSnapshots {
     },
     async load({ zone, seq, epoch, time }) {
       const content = entries.get([zone, epoch, seq, time]);
-      if (!content) throw new Error(`the hot snapshot of ${zone} at seq ${seq} is gone`);
+      if (!content) throw new Error(`The hot snapshot of ${zone} at seq ${seq} does not exist.`);
       return packr.unpack(content) as Snapshot;
     },
     zones: () => [...new Set([...entries.getKeys()].map(([zone]) => zone))],

@@ -3,18 +3,19 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { zstdCompress, zstdDecompress } from 'node:zlib';
 
-/** Where cold snapshots lie: the file system, or in tests one that fails. */
+/** File operations for cold snapshots. Tests use an implementation that fails. */
 export interface SnapshotFiles {
   compress(content: Buffer): Promise<Buffer>;
   decompress(content: Buffer): Promise<Buffer>;
-  /** Names of a folder’s files; none where there is no such folder. */
+  /** File names of a folder. Empty when the folder does not exist. */
   list(folder: string): Promise<string[]>;
   read(path: string): Promise<Buffer>;
-  /** Whole or not at all, also in a crash. */
+  /** Writes a file atomically, also in case of a crash. */
   write(folder: string, name: string, content: Buffer): Promise<void>;
   remove(path: string): Promise<void>;
 }
 
+/** Files on the local file system, compressed with zstd. */
 export const zstdFiles: SnapshotFiles = {
   compress: promisify(zstdCompress),
   decompress: promisify(zstdDecompress),
@@ -30,15 +31,15 @@ export const zstdFiles: SnapshotFiles = {
   write: async (folder, name, content) => {
     await mkdir(folder, { recursive: true });
     const path = join(folder, name);
-    const aside = `${path}.part`;
-    const file = await open(aside, 'w');
+    const temporary = `${path}.part`;
+    const file = await open(temporary, 'w');
     try {
       await file.writeFile(content);
       await file.sync();
     } finally {
       await file.close();
     }
-    await rename(aside, path);
+    await rename(temporary, path);
   },
   remove: (path) => rm(path, { force: true }),
 };

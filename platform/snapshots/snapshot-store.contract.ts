@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Snapshot, SnapshotStore } from '@millrace/kernel';
 
+/** A snapshot for tests. @param time epoch ms */
 export function snapshotAt(seq: number, time = seq * 1_000, zone = 'zone/a:b/c d'): Snapshot {
   return {
     zone,
@@ -16,10 +17,10 @@ export function snapshotAt(seq: number, time = seq * 1_000, zone = 'zone/a:b/c d
   };
 }
 
-/** What every snapshot store must do. `open` gives the same store again each time. */
+/** Contract of every snapshot store. @param open opens the same store each time */
 export function snapshotStoreContract(name: string, open: () => SnapshotStore & { close?(): unknown }): void {
   describe(`${name} as a snapshot store`, () => {
-    test('gives back what was saved, newest first, also when it is opened again', async () => {
+    test('returns saved snapshots, newest first, also after a reopen', async () => {
       const store = open();
       for (const seq of [5, 9, 7]) await store.save(snapshotAt(seq));
       await store.save(snapshotAt(1, 1_000, 'zone/other'));
@@ -35,7 +36,7 @@ export function snapshotStoreContract(name: string, open: () => SnapshotStore & 
       await again.close?.();
     });
 
-    test('captures the state when it is called, not when it is written', async () => {
+    test('saves the state at the time of the call, not at the time of the write', async () => {
       const store = open();
       const snapshot = snapshotAt(20);
       const saved = store.save(snapshot);
@@ -46,7 +47,7 @@ export function snapshotStoreContract(name: string, open: () => SnapshotStore & 
       await store.close?.();
     });
 
-    test('says so when a snapshot is gone', async () => {
+    test('rejects when a snapshot does not exist', async () => {
       const store = open();
       await assert.rejects(store.load({ zone: 'zone/a:b/c d', seq: 4_711, epoch: 1, time: 1 }));
       await store.close?.();

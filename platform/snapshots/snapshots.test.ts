@@ -17,7 +17,7 @@ const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
 
 describe('cold snapshots', () => {
-  test('notice damage of a single byte, and name the file', async () => {
+  test('damage of a single byte is detected', async () => {
     const store = openFileSnapshots(join(folder, 'damaged'));
     await store.save(snapshotAt(3));
     const [label] = await store.list('zone/a:b/c d');
@@ -32,7 +32,7 @@ describe('cold snapshots', () => {
     await assert.rejects(store.verify(label), /checksum differs/);
   });
 
-  test('tell which zones they are of', async () => {
+  test('zones() lists the zones that have snapshots', async () => {
     const store = openFileSnapshots(join(folder, 'zones'));
     assert.deepEqual(await store.zones(), []);
     await store.save(snapshotAt(3));
@@ -41,19 +41,19 @@ describe('cold snapshots', () => {
     assert.deepEqual((await store.zones()).sort(), ['zone/a:b/c d', 'zone/other']);
   });
 
-  test('thin out with age: all of an hour, hourly for two days, daily for a month, never the newest two', async () => {
+  test('retention: all of the last hour, hourly for two days, daily for 30 days, and always the newest two', async () => {
     const store = openFileSnapshots(join(folder, 'kept'));
     const now = 100 * DAY;
     for (let age = 40 * DAY, seq = 1; age >= 0; age -= 6 * HOUR) await store.save(snapshotAt(seq++, now - age, 'zone/kept'));
     const ages = (await store.list('zone/kept')).map(({ time }) => now - time);
-    assert.ok(ages.length < 45 && ages.length > 30, `${ages.length} are kept`);
+    assert.ok(ages.length < 45 && ages.length > 30, `${ages.length} snapshots`);
     assert.ok(ages.every((age) => age < 30 * DAY));
     assert.equal(ages[0], 0);
   });
 });
 
 describe('hot snapshots', () => {
-  test('are kept for minutes', async () => {
+  test('retention: five minutes', async () => {
     const store = openLmdbSnapshots(join(folder, 'minutes'));
     assert.deepEqual(store.zones(), []);
     for (let minute = 0; minute <= 10; minute++) await store.save(snapshotAt(minute + 1, minute * 60_000, 'zone/brief'));

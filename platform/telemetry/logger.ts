@@ -2,10 +2,10 @@ import { type Logger, pino, stdSerializers } from 'pino';
 
 export type { Logger };
 
-/** Names whose values never reach a log line. */
+/** Properties whose values are redacted in log lines. */
 const SECRETS = ['password', 'secret', 'token', 'apiKey', 'authorization', 'cookie'];
 
-/** JSON lines on standard error, so that standard output stays free for the `ready` line and for results. */
+/** Logger that writes JSON lines to standard error: standard output is for the `ready` line and for results. */
 export function createLogger(level: string): Logger {
   return pino(
     {

@@ -1,23 +1,25 @@
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 
-/** Every label that a metric may have. */
+/** All labels that a metric can have. */
 const LABELS = ['source', 'instrument', 'group', 'kind', 'partition', 'zone', 'host', 'code', 'quantile', 'server', 'topic'] as const;
+/** Label values of one sample. */
 export type Labels = Partial<Record<(typeof LABELS)[number], string>>;
 
-/** Prometheus metrics. Names carry their unit; statistics that a part keeps anyway are read when they are asked for. */
+/** Prometheus metrics. Names end in their unit. Values are read from existing statistics at each scrape. */
 export interface Metrics {
-  /** A figure that a part keeps anyway, read at each scrape: a counter when its name ends in `_total`, else a gauge. */
+  /** Adds a metric whose values are read at each scrape: a counter when its name ends in `_total`, else a gauge. */
   read(name: string, help: string, values: () => Iterable<readonly [Labels, number]>): void;
   scrape(): Promise<{ contentType: string; text: string }>;
 }
 
+/** A new registry with the default metrics of the Node.js process. */
 export function createMetrics(): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   return {
     read: (name, help, values) => {
       const labelNames = [...LABELS];
-      // By Prometheus’ convention a name that ends so is a count, which only rises.
+      // The suffix `_total` marks a counter, by the naming convention of Prometheus.
       const metric = name.endsWith('_total')
         ? new Counter({
             name,

@@ -1,19 +1,20 @@
 import { randomBytes } from 'node:crypto';
 
 /**
- * Trace ids as W3C Trace Context wants them: 32 hexadecimal digits. The first half is random for each connection to a
- * source, the second counts its frames, so that an id costs next to nothing and leads back to one frame.
+ * Generates trace ids in the format of W3C Trace Context: 32 hexadecimal digits. The first half is random per connection to a source; the second half
+ * counts the frames of the connection. Ids are therefore cheap, and each identifies one frame.
  */
 export class TraceSource {
   #prefix = randomBytes(8).toString('hex');
   #count = 0;
 
-  /** A new connection: ids of the old one end here. */
+  /** Starts the ids of a new connection. */
   renew(): void {
     this.#prefix = randomBytes(8).toString('hex');
     this.#count = 0;
   }
 
+  /** Trace id of the next frame. */
   next(): string {
     const count = (++this.#count).toString(16);
     return this.#prefix + ZEROS.slice(count.length) + count;

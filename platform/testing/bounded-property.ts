@@ -1,17 +1,17 @@
 import fc, { type IAsyncProperty } from 'fast-check';
 
-/** Runs between two looks at the clock. */
-const RUNS_AT_A_TIME = 5;
+/** Number of runs between two time checks. */
+const BATCH_RUNS = 5;
 
 /**
- * Asserts a property of which each run takes long: `numRuns` times, or as often as there is time for, and a few times on the slowest machine.
- * fast-check's own time limit fails when not even one run fits in.
+ * Asserts a property with slow runs: `numRuns` times, or fewer when `ms` has passed. At least one batch runs, even on the slowest machine.
+ * The time limit of fast-check would fail when not even one run completes.
  */
 export async function assertWhileTimeLasts<T>(
   property: IAsyncProperty<T>,
   { numRuns, ms }: { numRuns: number; ms: number },
 ): Promise<void> {
   const end = performance.now() + ms;
-  for (let done = 0; done === 0 || (done < numRuns && performance.now() < end); done += RUNS_AT_A_TIME)
-    await fc.assert(property, { numRuns: Math.min(RUNS_AT_A_TIME, numRuns - done) });
+  for (let done = 0; done === 0 || (done < numRuns && performance.now() < end); done += BATCH_RUNS)
+    await fc.assert(property, { numRuns: Math.min(BATCH_RUNS, numRuns - done) });
 }

@@ -1,22 +1,22 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 
-/** Below those that systems give to outgoing connections, which take any port that nobody listens on at the moment. */
+/** Below the ephemeral ports that operating systems use for outgoing connections. */
 const FIRST = 10_000;
 const LAST = 29_999;
-/** For each process a part of its own: tests run beside each other. */
-const PORTS_OF_A_PROCESS = 50;
+/** Each process starts at a different port, because test files run in parallel. */
+const PORTS_PER_PROCESS = 50;
 
-let next = FIRST + ((process.pid * PORTS_OF_A_PROCESS) % (LAST + 1 - FIRST));
+let next = FIRST + ((process.pid * PORTS_PER_PROCESS) % (LAST + 1 - FIRST));
 
-/** A port for a server that is started later, and which must be known before. Asked again, it gives another one. */
+/** A free port for a server whose port must be known before it starts. Each call returns a different port. */
 export async function freePort(): Promise<number> {
   for (let tries = LAST - FIRST; tries > 0; tries--) {
     const port = next;
     next = next === LAST ? FIRST : next + 1;
     if (await isFree(port)) return port;
   }
-  throw new Error(`no port between ${FIRST} and ${LAST} is free`);
+  throw new Error(`No port between ${FIRST} and ${LAST} is free.`);
 }
 
 async function isFree(port: number): Promise<boolean> {

@@ -15,8 +15,8 @@ import { serveEmbedded } from '../database/embedded.ts';
 import { EMPTY } from '../database/testing/engines.ts';
 
 /*
- * Fault 19: every store but those in LMDB (log/full-disk.test.ts) on a file system that is really full, and on one that is read-only: a small one in memory,
- * which only root may mount.
+ * Fault 19: all stores except LMDB (see log/full-disk.test.ts) on a full file system, and on a read-only one. The file system is a small tmpfs, which
+ * only root may mount.
  */
 
 const MIB = 1024 * 1024;
@@ -45,7 +45,7 @@ describe('fault 19: stores on a full disk', {
       }
     closeSync(file);
   };
-  const makeRoom = () => rmSync(join(folder, 'ballast'));
+  const freeSpace = () => rmSync(join(folder, 'ballast'));
   const remount = (mode: 'ro' | 'rw') => assert.equal(spawnSync('mount', ['-o', `remount,${mode}`, folder]).status, 0);
 
   const snapshot = (seq: number): Snapshot => ({
@@ -60,11 +60,11 @@ describe('fault 19: stores on a full disk', {
     state: { text: String(Math.random()).repeat(20_000) },
   });
 
-  test('cold snapshots: one is rejected with the reason, those before it stay whole, and the next is taken', async () => {
+  test('cold snapshots: a save fails with the reason, earlier snapshots stay intact, and a later save succeeds', async () => {
     const store = openFileSnapshots(join(folder, 'cold'));
     await store.save(snapshot(1));
     for (const [begin, end] of [
-      [fill, makeRoom],
+      [fill, freeSpace],
       [() => remount('ro'), () => remount('rw')],
     ] as const) {
       begin();
@@ -79,7 +79,7 @@ describe('fault 19: stores on a full disk', {
     }
   });
 
-  test('the spool: takes nothing, keeps what it has, and goes on', () => {
+  test('spool: accepts no batches, keeps the stored ones, and accepts batches again once there is space', () => {
     const spool = openSpool(join(folder, 'spool'), 64 * MIB);
     const batch = (firstSeq: number): EventBatch => {
       const text = 'x'.repeat(100_000);
@@ -93,7 +93,7 @@ describe('fault 19: stores on a full disk', {
       spool.oldest(1_000).map(({ firstSeq }) => firstSeq),
       Array.from({ length: next - 1 }, (_none, index) => index + 1),
     );
-    makeRoom();
+    freeSpace();
     assert.equal(spool.add([batch(next)]), 1);
     spool.close();
     const again = openSpool(join(folder, 'spool'), 64 * MIB);
@@ -101,7 +101,7 @@ describe('fault 19: stores on a full disk', {
     again.close();
   });
 
-  test('history: a write is rejected whole, what was written can be read, and the next is taken', async () => {
+  test('series store: a write is rejected as a whole, earlier rows stay readable, and a later write succeeds', async () => {
     const open = () => openDuckDbSeries({ folder: join(folder, 'series'), memoryMiB: 128, archiveAfterDays: 2, keepDays: 30 });
     const store = await open();
     const instrument = instrumentId('binance', 'BTC-USDT');
@@ -126,7 +126,7 @@ describe('fault 19: stores on a full disk', {
     fill();
     await assert.rejects(store.write(rows(100, 20_000), null), /No space left/);
     assert.equal(await written(store), 10);
-    makeRoom();
+    freeSpace();
     await store.write(rows(11, 10), null);
     assert.equal(await written(store), 20);
     await store.close();
@@ -135,7 +135,7 @@ describe('fault 19: stores on a full disk', {
     await again.close();
   });
 
-  test('the embedded database: loses nothing that it acknowledged, and takes writes again, at the latest after a restart', async () => {
+  test('embedded database: keeps all acknowledged rows, and accepts writes again, at the latest after a restart', async () => {
     const open = async () => {
       const served = await serveEmbedded(join(folder, 'database'), join(folder, 'socket'), EMPTY);
       const database = connectDatabase({ socket: join(folder, 'socket') });
@@ -158,14 +158,14 @@ describe('fault 19: stores on a full disk', {
     fill();
     let failures = 0;
     while (failures < 3) await insert(first).catch(() => void failures++);
-    makeRoom();
-    const isWell = await insert(first).then(
+    freeSpace();
+    const isWritable = await insert(first).then(
       () => true,
       () => false,
     );
     await first.close();
     const again = await open();
-    if (!isWell) await insert(again);
+    if (!isWritable) await insert(again);
     const { rows } = await again.drizzle.execute(sql`select count(*)::int as n, max(n) as last from kept`);
     assert.deepEqual(rows, [{ n: acknowledged, last: acknowledged }]);
     await again.close();

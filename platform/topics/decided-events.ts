@@ -1,6 +1,6 @@
 import { type EventBatch, kindOf } from '@millrace/kernel';
 
-/** Counts decided events by `kind/type`, until they are taken. */
+/** Counts decided events by `kind/type`. Taking the counts resets them. */
 export class DecidedEvents {
   #counts = new Map<string, Map<string, number>>();
 
@@ -11,7 +11,7 @@ export class DecidedEvents {
     for (const { type } of events) types.set(type, (types.get(type) ?? 0) + 1);
   }
 
-  /** Counts since the last call. */
+  /** Counts since the last call, and resets them. */
   take(): [name: string, count: number][] {
     const taken = [...this.#counts].flatMap(([kind, types]) =>
       [...types].map(([type, count]): [string, number] => [`${kind}/${type}`, count]),

@@ -4,9 +4,11 @@ import type { EventLog } from '@millrace/log';
 import type { LmdbSnapshots } from '@millrace/snapshots';
 import { STORE_FOLDERS } from './stores.ts';
 
-/* Stores that the server and its processes share are opened by a process only while nobody writes to them, which the server sees to. */
+/* The server and its child processes share LMDB stores. A process may open a store only while no process writes to it; the server ensures this. */
 
+/** Message of a child process that is ready to open the stores. */
 export type FromOpening = { readonly type: 'wants-to-open' };
+/** Message to a child process that it may open a store now. */
 export type MayOpen = { readonly type: 'may-open' };
 
 interface SharedStores {
@@ -14,12 +16,13 @@ interface SharedStores {
   readonly hot: Pick<LmdbSnapshots, 'pauseWrites'>;
 }
 
-/** Lets processes open stores, one at a time. */
+/** Lets child processes open shared stores, one process at a time, while writes are paused. */
 export class Opening {
   readonly #data: string;
   readonly #stores: SharedStores;
   readonly #onFailure: (error: unknown) => void;
-  #before: Promise<void> = Promise.resolve();
+  /** Resolves when the last queued process has opened its stores. */
+  #lastOpening: Promise<void> = Promise.resolve();
 
   constructor(data: string, stores: SharedStores, onFailure: (error: unknown) => void) {
     this.#data = data;
@@ -28,8 +31,8 @@ export class Opening {
   }
 
   /**
-   * Lets a process open the log, or the log and then the hot snapshots.
-   * @param mayOpen tells it so
+   * Queues a process to open the log, or the log and then the hot snapshots. Kills the process when it takes too long.
+   * @param mayOpen tells the process that it may open the store
    */
   next(pid: number, which: 'log' | 'log and hot', mayOpen: () => void): void {
     const { log, hot } = this.#stores;
@@ -43,13 +46,13 @@ export class Opening {
         await openLog();
         await this.#opened(pid, STORE_FOLDERS.hot);
       });
-    this.#before = this.#before.then(which === 'log' ? openLog : openBoth).catch(this.#onFailure);
+    this.#lastOpening = this.#lastOpening.then(which === 'log' ? openLog : openBoth).catch(this.#onFailure);
   }
 
   async #opened(pid: number, which: string): Promise<void> {
     if (await openedBy(pid, join(this.#data, which))) return;
-    // It may not open the store any more: others are about to write.
+    // Writes continue after this: the process must not open the store any more.
     process.kill(pid, 'SIGKILL');
-    throw new Error(`process ${pid} took too long to open ${which}, so it was ended`);
+    throw new Error(`process ${pid} took too long to open the store "${which}" and was killed`);
   }
 }

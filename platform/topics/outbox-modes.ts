@@ -1,28 +1,28 @@
-/** How long a log may take nothing, while events wait for it, before that is said. */
+/** Time without an accepted event, while events wait, after which the mode is `waiting`. */
 const WAITING_MS = 2_000;
 
-/** How events go to a log: at once, not at all for the moment although nothing has failed yet, or by way of the disk. */
+/** How events reach the log. `flowing`: at once. `waiting`: the log accepts none, but reports no error. `spooling`: through the spool on disk. */
 export type OutboxMode = 'flowing' | 'waiting' | 'spooling';
 
-/** What the kernel’s statistics of an outbox say. */
+/** Part of the kernel’s outbox statistics. */
 interface OutboxProgress {
   readonly mode: 'flowing' | 'spooling';
   readonly waitingEvents: number;
   readonly appendedEvents: number;
 }
 
-/** Tells from the statistics of outboxes, as they come, which of them the log takes nothing from. */
+/** Determines the mode of outboxes from successive statistics. */
 export class OutboxModes {
-  /** By outbox, how many events the log has taken, and since when it has taken no more while some wait; ms of the clock. */
+  /** By outbox: number of events in the log, and the time from which it has not grown while events wait, ms of the clock. */
   readonly #known = new Map<string, { appended: number; since: number }>();
   readonly #now: () => number;
 
-  /** @param now ms of a clock that never goes back */
+  /** @param now ms of a monotonic clock */
   constructor(now: () => number) {
     this.#now = now;
   }
 
-  /** To be called again and again for each outbox, once a second or so. */
+  /** Current mode of an outbox. Call it for each outbox about once per second. */
   modeOf(name: string, { mode, waitingEvents, appendedEvents }: OutboxProgress): OutboxMode {
     const now = this.#now();
     const known = this.#known.get(name);

@@ -25,20 +25,21 @@ export interface Topic {
   readonly folder: string;
   readonly stores: Stores;
   readonly log: EventLog;
-  /** Owns its zones in this process. Null when they are in processes of their own. */
+  /** Host of its zones in this process. Null when its zones are in other processes. */
   readonly host: ZoneHost | null;
-  /** Why the log could not be written last. */
+  /** Message of the last write error of the log. Null without one. */
   readonly lastFailure: string | null;
   /** Events decided here since the last call, by `kind/type`. */
   takeDecided(): [name: string, count: number][];
   /** Calls `listener` after each turn of a zone of this kind, in the order of the calls of `onDecided`. */
   onDecided(kind: string, listener: DecidedListener): void;
-  /** Closes the host: it decides what waits, snapshots, and hands its events to the log or the spool. Idempotent. */
+  /** Closes the host: it decides waiting commands, saves snapshots, and writes its events to the log or the spool. Idempotent. */
   closeHost(): Promise<void>;
   /** Closes the stores, after the host. */
   close(): Promise<void>;
 }
 
+/** Limits and dependencies of a topic. */
 export interface TopicOptions {
   readonly spoolMiB: number;
   readonly random: RandomNumbers;
@@ -61,14 +62,14 @@ export function openSharedTopic(name: string, folder: string): Topic & { readonl
     lastFailure: null,
     takeDecided: () => [],
     onDecided: () => {
-      throw new TypeError(`The zones of topic "${name}" are in other processes, so none decides here.`);
+      throw new TypeError(`The zones of topic "${name}" are in other processes, so no events are decided in this process.`);
     },
     closeHost: async () => {},
     close: () => stores.close(),
   };
 }
 
-/** Opens the stores of a topic and a host for its zones, and writes what an earlier run left on the spool. */
+/** Opens the stores of a topic and a host for its zones, and writes the events that an earlier run left on the spool to the log. */
 export async function openTopic(
   name: string,
   folder: string,
@@ -94,7 +95,7 @@ export async function openTopic(
     },
     onFailure: (failure: HostFailure) => {
       if (failure.kind === 'log') lastFailure = failure.message;
-      logger.error({ topic: name, ...failure }, 'a zone failed');
+      logger.error({ topic: name, ...failure }, 'zone host failure');
     },
     onRecovered: (zone, steps) => logger.debug({ zone, steps }, 'zone recovered'),
   };

@@ -12,15 +12,15 @@ import {
 } from '@millrace/kernel';
 import type { Topic } from './topic.ts';
 
-/** A zone kind with its topic. Its type carries the types of state and command, so that `Zones` of it are typed. */
+/** A zone kind with its topic. The type parameters make `Zones` of this kind typed. */
 export interface ZoneKind<State, Command> {
   readonly kind: string;
   readonly topic: string;
-  // biome-ignore lint/suspicious/noExplicitAny: a kind’s events are between its `decide` and its `evolve`; nobody else is given them by type here.
+  // biome-ignore lint/suspicious/noExplicitAny: the event type matters only within the definition, between `decide` and `evolve`.
   readonly definition: (settings: Settings) => ZoneDefinition<State, Command, any>;
 }
 
-/** @param definition may depend on settings */
+/** Declares a zone kind. @param definition may depend on settings */
 export function zoneKind<State, Command, Event extends { type: string }>(
   kind: string,
   topic: string,
@@ -29,7 +29,7 @@ export function zoneKind<State, Command, Event extends { type: string }>(
   return { kind, topic, definition };
 }
 
-/** State of a zone. Not a copy: do not change or keep it. */
+/** State of a zone, read from memory. Not a copy: do not change or keep it. */
 export interface ZoneView<State> {
   readonly state: Readonly<State>;
   readonly seq: number;
@@ -41,7 +41,7 @@ export class Zones<State, Command> {
   readonly #kind: string;
   readonly #topic: Pick<Topic, 'onDecided'>;
   readonly #host: ZoneHost;
-  /** An address is made for each command; the busiest kinds have few keys. */
+  /** Cache of addresses by key: every command needs one, and the busiest kinds have few keys. */
   readonly #addresses = new Map<string, ZoneAddress>();
 
   /** @throws TypeError when the zones of the topic are in other processes */
@@ -62,7 +62,7 @@ export class Zones<State, Command> {
     return this.#host.view(this.#addressOf(key)) as ZoneView<State> | undefined;
   }
 
-  /** Sends a command and resolves with its reply: when it is decided or, with `durable`, when the log has its events. */
+  /** Sends a command and resolves with the reply: after the decision or, with `durable`, when the events are in the log. */
   submit(key: string, command: Command, options?: SubmitOptions): Promise<Reply> {
     return this.#host.submit(this.#addressOf(key), command, options);
   }
@@ -108,5 +108,5 @@ export class Zones<State, Command> {
   }
 }
 
-/** Addresses held; some MB. */
+/** Maximum number of cached addresses; they take some MB. */
 const ADDRESSES_MAX = 10_000;

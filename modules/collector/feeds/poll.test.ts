@@ -42,7 +42,7 @@ test('fault 85: a document that never ends is refused at 8 MiB, and is not read 
     server.close();
   });
   const [what, detail, beginning] = await outcome;
-  assert.deepEqual([what, detail, beginning?.length], ['oversized', 'a body of more than 8388608 bytes', 512]);
+  assert.deepEqual([what, detail, beginning?.length], ['oversized', 'the response body exceeds 8388608 bytes', 512]);
   await left;
   assert.ok(bytes < 64 * 1024 * 1024, `${bytes} bytes were sent`);
 });

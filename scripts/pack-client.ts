@@ -71,7 +71,7 @@ function emit(files: readonly string[]): string {
   const libraries = ['--lib', 'es2024,dom,dom.iterable', '--target', 'es2022', '--module', 'nodenext', '--moduleResolution', 'nodenext'];
   const checks = ['--strict', '--exactOptionalPropertyTypes', '--skipLibCheck', '--verbatimModuleSyntax', '--types', 'node'];
   // Lists each file of the contracts: the compiler may omit files that it first finds through node_modules, as external ones.
-  const contracts = globSync('*.ts', { cwd: join(ROOT, 'contracts') }).filter((file) => !file.endsWith('.test.ts'));
+  const contracts = globSync('**/*.ts', { cwd: join(ROOT, 'contracts'), exclude: ['**/*.test.ts', 'documents', 'node_modules'] });
   const entries = [...contracts.map((file) => join(ROOT, 'contracts', file)), ...files];
   const compiler = join(ROOT, 'node_modules', 'ts7', 'bin', 'tsc');
   const { status, stdout } = spawnSync(process.execPath, [compiler, ...options, ...libraries, ...checks, '--ignoreConfig', ...entries], {

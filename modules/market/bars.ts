@@ -1,12 +1,12 @@
 import { type Candle, type CandleOrigin, INTERVAL_MS, INTERVALS, type Interval, openingOf, type ReopenedCandle } from '@millrace/contracts';
 
 /*
- * What a candle is. A trade belongs to the candles whose interval holds its time, and stands among the others by (time, order, arrival): the first of
- * them opens, the last one closes. A candle of the venue takes the place of everything within its interval. Any other candle that has one inside is made
- * of the candles it is divided into, so a candle is the same in the end, whatever came first.
+ * The definition of a candle. A trade belongs to the candles whose interval contains its time. Trades are ordered by (time, order, arrival): the first
+ * one gives the open, the last one the close. A candle of the venue replaces all data within its interval. A larger candle that contains one is built
+ * from its smaller candles. So the result does not depend on the order of arrival.
  */
 
-/** A candle while it can still change. */
+/** A candle in memory, which can still change. */
 export interface Bar {
   time: number;
   open: number;
@@ -14,32 +14,32 @@ export interface Bar {
   low: number;
   close: number;
   volume: number;
-  /** What rounding has cut from `volume` so far (Neumaier’s summation). */
+  /** Rounding error of `volume` so far (Neumaier summation). */
   volumeError: number;
-  /** Most decimals of any quantity in it: the sum of decimals has no more, which is what it is rounded to when shown. */
+  /** Largest number of decimals of a quantity. The volume is rounded to it when it is returned. */
   decimals: number;
   trades: number;
-  /** Of a bar made of trades: time and order of the one that opens it, and of the one that closes it. */
+  /** For a bar of trades: time and order of the first trade, and of the last one. */
   firstTime: number;
   firstOrder: number;
   lastTime: number;
   lastOrder: number;
   closed: boolean;
   version: number;
-  /** `trades`: made of trades. `venue`: the venue’s own. `mixed`: one of the venue’s lies within. */
+  /** `trades`: made of trades. `venue`: a candle of the venue. `mixed`: contains a candle of the venue. */
   origin: CandleOrigin;
-  /** Whether the bars it is divided into are all known, with all that is in them: not where something came too late for them, or was kept before they were. */
+  /** Whether all its smaller bars are in memory and complete. False after data that was too late for them, and for bars of old snapshots. */
   isWhole: boolean;
 }
 
-/** Bars of every interval, oldest first; the last one is the newest. */
+/** Bars of each interval, oldest first. */
 export type Bars = Record<Interval, Bar[]>;
 
 export function noBars(): Bars {
   return Object.fromEntries(INTERVALS.map((interval) => [interval, [] as Bar[]])) as Bars;
 }
 
-/** Bars of a snapshot from before those that a larger one is divided into were kept. */
+/** Bars of an old snapshot, which has no smaller bars of larger ones. */
 export function upcastBars(older: Record<Interval, readonly Partial<Bar>[]>, newestAt: number): Bars {
   const bars = noBars();
   for (const interval of INTERVALS)
@@ -55,14 +55,14 @@ export function endOf(bar: Bar, interval: Interval): number {
   return bar.time + INTERVAL_MS[interval];
 }
 
-/** Whether candles of one interval are made of whole ones of another. */
+/** Whether candles of one interval consist of whole candles of another. */
 export function holds(larger: Interval, smaller: Interval): boolean {
   return INTERVAL_MS[larger] > INTERVAL_MS[smaller] && INTERVAL_MS[larger] % INTERVAL_MS[smaller] === 0;
 }
 
-/** The intervals that each is divided into next, largest first: 15m into 5m or 3m. */
+/** The next smaller intervals of each interval, largest first: 5m and 3m for 15m. */
 const PARTS: Readonly<Record<Interval, readonly Interval[]>> = nextTo((interval, part) => holds(interval, part)).parts;
-/** The intervals that are divided into each next. */
+/** The next larger intervals of each interval. */
 const WHOLES: Readonly<Record<Interval, readonly Interval[]>> = nextTo((interval, part) => holds(interval, part)).wholes;
 
 function nextTo(divides: (interval: Interval, part: Interval) => boolean) {
@@ -76,7 +76,7 @@ function nextTo(divides: (interval: Interval, part: Interval) => boolean) {
   return { parts, wholes };
 }
 
-/** What bars need to know of a trade. */
+/** The fields of a trade that bars need. */
 export interface Contribution {
   readonly time: number;
   readonly order: number;
@@ -86,12 +86,12 @@ export interface Contribution {
   readonly decimals: number;
 }
 
-/** Whether only the store can tell exactly what the bar is. */
+/** Whether only the store has the exact bar. */
 export function isInexact({ isWhole, origin }: Bar): boolean {
   return !isWhole && origin !== 'venue';
 }
 
-/** Takes a trade into the bars of its time, made if missing. Bars that ended before `keptFrom` and are gone stay as they are. */
+/** Adds a trade to the bars of its time; creates missing ones. Bars that ended before `keptFrom` and are no longer in memory are not changed. */
 export function addTrade(bars: Bars, trade: Contribution, keptFrom: number): void {
   const lacking: Interval[] = [];
   for (const interval of INTERVALS) {
@@ -115,7 +115,7 @@ export function addTrade(bars: Bars, trade: Contribution, keptFrom: number): voi
   }
 }
 
-/** Puts a candle of the venue’s in the place of what is known of its interval. */
+/** Replaces the data of an interval by a candle of the venue. */
 export function setCandle(bars: Bars, interval: Interval, candle: Candle, keptFrom: number): void {
   const before = barAt(bars[interval], candle.time);
   const known = { volume: before ? volumeOf(before) : 0, trades: before?.trades ?? 0 };
@@ -147,7 +147,7 @@ export function setCandle(bars: Bars, interval: Interval, candle: Candle, keptFr
   }
 }
 
-/** Takes a candle into a bar whose parts are not all known: as near as can be. */
+/** Adds a candle to a bar whose smaller bars are not complete. The result is an approximation. */
 function merge(bar: Bar, candle: Candle, known: { volume: number; trades: number }, isNewest: boolean): void {
   if (candle.time === bar.time) bar.open = candle.open;
   if (isNewest) bar.close = candle.close;
@@ -158,7 +158,7 @@ function merge(bar: Bar, candle: Candle, known: { volume: number; trades: number
   bar.origin = 'mixed';
 }
 
-/** Makes a bar anew of those it is divided into. */
+/** Builds a bar from its smaller bars. */
 function compose(bars: Bars, interval: Interval, bar: Bar): void {
   const parts = partsOf(bars, interval, bar.time);
   const [first] = parts;
@@ -178,7 +178,7 @@ function compose(bars: Bars, interval: Interval, bar: Bar): void {
   }
 }
 
-/** The bars that one is divided into: of the intervals that it could be divided into, that of which the venue has given most; else the largest. */
+/** The smaller bars of a bar: those of the interval with the most candles of the venue, else of the largest interval. */
 function partsOf(bars: Bars, interval: Interval, time: number): Bar[] {
   const end = time + INTERVAL_MS[interval];
   let chosen: Bar[] = [];
@@ -207,7 +207,7 @@ export function barAt(bars: readonly Bar[], time: number): Bar | undefined {
   return undefined;
 }
 
-/** Lets go of bars that ended before `keptFrom`, unless one that did not is divided into them; the newest always stays. */
+/** Removes bars that ended before `keptFrom`, except the newest one and those within a larger bar that did not end. */
 export function prune(bars: Bars, interval: Interval, keptFrom: number): void {
   const list = bars[interval];
   const [oldest] = list;
@@ -231,20 +231,20 @@ export function candleOf(bar: Bar): Candle {
   };
 }
 
-/** Exactly the sum of the quantities, as near as a double comes to it. */
+/** The exact sum of the quantities, as the nearest double. */
 function volumeOf({ volume, volumeError, decimals }: Bar): number {
   return roundedSum(volume + volumeError, decimals);
 }
 
-/** A sum of quantities without what adding doubles has left behind their decimals. */
+/** A sum of quantities, rounded to their decimals. */
 export function roundedSum(sum: number, decimals: number): number {
   return decimals <= DECIMALS_MAX ? Number(sum.toFixed(decimals)) : sum;
 }
 
-/** Beyond this a double has no digits left to round. */
+/** Maximum number of decimals to round to: a double has no more digits. */
 const DECIMALS_MAX = 12;
 
-/** Decimals of a quantity as the venue wrote it. */
+/** Number of decimals of a quantity, as the venue wrote it. */
 export function decimalsOf(quantity: string): number {
   const point = quantity.indexOf('.');
   if (quantity.includes('e') || quantity.includes('E')) return Number.POSITIVE_INFINITY;
@@ -279,7 +279,7 @@ function barOf(opening: number, { time, order, price, quantity, decimals }: Cont
   };
 }
 
-/** A bar of what the store has, in the place of what memory knew: on closing, the store makes it anew. */
+/** A bar from the data of the store, instead of memory. When it closes, the store computes it again. */
 export function reopenedBar({ candle, version, ...rest }: Omit<ReopenedCandle, 'interval'>): Bar {
   return { ...candle, ...rest, volumeError: 0, closed: version > 0, version, isWhole: false };
 }

@@ -1,22 +1,22 @@
 import { crc32 } from 'node:zlib';
 import type { BookContinuity, BookUpdate, Level } from '@millrace/contracts';
 
-/** Levels a side may have; what is beyond the best of these is cut. Venues send a thousand at most. */
+/** Maximum number of levels of a side; worse levels are cut. Venues send at most a thousand. */
 const LEVELS_MAX = 5_000;
 const CHECKSUM_LEVELS = 10;
 
-/** One price of a side; the price also as a number, for ordering. */
+/** A level of a side, with the price as a number for sorting. */
 export type BookLevel = [price: number, priceText: string, quantityText: string];
 
 export interface Book {
-  /** A whole book was seen and no update was lost since. */
+  /** Whether a full book was received, and no update was lost since. */
   synced: boolean;
-  /** Why it is not. */
+  /** Why it is not up to date. */
   reason: string;
-  /** Best first: bids fall, asks rise. */
+  /** Best level first: bids descending, asks ascending. */
   bids: BookLevel[];
   asks: BookLevel[];
-  /** Id of the newest update applied, where the venue numbers them. */
+  /** Id of the newest applied update, if the venue numbers updates. */
   last: number | null;
   time: number;
   depth: number;
@@ -26,7 +26,7 @@ export function emptyBook(): Book {
   return { synced: false, reason: 'no whole book has come yet', bids: [], asks: [], last: null, time: 0, depth: LEVELS_MAX };
 }
 
-/** What an update is to a book: the next one, one it has already, or one that shows that some were lost. */
+/** Relation of an update to a book: the next one, an old one, or one after a lost update. */
 export function judge(book: Book, continuity: BookContinuity | undefined): 'next' | 'old' | { lost: string } {
   if (continuity?.last === undefined || book.last === null) return 'next';
   if (continuity.last <= book.last) return 'old';
@@ -56,8 +56,8 @@ export function update(book: Book, { bids, asks, continuity, time }: BookUpdate)
 }
 
 /**
- * Kraken’s checksum: of the ten best asks and then bids, price and quantity without the point and without leading zeros,
- * all in a row, CRC-32. Source: docs.kraken.com, "Book checksum".
+ * Checksum of Kraken: the CRC-32 of price and quantity of the ten best asks, then bids, without decimal points and leading zeros.
+ * Source: docs.kraken.com, "Book checksum".
  */
 export function checksumOf(book: Book): number {
   let text = '';

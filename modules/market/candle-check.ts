@@ -3,36 +3,36 @@ import type { SeriesStore } from '@millrace/series';
 import { makeCandles } from './remake.ts';
 
 const DAY_MS = 86_400_000;
-/** Candles of an interval that are compared at once, and the time they may span unless one alone is longer: so much is read at most. */
+/** Maximum number of candles of one window, and maximum length of a window, ms, unless one candle is longer. They limit each read. */
 const WINDOW_CANDLES = 200;
 const WINDOW_MS = DAY_MS;
-/** Windows are taken this long before the newest trade. */
+/** Ages of the windows before the newest trade, ms. */
 const AGES_MS = [0, DAY_MS, 7 * DAY_MS, 30 * DAY_MS];
-/** Differences that are listed of an instrument; all are counted. */
+/** Maximum number of listed differences of an instrument. All are counted. */
 const LISTED_MAX = 20;
-/** Beyond so many decimals a sum is not rounded, and its last digits depend on how it was added. */
+/** Sums with more decimals are not rounded, so their last digits depend on the order of addition. */
 const DECIMALS_MAX = 12;
 const VOLUME_TOLERANCE = 1e-9;
 
 const FIELDS = ['open', 'high', 'low', 'close', 'volume', 'trades'] as const;
 
-/** A field of a stored candle that is not what the stored trades make it; `stored` is null where there is no candle. */
+/** A field of a stored candle that differs from the stored trades. `stored` is null when there is no candle. */
 export interface CandleDifference {
   readonly instrument: InstrumentId;
   readonly interval: Interval;
-  /** Opening, epoch ms. */
+  /** Opening time, epoch ms. */
   readonly time: number;
   readonly field: (typeof FIELDS)[number];
   readonly stored: number | null;
   readonly expected: number;
 }
 
-/** `notCompared`: candles that trades alone do not make. `partial`: some of their trades have been deleted or cannot be read. */
+/** `notCompared`: candles that are not made of trades alone. `partial`: candles with deleted or unreadable trades. */
 export interface CandleReport {
   readonly instrument: InstrumentId;
   readonly compared: number;
   readonly notCompared: { readonly venue: number; readonly repaired: number; readonly partial: number };
-  /** Candles that differ, and the first of their fields. */
+  /** Number of candles that differ, and the first differing fields. */
   readonly differing: number;
   readonly differences: readonly CandleDifference[];
 }
@@ -45,9 +45,9 @@ interface Window {
 }
 
 /**
- * Compares samples of an instrument’s stored candles, of every interval and of several ages, with those that its stored trades make. Only candles that are
- * over are compared. One window is read at a time.
- * @param isStopped asked between windows; the report is of what was read until then
+ * Compares samples of the stored candles of an instrument, of each interval and several ages, with candles computed from its stored trades. Only closed
+ * candles are compared. One window is read at a time.
+ * @param isStopped checked between windows; if true, the report covers the windows read so far
  */
 export async function checkCandles(
   series: SeriesStore,
@@ -66,7 +66,7 @@ export async function checkCandles(
     if (isStopped()) break;
     const window = { instrument, interval, from, to };
     let found = await compare(series, window, isDamaged);
-    // What is written between two reads looks like a difference.
+    // Data written between two reads would look like a difference.
     if (found.differences.size > 0) found = onlyLasting(found, await compare(series, window, isDamaged));
     for (const name of ['compared', 'venue', 'repaired', 'partial'] as const) counts[name] += found[name];
     differing += found.differences.size;
@@ -76,7 +76,7 @@ export async function checkCandles(
   return { instrument, compared, notCompared, differing, differences: differences.slice(0, LISTED_MAX) };
 }
 
-/** Time of the newest trade before a time, epoch ms; null where there is none. */
+/** Time of the newest trade before a time, epoch ms; null when there is none. */
 async function newestTrade(series: SeriesStore, instrument: InstrumentId, to: number): Promise<number | null> {
   const [last] = await series.trades({ instrument, from: Number.MIN_SAFE_INTEGER, to, order: 'desc', limit: 1 });
   return last?.time ?? null;
@@ -89,7 +89,7 @@ function* windowsOf(times: readonly number[]): Generator<Omit<Window, 'instrumen
     const span = Math.max(length, Math.min(WINDOW_CANDLES * length, WINDOW_MS));
     let earliest = Number.POSITIVE_INFINITY;
     for (const time of times) {
-      // The candle that holds this time may not be over.
+      // The candle that contains this time may be open.
       const to = Math.min(openingOf(time, interval), earliest);
       const from = openingOf(to - span, interval);
       if (from < to) yield { interval, from, to };
@@ -103,7 +103,7 @@ interface Compared {
   readonly venue: number;
   readonly repaired: number;
   readonly partial: number;
-  /** By opening. */
+  /** By opening time. */
   readonly differences: ReadonlyMap<number, readonly CandleDifference[]>;
 }
 

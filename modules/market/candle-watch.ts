@@ -2,10 +2,10 @@ import type { InstrumentId } from '@millrace/contracts';
 import type { SeriesStore } from '@millrace/series';
 import { type CandleDifference, checkCandles } from './candle-check.ts';
 
-/** Longest that one instrument is checked, ms. */
+/** Time limit of the check of one instrument, ms. */
 const CHECK_MS_MAX = 5_000;
 
-/** Checks the stored candles of one instrument after another, and knows which differed when they were last checked. */
+/** Checks the stored candles of one instrument after another, and keeps the differences found by the last check of each. */
 export class CandleWatch {
   readonly #series: SeriesStore;
   readonly #instruments: () => readonly InstrumentId[];
@@ -27,7 +27,7 @@ export class CandleWatch {
     this.#onDifference = onDifference;
   }
 
-  /** Checks the instrument after the one that was checked last; does nothing while a check is under way. */
+  /** Checks the next instrument. Does nothing while a check is in progress. */
   async checkNext(): Promise<void> {
     const all = this.#instruments();
     const instrument = all[(all.indexOf(this.#last as InstrumentId) + 1) % all.length];
@@ -45,7 +45,7 @@ export class CandleWatch {
     }
   }
 
-  /** Instruments whose stored candles are not what their trades make, and how many of the sampled ones. */
+  /** Instruments with differing stored candles, and the number of differing samples of each. */
   differing(): { instrument: InstrumentId; candles: number }[] {
     return [...this.#differing].map(([instrument, candles]) => ({ instrument, candles }));
   }

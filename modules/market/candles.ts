@@ -26,13 +26,13 @@ export interface CandleRange {
 const CANDLE_COLUMNS = ['time', 'open', 'high', 'low', 'close', 'volume'];
 
 /**
- * Candles from the store, with the zone’s memory over them: what is in memory is newer, unless the store made it anew of what memory has not. With `asOf` only the store is
- * asked, because memory knows nothing but now.
+ * Candles of the store, replaced by those in the memory of the zone, which are newer unless the store computed them again from data that memory lacks. With `asOf`
+ * only the store is read, because memory has only the present.
  */
 export async function readCandles(id: InstrumentId, state: Kept, series: History, range: CandleRange): Promise<CandleFrame> {
   const { page, ...rest } = range;
   const read = (limit: number, after: RowPlace | undefined) => {
-    // Opening times are whole, and each candle has its own.
+    // Opening times are integers, and unique.
     const from = page.order === 'asc' && after ? Math.max(range.from, after[0] + 1) : range.from;
     const to = page.order === 'desc' && after ? Math.min(range.to, after[0]) : range.to;
     return candleRows(id, state, series, { ...rest, from, to, order: page.order, limit });
@@ -51,7 +51,7 @@ export async function readCandles(id: InstrumentId, state: Kept, series: History
   };
 }
 
-/** Opening of the candle that is still open, epoch ms. */
+/** Opening time of the open candle, epoch ms. */
 function openingOfOpen({ bars }: Kept, interval: Interval): number | undefined {
   const last = bars[interval].at(-1);
   return last && !last.closed ? last.time : undefined;
@@ -89,8 +89,8 @@ async function candleRows(id: InstrumentId, state: Kept, series: History, query:
 }
 
 /**
- * An open candle that something reached too late for what it is divided into: the largest of its parts that is open and exact, with what the store has of the
- * time before that part.
+ * An open candle with data that was too late for its smaller candles: the largest smaller candle that is open and exact, together with the data of the store for the
+ * time before it.
  */
 async function exactly(instrument: InstrumentId, state: Kept, interval: Interval, bar: Bar, series: History): Promise<Candle> {
   const newest = INTERVALS.filter((part) => holds(interval, part))

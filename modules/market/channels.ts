@@ -14,10 +14,10 @@ import { type Bar, candleOf } from './bars.ts';
 import type { Instrument } from './instrument.ts';
 import { describeBook, describeInstrument, describeQuote } from './views.ts';
 
-/** Levels of a side that the book channel carries. */
+/** Number of levels per side in the book channel. */
 const BOOK_DEPTH = 20;
 
-/** Publishes what an instrument decided in a turn. Events of channels without readers are not built. */
+/** Publishes the events that an instrument decided in a turn. Events of channels without readers are not built. */
 export function publishBatch(hub: Hub, batch: EventBatch, zoneState: unknown): void {
   const id = keyOf(batch.zone);
   if (!isInstrumentId(id)) return;
@@ -90,7 +90,7 @@ function publishState(hub: Hub, id: InstrumentId, state: Instrument, seen: { tra
   if (seen.book && hub.isWanted(`book:${id}`)) hub.publish(`book:${id}`, 'conflated', 'book', '', describeBook(id, state, BOOK_DEPTH));
 }
 
-/** A channel of the market, its name parsed. */
+/** A market channel with its parsed parameters. */
 export type MarketChannel =
   | { readonly kind: 'tickers' }
   | { readonly kind: 'trades' | 'quotes' | 'book' | 'readings'; readonly instrument: InstrumentId }

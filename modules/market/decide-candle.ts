@@ -3,12 +3,12 @@ import { barAt, candleOf } from './bars.ts';
 import type { Emit, Instrument, MarketRules } from './instrument.ts';
 import { closeDue, correctPast, isKept, isSameCandle, pastCandles } from './past-candles.ts';
 
-/** Relative difference of volumes that is rounding, not disagreement. */
+/** Relative difference of volumes below which they count as equal. */
 const VOLUME_TOLERANCE = 1e-9;
 
 type CandleCommand = InstrumentCommand & { type: 'RecordCandle' };
 
-/** Records a candle that is the data itself, or one that replaces a candle with a gap in it. */
+/** Records a candle of a feed without trades, or one that replaces a candle with a gap. */
 export function decideCandle(
   state: Instrument,
   rules: MarketRules,

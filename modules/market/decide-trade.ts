@@ -3,12 +3,12 @@ import { judgeTrade } from './dedup-window.ts';
 import type { Emit, Instrument, MarketRules } from './instrument.ts';
 import { closeDue, correctPast, isKept, pastCandles } from './past-candles.ts';
 
-/** Trades before the running mean of prices is reliable. */
+/** Number of trades after which the running mean of prices is reliable. */
 const TYPICAL_AFTER = 10;
 
 type TradeCommand = InstrumentCommand & { type: 'RecordTrade' };
 
-/** Records a trade, unless it is invalid, a duplicate or too late; and closes and corrects candles by it. */
+/** Records a trade, unless it is invalid, a duplicate or too late. Closes and corrects candles. */
 export function decideTrade(
   state: Instrument,
   rules: MarketRules,
@@ -20,7 +20,7 @@ export function decideTrade(
   if (!isPrice(trade.price) || !isPositiveDecimal(trade.quantity)) return emit({ type: 'TradeRefused', trade, reason: 'schema', ...mark });
   const verdict = judgeTrade(state.seen, trade, numbered);
   if (verdict === 'seen') return emit({ type: 'TradeRefused', trade, reason: 'duplicate', ...mark });
-  // Trades of the venue’s history or of a file are known not to have come before.
+  // The source has checked that trades of a history or of a file are new.
   if (verdict === 'too-late' && !backfilled && !from) return emit({ type: 'TradeRefused', trade, reason: 'too-late' });
   closeDue(state, trade.time, emit);
   const past = pastCandles(state, trade.time, '1s');

@@ -1,20 +1,20 @@
 import type { Trade } from '@millrace/contracts';
 
-/** Stretches of numbers remembered. Beyond it the two oldest that lie near each other become one, and what lies between counts as seen. */
+/** Maximum number of remembered ranges of numbers. Beyond it the two oldest neighbours are merged, and the numbers between them count as seen. */
 const STRETCHES_MAX = 64;
-/** Numbers between two stretches that may count as seen unseen: where more lie between, one of them has wild numbers. */
+/** Maximum number of numbers between two ranges that are merged. With more between them, one of the ranges has wrong numbers. */
 const UNSEEN_MAX = 100_000;
-/** Ids remembered where trades are not numbered. */
+/** Number of remembered ids of unnumbered trades. */
 const IDS_MAX = 4_096;
 
 /**
- * Which trades an instrument has had. Numbered trades leave stretches of numbers, so a repeat is told however old it is;
- * of others the newest ids are remembered, and what is older than those cannot be told from a repeat.
+ * The trades that an instrument has received. For numbered trades it keeps ranges of numbers, so it detects duplicates of any age. For other
+ * trades it keeps the newest ids; whether an older trade is a duplicate is not known.
  */
 export interface DedupWindow {
   stretches: [from: number, to: number][];
   ids: Map<string, number>;
-  /** Newest time of an id that was let go, epoch ms. */
+  /** Newest time of a forgotten id, epoch ms. */
   forgottenAt: number;
 }
 
@@ -22,7 +22,7 @@ export function emptyDedupWindow(): DedupWindow {
   return { stretches: [], ids: new Map(), forgottenAt: Number.NEGATIVE_INFINITY };
 }
 
-/** `too-late`: it is not known, but ids of its time have been let go. */
+/** `too-late`: its id is not known, but ids of its time were forgotten. */
 export function judgeTrade(seen: DedupWindow, trade: Trade, numbered: boolean): 'new' | 'seen' | 'too-late' {
   if (!numbered) {
     if (seen.ids.has(trade.id)) return 'seen';
@@ -46,13 +46,13 @@ export function markSeen(seen: DedupWindow, trade: Trade, numbered: boolean): vo
   seen.forgottenAt = Math.max(seen.forgottenAt, oldest[1]);
 }
 
-/** Forgets trades, so that the same ones can be taken again with other times, and times of others that are after `after` (epoch ms). */
+/** Forgets trades, so that they can be recorded again with other times, and times of other trades after `after` (epoch ms). */
 export function forget(seen: DedupWindow, trades: readonly Trade[], after: number): void {
   for (const { id, order } of trades) {
     seen.ids.delete(id);
     forgetNumber(seen.stretches, order);
   }
-  // Ids were let go in the order they came in, so those that are left are of later times.
+  // Ids are forgotten in their order of arrival, so the remaining ones have later times.
   if (seen.forgottenAt > after) seen.forgottenAt = Math.min(after, ...seen.ids.values());
 }
 
@@ -89,7 +89,7 @@ function markNumber(stretches: [number, number][], number: number): void {
   forgetOne(stretches, number);
 }
 
-/** Makes one of the two oldest stretches that lie near each other; where none do, lets go of the shortest but that of `newest`. */
+/** Merges the two oldest ranges that are near each other. If there are none, removes the shortest range, but not that of `newest`. */
 function forgetOne(stretches: [number, number][], newest: number): void {
   let shortest = -1;
   let fewest = Number.POSITIVE_INFINITY;

@@ -15,12 +15,12 @@ import { evolveRepaired } from './evolve-repaired.ts';
 import { type Instrument, keptFrom, type MarketRules } from './instrument.ts';
 import { noteQuality } from './quality.ts';
 
-/** Weight of a new price in the running mean that outliers are measured against: about the newest twenty trades. */
+/** Weight of a new price in the running mean for outliers: about the newest twenty trades. */
 const TYPICAL_WEIGHT = 0.1;
 const MINUTE_CLOSES_MAX = 60;
-/** Imported files that are remembered, the newest. */
+/** Number of newest imported files that are remembered. */
 const FILES_MAX = 16;
-/** Beyond this a double has no digits for the price itself. */
+/** Maximum number of decimals: with more, a double has no digits left for the price. */
 const PRICE_DECIMALS_MAX = 12;
 
 /** Applies an event to the state of an instrument. */
@@ -120,7 +120,7 @@ function evolveClosed(state: Instrument, rules: MarketRules, interval: Interval,
   }
 }
 
-/** The store has these candles, closed: what is known of them here is a part of them. */
+/** Closes candles that the store has. Memory has only a part of them. */
 function evolvePast(state: Instrument, intervals: readonly Interval[], time: number): void {
   for (const interval of intervals) {
     const bar = barAt(state.bars[interval], openingOf(time, interval));
@@ -135,9 +135,9 @@ function evolveCorrected(state: Instrument, interval: Interval, time: number, ve
   bar.closed = true;
 }
 
-/** Moves the running mean that outliers are measured against. */
+/** Updates the running mean for outliers. */
 function noteTypical(state: Instrument, price: number, isOutlier: boolean): void {
-  // After a real jump every trade is an outlier to the old mean: it has to follow, only more slowly.
+  // After a real jump every trade is an outlier. The mean follows them, more slowly.
   const weight = isOutlier ? TYPICAL_WEIGHT * TYPICAL_WEIGHT : TYPICAL_WEIGHT;
   const isFirst = state.typicalPrice === 0 && state.typicalSize === undefined;
   if (price <= 0 && state.typicalSize === undefined) state.typicalSize = isFirst ? Math.abs(price) : state.typicalPrice;
@@ -159,13 +159,13 @@ function noteFile(state: Instrument, { file, at }: FileMark): void {
 }
 
 function notePrice(state: Instrument, price: string): void {
-  // Most prices have no more decimals than those before them, whatever zeros they end with.
+  // Fast path: most prices have no more decimals than the previous ones, without trailing zeros.
   if (price.length - price.indexOf('.') - 1 <= state.priceDecimals) return;
   const decimals = decimalsOf(price.includes('.') ? price.replace(/0+$/, '') : price);
   if (decimals > state.priceDecimals && decimals <= PRICE_DECIMALS_MAX) state.priceDecimals = decimals;
 }
 
-/** Whether a trade stands before another: by time, then by the venue’s order. */
+/** Whether a trade is before another: by time, then by the order of the venue. */
 function isBefore(one: Trade, other: Trade): boolean {
   return one.time < other.time || (one.time === other.time && one.order < other.order);
 }

@@ -11,7 +11,7 @@ export function evolveRepaired(state: Instrument, { after, newestAt, withdrawn, 
   state.newestAt = newestAt;
   state.asOf = newestAt;
   if (state.firstAt > after) state.firstAt = newestAt;
-  // Everything up to `newestAt` is in the candles that are open again, or only in the store.
+  // All data up to `newestAt` is in the reopened candles, or only in the store.
   state.rememberedFrom = newestAt + 1;
   state.bars = noBars();
   for (const { interval, ...candle } of candles) state.bars[interval].push(reopenedBar(candle));

@@ -2,22 +2,22 @@ import { ApiProblem } from '@millrace/http';
 import { type Clock, messageOf, within } from '@millrace/kernel';
 import type { CandleColumns, CandleQuery, PastReads, SeriesStore } from '@millrace/series';
 
-/** Longest a request waits for the store. */
+/** Time limit of a read for a request, ms. */
 const ANSWER_MS_MAX = 10_000;
-/** Most reads that the store may owe an answer to, those that nobody waits for any more included. */
+/** Maximum number of pending reads, including those whose request has timed out. */
 export const UNANSWERED_MAX = 1_000;
 
-/** Failures of many requests have one reason: it is told this often. */
+/** Minimum time between two reports of failures, ms: many requests fail for one reason. */
 const REPORT_EVERY_MS = 1_000;
 
-/** What requests read from the store. */
+/** Reads of the store for requests. */
 export type History = Pick<SeriesStore, 'has' | 'candles' | 'trades' | 'readings'> & {
   readonly past: Pick<PastReads, 'candles' | 'tradeSums'>;
 };
 
 /**
- * The store as requests see it: its failure, or no answer in time, becomes a 503 that says to try again. The reason goes to `onFailure` only, once a second: it may name files.
- * While the store owes too many answers, it is not asked.
+ * Reads of the store for requests. A failure or timeout becomes a 503 with the advice to retry. The reason is passed only to `onFailure`, at most once a second: it may
+ * contain file names. While too many reads are pending, new ones are refused.
  * @throws HISTORY_UNAVAILABLE from each read
  */
 export function historyForRequests(series: History, clock: Clock, onFailure: (message: string) => void): History {

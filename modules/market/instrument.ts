@@ -10,9 +10,9 @@ export interface MarketRules {
   readonly outlierPercent: number;
 }
 
-/** One instrument: everything that is known of it now. */
+/** State of an instrument. */
 export interface Instrument {
-  /** `negativePrices`: its prices may be zero or below. */
+  /** `negativePrices`: its prices may be zero or negative. */
   listed: { source: string; symbol: string; simulated: boolean; negativePrices?: true } | null;
   status: 'live' | 'stale';
   reason: string;
@@ -23,27 +23,27 @@ export interface Instrument {
   firstAt: number;
   newestAt: number;
   typicalPrice: number;
-  /** The same mean without signs: what the distance of an outlier is a part of. Missing where all prices were above zero: then it is `typicalPrice`. */
+  /** Mean of the absolute prices, to which the distance of an outlier is relative. Absent while all prices were positive: then it equals `typicalPrice`. */
   typicalSize?: number;
-  /** Most decimals of any price so far, trailing zeros left out. */
+  /** Largest number of decimals of a price so far, without trailing zeros. */
   priceDecimals: number;
   quote: Quote | null;
   book: Book;
   bars: Bars;
-  /** Nothing from before this is in memory, except candles that hold it (epoch ms); missing where the instrument was never repaired. */
+  /** Memory has no data from before this time, except in candles that contain it (epoch ms). Absent when the instrument was never repaired. */
   rememberedFrom?: number;
-  /** When the first of the open bars ends; nothing needs closing before. */
+  /** Earliest end of an open bar, epoch ms. No bar must be closed before it. */
   nextClose: number;
   seen: DedupWindow;
-  /** Of each file that was imported, how much of it has been taken. */
+  /** Number of imported rows of each file. */
   files: Record<string, number>;
   readings: Record<string, Reading>;
   quality: QualityState;
-  /** Closes of the newest one-minute candles, oldest first: an hour at a glance. */
+  /** Close prices of the newest one-minute candles, oldest first, for a sparkline of one hour. */
   minuteCloses: number[];
 }
 
-/** Emits an event; the state follows at once. */
+/** Emits an event and applies it. */
 export type Emit = Context<InstrumentEvent>['emit'];
 
 /** State of an instrument of which nothing has been received. */
@@ -70,17 +70,17 @@ export function newInstrument(): Instrument {
   };
 }
 
-/** State of a snapshot from before version 2 as it is now. */
+/** Converts the state of a snapshot of version 1. */
 export function upcastInstrument(state: unknown): Instrument {
   const older = state as Instrument & { seen: { forgottenRank?: number } };
   const { stretches, forgottenRank = Number.NEGATIVE_INFINITY } = older.seen;
-  // A rank was microseconds where trades had no number, and ids had their ranks.
+  // In version 1 the order of unnumbered trades was in microseconds, and ids had their order.
   const ids = new Map([...older.seen.ids].map(([id, rank]) => [id, rank / 1_000]));
   const seen = { stretches, ids, forgottenAt: forgottenRank / 1_000 };
   return { ...older, seen, files: {}, priceDecimals: 0, bars: upcastBars(older.bars, older.newestAt) };
 }
 
-/** From when on candles are in memory, epoch ms: trades that are older come too late for them. */
+/** Start of the candles in memory, epoch ms. Older trades are too late for them. */
 export function keptFrom(state: Instrument, { lateWindowMs }: MarketRules): number {
   return Math.max(state.newestAt - lateWindowMs, state.rememberedFrom ?? Number.NEGATIVE_INFINITY);
 }

@@ -3,15 +3,15 @@ import { noBars } from './bars.ts';
 import type { History } from './history.ts';
 import type { Instrument } from './instrument.ts';
 
-/** What requests about an instrument's history need to know of it. */
+/** Fields of an instrument for requests about its history. */
 export type Kept = Pick<Instrument, 'status' | 'asOf' | 'bars'>;
 
-/** All times. */
+/** Range of all times. */
 const EVER = { from: Number.MIN_SAFE_INTEGER, to: Number.MAX_SAFE_INTEGER } as const;
 
 /**
- * An instrument whose history can be asked for: that of its zone, or, where no source has it any more, what the store has of it, which is stale.
- * @returns undefined when there is none, and never was
+ * An instrument with history: from its zone, or, if its source was removed, from the store; then it is stale.
+ * @returns undefined when the instrument never existed
  */
 export async function keptOf(
   { series, instrument }: { readonly series: History; instrument(id: InstrumentId): Instrument | undefined },
@@ -23,7 +23,7 @@ export async function keptOf(
   return { status: 'stale', asOf: await newestTime(series, id), bars: noBars() };
 }
 
-/** Epoch ms; 0 when everything has been deleted since. */
+/** Time of the newest data, epoch ms; 0 when all of it was deleted. */
 async function newestTime(series: History, id: InstrumentId): Promise<number> {
   const newest = { instrument: id, ...EVER, order: 'desc', limit: 1 } as const;
   const [trades, readings] = await Promise.all([series.trades(newest), series.readings(newest)]);

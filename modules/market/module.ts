@@ -24,15 +24,15 @@ import { type MarketReads, marketRoutes } from './routes.ts';
 import { udfRoutes } from './udf.ts';
 import { instrumentZone } from './zone.ts';
 
-/** Longest that a reader waits for rows that are on their way to the store; then it gets what is there. */
+/** Maximum time that a request waits for pending rows of the store, ms. After it, it gets the stored rows. */
 const CATCH_UP_MS = 2_000;
-/** Longest that a repair waits for the store to have what was decided. */
+/** Maximum time that a repair waits until the store has all decided events, ms. */
 const REPAIR_MS = 10_000;
-/** How often the stored candles of one instrument are compared with its trades. */
+/** Interval between the checks of stored candles, one instrument each, ms. */
 const CANDLE_CHECK_MS = 60_000;
-/** How often days that are old enough are moved to the archive. */
+/** Interval between two runs of the archive job, ms. */
 const ARCHIVE_MS = 10 * 60_000;
-/** Instruments with differing candles for which there are alerts. */
+/** Maximum number of alerts for instruments with differing candles. */
 const DIFFERING_MAX = 20;
 
 export const instrumentKind = zoneKind('instrument', 'market', ({ market }) => instrumentZone(market));

@@ -3,7 +3,7 @@ import { messageOf } from '@millrace/kernel';
 import type { Zones } from '@millrace/topics';
 import type { Instrument } from './instrument.ts';
 
-/** When a zone that could not be opened is tried again. */
+/** Delay before a zone that could not be opened is retried, ms. */
 const OPEN_AGAIN_MS = 2_000;
 
 /** Opens the zones of instruments. One that cannot be opened now, on a full disk for example, does not delay the others: it is retried until it is open. */

@@ -17,15 +17,15 @@ export function closeDue(state: Instrument, time: number, emit: Emit): void {
   }
 }
 
-/** A candle that something changes although it is closed. */
+/** A closed candle that is changed. */
 interface PastCandle {
   readonly interval: Interval;
   readonly time: number;
-  /** What it was before; null when nothing was known of it, or only a part. */
+  /** The candle before the change; null when memory had none, or only a part of it. */
   readonly before: Candle | null;
 }
 
-/** The closed candles of an interval and of those it is part of that hold a time, those included that nothing is known of yet. */
+/** The closed candles of an interval and its larger intervals that contain a time, including those without data. */
 export function pastCandles(state: Instrument, time: number, from: Interval): PastCandle[] {
   const found: PastCandle[] = [];
   for (const interval of INTERVALS) {
@@ -40,14 +40,14 @@ export function pastCandles(state: Instrument, time: number, from: Interval): Pa
   return found;
 }
 
-/** Emits what has become of past candles that have changed: what they are now, or that the store has to compute them. */
+/** Emits the new values of changed past candles, or that the store must compute them. */
 export function correctPast(state: Instrument, past: readonly PastCandle[], changed: number, emit: Emit): void {
   const intervals: Interval[] = [];
   for (const { interval, time, before } of past) {
     const bar = barAt(state.bars[interval], time);
     if (!bar || isInexact(bar)) intervals.push(interval);
     else if (!before || !isSameCandle(before, candleOf(bar))) {
-      // Of a bar that was inexact the store has numbered versions itself.
+      // The store numbers the versions of an inexact bar itself.
       const old = bar.isWhole ? undefined : (true as const);
       emit({ type: 'CandleCorrected', interval, candle: candleOf(bar), version: bar.version + 1, origin: bar.origin, ...(old && { old }) });
     }

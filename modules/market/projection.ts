@@ -7,14 +7,14 @@ import { type OldCandle, remakeCandles } from './remake.ts';
 /** Name of the consumer group. */
 export const SERIES_GROUP = 'series';
 
-/** What the store holds now, and did not hold before. */
+/** New rows of the store. */
 export interface Stored {
   readonly instruments: ReadonlySet<InstrumentId>;
-  /** Candles that the store itself has made anew, of what came too late for memory: nobody was told of them before. */
+  /** Candles that the store computed again from data that was too late for memory. They were not published before. */
   readonly remade: readonly CandleRow[];
 }
 
-/** Writes trades, closed candles, corrections and readings to the series store as the log brings them. */
+/** Writes trades, closed candles, corrections and readings of the log to the series store. */
 export function seriesProjection(series: SeriesStore, onStored: (stored: Stored) => void = () => {}): Projection {
   return {
     name: SERIES_GROUP,
@@ -39,9 +39,9 @@ interface Rows {
   readonly trades: TradeRow[];
   readonly candles: CandleRow[];
   readonly readings: ReadingRow[];
-  /** Candles that only the store has, and that are to be made anew. */
+  /** Candles that only the store has and must compute again. */
   readonly old: OldCandle[];
-  /** The venue’s own candles that only the store has or gets. */
+  /** Candles of the venue that only the store has or gets. */
   readonly given: CandleRow[];
   readonly withdrawn: Withdrawal[];
 }

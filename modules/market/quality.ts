@@ -1,6 +1,6 @@
 import type { Candle, Gap, GapRepair, InstrumentEvent, Interval, Quality } from '@millrace/contracts';
 
-/** Newest examples kept of each list. */
+/** Number of newest examples that are kept in each list. */
 const EXAMPLES_MAX = 50;
 
 interface QualityExample {
@@ -17,7 +17,7 @@ interface CandleDifference {
   readonly partial: boolean;
 }
 
-/** Data quality as the state of the zone has it: times in epoch ms. */
+/** Data quality in the state of the zone. Times in epoch ms. */
 export interface QualityState extends Pick<Quality, 'counts'> {
   gaps: Gap[];
   readonly differences: CandleDifference[];
@@ -47,7 +47,7 @@ export function cleanQuality(): QualityState {
   };
 }
 
-/** Folds what happened into the counts; anything worth a look becomes an example. */
+/** Updates the counts by an event, and adds examples. */
 export function noteQuality(quality: QualityState, event: InstrumentEvent): void {
   const { counts } = quality;
   switch (event.type) {

@@ -2,24 +2,24 @@ import { type Candle, type CandleOrigin, INTERVAL_MS, type InstrumentId, type In
 import type { CandleRow, Past, PastQuery, PastReads, StoredCandle, TradeSum } from '@millrace/series';
 import { decimalsOf, holds, roundedSum } from './bars.ts';
 
-/** A candle that only the store has, and that something has changed. */
+/** A changed candle that only the store has. */
 export interface OldCandle {
   readonly instrument: InstrumentId;
   readonly interval: Interval;
-  /** Its opening, epoch ms. */
+  /** Opening time, epoch ms. */
   readonly time: number;
-  /** When the change became known, epoch ms. */
+  /** Time of the change, epoch ms. */
   readonly known: number;
 }
 
-/** Candles so near each other, in periods, are asked for together. */
+/** Maximum distance of candles that are read together, in periods. */
 const PERIODS_APART_MAX = 3_600;
 
 /**
- * Makes candles that only the store has anew, of the stored trades and the venue’s candles (see bars.ts), as new versions. A candle that the venue gave
- * stays. So does one so old that trades may have been deleted, when it is made of more trades than are stored.
- * @param given the venue’s own candles to be stored first, as new versions
- * @returns what was stored
+ * Computes candles that only the store has again, from the stored trades and the candles of the venue (see bars.ts), as new versions. Candles of the venue
+ * are not changed, nor old candles that count more trades than are stored, because trades may have been deleted.
+ * @param given candles of the venue to store first, as new versions
+ * @returns the stored candles
  */
 export async function remakeCandles(past: Past, old: readonly OldCandle[], given: readonly CandleRow[]): Promise<CandleRow[]> {
   const stored: CandleRow[] = [];
@@ -37,27 +37,27 @@ export async function remakeCandles(past: Past, old: readonly OldCandle[], given
   return stored;
 }
 
-/** What stored trades and candles are read with. */
+/** Reads of stored trades and candles. */
 type Reads = Pick<PastReads, 'candles' | 'tradeSums'>;
 
-/** What the stored trades and the venue’s candles between two times make, both within one period of the interval; null when there is nothing. */
+/** The candle of the stored trades and venue candles between two times, both within one period of the interval; null without data. */
 export async function storedPart(past: Reads, query: PastQuery): Promise<Candle | null> {
   return (await makeCandles(past, query)).get(query.from)?.candle ?? null;
 }
 
-/** A candle as the store’s trades and the venue’s candles make it. */
+/** A candle computed from stored trades and candles of the venue. */
 export interface MadeCandle {
   readonly candle: Candle;
   readonly origin: CandleOrigin;
-  /** The trades in it that lie in no candle of the venue. */
+  /** Its trades outside of candles of the venue. */
   readonly sum: TradeSum | undefined;
-  /** The newest version that is stored. */
+  /** The newest stored version. */
   readonly stored: StoredCandle | undefined;
 }
 
 /**
- * Candles of an interval that open in [from, to), by opening, of what is stored with times before `to`. A candle of the venue is itself.
- * @param from an opening
+ * Candles of an interval that open in [from, to), by opening time, computed from the stored data before `to`. Candles of the venue are returned as they are.
+ * @param from opening time of a candle, epoch ms
  */
 export async function makeCandles(
   past: Reads,
@@ -88,7 +88,7 @@ function candleOf({ time, open, high, low, close, volume, trades }: StoredCandle
   return { time, open, high, low, close, volume, trades };
 }
 
-/** Candles of one instrument and interval that lie near each other, in order of time, each once. */
+/** Groups of neighbouring candles of one instrument and interval, in order of time, without duplicates. */
 function groupsOf(old: readonly OldCandle[]): OldCandle[][] {
   const byKey = new Map<string, Map<number, OldCandle>>();
   for (const one of old) {
@@ -127,7 +127,7 @@ async function remade(past: Past, group: readonly OldCandle[]): Promise<CandleRo
   return rows;
 }
 
-/** The venue’s candles that do not lie within another one, in order of time. */
+/** The candles of the venue that are not within another one, in order of time. */
 function largestOf(candles: readonly StoredCandle[]): StoredCandle[] {
   const largest: StoredCandle[] = [];
   const endOf = ({ time, interval }: StoredCandle) => time + INTERVAL_MS[interval];
@@ -135,7 +135,7 @@ function largestOf(candles: readonly StoredCandle[]): StoredCandle[] {
   for (const one of ordered) {
     const before = largest.at(-1);
     if (!before || one.time >= endOf(before)) largest.push(one);
-    // Three minutes and five overlap: the longer counts.
+    // Candles of 3 and 5 minutes may overlap: the longer one counts.
     else if (endOf(one) - one.time > endOf(before) - before.time) largest[largest.length - 1] = one;
   }
   return largest;
@@ -151,7 +151,7 @@ function rangesOf(candles: readonly StoredCandle[]): [from: number, to: number][
   return ranges;
 }
 
-/** The candle that trades and the venue’s candles make together, which have no time in common; null of nothing. */
+/** The candle of trades and candles of the venue that do not overlap; null without data. */
 function combined(time: number, trades: TradeSum | undefined, given: readonly StoredCandle[]): Candle | null {
   const [first] = given;
   const last = given.at(-1);

@@ -5,10 +5,10 @@ import { type RepairParts, repairInstrument } from './repair.ts';
 import { timeOrNull } from './views.ts';
 
 const DAY_MS = 86_400_000;
-/** Sources may be ahead of our clock by this much, in ms. */
+/** Tolerated lead of sources before our clock, ms. */
 const AHEAD_MS = 60_000;
 
-/** The operators’ way to mend an instrument whose event time has run ahead. */
+/** The route by which operators repair an instrument whose event time ran ahead. */
 export function repairRoutes(
   routes: Routes,
   { now, archiveAfterDays, ...parts }: RepairParts & { readonly now: () => number; readonly archiveAfterDays: number },

@@ -24,7 +24,7 @@ export interface RepairParts {
   readonly series: Pick<SeriesStore, 'trades' | 'past'>;
   /** The instrument and its seq. `isIdle`: its mailbox is empty. */
   view(id: InstrumentId): { readonly state: Instrument; readonly seq: number; readonly isIdle: boolean } | undefined;
-  /** Resolves when the store has everything decided so far. @throws@throws when the store cannot confirm it */
+  /** Resolves when the store has everything decided so far. @throws Error when the store cannot confirm it */
   settled(): Promise<void>;
   /** Resolves when the log has the events, or with the refusal. */
   submit(id: InstrumentId, command: { type: 'RepairInstrument' } & InstrumentRepair): Promise<Reply>;
@@ -33,7 +33,7 @@ export interface RepairParts {
 /** What one repair withdrew. */
 export interface RepairResult {
   readonly withdrawn: readonly Trade[];
-  /** Time of the newest data that is left, epoch ms. */
+  /** Time of the newest remaining data, epoch ms. */
   readonly newestAt: number;
 }
 

@@ -10,12 +10,12 @@ import { describeBook, describeInstrument, describeQuality, describeQuote, timeO
 const ROWS_USUAL = 500;
 const DEPTH_USUAL = 20;
 
-/** What the market’s routes need of the process they run in. */
+/** What the routes of the market need from their process. */
 export interface MarketReads {
   readonly series: History;
   instrument(id: InstrumentId): Instrument | undefined;
   instruments(): Iterable<readonly [InstrumentId, Instrument]>;
-  /** Resolves when the store holds everything that the log held when it was asked. */
+  /** Resolves when the store has all events that are in the log at the call. */
   caughtUp(): Promise<void>;
 }
 
@@ -92,7 +92,7 @@ function requireInstrument(reads: MarketReads, id: InstrumentId): Instrument {
   return reads.instrument(id) ?? refuseUnknown(id);
 }
 
-/** An instrument, or what is kept of one whose source was removed. */
+/** An instrument, also one whose source was removed. */
 async function requireKept(reads: MarketReads, id: InstrumentId): Promise<Kept> {
   return (await keptOf(reads, id)) ?? refuseUnknown(id);
 }

@@ -6,8 +6,8 @@ import { keptOf } from './kept.ts';
 import type { MarketReads } from './routes.ts';
 
 /*
- * The Universal Data Feed protocol of TradingView’s Charting Library, so that its charts can be pointed at Millrace.
- * Source: TradingView, "UDF". Errors are answers with `s: "error"` and status 200, as the protocol wants.
+ * The Universal Data Feed protocol of the TradingView Charting Library, so that its charts can use Millrace as data feed.
+ * Source: TradingView, "UDF". The protocol requires errors as responses with `s: "error"` and status 200.
  */
 
 const RESOLUTIONS: Record<string, Interval> = {
@@ -96,7 +96,7 @@ async function history(
   const state = await keptOf(reads, id);
   if (!state) return { s: 'error', errmsg: `unknown symbol ${id}` };
   await reads.caughtUp();
-  // `countback` outranks `from`: that many bars before `to` are wanted, however far back they lie.
+  // `countback` takes precedence over `from`: it requests that many bars before `to`, at any age.
   const range = {
     interval,
     from: countback > 0 ? 0 : from,
@@ -107,7 +107,7 @@ async function history(
   const newestFirst = await readCandles(id, state, reads.series, range);
   const rows = newestFirst.rows.reverse();
   if (rows.length === 0) {
-    // Where a chart that scrolls back has to look next: the newest candle before what it asked for.
+    // Where a chart that scrolls back continues: the newest candle before the requested range.
     const earlier = await readCandles(id, state, reads.series, {
       ...range,
       from: Number.MIN_SAFE_INTEGER,

@@ -13,7 +13,7 @@ import { candleOf } from './bars.ts';
 import { levelsOf } from './book.ts';
 import type { Instrument } from './instrument.ts';
 
-/** What an instrument is to the outside: read from the zone’s memory, so it is as fresh as can be and costs no query. */
+/** The resource of an instrument, from the memory of its zone: always current, without a query. */
 export function describeInstrument(id: InstrumentId, state: Instrument): InstrumentResource {
   const { source, base, quote } = pairOf(id);
   const day = state.bars['1d'].at(-1);
@@ -79,7 +79,7 @@ function valuesOf({ time: _time, ...values }: Candle): Omit<Candle, 'time'> {
   return values;
 }
 
-/** A time as resources have it, of a time that is 0 while nothing is known. */
+/** Converts a time that is 0 while it is unknown to one that is null. */
 export function timeOrNull(time: number): number | null {
   return time > 0 ? time : null;
 }

@@ -7,12 +7,12 @@ import { evolveInstrument } from './evolve-instrument.ts';
 import { type Emit, type Instrument, type MarketRules, newInstrument, upcastInstrument } from './instrument.ts';
 import { closeDue } from './past-candles.ts';
 
-/** How long after its end a candle waits for its last trades before a quote’s time closes it. */
+/** Time after the end of a candle during which quotes do not close it, ms: its last trades may still arrive. */
 const CLOSE_GRACE_MS = 1_000;
 
 type CommandOf<Type extends InstrumentCommand['type']> = InstrumentCommand & { type: Type };
 
-/** The zone of one instrument: checks and keeps its data, makes candles, keeps the book complete. */
+/** The zone of an instrument: checks its data, builds candles, and maintains the order book. */
 export function instrumentZone(rules: MarketRules): ZoneDefinition<Instrument, InstrumentCommand, InstrumentEvent> {
   return defineZone<Instrument, InstrumentCommand, InstrumentEvent>({
     kind: 'instrument',
@@ -64,7 +64,7 @@ function decide(state: Instrument, rules: MarketRules, command: InstrumentComman
   }
 }
 
-/** The time of a quote may close candles: after it, no trade of theirs is expected. */
+/** Closes candles by the time of a quote, after which none of their trades is expected. */
 function decideQuote(state: Instrument, { quote, untimed }: CommandOf<'ObserveQuote'>, emit: Emit): void {
   if (!untimed) closeDue(state, quote.time - CLOSE_GRACE_MS, emit);
   if (!isSameQuote(state.quote, quote)) emit({ type: 'QuoteChanged', quote });
@@ -74,7 +74,7 @@ function decideReading({ readings }: Instrument, { reading, from }: CommandOf<'R
   if (!isSameReading(readings[reading.name], reading)) emit({ type: 'ReadingRecorded', reading, ...(from && { from }) });
 }
 
-/** A gap was filled from the venue’s history; gaps that are left of it are recorded anew. */
+/** Records that a gap was filled from the history of the venue, and the gaps that remain of it. */
 function decideRepair({ left, ...repair }: CommandOf<'RecordRepair'>, emit: Emit): void {
   emit({ ...repair, type: 'GapRepaired' });
   for (const gap of left) emit({ type: 'GapRecorded', gap });

@@ -1,6 +1,6 @@
 import { type Candle, INTERVAL_MS, INTERVALS, type InstrumentId, type Interval, openingOf } from '@millrace/contracts';
 import type { SeriesStore } from '@millrace/series';
-import { makeCandles } from './remake.ts';
+import { computeCandles } from './recompute-candles.ts';
 
 const DAY_MS = 86_400_000;
 /** Maximum number of candles of one window, and maximum length of a window, ms, unless one candle is longer. They limit each read. */
@@ -110,7 +110,7 @@ interface Compared {
 async function compare(series: SeriesStore, window: Window, isDamaged: boolean): Promise<Compared> {
   const counts = { compared: 0, venue: 0, repaired: 0, partial: 0 };
   const differences = new Map<number, CandleDifference[]>();
-  for (const [time, { candle, origin, stored, sum }] of await makeCandles(series.past, window)) {
+  for (const [time, { candle, origin, stored, sum }] of await computeCandles(series.past, window)) {
     const given = origin !== 'trades' || (stored !== undefined && stored.origin !== 'trades');
     if (given && (stored?.version ?? 0) > 1) counts.repaired++;
     else if (given) counts.venue++;

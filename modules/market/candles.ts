@@ -10,9 +10,9 @@ import {
 import type { RowPlace } from '@millrace/series';
 import { type Bar, candleOf, decimalsOf, holds, isInexact, roundedSum } from './bars.ts';
 import type { History } from './history.ts';
-import type { Kept } from './kept.ts';
+import type { KnownInstrument } from './known-instrument.ts';
 import { type PageRequest, readPage } from './pages.ts';
-import { storedPart } from './remake.ts';
+import { storedPart } from './recompute-candles.ts';
 import { timeOrNull } from './views.ts';
 
 export interface CandleRange {
@@ -29,7 +29,7 @@ const CANDLE_COLUMNS = ['time', 'open', 'high', 'low', 'close', 'volume'];
  * Candles of the store, replaced by those in the memory of the zone, which are newer unless the store computed them again from data that memory lacks. With `asOf`
  * only the store is read, because memory has only the present.
  */
-export async function readCandles(id: InstrumentId, state: Kept, series: History, range: CandleRange): Promise<CandleFrame> {
+export async function readCandles(id: InstrumentId, state: KnownInstrument, series: History, range: CandleRange): Promise<CandleFrame> {
   const { page, ...rest } = range;
   const read = (limit: number, after: RowPlace | undefined) => {
     // Opening times are integers, and unique.
@@ -52,7 +52,7 @@ export async function readCandles(id: InstrumentId, state: Kept, series: History
 }
 
 /** Opening time of the open candle, epoch ms. */
-function openingOfOpen({ bars }: Kept, interval: Interval): number | undefined {
+function openingOfOpen({ bars }: KnownInstrument, interval: Interval): number | undefined {
   const last = bars[interval].at(-1);
   return last && !last.closed ? last.time : undefined;
 }
@@ -60,7 +60,7 @@ function openingOfOpen({ bars }: Kept, interval: Interval): number | undefined {
 type RowQuery = Omit<CandleRange, 'page'> & { readonly order: RowOrder; readonly limit: number };
 
 /** The first `limit` candles of the range in this order. */
-async function candleRows(id: InstrumentId, state: Kept, series: History, query: RowQuery): Promise<CandleRow[]> {
+async function candleRows(id: InstrumentId, state: KnownInstrument, series: History, query: RowQuery): Promise<CandleRow[]> {
   const { interval, from, to, order, limit, asOf } = query;
   const stored = await series.candles({ instrument: id, interval, from, to, order, limit, ...(asOf !== undefined && { asOf }) });
   const rows = new Map<number, CandleRow>();
@@ -92,7 +92,7 @@ async function candleRows(id: InstrumentId, state: Kept, series: History, query:
  * An open candle with data that was too late for its smaller candles: the largest smaller candle that is open and exact, together with the data of the store for the
  * time before it.
  */
-async function exactly(instrument: InstrumentId, state: Kept, interval: Interval, bar: Bar, series: History): Promise<Candle> {
+async function exactly(instrument: InstrumentId, state: KnownInstrument, interval: Interval, bar: Bar, series: History): Promise<Candle> {
   const newest = INTERVALS.filter((part) => holds(interval, part))
     .map((part) => state.bars[part].at(-1))
     .findLast((part) => part !== undefined && part.time >= bar.time && !isInexact(part));

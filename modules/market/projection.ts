@@ -2,7 +2,7 @@ import { type InstrumentEvent, type InstrumentId, type Interval, isInstrumentId,
 import { type EventBatch, keyOf, kindOf } from '@millrace/kernel';
 import { CannotApply, type Projection } from '@millrace/log';
 import type { CandleRow, Past, ReadingRow, SeriesStore, TradeRow, Withdrawal } from '@millrace/series';
-import { type OldCandle, remakeCandles } from './remake.ts';
+import { type OldCandle, recomputeCandles } from './recompute-candles.ts';
 
 /** Name of the consumer group. */
 export const SERIES_GROUP = 'series';
@@ -25,10 +25,14 @@ export function seriesProjection(series: SeriesStore, onStored: (stored: Stored)
       for (const batch of batches) addRows(batch, rows);
       const { old, given } = rows;
       let remade: readonly CandleRow[] = [];
-      const remake = async (past: Past) => {
-        remade = await remakeCandles(past, old, given);
+      const recompute = async (past: Past) => {
+        remade = await recomputeCandles(past, old, given);
       };
-      await series.write(rows, read.length > 0 ? { group: SERIES_GROUP, read } : null, old.length + given.length > 0 ? remake : undefined);
+      await series.write(
+        rows,
+        read.length > 0 ? { group: SERIES_GROUP, read } : null,
+        old.length + given.length > 0 ? recompute : undefined,
+      );
       const instruments = new Set(batches.map(({ zone }) => keyOf(zone)).filter(isInstrumentId));
       onStored({ instruments, remade });
     },

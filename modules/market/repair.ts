@@ -12,7 +12,7 @@ import type { Reply } from '@millrace/kernel';
 import type { PastReads, SeriesStore } from '@millrace/series';
 import { barAt, candleOf, decimalsOf } from './bars.ts';
 import type { Instrument } from './instrument.ts';
-import { makeCandles } from './remake.ts';
+import { computeCandles } from './recompute-candles.ts';
 
 /** Maximum number of trades that one repair withdraws: one event holds them all. */
 const WITHDRAWN_MAX = 1_000;
@@ -114,7 +114,9 @@ async function reopenedCandle(
   from: number,
   after: number,
 ): Promise<ReopenedCandle | null> {
-  const made = (await makeCandles(past, { instrument, interval, from, to: Math.min(after + 1, from + INTERVAL_MS[interval]) })).get(from);
+  const made = (await computeCandles(past, { instrument, interval, from, to: Math.min(after + 1, from + INTERVAL_MS[interval]) })).get(
+    from,
+  );
   if (!made) return null;
   const { candle, origin, sum, stored } = made;
   const place = {

@@ -3,7 +3,7 @@ import { ApiProblem, type Routes } from '@millrace/http';
 import { readCandles } from './candles.ts';
 import type { History } from './history.ts';
 import type { Instrument } from './instrument.ts';
-import { type Kept, keptOf } from './kept.ts';
+import { type KnownInstrument, knownInstrument } from './known-instrument.ts';
 import { type PageRequest, readPage } from './pages.ts';
 import { describeBook, describeInstrument, describeQuality, describeQuote, timeOrNull } from './views.ts';
 
@@ -93,8 +93,8 @@ function requireInstrument(reads: MarketReads, id: InstrumentId): Instrument {
 }
 
 /** An instrument, also one whose source was removed. */
-async function requireKept(reads: MarketReads, id: InstrumentId): Promise<Kept> {
-  return (await keptOf(reads, id)) ?? refuseUnknown(id);
+async function requireKept(reads: MarketReads, id: InstrumentId): Promise<KnownInstrument> {
+  return (await knownInstrument(reads, id)) ?? refuseUnknown(id);
 }
 
 function refuseUnknown(id: InstrumentId): never {

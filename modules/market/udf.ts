@@ -2,7 +2,7 @@ import { INTERVAL_MS, type InstrumentId, type Interval, isInstrumentId } from '@
 import { ApiProblem } from '@millrace/http';
 import type { FastifyInstance } from 'fastify';
 import { readCandles } from './candles.ts';
-import { keptOf } from './kept.ts';
+import { knownInstrument } from './known-instrument.ts';
 import type { MarketReads } from './routes.ts';
 
 /*
@@ -93,7 +93,7 @@ async function history(
   to: number,
   countback: number,
 ): Promise<object> {
-  const state = await keptOf(reads, id);
+  const state = await knownInstrument(reads, id);
   if (!state) return { s: 'error', errmsg: `unknown symbol ${id}` };
   await reads.caughtUp();
   // `countback` takes precedence over `from`: it requests that many bars before `to`, at any age.

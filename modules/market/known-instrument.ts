@@ -4,7 +4,7 @@ import type { History } from './history.ts';
 import type { Instrument } from './instrument.ts';
 
 /** Fields of an instrument for requests about its history. */
-export type Kept = Pick<Instrument, 'status' | 'asOf' | 'bars'>;
+export type KnownInstrument = Pick<Instrument, 'status' | 'asOf' | 'bars'>;
 
 /** Range of all times. */
 const EVER = { from: Number.MIN_SAFE_INTEGER, to: Number.MAX_SAFE_INTEGER } as const;
@@ -13,10 +13,10 @@ const EVER = { from: Number.MIN_SAFE_INTEGER, to: Number.MAX_SAFE_INTEGER } as c
  * An instrument with history: from its zone, or, if its source was removed, from the store; then it is stale.
  * @returns undefined when the instrument never existed
  */
-export async function keptOf(
+export async function knownInstrument(
   { series, instrument }: { readonly series: History; instrument(id: InstrumentId): Instrument | undefined },
   id: InstrumentId,
-): Promise<Kept | undefined> {
+): Promise<KnownInstrument | undefined> {
   const state = instrument(id);
   if (state) return state;
   if (!series.has(id)) return undefined;

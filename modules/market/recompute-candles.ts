@@ -21,7 +21,7 @@ const PERIODS_APART_MAX = 3_600;
  * @param given candles of the venue to store first, as new versions
  * @returns the stored candles
  */
-export async function remakeCandles(past: Past, old: readonly OldCandle[], given: readonly CandleRow[]): Promise<CandleRow[]> {
+export async function recomputeCandles(past: Past, old: readonly OldCandle[], given: readonly CandleRow[]): Promise<CandleRow[]> {
   const stored: CandleRow[] = [];
   const append = async (rows: readonly CandleRow[]) => {
     await past.append(rows);
@@ -42,11 +42,11 @@ type Reads = Pick<PastReads, 'candles' | 'tradeSums'>;
 
 /** The candle of the stored trades and venue candles between two times, both within one period of the interval; null without data. */
 export async function storedPart(past: Reads, query: PastQuery): Promise<Candle | null> {
-  return (await makeCandles(past, query)).get(query.from)?.candle ?? null;
+  return (await computeCandles(past, query)).get(query.from)?.candle ?? null;
 }
 
 /** A candle computed from stored trades and candles of the venue. */
-export interface MadeCandle {
+export interface ComputedCandle {
   readonly candle: Candle;
   readonly origin: CandleOrigin;
   /** Its trades outside of candles of the venue. */
@@ -59,17 +59,17 @@ export interface MadeCandle {
  * Candles of an interval that open in [from, to), by opening time, computed from the stored data before `to`. Candles of the venue are returned as they are.
  * @param from opening time of a candle, epoch ms
  */
-export async function makeCandles(
+export async function computeCandles(
   past: Reads,
   query: { instrument: InstrumentId; interval: Interval; from: number; to: number },
-): Promise<Map<number, MadeCandle>> {
+): Promise<Map<number, ComputedCandle>> {
   const { interval } = query;
   const length = INTERVAL_MS[interval];
   const stored = await past.candles(query);
   const parts = largestOf(stored.filter((one) => one.origin === 'venue' && holds(interval, one.interval)));
   const sums = new Map((await past.tradeSums({ ...query, covered: rangesOf(parts) })).map((sum) => [sum.opening, sum]));
   const newest = new Map(stored.filter((one) => one.interval === interval).map((one) => [one.time, one]));
-  const made = new Map<number, MadeCandle>();
+  const made = new Map<number, ComputedCandle>();
   const openings = new Set([...newest.keys(), ...sums.keys(), ...parts.map(({ time }) => openingOf(time, interval))]);
   for (const time of openings) {
     const before = newest.get(time);
@@ -113,7 +113,7 @@ async function remade(past: Past, group: readonly OldCandle[]): Promise<CandleRo
   const [first] = group as [OldCandle];
   const { instrument, interval } = first;
   const to = (group.at(-1) as OldCandle).time + INTERVAL_MS[interval];
-  const made = await makeCandles(past, { instrument, interval, from: first.time, to });
+  const made = await computeCandles(past, { instrument, interval, from: first.time, to });
   const rows: CandleRow[] = [];
   for (const { time, known } of group) {
     const one = made.get(time);

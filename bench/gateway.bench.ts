@@ -4,7 +4,7 @@ import { type AddressInfo, connect } from 'node:net';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { setTimeout } from 'node:timers/promises';
-import { ApiKeys } from '@millrace/accounts';
+import { ApiKeys } from '@millrace/accounts/api-keys';
 import { systemClock } from '@millrace/base/clock';
 import type { Principal } from '@millrace/contracts';
 import { connectDatabase, type DatabaseAddress, migrateDatabase } from '@millrace/database';

@@ -1,4 +1,4 @@
-import { type Identification, openIdentification } from '@millrace/accounts';
+import { type Identification, openIdentification } from '@millrace/accounts/identification';
 import { systemClock } from '@millrace/base/clock';
 import type { Settings } from '@millrace/config';
 import { CONTRACTS, type Server } from '@millrace/contracts';

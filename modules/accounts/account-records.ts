@@ -3,32 +3,32 @@ import type { Database } from '@millrace/database';
 import { eq, sql } from 'drizzle-orm';
 import { accountSnapshots, users } from './tables/tables.ts';
 
-/** What all servers of an installation agree on about an account. */
+/** The state of an account that all servers of an installation share. */
 export interface AccountRecord {
   readonly tenant: string;
   /** Epoch ms; when the user was created. */
   readonly createdAt: number;
-  /** The newest one, whichever server made it; null until there is one. */
+  /** The newest snapshot, of any server. Null until one exists. */
   readonly snapshot: AccountSnapshot | null;
-  /** Whether it is this server that creates the account in its log, and announces it. */
+  /** Whether this server creates the account in its log and publishes `account.created`. */
   readonly isCreatedHere: boolean;
 }
 
 interface FoundRow {
   readonly tenant: string;
   readonly createdAt: Date;
-  /** Null, as what follows, until there is a record. */
+  /** Null until the record exists, like the fields below. */
   readonly createdBy: string | null;
   readonly revision: number | null;
   readonly snapshot: AccountSnapshot | null;
 }
 
-/** How a server is recorded that has the tables alone. */
+/** Name of a server that does not share its tables. */
 const ONLY_SERVER = '';
 
 /**
- * The record of each account in the relational store. Every server has a log of accounts of its own, so what users see must not depend on which log
- * is read: the record decides, and a zone whose log is behind takes it over.
+ * The record of each account in the relational store, shared by all servers. Each server has its own log of accounts, so the record decides what users
+ * see; a zone that is behind the record adopts it.
  */
 export class AccountRecords {
   readonly #database: Database;
@@ -40,7 +40,7 @@ export class AccountRecords {
     this.#server = server ?? ONLY_SERVER;
   }
 
-  /** The record of a user; undefined when there is no such user. The server that asks first is the one that creates the account. */
+  /** The record of a user; undefined for an unknown user. The server that calls first creates the account. */
   async get(user: string): Promise<AccountRecord | undefined> {
     const found = await this.#find(user);
     if (!found || found.createdBy !== null) return found && this.#recordOf(found);
@@ -53,13 +53,13 @@ export class AccountRecords {
   }
 
   /**
-   * Records a snapshot as the newest. One whose request is the newest recorded already, as after a crash, changes nothing.
-   * @param snapshot with the revision of the newest that this server knows; it gets a higher one
+   * Records a snapshot as the newest. Changes nothing when the newest record has the same request, as after a crash.
+   * @param snapshot with the newest revision that this server knows; the stored one is higher
    * @returns the newest snapshot
    */
   async save(user: string, snapshot: AccountSnapshot): Promise<AccountSnapshot> {
     const { request } = snapshot;
-    // A store that was set back to a backup may know fewer than the servers do.
+    // A database restored from a backup may have a lower revision than the servers.
     const next = sql`greatest(${accountSnapshots.revision}, ${snapshot.revision}::integer) + 1`;
     const [saved] = await this.#database.drizzle
       .insert(accountSnapshots)
@@ -75,13 +75,13 @@ export class AccountRecords {
   }
 
   /**
-   * Records a snapshot that this server knows and the table may lack, with the revision that it has: as after a restore of an older backup. The table keeps
-   * what it has unless the snapshot is newer (`isNewer`), so several servers may do this in any order.
+   * Records a snapshot of this server with its revision, for a table that was restored from an older backup. The table keeps its own snapshot unless this
+   * one is newer (`isNewer`), so several servers may call this in any order.
    * @returns the newest snapshot
    */
   async restore(user: string, snapshot: AccountSnapshot): Promise<AccountSnapshot> {
     const { request, generatedAt } = snapshot;
-    // Snapshots of the time before this table have no revision yet.
+    // Snapshots from before this table existed have no revision.
     const revision = Math.max(1, snapshot.revision);
     const row = { revision, request, snapshot };
     const { revision: recorded, snapshot: content } = accountSnapshots;
@@ -95,7 +95,7 @@ export class AccountRecords {
 
   async #newest(user: string, request: string): Promise<AccountSnapshot> {
     const newest = (await this.get(user))?.snapshot;
-    // Only a user that is deleted just now has none; the next attempt finds that out.
+    // No row: the user was deleted at the same moment. The next attempt reports it.
     if (!newest) throw new Error(`the snapshot ${request} of user ${user} was not recorded`);
     return newest;
   }

@@ -33,14 +33,14 @@ export interface AccountSettings extends IdentificationSettings {
   readonly providers: readonly Provider[];
   readonly isOpen: boolean;
   readonly keyDays: KeyDays;
-  /** Id of this server among those that share the tables. Null when it has them to itself. */
+  /** Id of this server among those that share the tables. Null when no other server uses them. */
   readonly server: string | null;
   /** Zones of accounts. */
   readonly zones: Zones<AccountState, AccountCommand>;
-  /** Host of these zones. */
+  /** Zone host of the accounts. */
   readonly host: ZoneHost;
   readonly hub: Hub;
-  /** Publishes to channels at every server of the installation. */
+  /** Publishes to channels on all servers of the installation. */
   readonly feed: Pick<FanOut, 'publish'>;
   /** Ids of all instruments, for the first snapshot of a user. */
   readonly instruments: () => Iterable<InstrumentId>;
@@ -105,7 +105,7 @@ export function openAccounts(settings: AccountSettings): Accounts {
   };
 }
 
-/** What the routes use, except for the traffic, which the HTTP server counts. */
+/** Dependencies of the routes, except for the traffic, which the HTTP server counts. */
 type ServerParts = Omit<AccountParts, 'traffic'>;
 
 function partsOf(settings: AccountSettings, started: StartedIdentity): ServerParts {

@@ -16,15 +16,15 @@ import { and, asc, count, desc, eq } from 'drizzle-orm';
 import { apiKeys, tenants, users } from './tables/tables.ts';
 import { hasTwoFactor } from './user-store.ts';
 
-/** What every key begins with, so that it is known for what it is wherever it turns up. */
+/** Prefix of all keys, so that people and secret scanners recognise them. */
 export const KEY_PREFIX = 'mill_';
 const KEY_BYTES = 32;
 const KEY_CHARACTERS = KEY_PREFIX.length + Math.ceil((KEY_BYTES * 4) / 3);
 const START_CHARACTERS = KEY_PREFIX.length + 6;
-/** How long a key that was looked up is taken for what it was, unless this process changes it. */
+/** How long a key is cached after a lookup, unless this process changes it. */
 const REMEMBERED_MS = 10_000;
 const REMEMBERED_MAX = 10_000;
-/** How often it is written down that a key is used. */
+/** Minimum time between two updates of the last use of a key. */
 const USE_NOTED_MS = 60_000;
 
 interface Remembered {
@@ -35,15 +35,15 @@ interface Remembered {
   notedAt: number;
 }
 
-/** Keys for programs: 256 random bits, of which only the hash is kept. */
+/** API keys: 256 random bits each. Only their hashes are stored. */
 export class ApiKeys {
   readonly #database: Database;
   readonly #clock: Clock;
   readonly #twoFactorRequired: boolean;
-  /** By the key itself, as sessions are by their cookie: to hash it again for each request costs as much as all else that is asked about it. */
+  /** By the key itself, not its hash: hashing for each request would cost as much as the rest of the check. */
   readonly #remembered = new Map<string, Remembered>();
   readonly #looking = new Map<string, Promise<Remembered>>();
-  /** Counts what was changed. */
+  /** Number of changes, to detect one during a lookup. */
   #generation = 0;
 
   /** @param twoFactorRequired true if operators and administrators need two-factor authentication */
@@ -84,7 +84,7 @@ export class ApiKeys {
     return row?.keys ?? 0;
   }
 
-  /** Whether there was such a key of that user. */
+  /** @returns false when the user has no such key */
   async revoke(user: string, id: string): Promise<boolean> {
     const gone = await this.#database.drizzle
       .delete(apiKeys)
@@ -93,23 +93,23 @@ export class ApiKeys {
     return gone.length > 0;
   }
 
-  /** How many keys that user had. */
+  /** Revokes all keys of a user. @returns their number */
   async revokeAll(user: string): Promise<number> {
     const gone = await this.#database.drizzle.delete(apiKeys).where(eq(apiKeys.userId, user)).returning({ id: apiKeys.id });
     return gone.length;
   }
 
-  /** Looks every key up again: something about their owners has changed. */
+  /** Clears the cache after a change of an owner. */
   forget(): void {
     this.#generation++;
     this.#remembered.clear();
-    // What is being looked up may have been read before the change.
+    // A lookup in progress may have read the rows before the change.
     this.#looking.clear();
   }
 
-  /** Whom a key stands for; null when it is not valid, or not any more. At once when it was looked up lately. */
+  /** The principal of a key, or null when the key is unknown, expired or revoked. Synchronous for a cached key. */
   identify(key: string): Principal | null | Promise<Principal | null> {
-    // What cannot be one is neither looked up nor remembered, however much of it there is.
+    // Values that cannot be a key are neither looked up nor cached, so that many of them cost nothing.
     if (key.length !== KEY_CHARACTERS) return null;
     const known = this.#remembered.get(key);
     if (known && known.until > this.#clock.elapsed()) return this.#used(known);
@@ -121,7 +121,7 @@ export class ApiKeys {
     if (!found.principal || found.expiresAt <= now) return null;
     if (now - found.notedAt > USE_NOTED_MS) {
       found.notedAt = now;
-      // Nobody waits for that, and a database that is away keeps nobody out who is known.
+      // Not awaited: a cached key works while the database is unavailable.
       this.#database.drizzle
         .update(apiKeys)
         .set({ lastUsedAt: new Date(now) })
@@ -131,7 +131,7 @@ export class ApiKeys {
     return found.principal;
   }
 
-  /** However many requests come with a key at once, it is looked up once. */
+  /** Concurrent requests with one key share one lookup. */
   #lookUpOnce(key: string): Promise<Remembered> {
     let looking = this.#looking.get(key);
     if (!looking) {
@@ -171,7 +171,7 @@ export class ApiKeys {
       until: this.#clock.elapsed() + REMEMBERED_MS,
       notedAt: row?.key.lastUsedAt?.getTime() ?? 0,
     };
-    // What was changed meanwhile may be what was read before.
+    // The change may concern a row that was read before it.
     if (generation !== this.#generation) return found;
     this.#remembered.delete(key);
     this.#remembered.set(key, found);

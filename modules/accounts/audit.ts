@@ -7,7 +7,7 @@ import { auditEntries } from './tables/tables.ts';
 /** The hash that the first entry of a tenant follows. */
 const BEFORE_THE_FIRST = '0'.repeat(64);
 const ENTRIES_PER_READ = 1_000;
-/** Any number of ours: entries of one tenant are written one after another. */
+/** Namespace of our advisory locks: entries of one tenant are written one after another. The value is arbitrary. */
 const CHAIN_LOCK = 6_455_224;
 
 export type NewAuditEntry = Pick<AuditEntry, 'actor' | 'user' | 'action' | 'subject' | 'detail' | 'remote' | 'trace'>;
@@ -112,7 +112,7 @@ function hashOf(tenant: string, entry: Omit<AuditEntry, 'hash'>, before: string)
   return createHash('sha256').update(text).digest('hex');
 }
 
-/** The same for the same content, however its keys came back from the table. */
+/** Canonical JSON: equal for equal content, whatever order of keys the table returns. */
 function canonical(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(canonical);
   if (typeof value !== 'object' || value === null) return value;

@@ -4,7 +4,7 @@ import { PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN } from './password-sign-in.ts'
 import { TooBusy } from './passwords.ts';
 import { isWeak } from './weak-passwords.ts';
 
-/** @throws ApiProblem for a password of a wrong length, or one that would be guessed first; see weak-passwords.ts */
+/** @throws ApiProblem for a password that is too short, too long or easy to guess; see weak-passwords.ts */
 export async function requireStrong(password: string, known: readonly string[]): Promise<void> {
   if (password.length < PASSWORD_LENGTH_MIN || password.length > PASSWORD_LENGTH_MAX) throw badLength();
   if (await isWeak(password, known))
@@ -92,7 +92,7 @@ function wrongCode(): ApiProblem {
   return new ApiProblem('INVALID_CODE', 'The code is incorrect or was already used.', 'Use the current code, or a recovery code.');
 }
 
-/** The session is valid, only what was typed is not: 403 instead of 401, so that clients do not sign out. */
+/** Answers 403 instead of 401, because the session is valid and clients sign out on 401. */
 export function withinSession(error: unknown): unknown {
   if (!(error instanceof ApiProblem)) return error;
   if (error.code === 'INVALID_CREDENTIALS') return new ApiProblem('INCORRECT_PASSWORD', 'Incorrect password.', 'Check it and try again.');

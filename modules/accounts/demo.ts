@@ -2,7 +2,7 @@ import { ALL_PERMISSIONS, accountsContract, ENDPOINTS, type Endpoint, HOME_TENAN
 import { ApiProblem, type Caller, isLoopbackAddress, isLoopbackHost, type Routes } from '@millrace/http';
 import { PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN } from './password-sign-in.ts';
 
-/** Whoever sits at this machine, while it shows what Millrace is: without signing in, and with every permission. */
+/** Principal of demo mode: all permissions, without signing in. */
 const DEMO: Principal = {
   kind: 'demo',
   user: 'demo',
@@ -17,7 +17,7 @@ const DEMO: Principal = {
   version: null,
 };
 
-/** In a demo everyone on this machine is its owner, and nobody else is let in: not from the network, and not by a page that had its own name resolved to us. */
+/** Authentication of demo mode: requests of this machine are the owner’s. Others are refused, also those by DNS rebinding (a foreign Host header). */
 export async function identifyDemo({ headers, remote }: Caller): Promise<Principal> {
   if (isLoopbackAddress(remote) && isLoopbackHost(headers.host)) return DEMO;
   throw new ApiProblem(
@@ -27,7 +27,7 @@ export async function identifyDemo({ headers, remote }: Caller): Promise<Princip
   );
 }
 
-/** In a demo there are no users; what would handle them says so. */
+/** Handlers of user endpoints in demo mode: all refuse, because there are no users. */
 export function demoRoutes(routes: Routes): void {
   routes.handle(ENDPOINTS.getSignInOptions, () => ({
     demo: true,

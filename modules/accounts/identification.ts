@@ -12,17 +12,17 @@ import { UserStore } from './user-store.ts';
 export interface IdentificationSettings {
   readonly database: Database;
   readonly clock: Clock;
-  /** Secrets of the installation: what cookies are signed and two-factor secrets are encrypted with; what goes into every password’s hash. */
+  /** Secrets of the installation: the key that signs cookies and encrypts two-factor secrets, and the pepper of password hashes. */
   readonly secret: (name: 'identity' | 'password-pepper') => Promise<string>;
-  /** How long a session lasts. */
+  /** Lifetime of a session. */
   readonly sessionHours: number;
   /** True if operators and administrators need two-factor authentication. */
   readonly twoFactorRequired: boolean;
-  /** What anyone may do without signing in. */
+  /** Permissions of requests without credentials. */
   readonly guests: readonly Permission[];
-  /** What someone has open under what it was is to be ended. */
+  /** Called with revoked credentials or users, whose open connections must end. */
   readonly onEnded: (whose: StreamsOf) => void;
-  /** Whether other servers of the installation change the same tables. */
+  /** Whether other servers change the same tables. */
   readonly isShared: boolean;
   readonly others: RevocationParts['others'];
   readonly onFailure: (message: string, detail: unknown) => void;
@@ -30,14 +30,14 @@ export interface IdentificationSettings {
 
 export interface Identification {
   readonly identify: Identify;
-  /** Once the tables are there; rejects while they are not. */
+  /** Resolves when the tables are readable; rejects while they are not. */
   begin(): Promise<void>;
   close(): void;
 }
 
 /**
- * Finds out who makes requests where nothing about users is changed: at a gateway, in the tables of the servers behind it.
- * @param baseUrl where browsers find the installation, which is in every token
+ * Identifies who makes requests, read-only: a gateway uses it with the tables of the servers behind it.
+ * @param baseUrl address of the installation for browsers, the issuer of all tokens
  */
 export function openIdentification(settings: IdentificationSettings, baseUrl: string): Identification {
   const { database, clock, secret, twoFactorRequired } = settings;
@@ -73,7 +73,7 @@ export function openIdentification(settings: IdentificationSettings, baseUrl: st
         onCreated: () => {},
         onReset: async () => {},
       });
-      // Their own signing keys are the servers’ business; that they can be read shows that the tables are there.
+      // Only the servers replace signing keys. Reading them shows that the tables exist.
       await identity.api.getJwks();
       await revocations.begin();
     },
@@ -81,7 +81,7 @@ export function openIdentification(settings: IdentificationSettings, baseUrl: st
   };
 }
 
-/** What was revoked is forgotten by whoever finds out who asks, and then what is open is ended. */
+/** Clears revoked principals from the caches, then ends their open connections. */
 export function revocationsFor(settings: IdentificationSettings, principals: () => Principals): Revocations {
   return new Revocations({
     ...settings,

@@ -12,7 +12,7 @@ import { FRESH_S, refuseDisabledUsers, SESSION_FIELDS, SESSION_HOOKS } from './s
 import { knownProviders, openIdPlugins, type Provider } from './sign-in-providers.ts';
 import { signingKeys, userCredentials, userPasskeys, userSessions, users, userTwoFactors, userVerifications } from './tables/tables.ts';
 
-/** Path of better-auth’s own links and cookies. None of its routes is served; ours call it. */
+/** Base path of better-auth’s links and cookies. Its routes are not served; ours call its API. */
 const AUTH_PATH = '/api/v1/auth';
 /** Time to enter the code after the password. */
 const TWO_FACTOR_S = 600;

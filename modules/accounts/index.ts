@@ -1,4 +1,2 @@
-export { ApiKeys } from './api-keys.ts';
-export { type Identification, openIdentification } from './identification.ts';
 export { accountsModule, demoAccountsModule } from './module.ts';
 export type { Provider } from './sign-in-providers.ts';

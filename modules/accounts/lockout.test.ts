@@ -23,7 +23,7 @@ for (const engine of ENGINES)
       await running.close();
     });
 
-    /** An attempt that fails where it is admitted. @returns how long it has to wait otherwise */
+    /** Makes an attempt that fails if it is admitted. @returns its wait otherwise, ms */
     const fail = async (lockout: Lockout, account: string, remote: string): Promise<number> => {
       const waitMs = await lockout.begin(account, remote);
       if (waitMs === 0) await lockout.failed(account, remote);

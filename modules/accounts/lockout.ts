@@ -3,14 +3,14 @@ import type { Clock } from '@millrace/kernel';
 import { inArray, lt, sql } from 'drizzle-orm';
 import { failedAttempts } from './tables/tables.ts';
 
-/** Failures after which one waits: of one address on one account, of all addresses on one account, of one address on all accounts. */
+/** Failed attempts without a wait: of one address on one account, of all addresses on one account, of one address on all accounts. */
 const FREE_ATTEMPTS = { pair: 5, account: 100, remote: 50 } as const;
 const FIRST_WAIT_MS = 15_000;
 const WAIT_MS_MAX = 15 * 60_000;
-/** Failures are forgotten when none came for so long. */
+/** Failures expire after this time without a new one. */
 const FORGOTTEN_MS = 3_600_000;
 const CLEAN_UP_MS = 600_000;
-/** Any number of ours: attempts on one account are admitted one after another. */
+/** Namespace of our advisory locks: attempts on one account are admitted one after another. The value is arbitrary. */
 const ATTEMPTS_LOCK = 6_455_225;
 
 type Tables = Pick<Transaction, 'select' | 'execute'>;
@@ -21,29 +21,29 @@ interface Counter {
 }
 
 /**
- * Slows down who guesses: after some failures each further one doubles the wait. An account is locked for the address that guesses
- * long before it is locked for everyone, so that nobody is kept out by somebody else’s guesses.
+ * Slows down guessing: after some failures, each further one doubles the wait. An account is locked for the guessing address long before it is locked
+ * for all addresses, so that an attacker cannot lock out the owner.
  *
- * Counted in the database: for all servers together, and beyond their restarts. An attempt counts as failed from its beginning, so that many at once are
- * no more than as many one after another.
+ * Counts are in the database, so they apply to all servers and survive restarts. An attempt counts as failed from its start, so parallel attempts gain
+ * nothing over sequential ones.
  */
 export class Lockout {
   readonly #database: Database;
   readonly #clock: Clock;
   #cleanedUpAt = Number.NEGATIVE_INFINITY;
 
-  /** @param clock its time of day is compared over servers */
+  /** @param clock its time of day is compared between servers */
   constructor(database: Database, clock: Clock) {
     this.#database = database;
     this.#clock = clock;
   }
 
-  /** Milliseconds until the next attempt is admitted; 0 when this one is. */
+  /** Time until the next attempt is admitted, ms; 0 when this attempt is admitted. */
   waitMs(account: string, remote: string): Promise<number> {
     return this.#waitMs(this.#database.drizzle, countersOf(account, remote));
   }
 
-  /** Like `waitMs`; an attempt that is admitted counts from now on, until it is withdrawn or one has succeeded. */
+  /** Like `waitMs`, and counts an admitted attempt as failed until it is withdrawn or one succeeds. */
   async begin(account: string, remote: string): Promise<number> {
     const counters = countersOf(account, remote);
     return this.#database.drizzle.transaction(async (transaction) => {
@@ -54,20 +54,20 @@ export class Lockout {
     });
   }
 
-  /** An attempt that began has failed: it counts for its address, too. */
+  /** Records that a begun attempt has failed: it counts for its address too. */
   async failed(account: string, remote: string): Promise<void> {
     const [, , ofRemote] = countersOf(account, remote);
     await this.#count(this.#database.drizzle, [ofRemote]);
     await this.#cleanUp();
   }
 
-  /** An attempt has failed that did not begin: one of those that nobody’s account is known of beforehand. */
+  /** Records a failed attempt that was not begun, because its account was not known before. */
   async failedAt(what: string, remote: string): Promise<void> {
     await this.#count(this.#database.drizzle, countersOf(what, remote));
     await this.#cleanUp();
   }
 
-  /** An attempt that was admitted has not failed, or not by what was shown. */
+  /** Withdraws an admitted attempt that did not fail because of its credentials. */
   async withdrawn(account: string, remote: string): Promise<void> {
     for (const { key, free } of countersOf(account, remote).slice(0, 2))
       await this.#database.drizzle.execute(sql`
@@ -76,7 +76,7 @@ export class Lockout {
         where key = ${key} and failures > 0`);
   }
 
-  /** Who came in has shown who it is: its account has no failures any more; its address keeps those on other accounts. */
+  /** Records a success: clears the failures of the account. The address keeps its failures on other accounts. */
   async succeeded(account: string, remote: string): Promise<void> {
     const keys = countersOf(account, remote)
       .slice(0, 2)
@@ -100,7 +100,7 @@ export class Lockout {
 
   async #count(tables: Tables, counters: readonly Counter[]): Promise<void> {
     const now = this.#clock.now();
-    // One after another and always in this order, so that no two wait for each other.
+    // Always in this order, so that two transactions cannot deadlock.
     for (const { key, free } of counters) {
       const failures = sql`(case when ${failedAttempts}.last_at > ${now - FORGOTTEN_MS} then ${failedAttempts}.failures else 0 end + 1)`;
       const lockedUntil = sql`case when ${failures} < ${free} then 0 else ${now} + least(${WAIT_MS_MAX}::bigint, ${FIRST_WAIT_MS} * (2 ^ least(${failures} - ${free}, 10))::bigint) end`;

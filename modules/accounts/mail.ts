@@ -1,39 +1,42 @@
 import type { MailMessage, MailSender } from '@millrace/module';
 
-/** What is told by mail, and why. */
+/** A mail to send: its recipient, kind and link. */
 interface Mail {
   readonly to: string;
-  readonly kind: keyof typeof WORDS;
+  readonly kind: keyof typeof TEXTS;
   readonly link: string;
 }
 
-/** A change to how someone signs in, which its owner should know of. */
+/** A change of a user’s credentials, which the user is notified of. */
 export type Notice = 'password' | 'twoFactorOn' | 'twoFactorOff' | 'codeAgain' | 'passkeyAdded' | 'passkeyRemoved' | 'keyMade';
 
-/** Sends mail; nobody waits for it, so that how long it takes tells nothing, and what fails is reported. */
+/** Sends mail without waiting, so that response times reveal nothing. Failures are reported. */
 export interface Mailer {
   send(mail: Mail): void;
 }
 
-/** In both languages: who signs up has not said yet which one is theirs. */
-const WORDS = {
+/** In both languages, because the language of a new user is unknown. */
+const TEXTS = {
   verify: {
-    en: ['Confirm your address', 'Open this link to confirm that this address is yours. It is good for an hour.'],
+    en: ['Confirm your address', 'Open this link to confirm that this address is yours. It is valid for one hour.'],
     ko: ['주소를 확인해 주세요', '이 주소가 본인의 것임을 확인하려면 링크를 여세요. 한 시간 동안 유효합니다.'],
   },
   reset: {
     en: [
       'Choose a new password',
-      'Open this link to choose a new password. It is good for an hour. If you did not ask for it, do nothing.',
+      'Open this link to choose a new password. It is valid for one hour. If you did not request it, ignore this mail.',
     ],
     ko: ['새 비밀번호 정하기', '새 비밀번호를 정하려면 링크를 여세요. 한 시간 동안 유효합니다. 요청하지 않으셨다면 무시하세요.'],
   },
   known: {
-    en: ['You have an account already', 'Someone, perhaps you, wanted to create an account with this address. You have one: sign in here.'],
+    en: [
+      'You already have an account',
+      'Someone, perhaps you, tried to create an account with this address. It already has one: sign in here.',
+    ],
     ko: ['이미 계정이 있습니다', '이 주소로 계정을 만들려는 요청이 있었습니다. 이미 계정이 있으니 여기에서 로그인하세요.'],
   },
   password: {
-    en: ['Your password was changed', 'Your password was changed just now. If that was not you, choose a new one here at once.'],
+    en: ['Your password was changed', 'Your password was changed. If that was not you, choose a new one here at once.'],
     ko: ['비밀번호가 변경되었습니다', '방금 비밀번호가 변경되었습니다. 본인이 아니라면 즉시 여기에서 새 비밀번호를 정하세요.'],
   },
   twoFactorOn: {
@@ -52,8 +55,8 @@ const WORDS = {
   },
   codeAgain: {
     en: [
-      'A code was shown twice',
-      'A code of your authenticator that had been used already was shown again, and refused. If that was not you, someone has seen it: choose a new password.',
+      'A sign-in code was used twice',
+      'A code of your authenticator was used again, and refused. If that was not you, someone else has seen it: choose a new password.',
     ],
     ko: [
       '코드가 두 번 사용되었습니다',
@@ -63,23 +66,23 @@ const WORDS = {
   passkeyAdded: {
     en: [
       'A passkey was added',
-      'A passkey lets its holder sign in to your account from now on. If that was not you, remove it here at once.',
+      'A passkey was added to your account. Its holder can sign in. If that was not you, remove it here at once.',
     ],
     ko: ['패스키가 추가되었습니다', '이제 새 패스키로 계정에 로그인할 수 있습니다. 본인이 아니라면 즉시 여기에서 삭제하세요.'],
   },
   passkeyRemoved: {
-    en: ['A passkey was removed', 'A passkey of your account was removed. If that was not you, look here at once.'],
+    en: ['A passkey was removed', 'A passkey of your account was removed. If that was not you, check your account here at once.'],
     ko: ['패스키가 삭제되었습니다', '계정의 패스키가 삭제되었습니다. 본인이 아니라면 즉시 여기를 확인하세요.'],
   },
   keyMade: {
     en: [
-      'An API key was made',
-      'An API key was made for your account. If that was not you, revoke it here and choose a new password at once.',
+      'An API key was created',
+      'An API key was created for your account. If that was not you, revoke it here and choose a new password at once.',
     ],
     ko: ['API 키가 발급되었습니다', '계정에 API 키가 발급되었습니다. 본인이 아니라면 즉시 여기에서 폐기하고 새 비밀번호를 정하세요.'],
   },
   invitation: {
-    en: ['You are invited', 'Open this link to create your account. It is good for seven days, once.'],
+    en: ['You are invited', 'Open this link to create your account. It works once, within seven days.'],
     ko: ['초대받으셨습니다', '계정을 만들려면 링크를 여세요. 7일 동안 한 번 사용할 수 있습니다.'],
   },
 } as const;
@@ -92,9 +95,9 @@ export function mailerOver(post: MailSender, onFailure: (message: string, detail
   };
 }
 
-/** Nothing in it was chosen by a user: whoever signs up with somebody else’s address must not put words or links of its own before that person. */
+/** Contains no text that a user chose: somebody who signs up with another person’s address must not send text or links to that person. */
 export function emailMessageFor({ to, kind, link }: Mail): MailMessage {
-  const { en, ko } = WORDS[kind];
+  const { en, ko } = TEXTS[kind];
   return {
     to,
     subject: `Millrace: ${en[0]} / ${ko[0]}`,

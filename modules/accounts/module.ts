@@ -3,7 +3,7 @@ import { failureReason } from '@millrace/database';
 import { ApiProblem, type StreamsOf } from '@millrace/http';
 import { type ChannelSource, defineModule, IDENTITY, type ModuleContext } from '@millrace/module';
 import { zoneKind } from '@millrace/topics';
-import { type Accounts, openAccounts } from './accounts.ts';
+import type { Accounts } from './accounts.ts';
 import { accountCommands } from './commands.ts';
 import { demoRoutes, identifyDemo } from './demo.ts';
 import { mailerOver } from './mail.ts';
@@ -21,10 +21,10 @@ export const accountsModule = defineModule({
   provides: [IDENTITY, USERS],
   commands: accountCommands,
   isEnabled: ({ demo }) => !demo,
-  open: (context) => {
+  open: async (context) => {
     const { settings, database, fanOut } = context;
     const changed = new Set<(user: string) => void>();
-    const accounts = openIn(context, (user) => {
+    const accounts = await openIn(context, (user) => {
       for (const listener of changed) listener(user);
     });
     context.zones(accountKind).onDecided((_user, batch, state) => publishAccount(fanOut, batch, state));
@@ -81,12 +81,14 @@ export const demoAccountsModule = defineModule({
   },
 });
 
-function openIn(context: ModuleContext, onChanged: (user: string) => void): Accounts {
+/** Opens the accounts. Loads their code only now, because demo mode and the command line do without it. */
+async function openIn(context: ModuleContext, onChanged: (user: string) => void): Promise<Accounts> {
   const { settings, clock, database, sharedSecrets, hub, fanOut, mail, streams, logger, serverId } = context;
   const instruments = context.need(INSTRUMENTS);
   const { host } = context.topic(accountKind.topic);
-  if (!host) throw new TypeError('The zones of accounts are in another process.');
+  if (!host) throw new TypeError('The zones of accounts run in another process.');
   const onFailure = (message: string, detail: unknown) => logger.error({ reason: failureReason(detail) }, message);
+  const { openAccounts } = await import('./accounts.ts');
   return openAccounts({
     clock,
     database: database.connection,

@@ -16,7 +16,7 @@ interface OwnAccountParts {
   readonly onFailure: (message: string, detail: unknown) => void;
 }
 
-/** Accounts as zones, opened when they are asked for. What a zone says is what the record in the relational store says, at every server. */
+/** Accounts as zones, opened on demand. On every server a zone agrees with the record in the relational store. */
 export class OwnAccounts {
   readonly #parts: OwnAccountParts;
 
@@ -25,8 +25,8 @@ export class OwnAccounts {
   }
 
   /**
-   * The account of a user; undefined when there is no such user. Creates it where no server has, and takes over what another one has recorded.
-   * @param trace the trace of the request that needs it
+   * The account of a user; undefined for an unknown user. Creates it if no server has, and adopts what another server has recorded.
+   * @param trace trace id of the request
    */
   async status(user: string, trace?: string): Promise<AccountStatus | undefined> {
     const { zones, records } = this.#parts;
@@ -38,11 +38,11 @@ export class OwnAccounts {
     return now && accountStatus(now);
   }
 
-  /** Initial events of the private channel of a user. Empty while the account has to be read; it is published once it was read. */
+  /** Initial events of the private channel of a user. Empty while the account is being read; it is published afterwards. */
   events(user: string): InitialEvent[] {
     const { zones, isShared, onFailure } = this.#parts;
     const state = zones.view(user)?.state;
-    // Of several servers another one may have recorded a newer snapshot.
+    // Another server may have recorded a newer snapshot.
     if (state && state.createdAt !== 0 && !isShared) return [{ event: 'account', key: '', data: accountStatus(state) }];
     this.status(user).then(
       (status) => status && this.#publish(user, status),
@@ -51,14 +51,14 @@ export class OwnAccounts {
     return [];
   }
 
-  /** Creates the account, or brings this server’s log and the record to the newest snapshot that either has. */
+  /** Creates the account, or updates this server’s log and the record to the newer snapshot of both. */
   async #complete(user: string, state: Readonly<AccountState>, record: AccountRecord, trace: string | undefined): Promise<void> {
     const { zones } = this.#parts;
     const { tenant, createdAt, isCreatedHere } = record;
     const meta = { actor: user, tenant, ...(trace !== undefined && { correlation: trace }) };
     const send = (command: AccountCommand, id?: string) => zones.submit(user, command, { ...meta, ...(id !== undefined && { id }) });
     if (state.createdAt === 0 && record.snapshot === null && isCreatedHere) {
-      // Several requests at once create it once.
+      // Concurrent requests create it once.
       await send({ type: 'CreateAccount', user, tenant, createdAt }, 'create');
       return;
     }
@@ -70,7 +70,7 @@ export class OwnAccounts {
     if (status) this.#publish(user, accountStatus(status));
   }
 
-  /** Publishes to the subscribers of this server. Other servers publish to theirs when they take the record over. */
+  /** Publishes to the subscribers of this server. Other servers publish to theirs when they adopt the record. */
   #publish(user: string, status: AccountStatus): void {
     this.#parts.hub.publish(channelOf(user), 'lossless', 'account', '', status);
   }

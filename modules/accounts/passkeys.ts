@@ -4,8 +4,8 @@ import { ApiProblem, isLoopbackHost } from '@millrace/http';
 import { APIError } from 'better-auth';
 
 /**
- * The origin at which browsers allow passkeys: they belong to a host name, never to an IP address (WebAuthn level 3, 5.1.3), and are
- * created over https only, or on the machine itself. Null where the server has no such origin.
+ * The origin at which browsers allow passkeys. Passkeys need a host name, not an IP address (WebAuthn level 3, 5.1.3), and https or localhost. Null if
+ * the server has no such origin.
  * @param baseUrl address of the server for browsers
  */
 export function passkeyOrigin(baseUrl: string): string | null {
@@ -33,7 +33,7 @@ export function passkeyPlugin(baseUrl: string) {
     // Without an origin the routes refuse passkeys, so this value is not used; see requirePasskeySupport.
     rpID: origin === null ? 'localhost' : new URL(origin).hostname,
     origin,
-    // Discoverable, so that the user need not give a name first; and the device verifies its user, which makes it two factors in one.
+    // Discoverable credentials need no user name. User verification by the device makes a passkey two factors in one.
     authenticatorSelection: { residentKey: 'required', userVerification: 'required' },
     registration: { afterVerification: async ({ verification }) => requireVerified(verification.registrationInfo?.userVerified) },
     authentication: { afterVerification: async ({ verification }) => requireVerified(verification.authenticationInfo.userVerified) },

@@ -3,10 +3,10 @@ import { promisify } from 'node:util';
 
 /*
  * Passwords as argon2id hashes, written as PHC strings: $argon2id$v=19$m=19456,t=2,p=1$salt$tag. The parameters are those of the OWASP Password Storage
- * Cheat Sheet (2025): 19 MiB, two passes, one lane. A hash with other parameters is still verified, by what it says of itself.
+ * Cheat Sheet (2025): 19 MiB, two passes, one lane. A hash with other parameters is verified with its own.
  *
- * A secret that is not in the tables goes in as well (argon2’s K; a “pepper”): whoever has only the tables cannot even begin to guess. A hash that says
- * `keyid=1` was made with it, one that says nothing is of before.
+ * A secret outside the tables is part of each hash (argon2’s K, a “pepper”), so that the tables alone do not allow guessing. Hashes with `keyid=1` include
+ * it; older hashes have no keyid.
  */
 
 const MEMORY_KIB = 19_456;
@@ -14,16 +14,16 @@ const PASSES = 2;
 const LANES = 1;
 const SALT_BYTES = 16;
 const TAG_BYTES = 32;
-/** Most memory a stored hash may ask for, so that a row that was tampered with cannot take all there is. */
+/** Maximum memory of a stored hash, so that a manipulated row cannot exhaust the memory. */
 const MEMORY_KIB_MAX = 262_144;
-/** Hashes at a time: each takes 19 MiB and a thread of the pool, which has four. */
+/** Concurrent hashes: each takes 19 MiB and one of the four threads of the pool. */
 const AT_ONCE_MAX = 3;
 const WAITING_MAX = 200;
 
 const derive = promisify(argon2) as (algorithm: 'argon2id', parameters: Argon2Parameters) => Promise<Buffer>;
 const PHC = /^\$argon2id\$v=19\$m=(\d+),t=(\d+),p=(\d+)(,keyid=1)?\$([A-Za-z0-9+/]+)\$([A-Za-z0-9+/]+)$/;
 
-/** Too many passwords wait to be hashed. */
+/** Thrown when too many passwords wait to be hashed. */
 export class TooBusy extends Error {}
 
 let atWork = 0;
@@ -31,11 +31,11 @@ const waiting: (() => void)[] = [];
 
 export interface Passwords {
   hash(password: string): Promise<string>;
-  /** Whether a password is the one that was hashed; false for a hash that is none. */
+  /** Whether a password matches a hash; false for an invalid hash. */
   verify(hash: string, password: string): Promise<boolean>;
 }
 
-/** @param pepper a secret that is kept elsewhere than the hashes */
+/** @param pepper secret that is stored apart from the hashes */
 export function passwordsWith(pepper: string): Passwords {
   const secret = Buffer.from(pepper);
   return {
@@ -66,7 +66,7 @@ async function tagOf(
   }
   atWork++;
   try {
-    // Two ways to write the same letter are the same password (NIST SP 800-63B).
+    // Different Unicode forms of one letter are the same password (NIST SP 800-63B).
     return await derive('argon2id', { message: Buffer.from(password.normalize('NFKC')), nonce, ...parameters });
   } finally {
     atWork--;

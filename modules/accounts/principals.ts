@@ -8,10 +8,10 @@ import type { Identity } from './identity.ts';
 import type { Revocations, Revoked } from './revocations.ts';
 import type { UserStore } from './user-store.ts';
 
-/** How long a session that was looked up is taken for what it was, unless it is revoked. */
+/** How long a session is cached after a lookup, unless it is revoked. */
 const REMEMBERED_MS = 10_000;
 const REMEMBERED_MAX = 20_000;
-/** How often at most the signing keys are read again because a token names one that is not known. */
+/** Minimum time between two reads of the signing keys because a token names an unknown one. */
 const KEYS_AGAIN_MS = 5_000;
 const CLOCK_SKEW_S = 5;
 const SESSION_COOKIE = /(?:^|; *)(?:__Host-)?millrace\.session_token=([^;]+)/;
@@ -23,7 +23,7 @@ interface PrincipalParts {
   readonly revocations: Pick<Revocations, 'requireCurrent' | 'isRevoked'>;
   readonly clock: Clock;
   readonly issuer: () => string;
-  /** What anyone may do without signing in. */
+  /** Permissions of requests without credentials. */
   readonly guests: readonly Permission[];
   /** True if operators and administrators need two-factor authentication. */
   readonly twoFactorRequired: boolean;
@@ -36,15 +36,15 @@ interface Remembered {
   readonly until: number;
 }
 
-/** Finds out who makes a request: from its access token, its API key or its browser’s session. */
+/** Identifies who makes a request by its access token, API key or session cookie. */
 export class Principals {
   readonly #parts: PrincipalParts;
   readonly #anonymous: Principal;
   readonly #sessions = new Map<string, Remembered>();
   readonly #looking = new Map<string, Promise<Principal>>();
-  /** What users may do who show nothing here: they came in elsewhere. */
+  /** Cached permissions of users without a credential of this API, such as players of a world. */
   readonly #users = new Map<string, { permissions: Promise<ReadonlySet<Permission>>; until: number }>();
-  /** Counts what was changed. */
+  /** Number of changes, to detect one during a lookup. */
   #generation = 0;
   #keys: ReturnType<typeof createLocalJWKSet> | null = null;
   #keysReadAt = Number.NEGATIVE_INFINITY;
@@ -67,8 +67,7 @@ export class Principals {
   }
 
   /**
-   * Who asks. A cookie that is no session any more is as good as none; a token or key that is not valid is refused, for its owner
-   * should know.
+   * The principal of a request. A cookie of an ended session counts as no cookie. An invalid token or key is refused, because its owner should know.
    */
   readonly identify = ({ headers }: Caller): Principal | Promise<Principal> => {
     const shown = credentialIn(headers);
@@ -86,7 +85,7 @@ export class Principals {
     this.#parts.revocations.requireCurrent();
     if (shown?.startsWith(KEY_PREFIX)) {
       const found = this.#parts.keys.identify(shown);
-      const valid = (principal: Principal | null) => principal ?? refuse('The API key is not valid, or not any more.');
+      const valid = (principal: Principal | null) => principal ?? refuse('The API key is unknown, expired or revoked.');
       return found instanceof Promise ? found.then(valid) : valid(found);
     }
     if (shown !== null) return this.#byToken(shown);
@@ -104,7 +103,7 @@ export class Principals {
       this.#users.set(user, known);
       const oldest = this.#users.keys().next();
       if (this.#users.size > REMEMBERED_MAX && !oldest.done) this.#users.delete(oldest.value);
-      // What could not be looked up is not remembered.
+      // A failed lookup is not cached.
       permissions.catch(() => this.#users.delete(user));
     }
     return (await known.permissions).has(permission);
@@ -127,7 +126,7 @@ export class Principals {
   }
 
   /**
-   * Refuses who was revoked meanwhile, where a gateway says who asks: it may have known less than this server.
+   * Refuses a principal that a gateway has identified but that was revoked since, because the gateway may have older data than this server.
    * @throws ApiProblem
    */
   requireNotRevoked(principal: Principal): void {
@@ -140,13 +139,13 @@ export class Principals {
     throw new ApiProblem('DATABASE_UNAVAILABLE', 'The gateway has not loaded recent changes to this user yet.', 'Try again in a moment.');
   }
 
-  /** A user is to be looked up again, but may go on as it is. */
+  /** Clears a user from the caches. Its open connections go on. */
   forgetUser(user: string): void {
     this.#forget(({ user: other }) => other === user);
     this.#users.delete(user);
   }
 
-  /** What is cached of these counts no more. */
+  /** Clears these from the caches. */
   forget(revoked: Revoked): void {
     if ('user' in revoked) this.forgetUser(revoked.user);
     else if ('credential' in revoked) this.#forget(({ principal }) => principal?.credential === revoked.credential);
@@ -159,7 +158,7 @@ export class Principals {
 
   #forget(isMeant: (cached: Remembered) => boolean): void {
     this.#generation++;
-    // What is being looked up may have been read before the change.
+    // A lookup in progress may have read the rows before the change.
     this.#looking.clear();
     for (const [cookie, cached] of this.#sessions) if (isMeant(cached)) this.#sessions.delete(cookie);
     this.#parts.keys.forget();
@@ -168,7 +167,7 @@ export class Principals {
   #bySession(cookie: string, cookies: string): Principal | Promise<Principal> {
     const known = this.#sessions.get(cookie);
     if (known && known.until > this.#parts.clock.elapsed()) return known.principal ?? this.#anonymous;
-    // However many requests a page sends at once, its session is looked up once.
+    // Concurrent requests of a page share one lookup of the session.
     let looking = this.#looking.get(cookie);
     if (!looking) {
       const begun = this.#lookUp(cookie, cookies).finally(() => {
@@ -208,7 +207,7 @@ export class Principals {
             version: version ?? null,
           }
         : null;
-    // What was changed meanwhile may be what was read before.
+    // The change may concern a row that was read before it.
     if (generation !== this.#generation) return principal ?? this.#anonymous;
     this.#sessions.delete(cookie);
     this.#sessions.set(cookie, { principal, user: found?.user.id ?? '', until: this.#parts.clock.elapsed() + REMEMBERED_MS });
@@ -230,7 +229,7 @@ export class Principals {
       exp = 0,
     } = claims as JWTPayload & Record<'tenant' | 'role' | 'sid' | 'name' | 'mfa' | 'ver', unknown>;
     if (typeof sub !== 'string' || typeof tenant !== 'string' || !isRole(role) || typeof ver !== 'number')
-      return refuse('The access token is none of ours.');
+      return refuse('The access token was not issued by this installation.');
     if (this.#parts.revocations.isRevoked({ user: sub, version: ver, credential: String(sid) }))
       return refuse('The access token was revoked.');
     const acting = this.#actingRole(role, mfa);
@@ -276,12 +275,12 @@ export class Principals {
   }
 }
 
-/** What a request shows in its headers; null when nothing but perhaps a cookie. */
+/** The API key or access token in the headers of a request; null if there is none. */
 function credentialIn({ authorization, 'x-api-key': key }: IncomingHttpHeaders): string | null {
-  if (typeof key === 'string' && key !== '') return key.startsWith(KEY_PREFIX) ? key : refuse('The API key is none of ours.');
+  if (typeof key === 'string' && key !== '') return key.startsWith(KEY_PREFIX) ? key : refuse('The value is not an API key of Millrace.');
   if (authorization === undefined) return null;
   const [, token] = /^Bearer +([^\s]+)$/i.exec(authorization) ?? [];
-  return token ?? refuse('The Authorization header is not “Bearer” and a token.');
+  return token ?? refuse('The Authorization header is not "Bearer" followed by a token.');
 }
 
 function refuse(detail: string): never {

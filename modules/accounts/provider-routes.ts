@@ -37,6 +37,6 @@ export function providerRoutes(routes: Routes, parts: AccountParts): void {
 /** @throws ApiProblem NOT_FOUND */
 function requireProvider(providers: readonly string[], id: string): void {
   if (providers.includes(id)) return;
-  const remedy = providers.length === 0 ? 'There are none; see accounts.providers.' : `There are ${providers.join(', ')}.`;
+  const remedy = providers.length === 0 ? 'No provider is configured; see accounts.providers.' : `Use one of ${providers.join(', ')}.`;
   throw new ApiProblem('NOT_FOUND', `Unknown sign-in provider "${id}".`, remedy);
 }

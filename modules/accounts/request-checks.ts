@@ -15,7 +15,7 @@ import { FRESH_S } from './session-rules.ts';
 import type { UserNames } from './user-names.ts';
 import type { UserStore } from './user-store.ts';
 
-/** What the routes of this module use. */
+/** Dependencies of the routes of this module. */
 export interface AccountParts {
   readonly identity: () => Identity;
   readonly database: Database;

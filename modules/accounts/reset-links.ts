@@ -4,16 +4,16 @@ import type { Database } from '@millrace/database';
 import { and, eq, like } from 'drizzle-orm';
 import { users, userVerifications } from './tables/tables.ts';
 
-/** What such a link begins with in the table of words that were given out; better-auth looks it up by that. */
+/** Prefix of the identifier of a reset link in the table of verification tokens, by which better-auth finds it. */
 const IDENTIFIER = 'reset-password:';
 const TOKEN_BYTES = 32;
-/** A day: whoever gets it may be asleep when it is made. */
+/** One day: the recipient may be asleep when the link is created. */
 const LINK_MS = 86_400_000;
 
 /**
- * A link by which a user chooses a new password, once: for who has forgotten it where no mail can be sent. The user’s earlier links count no more. A second
- * factor stays as it is.
- * @param baseUrl where the console is
+ * Creates a single-use link to set a new password, for installations without a mail server. Earlier links of the user become invalid. Two-factor
+ * authentication stays as it is.
+ * @param baseUrl address of the console
  */
 export async function makeResetLink(database: Database, user: string, baseUrl: string): Promise<ResetLink> {
   const token = randomBytes(TOKEN_BYTES).toString('base64url');

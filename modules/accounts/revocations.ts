@@ -6,24 +6,24 @@ import { sql } from 'drizzle-orm';
 import { ACCESS_TOKEN_S } from './access-tokens.ts';
 import { revocations } from './tables/tables.ts';
 
-/** How often the table is read when nothing is heard of a change: the longest that a revocation takes to reach another server. */
+/** Poll interval of the table, used when no notification arrives: the maximum delay of a revocation at another server. */
 const POLL_MS = 1_000;
-/** A server that could not read the table for so long decides on nothing that it cached: as long as it may cache a session or a key. */
+/** A server that could not read the table for this time trusts none of its cache. Equals the cache time of sessions and keys. */
 const STALE_MS_MAX = 10_000;
-/** Access tokens that a revocation is about have expired by then, whatever the clocks of two servers are apart. */
+/** Revoked access tokens have expired after this time, including the clock difference of two servers. */
 const REMEMBERED_MS = (ACCESS_TOKEN_S + 60) * 1_000;
-/** Rows are kept for so long. A server that did not read for longer has missed some, and starts afresh. */
+/** Retention of rows. A server that did not read for longer may have missed some and clears all its caches. */
 const KEPT_MS = 86_400_000;
 const CLEAN_UP_MS = 3_600_000;
 
 export interface RevocationParts {
   readonly database: Database;
   readonly clock: Clock;
-  /** Whether other servers change the same tables. With an embedded database none does: then there is nothing to poll for. */
+  /** Whether other servers change the same tables. Not so with an embedded database, which needs no polling. */
   readonly isShared: boolean;
-  /** What is cached of these counts no more, and what they have open is to be ended. */
+  /** Called with revoked users and credentials: clears them from caches and ends their open connections. */
   readonly onRevoked: (revoked: Revoked) => void;
-  /** The other servers of the installation: `send` has them read the table at once, `heard` is called when another one changed it. */
+  /** Notifications between the servers: `publish` makes the others read the table at once; `heard` is called after their changes. */
   readonly others: (heard: (message: 'changed') => void) => { publish(message: 'changed'): void; close(): void };
   readonly onFailure: (message: string, detail: unknown) => void;
 }
@@ -39,21 +39,21 @@ interface Row {
 }
 
 /**
- * What the table `revocations` says, as of a second ago at most: which versions of users, sessions and keys count no more. The table is the only source:
- * a server that starts reads what its memory lost, and one that was cut off reads what it missed. What other servers tell only makes it read sooner.
+ * The content of the table `revocations`, at most one second old: revoked versions of users, revoked sessions and keys. The table is the only source, so
+ * a server that starts or was disconnected reads what it missed. Notifications of other servers only make it read sooner.
  */
 export class Revocations {
   readonly #parts: RevocationParts;
   readonly #others: ReturnType<RevocationParts['others']>;
-  /** Newest known versions of users, and ended credentials; with the moment, as elapsed ms, until which a token may name them. */
+  /** Newest known versions of users, and ended credentials, each with the elapsed ms until which a token may name them. */
   readonly #versions = new Map<string, { version: number; until: number }>();
   readonly #ended = new Map<string, number>();
-  /** Every transaction below this one has ended, and was read. */
+  /** All transactions below this id have ended and were read. */
   #horizon = 0;
-  /** Positions that were read but may come again: their transactions are not below the horizon. */
+  /** Positions that were read and may be read again, because their transactions are not below the horizon. */
   #read: ReadonlySet<string> = new Set();
   #currentAt: number | null = null;
-  /** Something was changed here, and could not be read again yet. */
+  /** Whether a change of this server has not been read back yet. */
   #isBehind = false;
   #isFailing = false;
   #cleanedUpAt = Number.NEGATIVE_INFINITY;
@@ -67,7 +67,7 @@ export class Revocations {
     this.#others = parts.others(() => void this.#catchUpQuietly());
   }
 
-  /** Reads what happened before, and then what happens. Rejects when the table cannot be read. */
+  /** Reads the table, then follows it. Rejects when the table cannot be read. */
   async begin(): Promise<void> {
     await this.#catchUp();
     this.#poll();
@@ -80,8 +80,8 @@ export class Revocations {
   }
 
   /**
-   * To be awaited after each change of the tables that may have revoked something: it counts here when this resolves, and within moments elsewhere. Where
-   * the table cannot be read meanwhile, nothing that is cached counts until it can.
+   * Call after each change of the tables that may revoke something. The revocation applies on this server when the promise resolves, and shortly after
+   * on others. If the table cannot be read, no cached principal is trusted until it can.
    */
   async changed(): Promise<void> {
     this.#others.publish('changed');
@@ -90,7 +90,7 @@ export class Revocations {
     this.#poll();
   }
 
-  /** @throws ApiProblem while it is not known what was revoked lately */
+  /** @throws ApiProblem while recent revocations are unknown */
   requireCurrent(): void {
     const { clock, isShared } = this.#parts;
     if (this.#currentAt === null)
@@ -108,7 +108,7 @@ export class Revocations {
       );
   }
 
-  /** Whether something was revoked that this caller’s rights come from. */
+  /** Whether the user version or the credential of this caller was revoked. */
   isRevoked({ user, version, credential }: Pick<Principal, 'user' | 'version' | 'credential'>): boolean {
     if (credential !== null && this.#ended.has(credential)) return true;
     return user !== null && version !== null && version < (this.#versions.get(user)?.version ?? 0);
@@ -120,7 +120,7 @@ export class Revocations {
     this.#cancelPoll = this.#parts.clock.after(POLL_MS, () => void this.#catchUpQuietly().then(() => this.#poll()));
   }
 
-  /** Whether it could be read. */
+  /** @returns whether the table could be read */
   async #catchUpQuietly(): Promise<boolean> {
     if (this.#isClosed) return false;
     try {
@@ -128,16 +128,16 @@ export class Revocations {
       this.#isFailing = false;
       return true;
     } catch (error) {
-      // Once for each outage, not for each second of it.
+      // Logged once per outage.
       if (!this.#isFailing && !this.#isClosed) this.#parts.onFailure('revoked sessions, tokens and keys cannot be read', error);
       this.#isFailing = true;
       return false;
     }
   }
 
-  /** Resolves when everything is read that was committed before the call. */
+  /** Resolves when all rows committed before the call have been read. */
   #catchUp(): Promise<void> {
-    // One that is under way may have begun before that: whoever comes meanwhile shares the one after it.
+    // A read in progress may have begun before that commit, so callers share the next one.
     this.#next ??= (this.#reading ?? Promise.resolve())
       .catch(() => {})
       .then(() => {
@@ -159,7 +159,7 @@ export class Revocations {
       left join ${revocations} on transaction >= ${this.#horizon} and (not ${isFirst} or at > now() - make_interval(secs => ${REMEMBERED_MS / 1_000}))
       order by position`);
     const horizon = Number(rows[0]?.horizon ?? 0);
-    // The tables were restored to another database server, whose transactions have other numbers.
+    // The tables were moved to another database server, whose transaction ids differ.
     if (horizon < this.#horizon) {
       this.#startAfresh();
       return this.#readOn();
@@ -185,7 +185,7 @@ export class Revocations {
     this.#parts.onRevoked(kind === 'user' ? { user: subject } : { credential: subject });
   }
 
-  /** No token can name any more what was revoked so long ago. */
+  /** Drops old entries, which no valid token can name any more. */
   #forget(): void {
     const now = this.#parts.clock.elapsed();
     for (const [user, { until }] of this.#versions) if (until < now) this.#versions.delete(user);

@@ -22,12 +22,12 @@ import { publishAccount } from './user-stream.ts';
 import { type AccountCommand, type AccountState, accountZone } from './zone.ts';
 
 /*
- * Several servers on one database, each with a log of accounts of its own: a user must find the same account at each of them.
+ * Several servers on one database, each with its own log of accounts: a user must see the same account on each of them.
  */
 
 const MIGRATIONS = join(import.meta.dirname, '..', '..', 'apps', 'server', 'migrations');
 
-/** A server as far as accounts are concerned. Its log outlives a crash, its memory does not. */
+/** The accounts part of a server. Its log survives a crash, its memory does not. */
 class Server {
   readonly #name: string;
   readonly #database: Database;
@@ -39,7 +39,7 @@ class Server {
   #worker: Projection | null = null;
   #read = 0;
 
-  /** @param published names of the events that users' streams were told */
+  /** @param published names of the events that were published to users */
   constructor(name: string, database: Database, published: string[]) {
     this.#name = name;
     this.#database = database;
@@ -72,7 +72,7 @@ class Server {
     this.#worker = snapshotWorker({ ...parts, instruments: () => [] });
   }
 
-  /** Its memory is lost; what it had decided is in its log. */
+  /** Crashes: memory is lost, the log remains. */
   async crash(): Promise<void> {
     await this.#host?.recorded();
     await this.#host?.close();
@@ -90,7 +90,7 @@ class Server {
     await this.#host?.submit(`account/${user}`, { type: 'RequestSnapshot', request });
   }
 
-  /** Puts together every snapshot that its log asks for. @param forget as if it crashed before it could save how far it has read */
+  /** Generates all requested snapshots. @param forget as if it crashed before it stored its offset */
   async work(forget = false): Promise<void> {
     await this.#host?.recorded();
     const end = this.#log.batches.length;
@@ -98,7 +98,7 @@ class Server {
     if (!forget) this.#read = end;
   }
 
-  /** How far the worker has read; the relational store keeps it, so a restore of that sets it back. */
+  /** Offset of the worker. It is in the relational store, so a restore of that sets it back. */
   get offset(): number {
     return this.#read;
   }
@@ -113,7 +113,7 @@ class Server {
   }
 }
 
-/** The relational store as far as one account is concerned. */
+/** The rows of one account in the relational store. */
 class AccountBackup {
   readonly #database: Database;
   readonly #servers: readonly Server[];
@@ -239,7 +239,7 @@ for (const engine of ENGINES)
       );
     });
 
-    /** A user that two servers know, and a backup of what the tables say of it then. */
+    /** A user known to two servers, and a backup of the user’s rows. */
     async function withBackup(context: TestContext) {
       const { id } = await newUser();
       const servers = [new Server('one', database, []), new Server('two', database, [])] as const;
@@ -351,7 +351,7 @@ for (const engine of ENGINES)
             else if (action === 'back up') await backup.take();
             else await backup.restore();
           }
-          // Requests first, so that every server has told what it knows; then what they answer is compared.
+          // Requests first, so that each server has adopted the newest record; then their responses are compared.
           for (const index of [0, 1]) await read(index);
           for (const each of servers) await each.work();
           const last = [await read(0), await read(1), await read(0)];

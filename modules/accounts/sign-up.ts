@@ -14,10 +14,10 @@ interface SignUpRequest {
   readonly invitation?: string;
 }
 
-/** Passwords of one address that are refused: to find that out takes a processor tens of milliseconds. */
+/** Refused passwords per address: the check of one takes tens of milliseconds of a processor. */
 const WEAK_PASSWORDS = { requestsPerSecond: 0.5, burst: 20 };
 
-/** Makes a user. What costs little is looked at first: who may not sign up learns that before anything is computed. */
+/** Creates a user. Cheap checks come first, so that a request without a valid invitation costs little. */
 export async function signUp(parts: AccountParts, body: SignUpRequest, raw: FastifyRequest, reply: FastifyReply): Promise<SignInStatus> {
   const { userStore } = parts;
   const email = body.email.toLowerCase();
@@ -33,10 +33,10 @@ export async function signUp(parts: AccountParts, body: SignUpRequest, raw: Fast
     parts.limiter.take(raw.ip, WEAK_PASSWORDS, 1);
     throw error;
   });
-  // Taken only now: whatever is wrong with the rest must not use it up. Somebody else may have been faster.
+  // Used only now, so that an invalid request does not use the invitation. Another request may have used it first.
   const invitation = body.invitation === undefined ? null : await userStore.acceptInvitation(body.invitation, email);
   if (body.invitation !== undefined && !invitation) throw badInvitation();
-  // An address that was invited is vouched for by who invited it; of the first user nobody could ask for more than the terminal.
+  // The address of an invitation counts as verified, and so does that of the first user, who has access to the terminal.
   const verified = invitation !== null && (invitation.email !== null || parts.mailer === null || !(await userStore.hasUsers()));
   const make = () =>
     callAuth(() =>
@@ -53,7 +53,7 @@ export async function signUp(parts: AccountParts, body: SignUpRequest, raw: Fast
   return { status: made.response.token === null ? 'verify-email' : 'signed-in' };
 }
 
-/** Where there was a user with that address already, the answer says nothing of it, and the invitation is still good. */
+/** If the address already has a user, the response does not reveal it and the invitation stays valid. */
 async function noteJoined(
   parts: AccountParts,
   raw: FastifyRequest,

@@ -7,15 +7,15 @@ import type { AccountRecords } from './account-records.ts';
 import type { UserStore } from './user-store.ts';
 import { type AccountCommand, type AccountState, accountZone } from './zone.ts';
 
-/** Name of the consumer group; of several servers on one database each reads a log of its own, so each is a group of its own. */
+/** Name of the consumer group. Servers that share a database have their own logs, so each has its own group. */
 const GROUP = 'account-snapshots';
-/** Instruments a new user begins with. */
-const WATCHED_FIRST = 8;
+/** Length of the watchlist of a new user. */
+const WATCHLIST_SIZE = 8;
 const STEPS = ['profile', 'limits', 'watchlist'] as const;
 
 export interface SnapshotParts {
   readonly database: Database;
-  /** Which server’s log is read, where several share a database; null where there is one. */
+  /** Name of the server whose log is read, if several share a database; otherwise null. */
   readonly server: string | null;
   readonly host: ZoneHost;
   readonly zones: Zones<AccountState, AccountCommand>;
@@ -24,7 +24,7 @@ export interface SnapshotParts {
   readonly instruments: () => Iterable<InstrumentId>;
 }
 
-/** Puts snapshots together, behind whoever asked for them: it reads requests from the log and answers with commands. */
+/** Generates snapshots asynchronously: reads requests from the log and replies with commands. */
 export function snapshotWorker({ database, server, host, zones, userStore, records, instruments }: SnapshotParts): Projection {
   const group = server === null ? GROUP : `${GROUP}@${server}`;
   const reactor: EventReactor<AccountEvent> = {
@@ -41,7 +41,7 @@ export function snapshotWorker({ database, server, host, zones, userStore, recor
       yield step(1);
       const tier = await userStore.tierOf(found.tenant);
       yield step(2);
-      const watchlist = [...instruments()].slice(0, WATCHED_FIRST);
+      const watchlist = [...instruments()].slice(0, WATCHLIST_SIZE);
       yield step(3);
       const { name, email, tenant, role } = found;
       const snapshot: AccountSnapshot = {
@@ -52,7 +52,7 @@ export function snapshotWorker({ database, server, host, zones, userStore, recor
         limits: TIERS[tier],
         watchlist,
       };
-      // Recorded for every server before anyone is told of it: what a user has seen here it finds at the others.
+      // Recorded for all servers before it is published, so that a user finds it on the others too.
       yield send({ type: 'RecordSnapshot', request, snapshot: await records.save(keyOf(zone), snapshot) });
     },
   };

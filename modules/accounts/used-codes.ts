@@ -2,12 +2,12 @@ import type { Database } from '@millrace/database';
 import { sql } from 'drizzle-orm';
 import { usedCodes } from './tables/tables.ts';
 
-/** A code counts for its own half minute, the one before and the one after. */
+/** A code is valid in its own period of 30 s, the one before and the one after. */
 const VALID_S = 90;
 
 /**
- * A code of an authenticator lets its owner in once, at whichever server: who has looked over a shoulder comes too late (RFC 6238, section 5.2).
- * @returns whether it is its first use
+ * Accepts each code of an authenticator once, on all servers together, so that an observed code is useless (RFC 6238, section 5.2).
+ * @returns whether this is its first use
  */
 export async function consumeCode({ drizzle }: Database, user: string, code: string): Promise<boolean> {
   const valid = sql`now() - make_interval(secs => ${VALID_S})`;

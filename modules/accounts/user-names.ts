@@ -4,11 +4,11 @@ import { ApiProblem } from '@millrace/http';
 import { and, asc, eq, isNull, ne } from 'drizzle-orm';
 import { users } from './tables/tables.ts';
 
-/** What is left of a name for a number behind it. */
+/** Maximum length of a name before a number is appended. */
 const CHARACTERS_MAX = 58;
 const UNIQUE_VIOLATION = '23505';
 
-/** Names of users: no two of a tenant have the same, and the table refuses that whoever writes to it. */
+/** Names of users, unique within a tenant. A constraint of the table enforces it. */
 export class UserNames {
   readonly #database: Database;
 
@@ -17,8 +17,8 @@ export class UserNames {
   }
 
   /**
-   * Gives every user a name of its own that has none yet: whoever another site made known, and users of the time before names were told apart. Of several
-   * who are called the same, all but the first get a number behind it.
+   * Gives a unique name to each user that has none yet: users of external providers, and users from before names were unique. Of several users with one
+   * name, all but the first get a number appended.
    */
   async completeAll(): Promise<void> {
     const unkeyed = await this.#database.drizzle
@@ -28,7 +28,7 @@ export class UserNames {
       .orderBy(asc(users.createdAt));
     for (const { id, tenant, name } of unkeyed) {
       const change = await this.#free(tenant, name);
-      // Whoever took it meanwhile is another server that does the same.
+      // Another server that runs the same loop has taken it.
       await this.#unlessTaken(() =>
         this.#database.drizzle
           .update(users)
@@ -38,7 +38,7 @@ export class UserNames {
     }
   }
 
-  /** @throws ApiProblem NAME_TAKEN where another user of the tenant has it */
+  /** @throws ApiProblem NAME_TAKEN when another user of the tenant has the name */
   async requireFree(tenant: string, name: string, own: string | null = null): Promise<void> {
     if (await this.#isTaken(tenant, name, own)) throw taken(name);
   }
@@ -52,7 +52,7 @@ export class UserNames {
     }
   }
 
-  /** @throws ApiProblem NAME_TAKEN where another user of the tenant has it */
+  /** @throws ApiProblem NAME_TAKEN when another user of the tenant has the name */
   async change(tenant: string, user: string, wanted: string): Promise<string> {
     const name = normalizedName(wanted);
     await this.requireFree(tenant, name, user);
@@ -71,7 +71,7 @@ export class UserNames {
     return others.length > 0;
   }
 
-  /** Whether it was written: somebody else may take a name at the same moment. */
+  /** @returns false when another user took the name at the same moment */
   async #unlessTaken(write: () => Promise<unknown>): Promise<boolean> {
     try {
       await write();

@@ -15,9 +15,9 @@ import { invitations, tenants, userPasskeys, userSessions, users } from './table
 
 const INVITATION_MS = 7 * 86_400_000;
 const TOKEN_BYTES = 32;
-/** Id of the one invitation that is for the first administrator. */
+/** Id of the invitation of the first administrator. */
 const FIRST_OWNER = 'first-owner';
-/** Whoever signs up with an invitation is a user by then, or its server is deleted. */
+/** Time after which a started sign-up has either created its user or died with its server. */
 const SIGN_UP_MS_MAX = 60_000;
 
 /** The tenant and role that an invitation grants. `email` limits it to one address. */
@@ -28,7 +28,7 @@ export interface InvitationGrant {
   readonly email: string | null;
 }
 
-/** How many passkeys a user has. Columns are named in full: of one table alone drizzle would leave its name out. */
+/** Number of passkeys of a user. Columns are named in full, because drizzle omits the table name in a query on one table. */
 const passkeyCount: SQL<number> = sql`(select count(*) from user_passkeys where user_passkeys.user_id = users.id)`.mapWith(Number);
 /** True if the user has two-factor authentication or a passkey. */
 export const hasTwoFactor: SQL<boolean> = sql<boolean>`(${users.twoFactorEnabled} or ${passkeyCount} > 0)`;

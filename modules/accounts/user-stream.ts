@@ -7,7 +7,7 @@ import type { AccountState } from './zone.ts';
 export const channelOf = (user: string) => `users:${user}`;
 export const tenantChannel = (tenant: string) => `tenants:${tenant}`;
 
-/** Tells a user, wherever it watches, what was decided about its account, and its tenant that it was. */
+/** Publishes decided account events to the user’s channel on all servers, and a notice of them to the tenant’s channel. */
 export function publishAccount(feed: Pick<FanOut, 'publish'>, batch: EventBatch, { tenant }: Readonly<AccountState>): void {
   const channel = channelOf(keyOf(batch.zone));
   for (const event of batch.events as unknown as AccountEvent[]) {

@@ -1,16 +1,16 @@
 import type { ZxcvbnFactory } from '@zxcvbn-ts/core';
 
-/** Of five, 0 to 4: below it a password is found with fewer than a million guesses. */
+/** Minimum score, 0 to 4: a lower one means fewer than a million guesses. */
 const SCORE_MIN = 2;
 
-/** Characters looked at at once: time grows faster than they do. A longer password is as good as the better one of its two ends. */
+/** Characters per check, because the time grows faster than linearly. A longer password has the score of the better of its two ends. */
 const CHARACTERS_MAX = 40;
-/** Ways of reading digits and signs as letters that are tried; of 100 a password of them takes ten times as long. */
+/** Substitutions of letters by digits and signs that are tried per password. With 100, a worst-case password takes ten times as long. */
 const SUBSTITUTIONS_MAX = 10;
 
 let estimator: Promise<ZxcvbnFactory> | null = null;
 
-/** Loaded when the first password is chosen: its lists of leaked passwords are some megabytes that nobody else needs. */
+/** Loaded with the first password, because its lists of leaked passwords take several megabytes. */
 async function load(): Promise<ZxcvbnFactory> {
   const [{ ZxcvbnFactory }, { adjacencyGraphs, dictionary }] = await Promise.all([
     import('@zxcvbn-ts/core'),
@@ -20,9 +20,8 @@ async function load(): Promise<ZxcvbnFactory> {
 }
 
 /**
- * Whether a password is among the first that would be tried: one that leaked often, a pattern on the keyboard, a date, a repetition, or made of what
- * is known of its owner.
- * @param known name, address, and other words that anyone would try
+ * Whether a password is easy to guess: often leaked, a keyboard pattern, a date, a repetition, or made from data of its owner.
+ * @param known name, e-mail address and other words that an attacker would try
  */
 export async function isWeak(password: string, known: readonly string[]): Promise<boolean> {
   estimator ??= load();

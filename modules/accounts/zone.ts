@@ -1,7 +1,7 @@
 import type { AccountEvent, AccountSnapshot, AccountStatus, SnapshotProgress } from '@millrace/contracts';
 import { defineZone } from '@millrace/kernel';
 
-/** After so long without a step a snapshot that is under way may be asked for anew. */
+/** After this time without progress, a pending snapshot may be requested again. */
 const GIVEN_UP_MS = 60_000;
 const FIRST_REQUEST = 'first';
 
@@ -16,7 +16,7 @@ export type AccountCommand =
 export interface AccountState {
   user: string;
   tenant: string;
-  /** Epoch ms; 0 until it was created. */
+  /** Epoch ms; 0 until the account is created. */
   createdAt: number;
   snapshot: AccountSnapshot | null;
   underWay: (SnapshotProgress & { readonly since: number }) | null;
@@ -25,8 +25,8 @@ export interface AccountState {
 const revisionOf = (snapshot: AccountSnapshot | null) => snapshot?.revision ?? 0;
 
 /**
- * Whether a snapshot is newer than another one, which may be none. Revisions tell. After a restore of an older backup two servers may have given one revision
- * to different snapshots: then the one that was generated later is newer.
+ * Whether a snapshot is newer than another one, which may be null: the one with the higher revision. After a restore of an older backup, two servers may
+ * have given one revision to different snapshots; then the one generated later is newer.
  */
 export function isNewer(snapshot: AccountSnapshot | null, other: AccountSnapshot | null): boolean {
   if (!snapshot || !other) return snapshot !== null && other === null;
@@ -38,7 +38,7 @@ export function isSameSnapshot(snapshot: AccountSnapshot | null, other: AccountS
   return snapshot?.revision === other?.revision && snapshot?.generatedAt === other?.generatedAt && snapshot?.request === other?.request;
 }
 
-/** Whether a zone must take over the record of its account: it differs from the record, and is not newer. */
+/** Whether a zone must adopt the record of its account: it differs from the record and is not newer. */
 function isBehind(
   { createdAt, snapshot }: Readonly<AccountState>,
   record: { createdAt: number; snapshot: AccountSnapshot | null },
@@ -46,7 +46,7 @@ function isBehind(
   return createdAt !== record.createdAt || !(isSameSnapshot(snapshot, record.snapshot) || isNewer(snapshot, record.snapshot));
 }
 
-/** A user’s account, as far as its stream and its snapshots are concerned; who may come in is the tables’ business. */
+/** Zone kind of a user’s account: its event stream and snapshots. Authentication is in the tables. */
 export const accountZone = defineZone<AccountState, AccountCommand, AccountEvent>({
   kind: 'account',
   version: 2,
@@ -61,7 +61,7 @@ export const accountZone = defineZone<AccountState, AccountCommand, AccountEvent
       case 'RestoreAccount': {
         const { user, tenant, createdAt } = command;
         if (!isBehind(state, command)) return;
-        // What the zone has may have been recorded after the record was read.
+        // The snapshot of the zone may have been recorded after the record was read.
         const snapshot = isNewer(state.snapshot, command.snapshot) ? state.snapshot : command.snapshot;
         emit({ type: 'AccountRestored', user, tenant, createdAt, snapshot });
         // The server that created it may never come back.
@@ -118,7 +118,7 @@ export const accountZone = defineZone<AccountState, AccountCommand, AccountEvent
         return;
     }
   },
-  // Before version 2 snapshots had no revision: they are older than any that is in the relational store.
+  // Snapshots of version 1 have no revision: they are older than all in the relational store.
   upcast: (event) => {
     const older = event as AccountEvent;
     if (older.type !== 'AccountSnapshotGenerated') return older;

@@ -148,9 +148,9 @@ describe('the intake', () => {
     assert.deepEqual(
       set.intake.quarantine.map(({ detail }) => detail.replace(/x{10,}/, '…')),
       [
-        '"t…" is no instrument of this source, and matches no pattern',
+        '"t…" is not an instrument of this source, and matches no pattern',
         '"odd" matches, but its pair "ODD" does not read BASE-QUOTE',
-        '"other" is no instrument of this source, and matches no pattern',
+        '"other" is not an instrument of this source, and matches no pattern',
         '"txrpusd" matches, but 2 instruments have been taken: raise "instrumentsMax" of the mapping, or narrow its pattern',
       ],
     );
@@ -264,7 +264,7 @@ describe('the intake', () => {
     );
   });
 
-  test('puts what is no JSON, and what is no price, into quarantine, with the frame', () => {
+  test('puts what is not JSON, and what is no price, into quarantine, with the frame', () => {
     const set = setting();
     set.intake.take('{"n":', START);
     set.intake.take(JSON.stringify({ n: 1, at: 0, price: 'cheap' }), START);
@@ -313,7 +313,7 @@ describe('the intake', () => {
     take(set, 1);
     assert.deepEqual(
       [set.intake.refusedBy['unknown-symbol'], set.intake.quarantine[0]?.detail],
-      [1, '"BTC" is no instrument of this source'],
+      [1, '"BTC" is not an instrument of this source'],
     );
   });
 

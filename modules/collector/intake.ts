@@ -326,7 +326,10 @@ export class Intake implements Sink {
   #lineOf(symbol: string): Line | undefined {
     const line = this.#lines.get(symbol);
     if (line) return line;
-    const matched = this.#options.match?.(symbol) ?? { reason: 'unknown-symbol', detail: `"${symbol}" is no instrument of this source` };
+    const matched = this.#options.match?.(symbol) ?? {
+      reason: 'unknown-symbol',
+      detail: `"${symbol}" is not an instrument of this source`,
+    };
     if ('instrument' in matched) {
       const taken = this.#lineFor(symbol, matched.instrument);
       this.#lines.set(symbol, taken);

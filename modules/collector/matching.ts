@@ -57,6 +57,6 @@ export class Matcher {
         if (isInstrumentId(`${this.#source}:${pair}`)) return instrumentId(this.#source, pair);
         return { reason: 'unknown-symbol', detail: `"${shown}" matches, but its pair "${pair}" does not read BASE-QUOTE` };
       }
-    return { reason: 'unknown-symbol', detail: `"${shown}" is no instrument of this source, and matches no pattern` };
+    return { reason: 'unknown-symbol', detail: `"${shown}" is not an instrument of this source, and matches no pattern` };
   }
 }

@@ -2,10 +2,10 @@ import { ENDPOINTS } from '@millrace/contracts';
 import { ApiProblem, type Routes } from '@millrace/http';
 import type { Consumer } from '@millrace/module';
 
-/** What the endpoints of consumer groups and dead letters work with. */
+/** Dependencies of the endpoints of consumer groups and dead letters. */
 export interface ConsumerGroupParts {
   readonly consumers: () => readonly Consumer[];
-  /** Writes an operator’s action to the audit lines of the server log. */
+  /** Writes an operator’s action to the audit entries of the server log. */
   readonly audit: (action: string, detail: object) => void;
 }
 

@@ -62,7 +62,7 @@ function openDeadLetter(consumers: readonly Consumer[], { group, id }: DeadLette
 }
 
 /**
- * The batch of a dead letter with other data in one event, whose type stays, and that event as it was.
+ * Replaces the data of one event in the batch of a dead letter; its type stays. @returns the new batch and the old event
  * @throws ApiProblem BAD_REQUEST when the batch has no event with this seq
  */
 function withEventData(

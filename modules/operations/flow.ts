@@ -1,15 +1,15 @@
 import type { EventStats } from '@millrace/contracts';
 
-/** Seconds that a rate is taken over. */
+/** Window of a rate, seconds. */
 const OVER_SECONDS = 10;
 
-/** How many events of each type are decided, by whoever decides them. */
+/** Rates of decided events by type. */
 export class Flow {
   readonly #totals = new Map<string, number>();
-  /** Counts of the newest seconds, the present one last. */
+  /** Counts per second of the window, the current second last. */
   #seconds: Map<string, number>[] = [new Map()];
 
-  /** Adds what was decided lately, by `kind/type`. */
+  /** Adds counts of newly decided events, by `kind/type`. */
   add(counts: Iterable<readonly [name: string, count: number]>): void {
     const present = this.#seconds.at(-1) as Map<string, number>;
     for (const [name, count] of counts) {
@@ -18,7 +18,7 @@ export class Flow {
     }
   }
 
-  /** Call once a second. */
+  /** Starts a new second. Call once per second. */
   turn(): void {
     this.#seconds.push(new Map());
     if (this.#seconds.length > OVER_SECONDS + 1) this.#seconds.shift();

@@ -8,7 +8,7 @@ import { operationsRoutes } from './routes.ts';
 import { StorageWatch } from './storage-watch.ts';
 import { operationsEvents, publishOperations } from './stream.ts';
 
-/** How often conditions are checked and rates are computed. */
+/** Interval of checks of conditions and of rates, ms. */
 const WATCH_MS = 1_000;
 
 /** Operators’ view of the installation: events, consumer groups, dead letters, storage, alerts. */

@@ -6,7 +6,7 @@ import type { AlertCondition, WatchedOutbox } from '@millrace/module';
 
 const MIB = 1024 * 1024;
 
-/** Free space below the threshold of a warning that is critical: a fifth of it. */
+/** Free space below this fraction of the warning threshold is critical. */
 const DISK_CRITICAL = 0.2;
 
 export interface StorageParts {
@@ -16,7 +16,7 @@ export interface StorageParts {
   readonly outboxes: () => readonly WatchedOutbox[];
 }
 
-/** Watches the room on the disk and whether what is decided can be recorded, for health checks and alerts. */
+/** Watches free disk space and whether decided events can be stored, for health checks and alerts. */
 export class StorageWatch {
   readonly #parts: StorageParts;
   #disk: { readonly freeMiB: number; readonly freePercent: number } | null = null;
@@ -25,7 +25,7 @@ export class StorageWatch {
     this.#parts = parts;
   }
 
-  /** None is required: what is recorded can still be read, and what is decided goes to the spool. */
+  /** Health checks, none of them required: stored events can still be read, and decided ones go to the spool. */
   checks(): HealthCheck[] {
     return [
       { name: 'disk', isRequired: false, check: () => this.#checkDisk() },

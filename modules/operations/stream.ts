@@ -4,7 +4,7 @@ import type { OperationsParts } from './routes.ts';
 
 type OperationsStreamParts = Pick<OperationsParts, 'consumers' | 'topics' | 'flow' | 'alerts'>;
 
-/** Events, consumer groups and alerts as they are now: the initial events of the channel, and once per second its next ones. */
+/** Current event rates, consumer groups and alerts: the initial events of the channel, and an update of it once per second. */
 export function operationsEvents({ consumers, topics, flow, alerts }: OperationsStreamParts): InitialEvent[] {
   return [
     { event: 'flow', key: 'flow', data: eventStats(flow, topics()) },

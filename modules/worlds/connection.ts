@@ -135,7 +135,7 @@ export class Connection {
       return this.bye('FLOOD');
     }
     const decoded = decodeBody(body);
-    if (!decoded) return this.#bad('it is no MessagePack map with a `t`.', 0);
+    if (!decoded) return this.#bad('it is not a MessagePack map with a `t`.', 0);
     const n = numberOf(decoded);
     if (n !== 0 && !this.#commands.take(now)) return this.refuse(n, 'RATE_LIMITED');
     const frame = checkFrame(decoded);

@@ -20,7 +20,7 @@ export function editedFields(
   random: () => number,
 ): Record<string, unknown> | string {
   const schema = EDITABLE[component];
-  if (!schema) return `There is no component "${component}"; there are ${Object.keys(EDITABLE).join(', ')}.`;
+  if (!schema) return `Unknown component "${component}". Use one of: ${Object.keys(EDITABLE).join(', ')}.`;
   const known = Object.keys(schema.properties);
   const unknown = Object.keys(fields).find((field) => !known.includes(field));
   if (unknown !== undefined) return `"${component}" has ${known.join(', ')}, not "${unknown}".`;

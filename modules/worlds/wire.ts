@@ -16,7 +16,7 @@ export function encodeFrame(frame: ServerFrame): Buffer {
   return bytes;
 }
 
-/** Decodes a frame’s body without checks; undefined when it is no MessagePack map with a `t`. */
+/** Decodes a frame’s body without checks; undefined when it is not a MessagePack map with a `t`. */
 export function decodeBody(body: Uint8Array): { t: string } | undefined {
   try {
     const decoded = unpackr.unpack(body) as { t?: unknown } | null;
@@ -29,7 +29,7 @@ export function decodeBody(body: Uint8Array): { t: string } | undefined {
 /** Returns the frame when a client may send it; otherwise the text of the error. */
 export function checkFrame(decoded: { t: string }): ClientFrame | string {
   const schema = schemas.get(decoded.t);
-  if (!schema) return `"${decoded.t.slice(0, 32)}" is no frame; there are ${[...schemas.keys()].join(', ')}.`;
+  if (!schema) return `"${decoded.t.slice(0, 32)}" is not a frame type. Use one of: ${[...schemas.keys()].join(', ')}.`;
   const frame: unknown = decoded;
   if (schema.Check(frame)) return frame as ClientFrame;
   const [mistake] = schema.Errors(frame);

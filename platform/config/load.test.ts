@@ -35,7 +35,7 @@ describe('an invalid configuration', () => {
         problems.map((problem) => problem.path),
         [path],
       );
-      assert.match(problems[0]?.remedy ?? '', /known here/);
+      assert.match(problems[0]?.remedy ?? '', /Known keys/);
     }
   });
 
@@ -75,7 +75,7 @@ describe('an invalid configuration', () => {
 
   test('fault 28b: a file that is not JSON is reported as such, not as missing', () => {
     const { message } = refused('{ "port": ');
-    assert.match(message, /\(the whole file\): is no JSON/);
+    assert.match(message, /\(the whole file\): is not JSON/);
     assert.doesNotMatch(message, /is missing/);
   });
 });

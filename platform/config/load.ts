@@ -192,7 +192,7 @@ function parsed(path: string): Record<string, unknown> {
       {
         path: '',
         value: undefined,
-        found: 'is no JSON',
+        found: 'is not JSON',
         remedy: `Correct it: ${error instanceof Error ? error.message : error}. "millrace config schema" describes every key.`,
       },
     ]);
@@ -308,7 +308,7 @@ function check(schema: TSchema, value: unknown, base: string): ConfigProblem[] {
       return {
         path: where,
         value: (present as Record<string, unknown>)[extra as string],
-        remedy: `There is no such key; known here: ${knownKeys(schema, instancePath).join(', ')}.`,
+        remedy: `Unknown key. Known keys: ${knownKeys(schema, instancePath).join(', ')}.`,
       };
     if (missing.length > 0) return { path: where, value: undefined, remedy: 'Add it; "millrace config schema" describes every key.' };
     return { path: where, value: present, remedy: `It ${message}; "millrace config schema" describes every key.` };

@@ -197,7 +197,7 @@ class SocketSession {
       return this.#refuse(
         null,
         'BAD_REQUEST',
-        `The message is no ${this.#isBinary ? 'MessagePack' : 'JSON'}.`,
+        `The message is not ${this.#isBinary ? 'MessagePack' : 'JSON'}.`,
         'Send one map with "op" and "id".',
       );
     }

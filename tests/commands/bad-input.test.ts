@@ -37,7 +37,7 @@ describe('a command with bad input', () => {
   }
 
   for (const [name, config, expected] of [
-    ['an unknown key', { prot: 80 }, ['prot: 80', 'There is no such key', 'port']],
+    ['an unknown key', { prot: 80 }, ['prot: 80', 'Unknown key', 'port']],
     ['an unknown key inside a section', { log: { retentionDays: 3 } }, ['log.retentionDays: 3', 'retentionHours']],
     ['a wrong value', { logging: { level: 'loud' } }, ['logging.level: "loud"', 'config schema']],
     ['an unknown source', { sources: [{ id: 'x', type: 'bitmex' }] }, ['sources[0].type: "bitmex"', 'binance, binance-futures']],
@@ -57,8 +57,8 @@ describe('a command with bad input', () => {
       },
       ['sources[1].id: "x"', 'an id of its own'],
     ],
-    ['a file that is no JSON', '{"port": ', ['is no JSON']],
-    ['a file that is no object', '[1]', ['one JSON object']],
+    ['a file that is not JSON', '{"port": ', ['is not JSON']],
+    ['a file that is not an object', '[1]', ['one JSON object']],
   ] as const)
     test(`configuration with ${name} is refused with path, value and remedy`, () => {
       const { status, output } = withConfig(config);

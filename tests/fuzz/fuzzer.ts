@@ -103,7 +103,7 @@ export async function fuzz({ url, document, callers, droppedUpdates, millisecond
       statuses[status] = (statuses[status] ?? 0) + 1;
       const code = type.includes('problem+json') ? (JSON.parse(text) as { code: string }).code : '';
       if (status >= 500 && !AWAY.has(code)) findings.push(`${told}: ${status} ${text.slice(0, 300)}`);
-      else if (status >= 400 && code === '') findings.push(`${told}: ${status} is no problem document: ${text.slice(0, 200)}`);
+      else if (status >= 400 && code === '') findings.push(`${told}: ${status} is not a problem document: ${text.slice(0, 200)}`);
       else if (status !== 200 && INSIDE.test(text.replaceAll(sample.address, '')))
         findings.push(`${told}: tells of its inside: ${text.slice(0, 300)}`);
       const wrong = status < 300 ? mismatchOf(operation.operationId, status, text) : null;

@@ -38,7 +38,7 @@ test('its section of the configuration has defaults, is checked, and takes the e
   assert.deepEqual(settingsOf(counterContract, load({})), { counters: { step: 1 } });
   assert.deepEqual(settingsOf(counterContract, load({ MILLRACE_COUNTERS__STEP: '5' })), { counters: { step: 5 } });
   assert.throws(() => load({ MILLRACE_COUNTERS__STEP: '0' }), /counters\.step: 0\n/);
-  assert.throws(() => load({ MILLRACE_COUNTERS__STEPS: '5' }), /counters\.steps: 5\n.*known here: step/);
+  assert.throws(() => load({ MILLRACE_COUNTERS__STEPS: '5' }), /counters\.steps: 5\n.*Known keys: step/);
 });
 
 test('a section of the configuration that exists already is refused, with the name of the module', () => {

@@ -32,7 +32,7 @@ const load = (sources: object[]) =>
 test('the configuration checks its sources like those of other venues', () => {
   const source = { id: 'example', type: 'example', instruments: ['BTC-USD'] };
   assert.deepEqual(load([source]).sources, [source]);
-  assert.throws(() => load([{ ...source, instrument: 'BTC-USD' }]), /sources\[0\]\.instrument: .*\n.*known here: .*wsUrl/);
+  assert.throws(() => load([{ ...source, instrument: 'BTC-USD' }]), /sources\[0\]\.instrument: .*\n.*Known keys: .*wsUrl/);
   assert.throws(() => load([{ ...source, type: 'exampel' }]), /sources\[0\]\.type: .*\n.*Use one of: simulator, binance, .*example\./);
   assert.throws(() => load([{ ...source, type: 'constructor' }]), /sources\[0\]\.type: .*\n.*Use one of/);
 });

@@ -3,8 +3,8 @@ import { sql } from 'drizzle-orm';
 import { bigint, bigserial, boolean, index, integer, jsonb, pgTable, primaryKey, text, timestamp, uniqueIndex } from 'drizzle-orm/pg-core';
 
 /*
- * Who may come in. The tables of users, their sessions, credentials, two-factor secrets, tokens on their way by mail, and signing keys are of better-auth’s
- * shape (1.7), under names of ours; the others are our own.
+ * Tables of users and authentication. Those of users, sessions, credentials, two-factor secrets, verification tokens and signing keys have the columns
+ * of better-auth 1.7 under our names; the others are our own.
  */
 
 const moment = (name: string) => timestamp(name, { withTimezone: true, mode: 'date' });
@@ -21,7 +21,7 @@ export const users = pgTable(
   {
     id: text('id').primaryKey(),
     name: text('name').notNull(),
-    /** What must be unique in the tenant; see contracts/display-name.ts. Null where another user had the name before there were keys. */
+    /** Key of the name, unique in the tenant; see contracts/display-name.ts. Null for a duplicate name from before the keys existed. */
     nameKey: text('name_key'),
     email: text('email').notNull(),
     emailVerified: boolean('email_verified').notNull().default(false),
@@ -34,7 +34,7 @@ export const users = pgTable(
       .references(() => tenants.id),
     role: text('role').$type<Role>().notNull(),
     disabled: boolean('disabled').notNull().default(false),
-    /** Counts the changes of what this user may do; triggers raise it. Access tokens name it: those of an older version are revoked. */
+    /** Version of the user’s permissions, raised by triggers. Access tokens contain it: those of an older version are revoked. */
     version: integer('version').notNull().default(1),
   },
   (table) => [
@@ -144,7 +144,7 @@ export const signingKeys = pgTable('signing_keys', {
   crv: text('crv'),
 });
 
-/** Links that let someone in once: the first owner, and whom an administrator invites. Only the hash of the word in the link is kept. */
+/** Single-use invitation links, of the first owner and of invited users. Only the hash of the token is stored. */
 export const invitations = pgTable(
   'invitations',
   {
@@ -154,7 +154,7 @@ export const invitations = pgTable(
       .notNull()
       .references(() => tenants.id),
     role: text('role').$type<Role>().notNull(),
-    /** Null: for whoever has the link. */
+    /** Null: anyone with the link may use it. */
     email: text('email'),
     invitedBy: text('invited_by').notNull(),
     createdAt: moment('created_at').notNull(),
@@ -164,13 +164,13 @@ export const invitations = pgTable(
   (table) => [uniqueIndex('invitations_word').on(table.wordHash), index('invitations_tenant').on(table.tenant)],
 );
 
-/** Keys for programs. Only the hash is kept: a key is 256 random bits, so a fast one will do. */
+/** API keys. Only the hash is stored. A key is 256 random bits, so a fast hash is sufficient. */
 export const apiKeys = pgTable(
   'api_keys',
   {
     id: text('id').primaryKey(),
     hash: text('hash').notNull(),
-    /** The first characters, by which its owner knows it again. */
+    /** First characters of the key, by which its owner recognises it. */
     start: text('start').notNull(),
     name: text('name').notNull(),
     userId: ofUser(),
@@ -182,14 +182,14 @@ export const apiKeys = pgTable(
   (table) => [uniqueIndex('api_keys_hash').on(table.hash), index('api_keys_user').on(table.userId)],
 );
 
-/** What was done, by whom, from where. Each line’s hash covers the line before it in its tenant: none can be changed or taken out unseen. */
+/** Audit log. The hash of each entry covers the entry before it in its tenant, so that changed or removed entries are detected. */
 export const auditEntries = pgTable(
   'audit_lines',
   {
     tenant: text('tenant').notNull(),
     number: bigint('number', { mode: 'number' }).notNull(),
     at: bigint('at', { mode: 'number' }).notNull(),
-    /** What the user was called then; names change, the id does not. */
+    /** Name of the user at that time; the id never changes. */
     actor: text('actor').notNull(),
     user: text('actor_id'),
     action: text('action').notNull(),
@@ -202,7 +202,7 @@ export const auditEntries = pgTable(
   (table) => [primaryKey({ columns: [table.tenant, table.number] })],
 );
 
-/** Attempts that failed, or are under way, by what they are counted for; see lockout.ts. Epoch ms. */
+/** Failed and pending attempts by account and address; see lockout.ts. Epoch ms. */
 export const failedAttempts = pgTable(
   'failed_attempts',
   {
@@ -214,7 +214,7 @@ export const failedAttempts = pgTable(
   (table) => [index('failed_attempts_last_at').on(table.lastAt)],
 );
 
-/** Codes of authenticators that let somebody in lately: they let nobody in again. */
+/** Recently used codes of authenticators, which are not accepted again. */
 export const usedCodes = pgTable(
   'used_codes',
   { userId: ofUser(), code: text('code').notNull(), usedAt: moment('used_at').notNull().defaultNow() },
@@ -222,33 +222,33 @@ export const usedCodes = pgTable(
 );
 
 /**
- * What ended somebody's rights, in the transaction that ended them: triggers write it (migrations/0004_revocations.sql), so that no change of the
- * tables it is about can go without it. Every server reads it; see revocations.ts.
+ * Revocations, written by triggers in the transaction that revokes (migrations/0004_revocations.sql), so that no change of the tables can omit them.
+ * Every server reads this table; see revocations.ts.
  */
 export const revocations = pgTable(
   'revocations',
   {
     position: bigserial('position', { mode: 'number' }).primaryKey(),
-    /** The transaction that wrote it: positions become visible in the order of commits, which is not theirs. */
+    /** Transaction id of the writer: rows become visible in commit order, not in the order of their positions. */
     transaction: bigint('transaction', { mode: 'number' }).notNull().default(sql`(pg_current_xact_id()::text::bigint)`),
     at: moment('at').notNull().defaultNow(),
-    /** `user`: its older versions; `credential`: a session or key; `tenant`: what is cached of its tier. */
+    /** `user`: older versions of a user; `credential`: a session or key; `tenant`: the cached tier. */
     kind: text('kind').$type<'user' | 'credential' | 'tenant'>().notNull(),
     subject: text('subject').notNull(),
-    /** Of a user: the version that counts from now on. */
+    /** For a user: the lowest valid version. */
     version: integer('version').notNull().default(0),
   },
   (table) => [index('revocations_transaction').on(table.transaction), index('revocations_at').on(table.at)],
 );
 
-/** What every server tells of an account: each has a log of accounts of its own, and the newest snapshot may be in the log of another one. */
+/** Shared record of each account: each server has its own log of accounts, and the newest snapshot may be in the log of another server. */
 export const accountSnapshots = pgTable('account_snapshots', {
   userId: ofUser().primaryKey(),
-  /** The server whose log has the creation of the account: no other one announces it. Empty for a server that has the tables alone. */
+  /** The server whose log has the creation of the account; no other server publishes it. Empty for a server that does not share its tables. */
   createdBy: text('created_by').notNull(),
-  /** Counts the snapshots of this user; 0 until there is one. */
+  /** Revision of the newest snapshot; 0 until one exists. */
   revision: integer('revision').notNull(),
-  /** What the newest snapshot was made for. */
+  /** Id of the request of the newest snapshot. */
   request: text('request'),
   snapshot: jsonb('snapshot').$type<AccountSnapshot>(),
 });

@@ -1,8 +1,8 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { globSync } from 'node:fs';
-import { availableParallelism, userInfo } from 'node:os';
+import { globSync, mkdtempSync, rmSync, statfsSync } from 'node:fs';
+import { availableParallelism, tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { ENGINES, postgresPrograms } from '../platform/database/testing/engines.ts';
@@ -51,6 +51,9 @@ const LONGEST = [
 const TEST_MS_MAX = 240_000;
 /** Time limit of a file, and of all unit tests together. */
 const JOB_MS_MAX = 600_000;
+/** File system in memory (Linux), and the free space that the unit tests need there. */
+const MEMORY_FOLDER = '/dev/shm';
+const MEMORY_FREE_MIN = 2 * 1024 ** 3;
 
 const root = join(import.meta.dirname, '..');
 const flags = process.argv.slice(2).filter((part) => part.startsWith('--'));
@@ -79,11 +82,15 @@ const environment: NodeJS.ProcessEnv = {
   ...(postgres && 'url' in postgres.address && { TEST_POSTGRES: postgres.address.url }),
 };
 
+const unitFolder = mkdtempSync(join(hasMemoryFolder() ? MEMORY_FOLDER : tmpdir(), 'millrace-unit-'));
+process.once('exit', () => rmSync(unitFolder, { recursive: true, force: true }));
 const started = performance.now();
 const jobs = [
-  ...(unit.length > 0 ? [{ name: `unit tests (${unit.length} files)`, files: unit, flags: ['--test-isolation=none'] }] : []),
+  ...(unit.length > 0
+    ? [{ name: `unit tests (${unit.length} files)`, files: unit, flags: ['--test-isolation=none'], temporary: unitFolder }]
+    : []),
   // Isolated from the process of the runner: a process that a test forks would inherit the runner’s flags and run as a test.
-  ...system.map((file) => ({ name: file, files: [file], flags: [] })),
+  ...system.map((file) => ({ name: file, files: [file], flags: [], temporary: tmpdir() })),
 ];
 const running = new Set<ChildProcess>();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
@@ -110,7 +117,7 @@ async function work(): Promise<void> {
     // A separate process group: processes that a failing test leaves running are killed with it, and cannot block the other tests.
     const child = spawn(process.execPath, ['--test', '--test-force-exit', '--test-reporter=spec', limit, ...job.flags, ...job.files], {
       cwd: root,
-      env: environment,
+      env: { ...environment, TMPDIR: job.temporary },
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: true,
     });
@@ -139,6 +146,16 @@ async function work(): Promise<void> {
     console.log(
       `${passed ? 'ok  ' : 'FAIL'} ${job.name}: ${count('tests')} tests, ${((performance.now() - startedAt) / 1_000).toFixed(1)} s`,
     );
+  }
+}
+
+/** Whether unit tests can use files in memory: a third faster, because no write waits for a disk. System tests use the disk, as the server does. */
+function hasMemoryFolder(): boolean {
+  try {
+    const { bavail, bsize } = statfsSync(MEMORY_FOLDER);
+    return bavail * bsize > MEMORY_FREE_MIN;
+  } catch {
+    return false;
   }
 }
 

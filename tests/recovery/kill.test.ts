@@ -14,7 +14,7 @@ import type { MadeUpTrade } from './made-up-frames.ts';
  * instruments there is no order: each is a zone with a record of its own.) How many milliseconds are gone depends on the disk: `npm run bench -- kill`.
  */
 
-const KILLS = process.env.TEST_ALL ? 8 : 2;
+const KILLS = process.env.TEST_ALL ? 5 : 2;
 /** Told before the kill: from a moment after the start to most of the replay. */
 const TRADES_MIN = 500;
 const TRADES_MAX = 30_000;

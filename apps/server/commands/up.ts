@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { Settings } from '@millrace/config';
 import { collectGarbage } from '../collect-garbage.ts';
-import { type Running, startPlatform } from '../platform.ts';
+import type { Running } from '../platform.ts';
 import { type ServingFlags, settingsFor } from './settings.ts';
 
 /** Timeout of an orderly stop, ms; after it the process exits. */
@@ -12,6 +12,8 @@ export const CONSOLE_FOLDER = join(import.meta.dirname, '..', '..', 'web', 'dist
 export async function up(flags: ServingFlags): Promise<void> {
   const settings = settingsFor(flags);
   if (settings.role === 'gateway') return runGateway(settings);
+  // Loaded after the configuration is checked, so that an error is reported at once.
+  const { startPlatform } = await import('../platform.ts');
   const running = await startPlatform({ settings, console: CONSOLE_FOLDER });
   stopOnSignal(running);
   const link = await running.ownerLink();

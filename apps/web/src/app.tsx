@@ -121,6 +121,7 @@ function TopBar() {
         </button>
         <nav
           id="pages"
+          aria-label={text.mainMenu}
           className={`${isOpen ? 'grid' : 'hidden'} absolute inset-x-0 top-12 gap-1 border-line border-b bg-surface p-3 text-sm lg:static lg:flex lg:items-center lg:border-0 lg:bg-transparent lg:p-0`}
         >
           <Tab href="/" label={text.instruments} others={/^\/instruments\//} />

@@ -6,6 +6,7 @@ export const englishShell = {
   unknown: 'Unknown',
   unknownHint: 'No connection to the server. Last known: {state}',
   menu: 'Menu',
+  mainMenu: 'Main menu',
   pageNotFound: 'Page not found',
   pageNotFoundHint: 'No page at {address}. Check the address or go to Instruments.',
   copy: 'Copy',

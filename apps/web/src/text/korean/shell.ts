@@ -8,6 +8,7 @@ export const koreanShell: Readonly<Record<keyof typeof englishShell, string>> = 
   unknown: '알 수 없음',
   unknownHint: '서버와 연결되어 있지 않습니다. 마지막 상태: {state}',
   menu: '메뉴',
+  mainMenu: '주 메뉴',
   pageNotFound: '페이지를 찾을 수 없습니다',
   pageNotFoundHint: '{address}에 해당하는 페이지가 없습니다. 주소를 확인하거나 종목 화면으로 이동하세요.',
   copy: '복사',

@@ -209,17 +209,24 @@ describe('an attacker', () => {
       await guarded.visitor().ask('POST', '/api/v1/auth/sign-in', { email, password: 'certainly not this' });
       return performance.now() - started;
     };
-    const { email } = await (await guarded.member('viewer')).get<Account>('GET', '/account');
-    const known: number[] = [];
-    const unknown: number[] = [];
-    for (let round = 0; round < 4; round++) {
-      known.push(await time(email as string));
-      unknown.push(await time(`nobody-${round}@example.com`));
-    }
-    // Both hash a password, which takes far longer than all the rest; without that nobody would be answered at once.
-    const median = (values: number[]) => values.sort((one, other) => one - other)[2] as number;
-    const ratio = median(known) / median(unknown);
-    assert.ok(ratio > 0.4 && ratio < 2.5, `a user ${median(known)} ms, nobody ${median(unknown)} ms`);
+    /** Shortest time for an unknown address, as a share of that for a user. Other work on the machine only makes requests slower. */
+    const measureRatio = async (attempt: number) => {
+      const { email } = await (await guarded.member('viewer')).get<Account>('GET', '/account');
+      let [known, unknown] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
+      for (let round = 0; round < 4; round++) {
+        known = Math.min(known, await time(email as string));
+        unknown = Math.min(unknown, await time(`nobody-${attempt}-${round}@example.com`));
+      }
+      return unknown / known;
+    };
+    // Both hash a password, which takes far longer than the rest. Without that, an unknown address takes less than a third in every attempt.
+    const ratios: number[] = [];
+    while (ratios.length < 5 && !ratios.some((ratio) => ratio > 0.5 && ratio < 2)) ratios.push(await measureRatio(ratios.length));
+    const last = ratios.at(-1) as number;
+    assert.ok(
+      last > 0.5 && last < 2,
+      `an unknown address takes ${ratios.map((ratio) => ratio.toFixed(2)).join(', ')} of the time of a user`,
+    );
   });
 });
 

@@ -4,7 +4,7 @@ export { messageOf, within } from './deadline.ts';
 export * from './definition.ts';
 export { type HostStats, ZoneHost } from './host.ts';
 export type { HostFailure, HostOptions, ZoneStatus } from './host-options.ts';
-export { Past, RecordBroken } from './past.ts';
 export type * from './ports.ts';
 export { type PointInTime, type RecoveryStep, recover } from './recovery.ts';
 export { REPLIED, type RepliedEvent } from './replies.ts';
+export { RecordBroken, StateReplay } from './state-replay.ts';

@@ -6,9 +6,9 @@ import type { ZoneStatus } from './host-options.ts';
 import type { HostParts } from './host-parts.ts';
 import { stackOf } from './observers.ts';
 import type { Outbox } from './outbox.ts';
-import { missingFrom } from './past.ts';
 import { type RecoveryStep, recover } from './recovery.ts';
 import type { Snapshots } from './snapshots.ts';
+import { missingFrom } from './state-replay.ts';
 import type { Turns } from './turns.ts';
 import { Zone } from './zone.ts';
 import { ZoneEntry } from './zone-entry.ts';
@@ -112,15 +112,15 @@ export class Lifecycle {
     if (recovered.epoch > zone.epoch) this.#lost(entry, recovered.epoch);
     requireHere(entry);
     const { takenOver } = entry;
-    const { past } = recovered;
+    const { replay } = recovered;
     // Batches left on the spool are part of the record, unless another owner has continued without them. The newest writer there
     // wrote all earlier batches again under its epoch. Batches of older writers next to them are of an abandoned branch.
     const left = [...(takenOver?.left ?? []), ...outbox.unrecorded(address)];
     const newest = Math.max(...left.map(writerOf));
     const own = left.filter((batch) => newest >= recovered.epoch && writerOf(batch) === newest);
-    for (const batch of own) past.apply(batch);
+    for (const batch of own) replay.apply(batch);
     if (entry.lostFrom !== null) throw new Error('events of the zone were lost during its recovery; recover it again');
-    zone.restore(past.checkpoint(), past.seq, recovered.position);
+    zone.restore(replay.checkpoint(), replay.seq, recovered.position);
     const missing = takenOver ? missingFrom([...recovered.unrecorded, ...own], takenOver.lastSeq) : [];
     entry.takenOver = null;
     outbox.push(missing.map((batch) => ({ ...batch, writer: zone.epoch })));

@@ -1,8 +1,8 @@
 import type { ZoneAddress } from './command.ts';
 import { ANSWER_MS_MAX, messageOf, whileItGives, within } from './deadline.ts';
 import type { AnyZoneDefinition } from './definition.ts';
-import { Past, stateOf } from './past.ts';
 import type { Clock, Snapshot, SnapshotLabel, SnapshotStore, ZoneLog } from './ports.ts';
+import { StateReplay, stateOf } from './state-replay.ts';
 
 /** The log and the stores that hold the record of a zone. */
 export interface ZoneRecord {
@@ -43,21 +43,21 @@ export async function recover(definition: AnyZoneDefinition, zone: ZoneAddress, 
   };
   const snapshot = await newestOf(record, definition, zone, ({ seq, time }) => seq <= end.seq && time <= end.time, timed);
   const note = timed('replay');
-  const past = new Past(definition, zone, snapshot);
+  const replay = new StateReplay(definition, zone, snapshot);
   const { position = null, unrecorded = [] } = snapshot ?? {};
   let [epoch, isFollowed] = [snapshot?.epoch ?? 0, false];
   await whileItGives(clock, ANSWER_MS_MAX, 'the log', async (given) => {
-    for await (const batch of log.read(zone, past.seq, position)) {
+    for await (const batch of log.read(zone, replay.seq, position)) {
       given();
       isFollowed = batch.time > end.time;
-      if (isFollowed) return past.requireFollowedBy(batch);
-      past.apply(batch, end.seq);
+      if (isFollowed) return replay.requireFollowedBy(batch);
+      replay.apply(batch, end.seq);
       epoch = Math.max(epoch, batch.epoch);
-      if (past.seq >= end.seq) break;
+      if (replay.seq >= end.seq) break;
     }
   });
-  note(past.seq);
-  return { past, position, epoch, unrecorded, steps, isFollowed };
+  note(replay.seq);
+  return { replay, position, epoch, unrecorded, steps, isFollowed };
 }
 
 /** The newest usable snapshot of both stores, at equal seq the hot one; undefined when there is none. Notes each attempt. */

@@ -6,8 +6,8 @@ import type { Refused } from './command.ts';
 import { within } from './deadline.ts';
 import { defineZone } from './definition.ts';
 import { DurableWaiters } from './durable-waiters.ts';
-import { missingFrom, Past, RecordBroken } from './past.ts';
 import { REPLIES_MAX } from './replies.ts';
+import { missingFrom, RecordBroken, StateReplay } from './state-replay.ts';
 import { beating, ManualClock, type Turnstile, turnstile } from './testing/index.ts';
 import { startTicks } from './ticks.ts';
 import { Zone } from './zone.ts';
@@ -87,11 +87,11 @@ describe('the log', () => {
 });
 
 describe('a state that is folded from batches', () => {
-  const past = () => new Past(turnstile, gate, undefined);
+  const replay = () => new StateReplay(turnstile, gate, undefined);
 
   test('includes all events up to the last, or up to the requested one', () => {
     for (let until = 0; until <= 6; until++) {
-      const folded = past();
+      const folded = replay();
       for (const one of [batch(1, 2), batch(2, 3), batch(5, 2)]) folded.apply(one, until);
       assert.equal(folded.seq, until);
       assert.equal((folded.checkpoint().state as Turnstile).admitted, (until * (until + 1)) / 2);
@@ -108,14 +108,14 @@ describe('a state that is folded from batches', () => {
       [5, 5, 70],
       [9, 6, 76],
     ] as const) {
-      const folded = past();
+      const folded = replay();
       for (const one of [batch(1, 2), loss(3, 5, 70), batch(6, 1)]) if (folded.seq < until) folded.apply(one, until);
       assert.deepEqual([folded.seq, (folded.checkpoint().state as Turnstile).admitted], [seq, admitted]);
     }
   });
 
   test('a gap is an error with the zone and the missing seq', () => {
-    const folded = past();
+    const folded = replay();
     folded.apply(batch(1, 1));
     assert.throws(
       () => folded.apply(batch(3, 1)),
@@ -125,7 +125,7 @@ describe('a state that is folded from batches', () => {
   });
 
   test('a batch that does not follow directly is an error with the first seq that exists', () => {
-    const folded = past();
+    const folded = replay();
     folded.apply(batch(1, 1));
     folded.requireFollowedBy(batch(2, 1));
     assert.throws(() => folded.requireFollowedBy(batch(3, 1)), /continues at seq 3, but seq 2 is needed/);
@@ -133,11 +133,11 @@ describe('a state that is folded from batches', () => {
   });
 
   test('a checkpoint has places only of zones that got commands of a source', () => {
-    assert.equal('places' in past().checkpoint(), false);
+    assert.equal('places' in replay().checkpoint(), false);
   });
 
   test('remembers a bounded number of replies, the newest', () => {
-    const folded = past();
+    const folded = replay();
     folded.apply(batch(1, 3 * REPLIES_MAX));
     assert.deepEqual(folded.checkpoint().answered.at(-1), [`c${3 * REPLIES_MAX}`, 3 * REPLIES_MAX]);
     assert.equal(folded.checkpoint().answered.length, REPLIES_MAX);

@@ -30,7 +30,7 @@ export const EXPLAINED: readonly Explained[] = [
     why: 'Equivalent: a batch that ends at the expected seq contains it, so there is no gap.',
   },
   {
-    file: 'kernel/past.ts',
+    file: 'kernel/state-replay.ts',
     line: "found > version ? '. Run the newer code.'",
     from: '>',
     why: 'Equivalent: the error is created only when the two versions differ.',

@@ -73,11 +73,11 @@ if (unit.length + system.length === 0) {
 }
 
 installTestServers();
-const patience = measurePatience();
+const timeFactor = measureTimeFactor();
 const postgres = flags.includes('--postgres') ? await ENGINES.find(({ name }) => name === 'PostgreSQL')?.open() : null;
 const environment: NodeJS.ProcessEnv = {
   ...process.env,
-  TEST_PATIENCE: String(patience),
+  TEST_TIME_FACTOR: String(timeFactor),
   ...(isAll && { TEST_ALL: '1' }),
   ...(postgres && 'url' in postgres.address && { TEST_POSTGRES: postgres.address.url }),
 };
@@ -113,7 +113,7 @@ process.exitCode = failed.length > 0 ? 1 : 0;
 async function work(): Promise<void> {
   for (let job = jobs.shift(); job; job = jobs.shift()) {
     const startedAt = performance.now();
-    const limit = `--test-timeout=${Math.round(TEST_MS_MAX * patience)}`;
+    const limit = `--test-timeout=${Math.round(TEST_MS_MAX * timeFactor)}`;
     // A separate process group: processes that a failing test leaves running are killed with it, and cannot block the other tests.
     const child = spawn(process.execPath, ['--test', '--test-force-exit', '--test-reporter=spec', limit, ...job.flags, ...job.files], {
       cwd: root,
@@ -122,7 +122,7 @@ async function work(): Promise<void> {
       detached: true,
     });
     running.add(child);
-    const late = setTimeout(() => endGroup(child), JOB_MS_MAX * patience);
+    const late = setTimeout(() => endGroup(child), JOB_MS_MAX * timeFactor);
     child.once('exit', () => endGroup(child));
     const [output, errors, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'exit')]);
     clearTimeout(late);
@@ -174,7 +174,7 @@ function orderOf(path: string): number {
 }
 
 /** Factor for the time limits of tests, 2 to 10: twice the duration of a fixed piece of work relative to an idle machine of usual speed. */
-function measurePatience(): number {
+function measureTimeFactor(): number {
   const USUAL_MS = 120;
   const begun = performance.now();
   const block = Buffer.alloc(1024 * 1024);

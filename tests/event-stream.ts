@@ -1,4 +1,4 @@
-import { PATIENCE } from '@millrace/testing';
+import { TIME_FACTOR } from '@millrace/testing';
 
 /** Longest a stream is silent on a machine of usual speed while a test waits for its next event. */
 const SILENT_MS_MAX = 60_000;
@@ -24,7 +24,7 @@ export async function readEvents(
 ): Promise<void> {
   const abort = new AbortController();
   options.signal?.addEventListener('abort', () => abort.abort());
-  const silentMs = (options.silentMsMax ?? SILENT_MS_MAX) * PATIENCE;
+  const silentMs = (options.silentMsMax ?? SILENT_MS_MAX) * TIME_FACTOR;
   const silent = setTimeout(() => abort.abort(new Error(`${url} sent no event for ${silentMs} ms`)), silentMs);
   const headers: Record<string, string> = options.lastEventId === undefined ? {} : { 'last-event-id': options.lastEventId };
   try {

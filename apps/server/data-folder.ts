@@ -4,7 +4,7 @@ import { UserError } from '@millrace/base/user-error';
 import type { Settings } from '@millrace/config';
 import type { ModuleContract } from '@millrace/contracts';
 import { messageOf } from '@millrace/kernel';
-import { endOrphans } from '@millrace/processes';
+import { killOrphans } from '@millrace/processes';
 import { openDuckDbSeries, type SeriesStore } from '@millrace/series';
 import type { Logger } from '@millrace/telemetry';
 import { keepPrivate } from './private-files.ts';
@@ -36,7 +36,7 @@ export async function openDataFolder(settings: Settings, contracts: readonly Mod
     logger.warn({ folder: data, opened }, 'other users of this machine had access to files of the data folder; their access was removed');
   // Opening the series store excludes other servers, so none writes to the stores during the check.
   const series = await openSeries(settings);
-  for (const folder of new Set(['.', ...topicFolders(contracts)])) await endOrphans(join(data, folder), logger);
+  for (const folder of new Set(['.', ...topicFolders(contracts)])) await killOrphans(join(data, folder), logger);
   const { ready } = await requireSoundStores(data, contracts, logger);
   return { series, ready };
 }

@@ -44,6 +44,6 @@ export function newHost(definitions: AnyZoneDefinition[], parts: Partial<TestHos
 
 /** The state of a zone at a point in time, from its record. */
 export async function stateAt(record: TestHost, definition: AnyZoneDefinition, zone: ZoneAddress, moment: PointInTime) {
-  const { past, steps } = await recover(definition, zone, record, moment);
-  return { state: past.checkpoint().state, seq: past.seq, steps };
+  const { replay, steps } = await recover(definition, zone, record, moment);
+  return { state: replay.checkpoint().state, seq: replay.seq, steps };
 }

@@ -9,7 +9,7 @@ import { ZoneHost } from '@millrace/kernel';
 import { MemoryLog, MemorySnapshots, MemorySpool, openNumbers } from '@millrace/kernel/testing';
 import type { Projection } from '@millrace/log';
 import { Hub } from '@millrace/streams';
-import { PATIENCE, until } from '@millrace/testing';
+import { TIME_FACTOR, until } from '@millrace/testing';
 import { Zones } from '@millrace/topics';
 import { eq } from 'drizzle-orm';
 import fc from 'fast-check';
@@ -190,7 +190,7 @@ for (const engine of ENGINES)
     });
 
     test('fault 80: whatever happens, an account is created once and its snapshot never goes back', {
-      timeout: 60_000 * PATIENCE,
+      timeout: 60_000 * TIME_FACTOR,
     }, async (context) => {
       const open: Server[] = [];
       context.after(() => Promise.all(open.map((each) => each.close())));

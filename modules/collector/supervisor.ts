@@ -6,9 +6,9 @@ import {
   OutsideCall,
   type OutsideCallStats,
   RateLimit,
+  RetryAfterError,
   readBodyText,
   retryAfterMs,
-  TryLater,
 } from '@millrace/resilience';
 import { parseDigits } from './digits.ts';
 import { Intake } from './intake.ts';
@@ -317,7 +317,7 @@ export class Supervisor {
       if (!response.ok) await response.body?.cancel();
       if (response.status === 404 || response.status === 400) throw new NotServed(`${path.split('?')[0]} answered ${response.status}`);
       if (!response.ok)
-        throw new TryLater(
+        throw new RetryAfterError(
           `${path.split('?')[0]} answered ${response.status}`,
           retryAfterMs(response.headers.get('retry-after'), this.#options.clock.now()),
         );

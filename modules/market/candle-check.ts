@@ -110,7 +110,7 @@ interface Compared {
 async function compare(series: SeriesStore, window: Window, isDamaged: boolean): Promise<Compared> {
   const counts = { compared: 0, venue: 0, repaired: 0, partial: 0 };
   const differences = new Map<number, CandleDifference[]>();
-  for (const [time, { candle, origin, stored, sum }] of await computeCandles(series.past, window)) {
+  for (const [time, { candle, origin, stored, sum }] of await computeCandles(series.recomputeReads, window)) {
     const given = origin !== 'trades' || (stored !== undefined && stored.origin !== 'trades');
     if (given && (stored?.version ?? 0) > 1) counts.repaired++;
     else if (given) counts.venue++;

@@ -17,7 +17,7 @@ import {
 import { zoneAddress } from '@millrace/kernel';
 import { given } from '@millrace/kernel/testing';
 import { openDuckDbSeries, type SeriesStore } from '@millrace/series';
-import { assertWhileTimeLasts } from '@millrace/testing';
+import { assertWithinTime } from '@millrace/testing';
 import fc from 'fast-check';
 import { candleOf, isInexact } from './bars.ts';
 import { readCandles } from './candles.ts';
@@ -269,7 +269,7 @@ describe('the law of candles, in the store', () => {
   });
 
   test('candles that only the store has are what its trades and the venue’s candles say, however late these came', () =>
-    assertWhileTimeLasts(
+    assertWithinTime(
       fc.asyncProperty(
         fc.array(lateInput, { minLength: 1, maxLength: 25 }),
         fc.integer({ min: 1, max: 10 }),

@@ -7,7 +7,7 @@ import {
   type Interval,
   type RowOrder,
 } from '@millrace/contracts';
-import type { RowPlace } from '@millrace/series';
+import type { RowKey } from '@millrace/series';
 import { type Bar, candleOf, decimalsOf, holds, isInexact, roundedSum } from './bars.ts';
 import type { History } from './history.ts';
 import type { KnownInstrument } from './known-instrument.ts';
@@ -31,7 +31,7 @@ const CANDLE_COLUMNS = ['time', 'open', 'high', 'low', 'close', 'volume'];
  */
 export async function readCandles(id: InstrumentId, state: KnownInstrument, series: History, range: CandleRange): Promise<CandleFrame> {
   const { page, ...rest } = range;
-  const read = (limit: number, after: RowPlace | undefined) => {
+  const read = (limit: number, after: RowKey | undefined) => {
     // Opening times are integers, and unique.
     const from = page.order === 'asc' && after ? Math.max(range.from, after[0] + 1) : range.from;
     const to = page.order === 'desc' && after ? Math.min(range.to, after[0]) : range.to;
@@ -98,7 +98,8 @@ async function exactly(instrument: InstrumentId, state: KnownInstrument, interva
     .findLast((part) => part !== undefined && part.time >= bar.time && !isInexact(part));
   if (!newest) return candleOf(bar);
   const last = candleOf(newest);
-  const first = newest.time > bar.time ? await storedPart(series.past, { instrument, interval, from: bar.time, to: newest.time }) : null;
+  const first =
+    newest.time > bar.time ? await storedPart(series.recomputeReads, { instrument, interval, from: bar.time, to: newest.time }) : null;
   if (!first) return { ...last, time: bar.time };
   return {
     time: bar.time,

@@ -15,7 +15,7 @@ function historyWith(candles: History['candles']) {
     has: () => true,
     trades: async () => [],
     readings: async () => [],
-    past: { candles: async () => [], tradeSums: async () => [] },
+    recomputeReads: { candles: async () => [], tradeSums: async () => [] },
   };
   const history = historyForRequests({ ...rest, candles }, clock, (message) => failures.push(message));
   return { clock, history, failures };

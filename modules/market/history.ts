@@ -1,6 +1,6 @@
 import { ApiProblem } from '@millrace/http';
 import { type Clock, messageOf, within } from '@millrace/kernel';
-import type { CandleColumns, CandleQuery, PastReads, SeriesStore } from '@millrace/series';
+import type { CandleColumns, CandleQuery, RecomputeReads, SeriesStore } from '@millrace/series';
 
 /** Time limit of a read for a request, ms. */
 const ANSWER_MS_MAX = 10_000;
@@ -12,7 +12,7 @@ const REPORT_EVERY_MS = 1_000;
 
 /** Reads of the store for requests. */
 export type History = Pick<SeriesStore, 'has' | 'candles' | 'trades' | 'readings'> & {
-  readonly past: Pick<PastReads, 'candles' | 'tradeSums'>;
+  readonly recomputeReads: Pick<RecomputeReads, 'candles' | 'tradeSums'>;
 };
 
 /**
@@ -54,9 +54,9 @@ export function historyForRequests(series: History, clock: Clock, onFailure: (me
     candles: (query: CandleQuery): Promise<CandleColumns> => ask('Candles', () => series.candles(query)),
     trades: (query) => ask('Trades', () => series.trades(query)),
     readings: (query) => ask('Readings', () => series.readings(query)),
-    past: {
-      candles: (query) => ask('Candles', () => series.past.candles(query)),
-      tradeSums: (query) => ask('Candles', () => series.past.tradeSums(query)),
+    recomputeReads: {
+      candles: (query) => ask('Candles', () => series.recomputeReads.candles(query)),
+      tradeSums: (query) => ask('Candles', () => series.recomputeReads.tradeSums(query)),
     },
   };
 }

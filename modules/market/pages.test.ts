@@ -19,7 +19,7 @@ import { ApiProblem, encodeCursor, type Routes } from '@millrace/http';
 import { zoneAddress } from '@millrace/kernel';
 import { given } from '@millrace/kernel/testing';
 import { openDuckDbSeries, type SeriesStore } from '@millrace/series';
-import { assertWhileTimeLasts } from '@millrace/testing';
+import { assertWithinTime } from '@millrace/testing';
 import fc from 'fast-check';
 import type { Instrument } from './instrument.ts';
 import { readPage } from './pages.ts';
@@ -126,7 +126,7 @@ describe('the pages of a time series', () => {
     ['readings', ENDPOINTS.getReadings, 1, ([time = 0, , arrival = 0]: readonly number[]) => [time, arrival]],
   ] as const)
     test(`fault 63: ${name}, page by page, are the whole range in either order, also of rows in memory, in the archive and of one millisecond`, () =>
-      assertWhileTimeLasts(
+      assertWithinTime(
         fc.asyncProperty(
           fc.array(made, { maxLength: 30 }),
           fc.array(made, { maxLength: 10 }),
@@ -147,7 +147,7 @@ describe('the pages of a time series', () => {
       ));
 
   test('rows that arrive between two pages hide and repeat none that was there before', () =>
-    assertWhileTimeLasts(
+    assertWithinTime(
       fc.asyncProperty(
         fc.array(made, { minLength: 1, maxLength: 20 }),
         fc.array(fc.tuple(fc.array(made, { maxLength: 3 }), fc.boolean()), { maxLength: 12 }),
@@ -177,7 +177,7 @@ describe('the pages of a time series', () => {
 
   const trade = fc.record({ at: fc.integer({ min: 0, max: 3_600_000 }), price: fc.integer({ min: 1, max: 9 }) });
   test('candles, page by page, are the whole range in either order, from memory and store, and while trades arrive', () =>
-    assertWhileTimeLasts(
+    assertWithinTime(
       fc.asyncProperty(
         fc.array(trade, { minLength: 1, maxLength: 30 }),
         fc.array(trade, { maxLength: 10 }),

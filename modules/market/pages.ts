@@ -1,5 +1,5 @@
 import { ApiProblem, decodeCursor, encodeCursor } from '@millrace/http';
-import type { RowOrder, RowPlace } from '@millrace/series';
+import type { RowKey, RowOrder } from '@millrace/series';
 
 /** A page of a time series, in the order of the request. `nextCursor` is null exactly when `hasMore` is false. */
 export interface SeriesPage<Row> {
@@ -22,8 +22,8 @@ export interface PageRequest {
  */
 export async function readPage<Row>(
   { order, limit, cursor }: PageRequest,
-  read: (limit: number, after: RowPlace | undefined) => Promise<readonly Row[]>,
-  placeOf: (row: Row) => RowPlace,
+  read: (limit: number, after: RowKey | undefined) => Promise<readonly Row[]>,
+  placeOf: (row: Row) => RowKey,
 ): Promise<SeriesPage<Row>> {
   // One more row than requested tells whether there is another page.
   const found = await read(limit + 1, cursor === undefined ? undefined : placeAfter(cursor, order));
@@ -33,7 +33,7 @@ export async function readPage<Row>(
   return { rows, hasMore, nextCursor: hasMore ? encodeCursor([order, ...placeOf(last)]) : null };
 }
 
-function placeAfter(cursor: string, order: RowOrder): RowPlace {
+function placeAfter(cursor: string, order: RowOrder): RowKey {
   const [givenIn, ...place] = decodeCursor(cursor, ['string', 'number', 'number', 'number']);
   if (givenIn === order) return place;
   throw new ApiProblem('INVALID_CURSOR', `The cursor is not of a page with order=${order}.`, 'Send it with the same parameters as before.');

@@ -1,7 +1,7 @@
 import { type InstrumentEvent, type InstrumentId, type Interval, isInstrumentId, openingOf } from '@millrace/contracts';
 import { type EventBatch, keyOf, kindOf } from '@millrace/kernel';
 import { CannotApply, type Projection } from '@millrace/log';
-import type { CandleRow, Past, ReadingRow, SeriesStore, TradeRow, Withdrawal } from '@millrace/series';
+import type { CandleRow, ReadingRow, RecomputeTransaction, SeriesStore, TradeRow, Withdrawal } from '@millrace/series';
 import { type OldCandle, recomputeCandles } from './recompute-candles.ts';
 
 /** Name of the consumer group. */
@@ -25,7 +25,7 @@ export function seriesProjection(series: SeriesStore, onStored: (stored: Stored)
       for (const batch of batches) addRows(batch, rows);
       const { old, given } = rows;
       let remade: readonly CandleRow[] = [];
-      const recompute = async (past: Past) => {
+      const recompute = async (past: RecomputeTransaction) => {
         remade = await recomputeCandles(past, old, given);
       };
       await series.write(

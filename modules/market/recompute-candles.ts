@@ -1,5 +1,5 @@
 import { type Candle, type CandleOrigin, INTERVAL_MS, type InstrumentId, type Interval, openingOf } from '@millrace/contracts';
-import type { CandleRow, Past, PastQuery, PastReads, StoredCandle, TradeSum } from '@millrace/series';
+import type { CandleRow, RecomputeQuery, RecomputeReads, RecomputeTransaction, StoredCandle, TradeSum } from '@millrace/series';
 import { decimalsOf, holds, roundedSum } from './bars.ts';
 
 /** A changed candle that only the store has. */
@@ -21,7 +21,11 @@ const PERIODS_APART_MAX = 3_600;
  * @param given candles of the venue to store first, as new versions
  * @returns the stored candles
  */
-export async function recomputeCandles(past: Past, old: readonly OldCandle[], given: readonly CandleRow[]): Promise<CandleRow[]> {
+export async function recomputeCandles(
+  past: RecomputeTransaction,
+  old: readonly OldCandle[],
+  given: readonly CandleRow[],
+): Promise<CandleRow[]> {
   const stored: CandleRow[] = [];
   const append = async (rows: readonly CandleRow[]) => {
     await past.append(rows);
@@ -38,10 +42,10 @@ export async function recomputeCandles(past: Past, old: readonly OldCandle[], gi
 }
 
 /** Reads of stored trades and candles. */
-type Reads = Pick<PastReads, 'candles' | 'tradeSums'>;
+type Reads = Pick<RecomputeReads, 'candles' | 'tradeSums'>;
 
 /** The candle of the stored trades and venue candles between two times, both within one period of the interval; null without data. */
-export async function storedPart(past: Reads, query: PastQuery): Promise<Candle | null> {
+export async function storedPart(past: Reads, query: RecomputeQuery): Promise<Candle | null> {
   return (await computeCandles(past, query)).get(query.from)?.candle ?? null;
 }
 
@@ -109,7 +113,7 @@ function groupsOf(old: readonly OldCandle[]): OldCandle[][] {
   return groups;
 }
 
-async function remade(past: Past, group: readonly OldCandle[]): Promise<CandleRow[]> {
+async function remade(past: RecomputeTransaction, group: readonly OldCandle[]): Promise<CandleRow[]> {
   const [first] = group as [OldCandle];
   const { instrument, interval } = first;
   const to = (group.at(-1) as OldCandle).time + INTERVAL_MS[interval];

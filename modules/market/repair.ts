@@ -9,7 +9,7 @@ import {
 } from '@millrace/contracts';
 import { ApiProblem } from '@millrace/http';
 import type { Reply } from '@millrace/kernel';
-import type { PastReads, SeriesStore } from '@millrace/series';
+import type { RecomputeReads, SeriesStore } from '@millrace/series';
 import { barAt, candleOf, decimalsOf } from './bars.ts';
 import type { Instrument } from './instrument.ts';
 import { computeCandles } from './recompute-candles.ts';
@@ -21,7 +21,7 @@ const ATTEMPTS_MAX = 20;
 
 /** What a repair needs from its process. */
 export interface RepairParts {
-  readonly series: Pick<SeriesStore, 'trades' | 'past'>;
+  readonly series: Pick<SeriesStore, 'trades' | 'recomputeReads'>;
   /** The instrument and its seq. `isIdle`: its mailbox is empty. */
   view(id: InstrumentId): { readonly state: Instrument; readonly seq: number; readonly isIdle: boolean } | undefined;
   /** Resolves when the store has everything decided so far. @throws Error when the store cannot confirm it */
@@ -89,11 +89,11 @@ async function repairOf(parts: RepairParts, id: InstrumentId, after: number, rea
   if (found.length === 0 && state.newestAt <= after && state.asOf <= after) return null;
   const [stored] = await series.trades({ instrument: id, from: Number.MIN_SAFE_INTEGER, to: after + 1, order: 'desc', limit: 1 });
   const last = stored ? tradeOf(stored) : null;
-  const newestAt = Math.max(last?.time ?? 0, (await series.past.newestOpening({ instrument: id, to: after + 1 })) ?? 0);
+  const newestAt = Math.max(last?.time ?? 0, (await series.recomputeReads.newestOpening({ instrument: id, to: after + 1 })) ?? 0);
   const candles: ReopenedCandle[] = [];
   for (const interval of INTERVALS) {
     const from = openingOf(newestAt, interval);
-    const reopened = formingOf(state, interval, from) ?? (await reopenedCandle(series.past, id, interval, from, after));
+    const reopened = formingOf(state, interval, from) ?? (await reopenedCandle(series.recomputeReads, id, interval, from, after));
     if (reopened) candles.push(reopened);
   }
   return { after, newestAt, reason, withdrawn: found.map(tradeOf), last, candles };
@@ -108,7 +108,7 @@ function formingOf(state: Instrument, interval: ReopenedCandle['interval'], time
 }
 
 async function reopenedCandle(
-  past: PastReads,
+  past: RecomputeReads,
   instrument: InstrumentId,
   interval: ReopenedCandle['interval'],
   from: number,

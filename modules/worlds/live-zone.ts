@@ -1,7 +1,7 @@
 import type { ZoneId } from '@millrace/contracts';
 import { ApiProblem } from '@millrace/http';
-import type { Gateway } from './gateway.ts';
-import type { World } from './world-state.ts';
+import type { Gateway } from './gateway/gateway.ts';
+import type { World } from './zone/world-state.ts';
 
 /** Live state of a zone, as its host reports it. */
 export interface LiveZone {

@@ -9,7 +9,7 @@ import { OpenWorld } from './open-world.ts';
 import { WORLD_SOCKET_PATH } from './players-port.ts';
 import { ProjectorHandle } from './projector/projector-handle.ts';
 import { PlayerOwners } from './tables/index.ts';
-import { WORLD_HISTORY } from './zone.ts';
+import { WORLD_HISTORY } from './zone/zone.ts';
 
 /** How often the world is checked for players and items that are in more than one place. */
 const CONSERVATION_MS = 10_000;

@@ -7,22 +7,22 @@ import { proxiesIn, type Routes, remoteOf, type Upgrade } from '@millrace/http';
 import type { ModuleContext } from '@millrace/module';
 import { secretNumbers, ZONE_RANDOM } from '@millrace/secrets/zone-numbers';
 import type { InitialEvent } from '@millrace/streams';
-import { Opening, type openStores } from '@millrace/topics';
+import { type openStores, StoreOpenings } from '@millrace/topics';
 import { WorldConditions, type WorldSample } from './alerts.ts';
-import { ConservationWatch } from './conservation-watch.ts';
 import { drillReports } from './drill-reports.ts';
-import { Gateway, type WorldLimits } from './gateway.ts';
+import { Gateway, type WorldLimits } from './gateway/gateway.ts';
+import { listenTcp, listenWebSocket, type TcpListener } from './gateway/listeners.ts';
+import { newSecret, playerTokens } from './gateway/tokens.ts';
 import { drainLeftSpools } from './hosts/left-spools.ts';
 import { ZoneHosts } from './hosts/zone-hosts.ts';
-import { listenTcp, listenWebSocket, type TcpListener } from './listeners.ts';
 import { openPlayersPort, WORLD_SOCKET_PATH } from './players-port.ts';
 import type { ProjectorHandle } from './projector/projector-handle.ts';
+import { ConservationWatch } from './record/conservation-watch.ts';
 import { worldRoutes } from './routes/world-routes.ts';
 import { type WorldConnectionInfo, worldStatus, zoneStatuses } from './status.ts';
 import { streamWorld, worldEvents } from './stream.ts';
 import type { PlayerOwners } from './tables/index.ts';
-import { allZones } from './terrain.ts';
-import { newSecret, playerTokens } from './tokens.ts';
+import { allZones } from './zone/terrain.ts';
 
 /** Allowed frames of any kind per allowed command: pings and some tolerance. */
 const FRAMES_PER_COMMAND = 10;
@@ -87,7 +87,9 @@ export class OpenWorld {
     const { context, projector, stores } = parts;
     const { settings, logger, ownSecrets } = context;
     const { folder: data } = context.topic('worlds');
-    const opening = new Opening(data, stores, (error) => logger.error({ err: error }, 'a process could not open the stores of the world'));
+    const opening = new StoreOpenings(data, stores, (error) =>
+      logger.error({ err: error }, 'a process could not open the stores of the world'),
+    );
     projector.opensBy(opening);
     const plan = planOf(settings);
     const zones = allZones(plan);

@@ -4,9 +4,9 @@ import { after, before, describe, test } from 'node:test';
 import { connectDatabase, type Database, migrateDatabase } from '@millrace/database';
 import { ENGINES, type TestDatabase } from '@millrace/database/testing';
 import { ApiProblem } from '@millrace/http';
+import { playerTokens } from './gateway/tokens.ts';
 import { issuePlayerToken } from './player-tokens.ts';
 import { PlayerOwners } from './tables/player-owners.ts';
-import { playerTokens } from './tokens.ts';
 
 const MIGRATIONS = join(import.meta.dirname, '..', '..', 'apps', 'server', 'migrations');
 const SECRET = new TextEncoder().encode('a secret for tests that is long enough');

@@ -1,7 +1,7 @@
 import type { PlayerId, PlayerToken } from '@millrace/contracts';
 import { ApiProblem } from '@millrace/http';
+import { newPlayerId, type playerTokens, TOKEN_HOURS } from './gateway/tokens.ts';
 import type { OwnedPlayer, PlayerOwners } from './tables/player-owners.ts';
-import { newPlayerId, type playerTokens, TOKEN_HOURS } from './tokens.ts';
 
 const TOKEN_MS = TOKEN_HOURS * 3_600_000;
 /** Largest number of players that an error names. */

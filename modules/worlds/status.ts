@@ -1,5 +1,5 @@
 import type { Player, PlayerId, PlayerStatus, World, WorldPlan, WorldZoneStatus } from '@millrace/contracts';
-import type { Gateway } from './gateway.ts';
+import type { Gateway } from './gateway/gateway.ts';
 
 /*
  * Status of the world for operators.

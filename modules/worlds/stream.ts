@@ -1,7 +1,7 @@
 import type { WorldHostStatus, ZoneView } from '@millrace/contracts';
 import type { Clock } from '@millrace/kernel';
 import type { Hub, InitialEvent } from '@millrace/streams';
-import type { Gateway } from './gateway.ts';
+import type { Gateway } from './gateway/gateway.ts';
 import { playerStatus, type WorldConnectionInfo, worldStatus, zoneStatuses } from './status.ts';
 
 /** Interval at which watched zones and players are read, ms. */

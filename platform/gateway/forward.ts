@@ -2,7 +2,7 @@ import { type IncomingMessage, request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import { type Duplex, finished, pipeline } from 'node:stream';
 import type { Transport } from '@millrace/contracts';
-import { ApiProblem, type OpenStreams, type StreamPlace, type TakeConnection, traceparentOf } from '@millrace/http';
+import { ApiProblem, type OpenStreams, type StreamRegistration, type TakeConnection, traceparentOf } from '@millrace/http';
 import { BrokenCircuitError } from 'cockatiel';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Dispatcher } from 'undici';
@@ -280,7 +280,7 @@ function namedIn(field: string | string[] | undefined): Set<string> {
  * credential, and ends it with a reason. If that end does not arrive in time, the gateway cuts the stream.
  * @throws ApiProblem when too many streams are open; the stream to the server is cut then
  */
-function placeOf({ streams }: Forwarding, { principal, ip }: FastifyRequest, transport: Transport, cut: () => void): StreamPlace {
+function placeOf({ streams }: Forwarding, { principal, ip }: FastifyRequest, transport: Transport, cut: () => void): StreamRegistration {
   const canReauthenticate = transport !== 'sse' && transport !== 'graphql-sse';
   const held = canReauthenticate ? { ...principal, credential: null, expiresAt: null } : principal;
   try {

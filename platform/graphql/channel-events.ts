@@ -1,4 +1,4 @@
-import type { StreamPlace } from '@millrace/http';
+import type { StreamRegistration } from '@millrace/http';
 import type { ChannelDelivery, Entry, Hub, HubPosition, Reader } from '@millrace/streams';
 import { GraphQLError } from 'graphql';
 
@@ -9,7 +9,7 @@ const ENTRY_BYTES = 512;
 export class ChannelEvents implements AsyncIterableIterator<Entry> {
   readonly #hub: Hub;
   readonly #reader: Reader;
-  readonly #place: StreamPlace;
+  readonly #place: StreamRegistration;
   #buffered: Entry[] = [];
   #ended: string | null = null;
   #wake: (() => void) | null = null;
@@ -19,7 +19,7 @@ export class ChannelEvents implements AsyncIterableIterator<Entry> {
     hub: Hub,
     channels: readonly { name: string; delivery: ChannelDelivery }[],
     from: HubPosition | null,
-    begin: (end: (reason: string) => void) => StreamPlace,
+    begin: (end: (reason: string) => void) => StreamRegistration,
   ) {
     this.#hub = hub;
     this.#place = begin((reason) => this.#end(reason));

@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Endpoint, Principal, Problem, Transport } from '@millrace/contracts';
-import { ApiProblem, type ChannelOptions, type HttpParts, type StreamPlace, traceparentOf } from '@millrace/http';
+import { ApiProblem, type ChannelOptions, type HttpParts, type StreamRegistration, traceparentOf } from '@millrace/http';
 import { parsePosition } from '@millrace/streams';
 import type { FastifyInstance } from 'fastify';
 import { GraphQLError } from 'graphql';
@@ -21,7 +21,7 @@ export interface OperationRequest {
   readonly trace: string;
   readonly transport: Transport;
   /** Entry of its WebSocket among the open streams. Null over HTTP. */
-  readonly place: StreamPlace | null;
+  readonly place: StreamRegistration | null;
 }
 
 /** Routes and channels for the resolvers, with the identity of the caller. */

@@ -5,7 +5,7 @@ import { setTimeout } from 'node:timers/promises';
 import type { Principal, Problem } from '@millrace/contracts';
 import { connectDatabase, type Database, migrateDatabase } from '@millrace/database';
 import { Envelope, localMasterKey } from '@millrace/secrets';
-import { assertWhileTimeLasts } from '@millrace/testing';
+import { assertWithinTime } from '@millrace/testing';
 import { sql } from 'drizzle-orm';
 import fc from 'fast-check';
 import fastify, { type FastifyInstance } from 'fastify';
@@ -223,7 +223,7 @@ for (const engine of ENGINES)
     }
 
     test('law: a request has one effect and one response, however many servers get it and how often; a server killed after the effect adds one at most', () =>
-      assertWhileTimeLasts(
+      assertWithinTime(
         fc.asyncProperty(
           fc.array(fc.record({ server: fc.nat(2), delayMs: fc.nat(30) }), { minLength: 2, maxLength: 10 }),
           fc.array(fc.nat(25), { minLength: 1, maxLength: 4 }),

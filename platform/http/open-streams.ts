@@ -13,7 +13,7 @@ interface OpenStream {
 }
 
 /** The registration of an open stream. */
-export interface StreamPlace {
+export interface StreamRegistration {
   /** Removes the stream when its connection has closed. Further calls do nothing. */
   close(): void;
   /** Counts the stream for another principal, after the client authenticated again. */
@@ -57,7 +57,7 @@ export class OpenStreams {
    * @param end called to end the stream, with a reason for the client
    * @throws ApiProblem TOO_MANY_CONNECTIONS at the limit of the tier or the server
    */
-  begin(principal: Principal, remote: string, transport: Transport, end: (reason: string) => void): StreamPlace {
+  begin(principal: Principal, remote: string, transport: Transport, end: (reason: string) => void): StreamRegistration {
     if (this.#open.size >= this.#most)
       throw new ApiProblem('TOO_MANY_CONNECTIONS', `${this.#most} streams are open.`, 'Close some, or raise streams.connectionsMax.');
     const key = keyOf(principal, remote);

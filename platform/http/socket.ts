@@ -6,7 +6,7 @@ import { pack, unpack } from 'msgpackr';
 import { Compile } from 'typebox/compile';
 import { type WebSocket, WebSocketServer } from 'ws';
 import type { Identify } from './caller.ts';
-import type { StreamPlace } from './open-streams.ts';
+import type { StreamRegistration } from './open-streams.ts';
 import { ApiProblem } from './problems.ts';
 import { type Allowance, requestsOfOne } from './rate-limit.ts';
 
@@ -48,7 +48,7 @@ export interface SocketServer {
   upgrade(
     request: Pick<FastifyRequest, 'raw' | 'ip' | 'principal'>,
     connection: { readonly socket: Duplex; readonly head: Buffer },
-    place: StreamPlace,
+    place: StreamRegistration,
   ): (reason: string) => void;
   close(): void;
 }

@@ -3,7 +3,7 @@ import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
-import { defineZone, type EventBatch, lastSeqOf, Past, type SnapshotStore, ZoneHost } from '@millrace/kernel';
+import { defineZone, type EventBatch, lastSeqOf, type SnapshotStore, StateReplay, ZoneHost } from '@millrace/kernel';
 import { ManualClock, MemorySnapshots, openNumbers } from '@millrace/kernel/testing';
 import { PageFile } from '@millrace/lmdb';
 import fc from 'fast-check';
@@ -268,9 +268,9 @@ describe('fault 23: laws of the repair', () => {
         assert.ok(!exist.get(batch.firstSeq)?.includes(values[batch.firstSeq - 1] ?? 0), `${zone}: event ${batch.firstSeq} was replaced`);
       }
       if (batches.length > 0 && batches.every((batch, index) => batch.loss || batch.firstSeq === nextAfter(batches[index - 1]))) {
-        const past = new Past(recorder, zone, undefined);
-        for (const batch of batches) past.apply(batch);
-        assert.deepEqual((past.checkpoint().state as Recorded).values, values.slice(0, endOf(zone, past.seq)), `${zone}: replay`);
+        const replay = new StateReplay(recorder, zone, undefined);
+        for (const batch of batches) replay.apply(batch);
+        assert.deepEqual((replay.checkpoint().state as Recorded).values, values.slice(0, endOf(zone, replay.seq)), `${zone}: replay`);
       }
     }
     const owner = installation.open(0);

@@ -1,3 +1,3 @@
-export { endOrphans, noteProcess } from './own-processes.ts';
+export { killOrphans, recordProcess } from './own-processes.ts';
 export { handleSignals } from './own-signals.ts';
 export { SupervisedProcess, type SupervisedProcessOptions } from './supervised-process.ts';

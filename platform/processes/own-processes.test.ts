@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { createLogger } from '@millrace/telemetry';
-import { endOrphans, noteProcess } from './own-processes.ts';
+import { killOrphans, recordProcess } from './own-processes.ts';
 
 describe('fault 46: orphaned child processes of an earlier server', () => {
   const logger = createLogger('silent');
@@ -27,33 +27,33 @@ describe('fault 46: orphaned child processes of an earlier server', () => {
   const recordFiles = () => readdirSync(join(data, 'processes'));
 
   test('the next server kills them, even when they are suspended', async () => {
-    noteProcess(data, child.pid, 'a zone host');
+    recordProcess(data, child.pid, 'a zone host');
     child.kill('SIGSTOP');
-    assert.equal(await endOrphans(data, logger), 1);
+    assert.equal(await killOrphans(data, logger), 1);
     await ended;
     assert.equal(child.signalCode, 'SIGKILL');
     assert.deepEqual(recordFiles(), []);
   });
 
   test('a record that cannot be written or removed does not stop the server', () => {
-    const forget = noteProcess(data, child.pid, 'a zone host');
+    const forget = recordProcess(data, child.pid, 'a zone host');
     rmSync(join(data, 'processes', String(child.pid)));
     // A folder cannot be removed as a file: it simulates a file on a read-only disk.
     mkdirSync(join(data, 'processes', String(child.pid)));
     forget();
     writeFileSync(join(data, 'no-folder'), '');
-    noteProcess(join(data, 'no-folder'), child.pid, 'a zone host')();
+    recordProcess(join(data, 'no-folder'), child.pid, 'a zone host')();
   });
 
   test('ended processes, and other processes that got the same pid, are not killed', async () => {
-    const forget = noteProcess(data, child.pid, 'a zone host');
+    const forget = recordProcess(data, child.pid, 'a zone host');
     forget();
-    assert.equal(await endOrphans(data, logger), 0);
+    assert.equal(await killOrphans(data, logger), 0);
     writeFileSync(join(data, 'processes', String(child.pid)), JSON.stringify({ name: 'a zone host', startedAt: 'another boot 5' }));
     writeFileSync(join(data, 'processes', '1'), 'torn');
-    assert.equal(await endOrphans(data, logger), 0);
+    assert.equal(await killOrphans(data, logger), 0);
     assert.deepEqual(recordFiles(), []);
     assert.ok(existsSync(`/proc/${child.pid}`));
-    assert.equal(await endOrphans(join(data, 'nowhere'), logger), 0);
+    assert.equal(await killOrphans(join(data, 'nowhere'), logger), 0);
   });
 });

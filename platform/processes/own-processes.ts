@@ -15,7 +15,7 @@ const END_MS_MAX = 5_000;
  * the locks of the stores.
  * @returns function that removes the record; call it when the process has ended
  */
-export function noteProcess(data: string, pid: number | undefined, name: string): () => void {
+export function recordProcess(data: string, pid: number | undefined, name: string): () => void {
   const startedAt = pid === undefined ? null : startOf(pid);
   if (startedAt === null) return () => {};
   const file = join(data, FOLDER, String(pid));
@@ -41,7 +41,7 @@ function removeRecord(file: string): void {
  * Kills child processes of an earlier server of a data folder. The caller must have exclusive use of the folder.
  * @returns number of killed processes
  */
-export async function endOrphans(data: string, logger: Logger): Promise<number> {
+export async function killOrphans(data: string, logger: Logger): Promise<number> {
   let ended = 0;
   for (const entry of recordsIn(data)) {
     const file = join(data, FOLDER, entry);

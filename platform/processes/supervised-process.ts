@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { type Link, openLink } from '@millrace/cluster';
 import type { Logger } from '@millrace/telemetry';
-import { noteProcess } from './own-processes.ts';
+import { recordProcess } from './own-processes.ts';
 
 /** V8 options that reduce memory by a third or more. They cost speed, which matters less in these processes than in the server. */
 const MEMORY_OPTIONS = ['--optimize-for-size', '--max-semi-space-size=4'];
@@ -50,7 +50,7 @@ export class SupervisedProcess<Out extends object, In extends object> {
     });
     this.#child = child;
     lowerPriority(child.pid);
-    const forget = noteProcess(data, child.pid, name);
+    const forget = recordProcess(data, child.pid, name);
     const link = openLink<Out, In>(child.stdio[3] as Duplex, { onMessage, onClose: () => {} });
     this.#link = link;
     for (const message of begin()) link.send(message);

@@ -4,7 +4,7 @@ import { systemClock } from '@millrace/base/clock';
 import type { Rate } from '@millrace/base/token-bucket';
 import { type Allowance, MemoryRateLimiter } from '@millrace/http';
 import { Hub, type Reader } from '@millrace/streams';
-import { PATIENCE, until } from '../testing/until.ts';
+import { TIME_FACTOR, until } from '../testing/until.ts';
 import { announcements } from './announcements.ts';
 import { connectRedis, type Redis } from './connect.ts';
 import { type FanOut, fanOut } from './fan-out.ts';
@@ -152,7 +152,7 @@ describe('several servers and one Redis', left, () => {
   });
 
   test('fault 77: a reader gets a gap for events of another server that did not arrive, and none otherwise', {
-    timeout: 30_000 * PATIENCE,
+    timeout: 30_000 * TIME_FACTOR,
   }, async (context) => {
     const received: { event: string; data: unknown }[] = [];
     let changed = () => {};

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { OutsideCall, retryAfterMs, TryLater } from './outside-call.ts';
+import { OutsideCall, RetryAfterError, retryAfterMs } from './outside-call.ts';
 
 const options = { name: 'test', timeoutMs: 5_000, retriesMax: 2, breakAfter: 5, breakMs: 1_000, concurrentMax: 1 };
 
@@ -8,7 +8,7 @@ test('fault 64: a retry waits at least the time of Retry-After', async () => {
   const callTimes: number[] = [];
   const result = await new OutsideCall(options).run(async () => {
     callTimes.push(performance.now());
-    if (callTimes.length === 1) throw new TryLater('status 429', 700);
+    if (callTimes.length === 1) throw new RetryAfterError('status 429', 700);
     return 'done';
   });
   const [first = 0, second = 0] = callTimes;
@@ -20,7 +20,7 @@ test('a call with a Retry-After above the limit fails without a retry', async ()
   let calls = 0;
   const call = new OutsideCall(options).run(() => {
     calls++;
-    return Promise.reject(new TryLater('status 429', 3_600_000));
+    return Promise.reject(new RetryAfterError('status 429', 3_600_000));
   });
   await assert.rejects(call, /429/);
   assert.equal(calls, 1);

@@ -45,7 +45,7 @@ const DELAY_MS_MAX = 5_000;
 const RETRY_AFTER_MS_MAX = 60_000;
 
 /** A failure whose response says when to retry (`Retry-After`). */
-export class TryLater extends Error {
+export class RetryAfterError extends Error {
   readonly afterMs: number;
 
   constructor(message: string, afterMs: number) {
@@ -120,5 +120,5 @@ export class OutsideCall {
 }
 
 function retryAfterOf(error: unknown): number {
-  return error instanceof TryLater ? error.afterMs : 0;
+  return error instanceof RetryAfterError ? error.afterMs : 0;
 }

@@ -7,7 +7,7 @@ import { type InstrumentId, instrumentId } from '@millrace/contracts';
 import fc from 'fast-check';
 import { openDuckDbSeries } from './duckdb-series.ts';
 import { readParquet } from './parquet.ts';
-import type { CandleRow, RowOrder, RowPlace, SeriesStore, StoredTrade, TradeRow } from './series-store.ts';
+import type { CandleRow, RowKey, RowOrder, SeriesStore, StoredTrade, TradeRow } from './series-store.ts';
 
 const DAY = 86_400_000;
 const BTC = instrumentId('binance', 'BTC-USDT');
@@ -80,7 +80,7 @@ describe('the series store', () => {
       const queries = [
         ...Array.from({ length: 8 }, () => store.trades({ instrument: BTC, ...ALL, limit: 20_000 })),
         store.candles({ instrument: BTC, interval: '1m', ...ALL }),
-        store.past.tradeSums({ instrument: BTC, interval: '1m', from: 0, to: DAY, covered: [] }),
+        store.recomputeReads.tradeSums({ instrument: BTC, interval: '1m', from: 0, to: DAY, covered: [] }),
         store.stats(),
         store.write(rows({ trades: [trade(ETH, round, round, '1')] }), null),
       ];
@@ -119,7 +119,7 @@ describe('the series store', () => {
           await store.archive(now);
           const read = async (order: RowOrder) => {
             const found: StoredTrade[] = [];
-            for (let after: RowPlace | undefined; ; ) {
+            for (let after: RowKey | undefined; ; ) {
               const page = await store.trades({ instrument, ...ALL, order, limit, ...(after && { after }) });
               found.push(...page);
               const last = page.at(-1);

@@ -5,13 +5,13 @@ import { requireOffsets } from '@millrace/base/offsets';
 import { type InstrumentId, isInstrumentId, type Side } from '@millrace/contracts';
 import { Archive } from './archive.ts';
 import { appendRows } from './columns.ts';
-import { candlesOf, newestOpeningOf, tradeSumsOf, withdraw } from './past.ts';
+import { candlesOf, newestOpeningOf, tradeSumsOf, withdraw } from './recompute-reads.ts';
 import type {
   CandleColumns,
   CandleQuery,
   PagedQuery,
-  Past,
-  PastReads,
+  RecomputeReads,
+  RecomputeTransaction,
   SeriesOptions,
   SeriesReader,
   SeriesRows,
@@ -78,7 +78,7 @@ class DuckDbSeries implements SeriesStore {
     this.#appenders = appenders;
   }
 
-  write(rows: SeriesRows, read: SeriesReader | null, recompute?: (past: Past) => Promise<void>): Promise<void> {
+  write(rows: SeriesRows, read: SeriesReader | null, recompute?: (transaction: RecomputeTransaction) => Promise<void>): Promise<void> {
     return this.#write(async () => {
       await this.#writer.run('BEGIN');
       try {
@@ -87,7 +87,7 @@ class DuckDbSeries implements SeriesStore {
         if (rows.trades.length > 0) appendRows(this.#appenders.trades, this.#columns.trades, rows.trades);
         if (rows.candles.length > 0) appendRows(this.#appenders.candles, this.#columns.candles, rows.candles);
         if (rows.readings.length > 0) appendRows(this.#appenders.readings, this.#columns.readings, rows.readings);
-        if (recompute) await recompute(this.#past());
+        if (recompute) await recompute(this.#recomputeTransaction());
         if (read) await this.#saveOffsets(read);
         await this.#writer.run('COMMIT');
       } catch (error) {
@@ -233,7 +233,7 @@ class DuckDbSeries implements SeriesStore {
     });
   }
 
-  get past(): PastReads {
+  get recomputeReads(): RecomputeReads {
     const past = this.#readsThrough(this.#reader);
     return {
       keepMs: past.keepMs,
@@ -243,7 +243,7 @@ class DuckDbSeries implements SeriesStore {
     };
   }
 
-  #readsThrough(connection: DuckDBConnection): PastReads {
+  #readsThrough(connection: DuckDBConnection): RecomputeReads {
     return {
       keepMs: this.#archive.keepMs,
       candles: (query) => candlesOf(connection, this.#archive, query),
@@ -253,7 +253,7 @@ class DuckDbSeries implements SeriesStore {
   }
 
   /** Reads and writes within the current transaction. */
-  #past(): Past {
+  #recomputeTransaction(): RecomputeTransaction {
     return {
       ...this.#readsThrough(this.#writer),
       append: async (candles) => {

@@ -41,7 +41,7 @@ export interface StoredReading extends Reading {
 }
 
 /** Sort key of a row within its instrument: time, the venue’s order, arrival. The order of readings is 0. */
-export type RowPlace = readonly [time: number, order: number, arrival: number];
+export type RowKey = readonly [time: number, order: number, arrival: number];
 
 /** Rows of one write. */
 export interface SeriesRows {
@@ -62,7 +62,7 @@ export interface Withdrawal {
   readonly reopened: number;
 }
 
-/** Order of rows by their sort key (`RowPlace`): `asc` is oldest first, `desc` is newest first. */
+/** Order of rows by their sort key (`RowKey`): `asc` is oldest first, `desc` is newest first. */
 export type RowOrder = 'asc' | 'desc';
 
 /** Selects the first `limit` rows of a time range in this order. `from` is inclusive, `to` exclusive, both epoch ms. */
@@ -76,7 +76,7 @@ interface RangeQuery {
 
 /** With `after`, only rows after this sort key in the order of the query: pages neither repeat nor omit a row. */
 export interface PagedQuery extends RangeQuery {
-  readonly after?: RowPlace;
+  readonly after?: RowKey;
 }
 
 /** Selects candles of one interval, each in one version. */
@@ -145,7 +145,7 @@ export interface TradeSum {
 export type StoredCandle = Omit<CandleRow, 'instrument' | 'known'>;
 
 /** Selects candles or trades of an instrument and interval. */
-export interface PastQuery {
+export interface RecomputeQuery {
   readonly instrument: InstrumentId;
   readonly interval: Interval;
   /** Openings in [from, to), epoch ms. */
@@ -154,19 +154,19 @@ export interface PastQuery {
 }
 
 /** Reads of stored rows from which candles are recomputed. */
-export interface PastReads {
+export interface RecomputeReads {
   /** Retention of rows from their `known` time, ms. */
   readonly keepMs: number;
   /** Newest versions of candles that open in the range: all candles of the interval, and candles by the venue of any interval. */
-  candles(query: PastQuery): Promise<StoredCandle[]>;
+  candles(query: RecomputeQuery): Promise<StoredCandle[]>;
   /** Opening of the newest candle of any interval that opens before `to`, epoch ms. Null without such a candle. */
   newestOpening(query: { readonly instrument: InstrumentId; readonly to: number }): Promise<number | null>;
   /** Trade aggregates of the periods of the interval. Omits trades with a time in a `covered` range ([from, to)), and periods without trades. */
-  tradeSums(query: PastQuery & { readonly covered: readonly (readonly [from: number, to: number])[] }): Promise<TradeSum[]>;
+  tradeSums(query: RecomputeQuery & { readonly covered: readonly (readonly [from: number, to: number])[] }): Promise<TradeSum[]>;
 }
 
 /** Reads and writes within a transaction. Reads include the rows that the transaction wrote. */
-export interface Past extends PastReads {
+export interface RecomputeTransaction extends RecomputeReads {
   /** Writes candles in the same transaction. */
   append(candles: readonly CandleRow[]): Promise<void>;
 }
@@ -178,9 +178,9 @@ export interface SeriesStore {
    * @param recompute is called after the rows are written
    * @throws OffsetsChanged when the stored offset of a partition is not the start of its range
    */
-  write(rows: SeriesRows, read: SeriesReader | null, recompute?: (past: Past) => Promise<void>): Promise<void>;
-  /** The reads of `Past`, outside of a transaction. */
-  readonly past: PastReads;
+  write(rows: SeriesRows, read: SeriesReader | null, recompute?: (transaction: RecomputeTransaction) => Promise<void>): Promise<void>;
+  /** The reads of `RecomputeTransaction`, outside of a transaction. */
+  readonly recomputeReads: RecomputeReads;
   /** Next offset to read by partition, for a consumer group. */
   offsets(group: string): Promise<ReadonlyMap<number, number>>;
   /** Instruments that ever had a row. */

@@ -1,3 +1,3 @@
-export { assertWhileTimeLasts } from './bounded-property.ts';
+export { assertWithinTime } from './bounded-property.ts';
 export { freePort } from './free-port.ts';
-export { PATIENCE, until } from './until.ts';
+export { TIME_FACTOR, until } from './until.ts';

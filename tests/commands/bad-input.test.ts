@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { Problem, Source } from '@millrace/contracts';
-import { PATIENCE } from '@millrace/testing';
+import { TIME_FACTOR } from '@millrace/testing';
 import { type ServerProcess, startServer } from '../server.ts';
 
 /*
@@ -25,7 +25,7 @@ describe('a command with bad input', () => {
     const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, ...args], {
       cwd: folder,
       encoding: 'utf8',
-      timeout: 20_000 * PATIENCE,
+      timeout: 20_000 * TIME_FACTOR,
       env: { ...process.env, MILLRACE_CWD: folder, ...env },
     });
     return { status, output: stdout + stderr };
@@ -286,7 +286,7 @@ describe('a request with bad input', () => {
       cwd: folder,
       encoding: 'utf8',
       env: { ...process.env, MILLRACE_CWD: folder },
-      timeout: 20_000 * PATIENCE,
+      timeout: 20_000 * TIME_FACTOR,
     });
     assert.equal(status, 1, stderr);
     assert.match(stderr, /in use by another Millrace/);

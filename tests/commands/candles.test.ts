@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Source } from '@millrace/contracts';
 import { openDuckDbSeries } from '@millrace/series';
-import { PATIENCE, until } from '@millrace/testing';
+import { TIME_FACTOR, until } from '@millrace/testing';
 import { contentOf } from '../response.ts';
 import { startServer, WITHOUT_WORLD } from '../server.ts';
 
@@ -21,7 +21,7 @@ test('doctor --candles compares stored candles with stored trades, and tells wha
       execFile(
         process.execPath,
         [MAIN, 'doctor', '--candles', '--data', join(folder, 'data'), ...args],
-        { cwd: folder, env: { ...process.env, ...env }, timeout: 60_000 * PATIENCE },
+        { cwd: folder, env: { ...process.env, ...env }, timeout: 60_000 * TIME_FACTOR },
         (error, stdout, stderr) => resolve({ status: error ? Number(error.code ?? -1) : 0, output: `${stdout}${stderr}` }),
       );
     });

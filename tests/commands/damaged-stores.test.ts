@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { openDuckDbSeries } from '@millrace/series';
-import { PATIENCE } from '@millrace/testing';
+import { TIME_FACTOR } from '@millrace/testing';
 import { startServer, WITHOUT_WORLD } from '../server.ts';
 
 const MAIN = join(import.meta.dirname, '..', '..', 'apps', 'server', 'main.ts');
@@ -35,7 +35,7 @@ describe('fault 23: a damaged store', () => {
       execFile(
         process.execPath,
         [MAIN, ...args],
-        { env: { ...process.env, ...env }, timeout: 60_000 * PATIENCE },
+        { env: { ...process.env, ...env }, timeout: 60_000 * TIME_FACTOR },
         (error, stdout, stderr) => resolve({ status: error ? Number(error.code ?? -1) : 0, output: `${stdout}${stderr}` }),
       );
     });

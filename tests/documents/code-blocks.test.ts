@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { after, before, describe, test } from 'node:test';
-import { PATIENCE } from '@millrace/testing';
+import { TIME_FACTOR } from '@millrace/testing';
 import { type Guarded, startGuarded } from '../accounts/visitor.ts';
 import { writeFrames } from '../recovery/made-up-frames.ts';
 
@@ -100,8 +100,8 @@ describe('fault 39: the documents’ code blocks', () => {
       .find(existsSync);
     assert.ok(path, 'curl is installed');
     program('curl', [
-      `seconds=${Math.ceil(RESPONSE_S_MAX * PATIENCE)}`,
-      `case " $* " in *" -N "*) seconds=${Math.ceil(STREAM_S * PATIENCE)};; esac`,
+      `seconds=${Math.ceil(RESPONSE_S_MAX * TIME_FACTOR)}`,
+      `case " $* " in *" -N "*) seconds=${Math.ceil(STREAM_S * TIME_FACTOR)};; esac`,
       `"${path}" --silent --show-error --fail-with-body --max-time $seconds "$@" | tee answer.txt; code=\${PIPESTATUS[0]}`,
       '[ $code = 28 ] && [ -s answer.txt ] && exit 0',
       'exit $code',
@@ -164,7 +164,7 @@ describe('fault 39: the documents’ code blocks', () => {
   for (const { where, code } of all('js'))
     test(`${where} runs`, async () => {
       const file = join(ROOT, 'tests', 'documents', `.block-${process.pid}.mjs`);
-      writeFileSync(file, `${filledIn(code)}\nsetTimeout(() => process.exit(0), ${STREAM_S * 1_000 * PATIENCE});\n`);
+      writeFileSync(file, `${filledIn(code)}\nsetTimeout(() => process.exit(0), ${STREAM_S * 1_000 * TIME_FACTOR});\n`);
       const { code: status, said } = await run(process.execPath, [file]).finally(() => rmSync(file));
       assert.equal(status, 0, said);
       assert.match(said, /price/);

@@ -1,7 +1,7 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { PATIENCE } from '@millrace/testing';
+import { TIME_FACTOR } from '@millrace/testing';
 import { readEvents } from '../event-stream.ts';
 import { type ServerProcess, startServer } from '../server.ts';
 import { type MadeUpTrade, writeFrames } from './made-up-frames.ts';
@@ -52,7 +52,7 @@ export async function killAfter(trades: number, folder: string, name: string): P
   const enough = Promise.withResolvers<void>();
   const late = globalThis.setTimeout(
     () => enough.reject(new Error(`${told.length} of ${trades} trades were told`)),
-    TOLD_WITHIN_MS * PATIENCE,
+    TOLD_WITHIN_MS * TIME_FACTOR,
   );
   const heard = readEvents(`${first.url}/api/v1/stream?channels=${channels}`, {}, ({ event, data: message, receivedAt }) => {
     const { channel, data: trade } = message as { channel: string; data: { id: string } };

@@ -1,5 +1,5 @@
 import type { WorldEvent } from '@millrace/contracts';
-import { type EventBatch, keyOf, lastSeqOf, Past, writerOf, zoneAddress } from '@millrace/kernel';
+import { type EventBatch, keyOf, lastSeqOf, StateReplay, writerOf, zoneAddress } from '@millrace/kernel';
 import { hashOf, type World, worldZone } from '@millrace/worlds';
 import { checkAnswers, checkBeliefs } from './client-checks.ts';
 import type { Cluster } from './cluster.ts';
@@ -78,14 +78,14 @@ function checkOwners({ log }: Cluster, mistakes: string[]): void {
 
 /** The live state is what the record says, event for event. */
 function checkReplay(zone: string, batches: readonly EventBatch[], live: LiveZone, mistakes: string[]): void {
-  const past = new Past(worldZone, zoneAddress(worldZone.kind, zone), undefined);
+  const replay = new StateReplay(worldZone, zoneAddress(worldZone.kind, zone), undefined);
   try {
-    for (const batch of batches) if (past.seq < live.seq) past.apply(structuredClone(batch), live.seq);
+    for (const batch of batches) if (replay.seq < live.seq) replay.apply(structuredClone(batch), live.seq);
   } catch (error) {
     return void mistakes.push(`${zone} cannot be replayed: ${error}`);
   }
-  const { state } = past.checkpoint();
-  if (past.seq !== live.seq) mistakes.push(`${zone}: the log ends at ${past.seq}, the live zone is at ${live.seq}`);
+  const { state } = replay.checkpoint();
+  if (replay.seq !== live.seq) mistakes.push(`${zone}: the log ends at ${replay.seq}, the live zone is at ${live.seq}`);
   else if (hashOf(state) !== live.hash)
     mistakes.push(`${zone}: replayed to event ${live.seq}, ${differenceOf(state, live.state, 'the state')}`);
 }

@@ -62,7 +62,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     faults: ['host-crash', 'log-unavailable'],
   },
   'the newest command of a session may be repeated': {
-    file: 'modules/worlds/player-intents.ts',
+    file: 'modules/worlds/zone/player-intents.ts',
     from: 'if (n <= presence.n) return',
     to: 'if (n < presence.n) return',
     violates: TWICE,
@@ -138,7 +138,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     faults: ['crash-in-outage'],
   },
   'an item that is taken stays on the ground': {
-    file: 'modules/worlds/evolve-world.ts',
+    file: 'modules/worlds/zone/evolve-world.ts',
     from: '  delete state.items[event.item];\n',
     to: '',
     violates: TWICE,
@@ -152,21 +152,21 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     seed: 3,
   },
   'answers are not recovered': {
-    file: 'kernel/past.ts',
+    file: 'kernel/state-replay.ts',
     from: '      if (meta) this.#replies.note(meta,',
     to: '      if (Math.random() > 2) this.#replies.note(meta as never,',
     violates: TWICE,
     seed: 5,
   },
   'a handover is confirmed before the arrival is recorded': {
-    file: 'modules/worlds/world-host.ts',
+    file: 'modules/worlds/hosts/world-host.ts',
     from: '{ ...meta, durable: true }',
     to: '{ ...meta }',
     violates: either(WHEREABOUTS, TWICE, CONFIRMED),
     seed: 1,
   },
   'a handover that got no answer is not sent again': {
-    file: 'modules/worlds/zone-handovers.ts',
+    file: 'modules/worlds/hosts/zone-handovers.ts',
     from: '      if (now - offer.at > RETRY_MS) this.#offer(handover);\n',
     to: '',
     violates: either(WHEREABOUTS, UNAVAILABLE),
@@ -189,7 +189,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     seed: 3,
   },
   'another connection of a newcomer is sent to another zone': {
-    file: 'modules/worlds/player-placement.ts',
+    file: 'modules/worlds/gateway/player-placement.ts',
     from: '    this.#directory.sent(session.player, zone);\n',
     to: '',
     violates: TWICE,
@@ -198,9 +198,9 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
   // Fault 43.
   'a zone is restored to what it was before its record': {
-    file: 'modules/worlds/past.ts',
+    file: 'modules/worlds/record/past.ts',
     from: 'if (state.plan === null) throw',
-    to: 'if (past.seq < 0) throw',
+    to: 'if (replay.seq < 0) throw',
     violates: PAST,
     seed: 1,
     faults: ['operator-restore'],
@@ -208,23 +208,23 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   // Fault 44.
   'a gap in the log is not noticed behind the moment that was asked for': {
     file: 'kernel/recovery.ts',
-    from: 'if (isFollowed) return past.requireFollowedBy(batch);',
+    from: 'if (isFollowed) return replay.requireFollowedBy(batch);',
     to: 'if (isFollowed) return;',
     violates: PAST,
     seed: 1,
     faults: ['past-question', 'log-retention'],
   },
   'a snapshot is told as the moment after it': {
-    file: 'modules/worlds/past.ts',
-    from: "const isThere = 'seq' in point ? past.seq === point.seq : ",
-    to: "const isThere = 'seq' in point ? past.seq <= point.seq : ",
+    file: 'modules/worlds/record/past.ts',
+    from: "const isThere = 'seq' in point ? replay.seq === point.seq : ",
+    to: "const isThere = 'seq' in point ? replay.seq <= point.seq : ",
     violates: PAST,
     seed: 1,
     faults: ['past-question', 'log-retention'],
   },
   // Fault 45.
   'a restore brings back what other zones have': {
-    file: 'modules/worlds/restore.ts',
+    file: 'modules/worlds/zone/restore.ts',
     from: 'const taken = new Set(elsewhere);',
     to: 'const taken = new Set<string>();',
     violates: TWICE,
@@ -232,7 +232,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     faults: ['operator-restore'],
   },
   'a dry run of a restore changes the zone': {
-    file: 'modules/worlds/restore-zone.ts',
+    file: 'modules/worlds/record/restore-zone.ts',
     from: '    if (dryRun) return { ok: true, dryRun, restoredSeq, hash, changes };\n',
     to: '',
     violates: /changed it, at/,
@@ -240,7 +240,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     faults: ['operator-restore'],
   },
   'who is recalled from a crossing is not shown': {
-    file: 'modules/worlds/audience.ts',
+    file: 'modules/worlds/hosts/audience.ts',
     from: "      case 'PlayerRecalled': {\n",
     to: '      {\n',
     violates: BELIEFS,
@@ -248,7 +248,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     faults: ['log-hung', 'log-slow'],
   },
   'of an answer that is lost with its connection nothing is known': {
-    file: 'modules/worlds/session.ts',
+    file: 'modules/worlds/gateway/session.ts',
     from: '      else if (!this.#pending.has(n)) this.#pending.set(n, now);\n',
     to: '',
     violates: either(ANSWERS, UNAVAILABLE),

@@ -2,13 +2,13 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { PATIENCE } from '@millrace/testing';
+import { TIME_FACTOR } from '@millrace/testing';
 import { FAULT_NAMES } from './faults.ts';
 import { MUTANTS } from './mutants.ts';
 
 /** A bug must be found within this many seeds, when the simulation has changed and the known seed does not show it any more. */
 const OTHER_SEEDS = 200;
-const MUTANT_MS_MAX = 120_000 * PATIENCE;
+const MUTANT_MS_MAX = 120_000 * TIME_FACTOR;
 
 describe('a planted bug is found:', () => {
   for (const [mutant, { violates, seed, faults = FAULT_NAMES }] of Object.entries(MUTANTS))

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
-import { PATIENCE } from '@millrace/testing';
+import { TIME_FACTOR } from '@millrace/testing';
 import { startServer } from '../server.ts';
 
 const CLIENT = join(import.meta.dirname, '..', '..', 'clients', 'python', 'millrace_world.py');
@@ -18,7 +18,7 @@ test('a client in another language, written from the page alone, joins, moves an
   writeFileSync(join(folder, 'millrace.config.json'), JSON.stringify({ sources: [], worlds: { columns: 1, rows: 1, hosts: 0 } }));
   const server = await startServer(['up', '--port', '0', '--data', join(folder, 'data')], { cwd: folder });
   try {
-    const { stdout } = await promisify(execFile)('python3', [CLIENT, server.url, 'Guido'], { timeout: 30_000 * PATIENCE });
+    const { stdout } = await promisify(execFile)('python3', [CLIENT, server.url, 'Guido'], { timeout: 30_000 * TIME_FACTOR });
     const lines = stdout.trim().split('\n');
     assert.equal(lines[0], 'joined ok');
     assert.match(lines[1] ?? '', /^zone 0-0 tiles 512 in sight [1-9]/);

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { systemClock } from '@millrace/base/clock';
 import { openLink } from '@millrace/cluster';
-import { noteProcess } from '@millrace/processes';
-import type { FromOpening, MayOpen, Opening, Stores } from '@millrace/topics';
+import { recordProcess } from '@millrace/processes';
+import type { OpenStorePermit, OpenStoreRequest, StoreOpenings, Stores } from '@millrace/topics';
 import { type Begin, type FromHost, runZoneHost, spoolOf, type ToHost } from './zone-host.ts';
 
 const PROCESS = join(import.meta.dirname, 'zone-host-process.ts');
@@ -53,15 +53,15 @@ interface WaitingProcess {
 }
 
 /** @throws when the system can start no more processes */
-function startProcess(data: string, opening: Opening): WaitingProcess {
+function startProcess(data: string, opening: StoreOpenings): WaitingProcess {
   const child: ChildProcess = spawn(process.execPath, [...HEAP_OPTIONS, PROCESS], { stdio: ['ignore', 'inherit', 'inherit', 'pipe'] });
-  const forget = noteProcess(data, child.pid, 'a zone host');
+  const forget = recordProcess(data, child.pid, 'a zone host');
   let received: (message: FromHost) => void = () => {};
   const over = new Promise<void>((resolve) => {
     child.once('error', () => resolve());
     child.once('exit', () => resolve());
   });
-  const link = openLink<ToHost | MayOpen, FromHost | FromOpening>(child.stdio[3] as Duplex, {
+  const link = openLink<ToHost | OpenStorePermit, FromHost | OpenStoreRequest>(child.stdio[3] as Duplex, {
     onMessage: (message) => {
       if (message.type === 'wants-to-open') opening.next(child.pid ?? 0, 'log and hot', () => link.send({ type: 'may-open' }));
       else received(message);
@@ -133,7 +133,7 @@ function embedZoneHost(stores: Stores): StartHost {
 export class HostProcesses {
   readonly areEmbedded: boolean;
   readonly #hosts = new Map<string, HostHandle>();
-  readonly #opening: Opening;
+  readonly #opening: StoreOpenings;
   readonly #terms: Terms;
   readonly #events: HostEvents;
   readonly #start: StartHost;
@@ -152,7 +152,7 @@ export class HostProcesses {
   constructor(
     { hosts: count, standby }: { readonly hosts: number; readonly standby: number },
     stores: Stores,
-    opening: Opening,
+    opening: StoreOpenings,
     terms: Terms,
     events: HostEvents,
   ) {

@@ -2,7 +2,7 @@ import { Socket } from 'node:net';
 import { systemClock } from '@millrace/base/clock';
 import { openLink } from '@millrace/cluster';
 import { handleSignals } from '@millrace/processes';
-import { type FromOpening, type MayOpen, openStores } from '@millrace/topics';
+import { type OpenStorePermit, type OpenStoreRequest, openStores } from '@millrace/topics';
 import { type Begin, type FromHost, type RunningZoneHost, runZoneHost, spoolOf, type ToHost } from './zone-host.ts';
 
 /*
@@ -17,7 +17,7 @@ let begin: Begin | null = null;
 let running: RunningZoneHost | null = null;
 let isEnding = false;
 
-const link = openLink<FromHost | FromOpening, ToHost | MayOpen>(new Socket({ fd: 3, readable: true, writable: true }), {
+const link = openLink<FromHost | OpenStoreRequest, ToHost | OpenStorePermit>(new Socket({ fd: 3, readable: true, writable: true }), {
   onMessage: (message) => {
     if (message.type === 'begin') {
       begin = message;

@@ -4,11 +4,11 @@ import type { Settings } from '@millrace/config';
 import type { WorldHostStatus, WorldPlan, ZoneId } from '@millrace/contracts';
 import { keyOf, zoneAddress } from '@millrace/kernel';
 import type { Logger } from '@millrace/telemetry';
-import { type Opening, OutboxModes, type Stores } from '@millrace/topics';
-import type { Gateway } from '../gateway.ts';
+import { OutboxModes, type StoreOpenings, type Stores } from '@millrace/topics';
+import type { Gateway } from '../gateway/gateway.ts';
 import type { HostPort } from '../messages.ts';
 import type { HostControl } from '../routes/host-routes.ts';
-import { worldZone } from '../zone.ts';
+import { worldZone } from '../zone/zone.ts';
 import { type HostHandle, HostProcesses } from './host-processes.ts';
 import type { FromHost } from './zone-host.ts';
 
@@ -24,7 +24,7 @@ export interface ZoneHostsOptions {
   /** Folder of the topic. */
   readonly data: string;
   readonly stores: Stores;
-  readonly opening: Opening;
+  readonly opening: StoreOpenings;
   readonly randomSecret: string;
   readonly gateway: Gateway;
   readonly logger: Logger;

@@ -3,7 +3,7 @@ import type { DatabaseAddress } from '@millrace/database';
 import type { ConsumerStats } from '@millrace/log';
 import { SupervisedProcess } from '@millrace/processes';
 import type { Logger } from '@millrace/telemetry';
-import type { FromOpening, MayOpen, Opening } from '@millrace/topics';
+import type { OpenStorePermit, OpenStoreRequest, StoreOpenings } from '@millrace/topics';
 import type { FromProjector, ProjectorQuery, ToProjector } from './projector.ts';
 
 const REPLY_MS_MAX = 10_000;
@@ -21,19 +21,19 @@ type ProjectorRequest =
 
 /** The server’s handle of the projector process, which is restarted when it ends. */
 export class ProjectorHandle {
-  readonly #process: SupervisedProcess<ToProjector | MayOpen, FromProjector | FromOpening>;
+  readonly #process: SupervisedProcess<ToProjector | OpenStorePermit, FromProjector | OpenStoreRequest>;
   readonly #logger: Logger;
   #pending = new Map<number, PendingRequest>();
   #requests = 0;
   #stats: ConsumerStats | null = null;
   #isPaused = false;
-  #opening: Opening | null = null;
+  #opening: StoreOpenings | null = null;
   #wantsToOpen = false;
 
   /** @param data folder of the log to read */
   constructor(data: string, database: DatabaseAddress, logger: Logger) {
     this.#logger = logger;
-    this.#process = new SupervisedProcess<ToProjector | MayOpen, FromProjector | FromOpening>(
+    this.#process = new SupervisedProcess<ToProjector | OpenStorePermit, FromProjector | OpenStoreRequest>(
       {
         name: 'the projector',
         file: join(import.meta.dirname, 'projector-process.ts'),
@@ -48,7 +48,7 @@ export class ProjectorHandle {
   }
 
   /** Call it after the server has opened the stores itself; until then no child process may open them. */
-  opensBy(opening: Opening): void {
+  opensBy(opening: StoreOpenings): void {
     this.#opening = opening;
     if (this.#wantsToOpen) this.#open();
   }
@@ -129,7 +129,7 @@ export class ProjectorHandle {
     this.#pending.clear();
   }
 
-  #received(message: FromProjector | FromOpening): void {
+  #received(message: FromProjector | OpenStoreRequest): void {
     if (message.type === 'wants-to-open') this.#open();
     else if (message.type === 'stats') this.#stats = message.stats;
     else if (message.type === 'failure') this.#logger.warn({ message: message.message }, 'the projector reported a failure');

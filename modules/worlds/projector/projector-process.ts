@@ -4,7 +4,7 @@ import { openLink } from '@millrace/cluster';
 import { failureReason } from '@millrace/database';
 import { openLmdbLog } from '@millrace/log';
 import { handleSignals } from '@millrace/processes';
-import { type FromOpening, type MayOpen, STORE_FOLDERS } from '@millrace/topics';
+import { type OpenStorePermit, type OpenStoreRequest, STORE_FOLDERS } from '@millrace/topics';
 import { type FromProjector, type Projector, runProjector, type ToProjector } from './projector.ts';
 
 /*
@@ -22,26 +22,29 @@ let starting: Promise<Projector> | null = null;
 const early: ToProjector[] = [];
 let isEnding = false;
 
-const link = openLink<FromProjector | FromOpening, ToProjector | MayOpen>(new Socket({ fd: 3, readable: true, writable: true }), {
-  onMessage: (message) => {
-    if (message.type === 'begin') {
-      begin = message;
-      link.send({ type: 'wants-to-open' });
-    } else if (message.type === 'may-open') {
-      if (begin === null || starting !== null) return;
-      starting = start(begin);
-      starting.catch((error) => {
-        link.send({ type: 'failure', message: `the tables cannot be opened: ${failureReason(error)}` });
-        setTimeout(() => process.exit(1), 100);
-      });
-      for (const message of early.splice(0)) void starting.then((projector) => projector.received(message)).catch(() => {});
-    } else if (message.type === 'stop') void end();
-    else if (starting !== null) void starting.then((projector) => projector.received(message));
-    else early.push(message);
+const link = openLink<FromProjector | OpenStoreRequest, ToProjector | OpenStorePermit>(
+  new Socket({ fd: 3, readable: true, writable: true }),
+  {
+    onMessage: (message) => {
+      if (message.type === 'begin') {
+        begin = message;
+        link.send({ type: 'wants-to-open' });
+      } else if (message.type === 'may-open') {
+        if (begin === null || starting !== null) return;
+        starting = start(begin);
+        starting.catch((error) => {
+          link.send({ type: 'failure', message: `the tables cannot be opened: ${failureReason(error)}` });
+          setTimeout(() => process.exit(1), 100);
+        });
+        for (const message of early.splice(0)) void starting.then((projector) => projector.received(message)).catch(() => {});
+      } else if (message.type === 'stop') void end();
+      else if (starting !== null) void starting.then((projector) => projector.received(message));
+      else early.push(message);
+    },
+    // Without the server no orderly stop is needed: what is not committed is read again.
+    onClose: () => process.kill(process.pid, 'SIGKILL'),
   },
-  // Without the server no orderly stop is needed: what is not committed is read again.
-  onClose: () => process.kill(process.pid, 'SIGKILL'),
-});
+);
 
 async function start({ data, database }: Begin): Promise<Projector> {
   const log = openLmdbLog(join(data, STORE_FOLDERS.log));

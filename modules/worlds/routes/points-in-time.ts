@@ -1,7 +1,7 @@
 import { rfc3339Of, type ZoneId, type ZoneRecord } from '@millrace/contracts';
 import { ApiProblem } from '@millrace/http';
 import type { PointInTime } from '@millrace/kernel';
-import { NotOnRecord, type RecordedTimes, recordOf, type WorldRecord } from '../past.ts';
+import { NotOnRecord, type RecordedTimes, recordOf, type WorldRecord } from '../record/past.ts';
 
 /** Largest number of older snapshots that a refusal names. */
 const OLDER_MAX = 5;

@@ -1,11 +1,11 @@
 import { ENDPOINTS, type SnapshotStatus, type ZoneId } from '@millrace/contracts';
 import { ApiProblem, type Routes } from '@millrace/http';
 import { messageOf, type Snapshot, type SnapshotLabel, zoneAddress } from '@millrace/kernel';
-import { hashOf } from '../inspect.ts';
 import { zoneUnavailable } from '../live-zone.ts';
-import { recordBefore, type WorldRecord, zoneAtPoint } from '../past.ts';
-import type { World } from '../world-state.ts';
-import { worldZone } from '../zone.ts';
+import { hashOf } from '../record/inspect.ts';
+import { recordBefore, type WorldRecord, zoneAtPoint } from '../record/past.ts';
+import type { World } from '../zone/world-state.ts';
+import { worldZone } from '../zone/zone.ts';
 import type { ZoneAccess } from './zone-access.ts';
 
 type Store = SnapshotStatus['store'];

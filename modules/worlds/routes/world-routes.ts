@@ -1,8 +1,8 @@
 import { type DrillReport, ENDPOINTS } from '@millrace/contracts';
 import type { Routes } from '@millrace/http';
-import type { Gateway } from '../gateway.ts';
-import type { WorldRecord } from '../past.ts';
+import type { Gateway } from '../gateway/gateway.ts';
 import { issuePlayerToken, type PlayerTokenParts } from '../player-tokens.ts';
+import type { WorldRecord } from '../record/past.ts';
 import { type WorldConnectionInfo, worldStatus } from '../status.ts';
 import { type HostControl, hostRoutes } from './host-routes.ts';
 import { playerRoutes, type QueryHistory } from './player-routes.ts';

@@ -2,10 +2,10 @@ import { randomUUID } from 'node:crypto';
 import type { CommandOutcome, Endpoint, PlayerId, WorldCommand, WorldPlan, ZoneId } from '@millrace/contracts';
 import { ApiProblem, type Request } from '@millrace/http';
 import type { CommandMeta } from '@millrace/kernel';
-import type { Gateway } from '../gateway.ts';
+import type { Gateway } from '../gateway/gateway.ts';
 import { zoneUnavailable } from '../live-zone.ts';
-import type { WorldRecord } from '../past.ts';
-import { allZones } from '../terrain.ts';
+import type { WorldRecord } from '../record/past.ts';
+import { allZones } from '../zone/terrain.ts';
 
 /** The sender of a request, and the request itself. */
 export type Sender = Pick<Request<Endpoint>, 'principal' | 'raw'>;

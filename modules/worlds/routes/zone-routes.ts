@@ -10,11 +10,11 @@ import {
 import { ApiProblem, operatorOf, type Routes } from '@millrace/http';
 import type { Reply } from '@millrace/kernel';
 import { liveZone } from '../live-zone.ts';
-import { recordOf, replayZone, zoneAtPoint } from '../past.ts';
-import { restoreZone } from '../restore-zone.ts';
+import { recordOf, replayZone, zoneAtPoint } from '../record/past.ts';
+import { restoreZone } from '../record/restore-zone.ts';
 import { zoneStatuses } from '../status.ts';
-import { packedTiles } from '../terrain.ts';
-import type { World } from '../world-state.ts';
+import { packedTiles } from '../zone/terrain.ts';
+import type { World } from '../zone/world-state.ts';
 import { pointInTimeOf, readPast, recordResource, requirePast } from './points-in-time.ts';
 import { commandMeta, type Sender, type ZoneAccess } from './zone-access.ts';
 

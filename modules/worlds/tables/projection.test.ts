@@ -14,8 +14,8 @@ import { newHost } from '@millrace/kernel/testing';
 import { CannotApply, ConsumerGroup, openLmdbLog } from '@millrace/log';
 import { until } from '@millrace/testing';
 import { sql } from 'drizzle-orm';
-import type { World } from '../world-state.ts';
-import { WORLD_HISTORY, worldZone } from '../zone.ts';
+import type { World } from '../zone/world-state.ts';
+import { WORLD_HISTORY, worldZone } from '../zone/zone.ts';
 import { allPlayers, type HistoryPlace, type PlayerQuery, readPlayer, type StepPlace } from './history.ts';
 import { worldProjection } from './projection.ts';
 

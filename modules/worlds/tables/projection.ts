@@ -3,8 +3,8 @@ import { type Database, marksOf, offsetsOf, saveMarks, saveOffsets, type Transac
 import { type EventBatch, keyOf, kindOf, lastSeqOf } from '@millrace/kernel';
 import { CannotApply, type Projection, type ReadRange } from '@millrace/log';
 import { inArray, sql } from 'drizzle-orm';
-import { currentBatch } from '../versions.ts';
-import { WORLD_HISTORY, worldZone } from '../zone.ts';
+import { currentBatch } from '../zone/versions.ts';
+import { WORLD_HISTORY, worldZone } from '../zone/zone.ts';
 import { players } from './tables.ts';
 
 type PlayerRow = typeof players.$inferSelect;

@@ -4,7 +4,7 @@ import type { AnyZoneDefinition } from './definition.ts';
 import { REPLIED, type RepliedEvent, Replies } from './replies.ts';
 
 /** A state that is folded from the record, batch by batch. It changes `from.state` in place. */
-export class Past {
+export class StateReplay {
   seq: number;
   readonly #definition: AnyZoneDefinition;
   readonly #zone: ZoneAddress;

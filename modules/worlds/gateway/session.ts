@@ -1,7 +1,7 @@
 import type { PlayerId, ServerFrameOf, ZoneId } from '@millrace/contracts';
-import { ACCEPTED_WINDOW } from './accepted.ts';
+import type { Handle, HostPort } from '../messages.ts';
+import { ACCEPTED_WINDOW } from '../zone/accepted.ts';
 import type { Connection } from './connection.ts';
-import type { Handle, HostPort } from './messages.ts';
 
 /** Notices kept for a client that comes back. */
 const NOTICES_MAX = 64;

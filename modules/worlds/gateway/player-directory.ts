@@ -1,5 +1,5 @@
 import type { PlayerId, ZoneId } from '@millrace/contracts';
-import type { HostPort } from './messages.ts';
+import type { HostPort } from '../messages.ts';
 
 /**
  * Known location of a player. A zone with `isNew: false` has reported the player. With `isNew: true` the player was sent there as a newcomer; its next

@@ -1,5 +1,5 @@
 import type { PlayerId, ZoneId } from '@millrace/contracts';
-import type { Handle, HostPort } from './messages.ts';
+import type { Handle, HostPort } from '../messages.ts';
 import type { Session } from './session.ts';
 
 /** The sessions of a gateway, by handle, by player and by the secret that resumes them. */

@@ -1,11 +1,11 @@
 import type { ClientFrame, PlayerId, PlayerIntent, WorldCommand, ZoneId } from '@millrace/contracts';
 import type { Clock, CommandMeta } from '@millrace/kernel';
 import type { RecentValues } from '@millrace/telemetry';
+import type { FromZoneHost, HostPort, Question, ToZoneHost, ZoneStats } from '../messages.ts';
 import { CodeCounts } from './code-counts.ts';
 import { CommandReplies } from './command-replies.ts';
 import { Connection, type RateLimits, type Transport } from './connection.ts';
 import { ConnectionLimiter, type ConnectionLimits } from './connection-limiter.ts';
-import type { FromZoneHost, HostPort, Question, ToZoneHost, ZoneStats } from './messages.ts';
 import { Penalties } from './penalties.ts';
 import { PlayerDirectory } from './player-directory.ts';
 import { PlayerPlacement } from './player-placement.ts';

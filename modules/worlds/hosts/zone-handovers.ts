@@ -1,7 +1,7 @@
 import type { Handover, PlayerId, WorldCommand, WorldEvent } from '@millrace/contracts';
 import type { Clock, EventBatch } from '@millrace/kernel';
-import type { FromZoneHost } from './messages.ts';
-import type { World } from './world-state.ts';
+import type { FromZoneHost } from '../messages.ts';
+import type { World } from '../zone/world-state.ts';
 
 /** How long an offer may stay without a confirmation before it is sent again, and a departure without a durable event before it is recalled. */
 const RETRY_MS = 500;

@@ -1,6 +1,6 @@
 import type { PlayerId, ZoneId } from '@millrace/contracts';
 import { ApiProblem } from '@millrace/http';
-import type { Gateway } from './gateway.ts';
+import type { Gateway } from '../gateway/gateway.ts';
 import type { ZoneContents } from './inspect.ts';
 
 type ZoneQuerier = Pick<Gateway, 'ask'>;

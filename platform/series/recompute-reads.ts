@@ -1,15 +1,15 @@
 import type { DuckDBConnection, DuckDBValue } from '@duckdb/node-api';
 import { type CandleOrigin, INTERVAL_MS, INTERVALS, type InstrumentId, type Interval, openingOf } from '@millrace/contracts';
 import type { Archive } from './archive.ts';
-import type { Past, PastQuery, StoredCandle, TradeSum, Withdrawal } from './series-store.ts';
+import type { RecomputeQuery, RecomputeTransaction, StoredCandle, TradeSum, Withdrawal } from './series-store.ts';
 
 const ORIGINS: readonly CandleOrigin[] = ['trades', 'venue', 'mixed'];
 
-/** Implements `Past.candles` on a connection. */
+/** Implements `RecomputeTransaction.candles` on a connection. */
 export async function candlesOf(
   connection: DuckDBConnection,
   archive: Archive,
-  { instrument, interval, from, to }: PastQuery,
+  { instrument, interval, from, to }: RecomputeQuery,
 ): Promise<StoredCandle[]> {
   const fields = 'time, open, high, low, close, volume, trades, version, known';
   const inRange = 'instrument = $instrument AND time >= $first AND time < $last';
@@ -33,11 +33,11 @@ export async function candlesOf(
   });
 }
 
-/** Implements `Past.tradeSums` on a connection. */
+/** Implements `RecomputeTransaction.tradeSums` on a connection. */
 export async function tradeSumsOf(
   connection: DuckDBConnection,
   archive: Archive,
-  { instrument, interval, from, to, covered }: Parameters<Past['tradeSums']>[0],
+  { instrument, interval, from, to, covered }: Parameters<RecomputeTransaction['tradeSums']>[0],
 ): Promise<TradeSum[]> {
   const length = INTERVAL_MS[interval];
   const origin = openingOf(from, interval);
@@ -75,7 +75,7 @@ export async function tradeSumsOf(
   });
 }
 
-/** Implements `Past.newestOpening` on a connection. */
+/** Implements `RecomputeTransaction.newestOpening` on a connection. */
 export async function newestOpeningOf(
   connection: DuckDBConnection,
   archive: Archive,

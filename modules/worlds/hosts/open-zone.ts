@@ -1,7 +1,7 @@
 import type { PlayerId, ZoneId } from '@millrace/contracts';
+import type { Handle } from '../messages.ts';
+import type { World } from '../zone/world-state.ts';
 import type { Audience } from './audience.ts';
-import type { Handle } from './messages.ts';
-import type { World } from './world-state.ts';
 import type { ZoneHandovers } from './zone-handovers.ts';
 import { noCounts, type ZoneCounts } from './zone-stats.ts';
 

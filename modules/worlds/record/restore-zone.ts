@@ -1,10 +1,10 @@
 import type { CommandOutcome, RestoreOutcome, WorldCommand, ZoneId } from '@millrace/contracts';
 import type { PointInTime } from '@millrace/kernel';
+import type { Gateway } from '../gateway/gateway.ts';
+import { liveZone } from '../live-zone.ts';
+import { restored } from '../zone/restore.ts';
 import { itemsElsewhere } from './contents.ts';
-import type { Gateway } from './gateway.ts';
-import { liveZone } from './live-zone.ts';
 import { type WorldRecord, zoneAtPoint } from './past.ts';
-import { restored } from './restore.ts';
 
 /** Largest number of attempts while players keep leaving the zone. */
 const ATTEMPTS_MAX = 5;

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { type ClientFrame, type PlayerId, type ServerFrame, WORLD_PROTOCOL, type ZoneId } from '@millrace/contracts';
 import { ManualClock } from '@millrace/kernel/testing';
+import type { HostPort, ToZoneHost } from '../messages.ts';
 import type { Connection } from './connection.ts';
 import { Gateway } from './gateway.ts';
-import type { HostPort, ToZoneHost } from './messages.ts';
 import { decodeBody, encodeFrame } from './wire.ts';
 
 const ZONES = ['0-0', '1-0', '2-0'] as ZoneId[];

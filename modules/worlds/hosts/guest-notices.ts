@@ -1,9 +1,9 @@
 import type { PlayerId, WorldEvent } from '@millrace/contracts';
-import type { FromZoneHost, Handle } from './messages.ts';
+import { encodeFrame } from '../gateway/wire.ts';
+import type { FromZoneHost, Handle } from '../messages.ts';
+import { yourselfOf } from '../zone/views.ts';
+import type { World } from '../zone/world-state.ts';
 import type { OpenZone } from './open-zone.ts';
-import { yourselfOf } from './views.ts';
-import { encodeFrame } from './wire.ts';
-import type { World } from './world-state.ts';
 
 export interface NoticeParts {
   readonly send: (message: FromZoneHost) => void;

@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
 import type { PlayerId, PlayerSummary } from '@millrace/contracts';
 import { type ZoneHost, zoneAddress } from '@millrace/kernel';
-import type { Question } from './messages.ts';
-import { firstPlayers } from './player-list.ts';
-import { itemsOf } from './restore.ts';
-import { objectsOf } from './views.ts';
-import type { World } from './world-state.ts';
-import { worldZone } from './zone.ts';
+import type { Question } from '../messages.ts';
+import { firstPlayers } from '../player-list.ts';
+import { itemsOf } from '../zone/restore.ts';
+import { objectsOf } from '../zone/views.ts';
+import type { World } from '../zone/world-state.ts';
+import { worldZone } from '../zone/zone.ts';
 
 /** SHA-256 over a state with its keys in order: equal states have equal hashes, whatever events led to them. */
 export function hashOf(state: unknown): string {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { PlayerId, ZoneId } from '@millrace/contracts';
-import type { HostPort } from './messages.ts';
+import type { HostPort } from '../messages.ts';
 import { PlayerDirectory } from './player-directory.ts';
 
 const ZONES = ['0-0', '1-0', '2-0'] as ZoneId[];

@@ -9,10 +9,10 @@ import {
   type ZoneLog,
   zoneAddress,
 } from '@millrace/kernel';
+import { objectsOf } from '../zone/views.ts';
+import type { World } from '../zone/world-state.ts';
+import { worldZone } from '../zone/zone.ts';
 import { hashOf } from './inspect.ts';
-import { objectsOf } from './views.ts';
-import type { World } from './world-state.ts';
-import { worldZone } from './zone.ts';
 
 /** Delay and number of retries while the log does not have all events that the live zone has decided. */
 const RETRY_MS = 100;
@@ -60,12 +60,12 @@ export interface PastZone {
  */
 export async function zoneAtPoint(record: WorldRecord, zone: ZoneId, point: PointInTime): Promise<PastZone> {
   return onRecord(record, RETRIES_MAX, async () => {
-    const { past, isFollowed } = await recover(worldZone, zoneAddress(worldZone.kind, zone), record, point);
-    const state = past.checkpoint().state as World;
-    const isThere = 'seq' in point ? past.seq === point.seq : isFollowed || past.seq === (await record.newest(zone));
-    if (!isThere) return lackOf(past.seq, point, await record.newest(zone));
+    const { replay, isFollowed } = await recover(worldZone, zoneAddress(worldZone.kind, zone), record, point);
+    const state = replay.checkpoint().state as World;
+    const isThere = 'seq' in point ? replay.seq === point.seq : isFollowed || replay.seq === (await record.newest(zone));
+    if (!isThere) return lackOf(replay.seq, point, await record.newest(zone));
     if (state.plan === null) throw new NotOnRecord(`zone ${zone} did not exist yet`);
-    return { state, seq: past.seq, hash: hashOf(state) };
+    return { state, seq: replay.seq, hash: hashOf(state) };
   });
 }
 
@@ -148,27 +148,27 @@ export async function replayZone(
   const from = range.from + Math.max(0, Math.ceil((known - range.from) / stepMs)) * stepMs;
   if (from > to) throw new NotOnRecord('nothing of that stretch is on record');
   return onRecord(record, REPLAY_RETRIES_MAX, async () => {
-    const { past, position } = await recover(worldZone, address, record, { time: from });
-    if ((past.checkpoint().state as World).plan === null) throw new NotOnRecord(`zone ${zone} did not exist yet`);
+    const { replay, position } = await recover(worldZone, address, record, { time: from });
+    if ((replay.checkpoint().state as World).plan === null) throw new NotOnRecord(`zone ${zone} did not exist yet`);
     const points: ReplayedPoint[] = [];
     let due = from;
     const addPointsUpTo = (time: number) => {
       for (; due <= Math.min(time, to); due += stepMs) {
         const before = points.at(-1);
-        if (before?.seq === past.seq) points.push({ ...before, time: due });
-        else points.push({ time: due, seq: past.seq, ...hashAndObjects(past.checkpoint().state as World) });
+        if (before?.seq === replay.seq) points.push({ ...before, time: due });
+        else points.push({ time: due, seq: replay.seq, ...hashAndObjects(replay.checkpoint().state as World) });
       }
     };
-    for await (const batch of record.log.read(address, past.seq, position)) {
+    for await (const batch of record.log.read(address, replay.seq, position)) {
       // Lost events were decided at an unknown time before this batch, so the states of that time are unknown.
-      if (batch.loss || batch.time > to) past.requireFollowedBy(batch);
+      if (batch.loss || batch.time > to) replay.requireFollowedBy(batch);
       // A state at a time includes everything decided at that time, so points before this batch come first.
       addPointsUpTo(batch.time - 1);
       if (batch.time > to) return points;
-      past.apply(batch);
+      replay.apply(batch);
     }
     const newest = await record.newest(zone);
-    if (past.seq !== newest) return lackOf(past.seq, { time: to }, newest);
+    if (replay.seq !== newest) return lackOf(replay.seq, { time: to }, newest);
     addPointsUpTo(to);
     return points;
   });

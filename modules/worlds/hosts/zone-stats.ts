@@ -1,8 +1,8 @@
 import type { ZoneId } from '@millrace/contracts';
 import { type ZoneHost, zoneAddress } from '@millrace/kernel';
-import type { ZoneStats } from './messages.ts';
-import type { World } from './world-state.ts';
-import { worldZone } from './zone.ts';
+import type { ZoneStats } from '../messages.ts';
+import type { World } from '../zone/world-state.ts';
+import { worldZone } from '../zone/zone.ts';
 
 /** Counts of a zone since the last report. */
 export interface ZoneCounts {

@@ -1,6 +1,6 @@
 import type { ZoneId } from '@millrace/contracts';
 import type { Clock } from '@millrace/kernel';
-import type { HostPort, ToZoneHost } from './messages.ts';
+import type { HostPort, ToZoneHost } from '../messages.ts';
 
 /** How long a zone has for a reply, including a move to another host, ms. */
 export const ASK_MS = 3_000;

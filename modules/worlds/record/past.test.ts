@@ -4,9 +4,9 @@ import { Random } from '@millrace/base/random';
 import type { WorldPlan, ZoneId } from '@millrace/contracts';
 import { type PointInTime, zoneAddress } from '@millrace/kernel';
 import { ManualClock, newHost } from '@millrace/kernel/testing';
+import { worldZone } from '../zone/zone.ts';
 import { hashOf } from './inspect.ts';
 import { NotOnRecord, recordOf, replayZone, type WorldRecord, zoneAtPoint } from './past.ts';
-import { worldZone } from './zone.ts';
 
 const plan: WorldPlan = { seed: 7, columns: 1, rows: 1, monsters: 3, items: 10 };
 const zone = '0-0' as ZoneId;

@@ -20,17 +20,17 @@ import {
   type ZoneHost,
   zoneAddress,
 } from '@millrace/kernel';
-import { acceptedNumbers } from './accepted.ts';
+import { encodeFrame } from '../gateway/wire.ts';
+import type { FromZoneHost, Handle, Question, ToZoneHost } from '../messages.ts';
+import { answerQuestion } from '../record/inspect.ts';
+import { acceptedNumbers } from '../zone/accepted.ts';
+import { packedTiles, zoneAt } from '../zone/terrain.ts';
+import { yourselfOf } from '../zone/views.ts';
+import type { World } from '../zone/world-state.ts';
+import { worldZone } from '../zone/zone.ts';
 import { Audience } from './audience.ts';
 import { GuestNotices } from './guest-notices.ts';
-import { answerQuestion } from './inspect.ts';
-import type { FromZoneHost, Handle, Question, ToZoneHost } from './messages.ts';
 import { type Guest, OpenZone } from './open-zone.ts';
-import { packedTiles, zoneAt } from './terrain.ts';
-import { yourselfOf } from './views.ts';
-import { encodeFrame } from './wire.ts';
-import type { World } from './world-state.ts';
-import { worldZone } from './zone.ts';
 import { ZoneHandovers } from './zone-handovers.ts';
 import { countTick, noCounts, zoneStatsOf } from './zone-stats.ts';
 

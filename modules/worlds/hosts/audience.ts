@@ -1,8 +1,8 @@
 import { type PlayerId, type SeenObject, type ServerFrameOf, type WorldEvent, ZONE_SIZE, type ZoneId } from '@millrace/contracts';
-import type { Handle } from './messages.ts';
-import { columnAndRow } from './terrain.ts';
-import { seenItem, seenMonster, seenPlayer } from './views.ts';
-import type { World } from './world-state.ts';
+import type { Handle } from '../messages.ts';
+import { columnAndRow } from '../zone/terrain.ts';
+import { seenItem, seenMonster, seenPlayer } from '../zone/views.ts';
+import type { World } from '../zone/world-state.ts';
 
 /** Length of a cell’s side, cm. A player sees its own cell and the eight around it: 16 m at least, 32 m at most. */
 const CELL_SIZE = 1_600;

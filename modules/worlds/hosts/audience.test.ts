@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Player, SeenObject, ServerFrameOf } from '@millrace/contracts';
 import fc from 'fast-check';
+import type { World } from '../zone/world-state.ts';
+import { worldZone } from '../zone/zone.ts';
 import { Audience } from './audience.ts';
-import type { World } from './world-state.ts';
-import { worldZone } from './zone.ts';
 
 const player = (id: string, x: number, y: number): Player => ({
   id,

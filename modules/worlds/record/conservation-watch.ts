@@ -1,8 +1,8 @@
 import type { ZoneId } from '@millrace/contracts';
 import type { Logger } from '@millrace/telemetry';
-import type { WorldSample } from './alerts.ts';
+import type { WorldSample } from '../alerts.ts';
+import type { Gateway } from '../gateway/gateway.ts';
 import { ConservationAudit } from './contents.ts';
-import type { Gateway } from './gateway.ts';
 
 const LOGGED_MAX = 10;
 

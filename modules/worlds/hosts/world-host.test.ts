@@ -3,9 +3,9 @@ import { describe, test } from 'node:test';
 import type { PlayerId, WorldPlan, ZoneId } from '@millrace/contracts';
 import { ZoneHost, zoneAddress } from '@millrace/kernel';
 import { ManualClock, MemoryLog, MemorySnapshots, MemorySpool, openNumbers } from '@millrace/kernel/testing';
-import type { FromZoneHost } from './messages.ts';
+import type { FromZoneHost } from '../messages.ts';
+import { worldZone } from '../zone/zone.ts';
 import { WorldHost } from './world-host.ts';
-import { worldZone } from './zone.ts';
 
 /*
  * Rule for the messages of a host about sessions: a session whose zone could not admit it, or lost events that it was sent, enters again. A host never

@@ -1,7 +1,7 @@
 import type { PlayerId, ZoneId } from '@millrace/contracts';
 import type { Clock } from '@millrace/kernel';
+import type { FromZoneHost, HostPort, Question } from '../messages.ts';
 import type { CommandReplies } from './command-replies.ts';
-import type { FromZoneHost, HostPort, Question } from './messages.ts';
 import type { PlayerDirectory } from './player-directory.ts';
 import { ASK_MS } from './questions.ts';
 import type { Session } from './session.ts';

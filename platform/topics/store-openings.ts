@@ -7,9 +7,9 @@ import { STORE_FOLDERS } from './stores.ts';
 /* The server and its child processes share LMDB stores. A process may open a store only while no process writes to it; the server ensures this. */
 
 /** Message of a child process that is ready to open the stores. */
-export type FromOpening = { readonly type: 'wants-to-open' };
+export type OpenStoreRequest = { readonly type: 'wants-to-open' };
 /** Message to a child process that it may open a store now. */
-export type MayOpen = { readonly type: 'may-open' };
+export type OpenStorePermit = { readonly type: 'may-open' };
 
 interface SharedStores {
   readonly log: Pick<EventLog, 'pauseWrites'>;
@@ -17,7 +17,7 @@ interface SharedStores {
 }
 
 /** Lets child processes open shared stores, one process at a time, while writes are paused. */
-export class Opening {
+export class StoreOpenings {
   readonly #data: string;
   readonly #stores: SharedStores;
   readonly #onFailure: (error: unknown) => void;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { ZoneId } from '@millrace/contracts';
 import { ManualClock } from '@millrace/kernel/testing';
-import type { HostPort, ToZoneHost } from './messages.ts';
+import type { HostPort, ToZoneHost } from '../messages.ts';
 import { ASK_MS, Questions, type ZoneRequest } from './questions.ts';
 
 const zone = '0-0' as ZoneId;

@@ -11,15 +11,18 @@ export const HOME_TENANT = 'main';
  * tenant have it, independent of their role.
  */
 export const PERMISSIONS = {
-  'market:read': { installation: false, says: 'Read instruments, candles, trades, quotes, books and their streams.' },
-  'world:play': { installation: false, says: 'Play in the world.' },
-  'account:read': { installation: false, says: 'Read your account, sessions, API keys and limits.' },
-  'account:write': { installation: false, says: 'Change your account, sessions and API keys.' },
-  'tenant:read': { installation: false, says: 'Read the users and the audit log of your tenant.' },
-  'tenant:manage': { installation: false, says: 'Invite, change and disable users of your tenant.' },
-  'platform:read': { installation: true, says: 'Read sources, zones, players, event statistics, alerts and metrics.' },
-  'platform:operate': { installation: true, says: 'Restart sources, edit players, restore zones, replay dead letters, replace hosts.' },
-  'platform:admin': { installation: true, says: 'Create tenants and change their limits.' },
+  'market:read': { installation: false, description: 'Read instruments, candles, trades, quotes, books and their streams.' },
+  'world:play': { installation: false, description: 'Play in the world.' },
+  'account:read': { installation: false, description: 'Read your account, sessions, API keys and limits.' },
+  'account:write': { installation: false, description: 'Change your account, sessions and API keys.' },
+  'tenant:read': { installation: false, description: 'Read the users and the audit log of your tenant.' },
+  'tenant:manage': { installation: false, description: 'Invite, change and disable users of your tenant.' },
+  'platform:read': { installation: true, description: 'Read sources, zones, players, event statistics, alerts and metrics.' },
+  'platform:operate': {
+    installation: true,
+    description: 'Restart sources, edit players, restore zones, replay dead letters, replace hosts.',
+  },
+  'platform:admin': { installation: true, description: 'Create tenants and change their limits.' },
 } as const;
 export type Permission = keyof typeof PERMISSIONS;
 export const ALL_PERMISSIONS = Object.keys(PERMISSIONS) as readonly Permission[];

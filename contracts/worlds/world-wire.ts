@@ -174,18 +174,18 @@ export type ServerFrame = { [T in keyof typeof SERVER_FRAMES]: ServerFrameOf<T> 
 
 /** Refusals of the gateway and the zone host, before a zone decides. The refusals of zones are in WORLD_REFUSALS. */
 const CONNECTION_REFUSALS = {
-  INVALID_FRAME: { violation: true, says: 'The frame does not match the protocol.' },
-  NOT_JOINED: { violation: false, says: 'The session has not joined the world.' },
-  ALREADY_JOINED: { violation: false, says: 'The player is already in the world.' },
-  RATE_LIMITED: { violation: true, says: 'Too many commands per second.' },
-  ZONE_MOVING: { violation: false, says: 'The zone is moving to another host. Retry soon.' },
-  BORDER_CLOSED: { violation: false, says: 'Players cannot cross to the next zone while the log is unavailable.' },
-  BUSY: { violation: false, says: 'Too many commands wait at the zone, or too many of this client are unanswered.' },
-  LOST: { violation: false, says: 'The command had no effect: the zone moved before it was decided or recorded.' },
+  INVALID_FRAME: { violation: true, description: 'The frame does not match the protocol.' },
+  NOT_JOINED: { violation: false, description: 'The session has not joined the world.' },
+  ALREADY_JOINED: { violation: false, description: 'The player is already in the world.' },
+  RATE_LIMITED: { violation: true, description: 'Too many commands per second.' },
+  ZONE_MOVING: { violation: false, description: 'The zone is moving to another host. Retry soon.' },
+  BORDER_CLOSED: { violation: false, description: 'Players cannot cross to the next zone while the log is unavailable.' },
+  BUSY: { violation: false, description: 'Too many commands wait at the zone, or too many of this client are unanswered.' },
+  LOST: { violation: false, description: 'The command had no effect: the zone moved before it was decided or recorded.' },
 } as const;
 
 /** All codes of `refused` frames. */
-export const REFUSALS: Readonly<Record<string, { readonly violation: boolean; readonly says: string }>> = {
+export const REFUSALS: Readonly<Record<string, { readonly violation: boolean; readonly description: string }>> = {
   ...CONNECTION_REFUSALS,
   ...WORLD_REFUSALS,
 };

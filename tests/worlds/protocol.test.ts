@@ -43,8 +43,9 @@ describe('the protocol’s page', () => {
     });
 
   test('names every code, as it is', () => {
-    for (const [code, { violation, says }] of Object.entries(REFUSALS))
-      assert.ok(PAGE.includes(`| \`${code}\`${violation ? ' *' : ''} | ${says} |`), code);
-    for (const [code, says] of Object.entries(DISCONNECT_REASONS)) assert.ok(PAGE.includes(`| \`${code}\` | ${says} |`), code);
+    for (const [code, { violation, description }] of Object.entries(REFUSALS))
+      assert.ok(PAGE.includes(`| \`${code}\`${violation ? ' *' : ''} | ${description} |`), code);
+    for (const [code, description] of Object.entries(DISCONNECT_REASONS))
+      assert.ok(PAGE.includes(`| \`${code}\` | ${description} |`), code);
   });
 });

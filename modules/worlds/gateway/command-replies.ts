@@ -65,7 +65,7 @@ export class CommandReplies {
 
   #refuse(session: Session, n: number, code: string): void {
     this.refusals.add(code);
-    session.reply(n, code, encodeFrame({ t: 'refused', n, code, message: REFUSALS[code]?.says ?? '' }), this.#clock.elapsed());
+    session.reply(n, code, encodeFrame({ t: 'refused', n, code, message: REFUSALS[code]?.description ?? '' }), this.#clock.elapsed());
   }
 }
 

@@ -180,7 +180,7 @@ export class Connection {
   refuse(n: number, code: string, detail = ''): void {
     this.counts.refused++;
     if (REFUSALS[code]?.violation) this.#events.onViolation(code);
-    this.send({ t: 'refused', n, code, message: `${REFUSALS[code]?.says ?? code}${detail && ` ${detail}`}` });
+    this.send({ t: 'refused', n, code, message: `${REFUSALS[code]?.description ?? code}${detail && ` ${detail}`}` });
   }
 
   ping(id: number): void {

@@ -75,7 +75,7 @@ export class SignIn {
     if (this.#isBanned(session.player, connection)) return null;
     this.#attach(session, connection, hello.last ?? 0, true);
     for (const [n, code] of session.repliesFor(hello.unanswered ?? [], this.#clock.elapsed()))
-      connection.send(code === null ? { t: 'ok', n } : { t: 'refused', n, code, message: REFUSALS[code]?.says ?? '' });
+      connection.send(code === null ? { t: 'ok', n } : { t: 'refused', n, code, message: REFUSALS[code]?.description ?? '' });
     return session;
   }
 

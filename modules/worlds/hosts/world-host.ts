@@ -292,7 +292,7 @@ export class WorldHost {
     const opened = this.#zones.get(zone);
     if (!guest || guest.zone !== zone || !opened) return this.#send({ type: 'astray', handle, zone });
     if (intent.type === 'Move' && !this.#mayCross(zone, intent))
-      return this.#refuse(handle, zone, n, 'BORDER_CLOSED', REFUSALS.BORDER_CLOSED?.says ?? '');
+      return this.#refuse(handle, zone, n, 'BORDER_CLOSED', REFUSALS.BORDER_CLOSED?.description ?? '');
     void this.#submit(zone, { ...intent, player: guest.player, session: guest.session, n }).then((reply) => {
       if (reply.ok) {
         opened.counts.accepted++;

@@ -6,5 +6,5 @@ export type WorldContext = Context<WorldEvent>;
 
 /** Refuses a command: with the text of the code, and the values that are wrong. */
 export function refuse(context: WorldContext, code: WorldRefusal, detail: string): void {
-  context.refuse(code, `${WORLD_REFUSALS[code].says} ${detail}`);
+  context.refuse(code, `${WORLD_REFUSALS[code].description} ${detail}`);
 }

@@ -335,7 +335,7 @@ function Keys({ account }: { account: Account }) {
           <fieldset className="flex flex-wrap gap-x-5 gap-y-2 text-sm">
             <legend className="mb-1 text-muted text-xs">{text.scopes}</legend>
             {account.permissions.map((permission) => (
-              <label key={permission} className="flex items-center gap-1.5" title={PERMISSIONS[permission].says}>
+              <label key={permission} className="flex items-center gap-1.5" title={PERMISSIONS[permission].description}>
                 <input type="checkbox" name={permission} defaultChecked={permission === 'market:read'} className="accent-(--accent)" />
                 {permission}
               </label>

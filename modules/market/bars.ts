@@ -30,6 +30,8 @@ export interface Bar {
   origin: CandleOrigin;
   /** Whether all its smaller bars are in memory and complete. False after data that was too late for them, and for bars of old snapshots. */
   isWhole: boolean;
+  /** Set when smaller bars of it are not in memory although it is exact: it cannot be built from its smaller bars. */
+  lacksParts?: true;
 }
 
 /** Bars of each interval, oldest first. */
@@ -100,12 +102,16 @@ export function addTrade(bars: Bars, trade: Contribution, keptFrom: number): voi
     const isNewest = newest !== undefined && trade.time >= newest.time && trade.time < newest.time + INTERVAL_MS[interval];
     const opening = isNewest ? newest.time : openingOf(trade.time, interval);
     const bar = isNewest ? newest : barAt(list, opening);
+    const lacksParts = lacking.length > 0 && PARTS[interval].some((part) => lacking.includes(part));
     if (!bar) {
-      if ((newest && opening > newest.time) || opening + INTERVAL_MS[interval] >= keptFrom) insert(list, barOf(opening, trade));
-      else lacking.push(interval);
+      if ((newest && opening > newest.time) || opening + INTERVAL_MS[interval] >= keptFrom) {
+        const created = barOf(opening, trade);
+        if (lacksParts) created.lacksParts = true;
+        insert(list, created);
+      } else lacking.push(interval);
       continue;
     }
-    if (lacking.length > 0 && PARTS[interval].some((part) => lacking.includes(part))) {
+    if (lacksParts || (bar.origin === 'mixed' && bar.lacksParts)) {
       bar.isWhole = false;
       lacking.push(interval);
     }
@@ -135,7 +141,8 @@ export function setCandle(bars: Bars, interval: Interval, candle: Candle, keptFr
       bar = emptyBar(opening, 'mixed');
       insert(list, bar);
     }
-    if (lacking.length > 0 && PARTS[each].some((part) => lacking.includes(part))) {
+    const lacksParts = lacking.length > 0 && PARTS[each].some((part) => lacking.includes(part));
+    if (lacksParts || (each !== interval && bar.lacksParts)) {
       bar.isWhole = false;
       lacking.push(each);
     }
@@ -158,7 +165,7 @@ function merge(bar: Bar, candle: Candle, known: { volume: number; trades: number
   bar.origin = 'mixed';
 }
 
-/** Builds a bar from its smaller bars. */
+/** Builds a bar from its smaller bars, all of which must be in memory. */
 function compose(bars: Bars, interval: Interval, bar: Bar): void {
   const parts = partsOf(bars, interval, bar.time);
   const [first] = parts;
@@ -216,7 +223,11 @@ export function prune(bars: Bars, interval: Interval, keptFrom: number): void {
   for (const whole of WHOLES[interval]) from = Math.min(from, openingOf(keptFrom, whole));
   let gone = 0;
   while (gone < list.length - 1 && endOf(list[gone] as Bar, interval) < from) gone++;
-  if (gone > 0) list.splice(0, gone);
+  for (const { time } of list.splice(0, gone))
+    for (const whole of WHOLES[interval]) {
+      const bar = barAt(bars[whole], openingOf(time, whole));
+      if (bar) bar.lacksParts = true;
+    }
 }
 
 export function candleOf(bar: Bar): Candle {
